@@ -1,0 +1,96 @@
+/** The Worker's HTTP API as values: what `/v1` takes and gives. The Worker validates them with zod, the CLI reads them. */
+import type { LiveFailure, LiveNamespace } from "./live.ts";
+import type { OperationKind, OperationStatus } from "./operation.ts";
+import type { Guard, Plan } from "./plan.ts";
+import type { DesiredState } from "./spec.ts";
+
+export const ROLES = ["read", "plan", "apply"] as const;
+/** Each role includes the ones before it. */
+export type Role = (typeof ROLES)[number];
+
+/** `POST /v1/plans`. `basis` is the fingerprint of an earlier plan whose frozen choices (quantiles, slots chosen for skew) are kept where nothing moved. */
+export interface PlanRequest {
+  readonly desired: DesiredState;
+  readonly basis?: string;
+}
+
+/** `POST /v1/plans/:fingerprint/apply`. */
+export interface ApplyRequest {
+  /** Guards to override, for this fingerprint only. */
+  readonly overrides?: readonly Guard[];
+  /** Who asks, for the history. */
+  readonly requestedBy?: string;
+}
+
+export type RunState = "running" | "succeeded" | "failed" | "cancelled";
+export type ActionState = "pending" | "running" | "done" | "failed" | "cancelled" | "notExecuted";
+
+export interface RunAction {
+  readonly namespace: string;
+  readonly object: string;
+  readonly kind: OperationKind;
+  readonly state: ActionState;
+  /** The operation as last seen; null before it started. */
+  readonly operation: OperationStatus | null;
+  readonly error: string | null;
+}
+
+/** One apply of one plan. Actions are in the plan's order. */
+export interface Run {
+  readonly id: string;
+  readonly environment: string;
+  readonly fingerprint: string;
+  readonly state: RunState;
+  readonly requestedBy: string;
+  readonly overrides: readonly Guard[];
+  /** Milliseconds since the Unix epoch. */
+  readonly startedAt: number;
+  readonly updatedAt: number;
+  readonly finishedAt: number | null;
+  readonly actions: readonly RunAction[];
+}
+
+/** `GET /v1/runs`: newest first. */
+export interface RunList {
+  readonly runs: readonly Run[];
+}
+
+/** `GET /v1/namespaces`. */
+export interface NamespaceList {
+  readonly namespaces: readonly NamespaceReport[];
+}
+
+export type NamespaceReport =
+  | { readonly kind: "live"; readonly namespace: LiveNamespace }
+  | { readonly kind: "failed"; readonly name: string; readonly object: string; readonly failure: LiveFailure };
+
+/** `POST /v1/plans` answers with the plan. */
+export type PlanResponse = Plan;
+
+/** RFC 9457 problem document. `type` is `about:blank` or `https://shardctl.dev/problems/<kind>`. */
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  /** Stable word for programs. */
+  readonly kind: ProblemKind;
+  /** For `invalid`: what is wrong, by path. */
+  readonly errors?: readonly { readonly path: string; readonly message: string }[];
+}
+
+export const PROBLEM_KINDS = [
+  "invalid", // 400
+  "unauthenticated", // 401
+  "forbidden", // 403
+  "notFound", // 404
+  "unknownPlan", // 404: planned elsewhere, or expired
+  "stalePlan", // 409: an epoch or a layout under the plan has changed
+  "locked", // 409: another run is active; `detail` names it
+  "blocked", // 409: a guard is not overridden
+  "conflict", // 409: e.g. the run has ended already
+  "tooLarge", // 413
+  "unavailable", // 503
+  "internal", // 500
+] as const;
+export type ProblemKind = (typeof PROBLEM_KINDS)[number];

@@ -1,0 +1,322 @@
+/**
+ * Layouts: who owns which part of a namespace's keyspace, as plain values.
+ *
+ * A layout is the answer to one question, "which member owns this key?", and everything else in the product is built on that
+ * answer: the caller's router, the planner's projections and the engine's copy all call `createOwnerLookup`.
+ *
+ * | kind       | the owner of a row is                                                        |
+ * |------------|------------------------------------------------------------------------------|
+ * | none       | the root                                                                     |
+ * | hash       | the member of the slot range that holds the key's slot                       |
+ * | range      | the member of the first key range whose end is above the key                 |
+ * | custom     | the member whose index the registered partitioner returns                    |
+ * | roundRobin | remembered per row in the directory, which is itself spread by slot of the id |
+ *
+ * Layouts are stored in registries: a change of shape is a migration.
+ */
+import { type Key, compareKeys } from "./key.ts";
+import { SLOT_COUNT, slotOf, slotOfId } from "./slots.ts";
+
+export type Strategy = "hash" | "range" | "roundRobin" | "custom" | "none";
+
+/** Slots from the previous range's end up to, not including, `end`. The last range ends at 16,384. */
+export interface SlotRange {
+  readonly end: number;
+  readonly member: string;
+}
+
+/** Keys from the previous range's end up to, not including, `end`, in SQLite's order. The last range has `end: null`. */
+export interface KeyRange {
+  readonly end: Key | null;
+  readonly member: string;
+}
+
+/** A custom partitioner by name and version; a new version is another layout. */
+export interface PartitionerRef {
+  readonly name: string;
+  readonly version: number;
+}
+
+export interface NoneLayout {
+  readonly kind: "none";
+  readonly generation: number;
+  /** Exactly one: the root. */
+  readonly members: readonly string[];
+}
+
+interface ShardedLayout {
+  readonly shardKey: string;
+  readonly generation: number;
+  /** In order of the shard index. */
+  readonly members: readonly string[];
+}
+
+export interface HashLayout extends ShardedLayout {
+  readonly kind: "hash";
+  readonly ranges: readonly SlotRange[];
+}
+export interface RangeLayout extends ShardedLayout {
+  readonly kind: "range";
+  readonly ranges: readonly KeyRange[];
+}
+export interface CustomLayout extends ShardedLayout {
+  readonly kind: "custom";
+  readonly partitioner: PartitionerRef;
+}
+export interface RoundRobinLayout extends ShardedLayout {
+  readonly kind: "roundRobin";
+}
+export type Layout = NoneLayout | HashLayout | RangeLayout | CustomLayout | RoundRobinLayout;
+
+/** A partitioner that a class registers: a pure function of the key. `owner` gives a shard index, 0 … `shardCount` - 1. */
+export interface Partitioner {
+  readonly version: number;
+  owner(key: Key, shardCount: number): number;
+}
+export type Partitioners = Readonly<Record<string, Partitioner>>;
+
+/** The part of the keyspace that changes hands between two layouts of one kind. `from` is inclusive, `to` exclusive, `null` is unbounded. */
+export type MoveRange =
+  | { readonly kind: "slots"; readonly from: number; readonly to: number }
+  | { readonly kind: "keys"; readonly from: Key | null; readonly to: Key | null };
+
+export interface Move {
+  readonly source: string;
+  readonly target: string;
+  readonly range: MoveRange;
+}
+
+/** The name of a shard. Stored, and the identity of a Durable Object: never change. */
+export function shardName(namespace: string, generation: number, index: number): string {
+  return generation === 0 ? `${namespace}-shard-${index}` : `${namespace}-g${generation}-shard-${index}`;
+}
+
+export function shardNames(namespace: string, generation: number, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => shardName(namespace, generation, index));
+}
+
+/** The layout of a namespace that was never sharded, or is unsharded again. */
+export function unshardedLayout(namespace: string, generation: number): NoneLayout {
+  return { kind: "none", generation, members: [namespace] };
+}
+
+/**
+ * Builds the function from key to member. For `roundRobin` there is no such function: the directory decides, and this throws.
+ *
+ * @throws Error when the layout's partitioner is not registered, is of another version, or returns an index out of range.
+ */
+export function createOwnerLookup(layout: Layout, partitioners: Partitioners = {}): (key: Key) => string {
+  switch (layout.kind) {
+    case "none": {
+      const root = memberAt(layout.members, 0);
+      return () => root;
+    }
+    case "hash": {
+      const bySlot = expandSlots(layout.ranges);
+      return (key) => memberAt(bySlot, slotOf(key));
+    }
+    case "range":
+      return (key) => rangeHolding(layout.ranges, key).member;
+    case "custom": {
+      const partitioner = requirePartitioner(layout.partitioner, partitioners);
+      return (key) => memberAt(layout.members, checkedIndex(partitioner, key, layout));
+    }
+    case "roundRobin":
+      throw new Error("A roundRobin layout has no owner by key: ask the directory");
+  }
+}
+
+/** The member that holds the directory entry of an id. */
+export function directoryMember(layout: RoundRobinLayout, id: string): string {
+  const share = Math.floor((slotOfId(id) * layout.members.length) / SLOT_COUNT);
+  return memberAt(layout.members, share);
+}
+
+/** True when both layouts give every key the same owner and have the same members. */
+export function sameLayout(left: Layout, right: Layout): boolean {
+  return JSON.stringify(left) === JSON.stringify(right);
+}
+
+/** What changes hands from `before` to `after`, in key order, adjacent pieces joined. Both must be of one kind, hash or range. */
+export function diffRanges(before: HashLayout, after: HashLayout): Move[];
+export function diffRanges(before: RangeLayout, after: RangeLayout): Move[];
+export function diffRanges(before: HashLayout | RangeLayout, after: HashLayout | RangeLayout): Move[] {
+  if (before.kind === "hash" && after.kind === "hash") {
+    return diffOrdered(before.ranges, after.ranges, (a, b) => a - b, SLOT_COUNT).map(({ from, to, source, target }) => ({
+      source,
+      target,
+      range: { kind: "slots", from: from ?? 0, to: to ?? SLOT_COUNT },
+    }));
+  }
+  if (before.kind === "range" && after.kind === "range") {
+    return diffOrdered<Key | null>(before.ranges, after.ranges, compareEnds, null).map(({ from, to, source, target }) => ({
+      source,
+      target,
+      range: { kind: "keys", from: from ?? null, to },
+    }));
+  }
+  throw new Error(`No moves between a ${before.kind} and a ${after.kind} layout: rows are copied to new members instead`);
+}
+
+/** The layout after some of the moves: the moved ranges belong to their targets. Members are kept; unknown targets are added at the end. */
+export function applyMoves<L extends HashLayout | RangeLayout>(layout: L, moves: readonly Move[]): L {
+  const members = [...layout.members];
+  for (const move of moves) if (!members.includes(move.target)) members.push(move.target);
+  if (layout.kind === "hash") {
+    const bySlot = expandSlots(layout.ranges);
+    for (const { range, target } of moves) {
+      if (range.kind === "slots") bySlot.fill(target, range.from, range.to);
+    }
+    return { ...layout, members, ranges: joinSlots(bySlot) };
+  }
+  let ranges: readonly KeyRange[] = layout.ranges;
+  for (const { range, target } of moves) {
+    if (range.kind === "keys") ranges = assignKeys(ranges, range.from, range.to, target);
+  }
+  return { ...layout, members, ranges };
+}
+
+/** True when the range holds the key. */
+export function rangeContains(range: MoveRange, key: Key): boolean {
+  if (range.kind === "slots") {
+    const slot = slotOf(key);
+    return slot >= range.from && slot < range.to;
+  }
+  return (range.from === null || compareKeys(key, range.from) >= 0) && (range.to === null || compareKeys(key, range.to) < 0);
+}
+
+/** The slot table as one member per slot. */
+export function expandSlots(ranges: readonly SlotRange[]): string[] {
+  const bySlot = Array.from<string>({ length: SLOT_COUNT });
+  let start = 0;
+  for (const { end, member } of ranges) {
+    bySlot.fill(member, start, end);
+    start = end;
+  }
+  return bySlot;
+}
+
+/** The shortest list of ranges that says the same as one member per slot. */
+export function joinSlots(bySlot: readonly string[]): SlotRange[] {
+  const ranges: SlotRange[] = [];
+  bySlot.forEach((member, slot) => {
+    if (member !== bySlot[slot + 1]) ranges.push({ end: slot + 1, member });
+  });
+  return ranges;
+}
+
+function requirePartitioner(ref: PartitionerRef, partitioners: Partitioners): Partitioner {
+  const partitioner = Object.hasOwn(partitioners, ref.name) ? partitioners[ref.name] : undefined;
+  if (!partitioner) {
+    const known = Object.keys(partitioners).toSorted().join(", ") || "none";
+    throw new Error(`Partitioner '${ref.name}' is not registered by the class (registered: ${known})`);
+  }
+  if (partitioner.version !== ref.version) {
+    throw new Error(`Partitioner '${ref.name}' is version ${partitioner.version} in the class, but the layout was made by version ${ref.version}`);
+  }
+  return partitioner;
+}
+
+function checkedIndex(partitioner: Partitioner, key: Key, layout: CustomLayout): number {
+  const index = partitioner.owner(key, layout.members.length);
+  if (Number.isInteger(index) && index >= 0 && index < layout.members.length) return index;
+  throw new Error(`Partitioner '${layout.partitioner.name}' returned ${String(index)}, expected an index from 0 to ${layout.members.length - 1}`);
+}
+
+function memberAt(members: readonly string[], index: number): string {
+  const member = members[index];
+  if (member === undefined) throw new Error(`Layout has no member ${index} (it has ${members.length})`);
+  return member;
+}
+
+function rangeHolding(ranges: readonly KeyRange[], key: Key): KeyRange {
+  let low = 0;
+  let high = ranges.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const end = ranges[middle]?.end ?? null;
+    if (end === null || compareKeys(key, end) < 0) high = middle;
+    else low = middle + 1;
+  }
+  const range = ranges[low];
+  if (!range) throw new Error("A range layout must have at least one range");
+  return range;
+}
+
+function compareEnds(left: Key | null, right: Key | null): number {
+  if (left === null || right === null) return left === right ? 0 : left === null ? 1 : -1;
+  return compareKeys(left, right);
+}
+
+interface OrderedDifference<End> {
+  readonly from: End | undefined;
+  readonly to: End;
+  readonly source: string;
+  readonly target: string;
+}
+
+/** Merges two sorted lists of ranges over one domain and keeps the pieces whose member differs. */
+function diffOrdered<End>(
+  before: readonly { readonly end: End; readonly member: string }[],
+  after: readonly { readonly end: End; readonly member: string }[],
+  compare: (left: End, right: End) => number,
+  last: End,
+): OrderedDifference<End>[] {
+  const found: OrderedDifference<End>[] = [];
+  let from: End | undefined;
+  let left = 0;
+  let right = 0;
+  while (left < before.length && right < after.length) {
+    const old = before[left];
+    const next = after[right];
+    if (!old || !next) break;
+    const order = compare(old.end, next.end);
+    const to = order <= 0 ? old.end : next.end;
+    if (old.member !== next.member) appendDifference(found, { from, to, source: old.member, target: next.member });
+    if (order <= 0) left++;
+    if (order >= 0) right++;
+    from = to;
+  }
+  const reached = from !== undefined && compare(from, last) === 0;
+  if (!reached) throw new Error("Layouts do not cover the whole keyspace");
+  return found;
+}
+
+function appendDifference<End>(found: OrderedDifference<End>[], piece: OrderedDifference<End>): void {
+  const previous = found.at(-1);
+  if (previous && previous.to === piece.from && previous.source === piece.source && previous.target === piece.target) {
+    found[found.length - 1] = { ...previous, to: piece.to };
+  } else {
+    found.push(piece);
+  }
+}
+
+/** Gives [from, to) to `target`, cutting the ranges it overlaps. */
+function assignKeys(ranges: readonly KeyRange[], from: Key | null, to: Key | null, target: string): KeyRange[] {
+  const pieces: KeyRange[] = [];
+  let start: Key | null = null; // inclusive start of the current range; null is below every key
+  let isFirst = true;
+  for (const { end, member } of ranges) {
+    const beginsBefore = from !== null && (isFirst || compareKeys(start as Key, from) < 0);
+    // The part before the moved range stays.
+    if (beginsBefore) pieces.push({ end: compareEnds(end, from) <= 0 ? end : from, member });
+    // The part inside it goes to the target.
+    const overlapStart = beginsBefore ? from : start;
+    const endsAfterFrom = from === null || compareEnds(end, from) > 0;
+    const startsBeforeTo = to === null || (isFirst && overlapStart === null) || overlapStart === null || compareKeys(overlapStart, to) < 0;
+    if (endsAfterFrom && startsBeforeTo) {
+      pieces.push({ end: compareEnds(end, to) <= 0 ? end : to, member: target });
+      // The part after it stays.
+      if (compareEnds(end, to) > 0) pieces.push({ end, member });
+    } else if (!beginsBefore) {
+      pieces.push({ end, member });
+    }
+    start = end;
+    isFirst = false;
+  }
+  return joinKeyRanges(pieces);
+}
+
+function joinKeyRanges(ranges: readonly KeyRange[]): KeyRange[] {
+  return ranges.filter((range, index) => range.member !== ranges[index + 1]?.member);
+}

@@ -1,0 +1,96 @@
+/** Operations: one durable change of layout, as the root's journal records it and as the world sees it. */
+import type { Layout } from "./layout.ts";
+
+export type OperationKind = "shard" | "rebalance" | "rekey" | "unshard";
+
+/**
+ * `swap`: every source leaves the layout and every target is new to it; one cutover. `shift`: members stay; rows are staged on
+ * their targets and cut over in waves.
+ */
+export type OperationMode = "swap" | "shift";
+
+/** Steps in order. `fence` is passed once per wave, with `cutover` and `activate`. */
+export const STEPS = ["prepare", "copy", "verify", "fence", "cutover", "activate", "cleanUp"] as const;
+export type Step = (typeof STEPS)[number];
+
+export type OperationState = "running" | "completed" | "cancelled" | "failed";
+
+/** Limits that one operation runs under. */
+export interface OperationPolicy {
+  /** False fails the operation, before cutover, when a row lacks the shard key. */
+  readonly allowMissingKey: boolean;
+  readonly rowsPerSecondMax: number | null;
+  /** Rows of one wave of a shift. Default 20,000. */
+  readonly waveRowsMax: number;
+  readonly retainHours: number;
+}
+
+export const DEFAULT_OPERATION_POLICY: OperationPolicy = {
+  allowMissingKey: true,
+  rowsPerSecondMax: null,
+  waveRowsMax: 20_000,
+  retainHours: 24,
+};
+
+/** What starts an operation. The same request (same `correlationId`) started twice is one operation. */
+export interface StartOperation {
+  readonly kind: OperationKind;
+  /** The epoch that the caller planned against; any other epoch refuses the start. */
+  readonly epoch: number;
+  readonly to: Layout;
+  readonly policy: OperationPolicy;
+  readonly correlationId: string;
+  /** Who asked, for the history: a user, a run, a pull request. */
+  readonly requestedBy: string;
+  /** Refuse when the namespace has no rows, as `shard()` does. Manifests allow it. */
+  readonly refuseEmpty: boolean;
+}
+
+/** Why an operation failed or what last went wrong. The message carries counts and names, never the content of a row. */
+export interface OperationFault {
+  readonly kind:
+    | "unreachable"
+    | "mismatch"
+    | "missingKey"
+    | "duplicateId"
+    | "rowTooLarge"
+    | "unsupportedTable"
+    | "schema"
+    | "timeout"
+    | "cancelled"
+    | "internal";
+  readonly message: string;
+}
+
+export interface OperationStatus {
+  /** Grows by one for each operation of the namespace. */
+  readonly id: number;
+  readonly namespace: string;
+  readonly kind: OperationKind;
+  readonly mode: OperationMode;
+  readonly state: OperationState;
+  readonly step: Step;
+  /** 1-based wave in work, and how many there are; 0 of 0 for a swap. */
+  readonly wave: number;
+  readonly waves: number;
+  readonly rowsTotal: number;
+  readonly rowsCopied: number;
+  readonly rowsVerified: number;
+  readonly bytesCopied: number;
+  readonly from: Layout;
+  readonly to: Layout;
+  readonly epochFrom: number;
+  /** The namespace's epoch as the operation has it now. */
+  readonly epoch: number;
+  readonly correlationId: string;
+  readonly requestedBy: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly startedAt: number;
+  readonly updatedAt: number;
+  readonly finishedAt: number | null;
+  /** Set when failed or cancelled. */
+  readonly fault: OperationFault | null;
+  /** The last thing that went wrong and is being retried. */
+  readonly lastError: string | null;
+  readonly retries: number;
+}

@@ -1,0 +1,63 @@
+/**
+ * The wire protocol: every message between the control half, callers' routers and the objects of a namespace.
+ *
+ * One RPC method, `shardctl(envelope)`, carries them all, so that a user's class needs one delegate line. Requests and replies are
+ * structured-cloneable. Expected refusals are values (`ProtocolFailure`); an exception means that the object is unreachable or broken.
+ */
+import type { Distribution, DistributionRequest, LiveNamespace } from "./live.ts";
+import type { OperationStatus, StartOperation } from "./operation.ts";
+import type { Result } from "./result.ts";
+
+export const PROTOCOL_VERSION = 1;
+
+export interface Envelope<Body = unknown> {
+  readonly protocol: typeof PROTOCOL_VERSION;
+  readonly namespace: string;
+  /** The object addressed, by name: an object refuses what is meant for another. */
+  readonly member: string;
+  readonly request: Body;
+}
+
+/** What the control half asks of a root. */
+export type ControlRequest =
+  | { readonly kind: "describe"; readonly object: string }
+  | { readonly kind: "distribute"; readonly distribution: DistributionRequest }
+  | { readonly kind: "start"; readonly operation: StartOperation }
+  | { readonly kind: "operation"; readonly id: number }
+  | { readonly kind: "history"; readonly limit: number }
+  | { readonly kind: "cancel"; readonly id: number };
+
+/** The reply to each control request. */
+export interface ControlReplies {
+  readonly describe: LiveNamespace;
+  readonly distribute: Distribution;
+  readonly start: OperationStatus;
+  readonly operation: OperationStatus;
+  readonly history: readonly OperationStatus[];
+  readonly cancel: OperationStatus;
+}
+
+/** Why an object said no. */
+export interface ProtocolFailure {
+  readonly kind:
+    | "staleEpoch" // refresh the layout and retry
+    | "notOwner"
+    | "moving" // the namespace is being moved: retry later
+    | "notMember"
+    | "operationRunning"
+    | "epochChanged" // the start was planned against another epoch
+    | "notFound"
+    | "tooLate" // cancel after cutover
+    | "empty"
+    | "invalid"
+    | "unreachable";
+  readonly message: string;
+  readonly retryable: boolean;
+}
+
+export type ProtocolReply<Value> = Result<Value, ProtocolFailure>;
+
+/** The shape of a Durable Object that speaks the protocol, as a stub or in a test. */
+export interface ProtocolEndpoint {
+  shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>>;
+}

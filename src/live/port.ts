@@ -1,0 +1,22 @@
+/** The port to live namespaces. Adapters: Durable Object bindings (in a Worker) and in-memory (tests, benchmarks). */
+import type { Distribution, DistributionRequest, LiveNamespace, LiveResult, NamespaceRef } from "../core/live.ts";
+import type { OperationStatus, StartOperation } from "../core/operation.ts";
+
+/** The half that cannot write. Planning takes this type, so "plan writes nothing" is checked by the compiler. */
+export interface LiveReader {
+  /** The registry, with live counts and health of every member. */
+  describe(ref: NamespaceRef): Promise<LiveResult<LiveNamespace>>;
+  /** Counts by a key that need not be the live one. */
+  distribute(ref: NamespaceRef, request: DistributionRequest): Promise<LiveResult<Distribution>>;
+  /** One operation of the namespace, running or ended. */
+  operation(ref: NamespaceRef, id: number): Promise<LiveResult<OperationStatus>>;
+  /** Ended and running operations, newest first, at most `limit` (1 … 1000). */
+  history(ref: NamespaceRef, limit: number): Promise<LiveResult<readonly OperationStatus[]>>;
+}
+
+export interface LiveAccess extends LiveReader {
+  /** Journals the operation and returns; the namespace drives it. Idempotent under `correlationId`. */
+  start(ref: NamespaceRef, request: StartOperation): Promise<LiveResult<OperationStatus>>;
+  /** Cancels before cutover; after it, refuses. */
+  cancel(ref: NamespaceRef, operation: number): Promise<LiveResult<OperationStatus>>;
+}
