@@ -1,8 +1,8 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
-// Three kinds of test. `unit`: pure code, in Node. `workers`: Durable Objects, in workerd. `e2e`: the built CLI and whole runtimes, in
-// Node, one file at a time because each starts servers.
+// `unit`: pure code, in Node. `shards` and `control`: the two halves on the real runtime, in workerd. `e2e`: the CLI against whole
+// runtimes, in Node, one file at a time because each starts servers.
 export default defineConfig({
   test: {
     projects: [
@@ -14,8 +14,12 @@ export default defineConfig({
         },
       },
       {
-        plugins: [cloudflareTest({ wrangler: { configPath: "./test/support/wrangler.json" } })],
-        test: { name: "workers", include: ["test/**/*.workers.test.ts"] },
+        plugins: [cloudflareTest({ wrangler: { configPath: "./test/support/wrangler.shards.json" } })],
+        test: { name: "shards", include: ["test/shards/**/*.workers.test.ts"] },
+      },
+      {
+        plugins: [cloudflareTest({ wrangler: { configPath: "./test/support/wrangler.control.json" } })],
+        test: { name: "control", include: ["test/{worker,apply,live}/**/*.workers.test.ts"] },
       },
       {
         test: {
