@@ -37,7 +37,7 @@ export function toKey(value: KeyInput): Key {
       return { type: "text", text: value.toWellFormed() };
     case "number":
       return Number.isNaN(value) ? MISSING_KEY : realKey(value);
-    case "object":
+    default:
       return value === null ? MISSING_KEY : { type: "blob", text: hexOf(value) };
   }
 }

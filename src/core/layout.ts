@@ -14,6 +14,7 @@
  *
  * Layouts are stored in registries: a change of shape is a migration.
  */
+import { canonicalJson } from "./canonical.ts";
 import { type Key, compareKeys } from "./key.ts";
 import { SLOT_COUNT, slotOf, slotOfId } from "./slots.ts";
 
@@ -132,9 +133,9 @@ export function directoryMember(layout: RoundRobinLayout, id: string): string {
   return memberAt(layout.members, share);
 }
 
-/** True when both layouts give every key the same owner and have the same members. */
+/** True when both layouts have the same fields, whatever the order in which they were written: same key, generation, members and ranges. */
 export function sameLayout(left: Layout, right: Layout): boolean {
-  return JSON.stringify(left) === JSON.stringify(right);
+  return canonicalJson(left) === canonicalJson(right);
 }
 
 /** What changes hands from `before` to `after`, in key order, adjacent pieces joined. Both must be of one kind, hash or range. */
@@ -212,7 +213,9 @@ function requirePartitioner(ref: PartitionerRef, partitioners: Partitioners): Pa
     throw new Error(`Partitioner '${ref.name}' is not registered by the class (registered: ${known})`);
   }
   if (partitioner.version !== ref.version) {
-    throw new Error(`Partitioner '${ref.name}' is version ${partitioner.version} in the class, but the layout was made by version ${ref.version}`);
+    throw new Error(
+      `Partitioner '${ref.name}' is version ${partitioner.version} in the class, but the layout was made by version ${ref.version}`,
+    );
   }
   return partitioner;
 }
@@ -220,7 +223,9 @@ function requirePartitioner(ref: PartitionerRef, partitioners: Partitioners): Pa
 function checkedIndex(partitioner: Partitioner, key: Key, layout: CustomLayout): number {
   const index = partitioner.owner(key, layout.members.length);
   if (Number.isInteger(index) && index >= 0 && index < layout.members.length) return index;
-  throw new Error(`Partitioner '${layout.partitioner.name}' returned ${String(index)}, expected an index from 0 to ${layout.members.length - 1}`);
+  throw new Error(
+    `Partitioner '${layout.partitioner.name}' returned ${String(index)}, expected an index from 0 to ${layout.members.length - 1}`,
+  );
 }
 
 function memberAt(members: readonly string[], index: number): string {
@@ -303,7 +308,8 @@ function assignKeys(ranges: readonly KeyRange[], from: Key | null, to: Key | nul
     // The part inside it goes to the target.
     const overlapStart = beginsBefore ? from : start;
     const endsAfterFrom = from === null || compareEnds(end, from) > 0;
-    const startsBeforeTo = to === null || (isFirst && overlapStart === null) || overlapStart === null || compareKeys(overlapStart, to) < 0;
+    const startsBeforeTo =
+      to === null || (isFirst && overlapStart === null) || overlapStart === null || compareKeys(overlapStart, to) < 0;
     if (endsAfterFrom && startsBeforeTo) {
       pieces.push({ end: compareEnds(end, to) <= 0 ? end : to, member: target });
       // The part after it stays.

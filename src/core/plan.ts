@@ -82,9 +82,12 @@ export interface InSync {
   readonly epoch: number;
 }
 
-/** Something worth a line that neither changes nor blocks: unmanaged namespaces, tables that stay behind, a rebalance that cannot reach the policy. */
+/**
+ * Something worth a line that neither changes nor blocks: unmanaged namespaces, tables that stay behind, a rebalance that cannot
+ * reach the policy, an unhealthy member of a namespace that does not change.
+ */
 export interface Notice {
-  readonly kind: "unmanaged" | "staysBehind" | "skewRemains" | "largeKey" | "estimate";
+  readonly kind: "unmanaged" | "staysBehind" | "skewRemains" | "largeKey" | "estimate" | "unhealthy";
   readonly namespace: string;
   readonly message: string;
 }

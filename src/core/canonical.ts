@@ -1,0 +1,23 @@
+/**
+ * One text for one value, whatever the order in which its fields were written, and the digest of that text.
+ *
+ * Fingerprints and layout comparisons stand on it: a value that went through a registry, a request body or a plan file must still
+ * be the same value.
+ */
+
+/** JSON with object keys sorted by UTF-16 unit and fields that are `undefined` left out. The form is hashed into fingerprints: never change. */
+export function canonicalJson(value: unknown): string {
+  if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "null";
+  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item)).join(",")}]`;
+  const fields = Object.entries(value)
+    .filter(([, field]) => field !== undefined)
+    .toSorted(([left], [right]) => (left < right ? -1 : 1))
+    .map(([name, field]) => `${JSON.stringify(name)}:${canonicalJson(field)}`);
+  return `{${fields.join(",")}}`;
+}
+
+/** SHA-256 of the text's UTF-8 bytes, 64 lower-case hex digits. WebCrypto, present in Node and in Workers. */
+export async function sha256Hex(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
