@@ -50,12 +50,18 @@ export interface Run {
   readonly actions: readonly RunAction[];
 }
 
-/** `GET /v1/runs`: newest first. */
+/** `GET /v1/runs/:id?wait=<seconds>&since=<updatedAt>` answers once the run is newer than `since`, has ended, or after `wait` seconds. */
+export const RUN_WAIT_MAX_S = 30;
+
+/** `GET /v1/runs?limit=<1 … 1000, default 50>`: newest first. */
 export interface RunList {
   readonly runs: readonly Run[];
 }
 
-/** `GET /v1/namespaces`. */
+/**
+ * `GET /v1/namespaces?environment=`: the namespaces that were ever planned and could be read. `?object=&name=` asks one that need not
+ * be known.
+ */
 export interface NamespaceList {
   readonly namespaces: readonly NamespaceReport[];
 }
@@ -63,6 +69,11 @@ export interface NamespaceList {
 export type NamespaceReport =
   | { readonly kind: "live"; readonly namespace: LiveNamespace }
   | { readonly kind: "failed"; readonly name: string; readonly object: string; readonly failure: LiveFailure };
+
+/** `GET /v1/namespaces/:name/history?object=&limit=<1 … 1000, default 50>`: newest first. */
+export interface OperationList {
+  readonly operations: readonly OperationStatus[];
+}
 
 /** `POST /v1/plans` answers with the plan. */
 export type PlanResponse = Plan;
@@ -84,6 +95,7 @@ export const PROBLEM_KINDS = [
   "unauthenticated", // 401
   "forbidden", // 403
   "notFound", // 404
+  "methodNotAllowed", // 405
   "unknownPlan", // 404: planned elsewhere, or expired
   "stalePlan", // 409: an epoch or a layout under the plan has changed
   "locked", // 409: another run is active; `detail` names it

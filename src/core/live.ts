@@ -2,6 +2,7 @@
 import type { Key } from "./key.ts";
 import type { Layout, PartitionerRef } from "./layout.ts";
 import type { OperationStatus } from "./operation.ts";
+import type { ProtocolFailure } from "./protocol.ts";
 import type { Result } from "./result.ts";
 
 /** Which object to ask: a namespace's name and the binding of its class. */
@@ -56,6 +57,8 @@ export interface LiveFailure {
    */
   readonly kind: "unbound" | "notShardable" | "unreachable" | "refused";
   readonly message: string;
+  /** Only with `refused`: the object's own word for why. */
+  readonly reason?: ProtocolFailure["kind"];
 }
 
 export type LiveResult<Value> = Result<Value, LiveFailure>;
@@ -106,6 +109,6 @@ export interface LiveState {
 export interface LiveEntry {
   readonly ref: NamespaceRef;
   readonly namespace: LiveResult<LiveNamespace>;
-  /** Present where the plan needs it: see `distributionFor`. */
+  /** Present where the plan needs it: see `distributionRequestFor`. */
   readonly distribution: LiveResult<Distribution> | null;
 }
