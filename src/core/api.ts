@@ -86,7 +86,7 @@ export interface Problem {
   readonly detail: string;
   /** Stable word for programs. */
   readonly kind: ProblemKind;
-  /** For `invalid`: what is wrong, by path. */
+  /** What is wrong in detail. `path` is the place in the body for `invalid`, the namespace for `blocked` and `stalePlan`. */
   readonly errors?: readonly { readonly path: string; readonly message: string }[];
 }
 

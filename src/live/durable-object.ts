@@ -1,0 +1,155 @@
+/**
+ * Live access over a Worker's own Durable Object bindings.
+ *
+ * Owns the mapping from what can happen to a call (an answer, a refusal, an exception, silence) to a `LiveResult`. It refuses to
+ * guess: an answer that is not a reply of the protocol is a failure, never an empty namespace. Every call takes a new stub,
+ * because a stub stays broken after its object was aborted; nothing is retried here, since only the caller knows what is idempotent.
+ */
+import type { Distribution, LiveFailure, LiveNamespace, LiveResult, NamespaceRef } from "../core/live.ts";
+import {
+  PROTOCOL_VERSION,
+  type ControlReplies,
+  type ControlRequest,
+  type ProtocolEndpoint,
+  type ProtocolFailure,
+  type ProtocolReply,
+} from "../core/protocol.ts";
+import { failure, success } from "../core/result.ts";
+import type { LiveAccess } from "./port.ts";
+
+/** How long an object may take to answer. Counting by another key reads every row, so it may take longer. */
+export const CALL_TIMEOUT_MS = 30_000;
+export const DISTRIBUTE_TIMEOUT_MS = 120_000;
+
+/** What this adapter needs of a `DurableObjectNamespace`, so that a test may pass less. */
+export interface ObjectBinding {
+  getByName(name: string): object;
+}
+
+export interface ObjectAccessOptions {
+  /** Overrides both timeouts, in milliseconds. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Reaches namespaces through bindings, by the binding's name.
+ *
+ * Failures: `unbound` (no such binding; names the ones that exist), `notShardable` (the class does not speak the protocol, or
+ * answers nonsense), `unreachable` (exception or timeout), `refused` (with the object's reason).
+ */
+export function createObjectAccess(
+  objects: Readonly<Record<string, ObjectBinding>>,
+  options: ObjectAccessOptions = {},
+): LiveAccess {
+  async function ask<Kind extends keyof ControlReplies>(
+    ref: NamespaceRef,
+    request: Extract<ControlRequest, { kind: Kind }>,
+    timeoutMs = CALL_TIMEOUT_MS,
+  ): Promise<LiveResult<ControlReplies[Kind]>> {
+    const binding = Object.hasOwn(objects, ref.object) ? objects[ref.object] : undefined;
+    if (binding === undefined) return failure(unbound(ref, Object.keys(objects)));
+    const limitMs = options.timeoutMs ?? timeoutMs;
+    try {
+      return readReply<ControlReplies[Kind]>(ref, request.kind, await withTimeout(callRoot(binding, ref, request), limitMs));
+    } catch (error) {
+      return failure(explainException(ref, error));
+    }
+  }
+
+  return {
+    async describe(ref) {
+      const answer = await ask(ref, { kind: "describe", object: ref.object });
+      return answer.ok ? checkNamespace(ref, answer.value) : answer;
+    },
+    async distribute(ref, distribution) {
+      const answer = await ask(ref, { kind: "distribute", distribution }, DISTRIBUTE_TIMEOUT_MS);
+      return answer.ok ? checkDistribution(ref, answer.value) : answer;
+    },
+    operation: (ref, id) => ask(ref, { kind: "operation", id }),
+    history: (ref, limit) => ask(ref, { kind: "history", limit }),
+    start: (ref, operation) => ask(ref, { kind: "start", operation }),
+    cancel: (ref, id) => ask(ref, { kind: "cancel", id }),
+  };
+}
+
+function callRoot(binding: ObjectBinding, ref: NamespaceRef, request: ControlRequest): Promise<ProtocolReply<unknown>> {
+  const endpoint = binding.getByName(ref.name) as ProtocolEndpoint;
+  return endpoint.shardctl({ protocol: PROTOCOL_VERSION, namespace: ref.name, member: ref.name, request });
+}
+
+/** An object that did not answer in time. Its call may still run and take effect. */
+class CallTimeout extends Error {}
+
+async function withTimeout<Value>(call: Promise<Value>, timeoutMs: number): Promise<Value> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new CallTimeout(`no answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([call, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function readReply<Value>(ref: NamespaceRef, asked: string, reply: unknown): LiveResult<Value> {
+  if (!isRecord(reply) || typeof reply["ok"] !== "boolean") return failure(nonsense(ref, asked));
+  if (reply["ok"]) return isRecord(reply["value"]) ? success(reply["value"] as Value) : failure(nonsense(ref, asked));
+  const refusal = reply["failure"];
+  if (!isRecord(refusal) || typeof refusal["message"] !== "string") return failure(nonsense(ref, asked));
+  const reason = refusal["kind"] as ProtocolFailure["kind"];
+  if (reason === "unreachable") return failure({ kind: "unreachable", message: refusal["message"] });
+  return failure({ kind: "refused", message: refusal["message"], reason });
+}
+
+/** The parts that planning trusts most. A namespace that answers for another, or without its members, is not one that was read. */
+function checkNamespace(ref: NamespaceRef, live: LiveNamespace): LiveResult<LiveNamespace> {
+  const members: unknown = live.members;
+  const layout: unknown = live.layout;
+  const complete =
+    live.name === ref.name &&
+    Number.isInteger(live.epoch) &&
+    Array.isArray(members) &&
+    isRecord(layout) &&
+    Array.isArray(layout["members"]) &&
+    layout["members"].length === members.length;
+  return complete ? success(live) : failure(nonsense(ref, "describe"));
+}
+
+function checkDistribution(ref: NamespaceRef, distribution: Distribution): LiveResult<Distribution> {
+  const complete = Number.isInteger(distribution.rows) && Array.isArray(distribution.members);
+  return complete ? success(distribution) : failure(nonsense(ref, "distribute"));
+}
+
+function unbound(ref: NamespaceRef, bindings: readonly string[]): LiveFailure {
+  const known = bindings.length === 0 ? "it has none" : `it has ${bindings.toSorted().join(", ")}`;
+  return {
+    kind: "unbound",
+    message: `The Worker has no Durable Object binding '${ref.object}' for namespace '${ref.name}' (${known}). Correct spec.object, or add the binding to the Worker.`,
+  };
+}
+
+function nonsense(ref: NamespaceRef, asked: string): LiveFailure {
+  return {
+    kind: "notShardable",
+    message: `The class behind '${ref.object}' gave an answer to '${asked}' for '${ref.name}' that is not a shardctl reply. Its shardctl() method must return what ShardHost returns, in the version that this Worker uses.`,
+  };
+}
+
+// workerd's two ways to say that there is nothing to call: no such method, or a class that offers no RPC at all.
+const NO_METHOD = /does not implement (the method|"?shardctl)|does not support RPC|is not a function/i;
+
+function explainException(ref: NamespaceRef, error: unknown): LiveFailure {
+  const text = error instanceof Error ? error.message : String(error);
+  if (error instanceof TypeError && NO_METHOD.test(text)) {
+    return {
+      kind: "notShardable",
+      message: `The class behind '${ref.object}' has no shardctl() method, so '${ref.name}' cannot be sharded. Add ShardHost to the class (see shardctl/durable-object).`,
+    };
+  }
+  return { kind: "unreachable", message: `'${ref.name}' behind '${ref.object}' could not be reached: ${text}` };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}

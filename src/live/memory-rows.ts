@@ -1,0 +1,51 @@
+/** The rows of in-memory namespaces: counts by key, and where the live layout puts them. */
+import { toKey, type Key, type KeyInput } from "../core/key.ts";
+import { createOwnerLookup, type Layout, type Partitioners } from "../core/layout.ts";
+import type { NamespaceRef } from "../core/live.ts";
+
+/** Rows that are alike in every key that a test asks for. */
+export interface MemoryRows {
+  /** Value by shard key, e.g. `{ "data.country": "DE", id: 7 }`. A path that is not listed is a missing key. */
+  readonly keys: Readonly<Record<string, KeyInput>>;
+  readonly rows: number;
+  /** Default `BYTES_PER_ROW` for each row. */
+  readonly bytes?: number;
+}
+
+export interface MemoryNamespace extends NamespaceRef {
+  readonly layout: Layout;
+  readonly epoch: number;
+  readonly rows: readonly MemoryRows[];
+  readonly undeclaredTables?: readonly string[];
+  /** Members that do not answer, with the reason. */
+  readonly unhealthy?: Readonly<Record<string, string>>;
+}
+
+export const BYTES_PER_ROW = 200;
+
+/** The member of each group of rows, by the live layout. A round robin spreads a group evenly. */
+export function placeRows(namespace: MemoryNamespace, partitioners: Partitioners): { member: string; group: MemoryRows }[] {
+  const { layout } = namespace;
+  if (layout.kind === "roundRobin") {
+    const count = layout.members.length;
+    return namespace.rows.flatMap((group) =>
+      layout.members.map((member, index) => {
+        const rows = Math.floor(group.rows / count) + (index < group.rows % count ? 1 : 0);
+        return { member, group: { keys: group.keys, rows, bytes: group.rows === 0 ? 0 : (bytesOf(group) * rows) / group.rows } };
+      }),
+    );
+  }
+  const ownerOf = createOwnerLookup(layout, partitioners);
+  return namespace.rows.map((group) => ({
+    member: ownerOf(layout.kind === "none" ? toKey(null) : keyOf(group, layout.shardKey)),
+    group,
+  }));
+}
+
+export function keyOf(group: MemoryRows, shardKey: string): Key {
+  return toKey(Object.hasOwn(group.keys, shardKey) ? group.keys[shardKey] : null);
+}
+
+export function bytesOf(group: MemoryRows): number {
+  return group.bytes ?? group.rows * BYTES_PER_ROW;
+}

@@ -1,0 +1,104 @@
+/**
+ * A Durable Object that speaks the control half of the protocol over an in-memory namespace, so that the control half is tested on the
+ * real runtime without the engine. It starts as an unsharded namespace with three rows; tests drive it by its other methods.
+ */
+import { DurableObject } from "cloudflare:workers";
+
+import type { LiveFailure } from "../../src/core/live.ts";
+import type { OperationFault } from "../../src/core/operation.ts";
+import type { ControlRequest, Envelope, ProtocolReply } from "../../src/core/protocol.ts";
+import { failure, success } from "../../src/core/result.ts";
+import { createMemoryAccess, type MemoryAccess } from "../../src/live/memory.ts";
+import type { MemoryNamespace } from "../../src/live/memory-rows.ts";
+
+export interface FakeControls {
+  /** Polls until an operation has completed. */
+  setPace(pollsToComplete: number): Promise<void>;
+  edit(change: Partial<MemoryNamespace>): Promise<void>;
+  failNext(fault: OperationFault): Promise<void>;
+  breakCalls(reason: LiveFailure, times: number): Promise<void>;
+  /** Verbs asked of this object so far. */
+  verbs(): Promise<string[]>;
+}
+
+export class FakeNamespace extends DurableObject implements FakeControls {
+  #access: MemoryAccess | null = null;
+  #pace = 2;
+  readonly #verbs: string[] = [];
+  #throwsLeft = 0;
+
+  async shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>> {
+    const request = envelope.request as ControlRequest;
+    this.#verbs.push(request.kind);
+    if (this.#throwsLeft > 0) {
+      this.#throwsLeft--;
+      throw new Error("the object fell over");
+    }
+    const answer = await this.#ask(request);
+    if (answer.ok) return success(answer.value);
+    return failure({ kind: answer.failure.reason ?? "invalid", message: answer.failure.message, retryable: false });
+  }
+
+  async setPace(pollsToComplete: number): Promise<void> {
+    this.#pace = pollsToComplete;
+  }
+
+  async edit(change: Partial<MemoryNamespace>): Promise<void> {
+    this.#open().edit(this.#name, change);
+  }
+
+  async failNext(fault: OperationFault): Promise<void> {
+    this.#open().failNext(this.#name, fault);
+  }
+
+  async breakCalls(reason: LiveFailure, times: number): Promise<void> {
+    if (reason.kind === "unreachable") this.#throwsLeft = times;
+    else this.#open().breakCalls(this.#name, reason, times);
+  }
+
+  async verbs(): Promise<string[]> {
+    return this.#verbs;
+  }
+
+  get #name(): string {
+    const { name } = this.ctx.id;
+    if (name === undefined) throw new Error("Address this object by name");
+    return name;
+  }
+
+  #open(): MemoryAccess {
+    this.#access ??= createMemoryAccess({
+      now: () => Date.now(),
+      pollsToComplete: () => this.#pace,
+      namespaces: [
+        {
+          name: this.#name,
+          object: "ORDERS",
+          epoch: 1,
+          layout: { kind: "none", generation: 0, members: [this.#name] },
+          rows: ["a", "b", "c"].map((id) => ({ keys: { id, "data.country": "DE" }, rows: 1 })),
+        },
+      ],
+    });
+    return this.#access;
+  }
+
+  #ask(request: ControlRequest): ReturnType<MemoryAccess["describe" | "distribute" | "history" | "start"]> {
+    const access = this.#open();
+    const ref = { name: this.#name, object: "ORDERS" };
+    switch (request.kind) {
+      case "describe":
+        return access.describe(ref);
+      case "distribute":
+        return access.distribute(ref, request.distribution);
+      case "start":
+        return access.start(ref, request.operation);
+      case "operation":
+        return access.operation(ref, request.id);
+      case "history":
+        return access.history(ref, request.limit);
+      case "cancel":
+        return access.cancel(ref, request.id);
+    }
+  }
+}
