@@ -1,0 +1,87 @@
+/**
+ * What the API's answers must look like before the CLI believes them: enough to show and to act on, not a second schema. Each reader
+ * gives the value, or a text that says what is missing.
+ */
+import type { NamespaceReport, Run } from "../core/api.ts";
+import type { OperationStatus } from "../core/operation.ts";
+import { PLAN_VERSION, type Plan } from "../core/plan.ts";
+
+type Shape = Readonly<Record<string, "string" | "number" | "array" | "object">>;
+
+export function readPlan(body: unknown): Plan | string {
+  if (isObject(body) && typeof body["version"] === "number" && body["version"] !== PLAN_VERSION) {
+    return `it is a plan of version ${body["version"]}, and this shardctl knows version ${PLAN_VERSION}`;
+  }
+  const shape = {
+    environment: "string",
+    fingerprint: "string",
+    changes: "array",
+    inSync: "array",
+    blocks: "array",
+    notices: "array",
+  } as const;
+  const wrong = mismatch(body, { version: "number", ...shape });
+  return wrong === null ? (body as Plan) : `it is not a plan: ${wrong}`;
+}
+
+export function readRun(body: unknown): Run | string {
+  const wrong = mismatch(body, { id: "string", fingerprint: "string", state: "string", updatedAt: "number", actions: "array" });
+  return wrong === null ? (body as Run) : `it is not a run: ${wrong}`;
+}
+
+export function readRuns(body: unknown): readonly Run[] | string {
+  return readList(body, "runs", readRun);
+}
+
+export function readNamespaces(body: unknown): readonly NamespaceReport[] | string {
+  return readList(body, "namespaces", readNamespace);
+}
+
+export function readNamespace(body: unknown): NamespaceReport | string {
+  if (!isObject(body)) return "it is not a namespace: an object was expected";
+  if (body["kind"] === "failed") {
+    const wrong = mismatch(body, { name: "string", object: "string", failure: "object" });
+    return wrong === null ? (body as unknown as NamespaceReport) : `it is not a namespace: ${wrong}`;
+  }
+  const wrong = mismatch(body["namespace"], {
+    name: "string",
+    object: "string",
+    layout: "object",
+    epoch: "number",
+    members: "array",
+  });
+  return wrong === null ? (body as unknown as NamespaceReport) : `it is not a namespace: ${wrong}`;
+}
+
+export function readHistory(body: unknown): readonly OperationStatus[] | string {
+  return readList(body, "operations", (item) => {
+    const wrong = mismatch(item, { id: "number", kind: "string", state: "string", step: "string", startedAt: "number" });
+    return wrong === null ? (item as OperationStatus) : `it is not an operation: ${wrong}`;
+  });
+}
+
+function readList<Item>(body: unknown, name: string, read: (item: unknown) => Item | string): readonly Item[] | string {
+  const list = isObject(body) ? body[name] : undefined;
+  if (!Array.isArray(list)) return `it has no list "${name}"`;
+  const items: Item[] = [];
+  for (const [index, entry] of list.entries()) {
+    const item = read(entry);
+    if (typeof item === "string") return `${name}[${index}]: ${item}`;
+    items.push(item);
+  }
+  return items;
+}
+
+function mismatch(body: unknown, shape: Shape): string | null {
+  if (!isObject(body)) return "an object was expected";
+  for (const [name, type] of Object.entries(shape)) {
+    const value = body[name];
+    const actual = Array.isArray(value) ? "array" : value === null ? "null" : typeof value;
+    if (actual !== type) return `"${name}" is ${value === undefined ? "missing" : actual}, not ${type}`;
+  }
+  return null;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,84 @@
+/**
+ * The typed client of the Worker's HTTP API. It asks one question per method and gives the answer or a `CliFailure` that says what to
+ * do next. How requests are sent, repeated and read is `http.ts`; what the answers must look like is `answers.ts`.
+ *
+ * | request          | repeated when                                                                        |
+ * |------------------|--------------------------------------------------------------------------------------|
+ * | reads            | the server refuses, resets, times out, or answers 502, 503 or 504                     |
+ * | plan, cancel     | the same: asking twice changes nothing more                                           |
+ * | apply            | the connection was refused, so nothing arrived; otherwise the run is looked up first  |
+ */
+import type { ApplyRequest, NamespaceReport, PlanRequest, Run } from "../core/api.ts";
+import type { NamespaceRef } from "../core/live.ts";
+import type { OperationStatus } from "../core/operation.ts";
+import type { Plan } from "../core/plan.ts";
+import { readHistory, readNamespace, readNamespaces, readPlan, readRun, readRuns } from "./answers.ts";
+import type { CliResult } from "./failure.ts";
+import type { Host } from "./host.ts";
+import { type HttpTarget, type Repeat, sendRequest } from "./http.ts";
+
+export interface ApiClient {
+  readonly endpoint: string;
+  namespaces(filter?: Partial<NamespaceRef>): Promise<CliResult<readonly NamespaceReport[]>>;
+  namespace(name: string, object: string | null): Promise<CliResult<NamespaceReport>>;
+  history(name: string, object: string | null): Promise<CliResult<readonly OperationStatus[]>>;
+  createPlan(request: PlanRequest): Promise<CliResult<Plan>>;
+  plan(fingerprint: string): Promise<CliResult<Plan>>;
+  apply(fingerprint: string, request: ApplyRequest): Promise<CliResult<Run>>;
+  runs(): Promise<CliResult<readonly Run[]>>;
+  run(id: string): Promise<CliResult<Run>>;
+  /** Waits up to `waitS` seconds for news after `since` (the run's `updatedAt`). Not repeated: the caller follows and decides. */
+  awaitRun(id: string, waitS: number, since: number | null, signal: AbortSignal): Promise<CliResult<Run>>;
+  cancelRun(id: string): Promise<CliResult<Run>>;
+}
+
+const READ_TIMEOUT_MS = 60_000;
+/** A plan reads every namespace it would change. */
+const PLAN_TIMEOUT_MS = 300_000;
+/** How much longer than the wait it asked for a poll may take. */
+const POLL_GRACE_MS = 10_000;
+
+export function createApiClient(host: Host, target: HttpTarget): ApiClient {
+  const get = <Value>(path: string, read: (body: unknown) => Value | string): Promise<CliResult<Value>> =>
+    sendRequest(host, target, { method: "GET", path, timeoutMs: READ_TIMEOUT_MS, repeat: "whenTransient" }, read);
+  const post = <Value>(
+    path: string,
+    body: unknown,
+    repeat: Repeat,
+    read: (body: unknown) => Value | string,
+  ): Promise<CliResult<Value>> =>
+    sendRequest(host, target, { method: "POST", path, body, timeoutMs: PLAN_TIMEOUT_MS, repeat }, read);
+
+  return {
+    endpoint: target.endpoint,
+    namespaces: (filter = {}) => get(`/v1/namespaces${query({ object: filter.object, name: filter.name })}`, readNamespaces),
+    namespace: (name, object) => get(`/v1/namespaces/${encodeURIComponent(name)}${query({ object })}`, readNamespace),
+    history: (name, object) => get(`/v1/namespaces/${encodeURIComponent(name)}/history${query({ object })}`, readHistory),
+    createPlan: (request) => post("/v1/plans", request, "whenTransient", readPlan),
+    plan: (fingerprint) => get(`/v1/plans/${encodeURIComponent(fingerprint)}`, readPlan),
+    apply: (fingerprint, request) => post(`/v1/plans/${encodeURIComponent(fingerprint)}/apply`, request, "whenUnsent", readRun),
+    runs: () => get("/v1/runs", readRuns),
+    run: (id) => get(`/v1/runs/${encodeURIComponent(id)}`, readRun),
+    awaitRun: (id, waitS, since, signal) =>
+      sendRequest(
+        host,
+        target,
+        {
+          method: "GET",
+          path: `/v1/runs/${encodeURIComponent(id)}${query({ wait: String(waitS), since: since === null ? null : String(since) })}`,
+          timeoutMs: waitS * 1000 + POLL_GRACE_MS,
+          repeat: "never",
+          signal,
+        },
+        readRun,
+      ),
+    cancelRun: (id) => post(`/v1/runs/${encodeURIComponent(id)}/cancel`, {}, "whenTransient", readRun),
+  };
+}
+
+function query(parameters: Readonly<Record<string, string | null | undefined>>): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) if (value !== null && value !== undefined) search.set(name, value);
+  const text = search.toString();
+  return text === "" ? "" : `?${text}`;
+}

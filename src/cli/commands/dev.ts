@@ -1,0 +1,110 @@
+/** `shardctl dev`: the real Workers runtime on this machine, with a Durable Object binding for each that the manifests name. */
+import { resolve } from "node:path";
+
+import { type Command, InvalidArgumentError } from "commander";
+
+import { type CommonOptions, type Perform, withHelp, withProjectOptions } from "../command.ts";
+import { type DevServer, startDevServer } from "../dev/dev-server.ts";
+import { EXIT } from "../exit-codes.ts";
+import { type CliResult, fail } from "../failure.ts";
+import { findBindings } from "../dev/find-bindings.ts";
+import { loadProject, type Project } from "../project.ts";
+import type { Outcome, Session } from "../session.ts";
+
+interface DevOptions extends CommonOptions {
+  readonly port: number;
+  readonly persistTo?: string;
+  readonly verbose?: boolean;
+}
+
+const DEFAULT_PORT = 8787;
+const PORT_MAX = 65_535;
+const WRANGLER_CONFIG = /\.(jsonc?|toml)$/i;
+
+export function defineDev(program: Command, perform: Perform): void {
+  const command = program
+    .command("dev")
+    .summary("start the local runtime")
+    .description("Start the local runtime (workerd), with durable state and every binding that the manifests name.")
+    .option("--port <number>", "port on 127.0.0.1; 0 takes a free one", readPort, DEFAULT_PORT)
+    .option("--persist-to <folder>", "where the state is kept (default: .shardctl/state in the project)")
+    .option("--verbose", "show wrangler's output here, not in .shardctl/dev/wrangler.log");
+  withHelp(withProjectOptions(command), [
+    ["shardctl dev", "until Ctrl-C; the state stays for the next time"],
+    ["shardctl dev --port 0", "on any free port"],
+    ["shardctl dev --config wrangler.json", "run your own Worker instead of the generated one"],
+  ]).action((options: DevOptions) => perform(options, (session) => dev(session, options)));
+}
+
+async function dev(session: Session, options: DevOptions): Promise<CliResult<Outcome>> {
+  const { host } = session;
+  const own = options.config !== undefined && WRANGLER_CONFIG.test(options.config) ? resolve(host.cwd, options.config) : null;
+  const project = await loadProject(host, own === null ? options : { ...options, config: undefined });
+  if (!project.ok) return project;
+  const bindings = own === null ? await findBindings(host, project.value) : ({ ok: true, value: [] } as const);
+  if (!bindings.ok) return bindings;
+  const { folder } = project.value;
+  const interruption = host.interceptInterrupt();
+  try {
+    const started = await startDevServer(
+      host,
+      {
+        folder,
+        port: options.port,
+        persistTo: resolve(options.persistTo === undefined ? folder : host.cwd, options.persistTo ?? ".shardctl/state"),
+        bindings: bindings.value,
+        wranglerConfig: own,
+        verbose: options.verbose === true,
+      },
+      interruption.signal,
+    );
+    if (!started.ok) return started;
+    announce(session, started.value, project.value, bindings.value);
+    return await waitForEnd(session, started.value, interruption.signal);
+  } finally {
+    interruption.release();
+  }
+}
+
+function announce(session: Session, server: DevServer, project: Project, bindings: readonly string[]): void {
+  if (session.json) {
+    const facts = { endpoint: server.endpoint, pid: process.pid, wranglerPid: server.wrangler.pid, bindings };
+    session.host.stdout.write(`${JSON.stringify(facts)}\n`);
+    return;
+  }
+  const { bold } = session.colors;
+  session.say(
+    [
+      `The local runtime is ready at ${bold(server.endpoint)}`,
+      bindings.length === 0 ? "" : `Bindings: ${bindings.join(", ")}   (a new one in the manifests needs a restart)`,
+      "",
+      "Try, in a second terminal:",
+      `  shardctl plan --endpoint ${server.endpoint}`,
+      `  shardctl apply --endpoint ${server.endpoint}`,
+      `  shardctl status --endpoint ${server.endpoint}`,
+      `No token is needed, and commands in ${project.folder} find the endpoint by themselves when none is configured.`,
+      "Ctrl-C stops it; the state stays.",
+    ].join("\n"),
+  );
+}
+
+async function waitForEnd(session: Session, server: DevServer, signal: AbortSignal): Promise<CliResult<Outcome>> {
+  const interrupted = new Promise<null>((done) => {
+    if (signal.aborted) done(null);
+    signal.addEventListener("abort", () => done(null), { once: true });
+  });
+  const exit = await Promise.race([interrupted, server.wrangler.ended]);
+  await server.stop();
+  if (exit !== null)
+    return fail("dev", `wrangler ended by itself: ${exit}.`, `The log is in ${server.logFile}. Start again: shardctl dev`);
+  session.say("Stopped.");
+  // The document was printed when the runtime was ready.
+  return { ok: true, value: { exitCode: EXIT.done, json: undefined } };
+}
+
+function readPort(text: string): number {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 0 || port > PORT_MAX)
+    throw new InvalidArgumentError(`A port is a whole number from 0 to ${PORT_MAX}.`);
+  return port;
+}

@@ -1,0 +1,86 @@
+/** `shardctl import`: write manifests for what is live, so that it can be managed from Git. Changes nothing that is live. */
+import { join, relative } from "node:path";
+
+import type { Command } from "commander";
+
+import type { NamespaceReport } from "../../core/api.ts";
+import { renderManifest } from "../../manifest/index.ts";
+import type { ApiClient } from "../api-client.ts";
+import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";
+import { EXIT } from "../exit-codes.ts";
+import { type CliResult, fail } from "../failure.ts";
+import { specOfLive } from "../live-spec.ts";
+import { connectApi, loadProject } from "../project.ts";
+import type { Outcome, Session } from "../session.ts";
+import { type NewFile, writeNewFiles } from "../write-new-files.ts";
+
+interface ImportOptions extends CommonOptions {
+  readonly namespace?: string;
+  readonly object?: string;
+  readonly out?: string;
+  readonly force?: boolean;
+}
+
+export function defineImport(program: Command, perform: Perform): void {
+  const command = program
+    .command("import")
+    .summary("write manifests for what is live")
+    .description("Write a manifest for each live namespace. A plan of them finds nothing to do.")
+    .option("--namespace <name>", "only this one; with --object also one that the reconciler has never seen")
+    .option("--object <binding>", "only namespaces of this Durable Object binding")
+    .option("--out <folder>", "where to write (default: the first manifests folder of the config)")
+    .option("--force", "overwrite manifests that are there");
+  withHelp(withServerOptions(command), [
+    ["shardctl import", "all that the reconciler knows"],
+    ["shardctl import --namespace orders --object ORDERS", "one"],
+    ["shardctl import --out imported", "beside the present manifests, to compare"],
+  ]).action((options: ImportOptions) => perform(options, (session) => importLive(session, options)));
+}
+
+async function importLive(session: Session, options: ImportOptions): Promise<CliResult<Outcome>> {
+  const project = await loadProject(session.host, options);
+  if (!project.ok) return project;
+  const api = connectApi(session, project.value);
+  if (!api.ok) return api;
+  const reports = await findLive(api.value, options);
+  if (!reports.ok) return reports;
+  const out = options.out ?? project.value.manifests[0] ?? "manifests";
+  const files: NewFile[] = [];
+  const unreadable: string[] = [];
+  for (const report of reports.value) {
+    if (report.kind === "failed") {
+      unreadable.push(`  ${report.name} (${report.object}): ${report.failure.message}`);
+      continue;
+    }
+    const path = relative(session.host.cwd, join(session.host.cwd, out, `${report.namespace.name}.yaml`));
+    files.push({ path, text: renderManifest(specOfLive(report.namespace, path)) });
+  }
+  if (unreadable.length > 0)
+    return fail("server", `Nothing was written: ${unreadable.length} namespaces cannot be read.\n${unreadable.join("\n")}`);
+  if (files.length === 0)
+    return fail(
+      "notFound",
+      `${api.value.endpoint} knows no live namespace to import.`,
+      "Name one: shardctl import --namespace <name> --object <binding>",
+    );
+  const written = await writeNewFiles(
+    session.host.cwd,
+    files,
+    options.force === true,
+    "Overwrite with --force, or write elsewhere with --out.",
+  );
+  if (!written.ok) return written;
+  session.show(`${files.map((file) => `Wrote ${file.path}`).join("\n")}\n\nCheck that they say what is live: shardctl plan`);
+  return { ok: true, value: { exitCode: EXIT.done, json: { written: files.map((file) => file.path) } } };
+}
+
+async function findLive(api: ApiClient, options: ImportOptions): Promise<CliResult<readonly NamespaceReport[]>> {
+  if (options.namespace !== undefined && options.object !== undefined) {
+    const report = await api.namespace(options.namespace, options.object);
+    return report.ok ? { ok: true, value: [report.value] } : report;
+  }
+  return api.namespaces({
+    ...(options.namespace === undefined ? {} : { name: options.namespace }),
+    ...(options.object === undefined ? {} : { object: options.object }),
+  });
+}

@@ -1,0 +1,51 @@
+/** `shardctl status`: what is live, or how one run stands. */
+import type { Command } from "commander";
+
+import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";
+import { EXIT } from "../exit-codes.ts";
+import { type CliResult, fail } from "../failure.ts";
+import { connectApi, loadProject } from "../project.ts";
+import type { Outcome, Session } from "../session.ts";
+import { runText, statusText } from "../views.ts";
+
+interface StatusOptions extends CommonOptions {
+  readonly run?: string;
+  readonly object?: string;
+}
+
+export function defineStatus(program: Command, perform: Perform): void {
+  const command = program
+    .command("status")
+    .summary("show what is live, or how a run stands")
+    .description("Show the live namespaces with rows, skew and health, or one run.")
+    .argument("[namespace]", "only this one")
+    .option("--object <binding>", "its Durable Object binding, when several have a namespace of this name")
+    .option("--run <id>", "show a run and how far its actions are");
+  withHelp(withServerOptions(command), [
+    ["shardctl status", "all namespaces"],
+    ["shardctl status orders", "one, with every member"],
+    ["shardctl status --run <id>", "a run that `apply` started"],
+  ]).action((name: string | undefined, options: StatusOptions) => perform(options, (session) => status(session, name, options)));
+}
+
+async function status(session: Session, name: string | undefined, options: StatusOptions): Promise<CliResult<Outcome>> {
+  if (name !== undefined && options.run !== undefined) return fail("usage", "Give a namespace or --run, not both.");
+  const project = await loadProject(session.host, options);
+  if (!project.ok) return project;
+  const api = connectApi(session, project.value);
+  if (!api.ok) return api;
+  if (options.run !== undefined) {
+    const run = await api.value.run(options.run);
+    if (!run.ok) return run;
+    session.show(await runText(session, run.value));
+    return { ok: true, value: { exitCode: EXIT.done, json: run.value } };
+  }
+  const filter = { ...(name === undefined ? {} : { name }), ...(options.object === undefined ? {} : { object: options.object }) };
+  const reports = await api.value.namespaces(filter);
+  if (!reports.ok) return reports;
+  if (name !== undefined && reports.value.length === 0) {
+    return fail("notFound", `No namespace '${name}' is known to ${api.value.endpoint}.`, "All that are known: shardctl status");
+  }
+  session.show(await statusText(session, reports.value, name !== undefined));
+  return { ok: true, value: { exitCode: EXIT.done, json: { namespaces: reports.value } } };
+}

@@ -1,0 +1,40 @@
+/** The question before anything is changed. Only the word yes is a yes; without a terminal there is nobody to ask. */
+import { createInterface } from "node:readline/promises";
+
+import { type CliResult, fail } from "./failure.ts";
+import type { Session } from "./session.ts";
+
+export const QUESTION = "Do you want to apply this plan? Only 'yes' is accepted: ";
+
+export async function confirmApply(session: Session): Promise<CliResult<null>> {
+  const { stdin } = session.host;
+  if (stdin.isTTY !== true) {
+    return fail(
+      "notConfirmed",
+      "Nothing was applied: there is no terminal to ask for your approval.",
+      "Review the plan, then run again with --auto-approve, or apply exactly that plan with --fingerprint.",
+    );
+  }
+  const answer = await ask(session);
+  if (answer === null) return fail("interrupted", "Nothing was applied: interrupted.");
+  return answer === "yes" ? { ok: true, value: null } : fail("notConfirmed", "Nothing was applied: the answer was not 'yes'.");
+}
+
+async function ask(session: Session): Promise<string | null> {
+  const lines = createInterface({ input: session.host.stdin, output: session.stream, terminal: session.stream.isTTY === true });
+  const closed = new AbortController();
+  // Ctrl-C in raw mode arrives here and not as a signal; Ctrl-D closes the input.
+  lines.on("SIGINT", () => closed.abort());
+  lines.on("close", () => closed.abort());
+  try {
+    return (await lines.question(`\n${QUESTION}`, { signal: closed.signal })).trim();
+  } catch (error) {
+    if (closed.signal.aborted) {
+      session.say("");
+      return null;
+    }
+    throw error;
+  } finally {
+    lines.close();
+  }
+}

@@ -1,0 +1,60 @@
+/** Why a command did not do what was asked: what happened, what to do next, and the exit code. The only shape in which the CLI fails. */
+import type { Result } from "../core/result.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
+
+export type FailureKind =
+  | "usage"
+  | "manifests"
+  | "config"
+  | "file"
+  | "noEndpoint"
+  | "unreachable"
+  | "timeout"
+  | "redirected"
+  | "nonsense"
+  | "unauthenticated"
+  | "forbidden"
+  | "notFound"
+  | "invalid"
+  | "conflict"
+  | "server"
+  | "stalePlan"
+  | "blocked"
+  | "locked"
+  | "notConfirmed"
+  | "runFailed"
+  | "lostRun"
+  | "interrupted"
+  | "dev";
+
+export interface CliFailure {
+  /** Stable word for programs. */
+  readonly kind: FailureKind;
+  /** What happened, with the numbers. May have several lines. */
+  readonly message: string;
+  /** What to do next; null when the message says it. */
+  readonly hint: string | null;
+  readonly exitCode: ExitCode;
+  /** What `--json` prints beside the error, e.g. the plan that is blocked. */
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+export type CliResult<Value> = Result<Value, CliFailure>;
+
+const EXIT_CODES: Partial<Record<FailureKind, ExitCode>> = {
+  stalePlan: EXIT.stalePlan,
+  blocked: EXIT.blocked,
+  locked: EXIT.locked,
+  interrupted: EXIT.interrupted,
+};
+
+/** A failed result; the exit code follows from the kind. */
+export function fail(
+  kind: FailureKind,
+  message: string,
+  hint: string | null = null,
+  details?: Readonly<Record<string, unknown>>,
+): { readonly ok: false; readonly failure: CliFailure } {
+  const failure = { kind, message, hint, exitCode: EXIT_CODES[kind] ?? EXIT.error };
+  return { ok: false, failure: details === undefined ? failure : { ...failure, details } };
+}

@@ -1,0 +1,59 @@
+/**
+ * Follows a run until it ends. The run lives on the server: losing the connection or Ctrl-C only ends the watching, and both say how
+ * to look again.
+ */
+import type { Run } from "../core/api.ts";
+import type { ApiClient } from "./api-client.ts";
+import { type CliResult, fail } from "./failure.ts";
+import { backoffMs, isTransient } from "./http.ts";
+import { openRunReporter } from "./run-reporter.ts";
+import type { Session } from "./session.ts";
+
+/** A poll returns earlier when there is news; this bounds how long a proxy must hold it. */
+const POLL_WAIT_S = 10;
+/** At least this long between two polls, for servers that answer at once. */
+const POLL_PAUSE_MS = 150;
+const BACKOFF_ATTEMPT_MAX = 5;
+/** Unanswered polls in a row before giving up: about 10 minutes of backoff. */
+const LOST_POLLS_MAX = 100;
+
+export async function followRun(session: Session, api: ApiClient, started: Run): Promise<CliResult<Run>> {
+  const interruption = session.host.interceptInterrupt();
+  const reporter = openRunReporter(session);
+  let run = started;
+  let lost = 0;
+  try {
+    reporter.update(run);
+    while (run.finishedAt === null) {
+      if (interruption.signal.aborted) return leftAlone(run);
+      const answer = await api.awaitRun(run.id, POLL_WAIT_S, run.updatedAt, interruption.signal);
+      if (answer.ok) {
+        if (lost > 0) reporter.note("The server answers again.");
+        lost = 0;
+        run = answer.value;
+        reporter.update(run);
+        if (run.finishedAt === null) await session.host.sleep(POLL_PAUSE_MS, interruption.signal);
+        continue;
+      }
+      if (interruption.signal.aborted) return leftAlone(run);
+      if (!isTransient(answer.failure)) return { ok: false, failure: { ...answer.failure, hint: howToLook(run) } };
+      lost++;
+      if (lost === 1) reporter.note("The server does not answer; the run goes on when it is back. Waiting for it.");
+      if (lost > LOST_POLLS_MAX)
+        return fail("lostRun", `Gave up waiting for the server: ${answer.failure.message}`, howToLook(run));
+      await session.host.sleep(backoffMs(Math.min(lost, BACKOFF_ATTEMPT_MAX), session.host.random), interruption.signal);
+    }
+    return { ok: true, value: run };
+  } finally {
+    reporter.end();
+    interruption.release();
+  }
+}
+
+function leftAlone(run: Run): ReturnType<typeof fail> {
+  return fail("interrupted", `Stopped watching. Run ${run.id} goes on.`, howToLook(run), { run });
+}
+
+function howToLook(run: Run): string {
+  return `Look at it:  shardctl status --run ${run.id}\nCancel it:   shardctl cancel ${run.id}`;
+}

@@ -1,0 +1,231 @@
+/**
+ * One request to the API: timeout, repetition with backoff, redirects, and the reading of what came back. Whatever comes back, the
+ * answer is a value or a failure that names the endpoint and the status. The token goes to the endpoint's own origin only and is
+ * cut out of every text.
+ */
+import { type CliFailure, type CliResult, fail } from "./failure.ts";
+import type { Host } from "./host.ts";
+import { describeProblem, readProblem } from "./problems.ts";
+
+export interface HttpTarget {
+  /** Origin and optional path prefix, without a slash at the end. */
+  readonly endpoint: string;
+  readonly token: string | null;
+  /** The environment variable that the token is from, for messages. */
+  readonly tokenVariable: string;
+}
+
+/** `whenUnsent`: only when the connection was refused, so that nothing can have arrived. */
+export type Repeat = "whenTransient" | "whenUnsent" | "never";
+
+export interface HttpRequest {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly body?: unknown;
+  readonly timeoutMs: number;
+  readonly repeat: Repeat;
+  readonly signal?: AbortSignal;
+}
+
+/** 0.2 + 0.4 + 0.8 + 1.6 seconds of waiting: longer than a local runtime or an isolate needs to come back. */
+const ATTEMPTS_MAX = 5;
+const BACKOFF_FIRST_MS = 200;
+const REDIRECTS_MAX = 3;
+const BODY_BYTES_MAX = 256 * 1024 * 1024;
+const EXCERPT_CHARACTERS_MAX = 120;
+
+interface Attempt<Value> {
+  readonly result: CliResult<Value>;
+  readonly trouble: "none" | "unsent" | "transient" | "lasting";
+}
+
+/** Sends a request until it is answered or the attempts are used up. `read` gives the value, or a text that says what is wrong with the body. */
+export async function sendRequest<Value>(
+  host: Host,
+  target: HttpTarget,
+  request: HttpRequest,
+  read: (body: unknown) => Value | string,
+): Promise<CliResult<Value>> {
+  for (let attempt = 1; ; attempt++) {
+    const { result, trouble } = await sendOnce(host, target, request, read);
+    const repeat =
+      trouble === "unsent" ? request.repeat !== "never" : trouble === "transient" && request.repeat === "whenTransient";
+    if (!repeat || attempt === ATTEMPTS_MAX || request.signal?.aborted) return result;
+    await host.sleep(backoffMs(attempt, host.random), request.signal);
+  }
+}
+
+/** True when the same question may be answered a moment later. */
+export function isTransient(failure: CliFailure): boolean {
+  return failure.kind === "unreachable" || failure.kind === "timeout" || failure.details?.["transient"] === true;
+}
+
+/** Doubling, with up to half as much again at random so that clients do not come back in step. */
+export function backoffMs(attempt: number, random: () => number): number {
+  const base = BACKOFF_FIRST_MS * 2 ** (attempt - 1);
+  return Math.round(base * (1 + random() / 2));
+}
+
+async function sendOnce<Value>(
+  host: Host,
+  target: HttpTarget,
+  request: HttpRequest,
+  read: (body: unknown) => Value | string,
+): Promise<Attempt<Value>> {
+  const signals = [AbortSignal.timeout(request.timeoutMs), ...(request.signal === undefined ? [] : [request.signal])];
+  const signal = AbortSignal.any(signals);
+  try {
+    const response = await fetchFollowing(host, target, request, signal);
+    if (!(response instanceof Response)) return { result: response, trouble: "lasting" };
+    const text = await readBody(response);
+    return readAnswer(target, request, response, text, read);
+  } catch (error) {
+    return explainFetchError(target, request, error);
+  }
+}
+
+async function fetchFollowing(
+  host: Host,
+  target: HttpTarget,
+  request: HttpRequest,
+  signal: AbortSignal,
+): Promise<Response | ReturnType<typeof fail>> {
+  let url = new URL(target.endpoint + request.path);
+  const origin = url.origin;
+  for (let redirects = 0; redirects <= REDIRECTS_MAX; redirects++) {
+    const response = await host.fetch(url, {
+      method: request.method,
+      redirect: "manual",
+      signal,
+      headers: {
+        accept: "application/json",
+        ...(target.token === null ? {} : { authorization: `Bearer ${target.token}` }),
+        ...(request.body === undefined ? {} : { "content-type": "application/json" }),
+      },
+      ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+    });
+    const location = response.headers.get("location");
+    if (response.status < 300 || response.status > 399 || location === null) return response;
+    await response.body?.cancel();
+    url = new URL(location, url);
+    if (url.origin !== origin) {
+      return fail(
+        "redirected",
+        `${target.endpoint} sends requests on to ${url.origin} (status ${response.status}). They were not followed: the token is for ${origin} only.`,
+        `If ${url.origin} is the reconciler, use it as the endpoint. If it is a login page, the endpoint must let requests with the token through.`,
+      );
+    }
+  }
+  return fail(
+    "redirected",
+    `${target.endpoint} redirects in circles: ${REDIRECTS_MAX} redirects were followed.`,
+    "Check the endpoint.",
+  );
+}
+
+async function readBody(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  if (response.body === null) return text;
+  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+    bytes += chunk.byteLength;
+    if (bytes > BODY_BYTES_MAX) throw new Error(`the answer is over ${BODY_BYTES_MAX / 1024 / 1024} MiB`);
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+function readAnswer<Value>(
+  target: HttpTarget,
+  request: HttpRequest,
+  response: Response,
+  text: string,
+  read: (body: unknown) => Value | string,
+): Attempt<Value> {
+  const body = parseJson(text);
+  if (response.ok && body !== undefined) {
+    const value = read(body);
+    if (typeof value !== "string") return { result: { ok: true, value }, trouble: "none" };
+    return { result: nonsense(target, request, response, text, value), trouble: "lasting" };
+  }
+  const transient = response.status === 502 || response.status === 503 || response.status === 504;
+  const trouble = transient ? "transient" : "lasting";
+  const problem = response.ok ? null : readProblem(body);
+  if (problem !== null) return { result: describeProblem(problem, target, transient), trouble };
+  if (transient) {
+    const message = `${target.endpoint} is not available: status ${response.status}. ${excerpt(text, target.token)}`;
+    return { result: fail("server", message, "Try again in a moment.", { transient: true }), trouble };
+  }
+  return { result: nonsense(target, request, response, text, "this is not an answer of shardctl's API"), trouble };
+}
+
+function nonsense(
+  target: HttpTarget,
+  request: HttpRequest,
+  response: Response,
+  text: string,
+  reason: string,
+): ReturnType<typeof fail> {
+  const type = response.headers.get("content-type") ?? "no content type";
+  return fail(
+    "nonsense",
+    `${target.endpoint} answered ${request.method} ${request.path} with status ${response.status} (${type}): ${reason}. ${excerpt(text, target.token)}`,
+    "Check that the endpoint is the URL of a shardctl reconciler, and that both are of the same version (shardctl --version).",
+  );
+}
+
+function explainFetchError(target: HttpTarget, request: HttpRequest, error: unknown): Attempt<never> {
+  if (request.signal?.aborted) return { result: fail("interrupted", "Interrupted."), trouble: "lasting" };
+  if (error instanceof Error && error.name === "TimeoutError") {
+    const message = `${target.endpoint} did not answer ${request.method} ${request.path} within ${request.timeoutMs / 1000} s.`;
+    return { result: fail("timeout", message, "Try again; if it stays slow, look at the Worker's logs."), trouble: "transient" };
+  }
+  const cause = error instanceof Error ? error.cause : undefined;
+  const code = codeOf(cause) ?? codeOf(error);
+  const reason = withoutToken(cause instanceof Error ? cause.message || String(code) : String(error), target.token);
+  const result = fail("unreachable", `Cannot reach ${target.endpoint}: ${reason}.`, hintFor(target, code));
+  if (code === "ECONNREFUSED") return { result, trouble: "unsent" };
+  if (code === "ENOTFOUND" || code?.startsWith("ERR_TLS") || code?.includes("CERT")) return { result, trouble: "lasting" };
+  return { result, trouble: "transient" };
+}
+
+function hintFor(target: HttpTarget, code: string | undefined): string {
+  const host = new URL(target.endpoint).hostname;
+  if (code === "ENOTFOUND")
+    return `No host is named ${host}. Check the endpoint in shardctl.yaml, --endpoint or SHARDCTL_ENDPOINT.`;
+  if (host === "127.0.0.1" || host === "localhost" || host === "[::1]")
+    return "Is the local runtime running? Start it with: shardctl dev";
+  return "Check the endpoint in shardctl.yaml, --endpoint or SHARDCTL_ENDPOINT, and the network.";
+}
+
+function codeOf(error: unknown): string | undefined {
+  if (typeof error !== "object" || error === null) return undefined;
+  if ("code" in error && typeof error.code === "string") return error.code;
+  // Happy Eyeballs: one error for each address that was tried.
+  if ("errors" in error && Array.isArray(error.errors)) return codeOf(error.errors[0]);
+  return undefined;
+}
+
+function excerpt(text: string, token: string | null): string {
+  const line = withoutToken(text, token)
+    .replaceAll(/[\s\p{Cc}]+/gu, " ")
+    .trim();
+  if (line === "") return "The answer is empty.";
+  // Cut by code units, then made well-formed: half a character at the end becomes a replacement mark.
+  const start = line.slice(0, EXCERPT_CHARACTERS_MAX).toWellFormed();
+  return `It starts with: ${start}${line.length > EXCERPT_CHARACTERS_MAX ? "…" : ""}`;
+}
+
+function withoutToken(text: string, token: string | null): string {
+  return token === null ? text : text.replaceAll(token, "***");
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    // Not JSON is an expected answer: the caller says so with an excerpt.
+    return undefined;
+  }
+}

@@ -1,0 +1,24 @@
+/** The declaration that a live namespace already satisfies: what `import` writes. Planning it must find nothing to do. Pure. */
+import type { Key } from "../core/key.ts";
+import type { LiveNamespace } from "../core/live.ts";
+import { DEFAULT_POLICY, type NamespaceSpec } from "../core/spec.ts";
+
+/** @param file The manifest that will hold it. */
+export function specOfLive(live: LiveNamespace, file: string): NamespaceSpec {
+  const { layout } = live;
+  return {
+    name: live.name,
+    labels: {},
+    object: live.object,
+    strategy: layout.kind,
+    shardKey: layout.kind === "none" ? null : layout.shardKey,
+    count: layout.kind === "none" ? 1 : layout.members.length,
+    directory: layout.kind === "roundRobin",
+    splitPoints:
+      layout.kind === "range" ? layout.ranges.map((range) => range.end).filter((end): end is Key => end !== null) : null,
+    partitioner: layout.kind === "custom" ? layout.partitioner.name : null,
+    dependsOn: [],
+    policy: DEFAULT_POLICY,
+    source: { file, line: 1, column: 1 },
+  };
+}

@@ -1,0 +1,65 @@
+/** Problem documents of the API (RFC 9457) → failures that say what to do next. One exhaustive switch. */
+import { PROBLEM_KINDS, type Problem, type ProblemKind } from "../core/api.ts";
+import { assertNever } from "../core/result.ts";
+import { fail } from "./failure.ts";
+import type { HttpTarget } from "./http.ts";
+
+/** The problem in a body, or null when it is something else. */
+export function readProblem(body: unknown): Problem | null {
+  if (typeof body !== "object" || body === null) return null;
+  const problem = body as Partial<Problem>;
+  const known = PROBLEM_KINDS.includes(problem.kind as ProblemKind);
+  return known && typeof problem.detail === "string" && typeof problem.status === "number" ? (problem as Problem) : null;
+}
+
+/** @param transient True when the status says that the server comes back. */
+export function describeProblem(problem: Problem, target: HttpTarget, transient: boolean): ReturnType<typeof fail> {
+  const detail = target.token === null ? problem.detail : problem.detail.replaceAll(target.token, "***");
+  const details = { problem: { ...problem, detail }, ...(transient ? { transient } : {}) };
+  switch (problem.kind) {
+    case "invalid":
+      return fail("invalid", withErrors(detail, problem), null, details);
+    case "unauthenticated":
+      return target.token === null
+        ? fail(
+            "unauthenticated",
+            `${target.endpoint} wants a token, and none was given.`,
+            `Set ${target.tokenVariable}.`,
+            details,
+          )
+        : fail(
+            "unauthenticated",
+            `${target.endpoint} does not accept this token: ${detail}`,
+            `Check ${target.tokenVariable}: its SHA-256 must be in the Worker's secret SHARDCTL_TOKENS.`,
+            details,
+          );
+    case "forbidden":
+      return fail("forbidden", detail, "Use a token with the role that is needed: read, plan or apply.", details);
+    case "notFound":
+    case "methodNotAllowed":
+      return fail("notFound", detail, null, details);
+    case "unknownPlan":
+      return fail("stalePlan", detail, "Make a new one: shardctl plan", details);
+    case "stalePlan":
+      return fail("stalePlan", detail, "Look at the new plan: shardctl plan", details);
+    case "locked":
+      return fail("locked", detail, null, details);
+    case "blocked":
+      return fail("blocked", detail, "Resolve it, or override a guard with: shardctl apply --override <guard>", details);
+    case "conflict":
+      return fail("conflict", detail, null, details);
+    case "tooLarge":
+      return fail("invalid", detail, "Split the manifests over several environments or reconcilers.", details);
+    case "unavailable":
+      return fail("server", detail, "Try again in a moment.", details);
+    case "internal":
+      return fail("server", `The server failed: ${detail}`, "Look at the Worker's logs; nothing else is known here.", details);
+    default:
+      return assertNever(problem.kind);
+  }
+}
+
+function withErrors(detail: string, problem: Problem): string {
+  const errors = problem.errors ?? [];
+  return [detail, ...errors.map((error) => `  ${error.path === "" ? "(body)" : error.path}: ${error.message}`)].join("\n");
+}

@@ -1,0 +1,196 @@
+/**
+ * Where a command works: the config (found upwards from the working directory, as git finds its own), the environment, the manifests,
+ * and the reconciler to talk to.
+ *
+ * | what      | first that is there                                                                        |
+ * |-----------|--------------------------------------------------------------------------------------------|
+ * | endpoint  | `--endpoint`, `SHARDCTL_ENDPOINT`, the environment in the config, a running `shardctl dev` |
+ * | token     | the variable that the environment names; `SHARDCTL_TOKEN`. `shardctl dev` needs none       |
+ */
+import { readFile } from "node:fs/promises";
+import { dirname, join, relative, resolve } from "node:path";
+
+import { type Config, DEFAULT_ENVIRONMENT, formatErrors, parseConfig } from "../manifest/index.ts";
+import { type ApiClient, createApiClient } from "./api-client.ts";
+import type { CommonOptions } from "./command.ts";
+import { type DevRuntime, readRuntime } from "./dev/runtime-file.ts";
+import { type CliResult, fail } from "./failure.ts";
+import type { Host } from "./host.ts";
+import { reasonOf } from "./manifest-files.ts";
+import type { Session } from "./session.ts";
+
+export const CONFIG_NAME = "shardctl.yaml";
+
+const DEFAULT_MANIFESTS = "manifests";
+const DEFAULT_TOKEN_VARIABLE = "SHARDCTL_TOKEN";
+const FOLDERS_UP_MAX = 64;
+
+export interface Project {
+  /** Absolute: where the config is, or the working directory. */
+  readonly folder: string;
+  readonly environment: string;
+  /** Relative to the working directory. */
+  readonly manifests: readonly string[];
+  /** Names of the config's environments; null without a config. */
+  readonly knownEnvironments: readonly string[] | null;
+  /** As configured; null when nothing names one. */
+  readonly endpoint: string | null;
+  /** The environment variable that holds the token for that endpoint. */
+  readonly tokenVariable: string;
+  readonly runtime: DevRuntime | null;
+}
+
+export async function loadProject(host: Host, options: CommonOptions): Promise<CliResult<Project>> {
+  const located = await locateConfig(host, options.config);
+  if (!located.ok) return located;
+  if (located.value === null) return withoutConfig(host, options);
+  const { path, text } = located.value;
+  const shown = relative(host.cwd, path);
+  const { config, errors } = parseConfig({ path: shown, text });
+  if (config === null) return fail("config", `The config has errors.\n${formatErrors(errors, "text")}`, null, { errors });
+  const environment = chooseEnvironment(config, options.environment, shown);
+  if (!environment.ok) return environment;
+  const folder = dirname(path);
+  const given = givenEndpoint(host, options);
+  const configured = config.environments[environment.value];
+  const known = Object.keys(config.environments);
+  return {
+    ok: true,
+    value: {
+      folder,
+      environment: environment.value,
+      manifests: [relative(host.cwd, resolve(folder, config.manifests)) || "."],
+      knownEnvironments: known.length === 0 ? null : known,
+      endpoint: given ?? configured?.endpoint ?? null,
+      // The token of a configured environment is for its own endpoint only.
+      tokenVariable: (given === null ? configured?.tokenVariable : undefined) ?? DEFAULT_TOKEN_VARIABLE,
+      runtime: await readRuntime(folder),
+    },
+  };
+}
+
+/** The client for the project's reconciler, or what is missing to reach one. */
+export function connectApi(session: Session, project: Project): CliResult<ApiClient> {
+  const endpoint = project.endpoint ?? project.runtime?.endpoint ?? null;
+  if (endpoint === null) {
+    return fail(
+      "noEndpoint",
+      `No reconciler is configured for the environment '${project.environment}'.`,
+      `Start a local one:      shardctl dev\nor name the deployed:   environments.${project.environment}.endpoint in ${CONFIG_NAME}, SHARDCTL_ENDPOINT, or --endpoint`,
+    );
+  }
+  const url = readEndpoint(endpoint);
+  if (!url.ok) return url;
+  const token = readToken(session.host, project);
+  if (!token.ok) return token;
+  if (token.value !== null && url.value.startsWith("http:") && !isLoopback(url.value)) {
+    session.warn(`The token travels in the clear to ${url.value}. Use https.`);
+  }
+  return {
+    ok: true,
+    value: createApiClient(session.host, { endpoint: url.value, token: token.value, tokenVariable: project.tokenVariable }),
+  };
+}
+
+async function withoutConfig(host: Host, options: CommonOptions): Promise<CliResult<Project>> {
+  return {
+    ok: true,
+    value: {
+      folder: host.cwd,
+      environment: options.environment ?? DEFAULT_ENVIRONMENT,
+      manifests: [DEFAULT_MANIFESTS],
+      knownEnvironments: null,
+      endpoint: givenEndpoint(host, options),
+      tokenVariable: DEFAULT_TOKEN_VARIABLE,
+      runtime: await readRuntime(host.cwd),
+    },
+  };
+}
+
+function givenEndpoint(host: Host, options: CommonOptions): string | null {
+  return options.endpoint ?? nonEmpty(host.env["SHARDCTL_ENDPOINT"]) ?? null;
+}
+
+interface ConfigText {
+  readonly path: string;
+  readonly text: Uint8Array;
+}
+
+async function locateConfig(host: Host, given: string | undefined): Promise<CliResult<ConfigText | null>> {
+  if (given !== undefined) {
+    const path = resolve(host.cwd, given);
+    const text = await readIfPresent(path);
+    if (!text.ok || text.value !== null) return text;
+    return fail("config", `There is no config at ${given}.`, "Write one with: shardctl init");
+  }
+  let folder = host.cwd;
+  for (let up = 0; up < FOLDERS_UP_MAX; up++) {
+    const found = await readIfPresent(join(folder, CONFIG_NAME));
+    if (!found.ok || found.value !== null) return found;
+    const parent = dirname(folder);
+    if (parent === folder) break;
+    folder = parent;
+  }
+  return { ok: true, value: null };
+}
+
+async function readIfPresent(path: string): Promise<CliResult<ConfigText | null>> {
+  try {
+    return { ok: true, value: { path, text: await readFile(path) } };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { ok: true, value: null };
+    return fail("config", `Cannot read the config ${path}: ${reasonOf(error)}.`);
+  }
+}
+
+function chooseEnvironment(config: Config, given: string | undefined, path: string): CliResult<string> {
+  const known = Object.keys(config.environments).toSorted();
+  if (given !== undefined && known.length > 0 && !known.includes(given)) {
+    return fail("config", `${path} has no environment '${given}'.`, `It has: ${known.join(", ")}.`);
+  }
+  const environment = given ?? config.defaultEnvironment;
+  if (environment !== null) return { ok: true, value: environment };
+  if (known.length === 0) return { ok: true, value: DEFAULT_ENVIRONMENT };
+  return fail(
+    "config",
+    `${path} has ${known.length} environments and no default.`,
+    `Choose one with --environment: ${known.join(", ")}.`,
+  );
+}
+
+function readEndpoint(text: string): CliResult<string> {
+  const hint = "An endpoint looks like https://shardctl.example.workers.dev or http://127.0.0.1:8787.";
+  if (!URL.canParse(text)) return fail("config", `The endpoint '${text}' is not a URL.`, hint);
+  const url = new URL(text);
+  if (url.protocol !== "https:" && url.protocol !== "http:")
+    return fail("config", `The endpoint '${text}' is neither http nor https.`, hint);
+  if (url.username !== "" || url.password !== "") {
+    return fail(
+      "config",
+      "The endpoint has a user name or a password in it.",
+      "Leave them out; the token goes into SHARDCTL_TOKEN.",
+    );
+  }
+  return { ok: true, value: url.origin + url.pathname.replace(/\/+$/, "") };
+}
+
+function readToken(host: Host, project: Project): CliResult<string | null> {
+  const given = nonEmpty(host.env[project.tokenVariable]?.trim());
+  if (given === undefined) return { ok: true, value: null };
+  // Anything else cannot be sent in a header, and the error of the attempt would print it.
+  if (/^[\x21-\x7e]+$/.test(given)) return { ok: true, value: given };
+  return fail(
+    "config",
+    `${project.tokenVariable} has characters that no token has, such as spaces or line breaks.`,
+    "Copy it again.",
+  );
+}
+
+function isLoopback(endpoint: string): boolean {
+  const { hostname } = new URL(endpoint);
+  return hostname === "127.0.0.1" || hostname === "localhost" || hostname === "[::1]";
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === "" ? undefined : text;
+}

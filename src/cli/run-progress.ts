@@ -1,0 +1,53 @@
+/** How far a run is, in words and numbers: what bars and plain lines have in common. Pure but for the reporter's interface. */
+import type { Run, RunAction } from "../core/api.ts";
+
+export interface RunReporter {
+  update(this: void, run: Run): void;
+  /** Says something between two updates, once. */
+  note(this: void, text: string): void;
+  /** Leaves the terminal clean. */
+  end(this: void): void;
+}
+
+/** 0 … 1. Copy and verification are half each: both read every row once. */
+export function progressOf(action: RunAction): number {
+  if (action.state === "done") return 1;
+  const operation = action.operation;
+  if (operation === null) return 0;
+  if (operation.rowsTotal === 0) return operation.state === "completed" ? 1 : 0;
+  const copied = Math.min(operation.rowsCopied / operation.rowsTotal, 1);
+  const verified = Math.min(operation.rowsVerified / operation.rowsTotal, 1);
+  return (copied + verified) / 2;
+}
+
+/** "copy, 12,000 of 171,075 rows" */
+export function describeWork(action: RunAction): string {
+  const operation = action.operation;
+  if (operation === null) return action.state;
+  const wave = operation.waves > 1 ? ` (wave ${operation.wave} of ${operation.waves})` : "";
+  const rows = operation.step === "verify" ? operation.rowsVerified : operation.rowsCopied;
+  return `${operation.step}${wave}, ${formatCount(rows)} of ${formatCount(operation.rowsTotal)} rows`;
+}
+
+/** How an action ended, or null while it has not. */
+export function describeEnd(action: RunAction): string | null {
+  switch (action.state) {
+    case "pending":
+    case "running":
+      return null;
+    case "done": {
+      const operation = action.operation;
+      return operation === null ? "done" : `done, ${formatCount(operation.rowsCopied)} rows, epoch ${operation.epoch}`;
+    }
+    case "failed":
+      return `failed: ${action.error ?? "no reason was given"}`;
+    case "cancelled":
+      return action.error === null ? "cancelled" : `cancelled: ${action.error}`;
+    case "notExecuted":
+      return action.error === null ? "not executed" : `not executed: ${action.error}`;
+  }
+}
+
+export function formatCount(count: number): string {
+  return count.toLocaleString("en-US");
+}

@@ -1,0 +1,86 @@
+/**
+ * One invocation of a command: where its text goes, its colours, and the one place that prints a result or a failure.
+ * With `--json`, stdout carries exactly one JSON document, whatever happens, and everything else goes to stderr.
+ */
+import pc from "picocolors";
+
+import type { CliFailure, CliResult } from "./failure.ts";
+import type { Host, TextStream } from "./host.ts";
+import type { ExitCode } from "./exit-codes.ts";
+
+export type Colors = ReturnType<typeof pc.createColors>;
+
+/** How a command ended: its exit code and what `--json` prints, unless undefined. The text for people was printed on the way. */
+export interface Outcome {
+  readonly exitCode: ExitCode;
+  readonly json: unknown;
+}
+
+export interface Session {
+  readonly host: Host;
+  readonly json: boolean;
+  /** Where text for people goes: stdout, or stderr with `--json`. */
+  readonly stream: TextStream;
+  readonly colors: Colors;
+  /** Prints a line, or a block that ends with its own line break, for people. */
+  say(text: string): void;
+  /** Prints the result of a command that people asked for; silent with `--json`, where the document is the result. */
+  show(text: string): void;
+  /** Prints something that matters but is not the result, on stderr. */
+  warn(text: string): void;
+}
+
+/** What a command file gives to `perform`. */
+export type CommandBody = (session: Session) => Promise<CliResult<Outcome>>;
+
+export function openSession(host: Host, json: boolean): Session {
+  const stream = json ? host.stderr : host.stdout;
+  const colors = pc.createColors(wantsColors(host, stream));
+  return {
+    host,
+    json,
+    stream,
+    colors,
+    say: (text) => void stream.write(asLines(text)),
+    show: (text) => {
+      if (!json) host.stdout.write(asLines(text));
+    },
+    warn: (text) =>
+      void host.stderr.write(`${pc.createColors(wantsColors(host, host.stderr)).yellow("Warning:")} ${asLines(text)}`),
+  };
+}
+
+/** Runs a body, prints how it ended, and gives the exit code. */
+export async function runInSession(session: Session, body: CommandBody): Promise<ExitCode> {
+  const result = await body(session);
+  if (result.ok) {
+    if (session.json && result.value.json !== undefined) printJson(session.host, result.value.json);
+    return result.value.exitCode;
+  }
+  printFailure(session.host, session.json, result.failure);
+  return result.failure.exitCode;
+}
+
+export function printFailure(host: Host, json: boolean, failure: CliFailure): void {
+  const { details, ...error } = failure;
+  if (json) return printJson(host, { error, ...details });
+  const colors = pc.createColors(wantsColors(host, host.stderr));
+  host.stderr.write(`${colors.red("Error:")} ${asLines(failure.message)}`);
+  if (failure.hint !== null) host.stderr.write(asLines(failure.hint));
+}
+
+/** `NO_COLOR` wins, then `FORCE_COLOR`, then whether the stream is a terminal that knows colours. */
+export function wantsColors(host: Host, stream: TextStream): boolean {
+  if (host.env["NO_COLOR"]) return false;
+  const forced = host.env["FORCE_COLOR"];
+  if (forced !== undefined) return forced !== "0" && forced !== "false";
+  return stream.isTTY === true && host.env["TERM"] !== "dumb";
+}
+
+function printJson(host: Host, value: unknown): void {
+  host.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+function asLines(text: string): string {
+  return text.endsWith("\n") ? text : `${text}\n`;
+}

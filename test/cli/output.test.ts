@@ -1,0 +1,197 @@
+/** What people and programs read: help texts, `--json`, colours, mistakes on the command line, readers that go away. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+
+import { afterEach, describe, expect, it } from "vitest";
+
+import { EXIT } from "../../src/cli/exit-codes.ts";
+import { environmentFor, temporaryProject } from "./support/project.ts";
+import { MAIN, TEST_VERSION, runInProcess, temporaryFolder } from "./support/run-cli.ts";
+import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
+import { reconciler } from "./support/scripts.ts";
+import { RUN_ID, planOf, skewBlock } from "./support/states.ts";
+
+const COMMANDS = ["init", "validate", "plan", "apply", "status", "history", "cancel", "import", "dev"];
+const ESCAPE = "\u001b[";
+
+let server: ScriptedServer | undefined;
+afterEach(async () => {
+  await server?.close();
+  server = undefined;
+});
+
+describe("help", () => {
+  it("of shardctl", async () => {
+    const run = await runInProcess(["--help"], { cwd: "/" });
+    expect(run.exitCode).toBe(EXIT.done);
+    await expect(run.stdout).toMatchFileSnapshot("../golden/cli/help.txt");
+  });
+
+  it.each(COMMANDS)("of %s has examples and exit codes", async (command) => {
+    const run = await runInProcess([command, "--help"], { cwd: "/" });
+    expect(run.exitCode).toBe(EXIT.done);
+    expect(run.stdout).toContain(`$ shardctl ${command}`);
+    expect(run.stdout).toContain("Exit codes:");
+    await expect(run.stdout).toMatchFileSnapshot(`../golden/cli/help-${command}.txt`);
+  });
+
+  it("gives the version", async () => {
+    expect(await runInProcess(["--version"], { cwd: "/" })).toEqual({
+      exitCode: EXIT.done,
+      stdout: `${TEST_VERSION}\n`,
+      stderr: "",
+    });
+  });
+
+  it("is printed, with a failing code, when no command is given", async () => {
+    const run = await runInProcess([], { cwd: "/" });
+    expect(run.exitCode).toBe(EXIT.error);
+    expect(run.stdout).toBe("");
+    expect(run.stderr).toContain("Usage: shardctl");
+  });
+});
+
+describe("a mistake on the command line", () => {
+  it.each([
+    { argv: ["aply"], says: "Did you mean apply?" },
+    { argv: ["plan", "--exit-cod"], says: "Did you mean --exit-code?" },
+    { argv: ["plan", "--format", "xml"], says: "text, markdown, json" },
+    { argv: ["cancel"], says: "argument 'run'" },
+    { argv: ["dev", "--port", "http"], says: "0 to 65535" },
+    { argv: ["status", "orders", "extra"], says: "Too many arguments" },
+    { argv: ["status", "orders", "--run", "run-1"], says: "not both" },
+  ])("$argv exits with 1 and says $says", async ({ argv, says }) => {
+    const run = await runInProcess(argv, { cwd: "/" });
+    expect(run.exitCode).toBe(EXIT.error);
+    expect(run.stdout).toBe("");
+    expect(run.stderr).toContain(says);
+  });
+
+  it("is JSON with --json", async () => {
+    const run = await runInProcess(["plan", "--json", "--nonsense"], { cwd: "/" });
+    expect(run.exitCode).toBe(EXIT.error);
+    expect(JSON.parse(run.stdout)).toMatchObject({ error: { kind: "usage", exitCode: EXIT.error } });
+  });
+});
+
+describe("--json", () => {
+  const INVOCATIONS = [
+    { argv: ["init"], exitCode: EXIT.done },
+    { argv: ["validate"], exitCode: EXIT.done },
+    { argv: ["validate", "nowhere"], exitCode: EXIT.error },
+    { argv: ["plan"], exitCode: EXIT.done },
+    { argv: ["plan", "--exit-code"], exitCode: EXIT.changesPending },
+    { argv: ["apply", "--auto-approve"], exitCode: EXIT.done },
+    { argv: ["apply"], exitCode: EXIT.error },
+    { argv: ["apply", "--override", "nothing"], exitCode: EXIT.error },
+    { argv: ["status"], exitCode: EXIT.done },
+    { argv: ["status", "orders"], exitCode: EXIT.done },
+    { argv: ["status", "--run", RUN_ID], exitCode: EXIT.done },
+    { argv: ["history"], exitCode: EXIT.done },
+    { argv: ["history", "orders"], exitCode: EXIT.done },
+    { argv: ["cancel", RUN_ID], exitCode: EXIT.done },
+    { argv: ["import", "--out", "elsewhere"], exitCode: EXIT.done },
+    { argv: ["dev", "--config", "nowhere.yaml"], exitCode: EXIT.error },
+  ];
+
+  it.each(INVOCATIONS)("keeps stdout of $argv pure", async ({ argv, exitCode }) => {
+    server = await startScriptedServer(reconciler());
+    await using project = await temporaryProject();
+    const run = await runInProcess([...argv, "--json"], { cwd: project.path, env: environmentFor(server.endpoint) });
+    expect(run.exitCode).toBe(exitCode);
+    const document = JSON.parse(run.stdout) as Record<string, unknown>;
+    expect("error" in document).toBe(exitCode === EXIT.error);
+  });
+
+  it("puts progress on stderr", async () => {
+    server = await startScriptedServer(reconciler());
+    await using project = await temporaryProject();
+    const run = await runInProcess(["apply", "--auto-approve", "--json"], {
+      cwd: project.path,
+      env: environmentFor(server.endpoint),
+    });
+    expect(run.stderr).toContain("orders: shard started");
+    expect(JSON.parse(run.stdout)).toMatchObject({ run: { id: RUN_ID, state: "succeeded" }, plan: { environment: "local" } });
+  });
+
+  it("gives the blocked plan beside the error", async () => {
+    server = await startScriptedServer(reconciler({ plan: planOf({ blocks: [skewBlock()] }) }));
+    await using project = await temporaryProject();
+    const run = await runInProcess(["apply", "--auto-approve", "--json"], {
+      cwd: project.path,
+      env: environmentFor(server.endpoint),
+    });
+    expect(run.exitCode).toBe(EXIT.blocked);
+    expect(JSON.parse(run.stdout)).toMatchObject({ error: { kind: "blocked" }, plan: { blocks: [{ guard: "skew" }] } });
+  });
+});
+
+describe("exit codes of plan", () => {
+  it.each([
+    { name: "changes", plan: planOf(), argv: ["plan"], exitCode: EXIT.done },
+    { name: "changes, asked for", plan: planOf(), argv: ["plan", "--exit-code"], exitCode: EXIT.changesPending },
+    {
+      name: "a block, asked for",
+      plan: planOf({ blocks: [skewBlock()] }),
+      argv: ["plan", "--exit-code"],
+      exitCode: EXIT.blocked,
+    },
+    { name: "nothing, asked for", plan: planOf({ changes: [] }), argv: ["plan", "--exit-code"], exitCode: EXIT.done },
+  ])("$name", async ({ plan, argv, exitCode }) => {
+    server = await startScriptedServer(reconciler({ plan }));
+    await using project = await temporaryProject();
+    expect((await runInProcess(argv, { cwd: project.path, env: environmentFor(server.endpoint) })).exitCode).toBe(exitCode);
+  });
+});
+
+describe("text for people", () => {
+  it.each([
+    { name: "plan", argv: ["plan"] },
+    { name: "plan-markdown", argv: ["plan", "--format", "markdown"] },
+    { name: "status", argv: ["status"] },
+    { name: "status-one", argv: ["status", "orders"] },
+    { name: "status-run", argv: ["status", "--run", RUN_ID] },
+    { name: "history", argv: ["history"] },
+    { name: "history-one", argv: ["history", "orders"] },
+    { name: "cancel", argv: ["cancel", RUN_ID] },
+  ])("$name", async ({ name, argv }) => {
+    server = await startScriptedServer(reconciler());
+    await using project = await temporaryProject();
+    const run = await runInProcess(argv, { cwd: project.path, env: environmentFor(server.endpoint) });
+    expect(run.exitCode).toBe(EXIT.done);
+    await expect(run.stdout).toMatchFileSnapshot(`../golden/cli/${name}.txt`);
+  });
+});
+
+describe("colours", () => {
+  it.each([
+    { name: "on a terminal", terminal: true, env: {}, colored: true },
+    { name: "not in a pipe", terminal: false, env: {}, colored: false },
+    { name: "not with NO_COLOR", terminal: true, env: { NO_COLOR: "1" }, colored: false },
+    { name: "not on a dumb terminal", terminal: true, env: { TERM: "dumb" }, colored: false },
+    { name: "in a pipe with FORCE_COLOR", terminal: false, env: { FORCE_COLOR: "1" }, colored: true },
+    { name: "not with FORCE_COLOR=0", terminal: true, env: { FORCE_COLOR: "0" }, colored: false },
+    { name: "not with both: NO_COLOR wins", terminal: true, env: { FORCE_COLOR: "1", NO_COLOR: "1" }, colored: false },
+  ])("$name", async ({ terminal, env, colored }) => {
+    server = await startScriptedServer(reconciler());
+    await using project = await temporaryProject();
+    const run = await runInProcess(["plan"], {
+      cwd: project.path,
+      terminal,
+      env: { ...environmentFor(server.endpoint), ...env },
+    });
+    expect(run.exitCode).toBe(EXIT.done);
+    expect(run.stdout.includes(ESCAPE)).toBe(colored);
+  });
+});
+
+it("ends quietly when its reader goes away", async () => {
+  await using folder = await temporaryFolder();
+  const child = spawn(process.execPath, [MAIN, "help", "apply"], { cwd: folder.path, stdio: ["ignore", "pipe", "pipe"] });
+  child.stdout.destroy();
+  let stderr = "";
+  child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString("utf8")));
+  const [exitCode] = (await once(child, "close")) as [number];
+  expect(stderr).toBe("");
+  expect(exitCode).toBe(EXIT.done);
+});

@@ -1,0 +1,183 @@
+/** Plans, runs and namespaces for tests of the CLI, as the API would give them. */
+import type { NamespaceReport, Run, RunAction } from "../../../src/core/api.ts";
+import { type HashLayout, shardNames, unshardedLayout } from "../../../src/core/layout.ts";
+import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../../src/core/operation.ts";
+import type { Block, Change, Plan } from "../../../src/core/plan.ts";
+
+export const FINGERPRINT = "9b1f0c5e".repeat(8);
+export const OTHER_FINGERPRINT = "0a2b4c6d".repeat(8);
+export const RUN_ID = "run-1";
+/** 2026-11-20T10:00:00Z */
+export const NOON = 1_795_168_800_000;
+
+export function hashLayout(namespace: string, count: number, shardKey = "data.customer.id"): HashLayout {
+  const members = shardNames(namespace, 0, count);
+  const ranges = members.map((member, index) => ({ end: Math.round((16_384 * (index + 1)) / count), member }));
+  return { kind: "hash", shardKey, generation: 0, members, ranges };
+}
+
+export function shardChange(overrides: Partial<Change> = {}): Change {
+  return {
+    kind: "shard",
+    namespace: "orders",
+    object: "ORDERS",
+    epoch: 0,
+    from: unshardedLayout("orders", 0),
+    to: hashLayout("orders", 2),
+    reason: "hash(data.customer.id) × 2",
+    moves: [
+      { source: "orders", target: "orders-shard-0", rows: 600, bytes: 120_000 },
+      { source: "orders", target: "orders-shard-1", rows: 400, bytes: 80_000 },
+    ],
+    rowsTotal: 1000,
+    rowsMoved: 1000,
+    bytesMoved: 200_000,
+    skewBefore: 1,
+    skewAfter: 1.2,
+    missingKeys: 0,
+    staysBehind: [],
+    estimate: null,
+    countedAt: NOON,
+    policy: DEFAULT_OPERATION_POLICY,
+    dependsOn: [],
+    source: { file: "manifests/orders.yaml", line: 5, column: 3 },
+    ...overrides,
+  };
+}
+
+export function planOf(overrides: Partial<Plan> = {}): Plan {
+  return {
+    version: 1,
+    environment: "local",
+    commit: null,
+    changes: [shardChange()],
+    inSync: [],
+    blocks: [],
+    notices: [],
+    fingerprint: FINGERPRINT,
+    ...overrides,
+  };
+}
+
+export const EMPTY_PLAN: Plan = planOf({ changes: [] });
+
+export function skewBlock(): Block {
+  return {
+    guard: "skew",
+    namespace: "orders",
+    message: "the skew would be 6.10, over the limit of 1.50 (policy.maxSkew)",
+    overridable: true,
+  };
+}
+
+export function operationOf(overrides: Partial<OperationStatus> = {}): OperationStatus {
+  const change = shardChange();
+  return {
+    id: 1,
+    namespace: "orders",
+    kind: "shard",
+    mode: "swap",
+    state: "running",
+    step: "copy",
+    wave: 0,
+    waves: 0,
+    rowsTotal: 1000,
+    rowsCopied: 250,
+    rowsVerified: 0,
+    bytesCopied: 50_000,
+    from: change.from,
+    to: change.to,
+    epochFrom: 0,
+    epoch: 0,
+    correlationId: `${RUN_ID}/orders`,
+    requestedBy: "ada",
+    startedAt: NOON,
+    updatedAt: NOON + 1000,
+    finishedAt: null,
+    fault: null,
+    lastError: null,
+    retries: 0,
+    ...overrides,
+  };
+}
+
+export function actionOf(overrides: Partial<RunAction> = {}): RunAction {
+  return { namespace: "orders", object: "ORDERS", kind: "shard", state: "pending", operation: null, error: null, ...overrides };
+}
+
+export function runOf(overrides: Partial<Run> = {}): Run {
+  return {
+    id: RUN_ID,
+    environment: "local",
+    fingerprint: FINGERPRINT,
+    state: "running",
+    requestedBy: "ada",
+    overrides: [],
+    startedAt: NOON,
+    updatedAt: NOON,
+    finishedAt: null,
+    actions: [actionOf()],
+    ...overrides,
+  };
+}
+
+/** The states of a run that goes well, in order. */
+export const RUN_STEPS: readonly Run[] = [
+  runOf(),
+  runOf({ updatedAt: NOON + 1000, actions: [actionOf({ state: "running", operation: operationOf() })] }),
+  runOf({
+    updatedAt: NOON + 2000,
+    actions: [actionOf({ state: "running", operation: operationOf({ step: "verify", rowsCopied: 1000, rowsVerified: 500 }) })],
+  }),
+  runOf({
+    state: "succeeded",
+    updatedAt: NOON + 3000,
+    finishedAt: NOON + 3000,
+    actions: [
+      actionOf({
+        state: "done",
+        operation: operationOf({
+          state: "completed",
+          step: "cleanUp",
+          rowsCopied: 1000,
+          rowsVerified: 1000,
+          epoch: 1,
+          finishedAt: NOON + 3000,
+        }),
+      }),
+    ],
+  }),
+];
+
+export function liveReport(): NamespaceReport {
+  const layout = hashLayout("orders", 2);
+  return {
+    kind: "live",
+    namespace: {
+      name: "orders",
+      object: "ORDERS",
+      layout,
+      epoch: 1,
+      operation: null,
+      members: [
+        { name: "orders-shard-0", rows: 600, bytes: 120_000, healthy: true, error: null, responseMs: 3 },
+        { name: "orders-shard-1", rows: 400, bytes: 80_000, healthy: true, error: null, responseMs: 4 },
+      ],
+      tables: [{ name: "things", role: "keyed" }],
+      undeclaredTables: [],
+      partitioners: [],
+      countedAt: NOON,
+    },
+  };
+}
+
+export const MANIFEST = `apiVersion: shardctl.dev/v1
+kind: Namespace
+metadata:
+  name: orders
+spec:
+  object: ORDERS
+  strategy: hash
+  shardKey: data.customer.id
+  count: 2
+`;
