@@ -186,6 +186,22 @@ export function rangeContains(range: MoveRange, key: Key): boolean {
   return (range.from === null || compareKeys(key, range.from) >= 0) && (range.to === null || compareKeys(key, range.to) < 0);
 }
 
+/** Builds the function from slot to member, by binary search: for a few look-ups in each of many layouts. */
+export function createSlotLookup(ranges: readonly SlotRange[]): (slot: number) => string {
+  return (slot) => {
+    let low = 0;
+    let high = ranges.length - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (slot < (ranges[middle]?.end ?? 0)) high = middle;
+      else low = middle + 1;
+    }
+    const range = ranges[low];
+    if (!range || slot >= range.end) throw new Error(`No member owns slot ${slot}`);
+    return range.member;
+  };
+}
+
 /** The slot table as one member per slot. */
 export function expandSlots(ranges: readonly SlotRange[]): string[] {
   const bySlot = Array.from<string>({ length: SLOT_COUNT });
@@ -325,4 +341,19 @@ function assignKeys(ranges: readonly KeyRange[], from: Key | null, to: Key | nul
 
 function joinKeyRanges(ranges: readonly KeyRange[]): KeyRange[] {
   return ranges.filter((range, index) => range.member !== ranges[index + 1]?.member);
+}
+
+/** The part that two ranges of one kind share, or null. */
+export function intersectRanges(left: MoveRange, right: MoveRange): MoveRange | null {
+  if (left.kind === "slots" && right.kind === "slots") {
+    const from = Math.max(left.from, right.from);
+    const to = Math.min(left.to, right.to);
+    return from < to ? { kind: "slots", from, to } : null;
+  }
+  if (left.kind === "keys" && right.kind === "keys") {
+    const from = left.from === null || (right.from !== null && compareKeys(right.from, left.from) > 0) ? right.from : left.from;
+    const to = compareEnds(left.to, right.to) <= 0 ? left.to : right.to;
+    return from === null || to === null || compareKeys(from, to) < 0 ? { kind: "keys", from, to } : null;
+  }
+  throw new Error("Ranges of slots and of keys do not meet");
 }

@@ -5,7 +5,7 @@
  * structured-cloneable. Expected refusals are values (`ProtocolFailure`); an exception means that the object is unreachable or broken.
  */
 import type { Distribution, DistributionRequest, LiveNamespace } from "./live.ts";
-import type { OperationStatus, StartOperation } from "./operation.ts";
+import type { OperationFault, OperationStatus, StartOperation } from "./operation.ts";
 import type { Result } from "./result.ts";
 
 export const PROTOCOL_VERSION = 1;
@@ -50,9 +50,11 @@ export interface ProtocolFailure {
     | "tooLate" // cancel after cutover
     | "empty"
     | "invalid"
+    | "fault" // the engine ends the operation: see `fault`
     | "unreachable";
   readonly message: string;
   readonly retryable: boolean;
+  readonly fault?: OperationFault;
 }
 
 export type ProtocolReply<Value> = Result<Value, ProtocolFailure>;

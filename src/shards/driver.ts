@@ -1,0 +1,367 @@
+/**
+ * The root's driver: carries the running operation from step to step. One state machine for shard, rebalance, rekey and unshard.
+ *
+ * | step     | done when                                                                 | then     |
+ * |----------|---------------------------------------------------------------------------|----------|
+ * | prepare  | every participant has taken its part                                      | copy     |
+ * | copy     | every source has walked its tables                                        | verify   |
+ * | verify   | every source has compared its rows; a shift's rows are cut into waves     | fence    |
+ * | fence    | every source of the wave is fenced and drained, in one attempt            | cutover  |
+ * | cutover  | the registry holds the next epoch: the point of no return                 | activate |
+ * | activate | every participant acts by the new epoch; next wave, if any                | fence / cleanUp |
+ * | cleanUp  | every participant has let go, or a chore will tell it later               | ended    |
+ *
+ * Each step is idempotent and leaves its result in the journal. After every `await` the journal is read again: rule "journal-again".
+ * Nothing is concluded from silence: a member that does not answer is asked again, and in the end the operation fails, before cutover.
+ */
+import { type Layout, type Move, applyMoves, diffRanges, intersectRanges } from "../core/layout.ts";
+import type { OperationFault, Step } from "../core/operation.ts";
+import { EngineFault, messageOf } from "./faults.ts";
+import { type Journal, type OperationRecord, type SourceProgress, type Wave, endedState, participants } from "./journal.ts";
+import type { ChunksReply, DrainReply, PrepareReply, WalkReply } from "./messages.ts";
+import type { Runtime, Sql } from "./storage.ts";
+
+/** How long one slice of a source works before it answers. */
+const SLICE_MS = 2_000;
+/** Most time that a fence may take before it is lifted and tried again later. */
+const FENCE_MS_MAX = 1_000;
+/** Log entries that may be left for the fence to drain. */
+const BACKLOG_MAX = 200;
+/** Tries of a step on a member that does not answer, before cutover; with the backoff, about two minutes. */
+const RETRIES_MAX = 12;
+const BACKOFF_MS_MIN = 100;
+const BACKOFF_MS_MAX = 30_000;
+/** Fence attempts before cutover, with backoff in between. */
+const FENCE_ATTEMPTS_MAX = 50;
+/** Members asked at the same time. */
+const FAN_OUT_MAX = 32;
+const HOUR_MS = 3_600_000;
+
+export interface DriverContext {
+  readonly sql: Sql;
+  readonly runtime: Runtime;
+  readonly journal: Journal;
+  ask<Reply>(member: string, request: object): Promise<Reply>;
+  /** Stores an event and hands it to the user's callback. */
+  emit(type: string, record: OperationRecord, detail: Readonly<Record<string, unknown>>): void;
+  /** The record has changed: wake who waits for it. */
+  changed(): void;
+}
+
+/** The operation is no longer what this turn began with: somebody else has moved it on. */
+class Superseded extends Error {}
+
+/** Works until the operation has ended, `budgetMs` is used, or a backoff is due. Returns when to go on, or null when nothing is left. */
+export async function drive(context: DriverContext, budgetMs: number): Promise<number | null> {
+  const { runtime, journal } = context;
+  const startedAt = runtime.now();
+  for (;;) {
+    const record = journal.running();
+    if (!record) return null;
+    if (record.notBefore > runtime.now()) return record.notBefore;
+    if (runtime.now() - startedAt >= budgetMs) return runtime.now();
+    try {
+      await advance(context, record);
+    } catch (error) {
+      if (!(error instanceof Superseded)) recordFailure(context, record, error);
+    }
+  }
+}
+
+/** Asks for the end of an operation that has not cut over, or, for a shift, that has waves left. Durable before it returns. */
+export function requestCancel(context: DriverContext, record: OperationRecord, fault: OperationFault): OperationRecord | "tooLate" {
+  const isShift = record.mode === "shift";
+  const isOpen = ["prepare", "copy", "verify", "fence"].includes(record.step) || (isShift && record.step === "activate");
+  if (!isOpen) return "tooLate";
+  if (record.step === "activate") {
+    if (record.wavesDone >= record.waves.length - 1) return "tooLate";
+    // The wave in work goes to its end; then the operation stops in a valid layout.
+    return save(context, record, { fault });
+  }
+  return save(context, record, { fault, step: "cleanUp", attempt: record.attempt + 1, notBefore: 0 });
+}
+
+function advance(context: DriverContext, record: OperationRecord): Promise<void> {
+  switch (record.step) {
+    case "prepare":
+      return prepare(context, record);
+    case "copy":
+    case "verify":
+      return walk(context, record, record.step);
+    case "fence":
+      return fenceAndCutOver(context, record);
+    case "cutover": // passed within the fence's last turn
+    case "activate":
+      return activate(context, record);
+    case "cleanUp":
+      return cleanUp(context, record);
+  }
+}
+
+async function prepare(context: DriverContext, record: OperationRecord): Promise<void> {
+  const { id: operation, from, to, mode, epochFrom: epoch, policy } = record;
+  const { allowMissingKey } = policy;
+  const rowsPerSecondMax = policy.rowsPerSecondMax === null ? null : Math.max(1, Math.floor(policy.rowsPerSecondMax / from.members.length));
+  const replies = await each(participants(record), (member) =>
+    context.ask<PrepareReply>(member, { kind: "prepare", operation, epoch, mode, from, to, allowMissingKey, rowsPerSecondMax }),
+  );
+  const rowsTotal = replies.flatMap((reply) => reply.counts).reduce((total, count) => total + count.rows, 0);
+  if (rowsTotal === 0 && record.refuseEmpty) throw new EngineFault("internal", "Cannot shard empty DO: no data to shard");
+  const fresh: SourceProgress = { isCopied: false, isVerified: false, rowsCopied: 0, bytesCopied: 0, rowsVerified: 0 };
+  proceed(context, record, { step: "copy", rowsTotal, sources: Object.fromEntries(from.members.map((source) => [source, fresh])) });
+}
+
+/** One slice of every source that is not done. */
+async function walk(context: DriverContext, record: OperationRecord, step: "copy" | "verify"): Promise<void> {
+  const isDone = (source: SourceProgress): boolean => (step === "copy" ? source.isCopied : source.isVerified);
+  const open = Object.entries(record.sources).filter(([, source]) => !isDone(source));
+  const replies = await each(open, async ([source]) => {
+    const reply = await context.ask<WalkReply>(source, { kind: step, operation: record.id, budgetMs: SLICE_MS });
+    return [source, reply] as const;
+  });
+  const sources = { ...record.sources };
+  for (const [source, reply] of replies) {
+    const sum = (count: (outgoing: WalkReply["outgoing"][number]) => number): number => reply.outgoing.reduce((total, outgoing) => total + count(outgoing), 0);
+    sources[source] = {
+      isCopied: step === "copy" ? reply.isDone : true,
+      isVerified: step === "verify" && reply.isDone,
+      rowsCopied: sum((outgoing) => outgoing.rowsCopied),
+      bytesCopied: sum((outgoing) => outgoing.bytesCopied),
+      rowsVerified: sum((outgoing) => outgoing.rowsVerified),
+    };
+  }
+  if (!Object.values(sources).every((source) => isDone(source))) {
+    proceed(context, record, { sources });
+  } else if (step === "copy") {
+    await drainAll(context, record);
+    proceed(context, record, { sources, step: "verify" });
+  } else {
+    const waves = record.mode === "shift" ? await planWaves(context, record) : [{ moves: [], rows: 0 }];
+    proceed(context, record, { sources, waves, step: "fence" });
+  }
+}
+
+/** Drains every source until what is left is little enough for a fence. */
+async function drainAll(context: DriverContext, record: OperationRecord): Promise<void> {
+  await each(record.from.members, async (source) => {
+    for (;;) {
+      const { backlog } = await context.ask<DrainReply>(source, { kind: "drain", operation: record.id, budgetMs: SLICE_MS });
+      if (backlog <= BACKLOG_MAX) return;
+      requireCurrent(context, record);
+    }
+  });
+}
+
+/** Packs the staged rows of all targets into waves. Together the waves hold every move, also of ranges without rows. */
+async function planWaves(context: DriverContext, record: OperationRecord): Promise<Wave[]> {
+  const moves = movesOf(record);
+  const { waveRowsMax } = record.policy;
+  const targets = [...new Set(moves.map((move) => move.target))].toSorted();
+  const waves: { moves: Move[]; rows: number }[] = [];
+  for (const target of targets) {
+    const { chunks } = await context.ask<ChunksReply>(target, { kind: "chunks", operation: record.id, waveRowsMax });
+    for (const chunk of chunks) {
+      const pieces = moves
+        .filter((move) => move.target === target)
+        .flatMap((move): Move[] => {
+          const range = intersectRanges(move.range, chunk.range);
+          return range ? [{ ...move, range }] : [];
+        });
+      const last = waves.at(-1);
+      if (last && last.rows + chunk.rows <= waveRowsMax) {
+        last.moves.push(...pieces);
+        last.rows += chunk.rows;
+      } else {
+        waves.push({ moves: pieces, rows: chunk.rows });
+      }
+    }
+  }
+  return waves.length > 0 ? waves : [{ moves: [], rows: 0 }];
+}
+
+function movesOf({ from, to }: OperationRecord): Move[] {
+  if (from.kind === "hash" && to.kind === "hash") return diffRanges(from, to);
+  if (from.kind === "range" && to.kind === "range") return diffRanges(from, to);
+  throw new Error(`A shift from ${from.kind} to ${to.kind} has no moves`);
+}
+
+/**
+ * Fences the sources of the wave, drains them, and commits the next epoch in the same turn in which the last answer is counted.
+ * Rule "fence-attempts": only answers to the attempt that the journal holds count.
+ */
+async function fenceAndCutOver(context: DriverContext, record: OperationRecord): Promise<void> {
+  if (record.fault !== null) {
+    proceed(context, record, { step: "cleanUp", attempt: record.attempt + 1 });
+    return;
+  }
+  const wave = record.waves[record.wavesDone] ?? { moves: [], rows: 0 };
+  const { id: operation, attempt } = record;
+  await drainAll(context, record);
+  if (record.mode === "shift") await rehearse(context, record, wave);
+  requireCurrent(context, record);
+  const sources = record.mode === "swap" ? record.from.members : [...new Set(wave.moves.map((move) => move.source))].toSorted();
+  try {
+    await each(sources, (source) => context.ask(source, { kind: "fence", operation, attempt, budgetMs: FENCE_MS_MAX }));
+  } catch (error) {
+    // Rule "durable-abort": the attempt is over in the journal before any source hears of it.
+    const next = proceed(context, record, { attempt: attempt + 1 });
+    await each(sources, (source) => context.ask(source, { kind: "unfence", operation, attempt }));
+    if (error instanceof EngineFault || next.attempt > FENCE_ATTEMPTS_MAX) throw error;
+    throw new Error(`The fence could not be closed (attempt ${attempt}): ${messageOf(error)}`, { cause: error });
+  }
+  cutOver(context, record, wave);
+}
+
+/** The point of no return: one transaction on the root. */
+function cutOver(context: DriverContext, record: OperationRecord, wave: Wave): void {
+  const { sql, journal, runtime } = context;
+  sql.transaction(() => {
+    requireCurrent(context, record);
+    const isLast = record.wavesDone + 1 >= record.waves.length;
+    const before = journal.registry();
+    if (before.epoch !== record.epoch) throw new Error(`The registry is at epoch ${before.epoch}, operation ${record.id} expected ${record.epoch}`);
+    const layout = isLast ? record.to : layoutAfter(before.layout, wave);
+    const epoch = record.epoch + 1;
+    journal.commitEpoch(epoch, layout, record.id, runtime.now());
+    proceed(context, record, { step: "activate", epoch });
+  });
+}
+
+function layoutAfter(layout: Layout, wave: Wave): Layout {
+  if (layout.kind === "hash" || layout.kind === "range") return applyMoves(layout, wave.moves);
+  throw new Error(`Waves cannot change a ${layout.kind} layout`);
+}
+
+async function rehearse(context: DriverContext, record: OperationRecord, wave: Wave): Promise<void> {
+  const targets = [...new Set(wave.moves.map((move) => move.target))].toSorted();
+  await each(targets, (target) => context.ask(target, { kind: "rehearse", operation: record.id, incoming: incomingOf(wave, target) }));
+}
+
+/** Targets first: their rows are live before a source deletes its own. After cutover there is only forward. */
+async function activate(context: DriverContext, record: OperationRecord): Promise<void> {
+  const { layout, epoch } = context.journal.registry();
+  const wave = record.waves[record.wavesDone] ?? { moves: [], rows: 0 };
+  const targets = record.mode === "swap" ? record.to.members : [...new Set(wave.moves.map((move) => move.target))];
+  const others = participants(record).filter((member) => !targets.includes(member));
+  for (const members of [targets, others]) {
+    await each(members, (member) => {
+      const activation = { epoch, layout, incoming: incomingOf(wave, member), outgoing: outgoingOf(wave, member) };
+      return context.ask(member, { kind: "activate", operation: record.id, activation });
+    });
+  }
+  const wavesDone = record.wavesDone + 1;
+  const isLast = wavesDone >= record.waves.length;
+  proceed(context, record, { step: isLast ? "cleanUp" : "fence", wavesDone, attempt: record.attempt + 1 });
+}
+
+function incomingOf(wave: Wave, member: string): Move["range"][] {
+  return wave.moves.filter((move) => move.target === member).map((move) => move.range);
+}
+
+function outgoingOf(wave: Wave, member: string): { target: string; range: Move["range"] }[] {
+  return wave.moves.filter((move) => move.source === member).map(({ target, range }) => ({ target, range }));
+}
+
+/** Lets every participant go. Who does not answer now is told later, by a chore: its state cannot do harm. */
+async function cleanUp(context: DriverContext, record: OperationRecord): Promise<void> {
+  const { journal, runtime, sql } = context;
+  const { layout, epoch } = journal.registry();
+  const kind = record.fault === null ? "finish" : "abandon";
+  const silent: string[] = [];
+  await each(participants(record), async (member) => {
+    try {
+      await context.ask(member, { kind, operation: record.id, epoch, layout });
+    } catch {
+      silent.push(member);
+    }
+  });
+  const now = runtime.now();
+  sql.transaction(() => {
+    const current = requireCurrent(context, record);
+    for (const member of silent) journal.putChore({ member, kind, operation: record.id, dueAt: now + BACKOFF_MS_MIN, tries: 0 });
+    const retired = record.from.members.filter((member) => !layout.members.includes(member));
+    if (kind === "finish") {
+      for (const member of retired) {
+        journal.putChore({ member, kind: "empty", operation: record.id, dueAt: now + record.policy.retainHours * HOUR_MS, tries: 0 });
+      }
+    }
+    const ended = save(context, current, { state: endedState(record.fault), finishedAt: now, lastError: null });
+    const type = ended.state === "completed" ? "completed" : ended.state;
+    context.emit(`${record.kind}.${type}`, ended, ended.fault ? { kind: ended.fault.kind, message: ended.fault.message } : { epoch });
+  });
+}
+
+/** Tells members what they missed, and empties retired ones whose time has come. Returns when the next chore is due. */
+export async function doChores(context: DriverContext): Promise<number | null> {
+  const { journal, runtime, sql } = context;
+  const { layout, epoch } = journal.registry();
+  for (const chore of journal.chores()) {
+    if (chore.dueAt > runtime.now()) continue;
+    try {
+      await context.ask(chore.member, { kind: chore.kind, operation: chore.operation, epoch, layout });
+      sql.transaction(() => journal.dropChore(chore));
+    } catch {
+      // Not an error of its own: the member is asked again, less and less often.
+      journal.putChore({ ...chore, tries: chore.tries + 1, dueAt: runtime.now() + backoffMs(chore.tries + 1) });
+    }
+  }
+  return journal.chores()[0]?.dueAt ?? null;
+}
+
+function recordFailure(context: DriverContext, before: OperationRecord, error: unknown): void {
+  const { journal, runtime } = context;
+  const record = journal.running();
+  if (!record || record.id !== before.id) return;
+  const isBeforeCutover = ["prepare", "copy", "verify", "fence"].includes(record.step);
+  const retries = record.retries + 1;
+  const fault = faultOf(error, retries);
+  if (isBeforeCutover && fault !== null) {
+    save(context, record, { fault, step: "cleanUp", attempt: record.attempt + 1, notBefore: 0, lastError: messageOf(error), retries });
+    return;
+  }
+  // After cutover there is only forward: try again, less and less often, for as long as it takes.
+  save(context, record, { retries, lastError: messageOf(error), notBefore: runtime.now() + backoffMs(retries) });
+}
+
+function faultOf(error: unknown, retries: number): OperationFault | null {
+  if (error instanceof EngineFault) return { kind: error.kind, message: error.message };
+  if (retries > RETRIES_MAX) return { kind: "unreachable", message: `Gave up after ${retries} tries: ${messageOf(error)}. Nothing was changed` };
+  return null;
+}
+
+/** Moves the operation on, if it still is what the caller began with; its failures are forgotten. */
+function proceed(context: DriverContext, record: OperationRecord, change: Partial<OperationRecord>): OperationRecord {
+  return save(context, requireCurrent(context, record), { retries: 0, notBefore: 0, ...change });
+}
+
+function save(context: DriverContext, record: OperationRecord, change: Partial<OperationRecord>): OperationRecord {
+  const next: OperationRecord = { ...record, ...change, updatedAt: context.runtime.now() };
+  context.journal.update(next);
+  context.changed();
+  return next;
+}
+
+/** Rule "journal-again": the operation as it stands, if it is still in the step and attempt that the caller works for. */
+function requireCurrent(context: DriverContext, record: OperationRecord): OperationRecord {
+  const current = context.journal.running();
+  const isSame =
+    current?.id === record.id && current.step === record.step && current.attempt === record.attempt && current.wavesDone === record.wavesDone;
+  if (!isSame) throw new Superseded(`Operation ${record.id} has moved on from step ${record.step satisfies Step}`);
+  return current;
+}
+
+function backoffMs(tries: number): number {
+  return Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(tries, 20));
+}
+
+/** Asks many, a bounded number at a time; waits for all, then throws the first failure, faults before silence. */
+async function each<Item, Value>(items: readonly Item[], work: (item: Item) => Promise<Value>): Promise<Value[]> {
+  const results: PromiseSettledResult<Value>[] = [];
+  for (let start = 0; start < items.length; start += FAN_OUT_MAX) {
+    results.push(...(await Promise.allSettled(items.slice(start, start + FAN_OUT_MAX).map((item) => work(item)))));
+  }
+  const failures = results.filter((result) => result.status === "rejected").map((result): unknown => result.reason);
+  const first = failures.find((reason) => reason instanceof EngineFault) ?? failures[0];
+  if (failures.length > 0) throw first;
+  return results.filter((result) => result.status === "fulfilled").map((result) => result.value);
+}

@@ -1,0 +1,227 @@
+/**
+ * The root's durable records: the registry (one row per epoch), the journal of operations, chores and events.
+ *
+ * The registry's newest row is the live layout; writing it is the cutover. Everything that the driver knows is here, so that a crash
+ * loses nothing but time.
+ */
+import { type Layout, type Move, unshardedLayout } from "../core/layout.ts";
+import type { OperationFault, OperationPolicy, OperationState, OperationStatus, Step } from "../core/operation.ts";
+import { ensureSchema, hasSchema } from "./schema.ts";
+import type { Sql } from "./storage.ts";
+
+/** One epoch of the namespace. */
+export interface RegistryEntry {
+  readonly epoch: number;
+  readonly layout: Layout;
+  readonly committedAt: number;
+}
+
+/** Progress of one source. */
+export interface SourceProgress {
+  readonly isCopied: boolean;
+  readonly isVerified: boolean;
+  readonly rowsCopied: number;
+  readonly bytesCopied: number;
+  readonly rowsVerified: number;
+}
+
+/** One cutover of an operation: what changes hands in it. A swap has exactly one, without moves. */
+export interface Wave {
+  readonly moves: readonly Move[];
+  readonly rows: number;
+}
+
+/** An operation as the journal keeps it: what the world sees, and what the driver needs to go on. */
+export interface OperationRecord extends Omit<OperationStatus, "wave" | "waves" | "rowsCopied" | "rowsVerified" | "bytesCopied" | "namespace"> {
+  readonly policy: OperationPolicy;
+  readonly sources: Readonly<Record<string, SourceProgress>>;
+  /** Empty until the staged rows are counted. */
+  readonly waves: readonly Wave[];
+  /** Waves that are cut over. */
+  readonly wavesDone: number;
+  /** The fence attempt in work. Grows; an attempt below it is over. */
+  readonly attempt: number;
+  /** Milliseconds since the Unix epoch before which the driver does nothing: backoff. */
+  readonly notBefore: number;
+  readonly refuseEmpty: boolean;
+}
+
+/** A message that a member has yet to take, or a retired member to be emptied. */
+export interface Chore {
+  readonly member: string;
+  readonly kind: "finish" | "abandon" | "empty";
+  readonly operation: number;
+  readonly dueAt: number;
+  readonly tries: number;
+}
+
+export interface StoredEvent {
+  readonly id: number;
+  readonly type: string;
+  readonly correlationId: string;
+  readonly operation: number | null;
+  readonly at: number;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+/** Ended operations that are kept for the history, and events. */
+const HISTORY_MAX = 1000;
+const EVENTS_MAX = 5000;
+
+export class Journal {
+  readonly #sql: Sql;
+  readonly #namespace: string;
+
+  constructor(sql: Sql, namespace: string) {
+    this.#sql = sql;
+    this.#namespace = namespace;
+  }
+
+  /** The live layout and its epoch. */
+  registry(): RegistryEntry {
+    const row = hasSchema(this.#sql)
+      ? this.#sql.first<{ epoch: number; layout: string; committed_at: number }>(
+          "SELECT epoch, layout, committed_at FROM shardctl_registry ORDER BY epoch DESC LIMIT 1",
+        )
+      : undefined;
+    if (!row) return { epoch: 0, layout: unshardedLayout(this.#namespace, 0), committedAt: 0 };
+    return { epoch: row.epoch, layout: JSON.parse(row.layout) as Layout, committedAt: row.committed_at };
+  }
+
+  /** The cutover. Call in the transaction that also moves the operation on. */
+  commitEpoch(epoch: number, layout: Layout, operation: number, at: number): void {
+    this.#sql.run("INSERT INTO shardctl_registry (epoch, layout, operation, committed_at) VALUES (?, ?, ?, ?)", epoch, JSON.stringify(layout), operation, at);
+  }
+
+  /** The running operation; at most one. */
+  running(): OperationRecord | undefined {
+    return this.#read("state = 'running' ORDER BY id DESC LIMIT 1")[0];
+  }
+
+  find(id: number): OperationRecord | undefined {
+    return this.#read("id = ?", id)[0];
+  }
+
+  findByCorrelation(correlationId: string): OperationRecord | undefined {
+    return this.#read("correlation_id = ?", correlationId)[0];
+  }
+
+  /** Newest first. */
+  history(limit: number): OperationRecord[] {
+    return this.#read("true ORDER BY id DESC LIMIT ?", limit);
+  }
+
+  nextId(): number {
+    ensureSchema(this.#sql);
+    return (this.#sql.first<{ id: number | null }>("SELECT max(id) AS id FROM shardctl_operations")?.id ?? 0) + 1;
+  }
+
+  insert(record: OperationRecord): void {
+    this.#sql.run(
+      "INSERT INTO shardctl_operations (id, correlation_id, state, record) VALUES (?, ?, ?, ?)",
+      record.id,
+      record.correlationId,
+      record.state,
+      JSON.stringify(record),
+    );
+    this.#sql.run("DELETE FROM shardctl_operations WHERE state <> 'running' AND id <= ?", record.id - HISTORY_MAX);
+  }
+
+  update(record: OperationRecord): void {
+    this.#sql.run("UPDATE shardctl_operations SET state = ?, record = ? WHERE id = ?", record.state, JSON.stringify(record), record.id);
+  }
+
+  chores(): Chore[] {
+    if (!hasSchema(this.#sql)) return [];
+    return this.#sql
+      .rows<{ member: string; kind: string; operation: number; due_at: number; tries: number }>(
+        "SELECT member, kind, operation, due_at, tries FROM shardctl_chores ORDER BY due_at, member",
+      )
+      .map((row) => ({ member: row.member, kind: row.kind as Chore["kind"], operation: row.operation, dueAt: row.due_at, tries: row.tries }));
+  }
+
+  putChore(chore: Chore): void {
+    this.#sql.run(
+      `INSERT INTO shardctl_chores (member, kind, operation, due_at, tries) VALUES (?1, ?2, ?3, ?4, ?5)
+       ON CONFLICT (member, kind) DO UPDATE SET operation = ?3, due_at = ?4, tries = ?5`,
+      chore.member,
+      chore.kind,
+      chore.operation,
+      chore.dueAt,
+      chore.tries,
+    );
+  }
+
+  dropChore({ member, kind, operation }: Chore): void {
+    this.#sql.run("DELETE FROM shardctl_chores WHERE member = ? AND kind = ? AND operation = ?", member, kind, operation);
+  }
+
+  addEvent(type: string, correlationId: string, operation: number | null, at: number, detail: Readonly<Record<string, unknown>>): StoredEvent {
+    ensureSchema(this.#sql);
+    this.#sql.run(
+      "INSERT INTO shardctl_events (type, correlation_id, operation, at, detail) VALUES (?, ?, ?, ?, ?)",
+      type,
+      correlationId,
+      operation,
+      at,
+      JSON.stringify(detail),
+    );
+    const id = this.#sql.first<{ id: number }>("SELECT last_insert_rowid() AS id")?.id ?? 0;
+    this.#sql.run("DELETE FROM shardctl_events WHERE id <= ?", id - EVENTS_MAX);
+    return { id, type, correlationId, operation, at, detail };
+  }
+
+  /** Newest first. */
+  events(limit: number): StoredEvent[] {
+    if (!hasSchema(this.#sql)) return [];
+    return this.#sql
+      .rows<{ id: number; type: string; correlation_id: string; operation: number | null; at: number; detail: string }>(
+        "SELECT id, type, correlation_id, operation, at, detail FROM shardctl_events ORDER BY id DESC LIMIT ?",
+        limit,
+      )
+      .map((row) => ({
+        id: row.id,
+        type: row.type,
+        correlationId: row.correlation_id,
+        operation: row.operation,
+        at: row.at,
+        detail: JSON.parse(row.detail) as Record<string, unknown>,
+      }));
+  }
+
+  /** The record as the world sees it. */
+  status(record: OperationRecord): OperationStatus {
+    const { policy: _policy, sources, waves, wavesDone, attempt: _attempt, notBefore: _notBefore, refuseEmpty: _refuseEmpty, ...shown } = record;
+    const progress = Object.values(sources);
+    const sum = (count: (source: SourceProgress) => number): number => progress.reduce((total, source) => total + count(source), 0);
+    const isShift = record.mode === "shift";
+    return {
+      ...shown,
+      namespace: this.#namespace,
+      wave: isShift ? Math.min(wavesDone + 1, waves.length) : 0,
+      waves: isShift ? waves.length : 0,
+      rowsCopied: sum((source) => source.rowsCopied),
+      bytesCopied: sum((source) => source.bytesCopied),
+      rowsVerified: sum((source) => source.rowsVerified),
+    };
+  }
+
+  #read(where: string, ...bindings: (string | number)[]): OperationRecord[] {
+    if (!hasSchema(this.#sql)) return [];
+    return this.#sql
+      .rows<{ record: string }>(`SELECT record FROM shardctl_operations WHERE ${where}`, ...bindings)
+      .map((row) => JSON.parse(row.record) as OperationRecord);
+  }
+}
+
+/** The members that take part in an operation, each once, sources first. */
+export function participants(record: Pick<OperationRecord, "from" | "to">): string[] {
+  return [...new Set([...record.from.members, ...record.to.members])];
+}
+
+export function endedState(fault: OperationFault | null): OperationState {
+  if (fault === null) return "completed";
+  return fault.kind === "cancelled" || fault.kind === "timeout" ? "cancelled" : "failed";
+}
+
+export type { Step };

@@ -1,0 +1,200 @@
+/**
+ * From rows of a source to messages for its targets: scan, route, pack, deliver, check.
+ *
+ * Rule "sequence-numbers": rows travel with a number per source and target that only grows, taken in the turn in which the rows are read.
+ * The target stores it with the rows and ignores older ones, so a call that seemed to fail may still arrive without harm.
+ */
+import type { Key } from "../core/key.ts";
+import { isMissing } from "../core/key.ts";
+import { EngineFault } from "./faults.ts";
+import type { CheckPart, RowsPart } from "./messages.ts";
+import { type MovePlan, type MoveTable, keyColumns, keyOf } from "./move-plan.ts";
+import { positionJson } from "./position.ts";
+import { LARGE_ROW_BYTES, type LargeRow, ROW_BYTES_MAX, cellsText, readCells, rowBytes, rowJson } from "./row-codec.ts";
+import { type Runtime, type Sql, type SqlRow, quoteName } from "./storage.ts";
+
+/** Bytes of rows that one page reads; a single larger row is read alone. */
+export const PAGE_BYTES_MAX = 1024 * 1024;
+/** Rows of one page. */
+export const PAGE_ROWS_MAX = 5000;
+
+/** A row of a scan. */
+export interface ScannedRow {
+  readonly key: string;
+  readonly route: Key;
+  /** The key under the source layout; null when that layout does not route by key. */
+  readonly origin: Key | null;
+  readonly bytes: number;
+  /** Null for a large row. */
+  readonly json: string | null;
+}
+
+/** What one target gets of one table. */
+interface PartBuilder {
+  readonly rows: string[];
+  readonly keys: string[];
+  readonly texts: string[];
+  readonly large: LargeRow[];
+  readonly absent: string[];
+  readonly origins: string[];
+  bytes: number;
+  withBlobs: boolean;
+}
+
+/** Rows for many targets, of one or more tables in the plan's order. */
+export class Batch {
+  readonly #sql: Sql;
+  readonly #plan: MovePlan;
+  readonly #self: string;
+  readonly #byTarget = new Map<string, Map<string, PartBuilder>>();
+
+  constructor(sql: Sql, plan: MovePlan, self: string) {
+    this.#sql = sql;
+    this.#plan = plan;
+    this.#self = self;
+  }
+
+  get targets(): string[] {
+    return [...this.#byTarget.keys()].toSorted();
+  }
+
+  /**
+   * Adds a row for its owner under the target layout, and says who that is; null when the row stays where it is.
+   * @throws EngineFault when the row may not move.
+   */
+  add(table: MoveTable, row: ScannedRow): string | null {
+    const { moving, originOf } = this.#plan;
+    const isMisplaced = originOf !== null && row.origin !== null && originOf(row.origin) !== this.#self;
+    const owner = table.ownerOf(row.route);
+    // A shift moves what its layouts say changes hands: a row that is already misplaced is the audit's business.
+    if (moving.mode === "shift" && (owner === this.#self || isMisplaced)) return null;
+    refuseRow(table, row, moving.allowMissingKey);
+    const part = this.#part(owner, table);
+    const position = positionJson(moving.to, row.route);
+    part.keys.push(row.key);
+    part.bytes += row.bytes;
+    if (originOf !== null && (isMisplaced || table.table.followed !== null)) part.origins.push(row.key);
+    if (row.json === null) {
+      const cells = readCells(this.#sql, table.table, row.key);
+      part.large.push({ position, key: row.key, cells });
+      part.texts.push(cellsText(cells));
+    } else {
+      part.rows.push(`[${position},${row.json.slice(1)}`);
+      part.texts.push(row.json);
+      if (!row.json.endsWith(",null]")) part.withBlobs = true;
+    }
+    return owner;
+  }
+
+  /** Says that this source has no such row, or not for this target. */
+  addAbsent(table: MoveTable, target: string, key: string): void {
+    this.#part(target, table).absent.push(key);
+  }
+
+  rowsFor(target: string): RowsPart[] {
+    return this.#parts(target).map(([table, part]) => ({
+      table,
+      rows: `[${part.rows.join(",")}]`,
+      rowCount: part.rows.length,
+      keys: `[${part.keys.join(",")}]`,
+      withBlobs: part.withBlobs,
+      large: part.large,
+      absent: `[${part.absent.join(",")}]`,
+      absentCount: part.absent.length,
+      origins: `[${part.origins.join(",")}]`,
+      originCount: part.origins.length,
+    }));
+  }
+
+  async checksFor(target: string, runtime: Runtime): Promise<CheckPart[]> {
+    const checks: CheckPart[] = [];
+    for (const [table, part] of this.#parts(target)) {
+      checks.push({
+        table,
+        keys: `[${part.keys.join(",")}]`,
+        digest: await runtime.digest(part.texts.join("\n")),
+        absent: `[${part.absent.join(",")}]`,
+      });
+    }
+    return checks;
+  }
+
+  /** Rows and bytes per table for one target. */
+  countsFor(target: string): { readonly table: string; readonly rows: number; readonly bytes: number }[] {
+    return this.#parts(target).map(([table, part]) => ({ table, rows: part.keys.length, bytes: part.bytes }));
+  }
+
+  #parts(target: string): [string, PartBuilder][] {
+    const tables = this.#byTarget.get(target);
+    if (!tables) return [];
+    return this.#plan.tables.flatMap(({ table }): [string, PartBuilder][] => {
+      const part = tables.get(table.name);
+      return part ? [[table.name, part]] : [];
+    });
+  }
+
+  #part(target: string, { table }: MoveTable): PartBuilder {
+    const tables = this.#byTarget.get(target) ?? new Map<string, PartBuilder>();
+    this.#byTarget.set(target, tables);
+    const part = tables.get(table.name) ?? { rows: [], keys: [], texts: [], large: [], absent: [], origins: [], bytes: 0, withBlobs: false };
+    tables.set(table.name, part);
+    return part;
+  }
+}
+
+/** SQL that scans rows of a table under alias `t`; append `WHERE`, `ORDER BY` and `LIMIT`. */
+export function scanSql(table: MoveTable, from: string): string {
+  const { columns, primaryKey } = table.table;
+  const origin = table.originSql("t");
+  const route = table.routeSql("t");
+  const bytes = `(${rowBytes(columns, "t")})`;
+  const parts = [
+    `${rowJson(primaryKey, "t")} AS pk`,
+    keyColumns(route, "route"),
+    ...(origin === null || origin === route ? [] : [keyColumns(origin, "origin")]),
+    `${bytes} AS bytes`,
+    `CASE WHEN ${bytes} <= ${LARGE_ROW_BYTES} THEN ${rowJson(columns, "t")} END AS row`,
+  ];
+  return `SELECT ${parts.join(", ")} FROM ${from}`;
+}
+
+/** Reads a row of `scanSql`. */
+export function scannedRow(table: MoveTable, row: SqlRow): ScannedRow {
+  const route = keyOf(row["route_type"], row["route_text"]);
+  const hasOrigin = table.originSql("t") !== null;
+  return {
+    key: String(row["pk"]),
+    route,
+    origin: !hasOrigin ? null : "origin_type" in row ? keyOf(row["origin_type"], row["origin_text"]) : route,
+    bytes: Number(row["bytes"]),
+    json: row["row"] === null ? null : String(row["row"]),
+  };
+}
+
+/** Takes the next sequence number for a target. Call in the turn in which the rows are read. */
+export function nextSequence(sql: Sql, target: string): number {
+  sql.run(
+    "INSERT INTO shardctl_sent (target, sequence) VALUES (?, 1) ON CONFLICT (target) DO UPDATE SET sequence = sequence + 1",
+    target,
+  );
+  return sql.first<{ sequence: number }>("SELECT sequence FROM shardctl_sent WHERE target = ?", target)?.sequence ?? 1;
+}
+
+export function tableFrom(table: MoveTable): string {
+  return `${quoteName(table.table.name)} AS t`;
+}
+
+function refuseRow(table: MoveTable, row: ScannedRow, allowMissingKey: boolean): void {
+  if (row.bytes > ROW_BYTES_MAX) {
+    throw new EngineFault(
+      "rowTooLarge",
+      `Row ${row.key} of table '${table.table.name}' has ${row.bytes} bytes, above the limit of ${ROW_BYTES_MAX} for one row: shorten it, then start again`,
+    );
+  }
+  if (table.needsKey && !allowMissingKey && isMissing(row.route)) {
+    throw new EngineFault(
+      "missingKey",
+      `Row ${row.key} of table '${table.table.name}' has no shard key, and policy.onMissingKey is reject: give it one, or set onMissingKey: allow`,
+    );
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * The library's private tables, all named `shardctl_…`. See docs/storage-schema.md for what each row means and how long it lives.
+ * Created by the first call that needs them: an object that was never sharded has none of them.
+ */
+import type { Sql } from "./storage.ts";
+
+export const PRIVATE_PREFIX = "shardctl_";
+export const STAGE_PREFIX = "shardctl_stage_";
+export const GUARD_PREFIX = "shardctl_guard_";
+export const CAPTURE_PREFIX = "shardctl_capture_";
+
+const STATEMENTS = [
+  // One JSON document per key: `schema`, `membership`, `moving`, `directoryTurn`.
+  `CREATE TABLE IF NOT EXISTS shardctl_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`,
+  // Root: the registry, one row per epoch; the newest is the live layout.
+  `CREATE TABLE IF NOT EXISTS shardctl_registry (epoch INTEGER PRIMARY KEY, layout TEXT NOT NULL, operation INTEGER NOT NULL, committed_at INTEGER NOT NULL)`,
+  // Root: the journal of operations.
+  `CREATE TABLE IF NOT EXISTS shardctl_operations (id INTEGER PRIMARY KEY, correlation_id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, record TEXT NOT NULL)`,
+  // Root: what is still to be told to members that did not answer, and retired members whose rows are to be dropped when due.
+  `CREATE TABLE IF NOT EXISTS shardctl_chores (member TEXT NOT NULL, kind TEXT NOT NULL, operation INTEGER NOT NULL, due_at INTEGER NOT NULL, tries INTEGER NOT NULL, PRIMARY KEY (member, kind)) WITHOUT ROWID`,
+  // Root: what happened, for `onEvent` and the history.
+  `CREATE TABLE IF NOT EXISTS shardctl_events (id INTEGER PRIMARY KEY, type TEXT NOT NULL, correlation_id TEXT NOT NULL, operation INTEGER, at INTEGER NOT NULL, detail TEXT NOT NULL)`,
+  // Source: how far each table is copied and verified.
+  `CREATE TABLE IF NOT EXISTS shardctl_walk (step TEXT NOT NULL, table_name TEXT NOT NULL, cursor TEXT, ordinal INTEGER NOT NULL, done INTEGER NOT NULL, PRIMARY KEY (step, table_name)) WITHOUT ROWID`,
+  // Source: what went to each target, and the last sequence number sent to it.
+  `CREATE TABLE IF NOT EXISTS shardctl_outgoing (target TEXT NOT NULL, table_name TEXT NOT NULL, rows_copied INTEGER NOT NULL, bytes_copied INTEGER NOT NULL, rows_verified INTEGER NOT NULL, PRIMARY KEY (target, table_name)) WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS shardctl_sent (target TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID`,
+  // Target: the last sequence number taken from each source.
+  `CREATE TABLE IF NOT EXISTS shardctl_received (source TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID`,
+  // Source: the log of rows written while they are being moved, appended by triggers. Never unique: a conflict clause of the user's
+  // statement would reach into the trigger and could drop an entry.
+  `CREATE TABLE IF NOT EXISTS shardctl_captured (id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT NOT NULL, pk TEXT NOT NULL, is_moved INTEGER NOT NULL)`,
+  `CREATE INDEX IF NOT EXISTS shardctl_captured_by_pk ON shardctl_captured (table_name, pk)`,
+  // Target of several sources: where a row came from, when its key does not say so.
+  `CREATE TABLE IF NOT EXISTS shardctl_origin (table_name TEXT NOT NULL, pk TEXT NOT NULL, source TEXT NOT NULL, PRIMARY KEY (table_name, pk)) WITHOUT ROWID`,
+  // roundRobin, source of a move: the owner dealt to each row; copied into the targets' directories.
+  `CREATE TABLE IF NOT EXISTS shardctl_dealt (table_name TEXT NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (table_name, id)) WITHOUT ROWID`,
+  // roundRobin, member: the owner of each id whose slot falls to this member.
+  `CREATE TABLE IF NOT EXISTS shardctl_directory (table_name TEXT NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (table_name, id)) WITHOUT ROWID`,
+] as const;
+
+export const SCHEMA_VERSION = 1;
+
+/** Creates what is missing. Idempotent; refuses a database written by a newer library. */
+export function ensureSchema(sql: Sql): void {
+  sql.transaction(() => {
+    for (const statement of STATEMENTS) sql.run(statement);
+    const found = sql.first<{ value: string }>("SELECT value FROM shardctl_meta WHERE key = 'schema'");
+    if (found === undefined) {
+      sql.run("INSERT INTO shardctl_meta (key, value) VALUES ('schema', ?)", String(SCHEMA_VERSION));
+    } else if (Number(found.value) > SCHEMA_VERSION) {
+      throw new Error(`This object was written by a newer shardctl (schema ${found.value}, this library knows ${SCHEMA_VERSION}): upgrade the Worker`);
+    }
+  });
+}
+
+/** True when the object has the private tables. */
+export function hasSchema(sql: Sql): boolean {
+  return sql.first("SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = 'shardctl_meta'") !== undefined;
+}
+
+/** Reads one JSON document, or undefined. The caller vouches for the type: only this library writes them. */
+export function readMeta<Value>(sql: Sql, key: string): Value | undefined {
+  const found = sql.first<{ value: string }>("SELECT value FROM shardctl_meta WHERE key = ?", key);
+  return found && (JSON.parse(found.value) as Value);
+}
+
+export function writeMeta(sql: Sql, key: string, value: unknown): void {
+  sql.run("INSERT INTO shardctl_meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, JSON.stringify(value));
+}
+
+export function dropMeta(sql: Sql, key: string): void {
+  sql.run("DELETE FROM shardctl_meta WHERE key = ?", key);
+}

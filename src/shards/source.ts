@@ -1,0 +1,305 @@
+/**
+ * A source's part of a move: walk every table by primary key to copy and to verify, and drain what was written meanwhile.
+ *
+ * Each slice works until its budget is used and leaves its progress in SQLite; the root calls again. A slice reads a page and takes its
+ * sequence numbers in one turn, sends, and saves the cursor after the targets' answers: a crash in between only repeats a page.
+ *
+ * Rule "drain-before-cutover": what the walk has passed is kept true by the log of captured keys, which is drained until it is short,
+ * and to its end once the fence stands.
+ */
+import { EngineFault } from "./faults.ts";
+import { capturedCount } from "./capture.ts";
+import type { CheckReply, DrainReply, OutgoingCount, ReceiveReply, WalkReply } from "./messages.ts";
+import type { MovePlan, MoveTable } from "./move-plan.ts";
+import { Batch, PAGE_BYTES_MAX, PAGE_ROWS_MAX, nextSequence, scanSql, scannedRow, tableFrom } from "./outbox.ts";
+import { primaryKeyAfter, primaryKeyCells, primaryKeyMatches, primaryKeyOrder, rowBytes, rowJson } from "./row-codec.ts";
+import type { Runtime, Sql, SqlRow } from "./storage.ts";
+import { quoteName } from "./storage.ts";
+
+export type WalkStep = "copy" | "verify";
+
+/** What a source needs from its host. */
+export interface SourceContext {
+  readonly sql: Sql;
+  readonly self: string;
+  readonly runtime: Runtime;
+  /** The plan of the running move; throws when `operation` is not the one that runs. */
+  plan(operation: number): MovePlan;
+  /** Sends to a target and unwraps the reply; throws when refused or unreachable. */
+  ask<Reply>(target: string, request: object): Promise<Reply>;
+}
+
+/** Log entries that one drain reads. */
+const DRAIN_KEYS_MAX = 1000;
+/** Pages grow with the number of targets so that each still gets a message worth sending, up to this many bytes. */
+const PAGE_BYTES_CEILING = 8 * 1024 * 1024;
+const PAGE_BYTES_PER_TARGET = 128 * 1024;
+
+/** Walks until everything is done or `budgetMs` is used. */
+export async function walkSlice(context: SourceContext, operation: number, step: WalkStep, budgetMs: number): Promise<WalkReply> {
+  const { runtime, sql } = context;
+  const startedAt = runtime.now();
+  let rows = 0;
+  let bytes = 0;
+  for (;;) {
+    const plan = context.plan(operation);
+    const next = nextTable(sql, plan, step);
+    if (!next) return { isDone: true, rows, bytes, outgoing: outgoing(sql) };
+    const page = sql.transaction(() => readPage(context, plan, next, step));
+    if (step === "copy") await deliver(context, operation, page.batch, page.sequences);
+    else await verify(context, operation, page.batch);
+    rows += page.rows;
+    bytes += page.bytes;
+    context.plan(operation); // the move may have ended while we waited
+    sql.transaction(() => saveProgress(sql, step, next, page));
+    await throttle(runtime, plan.moving.rowsPerSecondMax, rows, startedAt);
+    if (runtime.now() - startedAt >= budgetMs) return { isDone: false, rows, bytes, outgoing: outgoing(sql) };
+  }
+}
+
+/** Sends captured changes until the log is empty or `budgetMs` is used. */
+export async function drainSlice(context: SourceContext, operation: number, budgetMs: number): Promise<DrainReply> {
+  const { runtime, sql } = context;
+  const startedAt = runtime.now();
+  for (;;) {
+    const plan = context.plan(operation);
+    const drained = sql.transaction(() => readCaptured(context, plan));
+    if (!drained) return { backlog: 0 };
+    await deliver(context, operation, drained.batch, drained.sequences);
+    await verify(context, operation, drained.batch);
+    context.plan(operation);
+    sql.run("DELETE FROM shardctl_captured WHERE id <= ?", drained.upTo);
+    if (runtime.now() - startedAt >= budgetMs) return { backlog: capturedCount(sql) };
+  }
+}
+
+interface Walk {
+  readonly table: MoveTable;
+  readonly cursor: string | null;
+  readonly ordinal: number;
+}
+
+interface Page {
+  readonly batch: Batch;
+  readonly sequences: ReadonlyMap<string, number>;
+  readonly cursor: string | null;
+  readonly isLast: boolean;
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+function nextTable(sql: Sql, plan: MovePlan, step: WalkStep): Walk | undefined {
+  for (const table of plan.tables) {
+    const walk = sql.first<{ cursor: string | null; ordinal: number; done: number }>(
+      "SELECT cursor, ordinal, done FROM shardctl_walk WHERE step = ? AND table_name = ?",
+      step,
+      table.table.name,
+    );
+    if (walk?.done !== 1) return { table, cursor: walk?.cursor ?? null, ordinal: walk?.ordinal ?? 0 };
+  }
+  return undefined;
+}
+
+function readPage(context: SourceContext, plan: MovePlan, { table, cursor }: Walk, step: WalkStep): Page {
+  const { sql, self } = context;
+  // From here on, changes of the directory are captured: see `createDealer`.
+  sql.run("INSERT OR IGNORE INTO shardctl_walk (step, table_name, cursor, ordinal, done) VALUES (?, ?, NULL, 0, 0)", step, table.table.name);
+  const batch = new Batch(sql, plan, self);
+  const bytesMax = Math.min(PAGE_BYTES_CEILING, Math.max(PAGE_BYTES_MAX, plan.targets.length * PAGE_BYTES_PER_TARGET));
+  const where = [
+    ...(cursor === null ? [] : [primaryKeyAfter(table.table, "t", "?1")]),
+    // Rule "verify under writes": rows with a captured change are settled by the drain, which checks them itself.
+    ...(step === "verify" ? [notCaptured(table)] : []),
+  ];
+  const query = `${scanSql(table, tableFrom(table))} ${where.length > 0 ? `WHERE ${where.join(" AND ")}` : ""} ORDER BY ${primaryKeyOrder(table.table, "t")} LIMIT ${PAGE_ROWS_MAX}`;
+  let last = cursor;
+  let rows = 0;
+  let bytes = 0;
+  let seen = 0;
+  for (const found of sql.stream<SqlRow>(query, ...(cursor === null ? [] : [cursor]))) {
+    const row = scannedRow(table, found);
+    if (seen > 0 && bytes + row.bytes > bytesMax) break;
+    seen++;
+    bytes += row.bytes;
+    last = row.key;
+    if (batch.add(table, row) !== null) rows++;
+  }
+  const sequences = new Map(step === "copy" ? batch.targets.map((target) => [target, nextSequence(sql, target)] as const) : []);
+  const isLast = seen === 0;
+  return { batch, sequences, cursor: last, isLast, rows, bytes };
+}
+
+function notCaptured(table: MoveTable): string {
+  return `NOT EXISTS (SELECT 1 FROM shardctl_captured AS c WHERE c.table_name = '${table.table.name.replaceAll("'", "''")}' AND c.pk = ${rowJson(table.table.primaryKey, "t")})`;
+}
+
+function saveProgress(sql: Sql, step: WalkStep, { table }: Walk, page: Page): void {
+  sql.run(
+    "UPDATE shardctl_walk SET cursor = ?, ordinal = ordinal + ?, done = ? WHERE step = ? AND table_name = ?",
+    page.cursor,
+    page.rows,
+    page.isLast ? 1 : 0,
+    step,
+    table.table.name,
+  );
+  for (const target of page.batch.targets) {
+    for (const count of page.batch.countsFor(target)) {
+      const copied = step === "copy" ? [count.rows, count.bytes, 0] : [0, 0, count.rows];
+      sql.run(
+        `INSERT INTO shardctl_outgoing (target, table_name, rows_copied, bytes_copied, rows_verified) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (target, table_name) DO UPDATE SET rows_copied = rows_copied + excluded.rows_copied,
+           bytes_copied = bytes_copied + excluded.bytes_copied, rows_verified = rows_verified + excluded.rows_verified`,
+        target,
+        count.table,
+        ...copied,
+      );
+    }
+  }
+}
+
+interface Drained {
+  readonly batch: Batch;
+  readonly sequences: ReadonlyMap<string, number>;
+  readonly upTo: number;
+}
+
+interface CapturedKey extends SqlRow {
+  table_name: string;
+  pk: string;
+  is_moved: number;
+}
+
+/** Reads the oldest entries of the log and the rows that they name, as they are now. */
+function readCaptured(context: SourceContext, plan: MovePlan): Drained | undefined {
+  const { sql, self } = context;
+  const upTo = drainLimit(sql, plan);
+  if (upTo === null) return undefined;
+  captureFollowers(sql, plan, upTo);
+  const batch = new Batch(sql, plan, self);
+  for (const table of plan.tables) {
+    const keys = sql.rows<CapturedKey>(
+      "SELECT table_name, pk, max(is_moved) AS is_moved FROM shardctl_captured WHERE id <= ? AND table_name = ? GROUP BY pk ORDER BY pk",
+      upTo,
+      table.table.name,
+    );
+    if (keys.length > 0) addCurrent(sql, plan, batch, table, keys, self);
+  }
+  const sequences = new Map(batch.targets.map((target) => [target, nextSequence(sql, target)] as const));
+  return { batch, sequences, upTo };
+}
+
+/** The newest entry of the next drain: as many as fit one page, and one at least. Null when the log is empty. */
+function drainLimit(sql: Sql, plan: MovePlan): number | null {
+  for (let keys = DRAIN_KEYS_MAX; ; keys = Math.ceil(keys / 8)) {
+    const upTo = sql.first<{ id: number | null }>("SELECT max(id) AS id FROM (SELECT id FROM shardctl_captured ORDER BY id LIMIT ?)", keys)?.id;
+    if (upTo === null || upTo === undefined) return null;
+    if (keys === 1 || capturedBytes(sql, plan, upTo) <= PAGE_BYTES_CEILING) return upTo;
+  }
+}
+
+function capturedBytes(sql: Sql, plan: MovePlan, upTo: number): number {
+  const perTable = plan.tables.map(({ table }) => {
+    const query = `SELECT sum(${rowBytes(table.columns, "t")}) AS bytes FROM shardctl_captured AS c CROSS JOIN ${quoteName(table.name)} AS t
+      ON ${primaryKeyMatches(table, "t", "c.pk")} WHERE c.id <= ? AND c.table_name = ?`;
+    return sql.first<{ bytes: number | null }>(query, upTo, table.name)?.bytes ?? 0;
+  });
+  return perTable.reduce((total, bytes) => total + bytes, 0);
+}
+
+/** A row that moved takes its followers along: they are appended to the log, as if each had been written. */
+function captureFollowers(sql: Sql, plan: MovePlan, upTo: number): void {
+  for (const { table } of plan.tables) {
+    if (table.followed === null) continue;
+    const followed = table.followed.table;
+    sql.run(
+      `INSERT INTO shardctl_captured (table_name, pk, is_moved)
+       SELECT DISTINCT ?1, ${rowJson(table.primaryKey, "t")}, 1 FROM shardctl_captured AS c JOIN ${quoteName(table.name)} AS t
+         ON t.${quoteName(table.followed.by)} = ${primaryKeyCells(followed, "c.pk").join("")}
+       WHERE c.id <= ?2 AND c.table_name = ?3 AND c.is_moved = 1`,
+      table.name,
+      upTo,
+      followed.name,
+    );
+  }
+}
+
+function addCurrent(sql: Sql, plan: MovePlan, batch: Batch, table: MoveTable, keys: readonly CapturedKey[], self: string): void {
+  const owners = new Map<string, string | null>();
+  const list = `[${keys.map((entry) => entry.pk).join(",")}]`;
+  const query = `${scanSql(table, `json_each(?1) AS j CROSS JOIN ${tableFrom(table)} ON ${primaryKeyMatches(table.table, "t", "j.value")}`)} ORDER BY j.key`;
+  for (const found of sql.rows<SqlRow>(query, list)) {
+    const row = scannedRow(table, found);
+    owners.set(row.key, batch.add(table, row));
+  }
+  for (const { pk, is_moved: isMoved } of keys) {
+    const owner = owners.get(pk);
+    // A row that is where it was needs no word to the others.
+    if (owner !== undefined && isMoved === 0) continue;
+    for (const target of plan.targets) {
+      if (target !== owner && !(plan.moving.mode === "shift" && target === self)) batch.addAbsent(table, target, pk);
+    }
+  }
+}
+
+async function deliver(context: SourceContext, operation: number, batch: Batch, sequences: ReadonlyMap<string, number>): Promise<void> {
+  const replies = await Promise.all(
+    batch.targets.map((target) =>
+      context.ask<ReceiveReply>(target, {
+        kind: "receive",
+        operation,
+        source: context.self,
+        sequence: sequences.get(target) ?? 0,
+        parts: batch.rowsFor(target),
+      }),
+    ),
+  );
+  const duplicates = replies.flatMap((reply) => reply.duplicates);
+  if (duplicates.length > 0) throw new EngineFault("duplicateId", duplicateMessage(duplicates));
+}
+
+/** Rule "verified-before-cutover": a chunk that differs is sent once more; a second difference ends the operation, and the sources keep their rows. */
+async function verify(context: SourceContext, operation: number, batch: Batch): Promise<void> {
+  await Promise.all(
+    batch.targets.map(async (target) => {
+      const parts = await batch.checksFor(target, context.runtime);
+      const check = { kind: "check", operation, source: context.self, parts };
+      if ((await context.ask<CheckReply>(target, check)).mismatch < 0) return;
+      const sequence = nextSequence(context.sql, target);
+      await context.ask(target, { kind: "receive", operation, source: context.self, sequence, parts: batch.rowsFor(target) });
+      const { mismatch } = await context.ask<CheckReply>(target, check);
+      if (mismatch < 0) return;
+      throw new EngineFault(
+        "mismatch",
+        `Rows of table '${parts[mismatch]?.table ?? "?"}' on ${target} differ from their source ${context.self}, also after they were copied again: nothing was changed`,
+      );
+    }),
+  );
+}
+
+function outgoing(sql: Sql): OutgoingCount[] {
+  return sql
+    .rows<{ target: string; table_name: string; rows_copied: number; rows_verified: number; bytes_copied: number }>(
+      "SELECT target, table_name, rows_copied, rows_verified, bytes_copied FROM shardctl_outgoing ORDER BY target, table_name",
+    )
+    .map((row) => ({
+      target: row.target,
+      table: row.table_name,
+      rowsCopied: row.rows_copied,
+      rowsVerified: row.rows_verified,
+      bytesCopied: row.bytes_copied,
+    }));
+}
+
+async function throttle(runtime: Runtime, rowsPerSecondMax: number | null, rows: number, startedAt: number): Promise<void> {
+  if (rowsPerSecondMax === null) return;
+  const dueMs = (rows / rowsPerSecondMax) * 1000 - (runtime.now() - startedAt);
+  if (dueMs > 0) await runtime.sleep(dueMs);
+}
+
+const DUPLICATES_NAMED_MAX = 20;
+
+function duplicateMessage(duplicates: readonly string[]): string {
+  const named = duplicates.slice(0, DUPLICATES_NAMED_MAX).join(", ");
+  const more = duplicates.length > DUPLICATES_NAMED_MAX ? ` and ${duplicates.length - DUPLICATES_NAMED_MAX} more` : "";
+  return `${duplicates.length} ids stand under more than one shard key and would become one row: ${named}${more}. Nothing was changed: give each row its own id, then start again`;
+}

@@ -1,0 +1,164 @@
+/**
+ * Which tables belong to the namespace, read from the user's own schema: columns, primary key, and how the shard key of a row is found.
+ *
+ * A table either carries the shard key, as a column or below a JSON column, or follows another table: its rows go where the row they
+ * point at goes. Refused: a table without a primary key, with NULL in it, or without the columns it is said to have.
+ */
+import { PRIVATE_PREFIX } from "./schema.ts";
+import { type Sql, quoteName, quoteText } from "./storage.ts";
+
+/** A table as a class declares it. */
+export type TableSpec =
+  | {
+      readonly name: string;
+      /** Path of the key in this table by shard key of the layout, where it differs: `{ customer_id: "id" }`. */
+      readonly shardKeys?: Readonly<Record<string, string>>;
+    }
+  | {
+      readonly name: string;
+      /** The table whose rows this table's rows go with. */
+      readonly follows: string;
+      /** The column of this table that holds the followed row's primary key (a single column). */
+      readonly by: string;
+    };
+
+/** A table as it is: what a copy needs to know. */
+export interface Table {
+  readonly name: string;
+  /** Columns that are stored, in order; generated ones are computed again by the target. */
+  readonly columns: readonly string[];
+  readonly primaryKey: readonly string[];
+  readonly followed: { readonly table: Table; readonly by: string } | null;
+  readonly shardKeys: Readonly<Record<string, string>>;
+  /** True when a row that is fine on its source may be refused by its target: unique indexes beside the primary key, or foreign keys. */
+  readonly hasConstraints: boolean;
+}
+
+export class TableFault extends Error {}
+
+/** Reads the declared tables, followed ones before their followers. @throws TableFault with what to change. */
+export function resolveTables(sql: Sql, specs: readonly TableSpec[]): Table[] {
+  const resolved = new Map<string, Table>();
+  const inProgress = new Set<string>();
+  const resolve = (name: string): Table => {
+    const known = resolved.get(name);
+    if (known) return known;
+    const spec = specs.find((candidate) => candidate.name === name);
+    if (!spec) throw new TableFault(`Table '${name}' is followed by another but is not declared`);
+    if (inProgress.has(name)) throw new TableFault(`Tables follow each other in a circle: ${[...inProgress, name].join(" → ")}`);
+    inProgress.add(name);
+    const table = readTable(sql, spec, "follows" in spec ? resolve(spec.follows) : null);
+    inProgress.delete(name);
+    resolved.set(name, table);
+    return table;
+  };
+  for (const spec of specs) resolve(spec.name);
+  return [...resolved.values()];
+}
+
+/** Refuses rows that the walk by primary key would miss. @throws TableFault */
+export function checkPrimaryKey(sql: Sql, table: Table): void {
+  const withNull = table.primaryKey.map((column) => `${quoteName(column)} IS NULL`).join(" OR ");
+  if (sql.first(`SELECT 1 AS found FROM ${quoteName(table.name)} WHERE ${withNull} LIMIT 1`)) {
+    throw new TableFault(`Table '${table.name}' has rows with NULL in the primary key (${table.primaryKey.join(", ")}): give them a value`);
+  }
+}
+
+/** Tables of the database that are neither declared nor somebody's private bookkeeping, and hold at least one row. */
+export function undeclaredTables(sql: Sql, specs: readonly TableSpec[]): string[] {
+  const declared = new Set(specs.map((spec) => spec.name));
+  return userTables(sql)
+    .filter((name) => !declared.has(name))
+    .filter((name) => sql.first(`SELECT 1 AS found FROM ${quoteName(name)} LIMIT 1`) !== undefined);
+}
+
+/**
+ * The SQL expression for a row's shard key, with the row's table under `alias`. NULL when it is missing, when the JSON does not parse,
+ * or when the followed row does not exist.
+ */
+export function keyExpression(table: Table, shardKey: string, alias: string): string {
+  if (table.followed === null) return pathExpression(table, table.shardKeys[shardKey] ?? shardKey, alias);
+  const { table: followed, by } = table.followed;
+  const inner = `${alias}_f`;
+  const [key] = followed.primaryKey;
+  return `(SELECT ${keyExpression(followed, shardKey, inner)} FROM ${quoteName(followed.name)} AS ${inner} WHERE ${inner}.${quoteName(key ?? "")} = ${alias}.${quoteName(by)})`;
+}
+
+/** The SQL expression for the id that `roundRobin` deals by: the row's own, or the id of the row that it follows in the end. */
+export function idExpression(table: Table, alias: string): string {
+  if (table.followed === null) return `${alias}.${quoteName(table.primaryKey[0] ?? "")}`;
+  const { table: followed, by } = table.followed;
+  if (followed.followed === null) return `${alias}.${quoteName(by)}`;
+  const inner = `${alias}_f`;
+  return `(SELECT ${idExpression(followed, inner)} FROM ${quoteName(followed.name)} AS ${inner} WHERE ${inner}.${quoteName(followed.primaryKey[0] ?? "")} = ${alias}.${quoteName(by)})`;
+}
+
+/** The keyed table that a table goes with. */
+export function leadingTable(table: Table): Table {
+  return table.followed === null ? table : leadingTable(table.followed.table);
+}
+
+/** True when the path can be read from the table: its first segment is a column. */
+export function hasPath(table: Table, path: string): boolean {
+  return table.columns.includes(path.split(".")[0] ?? "");
+}
+
+function pathExpression(table: Table, path: string, alias: string): string {
+  const [column = "", ...below] = path.split(".");
+  if (!table.columns.includes(column)) {
+    throw new TableFault(
+      `Table '${table.name}' has no column '${column}', which shard key '${path}' starts with (columns: ${table.columns.join(", ")})`,
+    );
+  }
+  const stored = `${alias}.${quoteName(column)}`;
+  if (below.length === 0) return stored;
+  const jsonPath = quoteText(`$${below.map((segment) => `.${JSON.stringify(segment)}`).join("")}`);
+  return `CASE WHEN json_valid(${stored}) THEN json_extract(${stored}, ${jsonPath}) END`;
+}
+
+interface ColumnInfo extends Record<string, string | number | null> {
+  name: string;
+  pk: number;
+  hidden: number;
+}
+
+function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
+  if (!userTables(sql).includes(spec.name)) {
+    throw new TableFault(`Table '${spec.name}' is declared but does not exist: create it in the class's constructor`);
+  }
+  const infos = sql.rows<ColumnInfo>(`PRAGMA table_xinfo(${quoteName(spec.name)})`);
+  const columns = infos.filter((column) => column.hidden === 0).map((column) => column.name);
+  const primaryKey = infos
+    .filter((column) => column.pk > 0)
+    .toSorted((left, right) => left.pk - right.pk)
+    .map((column) => column.name);
+  if (primaryKey.length === 0) throw new TableFault(`Table '${spec.name}' has no primary key: rows could not be told apart`);
+  if (followed && "by" in spec) {
+    if (!columns.includes(spec.by)) throw new TableFault(`Table '${spec.name}' follows '${followed.name}' by '${spec.by}', which is not a column of it`);
+    if (followed.primaryKey.length !== 1) throw new TableFault(`Table '${spec.name}' cannot follow '${followed.name}': its primary key has ${followed.primaryKey.length} columns`);
+  }
+  return {
+    name: spec.name,
+    columns,
+    primaryKey,
+    followed: followed && "by" in spec ? { table: followed, by: spec.by } : null,
+    shardKeys: "shardKeys" in spec ? (spec.shardKeys ?? {}) : {},
+    hasConstraints: hasConstraints(sql, spec.name),
+  };
+}
+
+function hasConstraints(sql: Sql, table: string): boolean {
+  const indexes = sql.rows<{ unique: number; origin: string }>(`PRAGMA index_list(${quoteName(table)})`);
+  const foreignKeys = sql.rows(`PRAGMA foreign_key_list(${quoteName(table)})`);
+  return foreignKeys.length > 0 || indexes.some((index) => index.unique === 1 && index.origin !== "pk");
+}
+
+const NOT_USER_TABLES = [PRIVATE_PREFIX, "sqlite_", "_cf_", "__cf_", "__miniflare_", "d1_"];
+
+function userTables(sql: Sql): string[] {
+  return sql
+    .rows<{ name: string; type: string }>("PRAGMA table_list")
+    .filter((row) => row.type === "table" && !NOT_USER_TABLES.some((prefix) => row.name.startsWith(prefix)))
+    .map((row) => row.name)
+    .toSorted();
+}

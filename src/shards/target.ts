@@ -1,0 +1,257 @@
+/**
+ * A target's part of a move: take rows, answer checks, tell how the staged rows can be cut into waves.
+ *
+ * Rule "no-late-rows": a target takes rows only while its part of the operation runs, and from each source only with a number above the
+ * last one. In a swap the rows go straight into the live tables, which nobody is routed to yet; in a shift into staging tables.
+ *
+ * Several sources may send the same primary key. Whose row it is, the staging table says, or the row's own shard key under the old
+ * layout, or the table of origins where the key does not say it; a second source's row is reported, never stored over the first.
+ */
+import type { MoveRange } from "../core/layout.ts";
+import { EngineFault, messageOf } from "./faults.ts";
+import { withoutTriggers } from "./guards.ts";
+import type { CheckPart, ChunksReply, ReceiveReply, RowsPart, StagedKeysReply } from "./messages.ts";
+import { type MovePlan, type MoveTable, keyColumns, keyOf } from "./move-plan.ts";
+import { type StagedPosition, rangeBetween, withinRange } from "./position.ts";
+import {
+  LARGE_ROW_BYTES,
+  cellBinding,
+  cellsText,
+  exactText,
+  jsonCell,
+  primaryKeyAfter,
+  primaryKeyMatches,
+  primaryKeyOrder,
+  readCells,
+  rowBytes,
+  rowJson,
+} from "./row-codec.ts";
+import { type Runtime, type Sql, type SqlRow, quoteName } from "./storage.ts";
+import type { Table } from "./tables.ts";
+
+/** Applies one message of rows. Idempotent: a message that is not newer than the last one of its source changes nothing. */
+export function receiveRows(sql: Sql, plan: MovePlan, source: string, sequence: number, parts: readonly RowsPart[]): ReceiveReply {
+  const tables = parts.map((part) => ({ part, table: tableOf(plan, part.table) }));
+  return sql.transaction(() => {
+    const last = sql.first<{ sequence: number }>("SELECT sequence FROM shardctl_received WHERE source = ?", source)?.sequence ?? 0;
+    if (sequence <= last) return { duplicates: [] };
+    sql.run("INSERT INTO shardctl_received (source, sequence) VALUES (?1, ?2) ON CONFLICT (source) DO UPDATE SET sequence = ?2", source, sequence);
+    const duplicates = tables.flatMap(({ part, table }) => foreignKeysOf(sql, plan, table, part.keys, source));
+    if (duplicates.length > 0) return { duplicates };
+    const stores = tables.map(({ table }) => table.store);
+    withoutTriggers(sql, stores, () => {
+      // A parent may arrive in the same message as the rows that point at it.
+      sql.run("PRAGMA defer_foreign_keys = ON");
+      for (const { part, table } of tables.toReversed()) deleteAbsent(sql, plan, table, part, source);
+      for (const { part, table } of tables) upsertRows(sql, plan, table, part, source);
+    });
+    return { duplicates: [] };
+  });
+}
+
+/** Compares with the source's rows: index of the first part that differs, or -1. */
+export async function checkRows(sql: Sql, plan: MovePlan, source: string, parts: readonly CheckPart[], runtime: Runtime): Promise<number> {
+  const texts = parts.map((part) => {
+    const table = tableOf(plan, part.table);
+    return { text: rowsText(sql, table, part.keys), hasAbsent: ownKeys(sql, plan, table, part.absent, source) !== "[]" };
+  });
+  for (const [index, { text, hasAbsent }] of texts.entries()) {
+    if (hasAbsent || (await runtime.digest(text)) !== parts[index]?.digest) return index;
+  }
+  return -1;
+}
+
+/** Creates the staging tables of a shift, empty. Untyped columns keep each value's storage class. Call inside a transaction. */
+export function createStaging(sql: Sql, plan: MovePlan): void {
+  dropStaging(sql, plan);
+  for (const { table, store } of plan.tables) {
+    const columns = table.columns.map((column) => quoteName(column)).join(", ");
+    const key = table.primaryKey.map((column) => quoteName(column)).join(", ");
+    sql.run(
+      `CREATE TABLE ${quoteName(store)} (${columns}, shardctl_class, shardctl_position, shardctl_source TEXT, PRIMARY KEY (${key})) WITHOUT ROWID`,
+    );
+    sql.run(`CREATE INDEX ${quoteName(`${store}_position`)} ON ${quoteName(store)} (shardctl_class, shardctl_position)`);
+  }
+}
+
+export function dropStaging(sql: Sql, plan: MovePlan): void {
+  if (plan.moving.mode !== "shift") return;
+  for (const { store } of plan.tables) sql.run(`DROP TABLE IF EXISTS ${quoteName(store)}`);
+}
+
+/** Cuts the staged rows into pieces of at most `waveRowsMax` rows, never through a single position. */
+export function stagedChunks(sql: Sql, plan: MovePlan, waveRowsMax: number): ChunksReply["chunks"] {
+  const union = plan.tables.map(({ store }) => `SELECT shardctl_class AS c, shardctl_position AS p FROM ${quoteName(store)}`).join(" UNION ALL ");
+  const query = `SELECT c AS class, typeof(p) AS type, ${exactText("p")} AS text, count(*) AS n FROM (${union}) GROUP BY c, p ORDER BY c, p`;
+  const starts: { at: StagedPosition | undefined; rows: number }[] = [{ at: undefined, rows: 0 }];
+  for (const row of sql.stream<{ class: number; type: string; text: string; n: number }>(query)) {
+    const current = starts.at(-1);
+    if (!current) break;
+    if (current.rows > 0 && current.rows + row.n > waveRowsMax) starts.push({ at: row, rows: row.n });
+    else current.rows += row.n;
+  }
+  return starts.map(({ at, rows }, index) => ({ range: rangeBetween(plan.moving.to, at, starts[index + 1]?.at), rows }));
+}
+
+/** Tries a promotion and rolls it back, so that a row which the live tables refuse is found before cutover. @throws EngineFault */
+export function rehearsePromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): void {
+  const rolledBack = new Error("rehearsal");
+  try {
+    sql.transaction(() => {
+      promoteRows(sql, plan, incoming);
+      throw rolledBack;
+    });
+  } catch (error) {
+    if (error === rolledBack) return;
+    throw new EngineFault("duplicateId", `Rows to be moved do not fit the rows that are here already: ${messageOf(error)}. Nothing was changed`);
+  }
+}
+
+/** Makes the staged rows of the ranges live. Rule "engine-writes-uncaptured": no trigger sees them. Call inside a transaction. */
+export function promoteRows(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): void {
+  if (incoming.length === 0) return;
+  const tables = plan.tables.map(({ table }) => table.name);
+  withoutTriggers(sql, tables, () => {
+    sql.run("PRAGMA defer_foreign_keys = ON");
+    for (const { table, store } of plan.tables) {
+      const columns = table.columns.map((column) => quoteName(column)).join(", ");
+      for (const range of incoming) {
+        const within = withinRange(range);
+        sql.run(`INSERT INTO ${quoteName(table.name)} (${columns}) SELECT ${columns} FROM ${quoteName(store)} WHERE ${within.sql}`, ...within.bindings);
+      }
+    }
+  });
+}
+
+/** A page of the primary keys that a source staged in a range: what the source deletes once they are live here. */
+export function stagedKeys(sql: Sql, plan: MovePlan, name: string, source: string, range: MoveRange, after: string | null): StagedKeysReply {
+  const { table, store } = tableOf(plan, name);
+  const within = withinRange(range);
+  const cursor = after === null ? "?2 IS NULL" : primaryKeyAfter(table, "t", "?2");
+  const rows = sql.rows<{ pk: string }>(
+    `SELECT ${rowJson(table.primaryKey, "t")} AS pk FROM ${quoteName(store)} AS t
+     WHERE t.shardctl_source = ?1 AND ${cursor} AND ${within.sql} ORDER BY ${primaryKeyOrder(table, "t")} LIMIT ${STAGED_KEYS_MAX}`,
+    source,
+    after,
+    ...within.bindings,
+  );
+  return { keys: `[${rows.map((row) => row.pk).join(",")}]`, after: rows.length < STAGED_KEYS_MAX ? null : (rows.at(-1)?.pk ?? null) };
+}
+
+/** Deletes rows by primary key, unseen by triggers. Call inside a transaction. */
+export function deleteKeys(sql: Sql, name: string, table: Table, keys: string): void {
+  withoutTriggers(sql, [name], () => {
+    sql.run("PRAGMA defer_foreign_keys = ON");
+    sql.run(
+      `DELETE FROM ${quoteName(name)} AS t WHERE (${primaryKeyOrder(table, "t")}) IN (SELECT ${table.primaryKey
+        .map((_, index) => jsonCell("j.value", index, 0, table.primaryKey.length, true))
+        .join(", ")} FROM json_each(?1) AS j)`,
+      keys,
+    );
+  });
+}
+
+const STAGED_KEYS_MAX = 5000;
+
+function tableOf(plan: MovePlan, name: string): MoveTable {
+  const found = plan.tables.find(({ table }) => table.name === name);
+  if (!found) throw new EngineFault("schema", `Table '${name}' is not declared here: the objects of a namespace must run the same class`);
+  return found;
+}
+
+/** Rows of `keys` in their order, as the text that is hashed. */
+function rowsText(sql: Sql, { table, store }: MoveTable, keys: string): string {
+  const bytes = rowBytes(table.columns, "t");
+  const query = `SELECT ${rowJson(table.primaryKey, "t")} AS pk, CASE WHEN ${bytes} <= ${LARGE_ROW_BYTES} THEN ${rowJson(table.columns, "t")} END AS row
+    FROM json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${primaryKeyMatches(table, "t", "j.value")} ORDER BY j.key`;
+  return sql
+    .rows<SqlRow>(query, keys)
+    .map((row) => (row["row"] === null ? cellsText(readCells(sql, { ...table, name: store }, String(row["pk"]))) : String(row["row"])))
+    .join("\n");
+}
+
+function upsertRows(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string): void {
+  if (part.rowCount > 0) {
+    const { columns } = table.table;
+    const maskAt = columns.length + 2;
+    const cells = columns.map((_, index) => jsonCell("j.value", index, 2, maskAt, part.withBlobs));
+    const staged = plan.moving.mode === "shift" ? ["json_extract(j.value, '$[0]')", "json_extract(j.value, '$[1]')", "?2"] : [];
+    const select = `SELECT ${[...cells, ...staged].join(", ")} FROM json_each(?1) AS j WHERE true`;
+    sql.run(`${insertInto(plan, table)} ${select} ${onConflict(plan, table)}`, part.rows, ...(staged.length > 0 ? [source] : []));
+  }
+  for (const { position, cells } of part.large) {
+    const bound = cells.map((cell) => cellBinding(cell));
+    const [positionClass, positionValue] = JSON.parse(`[${position}]`) as [number, string | number];
+    const staged = plan.moving.mode === "shift" ? { sql: ["?", "?", "?"], bindings: [positionClass, positionValue, source] } : { sql: [], bindings: [] };
+    const values = [...bound.map((cell) => cell.sql), ...staged.sql].join(", ");
+    sql.run(`${insertInto(plan, table)} VALUES (${values}) ${onConflict(plan, table)}`, ...bound.flatMap((cell) => cell.bindings), ...staged.bindings);
+  }
+  rememberOrigins(sql, plan, table, part, source);
+}
+
+function insertInto(plan: MovePlan, { table, store }: MoveTable): string {
+  const columns = [...table.columns, ...(plan.moving.mode === "shift" ? STAGE_COLUMNS : [])];
+  return `INSERT INTO ${quoteName(store)} (${columns.map((column) => quoteName(column)).join(", ")})`;
+}
+
+function onConflict(plan: MovePlan, { table }: MoveTable): string {
+  const others = [...table.columns.filter((column) => !table.primaryKey.includes(column)), ...(plan.moving.mode === "shift" ? STAGE_COLUMNS : [])];
+  const key = table.primaryKey.map((column) => quoteName(column)).join(", ");
+  if (others.length === 0) return `ON CONFLICT (${key}) DO NOTHING`;
+  // An update, not REPLACE: replacing a row would delete what points at it.
+  return `ON CONFLICT (${key}) DO UPDATE SET ${others.map((column) => `${quoteName(column)} = excluded.${quoteName(column)}`).join(", ")}`;
+}
+
+const STAGE_COLUMNS = ["shardctl_class", "shardctl_position", "shardctl_source"];
+
+function rememberOrigins(sql: Sql, plan: MovePlan, { table }: MoveTable, part: RowsPart, source: string): void {
+  if (plan.moving.mode === "shift" || plan.originOf === null) return;
+  sql.run("DELETE FROM shardctl_origin WHERE table_name = ?1 AND pk IN (SELECT value FROM json_each(?2))", table.name, part.keys);
+  if (part.originCount === 0) return;
+  sql.run("INSERT INTO shardctl_origin (table_name, pk, source) SELECT ?1, value, ?3 FROM json_each(?2)", table.name, part.origins, source);
+}
+
+function deleteAbsent(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string): void {
+  if (part.absentCount === 0) return;
+  const own = ownKeys(sql, plan, table, part.absent, source);
+  deleteKeys(sql, table.store, table.table, own);
+  sql.run("DELETE FROM shardctl_origin WHERE table_name = ?1 AND pk IN (SELECT value FROM json_each(?2))", table.table.name, own);
+}
+
+/** Those of `keys` that are stored here and came from `source`. */
+function ownKeys(sql: Sql, plan: MovePlan, table: MoveTable, keys: string, source: string): string {
+  return `[${storedOrigins(sql, plan, table, keys)
+    .filter((row) => row.origin === null || row.origin === source)
+    .map((row) => row.key)
+    .join(",")}]`;
+}
+
+/** Those of `keys` that are stored here and came from another source. */
+function foreignKeysOf(sql: Sql, plan: MovePlan, table: MoveTable, keys: string, source: string): string[] {
+  if (plan.moving.mode === "swap" && plan.originOf === null) return [];
+  return storedOrigins(sql, plan, table, keys)
+    .filter((row) => row.origin !== null && row.origin !== source)
+    .map((row) => row.key);
+}
+
+/** The stored rows among `keys`, each with the source it came from; null when there is only one source it can have. */
+function storedOrigins(sql: Sql, plan: MovePlan, moveTable: MoveTable, keys: string): { readonly key: string; readonly origin: string | null }[] {
+  const { table, store } = moveTable;
+  const isShift = plan.moving.mode === "shift";
+  const origin = isShift ? null : moveTable.originSql("t");
+  const columns = [
+    `${rowJson(table.primaryKey, "t")} AS pk`,
+    isShift ? "t.shardctl_source AS source" : "(SELECT o.source FROM shardctl_origin AS o WHERE o.table_name = ?2 AND o.pk = j.value) AS source",
+    ...(origin === null ? [] : [keyColumns(origin, "origin")]),
+  ];
+  const query = `SELECT ${columns.join(", ")} FROM json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${primaryKeyMatches(table, "t", "j.value")}`;
+  return sql.rows<SqlRow>(query, keys, ...(isShift ? [] : [table.name])).map((row) => ({
+    key: String(row["pk"]),
+    origin: row["source"] !== null ? String(row["source"]) : derivedOrigin(plan, row),
+  }));
+}
+
+function derivedOrigin(plan: MovePlan, row: SqlRow): string | null {
+  if (plan.originOf === null || !("origin_type" in row)) return null;
+  return plan.originOf(keyOf(row["origin_type"], row["origin_text"]));
+}
