@@ -76,7 +76,7 @@ function announce(session: Session, server: DevServer, project: Project, binding
   session.say(
     [
       `The local runtime is ready at ${bold(server.endpoint)}`,
-      bindings.length === 0 ? "" : `Bindings: ${bindings.join(", ")}   (a new one in the manifests needs a restart)`,
+      ...(bindings.length === 0 ? [] : [`Bindings: ${bindings.join(", ")}   (a new one in the manifests needs a restart)`]),
       "",
       "Try, in a second terminal:",
       `  shardctl plan --endpoint ${server.endpoint}`,

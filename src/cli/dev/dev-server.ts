@@ -35,8 +35,8 @@ const READY_POLL_MS = 150;
 const PROBE_TIMEOUT_MS = 5_000;
 
 export async function startDevServer(host: Host, options: DevOptions, signal: AbortSignal): Promise<CliResult<DevServer>> {
-  const bin = findWrangler(options.folder);
-  if (bin === null)
+  const program = findWrangler(options.folder);
+  if (program === null)
     return fail("dev", "wrangler is not installed: it runs the local runtime.", "Install it: npm install --save-dev wrangler");
   const lock = await lockState(options.persistTo);
   if ("holder" in lock) {
@@ -46,7 +46,7 @@ export async function startDevServer(host: Host, options: DevOptions, signal: Ab
       "Stop that one, or use another folder with --persist-to. If no such process is a shardctl dev, remove shardctl-dev.pid there.",
     );
   }
-  const started = await startLocked(host, bin, options, signal);
+  const started = await startLocked(host, program, options, signal);
   if (!started.ok) {
     await lock.release();
     return started;
@@ -64,7 +64,7 @@ export async function startDevServer(host: Host, options: DevOptions, signal: Ab
   };
 }
 
-async function startLocked(host: Host, bin: string, options: DevOptions, signal: AbortSignal): Promise<CliResult<DevServer>> {
+async function startLocked(host: Host, program: string, options: DevOptions, signal: AbortSignal): Promise<CliResult<DevServer>> {
   const port = await findPort(options.port);
   if (port === null)
     return fail("dev", `Port ${options.port} is in use.`, "Stop what uses it, or take another: shardctl dev --port 0");
@@ -72,7 +72,7 @@ async function startLocked(host: Host, bin: string, options: DevOptions, signal:
   await mkdir(folder, { recursive: true });
   const config = options.wranglerConfig ?? (await writeWorker(folder, options.bindings));
   const logFile = join(folder, "wrangler.log");
-  const wrangler = startWrangler(bin, { ...options, config, port, logFile, env: host.env });
+  const wrangler = startWrangler(program, { ...options, config, port, logFile, env: host.env });
   const endpoint = `http://127.0.0.1:${port}`;
   const trouble = await waitUntilReady(host, endpoint, wrangler, logFile, signal);
   if (trouble !== null) {

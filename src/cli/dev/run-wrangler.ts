@@ -7,6 +7,7 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 
 import { sleep } from "../host.ts";
 
@@ -32,16 +33,18 @@ export interface WranglerProcess {
 
 const HOST = "127.0.0.1";
 const STOP_GRACE_MS = 5_000;
-const STOP_POLL_MS = 50;
 const LOG_LINES_MAX = 15;
 
-/** The path of wrangler's bin, from the user's project or from beside this package; null when neither has it. */
+/**
+ * The path of wrangler's program, from the user's project or from beside this package; null when neither has it. It is the program
+ * that the bin wraps: a signal to the wrapper would end the wrapper and leave the program running.
+ */
 export function findWrangler(folder: string): string | null {
   for (const base of [pathToFileURL(join(folder, "package.json")), import.meta.url]) {
     try {
       const manifestPath = createRequire(base).resolve("wrangler/package.json");
-      const manifest = JSON.parse(readFileSync(manifestPath, "utf8")) as { readonly bin: { readonly wrangler: string } };
-      return join(dirname(manifestPath), manifest.bin.wrangler);
+      const manifest = JSON.parse(readFileSync(manifestPath, "utf8")) as { readonly main: string };
+      return join(dirname(manifestPath), manifest.main);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND") throw error;
     }
@@ -49,9 +52,9 @@ export function findWrangler(folder: string): string | null {
   return null;
 }
 
-export function startWrangler(bin: string, options: WranglerOptions): WranglerProcess {
+export function startWrangler(program: string, options: WranglerOptions): WranglerProcess {
   const log = openSync(options.logFile, "w");
-  const child = spawn(process.execPath, [bin, ...argumentsFor(options)], {
+  const child = spawn(process.execPath, ["--no-warnings", program, ...argumentsFor(options)], {
     cwd: options.folder,
     detached: true,
     stdio: ["ignore", options.verbose ? 2 : log, options.verbose ? 2 : log],
@@ -63,18 +66,28 @@ export function startWrangler(bin: string, options: WranglerOptions): WranglerPr
     child.once("exit", (code, signal) => resolve(signal ?? `exit code ${code}`));
   });
   const pid = child.pid ?? 0;
-  return { pid, ended, isRunning: () => child.exitCode === null && child.signalCode === null, stop: () => stopGroup(child) };
+  return {
+    pid,
+    ended,
+    isRunning: () => child.exitCode === null && child.signalCode === null,
+    stop: () => stopGroup(child, ended),
+  };
 }
 
 /** The last lines of the log, for messages. */
 export function readLogTail(logFile: string): string {
-  const lines = readFileSync(logFile, "utf8").trimEnd().split("\n");
+  const lines = readLog(logFile).trimEnd().split("\n");
   return lines.slice(-LOG_LINES_MAX).join("\n");
 }
 
 /** True when wrangler has written an error of its own. */
 export function hasLoggedError(logFile: string): boolean {
-  return readFileSync(logFile, "utf8").includes("[ERROR]");
+  return readLog(logFile).includes("[ERROR]");
+}
+
+/** Without the colours that the bundler writes whatever it is told. */
+function readLog(logFile: string): string {
+  return stripVTControlCharacters(readFileSync(logFile, "utf8"));
 }
 
 /** No questions, no telemetry, no request for `cf` data, no update check. */
@@ -99,34 +112,26 @@ function argumentsFor(options: WranglerOptions): string[] {
   ];
 }
 
-async function stopGroup(child: ChildProcess): Promise<void> {
+/** wrangler itself is asked, and ends its children; whoever is left in the group then is forced. */
+async function stopGroup(child: ChildProcess, ended: Promise<string>): Promise<void> {
   const { pid } = child;
   if (pid === undefined) return;
-  signalGroup(child, pid, "SIGTERM");
-  for (let waitedMs = 0; waitedMs < STOP_GRACE_MS; waitedMs += STOP_POLL_MS) {
-    if (!isGroupAlive(child, pid)) return;
-    await sleep(STOP_POLL_MS);
-  }
-  signalGroup(child, pid, "SIGKILL");
+  child.kill("SIGTERM");
+  const given = new AbortController();
+  await Promise.race([ended, sleep(STOP_GRACE_MS, given.signal)]);
+  given.abort();
+  killGroup(child, pid);
+  await ended;
 }
 
-function signalGroup(child: ChildProcess, pid: number, signal: NodeJS.Signals): void {
+function killGroup(child: ChildProcess, pid: number): void {
   try {
     // A negative id names the group that `detached` made. Windows has no groups: there the child alone is ended.
-    if (process.platform === "win32") child.kill(signal);
-    else process.kill(-pid, signal);
+    if (process.platform === "win32") child.kill("SIGKILL");
+    else process.kill(-pid, "SIGKILL");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
-}
-
-function isGroupAlive(child: ChildProcess, pid: number): boolean {
-  if (process.platform === "win32") return child.exitCode === null && child.signalCode === null;
-  try {
-    process.kill(-pid, 0);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
-    throw error;
+    // Nobody is left, or only the dead that nobody has collected yet.
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ESRCH" && code !== "EPERM") throw error;
   }
 }
