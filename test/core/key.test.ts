@@ -1,6 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
 
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { type KeyInput, MISSING_KEY, compareKeys, formatKey, isMissing, keyFromSql, keyText, toKey } from "../../src/core/key.ts";

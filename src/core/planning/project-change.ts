@@ -5,7 +5,7 @@
  * and say so: a sampled count, and a bucket of keys that a chosen split point cuts in two.
  */
 import { compareKeys } from "../key.ts";
-import { type Layout, type RangeLayout, createOwnerLookup, expandSlots } from "../layout.ts";
+import { type Layout, type RangeLayout, createOwnerLookup, createSlotLookup } from "../layout.ts";
 import type { Count, Distribution, LiveNamespace, MemberDistribution } from "../live.ts";
 import type { Change, MoveSummary, Skew } from "../plan.ts";
 import { skewOf } from "../skew.ts";
@@ -55,11 +55,11 @@ export function rowsByMember(layout: Layout, distribution: Distribution): number
 function portionsOf(to: Layout, distribution: Distribution): Portion[] {
   switch (to.kind) {
     case "hash": {
-      const bySlot = expandSlots(to.ranges);
+      const ownerOf = createSlotLookup(to.ranges);
       return eachMember(distribution, ({ member, slots }) =>
         need(slots, "slots").map(({ slot, rows, bytes }) => ({
           source: member,
-          target: need(bySlot[slot], `slot ${slot}`),
+          target: ownerOf(slot),
           rows,
           bytes,
         })),

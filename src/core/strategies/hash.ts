@@ -23,29 +23,75 @@ export function freshHashLayout(shardKey: string, generation: number, members: r
 
 /** The layout over `members` that moves the fewest slots and leaves every member within one slot of even. */
 export function resizeHashLayout(layout: HashLayout, members: readonly string[]): HashLayout {
-  const bySlot = expandSlots(layout.ranges);
-  const owned = new Map<string, number[]>(members.map((member) => [member, []]));
-  const pool: number[] = [];
-  bySlot.forEach((member, slot) => (owned.get(member) ?? pool).push(slot));
-  const quotas = slotQuotas(members, owned);
-  for (const [member, slots] of owned) pool.push(...slots.slice(quotas.get(member)));
-  pool.sort((left, right) => left - right);
-  let next = 0;
-  for (const [member, slots] of owned) {
-    for (let missing = (quotas.get(member) ?? 0) - slots.length; missing > 0; missing--) {
-      const slot = pool[next++];
-      if (slot === undefined) throw new Error("Fewer free slots than quotas to fill");
-      bySlot[slot] = member;
-    }
+  const owned = new Map<string, OwnedRun[]>(members.map((member) => [member, []]));
+  const pool: SlotRun[] = [];
+  let from = 0;
+  for (const { end, member } of layout.ranges) {
+    const runs = owned.get(member);
+    if (runs) runs.push({ from, end, member });
+    else pool.push({ from, end });
+    from = end;
   }
-  return { ...layout, members, ranges: joinSlots(bySlot) };
+  const quotas = slotQuotas(members, owned);
+  for (const [member, runs] of owned) pool.push(...cutSurplus(runs, countSlots(runs) - (quotas.get(member) ?? 0)));
+  pool.sort((left, right) => left.from - right.from);
+  for (const [member, runs] of owned) {
+    const missing = (quotas.get(member) ?? 0) - countSlots(runs);
+    runs.push(...takeLowest(pool, missing).map((run) => ({ ...run, member })));
+  }
+  const runs = [...owned.values()].flat().toSorted((left, right) => left.from - right.from);
+  const ranges = runs.filter((run, index) => run.member !== runs[index + 1]?.member).map(({ end, member }) => ({ end, member }));
+  return { ...layout, members, ranges };
 }
 
-function slotQuotas(members: readonly string[], owned: ReadonlyMap<string, readonly number[]>): Map<string, number> {
+/** Slots `from` up to, not including, `end`. Whole runs are dealt with, not 16,384 slots: plans have thousands of layouts. */
+interface SlotRun {
+  readonly from: number;
+  readonly end: number;
+}
+interface OwnedRun extends SlotRun {
+  readonly member: string;
+}
+
+function countSlots(runs: readonly SlotRun[]): number {
+  return runs.reduce((sum, { from, end }) => sum + end - from, 0);
+}
+
+/** Takes the highest `surplus` slots off the runs, which are in ascending order. */
+function cutSurplus(runs: OwnedRun[], surplus: number): SlotRun[] {
+  const cut: SlotRun[] = [];
+  let left = surplus;
+  while (left > 0) {
+    const last = runs.pop();
+    if (!last) throw new Error("A member cannot give more slots than it owns");
+    const from = Math.max(last.from, last.end - left);
+    cut.push({ from, end: last.end });
+    left -= last.end - from;
+    if (from > last.from) runs.push({ ...last, end: from });
+  }
+  return cut;
+}
+
+/** Takes `missing` slots from the front of the pool, which is in ascending order. */
+function takeLowest(pool: SlotRun[], missing: number): SlotRun[] {
+  const taken: SlotRun[] = [];
+  let left = missing;
+  while (left > 0) {
+    const first = pool.shift();
+    if (!first) throw new Error("Fewer free slots than quotas to fill");
+    const end = Math.min(first.end, first.from + left);
+    taken.push({ from: first.from, end });
+    left -= end - first.from;
+    if (end < first.end) pool.unshift({ from: end, end: first.end });
+  }
+  return taken;
+}
+
+function slotQuotas(members: readonly string[], owned: ReadonlyMap<string, readonly SlotRun[]>): Map<string, number> {
   const base = Math.floor(SLOT_COUNT / members.length);
   const extra = SLOT_COUNT % members.length;
-  const countOf = (member: string): number => owned.get(member)?.length ?? 0;
-  const byOwned = members.toSorted((left, right) => countOf(right) - countOf(left));
+  const counts = new Map(members.map((member) => [member, countSlots(owned.get(member) ?? [])]));
+  const byOwned = members.toSorted((left, right) => (counts.get(right) ?? 0) - (counts.get(left) ?? 0));
   return new Map(byOwned.map((member, rank) => [member, rank < extra ? base + 1 : base]));
 }
 
