@@ -21,7 +21,7 @@ import { CoordinatorStore, decodeJson, type RunRow, type StoredPlan } from "./st
 export const COORDINATOR_NAME = "coordinator";
 
 /** Unexpected exceptions in a row after which a run is failed: more than a quarter of an hour with the backoff below. */
-const FAULTS_MAX = 20;
+export const FAULTS_MAX = 20;
 const FAULT_DELAY_FIRST_MS = 500;
 const FAULT_DELAY_LONGEST_MS = 60_000;
 
@@ -62,6 +62,8 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#store = new CoordinatorStore(ctx.storage.sql);
+    // An alarm can only be missing after a crash, and after a crash this runs.
+    void ctx.blockConcurrencyWhile(() => this.resume());
   }
 
   protected abstract objects(): Readonly<Record<string, DurableObjectNamespace>>;
@@ -150,18 +152,16 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     }
   }
 
+  /** Never throws: a run that cannot be stepped must not keep the others from theirs. */
   async #step({ id, fingerprint, faults }: RunRow): Promise<void> {
-    const before = this.#load(id);
-    const plan = this.#plan(fingerprint);
-    if (!plan) {
-      this.#save(failRun(before, `Plan ${fingerprint} is no longer stored: plan again.`, Date.now()), before, 0, Date.now());
-      return;
-    }
     try {
-      const after = await advanceRun(before, plan, createObjectAccess(this.objects()), Date.now());
-      this.#saveStep(before, after);
+      const before = this.#load(id);
+      const plan = this.#plan(fingerprint);
+      const now = Date.now();
+      if (plan) this.#saveStep(before, await advanceRun(before, plan, createObjectAccess(this.objects()), now));
+      else this.#save(failRun(before, `Plan ${fingerprint} is no longer stored: plan again.`, now), before, 0, now);
     } catch (error) {
-      this.#saveFault(before, faults + 1, error);
+      this.#saveFault(id, faults + 1, error);
     }
   }
 
@@ -171,16 +171,12 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     this.#save(cancelledMeanwhile ? requestCancel(after) : after, before, 0, Date.now());
   }
 
-  #saveFault(before: RunRecord, faults: number, error: unknown): void {
-    const { id } = before.run;
+  #saveFault(id: string, faults: number, error: unknown): void {
     logError("run.step.failed", { run: id, faults }, error);
     const now = Date.now();
     const current = this.#load(id);
-    const hasHope = faults < FAULTS_MAX;
-    const record = hasHope
-      ? current
-      : failRun(current, `The run was given up after ${faults} internal errors; the Worker's log has them under run ${id}.`, now);
-    this.#save(record, current, faults, now);
+    const reason = `The run was given up after ${faults} internal errors: the Worker's log has them under ${id}. What is running in the namespace goes on.`;
+    this.#save(faults < FAULTS_MAX ? current : failRun(current, reason, now), current, faults, now);
   }
 
   /** Writes the record and the alarm for what comes next in one transaction, then tells who is waiting. */

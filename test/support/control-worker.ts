@@ -1,0 +1,94 @@
+/** The Worker of the control half's tests: the reconciler as a user would set it up, and objects that behave, misbehave or say nothing. */
+import { DurableObject } from "cloudflare:workers";
+
+import type { Envelope } from "../../src/core/protocol.ts";
+import { createReconciler } from "../../src/worker/index.ts";
+
+export { Coordinator } from "../../src/worker/dev.ts";
+export { FakeNamespace } from "./fake-namespace.ts";
+
+/** `SHARDCTL_TOKENS` in the wrangler config holds the hashes of `read-token`, `plan-token` and `apply-token`. */
+export interface ControlEnv {
+  readonly ORDERS: DurableObjectNamespace;
+  readonly BARE: DurableObjectNamespace;
+  readonly ODD: DurableObjectNamespace;
+  readonly THINGS: DurableObjectNamespace;
+  readonly SHARDCTL: DurableObjectNamespace;
+  readonly SHARDCTL_COORDINATOR: DurableObjectNamespace;
+  readonly SHARDCTL_TOKENS?: string;
+}
+
+/** A class without shardctl. */
+export class BareObject extends DurableObject {
+  async hello(): Promise<string> {
+    return "hello";
+  }
+}
+
+/** Answers what its name says: `undefined`, `text`, `halfReply`, `otherName`, `noMembers`, `throws`, `silent`. */
+export class OddObject extends DurableObject {
+  async shardctl(envelope: Envelope): Promise<unknown> {
+    const live = {
+      name: envelope.namespace,
+      object: "ODD",
+      epoch: 1,
+      layout: { kind: "none", generation: 0, members: [envelope.namespace] },
+      members: [{ name: envelope.namespace, rows: 0, bytes: 0, healthy: true, error: null, responseMs: 0 }],
+      operation: null,
+    };
+    switch (envelope.namespace) {
+      case "undefined":
+        return undefined;
+      case "text":
+        return "fine";
+      case "halfReply":
+        return { ok: true };
+      case "otherName":
+        return { ok: true, value: { ...live, name: "another" } };
+      case "noMembers":
+        return { ok: true, value: { ...live, members: [] } };
+      case "refuses":
+        return { ok: false, failure: { kind: "invalid", message: "not today", retryable: false } };
+      case "silent":
+        return new Promise((resolve) => setTimeout(resolve, 10_000));
+      default:
+        throw new Error("the object fell over");
+    }
+  }
+}
+
+/** The calls of `ThingsObject` that the development Worker's `/data` uses, on a plain map. */
+export class FakeThings extends DurableObject {
+  readonly #things = new Map<string, { readonly id: string }>();
+
+  async putMany(things: readonly { readonly id: string }[]): Promise<void> {
+    if (things.some(({ id }) => id === "moving")) throw new Error("'moving' is being moved: try again");
+    for (const thing of things) this.#things.set(thing.id, thing);
+  }
+
+  async get(id: string): Promise<unknown> {
+    return this.#things.get(id) ?? null;
+  }
+
+  async delete(id: string): Promise<void> {
+    this.#things.delete(id);
+  }
+
+  async listThings({ after = "", limit }: { after?: string; limit: number }): Promise<unknown> {
+    const ids = [...this.#things.keys()].filter((id) => id > after).toSorted();
+    return ids.slice(0, limit).map((id) => this.#things.get(id));
+  }
+}
+
+/** What tests break in the Worker itself. */
+export const switches = { areObjectsBroken: false };
+
+const { Reconciler, ...worker } = createReconciler<ControlEnv>({
+  objects: (env) => {
+    if (switches.areObjectsBroken) throw new Error("secret internals of the Worker");
+    return { ORDERS: env.ORDERS, BARE: env.BARE, ODD: env.ODD };
+  },
+  coordinator: (env) => env.SHARDCTL,
+});
+export { Reconciler };
+export default worker;
