@@ -3,7 +3,6 @@
  * With `--check` it writes nothing, and exits with 1 when a file is stale.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 
 import { jsonSchemas } from "../src/manifest/json-schemas.ts";
 
@@ -11,7 +10,7 @@ const isCheck = process.argv.includes("--check");
 const stale: string[] = [];
 
 for (const { name, text } of jsonSchemas()) {
-  const path = fileURLToPath(new URL(name, import.meta.url));
+  const path = `${import.meta.dirname}/${name}`;
   if (readIfPresent(path) === text) continue;
   stale.push(`schemas/${name}`);
   if (!isCheck) writeFileSync(path, text);

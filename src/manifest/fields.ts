@@ -61,7 +61,7 @@ export function namespaceName(): z.ZodString {
 }
 
 /** Column, then at most nine segments of a JSON path. */
-export const SHARD_KEY_SEGMENTS_MAX = 10;
+const SHARD_KEY_SEGMENTS_MAX = 10;
 const SHARD_KEY = /^[\p{L}_][\p{L}\p{M}\p{N}_]*(?:\.[\p{L}\p{M}\p{N}_-]+){0,9}$/u;
 
 /** The path of a shard key. */
@@ -107,11 +107,23 @@ export function duration(): z.ZodString {
 }
 
 const CRON_TEXT_MAX = 200;
+const REMEMBERED_MAX = 1000;
+
+/** Keeps verdicts that are costly to reach: thousands of manifests share a few windows. */
+function remember<Verdict>(judge: (text: string) => Verdict): (text: string) => Verdict {
+  const known = new Map<string, { readonly verdict: Verdict }>();
+  return (text) => {
+    const found = known.get(text) ?? { verdict: judge(text) };
+    if (known.size < REMEMBERED_MAX && text.length <= CRON_TEXT_MAX) known.set(text, found);
+    return found.verdict;
+  };
+}
+
 /** Next starts are counted from here, so that the verdict does not depend on today; 2024 is a leap year. */
 const CRON_REFERENCE = new Date(Date.UTC(2024, 0, 1));
 
 /** Why a text is no start of a window, or null when it is. */
-export function cronFault(text: string): string | null {
+const cronFault = remember((text: string): string | null => {
   const shape = "must be a cron expression with exactly 5 fields (minute hour day-of-month month day-of-week)";
   if (text.length > CRON_TEXT_MAX) return `${shape} in at most ${CRON_TEXT_MAX} characters`;
   const fields = text.trim() === "" ? 0 : text.trim().split(/\s+/u).length;
@@ -124,7 +136,7 @@ export function cronFault(text: string): string | null {
     const reason = error instanceof Error ? error.message.replace(/^CronPattern: /u, "") : String(error);
     return `${shape}${WHY}${escapeControls(reason.slice(0, 150))}`;
   }
-}
+});
 
 /** When a window opens. */
 export function cronExpression(): z.ZodString {
@@ -134,12 +146,7 @@ export function cronExpression(): z.ZodString {
     .refine((text) => cronFault(text) === null, { error: (issue) => cronFault(String(issue.input)) ?? error });
 }
 
-/** The time zone of a window. */
-export function timezone(): z.ZodString {
-  return textOf("must be an IANA time zone such as Europe/Berlin or UTC", isTimezone);
-}
-
-function isTimezone(name: string): boolean {
+const isTimezone = remember((name: string): boolean => {
   if (!/^[A-Za-z][\w+/-]{0,63}$/u.test(name)) return false;
   try {
     return new Intl.DateTimeFormat("en-US", { timeZone: name }).resolvedOptions().timeZone !== "";
@@ -147,6 +154,11 @@ function isTimezone(name: string): boolean {
     // RangeError is how Intl says that it does not know the zone.
     return false;
   }
+});
+
+/** The time zone of a window. */
+export function timezone(): z.ZodString {
+  return textOf("must be an IANA time zone such as Europe/Berlin or UTC", isTimezone);
 }
 
 /** The name of an environment, as a key. */

@@ -59,7 +59,7 @@ export const ALIASED_VALUES_MAX = 10_000;
 export const FILE_ERRORS_MAX = 1_000;
 
 /** Order of report: file, line, column, message. */
-export function compareErrors(left: ManifestError, right: ManifestError): number {
+function compareErrors(left: ManifestError, right: ManifestError): number {
   return (
     compareText(left.file, right.file) ||
     left.line - right.line ||

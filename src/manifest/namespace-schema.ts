@@ -132,7 +132,10 @@ const overrideSchema = z
       ...optionalFields(nullableFields(specShape)),
       object: specShape.object.optional(),
       strategy: specShape.strategy.optional(),
-      policy: z.strictObject(optionalFields(nullableFields(policyShape)), { error: "must be a map of policy options" }).nullish(),
+      policy: z
+        .strictObject(optionalFields(nullableFields(policyShape)), { error: "must be a map of policy options" })
+        .nullish()
+        .meta({ description: "Merged over the policy of spec. null removes it." }),
     },
     { error: "must be a map of the options that differ in this environment" },
   )

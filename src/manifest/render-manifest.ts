@@ -1,5 +1,5 @@
 /** A spec → the manifest that declares it, as a person would write it. `parseManifests` gives the same spec back. */
-import { Document, type Scalar, type YAMLMap, isCollection } from "yaml";
+import { Document, Scalar, type YAMLMap, isCollection } from "yaml";
 
 import type { Key } from "../core/key.ts";
 import { DEFAULT_POLICY, type NamespaceSpec, type Policy } from "../core/spec.ts";
@@ -14,6 +14,9 @@ export interface RenderOptions {
   readonly schema?: string;
 }
 
+/** Longer lists of split points stand below each other. */
+const FLOW_ITEMS_MAX = 10;
+
 /** Renders a spec as YAML text that ends with a line break. Defaults are left out. */
 export function renderManifest(spec: NamespaceSpec, { schema = DEFAULT_NAMESPACE_SCHEMA }: RenderOptions = {}): string {
   const labels = Object.keys(spec.labels).length === 0 ? {} : { labels: spec.labels };
@@ -21,9 +24,16 @@ export function renderManifest(spec: NamespaceSpec, { schema = DEFAULT_NAMESPACE
     { apiVersion: API_VERSION, kind: NAMESPACE_KIND, metadata: { name: spec.name, ...labels }, spec: specFields(spec) },
     { version: "1.2", schema: "core", aliasDuplicateObjects: false },
   );
-  setFlow(document.getIn(["metadata", "labels"]));
-  for (const path of [["splitPoints"], ["dependsOn"], ["policy", "windows"], ["policy", "budget"]])
-    setFlow(document.getIn(["spec", ...path]));
+  const short = (spec.splitPoints?.length ?? 0) <= FLOW_ITEMS_MAX ? [["spec", "splitPoints"]] : [];
+  for (const path of [
+    ["metadata", "labels"],
+    ["spec", "dependsOn"],
+    ["spec", "policy", "windows"],
+    ["spec", "policy", "budget"],
+    ...short,
+  ]) {
+    setFlow(document.getIn(path));
+  }
   quoteText(document.getIn(["metadata", "name"], true));
   return `${schemaLine(schema)}\n${document.toString({ lineWidth: 0 })}`;
 }
@@ -70,12 +80,19 @@ function keyValue(key: Key): unknown {
     case "integer":
       return BigInt(key.text);
     case "real":
-      return Number(key.text);
+      return realScalar(Number(key.text));
     case "text":
       return key.text;
     case "blob":
       return { blob: key.text };
   }
+}
+
+/** With an exponent: a real above 2^63 would else be read as a whole number that is none. */
+function realScalar(value: number): Scalar<number> {
+  const scalar = new Scalar(value);
+  if (Number.isInteger(value)) scalar.format = "EXP";
+  return scalar;
 }
 
 function setFlow(node: unknown): void {
