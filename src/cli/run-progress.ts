@@ -1,5 +1,8 @@
 /** How far a run is, in words and numbers: what bars and plain lines have in common. Pure but for the reporter's interface. */
 import type { Run, RunAction } from "../core/api.ts";
+import { formatCount } from "../core/figures.ts";
+import { operationProgress } from "../render/describe.ts";
+import { printable } from "../render/printable.ts";
 
 export interface RunReporter {
   update(this: void, run: Run): void;
@@ -12,12 +15,7 @@ export interface RunReporter {
 /** 0 … 1. Copy and verification are half each: both read every row once. */
 export function progressOf(action: RunAction): number {
   if (action.state === "done") return 1;
-  const operation = action.operation;
-  if (operation === null) return 0;
-  if (operation.rowsTotal === 0) return operation.state === "completed" ? 1 : 0;
-  const copied = Math.min(operation.rowsCopied / operation.rowsTotal, 1);
-  const verified = Math.min(operation.rowsVerified / operation.rowsTotal, 1);
-  return (copied + verified) / 2;
+  return action.operation === null ? 0 : operationProgress(action.operation);
 }
 
 /** "copy, 12,000 of 171,075 rows" */
@@ -40,14 +38,10 @@ export function describeEnd(action: RunAction): string | null {
       return operation === null ? "done" : `done, ${formatCount(operation.rowsCopied)} rows, epoch ${operation.epoch}`;
     }
     case "failed":
-      return `failed: ${action.error ?? "no reason was given"}`;
+      return `failed: ${printable(action.error ?? "no reason was given")}`;
     case "cancelled":
-      return action.error === null ? "cancelled" : `cancelled: ${action.error}`;
+      return action.error === null ? "cancelled" : `cancelled: ${printable(action.error)}`;
     case "notExecuted":
-      return action.error === null ? "not executed" : `not executed: ${action.error}`;
+      return action.error === null ? "not executed" : `not executed: ${printable(action.error)}`;
   }
-}
-
-export function formatCount(count: number): string {
-  return count.toLocaleString("en-US");
 }

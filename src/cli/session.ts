@@ -4,6 +4,7 @@
  */
 import pc from "picocolors";
 
+import { printable } from "../render/printable.ts";
 import type { CliFailure, CliResult } from "./failure.ts";
 import type { Host, TextStream } from "./host.ts";
 import type { ExitCode } from "./exit-codes.ts";
@@ -65,8 +66,8 @@ export function printFailure(host: Host, json: boolean, failure: CliFailure): vo
   const { details, ...error } = failure;
   if (json) return printJson(host, { error, ...details });
   const colors = pc.createColors(wantsColors(host, host.stderr));
-  host.stderr.write(`${colors.red("Error:")} ${asLines(failure.message)}`);
-  if (failure.hint !== null) host.stderr.write(asLines(failure.hint));
+  host.stderr.write(`${colors.red("Error:")} ${asLines(inert(failure.message))}`);
+  if (failure.hint !== null) host.stderr.write(asLines(inert(failure.hint)));
 }
 
 /** `NO_COLOR` wins, then `FORCE_COLOR`, then whether the stream is a terminal that knows colours. */
@@ -79,6 +80,11 @@ export function wantsColors(host: Host, stream: TextStream): boolean {
 
 function printJson(host: Host, value: unknown): void {
   host.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** Messages repeat what servers and manifests say: that must not steer the terminal. */
+function inert(text: string): string {
+  return text.split("\n").map(printable).join("\n");
 }
 
 function asLines(text: string): string {

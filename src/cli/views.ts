@@ -1,27 +1,54 @@
-/** The renderers of `render/`, with this session's colours and width. */
+/** What people read: the renderers of `render/` with this session's colours and clock. */
 import type { NamespaceReport, Run } from "../core/api.ts";
 import type { OperationStatus } from "../core/operation.ts";
 import type { Plan } from "../core/plan.ts";
+import { alignColumns } from "../render/columns.ts";
+import { renderHistory } from "../render/history-text.ts";
+import { planDocument } from "../render/plan-json.ts";
+import { renderPlanMarkdown } from "../render/plan-markdown.ts";
+import { renderPlanText } from "../render/plan-text.ts";
+import { printable } from "../render/printable.ts";
+import { renderRun, summarizeRun } from "../render/run-text.ts";
+import { renderStatus } from "../render/status-text.ts";
+import { formatMoment } from "../render/time.ts";
 import type { Session } from "./session.ts";
 
-export async function planText(session: Session, plan: Plan): Promise<string> {
-  return session.colors.bold(plan.fingerprint);
+export function planText({ colors }: Session, plan: Plan, moves = false): string {
+  return renderPlanText(plan, { palette: colors, moves });
 }
-export async function planMarkdown(plan: Plan): Promise<string> {
-  return plan.fingerprint;
+
+export function planMarkdown(plan: Plan): string {
+  return renderPlanMarkdown(plan);
 }
-export async function planJson(plan: Plan): Promise<unknown> {
-  return plan;
+
+/** The documented JSON form, as a value. */
+export function planJson(plan: Plan): unknown {
+  return planDocument(plan);
 }
-export async function statusText(_: Session, reports: readonly NamespaceReport[], detailed: boolean): Promise<string> {
-  return JSON.stringify([reports, detailed]);
+
+export function statusText({ colors, host }: Session, reports: readonly NamespaceReport[], members: boolean): string {
+  return renderStatus(reports, { now: host.now(), palette: colors, ...(members ? { members } : {}) });
 }
-export async function runText(_: Session, run: Run): Promise<string> {
-  return JSON.stringify(run);
+
+export function runText({ colors, host }: Session, run: Run): string {
+  return renderRun(run, { now: host.now(), palette: colors });
 }
-export async function runsText(_: Session, runs: readonly Run[]): Promise<string> {
-  return JSON.stringify(runs);
+
+export function historyText({ colors, host }: Session, operations: readonly OperationStatus[]): string {
+  return renderHistory(operations, { now: host.now(), palette: colors });
 }
-export async function historyText(_: Session, name: string, operations: readonly OperationStatus[]): Promise<string> {
-  return JSON.stringify([name, operations]);
+
+/** One line a run. */
+export function runsText({ colors }: Session, runs: readonly Run[]): string {
+  if (runs.length === 0) return "No runs yet.\n";
+  const paints = { running: colors.yellow, succeeded: colors.green, failed: colors.red, cancelled: colors.dim };
+  const rows = runs.map((run) => [
+    printable(run.id),
+    formatMoment(run.startedAt),
+    printable(run.environment),
+    { text: run.state, paint: paints[run.state] },
+    summarizeRun(run),
+    `by ${printable(run.requestedBy)}`,
+  ]);
+  return `${alignColumns(rows[0]?.map(() => ({ align: "left" as const })) ?? [], rows).join("\n")}\n`;
 }

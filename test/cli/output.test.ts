@@ -147,6 +147,7 @@ describe("exit codes of plan", () => {
 describe("text for people", () => {
   it.each([
     { name: "plan", argv: ["plan"] },
+    { name: "plan-moves", argv: ["plan", "--moves"] },
     { name: "plan-markdown", argv: ["plan", "--format", "markdown"] },
     { name: "status", argv: ["status"] },
     { name: "status-one", argv: ["status", "orders"] },

@@ -65,7 +65,7 @@ async function apply(session: Session, paths: readonly string[], options: ApplyO
   if (!api.ok) return api;
   const candidate = await choosePlan(session, api.value, project.value, paths, options);
   if (!candidate.ok) return candidate;
-  session.say(await planText(session, candidate.value.plan));
+  session.say(planText(session, candidate.value.plan));
   return applyPlan(session, api.value, candidate.value, overrides.value, options);
 }
 
@@ -121,13 +121,13 @@ async function applyPlan(
   }
   const run = await startRun(api, plan, overrides, options.requestedBy ?? userName(session), session.host.now());
   if (!run.ok) return explainStale(api, run.failure, plan, desired);
-  session.say(`Run ${run.value.id} started.`);
+  session.say(`\nRun ${run.value.id} started.`);
   const ended = await followRun(session, api, run.value);
   return ended.ok ? conclude(session, plan, ended.value) : ended;
 }
 
 async function conclude(session: Session, plan: Plan, run: Run): Promise<CliResult<Outcome>> {
-  session.say(await runText(session, run));
+  session.say(`\n${runText(session, run)}`);
   if (run.state === "succeeded") return { ok: true, value: { exitCode: EXIT.done, json: { plan, run } } };
   const unfinished = run.actions.filter((action) => action.state !== "done");
   const lines = unfinished.map(

@@ -26,7 +26,7 @@ async function cancel(session: Session, id: string, options: CommonOptions): Pro
   if (!api.ok) return api;
   const run = await api.value.cancelRun(id);
   if (!run.ok) return run;
-  session.show(await runText(session, run.value));
+  session.show(runText(session, run.value));
   if (run.value.finishedAt === null) session.say(`It is being cancelled. Look at it with: shardctl status --run ${run.value.id}`);
   return { ok: true, value: { exitCode: EXIT.done, json: run.value } };
 }

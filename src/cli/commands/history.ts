@@ -35,11 +35,11 @@ async function history(session: Session, name: string | undefined, options: Hist
   if (name === undefined) {
     const runs = await api.value.runs();
     if (!runs.ok) return runs;
-    session.show(await runsText(session, runs.value));
+    session.show(runsText(session, runs.value));
     return { ok: true, value: { exitCode: EXIT.done, json: { runs: runs.value } } };
   }
   const operations = await api.value.history(name, options.object ?? null);
   if (!operations.ok) return operations;
-  session.show(await historyText(session, name, operations.value));
+  session.show(historyText(session, operations.value));
   return { ok: true, value: { exitCode: EXIT.done, json: { namespace: name, operations: operations.value } } };
 }

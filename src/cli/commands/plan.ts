@@ -15,6 +15,7 @@ type PlanFormat = "text" | "markdown" | "json";
 
 interface PlanOptions extends CommonOptions {
   readonly exitCode?: boolean;
+  readonly moves?: boolean;
   readonly out?: string;
   readonly format: PlanFormat;
 }
@@ -26,6 +27,7 @@ export function definePlan(program: Command, perform: Perform): void {
     .description("Show what would be done to make live what the manifests say. Changes nothing.")
     .argument("[paths...]", "manifests (default: those of the config)")
     .option("--exit-code", "exit with 2 when changes are pending, with 4 when a guard blocks them")
+    .option("--moves", "list what each change moves between which members")
     .option("--out <file>", "also write the plan to a file, for `apply --plan`")
     .addOption(new Option("--format <format>", "how to print the plan").choices(["text", "markdown", "json"]).default("text"));
   withHelp(withServerOptions(command), [
@@ -53,10 +55,10 @@ async function plan(session: Session, paths: readonly string[], options: PlanOpt
     const written = await writePlanFile(session.host.cwd, options.out, { plan: answer.value, desired });
     if (!written.ok) return written;
   }
-  session.show(options.format === "markdown" ? await planMarkdown(answer.value) : await planText(session, answer.value));
+  session.show(options.format === "markdown" ? planMarkdown(answer.value) : planText(session, answer.value, options.moves));
   if (options.out !== undefined)
     session.say(`\nThe plan is in ${options.out}. Apply it with: shardctl apply --plan ${options.out}`);
-  return { ok: true, value: { exitCode: exitCodeOf(answer.value, options), json: await planJson(answer.value) } };
+  return { ok: true, value: { exitCode: exitCodeOf(answer.value, options), json: planJson(answer.value) } };
 }
 
 function exitCodeOf(answer: Plan, options: PlanOptions): ExitCode {

@@ -37,7 +37,7 @@ async function status(session: Session, name: string | undefined, options: Statu
   if (options.run !== undefined) {
     const run = await api.value.run(options.run);
     if (!run.ok) return run;
-    session.show(await runText(session, run.value));
+    session.show(runText(session, run.value));
     return { ok: true, value: { exitCode: EXIT.done, json: run.value } };
   }
   const filter = { ...(name === undefined ? {} : { name }), ...(options.object === undefined ? {} : { object: options.object }) };
@@ -46,6 +46,6 @@ async function status(session: Session, name: string | undefined, options: Statu
   if (name !== undefined && reports.value.length === 0) {
     return fail("notFound", `No namespace '${name}' is known to ${api.value.endpoint}.`, "All that are known: shardctl status");
   }
-  session.show(await statusText(session, reports.value, name !== undefined));
+  session.show(statusText(session, reports.value, name !== undefined));
   return { ok: true, value: { exitCode: EXIT.done, json: { namespaces: reports.value } } };
 }

@@ -1,6 +1,7 @@
 /** `shardctl validate`: every error of every manifest, without any server. */
 import { type Command, Option } from "commander";
 
+import { formatQuantity } from "../../core/figures.ts";
 import { ERROR_FORMATS, type ErrorFormat, formatErrors } from "../../manifest/index.ts";
 import { type CommonOptions, type Perform, withHelp, withProjectOptions } from "../command.ts";
 import { EXIT } from "../exit-codes.ts";
@@ -47,13 +48,11 @@ async function validate(session: Session, paths: readonly string[], options: Val
   const json = { version: 1, valid: errors.length === 0, namespaces, files: fileCount, errors };
   if (errors.length > 0) {
     session.show(formatErrors(errors, options.format));
-    session.show(`${count(errors.length, "error")} in ${count(fileCount, "file")}.`);
+    session.show(`${formatQuantity(errors.length, "error")} in ${formatQuantity(fileCount, "file")}.`);
     return { ok: true, value: { exitCode: EXIT.error, json } };
   }
-  session.show(`${count(namespaces, "namespace")} in ${count(fileCount, "file")} ${namespaces === 1 ? "is" : "are"} valid.`);
+  session.show(
+    `${formatQuantity(namespaces, "namespace")} in ${formatQuantity(fileCount, "file")} ${namespaces === 1 ? "is" : "are"} valid.`,
+  );
   return { ok: true, value: { exitCode: EXIT.done, json } };
-}
-
-function count(number: number, noun: string): string {
-  return `${number.toLocaleString("en-US")} ${noun}${number === 1 ? "" : "s"}`;
 }

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 
 import { type Host, nodeHost, sleep } from "../../../src/cli/host.ts";
 import { runCli } from "../../../src/cli/program.ts";
+import { NOON } from "./states.ts";
 
 export const TEST_VERSION = "1.2.3";
 export const MAIN = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url).href);
@@ -28,6 +29,9 @@ export interface RunOptions {
   readonly host?: Partial<Host>;
 }
 
+/** The clock stands a little after what happened in the states. */
+const CLOCK_MS = 65_000;
+
 /** Waits of retries are cut short, so that a test of backoff does not wait. */
 const SLEEP_MS_MAX = 5;
 
@@ -43,6 +47,7 @@ export async function runInProcess(argv: readonly string[], options: RunOptions)
     stdin,
     stdout: stdout.stream,
     stderr: stderr.stream,
+    now: () => NOON + CLOCK_MS,
     random: () => 0,
     sleep: (timeMs, signal) => sleep(Math.min(timeMs, SLEEP_MS_MAX), signal),
     ...options.host,
