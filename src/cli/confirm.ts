@@ -4,7 +4,7 @@ import { createInterface } from "node:readline/promises";
 import { type CliResult, fail } from "./failure.ts";
 import type { Session } from "./session.ts";
 
-export const QUESTION = "Do you want to apply this plan? Only 'yes' is accepted: ";
+const QUESTION = "Do you want to apply this plan? Only 'yes' is accepted: ";
 
 export async function confirmApply(session: Session): Promise<CliResult<null>> {
   const { stdin } = session.host;

@@ -6,7 +6,7 @@
 /** A place to write text, with what bars need to know about it. */
 export type TextStream = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
 
-export interface Interruption {
+interface Interruption {
   /** Aborts at the first Ctrl-C (or SIGTERM). */
   readonly signal: AbortSignal;
   /** Gives Ctrl-C its usual meaning back. */

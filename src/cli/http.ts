@@ -5,6 +5,7 @@
  */
 import { type CliFailure, type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
+import { excerpt, explainFetchError, failNonsense } from "./http-failures.ts";
 import { describeProblem, readProblem } from "./problems.ts";
 
 export interface HttpTarget {
@@ -32,9 +33,9 @@ const ATTEMPTS_MAX = 5;
 const BACKOFF_FIRST_MS = 200;
 const REDIRECTS_MAX = 3;
 const BODY_BYTES_MAX = 256 * 1024 * 1024;
-const EXCERPT_CHARACTERS_MAX = 120;
 
-interface Attempt<Value> {
+/** `unsent`: certainly nothing arrived. `transient`: asking again may help. */
+export interface Attempt<Value> {
   readonly result: CliResult<Value>;
   readonly trouble: "none" | "unsent" | "transient" | "lasting";
 }
@@ -147,7 +148,7 @@ function readAnswer<Value>(
   if (response.ok && body !== undefined) {
     const value = read(body);
     if (typeof value !== "string") return { result: { ok: true, value }, trouble: "none" };
-    return { result: nonsense(target, request, response, text, value), trouble: "lasting" };
+    return { result: failNonsense(target, request, response, text, value), trouble: "lasting" };
   }
   const transient = response.status === 502 || response.status === 503 || response.status === 504;
   const trouble = transient ? "transient" : "lasting";
@@ -157,68 +158,7 @@ function readAnswer<Value>(
     const message = `${target.endpoint} is not available: status ${response.status}. ${excerpt(text, target.token)}`;
     return { result: fail("server", message, "Try again in a moment.", { transient: true }), trouble };
   }
-  return { result: nonsense(target, request, response, text, "this is not an answer of shardctl's API"), trouble };
-}
-
-function nonsense(
-  target: HttpTarget,
-  request: HttpRequest,
-  response: Response,
-  text: string,
-  reason: string,
-): ReturnType<typeof fail> {
-  const type = response.headers.get("content-type") ?? "no content type";
-  return fail(
-    "nonsense",
-    `${target.endpoint} answered ${request.method} ${request.path} with status ${response.status} (${type}): ${reason}. ${excerpt(text, target.token)}`,
-    "Check that the endpoint is the URL of a shardctl reconciler, and that both are of the same version (shardctl --version).",
-  );
-}
-
-function explainFetchError(target: HttpTarget, request: HttpRequest, error: unknown): Attempt<never> {
-  if (request.signal?.aborted) return { result: fail("interrupted", "Interrupted."), trouble: "lasting" };
-  if (error instanceof Error && error.name === "TimeoutError") {
-    const message = `${target.endpoint} did not answer ${request.method} ${request.path} within ${request.timeoutMs / 1000} s.`;
-    return { result: fail("timeout", message, "Try again; if it stays slow, look at the Worker's logs."), trouble: "transient" };
-  }
-  const cause = error instanceof Error ? error.cause : undefined;
-  const code = codeOf(cause) ?? codeOf(error);
-  const reason = withoutToken(cause instanceof Error ? cause.message || String(code) : String(error), target.token);
-  const result = fail("unreachable", `Cannot reach ${target.endpoint}: ${reason}.`, hintFor(target, code));
-  if (code === "ECONNREFUSED") return { result, trouble: "unsent" };
-  if (code === "ENOTFOUND" || code?.startsWith("ERR_TLS") || code?.includes("CERT")) return { result, trouble: "lasting" };
-  return { result, trouble: "transient" };
-}
-
-function hintFor(target: HttpTarget, code: string | undefined): string {
-  const host = new URL(target.endpoint).hostname;
-  if (code === "ENOTFOUND")
-    return `No host is named ${host}. Check the endpoint in shardctl.yaml, --endpoint or SHARDCTL_ENDPOINT.`;
-  if (host === "127.0.0.1" || host === "localhost" || host === "[::1]")
-    return "Is the local runtime running? Start it with: shardctl dev";
-  return "Check the endpoint in shardctl.yaml, --endpoint or SHARDCTL_ENDPOINT, and the network.";
-}
-
-function codeOf(error: unknown): string | undefined {
-  if (typeof error !== "object" || error === null) return undefined;
-  if ("code" in error && typeof error.code === "string") return error.code;
-  // Happy Eyeballs: one error for each address that was tried.
-  if ("errors" in error && Array.isArray(error.errors)) return codeOf(error.errors[0]);
-  return undefined;
-}
-
-function excerpt(text: string, token: string | null): string {
-  const line = withoutToken(text, token)
-    .replaceAll(/[\s\p{Cc}]+/gu, " ")
-    .trim();
-  if (line === "") return "The answer is empty.";
-  // Cut by code units, then made well-formed: half a character at the end becomes a replacement mark.
-  const start = line.slice(0, EXCERPT_CHARACTERS_MAX).toWellFormed();
-  return `It starts with: ${start}${line.length > EXCERPT_CHARACTERS_MAX ? "…" : ""}`;
-}
-
-function withoutToken(text: string, token: string | null): string {
-  return token === null ? text : text.replaceAll(token, "***");
+  return { result: failNonsense(target, request, response, text, "this is not an answer of shardctl's API"), trouble };
 }
 
 function parseJson(text: string): unknown {

@@ -1,6 +1,6 @@
 /**
  * Where a command works: the config (found upwards from the working directory, as git finds its own), the environment, the manifests,
- * and the reconciler to talk to.
+ * and where the reconciler and its token are.
  *
  * | what      | first that is there                                                                        |
  * |-----------|--------------------------------------------------------------------------------------------|
@@ -11,13 +11,11 @@ import { readFile } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 
 import { type Config, DEFAULT_ENVIRONMENT, formatErrors, parseConfig } from "../manifest/index.ts";
-import { type ApiClient, createApiClient } from "./api-client.ts";
 import type { CommonOptions } from "./command.ts";
 import { type DevRuntime, readRuntime } from "./dev/runtime-file.ts";
 import { type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
 import { reasonOf } from "./manifest-files.ts";
-import type { Session } from "./session.ts";
 
 export const CONFIG_NAME = "shardctl.yaml";
 
@@ -66,29 +64,6 @@ export async function loadProject(host: Host, options: CommonOptions): Promise<C
       tokenVariable: (given === null ? configured?.tokenVariable : undefined) ?? DEFAULT_TOKEN_VARIABLE,
       runtime: await readRuntime(folder),
     },
-  };
-}
-
-/** The client for the project's reconciler, or what is missing to reach one. */
-export function connectApi(session: Session, project: Project): CliResult<ApiClient> {
-  const endpoint = project.endpoint ?? project.runtime?.endpoint ?? null;
-  if (endpoint === null) {
-    return fail(
-      "noEndpoint",
-      `No reconciler is configured for the environment '${project.environment}'.`,
-      `Start a local one:      shardctl dev\nor name the deployed:   environments.${project.environment}.endpoint in ${CONFIG_NAME}, SHARDCTL_ENDPOINT, or --endpoint`,
-    );
-  }
-  const url = readEndpoint(endpoint);
-  if (!url.ok) return url;
-  const token = readToken(session.host, project);
-  if (!token.ok) return token;
-  if (token.value !== null && url.value.startsWith("http:") && !isLoopback(url.value)) {
-    session.warn(`The token travels in the clear to ${url.value}. Use https.`);
-  }
-  return {
-    ok: true,
-    value: createApiClient(session.host, { endpoint: url.value, token: token.value, tokenVariable: project.tokenVariable }),
   };
 }
 
@@ -156,39 +131,6 @@ function chooseEnvironment(config: Config, given: string | undefined, path: stri
     `${path} has ${known.length} environments and no default.`,
     `Choose one with --environment: ${known.join(", ")}.`,
   );
-}
-
-function readEndpoint(text: string): CliResult<string> {
-  const hint = "An endpoint looks like https://shardctl.example.workers.dev or http://127.0.0.1:8787.";
-  if (!URL.canParse(text)) return fail("config", `The endpoint '${text}' is not a URL.`, hint);
-  const url = new URL(text);
-  if (url.protocol !== "https:" && url.protocol !== "http:")
-    return fail("config", `The endpoint '${text}' is neither http nor https.`, hint);
-  if (url.username !== "" || url.password !== "") {
-    return fail(
-      "config",
-      "The endpoint has a user name or a password in it.",
-      "Leave them out; the token goes into SHARDCTL_TOKEN.",
-    );
-  }
-  return { ok: true, value: url.origin + url.pathname.replace(/\/+$/, "") };
-}
-
-function readToken(host: Host, project: Project): CliResult<string | null> {
-  const given = nonEmpty(host.env[project.tokenVariable]?.trim());
-  if (given === undefined) return { ok: true, value: null };
-  // Anything else cannot be sent in a header, and the error of the attempt would print it.
-  if (/^[\x21-\x7e]+$/.test(given)) return { ok: true, value: given };
-  return fail(
-    "config",
-    `${project.tokenVariable} has characters that no token has, such as spaces or line breaks.`,
-    "Copy it again.",
-  );
-}
-
-function isLoopback(endpoint: string): boolean {
-  const { hostname } = new URL(endpoint);
-  return hostname === "127.0.0.1" || hostname === "localhost" || hostname === "[::1]";
 }
 
 function nonEmpty(text: string | undefined): string | undefined {

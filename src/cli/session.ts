@@ -9,7 +9,7 @@ import type { CliFailure, CliResult } from "./failure.ts";
 import type { Host, TextStream } from "./host.ts";
 import type { ExitCode } from "./exit-codes.ts";
 
-export type Colors = ReturnType<typeof pc.createColors>;
+type Colors = ReturnType<typeof pc.createColors>;
 
 /** How a command ended: its exit code and what `--json` prints, unless undefined. The text for people was printed on the way. */
 export interface Outcome {

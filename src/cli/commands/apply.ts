@@ -11,12 +11,13 @@ import type { ApiClient } from "../api-client.ts";
 import { explainStale, failBlocked, failStale, planAgain, readGuards, startRun } from "../apply-steps.ts";
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";
 import { confirmApply } from "../confirm.ts";
+import { connectApi } from "../connect-api.ts";
 import { EXIT } from "../exit-codes.ts";
 import { type CliResult, fail } from "../failure.ts";
 import { followRun } from "../follow-run.ts";
 import { loadDesired } from "../load-desired.ts";
 import { readPlanFile } from "../plan-file.ts";
-import { type Project, connectApi, loadProject } from "../project.ts";
+import { type Project, loadProject } from "../project.ts";
 import type { Outcome, Session } from "../session.ts";
 import { planText, runText } from "../views.ts";
 

@@ -2,9 +2,10 @@
 import type { Command } from "commander";
 
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";
+import { connectApi } from "../connect-api.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { CliResult } from "../failure.ts";
-import { connectApi, loadProject } from "../project.ts";
+import { loadProject } from "../project.ts";
 import type { Outcome, Session } from "../session.ts";
 import { historyText, runsText } from "../views.ts";
 

@@ -7,10 +7,11 @@ import type { NamespaceReport } from "../../core/api.ts";
 import { renderManifest } from "../../manifest/index.ts";
 import type { ApiClient } from "../api-client.ts";
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";
+import { connectApi } from "../connect-api.ts";
 import { EXIT } from "../exit-codes.ts";
 import { type CliResult, fail } from "../failure.ts";
 import { specOfLive } from "../live-spec.ts";
-import { connectApi, loadProject } from "../project.ts";
+import { loadProject } from "../project.ts";
 import type { Outcome, Session } from "../session.ts";
 import { type NewFile, writeNewFiles } from "../write-new-files.ts";
 

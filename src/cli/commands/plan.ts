@@ -2,12 +2,13 @@
 import { type Command, Option } from "commander";
 
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";
+import { connectApi } from "../connect-api.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import type { CliResult } from "../failure.ts";
 import type { Plan } from "../../core/plan.ts";
 import { loadDesired } from "../load-desired.ts";
 import { writePlanFile } from "../plan-file.ts";
-import { connectApi, loadProject } from "../project.ts";
+import { loadProject } from "../project.ts";
 import type { Outcome, Session } from "../session.ts";
 import { planJson, planMarkdown, planText } from "../views.ts";
 

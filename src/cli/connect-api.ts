@@ -1,0 +1,61 @@
+/** The client for a project's reconciler, or what is missing to reach one. Checks endpoint and token before anything is sent. */
+import { type ApiClient, createApiClient } from "./api-client.ts";
+import { type CliResult, fail } from "./failure.ts";
+import type { Host } from "./host.ts";
+import { CONFIG_NAME, type Project } from "./project.ts";
+import type { Session } from "./session.ts";
+
+export function connectApi(session: Session, project: Project): CliResult<ApiClient> {
+  const endpoint = project.endpoint ?? project.runtime?.endpoint ?? null;
+  if (endpoint === null) {
+    return fail(
+      "noEndpoint",
+      `No reconciler is configured for the environment '${project.environment}'.`,
+      `Start a local one:      shardctl dev\nor name the deployed:   environments.${project.environment}.endpoint in ${CONFIG_NAME}, SHARDCTL_ENDPOINT, or --endpoint`,
+    );
+  }
+  const url = readEndpoint(endpoint);
+  if (!url.ok) return url;
+  const token = readToken(session.host, project);
+  if (!token.ok) return token;
+  if (token.value !== null && url.value.startsWith("http:") && !isLoopback(url.value)) {
+    session.warn(`The token travels in the clear to ${url.value}. Use https.`);
+  }
+  return {
+    ok: true,
+    value: createApiClient(session.host, { endpoint: url.value, token: token.value, tokenVariable: project.tokenVariable }),
+  };
+}
+
+function readEndpoint(text: string): CliResult<string> {
+  const hint = "An endpoint looks like https://shardctl.example.workers.dev or http://127.0.0.1:8787.";
+  if (!URL.canParse(text)) return fail("config", `The endpoint '${text}' is not a URL.`, hint);
+  const url = new URL(text);
+  if (url.protocol !== "https:" && url.protocol !== "http:")
+    return fail("config", `The endpoint '${text}' is neither http nor https.`, hint);
+  if (url.username !== "" || url.password !== "") {
+    return fail(
+      "config",
+      "The endpoint has a user name or a password in it.",
+      "Leave them out; the token goes into SHARDCTL_TOKEN.",
+    );
+  }
+  return { ok: true, value: url.origin + url.pathname.replace(/\/+$/, "") };
+}
+
+function readToken(host: Host, project: Project): CliResult<string | null> {
+  const given = host.env[project.tokenVariable]?.trim() ?? "";
+  if (given === "") return { ok: true, value: null };
+  // Anything else cannot be sent in a header, and the error of the attempt would print it.
+  if (/^[\x21-\x7e]+$/.test(given)) return { ok: true, value: given };
+  return fail(
+    "config",
+    `${project.tokenVariable} has characters that no token has, such as spaces or line breaks.`,
+    "Copy it again.",
+  );
+}
+
+function isLoopback(endpoint: string): boolean {
+  const { hostname } = new URL(endpoint);
+  return hostname === "127.0.0.1" || hostname === "localhost" || hostname === "[::1]";
+}
