@@ -1,0 +1,33 @@
+/**
+ * A plan for programs. Version 1; fields are added within a version, and never change their meaning or vanish.
+ *
+ * | field                  | meaning                                                                               |
+ * |------------------------|---------------------------------------------------------------------------------------|
+ * | `version`              | 1                                                                                     |
+ * | `environment`, `commit`| what was planned; `commit` is null when not known                                     |
+ * | `fingerprint`          | 64 hex digits; the same decisions have the same fingerprint                           |
+ * | `summary`              | counts: `shard rebalance rekey unshard inSync notPlanned unmanaged blocks`, and `rowsMoved bytesMoved` |
+ * | `changes[]`            | in the order of execution: see `Change` in core/plan.ts, with both layouts in full    |
+ * | `inSync[]`             | namespaces that need nothing, with members, rows, bytes, skew and epoch               |
+ * | `blocks[]`             | `guard namespace message overridable`; `namespace` is null for the whole plan         |
+ * | `notices[]`            | `kind namespace message`                                                              |
+ *
+ * The document is a plan: `apply --plan` reads it back, and takes no notice of `summary`.
+ */
+import type { Plan } from "../core/plan.ts";
+import { type PlanSummary, summarizePlan } from "./plan-summary.ts";
+
+export interface PlanDocument extends Plan {
+  readonly summary: PlanSummary;
+}
+
+/** The plan with its summary, as a value. */
+export function planDocument(plan: Plan): PlanDocument {
+  const { version, environment, commit, fingerprint, ...rest } = plan;
+  return { version, environment, commit, fingerprint, summary: summarizePlan(plan), ...rest };
+}
+
+/** The document as indented JSON, ending with a newline. */
+export function renderPlanJson(plan: Plan): string {
+  return `${JSON.stringify(planDocument(plan), null, 2)}\n`;
+}

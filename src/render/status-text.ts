@@ -1,0 +1,133 @@
+/** Live namespaces for a terminal: one line each, and for a closer look every member with its rows, share and health. */
+import type { NamespaceReport } from "../core/api.ts";
+import { formatBytes, formatCount, formatShare } from "../core/figures.ts";
+import type { LiveNamespace } from "../core/live.ts";
+import { skewOf } from "../core/skew.ts";
+import { type Cell, alignColumns } from "./columns.ts";
+import { describeChange, describeLayout, formatSkew } from "./describe.ts";
+import { describeOperation } from "./operation-line.ts";
+import { PLAIN_PALETTE, type Palette } from "./palette.ts";
+import { printable } from "./printable.ts";
+import { formatAge } from "./time.ts";
+
+export interface StatusTextOptions {
+  /** Milliseconds since the Unix epoch. */
+  readonly now: number;
+  readonly palette?: Palette;
+  /** True shows every member. Default: only when there is one namespace. */
+  readonly members?: boolean;
+}
+
+/** Namespaces as lines of text, in the order given, ending with a newline. */
+export function renderStatus(reports: readonly NamespaceReport[], options: StatusTextOptions): string {
+  const { now, palette = PLAIN_PALETTE, members = reports.length === 1 } = options;
+  if (reports.length === 0) return "No namespaces are live.\n";
+  if (members) return `${reports.map((report) => memberLines(report, now, palette).join("\n")).join("\n\n")}\n`;
+  const rows = reports.map((report): Cell[] =>
+    report.kind === "live" ? liveCells(report.namespace, palette) : failedCells(report, palette),
+  );
+  const lines = alignColumns(
+    [
+      { align: "left" },
+      { align: "left" },
+      { align: "left" },
+      { align: "right" },
+      { align: "right" },
+      { align: "right" },
+      { align: "left" },
+      { align: "left" },
+    ],
+    [["NAMESPACE", "OBJECT", "LAYOUT", "EPOCH", "ROWS", "BYTES", "SKEW", "STATE"], ...rows],
+  );
+  return `${lines.join("\n")}\n`;
+}
+
+function liveCells(live: LiveNamespace, palette: Palette): Cell[] {
+  const { rows, bytes } = totalOf(live);
+  return [
+    printable(live.name),
+    printable(live.object),
+    printable(describeLayout(live.layout)),
+    formatCount(live.epoch),
+    formatCount(rows),
+    formatBytes(bytes),
+    describeLiveSkew(live),
+    stateCell(live, palette),
+  ];
+}
+
+function failedCells({ name, object, failure }: Extract<NamespaceReport, { kind: "failed" }>, palette: Palette): Cell[] {
+  return [
+    printable(name),
+    printable(object),
+    { text: failure.kind, paint: palette.red },
+    "",
+    "",
+    "",
+    "",
+    printable(failure.message),
+  ];
+}
+
+function stateCell(live: LiveNamespace, palette: Palette): Cell {
+  const unhealthy = live.members.filter((member) => !member.healthy).length;
+  if (unhealthy > 0)
+    return { text: `${formatCount(unhealthy)} of ${formatCount(live.members.length)} members unhealthy`, paint: palette.red };
+  const { operation } = live;
+  if (operation?.state === "running") return { text: `${operation.kind} running (${operation.step})`, paint: palette.yellow };
+  return { text: "ok", paint: palette.green };
+}
+
+function memberLines(report: NamespaceReport, now: number, palette: Palette): string[] {
+  if (report.kind === "failed") {
+    return [
+      palette.bold(`${printable(report.name)} · ${printable(report.object)}`),
+      `  ${palette.red(report.failure.kind)}: ${printable(report.failure.message)}`,
+    ];
+  }
+  const live = report.namespace;
+  const total = totalOf(live);
+  const rows = live.members.map((member): Cell[] => [
+    `  ${printable(member.name)}`,
+    member.healthy ? formatCount(member.rows) : "–",
+    member.healthy ? formatBytes(member.bytes) : "–",
+    member.healthy ? formatShare(member.rows, total.rows) : "–",
+    member.healthy
+      ? { text: `ok, ${formatCount(member.responseMs)} ms`, paint: palette.green }
+      : { text: `unhealthy: ${printable(member.error ?? "no reason given")}`, paint: palette.red },
+  ]);
+  return [
+    palette.bold(
+      `${printable(live.name)} · ${printable(live.object)} · ${printable(describeLayout(live.layout))} · epoch ${formatCount(live.epoch)}`,
+    ),
+    ...alignColumns(
+      [{ align: "left" }, { align: "right" }, { align: "right" }, { align: "right" }, { align: "left" }],
+      [["  MEMBER", "ROWS", "BYTES", "SHARE", "HEALTH"], ...rows],
+    ),
+    `  ${formatCount(total.rows)} rows, ${formatBytes(total.bytes)}, skew ${describeLiveSkew(live)}, counted ${formatAge(live.countedAt, now)}`,
+    ...(live.undeclaredTables.length > 0
+      ? [`  Tables without a table spec: ${live.undeclaredTables.map(printable).join(", ")}`]
+      : []),
+    ...operationLines(live, now, palette),
+  ];
+}
+
+function operationLines({ operation }: LiveNamespace, now: number, palette: Palette): string[] {
+  if (!operation) return [];
+  const what = `${operation.kind} ${describeChange({ ...operation, reason: "for skew" })}`;
+  const state = operation.state === "running" ? palette.yellow(operation.state) : operation.state;
+  return [`  Operation ${operation.id}: ${printable(what)}, ${state}: ${describeOperation(operation, now)}`];
+}
+
+/** Unknown as long as a member is silent. */
+function describeLiveSkew({ members }: LiveNamespace): string {
+  return members.every((member) => member.healthy) ? formatSkew(skewOf(members.map((member) => member.rows))) : "–";
+}
+
+/** Of the members that answered. */
+function totalOf(live: LiveNamespace): { readonly rows: number; readonly bytes: number } {
+  return live.members.reduce((sum, { rows, bytes }) => ({ rows: sum.rows + rows, bytes: sum.bytes + bytes }), {
+    rows: 0,
+    bytes: 0,
+  });
+}

@@ -1,0 +1,216 @@
+import { describe, expect, it } from "vitest";
+
+import type { NamespaceReport, Run, RunAction } from "../../src/core/api.ts";
+import { unshardedLayout } from "../../src/core/layout.ts";
+import type { OperationStatus } from "../../src/core/operation.ts";
+import { operationProgress } from "../../src/render/describe.ts";
+import { renderHistory } from "../../src/render/history-text.ts";
+import { renderRun } from "../../src/render/run-text.ts";
+import { renderRuns } from "../../src/render/runs-text.ts";
+import { renderStatus } from "../../src/render/status-text.ts";
+import { formatAge, formatDuration, formatMoment } from "../../src/render/time.ts";
+import { COUNTED_AT, hashOf, liveNamespace, rangeOf, rowsOf, runningOperation, world } from "../support/state.ts";
+
+const now = COUNTED_AT + 12_300;
+const orders = world("orders", { rows: rowsOf(2000), layout: hashOf("orders", 4), epoch: 3 });
+const running = runningOperation(orders, hashOf("orders", 8), {
+  kind: "rebalance",
+  mode: "shift",
+  wave: 2,
+  waves: 9,
+  retries: 3,
+  lastError: "orders-shard-2 did not answer in 5 s",
+});
+const completed: OperationStatus = {
+  ...running,
+  id: 6,
+  state: "completed",
+  step: "cleanUp",
+  kind: "shard",
+  mode: "swap",
+  wave: 0,
+  waves: 0,
+  from: unshardedLayout("orders", 0),
+  to: hashOf("orders", 4),
+  rowsCopied: 1_204_332,
+  rowsVerified: 1_204_332,
+  epochFrom: 2,
+  epoch: 3,
+  retries: 0,
+  lastError: null,
+  finishedAt: COUNTED_AT,
+};
+const failed: OperationStatus = {
+  ...completed,
+  id: 5,
+  state: "failed",
+  step: "verify",
+  kind: "rekey",
+  from: hashOf("orders", 4),
+  to: hashOf("orders", 4, "data.tenant", 1),
+  epoch: 2,
+  fault: { kind: "mismatch", message: "chunk 12 of things differs after a recopy" },
+};
+const cancelled: OperationStatus = {
+  ...failed,
+  id: 4,
+  state: "cancelled",
+  kind: "unshard",
+  to: unshardedLayout("orders", 1),
+  fault: { kind: "cancelled", message: "by octocat" },
+};
+const levelled: OperationStatus = {
+  ...completed,
+  id: 3,
+  kind: "rebalance",
+  from: hashOf("orders", 4),
+  to: hashOf("orders", 4),
+  epochFrom: 1,
+  epoch: 4,
+};
+
+function live(changes: Partial<ReturnType<typeof liveNamespace>> = {}): NamespaceReport {
+  return { kind: "live", namespace: { ...liveNamespace(orders), ...changes } };
+}
+const unhealthy = liveNamespace(orders).members.map((member, index) =>
+  index === 1 ? { ...member, rows: 0, bytes: 0, healthy: false, error: "timeout after 5000 ms" } : member,
+);
+const lost: NamespaceReport = {
+  kind: "failed",
+  name: "lost",
+  object: "LOST",
+  failure: { kind: "unbound", message: "env has no LOST" },
+};
+
+describe("renderStatus", () => {
+  it("lists namespaces", async () => {
+    const reports = [
+      live(),
+      live({ name: "busy", operation: running }),
+      live({ name: "sick", members: unhealthy }),
+      { kind: "live", namespace: liveNamespace(world("carts", { rows: rowsOf(3) })) } as const,
+      { kind: "live", namespace: liveNamespace(world("visits", { rows: rowsOf(9), layout: rangeOf("visits", ["m"]) })) } as const,
+      lost,
+    ];
+    await expect(renderStatus(reports, { now })).toMatchFileSnapshot("../golden/render/status.txt");
+  });
+
+  it("shows the members, the skew and the running operation of one", async () => {
+    await expect(renderStatus([live({ operation: running, undeclaredTables: ["notes"] })], { now })).toMatchFileSnapshot(
+      "../golden/render/status-one.txt",
+    );
+  });
+
+  it("shows a silent member without numbers, and why", async () => {
+    await expect(renderStatus([live({ members: unhealthy, operation: failed })], { now })).toMatchFileSnapshot(
+      "../golden/render/status-unhealthy.txt",
+    );
+  });
+
+  it("says why a namespace could not be read, and that there is none", () => {
+    expect(renderStatus([lost], { now })).toBe("lost · LOST\n  unbound: env has no LOST\n");
+    expect(renderStatus([], { now })).toBe("No namespaces are live.\n");
+  });
+});
+
+const action = (namespace: string, changes: Partial<RunAction>): RunAction => ({
+  namespace,
+  object: "ORDERS",
+  kind: "shard",
+  state: "pending",
+  operation: null,
+  error: null,
+  ...changes,
+});
+const run: Run = {
+  id: "run-7f3a",
+  environment: "production",
+  fingerprint: "9b1f0c5e".padEnd(64, "0"),
+  state: "running",
+  requestedBy: "octocat",
+  overrides: [],
+  startedAt: COUNTED_AT - 95_000,
+  updatedAt: COUNTED_AT,
+  finishedAt: null,
+  actions: [
+    action("carts", { state: "done", operation: completed }),
+    action("orders", { kind: "rebalance", state: "running", operation: running }),
+    action("users", {}),
+  ],
+};
+const ended: Run = {
+  ...run,
+  id: "run-7f39",
+  state: "failed",
+  overrides: ["skew", "window"],
+  finishedAt: COUNTED_AT,
+  actions: [
+    action("carts", { state: "done", operation: completed }),
+    action("events", {
+      kind: "rekey",
+      state: "failed",
+      operation: failed,
+      error: "mismatch: chunk 12 of things differs after a recopy",
+    }),
+    action("lost", { state: "failed", error: "the epoch is 4, planned against 3: plan again" }),
+    action("sessions", { kind: "unshard", state: "cancelled", operation: cancelled }),
+    action("users", { state: "notExecuted" }),
+  ],
+};
+
+describe("renderRun", () => {
+  it("that goes on", async () => {
+    await expect(renderRun(run, { now })).toMatchFileSnapshot("../golden/render/run-running.txt");
+  });
+  it("that failed", async () => {
+    await expect(renderRun(ended, { now })).toMatchFileSnapshot("../golden/render/run-failed.txt");
+  });
+  it("with nothing to do", () => {
+    expect(renderRun({ ...run, actions: [], state: "succeeded", finishedAt: COUNTED_AT }, { now })).toContain(
+      "\nRun: nothing to do.\n",
+    );
+  });
+  it("among others", async () => {
+    await expect(renderRuns([run, ended], { now })).toMatchFileSnapshot("../golden/render/runs.txt");
+    expect(renderRuns([], { now })).toBe("No runs yet.\n");
+  });
+});
+
+describe("renderHistory", () => {
+  it("lists operations", async () => {
+    await expect(renderHistory([running, completed, failed, cancelled, levelled], { now })).toMatchFileSnapshot(
+      "../golden/render/history.txt",
+    );
+  });
+  it("says that there are none", () => {
+    expect(renderHistory([], { now })).toBe("No operations yet.\n");
+  });
+});
+
+it("counts copying as one half of an operation and verifying as the other", () => {
+  expect(operationProgress({ ...running, rowsTotal: 200, rowsCopied: 100, rowsVerified: 0 })).toBe(0.25);
+  expect(operationProgress({ ...running, rowsTotal: 200, rowsCopied: 200, rowsVerified: 200 })).toBe(1);
+  // Repaired chunks are copied twice, and an empty namespace has nothing to copy.
+  expect(operationProgress({ ...running, rowsTotal: 200, rowsCopied: 260, rowsVerified: 0 })).toBe(0.5);
+  expect(operationProgress({ ...running, rowsTotal: 0, rowsCopied: 0, rowsVerified: 0 })).toBe(0);
+  expect(operationProgress({ ...running, state: "completed", rowsTotal: 0 })).toBe(1);
+});
+
+it("writes moments and durations", () => {
+  expect([0, 840, 12_340, 59_949, 59_950, 95_000, 7_500_000, 273_600_000].map(formatDuration)).toEqual([
+    "0 ms",
+    "840 ms",
+    "12.3 s",
+    "59.9 s",
+    "1m 0s",
+    "1m 35s",
+    "2h 5m",
+    "3d 4h",
+  ]);
+  expect(formatMoment(COUNTED_AT)).toBe("2026-03-01 12:00:00Z");
+  expect([formatAge(COUNTED_AT, now), formatAge(now, now), formatAge(now + 5000, now)]).toEqual([
+    "12.3 s ago",
+    "just now",
+    "just now",
+  ]);
+});
