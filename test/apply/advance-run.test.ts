@@ -12,7 +12,7 @@ import {
 } from "../../src/apply/run-record.ts";
 import type { Plan } from "../../src/core/plan.ts";
 import { createMemoryAccess, type MemoryAccess } from "../../src/live/memory.ts";
-import { planOf, shardChange, unshardedNamespace } from "../support/plans.ts";
+import { planOf, shardChange, unshardedNamespace } from "../support/apply-plans.ts";
 
 const STEPS_MAX = 500;
 const UNREACHABLE = { kind: "unreachable", message: "no answer within 30000 ms" } as const;

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { findStaleChanges } from "../../src/apply/find-stale-changes.ts";
 import { createMemoryAccess } from "../../src/live/memory.ts";
-import { planOf, shardChange, unshardedNamespace } from "../support/plans.ts";
+import { planOf, shardChange, unshardedNamespace } from "../support/apply-plans.ts";
 
 const plan = planOf([shardChange("a"), shardChange("b"), shardChange("c"), shardChange("d")]);
 

@@ -5,7 +5,7 @@ import { runBounded } from "../../src/apply/run-bounded.ts";
 import { DEFAULT_POLICY, type DesiredState, type NamespaceSpec } from "../../src/core/spec.ts";
 import { createMemoryAccess, type MemoryAccess } from "../../src/live/memory.ts";
 import type { LiveReader } from "../../src/live/port.ts";
-import { unshardedNamespace } from "../support/plans.ts";
+import { unshardedNamespace } from "../support/apply-plans.ts";
 
 function spec(name: string, changes: Partial<NamespaceSpec> = {}): NamespaceSpec {
   return {

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { unshardedLayout } from "../../src/core/layout.ts";
 import { createObjectAccess } from "../../src/live/durable-object.ts";
 import { controlEnv, controlsOf } from "../support/control-api.ts";
-import { shardChange } from "../support/plans.ts";
+import { shardChange } from "../support/apply-plans.ts";
 
 const objects = { ORDERS: controlEnv.ORDERS, BARE: controlEnv.BARE, ODD: controlEnv.ODD };
 const live = createObjectAccess(objects, { timeoutMs: 500 });

@@ -6,7 +6,7 @@ import { slotOf } from "../../src/core/slots.ts";
 import { freshHashLayout } from "../../src/core/strategies/hash.ts";
 import { createMemoryAccess, type MemoryAccess } from "../../src/live/memory.ts";
 import { BYTES_PER_ROW, type MemoryNamespace } from "../../src/live/memory-rows.ts";
-import { shardChange, unshardedNamespace } from "../support/plans.ts";
+import { shardChange, unshardedNamespace } from "../support/apply-plans.ts";
 
 const ref = { name: "orders", object: "ORDERS" };
 const countries = ["DE", "FR", "US", "JP", "BR"];

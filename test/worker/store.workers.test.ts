@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { createRun, requestCancel, type RunRecord } from "../../src/apply/run-record.ts";
 import { CoordinatorStore, decodeJson, encodeJson, PLAN_AGE_MAX_MS, PLANS_MAX, RUNS_MAX } from "../../src/worker/store.ts";
 import { controlEnv } from "../support/control-api.ts";
-import { planOf, shardChange } from "../support/plans.ts";
+import { planOf, shardChange } from "../support/apply-plans.ts";
 
 const NOW = Date.UTC(2026, 2, 1);
 
