@@ -106,7 +106,8 @@ export function formatKey(key: Key): string {
 const INT64_LIMIT = 2 ** 63;
 
 function realKey(value: number): Key {
-  if (Number.isInteger(value) && Math.abs(value) < INT64_LIMIT) return { type: "integer", text: BigInt(value).toString() };
+  if (Number.isInteger(value) && value >= -INT64_LIMIT && value < INT64_LIMIT)
+    return { type: "integer", text: BigInt(value).toString() };
   return { type: "real", text: String(value) };
 }
 

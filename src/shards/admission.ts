@@ -35,11 +35,11 @@ export class Admission {
   }
 
   /** Runs `work` when this member may serve the call, under the epoch that it was admitted by. */
-  async run<Value>(epoch: number, key: Key | null, work: () => Value | Promise<Value>): Promise<Result<Value, ProtocolFailure>> {
+  async run<Value>(epoch: number, keys: readonly Key[], work: () => Value | Promise<Value>): Promise<Result<Value, ProtocolFailure>> {
     const { runtime } = this.#member;
     const deadline = runtime.now() + WAIT_MS_MAX;
     for (;;) {
-      const verdict = this.#judge(epoch, key);
+      const verdict = this.#judge(epoch, keys);
       if (verdict === "run") break;
       if (typeof verdict === "object") return failure(verdict);
       if (runtime.now() >= deadline) return failure(retryLater(`${this.#member.self} waited ${WAIT_MS_MAX} ms for a move to end`));
@@ -60,8 +60,8 @@ export class Admission {
   }
 
   /** True when this object serves the key now and nothing holds it: typed calls then run in place. */
-  servesNow(key: Key | null): boolean {
-    return this.#judge(this.#member.membership.epoch, key) === "run";
+  servesNow(keys: readonly Key[]): boolean {
+    return this.#judge(this.#member.membership.epoch, keys) === "run";
   }
 
   /** Admits nothing more, and waits for running calls to end. False when they did not within `waitMs`: admission then goes on. */
@@ -92,14 +92,14 @@ export class Admission {
     for (const wake of waiting) wake();
   }
 
-  #judge(epoch: number, key: Key | null): "run" | "wait" | "catchUp" | ProtocolFailure {
+  #judge(epoch: number, keys: readonly Key[]): "run" | "wait" | "catchUp" | ProtocolFailure {
     const { membership, moving, self } = this.#member;
     if (epoch > membership.epoch) return "catchUp";
     if (epoch < membership.epoch) {
       return stale("staleEpoch", `${self} is at epoch ${membership.epoch}, the call was routed by epoch ${epoch}`);
     }
     if (!membership.serving) return stale("notMember", `${self} owns no part of '${membership.namespace}' at epoch ${epoch}`);
-    if (key !== null && this.#owner(key) !== self) return stale("notOwner", `${self} does not own the key at epoch ${epoch}`);
+    if (keys.some((key) => this.#owner(key) !== self)) return stale("notOwner", `${self} does not own the key at epoch ${epoch}`);
     return this.#held || (moving !== undefined && moving.fence !== 0) ? "wait" : "run";
   }
 

@@ -27,6 +27,8 @@ const SLICE_MS = 2_000;
 const FENCE_MS_MAX = 1_000;
 /** Log entries that may be left for the fence to drain. */
 const BACKLOG_MAX = 200;
+/** Slices that one source may drain before the driver takes a breath. */
+const DRAIN_SLICES_MAX = 30;
 /** Tries of a step on a member that does not answer, before cutover; with the backoff, about two minutes. */
 const RETRIES_MAX = 12;
 const BACKOFF_MS_MIN = 100;
@@ -44,6 +46,8 @@ export interface DriverContext {
   ask<Reply>(member: string, request: object): Promise<Reply>;
   /** Stores an event and hands it to the user's callback. */
   emit(type: string, record: OperationRecord, detail: Readonly<Record<string, unknown>>): void;
+  /** An epoch was committed; called in its transaction. */
+  committed(): void;
   /** The record has changed: wake who waits for it. */
   changed(): void;
 }
@@ -144,11 +148,12 @@ async function walk(context: DriverContext, record: OperationRecord, step: "copy
 /** Drains every source until what is left is little enough for a fence. */
 async function drainAll(context: DriverContext, record: OperationRecord): Promise<void> {
   await each(record.from.members, async (source) => {
-    for (;;) {
+    for (let slice = 0; slice < DRAIN_SLICES_MAX; slice++) {
       const { backlog } = await context.ask<DrainReply>(source, { kind: "drain", operation: record.id, budgetMs: SLICE_MS });
       if (backlog <= BACKLOG_MAX) return;
       requireCurrent(context, record);
     }
+    throw new Error(`${source} is written faster than its changes can be copied`);
   });
 }
 
@@ -223,6 +228,7 @@ function cutOver(context: DriverContext, record: OperationRecord, wave: Wave): v
     const layout = isLast ? record.to : layoutAfter(before.layout, wave);
     const epoch = record.epoch + 1;
     journal.commitEpoch(epoch, layout, record.id, runtime.now());
+    context.committed();
     proceed(context, record, { step: "activate", epoch });
   });
 }

@@ -33,6 +33,7 @@ export interface MemberOptions {
   readonly namespace: string;
   readonly self: string;
   readonly specs: readonly TableSpec[];
+  readonly localTables: readonly string[];
   readonly partitioners: Partitioners;
   ask<Reply>(member: string, request: object): Promise<Reply>;
 }
@@ -44,6 +45,7 @@ export class Member implements SourceContext {
   readonly runtime: Runtime;
   readonly self: string;
   readonly #options: MemberOptions;
+  #namespace: string;
   #plan: MovePlan | undefined;
   /** What is stored, so that admission costs no query. Dropped by every change, also one that is rolled back. */
   #membership: Membership | undefined;
@@ -54,10 +56,18 @@ export class Member implements SourceContext {
     this.sql = options.sql;
     this.runtime = options.runtime;
     this.self = options.self;
+    this.#namespace = options.namespace;
+  }
+
+  /** Learns from a message which namespace it is part of; what is stored wins. */
+  belongTo(namespace: string): void {
+    if (namespace === this.#namespace) return;
+    this.#namespace = namespace;
+    this.#membership = undefined;
   }
 
   get membership(): Membership {
-    return (this.#membership ??= readMembership(this.sql, this.#options.namespace, this.self));
+    return (this.#membership ??= readMembership(this.sql, this.#namespace, this.self));
   }
 
   get moving(): Moving | undefined {
@@ -82,6 +92,15 @@ export class Member implements SourceContext {
       this.#plan = buildMovePlan(this.sql, moving, this.tables(), this.#options.partitioners);
     }
     return this.#plan;
+  }
+
+  /** The plan for a message of rows. Rule "no-late-rows": a target that serves takes no more rows of a swap. */
+  receivingPlan(operation: number): MovePlan {
+    const plan = this.plan(operation);
+    if (plan.moving.mode === "swap" && this.membership.serving) {
+      throw new EngineFault("cancelled", `${this.self} serves already: it takes no more rows of operation ${operation}`);
+    }
+    return plan;
   }
 
   /** Takes part in an operation: a source begins to capture in the same transaction, a target clears what a verified cutover left. */
@@ -195,7 +214,7 @@ export class Member implements SourceContext {
   }
 
   count(): CountReply {
-    return { tables: this.#counts(this.tables()), undeclared: undeclaredTables(this.sql, this.#options.specs) };
+    return { tables: this.#counts(this.tables()), undeclared: undeclaredTables(this.sql, this.#options.specs, this.#options.localTables) };
   }
 
   backlog(): number {

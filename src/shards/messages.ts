@@ -1,4 +1,5 @@
 /** The engine's and the router's messages between objects of one namespace. All structured-cloneable. */
+import type { Key } from "../core/key.ts";
 import type { Count, DistributionRequest, MemberDistribution } from "../core/live.ts";
 import type { Layout, MoveRange } from "../core/layout.ts";
 import type { OperationMode } from "../core/operation.ts";
@@ -11,8 +12,8 @@ export type RouterRequest =
   | {
       readonly kind: "call";
       readonly epoch: number;
-      /** The key that decides the owner; absent for a call that names its member (a directory hop, a fan-out). */
-      readonly key?: { readonly type: string; readonly text: string };
+      /** The keys that decide the owner, all of one member; none for a call that names its member (a directory hop, a fan-out). */
+      readonly keys: readonly Key[];
       readonly method: string;
       readonly args: readonly unknown[];
     }
@@ -86,7 +87,7 @@ export type EngineRequest =
   | ({ readonly kind: "drain"; readonly budgetMs: number } & OfOperation)
   | ({ readonly kind: "chunks"; readonly waveRowsMax: number } & OfOperation)
   | ({ readonly kind: "rehearse"; readonly incoming: readonly MoveRange[] } & OfOperation)
-  | ({ readonly kind: "fence"; readonly attempt: number } & OfOperation)
+  | ({ readonly kind: "fence"; readonly attempt: number; readonly budgetMs: number } & OfOperation)
   | ({ readonly kind: "unfence"; readonly attempt: number } & OfOperation)
   | ({ readonly kind: "activate"; readonly activation: Activation } & OfOperation)
   | ({ readonly kind: "finish"; readonly epoch: number; readonly layout: Layout } & OfOperation)

@@ -65,8 +65,8 @@ export function checkPrimaryKey(sql: Sql, table: Table): void {
 }
 
 /** Tables of the database that are neither declared nor somebody's private bookkeeping, and hold at least one row. */
-export function undeclaredTables(sql: Sql, specs: readonly TableSpec[]): string[] {
-  const declared = new Set(specs.map((spec) => spec.name));
+export function undeclaredTables(sql: Sql, specs: readonly TableSpec[], local: readonly string[]): string[] {
+  const declared = new Set([...specs.map((spec) => spec.name), ...local]);
   return userTables(sql)
     .filter((name) => !declared.has(name))
     .filter((name) => sql.first(`SELECT 1 AS found FROM ${quoteName(name)} LIMIT 1`) !== undefined);

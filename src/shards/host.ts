@@ -1,0 +1,290 @@
+/**
+ * Host: one object of a namespace. Takes every message of the protocol, hands it to the member, the root or the rows, and gives the reply.
+ *
+ * It owns the private tables, the object's alarm and the protocol; it never touches the user's tables except to move declared rows. It
+ * knows the runtime only through `HostPlatform`: the simulator runs this very class.
+ */
+import type { Partitioners } from "../core/layout.ts";
+import { type Envelope, PROTOCOL_VERSION, type ProtocolFailure, type ProtocolReply } from "../core/protocol.ts";
+import { type Result, failure, success } from "../core/result.ts";
+import { Admission } from "./admission.ts";
+import { Directory } from "./directory.ts";
+import { distributeRows } from "./distribute.ts";
+import { EngineFault } from "./faults.ts";
+import type { RegistryEntry, StoredEvent } from "./journal.ts";
+import { Member } from "./member.ts";
+import type { LayoutReply, MemberRequest, ResolveReply } from "./messages.ts";
+import { Root } from "./root.ts";
+import { runQuery } from "./query.ts";
+import { RefusedError } from "./refused-error.ts";
+import { type HostStorage, type Peers, type Runtime, Sql } from "./storage.ts";
+import { drainSlice, walkSlice } from "./source.ts";
+import { checkRows, receiveRows, rehearsePromotion, stagedChunks, stagedKeys } from "./target.ts";
+import type { TableSpec } from "./tables.ts";
+import { TableFault } from "./tables.ts";
+
+export interface ShardHostOptions {
+  /** The tables that belong to the namespace. */
+  readonly tables: readonly TableSpec[];
+  /** The partitioners that `strategy: custom` may name. */
+  readonly partitioners?: Partitioners;
+  /** Told of every event of operations on this root, after it is stored. */
+  readonly onEvent?: (event: StoredEvent) => void;
+  /** Tables of the object itself, which never move: they are not reported as staying behind. */
+  readonly localTables?: readonly string[];
+  /** Called on the root inside the transaction that commits an epoch, to keep the user's own records in step. Must not throw. */
+  readonly onEpoch?: (entry: RegistryEntry) => void;
+}
+
+/** What the host runs on: the object's name, its storage, and how to reach others. `createHost` makes it from a Durable Object. */
+export interface HostPlatform {
+  /** The object's name; undefined for an object without one, which cannot be part of a namespace. */
+  readonly self: string | undefined;
+  readonly storage: HostStorage;
+  readonly runtime: Runtime;
+  /** Null when the class's own binding is not known: then nothing can be sharded. */
+  readonly peers: Peers | null;
+}
+
+/** Fenced members ask the root again after this time. */
+const RESOLVE_MS = 2_000;
+/** Budget of the fence's drain when the root names none. */
+const FENCE_WAIT_MS = 1_000;
+
+type Handler = (request: MemberRequest) => unknown;
+
+export class Host {
+  readonly sql: Sql;
+  readonly member: Member;
+  readonly root: Root;
+  readonly admission: Admission;
+  readonly platform: HostPlatform;
+  readonly partitioners: Partitioners;
+  readonly #target: object;
+  readonly #directory: Directory;
+  #slice: Promise<unknown> = Promise.resolve();
+
+  constructor(platform: HostPlatform, target: object, options: ShardHostOptions) {
+    const self = platform.self ?? "";
+    const { runtime, storage } = platform;
+    this.platform = platform;
+    this.#target = target;
+    this.partitioners = options.partitioners ?? {};
+    this.sql = new Sql(storage);
+    const ask = <Reply>(member: string, request: object): Promise<Reply> => this.ask<Reply>(member, request);
+    const { tables: specs, localTables = [] } = options;
+    const common = { sql: this.sql, runtime, self, specs, localTables, partitioners: this.partitioners, ask };
+    this.member = new Member({ ...common, namespace: self });
+    this.root = new Root({ ...common, storage, namespace: self, onEvent: options.onEvent, onEpoch: options.onEpoch });
+    this.#directory = new Directory(this.sql, self);
+    this.admission = new Admission(this.member, this.partitioners, (epoch) => this.#catchUp(epoch));
+  }
+
+  /** The namespace that this object belongs to: its own name when it is a root. */
+  get namespace(): string {
+    return this.member.membership.namespace;
+  }
+
+  /** Answers one message. Expected refusals are values; a throw means that the object is broken, or the user's method threw. */
+  async handle(envelope: Envelope): Promise<ProtocolReply<unknown>> {
+    if (envelope.protocol !== PROTOCOL_VERSION) {
+      return failure(refusal("invalid", `Protocol ${String(envelope.protocol)} is not spoken here (this object speaks ${PROTOCOL_VERSION})`));
+    }
+    if (this.platform.self === undefined) return failure(refusal("invalid", "An object without a name cannot be part of a namespace: use idFromName"));
+    if (envelope.member !== this.platform.self) {
+      return failure(refusal("invalid", `This is ${this.platform.self}, the message is for ${envelope.member}`));
+    }
+    this.member.belongTo(envelope.namespace);
+    return this.#answer(envelope.request as MemberRequest);
+  }
+
+  /** The alarm of a root, and of a member that waits behind a fence. Never throws for a failure of the work. */
+  async onAlarm(): Promise<void> {
+    const { storage, runtime } = this.platform;
+    const next = await this.root.onAlarm();
+    const resolve = await this.#resolveFence();
+    const times = [next, resolve].filter((time) => time !== null);
+    if (times.length > 0) await storage.setAlarm(Math.max(runtime.now(), Math.min(...times)));
+  }
+
+  /** Sends to another object of the namespace, or to this one, and unwraps the reply. @throws EngineFault, or Error when refused or unreachable. */
+  async ask<Reply>(member: string, request: object): Promise<Reply> {
+    const reply = member === this.platform.self ? await this.#answer(request as MemberRequest) : await this.#send(member, request);
+    if (reply.ok) return reply.value as Reply;
+    const { failure: reason } = reply;
+    if (reason.fault) throw new EngineFault(reason.fault.kind, reason.fault.message);
+    throw new RefusedError(reason);
+  }
+
+  /** The live layout, from the root. */
+  layout(): Promise<LayoutReply> {
+    return this.ask<LayoutReply>(this.namespace, { kind: "layout" });
+  }
+
+  async #send(member: string, request: object): Promise<ProtocolReply<unknown>> {
+    if (this.platform.peers === null) throw new Error("DO namespace not configured");
+    return this.platform.peers.send(member, { protocol: PROTOCOL_VERSION, namespace: this.namespace, member, request });
+  }
+
+  async #answer(request: MemberRequest): Promise<ProtocolReply<unknown>> {
+    try {
+      const answer = await this.#dispatch(request);
+      return isResult(answer) ? answer : success(answer);
+    } catch (error) {
+      if (error instanceof EngineFault) {
+        return failure({ kind: "fault", message: error.message, retryable: false, fault: { kind: error.kind, message: error.message } });
+      }
+      if (error instanceof TableFault) {
+        return failure({ kind: "fault", message: error.message, retryable: false, fault: { kind: "unsupportedTable", message: error.message } });
+      }
+      if (error instanceof RefusedError) return failure(error.reason);
+      throw error;
+    } finally {
+      this.admission.changed();
+    }
+  }
+
+  #dispatch(request: MemberRequest): unknown {
+    const handler = this.#handlers[request.kind] as Handler | undefined;
+    if (!handler) return failure(refusal("invalid", `Unknown request '${String(request.kind)}': the objects of a namespace must run one version`));
+    return handler(request);
+  }
+
+  readonly #handlers: { readonly [Kind in MemberRequest["kind"]]: (request: never) => unknown } = {
+    // Control half → root
+    describe: ({ object }: MemberRequest & { kind: "describe" }) => this.root.describe(object),
+    distribute: (request: MemberRequest & { kind: "distribute" }) =>
+      "sampleEvery" in request
+        ? distributeRows(this.sql, this.member.tables(), this.member.self, request.distribution, this.partitioners, request.sampleEvery)
+        : this.root.distribute(request.distribution),
+    start: ({ operation }: MemberRequest & { kind: "start" }) => {
+      this.member.tables(); // refuses tables that cannot be moved before anything is journaled
+      return this.root.start(operation);
+    },
+    operation: ({ id }: MemberRequest & { kind: "operation" }) => this.root.find(id),
+    history: ({ limit }: MemberRequest & { kind: "history" }) => this.root.history(Math.min(Math.max(1, limit), 1000)),
+    cancel: ({ id }: MemberRequest & { kind: "cancel" }) => this.root.cancel(id),
+    // Router → member
+    layout: (): LayoutReply => {
+      const { layout, epoch } = this.root.journal.registry();
+      return { layout, epoch };
+    },
+    call: ({ epoch, keys, method, args }: MemberRequest & { kind: "call" }) =>
+      this.admission.run(epoch, keys, () => this.#callMethod(method, args)),
+    query: ({ epoch, query, params }: MemberRequest & { kind: "query" }) =>
+      this.admission.run(epoch, [], () => runQuery(this.sql, query, params)),
+    locate: ({ epoch, table, id, deal }: MemberRequest & { kind: "locate" }) =>
+      this.admission.run(epoch, [], () => this.#directory.locate(this.member.membership, table, id, deal)),
+    // Root → member
+    prepare: (request: MemberRequest & { kind: "prepare" }) => this.member.prepare(request),
+    copy: ({ operation, budgetMs }: MemberRequest & { kind: "copy" }) => this.#oneSlice(() => walkSlice(this.member, operation, "copy", budgetMs)),
+    verify: ({ operation, budgetMs }: MemberRequest & { kind: "verify" }) =>
+      this.#oneSlice(() => walkSlice(this.member, operation, "verify", budgetMs)),
+    drain: ({ operation, budgetMs }: MemberRequest & { kind: "drain" }) => this.#oneSlice(() => drainSlice(this.member, operation, budgetMs)),
+    chunks: ({ operation, waveRowsMax }: MemberRequest & { kind: "chunks" }) => ({
+      chunks: stagedChunks(this.sql, this.member.plan(operation), waveRowsMax),
+    }),
+    rehearse: ({ operation, incoming }: MemberRequest & { kind: "rehearse" }) => rehearsePromotion(this.sql, this.member.plan(operation), incoming),
+    fence: ({ operation, attempt, budgetMs }: MemberRequest & { kind: "fence" }) => this.#fence(operation, attempt, budgetMs),
+    unfence: ({ operation, attempt }: MemberRequest & { kind: "unfence" }) => this.member.unfence(operation, attempt),
+    activate: ({ operation, activation }: MemberRequest & { kind: "activate" }) => this.member.activate(operation, activation),
+    finish: ({ operation, epoch, layout }: MemberRequest & { kind: "finish" }) => this.member.finish(operation, epoch, layout),
+    abandon: ({ operation, epoch, layout }: MemberRequest & { kind: "abandon" }) => this.member.abandon(operation, epoch, layout),
+    empty: ({ operation }: MemberRequest & { kind: "empty" }) => this.member.empty(operation),
+    count: () => this.member.count(),
+    health: () => ({ epoch: this.member.membership.epoch }),
+    // Member → member
+    receive: ({ operation, source, sequence, parts }: MemberRequest & { kind: "receive" }) =>
+      receiveRows(this.sql, this.member.receivingPlan(operation), source, sequence, parts),
+    check: async ({ operation, source, parts }: MemberRequest & { kind: "check" }) => ({
+      mismatch: await checkRows(this.sql, this.member.receivingPlan(operation), source, parts, this.platform.runtime),
+    }),
+    stagedKeys: ({ operation, table, source, range, after }: MemberRequest & { kind: "stagedKeys" }) =>
+      stagedKeys(this.sql, this.member.plan(operation), table, source, range, after),
+    // Member → root
+    resolve: ({ operation, attempt }: MemberRequest & { kind: "resolve" }): ResolveReply => {
+      this.root.wake();
+      const record = this.root.journal.find(operation);
+      // Rule "durable-abort": "released" is only ever read from the journal.
+      const isOver = record === undefined || record.state !== "running" || (record.step !== "activate" && record.attempt > attempt);
+      return { verdict: isOver ? "released" : "pending" };
+    },
+  };
+
+  /** One walk or drain at a time: sequence numbers are taken and sent in order. */
+  #oneSlice<Value>(work: () => Promise<Value>): Promise<Value> {
+    const next = this.#slice.then(work, work);
+    this.#slice = next.catch(() => undefined);
+    return next;
+  }
+
+  /** Lets running calls end, puts up the fence, and drains to the end. The root counts the answer only for its current attempt. */
+  async #fence(operation: number, attempt: number, budgetMs: number = FENCE_WAIT_MS): Promise<{ attempt: number }> {
+    this.member.plan(operation);
+    if (!(await this.admission.hold(budgetMs))) throw new RefusedError(busy(`${this.member.self} still runs calls after ${budgetMs} ms`));
+    try {
+      this.member.fence(operation, attempt);
+    } finally {
+      this.admission.release();
+    }
+    const { runtime, storage } = this.platform;
+    if (this.namespace !== this.member.self) void storage.setAlarm(runtime.now() + RESOLVE_MS);
+    if (await this.#oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return { attempt };
+    throw new RefusedError(busy(`${this.member.self} did not drain within ${budgetMs} ms`));
+  }
+
+  /** A fenced member whose root is silent asks it. The fence is lifted by the root's answer for that attempt and by nothing else. */
+  async #resolveFence(): Promise<number | null> {
+    const { moving, self } = this.member;
+    if (moving === undefined || moving.fence === 0 || this.namespace === self) return null;
+    const { operation, fence: attempt } = moving;
+    const again = this.platform.runtime.now() + RESOLVE_MS;
+    let reply: ResolveReply;
+    try {
+      reply = await this.ask<ResolveReply>(this.namespace, { kind: "resolve", operation, attempt });
+    } catch {
+      return again; // silence says nothing: ask again
+    }
+    if (reply.verdict === "pending") return again;
+    this.member.unfence(operation, attempt);
+    this.admission.changed();
+    return null;
+  }
+
+  /** The call knows a newer epoch than this object. */
+  async #catchUp(epoch: number): Promise<void> {
+    if (this.member.moving) {
+      // Part of the move: the activation is on its way. Make sure that somebody drives it.
+      const { operation, fence: attempt } = this.member.moving;
+      await this.ask(this.namespace, { kind: "resolve", operation, attempt });
+      return;
+    }
+    const live = await this.layout();
+    if (live.epoch >= epoch) this.member.adopt(live.epoch, live.layout);
+  }
+
+  #callMethod(name: string, args: readonly unknown[]): unknown {
+    const method: unknown = Reflect.get(this.#target, name);
+    if (typeof method !== "function" || NOT_CALLABLE.has(name) || name.startsWith("_")) {
+      throw new RefusedError(refusal("invalid", `The class has no method '${name}' that can be called through the router`));
+    }
+    return Reflect.apply(method, this.#target, args);
+  }
+}
+
+const NOT_CALLABLE = new Set(["constructor", "shardctl", "alarm", "fetch", "webSocketMessage", "webSocketClose", "webSocketError"]);
+
+function refusal(kind: ProtocolFailure["kind"], message: string): ProtocolFailure {
+  return { kind, message, retryable: false };
+}
+
+function busy(message: string): ProtocolFailure {
+  return { kind: "moving", message, retryable: true };
+}
+
+/** Results that handlers give themselves. The user's methods are wrapped by admission, so theirs cannot be taken for one. */
+function isResult(answer: unknown): answer is Result<unknown, ProtocolFailure> {
+  return answer instanceof Object && "ok" in answer && (("failure" in answer && answer.ok === false) || ("value" in answer && answer.ok === true));
+}
+
+

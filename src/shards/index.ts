@@ -1,0 +1,21 @@
+/** The Durable Object library: `shardctl/durable-object`. */
+export { ShardHost, type ShardHostOptions } from "./shard-host.ts";
+export { ShardedObject } from "./sharded-object.ts";
+export { type Json, type JsonObject, type ObjectEntry, type Relationship, type RelationshipInput, type Thing, type ThingInput, ThingsObject } from "./things-object.ts";
+export type {
+  RebalanceOptions,
+  RebalanceOutcome,
+  ShardEndpoint,
+  ShardHealth,
+  ShardOptions,
+  ShardOutcome,
+  ShardRegistry,
+  ShardStats,
+} from "./shard-request.ts";
+export type { Aggregation, QueryShards, QueryShardsResult, ShardResult } from "./query-shards.ts";
+export type { TableSpec } from "./tables.ts";
+export type { RegistryEntry, StoredEvent } from "./journal.ts";
+export type { ObjectNamespace } from "./platform.ts";
+export type { Envelope, ProtocolReply } from "../core/protocol.ts";
+export type { Partitioner, Partitioners } from "../core/layout.ts";
+export type { Key, KeyInput } from "../core/key.ts";

@@ -1,0 +1,37 @@
+/** One read-only query on one member. Whatever the statement does is rolled back: a write is refused, not trusted to be absent. */
+import type { QueryReply } from "./messages.ts";
+import { RefusedError } from "./refused-error.ts";
+import type { Sql, SqlRow } from "./storage.ts";
+
+/** Rows that one member returns at most; above it the caller must aggregate or limit. */
+export const QUERY_ROWS_MAX = 100_000;
+
+const READS = /^\s*(?:--[^\n]*\n\s*|\/\*[\s\S]*?\*\/\s*)*(?:select|with|values)\b/i;
+
+/** @throws RefusedError when the query writes, is no SELECT, or returns too many rows. */
+export function runQuery(sql: Sql, query: string, params: readonly (string | number | null)[]): QueryReply {
+  if (!READS.test(query)) throw refused("queryShards reads only: the query must be a SELECT, WITH or VALUES");
+  const done = new Error("rolled back");
+  let reply: QueryReply | undefined;
+  try {
+    sql.transaction(() => {
+      const cursor = sql.run(query, ...params);
+      const rows: SqlRow[] = [];
+      for (const row of cursor) {
+        if (rows.length === QUERY_ROWS_MAX) throw refused(`The query returns more than ${QUERY_ROWS_MAX} rows from one shard: aggregate, or add a LIMIT`);
+        rows.push(row);
+      }
+      if (cursor.rowsWritten > 0) throw refused("queryShards reads only: the query wrote rows, which were rolled back");
+      reply = { columns: Object.keys(rows[0] ?? {}), rows };
+      throw done;
+    });
+  } catch (error) {
+    if (error !== done) throw error;
+  }
+  if (!reply) throw new Error("A query ended without rows or an error");
+  return reply;
+}
+
+function refused(message: string): RefusedError {
+  return new RefusedError({ kind: "invalid", message, retryable: false });
+}

@@ -1,0 +1,289 @@
+/**
+ * ShardHost: everything that makes a Durable Object part of a sharded namespace, held by the user's class.
+ *
+ *     export class Orders extends DurableObject<Env> {
+ *       shards = new ShardHost(this.ctx, this, { tables: [{ name: "orders" }] });
+ *       shardctl(envelope: Envelope) { return this.shards.handle(envelope); }
+ *       alarm() { return this.shards.onAlarm(); }
+ *     }
+ *
+ * Create the tables before the host is first used. The direct API below (`shard`, `unshard`, …) starts the same operations that a
+ * manifest does; it is for code that shards itself.
+ */
+import { type Key, type KeyInput, toKey } from "../core/key.ts";
+import { type Layout, createOwnerLookup } from "../core/layout.ts";
+import type { LiveNamespace } from "../core/live.ts";
+import { DEFAULT_OPERATION_POLICY, type OperationKind } from "../core/operation.ts";
+import { distributionRequestFor } from "../core/planning/distribution-request.ts";
+import { targetLayout } from "../core/planning/target-layout.ts";
+import type { Envelope, ProtocolReply } from "../core/protocol.ts";
+import { DEFAULT_POLICY, type NamespaceSpec, SHARD_COUNT_MAX } from "../core/spec.ts";
+import { freshHashLayout } from "../core/strategies/hash.ts";
+import { Host, type ShardHostOptions as HostOptions } from "./host.ts";
+import type { OperationRecord, StoredEvent } from "./journal.ts";
+import { type ObjectNamespace, durableObjectPlatform, ownNamespace } from "./platform.ts";
+import type { QueryShards, QueryShardsResult } from "./query-shards.ts";
+import { Router } from "./router.ts";
+import {
+  type RebalanceOptions,
+  type RebalanceOutcome,
+  SHARD_TIMEOUT_MS,
+  type ShardHealth,
+  type ShardOptions,
+  type ShardOutcome,
+  type ShardRegistry,
+  type ShardStats,
+  renameMembers,
+  requireHealthy,
+  requirePartitioner,
+  specOf,
+  statsOf,
+  validateShardOptions,
+} from "./shard-request.ts";
+
+export interface ShardHostOptions extends HostOptions {
+  /** The binding of this very class. Default: the Worker's own export of it. Null leaves the object unable to be sharded. */
+  readonly namespace?: ObjectNamespace | null;
+}
+
+export class ShardHost {
+  readonly #host: Host;
+  readonly #binding: ObjectNamespace | null;
+  readonly #specs: HostOptions["tables"];
+
+  constructor(ctx: DurableObjectState, target: object, options: ShardHostOptions) {
+    this.#binding = options.namespace === undefined ? ownNamespace(ctx, target) : options.namespace;
+    this.#specs = options.tables;
+    this.#host = new Host(durableObjectPlatform(ctx, this.#binding), target, options);
+  }
+
+  /** Answers one message of the protocol: the body of the class's `shardctl` method. */
+  handle(envelope: Envelope): Promise<ProtocolReply<unknown>> {
+    return this.#host.handle(envelope);
+  }
+
+  /** Drives operations: the body of the class's `alarm` method. Never throws for a failure of the work. */
+  onAlarm(): Promise<void> {
+    return this.#host.onAlarm();
+  }
+
+  /** True when rows of the namespace are on shards. Ask the root. */
+  isSharded(): boolean {
+    return this.#host.root.journal.registry().layout.kind !== "none";
+  }
+
+  /** The live layout and its epoch, as the root's registry has it. Ask the root. */
+  registry(): { readonly epoch: number; readonly layout: Layout } {
+    const { epoch, layout } = this.#host.root.journal.registry();
+    return { epoch, layout };
+  }
+
+  /** The newest events of operations, newest first. */
+  events(limit = 100): readonly StoredEvent[] {
+    return this.#host.root.journal.events(limit);
+  }
+
+  /** A router to this object's namespace, for calls that may belong elsewhere. */
+  router<Class extends object = Record<string, (...args: never[]) => unknown>>(): Router<Class> {
+    const { peers, runtime } = this.#host.platform;
+    if (peers === null) throw new Error("DO namespace not configured");
+    return new Router<Class>(peers, this.#host.namespace, runtime, { partitioners: this.#host.partitioners });
+  }
+
+  /** True when this object serves the key now: a typed call then runs in place, else it goes through the router. */
+  serves(key: KeyInput): boolean {
+    return this.#host.admission.servesNow([toKey(key)]);
+  }
+
+  /** Moves the rows of an unsharded namespace to shards. @throws Error with the messages of the contract. */
+  async shard(options: ShardOptions): Promise<ShardOutcome> {
+    validateShardOptions(options);
+    if (this.#host.platform.peers === null) throw new Error("DO namespace not configured");
+    if (this.isSharded()) throw new Error("DO is already sharded: cannot shard twice");
+    const startedAt = this.#now();
+    const live = await this.#describe();
+    const { key, count, strategy = "hash" } = options;
+    if (live.members.every((member) => member.rows === 0)) throw new Error("Cannot shard empty DO: no data to shard");
+    const partitioner = strategy === "custom" ? requirePartitioner(options.keyExtractor, live.partitioners) : null;
+    const spec = specOf(live.name, { strategy, shardKey: key, count, partitioner: partitioner?.name ?? null });
+    const planned = await this.#targetLayout(live, spec, "shard");
+    const to = options.targetShards ? renameMembers(planned, options.targetShards) : planned;
+    await this.#run(live, "shard", to, options, startedAt);
+    return this.#outcome(startedAt);
+  }
+
+  /** Brings every row back to the root, or fails whole: an unreachable shard is an error, never an empty one. */
+  async unshard(options: { readonly timeout?: number; readonly correlationId?: string } = {}): Promise<{ readonly itemsMoved: number; readonly duration: number }> {
+    const startedAt = this.#now();
+    if (!this.isSharded()) throw new Error("DO is not sharded");
+    const live = await this.#describe();
+    requireHealthy(live);
+    const to = await this.#targetLayout(live, specOf(live.name, { strategy: "none", shardKey: null, count: 1 }), "unshard");
+    const ended = await this.#run(live, "unshard", to, options, startedAt);
+    return { itemsMoved: ended.rowsTotal, duration: this.#now() - startedAt };
+  }
+
+  /** Evens out the shards, or changes their number, and really moves the rows. */
+  async rebalanceShards(options: RebalanceOptions = {}): Promise<RebalanceOutcome> {
+    const startedAt = this.#now();
+    if (!this.isSharded()) throw new Error("DO is not sharded");
+    const live = await this.#describe();
+    requireHealthy(live);
+    const { layout } = live;
+    if (layout.kind === "none") throw new Error("DO is not sharded");
+    const count = options.targetCount ?? layout.members.length;
+    if (!Number.isInteger(count) || count < 1) throw new Error("Shard count must be positive");
+    if (count > SHARD_COUNT_MAX) throw new Error(`Shard count too large: maximum ${SHARD_COUNT_MAX} shards`);
+    const policy = { ...DEFAULT_POLICY, onMissingKey: "allow" as const, maxSkew: options.maxSkew ?? DEFAULT_POLICY.maxSkew };
+    const partitioner = layout.kind === "custom" ? layout.partitioner.name : null;
+    const spec = specOf(live.name, { strategy: layout.kind, shardKey: layout.shardKey, count, partitioner, policy });
+    const incremental = await this.#targetLayout(live, spec, "rebalance");
+    const isFull = options.strategy === "full" && incremental.kind === "hash";
+    const to = isFull ? freshHashLayout(incremental.shardKey, incremental.generation, incremental.members) : incremental;
+    if (JSON.stringify(to) === JSON.stringify(layout)) {
+      return { itemsMoved: 0, newStats: await this.#stats(), modifiedShards: [], duration: this.#now() - startedAt };
+    }
+    const ended = await this.#run(live, "rebalance", to, options, startedAt);
+    const touched = new Set(ended.waves.flatMap((wave) => wave.moves.flatMap((move) => [move.source, move.target])));
+    return {
+      itemsMoved: this.#host.root.journal.status(ended).rowsCopied,
+      newStats: await this.#stats(),
+      modifiedShards: to.members.flatMap((member, index) => (ended.mode === "swap" || touched.has(member) ? [index] : [])),
+      duration: this.#now() - startedAt,
+    };
+  }
+
+  /** The registry, and the health of each shard. */
+  async discoverShards(): Promise<{ readonly registry: ShardRegistry; readonly health: readonly ShardHealth[] }> {
+    if (!this.isSharded()) throw new Error("DO is not sharded");
+    const live = await this.#describe();
+    const lastCheck = this.#now();
+    return {
+      registry: this.#registryOf(live),
+      health: live.members.map(({ healthy, responseMs }, shardIndex) => ({
+        shardIndex,
+        healthy,
+        lastCheck,
+        ...(healthy ? { responseTime: responseMs } : {}),
+      })),
+    };
+  }
+
+  /** One SELECT over all shards; see `QueryShards`. */
+  async queryShards(request: QueryShards): Promise<QueryShardsResult> {
+    return this.router().queryShards(request);
+  }
+
+  async #describe(): Promise<LiveNamespace> {
+    return this.#host.root.describe("");
+  }
+
+  async #targetLayout(live: LiveNamespace, spec: NamespaceSpec, kind: OperationKind): Promise<Layout> {
+    const partitioner = spec.strategy === "custom" ? requirePartitioner(spec.partitioner ?? undefined, live.partitioners) : null;
+    const decision = { kind, cause: "declared" as const, reason: "" };
+    const request = distributionRequestFor(spec, { ...live, operation: null }) ?? this.#requestFor(spec);
+    const distribution = request && (await this.#host.root.distribute(request));
+    const target = targetLayout({ spec, live, decision, distribution, partitioner });
+    if (!target.ok) throw new Error(target.failure);
+    return target.value;
+  }
+
+  /** A rebalance that the planner would not ask for by itself still needs its counts. */
+  #requestFor({ strategy, shardKey }: NamespaceSpec): { by: "slots"; shardKey: string } | { by: "keys"; shardKey: string; boundaries: Key[] } | null {
+    if (shardKey === null) return null;
+    if (strategy === "hash") return { by: "slots", shardKey };
+    return strategy === "range" ? { by: "keys", shardKey, boundaries: [] } : null;
+  }
+
+  /** Starts an operation and, unless it may go on by itself, waits for its end. */
+  async #run(
+    live: LiveNamespace,
+    kind: OperationKind,
+    to: Layout,
+    options: Pick<ShardOptions, "timeout" | "mode" | "correlationId">,
+    startedAt: number,
+  ): Promise<OperationRecord> {
+    const { root } = this.#host;
+    createOwnerCheck(to, this.#host);
+    const started = root.start({
+      kind,
+      epoch: live.epoch,
+      to,
+      policy: { ...DEFAULT_OPERATION_POLICY, allowMissingKey: true },
+      correlationId: options.correlationId ?? crypto.randomUUID(),
+      requestedBy: "direct call",
+      refuseEmpty: kind === "shard",
+    });
+    if (!started.ok) throw new Error(started.failure.message);
+    const { id } = started.value;
+    const isOver = (record: OperationRecord): boolean => record.state !== "running";
+    if (options.mode !== undefined && options.mode !== "atomic") return root.waitFor(id, () => true, 0);
+    const timeoutMs = options.timeout ?? SHARD_TIMEOUT_MS;
+    let record = await root.waitFor(id, isOver, Math.max(0, timeoutMs - (this.#now() - startedAt)));
+    if (!isOver(record)) {
+      const last = record.lastError === null ? "" : ` (last problem: ${record.lastError})`;
+      const message = `Operation ${id} (${kind}) timed out after ${timeoutMs} ms in step ${record.step} and was cancelled: nothing was changed${last}`;
+      root.cancel(id, { kind: "timeout", message });
+      // Past the cutover it can only go forward, which takes as long as it takes.
+      record = await root.waitFor(id, (current) => isOver(current) || current.fault !== null, FORWARD_MS_MAX);
+    }
+    if (record.fault) throw new Error(record.fault.message);
+    return record;
+  }
+
+  async #outcome(startedAt: number): Promise<ShardOutcome> {
+    const live = await this.#describe();
+    const registry = this.#registryOf(live);
+    const counts = await this.#keyedCounts();
+    return {
+      shardKey: registry.shardKey,
+      shards: registry.endpoints.map(({ ns, doId, shardIndex }) => ({ ns, doId, shardIndex, thingCount: counts[shardIndex] ?? 0 })),
+      duration: this.#now() - startedAt,
+      registry,
+      stats: statsOf(counts),
+    };
+  }
+
+  async #stats(): Promise<ShardStats> {
+    return statsOf(await this.#keyedCounts());
+  }
+
+  /** Rows of the tables that carry the key, per member. */
+  async #keyedCounts(): Promise<number[]> {
+    const keyed = new Set(this.#specs.filter((spec) => !("follows" in spec)).map((spec) => spec.name));
+    const { members } = this.registry().layout;
+    const replies = await Promise.all(
+      members.map((member) => this.#host.ask<{ tables: readonly { table: string; rows: number }[] }>(member, { kind: "count" })),
+    );
+    return replies.map((reply) => reply.tables.reduce((total, { table, rows }) => total + (keyed.has(table) ? rows : 0), 0));
+  }
+
+  #registryOf({ layout, epoch, name }: LiveNamespace): ShardRegistry {
+    const committed = this.#host.root.journal.registry();
+    return {
+      id: `${name}@${epoch}`,
+      shardKey: layout.kind === "none" ? "" : layout.shardKey,
+      shardCount: layout.members.length,
+      strategy: layout.kind,
+      createdAt: committed.committedAt,
+      endpoints: layout.members.map((ns, shardIndex) => ({
+        shardIndex,
+        ns,
+        doId: this.#binding?.idFromName(ns).toString() ?? "",
+        status: "active",
+      })),
+    };
+  }
+
+  #now(): number {
+    return this.#host.platform.runtime.now();
+  }
+}
+
+/** How long a call waits for an operation that has cut over already. */
+const FORWARD_MS_MAX = 10 * 60_000;
+
+/** A layout that cannot be looked up must not be started. @throws Error naming the partitioner that is missing. */
+function createOwnerCheck(to: Layout, { partitioners }: Host): void {
+  if (to.kind !== "roundRobin") createOwnerLookup(to, partitioners);
+}

@@ -1,0 +1,64 @@
+/** The Worker of the library's tests: things, a shop with tables of its own, and a class whose binding is not known to it. */
+import { type Partitioners, ShardedObject, ThingsObject } from "../../src/shards/index.ts";
+
+export interface ShardsEnv {
+  readonly THINGS: DurableObjectNamespace<Things>;
+  readonly SHOP: DurableObjectNamespace<Shop>;
+  readonly LONELY: DurableObjectNamespace<Lonely>;
+}
+
+export class Things extends ThingsObject<ShardsEnv> {}
+
+/** Cannot find its own binding: nothing can be sharded. */
+export class Lonely extends ThingsObject<ShardsEnv> {
+  protected override get namespace(): null {
+    return null;
+  }
+}
+
+const partitioners: Partitioners = {
+  byRegion: { version: 1, owner: (key, count) => (key.text.startsWith("eu") ? 0 : count - 1) },
+};
+
+/** The worked example of the README: customers, their orders, and the lines of the orders, all sharded by customer. */
+export class Shop extends ShardedObject<ShardsEnv> {
+  override readonly shards = this.createHost({
+    tables: [
+      { name: "customers", shardKeys: { customer_id: "id" } },
+      { name: "orders" },
+      { name: "order_lines", follows: "orders", by: "order_id" },
+    ],
+    partitioners,
+  });
+
+  constructor(ctx: DurableObjectState, env: ShardsEnv) {
+    super(ctx, env);
+    ctx.storage.sql.exec(`
+      CREATE TABLE IF NOT EXISTS customers (id TEXT PRIMARY KEY, name TEXT, region TEXT);
+      CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, customer_id TEXT NOT NULL, total REAL, note, doubled REAL GENERATED ALWAYS AS (total * 2));
+      CREATE TABLE IF NOT EXISTS order_lines (order_id INTEGER NOT NULL REFERENCES orders (id) ON DELETE CASCADE, line INTEGER NOT NULL, sku TEXT, payload, PRIMARY KEY (order_id, line));
+      CREATE INDEX IF NOT EXISTS orders_by_customer ON orders (customer_id);
+      CREATE TABLE IF NOT EXISTS audit (id INTEGER PRIMARY KEY, what TEXT);
+      CREATE TRIGGER IF NOT EXISTS orders_audit AFTER INSERT ON orders BEGIN INSERT INTO audit (what) VALUES ('order ' || NEW.id); END;
+    `);
+  }
+
+  addOrder(order: { readonly id: number; readonly customer: string; readonly total: number; readonly lines: readonly string[] }): void {
+    this.ctx.storage.transactionSync(() => {
+      const { sql } = this.ctx.storage;
+      sql.exec("INSERT OR IGNORE INTO customers (id, name, region) VALUES (?, ?, 'eu-west')", order.customer, order.customer);
+      sql.exec("INSERT INTO orders (id, customer_id, total) VALUES (?, ?, ?)", order.id, order.customer, order.total);
+      order.lines.forEach((sku, line) => sql.exec("INSERT INTO order_lines (order_id, line, sku) VALUES (?, ?, ?)", order.id, line, sku));
+    });
+  }
+
+  ordersOf(customer: string): number[] {
+    return this.ctx.storage.sql.exec("SELECT id FROM orders WHERE customer_id = ? ORDER BY id", customer).toArray().map((row) => Number(row["id"]));
+  }
+}
+
+export default {
+  fetch(): Response {
+    return new Response("ok");
+  },
+};
