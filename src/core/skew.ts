@@ -11,7 +11,7 @@ import type { Skew } from "./plan.ts";
 const CHANCE_DEVIATIONS = 4;
 
 /** A rebalance for skew must lower the skew by this share, or it is not worth its moves. */
-export const SKEW_GAIN_MIN = 0.05;
+const SKEW_GAIN_MIN = 0.05;
 
 /** max/average of the counts; 1 when there are none or all are 0. */
 export function skewOf(rows: readonly number[]): Skew {

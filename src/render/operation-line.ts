@@ -6,7 +6,7 @@ import { printable } from "./printable.ts";
 import { formatAge, formatDuration } from "./time.ts";
 
 /** "copy, 25.0 % (301,083 of 1,204,332 rows copied, 0 verified), wave 2 of 9, 3 retries (last: …)". */
-export function describeProgress(operation: OperationStatus): string {
+function describeProgress(operation: OperationStatus): string {
   const { step, wave, waves, rowsTotal, rowsCopied, rowsVerified, retries, lastError } = operation;
   const share = formatShare(operationProgress(operation), 1);
   const parts = [

@@ -6,7 +6,7 @@
  * Everything that did not come from shardctl itself is escaped.
  */
 import { formatBytes, formatCount, formatShare } from "../core/figures.ts";
-import type { Change, Plan } from "../core/plan.ts";
+import type { Block, Change, Plan } from "../core/plan.ts";
 import { SYMBOLS, describeChange, describeLayout, describeSkew, describeSplitPoints, skewedNamespaces } from "./describe.ts";
 import { codeMarkdown, escapeMarkdown } from "./escape-markdown.ts";
 import { describeSummary, summarizePlan } from "./plan-summary.ts";
@@ -34,13 +34,11 @@ export function renderPlanMarkdown(plan: Plan): string {
     (section) => section !== "",
   );
   const footer = `Fingerprint ${codeMarkdown(plan.fingerprint)}`;
-  const room = MARKDOWN_LENGTH_MAX - 1 - sections.join("\n\n").length - footer.length - 2 * "\n\n".length;
-  const details = fitLines(
-    plan.changes.map(changeDetails),
-    room,
-    "\n\n",
-    (hidden) => `_Details of ${formatCount(hidden)} more changes are left out._`,
-  );
+  const details = fitItems(plan.changes, changeDetails, {
+    lengthMax: MARKDOWN_LENGTH_MAX - 1 - sections.join("\n\n").length - footer.length - 2 * "\n\n".length,
+    separator: "\n\n",
+    describeHidden: (hidden) => `_Details of ${formatCount(hidden)} more changes are left out._`,
+  });
   return `${[...sections, ...(details === "" ? [] : [details]), footer].join("\n\n")}\n`;
 }
 
@@ -52,29 +50,55 @@ function headSection(plan: Plan): string {
 function tableSection(plan: Plan): string {
   if (plan.changes.length === 0) return "";
   const skewed = skewedNamespaces(plan);
-  const head = "| | Namespace | Change | | Rows moved | Bytes | Skew |\n|---|---|---|---|---:|---:|---|";
-  const rows = plan.changes.map((change) => {
-    const rowsMoved = `${(change.estimate?.sampledEvery ?? 1) > 1 ? "≈ " : ""}${formatCount(change.rowsMoved)} (${formatShare(change.rowsMoved, change.rowsTotal)})`;
-    const skew = `${describeSkew(change)}${skewed.has(change.namespace) ? " :warning:" : ""}`;
-    const what = escapeMarkdown(clip(describeChange(change)));
-    return `| <code>${SYMBOLS[change.kind]}</code> | ${codeMarkdown(clip(change.namespace))} | ${change.kind} | ${what} | ${rowsMoved} | ${formatBytes(change.bytesMoved)} | ${skew} |`;
+  const rows = fitItems(plan.changes, (change) => tableRow(change, skewed.has(change.namespace)), {
+    lengthMax: TABLE_LENGTH_MAX,
+    separator: "\n",
+    describeHidden: (hidden) => `| | … and ${formatCount(hidden)} more changes | | | | | |`,
   });
-  return `${head}\n${fitLines(rows, TABLE_LENGTH_MAX, "\n", (hidden) => `| | … and ${formatCount(hidden)} more changes | | | | | |`)}`;
+  return `| | Namespace | Change | | Rows moved | Bytes | Skew |\n|---|---|---|---|---:|---:|---|\n${rows}`;
+}
+
+function tableRow(change: Change, isSkewed: boolean): string {
+  const mark = (change.estimate?.sampledEvery ?? 1) > 1 ? "≈ " : "";
+  const cells = [
+    `<code>${SYMBOLS[change.kind]}</code>`,
+    codeMarkdown(clip(change.namespace)),
+    change.kind,
+    escapeMarkdown(clip(describeChange(change))),
+    `${mark}${formatCount(change.rowsMoved)} (${formatShare(change.rowsMoved, change.rowsTotal)})`,
+    formatBytes(change.bytesMoved),
+    `${describeSkew(change)}${isSkewed ? " :warning:" : ""}`,
+  ];
+  return `| ${cells.join(" | ")} |`;
 }
 
 function blockSection({ blocks }: Plan): string {
   if (blocks.length === 0) return "";
-  const lines = blocks.map(({ guard, namespace, message }) => {
-    const subject = namespace === null ? "the plan" : codeMarkdown(clip(namespace));
-    return `- ${subject}: ${escapeMarkdown(clip(message))} (${guard})`;
+  const lines = fitItems(blocks, blockLine, {
+    lengthMax: BLOCKS_LENGTH_MAX,
+    separator: "\n",
+    describeHidden: (hidden) => `- … and ${formatCount(hidden)} more blocks`,
   });
-  return `**Blocked: ${formatCount(blocks.length)}**\n\n${fitLines(lines, BLOCKS_LENGTH_MAX, "\n", (hidden) => `- … and ${formatCount(hidden)} more blocks`)}`;
+  return `**Blocked: ${formatCount(blocks.length)}**\n\n${lines}`;
+}
+
+function blockLine({ guard, namespace, message }: Block): string {
+  const subject = namespace === null ? "the plan" : codeMarkdown(clip(namespace));
+  return `- ${subject}: ${escapeMarkdown(clip(message))} (${guard})`;
 }
 
 function noticeSection({ notices }: Plan): string {
   if (notices.length === 0) return "";
-  const lines = notices.map(({ namespace, message }) => `- ${codeMarkdown(clip(namespace))}: ${escapeMarkdown(clip(message))}`);
-  return `Notices: ${formatCount(notices.length)}\n\n${fitLines(lines, NOTICES_LENGTH_MAX, "\n", (hidden) => `- … and ${formatCount(hidden)} more notices`)}`;
+  const lines = fitItems(
+    notices,
+    ({ namespace, message }) => `- ${codeMarkdown(clip(namespace))}: ${escapeMarkdown(clip(message))}`,
+    {
+      lengthMax: NOTICES_LENGTH_MAX,
+      separator: "\n",
+      describeHidden: (hidden) => `- … and ${formatCount(hidden)} more notices`,
+    },
+  );
+  return `Notices: ${formatCount(notices.length)}\n\n${lines}`;
 }
 
 function changeDetails(change: Change): string {
@@ -96,24 +120,30 @@ function changeDetails(change: Change): string {
   return `<details><summary>${codeMarkdown(clip(change.namespace))}: ${change.kind}, ${escapeMarkdown(clip(describeChange(change)))}</summary>\n\n${facts.join("\n")}${table}\n\n</details>`;
 }
 
-/** As many leading lines as fit, and a last one that counts the others. Empty when not even that fits. */
-function fitLines(
-  lines: readonly string[],
-  lengthMax: number,
-  separator: string,
-  describeHidden: (hidden: number) => string,
-): string {
+/**
+ * As many leading items as fit, rendered, and a last line that counts the others. Empty when not even that fits. Renders one item more
+ * than it shows at most: of 10,000 changes only a few dozen have room.
+ */
+function fitItems<Item>(items: readonly Item[], render: (item: Item) => string, part: FittedPart): string {
   const shown: string[] = [];
   // Room for the line that counts the hidden ones is kept free from the start.
-  let room = lengthMax - describeHidden(lines.length).length - separator.length;
-  if (lines.length === 0 || room < 0) return "";
-  for (const line of lines) {
-    room -= line.length + separator.length;
+  let room = part.lengthMax - part.describeHidden(items.length).length - part.separator.length;
+  if (items.length === 0 || room < 0) return "";
+  for (const item of items) {
+    const text = render(item);
+    room -= text.length + part.separator.length;
     if (room < 0) break;
-    shown.push(line);
+    shown.push(text);
   }
-  const hidden = lines.length - shown.length;
-  return [...shown, ...(hidden > 0 ? [describeHidden(hidden)] : [])].join(separator);
+  const hidden = items.length - shown.length;
+  return [...shown, ...(hidden > 0 ? [part.describeHidden(hidden)] : [])].join(part.separator);
+}
+
+interface FittedPart {
+  /** Characters, with the separators and the last line. */
+  readonly lengthMax: number;
+  readonly separator: string;
+  readonly describeHidden: (hidden: number) => string;
 }
 
 /** Cut before escaping, so that no entity is cut in two. */

@@ -18,7 +18,7 @@ export interface PlanTextOptions {
   readonly moves?: boolean;
 }
 
-export const IN_SYNC_LINES_MAX = 20;
+const IN_SYNC_LINES_MAX = 20;
 /** Digits of a commit, as Git shows it. */
 export const COMMIT_DIGITS = 7;
 const MOVE_LINES_MAX = 50;
@@ -53,7 +53,7 @@ export function renderPlanText(plan: Plan, { palette = PLAIN_PALETTE, moves = fa
 }
 
 /** "shardctl plan · production · manifests@3f9c2e1". */
-export function describeHeader({ environment, commit }: Pick<Plan, "environment" | "commit">): string {
+function describeHeader({ environment, commit }: Pick<Plan, "environment" | "commit">): string {
   const parts = [
     "shardctl plan",
     printable(environment),

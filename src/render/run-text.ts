@@ -14,7 +14,7 @@ export interface RunTextOptions {
   readonly palette?: Palette;
 }
 
-export const FINGERPRINT_DIGITS = 8;
+const FINGERPRINT_DIGITS = 8;
 
 const STATE_MARKS: Readonly<Record<ActionState, string>> = {
   pending: "·",
@@ -81,8 +81,7 @@ function actionCells(action: RunAction, now: number, palette: Palette): Cell[] {
   ];
 }
 
-/** The colour of a state. */
-export function paintState(state: ActionState | RunState, palette: Palette): (text: string) => string {
+function paintState(state: ActionState | RunState, palette: Palette): (text: string) => string {
   switch (state) {
     case "done":
     case "succeeded":

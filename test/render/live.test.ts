@@ -6,7 +6,6 @@ import type { OperationStatus } from "../../src/core/operation.ts";
 import { operationProgress } from "../../src/render/describe.ts";
 import { renderHistory } from "../../src/render/history-text.ts";
 import { renderRun } from "../../src/render/run-text.ts";
-import { renderRuns } from "../../src/render/runs-text.ts";
 import { renderStatus } from "../../src/render/status-text.ts";
 import { formatAge, formatDuration, formatMoment } from "../../src/render/time.ts";
 import { COUNTED_AT, hashOf, liveNamespace, rangeOf, rowsOf, runningOperation, world } from "../support/state.ts";
@@ -169,10 +168,6 @@ describe("renderRun", () => {
     expect(renderRun({ ...run, actions: [], state: "succeeded", finishedAt: COUNTED_AT }, { now })).toContain(
       "\nRun: nothing to do.\n",
     );
-  });
-  it("among others", async () => {
-    await expect(renderRuns([run, ended], { now })).toMatchFileSnapshot("../golden/render/runs.txt");
-    expect(renderRuns([], { now })).toBe("No runs yet.\n");
   });
 });
 

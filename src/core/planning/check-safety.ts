@@ -22,9 +22,9 @@ import { toleratedSkew } from "../skew.ts";
 import type { NamespaceSpec } from "../spec.ts";
 
 /** Storage of one Durable Object. Source: Cloudflare's limits of SQLite-backed objects. */
-export const OBJECT_BYTES_MAX = 10_000_000_000;
-export const BULK_SHARE_MAX = 0.3;
-export const BULK_NAMESPACES_MIN = 10;
+const OBJECT_BYTES_MAX = 10_000_000_000;
+const BULK_SHARE_MAX = 0.3;
+const BULK_NAMESPACES_MIN = 10;
 
 const NEVER_OVERRIDABLE: ReadonlySet<Guard> = new Set<Guard>([
   "unreadable",
@@ -39,7 +39,7 @@ export function blockOf(guard: Guard, namespace: string | null, message: string)
   return { guard, namespace, message, overridable: !NEVER_OVERRIDABLE.has(guard) };
 }
 
-export interface ChangeUnderGuard {
+interface ChangeUnderGuard {
   readonly change: Change;
   readonly spec: NamespaceSpec;
   readonly live: LiveNamespace;

@@ -69,7 +69,7 @@ export function liveSkew(live: LiveNamespace): Skew {
 }
 
 /** The skew that the policy, or chance for few rows, allows for the live rows. */
-export function liveTolerance(spec: NamespaceSpec, live: LiveNamespace): Skew {
+function liveTolerance(spec: NamespaceSpec, live: LiveNamespace): Skew {
   return toleratedSkew(spec.policy.maxSkew, liveRows(live), live.members.length);
 }
 

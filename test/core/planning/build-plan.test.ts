@@ -335,6 +335,19 @@ describe("skew", () => {
     ]);
   });
 
+  it("of a roundRobin layout is dealt out anew", async () => {
+    const from = world("orders", { rows: rowsOf(4000), layout: roundRobin(4) });
+    const wanted = spec("orders", { strategy: "roundRobin", count: 4 });
+    const live = liveNamespace(from);
+    const rows = [3997, 1, 1, 1];
+    const members = live.members.map((member, index) => ({ ...member, rows: rows[index] ?? 0 }));
+    const entry = { ...liveEntry(from, wanted), namespace: { ok: true as const, value: { ...live, members } } };
+    const plan = await buildPlan({ desired: desired(wanted), live: { namespaces: [entry] } });
+    expect(
+      plan.changes.map(({ to, reason, skewAfter, rowsMoved }) => ({ members: to.members, reason, skewAfter, rowsMoved })),
+    ).toEqual([{ members: shardNames("orders", 1, 4), reason: "skew 4.00 is above 1.5", skewAfter: 1, rowsMoved: 4000 }]);
+  });
+
   it("of a namespace with a silent member is not judged", async () => {
     const from = world("orders", { rows: rowsOf(2000), layout: hashOf("orders", 8) });
     const entry = liveEntry(from, spec("orders"));
