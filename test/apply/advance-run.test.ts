@@ -187,6 +187,19 @@ describe("advanceRun", () => {
     expect(bench.now - bench.record.run.startedAt).toBeGreaterThan(120_000);
   });
 
+  it("leaves an unreachable namespace alone until its delay is over", async () => {
+    const bench = benchOf({ a: [] });
+    bench.live.breakCalls("a", UNREACHABLE, 1000);
+    await bench.until(() => bench.record.attempts["a"]?.failures === 4);
+    const asked = bench.live.calls.length;
+    const { notBefore } = bench.record.attempts["a"] ?? { notBefore: 0 };
+    bench.now = notBefore - 1;
+    bench.record = await advanceRun(bench.record, bench.plan, bench.live, bench.now);
+    expect(bench.live.calls).toHaveLength(asked);
+    await advanceRun(bench.record, bench.plan, bench.live, notBefore);
+    expect(bench.live.calls).toHaveLength(asked + 1);
+  });
+
   it("says that an operation may go on when it lost sight of it", async () => {
     const bench = benchOf({ a: [] });
     await bench.until(() => bench.states()["a"] === "running");

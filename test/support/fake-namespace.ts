@@ -17,6 +17,8 @@ export interface FakeControls {
   edit(change: Partial<MemoryNamespace>): Promise<void>;
   failNext(fault: OperationFault): Promise<void>;
   breakCalls(reason: LiveFailure, times: number): Promise<void>;
+  /** How long every answer takes, in milliseconds. */
+  setDelay(delayMs: number): Promise<void>;
   /** Verbs asked of this object so far. */
   verbs(): Promise<string[]>;
 }
@@ -26,6 +28,7 @@ export class FakeNamespace extends DurableObject implements FakeControls {
   #pace = 2;
   readonly #verbs: string[] = [];
   #throwsLeft = 0;
+  #delayMs = 0;
 
   async shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>> {
     const request = envelope.request as ControlRequest;
@@ -34,6 +37,7 @@ export class FakeNamespace extends DurableObject implements FakeControls {
       this.#throwsLeft--;
       throw new Error("the object fell over");
     }
+    if (this.#delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#delayMs));
     const answer = await this.#ask(request);
     if (answer.ok) return success(answer.value);
     return failure({ kind: answer.failure.reason ?? "invalid", message: answer.failure.message, retryable: false });
@@ -54,6 +58,10 @@ export class FakeNamespace extends DurableObject implements FakeControls {
   async breakCalls(reason: LiveFailure, times: number): Promise<void> {
     if (reason.kind === "unreachable") this.#throwsLeft = times;
     else this.#open().breakCalls(this.#name, reason, times);
+  }
+
+  async setDelay(delayMs: number): Promise<void> {
+    this.#delayMs = delayMs;
   }
 
   async verbs(): Promise<string[]> {

@@ -123,6 +123,18 @@ describe("a run", () => {
     expect((await makePlan("run-2", [spec("r2-slow")])).changes).toHaveLength(1);
   });
 
+  it("keeps a cancel that comes in while a step is asking a namespace", async () => {
+    const controls = controlsOf("r2-busy");
+    await controls.setPace(1000);
+    const { id } = await applyPlan(await makePlan("run-2-busy", [spec("r2-busy")]));
+    await followRun(id, ({ actions }) => actions[0]?.state === "running");
+    await controls.setDelay(400);
+    const asked = (await controls.verbs()).length;
+    while ((await controls.verbs()).length <= asked) await new Promise((resolve) => setTimeout(resolve, 5));
+    await call("POST", `/v1/runs/${id}/cancel`);
+    expect(await followRun(id)).toMatchObject({ state: "cancelled" });
+  });
+
   it("cannot be cancelled when it has succeeded", async () => {
     const run = await followRun((await applyPlan(await makePlan("run-3", [spec("r3-orders")]))).id);
     const answer = await refusal("POST", `/v1/runs/${run.id}/cancel`);
@@ -167,6 +179,17 @@ describe("a run", () => {
     const before = (await call<Run>("GET", `/v1/runs/${id}`)).body;
     expect(before.state).toBe("running");
     await worker.scheduled(createScheduledController(), controlEnv, createExecutionContext());
+    expect(await followRun(id)).toMatchObject({ state: "succeeded" });
+  });
+
+  it("is picked up by the next request when a crash has lost its alarm", async () => {
+    await controlsOf("r6-crash").setPace(3);
+    const { id } = await applyPlan(await makePlan("run-6-crash", [spec("r6-crash")]));
+    await runInDurableObject(coordinatorStub(), async (_instance, state) => {
+      await state.storage.deleteAlarm();
+      await state.storage.sync();
+      state.abort("crash");
+    }).catch(() => undefined);
     expect(await followRun(id)).toMatchObject({ state: "succeeded" });
   });
 
