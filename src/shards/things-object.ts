@@ -13,8 +13,11 @@ import { ShardedObject } from "./sharded-object.ts";
 import { ShardHost } from "./shard-host.ts";
 import type { RebalanceOptions, RebalanceOutcome, ShardHealth, ShardOptions, ShardOutcome, ShardRegistry } from "./shard-request.ts";
 
-export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
-export type JsonObject = { readonly [name: string]: Json };
+/** A JSON value. Lists and nested objects are `object`: the runtime's RPC types cannot follow a type that contains itself. */
+export type Json = string | number | boolean | null | object;
+export interface JsonObject {
+  readonly [name: string]: Json;
+}
 
 export interface Thing {
   readonly id: string;
@@ -291,7 +294,7 @@ function keyAt(thing: Thing, path: string): KeyInput {
   const [column = "", ...below] = path.split(".");
   let value: unknown = thing[column as keyof Thing];
   for (const segment of below) {
-    value = value !== null && typeof value === "object" && Object.hasOwn(value, segment) ? (value as JsonObject)[segment] : undefined;
+    value = value !== null && typeof value === "object" && Object.hasOwn(value, segment) ? (value as Record<string, unknown>)[segment] : undefined;
   }
   // JSON has no other values; SQL gives objects and lists as their text.
   return value !== null && typeof value === "object" ? JSON.stringify(value) : (value as KeyInput);
