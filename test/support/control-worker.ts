@@ -61,17 +61,18 @@ export class OddObject extends DurableObject {
 export class FakeThings extends DurableObject {
   readonly #things = new Map<string, { readonly id: string }>();
 
-  async putMany(things: readonly { readonly id: string }[]): Promise<void> {
+  async putMany(things: readonly { readonly id: string }[]): Promise<number> {
     if (things.some(({ id }) => id === "moving")) throw new Error("'moving' is being moved: try again");
     for (const thing of things) this.#things.set(thing.id, thing);
+    return things.length;
   }
 
   async get(id: string): Promise<unknown> {
     return this.#things.get(id) ?? null;
   }
 
-  async delete(id: string): Promise<void> {
-    this.#things.delete(id);
+  async delete(id: string): Promise<boolean> {
+    return this.#things.delete(id);
   }
 
   async listThings({ after = "", limit }: { after?: string; limit: number }): Promise<unknown> {

@@ -77,6 +77,9 @@ describe("/data", () => {
     ["an empty list", []],
     ["one thing", { id: "a" }],
     ["a list of texts", ["a"]],
+    ["a thing without an id", [{ data: {} }]],
+    ["a thing with an unknown field", [{ id: "a", city: "Berlin" }]],
+    ["a thing whose data is no object", [{ id: "a", data: [1] }]],
     ["too many", Array.from({ length: 10_001 }, () => ({ id: "a" }))],
   ])("refuses %s", async (_name, body) => {
     expect(await ask("POST", things, { body })).toMatchObject({ status: 400, body: { kind: "invalid" } });

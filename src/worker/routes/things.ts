@@ -4,27 +4,30 @@
  */
 import { z } from "zod";
 
+import { THINGS_MAX, type ThingInput, type ThingsObject } from "../../shards/things-object.ts";
 import type { RequireRole } from "../authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
 import type { ObjectBindings } from "../objects.ts";
 import { RefusedRequest } from "../problems.ts";
 import { limitBody, readBody, readNumber } from "../read-request.ts";
 
-/** Largest body, and things in it, of one bulk put. */
+/** Largest body of one bulk put. */
 const DATA_BYTES_MAX = 16 * 1024 * 1024;
-const THINGS_MAX = 10_000;
 const PAGE_LIMIT = { min: 1, max: 5000, fallback: 100 };
 
-type Thing = Readonly<Record<string, unknown>>;
-const thingsSchema: z.ZodType<readonly Thing[]> = z.array(z.record(z.string(), z.unknown())).min(1).max(THINGS_MAX);
+const thingSchema = z.strictObject({
+  id: z.string().min(1),
+  type: z.string().exactOptional(),
+  name: z.string().nullable().exactOptional(),
+  data: z.record(z.string(), z.json()).exactOptional(),
+  visibility: z.string().exactOptional(),
+  createdAt: z.int().min(0).exactOptional(),
+  updatedAt: z.int().min(0).exactOptional(),
+});
+const thingsSchema = z.array(thingSchema).min(1).max(THINGS_MAX) as z.ZodType<readonly ThingInput[]>;
 
 /** The calls of `ThingsObject` that this API uses. */
-interface ThingsEndpoint {
-  putMany(things: readonly Thing[]): Promise<unknown>;
-  get(id: string, key?: string): Promise<unknown>;
-  delete(id: string, key?: string): Promise<unknown>;
-  listThings(page: { readonly after?: string; readonly limit: number }): Promise<unknown>;
-}
+type ThingsEndpoint = Pick<ThingsObject, "putMany" | "get" | "delete" | "listThings">;
 
 /** @param objects the bindings of an `env` whose classes are `ThingsObject`s. */
 export function addThingRoutes(api: Api, requireRole: RequireRole, objects: (env: object) => ObjectBindings): void {
