@@ -88,7 +88,9 @@ describe("the note of a running runtime", () => {
       await mkdir(join(project.path, ".shardctl/dev"), { recursive: true });
       await writeRuntime(project.path, { endpoint: server.endpoint, pid: process.pid });
       expect((await runInProcess(["plan"], { cwd: project.path })).exitCode).toBe(EXIT.done);
-      await removeRuntime(project.path);
+      await removeRuntime(project.path, process.pid + 1);
+      expect((await runInProcess(["plan"], { cwd: project.path })).exitCode).toBe(EXIT.done);
+      await removeRuntime(project.path, process.pid);
       expect((await runInProcess(["plan"], { cwd: project.path })).stderr).toContain("No reconciler is configured");
     } finally {
       await server.close();

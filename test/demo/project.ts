@@ -3,6 +3,7 @@ import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { readRuntime } from "../../src/cli/dev/runtime-file.ts";
 import { say } from "./say.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url).href);
@@ -17,11 +18,25 @@ export interface DemoProject {
 
 export async function makeProject(): Promise<DemoProject> {
   const folder = join(ROOT, ".shardctl", "demo");
+  await refuseSecond(folder);
   await rm(folder, { recursive: true, force: true });
   await mkdir(join(folder, "manifests"), { recursive: true });
   await cp(join(ROOT, MANIFEST), join(folder, MANIFEST));
   await writeFile(join(folder, "shardctl.yaml"), CONFIG);
   return { folder, shown: relative(process.cwd(), folder) };
+}
+
+/** Another demo works in the same folder: starting afresh would pull it from under it. */
+async function refuseSecond(folder: string): Promise<void> {
+  const runtime = await readRuntime(folder);
+  if (runtime === null) return;
+  try {
+    process.kill(runtime.pid, 0);
+  } catch {
+    // It was killed, and its note was left behind.
+    return;
+  }
+  throw new Error(`another demo is running: process ${runtime.pid} at ${runtime.endpoint}. Stop it first.`);
 }
 
 /** Replaces one line's text in the manifest and removes lines of options that no longer fit; prints the edit as a diff. */

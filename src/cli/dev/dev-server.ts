@@ -83,7 +83,7 @@ async function startLocked(host: Host, program: string, options: DevOptions, sig
   }
   await writeRuntime(options.folder, { endpoint, pid: process.pid });
   const stop = async (): Promise<void> => {
-    await removeRuntime(options.folder);
+    await removeRuntime(options.folder, process.pid);
     await wrangler.stop();
   };
   return { ok: true, value: { endpoint, wrangler, logFile, stop } };

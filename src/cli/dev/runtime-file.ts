@@ -21,7 +21,10 @@ export async function writeRuntime(projectFolder: string, runtime: DevRuntime): 
   await writeFile(runtimePath(projectFolder), `${JSON.stringify(runtime)}\n`);
 }
 
-export async function removeRuntime(projectFolder: string): Promise<void> {
+/** Removes the note of this process; another runtime of the same project may have written its own since. */
+export async function removeRuntime(projectFolder: string, pid: number): Promise<void> {
+  const note = await readRuntime(projectFolder);
+  if (note?.pid !== pid) return;
   await rm(runtimePath(projectFolder), { force: true });
 }
 
