@@ -335,6 +335,24 @@ describe("skew", () => {
     ]);
   });
 
+  it("that the policy tolerates adds no moves to a count change", async () => {
+    const rows = [...rowsOf(1600), ...Array.from({ length: 150 }, (_, row) => ({ key: `{one}${row}`, bytes: 1 }))];
+    const plan = await planOf(desired(spec("orders", { count: 4 })), [world("orders", { rows, layout: hashOf("orders", 2) })]);
+    const [change] = plan.changes;
+    expect(change?.skewAfter).toBeGreaterThan(1.25);
+    expect(change?.skewAfter).toBeLessThan(1.5);
+    expect(new Set(change?.moves.map(({ target }) => target))).toEqual(new Set(["orders-shard-2", "orders-shard-3"]));
+  });
+
+  it("above the policy after a count change is levelled in the same change", async () => {
+    const worlds = [world("orders", { rows: skewedRows, layout: hashOf("orders", 6) })];
+    const wanted = desired(spec("orders", { count: 8 }));
+    const plan = await planOf(wanted, worlds);
+    expect(plan.changes[0]?.reason).toBe("count 6 → 8");
+    expect(plan.changes[0]?.skewAfter).toBeLessThanOrEqual(1.25);
+    expect(await checkPlan(wanted, worlds, plan)).toBe(1);
+  });
+
   it("of a roundRobin layout is dealt out anew", async () => {
     const from = world("orders", { rows: rowsOf(4000), layout: roundRobin(4) });
     const wanted = spec("orders", { strategy: "roundRobin", count: 4 });

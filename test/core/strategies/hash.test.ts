@@ -152,6 +152,13 @@ describe("levelHashLayout", () => {
     );
   });
 
+  it("takes one full slot rather than many light ones, so that the layout stays in few pieces", () => {
+    const before = fresh(2);
+    const light = Array.from({ length: 100 }, (_, slot) => [slot, 1] as const);
+    const after = levelHashLayout(before, new Map([...light, [200, 50], [9000, 50]]), 1);
+    expect(diffRanges(before, after).map(({ range }) => range)).toEqual([{ kind: "slots", from: 200, to: 201 }]);
+  });
+
   it("frees a member of everything but the slot that cannot be split", () => {
     const before = fresh(2);
     const rowsBySlot = new Map([

@@ -132,6 +132,14 @@ describe("resizeRangeLayout", () => {
     expect(movedRows(from, to)).toBe(250);
   });
 
+  it("counts a key that equals a split point to the range above it", () => {
+    const rows = [...Array.from({ length: 50 }, () => ({ key: 100 })), ...integerRows(60, 200)];
+    const from = world("orders", { rows, layout: rangeOf("orders", [150]) });
+    const layout = from.layout as RangeLayout;
+    const to = resizeRangeLayout(layout, shiftMembers("orders", layout, 3), [100, 150].map(toKey), distribution(from, request));
+    expect(movedRows(from, to)).toBe(0);
+  });
+
   it("compares split points by order, not by text", () => {
     expect(sameSplitPoints(splitPointsOf(rangeOf("orders", [1, 2]) as RangeLayout), [toKey(1), toKey(2n)])).toBe(true);
     expect(sameSplitPoints([toKey(1)], [toKey("1")])).toBe(false);
