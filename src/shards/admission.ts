@@ -35,14 +35,19 @@ export class Admission {
   }
 
   /** Runs `work` when this member may serve the call, under the epoch that it was admitted by. */
-  async run<Value>(epoch: number, keys: readonly Key[], work: () => Value | Promise<Value>): Promise<Result<Value, ProtocolFailure>> {
+  async run<Value>(
+    epoch: number,
+    keys: readonly Key[],
+    work: () => Value | Promise<Value>,
+  ): Promise<Result<Value, ProtocolFailure>> {
     const { runtime } = this.#member;
     const deadline = runtime.now() + WAIT_MS_MAX;
     for (;;) {
       const verdict = this.#judge(epoch, keys);
       if (verdict === "run") break;
       if (typeof verdict === "object") return failure(verdict);
-      if (runtime.now() >= deadline) return failure(retryLater(`${this.#member.self} waited ${WAIT_MS_MAX} ms for a move to end`));
+      if (runtime.now() >= deadline)
+        return failure(retryLater(`${this.#member.self} waited ${WAIT_MS_MAX} ms for a move to end`));
       if (verdict === "catchUp") {
         await this.#catchUp(epoch);
         if (this.#member.membership.epoch < epoch) await runtime.sleep(CATCH_UP_PAUSE_MS);

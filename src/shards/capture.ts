@@ -23,7 +23,13 @@ export function installCapture(sql: Sql, tables: readonly Table[], shardKey: str
     createTrigger(sql, table, "after_insert", "AFTER INSERT", capture("NEW", "1"));
     createTrigger(sql, table, "after_delete", "AFTER DELETE", capture("OLD", "1"));
     createTrigger(sql, table, "after_update", "AFTER UPDATE", capture("NEW", changesKey));
-    createTrigger(sql, table, "after_rename", `AFTER UPDATE ON ${quoteName(table.name)} WHEN ${changesId}`, capture("OLD", "1") + capture("NEW", "1"));
+    createTrigger(
+      sql,
+      table,
+      "after_rename",
+      `AFTER UPDATE ON ${quoteName(table.name)} WHEN ${changesId}`,
+      capture("OLD", "1") + capture("NEW", "1"),
+    );
     for (const [index, columns] of uniqueColumns(sql, table).entries()) {
       const rivals = captureRivals(table, columns);
       createTrigger(sql, table, `rivals_insert_${index}`, "BEFORE INSERT", rivals);
@@ -70,10 +76,14 @@ function uniqueColumns(sql: Sql, table: Table): string[][] {
     .rows<{ name: string; unique: number; origin: string }>(`PRAGMA index_list(${quoteName(table.name)})`)
     .filter((index) => index.unique === 1 && index.origin !== "pk")
     .map((index) => {
-      const columns = sql.rows<{ name: string | null }>(`PRAGMA index_info(${quoteName(index.name)})`).map((column) => column.name);
+      const columns = sql
+        .rows<{ name: string | null }>(`PRAGMA index_info(${quoteName(index.name)})`)
+        .map((column) => column.name);
       const named = columns.filter((column) => column !== null);
       if (named.length < columns.length) {
-        throw new TableFault(`Table '${table.name}' has a unique index on an expression (${index.name}): a replaced row could not be seen. Use columns`);
+        throw new TableFault(
+          `Table '${table.name}' has a unique index on an expression (${index.name}): a replaced row could not be seen. Use columns`,
+        );
       }
       return named;
     });

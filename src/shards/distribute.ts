@@ -76,7 +76,10 @@ function countBuckets(
 }
 
 /** The shard index under a layout that does not exist yet: its members are named by their index. */
-function shardOf({ shardKey, partitioner, count }: DistributionRequest & { by: "shards" }, partitioners: Partitioners): (key: Key) => number {
+function shardOf(
+  { shardKey, partitioner, count }: DistributionRequest & { by: "shards" },
+  partitioners: Partitioners,
+): (key: Key) => number {
   const members = Array.from({ length: count }, (_, index) => String(index));
   const owner = createOwnerLookup({ kind: "custom", shardKey, generation: 0, members, partitioner }, partitioners);
   return (key) => Number(owner(key));
@@ -128,7 +131,10 @@ function crossesBoundary(key: Key, bounds: readonly Key[], index: number): boole
 }
 
 function totalRows(sql: Sql, tables: readonly Table[]): number {
-  return tables.reduce((total, { name }) => total + (sql.first<{ n: number }>(`SELECT count(*) AS n FROM ${quoteName(name)}`)?.n ?? 0), 0);
+  return tables.reduce(
+    (total, { name }) => total + (sql.first<{ n: number }>(`SELECT count(*) AS n FROM ${quoteName(name)}`)?.n ?? 0),
+    0,
+  );
 }
 
 /** Key and bytes of every row, or of every n-th in primary-key order. */

@@ -43,13 +43,13 @@ export interface DriverContext {
   readonly sql: Sql;
   readonly runtime: Runtime;
   readonly journal: Journal;
-  ask<Reply>(member: string, request: object): Promise<Reply>;
+  readonly ask: <Reply>(member: string, request: object) => Promise<Reply>;
   /** Stores an event and hands it to the user's callback. */
-  emit(type: string, record: OperationRecord, detail: Readonly<Record<string, unknown>>): void;
+  readonly emit: (type: string, record: OperationRecord, detail: Readonly<Record<string, unknown>>) => void;
   /** An epoch was committed; called in its transaction. */
-  committed(): void;
+  readonly committed: () => void;
   /** The record has changed: wake who waits for it. */
-  changed(): void;
+  readonly changed: () => void;
 }
 
 /** The operation is no longer what this turn began with: somebody else has moved it on. */
@@ -73,7 +73,11 @@ export async function drive(context: DriverContext, budgetMs: number): Promise<n
 }
 
 /** Asks for the end of an operation that has not cut over, or, for a shift, that has waves left. Durable before it returns. */
-export function requestCancel(context: DriverContext, record: OperationRecord, fault: OperationFault): OperationRecord | "tooLate" {
+export function requestCancel(
+  context: DriverContext,
+  record: OperationRecord,
+  fault: OperationFault,
+): OperationRecord | "tooLate" {
   const isShift = record.mode === "shift";
   const isOpen = ["prepare", "copy", "verify", "fence"].includes(record.step) || (isShift && record.step === "activate");
   if (!isOpen) return "tooLate";
@@ -105,14 +109,19 @@ function advance(context: DriverContext, record: OperationRecord): Promise<void>
 async function prepare(context: DriverContext, record: OperationRecord): Promise<void> {
   const { id: operation, from, to, mode, epochFrom: epoch, policy } = record;
   const { allowMissingKey } = policy;
-  const rowsPerSecondMax = policy.rowsPerSecondMax === null ? null : Math.max(1, Math.floor(policy.rowsPerSecondMax / from.members.length));
+  const rowsPerSecondMax =
+    policy.rowsPerSecondMax === null ? null : Math.max(1, Math.floor(policy.rowsPerSecondMax / from.members.length));
   const replies = await each(participants(record), (member) =>
     context.ask<PrepareReply>(member, { kind: "prepare", operation, epoch, mode, from, to, allowMissingKey, rowsPerSecondMax }),
   );
   const rowsTotal = replies.flatMap((reply) => reply.counts).reduce((total, count) => total + count.rows, 0);
   if (rowsTotal === 0 && record.refuseEmpty) throw new EngineFault("internal", "Cannot shard empty DO: no data to shard");
   const fresh: SourceProgress = { isCopied: false, isVerified: false, rowsCopied: 0, bytesCopied: 0, rowsVerified: 0 };
-  proceed(context, record, { step: "copy", rowsTotal, sources: Object.fromEntries(from.members.map((source) => [source, fresh])) });
+  proceed(context, record, {
+    step: "copy",
+    rowsTotal,
+    sources: Object.fromEntries(from.members.map((source) => [source, fresh])),
+  });
 }
 
 /** One slice of every source that is not done. */
@@ -125,7 +134,8 @@ async function walk(context: DriverContext, record: OperationRecord, step: "copy
   });
   const sources = { ...record.sources };
   for (const [source, reply] of replies) {
-    const sum = (count: (outgoing: WalkReply["outgoing"][number]) => number): number => reply.outgoing.reduce((total, outgoing) => total + count(outgoing), 0);
+    const sum = (count: (outgoing: WalkReply["outgoing"][number]) => number): number =>
+      reply.outgoing.reduce((total, outgoing) => total + count(outgoing), 0);
     sources[source] = {
       isCopied: step === "copy" ? reply.isDone : true,
       isVerified: step === "verify" && reply.isDone,
@@ -224,7 +234,8 @@ function cutOver(context: DriverContext, record: OperationRecord, wave: Wave): v
     requireCurrent(context, record);
     const isLast = record.wavesDone + 1 >= record.waves.length;
     const before = journal.registry();
-    if (before.epoch !== record.epoch) throw new Error(`The registry is at epoch ${before.epoch}, operation ${record.id} expected ${record.epoch}`);
+    if (before.epoch !== record.epoch)
+      throw new Error(`The registry is at epoch ${before.epoch}, operation ${record.id} expected ${record.epoch}`);
     const layout = isLast ? record.to : layoutAfter(before.layout, wave);
     const epoch = record.epoch + 1;
     journal.commitEpoch(epoch, layout, record.id, runtime.now());
@@ -240,7 +251,9 @@ function layoutAfter(layout: Layout, wave: Wave): Layout {
 
 async function rehearse(context: DriverContext, record: OperationRecord, wave: Wave): Promise<void> {
   const targets = [...new Set(wave.moves.map((move) => move.target))].toSorted();
-  await each(targets, (target) => context.ask(target, { kind: "rehearse", operation: record.id, incoming: incomingOf(wave, target) }));
+  await each(targets, (target) =>
+    context.ask(target, { kind: "rehearse", operation: record.id, incoming: incomingOf(wave, target) }),
+  );
 }
 
 /** Targets first: their rows are live before a source deletes its own. After cutover there is only forward. */
@@ -288,12 +301,22 @@ async function cleanUp(context: DriverContext, record: OperationRecord): Promise
     const retired = record.from.members.filter((member) => !layout.members.includes(member));
     if (kind === "finish") {
       for (const member of retired) {
-        journal.putChore({ member, kind: "empty", operation: record.id, dueAt: now + record.policy.retainHours * HOUR_MS, tries: 0 });
+        journal.putChore({
+          member,
+          kind: "empty",
+          operation: record.id,
+          dueAt: now + record.policy.retainHours * HOUR_MS,
+          tries: 0,
+        });
       }
     }
     const ended = save(context, current, { state: endedState(record.fault), finishedAt: now, lastError: null });
     const type = ended.state === "completed" ? "completed" : ended.state;
-    context.emit(`${record.kind}.${type}`, ended, ended.fault ? { kind: ended.fault.kind, message: ended.fault.message } : { epoch });
+    context.emit(
+      `${record.kind}.${type}`,
+      ended,
+      ended.fault ? { kind: ended.fault.kind, message: ended.fault.message } : { epoch },
+    );
   });
 }
 
@@ -322,7 +345,14 @@ function recordFailure(context: DriverContext, before: OperationRecord, error: u
   const retries = record.retries + 1;
   const fault = faultOf(error, retries);
   if (isBeforeCutover && fault !== null) {
-    save(context, record, { fault, step: "cleanUp", attempt: record.attempt + 1, notBefore: 0, lastError: messageOf(error), retries });
+    save(context, record, {
+      fault,
+      step: "cleanUp",
+      attempt: record.attempt + 1,
+      notBefore: 0,
+      lastError: messageOf(error),
+      retries,
+    });
     return;
   }
   // After cutover there is only forward: try again, less and less often, for as long as it takes.
@@ -331,7 +361,8 @@ function recordFailure(context: DriverContext, before: OperationRecord, error: u
 
 function faultOf(error: unknown, retries: number): OperationFault | null {
   if (error instanceof EngineFault) return { kind: error.kind, message: error.message };
-  if (retries > RETRIES_MAX) return { kind: "unreachable", message: `Gave up after ${retries} tries: ${messageOf(error)}. Nothing was changed` };
+  if (retries > RETRIES_MAX)
+    return { kind: "unreachable", message: `Gave up after ${retries} tries: ${messageOf(error)}. Nothing was changed` };
   return null;
 }
 
@@ -351,7 +382,10 @@ function save(context: DriverContext, record: OperationRecord, change: Partial<O
 function requireCurrent(context: DriverContext, record: OperationRecord): OperationRecord {
   const current = context.journal.running();
   const isSame =
-    current?.id === record.id && current.step === record.step && current.attempt === record.attempt && current.wavesDone === record.wavesDone;
+    current?.id === record.id &&
+    current.step === record.step &&
+    current.attempt === record.attempt &&
+    current.wavesDone === record.wavesDone;
   if (!isSame) throw new Superseded(`Operation ${record.id} has moved on from step ${record.step satisfies Step}`);
   return current;
 }

@@ -88,9 +88,10 @@ export class Host {
   /** Answers one message. Expected refusals are values; a throw means that the object is broken, or the user's method threw. */
   async handle(envelope: Envelope): Promise<ProtocolReply<unknown>> {
     if (envelope.protocol !== PROTOCOL_VERSION) {
-      return failure(refusal("invalid", `Protocol ${String(envelope.protocol)} is not spoken here (this object speaks ${PROTOCOL_VERSION})`));
+      return failure(refusal("invalid", `Only protocol ${String(PROTOCOL_VERSION)} is spoken here`));
     }
-    if (this.platform.self === undefined) return failure(refusal("invalid", "An object without a name cannot be part of a namespace: use idFromName"));
+    if (this.platform.self === undefined)
+      return failure(refusal("invalid", "An object without a name cannot be part of a namespace: use idFromName"));
     if (envelope.member !== this.platform.self) {
       return failure(refusal("invalid", `This is ${this.platform.self}, the message is for ${envelope.member}`));
     }
@@ -109,7 +110,8 @@ export class Host {
 
   /** Sends to another object of the namespace, or to this one, and unwraps the reply. @throws EngineFault, or Error when refused or unreachable. */
   async ask<Reply>(member: string, request: object): Promise<Reply> {
-    const reply = member === this.platform.self ? await this.#answer(request as MemberRequest) : await this.#send(member, request);
+    const reply =
+      member === this.platform.self ? await this.#answer(request as MemberRequest) : await this.#send(member, request);
     if (reply.ok) return reply.value as Reply;
     const { failure: reason } = reply;
     if (reason.fault) throw new EngineFault(reason.fault.kind, reason.fault.message);
@@ -132,10 +134,20 @@ export class Host {
       return isResult(answer) ? answer : success(answer);
     } catch (error) {
       if (error instanceof EngineFault) {
-        return failure({ kind: "fault", message: error.message, retryable: false, fault: { kind: error.kind, message: error.message } });
+        return failure({
+          kind: "fault",
+          message: error.message,
+          retryable: false,
+          fault: { kind: error.kind, message: error.message },
+        });
       }
       if (error instanceof TableFault) {
-        return failure({ kind: "fault", message: error.message, retryable: false, fault: { kind: "unsupportedTable", message: error.message } });
+        return failure({
+          kind: "fault",
+          message: error.message,
+          retryable: false,
+          fault: { kind: "unsupportedTable", message: error.message },
+        });
       }
       if (error instanceof RefusedError) return failure(error.reason);
       throw error;
@@ -146,7 +158,8 @@ export class Host {
 
   #dispatch(request: MemberRequest): unknown {
     const handler = this.#handlers[request.kind] as Handler | undefined;
-    if (!handler) return failure(refusal("invalid", `Unknown request '${String(request.kind)}': the objects of a namespace must run one version`));
+    if (!handler)
+      return failure(refusal("invalid", `Unknown request '${request.kind}': the objects of a namespace must run one version`));
     return handler(request);
   }
 
@@ -155,7 +168,14 @@ export class Host {
     describe: ({ object }: MemberRequest & { kind: "describe" }) => this.root.describe(object),
     distribute: (request: MemberRequest & { kind: "distribute" }) =>
       "sampleEvery" in request
-        ? distributeRows(this.sql, this.member.tables(), this.member.self, request.distribution, this.partitioners, request.sampleEvery)
+        ? distributeRows(
+            this.sql,
+            this.member.tables(),
+            this.member.self,
+            request.distribution,
+            this.partitioners,
+            request.sampleEvery,
+          )
         : this.root.distribute(request.distribution),
     start: ({ operation }: MemberRequest & { kind: "start" }) => {
       this.member.tables(); // refuses tables that cannot be moved before anything is journaled
@@ -177,14 +197,17 @@ export class Host {
       this.admission.run(epoch, [], () => this.#directory.locate(this.member.membership, table, id, deal)),
     // Root → member
     prepare: (request: MemberRequest & { kind: "prepare" }) => this.member.prepare(request),
-    copy: ({ operation, budgetMs }: MemberRequest & { kind: "copy" }) => this.#oneSlice(() => walkSlice(this.member, operation, "copy", budgetMs)),
+    copy: ({ operation, budgetMs }: MemberRequest & { kind: "copy" }) =>
+      this.#oneSlice(() => walkSlice(this.member, operation, "copy", budgetMs)),
     verify: ({ operation, budgetMs }: MemberRequest & { kind: "verify" }) =>
       this.#oneSlice(() => walkSlice(this.member, operation, "verify", budgetMs)),
-    drain: ({ operation, budgetMs }: MemberRequest & { kind: "drain" }) => this.#oneSlice(() => drainSlice(this.member, operation, budgetMs)),
+    drain: ({ operation, budgetMs }: MemberRequest & { kind: "drain" }) =>
+      this.#oneSlice(() => drainSlice(this.member, operation, budgetMs)),
     chunks: ({ operation, waveRowsMax }: MemberRequest & { kind: "chunks" }) => ({
       chunks: stagedChunks(this.sql, this.member.plan(operation), waveRowsMax),
     }),
-    rehearse: ({ operation, incoming }: MemberRequest & { kind: "rehearse" }) => rehearsePromotion(this.sql, this.member.plan(operation), incoming),
+    rehearse: ({ operation, incoming }: MemberRequest & { kind: "rehearse" }) =>
+      rehearsePromotion(this.sql, this.member.plan(operation), incoming),
     fence: ({ operation, attempt, budgetMs }: MemberRequest & { kind: "fence" }) => this.#fence(operation, attempt, budgetMs),
     unfence: ({ operation, attempt }: MemberRequest & { kind: "unfence" }) => this.member.unfence(operation, attempt),
     activate: ({ operation, activation }: MemberRequest & { kind: "activate" }) => this.member.activate(operation, activation),
@@ -206,7 +229,8 @@ export class Host {
       this.root.wake();
       const record = this.root.journal.find(operation);
       // Rule "durable-abort": "released" is only ever read from the journal.
-      const isOver = record === undefined || record.state !== "running" || (record.step !== "activate" && record.attempt > attempt);
+      const isOver =
+        record === undefined || record.state !== "running" || (record.step !== "activate" && record.attempt > attempt);
       return { verdict: isOver ? "released" : "pending" };
     },
   };
@@ -221,7 +245,8 @@ export class Host {
   /** Lets running calls end, puts up the fence, and drains to the end. The root counts the answer only for its current attempt. */
   async #fence(operation: number, attempt: number, budgetMs: number = FENCE_WAIT_MS): Promise<{ attempt: number }> {
     this.member.plan(operation);
-    if (!(await this.admission.hold(budgetMs))) throw new RefusedError(busy(`${this.member.self} still runs calls after ${budgetMs} ms`));
+    if (!(await this.admission.hold(budgetMs)))
+      throw new RefusedError(busy(`${this.member.self} still runs calls after ${budgetMs} ms`));
     try {
       this.member.fence(operation, attempt);
     } finally {
@@ -272,7 +297,15 @@ export class Host {
   }
 }
 
-const NOT_CALLABLE = new Set(["constructor", "shardctl", "alarm", "fetch", "webSocketMessage", "webSocketClose", "webSocketError"]);
+const NOT_CALLABLE = new Set([
+  "constructor",
+  "shardctl",
+  "alarm",
+  "fetch",
+  "webSocketMessage",
+  "webSocketClose",
+  "webSocketError",
+]);
 
 function refusal(kind: ProtocolFailure["kind"], message: string): ProtocolFailure {
   return { kind, message, retryable: false };
@@ -284,7 +317,9 @@ function busy(message: string): ProtocolFailure {
 
 /** Results that handlers give themselves. The user's methods are wrapped by admission, so theirs cannot be taken for one. */
 function isResult(answer: unknown): answer is Result<unknown, ProtocolFailure> {
-  return answer instanceof Object && "ok" in answer && (("failure" in answer && answer.ok === false) || ("value" in answer && answer.ok === true));
+  return (
+    answer instanceof Object &&
+    "ok" in answer &&
+    (("failure" in answer && answer.ok === false) || ("value" in answer && answer.ok === true))
+  );
 }
-
-

@@ -1,7 +1,8 @@
 /** The Durable Object library: `shardctl/durable-object`. */
 export { ShardHost, type ShardHostOptions } from "./shard-host.ts";
 export { ShardedObject } from "./sharded-object.ts";
-export { type Json, type JsonObject, type ObjectEntry, type Relationship, type RelationshipInput, type Thing, type ThingInput, ThingsObject } from "./things-object.ts";
+export { ThingsObject } from "./things-object.ts";
+export type { Json, JsonObject, ObjectEntry, Relationship, RelationshipInput, Thing, ThingInput } from "./things.ts";
 export type {
   RebalanceOptions,
   RebalanceOutcome,

@@ -32,7 +32,10 @@ export interface Wave {
 }
 
 /** An operation as the journal keeps it: what the world sees, and what the driver needs to go on. */
-export interface OperationRecord extends Omit<OperationStatus, "wave" | "waves" | "rowsCopied" | "rowsVerified" | "bytesCopied" | "namespace"> {
+export interface OperationRecord extends Omit<
+  OperationStatus,
+  "wave" | "waves" | "rowsCopied" | "rowsVerified" | "bytesCopied" | "namespace"
+> {
   readonly policy: OperationPolicy;
   readonly sources: Readonly<Record<string, SourceProgress>>;
   /** Empty until the staged rows are counted. */
@@ -90,7 +93,13 @@ export class Journal {
 
   /** The cutover. Call in the transaction that also moves the operation on. */
   commitEpoch(epoch: number, layout: Layout, operation: number, at: number): void {
-    this.#sql.run("INSERT INTO shardctl_registry (epoch, layout, operation, committed_at) VALUES (?, ?, ?, ?)", epoch, JSON.stringify(layout), operation, at);
+    this.#sql.run(
+      "INSERT INTO shardctl_registry (epoch, layout, operation, committed_at) VALUES (?, ?, ?, ?)",
+      epoch,
+      JSON.stringify(layout),
+      operation,
+      at,
+    );
   }
 
   /** The running operation; at most one. */
@@ -128,7 +137,12 @@ export class Journal {
   }
 
   update(record: OperationRecord): void {
-    this.#sql.run("UPDATE shardctl_operations SET state = ?, record = ? WHERE id = ?", record.state, JSON.stringify(record), record.id);
+    this.#sql.run(
+      "UPDATE shardctl_operations SET state = ?, record = ? WHERE id = ?",
+      record.state,
+      JSON.stringify(record),
+      record.id,
+    );
   }
 
   chores(): Chore[] {
@@ -137,7 +151,13 @@ export class Journal {
       .rows<{ member: string; kind: string; operation: number; due_at: number; tries: number }>(
         "SELECT member, kind, operation, due_at, tries FROM shardctl_chores ORDER BY due_at, member",
       )
-      .map((row) => ({ member: row.member, kind: row.kind as Chore["kind"], operation: row.operation, dueAt: row.due_at, tries: row.tries }));
+      .map((row) => ({
+        member: row.member,
+        kind: row.kind as Chore["kind"],
+        operation: row.operation,
+        dueAt: row.due_at,
+        tries: row.tries,
+      }));
   }
 
   putChore(chore: Chore): void {
@@ -156,7 +176,13 @@ export class Journal {
     this.#sql.run("DELETE FROM shardctl_chores WHERE member = ? AND kind = ? AND operation = ?", member, kind, operation);
   }
 
-  addEvent(type: string, correlationId: string, operation: number | null, at: number, detail: Readonly<Record<string, unknown>>): StoredEvent {
+  addEvent(
+    type: string,
+    correlationId: string,
+    operation: number | null,
+    at: number,
+    detail: Readonly<Record<string, unknown>>,
+  ): StoredEvent {
     ensureSchema(this.#sql);
     this.#sql.run(
       "INSERT INTO shardctl_events (type, correlation_id, operation, at, detail) VALUES (?, ?, ?, ?, ?)",
@@ -191,9 +217,19 @@ export class Journal {
 
   /** The record as the world sees it. */
   status(record: OperationRecord): OperationStatus {
-    const { policy: _policy, sources, waves, wavesDone, attempt: _attempt, notBefore: _notBefore, refuseEmpty: _refuseEmpty, ...shown } = record;
+    const {
+      policy: _policy,
+      sources,
+      waves,
+      wavesDone,
+      attempt: _attempt,
+      notBefore: _notBefore,
+      refuseEmpty: _refuseEmpty,
+      ...shown
+    } = record;
     const progress = Object.values(sources);
-    const sum = (count: (source: SourceProgress) => number): number => progress.reduce((total, source) => total + count(source), 0);
+    const sum = (count: (source: SourceProgress) => number): number =>
+      progress.reduce((total, source) => total + count(source), 0);
     const isShift = record.mode === "shift";
     return {
       ...shown,

@@ -86,7 +86,10 @@ export class Member implements SourceContext {
   plan(operation: number): MovePlan {
     const moving = this.moving;
     if (moving?.operation !== operation) {
-      throw new EngineFault("cancelled", `Operation ${operation} does not run on ${this.self} (${moving ? `operation ${moving.operation} does` : "none does"})`);
+      throw new EngineFault(
+        "cancelled",
+        `Operation ${operation} does not run on ${this.self} (${moving ? `operation ${moving.operation} does` : "none does"})`,
+      );
     }
     if (this.#plan === undefined || JSON.stringify(this.#plan.moving) !== JSON.stringify(moving)) {
       this.#plan = buildMovePlan(this.sql, moving, this.tables(), this.#options.partitioners);
@@ -113,11 +116,15 @@ export class Member implements SourceContext {
     return this.#change(() => {
       const membership = this.membership;
       if (membership.operation > operation || membership.ended >= operation) {
-        throw new EngineFault("cancelled", `Operation ${operation} is over: ${this.self} has seen operation ${membership.operation}`);
+        throw new EngineFault(
+          "cancelled",
+          `Operation ${operation} is over: ${this.self} has seen operation ${membership.operation}`,
+        );
       }
       if (this.moving?.operation !== operation) {
         this.#forgetOlder(tables);
-        if (isSource && !membership.serving) throw new EngineFault("internal", `${this.self} is a source of operation ${operation} but serves nothing`);
+        if (isSource && !membership.serving)
+          throw new EngineFault("internal", `${this.self} is a source of operation ${operation} but serves nothing`);
         clearMoveRecords(this.sql);
         const fence = { fence: 0, fenceFloor: 1 };
         const { allowMissingKey, rowsPerSecondMax } = request;
@@ -159,7 +166,9 @@ export class Member implements SourceContext {
       const moving = this.moving;
       if (moving?.operation !== operation) return;
       const stands = moving.fence !== 0 && moving.fence <= attempt;
-      this.#put({ moving: { ...moving, fence: stands ? 0 : moving.fence, fenceFloor: Math.max(moving.fenceFloor, attempt + 1) } });
+      this.#put({
+        moving: { ...moving, fence: stands ? 0 : moving.fence, fenceFloor: Math.max(moving.fenceFloor, attempt + 1) },
+      });
       if (stands) removeGuards(this.sql);
     });
   }
@@ -214,7 +223,10 @@ export class Member implements SourceContext {
   }
 
   count(): CountReply {
-    return { tables: this.#counts(this.tables()), undeclared: undeclaredTables(this.sql, this.#options.specs, this.#options.localTables) };
+    return {
+      tables: this.#counts(this.tables()),
+      undeclared: undeclaredTables(this.sql, this.#options.specs, this.#options.localTables),
+    };
   }
 
   backlog(): number {
@@ -262,7 +274,10 @@ export class Member implements SourceContext {
   #clearTarget(tables: readonly Table[], membership: Membership): void {
     const rows = this.#counts(tables).reduce((total, count) => total + count.rows, 0);
     if (rows > 0 && !membership.retired) {
-      throw new EngineFault("schema", `${this.self} already holds ${rows} rows that no layout names: move or delete them, then start again`);
+      throw new EngineFault(
+        "schema",
+        `${this.self} already holds ${rows} rows that no layout names: move or delete them, then start again`,
+      );
     }
     this.#deleteAll(tables);
     installGuards(this.sql, tables, "notMember");

@@ -17,7 +17,12 @@ export type RouterRequest =
       readonly method: string;
       readonly args: readonly unknown[];
     }
-  | { readonly kind: "query"; readonly epoch: number; readonly query: string; readonly params: readonly (string | number | null)[] }
+  | {
+      readonly kind: "query";
+      readonly epoch: number;
+      readonly query: string;
+      readonly params: readonly (string | number | null)[];
+    }
   /** Where the row with this id is (roundRobin). `deal` assigns an owner to an id that has none. */
   | { readonly kind: "locate"; readonly epoch: number; readonly table: string; readonly id: string; readonly deal: boolean };
 
@@ -107,7 +112,13 @@ export type PeerRequest =
       readonly parts: readonly RowsPart[];
     } & OfOperation)
   | ({ readonly kind: "check"; readonly source: string; readonly parts: readonly CheckPart[] } & OfOperation)
-  | ({ readonly kind: "stagedKeys"; readonly source: string; readonly range: MoveRange; readonly table: string; readonly after: string | null } & OfOperation)
+  | ({
+      readonly kind: "stagedKeys";
+      readonly source: string;
+      readonly range: MoveRange;
+      readonly table: string;
+      readonly after: string | null;
+    } & OfOperation)
   /** A fenced member asks the root what became of the operation; also wakes the root's driver. */
   | ({ readonly kind: "resolve"; readonly attempt: number } & OfOperation);
 

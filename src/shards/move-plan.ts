@@ -113,7 +113,11 @@ function createDealer(sql: Sql, to: Layout): (table: Table, id: Key) => string {
   let turn: number | undefined;
   return (table, id) => {
     const leading = leadingTable(table);
-    const known = sql.first<{ owner: string }>("SELECT owner FROM shardctl_dealt WHERE table_name = ? AND id = ?", leading.name, id.text);
+    const known = sql.first<{ owner: string }>(
+      "SELECT owner FROM shardctl_dealt WHERE table_name = ? AND id = ?",
+      leading.name,
+      id.text,
+    );
     if (known) return known.owner;
     if (leading !== table && !rowExists(sql, leading, id)) return to.members[0] ?? "";
     turn ??= sql.first<{ n: number }>("SELECT count(*) AS n FROM shardctl_dealt")?.n ?? 0;

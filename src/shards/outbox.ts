@@ -11,7 +11,7 @@ import type { CheckPart, RowsPart } from "./messages.ts";
 import { type MovePlan, type MoveTable, keyColumns, keyOf } from "./move-plan.ts";
 import { positionJson } from "./position.ts";
 import { LARGE_ROW_BYTES, type LargeRow, ROW_BYTES_MAX, cellsText, readCells, rowBytes, rowJson } from "./row-codec.ts";
-import { type Runtime, type Sql, type SqlRow, quoteName } from "./storage.ts";
+import { type Runtime, type Sql, type SqlRow, quoteName, textOf } from "./storage.ts";
 
 /** Bytes of rows that one page reads; a single larger row is read alone. */
 export const PAGE_BYTES_MAX = 1024 * 1024;
@@ -136,7 +136,16 @@ export class Batch {
   #part(target: string, { table }: MoveTable): PartBuilder {
     const tables = this.#byTarget.get(target) ?? new Map<string, PartBuilder>();
     this.#byTarget.set(target, tables);
-    const part = tables.get(table.name) ?? { rows: [], keys: [], texts: [], large: [], absent: [], origins: [], bytes: 0, withBlobs: false };
+    const part = tables.get(table.name) ?? {
+      rows: [],
+      keys: [],
+      texts: [],
+      large: [],
+      absent: [],
+      origins: [],
+      bytes: 0,
+      withBlobs: false,
+    };
     tables.set(table.name, part);
     return part;
   }
@@ -163,11 +172,11 @@ export function scannedRow(table: MoveTable, row: SqlRow): ScannedRow {
   const route = keyOf(row["route_type"], row["route_text"]);
   const hasOrigin = table.originSql("t") !== null;
   return {
-    key: String(row["pk"]),
+    key: textOf(row["pk"]),
     route,
     origin: !hasOrigin ? null : "origin_type" in row ? keyOf(row["origin_type"], row["origin_text"]) : route,
     bytes: Number(row["bytes"]),
-    json: row["row"] === null ? null : String(row["row"]),
+    json: row["row"] === null ? null : textOf(row["row"]),
   };
 }
 

@@ -20,7 +20,8 @@ export function positionJson(layout: Layout, key: Key): string {
 
 /** SQL that is true for staged rows (columns `shardctl_class`, `shardctl_position`) inside the range. */
 export function withinRange(range: MoveRange): { readonly sql: string; readonly bindings: readonly SqlValue[] } {
-  if (range.kind === "slots") return { sql: "shardctl_position >= ? AND shardctl_position < ?", bindings: [range.from, range.to] };
+  if (range.kind === "slots")
+    return { sql: "shardctl_position >= ? AND shardctl_position < ?", bindings: [range.from, range.to] };
   const bounds: { sql: string; bindings: readonly SqlValue[] }[] = [];
   if (range.from !== null) bounds.push(compareTo(">=", range.from));
   if (range.to !== null) bounds.push(compareTo("<", range.to));

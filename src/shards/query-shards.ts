@@ -36,7 +36,9 @@ export interface QueryShardsResult {
   readonly totalItems: number;
 }
 
-export type ShardAnswer = { readonly reply: QueryReply; readonly duration: number } | { readonly error: string; readonly duration: number };
+export type ShardAnswer =
+  | { readonly reply: QueryReply; readonly duration: number }
+  | { readonly error: string; readonly duration: number };
 
 type Row = Record<string, unknown>;
 

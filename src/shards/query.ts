@@ -18,7 +18,8 @@ export function runQuery(sql: Sql, query: string, params: readonly (string | num
       const cursor = sql.run(query, ...params);
       const rows: SqlRow[] = [];
       for (const row of cursor) {
-        if (rows.length === QUERY_ROWS_MAX) throw refused(`The query returns more than ${QUERY_ROWS_MAX} rows from one shard: aggregate, or add a LIMIT`);
+        if (rows.length === QUERY_ROWS_MAX)
+          throw refused(`The query returns more than ${QUERY_ROWS_MAX} rows from one shard: aggregate, or add a LIMIT`);
         rows.push(row);
       }
       if (cursor.rowsWritten > 0) throw refused("queryShards reads only: the query wrote rows, which were rolled back");

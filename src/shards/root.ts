@@ -34,7 +34,7 @@ export interface RootOptions {
   readonly partitioners: Partitioners;
   readonly onEvent: ((event: StoredEvent) => void) | undefined;
   readonly onEpoch: ((entry: RegistryEntry) => void) | undefined;
-  ask<Reply>(member: string, request: object): Promise<Reply>;
+  readonly ask: <Reply>(member: string, request: object) => Promise<Reply>;
 }
 
 export class Root {
@@ -76,7 +76,9 @@ export class Root {
     const counts = await Promise.all(members.map((member) => ask<CountReply>(member, { kind: "count" })));
     const rows = counts.flatMap((count) => count.tables).reduce((total, table) => total + table.rows, 0);
     const sampleEvery = Math.max(1, Math.ceil(rows / SAMPLE_FREE_ROWS));
-    const replies = await Promise.all(members.map((member) => ask<DistributeReply>(member, { kind: "distribute", distribution, sampleEvery })));
+    const replies = await Promise.all(
+      members.map((member) => ask<DistributeReply>(member, { kind: "distribute", distribution, sampleEvery })),
+    );
     const sum = (count: (reply: DistributeReply) => number): number => replies.reduce((total, reply) => total + count(reply), 0);
     return {
       request: distribution,
@@ -136,7 +138,9 @@ export class Root {
 
   find(id: number): Result<OperationStatus, ProtocolFailure> {
     const record = this.journal.find(id);
-    return record ? success(this.journal.status(record)) : failure(refuse("notFound", `'${this.#options.namespace}' has no operation ${id}`));
+    return record
+      ? success(this.journal.status(record))
+      : failure(refuse("notFound", `'${this.#options.namespace}' has no operation ${id}`));
   }
 
   history(limit: number): OperationStatus[] {
@@ -144,13 +148,21 @@ export class Root {
   }
 
   /** Ends an operation before its cutover. Idempotent; after the cutover it refuses. */
-  cancel(id: number, fault: OperationFault = { kind: "cancelled", message: "Cancelled on request" }): Result<OperationStatus, ProtocolFailure> {
+  cancel(
+    id: number,
+    fault: OperationFault = { kind: "cancelled", message: "Cancelled on request" },
+  ): Result<OperationStatus, ProtocolFailure> {
     const record = this.journal.find(id);
     if (!record) return failure(refuse("notFound", `'${this.#options.namespace}' has no operation ${id}`));
     if (record.state !== "running" || record.fault !== null) return success(this.journal.status(record));
     const cancelled = requestCancel(this.#context(), record, fault);
     if (cancelled === "tooLate") {
-      return failure(refuse("tooLate", `Operation ${id} has cut over (step ${record.step}): it can only go forward. Start another operation to go back`));
+      return failure(
+        refuse(
+          "tooLate",
+          `Operation ${id} has cut over (step ${record.step}): it can only go forward. Start another operation to go back`,
+        ),
+      );
     }
     this.wake();
     return success(this.journal.status(cancelled));
@@ -201,14 +213,19 @@ export class Root {
   #refuseStart({ epoch, to }: StartOperation): ProtocolFailure | null {
     const running = this.journal.running();
     const registry = this.journal.registry();
-    if (running) return refuse("operationRunning", `Operation ${running.id} (${running.kind}) is running: wait for it, or cancel it`);
+    if (running)
+      return refuse("operationRunning", `Operation ${running.id} (${running.kind}) is running: wait for it, or cancel it`);
     if (registry.epoch !== epoch) {
-      return refuse("epochChanged", `'${this.#options.namespace}' is at epoch ${registry.epoch}, the plan was made for epoch ${epoch}: plan again`);
+      return refuse(
+        "epochChanged",
+        `'${this.#options.namespace}' is at epoch ${registry.epoch}, the plan was made for epoch ${epoch}: plan again`,
+      );
     }
     const isSwap = operationModeFor(registry.layout, to) === "swap";
     const stays = to.members.find((member) => registry.layout.members.includes(member));
     if (isSwap && stays !== undefined) return refuse("invalid", `${stays} cannot be a source and a target of one swap`);
-    if (new Set(to.members).size !== to.members.length) return refuse("invalid", "The names of the target members must be unique");
+    if (new Set(to.members).size !== to.members.length)
+      return refuse("invalid", "The names of the target members must be unique");
     return null;
   }
 
@@ -220,9 +237,19 @@ export class Root {
       const sum = (count: (table: TableCount) => number): number => tables.reduce((total, table) => total + count(table), 0);
       const rows = sum((table) => table.rows);
       const bytes = sum((table) => table.bytes);
-      return { status: { name: member, healthy: true, error: null, rows, bytes, responseMs: runtime.now() - startedAt }, undeclared };
+      return {
+        status: { name: member, healthy: true, error: null, rows, bytes, responseMs: runtime.now() - startedAt },
+        undeclared,
+      };
     } catch (error) {
-      const status = { name: member, healthy: false, error: messageOf(error), rows: 0, bytes: 0, responseMs: runtime.now() - startedAt };
+      const status = {
+        name: member,
+        healthy: false,
+        error: messageOf(error),
+        rows: 0,
+        bytes: 0,
+        responseMs: runtime.now() - startedAt,
+      };
       return { status, undeclared: [] };
     }
   }

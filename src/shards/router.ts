@@ -8,11 +8,10 @@
  * A refusal means that nothing has run, so it is always retried. An exception means that the call may have run: it is passed on, unless
  * `retryUnanswered` says that calls may run twice.
  */
-import { type Key, type KeyInput, toKey } from "../core/key.ts";
-import { type Layout, type Partitioners, createOwnerLookup, directoryMember } from "../core/layout.ts";
+import type { Partitioners } from "../core/layout.ts";
 import { PROTOCOL_VERSION } from "../core/protocol.ts";
-import type { LocateReply } from "./directory.ts";
-import type { LayoutReply, QueryReply } from "./messages.ts";
+import { LayoutView, type RouteKey } from "./layout-view.ts";
+import type { LayoutReply } from "./messages.ts";
 import { type QueryShards, type QueryShardsResult, mergeShardResults } from "./query-shards.ts";
 import { RefusedError } from "./refused-error.ts";
 import type { Peers, Runtime } from "./storage.ts";
@@ -21,6 +20,11 @@ import { type ObjectNamespace, createPeers, platformRuntime } from "./platform.t
 export interface ConnectOptions {
   /** The partitioners of the class, when the namespace is sharded by one. */
   readonly partitioners?: Partitioners;
+  /**
+   * The shard key that the caller's keys belong to. With it, a call fails when the namespace is sharded by another; without it, a key is
+   * taken to be one of whatever the namespace is sharded by. To follow a rekey, pass keys as functions.
+   */
+  readonly shardKey?: string;
   /** True retries calls whose answer was lost to a crash: they may then run twice. Default false. */
   readonly retryUnanswered?: boolean;
 }
@@ -53,7 +57,7 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   readonly #namespace: string;
   readonly #runtime: Runtime;
   readonly #options: ConnectOptions;
-  #live: (LayoutReply & { readonly owner: ((key: Key) => string) | null }) | undefined;
+  #view: LayoutView | undefined;
 
   constructor(peers: Peers, namespace: string, runtime: Runtime, options: ConnectOptions = {}) {
     this.#peers = peers;
@@ -63,80 +67,43 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   }
 
   /** The owner's methods: `router.at(key).method(...)`. */
-  at(key: KeyInput): Routed<Class> {
+  at(key: RouteKey): Routed<Class> {
     return new Proxy({} as Routed<Class>, {
       get: (_, name) =>
         // A proxy that is awaited must not look like a promise.
-        typeof name !== "string" || name === "then" ? undefined : (...args: unknown[]): Promise<unknown> => this.call(key, name, ...args),
+        typeof name !== "string" || name === "then"
+          ? undefined
+          : (...args: unknown[]): Promise<unknown> => this.call(key, name, ...args),
     });
   }
 
   /** Calls a method of the member that owns the key. In a roundRobin namespace use `callById`. */
-  call(key: KeyInput, method: string, ...args: readonly unknown[]): Promise<unknown> {
-    const wanted = toKey(key);
-    return this.#routed(({ layout, owner }) => {
-      if (owner) return { member: owner(wanted), key: wanted };
-      throw new Error(`'${this.#namespace}' is sharded by ${layout.kind}: rows are found by id, use callById`);
-    }, method, args);
-  }
-
-  /**
-   * Calls `method(items)` once on every member that owns some of the items, with those. A group is all or nothing; groups that were
-   * refused because the layout moved on are grouped again.
-   */
-  async callGrouped<Item>(items: readonly Item[], keyOf: (item: Item) => KeyInput, method: string): Promise<void> {
-    let left = items;
-    await this.#retry(async (live) => {
-      const { owner } = live;
-      if (!owner) throw new Error(`'${this.#namespace}' is sharded by ${live.layout.kind}: rows are found by id, use callById`);
-      const groups = groupBy(left, (item) => owner(toKey(keyOf(item))));
-      const outcomes = await Promise.allSettled(
-        groups.map(async ([member, group]) => {
-          await this.#send(member, { kind: "call", epoch: live.epoch, keys: distinctKeys(group, keyOf), method, args: [group] });
-          return group;
-        }),
-      );
-      const done = new Set(outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? outcome.value : [])));
-      left = left.filter((item) => !done.has(item));
-      const failed = outcomes.filter((outcome) => outcome.status === "rejected").map((outcome): unknown => outcome.reason);
-      if (failed.length > 0) throw failed.find((reason) => !isMovedOn(reason)) ?? failed[0];
-    });
+  call(key: RouteKey, method: string, ...args: readonly unknown[]): Promise<unknown> {
+    return this.attempt((view) => view.callOwner(key, method, args));
   }
 
   /** Calls the member that has the row with this id, as the directory says. `deal` gives an unknown id its owner; else the answer is `undefined`. */
-  async callById(table: string, id: string, deal: boolean, method: string, ...args: readonly unknown[]): Promise<unknown> {
-    return this.#retry(async (live) => {
-      if (live.layout.kind !== "roundRobin") throw new Error(`'${this.#namespace}' has no directory`);
-      const located = await this.#send<LocateReply>(directoryMember(live.layout, id), { kind: "locate", epoch: live.epoch, table, id, deal });
-      if (located.owner === null) return undefined;
-      return this.#send(located.owner, { kind: "call", epoch: live.epoch, keys: [], method, args });
-    });
+  callById(table: string, id: string, deal: boolean, method: string, ...args: readonly unknown[]): Promise<unknown> {
+    return this.attempt((view) => view.callById(table, id, deal, method, args));
   }
 
   /** Calls a method on every member, all at one epoch, in the order of the shards. */
   callAll(method: string, ...args: readonly unknown[]): Promise<readonly unknown[]> {
-    return this.#retry((live) => Promise.all(live.layout.members.map((member) => this.#send(member, { kind: "call", epoch: live.epoch, keys: [], method, args }))));
-  }
-
-  /** Calls a method of the first member: the owner of what has no other owner. */
-  callFirst(method: string, ...args: readonly unknown[]): Promise<unknown> {
-    return this.#routed(({ layout }) => ({ member: layout.members[0] ?? this.#namespace, key: null }), method, args);
+    return this.attempt((view) => view.callAll(method, args));
   }
 
   /** One SELECT on every shard, and one answer. Each row is seen once: all shards answer at one epoch, or the query starts over. */
-  async queryShards(request: QueryShards): Promise<QueryShardsResult> {
-    const { query, params = [] } = request;
-    return this.#retry(async (live) => {
-      const { members } = live.layout;
+  queryShards(request: QueryShards): Promise<QueryShardsResult> {
+    const { query, params = [], timeout, continueOnError = false } = request;
+    return this.attempt(async (view) => {
       const started = this.#runtime.now();
       const answers = await Promise.all(
-        members.map(async (member) => {
+        view.layout.members.map(async (member) => {
           try {
-            const asked = this.#send<QueryReply>(member, { kind: "query", epoch: live.epoch, query, params });
-            const reply = await withTimeout(asked, request.timeout, member, this.#runtime);
+            const reply = await withTimeout(view.query(member, query, params), timeout, member, this.#runtime);
             return { reply, duration: this.#runtime.now() - started };
           } catch (error) {
-            if (!request.continueOnError || isMovedOn(error)) throw error;
+            if (!continueOnError || isMovedOn(error)) throw error;
             return { error: error instanceof Error ? error.message : String(error), duration: this.#runtime.now() - started };
           }
         }),
@@ -151,39 +118,40 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
     return { layout, epoch };
   }
 
-  #routed(find: (live: LiveLayout) => { member: string; key: Key | null }, method: string, args: readonly unknown[]): Promise<unknown> {
-    return this.#retry((live) => {
-      const { member, key } = find(live);
-      return this.#send(member, { kind: "call", epoch: live.epoch, keys: key ? [key] : [], method, args });
-    });
-  }
-
-  /** Runs `work` by the cached layout, and again with a fresh one while members say that it has moved on. */
-  async #retry<Value>(work: (live: LiveLayout) => Promise<Value>): Promise<Value> {
-    let live = await this.#current();
+  /**
+   * Runs `work` by the cached layout, and again with a fresh one while members say that it has moved on. Work that calls more than once
+   * may have done part of it before it is run again.
+   */
+  async attempt<Value>(work: (view: LayoutView) => Promise<Value>): Promise<Value> {
+    let view = await this.#current();
     for (let tries = 1; ; tries++) {
       try {
-        return await work(live);
+        return await work(view);
       } catch (error) {
         const isAgain = isMovedOn(error) || (this.#options.retryUnanswered === true && isUnanswered(error));
         if (!isAgain || tries >= TRIES_MAX) throw error;
         // The first refusal is most often a stale cache: no pause.
         if (tries > 1) await this.#runtime.sleep(Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(tries, 20)));
-        live = await this.#refresh();
+        view = await this.#refresh();
       }
     }
   }
 
-  async #current(): Promise<LiveLayout> {
-    return this.#live ?? this.#refresh();
+  async #current(): Promise<LayoutView> {
+    return this.#view ?? this.#refresh();
   }
 
-  async #refresh(): Promise<LiveLayout> {
-    const reply = await this.#send<LayoutReply>(this.#namespace, { kind: "layout" });
-    if (this.#live && reply.epoch < this.#live.epoch) return this.#live;
-    const owner = reply.layout.kind === "roundRobin" ? null : createOwnerLookup(reply.layout, this.#options.partitioners);
-    this.#live = { ...reply, owner };
-    return this.#live;
+  async #refresh(): Promise<LayoutView> {
+    const { layout, epoch } = await this.#send<LayoutReply>(this.#namespace, { kind: "layout" });
+    if (this.#view && epoch <= this.#view.epoch) return this.#view;
+    const { shardKey, partitioners } = this.#options;
+    if (shardKey !== undefined && layout.kind !== "none" && layout.shardKey !== shardKey) {
+      throw new Error(
+        `'${this.#namespace}' is sharded by ${layout.shardKey}, but this caller routes by ${shardKey}: nothing was called`,
+      );
+    }
+    this.#view = new LayoutView(layout, epoch, partitioners, (member, request) => this.#send(member, request));
+    return this.#view;
   }
 
   async #send<Reply>(member: string, request: object): Promise<Reply> {
@@ -193,41 +161,24 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   }
 }
 
-interface LiveLayout {
-  readonly layout: Layout;
-  readonly epoch: number;
-  readonly owner: ((key: Key) => string) | null;
-}
-
 /** True for refusals after which a fresh layout, or a moment's wait, helps: nothing has run. */
 function isMovedOn(error: unknown): boolean {
   return error instanceof RefusedError && error.reason.retryable;
-}
-
-function groupBy<Item>(items: readonly Item[], nameOf: (item: Item) => string): [string, Item[]][] {
-  const groups = new Map<string, Item[]>();
-  for (const item of items) {
-    const name = nameOf(item);
-    const group = groups.get(name);
-    if (group) group.push(item);
-    else groups.set(name, [item]);
-  }
-  return [...groups];
-}
-
-function distinctKeys<Item>(items: readonly Item[], keyOf: (item: Item) => KeyInput): Key[] {
-  return [...new Map(items.map((item) => [JSON.stringify(toKey(keyOf(item))), toKey(keyOf(item))])).values()];
 }
 
 function isUnanswered(error: unknown): boolean {
   return error instanceof Error && "retryable" in error && error.retryable === true;
 }
 
-async function withTimeout<Value>(work: Promise<Value>, timeoutMs: number | undefined, member: string, runtime: Runtime): Promise<Value> {
+async function withTimeout<Value>(
+  work: Promise<Value>,
+  timeoutMs: number | undefined,
+  member: string,
+  runtime: Runtime,
+): Promise<Value> {
   if (timeoutMs === undefined) return work;
   const late = runtime.sleep(timeoutMs).then((): never => {
     throw new Error(`${member} did not answer within ${timeoutMs} ms`);
   });
   return Promise.race([work, late]);
 }
-

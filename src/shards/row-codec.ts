@@ -7,7 +7,7 @@
  *
  * Trade-off: one pass of JSON on both sides, for exact int64, REAL, NUL and infinity; measured faster than bound parameters.
  */
-import { type Sql, type SqlRow, type SqlValue, quoteName } from "./storage.ts";
+import { type Sql, type SqlRow, type SqlValue, quoteName, textOf } from "./storage.ts";
 import type { Table } from "./tables.ts";
 
 /** Rows above this size, in bytes of their values, travel alone. Six times this stays below SQLite's 4 MiB text limit. */
@@ -87,7 +87,7 @@ export function readCells(sql: Sql, table: Table, primaryKeyJson: string): Cell[
     );
     if (!found) throw new Error(`A row of '${table.name}' vanished while it was read`);
     for (let index = start / 2; index < Math.min(start / 2 + CELLS_PER_READ, table.columns.length); index++) {
-      cells.push({ type: String(found[`t${index}`]), value: cellValue(found[`v${index}`]) });
+      cells.push({ type: textOf(found[`t${index}`]), value: cellValue(found[`v${index}`]) });
     }
   }
   return cells;
@@ -132,7 +132,7 @@ function cellValue(value: SqlValue | undefined): string | ArrayBuffer | null {
 }
 
 function infiniteReal(value: string | ArrayBuffer | null): string {
-  const text = String(value);
+  const text = textOf(value);
   if (text === "Inf") return "9e999";
   if (text === "-Inf") return "-9e999";
   return text;

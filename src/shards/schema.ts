@@ -49,7 +49,9 @@ export function ensureSchema(sql: Sql): void {
     if (found === undefined) {
       sql.run("INSERT INTO shardctl_meta (key, value) VALUES ('schema', ?)", String(SCHEMA_VERSION));
     } else if (Number(found.value) > SCHEMA_VERSION) {
-      throw new Error(`This object was written by a newer shardctl (schema ${found.value}, this library knows ${SCHEMA_VERSION}): upgrade the Worker`);
+      throw new Error(
+        `This object was written by a newer shardctl (schema ${found.value}, this library knows ${SCHEMA_VERSION}): upgrade the Worker`,
+      );
     }
   });
 }
@@ -66,7 +68,11 @@ export function readMeta<Value>(sql: Sql, key: string): Value | undefined {
 }
 
 export function writeMeta(sql: Sql, key: string, value: unknown): void {
-  sql.run("INSERT INTO shardctl_meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, JSON.stringify(value));
+  sql.run(
+    "INSERT INTO shardctl_meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    key,
+    JSON.stringify(value),
+  );
 }
 
 export function dropMeta(sql: Sql, key: string): void {

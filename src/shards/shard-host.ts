@@ -113,7 +113,9 @@ export class ShardHost {
   }
 
   /** Brings every row back to the root, or fails whole: an unreachable shard is an error, never an empty one. */
-  async unshard(options: { readonly timeout?: number; readonly correlationId?: string } = {}): Promise<{ readonly itemsMoved: number; readonly duration: number }> {
+  async unshard(
+    options: { readonly timeout?: number; readonly correlationId?: string } = {},
+  ): Promise<{ readonly itemsMoved: number; readonly duration: number }> {
     const startedAt = this.#now();
     if (!this.isSharded()) throw new Error("DO is not sharded");
     const live = await this.#describe();
@@ -189,7 +191,10 @@ export class ShardHost {
   }
 
   /** A rebalance that the planner would not ask for by itself still needs its counts. */
-  #requestFor({ strategy, shardKey }: NamespaceSpec): { by: "slots"; shardKey: string } | { by: "keys"; shardKey: string; boundaries: Key[] } | null {
+  #requestFor({
+    strategy,
+    shardKey,
+  }: NamespaceSpec): { by: "slots"; shardKey: string } | { by: "keys"; shardKey: string; boundaries: Key[] } | null {
     if (shardKey === null) return null;
     if (strategy === "hash") return { by: "slots", shardKey };
     return strategy === "range" ? { by: "keys", shardKey, boundaries: [] } : null;
@@ -237,7 +242,12 @@ export class ShardHost {
     const counts = await this.#keyedCounts();
     return {
       shardKey: registry.shardKey,
-      shards: registry.endpoints.map(({ ns, doId, shardIndex }) => ({ ns, doId, shardIndex, thingCount: counts[shardIndex] ?? 0 })),
+      shards: registry.endpoints.map(({ ns, doId, shardIndex }) => ({
+        ns,
+        doId,
+        shardIndex,
+        thingCount: counts[shardIndex] ?? 0,
+      })),
       duration: this.#now() - startedAt,
       registry,
       stats: statsOf(counts),

@@ -63,7 +63,12 @@ export interface ShardRegistry {
 
 export interface ShardOutcome {
   readonly shardKey: string;
-  readonly shards: readonly { readonly ns: string; readonly doId: string; readonly shardIndex: number; readonly thingCount: number }[];
+  readonly shards: readonly {
+    readonly ns: string;
+    readonly doId: string;
+    readonly shardIndex: number;
+    readonly thingCount: number;
+  }[];
   /** Milliseconds. */
   readonly duration: number;
   readonly registry: ShardRegistry;
@@ -87,7 +92,7 @@ export interface RebalanceOutcome {
 }
 
 export const SHARD_TIMEOUT_MS = 30_000;
-const STRATEGIES = ["hash", "range", "roundRobin", "custom"];
+const STRATEGIES: ReadonlySet<string> = new Set(["hash", "range", "roundRobin", "custom"]);
 
 /** @throws Error with the message that the contract names. */
 export function validateShardOptions(options: ShardOptions): void {
@@ -95,7 +100,7 @@ export function validateShardOptions(options: ShardOptions): void {
   if (typeof key !== "string" || key === "") throw new Error("Shard key is required");
   if (!Number.isInteger(count) || count < 1) throw new Error("Shard count must be positive");
   if (count > SHARD_COUNT_MAX) throw new Error(`Shard count too large: maximum ${SHARD_COUNT_MAX} shards`);
-  if (!STRATEGIES.includes(strategy)) throw new Error(`Invalid shard strategy: '${strategy}'`);
+  if (!STRATEGIES.has(strategy)) throw new Error(`Invalid shard strategy: '${strategy}'`);
   if (targetShards && targetShards.length !== count) {
     throw new Error(`targetShards names ${targetShards.length} shards, but count is ${count}`);
   }
@@ -103,7 +108,10 @@ export function validateShardOptions(options: ShardOptions): void {
 }
 
 /** The request as a manifest would say it, for the planner's own code. */
-export function specOf(name: string, spec: Pick<NamespaceSpec, "strategy" | "shardKey" | "count"> & Partial<NamespaceSpec>): NamespaceSpec {
+export function specOf(
+  name: string,
+  spec: Pick<NamespaceSpec, "strategy" | "shardKey" | "count"> & Partial<NamespaceSpec>,
+): NamespaceSpec {
   return {
     name,
     labels: {},
@@ -129,8 +137,18 @@ export function requirePartitioner(name: string | undefined, registered: readonl
 export function renameMembers(layout: Layout, names: readonly string[]): Layout {
   const renamed = new Map(layout.members.map((member, index) => [member, names[index] ?? member]));
   const members = layout.members.map((member) => renamed.get(member) ?? member);
-  if (layout.kind === "hash") return { ...layout, members, ranges: layout.ranges.map((range) => ({ ...range, member: renamed.get(range.member) ?? range.member })) };
-  if (layout.kind === "range") return { ...layout, members, ranges: layout.ranges.map((range) => ({ ...range, member: renamed.get(range.member) ?? range.member })) };
+  if (layout.kind === "hash")
+    return {
+      ...layout,
+      members,
+      ranges: layout.ranges.map((range) => ({ ...range, member: renamed.get(range.member) ?? range.member })),
+    };
+  if (layout.kind === "range")
+    return {
+      ...layout,
+      members,
+      ranges: layout.ranges.map((range) => ({ ...range, member: renamed.get(range.member) ?? range.member })),
+    };
   return { ...layout, members };
 }
 

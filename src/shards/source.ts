@@ -103,7 +103,11 @@ function nextTable(sql: Sql, plan: MovePlan, step: WalkStep): Walk | undefined {
 function readPage(context: SourceContext, plan: MovePlan, { table, cursor }: Walk, step: WalkStep): Page {
   const { sql, self } = context;
   // From here on, changes of the directory are captured: see `createDealer`.
-  sql.run("INSERT OR IGNORE INTO shardctl_walk (step, table_name, cursor, ordinal, done) VALUES (?, ?, NULL, 0, 0)", step, table.table.name);
+  sql.run(
+    "INSERT OR IGNORE INTO shardctl_walk (step, table_name, cursor, ordinal, done) VALUES (?, ?, NULL, 0, 0)",
+    step,
+    table.table.name,
+  );
   const batch = new Batch(sql, plan, self);
   const bytesMax = Math.min(PAGE_BYTES_CEILING, Math.max(PAGE_BYTES_MAX, plan.targets.length * PAGE_BYTES_PER_TARGET));
   const where = [
@@ -191,7 +195,10 @@ function readCaptured(context: SourceContext, plan: MovePlan): Drained | undefin
 /** The newest entry of the next drain: as many as fit one page, and one at least. Null when the log is empty. */
 function drainLimit(sql: Sql, plan: MovePlan): number | null {
   for (let keys = DRAIN_KEYS_MAX; ; keys = Math.ceil(keys / 8)) {
-    const upTo = sql.first<{ id: number | null }>("SELECT max(id) AS id FROM (SELECT id FROM shardctl_captured ORDER BY id LIMIT ?)", keys)?.id;
+    const upTo = sql.first<{ id: number | null }>(
+      "SELECT max(id) AS id FROM (SELECT id FROM shardctl_captured ORDER BY id LIMIT ?)",
+      keys,
+    )?.id;
     if (upTo === null || upTo === undefined) return null;
     if (keys === 1 || capturedBytes(sql, plan, upTo) <= PAGE_BYTES_CEILING) return upTo;
   }
@@ -241,7 +248,12 @@ function addCurrent(sql: Sql, plan: MovePlan, batch: Batch, table: MoveTable, ke
   }
 }
 
-async function deliver(context: SourceContext, operation: number, batch: Batch, sequences: ReadonlyMap<string, number>): Promise<void> {
+async function deliver(
+  context: SourceContext,
+  operation: number,
+  batch: Batch,
+  sequences: ReadonlyMap<string, number>,
+): Promise<void> {
   const replies = await Promise.all(
     batch.targets.map((target) =>
       context.ask<ReceiveReply>(target, {

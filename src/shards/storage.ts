@@ -67,6 +67,12 @@ export class Sql {
   }
 }
 
+/** A value that the query makes a text. @throws Error when it is not one: a broken invariant. */
+export function textOf(value: SqlValue | undefined): string {
+  if (typeof value === "string") return value;
+  throw new Error(`Expected a text from SQL, got ${value === null ? "NULL" : typeof value}`);
+}
+
 /** A name as an SQL identifier. */
 export function quoteName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;

@@ -60,7 +60,9 @@ export function resolveTables(sql: Sql, specs: readonly TableSpec[]): Table[] {
 export function checkPrimaryKey(sql: Sql, table: Table): void {
   const withNull = table.primaryKey.map((column) => `${quoteName(column)} IS NULL`).join(" OR ");
   if (sql.first(`SELECT 1 AS found FROM ${quoteName(table.name)} WHERE ${withNull} LIMIT 1`)) {
-    throw new TableFault(`Table '${table.name}' has rows with NULL in the primary key (${table.primaryKey.join(", ")}): give them a value`);
+    throw new TableFault(
+      `Table '${table.name}' has rows with NULL in the primary key (${table.primaryKey.join(", ")}): give them a value`,
+    );
   }
 }
 
@@ -134,8 +136,12 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
     .map((column) => column.name);
   if (primaryKey.length === 0) throw new TableFault(`Table '${spec.name}' has no primary key: rows could not be told apart`);
   if (followed && "by" in spec) {
-    if (!columns.includes(spec.by)) throw new TableFault(`Table '${spec.name}' follows '${followed.name}' by '${spec.by}', which is not a column of it`);
-    if (followed.primaryKey.length !== 1) throw new TableFault(`Table '${spec.name}' cannot follow '${followed.name}': its primary key has ${followed.primaryKey.length} columns`);
+    if (!columns.includes(spec.by))
+      throw new TableFault(`Table '${spec.name}' follows '${followed.name}' by '${spec.by}', which is not a column of it`);
+    if (followed.primaryKey.length !== 1)
+      throw new TableFault(
+        `Table '${spec.name}' cannot follow '${followed.name}': its primary key has ${followed.primaryKey.length} columns`,
+      );
   }
   return {
     name: spec.name,

@@ -26,16 +26,27 @@ import {
   rowBytes,
   rowJson,
 } from "./row-codec.ts";
-import { type Runtime, type Sql, type SqlRow, quoteName } from "./storage.ts";
+import { type Runtime, type Sql, type SqlRow, quoteName, textOf } from "./storage.ts";
 import type { Table } from "./tables.ts";
 
 /** Applies one message of rows. Idempotent: a message that is not newer than the last one of its source changes nothing. */
-export function receiveRows(sql: Sql, plan: MovePlan, source: string, sequence: number, parts: readonly RowsPart[]): ReceiveReply {
+export function receiveRows(
+  sql: Sql,
+  plan: MovePlan,
+  source: string,
+  sequence: number,
+  parts: readonly RowsPart[],
+): ReceiveReply {
   const tables = parts.map((part) => ({ part, table: tableOf(plan, part.table) }));
   return sql.transaction(() => {
-    const last = sql.first<{ sequence: number }>("SELECT sequence FROM shardctl_received WHERE source = ?", source)?.sequence ?? 0;
+    const last =
+      sql.first<{ sequence: number }>("SELECT sequence FROM shardctl_received WHERE source = ?", source)?.sequence ?? 0;
     if (sequence <= last) return { duplicates: [] };
-    sql.run("INSERT INTO shardctl_received (source, sequence) VALUES (?1, ?2) ON CONFLICT (source) DO UPDATE SET sequence = ?2", source, sequence);
+    sql.run(
+      "INSERT INTO shardctl_received (source, sequence) VALUES (?1, ?2) ON CONFLICT (source) DO UPDATE SET sequence = ?2",
+      source,
+      sequence,
+    );
     const duplicates = tables.flatMap(({ part, table }) => foreignKeysOf(sql, plan, table, part.keys, source));
     if (duplicates.length > 0) return { duplicates };
     const stores = tables.map(({ table }) => table.store);
@@ -50,7 +61,13 @@ export function receiveRows(sql: Sql, plan: MovePlan, source: string, sequence: 
 }
 
 /** Compares with the source's rows: index of the first part that differs, or -1. */
-export async function checkRows(sql: Sql, plan: MovePlan, source: string, parts: readonly CheckPart[], runtime: Runtime): Promise<number> {
+export async function checkRows(
+  sql: Sql,
+  plan: MovePlan,
+  source: string,
+  parts: readonly CheckPart[],
+  runtime: Runtime,
+): Promise<number> {
   const texts = parts.map((part) => {
     const table = tableOf(plan, part.table);
     return { text: rowsText(sql, table, part.keys), hasAbsent: ownKeys(sql, plan, table, part.absent, source) !== "[]" };
@@ -81,7 +98,9 @@ export function dropStaging(sql: Sql, plan: MovePlan): void {
 
 /** Cuts the staged rows into pieces of at most `waveRowsMax` rows, never through a single position. */
 export function stagedChunks(sql: Sql, plan: MovePlan, waveRowsMax: number): ChunksReply["chunks"] {
-  const union = plan.tables.map(({ store }) => `SELECT shardctl_class AS c, shardctl_position AS p FROM ${quoteName(store)}`).join(" UNION ALL ");
+  const union = plan.tables
+    .map(({ store }) => `SELECT shardctl_class AS c, shardctl_position AS p FROM ${quoteName(store)}`)
+    .join(" UNION ALL ");
   const query = `SELECT c AS class, typeof(p) AS type, ${exactText("p")} AS text, count(*) AS n FROM (${union}) GROUP BY c, p ORDER BY c, p`;
   const starts: { at: StagedPosition | undefined; rows: number }[] = [{ at: undefined, rows: 0 }];
   for (const row of sql.stream<{ class: number; type: string; text: string; n: number }>(query)) {
@@ -103,7 +122,10 @@ export function rehearsePromotion(sql: Sql, plan: MovePlan, incoming: readonly M
     });
   } catch (error) {
     if (error === rolledBack) return;
-    throw new EngineFault("duplicateId", `Rows to be moved do not fit the rows that are here already: ${messageOf(error)}. Nothing was changed`);
+    throw new EngineFault(
+      "duplicateId",
+      `Rows to be moved do not fit the rows that are here already: ${messageOf(error)}. Nothing was changed`,
+    );
   }
 }
 
@@ -117,14 +139,24 @@ export function promoteRows(sql: Sql, plan: MovePlan, incoming: readonly MoveRan
       const columns = table.columns.map((column) => quoteName(column)).join(", ");
       for (const range of incoming) {
         const within = withinRange(range);
-        sql.run(`INSERT INTO ${quoteName(table.name)} (${columns}) SELECT ${columns} FROM ${quoteName(store)} WHERE ${within.sql}`, ...within.bindings);
+        sql.run(
+          `INSERT INTO ${quoteName(table.name)} (${columns}) SELECT ${columns} FROM ${quoteName(store)} WHERE ${within.sql}`,
+          ...within.bindings,
+        );
       }
     }
   });
 }
 
 /** A page of the primary keys that a source staged in a range: what the source deletes once they are live here. */
-export function stagedKeys(sql: Sql, plan: MovePlan, name: string, source: string, range: MoveRange, after: string | null): StagedKeysReply {
+export function stagedKeys(
+  sql: Sql,
+  plan: MovePlan,
+  name: string,
+  source: string,
+  range: MoveRange,
+  after: string | null,
+): StagedKeysReply {
   const { table, store } = tableOf(plan, name);
   const within = withinRange(range);
   const cursor = after === null ? "?2 IS NULL" : primaryKeyAfter(table, "t", "?2");
@@ -135,7 +167,10 @@ export function stagedKeys(sql: Sql, plan: MovePlan, name: string, source: strin
     after,
     ...within.bindings,
   );
-  return { keys: `[${rows.map((row) => row.pk).join(",")}]`, after: rows.length < STAGED_KEYS_MAX ? null : (rows.at(-1)?.pk ?? null) };
+  return {
+    keys: `[${rows.map((row) => row.pk).join(",")}]`,
+    after: rows.length < STAGED_KEYS_MAX ? null : (rows.at(-1)?.pk ?? null),
+  };
 }
 
 /** Deletes rows by primary key, unseen by triggers. Call inside a transaction. */
@@ -155,7 +190,8 @@ const STAGED_KEYS_MAX = 5000;
 
 function tableOf(plan: MovePlan, name: string): MoveTable {
   const found = plan.tables.find(({ table }) => table.name === name);
-  if (!found) throw new EngineFault("schema", `Table '${name}' is not declared here: the objects of a namespace must run the same class`);
+  if (!found)
+    throw new EngineFault("schema", `Table '${name}' is not declared here: the objects of a namespace must run the same class`);
   return found;
 }
 
@@ -166,7 +202,9 @@ function rowsText(sql: Sql, { table, store }: MoveTable, keys: string): string {
     FROM json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${primaryKeyMatches(table, "t", "j.value")} ORDER BY j.key`;
   return sql
     .rows<SqlRow>(query, keys)
-    .map((row) => (row["row"] === null ? cellsText(readCells(sql, { ...table, name: store }, String(row["pk"]))) : String(row["row"])))
+    .map((row) =>
+      row["row"] === null ? cellsText(readCells(sql, { ...table, name: store }, textOf(row["pk"]))) : textOf(row["row"]),
+    )
     .join("\n");
 }
 
@@ -182,9 +220,16 @@ function upsertRows(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, 
   for (const { position, cells } of part.large) {
     const bound = cells.map((cell) => cellBinding(cell));
     const [positionClass, positionValue] = JSON.parse(`[${position}]`) as [number, string | number];
-    const staged = plan.moving.mode === "shift" ? { sql: ["?", "?", "?"], bindings: [positionClass, positionValue, source] } : { sql: [], bindings: [] };
+    const staged =
+      plan.moving.mode === "shift"
+        ? { sql: ["?", "?", "?"], bindings: [positionClass, positionValue, source] }
+        : { sql: [], bindings: [] };
     const values = [...bound.map((cell) => cell.sql), ...staged.sql].join(", ");
-    sql.run(`${insertInto(plan, table)} VALUES (${values}) ${onConflict(plan, table)}`, ...bound.flatMap((cell) => cell.bindings), ...staged.bindings);
+    sql.run(
+      `${insertInto(plan, table)} VALUES (${values}) ${onConflict(plan, table)}`,
+      ...bound.flatMap((cell) => cell.bindings),
+      ...staged.bindings,
+    );
   }
   rememberOrigins(sql, plan, table, part, source);
 }
@@ -195,7 +240,10 @@ function insertInto(plan: MovePlan, { table, store }: MoveTable): string {
 }
 
 function onConflict(plan: MovePlan, { table }: MoveTable): string {
-  const others = [...table.columns.filter((column) => !table.primaryKey.includes(column)), ...(plan.moving.mode === "shift" ? STAGE_COLUMNS : [])];
+  const others = [
+    ...table.columns.filter((column) => !table.primaryKey.includes(column)),
+    ...(plan.moving.mode === "shift" ? STAGE_COLUMNS : []),
+  ];
   const key = table.primaryKey.map((column) => quoteName(column)).join(", ");
   if (others.length === 0) return `ON CONFLICT (${key}) DO NOTHING`;
   // An update, not REPLACE: replacing a row would delete what points at it.
@@ -208,7 +256,12 @@ function rememberOrigins(sql: Sql, plan: MovePlan, { table }: MoveTable, part: R
   if (plan.moving.mode === "shift" || plan.originOf === null) return;
   sql.run("DELETE FROM shardctl_origin WHERE table_name = ?1 AND pk IN (SELECT value FROM json_each(?2))", table.name, part.keys);
   if (part.originCount === 0) return;
-  sql.run("INSERT INTO shardctl_origin (table_name, pk, source) SELECT ?1, value, ?3 FROM json_each(?2)", table.name, part.origins, source);
+  sql.run(
+    "INSERT INTO shardctl_origin (table_name, pk, source) SELECT ?1, value, ?3 FROM json_each(?2)",
+    table.name,
+    part.origins,
+    source,
+  );
 }
 
 function deleteAbsent(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string): void {
@@ -235,19 +288,26 @@ function foreignKeysOf(sql: Sql, plan: MovePlan, table: MoveTable, keys: string,
 }
 
 /** The stored rows among `keys`, each with the source it came from; null when there is only one source it can have. */
-function storedOrigins(sql: Sql, plan: MovePlan, moveTable: MoveTable, keys: string): { readonly key: string; readonly origin: string | null }[] {
+function storedOrigins(
+  sql: Sql,
+  plan: MovePlan,
+  moveTable: MoveTable,
+  keys: string,
+): { readonly key: string; readonly origin: string | null }[] {
   const { table, store } = moveTable;
   const isShift = plan.moving.mode === "shift";
   const origin = isShift ? null : moveTable.originSql("t");
   const columns = [
     `${rowJson(table.primaryKey, "t")} AS pk`,
-    isShift ? "t.shardctl_source AS source" : "(SELECT o.source FROM shardctl_origin AS o WHERE o.table_name = ?2 AND o.pk = j.value) AS source",
+    isShift
+      ? "t.shardctl_source AS source"
+      : "(SELECT o.source FROM shardctl_origin AS o WHERE o.table_name = ?2 AND o.pk = j.value) AS source",
     ...(origin === null ? [] : [keyColumns(origin, "origin")]),
   ];
   const query = `SELECT ${columns.join(", ")} FROM json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${primaryKeyMatches(table, "t", "j.value")}`;
   return sql.rows<SqlRow>(query, keys, ...(isShift ? [] : [table.name])).map((row) => ({
-    key: String(row["pk"]),
-    origin: row["source"] !== null ? String(row["source"]) : derivedOrigin(plan, row),
+    key: textOf(row["pk"]),
+    origin: row["source"] !== null ? textOf(row["source"]) : derivedOrigin(plan, row),
   }));
 }
 
