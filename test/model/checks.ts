@@ -1,0 +1,70 @@
+// The list of what is searched: the specified protocols in each situation, which must have no violation, and the weakened variants, each of which
+// must have one. `npm run model` and the tests run the same list.
+import type { Rule } from "./rules.ts";
+import { search, type SearchResult } from "./search.ts";
+import { shiftModel } from "./shift.ts";
+import {
+  SCENARIOS,
+  SHIFT_VARIANTS,
+  type Scenario,
+  type ScenarioName,
+  type ShiftVariant,
+  type Variant,
+} from "./shift-scenarios.ts";
+import { SWAP_BOUNDS, SWAP_VARIANTS, type SwapVariant, swapModel } from "./swap.ts";
+
+/** About 80 bytes a state: 1.6 GB. */
+const STATES_MAX = 20_000_000;
+const PROTOCOLS = ["swap", "shift"] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
+
+export interface Specification {
+  readonly protocol: Protocol;
+  readonly name: string;
+  readonly says: string;
+  /** `full` takes up to two minutes; `quick` up to a second, and then also looks for states that can never end. */
+  readonly run: (size: "full" | "quick") => SearchResult;
+}
+
+export interface WeakenedVariant {
+  readonly protocol: Protocol;
+  readonly name: string;
+  readonly rule: Rule;
+  readonly says: string;
+  readonly run: () => SearchResult;
+}
+
+export function listSpecifications(): Specification[] {
+  const swap: Specification = {
+    protocol: "swap",
+    name: "swap",
+    says: "x moves from a source that leaves to a target that is new; may be cancelled before the cutover",
+    run: (size) => search(swapModel(SWAP_BOUNDS[size]), STATES_MAX, size === "quick"),
+  };
+  const shift = (Object.keys(SCENARIOS) as ScenarioName[]).map((name): Specification => {
+    const scenario: Scenario = SCENARIOS[name];
+    return {
+      protocol: "shift",
+      name,
+      says: scenario.says,
+      run: (size) => search(shiftModel(scenario, scenario[size]), STATES_MAX, size === "quick"),
+    };
+  });
+  return [swap, ...shift];
+}
+
+export function listVariants(): WeakenedVariant[] {
+  const swap = (Object.keys(SWAP_VARIANTS) as SwapVariant[]).map((name): WeakenedVariant => {
+    const { rule, says } = SWAP_VARIANTS[name];
+    return { protocol: "swap", name, rule, says, run: () => search(swapModel(SWAP_BOUNDS.quick, name), STATES_MAX) };
+  });
+  const shift = (Object.keys(SHIFT_VARIANTS) as ShiftVariant[]).map((name): WeakenedVariant => {
+    const variant: Variant = SHIFT_VARIANTS[name];
+    const scenario: Scenario = SCENARIOS[variant.scenario];
+    const bounds = { ...scenario.quick, ...variant.bounds };
+    const run = (): SearchResult =>
+      search(shiftModel(scenario, bounds, name, variant.breaks), STATES_MAX, variant.breaks === "end");
+    return { protocol: "shift", name, rule: variant.rule, says: variant.says, run };
+  });
+  return [...swap, ...shift];
+}

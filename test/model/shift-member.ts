@@ -1,0 +1,207 @@
+// A member of the shift model: every handler is one transaction of that member's SQLite, so it changes the member as a whole or not at all.
+// A handler returns the message that answers, 0 for no answer, or IGNORED when the call changes nothing and gets none.
+// The rules in brackets are those of rules.ts.
+import { keysLeaving, operationOf, ownerOf, type World } from "./shift-scenarios.ts";
+import { hasBit, KEYS, nibble, packMessage, type Member, type MemberIndex, withNibble } from "./shift-state.ts";
+
+export const IGNORED = -1;
+
+/** Prepare: installs capture, fills the log with every key that moves away (the copy), clears leftovers. [prepare-once, operation-numbers, capture-before-copy] */
+export function receivePrepare(world: World, me: MemberIndex, member: Member, op: number): number {
+  const { weak } = world;
+  const runs = member.op === op && member.active === 1;
+  if (runs && !weak["prepare-twice"]) return packMessage("prepared", me, op);
+  const over =
+    op < member.op ? !weak["older-operation-accepted"] : op === member.op && !runs && !weak["ended-operation-accepted"];
+  if (over) return IGNORED;
+  const { first, last } = operationOf(world, op);
+  member.op = op;
+  member.active = 1;
+  member.fence = 0;
+  member.released = 0;
+  forgetPages(member);
+  member.captured = keysLeaving(world, me, first, last);
+  if (weak["prepare-twice"] && runs) member.captured = 0;
+  return packMessage("prepared", me, op);
+}
+
+/** Clean-up: ends the operation here. A member that never saw it notes that it has ended. [operation-numbers, durable-abort] */
+export function receiveCleanUp(me: MemberIndex, member: Member, op: number): number {
+  if (op < member.op) return IGNORED;
+  member.op = op;
+  member.active = 0;
+  member.fence = 0;
+  member.released = 0;
+  forgetPages(member);
+  return packMessage("cleaned", me, op);
+}
+
+function forgetPages(member: Member): void {
+  member.seq = 0;
+  member.outstanding = 0;
+  member.captured = 0;
+  member.inPage = 0;
+  member.lastSeq = 0;
+  member.staged = 0;
+}
+
+/** Capture: the trigger of a user's write. [capture-owned-keys, capture-before-copy] */
+export function captureWrite(world: World, me: MemberIndex, member: Member, key: number): void {
+  if (member.active === 0) return;
+  if (world.weak["capture-after-copy"] && member.seq <= 1) return;
+  const { first, last } = operationOf(world, member.op);
+  const moves = hasBit(keysLeaving(world, me, first, last), key);
+  const owned = ownerOf(world, member.epoch, key) === me || world.weak["moved-keys-captured"];
+  if (moves && owned) member.captured |= 1 << key;
+}
+
+/** Builds the next page: every key in the log, read again now, under a fresh number. 0 when there is nothing to send. [sequence-numbers, deletes-are-captured, captured-until-stored] */
+export function sendPage(world: World, me: MemberIndex, member: Member): number {
+  const log = member.captured | member.inPage;
+  if (member.active === 0 || log === 0 || member.seq >= world.bounds.pages) return 0;
+  let rows = 0;
+  for (const key of KEYS) {
+    if (!hasBit(log, key)) continue;
+    const value = nibble(member.live, key);
+    if (value !== 0) rows = withNibble(rows, key, value + 2);
+    else if (!world.weak["forget-captured-delete"]) rows = withNibble(rows, key, 1);
+  }
+  member.seq++;
+  member.outstanding = 1;
+  member.inPage = world.weak["log-cleared-at-send"] ? 0 : log;
+  member.captured = 0;
+  return packMessage("page", me, member.op, member.seq, rows);
+}
+
+/** A page at the target. [sequence-numbers, operation-numbers, no-late-rows, promotion-replaces] */
+export function receivePage(world: World, source: MemberIndex, member: Member, op: number, seq: number, rows: number): number {
+  const { weak } = world;
+  if (member.active === 0) return IGNORED;
+  if (op !== member.op && !weak["pages-without-operation"]) return IGNORED;
+  if (seq <= member.lastSeq && !weak["no-sequence-numbers"]) return IGNORED;
+  for (const key of KEYS) {
+    const row = nibble(rows, key);
+    if (row === 0) continue;
+    member.staged = withNibble(member.staged, key, row === 1 && weak["deletion-not-staged"] ? 0 : row);
+  }
+  member.lastSeq = Math.max(member.lastSeq, seq);
+  return packMessage("ack", source, op, seq);
+}
+
+/** An acknowledgement at the source. [captured-until-stored] */
+export function receiveAck(world: World, member: Member, op: number, seq: number): number {
+  if (op !== member.op || member.active === 0 || member.outstanding === 0 || seq !== member.seq) return IGNORED;
+  member.outstanding = 0;
+  member.inPage = 0;
+  if (world.weak["ack-clears-log"]) member.captured = 0;
+  return 0;
+}
+
+/** Fence. [fence-attempts, operation-numbers] */
+export function receiveFence(world: World, member: Member, op: number, attempt: number): number {
+  if (op !== member.op || member.active === 0 || attempt <= member.released) return IGNORED;
+  const takes = world.weak["old-fence-replaces-newer"] ? attempt !== member.fence : attempt > member.fence;
+  if (!takes) return IGNORED;
+  member.fence = attempt;
+  return 0;
+}
+
+/** What a fenced source with an empty log says; 0 when it is not drained. [drain-before-cutover] */
+export function sayDrained(world: World, me: MemberIndex, member: Member): number {
+  const { weak } = world;
+  if (member.fence === 0) return 0;
+  if (member.captured !== 0 && !weak["skip-last-drain"]) return 0;
+  if (member.outstanding === 1 && !weak["drained-while-outstanding"]) return 0;
+  if (member.inPage !== 0 && !weak["drained-while-outstanding"]) return 0;
+  return packMessage("drained", me, member.op, member.fence);
+}
+
+/** The root's answer that an attempt is aborted. [fence-until-told, fence-attempts] */
+export function receiveRelease(member: Member, op: number, attempt: number): number {
+  if (op !== member.op || member.active === 0) return IGNORED;
+  if (attempt <= member.released && attempt !== member.fence) return IGNORED;
+  member.released = Math.max(member.released, attempt);
+  if (member.fence === attempt) member.fence = 0;
+  return 0;
+}
+
+/** Activate. [activate-once, activate-in-one-transaction, repeats-are-answered] */
+export function receiveActivate(world: World, me: MemberIndex, member: Member, op: number, epoch: number): number {
+  const { weak } = world;
+  const done = packMessage("activated", me, op, epoch);
+  if (epoch <= member.epoch) {
+    if (weak["late-activate-promotes"]) promote(world, me, member, member.epoch);
+    if (weak["late-activate-deletes"]) deleteLeft(world, me, member, epoch - 1, epoch);
+    if (weak["late-activate-lifts-fence"]) member.fence = 0;
+    return weak["repeat-unanswered"] ? IGNORED : done;
+  }
+  promote(world, me, member, epoch);
+  if (weak["promote-before-epoch"]) {
+    if (member.half === 0) {
+      member.half = 1;
+      return 0;
+    }
+    member.half = 0;
+  }
+  if (weak["unfence-before-delete"]) member.half = 1;
+  else deleteLeft(world, me, member, member.epoch, epoch);
+  member.epoch = epoch;
+  member.released = weak["attempts-restart"] ? 0 : Math.max(member.released, member.fence);
+  member.fence = 0;
+  return done;
+}
+
+/** Staged rows of keys that are this member's at `epoch` become live. [promoted-rows-leave-staging, no-late-rows, engine-writes-uncaptured] */
+function promote(world: World, me: MemberIndex, member: Member, epoch: number): void {
+  const { weak } = world;
+  for (const key of KEYS) {
+    const row = nibble(member.staged, key);
+    if (row === 0 || ownerOf(world, epoch, key) !== me) continue;
+    member.live = withNibble(member.live, key, row === 1 ? 0 : row - 2);
+    if (!weak["promote-twice"] && !weak["late-activate-promotes"]) member.staged = withNibble(member.staged, key, 0);
+    if (weak["engine-writes-captured"]) captureWrite(world, me, member, key);
+  }
+  if (weak["late-page-after-promote"]) member.lastSeq = 0;
+}
+
+/** Rows of exactly the keys that leave between two epochs are deleted: the target has promoted them or holds them staged. [engine-writes-uncaptured] */
+function deleteLeft(world: World, me: MemberIndex, member: Member, from: number, to: number): void {
+  const left = keysLeaving(world, me, from, to);
+  for (const key of KEYS) {
+    if (!hasBit(left, key)) continue;
+    if (world.weak["engine-writes-captured"]) captureWrite(world, me, member, key);
+    member.live = withNibble(member.live, key, 0);
+  }
+}
+
+/** The second half of an activation that `unfence-before-delete` has split. */
+export function finishDeletion(world: World, me: MemberIndex, member: Member): void {
+  deleteLeft(world, me, member, member.epoch - 1, member.epoch);
+  member.half = 0;
+}
+
+/** `delete-before-cutover`: the rows of the coming wave go as soon as the source is drained. */
+export function deleteEarly(world: World, me: MemberIndex, member: Member): void {
+  deleteLeft(world, me, member, member.epoch, member.epoch + 1);
+}
+
+/** A crash keeps what is in SQLite: the answer to a page is lost, so its keys go back to the log. [fence-until-told, sequence-numbers] */
+export function crashMember(world: World, member: Member): boolean {
+  const { weak } = world;
+  const forgets = (weak["fence-lost-in-crash"] && member.fence !== 0) || (weak["sequence-lost-in-crash"] && member.seq !== 0);
+  if (member.outstanding === 0 && !forgets) return false;
+  member.outstanding = 0;
+  member.captured |= member.inPage;
+  member.inPage = 0;
+  if (weak["fence-lost-in-crash"]) member.fence = 0;
+  if (weak["sequence-lost-in-crash"]) member.seq = 0;
+  return true;
+}
+
+/** Whether a call of a client that routed by `epoch` is served here. [one-epoch, fence-until-told] */
+export function admits(world: World, member: Member, epoch: number, reads: boolean): boolean {
+  const { weak } = world;
+  if (member.fence !== 0 && !(reads && weak["reads-pass-fence"])) return false;
+  if (epoch < member.epoch) return weak["stale-epoch-accepted"];
+  return epoch === member.epoch || weak["newer-epoch-served"];
+}
