@@ -4,7 +4,7 @@
  *
  * | request          | repeated when                                                                        |
  * |------------------|--------------------------------------------------------------------------------------|
- * | reads            | the server refuses, resets, times out, or answers 502, 503 or 504                     |
+ * | reads            | the server refuses, resets, times out, or answers 5xx without a problem document      |
  * | plan, cancel     | the same: asking twice changes nothing more                                           |
  * | apply            | the connection was refused, so nothing arrived; otherwise the run is looked up first  |
  */

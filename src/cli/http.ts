@@ -150,13 +150,14 @@ function readAnswer<Value>(
     if (typeof value !== "string") return { result: { ok: true, value }, trouble: "none" };
     return { result: failNonsense(target, request, response, text, value), trouble: "lasting" };
   }
-  const transient = response.status === 502 || response.status === 503 || response.status === 504;
-  const trouble = transient ? "transient" : "lasting";
   const problem = response.ok ? null : readProblem(body);
+  // The API itself explains its errors. A server error that does not is a proxy's or the runtime's: it was restarting or crashed.
+  const transient = problem === null ? response.status >= 500 : problem.kind === "unavailable";
+  const trouble = transient ? "transient" : "lasting";
   if (problem !== null) return { result: describeProblem(problem, target, transient), trouble };
   if (transient) {
-    const message = `${target.endpoint} is not available: status ${response.status}. ${excerpt(text, target.token)}`;
-    return { result: fail("server", message, "Try again in a moment.", { transient: true }), trouble };
+    const message = `${target.endpoint} is not available: it answered ${request.method} ${request.path} with status ${response.status}. ${excerpt(text, target.token)}`;
+    return { result: fail("server", message, "Try again in a moment.", { transient }), trouble };
   }
   return { result: failNonsense(target, request, response, text, "this is not an answer of shardctl's API"), trouble };
 }

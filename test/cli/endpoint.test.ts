@@ -68,13 +68,13 @@ const ROWS: readonly Row[] = [
     answer: { status: 500, text: "boom" },
     exitCode: EXIT.error,
     says: ["status 500", "boom"],
-    requests: 1,
+    requests: 5,
   },
   {
     name: "503 for good",
     answer: { status: 503, text: "warming up" },
     exitCode: EXIT.error,
-    says: ["not available: status 503", "warming up"],
+    says: ["is not available", "status 503", "warming up"],
     requests: 5,
   },
   {
@@ -140,7 +140,11 @@ describe("plan against a server that", () => {
   });
 
   it("comes back after a restart", async () => {
-    const restart: readonly Answer[] = [{ kind: "reset" }, { status: 503, text: "" }, { status: 502, text: "" }];
+    const restart: readonly Answer[] = [
+      { kind: "reset" },
+      { status: 503, text: "" },
+      { status: 500, text: "Error: Network connection lost." },
+    ];
     const run = await planAgainst(reconciler({ first: (_, count) => restart[count - 1] }));
     expect(run.stderr).toBe("");
     expect(run.exitCode).toBe(EXIT.done);

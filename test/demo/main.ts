@@ -59,8 +59,8 @@ async function demonstrate(): Promise<void> {
   await shardctl(["status", "cities"]);
 
   heading("Rebalance for skew: nobody edits anything, the plan proposes it by itself");
-  await shardctl(["plan", "--exit-code"], [EXIT.changesPending, EXIT.blocked]);
-  await shardctl(["apply", "--auto-approve", "--override", "skew"]);
+  await shardctl(["plan", "--exit-code"], [EXIT.changesPending]);
+  await shardctl(["apply", "--auto-approve"]);
   await shardctl(["status", "cities"]);
 
   heading("Unshard");

@@ -32,7 +32,9 @@ export async function startDevRuntime(cwd: string, argv: readonly string[] = [])
     });
     void ended.then(() => reject(new Error(`shardctl dev ended before it was ready:\n${stdout}${stderr}`)));
   });
-  const { endpoint, wranglerPid } = JSON.parse(await ready) as { readonly endpoint: string; readonly wranglerPid: number };
+  const note = JSON.parse(await ready) as { readonly endpoint?: string; readonly wranglerPid?: number };
+  const { endpoint, wranglerPid } = note;
+  if (endpoint === undefined || wranglerPid === undefined) throw new Error(`shardctl dev did not start: ${JSON.stringify(note)}`);
   return {
     endpoint,
     killWorkerd: () => killWorkerd(wranglerPid, new URL(endpoint).port),

@@ -5,6 +5,7 @@ import { type CommonOptions, type Perform, withHelp, withServerOptions } from ".
 import { connectApi } from "../connect-api.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { CliResult } from "../failure.ts";
+import { findObject } from "../find-object.ts";
 import { loadProject } from "../project.ts";
 import type { Outcome, Session } from "../session.ts";
 import { historyText, runsText } from "../views.ts";
@@ -39,7 +40,8 @@ async function history(session: Session, name: string | undefined, options: Hist
     session.show(runsText(session, runs.value));
     return { ok: true, value: { exitCode: EXIT.done, json: { runs: runs.value } } };
   }
-  const operations = await api.value.history(name, options.object ?? null);
+  const object = await findObject(session.host, project.value, name, options.object);
+  const operations = await api.value.history(name, object);
   if (!operations.ok) return operations;
   session.show(historyText(session, operations.value));
   return { ok: true, value: { exitCode: EXIT.done, json: { namespace: name, operations: operations.value } } };

@@ -5,6 +5,7 @@ import { type CommonOptions, type Perform, withHelp, withServerOptions } from ".
 import { connectApi } from "../connect-api.ts";
 import { EXIT } from "../exit-codes.ts";
 import { type CliResult, fail } from "../failure.ts";
+import { findObject } from "../find-object.ts";
 import { loadProject } from "../project.ts";
 import type { Outcome, Session } from "../session.ts";
 import { runText, statusText } from "../views.ts";
@@ -41,7 +42,9 @@ async function status(session: Session, name: string | undefined, options: Statu
     session.show(runText(session, run.value));
     return { ok: true, value: { exitCode: EXIT.done, json: run.value } };
   }
-  const filter = { ...(name === undefined ? {} : { name }), ...(options.object === undefined ? {} : { object: options.object }) };
+  const object =
+    name === undefined ? (options.object ?? null) : await findObject(session.host, project.value, name, options.object);
+  const filter = { ...(name === undefined ? {} : { name }), ...(object === null ? {} : { object }) };
   const reports = await api.value.namespaces(filter);
   if (!reports.ok) return reports;
   if (name !== undefined && reports.value.length === 0) {
