@@ -18,8 +18,8 @@ import { failure, success } from "../core/result.ts";
 import type { LiveAccess } from "./port.ts";
 
 /** How long an object may take to answer. Counting by another key reads every row, so it may take longer. */
-export const CALL_TIMEOUT_MS = 30_000;
-export const DISTRIBUTE_TIMEOUT_MS = 120_000;
+const CALL_TIMEOUT_MS = 30_000;
+const DISTRIBUTE_TIMEOUT_MS = 120_000;
 
 /** What this adapter needs of a `DurableObjectNamespace`, so that a test may pass less. */
 export interface ObjectBinding {

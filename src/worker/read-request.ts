@@ -6,7 +6,7 @@ import type { z } from "zod";
 import { problemResponse, RefusedRequest } from "./problems.ts";
 
 /** Largest body of the API. */
-export const BODY_BYTES_MAX = 8 * 1024 * 1024;
+const BODY_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Problems listed in one refusal. */
 const ERRORS_MAX = 100;

@@ -10,7 +10,7 @@ import { SHARD_COUNT_MAX, type NamespaceSpec } from "../core/spec.ts";
 import { isReadableWindow } from "./windows.ts";
 
 /** Namespaces of one request, as of one set of manifests. */
-export const NAMESPACES_MAX = 50_000;
+const NAMESPACES_MAX = 50_000;
 
 const NAME_LENGTH_MAX = 512;
 const PATH_LENGTH_MAX = 1024;
