@@ -1,6 +1,6 @@
 /** How far a run is, in words and numbers: what bars and plain lines have in common. Pure but for the reporter's interface. */
 import type { Run, RunAction } from "../core/api.ts";
-import { formatCount } from "../core/figures.ts";
+import { formatCount, formatQuantity } from "../core/figures.ts";
 import { operationProgress } from "../render/describe.ts";
 import { printable } from "../render/printable.ts";
 
@@ -35,7 +35,7 @@ export function describeEnd(action: RunAction): string | null {
       return null;
     case "done": {
       const operation = action.operation;
-      return operation === null ? "done" : `done, ${formatCount(operation.rowsCopied)} rows, epoch ${operation.epoch}`;
+      return operation === null ? "done" : `done, ${formatQuantity(operation.rowsCopied, "row")}, epoch ${operation.epoch}`;
     }
     case "failed":
       return `failed: ${printable(action.error ?? "no reason was given")}`;
