@@ -204,7 +204,7 @@ export function createSlotLookup(ranges: readonly SlotRange[]): (slot: number) =
 
 /** The slot table as one member per slot. */
 export function expandSlots(ranges: readonly SlotRange[]): string[] {
-  const bySlot = Array.from<string>({ length: SLOT_COUNT });
+  const bySlot = new Array<string>(SLOT_COUNT);
   let start = 0;
   for (const { end, member } of ranges) {
     bySlot.fill(member, start, end);

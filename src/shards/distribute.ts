@@ -10,7 +10,7 @@ import { type Partitioners, createOwnerLookup } from "../core/layout.ts";
 import type { DistributionRequest, KeyBucket, MemberDistribution } from "../core/live.ts";
 import { slotOf } from "../core/slots.ts";
 import type { DistributeReply } from "./messages.ts";
-import { keyColumns, keyOf } from "./move-plan.ts";
+import { keyColumn, keyOf } from "./move-plan.ts";
 import { primaryKeyOrder, rowBytes } from "./row-codec.ts";
 import { type Sql, type SqlRow, quoteName } from "./storage.ts";
 import { type Table, keyExpression } from "./tables.ts";
@@ -58,10 +58,10 @@ function countBuckets(
   const bucketOf = request.by === "slots" ? slotOf : shardOf(request, partitioners);
   const buckets = new Map<number, Total>();
   for (const table of tables) {
-    const query = `SELECT ${keyColumns("k", "key")}, n, bytes FROM (
+    const query = `SELECT ${keyColumn("k", "key")}, n, bytes FROM (
       SELECT k, count(*) * ${every} AS n, sum(bytes) * ${every} AS bytes FROM (${sampled(table, request.shardKey, every)}) GROUP BY typeof(k), k)`;
     for (const row of sql.stream<SqlRow>(query)) {
-      const key = keyOf(row["key_type"], row["key_text"]);
+      const key = keyOf(row["key"]);
       const found = { rows: Number(row["n"]), bytes: Number(row["bytes"]) };
       counted(key, found.rows, found.bytes, table.followed === null);
       const bucket = bucketOf(key);
@@ -99,10 +99,10 @@ function countKeys(
   const bounds = boundaries.toSorted(compareKeys);
   const buckets: { first: Key; last: Key; rows: number; bytes: number }[] = [];
   let boundary = 0;
-  const query = `SELECT ${keyColumns("k", "key")}, n, bytes, keyed FROM (
+  const query = `SELECT ${keyColumn("k", "key")}, n, bytes, keyed FROM (
     SELECT k, count(*) * ${every} AS n, sum(bytes) * ${every} AS bytes, sum(is_keyed) * ${every} AS keyed FROM (${union}) GROUP BY typeof(k), k) ORDER BY k`;
   for (const row of sql.stream<SqlRow>(query)) {
-    const key = keyOf(row["key_type"], row["key_text"]);
+    const key = keyOf(row["key"]);
     const rows = Number(row["n"]);
     const bytes = Number(row["bytes"]);
     const keyed = Number(row["keyed"]);

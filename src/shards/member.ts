@@ -91,7 +91,7 @@ export class Member implements SourceContext {
         `Operation ${operation} does not run on ${this.self} (${moving ? `operation ${moving.operation} does` : "none does"})`,
       );
     }
-    if (this.#plan === undefined || JSON.stringify(this.#plan.moving) !== JSON.stringify(moving)) {
+    if (this.#plan === undefined || !sameMove(this.#plan.moving, moving)) {
       this.#plan = buildMovePlan(this.sql, moving, this.tables(), this.#options.partitioners);
     }
     return this.#plan;
@@ -345,4 +345,9 @@ export class Member implements SourceContext {
       return { table: table.name, rows: found?.n ?? 0, bytes: found?.bytes ?? 0 };
     });
   }
+}
+
+/** A plan stays good while only the fence of its move changes. */
+function sameMove(left: Moving, right: Moving): boolean {
+  return left === right || JSON.stringify(left) === JSON.stringify(right);
 }

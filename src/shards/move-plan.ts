@@ -3,12 +3,11 @@
  *
  * Built from the move's record and the user's schema on every call, so that nothing but SQLite survives a crash.
  */
-import { type Key, MISSING_KEY, keyFromSql } from "../core/key.ts";
+import { type Key, keyFromSql } from "../core/key.ts";
 import { type Layout, type Partitioners, createOwnerLookup, directoryMember } from "../core/layout.ts";
 import type { Moving } from "./membership.ts";
-import { exactText } from "./row-codec.ts";
 import { STAGE_PREFIX } from "./schema.ts";
-import { type Sql, quoteName } from "./storage.ts";
+import { type Sql, type SqlValue, quoteName, textOf } from "./storage.ts";
 import { type Table, idExpression, keyExpression, leadingTable } from "./tables.ts";
 
 /** The private table that stands in for a shift's live tables until its wave comes. */
@@ -55,7 +54,7 @@ export function buildMovePlan(sql: Sql, moving: Moving, tables: readonly Table[]
   const { from, to } = moving;
   const routesByKey = from.kind !== "roundRobin" && from.kind !== "none";
   const store = (name: string): string => (moving.mode === "shift" ? stageName(name) : name);
-  const owner = to.kind === "roundRobin" ? null : createOwnerLookup(to, partitioners);
+  const owner = to.kind === "roundRobin" ? null : lazyLookup(to, partitioners);
   const dealer = createDealer(sql, to);
   const moveTables = tables.map((table): MoveTable => ({
     table,
@@ -70,18 +69,29 @@ export function buildMovePlan(sql: Sql, moving: Moving, tables: readonly Table[]
     moving,
     tables: moveTables,
     targets: to.members,
-    originOf: routesByKey ? createOwnerLookup(from, partitioners) : null,
+    originOf: routesByKey ? lazyLookup(from, partitioners) : null,
   };
 }
 
-/** Columns that a scan reads beside the rows: the key that routes, as storage class and exact text. */
-export function keyColumns(expression: string, prefix: string): string {
-  return `typeof(${expression}) AS ${prefix}_type, CASE typeof(${expression}) WHEN 'blob' THEN hex(${expression}) ELSE ${exactText(expression)} END AS ${prefix}_text`;
+/** A lookup that is made when the first key is looked up: a target asks for none. */
+function lazyLookup(layout: Layout, partitioners: Partitioners): (key: Key) => string {
+  let lookup: ((key: Key) => string) | undefined;
+  return (key) => (lookup ??= createOwnerLookup(layout, partitioners))(key);
 }
 
-export function keyOf(type: unknown, text: unknown): Key {
-  return typeof type === "string" ? keyFromSql(type, typeof text === "string" ? text : null) : MISSING_KEY;
+/** A key as one column: a letter for the storage class, then the exact text. Evaluates the expression as seldom as can be. */
+export function keyColumn(expression: string, name: string): string {
+  return `CASE typeof(${expression}) WHEN 'text' THEN 't' || ${expression} WHEN 'integer' THEN 'i' || ${expression}
+    WHEN 'real' THEN 'r' || printf('%!.17g', ${expression}) WHEN 'blob' THEN 'b' || hex(${expression}) ELSE 'n' END AS ${name}`;
 }
+
+/** Reads a `keyColumn`. */
+export function keyOf(column: SqlValue | undefined): Key {
+  const text = textOf(column);
+  return keyFromSql(CLASS_OF_LETTER[text.slice(0, 1)] ?? "null", text.slice(1));
+}
+
+const CLASS_OF_LETTER: Readonly<Record<string, string>> = { t: "text", i: "integer", r: "real", b: "blob" };
 
 function routeExpression(to: Layout, table: Table, alias: string): string {
   switch (to.kind) {

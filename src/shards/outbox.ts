@@ -8,9 +8,20 @@ import type { Key } from "../core/key.ts";
 import { isMissing } from "../core/key.ts";
 import { EngineFault } from "./faults.ts";
 import type { CheckPart, RowsPart } from "./messages.ts";
-import { type MovePlan, type MoveTable, keyColumns, keyOf } from "./move-plan.ts";
+import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
 import { positionJson } from "./position.ts";
-import { LARGE_ROW_BYTES, type LargeRow, ROW_BYTES_MAX, cellsText, readCells, rowBytes, rowJson } from "./row-codec.ts";
+import {
+  LARGE_ROW_BYTES,
+  type LargeRow,
+  ROW_BYTES_MAX,
+  type RowForm,
+  cellsText,
+  isAltered,
+  primaryKeyMatches,
+  readCells,
+  rowBytes,
+  rowJson,
+} from "./row-codec.ts";
 import { type Runtime, type Sql, type SqlRow, quoteName, textOf } from "./storage.ts";
 
 /** Bytes of rows that one page reads; a single larger row is read alone. */
@@ -24,9 +35,11 @@ export interface ScannedRow {
   readonly route: Key;
   /** The key under the source layout; null when that layout does not route by key. */
   readonly origin: Key | null;
+  /** Size in transit: of the JSON text, or of a large row's values. */
   readonly bytes: number;
-  /** Null for a large row. */
+  /** Null for a row that must go cell by cell. */
   readonly json: string | null;
+  readonly hasBlobs: boolean;
 }
 
 /** What one target gets of one table. */
@@ -81,7 +94,7 @@ export class Batch {
     } else {
       part.rows.push(`[${position},${row.json.slice(1)}`);
       part.texts.push(row.json);
-      if (!row.json.endsWith(",null]")) part.withBlobs = true;
+      if (row.hasBlobs) part.withBlobs = true;
     }
     return owner;
   }
@@ -134,50 +147,58 @@ export class Batch {
   }
 
   #part(target: string, { table }: MoveTable): PartBuilder {
-    const tables = this.#byTarget.get(target) ?? new Map<string, PartBuilder>();
-    this.#byTarget.set(target, tables);
-    const part = tables.get(table.name) ?? {
-      rows: [],
-      keys: [],
-      texts: [],
-      large: [],
-      absent: [],
-      origins: [],
-      bytes: 0,
-      withBlobs: false,
-    };
-    tables.set(table.name, part);
+    let tables = this.#byTarget.get(target);
+    if (!tables) this.#byTarget.set(target, (tables = new Map()));
+    let part = tables.get(table.name);
+    if (!part) {
+      part = { rows: [], keys: [], texts: [], large: [], absent: [], origins: [], bytes: 0, withBlobs: false };
+      tables.set(table.name, part);
+    }
     return part;
   }
 }
 
-/** SQL that scans rows of a table under alias `t`; append `WHERE`, `ORDER BY` and `LIMIT`. */
-export function scanSql(table: MoveTable, from: string): string {
+/** How one table's rows are read: the SQL, and the reader of what it gives. */
+export interface Scan {
+  /** A SELECT over `from`, in which the table has the alias `t`; append `WHERE`, `ORDER BY` and `LIMIT`. */
+  sql(from: string): string;
+  read(row: SqlRow): ScannedRow;
+}
+
+export function createScan(sql: Sql, table: MoveTable, form: RowForm): Scan {
   const { columns, primaryKey } = table.table;
   const origin = table.originSql("t");
   const route = table.routeSql("t");
-  const bytes = `(${rowBytes(columns, "t")})`;
+  const hasOwnOrigin = origin !== null && origin !== route;
   const parts = [
-    `${rowJson(primaryKey, "t")} AS pk`,
-    keyColumns(route, "route"),
-    ...(origin === null || origin === route ? [] : [keyColumns(origin, "origin")]),
-    `${bytes} AS bytes`,
-    `CASE WHEN ${bytes} <= ${LARGE_ROW_BYTES} THEN ${rowJson(columns, "t")} END AS row`,
+    `${rowJson(primaryKey, "t", form)} AS pk`,
+    keyColumn(route, "route"),
+    ...(hasOwnOrigin ? [keyColumn(origin, "origin")] : []),
+    `CASE WHEN ${rowBytes(columns, "t")} <= ${LARGE_ROW_BYTES} THEN ${rowJson(columns, "t", form)} END AS row`,
   ];
-  return `SELECT ${parts.join(", ")} FROM ${from}`;
+  const selected = parts.join(", ");
+  return {
+    sql: (from) => `SELECT ${selected} FROM ${from}`,
+    read: (row) => {
+      const routeKey = keyOf(row["route"]);
+      const key = textOf(row["pk"]);
+      const stored = row["row"] === null ? null : textOf(row["row"]);
+      const json = stored === null || isAltered(stored) ? null : stored;
+      return {
+        key,
+        route: routeKey,
+        origin: origin === null ? null : hasOwnOrigin ? keyOf(row["origin"]) : routeKey,
+        bytes: json === null ? largeRowBytes(sql, table, key) : json.length,
+        json,
+        hasBlobs: form === "masked" && json !== null && !json.endsWith(",null]"),
+      };
+    },
+  };
 }
 
-/** Reads a row of `scanSql`. */
-export function scannedRow(table: MoveTable, row: SqlRow): ScannedRow {
-  const route = keyOf(row["route_type"], row["route_text"]);
-  const hasOrigin = table.originSql("t") !== null;
-  return {
-    key: textOf(row["pk"]),
-    route,
-    origin: !hasOrigin ? null : "origin_type" in row ? keyOf(row["origin_type"], row["origin_text"]) : route,
-    bytes: Number(row["bytes"]),
-    json: row["row"] === null ? null : textOf(row["row"]),
-  };
+function largeRowBytes(sql: Sql, { table }: MoveTable, key: string): number {
+  const query = `SELECT ${rowBytes(table.columns, "t")} AS bytes FROM ${quoteName(table.name)} AS t WHERE ${primaryKeyMatches(table, "t", "?1")}`;
+  return sql.first<{ bytes: number }>(query, key)?.bytes ?? 0;
 }
 
 /** Takes the next sequence number for a target. Call in the turn in which the rows are read. */

@@ -22,8 +22,8 @@ import type { TableSpec } from "./tables.ts";
 const SAMPLE_FREE_ROWS = 200_000;
 /** How long one alarm works before it hands over to the next. */
 const DRIVE_MS = 20_000;
-/** The alarm is set this far ahead while the driver works, so that a crash never leaves an operation without one. */
-const LEASE_MS = 30_000;
+/** The alarm is set this far ahead while the driver works: after a crash it fires again, and never counts as a failed one. */
+const LEASE_MS = 1_000;
 
 export interface RootOptions {
   readonly sql: Sql;
@@ -52,7 +52,10 @@ export class Root {
     const { runtime, specs, namespace, partitioners } = this.#options;
     const { layout, epoch } = this.journal.registry();
     const counts = await Promise.all(layout.members.map((member) => this.#countMember(member)));
-    const latest = this.journal.running() ?? this.journal.history(1)[0];
+    const running = this.journal.running();
+    // Being looked at also pokes an operation that has lost its alarm.
+    if (running && (await this.#options.storage.getAlarm()) === null) this.wake();
+    const latest = running ?? this.journal.history(1)[0];
     return {
       name: namespace,
       object,

@@ -3,10 +3,12 @@
  *
  * A row is an array of its columns in order, built by `json_array` and read back by `json_each`. JSON cannot hold a BLOB: those columns
  * travel as hex, and the array's last element says which they are (`'0100'`), or is null. A row above `LARGE_ROW_BYTES` would overflow
- * SQLite's string limit when escaped; it travels alone, cell by cell, as text and bytes (`LargeRow`).
+ * SQLite's string limit when escaped, and text that is not UTF-8 does not survive a JavaScript string: such rows travel cell by cell, as
+ * bytes (`LargeRow`).
  *
  * Trade-off: one pass of JSON on both sides, for exact int64, REAL, NUL and infinity; measured faster than bound parameters.
  */
+import { EngineFault } from "./faults.ts";
 import { type Sql, type SqlRow, type SqlValue, quoteName, textOf } from "./storage.ts";
 import type { Table } from "./tables.ts";
 
@@ -29,11 +31,28 @@ export interface LargeRow {
   readonly cells: readonly Cell[];
 }
 
+/**
+ * How a row's JSON is built: `plain` is twice as fast and fails on the first blob, `masked` holds anything. Both give the same text for
+ * a row without blobs. See `inPlainForm`.
+ */
+export type RowForm = "plain" | "masked";
+
 /** `json_array` over columns, with the blob mask as its last element. */
-export function rowJson(columns: readonly string[], alias: string): string {
+export function rowJson(columns: readonly string[], alias: string, form: RowForm = "masked"): string {
   const stored = columns.map((column) => `${alias}.${quoteName(column)}`);
+  if (form === "plain") return `json_array(${stored.join(", ")}, NULL)`;
   const values = stored.map((column) => `CASE typeof(${column}) WHEN 'blob' THEN hex(${column}) ELSE ${column} END`);
   return `json_array(${[...values, blobMask(stored)].join(", ")})`;
+}
+
+/** Does the work in the plain form, and once more, from the start, in the masked form when it meets a blob. */
+export function inPlainForm<Value>(sql: Sql, work: (form: RowForm) => Value): Value {
+  try {
+    return sql.transaction(() => work("plain"));
+  } catch (error) {
+    if (!(error instanceof Error) || !error.message.includes("JSON cannot hold BLOB values")) throw error;
+    return sql.transaction(() => work("masked"));
+  }
 }
 
 /** Bytes of a row's values, as SQL. */
@@ -71,24 +90,33 @@ export function primaryKeyAfter(table: Table, alias: string, json: string): stri
   return `(${primaryKeyOrder(table, alias)}) > (${primaryKeyCells(table, json).join(", ")})`;
 }
 
-/** Reads one row cell by cell. */
+/** True for JSON that is not the row's exact text: JavaScript has put U+FFFD where the bytes were not UTF-8. Rarely, it was stored so. */
+export function isAltered(json: string): boolean {
+  return json.includes("\ufffd");
+}
+
+/**
+ * Reads one row cell by cell; text as its bytes, which need not be UTF-8.
+ *
+ * @throws EngineFault when the key does not find its row: it holds text that is not UTF-8, and was altered on its way through JavaScript.
+ */
 export function readCells(sql: Sql, table: Table, primaryKeyJson: string): Cell[] {
-  const parts = table.columns.flatMap((column, index) => {
-    const stored = `t.${quoteName(column)}`;
-    return [`typeof(${stored}) AS t${index}`, `${exactText(stored)} AS v${index}`];
-  });
-  // At most 100 columns a table, so 200 results: within SQLite's limit, but a result row is also limited to 100 columns.
   const cells: Cell[] = [];
-  for (let start = 0; start < parts.length; start += 2 * CELLS_PER_READ) {
-    const some = parts.slice(start, start + 2 * CELLS_PER_READ);
+  // A result has at most 100 columns.
+  for (let start = 0; start < table.columns.length; start += CELLS_PER_READ) {
+    const columns = table.columns.slice(start, start + CELLS_PER_READ).map((column) => `t.${quoteName(column)}`);
+    const selected = columns.map((column, index) => `typeof(${column}) AS t${index}, ${cellColumn(column)} AS v${index}`);
     const found = sql.first<SqlRow>(
-      `SELECT ${some.join(", ")} FROM ${quoteName(table.name)} AS t WHERE ${primaryKeyMatches(table, "t", "?1")}`,
+      `SELECT ${selected.join(", ")} FROM ${quoteName(table.name)} AS t WHERE ${primaryKeyMatches(table, "t", "?1")}`,
       primaryKeyJson,
     );
-    if (!found) throw new Error(`A row of '${table.name}' vanished while it was read`);
-    for (let index = start / 2; index < Math.min(start / 2 + CELLS_PER_READ, table.columns.length); index++) {
-      cells.push({ type: textOf(found[`t${index}`]), value: cellValue(found[`v${index}`]) });
+    if (!found) {
+      throw new EngineFault(
+        "unsupportedTable",
+        `Table '${table.name}' has text in its primary key that is not UTF-8 (near ${primaryKeyJson}): correct it, then start again`,
+      );
     }
+    columns.forEach((_, index) => cells.push({ type: textOf(found[`t${index}`]), value: cellValue(found[`v${index}`]) }));
   }
   return cells;
 }
@@ -101,6 +129,7 @@ export function cellBinding(cell: Cell): { readonly sql: string; readonly bindin
     case "real":
       return { sql: "CAST(? AS REAL)", bindings: [infiniteReal(cell.value)] };
     case "text":
+      return { sql: "CAST(? AS TEXT)", bindings: [cell.value] };
     case "blob":
       return { sql: "?", bindings: [cell.value] };
     default:
@@ -108,7 +137,7 @@ export function cellBinding(cell: Cell): { readonly sql: string; readonly bindin
   }
 }
 
-/** A large row as text for the digest; blobs as hex. */
+/** Rows that go cell by cell, as text for the digest; bytes as hex. */
 export function cellsText(cells: readonly Cell[]): string {
   return JSON.stringify(cells.map(({ type, value }) => [type, value instanceof ArrayBuffer ? hexOf(value) : value]));
 }
@@ -118,6 +147,11 @@ const CELLS_PER_READ = 40;
 /** A text that holds the value exactly; blobs stay blobs. Seventeen significant digits name every REAL. */
 export function exactText(value: string): string {
   return `CASE typeof(${value}) WHEN 'real' THEN printf('%!.17g', ${value}) WHEN 'integer' THEN CAST(${value} AS TEXT) ELSE ${value} END`;
+}
+
+/** Text and blobs as bytes, numbers as text that names them exactly. */
+function cellColumn(column: string): string {
+  return `CASE typeof(${column}) WHEN 'real' THEN printf('%!.17g', ${column}) WHEN 'integer' THEN CAST(${column} AS TEXT) ELSE CAST(${column} AS BLOB) END`;
 }
 
 function blobMask(stored: readonly string[]): string {

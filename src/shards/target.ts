@@ -11,13 +11,15 @@ import type { MoveRange } from "../core/layout.ts";
 import { EngineFault, messageOf } from "./faults.ts";
 import { withoutTriggers } from "./guards.ts";
 import type { CheckPart, ChunksReply, ReceiveReply, RowsPart, StagedKeysReply } from "./messages.ts";
-import { type MovePlan, type MoveTable, keyColumns, keyOf } from "./move-plan.ts";
+import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
 import { type StagedPosition, rangeBetween, withinRange } from "./position.ts";
 import {
   LARGE_ROW_BYTES,
   cellBinding,
   cellsText,
   exactText,
+  inPlainForm,
+  isAltered,
   jsonCell,
   primaryKeyAfter,
   primaryKeyMatches,
@@ -197,15 +199,17 @@ function tableOf(plan: MovePlan, name: string): MoveTable {
 
 /** Rows of `keys` in their order, as the text that is hashed. */
 function rowsText(sql: Sql, { table, store }: MoveTable, keys: string): string {
-  const bytes = rowBytes(table.columns, "t");
-  const query = `SELECT ${rowJson(table.primaryKey, "t")} AS pk, CASE WHEN ${bytes} <= ${LARGE_ROW_BYTES} THEN ${rowJson(table.columns, "t")} END AS row
-    FROM json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${primaryKeyMatches(table, "t", "j.value")} ORDER BY j.key`;
-  return sql
-    .rows<SqlRow>(query, keys)
-    .map((row) =>
-      row["row"] === null ? cellsText(readCells(sql, { ...table, name: store }, textOf(row["pk"]))) : textOf(row["row"]),
-    )
-    .join("\n");
+  const stored = { ...table, name: store };
+  return inPlainForm(sql, (form) => {
+    const query = `SELECT j.value AS pk, CASE WHEN ${rowBytes(table.columns, "t")} <= ${LARGE_ROW_BYTES} THEN ${rowJson(table.columns, "t", form)} END AS row
+      FROM json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${primaryKeyMatches(table, "t", "j.value")} ORDER BY j.key`;
+    const texts: string[] = [];
+    for (const row of sql.rows<SqlRow>(query, keys)) {
+      const json = row["row"] === null ? null : textOf(row["row"]);
+      texts.push(json === null || isAltered(json) ? cellsText(readCells(sql, stored, textOf(row["pk"]))) : json);
+    }
+    return texts.join("\n");
+  });
 }
 
 function upsertRows(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string): void {
@@ -302,7 +306,7 @@ function storedOrigins(
     isShift
       ? "t.shardctl_source AS source"
       : "(SELECT o.source FROM shardctl_origin AS o WHERE o.table_name = ?2 AND o.pk = j.value) AS source",
-    ...(origin === null ? [] : [keyColumns(origin, "origin")]),
+    ...(origin === null ? [] : [keyColumn(origin, "origin")]),
   ];
   const query = `SELECT ${columns.join(", ")} FROM json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${primaryKeyMatches(table, "t", "j.value")}`;
   return sql.rows<SqlRow>(query, keys, ...(isShift ? [] : [table.name])).map((row) => ({
@@ -312,6 +316,6 @@ function storedOrigins(
 }
 
 function derivedOrigin(plan: MovePlan, row: SqlRow): string | null {
-  if (plan.originOf === null || !("origin_type" in row)) return null;
-  return plan.originOf(keyOf(row["origin_type"], row["origin_text"]));
+  if (plan.originOf === null || !("origin" in row)) return null;
+  return plan.originOf(keyOf(row["origin"]));
 }

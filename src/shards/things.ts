@@ -69,6 +69,11 @@ export function keyAt(thing: Thing, path: string | null): KeyInput {
 
 export function completeThing(input: ThingInput, now: number): Thing {
   const thing: Thing = { type: "", name: null, data: {}, visibility: "private", createdAt: now, updatedAt: now, ...input };
+  // A lone surrogate cannot be stored as UTF-8; JSON.stringify escapes those in `data`.
+  for (const text of [thing.id, thing.type, thing.name, thing.visibility]) {
+    if (typeof text === "string" && !text.isWellFormed())
+      throw new Error(`Thing ${JSON.stringify(thing.id)} has text that is not valid Unicode`);
+  }
   if (typeof thing.id !== "string" || thing.id === "") throw new Error("A thing needs an id");
   const bytes = [thing.id, thing.type, thing.name ?? "", thing.visibility, JSON.stringify(thing.data)].reduce(
     (total, text) => total + new TextEncoder().encode(text).length,
