@@ -1,7 +1,7 @@
 /** The Worker's HTTP API as values: what `/v1` takes and gives. The Worker validates them with zod, the CLI reads them. */
 import type { LiveFailure, LiveNamespace } from "./live.ts";
 import type { OperationKind, OperationStatus } from "./operation.ts";
-import type { Guard, Plan } from "./plan.ts";
+import type { Guard } from "./plan.ts";
 import type { DesiredState } from "./spec.ts";
 
 export const ROLES = ["read", "plan", "apply"] as const;
@@ -74,9 +74,6 @@ export type NamespaceReport =
 export interface OperationList {
   readonly operations: readonly OperationStatus[];
 }
-
-/** `POST /v1/plans` answers with the plan. */
-export type PlanResponse = Plan;
 
 /** RFC 9457 problem document. `type` is `about:blank` or `https://shardctl.dev/problems/<kind>`. */
 export interface Problem {

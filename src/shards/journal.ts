@@ -5,7 +5,7 @@
  * loses nothing but time.
  */
 import { type Layout, type Move, unshardedLayout } from "../core/layout.ts";
-import type { OperationFault, OperationPolicy, OperationState, OperationStatus, Step } from "../core/operation.ts";
+import type { OperationFault, OperationPolicy, OperationState, OperationStatus } from "../core/operation.ts";
 import { ensureSchema, hasSchema } from "./schema.ts";
 import type { Sql } from "./storage.ts";
 
@@ -260,4 +260,3 @@ export function endedState(fault: OperationFault | null): OperationState {
   return fault.kind === "cancelled" || fault.kind === "timeout" ? "cancelled" : "failed";
 }
 
-export type { Step };

@@ -100,11 +100,6 @@ export function leadingTable(table: Table): Table {
   return table.followed === null ? table : leadingTable(table.followed.table);
 }
 
-/** True when the path can be read from the table: its first segment is a column. */
-export function hasPath(table: Table, path: string): boolean {
-  return table.columns.includes(path.split(".")[0] ?? "");
-}
-
 function pathExpression(table: Table, path: string, alias: string): string {
   const [column = "", ...below] = path.split(".");
   if (!table.columns.includes(column)) {
