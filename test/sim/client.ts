@@ -1,0 +1,250 @@
+/**
+ * A client: a router with its own, mostly stale, layout cache, and one call after the other. Writes down what it asked and was told.
+ *
+ * | the call ended with                              | the history says                                |
+ * |--------------------------------------------------|-------------------------------------------------|
+ * | an answer                                        | that answer                                     |
+ * | a refusal, or no layout                          | nothing: it has not run                         |
+ * | a guard's message                                | nothing: the statement was aborted              |
+ * | silence after a `call` was sent                  | unknown: it may still take effect, or never     |
+ */
+import { type Layout, createOwnerLookup } from "../../src/core/layout.ts";
+import { toKey } from "../../src/core/key.ts";
+import type { Envelope } from "../../src/core/protocol.ts";
+import { RefusedError } from "../../src/shards/refused-error.ts";
+import { Router } from "../../src/shards/router.ts";
+import type { Peers } from "../../src/shards/storage.ts";
+import type { Entry, History, Op } from "./history.ts";
+import { type ClientStep, type Intent, groupOf } from "./scenario.ts";
+import { LIST_QUERY, type View, viewOf } from "./store.ts";
+import { Unreachable, type World } from "./world.ts";
+
+/** The layout does not suit the call, which was not made. */
+class LayoutChanged extends Error {}
+
+export class Client {
+  readonly #world: World;
+  readonly #history: History;
+  readonly #name: string;
+  readonly #keys: readonly string[];
+  readonly #router: Router;
+  /** Group of each item that is the client's own; null when it is no longer known. */
+  readonly #groups = new Map<string, string | null>();
+  #unanswered = 0;
+
+  constructor(world: World, history: History, name: string, keys: readonly string[]) {
+    this.#world = world;
+    this.#history = history;
+    this.#name = name;
+    this.#keys = keys;
+    const { scheduler, namespace, partitioners } = world.options;
+    const runtime = {
+      now: () => scheduler.now,
+      sleep: (delayMs: number) => this.#sleep(delayMs),
+      digest: () => Promise.reject(new Error("A client hashes nothing")),
+    };
+    this.#router = new Router(this.#watchedPeers(), namespace, runtime, { partitioners });
+  }
+
+  async run(steps: readonly ClientStep[]): Promise<void> {
+    for (const { afterMs, intent, index } of steps) {
+      await this.#sleep(afterMs);
+      this.#world.trace(() => `${this.#name} #${index}: ${JSON.stringify(intent)}`);
+      await this.#perform(intent);
+    }
+  }
+
+  #perform(intent: Intent): Promise<void> {
+    switch (intent.kind) {
+      case "list":
+        return this.#list(intent.by);
+      case "stray":
+        return this.#stray(intent);
+      case "putMany":
+        return this.#putMany(intent.items);
+      case "regroup":
+        return this.#regroup(intent.id, intent.grp);
+      default:
+        return this.#call(intent);
+    }
+  }
+
+  async #call(intent: Exclude<Intent, { kind: "list" | "stray" | "putMany" | "regroup" }>): Promise<void> {
+    const { id } = intent;
+    const grp = this.#groupOf(id);
+    if (grp === null) return;
+    switch (intent.kind) {
+      case "put": {
+        const { n, tag, slowMs } = intent;
+        const [method, args] = slowMs > 0 ? ["slowPut", [id, grp, n, tag, slowMs]] as const : ["put", [id, grp, n, tag]] as const;
+        await this.#record(id, { kind: "put", grp, n, tag }, () => this.#route(id, grp, true, method, args));
+        return;
+      }
+      case "get":
+        await this.#record(id, { kind: "get" }, () => this.#route(id, grp, false, "get", [id]));
+        return;
+      case "remove":
+        await this.#record(id, { kind: "remove" }, async () => (await this.#route(id, grp, false, "remove", [id])) ?? false);
+        return;
+      case "increment":
+        await this.#record(id, { kind: "increment", by: intent.by }, () => this.#route(id, grp, false, "increment", [id, intent.by]));
+        return;
+      case "note": {
+        const { seq, body } = intent;
+        await this.#record(id, { kind: "note", seq, body }, async () => (await this.#route(id, grp, false, "note", [id, seq, body])) ?? false);
+      }
+    }
+  }
+
+  /** Changes the shard key of an item of its own: in place where one member owns both keys, else as a delete and a put. */
+  async #regroup(id: string, grp: string): Promise<void> {
+    const before = this.#groupOf(id);
+    if (before === null || before === grp) return;
+    let layout: Layout;
+    try {
+      ({ layout } = await this.#router.layout());
+    } catch {
+      return;
+    }
+    const isInPlace = (live: Layout): boolean => {
+      if (live.kind === "none" || live.kind === "roundRobin" || live.shardKey === "id") return true;
+      const owner = createOwnerLookup(live, this.#world.options.partitioners);
+      return owner(toKey(before)) === owner(toKey(grp));
+    };
+    let isKnown: boolean;
+    if (isInPlace(layout)) {
+      const items = [{ id, grp: before }, { id, grp }];
+      const entry = await this.#record(id, { kind: "regroup", grp }, () => this.#route(id, before, false, "regroup", [items], isInPlace));
+      if (entry === "dropped") return;
+      isKnown = entry.returnedAt !== Infinity;
+    } else {
+      const removed = await this.#record(id, { kind: "remove" }, async () => (await this.#route(id, before, false, "remove", [id])) ?? false);
+      if (removed === "dropped") return;
+      isKnown = removed.returnedAt !== Infinity;
+      if (isKnown && removed.result === true) {
+        const put = await this.#record(id, { kind: "put", grp, n: 1, tag: 1 }, () => this.#route(id, grp, true, "put", [id, grp, 1, 1]));
+        isKnown = put === "dropped" || put.returnedAt !== Infinity;
+      }
+    }
+    this.#groups.set(id, isKnown ? grp : null);
+  }
+
+  async #putMany(items: readonly { readonly id: string; readonly n: number; readonly tag: number }[]): Promise<void> {
+    const rows = items.map((item) => ({ ...item, grp: groupOf(item.id) }));
+    let entries: Entry[] = [];
+    try {
+      await this.#router.attempt(async (view) => {
+        if (view.layout.kind === "roundRobin") throw new LayoutChanged("Items are put one by one");
+        // An attempt that fails may have put some of them: each is a put of its own, of unknown outcome.
+        entries = rows.map(({ id, grp, n, tag }) => this.#history.begin(this.#name, id, { kind: "put", grp, n, tag }));
+        await view.callGrouped(rows, (row, shardKey) => row[shardKey === "grp" ? "grp" : "id"], "putMany");
+      });
+      for (const entry of entries) this.#history.end(entry, undefined);
+    } catch (error) {
+      if (!hasExpectedEnd(error)) this.#world.violate(`${this.#name} putMany: ${String(error)}`);
+    }
+  }
+
+  async #list(by: "call" | "query"): Promise<void> {
+    const invokedAt = this.#world.options.scheduler.steps;
+    let views: View[];
+    try {
+      if (by === "call") {
+        views = ((await this.#router.callAll("list")) as View[][]).flat();
+      } else {
+        const { data } = await this.#router.queryShards({ query: LIST_QUERY, aggregation: "concat" });
+        views = (data as Record<string, unknown>[]).map(viewOf);
+      }
+    } catch (error) {
+      if (!hasExpectedEnd(error)) this.#world.violate(`${this.#name} list: ${String(error)}`);
+      return;
+    }
+    const byId = new Map<string, View>();
+    for (const view of views) {
+      if (byId.has(view.id)) this.#world.violate(`${this.#name} saw ${view.id} twice in one ${by} of all members`);
+      byId.set(view.id, view);
+      if (!view.intact) this.#world.violate(`${this.#name} saw ${view.id} with another value than was stored`);
+    }
+    this.#history.sawAll(this.#name, this.#keys, invokedAt, byId);
+  }
+
+  async #stray({ id, n, tag }: { readonly id: string; readonly n: number; readonly tag: number }): Promise<void> {
+    const grp = groupOf(id);
+    const root = this.#world.object(this.#world.options.namespace);
+    this.#unanswered = 0;
+    await this.#record(id, { kind: "put", grp, n, tag }, () => {
+      this.#unanswered = 1;
+      return root.stray((store) => {
+        store.put(id, grp, n, tag);
+      });
+    });
+  }
+
+  /** Calls the owner of an item by what the namespace is sharded by now. */
+  #route(
+    id: string,
+    grp: string,
+    deal: boolean,
+    method: string,
+    args: readonly unknown[],
+    fits: (layout: Layout) => boolean = () => true,
+  ): Promise<unknown> {
+    return this.#router.attempt(async (view) => {
+      if (!fits(view.layout)) throw new LayoutChanged("The layout no longer suits the call");
+      if (view.layout.kind === "roundRobin") return view.callById("items", id, deal, method, args);
+      return view.callOwner((shardKey) => (shardKey === "grp" ? grp : id), method, args);
+    });
+  }
+
+  async #record(key: string, op: Op, work: () => Promise<unknown>): Promise<Entry | "dropped"> {
+    const entry = this.#history.begin(this.#name, key, op);
+    this.#unanswered = 0;
+    try {
+      this.#history.end(entry, await work());
+    } catch (error) {
+      const hasNotRun = String(error).includes("shardctl: ") || (this.#unanswered === 0 && hasExpectedEnd(error));
+      if (hasNotRun) {
+        this.#world.trace(() => `${this.#name} ${op.kind}(${key}) has not run: ${String(error)}`);
+        this.#history.drop(entry);
+        return "dropped";
+      }
+      if (!hasExpectedEnd(error)) this.#world.violate(`${this.#name} ${op.kind}(${key}): ${String(error)}`);
+      this.#world.trace(() => `${this.#name} ${op.kind}(${key}) is unknown: ${String(error)}`);
+      return entry;
+    }
+    this.#world.trace(() => `${this.#name} ${op.kind}(${key}) = ${JSON.stringify(entry.result)}`);
+    return entry;
+  }
+
+  #groupOf(id: string): string | null {
+    const known = this.#groups.get(id);
+    return known === undefined ? groupOf(id) : known;
+  }
+
+  /** Sees which calls of methods got no answer. */
+  #watchedPeers(): Peers {
+    const peers = this.#world.clientPeers(this.#name);
+    return {
+      send: async (member, request) => {
+        try {
+          return await peers.send(member, request);
+        } catch (error) {
+          const { kind } = (request as Envelope<{ kind: string }>).request;
+          if (kind === "call" && error instanceof Unreachable) this.#unanswered++;
+          throw error;
+        }
+      },
+    };
+  }
+
+  #sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#world.options.scheduler.at(delayMs, resolve);
+    });
+  }
+}
+
+function hasExpectedEnd(error: unknown): boolean {
+  return error instanceof Unreachable || error instanceof RefusedError || error instanceof LayoutChanged;
+}
+

@@ -1,0 +1,44 @@
+/**
+ * Changes source text as it is loaded: the engine's constants are scaled down, so that few rows make many pages, and a mutant has one rule
+ * taken away. The files themselves are never touched. A text that is gone, or stands twice, stops the run: an edit never fails silently.
+ */
+import { readFileSync } from "node:fs";
+import { registerHooks } from "node:module";
+import { fileURLToPath } from "node:url";
+
+export interface SourceEdit {
+  /** Path below the project's `src`. */
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+const SOURCE_FOLDER = new URL("../../src/", import.meta.url).href;
+
+/** Checks the edits against the files, and applies them to every module loaded from now on. @throws Error naming the edit that does not fit. */
+export function editSources(edits: readonly SourceEdit[]): void {
+  const sources = new Map<string, string>();
+  for (const { file, find, replace } of edits) {
+    const url = SOURCE_FOLDER + file;
+    const source = sources.get(url) ?? readFileSync(fileURLToPath(url), "utf8");
+    const found = source.split(find).length - 1;
+    if (found !== 1) throw new Error(`The text to be replaced stands ${found} times in src/${file}, expected once:\n${find}`);
+    sources.set(url, source.replace(find, () => replace));
+  }
+  registerHooks({
+    load: (url, context, nextLoad) => {
+      const loaded = nextLoad(url, context);
+      const source = sources.get(url.split("?")[0] ?? "");
+      return source === undefined ? loaded : { ...loaded, source };
+    },
+  });
+}
+
+/** Pages of three rows, drains of four keys: the paths of a million rows with a dozen. */
+export const SCALED: readonly SourceEdit[] = [
+  { file: "shards/outbox.ts", find: "PAGE_ROWS_MAX = 5000", replace: "PAGE_ROWS_MAX = 5" },
+  { file: "shards/source.ts", find: "DRAIN_KEYS_MAX = 1000", replace: "DRAIN_KEYS_MAX = 4" },
+  { file: "shards/target.ts", find: "STAGED_KEYS_MAX = 5000", replace: "STAGED_KEYS_MAX = 3" },
+  { file: "shards/driver.ts", find: "BACKLOG_MAX = 200", replace: "BACKLOG_MAX = 2" },
+  { file: "shards/driver.ts", find: "SLICE_MS = 2_000", replace: "SLICE_MS = 60" },
+];

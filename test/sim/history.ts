@@ -1,0 +1,70 @@
+/** What clients asked and were told, per key: the input of the linearizability checker. */
+import type { View } from "./store.ts";
+
+/** One call on one item, as the item sees it. */
+export type Op =
+  | { readonly kind: "put"; readonly grp: string; readonly n: number; readonly tag: number }
+  | { readonly kind: "get" }
+  | { readonly kind: "remove" }
+  | { readonly kind: "increment"; readonly by: number }
+  | { readonly kind: "note"; readonly seq: number; readonly body: string }
+  | { readonly kind: "regroup"; readonly grp: string };
+
+export interface Entry {
+  readonly key: string;
+  readonly client: string;
+  readonly op: Op;
+  /** Scheduler steps. */
+  readonly invokedAt: number;
+  /** Infinity while, or when for ever, the outcome is not known: the call may take effect at any later time, or never. */
+  returnedAt: number;
+  result: unknown;
+}
+
+export class History {
+  readonly entries: Entry[] = [];
+  readonly #clock: () => number;
+
+  constructor(clock: () => number) {
+    this.#clock = clock;
+  }
+
+  begin(client: string, key: string, op: Op): Entry {
+    const entry: Entry = { key, client, op, invokedAt: this.#clock(), returnedAt: Infinity, result: undefined };
+    this.entries.push(entry);
+    return entry;
+  }
+
+  end(entry: Entry, result: unknown): void {
+    entry.returnedAt = this.#clock();
+    entry.result = result;
+  }
+
+  /** The call had no effect: nothing has run. */
+  drop(entry: Entry): void {
+    this.entries.splice(this.entries.indexOf(entry), 1);
+  }
+
+  /** What one read of every member showed of each key. */
+  sawAll(client: string, keys: readonly string[], invokedAt: number, views: ReadonlyMap<string, View>): void {
+    const returnedAt = Math.max(this.#clock(), invokedAt + 1);
+    for (const key of keys) {
+      this.entries.push({ key, client, op: { kind: "get" }, invokedAt, returnedAt, result: views.get(key) ?? null });
+    }
+  }
+
+  get size(): number {
+    return this.entries.length;
+  }
+}
+
+export function describeEntry({ client, op, key, invokedAt, returnedAt, result }: Entry): string {
+  const outcome = returnedAt === Infinity ? "?" : JSON.stringify(result);
+  const until = returnedAt === Infinity ? "…" : String(returnedAt);
+  return `[${invokedAt}–${until}] ${client}: ${op.kind}(${key}${argsOf(op)}) = ${outcome}`;
+}
+
+function argsOf(op: Op): string {
+  const { kind: _kind, ...args } = op;
+  return Object.keys(args).length === 0 ? "" : `, ${JSON.stringify(args)}`;
+}

@@ -1,0 +1,39 @@
+/**
+ * The simulator's command line.
+ *
+ *     node test/sim/main.ts --seeds 1000 --from 1     many seeds, one line for each that fails
+ *     node test/sim/main.ts --seed 42                 one seed with its trace, shortened when it fails
+ *     node test/sim/main.ts --mutants                 takes one rule after the other away, and shows that it is noticed
+ */
+import { parseArgs } from "node:util";
+import { SCALED, editSources } from "./edit-sources.ts";
+import { MUTANTS } from "./mutants.ts";
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string", default: "300" },
+    from: { type: "string", default: "1" },
+    seed: { type: "string" },
+    mutants: { type: "boolean", default: false },
+    mutant: { type: "string" },
+    "stop-at-first": { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    raw: { type: "boolean", default: false },
+    cuts: { type: "string" },
+  },
+});
+
+if (values.mutants) {
+  const { runMutants } = await import("./run-mutants.ts");
+  process.exitCode = await runMutants(Number(values.seeds), Number(values.from), values.json);
+} else {
+  const mutant = MUTANTS.find(({ name }) => name === values.mutant);
+  if (values.mutant !== undefined && !mutant) throw new Error(`No mutant '${values.mutant}'. There are: ${MUTANTS.map(({ name }) => name).join(", ")}`);
+  editSources([...SCALED, ...(mutant?.edits ?? [])]);
+  // Only now: the engine is loaded with the edits.
+  const { runMany, runOne } = await import("./report.ts");
+  process.exitCode =
+    values.seed !== undefined
+      ? await runOne(Number(values.seed), { cuts: values.cuts, isRaw: values.raw, isJson: values.json })
+      : await runMany({ from: Number(values.from), count: Number(values.seeds), isJson: values.json, stopsAtFirst: values["stop-at-first"] });
+}

@@ -1,0 +1,131 @@
+/** An operator: starts operations of every kind against the layout it last saw, as the control half does, and cancels some of them. */
+import { toKey } from "../../src/core/key.ts";
+import { type HashLayout, type Layout, type Partitioners, type RangeLayout, expandSlots, joinSlots, shardNames, unshardedLayout } from "../../src/core/layout.ts";
+import { shiftMembers, swapGeneration } from "../../src/core/operation-mode.ts";
+import type { OperationKind, OperationStatus } from "../../src/core/operation.ts";
+import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/core/protocol.ts";
+import { SLOT_COUNT } from "../../src/core/slots.ts";
+import { freshHashLayout, resizeHashLayout } from "../../src/core/strategies/hash.ts";
+import { freshRangeLayout } from "../../src/core/strategies/range.ts";
+import type { LayoutReply } from "../../src/shards/messages.ts";
+import type { Random } from "./random.ts";
+import type { OperatorStep, Scenario } from "./scenario.ts";
+import type { World } from "./world.ts";
+
+export const PARTITIONERS: Partitioners = {
+  byLetters: { version: 1, owner: (key, shardCount) => [...key.text].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % shardCount },
+};
+
+const TRIES_MAX = 4;
+const POLL_MS = 100;
+/** How long an operator waits for the end of an operation before it goes on. */
+const POLLS_MAX = 200;
+const MEMBERS_MAX = 4;
+
+export async function runOperator(world: World, name: string, steps: readonly OperatorStep[], scenario: Scenario): Promise<void> {
+  for (const step of steps) {
+    await sleep(world, step.afterMs);
+    const live = await ask<LayoutReply>(world, name, { kind: "layout" });
+    if (!live) continue;
+    const { kind, to } = chooseChange(world.options.random, `operation/${step.index}`, world.options.namespace, live.layout);
+    const operation = {
+      kind,
+      epoch: live.epoch,
+      to,
+      policy: { allowMissingKey: true, rowsPerSecondMax: null, waveRowsMax: scenario.waveRowsMax, retainHours: scenario.retainHours },
+      correlationId: `${name}/${step.index}`,
+      requestedBy: name,
+      refuseEmpty: false,
+    };
+    world.trace(() => `${name} #${step.index}: ${kind} from ${live.layout.kind} (${live.layout.members.length}) to ${to.kind} ${JSON.stringify(to.members)}`);
+    const started = await ask<OperationStatus>(world, name, { kind: "start", operation });
+    if (started && step.cancelAfterMs !== null) {
+      await sleep(world, step.cancelAfterMs);
+      await ask(world, name, { kind: "cancel", id: started.id });
+    }
+    for (let polls = 0; step.waits && started && polls < POLLS_MAX && runningOperation(world) === started.id; polls++) await sleep(world, POLL_MS);
+  }
+}
+
+/** The id of the running operation, read from the root's database. */
+export function runningOperation(world: World): number | null {
+  const { storage } = world.object(world.options.namespace);
+  if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").length === 0) return null;
+  const id = storage.peek("SELECT id FROM shardctl_operations WHERE state = 'running'")[0]?.["id"];
+  return id === undefined ? null : Number(id);
+}
+
+/** A layout to go to. Deliberately wilder than what a planner asks for: any slot may move anywhere. */
+function chooseChange(random: Random, label: string, namespace: string, from: Layout): { readonly kind: OperationKind; readonly to: Layout } {
+  if (from.kind === "none") return { kind: "shard", to: freshLayout(random, label, namespace, from) };
+  const roll = random.next(label);
+  if (roll < 0.2) return { kind: "unshard", to: unshardedLayout(namespace, swapGeneration(namespace, from, 1)) };
+  if (roll < 0.45 || (from.kind !== "hash" && from.kind !== "range")) return { kind: "rekey", to: freshLayout(random, label, namespace, from) };
+  const isSkew = random.chance(`${label}/skew`, 0.35);
+  const count = isSkew ? from.members.length : random.whole(`${label}/count`, 1, MEMBERS_MAX);
+  const members = shiftMembers(namespace, from, count);
+  return { kind: "rebalance", to: from.kind === "hash" ? shiftedHash(random, label, from, members, isSkew) : shiftedRange(random, label, from, members) };
+}
+
+function freshLayout(random: Random, label: string, namespace: string, from: Layout): Layout {
+  const count = random.whole(`${label}/count`, 1, MEMBERS_MAX);
+  const generation = swapGeneration(namespace, from, count);
+  const members = shardNames(namespace, generation, count);
+  const shardKey = random.pick(`${label}/key`, ["id", "grp"]);
+  switch (random.pick(`${label}/kind`, ["hash", "hash", "range", "range", "custom", "roundRobin"] as const)) {
+    case "hash":
+      return freshHashLayout(shardKey, generation, members);
+    case "range":
+      return freshRangeLayout(shardKey, generation, members, splitPoints(random, label, shardKey, count - 1));
+    case "custom":
+      return { kind: "custom", shardKey, generation, members, partitioner: { name: "byLetters", version: 1 } };
+    case "roundRobin":
+      return { kind: "roundRobin", shardKey: "id", generation, members };
+  }
+}
+
+function shiftedHash(random: Random, label: string, from: HashLayout, members: readonly string[], isSkew: boolean): HashLayout {
+  if (!isSkew) return resizeHashLayout(from, members);
+  const bySlot = expandSlots(from.ranges);
+  for (let piece = 0; piece < 3; piece++) {
+    const start = random.whole(`${label}/slot`, 0, SLOT_COUNT - 2);
+    bySlot.fill(random.pick(`${label}/taker`, members), start, random.whole(`${label}/slotEnd`, start + 1, SLOT_COUNT));
+  }
+  return { ...from, ranges: joinSlots(bySlot) };
+}
+
+function shiftedRange(random: Random, label: string, from: RangeLayout, members: readonly string[]): RangeLayout {
+  const order = random.chance(`${label}/turn`, 0.3) ? members.toReversed() : members;
+  const fresh = freshRangeLayout(from.shardKey, from.generation, order, splitPoints(random, label, from.shardKey, members.length - 1));
+  return { ...fresh, members };
+}
+
+function splitPoints(random: Random, label: string, shardKey: string, count: number): { type: "text"; text: string }[] {
+  const texts = shardKey === "id" ? ["c0a", "c1", "c2a", "p1", "p3", "p6", "s1", "s2", "s4"] : ["g1", "g2", "g3", "g4"];
+  const chosen = new Set<string>();
+  for (let tries = 0; chosen.size < count && tries < 100; tries++) chosen.add(random.pick(`${label}/split`, texts));
+  return [...chosen].toSorted().map((text) => ({ type: "text" as const, text: toKey(text).text }));
+}
+
+/** Asks the root, a few times when there is no answer. Undefined when it refuses, or stays silent. */
+async function ask<Reply>(world: World, name: string, request: object): Promise<Reply | undefined> {
+  const { namespace } = world.options;
+  const peers = world.clientPeers(name);
+  for (let tries = 0; tries < TRIES_MAX; tries++) {
+    let reply: ProtocolReply<unknown>;
+    try {
+      reply = await peers.send(namespace, { protocol: PROTOCOL_VERSION, namespace, member: namespace, request });
+    } catch {
+      await sleep(world, 20);
+      continue;
+    }
+    return reply.ok ? (reply.value as Reply) : undefined;
+  }
+  return undefined;
+}
+
+function sleep(world: World, delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    world.options.scheduler.at(delayMs, resolve);
+  });
+}

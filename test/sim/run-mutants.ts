@@ -1,0 +1,1 @@
+export function runMutants(_a: number, _b: number, _c: boolean): Promise<number> { return Promise.resolve(0); }

@@ -1,0 +1,135 @@
+/**
+ * One run: clients and operators under faults, then calm, then rest; then the checks. The same seed and cuts give the same run.
+ */
+import { checkEnd } from "./check-end.ts";
+import { Client } from "./client.ts";
+import { History } from "./history.ts";
+import { checkKey, initialState } from "./linearizable.ts";
+import { PARTITIONERS, runOperator, runningOperation } from "./operator.ts";
+import { Random } from "./random.ts";
+import { type Cuts, NO_CUTS, type Scenario, createScenario } from "./scenario.ts";
+import { Scheduler } from "./scheduler.ts";
+import { World } from "./world.ts";
+
+export interface RunReport {
+  readonly seed: number;
+  /** Empty when all is well. */
+  readonly violations: readonly string[];
+  readonly steps: number;
+  readonly calls: number;
+  readonly unknown: number;
+  readonly epochs: number;
+  /** How operations ended: `shard completed` and how often. */
+  readonly operations: Readonly<Record<string, number>>;
+  readonly faults: Readonly<Record<string, number>>;
+  readonly trace: readonly string[];
+}
+
+/** Faults stop after this time at the latest. */
+const FAULTY_MS_MAX = 15_000;
+/** Once faults have stopped, everything must have ended after this time. */
+const RECOVERY_MS_MAX = 10 * 60_000;
+/** Retired members are emptied after a day: longer than that nothing takes. */
+const REST_MS_MAX = 30 * 3_600_000;
+const STEPS_MAX = 60_000;
+
+export async function runSeed(seed: number, cuts: Cuts = NO_CUTS, isTraced = false): Promise<RunReport> {
+  const scenario = createScenario(seed, cuts);
+  const trace: string[] = [];
+  const scheduler = new Scheduler();
+  const world = new World({
+    namespace: scenario.namespace,
+    random: new Random(seed ^ 0x5eed),
+    scheduler,
+    faults: scenario.faults,
+    partitioners: PARTITIONERS,
+    store: scenario,
+    trace: isTraced ? (line) => trace.push(line) : null,
+  });
+  const history = new History(() => scheduler.steps);
+  try {
+    await play(world, scenario, history);
+    const report = judge(world, scenario, history);
+    return { ...report, trace };
+  } finally {
+    world.close();
+  }
+}
+
+async function play(world: World, scenario: Scenario, history: History): Promise<void> {
+  const { scheduler } = world.options;
+  const start = scheduler.now;
+  await fill(world, scenario);
+  const keys = keysOf(scenario);
+  let open = 0;
+  const follow = (name: string, work: Promise<void>): void => {
+    open++;
+    void work.then(
+      () => open--,
+      (error: unknown) => {
+        open--;
+        world.violate(`${name} broke off: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      },
+    );
+  };
+  scenario.clients.forEach((steps, index) => follow(`client ${index}`, new Client(world, history, `c${index}`, keys).run(steps)));
+  scenario.operators.forEach((steps, index) => follow(`operator ${index}`, runOperator(world, `o${index}`, steps, scenario)));
+  await scheduler.run(() => open === 0, start + FAULTY_MS_MAX, STEPS_MAX);
+  world.isFaulty = false;
+  world.trace(() => "faults stop");
+  const isSettled = (): boolean => open === 0 && runningOperation(world) === null;
+  const recovered = await scheduler.run(isSettled, scheduler.now + RECOVERY_MS_MAX, STEPS_MAX);
+  if (!isSettled()) world.violate(`${RECOVERY_MS_MAX / 60_000} minutes after the faults: ${open} clients wait, operation ${runningOperation(world) ?? "none"} runs (${recovered})`);
+  const rested = await scheduler.run(() => false, scheduler.now + REST_MS_MAX, STEPS_MAX);
+  if (rested !== "empty") world.violate(`it does not come to rest (${rested})`);
+}
+
+/** The rows that are there before the first call. */
+async function fill(world: World, scenario: Scenario): Promise<void> {
+  const root = world.object(scenario.namespace);
+  const filled = root.stray((store) => {
+    for (const { id, grp, n, tag, notes } of scenario.initial) {
+      store.put(id, grp, n, tag);
+      for (let seq = 0; seq < notes; seq++) store.note(id, seq, "first");
+    }
+  });
+  let isFilled = false;
+  void filled.then(() => (isFilled = true));
+  const wasFaulty = world.isFaulty;
+  world.isFaulty = false;
+  await world.options.scheduler.run(() => isFilled, Infinity, STEPS_MAX);
+  world.isFaulty = wasFaulty;
+}
+
+function keysOf(scenario: Scenario): string[] {
+  const own = scenario.clients.flatMap((_, client) => [`c${client}a`, `c${client}b`]);
+  return [...new Set([...scenario.initial.map((row) => row.id), ...scenario.shared, ...own])].toSorted();
+}
+
+function judge(world: World, scenario: Scenario, history: History): Omit<RunReport, "trace"> {
+  const end = checkEnd(world);
+  const keys = keysOf(scenario);
+  for (const id of end.views.keys()) if (!keys.includes(id)) world.violate(`${id} was never written`);
+  const unknown = history.entries.filter((entry) => entry.returnedAt === Infinity).length;
+  const calls = history.size;
+  // What is stored in the end is one more read, after everything else.
+  history.sawAll("end", keys, world.options.scheduler.steps + 1, end.views);
+  for (const key of keys) {
+    const entries = history.entries.filter((entry) => entry.key === key);
+    const row = scenario.initial.find((candidate) => candidate.id === key);
+    const flaw = checkKey(key, initialState(row), entries);
+    if (flaw) world.violate(flaw);
+  }
+  const operations: Record<string, number> = {};
+  for (const { kind, state, mode } of end.operations) operations[`${kind} ${mode} ${state}`] = (operations[`${kind} ${mode} ${state}`] ?? 0) + 1;
+  return {
+    seed: scenario.seed,
+    violations: world.violations,
+    steps: world.options.scheduler.steps,
+    calls,
+    unknown,
+    epochs: end.epoch,
+    operations,
+    faults: { ...world.struck },
+  };
+}

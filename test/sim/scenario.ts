@@ -1,0 +1,172 @@
+/**
+ * What happens in one run, derived from its seed alone: the rows at the start, what each client calls and when, which operations are
+ * started and cancelled, and how often each fault strikes.
+ *
+ * Everything can be left out (`Cuts`) to shorten a failing run.
+ */
+import { Random } from "./random.ts";
+
+export interface FaultRates {
+  readonly lostRequest: number;
+  readonly lateRequest: number;
+  readonly lostReply: number;
+  readonly doubled: number;
+  readonly slow: number;
+  readonly slowFlush: number;
+  readonly crash: number;
+}
+export type FaultName = keyof FaultRates;
+
+export const NO_FAULTS: FaultRates = { lostRequest: 0, lateRequest: 0, lostReply: 0, doubled: 0, slow: 0, slowFlush: 0, crash: 0 };
+
+/** What a client does. `grp` is the group that the item has by then. */
+export type Intent =
+  | { readonly kind: "put"; readonly id: string; readonly n: number; readonly tag: number; readonly slowMs: number }
+  | { readonly kind: "get"; readonly id: string }
+  | { readonly kind: "remove"; readonly id: string }
+  | { readonly kind: "increment"; readonly id: string; readonly by: number }
+  | { readonly kind: "note"; readonly id: string; readonly seq: number; readonly body: string }
+  | { readonly kind: "regroup"; readonly id: string; readonly grp: string }
+  /** Writes on the root itself, past the router. */
+  | { readonly kind: "stray"; readonly id: string; readonly n: number; readonly tag: number }
+  /** Several items at once, all or nothing per member. */
+  | { readonly kind: "putMany"; readonly items: readonly { readonly id: string; readonly n: number; readonly tag: number }[] }
+  /** A read of every member. */
+  | { readonly kind: "list"; readonly by: "call" | "query" };
+
+export interface ClientStep {
+  /** Place in the whole scenario: what `Cuts` name. */
+  readonly index: number;
+  readonly afterMs: number;
+  readonly intent: Intent;
+}
+
+export interface OperatorStep {
+  readonly index: number;
+  readonly afterMs: number;
+  /** Waits for the end of what it started before its next step. */
+  readonly waits: boolean;
+  /** Asks for a cancel so long after the start; null never. */
+  readonly cancelAfterMs: number | null;
+}
+
+export interface InitialRow {
+  readonly id: string;
+  readonly grp: string;
+  readonly n: number;
+  readonly tag: number;
+  readonly notes: number;
+}
+
+export interface Scenario {
+  readonly seed: number;
+  readonly namespace: string;
+  readonly faults: FaultRates;
+  readonly hasUniqueIndex: boolean;
+  readonly hasForeignKey: boolean;
+  readonly waveRowsMax: number;
+  readonly retainHours: number;
+  readonly initial: readonly InitialRow[];
+  /** Ids that several clients use; the others belong to one client each, and may change their group. */
+  readonly shared: readonly string[];
+  readonly clients: readonly (readonly ClientStep[])[];
+  readonly operators: readonly (readonly OperatorStep[])[];
+}
+
+/** What is left out of a scenario. */
+export interface Cuts {
+  readonly faults: readonly FaultName[];
+  readonly steps: readonly number[];
+  readonly operations: readonly number[];
+}
+export const NO_CUTS: Cuts = { faults: [], steps: [], operations: [] };
+
+const GROUPS = ["g0", "g1", "g2", "g3", "g4"];
+
+export function groupOf(id: string): string {
+  return GROUPS[[...id].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % GROUPS.length] ?? "g0";
+}
+
+export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
+  const random = new Random(seed);
+  const clientCount = random.whole("clients", 2, 4);
+  const shared = Array.from({ length: random.whole("shared", 2, 5) }, (_, index) => `s${index}`);
+  const passive = Array.from({ length: random.whole("passive", 0, 14) }, (_, index) => `p${index}`);
+  const own = Array.from({ length: clientCount }, (_, client) => [`c${client}a`, `c${client}b`]);
+  let index = 0;
+  const clients = own.map((ids, client) =>
+    Array.from({ length: random.whole("steps", 8, 26) }, (): ClientStep => ({
+      index: index++,
+      afterMs: random.whole("stepMs", 1, 160),
+      intent: chooseIntent(random, client, shared, ids),
+    })),
+  );
+  let operation = 0;
+  const operators = Array.from({ length: random.chance("operators", 0.4) ? 2 : 1 }, () =>
+    Array.from({ length: random.whole("operations", 1, 4) }, (): OperatorStep => ({
+      index: operation++,
+      afterMs: random.whole("operatorMs", 1, 500),
+      waits: random.chance("waits", 0.75),
+      cancelAfterMs: random.chance("cancels", 0.25) ? random.whole("cancelMs", 1, 1_500) : null,
+    })),
+  );
+  return {
+    seed,
+    namespace: "ns",
+    faults: cutFaults(chooseFaults(random), cuts.faults),
+    hasUniqueIndex: random.chance("unique", 0.4),
+    hasForeignKey: random.chance("foreignKey", 0.4),
+    waveRowsMax: random.whole("waveRows", 2, 9),
+    retainHours: random.pick("retain", [0, 0, 1, 24]),
+    initial: [...shared, ...passive, ...own.flat()].filter(() => random.chance("initial", 0.7)).map((id): InitialRow => ({
+      id,
+      grp: groupOf(id),
+      n: random.whole("n", 0, 99),
+      tag: random.whole("tag", 1, 999),
+      notes: random.whole("notes", 0, 2),
+    })),
+    shared,
+    clients: clients.map((steps) => steps.filter((step) => !cuts.steps.includes(step.index))),
+    operators: operators.map((steps) => steps.filter((step) => !cuts.operations.includes(step.index))),
+  };
+}
+
+function chooseFaults(random: Random): FaultRates {
+  // Some runs are calm, some have one kind of fault, most have them all: rare interleavings need quiet around them.
+  const mood = random.next("mood");
+  const rate = (name: string, most: number): number => {
+    if (mood < 0.12) return 0;
+    if (mood < 0.45 && !random.chance(`mood/${name}`, 0.35)) return 0;
+    return random.next(`rate/${name}`) * most;
+  };
+  return {
+    lostRequest: rate("lostRequest", 0.04),
+    lateRequest: rate("lateRequest", 0.05),
+    lostReply: rate("lostReply", 0.04),
+    doubled: rate("doubled", 0.12),
+    slow: rate("slow", 0.15),
+    slowFlush: rate("slowFlush", 0.3),
+    crash: rate("crash", 0.012),
+  };
+}
+
+function cutFaults(rates: FaultRates, cut: readonly FaultName[]): FaultRates {
+  return { ...rates, ...Object.fromEntries(cut.map((name) => [name, 0])) };
+}
+
+function chooseIntent(random: Random, client: number, shared: readonly string[], own: readonly string[]): Intent {
+  const label = `intent/${client}`;
+  const roll = random.next(label);
+  const id = random.chance(`${label}/own`, 0.4) ? random.pick(`${label}/ownId`, own) : random.pick(`${label}/sharedId`, shared);
+  const n = random.whole(`${label}/n`, 0, 999);
+  const tag = random.whole(`${label}/tag`, 1, 9_999);
+  if (roll < 0.24) return { kind: "put", id, n, tag, slowMs: random.chance(`${label}/slow`, 0.12) ? random.whole(`${label}/slowMs`, 5, 1_400) : 0 };
+  if (roll < 0.4) return { kind: "get", id };
+  if (roll < 0.54) return { kind: "remove", id };
+  if (roll < 0.7) return { kind: "increment", id, by: random.whole(`${label}/by`, 1, 9) };
+  if (roll < 0.8) return { kind: "note", id, seq: random.whole(`${label}/seq`, 0, 3), body: `b${random.whole(`${label}/body`, 0, 99)}` };
+  if (roll < 0.84) return { kind: "putMany", items: shared.slice(0, 3).map((item, index) => ({ id: item, n: n + index, tag: tag + index })) };
+  if (roll < 0.89) return { kind: "regroup", id: random.pick(`${label}/ownId`, own), grp: random.pick(`${label}/grp`, GROUPS) };
+  if (roll < 0.93) return { kind: "stray", id: random.pick(`${label}/sharedId`, shared), n, tag };
+  return { kind: "list", by: random.chance(`${label}/query`, 0.5) ? "query" : "call" };
+}

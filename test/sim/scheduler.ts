@@ -1,0 +1,85 @@
+/**
+ * The scheduler: a virtual clock and a queue of steps. Everything asynchronous in a simulation is a step here, and between two steps all
+ * microtasks run to their end: a run is a function of its seed.
+ */
+
+interface Event {
+  readonly at: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+export type RunEnd = "done" | "empty" | "deadline" | "steps";
+
+export class Scheduler {
+  /** Milliseconds since the Unix epoch, virtual. */
+  now = 1_000_000_000;
+  /** Steps taken: a clock finer than milliseconds, for histories. */
+  steps = 0;
+  #order = 0;
+  /** A binary heap by time, then by order of scheduling. */
+  readonly #heap: Event[] = [];
+
+  at(delayMs: number, run: () => void): void {
+    const event = { at: this.now + Math.max(0, delayMs), order: this.#order++, run };
+    const heap = this.#heap;
+    let index = heap.push(event) - 1;
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      if (!isBefore(event, heap[parent])) break;
+      heap[index] = heap[parent] ?? event;
+      index = parent;
+    }
+    heap[index] = event;
+  }
+
+  /** Takes steps until `isDone`, the queue is empty, or a bound is reached. */
+  async run(isDone: () => boolean, deadlineMs: number, stepsMax: number): Promise<RunEnd> {
+    for (let taken = 0; ; taken++) {
+      if (isDone()) return "done";
+      const next = this.#heap[0];
+      if (!next) return "empty";
+      if (next.at > deadlineMs) return "deadline";
+      if (taken >= stepsMax) return "steps";
+      this.#dropFirst();
+      this.now = next.at;
+      this.steps++;
+      next.run();
+      await microtasks();
+    }
+  }
+
+  /** Forgets everything that was to come. */
+  clear(): void {
+    this.#heap.length = 0;
+  }
+
+  #dropFirst(): void {
+    const heap = this.#heap;
+    const last = heap.pop();
+    if (!last || heap.length === 0) return;
+    let index = 0;
+    for (;;) {
+      const left = 2 * index + 1;
+      const right = left + 1;
+      let child = left;
+      if (right < heap.length && isBefore(heap[right] ?? last, heap[left])) child = right;
+      const below = heap[child];
+      if (!below || !isBefore(below, last)) break;
+      heap[index] = below;
+      index = child;
+    }
+    heap[index] = last;
+  }
+}
+
+function isBefore(left: Event, right: Event | undefined): boolean {
+  return right === undefined || left.at < right.at || (left.at === right.at && left.order < right.order);
+}
+
+/** Node runs an immediate only when no microtask is left. */
+function microtasks(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}

@@ -1,0 +1,39 @@
+/** Shortens a failing run: leaves out faults, operations and client calls as long as what is left still fails. */
+import { runSeed } from "./run-seed.ts";
+import { type Cuts, type FaultName, NO_FAULTS, createScenario } from "./scenario.ts";
+
+/** Runs that shortening may take. */
+const RUNS_MAX = 150;
+
+export async function shorten(seed: number, given: Cuts): Promise<Cuts> {
+  let cuts = given;
+  let runs = 0;
+  const tryCuts = async (candidate: Cuts): Promise<boolean> => {
+    if (runs >= RUNS_MAX) return false;
+    runs++;
+    const { violations } = await runSeed(seed, candidate);
+    if (violations.length === 0) return false;
+    cuts = candidate;
+    return true;
+  };
+  const scenario = createScenario(seed, given);
+  for (const name of Object.keys(NO_FAULTS) as FaultName[]) {
+    if (scenario.faults[name] > 0) await tryCuts({ ...cuts, faults: [...cuts.faults, name] });
+  }
+  await leaveOut(scenario.operators.flat().map((step) => step.index), (some) => tryCuts({ ...cuts, operations: [...cuts.operations, ...some] }));
+  await leaveOut(scenario.clients.flat().map((step) => step.index), (some) => tryCuts({ ...cuts, steps: [...cuts.steps, ...some] }));
+  return cuts;
+}
+
+/** Tries halves, quarters, … down to single ones. */
+async function leaveOut(all: readonly number[], tryWithout: (some: readonly number[]) => Promise<boolean>): Promise<void> {
+  let left = all;
+  for (let size = Math.max(1, Math.ceil(all.length / 2)); ; size = Math.ceil(size / 2)) {
+    for (let start = 0; start < left.length; ) {
+      const some = left.slice(start, start + size);
+      if (await tryWithout(some)) left = left.filter((index) => !some.includes(index));
+      else start += size;
+    }
+    if (size === 1) return;
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * An object's storage over `node:sqlite`, with the durability of a Durable Object.
+ *
+ * Writes gather in one implicit transaction until `flush`; `discard` is what a crash does to them. The alarm's time is written with the
+ * rows. What the real runtime refuses is refused here: transactions in SQL, ATTACH, TEMP, most pragmas, more than 100 parameters or five
+ * terms of a compound SELECT. Integers are read as the runtime reads them, as JavaScript numbers.
+ *
+ * Trade-off: a cursor's rows are read at once, not step by step.
+ */
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import type { HostStorage, SqlCursor, SqlRow, SqlValue } from "../../src/shards/storage.ts";
+
+const READS = /^\s*(select|values|explain)\b/i;
+const DENIED = /^\s*(begin|commit|end|rollback|savepoint|release|attach|detach|vacuum|reindex|analyze)\b/i;
+const PRAGMA = /^\s*pragma\s+(\w+)/i;
+const PRAGMAS = new Set([
+  "table_list",
+  "table_info",
+  "table_xinfo",
+  "index_list",
+  "index_info",
+  "index_xinfo",
+  "foreign_key_list",
+  "foreign_key_check",
+  "defer_foreign_keys",
+  "quick_check",
+]);
+const COMPOUND_TERMS_MAX = 5;
+const PARAMETERS_MAX = 100;
+const SQL_LENGTH_MAX = 100_000;
+
+interface Prepared {
+  readonly statement: StatementSync;
+  readonly isRead: boolean;
+}
+
+export class SimStorage implements HostStorage {
+  readonly #database = new DatabaseSync(":memory:");
+  readonly #prepared = new Map<string, Prepared>();
+  readonly #changed: () => void;
+  readonly #settled: () => Promise<void>;
+  #depth = 0;
+  #isOpen = false;
+  #durableAlarm: number | null = null;
+  #alarm: number | null = null;
+
+  /** `changed` is told when something is to be flushed; `settled` gives the promise of `setAlarm`. */
+  constructor(changed: () => void, settled: () => Promise<void>) {
+    this.#changed = changed;
+    this.#settled = settled;
+  }
+
+  readonly sql = {
+    exec: <Row extends SqlRow>(query: string, ...bindings: SqlValue[]): SqlCursor<Row> => this.#exec<Row>(query, bindings),
+  };
+
+  transactionSync<Value>(closure: () => Value): Value {
+    this.#open();
+    const name = `sim_${this.#depth++}`;
+    this.#database.exec(`SAVEPOINT ${name}`);
+    try {
+      const value = closure();
+      if (value instanceof Promise) throw new Error("transactionSync: the closure must be synchronous");
+      this.#database.exec(`RELEASE ${name}`);
+      return value;
+    } catch (error) {
+      this.#database.exec(`ROLLBACK TO ${name}`);
+      this.#database.exec(`RELEASE ${name}`);
+      throw error;
+    } finally {
+      this.#depth--;
+    }
+  }
+
+  getAlarm(): Promise<number | null> {
+    const time = this.#alarm;
+    return this.#settled().then(() => time);
+  }
+
+  setAlarm(scheduledTimeMs: number): Promise<void> {
+    this.#open();
+    this.#alarm = scheduledTimeMs;
+    return this.#settled();
+  }
+
+  /** True when a crash would lose something. */
+  get isDirty(): boolean {
+    return this.#isOpen;
+  }
+
+  get durableAlarm(): number | null {
+    return this.#durableAlarm;
+  }
+
+  /** Makes everything so far durable. @throws what SQLite says against the commit. */
+  flush(): void {
+    if (!this.#isOpen) return;
+    this.#database.exec("COMMIT");
+    this.#isOpen = false;
+    this.#durableAlarm = this.#alarm;
+  }
+
+  /** What a crash does. */
+  discard(): void {
+    if (this.#isOpen) this.#database.exec("ROLLBACK");
+    this.#isOpen = false;
+    this.#depth = 0;
+    this.#alarm = this.#durableAlarm;
+  }
+
+  /** The alarm fires: it is gone, unless a later one was set meanwhile. Gives its time. */
+  takeAlarm(): number {
+    const time = this.#durableAlarm;
+    if (time === null) throw new Error("No alarm is set");
+    if (this.#alarm === time) this.#alarm = null;
+    this.#durableAlarm = null;
+    return time;
+  }
+
+  /** Puts a fired alarm back, as the runtime does when its handler did not end; a newer one wins. */
+  restoreAlarm(time: number): void {
+    this.#durableAlarm ??= time;
+    this.#alarm ??= time;
+  }
+
+  /** Reads what is there now, for checks: never through the object's code. */
+  peek<Row extends SqlRow>(query: string, ...bindings: SqlValue[]): Row[] {
+    return this.#run<Row>(this.#prepare(query), bindings);
+  }
+
+  close(): void {
+    this.#prepared.clear();
+    this.#database.close();
+  }
+
+  #exec<Row extends SqlRow>(query: string, bindings: readonly SqlValue[]): SqlCursor<Row> {
+    refuseQuery(query, bindings.length);
+    const prepared = this.#prepare(query);
+    if (prepared.isRead) return cursor(this.#run<Row>(prepared, bindings), 0);
+    this.#open();
+    const before = this.#totalChanges();
+    const rows = this.#run<Row>(prepared, bindings);
+    return cursor(rows, this.#totalChanges() - before);
+  }
+
+  #totalChanges(): number {
+    return Number(this.#run(this.#prepare("SELECT total_changes() AS n"), [])[0]?.["n"]);
+  }
+
+  #open(): void {
+    if (this.#isOpen) return;
+    this.#database.exec("BEGIN");
+    this.#isOpen = true;
+    this.#changed();
+  }
+
+  #prepare(query: string): Prepared {
+    const known = this.#prepared.get(query);
+    if (known) return known;
+    const statement = this.#database.prepare(query);
+    statement.setReadBigInts(true);
+    const isRead = READS.test(query) || (PRAGMA.test(query) && !query.includes("defer_foreign_keys"));
+    const prepared = { statement, isRead };
+    this.#prepared.set(query, prepared);
+    return prepared;
+  }
+
+  #run<Row extends SqlRow>({ statement }: Prepared, bindings: readonly SqlValue[]): Row[] {
+    const rows = statement.all(...bindings.map(toSql)) as Record<string, unknown>[];
+    for (const row of rows) {
+      for (const name in row) {
+        const value = row[name];
+        if (typeof value === "bigint") row[name] = Number(value);
+        else if (value instanceof Uint8Array) row[name] = value.slice().buffer;
+      }
+    }
+    return rows as Row[];
+  }
+}
+
+function cursor<Row extends SqlRow>(rows: Row[], rowsWritten: number): SqlCursor<Row> {
+  const iterator = rows[Symbol.iterator]();
+  return { toArray: () => [...iterator], rowsWritten, [Symbol.iterator]: () => iterator };
+}
+
+function toSql(value: SqlValue): SQLInputValue {
+  return value instanceof ArrayBuffer ? new Uint8Array(value) : value;
+}
+
+function refuseQuery(query: string, parameters: number): void {
+  if (DENIED.test(query)) throw new Error(`not authorized: ${query.slice(0, 60)}`);
+  const pragma = PRAGMA.exec(query)?.[1];
+  if (pragma !== undefined && !PRAGMAS.has(pragma.toLowerCase())) throw new Error(`not authorized: PRAGMA ${pragma}`);
+  if (/^\s*create\s+temp/i.test(query)) throw new Error("not authorized: TEMP");
+  if (parameters > PARAMETERS_MAX) throw new Error("too many SQL variables");
+  if (query.length > SQL_LENGTH_MAX) throw new Error("statement too long");
+  if (query.split(/\bUNION\b/).length > COMPOUND_TERMS_MAX) throw new Error("too many terms in compound SELECT");
+}
