@@ -7,7 +7,7 @@ import { type Bounds, SCENARIOS, type ScenarioName } from "./shift-scenarios.ts"
 import { shiftModel } from "./shift.ts";
 import { copyState, encode, type State, WIDTH_BYTES } from "./shift-state.ts";
 
-describe("the specified protocols", () => {
+describe("the specified protocols", { timeout: 60_000 }, () => {
   it.each(listSpecifications())("$protocol $name has no violation, and can end from every state", ({ run }) => {
     const { violation, complete, ended } = run("quick");
     expect(violation).toBeUndefined();
@@ -16,7 +16,7 @@ describe("the specified protocols", () => {
   });
 });
 
-describe("weakened variants", () => {
+describe("weakened variants", { timeout: 60_000 }, () => {
   it.each(listVariants())("$protocol $name, without [$rule], is caught", ({ run }) => {
     const { violation } = run();
     expect(violation?.trace.length).toBeGreaterThan(3);
@@ -28,7 +28,7 @@ describe("weakened variants", () => {
   });
 });
 
-describe("leaving out inert messages", () => {
+describe("leaving out inert messages", { timeout: 60_000 }, () => {
   const states = (name: ScenarioName, bounds: Partial<Bounds>, all: boolean): Set<string> => {
     const model = shiftModel(SCENARIOS[name], { ...SCENARIOS[name].quick, ...bounds }, undefined, undefined, all);
     const found = new Set<string>();
@@ -57,7 +57,7 @@ describe("leaving out inert messages", () => {
   });
 });
 
-describe("search", () => {
+describe("search", { timeout: 60_000 }, () => {
   /** Counts from 0 by 1 or 3 up to `max`; `bad` is a violation, and odd numbers above `trapAbove` lead nowhere. */
   const counter = (max: number, bad: number, trapAbove: number): Model<number> => ({
     initial: 0,

@@ -26,8 +26,9 @@ export function receivePrepare(world: World, me: MemberIndex, member: Member, op
 }
 
 /** Clean-up: ends the operation here. A member that never saw it notes that it has ended. [operation-numbers, durable-abort] */
-export function receiveCleanUp(me: MemberIndex, member: Member, op: number): number {
+export function receiveCleanUp(world: World, me: MemberIndex, member: Member, op: number): number {
   if (op < member.op) return IGNORED;
+  if (op > member.op && world.weak["clean-up-not-noted"]) return packMessage("cleaned", me, op);
   member.op = op;
   member.active = 0;
   member.fence = 0;
@@ -59,9 +60,10 @@ export function captureWrite(world: World, me: MemberIndex, member: Member, key:
 export function sendPage(world: World, me: MemberIndex, member: Member): number {
   const log = member.captured | member.inPage;
   if (member.active === 0 || log === 0 || member.seq >= world.bounds.pages) return 0;
+  const keys = world.weak["pages-in-parallel"] && member.captured !== 0 ? member.captured : log;
   let rows = 0;
   for (const key of KEYS) {
-    if (!hasBit(log, key)) continue;
+    if (!hasBit(keys, key)) continue;
     const value = nibble(member.live, key);
     if (value !== 0) rows = withNibble(rows, key, value + 2);
     else if (!world.weak["forget-captured-delete"]) rows = withNibble(rows, key, 1);
@@ -117,8 +119,8 @@ export function sayDrained(world: World, me: MemberIndex, member: Member): numbe
 }
 
 /** The root's answer that an attempt is aborted. [fence-until-told, fence-attempts] */
-export function receiveRelease(member: Member, op: number, attempt: number): number {
-  if (op !== member.op || member.active === 0) return IGNORED;
+export function receiveRelease(world: World, member: Member, op: number, attempt: number): number {
+  if ((op !== member.op && !world.weak["release-without-operation"]) || member.active === 0) return IGNORED;
   if (attempt <= member.released && attempt !== member.fence) return IGNORED;
   member.released = Math.max(member.released, attempt);
   if (member.fence === attempt) member.fence = 0;

@@ -169,7 +169,7 @@ export function rootReceives(world: World, root: Root, message: Message): number
   const { kind, member, op, number } = message;
   const { phase } = root;
   if (kind === "ask") return answerQuestion(world, root, message);
-  if (op !== root.op) return IGNORED;
+  if (op !== root.op && !(kind === "drained" && world.weak["answers-without-operation"])) return IGNORED;
   const counts =
     (kind === "prepared" && phase === PREPARE) ||
     (kind === "drained" && phase === FENCE && (number === root.attempt || world.weak["old-drained-counts"])) ||

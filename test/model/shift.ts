@@ -141,9 +141,7 @@ function nextStates(world: World, state: State, emit: Emit<State>): void {
 function deliver(world: World, state: State, packed: number, emit: Emit<State>): void {
   const rest = state.bag.filter((other) => other !== packed);
   const message = unpackMessage(packed);
-  const lost = copyState(state);
-  lost.bag = rest;
-  emit("lost", packed, lost);
+  emit("lost", packed, { ...state, bag: rest });
   for (const again of [false, true]) {
     const to = copyState(state);
     if (!again) to.bag = rest.slice();
@@ -167,11 +165,11 @@ function receive(world: World, state: State, message: Message): number {
     case "fence":
       return receiveFence(world, member, op, number);
     case "release":
-      return receiveRelease(member, op, number);
+      return receiveRelease(world, member, op, number);
     case "activate":
       return receiveActivate(world, me, member, op, number);
     case "cleanUp":
-      return receiveCleanUp(me, member, op);
+      return receiveCleanUp(world, me, member, op);
     case "prepared":
     case "drained":
     case "ask":
@@ -198,8 +196,8 @@ function rootActs(world: World, state: State, emit: Emit<State>): void {
 }
 
 function send(world: World, state: State, message: number, emit: Emit<State>): void {
-  if (message === 0 || state.bag.includes(message) || state.bag.length >= world.bounds.messages) return;
-  const to = copyState(state);
+  if (message === 0 || state.bag.includes(message)) return;
+  const to = { ...state, bag: state.bag.slice() };
   if (post(to, message, world.bounds.messages)) emit("sent", message, to);
 }
 
@@ -212,7 +210,7 @@ function memberActs(world: World, state: State, me: MemberIndex, emit: Emit<Stat
     change(to.members[me]);
     emit(says, 0, to);
   };
-  if (state.bag.length < bounds.messages) {
+  if (member.active === 1 && (member.captured | member.inPage) !== 0 && state.bag.length < bounds.messages) {
     const to = copyState(state);
     const page = sendPage(world, me, to.members[me]);
     if (page !== 0 && post(to, page, bounds.messages)) emit("sent", page, to);

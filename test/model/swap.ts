@@ -171,9 +171,7 @@ const IGNORED = -1;
 
 function deliver(world: World, state: SwapState, message: number, emit: Emit<SwapState>): void {
   const rest = state.bag.filter((other) => other !== message);
-  const lost = copyState(state);
-  lost.bag = rest;
-  emit("lost", message, lost);
+  emit("lost", message, { ...state, bag: rest });
   for (const again of [false, true]) {
     const to = copyState(state);
     if (!again) to.bag = rest.slice();
@@ -376,7 +374,7 @@ function rootActs(world: World, state: SwapState, emit: Emit<SwapState>): void {
 
 function send(world: World, state: SwapState, message: number, emit: Emit<SwapState>): void {
   if (state.bag.includes(message)) return;
-  const to = copyState(state);
+  const to = { ...state, bag: state.bag.slice() };
   if (post(world, to, message)) emit("sent", message, to);
 }
 
