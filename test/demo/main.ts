@@ -13,6 +13,7 @@ import { heading, say } from "./say.ts";
 const keep = process.argv.includes("--keep");
 
 const runtimes: DemoRuntime[] = [];
+let isProved = false;
 const interrupted = new Promise<never>((_, reject) => {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => reject(new Error(`Stopped by ${signal}.`)));
 });
@@ -20,8 +21,11 @@ const interrupted = new Promise<never>((_, reject) => {
 try {
   await Promise.race([demonstrate(), interrupted]);
 } catch (error) {
-  process.stderr.write(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
+  // With --keep, Ctrl-C after the proof is how it ends.
+  if (!isProved) {
+    process.stderr.write(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
 } finally {
   for (const runtime of runtimes) await runtime.stop();
 }
@@ -72,6 +76,7 @@ async function demonstrate(): Promise<void> {
 
   heading("Proof");
   await verifyCities(runtime.endpoint, cities);
+  isProved = true;
   say(`\nThe whole demo took ${Math.round((Date.now() - startedAt) / 1000)} s. Its project is in ${project.shown}.`);
   if (keep) await stayUp(runtime, project.shown);
 }
