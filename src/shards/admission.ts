@@ -119,14 +119,13 @@ export class Admission {
 
   #change(waitMs: number): Promise<void> {
     return new Promise((resolve) => {
-      let isWoken = false;
+      const woken = new AbortController();
       const wake = (): void => {
-        if (isWoken) return;
-        isWoken = true;
+        woken.abort();
         resolve();
       };
       this.#waiting.push(wake);
-      void this.#member.runtime.sleep(Math.max(1, waitMs)).then(wake, wake);
+      void this.#member.runtime.sleep(Math.max(1, waitMs), woken.signal).then(resolve, resolve);
     });
   }
 }

@@ -20,8 +20,8 @@ import { RefusedError } from "./refused-error.ts";
 import { type HostStorage, type Peers, type Runtime, Sql } from "./storage.ts";
 import { drainSlice, walkSlice } from "./source.ts";
 import { checkRows, receiveRows, rehearsePromotion, stagedChunks, stagedKeys } from "./target.ts";
-import type { TableSpec } from "./tables.ts";
-import { TableFault } from "./tables.ts";
+import { TableFault, type TableSpec } from "./tables.ts";
+import { within } from "./within.ts";
 
 export interface ShardHostOptions {
   /** The tables that belong to the namespace. */
@@ -48,6 +48,8 @@ export interface HostPlatform {
 
 /** Fenced members ask the root again after this time. */
 const RESOLVE_MS = 2_000;
+/** Longest wait for another object's answer; slices are far shorter. A member that hangs is then one that does not answer. */
+const ASK_MS_MAX = 60_000;
 /** Budget of the fence's drain when the root names none. */
 const FENCE_WAIT_MS = 1_000;
 
@@ -125,7 +127,8 @@ export class Host {
 
   async #send(member: string, request: object): Promise<ProtocolReply<unknown>> {
     if (this.platform.peers === null) throw new Error("DO namespace not configured");
-    return this.platform.peers.send(member, { protocol: PROTOCOL_VERSION, namespace: this.namespace, member, request });
+    const sent = this.platform.peers.send(member, { protocol: PROTOCOL_VERSION, namespace: this.namespace, member, request });
+    return within(this.platform.runtime, sent, ASK_MS_MAX, member);
   }
 
   async #answer(request: MemberRequest): Promise<ProtocolReply<unknown>> {

@@ -259,4 +259,3 @@ export function endedState(fault: OperationFault | null): OperationState {
   if (fault === null) return "completed";
   return fault.kind === "cancelled" || fault.kind === "timeout" ? "cancelled" : "failed";
 }
-

@@ -32,7 +32,14 @@ export function ownNamespace(ctx: DurableObjectState, object: object): ObjectNam
 
 export const platformRuntime: Runtime = {
   now: () => Date.now(),
-  sleep: (delayMs) => new Promise((resolve) => setTimeout(resolve, delayMs)),
+  sleep: (delayMs, signal) =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, delayMs);
+      signal?.addEventListener("abort", () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    }),
   digest: async (text) => {
     const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
     return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -181,8 +181,12 @@ export class Root {
       const leftMs = deadline - runtime.now();
       if (until(record) || leftMs <= 0) return record;
       await new Promise<void>((resolve) => {
-        this.#watchers.push(resolve);
-        void runtime.sleep(leftMs).then(resolve, resolve);
+        const woken = new AbortController();
+        this.#watchers.push(() => {
+          woken.abort();
+          resolve();
+        });
+        void runtime.sleep(leftMs, woken.signal).then(resolve, resolve);
       });
     }
   }

@@ -15,6 +15,7 @@ import type { LayoutReply } from "./messages.ts";
 import { type QueryShards, type QueryShardsResult, mergeShardResults } from "./query-shards.ts";
 import { RefusedError } from "./refused-error.ts";
 import type { Peers, Runtime } from "./storage.ts";
+import { within } from "./within.ts";
 import { type ObjectNamespace, createPeers, platformRuntime } from "./platform.ts";
 
 export interface ConnectOptions {
@@ -100,7 +101,8 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
       const answers = await Promise.all(
         view.layout.members.map(async (member) => {
           try {
-            const reply = await withTimeout(view.query(member, query, params), timeout, member, this.#runtime);
+            const asked = view.query(member, query, params);
+            const reply = await (timeout === undefined ? asked : within(this.#runtime, asked, timeout, member));
             return { reply, duration: this.#runtime.now() - started };
           } catch (error) {
             if (!continueOnError || isMovedOn(error)) throw error;
@@ -168,17 +170,4 @@ function isMovedOn(error: unknown): boolean {
 
 function isUnanswered(error: unknown): boolean {
   return error instanceof Error && "retryable" in error && error.retryable === true;
-}
-
-async function withTimeout<Value>(
-  work: Promise<Value>,
-  timeoutMs: number | undefined,
-  member: string,
-  runtime: Runtime,
-): Promise<Value> {
-  if (timeoutMs === undefined) return work;
-  const late = runtime.sleep(timeoutMs).then((): never => {
-    throw new Error(`${member} did not answer within ${timeoutMs} ms`);
-  });
-  return Promise.race([work, late]);
 }

@@ -230,7 +230,7 @@ export class ShardHost {
       const message = `Operation ${id} (${kind}) timed out after ${timeoutMs} ms in step ${record.step} and was cancelled: nothing was changed${last}`;
       root.cancel(id, { kind: "timeout", message });
       // Past the cutover it can only go forward, which takes as long as it takes.
-      record = await root.waitFor(id, (current) => isOver(current) || current.fault !== null, FORWARD_MS_MAX);
+      record = await root.waitFor(id, isOver, FORWARD_MS_MAX);
     }
     if (record.fault) throw new Error(record.fault.message);
     return record;

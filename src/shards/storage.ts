@@ -26,7 +26,8 @@ export interface HostStorage {
 export interface Runtime {
   /** Milliseconds since the Unix epoch. */
   now(): number;
-  sleep(delayMs: number): Promise<void>;
+  /** Resolves after the delay, or at once when the signal aborts: a timer that nobody needs any more. */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
   /** SHA-256 of the text's UTF-8 bytes, as hex. */
   digest(text: string): Promise<string>;
 }
