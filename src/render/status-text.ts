@@ -1,6 +1,6 @@
 /** Live namespaces for a terminal: one line each, and for a closer look every member with its rows, share and health. */
 import type { NamespaceReport } from "../core/api.ts";
-import { formatBytes, formatCount, formatShare } from "../core/figures.ts";
+import { formatBytes, formatCount, formatShare, formatQuantity } from "../core/figures.ts";
 import type { LiveNamespace } from "../core/live.ts";
 import { skewOf } from "../core/skew.ts";
 import { type Cell, alignColumns } from "./columns.ts";
@@ -104,7 +104,7 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
       [{ align: "left" }, { align: "right" }, { align: "right" }, { align: "right" }, { align: "left" }],
       [["  MEMBER", "ROWS", "BYTES", "SHARE", "HEALTH"], ...rows],
     ),
-    `  ${formatCount(total.rows)} rows, ${formatBytes(total.bytes)}, skew ${describeLiveSkew(live)}, counted ${formatAge(live.countedAt, now)}`,
+    `  ${formatQuantity(total.rows, "row")}, ${formatBytes(total.bytes)}, skew ${describeLiveSkew(live)}, counted ${formatAge(live.countedAt, now)}`,
     ...(live.undeclaredTables.length > 0
       ? [`  Tables without a table spec: ${live.undeclaredTables.map(printable).join(", ")}`]
       : []),

@@ -22,7 +22,7 @@ import type { ChunksReply, DrainReply, PrepareReply, WalkReply } from "./message
 import type { Runtime, Sql } from "./storage.ts";
 
 /** How long one slice of a source works before it answers. */
-const SLICE_MS = 2_000;
+const SLICE_MS = 500;
 /** Most time that a fence may take before it is lifted and tried again later. */
 const FENCE_MS_MAX = 1_000;
 /** Log entries that may be left for the fence to drain. */

@@ -61,7 +61,7 @@ export async function walkSlice(context: SourceContext, operation: number, step:
     bytes += page.bytes;
     context.plan(operation); // the move may have ended while we waited
     sql.transaction(() => saveProgress(sql, step, next, page));
-    await throttle(runtime, plan.moving.rowsPerSecondMax, rows, startedAt);
+    await pause(runtime, plan.moving.rowsPerSecondMax, rows, startedAt);
     if (runtime.now() - startedAt >= budgetMs) return { isDone: false, rows, bytes, outgoing: outgoing(sql) };
   }
 }
@@ -119,13 +119,15 @@ function readPage(context: SourceContext, plan: MovePlan, { table, cursor }: Wal
   );
   const batch = new Batch(sql, plan, self);
   const scan = createScan(sql, table, form);
+  // Under a throttle a page is at most a second's worth.
+  const rowsMax = Math.min(PAGE_ROWS_MAX, plan.moving.rowsPerSecondMax ?? PAGE_ROWS_MAX);
   const bytesMax = Math.min(PAGE_BYTES_CEILING, Math.max(PAGE_BYTES_MAX, plan.targets.length * PAGE_BYTES_PER_TARGET));
   const where = [
     ...(cursor === null ? [] : [primaryKeyAfter(table.table, "t", "?1")]),
     // Rule "verify under writes": rows with a captured change are settled by the drain, which checks them itself.
     ...(step === "verify" && capturedCount(sql) > 0 ? [notCaptured(table)] : []),
   ];
-  const query = `${scan.sql(tableFrom(table))} ${where.length > 0 ? `WHERE ${where.join(" AND ")}` : ""} ORDER BY ${primaryKeyOrder(table.table, "t")} LIMIT ${PAGE_ROWS_MAX}`;
+  const query = `${scan.sql(tableFrom(table))} ${where.length > 0 ? `WHERE ${where.join(" AND ")}` : ""} ORDER BY ${primaryKeyOrder(table.table, "t")} LIMIT ${rowsMax}`;
   let last = cursor;
   let rows = 0;
   let bytes = 0;
@@ -321,10 +323,10 @@ function outgoing(sql: Sql): OutgoingCount[] {
     }));
 }
 
-async function throttle(runtime: Runtime, rowsPerSecondMax: number | null, rows: number, startedAt: number): Promise<void> {
-  if (rowsPerSecondMax === null) return;
-  const dueMs = (rows / rowsPerSecondMax) * 1000 - (runtime.now() - startedAt);
-  if (dueMs > 0) await runtime.sleep(dueMs);
+/** Lets the object's other calls have their turn after every page, and waits for as long as the throttle says. */
+async function pause(runtime: Runtime, rowsPerSecondMax: number | null, rows: number, startedAt: number): Promise<void> {
+  const dueMs = rowsPerSecondMax === null ? 0 : (rows / rowsPerSecondMax) * 1000 - (runtime.now() - startedAt);
+  await runtime.sleep(Math.max(0, dueMs));
 }
 
 const DUPLICATES_NAMED_MAX = 20;
