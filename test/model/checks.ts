@@ -60,7 +60,7 @@ export function listVariants(): WeakenedVariant[] {
   });
   const shift = (Object.keys(SHIFT_VARIANTS) as ShiftVariant[]).map((name): WeakenedVariant => {
     const variant: Variant = SHIFT_VARIANTS[name];
-    const scenario: Scenario = SCENARIOS[variant.scenario];
+    const scenario: Scenario = { ...SCENARIOS[variant.scenario], ...(variant.cancels === false ? { cancels: false } : {}) };
     const bounds = { ...scenario.quick, ...variant.bounds };
     const run = (): SearchResult =>
       search(shiftModel(scenario, bounds, name, variant.breaks), STATES_MAX, variant.breaks === "end");

@@ -167,6 +167,8 @@ export interface Variant {
   readonly scenario: ScenarioName;
   /** Where these differ from the scenario's quick bounds. */
   readonly bounds?: Partial<Bounds>;
+  /** False where the search is wide and a cancel adds nothing. */
+  readonly cancels?: false;
 }
 
 export const SHIFT_VARIANTS = {
@@ -182,6 +184,7 @@ export const SHIFT_VARIANTS = {
     says: "a late activation promotes what is still staged, and rows stay staged until the clean-up",
     scenario: "waves",
     bounds: { messages: 2, pages: 2 },
+    cancels: false,
   },
   "late-activate-deletes": {
     breaks: "read",
@@ -196,6 +199,7 @@ export const SHIFT_VARIANTS = {
     says: "a late activation lifts whatever fence there is",
     scenario: "waves",
     bounds: { messages: 2, pages: 2 },
+    cancels: false,
   },
   "engine-writes-captured": {
     breaks: "read",
@@ -311,13 +315,15 @@ export const SHIFT_VARIANTS = {
     says: "a page does not repeat the keys of an unacknowledged one before it, and its acknowledgement is taken for both",
     scenario: "waves",
     bounds: { messages: 2, pages: 2 },
+    cancels: false,
   },
   "no-sequence-numbers": {
     breaks: "read",
     rule: "sequence-numbers",
     says: "the target stores pages in the order in which they arrive",
     scenario: "waves",
-    bounds: { messages: 2 },
+    bounds: { messages: 2, pages: 2 },
+    cancels: false,
   },
   "sequence-lost-in-crash": {
     breaks: "read",
@@ -325,6 +331,7 @@ export const SHIFT_VARIANTS = {
     says: "the source counts its pages in memory: after a crash it uses a number twice",
     scenario: "waves",
     bounds: { messages: 2, pages: 2 },
+    cancels: false,
   },
   "deletion-not-staged": {
     breaks: "read",
@@ -345,6 +352,7 @@ export const SHIFT_VARIANTS = {
     says: "promotion forgets the last sequence number with the staged rows, and a late page is staged for the next wave",
     scenario: "waves",
     bounds: { messages: 2, pages: 2 },
+    cancels: false,
   },
   "old-drained-counts": {
     breaks: "read",
@@ -352,6 +360,7 @@ export const SHIFT_VARIANTS = {
     says: "the root counts a drained answer of an older attempt",
     scenario: "waves",
     bounds: { messages: 2, pages: 2 },
+    cancels: false,
   },
   "old-fence-replaces-newer": {
     breaks: "read",
@@ -359,6 +368,7 @@ export const SHIFT_VARIANTS = {
     says: "a late fence call of an older attempt replaces the newer one",
     scenario: "waves",
     bounds: { messages: 2, pages: 2 },
+    cancels: false,
   },
   "attempts-restart": {
     breaks: "read",
@@ -366,6 +376,7 @@ export const SHIFT_VARIANTS = {
     says: "attempts are numbered from 1 again in each wave",
     scenario: "waves",
     bounds: { messages: 2, pages: 2 },
+    cancels: false,
   },
   "abort-not-durable": {
     breaks: "read",
@@ -373,6 +384,7 @@ export const SHIFT_VARIANTS = {
     says: "the root tells a source that the attempt is aborted (or cancelled) before its journal says so",
     scenario: "waves",
     bounds: { messages: 2, pages: 2 },
+    cancels: false,
   },
   "commit-unchecked": {
     breaks: "read",
@@ -418,7 +430,7 @@ export const SHIFT_VARIANTS = {
     rule: "operation-numbers",
     says: "the root's answer for an attempt of an older operation lifts the fence of the same attempt of a newer one",
     scenario: "again",
-    bounds: { messages: 2, pages: 2, attempts: 2 },
+    bounds: { messages: 2, pages: 1, attempts: 2 },
   },
   "clean-up-not-noted": {
     breaks: "leftover",
