@@ -47,8 +47,8 @@ export async function startDevRuntime(cwd: string, argv: readonly string[] = [])
   };
 }
 
-/** Looks only among the processes of wrangler's own group, which `shardctl dev` made. */
-async function killWorkerd(group: number, port: string): Promise<number> {
+/** SIGKILLs the user's workerd of a wrangler, and gives its id. Looks only among the processes of wrangler's own group. */
+export async function killWorkerd(group: number, port: string): Promise<number> {
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
     const pid = Number(entry);

@@ -1,0 +1,134 @@
+/**
+ * What must hold of all objects together once an operation has ended and the writers pause. Pure: takes what was expected and what was
+ * found, and gives one line for each thing that is wrong.
+ */
+import { toKey } from "../../src/core/key.ts";
+import { type Layout, createOwnerLookup, directoryMember } from "../../src/core/layout.ts";
+import { GUARD_MESSAGES } from "../../src/shards/guards.ts";
+import { NAMESPACE, PARTITIONERS, keyOf } from "./accounts.ts";
+import type { Dump } from "./dump.ts";
+
+export interface Found {
+  readonly layout: Layout;
+  readonly epoch: number;
+  /** Every object that any operation has named, the root first. */
+  readonly dumps: readonly Dump[];
+}
+
+export interface Expected {
+  /** Id → the states that the account may have; "none" for an account that may be absent. */
+  readonly possible: ReadonlyMap<string, readonly string[]>;
+  /** Objects that must not have a row left: targets of cancelled operations, retired members whose time is over. */
+  readonly empty: ReadonlySet<string>;
+}
+
+const GUARD_PREFIX = "shardctl_guard_";
+const ABSENT = "none";
+
+export function checkState(found: Found, expected: Expected): string[] {
+  const members = new Set(found.layout.members);
+  const serving = found.dumps.filter((dump) => members.has(dump.member));
+  const others = found.dumps.filter((dump) => !members.has(dump.member));
+  const missing = [...members].filter((member) => !found.dumps.some((dump) => dump.member === member));
+  return [
+    ...missing.map((member) => `${member} is a member that no operation has named`),
+    ...checkRows(found, serving, expected),
+    ...found.dumps.flatMap((dump) => checkLeftovers(dump)),
+    ...serving.flatMap((dump) => checkServing(dump, found)),
+    ...others.flatMap((dump) => checkRetired(dump, expected)),
+  ];
+}
+
+interface Place {
+  readonly member: string;
+  readonly state: string;
+}
+
+function checkRows(found: Found, serving: readonly Dump[], { possible }: Expected): string[] {
+  const held = new Map<string, Place[]>();
+  for (const { member, accounts } of serving) {
+    for (const [id, state] of accounts) held.set(id, [...(held.get(id) ?? []), { member, state }]);
+  }
+  const ownerOf = createOwners(found, serving);
+  const unknown = [...held].filter(([id]) => !possible.has(id));
+  return [
+    ...unknown.map(([id, places]) => `${id} was never written, but is on ${membersOf(places)}`),
+    ...[...possible].flatMap(([id, states]) => checkRow(id, held.get(id) ?? [], states, ownerOf)),
+  ];
+}
+
+function checkRow(id: string, places: readonly Place[], states: readonly string[], ownerOf: (id: string) => string): string[] {
+  const [first] = places;
+  const problems = checkValue(id, places, states);
+  if (first === undefined) return problems;
+  if (places.length > 1) problems.push(`doubled: ${id} is on ${membersOf(places)}`);
+  const owner = ownerOf(id);
+  if (places.every((place) => place.member !== owner)) {
+    problems.push(`misplaced: ${id} is on ${membersOf(places)}, its owner is ${owner}`);
+  }
+  return problems;
+}
+
+function checkValue(id: string, places: readonly Place[], states: readonly string[]): string[] {
+  const state = places[0]?.state ?? ABSENT;
+  if (states.includes(state)) return [];
+  const isDeleted = states.every((possible) => possible === ABSENT);
+  const kind = state === ABSENT ? "lost" : isDeleted ? "back from deletion" : "wrong";
+  return [`${kind}: ${id} is "${state}" (on ${membersOf(places) || "no member"}), expected "${states.join(" | ")}"`];
+}
+
+function membersOf(places: readonly Place[]): string {
+  return places.map((place) => place.member).join(" and ");
+}
+
+/** The owner of an account, by the layout's own look-up or by the directory. */
+function createOwners({ layout }: Found, serving: readonly Dump[]): (id: string) => string {
+  if (layout.kind !== "roundRobin") {
+    const lookup = createOwnerLookup(layout, PARTITIONERS);
+    return (id) => lookup(toKey(keyOf(id, layout.kind === "none" ? null : layout.shardKey)));
+  }
+  const entries = new Map(serving.map((dump) => [dump.member, new Map(dump.directory)]));
+  return (id) => entries.get(directoryMember(layout, id))?.get(id) ?? "nobody in the directory";
+}
+
+function checkLeftovers({ member, leftovers, isMoving, running, triggers, damaged, strayNotes, chores }: Dump): string[] {
+  const late = chores.filter((chore) => chore.kind !== "empty");
+  return [
+    ...leftovers.map((leftover) => `left on ${member}: ${leftover}`),
+    ...(isMoving ? [`left on ${member}: the record of a move`] : []),
+    ...running.map((id) => `left on ${member}: operation ${id} still runs`),
+    ...late.map((chore) => `left on ${member}: chore ${chore.kind} for ${chore.member} (operation ${chore.operation})`),
+    ...triggers.filter((name) => !name.startsWith(GUARD_PREFIX)).map((name) => `left on ${member}: trigger ${name}`),
+    ...damaged.map((id) => `damaged: ${id} on ${member} has another payload than was written`),
+    ...strayNotes.map((note) => `misplaced: note ${note} is on ${member} without its account`),
+  ];
+}
+
+function checkServing({ member, membership, triggers, strayWrite, directory }: Dump, { layout, epoch }: Found): string[] {
+  const isNew = membership === null && epoch === 0 && member === NAMESPACE;
+  const serves = isNew || (membership?.serving === true && membership.epoch === epoch);
+  const hasStrayDirectory = layout.kind !== "roundRobin" && directory.length > 0;
+  return [
+    ...(serves
+      ? []
+      : [
+          `${member} is a member at epoch ${epoch}, but its record says ${membership ? `epoch ${membership.epoch}, ${membership.serving ? "serving" : "not serving"}` : "nothing"}`,
+        ]),
+    ...triggers.filter((name) => name.startsWith(GUARD_PREFIX)).map((name) => `left on ${member}: trigger ${name}`),
+    ...(strayWrite === null ? [] : [`${member} is a member, but refuses a write: ${strayWrite}`]),
+    ...(hasStrayDirectory
+      ? [`left on ${member}: ${directory.length} directory entries, though the layout has no directory`]
+      : []),
+  ];
+}
+
+function checkRetired({ member, membership, strayWrite, accounts, directory }: Dump, { empty }: Expected): string[] {
+  const rows = accounts.length + directory.length;
+  return [
+    ...(membership?.serving === true ? [`${member} is no member, but serves`] : []),
+    ...(strayWrite?.includes(GUARD_MESSAGES.notMember)
+      ? []
+      : [`${member} is no member, but takes writes (${strayWrite ?? "accepted"})`]),
+    ...(empty.has(member) && rows > 0 ? [`${member} must be empty, but has ${rows} rows`] : []),
+  ];
+}

@@ -1,0 +1,103 @@
+/** What one object holds, seen from inside: its part in the namespace, what operations left, and the rows of the user's tables. */
+import { stateText } from "./accounts.ts";
+
+export interface Dump {
+  readonly member: string;
+  /** Null when the object has no record of its membership: it was never told of an operation. */
+  readonly membership: { readonly epoch: number; readonly serving: boolean; readonly layout: unknown } | null;
+  /** Names of the engine's triggers: guards and captures. */
+  readonly triggers: readonly string[];
+  /** Staging tables, and private tables of a move that have rows. */
+  readonly leftovers: readonly string[];
+  readonly isMoving: boolean;
+  /** Running operations in its journal: only a root has any. */
+  readonly running: readonly number[];
+  readonly chores: readonly { readonly member: string; readonly kind: string; readonly operation: number }[];
+  /** Id → the state that `stateText` gives. */
+  readonly accounts: readonly (readonly [string, string])[];
+  /** Ids of accounts whose payload is not the one that their serial makes. */
+  readonly damaged: readonly string[];
+  /** Notes whose account is not on this object, as `account/serial`. */
+  readonly strayNotes: readonly string[];
+  /** Id → owner. */
+  readonly directory: readonly (readonly [string, string])[];
+  /** What a write to the object that goes around the router was answered: null when it was carried out (and rolled back). */
+  readonly strayWrite: string | null;
+}
+
+const MOVE_RECORDS = ["walk", "outgoing", "sent", "received", "captured", "origin", "dealt"];
+
+/** The text that a payload must be, as SQL over the columns `serial` and `size`. */
+export const PAYLOAD_SQL = "substr(replace(hex(zeroblob(size)), '00', serial || '.'), 1, size)";
+
+export function dumpObject(member: string, storage: DurableObjectStorage): Dump {
+  const { sql } = storage;
+  const texts = (query: string): string[] =>
+    sql
+      .exec<{ text: string }>(query)
+      .toArray()
+      .map((row) => row.text);
+  const pairs = (query: string): [string, string][] =>
+    sql
+      .exec<{ id: string; value: string }>(query)
+      .toArray()
+      .map((row) => [row.id, row.value]);
+  const isKnown = texts("SELECT name AS text FROM sqlite_master WHERE name = 'shardctl_meta'").length > 0;
+  const known = (query: string): string[] => (isKnown ? texts(query) : []);
+  const [membership] = known("SELECT value AS text FROM shardctl_meta WHERE key = 'membership'");
+  return {
+    member,
+    membership: membership === undefined ? null : (JSON.parse(membership) as Dump["membership"]),
+    triggers: texts("SELECT name AS text FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl%' ORDER BY name"),
+    leftovers: [
+      ...texts(
+        "SELECT name AS text FROM sqlite_master WHERE type = 'table' AND name LIKE 'shardctl\\_stage\\_%' ESCAPE '\\' ORDER BY name",
+      ),
+      ...MOVE_RECORDS.flatMap((table) => known(`SELECT 'rows in shardctl_${table}' AS text FROM shardctl_${table} LIMIT 1`)),
+    ],
+    isMoving: known("SELECT key AS text FROM shardctl_meta WHERE key = 'moving'").length > 0,
+    running: known("SELECT id AS text FROM shardctl_operations WHERE state = 'running' ORDER BY id").map(Number),
+    chores: isKnown
+      ? sql
+          .exec<{ member: string; kind: string; operation: number }>(
+            "SELECT member, kind, operation FROM shardctl_chores ORDER BY member, kind",
+          )
+          .toArray()
+      : [],
+    accounts: readAccounts(sql),
+    damaged: texts(`SELECT id AS text FROM accounts WHERE payload IS NOT ${PAYLOAD_SQL} ORDER BY id`),
+    strayNotes: texts(
+      "SELECT account || '/' || serial AS text FROM notes WHERE account NOT IN (SELECT id FROM accounts) ORDER BY 1",
+    ),
+    directory: isKnown ? pairs("SELECT id, owner AS value FROM shardctl_directory ORDER BY id") : [],
+    strayWrite: tryStrayWrite(storage),
+  };
+}
+
+function readAccounts(sql: SqlStorage): [string, string][] {
+  return sql
+    .exec<{ id: string; amount: number; serial: number; notes: string }>(
+      `SELECT id, amount, serial, (SELECT json_group_array(n.serial) FROM (SELECT serial FROM notes WHERE account = a.id ORDER BY serial) AS n) AS notes
+       FROM accounts AS a ORDER BY id`,
+    )
+    .toArray()
+    .map(({ id, amount, serial, notes }) => [id, stateText({ amount, serial, notes: JSON.parse(notes) as number[] })]);
+}
+
+class Undo extends Error {}
+
+/** Writes as code that knows nothing of shards would, and takes it back. */
+function tryStrayWrite(storage: DurableObjectStorage): string | null {
+  try {
+    storage.transactionSync(() => {
+      storage.sql.exec(
+        "INSERT INTO accounts (id, region, grp, amount, serial, size, payload) VALUES ('~stray', '', 0, 0, 0, 0, '')",
+      );
+      throw new Undo();
+    });
+  } catch (error) {
+    if (error instanceof Undo) return null;
+    return error instanceof Error ? error.message : String(error);
+  }
+  return null;
+}

@@ -1,0 +1,283 @@
+/**
+ * One crash run: writers write, operations follow one another, and the runtime is killed in the middle of them. After each operation has
+ * ended by itself the writers pause and everything is checked; the run ends when it has made its kills, or at the first thing wrong.
+ */
+import { sleep } from "../../src/cli/host.ts";
+import type { Layout } from "../../src/core/layout.ts";
+import { sameLayout } from "../../src/core/layout.ts";
+import { DEFAULT_OPERATION_POLICY, type OperationStatus, STEPS } from "../../src/core/operation.ts";
+import { Random } from "../sim/random.ts";
+import { NAMESPACE, accountId, stateText } from "./accounts.ts";
+import { type Found, checkState } from "./check-state.ts";
+import type { Dump } from "./dump.ts";
+import { AccountModel } from "./model.ts";
+import { CrashRuntime } from "./runtime.ts";
+import { KILL_STEPS, type KillStep, type PlannedKill, type PlannedOperation, planOperations } from "./schedule.ts";
+import { type WriteCounts, Writers } from "./writers.ts";
+
+export interface CrashOptions {
+  readonly kills: number;
+  readonly seed: number;
+  readonly writers: number;
+  /** Told of each kill and of each operation's end. */
+  readonly onProgress: (line: string) => void;
+  /** Ends the run early. */
+  readonly signal: AbortSignal;
+  /** Keeps the directory of a run in which something was wrong. */
+  readonly keepOnFailure: boolean;
+}
+
+export interface CrashReport {
+  readonly seed: number;
+  readonly seconds: number;
+  readonly writes: WriteCounts;
+  readonly kills: number;
+  /** Kills that took wrangler and all its processes. */
+  readonly treeKills: number;
+  /** Kills by the step that the journal was in when the process was dead. */
+  readonly steps: Readonly<Record<string, number>>;
+  /** Operations by how they ended, by name. */
+  readonly operations: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  readonly checks: number;
+  readonly accounts: number;
+  readonly fillers: number;
+  readonly problems: readonly string[];
+}
+
+const LATENCY_MS = 25;
+const FILLERS = 1_500;
+/** Rows of one wave of a rebalance: a few waves each. */
+const WAVE_ROWS_MAX = 400;
+const POLL_MS = 15;
+/** A kill waits at most this long after its step was seen. */
+const DELAY_MS_MAX: Readonly<Record<KillStep, number>> = {
+  prepare: 60,
+  copy: 300,
+  verify: 250,
+  fence: 150,
+  activate: 120,
+  cleanUp: 60,
+  idle: 500,
+};
+/** An operation, its kills over, ends by itself within this time. */
+const END_MS_MAX = 90_000;
+const CALL_MS_MAX = 60_000;
+const PROBLEMS_MAX = 50;
+
+export async function runCrashes(options: CrashOptions): Promise<CrashReport> {
+  const startedAt = Date.now();
+  const runtime = await CrashRuntime.create(LATENCY_MS);
+  const run = new CrashRun(runtime, options);
+  try {
+    await run.all();
+  } catch (error) {
+    run.problems.push(error instanceof Error ? error.message : String(error));
+  } finally {
+    run.writers.stop();
+    const isKept = options.keepOnFailure && run.problems.length > 0;
+    await runtime.stop(isKept);
+    if (isKept) options.onProgress(`The directory was kept: ${runtime.folder}`);
+  }
+  return run.report(Date.now() - startedAt);
+}
+
+class CrashRun {
+  readonly problems: string[] = [];
+  readonly writers: Writers;
+  readonly #runtime: CrashRuntime;
+  readonly #options: CrashOptions;
+  readonly #model = new AccountModel();
+  readonly #random: Random;
+  readonly #fillers = new Map<string, readonly string[]>();
+  /** Every object that an operation has named. */
+  readonly #objects = new Set([NAMESPACE]);
+  #empty: ReadonlySet<string> = new Set();
+  readonly #steps: Record<string, number> = Object.fromEntries(KILL_STEPS.map((step) => [step, 0]));
+  readonly #operations: Record<string, Record<string, number>> = {};
+  #kills = 0;
+  #treeKills = 0;
+  #checks = 0;
+
+  constructor(runtime: CrashRuntime, options: CrashOptions) {
+    this.#runtime = runtime;
+    this.#options = options;
+    this.#random = new Random(options.seed);
+    this.writers = new Writers(runtime, this.#model, this.#random, options.writers);
+  }
+
+  async all(): Promise<void> {
+    const ids = Array.from({ length: FILLERS }, (_, index) => accountId("f", index));
+    await this.#insist("/fill", { ids });
+    ids.forEach((id, index) => this.#fillers.set(id, [stateText({ amount: 0, serial: index + 1, notes: [] })]));
+    for (const planned of planOperations(this.#random)) {
+      if (this.#kills >= this.#options.kills || this.problems.length > 0) break;
+      this.writers.resume();
+      const ended = await this.#operate(planned);
+      await this.writers.pause();
+      await this.#check(ended, planned);
+    }
+  }
+
+  report(elapsedMs: number): CrashReport {
+    const problems = [...this.writers.problems, ...this.problems];
+    return {
+      seed: this.#options.seed,
+      seconds: Math.round(elapsedMs / 1000),
+      writes: this.writers.counts,
+      kills: this.#kills,
+      treeKills: this.#treeKills,
+      steps: this.#steps,
+      operations: this.#operations,
+      checks: this.#checks,
+      accounts: this.#model.ids().length,
+      fillers: this.#fillers.size,
+      problems: problems.slice(0, PROBLEMS_MAX),
+    };
+  }
+
+  async #operate(planned: PlannedOperation): Promise<OperationStatus> {
+    const { layout, epoch } = await this.#live();
+    const to = planned.to(layout);
+    for (const member of to.members) this.#objects.add(member);
+    const operation = {
+      kind: planned.kind,
+      epoch,
+      to,
+      policy: { ...DEFAULT_OPERATION_POLICY, waveRowsMax: WAVE_ROWS_MAX, retainHours: planned.retainHours },
+      correlationId: `${this.#options.seed}-${this.#checks}`,
+      requestedBy: "crash run",
+      refuseEmpty: false,
+    };
+    // Started again when the answer is lost: the correlation id makes it one operation.
+    const { id } = await this.#ask<OperationStatus>({ kind: "start", operation });
+    for (const kill of planned.kills) await this.#killWhen(id, kill);
+    if (planned.cancelFrom !== null) await this.#cancel(id, planned.cancelFrom);
+    const ended = await this.#untilStep(id, "idle", END_MS_MAX);
+    const label = planned.cancelFrom === null ? planned.name : `${planned.name} (cancel)`;
+    const counts = (this.#operations[label] ??= {});
+    counts[ended.state] = (counts[ended.state] ?? 0) + 1;
+    this.#options.onProgress(
+      `operation ${id}: ${label} ${ended.state} at epoch ${ended.epoch} · ${this.#kills} kills, ${this.writers.counts.acknowledged} writes`,
+    );
+    return ended;
+  }
+
+  /** Waits for the step, and a while more, then kills. Not at all when the operation is past that step already and has ended. */
+  async #killWhen(id: number, { step, delay, isWholeTree }: PlannedKill): Promise<void> {
+    if (this.#kills >= this.#options.kills) return;
+    const seen = await this.#untilStep(id, step, END_MS_MAX);
+    if (seen.state !== "running" && step !== "idle") return;
+    await sleep(delay * DELAY_MS_MAX[step]);
+    const found = isWholeTree ? await this.#runtime.killTree() : await this.#runtime.killWorkerd();
+    this.#kills++;
+    if (isWholeTree) this.#treeKills++;
+    const at = found ?? "idle";
+    this.#steps[at] = (this.#steps[at] ?? 0) + 1;
+    this.#options.onProgress(`kill ${this.#kills}: ${isWholeTree ? "everything" : "workerd"} in ${at} (aimed at ${step})`);
+    await this.#runtime.waitUntilUp();
+  }
+
+  async #cancel(id: number, from: KillStep): Promise<void> {
+    const seen = await this.#untilStep(id, from, END_MS_MAX);
+    if (seen.state !== "running") return;
+    const deadline = Date.now() + CALL_MS_MAX;
+    for (;;) {
+      const answer = await this.#runtime.post("/root", { kind: "cancel", id });
+      // Refused: it has cut over already.
+      if (answer.kind === "answered" || answer.kind === "refused") return;
+      if (Date.now() >= deadline) throw new Error(`Operation ${id} could not be cancelled: ${answer.message}`);
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** The operation once it is in the step or past it. Looking at it wakes nobody: an operation that stands still is found here. */
+  async #untilStep(id: number, step: KillStep, waitMs: number): Promise<OperationStatus> {
+    const deadline = Date.now() + waitMs;
+    for (;;) {
+      const status = await this.#ask<OperationStatus>({ kind: "operation", id });
+      if (status.state !== "running" || (step !== "idle" && STEPS.indexOf(status.step) >= STEPS.indexOf(step))) return status;
+      if (this.#options.signal.aborted) throw new Error("Interrupted");
+      if (Date.now() >= deadline)
+        throw new Error(`Operation ${id} did not get to ${step} within ${waitMs} ms: ${JSON.stringify(status)}`);
+      await sleep(POLL_MS);
+    }
+  }
+
+  async #check(ended: OperationStatus, planned: PlannedOperation): Promise<void> {
+    this.#checks++;
+    const wrong = [...this.writers.problems, ...this.#checkEnd(ended, planned)];
+    const live = await this.#live();
+    if (ended.state === "completed" && !sameLayout(live.layout, ended.to)) wrong.push("The layout is not the declared one");
+    if (ended.mode === "swap" && ended.state !== "completed" && !sameLayout(live.layout, ended.from))
+      wrong.push("The layout has changed, though the operation was cancelled");
+    this.#empty = mustBeEmpty(this.#empty, ended, live.layout, planned.retainHours === 0);
+    const dumps = await this.#settledDumps();
+    const possible = new Map([...this.#fillers, ...this.#model.ids().map((id) => [id, this.#model.possible(id)] as const)]);
+    wrong.push(...checkState({ ...live, dumps }, { possible, empty: this.#empty }).map((problem) => this.#explain(problem)));
+    if (wrong.length === 0) return;
+    this.problems.push(
+      `After operation ${ended.id} (${planned.name}, ${ended.state}, epoch ${live.epoch}), seed ${this.#options.seed}:`,
+      ...wrong,
+    );
+  }
+
+  /** A crash is no reason to fail: it must be carried on. */
+  #checkEnd(ended: OperationStatus, { cancelFrom, name }: PlannedOperation): string[] {
+    if (ended.state === "completed" || (ended.state === "cancelled" && cancelFrom !== null)) return [];
+    return [`${name} ended as ${ended.state}: ${JSON.stringify(ended.fault)} (last error: ${ended.lastError ?? "none"})`];
+  }
+
+  #explain(problem: string): string {
+    const id = /\b\d{5}-w\d+-\d+\b/.exec(problem)?.[0];
+    return id === undefined ? problem : `${problem}. Its last calls: ${this.#model.recent(id).join("; ")}`;
+  }
+
+  /** All objects, once the chores that the operation left are done: members that were dead at its end are told later. */
+  async #settledDumps(): Promise<Dump[]> {
+    const deadline = Date.now() + END_MS_MAX;
+    for (;;) {
+      const root = await this.#dump(NAMESPACE);
+      const isWaiting = root.chores.some((chore) => chore.kind !== "empty" || this.#empty.has(chore.member));
+      if (!isWaiting || Date.now() >= deadline) return Promise.all([...this.#objects].map((member) => this.#dump(member)));
+      await sleep(POLL_MS);
+    }
+  }
+
+  async #dump(member: string): Promise<Dump> {
+    return (await this.#insist("/dump", { member })) as Dump;
+  }
+
+  #live(): Promise<Omit<Found, "dumps">> {
+    return this.#ask<{ layout: Layout; epoch: number }>({ kind: "layout" });
+  }
+
+  async #ask<Reply>(request: object): Promise<Reply> {
+    return (await this.#insist("/root", request)) as Reply;
+  }
+
+  /** Asks until there is an answer. Only for what may be asked twice. */
+  async #insist(path: string, body: unknown): Promise<unknown> {
+    const deadline = Date.now() + CALL_MS_MAX;
+    for (;;) {
+      const answer = await this.#runtime.post(path, body);
+      if (answer.kind === "answered") return answer.value;
+      if (answer.kind === "refused" || Date.now() >= deadline)
+        throw new Error(`POST ${path} ${JSON.stringify(body).slice(0, 200)}: ${answer.message}`);
+      await sleep(UP_PAUSE_MS);
+    }
+  }
+}
+
+const UP_PAUSE_MS = 30;
+
+/** Targets of a cancelled swap, and members that retired with no time to stay; until they are named again. */
+function mustBeEmpty(before: ReadonlySet<string>, ended: OperationStatus, live: Layout, isRetiredEmpty: boolean): Set<string> {
+  const empty = new Set(before);
+  for (const member of [...ended.from.members, ...ended.to.members]) empty.delete(member);
+  if (ended.state !== "completed") {
+    if (ended.mode === "swap") for (const member of ended.to.members) empty.add(member);
+  } else if (isRetiredEmpty) {
+    for (const member of ended.from.members) if (!live.members.includes(member)) empty.add(member);
+  }
+  return empty;
+}

@@ -1,0 +1,210 @@
+/**
+ * The real runtime of a crash run: wrangler on a directory that stays, in a process group of its own. Kills the user's workerd, or the
+ * whole group, and starts again on the same directory. Touches no process but those of that group.
+ */
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { fileURLToPath } from "node:url";
+
+import { findPort } from "../../src/cli/dev/find-port.ts";
+import { type WranglerProcess, findWrangler, startWrangler } from "../../src/cli/dev/run-wrangler.ts";
+import { sleep } from "../../src/cli/host.ts";
+import type { Step } from "../../src/core/operation.ts";
+import { killWorkerd } from "../support/server.ts";
+
+/** What became of a request. `unknown`: it may have been carried out. `refused` and `unsent`: it was not. */
+export type Answer =
+  | { readonly kind: "answered"; readonly value: unknown }
+  | { readonly kind: "refused" | "unsent" | "unknown"; readonly message: string };
+
+const WORKER_NAME = "shardctl-crash";
+const CLASS_NAME = "Ledger";
+const REQUEST_MS_MAX = 120_000;
+const UP_MS_MAX = 60_000;
+const UP_POLL_MS = 50;
+const KILL_TRIES_MAX = 200;
+
+export class CrashRuntime {
+  readonly #folder: string;
+  readonly #port: number;
+  readonly #program: string;
+  #wrangler: WranglerProcess;
+  #starts = 1;
+  #rootId = "";
+  #isStopping = false;
+  #up: Promise<void> | undefined;
+
+  private constructor(folder: string, port: number, program: string) {
+    this.#folder = folder;
+    this.#port = port;
+    this.#program = program;
+    this.#wrangler = this.#start();
+  }
+
+  /** Starts on a new directory and a free port. `latencyMs`: the most that one way of an engine message takes. */
+  static async create(latencyMs: number): Promise<CrashRuntime> {
+    const here = fileURLToPath(new URL(".", import.meta.url).href);
+    const program = findWrangler(here);
+    const port = await findPort(0);
+    if (program === null || port === null) throw new Error("wrangler is not installed, or there is no free port");
+    const folder = await mkdtemp(join(tmpdir(), "shardctl-crash-"));
+    const config = {
+      name: WORKER_NAME,
+      main: join(here, "worker.ts"),
+      compatibility_date: "2026-10-01",
+      vars: { LATENCY_MS: latencyMs },
+      durable_objects: { bindings: [{ name: "LEDGER", class_name: CLASS_NAME }] },
+      migrations: [{ tag: "v1", new_sqlite_classes: [CLASS_NAME] }],
+    };
+    await writeFile(join(folder, "wrangler.json"), JSON.stringify(config, null, 2));
+    const runtime = new CrashRuntime(folder, port, program);
+    try {
+      await runtime.waitUntilUp();
+      const answer = await runtime.post("/rootId", {});
+      if (answer.kind !== "answered") throw new Error(`The Worker does not answer: ${answer.message}`);
+      runtime.#rootId = String(answer.value);
+      return runtime;
+    } catch (error) {
+      await runtime.#wrangler.stop();
+      throw new Error(`The runtime did not start:\n${await runtime.readLog()}`, { cause: error });
+    }
+  }
+
+  /** POST, because wrangler's proxy silently repeats a GET whose Worker died. */
+  async post(path: string, body: unknown): Promise<Answer> {
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(`http://127.0.0.1:${this.#port}${path}`, {
+        method: "POST",
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(REQUEST_MS_MAX),
+      });
+      text = await response.text();
+    } catch (error) {
+      const { cause } = error as { readonly cause?: { readonly code?: string } };
+      const message = `${String(error)} ${cause?.code ?? ""}`;
+      if ((error as Error).name === "TimeoutError")
+        throw new Error(`POST ${path} had no answer within ${REQUEST_MS_MAX} ms`, { cause: error });
+      return { kind: cause?.code === "ECONNREFUSED" ? "unsent" : "unknown", message };
+    }
+    if (response.status === 200) return { kind: "answered", value: (JSON.parse(text) as { readonly answer: unknown }).answer };
+    return { kind: response.status === 409 ? "refused" : "unknown", message: `${response.status} ${text.slice(0, 300)}` };
+  }
+
+  /** Ends once the Worker answers; many may wait. @throws Error with the log when it does not come back. */
+  waitUntilUp(): Promise<void> {
+    this.#up ??= this.#untilUp().finally(() => (this.#up = undefined));
+    return this.#up;
+  }
+
+  async #untilUp(): Promise<void> {
+    const deadline = Date.now() + UP_MS_MAX;
+    while (Date.now() < deadline) {
+      if (!this.#wrangler.isRunning())
+        throw new Error(`wrangler has ended: ${await this.#wrangler.ended}\n${await this.readLog()}`);
+      try {
+        const response = await fetch(`http://127.0.0.1:${this.#port}/`, { signal: AbortSignal.timeout(5_000) });
+        await response.body?.cancel();
+        if (response.ok) return;
+      } catch {
+        // Not up yet: that is what we wait for.
+      }
+      await sleep(UP_POLL_MS);
+    }
+    throw new Error(`The runtime did not come back within ${UP_MS_MAX} ms:\n${await this.readLog()}`);
+  }
+
+  /** SIGKILLs the user's workerd; wrangler starts another by itself. Gives the step that the journal is in, null when nothing runs. */
+  async killWorkerd(): Promise<Step | null> {
+    await waitUntilGone(await this.#killOne());
+    return this.#readStep();
+  }
+
+  /** SIGKILLs wrangler and all its processes, and starts again on the same directory and port. */
+  async killTree(): Promise<Step | null> {
+    this.#isStopping = true;
+    process.kill(-this.#wrangler.pid, "SIGKILL");
+    await this.#wrangler.ended;
+    await this.#wrangler.stop();
+    const step = await this.#readStep();
+    this.#starts++;
+    this.#wrangler = this.#start();
+    this.#isStopping = false;
+    return step;
+  }
+
+  /** Ends everything and removes the directory, unless it is to be looked at. */
+  async stop(isKept = false): Promise<void> {
+    await this.#wrangler.stop();
+    if (!isKept) await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  get folder(): string {
+    return this.#folder;
+  }
+
+  readLog(): Promise<string> {
+    return readFile(this.#logFile(), "utf8").then((text) => text.slice(-3_000));
+  }
+
+  #logFile(): string {
+    return join(this.#folder, `wrangler-${this.#starts}.log`);
+  }
+
+  #start(): WranglerProcess {
+    const config = join(this.#folder, "wrangler.json");
+    const persistTo = join(this.#folder, "state");
+    const shared = { folder: this.#folder, verbose: false, env: process.env, logFile: this.#logFile() };
+    return startWrangler(this.#program, { ...shared, config, persistTo, port: this.#port });
+  }
+
+  async #killOne(): Promise<number> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await killWorkerd(this.#wrangler.pid, String(this.#port));
+      } catch (error) {
+        // Between two workerds there is none for a moment.
+        if (tries >= KILL_TRIES_MAX) throw error;
+        await sleep(10);
+      }
+    }
+  }
+
+  /** From a copy of the root's database, so that nothing is open when the next workerd opens it. */
+  async #readStep(): Promise<Step | null> {
+    const objects = join(this.#folder, "state", "v3", "do", `${WORKER_NAME}-${CLASS_NAME}`);
+    const copies = join(this.#folder, "copy");
+    await mkdir(copies, { recursive: true });
+    for (const name of await readdir(objects)) {
+      if (name.startsWith(this.#rootId) && !name.endsWith("-shm")) await copyFile(join(objects, name), join(copies, name));
+    }
+    const database = new DatabaseSync(join(copies, `${this.#rootId}.sqlite`));
+    try {
+      const hasJournal = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").get() !== undefined;
+      const row = hasJournal
+        ? database.prepare("SELECT record FROM shardctl_operations WHERE state = 'running'").get()
+        : undefined;
+      return row === undefined ? null : (JSON.parse(String(row["record"])) as { readonly step: Step }).step;
+    } finally {
+      database.close();
+      await rm(copies, { recursive: true, force: true });
+    }
+  }
+}
+
+const GONE_MS_MAX = 2_000;
+
+async function waitUntilGone(pid: number): Promise<void> {
+  const deadline = Date.now() + GONE_MS_MAX;
+  while (Date.now() < deadline) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return; // collected: it is gone
+    }
+    await sleep(1);
+  }
+}

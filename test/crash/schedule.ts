@@ -1,0 +1,126 @@
+/**
+ * What a crash run does, decided before it starts: operations that follow one another, and the step in which each kill is aimed at. All
+ * from the seed. Pure.
+ */
+import { toKey } from "../../src/core/key.ts";
+import { type Layout, type RangeLayout, shardNames, unshardedLayout } from "../../src/core/layout.ts";
+import { shiftMembers, swapGeneration } from "../../src/core/operation-mode.ts";
+import type { OperationKind } from "../../src/core/operation.ts";
+import { customLayout } from "../../src/core/strategies/custom.ts";
+import { freshHashLayout, resizeHashLayout } from "../../src/core/strategies/hash.ts";
+import { freshRangeLayout } from "../../src/core/strategies/range.ts";
+import { roundRobinLayout } from "../../src/core/strategies/round-robin.ts";
+import type { Random } from "../sim/random.ts";
+import { GROUPS, NAMESPACE } from "./accounts.ts";
+
+/** Steps that a kill can find in the journal: `cutover` is over in the turn that begins it. `idle` is between operations. */
+export const KILL_STEPS = ["prepare", "copy", "verify", "fence", "activate", "cleanUp", "idle"] as const;
+export type KillStep = (typeof KILL_STEPS)[number];
+
+interface Change {
+  readonly name: string;
+  readonly kind: OperationKind;
+  readonly to: (from: Layout) => Layout;
+}
+
+/** One round: from an unsharded namespace through every kind of operation and back. */
+const CHANGES: readonly Change[] = [
+  { name: "shard", kind: "shard", to: (from) => hashBy("id", 4, from) },
+  { name: "rebalance up", kind: "rebalance", to: (from) => resizeHash(from, 6) },
+  { name: "rebalance down", kind: "rebalance", to: (from) => resizeHash(from, 3) },
+  { name: "rekey", kind: "rekey", to: (from) => hashBy("region", 4, from) },
+  { name: "rekey to range", kind: "rekey", to: (from) => cutRange(from, fresh(from, 3), [0.2, 0.7]) },
+  { name: "rebalance range", kind: "rebalance", to: (from) => cutRange(from, shifted(from, 5), [0.1, 0.35, 0.6, 0.8]) },
+  { name: "rekey to roundRobin", kind: "rekey", to: (from) => roundRobinLayout("id", generation(from, 3), fresh(from, 3)) },
+  {
+    name: "rekey to custom",
+    kind: "rekey",
+    to: (from) => customLayout("region", generation(from, 4), fresh(from, 4), PARTITIONER),
+  },
+  { name: "unshard", kind: "unshard", to: (from) => unshardedLayout(NAMESPACE, swapGeneration(NAMESPACE, from, 1)) },
+];
+const PARTITIONER = { name: "byRegion", version: 1 };
+
+export interface PlannedOperation {
+  readonly name: string;
+  readonly kind: OperationKind;
+  readonly to: (from: Layout) => Layout;
+  /** Kills in this order, each as soon as the operation is in that step or past it, and a while more. */
+  readonly kills: readonly PlannedKill[];
+  /** The step from which the operation is cancelled; null leaves it to its end. */
+  readonly cancelFrom: KillStep | null;
+  readonly retainHours: number;
+}
+
+export interface PlannedKill {
+  readonly step: KillStep;
+  /** 0 … 1 of the time that the step takes. */
+  readonly delay: number;
+  /** True kills wrangler and all its processes, not only the user's workerd. */
+  readonly isWholeTree: boolean;
+}
+
+const KILLS_PER_OPERATION = 3;
+const TREE_KILL_SHARE = 0.12;
+/** Of the operations, about one in six is cancelled and then done again. */
+const CANCEL_SHARE = 0.16;
+
+/** Plans operations for ever; the caller stops when it has its kills. Every kind meets every step within two rounds. */
+export function* planOperations(random: Random): Generator<PlannedOperation> {
+  for (let round = 0; ; round++) {
+    for (const [index, change] of CHANGES.entries()) {
+      const isCancelled = random.chance("cancel", CANCEL_SHARE);
+      if (isCancelled)
+        yield {
+          ...change,
+          ...planKills(random, round + index),
+          cancelFrom: random.pick("cancelFrom", ["copy", "verify", "fence"]),
+          retainHours: 24,
+        };
+      yield {
+        ...change,
+        ...planKills(random, round + index),
+        cancelFrom: null,
+        retainHours: random.chance("retain", 0.5) ? 0 : 24,
+      };
+    }
+  }
+}
+
+function planKills(random: Random, turn: number): { readonly kills: readonly PlannedKill[] } {
+  const steps = KILL_STEPS.filter((_, index) => (index + turn) % 2 === 0).slice(0, KILLS_PER_OPERATION + 1);
+  const isWholeTree = (): boolean => random.chance("tree", TREE_KILL_SHARE);
+  return { kills: steps.map((step) => ({ step, delay: random.next("delay"), isWholeTree: isWholeTree() })) };
+}
+
+function generation(from: Layout, count: number): number {
+  return swapGeneration(NAMESPACE, from, count);
+}
+
+function fresh(from: Layout, count: number): string[] {
+  return shardNames(NAMESPACE, generation(from, count), count);
+}
+
+function shifted(from: Layout, count: number): string[] {
+  return shiftMembers(NAMESPACE, from, count);
+}
+
+function hashBy(shardKey: string, count: number, from: Layout): Layout {
+  return freshHashLayout(shardKey, generation(from, count), fresh(from, count));
+}
+
+function resizeHash(from: Layout, count: number): Layout {
+  if (from.kind !== "hash") throw new Error(`A ${from.kind} layout cannot be resized as hash`);
+  return resizeHashLayout(from, shifted(from, count));
+}
+
+/** A range layout by `grp`, cut at these parts of its values. */
+function cutRange(from: Layout, members: readonly string[], cuts: readonly number[]): RangeLayout {
+  const number = from.kind === "range" ? from.generation : generation(from, members.length);
+  return freshRangeLayout(
+    "grp",
+    number,
+    members,
+    cuts.map((cut) => toKey(Math.floor(cut * GROUPS))),
+  );
+}

@@ -1,0 +1,211 @@
+/**
+ * The Worker of the crash runs: a class of a user with tables of its own, written to through the router, and control routes for the rig.
+ *
+ * Messages of the engine take a while to arrive and to be answered, as they do between machines: without that every step would be over
+ * within a millisecond, and a random kill would hit none but the longest.
+ */
+import { PROTOCOL_VERSION, type Envelope, type ProtocolReply } from "../../src/core/protocol.ts";
+import { ShardedObject } from "../../src/shards/index.ts";
+import { RefusedError } from "../../src/shards/refused-error.ts";
+import { type Router, connect } from "../../src/shards/router.ts";
+import {
+  type AccountState,
+  NAMESPACE,
+  NOTES_MAX,
+  PARTITIONERS,
+  type WriteKind,
+  groupOf,
+  keyOf,
+  regionOf,
+  stateText,
+} from "./accounts.ts";
+import { type Dump, PAYLOAD_SQL, dumpObject } from "./dump.ts";
+
+interface CrashEnv {
+  readonly LEDGER: DurableObjectNamespace<Ledger>;
+  /** Most time that one way of an engine message takes. */
+  readonly LATENCY_MS: number;
+}
+
+/** Filler rows are large, so that a copy takes several pages. */
+const FILLER_BYTES = 1500;
+const ACCOUNT_BYTES = 300;
+const DELAYED = new Set([
+  "prepare",
+  "copy",
+  "verify",
+  "drain",
+  "chunks",
+  "rehearse",
+  "fence",
+  "unfence",
+  "activate",
+  "finish",
+  "abandon",
+  "empty",
+  "receive",
+  "check",
+  "stagedKeys",
+  "resolve",
+]);
+
+export class Ledger extends ShardedObject<CrashEnv> {
+  override readonly shards = this.createHost({
+    tables: [{ name: "accounts" }, { name: "notes", follows: "accounts", by: "account" }],
+    partitioners: PARTITIONERS,
+  });
+
+  constructor(ctx: DurableObjectState, env: CrashEnv) {
+    super(ctx, env);
+    ctx.storage.sql.exec(`
+      CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY, region TEXT NOT NULL, grp INTEGER NOT NULL, amount INTEGER NOT NULL, serial INTEGER NOT NULL, size INTEGER NOT NULL, payload TEXT NOT NULL) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS notes (account TEXT NOT NULL, serial INTEGER NOT NULL, PRIMARY KEY (account, serial)) WITHOUT ROWID;
+      CREATE INDEX IF NOT EXISTS accounts_by_region ON accounts (region);
+    `);
+  }
+
+  override async shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>> {
+    const isDelayed = DELAYED.has((envelope.request as { readonly kind: string }).kind);
+    if (isDelayed) await this.#travel();
+    const reply = await super.shardctl(envelope);
+    if (isDelayed) await this.#travel();
+    return reply;
+  }
+
+  /** One write of the user. Answers with the account as it is after it, read in the same turn. */
+  write(kind: WriteKind, id: string, serial: number): string {
+    return this.ctx.storage.transactionSync(() => {
+      this.#change(kind, id, serial);
+      return this.readAccount(id);
+    });
+  }
+
+  readAccount(id: string): string {
+    const { sql } = this.ctx.storage;
+    const [row] = sql.exec<{ amount: number; serial: number }>("SELECT amount, serial FROM accounts WHERE id = ?", id).toArray();
+    const notes = sql.exec<{ serial: number }>("SELECT serial FROM notes WHERE account = ? ORDER BY serial", id).toArray();
+    const state: AccountState = row ? { ...row, notes: notes.map((note) => note.serial) } : null;
+    return stateText(state);
+  }
+
+  /** Rows that are never written again. */
+  fill(ids: readonly string[]): void {
+    this.ctx.storage.transactionSync(() => {
+      ids.forEach((id, index) => this.#insert("INSERT", id, index + 1, FILLER_BYTES));
+    });
+  }
+
+  dump(): Dump {
+    return dumpObject(this.ctx.id.name ?? "", this.ctx.storage);
+  }
+
+  #change(kind: WriteKind, id: string, serial: number): void {
+    const { sql } = this.ctx.storage;
+    switch (kind) {
+      case "put":
+        this.#insert("INSERT", id, serial, ACCOUNT_BYTES);
+        return this.#addNote(id, serial);
+      case "replace":
+        return this.#insert("INSERT OR REPLACE", id, serial, ACCOUNT_BYTES);
+      case "update":
+      case "increment": {
+        const amount = kind === "increment" ? "amount + 1" : "amount";
+        const found = sql
+          .exec(`UPDATE accounts SET serial = ?, amount = ${amount} WHERE id = ? RETURNING id`, serial, id)
+          .toArray();
+        sql.exec(`UPDATE accounts SET payload = ${PAYLOAD_SQL} WHERE id = ?`, id);
+        if (kind === "increment" && found.length > 0) this.#addNote(id, serial);
+        return;
+      }
+      case "remove":
+        sql.exec("DELETE FROM notes WHERE account = ?", id);
+        sql.exec("DELETE FROM accounts WHERE id = ?", id);
+    }
+  }
+
+  #insert(verb: string, id: string, serial: number, size: number): void {
+    const conflict =
+      verb === "INSERT" ? "ON CONFLICT (id) DO UPDATE SET serial = excluded.serial, payload = excluded.payload" : "";
+    this.ctx.storage.sql.exec(
+      `${verb} INTO accounts (id, region, grp, amount, serial, size, payload)
+       SELECT ?1, ?2, ?3, 0, serial, size, ${PAYLOAD_SQL} FROM (SELECT CAST(?4 AS INTEGER) AS serial, CAST(?5 AS INTEGER) AS size) WHERE true ${conflict}`,
+      id,
+      regionOf(id),
+      groupOf(id),
+      serial,
+      size,
+    );
+  }
+
+  #addNote(id: string, serial: number): void {
+    const { sql } = this.ctx.storage;
+    sql.exec("INSERT INTO notes (account, serial) VALUES (?, ?)", id, serial);
+    sql.exec(
+      `DELETE FROM notes WHERE account = ?1 AND serial NOT IN (SELECT serial FROM notes WHERE account = ?1 ORDER BY serial DESC LIMIT ${NOTES_MAX})`,
+      id,
+    );
+  }
+
+  #travel(): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, Math.random() * this.env.LATENCY_MS));
+  }
+}
+
+/** One per isolate: its cached layout is stale after every cutover. */
+let router: Router<Ledger> | undefined;
+
+interface WriteBody {
+  readonly kind: WriteKind | "read";
+  readonly id: string;
+  readonly serial: number;
+}
+
+async function callOwner(env: CrashEnv, { kind, id, serial }: WriteBody): Promise<unknown> {
+  router ??= connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS });
+  const [method, args] = kind === "read" ? (["readAccount", [id]] as const) : (["write", [kind, id, serial]] as const);
+  return router.attempt(async (view) => {
+    if (view.layout.kind !== "roundRobin") return view.callOwner((shardKey) => keyOf(id, shardKey), method, args);
+    const answer = await view.callById("accounts", id, kind === "put" || kind === "replace", method, args);
+    return answer ?? stateText(null); // not in the directory: there is no such account
+  });
+}
+
+async function askRoot(env: CrashEnv, request: unknown): Promise<unknown> {
+  const root = env.LEDGER.getByName(NAMESPACE);
+  const envelope = { protocol: PROTOCOL_VERSION, namespace: NAMESPACE, member: NAMESPACE, request } as const;
+  const reply = (await root.shardctl(envelope)) as ProtocolReply<unknown>;
+  if (reply.ok) return reply.value;
+  throw new RefusedError(reply.failure);
+}
+
+async function answerRequest(request: Request, env: CrashEnv): Promise<unknown> {
+  const body: unknown = await request.json();
+  switch (new URL(request.url).pathname) {
+    case "/write":
+      return callOwner(env, body as WriteBody);
+    case "/root":
+      return askRoot(env, body);
+    case "/fill":
+      await env.LEDGER.getByName(NAMESPACE).fill((body as { readonly ids: readonly string[] }).ids);
+      return null;
+    case "/dump":
+      return env.LEDGER.getByName((body as { readonly member: string }).member).dump();
+    case "/rootId":
+      return env.LEDGER.idFromName(NAMESPACE).toString();
+    default:
+      throw new Error(`No such route: ${request.url}`);
+  }
+}
+
+export default {
+  /** 200 with the answer; 409 when it was refused, so that nothing has run; 500 when nobody knows. */
+  async fetch(request: Request, env: CrashEnv): Promise<Response> {
+    try {
+      if (request.method !== "POST") return new Response("ready");
+      return Response.json({ answer: await answerRequest(request, env) });
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      return Response.json({ error: message }, { status: error instanceof RefusedError ? 409 : 500 });
+    }
+  },
+};
