@@ -18,16 +18,6 @@ export const CLEANUP_DONE = 4;
 export const CLEANUP_CANCELLED = 5;
 export const IDLE_DONE = 6;
 export const IDLE_CANCELLED = 7;
-export const PHASE_NAMES = [
-  "prepare",
-  "move",
-  "fence",
-  "committed",
-  "clean up",
-  "clean up after cancel",
-  "done",
-  "cancelled",
-] as const;
 
 export interface Root {
   op: number;
@@ -177,7 +167,7 @@ function decodeMember(from: Uint8Array, at: number): Member {
   };
 }
 
-export const KINDS = [
+const KINDS = [
   "",
   "prepare",
   "prepared",
