@@ -30,6 +30,8 @@ export class Client {
   readonly #router: Router;
   /** Group of each item that is the client's own; null when it is no longer known. */
   readonly #groups = new Map<string, string | null>();
+  /** Items whose group must not change any more. */
+  readonly #fixed = new Set<string>();
   #unanswered = 0;
 
   constructor(world: World, history: History, name: string, keys: readonly string[]) {
@@ -77,17 +79,19 @@ export class Client {
       case "put": {
         const { n, tag, slowMs } = intent;
         const [method, args] = slowMs > 0 ? ["slowPut", [id, grp, n, tag, slowMs]] as const : ["put", [id, grp, n, tag]] as const;
-        await this.#record(id, { kind: "put", grp, n, tag }, () => this.#route(id, grp, true, method, args));
+        const put = await this.#record(id, { kind: "put", grp, n, tag }, () => this.#route(id, grp, true, method, args));
+        // It may still arrive, under this group: the item must keep it.
+        if (put !== "dropped" && put.returnedAt === Infinity) this.#fixed.add(id);
         return;
       }
       case "get":
-        await this.#record(id, { kind: "get" }, () => this.#route(id, grp, false, "get", [id]));
+        await this.#record(id, { kind: "get" }, async () => (await this.#route(id, grp, false, "get", [id])) ?? null);
         return;
       case "remove":
         await this.#record(id, { kind: "remove" }, async () => (await this.#route(id, grp, false, "remove", [id])) ?? false);
         return;
       case "increment":
-        await this.#record(id, { kind: "increment", by: intent.by }, () => this.#route(id, grp, false, "increment", [id, intent.by]));
+        await this.#record(id, { kind: "increment", by: intent.by }, async () => (await this.#route(id, grp, false, "increment", [id, intent.by])) ?? null);
         return;
       case "note": {
         const { seq, body } = intent;
@@ -99,7 +103,7 @@ export class Client {
   /** Changes the shard key of an item of its own: in place where one member owns both keys, else as a delete and a put. */
   async #regroup(id: string, grp: string): Promise<void> {
     const before = this.#groupOf(id);
-    if (before === null || before === grp) return;
+    if (before === null || before === grp || this.#fixed.has(id)) return;
     let layout: Layout;
     try {
       ({ layout } = await this.#router.layout());

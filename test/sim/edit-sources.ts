@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 export interface SourceEdit {
   /** Path below the project's `src`. */
   readonly file: string;
-  readonly find: string;
+  readonly find: string | RegExp;
   readonly replace: string;
 }
 
@@ -22,7 +22,7 @@ export function editSources(edits: readonly SourceEdit[]): void {
     const url = SOURCE_FOLDER + file;
     const source = sources.get(url) ?? readFileSync(fileURLToPath(url), "utf8");
     const found = source.split(find).length - 1;
-    if (found !== 1) throw new Error(`The text to be replaced stands ${found} times in src/${file}, expected once:\n${find}`);
+    if (found !== 1) throw new Error(`The text to be replaced stands ${found} times in src/${file}, expected once:\n${String(find)}`);
     sources.set(url, source.replace(find, () => replace));
   }
   registerHooks({
@@ -34,11 +34,11 @@ export function editSources(edits: readonly SourceEdit[]): void {
   });
 }
 
-/** Pages of three rows, drains of four keys: the paths of a million rows with a dozen. */
+/** Pages of five rows, drains of four keys: the paths of a million rows with a dozen. */
 export const SCALED: readonly SourceEdit[] = [
-  { file: "shards/outbox.ts", find: "PAGE_ROWS_MAX = 5000", replace: "PAGE_ROWS_MAX = 5" },
-  { file: "shards/source.ts", find: "DRAIN_KEYS_MAX = 1000", replace: "DRAIN_KEYS_MAX = 4" },
-  { file: "shards/target.ts", find: "STAGED_KEYS_MAX = 5000", replace: "STAGED_KEYS_MAX = 3" },
-  { file: "shards/driver.ts", find: "BACKLOG_MAX = 200", replace: "BACKLOG_MAX = 2" },
-  { file: "shards/driver.ts", find: "SLICE_MS = 2_000", replace: "SLICE_MS = 60" },
+  { file: "shards/outbox.ts", find: /PAGE_ROWS_MAX = [\d_]+;/, replace: "PAGE_ROWS_MAX = 5;" },
+  { file: "shards/source.ts", find: /DRAIN_KEYS_MAX = [\d_]+;/, replace: "DRAIN_KEYS_MAX = 4;" },
+  { file: "shards/target.ts", find: /STAGED_KEYS_MAX = [\d_]+;/, replace: "STAGED_KEYS_MAX = 3;" },
+  { file: "shards/driver.ts", find: /BACKLOG_MAX = [\d_]+;/, replace: "BACKLOG_MAX = 2;" },
+  { file: "shards/driver.ts", find: /SLICE_MS = [\d_]+;/, replace: "SLICE_MS = 60;" },
 ];

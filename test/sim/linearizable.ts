@@ -1,8 +1,8 @@
 /**
  * Is the history of one key linearizable? The search of Wing and Gong (1993), with Lowe's memory of visited configurations.
  *
- * A call whose outcome is not known may take effect at any time after it began, or never. A call that fits the state and does not
- * change it is taken at once: no other order could do better.
+ * A call whose outcome is not known may take effect at any time after it began, or never. A call whose answer says that it changed
+ * nothing is taken as soon as it fits: no other order could do better.
  */
 import { type Entry, type Op, describeEntry } from "./history.ts";
 import type { InitialRow } from "./scenario.ts";
@@ -25,9 +25,7 @@ export function checkKey(key: string, initial: ItemState, entries: readonly Entr
       candidates = candidatesOf(ops, done);
       for (const index of candidates) {
         const entry = ops[index];
-        if (!entry || entry.returnedAt === Infinity) continue;
-        const next = applyOp(state, entry.op);
-        if (!fits(entry, next.result) || !sameState(state, next.state)) continue;
+        if (!entry || !changedNothing(entry) || !fits(entry, applyOp(state, entry.op).result)) continue;
         done |= 1n << BigInt(index);
         again = true;
       }
@@ -39,9 +37,10 @@ export function checkKey(key: string, initial: ItemState, entries: readonly Entr
     visited.add(configuration);
     return candidates.some((index) => {
       const entry = ops[index];
-      if (!entry) return false;
+      if (!entry || changedNothing(entry)) return false;
       const next = applyOp(state, entry.op);
-      if (sameState(state, next.state) || (entry.returnedAt !== Infinity && !fits(entry, next.result))) return false;
+      const isKnown = entry.returnedAt !== Infinity;
+      if (isKnown ? !fits(entry, next.result) : sameState(state, next.state)) return false;
       return search(next.state, done | (1n << BigInt(index)));
     });
   };
@@ -83,6 +82,12 @@ export function applyOp(state: ItemState, op: Op): { readonly state: ItemState; 
 function withNote(notes: string, seq: number, body: string): string {
   const others = notes.split(",").filter((note) => note !== "" && !note.startsWith(`${seq}:`));
   return [...others, `${seq}:${body}`].toSorted((left, right) => Number.parseInt(left, 10) - Number.parseInt(right, 10)).join(",");
+}
+
+/** True when the answer itself says so: on any state that gives this answer, the call changes nothing. */
+function changedNothing({ op, result, returnedAt }: Entry): boolean {
+  if (returnedAt === Infinity) return false;
+  return op.kind === "get" || result === false || (op.kind === "increment" && result === null);
 }
 
 function fits(entry: Entry, result: unknown): boolean {

@@ -9,6 +9,8 @@ import { Random } from "./random.ts";
 export interface FaultRates {
   readonly lostRequest: number;
   readonly lateRequest: number;
+  /** Between objects: it arrives, and nothing comes back, not even an error. */
+  readonly silent: number;
   readonly lostReply: number;
   readonly doubled: number;
   readonly slow: number;
@@ -17,7 +19,7 @@ export interface FaultRates {
 }
 export type FaultName = keyof FaultRates;
 
-export const NO_FAULTS: FaultRates = { lostRequest: 0, lateRequest: 0, lostReply: 0, doubled: 0, slow: 0, slowFlush: 0, crash: 0 };
+export const NO_FAULTS: FaultRates = { lostRequest: 0, lateRequest: 0, silent: 0, lostReply: 0, doubled: 0, slow: 0, slowFlush: 0, crash: 0 };
 
 /** What a client does. `grp` is the group that the item has by then. */
 export type Intent =
@@ -142,6 +144,7 @@ function chooseFaults(random: Random): FaultRates {
   return {
     lostRequest: rate("lostRequest", 0.04),
     lateRequest: rate("lateRequest", 0.05),
+    silent: rate("silent", 0.006),
     lostReply: rate("lostReply", 0.04),
     doubled: rate("doubled", 0.12),
     slow: rate("slow", 0.15),

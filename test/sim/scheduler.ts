@@ -6,7 +6,8 @@
 interface Event {
   readonly at: number;
   readonly order: number;
-  readonly run: () => void;
+  /** Null once it is called off. */
+  run: (() => void) | null;
 }
 
 export type RunEnd = "done" | "empty" | "deadline" | "steps";
@@ -20,8 +21,9 @@ export class Scheduler {
   /** A binary heap by time, then by order of scheduling. */
   readonly #heap: Event[] = [];
 
-  at(delayMs: number, run: () => void): void {
-    const event = { at: this.now + Math.max(0, delayMs), order: this.#order++, run };
+  /** Schedules a step. The function that is given back calls it off. */
+  at(delayMs: number, run: () => void): () => void {
+    const event: Event = { at: this.now + Math.max(0, delayMs), order: this.#order++, run };
     const heap = this.#heap;
     let index = heap.push(event) - 1;
     while (index > 0) {
@@ -31,14 +33,18 @@ export class Scheduler {
       index = parent;
     }
     heap[index] = event;
+    return () => {
+      event.run = null;
+    };
   }
 
   /** Takes steps until `isDone`, the queue is empty, or a bound is reached. */
   async run(isDone: () => boolean, deadlineMs: number, stepsMax: number): Promise<RunEnd> {
     for (let taken = 0; ; taken++) {
       if (isDone()) return "done";
+      while (this.#heap[0]?.run === null) this.#dropFirst();
       const next = this.#heap[0];
-      if (!next) return "empty";
+      if (!next?.run) return "empty";
       if (next.at > deadlineMs) return "deadline";
       if (taken >= stepsMax) return "steps";
       this.#dropFirst();

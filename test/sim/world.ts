@@ -87,6 +87,12 @@ export class World {
       this.later(label, () => answer.reject(new Unreachable(`network: request to ${to} was lost`)));
       return;
     }
+    if (this.objects.has(from) && this.strikes("silent", label, faults.silent)) {
+      // Between objects only: a client's call has no time limit of its own.
+      this.trace(() => `${from} → ${to}: ${describe(envelope)} will NEVER be answered`);
+      this.later(label, () => target.deliver(from, body, IGNORE));
+      return;
+    }
     if (this.strikes("late", label, faults.lateRequest)) {
       const delayMs = this.options.random.whole(`${label}/late`, 50, 6_000);
       this.trace(() => `${from} → ${to}: ${describe(envelope)} is ${delayMs} ms LATE`);
@@ -247,7 +253,7 @@ export class SimObject {
     const { partitioners, store: storeOptions } = this.#world.options;
     const runtime: Runtime = {
       now: () => this.#world.options.scheduler.now,
-      sleep: (delayMs) => this.#after("sleep", delayMs, () => undefined),
+      sleep: (delayMs, signal) => this.#after("sleep", delayMs, () => undefined, signal),
       digest: (text) => this.#after("digest", 1, () => createHash("sha256").update(text, "utf8").digest("hex")),
     };
     this.#store = new Store(this.storage, runtime, storeOptions);
@@ -276,13 +282,17 @@ export class SimObject {
   }
 
   /** A promise that resolves after a while, in this life only. */
-  #after<Value>(label: string, delayMs: number, value: () => Value): Promise<Value> {
+  #after<Value>(label: string, delayMs: number, value: () => Value, signal?: AbortSignal): Promise<Value> {
     const life = this.#life;
     return new Promise((resolve) => {
-      this.#world.options.scheduler.at(delayMs, () => {
+      const callOff = this.#world.options.scheduler.at(delayMs, () => {
         if (life !== this.#life) return;
         resolve(value());
         this.#maybeCrash(label);
+      });
+      signal?.addEventListener("abort", () => {
+        callOff();
+        resolve(value());
       });
     });
   }
@@ -338,7 +348,8 @@ export class SimObject {
       .host.onAlarm()
       .then(
         () => {
-          if (life === this.#life) end();
+          // The runtime takes the handler for done only when its writes are durable.
+          if (life === this.#life) this.#afterFlush(end);
         },
         (error: unknown) => {
           if (life !== this.#life) return;
