@@ -127,12 +127,15 @@ function readPage(context: SourceContext, plan: MovePlan, { table, cursor }: Wal
     // Rule "verify under writes": rows with a captured change are settled by the drain, which checks them itself.
     ...(step === "verify" && capturedCount(sql) > 0 ? [notCaptured(table)] : []),
   ];
-  const query = `${scan.sql(tableFrom(table))} ${where.length > 0 ? `WHERE ${where.join(" AND ")}` : ""} ORDER BY ${primaryKeyOrder(table.table, "t")} LIMIT ${rowsMax}`;
+  const bindings = cursor === null ? [] : [cursor];
+  const order = `${where.length > 0 ? `WHERE ${where.join(" AND ")}` : ""} ORDER BY ${primaryKeyOrder(table.table, "t")}`;
+  const limit = rowsWithin(sql, table, order, bindings, rowsMax, bytesMax);
   let last = cursor;
   let rows = 0;
   let bytes = 0;
   let seen = 0;
-  for (const found of sql.stream<SqlRow>(query, ...(cursor === null ? [] : [cursor]))) {
+  // Read to its end: a cursor that is left open would keep this object from dropping a table, until it is collected as garbage.
+  for (const found of sql.rows<SqlRow>(`${scan.sql(tableFrom(table))} ${order} LIMIT ${limit}`, ...bindings)) {
     const row = scan.read(found);
     if (seen > 0 && bytes + row.bytes > bytesMax) break;
     seen++;
@@ -143,6 +146,15 @@ function readPage(context: SourceContext, plan: MovePlan, { table, cursor }: Wal
   const sequences = new Map(step === "copy" ? batch.targets.map((target) => [target, nextSequence(sql, target)] as const) : []);
   const isLast = seen === 0;
   return { batch, sequences, cursor: last, isLast, rows, bytes };
+}
+
+/** How many of the next `rowsMax` rows have at most `bytesMax` bytes together, and one at least. Reads lengths only, which is cheap. */
+function rowsWithin(sql: Sql, { table }: MoveTable, order: string, bindings: readonly string[], rowsMax: number, bytesMax: number): number {
+  const sizes = `SELECT ${primaryKeyOrder(table, "t")}, ${rowBytes(table.columns, "t")} AS shardctl_bytes FROM ${quoteName(table.name)} AS t ${order} LIMIT ${rowsMax}`;
+  const all = sql.first<{ bytes: number | null }>(`SELECT sum(shardctl_bytes) AS bytes FROM (${sizes})`, ...bindings);
+  if ((all?.bytes ?? 0) <= bytesMax) return rowsMax;
+  const running = `SELECT sum(shardctl_bytes) OVER (ORDER BY ${primaryKeyOrder(table, "t")} ROWS UNBOUNDED PRECEDING) AS total FROM (${sizes}) AS t`;
+  return Math.max(1, sql.first<{ n: number }>(`SELECT count(*) AS n FROM (${running}) WHERE total <= ${bytesMax}`, ...bindings)?.n ?? 1);
 }
 
 function notCaptured(table: MoveTable): string {
