@@ -173,5 +173,12 @@ function infiniteReal(value: string | ArrayBuffer | null): string {
 }
 
 function hexOf(bytes: ArrayBuffer): string {
-  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  // As codes of digits: a string for each of two million bytes would take a hundred times their memory.
+  const digits = new TextEncoder().encode("0123456789abcdef");
+  const codes = new Uint8Array(bytes.byteLength * 2);
+  new Uint8Array(bytes).forEach((byte, index) => {
+    codes[2 * index] = digits[byte >> 4] ?? 0;
+    codes[2 * index + 1] = digits[byte & 15] ?? 0;
+  });
+  return new TextDecoder().decode(codes);
 }
