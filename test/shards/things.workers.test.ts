@@ -1,6 +1,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
+import { refusal } from "../support/refusal.ts";
 import type { ShardsEnv } from "../support/shards-worker.ts";
 
 const { THINGS, LONELY } = env as unknown as ShardsEnv;
@@ -17,16 +18,6 @@ async function load(name: string, count: number) {
   const root = THINGS.getByName(name);
   await root.putMany(things(count));
   return root;
-}
-
-/** The message that a remote call fails with. The runtime's own promise must be awaited itself, or its rejection counts as unhandled. */
-async function refusal(call: () => Promise<unknown>): Promise<string> {
-  try {
-    await call();
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-  return "nothing was refused";
 }
 
 describe("shard", () => {

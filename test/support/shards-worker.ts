@@ -1,13 +1,44 @@
-/** The Worker of the library's tests: things, a shop with tables of its own, and a class whose binding is not known to it. */
-import { type Partitioners, ShardedObject, ThingsObject } from "../../src/shards/index.ts";
+/** The Worker of the library's tests: things, a shop with tables of its own, one class for many schemas, and one without a binding. */
+import {
+  type Partitioners,
+  type ShardHost,
+  type ShardHostOptions,
+  ShardedObject,
+  type StoredEvent,
+  ThingsObject,
+} from "../../src/shards/index.ts";
+import { caseTables } from "./case-tables.ts";
 
 export interface ShardsEnv {
   readonly THINGS: DurableObjectNamespace<Things>;
   readonly SHOP: DurableObjectNamespace<Shop>;
   readonly LONELY: DurableObjectNamespace<Lonely>;
+  readonly CASES: DurableObjectNamespace<Cases>;
 }
 
-export class Things extends ThingsObject<ShardsEnv> {}
+/** Callbacks of `onEvent`, per namespace, in the order in which they came. */
+export const heardEvents = new Map<string, StoredEvent[]>();
+
+export class Things extends ThingsObject<ShardsEnv> {
+  protected override createHost(options: ShardHostOptions): ShardHost {
+    const onEvent = (event: StoredEvent): void => {
+      const name = this.ctx.id.name ?? "";
+      heardEvents.set(name, [...(heardEvents.get(name) ?? []), event]);
+    };
+    return super.createHost({ ...options, partitioners, onEvent });
+  }
+
+  /** A call that reports where it ran: what a router's tests need to see. */
+  whereAmI(): string {
+    return this.ctx.id.name ?? "";
+  }
+
+  /** A call that is still running while its member is being fenced. */
+  async putSlowly(id: string, country: string, waitMs: number): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, waitMs));
+    this.putHere([{ id, type: "", name: null, data: { country }, visibility: "private", createdAt: 1, updatedAt: 1 }]);
+  }
+}
 
 /** Cannot find its own binding: nothing can be sharded. */
 export class Lonely extends ThingsObject<ShardsEnv> {
@@ -18,7 +49,23 @@ export class Lonely extends ThingsObject<ShardsEnv> {
 
 const partitioners: Partitioners = {
   byRegion: { version: 1, owner: (key, count) => (key.text.startsWith("eu") ? 0 : count - 1) },
+  broken: { version: 1, owner: () => 99 },
 };
+
+/** Tables by the object's own name: see case-tables.ts. */
+export class Cases extends ShardedObject<ShardsEnv> {
+  override readonly shards = this.createHost({ tables: caseTables(this.ctx.id.name).tables, partitioners });
+
+  constructor(ctx: DurableObjectState, env: ShardsEnv) {
+    super(ctx, env);
+    ctx.storage.sql.exec(caseTables(ctx.id.name).ddl);
+  }
+
+  /** Runs one statement of the user, on the member that the router found. */
+  write(statement: string, ...params: readonly (string | number | null | ArrayBuffer)[]): void {
+    this.ctx.storage.sql.exec(statement, ...params);
+  }
+}
 
 /** The worked example of the README: customers, their orders, and the lines of the orders, all sharded by customer. */
 export class Shop extends ShardedObject<ShardsEnv> {
@@ -43,17 +90,27 @@ export class Shop extends ShardedObject<ShardsEnv> {
     `);
   }
 
-  addOrder(order: { readonly id: number; readonly customer: string; readonly total: number; readonly lines: readonly string[] }): void {
+  addOrder(order: {
+    readonly id: number;
+    readonly customer: string;
+    readonly total: number;
+    readonly lines: readonly string[];
+  }): void {
     this.ctx.storage.transactionSync(() => {
       const { sql } = this.ctx.storage;
       sql.exec("INSERT OR IGNORE INTO customers (id, name, region) VALUES (?, ?, 'eu-west')", order.customer, order.customer);
       sql.exec("INSERT INTO orders (id, customer_id, total) VALUES (?, ?, ?)", order.id, order.customer, order.total);
-      order.lines.forEach((sku, line) => sql.exec("INSERT INTO order_lines (order_id, line, sku) VALUES (?, ?, ?)", order.id, line, sku));
+      order.lines.forEach((sku, line) =>
+        sql.exec("INSERT INTO order_lines (order_id, line, sku) VALUES (?, ?, ?)", order.id, line, sku),
+      );
     });
   }
 
   ordersOf(customer: string): number[] {
-    return this.ctx.storage.sql.exec("SELECT id FROM orders WHERE customer_id = ? ORDER BY id", customer).toArray().map((row) => Number(row["id"]));
+    return this.ctx.storage.sql
+      .exec("SELECT id FROM orders WHERE customer_id = ? ORDER BY id", customer)
+      .toArray()
+      .map((row) => Number(row["id"]));
   }
 }
 

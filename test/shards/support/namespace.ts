@@ -1,0 +1,213 @@
+/**
+ * A namespace on the real runtime as tests see it: the protocol from outside, and every object's database from inside.
+ *
+ * Rows are compared as SQLite has them (storage class and exact bytes), never through JavaScript numbers.
+ */
+import { runInDurableObject } from "cloudflare:test";
+
+import { type Layout, shardNames, unshardedLayout } from "../../../src/core/layout.ts";
+import { operationModeFor, shiftMembers, swapGeneration } from "../../../src/core/operation-mode.ts";
+import {
+  DEFAULT_OPERATION_POLICY,
+  type OperationKind,
+  type OperationPolicy,
+  type OperationStatus,
+} from "../../../src/core/operation.ts";
+import { PROTOCOL_VERSION, type ProtocolReply } from "../../../src/core/protocol.ts";
+import { freshHashLayout, resizeHashLayout } from "../../../src/core/strategies/hash.ts";
+import type { LayoutReply, MemberRequest } from "../../../src/shards/messages.ts";
+import type { ShardedObject } from "../../../src/shards/index.ts";
+
+/** Polls of one operation; with the pause in between, about a minute. */
+const POLLS_MAX = 2_400;
+const POLL_PAUSE_MS = 25;
+
+type Row = Record<string, SqlStorageValue>;
+
+export class TestNamespace<Class extends ShardedObject> {
+  readonly binding: DurableObjectNamespace<Class>;
+  readonly name: string;
+
+  constructor(binding: DurableObjectNamespace<Class>, name: string) {
+    this.binding = binding;
+    this.name = name;
+  }
+
+  /** A new stub every time: one is dead after its object was aborted. */
+  stub(member = this.name): DurableObjectStub<Class> {
+    return this.binding.get(this.binding.idFromName(member));
+  }
+
+  inside<Value>(member: string, work: (object: Class, state: DurableObjectState) => Value | Promise<Value>): Promise<Value> {
+    return runInDurableObject(
+      this.stub(member) as DurableObjectStub<never>,
+      work as (object: never, state: DurableObjectState) => Value,
+    );
+  }
+
+  sql(member: string, query: string, ...params: (string | number | null | ArrayBuffer)[]): Promise<Row[]> {
+    return this.inside(member, (_, state) => state.storage.sql.exec<Row>(query, ...params).toArray());
+  }
+
+  /** @throws Error with the object's own words when it refuses. */
+  async ask<Reply>(request: MemberRequest, member = this.name): Promise<Reply> {
+    const endpoint = this.stub(member) as unknown as { shardctl(envelope: object): Promise<ProtocolReply<unknown>> };
+    const reply = await endpoint.shardctl({ protocol: PROTOCOL_VERSION, namespace: this.name, member, request });
+    if (reply.ok) return reply.value as Reply;
+    throw new Error(reply.failure.message);
+  }
+
+  live(): Promise<LayoutReply> {
+    return this.ask<LayoutReply>({ kind: "layout" });
+  }
+
+  async start(kind: OperationKind, to: Layout, policy: Partial<OperationPolicy> = {}): Promise<OperationStatus> {
+    const { epoch } = await this.live();
+    const operation = {
+      kind,
+      epoch,
+      to,
+      policy: { ...DEFAULT_OPERATION_POLICY, ...policy },
+      correlationId: crypto.randomUUID(),
+      requestedBy: "a test",
+      refuseEmpty: false,
+    };
+    return this.ask<OperationStatus>({ kind: "start", operation });
+  }
+
+  /** The operation as it is once `until` is true of it; by default once it has ended. */
+  async reached(id: number, until = (status: OperationStatus): boolean => status.state !== "running"): Promise<OperationStatus> {
+    for (let poll = 0; poll < POLLS_MAX; poll++) {
+      const status = await this.ask<OperationStatus>({ kind: "operation", id });
+      if (until(status)) return status;
+      await new Promise((resolve) => setTimeout(resolve, POLL_PAUSE_MS));
+    }
+    throw new Error(`Operation ${id} did not get there: ${JSON.stringify(await this.ask({ kind: "operation", id }))}`);
+  }
+
+  /** Runs an operation to its end. @throws Error unless it completes. */
+  async run(kind: OperationKind, to: Layout, policy: Partial<OperationPolicy> = {}): Promise<OperationStatus> {
+    const started = await this.start(kind, to, policy);
+    const ended = await this.reached(started.id);
+    if (ended.state !== "completed") throw new Error(`${kind} ended as ${ended.state}: ${ended.fault?.message ?? ""}`);
+    return ended;
+  }
+
+  /** A hash layout that the live one can go to: with its key a shift, with another a swap. */
+  async hashTo(shardKey: string, count: number): Promise<Layout> {
+    const { layout } = await this.live();
+    if (layout.kind === "hash" && layout.shardKey === shardKey)
+      return resizeHashLayout(layout, shiftMembers(this.name, layout, count));
+    const generation = swapGeneration(this.name, layout, count);
+    return freshHashLayout(shardKey, generation, shardNames(this.name, generation, count));
+  }
+
+  async unshardedTo(): Promise<Layout> {
+    const { layout } = await this.live();
+    return unshardedLayout(this.name, swapGeneration(this.name, layout, 1));
+  }
+
+  /** Shards, rebalances or rekeys, whichever leads to a hash by this key. */
+  async toHash(shardKey: string, count: number, policy: Partial<OperationPolicy> = {}): Promise<OperationStatus> {
+    const { layout } = await this.live();
+    const to = await this.hashTo(shardKey, count);
+    const kind = layout.kind === "none" ? "shard" : operationModeFor(layout, to) === "shift" ? "rebalance" : "rekey";
+    return this.run(kind, to, policy);
+  }
+
+  async unshard(policy: Partial<OperationPolicy> = {}): Promise<OperationStatus> {
+    return this.run("unshard", await this.unshardedTo(), policy);
+  }
+
+  /** Every row of a table on every member of the live layout, one exact text each, sorted. A row held twice is listed twice. */
+  async contents(table: string): Promise<string[]> {
+    const { layout } = await this.live();
+    const perMember = await Promise.all(layout.members.map((member) => this.exactRows(member, table)));
+    return perMember.flat().toSorted();
+  }
+
+  /** Every row of a table on one member. */
+  exactRows(member: string, table: string): Promise<string[]> {
+    return this.inside(member, async (_, state) => {
+      const { sql } = state.storage;
+      const columns = sql
+        .exec<{ name: string; hidden: number }>(`PRAGMA table_xinfo("${table}")`)
+        .toArray()
+        .map((column) => column.name);
+      const cells = columns.flatMap((column, index) => {
+        const name = `"${column.replaceAll('"', '""')}"`;
+        return [
+          `typeof(${name}) AS t${index}`,
+          `CASE WHEN typeof(${name}) IN ('text', 'blob') THEN CAST(${name} AS BLOB) ELSE quote(${name}) END AS v${index}`,
+        ];
+      });
+      const rows: string[] = [];
+      for (const row of sql.exec<Row>(`SELECT ${cells.join(", ")} FROM "${table}"`).toArray()) {
+        const values = await Promise.all(
+          columns.map(async (column, index) => `${column}=${row[`t${index}`] as string}:${await exactText(row[`v${index}`])}`),
+        );
+        rows.push(values.join(" "));
+      }
+      return rows;
+    });
+  }
+
+  /** What an ended operation must not leave behind, on these objects and on every member of the live layout. Empty when all is well. */
+  async leftovers(others: readonly string[] = []): Promise<string[]> {
+    const { layout, epoch } = await this.live();
+    const found: string[] = [];
+    for (const member of new Set([...layout.members, ...others])) {
+      const isMember = layout.members.includes(member);
+      const traces = await this.inside(member, (_, state) => tracesOf(state.storage.sql, isMember, epoch));
+      found.push(...traces.map((trace) => `${member}: ${trace}`));
+    }
+    const history = await this.ask<readonly OperationStatus[]>({ kind: "history", limit: 100 });
+    found.push(
+      ...history.filter((operation) => operation.state === "running").map((operation) => `operation ${operation.id} still runs`),
+    );
+    return found;
+  }
+}
+
+const MOVE_RECORDS = ["walk", "outgoing", "sent", "received", "captured", "origin", "dealt"];
+
+function tracesOf(sql: SqlStorage, isMember: boolean, epoch: number): string[] {
+  const texts = (query: string): string[] =>
+    sql
+      .exec<{ text: string }>(query)
+      .toArray()
+      .map((row) => row.text);
+  const traces = [
+    ...texts(
+      "SELECT 'table ' || name AS text FROM sqlite_master WHERE type = 'table' AND name LIKE 'shardctl\\_stage\\_%' ESCAPE '\\'",
+    ),
+    ...texts(
+      "SELECT 'trigger ' || name AS text FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl\\_capture\\_%' ESCAPE '\\'",
+    ),
+  ];
+  const guards = texts(
+    "SELECT 'trigger ' || name AS text FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl\\_guard\\_%' ESCAPE '\\'",
+  );
+  if (isMember) traces.push(...guards);
+  else if (guards.length === 0) traces.push("no guard, although it is no member");
+  if (texts("SELECT name AS text FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0)
+    return epoch === 0 ? [] : [...traces, "no record of its membership"];
+  traces.push(...texts("SELECT 'record ' || key AS text FROM shardctl_meta WHERE key = 'moving'"));
+  for (const table of MOVE_RECORDS)
+    traces.push(...texts(`SELECT 'rows in shardctl_${table}' AS text FROM shardctl_${table} LIMIT 1`));
+  const membership = texts("SELECT value AS text FROM shardctl_meta WHERE key = 'membership'").map(
+    (text) => JSON.parse(text) as { epoch: number; serving: boolean },
+  )[0];
+  if (isMember && !(membership?.serving ?? epoch === 0)) traces.push("does not serve, although it is a member");
+  if (isMember && (membership?.epoch ?? 0) !== epoch) traces.push(`is at epoch ${membership?.epoch}, the registry at ${epoch}`);
+  if (!isMember && membership?.serving) traces.push("serves, although it is no member");
+  return traces;
+}
+
+const TEXT_MAX = 200;
+
+async function exactText(value: SqlStorageValue | undefined): Promise<string> {
+  if (!(value instanceof ArrayBuffer)) return String(value);
+  const bytes = new Uint8Array(value.byteLength <= TEXT_MAX ? value : await crypto.subtle.digest("SHA-256", value));
+  return `${value.byteLength}:${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}

@@ -1,0 +1,108 @@
+/** Schemas for the class `Cases` of the tests' Worker: an object's name up to the first `~` says which tables it has. */
+import type { TableSpec } from "../../src/shards/index.ts";
+
+export interface CaseTables {
+  readonly ddl: string;
+  readonly tables: readonly TableSpec[];
+}
+
+/** One column of each affinity, one without, two generated ones, and names that need quotes. */
+const ITEMS = `
+  CREATE TABLE IF NOT EXISTS items (id PRIMARY KEY NOT NULL, region, whole INTEGER, ratio REAL, word TEXT, bytes BLOB, figure NUMERIC, anything, "odd ""name' x", "select",
+    size GENERATED ALWAYS AS (octet_length(word)) VIRTUAL, twice INTEGER GENERATED ALWAYS AS (whole / 2) STORED);
+  CREATE TABLE IF NOT EXISTS pairs (left_id TEXT NOT NULL, right_id INTEGER NOT NULL, region, payload, PRIMARY KEY (right_id, left_id)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS numbers (id INTEGER PRIMARY KEY, region, payload);
+`;
+
+export const CASE_TABLES: Readonly<Record<string, CaseTables>> = {
+  values: {
+    ddl: ITEMS,
+    tables: [
+      { name: "items", shardKeys: { value: "anything" } },
+      { name: "pairs", shardKeys: { value: "payload" } },
+      { name: "numbers", shardKeys: { value: "payload" } },
+    ],
+  },
+  large: {
+    ddl: `CREATE TABLE IF NOT EXISTS files (id TEXT PRIMARY KEY, region TEXT, n INTEGER, ratio, words, bytes);`,
+    tables: [{ name: "files" }],
+  },
+  // Parents declared last, and every kind of constraint between rows that move together.
+  family: {
+    ddl: `
+      CREATE TABLE IF NOT EXISTS owners (id TEXT PRIMARY KEY, region TEXT);
+      CREATE TABLE IF NOT EXISTS pets (id TEXT PRIMARY KEY, owner_id TEXT REFERENCES owners (id) ON DELETE RESTRICT, region TEXT);
+    `,
+    tables: [{ name: "pets" }, { name: "owners" }],
+  },
+  selfish: {
+    ddl: `CREATE TABLE IF NOT EXISTS nodes (id TEXT PRIMARY KEY, parent_id TEXT REFERENCES nodes (id) ON DELETE CASCADE, region TEXT);`,
+    tables: [{ name: "nodes" }],
+  },
+  outside: {
+    ddl: `
+      CREATE TABLE IF NOT EXISTS notes (id TEXT PRIMARY KEY, region TEXT);
+      CREATE TABLE IF NOT EXISTS pins (id TEXT PRIMARY KEY, note_id TEXT REFERENCES notes (id));
+    `,
+    tables: [{ name: "notes" }],
+  },
+  unique: {
+    ddl: `
+      CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, region TEXT, email TEXT UNIQUE, a INTEGER, b INTEGER);
+      CREATE UNIQUE INDEX IF NOT EXISTS users_by_ab ON users (a, b);
+      CREATE TABLE IF NOT EXISTS changes (id INTEGER PRIMARY KEY, what TEXT);
+      CREATE TRIGGER IF NOT EXISTS users_mark AFTER UPDATE OF region ON users BEGIN UPDATE users SET b = b + 1000 WHERE id = NEW.id; INSERT INTO changes (what) VALUES (NEW.id); END;
+    `,
+    tables: [{ name: "users" }],
+  },
+  folded: {
+    ddl: `CREATE TABLE IF NOT EXISTS names (id TEXT COLLATE NOCASE PRIMARY KEY, region TEXT, n INTEGER);`,
+    tables: [{ name: "names" }],
+  },
+  chain: {
+    ddl: `
+      CREATE TABLE IF NOT EXISTS tops (id PRIMARY KEY NOT NULL, region);
+      CREATE TABLE IF NOT EXISTS middles (id INTEGER PRIMARY KEY, top);
+      CREATE TABLE IF NOT EXISTS leaves (id TEXT PRIMARY KEY, middle INTEGER, word TEXT);
+    `,
+    tables: [
+      { name: "leaves", follows: "middles", by: "middle" },
+      { name: "middles", follows: "tops", by: "top" },
+      { name: "tops" },
+    ],
+  },
+  // Refused, each for another reason.
+  keyless: { ddl: `CREATE TABLE IF NOT EXISTS loose (region TEXT, word TEXT);`, tables: [{ name: "loose" }] },
+  nullkey: { ddl: `CREATE TABLE IF NOT EXISTS holes (id TEXT PRIMARY KEY, region TEXT);`, tables: [{ name: "holes" }] },
+  keylacking: { ddl: `CREATE TABLE IF NOT EXISTS lacking (id TEXT PRIMARY KEY, word TEXT);`, tables: [{ name: "lacking" }] },
+  missing: {
+    ddl: `CREATE TABLE IF NOT EXISTS present (id TEXT PRIMARY KEY, region TEXT);`,
+    tables: [{ name: "present" }, { name: "absent" }],
+  },
+  circular: {
+    ddl: `CREATE TABLE IF NOT EXISTS hens (id TEXT PRIMARY KEY, egg TEXT); CREATE TABLE IF NOT EXISTS eggs (id TEXT PRIMARY KEY, hen TEXT);`,
+    tables: [
+      { name: "hens", follows: "eggs", by: "egg" },
+      { name: "eggs", follows: "hens", by: "hen" },
+    ],
+  },
+  stranger: {
+    ddl: `CREATE TABLE IF NOT EXISTS guests (id TEXT PRIMARY KEY, host TEXT);`,
+    tables: [{ name: "guests", follows: "hosts", by: "host" }],
+  },
+  wide: {
+    ddl: `CREATE TABLE IF NOT EXISTS doubles (a TEXT, b TEXT, region TEXT, PRIMARY KEY (a, b)); CREATE TABLE IF NOT EXISTS after (id TEXT PRIMARY KEY, a TEXT);`,
+    tables: [{ name: "doubles" }, { name: "after", follows: "doubles", by: "a" }],
+  },
+  expression: {
+    ddl: `CREATE TABLE IF NOT EXISTS mails (id TEXT PRIMARY KEY, region TEXT, address TEXT); CREATE UNIQUE INDEX IF NOT EXISTS mails_lower ON mails (lower(address));`,
+    tables: [{ name: "mails" }],
+  },
+};
+
+/** The schema of an object, by its name. */
+export function caseTables(name: string | undefined): CaseTables {
+  const found = CASE_TABLES[(name ?? "").split("~")[0] ?? ""];
+  if (!found) throw new Error(`No case is named like '${String(name)}'`);
+  return found;
+}
