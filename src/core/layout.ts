@@ -204,11 +204,9 @@ export function createSlotLookup(ranges: readonly SlotRange[]): (slot: number) =
 
 /** The slot table as one member per slot. */
 export function expandSlots(ranges: readonly SlotRange[]): string[] {
-  const bySlot = new Array<string>(SLOT_COUNT);
-  let start = 0;
+  const bySlot: string[] = [];
   for (const { end, member } of ranges) {
-    bySlot.fill(member, start, end);
-    start = end;
+    while (bySlot.length < end) bySlot.push(member);
   }
   return bySlot;
 }

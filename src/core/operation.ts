@@ -20,7 +20,7 @@ export interface OperationPolicy {
   /** False fails the operation, before cutover, when a row lacks the shard key. */
   readonly allowMissingKey: boolean;
   readonly rowsPerSecondMax: number | null;
-  /** Rows of one wave of a shift. Default 20,000. */
+  /** Most rows of one wave of a shift. Waves become smaller by themselves when a cutover takes long. Default 20,000. */
   readonly waveRowsMax: number;
   readonly retainHours: number;
 }
@@ -73,10 +73,13 @@ export interface OperationStatus {
   /** 1-based wave in work, and how many there are; 0 of 0 for a swap. */
   readonly wave: number;
   readonly waves: number;
+  /** Rows to move. Of a shift this is an estimate until the copy is done. */
   readonly rowsTotal: number;
   readonly rowsCopied: number;
   readonly rowsVerified: number;
   readonly bytesCopied: number;
+  /** Progress of each source. */
+  readonly sources: readonly { readonly member: string; readonly rowsCopied: number; readonly rowsVerified: number }[];
   readonly from: Layout;
   readonly to: Layout;
   readonly epochFrom: number;

@@ -142,6 +142,7 @@ function start(state: State, request: StartOperation, pollsToComplete: number, n
     rowsCopied: 0,
     rowsVerified: 0,
     bytesCopied: 0,
+    sources: [],
     from: namespace.layout,
     to: request.to,
     epochFrom: namespace.epoch,

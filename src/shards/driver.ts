@@ -16,6 +16,7 @@
  */
 import { type Layout, type Move, applyMoves, diffRanges, intersectRanges } from "../core/layout.ts";
 import type { OperationFault, Step } from "../core/operation.ts";
+import { SLOT_COUNT } from "../core/slots.ts";
 import { EngineFault, messageOf } from "./faults.ts";
 import { type Journal, type OperationRecord, type SourceProgress, type Wave, endedState, participants } from "./journal.ts";
 import type { ChunksReply, DrainReply, PrepareReply, WalkReply } from "./messages.ts";
@@ -35,6 +36,10 @@ const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 30_000;
 /** Fence attempts before cutover, with backoff in between. */
 const FENCE_ATTEMPTS_MAX = 50;
+/** A wave of the full size is cut into this many, so that it can be made smaller. */
+export const WAVE_SPAN_MAX = 4;
+/** The pause of a cutover that waves are sized for. */
+const PAUSE_MS_GOAL = 100;
 /** Members asked at the same time. */
 const FAN_OUT_MAX = 32;
 const HOUR_MS = 3_600_000;
@@ -82,7 +87,7 @@ export function requestCancel(
   const isOpen = ["prepare", "copy", "verify", "fence"].includes(record.step) || (isShift && record.step === "activate");
   if (!isOpen) return "tooLate";
   if (record.step === "activate") {
-    if (record.wavesDone >= record.waves.length - 1) return "tooLate";
+    if (record.wavesDone + record.waveSpan >= record.waves.length) return "tooLate";
     // The wave in work goes to its end; then the operation stops in a valid layout.
     return save(context, record, { fault });
   }
@@ -114,14 +119,24 @@ async function prepare(context: DriverContext, record: OperationRecord): Promise
   const replies = await each(participants(record), (member) =>
     context.ask<PrepareReply>(member, { kind: "prepare", operation, epoch, mode, from, to, allowMissingKey, rowsPerSecondMax }),
   );
-  const rowsTotal = replies.flatMap((reply) => reply.counts).reduce((total, count) => total + count.rows, 0);
-  if (rowsTotal === 0 && record.refuseEmpty) throw new EngineFault("internal", "Cannot shard empty DO: no data to shard");
+  const rowsFound = replies.flatMap((reply) => reply.counts).reduce((total, count) => total + count.rows, 0);
+  const rowsTotal = record.mode === "swap" ? rowsFound : estimateMoved(record, rowsFound);
+  if (rowsFound === 0 && record.refuseEmpty) throw new EngineFault("internal", "Cannot shard empty DO: no data to shard");
   const fresh: SourceProgress = { isCopied: false, isVerified: false, rowsCopied: 0, bytesCopied: 0, rowsVerified: 0 };
   proceed(context, record, {
     step: "copy",
     rowsTotal,
     sources: Object.fromEntries(from.members.map((source) => [source, fresh])),
   });
+}
+
+/** Before the rows are walked: the share of the slots that changes hands, or for key ranges everything. */
+function estimateMoved(record: OperationRecord, rowsFound: number): number {
+  const slots = movesOf(record).reduce(
+    (total, { range }) => total + (range.kind === "slots" ? range.to - range.from : SLOT_COUNT),
+    0,
+  );
+  return Math.round((rowsFound * Math.min(slots, SLOT_COUNT)) / SLOT_COUNT);
 }
 
 /** One slice of every source that is not done. */
@@ -148,7 +163,8 @@ async function walk(context: DriverContext, record: OperationRecord, step: "copy
     proceed(context, record, { sources });
   } else if (step === "copy") {
     await drainAll(context, record);
-    proceed(context, record, { sources, step: "verify" });
+    const rowsTotal = Object.values(sources).reduce((total, source) => total + source.rowsCopied, 0);
+    proceed(context, record, { sources, rowsTotal, step: "verify" });
   } else {
     const waves = record.mode === "shift" ? await planWaves(context, record) : [{ moves: [], rows: 0 }];
     proceed(context, record, { sources, waves, step: "fence" });
@@ -170,7 +186,7 @@ async function drainAll(context: DriverContext, record: OperationRecord): Promis
 /** Packs the staged rows of all targets into waves. Together the waves hold every move, also of ranges without rows. */
 async function planWaves(context: DriverContext, record: OperationRecord): Promise<Wave[]> {
   const moves = movesOf(record);
-  const { waveRowsMax } = record.policy;
+  const waveRowsMax = Math.max(1, Math.floor(record.policy.waveRowsMax / WAVE_SPAN_MAX));
   const targets = [...new Set(moves.map((move) => move.target))].toSorted();
   const waves: { moves: Move[]; rows: number }[] = [];
   for (const target of targets) {
@@ -209,12 +225,13 @@ async function fenceAndCutOver(context: DriverContext, record: OperationRecord):
     proceed(context, record, { step: "cleanUp", attempt: record.attempt + 1 });
     return;
   }
-  const wave = record.waves[record.wavesDone] ?? { moves: [], rows: 0 };
+  const wave = waveInWork(record);
   const { id: operation, attempt } = record;
   await drainAll(context, record);
   if (record.mode === "shift") await rehearse(context, record, wave);
   requireCurrent(context, record);
   const sources = record.mode === "swap" ? record.from.members : [...new Set(wave.moves.map((move) => move.source))].toSorted();
+  const fencedAt = context.runtime.now();
   try {
     await each(sources, (source) => context.ask(source, { kind: "fence", operation, attempt, budgetMs: FENCE_MS_MAX }));
   } catch (error) {
@@ -224,15 +241,15 @@ async function fenceAndCutOver(context: DriverContext, record: OperationRecord):
     if (error instanceof EngineFault || next.attempt > FENCE_ATTEMPTS_MAX) throw error;
     throw new Error(`The fence could not be closed (attempt ${attempt}): ${messageOf(error)}`, { cause: error });
   }
-  cutOver(context, record, wave);
+  cutOver(context, record, wave, fencedAt);
 }
 
 /** The point of no return: one transaction on the root. */
-function cutOver(context: DriverContext, record: OperationRecord, wave: Wave): void {
+function cutOver(context: DriverContext, record: OperationRecord, wave: Wave, fencedAt: number): void {
   const { sql, journal, runtime } = context;
   sql.transaction(() => {
     requireCurrent(context, record);
-    const isLast = record.wavesDone + 1 >= record.waves.length;
+    const isLast = record.wavesDone + record.waveSpan >= record.waves.length;
     const before = journal.registry();
     if (before.epoch !== record.epoch)
       throw new Error(`The registry is at epoch ${before.epoch}, operation ${record.id} expected ${record.epoch}`);
@@ -240,7 +257,7 @@ function cutOver(context: DriverContext, record: OperationRecord, wave: Wave): v
     const epoch = record.epoch + 1;
     journal.commitEpoch(epoch, layout, record.id, runtime.now());
     context.committed();
-    proceed(context, record, { step: "activate", epoch });
+    proceed(context, record, { step: "activate", epoch, fencedAt });
   });
 }
 
@@ -259,7 +276,7 @@ async function rehearse(context: DriverContext, record: OperationRecord, wave: W
 /** Targets first: their rows are live before a source deletes its own. After cutover there is only forward. */
 async function activate(context: DriverContext, record: OperationRecord): Promise<void> {
   const { layout, epoch } = context.journal.registry();
-  const wave = record.waves[record.wavesDone] ?? { moves: [], rows: 0 };
+  const wave = waveInWork(record);
   const targets = record.mode === "swap" ? record.to.members : [...new Set(wave.moves.map((move) => move.target))];
   const others = participants(record).filter((member) => !targets.includes(member));
   for (const members of [targets, others]) {
@@ -268,9 +285,22 @@ async function activate(context: DriverContext, record: OperationRecord): Promis
       return context.ask(member, { kind: "activate", operation: record.id, activation });
     });
   }
-  const wavesDone = record.wavesDone + 1;
+  const wavesDone = Math.min(record.wavesDone + record.waveSpan, record.waves.length);
   const isLast = wavesDone >= record.waves.length;
-  proceed(context, record, { step: isLast ? "cleanUp" : "fence", wavesDone, attempt: record.attempt + 1 });
+  const waveSpan = nextSpan(record.waveSpan, context.runtime.now() - record.fencedAt);
+  proceed(context, record, { step: isLast ? "cleanUp" : "fence", wavesDone, waveSpan, attempt: record.attempt + 1 });
+}
+
+/** The waves that are cut over together. */
+function waveInWork({ waves, wavesDone, waveSpan }: OperationRecord): Wave {
+  const together = waves.slice(wavesDone, wavesDone + waveSpan);
+  return { moves: together.flatMap((wave) => wave.moves), rows: together.reduce((total, wave) => total + wave.rows, 0) };
+}
+
+/** Half as much after a pause above the goal, twice as much after one far below it. */
+function nextSpan(span: number, pauseMs: number): number {
+  if (pauseMs > PAUSE_MS_GOAL) return Math.max(1, Math.floor(span / 2));
+  return pauseMs < PAUSE_MS_GOAL / 2 ? Math.min(WAVE_SPAN_MAX, span * 2) : span;
 }
 
 function incomingOf(wave: Wave, member: string): Move["range"][] {

@@ -21,6 +21,7 @@ import { type HostStorage, type Peers, type Runtime, Sql } from "./storage.ts";
 import { drainSlice, walkSlice } from "./source.ts";
 import { checkRows, receiveRows, rehearsePromotion, stagedChunks, stagedKeys } from "./target.ts";
 import { TableFault, type TableSpec } from "./tables.ts";
+import { UserAlarm } from "./user-alarm.ts";
 import { within } from "./within.ts";
 
 export interface ShardHostOptions {
@@ -60,6 +61,7 @@ export class Host {
   readonly member: Member;
   readonly root: Root;
   readonly admission: Admission;
+  readonly userAlarm: UserAlarm;
   readonly platform: HostPlatform;
   readonly partitioners: Partitioners;
   readonly #target: object;
@@ -73,6 +75,7 @@ export class Host {
     this.#target = target;
     this.partitioners = options.partitioners ?? {};
     this.sql = new Sql(storage);
+    this.userAlarm = new UserAlarm(this.sql, storage, runtime);
     const ask = <Reply>(member: string, request: object): Promise<Reply> => this.ask<Reply>(member, request);
     const { tables: specs, localTables = [] } = options;
     const common = { sql: this.sql, runtime, self, specs, localTables, partitioners: this.partitioners, ask };
@@ -101,12 +104,13 @@ export class Host {
     return this.#answer(envelope.request as MemberRequest);
   }
 
-  /** The alarm of a root, and of a member that waits behind a fence. Never throws for a failure of the work. */
-  async onAlarm(): Promise<void> {
+  /** The alarm of a root, of a member that waits behind a fence, and of the user. Never throws for a failure of the work. */
+  async onAlarm(userHandler?: () => unknown): Promise<void> {
     const { storage, runtime } = this.platform;
-    const next = await this.root.onAlarm();
     const resolve = await this.#resolveFence();
-    const times = [next, resolve].filter((time) => time !== null);
+    const next = await this.root.onAlarm();
+    const user = await this.userAlarm.run(userHandler);
+    const times = [next, resolve, user].filter((time) => time !== null);
     if (times.length > 0) await storage.setAlarm(Math.max(runtime.now(), Math.min(...times)));
   }
 

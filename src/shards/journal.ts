@@ -25,7 +25,7 @@ export interface SourceProgress {
   readonly rowsVerified: number;
 }
 
-/** One cutover of an operation: what changes hands in it. A swap has exactly one, without moves. */
+/** The least that can be cut over at once: what changes hands in it. A swap has exactly one, without moves. */
 export interface Wave {
   readonly moves: readonly Move[];
   readonly rows: number;
@@ -34,7 +34,7 @@ export interface Wave {
 /** An operation as the journal keeps it: what the world sees, and what the driver needs to go on. */
 export interface OperationRecord extends Omit<
   OperationStatus,
-  "wave" | "waves" | "rowsCopied" | "rowsVerified" | "bytesCopied" | "namespace"
+  "wave" | "waves" | "rowsCopied" | "rowsVerified" | "bytesCopied" | "namespace" | "sources"
 > {
   readonly policy: OperationPolicy;
   readonly sources: Readonly<Record<string, SourceProgress>>;
@@ -42,6 +42,10 @@ export interface OperationRecord extends Omit<
   readonly waves: readonly Wave[];
   /** Waves that are cut over. */
   readonly wavesDone: number;
+  /** How many are cut over at once; adapts to the pause that the last cutover made. */
+  readonly waveSpan: number;
+  /** When the fence of the last cutover went up, in milliseconds since the Unix epoch. */
+  readonly fencedAt: number;
   /** The fence attempt in work. Grows; an attempt below it is over. */
   readonly attempt: number;
   /** Milliseconds since the Unix epoch before which the driver does nothing: backoff. */
@@ -217,28 +221,38 @@ export class Journal {
 
   /** The record as the world sees it. */
   status(record: OperationRecord): OperationStatus {
-    const {
-      policy: _policy,
-      sources,
-      waves,
-      wavesDone,
-      attempt: _attempt,
-      notBefore: _notBefore,
-      refuseEmpty: _refuseEmpty,
-      ...shown
-    } = record;
+    const { id, kind, mode, state, step, from, to, epochFrom, epoch, correlationId, requestedBy } = record;
+    const { startedAt, updatedAt, finishedAt, fault, lastError, retries, rowsTotal, sources, waves, wavesDone } = record;
     const progress = Object.values(sources);
     const sum = (count: (source: SourceProgress) => number): number =>
       progress.reduce((total, source) => total + count(source), 0);
     const isShift = record.mode === "shift";
     return {
-      ...shown,
+      id,
       namespace: this.#namespace,
+      kind,
+      mode,
+      state,
+      step,
+      from,
+      to,
+      epochFrom,
+      epoch,
+      correlationId,
+      requestedBy,
+      startedAt,
+      updatedAt,
+      finishedAt,
+      fault,
+      lastError,
+      retries,
+      rowsTotal,
       wave: isShift ? Math.min(wavesDone + 1, waves.length) : 0,
       waves: isShift ? waves.length : 0,
       rowsCopied: sum((source) => source.rowsCopied),
       bytesCopied: sum((source) => source.bytesCopied),
       rowsVerified: sum((source) => source.rowsVerified),
+      sources: Object.entries(sources).map(([member, { rowsCopied, rowsVerified }]) => ({ member, rowsCopied, rowsVerified })),
     };
   }
 

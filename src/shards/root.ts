@@ -10,7 +10,7 @@ import { operationModeFor } from "../core/operation-mode.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "../core/operation.ts";
 import type { ProtocolFailure } from "../core/protocol.ts";
 import { type Result, failure, success } from "../core/result.ts";
-import { type DriverContext, doChores, drive, requestCancel } from "./driver.ts";
+import { type DriverContext, WAVE_SPAN_MAX, doChores, drive, requestCancel } from "./driver.ts";
 import { messageOf } from "./faults.ts";
 import { Journal, type OperationRecord, type RegistryEntry, type StoredEvent } from "./journal.ts";
 import type { CountReply, DistributeReply, TableCount } from "./messages.ts";
@@ -122,6 +122,8 @@ export class Root {
       sources: {},
       waves: [],
       wavesDone: 0,
+      waveSpan: WAVE_SPAN_MAX,
+      fencedAt: 0,
       attempt: 1,
       notBefore: 0,
       startedAt: now,

@@ -62,9 +62,26 @@ export class ShardHost {
     return this.#host.handle(envelope);
   }
 
-  /** Drives operations: the body of the class's `alarm` method. Never throws for a failure of the work. */
-  onAlarm(): Promise<void> {
-    return this.#host.onAlarm();
+  /**
+   * Drives operations: the body of the class's `alarm` method. Never throws for a failure of the work. `userHandler` is run when the
+   * alarm that `setAlarm` has set is due.
+   */
+  onAlarm(userHandler?: () => unknown): Promise<void> {
+    return this.#host.onAlarm(userHandler);
+  }
+
+  /** Sets the object's own alarm, in milliseconds since the Unix epoch. Use it instead of `ctx.storage.setAlarm`, which the host needs. */
+  setAlarm(scheduledTimeMs: number): Promise<void> {
+    return this.#host.userAlarm.set(scheduledTimeMs);
+  }
+
+  /** When the object's own alarm is due; null when none is set. */
+  getAlarm(): number | null {
+    return this.#host.userAlarm.get();
+  }
+
+  deleteAlarm(): void {
+    this.#host.userAlarm.clear();
   }
 
   /** True when rows of the namespace are on shards. Ask the root. */

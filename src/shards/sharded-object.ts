@@ -20,8 +20,11 @@ export abstract class ShardedObject<Env = unknown> extends DurableObject<Env> {
   }
 
   override alarm(): Promise<void> {
-    return this.shards.onAlarm();
+    return this.shards.onAlarm(() => this.onAlarm());
   }
+
+  /** The object's own alarm, set by `this.shards.setAlarm`. Override it; `alarm` itself serves the host too. */
+  protected onAlarm(): void | Promise<void> {}
 
   protected createHost(options: ShardHostOptions): ShardHost {
     return new ShardHost(this.ctx, this, options);

@@ -149,12 +149,22 @@ function readPage(context: SourceContext, plan: MovePlan, { table, cursor }: Wal
 }
 
 /** How many of the next `rowsMax` rows have at most `bytesMax` bytes together, and one at least. Reads lengths only, which is cheap. */
-function rowsWithin(sql: Sql, { table }: MoveTable, order: string, bindings: readonly string[], rowsMax: number, bytesMax: number): number {
+function rowsWithin(
+  sql: Sql,
+  { table }: MoveTable,
+  order: string,
+  bindings: readonly string[],
+  rowsMax: number,
+  bytesMax: number,
+): number {
   const sizes = `SELECT ${primaryKeyOrder(table, "t")}, ${rowBytes(table.columns, "t")} AS shardctl_bytes FROM ${quoteName(table.name)} AS t ${order} LIMIT ${rowsMax}`;
   const all = sql.first<{ bytes: number | null }>(`SELECT sum(shardctl_bytes) AS bytes FROM (${sizes})`, ...bindings);
   if ((all?.bytes ?? 0) <= bytesMax) return rowsMax;
   const running = `SELECT sum(shardctl_bytes) OVER (ORDER BY ${primaryKeyOrder(table, "t")} ROWS UNBOUNDED PRECEDING) AS total FROM (${sizes}) AS t`;
-  return Math.max(1, sql.first<{ n: number }>(`SELECT count(*) AS n FROM (${running}) WHERE total <= ${bytesMax}`, ...bindings)?.n ?? 1);
+  return Math.max(
+    1,
+    sql.first<{ n: number }>(`SELECT count(*) AS n FROM (${running}) WHERE total <= ${bytesMax}`, ...bindings)?.n ?? 1,
+  );
 }
 
 function notCaptured(table: MoveTable): string {

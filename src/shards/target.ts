@@ -12,6 +12,7 @@ import { EngineFault, messageOf } from "./faults.ts";
 import { withoutTriggers } from "./guards.ts";
 import type { CheckPart, ChunksReply, ReceiveReply, RowsPart, StagedKeysReply } from "./messages.ts";
 import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
+import { RefusedError } from "./refused-error.ts";
 import { type StagedPosition, rangeBetween, withinRange } from "./position.ts";
 import {
   LARGE_ROW_BYTES,
@@ -43,7 +44,14 @@ export function receiveRows(
   return sql.transaction(() => {
     const last =
       sql.first<{ sequence: number }>("SELECT sequence FROM shardctl_received WHERE source = ?", source)?.sequence ?? 0;
-    if (sequence <= last) return { duplicates: [] };
+    if (sequence === last) return { duplicates: [] }; // delivered twice
+    // Rule "captured-until-stored": an older page is never acknowledged.
+    if (sequence < last)
+      throw new RefusedError({
+        kind: "staleEpoch",
+        message: `Page ${sequence} of ${source} came after page ${last}`,
+        retryable: true,
+      });
     sql.run(
       "INSERT INTO shardctl_received (source, sequence) VALUES (?1, ?2) ON CONFLICT (source) DO UPDATE SET sequence = ?2",
       source,

@@ -251,6 +251,7 @@ export function runningOperation(from: World, to: Layout, changes: Partial<Opera
     rowsCopied: 301_083,
     rowsVerified: 0,
     bytesCopied: 30_108_300,
+    sources: [],
     from: from.layout,
     to,
     epochFrom: from.epoch,

@@ -85,6 +85,7 @@ export function operationOf(overrides: Partial<OperationStatus> = {}): Operation
     rowsCopied: 250,
     rowsVerified: 0,
     bytesCopied: 50_000,
+    sources: [],
     from: change.from,
     to: change.to,
     epochFrom: 0,
