@@ -44,19 +44,19 @@ export interface CrashReport {
   readonly problems: readonly string[];
 }
 
-const LATENCY_MS = 25;
+const LATENCY_MS = 50;
 const FILLERS = 1_500;
 /** Rows of one wave of a rebalance: a few waves each. */
 const WAVE_ROWS_MAX = 400;
-const POLL_MS = 15;
+const POLL_MS = 10;
 /** A kill waits at most this long after its step was seen. */
 const DELAY_MS_MAX: Readonly<Record<KillStep, number>> = {
-  prepare: 60,
+  prepare: 80,
   copy: 300,
-  verify: 250,
+  verify: 300,
   fence: 150,
-  activate: 120,
-  cleanUp: 60,
+  activate: 80,
+  cleanUp: 40,
   idle: 500,
 };
 /** An operation, its kills over, ends by itself within this time. */
@@ -149,8 +149,11 @@ class CrashRun {
       refuseEmpty: false,
     };
     // Started again when the answer is lost: the correlation id makes it one operation.
-    const { id } = await this.#ask<OperationStatus>({ kind: "start", operation });
-    for (const kill of planned.kills) await this.#killWhen(id, kill);
+    const start = this.#ask<OperationStatus>({ kind: "start", operation });
+    const { early, late } = Object.groupBy(planned.kills, (kill) => (kill.step === "prepare" ? "early" : "late"));
+    // No need to wait for the first step to be seen: the start alone takes as long.
+    const [{ id }] = await Promise.all([start, ...(early ?? []).map((kill) => this.#kill(kill))]);
+    for (const kill of late ?? []) await this.#killWhen(kill);
     if (planned.cancelFrom !== null) await this.#cancel(id, planned.cancelFrom);
     const ended = await this.#untilStep(id, "idle", END_MS_MAX);
     const label = planned.cancelFrom === null ? planned.name : `${planned.name} (cancel)`;
@@ -162,13 +165,20 @@ class CrashRun {
     return ended;
   }
 
-  /** Waits for the step, and a while more, then kills. Not at all when the operation is past that step already and has ended. */
-  async #killWhen(id: number, { step, delay, isWholeTree }: PlannedKill): Promise<void> {
+  /** Waits for the step, and a while more, then kills. Not at all when the operation has ended before. */
+  async #killWhen(kill: PlannedKill): Promise<void> {
     if (this.#kills >= this.#options.kills) return;
-    const seen = await this.#untilStep(id, step, END_MS_MAX);
-    if (seen.state !== "running" && step !== "idle") return;
+    const pid = await this.#runtime.findWorkerd();
+    const steps = kill.step === "idle" ? [] : STEPS.slice(STEPS.indexOf(kill.step));
+    const isRunning = await this.#insist("/untilStep", { steps });
+    if (isRunning === true || kill.step === "idle") await this.#kill(kill, pid);
+  }
+
+  async #kill({ step, delay, isWholeTree }: PlannedKill, pid?: number): Promise<void> {
+    if (this.#kills >= this.#options.kills) return;
+    const workerd = pid ?? (await this.#runtime.findWorkerd());
     await sleep(delay * DELAY_MS_MAX[step]);
-    const found = isWholeTree ? await this.#runtime.killTree() : await this.#runtime.killWorkerd();
+    const found = isWholeTree ? await this.#runtime.killTree() : await this.#runtime.killWorkerd(workerd);
     this.#kills++;
     if (isWholeTree) this.#treeKills++;
     const at = found ?? "idle";

@@ -2,7 +2,7 @@
  * The real runtime of a crash run: wrangler on a directory that stays, in a process group of its own. Kills the user's workerd, or the
  * whole group, and starts again on the same directory. Touches no process but those of that group.
  */
-import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -12,7 +12,7 @@ import { findPort } from "../../src/cli/dev/find-port.ts";
 import { type WranglerProcess, findWrangler, startWrangler } from "../../src/cli/dev/run-wrangler.ts";
 import { sleep } from "../../src/cli/host.ts";
 import type { Step } from "../../src/core/operation.ts";
-import { killWorkerd } from "../support/server.ts";
+import { findWorkerd } from "../support/server.ts";
 
 /** What became of a request. `unknown`: it may have been carried out. `refused` and `unsent`: it was not. */
 export type Answer =
@@ -24,7 +24,10 @@ const CLASS_NAME = "Ledger";
 const REQUEST_MS_MAX = 120_000;
 const UP_MS_MAX = 60_000;
 const UP_POLL_MS = 50;
-const KILL_TRIES_MAX = 200;
+const FIND_TRIES_MAX = 100;
+
+const PROJECT = fileURLToPath(new URL("../..", import.meta.url).href);
+const CODE = ["src/core", "src/shards", "test/crash"];
 
 export class CrashRuntime {
   readonly #folder: string;
@@ -45,14 +48,13 @@ export class CrashRuntime {
 
   /** Starts on a new directory and a free port. `latencyMs`: the most that one way of an engine message takes. */
   static async create(latencyMs: number): Promise<CrashRuntime> {
-    const here = fileURLToPath(new URL(".", import.meta.url).href);
-    const program = findWrangler(here);
+    const program = findWrangler(PROJECT);
     const port = await findPort(0);
     if (program === null || port === null) throw new Error("wrangler is not installed, or there is no free port");
     const folder = await mkdtemp(join(tmpdir(), "shardctl-crash-"));
     const config = {
       name: WORKER_NAME,
-      main: join(here, "worker.ts"),
+      main: await copyCode(folder),
       compatibility_date: "2026-10-01",
       vars: { LATENCY_MS: latencyMs },
       durable_objects: { bindings: [{ name: "LEDGER", class_name: CLASS_NAME }] },
@@ -103,7 +105,7 @@ export class CrashRuntime {
   async #untilUp(): Promise<void> {
     const deadline = Date.now() + UP_MS_MAX;
     while (Date.now() < deadline) {
-      if (!this.#wrangler.isRunning())
+      if (!this.#isStopping && !this.#wrangler.isRunning())
         throw new Error(`wrangler has ended: ${await this.#wrangler.ended}\n${await this.readLog()}`);
       try {
         const response = await fetch(`http://127.0.0.1:${this.#port}/`, { signal: AbortSignal.timeout(5_000) });
@@ -117,9 +119,23 @@ export class CrashRuntime {
     throw new Error(`The runtime did not come back within ${UP_MS_MAX} ms:\n${await this.readLog()}`);
   }
 
-  /** SIGKILLs the user's workerd; wrangler starts another by itself. Gives the step that the journal is in, null when nothing runs. */
-  async killWorkerd(): Promise<Step | null> {
-    await waitUntilGone(await this.#killOne());
+  /** The process of the user's workerd, looked up ahead so that a kill comes at once. */
+  async findWorkerd(): Promise<number> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await findWorkerd(this.#wrangler.pid, String(this.#port));
+      } catch (error) {
+        // Between two workerds there is none for a moment.
+        if (tries >= FIND_TRIES_MAX) throw error;
+        await sleep(UP_POLL_MS);
+      }
+    }
+  }
+
+  /** SIGKILLs a workerd; wrangler starts another by itself. Gives the step that the journal is in, null when nothing runs. */
+  async killWorkerd(pid: number): Promise<Step | null> {
+    process.kill(pid, "SIGKILL");
+    await waitUntilDead(pid);
     return this.#readStep();
   }
 
@@ -161,18 +177,6 @@ export class CrashRuntime {
     return startWrangler(this.#program, { ...shared, config, persistTo, port: this.#port });
   }
 
-  async #killOne(): Promise<number> {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await killWorkerd(this.#wrangler.pid, String(this.#port));
-      } catch (error) {
-        // Between two workerds there is none for a moment.
-        if (tries >= KILL_TRIES_MAX) throw error;
-        await sleep(10);
-      }
-    }
-  }
-
   /** From a copy of the root's database, so that nothing is open when the next workerd opens it. */
   async #readStep(): Promise<Step | null> {
     const objects = join(this.#folder, "state", "v3", "do", `${WORKER_NAME}-${CLASS_NAME}`);
@@ -195,16 +199,23 @@ export class CrashRuntime {
   }
 }
 
-const GONE_MS_MAX = 2_000;
+/** A copy of the Worker's code: wrangler watches it, and an edit in the middle of a run would restart the Worker with it. */
+async function copyCode(folder: string): Promise<string> {
+  for (const path of CODE) await cp(join(PROJECT, path), join(folder, path), { recursive: true });
+  await symlink(join(PROJECT, "node_modules"), join(folder, "node_modules"));
+  return join(folder, "test/crash/worker.ts");
+}
 
-async function waitUntilGone(pid: number): Promise<void> {
-  const deadline = Date.now() + GONE_MS_MAX;
+const DEATH_MS_MAX = 2_000;
+
+/** A dead process stays in the table until its parent collects it; it does nothing more. */
+async function waitUntilDead(pid: number): Promise<void> {
+  const deadline = Date.now() + DEATH_MS_MAX;
   while (Date.now() < deadline) {
-    try {
-      process.kill(pid, 0);
-    } catch {
-      return; // collected: it is gone
-    }
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+    const state = stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3);
+    if (state === "" || state === "Z" || state === "X") return;
     await sleep(1);
   }
+  throw new Error(`Process ${pid} lives on after SIGKILL`);
 }

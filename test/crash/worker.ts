@@ -30,6 +30,7 @@ interface CrashEnv {
 /** Filler rows are large, so that a copy takes several pages. */
 const FILLER_BYTES = 1500;
 const ACCOUNT_BYTES = 300;
+const STEP_POLL_MS = 4;
 const DELAYED = new Set([
   "prepare",
   "copy",
@@ -93,6 +94,20 @@ export class Ledger extends ShardedObject<CrashEnv> {
     this.ctx.storage.transactionSync(() => {
       ids.forEach((id, index) => this.#insert("INSERT", id, index + 1, FILLER_BYTES));
     });
+  }
+
+  /**
+   * Answers as soon as the running operation is in one of these steps, sooner than asking again and again would see it. False when no
+   * operation runs.
+   */
+  async untilStep(steps: readonly string[]): Promise<boolean> {
+    for (;;) {
+      const [row] = this.ctx.storage.sql
+        .exec<{ step: string }>("SELECT record ->> '$.step' AS step FROM shardctl_operations WHERE state = 'running'")
+        .toArray();
+      if (row === undefined || steps.includes(row.step)) return row !== undefined;
+      await new Promise((resolve) => setTimeout(resolve, STEP_POLL_MS));
+    }
   }
 
   dump(): Dump {
@@ -188,6 +203,8 @@ async function answerRequest(request: Request, env: CrashEnv): Promise<unknown> 
     case "/fill":
       await env.LEDGER.getByName(NAMESPACE).fill((body as { readonly ids: readonly string[] }).ids);
       return null;
+    case "/untilStep":
+      return env.LEDGER.getByName(NAMESPACE).untilStep((body as { readonly steps: readonly string[] }).steps);
     case "/dump":
       return env.LEDGER.getByName((body as { readonly member: string }).member).dump();
     case "/rootId":

@@ -47,16 +47,20 @@ export async function startDevRuntime(cwd: string, argv: readonly string[] = [])
   };
 }
 
-/** SIGKILLs the user's workerd of a wrangler, and gives its id. Looks only among the processes of wrangler's own group. */
-export async function killWorkerd(group: number, port: string): Promise<number> {
+async function killWorkerd(group: number, port: string): Promise<number> {
+  const pid = await findWorkerd(group, port);
+  process.kill(pid, "SIGKILL");
+  return pid;
+}
+
+/** The workerd that runs the Worker, not the one that is wrangler's proxy. Looks only among the processes of wrangler's own group. */
+export async function findWorkerd(group: number, port: string): Promise<number> {
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
-    const pid = Number(entry);
     const { commandLine, processGroup } = await readProcess(entry);
     const isProxy = commandLine.includes(`127.0.0.1:${port}`);
     if (processGroup !== group || !commandLine.includes("workerd") || !commandLine.includes("serve") || isProxy) continue;
-    process.kill(pid, "SIGKILL");
-    return pid;
+    return Number(entry);
   }
   throw new Error(`No workerd of the user is in process group ${group}`);
 }

@@ -1,0 +1,23 @@
+/** A short crash run: the real runtime, killed while it shards and rebalances under concurrent writers. The long one is `npm run crash`. */
+import { expect, it } from "vitest";
+
+import { runCrashes } from "./run-crashes.ts";
+
+const KILLS = 5;
+
+it("loses nothing when the runtime is killed in the middle of operations", async ({ signal }) => {
+  const report = await runCrashes({
+    kills: KILLS,
+    seed: 3,
+    writers: 8,
+    signal,
+    keepOnFailure: false,
+    onProgress: () => undefined,
+  });
+  expect(report.problems).toEqual([]);
+  expect(report.kills).toBe(KILLS);
+  // A run without writes, or whose kills all missed the operations, would prove nothing.
+  expect(report.writes.acknowledged).toBeGreaterThan(50);
+  expect(report.kills - (report.steps["idle"] ?? 0)).toBeGreaterThan(1);
+  expect(report.checks).toBeGreaterThan(0);
+});
