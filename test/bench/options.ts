@@ -1,0 +1,44 @@
+/** The command line of the benchmark. */
+import { parseArgs } from "node:util";
+
+export interface BenchOptions {
+  /** Runs of each measurement; figures are medians over them. */
+  readonly runs: number;
+  /** Rows of a namespace, each about 200 bytes. */
+  readonly rows: number;
+  /** Names of the benchmarks to run; null runs all. */
+  readonly only: readonly string[] | null;
+  readonly jsonFile: string;
+}
+
+const RUNS_MAX = 100;
+const ROWS_MAX = 10_000_000;
+
+/** @throws Error that names the option and what it takes. */
+export function readOptions(args: readonly string[], known: readonly string[]): BenchOptions {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      runs: { type: "string", default: "5" },
+      rows: { type: "string", default: "100000" },
+      only: { type: "string" },
+      json: { type: "string", default: "bench.json" },
+    },
+  });
+  const only = values.only?.split(",") ?? null;
+  const unknown = only?.find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new Error(`--only knows no '${unknown}': choose of ${known.join(", ")}`);
+  return {
+    runs: readCount("--runs", values.runs, RUNS_MAX),
+    rows: readCount("--rows", values.rows, ROWS_MAX),
+    only,
+    jsonFile: values.json,
+  };
+}
+
+function readCount(option: string, text: string, max: number): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1 || count > max)
+    throw new Error(`${option} takes a whole number from 1 to ${max}, not '${text}'`);
+  return count;
+}

@@ -1,0 +1,56 @@
+/** What a move costs where rows are billed: rows read and written, all objects together, for each row that moved. */
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { BenchContext } from "../benchmark.ts";
+import type { Figure } from "../report.ts";
+import { type BenchRuntime, startRuntime } from "../runtime.ts";
+import type { Meter } from "../worker/meter.ts";
+import type { OperateArgs, Operated } from "../worker/operate.ts";
+
+const STEPS: readonly { readonly name: string; readonly to: OperateArgs["to"] }[] = [
+  { name: "shard into 8", to: { kind: "shard", count: 8 } },
+  { name: "rebalance 8 → 12", to: { kind: "rebalance", count: 12 } },
+  { name: "rekey 12 → 12", to: { kind: "rekey", count: 12, shardKey: "data.country" } },
+  { name: "unshard 12", to: { kind: "unshard" } },
+];
+/** Retired members are emptied at once, so that their deletes are in the sum. */
+const POLICY = { retainHours: 0 };
+const EMPTIED_MS = 2_000;
+
+/** Counts do not vary from run to run: one is enough. */
+export async function benchCost({ rows, say }: BenchContext): Promise<Figure[]> {
+  const runtime = await startRuntime();
+  try {
+    const namespace = "cost";
+    await runtime.call("fillRoot", { binding: "METERED", namespace, rows });
+    const figures: Figure[] = [];
+    for (const { name, to } of STEPS) {
+      const { meter, moved } = await measureStep(runtime, { binding: "METERED", namespace, to, policy: POLICY });
+      figures.push({
+        name: `rows written per moved row, ${name}`,
+        unit: "ratio",
+        values: [meter.rowsWritten / moved],
+        reference: { name: "one insert and one delete", values: [2] },
+        goal: null,
+      });
+      figures.push({
+        name: `rows read per moved row, ${name}`,
+        unit: "ratio",
+        values: [meter.rowsRead / moved],
+        reference: null,
+        goal: null,
+      });
+      say(`cost, ${name}: ${moved} rows moved, ${meter.rowsWritten} written, ${meter.rowsRead} read`);
+    }
+    return figures;
+  } finally {
+    await runtime.stop();
+  }
+}
+
+async function measureStep(runtime: BenchRuntime, args: OperateArgs): Promise<{ readonly meter: Meter; readonly moved: number }> {
+  await runtime.call("takeMeter");
+  const { rowsMoved } = await runtime.call<Operated>("operate", args);
+  await sleep(EMPTIED_MS);
+  return { meter: await runtime.call<Meter>("takeMeter"), moved: rowsMoved };
+}

@@ -1,0 +1,142 @@
+/**
+ * Rows per second of each operation, whole: from its start in the journal to its end, online and verified. Each run measures a `shard`
+ * beside both references, on rows of its own, and takes the sharded namespace through the other operations.
+ */
+import type { BenchContext } from "../benchmark.ts";
+import type { Figure } from "../report.ts";
+import { type BenchRuntime, startRuntime } from "../runtime.ts";
+import type { OperateArgs, Operated } from "../worker/operate.ts";
+
+const SHARDS = 8;
+const REBALANCED_SHARDS = 12;
+const WARM_UP_ROWS = 5_000;
+
+type Rate = "shard" | "plain" | "naive" | "rebalance" | "rekey" | "unshard";
+
+/** What one run found. */
+interface Found {
+  /** Rows per second. */
+  readonly rates: Record<Rate, number>;
+  /** Rows per second of the runtime's CPU. */
+  readonly cpuRates: { shard: number; plain: number };
+  callSeconds: number;
+}
+
+export async function benchMoves({ runs, rows, say }: BenchContext): Promise<Figure[]> {
+  const runtime = await startRuntime();
+  try {
+    await runOnce(runtime, "warm", WARM_UP_ROWS, 0);
+    const found: Found[] = [];
+    for (let run = 0; run < runs; run++) {
+      const one = await runOnce(runtime, `run${run}`, rows, run);
+      found.push(one);
+      say(
+        `moves, run ${run + 1} of ${runs}: ${Object.entries(one.rates)
+          .map(([name, rate]) => `${name} ${perSecond(rate)}`)
+          .join(", ")}`,
+      );
+    }
+    return figuresOf(found, rows);
+  } finally {
+    await runtime.stop();
+  }
+}
+
+async function runOnce(runtime: BenchRuntime, name: string, rows: number, run: number): Promise<Found> {
+  const found: Found = {
+    rates: { shard: 0, plain: 0, naive: 0, rebalance: 0, rekey: 0, unshard: 0 },
+    cpuRates: { shard: 0, plain: 0 },
+    callSeconds: 0,
+  };
+  const steps = [
+    async () => {
+      found.rates.plain = await copy(runtime, "copyPlainly", `${name}-plain`, rows, found);
+    },
+    async () => {
+      found.rates.naive = await copy(runtime, "copyNaively", `${name}-naive`, rows, null);
+    },
+    () => moveAround(runtime, name, rows, found),
+  ];
+  // Another one goes first each time.
+  for (let step = 0; step < steps.length; step++) await steps[(step + run) % steps.length]?.();
+  return found;
+}
+
+async function copy(
+  runtime: BenchRuntime,
+  handler: "copyPlainly" | "copyNaively",
+  namespace: string,
+  rows: number,
+  found: Found | null,
+): Promise<number> {
+  await runtime.call("fillRoot", { namespace, rows });
+  const targets = Array.from({ length: SHARDS }, (_, index) => `${namespace}-target-${index}`);
+  const cpuMs = await runtime.cpuMs();
+  const durationMs = await runtime.call<number>(handler, { namespace, targets });
+  if (found) found.cpuRates.plain = (rows / ((await runtime.cpuMs()) - cpuMs)) * 1000;
+  await runtime.call("wipeObjects", { names: [namespace, ...targets] });
+  return (rows / durationMs) * 1000;
+}
+
+async function moveAround(runtime: BenchRuntime, namespace: string, rows: number, found: Found): Promise<void> {
+  await runtime.call("fillRoot", { namespace, rows });
+  const names = new Set([namespace]);
+  const rateOf = ({ durationMs, rowsMoved, members }: Operated): number => {
+    members.forEach((member) => names.add(member));
+    return (rowsMoved / durationMs) * 1000;
+  };
+  const cpuMs = await runtime.cpuMs();
+  const sharded = await runtime.call<Operated & { callMs: number }>("shardDirectly", { namespace, count: SHARDS });
+  found.cpuRates.shard = (rows / ((await runtime.cpuMs()) - cpuMs)) * 1000;
+  found.rates.shard = rateOf(sharded);
+  found.callSeconds = sharded.callMs / 1000;
+  const operate = async (to: OperateArgs["to"]): Promise<number> =>
+    rateOf(await runtime.call<Operated>("operate", { namespace, to }));
+  found.rates.rebalance = await operate({ kind: "rebalance", count: REBALANCED_SHARDS });
+  found.rates.rekey = await operate({ kind: "rekey", count: REBALANCED_SHARDS, shardKey: "data.country" });
+  found.rates.unshard = await operate({ kind: "unshard" });
+  await runtime.call("wipeObjects", { names: [...names] });
+}
+
+function figuresOf(found: readonly Found[], rows: number): Figure[] {
+  const rates = (name: Rate): number[] => found.map((one) => one.rates[name]);
+  const plain = { name: "plain copy", values: rates("plain") };
+  const shown = rows.toLocaleString("en-US");
+  const plainFigure = (name: string, rate: Rate): Figure => ({
+    name,
+    unit: "rows/s",
+    values: rates(rate),
+    reference: plain,
+    goal: null,
+  });
+  return [
+    {
+      ...plainFigure(`shard into ${SHARDS}, ${shown} rows`, "shard"),
+      goal: { of: "ratio", is: "atLeast", limit: 0.5 },
+    },
+    {
+      ...plainFigure(`shard into ${SHARDS}, by CPU time`, "shard"),
+      values: found.map((one) => one.cpuRates.shard),
+      reference: { name: "plain copy", values: found.map((one) => one.cpuRates.plain) },
+      note: "with the counts that shard() makes before and after",
+    },
+    {
+      ...plainFigure(`shard into ${SHARDS}, against the naive way`, "shard"),
+      reference: { name: "naive copy", values: rates("naive") },
+    },
+    {
+      name: `shard() as the caller waits, ${shown} rows`,
+      unit: "s",
+      values: found.map((one) => one.callSeconds),
+      reference: null,
+      goal: rows === 100_000 ? { of: "value", is: "atMost", limit: 9.9 } : null,
+    },
+    plainFigure(`rebalance ${SHARDS} → ${REBALANCED_SHARDS}, moved rows`, "rebalance"),
+    plainFigure(`rekey ${REBALANCED_SHARDS} → ${REBALANCED_SHARDS}`, "rekey"),
+    plainFigure(`unshard ${REBALANCED_SHARDS}`, "unshard"),
+  ];
+}
+
+function perSecond(rate: number): string {
+  return `${Math.round(rate / 1000)}k rows/s`;
+}
