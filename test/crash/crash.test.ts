@@ -4,20 +4,21 @@ import { expect, it } from "vitest";
 import { runCrashes } from "./run-crashes.ts";
 
 const KILLS = 5;
+const RUN_MS_MAX = 180_000;
 
-it("loses nothing when the runtime is killed in the middle of operations", async ({ signal }) => {
-  const report = await runCrashes({
-    kills: KILLS,
-    seed: 3,
-    writers: 8,
-    signal,
-    keepOnFailure: false,
-    onProgress: () => undefined,
-  });
-  expect(report.problems).toEqual([]);
-  expect(report.kills).toBe(KILLS);
-  // A run without writes, or whose kills all missed the operations, would prove nothing.
-  expect(report.writes.acknowledged).toBeGreaterThan(50);
-  expect(report.kills - (report.steps["idle"] ?? 0)).toBeGreaterThan(1);
-  expect(report.checks).toBeGreaterThan(0);
-});
+it(
+  "loses nothing when the runtime is killed in the middle of operations",
+  async ({ signal, onTestFinished }) => {
+    const run = runCrashes({ kills: KILLS, seed: 3, writers: 8, signal, keepOnFailure: false, onProgress: () => undefined });
+    // Also after a timeout: the run is aborted then, and what it started must be gone before the test process is.
+    onTestFinished(async () => void (await run), RUN_MS_MAX);
+    const report = await run;
+    expect(report.problems).toEqual([]);
+    expect(report.kills).toBe(KILLS);
+    // A run without writes, or whose kills all missed the operations, would prove nothing.
+    expect(report.writes.acknowledged).toBeGreaterThan(50);
+    expect(report.kills - (report.steps["idle"] ?? 0)).toBeGreaterThan(1);
+    expect(report.checks).toBeGreaterThan(0);
+  },
+  RUN_MS_MAX,
+);

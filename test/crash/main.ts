@@ -25,6 +25,8 @@ const report = await runCrashes({
 });
 process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : describe(report));
 process.exitCode = report.problems.length === 0 ? 0 : 1;
+// A wait of an interrupted run must not keep the process alive.
+if (interrupt.signal.aborted) process.exit();
 
 function wholeNumber(name: "kills" | "seed" | "writers"): number {
   const number = Number(values[name]);

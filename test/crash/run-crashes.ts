@@ -51,12 +51,12 @@ const WAVE_ROWS_MAX = 400;
 const POLL_MS = 10;
 /** A kill waits at most this long after its step was seen. */
 const DELAY_MS_MAX: Readonly<Record<KillStep, number>> = {
-  prepare: 80,
+  prepare: 100,
   copy: 300,
   verify: 300,
   fence: 150,
-  activate: 80,
-  cleanUp: 40,
+  activate: 150,
+  cleanUp: 60,
   idle: 500,
 };
 /** An operation, its kills over, ends by itself within this time. */
@@ -69,16 +69,25 @@ export async function runCrashes(options: CrashOptions): Promise<CrashReport> {
   const runtime = await CrashRuntime.create(LATENCY_MS);
   const run = new CrashRun(runtime, options);
   try {
-    await run.all();
+    await Promise.race([run.all(), untilAborted(options.signal)]);
   } catch (error) {
     run.problems.push(error instanceof Error ? error.message : String(error));
   } finally {
     run.writers.stop();
-    const isKept = options.keepOnFailure && run.problems.length > 0;
+    const isKept = options.keepOnFailure && !options.signal.aborted && run.problems.length > 0;
     await runtime.stop(isKept);
     if (isKept) options.onProgress(`The directory was kept: ${runtime.folder}`);
   }
   return run.report(Date.now() - startedAt);
+}
+
+/** What still waits then is let go: the runtime that it waits for is stopped next. */
+function untilAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const interrupt = (): void => reject(new Error("Interrupted before the end"));
+    if (signal.aborted) interrupt();
+    else signal.addEventListener("abort", interrupt, { once: true });
+  });
 }
 
 class CrashRun {
@@ -94,6 +103,7 @@ class CrashRun {
   #empty: ReadonlySet<string> = new Set();
   readonly #steps: Record<string, number> = Object.fromEntries(KILL_STEPS.map((step) => [step, 0]));
   readonly #operations: Record<string, Record<string, number>> = {};
+  #lastOperation = 0;
   #kills = 0;
   #treeKills = 0;
   #checks = 0;
@@ -110,6 +120,7 @@ class CrashRun {
     await this.#insist("/fill", { ids });
     ids.forEach((id, index) => this.#fillers.set(id, [stateText({ amount: 0, serial: index + 1, notes: [] })]));
     for (const planned of planOperations(this.#random)) {
+      if (this.#options.signal.aborted) return;
       if (this.#kills >= this.#options.kills || this.problems.length > 0) break;
       this.writers.resume();
       const ended = await this.#operate(planned);
@@ -150,12 +161,14 @@ class CrashRun {
     };
     // Started again when the answer is lost: the correlation id makes it one operation.
     const start = this.#ask<OperationStatus>({ kind: "start", operation });
-    const { early, late } = Object.groupBy(planned.kills, (kill) => (kill.step === "prepare" ? "early" : "late"));
-    // No need to wait for the first step to be seen: the start alone takes as long.
-    const [{ id }] = await Promise.all([start, ...(early ?? []).map((kill) => this.#kill(kill))]);
-    for (const kill of late ?? []) await this.#killWhen(kill);
+    start.catch(() => undefined); // awaited below; a kill may fail first
+    const { early = [], late = [] } = Object.groupBy(planned.kills, (kill) => (isBeforeCancel(kill, planned) ? "early" : "late"));
+    for (const kill of early) await this.#killWhen(kill);
+    const { id } = await start;
     if (planned.cancelFrom !== null) await this.#cancel(id, planned.cancelFrom);
+    for (const kill of late) await this.#killWhen(kill);
     const ended = await this.#untilStep(id, "idle", END_MS_MAX);
+    this.#lastOperation = id;
     const label = planned.cancelFrom === null ? planned.name : `${planned.name} (cancel)`;
     const counts = (this.#operations[label] ??= {});
     counts[ended.state] = (counts[ended.state] ?? 0) + 1;
@@ -170,13 +183,11 @@ class CrashRun {
     if (this.#kills >= this.#options.kills) return;
     const pid = await this.#runtime.findWorkerd();
     const steps = kill.step === "idle" ? [] : STEPS.slice(STEPS.indexOf(kill.step));
-    const isRunning = await this.#insist("/untilStep", { steps });
+    const isRunning = await this.#insist("/untilStep", { after: this.#lastOperation, steps });
     if (isRunning === true || kill.step === "idle") await this.#kill(kill, pid);
   }
 
-  async #kill({ step, delay, isWholeTree }: PlannedKill, pid?: number): Promise<void> {
-    if (this.#kills >= this.#options.kills) return;
-    const workerd = pid ?? (await this.#runtime.findWorkerd());
+  async #kill({ step, delay, isWholeTree }: PlannedKill, workerd: number): Promise<void> {
     await sleep(delay * DELAY_MS_MAX[step]);
     const found = isWholeTree ? await this.#runtime.killTree() : await this.#runtime.killWorkerd(workerd);
     this.#kills++;
@@ -206,7 +217,6 @@ class CrashRun {
     for (;;) {
       const status = await this.#ask<OperationStatus>({ kind: "operation", id });
       if (status.state !== "running" || (step !== "idle" && STEPS.indexOf(status.step) >= STEPS.indexOf(step))) return status;
-      if (this.#options.signal.aborted) throw new Error("Interrupted");
       if (Date.now() >= deadline)
         throw new Error(`Operation ${id} did not get to ${step} within ${waitMs} ms: ${JSON.stringify(status)}`);
       await sleep(POLL_MS);
@@ -279,6 +289,10 @@ class CrashRun {
 }
 
 const UP_PAUSE_MS = 30;
+
+function isBeforeCancel({ step }: PlannedKill, { cancelFrom }: PlannedOperation): boolean {
+  return cancelFrom === null || KILL_STEPS.indexOf(step) < KILL_STEPS.indexOf(cancelFrom);
+}
 
 /** Targets of a cancelled swap, and members that retired with no time to stay; until they are named again. */
 function mustBeEmpty(before: ReadonlySet<string>, ended: OperationStatus, live: Layout, isRetiredEmpty: boolean): Set<string> {

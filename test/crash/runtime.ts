@@ -62,6 +62,7 @@ export class CrashRuntime {
     };
     await writeFile(join(folder, "wrangler.json"), JSON.stringify(config, null, 2));
     const runtime = new CrashRuntime(folder, port, program);
+    process.once("exit", runtime.#endNow);
     try {
       await runtime.waitUntilUp();
       const answer = await runtime.post("/rootId", {});
@@ -69,8 +70,9 @@ export class CrashRuntime {
       runtime.#rootId = String(answer.value);
       return runtime;
     } catch (error) {
-      await runtime.#wrangler.stop();
-      throw new Error(`The runtime did not start:\n${await runtime.readLog()}`, { cause: error });
+      const log = await runtime.readLog();
+      await runtime.stop();
+      throw new Error(`The runtime did not start:\n${log}`, { cause: error });
     }
   }
 
@@ -155,6 +157,7 @@ export class CrashRuntime {
   /** Ends everything and removes the directory, unless it is to be looked at. */
   async stop(isKept = false): Promise<void> {
     await this.#wrangler.stop();
+    process.off("exit", this.#endNow);
     if (!isKept) await rm(this.#folder, { recursive: true, force: true });
   }
 
@@ -166,6 +169,11 @@ export class CrashRuntime {
     return readFile(this.#logFile(), "utf8").then((text) => text.slice(-3_000));
   }
 
+  /** The last resort, when this process ends without having stopped what it started. */
+  readonly #endNow = (): void => {
+    if (this.#wrangler.isRunning()) process.kill(-this.#wrangler.pid, "SIGKILL");
+  };
+
   #logFile(): string {
     return join(this.#folder, `wrangler-${this.#starts}.log`);
   }
@@ -173,7 +181,12 @@ export class CrashRuntime {
   #start(): WranglerProcess {
     const config = join(this.#folder, "wrangler.json");
     const persistTo = join(this.#folder, "state");
-    const shared = { folder: this.#folder, verbose: false, env: process.env, logFile: this.#logFile() };
+    const shared = {
+      folder: this.#folder,
+      verbose: false,
+      env: { ...process.env, WRANGLER_LOG: "warn" },
+      logFile: this.#logFile(),
+    };
     return startWrangler(this.#program, { ...shared, config, persistTo, port: this.#port });
   }
 

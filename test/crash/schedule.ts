@@ -60,37 +60,38 @@ export interface PlannedKill {
   readonly isWholeTree: boolean;
 }
 
-const KILLS_PER_OPERATION = 3;
 const TREE_KILL_SHARE = 0.12;
-/** Of the operations, about one in six is cancelled and then done again. */
-const CANCEL_SHARE = 0.16;
+/** About one operation in five is cancelled first, and then done again. */
+const CANCEL_SHARE = 0.2;
 
 /** Plans operations for ever; the caller stops when it has its kills. Every kind meets every step within two rounds. */
 export function* planOperations(random: Random): Generator<PlannedOperation> {
   for (let round = 0; ; round++) {
     for (const [index, change] of CHANGES.entries()) {
-      const isCancelled = random.chance("cancel", CANCEL_SHARE);
-      if (isCancelled)
-        yield {
-          ...change,
-          ...planKills(random, round + index),
-          cancelFrom: random.pick("cancelFrom", ["copy", "verify", "fence"]),
-          retainHours: 24,
-        };
-      yield {
-        ...change,
-        ...planKills(random, round + index),
-        cancelFrom: null,
-        retainHours: random.chance("retain", 0.5) ? 0 : 24,
-      };
+      const { name, kind, to } = change;
+      if (random.chance("cancel", CANCEL_SHARE)) yield { name, kind, to, ...planCancel(random), retainHours: 24 };
+      const kills = planKills(
+        random,
+        KILL_STEPS.filter((_, step) => (step + round + index) % 2 === 0),
+      );
+      yield { name, kind, to, kills, cancelFrom: null, retainHours: random.chance("retain", 0.5) ? 0 : 24 };
     }
   }
 }
 
-function planKills(random: Random, turn: number): { readonly kills: readonly PlannedKill[] } {
-  const steps = KILL_STEPS.filter((_, index) => (index + turn) % 2 === 0).slice(0, KILLS_PER_OPERATION + 1);
-  const isWholeTree = (): boolean => random.chance("tree", TREE_KILL_SHARE);
-  return { kills: steps.map((step) => ({ step, delay: random.next("delay"), isWholeTree: isWholeTree() })) };
+/** A kill before the operation is cancelled, and one while it is being undone. */
+function planCancel(random: Random): Pick<PlannedOperation, "kills" | "cancelFrom"> {
+  const cancelFrom = random.pick("cancelFrom", ["copy", "verify", "fence"] as const);
+  const before = KILL_STEPS.slice(0, KILL_STEPS.indexOf(cancelFrom));
+  return { kills: planKills(random, [random.pick("killBefore", before), "cleanUp"]), cancelFrom };
+}
+
+function planKills(random: Random, steps: readonly KillStep[]): PlannedKill[] {
+  return steps.map((step) => ({
+    step,
+    delay: random.next("delay"),
+    isWholeTree: random.chance("tree", TREE_KILL_SHARE),
+  }));
 }
 
 function generation(from: Layout, count: number): number {

@@ -31,8 +31,11 @@ interface CrashEnv {
 const FILLER_BYTES = 1500;
 const ACCOUNT_BYTES = 300;
 const STEP_POLL_MS = 4;
+/** Messages of the steps that are over first: these take longer still. */
+const SLOW = new Set(["prepare", "activate", "finish", "abandon"]);
+const SLOW_FACTOR = 4;
 const DELAYED = new Set([
-  "prepare",
+  ...SLOW,
   "copy",
   "verify",
   "drain",
@@ -40,9 +43,6 @@ const DELAYED = new Set([
   "rehearse",
   "fence",
   "unfence",
-  "activate",
-  "finish",
-  "abandon",
   "empty",
   "receive",
   "check",
@@ -66,10 +66,11 @@ export class Ledger extends ShardedObject<CrashEnv> {
   }
 
   override async shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>> {
-    const isDelayed = DELAYED.has((envelope.request as { readonly kind: string }).kind);
-    if (isDelayed) await this.#travel();
+    const { kind } = envelope.request as { readonly kind: string };
+    if (!DELAYED.has(kind)) return super.shardctl(envelope);
+    await this.#travel(kind);
     const reply = await super.shardctl(envelope);
-    if (isDelayed) await this.#travel();
+    await this.#travel(kind);
     return reply;
   }
 
@@ -97,15 +98,17 @@ export class Ledger extends ShardedObject<CrashEnv> {
   }
 
   /**
-   * Answers as soon as the running operation is in one of these steps, sooner than asking again and again would see it. False when no
-   * operation runs.
+   * Answers as soon as an operation after `after` is in one of these steps, sooner than asking again and again would see it. False when
+   * that operation has ended.
    */
-  async untilStep(steps: readonly string[]): Promise<boolean> {
+  async untilStep(after: number, steps: readonly string[]): Promise<boolean> {
+    const { sql } = this.ctx.storage;
     for (;;) {
-      const [row] = this.ctx.storage.sql
-        .exec<{ step: string }>("SELECT record ->> '$.step' AS step FROM shardctl_operations WHERE state = 'running'")
-        .toArray();
-      if (row === undefined || steps.includes(row.step)) return row !== undefined;
+      const hasJournal = sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").toArray().length > 0;
+      const newest = "SELECT id, state, record ->> '$.step' AS step FROM shardctl_operations ORDER BY id DESC LIMIT 1";
+      const [row] = hasJournal ? sql.exec<{ id: number; state: string; step: string }>(newest).toArray() : [];
+      if (row && row.id > after && row.state !== "running") return false;
+      if (row && row.id > after && steps.includes(row.step)) return true;
       await new Promise((resolve) => setTimeout(resolve, STEP_POLL_MS));
     }
   }
@@ -161,8 +164,9 @@ export class Ledger extends ShardedObject<CrashEnv> {
     );
   }
 
-  #travel(): Promise<void> {
-    return new Promise((resolve) => setTimeout(resolve, Math.random() * this.env.LATENCY_MS));
+  #travel(kind: string): Promise<void> {
+    const latencyMs = this.env.LATENCY_MS * (SLOW.has(kind) ? SLOW_FACTOR : 1);
+    return new Promise((resolve) => setTimeout(resolve, Math.random() * latencyMs));
   }
 }
 
@@ -193,6 +197,13 @@ async function askRoot(env: CrashEnv, request: unknown): Promise<unknown> {
   throw new RefusedError(reply.failure);
 }
 
+async function untilStep(
+  env: CrashEnv,
+  { after, steps }: { readonly after: number; readonly steps: readonly string[] },
+): Promise<boolean> {
+  return env.LEDGER.getByName(NAMESPACE).untilStep(after, steps);
+}
+
 async function answerRequest(request: Request, env: CrashEnv): Promise<unknown> {
   const body: unknown = await request.json();
   switch (new URL(request.url).pathname) {
@@ -204,7 +215,7 @@ async function answerRequest(request: Request, env: CrashEnv): Promise<unknown> 
       await env.LEDGER.getByName(NAMESPACE).fill((body as { readonly ids: readonly string[] }).ids);
       return null;
     case "/untilStep":
-      return env.LEDGER.getByName(NAMESPACE).untilStep((body as { readonly steps: readonly string[] }).steps);
+      return untilStep(env, body as { readonly after: number; readonly steps: readonly string[] });
     case "/dump":
       return env.LEDGER.getByName((body as { readonly member: string }).member).dump();
     case "/rootId":
