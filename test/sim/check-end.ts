@@ -7,6 +7,7 @@ import { type Layout, createOwnerLookup, directoryMember } from "../../src/core/
 import type { OperationRecord } from "../../src/shards/journal.ts";
 import type { Membership } from "../../src/shards/membership.ts";
 import type { SqlRow } from "../../src/shards/storage.ts";
+import { keyOfView } from "./history.ts";
 import { LIST_QUERY, type View, viewOf } from "./store.ts";
 import type { SimObject, World } from "./world.ts";
 
@@ -18,17 +19,17 @@ const EXPLAINED_FAULTS = new Set(["cancelled", "unreachable", "timeout"]);
 export interface EndState {
   readonly layout: Layout;
   readonly epoch: number;
-  /** The live rows by id. */
+  /** The live rows by `keyOfView`. */
   readonly views: ReadonlyMap<string, View>;
   readonly operations: readonly OperationRecord[];
 }
 
 /** Reads the end state, and tells `world` of everything that is wrong with it. */
-export function checkEnd(world: World): EndState {
+export function checkEnd(world: World, hasTwins: boolean): EndState {
   const { namespace } = world.options;
   const root = world.object(namespace);
   const registry = checkRegistry(world, root);
-  const operations = checkOperations(world, root, registry.epoch);
+  const operations = checkOperations(world, root, registry.epoch, hasTwins);
   const views = new Map<string, View>();
   for (const object of world.objects.values()) {
     const isMember = registry.layout.members.includes(object.name);
@@ -38,8 +39,9 @@ export function checkEnd(world: World): EndState {
         world.violate(`${object.name} is no member but still holds ${view.id}`);
         continue;
       }
-      if (views.has(view.id)) world.violate(`${view.id} stands on two members`);
-      views.set(view.id, view);
+      const key = keyOfView(view);
+      if (views.has(key)) world.violate(`${key} stands on two members`);
+      views.set(key, view);
       if (!view.intact) world.violate(`${view.id} has another value than was stored`);
       const owner = ownerOf(world, registry.layout, view);
       if (owner !== object.name) world.violate(`${view.id} (${view.grp}) stands on ${object.name}, its owner is ${owner}`);
@@ -54,16 +56,19 @@ interface Registry {
 }
 
 function checkRegistry(world: World, root: SimObject): Registry {
-  const rows = has(root, "shardctl_registry") ? root.storage.peek("SELECT epoch, layout FROM shardctl_registry ORDER BY epoch") : [];
+  const rows = has(root, "shardctl_registry")
+    ? root.storage.peek("SELECT epoch, layout FROM shardctl_registry ORDER BY epoch")
+    : [];
   rows.forEach((row, index) => {
-    if (Number(row["epoch"]) !== index + 1) world.violate(`the registry's epochs are not 1, 2, 3 …: ${rows.map((each) => String(each["epoch"])).join(", ")}`);
+    if (Number(row["epoch"]) !== index + 1)
+      world.violate(`the registry's epochs are not 1, 2, 3 …: ${rows.map((each) => String(each["epoch"])).join(", ")}`);
   });
   const last = rows.at(-1);
   if (!last) return { layout: { kind: "none", generation: 0, members: [world.options.namespace] }, epoch: 0 };
   return { layout: JSON.parse(String(last["layout"])) as Layout, epoch: Number(last["epoch"]) };
 }
 
-function checkOperations(world: World, root: SimObject, epoch: number): OperationRecord[] {
+function checkOperations(world: World, root: SimObject, epoch: number, hasTwins: boolean): OperationRecord[] {
   if (!has(root, "shardctl_operations")) return [];
   const records = root.storage
     .peek("SELECT record FROM shardctl_operations ORDER BY id")
@@ -71,12 +76,19 @@ function checkOperations(world: World, root: SimObject, epoch: number): Operatio
   let reached = 0;
   for (const record of records) {
     const { id, kind, state, fault, epochFrom, wavesDone } = record;
-    if (state === "running") world.violate(`operation ${id} (${kind}) is still running, in step ${record.step}: ${record.lastError ?? "no error"}`);
-    if (fault && !EXPLAINED_FAULTS.has(fault.kind)) world.violate(`operation ${id} (${kind}) ended with ${fault.kind}: ${fault.message}`);
-    if (fault?.kind === "unreachable" && /has no|SQLITE|constraint|undefined/i.test(fault.message)) world.violate(`operation ${id} (${kind}) ended by an error of its own: ${fault.message}`);
-    if (epochFrom !== reached) world.violate(`operation ${id} began at epoch ${epochFrom}, the one before it ended at ${reached}`);
-    if (record.epoch !== epochFrom + wavesDone) world.violate(`operation ${id} did ${wavesDone} waves from epoch ${epochFrom}, and ended at ${record.epoch}`);
-    if (state === "completed" && wavesDone !== record.waves.length) world.violate(`operation ${id} completed after ${wavesDone} of ${record.waves.length} waves`);
+    if (state === "running")
+      world.violate(`operation ${id} (${kind}) is still running, in step ${record.step}: ${record.lastError ?? "no error"}`);
+    const isExplained = !fault || EXPLAINED_FAULTS.has(fault.kind) || (hasTwins && fault.kind === "duplicateId");
+    if (!isExplained) world.violate(`operation ${id} (${kind}) ended with ${fault.kind}: ${fault.message}`);
+    if (fault?.kind === "unreachable" && /has no|SQLITE|constraint|undefined/i.test(fault.message))
+      world.violate(`operation ${id} (${kind}) ended by an error of its own: ${fault.message}`);
+    if (epochFrom !== reached)
+      world.violate(`operation ${id} began at epoch ${epochFrom}, the one before it ended at ${reached}`);
+    const committed = Number(root.storage.peek("SELECT count(*) AS n FROM shardctl_registry WHERE operation = ?", id)[0]?.["n"]);
+    if (record.epoch !== epochFrom + committed)
+      world.violate(`operation ${id} committed ${committed} epochs from ${epochFrom}, and ended at ${record.epoch}`);
+    if (state === "completed" && wavesDone !== record.waves.length)
+      world.violate(`operation ${id} completed after ${wavesDone} of ${record.waves.length} waves`);
     reached = record.epoch;
   }
   if (reached !== epoch) world.violate(`the last operation ended at epoch ${reached}, the registry is at ${epoch}`);
@@ -88,10 +100,14 @@ function checkOperations(world: World, root: SimObject, epoch: number): Operatio
 function checkObject(world: World, object: SimObject, { layout, epoch }: Registry, isMember: boolean, hasRun: boolean): void {
   const { name, storage } = object;
   const left = storage
-    .peek("SELECT name FROM sqlite_master WHERE name LIKE 'shardctl\\_stage\\_%' ESCAPE '\\' OR name LIKE 'shardctl\\_capture\\_%' ESCAPE '\\' ORDER BY name")
+    .peek(
+      "SELECT name FROM sqlite_master WHERE name LIKE 'shardctl\\_stage\\_%' ESCAPE '\\' OR name LIKE 'shardctl\\_capture\\_%' ESCAPE '\\' ORDER BY name",
+    )
     .map((row) => String(row["name"]));
   if (left.length > 0) world.violate(`${name} has left behind: ${left.join(", ")}`);
-  const guards = storage.peek("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl\\_guard\\_%' ESCAPE '\\'");
+  const guards = storage.peek(
+    "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl\\_guard\\_%' ESCAPE '\\'",
+  );
   if (isMember && guards.length > 0) world.violate(`${name} serves but refuses writes: ${guards.length} guards`);
   if (!has(object, "shardctl_meta")) return;
   for (const table of MOVE_RECORDS) {
@@ -103,7 +119,9 @@ function checkObject(world: World, object: SimObject, { layout, epoch }: Registr
   const membership = meta(object, "membership") as Membership | undefined;
   if (isMember && hasRun && epoch > 0) {
     if (membership?.epoch !== epoch || !membership.serving) {
-      world.violate(`${name} is a member at epoch ${epoch}, but is at ${membership?.epoch ?? "none"} and ${membership?.serving ? "serves" : "does not serve"}`);
+      world.violate(
+        `${name} is a member at epoch ${epoch}, but is at ${membership?.epoch ?? "none"} and ${membership?.serving ? "serves" : "does not serve"}`,
+      );
     } else if (JSON.stringify(membership.layout) !== JSON.stringify(layout)) {
       world.violate(`${name} serves by another layout than the registry's`);
     }
@@ -116,12 +134,14 @@ function checkObject(world: World, object: SimObject, { layout, epoch }: Registr
 function checkDirectory(world: World, object: SimObject, layout: Layout, isMember: boolean): void {
   const rows = object.storage.peek("SELECT table_name, id, owner FROM shardctl_directory");
   if (layout.kind !== "roundRobin" || !isMember) {
-    if (rows.length > 0 && !(isMember && layout.kind !== "roundRobin")) world.violate(`${object.name} has ${rows.length} directory entries left`);
+    if (rows.length > 0 && !(isMember && layout.kind !== "roundRobin"))
+      world.violate(`${object.name} has ${rows.length} directory entries left`);
     return;
   }
   for (const row of rows) {
     const holder = directoryMember(layout, String(row["id"]));
-    if (holder !== object.name) world.violate(`the directory entry of ${String(row["id"])} stands on ${object.name}, it belongs on ${holder}`);
+    if (holder !== object.name)
+      world.violate(`the directory entry of ${String(row["id"])} stands on ${object.name}, it belongs on ${holder}`);
   }
 }
 
@@ -131,7 +151,9 @@ function ownerOf(world: World, layout: Layout, view: View): string {
     return createOwnerLookup(layout, world.options.partitioners)(toKey(key));
   }
   const holder = world.object(directoryMember(layout, view.id));
-  const owner = holder.storage.peek("SELECT owner FROM shardctl_directory WHERE table_name = 'items' AND id = ?", view.id)[0]?.["owner"];
+  const owner = holder.storage.peek("SELECT owner FROM shardctl_directory WHERE table_name = 'items' AND id = ?", view.id)[0]?.[
+    "owner"
+  ];
   return owner === undefined ? `unknown to the directory on ${holder.name}` : String(owner);
 }
 

@@ -14,8 +14,8 @@ import type { Envelope } from "../../src/core/protocol.ts";
 import { RefusedError } from "../../src/shards/refused-error.ts";
 import { Router } from "../../src/shards/router.ts";
 import type { Peers } from "../../src/shards/storage.ts";
-import type { Entry, History, Op } from "./history.ts";
-import { type ClientStep, type Intent, groupOf } from "./scenario.ts";
+import { type Entry, type History, type Op, keyOfView } from "./history.ts";
+import { type ClientStep, GROUPS, type Intent, groupOf } from "./scenario.ts";
 import { LIST_QUERY, type View, viewOf } from "./store.ts";
 import { Unreachable, type World } from "./world.ts";
 
@@ -66,19 +66,22 @@ export class Client {
         return this.#putMany(intent.items);
       case "regroup":
         return this.#regroup(intent.id, intent.grp);
+      case "twin":
+        return this.#twin(intent);
       default:
         return this.#call(intent);
     }
   }
 
-  async #call(intent: Exclude<Intent, { kind: "list" | "stray" | "putMany" | "regroup" }>): Promise<void> {
+  async #call(intent: Exclude<Intent, { kind: "list" | "stray" | "putMany" | "regroup" | "twin" }>): Promise<void> {
     const { id } = intent;
     const grp = this.#groupOf(id);
     if (grp === null) return;
     switch (intent.kind) {
       case "put": {
         const { n, tag, slowMs } = intent;
-        const [method, args] = slowMs > 0 ? ["slowPut", [id, grp, n, tag, slowMs]] as const : ["put", [id, grp, n, tag]] as const;
+        const [method, args] =
+          slowMs > 0 ? (["slowPut", [id, grp, n, tag, slowMs]] as const) : (["put", [id, grp, n, tag]] as const);
         const put = await this.#record(id, { kind: "put", grp, n, tag }, () => this.#route(id, grp, true, method, args));
         // It may still arrive, under this group: the item must keep it.
         if (put !== "dropped" && put.returnedAt === Infinity) this.#fixed.add(id);
@@ -91,11 +94,19 @@ export class Client {
         await this.#record(id, { kind: "remove" }, async () => (await this.#route(id, grp, false, "remove", [id])) ?? false);
         return;
       case "increment":
-        await this.#record(id, { kind: "increment", by: intent.by }, async () => (await this.#route(id, grp, false, "increment", [id, intent.by])) ?? null);
+        await this.#record(
+          id,
+          { kind: "increment", by: intent.by },
+          async () => (await this.#route(id, grp, false, "increment", [id, intent.by])) ?? null,
+        );
         return;
       case "note": {
         const { seq, body } = intent;
-        await this.#record(id, { kind: "note", seq, body }, async () => (await this.#route(id, grp, false, "note", [id, seq, body])) ?? false);
+        await this.#record(
+          id,
+          { kind: "note", seq, body },
+          async () => (await this.#route(id, grp, false, "note", [id, seq, body])) ?? false,
+        );
       }
     }
   }
@@ -117,20 +128,47 @@ export class Client {
     };
     let isKnown: boolean;
     if (isInPlace(layout)) {
-      const items = [{ id, grp: before }, { id, grp }];
-      const entry = await this.#record(id, { kind: "regroup", grp }, () => this.#route(id, before, false, "regroup", [items], isInPlace));
+      const items = [
+        { id, grp: before },
+        { id, grp },
+      ];
+      const entry = await this.#record(id, { kind: "regroup", grp }, () =>
+        this.#route(id, before, false, "regroup", [items], isInPlace),
+      );
       if (entry === "dropped") return;
       isKnown = entry.returnedAt !== Infinity;
     } else {
-      const removed = await this.#record(id, { kind: "remove" }, async () => (await this.#route(id, before, false, "remove", [id])) ?? false);
+      const removed = await this.#record(
+        id,
+        { kind: "remove" },
+        async () => (await this.#route(id, before, false, "remove", [id])) ?? false,
+      );
       if (removed === "dropped") return;
       isKnown = removed.returnedAt !== Infinity;
       if (isKnown && removed.result === true) {
-        const put = await this.#record(id, { kind: "put", grp, n: 1, tag: 1 }, () => this.#route(id, grp, true, "put", [id, grp, 1, 1]));
+        const put = await this.#record(id, { kind: "put", grp, n: 1, tag: 1 }, () =>
+          this.#route(id, grp, true, "put", [id, grp, 1, 1]),
+        );
         isKnown = put === "dropped" || put.returnedAt !== Infinity;
       }
     }
     this.#groups.set(id, isKnown ? grp : null);
+  }
+
+  /** Twins are only touched while each group has a member of its own: else one id would be one row. */
+  async #twin({ id, grp, does, n, tag }: Intent & { kind: "twin" }): Promise<void> {
+    const isApart = (layout: Layout): boolean => {
+      if (layout.kind === "none" || layout.kind === "roundRobin" || layout.shardKey === "id") return false;
+      const owner = createOwnerLookup(layout, this.#world.options.partitioners);
+      return GROUPS.every((other) => other === grp || owner(toKey(other)) !== owner(toKey(grp)));
+    };
+    const op: Op = does === "put" ? { kind: "put", grp, n, tag } : { kind: does };
+    const args = does === "put" ? [id, grp, n, tag] : [id];
+    await this.#record(
+      keyOfView({ id, grp }),
+      op,
+      async () => (await this.#route(id, grp, false, does, args, isApart)) ?? (does === "get" ? null : undefined),
+    );
   }
 
   async #putMany(items: readonly { readonly id: string; readonly n: number; readonly tag: number }[]): Promise<void> {
@@ -163,13 +201,14 @@ export class Client {
       if (!hasExpectedEnd(error)) this.#world.violate(`${this.#name} list: ${String(error)}`);
       return;
     }
-    const byId = new Map<string, View>();
+    const byKey = new Map<string, View>();
     for (const view of views) {
-      if (byId.has(view.id)) this.#world.violate(`${this.#name} saw ${view.id} twice in one ${by} of all members`);
-      byId.set(view.id, view);
+      const key = keyOfView(view);
+      if (byKey.has(key)) this.#world.violate(`${this.#name} saw ${key} twice in one ${by} of all members`);
+      byKey.set(key, view);
       if (!view.intact) this.#world.violate(`${this.#name} saw ${view.id} with another value than was stored`);
     }
-    this.#history.sawAll(this.#name, this.#keys, invokedAt, byId);
+    this.#history.sawAll(this.#name, this.#keys, invokedAt, byKey);
   }
 
   async #stray({ id, n, tag }: { readonly id: string; readonly n: number; readonly tag: number }): Promise<void> {
@@ -251,4 +290,3 @@ export class Client {
 function hasExpectedEnd(error: unknown): boolean {
   return error instanceof Unreachable || error instanceof RefusedError || error instanceof LayoutChanged;
 }
-

@@ -22,8 +22,12 @@ export function editSources(edits: readonly SourceEdit[]): void {
     const url = SOURCE_FOLDER + file;
     const source = sources.get(url) ?? readFileSync(fileURLToPath(url), "utf8");
     const found = source.split(find).length - 1;
-    if (found !== 1) throw new Error(`The text to be replaced stands ${found} times in src/${file}, expected once:\n${String(find)}`);
-    sources.set(url, source.replace(find, () => replace));
+    if (found !== 1)
+      throw new Error(`The text to be replaced stands ${found} times in src/${file}, expected once:\n${String(find)}`);
+    sources.set(
+      url,
+      source.replace(find, () => replace),
+    );
   }
   registerHooks({
     load: (url, context, nextLoad) => {

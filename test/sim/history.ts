@@ -1,4 +1,5 @@
 /** What clients asked and were told, per key: the input of the linearizability checker. */
+import { TWINS } from "./scenario.ts";
 import type { View } from "./store.ts";
 
 /** One call on one item, as the item sees it. */
@@ -56,6 +57,11 @@ export class History {
   get size(): number {
     return this.entries.length;
   }
+}
+
+/** What identifies an item: its id, and for twins their group as well. */
+export function keyOfView({ id, grp }: Pick<View, "id" | "grp">): string {
+  return TWINS.includes(id) ? `${id}@${grp}` : id;
 }
 
 export function describeEntry({ client, op, key, invokedAt, returnedAt, result }: Entry): string {

@@ -20,7 +20,7 @@ export function checkKey(key: string, initial: ItemState, entries: readonly Entr
   const search = (state: ItemState, doneBefore: bigint): boolean => {
     let done = doneBefore;
     let candidates: number[] = [];
-    for (let again = true; again; ) {
+    for (let again = true; again;) {
       again = false;
       candidates = candidatesOf(ops, done);
       for (const index of candidates) {
@@ -45,7 +45,10 @@ export function checkKey(key: string, initial: ItemState, entries: readonly Entr
     });
   };
   if (search(initial, 0n)) return null;
-  return [`the history of ${key} is not linearizable, starting from ${JSON.stringify(initial)}:`, ...ops.map((op) => `    ${describeEntry(op)}`)].join("\n");
+  return [
+    `the history of ${key} is not linearizable, starting from ${JSON.stringify(initial)}:`,
+    ...ops.map((op) => `    ${describeEntry(op)}`),
+  ].join("\n");
 }
 
 export function initialState(row: InitialRow | undefined): ItemState {
@@ -73,7 +76,9 @@ export function applyOp(state: ItemState, op: Op): { readonly state: ItemState; 
     case "increment":
       return state === null ? { state, result: null } : { state: { ...state, n: state.n + op.by }, result: state.n + op.by };
     case "note":
-      return state === null ? { state, result: false } : { state: { ...state, notes: withNote(state.notes, op.seq, op.body) }, result: true };
+      return state === null
+        ? { state, result: false }
+        : { state: { ...state, notes: withNote(state.notes, op.seq, op.body) }, result: true };
     case "regroup":
       return { state: state && { ...state, grp: op.grp }, result: undefined };
   }
@@ -81,7 +86,9 @@ export function applyOp(state: ItemState, op: Op): { readonly state: ItemState; 
 
 function withNote(notes: string, seq: number, body: string): string {
   const others = notes.split(",").filter((note) => note !== "" && !note.startsWith(`${seq}:`));
-  return [...others, `${seq}:${body}`].toSorted((left, right) => Number.parseInt(left, 10) - Number.parseInt(right, 10)).join(",");
+  return [...others, `${seq}:${body}`]
+    .toSorted((left, right) => Number.parseInt(left, 10) - Number.parseInt(right, 10))
+    .join(",");
 }
 
 /** True when the answer itself says so: on any state that gives this answer, the call changes nothing. */

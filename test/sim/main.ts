@@ -28,12 +28,18 @@ if (values.mutants) {
   process.exitCode = await runMutants(Number(values.seeds), Number(values.from), values.json);
 } else {
   const mutant = MUTANTS.find(({ name }) => name === values.mutant);
-  if (values.mutant !== undefined && !mutant) throw new Error(`No mutant '${values.mutant}'. There are: ${MUTANTS.map(({ name }) => name).join(", ")}`);
+  if (values.mutant !== undefined && !mutant)
+    throw new Error(`No mutant '${values.mutant}'. There are: ${MUTANTS.map(({ name }) => name).join(", ")}`);
   editSources([...SCALED, ...(mutant?.edits ?? [])]);
   // Only now: the engine is loaded with the edits.
   const { runMany, runOne } = await import("./report.ts");
   process.exitCode =
     values.seed !== undefined
       ? await runOne(Number(values.seed), { cuts: values.cuts, isRaw: values.raw, isJson: values.json })
-      : await runMany({ from: Number(values.from), count: Number(values.seeds), isJson: values.json, stopsAtFirst: values["stop-at-first"] });
+      : await runMany({
+          from: Number(values.from),
+          count: Number(values.seeds),
+          isJson: values.json,
+          stopsAtFirst: values["stop-at-first"],
+        });
 }

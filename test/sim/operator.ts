@@ -1,6 +1,15 @@
 /** An operator: starts operations of every kind against the layout it last saw, as the control half does, and cancels some of them. */
 import { toKey } from "../../src/core/key.ts";
-import { type HashLayout, type Layout, type Partitioners, type RangeLayout, expandSlots, joinSlots, shardNames, unshardedLayout } from "../../src/core/layout.ts";
+import {
+  type HashLayout,
+  type Layout,
+  type Partitioners,
+  type RangeLayout,
+  expandSlots,
+  joinSlots,
+  shardNames,
+  unshardedLayout,
+} from "../../src/core/layout.ts";
 import { shiftMembers, swapGeneration } from "../../src/core/operation-mode.ts";
 import type { OperationKind, OperationStatus } from "../../src/core/operation.ts";
 import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/core/protocol.ts";
@@ -13,7 +22,10 @@ import type { OperatorStep, Scenario } from "./scenario.ts";
 import type { World } from "./world.ts";
 
 export const PARTITIONERS: Partitioners = {
-  byLetters: { version: 1, owner: (key, shardCount) => [...key.text].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % shardCount },
+  byLetters: {
+    version: 1,
+    owner: (key, shardCount) => [...key.text].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % shardCount,
+  },
 };
 
 const TRIES_MAX = 4;
@@ -32,18 +44,27 @@ export async function runOperator(world: World, name: string, steps: readonly Op
       kind,
       epoch: live.epoch,
       to,
-      policy: { allowMissingKey: true, rowsPerSecondMax: null, waveRowsMax: scenario.waveRowsMax, retainHours: scenario.retainHours },
+      policy: {
+        allowMissingKey: true,
+        rowsPerSecondMax: null,
+        waveRowsMax: scenario.waveRowsMax,
+        retainHours: scenario.retainHours,
+      },
       correlationId: `${name}/${step.index}`,
       requestedBy: name,
       refuseEmpty: false,
     };
-    world.trace(() => `${name} #${step.index}: ${kind} from ${live.layout.kind} (${live.layout.members.length}) to ${to.kind} ${JSON.stringify(to.members)}`);
+    world.trace(
+      () =>
+        `${name} #${step.index}: ${kind} from ${live.layout.kind} (${live.layout.members.length}) to ${to.kind} ${JSON.stringify(to.members)}`,
+    );
     const started = await ask<OperationStatus>(world, name, { kind: "start", operation });
     if (started && step.cancelAfterMs !== null) {
       await sleep(world, step.cancelAfterMs);
       await ask(world, name, { kind: "cancel", id: started.id });
     }
-    for (let polls = 0; step.waits && started && polls < POLLS_MAX && runningOperation(world) === started.id; polls++) await sleep(world, POLL_MS);
+    for (let polls = 0; step.waits && started && polls < POLLS_MAX && runningOperation(world) === started.id; polls++)
+      await sleep(world, POLL_MS);
   }
 }
 
@@ -56,15 +77,24 @@ export function runningOperation(world: World): number | null {
 }
 
 /** A layout to go to. Deliberately wilder than what a planner asks for: any slot may move anywhere. */
-function chooseChange(random: Random, label: string, namespace: string, from: Layout): { readonly kind: OperationKind; readonly to: Layout } {
+function chooseChange(
+  random: Random,
+  label: string,
+  namespace: string,
+  from: Layout,
+): { readonly kind: OperationKind; readonly to: Layout } {
   if (from.kind === "none") return { kind: "shard", to: freshLayout(random, label, namespace, from) };
   const roll = random.next(label);
   if (roll < 0.2) return { kind: "unshard", to: unshardedLayout(namespace, swapGeneration(namespace, from, 1)) };
-  if (roll < 0.45 || (from.kind !== "hash" && from.kind !== "range")) return { kind: "rekey", to: freshLayout(random, label, namespace, from) };
+  if (roll < 0.45 || (from.kind !== "hash" && from.kind !== "range"))
+    return { kind: "rekey", to: freshLayout(random, label, namespace, from) };
   const isSkew = random.chance(`${label}/skew`, 0.35);
   const count = isSkew ? from.members.length : random.whole(`${label}/count`, 1, MEMBERS_MAX);
   const members = shiftMembers(namespace, from, count);
-  return { kind: "rebalance", to: from.kind === "hash" ? shiftedHash(random, label, from, members, isSkew) : shiftedRange(random, label, from, members) };
+  return {
+    kind: "rebalance",
+    to: from.kind === "hash" ? shiftedHash(random, label, from, members, isSkew) : shiftedRange(random, label, from, members),
+  };
 }
 
 function freshLayout(random: Random, label: string, namespace: string, from: Layout): Layout {
@@ -96,7 +126,12 @@ function shiftedHash(random: Random, label: string, from: HashLayout, members: r
 
 function shiftedRange(random: Random, label: string, from: RangeLayout, members: readonly string[]): RangeLayout {
   const order = random.chance(`${label}/turn`, 0.3) ? members.toReversed() : members;
-  const fresh = freshRangeLayout(from.shardKey, from.generation, order, splitPoints(random, label, from.shardKey, members.length - 1));
+  const fresh = freshRangeLayout(
+    from.shardKey,
+    from.generation,
+    order,
+    splitPoints(random, label, from.shardKey, members.length - 1),
+  );
   return { ...fresh, members };
 }
 

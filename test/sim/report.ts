@@ -31,7 +31,10 @@ export async function runMany(options: { from: number; count: number; isJson: bo
 }
 
 /** One seed with its trace; a failing one is shortened first. */
-export async function runOne(seed: number, options: { cuts: string | undefined; isRaw: boolean; isJson: boolean }): Promise<number> {
+export async function runOne(
+  seed: number,
+  options: { cuts: string | undefined; isRaw: boolean; isJson: boolean },
+): Promise<number> {
   const given = options.cuts === undefined ? NO_CUTS : (JSON.parse(options.cuts) as Cuts);
   let report = await runSeed(seed, given, true);
   let cuts = given;
@@ -45,7 +48,8 @@ export async function runOne(seed: number, options: { cuts: string | undefined; 
     console.log(report.trace.join("\n"));
     console.log(`\nseed ${seed}: ${report.violations.length === 0 ? "all is well" : `${report.violations.length} violations`}`);
     for (const violation of report.violations) console.log(`  - ${violation}`);
-    if (report.violations.length > 0) console.log(`\nThis run again: node test/sim/main.ts --seed ${seed} --raw --cuts '${JSON.stringify(cuts)}'`);
+    if (report.violations.length > 0)
+      console.log(`\nThis run again: node test/sim/main.ts --seed ${seed} --raw --cuts '${JSON.stringify(cuts)}'`);
   }
   return report.violations.length > 0 ? 1 : 0;
 }
@@ -83,7 +87,10 @@ function merge(counts: readonly Readonly<Record<string, number>>[]): Record<stri
 
 function summaryText(summary: Summary): string {
   const { from, seeds, failed, steps, calls, unknown, epochs, operations, faults } = summary;
-  const list = (counts: Readonly<Record<string, number>>): string => Object.entries(counts).map(([name, n]) => `    ${String(n).padStart(7)}  ${name}`).join("\n");
+  const list = (counts: Readonly<Record<string, number>>): string =>
+    Object.entries(counts)
+      .map(([name, n]) => `    ${String(n).padStart(7)}  ${name}`)
+      .join("\n");
   return [
     `${seeds} seeds from ${from}: ${failed.length === 0 ? "all well" : `${failed.length} FAILED (${failed.map(({ seed }) => seed).join(", ")})`}`,
     `  ${steps} steps, ${calls} reads and writes checked (${unknown} of unknown outcome), ${epochs} cutovers`,

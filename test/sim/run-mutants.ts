@@ -1,1 +1,3 @@
-export function runMutants(_a: number, _b: number, _c: boolean): Promise<number> { return Promise.resolve(0); }
+export function runMutants(_a: number, _b: number, _c: boolean): Promise<number> {
+  return Promise.resolve(0);
+}

@@ -7,7 +7,7 @@ import { History } from "./history.ts";
 import { checkKey, initialState } from "./linearizable.ts";
 import { PARTITIONERS, runOperator, runningOperation } from "./operator.ts";
 import { Random } from "./random.ts";
-import { type Cuts, NO_CUTS, type Scenario, createScenario } from "./scenario.ts";
+import { type Cuts, GROUPS, NO_CUTS, type Scenario, TWINS, createScenario } from "./scenario.ts";
 import { Scheduler } from "./scheduler.ts";
 import { World } from "./world.ts";
 
@@ -79,7 +79,10 @@ async function play(world: World, scenario: Scenario, history: History): Promise
   world.trace(() => "faults stop");
   const isSettled = (): boolean => open === 0 && runningOperation(world) === null;
   const recovered = await scheduler.run(isSettled, scheduler.now + RECOVERY_MS_MAX, STEPS_MAX);
-  if (!isSettled()) world.violate(`${RECOVERY_MS_MAX / 60_000} minutes after the faults: ${open} clients wait, operation ${runningOperation(world) ?? "none"} runs (${recovered})`);
+  if (!isSettled())
+    world.violate(
+      `${RECOVERY_MS_MAX / 60_000} minutes after the faults: ${open} clients wait, operation ${runningOperation(world) ?? "none"} runs (${recovered})`,
+    );
   const rested = await scheduler.run(() => false, scheduler.now + REST_MS_MAX, STEPS_MAX);
   if (rested !== "empty") world.violate(`it does not come to rest (${rested})`);
 }
@@ -103,11 +106,12 @@ async function fill(world: World, scenario: Scenario): Promise<void> {
 
 function keysOf(scenario: Scenario): string[] {
   const own = scenario.clients.flatMap((_, client) => [`c${client}a`, `c${client}b`]);
-  return [...new Set([...scenario.initial.map((row) => row.id), ...scenario.shared, ...own])].toSorted();
+  const twins = TWINS.flatMap((id) => GROUPS.map((grp) => `${id}@${grp}`));
+  return [...new Set([...scenario.initial.map((row) => row.id), ...scenario.shared, ...own, ...twins])].toSorted();
 }
 
 function judge(world: World, scenario: Scenario, history: History): Omit<RunReport, "trace"> {
-  const end = checkEnd(world);
+  const end = checkEnd(world, scenario.hasTwins);
   const keys = keysOf(scenario);
   for (const id of end.views.keys()) if (!keys.includes(id)) world.violate(`${id} was never written`);
   const unknown = history.entries.filter((entry) => entry.returnedAt === Infinity).length;
@@ -121,7 +125,8 @@ function judge(world: World, scenario: Scenario, history: History): Omit<RunRepo
     if (flaw) world.violate(flaw);
   }
   const operations: Record<string, number> = {};
-  for (const { kind, state, mode } of end.operations) operations[`${kind} ${mode} ${state}`] = (operations[`${kind} ${mode} ${state}`] ?? 0) + 1;
+  for (const { kind, state, mode } of end.operations)
+    operations[`${kind} ${mode} ${state}`] = (operations[`${kind} ${mode} ${state}`] ?? 0) + 1;
   return {
     seed: scenario.seed,
     violations: world.violations,

@@ -19,7 +19,16 @@ export interface FaultRates {
 }
 export type FaultName = keyof FaultRates;
 
-export const NO_FAULTS: FaultRates = { lostRequest: 0, lateRequest: 0, silent: 0, lostReply: 0, doubled: 0, slow: 0, slowFlush: 0, crash: 0 };
+export const NO_FAULTS: FaultRates = {
+  lostRequest: 0,
+  lateRequest: 0,
+  silent: 0,
+  lostReply: 0,
+  doubled: 0,
+  slow: 0,
+  slowFlush: 0,
+  crash: 0,
+};
 
 /** What a client does. `grp` is the group that the item has by then. */
 export type Intent =
@@ -29,6 +38,15 @@ export type Intent =
   | { readonly kind: "increment"; readonly id: string; readonly by: number }
   | { readonly kind: "note"; readonly id: string; readonly seq: number; readonly body: string }
   | { readonly kind: "regroup"; readonly id: string; readonly grp: string }
+  /** The same id under another group: another item, as long as one member never owns both groups. */
+  | {
+      readonly kind: "twin";
+      readonly id: string;
+      readonly grp: string;
+      readonly does: "put" | "get" | "remove";
+      readonly n: number;
+      readonly tag: number;
+    }
   /** Writes on the root itself, past the router. */
   | { readonly kind: "stray"; readonly id: string; readonly n: number; readonly tag: number }
   /** Several items at once, all or nothing per member. */
@@ -66,6 +84,8 @@ export interface Scenario {
   readonly faults: FaultRates;
   readonly hasUniqueIndex: boolean;
   readonly hasForeignKey: boolean;
+  /** Some ids stand under several groups: an operation that would bring them together fails. */
+  readonly hasTwins: boolean;
   readonly waveRowsMax: number;
   readonly retainHours: number;
   readonly initial: readonly InitialRow[];
@@ -83,7 +103,9 @@ export interface Cuts {
 }
 export const NO_CUTS: Cuts = { faults: [], steps: [], operations: [] };
 
-const GROUPS = ["g0", "g1", "g2", "g3", "g4"];
+/** Ids that stand under several groups at once. What the history says of them is said per group: see `keyOfView`. */
+export const TWINS: readonly string[] = ["t0", "t1"];
+export const GROUPS = ["g0", "g1", "g2", "g3", "g4"];
 
 export function groupOf(id: string): string {
   return GROUPS[[...id].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % GROUPS.length] ?? "g0";
@@ -92,6 +114,9 @@ export function groupOf(id: string): string {
 export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const random = new Random(seed);
   const clientCount = random.whole("clients", 2, 4);
+  // Rare meetings of two rows under one id need many of them.
+  const twinShare = random.chance("twins", 0.25) ? random.pick("twinShare", [0.35, 0.85]) : 0;
+  const stepMsMax = random.pick("stepMsMax", [40, 160, 160, 160]);
   const shared = Array.from({ length: random.whole("shared", 2, 5) }, (_, index) => `s${index}`);
   const passive = Array.from({ length: random.whole("passive", 0, 14) }, (_, index) => `p${index}`);
   const own = Array.from({ length: clientCount }, (_, client) => [`c${client}a`, `c${client}b`]);
@@ -99,8 +124,8 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const clients = own.map((ids, client) =>
     Array.from({ length: random.whole("steps", 8, 26) }, (): ClientStep => ({
       index: index++,
-      afterMs: random.whole("stepMs", 1, 160),
-      intent: chooseIntent(random, client, shared, ids),
+      afterMs: random.whole("stepMs", 1, stepMsMax),
+      intent: chooseTwin(random, client, twinShare) ?? chooseIntent(random, client, shared, ids),
     })),
   );
   let operation = 0;
@@ -115,18 +140,21 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   return {
     seed,
     namespace: "ns",
+    hasTwins: twinShare > 0,
     faults: cutFaults(chooseFaults(random), cuts.faults),
     hasUniqueIndex: random.chance("unique", 0.4),
     hasForeignKey: random.chance("foreignKey", 0.4),
     waveRowsMax: random.whole("waveRows", 2, 9),
     retainHours: random.pick("retain", [0, 0, 1, 24]),
-    initial: [...shared, ...passive, ...own.flat()].filter(() => random.chance("initial", 0.7)).map((id): InitialRow => ({
-      id,
-      grp: groupOf(id),
-      n: random.whole("n", 0, 99),
-      tag: random.whole("tag", 1, 999),
-      notes: random.whole("notes", 0, 2),
-    })),
+    initial: [...shared, ...passive, ...own.flat()]
+      .filter(() => random.chance("initial", 0.7))
+      .map((id): InitialRow => ({
+        id,
+        grp: groupOf(id),
+        n: random.whole("n", 0, 99),
+        tag: random.whole("tag", 1, 999),
+        notes: random.whole("notes", 0, 2),
+      })),
     shared,
     clients: clients.map((steps) => steps.filter((step) => !cuts.steps.includes(step.index))),
     operators: operators.map((steps) => steps.filter((step) => !cuts.operations.includes(step.index))),
@@ -163,13 +191,35 @@ function chooseIntent(random: Random, client: number, shared: readonly string[],
   const id = random.chance(`${label}/own`, 0.4) ? random.pick(`${label}/ownId`, own) : random.pick(`${label}/sharedId`, shared);
   const n = random.whole(`${label}/n`, 0, 999);
   const tag = random.whole(`${label}/tag`, 1, 9_999);
-  if (roll < 0.24) return { kind: "put", id, n, tag, slowMs: random.chance(`${label}/slow`, 0.12) ? random.whole(`${label}/slowMs`, 5, 1_400) : 0 };
+  if (roll < 0.24)
+    return {
+      kind: "put",
+      id,
+      n,
+      tag,
+      slowMs: random.chance(`${label}/slow`, 0.12) ? random.whole(`${label}/slowMs`, 5, 1_400) : 0,
+    };
   if (roll < 0.4) return { kind: "get", id };
   if (roll < 0.54) return { kind: "remove", id };
   if (roll < 0.7) return { kind: "increment", id, by: random.whole(`${label}/by`, 1, 9) };
-  if (roll < 0.8) return { kind: "note", id, seq: random.whole(`${label}/seq`, 0, 3), body: `b${random.whole(`${label}/body`, 0, 99)}` };
-  if (roll < 0.84) return { kind: "putMany", items: shared.slice(0, 3).map((item, index) => ({ id: item, n: n + index, tag: tag + index })) };
+  if (roll < 0.8)
+    return { kind: "note", id, seq: random.whole(`${label}/seq`, 0, 3), body: `b${random.whole(`${label}/body`, 0, 99)}` };
+  if (roll < 0.84)
+    return { kind: "putMany", items: shared.slice(0, 3).map((item, index) => ({ id: item, n: n + index, tag: tag + index })) };
   if (roll < 0.89) return { kind: "regroup", id: random.pick(`${label}/ownId`, own), grp: random.pick(`${label}/grp`, GROUPS) };
   if (roll < 0.93) return { kind: "stray", id: random.pick(`${label}/sharedId`, shared), n, tag };
   return { kind: "list", by: random.chance(`${label}/query`, 0.5) ? "query" : "call" };
+}
+
+function chooseTwin(random: Random, client: number, share: number): Intent | null {
+  const label = `twin/${client}`;
+  if (!random.chance(label, share)) return null;
+  return {
+    kind: "twin",
+    id: random.pick(`${label}/id`, TWINS),
+    grp: random.pick(`${label}/grp`, GROUPS),
+    does: random.pick(`${label}/does`, ["put", "put", "get", "remove"] as const),
+    n: random.whole(`${label}/n`, 0, 999),
+    tag: random.whole(`${label}/tag`, 1, 9_999),
+  };
 }

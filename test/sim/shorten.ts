@@ -20,8 +20,14 @@ export async function shorten(seed: number, given: Cuts): Promise<Cuts> {
   for (const name of Object.keys(NO_FAULTS) as FaultName[]) {
     if (scenario.faults[name] > 0) await tryCuts({ ...cuts, faults: [...cuts.faults, name] });
   }
-  await leaveOut(scenario.operators.flat().map((step) => step.index), (some) => tryCuts({ ...cuts, operations: [...cuts.operations, ...some] }));
-  await leaveOut(scenario.clients.flat().map((step) => step.index), (some) => tryCuts({ ...cuts, steps: [...cuts.steps, ...some] }));
+  await leaveOut(
+    scenario.operators.flat().map((step) => step.index),
+    (some) => tryCuts({ ...cuts, operations: [...cuts.operations, ...some] }),
+  );
+  await leaveOut(
+    scenario.clients.flat().map((step) => step.index),
+    (some) => tryCuts({ ...cuts, steps: [...cuts.steps, ...some] }),
+  );
   return cuts;
 }
 
@@ -29,7 +35,7 @@ export async function shorten(seed: number, given: Cuts): Promise<Cuts> {
 async function leaveOut(all: readonly number[], tryWithout: (some: readonly number[]) => Promise<boolean>): Promise<void> {
   let left = all;
   for (let size = Math.max(1, Math.ceil(all.length / 2)); ; size = Math.ceil(size / 2)) {
-    for (let start = 0; start < left.length; ) {
+    for (let start = 0; start < left.length;) {
       const some = left.slice(start, start + size);
       if (await tryWithout(some)) left = left.filter((index) => !some.includes(index));
       else start += size;

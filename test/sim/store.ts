@@ -23,7 +23,18 @@ export interface View {
 
 export const STORE_TABLES: readonly TableSpec[] = [{ name: "items" }, { name: "notes", follows: "items", by: "item" }];
 
-const VALUES = ["9007199254740993", "1.0", "x'00FF'", "char(97, 0, 98)", "-9223372036854775808", "9e999", "NULL", "0.1 + 0.2", "char(128512)", "'plain'"];
+const VALUES = [
+  "9007199254740993",
+  "1.0",
+  "x'00FF'",
+  "char(97, 0, 98)",
+  "-9223372036854775808",
+  "9e999",
+  "NULL",
+  "0.1 + 0.2",
+  "char(128512)",
+  "'plain'",
+];
 
 const IS_INTACT = `CASE tag % ${VALUES.length} ${VALUES.map((value, index) => `WHEN ${index} THEN v IS ${value} AND typeof(v) = typeof(${value})`).join(" ")} END`;
 const SELECT = `SELECT id, grp, n, tag, ${IS_INTACT} AS intact,
@@ -38,10 +49,14 @@ export class Store {
     this.#runtime = runtime;
     const { sql } = storage;
     if (storage.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'notes'").toArray().length > 0) return;
-    sql.exec("CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, grp TEXT, n INTEGER NOT NULL, tag INTEGER NOT NULL, v, code TEXT NOT NULL)");
+    sql.exec(
+      "CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, grp TEXT, n INTEGER NOT NULL, tag INTEGER NOT NULL, v, code TEXT NOT NULL)",
+    );
     if (options.hasUniqueIndex) sql.exec("CREATE UNIQUE INDEX IF NOT EXISTS items_by_code ON items (code)");
     const reference = options.hasForeignKey ? "REFERENCES items (id) ON DELETE CASCADE" : "";
-    sql.exec(`CREATE TABLE IF NOT EXISTS notes (item TEXT NOT NULL ${reference}, seq INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (item, seq)) WITHOUT ROWID`);
+    sql.exec(
+      `CREATE TABLE IF NOT EXISTS notes (item TEXT NOT NULL ${reference}, seq INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (item, seq)) WITHOUT ROWID`,
+    );
   }
 
   put(id: string, grp: string, n: number, tag: number): void {

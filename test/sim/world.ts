@@ -240,7 +240,9 @@ export class SimObject {
     this.#gate = [];
     this.storage.discard();
     for (const answer of this.#answers) {
-      scheduler.at(random.whole(`crash/${this.name}/reject`, 1, 20), () => answer.reject(new Unreachable(`${this.name} crashed`)));
+      scheduler.at(random.whole(`crash/${this.name}/reject`, 1, 20), () =>
+        answer.reject(new Unreachable(`${this.name} crashed`)),
+      );
     }
     this.#answers = new Set();
     if (this.#alarmRuns !== null) this.storage.restoreAlarm(this.#alarmRuns);
@@ -258,7 +260,10 @@ export class SimObject {
     };
     this.#store = new Store(this.storage, runtime, storeOptions);
     const peers: Peers = { send: (member, envelope) => this.#send(member, envelope as Envelope) };
-    this.#host = new Host({ self: this.name, storage: this.storage, runtime, peers }, this.#store, { tables: STORE_TABLES, partitioners });
+    this.#host = new Host({ self: this.name, storage: this.storage, runtime, peers }, this.#store, {
+      tables: STORE_TABLES,
+      partitioners,
+    });
     return { host: this.#host, store: this.#store };
   }
 
@@ -375,7 +380,9 @@ function kindOf(envelope: Envelope): string {
 }
 
 function describe(envelope: Envelope): string {
-  const text = JSON.stringify(envelope.request, (_, value: unknown) => (value instanceof Object && "ranges" in value ? "…layout…" : value));
+  const text = JSON.stringify(envelope.request, (_, value: unknown) =>
+    value instanceof Object && "ranges" in value ? "…layout…" : value,
+  );
   return text.length > 260 ? `${text.slice(0, 260)}…` : text;
 }
 
