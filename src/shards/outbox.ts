@@ -10,6 +10,7 @@ import { EngineFault } from "./faults.ts";
 import type { CheckPart, RowsPart } from "./messages.ts";
 import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
 import { positionJson } from "./position.ts";
+import { type Refuge, findRefuge } from "./refuge.ts";
 import {
   LARGE_ROW_BYTES,
   type LargeRow,
@@ -59,12 +60,14 @@ export class Batch {
   readonly #sql: Sql;
   readonly #plan: MovePlan;
   readonly #self: string;
+  readonly #refuge: Refuge | null;
   readonly #byTarget = new Map<string, Map<string, PartBuilder>>();
 
   constructor(sql: Sql, plan: MovePlan, self: string) {
     this.#sql = sql;
     this.#plan = plan;
     this.#self = self;
+    this.#refuge = findRefuge(plan.moving, self);
   }
 
   get targets(): string[] {
@@ -78,12 +81,16 @@ export class Batch {
   add(table: MoveTable, row: ScannedRow): string | null {
     const { moving, originOf } = this.#plan;
     const isMisplaced = originOf !== null && row.origin !== null && originOf(row.origin) !== this.#self;
-    const owner = table.ownerOf(row.route);
-    // A shift moves what its layouts say changes hands: a row that is already misplaced is the audit's business.
-    if (moving.mode === "shift" && (owner === this.#self || isMisplaced)) return null;
+    const refuge = moving.mode === "shift" && isMisplaced ? this.#refuge : null;
+    const owner = refuge?.owner ?? table.ownerOf(row.route);
+    if (moving.mode === "shift" && refuge === null && (owner === this.#self || isMisplaced)) {
+      if (isMisplaced) this.#refuseToLeave(table, row);
+      // A shift moves what its layouts say changes hands: a row that is already misplaced is the audit's business.
+      return null;
+    }
     refuseRow(table, row, moving.allowMissingKey);
     const part = this.#part(owner, table);
-    const position = positionJson(moving.to, row.route);
+    const position = refuge?.position ?? positionJson(moving.to, row.route);
     part.keys.push(row.key);
     part.bytes += row.bytes;
     if (originOf !== null && (isMisplaced || table.table.followed !== null)) part.origins.push(row.key);
@@ -97,6 +104,15 @@ export class Batch {
       if (row.hasBlobs) part.withBlobs = true;
     }
     return owner;
+  }
+
+  /** A member that leaves takes every row along: one that no range takes along must be moved first. */
+  #refuseToLeave(table: MoveTable, row: ScannedRow): void {
+    if (this.#plan.moving.to.members.includes(this.#self)) return;
+    throw new EngineFault(
+      "internal",
+      `Row ${row.key} of table '${table.table.name}' stands on ${this.#self}, which leaves and owns no keys: move or delete the row, then start again`,
+    );
   }
 
   /** Says that this source has no such row, or not for this target. */
