@@ -5,6 +5,7 @@ import type { Layout, MoveRange } from "../core/layout.ts";
 import type { OperationMode } from "../core/operation.ts";
 import type { ControlRequest } from "../core/protocol.ts";
 import type { LargeRow } from "./row-codec.ts";
+import type { SqlRow } from "./storage.ts";
 
 /** From a caller's router to a member, or to the root. */
 export type RouterRequest =
@@ -32,7 +33,7 @@ export interface LayoutReply {
 }
 export interface QueryReply {
   readonly columns: readonly string[];
-  readonly rows: readonly Record<string, unknown>[];
+  readonly rows: readonly SqlRow[];
 }
 
 /** Rows of one table for one target. */

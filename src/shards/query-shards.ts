@@ -1,5 +1,6 @@
 /** `queryShards`: one answer from the answers of all shards. Pure. */
 import type { QueryReply } from "./messages.ts";
+import type { SqlRow } from "./storage.ts";
 
 export type Aggregation = "merge" | "concat" | "sum" | "count" | "avg";
 
@@ -30,8 +31,8 @@ export interface ShardResult {
 }
 
 export interface QueryShardsResult {
-  /** Rows, or one number. */
-  readonly data: unknown;
+  /** Rows, or one number. Not `unknown`: a stub's types turn that into `never`. */
+  readonly data: number | SqlRow[];
   readonly shardResults: readonly ShardResult[];
   readonly totalItems: number;
 }
@@ -40,7 +41,7 @@ export type ShardAnswer =
   | { readonly reply: QueryReply; readonly duration: number }
   | { readonly error: string; readonly duration: number };
 
-type Row = Record<string, unknown>;
+type Row = SqlRow;
 
 /** @throws Error when a number is asked for and the first column holds something else. */
 export function mergeShardResults(request: QueryShards, answers: readonly ShardAnswer[]): QueryShardsResult {
@@ -53,7 +54,7 @@ export function mergeShardResults(request: QueryShards, answers: readonly ShardA
   return { data: aggregate(request, rows), shardResults, totalItems: rows.length };
 }
 
-function aggregate(request: QueryShards, rows: readonly Row[]): unknown {
+function aggregate(request: QueryShards, rows: readonly Row[]): number | SqlRow[] {
   switch (request.aggregation) {
     case "concat":
       return rows.slice(0, request.limit);
