@@ -49,7 +49,11 @@ export class Admission {
       if (runtime.now() >= deadline)
         return failure(retryLater(`${this.#member.self} waited ${WAIT_MS_MAX} ms for a move to end`));
       if (verdict === "catchUp") {
-        await this.#catchUp(epoch);
+        try {
+          await this.#catchUp(epoch);
+        } catch {
+          // The root did not answer: this call has not run, so its caller is told to retry when the time is up.
+        }
         if (this.#member.membership.epoch < epoch) await runtime.sleep(CATCH_UP_PAUSE_MS);
       } else {
         await this.#change(deadline - runtime.now());

@@ -12,7 +12,7 @@ import { slotOf } from "../core/slots.ts";
 import type { DistributeReply } from "./messages.ts";
 import { keyColumn, keyOf } from "./move-plan.ts";
 import { primaryKeyOrder, rowBytes } from "./row-codec.ts";
-import { type Sql, type SqlRow, quoteName } from "./storage.ts";
+import { type Sql, type SqlRow, quoteName, unionAll } from "./storage.ts";
 import { type Table, keyExpression } from "./tables.ts";
 
 /** Buckets of keys on one member: an upper bound on the error of quantiles, 1 / 2,000 of the member's rows. */
@@ -92,9 +92,11 @@ function countKeys(
   every: number,
   counted: Counted,
 ): KeyBucket[] {
-  const union = tables
-    .map((table) => `SELECT k, bytes, ${table.followed === null ? 1 : 0} AS is_keyed FROM (${sampled(table, shardKey, every)})`)
-    .join(" UNION ALL ");
+  const union = unionAll(
+    tables.map(
+      (table) => `SELECT k, bytes, ${table.followed === null ? 1 : 0} AS is_keyed FROM (${sampled(table, shardKey, every)})`,
+    ),
+  );
   const rowsMax = Math.ceil(totalRows(sql, tables) / KEY_BUCKETS_MAX);
   const bounds = boundaries.toSorted(compareKeys);
   const buckets: { first: Key; last: Key; rows: number; bytes: number }[] = [];

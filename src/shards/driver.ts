@@ -6,7 +6,7 @@
  * | prepare  | every participant has taken its part                                      | copy     |
  * | copy     | every source has walked its tables                                        | verify   |
  * | verify   | every source has compared its rows; a shift's rows are cut into waves     | fence    |
- * | fence    | every source of the wave is fenced and drained, in one attempt            | cutover  |
+ * | fence    | every member of the wave is fenced and drained, in one attempt            | cutover  |
  * | cutover  | the registry holds the next epoch: the point of no return                 | activate |
  * | activate | every participant acts by the new epoch; next wave, if any                | fence / cleanUp |
  * | cleanUp  | every participant has let go, or a chore will tell it later               | ended    |
@@ -28,6 +28,8 @@ const SLICE_MS = 500;
 const FENCE_MS_MAX = 1_000;
 /** Log entries that may be left for the fence to drain. */
 const BACKLOG_MAX = 200;
+/** Checks of foreign keys that may fail before it counts. */
+const SETTLE_TRIES_MAX = 3;
 /** Slices that one source may drain before the driver takes a breath. */
 const DRAIN_SLICES_MAX = 30;
 /** Tries of a step on a member that does not answer, before cutover; with the backoff, about two minutes. */
@@ -60,15 +62,14 @@ export interface DriverContext {
 /** The operation is no longer what this turn began with: somebody else has moved it on. */
 class Superseded extends Error {}
 
-/** Works until the operation has ended, `budgetMs` is used, or a backoff is due. Returns when to go on, or null when nothing is left. */
-export async function drive(context: DriverContext, budgetMs: number): Promise<number | null> {
+/** Works until the operation has ended, `budgetMs` is used, or a backoff is due. */
+export async function drive(context: DriverContext, budgetMs: number): Promise<void> {
   const { runtime, journal } = context;
   const startedAt = runtime.now();
   for (;;) {
     const record = journal.running();
-    if (!record) return null;
-    if (record.notBefore > runtime.now()) return record.notBefore;
-    if (runtime.now() - startedAt >= budgetMs) return runtime.now();
+    if (!record || record.notBefore > runtime.now()) return;
+    if (runtime.now() - startedAt >= budgetMs) return;
     try {
       await advance(context, record);
     } catch (error) {
@@ -166,7 +167,8 @@ async function walk(context: DriverContext, record: OperationRecord, step: "copy
     const rowsTotal = Object.values(sources).reduce((total, source) => total + source.rowsCopied, 0);
     proceed(context, record, { sources, rowsTotal, step: "verify" });
   } else {
-    const waves = record.mode === "shift" ? await planWaves(context, record) : [{ moves: [], rows: 0 }];
+    if (record.mode === "swap") await settleTargets(context, record);
+    const waves = record.mode === "shift" ? await planWaves(context, record) : [NO_WAVE];
     proceed(context, record, { sources, waves, step: "fence" });
   }
 }
@@ -182,6 +184,32 @@ async function drainAll(context: DriverContext, record: OperationRecord): Promis
     throw new Error(`${source} is written faster than its changes can be copied`);
   });
 }
+
+/**
+ * Has the targets of a swap check what points at what. A row may have come whose parent is still in the log, so only what dangles after
+ * several drains is a fault.
+ */
+async function settleTargets(context: DriverContext, record: OperationRecord): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    await drainAll(context, record);
+    try {
+      await rehearse(context, record, record.to.members, NO_WAVE);
+      return;
+    } catch (error) {
+      if (!(error instanceof EngineFault) || tries >= SETTLE_TRIES_MAX) throw error;
+      requireCurrent(context, record);
+    }
+  }
+}
+
+/** Has targets try what they are about to do, and check that the rows fit: unique values, and what points at what. */
+async function rehearse(context: DriverContext, record: OperationRecord, targets: readonly string[], wave: Wave): Promise<void> {
+  await each(targets, (target) =>
+    context.ask(target, { kind: "rehearse", operation: record.id, incoming: incomingOf(wave, target) }),
+  );
+}
+
+const NO_WAVE: Wave = { moves: [], rows: 0 };
 
 /** Packs the staged rows of all targets into waves. Together the waves hold every move, also of ranges without rows. */
 async function planWaves(context: DriverContext, record: OperationRecord): Promise<Wave[]> {
@@ -207,7 +235,7 @@ async function planWaves(context: DriverContext, record: OperationRecord): Promi
       }
     }
   }
-  return waves.length > 0 ? waves : [{ moves: [], rows: 0 }];
+  return waves.length > 0 ? waves : [NO_WAVE];
 }
 
 function movesOf({ from, to }: OperationRecord): Move[] {
@@ -217,7 +245,7 @@ function movesOf({ from, to }: OperationRecord): Move[] {
 }
 
 /**
- * Fences the sources of the wave, drains them, and commits the next epoch in the same turn in which the last answer is counted.
+ * Fences the members of the wave, drains the sources, rehearses, and commits the next epoch in the turn in which the last answer counts.
  * Rule "fence-attempts": only answers to the attempt that the journal holds count.
  */
 async function fenceAndCutOver(context: DriverContext, record: OperationRecord): Promise<void> {
@@ -228,16 +256,18 @@ async function fenceAndCutOver(context: DriverContext, record: OperationRecord):
   const wave = waveInWork(record);
   const { id: operation, attempt } = record;
   await drainAll(context, record);
-  if (record.mode === "shift") await rehearse(context, record, wave);
   requireCurrent(context, record);
-  const sources = record.mode === "swap" ? record.from.members : [...new Set(wave.moves.map((move) => move.source))].toSorted();
+  // In a shift the targets serve too: what they take between the rehearsal and the promotion could get in its way.
+  const targets = targetsOf(wave);
+  const members = record.mode === "swap" ? record.from.members : [...new Set([...sourcesOf(wave), ...targets])].toSorted();
   const fencedAt = context.runtime.now();
   try {
-    await each(sources, (source) => context.ask(source, { kind: "fence", operation, attempt, budgetMs: FENCE_MS_MAX }));
+    await each(members, (member) => context.ask(member, { kind: "fence", operation, attempt, budgetMs: FENCE_MS_MAX }));
+    await rehearse(context, record, targets, wave);
   } catch (error) {
-    // Rule "durable-abort": the attempt is over in the journal before any source hears of it.
+    // Rule "durable-abort": the attempt is over in the journal before any member hears of it.
     const next = proceed(context, record, { attempt: attempt + 1 });
-    await each(sources, (source) => context.ask(source, { kind: "unfence", operation, attempt }));
+    await each(members, (member) => context.ask(member, { kind: "unfence", operation, attempt }));
     if (error instanceof EngineFault || next.attempt > FENCE_ATTEMPTS_MAX) throw error;
     throw new Error(`The fence could not be closed (attempt ${attempt}): ${messageOf(error)}`, { cause: error });
   }
@@ -266,18 +296,11 @@ function layoutAfter(layout: Layout, wave: Wave): Layout {
   throw new Error(`Waves cannot change a ${layout.kind} layout`);
 }
 
-async function rehearse(context: DriverContext, record: OperationRecord, wave: Wave): Promise<void> {
-  const targets = [...new Set(wave.moves.map((move) => move.target))].toSorted();
-  await each(targets, (target) =>
-    context.ask(target, { kind: "rehearse", operation: record.id, incoming: incomingOf(wave, target) }),
-  );
-}
-
 /** Targets first: their rows are live before a source deletes its own. After cutover there is only forward. */
 async function activate(context: DriverContext, record: OperationRecord): Promise<void> {
   const { layout, epoch } = context.journal.registry();
   const wave = waveInWork(record);
-  const targets = record.mode === "swap" ? record.to.members : [...new Set(wave.moves.map((move) => move.target))];
+  const targets = record.mode === "swap" ? record.to.members : targetsOf(wave);
   const others = participants(record).filter((member) => !targets.includes(member));
   for (const members of [targets, others]) {
     await each(members, (member) => {
@@ -301,6 +324,14 @@ function waveInWork({ waves, wavesDone, waveSpan }: OperationRecord): Wave {
 function nextSpan(span: number, pauseMs: number): number {
   if (pauseMs > PAUSE_MS_GOAL) return Math.max(1, Math.floor(span / 2));
   return pauseMs < PAUSE_MS_GOAL / 2 ? Math.min(WAVE_SPAN_MAX, span * 2) : span;
+}
+
+function sourcesOf(wave: Wave): string[] {
+  return [...new Set(wave.moves.map((move) => move.source))].toSorted();
+}
+
+function targetsOf(wave: Wave): string[] {
+  return [...new Set(wave.moves.map((move) => move.target))].toSorted();
 }
 
 function incomingOf(wave: Wave, member: string): Move["range"][] {
@@ -350,8 +381,8 @@ async function cleanUp(context: DriverContext, record: OperationRecord): Promise
   });
 }
 
-/** Tells members what they missed, and empties retired ones whose time has come. Returns when the next chore is due. */
-export async function doChores(context: DriverContext): Promise<number | null> {
+/** Tells members what they missed, and empties retired ones whose time has come. */
+export async function doChores(context: DriverContext): Promise<void> {
   const { journal, runtime, sql } = context;
   const { layout, epoch } = journal.registry();
   for (const chore of journal.chores()) {
@@ -364,7 +395,6 @@ export async function doChores(context: DriverContext): Promise<number | null> {
       journal.putChore({ ...chore, tries: chore.tries + 1, dueAt: runtime.now() + backoffMs(chore.tries + 1) });
     }
   }
-  return journal.chores()[0]?.dueAt ?? null;
 }
 
 function recordFailure(context: DriverContext, before: OperationRecord, error: unknown): void {

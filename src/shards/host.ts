@@ -107,11 +107,12 @@ export class Host {
   /** The alarm of a root, of a member that waits behind a fence, and of the user. Never throws for a failure of the work. */
   async onAlarm(userHandler?: () => unknown): Promise<void> {
     const { storage, runtime } = this.platform;
-    const resolve = await this.#resolveFence();
-    const next = await this.root.onAlarm();
-    const user = await this.userAlarm.run(userHandler);
-    const times = [next, resolve, user].filter((time) => time !== null);
-    if (times.length > 0) await storage.setAlarm(Math.max(runtime.now(), Math.min(...times)));
+    await this.#resolveFence();
+    await this.root.onAlarm();
+    await this.userAlarm.run(userHandler);
+    // From what is stored now, in the turn that sets the alarm: something may have been started while we waited.
+    const due = [this.root.nextDue(), this.#resolveDue(), this.userAlarm.get()].filter((time) => time !== null);
+    if (due.length > 0) await storage.setAlarm(Math.max(runtime.now(), Math.min(...due)));
   }
 
   /** Sends to another object of the namespace, or to this one, and unwraps the reply. @throws EngineFault, or Error when refused or unreachable. */
@@ -203,7 +204,7 @@ export class Host {
     locate: ({ epoch, table, id, deal }: MemberRequest & { kind: "locate" }) =>
       this.admission.run(epoch, [], () => this.#directory.locate(this.member.membership, table, id, deal)),
     // Root → member
-    prepare: (request: MemberRequest & { kind: "prepare" }) => this.member.prepare(request),
+    prepare: (request: MemberRequest & { kind: "prepare" }) => this.#writeRows(() => this.member.prepare(request)),
     copy: ({ operation, budgetMs }: MemberRequest & { kind: "copy" }) =>
       this.#oneSlice(() => walkSlice(this.member, operation, "copy", budgetMs)),
     verify: ({ operation, budgetMs }: MemberRequest & { kind: "verify" }) =>
@@ -214,18 +215,20 @@ export class Host {
       chunks: stagedChunks(this.sql, this.member.plan(operation), waveRowsMax),
     }),
     rehearse: ({ operation, incoming }: MemberRequest & { kind: "rehearse" }) =>
-      rehearsePromotion(this.sql, this.member.plan(operation), incoming),
+      this.#writeRows(() => rehearsePromotion(this.sql, this.member.plan(operation), incoming, this.member.self)),
     fence: ({ operation, attempt, budgetMs }: MemberRequest & { kind: "fence" }) => this.#fence(operation, attempt, budgetMs),
     unfence: ({ operation, attempt }: MemberRequest & { kind: "unfence" }) => this.member.unfence(operation, attempt),
     activate: ({ operation, activation }: MemberRequest & { kind: "activate" }) => this.member.activate(operation, activation),
-    finish: ({ operation, epoch, layout }: MemberRequest & { kind: "finish" }) => this.member.finish(operation, epoch, layout),
-    abandon: ({ operation, epoch, layout }: MemberRequest & { kind: "abandon" }) => this.member.abandon(operation, epoch, layout),
-    empty: ({ operation }: MemberRequest & { kind: "empty" }) => this.member.empty(operation),
+    finish: ({ operation, epoch, layout }: MemberRequest & { kind: "finish" }) =>
+      this.#writeRows(() => this.member.finish(operation, epoch, layout)),
+    abandon: ({ operation, epoch, layout }: MemberRequest & { kind: "abandon" }) =>
+      this.#writeRows(() => this.member.abandon(operation, epoch, layout)),
+    empty: ({ operation }: MemberRequest & { kind: "empty" }) => this.#writeRows(() => this.member.empty(operation)),
     count: () => this.member.count(),
     health: () => ({ epoch: this.member.membership.epoch }),
     // Member → member
     receive: ({ operation, source, sequence, parts }: MemberRequest & { kind: "receive" }) =>
-      receiveRows(this.sql, this.member.receivingPlan(operation), source, sequence, parts),
+      this.#writeRows(() => receiveRows(this.sql, this.member.receivingPlan(operation), source, sequence, parts)),
     check: async ({ operation, source, parts }: MemberRequest & { kind: "check" }) => ({
       mismatch: await checkRows(this.sql, this.member.receivingPlan(operation), source, parts, this.platform.runtime),
     }),
@@ -241,6 +244,11 @@ export class Host {
       return { verdict: isOver ? "released" : "pending" };
     },
   };
+
+  /** The engine's own writes to the user's tables. */
+  #writeRows<Value>(write: () => Value): Promise<Value> {
+    return this.member.foreignKeys.off(write);
+  }
 
   /** One walk or drain at a time: sequence numbers are taken and sent in order. */
   #oneSlice<Value>(work: () => Promise<Value>): Promise<Value> {
@@ -266,21 +274,26 @@ export class Host {
   }
 
   /** A fenced member whose root is silent asks it. The fence is lifted by the root's answer for that attempt and by nothing else. */
-  async #resolveFence(): Promise<number | null> {
-    const { moving, self } = this.member;
-    if (moving === undefined || moving.fence === 0 || this.namespace === self) return null;
+  async #resolveFence(): Promise<void> {
+    const { moving } = this.member;
+    if (moving === undefined || this.#resolveDue() === null) return;
     const { operation, fence: attempt } = moving;
-    const again = this.platform.runtime.now() + RESOLVE_MS;
     let reply: ResolveReply;
     try {
       reply = await this.ask<ResolveReply>(this.namespace, { kind: "resolve", operation, attempt });
     } catch {
-      return again; // silence says nothing: ask again
+      return; // silence says nothing: the alarm asks again
     }
-    if (reply.verdict === "pending") return again;
+    if (reply.verdict === "pending") return;
     this.member.unfence(operation, attempt);
     this.admission.changed();
-    return null;
+  }
+
+  /** When the root is to be asked about the fence; null without one. The root itself has its driver. */
+  #resolveDue(): number | null {
+    const { moving, self } = this.member;
+    const isFenced = moving !== undefined && moving.fence !== 0 && this.namespace !== self;
+    return isFenced ? this.platform.runtime.now() + RESOLVE_MS : null;
   }
 
   /** The call knows a newer epoch than this object. */

@@ -7,6 +7,7 @@
 import type { Layout, MoveRange, Partitioners } from "../core/layout.ts";
 import { capturedCount, installCapture, removeCapture } from "./capture.ts";
 import { EngineFault } from "./faults.ts";
+import { ForeignKeys } from "./foreign-keys.ts";
 import { installGuards, removeGuards, withoutTriggers } from "./guards.ts";
 import {
   type Membership,
@@ -21,6 +22,7 @@ import {
 import type { Activation, CountReply, EngineRequest, PrepareReply, StagedKeysReply, TableCount } from "./messages.ts";
 import { type MovePlan, buildMovePlan } from "./move-plan.ts";
 import { rowBytes } from "./row-codec.ts";
+import { RefusedError } from "./refused-error.ts";
 import { ensureSchema } from "./schema.ts";
 import { type SourceContext, drainSlice } from "./source.ts";
 import { type Runtime, type Sql, quoteName } from "./storage.ts";
@@ -44,6 +46,8 @@ export class Member implements SourceContext {
   readonly sql: Sql;
   readonly runtime: Runtime;
   readonly self: string;
+  /** The caller of a method that writes rows turns enforcement off around it. */
+  readonly foreignKeys: ForeignKeys;
   readonly #options: MemberOptions;
   #namespace: string;
   #plan: MovePlan | undefined;
@@ -56,6 +60,7 @@ export class Member implements SourceContext {
     this.sql = options.sql;
     this.runtime = options.runtime;
     this.self = options.self;
+    this.foreignKeys = new ForeignKeys(options.sql, options.runtime);
     this.#namespace = options.namespace;
   }
 
@@ -150,7 +155,8 @@ export class Member implements SourceContext {
       }
       if (moving.fence === attempt) return;
       this.#put({ moving: { ...moving, fence: attempt } });
-      installGuards(this.sql, this.tables(), "moving");
+      // Who does not serve yet is guarded already.
+      if (this.membership.serving) installGuards(this.sql, this.tables(), "moving");
     });
   }
 
@@ -169,7 +175,7 @@ export class Member implements SourceContext {
       this.#put({
         moving: { ...moving, fence: stands ? 0 : moving.fence, fenceFloor: Math.max(moving.fenceFloor, attempt + 1) },
       });
-      if (stands) removeGuards(this.sql);
+      if (stands && this.membership.serving) removeGuards(this.sql);
     });
   }
 
@@ -181,14 +187,16 @@ export class Member implements SourceContext {
     if (this.membership.epoch >= epoch) return;
     const plan = this.plan(operation);
     for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);
-    this.#change(() => {
-      const membership = this.membership;
-      if (membership.epoch >= epoch) return;
-      const { moving } = this.plan(operation);
-      if (moving.mode === "shift") promoteRows(this.sql, plan, incoming);
-      this.#serve({ ...membership, epoch, layout });
-      this.#put({ moving: { ...moving, fence: 0, fenceFloor: Math.max(moving.fenceFloor, moving.fence + 1) } });
-    });
+    await this.foreignKeys.off(() =>
+      this.#change(() => {
+        const membership = this.membership;
+        if (membership.epoch >= epoch) return;
+        const { moving } = this.plan(operation);
+        if (moving.mode === "shift") promoteRows(this.sql, plan, incoming);
+        this.#serve({ ...membership, epoch, layout });
+        this.#put({ moving: { ...moving, fence: 0, fenceFloor: Math.max(moving.fenceFloor, moving.fence + 1) } });
+      }),
+    );
   }
 
   /** Lets go of a completed operation: capture, staging and records end. Adopts the final layout. */
@@ -209,7 +217,14 @@ export class Member implements SourceContext {
     this.#change(() => {
       const membership = this.membership;
       // A newer operation may have given this object rows again.
-      if (membership.serving || this.moving || membership.operation > operation) return;
+      if (membership.serving || membership.operation > operation) return;
+      if (this.moving) {
+        throw new RefusedError({
+          kind: "moving",
+          message: `${this.self} has not heard yet that operation ${operation} is over`,
+          retryable: true,
+        });
+      }
       this.#deleteAll(this.tables());
     });
   }
@@ -288,7 +303,6 @@ export class Member implements SourceContext {
       this.sql,
       tables.map((table) => table.name),
       () => {
-        this.sql.run("PRAGMA defer_foreign_keys = ON");
         for (const table of tables.toReversed()) this.sql.run(`DELETE FROM ${quoteName(table.name)}`);
       },
     );
@@ -309,7 +323,8 @@ export class Member implements SourceContext {
           after,
         });
         this.plan(plan.moving.operation);
-        this.#change(() => deleteKeys(this.sql, table.name, table, page.keys));
+        const { keys } = page;
+        await this.foreignKeys.off(() => this.#change(() => deleteKeys(this.sql, table.name, table, keys)));
         after = page.after;
       } while (after !== null);
     }

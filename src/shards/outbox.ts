@@ -93,7 +93,9 @@ export class Batch {
     const position = refuge?.position ?? positionJson(moving.to, row.route);
     part.keys.push(row.key);
     part.bytes += row.bytes;
-    if (originOf !== null && (isMisplaced || table.table.followed !== null)) part.origins.push(row.key);
+    // The key of a follower is another row's, and a directory entry has none: they cannot show where they came from.
+    const showsOrigin = row.origin !== null && table.table.followed === null && !isMisplaced;
+    if (originOf !== null && !showsOrigin) part.origins.push(row.key);
     if (row.json === null) {
       const cells = readCells(this.#sql, table.table, row.key);
       part.large.push({ position, key: row.key, cells });

@@ -40,7 +40,7 @@ export interface RootOptions {
 export class Root {
   readonly journal: Journal;
   readonly #options: RootOptions;
-  #driving: Promise<number | null> | undefined;
+  #driving: Promise<void> | undefined;
   #watchers: (() => void)[] = [];
 
   constructor(options: RootOptions) {
@@ -202,21 +202,28 @@ export class Root {
    * Works on the operation and the chores; the alarm's body. Never throws for a failure of the work: the runtime would give up on the
    * alarm after six. At most one at a time.
    */
-  async onAlarm(): Promise<number | null> {
+  async onAlarm(): Promise<void> {
     this.#driving ??= this.#drive().finally(() => {
       this.#driving = undefined;
     });
     return this.#driving;
   }
 
-  async #drive(): Promise<number | null> {
+  /** When the driver has something to do: now, after a backoff, or when a chore is due. Null when there is nothing. */
+  nextDue(): number | null {
+    const running = this.journal.running();
+    const chore = this.journal.chores()[0]?.dueAt ?? null;
+    if (!running) return chore;
+    return chore === null ? running.notBefore : Math.min(running.notBefore, chore);
+  }
+
+  async #drive(): Promise<void> {
     const { storage, runtime } = this.#options;
     const context = this.#context();
-    if (!this.journal.running() && this.journal.chores().length === 0) return null;
+    if (this.nextDue() === null) return;
     await storage.setAlarm(runtime.now() + LEASE_MS);
-    const next = await drive(context, DRIVE_MS);
-    const chore = await doChores(context);
-    return next === null || chore === null ? (next ?? chore) : Math.min(next, chore);
+    await drive(context, DRIVE_MS);
+    await doChores(context);
   }
 
   #refuseStart({ epoch, to }: StartOperation): ProtocolFailure | null {

@@ -74,6 +74,18 @@ export function textOf(value: SqlValue | undefined): string {
   throw new Error(`Expected a text from SQL, got ${value === null ? "NULL" : typeof value}`);
 }
 
+/** `UNION ALL` of any number of SELECTs: the runtime takes five terms at a time. */
+export function unionAll(selects: readonly string[]): string {
+  if (selects.length <= UNION_TERMS_MAX) return selects.join(" UNION ALL ");
+  const size = Math.ceil(selects.length / UNION_TERMS_MAX);
+  const groups = Array.from({ length: Math.ceil(selects.length / size) }, (_, index) =>
+    selects.slice(index * size, (index + 1) * size),
+  );
+  return unionAll(groups.map((group) => `SELECT * FROM (${unionAll(group)})`));
+}
+
+const UNION_TERMS_MAX = 5;
+
 /** A name as an SQL identifier. */
 export function quoteName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;

@@ -9,6 +9,7 @@
  */
 import type { MoveRange } from "../core/layout.ts";
 import { EngineFault, messageOf } from "./faults.ts";
+import { checkForeignKeys } from "./foreign-keys.ts";
 import { withoutTriggers } from "./guards.ts";
 import type { CheckPart, ChunksReply, ReceiveReply, RowsPart, StagedKeysReply } from "./messages.ts";
 import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
@@ -29,7 +30,7 @@ import {
   rowBytes,
   rowJson,
 } from "./row-codec.ts";
-import { type Runtime, type Sql, type SqlRow, quoteName, textOf } from "./storage.ts";
+import { type Runtime, type Sql, type SqlRow, quoteName, textOf, unionAll } from "./storage.ts";
 import type { Table } from "./tables.ts";
 
 /** Applies one message of rows. Idempotent: a message that is not newer than the last one of its source changes nothing. */
@@ -61,8 +62,6 @@ export function receiveRows(
     if (duplicates.length > 0) return { duplicates };
     const stores = tables.map(({ table }) => table.store);
     withoutTriggers(sql, stores, () => {
-      // A parent may arrive in the same message as the rows that point at it.
-      sql.run("PRAGMA defer_foreign_keys = ON");
       for (const { part, table } of tables.toReversed()) deleteAbsent(sql, plan, table, part, source);
       for (const { part, table } of tables) upsertRows(sql, plan, table, part, source);
     });
@@ -95,22 +94,34 @@ export function createStaging(sql: Sql, plan: MovePlan): void {
     const columns = table.columns.map((column) => quoteName(column)).join(", ");
     const key = table.primaryKey.map((column) => quoteName(column)).join(", ");
     sql.run(
-      `CREATE TABLE ${quoteName(store)} (${columns}, shardctl_class, shardctl_position, shardctl_source TEXT, PRIMARY KEY (${key})) WITHOUT ROWID`,
+      `CREATE TABLE IF NOT EXISTS ${quoteName(store)} (${columns}, shardctl_class, shardctl_position, shardctl_source TEXT, PRIMARY KEY (${key})) WITHOUT ROWID`,
     );
-    sql.run(`CREATE INDEX ${quoteName(`${store}_position`)} ON ${quoteName(store)} (shardctl_class, shardctl_position)`);
+    sql.run(
+      `CREATE INDEX IF NOT EXISTS ${quoteName(`${store}_position`)} ON ${quoteName(store)} (shardctl_class, shardctl_position)`,
+    );
   }
 }
 
 export function dropStaging(sql: Sql, plan: MovePlan): void {
   if (plan.moving.mode !== "shift") return;
-  for (const { store } of plan.tables) sql.run(`DROP TABLE IF EXISTS ${quoteName(store)}`);
+  for (const { store } of plan.tables) dropTable(sql, store);
+}
+
+/** A cursor that somebody left open keeps SQLite from dropping any table until it is collected: the rows go in any case. */
+function dropTable(sql: Sql, name: string): void {
+  if (sql.first("SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?", name) === undefined) return;
+  try {
+    sql.transaction(() => sql.run(`DROP TABLE ${quoteName(name)}`));
+  } catch {
+    sql.run(`DELETE FROM ${quoteName(name)}`);
+  }
 }
 
 /** Cuts the staged rows into pieces of at most `waveRowsMax` rows, never through a single position. */
 export function stagedChunks(sql: Sql, plan: MovePlan, waveRowsMax: number): ChunksReply["chunks"] {
-  const union = plan.tables
-    .map(({ store }) => `SELECT shardctl_class AS c, shardctl_position AS p FROM ${quoteName(store)}`)
-    .join(" UNION ALL ");
+  const union = unionAll(
+    plan.tables.map(({ store }) => `SELECT shardctl_class AS c, shardctl_position AS p FROM ${quoteName(store)}`),
+  );
   const query = `SELECT c AS class, typeof(p) AS type, ${exactText("p")} AS text, count(*) AS n FROM (${union}) GROUP BY c, p ORDER BY c, p`;
   const starts: { at: StagedPosition | undefined; rows: number }[] = [{ at: undefined, rows: 0 }];
   for (const row of sql.stream<{ class: number; type: string; text: string; n: number }>(query)) {
@@ -123,15 +134,21 @@ export function stagedChunks(sql: Sql, plan: MovePlan, waveRowsMax: number): Chu
 }
 
 /** Tries a promotion and rolls it back, so that a row which the live tables refuse is found before cutover. @throws EngineFault */
-export function rehearsePromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): void {
+export function rehearsePromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string): void {
   const rolledBack = new Error("rehearsal");
   try {
     sql.transaction(() => {
       promoteRows(sql, plan, incoming);
+      checkForeignKeys(
+        sql,
+        plan.tables.map(({ table }) => table),
+        self,
+      );
       throw rolledBack;
     });
   } catch (error) {
     if (error === rolledBack) return;
+    if (error instanceof EngineFault) throw error;
     throw new EngineFault(
       "duplicateId",
       `Rows to be moved do not fit the rows that are here already: ${messageOf(error)}. Nothing was changed`,
@@ -144,7 +161,6 @@ export function promoteRows(sql: Sql, plan: MovePlan, incoming: readonly MoveRan
   if (incoming.length === 0) return;
   const tables = plan.tables.map(({ table }) => table.name);
   withoutTriggers(sql, tables, () => {
-    sql.run("PRAGMA defer_foreign_keys = ON");
     for (const { table, store } of plan.tables) {
       const columns = table.columns.map((column) => quoteName(column)).join(", ");
       for (const range of incoming) {
@@ -186,7 +202,6 @@ export function stagedKeys(
 /** Deletes rows by primary key, unseen by triggers. Call inside a transaction. */
 export function deleteKeys(sql: Sql, name: string, table: Table, keys: string): void {
   withoutTriggers(sql, [name], () => {
-    sql.run("PRAGMA defer_foreign_keys = ON");
     sql.run(
       `DELETE FROM ${quoteName(name)} AS t WHERE (${primaryKeyOrder(table, "t")}) IN (SELECT ${table.primaryKey
         .map((_, index) => jsonCell("j.value", index, 0, table.primaryKey.length, true))

@@ -10,7 +10,8 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import type { HostStorage, SqlCursor, SqlRow, SqlValue } from "../../src/shards/storage.ts";
 
-const READS = /^\s*(select|values|explain)\b/i;
+// Setting `foreign_keys` is no write: it works outside a transaction and does nothing inside one.
+const READS = /^\s*(select|values|explain|pragma\s+foreign_keys)\b/i;
 const DENIED = /^\s*(begin|commit|end|rollback|savepoint|release|attach|detach|vacuum|reindex|analyze)\b/i;
 const PRAGMA = /^\s*pragma\s+(\w+)/i;
 const PRAGMAS = new Set([
@@ -22,6 +23,7 @@ const PRAGMAS = new Set([
   "index_xinfo",
   "foreign_key_list",
   "foreign_key_check",
+  "foreign_keys",
   "defer_foreign_keys",
   "quick_check",
 ]);
