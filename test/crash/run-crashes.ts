@@ -74,7 +74,7 @@ export async function runCrashes(options: CrashOptions): Promise<CrashReport> {
     run.problems.push(error instanceof Error ? error.message : String(error));
   } finally {
     run.writers.stop();
-    const isKept = options.keepOnFailure && !options.signal.aborted && run.problems.length > 0;
+    const isKept = options.keepOnFailure && !options.signal.aborted && run.isWrong();
     await runtime.stop(isKept);
     if (isKept) options.onProgress(`The directory was kept: ${runtime.folder}`);
   }
@@ -121,12 +121,16 @@ class CrashRun {
     ids.forEach((id, index) => this.#fillers.set(id, [stateText({ amount: 0, serial: index + 1, notes: [] })]));
     for (const planned of planOperations(this.#random)) {
       if (this.#options.signal.aborted) return;
-      if (this.#kills >= this.#options.kills || this.problems.length > 0) break;
+      if (this.#kills >= this.#options.kills || this.isWrong()) break;
       this.writers.resume();
       const ended = await this.#operate(planned);
       await this.writers.pause();
       await this.#check(ended, planned);
     }
+  }
+
+  isWrong(): boolean {
+    return this.problems.length > 0 || this.writers.problems.length > 0;
   }
 
   report(elapsedMs: number): CrashReport {
@@ -225,7 +229,7 @@ class CrashRun {
 
   async #check(ended: OperationStatus, planned: PlannedOperation): Promise<void> {
     this.#checks++;
-    const wrong = [...this.writers.problems, ...this.#checkEnd(ended, planned)];
+    const wrong = this.#checkEnd(ended, planned);
     const live = await this.#live();
     if (ended.state === "completed" && !sameLayout(live.layout, ended.to)) wrong.push("The layout is not the declared one");
     if (ended.mode === "swap" && ended.state !== "completed" && !sameLayout(live.layout, ended.from))

@@ -5,6 +5,8 @@
  * within a millisecond, and a random kill would hit none but the longest.
  */
 import { PROTOCOL_VERSION, type Envelope, type ProtocolReply } from "../../src/core/protocol.ts";
+import { LayoutView } from "../../src/shards/layout-view.ts";
+import type { LayoutReply } from "../../src/shards/messages.ts";
 import { ShardedObject } from "../../src/shards/index.ts";
 import { RefusedError } from "../../src/shards/refused-error.ts";
 import { type Router, connect } from "../../src/shards/router.ts";
@@ -177,23 +179,33 @@ interface WriteBody {
   readonly kind: WriteKind | "read";
   readonly id: string;
   readonly serial: number;
+  /** What a caller on another machine, which no kill reaches, has in its cache: stale most of the time. */
+  readonly known: LayoutReply | null;
 }
 
-async function callOwner(env: CrashEnv, { kind, id, serial }: WriteBody): Promise<unknown> {
-  router ??= connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS });
+async function callOwner(env: CrashEnv, { kind, id, serial, known }: WriteBody): Promise<unknown> {
   const [method, args] = kind === "read" ? (["readAccount", [id]] as const) : (["write", [kind, id, serial]] as const);
-  return router.attempt(async (view) => {
+  const call = async (view: LayoutView): Promise<unknown> => {
     if (view.layout.kind !== "roundRobin") return view.callOwner((shardKey) => keyOf(id, shardKey), method, args);
     const answer = await view.callById("accounts", id, kind === "put" || kind === "replace", method, args);
     return answer ?? stateText(null); // not in the directory: there is no such account
-  });
+  };
+  if (known !== null) {
+    try {
+      return await call(new LayoutView(known.layout, known.epoch, PARTITIONERS, (member, request) => ask(env, member, request)));
+    } catch (error) {
+      if (!(error instanceof RefusedError) || !error.reason.retryable) throw error;
+    }
+  }
+  router ??= connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS });
+  return router.attempt(call);
 }
 
-async function askRoot(env: CrashEnv, request: unknown): Promise<unknown> {
-  const root = env.LEDGER.getByName(NAMESPACE);
-  const envelope = { protocol: PROTOCOL_VERSION, namespace: NAMESPACE, member: NAMESPACE, request } as const;
-  const reply = (await root.shardctl(envelope)) as ProtocolReply<unknown>;
-  if (reply.ok) return reply.value;
+/** @throws RefusedError when the object says no. */
+async function ask<Reply>(env: CrashEnv, member: string, request: unknown): Promise<Reply> {
+  const envelope = { protocol: PROTOCOL_VERSION, namespace: NAMESPACE, member, request } as const;
+  const reply = (await env.LEDGER.getByName(member).shardctl(envelope)) as ProtocolReply<unknown>;
+  if (reply.ok) return reply.value as Reply;
   throw new RefusedError(reply.failure);
 }
 
@@ -210,7 +222,7 @@ async function answerRequest(request: Request, env: CrashEnv): Promise<unknown> 
     case "/write":
       return callOwner(env, body as WriteBody);
     case "/root":
-      return askRoot(env, body);
+      return ask(env, NAMESPACE, body);
     case "/fill":
       await env.LEDGER.getByName(NAMESPACE).fill((body as { readonly ids: readonly string[] }).ids);
       return null;

@@ -21,6 +21,8 @@ export interface WriteCounts {
 }
 
 const ACCOUNTS_PER_WRITER = 25;
+/** Calls that a writer makes by one layout: long enough to be stale after most cutovers. */
+const CALLS_PER_REFRESH = 60;
 /** Shares of the calls, as cumulated parts of 1. */
 const CALLS: readonly (readonly [number, WriteKind | "read"])[] = [
   [0.35, "increment"],
@@ -72,20 +74,27 @@ export class Writers {
 
   async #write(writer: number): Promise<void> {
     const label = `writer ${writer}`;
-    while (!this.#isPaused && !this.#isStopped) {
+    let known: unknown = null;
+    for (let call = 0; !this.#isPaused && !this.#isStopped; call++) {
+      if (call % CALLS_PER_REFRESH === 0) known = (await this.#askLayout()) ?? known;
       const id = accountId(`w${writer}`, this.#random.whole(label, 0, ACCOUNTS_PER_WRITER - 1));
       const draw = this.#random.next(label);
       const kind = CALLS.find(([upTo]) => draw < upTo)?.[1] ?? "read";
-      const isFine = await this.#call(kind, id, ++this.#serial);
+      const isFine = await this.#call(kind, id, ++this.#serial, known);
       // Not again and again while nothing runs: each try would be one more write that nobody knows of.
       if (!isFine && !this.#isStopped) await this.#runtime.waitUntilUp();
     }
   }
 
+  async #askLayout(): Promise<unknown> {
+    const answer = await this.#runtime.post("/root", { kind: "layout" });
+    return answer.kind === "answered" ? answer.value : undefined;
+  }
+
   /** False when there was no answer. */
-  async #call(kind: WriteKind | "read", id: string, serial: number): Promise<boolean> {
+  async #call(kind: WriteKind | "read", id: string, serial: number, known: unknown): Promise<boolean> {
     const startedAt = Date.now();
-    const answer = await this.#runtime.post("/write", { kind, id, serial });
+    const answer = await this.#runtime.post("/write", { kind, id, serial, known });
     if (answer.kind === "answered") {
       const state = String(answer.value);
       const problem = kind === "read" ? this.#model.read(id, state) : this.#model.acknowledge(id, kind, serial, state);
