@@ -48,8 +48,8 @@ export type Routed<Class extends object> = {
     : never;
 };
 
-/** Refusals that one call outlasts; with the pauses in between, about 40 s. */
-const TRIES_MAX = 60;
+/** Refusals that one call outlasts; with the pauses in between, about a minute and a half. */
+const TRIES_MAX = 100;
 const PAUSE_MS_MIN = 5;
 const PAUSE_MS_MAX = 1_000;
 
@@ -126,15 +126,18 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
    */
   async attempt<Value>(work: (view: LayoutView) => Promise<Value>): Promise<Value> {
     let view = await this.#current();
+    // Refusals by one layout. A newer one is progress: during a shift every wave is an epoch, and a call must not fall behind them.
+    let refusals = 0;
     for (let tries = 1; ; tries++) {
       try {
         return await work(view);
       } catch (error) {
         const isAgain = isMovedOn(error) || (this.#options.retryUnanswered === true && isUnanswered(error));
         if (!isAgain || tries >= TRIES_MAX) throw error;
-        // The first refusal is most often a stale cache: no pause.
-        if (tries > 1) await this.#runtime.sleep(Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(tries, 20)));
-        view = await this.#refresh();
+        const fresh = await this.#refresh();
+        refusals = fresh.epoch > view.epoch ? 0 : refusals + 1;
+        if (refusals > 0) await this.#runtime.sleep(Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(refusals, 20)));
+        view = refusals > 0 ? await this.#refresh() : fresh;
       }
     }
   }
