@@ -11,7 +11,7 @@
  * | activate | every participant acts by the new epoch; next wave, if any                | fence / cleanUp |
  * | cleanUp  | every participant has let go, or a chore will tell it later               | ended    |
  *
- * Each step is idempotent and leaves its result in the journal. After every `await` the journal is read again: rule "journal-again".
+ * Each step is idempotent and leaves its result in the journal. After every `await` the journal is read again: rule "commit-rechecks-journal".
  * Nothing is concluded from silence: a member that does not answer is asked again, and in the end the operation fails, before cutover.
  */
 import { type Layout, type Move, applyMoves, diffRanges, intersectRanges } from "../core/layout.ts";
@@ -438,7 +438,7 @@ function save(context: DriverContext, record: OperationRecord, change: Partial<O
   return next;
 }
 
-/** Rule "journal-again": the operation as it stands, if it is still in the step and attempt that the caller works for. */
+/** Rule "commit-rechecks-journal": the operation as it stands, if it is still in the step and attempt that the caller works for. */
 function requireCurrent(context: DriverContext, record: OperationRecord): OperationRecord {
   const current = context.journal.running();
   const isSame =

@@ -181,7 +181,7 @@ export class Member implements SourceContext {
 
   /**
    * Acts by a committed epoch. A target makes its rows live, a source deletes exactly those rows, and each changes its epoch in the same
-   * transaction. Rule "fence-until-deleted": the source's fence has stood since before the cutover and ends here, after the deletion.
+   * transaction. Rule "activate-in-one-transaction": the source's fence has stood since before the cutover and ends here, after the deletion.
    */
   async activate(operation: number, { epoch, layout, incoming, outgoing }: Activation): Promise<void> {
     if (this.membership.epoch >= epoch) return;

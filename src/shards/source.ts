@@ -124,7 +124,7 @@ function readPage(context: SourceContext, plan: MovePlan, { table, cursor }: Wal
   const bytesMax = Math.min(PAGE_BYTES_CEILING, Math.max(PAGE_BYTES_MAX, plan.targets.length * PAGE_BYTES_PER_TARGET));
   const where = [
     ...(cursor === null ? [] : [primaryKeyAfter(table.table, "t", "?1")]),
-    // Rule "verify under writes": rows with a captured change are settled by the drain, which checks them itself.
+    // Rows with a captured change are settled by the drain, which checks them itself.
     ...(step === "verify" && capturedCount(sql) > 0 ? [notCaptured(table)] : []),
   ];
   const bindings = cursor === null ? [] : [cursor];
@@ -312,7 +312,7 @@ async function deliver(
   if (duplicates.length > 0) throw new EngineFault("duplicateId", duplicateMessage(duplicates));
 }
 
-/** Rule "verified-before-cutover": a chunk that differs is sent once more; a second difference ends the operation, and the sources keep their rows. */
+/** A chunk that differs is sent once more; a second difference ends the operation, and the sources keep their rows. */
 async function verify(context: SourceContext, operation: number, batch: Batch): Promise<void> {
   await Promise.all(
     batch.targets.map(async (target) => {
