@@ -1,15 +1,18 @@
 /**
- * Makes a plan of many namespaces and prints what it took, as JSON. A program of its own: the peak memory of a process cannot be reset.
+ * Makes a plan of many namespaces and prints what it took, as JSON. A program of its own, in two runs: the peak memory of a process is its
+ * own, and what making the input leaves behind would count as the planner's.
  *
- *     node --expose-gc test/bench/measure-planner.ts 10000
+ *     node test/bench/measure-planner.ts write FILE 10000     what the manifests say and what the live side answers
+ *     node --expose-gc test/bench/measure-planner.ts plan FILE
  *
- * The live side is in memory before the clock starts: what a plan costs beyond reading it. Of 100 namespaces 60 are in sync, 15 are to be sharded, 15 rebalanced, 5 rekeyed and 5 unsharded. Each has 64 keys with 1,000 rows.
+ * Of 100 namespaces 60 are in sync, 15 are to be sharded, 15 rebalanced, 5 rekeyed and 5 unsharded. Each has 64 keys with 1,000 rows.
  */
 import { readFileSync, writeFileSync } from "node:fs";
+import { deserialize, serialize } from "node:v8";
 
 import { gatherLive } from "../../src/apply/gather-live.ts";
 import { unshardedLayout } from "../../src/core/layout.ts";
-import { buildPlan } from "../../src/core/planning/build-plan.ts";
+import { type PlanInput, buildPlan } from "../../src/core/planning/build-plan.ts";
 import type { NamespaceSpec } from "../../src/core/spec.ts";
 import { createMemoryAccess } from "../../src/live/memory.ts";
 import type { MemoryNamespace } from "../../src/live/memory-rows.ts";
@@ -27,28 +30,30 @@ export interface PlannerMeasurement {
 const GROUPS = 64;
 const ROWS_PER_GROUP = 1_000;
 
-const count = Number(process.argv[2] ?? 10_000);
 const rows = Array.from({ length: GROUPS }, (_, group) => ({
   keys: { id: `row-${group}`, "data.country": `c${group}` },
   rows: ROWS_PER_GROUP,
 }));
-const cases = Array.from({ length: count }, (_, index) => caseOf(`namespace-${String(index).padStart(5, "0")}`, index % 100));
-const wanted = desired(...cases.map((one) => one.spec));
-const access = createMemoryAccess({ namespaces: cases.map((one) => one.live), now: () => COUNTED_AT });
-const live = await gatherLive(access, wanted, []);
-// What making the input left behind is not the planner's.
-globalThis.gc?.();
-const inputBytes = resetPeakMemory();
+const [mode, file = "", count = "10000"] = process.argv.slice(2);
+if (mode === "write") writeFileSync(file, serialize(await makeInput(Number(count))));
+else console.log(JSON.stringify(await measurePlan(deserialize(readFileSync(file)) as PlanInput)));
 
-const startedAt = performance.now();
-const plan = await buildPlan({ desired: wanted, live });
-const measurement: PlannerMeasurement = {
-  planMs: performance.now() - startedAt,
-  inputBytes,
-  peakBytes: readMemory("VmHWM"),
-  changes: plan.changes.length,
-};
-console.log(JSON.stringify(measurement));
+async function makeInput(namespaces: number): Promise<PlanInput> {
+  const cases = Array.from({ length: namespaces }, (_, index) =>
+    caseOf(`namespace-${String(index).padStart(5, "0")}`, index % 100),
+  );
+  const wanted = desired(...cases.map((one) => one.spec));
+  const access = createMemoryAccess({ namespaces: cases.map((one) => one.live), now: () => COUNTED_AT });
+  return { desired: wanted, live: await gatherLive(access, wanted, []) };
+}
+
+async function measurePlan(input: PlanInput): Promise<PlannerMeasurement> {
+  globalThis.gc?.(); // the file's bytes are no part of the input
+  const inputBytes = resetPeakMemory();
+  const startedAt = performance.now();
+  const plan = await buildPlan(input);
+  return { planMs: performance.now() - startedAt, inputBytes, peakBytes: readMemory("VmHWM"), changes: plan.changes.length };
+}
 
 function caseOf(name: string, share: number): { readonly spec: NamespaceSpec; readonly live: MemoryNamespace } {
   const on = (layout: MemoryNamespace["layout"]): MemoryNamespace => ({ name, object: "ORDERS", layout, epoch: 3, rows });

@@ -61,7 +61,13 @@ export async function startRuntime(base = tmpdir()): Promise<BenchRuntime> {
     await waitUntilReady(port, wrangler, logFile);
     const pid = await findWorkerd(wrangler.pid, port);
     return {
-      call: <Value>(handler: string, args: object = {}) => callWorker<Value>(port, handler, args),
+      call: async <Value>(handler: string, args: object = {}) => {
+        try {
+          return await callWorker<Value>(port, handler, args);
+        } catch (error) {
+          throw new Error(`The bench Worker failed; its log ends with:\n${readLogTail(logFile)}`, { cause: error });
+        }
+      },
       resetPeakMemory: async () => {
         await writeFile(`/proc/${pid}/clear_refs`, "5");
         return readMemory(pid, "VmRSS");

@@ -18,7 +18,10 @@ export interface PauseArgs {
 }
 
 export interface Paused {
-  /** Longest write of each writer that met a fence, one for each of its fences. Milliseconds. */
+  /**
+   * Of each writer that met a fence, how long it waited at most from when the fence went up, one for each of its fences. Milliseconds.
+   * What it had waited before, behind the copy, is not the cutover's.
+   */
   readonly atFences: readonly number[];
   /** Every write before the operation began, and every one while it ran but met no fence. */
   readonly atRest: readonly number[];
@@ -65,7 +68,7 @@ export async function measurePause(env: BenchEnv, args: PauseArgs): Promise<Paus
   return {
     atFences: windows.flatMap((window) =>
       writers.flatMap((mine) => {
-        const met = mine.filter((one) => meets(one, window)).map(latencyOf);
+        const met = mine.filter((one) => meets(one, window)).map((one) => one.to - Math.max(one.from, window.from));
         return met.length > 0 ? [Math.max(...met)] : [];
       }),
     ),
