@@ -19,7 +19,7 @@ import { benchMemory } from "./rows/memory.ts";
 import { benchMoves } from "./rows/moves.ts";
 import { benchPause } from "./rows/pause.ts";
 import { benchPlanner } from "./rows/planner.ts";
-import { removeBundle } from "./runtime.ts";
+import { stopRuntimes } from "./runtime.ts";
 
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   moves: benchMoves,
@@ -40,6 +40,9 @@ const machine = {
   loadBefore: loadavg()[0],
 };
 const figures: ReportedFigure[] = [];
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => void stopRuntimes().finally(() => process.exit(130)));
+}
 try {
   for (const [name, benchmark] of Object.entries(BENCHMARKS)) {
     if (options.only && !options.only.includes(name)) continue;
@@ -47,7 +50,7 @@ try {
     figures.push(...found.map((figure) => reportFigure(figure)));
   }
 } finally {
-  await removeBundle();
+  await stopRuntimes();
 }
 for (const line of renderTable(figures)) console.log(line);
 for (const { name, note } of figures) if (note !== undefined) console.log(`  ${name}: ${note}`);

@@ -32,6 +32,7 @@ const COMPATIBILITY_DATE = "2026-08-01";
 const CLASSES = { THINGS: "Things", METERED: "Metered" };
 
 let bundle: Promise<string> | undefined;
+const running = new Set<() => Promise<void>>();
 
 /** Starts a runtime of its own, with its state in a new folder below `base`: objects of another one are not in its memory. */
 export async function startRuntime(base = tmpdir()): Promise<BenchRuntime> {
@@ -54,9 +55,11 @@ export async function startRuntime(base = tmpdir()): Promise<BenchRuntime> {
     env: process.env,
   });
   const stop = async (): Promise<void> => {
+    running.delete(stop);
     await wrangler.stop();
     await rm(folder, { recursive: true, force: true });
   };
+  running.add(stop);
   try {
     await waitUntilReady(port, wrangler, logFile);
     const pid = await findWorkerd(wrangler.pid, port);
@@ -82,9 +85,10 @@ export async function startRuntime(base = tmpdir()): Promise<BenchRuntime> {
   }
 }
 
-/** Deletes the bundle. Call when no runtime is to be started any more. */
-export async function removeBundle(): Promise<void> {
-  if (bundle) await rm(join(await bundle, ".."), { recursive: true, force: true });
+/** Ends every runtime that still runs and deletes the bundle. Call at the end, also at an early one: the runtimes would go on by themselves. */
+export async function stopRuntimes(): Promise<void> {
+  await Promise.all([...running].map((stop) => stop()));
+  if (bundle) await rm(join(await bundle, "..", ".."), { recursive: true, force: true });
   bundle = undefined;
 }
 
