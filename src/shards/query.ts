@@ -15,6 +15,7 @@ export function runQuery(sql: Sql, query: string, params: readonly (string | num
   let reply: QueryReply | undefined;
   try {
     sql.transaction(() => {
+      const before = schemaOf(sql);
       const cursor = sql.run(query, ...params);
       const rows: SqlRow[] = [];
       for (const row of cursor) {
@@ -23,6 +24,7 @@ export function runQuery(sql: Sql, query: string, params: readonly (string | num
         rows.push(row);
       }
       if (cursor.rowsWritten > 0) throw refused("queryShards reads only: the query wrote rows, which were rolled back");
+      if (schemaOf(sql) !== before) throw refused("queryShards reads only: the query changed tables, which was rolled back");
       reply = { columns: Object.keys(rows[0] ?? {}), rows };
       throw done;
     });
@@ -31,6 +33,12 @@ export function runQuery(sql: Sql, query: string, params: readonly (string | num
   }
   if (!reply) throw new Error("A query ended without rows or an error");
   return reply;
+}
+
+/** Changes with every statement that creates, alters or drops something: those count as no written rows. */
+function schemaOf(sql: Sql): string {
+  const found = sql.first<{ n: number; size: number | null }>("SELECT count(*) AS n, sum(length(sql)) AS size FROM sqlite_master");
+  return `${found?.n} ${found?.size}`;
 }
 
 function refused(message: string): RefusedError {
