@@ -82,7 +82,7 @@ export class Shop extends ShardedObject<ShardsEnv> {
     super(ctx, env);
     ctx.storage.sql.exec(`
       CREATE TABLE IF NOT EXISTS customers (id TEXT PRIMARY KEY, name TEXT, region TEXT);
-      CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, customer_id TEXT NOT NULL, total REAL, note, doubled REAL GENERATED ALWAYS AS (total * 2));
+      CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, customer_id TEXT NOT NULL, total REAL, note, reference TEXT UNIQUE, doubled REAL GENERATED ALWAYS AS (total * 2));
       CREATE TABLE IF NOT EXISTS order_lines (order_id INTEGER NOT NULL REFERENCES orders (id) ON DELETE CASCADE, line INTEGER NOT NULL, sku TEXT, payload, PRIMARY KEY (order_id, line));
       CREATE INDEX IF NOT EXISTS orders_by_customer ON orders (customer_id);
       CREATE TABLE IF NOT EXISTS audit (id INTEGER PRIMARY KEY, what TEXT);

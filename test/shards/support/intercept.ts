@@ -4,8 +4,6 @@
  *
  * Objects of a test run in one isolate, so that replacing `Host.prototype.ask` reaches them all. Hooks run in the sender's object.
  */
-import { onTestFinished } from "vitest";
-
 import { Host } from "../../../src/shards/host.ts";
 import type { MemberRequest } from "../../../src/shards/messages.ts";
 
@@ -27,22 +25,23 @@ interface Hook {
 const hooks: Hook[] = [];
 let original: Host["ask"] | undefined;
 
-/** Lets `intercept` have every message of the namespace until the test ends. */
+/** Lets `intercept` have every message of the namespace from now on: each test has a namespace of its own. Several stand one behind the other. */
 export function interceptMessages(namespace: string, intercept: Intercept): void {
   if (original === undefined) {
     const ask = (original = Reflect.get(Host.prototype, "ask"));
     Host.prototype.ask = async function patched<Reply>(this: Host, member: string, request: object): Promise<Reply> {
-      const forward = (): Promise<unknown> => ask.call(this, member, request);
-      const hook = hooks.findLast((candidate) => candidate.namespace === this.namespace);
-      if (!hook) return (await forward()) as Reply;
-      return (await hook.intercept({ host: this, member, request: request as MemberRequest }, forward)) as Reply;
+      const message = { host: this, member, request: request as MemberRequest };
+      // The newest hook first; each forwards to the one before it, the last to the object itself.
+      const send = hooks
+        .filter((hook) => hook.namespace === this.namespace)
+        .reduce<() => Promise<unknown>>(
+          (forward, hook) => () => hook.intercept(message, forward),
+          () => ask.call(this, member, request),
+        );
+      return (await send()) as Reply;
     };
   }
-  const hook = { namespace, intercept };
-  hooks.push(hook);
-  onTestFinished(() => {
-    hooks.splice(hooks.indexOf(hook), 1);
-  });
+  hooks.push({ namespace, intercept });
 }
 
 /** Runs `act` once, in the sender's object, before the first message of this kind is sent. True once it has run. */

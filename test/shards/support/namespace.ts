@@ -21,6 +21,9 @@ import type { ShardedObject } from "../../../src/shards/index.ts";
 /** Polls of one operation; with the pause in between, about a minute. */
 const POLLS_MAX = 2_400;
 const POLL_PAUSE_MS = 25;
+/** An operation is woken after this many polls: an object that was aborted in its alarm gets it back only after seconds. */
+const POLLS_PER_POKE = 12;
+const ASKS_MAX = 20;
 
 type Row = Record<string, SqlStorageValue>;
 
@@ -49,12 +52,28 @@ export class TestNamespace<Class extends ShardedObject> {
     return this.inside(member, (_, state) => state.storage.sql.exec<Row>(query, ...params).toArray());
   }
 
-  /** @throws Error with the object's own words when it refuses. */
+  /** Asks again while the object does not answer, as it may just be killed. @throws Error with its own words when it refuses. */
   async ask<Reply>(request: MemberRequest, member = this.name): Promise<Reply> {
-    const endpoint = this.stub(member) as unknown as { shardctl(envelope: object): Promise<ProtocolReply<unknown>> };
-    const reply = await endpoint.shardctl({ protocol: PROTOCOL_VERSION, namespace: this.name, member, request });
+    const reply = await this.#send(request, member);
     if (reply.ok) return reply.value as Reply;
     throw new Error(reply.failure.message);
+  }
+
+  async #send(request: MemberRequest, member: string): Promise<ProtocolReply<unknown>> {
+    for (let tries = 1; ; tries++) {
+      const endpoint = this.stub(member) as unknown as { shardctl(envelope: object): Promise<ProtocolReply<unknown>> };
+      try {
+        return await endpoint.shardctl({ protocol: PROTOCOL_VERSION, namespace: this.name, member, request });
+      } catch (error) {
+        if (tries >= ASKS_MAX) throw error;
+        await new Promise((resolve) => setTimeout(resolve, POLL_PAUSE_MS));
+      }
+    }
+  }
+
+  /** Kills the object where it stands: what it had not yet stored is gone, and so is whatever it was doing. */
+  async abort(member: string): Promise<void> {
+    await this.inside(member, (_, state) => state.abort("a test aborts this object")).catch(() => undefined);
   }
 
   live(): Promise<LayoutReply> {
@@ -80,9 +99,20 @@ export class TestNamespace<Class extends ShardedObject> {
     for (let poll = 0; poll < POLLS_MAX; poll++) {
       const status = await this.ask<OperationStatus>({ kind: "operation", id });
       if (until(status)) return status;
+      if (poll % POLLS_PER_POKE === POLLS_PER_POKE - 1) await this.ask({ kind: "resolve", operation: id, attempt: 0 });
       await new Promise((resolve) => setTimeout(resolve, POLL_PAUSE_MS));
     }
     throw new Error(`Operation ${id} did not get there: ${JSON.stringify(await this.ask({ kind: "operation", id }))}`);
+  }
+
+  /** Waits until the root has told every member what it missed; retired members that wait to be emptied may wait on. */
+  async settled(): Promise<void> {
+    for (let poll = 0; poll < POLLS_MAX; poll++) {
+      const open = await this.sql(this.name, "SELECT member FROM shardctl_chores WHERE kind <> 'empty'");
+      if (open.length === 0) return;
+      await new Promise((resolve) => setTimeout(resolve, POLL_PAUSE_MS));
+    }
+    throw new Error(`Members of ${this.name} were not told that an operation is over`);
   }
 
   /** Runs an operation to its end. @throws Error unless it completes. */
@@ -154,6 +184,7 @@ export class TestNamespace<Class extends ShardedObject> {
 
   /** What an ended operation must not leave behind, on these objects and on every member of the live layout. Empty when all is well. */
   async leftovers(others: readonly string[] = []): Promise<string[]> {
+    if ((await this.live()).epoch > 0) await this.settled();
     const { layout, epoch } = await this.live();
     const found: string[] = [];
     for (const member of new Set([...layout.members, ...others])) {
