@@ -61,6 +61,7 @@ export async function runOperator(world: World, name: string, steps: readonly Op
     const started = await ask<OperationStatus>(world, name, { kind: "start", operation });
     if (started && step.cancelAfterMs !== null) {
       await sleep(world, step.cancelAfterMs);
+      world.cancels.add(started.id);
       await ask(world, name, { kind: "cancel", id: started.id });
     }
     for (let polls = 0; step.waits && started && polls < POLLS_MAX && runningOperation(world) === started.id; polls++)

@@ -125,8 +125,10 @@ function judge(world: World, scenario: Scenario, history: History): Omit<RunRepo
     if (flaw) world.violate(flaw);
   }
   const operations: Record<string, number> = {};
-  for (const { kind, state, mode } of end.operations)
-    operations[`${kind} ${mode} ${state}`] = (operations[`${kind} ${mode} ${state}`] ?? 0) + 1;
+  for (const { kind, state, mode, fault } of end.operations) {
+    const ended = `${kind} ${mode} ${state}${fault && fault.kind !== state ? `: ${fault.kind}` : ""}`;
+    operations[ended] = (operations[ended] ?? 0) + 1;
+  }
   return {
     seed: scenario.seed,
     violations: world.violations,

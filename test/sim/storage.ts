@@ -2,7 +2,8 @@
  * An object's storage over `node:sqlite`, with the durability of a Durable Object.
  *
  * Writes gather in one implicit transaction until `flush`; `discard` is what a crash does to them. The alarm's time is written with the
- * rows. What the real runtime refuses is refused here: transactions in SQL, ATTACH, TEMP, most pragmas, more than 100 parameters or five
+ * rows. The real runtime ends its implicit transaction with the turn, and makes it durable later; here both are one, so a setting that
+ * works only between transactions brings the flush forward when the turn has written nothing yet. What the real runtime refuses is refused here: transactions in SQL, ATTACH, TEMP, most pragmas, more than 100 parameters or five
  * terms of a compound SELECT. Integers are read as the runtime reads them, as JavaScript numbers.
  *
  * Trade-off: a cursor's rows are read at once, not step by step.
@@ -10,8 +11,9 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import type { HostStorage, SqlCursor, SqlRow, SqlValue } from "../../src/shards/storage.ts";
 
-// Setting `foreign_keys` is no write: it works outside a transaction and does nothing inside one.
-const READS = /^\s*(select|values|explain|pragma\s+foreign_keys)\b/i;
+const READS = /^\s*(select|values|explain)\b/i;
+/** No write: it works outside a transaction and does nothing inside one. */
+const SETS_FOREIGN_KEYS = /^\s*pragma\s+foreign_keys\s*=/i;
 const DENIED = /^\s*(begin|commit|end|rollback|savepoint|release|attach|detach|vacuum|reindex|analyze)\b/i;
 const PRAGMA = /^\s*pragma\s+(\w+)/i;
 const PRAGMAS = new Set([
@@ -31,6 +33,18 @@ const COMPOUND_TERMS_MAX = 5;
 const PARAMETERS_MAX = 100;
 const SQL_LENGTH_MAX = 100_000;
 
+/** What the storage asks of its object. */
+export interface StoragePort {
+  /** Something is to be flushed. */
+  changed(): void;
+  /** Flush now. */
+  flushNow(): void;
+  /** The promise of `setAlarm`. */
+  settled(): Promise<void>;
+  /** The number of the turn. */
+  turn(): number;
+}
+
 interface Prepared {
   readonly statement: StatementSync;
   readonly isRead: boolean;
@@ -39,17 +53,16 @@ interface Prepared {
 export class SimStorage implements HostStorage {
   readonly #database = new DatabaseSync(":memory:");
   readonly #prepared = new Map<string, Prepared>();
-  readonly #changed: () => void;
-  readonly #settled: () => Promise<void>;
+  readonly #port: StoragePort;
   #depth = 0;
   #isOpen = false;
+  /** The turn of the last write. */
+  #wroteIn = -1;
   #durableAlarm: number | null = null;
   #alarm: number | null = null;
 
-  /** `changed` is told when something is to be flushed; `settled` gives the promise of `setAlarm`. */
-  constructor(changed: () => void, settled: () => Promise<void>) {
-    this.#changed = changed;
-    this.#settled = settled;
+  constructor(port: StoragePort) {
+    this.#port = port;
   }
 
   readonly sql = {
@@ -76,13 +89,13 @@ export class SimStorage implements HostStorage {
 
   getAlarm(): Promise<number | null> {
     const time = this.#alarm;
-    return this.#settled().then(() => time);
+    return this.#port.settled().then(() => time);
   }
 
   setAlarm(scheduledTimeMs: number): Promise<void> {
     this.#open();
     this.#alarm = scheduledTimeMs;
-    return this.#settled();
+    return this.#port.settled();
   }
 
   /** True when a crash would lose something. */
@@ -108,6 +121,8 @@ export class SimStorage implements HostStorage {
     this.#isOpen = false;
     this.#depth = 0;
     this.#alarm = this.#durableAlarm;
+    // A new life begins with the default.
+    this.#database.exec("PRAGMA foreign_keys = ON");
   }
 
   /** The alarm fires: it is gone, unless a later one was set meanwhile. Gives its time. */
@@ -138,6 +153,10 @@ export class SimStorage implements HostStorage {
   #exec<Row extends SqlRow>(query: string, bindings: readonly SqlValue[]): SqlCursor<Row> {
     refuseQuery(query, bindings.length);
     const prepared = this.#prepare(query);
+    if (SETS_FOREIGN_KEYS.test(query)) {
+      if (this.#isOpen && this.#wroteIn !== this.#port.turn()) this.#port.flushNow();
+      return cursor(this.#run<Row>(prepared, bindings), 0);
+    }
     if (prepared.isRead) return cursor(this.#run<Row>(prepared, bindings), 0);
     this.#open();
     const before = this.#totalChanges();
@@ -150,10 +169,11 @@ export class SimStorage implements HostStorage {
   }
 
   #open(): void {
+    this.#wroteIn = this.#port.turn();
     if (this.#isOpen) return;
     this.#database.exec("BEGIN");
     this.#isOpen = true;
-    this.#changed();
+    this.#port.changed();
   }
 
   #prepare(query: string): Prepared {

@@ -43,10 +43,12 @@ const SELECT = `SELECT id, grp, n, tag, ${IS_INTACT} AS intact,
 export class Store {
   readonly #storage: HostStorage;
   readonly #runtime: Runtime;
+  readonly #options: StoreOptions;
 
   constructor(storage: HostStorage, runtime: Runtime, options: StoreOptions) {
     this.#storage = storage;
     this.#runtime = runtime;
+    this.#options = options;
     const { sql } = storage;
     if (storage.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'notes'").toArray().length > 0) return;
     sql.exec(
@@ -102,7 +104,8 @@ export class Store {
 
   remove(id: string): boolean {
     return this.#storage.transactionSync(() => {
-      this.#storage.sql.exec("DELETE FROM notes WHERE item = ?", id);
+      // With a foreign key the notes are left to its cascade.
+      if (!this.#options.hasForeignKey) this.#storage.sql.exec("DELETE FROM notes WHERE item = ?", id);
       return this.#storage.sql.exec("DELETE FROM items WHERE id = ? RETURNING id", id).toArray().length > 0;
     });
   }

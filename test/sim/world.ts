@@ -50,6 +50,8 @@ export class World {
   readonly objects = new Map<string, SimObject>();
   /** What must never happen, in order. */
   readonly violations: string[] = [];
+  /** Operations that somebody asked to cancel. */
+  readonly cancels = new Set<number>();
   /** False once the faults have stopped. */
   isFaulty = true;
   /** How often each kind of fault struck. */
@@ -175,10 +177,12 @@ export class SimObject {
   constructor(world: World, name: string) {
     this.#world = world;
     this.name = name;
-    this.storage = new SimStorage(
-      () => this.#flushSoon(),
-      () => this.#after("setAlarm", 1, () => undefined),
-    );
+    this.storage = new SimStorage({
+      changed: () => this.#flushSoon(),
+      flushNow: () => this.#flush(),
+      settled: () => this.#after("setAlarm", 1, () => undefined),
+      turn: () => world.options.scheduler.steps,
+    });
   }
 
   /** Brings a request to the object, starting it when it does not run. */
@@ -315,20 +319,30 @@ export class SimObject {
     const delayMs = isSlow ? random.whole(`flush/${this.name}/slowMs`, 5, 60) : random.whole(`flush/${this.name}/ms`, 0, 2);
     scheduler.at(delayMs, () => {
       if (life !== this.#life) return;
-      try {
-        this.storage.flush();
-      } catch (error) {
-        this.#world.violate(`${this.name} could not commit: ${String(error)}`);
-        this.crash("failed commit");
-        return;
-      }
-      this.#armAlarm();
+      if (!this.#flush()) return;
       // A crash after the commit and before any message has left.
       if (this.#maybeCrash("flush")) return;
-      const gate = this.#gate;
-      this.#gate = [];
-      for (const run of gate) run();
+      this.#openGate();
     });
+  }
+
+  /** Makes the writes so far durable. False when that failed, and the object with it. */
+  #flush(): boolean {
+    try {
+      this.storage.flush();
+    } catch (error) {
+      this.#world.violate(`${this.name} could not commit: ${String(error)}`);
+      this.crash("failed commit");
+      return false;
+    }
+    this.#armAlarm();
+    return true;
+  }
+
+  #openGate(): void {
+    const gate = this.#gate;
+    this.#gate = [];
+    for (const run of gate) run();
   }
 
   #armAlarm(): void {
