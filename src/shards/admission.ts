@@ -102,14 +102,15 @@ export class Admission {
   }
 
   #judge(epoch: number, keys: readonly Key[]): "run" | "wait" | "catchUp" | ProtocolFailure {
-    const { membership, moving, self } = this.#member;
+    const { membership, moving, self, foreignKeys } = this.#member;
     if (epoch > membership.epoch) return "catchUp";
     if (epoch < membership.epoch) {
       return stale("staleEpoch", `${self} is at epoch ${membership.epoch}, the call was routed by epoch ${epoch}`);
     }
     if (!membership.serving) return stale("notMember", `${self} owns no part of '${membership.namespace}' at epoch ${epoch}`);
     if (keys.some((key) => this.#owner(key) !== self)) return stale("notOwner", `${self} does not own the key at epoch ${epoch}`);
-    return this.#held || (moving !== undefined && moving.fence !== 0) ? "wait" : "run";
+    const isFenced = moving !== undefined && moving.fence !== 0;
+    return this.#held || isFenced || foreignKeys.isOff ? "wait" : "run";
   }
 
   #owner(key: Key): string {

@@ -16,10 +16,16 @@ export class ForeignKeys {
   readonly #sql: Sql;
   readonly #runtime: Runtime;
   #writers = 0;
+  #isOff = false;
 
   constructor(sql: Sql, runtime: Runtime) {
     this.#sql = sql;
     this.#runtime = runtime;
+  }
+
+  /** True while the user's writes would not be checked, nor cascade: calls wait. Who turned enforcement off tells when it is on again. */
+  get isOff(): boolean {
+    return this.#isOff;
   }
 
   /** Runs `write`, in one turn, with enforcement off, and puts it on again before it returns. A database without foreign keys is spared. */
@@ -46,6 +52,7 @@ export class ForeignKeys {
       if (isOn && this.#writers > 0) return;
       this.#sql.run(`PRAGMA foreign_keys = ${isOn ? "ON" : "OFF"}`);
       const now = this.#sql.first<{ foreign_keys: number }>("PRAGMA foreign_keys")?.foreign_keys === 1;
+      this.#isOff = !now;
       if (now === isOn) return;
       await this.#runtime.sleep(0);
     }

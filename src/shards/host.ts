@@ -245,9 +245,14 @@ export class Host {
     },
   };
 
-  /** The engine's own writes to the user's tables. */
-  #writeRows<Value>(write: () => Value): Promise<Value> {
-    return this.member.foreignKeys.off(write);
+  /**
+   * The engine's own writes to the user's tables. An object that takes the user's writes gets none: there enforcement stays on, or a
+   * user's delete would not cascade.
+   */
+  async #writeRows<Value>(write: () => Value): Promise<Value> {
+    const { membership, moving } = this.member;
+    const takesWrites = membership.serving && !(moving !== undefined && moving.fence !== 0);
+    return takesWrites ? write() : this.member.foreignKeys.off(write);
   }
 
   /** One walk or drain at a time: sequence numbers are taken and sent in order. */
