@@ -54,6 +54,10 @@ const ASK_MS_MAX = 60_000;
 /** Budget of the fence's drain when the root names none. */
 const FENCE_WAIT_MS = 1_000;
 
+/** An operation could never reach a shard: it is refused before anything is journaled. */
+const NOT_CONFIGURED =
+  "DO namespace not configured: the object does not know the binding of its own class. Export the class under its own name with compatibility_date 2025-11-17 or later, or give the host `namespace: env.<BINDING>`";
+
 type Handler = (request: MemberRequest) => unknown;
 
 export class Host {
@@ -186,6 +190,7 @@ export class Host {
           )
         : this.root.distribute(request.distribution),
     start: ({ operation }: MemberRequest & { kind: "start" }) => {
+      if (this.platform.peers === null) return failure(refusal("invalid", NOT_CONFIGURED));
       this.member.tables(); // refuses tables that cannot be moved before anything is journaled
       return this.root.start(operation);
     },

@@ -24,9 +24,14 @@ export function createPeers(binding: ObjectNamespace): Peers {
   };
 }
 
-/** The namespace of an object's own class, as the Worker exports it under the class's name; null when it does not. */
+/**
+ * The namespace of an object's own class, as the Worker exports it under the class's name; null when it does not. `ctx.exports` itself
+ * is there from compatibility date 2025-11-17 on.
+ */
 export function ownNamespace(ctx: DurableObjectState, object: object): ObjectNamespace | null {
-  const exported: unknown = Reflect.get(ctx.exports, object.constructor.name);
+  const entries: unknown = Reflect.get(ctx, "exports");
+  if (!(entries instanceof Object)) return null;
+  const exported: unknown = Reflect.get(entries, object.constructor.name);
   return exported instanceof Object && "idFromName" in exported ? (exported as ObjectNamespace) : null;
 }
 
