@@ -6,6 +6,7 @@ import { join } from "node:path";
 
 import { describe, expect, it } from "vitest";
 
+import { announcement } from "../../src/cli/commands/dev.ts";
 import { findPort } from "../../src/cli/dev/find-port.ts";
 import { generateDevWorker } from "../../src/cli/dev/generate-worker.ts";
 import { readRuntime, removeRuntime, writeRuntime } from "../../src/cli/dev/runtime-file.ts";
@@ -40,6 +41,20 @@ describe("the generated Worker", () => {
     const run = await runInProcess(["dev"], { cwd: project.path });
     expect(run.exitCode).toBe(EXIT.error);
     expect(run.stderr).toContain("shardctl init");
+  });
+});
+
+describe("the announcement", () => {
+  const ready = { endpoint: "http://127.0.0.1:1", plain: "http://127.0.0.1:1", folder: "/project", bindings: ["ORDERS"] };
+
+  it("says that the generated Worker wants no token", () => {
+    expect(announcement({ ...ready, isOwnWorker: false })).toContain("No token is needed.");
+  });
+
+  it("promises nothing about the tokens of a Worker of one's own", () => {
+    const text = announcement({ ...ready, isOwnWorker: true });
+    expect(text).not.toContain("No token");
+    expect(text).toContain("SHARDCTL_TOKENS");
   });
 });
 

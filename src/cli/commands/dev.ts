@@ -59,14 +59,20 @@ async function dev(session: Session, options: DevOptions): Promise<CliResult<Out
       interruption.signal,
     );
     if (!started.ok) return started;
-    announce(session, started.value, project.value, bindings.value);
+    announce(session, started.value, project.value, bindings.value, own !== null);
     return await waitForEnd(session, started.value, interruption.signal);
   } finally {
     interruption.release();
   }
 }
 
-function announce(session: Session, server: DevServer, project: Project, bindings: readonly string[]): void {
+function announce(
+  session: Session,
+  server: DevServer,
+  project: Project,
+  bindings: readonly string[],
+  isOwnWorker: boolean,
+): void {
   if (session.json) {
     const facts = { endpoint: server.endpoint, pid: process.pid, wranglerPid: server.wrangler.pid, bindings };
     session.host.stdout.write(`${JSON.stringify(facts)}\n`);
@@ -74,18 +80,33 @@ function announce(session: Session, server: DevServer, project: Project, binding
   }
   const { bold } = session.colors;
   session.say(
-    [
-      `The local runtime is ready at ${bold(server.endpoint)}`,
-      ...(bindings.length === 0 ? [] : [`Bindings: ${bindings.join(", ")}   (a new one in the manifests needs a restart)`]),
-      "",
-      "Try, in a second terminal:",
-      `  shardctl plan --endpoint ${server.endpoint}`,
-      `  shardctl apply --endpoint ${server.endpoint}`,
-      `  shardctl status --endpoint ${server.endpoint}`,
-      `No token is needed, and commands in ${project.folder} find the endpoint by themselves when none is configured.`,
-      "Ctrl-C stops it; the state stays.",
-    ].join("\n"),
+    announcement({ endpoint: bold(server.endpoint), plain: server.endpoint, folder: project.folder, bindings, isOwnWorker }),
   );
+}
+
+/** What people read when the runtime is ready. A Worker of the user's own decides itself who may ask. */
+export function announcement(ready: {
+  readonly endpoint: string;
+  readonly plain: string;
+  readonly folder: string;
+  readonly bindings: readonly string[];
+  readonly isOwnWorker: boolean;
+}): string {
+  const { endpoint, plain, folder, bindings, isOwnWorker } = ready;
+  return [
+    `The local runtime is ready at ${endpoint}`,
+    ...(bindings.length === 0 ? [] : [`Bindings: ${bindings.join(", ")}   (a new one in the manifests needs a restart)`]),
+    "",
+    "Try, in a second terminal:",
+    `  shardctl plan --endpoint ${plain}`,
+    `  shardctl apply --endpoint ${plain}`,
+    `  shardctl status --endpoint ${plain}`,
+    isOwnWorker
+      ? "Your Worker decides who may ask: set SHARDCTL_TOKEN to a token whose hash is in its SHARDCTL_TOKENS (.dev.vars)."
+      : "No token is needed.",
+    `Commands in ${folder} find the endpoint by themselves when none is configured.`,
+    "Ctrl-C stops it; the state stays.",
+  ].join("\n");
 }
 
 async function waitForEnd(session: Session, server: DevServer, signal: AbortSignal): Promise<CliResult<Outcome>> {
