@@ -235,14 +235,39 @@ function rowsText(sql: Sql, { table, store }: MoveTable, keys: string): string {
   });
 }
 
+/**
+ * Stores the rows in place of what was here under their keys.
+ *
+ * Another row may still hold a unique value that a new one has now. When both are from one source it is out of date, and on its way again
+ * in the log: it gives way. Rows of two sources may really be in each other's way: that ends the operation.
+ */
 function upsertRows(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string): void {
+  if (!mayMeetOthers(plan, table)) return storeRows(sql, plan, table, part, source);
+  try {
+    deleteKeys(sql, table.store, table.table, part.keys);
+    storeRows(sql, plan, table, part, source);
+  } catch (error) {
+    if (!messageOf(error).includes("UNIQUE constraint failed")) throw error;
+    throw new EngineFault(
+      "duplicateId",
+      `Rows of table '${table.table.name}' from ${source} have values that rows of other shards have, and that must be unique in one object (${messageOf(error)}). Nothing was changed: change the values, then start again`,
+    );
+  }
+}
+
+/** True when rows of several sources meet in one live table with constraints beside its primary key. */
+function mayMeetOthers({ moving }: MovePlan, { table }: MoveTable): boolean {
+  return moving.mode === "swap" && moving.from.members.length > 1 && table.hasConstraints;
+}
+
+function storeRows(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string): void {
   if (part.rowCount > 0) {
     const { columns } = table.table;
     const maskAt = columns.length + 2;
     const cells = columns.map((_, index) => jsonCell("j.value", index, 2, maskAt, part.withBlobs));
     const staged = plan.moving.mode === "shift" ? ["json_extract(j.value, '$[0]')", "json_extract(j.value, '$[1]')", "?2"] : [];
     const select = `SELECT ${[...cells, ...staged].join(", ")} FROM json_each(?1) AS j WHERE true`;
-    sql.run(`${insertInto(plan, table)} ${select} ${onConflict(plan, table)}`, part.rows, ...(staged.length > 0 ? [source] : []));
+    sql.run(`${insertInto(plan, table)} ${select}`, part.rows, ...(staged.length > 0 ? [source] : []));
   }
   for (const { position, cells } of part.large) {
     const bound = cells.map((cell) => cellBinding(cell));
@@ -252,29 +277,17 @@ function upsertRows(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, 
         ? { sql: ["?", "?", "?"], bindings: [positionClass, positionValue, source] }
         : { sql: [], bindings: [] };
     const values = [...bound.map((cell) => cell.sql), ...staged.sql].join(", ");
-    sql.run(
-      `${insertInto(plan, table)} VALUES (${values}) ${onConflict(plan, table)}`,
-      ...bound.flatMap((cell) => cell.bindings),
-      ...staged.bindings,
-    );
+    sql.run(`${insertInto(plan, table)} VALUES (${values})`, ...bound.flatMap((cell) => cell.bindings), ...staged.bindings);
   }
   rememberOrigins(sql, plan, table, part, source);
 }
 
-function insertInto(plan: MovePlan, { table, store }: MoveTable): string {
+/** REPLACE, not an update of the row: its key may be written another way (1 and 1.0, or letters whose case does not count). */
+function insertInto(plan: MovePlan, moveTable: MoveTable): string {
+  const { table, store } = moveTable;
   const columns = [...table.columns, ...(plan.moving.mode === "shift" ? STAGE_COLUMNS : [])];
-  return `INSERT INTO ${quoteName(store)} (${columns.map((column) => quoteName(column)).join(", ")})`;
-}
-
-function onConflict(plan: MovePlan, { table }: MoveTable): string {
-  const others = [
-    ...table.columns.filter((column) => !table.primaryKey.includes(column)),
-    ...(plan.moving.mode === "shift" ? STAGE_COLUMNS : []),
-  ];
-  const key = table.primaryKey.map((column) => quoteName(column)).join(", ");
-  if (others.length === 0) return `ON CONFLICT (${key}) DO NOTHING`;
-  // An update, not REPLACE: replacing a row would delete what points at it.
-  return `ON CONFLICT (${key}) DO UPDATE SET ${others.map((column) => `${quoteName(column)} = excluded.${quoteName(column)}`).join(", ")}`;
+  const insert = mayMeetOthers(plan, moveTable) ? "INSERT" : "INSERT OR REPLACE";
+  return `${insert} INTO ${quoteName(store)} (${columns.map((column) => quoteName(column)).join(", ")})`;
 }
 
 const STAGE_COLUMNS = ["shardctl_class", "shardctl_position", "shardctl_source"];
