@@ -36,8 +36,8 @@ const DRAIN_SLICES_MAX = 30;
 const RETRIES_MAX = 12;
 const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 30_000;
-/** Fence attempts before cutover, with backoff in between. */
-const FENCE_ATTEMPTS_MAX = 50;
+/** Tries of a step that finds one id twice, before it counts. */
+const DUPLICATE_TRIES_MAX = 3;
 /** A wave of the full size is cut into this many, so that it can be made smaller. */
 export const WAVE_SPAN_MAX = 4;
 /** The pause of a cutover that waves are sized for. */
@@ -147,6 +147,10 @@ async function walk(context: DriverContext, record: OperationRecord, step: "copy
   const replies = await each(open, async ([source]) => {
     const reply = await context.ask<WalkReply>(source, { kind: step, operation: record.id, budgetMs: SLICE_MS });
     return [source, reply] as const;
+  }).catch(async (error: unknown) => {
+    // A row that was given another shard key meanwhile stands twice until the source that lost it has said so.
+    if (isDuplicate(error)) await drainAll(context, record);
+    throw error;
   });
   const sources = { ...record.sources };
   for (const [source, reply] of replies) {
@@ -266,9 +270,9 @@ async function fenceAndCutOver(context: DriverContext, record: OperationRecord):
     await rehearse(context, record, targets, wave);
   } catch (error) {
     // Rule "durable-abort": the attempt is over in the journal before any member hears of it.
-    const next = proceed(context, record, { attempt: attempt + 1 });
+    proceed(context, record, { attempt: attempt + 1, retries: record.retries });
     await each(members, (member) => context.ask(member, { kind: "unfence", operation, attempt }));
-    if (error instanceof EngineFault || next.attempt > FENCE_ATTEMPTS_MAX) throw error;
+    if (error instanceof EngineFault) throw error;
     throw new Error(`The fence could not be closed (attempt ${attempt}): ${messageOf(error)}`, { cause: error });
   }
   cutOver(context, record, wave, fencedAt);
@@ -420,10 +424,15 @@ function recordFailure(context: DriverContext, before: OperationRecord, error: u
 }
 
 function faultOf(error: unknown, retries: number): OperationFault | null {
+  if (isDuplicate(error) && retries <= DUPLICATE_TRIES_MAX) return null;
   if (error instanceof EngineFault) return { kind: error.kind, message: error.message };
   if (retries > RETRIES_MAX)
     return { kind: "unreachable", message: `Gave up after ${retries} tries: ${messageOf(error)}. Nothing was changed` };
   return null;
+}
+
+function isDuplicate(error: unknown): boolean {
+  return error instanceof EngineFault && error.kind === "duplicateId";
 }
 
 /** Moves the operation on, if it still is what the caller began with; its failures are forgotten. */
