@@ -90,7 +90,8 @@ export class Batch {
     }
     refuseRow(table, row, moving.allowMissingKey);
     const part = this.#part(owner, table);
-    const position = refuge?.position ?? positionJson(moving.to, row.route);
+    // Only staged rows have a place in an order of waves.
+    const position = moving.mode === "swap" ? "0,0" : (refuge?.position ?? positionJson(moving.to, row.route));
     part.keys.push(row.key);
     part.bytes += row.bytes;
     // The key of a follower is another row's, and a directory entry has none: they cannot show where they came from.

@@ -148,7 +148,7 @@ function readPage(context: SourceContext, plan: MovePlan, { table, cursor }: Wal
   return { batch, sequences, cursor: last, isLast, rows, bytes };
 }
 
-/** How many of the next `rowsMax` rows have at most `bytesMax` bytes together, and one at least. Reads lengths only, which is cheap. */
+/** How many of the next `rowsMax` rows are sure to have at most `bytesMax` bytes together, and one at least. Reads lengths only. */
 function rowsWithin(
   sql: Sql,
   { table }: MoveTable,
@@ -157,14 +157,13 @@ function rowsWithin(
   rowsMax: number,
   bytesMax: number,
 ): number {
-  const sizes = `SELECT ${primaryKeyOrder(table, "t")}, ${rowBytes(table.columns, "t")} AS shardctl_bytes FROM ${quoteName(table.name)} AS t ${order} LIMIT ${rowsMax}`;
-  const all = sql.first<{ bytes: number | null }>(`SELECT sum(shardctl_bytes) AS bytes FROM (${sizes})`, ...bindings);
-  if ((all?.bytes ?? 0) <= bytesMax) return rowsMax;
-  const running = `SELECT sum(shardctl_bytes) OVER (ORDER BY ${primaryKeyOrder(table, "t")} ROWS UNBOUNDED PRECEDING) AS total FROM (${sizes}) AS t`;
-  return Math.max(
-    1,
-    sql.first<{ n: number }>(`SELECT count(*) AS n FROM (${running}) WHERE total <= ${bytesMax}`, ...bindings)?.n ?? 1,
-  );
+  for (let rows = rowsMax; ;) {
+    const sizes = `SELECT ${rowBytes(table.columns, "t")} AS size FROM ${quoteName(table.name)} AS t ${order} LIMIT ${rows}`;
+    const bytes = sql.first<{ bytes: number | null }>(`SELECT sum(size) AS bytes FROM (${sizes})`, ...bindings)?.bytes ?? 0;
+    if (bytes <= bytesMax || rows === 1) return rows;
+    // By the average size, and a little less: the next guess is most often the last.
+    rows = Math.max(1, Math.min(rows - 1, Math.floor((0.95 * rows * bytesMax) / bytes)));
+  }
 }
 
 function notCaptured(table: MoveTable): string {

@@ -135,15 +135,13 @@ export function stagedChunks(sql: Sql, plan: MovePlan, waveRowsMax: number): Chu
 
 /** Tries a promotion and rolls it back, so that a row which the live tables refuse is found before cutover. @throws EngineFault */
 export function rehearsePromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string): void {
+  const tables = plan.tables.map(({ table }) => table);
+  if (!tables.some((table) => table.hasConstraints)) return refuseRivals(sql, plan, incoming);
   const rolledBack = new Error("rehearsal");
   try {
     sql.transaction(() => {
       promoteRows(sql, plan, incoming);
-      checkForeignKeys(
-        sql,
-        plan.tables.map(({ table }) => table),
-        self,
-      );
+      checkForeignKeys(sql, tables, self);
       throw rolledBack;
     });
   } catch (error) {
@@ -153,6 +151,23 @@ export function rehearsePromotion(sql: Sql, plan: MovePlan, incoming: readonly M
       "duplicateId",
       `Rows to be moved do not fit the rows that are here already: ${messageOf(error)}. Nothing was changed`,
     );
+  }
+}
+
+/** Without constraints only the primary key can be in the way: that is found without writing. @throws EngineFault */
+function refuseRivals(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): void {
+  for (const { table, store } of plan.tables) {
+    const same = table.primaryKey.map((column) => `t.${quoteName(column)} = s.${quoteName(column)}`).join(" AND ");
+    for (const range of incoming) {
+      const within = withinRange(range);
+      const query = `SELECT ${rowJson(table.primaryKey, "s")} AS pk FROM ${quoteName(store)} AS s CROSS JOIN ${quoteName(table.name)} AS t ON ${same} WHERE ${within.sql} LIMIT 20`;
+      const rivals = sql.rows<{ pk: string }>(query, ...within.bindings).map((row) => row.pk);
+      if (rivals.length === 0) continue;
+      throw new EngineFault(
+        "duplicateId",
+        `Rows to be moved have ids that rows of '${table.name}' have here already: ${rivals.join(", ")}. Nothing was changed: give each row its own id, then start again`,
+      );
+    }
   }
 }
 
