@@ -8,6 +8,7 @@ import type { Key } from "../core/key.ts";
 import { isMissing } from "../core/key.ts";
 import { EngineFault } from "./faults.ts";
 import type { CheckPart, RowsPart } from "./messages.ts";
+import type { Moving } from "./membership.ts";
 import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
 import { positionJson } from "./position.ts";
 import { type Refuge, findRefuge } from "./refuge.ts";
@@ -90,8 +91,7 @@ export class Batch {
     }
     refuseRow(table, row, moving.allowMissingKey);
     const part = this.#part(owner, table);
-    // Only staged rows have a place in an order of waves.
-    const position = moving.mode === "swap" ? "0,0" : (refuge?.position ?? positionJson(moving.to, row.route));
+    const position = refuge?.position ?? positionOf(moving, row.route);
     part.keys.push(row.key);
     part.bytes += row.bytes;
     // The key of a follower is another row's, and a directory entry has none: they cannot show where they came from.
@@ -231,6 +231,11 @@ export function nextSequence(sql: Sql, target: string): number {
 
 export function tableFrom(table: MoveTable): string {
   return `${quoteName(table.table.name)} AS t`;
+}
+
+/** Only staged rows have a place in the order of waves. */
+function positionOf({ mode, to }: Moving, route: Key): string {
+  return mode === "swap" ? "0,0" : positionJson(to, route);
 }
 
 function refuseRow(table: MoveTable, row: ScannedRow, allowMissingKey: boolean): void {
