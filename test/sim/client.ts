@@ -19,6 +19,8 @@ import { type ClientStep, GROUPS, type Intent, groupOf } from "./scenario.ts";
 import { LIST_QUERY, type View, viewOf } from "./store.ts";
 import { Unreachable, type World } from "./world.ts";
 
+const FENCE_POLL_MS = 3;
+
 /** The layout does not suit the call, which was not made. */
 class LayoutChanged extends Error {}
 
@@ -156,7 +158,8 @@ export class Client {
   }
 
   /** Twins are only touched while each group has a member of its own: else one id would be one row. */
-  async #twin({ id, grp, does, n, tag }: Intent & { kind: "twin" }): Promise<void> {
+  async #twin({ id, grp, does, n, tag, fenceMs }: Intent & { kind: "twin" }): Promise<void> {
+    await this.#awaitFence(fenceMs);
     const isApart = (layout: Layout): boolean => {
       if (layout.kind === "none" || layout.kind === "roundRobin" || layout.shardKey === "id") return false;
       const owner = createOwnerLookup(layout, this.#world.options.partitioners);
@@ -211,9 +214,10 @@ export class Client {
     this.#history.sawAll(this.#name, this.#keys, invokedAt, byKey);
   }
 
-  async #stray({ id, n, tag }: { readonly id: string; readonly n: number; readonly tag: number }): Promise<void> {
+  async #stray({ id, n, tag, fenceMs }: Intent & { kind: "stray" }): Promise<void> {
     const grp = groupOf(id);
     const root = this.#world.object(this.#world.options.namespace);
+    await this.#awaitFence(fenceMs, root.name);
     this.#unanswered = 0;
     await this.#record(id, { kind: "put", grp, n, tag }, () => {
       this.#unanswered = 1;
@@ -278,6 +282,12 @@ export class Client {
         }
       },
     };
+  }
+
+  /** Waits so long for a fence anywhere, or on one object. */
+  async #awaitFence(fenceMs: number, name?: string): Promise<void> {
+    for (let waitedMs = 0; waitedMs < fenceMs && !this.#world.isFenced(name); waitedMs += FENCE_POLL_MS)
+      await this.#sleep(FENCE_POLL_MS);
   }
 
   #sleep(delayMs: number): Promise<void> {

@@ -38,11 +38,12 @@ export function editSources(edits: readonly SourceEdit[]): void {
   });
 }
 
-/** Pages of five rows, drains of four keys: the paths of a million rows with a dozen. */
+/** Pages of five rows, drains of four keys, impatient members: the paths of a million rows and of slow roots with a dozen rows. */
 export const SCALED: readonly SourceEdit[] = [
   { file: "shards/outbox.ts", find: /PAGE_ROWS_MAX = [\d_]+;/, replace: "PAGE_ROWS_MAX = 5;" },
   { file: "shards/source.ts", find: /DRAIN_KEYS_MAX = [\d_]+;/, replace: "DRAIN_KEYS_MAX = 4;" },
   { file: "shards/target.ts", find: /STAGED_KEYS_MAX = [\d_]+;/, replace: "STAGED_KEYS_MAX = 3;" },
   { file: "shards/driver.ts", find: /BACKLOG_MAX = [\d_]+;/, replace: "BACKLOG_MAX = 2;" },
+  { file: "shards/host.ts", find: /RESOLVE_MS = [\d_]+;/, replace: "RESOLVE_MS = 100;" },
   { file: "shards/driver.ts", find: /SLICE_MS = [\d_]+;/, replace: "SLICE_MS = 60;" },
 ];

@@ -25,7 +25,13 @@ const { values } = parseArgs({
 
 if (values.mutants) {
   const { runMutants } = await import("./run-mutants.ts");
-  process.exitCode = await runMutants(Number(values.seeds), Number(values.from), values.json);
+  const only = values.mutant === undefined ? [] : values.mutant.split(",");
+  process.exitCode = await runMutants({
+    from: Number(values.from),
+    seeds: Number(values.seeds),
+    isJson: values.json,
+    only,
+  });
 } else {
   const mutant = MUTANTS.find(({ name }) => name === values.mutant);
   if (values.mutant !== undefined && !mutant)

@@ -33,6 +33,8 @@ const POLL_MS = 100;
 /** How long an operator waits for the end of an operation before it goes on. */
 const POLLS_MAX = 200;
 const MEMBERS_MAX = 4;
+/** How long a cancel waits for a fence. */
+const CANCEL_WAIT_MS_MAX = 2_000;
 
 export async function runOperator(world: World, name: string, steps: readonly OperatorStep[], scenario: Scenario): Promise<void> {
   for (const step of steps) {
@@ -60,7 +62,9 @@ export async function runOperator(world: World, name: string, steps: readonly Op
     );
     const started = await ask<OperationStatus>(world, name, { kind: "start", operation });
     if (started && step.cancelAfterMs !== null) {
-      await sleep(world, step.cancelAfterMs);
+      await sleep(world, step.cancelsAtFence ? 1 : step.cancelAfterMs);
+      for (let waitedMs = 0; step.cancelsAtFence && waitedMs < CANCEL_WAIT_MS_MAX && !world.isFenced(); waitedMs++)
+        await sleep(world, 1);
       world.cancels.add(started.id);
       await ask(world, name, { kind: "cancel", id: started.id });
     }

@@ -46,9 +46,11 @@ export type Intent =
       readonly does: "put" | "get" | "remove";
       readonly n: number;
       readonly tag: number;
+      /** As with `stray`. */
+      readonly fenceMs: number;
     }
-  /** Writes on the root itself, past the router. */
-  | { readonly kind: "stray"; readonly id: string; readonly n: number; readonly tag: number }
+  /** Writes on the root itself, past the router; `fenceMs` waits so long for a fence, and writes while it stands. */
+  | { readonly kind: "stray"; readonly id: string; readonly n: number; readonly tag: number; readonly fenceMs: number }
   /** Several items at once, all or nothing per member. */
   | { readonly kind: "putMany"; readonly items: readonly { readonly id: string; readonly n: number; readonly tag: number }[] }
   /** A read of every member. */
@@ -68,6 +70,8 @@ export interface OperatorStep {
   readonly waits: boolean;
   /** Asks for a cancel so long after the start; null never. */
   readonly cancelAfterMs: number | null;
+  /** Then waits for a fence as well: the moment in which a cancel is hardest. */
+  readonly cancelsAtFence: boolean;
 }
 
 export interface InitialRow {
@@ -105,6 +109,8 @@ export const NO_CUTS: Cuts = { faults: [], steps: [], operations: [] };
 
 /** Ids that stand under several groups at once. What the history says of them is said per group: see `keyOfView`. */
 export const TWINS: readonly string[] = ["t0", "t1"];
+/** How long what is to happen at a fence waits for one. */
+const FENCE_WAIT_MS = 800;
 export const GROUPS = ["g0", "g1", "g2", "g3", "g4"];
 
 export function groupOf(id: string): string {
@@ -135,6 +141,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
       afterMs: random.whole("operatorMs", 1, 500),
       waits: random.chance("waits", 0.75),
       cancelAfterMs: random.chance("cancels", 0.25) ? random.whole("cancelMs", 1, 1_500) : null,
+      cancelsAtFence: random.chance("cancelsAtFence", 0.4),
     })),
   );
   return {
@@ -207,7 +214,10 @@ function chooseIntent(random: Random, client: number, shared: readonly string[],
   if (roll < 0.84)
     return { kind: "putMany", items: shared.slice(0, 3).map((item, index) => ({ id: item, n: n + index, tag: tag + index })) };
   if (roll < 0.89) return { kind: "regroup", id: random.pick(`${label}/ownId`, own), grp: random.pick(`${label}/grp`, GROUPS) };
-  if (roll < 0.93) return { kind: "stray", id: random.pick(`${label}/sharedId`, shared), n, tag };
+  if (roll < 0.93) {
+    const fenceMs = random.chance(`${label}/atFence`, 0.5) ? FENCE_WAIT_MS : 0;
+    return { kind: "stray", id: random.pick(`${label}/sharedId`, shared), n, tag, fenceMs };
+  }
   return { kind: "list", by: random.chance(`${label}/query`, 0.5) ? "query" : "call" };
 }
 
@@ -221,5 +231,6 @@ function chooseTwin(random: Random, client: number, share: number): Intent | nul
     does: random.pick(`${label}/does`, ["put", "put", "get", "remove"] as const),
     n: random.whole(`${label}/n`, 0, 999),
     tag: random.whole(`${label}/tag`, 1, 9_999),
+    fenceMs: random.chance(`${label}/atFence`, 0.2) ? FENCE_WAIT_MS : 0,
   };
 }

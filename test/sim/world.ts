@@ -67,6 +67,11 @@ export class World {
     return found;
   }
 
+  /** True while a fence stands on any object, or on the one that is named. */
+  isFenced(name?: string): boolean {
+    return [...this.objects.values()].some((object) => (name === undefined || object.name === name) && object.isFenced());
+  }
+
   /** Peers of a client: nothing gates what it sends, and it does not crash. */
   clientPeers(name: string): Peers {
     return {
@@ -185,6 +190,13 @@ export class SimObject {
     });
   }
 
+  /** Read from its database. */
+  isFenced(): boolean {
+    if (this.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0) return false;
+    const query = "SELECT 1 FROM shardctl_meta WHERE key = 'moving' AND json_extract(value, '$.fence') > 0";
+    return this.storage.peek(query).length > 0;
+  }
+
   /** Brings a request to the object, starting it when it does not run. */
   deliver(from: string, envelope: Envelope, answer: Answer): void {
     const life = this.#life;
@@ -259,7 +271,8 @@ export class SimObject {
     const { partitioners, store: storeOptions } = this.#world.options;
     const runtime: Runtime = {
       now: () => this.#world.options.scheduler.now,
-      sleep: (delayMs, signal) => this.#after("sleep", delayMs, () => undefined, signal),
+      // A turn later is not at once: others may come between.
+      sleep: (delayMs, signal) => this.#after("sleep", Math.max(delayMs, this.#yieldMs()), () => undefined, signal),
       digest: (text) => this.#after("digest", 1, () => createHash("sha256").update(text, "utf8").digest("hex")),
     };
     this.#store = new Store(this.storage, runtime, storeOptions);
@@ -310,6 +323,10 @@ export class SimObject {
   #afterFlush(run: () => void): void {
     if (this.storage.isDirty) this.#gate.push(run);
     else run();
+  }
+
+  #yieldMs(): number {
+    return this.#world.options.random.whole(`yield/${this.name}`, 0, 2);
   }
 
   #flushSoon(): void {
