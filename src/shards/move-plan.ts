@@ -6,6 +6,7 @@
 import { type Key, keyFromSql } from "../core/key.ts";
 import { type Layout, type Partitioners, createOwnerLookup, directoryMember } from "../core/layout.ts";
 import type { Moving } from "./membership.ts";
+import { primaryKeyCells } from "./row-codec.ts";
 import { STAGE_PREFIX } from "./schema.ts";
 import { type Sql, type SqlValue, quoteName, textOf } from "./storage.ts";
 import { type Table, idExpression, keyExpression, leadingTable } from "./tables.ts";
@@ -142,6 +143,26 @@ function createDealer(sql: Sql, to: Layout): (table: Table, id: Key) => string {
     );
     return owner;
   };
+}
+
+/**
+ * Forgets the owner that was dealt to a row which is gone, as a change like any other: the row may stand on another source by now, under
+ * another key, and two owners of one id would be taken for two rows.
+ */
+export function forgetDealt(sql: Sql, { to }: Moving, table: Table, pk: string): void {
+  if (to.kind !== "roundRobin" || table.followed !== null || table === DIRECTORY_TABLE) return;
+  const id = `CAST(${primaryKeyCells(table, "?2")[0] ?? "NULL"} AS TEXT)`;
+  const gone = sql.rows<{ id: string }>(
+    `DELETE FROM shardctl_dealt WHERE table_name = ?1 AND id = ${id} RETURNING id`,
+    table.name,
+    pk,
+  );
+  for (const dealt of gone)
+    sql.run(
+      "INSERT INTO shardctl_captured (table_name, pk, is_moved) VALUES ('shardctl_dealt', json_array(?1, ?2, NULL), 1)",
+      table.name,
+      dealt.id,
+    );
 }
 
 function rowExists(sql: Sql, table: Table, id: Key): boolean {

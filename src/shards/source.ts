@@ -10,7 +10,7 @@
 import { EngineFault } from "./faults.ts";
 import { capturedCount } from "./capture.ts";
 import type { CheckReply, DrainReply, OutgoingCount, ReceiveReply, WalkReply } from "./messages.ts";
-import type { MovePlan, MoveTable } from "./move-plan.ts";
+import { type MovePlan, type MoveTable, forgetDealt } from "./move-plan.ts";
 import { Batch, PAGE_BYTES_MAX, PAGE_ROWS_MAX, createScan, nextSequence, tableFrom } from "./outbox.ts";
 import {
   type RowForm,
@@ -282,6 +282,7 @@ function addCurrent(
   }
   for (const { pk, is_moved: isMoved } of keys) {
     const owner = owners.get(pk);
+    if (owner === undefined) forgetDealt(sql, plan.moving, table.table, pk);
     // A row that is where it was needs no word to the others.
     if (owner !== undefined && isMoved === 0) continue;
     for (const target of plan.targets) {
