@@ -14,6 +14,8 @@ const IDS_MAX = 12;
 const TRIES_MAX = 400;
 const TRY_PAUSE_MS = 20;
 const WRITE_PAUSE_MS = 3;
+/** A test that failed before it stopped its writers must not keep them for ever. */
+const STEPS_MAX = 10_000;
 
 export interface Writers {
   /** How many writes were acknowledged so far. */
@@ -63,7 +65,7 @@ function thing(id: string, value: number): ThingInput {
 
 async function write(namespace: TestNamespace<Things>, state: State, writer: number): Promise<void> {
   const router = connect<Things>(namespace.binding, namespace.name);
-  for (let step = 1; !state.isStopped; step++) {
+  for (let step = 1; !state.isStopped && step < STEPS_MAX; step++) {
     const id = `w${writer}-${(step * 7 + (step >> 3)) % IDS_MAX}`;
     try {
       if (step % 5 === 4) await acknowledge(state, () => remove(namespace, router, id, step));
