@@ -224,7 +224,9 @@ function requirePartitioner(ref: PartitionerRef, partitioners: Partitioners): Pa
   const partitioner = Object.hasOwn(partitioners, ref.name) ? partitioners[ref.name] : undefined;
   if (!partitioner) {
     const known = Object.keys(partitioners).toSorted().join(", ") || "none";
-    throw new Error(`Partitioner '${ref.name}' is not registered by the class (registered: ${known})`);
+    throw new Error(
+      `Partitioner '${ref.name}' is not registered here (registered: ${known}): the class's host and every caller's connect() need it`,
+    );
   }
   if (partitioner.version !== ref.version) {
     throw new Error(

@@ -96,7 +96,7 @@ describe("createOwnerLookup", () => {
     const byRegion = { version: 2, owner: (one: Key) => (one.text === "eu" ? 1 : 0) };
     expect(createOwnerLookup(custom, { byRegion })(toKey("eu"))).toBe("b");
     expect(() => createOwnerLookup(custom, {})).toThrow(
-      "Partitioner 'byRegion' is not registered by the class (registered: none)",
+      "Partitioner 'byRegion' is not registered here (registered: none): the class's host and every caller's connect() need it",
     );
     expect(() => createOwnerLookup(custom, { byRegion: { ...byRegion, version: 3 } })).toThrow("is version 3 in the class");
     expect(() => createOwnerLookup(custom, { toString: byRegion })).toThrow("registered: toString");

@@ -90,8 +90,11 @@ function requireCounts(
   if (counted?.ok && answersRequest(counted.value.request, request)) return success(counted.value);
   const unhealthy = unhealthyMessage(live);
   if (unhealthy) return failure(blockOf("unhealthyMember", spec.name, unhealthy));
-  const why = counted?.ok === false ? counted.failure.message : "the counts are missing or answer another question";
-  return failure(blockOf("unreadable", spec.name, `the rows could not be counted by ${request.shardKey} (${why}): plan again`));
+  const refusal = counted?.ok === false ? counted.failure : null;
+  const why = refusal?.message ?? "the counts are missing or answer another question";
+  // A fault is the tables' own no: it will be the same the next time.
+  const wayOut = refusal?.reason === "fault" ? "correct spec.shardKey, or the tables of the class" : "plan again";
+  return failure(blockOf("unreadable", spec.name, `the rows could not be counted by ${request.shardKey} (${why}): ${wayOut}`));
 }
 
 interface Planned {

@@ -471,6 +471,15 @@ describe("what gives no change", () => {
     expect(uncounted.blocks.map(({ message }) => message)).toEqual(["the rows could not be counted by id (timeout): plan again"]);
   });
 
+  it("a shard key that the tables do not have", async () => {
+    const refused = failure({ kind: "refused", reason: "fault", message: "Table 'orders' has no column 'id'" } as const);
+    const entry = { ...liveEntry(orders, spec("orders")), distribution: refused };
+    const plan = await buildPlan({ desired: desired(spec("orders")), live: { namespaces: [entry] } });
+    expect(plan.blocks.map(({ message }) => message)).toEqual([
+      "the rows could not be counted by id (Table 'orders' has no column 'id'): correct spec.shardKey, or the tables of the class",
+    ]);
+  });
+
   it("counts by another key than the declared one", async () => {
     const entry = liveEntry(orders, spec("orders", { shardKey: "tenant" }));
     const plan = await buildPlan({ desired: desired(spec("orders")), live: { namespaces: [entry] } });
