@@ -50,6 +50,7 @@ export class ShardHost {
   readonly #host: Host;
   readonly #binding: ObjectNamespace | null;
   readonly #specs: HostOptions["tables"];
+  #router: { readonly namespace: string; readonly router: Router } | undefined;
 
   constructor(ctx: DurableObjectState, target: object, options: ShardHostOptions) {
     this.#binding = options.namespace === undefined ? ownNamespace(ctx, target) : options.namespace;
@@ -84,14 +85,25 @@ export class ShardHost {
     this.#host.userAlarm.clear();
   }
 
-  /** True when rows of the namespace are on shards. Ask the root. */
+  /** True when rows of the namespace are on shards: on the root by its registry, on a shard by the layout that it knows. */
   isSharded(): boolean {
-    return this.#host.root.journal.registry().layout.kind !== "none";
+    return this.registry().layout.kind !== "none";
   }
 
-  /** The live layout and its epoch, as the root's registry has it. Ask the root. */
+  /** True while this object is its whole namespace and nothing holds it, by its own membership. */
+  isWhole(): boolean {
+    return this.#host.member.membership.layout.kind === "none" && this.#host.admission.servesNow([]);
+  }
+
+  /** What names a row here together with its id; null while unsharded, and where a directory knows the ids. */
+  identityKey(): string | null {
+    const { layout } = this.#host.member.membership;
+    return layout.kind === "none" || layout.kind === "roundRobin" ? null : layout.shardKey;
+  }
+
+  /** The live layout and its epoch, as the root's registry has it. A shard gives the one that it knows, which may be older. */
   registry(): { readonly epoch: number; readonly layout: Layout } {
-    const { epoch, layout } = this.#host.root.journal.registry();
+    const { epoch, layout } = this.#isRoot() ? this.#host.root.journal.registry() : this.#host.member.membership;
     return { epoch, layout };
   }
 
@@ -104,7 +116,12 @@ export class ShardHost {
   router<Class extends object = Record<string, (...args: never[]) => unknown>>(): Router<Class> {
     const { peers, runtime } = this.#host.platform;
     if (peers === null) throw new Error("DO namespace not configured");
-    return new Router<Class>(peers, this.#host.namespace, runtime, { partitioners: this.#host.partitioners });
+    const { namespace, partitioners } = this.#host;
+    // One for all calls: it caches the layout, and an object learns its namespace only from its first message.
+    if (this.#router?.namespace !== namespace) {
+      this.#router = { namespace, router: new Router(peers, namespace, runtime, { partitioners }) };
+    }
+    return this.#router.router as unknown as Router<Class>;
   }
 
   /** True when this object serves the key now: a typed call then runs in place, else it goes through the router. */
@@ -193,7 +210,14 @@ export class ShardHost {
     return this.router().queryShards(request);
   }
 
+  #isRoot(): boolean {
+    return this.#host.namespace === this.#host.member.self;
+  }
+
   async #describe(): Promise<LiveNamespace> {
+    if (!this.#isRoot()) {
+      throw new Error(`${this.#host.member.self} is a shard of '${this.#host.namespace}': ask the object of that name`);
+    }
     return this.#host.root.describe("");
   }
 

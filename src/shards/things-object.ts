@@ -258,7 +258,7 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
 
   /** True while this object is its whole namespace: calls then run in place, in the turn that asked. */
   #isLocal(): boolean {
-    return !this.shards.isSharded() && this.shards.serves(null);
+    return this.shards.isWhole();
   }
 
   #rows<Row extends Record<string, SqlStorageValue>>(query: string, ...bindings: SqlStorageValue[]): Row[] {
