@@ -19,7 +19,9 @@ export function installCapture(sql: Sql, tables: readonly Table[], shardKey: str
     const capture = (row: string, isMoved: string): string =>
       `INSERT INTO shardctl_captured (table_name, pk, is_moved) VALUES (${quoteText(table.name)}, ${rowJson(table.primaryKey, row)}, ${isMoved});`;
     const changesKey = keyChange(table, shardKey);
-    const changesId = table.primaryKey.map((column) => `OLD.${quoteName(column)} IS NOT NEW.${quoteName(column)}`).join(" OR ");
+    const changesId = table.primaryKey
+      .map((column) => `OLD.${quoteName(column)} COLLATE BINARY IS NOT NEW.${quoteName(column)}`)
+      .join(" OR ");
     createTrigger(sql, table, "after_insert", "AFTER INSERT", capture("NEW", "1"));
     createTrigger(sql, table, "after_delete", "AFTER DELETE", capture("OLD", "1"));
     createTrigger(sql, table, "after_update", "AFTER UPDATE", capture("NEW", changesKey));
@@ -60,31 +62,38 @@ function createTrigger(sql: Sql, table: Table, label: string, event: string, bod
 function keyChange(table: Table, shardKey: string | null): string {
   if (table.followed) {
     const by = quoteName(table.followed.by);
-    return `OLD.${by} IS NOT NEW.${by}`;
+    return `OLD.${by} COLLATE BINARY IS NOT NEW.${by}`;
   }
   if (shardKey === null) return "0";
-  return `(${keyExpression(table, shardKey, "OLD")}) IS NOT (${keyExpression(table, shardKey, "NEW")})`;
+  return `(${keyExpression(table, shardKey, "OLD")}) COLLATE BINARY IS NOT (${keyExpression(table, shardKey, "NEW")})`;
 }
 
-function captureRivals(table: Table, columns: readonly string[]): string {
-  const same = columns.map((column) => `r.${quoteName(column)} = NEW.${quoteName(column)}`).join(" AND ");
+function captureRivals(table: Table, columns: readonly IndexColumn[]): string {
+  const same = columns
+    .map(({ name, collation }) => `r.${quoteName(name)} = NEW.${quoteName(name)} COLLATE ${quoteName(collation)}`)
+    .join(" AND ");
   return `INSERT INTO shardctl_captured (table_name, pk, is_moved) SELECT ${quoteText(table.name)}, ${rowJson(table.primaryKey, "r")}, 1 FROM ${quoteName(table.name)} AS r WHERE ${same};`;
 }
 
-function uniqueColumns(sql: Sql, table: Table): string[][] {
+interface IndexColumn {
+  readonly name: string;
+  /** The index's own: it may find two values equal that the column does not. */
+  readonly collation: string;
+}
+
+function uniqueColumns(sql: Sql, table: Table): IndexColumn[][] {
   return sql
     .rows<{ name: string; unique: number; origin: string }>(`PRAGMA index_list(${quoteName(table.name)})`)
     .filter((index) => index.unique === 1 && index.origin !== "pk")
     .map((index) => {
       const columns = sql
-        .rows<{ name: string | null }>(`PRAGMA index_info(${quoteName(index.name)})`)
-        .map((column) => column.name);
-      const named = columns.filter((column) => column !== null);
-      if (named.length < columns.length) {
+        .rows<{ name: string | null; coll: string | null; key: number }>(`PRAGMA index_xinfo(${quoteName(index.name)})`)
+        .filter((column) => column.key === 1);
+      return columns.map(({ name, coll }): IndexColumn => {
+        if (name !== null) return { name, collation: coll ?? "BINARY" };
         throw new TableFault(
           `Table '${table.name}' has a unique index on an expression (${index.name}): a replaced row could not be seen. Use columns`,
         );
-      }
-      return named;
+      });
     });
 }

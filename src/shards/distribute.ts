@@ -59,7 +59,7 @@ function countBuckets(
   const buckets = new Map<number, Total>();
   for (const table of tables) {
     const query = `SELECT ${keyColumn("k", "key")}, n, bytes FROM (
-      SELECT k, count(*) * ${every} AS n, sum(bytes) * ${every} AS bytes FROM (${sampled(table, request.shardKey, every)}) GROUP BY typeof(k), k)`;
+      SELECT k, count(*) * ${every} AS n, sum(bytes) * ${every} AS bytes FROM (${sampled(table, request.shardKey, every)}) GROUP BY typeof(k), k COLLATE BINARY)`;
     for (const row of sql.stream<SqlRow>(query)) {
       const key = keyOf(row["key"]);
       const found = { rows: Number(row["n"]), bytes: Number(row["bytes"]) };
@@ -102,7 +102,7 @@ function countKeys(
   const buckets: { first: Key; last: Key; rows: number; bytes: number }[] = [];
   let boundary = 0;
   const query = `SELECT ${keyColumn("k", "key")}, n, bytes, keyed FROM (
-    SELECT k, count(*) * ${every} AS n, sum(bytes) * ${every} AS bytes, sum(is_keyed) * ${every} AS keyed FROM (${union}) GROUP BY typeof(k), k) ORDER BY k`;
+    SELECT k, count(*) * ${every} AS n, sum(bytes) * ${every} AS bytes, sum(is_keyed) * ${every} AS keyed FROM (${union}) GROUP BY typeof(k), k COLLATE BINARY) ORDER BY k COLLATE BINARY`;
   for (const row of sql.stream<SqlRow>(query)) {
     const key = keyOf(row["key"]);
     const rows = Number(row["n"]);

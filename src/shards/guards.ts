@@ -30,6 +30,11 @@ export function installGuards(sql: Sql, tables: readonly Table[], reason: GuardR
   }
 }
 
+/** True when every table has its guards. A table that is rebuilt, as migrations do, loses them. */
+export function hasGuards(sql: Sql, tables: readonly Table[]): boolean {
+  return triggers(sql).filter(({ name }) => name.startsWith(GUARD_PREFIX)).length === tables.length * EVENTS.length;
+}
+
 /** Removes every guard. Idempotent. Call inside a transaction. */
 export function removeGuards(sql: Sql): void {
   for (const { name } of triggers(sql)) {
@@ -40,7 +45,9 @@ export function removeGuards(sql: Sql): void {
 /** Runs `write` with every trigger of the tables lifted, and puts them back, all in one transaction. */
 export function withoutTriggers<Value>(sql: Sql, tables: readonly string[], write: () => Value): Value {
   return sql.transaction(() => {
-    const lifted = triggers(sql).filter((trigger) => tables.includes(trigger.tbl_name));
+    // SQLite keeps the name as the trigger was written, whatever its case.
+    const names = new Set(tables.map((table) => table.toLowerCase()));
+    const lifted = triggers(sql).filter((trigger) => names.has(trigger.tbl_name.toLowerCase()));
     for (const trigger of lifted) sql.run(`DROP TRIGGER ${quoteName(trigger.name)}`);
     const value = write();
     for (const trigger of lifted) sql.run(trigger.sql);

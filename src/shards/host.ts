@@ -105,6 +105,7 @@ export class Host {
       return failure(refusal("invalid", `This is ${this.platform.self}, the message is for ${envelope.member}`));
     }
     this.member.belongTo(envelope.namespace);
+    this.member.keepGuards();
     return this.#answer(envelope.request as MemberRequest);
   }
 
@@ -238,7 +239,7 @@ export class Host {
       mismatch: await checkRows(this.sql, this.member.receivingPlan(operation), source, parts, this.platform.runtime),
     }),
     stagedKeys: ({ operation, table, source, range, after }: MemberRequest & { kind: "stagedKeys" }) =>
-      stagedKeys(this.sql, this.member.plan(operation), table, source, range, after),
+      stagedKeys(this.sql, this.member.planAfterCutover(operation), table, source, range, after),
     // Member → root
     resolve: ({ operation, attempt }: MemberRequest & { kind: "resolve" }): ResolveReply => {
       this.root.wake();

@@ -8,7 +8,7 @@ import type { Layout, MoveRange, Partitioners } from "../core/layout.ts";
 import { capturedCount, installCapture, removeCapture } from "./capture.ts";
 import { EngineFault } from "./faults.ts";
 import { ForeignKeys } from "./foreign-keys.ts";
-import { installGuards, removeGuards, withoutTriggers } from "./guards.ts";
+import { hasGuards, installGuards, removeGuards, withoutTriggers } from "./guards.ts";
 import {
   type Membership,
   type Moving,
@@ -23,10 +23,10 @@ import type { Activation, CountReply, EngineRequest, PrepareReply, StagedKeysRep
 import { type MovePlan, buildMovePlan } from "./move-plan.ts";
 import { rowBytes } from "./row-codec.ts";
 import { RefusedError } from "./refused-error.ts";
-import { ensureSchema } from "./schema.ts";
+import { PRIVATE_PREFIX, ensureSchema, hasSchema, readMeta, writeMeta } from "./schema.ts";
 import { type SourceContext, drainSlice } from "./source.ts";
 import { type Runtime, type Sql, quoteName } from "./storage.ts";
-import { type Table, type TableSpec, checkPrimaryKey, resolveTables, undeclaredTables } from "./tables.ts";
+import { type Table, type TableSpec, checkPrimaryKey, resolveTables, schemaText, undeclaredTables } from "./tables.ts";
 import { createStaging, deleteKeys, dropStaging, promoteRows } from "./target.ts";
 
 export interface MemberOptions {
@@ -40,6 +40,9 @@ export interface MemberOptions {
   ask<Reply>(member: string, request: object): Promise<Reply>;
 }
 
+/** Where the text of the schema stands while rows move. */
+const MOVED_SCHEMA = "movedSchema";
+
 type PrepareRequest = EngineRequest & { kind: "prepare" };
 
 export class Member implements SourceContext {
@@ -51,6 +54,7 @@ export class Member implements SourceContext {
   readonly #options: MemberOptions;
   #namespace: string;
   #plan: MovePlan | undefined;
+  #areGuardsKept = false;
   /** What is stored, so that admission costs no query. Dropped by every change, also one that is rolled back. */
   #membership: Membership | undefined;
   #moving: { readonly value: Moving | undefined } | undefined;
@@ -71,6 +75,17 @@ export class Member implements SourceContext {
     this.#membership = undefined;
   }
 
+  /** Puts back the guards that a rebuilt table has lost. Once for each life of the object: tables are rebuilt by deploys. */
+  keepGuards(): void {
+    if (this.#areGuardsKept || !hasSchema(this.sql)) return;
+    this.#areGuardsKept = true;
+    const { membership, moving } = this;
+    const reason = !membership.serving ? "notMember" : moving !== undefined && moving.fence !== 0 ? "moving" : null;
+    if (reason === null) return;
+    const tables = this.tables();
+    if (!hasGuards(this.sql, tables)) this.#change(() => installGuards(this.sql, tables, reason));
+  }
+
   get membership(): Membership {
     return (this.#membership ??= readMembership(this.sql, this.#namespace, this.self));
   }
@@ -87,8 +102,21 @@ export class Member implements SourceContext {
     return resolveTables(this.sql, this.#options.specs);
   }
 
-  /** The plan of the running move. @throws EngineFault when `operation` does not run here. */
+  /** The plan of the running move. @throws EngineFault when `operation` does not run here, or its tables are no longer what they were. */
   plan(operation: number): MovePlan {
+    const plan = this.planAfterCutover(operation);
+    const found = schemaText(this.sql, this.#movedTables(plan));
+    if (readMeta<string>(this.sql, MOVED_SCHEMA) !== found) {
+      throw new EngineFault(
+        "schema",
+        `The tables on ${this.self} were changed while operation ${operation} runs (by a deploy that migrates them?). Nothing was changed: start it again`,
+      );
+    }
+    return plan;
+  }
+
+  /** The plan without a look at the tables: after the cutover there is only forward. @throws EngineFault when `operation` does not run here. */
+  planAfterCutover(operation: number): MovePlan {
     const moving = this.moving;
     if (moving?.operation !== operation) {
       throw new EngineFault(
@@ -100,6 +128,11 @@ export class Member implements SourceContext {
       this.#plan = buildMovePlan(this.sql, moving, this.tables(), this.#options.partitioners);
     }
     return this.#plan;
+  }
+
+  /** The user's own tables of a move, without the directory. */
+  #movedTables(plan: MovePlan): Table[] {
+    return plan.tables.map(({ table }) => table).filter((table) => !table.name.startsWith(PRIVATE_PREFIX));
   }
 
   /** The plan for a message of rows. Rule "no-late-rows": a target that serves takes no more rows of a swap. */
@@ -137,7 +170,8 @@ export class Member implements SourceContext {
         this.#put({ moving, membership: { ...membership, operation } });
         if (isSource) this.#prepareSource(tables, to);
         if (isTarget && !membership.serving) this.#clearTarget(tables, membership);
-        if (isTarget && mode === "shift") createStaging(this.sql, this.plan(operation));
+        if (isTarget && mode === "shift") createStaging(this.sql, this.planAfterCutover(operation));
+        writeMeta(this.sql, MOVED_SCHEMA, schemaText(this.sql, tables));
       }
       return { counts: isSource ? this.#counts(tables) : [] };
     });
@@ -185,13 +219,13 @@ export class Member implements SourceContext {
    */
   async activate(operation: number, { epoch, layout, incoming, outgoing }: Activation): Promise<void> {
     if (this.membership.epoch >= epoch) return;
-    const plan = this.plan(operation);
+    const plan = this.planAfterCutover(operation);
     for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);
     await this.foreignKeys.off(() =>
       this.#change(() => {
         const membership = this.membership;
         if (membership.epoch >= epoch) return;
-        const { moving } = this.plan(operation);
+        const { moving } = this.planAfterCutover(operation);
         if (moving.mode === "shift") promoteRows(this.sql, plan, incoming);
         this.#serve({ ...membership, epoch, layout });
         this.#put({ moving: { ...moving, fence: 0, fenceFloor: Math.max(moving.fenceFloor, moving.fence + 1) } });
@@ -273,7 +307,7 @@ export class Member implements SourceContext {
   #forgetOlder(tables: readonly Table[]): void {
     const older = this.moving;
     if (!older) return;
-    if (older.isTarget) dropStaging(this.sql, this.plan(older.operation));
+    if (older.isTarget) dropStaging(this.sql, this.planAfterCutover(older.operation));
     if (older.isTarget && !this.membership.serving) this.#deleteAll(tables);
     removeCapture(this.sql);
     removeGuards(this.sql);
@@ -322,7 +356,7 @@ export class Member implements SourceContext {
           table: table.name,
           after,
         });
-        this.plan(plan.moving.operation);
+        this.planAfterCutover(plan.moving.operation);
         const { keys } = page;
         await this.foreignKeys.off(() => this.#change(() => deleteKeys(this.sql, table.name, table, keys)));
         after = page.after;
@@ -345,7 +379,7 @@ export class Member implements SourceContext {
       const membership = this.membership;
       if (membership.ended >= operation || membership.operation > operation) return;
       const moving = this.moving?.operation === operation ? this.moving : undefined;
-      if (moving?.isTarget) dropStaging(this.sql, this.plan(operation));
+      if (moving?.isTarget) dropStaging(this.sql, this.planAfterCutover(operation));
       removeCapture(this.sql);
       this.#serve({ ...next(membership, moving), operation, ended: operation });
       this.#forgetMoving();

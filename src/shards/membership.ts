@@ -70,6 +70,7 @@ export function writeMoving(sql: Sql, moving: Moving): void {
 /** Forgets the move and everything that was kept for it. Call inside a transaction. */
 export function dropMoving(sql: Sql): void {
   dropMeta(sql, "moving");
+  dropMeta(sql, "movedSchema");
   clearMoveRecords(sql);
 }
 

@@ -46,15 +46,19 @@ export interface ScannedRow {
 
 /** What one target gets of one table. */
 interface PartBuilder {
-  readonly rows: string[];
+  readonly rows: { readonly json: string; readonly key: string }[];
   readonly keys: string[];
   readonly texts: string[];
   readonly large: LargeRow[];
   readonly absent: string[];
-  readonly origins: string[];
+  /** Keys of rows that do not show where they came from. */
+  readonly origins: Set<string>;
   bytes: number;
   withBlobs: boolean;
 }
+
+/** Characters of the rows in one statement: at most 2 MB as UTF-8, the runtime's limit for a string, whatever the characters. */
+const STATEMENT_CHARACTERS_MAX = 640 * 1024;
 
 /** Rows for many targets, of one or more tables in the plan's order. */
 export class Batch {
@@ -96,13 +100,13 @@ export class Batch {
     part.bytes += row.bytes;
     // The key of a follower is another row's, and a directory entry has none: they cannot show where they came from.
     const showsOrigin = row.origin !== null && table.table.followed === null && !isMisplaced;
-    if (originOf !== null && !showsOrigin) part.origins.push(row.key);
+    if (originOf !== null && !showsOrigin) part.origins.add(row.key);
     if (row.json === null) {
       const cells = readCells(this.#sql, table.table, row.key);
       part.large.push({ position, key: row.key, cells });
       part.texts.push(cellsText(cells));
     } else {
-      part.rows.push(`[${position},${row.json.slice(1)}`);
+      part.rows.push({ json: `[${position},${row.json.slice(1)}`, key: row.key });
       part.texts.push(row.json);
       if (row.hasBlobs) part.withBlobs = true;
     }
@@ -123,19 +127,15 @@ export class Batch {
     this.#part(target, table).absent.push(key);
   }
 
+  /** The rows for a target, in parts that one statement can take. What has no rows goes with the first part of its table. */
   rowsFor(target: string): RowsPart[] {
-    return this.#parts(target).map(([table, part]) => ({
-      table,
-      rows: `[${part.rows.join(",")}]`,
-      rowCount: part.rows.length,
-      keys: `[${part.keys.join(",")}]`,
-      withBlobs: part.withBlobs,
-      large: part.large,
-      absent: `[${part.absent.join(",")}]`,
-      absentCount: part.absent.length,
-      origins: `[${part.origins.join(",")}]`,
-      originCount: part.origins.length,
-    }));
+    return this.#parts(target).flatMap(([table, part]) => {
+      const [first = [], ...rest] = splitRows(part.rows);
+      return [
+        { ...rowsPart(table, part, first, part.large), absent: `[${part.absent.join(",")}]`, absentCount: part.absent.length },
+        ...rest.map((rows) => rowsPart(table, part, rows, [])),
+      ];
+    });
   }
 
   async checksFor(target: string, runtime: Runtime): Promise<CheckPart[]> {
@@ -170,11 +170,42 @@ export class Batch {
     if (!tables) this.#byTarget.set(target, (tables = new Map()));
     let part = tables.get(table.name);
     if (!part) {
-      part = { rows: [], keys: [], texts: [], large: [], absent: [], origins: [], bytes: 0, withBlobs: false };
+      part = { rows: [], keys: [], texts: [], large: [], absent: [], origins: new Set(), bytes: 0, withBlobs: false };
       tables.set(table.name, part);
     }
     return part;
   }
+}
+
+function rowsPart(table: string, part: PartBuilder, rows: PartBuilder["rows"], large: readonly LargeRow[]): RowsPart {
+  const keys = [...rows.map((row) => row.key), ...large.map((row) => row.key)];
+  const origins = keys.filter((key) => part.origins.has(key));
+  return {
+    table,
+    rows: `[${rows.map((row) => row.json).join(",")}]`,
+    rowCount: rows.length,
+    keys: `[${keys.join(",")}]`,
+    withBlobs: part.withBlobs,
+    large,
+    absent: "[]",
+    absentCount: 0,
+    origins: `[${origins.join(",")}]`,
+    originCount: origins.length,
+  };
+}
+
+function splitRows(rows: PartBuilder["rows"]): PartBuilder["rows"][] {
+  const parts: PartBuilder["rows"][] = [];
+  let characters = STATEMENT_CHARACTERS_MAX;
+  for (const row of rows) {
+    characters += row.json.length;
+    if (characters > STATEMENT_CHARACTERS_MAX) {
+      parts.push([]);
+      characters = row.json.length;
+    }
+    parts.at(-1)?.push(row);
+  }
+  return parts;
 }
 
 /** How one table's rows are read: the SQL, and the reader of what it gives. */

@@ -12,8 +12,8 @@ import { EngineFault } from "./faults.ts";
 import { type Sql, type SqlRow, type SqlValue, quoteName, textOf } from "./storage.ts";
 import type { Table } from "./tables.ts";
 
-/** Rows above this size, in bytes of their values, travel alone. Six times this stays below SQLite's 4 MiB text limit. */
-export const LARGE_ROW_BYTES = 512 * 1024;
+/** Rows above this size, in bytes of their values, travel cell by cell: escaped six times this stays below the limit of 2 MB for a string. */
+export const LARGE_ROW_BYTES = 320 * 1024;
 
 /** Cloudflare's limit for a row. Larger rows are refused: they could be stored locally, but not in production. */
 export const ROW_BYTES_MAX = 2 * 1024 * 1024;
@@ -57,7 +57,10 @@ export function inPlainForm<Value>(sql: Sql, work: (form: RowForm) => Value): Va
 
 /** Bytes of a row's values, as SQL. */
 export function rowBytes(columns: readonly string[], alias: string): string {
-  return columns.map((column) => `coalesce(octet_length(${alias}.${quoteName(column)}), 0)`).join(" + ");
+  return balanced(
+    columns.map((column) => `coalesce(octet_length(${alias}.${quoteName(column)}), 0)`),
+    "+",
+  );
 }
 
 /**
@@ -156,7 +159,17 @@ function cellColumn(column: string): string {
 
 function blobMask(stored: readonly string[]): string {
   const isBlob = stored.map((column) => `typeof(${column}) = 'blob'`);
-  return `CASE WHEN ${isBlob.join(" OR ")} THEN ${isBlob.map((test) => `(${test})`).join(" || ")} END`;
+  return `CASE WHEN ${balanced(isBlob, "OR")} THEN ${balanced(
+    isBlob.map((test) => `(${test})`),
+    "||",
+  )} END`;
+}
+
+/** Joins terms as a tree: a chain of a hundred would be deeper than SQLite allows. */
+function balanced(terms: readonly string[], operator: string): string {
+  if (terms.length <= 2) return terms.join(` ${operator} `);
+  const middle = Math.ceil(terms.length / 2);
+  return `(${balanced(terms.slice(0, middle), operator)}) ${operator} (${balanced(terms.slice(middle), operator)})`;
 }
 
 function cellValue(value: SqlValue | undefined): string | ArrayBuffer | null {

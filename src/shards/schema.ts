@@ -6,6 +6,8 @@ import type { Sql } from "./storage.ts";
 
 export const PRIVATE_PREFIX = "shardctl_";
 export const STAGE_PREFIX = "shardctl_stage_";
+/** Indexes of staging tables; no staging table begins like this. */
+export const POSITION_PREFIX = "shardctl_position_";
 export const GUARD_PREFIX = "shardctl_guard_";
 export const CAPTURE_PREFIX = "shardctl_capture_";
 

@@ -233,7 +233,7 @@ function drainLimit(sql: Sql, plan: MovePlan): number | null {
       keys,
     )?.id;
     if (upTo === null || upTo === undefined) return null;
-    if (keys === 1 || capturedBytes(sql, plan, upTo) <= PAGE_BYTES_CEILING) return upTo;
+    if (keys === 1 || capturedBytes(sql, plan, upTo) <= PAGE_BYTES_MAX) return upTo;
   }
 }
 

@@ -4,7 +4,7 @@
  * A table either carries the shard key, as a column or below a JSON column, or follows another table: its rows go where the row they
  * point at goes. Refused: a table without a primary key, with NULL in it, or without the columns it is said to have.
  */
-import { PRIVATE_PREFIX } from "./schema.ts";
+import { CAPTURE_PREFIX, PRIVATE_PREFIX } from "./schema.ts";
 import { type Sql, quoteName, quoteText } from "./storage.ts";
 
 /** A table as a class declares it. */
@@ -56,6 +56,20 @@ export function resolveTables(sql: Sql, specs: readonly TableSpec[]): Table[] {
   return [...resolved.values()];
 }
 
+/**
+ * What must not change while rows move: the definitions of the tables and their indexes, and that the capture triggers are there. A table
+ * that is rebuilt, as migrations do, loses its triggers without a word.
+ */
+export function schemaText(sql: Sql, tables: readonly Table[]): string {
+  const names = new Set(tables.map((table) => table.name.toLowerCase()));
+  const found = sql
+    .rows<{ type: string; name: string; tbl_name: string; sql: string | null }>(
+      "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type IN ('table', 'index', 'trigger') ORDER BY type, name",
+    )
+    .filter((row) => (row.type === "trigger" ? row.name.startsWith(CAPTURE_PREFIX) : names.has(row.tbl_name.toLowerCase())));
+  return JSON.stringify(found.map((row) => [row.name, row.type === "trigger" ? "" : row.sql]));
+}
+
 /** Refuses rows that the walk by primary key would miss. @throws TableFault */
 export function checkPrimaryKey(sql: Sql, table: Table): void {
   const withNull = table.primaryKey.map((column) => `${quoteName(column)} IS NULL`).join(" OR ");
@@ -69,7 +83,7 @@ export function checkPrimaryKey(sql: Sql, table: Table): void {
 /** Tables of the database that are neither declared nor somebody's private bookkeeping, and hold at least one row. */
 export function undeclaredTables(sql: Sql, specs: readonly TableSpec[], local: readonly string[]): string[] {
   const declared = new Set([...specs.map((spec) => spec.name), ...local]);
-  return userTables(sql)
+  return userTables(sql, ["table", "virtual"])
     .filter((name) => !declared.has(name))
     .filter((name) => sql.first(`SELECT 1 AS found FROM ${quoteName(name)} LIMIT 1`) !== undefined);
 }
@@ -130,6 +144,17 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
     .toSorted((left, right) => left.pk - right.pk)
     .map((column) => column.name);
   if (primaryKey.length === 0) throw new TableFault(`Table '${spec.name}' has no primary key: rows could not be told apart`);
+  if (columns.length > COLUMNS_MAX) {
+    throw new TableFault(
+      `Table '${spec.name}' has ${columns.length} columns, at most ${COLUMNS_MAX} can be moved: three more are needed while rows wait`,
+    );
+  }
+  const collation = primaryKeyCollation(sql, spec.name);
+  if (collation !== "BINARY") {
+    throw new TableFault(
+      `Table '${spec.name}' compares its primary key by ${collation}: rows could not be told apart by their bytes. Use BINARY`,
+    );
+  }
   if (followed && "by" in spec) {
     if (!columns.includes(spec.by))
       throw new TableFault(`Table '${spec.name}' follows '${followed.name}' by '${spec.by}', which is not a column of it`);
@@ -148,6 +173,18 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
   };
 }
 
+const COLUMNS_MAX = 97;
+
+/** The collation of the primary key; BINARY when it has none of its own. */
+function primaryKeyCollation(sql: Sql, table: string): string {
+  const index = sql
+    .rows<{ name: string; origin: string }>(`PRAGMA index_list(${quoteName(table)})`)
+    .find((found) => found.origin === "pk");
+  if (!index) return "BINARY";
+  const columns = sql.rows<{ coll: string | null; key: number }>(`PRAGMA index_xinfo(${quoteName(index.name)})`);
+  return columns.find((column) => column.key === 1 && column.coll !== null && column.coll !== "BINARY")?.coll ?? "BINARY";
+}
+
 function hasConstraints(sql: Sql, table: string): boolean {
   const indexes = sql.rows<{ unique: number; origin: string }>(`PRAGMA index_list(${quoteName(table)})`);
   const foreignKeys = sql.rows(`PRAGMA foreign_key_list(${quoteName(table)})`);
@@ -156,10 +193,10 @@ function hasConstraints(sql: Sql, table: string): boolean {
 
 const NOT_USER_TABLES = [PRIVATE_PREFIX, "sqlite_", "_cf_", "__cf_", "__miniflare_", "d1_"];
 
-function userTables(sql: Sql): string[] {
+function userTables(sql: Sql, types: readonly string[] = ["table"]): string[] {
   return sql
     .rows<{ name: string; type: string }>("PRAGMA table_list")
-    .filter((row) => row.type === "table" && !NOT_USER_TABLES.some((prefix) => row.name.startsWith(prefix)))
+    .filter((row) => types.includes(row.type) && !NOT_USER_TABLES.some((prefix) => row.name.startsWith(prefix)))
     .map((row) => row.name)
     .toSorted();
 }

@@ -30,6 +30,7 @@ import {
   rowBytes,
   rowJson,
 } from "./row-codec.ts";
+import { POSITION_PREFIX } from "./schema.ts";
 import { type Runtime, type Sql, type SqlRow, quoteName, textOf, unionAll } from "./storage.ts";
 import type { Table } from "./tables.ts";
 
@@ -97,7 +98,7 @@ export function createStaging(sql: Sql, plan: MovePlan): void {
       `CREATE TABLE IF NOT EXISTS ${quoteName(store)} (${columns}, shardctl_class, shardctl_position, shardctl_source TEXT, PRIMARY KEY (${key})) WITHOUT ROWID`,
     );
     sql.run(
-      `CREATE INDEX IF NOT EXISTS ${quoteName(`${store}_position`)} ON ${quoteName(store)} (shardctl_class, shardctl_position)`,
+      `CREATE INDEX IF NOT EXISTS ${quoteName(`${POSITION_PREFIX}${table.name}`)} ON ${quoteName(store)} (shardctl_class, shardctl_position)`,
     );
   }
 }
@@ -178,10 +179,12 @@ export function promoteRows(sql: Sql, plan: MovePlan, incoming: readonly MoveRan
   withoutTriggers(sql, tables, () => {
     for (const { table, store } of plan.tables) {
       const columns = table.columns.map((column) => quoteName(column)).join(", ");
+      // With the table's name before them: alone, a name that is no column is taken for a text.
+      const staged = table.columns.map((column) => `s.${quoteName(column)}`).join(", ");
       for (const range of incoming) {
         const within = withinRange(range);
         sql.run(
-          `INSERT INTO ${quoteName(table.name)} (${columns}) SELECT ${columns} FROM ${quoteName(store)} WHERE ${within.sql}`,
+          `INSERT INTO ${quoteName(table.name)} (${columns}) SELECT ${staged} FROM ${quoteName(store)} AS s WHERE ${within.sql}`,
           ...within.bindings,
         );
       }
