@@ -4,7 +4,7 @@
  * Every object can be a root; it becomes one by being asked. Counting fans out to the members; a member that does not answer is
  * reported as unhealthy, never as empty.
  */
-import type { Partitioners } from "../core/layout.ts";
+import { type Partitioners, newestPartitioners } from "../core/layout.ts";
 import type { Distribution, DistributionRequest, LiveNamespace, MemberStatus, TableStatus } from "../core/live.ts";
 import { operationModeFor } from "../core/operation-mode.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "../core/operation.ts";
@@ -65,9 +65,7 @@ export class Root {
       members: counts.map((count) => count.status),
       tables: specs.map((spec): TableStatus => ({ name: spec.name, role: "follows" in spec ? "follows" : "keyed" })),
       undeclaredTables: [...new Set(counts.flatMap((count) => count.undeclared))].toSorted(),
-      partitioners: Object.entries(partitioners)
-        .map(([name, { version }]) => ({ name, version }))
-        .toSorted((left, right) => (left.name < right.name ? -1 : 1)),
+      partitioners: newestPartitioners(partitioners),
       countedAt: runtime.now(),
     };
   }
@@ -99,6 +97,18 @@ export class Root {
     const { sql, runtime, namespace } = this.#options;
     ensureSchema(sql);
     const known = this.journal.findByCorrelation(request.correlationId);
+    if (known && known.kind !== request.kind) {
+      return failure(
+        refuse(
+          "invalid",
+          `Correlation id '${request.correlationId}' belongs to operation ${known.id} (${known.kind}): use another`,
+        ),
+      );
+    }
+    if (known && known.kind !== request.kind) {
+      const message = `Correlation id ${request.correlationId} belongs to operation ${known.id} (${known.kind}): choose another for this ${request.kind}`;
+      return failure(refuse("invalid", message));
+    }
     if (known) return success(this.journal.status(known));
     const refusal = this.#refuseStart(request);
     if (refusal) return failure(refusal);
