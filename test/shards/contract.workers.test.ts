@@ -222,12 +222,21 @@ describe("modes, time and correlation", { timeout: 60_000 }, () => {
     expect(await eventsOf(root, "correlated")).toEqual(["shard.started only once", "shard.completed only once"]);
   });
 
+  it("refuses the correlation id of an operation of another kind", async () => {
+    const root = await load("reused", 20);
+    await root.shard({ key: "id", count: 2, correlationId: "mine" });
+    expect(await refusal(() => root.unshard({ correlationId: "mine" }))).toBe(
+      "Correlation id 'mine' belongs to operation 1 (shard): use another",
+    );
+    expect(await root.isSharded()).toBe(true);
+  });
+
   it("cancels before the cutover when the time is up, says so, and leaves all as it was", async () => {
     const root = await load("late", 60);
-    const slow = beforeFirst("late", "verify", () => new Promise((resolve) => setTimeout(resolve, 1_500)));
-    const message = await refusal(() => root.shard({ key: "id", count: 2, timeout: 300, correlationId: "too slow" }));
+    const slow = beforeFirst("late", "copy", () => new Promise((resolve) => setTimeout(resolve, 4_000)));
+    const message = await refusal(() => root.shard({ key: "id", count: 2, timeout: 2_000, correlationId: "too slow" }));
     expect(slow.done).toBe(true);
-    expect(message).toMatch(/^Operation 1 \(shard\) timed out after 300 ms in step \w+ and was cancelled: nothing was changed/);
+    expect(message).toMatch(/^Operation 1 \(shard\) timed out after 2000 ms in step \w+ and was cancelled: nothing was changed/);
     expect(await root.isSharded()).toBe(false);
     expect(await idsOf(root)).toEqual(expectedIds(60));
     expect(await new TestNamespace(THINGS, "late").leftovers(["late-shard-0", "late-shard-1"])).toEqual([]);

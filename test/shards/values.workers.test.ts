@@ -7,6 +7,7 @@ import { type Layout, shardNames } from "../../src/core/layout.ts";
 import { customLayout } from "../../src/core/strategies/custom.ts";
 import { freshRangeLayout } from "../../src/core/strategies/range.ts";
 import { roundRobinLayout } from "../../src/core/strategies/round-robin.ts";
+import { refusal } from "../support/refusal.ts";
 import type { Cases, ShardsEnv } from "../support/shards-worker.ts";
 import { TestNamespace } from "./support/namespace.ts";
 
@@ -41,6 +42,7 @@ const VALUES: readonly (readonly [string, string])[] = [
   ["escaped lone surrogate", `'{"s":"\\ud800","t":"\\udc00\\ud83d"}'`],
   ["quotes and backslashes", `'\\" '' \\\\ \\u0000 ]] }} , [null]'`],
   ["line ends", "char(13, 10, 9, 8232, 65279, 127, 1)"],
+  ["U+FFFD itself", "char(65533)"],
   ["empty text", "''"],
   ["BLOB", "x'00ff80c328'"],
   ["BLOB of text", "CAST('text' AS BLOB)"],
@@ -48,10 +50,16 @@ const VALUES: readonly (readonly [string, string])[] = [
   ["empty BLOB", "x''"],
 ];
 
+/** Values that no primary key may have. */
+const NOT_KEYS: typeof VALUES = [
+  ["text that is not UTF-8", "CAST(x'00ff80c328' AS TEXT)"],
+  ["a lone surrogate, as the runtime stores it", "CAST(x'61eda08062' AS TEXT)"],
+];
+
 async function loadValues(name: string): Promise<TestNamespace<Cases>> {
   const namespace = new TestNamespace(CASES, name);
   await namespace.inside(name, (_, { storage: { sql } }) => {
-    VALUES.forEach(([label, literal], index) => {
+    [...VALUES, ...NOT_KEYS].forEach(([label, literal], index) => {
       const id = `id-${index}`;
       // Generated columns and affinities may change what is stored: that is the schema's doing, and stays so.
       sql.exec(
@@ -60,9 +68,10 @@ async function loadValues(name: string): Promise<TestNamespace<Cases>> {
         label,
       );
       // 0 and -0.0, and 2^53 as INTEGER and as REAL, are one primary key.
-      sql.exec(`INSERT OR IGNORE INTO items (id, region, "select") VALUES (${literal}, ?1, NULL)`, label);
+      if (index < VALUES.length)
+        sql.exec(`INSERT OR IGNORE INTO items (id, region, "select") VALUES (${literal}, ?1, NULL)`, label);
       sql.exec(
-        `INSERT INTO pairs (left_id, right_id, region, payload) VALUES (iif(typeof(${literal}) = 'blob', hex(${literal}), CAST(${literal} AS TEXT)), ?1, ${literal}, ${literal})`,
+        `INSERT INTO pairs (left_id, right_id, region, payload) VALUES (${index < VALUES.length ? `iif(typeof(${literal}) = 'blob', hex(${literal}), CAST(${literal} AS TEXT))` : `hex(${literal})`}, ?1, ${literal}, ${literal})`,
         index % 3,
       );
       sql.exec(`INSERT INTO numbers (region, payload) VALUES (${literal}, ${literal})`);
@@ -136,6 +145,17 @@ describe("awkward values", { timeout: 60_000 }, () => {
       unshard: () => namespace.unshard(),
     });
     expect(found).toEqual([]);
+  });
+
+  it("that no primary key may have are refused there, with the place", async () => {
+    const namespace = await loadValues("values~bad-key");
+    await namespace.sql(namespace.name, "INSERT INTO items (id, region) VALUES (CAST(x'61eda08062' AS TEXT), 'r')");
+    const before = await everything(namespace);
+    expect(await refusal(() => namespace.toHash("region", 2))).toContain(
+      "Table 'items' has text in its primary key that is not UTF-8",
+    );
+    expect(await everything(namespace)).toEqual(before);
+    expect(await namespace.leftovers()).toEqual([]);
   });
 
   it("survive roundRobin and custom strategies", async () => {
