@@ -74,7 +74,11 @@ export interface Partitioner {
   readonly version: number;
   owner(key: Key, shardCount: number): number;
 }
-export type Partitioners = Readonly<Record<string, Partitioner>>;
+/**
+ * By name. A new version is registered beside the old one until the rekey to it has ended: until then rows are found by the old, and
+ * copied by the new. The newest is the one that a manifest's name means.
+ */
+export type Partitioners = Readonly<Record<string, Partitioner | readonly Partitioner[]>>;
 
 /** The part of the keyspace that changes hands between two layouts of one kind. `from` is inclusive, `to` exclusive, `null` is unbounded. */
 export type MoveRange =
@@ -119,12 +123,45 @@ export function createOwnerLookup(layout: Layout, partitioners: Partitioners = {
     case "range":
       return (key) => rangeHolding(layout.ranges, key).member;
     case "custom": {
-      const partitioner = requirePartitioner(layout.partitioner, partitioners);
+      const partitioner = registeredPartitioner(layout.partitioner, partitioners);
       return (key) => memberAt(layout.members, checkedIndex(partitioner, key, layout));
     }
     case "roundRobin":
       throw new Error("A roundRobin layout has no owner by key: ask the directory");
   }
+}
+
+/** The registered partitioner of that name and version. @throws Error naming what is registered. */
+export function registeredPartitioner(ref: PartitionerRef, partitioners: Partitioners): Partitioner {
+  const versions = versionsOf(ref.name, partitioners);
+  if (versions.length === 0) {
+    const known = Object.keys(partitioners).toSorted().join(", ") || "none";
+    throw new Error(
+      `Partitioner '${ref.name}' is not registered here (registered: ${known}): the class's host and every caller's connect() need it`,
+    );
+  }
+  const found = versions.find(({ version }) => version === ref.version);
+  if (found) return found;
+  const known = versions.map(({ version }) => `v${version}`).join(", ");
+  throw new Error(
+    `Partitioner '${ref.name}' v${ref.version} is not registered here (registered: ${known}): keep v${ref.version} registered beside the new one until the rekey has ended`,
+  );
+}
+
+/** The newest version of each registered partitioner, by name. */
+export function newestPartitioners(partitioners: Partitioners): PartitionerRef[] {
+  return Object.keys(partitioners)
+    .toSorted()
+    .flatMap((name) => {
+      const newest = versionsOf(name, partitioners)[0];
+      return newest ? [{ name, version: newest.version }] : [];
+    });
+}
+
+/** Newest first. */
+function versionsOf(name: string, partitioners: Partitioners): Partitioner[] {
+  const registered = Object.hasOwn(partitioners, name) ? partitioners[name] : undefined;
+  return [registered ?? []].flat().toSorted((left, right) => right.version - left.version);
 }
 
 /** The member that holds the directory entry of an id. */
@@ -218,22 +255,6 @@ export function joinSlots(bySlot: readonly string[]): SlotRange[] {
     if (member !== bySlot[slot + 1]) ranges.push({ end: slot + 1, member });
   });
   return ranges;
-}
-
-function requirePartitioner(ref: PartitionerRef, partitioners: Partitioners): Partitioner {
-  const partitioner = Object.hasOwn(partitioners, ref.name) ? partitioners[ref.name] : undefined;
-  if (!partitioner) {
-    const known = Object.keys(partitioners).toSorted().join(", ") || "none";
-    throw new Error(
-      `Partitioner '${ref.name}' is not registered here (registered: ${known}): the class's host and every caller's connect() need it`,
-    );
-  }
-  if (partitioner.version !== ref.version) {
-    throw new Error(
-      `Partitioner '${ref.name}' is version ${partitioner.version} in the class, but the layout was made by version ${ref.version}`,
-    );
-  }
-  return partitioner;
 }
 
 function checkedIndex(partitioner: Partitioner, key: Key, layout: CustomLayout): number {

@@ -1,6 +1,6 @@
 /** How the rows of an in-memory namespace spread by a key: the buckets that a real namespace counts in SQL. */
 import { compareKeys, isMissing, type Key } from "../core/key.ts";
-import type { Partitioners } from "../core/layout.ts";
+import { type Partitioners, registeredPartitioner } from "../core/layout.ts";
 import type { Distribution, DistributionRequest, KeyBucket, MemberDistribution } from "../core/live.ts";
 import { slotOf } from "../core/slots.ts";
 import { bytesOf, keyOf, placeRows, type MemoryNamespace } from "./memory-rows.ts";
@@ -45,8 +45,7 @@ function bucketize(
     case "slots":
       return { slots: countBy(rows, ({ key }) => slotOf(key)).map(([slot, rest]) => ({ slot, ...rest })) };
     case "shards": {
-      const partitioner = partitioners[request.partitioner.name];
-      if (!partitioner) throw new Error(`No partitioner '${request.partitioner.name}' in memory`);
+      const partitioner = registeredPartitioner(request.partitioner, partitioners);
       return {
         shards: countBy(rows, ({ key }) => partitioner.owner(key, request.count)).map(([shard, rest]) => ({ shard, ...rest })),
       };

@@ -4,7 +4,7 @@
  * A namespace's rows are given as counts by key, so 10,000 namespaces of a billion rows cost nothing. Owners and buckets come from
  * the code that routes real rows. Operations end after a number of polls, or fail on demand; nothing happens by itself.
  */
-import type { PartitionerRef, Partitioners } from "../core/layout.ts";
+import { type Partitioners, newestPartitioners } from "../core/layout.ts";
 import type { Count, LiveFailure, LiveNamespace, LiveResult, MemberStatus, NamespaceRef } from "../core/live.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "../core/operation.ts";
 import type { ProtocolFailure } from "../core/protocol.ts";
@@ -100,7 +100,7 @@ function describe(state: State, partitioners: Partitioners, now: number): LiveNa
     members: state.members,
     tables: [{ name: "things", role: "keyed" }],
     undeclaredTables: namespace.undeclaredTables ?? [],
-    partitioners: Object.entries(partitioners).map(([name, { version }]): PartitionerRef => ({ name, version })),
+    partitioners: newestPartitioners(partitioners),
     countedAt: now,
   };
 }

@@ -8,6 +8,7 @@ import {
   type RoundRobinLayout,
   applyMoves,
   createOwnerLookup,
+  newestPartitioners,
   createSlotLookup,
   diffRanges,
   directoryMember,
@@ -98,7 +99,16 @@ describe("createOwnerLookup", () => {
     expect(() => createOwnerLookup(custom, {})).toThrow(
       "Partitioner 'byRegion' is not registered here (registered: none): the class's host and every caller's connect() need it",
     );
-    expect(() => createOwnerLookup(custom, { byRegion: { ...byRegion, version: 3 } })).toThrow("is version 3 in the class");
+    expect(() => createOwnerLookup(custom, { byRegion: { ...byRegion, version: 3 } })).toThrow(
+      "Partitioner 'byRegion' v2 is not registered here (registered: v3): keep v2 registered beside the new one until the rekey has ended",
+    );
+    const versions = [byRegion, { version: 3, owner: () => 0 }];
+    expect(createOwnerLookup(custom, { byRegion: versions })(toKey("eu"))).toBe("b");
+    expect(() => createOwnerLookup(custom, { byRegion: [] })).toThrow("is not registered here (registered: byRegion)");
+    expect(newestPartitioners({ byZone: byRegion, byRegion: versions })).toEqual([
+      { name: "byRegion", version: 3 },
+      { name: "byZone", version: 2 },
+    ]);
     expect(() => createOwnerLookup(custom, { toString: byRegion })).toThrow("registered: toString");
   });
 

@@ -47,9 +47,13 @@ export class Lonely extends ThingsObject<ShardsEnv> {
   }
 }
 
-const partitioners: Partitioners = {
+export const partitioners: Partitioners = {
   byRegion: { version: 1, owner: (key, count) => (key.text.startsWith("eu") ? 0 : count - 1) },
   broken: { version: 1, owner: () => 99 },
+  byTail: [
+    { version: 1, owner: (key, count) => key.text.length % count },
+    { version: 2, owner: (key, count) => Number(key.text.at(-1) ?? 0) % count },
+  ],
 };
 
 /** Tables by the object's own name: see case-tables.ts. */

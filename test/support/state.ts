@@ -5,7 +5,15 @@
  * is counted here row by row with `createOwnerLookup`, so that a projection can be checked against rows it has not seen.
  */
 import { type Key, type KeyInput, compareKeys, isMissing, toKey } from "../../src/core/key.ts";
-import { type Layout, type Partitioners, createOwnerLookup, shardNames, unshardedLayout } from "../../src/core/layout.ts";
+import {
+  type Layout,
+  type Partitioners,
+  createOwnerLookup,
+  newestPartitioners,
+  registeredPartitioner,
+  shardNames,
+  unshardedLayout,
+} from "../../src/core/layout.ts";
 import type {
   Count,
   Distribution,
@@ -124,7 +132,7 @@ export function liveNamespace(from: World): LiveNamespace {
     })),
     tables: [{ name: "things", role: "keyed" }],
     undeclaredTables: from.undeclaredTables,
-    partitioners: Object.entries(from.partitioners).map(([name, { version }]) => ({ name, version })),
+    partitioners: newestPartitioners(from.partitioners),
     countedAt: COUNTED_AT,
   };
 }
@@ -193,8 +201,7 @@ export function distribution(from: World, request: DistributionRequest): Distrib
         case "slots":
           return { member, slots: countBy(rows, (row) => slotOf(keyOf(row))).map(([slot, count]) => ({ slot, ...count })) };
         case "shards": {
-          const partitioner = from.partitioners[request.partitioner.name];
-          if (!partitioner) throw new Error("unknown partitioner");
+          const partitioner = registeredPartitioner(request.partitioner, from.partitioners);
           const counts = countBy(rows, (row) => partitioner.owner(keyOf(row), request.count));
           return { member, shards: counts.map(([shard, count]) => ({ shard, ...count })) };
         }
