@@ -21,6 +21,7 @@ import { EngineFault, messageOf } from "./faults.ts";
 import { type Journal, type OperationRecord, type SourceProgress, type Wave, endedState, participants } from "./journal.ts";
 import type { ChunksReply, DrainReply, PrepareReply, WalkReply } from "./messages.ts";
 import type { Runtime, Sql } from "./storage.ts";
+import { within } from "./within.ts";
 
 /** How long one slice of a source works before it answers. */
 const SLICE_MS = 500;
@@ -44,6 +45,10 @@ export const WAVE_SPAN_MAX = 4;
 const PAUSE_MS_GOAL = 100;
 /** Members asked at the same time. */
 const FAN_OUT_MAX = 32;
+/** Longest wait for one chore. */
+const CHORE_MS_MAX = 5_000;
+/** The budget of a drive may be overrun by this much while waves follow each other. */
+const OVERRUN_MS_MAX = 300_000;
 const HOUR_MS = 3_600_000;
 
 export interface DriverContext {
@@ -62,14 +67,18 @@ export interface DriverContext {
 /** The operation is no longer what this turn began with: somebody else has moved it on. */
 class Superseded extends Error {}
 
-/** Works until the operation has ended, `budgetMs` is used, or a backoff is due. */
+/**
+ * Works until the operation has ended, `budgetMs` is used, or a backoff is due. What callers wait for is not left lying: between a cutover
+ * and its activation only a backoff ends the work, and waves are carried on for a while.
+ */
 export async function drive(context: DriverContext, budgetMs: number): Promise<void> {
   const { runtime, journal } = context;
   const startedAt = runtime.now();
   for (;;) {
     const record = journal.running();
     if (!record || record.notBefore > runtime.now()) return;
-    if (runtime.now() - startedAt >= budgetMs) return;
+    const overrunMs = record.step === "activate" ? Infinity : record.step === "fence" ? OVERRUN_MS_MAX : 0;
+    if (runtime.now() - startedAt >= budgetMs + overrunMs) return;
     try {
       await advance(context, record);
     } catch (error) {
@@ -375,7 +384,8 @@ async function cleanUp(context: DriverContext, record: OperationRecord): Promise
         });
       }
     }
-    const ended = save(context, current, { state: endedState(record.fault), finishedAt: now, lastError: null });
+    const fault = record.fault && { ...record.fault, message: withOutcome(record.fault.message, record) };
+    const ended = save(context, current, { state: endedState(fault), fault, finishedAt: now, lastError: null });
     const type = ended.state === "completed" ? "completed" : ended.state;
     context.emit(
       `${record.kind}.${type}`,
@@ -385,20 +395,34 @@ async function cleanUp(context: DriverContext, record: OperationRecord): Promise
   });
 }
 
+/**
+ * What went wrong, and what is so now. A message says "Nothing was changed" where it is made; once waves have cut over that is not so,
+ * and only here, at the end, is their number known.
+ */
+function withOutcome(message: string, { wavesDone, waves, epoch }: OperationRecord): string {
+  if (wavesDone === 0) return message;
+  const outcome = `${wavesDone} of ${waves.length} waves are cut over, and the layout is valid at epoch ${epoch}`;
+  return NOTHING_CHANGED.test(message) ? message.replace(NOTHING_CHANGED, outcome) : `${message}. ${outcome}`;
+}
+
+const NOTHING_CHANGED = /nothing was changed/i;
+
 /** Tells members what they missed, and empties retired ones whose time has come. */
 export async function doChores(context: DriverContext): Promise<void> {
   const { journal, runtime, sql } = context;
   const { layout, epoch } = journal.registry();
-  for (const chore of journal.chores()) {
-    if (chore.dueAt > runtime.now()) continue;
+  const due = journal.chores().filter((chore) => chore.dueAt <= runtime.now());
+  // A bounded part of them: members that hang must not keep the root from what else its alarm is for. The next alarm takes the rest.
+  await each(due.slice(0, FAN_OUT_MAX), async (chore) => {
+    const { member, kind, operation } = chore;
     try {
-      await context.ask(chore.member, { kind: chore.kind, operation: chore.operation, epoch, layout });
+      await within(runtime, context.ask(member, { kind, operation, epoch, layout }), CHORE_MS_MAX, member);
       sql.transaction(() => journal.dropChore(chore));
     } catch {
       // Not an error of its own: the member is asked again, less and less often.
       journal.putChore({ ...chore, tries: chore.tries + 1, dueAt: runtime.now() + backoffMs(chore.tries + 1) });
     }
-  }
+  });
 }
 
 function recordFailure(context: DriverContext, before: OperationRecord, error: unknown): void {

@@ -1,5 +1,5 @@
 /**
- * The root's durable records: the registry (one row per epoch), the journal of operations, chores and events.
+ * The root's durable records: the registry (one row for each of the newest epochs), the journal of operations, chores and events.
  *
  * The registry's newest row is the live layout; writing it is the cutover. Everything that the driver knows is here, so that a crash
  * loses nothing but time.
@@ -74,6 +74,8 @@ export interface StoredEvent {
 /** Ended operations that are kept for the history, and events. */
 const HISTORY_MAX = 1000;
 const EVENTS_MAX = 5000;
+/** Rows of the registry that are kept. */
+const EPOCHS_MAX = 100;
 
 export class Journal {
   readonly #sql: Sql;
@@ -104,6 +106,8 @@ export class Journal {
       operation,
       at,
     );
+    // A shift commits an epoch for each of its waves: only the newest is ever looked up, the others are for people.
+    this.#sql.run("DELETE FROM shardctl_registry WHERE epoch <= ?", epoch - EPOCHS_MAX);
   }
 
   /** The running operation; at most one. */
