@@ -52,7 +52,9 @@ export class ShardHost {
   readonly #specs: HostOptions["tables"];
   #router: { readonly namespace: string; readonly router: Router } | undefined;
 
+  /** @throws Error with the lines to add when the class lacks one of the two methods: its operations could not be driven. */
   constructor(ctx: DurableObjectState, target: object, options: ShardHostOptions) {
+    requireDelegates(target);
     this.#binding = options.namespace === undefined ? ownNamespace(ctx, target) : options.namespace;
     this.#specs = options.tables;
     this.#host = new Host(durableObjectPlatform(ctx, this.#binding), target, options);
@@ -136,6 +138,7 @@ export class ShardHost {
     if (this.isSharded()) throw new Error("DO is already sharded: cannot shard twice");
     const startedAt = this.#now();
     const live = await this.#describe();
+    requireHealthy(live);
     const { key, count, strategy = "hash" } = options;
     if (live.members.every((member) => member.rows === 0)) throw new Error("Cannot shard empty DO: no data to shard");
     const partitioner = strategy === "custom" ? requirePartitioner(options.keyExtractor, live.partitioners) : null;
@@ -274,6 +277,12 @@ export class ShardHost {
       record = await root.waitFor(id, isOver, FORWARD_MS_MAX);
     }
     if (record.fault) throw new Error(record.fault.message);
+    if (!isOver(record)) {
+      const last = record.lastError === null ? "" : ` (last problem: ${record.lastError})`;
+      throw new Error(
+        `Operation ${id} (${kind}) has cut over but is still in step ${record.step} after ${FORWARD_MS_MAX} ms more${last}: it goes on by itself`,
+      );
+    }
     return record;
   }
 
@@ -338,3 +347,16 @@ const FORWARD_MS_MAX = 10 * 60_000;
 function createOwnerCheck(to: Layout, { partitioners }: Host): void {
   if (to.kind !== "roundRobin") createOwnerLookup(to, partitioners);
 }
+
+/** Without `alarm` the runtime refuses an alarm, without `shardctl` no object can be asked: an operation could start and never end. */
+function requireDelegates(target: object): void {
+  const missing = Object.entries(DELEGATES).filter(([name]) => typeof Reflect.get(target, name) !== "function");
+  if (missing.length === 0) return;
+  const lines = missing.map(([, line]) => `\n  ${line}`).join("");
+  throw new Error(`The class ${target.constructor.name} must hand its messages and alarms to the host. Add:${lines}`);
+}
+
+const DELEGATES = {
+  shardctl: "shardctl(envelope) { return this.shards.handle(envelope); }",
+  alarm: "alarm() { return this.shards.onAlarm(); }",
+};
