@@ -2,19 +2,23 @@
  * Calls by one layout: what a router does at the epoch it knows, without retrying.
  *
  * Work that needs several calls, or whose arguments follow from the layout, is written against a view: the router runs it again, with a
- * fresh view, when a member says that the layout has moved on. Nothing is carried from one view to the next.
+ * fresh view, when a member says that the layout has moved on. What must not be done twice, the work keeps track of by `onDone`.
  */
-import { type Key, type KeyInput, toKey } from "../core/key.ts";
+import { type Key, type KeyInput, MISSING_KEY, toKey } from "../core/key.ts";
 import { type Layout, createOwnerLookup, directoryMember } from "../core/layout.ts";
 import type { Partitioners } from "../core/layout.ts";
 import type { LocateReply } from "./directory.ts";
 import type { QueryReply } from "./messages.ts";
+import { RefusedError } from "./refused-error.ts";
 
 /**
  * A shard key, or the function that gives it for the key that the namespace is sharded by (null while it is unsharded): the way to stay
  * right across a rekey.
  */
 export type RouteKey = KeyInput | ((shardKey: string | null) => KeyInput);
+
+/** Told of each answer as it comes, also when other calls of the same kind then fail: what must not be asked again. */
+export type OnAnswer = (answer: unknown) => void;
 
 export type Send = <Reply>(member: string, request: object) => Promise<Reply>;
 
@@ -42,11 +46,15 @@ export class LayoutView {
     return this.callMember(this.#ownerOf(wanted), method, args, [wanted]);
   }
 
-  /** Calls `method(items)` once on every member that owns some of the items, with those, each all or nothing. */
+  /**
+   * Calls `method(items)` once on every member that owns some of the items, with those, each all or nothing. `onDone` is told of every
+   * group that was taken, also when another was refused: work that is run again sends only the rest.
+   */
   async callGrouped<Item>(
     items: readonly Item[],
     keyOf: (item: Item, shardKey: string | null) => KeyInput,
     method: string,
+    onDone: (items: readonly Item[], answer: unknown) => void = () => undefined,
   ): Promise<void> {
     const groups = new Map<string, { readonly items: Item[]; readonly keys: Map<string, Key> }>();
     for (const item of items) {
@@ -57,8 +65,10 @@ export class LayoutView {
       group.items.push(item);
       group.keys.set(`${key.type} ${key.text}`, key);
     }
-    await Promise.all(
-      [...groups].map(([member, group]) => this.callMember(member, method, [group.items], [...group.keys.values()])),
+    await settleAll(
+      [...groups].map(async ([member, group]) =>
+        onDone(group.items, await this.callMember(member, method, [group.items], [...group.keys.values()])),
+      ),
     );
   }
 
@@ -71,8 +81,26 @@ export class LayoutView {
   }
 
   /** Calls a method on every member, in the order of the shards. */
-  callAll(method: string, args: readonly unknown[]): Promise<readonly unknown[]> {
-    return Promise.all(this.layout.members.map((member) => this.callMember(member, method, args)));
+  callAll(method: string, args: readonly unknown[], onAnswer: OnAnswer = () => undefined): Promise<readonly unknown[]> {
+    return settleAll(
+      this.layout.members.map(async (member) => {
+        const answer = await this.callMember(member, method, args);
+        onAnswer(answer);
+        return answer;
+      }),
+    );
+  }
+
+  /** Calls a method of the key's owner, and of the empty key's when that is another: it has the rows whose own key was not known. */
+  callOwners(key: RouteKey, method: string, args: readonly unknown[], onAnswer: OnAnswer = () => undefined): Promise<unknown[]> {
+    const wanted = new Map([MISSING_KEY, this.#keyOf(key)].map((each) => [this.#ownerOf(each), each]));
+    return settleAll(
+      [...wanted].map(async ([member, each]) => {
+        const answer = await this.callMember(member, method, args, [each]);
+        onAnswer(answer);
+        return answer;
+      }),
+    );
   }
 
   /** Calls a method of the first member: the owner of what has no other owner. */
@@ -96,4 +124,17 @@ export class LayoutView {
     if (this.#owner) return this.#owner(key);
     throw new Error("A roundRobin namespace has no owner by key: call by id");
   }
+}
+
+/**
+ * Waits for every call, so that none is still under way when the work is run again.
+ *
+ * @throws the first failure that is not a refusal, since it must not be taken for "nothing has run"; else the first refusal.
+ */
+async function settleAll<Value>(calls: readonly Promise<Value>[]): Promise<Value[]> {
+  const settled = await Promise.allSettled(calls);
+  const reasons = settled.filter((each) => each.status === "rejected").map((each): unknown => each.reason);
+  if (reasons.length > 0)
+    throw reasons.find((reason) => !(reason instanceof RefusedError && reason.reason.retryable)) ?? reasons[0];
+  return settled.filter((each) => each.status === "fulfilled").map((each) => each.value);
 }
