@@ -58,13 +58,27 @@ export function keyAt(thing: Thing, path: string | null): KeyInput {
   const [column = "", ...below] = path.split(".");
   let value: unknown = thing[column as keyof Thing];
   for (const segment of below) {
-    value =
-      value !== null && typeof value === "object" && Object.hasOwn(value, segment)
-        ? (value as Record<string, unknown>)[segment]
-        : undefined;
+    // A path of SQL by names finds nothing in a list.
+    const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
+    value = isObject && Object.hasOwn(value as object, segment) ? (value as Record<string, unknown>)[segment] : undefined;
   }
-  // JSON has no other values; SQL gives objects and lists as their text.
-  return value !== null && typeof value === "object" ? JSON.stringify(value) : (value as KeyInput);
+  if (value !== null && typeof value === "object") return storedText(value);
+  return below.length > 0 && typeof value === "number" ? storedNumber(value) : (value as KeyInput);
+}
+
+/** A number in JSON: its text is stored, which above 2^53 is another integer than the number itself. Beyond int64 SQL reads a real. */
+function storedNumber(value: number): KeyInput {
+  if (!Number.isFinite(value)) return null;
+  const text = JSON.stringify(value);
+  if (!/^-?\d+$/.test(text)) return value;
+  const integer = BigInt(text);
+  return BigInt.asIntN(64, integer) === integer ? integer : value;
+}
+
+/** SQL gives objects and lists as their JSON text. What JSON writes as a text, such as a date, is one. */
+function storedText(value: object): string {
+  const text = JSON.stringify(value);
+  return text.startsWith('"') ? (JSON.parse(text) as string) : text;
 }
 
 export function completeThing(input: ThingInput, now: number): Thing {
