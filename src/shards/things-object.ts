@@ -2,10 +2,11 @@
  * ThingsObject: a ready-made class with the tables `things`, `relationships` and `objects`, sharded by any key of a thing.
  *
  * Typed calls may be made to any object of the namespace, most simply to the root: a call that belongs elsewhere goes to its owner. A
- * relationship lives with its `from` thing, exactly once. Without a directory the identity of a thing is (shard key, id): the same id
- * under two keys is two things, and `get(id)` without its key asks every shard.
+ * relationship lives with its `from` thing. Ids are to be unique in the namespace: one shard refuses a second thing of the same id under
+ * another shard key, but two shards do not know of each other. `get(id)` without its key asks every shard.
  */
-import type { KeyInput } from "../core/key.ts";
+import { type KeyInput, compareKeys, keyText, toKey } from "../core/key.ts";
+import type { LayoutView, OnAnswer } from "./layout-view.ts";
 import type { QueryShards, QueryShardsResult } from "./query-shards.ts";
 import { type ObjectNamespace, ownNamespace } from "./platform.ts";
 import { ShardedObject } from "./sharded-object.ts";
@@ -37,6 +38,7 @@ import {
 /** Things of one `putMany`, or of one page of `listThings`. */
 export const THINGS_MAX = 10_000;
 const LIST_LIMIT = 1000;
+
 export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
   override readonly shards: ShardHost;
 
@@ -95,7 +97,11 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
 
   // — things —
 
-  /** Stores a thing under its id, replacing the one with the same id and shard key; `createdAt` of the first is kept. */
+  /**
+   * Stores a thing under its id, replacing the one with the same id and shard key; `createdAt` of the first is kept, and answered.
+   *
+   * @throws Error when the owner has a thing of that id under another shard key.
+   */
   async put(input: ThingInput): Promise<Thing> {
     const [thing] = await this.#putAll([input]);
     if (!thing) throw new Error("Nothing was stored");
@@ -110,12 +116,31 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
 
   /** The thing with this id. `key` is its shard key: with it, only the owner is asked. */
   async get(id: string, key?: KeyInput): Promise<Thing | null> {
-    return ((await this.#byId("getHere", id, key)) as Thing | null | undefined) ?? null;
+    if (this.#isLocal()) return this.getHere(id);
+    return this.shards.router().attempt(async (view) => {
+      if (view.layout.kind === "roundRobin")
+        return ((await view.callById("things", id, false, "getHere", [id])) as Thing | undefined) ?? null;
+      const known = knownKey(view, id, key);
+      if (known !== undefined) return view.callOwner(known, "getHere", [id, known]) as Promise<Thing | null>;
+      return ((await view.callAll("getHere", [id])) as (Thing | null)[]).find((thing) => thing !== null) ?? null;
+    });
   }
 
   /** Deletes a thing and its relationships. True when there was one. */
   async delete(id: string, key?: KeyInput): Promise<boolean> {
-    return ((await this.#byId("deleteHere", id, key)) as boolean | undefined) ?? false;
+    if (this.#isLocal()) return this.deleteHere(id);
+    let isDeleted = false;
+    const note: OnAnswer = (answer) => {
+      isDeleted ||= answer === true;
+    };
+    await this.shards.router().attempt(async (view) => {
+      if (view.layout.kind === "roundRobin") return note(await view.callById("things", id, false, "deleteHere", [id]));
+      const known = knownKey(view, id, key);
+      return known === undefined
+        ? view.callAll("deleteHere", [id], note)
+        : view.callOwners(known, "deleteHere", [id, known], note);
+    });
+    return isDeleted;
   }
 
   /** Things in order of their id, after an id; a full page may have a next one. */
@@ -127,35 +152,65 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     const pages = (await this.shards.router().callAll("listHere", after, count)) as Thing[][];
     return pages
       .flat()
-      .toSorted((left, right) => (left.id < right.id ? -1 : left.id > right.id ? 1 : 0))
+      .toSorted((left, right) => compareTexts(left.id, right.id))
       .slice(0, count);
   }
 
   // — relationships —
 
-  /** Relates two things. The relationship is stored with its `from` thing; `key` is that thing's shard key, if it is not to be searched for. */
+  /**
+   * Relates two things. The relationship is stored with its `from` thing; `key` is that thing's shard key, if it is not to be searched
+   * for. A thing that is nowhere belongs to the owner of the empty key, where its relationships are found also when it is stored later.
+   */
   async relate(input: RelationshipInput, key?: KeyInput): Promise<Relationship> {
     const relationship: Relationship = { data: {}, createdAt: Date.now(), ...input };
-    await this.#withFrom(relationship.from, key, "relateHere", relationship);
+    const { from } = relationship;
+    if (this.#isLocal()) this.relateHere(relationship);
+    else {
+      await this.shards.router().attempt(async (view) => {
+        if (view.layout.kind === "roundRobin") {
+          const isKnown = (await view.callById("things", from, false, "getHere", [from])) !== undefined;
+          return isKnown
+            ? view.callById("things", from, false, "relateHere", [relationship])
+            : view.callFirst("relateHere", [relationship]);
+        }
+        const known = knownKey(view, from, key);
+        if (known !== undefined) return view.callOwner(known, "relateHere", [relationship]);
+        const [thing] = (await view.callAll("getHere", [from])).filter((answer) => answer !== null) as Thing[];
+        return view.callOwner(thing && keyAt(thing, view.shardKey), "relateHere", [relationship]);
+      });
+    }
     return relationship;
   }
 
   async unrelate(from: string, verb: string, to: string, key?: KeyInput): Promise<boolean> {
-    return (await this.#withFrom(from, key, "unrelateHere", from, verb, to)) as boolean;
+    if (this.#isLocal()) return this.unrelateHere(from, verb, to);
+    let isDeleted = false;
+    await this.#withFrom(from, key, "unrelateHere", [from, verb, to], (answer) => {
+      isDeleted ||= answer === true;
+    });
+    return isDeleted;
   }
 
   async relationshipsOf(from: string, key?: KeyInput): Promise<Relationship[]> {
-    return (await this.#withFrom(from, key, "relationshipsHere", from)) as Relationship[];
+    if (this.#isLocal()) return this.relationshipsHere(from);
+    const answers = (await this.#withFrom(from, key, "relationshipsHere", [from])) as (Relationship[] | undefined)[];
+    // One may be stored twice: before its thing was there, and again afterwards. The later answer is the owner's.
+    const found = new Map(answers.flatMap((list) => list ?? []).map((each) => [JSON.stringify([each.verb, each.to]), each]));
+    return [...found.values()].toSorted((left, right) => compareTexts(left.verb, right.verb) || compareTexts(left.to, right.to));
   }
 
   // — what the owner does; reached through the router —
 
-  putHere(things: readonly Thing[]): void {
-    this.ctx.storage.transactionSync(() => {
-      for (const thing of things) {
-        this.ctx.storage.sql.exec(
+  /** Stores all or none, and answers with the `createdAt` of each. @throws Error when an id is stored here under another shard key. */
+  putHere(things: readonly Thing[]): number[] {
+    return this.ctx.storage.transactionSync(() =>
+      things.map((thing) => {
+        this.#refuseOtherKey(thing);
+        const [row] = this.#rows<{ createdAt: number }>(
           `INSERT INTO things (id, type, name, data, visibility, createdAt, updatedAt) VALUES (?, ?, ?, ?, ?, ?, ?)
-           ON CONFLICT (id) DO UPDATE SET type = excluded.type, name = excluded.name, data = excluded.data, visibility = excluded.visibility, updatedAt = excluded.updatedAt`,
+           ON CONFLICT (id) DO UPDATE SET type = excluded.type, name = excluded.name, data = excluded.data, visibility = excluded.visibility, updatedAt = excluded.updatedAt
+           RETURNING createdAt`,
           thing.id,
           thing.type,
           thing.name,
@@ -164,17 +219,22 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
           thing.createdAt,
           thing.updatedAt,
         );
-      }
-    });
+        return row?.createdAt ?? thing.createdAt;
+      }),
+    );
   }
 
-  getHere(id: string): Thing | null {
-    const [row] = this.#rows<ThingRow>("SELECT * FROM things WHERE id = ?", id);
-    return row ? thingOf(row) : null;
+  /** The thing with this id; with `key`, only when it is stored under that shard key. */
+  getHere(id: string, key?: KeyInput): Thing | null {
+    const thing = this.#stored(id);
+    return thing && this.#isUnder(thing, key) ? thing : null;
   }
 
-  deleteHere(id: string): boolean {
+  /** Deletes a thing and its relationships; with `key`, nothing when the id is stored under another shard key. */
+  deleteHere(id: string, key?: KeyInput): boolean {
     return this.ctx.storage.transactionSync(() => {
+      const thing = key === undefined ? null : this.#stored(id);
+      if (thing && !this.#isUnder(thing, key)) return false;
       this.ctx.storage.sql.exec('DELETE FROM relationships WHERE "from" = ?', id);
       return this.ctx.storage.sql.exec("DELETE FROM things WHERE id = ? RETURNING id", id).toArray().length > 0;
     });
@@ -214,46 +274,64 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
   async #putAll(inputs: readonly ThingInput[]): Promise<Thing[]> {
     const now = Date.now();
     const things = inputs.map((input) => completeThing(input, now));
+    const withStored = (thing: Thing, createdAt: number | undefined): Thing => ({
+      ...thing,
+      createdAt: createdAt ?? thing.createdAt,
+    });
     if (this.#isLocal()) {
-      this.putHere(things);
-      return things;
+      const stored = this.putHere(things);
+      return things.map((thing, index) => withStored(thing, stored[index]));
     }
+    const done = new Map<Thing, number>();
+    const note = (group: readonly Thing[], answer: unknown): void =>
+      group.forEach((thing, index) => done.set(thing, (answer as number[])[index] ?? thing.createdAt));
     await this.shards.router().attempt(async (view) => {
-      if (view.layout.kind !== "roundRobin") return view.callGrouped(things, keyAt, "putHere");
-      for (const thing of things) await view.callById("things", thing.id, true, "putHere", [[thing]]);
+      // What was taken is not sent again: somebody may have deleted it since.
+      const open = things.filter((thing) => !done.has(thing));
+      if (view.layout.kind !== "roundRobin") return view.callGrouped(open, keyAt, "putHere", note);
+      for (const thing of open) note([thing], await view.callById("things", thing.id, true, "putHere", [[thing]]));
     });
-    return things;
+    return things.map((thing) => withStored(thing, done.get(thing)));
   }
 
-  async #byId(method: "getHere" | "deleteHere", id: string, key: KeyInput): Promise<unknown> {
-    if (this.#isLocal()) return this[method](id);
-    return this.shards.router().attempt(async (view) => {
-      if (view.layout.kind === "roundRobin") return view.callById("things", id, false, method, [id]);
-      const known = key !== undefined ? key : view.shardKey === "id" ? id : undefined;
-      if (known !== undefined || view.layout.kind === "none") return view.callOwner(known, method, [id]);
-      const answers = await view.callAll(method, [id]);
-      return answers.find((answer) => answer !== null && answer !== false);
-    });
-  }
-
-  /** Calls the member that holds a thing, for its relationships. A thing that is nowhere belongs to the owner of the empty key. */
-  async #withFrom(
+  /** Calls every member that may hold relationships of a thing, the owner last where one is known. */
+  #withFrom(
     from: string,
     key: KeyInput,
-    method: "relateHere" | "unrelateHere" | "relationshipsHere",
-    ...args: readonly unknown[]
-  ): Promise<unknown> {
-    if (this.#isLocal()) return (this[method] as (...given: readonly unknown[]) => unknown)(...args);
+    method: "unrelateHere" | "relationshipsHere",
+    args: readonly unknown[],
+    onAnswer: OnAnswer = () => undefined,
+  ): Promise<readonly unknown[]> {
     return this.shards.router().attempt(async (view) => {
       if (view.layout.kind === "roundRobin") {
-        const isKnown = (await view.callById("things", from, false, "getHere", [from])) !== undefined;
-        return isKnown ? view.callById("things", from, false, method, args) : view.callFirst(method, args);
+        const first = await view.callFirst(method, args);
+        onAnswer(first);
+        const owned = await view.callById("things", from, false, method, args);
+        onAnswer(owned);
+        return [first, owned];
       }
-      if (key !== undefined || view.layout.kind === "none") return view.callOwner(key, method, args);
-      if (view.shardKey === "id") return view.callOwner(from, method, args);
-      const [thing] = (await view.callAll("getHere", [from])).filter((answer) => answer !== null) as Thing[];
-      return view.callOwner(thing && keyAt(thing, view.shardKey), method, args);
+      const known = knownKey(view, from, key);
+      return known === undefined ? view.callAll(method, args, onAnswer) : view.callOwners(known, method, args, onAnswer);
     });
+  }
+
+  #stored(id: string): Thing | null {
+    const [row] = this.#rows<ThingRow>("SELECT * FROM things WHERE id = ?", id);
+    return row ? thingOf(row) : null;
+  }
+
+  /** Without a key, and where keys say nothing about the identity of a thing, every thing is. */
+  #isUnder(thing: Thing, key: KeyInput): boolean {
+    const path = this.shards.identityKey();
+    return path === null || key === undefined || keyText(toKey(keyAt(thing, path))) === keyText(toKey(key));
+  }
+
+  #refuseOtherKey(thing: Thing): void {
+    const path = this.shards.identityKey();
+    if (path === null || path === "id") return;
+    const stored = this.#stored(thing.id);
+    if (stored && !this.#isUnder(stored, keyAt(thing, path) ?? null))
+      throw new Error(`Thing ${JSON.stringify(thing.id)} is stored under another shard key: delete it there first`);
   }
 
   /** True while this object is its whole namespace: calls then run in place, in the turn that asked. */
@@ -272,4 +350,17 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
       this.ctx.storage.sql.exec("INSERT INTO objects (ns, doId, shardIndex) VALUES (?, ?, ?)", ns, doId, shardIndex);
     });
   }
+}
+
+/** The key that a thing's owner is found by; undefined when every member must be asked. */
+function knownKey({ layout, shardKey }: LayoutView, id: string, key: KeyInput): KeyInput {
+  if (key !== undefined) return key;
+  // A whole namespace has one owner for all keys.
+  if (layout.kind === "none") return null;
+  return shardKey === "id" ? id : undefined;
+}
+
+/** SQLite's order of texts. */
+function compareTexts(left: string, right: string): number {
+  return compareKeys(toKey(left), toKey(right));
 }
