@@ -4,6 +4,7 @@
  * Every object can be a root; it becomes one by being asked. Counting fans out to the members; a member that does not answer is
  * reported as unhealthy, never as empty.
  */
+import { findStartProblem } from "../core/check-start.ts";
 import { type Partitioners, newestPartitioners } from "../core/layout.ts";
 import type { Distribution, DistributionRequest, LiveNamespace, MemberStatus, TableStatus } from "../core/live.ts";
 import { operationModeFor } from "../core/operation-mode.ts";
@@ -104,10 +105,6 @@ export class Root {
           `Correlation id '${request.correlationId}' belongs to operation ${known.id} (${known.kind}): use another`,
         ),
       );
-    }
-    if (known && known.kind !== request.kind) {
-      const message = `Correlation id ${request.correlationId} belongs to operation ${known.id} (${known.kind}): choose another for this ${request.kind}`;
-      return failure(refuse("invalid", message));
     }
     if (known) return success(this.journal.status(known));
     const refusal = this.#refuseStart(request);
@@ -236,7 +233,7 @@ export class Root {
     await doChores(context);
   }
 
-  #refuseStart({ epoch, to }: StartOperation): ProtocolFailure | null {
+  #refuseStart({ epoch, to, policy }: StartOperation): ProtocolFailure | null {
     const running = this.journal.running();
     const registry = this.journal.registry();
     if (running)
@@ -247,11 +244,11 @@ export class Root {
         `'${this.#options.namespace}' is at epoch ${registry.epoch}, the plan was made for epoch ${epoch}: plan again`,
       );
     }
+    const problem = findStartProblem({ to, policy });
+    if (problem !== null) return refuse("invalid", problem);
     const isSwap = operationModeFor(registry.layout, to) === "swap";
     const stays = to.members.find((member) => registry.layout.members.includes(member));
     if (isSwap && stays !== undefined) return refuse("invalid", `${stays} cannot be a source and a target of one swap`);
-    if (new Set(to.members).size !== to.members.length)
-      return refuse("invalid", "The names of the target members must be unique");
     return null;
   }
 
