@@ -19,9 +19,7 @@ export function installCapture(sql: Sql, tables: readonly Table[], shardKey: str
     const capture = (row: string, isMoved: string): string =>
       `INSERT INTO shardctl_captured (table_name, pk, is_moved) VALUES (${quoteText(table.name)}, ${rowJson(table.primaryKey, row)}, ${isMoved});`;
     const changesKey = keyChange(table, shardKey);
-    const changesId = table.primaryKey
-      .map((column) => `OLD.${quoteName(column)} COLLATE BINARY IS NOT NEW.${quoteName(column)}`)
-      .join(" OR ");
+    const changesId = table.primaryKey.map((column) => `OLD.${quoteName(column)} IS NOT NEW.${quoteName(column)}`).join(" OR ");
     createTrigger(sql, table, "after_insert", "AFTER INSERT", capture("NEW", "1"));
     createTrigger(sql, table, "after_delete", "AFTER DELETE", capture("OLD", "1"));
     createTrigger(sql, table, "after_update", "AFTER UPDATE", capture("NEW", changesKey));

@@ -70,6 +70,19 @@ export function schemaText(sql: Sql, tables: readonly Table[]): string {
   return JSON.stringify(found.map((row) => [row.name, row.type === "trigger" ? "" : row.sql]));
 }
 
+/** The columns of the primary key as a table definition has them, each with its collation: what is one key in the table is one in a copy. */
+export function primaryKeyDefinition(sql: Sql, table: Table): string {
+  const index = sql
+    .rows<{ name: string; origin: string }>(`PRAGMA index_list(${quoteName(table.name)})`)
+    .find((found) => found.origin === "pk");
+  const columns = index
+    ? sql.rows<{ name: string | null; coll: string | null }>(`PRAGMA index_xinfo(${quoteName(index.name)})`)
+    : [];
+  return table.primaryKey
+    .map((name) => `${quoteName(name)} COLLATE ${quoteName(columns.find((column) => column.name === name)?.coll ?? "BINARY")}`)
+    .join(", ");
+}
+
 /** Refuses rows that the walk by primary key would miss. @throws TableFault */
 export function checkPrimaryKey(sql: Sql, table: Table): void {
   const withNull = table.primaryKey.map((column) => `${quoteName(column)} IS NULL`).join(" OR ");
@@ -149,12 +162,6 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
       `Table '${spec.name}' has ${columns.length} columns, at most ${COLUMNS_MAX} can be moved: three more are needed while rows wait`,
     );
   }
-  const collation = primaryKeyCollation(sql, spec.name);
-  if (collation !== "BINARY") {
-    throw new TableFault(
-      `Table '${spec.name}' compares its primary key by ${collation}: rows could not be told apart by their bytes. Use BINARY`,
-    );
-  }
   if (followed && "by" in spec) {
     if (!columns.includes(spec.by))
       throw new TableFault(`Table '${spec.name}' follows '${followed.name}' by '${spec.by}', which is not a column of it`);
@@ -174,16 +181,6 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
 }
 
 const COLUMNS_MAX = 97;
-
-/** The collation of the primary key; BINARY when it has none of its own. */
-function primaryKeyCollation(sql: Sql, table: string): string {
-  const index = sql
-    .rows<{ name: string; origin: string }>(`PRAGMA index_list(${quoteName(table)})`)
-    .find((found) => found.origin === "pk");
-  if (!index) return "BINARY";
-  const columns = sql.rows<{ coll: string | null; key: number }>(`PRAGMA index_xinfo(${quoteName(index.name)})`);
-  return columns.find((column) => column.key === 1 && column.coll !== null && column.coll !== "BINARY")?.coll ?? "BINARY";
-}
 
 function hasConstraints(sql: Sql, table: string): boolean {
   const indexes = sql.rows<{ unique: number; origin: string }>(`PRAGMA index_list(${quoteName(table)})`);

@@ -32,7 +32,7 @@ import {
 } from "./row-codec.ts";
 import { POSITION_PREFIX } from "./schema.ts";
 import { type Runtime, type Sql, type SqlRow, quoteName, textOf, unionAll } from "./storage.ts";
-import type { Table } from "./tables.ts";
+import { type Table, primaryKeyDefinition } from "./tables.ts";
 
 /** Applies one message of rows. Idempotent: a message that is not newer than the last one of its source changes nothing. */
 export function receiveRows(
@@ -93,7 +93,7 @@ export function createStaging(sql: Sql, plan: MovePlan): void {
   dropStaging(sql, plan);
   for (const { table, store } of plan.tables) {
     const columns = table.columns.map((column) => quoteName(column)).join(", ");
-    const key = table.primaryKey.map((column) => quoteName(column)).join(", ");
+    const key = primaryKeyDefinition(sql, table);
     sql.run(
       `CREATE TABLE IF NOT EXISTS ${quoteName(store)} (${columns}, shardctl_class, shardctl_position, shardctl_source TEXT, PRIMARY KEY (${key})) WITHOUT ROWID`,
     );

@@ -55,6 +55,25 @@ export const CASE_TABLES: Readonly<Record<string, CaseTables>> = {
     `,
     tables: [{ name: "users" }],
   },
+  // A shard key whose case does not count in comparisons, an index that compares otherwise than its column, a search table kept by triggers.
+  search: {
+    ddl: `
+      CREATE TABLE IF NOT EXISTS docs (id TEXT PRIMARY KEY, region TEXT COLLATE NOCASE, mail TEXT, words TEXT);
+      CREATE UNIQUE INDEX IF NOT EXISTS docs_by_mail ON docs (mail COLLATE NOCASE);
+      CREATE VIRTUAL TABLE IF NOT EXISTS docs_search USING fts5 (words);
+      CREATE TABLE IF NOT EXISTS marks (what TEXT);
+      CREATE TRIGGER IF NOT EXISTS docs_mark AFTER INSERT ON DOCS BEGIN INSERT INTO marks VALUES (NEW.id); INSERT INTO docs_search VALUES (NEW.words); END;
+    `,
+    tables: [{ name: "docs" }],
+  },
+  broad: {
+    ddl: `CREATE TABLE IF NOT EXISTS broad (id TEXT PRIMARY KEY, region TEXT, ${Array.from({ length: 95 }, (_, index) => `c${index}`).join(", ")});`,
+    tables: [{ name: "broad" }],
+  },
+  tooBroad: {
+    ddl: `CREATE TABLE IF NOT EXISTS broad (id TEXT PRIMARY KEY, region TEXT, ${Array.from({ length: 98 }, (_, index) => `c${index}`).join(", ")});`,
+    tables: [{ name: "broad" }],
+  },
   folded: {
     ddl: `CREATE TABLE IF NOT EXISTS names (id TEXT COLLATE NOCASE PRIMARY KEY, region TEXT, n INTEGER);`,
     tables: [{ name: "names" }],
