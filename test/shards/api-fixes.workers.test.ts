@@ -127,7 +127,13 @@ describe("the key of a thing", () => {
     const paths = [
       ...Object.keys(data.numbers).map((name) => `data.numbers.${name}`),
       ...Object.keys(data.other).map((name) => `data.other.${name}`),
-      ...["data.tags", "data.tags.0", "data.tags.length", "data.when", "data.absent", "createdAt", "name"],
+      "data.tags",
+      "data.tags.0",
+      "data.tags.length",
+      "data.when",
+      "data.absent",
+      "createdAt",
+      "name",
     ];
     const namespace = new TestNamespace(THINGS, "keys-as-stored");
     const thing = completeThing({ id: "x", data }, 2 ** 52);
