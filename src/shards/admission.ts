@@ -24,6 +24,7 @@ export class Admission {
   readonly #partitioners: Partitioners;
   readonly #catchUp: (epoch: number) => Promise<void>;
   #lookup: { readonly epoch: number; readonly owner: (key: Key) => string } | undefined;
+  #keyColumn: { readonly epoch: number; readonly text: string | undefined } | undefined;
   #active = 0;
   #held = false;
   #waiting: (() => void)[] = [];
@@ -108,6 +109,8 @@ export class Admission {
       return stale("staleEpoch", `${self} is at epoch ${membership.epoch}, the call was routed by epoch ${epoch}`);
     }
     if (!membership.serving) return stale("notMember", `${self} owns no part of '${membership.namespace}' at epoch ${epoch}`);
+    const textColumn = keys.some(isNumber) ? this.#textColumn() : undefined;
+    if (textColumn !== undefined) return refused(`${self}: column ${textColumn} is TEXT: pass the key as text`);
     if (keys.some((key) => this.#owner(key) !== self)) return stale("notOwner", `${self} does not own the key at epoch ${epoch}`);
     const isFenced = moving !== undefined && moving.fence !== 0;
     return this.#held || isFenced || foreignKeys.isOff ? "wait" : "run";
@@ -120,6 +123,15 @@ export class Admission {
       this.#lookup = { epoch: membership.epoch, owner: createOwnerLookup(membership.layout, this.#partitioners) };
     }
     return this.#lookup.owner(key);
+  }
+
+  /** The column of the shard key that turns a number into text as it stores it: rows would stand under another key than the call's. */
+  #textColumn(): string | undefined {
+    const { membership } = this.#member;
+    const { layout, epoch } = membership;
+    if (layout.kind === "none" || layout.kind === "roundRobin") return undefined;
+    if (this.#keyColumn?.epoch !== epoch) this.#keyColumn = { epoch, text: this.#member.textKeyColumn(layout.shardKey) };
+    return this.#keyColumn.text;
   }
 
   #change(waitMs: number): Promise<void> {
@@ -137,6 +149,14 @@ export class Admission {
 
 function stale(kind: "staleEpoch" | "notMember" | "notOwner", message: string): ProtocolFailure {
   return { kind, message, retryable: true };
+}
+
+function refused(message: string): ProtocolFailure {
+  return { kind: "invalid", message, retryable: false };
+}
+
+function isNumber({ type }: Key): boolean {
+  return type === "integer" || type === "real";
 }
 
 function retryLater(message: string): ProtocolFailure {

@@ -58,6 +58,9 @@ const FENCE_WAIT_MS = 1_000;
 const NOT_CONFIGURED =
   "DO namespace not configured: the object does not know the binding of its own class. Export the class under its own name with compatibility_date 2025-11-17 or later, or give the host `namespace: env.<BINDING>`";
 
+/** What tells an object which namespace it is part of, if it does not know yet: the beginning of its part, or the end of one it never heard of. */
+const INTRODUCES: ReadonlySet<MemberRequest["kind"]> = new Set(["prepare", "abandon", "finish"]);
+
 type Handler = (request: MemberRequest) => unknown;
 
 export class Host {
@@ -71,6 +74,8 @@ export class Host {
   readonly #target: object;
   readonly #directory: Directory;
   #slice: Promise<unknown> = Promise.resolve();
+  /** Messages in work that may make this object part of a namespace. */
+  #introductions = 0;
 
   constructor(platform: HostPlatform, target: object, options: ShardHostOptions) {
     const self = platform.self ?? "";
@@ -104,9 +109,24 @@ export class Host {
     if (envelope.member !== this.platform.self) {
       return failure(refusal("invalid", `This is ${this.platform.self}, the message is for ${envelope.member}`));
     }
-    this.member.belongTo(envelope.namespace);
+    const request = envelope.request as MemberRequest;
+    const introduces = INTRODUCES.has(request.kind);
+    if (!this.member.belongTo(envelope.namespace, introduces)) return failure(this.#stranger(envelope.namespace, request));
     this.member.keepGuards();
-    return this.#answer(envelope.request as MemberRequest);
+    if (!introduces) return this.#answer(request);
+    this.#introductions++;
+    try {
+      return await this.#answer(request);
+    } finally {
+      if (--this.#introductions === 0) this.member.forgetUnstored();
+    }
+  }
+
+  /** A message for another namespace. A start there ends by it; everybody else has the wrong name. */
+  #stranger(namespace: string, { kind }: MemberRequest): ProtocolFailure {
+    const message = `${this.platform.self ?? ""} is part of namespace '${this.namespace}', the message is for '${namespace}'`;
+    const fault = { kind: "schema", message: `${message}. Nothing was changed: choose other names for the shards` } as const;
+    return kind === "prepare" ? { kind: "fault", message: fault.message, retryable: false, fault } : refusal("invalid", message);
   }
 
   /** The alarm of a root, of a member that waits behind a fence, and of the user. Never throws for a failure of the work. */
@@ -320,12 +340,26 @@ export class Host {
   }
 
   #callMethod(name: string, args: readonly unknown[]): unknown {
-    const method: unknown = Reflect.get(this.#target, name);
-    if (typeof method !== "function" || NOT_CALLABLE.has(name) || name.startsWith("_")) {
+    const method = methodOf(this.#target, name);
+    if (method === undefined || NOT_CALLABLE.has(name) || name.startsWith("_")) {
       throw new RefusedError(refusal("invalid", `The class has no method '${name}' that can be called through the router`));
     }
     return Reflect.apply(method, this.#target, args);
   }
+}
+
+/** A method of the class or of one that it extends, as RPC has it: what stands on the instance, behind a getter or on every object is none. */
+function methodOf(target: object, name: string): ((...args: unknown[]) => unknown) | undefined {
+  if (Object.hasOwn(target, name)) return undefined;
+  for (
+    let prototype = Reflect.getPrototypeOf(target);
+    prototype !== null && prototype !== Object.prototype;
+    prototype = Reflect.getPrototypeOf(prototype)
+  ) {
+    const found = Object.getOwnPropertyDescriptor(prototype, name);
+    if (found) return typeof found.value === "function" ? (found.value as (...args: unknown[]) => unknown) : undefined;
+  }
+  return undefined;
 }
 
 const NOT_CALLABLE = new Set([
@@ -336,6 +370,10 @@ const NOT_CALLABLE = new Set([
   "webSocketMessage",
   "webSocketClose",
   "webSocketError",
+  // What ShardedObject gives its classes for themselves.
+  "createHost",
+  "onAlarm",
+  "handle",
 ]);
 
 function refusal(kind: ProtocolFailure["kind"], message: string): ProtocolFailure {

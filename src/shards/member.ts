@@ -68,11 +68,27 @@ export class Member implements SourceContext {
     this.#namespace = options.namespace;
   }
 
-  /** Learns from a message which namespace it is part of; what is stored wins. */
-  belongTo(namespace: string): void {
-    if (namespace === this.#namespace) return;
+  /**
+   * True when a message for this namespace is one for this object. What is stored decides; an object that has nothing stored is the root
+   * of its own name, until a message that `introduces` makes it part of another.
+   */
+  belongTo(namespace: string, introduces: boolean): boolean {
+    if (namespace === this.membership.namespace) return true;
+    if (!introduces || this.#isStored()) return false;
     this.#namespace = namespace;
     this.#membership = undefined;
+    return true;
+  }
+
+  /** After a message that was to introduce this object to a namespace and stored nothing: it is the root of its own name again. */
+  forgetUnstored(): void {
+    if (this.#namespace === this.#options.namespace || this.#isStored()) return;
+    this.#namespace = this.#options.namespace;
+    this.#membership = undefined;
+  }
+
+  #isStored(): boolean {
+    return hasSchema(this.sql) && readMeta(this.sql, "membership") !== undefined;
   }
 
   /** Puts back the guards that a rebuilt table has lost. Once for each life of the object: tables are rebuilt by deploys. */
@@ -100,6 +116,20 @@ export class Member implements SourceContext {
 
   tables(): Table[] {
     return resolveTables(this.sql, this.#options.specs);
+  }
+
+  /** The first column of TEXT affinity that holds a table's shard key itself, not below JSON. */
+  textKeyColumn(shardKey: string): string | undefined {
+    const affine = /char|clob|text/i;
+    for (const { name, followed, shardKeys } of this.tables()) {
+      const column = shardKeys[shardKey] ?? shardKey;
+      if (followed !== null || column.includes(".")) continue;
+      const found = this.sql
+        .rows<{ name: string; type: string }>(`PRAGMA table_xinfo(${quoteName(name)})`)
+        .find((info) => info.name === column);
+      if (found && affine.test(found.type) && !/int/i.test(found.type)) return column;
+    }
+    return undefined;
   }
 
   /** The plan of the running move. @throws EngineFault when `operation` does not run here, or its tables are no longer what they were. */
