@@ -6,7 +6,9 @@ import { describe, expect, it } from "vitest";
 import { type Layout, unshardedLayout } from "../../src/core/layout.ts";
 import type { LiveNamespace } from "../../src/core/live.ts";
 import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/core/protocol.ts";
-import { Journal } from "../../src/shards/journal.ts";
+import { DEFAULT_OPERATION_POLICY } from "../../src/core/operation.ts";
+import { type DriverContext, doChores, drive } from "../../src/shards/driver.ts";
+import { Journal, type OperationRecord } from "../../src/shards/journal.ts";
 import type { MemberRequest } from "../../src/shards/messages.ts";
 import { Router } from "../../src/shards/router.ts";
 import { ShardHost } from "../../src/shards/index.ts";
@@ -213,12 +215,102 @@ describe("a class without the two methods", () => {
   ])("cannot have a host: it lacks %s", async (missing, target) => {
     const message = await runInDurableObject(THINGS.getByName("lacking"), (_, state) => {
       try {
-        return String(new ShardHost(state, target, { tables: [] }));
+        new ShardHost(state, target, { tables: [] }).isSharded();
+        return "no error";
       } catch (error) {
         return String(error);
       }
     });
     expect(message).toContain("must hand its messages and alarms to the host. Add:");
     expect(message).toContain(`\n  ${missing}(`);
+  });
+});
+
+/** A driver over the object's own storage, with a clock and members that the test makes up. */
+function fakeDriver(
+  state: DurableObjectState,
+  ask: (member: string, kind: string) => Promise<object>,
+): DriverContext & { clock: { now: number } } {
+  const sql = new Sql(state.storage);
+  ensureSchema(sql);
+  const clock = { now: 1_000 };
+  const runtime = { ...platformRuntime, now: () => clock.now, sleep: async () => undefined };
+  const quiet = { emit: () => undefined, committed: () => undefined, changed: () => undefined };
+  const reach = (member: string, request: object): Promise<never> =>
+    ask(member, (request as MemberRequest).kind) as Promise<never>;
+  return { sql, runtime, journal: new Journal(sql, "driven"), ask: reach, ...quiet, clock };
+}
+
+const FENCED: OperationRecord = {
+  id: 1,
+  kind: "shard",
+  mode: "swap",
+  state: "running",
+  step: "fence",
+  from: unshardedLayout("driven", 0),
+  to: { kind: "roundRobin", shardKey: "id", generation: 0, members: ["driven-shard-0"] },
+  epochFrom: 0,
+  epoch: 0,
+  policy: DEFAULT_OPERATION_POLICY,
+  correlationId: "c",
+  requestedBy: "a test",
+  refuseEmpty: false,
+  rowsTotal: 0,
+  sources: {},
+  waves: [{ moves: [], rows: 0 }],
+  wavesDone: 0,
+  waveSpan: 1,
+  fencedAt: 0,
+  attempt: 1,
+  notBefore: 0,
+  startedAt: 0,
+  updatedAt: 0,
+  finishedAt: null,
+  fault: null,
+  lastError: null,
+  retries: 0,
+};
+
+describe("the driver", () => {
+  it("carries a cutover on to its activation although its budget is used up, and then hands over", async () => {
+    const namespace = new TestNamespace(THINGS, "driven");
+    const found = await namespace.inside("driven", async (_, state) => {
+      const asked: string[] = [];
+      const driver = fakeDriver(state, async (member, kind) => {
+        asked.push(`${kind} ${member}`);
+        if (kind === "fence") driver.clock.now += 21_000;
+        return { backlog: 0 };
+      });
+      driver.journal.insert(FENCED);
+      await drive(driver, 20_000);
+      const step = driver.journal.running()?.step;
+      driver.journal.update({ ...FENCED, state: "completed" });
+      return { asked, step };
+    });
+    expect(found.step).toBe("cleanUp");
+    expect(found.asked.slice(-2)).toEqual(["activate driven-shard-0", "activate driven"]);
+  });
+
+  it("asks a bounded number of members for their chores, and goes on without those that hang", async () => {
+    const namespace = new TestNamespace(THINGS, "chores");
+    const found = await namespace.inside("chores", async (_, state) => {
+      const asked: string[] = [];
+      const driver = fakeDriver(state, (member) => {
+        asked.push(member);
+        return member === "m07" ? Promise.resolve({}) : new Promise(() => undefined);
+      });
+      for (let index = 0; index < 40; index++) {
+        const member = `m${String(index).padStart(2, "0")}`;
+        driver.journal.putChore({ member, kind: "finish", operation: 1, dueAt: 1, tries: 0 });
+      }
+      await doChores(driver);
+      const left = driver.journal.chores();
+      driver.sql.run("DELETE FROM shardctl_chores");
+      return { asked: asked.length, left: left.map(({ member, tries }) => ({ member, tries })) };
+    });
+    expect(found.asked).toBe(32);
+    expect(found.left).toHaveLength(39);
+    expect(found.left.some(({ member }) => member === "m07")).toBe(false);
+    expect(found.left.filter(({ tries }) => tries === 1)).toHaveLength(31);
   });
 });
