@@ -6,7 +6,7 @@ import { toKey } from "../../src/core/key.ts";
 import { type Layout, createOwnerLookup, directoryMember } from "../../src/core/layout.ts";
 import type { OperationRecord } from "../../src/shards/journal.ts";
 import type { Membership } from "../../src/shards/membership.ts";
-import type { SqlRow } from "../../src/shards/storage.ts";
+import { type SqlRow, textOf } from "../../src/shards/storage.ts";
 import { keyOfView } from "./history.ts";
 import { LIST_QUERY, type View, viewOf } from "./store.ts";
 import type { SimObject, World } from "./world.ts";
@@ -59,18 +59,18 @@ function checkRegistry(world: World, root: SimObject): Registry {
     : [];
   rows.forEach((row, index) => {
     if (Number(row["epoch"]) !== index + 1)
-      world.violate(`the registry's epochs are not 1, 2, 3 …: ${rows.map((each) => String(each["epoch"])).join(", ")}`);
+      world.violate(`the registry's epochs are not 1, 2, 3 …: ${rows.map((each) => Number(each["epoch"])).join(", ")}`);
   });
   const last = rows.at(-1);
   if (!last) return { layout: { kind: "none", generation: 0, members: [world.options.namespace] }, epoch: 0 };
-  return { layout: JSON.parse(String(last["layout"])) as Layout, epoch: Number(last["epoch"]) };
+  return { layout: JSON.parse(textOf(last["layout"])) as Layout, epoch: Number(last["epoch"]) };
 }
 
 function checkOperations(world: World, root: SimObject, epoch: number, hasTwins: boolean): OperationRecord[] {
   if (!has(root, "shardctl_operations")) return [];
   const records = root.storage
     .peek("SELECT record FROM shardctl_operations ORDER BY id")
-    .map((row) => JSON.parse(String(row["record"])) as OperationRecord);
+    .map((row) => JSON.parse(textOf(row["record"])) as OperationRecord);
   let reached = 0;
   for (const record of records) {
     const { id, kind, state, fault, epochFrom, wavesDone } = record;
@@ -115,12 +115,13 @@ function checkObject(world: World, object: SimObject, { layout, epoch }: Registr
     .peek(
       "SELECT name FROM sqlite_master WHERE name LIKE 'shardctl\\_stage\\_%' ESCAPE '\\' OR name LIKE 'shardctl\\_capture\\_%' ESCAPE '\\' ORDER BY name",
     )
-    .map((row) => String(row["name"]));
+    .map((row) => textOf(row["name"]));
   if (left.length > 0) world.violate(`${name} has left behind: ${left.join(", ")}`);
   const guards = storage.peek(
     "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl\\_guard\\_%' ESCAPE '\\'",
   );
   if (isMember && guards.length > 0) world.violate(`${name} serves but refuses writes: ${guards.length} guards`);
+  if (has(object, "notes")) checkForeignKeys(world, object);
   if (!has(object, "shardctl_meta")) return;
   for (const table of MOVE_RECORDS) {
     const count = Number(storage.peek(`SELECT count(*) AS n FROM shardctl_${table}`)[0]?.["n"]);
@@ -129,21 +130,26 @@ function checkObject(world: World, object: SimObject, { layout, epoch }: Registr
   const moving = meta(object, "moving");
   if (moving !== undefined) world.violate(`${name} still takes part in a move: ${JSON.stringify(moving).slice(0, 120)}`);
   const membership = meta(object, "membership") as Membership | undefined;
-  if (isMember && hasRun && epoch > 0) {
-    if (membership?.epoch !== epoch || !membership.serving) {
-      world.violate(
-        `${name} is a member at epoch ${epoch}, but is at ${membership?.epoch ?? "none"} and ${membership?.serving ? "serves" : "does not serve"}`,
-      );
-    } else if (JSON.stringify(membership.layout) !== JSON.stringify(layout)) {
-      world.violate(`${name} serves by another layout than the registry's`);
-    }
-  }
+  if (isMember && hasRun && epoch > 0) checkMembership(world, name, { layout, epoch }, membership);
   if (!isMember && membership?.serving) world.violate(`${name} is no member but serves`);
   if (!isMember && membership && guards.length === 0) world.violate(`${name} is no member but takes writes`);
+  checkDirectory(world, object, layout, isMember);
+}
+
+/** A member serves, by the registry's layout and at its epoch. */
+function checkMembership(world: World, name: string, { layout, epoch }: Registry, membership: Membership | undefined): void {
+  if (membership?.epoch !== epoch || !membership.serving) {
+    const does = membership?.serving ? "serves" : "does not serve";
+    world.violate(`${name} is a member at epoch ${epoch}, but is at ${membership?.epoch ?? "none"} and ${does}`);
+  } else if (JSON.stringify(membership.layout) !== JSON.stringify(layout)) {
+    world.violate(`${name} serves by another layout than the registry's`);
+  }
+}
+
+function checkForeignKeys(world: World, { name, storage }: SimObject): void {
   const orphans = storage.peek("SELECT item, seq FROM notes WHERE item NOT IN (SELECT id FROM items)");
   if (orphans.length > 0) world.violate(`${name} has notes without their item: ${JSON.stringify(orphans)}`);
   if (storage.peek("PRAGMA foreign_keys")[0]?.["foreign_keys"] !== 1) world.violate(`${name} no longer enforces foreign keys`);
-  checkDirectory(world, object, layout, isMember);
 }
 
 function checkDirectory(world: World, object: SimObject, layout: Layout, isMember: boolean): void {
@@ -154,9 +160,9 @@ function checkDirectory(world: World, object: SimObject, layout: Layout, isMembe
     return;
   }
   for (const row of rows) {
-    const holder = directoryMember(layout, String(row["id"]));
+    const holder = directoryMember(layout, textOf(row["id"]));
     if (holder !== object.name)
-      world.violate(`the directory entry of ${String(row["id"])} stands on ${object.name}, it belongs on ${holder}`);
+      world.violate(`the directory entry of ${textOf(row["id"])} stands on ${object.name}, it belongs on ${holder}`);
   }
 }
 
@@ -169,7 +175,7 @@ function ownerOf(world: World, layout: Layout, view: View): string {
   const owner = holder.storage.peek("SELECT owner FROM shardctl_directory WHERE table_name = 'items' AND id = ?", view.id)[0]?.[
     "owner"
   ];
-  return owner === undefined ? `unknown to the directory on ${holder.name}` : String(owner);
+  return owner === undefined ? `unknown to the directory on ${holder.name}` : textOf(owner);
 }
 
 function rowsOf(object: SimObject): View[] {
@@ -184,5 +190,5 @@ function has(object: SimObject, name: string): boolean {
 
 function meta(object: SimObject, key: string): unknown {
   const value = object.storage.peek("SELECT value FROM shardctl_meta WHERE key = ?", key)[0]?.["value"];
-  return value === undefined ? undefined : JSON.parse(String(value));
+  return value === undefined ? undefined : JSON.parse(textOf(value));
 }

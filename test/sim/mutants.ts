@@ -70,9 +70,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "forget-a-captured-delete",
     rule: "deletes-are-captured",
-    edits: [
-      { file: "shards/capture.ts", find: /createTrigger\(sql, table, "after_delete", .*\);/, replace: "" },
-    ],
+    edits: [{ file: "shards/capture.ts", find: /createTrigger\(sql, table, "after_delete", .*\);/, replace: "" }],
   },
   {
     name: "no-capture-of-updates",
@@ -138,7 +136,11 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       { file: "shards/member.ts", find: "if (this.membership.epoch >= epoch) return;", replace: "" },
       { file: "shards/member.ts", find: "if (membership.epoch >= epoch) return;", replace: "" },
-      { file: "shards/target.ts", find: "`INSERT INTO ${quoteName(table.name)} (${columns}) SELECT", replace: "`INSERT OR REPLACE INTO ${quoteName(table.name)} (${columns}) SELECT" },
+      {
+        file: "shards/target.ts",
+        find: "`INSERT INTO ${quoteName(table.name)} (${columns}) SELECT",
+        replace: "`INSERT OR REPLACE INTO ${quoteName(table.name)} (${columns}) SELECT",
+      },
     ],
   },
   {
@@ -171,8 +173,8 @@ export const MUTANTS: readonly Mutant[] = [
       { file: "shards/source.ts", find: "else await verify(context, operation, page.batch);", replace: "" },
       {
         file: "shards/outbox.ts",
-        find: "part.rows.push(`[${position},${row.json.slice(1)}`);",
-        replace: "part.rows.push(`[${position},${row.json.slice(1).replace('\"plain\"', '\"plane\"')}`);",
+        find: "${row.json.slice(1)}",
+        replace: "${row.json.slice(1).replace('\"plain\"', '\"plane\"')}",
       },
     ],
   },
@@ -218,7 +220,10 @@ export const MUTANTS: readonly Mutant[] = [
       {
         file: "shards/host.ts",
         find: DRAINED,
-        replace: DRAINED.replace("return { attempt };", "{ await this.#writeRows(() => this.member.deleteEarly()); return { attempt }; }"),
+        replace: DRAINED.replace(
+          "return { attempt };",
+          "{ await this.#writeRows(() => this.member.deleteEarly()); return { attempt }; }",
+        ),
       },
     ],
   },
@@ -276,7 +281,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "empty-before-the-end",
     rule: "a retired member is emptied after it has heard of the end, not instead",
-    edits: [{ file: "shards/member.ts", find: /if \(this\.moving\) \{\s*throw new RefusedError/, replace: "if (this.moving) return; if (false) { throw new RefusedError" }],
+    edits: [
+      {
+        file: "shards/member.ts",
+        find: /if \(this\.moving\) \{\s*throw new RefusedError/,
+        replace: "if (this.moving) return; if (false) { throw new RefusedError",
+      },
+    ],
   },
   {
     name: "operation-numbers-unchecked",
@@ -308,7 +319,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "directory-not-captured",
     rule: "capture-before-copy: an owner that is dealt while the directory is copied is a change like any other",
-    edits: [{ file: "shards/move-plan.ts", find: "WHERE EXISTS (SELECT 1 FROM shardctl_walk WHERE step = 'copy'", replace: "WHERE false AND EXISTS (SELECT 1 FROM shardctl_walk WHERE step = 'copy'" }],
+    edits: [
+      {
+        file: "shards/move-plan.ts",
+        find: "WHERE EXISTS (SELECT 1 FROM shardctl_walk WHERE step = 'copy'",
+        replace: "WHERE false AND EXISTS (SELECT 1 FROM shardctl_walk WHERE step = 'copy'",
+      },
+    ],
   },
   {
     name: "wake-lost-in-the-alarm",
@@ -331,7 +348,11 @@ export const MUTANTS: readonly Mutant[] = [
     name: "foreign-keys-off-for-users",
     rule: "the user's foreign keys are respected while the engine writes without them",
     edits: [
-      { file: "shards/host.ts", find: "return takesWrites ? write() : this.member.foreignKeys.off(write);", replace: "return this.member.foreignKeys.off(write);" },
+      {
+        file: "shards/host.ts",
+        find: "return takesWrites ? write() : this.member.foreignKeys.off(write);",
+        replace: "return this.member.foreignKeys.off(write);",
+      },
       { file: "shards/admission.ts", find: "isFenced || foreignKeys.isOff", replace: "isFenced" },
     ],
   },

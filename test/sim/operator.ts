@@ -24,7 +24,7 @@ import type { World } from "./world.ts";
 export const PARTITIONERS: Partitioners = {
   byLetters: {
     version: 1,
-    owner: (key, shardCount) => [...key.text].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % shardCount,
+    owner: (key, shardCount) => Array.from(key.text).reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % shardCount,
   },
 };
 
@@ -68,8 +68,14 @@ export async function runOperator(world: World, name: string, steps: readonly Op
       world.cancels.add(started.id);
       await ask(world, name, { kind: "cancel", id: started.id });
     }
-    for (let polls = 0; step.waits && started && polls < POLLS_MAX && runningOperation(world) === started.id; polls++)
-      await sleep(world, POLL_MS);
+    if (step.waits && started) await awaitEnd(world, started.id);
+  }
+}
+
+async function awaitEnd(world: World, id: number): Promise<void> {
+  for (let polls = 0; polls < POLLS_MAX; polls++) {
+    if (runningOperation(world) !== id) return;
+    await sleep(world, POLL_MS);
   }
 }
 

@@ -49,7 +49,11 @@ export async function runMutants({ from, seeds, isJson, only }: MutantRun): Prom
 }
 
 /** Runs seeds against one mutant until one notices. @throws Error when the run says nothing: an edit that does not fit, or a crash. */
-export async function tryMutant({ name, rule }: Pick<Mutant, "name" | "rule">, from: number, seeds: number): Promise<MutantReport> {
+export async function tryMutant(
+  { name, rule }: Pick<Mutant, "name" | "rule">,
+  from: number,
+  seeds: number,
+): Promise<MutantReport> {
   const summary = await runSeeds(["--mutant", name, "--stop-at-first", "--seeds", String(seeds), "--from", String(from)]);
   const first = summary.failed[0];
   return {

@@ -114,7 +114,7 @@ const FENCE_WAIT_MS = 800;
 export const GROUPS = ["g0", "g1", "g2", "g3", "g4"];
 
 export function groupOf(id: string): string {
-  return GROUPS[[...id].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % GROUPS.length] ?? "g0";
+  return GROUPS[Array.from(id).reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % GROUPS.length] ?? "g0";
 }
 
 export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {

@@ -215,6 +215,7 @@ export class SimObject {
         (reply) => {
           this.#world.trace(() => `${this.name} → ${from}: ${kindOf(envelope)} ${describeReply(reply)}`);
           end(() => answer.resolve(structuredClone(reply)));
+          return undefined;
         },
         (error: unknown) => {
           const message = error instanceof Error ? error.message : String(error);
@@ -237,7 +238,7 @@ export class SimObject {
         value = work(store);
       } catch (error) {
         this.#answers.delete(answer);
-        reject(error as Error);
+        reject(error);
         return;
       }
       this.#afterFlush(() => {
@@ -386,6 +387,7 @@ export class SimObject {
         () => {
           // The runtime takes the handler for done only when its writes are durable.
           if (life === this.#life) this.#afterFlush(end);
+          return undefined;
         },
         (error: unknown) => {
           if (life !== this.#life) return;
