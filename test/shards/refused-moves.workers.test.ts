@@ -2,8 +2,11 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
+import { toKey } from "../../src/core/key.ts";
+import { createOwnerLookup } from "../../src/core/layout.ts";
 import type { OperationStatus } from "../../src/core/operation.ts";
 import type { RowsPart } from "../../src/shards/messages.ts";
+import { connect } from "../../src/shards/router.ts";
 import { refusal } from "../support/refusal.ts";
 import type { ShardsEnv, Things } from "../support/shards-worker.ts";
 import { beforeFirst, interceptMessages } from "./support/intercept.ts";
@@ -27,12 +30,20 @@ describe("an id under two keys", { timeout: 60_000 }, () => {
   it.each(["rekey", "unshard"] as const)("ends a %s before its cutover, named, and nothing has changed", async (kind) => {
     const namespace = await open(`twice-${kind}`, 50);
     await namespace.toHash("data.country", 4);
-    // Found with countries whose owners differ: the same id is two things now.
-    const root = namespace.stub();
-    for (let index = 0; index < 11; index++) await root.put({ id: "t0007", data: { country: `c${index}` } });
+    // On each shard under a key of that shard, by calls that do not look for the others: the same id is several things now.
+    const router = connect<Things>(THINGS, namespace.name);
+    const owner = createOwnerLookup((await namespace.live()).layout);
+    const countryOf = new Map(
+      Array.from({ length: 11 }, (_, index) => `c${index}`).map((country) => [owner(toKey(country)), country]),
+    );
+    countryOf.delete(owner(toKey("c7"))); // has it already
+    for (const country of countryOf.values()) {
+      const thing = { id: "t0007", type: "", name: null, data: { country }, visibility: "", createdAt: 1, updatedAt: 1 };
+      await router.call(country, "putHere", [thing]);
+    }
     const before = await namespace.contents("things");
     const { layout, epoch } = await namespace.live();
-    expect(before.filter((row) => row.includes("id=text:5:7430303037"))).not.toHaveLength(1);
+    expect(before.filter((row) => row.includes("id=text:5:7430303037"))).toHaveLength(countryOf.size + 1);
     const message = await refusal(() => (kind === "rekey" ? namespace.toHash("id", 3) : namespace.unshard()));
     expect(message).toMatch(
       /ids stand under more than one shard key and would become one row: \["t0007",null\].*Nothing was changed/,
