@@ -37,7 +37,9 @@ export function runQuery(sql: Sql, query: string, params: readonly (string | num
 
 /** Changes with every statement that creates, alters or drops something: those count as no written rows. */
 function schemaOf(sql: Sql): string {
-  const found = sql.first<{ n: number; size: number | null }>("SELECT count(*) AS n, sum(length(sql)) AS size FROM sqlite_master");
+  const found = sql.first<{ n: number; size: number | null }>(
+    "SELECT count(*) AS n, sum(length(sql)) AS size FROM sqlite_master",
+  );
   return `${found?.n} ${found?.size}`;
 }
 

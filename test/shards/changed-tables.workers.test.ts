@@ -83,12 +83,9 @@ describe("what a table has beside its rows", { timeout: 60_000 }, () => {
     await namespace.toHash("region", 2);
     await namespace.toHash("region", 3);
     const { layout } = await namespace.live();
-    const query = "SELECT id, typeof(c94) AS type, hex(c94) AS hex FROM broad";
+    const query = "SELECT id || ' ' || typeof(c94) || ' ' || hex(c94) AS found FROM broad";
     const rows = (await Promise.all(layout.members.map((member) => namespace.sql(member, query)))).flat();
-    expect(rows.toSorted((left, right) => String(left["id"]).localeCompare(String(right["id"])))).toEqual([
-      { id: "a", type: "blob", hex: "00FF" },
-      { id: "b", type: "real", hex: "312E30" },
-    ]);
+    expect(new Set(rows.map((row) => row["found"]))).toEqual(new Set(["a blob 00FF", "b real 312E30"]));
     const wider = await open("tooBroad", ["INSERT INTO broad (id, region) VALUES ('a', 'r')"]);
     expect(await refusal(() => wider.toHash("region", 2))).toContain("has 100 columns, at most 97 can be moved");
   });
