@@ -41,7 +41,13 @@ export async function runOperator(world: World, name: string, steps: readonly Op
     await sleep(world, step.afterMs);
     const live = await ask<LayoutReply>(world, name, { kind: "layout" });
     if (!live) continue;
-    const { kind, to } = chooseChange(world.options.random, `operation/${step.index}`, world.options.namespace, live.layout);
+    const { kind, to } = chooseChange(
+      world.options.random,
+      `operation/${step.index}`,
+      world.options.namespace,
+      live.layout,
+      scenario,
+    );
     const operation = {
       kind,
       epoch: live.epoch,
@@ -93,12 +99,17 @@ function chooseChange(
   label: string,
   namespace: string,
   from: Layout,
+  { hasTwins }: Scenario,
 ): { readonly kind: OperationKind; readonly to: Layout } {
   if (from.kind === "none") return { kind: "shard", to: freshLayout(random, label, namespace, from) };
   const roll = random.next(label);
   if (roll < 0.2) return { kind: "unshard", to: unshardedLayout(namespace, swapGeneration(namespace, from, 1)) };
   if (roll < 0.45 || (from.kind !== "hash" && from.kind !== "range"))
-    return { kind: "rekey", to: freshLayout(random, label, namespace, from) };
+    // Twins meet in a directory even where their rows do not.
+    return {
+      kind: "rekey",
+      to: freshLayout(random, label, namespace, from, hasTwins ? ["roundRobin", "roundRobin", "roundRobin"] : []),
+    };
   const isSkew = random.chance(`${label}/skew`, 0.35);
   const count = isSkew ? from.members.length : random.whole(`${label}/count`, 1, MEMBERS_MAX);
   const members = shiftMembers(namespace, from, count);
@@ -108,12 +119,12 @@ function chooseChange(
   };
 }
 
-function freshLayout(random: Random, label: string, namespace: string, from: Layout): Layout {
+function freshLayout(random: Random, label: string, namespace: string, from: Layout, more: readonly "roundRobin"[] = []): Layout {
   const count = random.whole(`${label}/count`, 1, MEMBERS_MAX);
   const generation = swapGeneration(namespace, from, count);
   const members = shardNames(namespace, generation, count);
   const shardKey = random.pick(`${label}/key`, ["id", "grp"]);
-  switch (random.pick(`${label}/kind`, ["hash", "hash", "range", "range", "custom", "roundRobin"] as const)) {
+  switch (random.pick(`${label}/kind`, ["hash", "hash", "range", "range", "custom", "roundRobin", ...more] as const)) {
     case "hash":
       return freshHashLayout(shardKey, generation, members);
     case "range":

@@ -122,6 +122,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const clientCount = random.whole("clients", 2, 4);
   // Rare meetings of two rows under one id need many of them.
   const twinShare = random.chance("twins", 0.25) ? random.pick("twinShare", [0.35, 0.85]) : 0;
+  const regroupShare = random.chance("regroups", 0.3) ? 0.4 : 0;
   const stepMsMax = random.pick("stepMsMax", [40, 160, 160, 160]);
   const shared = Array.from({ length: random.whole("shared", 2, 5) }, (_, index) => `s${index}`);
   const passive = Array.from({ length: random.whole("passive", 0, 14) }, (_, index) => `p${index}`);
@@ -131,7 +132,10 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     Array.from({ length: random.whole("steps", 8, 26) }, (): ClientStep => ({
       index: index++,
       afterMs: random.whole("stepMs", 1, stepMsMax),
-      intent: chooseTwin(random, client, twinShare) ?? chooseIntent(random, client, shared, ids),
+      intent:
+        chooseTwin(random, client, twinShare) ??
+        chooseRegroup(random, client, regroupShare, ids) ??
+        chooseIntent(random, client, shared, ids),
     })),
   );
   let operation = 0;
@@ -219,6 +223,13 @@ function chooseIntent(random: Random, client: number, shared: readonly string[],
     return { kind: "stray", id: random.pick(`${label}/sharedId`, shared), n, tag, fenceMs };
   }
   return { kind: "list", by: random.chance(`${label}/query`, 0.5) ? "query" : "call" };
+}
+
+/** Rows that change their shard key again and again: each is absent on one source, and new on another. */
+function chooseRegroup(random: Random, client: number, share: number, own: readonly string[]): Intent | null {
+  const label = `regroup/${client}`;
+  if (!random.chance(label, share)) return null;
+  return { kind: "regroup", id: random.pick(`${label}/id`, own), grp: random.pick(`${label}/grp`, GROUPS) };
 }
 
 function chooseTwin(random: Random, client: number, share: number): Intent | null {
