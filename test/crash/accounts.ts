@@ -25,7 +25,6 @@ export interface Account {
 export type AccountState = Account | null;
 
 export type WriteKind = "put" | "replace" | "update" | "increment" | "remove";
-const WRITE_KINDS: readonly WriteKind[] = ["put", "replace", "update", "increment", "remove"];
 
 /** Spreads ids over the primary-key order, so that written rows and filler alternate in every page of a walk. */
 export function accountId(owner: string, index: number): string {
