@@ -9,9 +9,13 @@ import { parseArgs } from "node:util";
 import { SCALED, editSources } from "./edit-sources.ts";
 import { MUTANTS } from "./mutants.ts";
 
+const SEEDS = 300;
+/** Seeds that a mutant may survive at most: most are noticed by one of the first ten. */
+const MUTANT_SEEDS = 2_000;
+
 const { values } = parseArgs({
   options: {
-    seeds: { type: "string", default: "300" },
+    seeds: { type: "string" },
     from: { type: "string", default: "1" },
     seed: { type: "string" },
     mutants: { type: "boolean", default: false },
@@ -28,7 +32,7 @@ if (values.mutants) {
   const only = values.mutant === undefined ? [] : values.mutant.split(",");
   process.exitCode = await runMutants({
     from: Number(values.from),
-    seeds: Number(values.seeds),
+    seeds: Number(values.seeds ?? MUTANT_SEEDS),
     isJson: values.json,
     only,
   });
@@ -44,7 +48,7 @@ if (values.mutants) {
       ? await runOne(Number(values.seed), { cuts: values.cuts, isRaw: values.raw, isJson: values.json })
       : await runMany({
           from: Number(values.from),
-          count: Number(values.seeds),
+          count: Number(values.seeds ?? SEEDS),
           isJson: values.json,
           stopsAtFirst: values["stop-at-first"],
         });
