@@ -11,15 +11,21 @@ export default defineConfig({
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: ["test/**/*.workers.test.ts", "test/e2e/**", "test/crash/crash.test.ts"],
+          testTimeout: 60_000,
         },
       },
       {
         plugins: [cloudflareTest({ wrangler: { configPath: "./test/support/wrangler.shards.json" } })],
-        test: { name: "shards", include: ["test/shards/**/*.workers.test.ts"] },
+        test: { name: "shards", include: ["test/shards/**/*.workers.test.ts"], testTimeout: 120_000, hookTimeout: 60_000 },
       },
       {
         plugins: [cloudflareTest({ wrangler: { configPath: "./test/support/wrangler.control.json" } })],
-        test: { name: "control", include: ["test/{worker,apply,live}/**/*.workers.test.ts"] },
+        test: {
+          name: "control",
+          include: ["test/{worker,apply,live}/**/*.workers.test.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
       },
       {
         test: {
