@@ -46,7 +46,9 @@ export function receiveRows(
   return sql.transaction(() => {
     const last =
       sql.first<{ sequence: number }>("SELECT sequence FROM shardctl_received WHERE source = ?", source)?.sequence ?? 0;
-    if (sequence === last) return { duplicates: [] }; // delivered twice
+    const findDuplicates = (): string[] =>
+      tables.flatMap(({ part, table }) => foreignKeysOf(sql, plan, table, part.keys, source));
+    if (sequence === last) return { duplicates: findDuplicates() }; // delivered twice
     // Rule "captured-until-stored": an older page is never acknowledged.
     if (sequence < last)
       throw new RefusedError({
@@ -59,14 +61,15 @@ export function receiveRows(
       source,
       sequence,
     );
-    const duplicates = tables.flatMap(({ part, table }) => foreignKeysOf(sql, plan, table, part.keys, source));
-    if (duplicates.length > 0) return { duplicates };
     const stores = tables.map(({ table }) => table.store);
-    withoutTriggers(sql, stores, () => {
+    return withoutTriggers(sql, stores, () => {
+      // What is gone goes in any case: two sources may be waiting for each other's word, when rows have changed places.
       for (const { part, table } of tables.toReversed()) deleteAbsent(sql, plan, table, part, source);
+      const duplicates = findDuplicates();
+      if (duplicates.length > 0) return { duplicates };
       for (const { part, table } of tables) upsertRows(sql, plan, table, part, source);
+      return { duplicates };
     });
-    return { duplicates: [] };
   });
 }
 

@@ -158,13 +158,21 @@ export class Client {
   }
 
   /** Twins are only touched while each group has a member of its own: else one id would be one row. */
-  async #twin({ id, grp, does, n, tag, fenceMs }: Intent & { kind: "twin" }): Promise<void> {
-    await this.#awaitFence(fenceMs);
-    const isApart = (layout: Layout): boolean => {
+  async #twin({ id, grp: chosen, does, n, tag, fenceMs }: Intent & { kind: "twin" }): Promise<void> {
+    const isAlone = (layout: Layout, group: string): boolean => {
       if (layout.kind === "none" || layout.kind === "roundRobin" || layout.shardKey === "id") return false;
       const owner = createOwnerLookup(layout, this.#world.options.partitioners);
-      return GROUPS.every((other) => other === grp || owner(toKey(other)) !== owner(toKey(grp)));
+      return GROUPS.every((other) => other === group || owner(toKey(other)) !== owner(toKey(group)));
     };
+    let grp = chosen;
+    if (fenceMs > 0) {
+      // A rival on a target is what a fence must hold back: take a group that can have one, from a layout that is known before.
+      const cached = await this.#router.layout(true).catch(() => undefined);
+      const apart = GROUPS.filter((group) => cached && isAlone(cached.layout, group));
+      grp = apart[tag % Math.max(1, apart.length)] ?? chosen;
+      await this.#awaitFence(fenceMs);
+    }
+    const isApart = (layout: Layout): boolean => isAlone(layout, grp);
     const op: Op = does === "put" ? { kind: "put", grp, n, tag } : { kind: does };
     const args = does === "put" ? [id, grp, n, tag] : [id];
     await this.#record(

@@ -12,4 +12,5 @@ export const REGRESSIONS: readonly Regression[] = [
   { seed: 411, reason: "the same, when the root's reply was lost" },
   { seed: 588, reason: "a rehearsal took a deleted row, still staged, for a second row with the same id" },
   { seed: 1315, reason: "a row removed under one key and put under another was taken for two rows, by the directory too" },
+  { seed: 5122, reason: "two rows changed places: each source waited for the other's word that its row was gone" },
 ];

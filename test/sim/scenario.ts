@@ -242,6 +242,6 @@ function chooseTwin(random: Random, client: number, share: number): Intent | nul
     does: random.pick(`${label}/does`, ["put", "put", "get", "remove"] as const),
     n: random.whole(`${label}/n`, 0, 999),
     tag: random.whole(`${label}/tag`, 1, 9_999),
-    fenceMs: random.chance(`${label}/atFence`, 0.2) ? FENCE_WAIT_MS : 0,
+    fenceMs: random.chance(`${label}/atFence`, 0.4) ? FENCE_WAIT_MS : 0,
   };
 }
