@@ -38,7 +38,7 @@ const RETRIES_MAX = 12;
 const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 30_000;
 /** Tries of a step that finds one id twice, before it counts. */
-const DUPLICATE_TRIES_MAX = 3;
+const DUPLICATE_TRIES_MAX = 5;
 /** A wave of the full size is cut into this many, so that it can be made smaller. */
 export const WAVE_SPAN_MAX = 4;
 /** The pause of a cutover that waves are sized for. */
