@@ -5,6 +5,7 @@
  */
 import type { ActionState, Run, RunAction, RunState } from "../core/api.ts";
 import type { Change, Guard, Plan } from "../core/plan.ts";
+import type { RunOrigin } from "../core/review.ts";
 
 /**
  * Kept for a namespace that is about to be asked to start, or that did not answer. A pending action without one was certainly
@@ -28,8 +29,14 @@ export interface NewRun {
   readonly id: string;
   readonly requestedBy: string;
   readonly overrides: readonly Guard[];
+  readonly origin: RunOrigin | null;
+  /** One more than the last run of the environment had. */
+  readonly leaseToken: number;
   readonly now: number;
 }
+
+/** A run that was not stepped for so long is lost: longer than the slowest retry of its coordinator. */
+export const LEASE_MS = 10 * 60_000;
 
 /** Operations of one run that may be running at the same time. */
 export const RUNNING_MAX = 4;
@@ -44,7 +51,7 @@ const POLL_SHORTEST_MS = 100;
 const POLL_LONGEST_MS = 2_000;
 
 /** A run in which nothing has been started yet. */
-export function createRun(plan: Plan, { id, requestedBy, overrides, now }: NewRun): RunRecord {
+export function createRun(plan: Plan, { id, requestedBy, overrides, origin, leaseToken, now }: NewRun): RunRecord {
   const run: Run = {
     id,
     environment: plan.environment,
@@ -52,6 +59,8 @@ export function createRun(plan: Plan, { id, requestedBy, overrides, now }: NewRu
     state: "running",
     requestedBy,
     overrides,
+    origin,
+    lease: { token: leaseToken, heartbeatAt: now, expiresAt: now + LEASE_MS },
     startedAt: now,
     updatedAt: now,
     finishedAt: null,
@@ -130,10 +139,12 @@ export function withActions(
 ): RunRecord {
   const state = stateOf(actions);
   const same = state === record.run.state && JSON.stringify(actions) === JSON.stringify(record.run.actions);
-  if (same) return { ...record, attempts };
+  const heartbeatAt = Math.max(now, record.run.lease.heartbeatAt);
+  const lease = { ...record.run.lease, heartbeatAt, expiresAt: heartbeatAt + LEASE_MS };
+  if (same) return { ...record, attempts, run: { ...record.run, lease } };
   const updatedAt = Math.max(now, record.run.updatedAt + 1);
   const finishedAt = state === "running" ? null : updatedAt;
-  return { ...record, attempts, run: { ...record.run, actions, state, updatedAt, finishedAt } };
+  return { ...record, attempts, run: { ...record.run, lease, actions, state, updatedAt, finishedAt } };
 }
 
 /** Failed before cancelled before succeeded: a run tells the worst that happened to it. */

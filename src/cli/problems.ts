@@ -44,6 +44,8 @@ export function describeProblem(problem: Problem, target: HttpTarget, transient:
       return fail("stalePlan", detail, "Look at the new plan: shardctl plan", details);
     case "locked":
       return fail("locked", detail, null, details);
+    case "notReviewed":
+      return fail("stalePlan", detail, "Post it first: shardctl plan --github in a pull request", details);
     case "blocked":
       return fail("blocked", detail, "Resolve it, or override a guard with: shardctl apply --override <guard>", details);
     case "conflict":

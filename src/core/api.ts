@@ -2,6 +2,7 @@
 import type { LiveFailure, LiveNamespace } from "./live.ts";
 import type { OperationKind, OperationStatus } from "./operation.ts";
 import type { Guard } from "./plan.ts";
+import type { RunOrigin } from "./review.ts";
 import type { DesiredState } from "./spec.ts";
 
 export const ROLES = ["read", "plan", "apply"] as const;
@@ -20,6 +21,8 @@ export interface ApplyRequest {
   readonly overrides?: readonly Guard[];
   /** Who asks, for the history. */
   readonly requestedBy?: string;
+  /** The pull request and commit behind it. Needed from a workflow, which may only apply what was reviewed. */
+  readonly origin?: RunOrigin;
 }
 
 export type RunState = "running" | "succeeded" | "failed" | "cancelled";
@@ -35,6 +38,18 @@ export interface RunAction {
   readonly error: string | null;
 }
 
+/**
+ * The right to change an environment, held by one run at a time. It is the Worker that drives a run, so a lost CI job leaves no lock.
+ */
+export interface Lease {
+  /** Fencing token: grows by one with each run of the environment. A step under an older one is refused. */
+  readonly token: number;
+  /** The last step of the run. */
+  readonly heartbeatAt: number;
+  /** When it is lost if no step is taken any more. */
+  readonly expiresAt: number;
+}
+
 /** One apply of one plan. Actions are in the plan's order. */
 export interface Run {
   readonly id: string;
@@ -43,6 +58,9 @@ export interface Run {
   readonly state: RunState;
   readonly requestedBy: string;
   readonly overrides: readonly Guard[];
+  /** Null when no pull request was named. */
+  readonly origin: RunOrigin | null;
+  readonly lease: Lease;
   /** Milliseconds since the Unix epoch. */
   readonly startedAt: number;
   readonly updatedAt: number;
@@ -96,6 +114,7 @@ export const PROBLEM_KINDS = [
   "unknownPlan", // 404: planned elsewhere, or expired
   "stalePlan", // 409: an epoch or a layout under the plan has changed
   "locked", // 409: another run is active; `detail` names it
+  "notReviewed", // 409: a workflow asks for a plan that no pull request has shown
   "blocked", // 409: a guard is not overridden
   "conflict", // 409: e.g. the run has ended already
   "tooLarge", // 413

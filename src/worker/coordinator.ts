@@ -12,6 +12,7 @@ import { createRun, delayUntilNextMs, failRun, requestCancel, type RunRecord } f
 import type { Run } from "../core/api.ts";
 import type { NamespaceRef } from "../core/live.ts";
 import type { Guard, Plan } from "../core/plan.ts";
+import type { RunOrigin } from "../core/review.ts";
 import { failure, success, type Result } from "../core/result.ts";
 import { createObjectAccess } from "../live/durable-object.ts";
 import { logError } from "./log.ts";
@@ -29,6 +30,7 @@ export interface StartRun {
   readonly fingerprint: string;
   readonly overrides: readonly Guard[];
   readonly requestedBy: string;
+  readonly origin: RunOrigin | null;
 }
 
 export type StartRunFailure = { readonly kind: "unknownPlan" } | { readonly kind: "locked"; readonly run: Run };
@@ -88,13 +90,20 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   }
 
   /** Creates the run, or returns the active one of the same plan. Checks the lock in the turn in which it takes it. */
-  async startRun({ fingerprint, overrides, requestedBy }: StartRun): Promise<Result<Run, StartRunFailure>> {
+  async startRun({ fingerprint, overrides, requestedBy, origin }: StartRun): Promise<Result<Run, StartRunFailure>> {
     const plan = this.#plan(fingerprint);
     if (!plan) return failure({ kind: "unknownPlan" });
     const rival = this.#findRival(plan);
     if (rival) return rival.fingerprint === fingerprint ? success(rival) : failure({ kind: "locked", run: rival });
     const now = Date.now();
-    const record = createRun(plan, { id: createRunId(now), requestedBy, overrides, now });
+    const record = createRun(plan, {
+      id: createRunId(now),
+      requestedBy,
+      overrides,
+      origin,
+      leaseToken: this.#store.nextLeaseToken(plan.environment),
+      now,
+    });
     this.#save(record, null, 0, now);
     return success(record.run);
   }
@@ -190,7 +199,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     else this.#nextStepAt.set(id, now + Math.max(delayMs, faultDelayMs(faults)));
     // No await since the writes above: the alarm and the progress become durable together.
     this.#arm();
-    if (record.run !== before?.run) this.#wake(id);
+    if (record.run.updatedAt !== before?.run.updatedAt) this.#wake(id);
   }
 
   /** Sets the alarm for the run that is due first. */

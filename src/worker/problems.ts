@@ -11,6 +11,7 @@ const KINDS: Readonly<Record<ProblemKind, { readonly status: number; readonly ti
   stalePlan: { status: 409, title: "The plan is stale" },
   locked: { status: 409, title: "Another run is active" },
   blocked: { status: 409, title: "The plan is blocked" },
+  notReviewed: { status: 409, title: "The plan was not reviewed" },
   conflict: { status: 409, title: "Conflict" },
   tooLarge: { status: 413, title: "Too large" },
   unavailable: { status: 503, title: "Not available now" },

@@ -83,7 +83,14 @@ export const planRequestSchema: z.ZodType<PlanRequest> = z.strictObject({
   basis: fingerprint.exactOptional(),
 });
 
+const commitSha = z.string().regex(/^[0-9a-f]{40}$/, "must be 40 lower-case hex digits");
+const pullNumber = z.int().min(1);
+const pageUrl = z.url({ protocol: /^https?$/ }).max(2048);
+
+const originSchema = z.strictObject({ pull: pullNumber.nullable(), commit: commitSha.nullable(), runUrl: pageUrl.nullable() });
+
 export const applyRequestSchema: z.ZodType<ApplyRequest> = z.strictObject({
+  origin: originSchema.exactOptional(),
   overrides: z.array(z.enum(GUARDS)).max(GUARDS.length).exactOptional(),
   requestedBy: z.string().max(200).regex(PRINTABLE, "must have no control characters").exactOptional(),
 });

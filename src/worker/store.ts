@@ -20,6 +20,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS plans (fingerprint TEXT PRIMARY KEY, environment TEXT NOT NULL, storedAt INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, environment TEXT NOT NULL, state TEXT NOT NULL,
     startedAt INTEGER NOT NULL, cancelRequested INTEGER NOT NULL, faults INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS leases (environment TEXT PRIMARY KEY, token INTEGER NOT NULL) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS runsByState ON runs (state);
   CREATE TABLE IF NOT EXISTS namespaces (environment TEXT, name TEXT, object TEXT, PRIMARY KEY (environment, name, object)) WITHOUT ROWID;
 `;
@@ -112,6 +113,17 @@ export class CoordinatorStore {
     const { head, attempts, actionCount } = decodeJson(body) as StoredRun;
     const actions = Array.from({ length: actionCount }, (_, index) => this.#getAction(id, index));
     return { run: { ...head, actions }, attempts, cancelRequested: row.cancelRequested === 1 };
+  }
+
+  /** One more than the last of the environment; never given twice. */
+  nextLeaseToken(environment: string): number {
+    const { token } = this.#sql
+      .exec<{ token: number }>(
+        "INSERT INTO leases VALUES (?, 1) ON CONFLICT (environment) DO UPDATE SET token = token + 1 RETURNING token",
+        environment,
+      )
+      .one();
+    return token;
   }
 
   /** Newest first. */

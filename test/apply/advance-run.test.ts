@@ -31,7 +31,14 @@ class Bench {
       now: () => this.now,
       pollsToComplete: () => this.pace,
     });
-    this.record = createRun(plan, { id: "run-1", requestedBy: "test", overrides: [], now: this.now });
+    this.record = createRun(plan, {
+      id: "run-1",
+      requestedBy: "test",
+      overrides: [],
+      origin: null,
+      leaseToken: 1,
+      now: this.now,
+    });
   }
 
   /** One step, then the clock at the time of the next. The record goes through JSON, as it does in storage. */
@@ -218,7 +225,14 @@ describe("advanceRun", () => {
   it("lets an overridden missingKey through to the operation", async () => {
     const change = shardChange("a");
     const bench = new Bench(planOf([{ ...change, policy: { ...change.policy, allowMissingKey: false } }]));
-    bench.record = createRun(bench.plan, { id: "run-1", requestedBy: "test", overrides: ["missingKey"], now: bench.now });
+    bench.record = createRun(bench.plan, {
+      id: "run-1",
+      requestedBy: "test",
+      overrides: ["missingKey"],
+      origin: null,
+      leaseToken: 1,
+      now: bench.now,
+    });
     const started: boolean[] = [];
     const live = { ...bench.live, start: recordPolicy(bench.live, started) };
     while (started.length === 0) bench.record = await advanceRun(bench.record, bench.plan, live, bench.now);

@@ -128,6 +128,8 @@ const run: Run = {
   state: "running",
   requestedBy: "octocat",
   overrides: [],
+  origin: null,
+  lease: { token: 4, heartbeatAt: COUNTED_AT, expiresAt: COUNTED_AT + 600_000 },
   startedAt: COUNTED_AT - 95_000,
   updatedAt: COUNTED_AT,
   finishedAt: null,

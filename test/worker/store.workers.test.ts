@@ -19,7 +19,7 @@ function putPlan(store: CoordinatorStore, fingerprint: string, now: number): voi
 
 function newRun(id: string, now: number, fingerprint = "f".repeat(64)): RunRecord {
   const plan = { ...planOf([shardChange("a"), shardChange("b")]), fingerprint };
-  return createRun(plan, { id, requestedBy: "test", overrides: ["skew"], now });
+  return createRun(plan, { id, requestedBy: "test", overrides: ["skew"], origin: null, leaseToken: 1, now });
 }
 
 function ended(record: RunRecord): RunRecord {

@@ -81,7 +81,9 @@ async function applyPlan(context: ApiContext, fingerprint: string, request: Appl
   ]);
   refuseStale(await findStaleChanges(plan, live));
   const requestedBy = request.requestedBy ? `${caller.name} (${request.requestedBy})` : caller.name;
-  const started = await coordinator((calls) => calls.startRun({ fingerprint, overrides, requestedBy }));
+  const started = await coordinator((calls) =>
+    calls.startRun({ fingerprint, overrides, requestedBy, origin: request.origin ?? null }),
+  );
   if (started.ok) return started.value;
   throw refusedStart(started.failure, fingerprint);
 }

@@ -114,6 +114,8 @@ export function runOf(overrides: Partial<Run> = {}): Run {
     state: "running",
     requestedBy: "ada",
     overrides: [],
+    origin: null,
+    lease: { token: 1, heartbeatAt: NOON, expiresAt: NOON + 600_000 },
     startedAt: NOON,
     updatedAt: NOON,
     finishedAt: null,

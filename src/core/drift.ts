@@ -1,0 +1,71 @@
+/** Drift: where live and the merged manifests part ways, or live itself is faulty; and what reconciliation says of each namespace. */
+
+/** Sorted as they are reported. What each may heal by itself is in docs/operations.md. */
+export const DRIFT_KINDS = [
+  "spec", // live layout ≠ merged manifest
+  "skew", // max/average rows above policy.maxSkew
+  "misplaced", // rows on a member that does not own them
+  "orphan", // objects with rows that no layout names
+  "unhealthy", // a member fails its health call again and again
+  "unreadable", // the namespace itself does not answer
+  "stalled", // an operation without progress
+  "unmanaged", // live, without a manifest
+  "manifests", // the default branch's manifests do not parse, or are gone
+] as const;
+export type DriftKind = (typeof DRIFT_KINDS)[number];
+
+/** `watching`: seen once. `open`: two ticks in a row agreed; alerts are about these. `healing`: a change that heals it is under way. */
+export type DriftState = "watching" | "open" | "healing";
+
+export interface Drift {
+  readonly kind: DriftKind;
+  /** Null for what concerns the whole environment. */
+  readonly namespace: string | null;
+  readonly object: string | null;
+  readonly state: DriftState;
+  /** What is wrong, without times, durations and row values: it is part of the alert's fingerprint. */
+  readonly reason: string;
+  /** Numbers that change from tick to tick; shown, but never part of the fingerprint. */
+  readonly detail: string | null;
+  /** What to do: a command or a sentence. */
+  readonly remedy: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly firstSeenAt: number;
+  readonly lastSeenAt: number;
+}
+
+/** `GET /v1/drift?environment=`. */
+export interface DriftReport {
+  readonly environment: string;
+  /** Commit and tree of the manifests that were compared; null before the first. */
+  readonly commit: string | null;
+  /** When the last tick ended; null before the first. */
+  readonly checkedAt: number | null;
+  /** True when the last tick looked at everything that was due and could read all of it. Alerts are closed only then. */
+  readonly isComplete: boolean;
+  /** SHA-256, lower-case hex, over kind, namespace and reason of the open drifts. */
+  readonly fingerprint: string;
+  /** Sorted by kind, then namespace. */
+  readonly drifts: readonly Drift[];
+  readonly conditions: readonly NamespaceCondition[];
+  /** Set while nothing is applied anywhere: who switched it off, and why. */
+  readonly paused: { readonly by: string; readonly reason: string; readonly at: number } | null;
+}
+
+/** As in Kubernetes' kstatus: `Ready` is as declared, `Reconciling` is on its way, `Stalled` needs a person. */
+export type ConditionType = "Ready" | "Reconciling" | "Stalled";
+
+export interface NamespaceCondition {
+  readonly namespace: string;
+  readonly object: string;
+  readonly type: ConditionType;
+  /** One CamelCase word for programs: `InSync`, `Applying`, `WindowClosed`, `NotReviewed`, `Blocked`, `Unreadable`, `RetriesExhausted`, … */
+  readonly reason: string;
+  readonly message: string;
+  readonly observedCommit: string | null;
+  readonly since: number;
+  /** Failures in a row; 0 when the last try went well. */
+  readonly failures: number;
+  /** When it is tried again after a failure; null when nothing waits. */
+  readonly nextTryAt: number | null;
+}

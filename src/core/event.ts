@@ -1,0 +1,37 @@
+/** Events: the history of one environment, as it is stored, listed and exported. One line each, never a row value, never a secret. */
+
+export const EVENT_KINDS = [
+  "plan", // a plan was made
+  "review", // a plan was shown in a pull request
+  "release", // a plan was released, or a guard overridden
+  "run", // a run started or ended
+  "operation", // an operation of a namespace ended
+  "drift", // a drift opened, was healed, or went away
+  "alert", // an alert was opened, changed, closed or reopened
+  "pause", // reconciliation was switched off or on
+] as const;
+export type EventKind = (typeof EVENT_KINDS)[number];
+
+export interface HistoryEvent {
+  /** Grows by one with each event of the Worker. */
+  readonly id: number;
+  /** Milliseconds since the Unix epoch. */
+  readonly at: number;
+  readonly environment: string;
+  readonly kind: EventKind;
+  readonly namespace: string | null;
+  /** What happened, in one line. */
+  readonly summary: string;
+  readonly actor: string;
+  readonly commit: string | null;
+  readonly pull: number | null;
+  readonly fingerprint: string | null;
+  readonly run: string | null;
+  readonly rowsMoved: number | null;
+  readonly durationMs: number | null;
+}
+
+/** `GET /v1/events?environment=&namespace=&kind=&before=<id>&limit=<1 … 1000, default 50>`: newest first. With `accept: application/jsonl` one JSON text a line, oldest first. */
+export interface EventList {
+  readonly events: readonly HistoryEvent[];
+}
