@@ -22,12 +22,12 @@ export interface EndState {
   readonly operations: readonly OperationRecord[];
 }
 
-/** Reads the end state, and tells `world` of everything that is wrong with it. */
-export function checkEnd(world: World, hasTwins: boolean): EndState {
+/** Reads the end state, and tells `world` of everything that is wrong with it. `bringsTogether`: some rows may not meet on one member. */
+export function checkEnd(world: World, bringsTogether: boolean): EndState {
   const { namespace } = world.options;
   const root = world.object(namespace);
   const registry = checkRegistry(world, root);
-  const operations = checkOperations(world, root, registry.epoch, hasTwins);
+  const operations = checkOperations(world, root, registry.epoch, bringsTogether);
   const views = new Map<string, View>();
   for (const object of world.objects.values()) {
     const isMember = registry.layout.members.includes(object.name);
@@ -66,7 +66,7 @@ function checkRegistry(world: World, root: SimObject): Registry {
   return { layout: JSON.parse(textOf(last["layout"])) as Layout, epoch: Number(last["epoch"]) };
 }
 
-function checkOperations(world: World, root: SimObject, epoch: number, hasTwins: boolean): OperationRecord[] {
+function checkOperations(world: World, root: SimObject, epoch: number, bringsTogether: boolean): OperationRecord[] {
   if (!has(root, "shardctl_operations")) return [];
   const records = root.storage
     .peek("SELECT record FROM shardctl_operations ORDER BY id")
@@ -76,7 +76,7 @@ function checkOperations(world: World, root: SimObject, epoch: number, hasTwins:
     const { id, kind, state, fault, epochFrom, wavesDone } = record;
     if (state === "running")
       world.violate(`operation ${id} (${kind}) is still running, in step ${record.step}: ${record.lastError ?? "no error"}`);
-    if (!isExplained(world, record, hasTwins))
+    if (!isExplained(world, record, bringsTogether))
       world.violate(`operation ${id} (${kind}) ended for no reason with ${fault?.kind ?? "nothing"}: ${fault?.message ?? state}`);
     if (epochFrom !== reached)
       world.violate(`operation ${id} began at epoch ${epochFrom}, the one before it ended at ${reached}`);
@@ -97,7 +97,7 @@ function checkOperations(world: World, root: SimObject, epoch: number, hasTwins:
  * Whether the run gave the operation a reason to end as it did. Silence is none: faults last for seconds, the engine's retries for
  * minutes.
  */
-function isExplained(world: World, { id, state, fault }: OperationRecord, hasTwins: boolean): boolean {
+function isExplained(world: World, { id, state, fault }: OperationRecord, bringsTogether: boolean): boolean {
   switch (state) {
     case "running": // told of elsewhere
     case "completed":
@@ -105,7 +105,7 @@ function isExplained(world: World, { id, state, fault }: OperationRecord, hasTwi
     case "cancelled":
       return fault?.kind === "cancelled" && world.cancels.has(id);
     case "failed":
-      return fault?.kind === "duplicateId" && hasTwins;
+      return fault?.kind === "duplicateId" && bringsTogether;
   }
 }
 

@@ -15,11 +15,15 @@ import { RefusedError } from "../../src/shards/refused-error.ts";
 import { Router } from "../../src/shards/router.ts";
 import type { Peers } from "../../src/shards/storage.ts";
 import { type Entry, type History, type Op, keyOfView } from "./history.ts";
-import { type ClientStep, GROUPS, type Intent, groupOf } from "./scenario.ts";
+import { type ClientStep, GROUPS, type Intent, type Moment, RIVALS, groupOf } from "./scenario.ts";
 import { LIST_QUERY, type View, viewOf } from "./store.ts";
 import { Unreachable, type World } from "./world.ts";
 
-const FENCE_POLL_MS = 3;
+const POLL_MS = 1;
+/** How long a call waits for its moment. */
+const MOMENT_MS_MAX = 800;
+/** What SQLite says to a put of a code that another item of the same member has. */
+const RIVAL_IN_THE_WAY = "UNIQUE constraint failed: items.code";
 
 /** The layout does not suit the call, which was not made. */
 class LayoutChanged extends Error {}
@@ -70,12 +74,14 @@ export class Client {
         return this.#regroup(intent.id, intent.grp);
       case "twin":
         return this.#twin(intent);
+      case "rival":
+        return this.#rival(intent);
       default:
         return this.#call(intent);
     }
   }
 
-  async #call(intent: Exclude<Intent, { kind: "list" | "stray" | "putMany" | "regroup" | "twin" }>): Promise<void> {
+  async #call(intent: Exclude<Intent, { kind: "list" | "stray" | "putMany" | "regroup" | "twin" | "rival" }>): Promise<void> {
     const { id } = intent;
     const grp = this.#groupOf(id);
     if (grp === null) return;
@@ -158,20 +164,13 @@ export class Client {
   }
 
   /** Twins are only touched while each group has a member of its own: else one id would be one row. */
-  async #twin({ id, grp: chosen, does, n, tag, fenceMs }: Intent & { kind: "twin" }): Promise<void> {
+  async #twin({ id, grp: chosen, does, n, tag, moment }: Intent & { kind: "twin" }): Promise<void> {
     const isAlone = (layout: Layout, group: string): boolean => {
       if (layout.kind === "none" || layout.kind === "roundRobin" || layout.shardKey === "id") return false;
       const owner = createOwnerLookup(layout, this.#world.options.partitioners);
       return GROUPS.every((other) => other === group || owner(toKey(other)) !== owner(toKey(group)));
     };
-    let grp = chosen;
-    if (fenceMs > 0) {
-      // A rival on a target is what a fence must hold back: take a group that can have one, from a layout that is known before.
-      const cached = await this.#router.layout(true).catch(() => undefined);
-      const apart = GROUPS.filter((group) => cached && isAlone(cached.layout, group));
-      grp = apart[tag % Math.max(1, apart.length)] ?? chosen;
-      await this.#awaitFence(fenceMs);
-    }
+    const grp = await this.#awaitMoment(moment, chosen, tag, GROUPS, isAlone, (group) => group);
     const isApart = (layout: Layout): boolean => isAlone(layout, grp);
     const op: Op = does === "put" ? { kind: "put", grp, n, tag } : { kind: does };
     const args = does === "put" ? [id, grp, n, tag] : [id];
@@ -180,6 +179,49 @@ export class Client {
       op,
       async () => (await this.#route(id, grp, false, does, args, isApart)) ?? (does === "get" ? null : undefined),
     );
+  }
+
+  async #rival({ id: chosen, does, n, tag, moment }: Intent & { kind: "rival" }): Promise<void> {
+    const suits = (layout: Layout): boolean => layout.kind !== "none" && layout.kind !== "roundRobin";
+    const id = await this.#awaitMoment(moment, chosen, tag, RIVALS, suits, groupOf);
+    const grp = groupOf(id);
+    const op: Op = does === "put" ? { kind: "put", grp, n, tag } : { kind: does };
+    const args = does === "put" ? [id, grp, n, tag] : [id];
+    const nothing = { put: undefined, get: null, remove: false }[does];
+    await this.#record(id, op, async () => (await this.#route(id, grp, does === "put", does, args)) ?? nothing);
+  }
+
+  /**
+   * Waits a while for a moment in which a rival is most unwelcome, and gives what suits it: at a rehearsal something of the target, by a
+   * layout that is known before.
+   */
+  async #awaitMoment(
+    moment: Moment,
+    chosen: string,
+    tag: number,
+    choices: readonly string[],
+    suits: (layout: Layout, choice: string) => boolean,
+    groupOfChoice: (choice: string) => string,
+  ): Promise<string> {
+    if (moment === "any") return chosen;
+    const layout = (await this.#router.layout(true).catch(() => undefined))?.layout;
+    if (layout === undefined) return chosen;
+    const { times } = this.#world.rehearsed;
+    const isNow = (): boolean => {
+      const { rehearsed } = this.#world;
+      if (moment === "fence") return this.#world.isFenced();
+      return rehearsed.times > times && layout.members.includes(rehearsed.name);
+    };
+    await this.#awaitUntil(MOMENT_MS_MAX, isNow);
+    const suiting = choices.filter((choice) => suits(layout, choice));
+    const there = suiting.filter((choice) => this.#ownerOf(layout, choice, groupOfChoice(choice)) === this.#world.rehearsed.name);
+    const among = moment === "rehearsal" && there.length > 0 ? there : suiting;
+    return among[tag % Math.max(1, among.length)] ?? chosen;
+  }
+
+  #ownerOf(layout: Layout, id: string, grp: string): string {
+    if (layout.kind === "none" || layout.kind === "roundRobin") return "";
+    return createOwnerLookup(layout, this.#world.options.partitioners)(toKey(layout.shardKey === "grp" ? grp : id));
   }
 
   async #putMany(items: readonly { readonly id: string; readonly n: number; readonly tag: number }[]): Promise<void> {
@@ -225,7 +267,7 @@ export class Client {
   async #stray({ id, n, tag, fenceMs }: Intent & { kind: "stray" }): Promise<void> {
     const grp = groupOf(id);
     const root = this.#world.object(this.#world.options.namespace);
-    await this.#awaitFence(fenceMs, root.name);
+    await this.#awaitUntil(fenceMs, () => this.#world.isFenced(root.name));
     this.#unanswered = 0;
     await this.#record(id, { kind: "put", grp, n, tag }, () => {
       this.#unanswered = 1;
@@ -257,7 +299,8 @@ export class Client {
     try {
       this.#history.end(entry, await work());
     } catch (error) {
-      const hasNotRun = String(error).includes("shardctl: ") || (this.#unanswered === 0 && hasExpectedEnd(error));
+      const isRefused = String(error).includes("shardctl: ") || String(error).includes(RIVAL_IN_THE_WAY);
+      const hasNotRun = isRefused || (this.#unanswered === 0 && hasExpectedEnd(error));
       if (hasNotRun) {
         this.#world.trace(() => `${this.#name} ${op.kind}(${key}) has not run: ${String(error)}`);
         this.#history.drop(entry);
@@ -292,10 +335,8 @@ export class Client {
     };
   }
 
-  /** Waits so long for a fence anywhere, or on one object. */
-  async #awaitFence(fenceMs: number, name?: string): Promise<void> {
-    for (let waitedMs = 0; waitedMs < fenceMs && !this.#world.isFenced(name); waitedMs += FENCE_POLL_MS)
-      await this.#sleep(FENCE_POLL_MS);
+  async #awaitUntil(waitMsMax: number, isNow: () => boolean): Promise<void> {
+    for (let waitedMs = 0; waitedMs < waitMsMax && !isNow(); waitedMs += POLL_MS) await this.#sleep(POLL_MS);
   }
 
   #sleep(delayMs: number): Promise<void> {

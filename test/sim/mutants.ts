@@ -329,18 +329,22 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "wake-lost-in-the-alarm",
-    rule: "a journaled operation has an alarm: the next time is read in the turn that sets it",
+    rule: "a journaled operation has an alarm: what was started while chores were done counts when the next time is set",
     edits: [
-      { file: "shards/host.ts", find: "[this.root.nextDue(),", replace: "[this.root.early ?? null," },
+      {
+        file: "shards/root.ts",
+        find: /const running = this\.journal\.running\(\);(?=\s*const chore =)/,
+        replace: "const running = this.isIdle ? undefined : this.journal.running();",
+      },
       {
         file: "shards/root.ts",
         find: "if (this.nextDue() === null) return;",
-        replace: "Object.assign(this, { early: null });\n    if (this.nextDue() === null) return;",
+        replace: "Object.assign(this, { isIdle: false });\n    if (this.nextDue() === null) return;",
       },
       {
         file: "shards/root.ts",
         find: "await doChores(context);",
-        replace: "Object.assign(this, { early: this.nextDue() });\n    await doChores(context);",
+        replace: "Object.assign(this, { isIdle: this.journal.running() === undefined });\n    await doChores(context);",
       },
     ],
   },

@@ -35,11 +35,14 @@ const POLLS_MAX = 200;
 const MEMBERS_MAX = 4;
 /** How long a cancel waits for a fence. */
 const CANCEL_WAIT_MS_MAX = 2_000;
+/** How long a start waits for chores. */
+const CHORES_WAIT_MS_MAX = 3_000;
 
 export async function runOperator(world: World, name: string, steps: readonly OperatorStep[], scenario: Scenario): Promise<void> {
-  for (const step of steps) {
-    await sleep(world, step.afterMs);
-    const live = await ask<LayoutReply>(world, name, { kind: "layout" });
+  for (const [at, step] of steps.entries()) {
+    if (step.startsAtChores) await awaitChores(world);
+    else await sleep(world, step.afterMs);
+    const live = step.startsAtChores ? peekLayout(world) : await ask<LayoutReply>(world, name, { kind: "layout" });
     if (!live) continue;
     const { kind, to } = chooseChange(
       world.options.random,
@@ -56,7 +59,7 @@ export async function runOperator(world: World, name: string, steps: readonly Op
         allowMissingKey: true,
         rowsPerSecondMax: null,
         waveRowsMax: scenario.waveRowsMax,
-        retainHours: scenario.retainHours,
+        retainHours: step.retainHours,
       },
       correlationId: `${name}/${step.index}`,
       requestedBy: name,
@@ -74,8 +77,25 @@ export async function runOperator(world: World, name: string, steps: readonly Op
       world.cancels.add(started.id);
       await ask(world, name, { kind: "cancel", id: started.id });
     }
-    if (step.waits && started) await awaitEnd(world, started.id);
+    if (step.waits && started && !steps[at + 1]?.startsAtChores) await awaitEnd(world, started.id);
   }
+}
+
+/** Waits, a while, until the root's alarm runs although no operation does. */
+async function awaitChores(world: World): Promise<void> {
+  const root = world.object(world.options.namespace);
+  for (let waitedMs = 0; waitedMs < CHORES_WAIT_MS_MAX; waitedMs++) {
+    if (root.isInAlarm && runningOperation(world) === null) return;
+    await sleep(world, 1);
+  }
+}
+
+/** The live layout, read from the root's database: asking for it would take longer than chores do. */
+function peekLayout(world: World): LayoutReply | undefined {
+  const { storage } = world.object(world.options.namespace);
+  if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_registry'").length === 0) return undefined;
+  const row = storage.peek("SELECT epoch, layout FROM shardctl_registry ORDER BY epoch DESC LIMIT 1")[0];
+  return row && { epoch: Number(row["epoch"]), layout: JSON.parse(String(row["layout"])) as Layout };
 }
 
 async function awaitEnd(world: World, id: number): Promise<void> {
@@ -99,17 +119,16 @@ function chooseChange(
   label: string,
   namespace: string,
   from: Layout,
-  { hasTwins }: Scenario,
+  { hasTwins, hasRivals }: Scenario,
 ): { readonly kind: OperationKind; readonly to: Layout } {
-  if (from.kind === "none") return { kind: "shard", to: freshLayout(random, label, namespace, from) };
+  // Twins meet in a directory even where their rows do not; rivals meet most surprisingly where members stay.
+  const more = hasTwins ? MORE_FOR_TWINS : hasRivals ? MORE_FOR_RIVALS : [];
+  if (from.kind === "none") return { kind: "shard", to: freshLayout(random, label, namespace, from, hasTwins ? [] : more) };
   const roll = random.next(label);
-  if (roll < 0.2) return { kind: "unshard", to: unshardedLayout(namespace, swapGeneration(namespace, from, 1)) };
-  if (roll < 0.45 || (from.kind !== "hash" && from.kind !== "range"))
-    // Twins meet in a directory even where their rows do not.
-    return {
-      kind: "rekey",
-      to: freshLayout(random, label, namespace, from, hasTwins ? ["roundRobin", "roundRobin", "roundRobin"] : []),
-    };
+  if (roll < (hasRivals ? 0.1 : 0.2))
+    return { kind: "unshard", to: unshardedLayout(namespace, swapGeneration(namespace, from, 1)) };
+  if (roll < (hasTwins ? 0.8 : hasRivals ? 0.2 : 0.45) || (from.kind !== "hash" && from.kind !== "range"))
+    return { kind: "rekey", to: freshLayout(random, label, namespace, from, more) };
   const isSkew = random.chance(`${label}/skew`, 0.35);
   const count = isSkew ? from.members.length : random.whole(`${label}/count`, 1, MEMBERS_MAX);
   const members = shiftMembers(namespace, from, count);
@@ -119,12 +138,17 @@ function chooseChange(
   };
 }
 
-function freshLayout(random: Random, label: string, namespace: string, from: Layout, more: readonly "roundRobin"[] = []): Layout {
+type Kind = Exclude<Layout["kind"], "none">;
+const MORE_FOR_TWINS: readonly Kind[] = ["roundRobin", "roundRobin", "roundRobin"];
+const MORE_FOR_RIVALS: readonly Kind[] = ["hash", "range", "hash", "range", "hash", "range"];
+
+function freshLayout(random: Random, label: string, namespace: string, from: Layout, more: readonly Kind[]): Layout {
   const count = random.whole(`${label}/count`, 1, MEMBERS_MAX);
   const generation = swapGeneration(namespace, from, count);
   const members = shardNames(namespace, generation, count);
   const shardKey = random.pick(`${label}/key`, ["id", "grp"]);
-  switch (random.pick(`${label}/kind`, ["hash", "hash", "range", "range", "custom", "roundRobin", ...more] as const)) {
+  const kinds: readonly Kind[] = ["hash", "hash", "range", "range", "custom", "roundRobin", ...more];
+  switch (random.pick(`${label}/kind`, kinds)) {
     case "hash":
       return freshHashLayout(shardKey, generation, members);
     case "range":

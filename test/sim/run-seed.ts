@@ -7,7 +7,7 @@ import { History } from "./history.ts";
 import { checkKey, initialState } from "./linearizable.ts";
 import { PARTITIONERS, runOperator, runningOperation } from "./operator.ts";
 import { Random } from "./random.ts";
-import { type Cuts, GROUPS, NO_CUTS, type Scenario, TWINS, createScenario } from "./scenario.ts";
+import { type Cuts, GROUPS, NO_CUTS, RIVALS, type Scenario, TWINS, createScenario } from "./scenario.ts";
 import { Scheduler } from "./scheduler.ts";
 import { World } from "./world.ts";
 
@@ -107,11 +107,11 @@ async function fill(world: World, scenario: Scenario): Promise<void> {
 function keysOf(scenario: Scenario): string[] {
   const own = scenario.clients.flatMap((_, client) => [`c${client}a`, `c${client}b`]);
   const twins = TWINS.flatMap((id) => GROUPS.map((grp) => `${id}@${grp}`));
-  return [...new Set([...scenario.initial.map((row) => row.id), ...scenario.shared, ...own, ...twins])].toSorted();
+  return [...new Set([...scenario.initial.map((row) => row.id), ...scenario.shared, ...own, ...twins, ...RIVALS])].toSorted();
 }
 
 function judge(world: World, scenario: Scenario, history: History): Omit<RunReport, "trace"> {
-  const end = checkEnd(world, scenario.hasTwins);
+  const end = checkEnd(world, scenario.hasTwins || scenario.hasRivals);
   const keys = keysOf(scenario);
   for (const id of end.views.keys()) if (!keys.includes(id)) world.violate(`${id} was never written`);
   const unknown = history.entries.filter((entry) => entry.returnedAt === Infinity).length;

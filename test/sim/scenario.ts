@@ -30,6 +30,9 @@ export const NO_FAULTS: FaultRates = {
   crash: 0,
 };
 
+/** What a call waits for, a while: a fence, or a target that tries its promotion, on which it then looks for a key of its own. */
+export type Moment = "any" | "fence" | "rehearsal";
+
 /** What a client does. `grp` is the group that the item has by then. */
 export type Intent =
   | { readonly kind: "put"; readonly id: string; readonly n: number; readonly tag: number; readonly slowMs: number }
@@ -46,8 +49,16 @@ export type Intent =
       readonly does: "put" | "get" | "remove";
       readonly n: number;
       readonly tag: number;
-      /** As with `stray`. */
-      readonly fenceMs: number;
+      readonly moment: Moment;
+    }
+  /** An item whose code other items have too: one member holds at most one of them, several members may. */
+  | {
+      readonly kind: "rival";
+      readonly id: string;
+      readonly does: "put" | "get" | "remove";
+      readonly n: number;
+      readonly tag: number;
+      readonly moment: Moment;
     }
   /** Writes on the root itself, past the router; `fenceMs` waits so long for a fence, and writes while it stands. */
   | { readonly kind: "stray"; readonly id: string; readonly n: number; readonly tag: number; readonly fenceMs: number }
@@ -66,6 +77,9 @@ export interface ClientStep {
 export interface OperatorStep {
   readonly index: number;
   readonly afterMs: number;
+  /** Waits for a root that is busy with chores only: the moment in which a start is most easily overlooked. */
+  readonly startsAtChores: boolean;
+  readonly retainHours: number;
   /** Waits for the end of what it started before its next step. */
   readonly waits: boolean;
   /** Asks for a cancel so long after the start; null never. */
@@ -90,8 +104,9 @@ export interface Scenario {
   readonly hasForeignKey: boolean;
   /** Some ids stand under several groups: an operation that would bring them together fails. */
   readonly hasTwins: boolean;
+  /** Some items have the same code, which is unique on each member: an operation that would bring two together fails. */
+  readonly hasRivals: boolean;
   readonly waveRowsMax: number;
-  readonly retainHours: number;
   readonly initial: readonly InitialRow[];
   /** Ids that several clients use; the others belong to one client each, and may change their group. */
   readonly shared: readonly string[];
@@ -109,6 +124,8 @@ export const NO_CUTS: Cuts = { faults: [], steps: [], operations: [] };
 
 /** Ids that stand under several groups at once. What the history says of them is said per group: see `keyOfView`. */
 export const TWINS: readonly string[] = ["t0", "t1"];
+/** Items that share their codes, one in each group. */
+export const RIVALS: readonly string[] = ["r0", "r1", "r2", "r3", "r4"];
 /** How long what is to happen at a fence waits for one. */
 const FENCE_WAIT_MS = 800;
 export const GROUPS = ["g0", "g1", "g2", "g3", "g4"];
@@ -123,6 +140,8 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   // Rare meetings of two rows under one id need many of them.
   const twinShare = random.chance("twins", 0.25) ? random.pick("twinShare", [0.35, 0.85]) : 0;
   const regroupShare = random.chance("regroups", 0.3) ? 0.4 : 0;
+  const hasUniqueIndex = random.chance("unique", 0.4);
+  const rivalShare = hasUniqueIndex && twinShare === 0 && random.chance("rivals", 0.7) ? 0.3 : 0;
   const stepMsMax = random.pick("stepMsMax", [40, 160, 160, 160]);
   const shared = Array.from({ length: random.whole("shared", 2, 5) }, (_, index) => `s${index}`);
   const passive = Array.from({ length: random.whole("passive", 0, 14) }, (_, index) => `p${index}`);
@@ -134,15 +153,20 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
       afterMs: random.whole("stepMs", 1, stepMsMax),
       intent:
         chooseTwin(random, client, twinShare) ??
+        chooseRival(random, client, rivalShare) ??
         chooseRegroup(random, client, regroupShare, ids) ??
         chooseIntent(random, client, shared, ids),
     })),
   );
+  const retainHours = random.pick("retain", [0, 0, 1, 24]);
   let operation = 0;
   const operators = Array.from({ length: random.chance("operators", 0.4) ? 2 : 1 }, () =>
     Array.from({ length: random.whole("operations", 1, 4) }, (): OperatorStep => ({
       index: operation++,
       afterMs: random.whole("operatorMs", 1, 500),
+      startsAtChores: random.chance("atChores", 0.3),
+      // Some chores of the root are due at once, others much later.
+      retainHours: random.chance("retainsShort", 0.4) ? 0 : retainHours,
       waits: random.chance("waits", 0.75),
       cancelAfterMs: random.chance("cancels", 0.25) ? random.whole("cancelMs", 1, 1_500) : null,
       cancelsAtFence: random.chance("cancelsAtFence", 0.4),
@@ -152,12 +176,12 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     seed,
     namespace: "ns",
     hasTwins: twinShare > 0,
+    hasRivals: rivalShare > 0,
     faults: cutFaults(chooseFaults(random), cuts.faults),
-    hasUniqueIndex: random.chance("unique", 0.4),
+    hasUniqueIndex,
     hasForeignKey: random.chance("foreignKey", 0.4),
     waveRowsMax: random.whole("waveRows", 2, 9),
-    retainHours: random.pick("retain", [0, 0, 1, 24]),
-    initial: [...shared, ...passive, ...own.flat()]
+    initial: [...shared, ...passive, ...own.flat(), ...(rivalShare > 0 ? RIVALS.slice(0, 1) : [])]
       .filter(() => random.chance("initial", 0.7))
       .map((id): InitialRow => ({
         id,
@@ -242,6 +266,21 @@ function chooseTwin(random: Random, client: number, share: number): Intent | nul
     does: random.pick(`${label}/does`, ["put", "put", "get", "remove"] as const),
     n: random.whole(`${label}/n`, 0, 999),
     tag: random.whole(`${label}/tag`, 1, 9_999),
-    fenceMs: random.chance(`${label}/atFence`, 0.4) ? FENCE_WAIT_MS : 0,
+    moment: random.pick(`${label}/moment`, ["any", "any", "fence", "rehearsal"] as const),
+  };
+}
+
+function chooseRival(random: Random, client: number, share: number): Intent | null {
+  const label = `rival/${client}`;
+  if (!random.chance(label, share)) return null;
+  const does = random.pick(`${label}/does`, ["put", "put", "put", "get", "remove", "remove"] as const);
+  return {
+    kind: "rival",
+    id: random.pick(`${label}/id`, RIVALS),
+    does,
+    n: random.whole(`${label}/n`, 0, 999),
+    tag: random.whole(`${label}/tag`, 1, 9_999),
+    // Elsewhere rivals are rather taken away, or hardly an operation would find none in its way.
+    moment: does === "put" && random.chance(`${label}/atRehearsal`, 0.8) ? "rehearsal" : "any",
   };
 }

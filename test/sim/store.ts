@@ -3,6 +3,7 @@
  * careless copy would change; `intact` says whether it is still the one that its tag stands for.
  */
 import type { TableSpec } from "../../src/shards/tables.ts";
+import { RIVALS } from "./scenario.ts";
 import type { HostStorage, Runtime, SqlRow } from "../../src/shards/storage.ts";
 
 export interface StoreOptions {
@@ -70,7 +71,7 @@ export class Store {
       grp,
       n,
       tag,
-      `${id}/${tag % 3}`,
+      RIVALS.includes(id) ? `rival/${tag % 2}` : `${id}/${tag % 3}`,
     );
   }
 

@@ -54,6 +54,8 @@ export class World {
   readonly cancels = new Set<number>();
   /** False once the faults have stopped. */
   isFaulty = true;
+  /** The object that was last asked to try its promotion, and how often one was. */
+  rehearsed: { readonly name: string; readonly times: number } = { name: "", times: 0 };
   /** How often each kind of fault struck. */
   readonly struck: Record<string, number> = {};
 
@@ -197,10 +199,16 @@ export class SimObject {
     return this.storage.peek(query).length > 0;
   }
 
+  /** True while its alarm handler runs. */
+  get isInAlarm(): boolean {
+    return this.#alarmRuns !== null;
+  }
+
   /** Brings a request to the object, starting it when it does not run. */
   deliver(from: string, envelope: Envelope, answer: Answer): void {
     const life = this.#life;
     this.#world.trace(() => `${this.name} ← ${from}: ${describe(envelope)}`);
+    if (kindOf(envelope) === "rehearse") this.#world.rehearsed = { name: this.name, times: this.#world.rehearsed.times + 1 };
     this.#answers.add(answer);
     const end = (settle: () => void): void => {
       if (life !== this.#life) return;
