@@ -4,7 +4,8 @@ import { type Block, GUARDS, type Guard, type Plan } from "../core/plan.ts";
 import type { DesiredState } from "../core/spec.ts";
 import type { ApiClient } from "./api-client.ts";
 import { type CliFailure, type CliResult, fail } from "./failure.ts";
-import { describePlanDifference } from "./plan-difference.ts";
+import { describePlanDifference } from "../render/plan-difference.ts";
+import { planJson } from "./views.ts";
 
 /** Checks the words of `--override`. */
 export function readGuards(words: readonly string[]): CliResult<readonly Guard[]> {
@@ -21,7 +22,7 @@ export function failBlocked(plan: Plan, blocks: readonly Block[]): ReturnType<ty
     ? "Resolve what cannot be overridden first, then plan again."
     : `Resolve it, or apply in spite of it: shardctl apply --override ${overridable.join(" ")}`;
   return fail("blocked", `Nothing was applied: ${blocks.length} of the plan's guards say no.\n${lines.join("\n")}`, hint, {
-    plan,
+    plan: planJson(plan),
   });
 }
 
@@ -75,6 +76,6 @@ export function failStale(reviewed: Plan, current: Plan): ReturnType<typeof fail
     "stalePlan",
     `Nothing was applied: the plan ${reviewed.fingerprint.slice(0, 12)} is stale. Since it was made:\n${changes.join("\n")}`,
     "Look at the new plan, and review it again: shardctl plan",
-    { reviewed: reviewed.fingerprint, plan: current },
+    { reviewed: reviewed.fingerprint, plan: planJson(current) },
   );
 }

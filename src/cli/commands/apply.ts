@@ -19,7 +19,7 @@ import { loadDesired } from "../load-desired.ts";
 import { readPlanFile } from "../plan-file.ts";
 import { type Project, loadProject } from "../project.ts";
 import type { Outcome, Session } from "../session.ts";
-import { planText, runText } from "../views.ts";
+import { planJson, planText, runText } from "../views.ts";
 
 interface ApplyOptions extends CommonOptions {
   readonly autoApprove?: boolean;
@@ -114,7 +114,7 @@ async function applyPlan(
   if (blocks.length > 0) return failBlocked(plan, blocks);
   if (plan.changes.length === 0) {
     session.say("Nothing to do: live is what the manifests say.");
-    return { ok: true, value: { exitCode: EXIT.done, json: { plan, run: null } } };
+    return { ok: true, value: { exitCode: EXIT.done, json: { plan: planJson(plan), run: null } } };
   }
   if (options.autoApprove !== true) {
     const confirmed = await confirmApply(session);
@@ -129,7 +129,7 @@ async function applyPlan(
 
 async function conclude(session: Session, plan: Plan, run: Run): Promise<CliResult<Outcome>> {
   session.say(`\n${runText(session, run)}`);
-  if (run.state === "succeeded") return { ok: true, value: { exitCode: EXIT.done, json: { plan, run } } };
+  if (run.state === "succeeded") return { ok: true, value: { exitCode: EXIT.done, json: { plan: planJson(plan), run } } };
   const unfinished = run.actions.filter((action) => action.state !== "done");
   const lines = unfinished.map(
     (action) => `  ${action.namespace}: ${action.kind} ${action.state}${action.error === null ? "" : `: ${action.error}`}`,
@@ -138,7 +138,7 @@ async function conclude(session: Session, plan: Plan, run: Run): Promise<CliResu
     "runFailed",
     `Run ${run.id} ${run.state === "cancelled" ? "was cancelled" : "failed"}: ${unfinished.length} of ${run.actions.length} actions were not done.\n${lines.join("\n")}`,
     "No rows are lost: what is not done is as it was. Look at it with: shardctl status   Then plan again.",
-    { plan, run },
+    { plan: planJson(plan), run },
   );
 }
 
