@@ -13,7 +13,7 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 const MEANINGS: readonly (readonly [ExitCode, string])[] = [
   [EXIT.done, "done, or nothing to do"],
-  [EXIT.error, "error"],
+  [EXIT.error, "error, or status could not read a namespace"],
   [EXIT.changesPending, "changes are pending (plan --exit-code only)"],
   [EXIT.stalePlan, "stale plan: what it was made from has changed"],
   [EXIT.blocked, "blocked by a guard"],

@@ -1,7 +1,7 @@
 /** How far a run is, in words and numbers: what bars and plain lines have in common. Pure but for the reporter's interface. */
 import type { Run, RunAction } from "../core/api.ts";
-import { formatCount, formatQuantity } from "../core/figures.ts";
-import { operationProgress } from "../render/describe.ts";
+import { formatQuantity } from "../core/figures.ts";
+import { describeRows, operationProgress } from "../render/describe.ts";
 import { printable } from "../render/printable.ts";
 
 export interface RunReporter {
@@ -24,7 +24,7 @@ export function describeWork(action: RunAction): string {
   if (operation === null) return action.state;
   const wave = operation.waves > 1 ? ` (wave ${operation.wave} of ${operation.waves})` : "";
   const rows = operation.step === "verify" ? operation.rowsVerified : operation.rowsCopied;
-  return `${operation.step}${wave}, ${formatCount(rows)} of ${formatCount(operation.rowsTotal)} rows`;
+  return `${operation.step}${wave}, ${describeRows(operation, rows, "")}`;
 }
 
 /** How an action ended, or null while it has not. */

@@ -1,6 +1,6 @@
 /** The words for layouts and changes that every form of output shares. Nothing here is escaped: each form does that its own way. */
 import { formatKey } from "../core/key.ts";
-import { formatCount } from "../core/figures.ts";
+import { formatCount, formatQuantity } from "../core/figures.ts";
 import type { Layout } from "../core/layout.ts";
 import type { OperationKind, OperationStatus } from "../core/operation.ts";
 import type { Change, Plan, Skew } from "../core/plan.ts";
@@ -68,6 +68,18 @@ export function describeSplitPoints(layout: Layout, pointsMax: number): string |
   const points = splitPointsOf(layout).map(formatKey);
   const shown = points.slice(0, pointsMax).join(", ");
   return points.length > pointsMax ? `${shown}, … (${formatCount(points.length)} in all)` : shown;
+}
+
+/**
+ * "250 of 1,000 rows copied", "250 of about 667 rows copied" while the number is an estimate, and "680 rows copied, about 667 expected": rows
+ * that are written during the copy are copied again, and an estimate can be too low.
+ */
+export function describeRows(operation: OperationStatus, rows: number, done: string): string {
+  const { mode, step, rowsTotal } = operation;
+  const about = mode === "shift" && (step === "prepare" || step === "copy") ? "about " : "";
+  return rows > rowsTotal
+    ? `${formatQuantity(rows, "row")}${done}, ${about}${formatCount(rowsTotal)} expected`
+    : `${formatCount(rows)} of ${about}${formatQuantity(rowsTotal, "row")}${done}`;
 }
 
 /** Share of the operation that is done, 0 … 1: copying is one half, verifying the other, and the rest takes no rows. */

@@ -1,16 +1,16 @@
 /** One operation in words: how far it is, or how it ended. */
 import { formatCount, formatQuantity, formatShare } from "../core/figures.ts";
 import type { OperationStatus } from "../core/operation.ts";
-import { operationProgress } from "./describe.ts";
+import { describeRows, operationProgress } from "./describe.ts";
 import { printable } from "./printable.ts";
 import { formatAge, formatDuration } from "./time.ts";
 
 /** "copy, 25.0 % (301,083 of 1,204,332 rows copied, 0 verified), wave 2 of 9, 3 retries (last: …)". */
 function describeProgress(operation: OperationStatus): string {
-  const { step, wave, waves, rowsTotal, rowsCopied, rowsVerified, retries, lastError } = operation;
+  const { step, wave, waves, rowsCopied, rowsVerified, retries, lastError } = operation;
   const share = formatShare(operationProgress(operation), 1);
   const parts = [
-    `${step}, ${share} (${formatCount(rowsCopied)} of ${formatQuantity(rowsTotal, "row")} copied, ${formatCount(rowsVerified)} verified)`,
+    `${step}, ${share} (${describeRows(operation, rowsCopied, " copied")}, ${formatCount(rowsVerified)} verified)`,
     ...(waves > 0 ? [`wave ${formatCount(wave)} of ${formatCount(waves)}`] : []),
     ...(retries > 0
       ? [`${formatQuantity(retries, "retry", "retries")}${lastError === null ? "" : ` (last: ${printable(lastError)})`}`]

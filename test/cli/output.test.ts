@@ -9,7 +9,7 @@ import { environmentFor, temporaryProject } from "./support/project.ts";
 import { MAIN, TEST_VERSION, runInProcess, temporaryFolder } from "./support/run-cli.ts";
 import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
 import { reconciler } from "./support/scripts.ts";
-import { RUN_ID, planOf, skewBlock } from "./support/states.ts";
+import { RUN_ID, liveReport, planOf, skewBlock } from "./support/states.ts";
 
 const COMMANDS = ["init", "validate", "plan", "apply", "status", "history", "cancel", "import", "dev"];
 const ESCAPE = "\u001b[";
@@ -111,7 +111,10 @@ describe("--json", () => {
       env: environmentFor(server.endpoint),
     });
     expect(run.stderr).toContain("orders: shard started");
-    expect(JSON.parse(run.stdout)).toMatchObject({ run: { id: RUN_ID, state: "succeeded" }, plan: { environment: "local" } });
+    expect(JSON.parse(run.stdout)).toMatchObject({
+      run: { id: RUN_ID, state: "succeeded" },
+      plan: { environment: "local", summary: { shard: 1, rowsMoved: 1000, blocks: 0 } },
+    });
   });
 
   it("gives the blocked plan beside the error", async () => {
@@ -122,7 +125,10 @@ describe("--json", () => {
       env: environmentFor(server.endpoint),
     });
     expect(run.exitCode).toBe(EXIT.blocked);
-    expect(JSON.parse(run.stdout)).toMatchObject({ error: { kind: "blocked" }, plan: { blocks: [{ guard: "skew" }] } });
+    expect(JSON.parse(run.stdout)).toMatchObject({
+      error: { kind: "blocked" },
+      plan: { summary: { blocks: 1 }, blocks: [{ guard: "skew" }] },
+    });
   });
 });
 
@@ -142,6 +148,20 @@ describe("exit codes of plan", () => {
     await using project = await temporaryProject();
     expect((await runInProcess(argv, { cwd: project.path, env: environmentFor(server.endpoint) })).exitCode).toBe(exitCode);
   });
+});
+
+it("status fails, and shows the others, when a namespace cannot be read", async () => {
+  const unread = { kind: "failed", name: "carts", object: "CARTS", failure: { kind: "unbound", message: "no binding CARTS" } };
+  server = await startScriptedServer(() => ({ status: 200, json: { namespaces: [unread, liveReport()] } }));
+  await using project = await temporaryProject();
+  const options = { cwd: project.path, env: environmentFor(server.endpoint) };
+  const run = await runInProcess(["status"], options);
+  expect(run.exitCode).toBe(EXIT.error);
+  expect(run.stdout).toMatch(/^carts .* no binding CARTS$/m);
+  expect(run.stdout).toMatch(/^orders .* ok$/m);
+  const json = await runInProcess(["status", "--json"], options);
+  expect(json.exitCode).toBe(EXIT.error);
+  expect(JSON.parse(json.stdout)).toMatchObject({ namespaces: [{ kind: "failed" }, { kind: "live" }] });
 });
 
 describe("text for people", () => {

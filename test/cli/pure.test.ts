@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { LiveNamespace } from "../../src/core/live.ts";
 import type { Layout } from "../../src/core/layout.ts";
 import { specOfLive } from "../../src/cli/live-spec.ts";
-import { describePlanDifference } from "../../src/cli/plan-difference.ts";
+import { describePlanDifference } from "../../src/render/plan-difference.ts";
 import { describeEnd, describeWork, progressOf } from "../../src/cli/run-progress.ts";
 import { parseManifests, renderManifest } from "../../src/manifest/index.ts";
 import { actionOf, hashLayout, liveReport, operationOf, planOf, shardChange } from "./support/states.ts";
@@ -124,6 +124,23 @@ describe("progress", () => {
     { name: "done", action: actionOf({ state: "done" }), progress: 1 },
   ])("$name", ({ action, progress }) => {
     expect(progressOf(action)).toBe(progress);
+  });
+
+  it.each([
+    { name: "an estimate", operation: { mode: "shift" as const }, says: "copy, 250 of about 1,000 rows" },
+    {
+      name: "more than was estimated",
+      operation: { mode: "shift" as const, rowsTotal: 667, rowsCopied: 680 },
+      says: "copy, 680 rows, about 667 expected",
+    },
+    { name: "rows that were copied again", operation: { rowsCopied: 1001 }, says: "copy, 1,001 rows, 1,000 expected" },
+    {
+      name: "a shift that has copied all",
+      operation: { mode: "shift" as const, step: "verify" as const, rowsVerified: 9 },
+      says: "verify, 9 of 1,000 rows",
+    },
+  ])("does not count past the end: $name", ({ operation, says }) => {
+    expect(describeWork(actionOf({ operation: operationOf(operation) }))).toBe(says);
   });
 
   it("is told by step, with waves where there are any", () => {

@@ -51,5 +51,7 @@ async function status(session: Session, name: string | undefined, options: Statu
     return fail("notFound", `No namespace '${name}' is known to ${api.value.endpoint}.`, "All that are known: shardctl status");
   }
   session.show(statusText(session, reports.value, name !== undefined));
-  return { ok: true, value: { exitCode: EXIT.done, json: { namespaces: reports.value } } };
+  // A script that asks how things stand must not take "could not be read" for "all is well".
+  const unread = reports.value.some((report) => report.kind === "failed");
+  return { ok: true, value: { exitCode: unread ? EXIT.error : EXIT.done, json: { namespaces: reports.value } } };
 }
