@@ -16,7 +16,8 @@ export type {
 export type { Aggregation, QueryShards, QueryShardsResult, ShardResult } from "./query-shards.ts";
 export type { TableSpec } from "./tables.ts";
 export type { RegistryEntry, StoredEvent } from "./journal.ts";
+export { RefusedError } from "./refused-error.ts";
 export type { ObjectNamespace } from "./platform.ts";
-export type { Envelope, ProtocolReply } from "../core/protocol.ts";
+export type { Envelope, ProtocolFailure, ProtocolReply } from "../core/protocol.ts";
 export type { Partitioner, Partitioners } from "../core/layout.ts";
 export type { Key, KeyInput } from "../core/key.ts";

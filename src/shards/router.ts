@@ -18,6 +18,9 @@ import type { Peers, Runtime } from "./storage.ts";
 import { within } from "./within.ts";
 import { type ObjectNamespace, createPeers, platformRuntime } from "./platform.ts";
 
+export type { ProtocolFailure } from "../core/protocol.ts";
+export { RefusedError } from "./refused-error.ts";
+
 export interface ConnectOptions {
   /** The partitioners of the class, when the namespace is sharded by one. */
   readonly partitioners?: Partitioners;

@@ -29,6 +29,7 @@ import {
   type RebalanceOutcome,
   SHARD_TIMEOUT_MS,
   type ShardHealth,
+  type ShardEndpoint,
   type ShardOptions,
   type ShardOutcome,
   type ShardRegistry,
@@ -145,8 +146,8 @@ export class ShardHost {
     const spec = specOf(live.name, { strategy, shardKey: key, count, partitioner: partitioner?.name ?? null });
     const planned = await this.#targetLayout(live, spec, "shard");
     const to = options.targetShards ? renameMembers(planned, options.targetShards) : planned;
-    await this.#run(live, "shard", to, options, startedAt);
-    return this.#outcome(startedAt);
+    const record = await this.#run(live, "shard", to, options, startedAt);
+    return this.#outcome(record, startedAt);
   }
 
   /** Brings every row back to the root, or fails whole: an unreachable shard is an error, never an empty one. */
@@ -183,7 +184,8 @@ export class ShardHost {
       return { itemsMoved: 0, newStats: await this.#stats(), modifiedShards: [], duration: this.#now() - startedAt };
     }
     const ended = await this.#run(live, "rebalance", to, options, startedAt);
-    const touched = new Set(ended.waves.flatMap((wave) => wave.moves.flatMap((move) => [move.source, move.target])));
+    const moves = ended.mode === "shift" && ended.state === "completed" ? movesOf(ended) : [];
+    const touched = new Set(moves.flatMap((move) => [move.source, move.target]));
     return {
       itemsMoved: this.#host.root.journal.status(ended).rowsCopied,
       newStats: await this.#stats(),
@@ -286,9 +288,11 @@ export class ShardHost {
     return record;
   }
 
-  async #outcome(startedAt: number): Promise<ShardOutcome> {
+  async #outcome(record: OperationRecord, startedAt: number): Promise<ShardOutcome> {
     const live = await this.#describe();
-    const registry = this.#registryOf(live);
+    // Before the cutover the answer must not pass the root off as the only shard.
+    const isPending = record.state === "running" && live.epoch === record.epochFrom;
+    const registry = isPending ? this.#registryOf({ ...live, layout: record.to }, "pending") : this.#registryOf(live);
     const counts = await this.#keyedCounts();
     return {
       shardKey: registry.shardKey,
@@ -296,7 +300,7 @@ export class ShardHost {
         ns,
         doId,
         shardIndex,
-        thingCount: counts[shardIndex] ?? 0,
+        thingCount: isPending ? 0 : (counts[shardIndex] ?? 0),
       })),
       duration: this.#now() - startedAt,
       registry,
@@ -318,7 +322,7 @@ export class ShardHost {
     return replies.map((reply) => reply.tables.reduce((total, { table, rows }) => total + (keyed.has(table) ? rows : 0), 0));
   }
 
-  #registryOf({ layout, epoch, name }: LiveNamespace): ShardRegistry {
+  #registryOf({ layout, epoch, name }: LiveNamespace, status: ShardEndpoint["status"] = "active"): ShardRegistry {
     const committed = this.#host.root.journal.registry();
     return {
       id: `${name}@${epoch}`,
@@ -330,7 +334,7 @@ export class ShardHost {
         shardIndex,
         ns,
         doId: this.#binding?.idFromName(ns).toString() ?? "",
-        status: "active",
+        status,
       })),
     };
   }

@@ -48,7 +48,8 @@ export interface ShardEndpoint {
   readonly shardIndex: number;
   readonly ns: string;
   readonly doId: string;
-  readonly status: "active";
+  /** `pending`: of the layout that a running operation is making. */
+  readonly status: "active" | "pending";
 }
 
 export interface ShardRegistry {
@@ -61,6 +62,7 @@ export interface ShardRegistry {
   readonly endpoints: readonly ShardEndpoint[];
 }
 
+/** Of an operation that still runs (`mode`): the shards that will be, `pending` and without rows, and the figures of the rows where they are. */
 export interface ShardOutcome {
   readonly shardKey: string;
   readonly shards: readonly {

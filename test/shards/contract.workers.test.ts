@@ -204,7 +204,13 @@ describe("modes, time and correlation", { timeout: 60_000 }, () => {
     async (mode) => {
       const root = await load(`mode-${mode}`, 50);
       const namespace = new TestNamespace(THINGS, `mode-${mode}`);
-      await root.shard({ key: "id", count: 2, mode, correlationId: `mode ${mode}` });
+      const outcome = await root.shard({ key: "id", count: 2, mode, correlationId: `mode ${mode}` });
+      expect(outcome).toMatchObject({
+        shardKey: "id",
+        shards: [`mode-${mode}-shard-0`, `mode-${mode}-shard-1`].map((ns) => ({ ns, thingCount: 0 })),
+        registry: { shardCount: 2, strategy: "hash", endpoints: [{ status: "pending" }, { status: "pending" }] },
+        stats: { totalThings: 50 },
+      });
       const ended = await namespace.reached(1);
       expect(ended).toMatchObject({ state: "completed", correlationId: `mode ${mode}` });
       expect(await root.isSharded()).toBe(true);
