@@ -3,6 +3,7 @@ import type { Context, Hono } from "hono";
 
 import type { LiveAccess } from "../live/port.ts";
 import { COORDINATOR_NAME, type CoordinatorApi } from "./coordinator.ts";
+import type { Settings } from "./options.ts";
 import { RefusedRequest } from "./problems.ts";
 import type { Caller } from "./tokens.ts";
 
@@ -11,7 +12,7 @@ export type CallCoordinator = <Value>(use: (coordinator: CoordinatorApi) => Prom
 
 export interface ApiEnv {
   Bindings: object;
-  Variables: { caller: Caller; live: LiveAccess; coordinator: CallCoordinator };
+  Variables: { settings: Settings; caller: Caller; live: LiveAccess; coordinator: CallCoordinator };
 }
 export type Api = Hono<ApiEnv>;
 export type ApiContext = Context<ApiEnv>;

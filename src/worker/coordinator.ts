@@ -16,6 +16,7 @@ import type { RunOrigin } from "../core/review.ts";
 import { failure, success, type Result } from "../core/result.ts";
 import { createObjectAccess } from "../live/durable-object.ts";
 import { logError } from "./log.ts";
+import type { Settings } from "./options.ts";
 import { CoordinatorStore, decodeJson, type RunRow, type StoredPlan } from "./store.ts";
 
 /** The name of the coordinator's object. Stored state lives under it: never change. */
@@ -69,6 +70,8 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   }
 
   protected abstract objects(): Readonly<Record<string, DurableObjectNamespace>>;
+  /** Throws when the Worker is set up wrongly: the HTTP API says so before anything gets here. */
+  protected abstract settings(): Settings;
 
   async storePlan(plan: StoredPlan, seen: readonly NamespaceRef[]): Promise<void> {
     this.ctx.storage.transactionSync(() => {

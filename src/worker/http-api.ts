@@ -5,16 +5,19 @@
 import { Hono } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 
+import type { Result } from "../core/result.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { createAuthorization, type AccessOptions, type RequireRole } from "./authorize.ts";
 import { createCoordinatorCalls, type Api, type ApiEnv } from "./context.ts";
 import { logError } from "./log.ts";
+import type { Settings } from "./options.ts";
 import { problemResponse, RefusedRequest } from "./problems.ts";
 import { addNamespaceRoutes } from "./routes/namespaces.ts";
 import { addPlanRoutes } from "./routes/plans.ts";
 import { addRunRoutes } from "./routes/runs.ts";
 
 export interface HttpApiOptions extends AccessOptions {
+  readonly settings: (env: object) => Result<Settings, string>;
   readonly live: (env: object) => LiveAccess;
   readonly coordinator: (env: object) => DurableObjectNamespace;
   /** More routes of the same Worker, under the same rules. */
@@ -25,10 +28,14 @@ export function createHttpApi(options: HttpApiOptions): Api {
   const api: Api = new Hono<ApiEnv>();
   api.use(methodNotAllowed({ app: api, onMethodNotAllowed: (context, methods) => refuseMethod(context.req.method, methods) }));
   api.use(async (context, next) => {
+    const settings = options.settings(context.env);
+    if (!settings.ok) return problemResponse("unavailable", settings.failure);
+    context.set("settings", settings.value);
     context.set("live", options.live(context.env));
     context.set("coordinator", createCoordinatorCalls(options.coordinator(context.env)));
     await next();
     if (!context.res.headers.has("cache-control")) context.header("cache-control", "no-store");
+    return undefined;
   });
   api.get("/healthz", (context) => context.json({ status: "ok" }));
   const requireRole = createAuthorization(options);

@@ -20,24 +20,13 @@
  * manifests give as `spec.object`.
  */
 import { createObjectAccess } from "../live/durable-object.ts";
-import type { RequireRole } from "./authorize.ts";
-import { createCoordinatorCalls, type Api } from "./context.ts";
+import { createCoordinatorCalls } from "./context.ts";
 import { Coordinator } from "./coordinator.ts";
 import { createHttpApi } from "./http-api.ts";
 import type { ObjectBindings } from "./objects.ts";
+import { createSettingsReader, type ReconcilerOptions, type Settings } from "./options.ts";
 
-export interface ReconcilerOptions<Env extends object> {
-  /** The bindings whose classes hold namespaces, by the name that manifests use. */
-  readonly objects: (env: Env) => ObjectBindings;
-  /** The binding of the `Reconciler` class. */
-  readonly coordinator: (env: Env) => DurableObjectNamespace;
-  /** The list of tokens. Default: `env.SHARDCTL_TOKENS`. */
-  readonly tokens?: (env: Env) => string | undefined;
-  /** Default false. True lets requests without a token do everything, on loopback addresses only: for development. */
-  readonly allowAnonymous?: boolean;
-  /** More routes of the same Worker. */
-  readonly extend?: (api: Api, requireRole: RequireRole) => void;
-}
+export type { AlertOptions, GithubCredentials, GithubOptions, OidcOptions, ReconcilerOptions } from "./options.ts";
 
 /** A Worker's handlers, and the Durable Object class that the entry file must export. */
 export interface ReconcilerWorker<Env> {
@@ -53,7 +42,9 @@ export function createReconciler<Env extends object>(options: ReconcilerOptions<
     <Value>(read: (env: Env) => Value) =>
     (env: object): Value =>
       read(env as Env);
+  const settings = createSettingsReader(options);
   const api = createHttpApi({
+    settings: bind(settings),
     live: bind((env) => createObjectAccess(options.objects(env))),
     coordinator: bind(options.coordinator),
     tokens: bind(options.tokens ?? ((env) => (env as { readonly SHARDCTL_TOKENS?: string }).SHARDCTL_TOKENS)),
@@ -64,6 +55,12 @@ export function createReconciler<Env extends object>(options: ReconcilerOptions<
   class Reconciler extends Coordinator<Env> {
     protected override objects(): ObjectBindings {
       return options.objects(this.env);
+    }
+
+    protected override settings(): Settings {
+      const read = settings(this.env);
+      if (!read.ok) throw new Error(read.failure);
+      return read.value;
     }
   }
 
