@@ -101,6 +101,6 @@ export interface Plan {
   readonly inSync: readonly InSync[];
   readonly blocks: readonly Block[];
   readonly notices: readonly Notice[];
-  /** SHA-256, lower-case hex, of desired specs, live epochs and layouts. No times, counts or durations in it. */
+  /** SHA-256, lower-case hex, of the specs, live epochs and layouts of what changes. No times, counts or durations in it. */
   readonly fingerprint: string;
 }

@@ -1,9 +1,10 @@
 /**
  * The fingerprint: what a reviewer agreed to, as 64 hex digits.
  *
- * It covers what the manifests want (but for labels, positions and the commit), the epoch of every namespace, and the layouts that
- * every change leads from and to. It leaves out counts, times, messages and names of files: they may drift between review and
- * merge without changing what will be done.
+ * For each namespace that the plan changes it covers what the manifests want (but for labels, positions and the commit), the live epoch,
+ * and the layouts that the change leads from and to. It leaves out counts, times, messages and names of files, which may drift between
+ * review and merge without changing what will be done, and the namespaces that stay as they are: two pull requests for different
+ * namespaces do not make each other's plans stale.
  */
 import { canonicalJson, sha256Hex } from "../canonical.ts";
 import type { Change } from "../plan.ts";
@@ -11,14 +12,16 @@ import type { DesiredState } from "../spec.ts";
 
 export interface FingerprintInput {
   readonly desired: DesiredState;
-  /** The live epoch of each desired namespace; null when it could not be read. */
+  /** Live epochs by namespace. */
   readonly epochs: ReadonlyMap<string, number | null>;
   readonly changes: readonly Pick<Change, "kind" | "namespace" | "object" | "from" | "to">[];
 }
 
 /** SHA-256 over the canonical JSON of the decisions, lower-case hex. Independent of the order of namespaces and of fields. */
 export async function fingerprintPlan({ desired, epochs, changes }: FingerprintInput): Promise<string> {
+  const changed = new Set(changes.map(({ namespace }) => namespace));
   const namespaces = desired.namespaces
+    .filter(({ name }) => changed.has(name))
     .toSorted((left, right) => (left.name < right.name ? -1 : 1))
     .map(({ source: _source, labels: _labels, ...spec }) => ({ spec, epoch: epochs.get(spec.name) ?? null }));
   const decided = changes
