@@ -14,13 +14,25 @@
  * Each step is idempotent and leaves its result in the journal. After every `await` the journal is read again: rule "commit-rechecks-journal".
  * Nothing is concluded from silence: a member that does not answer is asked again, and in the end the operation fails, before cutover.
  */
-import { type Layout, type Move, applyMoves, diffRanges, intersectRanges } from "../core/layout.ts";
 import type { OperationFault, Step } from "../core/operation.ts";
 import { SLOT_COUNT } from "../core/slots.ts";
 import { EngineFault, messageOf } from "./faults.ts";
 import { type Journal, type OperationRecord, type SourceProgress, type Wave, endedState, participants } from "./journal.ts";
 import type { ChunksReply, DrainReply, PrepareReply, WalkReply } from "./messages.ts";
 import type { Runtime, Sql } from "./storage.ts";
+import {
+  NO_WAVE,
+  WAVE_SPAN_MAX,
+  incomingOf,
+  joinWaves,
+  layoutAfter,
+  movesOf,
+  nextSpan,
+  outgoingOf,
+  packWaves,
+  sourcesOf,
+  targetsOf,
+} from "./waves.ts";
 import { within } from "./within.ts";
 
 /** How long one slice of a source works before it answers. */
@@ -39,10 +51,6 @@ const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 30_000;
 /** Tries of a step that finds one id twice, before it counts. */
 const DUPLICATE_TRIES_MAX = 5;
-/** A wave of the full size is cut into this many, so that it can be made smaller. */
-export const WAVE_SPAN_MAX = 4;
-/** The pause of a cutover that waves are sized for. */
-const PAUSE_MS_GOAL = 100;
 /** Members asked at the same time. */
 const FAN_OUT_MAX = 32;
 /** Longest wait for one chore. */
@@ -97,7 +105,7 @@ export function requestCancel(
   const isOpen = ["prepare", "copy", "verify", "fence"].includes(record.step) || (isShift && record.step === "activate");
   if (!isOpen) return "tooLate";
   if (record.step === "activate") {
-    if (record.wavesDone + record.waveSpan >= record.waves.length) return "tooLate";
+    if (record.wavesDone + record.waveSpan >= record.waveCount) return "tooLate";
     // The wave in work goes to its end; then the operation stops in a valid layout.
     return save(context, record, { fault });
   }
@@ -182,7 +190,10 @@ async function walk(context: DriverContext, record: OperationRecord, step: "copy
   } else {
     if (record.mode === "swap") await settleTargets(context, record);
     const waves = record.mode === "shift" ? await planWaves(context, record) : [NO_WAVE];
-    proceed(context, record, { sources, waves, step: "fence" });
+    context.sql.transaction(() => {
+      const { id } = proceed(context, record, { sources, waveCount: waves.length, step: "fence" });
+      context.journal.putWaves(id, waves);
+    });
   }
 }
 
@@ -215,46 +226,30 @@ async function settleTargets(context: DriverContext, record: OperationRecord): P
   }
 }
 
+/** Asks the targets how their staged rows can be cut, and packs them into waves. */
+async function planWaves(context: DriverContext, record: OperationRecord): Promise<Wave[]> {
+  const moves = movesOf(record);
+  const waveRowsMax = Math.max(1, Math.floor(record.policy.waveRowsMax / WAVE_SPAN_MAX));
+  const staged: { target: string; chunks: ChunksReply["chunks"] }[] = [];
+  for (const target of targetsOf({ moves })) {
+    const { chunks } = await context.ask<ChunksReply>(target, { kind: "chunks", operation: record.id, waveRowsMax });
+    staged.push({ target, chunks });
+  }
+  return packWaves(moves, staged, waveRowsMax);
+}
+
+/** The waves that are cut over together next. */
+function waveInWork({ journal }: DriverContext, { id, wavesDone, waveSpan }: OperationRecord): Wave {
+  const waves = journal.waves(id, wavesDone, waveSpan);
+  if (waves.length === 0) throw new Error(`Wave ${wavesDone} of operation ${id} is not in the journal`);
+  return joinWaves(waves);
+}
+
 /** Has targets try what they are about to do, and check that the rows fit: unique values, and what points at what. */
 async function rehearse(context: DriverContext, record: OperationRecord, targets: readonly string[], wave: Wave): Promise<void> {
   await each(targets, (target) =>
     context.ask(target, { kind: "rehearse", operation: record.id, incoming: incomingOf(wave, target) }),
   );
-}
-
-const NO_WAVE: Wave = { moves: [], rows: 0 };
-
-/** Packs the staged rows of all targets into waves. Together the waves hold every move, also of ranges without rows. */
-async function planWaves(context: DriverContext, record: OperationRecord): Promise<Wave[]> {
-  const moves = movesOf(record);
-  const waveRowsMax = Math.max(1, Math.floor(record.policy.waveRowsMax / WAVE_SPAN_MAX));
-  const targets = [...new Set(moves.map((move) => move.target))].toSorted();
-  const waves: { moves: Move[]; rows: number }[] = [];
-  for (const target of targets) {
-    const { chunks } = await context.ask<ChunksReply>(target, { kind: "chunks", operation: record.id, waveRowsMax });
-    for (const chunk of chunks) {
-      const pieces = moves
-        .filter((move) => move.target === target)
-        .flatMap((move): Move[] => {
-          const range = intersectRanges(move.range, chunk.range);
-          return range ? [{ ...move, range }] : [];
-        });
-      const last = waves.at(-1);
-      if (last && last.rows + chunk.rows <= waveRowsMax) {
-        last.moves.push(...pieces);
-        last.rows += chunk.rows;
-      } else {
-        waves.push({ moves: pieces, rows: chunk.rows });
-      }
-    }
-  }
-  return waves.length > 0 ? waves : [NO_WAVE];
-}
-
-function movesOf({ from, to }: OperationRecord): Move[] {
-  if (from.kind === "hash" && to.kind === "hash") return diffRanges(from, to);
-  if (from.kind === "range" && to.kind === "range") return diffRanges(from, to);
-  throw new Error(`A shift from ${from.kind} to ${to.kind} has no moves`);
 }
 
 /**
@@ -266,7 +261,7 @@ async function fenceAndCutOver(context: DriverContext, record: OperationRecord):
     proceed(context, record, { step: "cleanUp", attempt: record.attempt + 1 });
     return;
   }
-  const wave = waveInWork(record);
+  const wave = waveInWork(context, record);
   const { id: operation, attempt } = record;
   await drainAll(context, record);
   requireCurrent(context, record);
@@ -292,7 +287,7 @@ function cutOver(context: DriverContext, record: OperationRecord, wave: Wave, fe
   const { sql, journal, runtime } = context;
   sql.transaction(() => {
     requireCurrent(context, record);
-    const isLast = record.wavesDone + record.waveSpan >= record.waves.length;
+    const isLast = record.wavesDone + record.waveSpan >= record.waveCount;
     const before = journal.registry();
     if (before.epoch !== record.epoch)
       throw new Error(`The registry is at epoch ${before.epoch}, operation ${record.id} expected ${record.epoch}`);
@@ -304,15 +299,10 @@ function cutOver(context: DriverContext, record: OperationRecord, wave: Wave, fe
   });
 }
 
-function layoutAfter(layout: Layout, wave: Wave): Layout {
-  if (layout.kind === "hash" || layout.kind === "range") return applyMoves(layout, wave.moves);
-  throw new Error(`Waves cannot change a ${layout.kind} layout`);
-}
-
 /** Targets first: their rows are live before a source deletes its own. After cutover there is only forward. */
 async function activate(context: DriverContext, record: OperationRecord): Promise<void> {
   const { layout, epoch } = context.journal.registry();
-  const wave = waveInWork(record);
+  const wave = waveInWork(context, record);
   const targets = record.mode === "swap" ? record.to.members : targetsOf(wave);
   const others = participants(record).filter((member) => !targets.includes(member));
   for (const members of [targets, others]) {
@@ -321,38 +311,10 @@ async function activate(context: DriverContext, record: OperationRecord): Promis
       return context.ask(member, { kind: "activate", operation: record.id, activation });
     });
   }
-  const wavesDone = Math.min(record.wavesDone + record.waveSpan, record.waves.length);
-  const isLast = wavesDone >= record.waves.length;
+  const wavesDone = Math.min(record.wavesDone + record.waveSpan, record.waveCount);
+  const isLast = wavesDone >= record.waveCount;
   const waveSpan = nextSpan(record.waveSpan, context.runtime.now() - record.fencedAt);
   proceed(context, record, { step: isLast ? "cleanUp" : "fence", wavesDone, waveSpan, attempt: record.attempt + 1 });
-}
-
-/** The waves that are cut over together. */
-function waveInWork({ waves, wavesDone, waveSpan }: OperationRecord): Wave {
-  const together = waves.slice(wavesDone, wavesDone + waveSpan);
-  return { moves: together.flatMap((wave) => wave.moves), rows: together.reduce((total, wave) => total + wave.rows, 0) };
-}
-
-/** Half as much after a pause above the goal, twice as much after one far below it. */
-function nextSpan(span: number, pauseMs: number): number {
-  if (pauseMs > PAUSE_MS_GOAL) return Math.max(1, Math.floor(span / 2));
-  return pauseMs < PAUSE_MS_GOAL / 2 ? Math.min(WAVE_SPAN_MAX, span * 2) : span;
-}
-
-function sourcesOf(wave: Wave): string[] {
-  return [...new Set(wave.moves.map((move) => move.source))].toSorted();
-}
-
-function targetsOf(wave: Wave): string[] {
-  return [...new Set(wave.moves.map((move) => move.target))].toSorted();
-}
-
-function incomingOf(wave: Wave, member: string): Move["range"][] {
-  return wave.moves.filter((move) => move.target === member).map((move) => move.range);
-}
-
-function outgoingOf(wave: Wave, member: string): { target: string; range: Move["range"] }[] {
-  return wave.moves.filter((move) => move.source === member).map(({ target, range }) => ({ target, range }));
 }
 
 /** Lets every participant go. Who does not answer now is told later, by a chore: its state cannot do harm. */
@@ -399,9 +361,9 @@ async function cleanUp(context: DriverContext, record: OperationRecord): Promise
  * What went wrong, and what is so now. A message says "Nothing was changed" where it is made; once waves have cut over that is not so,
  * and only here, at the end, is their number known.
  */
-function withOutcome(message: string, { wavesDone, waves, epoch }: OperationRecord): string {
+function withOutcome(message: string, { wavesDone, waveCount, epoch }: OperationRecord): string {
   if (wavesDone === 0) return message;
-  const outcome = `${wavesDone} of ${waves.length} waves are cut over, and the layout is valid at epoch ${epoch}`;
+  const outcome = `${wavesDone} of ${waveCount} waves are cut over, and the layout is valid at epoch ${epoch}`;
   return NOTHING_CHANGED.test(message) ? message.replace(NOTHING_CHANGED, outcome) : `${message}. ${outcome}`;
 }
 

@@ -38,8 +38,8 @@ export interface OperationRecord extends Omit<
 > {
   readonly policy: OperationPolicy;
   readonly sources: Readonly<Record<string, SourceProgress>>;
-  /** Empty until the staged rows are counted. */
-  readonly waves: readonly Wave[];
+  /** Number of waves; 0 until the staged rows are counted. What each of them holds is stored beside the record, while the operation runs. */
+  readonly waveCount: number;
   /** Waves that are cut over. */
   readonly wavesDone: number;
   /** How many are cut over at once; adapts to the pause that the last cutover made. */
@@ -71,8 +71,10 @@ export interface StoredEvent {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
-/** Ended operations that are kept for the history, and events. */
+/** Operations that are kept for the history, the running one among them, and their bytes: a record holds two layouts. */
 const HISTORY_MAX = 1000;
+const HISTORY_BYTES_MAX = 8 * 1024 * 1024;
+/** Events that are kept. */
 const EVENTS_MAX = 5000;
 /** Rows of the registry that are kept. */
 const EPOCHS_MAX = 100;
@@ -142,8 +144,10 @@ export class Journal {
       JSON.stringify(record),
     );
     this.#sql.run("DELETE FROM shardctl_operations WHERE state <> 'running' AND id <= ?", record.id - HISTORY_MAX);
+    this.#dropBeyond(HISTORY_BYTES_MAX);
   }
 
+  /** Call in the turn in which the record was read. */
   update(record: OperationRecord): void {
     this.#sql.run(
       "UPDATE shardctl_operations SET state = ?, record = ? WHERE id = ?",
@@ -151,6 +155,33 @@ export class Journal {
       JSON.stringify(record),
       record.id,
     );
+    if (record.state !== "running") this.#sql.run("DELETE FROM shardctl_waves WHERE operation = ?", record.id);
+  }
+
+  /** Stores what each wave of an operation holds, a row for each. Call in the transaction that also stores their number. */
+  putWaves(operation: number, waves: readonly Wave[]): void {
+    this.#sql.run("DELETE FROM shardctl_waves");
+    for (const [wave, { moves, rows }] of waves.entries()) {
+      this.#sql.run(
+        "INSERT INTO shardctl_waves (operation, wave, moves, rows) VALUES (?, ?, ?, ?)",
+        operation,
+        wave,
+        JSON.stringify(moves),
+        rows,
+      );
+    }
+  }
+
+  /** The next `count` waves of a running operation, at most, from the `from`th. */
+  waves(operation: number, from: number, count: number): Wave[] {
+    return this.#sql
+      .rows<{ moves: string; rows: number }>(
+        "SELECT moves, rows FROM shardctl_waves WHERE operation = ? AND wave >= ? ORDER BY wave LIMIT ?",
+        operation,
+        from,
+        count,
+      )
+      .map(({ moves, rows }) => ({ moves: JSON.parse(moves) as Move[], rows }));
   }
 
   chores(): Chore[] {
@@ -226,7 +257,7 @@ export class Journal {
   /** The record as the world sees it. */
   status(record: OperationRecord): OperationStatus {
     const { id, kind, mode, state, step, from, to, epochFrom, epoch, correlationId, requestedBy } = record;
-    const { startedAt, updatedAt, finishedAt, fault, lastError, retries, rowsTotal, sources, waves, wavesDone } = record;
+    const { startedAt, updatedAt, finishedAt, fault, lastError, retries, rowsTotal, sources, waveCount, wavesDone } = record;
     const progress = Object.values(sources);
     const sum = (count: (source: SourceProgress) => number): number =>
       progress.reduce((total, source) => total + count(source), 0);
@@ -251,13 +282,22 @@ export class Journal {
       lastError,
       retries,
       rowsTotal,
-      wave: isShift ? Math.min(wavesDone + 1, waves.length) : 0,
-      waves: isShift ? waves.length : 0,
+      wave: isShift ? Math.min(wavesDone + 1, waveCount) : 0,
+      waves: isShift ? waveCount : 0,
       rowsCopied: sum((source) => source.rowsCopied),
       bytesCopied: sum((source) => source.bytesCopied),
       rowsVerified: sum((source) => source.rowsVerified),
       sources: Object.entries(sources).map(([member, { rowsCopied, rowsVerified }]) => ({ member, rowsCopied, rowsVerified })),
     };
+  }
+
+  /** Drops the oldest operations of those that have more bytes together, but never the newest. */
+  #dropBeyond(bytesMax: number): void {
+    this.#sql.run(
+      `DELETE FROM shardctl_operations WHERE state <> 'running' AND id IN (SELECT id FROM (
+         SELECT id, sum(octet_length(record)) OVER (ORDER BY id DESC) AS bytes FROM shardctl_operations) WHERE bytes > ?)`,
+      bytesMax,
+    );
   }
 
   #read(where: string, ...bindings: (string | number)[]): OperationRecord[] {

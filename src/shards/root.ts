@@ -11,13 +11,14 @@ import { operationModeFor } from "../core/operation-mode.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "../core/operation.ts";
 import type { ProtocolFailure } from "../core/protocol.ts";
 import { type Result, failure, success } from "../core/result.ts";
-import { type DriverContext, WAVE_SPAN_MAX, doChores, drive, requestCancel } from "./driver.ts";
+import { type DriverContext, doChores, drive, requestCancel } from "./driver.ts";
 import { messageOf } from "./faults.ts";
 import { Journal, type OperationRecord, type RegistryEntry, type StoredEvent } from "./journal.ts";
 import type { CountReply, DistributeReply, TableCount } from "./messages.ts";
 import { ensureSchema } from "./schema.ts";
 import type { HostStorage, Runtime, Sql } from "./storage.ts";
 import type { TableSpec } from "./tables.ts";
+import { WAVE_SPAN_MAX } from "./waves.ts";
 
 /** Rows up to which a distribution reads every row. */
 const SAMPLE_FREE_ROWS = 200_000;
@@ -127,7 +128,7 @@ export class Root {
       refuseEmpty: request.refuseEmpty,
       rowsTotal: 0,
       sources: {},
-      waves: [],
+      waveCount: 0,
       wavesDone: 0,
       waveSpan: WAVE_SPAN_MAX,
       fencedAt: 0,

@@ -18,6 +18,8 @@ const STATEMENTS = [
   `CREATE TABLE IF NOT EXISTS shardctl_registry (epoch INTEGER PRIMARY KEY, layout TEXT NOT NULL, operation INTEGER NOT NULL, committed_at INTEGER NOT NULL)`,
   // Root: the journal of operations.
   `CREATE TABLE IF NOT EXISTS shardctl_operations (id INTEGER PRIMARY KEY, correlation_id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, record TEXT NOT NULL)`,
+  // Root: what changes hands in each wave of the running operation.
+  `CREATE TABLE IF NOT EXISTS shardctl_waves (operation INTEGER NOT NULL, wave INTEGER NOT NULL, moves TEXT NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (operation, wave)) WITHOUT ROWID`,
   // Root: what is still to be told to members that did not answer, and retired members whose rows are to be dropped when due.
   `CREATE TABLE IF NOT EXISTS shardctl_chores (member TEXT NOT NULL, kind TEXT NOT NULL, operation INTEGER NOT NULL, due_at INTEGER NOT NULL, tries INTEGER NOT NULL, PRIMARY KEY (member, kind)) WITHOUT ROWID`,
   // Root: what happened, for `onEvent` and the history.

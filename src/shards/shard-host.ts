@@ -41,6 +41,7 @@ import {
   statsOf,
   validateShardOptions,
 } from "./shard-request.ts";
+import { movesOf } from "./waves.ts";
 
 export interface ShardHostOptions extends HostOptions {
   /** The binding of this very class. Default: the Worker's own export of it. Null leaves the object unable to be sharded. */

@@ -145,7 +145,7 @@ export function rehearsePromotion(sql: Sql, plan: MovePlan, incoming: readonly M
   try {
     sql.transaction(() => {
       promoteRows(sql, plan, incoming);
-      checkForeignKeys(sql, tables, self);
+      checkForeignKeys(sql, plan, incoming, self);
       throw rolledBack;
     });
   } catch (error) {

@@ -257,7 +257,7 @@ const FENCED: OperationRecord = {
   refuseEmpty: false,
   rowsTotal: 0,
   sources: {},
-  waves: [{ moves: [], rows: 0 }],
+  waveCount: 1,
   wavesDone: 0,
   waveSpan: 1,
   fencedAt: 0,

@@ -83,11 +83,12 @@ function checkOperations(world: World, root: SimObject, epoch: number, bringsTog
     const committed = Number(root.storage.peek("SELECT count(*) AS n FROM shardctl_registry WHERE operation = ?", id)[0]?.["n"]);
     if (record.epoch !== epochFrom + committed)
       world.violate(`operation ${id} committed ${committed} epochs from ${epochFrom}, and ended at ${record.epoch}`);
-    if (state === "completed" && wavesDone !== record.waves.length)
-      world.violate(`operation ${id} completed after ${wavesDone} of ${record.waves.length} waves`);
+    if (state === "completed" && wavesDone !== record.waveCount)
+      world.violate(`operation ${id} completed after ${wavesDone} of ${record.waveCount} waves`);
     reached = record.epoch;
   }
   if (reached !== epoch) world.violate(`the last operation ended at epoch ${reached}, the registry is at ${epoch}`);
+  if (root.storage.peek("SELECT 1 FROM shardctl_waves").length > 0) world.violate("waves are left in the journal");
   const chores = root.storage.peek("SELECT member, kind FROM shardctl_chores");
   if (chores.length > 0) world.violate(`chores are left: ${JSON.stringify(chores)}`);
   return records;

@@ -17,6 +17,7 @@ import { SLOT_COUNT } from "../../src/core/slots.ts";
 import { freshHashLayout, resizeHashLayout } from "../../src/core/strategies/hash.ts";
 import { freshRangeLayout } from "../../src/core/strategies/range.ts";
 import type { LayoutReply } from "../../src/shards/messages.ts";
+import { textOf } from "../../src/shards/storage.ts";
 import type { Random } from "./random.ts";
 import type { OperatorStep, Scenario } from "./scenario.ts";
 import type { World } from "./world.ts";
@@ -95,7 +96,7 @@ function peekLayout(world: World): LayoutReply | undefined {
   const { storage } = world.object(world.options.namespace);
   if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_registry'").length === 0) return undefined;
   const row = storage.peek("SELECT epoch, layout FROM shardctl_registry ORDER BY epoch DESC LIMIT 1")[0];
-  return row && { epoch: Number(row["epoch"]), layout: JSON.parse(String(row["layout"])) as Layout };
+  return row && { epoch: Number(row["epoch"]), layout: JSON.parse(textOf(row["layout"])) as Layout };
 }
 
 async function awaitEnd(world: World, id: number): Promise<void> {

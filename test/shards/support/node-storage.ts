@@ -1,0 +1,13 @@
+/** An object's storage in Node, for tests of what needs no runtime: everything is durable at once. */
+import { Sql } from "../../../src/shards/storage.ts";
+import { SimStorage } from "../../sim/storage.ts";
+
+export function openSql(): Sql {
+  const storage: SimStorage = new SimStorage({
+    changed: () => undefined,
+    flushNow: () => storage.flush(),
+    settled: () => Promise.resolve(),
+    turn: () => 0,
+  });
+  return new Sql(storage);
+}
