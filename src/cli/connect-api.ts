@@ -4,6 +4,7 @@ import { type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
 import { CONFIG_NAME, type Project } from "./project.ts";
 import type { Session } from "./session.ts";
+import { type TokenSource, tokenOfActions, tokenOfVariable } from "./token-source.ts";
 
 export function connectApi(session: Session, project: Project): CliResult<ApiClient> {
   const endpoint = project.endpoint ?? project.runtime?.endpoint ?? null;
@@ -16,15 +17,19 @@ export function connectApi(session: Session, project: Project): CliResult<ApiCli
   }
   const url = readEndpoint(endpoint);
   if (!url.ok) return url;
-  const token = readToken(session.host, project);
-  if (!token.ok) return token;
-  if (token.value !== null && url.value.startsWith("http:") && !isLoopback(url.value)) {
+  const tokens = chooseTokens(session.host, project, url.value);
+  if (!tokens.ok) return tokens;
+  const isClear = url.value.startsWith("http:") && !isLoopback(url.value);
+  if (isClear && (session.host.env[project.tokenVariable] ?? "") !== "")
     session.warn(`The token travels in the clear to ${url.value}. Use https.`);
-  }
-  return {
-    ok: true,
-    value: createApiClient(session.host, { endpoint: url.value, token: token.value, tokenVariable: project.tokenVariable }),
-  };
+  return { ok: true, value: createApiClient(session.host, { endpoint: url.value, tokens: tokens.value }) };
+}
+
+/** A token that somebody has set comes first. GitHub's own is never sent in the clear, since a workflow has no one to ask. */
+function chooseTokens(host: Host, project: Project, endpoint: string): CliResult<TokenSource> {
+  const isSafe = endpoint.startsWith("https:") || isLoopback(endpoint);
+  const ofActions = isSafe && (host.env[project.tokenVariable] ?? "").trim() === "" ? tokenOfActions(host, endpoint) : null;
+  return ofActions === null ? tokenOfVariable(host, project.tokenVariable) : { ok: true, value: ofActions };
 }
 
 function readEndpoint(text: string): CliResult<string> {
@@ -41,18 +46,6 @@ function readEndpoint(text: string): CliResult<string> {
     );
   }
   return { ok: true, value: url.origin + url.pathname.replace(/\/+$/, "") };
-}
-
-function readToken(host: Host, project: Project): CliResult<string | null> {
-  const given = host.env[project.tokenVariable]?.trim() ?? "";
-  if (given === "") return { ok: true, value: null };
-  // Anything else cannot be sent in a header, and the error of the attempt would print it.
-  if (/^[\x21-\x7e]+$/.test(given)) return { ok: true, value: given };
-  return fail(
-    "config",
-    `${project.tokenVariable} has characters that no token has, such as spaces or line breaks.`,
-    "Copy it again.",
-  );
 }
 
 function isLoopback(endpoint: string): boolean {

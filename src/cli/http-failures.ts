@@ -1,12 +1,12 @@
 /** What can go wrong between the CLI and an endpoint, as failures: connections, time, and answers that are not the API's. Cuts the token out. */
 import { fail } from "./failure.ts";
-import type { Attempt, HttpRequest, HttpTarget } from "./http.ts";
+import type { Attempt, HttpRequest, HttpRecipient } from "./http.ts";
 
 const EXCERPT_CHARACTERS_MAX = 120;
 
 /** An answer that is not the API's, with its status and its first characters. */
 export function failNonsense(
-  target: HttpTarget,
+  target: HttpRecipient,
   request: HttpRequest,
   response: Response,
   text: string,
@@ -21,7 +21,7 @@ export function failNonsense(
 }
 
 /** Why there was no answer, and whether asking again may help. */
-export function explainFetchError(target: HttpTarget, request: HttpRequest, error: unknown): Attempt<never> {
+export function explainFetchError(target: HttpRecipient, request: HttpRequest, error: unknown): Attempt<never> {
   if (request.signal?.aborted) return { result: fail("interrupted", "Interrupted."), trouble: "lasting" };
   if (error instanceof Error && error.name === "TimeoutError") {
     const message = `${target.endpoint} did not answer ${request.method} ${request.path} within ${request.timeoutMs / 1000} s.`;
@@ -36,7 +36,7 @@ export function explainFetchError(target: HttpTarget, request: HttpRequest, erro
   return { result, trouble: "transient" };
 }
 
-function hintFor(target: HttpTarget, code: string | undefined): string {
+function hintFor(target: HttpRecipient, code: string | undefined): string {
   const host = new URL(target.endpoint).hostname;
   if (code === "ENOTFOUND")
     return `No host is named ${host}. Check the endpoint in shardctl.yaml, --endpoint or SHARDCTL_ENDPOINT.`;

@@ -7,20 +7,27 @@ import { type CliFailure, type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
 import { excerpt, explainFetchError, failNonsense } from "./http-failures.ts";
 import { describeProblem, readProblem } from "./problems.ts";
+import type { TokenSource } from "./token-source.ts";
 
 export interface HttpTarget {
   /** Origin and optional path prefix, without a slash at the end. */
   readonly endpoint: string;
+  readonly tokens: TokenSource;
+}
+
+/** A target with the token of one request. */
+export interface HttpRecipient {
+  readonly endpoint: string;
   readonly token: string | null;
-  /** The environment variable that the token is from, for messages. */
-  readonly tokenVariable: string;
+  /** What to look at when the token is refused. */
+  readonly advice: string;
 }
 
 /** `whenUnsent`: only when the connection was refused, so that nothing can have arrived. */
 export type Repeat = "whenTransient" | "whenUnsent" | "never";
 
 export interface HttpRequest {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "PUT";
   readonly path: string;
   readonly body?: unknown;
   readonly timeoutMs: number;
@@ -73,21 +80,24 @@ async function sendOnce<Value>(
   request: HttpRequest,
   read: (body: unknown) => Value | string,
 ): Promise<Attempt<Value>> {
+  const token = await target.tokens.take();
+  if (!token.ok) return { result: token, trouble: "lasting" };
+  const recipient: HttpRecipient = { endpoint: target.endpoint, token: token.value, advice: target.tokens.advice };
   const signals = [AbortSignal.timeout(request.timeoutMs), ...(request.signal === undefined ? [] : [request.signal])];
   const signal = AbortSignal.any(signals);
   try {
-    const response = await fetchFollowing(host, target, request, signal);
+    const response = await fetchFollowing(host, recipient, request, signal);
     if (!(response instanceof Response)) return { result: response, trouble: "lasting" };
     const text = await readBody(response);
-    return readAnswer(target, request, response, text, read);
+    return readAnswer(recipient, request, response, text, read);
   } catch (error) {
-    return explainFetchError(target, request, error);
+    return explainFetchError(recipient, request, error);
   }
 }
 
 async function fetchFollowing(
   host: Host,
-  target: HttpTarget,
+  target: HttpRecipient,
   request: HttpRequest,
   signal: AbortSignal,
 ): Promise<Response | ReturnType<typeof fail>> {
@@ -138,7 +148,7 @@ async function readBody(response: Response): Promise<string> {
 }
 
 function readAnswer<Value>(
-  target: HttpTarget,
+  target: HttpRecipient,
   request: HttpRequest,
   response: Response,
   text: string,

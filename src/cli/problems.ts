@@ -2,7 +2,7 @@
 import { PROBLEM_KINDS, type Problem, type ProblemKind } from "../core/api.ts";
 import { assertNever } from "../core/result.ts";
 import { fail } from "./failure.ts";
-import type { HttpTarget } from "./http.ts";
+import type { HttpRecipient } from "./http.ts";
 
 /** The problem in a body, or null when it is something else. */
 export function readProblem(body: unknown): Problem | null {
@@ -13,7 +13,7 @@ export function readProblem(body: unknown): Problem | null {
 }
 
 /** @param transient True when the status says that the server comes back. */
-export function describeProblem(problem: Problem, target: HttpTarget, transient: boolean): ReturnType<typeof fail> {
+export function describeProblem(problem: Problem, target: HttpRecipient, transient: boolean): ReturnType<typeof fail> {
   const detail = target.token === null ? problem.detail : problem.detail.replaceAll(target.token, "***");
   const details = { problem: { ...problem, detail }, ...(transient ? { transient } : {}) };
   switch (problem.kind) {
@@ -21,18 +21,8 @@ export function describeProblem(problem: Problem, target: HttpTarget, transient:
       return fail("invalid", withErrors(detail, problem), null, details);
     case "unauthenticated":
       return target.token === null
-        ? fail(
-            "unauthenticated",
-            `${target.endpoint} wants a token, and none was given.`,
-            `Set ${target.tokenVariable}.`,
-            details,
-          )
-        : fail(
-            "unauthenticated",
-            `${target.endpoint} does not accept this token: ${detail}`,
-            `Check ${target.tokenVariable}: its SHA-256 must be in the Worker's secret SHARDCTL_TOKENS.`,
-            details,
-          );
+        ? fail("unauthenticated", `${target.endpoint} wants a token, and none was given.`, target.advice, details)
+        : fail("unauthenticated", `${target.endpoint} does not accept this token: ${detail}`, target.advice, details);
     case "forbidden":
       return fail("forbidden", detail, "Use a token with the role that is needed: read, plan or apply.", details);
     case "notFound":

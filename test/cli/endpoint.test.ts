@@ -175,7 +175,8 @@ describe("an endpoint that", () => {
 
   it("is slow is given up, with the time", async () => {
     server = await startScriptedServer(() => ({ kind: "silence" }));
-    const target = { endpoint: server.endpoint, token: null, tokenVariable: "SHARDCTL_TOKEN" };
+    const tokens = { advice: "", take: async () => ({ ok: true, value: null }) as const };
+    const target = { endpoint: server.endpoint, tokens };
     const result = await sendRequest(
       nodeHost(),
       target,
