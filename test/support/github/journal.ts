@@ -1,0 +1,49 @@
+/** Every request that reached the fake, in order: what tests assert on the wire. */
+
+export interface RecordedRequest {
+  readonly method: string;
+  /** Decoded, without the query. */
+  readonly path: string;
+  readonly query: string;
+  /** `actions:github-actions[bot]`, `user:octocat`, `app:<slug>` for an app's JWT, `anonymous`, `unknown`. */
+  readonly caller: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** The text of the body. */
+  readonly body: string;
+  readonly atMs: number;
+  /** 0 when the connection was cut or left hanging. */
+  readonly status: number;
+  /** False for a path that GitHub may have and the fake has not. */
+  readonly isKnownPath: boolean;
+}
+
+/** A caller gets its credentials by POST: that writes nothing. */
+const CREDENTIAL_PATHS = /^\/app\/installations\/\d+\/access_tokens$/;
+
+export class Journal {
+  readonly requests: RecordedRequest[] = [];
+
+  add(request: RecordedRequest): void {
+    this.requests.push(request);
+  }
+
+  /** Requests that could have changed something on GitHub, refused ones among them. */
+  get writes(): readonly RecordedRequest[] {
+    return this.requests.filter((one) => one.method !== "GET" && one.method !== "HEAD" && !CREDENTIAL_PATHS.test(one.path));
+  }
+
+  /** Requests to paths that the fake does not know. */
+  get unknown(): readonly RecordedRequest[] {
+    return this.requests.filter((one) => !one.isKnownPath);
+  }
+
+  find(method: string, path: string | RegExp): readonly RecordedRequest[] {
+    return this.requests.filter(
+      (one) => one.method === method && (typeof path === "string" ? one.path.includes(path) : path.test(one.path)),
+    );
+  }
+
+  clear(): void {
+    this.requests.length = 0;
+  }
+}
