@@ -4,7 +4,7 @@
  * One RPC method, `shardctl(envelope)`, carries them all, so that a user's class needs one delegate line. Requests and replies are
  * structured-cloneable. Expected refusals are values (`ProtocolFailure`); an exception means that the object is unreachable or broken.
  */
-import type { Distribution, DistributionRequest, LiveNamespace } from "./live.ts";
+import type { Count, Distribution, DistributionRequest, LiveNamespace } from "./live.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "./operation.ts";
 import type { Result } from "./result.ts";
 
@@ -37,6 +37,19 @@ export interface ControlReplies {
   readonly cancel: OperationStatus;
 }
 
+/** What the control half asks of a member itself, and the reply: its rows by declared table. */
+export interface CountRequest {
+  readonly kind: "count";
+}
+export interface CountReply {
+  readonly tables: readonly TableCount[];
+  /** Tables with rows that no table spec names. */
+  readonly undeclared: readonly string[];
+}
+export interface TableCount extends Count {
+  readonly table: string;
+}
+
 /** Why an object said no. */
 export interface ProtocolFailure {
   readonly kind:
@@ -44,6 +57,7 @@ export interface ProtocolFailure {
     | "notOwner"
     | "moving" // the namespace is being moved: retry later
     | "notMember"
+    | "idTaken" // a row of that id stands under another shard key
     | "operationRunning"
     | "epochChanged" // the start was planned against another epoch
     | "notFound"

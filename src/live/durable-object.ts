@@ -5,11 +5,13 @@
  * guess: an answer that is not a reply of the protocol is a failure, never an empty namespace. Every call takes a new stub,
  * because a stub stays broken after its object was aborted; nothing is retried here, since only the caller knows what is idempotent.
  */
-import type { Distribution, LiveFailure, LiveNamespace, LiveResult, NamespaceRef } from "../core/live.ts";
+import type { Count, Distribution, LiveFailure, LiveNamespace, LiveResult, NamespaceRef } from "../core/live.ts";
 import {
   PROTOCOL_VERSION,
   type ControlReplies,
   type ControlRequest,
+  type CountReply,
+  type CountRequest,
   type ProtocolEndpoint,
   type ProtocolFailure,
   type ProtocolReply,
@@ -41,16 +43,25 @@ export function createObjectAccess(
   objects: Readonly<Record<string, ObjectBinding>>,
   options: ObjectAccessOptions = {},
 ): LiveAccess {
-  async function ask<Kind extends keyof ControlReplies>(
+  function ask<Kind extends keyof ControlReplies>(
     ref: NamespaceRef,
     request: Extract<ControlRequest, { kind: Kind }>,
     timeoutMs = CALL_TIMEOUT_MS,
   ): Promise<LiveResult<ControlReplies[Kind]>> {
+    return send<ControlReplies[Kind]>(ref, ref.name, request, timeoutMs);
+  }
+
+  async function send<Reply>(
+    ref: NamespaceRef,
+    member: string,
+    request: ControlRequest | CountRequest,
+    timeoutMs: number,
+  ): Promise<LiveResult<Reply>> {
     const binding = Object.hasOwn(objects, ref.object) ? objects[ref.object] : undefined;
     if (binding === undefined) return failure(unbound(ref, Object.keys(objects)));
     const limitMs = options.timeoutMs ?? timeoutMs;
     try {
-      return readReply<ControlReplies[Kind]>(ref, request.kind, await withTimeout(callRoot(binding, ref, request), limitMs));
+      return readReply<Reply>(ref, request.kind, await withTimeout(callObject(binding, ref, member, request), limitMs));
     } catch (error) {
       return failure(explainException(ref, error));
     }
@@ -69,12 +80,21 @@ export function createObjectAccess(
     history: (ref, limit) => ask(ref, { kind: "history", limit }),
     start: (ref, operation) => ask(ref, { kind: "start", operation }),
     cancel: (ref, id) => ask(ref, { kind: "cancel", id }),
+    async countMember(ref, member) {
+      const answer = await send<CountReply>(ref, member, { kind: "count" }, CALL_TIMEOUT_MS);
+      return answer.ok ? sumTables(ref, answer.value) : answer;
+    },
   };
 }
 
-function callRoot(binding: ObjectBinding, ref: NamespaceRef, request: ControlRequest): Promise<ProtocolReply<unknown>> {
-  const endpoint = binding.getByName(ref.name) as ProtocolEndpoint;
-  return endpoint.shardctl({ protocol: PROTOCOL_VERSION, namespace: ref.name, member: ref.name, request });
+function callObject(
+  binding: ObjectBinding,
+  ref: NamespaceRef,
+  member: string,
+  request: ControlRequest | CountRequest,
+): Promise<ProtocolReply<unknown>> {
+  const endpoint = binding.getByName(member) as ProtocolEndpoint;
+  return endpoint.shardctl({ protocol: PROTOCOL_VERSION, namespace: ref.name, member, request });
 }
 
 /** An object that did not answer in time. Its call may still run and take effect. */
@@ -119,6 +139,14 @@ function checkNamespace(ref: NamespaceRef, live: LiveNamespace): LiveResult<Live
 function checkDistribution(ref: NamespaceRef, distribution: Distribution): LiveResult<Distribution> {
   const complete = Number.isInteger(distribution.rows) && Array.isArray(distribution.members);
   return complete ? success(distribution) : failure(nonsense(ref, "distribute"));
+}
+
+function sumTables(ref: NamespaceRef, { tables }: CountReply): LiveResult<Count> {
+  if (!Array.isArray(tables)) return failure(nonsense(ref, "count"));
+  return success({
+    rows: tables.reduce((sum, table) => sum + table.rows, 0),
+    bytes: tables.reduce((sum, table) => sum + table.bytes, 0),
+  });
 }
 
 function unbound(ref: NamespaceRef, bindings: readonly string[]): LiveFailure {

@@ -10,6 +10,8 @@ export interface MemoryRows {
   readonly rows: number;
   /** Default `BYTES_PER_ROW` for each row. */
   readonly bytes?: number;
+  /** The member on which they lie, though the layout gives them to another; until the next operation. */
+  readonly misplacedOn?: string;
 }
 
 export interface MemoryNamespace extends NamespaceRef {
@@ -19,6 +21,8 @@ export interface MemoryNamespace extends NamespaceRef {
   readonly undeclaredTables?: readonly string[];
   /** Members that do not answer, with the reason. */
   readonly unhealthy?: Readonly<Record<string, string>>;
+  /** Rows on objects that the layout does not name, by the object's name. */
+  readonly strays?: Readonly<Record<string, number>>;
 }
 
 export const BYTES_PER_ROW = 200;
@@ -37,7 +41,7 @@ export function placeRows(namespace: MemoryNamespace, partitioners: Partitioners
   }
   const ownerOf = createOwnerLookup(layout, partitioners);
   return namespace.rows.map((group) => ({
-    member: ownerOf(layout.kind === "none" ? toKey(null) : keyOf(group, layout.shardKey)),
+    member: group.misplacedOn ?? ownerOf(layout.kind === "none" ? toKey(null) : keyOf(group, layout.shardKey)),
     group,
   }));
 }

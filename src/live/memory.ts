@@ -10,7 +10,7 @@ import type { OperationFault, OperationStatus, StartOperation } from "../core/op
 import type { ProtocolFailure } from "../core/protocol.ts";
 import { failure, success } from "../core/result.ts";
 import { countDistribution } from "./count-distribution.ts";
-import { bytesOf, placeRows, type MemoryNamespace } from "./memory-rows.ts";
+import { BYTES_PER_ROW, bytesOf, placeRows, type MemoryNamespace } from "./memory-rows.ts";
 import type { LiveAccess } from "./port.ts";
 
 export interface MemoryOptions {
@@ -29,6 +29,8 @@ export interface MemoryAccess extends LiveAccess {
   failNext(name: string, fault: OperationFault): void;
   /** The next `times` calls to the namespace fail with `failure`. */
   breakCalls(name: string, failure: LiveFailure, times: number): void;
+  /** While true, operations of the namespace do not get on. */
+  stall(name: string, isStalled: boolean): void;
   /** Changes a namespace behind everybody's back. */
   edit(name: string, change: Partial<MemoryNamespace>): void;
 }
@@ -39,6 +41,7 @@ interface State {
   polls: number;
   fault: OperationFault | null;
   broken: { failure: LiveFailure; times: number } | null;
+  isStalled: boolean;
   members: readonly MemberStatus[] | null;
 }
 
@@ -63,6 +66,7 @@ export function createMemoryAccess(options: MemoryOptions): MemoryAccess {
     calls,
     failNext: (name, fault) => void (stateOf(states, name).fault = fault),
     breakCalls: (name, reason, times) => void (stateOf(states, name).broken = { failure: reason, times }),
+    stall: (name, isStalled) => void (stateOf(states, name).isStalled = isStalled),
     edit(name, change) {
       const state = stateOf(states, name);
       state.namespace = { ...state.namespace, ...change };
@@ -75,11 +79,12 @@ export function createMemoryAccess(options: MemoryOptions): MemoryAccess {
     history: (ref, limit) => open("history", ref, (state) => success(state.operations.toReversed().slice(0, limit))),
     start: (ref, request) => open("start", ref, (state) => start(state, request, pollsToComplete(), now())),
     cancel: (ref, id) => open("cancel", ref, (state) => cancel(state, id, now())),
+    countMember: (ref, member) => open("count", ref, (state) => countMember(state, member, partitioners)),
   };
 }
 
 function newState(namespace: MemoryNamespace): State {
-  return { namespace, operations: [], polls: 0, fault: null, broken: null, members: null };
+  return { namespace, operations: [], polls: 0, fault: null, broken: null, isStalled: false, members: null };
 }
 
 function stateOf(states: ReadonlyMap<string, State>, name: string): State {
@@ -116,6 +121,18 @@ function countMembers(namespace: MemoryNamespace, partitioners: Partitioners): M
     const count = (error === null ? counts.get(name) : undefined) ?? { rows: 0, bytes: 0 };
     return { name, ...count, healthy: error === null, error, responseMs: 1 };
   });
+}
+
+function countMember(state: State, member: string, partitioners: Partitioners): LiveResult<Count> {
+  const { namespace } = state;
+  state.members ??= countMembers(namespace, partitioners);
+  const known = state.members.find(({ name }) => name === member);
+  if (known?.error) return failure({ kind: "unreachable", message: known.error });
+  if (known) return success({ rows: known.rows, bytes: known.bytes });
+  const rows = namespace.strays?.[member];
+  return rows === undefined
+    ? refuse("invalid", `${member} is part of namespace '${member}', the message is for '${namespace.name}'`)
+    : success({ rows, bytes: rows * BYTES_PER_ROW });
 }
 
 function start(state: State, request: StartOperation, pollsToComplete: number, now: number): LiveResult<OperationStatus> {
@@ -162,7 +179,7 @@ function start(state: State, request: StartOperation, pollsToComplete: number, n
 function poll(state: State, id: number, pollsToComplete: number, now: number): LiveResult<OperationStatus> {
   const operation = state.operations.find((candidate) => candidate.id === id);
   if (!operation) return refuse("notFound", `'${state.namespace.name}' has no operation ${id}`);
-  if (operation.state !== "running") return success(operation);
+  if (operation.state !== "running" || state.isStalled) return success(operation);
   state.polls++;
   if (state.polls >= pollsToComplete) return success(finish(state, now));
   const rowsCopied = Math.floor((operation.rowsTotal * state.polls) / pollsToComplete);
@@ -175,7 +192,8 @@ function finish(state: State, now: number): OperationStatus {
   state.fault = null;
   if (fault) return replaceLast(state, { ...operation, state: "failed", fault, updatedAt: now, finishedAt: now });
   const epoch = operation.epochFrom + 1;
-  state.namespace = { ...state.namespace, layout: operation.to, epoch };
+  const rowsInPlace = state.namespace.rows.map(({ misplacedOn: _misplacedOn, ...group }) => group);
+  state.namespace = { ...state.namespace, layout: operation.to, epoch, rows: rowsInPlace };
   state.members = null;
   const rows = operation.rowsTotal;
   return replaceLast(state, {

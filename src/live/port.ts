@@ -1,5 +1,5 @@
 /** The port to live namespaces. Adapters: Durable Object bindings (in a Worker) and in-memory (tests, benchmarks). */
-import type { Distribution, DistributionRequest, LiveNamespace, LiveResult, NamespaceRef } from "../core/live.ts";
+import type { Count, Distribution, DistributionRequest, LiveNamespace, LiveResult, NamespaceRef } from "../core/live.ts";
 import type { OperationStatus, StartOperation } from "../core/operation.ts";
 
 /** The half that cannot write. Planning takes this type, so "plan writes nothing" is checked by the compiler. */
@@ -14,7 +14,13 @@ export interface LiveReader {
   history(ref: NamespaceRef, limit: number): Promise<LiveResult<readonly OperationStatus[]>>;
 }
 
-export interface LiveAccess extends LiveReader {
+/** Looks past the root, at one object of a namespace: for audits. */
+export interface MemberReader {
+  /** Rows and bytes on an object that a layout names or named. Refused by an object that is not, and never was, part of the namespace. */
+  countMember(ref: NamespaceRef, member: string): Promise<LiveResult<Count>>;
+}
+
+export interface LiveAccess extends LiveReader, MemberReader {
   /** Journals the operation and returns; the namespace drives it. Idempotent under `correlationId`. */
   start(ref: NamespaceRef, request: StartOperation): Promise<LiveResult<OperationStatus>>;
   /** Cancels before cutover; after it, refuses. */

@@ -47,12 +47,16 @@ interface ChangeUnderGuard {
   readonly windowOpen: boolean;
 }
 
-export interface SafetyInput {
-  readonly changes: readonly ChangeUnderGuard[];
+export interface WholePlan {
+  readonly changes: readonly { readonly change: Pick<Change, "rowsMoved"> }[];
   /** Declared namespaces, and the rows of those that could be read. */
   readonly managed: { readonly namespaces: number; readonly rows: number };
   /** Live namespaces that no manifest declares. */
   readonly unmanaged: number;
+}
+
+export interface SafetyInput extends WholePlan {
+  readonly changes: readonly ChangeUnderGuard[];
 }
 
 /** Every guard that stands against the changes, in the order of `GUARDS`, then by namespace. */
@@ -146,7 +150,8 @@ function windowMessage({ spec, windowOpen }: ChangeUnderGuard): string | null {
   return `outside policy.windows (${windows.join("; ")}): apply inside a window, or with --override window`;
 }
 
-function checkWhole({ changes, managed, unmanaged }: SafetyInput): Block[] {
+/** The guards that concern a plan as a whole. */
+export function checkWhole({ changes, managed, unmanaged }: WholePlan): Block[] {
   if (managed.namespaces === 0 && unmanaged > 0) {
     return [
       blockOf(
