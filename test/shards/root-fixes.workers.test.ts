@@ -282,6 +282,7 @@ describe("the driver", () => {
         return { backlog: 0 };
       });
       driver.journal.insert(FENCED);
+      driver.journal.putWaves(1, [{ moves: [], rows: 0 }]);
       await drive(driver, 20_000);
       const step = driver.journal.running()?.step;
       driver.journal.update({ ...FENCED, state: "completed" });
