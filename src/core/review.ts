@@ -42,7 +42,12 @@ export interface ReviewReceipt {
   readonly postedBy: "worker" | "caller";
 }
 
-/** `PUT /v1/reviews/:pull/release`. */
+/** `GET /v1/reviews?environment=&pull=&limit=<1 … 1000, default 50>`: newest first. The first of a pull request counts. */
+export interface ReviewList {
+  readonly reviews: readonly Review[];
+}
+
+/** `PUT /v1/reviews/:pull/release`. The plan must have been shown in that pull request. */
 export interface ReleaseRequest {
   readonly fingerprint: string;
   readonly releasedBy: string;

@@ -42,5 +42,5 @@ function anonymous(request: Request): Result<Caller, string> {
   if (!LOOPBACK.test(hostname)) return failure(`Requests without a token are for loopback addresses only, not for ${hostname}.`);
   const origin = request.headers.get("origin");
   if (origin !== null && origin !== `http://${host}`) return failure("Requests from other web pages need a token.");
-  return success({ name: "anonymous", role: "apply" });
+  return success({ name: "anonymous", role: "apply", actions: null });
 }

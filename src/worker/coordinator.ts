@@ -12,12 +12,16 @@ import { createRun, delayUntilNextMs, failRun, requestCancel, type RunRecord } f
 import type { Run } from "../core/api.ts";
 import type { NamespaceRef } from "../core/live.ts";
 import type { Guard, Plan } from "../core/plan.ts";
-import type { RunOrigin } from "../core/review.ts";
 import { failure, success, type Result } from "../core/result.ts";
+import type { Release, Review } from "../core/review.ts";
 import { createObjectAccess } from "../live/durable-object.ts";
+import type { ApplyOrder } from "./apply-plan.ts";
+import { checkReview } from "./check-review.ts";
 import { logError } from "./log.ts";
+import { OnceStore } from "./once-store.ts";
 import type { Settings } from "./options.ts";
-import { CoordinatorStore, decodeJson, type RunRow, type StoredPlan } from "./store.ts";
+import { ReviewsStore, type NewReview, type ReviewFilter } from "./reviews-store.ts";
+import { CoordinatorStore, decodeJson, type RunFilter, type RunRow, type StoredPlan } from "./store.ts";
 
 /** The name of the coordinator's object. Stored state lives under it: never change. */
 export const COORDINATOR_NAME = "coordinator";
@@ -27,14 +31,10 @@ export const FAULTS_MAX = 20;
 const FAULT_DELAY_FIRST_MS = 500;
 const FAULT_DELAY_LONGEST_MS = 60_000;
 
-export interface StartRun {
-  readonly fingerprint: string;
-  readonly overrides: readonly Guard[];
-  readonly requestedBy: string;
-  readonly origin: RunOrigin | null;
-}
-
-export type StartRunFailure = { readonly kind: "unknownPlan" } | { readonly kind: "locked"; readonly run: Run };
+export type StartRunFailure =
+  | { readonly kind: "unknownPlan" }
+  | { readonly kind: "locked"; readonly run: Run }
+  | { readonly kind: "notReviewed"; readonly message: string };
 
 /** The coordinator as the HTTP API calls it. Every call may be repeated. */
 export interface CoordinatorApi {
@@ -43,19 +43,33 @@ export interface CoordinatorApi {
   /** The desired state under a stored plan, as UTF-8 JSON. */
   readDesired(fingerprint: string): Promise<Uint8Array | null>;
   listNamespaces(environment: string | null): Promise<NamespaceRef[]>;
-  startRun(request: StartRun): Promise<Result<Run, StartRunFailure>>;
+  /** The guards that the order may override: as asked, or where it needs a review as released. */
+  checkReview(order: ApplyOrder): Promise<Result<readonly Guard[], StartRunFailure>>;
+  startRun(order: ApplyOrder): Promise<Result<Run, StartRunFailure>>;
   /** The active run that keeps this plan from being started anew; it may be the run of this very plan. */
   findRival(fingerprint: string): Promise<Run | null>;
+  /** The newest run that has carried out this plan for this pull request. */
+  findSucceeded(fingerprint: string, pull: number): Promise<Run | null>;
   readRun(id: string): Promise<Run | null>;
   waitForRun(id: string, since: number | null, waitMs: number): Promise<Run | null>;
-  listRuns(limit: number): Promise<Run[]>;
+  listRuns(filter: RunFilter): Promise<Run[]>;
   cancelRun(id: string): Promise<Run | null>;
   resume(): Promise<number>;
+  /** Null when the plan is not stored. `counts` false: shown after the merge, so that only a release makes it count. */
+  putReview(review: Omit<NewReview, "environment">, counts: boolean): Promise<Review | null>;
+  /** Newest first. */
+  listReviews(filter: ReviewFilter, limit: number): Promise<Review[]>;
+  /** Null when the plan was never shown in that pull request. */
+  releaseReview(environment: string, pull: number, fingerprint: string, release: Release): Promise<Review | null>;
+  /** True the first time that a workflow's token changes something. */
+  claimToken(id: string, expiresAt: number): Promise<boolean>;
 }
 
 /** Subclassed by `createReconciler`, which knows where the bindings are. */
 export abstract class Coordinator<Env> extends DurableObject<Env> implements CoordinatorApi {
   readonly #store: CoordinatorStore;
+  readonly #reviews: ReviewsStore;
+  readonly #once: OnceStore;
   /** Active runs as last written, so that a step does not read thousands of actions. */
   readonly #records = new Map<string, RunRecord>();
   /** When each active run is to take its next step; empty after a restart, which means now. */
@@ -65,6 +79,8 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#store = new CoordinatorStore(ctx.storage.sql);
+    this.#reviews = new ReviewsStore(ctx.storage.sql);
+    this.#once = new OnceStore(ctx.storage.sql);
     // An alarm can only be missing after a crash, and after a crash this runs.
     void ctx.blockConcurrencyWhile(() => this.resume());
   }
@@ -75,7 +91,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
 
   async storePlan(plan: StoredPlan, seen: readonly NamespaceRef[]): Promise<void> {
     this.ctx.storage.transactionSync(() => {
-      this.#store.putPlan(plan, Date.now());
+      this.#store.putPlan(plan, this.#reviews.keptPlans(), Date.now());
       this.#store.rememberNamespaces(plan.environment, seen);
     });
   }
@@ -92,28 +108,40 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     return this.#store.listNamespaces(environment);
   }
 
-  /** Creates the run, or returns the active one of the same plan. Checks the lock in the turn in which it takes it. */
-  async startRun({ fingerprint, overrides, requestedBy, origin }: StartRun): Promise<Result<Run, StartRunFailure>> {
+  async checkReview(order: ApplyOrder): Promise<Result<readonly Guard[], StartRunFailure>> {
+    const plan = this.#plan(order.fingerprint);
+    return plan ? this.#checkReview(order, plan.environment) : failure({ kind: "unknownPlan" });
+  }
+
+  /**
+   * Creates the run, or returns the active one of the same plan. Checks the review and the lock in the turn in which it takes it: what
+   * was checked before may have changed.
+   */
+  async startRun(order: ApplyOrder): Promise<Result<Run, StartRunFailure>> {
+    const { fingerprint, requestedBy, origin } = order;
     const plan = this.#plan(fingerprint);
     if (!plan) return failure({ kind: "unknownPlan" });
-    const rival = this.#findRival(plan);
-    if (rival) return rival.fingerprint === fingerprint ? success(rival) : failure({ kind: "locked", run: rival });
+    const overrides = this.#checkReview(order, plan.environment);
+    if (!overrides.ok) return overrides;
     const now = Date.now();
-    const record = createRun(plan, {
-      id: createRunId(now),
-      requestedBy,
-      overrides,
-      origin,
-      leaseToken: this.#store.nextLeaseToken(plan.environment),
-      now,
-    });
+    const rival = this.#findRival(plan, now);
+    if (rival) return rival.fingerprint === fingerprint ? success(rival) : failure({ kind: "locked", run: rival });
+    const id = createRunId(now);
+    this.#takeOver(plan.environment, id, now);
+    const leaseToken = this.#store.nextLeaseToken(plan.environment);
+    const record = createRun(plan, { id, requestedBy, overrides: overrides.value, origin, leaseToken, now });
     this.#save(record, null, 0, now);
     return success(record.run);
   }
 
   async findRival(fingerprint: string): Promise<Run | null> {
     const plan = this.#plan(fingerprint);
-    return plan ? this.#findRival(plan) : null;
+    return plan ? this.#findRival(plan, Date.now()) : null;
+  }
+
+  async findSucceeded(fingerprint: string, pull: number): Promise<Run | null> {
+    const runs = this.#store.listSucceeded(fingerprint).map(({ id }) => this.#load(id).run);
+    return runs.find(({ origin }) => origin?.pull === pull) ?? null;
   }
 
   async readRun(id: string): Promise<Run | null> {
@@ -129,8 +157,8 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     return this.readRun(id);
   }
 
-  async listRuns(limit: number): Promise<Run[]> {
-    return this.#store.listRuns(limit).map(({ id }) => this.#load(id).run);
+  async listRuns(filter: RunFilter): Promise<Run[]> {
+    return this.#store.listRuns(filter).map(({ id }) => this.#load(id).run);
   }
 
   /** Asks a run to end. Null when there is no such run; a run that has ended stays as it is. */
@@ -149,6 +177,26 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     const active = this.#store.listActiveRuns();
     if (active.length > 0 && (await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now());
     return active.length;
+  }
+
+  async putReview(review: Omit<NewReview, "environment">, counts: boolean): Promise<Review | null> {
+    const plan = this.#plan(review.fingerprint);
+    if (!plan) return null;
+    this.ctx.storage.transactionSync(() => this.#reviews.put({ ...review, environment: plan.environment }, counts));
+    return this.#reviews.find(plan.environment, review.pull, review.fingerprint);
+  }
+
+  async listReviews(filter: ReviewFilter, limit: number): Promise<Review[]> {
+    return this.#reviews.list(filter, limit);
+  }
+
+  async releaseReview(environment: string, pull: number, fingerprint: string, release: Release): Promise<Review | null> {
+    const isShown = this.#reviews.release({ environment, pull, fingerprint }, release);
+    return isShown ? this.#reviews.find(environment, pull, fingerprint) : null;
+  }
+
+  async claimToken(id: string, expiresAt: number): Promise<boolean> {
+    return this.#once.claim("token", id, expiresAt, Date.now());
   }
 
   override async alarm(): Promise<void> {
@@ -170,21 +218,24 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
       const before = this.#load(id);
       const plan = this.#plan(fingerprint);
       const now = Date.now();
-      if (plan) this.#saveStep(before, await advanceRun(before, plan, createObjectAccess(this.objects()), now));
+      if (this.#isFenced(id)) this.#save(failRun(before, "A newer run of the environment took over.", now), before, 0, now);
+      else if (plan) this.#saveStep(before, await advanceRun(before, plan, createObjectAccess(this.objects()), now));
       else this.#save(failRun(before, `Plan ${fingerprint} is no longer stored: plan again.`, now), before, 0, now);
     } catch (error) {
       this.#saveFault(id, faults + 1, error);
     }
   }
 
-  /** A cancel may have come in while the step was asking namespaces: it must not be overwritten. */
+  /** A cancel or a takeover may have come in while the step was asking namespaces: neither may be overwritten. */
   #saveStep(before: RunRecord, after: RunRecord): void {
+    if (this.#isFenced(after.run.id)) return;
     const cancelledMeanwhile = this.#load(after.run.id).cancelRequested && !before.cancelRequested;
     this.#save(cancelledMeanwhile ? requestCancel(after) : after, before, 0, Date.now());
   }
 
   #saveFault(id: string, faults: number, error: unknown): void {
     logError("run.step.failed", { run: id, faults }, error);
+    if (this.#isFenced(id)) return;
     const now = Date.now();
     const current = this.#load(id);
     const reason = `The run was given up after ${faults} internal errors: the Worker's log has them under ${id}. What is running in the namespace goes on.`;
@@ -210,14 +261,46 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     if (this.#nextStepAt.size > 0) void this.ctx.storage.setAlarm(Math.min(...this.#nextStepAt.values()));
   }
 
-  #findRival(plan: Plan): Run | null {
+  #checkReview(order: ApplyOrder, environment: string): Result<readonly Guard[], StartRunFailure> {
+    const { fingerprint, overrides, origin, needsReview } = order;
+    if (!needsReview) return success(overrides);
+    const pull = origin?.pull ?? null;
+    const known = {
+      newest: pull === null ? null : this.#reviews.newest(environment, pull),
+      own: pull === null ? null : this.#reviews.find(environment, pull, fingerprint),
+    };
+    const checked = checkReview({ fingerprint, pull, overrides }, known, Date.now());
+    return checked.ok ? checked : failure({ kind: "notReviewed", message: checked.failure });
+  }
+
+  #findRival(plan: Plan, now: number): Run | null {
     const own = new Set(plan.changes.map(({ namespace }) => namespace));
     for (const row of this.#store.listActiveRuns()) {
       const { run } = this.#load(row.id);
       const overlaps = run.environment === plan.environment || run.actions.some(({ namespace }) => own.has(namespace));
-      if (overlaps) return run;
+      if (overlaps && (run.lease.expiresAt > now || run.fingerprint === plan.fingerprint)) return run;
     }
     return null;
+  }
+
+  /** Ends the environment's runs whose lease is lost. A step of theirs that is still under way is refused when it comes back. */
+  #takeOver(environment: string, by: string, now: number): void {
+    for (const row of this.#store.listActiveRuns().filter((run) => run.environment === environment)) {
+      const record = this.#load(row.id);
+      const lost = new Date(record.run.lease.expiresAt).toISOString();
+      this.#save(
+        failRun(record, `The run took no step until its lease was lost at ${lost}; run ${by} took over.`, now),
+        record,
+        0,
+        now,
+      );
+    }
+  }
+
+  /** True when a newer run has taken the environment over: what an older one still has to say no longer counts. */
+  #isFenced(id: string): boolean {
+    const { run } = this.#load(id);
+    return run.state !== "running" || run.lease.token < this.#store.newestLeaseToken(run.environment);
   }
 
   #plan(fingerprint: string): Plan | null {

@@ -14,6 +14,7 @@ import type { Settings } from "./options.ts";
 import { problemResponse, RefusedRequest } from "./problems.ts";
 import { addNamespaceRoutes } from "./routes/namespaces.ts";
 import { addPlanRoutes } from "./routes/plans.ts";
+import { addReviewRoutes } from "./routes/reviews.ts";
 import { addRunRoutes } from "./routes/runs.ts";
 
 export interface HttpApiOptions extends AccessOptions {
@@ -41,6 +42,7 @@ export function createHttpApi(options: HttpApiOptions): Api {
   const requireRole = createAuthorization(options);
   addNamespaceRoutes(api, requireRole);
   addPlanRoutes(api, requireRole);
+  addReviewRoutes(api, requireRole);
   addRunRoutes(api, requireRole);
   options.extend?.(api, requireRole);
   api.notFound((context) => problemResponse("notFound", `There is nothing at ${context.req.path}.`));

@@ -6,6 +6,7 @@ import { z } from "zod";
 
 import type { ApplyRequest, PlanRequest } from "../core/api.ts";
 import { GUARDS } from "../core/plan.ts";
+import type { ReleaseRequest, ReviewRequest } from "../core/review.ts";
 import { SHARD_COUNT_MAX, type NamespaceSpec } from "../core/spec.ts";
 import { isReadableWindow } from "./windows.ts";
 
@@ -93,6 +94,22 @@ export const applyRequestSchema: z.ZodType<ApplyRequest> = z.strictObject({
   origin: originSchema.exactOptional(),
   overrides: z.array(z.enum(GUARDS)).max(GUARDS.length).exactOptional(),
   requestedBy: z.string().max(200).regex(PRINTABLE, "must have no control characters").exactOptional(),
+});
+
+const loginName = z.string().min(1).max(100).regex(PRINTABLE, "must have no control characters");
+const guards = z.array(z.enum(GUARDS)).max(GUARDS.length);
+
+export const reviewRequestSchema: z.ZodType<ReviewRequest> = z.strictObject({
+  pull: pullNumber,
+  headSha: commitSha,
+  fingerprint,
+  runUrl: pageUrl.nullable(),
+});
+
+export const releaseRequestSchema: z.ZodType<ReleaseRequest> = z.strictObject({
+  fingerprint,
+  releasedBy: loginName,
+  overrides: guards,
 });
 
 /** Options that do not fit the strategy, by field. */

@@ -8,7 +8,7 @@ import type { Run, RunAction, RunState } from "../core/api.ts";
 import type { NamespaceRef } from "../core/live.ts";
 import type { RunRecord } from "../apply/run-record.ts";
 
-/** Plans are kept while they are among the newest and young, or while a run applies them. */
+/** Plans are kept while they are among the newest and young, while a run applies them, or while a pull request shows them. */
 export const PLANS_MAX = 1000;
 export const PLAN_AGE_MAX_MS = 30 * 24 * 60 * 60 * 1000;
 export const RUNS_MAX = 1000;
@@ -43,6 +43,14 @@ export interface RunRow {
   readonly faults: number;
 }
 
+export interface RunFilter {
+  readonly limit: number;
+  /** True leaves out runs that have ended. */
+  readonly isActive: boolean;
+  /** Null for all. */
+  readonly environment: string | null;
+}
+
 export class CoordinatorStore {
   readonly #sql: SqlStorage;
 
@@ -51,7 +59,8 @@ export class CoordinatorStore {
     sql.exec(SCHEMA);
   }
 
-  putPlan({ fingerprint, environment, body, desired }: StoredPlan, now: number): void {
+  /** @param kept plans that stay however old they are. */
+  putPlan({ fingerprint, environment, body, desired }: StoredPlan, kept: readonly string[], now: number): void {
     this.#sql.exec(
       "INSERT INTO plans VALUES (?, ?, ?) ON CONFLICT (fingerprint) DO UPDATE SET storedAt = excluded.storedAt",
       fingerprint,
@@ -60,7 +69,7 @@ export class CoordinatorStore {
     );
     this.#putDocument("plan", fingerprint, body);
     this.#putDocument("desired", fingerprint, desired);
-    this.#forgetPlans(now);
+    this.#forgetPlans(kept, now);
   }
 
   getPlan(fingerprint: string): Uint8Array | null {
@@ -126,11 +135,29 @@ export class CoordinatorStore {
     return token;
   }
 
+  /** The last token of the environment; 0 before the first. */
+  newestLeaseToken(environment: string): number {
+    const row = this.#sql.exec<{ token: number }>("SELECT token FROM leases WHERE environment = ?", environment).toArray()[0];
+    return row?.token ?? 0;
+  }
+
   /** Newest first. */
-  listRuns(limit: number): RunRow[] {
+  listRuns({ limit, isActive, environment }: RunFilter): RunRow[] {
     return this.#readRuns(
-      "SELECT id, fingerprint, environment, state, faults FROM runs ORDER BY startedAt DESC, id DESC LIMIT ?",
+      `SELECT id, fingerprint, environment, state, faults FROM runs WHERE (?1 = 0 OR state = 'running') AND (?2 IS NULL OR environment = ?2)
+        ORDER BY startedAt DESC, id DESC LIMIT ?3`,
+      isActive ? 1 : 0,
+      environment,
       limit,
+    );
+  }
+
+  /** Runs of one plan that have succeeded, newest first. */
+  listSucceeded(fingerprint: string): RunRow[] {
+    return this.#readRuns(
+      `SELECT id, fingerprint, environment, state, faults FROM runs WHERE state = 'succeeded' AND fingerprint = ?
+        ORDER BY startedAt DESC, id DESC`,
+      fingerprint,
     );
   }
 
@@ -142,8 +169,8 @@ export class CoordinatorStore {
     );
   }
 
-  #readRuns(query: string, binding: string | number): RunRow[] {
-    const rows = this.#sql.exec<Record<keyof RunRow, SqlStorageValue>>(query, binding).toArray();
+  #readRuns(query: string, ...bindings: SqlStorageValue[]): RunRow[] {
+    const rows = this.#sql.exec<Record<keyof RunRow, SqlStorageValue>>(query, ...bindings).toArray();
     return rows.map((row) => row as unknown as RunRow);
   }
 
@@ -153,14 +180,16 @@ export class CoordinatorStore {
     return decodeJson(body) as RunAction;
   }
 
-  #forgetPlans(now: number): void {
+  #forgetPlans(kept: readonly string[], now: number): void {
     const old = this.#sql
       .exec<{ fingerprint: string }>(
         `SELECT fingerprint FROM plans
           WHERE (storedAt < ? OR fingerprint NOT IN (SELECT fingerprint FROM plans ORDER BY storedAt DESC, fingerprint LIMIT ?))
-            AND fingerprint NOT IN (SELECT fingerprint FROM runs WHERE state = 'running')`,
+            AND fingerprint NOT IN (SELECT fingerprint FROM runs WHERE state = 'running')
+            AND fingerprint NOT IN (SELECT value FROM json_each(?))`,
         now - PLAN_AGE_MAX_MS,
         PLANS_MAX,
+        JSON.stringify(kept),
       )
       .toArray();
     for (const { fingerprint } of old) {

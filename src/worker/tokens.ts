@@ -12,13 +12,18 @@ import { z } from "zod";
 
 import { ROLES, type Role } from "../core/api.ts";
 import { failure, success, type Result } from "../core/result.ts";
+import type { ActionsIdentity } from "./actions-identity.ts";
 
 export interface Caller {
   readonly name: string;
   readonly role: Role;
+  /** What GitHub says of the workflow that asks; null for everybody else. */
+  readonly actions: ActionsIdentity | null;
 }
 
-interface Token extends Caller {
+interface Token {
+  readonly name: string;
+  readonly role: Role;
   readonly hash: Uint8Array;
 }
 
@@ -53,7 +58,7 @@ export async function authenticate(authorization: string | null, secret: string 
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(presented)));
   let found: Caller | null = null;
   for (const token of tokens.value) {
-    if (equalBytes(token.hash, hash)) found = { name: token.name, role: token.role };
+    if (equalBytes(token.hash, hash)) found = { name: token.name, role: token.role, actions: null };
   }
   return found ? success(found) : failure("The token is not known to this Worker.");
 }

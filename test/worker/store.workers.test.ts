@@ -14,7 +14,7 @@ function withStore(name: string, use: (store: CoordinatorStore, sql: SqlStorage)
 }
 
 function putPlan(store: CoordinatorStore, fingerprint: string, now: number): void {
-  store.putPlan({ fingerprint, environment: "test", body: encodeJson({ fingerprint }), desired: encodeJson({}) }, now);
+  store.putPlan({ fingerprint, environment: "test", body: encodeJson({ fingerprint }), desired: encodeJson({}) }, [], now);
 }
 
 function newRun(id: string, now: number, fingerprint = "f".repeat(64)): RunRecord {
@@ -40,10 +40,10 @@ describe("CoordinatorStore", () => {
     withStore("large", (store) => {
       const body = encodeJson({ text: "ü€😀".repeat(400_000) });
       expect(body.length).toBeGreaterThan(3_000_000);
-      store.putPlan({ fingerprint: "large", environment: "test", body, desired: encodeJson([1]) }, NOW);
+      store.putPlan({ fingerprint: "large", environment: "test", body, desired: encodeJson([1]) }, [], NOW);
       expect(sameBytes(store.getPlan("large"), body)).toBe(true);
       expect(decodeJson(store.getDesired("large") ?? new Uint8Array())).toEqual([1]);
-      store.putPlan({ fingerprint: "large", environment: "test", body: encodeJson({}), desired: encodeJson([]) }, NOW);
+      store.putPlan({ fingerprint: "large", environment: "test", body: encodeJson({}), desired: encodeJson([]) }, [], NOW);
       expect(store.getPlan("large")).toEqual(encodeJson({}));
     }));
 

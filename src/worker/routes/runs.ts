@@ -11,7 +11,9 @@ const NEVER = -1;
 export function addRunRoutes(api: Api, requireRole: RequireRole): void {
   api.get("/v1/runs", requireRole("read"), async (context) => {
     const limit = readNumber(context, "limit", LIST_LIMIT);
-    const runs = await context.var.coordinator((calls) => calls.listRuns(limit));
+    const isActive = readNumber(context, "active", { min: 0, max: 1, fallback: 0 }) === 1;
+    const environment = context.req.query("environment") ?? null;
+    const runs = await context.var.coordinator((calls) => calls.listRuns({ limit, isActive, environment }));
     return context.json<RunList>({ runs });
   });
 

@@ -1,0 +1,84 @@
+/**
+ * Work that the coordinator does outside of requests, in its SQLite: what to do, when, and how often it has failed. A task has a key, so
+ * that asking for the same work twice is asking once; asked for again while it is done, it is done once more.
+ */
+
+/** Above this, new tasks are refused: a flood of webhooks must not fill the storage. The next scan finds what was missed. */
+export const TASKS_MAX = 5000;
+
+const RETRY_FIRST_MS = 5_000;
+const RETRY_LONGEST_MS = 60 * 60 * 1000;
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS tasks (key TEXT PRIMARY KEY, body TEXT NOT NULL, dueAt INTEGER NOT NULL, failures INTEGER NOT NULL,
+    version INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS tasksByTime ON tasks (dueAt);
+`;
+
+export interface StoredTask<Body> {
+  readonly key: string;
+  readonly body: Body;
+  readonly dueAt: number;
+  readonly failures: number;
+  readonly version: number;
+}
+
+/** @template Body what is to be done, JSON-safe. */
+export class TasksStore<Body> {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+    sql.exec(SCHEMA);
+  }
+
+  /** Asks for work. False when there is too much of it already. */
+  put(key: string, body: Body, dueAt: number): boolean {
+    const { tasks, known } = this.#sql
+      .exec<{ tasks: number; known: number }>("SELECT count(*) AS tasks, coalesce(sum(key = ?), 0) AS known FROM tasks", key)
+      .one();
+    if (tasks >= TASKS_MAX && known === 0) return false;
+    this.#sql.exec(
+      `INSERT INTO tasks VALUES (?, ?, ?, 0, 1) ON CONFLICT (key) DO UPDATE SET body = excluded.body,
+         dueAt = CASE WHEN failures = 0 THEN min(dueAt, excluded.dueAt) ELSE dueAt END, version = version + 1`,
+      key,
+      JSON.stringify(body),
+      dueAt,
+    );
+    return true;
+  }
+
+  /** What is due, longest first. */
+  due(now: number, limit: number): StoredTask<Body>[] {
+    return this.#sql
+      .exec<Record<"key" | "body", string> & Record<"dueAt" | "failures" | "version", number>>(
+        "SELECT key, body, dueAt, failures, version FROM tasks WHERE dueAt <= ? ORDER BY dueAt, key LIMIT ?",
+        now,
+        limit,
+      )
+      .toArray()
+      .map((row) => ({ ...row, body: JSON.parse(row.body) as Body }));
+  }
+
+  /** Null when nothing is to be done. */
+  nextDueAt(): number | null {
+    return this.#sql.exec<{ dueAt: number | null }>("SELECT min(dueAt) AS dueAt FROM tasks").one().dueAt;
+  }
+
+  /** It is done, unless it was asked for again meanwhile: then it is due at once. */
+  complete({ key, version }: StoredTask<Body>, now: number): void {
+    this.#sql.exec("DELETE FROM tasks WHERE key = ? AND version = ?", key, version);
+    this.#sql.exec("UPDATE tasks SET dueAt = ?, failures = 0 WHERE key = ?", now, key);
+  }
+
+  /** It failed: again later, at the earliest at `retryAt` if that is given. */
+  postpone({ key, failures }: StoredTask<Body>, retryAt: number | null, now: number): void {
+    const delayMs = Math.min(RETRY_LONGEST_MS, RETRY_FIRST_MS * 2 ** failures);
+    this.#sql.exec(
+      "UPDATE tasks SET dueAt = ?, failures = ? WHERE key = ?",
+      Math.max(now + delayMs, retryAt ?? 0),
+      failures + 1,
+      key,
+    );
+  }
+}
