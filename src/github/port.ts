@@ -55,6 +55,8 @@ export interface TreeFile {
   readonly path: string;
   readonly blobSha: string;
   readonly bytes: number;
+  /** True for a symbolic link: its blob holds the path that it points to. */
+  readonly isLink: boolean;
 }
 
 export interface Comment {
@@ -106,6 +108,10 @@ export interface CheckRef {
   readonly externalId: string;
   readonly headSha: string;
   readonly conclusion: CheckConclusion | null;
+  readonly title: string;
+  readonly summary: string;
+  readonly text: string;
+  readonly annotationCount: number;
 }
 
 /** What is left of the primary limit, as the last answer said; null before the first. */
@@ -137,8 +143,10 @@ export interface GithubReader {
   commentsWith(pull: number, marker: string): Promise<GithubResult<readonly Comment[]>>;
   /** Own issues whose body's first line is exactly the marker, oldest first, open or closed. */
   issuesWith(marker: string): Promise<GithubResult<readonly Issue[]>>;
-  /** Own check runs of one name on a commit, newest first. */
+  /** Own check runs of one name on a commit, newest first. Empty for a credential that cannot create any. */
   checks(headSha: string, name: string): Promise<GithubResult<readonly CheckRef[]>>;
+  /** Annotations that a check run shows, in the order in which they were sent. */
+  checkAnnotations(id: number): Promise<GithubResult<readonly Annotation[]>>;
   permissionOf(login: string): Promise<GithubResult<Permission>>;
   rateBudget(): RateBudget | null;
 }
