@@ -41,7 +41,8 @@ export async function writeNewFiles(
   return { ok: true, value: null };
 }
 
-async function exists(path: string): Promise<boolean> {
+/** True when there is a file or folder. */
+export async function exists(path: string): Promise<boolean> {
   try {
     await stat(path);
     return true;
