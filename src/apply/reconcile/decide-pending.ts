@@ -1,0 +1,236 @@
+/**
+ * The last phase of a pass: what becomes of every pending change, over the whole environment, and the start of those that may be made.
+ *
+ * Guards on the whole plan need all changes together, so nothing is started before every due namespace was looked at. A batch is one run;
+ * while there are more changes than fit, the phase is entered again.
+ */
+import type { Block } from "../../core/plan.ts";
+import { checkWhole, standingBlocks } from "../../core/planning/check-safety.ts";
+import { orderByDependency } from "../../core/planning/execution-order.ts";
+import type { EnvironmentState } from "./environment-state.ts";
+import { findApproval, findWholePlan, type PendingState, type WholePlan } from "./find-approvals.ts";
+import { describeDifference, holdForDependency, judgeChange, type Judged, type Verdict } from "./judge.ts";
+import type { LookContext } from "./look-at.ts";
+import { conditionOf, type NamespaceState } from "./namespace-state.ts";
+import type { ReconcilePorts, ReviewAnswer } from "./ports.ts";
+import { startBatch } from "./start-batch.ts";
+import { isWatching, trackDrifts } from "./track-drifts.ts";
+
+/** Changes that one run makes. */
+const BATCH_MAX = 100;
+/** What is started was looked at no longer ago than this. */
+const FRESH_MS = 10 * 60_000;
+
+export interface DecideContext extends LookContext {
+  /** Asked once a slice, and only when somebody needs it. */
+  readonly reviews: () => Promise<ReviewAnswer>;
+}
+
+/** `refresh`: look once more at what is about to be started. `more`: decide again. */
+export type Decided = { readonly next: "done" | "refresh" | "more"; readonly runsStarted: number };
+
+interface Ruling extends PendingState {
+  readonly judged: Judged;
+  readonly verdict: Verdict;
+}
+
+export async function decidePending(env: EnvironmentState, context: DecideContext): Promise<Decided> {
+  const { store, now } = context.ports;
+  const pendings = adoptOwnRuns(readPending(context.ports), context.ports, env);
+  if (pendings.length === 0) return { next: "done", runsStarted: 0 };
+  const { rulings, whole } = await judgeAll(env, pendings, context);
+  const appliable = rulings.filter(({ verdict }) => verdict.kind === "apply");
+  const stale = appliable.filter(({ pending }) => Math.abs(now() - pending.lookedAt) > FRESH_MS);
+  if (stale.length > 0 && !env.pass.refreshed) {
+    store.write(stale.map(({ state }) => ({ ...state, dueAt: 0, pass: env.pass.number - 1 })));
+    return { next: "refresh", runsStarted: 0 };
+  }
+  const chosen = chooseBatch(appliable, whole);
+  const started = chosen.length === 0 ? new Map<string, string>() : await start(env, chosen, whole, context);
+  const others = rulings.filter(({ state }) => !started.has(state.name));
+  writeRulings(env, others, context.ports);
+  const left = appliable.length - chosen.length;
+  return { next: left > 0 && started.size > 0 ? "more" : "done", runsStarted: started.size > 0 ? 1 : 0 };
+}
+
+function readPending({ store }: ReconcilePorts): PendingState[] {
+  return store.pending().flatMap((state) => {
+    const { spec, pending, silences, run } = state;
+    return spec !== null && pending !== null && silences === 0 && run === null ? [{ state, spec, pending }] : [];
+  });
+}
+
+/** A tick that was killed between a start and its note finds its run again. */
+function adoptOwnRuns(pendings: readonly PendingState[], ports: ReconcilePorts, env: EnvironmentState): PendingState[] {
+  return pendings.filter(({ state }) => {
+    const rival = ports.runs.findRival([state.name]);
+    if (rival?.requestedBy !== RECONCILER || rival.environment !== env.environment) return true;
+    if (!rival.actions.some(({ namespace }) => namespace === state.name)) return true;
+    const { pull } = rival.origin ?? { pull: null };
+    const approval = pull === null ? state.approval : { run: rival.id, specDigest: state.specDigest ?? "", pull };
+    ports.store.write([{ ...state, run: rival.id, pending: null, approval, dueAt: 0 }]);
+    return false;
+  });
+}
+
+/** Under which name runs are started here. */
+export const RECONCILER = "shardctl reconciler";
+
+async function judgeAll(
+  env: EnvironmentState,
+  pendings: readonly PendingState[],
+  context: DecideContext,
+): Promise<{ readonly rulings: Ruling[]; readonly whole: WholePlan | null }> {
+  const { ports, managed } = context;
+  const isAsked = env.commit !== null && pendings.some(({ pending }) => pending.cause === "declared");
+  const answer: ReviewAnswer = isAsked ? await context.reviews() : { kind: "found", plans: [], requests: 0 };
+  const approved = [];
+  for (const one of pendings) approved.push({ ...one, approval: await findApproval(one, answer) });
+  const plans = answer.kind === "found" ? answer.plans : [];
+  const whole = await findWholePlan(env.environment, pendings, plans, () => ports.store.all());
+  const inWhole = new Set(whole?.plan.changes.map(({ namespace }) => namespace));
+  const wanted = approved.filter(({ approval }) => approval.kind === "reviewed" || approval.kind === "heals");
+  const bulk = checkWhole({
+    changes: wanted.map(({ pending }) => ({ change: pending })),
+    managed: { namespaces: managed, rows: ports.store.totals().rows },
+    unmanaged: 0,
+  });
+  const now = ports.now();
+  const { manifestsProblem } = env;
+  const rulings = approved.map((one): Ruling => {
+    const overrides = inWhole.has(one.state.name) ? (whole?.overrides ?? []) : [];
+    const blocks: Block[] = standingBlocks({ blocks: [...one.pending.blocks, ...bulk] }, overrides);
+    const isWindowOpen = overrides.includes("window") || ports.isWindowOpen(one.spec.policy.windows, now);
+    const suspend = one.spec.policy.suspend && !overrides.includes("suspend");
+    const spec = { ...one.spec, policy: { ...one.spec.policy, suspend } };
+    const judged: Judged = { ...one, spec, blocks, isWindowOpen };
+    const verdict = judgeChange(judged, {
+      now,
+      pausedBy: ports.paused()?.by ?? null,
+      manifestsProblem: manifestsProblem?.reason ?? null,
+      rival: ports.runs.findRival([one.state.name])?.id ?? null,
+    });
+    return { ...one, judged: { ...judged, spec: one.spec }, verdict };
+  });
+  return { rulings: holdDependents(rulings, ports), whole };
+}
+
+/** A change waits for what it depends on, unless one run makes both in order. */
+function holdDependents(rulings: readonly Ruling[], { store }: ReconcilePorts): Ruling[] {
+  const order = orderByDependency(
+    rulings.map(({ spec }) => ({
+      ...spec,
+      dependsOn: spec.dependsOn.filter((name) => rulings.some(({ state }) => state.name === name)),
+    })),
+  );
+  const byName = new Map(rulings.map((ruling) => [ruling.state.name, ruling]));
+  const ready = new Map([...store.digests()].map(({ name, object }) => [name, { name, object }]));
+  const isReady = (name: string): boolean => {
+    const own = byName.get(name);
+    if (own) return own.verdict.kind === "apply";
+    const ref = ready.get(name);
+    return ref !== undefined && store.read(ref)?.condition.type === "Ready";
+  };
+  for (const name of order.names) {
+    const ruling = byName.get(name);
+    if (ruling?.verdict.kind !== "apply") continue;
+    const missing = ruling.spec.dependsOn.find((dependency) => !isReady(dependency));
+    if (missing !== undefined) byName.set(name, { ...ruling, verdict: holdForDependency(ruling.pending, missing) });
+  }
+  // A circle leads nowhere: the planner refuses it, and so do we.
+  for (const [name, fault] of order.faults) {
+    const ruling = byName.get(name);
+    if (ruling) byName.set(name, { ...ruling, verdict: holdForDependency(ruling.pending, fault) });
+  }
+  return rulings.map((ruling) => byName.get(ruling.state.name) ?? ruling);
+}
+
+/** The whole reviewed plan when all of it may be made; else as many as fit, each after what it depends on. */
+function chooseBatch(appliable: readonly Ruling[], whole: WholePlan | null): Ruling[] {
+  const byName = new Map(appliable.map((ruling) => [ruling.state.name, ruling]));
+  const all = whole?.plan.changes.map(({ namespace }) => byName.get(namespace)) ?? [];
+  if (all.length > 0 && all.every((ruling) => ruling !== undefined)) return all;
+  const specs = appliable.map(({ spec }) => ({ ...spec, dependsOn: spec.dependsOn.filter((name) => byName.has(name)) }));
+  return orderByDependency(specs)
+    .names.slice(0, BATCH_MAX)
+    .flatMap((name) => byName.get(name) ?? []);
+}
+
+/** Namespaces that are in the started run, with its id. */
+async function start(
+  env: EnvironmentState,
+  chosen: readonly Ruling[],
+  whole: WholePlan | null,
+  context: DecideContext,
+): Promise<Map<string, string>> {
+  const { ports } = context;
+  const outcome = await startBatch(
+    chosen.map(({ judged }) => judged),
+    whole,
+    {
+      live: context.live,
+      basisFor: context.basisFor,
+      spend: context.spend,
+      environment: env.environment,
+      commit: env.commit,
+      runs: ports.runs,
+      allSpecs: () => [...ports.store.all()].flatMap(({ spec }) => spec ?? []),
+    },
+  );
+  if (!outcome.ok) {
+    // What no longer stands is looked at again; the reason goes into the log, since the next pass finds out by itself.
+    ports.store.write(chosen.map(({ state }) => ({ ...state, dueAt: 0 })));
+    return new Map();
+  }
+  const { run, started } = outcome.value;
+  const now = ports.now();
+  const states = started.map(({ judged }): NamespaceState => {
+    const { state, approval } = judged;
+    const running: NamespaceState = {
+      ...state,
+      run: run.id,
+      pending: null,
+      dueAt: 0,
+      approval: approval.kind === "reviewed" ? { run: run.id, specDigest: state.specDigest ?? "", pull: approval.pull } : null,
+      differences: track(env, judged, { kind: "apply" }, ports),
+    };
+    const message = `Run ${run.id} applies ${judged.pending.kind} (${judged.pending.rowsMoved} rows)`;
+    return { ...running, condition: conditionOf(running, now, { type: "Reconciling", reason: "Applying", message }) };
+  });
+  ports.store.write(states);
+  return new Map(states.map(({ name }) => [name, run.id]));
+}
+
+function writeRulings(env: EnvironmentState, rulings: readonly Ruling[], ports: ReconcilePorts): void {
+  const changed: NamespaceState[] = [];
+  for (const { judged, verdict } of rulings) {
+    const state = ports.store.read(judged.state) ?? judged.state;
+    const differences = track(env, { ...judged, state }, verdict, ports);
+    const held = verdict.kind === "hold" ? verdict : QUEUED;
+    const next: NamespaceState = {
+      ...state,
+      differences,
+      dueAt: isWatching(differences) ? 0 : state.dueAt,
+      condition: conditionOf(state, ports.now(), held),
+    };
+    if (JSON.stringify(next) !== JSON.stringify(state)) changed.push(next);
+  }
+  if (changed.length > 0) ports.store.write(changed);
+}
+
+const QUEUED = { type: "Reconciling", reason: "Queued", message: "About to be applied", nextTryAt: null } as const;
+
+/** The pass that counts is that of the look: two decisions about one look do not make two looks. */
+function track(env: EnvironmentState, judged: Judged, verdict: Verdict, ports: ReconcilePorts): NamespaceState["differences"] {
+  const found = describeDifference(judged, verdict);
+  const { state } = judged;
+  return trackDrifts(state.differences, found === null ? [] : [found], {
+    environment: env.environment,
+    namespace: state.name,
+    object: state.object,
+    pass: state.pass,
+    commit: env.commit,
+    now: ports.now(),
+    record: ports.record,
+  });
+}

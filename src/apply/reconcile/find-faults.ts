@@ -1,0 +1,134 @@
+/**
+ * What is wrong with a live namespace, whatever its manifest asks for. Pure.
+ *
+ * Reasons are stable while the cause is: members are named, but counts, times and the texts of errors stand in the detail.
+ */
+import { formatQuantity } from "../../core/figures.ts";
+import type { LiveFailure, LiveNamespace } from "../../core/live.ts";
+import type { Notice } from "../../core/plan.ts";
+import type { AuditFinding, NamespaceState } from "./namespace-state.ts";
+import type { FoundDrift } from "./track-drifts.ts";
+
+/** A running operation that does not get on for so long is stalled: longer than any backoff of its driver. */
+export const STALLED_MS = 15 * 60_000;
+
+/** Names that a reason lists. */
+const NAMES_MAX = 5;
+
+export function unreadableFault(failure: LiveFailure, { name, object }: NamespaceState): FoundDrift {
+  const [reason, remedy] = {
+    unbound: [`the Worker has no Durable Object binding ${object}`, "Bind it and deploy, or correct spec.object."],
+    notShardable: [`the class behind ${object} does not speak shardctl's protocol`, "Add ShardHost to the class and deploy."],
+    unreachable: ["the namespace does not answer", `See the logs of the object; \`shardctl status ${name}\` asks again.`],
+    refused: ["the namespace refuses to be read", `\`shardctl status ${name}\` says why.`],
+  }[failure.kind] as [string, string];
+  return { kind: "unreadable", reason, detail: failure.message, remedy };
+}
+
+/** Members that do not answer. A deleted shard is one: it does not know its namespace any more. */
+export function unhealthyFault({ name, members }: LiveNamespace): FoundDrift[] {
+  const silent = members.filter(({ healthy }) => !healthy);
+  const [first] = silent;
+  if (!first) return [];
+  return [
+    {
+      kind: "unhealthy",
+      reason: `${listNames(silent.map((member) => member.name))} ${silent.length === 1 ? "does" : "do"} not answer`,
+      detail: `${silent.length} of ${formatQuantity(members.length, "member")}; ${first.name}: ${first.error ?? "no reason given"}`,
+      remedy: `\`shardctl status ${name}\` shows all. A shard that was deleted comes back by point-in-time recovery of its object.`,
+    },
+  ];
+}
+
+/** An operation that does not get on. Looking at it has poked it already. */
+export function stalledFault(live: LiveNamespace, progress: NamespaceState["progress"], now: number): FoundDrift[] {
+  const { operation } = live;
+  if (operation?.state !== "running" || progress === null || now - progress.since < STALLED_MS) return [];
+  const minutes = Math.floor((now - progress.since) / 60_000);
+  return [
+    {
+      kind: "stalled",
+      reason: `operation ${operation.id} (${operation.kind}) does not get on in step ${operation.step}`,
+      detail: `no progress for ${minutes} minutes${operation.lastError ? `; ${operation.lastError}` : ""}`,
+      remedy: `It is poked at every tick and goes on by itself when the cause is gone; \`shardctl status ${live.name}\` shows it.`,
+    },
+  ];
+}
+
+/** What identifies a state of an operation; equal marks mean that nothing has happened. */
+export function progressMark({ operation }: LiveNamespace): string | null {
+  if (operation?.state !== "running") return null;
+  const { id, step, wave, rowsCopied, rowsVerified } = operation;
+  return `${id}/${step}/${wave}/${rowsCopied}/${rowsVerified}`;
+}
+
+/** Why the registry is not the one that operations have made of the last one, or null. */
+export function findForgedRegistry(live: LiveNamespace, layoutDigest: string, state: NamespaceState): string | null {
+  const { registry } = state;
+  const { epoch, operation } = live;
+  if (registry === null || registry.specDigest !== state.specDigest) return null;
+  if (epoch < registry.epoch) return `went back from epoch ${registry.epoch} to epoch ${epoch}`;
+  if (epoch === registry.epoch) {
+    return layoutDigest === registry.layoutDigest ? null : `holds another layout at epoch ${epoch} than before`;
+  }
+  const isCommitted = operation === null || operation.epoch >= epoch;
+  return isCommitted ? null : `is at epoch ${epoch}, and no operation has committed it`;
+}
+
+export function forgedFault(what: string): FoundDrift {
+  return {
+    kind: "spec",
+    reason: `the registry was changed by hand: it ${what}`,
+    detail: null,
+    remedy:
+      "Put it back, by point-in-time recovery of the root. To begin anew from what is live, change the namespace's manifest in a pull request: its plan shows what would be done.",
+  };
+}
+
+/** What the last audit found. `heals`: by itself, when windows and budget allow. */
+export function auditFaults(audit: AuditFinding | null, heals: boolean): FoundDrift[] {
+  if (audit === null) return [];
+  const { misplacedRows, moves, orphans } = audit;
+  const found: FoundDrift[] = [];
+  if (misplacedRows > 0) {
+    found.push({
+      kind: "misplaced",
+      reason: "rows lie on members that do not own them",
+      detail: `${formatQuantity(misplacedRows, "row")} (${moves.join("; ")})`,
+      remedy: heals
+        ? "They are moved inside the windows and the budget, by a swap to a new generation."
+        : "Callers with the key do not find them. Set policy.selfHeal to apply to have them moved, and write through the router only.",
+    });
+  }
+  if (orphans.length > 0) {
+    found.push({
+      kind: "orphan",
+      reason: `objects that no layout names hold rows: ${listNames(orphans.map(({ name }) => name))}`,
+      detail: orphans.map(({ name, rows }) => `${name}: ${formatQuantity(rows, "row")}`).join("; "),
+      remedy: "Nothing touches them. Move what is needed through the namespace, then delete the objects.",
+    });
+  }
+  return found;
+}
+
+/** A skew that no change of layout would help. */
+export function remainingSkewFault(notices: readonly Notice[], maxSkew: number): FoundDrift[] {
+  const notice = notices.find(({ kind }) => kind === "skewRemains");
+  if (!notice) return [];
+  const reason = `more uneven than policy.maxSkew ${maxSkew} allows, and a rebalance would not help`;
+  return [{ kind: "skew", reason, detail: notice.message, remedy: "Choose another shard key, or raise policy.maxSkew." }];
+}
+
+export function unmanagedFault({ name, object }: LiveNamespace): FoundDrift {
+  return {
+    kind: "unmanaged",
+    reason: `live in ${object}, and no manifest declares it`,
+    detail: null,
+    remedy: `\`shardctl import ${name}\` writes its manifest; otherwise it is left alone.`,
+  };
+}
+
+function listNames(names: readonly string[]): string {
+  const hidden = names.length - NAMES_MAX;
+  return hidden > 0 ? `${names.slice(0, NAMES_MAX).join(", ")} and ${hidden} more` : names.join(", ");
+}

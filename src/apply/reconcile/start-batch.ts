@@ -1,0 +1,116 @@
+/**
+ * Starts one run for changes that may be made now. What was reviewed is applied as it was shown; what mends a drift is planned from a look
+ * at this moment, and left out when that no longer agrees with what was judged. A run checks once more before each of its starts.
+ */
+import type { Run } from "../../core/api.ts";
+import type { Change, Guard, InSync, Plan } from "../../core/plan.ts";
+import { PLAN_VERSION } from "../../core/plan.ts";
+import { checkSafety, standingBlocks } from "../../core/planning/check-safety.ts";
+import { orderByDependency } from "../../core/planning/execution-order.ts";
+import { fingerprintPlan } from "../../core/planning/fingerprint.ts";
+import { failure, success, type Result } from "../../core/result.ts";
+import type { DesiredState, NamespaceSpec } from "../../core/spec.ts";
+import { runBounded } from "../run-bounded.ts";
+import type { WholePlan } from "./find-approvals.ts";
+import { inspectNamespace, type InspectContext } from "./inspect.ts";
+import type { Judged } from "./judge.ts";
+import type { RunPort } from "./ports.ts";
+
+/** Namespaces that are looked at at the same time. */
+const LOOKS_AT_ONCE = 16;
+
+export interface StartContext extends InspectContext {
+  readonly environment: string;
+  readonly commit: string | null;
+  readonly runs: RunPort;
+  /** Every namespace that the manifests declare: what the whole plan was made from. */
+  readonly allSpecs: () => readonly NamespaceSpec[];
+}
+
+/** A change that is made, and by which right. */
+export interface Startable {
+  readonly judged: Judged;
+  readonly change: Change;
+}
+
+/** The started run and the changes in it, or why it was not started. Changes that no longer stand are in neither. */
+export async function startBatch(
+  judged: readonly Judged[],
+  whole: WholePlan | null,
+  context: StartContext,
+): Promise<Result<{ readonly run: Run; readonly started: readonly Startable[] }, string>> {
+  const batch = whole ? pickWhole(judged, whole.plan) : null;
+  if (batch && whole) {
+    const desired = { environment: context.environment, commit: context.commit, namespaces: context.allSpecs() };
+    return start(whole.plan, desired, batch, whole.overrides, context);
+  }
+  const found = await runBounded(judged, LOOKS_AT_ONCE, async (one) => ({ judged: one, change: await changeFor(one, context) }));
+  const startable = found.flatMap(({ judged: one, change }) => (change === null ? [] : [{ judged: one, change }]));
+  if (startable.length === 0) return failure("none of the changes is as it was judged any more");
+  const { plan, desired } = await makePlan(startable, context);
+  return start(plan, desired, startable, [], context);
+}
+
+function start(
+  plan: Plan,
+  desired: DesiredState,
+  started: readonly Startable[],
+  overrides: readonly Guard[],
+  { runs, commit }: StartContext,
+): Result<{ readonly run: Run; readonly started: readonly Startable[] }, string> {
+  const pulls = new Set(started.map(({ judged: { approval } }) => (approval.kind === "reviewed" ? approval.pull : null)));
+  const [pull] = pulls;
+  const run = runs.start({
+    plan,
+    desired,
+    overrides,
+    origin: { pull: pulls.size === 1 ? (pull ?? null) : null, commit, runUrl: null },
+  });
+  return run.ok ? success({ run: run.value, started }) : run;
+}
+
+/** All changes of the plan when each of them may be made now. */
+function pickWhole(judged: readonly Judged[], plan: Plan): Startable[] | null {
+  const byName = new Map(judged.map((one) => [one.state.name, one]));
+  const picked = plan.changes.flatMap((change) => {
+    const one = byName.get(change.namespace);
+    return one ? [{ judged: one, change }] : [];
+  });
+  return picked.length > 0 && picked.length === plan.changes.length ? picked : null;
+}
+
+async function changeFor({ state, spec, pending, approval }: Judged, context: StartContext): Promise<Change | null> {
+  if (approval.kind === "reviewed" && approval.change !== null) return approval.change;
+  const inspection = await inspectNamespace(spec, state.audit, context);
+  if (inspection.kind !== "planned" || inspection.wanted === null) return null;
+  const { cause, change } = inspection.wanted;
+  if (cause !== pending.cause || change.kind !== pending.kind || change.epoch !== pending.epoch) return null;
+  const blocks = checkSafety({
+    changes: [{ change, spec, live: inspection.live, windowOpen: true }],
+    managed: { namespaces: 0, rows: 0 },
+    unmanaged: 0,
+  });
+  return standingBlocks({ blocks }, []).length === 0 ? change : null;
+}
+
+/** A plan of these changes alone. */
+async function makePlan(
+  startable: readonly Startable[],
+  { environment, commit }: StartContext,
+): Promise<{ readonly plan: Plan; readonly desired: DesiredState }> {
+  const byName = new Map(startable.map((one) => [one.change.namespace, one]));
+  const inBatch = startable.map(({ judged: { spec } }) => ({
+    ...spec,
+    dependsOn: spec.dependsOn.filter((name) => byName.has(name)),
+  }));
+  const changes = orderByDependency(inBatch).names.flatMap((name) => byName.get(name)?.change ?? []);
+  const namespaces = startable.map(({ judged: { spec } }) => spec).toSorted((left, right) => (left.name < right.name ? -1 : 1));
+  const desired = { environment, commit, namespaces };
+  const epochs = new Map(startable.map(({ change }) => [change.namespace, change.epoch]));
+  const inSync: readonly InSync[] = [];
+  const fingerprint = await fingerprintPlan({ desired, epochs, changes });
+  return {
+    plan: { version: PLAN_VERSION, environment, commit, changes, inSync, blocks: [], notices: [], fingerprint },
+    desired,
+  };
+}
