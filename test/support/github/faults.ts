@@ -5,7 +5,7 @@ export type FaultKind =
   | {
       readonly kind: "status";
       readonly status: number;
-      readonly body?: object;
+      readonly body?: object | string;
       readonly headers?: Readonly<Record<string, string>>;
     }
   /** The connection is cut. */
@@ -24,7 +24,8 @@ export interface FailRequest {
   /** How often; 1 when missing. */
   readonly times?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: object;
+  /** JSON, or a page as a proxy would send it. */
+  readonly body?: object | string;
 }
 
 type Hook = () => void | Promise<void>;

@@ -8,7 +8,7 @@
  *     new Octokit({ auth: token, baseUrl: github.url });
  *
  * State     createUser(login) · createOrganization(login) · createRepo({owner, name, private?, files?, defaultBranch?, id?, createdAtMs?}) ·
- *           createFork(repo, login) · commit(repo, {branch?, files, message?, author?}) → sha · addCollaborator(repo, login, role)
+ *           createFork(repo, login) · deleteRepo(repo) · commit(repo, {branch?, files, message?, author?}) → sha · addCollaborator(repo, login, role)
  * Pulls     openPull(repo, {head, title, files?, base?, body?, author?, fork?, draft?}) · push(pull, files, {isForced?, message?, author?}) → sha ·
  *           mergePull(pull, {method?, by?}) → sha · closePull(pull) · reopenPull(pull) · enqueue(pull) → {ref, sha} · landQueue(pull) → sha
  * Talk      commentAs(login, pull | issue, body) · editCommentAs(login, comment, body) · deleteComment(comment) · createIssueAs(login, repo, {title, …}) ·
@@ -184,13 +184,12 @@ export class FakeGitHub implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    await this.oidc.rotateKeys();
     this.#url = await listen(this.#server, this.#options.port ?? 0);
   }
 
   /** Ends every connection, hanging ones too. */
   async stop(): Promise<void> {
-    await this.webhooks.settled();
+    await this.webhooks.stop();
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }
@@ -235,6 +234,11 @@ export class FakeGitHub implements AsyncDisposable {
     });
     for (const [ref, sha] of repo.refs) if (ref.startsWith("refs/heads/")) fork.refs.set(ref, sha);
     return fork;
+  }
+
+  /** Takes a repository away, as its owner can: a pull request from a deleted fork has no head repository. */
+  deleteRepo(repo: Repository): void {
+    this.state.removeRepository(repo);
   }
 
   /** A commit on a branch, made from the default branch when there is none. Gives its SHA. */
@@ -458,6 +462,7 @@ export class FakeGitHub implements AsyncDisposable {
       checkRuns: new Map(),
       collaborators: new Map(),
       mergeQueue: [],
+      isDeleted: false,
       private: fields.private ?? false,
       defaultBranch: fields.defaultBranch ?? "main",
       nextNumber: 1,

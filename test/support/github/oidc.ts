@@ -51,6 +51,7 @@ export class Oidc {
   readonly #jobs = new Map<string, OidcJob>();
   #keys: readonly SigningKey[] = [];
   #retired: readonly SigningKey[] = [];
+  #first: Promise<SigningKey> | null = null;
   #served = 0;
 
   constructor(now: () => number, address: () => string) {
@@ -67,11 +68,15 @@ export class Oidc {
 
   /** A new key signs from now on. The old one stays in the JWKS for a while, or leaves it at once. */
   async rotateKeys(options: { readonly keepOld: boolean } = { keepOld: true }): Promise<void> {
-    const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
-    const id = randomUUID();
-    const publicJwk = { ...(await exportJWK(publicKey)), kid: id, alg: "RS256", use: "sig" };
-    this.#retired = this.#keys;
-    this.#keys = [{ id, privateKey, publicJwk }, ...(options.keepOld ? this.#keys : [])];
+    this.#retired = await this.#currentKeys();
+    this.#keys = [await generateSigningKey(), ...(options.keepOld ? this.#retired : [])];
+  }
+
+  /** Keys are made when they are first needed: most tests need none. */
+  async #currentKeys(): Promise<readonly SigningKey[]> {
+    this.#first ??= generateSigningKey();
+    if (this.#keys.length === 0) this.#keys = [await this.#first];
+    return this.#keys;
   }
 
   /** The variables that let a job ask for a token. */
@@ -88,8 +93,8 @@ export class Oidc {
   async mintOidcToken(job: OidcJob, options: MintOptions = {}): Promise<string> {
     const claims = { ...this.#claims(job, options.audience ?? defaultAudience(job)), ...options.claims };
     if (options.alg === "none") return new UnsecuredJWT(claims).encode();
-    const current = this.#keys[0];
-    if (!current) throw new Error("The issuer has no key yet");
+    const [current] = await this.#currentKeys();
+    if (!current) throw new Error("The issuer has no key");
     const key = options.key === "retired" ? this.#retired[0] : current;
     if (!key) throw new Error("No key has been retired: call rotateKeys first");
     const privateKey = options.key === "unknown" ? (await generateKeyPair("RS256")).privateKey : key.privateKey;
@@ -102,7 +107,7 @@ export class Oidc {
     if (url.pathname === "/oidc/.well-known/openid-configuration") return answer(200, this.#discovery());
     if (url.pathname === "/oidc/.well-known/jwks") {
       this.jwksReads += 1;
-      return answer(200, { keys: this.#keys.map((key) => key.publicJwk) });
+      return answer(200, { keys: (await this.#currentKeys()).map((key) => key.publicJwk) });
     }
     if (!url.pathname.startsWith("/actions/jobs/")) return null;
     const bearer = /^bearer +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1];
@@ -163,6 +168,12 @@ export class Oidc {
       ...(job.environment === null ? {} : { environment: job.environment }),
     };
   }
+}
+
+async function generateSigningKey(): Promise<SigningKey> {
+  const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
+  const id = randomUUID();
+  return { id, privateKey, publicJwk: { ...(await exportJWK(publicKey)), kid: id, alg: "RS256", use: "sig" } };
 }
 
 function defaultAudience(job: OidcJob): string {

@@ -6,6 +6,7 @@
  * on a private one. What a token cannot see does not exist (404).
  */
 import { badCredentials, notFound, refuse, type Answer } from "./answers.ts";
+import type { Limits } from "./limits.ts";
 import { mayPush, roleOf, type Access, type Account, type Repository, type Scope, type Token } from "./state.ts";
 import type { World } from "./world.ts";
 
@@ -13,6 +14,7 @@ export type Need = `${Scope}=${Access}`;
 
 export interface Call {
   readonly world: World;
+  readonly limits: Limits;
   readonly method: string;
   readonly url: URL;
   readonly params: Readonly<Record<string, string>>;
@@ -35,6 +37,9 @@ export interface Route {
 }
 
 type Needs = readonly Need[] | ((call: RepoCall) => readonly Need[]);
+
+/** What readers may write: foreign comments are refused by their routes. */
+const OPEN_TO_READERS = /\/(issues|pulls|issues\/\d+\/comments|issues\/comments\/\d+(\/reactions)?)$/;
 
 /** A route below a repository. `needs` are alternatives: one is enough. */
 export function repoRoute(
@@ -78,7 +83,8 @@ function refuseAccess(call: RepoCall, needs: readonly Need[]): Answer | null {
   const { token, repo } = call;
   const isRead = call.method === "GET";
   if (token === null) return isRead ? null : refuse(401, "Requires authentication");
-  if (token.kind === "classic") return isRead || mayWrite(call, needs) ? null : notFound();
+  if (token.kind === "classic")
+    return isRead || mayWrite(call, token) ? null : refuse(403, "Must have admin rights to Repository.");
   if (isRead && !repo.private) return null;
   const isInside = token.repositories === null || token.repositories.includes(repo);
   if (isInside && needs.some((need) => isGranted(token, need))) return null;
@@ -86,14 +92,10 @@ function refuseAccess(call: RepoCall, needs: readonly Need[]): Answer | null {
   return { ...refuse(403, `Resource not accessible by ${who}`), headers: acceptedHeader(needs) };
 }
 
-/** Everybody may write issues and comments where they may read; the rest takes push access. */
-function mayWrite(call: RepoCall, needs: readonly Need[]): boolean {
-  if (call.token === null) return false;
-  const role = roleOf(call.repo, call.token.account);
-  return (
-    mayPush(role) ||
-    (role !== "none" && call.method === "POST" && needs.some((need) => need === "issues=write" || need === "pull_requests=write"))
-  );
+/** Where they may read, people may open issues and pull requests, and write, change and react to comments; the rest takes push access. */
+function mayWrite(call: RepoCall, token: Token): boolean {
+  const role = roleOf(call.repo, token.account);
+  return mayPush(role) || (role !== "none" && OPEN_TO_READERS.test(call.url.pathname));
 }
 
 function isGranted(token: Token, need: Need): boolean {

@@ -184,10 +184,11 @@ async function callRoute(parts: ServerParts, route: Route, received: Received, p
   limits.begin();
   try {
     const isRead = route.method === "GET";
-    const limited = isAppRoute ? null : limits.check(token, isRead, route.isContent, received.requestId);
-    const answered = limited ?? (await handle(world, route, received, params, token));
+    const limited =
+      isAppRoute || route.path === "/rate_limit" ? null : limits.check(token, isRead, route.isContent, received.requestId);
+    const answered = limited ?? (await handle(parts, route, received, params, token));
     const sent = isRead && answered.status === 200 ? withETag(answered, received.headers) : answered;
-    const isFree = isAppRoute || limited !== null || (sent.status === 304 && token !== null);
+    const isFree = isAppRoute || route.path === "/rate_limit" || limited !== null || (sent.status === 304 && token !== null);
     if (!isFree) limits.count(token);
     return isAppRoute ? sent : { ...sent, headers: { ...limits.headers(token), ...sent.headers } };
   } finally {
@@ -196,7 +197,7 @@ async function callRoute(parts: ServerParts, route: Route, received: Received, p
 }
 
 async function handle(
-  world: World,
+  { world, limits }: ServerParts,
   route: Route,
   received: Received,
   params: Record<string, string>,
@@ -204,7 +205,7 @@ async function handle(
 ): Promise<Answer> {
   const body = parseBody(received.body);
   if (body === null) return refuse(400, "Problems parsing JSON");
-  const call: Call = { world, method: route.method, url: received.url, params, headers: received.headers, body, token };
+  const call: Call = { world, limits, method: route.method, url: received.url, params, headers: received.headers, body, token };
   return route.handle(call);
 }
 

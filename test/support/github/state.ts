@@ -164,6 +164,7 @@ export interface Repository {
   readonly checkRuns: Map<number, CheckRun>;
   readonly collaborators: Map<string, Role>;
   readonly mergeQueue: { readonly pull: Pull; readonly ref: string; readonly sha: string; readonly baseSha: string }[];
+  isDeleted: boolean;
   private: boolean;
   defaultBranch: string;
   nextNumber: number;
@@ -222,6 +223,11 @@ export class State {
 
   findRepository(owner: string, name: string): Repository | null {
     return this.repositories.get(`${owner}/${name}`.toLowerCase()) ?? null;
+  }
+
+  removeRepository(repo: Repository): void {
+    repo.isDeleted = true;
+    this.repositories.delete(fullName(repo).toLowerCase());
   }
 
   addRepository(repo: Repository): void {

@@ -7,9 +7,10 @@
 import { randomUUID } from "node:crypto";
 import { sign } from "@octokit/webhooks-methods";
 
+import { personOf } from "./pull-changes.ts";
 import { showAccount, nodeId } from "./shapes/account.ts";
 import { showRepository } from "./shapes/repository.ts";
-import type { Installation } from "./state.ts";
+import type { Account, Installation } from "./state.ts";
 import type { EventName, WebhookEvent, World } from "./world.ts";
 
 export interface WebhookTarget {
@@ -39,6 +40,7 @@ export class Webhooks {
   installation: Installation | null = null;
   target: WebhookTarget | null = null;
   readonly #world: () => World;
+  readonly #stopped = new AbortController();
   #queue: Promise<void> = Promise.resolve();
 
   constructor(world: () => World) {
@@ -70,6 +72,12 @@ export class Webhooks {
   async settled(): Promise<readonly Delivery[]> {
     await this.#queue;
     return this.deliveries;
+  }
+
+  /** Gives up what is being delivered. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#queue;
   }
 
   /** Sends a delivery again: same id, same body, same signature. Gives the status. */
@@ -112,7 +120,7 @@ export class Webhooks {
     const { installation } = this;
     return {
       ...payload,
-      repository: name === "push" ? pushRepository(repository) : repository,
+      repository: name === "push" ? pushRepository(repository, repo.owner) : repository,
       ...(repo.owner.type === "Organization" ? { organization: showAccount(api, repo.owner) } : {}),
       sender: showAccount(api, sender),
       ...(installation === null ? {} : { installation: { id: installation.id, node_id: nodeId("IN", installation.id) } }),
@@ -126,7 +134,7 @@ export class Webhooks {
         method: "POST",
         headers: delivery.headers,
         body: delivery.body,
-        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+        signal: AbortSignal.any([AbortSignal.timeout(ANSWER_TIMEOUT_MS), this.#stopped.signal]),
       });
       await response.arrayBuffer();
       status = response.status;
@@ -138,11 +146,12 @@ export class Webhooks {
   }
 }
 
-/** In `push` the times of the repository are seconds, and two fields have old names. */
-function pushRepository(repository: ReturnType<typeof showRepository>): object {
+/** In `push` the times of the repository are seconds, its owner has a name, and two fields have old names. */
+function pushRepository(repository: ReturnType<typeof showRepository>, owner: Account): object {
   const seconds = (time: string | null) => (time === null ? null : Date.parse(time) / 1000);
   return {
     ...repository,
+    owner: { ...repository.owner, ...personOf(owner) },
     created_at: seconds(repository.created_at),
     pushed_at: seconds(repository.pushed_at),
     stargazers: repository.stargazers_count,

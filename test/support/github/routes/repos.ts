@@ -35,6 +35,22 @@ export const repoRoutes: readonly Route[] = [
   },
   {
     method: "GET",
+    path: "/rate_limit",
+    isContent: false,
+    handle: ({ limits, token }) => {
+      const headers = limits.headers(token);
+      const read = (name: string) => Number(headers[`x-ratelimit-${name}`]);
+      const rate: Schemas["rate-limit"] = {
+        limit: read("limit"),
+        remaining: read("remaining"),
+        reset: read("reset"),
+        used: read("used"),
+      };
+      return answer(200, { resources: { core: rate }, rate });
+    },
+  },
+  {
+    method: "GET",
     path: "/users/:login",
     isContent: false,
     handle: ({ world, params }) => {

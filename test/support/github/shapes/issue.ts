@@ -202,7 +202,8 @@ function showSide(api: string, repo: Repository, ref: string, sha: string) {
     ref,
     sha,
     user: showAccount(api, repo.owner),
-    repo: showRepository(api, repo),
+    // GitHub answers null for a fork that is gone; its own schema does not know.
+    repo: repo.isDeleted ? (null as unknown as Schemas["repository"]) : showRepository(api, repo),
   };
 }
 
