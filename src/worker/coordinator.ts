@@ -14,12 +14,15 @@ import type { NamespaceRef } from "../core/live.ts";
 import type { Guard, Plan } from "../core/plan.ts";
 import { failure, success, type Result } from "../core/result.ts";
 import type { Release, Review } from "../core/review.ts";
+import type { GithubWriter } from "../github/port.ts";
 import { createObjectAccess } from "../live/durable-object.ts";
 import type { ApplyOrder } from "./apply-plan.ts";
 import { checkReview } from "./check-review.ts";
 import { logError } from "./log.ts";
 import { OnceStore } from "./once-store.ts";
 import type { Settings } from "./options.ts";
+import { PullWork } from "./pulls/pull-work.ts";
+import type { PullTask } from "./pulls/pull-task.ts";
 import { ReviewsStore, type NewReview, type ReviewFilter } from "./reviews-store.ts";
 import { CoordinatorStore, decodeJson, type RunFilter, type RunRow, type StoredPlan } from "./store.ts";
 
@@ -28,6 +31,8 @@ export const COORDINATOR_NAME = "coordinator";
 
 /** Unexpected exceptions in a row after which a run is failed: more than a quarter of an hour with the backoff below. */
 export const FAULTS_MAX = 20;
+/** GitHub sends a delivery again for at most three days. */
+const DELIVERY_MEMORY_MS = 4 * 24 * 60 * 60 * 1000;
 const FAULT_DELAY_FIRST_MS = 500;
 const FAULT_DELAY_LONGEST_MS = 60_000;
 
@@ -61,6 +66,12 @@ export interface CoordinatorApi {
   listReviews(filter: ReviewFilter, limit: number): Promise<Review[]>;
   /** Null when the plan was never shown in that pull request. */
   releaseReview(environment: string, pull: number, fingerprint: string, release: Release): Promise<Review | null>;
+  /** A pull request that can no longer be merged. */
+  forgetReviews(environment: string, pull: number): Promise<void>;
+  /** Takes the work that a webhook's delivery asks for. False when the same delivery came before. */
+  acceptDelivery(id: string, tasks: readonly PullTask[]): Promise<boolean>;
+  /** Asks for work on pull requests, which is done outside of this call. Nothing happens in a Worker that posts nothing. */
+  queuePullTasks(tasks: readonly PullTask[]): Promise<void>;
   /** True the first time that a workflow's token changes something. */
   claimToken(id: string, expiresAt: number): Promise<boolean>;
 }
@@ -70,6 +81,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   readonly #store: CoordinatorStore;
   readonly #reviews: ReviewsStore;
   readonly #once: OnceStore;
+  readonly #pullWork: PullWork;
   /** Active runs as last written, so that a step does not read thousands of actions. */
   readonly #records = new Map<string, RunRecord>();
   /** When each active run is to take its next step; empty after a restart, which means now. */
@@ -81,13 +93,25 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     this.#store = new CoordinatorStore(ctx.storage.sql);
     this.#reviews = new ReviewsStore(ctx.storage.sql);
     this.#once = new OnceStore(ctx.storage.sql);
+    this.#pullWork = new PullWork(ctx.storage.sql, {
+      settings: () => {
+        const settings = this.settings();
+        return settings.ok ? settings.value.github : null;
+      },
+      github: () => this.github(),
+      live: () => createObjectAccess(this.objects()),
+      coordinator: (use) => use(this),
+      onQuiet: () => this.#arm(),
+    });
     // An alarm can only be missing after a crash, and after a crash this runs.
     void ctx.blockConcurrencyWhile(() => this.resume());
   }
 
   protected abstract objects(): Readonly<Record<string, DurableObjectNamespace>>;
-  /** Throws when the Worker is set up wrongly: the HTTP API says so before anything gets here. */
-  protected abstract settings(): Settings;
+  /** A failure when the Worker is set up wrongly. The HTTP API says so; runs that were started before go on. */
+  protected abstract settings(): Result<Settings, string>;
+  /** Null when this Worker does not post. */
+  protected abstract github(): GithubWriter | null;
 
   async storePlan(plan: StoredPlan, seen: readonly NamespaceRef[]): Promise<void> {
     this.ctx.storage.transactionSync(() => {
@@ -175,7 +199,8 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   /** Makes sure that unfinished runs have an alarm; returns how many there are. */
   async resume(): Promise<number> {
     const active = this.#store.listActiveRuns();
-    if (active.length > 0 && (await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now());
+    const isIdle = active.length === 0 && this.#pullWork.nextAt(Date.now()) === null;
+    if (!isIdle && (await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now());
     return active.length;
   }
 
@@ -195,6 +220,26 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     return isShown ? this.#reviews.find(environment, pull, fingerprint) : null;
   }
 
+  async forgetReviews(environment: string, pull: number): Promise<void> {
+    this.#reviews.forgetPull(environment, pull);
+  }
+
+  async acceptDelivery(id: string, tasks: readonly PullTask[]): Promise<boolean> {
+    const now = Date.now();
+    const isNew = this.ctx.storage.transactionSync(() => {
+      if (!this.#once.claim("delivery", id, now + DELIVERY_MEMORY_MS, now)) return false;
+      this.#pullWork.queue(tasks, now);
+      return true;
+    });
+    this.#arm();
+    return isNew;
+  }
+
+  async queuePullTasks(tasks: readonly PullTask[]): Promise<void> {
+    this.#pullWork.queue(tasks, Date.now());
+    this.#arm();
+  }
+
   async claimToken(id: string, expiresAt: number): Promise<boolean> {
     return this.#once.claim("token", id, expiresAt, Date.now());
   }
@@ -202,6 +247,8 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   override async alarm(): Promise<void> {
     try {
       const now = Date.now();
+      // Not waited for: runs must not wait for GitHub.
+      this.#pullWork.start(now);
       const due = this.#store.listActiveRuns().filter(({ id }) => (this.#nextStepAt.get(id) ?? 0) <= now);
       await Promise.all(due.map((row) => this.#step(row)));
       this.#arm();
@@ -245,7 +292,10 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   /** Writes the record and the alarm for what comes next in one transaction, then tells who is waiting. */
   #save(record: RunRecord, before: RunRecord | null, faults: number, now: number): void {
     const { id, state } = record.run;
-    this.ctx.storage.transactionSync(() => this.#store.putRun(record, before, faults));
+    this.ctx.storage.transactionSync(() => {
+      this.#store.putRun(record, before, faults);
+      if (state !== before?.run.state) this.#pullWork.tellRun(record.run, now);
+    });
     if (state === "running") this.#records.set(id, record);
     else this.#records.delete(id);
     const delayMs = delayUntilNextMs(record, now);
@@ -256,9 +306,11 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     if (record.run.updatedAt !== before?.run.updatedAt) this.#wake(id);
   }
 
-  /** Sets the alarm for the run that is due first. */
+  /** Sets the alarm for what is due first: a run's step, or work on pull requests. */
   #arm(): void {
-    if (this.#nextStepAt.size > 0) void this.ctx.storage.setAlarm(Math.min(...this.#nextStepAt.values()));
+    const pullsAt = this.#pullWork.nextAt(Date.now());
+    const times = [...this.#nextStepAt.values(), ...(pullsAt === null ? [] : [pullsAt])];
+    if (times.length > 0) void this.ctx.storage.setAlarm(Math.min(...times));
   }
 
   #checkReview(order: ApplyOrder, environment: string): Result<readonly Guard[], StartRunFailure> {

@@ -19,14 +19,18 @@
  * such as `"* * * * *"`, and set the secret `SHARDCTL_TOKENS` (its form is in `tokens.ts`). The names in `objects` are the ones that
  * manifests give as `spec.object`.
  */
+import { createGithubClient, type GithubCredentials } from "../github/client.ts";
+import type { Result } from "../core/result.ts";
+import type { GithubWriter } from "../github/port.ts";
 import { createObjectAccess } from "../live/durable-object.ts";
 import { createCoordinatorCalls } from "./context.ts";
 import { Coordinator } from "./coordinator.ts";
 import { createHttpApi } from "./http-api.ts";
 import type { ObjectBindings } from "./objects.ts";
-import { createSettingsReader, type ReconcilerOptions, type Settings } from "./options.ts";
+import { createSettingsReader, type GithubSettings, type ReconcilerOptions, type Settings } from "./options.ts";
 
-export type { AlertOptions, GithubCredentials, GithubOptions, OidcOptions, ReconcilerOptions } from "./options.ts";
+export type { GithubCredentials } from "../github/client.ts";
+export type { AlertOptions, GithubOptions, OidcOptions, ReconcilerOptions } from "./options.ts";
 
 /** A Worker's handlers, and the Durable Object class that the entry file must export. */
 export interface ReconcilerWorker<Env> {
@@ -35,8 +39,20 @@ export interface ReconcilerWorker<Env> {
   readonly Reconciler: new (ctx: DurableObjectState, env: Env) => Coordinator<Env>;
 }
 
+/** What reaches out of the Worker. Tests put their own in its place. */
+export interface ReconcilerParts {
+  readonly openGithub: (settings: GithubSettings, credentials: GithubCredentials) => GithubWriter;
+}
+
+const REAL_PARTS: ReconcilerParts = {
+  openGithub: ({ repository, apiUrl }, credentials) => createGithubClient({ repository, credentials, apiUrl }),
+};
+
 /** Makes the control half of a Worker. Reads nothing and starts nothing before the first request. */
-export function createReconciler<Env extends object>(options: ReconcilerOptions<Env>): ReconcilerWorker<Env> {
+export function createReconciler<Env extends object>(
+  options: ReconcilerOptions<Env>,
+  { openGithub }: ReconcilerParts = REAL_PARTS,
+): ReconcilerWorker<Env> {
   // The API knows `env` only as what this Worker was given.
   const bind =
     <Value>(read: (env: Env) => Value) =>
@@ -53,22 +69,32 @@ export function createReconciler<Env extends object>(options: ReconcilerOptions<
   });
 
   class Reconciler extends Coordinator<Env> {
+    #github: GithubWriter | null = null;
+
     protected override objects(): ObjectBindings {
       return options.objects(this.env);
     }
 
-    protected override settings(): Settings {
-      const read = settings(this.env);
-      if (!read.ok) throw new Error(read.failure);
-      return read.value;
+    protected override github(): GithubWriter | null {
+      const read = this.settings();
+      const github = read.ok ? read.value.github : null;
+      if (!github?.posts || github.credentials === null) return null;
+      this.#github ??= openGithub(github, github.credentials);
+      return this.#github;
+    }
+
+    protected override settings(): Result<Settings, string> {
+      return settings(this.env);
     }
   }
 
   return {
     fetch: async (request, env, context) => api.fetch(request, env, context),
-    /** Runs go on by alarm; the tick is for the alarm that the runtime dropped. */
+    /** Runs go on by alarm; the tick is for the alarm that the runtime dropped, and for pull requests that no webhook told of. */
     async scheduled(_controller, env) {
-      await createCoordinatorCalls(options.coordinator(env))((coordinator) => coordinator.resume());
+      const coordinator = createCoordinatorCalls(options.coordinator(env));
+      await coordinator((calls) => calls.resume());
+      await coordinator((calls) => calls.queuePullTasks([{ kind: "scan" }]));
     },
     Reconciler,
   };

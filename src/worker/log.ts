@@ -6,3 +6,9 @@ export function logError(event: string, facts: Readonly<Record<string, string | 
   // oxlint-disable-next-line no-console -- the console is a Worker's log
   console.error(JSON.stringify({ event, ...facts, ...cause }));
 }
+
+/** Writes what happened, when nothing went wrong that needs a stack. */
+export function logEvent(event: string, facts: Readonly<Record<string, string | number>>): void {
+  // oxlint-disable-next-line no-console -- the console is a Worker's log
+  console.log(JSON.stringify({ event, ...facts }));
+}

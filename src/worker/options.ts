@@ -7,6 +7,7 @@
 import { z } from "zod";
 
 import { failure, success, type Result } from "../core/result.ts";
+import { checkPrivateKey, type GithubCredentials } from "../github/client.ts";
 import type { GithubRepository } from "../github/port.ts";
 import type { RequireRole } from "./authorize.ts";
 import type { Api } from "./context.ts";
@@ -54,17 +55,6 @@ export interface GithubOptions {
   /** False leaves comments and checks to the workflow, though the Worker has credentials. Default true. */
   readonly post?: boolean;
 }
-
-/** A fine-grained token, or a GitHub App with its private key as PKCS#8 PEM. */
-export type GithubCredentials =
-  | { readonly kind: "token"; readonly token: string }
-  | {
-      readonly kind: "app";
-      readonly appId: number | string;
-      readonly privateKey: string;
-      /** Default: found by asking for the repository's installation. */
-      readonly installationId?: number | string;
-    };
 
 export interface OidcOptions {
   /** The `aud` that a workflow asks its token for. Default: the origin under which the Worker was called. */
@@ -163,10 +153,7 @@ const githubSchema = z.strictObject({
         appId: id,
         privateKey: z
           .string()
-          .regex(
-            /-----BEGIN PRIVATE KEY-----/,
-            "must be a PKCS#8 key (-----BEGIN PRIVATE KEY-----): convert GitHub's with `openssl pkcs8 -topk8 -nocrypt -in app.pem`",
-          ),
+          .refine((key) => checkPrivateKey(key) === null, { error: (issue) => checkPrivateKey(String(issue.input)) ?? "" }),
         installationId: id.exactOptional(),
       }),
     ])

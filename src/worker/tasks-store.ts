@@ -9,6 +9,9 @@ export const TASKS_MAX = 5000;
 const RETRY_FIRST_MS = 5_000;
 const RETRY_LONGEST_MS = 60 * 60 * 1000;
 
+/** With the delays above: more than a day. */
+const RETRIES_MAX = 40;
+
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS tasks (key TEXT PRIMARY KEY, body TEXT NOT NULL, dueAt INTEGER NOT NULL, failures INTEGER NOT NULL,
     version INTEGER NOT NULL) WITHOUT ROWID;
@@ -40,7 +43,7 @@ export class TasksStore<Body> {
     if (tasks >= TASKS_MAX && known === 0) return false;
     this.#sql.exec(
       `INSERT INTO tasks VALUES (?, ?, ?, 0, 1) ON CONFLICT (key) DO UPDATE SET body = excluded.body,
-         dueAt = CASE WHEN failures = 0 THEN min(dueAt, excluded.dueAt) ELSE dueAt END, version = version + 1`,
+         dueAt = min(dueAt, excluded.dueAt), version = version + 1`,
       key,
       JSON.stringify(body),
       dueAt,
@@ -65,14 +68,22 @@ export class TasksStore<Body> {
     return this.#sql.exec<{ dueAt: number | null }>("SELECT min(dueAt) AS dueAt FROM tasks").one().dueAt;
   }
 
+  clear(): void {
+    this.#sql.exec("DELETE FROM tasks");
+  }
+
   /** It is done, unless it was asked for again meanwhile: then it is due at once. */
   complete({ key, version }: StoredTask<Body>, now: number): void {
     this.#sql.exec("DELETE FROM tasks WHERE key = ? AND version = ?", key, version);
     this.#sql.exec("UPDATE tasks SET dueAt = ?, failures = 0 WHERE key = ?", now, key);
   }
 
-  /** It failed: again later, at the earliest at `retryAt` if that is given. */
-  postpone({ key, failures }: StoredTask<Body>, retryAt: number | null, now: number): void {
+  /** It failed: again later, at the earliest at `retryAt` if that is given; false when it has failed too often and is given up. */
+  postpone({ key, failures, version }: StoredTask<Body>, retryAt: number | null, now: number): boolean {
+    if (failures >= RETRIES_MAX) {
+      this.#sql.exec("DELETE FROM tasks WHERE key = ? AND version = ?", key, version);
+      return false;
+    }
     const delayMs = Math.min(RETRY_LONGEST_MS, RETRY_FIRST_MS * 2 ** failures);
     this.#sql.exec(
       "UPDATE tasks SET dueAt = ?, failures = ? WHERE key = ?",
@@ -80,5 +91,6 @@ export class TasksStore<Body> {
       failures + 1,
       key,
     );
+    return true;
   }
 }

@@ -41,7 +41,7 @@ export function addReviewRoutes(api: Api, requireRole: RequireRole): void {
     const pull = readNumber(context, "pull", { min: 1, max: PULL_MAX, fallback: ANY });
     const filter = { environment: context.req.query("environment") ?? null, pull: pull === ANY ? null : pull };
     const reviews = await context.var.coordinator((calls) => calls.listReviews(filter, limit));
-    return context.json<ReviewList>({ reviews });
+    return context.json<ReviewList>({ reviews, postedBy: postedBy(context, filter.environment) });
   });
 
   api.put("/v1/reviews/:pull/release", requireRole("apply"), limitBody(), async (context) => {
@@ -52,7 +52,7 @@ export function addReviewRoutes(api: Api, requireRole: RequireRole): void {
 }
 
 async function storeReview(context: ApiContext, request: ReviewRequest): Promise<ReviewReceipt> {
-  const { coordinator, caller, settings } = context.var;
+  const { coordinator, caller } = context.var;
   const counts = caller.actions === null || pullOfRef(caller.actions.ref) === request.pull;
   if (!counts && !hasRole(caller.role, "apply")) {
     throw new RefusedRequest(
@@ -64,8 +64,12 @@ async function storeReview(context: ApiContext, request: ReviewRequest): Promise
     calls.putReview({ ...request, requestedBy: caller.name, reviewedAt: Date.now() }, counts),
   );
   if (!review) throw unknownPlan(request.fingerprint);
-  const { github } = settings;
-  return { review, postedBy: github?.posts && github.environment === review.environment ? "worker" : "caller" };
+  return { review, postedBy: postedBy(context, review.environment) };
+}
+
+function postedBy(context: ApiContext, environment: string | null): ReviewReceipt["postedBy"] {
+  const { github } = context.var.settings;
+  return github?.posts && github.environment === environment ? "worker" : "caller";
 }
 
 async function releasePlan(context: ApiContext, pull: number, request: ReleaseRequest): Promise<Review> {

@@ -1,0 +1,26 @@
+/**
+ * Finds open pull requests whose comment may be out of date, and asks for one task each: new ones, ones with a new head, ones that live
+ * may have moved under, and ones that are no longer open. Costs one request; what is unchanged costs nothing more.
+ */
+import { success } from "../../core/result.ts";
+import type { GithubResult } from "../../github/port.ts";
+import type { PullParts } from "./pull-parts.ts";
+
+/** How long a plan in an open pull request is trusted while nobody says that live has moved. */
+export const REPLAN_MS = 15 * 60 * 1000;
+
+export async function scanPulls({ github, settings, pulls, queue, now }: PullParts): Promise<GithubResult<number>> {
+  const open = await github.openPulls(settings.defaultBranch);
+  if (!open.ok) return open;
+  const known = new Map(pulls.list().map((pull) => [pull.number, pull]));
+  const stillOpen = new Set(open.value.map(({ number }) => number));
+  const due = open.value.filter(({ number, headSha }) => {
+    const posted = known.get(number);
+    if (posted === undefined || posted.headSha !== headSha) return true;
+    return posted.posted !== null && now() - posted.plannedAt >= REPLAN_MS;
+  });
+  const gone = [...known.keys()].filter((number) => !stillOpen.has(number));
+  const numbers = [...due.map(({ number }) => number), ...gone];
+  for (const pull of numbers) queue({ kind: "pull", pull, again: false });
+  return success(numbers.length);
+}
