@@ -241,7 +241,10 @@ export class Host {
       chunks: stagedChunks(this.sql, this.member.plan(operation), waveRowsMax),
     }),
     rehearse: ({ operation, incoming }: MemberRequest & { kind: "rehearse" }) =>
-      this.#writeRows(() => rehearsePromotion(this.sql, this.member.plan(operation), incoming, this.member.self)),
+      this.#writeRows(() => {
+        rehearsePromotion(this.sql, this.member.plan(operation), incoming, this.member.self);
+        this.member.noteRehearsal(operation);
+      }),
     fence: ({ operation, attempt, budgetMs }: MemberRequest & { kind: "fence" }) => this.#fence(operation, attempt, budgetMs),
     unfence: ({ operation, attempt }: MemberRequest & { kind: "unfence" }) => this.member.unfence(operation, attempt),
     activate: ({ operation, activation }: MemberRequest & { kind: "activate" }) => this.member.activate(operation, activation),

@@ -165,11 +165,21 @@ export class Member implements SourceContext {
     return plan.tables.map(({ table }) => table).filter((table) => !table.name.startsWith(PRIVATE_PREFIX));
   }
 
-  /** The plan for a message of rows. Rule "no-late-rows": a target that serves takes no more rows of a swap. */
+  /**
+   * The plan for a message of rows. Rule "no-late-rows": a target that serves takes no more rows of a swap, and none of a shift between its
+   * rehearsal and its promotion. By then every source is drained: what still comes is late, or a stray write to a row that has moved.
+   */
   receivingPlan(operation: number): MovePlan {
     const plan = this.plan(operation);
     if (plan.moving.mode === "swap" && this.membership.serving) {
       throw new EngineFault("cancelled", `${this.self} serves already: it takes no more rows of operation ${operation}`);
+    }
+    if (plan.moving.fence !== 0 && plan.moving.rehearsed === plan.moving.fence) {
+      throw new RefusedError({
+        kind: "moving",
+        message: `${this.self} has rehearsed attempt ${plan.moving.fence} of operation ${operation}: it takes no rows before that is decided`,
+        retryable: true,
+      });
     }
     return plan;
   }
@@ -194,7 +204,7 @@ export class Member implements SourceContext {
         if (isSource && !membership.serving)
           throw new EngineFault("internal", `${this.self} is a source of operation ${operation} but serves nothing`);
         clearMoveRecords(this.sql);
-        const fence = { fence: 0, fenceFloor: 1 };
+        const fence = { fence: 0, fenceFloor: 1, rehearsed: 0 };
         const { allowMissingKey, rowsPerSecondMax } = request;
         const moving = { operation, mode, isSource, isTarget, from, to, allowMissingKey, rowsPerSecondMax, ...fence };
         this.#put({ moving, membership: { ...membership, operation } });
@@ -222,6 +232,12 @@ export class Member implements SourceContext {
       // Who does not serve yet is guarded already.
       if (this.membership.serving) installGuards(this.sql, this.tables(), "moving");
     });
+  }
+
+  /** A rehearsal was well: under a fence, this target takes no more rows until it has promoted them or the fence is lifted. */
+  noteRehearsal(operation: number): void {
+    const { moving } = this.plan(operation);
+    if (moving.fence !== 0) this.#change(() => this.#put({ moving: { ...moving, rehearsed: moving.fence } }));
   }
 
   /** Drains the log to its end; only under a fence does an empty log stay empty. */

@@ -38,6 +38,8 @@ export interface Moving {
   readonly fence: number;
   /** Attempts below this one are over: a late call of one must not fence again. */
   readonly fenceFloor: number;
+  /** As a target: the attempt under whose fence it has tried its promotion, 0 for none. */
+  readonly rehearsed: number;
 }
 
 export function readMembership(sql: Sql, namespace: string, self: string): Membership {

@@ -175,7 +175,7 @@ function refuseRivals(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]):
   }
 }
 
-/** Makes the staged rows of the ranges live. Rule "engine-writes-uncaptured": no trigger sees them. Call inside a transaction. */
+/** Makes the staged rows of the ranges live. Rule "waves-apart": they stay staged. No trigger sees it, capture neither. Call inside a transaction. */
 export function promoteRows(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): void {
   if (incoming.length === 0) return;
   const tables = plan.tables.map(({ table }) => table.name);

@@ -11,14 +11,12 @@ export const RULES = {
     "A captured key leaves the log when the page that carried it is acknowledged as stored, and only the entries that this page covered: a change made meanwhile stays. The log is durable.",
   "deletes-are-captured":
     "A captured key is read again when its page is built; absent then means deleted, and is sent as a deletion.",
-  "capture-owned-keys":
-    "A source captures only keys that it owns at its epoch and that move away from it. A stray write to a key that has moved already must not travel after it.",
-  "engine-writes-uncaptured":
-    "What the engine itself writes (staging, promotion, deletion after cutover) is not captured as a change of the user.",
   "sequence-numbers":
-    "Pages carry a sequence number per source, made durable before the page leaves. The target stores the last number in the transaction that stores the rows, and ignores pages that are not newer.",
+    "Pages carry a sequence number per source and target, made durable before the page leaves. The target stores the last number in the transaction that stores the rows, and stores no page that is not newer; the last one is acknowledged again.",
+  "one-page-at-a-time":
+    "A source reads, sends and checks one page after the other. Rows that a check has found to differ go again under a new number as they were read: only while no later page has been read.",
   "no-late-rows":
-    "A target that has promoted a wave takes no more rows of that wave. Promotion keeps the last sequence number, so a late page is still late.",
+    "A target takes no rows from its rehearsal until it has promoted or its fence is lifted, and none of a wave that it has promoted. Promotion keeps the last sequence number, so a late page is still late.",
   "drain-before-cutover":
     "A source answers drained only while it is fenced by that attempt, its log is empty and no page is outstanding. The root commits only when every source of the wave has answered.",
   "fence-attempts":
@@ -32,9 +30,12 @@ export const RULES = {
     "A member activates an epoch only if it is newer than its own; a late activation changes nothing, lifts no fence and deletes no row.",
   "activate-in-one-transaction":
     "Promotion, deletion of the rows that have left, the new epoch and (last) the end of the fence are one transaction of the member: a source keeps its fence until its rows are deleted, a target shows promoted rows only at the new epoch.",
-  "promoted-rows-leave-staging": "Promotion takes the rows out of staging, so that no later wave promotes them again.",
-  "promotion-replaces":
-    "Promotion replaces what the target holds of the keys of the wave: a deletion is staged like a row, and takes a stray row with it.",
+  "waves-apart":
+    "A wave promotes only rows of its own ranges, and the ranges of an operation's waves have no key in common: rows stay staged until the clean-up, and what is staged for a range after its wave, such as a stray write to a key that has moved, is promoted by no later one.",
+  "targets-fenced":
+    "In a shift the targets of a wave are fenced with its sources, by the same attempt, until they have promoted: nothing comes between the rehearsal and the promotion.",
+  "rehearsed-under-the-fence":
+    "When every member of a wave is fenced and drained, its targets try their promotion. A row in its way (a stray row under the same key, a rival of a unique value) ends the operation before the cutover: promotion replaces nothing, and after the cutover there is only forward.",
   "repeats-are-answered": "A call whose work is done already is answered again: its first answer may be lost.",
   "activated-before-next":
     "The root starts the next wave, a cancel or the clean-up only when every member has acknowledged the last cutover.",

@@ -22,13 +22,14 @@ export function dropInertMessages(state: State): void {
 function isInert(state: State, message: Message): boolean {
   const { kind, member: me, op, number } = message;
   if (kind === "page") return isPageInert(state, me, op, number);
-  if (kind === "prepared" || kind === "drained" || kind === "activated" || kind === "cleaned")
+  if (kind === "prepared" || kind === "drained" || kind === "rehearsed" || kind === "activated" || kind === "cleaned")
     return isAnswerInert(state, kind, op, number);
   const member = state.members[me];
   if (op < member.op) return kind !== "activate" || isActivationInert(state, me, op, number);
   if (op > member.op) return false;
   if (kind === "activate") return isActivationInert(state, me, op, number);
   if (kind === "prepare") return member.active === 0 || isAnswerInert(state, "prepared", op, number);
+  if (kind === "rehearse") return member.active === 0 || isAnswerInert(state, "rehearsed", op, number);
   if (kind === "cleanUp") return member.active === 0 && isAnswerInert(state, "cleaned", op, number);
   return member.active === 0 || isRunningCallInert(member, kind, number);
 }
@@ -54,16 +55,23 @@ function isActivationInert(state: State, me: MemberIndex, op: number, epoch: num
   return epoch <= state.members[me].epoch && isAnswerInert(state, "activated", op, epoch);
 }
 
+function isAckInert(source: Member, op: number, seq: number): boolean {
+  return op < source.op || (op === source.op && (source.active === 0 || source.outstanding === 0 || seq !== source.seq));
+}
+
 function isPageInert(state: State, source: MemberIndex, op: number, seq: number): boolean {
   const target = state.members[source === 0 ? 1 : 0];
   if (op < target.op) return true;
-  return op === target.op && (target.active === 0 || seq <= target.lastSeq);
+  if (op > target.op) return false;
+  if (target.active === 0 || seq < target.lastSeq) return true;
+  // The last page is acknowledged again: that changes something as long as its source waits for it.
+  return seq === target.lastSeq && isAckInert(state.members[source], op, seq);
 }
 
 /** An answer to a phase, an attempt or an epoch that the root has left. */
 function isAnswerInert(
   state: State,
-  kind: "prepared" | "drained" | "activated" | "cleaned",
+  kind: "prepared" | "drained" | "rehearsed" | "activated" | "cleaned",
   op: number,
   number: number,
 ): boolean {
@@ -73,6 +81,7 @@ function isAnswerInert(
     case "prepared":
       return root.phase !== PREPARE;
     case "drained":
+    case "rehearsed":
       return number < root.attempt || root.phase > FENCE;
     case "activated":
       return number < root.epoch || (number === root.epoch && root.phase !== COMMITTED);

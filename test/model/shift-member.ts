@@ -2,7 +2,7 @@
 // A handler returns the message that answers, 0 for no answer, or IGNORED when the call changes nothing and gets none.
 // The rules in brackets are those of rules.ts.
 import { keysLeaving, operationOf, ownerOf, type World } from "./shift-scenarios.ts";
-import { hasBit, KEYS, nibble, packMessage, type Member, type MemberIndex, withNibble } from "./shift-state.ts";
+import { hasBit, KEYS, nibble, packMessage, presentKeys, type Member, type MemberIndex, withNibble } from "./shift-state.ts";
 
 export const IGNORED = -1;
 
@@ -17,6 +17,7 @@ export function receivePrepare(world: World, me: MemberIndex, member: Member, op
   const { first, last } = operationOf(world, op);
   member.op = op;
   member.active = 1;
+  member.rehearsed = 0;
   member.fence = 0;
   member.released = 0;
   forgetPages(member);
@@ -31,6 +32,7 @@ export function receiveCleanUp(world: World, me: MemberIndex, member: Member, op
   if (op > member.op && world.weak["clean-up-not-noted"]) return packMessage("cleaned", me, op);
   member.op = op;
   member.active = 0;
+  member.rehearsed = 0;
   member.fence = 0;
   member.released = 0;
   forgetPages(member);
@@ -44,16 +46,15 @@ function forgetPages(member: Member): void {
   member.inPage = 0;
   member.lastSeq = 0;
   member.staged = 0;
+  member.sent = 0;
 }
 
-/** Capture: the trigger of a user's write. [capture-owned-keys, capture-before-copy] */
+/** Capture: the trigger of a write, also of one to a key that has moved already: see [waves-apart]. [capture-before-copy] */
 export function captureWrite(world: World, me: MemberIndex, member: Member, key: number): void {
   if (member.active === 0) return;
   if (world.weak["capture-after-copy"] && member.seq <= 1) return;
   const { first, last } = operationOf(world, member.op);
-  const moves = hasBit(keysLeaving(world, me, first, last), key);
-  const owned = ownerOf(world, member.epoch, key) === me || world.weak["moved-keys-captured"];
-  if (moves && owned) member.captured |= 1 << key;
+  if (hasBit(keysLeaving(world, me, first, last), key)) member.captured |= 1 << key;
 }
 
 /** Builds the next page: every key in the log, read again now, under a fresh number. 0 when there is nothing to send. [sequence-numbers, deletes-are-captured, captured-until-stored] */
@@ -72,19 +73,29 @@ export function sendPage(world: World, me: MemberIndex, member: Member): number 
   member.outstanding = 1;
   member.inPage = world.weak["log-cleared-at-send"] ? 0 : log;
   member.captured = 0;
+  if (world.scenario.repairs && !(world.weak["repair-of-an-older-page"] && member.sent !== 0)) member.sent = rows;
   return packMessage("page", me, member.op, member.seq, rows);
 }
 
-/** A page at the target. [sequence-numbers, operation-numbers, no-late-rows, promotion-replaces] */
+/** Sends the rows of the last page again, as they were read, under a fresh number; 0 when there is none. [one-page-at-a-time] */
+export function repairPage(world: World, me: MemberIndex, member: Member): number {
+  if (member.active === 0 || member.outstanding === 1 || member.sent === 0 || member.seq >= world.bounds.pages) return 0;
+  member.seq++;
+  member.outstanding = 1;
+  return packMessage("page", me, member.op, member.seq, member.sent);
+}
+
+/** A page at the target. [sequence-numbers, operation-numbers, no-late-rows] */
 export function receivePage(world: World, source: MemberIndex, member: Member, op: number, seq: number, rows: number): number {
   const { weak } = world;
   if (member.active === 0) return IGNORED;
   if (op !== member.op && !weak["pages-without-operation"]) return IGNORED;
-  if (seq <= member.lastSeq && !weak["no-sequence-numbers"]) return IGNORED;
+  if (member.rehearsed === 1 && !weak["rows-after-rehearsal"]) return IGNORED;
+  if (seq === member.lastSeq && !weak["no-sequence-numbers"]) return packMessage("ack", source, op, seq);
+  if (seq < member.lastSeq && !weak["no-sequence-numbers"]) return IGNORED;
   for (const key of KEYS) {
     const row = nibble(rows, key);
-    if (row === 0) continue;
-    member.staged = withNibble(member.staged, key, row === 1 && weak["deletion-not-staged"] ? 0 : row);
+    if (row !== 0) member.staged = withNibble(member.staged, key, row === 1 ? 0 : row);
   }
   member.lastSeq = Math.max(member.lastSeq, seq);
   return packMessage("ack", source, op, seq);
@@ -104,6 +115,7 @@ export function receiveFence(world: World, member: Member, op: number, attempt: 
   if (op !== member.op || member.active === 0 || attempt <= member.released) return IGNORED;
   const takes = world.weak["old-fence-replaces-newer"] ? attempt !== member.fence : attempt > member.fence;
   if (!takes) return IGNORED;
+  member.rehearsed = 0;
   member.fence = attempt;
   return 0;
 }
@@ -118,12 +130,36 @@ export function sayDrained(world: World, me: MemberIndex, member: Member): numbe
   return packMessage("drained", me, member.op, member.fence);
 }
 
+/** A rehearsal: an answer when nothing is in the way of the promotion, else none. [rehearsed-under-the-fence, no-late-rows] */
+export function receiveRehearse(world: World, me: MemberIndex, member: Member, op: number, attempt: number): number {
+  if (op !== member.op || member.active === 0) return IGNORED;
+  if (member.fence !== attempt && !world.weak["targets-not-fenced"]) return IGNORED;
+  if (hasRival(world, me, member, member.epoch + 1)) return IGNORED;
+  if (member.fence !== 0) member.rehearsed = 1;
+  return packMessage("rehearsed", me, op, attempt);
+}
+
+/** Whether a row that is here is in the way of one that the wave to `epoch` would promote. */
+export function hasRival(world: World, me: MemberIndex, member: Member, epoch: number): boolean {
+  return KEYS.some((key) => {
+    if (nibble(member.staged, key) === 0 || !arrives(world, me, key, member.epoch, epoch)) return false;
+    return world.scenario.rivals ? presentKeys(member.live) !== 0 : nibble(member.live, key) !== 0;
+  });
+}
+
+/** Whether a key becomes this member's between two epochs. */
+function arrives(world: World, me: MemberIndex, key: number, from: number, to: number): boolean {
+  return ownerOf(world, from, key) !== me && ownerOf(world, to, key) === me;
+}
+
 /** The root's answer that an attempt is aborted. [fence-until-told, fence-attempts] */
 export function receiveRelease(world: World, member: Member, op: number, attempt: number): number {
   if ((op !== member.op && !world.weak["release-without-operation"]) || member.active === 0) return IGNORED;
   if (attempt <= member.released && attempt !== member.fence) return IGNORED;
   member.released = Math.max(member.released, attempt);
-  if (member.fence === attempt) member.fence = 0;
+  if (member.fence !== attempt) return 0;
+  member.fence = 0;
+  member.rehearsed = 0;
   return 0;
 }
 
@@ -132,12 +168,12 @@ export function receiveActivate(world: World, me: MemberIndex, member: Member, o
   const { weak } = world;
   const done = packMessage("activated", me, op, epoch);
   if (epoch <= member.epoch) {
-    if (weak["late-activate-promotes"]) promote(world, me, member, member.epoch);
+    if (weak["late-activate-promotes"]) promote(world, me, member, epoch - 1, epoch);
     if (weak["late-activate-deletes"]) deleteLeft(world, me, member, epoch - 1, epoch);
     if (weak["late-activate-lifts-fence"]) member.fence = 0;
     return weak["repeat-unanswered"] ? IGNORED : done;
   }
-  promote(world, me, member, epoch);
+  promote(world, me, member, member.epoch, epoch);
   if (weak["promote-before-epoch"]) {
     if (member.half === 0) {
       member.half = 1;
@@ -150,28 +186,26 @@ export function receiveActivate(world: World, me: MemberIndex, member: Member, o
   member.epoch = epoch;
   member.released = weak["attempts-restart"] ? 0 : Math.max(member.released, member.fence);
   member.fence = 0;
+  member.rehearsed = 0;
   return done;
 }
 
-/** Staged rows of keys that are this member's at `epoch` become live. [promoted-rows-leave-staging, no-late-rows, engine-writes-uncaptured] */
-function promote(world: World, me: MemberIndex, member: Member, epoch: number): void {
+/** Staged rows of the keys that come with a wave become live, and stay staged. [waves-apart, no-late-rows] */
+function promote(world: World, me: MemberIndex, member: Member, from: number, to: number): void {
   const { weak } = world;
   for (const key of KEYS) {
     const row = nibble(member.staged, key);
-    if (row === 0 || ownerOf(world, epoch, key) !== me) continue;
-    member.live = withNibble(member.live, key, row === 1 ? 0 : row - 2);
-    if (!weak["promote-twice"] && !weak["late-activate-promotes"]) member.staged = withNibble(member.staged, key, 0);
-    if (weak["engine-writes-captured"]) captureWrite(world, me, member, key);
+    const comes = weak["promotes-all-staged"] ? ownerOf(world, to, key) === me : arrives(world, me, key, from, to);
+    if (row !== 0 && comes) member.live = withNibble(member.live, key, row - 2);
   }
   if (weak["late-page-after-promote"]) member.lastSeq = 0;
 }
 
-/** Rows of exactly the keys that leave between two epochs are deleted: the target has promoted them or holds them staged. [engine-writes-uncaptured] */
+/** Rows of exactly the keys that leave between two epochs are deleted: the target has promoted them or holds them staged. */
 function deleteLeft(world: World, me: MemberIndex, member: Member, from: number, to: number): void {
   const left = keysLeaving(world, me, from, to);
   for (const key of KEYS) {
     if (!hasBit(left, key)) continue;
-    if (world.weak["engine-writes-captured"]) captureWrite(world, me, member, key);
     member.live = withNibble(member.live, key, 0);
   }
 }
@@ -190,11 +224,15 @@ export function deleteEarly(world: World, me: MemberIndex, member: Member): void
 /** A crash keeps what is in SQLite: the answer to a page is lost, so its keys go back to the log. [fence-until-told, sequence-numbers] */
 export function crashMember(world: World, member: Member): boolean {
   const { weak } = world;
-  const forgets = (weak["fence-lost-in-crash"] && member.fence !== 0) || (weak["sequence-lost-in-crash"] && member.seq !== 0);
+  const forgets =
+    member.sent !== 0 ||
+    (weak["fence-lost-in-crash"] && member.fence !== 0) ||
+    (weak["sequence-lost-in-crash"] && member.seq !== 0);
   if (member.outstanding === 0 && !forgets) return false;
   member.outstanding = 0;
   member.captured |= member.inPage;
   member.inPage = 0;
+  member.sent = 0;
   if (weak["fence-lost-in-crash"]) member.fence = 0;
   if (weak["sequence-lost-in-crash"]) member.seq = 0;
   return true;

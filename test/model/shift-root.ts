@@ -1,7 +1,7 @@
 // The root of the shift model. Its journal is durable and every change of it is one transaction; only the answers that it has counted are
 // volatile, and a crash forgets them. The root may send again whatever its phase lets it send, at any time.
 // The rules in brackets are those of rules.ts.
-import { operationOf, sourcesOfWave, type World } from "./shift-scenarios.ts";
+import { operationOf, sourcesOfWave, targetsOfWave, type World } from "./shift-scenarios.ts";
 import {
   CLEANUP_CANCELLED,
   CLEANUP_DONE,
@@ -10,6 +10,7 @@ import {
   hasBit,
   IDLE_CANCELLED,
   IDLE_DONE,
+  type MemberIndex,
   MEMBERS,
   type Message,
   MOVE,
@@ -20,6 +21,8 @@ import {
 import { IGNORED } from "./shift-member.ts";
 
 const BOTH = 3;
+/** Bit of the first member in `answers` for rehearsals. */
+const REHEARSED_AT = 2;
 
 /** Messages that the root may send now: to the members whose answer it has not counted. */
 export function rootMessages(world: World, root: Root): number[] {
@@ -29,14 +32,15 @@ export function rootMessages(world: World, root: Root): number[] {
     case PREPARE:
       return waiting.map((member) => packMessage("prepare", member, op));
     case FENCE: {
-      const sources = sourcesOfWave(world, epoch);
+      const fenced = fencedInWave(world, epoch);
       const fences = waiting
-        .filter((member) => hasBit(sources, member))
+        .filter((member) => hasBit(fenced, member))
         .map((member) => packMessage("fence", member, op, attempt));
-      if (!world.weak["abort-not-durable"]) return fences;
+      const rehearsals = toRehearse(world, root).map((member) => packMessage("rehearse", member, op, attempt));
+      if (!world.weak["abort-not-durable"]) return [...fences, ...rehearsals];
       return [
         ...fences,
-        ...MEMBERS.filter((member) => hasBit(sources, member)).map((member) => packMessage("release", member, op, attempt)),
+        ...MEMBERS.filter((member) => hasBit(fenced, member)).map((member) => packMessage("release", member, op, attempt)),
       ];
     }
     case COMMITTED:
@@ -68,7 +72,7 @@ export function rootSteps(world: World, root: Root): RootStep[] {
       if (weak["commit-unchecked"] && drained(world, root)) steps.push(commit(root));
       break;
     case FENCE:
-      if (drained(world, root)) steps.push(commit(root));
+      if (drained(world, root) && rehearsed(world, root)) steps.push(commit(root));
       if (root.attempt < bounds.attempts) steps.push(abort(world, root));
       break;
     case COMMITTED:
@@ -111,9 +115,29 @@ function enter(root: Root, phase: number, attempt: number): void {
 
 /** [drain-before-cutover] */
 function drained(world: World, root: Root): boolean {
-  const sources = sourcesOfWave(world, root.epoch);
-  const counted = root.answers & sources;
-  return world.weak["first-drained-commits"] ? counted !== 0 : counted === sources;
+  const fenced = fencedInWave(world, root.epoch);
+  const counted = root.answers & fenced;
+  return world.weak["first-drained-commits"] ? counted !== 0 : counted === fenced;
+}
+
+/** Members (bits) that are fenced for the wave after `epoch`. [targets-fenced] */
+function fencedInWave(world: World, epoch: number): number {
+  const { scenario, weak } = world;
+  const isWhole = scenario.rehearses && !weak["targets-not-fenced"];
+  return sourcesOfWave(world, epoch) | (isWhole ? targetsOfWave(world, epoch) : 0);
+}
+
+/** Targets that are to try their promotion now: those that have not said yet that nothing is in its way. [rehearsed-under-the-fence] */
+function toRehearse(world: World, root: Root): MemberIndex[] {
+  const { scenario } = world;
+  if (!scenario.rehearses || !drained(world, root)) return [];
+  return MEMBERS.filter((member) => hasBit(targetsOfWave(world, root.epoch) & ~(root.answers >> REHEARSED_AT), member));
+}
+
+function rehearsed(world: World, root: Root): boolean {
+  if (!world.scenario.rehearses || world.weak["not-rehearsed"]) return true;
+  const targets = targetsOfWave(world, root.epoch);
+  return ((root.answers >> REHEARSED_AT) & targets) === targets;
 }
 
 /** The cutover: layout and epoch in one transaction, in the turn that has checked phase and answers. [commit-rechecks-journal, cutover-first] */
@@ -166,18 +190,32 @@ function startNext(world: World, root: Root): RootStep[] {
 
 /** An answer of a member, or its question. */
 export function rootReceives(world: World, root: Root, message: Message): number {
-  const { kind, member, op, number } = message;
-  const { phase } = root;
+  const { kind, member, op } = message;
   if (kind === "ask") return answerQuestion(world, root, message);
   if (op !== root.op && !(kind === "drained" && world.weak["answers-without-operation"])) return IGNORED;
-  const counts =
-    (kind === "prepared" && phase === PREPARE) ||
-    (kind === "drained" && phase === FENCE && (number === root.attempt || world.weak["old-drained-counts"])) ||
-    (kind === "activated" && phase === COMMITTED && number === root.epoch) ||
-    (kind === "cleaned" && (phase === CLEANUP_DONE || phase === CLEANUP_CANCELLED));
-  if (!counts || hasBit(root.answers, member)) return IGNORED;
-  root.answers |= 1 << member;
+  const bit = member + (kind === "rehearsed" ? REHEARSED_AT : 0);
+  if (!answersPhase(world, root, message) || hasBit(root.answers, bit)) return IGNORED;
+  root.answers |= 1 << bit;
   return 0;
+}
+
+/** Whether an answer is one to what the root does now. [fence-attempts] */
+function answersPhase({ weak }: World, { phase, attempt, epoch }: Root, { kind, number }: Message): boolean {
+  switch (phase) {
+    case PREPARE:
+      return kind === "prepared";
+    case FENCE:
+      return (
+        (kind === "drained" && (number === attempt || weak["old-drained-counts"])) || (kind === "rehearsed" && number === attempt)
+      );
+    case COMMITTED:
+      return kind === "activated" && number === epoch;
+    case CLEANUP_DONE:
+    case CLEANUP_CANCELLED:
+      return kind === "cleaned";
+    default:
+      return false;
+  }
 }
 
 /** "What became of attempt n?" A running attempt is aborted, durably, before the answer leaves. [durable-abort, fence-until-told] */

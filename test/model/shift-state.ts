@@ -25,7 +25,7 @@ export interface Root {
   /** Number of the running fence attempt; it only grows within an operation. */
   attempt: number;
   epoch: number;
-  /** Members (bits) whose answer for this phase and attempt has been counted. Volatile. */
+  /** Members (bits) whose answer for this phase and attempt has been counted, and from bit 2 those that have rehearsed. Volatile. */
   answers: number;
 }
 
@@ -35,6 +35,8 @@ export interface Member {
   op: number;
   /** 1 while that operation runs here: capture is installed, pages are taken. */
   active: number;
+  /** As a target: 1 between its rehearsal and the promotion, or the end of its fence. */
+  rehearsed: number;
   /** Attempt by which it is fenced, or 0. */
   fence: number;
   /** The highest attempt that it knows to be over. */
@@ -51,8 +53,10 @@ export interface Member {
   lastSeq: number;
   /** Rows by key: 0 absent, else the value. */
   live: number;
-  /** Staged rows by key: 0 nothing, 1 deleted, 2 + value. */
+  /** Staged rows by key: 0 nothing, else 2 + value. */
   staged: number;
+  /** As a source: the rows of the last page, as in a page, while it may have to be sent again. Volatile; kept only where a scenario repairs. */
+  sent: number;
   /** 1 between the two halves of an activation that a weakened variant has split. */
   half: number;
 }
@@ -120,7 +124,7 @@ export function encode(state: State, into: Uint8Array): void {
 
 function encodeMember(member: Member, into: Uint8Array, at: number): void {
   into[at] = member.epoch;
-  into[at + 1] = member.op | (member.active << 4) | (member.outstanding << 5) | (member.half << 6);
+  into[at + 1] = member.op | (member.active << 4) | (member.outstanding << 5) | (member.half << 6) | (member.rehearsed << 7);
   into[at + 2] = member.fence;
   into[at + 3] = member.released;
   into[at + 4] = member.seq;
@@ -128,6 +132,7 @@ function encodeMember(member: Member, into: Uint8Array, at: number): void {
   into[at + 6] = member.lastSeq;
   into[at + 7] = member.live;
   into[at + 8] = member.staged;
+  into[at + 9] = member.sent;
 }
 
 export function decode(from: Uint8Array): State {
@@ -156,6 +161,7 @@ function decodeMember(from: Uint8Array, at: number): Member {
     active: (byte(1) >> 4) & 1,
     outstanding: (byte(1) >> 5) & 1,
     half: (byte(1) >> 6) & 1,
+    rehearsed: (byte(1) >> 7) & 1,
     fence: byte(2),
     released: byte(3),
     seq: byte(4),
@@ -164,6 +170,7 @@ function decodeMember(from: Uint8Array, at: number): Member {
     lastSeq: byte(6),
     live: byte(7),
     staged: byte(8),
+    sent: byte(9),
   };
 }
 
@@ -181,6 +188,8 @@ const KINDS = [
   "activated",
   "cleanUp",
   "cleaned",
+  "rehearse",
+  "rehearsed",
 ] as const;
 export type Kind = Exclude<(typeof KINDS)[number], "">;
 const KIND_NUMBERS = new Map(KINDS.map((kind, number) => [kind, number]));
@@ -190,7 +199,7 @@ export interface Message {
   /** The member it is for, or from when it is for the root. A page: the source. An ack: the source. */
   member: MemberIndex;
   op: number;
-  /** Attempt (fence, drained, ask, release), sequence number (page, ack) or epoch (activate, activated). */
+  /** Attempt (fence, drained, rehearse, rehearsed, ask, release), sequence number (page, ack) or epoch (activate, activated). */
   number: number;
   /** A page: per key 0 not in it, 1 deleted, 2 + value. */
   rows: number;
@@ -240,6 +249,10 @@ export function describeMessage(packed: number): string {
       return `root to ${name}: fence, attempt ${number} ${of}`;
     case "drained":
       return `${name} to root: drained, attempt ${number} ${of}`;
+    case "rehearse":
+      return `root to ${name}: try the promotion, attempt ${number} ${of}`;
+    case "rehearsed":
+      return `${name} to root: nothing is in the way, attempt ${number} ${of}`;
     case "ask":
       return `${name} to root: what became of attempt ${number} ${of}?`;
     case "release":

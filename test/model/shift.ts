@@ -10,6 +10,7 @@ import {
   crashMember,
   deleteEarly,
   finishDeletion,
+  hasRival,
   IGNORED,
   receiveAck,
   receiveActivate,
@@ -17,7 +18,9 @@ import {
   receiveFence,
   receivePage,
   receivePrepare,
+  receiveRehearse,
   receiveRelease,
+  repairPage,
   sayDrained,
   sendPage,
 } from "./shift-member.ts";
@@ -35,6 +38,7 @@ import {
   type World,
 } from "./shift-scenarios.ts";
 import {
+  COMMITTED,
   copyState,
   decode,
   describeMessage,
@@ -96,15 +100,17 @@ function withoutInertMessages(emit: Emit<State>): Emit<State> {
 function initialState(world: World): State {
   const { prepared } = world.scenario;
   const { first, last } = operationOf(world, 1);
+  const initialKeys: readonly number[] = world.scenario.rivals ? KEYS.slice(0, 1) : KEYS;
   const makeMember = (me: MemberIndex): Member => {
     let live = 0;
-    for (const key of KEYS) if (ownerOf(world, 0, key) === me) live = withNibble(live, key, FIRST_VALUE);
+    for (const key of initialKeys) if (ownerOf(world, 0, key) === me) live = withNibble(live, key, FIRST_VALUE);
     const captured = prepared ? keysLeaving(world, me, first, last) : 0;
     const op = prepared ? 1 : 0;
     return {
       epoch: 0,
       op,
       active: op,
+      rehearsed: 0,
       fence: 0,
       released: 0,
       seq: 0,
@@ -114,6 +120,7 @@ function initialState(world: World): State {
       lastSeq: 0,
       live,
       staged: 0,
+      sent: 0,
       half: 0,
     };
   };
@@ -121,11 +128,15 @@ function initialState(world: World): State {
     root: { op: 1, phase: prepared ? MOVE : PREPARE, attempt: prepared ? 1 : 0, epoch: 0, answers: 0 },
     members: [makeMember(0), makeMember(1)],
     count: { answered: 0, epoch: 0, rows: 0, ever: 0, always: 0 },
-    last: withNibble(withNibble(0, 0, FIRST_VALUE), 1, FIRST_VALUE),
+    last: presentRows(initialKeys),
     writes: 0,
     strays: 0,
     bag: [],
   };
+}
+
+function presentRows(keys: readonly number[]): number {
+  return keys.reduce((rows, key) => withNibble(rows, key, FIRST_VALUE), 0);
 }
 
 function nextStates(world: World, state: State, emit: Emit<State>): void {
@@ -170,8 +181,11 @@ function receive(world: World, state: State, message: Message): number {
       return receiveActivate(world, me, member, op, number);
     case "cleanUp":
       return receiveCleanUp(world, me, member, op);
+    case "rehearse":
+      return receiveRehearse(world, me, member, op, number);
     case "prepared":
     case "drained":
+    case "rehearsed":
     case "ask":
     case "activated":
     case "cleaned":
@@ -215,6 +229,9 @@ function memberActs(world: World, state: State, me: MemberIndex, emit: Emit<Stat
     const page = sendPage(world, me, to.members[me]);
     if (page !== 0 && post(to, page, bounds.messages)) emit("sent", page, to);
   }
+  const again = copyState(state);
+  const repair = repairPage(world, me, again.members[me]);
+  if (repair !== 0 && post(again, repair, bounds.messages)) emit("sent again", repair, again);
   send(world, state, sayDrained(world, me, member), emit);
   if (member.fence !== 0) send(world, state, packMessage("ask", me, member.op, member.fence), emit);
   const crashed = copyState(state);
@@ -232,11 +249,17 @@ function usersWrite(world: World, state: State, me: MemberIndex, emit: Emit<Stat
   const layouts = world.scenario.layouts;
   for (const key of KEYS) {
     const moves = layouts.some((layout) => layout[key] !== layouts[0]?.[key]);
-    if (!moves && !world.scenario.counts) continue;
+    if (!moves && !world.scenario.counts && !world.scenario.rivals) continue;
     const epoch = epochAdmitted(world, state, me, key, false);
     if (epoch === undefined) continue;
     const put = FIRST_VALUE + 1 + state.writes;
-    emit(`a client of epoch ${epoch} puts ${KEY_NAMES[key]}=${put} at ${MEMBER_NAMES[me]}`, 0, write(world, state, me, key, put));
+    const isRefused = world.scenario.rivals && (presentKeys(state.members[me].live) & ~(1 << key)) !== 0;
+    if (!isRefused)
+      emit(
+        `a client of epoch ${epoch} puts ${KEY_NAMES[key]}=${put} at ${MEMBER_NAMES[me]}`,
+        0,
+        write(world, state, me, key, put),
+      );
     if (nibble(state.last, key) !== 0)
       emit(`a client of epoch ${epoch} deletes ${KEY_NAMES[key]} at ${MEMBER_NAMES[me]}`, 0, write(world, state, me, key, 0));
   }
@@ -315,6 +338,7 @@ function violationIn(world: World, state: State, only?: Breaks): string | undefi
   return (
     (looksFor("read") ? wrongRead(world, state) : undefined) ??
     (looksFor("count") ? wrongCount(state) : undefined) ??
+    (looksFor("promotion") ? impossiblePromotion(world, state) : undefined) ??
     (looksFor("leftover") ? leftover(world, state) : undefined)
   );
 }
@@ -324,7 +348,8 @@ function wrongRead(world: World, state: State): string | undefined {
     for (const key of KEYS) {
       const seen = nibble(state.members[me].live, key);
       const last = nibble(state.last, key);
-      if (seen === last) continue;
+      // A stray row is kept and may show when its member becomes the owner, but never in place of another.
+      if (seen === last || (seen === STRAY_VALUE && last === 0)) continue;
       const epoch = epochAdmitted(world, state, me, key, true);
       if (epoch === undefined) continue;
       return `a client of epoch ${epoch} reads ${KEY_NAMES[key]} at ${MEMBER_NAMES[me]}: ${describeValue(seen)}; the last write was ${describeValue(last)}`;
@@ -336,6 +361,17 @@ function wrongCount({ count }: State): string | undefined {
   if (count.answered !== COUNT_WRONG) return undefined;
   const seen = `the count saw ${describeKeys(count.rows & 15)} on one member and ${describeKeys(count.rows >> 4)} on the other`;
   return `${seen}; all the time there existed ${describeKeys(count.always)}, at some time ${describeKeys(count.ever)}`;
+}
+
+/** After the cutover there is only forward: nothing may be in the way of a target. [rehearsed-under-the-fence] */
+function impossiblePromotion(world: World, { root, members }: State): string | undefined {
+  if (root.phase !== COMMITTED || !world.scenario.rehearses) return undefined;
+  for (const me of MEMBERS) {
+    const member = members[me];
+    if (member.epoch < root.epoch && hasRival(world, me, member, root.epoch))
+      return `epoch ${root.epoch} is committed, and on ${MEMBER_NAMES[me]} a row is in the way of one that is to be promoted`;
+  }
+  return undefined;
 }
 
 function leftover(world: World, state: State): string | undefined {

@@ -37,6 +37,7 @@ const MOVING: Moving = {
   rowsPerSecondMax: null,
   fence: 0,
   fenceFloor: 1,
+  rehearsed: 0,
 };
 /** The first wave: regions from m up to q. The second: the rest. */
 const FIRST: MoveRange = { kind: "keys", from: keyFromSql("text", "m"), to: keyFromSql("text", "q") };

@@ -3,12 +3,17 @@
  *
  *     node test/sim/main.ts --seeds 1000 --from 1     many seeds, one line for each that fails
  *     node test/sim/main.ts --seed 42                 one seed with its trace, shortened when it fails
- *     node test/sim/main.ts --mutants                 takes one rule after the other away, and shows that it is noticed
+ *     node test/sim/main.ts --only 32,127             some seeds, as with --seeds
+ *     node test/sim/main.ts --mutants                 takes one rule after the other away, and shows that it is noticed; ends with 1 otherwise
+ *     node test/sim/main.ts --mutant NAME --seed 42   one seed against one mutant
  */
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { SCALED, editSources } from "./edit-sources.ts";
-import { MUTANTS } from "./mutants.ts";
+import { FORMER_BUGS } from "./former-bugs.ts";
+import { type Mutant, MUTANTS as WITHOUT_A_RULE } from "./mutants.ts";
 
+const MUTANTS = [...WITHOUT_A_RULE, ...FORMER_BUGS];
 const SEEDS = 300;
 /** Seeds that a mutant may survive at most: most are noticed by one of the first ten. */
 const MUTANT_SEEDS = 2_000;
@@ -17,9 +22,11 @@ const { values } = parseArgs({
   options: {
     seeds: { type: "string" },
     from: { type: "string", default: "1" },
+    only: { type: "string" },
     seed: { type: "string" },
     mutants: { type: "boolean", default: false },
     mutant: { type: "string" },
+    processes: { type: "string" },
     "stop-at-first": { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     raw: { type: "boolean", default: false },
@@ -29,27 +36,34 @@ const { values } = parseArgs({
 
 if (values.mutants) {
   const { runMutants } = await import("./run-mutants.ts");
-  const only = values.mutant === undefined ? [] : values.mutant.split(",");
+  const names = values.mutant?.split(",") ?? MUTANTS.map(({ name }) => name);
   process.exitCode = await runMutants({
+    mutants: names.map(findMutant),
     from: Number(values.from),
     seeds: Number(values.seeds ?? MUTANT_SEEDS),
+    processes: Number(values.processes ?? availableParallelism()),
     isJson: values.json,
-    only,
   });
 } else {
-  const mutant = MUTANTS.find(({ name }) => name === values.mutant);
-  if (values.mutant !== undefined && !mutant)
-    throw new Error(`No mutant '${values.mutant}'. There are: ${MUTANTS.map(({ name }) => name).join(", ")}`);
-  editSources([...SCALED, ...(mutant?.edits ?? [])]);
+  editSources([...SCALED, ...(values.mutant === undefined ? [] : findMutant(values.mutant).edits)]);
   // Only now: the engine is loaded with the edits.
   const { runMany, runOne } = await import("./report.ts");
   process.exitCode =
     values.seed !== undefined
       ? await runOne(Number(values.seed), { cuts: values.cuts, isRaw: values.raw, isJson: values.json })
       : await runMany({
-          from: Number(values.from),
-          count: Number(values.seeds ?? SEEDS),
+          seeds: values.only?.split(",").map(Number) ?? seedsFrom(Number(values.from), Number(values.seeds ?? SEEDS)),
           isJson: values.json,
           stopsAtFirst: values["stop-at-first"],
         });
+}
+
+function findMutant(name: string): Mutant {
+  const mutant = MUTANTS.find((candidate) => candidate.name === name);
+  if (mutant) return mutant;
+  throw new Error(`No mutant '${name}'. There are: ${MUTANTS.map((candidate) => candidate.name).join(", ")}`);
+}
+
+function seedsFrom(first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, index) => first + index);
 }

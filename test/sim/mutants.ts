@@ -2,8 +2,8 @@
  * Deliberate mutations of the engine: each takes one rule away, by an edit of the source as it is loaded. The simulator must notice every
  * one of them; a rule whose loss goes unnoticed is a rule that nothing proves.
  *
- * Not here, because two defences stand behind it: "engine-writes-uncaptured". A captured promotion or deletion is drained as "absent", which
- * deletes only what its source staged, and that has been promoted by then: see `absent-speaks-for-others`.
+ * Not here, because it is no rule but spares work: the engine's own writes are not captured. If they were, they would be drained as "absent",
+ * which deletes only what their source staged, and that has been promoted by then: see `absent-speaks-for-others`, and "waves-apart".
  *
  * Rules are named as in `test/model/rules.ts` where the model knows them.
  */

@@ -15,17 +15,21 @@ export interface Summary {
   readonly faults: Readonly<Record<string, number>>;
 }
 
-export async function runMany(options: { from: number; count: number; isJson: boolean; stopsAtFirst: boolean }): Promise<number> {
-  const { from, count, isJson, stopsAtFirst } = options;
+export async function runMany(options: {
+  readonly seeds: readonly number[];
+  readonly isJson: boolean;
+  readonly stopsAtFirst: boolean;
+}): Promise<number> {
+  const { seeds, isJson, stopsAtFirst } = options;
   const reports: RunReport[] = [];
-  for (let seed = from; seed < from + count; seed++) {
+  for (const seed of seeds) {
     const report = await guarded(seed);
     reports.push(report);
     if (report.violations.length === 0) continue;
     if (!isJson) console.log(`seed ${seed}: ${report.violations.length} violations, first: ${report.violations[0] ?? ""}`);
     if (stopsAtFirst) break;
   }
-  const summary = summarize(from, reports);
+  const summary = summarize(reports);
   console.log(isJson ? JSON.stringify(summary) : summaryText(summary));
   return summary.failed.length > 0 ? 1 : 0;
 }
@@ -64,10 +68,10 @@ async function guarded(seed: number): Promise<RunReport> {
   }
 }
 
-function summarize(from: number, reports: readonly RunReport[]): Summary {
+function summarize(reports: readonly RunReport[]): Summary {
   const total = (count: (report: RunReport) => number): number => reports.reduce((sum, report) => sum + count(report), 0);
   return {
-    from,
+    from: reports[0]?.seed ?? 0,
     seeds: reports.length,
     failed: reports.filter(({ violations }) => violations.length > 0).map(({ seed, violations }) => ({ seed, violations })),
     steps: total((report) => report.steps),

@@ -1,8 +1,7 @@
 /** Runs the simulator against every mutant, in processes of their own, and says by which seed and check each one was noticed. */
 import { spawn } from "node:child_process";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { MUTANTS, type Mutant } from "./mutants.ts";
+import type { Mutant } from "./mutants.ts";
 import type { Summary } from "./report.ts";
 
 export interface MutantReport {
@@ -14,21 +13,22 @@ export interface MutantReport {
 }
 
 export interface MutantRun {
+  readonly mutants: readonly Mutant[];
   readonly from: number;
+  /** Seeds that a mutant may survive at most. */
   readonly seeds: number;
+  /** How many run at the same time. */
+  readonly processes: number;
   readonly isJson: boolean;
-  /** Names; all when empty. */
-  readonly only: readonly string[];
 }
 
 const MAIN = join(import.meta.dirname, "main.ts");
 const VIOLATION_LENGTH_MAX = 140;
 
 /** Gives the exit code: 1 when a mutant survived. */
-export async function runMutants({ from, seeds, isJson, only }: MutantRun): Promise<number> {
-  const chosen = MUTANTS.filter(({ name }) => only.length === 0 || only.includes(name));
+export async function runMutants({ mutants, from, seeds, processes, isJson }: MutantRun): Promise<number> {
   const reports: MutantReport[] = [];
-  const queue = [...chosen];
+  const queue = [...mutants];
   const work = async (): Promise<void> => {
     for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
       const report = await tryMutant(mutant, from, seeds);
@@ -36,7 +36,7 @@ export async function runMutants({ from, seeds, isJson, only }: MutantRun): Prom
       if (!isJson) console.log(describeMutant(report));
     }
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, () => work()));
+  await Promise.all(Array.from({ length: processes }, () => work()));
   const survivors = reports.filter(({ caught }) => caught === null);
   if (isJson) console.log(JSON.stringify(reports));
   else

@@ -1,0 +1,79 @@
+/**
+ * Flaws that the engine once had, as mutants: each brings one of them back. Found by the seeds of `regressions.ts` and closed since; what
+ * finds them again shows that the scenarios still reach them.
+ */
+import type { Mutant } from "./mutants.ts";
+
+export const FORMER_BUGS: readonly Mutant[] = [
+  {
+    name: "rows-received-with-foreign-keys-on",
+    rule: "a page may bring a note before the item that it points at: the target takes rows without enforcing foreign keys",
+    edits: [
+      {
+        file: "shards/host.ts",
+        find: "this.#writeRows(() => receiveRows(this.sql, this.member.receivingPlan(operation), source, sequence, parts)),",
+        replace: "receiveRows(this.sql, this.member.receivingPlan(operation), source, sequence, parts),",
+      },
+    ],
+  },
+  {
+    name: "silent-root-fails-the-caller",
+    rule: "a member that cannot ask the root tells its caller to retry: nothing has run",
+    edits: [
+      {
+        file: "shards/admission.ts",
+        find: "// The root did not answer: this call has not run, so its caller is told to retry when the time is up.",
+        replace: 'throw new Error("The root did not answer");',
+      },
+    ],
+  },
+  {
+    name: "rehearsed-before-the-fence",
+    rule: "a target tries its promotion under the fence and after the last drain: not while rows still change",
+    edits: [
+      {
+        file: "shards/driver.ts",
+        find: "  const fencedAt = context.runtime.now();\n",
+        replace: "  await rehearse(context, record, targets, wave);\n  const fencedAt = context.runtime.now();\n",
+      },
+      {
+        file: "shards/driver.ts",
+        find: /\n    await rehearse\(context, record, targets, wave\);\n  \} catch/,
+        replace: "\n  } catch",
+      },
+    ],
+  },
+  {
+    name: "dealt-owner-kept-for-the-gone",
+    rule: "a row that is gone gives back the owner that was dealt to it: its id may stand on another source by now",
+    edits: [
+      {
+        file: "shards/source.ts",
+        find: "if (owner === undefined) forgetDealt(sql, plan.moving, table.table, pk);",
+        replace: "",
+      },
+    ],
+  },
+  {
+    name: "gone-rows-wait-for-rivals",
+    rule: "what is gone goes though its page has rivals: two sources whose rows changed places wait for each other's word",
+    edits: [
+      {
+        file: "shards/target.ts",
+        find: "for (const { part, table } of tables.toReversed()) deleteAbsent(sql, plan, table, part, source);",
+        replace: "",
+      },
+      {
+        file: "shards/target.ts",
+        find: "if (duplicates.length > 0) return { duplicates };\n",
+        replace:
+          "if (duplicates.length > 0) return { duplicates };\n for (const { part, table } of tables.toReversed()) deleteAbsent(sql, plan, table, part, source);\n",
+      },
+    ],
+  },
+  {
+    name: "duplicates-count-at-once",
+    rule: "a row that changes its shard key stands twice until its old source has said so: the step is tried again",
+    edits: [{ file: "shards/driver.ts", find: /DUPLICATE_TRIES_MAX = \d+;/, replace: "DUPLICATE_TRIES_MAX = 0;" }],
+  },
+];
