@@ -9,6 +9,7 @@
  * |---------|-------------------------------------------|------------------------------------------------|
  * | pending | a dependency failed, was cancelled or not executed; or the run is cancelled | notExecuted  |
  * | pending | dependencies done, a place free           | pending, with an attempt: the next step starts it |
+ * | pending | attempt, held by a closed window or a pause         | pending, asked about again later     |
  * | pending | attempt, live = planned                   | running (operation started)                    |
  * | pending | attempt, live ≠ planned, and not by our own start | failed (stale)                         |
  * | running | operation completed / failed / cancelled  | done / failed / cancelled                      |
@@ -37,21 +38,34 @@ import {
 /** How far back a namespace's history is searched for the operation of an interrupted start. */
 const HISTORY_MAX = 20;
 
+/** How long a held change waits until it is asked about again. */
+const HOLD_MS = 30_000;
+
 /** Namespaces that one step asks at the same time. */
 const LOOKS_MAX = 16;
 
 /** What one look at one action gave: its next value, or no answer. */
 type Outcome = { readonly kind: "settled"; readonly action: RunAction } | { readonly kind: "silent"; readonly message: string };
 
+/** Why a change must not start now, though its turn has come: a window has closed, or everything is paused. Null when it may. */
+export type FindHold = (change: Change) => string | null;
+
 /**
  * Takes the run one step further and returns it; unchanged (with the same `updatedAt`) when there is nothing new.
  *
  * @param plan the plan that the run was made from; its changes are in the order of the run's actions.
  * @param now milliseconds since the Unix epoch.
+ * @param findHold asked before each start; operations that are running go on. Default: nothing is held.
  */
-export async function advanceRun(record: RunRecord, plan: Plan, live: LiveAccess, now: number): Promise<RunRecord> {
+export async function advanceRun(
+  record: RunRecord,
+  plan: Plan,
+  live: LiveAccess,
+  now: number,
+  findHold: FindHold = () => null,
+): Promise<RunRecord> {
   if (record.run.state !== "running") return record;
-  const step = new Step(record, plan, live, now);
+  const step = new Step(record, plan, live, now, findHold);
   await step.followRunning();
   await step.startAttempted();
   step.giveUpPending();
@@ -66,14 +80,16 @@ class Step {
   readonly #changes: ReadonlyMap<string, Change>;
   readonly #live: LiveAccess;
   readonly #now: number;
+  readonly #findHold: FindHold;
 
-  constructor(record: RunRecord, plan: Plan, live: LiveAccess, now: number) {
+  constructor(record: RunRecord, plan: Plan, live: LiveAccess, now: number, findHold: FindHold) {
     this.actions = [...record.run.actions];
     this.attempts = { ...record.attempts };
     this.#record = record;
     this.#changes = new Map(plan.changes.map((change) => [change.namespace, change]));
     this.#live = live;
     this.#now = now;
+    this.#findHold = findHold;
   }
 
   /** Asks every running operation how far it is; asks it to cancel when the run is cancelled. */
@@ -92,7 +108,9 @@ class Step {
     if (cancelRequested) {
       await this.#settleAll(attempted, (action) => findStarted(this.#live, action, run.id));
     } else {
-      const chosen = attempted.slice(0, this.#freePlaces());
+      const held = attempted.filter((action) => this.#findHold(this.#changeOf(action)) !== null);
+      await this.#hold(held);
+      const chosen = attempted.filter((action) => !held.includes(action)).slice(0, this.#freePlaces());
       await this.#settleAll(chosen, (action) => startChange(this.#live, action, this.#changeOf(action), run));
     }
   }
@@ -116,7 +134,7 @@ class Step {
       (action) => isFresh(action) && this.#changeOf(action).dependsOn.every((name) => (states.get(name) ?? "done") === "done"),
     );
     const aboutToStart = this.actions.filter(
-      ({ state, namespace }) => state === "pending" && this.attempts[namespace]?.failures === 0,
+      (action) => action.state === "pending" && this.attempts[action.namespace]?.failures === 0 && this.#isDue(action),
     );
     for (const { namespace } of ready.slice(0, Math.max(0, this.#freePlaces() - aboutToStart.length))) {
       this.attempts[namespace] = { failures: 0, notBefore: this.#now };
@@ -124,6 +142,19 @@ class Step {
     const isStuck = this.actions.every((action) => action.state !== "running" && (action.state !== "pending" || isFresh(action)));
     if (isStuck && this.actions.some(isFresh))
       throw new Error(`The changes of plan ${this.#record.run.fingerprint} depend on each other in a circle`);
+  }
+
+  /** They have to wait, unless an interrupted step has started them already; they are asked about again after a while. */
+  async #hold(held: readonly RunAction[]): Promise<void> {
+    await this.#settleAll(held, (action) => {
+      const error = `Waits: ${this.#findHold(this.#changeOf(action)) ?? "no reason any more"}`;
+      return adoptOperation(this.#live, action, this.#record.run.id, { ...action, error });
+    });
+    for (const { namespace } of held) {
+      const isPending = this.actions.some((action) => action.namespace === namespace && action.state === "pending");
+      this.attempts[namespace] ??= { failures: 0, notBefore: this.#now + HOLD_MS };
+      if (!isPending) delete this.attempts[namespace];
+    }
   }
 
   #freePlaces(): number {

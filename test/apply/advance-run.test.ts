@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { advanceRun } from "../../src/apply/advance-run.ts";
+import { advanceRun, type FindHold } from "../../src/apply/advance-run.ts";
 import {
   correlationIdOf,
   createRun,
@@ -310,3 +310,39 @@ function recordPolicy(live: MemoryAccess, seen: boolean[]): MemoryAccess["start"
     return live.start(ref, request);
   };
 }
+
+describe("a hold", () => {
+  it("keeps what has not started from starting, lets the others and what is running go on, and is over when its reason is", async () => {
+    let now = 1_000_000;
+    const names = ["a", "b"];
+    const live = createMemoryAccess({ namespaces: names.map(unshardedNamespace), now: () => now });
+    const plan = planOf(names.map((name) => shardChange(name)));
+    const held = new Set(["a"]);
+    const findHold: FindHold = ({ namespace }) => (held.has(namespace) ? "no window is open" : null);
+    let record = createRun(plan, { id: "run-1", requestedBy: "ci", overrides: [], origin: null, leaseToken: 1, now });
+    const step = async (): Promise<void> => {
+      record = await advanceRun(record, plan, live, now, findHold);
+      now += delayUntilNextMs(record, now) ?? 0;
+    };
+    for (let steps = 0; steps < 10; steps++) await step();
+    expect(record.run.actions).toMatchObject([
+      { namespace: "a", state: "pending", error: "Waits: no window is open" },
+      { namespace: "b", state: "done" },
+    ]);
+    expect(live.calls).not.toContain("start a");
+    expect(delayUntilNextMs(record, now - 1)).toBeGreaterThan(0);
+    held.clear();
+    for (let steps = 0; steps < 10; steps++) await step();
+    expect(record.run).toMatchObject({ state: "succeeded", actions: [{ state: "done", error: null }, { state: "done" }] });
+  });
+
+  it("does not keep a cancelled run from ending", async () => {
+    const now = 1_000_000;
+    const live = createMemoryAccess({ namespaces: [unshardedNamespace("a")], now: () => now });
+    const plan = planOf([shardChange("a")]);
+    let record = createRun(plan, { id: "run-1", requestedBy: "ci", overrides: [], origin: null, leaseToken: 1, now });
+    for (let steps = 0; steps < 3; steps++) record = await advanceRun(record, plan, live, now, () => "everything is paused");
+    record = await advanceRun(requestCancel(record), plan, live, now, () => "everything is paused");
+    expect(record.run).toMatchObject({ state: "cancelled", actions: [{ state: "notExecuted" }] });
+  });
+});
