@@ -36,6 +36,7 @@ export function readOnly(client: GithubReader): GithubReader {
     branchHead: (branch) => client.branchHead(branch),
     commit: (sha) => client.commit(sha),
     files: (commit, folder) => client.files(commit, folder),
+    file: (commit, path) => client.file(commit, path),
     blob: (blobSha) => client.blob(blobSha),
     pull: (number) => client.pull(number),
     openPulls: (baseRef) => client.openPulls(baseRef),

@@ -130,6 +130,8 @@ export interface GithubReader {
   commit(sha: string): Promise<GithubResult<CommitRef>>;
   /** All files below a folder (`.` for all) of a commit's tree; an absent folder has none. Refuses a tree that GitHub truncates. */
   files(commit: CommitRef, folder: string): Promise<GithubResult<readonly TreeFile[]>>;
+  /** One file of a commit's tree by its path; null when there is none, or a folder. */
+  file(commit: CommitRef, path: string): Promise<GithubResult<TreeFile | null>>;
   /** The bytes of one file. Contents are addressed by their hash: callers may keep them for ever. */
   blob(blobSha: string): Promise<GithubResult<Uint8Array>>;
   pull(number: number): Promise<GithubResult<Pull>>;

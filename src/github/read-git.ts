@@ -9,7 +9,7 @@ const REPOSITORY = "/repos/{owner}/{repo}";
 const FILE_MODE = "100";
 const LINK_MODE = "120000";
 
-export function createGitReads(caller: GithubCaller): Pick<GithubReader, "branchHead" | "commit" | "files" | "blob"> {
+export function createGitReads(caller: GithubCaller): Pick<GithubReader, "branchHead" | "commit" | "files" | "file" | "blob"> {
   const { call } = caller;
   return {
     branchHead: (branch) =>
@@ -30,26 +30,19 @@ export function createGitReads(caller: GithubCaller): Pick<GithubReader, "branch
         needs: "`contents: read`",
       }),
     files: (commit, folder) => listFiles(caller, commit, folder),
+    file: (commit, path) => findFile(caller, commit, path),
     blob: (blobSha) => readBlob(caller, blobSha),
   };
 }
 
 /** Goes down to the folder level by level, so that a truncated answer is about its own files and not about a large repository. */
 async function listFiles(caller: GithubCaller, commit: CommitRef, folder: string): Promise<GithubResult<readonly TreeFile[]>> {
-  const segments = folder.split("/").filter((segment) => segment !== "" && segment !== ".");
-  if (segments.length > FOLDER_DEPTH_MAX) return refuseFolder(folder, `it is deeper than ${FOLDER_DEPTH_MAX} folders`);
-  let treeSha = commit.treeSha;
-  for (const segment of segments) {
-    const level = await readTree(caller, treeSha, false);
-    if (!level.ok) return level;
-    const next = level.value.entries.find((entry) => entry.path === segment);
-    if (next === undefined && level.value.isTruncated)
-      return refuseFolder(folder, "a folder above it has more entries than GitHub lists");
-    if (next === undefined) return success([]);
-    if (next.type !== "tree")
-      return refuseFolder(folder, `${segment} is a ${next.mode === LINK_MODE ? "symbolic link" : "file"}`);
-    treeSha = next.sha;
-  }
+  const segments = splitPath(folder);
+  const found = await findEntry(caller, commit, segments);
+  if (!found.ok) return found;
+  if (found.value === null) return success([]);
+  const { type, sha: treeSha } = found.value;
+  if (type !== "tree") return refuseFolder(folder, "it is a file or a symbolic link");
   const tree = await readTree(caller, treeSha, true);
   if (!tree.ok) return tree;
   if (tree.value.isTruncated) {
@@ -57,12 +50,50 @@ async function listFiles(caller: GithubCaller, commit: CommitRef, folder: string
     return refuseFolder(folder, `it has more files than GitHub lists in one answer (it stopped after ${shown})`);
   }
   const prefix = segments.length === 0 ? "" : `${segments.join("/")}/`;
-  const files = tree.value.entries.filter(
-    ({ type, mode }) => type === "blob" && (mode.startsWith(FILE_MODE) || mode === LINK_MODE),
-  );
-  return success(
-    files.map(({ path, sha, bytes, mode }) => ({ path: `${prefix}${path}`, blobSha: sha, bytes, isLink: mode === LINK_MODE })),
-  );
+  return success(tree.value.entries.filter((entry) => isFile(entry)).map((entry) => toFile(entry, `${prefix}${entry.path}`)));
+}
+
+async function findFile(caller: GithubCaller, commit: CommitRef, path: string): Promise<GithubResult<TreeFile | null>> {
+  const found = await findEntry(caller, commit, splitPath(path));
+  if (!found.ok) return found;
+  return success(found.value !== null && isFile(found.value) ? toFile(found.value, path) : null);
+}
+
+type Entry = shapes.Tree["entries"][number];
+
+/** The tree or file at a path; null when there is none. */
+async function findEntry(
+  caller: GithubCaller,
+  commit: CommitRef,
+  segments: readonly string[],
+): Promise<GithubResult<Entry | null>> {
+  const path = segments.join("/");
+  if (segments.length > FOLDER_DEPTH_MAX) return refuseFolder(path, `it is deeper than ${FOLDER_DEPTH_MAX} folders`);
+  let entry: Entry = { path: "", mode: "040000", type: "tree", sha: commit.treeSha, bytes: 0 };
+  for (const segment of segments) {
+    if (entry.type !== "tree") return success(null);
+    const level = await readTree(caller, entry.sha, false);
+    if (!level.ok) return level;
+    const next = level.value.entries.find((candidate) => candidate.path === segment);
+    if (next === undefined) {
+      return level.value.isTruncated ? refuseFolder(path, "a folder above it has more entries than GitHub lists") : success(null);
+    }
+    entry = next;
+  }
+  return success(entry);
+}
+
+function splitPath(path: string): string[] {
+  return path.split("/").filter((segment) => segment !== "" && segment !== ".");
+}
+
+/** Files and links; submodules are neither. */
+function isFile({ type, mode }: Entry): boolean {
+  return type === "blob" && (mode.startsWith(FILE_MODE) || mode === LINK_MODE);
+}
+
+function toFile({ sha, bytes, mode }: Entry, path: string): TreeFile {
+  return { path, blobSha: sha, bytes, isLink: mode === LINK_MODE };
 }
 
 function readTree(caller: GithubCaller, treeSha: string, isRecursive: boolean): Promise<GithubResult<shapes.Tree>> {
@@ -72,6 +103,7 @@ function readTree(caller: GithubCaller, treeSha: string, isRecursive: boolean): 
     parameters: { tree_sha: treeSha, ...(isRecursive ? { recursive: "1" } : {}) },
     answer: shapes.treeSchema,
     needs: "`contents: read`",
+    isCached: !isRecursive,
   });
 }
 

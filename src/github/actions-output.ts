@@ -1,0 +1,86 @@
+/**
+ * Texts that a runner understands: outputs, annotations as workflow commands, and the step's summary.
+ *
+ * What is written comes from manifests, which anybody may write: no value can end its output early, and none can become a command.
+ */
+import type { Annotation } from "./port.ts";
+
+/** Bytes of one step's summary: a larger one is dropped whole by GitHub, without an error. */
+export const SUMMARY_BYTES_MAX = 1024 * 1024;
+
+/** Of each level in one step; GitHub shows no more. */
+export const COMMANDS_MAX = 10;
+
+const SUMMARY_NOTE = "\n\n… cut here: GitHub shows at most 1 MiB of a summary.\n";
+/** For earlier writes of the same step. */
+const SUMMARY_ROOM_BYTES = 1024;
+
+/**
+ * Outputs for the end of the `GITHUB_OUTPUT` file, as heredocs.
+ *
+ * @param outputs names are letters, digits, `_` and `-`.
+ * @param delimiter one that nobody can guess, and so write into a value. @throws Error when a value holds it.
+ */
+export function formatOutputs(
+  outputs: Readonly<Record<string, string>>,
+  delimiter: string = `end_${crypto.randomUUID()}`,
+): string {
+  const lines = Object.entries(outputs).map(([name, value]) => {
+    if (!/^[A-Za-z_][\w-]*$/.test(name)) throw new Error(`${JSON.stringify(name)} cannot name an output`);
+    if (value.includes(delimiter)) throw new Error(`The output ${name} holds the delimiter`);
+    return `${name}<<${delimiter}\n${value}\n${delimiter}\n`;
+  });
+  return lines.join("");
+}
+
+/** Annotations as workflow commands, for runs whose token may not write check runs. At most ten of each level, as GitHub shows. */
+export function formatAnnotations(annotations: readonly Annotation[]): string {
+  const counts = new Map<string, number>();
+  const lines: string[] = [];
+  for (const annotation of annotations) {
+    const command = annotation.level === "failure" ? "error" : annotation.level;
+    const shown = counts.get(command) ?? 0;
+    if (shown === COMMANDS_MAX) continue;
+    counts.set(command, shown + 1);
+    const { path, line, column, title, message } = annotation;
+    const properties = [
+      `file=${escapeProperty(path)}`,
+      `line=${line}`,
+      ...(column === null ? [] : [`col=${column}`]),
+      `title=${escapeProperty(title)}`,
+    ];
+    lines.push(`::${command} ${properties.join(",")}::${escapeData(message)}\n`);
+  }
+  return lines.join("");
+}
+
+/**
+ * Lines for the log of a step, none of which is a workflow command: the runner acts on lines that begin with `::` (after blanks), and on `##[`.
+ * A zero-width space before them takes that away and leaves the text readable.
+ */
+export function defuseCommands(text: string): string {
+  return text
+    .replaceAll("\r", "\n")
+    .replace(/^([^\S\n]*)(?=::|##\[)/gmu, "$1\u200B")
+    .replaceAll("##[", "#\u200B#[");
+}
+
+/** The message of a workflow command on one line. */
+export function escapeData(text: string): string {
+  return text.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
+}
+
+/** A property of a workflow command. */
+export function escapeProperty(text: string): string {
+  return escapeData(text).replaceAll(":", "%3A").replaceAll(",", "%2C");
+}
+
+/** Markdown for the step's summary, cut at a line before GitHub's limit. */
+export function capSummary(markdown: string, bytesMax: number = SUMMARY_BYTES_MAX - SUMMARY_ROOM_BYTES): string {
+  const bytes = new TextEncoder().encode(markdown);
+  if (bytes.byteLength <= bytesMax) return markdown;
+  const room = Math.max(0, bytesMax - new TextEncoder().encode(SUMMARY_NOTE).byteLength);
+  const cut = new TextDecoder().decode(bytes.subarray(0, room)).replace(/\uFFFD$/u, "");
+  const lastLine = cut.lastIndexOf("\n");
+  return `${lastLine > 0 ? cut.slice(0, lastLine) : cut}${SUMMARY_NOTE}`;
+}

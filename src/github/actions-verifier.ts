@@ -1,0 +1,221 @@
+/**
+ * Who a token of GitHub Actions speaks for, and whether that job may apply.
+ *
+ * The token is an OIDC token of GitHub's issuer, so no secret is stored anywhere. Repository and owner are compared by their ids: names can be
+ * taken over, and the form of `sub` depends on the age of the repository, so `sub` is not read at all. Only RS256 is accepted.
+ * What is the same token twice is for the caller to tell, by `tokenId`.
+ */
+import { createRemoteJWKSet, customFetch, errors, type JWTPayload, jwtVerify } from "jose";
+import { z } from "zod";
+
+import { failure, type Result, success } from "../core/result.ts";
+
+export interface ActionsVerifierOptions {
+  /** Default `https://token.actions.githubusercontent.com`. */
+  readonly issuer?: string;
+  /** Default `<issuer>/.well-known/jwks`. */
+  readonly jwksUrl?: string;
+  /** Decimal digits. */
+  readonly repositoryId: string;
+  readonly ownerId: string;
+  readonly fetch?: typeof fetch;
+  /** After the keys were read they are not read again for an unknown key id for this long. Default 30,000. */
+  readonly cooldownMs?: number;
+}
+
+export interface ActionsVerifier {
+  /**
+   * @param audience what the job had to ask its token for.
+   * @param now milliseconds since the Unix epoch.
+   */
+  verify(token: string, audience: string, now: number): Promise<Result<ActionsCaller, TokenRefusal>>;
+}
+
+export interface TokenRefusal {
+  /** `unavailable`: the issuer's keys could not be read, which says nothing about the token. */
+  readonly kind: "refused" | "unavailable";
+  /** Names the claim. Never holds the token. */
+  readonly message: string;
+}
+
+/** A job of the repository. It may plan; what more it may do, `checkApply` says. */
+export interface ActionsCaller {
+  /** `jti`: seen once only, until `expiresAt`. */
+  readonly tokenId: string;
+  readonly expiresAt: number;
+  readonly repository: string;
+  readonly ref: string;
+  /** Such as `acme/data/.github/workflows/apply.yml@refs/heads/main`. */
+  readonly workflowRef: string;
+  /** The GitHub environment of the job; null for none. */
+  readonly environment: string | null;
+  readonly eventName: string;
+  readonly actor: string;
+  readonly sha: string;
+  readonly runId: string;
+  /** Page of the run, when the issuer is GitHub's own. */
+  readonly runUrl: string;
+}
+
+export interface ApplyPolicy {
+  /** Such as `refs/heads/main`. */
+  readonly ref: string;
+  /** The GitHub environment, with its protection rules. */
+  readonly environment: string;
+  /** The workflow file, such as `.github/workflows/apply.yml`; null for any on that ref. */
+  readonly workflow: string | null;
+}
+
+export const ACTIONS_ISSUER = "https://token.actions.githubusercontent.com";
+
+const CLOCK_TOLERANCE_SECONDS = 30;
+/** GitHub's live for minutes. */
+const TOKEN_AGE_MAX_SECONDS = 3600;
+const TOKEN_LENGTH_MAX = 16 * 1024;
+const KEYS_TIMEOUT_MS = 5000;
+const KEYS_COOLDOWN_MS = 30_000;
+const KEYS_AGE_MAX_MS = 10 * 60 * 1000;
+/** Events whose jobs work on, or are started by, what somebody outside may have written, though their ref is the default branch. */
+const EVENTS_WITHOUT_APPLY: ReadonlySet<string> = new Set(["pull_request", "pull_request_target", "workflow_run"]);
+
+const text = z.string().min(1).max(1024);
+const claimsSchema = z.object({
+  jti: text,
+  exp: z.int(),
+  repository: text,
+  repository_id: text,
+  repository_owner_id: text,
+  ref: text,
+  workflow_ref: text,
+  event_name: text,
+  actor: text,
+  sha: text,
+  run_id: text,
+  environment: text.optional(),
+});
+type Claims = z.output<typeof claimsSchema>;
+
+/** A verifier for one repository. Keeps the issuer's keys for ten minutes, and reads them again for a key id that it does not know. */
+export function createActionsVerifier(options: ActionsVerifierOptions): ActionsVerifier {
+  const issuer = options.issuer ?? ACTIONS_ISSUER;
+  const keys = createRemoteJWKSet(new URL(options.jwksUrl ?? `${issuer}/.well-known/jwks`), {
+    timeoutDuration: KEYS_TIMEOUT_MS,
+    cooldownDuration: options.cooldownMs ?? KEYS_COOLDOWN_MS,
+    cacheMaxAge: KEYS_AGE_MAX_MS,
+    ...(options.fetch === undefined ? {} : { [customFetch]: options.fetch }),
+  });
+  return {
+    async verify(token, audience, now) {
+      if (token.length > TOKEN_LENGTH_MAX)
+        return refuse(`The token has ${token.length} characters; tokens of GitHub Actions are shorter.`);
+      try {
+        const { payload } = await jwtVerify(token, keys, {
+          algorithms: ["RS256"],
+          issuer,
+          audience,
+          currentDate: new Date(now),
+          clockTolerance: CLOCK_TOLERANCE_SECONDS,
+          maxTokenAge: TOKEN_AGE_MAX_SECONDS,
+          requiredClaims: ["exp", "iat", "nbf"],
+        });
+        return readClaims(payload, options);
+      } catch (error) {
+        return explainRefusal(error, issuer, audience);
+      }
+    },
+  };
+}
+
+/** Why this job may not apply, naming every claim that is in the way; null when it may. */
+export function checkApply(caller: ActionsCaller, policy: ApplyPolicy): string | null {
+  const wrong: string[] = [];
+  if (caller.ref !== policy.ref) wrong.push(`ref is ${quote(caller.ref)}, and only ${quote(policy.ref)} may apply`);
+  if (caller.environment !== policy.environment) {
+    const is = caller.environment === null ? "the job names no environment" : `environment is ${quote(caller.environment)}`;
+    wrong.push(`${is}, and only ${quote(policy.environment)} may apply (\`environment:\` of the job)`);
+  }
+  if (policy.workflow !== null && caller.workflowRef !== `${caller.repository}/${policy.workflow}@${policy.ref}`) {
+    wrong.push(
+      `workflow_ref is ${quote(caller.workflowRef)}, and only ${quote(policy.workflow)} at ${quote(policy.ref)} may apply`,
+    );
+  }
+  if (EVENTS_WITHOUT_APPLY.has(caller.eventName)) {
+    wrong.push(
+      `event_name is ${quote(caller.eventName)}, whose jobs may work on what others wrote; apply on push or workflow_dispatch`,
+    );
+  }
+  return wrong.length === 0 ? null : `This job may plan but not apply: ${wrong.join("; ")}.`;
+}
+
+function readClaims(payload: JWTPayload, options: ActionsVerifierOptions): Result<ActionsCaller, TokenRefusal> {
+  const parsed = claimsSchema.safeParse(payload);
+  if (!parsed.success) {
+    const names = [...new Set(parsed.error.issues.map((issue) => issue.path.join(".")))].toSorted();
+    return refuse(`The token lacks claims, or they have the wrong form: ${names.join(", ")}. Is it a token of GitHub Actions?`);
+  }
+  const claims = parsed.data;
+  const wrong = [
+    compareId("repository_id", claims.repository_id, options.repositoryId),
+    compareId("repository_owner_id", claims.repository_owner_id, options.ownerId),
+  ].filter((problem) => problem !== null);
+  return wrong.length === 0 ? success(toCaller(claims)) : refuse(`The token is for another repository: ${wrong.join(", ")}.`);
+}
+
+function compareId(claim: string, is: string, expected: string): string | null {
+  return is === expected ? null : `${claim} is ${quote(is)}, not ${quote(expected)}`;
+}
+
+function toCaller(claims: Claims): ActionsCaller {
+  return {
+    tokenId: claims.jti,
+    expiresAt: (claims.exp + CLOCK_TOLERANCE_SECONDS) * 1000,
+    repository: claims.repository,
+    ref: claims.ref,
+    workflowRef: claims.workflow_ref,
+    environment: claims.environment ?? null,
+    eventName: claims.event_name,
+    actor: claims.actor,
+    sha: claims.sha,
+    runId: claims.run_id,
+    runUrl: `https://github.com/${claims.repository}/actions/runs/${claims.run_id}`,
+  };
+}
+
+/** Failures of the keys' address are ours; everything else is the token's. */
+function explainRefusal(error: unknown, issuer: string, audience: string): Result<never, TokenRefusal> {
+  if (error instanceof errors.JWTExpired) return refuse("The token has expired (exp): ask for a new one in the same job.");
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    const expected = new Map([
+      ["iss", ` It must be ${quote(issuer)}.`],
+      ["aud", ` It must be ${quote(audience)}: ask for the token with this audience.`],
+    ]);
+    const how = error.reason === "missing" ? "is missing" : "is not acceptable";
+    return refuse(`The claim ${error.claim} ${how}.${expected.get(error.claim) ?? ""}`);
+  }
+  if (error instanceof errors.JOSEAlgNotAllowed) return refuse("The token's algorithm (alg) is not allowed: only RS256 is.");
+  if (error instanceof errors.JWKSNoMatchingKey)
+    return refuse("The token is signed with a key (kid) that the issuer does not publish.");
+  if (error instanceof errors.JWSSignatureVerificationFailed) return refuse("The token's signature is wrong.");
+  if (
+    error instanceof errors.JWTInvalid ||
+    error instanceof errors.JWSInvalid ||
+    error instanceof errors.JWKSMultipleMatchingKeys
+  ) {
+    return refuse("The token is not a signed JWT.");
+  }
+  if (error instanceof errors.JOSENotSupported) return refuse("The token has a header (crit or alg) that is not supported.");
+  return failure({
+    kind: "unavailable",
+    message: `The keys of ${issuer} could not be read, so the token could not be checked. Try again.`,
+  });
+}
+
+function refuse(message: string): Result<never, TokenRefusal> {
+  return failure({ kind: "refused", message });
+}
+
+/** Claims come from outside; they are shown on one line and not too long. */
+function quote(value: string): string {
+  const line = JSON.stringify(value);
+  return line.length > 202 ? `${line.slice(0, 200)}…"` : line;
+}
