@@ -1,7 +1,7 @@
 /** Repositories, their collaborators, and who the caller is. */
 import { answer, notFound, refuse } from "../answers.ts";
 import { callerOf, repoRoute, type Route } from "../route.ts";
-import { showAccount, showRole, type Schemas } from "../shapes/account.ts";
+import { showAccount, showPublicUser, showRole, type Schemas } from "../shapes/account.ts";
 import { showFullRepository } from "../shapes/repository.ts";
 import { roleOf, type Role } from "../state.ts";
 
@@ -30,7 +30,18 @@ export const repoRoutes: readonly Route[] = [
       // The tokens of apps have no user behind them.
       if (call.token.app !== null)
         return refuse(403, "Resource not accessible by integration", "/users/users#get-the-authenticated-user");
-      return answer(200, showAccount(call.world.api, callerOf(call)));
+      return answer(200, showPublicUser(call.world.api, callerOf(call)));
+    },
+  },
+  {
+    // The one question that only GraphQL answers for the tokens of apps and workflows.
+    method: "POST",
+    path: "/graphql",
+    isContent: false,
+    handle: (call) => {
+      if (call.token === null) return refuse(401, "This endpoint requires you to be authenticated.");
+      if (call.body["query"] !== "{ viewer { login } }") return refuse(400, "This fake answers { viewer { login } } only");
+      return answer(200, { data: { viewer: { login: callerOf(call).login } } });
     },
   },
   {
@@ -55,7 +66,7 @@ export const repoRoutes: readonly Route[] = [
     isContent: false,
     handle: ({ world, params }) => {
       const account = world.state.accounts.get((params["login"] ?? "").toLowerCase());
-      return account ? answer(200, showAccount(world.api, account)) : notFound("/users/users#get-a-user");
+      return account ? answer(200, showPublicUser(world.api, account)) : notFound("/users/users#get-a-user");
     },
   },
 ];
