@@ -38,6 +38,27 @@ export function showAccount(api: string, account: Account): Schemas["simple-user
     received_events_url: `${url}/received_events`,
     type: account.type,
     site_admin: false,
+    user_view_type: "public",
+  };
+}
+
+/** The form with the profile, on its own address. */
+export function showPublicUser(api: string, account: Account): Schemas["public-user"] {
+  return {
+    ...showAccount(api, account),
+    name: account.login,
+    company: null,
+    blog: "",
+    location: null,
+    email: null,
+    hireable: null,
+    bio: null,
+    public_repos: 0,
+    public_gists: 0,
+    followers: 0,
+    following: 0,
+    created_at: "2020-01-01T00:00:00Z",
+    updated_at: "2020-01-01T00:00:00Z",
   };
 }
 
