@@ -73,7 +73,7 @@ export interface CoordinatorApi {
   /** Asks for work on pull requests, which is done outside of this call. Nothing happens in a Worker that posts nothing. */
   queuePullTasks(tasks: readonly PullTask[]): Promise<void>;
   /** True the first time that a workflow's token changes something. */
-  claimToken(id: string, expiresAt: number): Promise<boolean>;
+  claimToken(id: string, claim: string, expiresAt: number): Promise<boolean>;
 }
 
 /** Subclassed by `createReconciler`, which knows where the bindings are. */
@@ -227,7 +227,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   async acceptDelivery(id: string, tasks: readonly PullTask[]): Promise<boolean> {
     const now = Date.now();
     const isNew = this.ctx.storage.transactionSync(() => {
-      if (!this.#once.claim("delivery", id, now + DELIVERY_MEMORY_MS, now)) return false;
+      if (!this.#once.claim("delivery", id, crypto.randomUUID(), now + DELIVERY_MEMORY_MS, now)) return false;
       this.#pullWork.queue(tasks, now);
       return true;
     });
@@ -240,8 +240,8 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     this.#arm();
   }
 
-  async claimToken(id: string, expiresAt: number): Promise<boolean> {
-    return this.#once.claim("token", id, expiresAt, Date.now());
+  async claimToken(id: string, claim: string, expiresAt: number): Promise<boolean> {
+    return this.#once.claim("token", id, claim, expiresAt, Date.now());
   }
 
   override async alarm(): Promise<void> {

@@ -16,6 +16,7 @@ import { addNamespaceRoutes } from "./routes/namespaces.ts";
 import { addPlanRoutes } from "./routes/plans.ts";
 import { addReviewRoutes } from "./routes/reviews.ts";
 import { addRunRoutes } from "./routes/runs.ts";
+import { addWebhookRoute } from "./routes/webhook.ts";
 
 export interface HttpApiOptions extends AccessOptions {
   readonly settings: (env: object) => Result<Settings, string>;
@@ -44,6 +45,7 @@ export function createHttpApi(options: HttpApiOptions): Api {
   addPlanRoutes(api, requireRole);
   addReviewRoutes(api, requireRole);
   addRunRoutes(api, requireRole);
+  addWebhookRoute(api);
   options.extend?.(api, requireRole);
   api.notFound((context) => problemResponse("notFound", `There is nothing at ${context.req.path}.`));
   api.onError((error) =>

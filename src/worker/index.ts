@@ -19,6 +19,7 @@
  * such as `"* * * * *"`, and set the secret `SHARDCTL_TOKENS` (its form is in `tokens.ts`). The names in `objects` are the ones that
  * manifests give as `spec.object`.
  */
+import { createActionsVerifier, type ActionsVerifier } from "../github/actions-verifier.ts";
 import { createGithubClient, type GithubCredentials } from "../github/client.ts";
 import type { Result } from "../core/result.ts";
 import type { GithubWriter } from "../github/port.ts";
@@ -42,16 +43,19 @@ export interface ReconcilerWorker<Env> {
 /** What reaches out of the Worker. Tests put their own in its place. */
 export interface ReconcilerParts {
   readonly openGithub: (settings: GithubSettings, credentials: GithubCredentials) => GithubWriter;
+  readonly openVerifier: (settings: GithubSettings) => ActionsVerifier;
 }
 
 const REAL_PARTS: ReconcilerParts = {
   openGithub: ({ repository, apiUrl }, credentials) => createGithubClient({ repository, credentials, apiUrl }),
+  openVerifier: ({ repositoryId, ownerId, oidc: { issuer, jwksUrl } }) =>
+    createActionsVerifier({ issuer, jwksUrl, repositoryId, ownerId }),
 };
 
 /** Makes the control half of a Worker. Reads nothing and starts nothing before the first request. */
 export function createReconciler<Env extends object>(
   options: ReconcilerOptions<Env>,
-  { openGithub }: ReconcilerParts = REAL_PARTS,
+  { openGithub, openVerifier }: ReconcilerParts = REAL_PARTS,
 ): ReconcilerWorker<Env> {
   // The API knows `env` only as what this Worker was given.
   const bind =
@@ -64,6 +68,7 @@ export function createReconciler<Env extends object>(
     live: bind((env) => createObjectAccess(options.objects(env))),
     coordinator: bind(options.coordinator),
     tokens: bind(options.tokens ?? ((env) => (env as { readonly SHARDCTL_TOKENS?: string }).SHARDCTL_TOKENS)),
+    openVerifier,
     allowAnonymous: options.allowAnonymous ?? false,
     ...(options.extend ? { extend: options.extend } : {}),
   });
@@ -94,7 +99,7 @@ export function createReconciler<Env extends object>(
     async scheduled(_controller, env) {
       const coordinator = createCoordinatorCalls(options.coordinator(env));
       await coordinator((calls) => calls.resume());
-      await coordinator((calls) => calls.queuePullTasks([{ kind: "scan" }]));
+      await coordinator((calls) => calls.queuePullTasks([{ kind: "scan", all: false }]));
     },
     Reconciler,
   };

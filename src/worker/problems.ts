@@ -18,6 +18,8 @@ const KINDS: Readonly<Record<ProblemKind, { readonly status: number; readonly ti
   internal: { status: 500, title: "Internal error" },
 };
 
+const CHALLENGE = { "www-authenticate": 'Bearer realm="shardctl"' };
+
 export type ProblemErrors = NonNullable<Problem["errors"]>;
 
 /** A refusal on its way to the client. Thrown by handlers, turned into a response at the edge. */
@@ -50,6 +52,11 @@ export function problemResponse(
   };
   return new Response(JSON.stringify(problem), {
     status,
-    headers: { "content-type": "application/problem+json", "cache-control": "no-store", ...headers },
+    headers: {
+      "content-type": "application/problem+json",
+      "cache-control": "no-store",
+      ...(kind === "unauthenticated" ? CHALLENGE : {}),
+      ...headers,
+    },
   });
 }

@@ -12,13 +12,13 @@ import { z } from "zod";
 
 import { ROLES, type Role } from "../core/api.ts";
 import { failure, success, type Result } from "../core/result.ts";
-import type { ActionsIdentity } from "./actions-identity.ts";
+import type { ActionsCaller } from "../github/actions-verifier.ts";
 
 export interface Caller {
   readonly name: string;
   readonly role: Role;
   /** What GitHub says of the workflow that asks; null for everybody else. */
-  readonly actions: ActionsIdentity | null;
+  readonly actions: ActionsCaller | null;
 }
 
 interface Token {

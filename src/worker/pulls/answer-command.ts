@@ -27,16 +27,23 @@ export async function answerCommand(parts: PullParts, command: CommentedCommand)
   const { github } = parts;
   const permission = await github.permissionOf(command.login);
   if (!permission.ok) return permission;
+  // Anybody may comment on a public repository: they get a sign, and no comment that they could cause at will.
+  if (permission.value !== "write" && permission.value !== "admin") return react(parts, command, "-1");
   const pull = await github.pull(command.pull);
   if (!pull.ok) return pull;
-  const isAllowed = permission.value === "write" || permission.value === "admin";
-  const reply = isAllowed
-    ? await obey(parts, pull.value, command)
-    : refuse(`Releasing a plan needs write access to the repository; ${escapeMarkdown(command.login)} has ${permission.value}.`);
-  const reacted = await github.reactTo(command.commentId, reply.isAccepted ? "rocket" : "confused");
-  // The comment with the command may be gone again; its answer is still worth giving.
-  if (!reacted.ok && reacted.failure.kind !== "notFound") return reacted;
-  return postAnswer(parts, command, reply);
+  const reply = await obey(parts, pull.value, command);
+  const reacted = await react(parts, command, reply.isAccepted ? "rocket" : "confused");
+  return reacted.ok ? postAnswer(parts, command, reply) : reacted;
+}
+
+/** The comment with the command may be gone again; its answer is still worth giving. */
+async function react(
+  { github }: PullParts,
+  { commentId }: CommentedCommand,
+  reaction: "rocket" | "confused" | "-1",
+): Promise<GithubResult<null>> {
+  const reacted = await github.reactTo(commentId, reaction);
+  return !reacted.ok && reacted.failure.kind === "notFound" ? success(null) : reacted;
 }
 
 async function obey(parts: PullParts, pull: Pull, command: CommentedCommand): Promise<Reply> {

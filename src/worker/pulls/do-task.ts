@@ -17,7 +17,7 @@ export async function doTask(parts: PullParts, task: PullTask): Promise<GithubRe
 function act(parts: PullParts, task: PullTask): Promise<GithubResult<unknown>> {
   switch (task.kind) {
     case "scan":
-      return scanPulls(parts);
+      return scanPulls(parts, task.all);
     case "pull":
       return postPull(parts, task.pull, task.again);
     case "command":

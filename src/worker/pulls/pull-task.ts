@@ -2,8 +2,8 @@
 import type { Guard } from "../../core/plan.ts";
 
 export type PullTask =
-  /** Find open pull requests whose comment may be out of date. */
-  | { readonly kind: "scan" }
+  /** Find open pull requests whose comment may be out of date; `all`: live or the default branch has moved under every one. */
+  | { readonly kind: "scan"; readonly all: boolean }
   /** Plan one pull request and post what is new. `again`: also when nothing but the comment itself may have changed. */
   | { readonly kind: "pull"; readonly pull: number; readonly again: boolean }
   /** Somebody commented `/shardctl apply <fingerprint>`. */
@@ -25,7 +25,7 @@ export interface CommentedCommand {
 export function keyOfTask(task: PullTask): string {
   switch (task.kind) {
     case "scan":
-      return "scan";
+      return task.all ? "scan:all" : "scan";
     case "pull":
       return `pull:${task.pull}`;
     case "command":

@@ -56,8 +56,7 @@ export class PullWork {
   tellRun({ id, environment, origin, state }: Run, now: number): void {
     if (environment !== this.#parts.settings()?.environment) return;
     const own: PullTask[] = origin?.pull ? [{ kind: "run", run: id }] : [];
-    const others = state === "running" ? [] : this.#pulls.list().filter(({ posted }) => posted !== null);
-    this.queue([...own, ...others.map(({ number }): PullTask => ({ kind: "pull", pull: number, again: false }))], now);
+    this.queue([...own, ...(state === "running" ? [] : [{ kind: "scan", all: true } as const])], now);
   }
 
   /** When there is something to do; null for never. */

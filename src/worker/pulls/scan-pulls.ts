@@ -9,7 +9,8 @@ import type { PullParts } from "./pull-parts.ts";
 /** How long a plan in an open pull request is trusted while nobody says that live has moved. */
 export const REPLAN_MS = 15 * 60 * 1000;
 
-export async function scanPulls({ github, settings, pulls, queue, now }: PullParts): Promise<GithubResult<number>> {
+/** @param all true plans every known one anew. */
+export async function scanPulls({ github, settings, pulls, queue, now }: PullParts, all: boolean): Promise<GithubResult<number>> {
   const open = await github.openPulls(settings.defaultBranch);
   if (!open.ok) return open;
   const known = new Map(pulls.list().map((pull) => [pull.number, pull]));
@@ -17,7 +18,7 @@ export async function scanPulls({ github, settings, pulls, queue, now }: PullPar
   const due = open.value.filter(({ number, headSha }) => {
     const posted = known.get(number);
     if (posted === undefined || posted.headSha !== headSha) return true;
-    return posted.posted !== null && now() - posted.plannedAt >= REPLAN_MS;
+    return posted.posted !== null && (all || now() - posted.plannedAt >= REPLAN_MS);
   });
   const gone = [...known.keys()].filter((number) => !stillOpen.has(number));
   const numbers = [...due.map(({ number }) => number), ...gone];
