@@ -5,6 +5,7 @@
 import type { NamespaceReport, Run } from "../core/api.ts";
 import type { OperationStatus } from "../core/operation.ts";
 import { PLAN_VERSION, type Plan } from "../core/plan.ts";
+import type { Review, ReviewList, ReviewReceipt } from "../core/review.ts";
 
 type Shape = Readonly<Record<string, "string" | "number" | "array" | "object">>;
 
@@ -31,6 +32,39 @@ export function readRun(body: unknown): Run | string {
 
 export function readRuns(body: unknown): readonly Run[] | string {
   return readList(body, "runs", readRun);
+}
+
+export function readReview(body: unknown): Review | string {
+  const shape = {
+    environment: "string",
+    pull: "number",
+    fingerprint: "string",
+    headSha: "string",
+    reviewedAt: "number",
+  } as const;
+  const wrong = mismatch(body, shape);
+  return wrong === null ? (body as Review) : `it is not a review: ${wrong}`;
+}
+
+export function readReviews(body: unknown): ReviewList | string {
+  const postedBy = readPoster(body);
+  if (postedBy === null) return NO_POSTER;
+  const reviews = readList(body, "reviews", readReview);
+  return typeof reviews === "string" ? reviews : { reviews, postedBy };
+}
+
+export function readReceipt(body: unknown): ReviewReceipt | string {
+  const postedBy = readPoster(body);
+  if (postedBy === null) return NO_POSTER;
+  const review = readReview((body as { readonly review?: unknown }).review);
+  return typeof review === "string" ? review : { review, postedBy };
+}
+
+const NO_POSTER = 'it does not say who posts: "postedBy" is missing';
+
+function readPoster(body: unknown): ReviewReceipt["postedBy"] | null {
+  const postedBy = isObject(body) ? body["postedBy"] : undefined;
+  return postedBy === "worker" || postedBy === "caller" ? postedBy : null;
 }
 
 export function readNamespaces(body: unknown): readonly NamespaceReport[] | string {

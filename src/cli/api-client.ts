@@ -12,7 +12,18 @@ import type { ApplyRequest, NamespaceReport, PlanRequest, Run } from "../core/ap
 import type { NamespaceRef } from "../core/live.ts";
 import type { OperationStatus } from "../core/operation.ts";
 import type { Plan } from "../core/plan.ts";
-import { readHistory, readNamespace, readNamespaces, readPlan, readRun, readRuns } from "./answers.ts";
+import type { ReleaseRequest, Review, ReviewList, ReviewReceipt, ReviewRequest } from "../core/review.ts";
+import {
+  readHistory,
+  readNamespace,
+  readNamespaces,
+  readPlan,
+  readReceipt,
+  readReview,
+  readReviews,
+  readRun,
+  readRuns,
+} from "./answers.ts";
 import type { CliResult } from "./failure.ts";
 import type { Host } from "./host.ts";
 import { type HttpTarget, type Repeat, sendRequest } from "./http.ts";
@@ -25,11 +36,22 @@ export interface ApiClient {
   createPlan(request: PlanRequest): Promise<CliResult<Plan>>;
   plan(fingerprint: string): Promise<CliResult<Plan>>;
   apply(fingerprint: string, request: ApplyRequest): Promise<CliResult<Run>>;
-  runs(): Promise<CliResult<readonly Run[]>>;
+  runs(filter?: RunFilter): Promise<CliResult<readonly Run[]>>;
   run(id: string): Promise<CliResult<Run>>;
   /** Waits up to `waitS` seconds for news after `since` (the run's `updatedAt`). Not repeated: the caller follows and decides. */
   awaitRun(id: string, waitS: number, since: number | null, signal: AbortSignal): Promise<CliResult<Run>>;
   cancelRun(id: string): Promise<CliResult<Run>>;
+  /** Says that a pull request was shown a plan. */
+  putReview(request: ReviewRequest): Promise<CliResult<ReviewReceipt>>;
+  /** What a pull request was shown, newest first. */
+  reviews(environment: string, pull: number): Promise<CliResult<ReviewList>>;
+  releasePlan(pull: number, request: ReleaseRequest): Promise<CliResult<Review>>;
+}
+
+export interface RunFilter {
+  readonly environment?: string;
+  /** True for the runs that have not ended. */
+  readonly isActive?: boolean;
 }
 
 const READ_TIMEOUT_MS = 60_000;
@@ -49,6 +71,10 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
   ): Promise<CliResult<Value>> =>
     sendRequest(host, target, { method: "POST", path, body, timeoutMs: PLAN_TIMEOUT_MS, repeat }, read);
 
+  // Putting twice is putting once.
+  const put = <Value>(path: string, body: unknown, read: (body: unknown) => Value | string): Promise<CliResult<Value>> =>
+    sendRequest(host, target, { method: "PUT", path, body, timeoutMs: READ_TIMEOUT_MS, repeat: "whenTransient" }, read);
+
   return {
     endpoint: target.endpoint,
     namespaces: (filter = {}) => get(`/v1/namespaces${query({ object: filter.object, name: filter.name })}`, readNamespaces),
@@ -57,7 +83,8 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
     createPlan: (request) => post("/v1/plans", request, "whenTransient", readPlan),
     plan: (fingerprint) => get(`/v1/plans/${encodeURIComponent(fingerprint)}`, readPlan),
     apply: (fingerprint, request) => post(`/v1/plans/${encodeURIComponent(fingerprint)}/apply`, request, "whenUnsent", readRun),
-    runs: () => get("/v1/runs", readRuns),
+    runs: ({ environment, isActive } = {}) =>
+      get(`/v1/runs${query({ environment, active: isActive === true ? "1" : null })}`, readRuns),
     run: (id) => get(`/v1/runs/${encodeURIComponent(id)}`, readRun),
     awaitRun: (id, waitS, since, signal) =>
       sendRequest(
@@ -73,6 +100,9 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
         readRun,
       ),
     cancelRun: (id) => post(`/v1/runs/${encodeURIComponent(id)}/cancel`, {}, "whenTransient", readRun),
+    putReview: (request) => put("/v1/reviews", request, readReceipt),
+    reviews: (environment, pull) => get(`/v1/reviews${query({ environment, pull: String(pull) })}`, readReviews),
+    releasePlan: (pull, request) => put(`/v1/reviews/${pull}/release`, request, readReview),
   };
 }
 

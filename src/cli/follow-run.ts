@@ -17,13 +17,20 @@ const BACKOFF_ATTEMPT_MAX = 5;
 /** Unanswered polls in a row before giving up: about 10 minutes of backoff. */
 const LOST_POLLS_MAX = 100;
 
-export async function followRun(session: Session, api: ApiClient, started: Run): Promise<CliResult<Run>> {
+/** @param onNews told of the run at the start and whenever it has changed, one call after the other. */
+export async function followRun(
+  session: Session,
+  api: ApiClient,
+  started: Run,
+  onNews: (run: Run) => Promise<void> = async () => {},
+): Promise<CliResult<Run>> {
   const interruption = session.host.interceptInterrupt();
   const reporter = openRunReporter(session);
   let run = started;
   let lost = 0;
   try {
     reporter.update(run);
+    await onNews(run);
     while (run.finishedAt === null) {
       if (interruption.signal.aborted) return leftAlone(run);
       const answer = await api.awaitRun(run.id, POLL_WAIT_S, run.updatedAt, interruption.signal);
@@ -32,6 +39,7 @@ export async function followRun(session: Session, api: ApiClient, started: Run):
         lost = 0;
         run = answer.value;
         reporter.update(run);
+        await onNews(run);
         if (run.finishedAt === null) await session.host.sleep(POLL_PAUSE_MS, interruption.signal);
         continue;
       }

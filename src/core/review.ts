@@ -45,6 +45,8 @@ export interface ReviewReceipt {
 /** `GET /v1/reviews?environment=&pull=&limit=<1 … 1000, default 50>`: newest first. The first of a pull request counts. */
 export interface ReviewList {
   readonly reviews: readonly Review[];
+  /** As in a receipt, for the environment that was asked about; `caller` without one. */
+  readonly postedBy: ReviewReceipt["postedBy"];
 }
 
 /** `PUT /v1/reviews/:pull/release`. The plan must have been shown in that pull request. */

@@ -15,6 +15,7 @@ import { connectApi } from "../connect-api.ts";
 import { EXIT } from "../exit-codes.ts";
 import { type CliResult, fail } from "../failure.ts";
 import { followRun } from "../follow-run.ts";
+import { applyInActions } from "../github/apply-in-actions.ts";
 import { loadDesired } from "../load-desired.ts";
 import { readPlanFile } from "../plan-file.ts";
 import { type Project, loadProject } from "../project.ts";
@@ -23,6 +24,7 @@ import { planJson, planText, runText } from "../views.ts";
 
 interface ApplyOptions extends CommonOptions {
   readonly autoApprove?: boolean;
+  readonly github?: boolean;
   readonly plan?: string;
   readonly fingerprint?: string;
   readonly override?: readonly string[];
@@ -42,6 +44,7 @@ export function defineApply(program: Command, perform: Perform): void {
     .description("Show the plan, ask, and carry it out. The run lives on the server: Ctrl-C only ends the watching.")
     .argument("[paths...]", "manifests (default: those of the config)")
     .option("--auto-approve", "do not ask")
+    .option("--github", "in a workflow: apply what the merged pull request has shown, or nothing")
     .option("--plan <file>", "apply the plan of `plan --out`, or nothing if it is stale")
     .option("--fingerprint <hash>", "apply the plan with this fingerprint, or nothing if it is stale")
     .option("--override <guard...>", "apply in spite of these guards, for this plan only")
@@ -62,6 +65,7 @@ async function apply(session: Session, paths: readonly string[], options: ApplyO
   }
   const project = await loadProject(session.host, options);
   if (!project.ok) return project;
+  if (options.github === true) return applyInActions(session, project.value, paths);
   const api = connectApi(session, project.value);
   if (!api.ok) return api;
   const candidate = await choosePlan(session, api.value, project.value, paths, options);

@@ -6,6 +6,7 @@ import { connectApi } from "../connect-api.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import type { CliResult } from "../failure.ts";
 import type { Plan } from "../../core/plan.ts";
+import { planInActions } from "../github/plan-in-actions.ts";
 import { loadDesired } from "../load-desired.ts";
 import { writePlanFile } from "../plan-file.ts";
 import { loadProject } from "../project.ts";
@@ -18,6 +19,7 @@ interface PlanOptions extends CommonOptions {
   readonly exitCode?: boolean;
   readonly moves?: boolean;
   readonly out?: string;
+  readonly github?: boolean;
   readonly format: PlanFormat;
 }
 
@@ -29,6 +31,7 @@ export function definePlan(program: Command, perform: Perform): void {
     .argument("[paths...]", "manifests (default: those of the config)")
     .option("--exit-code", "exit with 2 when changes are pending, with 4 when a guard blocks them")
     .option("--moves", "list what each change moves between which members")
+    .option("--github", "in a workflow: show the plan in the pull request, as a comment and a check")
     .option("--out <file>", "also write the plan to a file, for `apply --plan`")
     .addOption(new Option("--format <format>", "how to print the plan").choices(["text", "markdown", "json"]).default("text"));
   withHelp(withServerOptions(command), [
@@ -45,6 +48,7 @@ export function definePlan(program: Command, perform: Perform): void {
 async function plan(session: Session, paths: readonly string[], options: PlanOptions): Promise<CliResult<Outcome>> {
   const project = await loadProject(session.host, options);
   if (!project.ok) return project;
+  if (options.github === true) return planInActions(session, project.value, paths);
   const api = connectApi(session, project.value);
   if (!api.ok) return api;
   const loaded = await loadDesired(session.host, project.value, paths);

@@ -12,7 +12,9 @@ export type CheckState =
   | { readonly kind: "planned"; readonly plan: Plan; readonly desired: DesiredState }
   | { readonly kind: "invalid"; readonly errors: readonly ManifestProblem[] }
   | { readonly kind: "validated"; readonly namespaces: number }
-  | { readonly kind: "unplanned"; readonly message: string };
+  | { readonly kind: "unplanned"; readonly message: string }
+  /** The pull request leaves the manifests as they are. */
+  | { readonly kind: "untouched" };
 
 export interface CheckMark {
   readonly path: string;
@@ -62,6 +64,13 @@ export function renderCheck(state: CheckState): RenderedCheck {
         conclusion: "neutral",
         title: "No plan could be made",
         summary: printable(shorten(state.message, MESSAGE_LENGTH_MAX)),
+        annotations: [],
+      };
+    case "untouched":
+      return {
+        conclusion: "success",
+        title: "No manifest is touched",
+        summary: "Nothing was planned: this pull request leaves the manifests as they are.",
         annotations: [],
       };
     default:

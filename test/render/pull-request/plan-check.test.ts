@@ -31,6 +31,7 @@ const states: Record<string, () => Promise<CheckState>> = {
     errors: [{ file: "manifests/orders.yaml", line: 7, column: 10, message: 'unknown key "shardkey": did you mean "shardKey"?' }],
   }),
   validated: async () => ({ kind: "validated", namespaces: 1 }),
+  untouched: async () => ({ kind: "untouched" }),
   unplanned: async () => ({ kind: "unplanned", message: "The Worker did not answer within 60 s." }),
 };
 

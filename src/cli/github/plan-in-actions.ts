@@ -1,0 +1,200 @@
+/**
+ * `shardctl plan --github`: what a pull request would do, shown in it.
+ *
+ * | the event                         | what is done                                                                    |
+ * |-----------------------------------|---------------------------------------------------------------------------------|
+ * | pull request of this repository   | plan, comment, check, then the review is stored: what was not shown is not reviewed |
+ * | pull request from a fork          | the manifests are checked; nothing is asked, nothing is written                  |
+ * | anything else, such as a merge queue | plan into the summary; a merge queue has shown its pull requests already       |
+ */
+import type { Plan } from "../../core/plan.ts";
+import type { DesiredState } from "../../core/spec.ts";
+import type { PullRequestEvent } from "../../github/actions-event.ts";
+import { defuseCommands } from "../../github/actions-output.ts";
+import { planMarker } from "../../github/markers.ts";
+import { touchesManifests } from "../../github/manifest-paths.ts";
+import { type ManifestError, formatErrors } from "../../manifest/index.ts";
+import { renderPlanMarkdown } from "../../render/plan-markdown.ts";
+import { listProblems } from "../../render/pull-request/plan-comment.ts";
+import type { ApiClient } from "../api-client.ts";
+import { connectApi } from "../connect-api.ts";
+import { EXIT } from "../exit-codes.ts";
+import { type CliResult, fail } from "../failure.ts";
+import { parseProject } from "../load-desired.ts";
+import type { Project } from "../project.ts";
+import type { Outcome, Session } from "../session.ts";
+import { planJson, planText } from "../views.ts";
+import { type Actions, type ActionsOutcome, failGithub, openActions } from "./actions.ts";
+import { type PullPlace, postCheck, postComment } from "./pull-post.ts";
+import { atRepositoryRoot, findPrefix } from "./repository-paths.ts";
+
+/** GitHub refuses summaries over 1 MiB; characters can have three bytes. */
+const SUMMARY_LENGTH_MAX = 300_000;
+
+/** What the flow needs at every step. */
+interface Flow {
+  readonly session: Session;
+  readonly actions: Actions;
+  readonly project: Project;
+  /** Path of the working directory in the repository, with a slash at its end; empty at the root. */
+  readonly prefix: string;
+}
+
+export async function planInActions(session: Session, project: Project, paths: readonly string[]): Promise<CliResult<Outcome>> {
+  const opened = await openActions(session);
+  if (!opened.ok) return opened;
+  const actions = opened.value;
+  const flow: Flow = { session, actions, project, prefix: await findPrefix(session.host.cwd) };
+  const result = await run(flow, paths);
+  if (!result.ok) await actions.output({ outcome: "error", hasChanges: false, fingerprint: null });
+  return result;
+}
+
+async function run(flow: Flow, paths: readonly string[]): Promise<CliResult<Outcome>> {
+  const { event } = flow.actions;
+  if (event.kind === "comment") return fail("usage", "A comment is no event to plan for.", "Use it for: shardctl apply --github");
+  const parsed = await parseProject(flow.session.host, flow.project, paths);
+  if (!parsed.ok) return parsed;
+  const errors = parsed.value.errors.map((error) => ({ ...error, file: atRepositoryRoot(flow.prefix, error.file) }));
+  const desired = parsed.value.desired === null ? null : withRootedSources(parsed.value.desired, flow.prefix);
+  if (event.kind !== "pullRequest") return desired === null ? failInvalid(flow, errors) : planCommit(flow, desired);
+  if (event.isFork) return desired === null ? failInvalid(flow, errors) : endValidated(flow, desired, "it comes from a fork");
+  const place: PullPlace = { pull: event.pull, headSha: event.headSha, environment: flow.project.environment };
+  if (desired === null) return showInvalid(flow, place, errors);
+  if (flow.project.endpoint === null) return endValidated(flow, desired, "no Worker is configured for this environment");
+  return planPull(flow, event, place, desired);
+}
+
+async function planPull(
+  flow: Flow,
+  event: PullRequestEvent,
+  place: PullPlace,
+  desired: DesiredState,
+): Promise<CliResult<Outcome>> {
+  const { session, actions, project } = flow;
+  const files = await actions.github.pullFiles(event.pull);
+  if (!files.ok) return failGithub(files.failure);
+  const folders = project.manifests.map((folder) => atRepositoryRoot(flow.prefix, folder));
+  const isTouched = !files.value.isComplete || folders.some((folder) => touchesManifests(files.value.paths, folder));
+  if (!isTouched) {
+    const old = await actions.github.commentsWith(event.pull, planMarker(place.environment));
+    if (!old.ok) return failGithub(old.failure);
+    // A comment of an earlier push must not go on showing changes that are taken back.
+    if (old.value.length === 0) return endUntouched(flow, place);
+  }
+  const api = connectApi(session, project);
+  if (!api.ok) return api;
+  const planned = await api.value.createPlan({ desired });
+  if (!planned.ok) return showUnplanned(flow, place, planned);
+  const plan = planned.value;
+  session.show(defuseCommands(planText(session, plan)));
+  await actions.summarize(renderPlanMarkdown(plan, { lengthMax: SUMMARY_LENGTH_MAX }));
+  const shown = await showPlan(flow, api.value, place, { plan, desired, isTouched });
+  if (!shown.ok) return shown;
+  const outcome: ActionsOutcome = shown.value === "superseded" ? "superseded" : outcomeOf(plan, isTouched);
+  return end(flow, outcome, plan);
+}
+
+interface Shown {
+  readonly plan: Plan;
+  readonly desired: DesiredState;
+  readonly isTouched: boolean;
+}
+
+/** Comment and check first, the review last: what could not be shown must not count as reviewed. */
+async function showPlan(
+  { session, actions }: Flow,
+  api: ApiClient,
+  place: PullPlace,
+  { plan, desired, isTouched }: Shown,
+): Promise<CliResult<"posted" | "superseded">> {
+  const { pull, headSha, environment } = place;
+  const known = await api.reviews(environment, pull);
+  if (!known.ok) return known;
+  if (known.value.postedBy === "caller") {
+    const isNews = plan.changes.length > 0 || plan.blocks.length > 0;
+    const comment = await postComment(session, actions, place, { kind: "planned", plan }, isTouched && isNews);
+    if (!comment.ok || comment.value === "superseded") return comment;
+    const check = await postCheck(session, actions, place, { kind: "planned", plan, desired });
+    if (!check.ok) return check;
+  } else {
+    session.say("The Worker keeps the comment and the check of this pull request.");
+  }
+  const stored = await api.putReview({ fingerprint: plan.fingerprint, pull, headSha, runUrl: actions.runUrl });
+  return stored.ok ? { ok: true, value: "posted" } : stored;
+}
+
+async function showInvalid(flow: Flow, place: PullPlace, errors: readonly ManifestError[]): Promise<CliResult<Outcome>> {
+  const comment = await postComment(flow.session, flow.actions, place, { kind: "invalid", errors }, true);
+  if (!comment.ok) return comment;
+  if (comment.value === "superseded") return end(flow, "superseded", null);
+  const check = await postCheck(flow.session, flow.actions, place, { kind: "invalid", errors });
+  return check.ok ? failInvalid(flow, errors) : check;
+}
+
+async function showUnplanned(
+  flow: Flow,
+  place: PullPlace,
+  failed: Extract<CliResult<never>, { readonly ok: false }>,
+): Promise<CliResult<Outcome>> {
+  const { message } = failed.failure;
+  // An old plan must not look like the plan of this commit.
+  const comment = await postComment(flow.session, flow.actions, place, { kind: "unplanned", message }, false);
+  if (!comment.ok) return comment;
+  const check = await postCheck(flow.session, flow.actions, place, { kind: "unplanned", message });
+  return check.ok ? failed : check;
+}
+
+async function planCommit(flow: Flow, desired: DesiredState): Promise<CliResult<Outcome>> {
+  const api = connectApi(flow.session, flow.project);
+  if (!api.ok) return api;
+  const planned = await api.value.createPlan({ desired });
+  if (!planned.ok) return planned;
+  flow.session.show(defuseCommands(planText(flow.session, planned.value)));
+  await flow.actions.summarize(renderPlanMarkdown(planned.value, { lengthMax: SUMMARY_LENGTH_MAX }));
+  return end(flow, outcomeOf(planned.value, true), planned.value);
+}
+
+/** Marks on the lines of the manifests by workflow commands: they need no permission, so they work for forks too. */
+async function failInvalid({ session, actions }: Flow, errors: readonly ManifestError[]): Promise<CliResult<Outcome>> {
+  session.show(formatErrors(errors, "github"));
+  await actions.summarize(`### The manifests have errors\n\n${listProblems(errors)}\n`);
+  await actions.output({ outcome: "invalid", hasChanges: false, fingerprint: null });
+  return { ok: true, value: { exitCode: EXIT.error, json: { errors } } };
+}
+
+async function endValidated({ session, actions }: Flow, desired: DesiredState, why: string): Promise<CliResult<Outcome>> {
+  const said = `${desired.namespaces.length} namespaces are declared without an error. They were not compared with live: ${why}.`;
+  session.show(said);
+  await actions.summarize(`${said}\n`);
+  await actions.output({ outcome: "validated", hasChanges: false, fingerprint: null });
+  return { ok: true, value: { exitCode: EXIT.done, json: { namespaces: desired.namespaces.length } } };
+}
+
+async function endUntouched(flow: Flow, place: PullPlace): Promise<CliResult<Outcome>> {
+  flow.session.show("This pull request touches no manifest: nothing was planned.");
+  const check = await postCheck(flow.session, flow.actions, place, { kind: "untouched" });
+  return check.ok ? end(flow, "untouched", null) : check;
+}
+
+async function end({ actions }: Flow, outcome: ActionsOutcome, plan: Plan | null): Promise<CliResult<Outcome>> {
+  await actions.output({ outcome, hasChanges: (plan?.changes.length ?? 0) > 0, fingerprint: plan?.fingerprint ?? null });
+  const exitCode = outcome === "blocked" ? EXIT.blocked : EXIT.done;
+  return { ok: true, value: { exitCode, json: plan === null ? undefined : planJson(plan) } };
+}
+
+function outcomeOf(plan: Plan, isTouched: boolean): ActionsOutcome {
+  if (!isTouched) return "untouched";
+  if (plan.blocks.length > 0) return "blocked";
+  return plan.changes.length > 0 ? "planned" : "no_changes";
+}
+
+/** Marks go to paths of the repository, whatever the working directory was. */
+function withRootedSources(desired: DesiredState, prefix: string): DesiredState {
+  if (prefix === "") return desired;
+  const namespaces = desired.namespaces.map((spec) => ({
+    ...spec,
+    source: { ...spec.source, file: atRepositoryRoot(prefix, spec.source.file) },
+  }));
+  return { ...desired, namespaces };
+}

@@ -1,0 +1,60 @@
+/** Writes a pull request's comment and check from one state, so that both always say the same. */
+import type { PullHead } from "../../core/review.ts";
+import { planMarker } from "../../github/markers.ts";
+import { publishCheck } from "../../github/publish-check.ts";
+import { upsertComment } from "../../github/upsert-comment.ts";
+import { type CheckState, renderCheck } from "../../render/pull-request/plan-check.ts";
+import { type CommentState, renderComment } from "../../render/pull-request/plan-comment.ts";
+import type { CliResult } from "../failure.ts";
+import type { Session } from "../session.ts";
+import { type Actions, failGithub } from "./actions.ts";
+
+/** Name of the check run; users require it in branch protection: never change. */
+export function checkName(environment: string): string {
+  return `shardctl (${environment})`;
+}
+
+export interface PullPlace extends PullHead {
+  readonly environment: string;
+}
+
+/** `superseded`: a newer commit was pushed meanwhile, and what is known of this one is shown to nobody. */
+export type Posted = "posted" | "superseded";
+
+export async function postComment(
+  session: Session,
+  actions: Actions,
+  { pull, headSha, environment }: PullPlace,
+  state: CommentState,
+  createIfAbsent: boolean,
+): Promise<CliResult<Posted>> {
+  const body = renderComment(state, { environment, headSha, url: actions.runUrl, now: session.host.now() });
+  const marker = planMarker(environment);
+  const outcome = await upsertComment(actions.github, { pull, marker, headSha, body, createIfAbsent });
+  if (!outcome.ok) return failGithub(outcome.failure);
+  return { ok: true, value: outcome.value.kind === "superseded" ? "superseded" : "posted" };
+}
+
+export async function postCheck(
+  session: Session,
+  actions: Actions,
+  { headSha, environment }: PullPlace,
+  state: CheckState,
+): Promise<CliResult<null>> {
+  const { conclusion, title, summary, annotations } = renderCheck(state);
+  const fingerprint = state.kind === "planned" ? state.plan.fingerprint : state.kind;
+  const outcome = await publishCheck(actions.github, {
+    name: checkName(environment),
+    headSha,
+    externalId: `${environment}:${fingerprint}`,
+    conclusion,
+    title,
+    summary,
+    text: "",
+    annotations,
+    detailsUrl: actions.runUrl,
+  });
+  if (!outcome.ok) return failGithub(outcome.failure);
+  if (outcome.value.kind === "notAllowed") session.warn(`There is no check run: ${outcome.value.message}`);
+  return { ok: true, value: null };
+}
