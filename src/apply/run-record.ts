@@ -122,6 +122,15 @@ export function failRun(record: RunRecord, reason: string, now: number): RunReco
   return { ...failed, run: { ...failed.run, state: "failed" } };
 }
 
+/** Lets go of one running action: its operation goes on in the namespace, but the run, and who waits for it, no longer wait for it. */
+export function detachAction(record: RunRecord, namespace: string, reason: string, now: number): RunRecord {
+  const actions = record.run.actions.map((action): RunAction => {
+    return action.namespace === namespace && action.state === "running" ? { ...action, state: "failed", error: reason } : action;
+  });
+  const { [namespace]: _detached, ...attempts } = record.attempts;
+  return withActions(record, actions, attempts, now);
+}
+
 /** True while the action may still change. */
 function isOpen(state: ActionState): boolean {
   return state === "pending" || state === "running";

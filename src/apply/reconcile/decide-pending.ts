@@ -1,14 +1,14 @@
 /**
  * The last phase of a pass: what becomes of every pending change, over the whole environment, and the start of those that may be made.
  *
- * Guards on the whole plan need all changes together, so nothing is started before every due namespace was looked at. A batch is one run;
- * while there are more changes than fit, the phase is entered again.
+ * Guards on the whole plan need all changes together, so nothing is started before every due namespace was looked at. An environment has
+ * one run at a time: what does not fit into it, or comes later, waits for the next.
  */
-import type { Block } from "../../core/plan.ts";
+import type { Block, Guard, Plan } from "../../core/plan.ts";
 import { checkWhole, standingBlocks } from "../../core/planning/check-safety.ts";
 import { orderByDependency } from "../../core/planning/execution-order.ts";
 import type { EnvironmentState } from "./environment-state.ts";
-import { findApproval, findWholePlan, type PendingState, type WholePlan } from "./find-approvals.ts";
+import { findApproval, findWholePlans, type PendingState, type WholePlan } from "./find-approvals.ts";
 import { describeDifference, holdForDependency, judgeChange, type Judged, type Verdict } from "./judge.ts";
 import type { LookContext } from "./look-at.ts";
 import { conditionOf, type NamespaceState } from "./namespace-state.ts";
@@ -26,8 +26,8 @@ export interface DecideContext extends LookContext {
   readonly reviews: () => Promise<ReviewAnswer>;
 }
 
-/** `refresh`: look once more at what is about to be started. `more`: decide again. */
-export type Decided = { readonly next: "done" | "refresh" | "more"; readonly runsStarted: number };
+/** `refresh`: look once more at what is about to be started. */
+export type Decided = { readonly next: "done" | "refresh"; readonly runsStarted: number };
 
 interface Ruling extends PendingState {
   readonly judged: Judged;
@@ -38,19 +38,18 @@ export async function decidePending(env: EnvironmentState, context: DecideContex
   const { store, now } = context.ports;
   const pendings = adoptOwnRuns(readPending(context.ports), context.ports, env);
   if (pendings.length === 0) return { next: "done", runsStarted: 0 };
-  const { rulings, whole } = await judgeAll(env, pendings, context);
+  const { rulings, wholePlans } = await judgeAll(env, pendings, context);
   const appliable = rulings.filter(({ verdict }) => verdict.kind === "apply");
   const stale = appliable.filter(({ pending }) => Math.abs(now() - pending.lookedAt) > FRESH_MS);
   if (stale.length > 0 && !env.pass.refreshed) {
     store.write(stale.map(({ state }) => ({ ...state, dueAt: 0, pass: env.pass.number - 1 })));
     return { next: "refresh", runsStarted: 0 };
   }
-  const chosen = chooseBatch(appliable, whole);
+  const { chosen, whole } = chooseBatch(appliable, wholePlans);
   const started = chosen.length === 0 ? new Map<string, string>() : await start(env, chosen, whole, context);
   const others = rulings.filter(({ state }) => !started.has(state.name));
   writeRulings(env, others, context.ports);
-  const left = appliable.length - chosen.length;
-  return { next: left > 0 && started.size > 0 ? "more" : "done", runsStarted: started.size > 0 ? 1 : 0 };
+  return { next: "done", runsStarted: started.size > 0 ? 1 : 0 };
 }
 
 function readPending({ store }: ReconcilePorts): PendingState[] {
@@ -80,15 +79,16 @@ async function judgeAll(
   env: EnvironmentState,
   pendings: readonly PendingState[],
   context: DecideContext,
-): Promise<{ readonly rulings: Ruling[]; readonly whole: WholePlan | null }> {
+): Promise<{ readonly rulings: Ruling[]; readonly wholePlans: readonly WholePlan[] }> {
   const { ports, managed } = context;
   const isAsked = env.commit !== null && pendings.some(({ pending }) => pending.cause === "declared");
   const answer: ReviewAnswer = isAsked ? await context.reviews() : { kind: "found", plans: [], requests: 0 };
   const approved = [];
   for (const one of pendings) approved.push({ ...one, approval: await findApproval(one, answer) });
   const plans = answer.kind === "found" ? answer.plans : [];
-  const whole = await findWholePlan(env.environment, pendings, plans, () => ports.store.all());
-  const inWhole = new Set(whole?.plan.changes.map(({ namespace }) => namespace));
+  const wholePlans = await findWholePlans(env.environment, pendings, plans);
+  const overridesOf = (name: string): readonly Guard[] =>
+    wholePlans.find(({ plan, overrides }) => overrides.length > 0 && shows(plan, name))?.overrides ?? [];
   const wanted = approved.filter(({ approval }) => approval.kind === "reviewed" || approval.kind === "heals");
   const bulk = checkWhole({
     changes: wanted.map(({ pending }) => ({ change: pending })),
@@ -98,7 +98,7 @@ async function judgeAll(
   const now = ports.now();
   const { manifestsProblem } = env;
   const rulings = approved.map((one): Ruling => {
-    const overrides = inWhole.has(one.state.name) ? (whole?.overrides ?? []) : [];
+    const overrides = overridesOf(one.state.name);
     const blocks: Block[] = standingBlocks({ blocks: [...one.pending.blocks, ...bulk] }, overrides);
     const isWindowOpen = overrides.includes("window") || ports.isWindowOpen(one.spec.policy.windows, now);
     const suspend = one.spec.policy.suspend && !overrides.includes("suspend");
@@ -112,7 +112,11 @@ async function judgeAll(
     });
     return { ...one, judged: { ...judged, spec: one.spec }, verdict };
   });
-  return { rulings: holdDependents(rulings, ports), whole };
+  return { rulings: holdDependents(rulings, ports), wholePlans };
+}
+
+function shows(plan: Plan, name: string): boolean {
+  return plan.changes.some(({ namespace }) => namespace === name);
 }
 
 /** A change waits for what it depends on, unless one run makes both in order. */
@@ -145,15 +149,24 @@ function holdDependents(rulings: readonly Ruling[], { store }: ReconcilePorts): 
   return rulings.map((ruling) => byName.get(ruling.state.name) ?? ruling);
 }
 
-/** The whole reviewed plan when all of it may be made; else as many as fit, each after what it depends on. */
-function chooseBatch(appliable: readonly Ruling[], whole: WholePlan | null): Ruling[] {
+/** A whole reviewed plan when all of it may be made, as it was shown; else as many changes as fit, each after what it depends on. */
+function chooseBatch(
+  appliable: readonly Ruling[],
+  wholePlans: readonly WholePlan[],
+): { readonly chosen: Ruling[]; readonly whole: WholePlan | null } {
   const byName = new Map(appliable.map((ruling) => [ruling.state.name, ruling]));
-  const all = whole?.plan.changes.map(({ namespace }) => byName.get(namespace)) ?? [];
-  if (all.length > 0 && all.every((ruling) => ruling !== undefined)) return all;
-  const specs = appliable.map(({ spec }) => ({ ...spec, dependsOn: spec.dependsOn.filter((name) => byName.has(name)) }));
-  return orderByDependency(specs)
+  for (const whole of wholePlans) {
+    const all = whole.plan.changes.flatMap(({ namespace }) => byName.get(namespace) ?? []);
+    // A release is for one run of its plan alone: with overrides nothing else may come along, and nothing may be left out.
+    if (all.length === whole.plan.changes.length) return { chosen: all, whole };
+  }
+  const released = wholePlans.filter(({ overrides }) => overrides.length > 0);
+  const free = appliable.filter(({ state }) => !released.some(({ plan }) => shows(plan, state.name)));
+  const specs = free.map(({ spec }) => ({ ...spec, dependsOn: spec.dependsOn.filter((name) => byName.has(name)) }));
+  const chosen = orderByDependency(specs)
     .names.slice(0, BATCH_MAX)
     .flatMap((name) => byName.get(name) ?? []);
+  return { chosen, whole: null };
 }
 
 /** Namespaces that are in the started run, with its id. */
@@ -174,7 +187,6 @@ async function start(
       environment: env.environment,
       commit: env.commit,
       runs: ports.runs,
-      allSpecs: () => [...ports.store.all()].flatMap(({ spec }) => spec ?? []),
     },
   );
   if (!outcome.ok) {
@@ -218,7 +230,7 @@ function writeRulings(env: EnvironmentState, rulings: readonly Ruling[], ports: 
   if (changed.length > 0) ports.store.write(changed);
 }
 
-const QUEUED = { type: "Reconciling", reason: "Queued", message: "About to be applied", nextTryAt: null } as const;
+const QUEUED = { type: "Reconciling", reason: "Queued", message: "Waits for its turn", nextTryAt: null } as const;
 
 /** The pass that counts is that of the look: two decisions about one look do not make two looks. */
 function track(env: EnvironmentState, judged: Judged, verdict: Verdict, ports: ReconcilePorts): NamespaceState["differences"] {

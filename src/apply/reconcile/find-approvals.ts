@@ -7,8 +7,7 @@
 import { fingerprintPlan } from "../../core/planning/fingerprint.ts";
 import type { Guard, Plan } from "../../core/plan.ts";
 import type { NamespaceSpec } from "../../core/spec.ts";
-import type { Approval } from "./judge.ts";
-import { isNew } from "./judge.ts";
+import { isNew, type Approval } from "./judge.ts";
 import { isSameChange, type NamespaceState, type PendingChange } from "./namespace-state.ts";
 import type { ReviewAnswer, ReviewedPlan } from "./ports.ts";
 
@@ -18,7 +17,7 @@ export interface PendingState {
   readonly pending: PendingChange;
 }
 
-/** The reviewed plan whose fingerprint is that of everything that is pending now; null when something has moved since. */
+/** A reviewed plan that stands as it was shown: every change of it is pending, with the same specs, epochs and layouts. */
 export interface WholePlan {
   readonly plan: Plan;
   readonly pull: number;
@@ -42,40 +41,28 @@ export async function findApproval({ state, spec, pending }: PendingState, answe
   return answer.kind === "failed" && isNew(state, pending) ? { kind: "unknown", message: answer.message } : { kind: "none" };
 }
 
-/** Compares by fingerprint, over every spec and epoch: costs one pass over all states, and only while something is pending. */
-export async function findWholePlan(
+/** The reviewed plans that stand as a whole, newest review first. */
+export async function findWholePlans(
   environment: string,
   pendings: readonly PendingState[],
   plans: readonly ReviewedPlan[],
-  all: () => Iterable<NamespaceState>,
-): Promise<WholePlan | null> {
-  const declared = pendings.filter(({ pending }) => pending.cause === "declared");
-  const candidates: ReviewedPlan[] = [];
-  for (const reviewed of plans) if (await showsAll(reviewed.plan, pendings, declared)) candidates.push(reviewed);
-  if (candidates.length === 0) return null;
-  const namespaces: NamespaceSpec[] = [];
-  const epochs = new Map<string, number | null>();
-  for (const { spec, registry, silences } of all()) {
-    if (spec === null) continue;
-    namespaces.push(spec);
-    epochs.set(spec.name, silences > 0 ? null : (registry?.epoch ?? null));
+): Promise<WholePlan[]> {
+  const byName = new Map(pendings.map((one) => [one.state.name, one]));
+  const whole: WholePlan[] = [];
+  for (const { plan, pull, overrides } of plans) {
+    if (plan.changes.length > 0 && (await isPendingAsShown(environment, plan, byName))) whole.push({ plan, pull, overrides });
   }
-  for (const { plan, pull, overrides } of candidates) {
-    const desired = { environment, commit: null, namespaces };
-    if ((await fingerprintPlan({ desired, epochs, changes: plan.changes })) === plan.fingerprint)
-      return { plan, pull, overrides };
-  }
-  return null;
+  return whole;
 }
 
-/** The plan shows every change that the manifests ask for now, and nothing that is not pending. */
-async function showsAll(plan: Plan, pendings: readonly PendingState[], declared: readonly PendingState[]): Promise<boolean> {
-  if (plan.changes.length < declared.length || plan.changes.length > pendings.length) return false;
-  const byName = new Map(pendings.map((one) => [one.state.name, one]));
+async function isPendingAsShown(environment: string, plan: Plan, byName: ReadonlyMap<string, PendingState>): Promise<boolean> {
+  const shown: PendingState[] = [];
   for (const change of plan.changes) {
     const one = byName.get(change.namespace);
     if (!one || !(await isSameChange(one.state, one.pending, change))) return false;
+    shown.push(one);
   }
-  const shown = new Set(plan.changes.map(({ namespace }) => namespace));
-  return declared.every(({ state }) => shown.has(state.name));
+  const desired = { environment, commit: null, namespaces: shown.map(({ spec }) => spec) };
+  const epochs = new Map(shown.map(({ spec, pending }) => [spec.name, pending.epoch]));
+  return (await fingerprintPlan({ desired, epochs, changes: plan.changes })) === plan.fingerprint;
 }

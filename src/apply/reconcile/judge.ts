@@ -6,6 +6,7 @@
  * | nobody reviewed it, and it is not for us to heal            | hold NotReviewed       | spec                   |
  * | live was changed, or is uneven; selfHeal is alert, or off   | hold Drifted           | spec, skew; off: none  |
  * | the reviews could not be looked up                          | hold ReviewUnknown     |                        |
+ * | a drift that was seen once                                  | hold Confirming        | spec, skew             |
  * | a guard stands against it                                   | hold Blocked           | spec, skew, misplaced  |
  * | failed too often                                            | hold RetriesExhausted  | stalled                |
  * | failed a moment ago                                         | hold BackingOff        | as it was              |
@@ -87,8 +88,10 @@ function judgeRight({ state, spec, pending, approval, blocks }: Judged): Verdict
         "Drifted",
         `${changeText(pending)}; policy.selfHeal is ${spec.policy.selfHeal}, so nothing is done about it`,
       );
-    case "reviewed":
     case "heals":
+    case "reviewed":
+      if (approval.kind === "heals" && !isConfirmed(state, pending))
+        return hold("Reconciling", "Confirming", `${changeText(pending)}: seen once, mended when the next look agrees`);
       return blocks.length === 0
         ? null
         : hold(
@@ -138,6 +141,12 @@ function judgeMoment(
     return hold("Reconciling", "WindowClosed", `${what} waits for a window (they start at ${starts})`);
   }
   return rival === null ? null : hold("Reconciling", "Locked", `${what} waits for run ${rival} to end`);
+}
+
+/** A drift is mended when a look of another pass has seen it before; misplaced rows were confirmed by their audits. */
+function isConfirmed({ differences, pass }: NamespaceState, { cause }: PendingChange): boolean {
+  const kind = cause === "skew" ? "skew" : "spec";
+  return cause === "misplaced" || differences.some((drift) => drift.kind === kind && drift.pass < pass);
 }
 
 export function holdForDependency(pending: PendingChange, dependency: string): Verdict {

@@ -149,6 +149,10 @@ function followOperation(before: NamespaceState, live: LiveNamespace, context: L
   const state: NamespaceState = { ...before, progress, dueAt: 0, pending: null };
   const { operation } = live;
   const stalled = stalledFault(live, progress, now);
+  if (stalled.length > 0 && state.run !== null) {
+    const reason = `The operation does not get on (${stalled[0]?.detail ?? ""}). It goes on in the namespace; the run does not wait for it.`;
+    context.ports.runs.detach(state.run, state.name, reason);
+  }
   const what = operation
     ? `Operation ${operation.id} (${operation.kind}) is in step ${operation.step}`
     : "An operation is running";
@@ -267,7 +271,9 @@ async function planSpec(
       const skew = isSilenced ? [] : remainingSkewFault(outcome.notices, spec.policy.maxSkew);
       const faults = track(state, [...common, ...skew], context);
       const synced: NamespaceState = { ...state, faults, syncedDigest: state.specDigest, approval: null };
-      if (wanted && selfHeal === "apply") return notePending(synced, spec, live, wanted, context);
+      // Misplaced rows are moved once two audits agree.
+      const isConfirmed = faults.some(({ kind, state: seen }) => kind === "misplaced" && seen !== "watching");
+      if (wanted && selfHeal === "apply" && isConfirmed) return notePending(synced, spec, live, wanted, context);
       const differences = trackDifferences(state, [], context);
       return rest({ ...synced, differences, pending: null, attempts: null }, readiness(synced, live), context);
     }

@@ -61,9 +61,11 @@ export interface NewRun {
 /** The runs of the environment. Starting the same plan twice is starting it once. */
 export interface RunPort {
   find(id: string): Run | null;
-  /** The active run that has to end before a change of these namespaces may start. */
+  /** The active run that has to end before a change of these namespaces may start: the environment has one at a time. */
   findRival(namespaces: readonly string[]): Run | null;
   start(run: NewRun): Result<Run, string>;
+  /** Ends the run's part in a namespace whose operation does not get on, so that the others need not wait for it. */
+  detach(id: string, namespace: string, reason: string): void;
 }
 
 /** Rows, one a namespace. Every method is one transaction. */

@@ -9,7 +9,7 @@ import { checkSafety, standingBlocks } from "../../core/planning/check-safety.ts
 import { orderByDependency } from "../../core/planning/execution-order.ts";
 import { fingerprintPlan } from "../../core/planning/fingerprint.ts";
 import { failure, success, type Result } from "../../core/result.ts";
-import type { DesiredState, NamespaceSpec } from "../../core/spec.ts";
+import type { DesiredState } from "../../core/spec.ts";
 import { runBounded } from "../run-bounded.ts";
 import type { WholePlan } from "./find-approvals.ts";
 import { inspectNamespace, type InspectContext } from "./inspect.ts";
@@ -23,8 +23,6 @@ export interface StartContext extends InspectContext {
   readonly environment: string;
   readonly commit: string | null;
   readonly runs: RunPort;
-  /** Every namespace that the manifests declare: what the whole plan was made from. */
-  readonly allSpecs: () => readonly NamespaceSpec[];
 }
 
 /** A change that is made, and by which right. */
@@ -39,9 +37,8 @@ export async function startBatch(
   whole: WholePlan | null,
   context: StartContext,
 ): Promise<Result<{ readonly run: Run; readonly started: readonly Startable[] }, string>> {
-  const batch = whole ? pickWhole(judged, whole.plan) : null;
-  if (batch && whole) {
-    const desired = { environment: context.environment, commit: context.commit, namespaces: context.allSpecs() };
+  if (whole) {
+    const { batch, desired } = pickWhole(judged, whole.plan, context);
     return start(whole.plan, desired, batch, whole.overrides, context);
   }
   const found = await runBounded(judged, LOOKS_AT_ONCE, async (one) => ({ judged: one, change: await changeFor(one, context) }));
@@ -69,14 +66,24 @@ function start(
   return run.ok ? success({ run: run.value, started }) : run;
 }
 
-/** All changes of the plan when each of them may be made now. */
-function pickWhole(judged: readonly Judged[], plan: Plan): Startable[] | null {
+/** The changes of a plan that is started as it was shown. */
+function pickWhole(
+  judged: readonly Judged[],
+  plan: Plan,
+  context: StartContext,
+): { readonly batch: readonly Startable[]; readonly desired: DesiredState } {
   const byName = new Map(judged.map((one) => [one.state.name, one]));
-  const picked = plan.changes.flatMap((change) => {
+  const batch = plan.changes.map((change): Startable => {
     const one = byName.get(change.namespace);
-    return one ? [{ judged: one, change }] : [];
+    if (!one) throw new Error(`'${change.namespace}' of plan ${plan.fingerprint} was not judged`);
+    return { judged: one, change };
   });
-  return picked.length > 0 && picked.length === plan.changes.length ? picked : null;
+  return { batch, desired: desiredOf(judged, context) };
+}
+
+function desiredOf(judged: readonly Judged[], { environment, commit }: StartContext): DesiredState {
+  const namespaces = judged.map(({ spec }) => spec).toSorted((left, right) => (left.name < right.name ? -1 : 1));
+  return { environment, commit, namespaces };
 }
 
 async function changeFor({ state, spec, pending, approval }: Judged, context: StartContext): Promise<Change | null> {
@@ -96,7 +103,7 @@ async function changeFor({ state, spec, pending, approval }: Judged, context: St
 /** A plan of these changes alone. */
 async function makePlan(
   startable: readonly Startable[],
-  { environment, commit }: StartContext,
+  context: StartContext,
 ): Promise<{ readonly plan: Plan; readonly desired: DesiredState }> {
   const byName = new Map(startable.map((one) => [one.change.namespace, one]));
   const inBatch = startable.map(({ judged: { spec } }) => ({
@@ -104,8 +111,11 @@ async function makePlan(
     dependsOn: spec.dependsOn.filter((name) => byName.has(name)),
   }));
   const changes = orderByDependency(inBatch).names.flatMap((name) => byName.get(name)?.change ?? []);
-  const namespaces = startable.map(({ judged: { spec } }) => spec).toSorted((left, right) => (left.name < right.name ? -1 : 1));
-  const desired = { environment, commit, namespaces };
+  const { environment, commit } = context;
+  const desired = desiredOf(
+    startable.map(({ judged }) => judged),
+    context,
+  );
   const epochs = new Map(startable.map(({ change }) => [change.namespace, change.epoch]));
   const inSync: readonly InSync[] = [];
   const fingerprint = await fingerprintPlan({ desired, epochs, changes });

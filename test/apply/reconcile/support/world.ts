@@ -9,7 +9,7 @@ import type { EnvironmentState } from "../../../../src/apply/reconcile/environme
 import type { ManifestReading, NewEvent, Pause, ReconcilePorts, ReviewAnswer } from "../../../../src/apply/reconcile/ports.ts";
 import { beginPass, reconcile } from "../../../../src/apply/reconcile/reconcile.ts";
 import { gatherLive } from "../../../../src/apply/gather-live.ts";
-import { createRun, requestCancel, type RunRecord } from "../../../../src/apply/run-record.ts";
+import { createRun, detachAction, requestCancel, type RunRecord } from "../../../../src/apply/run-record.ts";
 import type { Run } from "../../../../src/core/api.ts";
 import type { Drift, DriftReport } from "../../../../src/core/drift.ts";
 import { unshardedLayout } from "../../../../src/core/layout.ts";
@@ -230,6 +230,10 @@ export class World {
           this.runs.set(id, { record, plan });
           return success(record.run);
         },
+        detach: (id, namespace, reason) => {
+          const found = this.runs.get(id);
+          if (found) this.runs.set(id, { ...found, record: detachAction(found.record, namespace, reason, this.now) });
+        },
       },
       knownRefs: () => this.known,
       isWindowOpen: isAnyWindowOpen,
@@ -241,14 +245,11 @@ export class World {
     };
   }
 
-  /** As in the coordinator: others have the environment to themselves, runs of ours only their namespaces. */
+  /** As in the coordinator: an environment has one run at a time. */
   #findRival(names: readonly string[]): Run | null {
-    for (const { record } of this.runs.values()) {
-      const { run } = record;
-      if (run.state !== "running") continue;
-      if (run.requestedBy !== RECONCILER || run.actions.some(({ namespace }) => names.includes(namespace))) return run;
-    }
-    return null;
+    const active = [...this.runs.values()].map(({ record }) => record.run).filter(({ state }) => state === "running");
+    const overlaps = (run: Run): boolean => run.actions.some(({ namespace }) => names.includes(namespace));
+    return active.find((run) => run.environment === this.environment || overlaps(run)) ?? null;
   }
 }
 
