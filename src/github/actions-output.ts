@@ -55,14 +55,15 @@ export function formatAnnotations(annotations: readonly Annotation[]): string {
 }
 
 /**
- * Lines for the log of a step, none of which is a workflow command: the runner acts on lines that begin with `::` (after blanks), and on `##[`.
+ * Lines for the log of a step, none of which is a workflow command: the runner acts on lines that begin with `::` (after blanks), and on `##[`
+ * anywhere.
  * A zero-width space before them takes that away and leaves the text readable.
  */
 export function defuseCommands(text: string): string {
   return text
     .replaceAll("\r", "\n")
-    .replace(/^([^\S\n]*)(?=::|##\[)/gmu, "$1\u200B")
-    .replaceAll("##[", "#\u200B#[");
+    .replaceAll("##[", "#\u200B#[")
+    .replace(/^((?:[^\S\n]|\u0085)*)(?=::)/gmu, "$1\u200B");
 }
 
 /** The message of a workflow command on one line. */

@@ -117,7 +117,8 @@ export function createCaller(options: GithubOptions): GithubCaller {
       repo: repository.name,
       ...wanted.parameters,
       ...(page === null ? {} : { per_page: PAGE_ITEMS, page }),
-      request: { retries: isRead ? READ_RETRIES_MAX : 0 },
+      // Only for writes: stated for a read, the plugin would retry refusals as well.
+      ...(isRead ? {} : { request: { retries: 0 } }),
     };
     const { url } = octokit.request.endpoint(wanted.route, parameters);
     const known = wanted.isCached === true ? await etags.get(url) : null;
@@ -205,7 +206,11 @@ function createOctokit(options: GithubOptions, app: AppCredential | null, onHead
     userAgent: "shardctl",
     log: SILENT_LOG,
     request: { fetch: bounded },
-    retry: { doNotRetry: NEVER_RETRIED, retryAfterBaseValue: options.retryBaseMs ?? DEFAULT_RETRY_BASE_MS },
+    retry: {
+      doNotRetry: NEVER_RETRIED,
+      retries: READ_RETRIES_MAX,
+      retryAfterBaseValue: options.retryBaseMs ?? DEFAULT_RETRY_BASE_MS,
+    },
     ...(credentials.kind === "token" ? { auth: credentials.token } : { authStrategy: () => app }),
   });
   octokit.hook.before("request", (request) => {

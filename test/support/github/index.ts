@@ -48,6 +48,7 @@ import { checkRoutes, checkRunsOf } from "./routes/checks.ts";
 import { commentRoutes } from "./routes/comments.ts";
 import { contentRoutes } from "./routes/contents.ts";
 import { gitRoutes } from "./routes/git.ts";
+import { graphqlRoutes } from "./routes/graphql.ts";
 import { issueRoutes } from "./routes/issues.ts";
 import { pullRoutes } from "./routes/pulls.ts";
 import { repoRoutes } from "./routes/repos.ts";
@@ -167,6 +168,7 @@ export class FakeGitHub implements AsyncDisposable {
       routes: [
         ...appRoutes,
         ...repoRoutes,
+        ...graphqlRoutes,
         ...checkRoutes,
         ...commentRoutes,
         ...issueRoutes,
