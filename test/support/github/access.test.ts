@@ -143,6 +143,8 @@ describe("a token", () => {
     expect((await person.users.getAuthenticated()).data.login).toBe("octocat");
     const actions = octokitFor(github, github.createActionsToken(repo, {}));
     expect(await refusalOf(actions.users.getAuthenticated())).toMatchObject({ status: 403 });
+    expect(await actions.graphql("{ viewer { login } }")).toEqual({ viewer: { login: "github-actions[bot]" } });
+    expect(github.journal.writes).toEqual([]);
   });
 
   it("of a person may be fine-grained", async () => {

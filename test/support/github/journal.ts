@@ -17,8 +17,8 @@ export interface RecordedRequest {
   readonly isKnownPath: boolean;
 }
 
-/** A caller gets its credentials by POST: that writes nothing. */
-const CREDENTIAL_PATHS = /^\/app\/installations\/\d+\/access_tokens$/;
+/** What is sent by POST and writes nothing: the way to credentials, and GraphQL, which answers no mutation here. */
+const READING_POSTS = /^(\/app\/installations\/\d+\/access_tokens|\/graphql)$/;
 
 export class Journal {
   readonly requests: RecordedRequest[] = [];
@@ -29,7 +29,7 @@ export class Journal {
 
   /** Requests that could have changed something on GitHub, refused ones among them. */
   get writes(): readonly RecordedRequest[] {
-    return this.requests.filter((one) => one.method !== "GET" && one.method !== "HEAD" && !CREDENTIAL_PATHS.test(one.path));
+    return this.requests.filter((one) => one.method !== "GET" && one.method !== "HEAD" && !READING_POSTS.test(one.path));
   }
 
   /** Requests to paths that the fake does not know. */

@@ -79,7 +79,7 @@ export class Limits {
   }
 
   /** The refusal of a request that is over a limit; counts it for the secondary limits otherwise. */
-  check(token: Token | null, isRead: boolean, isContent: boolean, requestId: string): Answer | null {
+  check(token: Token | null, isContent: boolean, requestId: string): Answer | null {
     const usage = this.#usageOf(token);
     if (this.settings.isPrimaryOn && this.#remaining(token, usage) <= 0) {
       const who = token === null ? "127.0.0.1" : `user ID ${token.account.id}`;
@@ -95,7 +95,7 @@ export class Limits {
       const refused = refuse(this.settings.secondaryStatus, message, SECONDARY_DOCS);
       return this.settings.hasRetryAfter ? { ...refused, headers: { "retry-after": String(Math.ceil(waitMs / 1000)) } } : refused;
     }
-    usage.requests.push({ atMs: this.#now(), points: isRead ? 1 : WRITE_POINTS, isWrite: isContent });
+    usage.requests.push({ atMs: this.#now(), points: isContent ? WRITE_POINTS : 1, isWrite: isContent });
     return null;
   }
 

@@ -184,8 +184,7 @@ async function callRoute(parts: ServerParts, route: Route, received: Received, p
   limits.begin();
   try {
     const isRead = route.method === "GET";
-    const limited =
-      isAppRoute || route.path === "/rate_limit" ? null : limits.check(token, isRead, route.isContent, received.requestId);
+    const limited = isAppRoute || route.path === "/rate_limit" ? null : limits.check(token, route.isContent, received.requestId);
     const answered = limited ?? (await handle(parts, route, received, params, token));
     const sent = isRead && answered.status === 200 ? withETag(answered, received.headers) : answered;
     const isFree = isAppRoute || route.path === "/rate_limit" || limited !== null || (sent.status === 304 && token !== null);

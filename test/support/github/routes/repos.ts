@@ -34,17 +34,6 @@ export const repoRoutes: readonly Route[] = [
     },
   },
   {
-    // The one question that only GraphQL answers for the tokens of apps and workflows.
-    method: "POST",
-    path: "/graphql",
-    isContent: false,
-    handle: (call) => {
-      if (call.token === null) return refuse(401, "This endpoint requires you to be authenticated.");
-      if (call.body["query"] !== "{ viewer { login } }") return refuse(400, "This fake answers { viewer { login } } only");
-      return answer(200, { data: { viewer: { login: callerOf(call).login } } });
-    },
-  },
-  {
     method: "GET",
     path: "/rate_limit",
     isContent: false,
