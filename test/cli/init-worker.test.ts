@@ -34,15 +34,14 @@ async function bundle(folder: string): Promise<string> {
     .join("\n");
 }
 
+const REPOSITORY = ["--repository", "acme/shop", "--repository-id", "1296269", "--owner-id", "583231"];
+
 describe("in an empty folder", () => {
   const CASES = [
     { name: "same", argv: ["--binding", "ORDERS", "CARTS", "--class", "Orders", "ShoppingCarts"] },
     {
       name: "other",
-      argv: [
-        ...["--binding", "ORDER_LINES", "--script", "shop"],
-        ...["--repository", "acme/shop", "--repository-id", "1296269", "--owner-id", "583231"],
-      ],
+      argv: ["--binding", "ORDER_LINES", "--script", "shop", ...REPOSITORY],
     },
   ];
 

@@ -139,8 +139,14 @@ export const version: string = metadata.version;
     const imported = [...CONSUMER.matchAll(/from "shardctl\/([\w.-]+)"/gu)].map((match) => `./${match[1] ?? ""}`);
     expect(new Set(imported)).toEqual(new Set(Object.keys(manifest.exports)));
     const compilerOptions = {
-      ...{ target: "es2024", lib: ["es2024"], types: ["@cloudflare/workers-types"], strict: true, noEmit: true },
-      ...{ module: moduleResolution === "bundler" ? "preserve" : "nodenext", moduleResolution, skipLibCheck: false },
+      target: "es2024",
+      lib: ["es2024"],
+      types: ["@cloudflare/workers-types"],
+      module: moduleResolution === "bundler" ? "preserve" : "nodenext",
+      moduleResolution,
+      strict: true,
+      skipLibCheck: false,
+      noEmit: true,
     };
     await mkdir(join(project, moduleResolution));
     await writeFile(join(project, moduleResolution, "consumer.ts"), CONSUMER);
