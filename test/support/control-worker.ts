@@ -2,7 +2,10 @@
 import { DurableObject } from "cloudflare:workers";
 
 import type { Envelope } from "../../src/core/protocol.ts";
+import { createActionsVerifier } from "../../src/github/actions-verifier.ts";
 import { createReconciler } from "../../src/worker/index.ts";
+import { MemoryGithub } from "./memory-github.ts";
+import { AUDIENCE, fetchKeys, ISSUER } from "./workflow-tokens.ts";
 
 export { Coordinator } from "../../src/worker/dev.ts";
 export { FakeNamespace } from "./fake-namespace.ts";
@@ -15,6 +18,7 @@ export interface ControlEnv {
   readonly THINGS: DurableObjectNamespace;
   readonly SHARDCTL: DurableObjectNamespace;
   readonly SHARDCTL_COORDINATOR: DurableObjectNamespace;
+  readonly GITOPS: DurableObjectNamespace;
   readonly SHARDCTL_TOKENS?: string;
 }
 
@@ -93,3 +97,31 @@ const { Reconciler, ...worker } = createReconciler<ControlEnv>({
 });
 export { Reconciler };
 export default worker;
+
+/** The repository that the Worker below follows. */
+export const github = new MemoryGithub();
+export const WEBHOOK_SECRET = "It's a Secret to Everybody";
+
+const followed = createReconciler<ControlEnv>(
+  {
+    objects: (env) => ({ ORDERS: env.ORDERS, BARE: env.BARE }),
+    coordinator: (env) => env.GITOPS,
+    github: () => ({
+      repository: "acme/shop",
+      repositoryId: 1001,
+      ownerId: 501,
+      environment: "production",
+      credentials: { kind: "token", token: "not-used" },
+      webhookSecret: WEBHOOK_SECRET,
+      oidc: { audience: AUDIENCE, applyWorkflow: ".github/workflows/apply.yml" },
+    }),
+  },
+  {
+    openGithub: () => github,
+    openVerifier: ({ repositoryId, ownerId }) =>
+      createActionsVerifier({ issuer: ISSUER, repositoryId, ownerId, fetch: fetchKeys, cooldownMs: 0 }),
+  },
+);
+/** The control half of a Worker that follows a repository. */
+export const gitops = { fetch: followed.fetch, scheduled: followed.scheduled };
+export const GitopsReconciler = followed.Reconciler;

@@ -13,7 +13,7 @@ export async function postRun(parts: PullParts, id: string): Promise<GithubResul
   if (!run || number === null || run.environment !== settings.environment) return success(null);
   const body = await coordinator((calls) => calls.readPlan(run.fingerprint));
   const pull = await github.pull(number);
-  if (!pull.ok) return pull;
+  if (!pull.ok) return pull.failure.kind === "notFound" ? success(null) : pull;
   // A run outlives its plan only by weeks; then there is nobody left to tell.
   if (body === null) return success(null);
   const posted = await postComment(parts, pull.value, { kind: "run", plan: decodeJson(body) as Plan, run });
