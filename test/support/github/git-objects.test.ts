@@ -39,6 +39,11 @@ describe("SHA-1s", () => {
       git(["update-index", "--add", "--cacheinfo", `100644,${sha},${path}`]);
     }
     expect(tree).toBe(git(["write-tree"]));
+    const link = git(["hash-object", "-w", "--stdin"], "../a.txt");
+    git(["update-index", "--add", "--cacheinfo", `120000,${link},a/link`]);
+    git(["update-index", "--add", "--cacheinfo", `160000,${"1".repeat(40)},vendor`]);
+    const odd = objects.changeTree(tree, { "a/link": { linkTo: "../a.txt" }, vendor: { submodule: "1".repeat(40) } });
+    expect(odd).toBe(git(["write-tree"]));
     const first = objects.writeCommit({ tree, parents: [], author: PERSON, committer: PERSON, message: "First\n" });
     expect(first.sha).toBe(git(["commit-tree", tree, "-m", "First"]));
     const second = objects.writeCommit({ tree, parents: [first.sha], author: PERSON, committer: PERSON, message: "Second\n" });
@@ -63,6 +68,11 @@ const DIFFS: readonly { readonly name: string; readonly files: Files; readonly e
       { path: "gone.yaml", status: "removed", previousPath: null },
       { path: "new.yaml", status: "added", previousPath: null },
     ],
+  },
+  {
+    name: "a file that became a link",
+    files: { "edit.yaml": { linkTo: "/etc/passwd" } },
+    expected: [{ path: "edit.yaml", status: "modified", previousPath: null }],
   },
   {
     name: "a renamed file",

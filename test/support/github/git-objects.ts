@@ -7,8 +7,8 @@
 import { createHash } from "node:crypto";
 
 export interface TreeEntry {
-  readonly mode: "100644" | "100755" | "120000" | "040000";
-  readonly type: "blob" | "tree";
+  readonly mode: Leaf["mode"] | "040000";
+  readonly type: "blob" | "tree" | "commit";
   readonly name: string;
   readonly sha: string;
 }
@@ -29,11 +29,16 @@ export interface Commit {
   readonly message: string;
 }
 
-/** Path to content; `null` removes the path. */
-export type Files = Readonly<Record<string, string | Uint8Array | null>>;
+/** What is no folder: a file, a link (its blob holds the target) or a submodule (a commit of another repository). */
+export interface Leaf {
+  readonly mode: "100644" | "100755" | "120000" | "160000";
+  readonly sha: string;
+}
 
-/** Path to blob SHA, of a whole tree. */
-export type FlatTree = ReadonlyMap<string, string>;
+/** Content of a file, a symbolic link, the commit of a submodule, or `null` to remove the path. */
+export type FileContent = string | Uint8Array | { readonly linkTo: string } | { readonly submodule: string } | null;
+
+export type Files = Readonly<Record<string, FileContent>>;
 
 export interface FileChange {
   readonly path: string;
@@ -113,41 +118,51 @@ export class GitObjects {
     return found.length === 1 ? (found[0] ?? null) : null;
   }
 
-  flatten(tree: string, prefix = ""): Map<string, string> {
-    const flat = new Map<string, string>();
-    for (const entry of this.#trees.get(tree) ?? []) {
-      const path = prefix + entry.name;
-      if (entry.type === "blob") flat.set(path, entry.sha);
-      else for (const [inner, sha] of this.flatten(entry.sha, `${path}/`)) flat.set(inner, sha);
-    }
-    return flat;
+  /** Path to SHA, of everything that is no folder. */
+  flatten(tree: string): Map<string, string> {
+    return new Map([...this.leaves(tree)].map(([path, leaf]) => [path, leaf.sha]));
   }
 
-  /** Writes the trees of a whole flat tree; gives the SHA of the root tree. */
-  writeFlat(flat: FlatTree): string {
-    const files: TreeEntry[] = [];
-    const folders = new Map<string, Map<string, string>>();
-    for (const [path, sha] of flat) {
+  leaves(tree: string, prefix = ""): Map<string, Leaf> {
+    const leaves = new Map<string, Leaf>();
+    for (const { mode, name, sha } of this.#trees.get(tree) ?? []) {
+      if (mode !== "040000") leaves.set(prefix + name, { mode, sha });
+      else for (const [path, leaf] of this.leaves(sha, `${prefix}${name}/`)) leaves.set(path, leaf);
+    }
+    return leaves;
+  }
+
+  /** Writes the trees of everything that is no folder; gives the SHA of the root tree. */
+  writeLeaves(leaves: ReadonlyMap<string, Leaf>): string {
+    const entries: TreeEntry[] = [];
+    const folders = new Map<string, Map<string, Leaf>>();
+    for (const [path, leaf] of leaves) {
       const slash = path.indexOf("/");
-      if (slash < 0) files.push({ mode: "100644", type: "blob", name: path, sha });
+      if (slash < 0) entries.push({ ...leaf, type: leaf.mode === "160000" ? "commit" : "blob", name: path });
       else {
         const folder = path.slice(0, slash);
-        const inside = folders.get(folder) ?? new Map<string, string>();
-        folders.set(folder, inside.set(path.slice(slash + 1), sha));
+        const inside = folders.get(folder) ?? new Map<string, Leaf>();
+        folders.set(folder, inside.set(path.slice(slash + 1), leaf));
       }
     }
-    for (const [name, inside] of folders) files.push({ mode: "040000", type: "tree", name, sha: this.writeFlat(inside) });
-    return this.writeTree(files);
+    for (const [name, inside] of folders) entries.push({ mode: "040000", type: "tree", name, sha: this.writeLeaves(inside) });
+    return this.writeTree(entries);
   }
 
   /** The tree with the files put in and taken out. */
   changeTree(tree: string | null, files: Files): string {
-    const flat = tree === null ? new Map<string, string>() : this.flatten(tree);
+    const leaves = tree === null ? new Map<string, Leaf>() : this.leaves(tree);
     for (const [path, content] of Object.entries(files)) {
-      if (content === null) flat.delete(path);
-      else flat.set(path, this.writeBlob(content));
+      if (content === null) leaves.delete(path);
+      else leaves.set(path, this.#writeLeaf(content));
     }
-    return this.writeFlat(flat);
+    return this.writeLeaves(leaves);
+  }
+
+  #writeLeaf(content: NonNullable<FileContent>): Leaf {
+    if (typeof content === "string" || content instanceof Uint8Array) return { mode: "100644", sha: this.writeBlob(content) };
+    if ("linkTo" in content) return { mode: "120000", sha: this.writeBlob(content.linkTo) };
+    return { mode: "160000", sha: content.submodule };
   }
 
   /** The commit and everything before it. */
@@ -186,15 +201,16 @@ export class GitObjects {
   }
 
   diffTrees(beforeTree: string | null, afterTree: string): FileChange[] {
-    const before = beforeTree === null ? new Map<string, string>() : this.flatten(beforeTree);
-    const after = this.flatten(afterTree);
-    const removed = new Map([...before].filter(([path]) => !after.has(path)));
-    const added = [...after].filter(([path]) => !before.has(path));
+    const before = beforeTree === null ? new Map<string, Leaf>() : this.leaves(beforeTree);
+    const after = this.leaves(afterTree);
+    const gone = [...before].filter(([path]) => !after.has(path));
+    const removed = new Map(gone.map(([path, leaf]) => [path, leaf.sha]));
+    const added = [...after].filter(([path]) => !before.has(path)).map(([path, leaf]) => [path, leaf.sha] as const);
     const changes: FileChange[] = [];
-    for (const [path, sha] of after) {
+    for (const [path, leaf] of after) {
       const old = before.get(path);
-      if (old !== undefined && old !== sha)
-        changes.push({ path, status: "modified", previousPath: null, before: old, after: sha });
+      if (old === undefined || isSame(old, leaf)) continue;
+      changes.push({ path, status: "modified", previousPath: null, before: old.sha, after: leaf.sha });
     }
     // Equal content is looked for everywhere before similar content, as git does.
     const origins = this.#pairOrigins(removed, added);
@@ -210,17 +226,17 @@ export class GitObjects {
   /** The tree of `base` with what `head` changed since their merge base; `null` when both changed a file in different ways. */
   mergeTrees(base: string, head: string): string | null {
     const from = this.mergeBase(base, head);
-    const origin = from === null ? new Map<string, string>() : this.flatten(this.commit(from).tree);
-    const ours = this.flatten(this.commit(base).tree);
-    const theirs = this.flatten(this.commit(head).tree);
+    const origin = from === null ? new Map<string, Leaf>() : this.leaves(this.commit(from).tree);
+    const ours = this.leaves(this.commit(base).tree);
+    const theirs = this.leaves(this.commit(head).tree);
     for (const path of new Set([...origin.keys(), ...theirs.keys()])) {
       const [was, mine, yours] = [origin.get(path), ours.get(path), theirs.get(path)];
-      if (was === yours || mine === yours) continue;
-      if (mine !== was) return null;
+      if (isSame(was, yours) || isSame(mine, yours)) continue;
+      if (!isSame(mine, was)) return null;
       if (yours === undefined) ours.delete(path);
       else ours.set(path, yours);
     }
-    return this.writeFlat(ours);
+    return this.writeLeaves(ours);
   }
 
   /** Takes out of `removed` what an added file came from; gives it by the new path. */
@@ -244,6 +260,10 @@ export class GitObjects {
   #lines(sha: string): string[] {
     return new TextDecoder().decode(this.#blobs.get(sha)).split("\n");
   }
+}
+
+function isSame(a: Leaf | undefined, b: Leaf | undefined): boolean {
+  return a?.sha === b?.sha && a?.mode === b?.mode;
 }
 
 /** Bytes of the lines that both have, against the longer text. */

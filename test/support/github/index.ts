@@ -23,8 +23,9 @@
  *           faults.before(method, path, hook) · faults.after(…) · limits.exhaust(durationMs) · limits.settings
  * Journal   journal.requests · journal.writes · journal.unknown (assert it empty) · journal.find(method, path)
  *
- * Pages for people (`html_url`) are on github.com, so golden files do not depend on the port. Time is `now`, the real one unless given;
- * ids count up from 1,000,001. Public repositories are readable without a permission, as on GitHub: test missing ones on private ones.
+ * `files` map a path to its content, to `{ linkTo }`, to `{ submodule }`, or to null to remove it. Pages for people (`html_url`) are on github.com, so
+ * golden files do not depend on the port. Time is `now`, the real one unless given; ids count up from 1,000,001. Public repositories are
+ * readable without a permission, as on GitHub: test missing ones on private ones.
  */
 import type { Files } from "./git-objects.ts";
 import { actionsEnv, type ActionsEvent, type ActionsOptions, type ActionsRun } from "./actions-env.ts";

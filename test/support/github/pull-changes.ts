@@ -165,19 +165,23 @@ function writeMerge(world: World, pull: Pull, method: MergeMethod, by: Account, 
   return rebase(world, pull, base);
 }
 
-/** Each commit of the pull request again, on top of the base. */
+/** Each commit of the pull request again, on top of the base; what it did to the tree is done to the base's tree. */
 function rebase(world: World, pull: Pull, base: string): string | null {
   const { objects } = pull.repo;
   let at = base;
   for (const sha of commitsOf(pull)) {
     const commit = objects.commit(sha);
-    const parent = commit.parents[0];
-    const files: Record<string, Uint8Array | null> = {};
+    const [parent] = commit.parents;
+    const leaves = objects.leaves(objects.commit(at).tree);
+    const own = objects.leaves(commit.tree);
     for (const change of objects.diffTrees(parent === undefined ? null : objects.commit(parent).tree, commit.tree)) {
-      if (change.previousPath !== null) files[change.previousPath] = null;
-      files[change.path] = change.after === null ? null : objects.readBlob(change.after);
+      if (change.previousPath !== null) leaves.delete(change.previousPath);
+      const leaf = own.get(change.path);
+      if (leaf === undefined) leaves.delete(change.path);
+      else leaves.set(change.path, leaf);
     }
-    at = writeCommit(world, pull.repo, at, { files, message: commit.message, author: pull.issue.author }).sha;
+    const fields = { tree: objects.writeLeaves(leaves), parents: [at], message: commit.message, author: pull.issue.author };
+    at = writeTreeCommit(world, pull.repo, fields).sha;
   }
   return at;
 }

@@ -209,6 +209,27 @@ describe("trees and contents", () => {
     expect((await octokit.repos.getContent({ ...where, mediaType: { format: "raw" } })).data).toBe(large);
   });
 
+  it("show links and submodules as what they are, and follow a link inside", async () => {
+    const sha = github.commit(repo, {
+      files: {
+        inside: { linkTo: "manifests/orders.yaml" },
+        outside: { linkTo: "/etc/passwd" },
+        vendor: { submodule: "1".repeat(40) },
+      },
+    });
+    const { data } = await octokit.git.getTree({ ...AT, tree_sha: sha });
+    expect(data.tree.map(({ path, mode, type }) => `${mode} ${type} ${path}`)).toEqual([
+      "120000 blob inside",
+      "040000 tree manifests",
+      "120000 blob outside",
+      "160000 commit vendor",
+    ]);
+    const read = async (path: string) => (await octokit.repos.getContent({ ...AT, path })).data;
+    expect(await read("inside")).toMatchObject({ type: "file", size: ORDERS.length });
+    expect(await read("outside")).toMatchObject({ type: "symlink", target: "/etc/passwd" });
+    expect(await read("vendor")).toMatchObject({ type: "submodule" });
+  });
+
   it("show a file, a folder and a blob with the same SHA", async () => {
     const folder = await octokit.repos.getContent({ ...AT, path: "manifests" });
     const entries = folder.data as { readonly name: string; readonly sha: string; readonly type: string }[];

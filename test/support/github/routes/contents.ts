@@ -1,5 +1,8 @@
 /** Files and directories by path, in the forms that the `Accept` header asks for, and their 1 MB, 100 MB and 1,000 files rules. */
+import { posix } from "node:path";
+
 import { answer, invalidFields, notFound, refuse, type Answer } from "../answers.ts";
+import type { TreeEntry } from "../git-objects.ts";
 import { authorOf, moveRef, writeCommit } from "../pull-changes.ts";
 import { callerOf, repoRoute, type RepoCall, type Route } from "../route.ts";
 import type { Schemas } from "../shapes/account.ts";
@@ -28,9 +31,16 @@ function getContent(call: RepoCall): Answer {
       ? refuse(404, "This repository is empty.", DOCS)
       : refuse(404, `No commit found for the ref ${ref}`, DOCS);
   const path = (params["path"] ?? "").replace(/^\/+|\/+$/g, "");
-  const found = findEntry(repo, repo.objects.commit(commit).tree, path);
+  const { tree } = repo.objects.commit(commit);
+  const named = findEntry(repo, tree, path);
+  if (named === null) return notFound(DOCS);
+  if (named.type === "tree") return showDirectory(call, path, named.sha, ref);
+  if (named.type === "commit") return answer(200, showSubmodule(call, path, named.sha, ref));
+  // A link to a file of the repository is followed; another one is shown as a link.
+  const target = named.mode === "120000" ? new TextDecoder().decode(repo.objects.readBlob(named.sha) ?? undefined) : null;
+  const found = target === null ? named : findEntry(repo, tree, posix.join(posix.dirname(path), target));
+  if (target !== null && found?.mode !== "100644") return answer(200, showLink(call, path, named.sha, ref, target));
   if (found === null) return notFound(DOCS);
-  if (found.type === "tree") return showDirectory(call, path, found.sha, ref);
   const bytes = repo.objects.readBlob(found.sha) ?? new Uint8Array();
   if (bytes.length > RAW_BYTES_MAX) {
     const message = `This API returns blobs up to 100 MB in size. The requested blob is too large to fetch via the API.`;
@@ -40,13 +50,11 @@ function getContent(call: RepoCall): Answer {
   return answer(200, showFile(call, path, found.sha, ref, bytes));
 }
 
+type Entry = Pick<TreeEntry, "mode" | "type" | "sha">;
+
 /** The entry at a path; the root for an empty one. */
-function findEntry(
-  repo: Repository,
-  tree: string,
-  path: string,
-): { readonly type: "blob" | "tree"; readonly sha: string } | null {
-  let at: { readonly type: "blob" | "tree"; readonly sha: string } = { type: "tree", sha: tree };
+function findEntry(repo: Repository, tree: string, path: string): Entry | null {
+  let at: Entry = { mode: "040000", type: "tree", sha: tree };
   for (const name of path === "" ? [] : path.split("/")) {
     const next = repo.objects.readTree(at.sha)?.find((entry) => entry.name === name);
     if (!next) return null;
@@ -67,13 +75,26 @@ function showFile(call: RepoCall, path: string, sha: string, ref: string, bytes:
   };
 }
 
+function showLink(call: RepoCall, path: string, sha: string, ref: string, target: string): Schemas["content-symlink"] {
+  return { ...entryLinks(call, path, sha, ref, "file"), type: "symlink", size: target.length, target };
+}
+
+function showSubmodule(call: RepoCall, path: string, sha: string, ref: string): Schemas["content-submodule"] {
+  return {
+    ...entryLinks(call, path, sha, ref, "dir"),
+    type: "submodule",
+    size: 0,
+    submodule_git_url: "https://example.com/vendor.git",
+  };
+}
+
 function showDirectory(call: RepoCall, path: string, tree: string, ref: string): Answer {
   const { repo, headers } = call;
   const entries = (repo.objects.readTree(tree) ?? []).slice(0, DIRECTORY_ENTRIES_MAX).map((entry) => {
-    const type = entry.type === "tree" ? ("dir" as const) : ("file" as const);
+    const type = entry.type === "tree" ? "dir" : entry.mode === "120000" ? "symlink" : "file";
     const inner = path === "" ? entry.name : `${path}/${entry.name}`;
     const size = entry.type === "blob" ? (repo.objects.readBlob(entry.sha)?.length ?? 0) : 0;
-    return { ...entryLinks(call, inner, entry.sha, ref, type), type, size };
+    return { ...entryLinks(call, inner, entry.sha, ref, entry.type === "blob" ? "file" : "dir"), type, size } as const;
   });
   if (!/application\/vnd\.github(\.v3)?\.object/.test(headers.get("accept") ?? ""))
     return answer(200, entries satisfies Schemas["content-directory"]);

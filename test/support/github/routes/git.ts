@@ -1,6 +1,6 @@
 /** Branches, refs, commits, trees and blobs. */
 import { answer, invalidFields, notFound, paginate, refuse, type Answer } from "../answers.ts";
-import type { Commit, TreeEntry } from "../git-objects.ts";
+import type { Commit, Leaf, TreeEntry } from "../git-objects.ts";
 import { authorOf, moveRef, personOf, pullsForCommit } from "../pull-changes.ts";
 import { callerOf, repoRoute, type RepoCall, type Route } from "../route.ts";
 import { isoTime, type Schemas } from "../shapes/account.ts";
@@ -119,7 +119,7 @@ function getTree({ world, repo, params, url }: RepoCall, entriesMax: number): An
       type: entry.type,
       sha: entry.sha,
       ...(entry.type === "blob" ? { size: repo.objects.readBlob(entry.sha)?.length ?? 0 } : {}),
-      url: `${repoUrl}/git/${entry.type === "blob" ? "blobs" : "trees"}/${entry.sha}`,
+      ...(entry.type === "commit" ? {} : { url: `${repoUrl}/git/${entry.type}s/${entry.sha}` }),
     })),
     truncated: entries.length > entriesMax,
   };
@@ -139,12 +139,12 @@ function createTree({ world, repo, body }: RepoCall): Answer {
   if (!Array.isArray(tree)) return invalidFields([{ resource: "Tree", field: "tree", code: "missing_field" }]);
   const baseTree = typeof base === "string" ? (repo.objects.readCommit(base)?.tree ?? base) : null;
   if (baseTree !== null && repo.objects.readTree(baseTree) === null) return refuse(422, "base_tree is not a valid tree oid");
-  const flat = baseTree === null ? new Map<string, string>() : repo.objects.flatten(baseTree);
-  for (const entry of tree as readonly { path: string; sha?: string | null; content?: string }[]) {
-    if (entry.sha === null) flat.delete(entry.path);
-    else flat.set(entry.path, entry.sha ?? repo.objects.writeBlob(entry.content ?? ""));
+  const leaves = baseTree === null ? new Map<string, Leaf>() : repo.objects.leaves(baseTree);
+  for (const entry of tree as readonly { path: string; mode?: Leaf["mode"]; sha?: string | null; content?: string }[]) {
+    if (entry.sha === null) leaves.delete(entry.path);
+    else leaves.set(entry.path, { mode: entry.mode ?? "100644", sha: entry.sha ?? repo.objects.writeBlob(entry.content ?? "") });
   }
-  const sha = repo.objects.writeFlat(flat);
+  const sha = repo.objects.writeLeaves(leaves);
   const url = `${repositoryUrl(world.api, repo)}/git/trees/${sha}`;
   const entries = (repo.objects.readTree(sha) ?? []).map(({ name, ...entry }) => ({ path: name, ...entry }));
   return answer(201, { sha, url, tree: entries, truncated: false } satisfies Schemas["git-tree"]);
