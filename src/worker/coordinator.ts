@@ -7,24 +7,32 @@
  */
 import { DurableObject } from "cloudflare:workers";
 
-import { advanceRun } from "../apply/advance-run.ts";
-import { createRun, delayUntilNextMs, failRun, requestCancel, type RunRecord } from "../apply/run-record.ts";
+import { advanceRun, type FindHold } from "../apply/advance-run.ts";
+import { RECONCILER } from "../apply/reconcile/decide-pending.ts";
+import type { EnvironmentState } from "../apply/reconcile/environment-state.ts";
+import type { NewEvent, NewRun, Pause } from "../apply/reconcile/ports.ts";
+import { createRun, delayUntilNextMs, detachAction, failRun, requestCancel, type RunRecord } from "../apply/run-record.ts";
 import type { Run } from "../core/api.ts";
+import type { DriftReport } from "../core/drift.ts";
 import type { NamespaceRef } from "../core/live.ts";
 import type { Guard, Plan } from "../core/plan.ts";
 import { failure, success, type Result } from "../core/result.ts";
 import type { Release, Review } from "../core/review.ts";
-import type { GithubWriter } from "../github/port.ts";
+import type { DesiredState } from "../core/spec.ts";
+import type { GithubReader, GithubWriter } from "../github/port.ts";
 import { createObjectAccess } from "../live/durable-object.ts";
 import type { ApplyOrder } from "./apply-plan.ts";
 import { checkReview } from "./check-review.ts";
-import { logError } from "./log.ts";
+import { findHold } from "./find-hold.ts";
+import { logError, logEvent } from "./log.ts";
 import { OnceStore } from "./once-store.ts";
 import type { Settings } from "./options.ts";
 import { PullWork } from "./pulls/pull-work.ts";
 import type { PullTask } from "./pulls/pull-task.ts";
 import { ReviewsStore, type NewReview, type ReviewFilter } from "./reviews-store.ts";
-import { CoordinatorStore, decodeJson, type RunFilter, type RunRow, type StoredPlan } from "./store.ts";
+import type { AppliedState } from "./reconcile/applied-source.ts";
+import { Reconciliation } from "./reconcile/reconciliation.ts";
+import { CoordinatorStore, decodeJson, encodeJson, type RunFilter, type RunRow, type StoredPlan } from "./store.ts";
 
 /** The name of the coordinator's object. Stored state lives under it: never change. */
 export const COORDINATOR_NAME = "coordinator";
@@ -60,6 +68,14 @@ export interface CoordinatorApi {
   listRuns(filter: RunFilter): Promise<Run[]>;
   cancelRun(id: string): Promise<Run | null>;
   resume(): Promise<number>;
+  /** Begins a pass of reconciliation, which alarms carry on. */
+  tick(): Promise<void>;
+  /** The same, and waits for a pass that began after this call. False when the time is over first. */
+  reconcile(environment: string, waitMs: number): Promise<boolean>;
+  listReconciled(): Promise<readonly string[]>;
+  readDrift(environment: string): Promise<DriftReport>;
+  /** Null switches reconciliation on again. */
+  setPause(pause: Pause | null, by: string): Promise<Pause | null>;
   /** Null when the plan is not stored. `counts` false: shown after the merge, so that only a release makes it count. */
   putReview(review: Omit<NewReview, "environment">, counts: boolean): Promise<Review | null>;
   /** Newest first. */
@@ -82,6 +98,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   readonly #reviews: ReviewsStore;
   readonly #once: OnceStore;
   readonly #pullWork: PullWork;
+  readonly #reconciliation: Reconciliation;
   /** Active runs as last written, so that a step does not read thousands of actions. */
   readonly #records = new Map<string, RunRecord>();
   /** When each active run is to take its next step; empty after a restart, which means now. */
@@ -103,6 +120,25 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
       coordinator: (use) => use(this),
       onQuiet: () => this.#arm(),
     });
+    this.#reconciliation = new Reconciliation(ctx.storage.sql, {
+      settings: () => {
+        const settings = this.settings();
+        return settings.ok ? settings.value.github : null;
+      },
+      github: () => this.githubReader(),
+      live: () => createObjectAccess(this.objects()),
+      reviews: this.#reviews,
+      readPlan: (fingerprint) => this.#plan(fingerprint),
+      findRun: (id) => this.#find(id)?.run ?? null,
+      findRival: (environment, namespaces) => this.#findRival({ environment, namespaces, fingerprint: null }, Date.now()),
+      startRun: (run) => this.#startOwn(run),
+      detach: (id, namespace, reason) => this.#detach(id, namespace, reason),
+      appliedEnvironments: () => this.#store.listApplied().map(({ environment }) => environment),
+      newestApplied: (environment, known) => this.#newestApplied(environment, known),
+      record: (event) => this.record(event),
+      onTick: (state) => this.onTick(state),
+      onQuiet: () => this.#arm(),
+    });
     // An alarm can only be missing after a crash, and after a crash this runs.
     void ctx.blockConcurrencyWhile(() => this.resume());
   }
@@ -112,6 +148,16 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   protected abstract settings(): Result<Settings, string>;
   /** Null when this Worker does not post. */
   protected abstract github(): GithubWriter | null;
+  /** Null without a repository, or without credentials for it. */
+  protected abstract githubReader(): GithubReader | null;
+
+  /** What happened, for the history. */
+  protected record({ kind, namespace, environment, summary, actor }: NewEvent): void {
+    logEvent(`history.${kind}`, { environment, namespace: namespace ?? "", summary, actor });
+  }
+
+  /** Told of each pass of reconciliation that is over. */
+  protected onTick(_state: EnvironmentState): void {}
 
   async storePlan(plan: StoredPlan, seen: readonly NamespaceRef[]): Promise<void> {
     this.ctx.storage.transactionSync(() => {
@@ -142,25 +188,30 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
    * was checked before may have changed.
    */
   async startRun(order: ApplyOrder): Promise<Result<Run, StartRunFailure>> {
+    return this.#startRun(order);
+  }
+
+  #startRun(order: ApplyOrder): Result<Run, StartRunFailure> {
     const { fingerprint, requestedBy, origin } = order;
     const plan = this.#plan(fingerprint);
     if (!plan) return failure({ kind: "unknownPlan" });
     const overrides = this.#checkReview(order, plan.environment);
     if (!overrides.ok) return overrides;
     const now = Date.now();
-    const rival = this.#findRival(plan, now);
+    const rival = this.#findRival(claimOf(plan), now);
     if (rival) return rival.fingerprint === fingerprint ? success(rival) : failure({ kind: "locked", run: rival });
     const id = createRunId(now);
     this.#takeOver(plan.environment, id, now);
     const leaseToken = this.#store.nextLeaseToken(plan.environment);
     const record = createRun(plan, { id, requestedBy, overrides: overrides.value, origin, leaseToken, now });
+    if (requestedBy !== RECONCILER) this.#store.rememberApplied(plan.environment, fingerprint);
     this.#save(record, null, 0, now);
     return success(record.run);
   }
 
   async findRival(fingerprint: string): Promise<Run | null> {
     const plan = this.#plan(fingerprint);
-    return plan ? this.#findRival(plan, Date.now()) : null;
+    return plan ? this.#findRival(claimOf(plan), Date.now()) : null;
   }
 
   async findSucceeded(fingerprint: string, pull: number): Promise<Run | null> {
@@ -199,9 +250,37 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   /** Makes sure that unfinished runs have an alarm; returns how many there are. */
   async resume(): Promise<number> {
     const active = this.#store.listActiveRuns();
-    const isIdle = active.length === 0 && this.#pullWork.nextAt(Date.now()) === null;
+    const now = Date.now();
+    const isIdle = active.length === 0 && this.#pullWork.nextAt(now) === null && this.#reconciliation.nextAt(now) === null;
     if (!isIdle && (await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now());
     return active.length;
+  }
+
+  async tick(): Promise<void> {
+    this.#reconciliation.tick();
+    this.#reconciliation.start(Date.now());
+    this.#arm();
+  }
+
+  async reconcile(environment: string, waitMs: number): Promise<boolean> {
+    const deadline = Date.now() + waitMs;
+    // What a pass that is under way has looked at already, it does not look at again.
+    if (!(await this.#reconciliation.waitForPass(environment, waitMs))) return false;
+    await this.tick();
+    return this.#reconciliation.waitForPass(environment, deadline - Date.now());
+  }
+
+  async listReconciled(): Promise<readonly string[]> {
+    return this.#reconciliation.environments();
+  }
+
+  async readDrift(environment: string): Promise<DriftReport> {
+    return this.#reconciliation.report(environment);
+  }
+
+  async setPause(pause: Pause | null, by: string): Promise<Pause | null> {
+    this.#reconciliation.setPause(pause, by);
+    return pause;
   }
 
   async putReview(review: Omit<NewReview, "environment">, counts: boolean): Promise<Review | null> {
@@ -249,6 +328,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
       const now = Date.now();
       // Not waited for: runs must not wait for GitHub.
       this.#pullWork.start(now);
+      this.#reconciliation.start(now);
       const due = this.#store.listActiveRuns().filter(({ id }) => (this.#nextStepAt.get(id) ?? 0) <= now);
       await Promise.all(due.map((row) => this.#step(row)));
       this.#arm();
@@ -266,7 +346,11 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
       const plan = this.#plan(fingerprint);
       const now = Date.now();
       if (this.#isFenced(id)) this.#save(failRun(before, "A newer run of the environment took over.", now), before, 0, now);
-      else if (plan) this.#saveStep(before, await advanceRun(before, plan, createObjectAccess(this.objects()), now));
+      else if (plan)
+        this.#saveStep(
+          before,
+          await advanceRun(before, plan, createObjectAccess(this.objects()), now, this.#findHold(before, now)),
+        );
       else this.#save(failRun(before, `Plan ${fingerprint} is no longer stored: plan again.`, now), before, 0, now);
     } catch (error) {
       this.#saveFault(id, faults + 1, error);
@@ -306,11 +390,48 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     if (record.run.updatedAt !== before?.run.updatedAt) this.#wake(id);
   }
 
-  /** Sets the alarm for what is due first: a run's step, or work on pull requests. */
+  /** Sets the alarm for what is due first: a run's step, work on pull requests, or a slice of reconciliation. */
   #arm(): void {
-    const pullsAt = this.#pullWork.nextAt(Date.now());
-    const times = [...this.#nextStepAt.values(), ...(pullsAt === null ? [] : [pullsAt])];
+    const now = Date.now();
+    const others = [this.#pullWork.nextAt(now), this.#reconciliation.nextAt(now)].filter((time) => time !== null);
+    const times = [...this.#nextStepAt.values(), ...others];
     if (times.length > 0) void this.ctx.storage.setAlarm(Math.min(...times));
+  }
+
+  /** A run for reconciliation, which has judged reviews and guards itself. */
+  #startOwn({ plan, desired, overrides, origin }: NewRun): Result<Run, string> {
+    const { fingerprint, environment } = plan;
+    if (this.#store.getPlan(fingerprint) === null) {
+      const stored = { fingerprint, environment, body: encodeJson(plan), desired: encodeJson(desired) };
+      this.ctx.storage.transactionSync(() => this.#store.putPlan(stored, this.#reviews.keptPlans(), Date.now()));
+    }
+    const started = this.#startRun({ fingerprint, overrides, requestedBy: RECONCILER, origin, needsReview: false });
+    return started.ok
+      ? started
+      : failure(started.failure.kind === "locked" ? `run ${started.failure.run.id} is active` : started.failure.kind);
+  }
+
+  #detach(id: string, namespace: string, reason: string): void {
+    const record = this.#find(id);
+    if (!record || record.run.state !== "running") return;
+    const now = Date.now();
+    this.#save(detachAction(record, namespace, reason, now), record, 0, now);
+  }
+
+  #newestApplied(environment: string, knownFingerprint: string | null): AppliedState | "unchanged" | null {
+    const fingerprint = this.#store.listApplied().find((applied) => applied.environment === environment)?.fingerprint;
+    if (fingerprint === undefined) return null;
+    if (fingerprint === knownFingerprint) return "unchanged";
+    const desired = this.#store.getDesired(fingerprint);
+    return desired ? { fingerprint, desired: decodeJson(desired) as DesiredState } : null;
+  }
+
+  #findHold({ run }: RunRecord, now: number): FindHold {
+    const desired = (): DesiredState | null => {
+      const body = this.#store.getDesired(run.fingerprint);
+      return body ? (decodeJson(body) as DesiredState) : null;
+    };
+    return findHold({ pausedBy: this.#reconciliation.pause()?.by ?? null, overrides: run.overrides, desired, now });
   }
 
   #checkReview(order: ApplyOrder, environment: string): Result<readonly Guard[], StartRunFailure> {
@@ -325,12 +446,12 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     return checked.ok ? checked : failure({ kind: "notReviewed", message: checked.failure });
   }
 
-  #findRival(plan: Plan, now: number): Run | null {
-    const own = new Set(plan.changes.map(({ namespace }) => namespace));
+  #findRival({ environment, namespaces, fingerprint }: Claim, now: number): Run | null {
+    const own = new Set(namespaces);
     for (const row of this.#store.listActiveRuns()) {
       const { run } = this.#load(row.id);
-      const overlaps = run.environment === plan.environment || run.actions.some(({ namespace }) => own.has(namespace));
-      if (overlaps && (run.lease.expiresAt > now || run.fingerprint === plan.fingerprint)) return run;
+      const overlaps = run.environment === environment || run.actions.some(({ namespace }) => own.has(namespace));
+      if (overlaps && (run.lease.expiresAt > now || run.fingerprint === fingerprint)) return run;
     }
     return null;
   }
@@ -388,6 +509,18 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   #wake(id: string): void {
     for (const done of this.#waiters.get(id) ?? []) done();
   }
+}
+
+/** What a run wants for itself. */
+interface Claim {
+  readonly environment: string;
+  readonly namespaces: readonly string[];
+  /** Of the plan; its own run is in nobody's way. */
+  readonly fingerprint: string | null;
+}
+
+function claimOf({ environment, changes, fingerprint }: Plan): Claim {
+  return { environment, namespaces: changes.map(({ namespace }) => namespace), fingerprint };
 }
 
 function faultDelayMs(faults: number): number {

@@ -15,6 +15,7 @@ import { problemResponse, RefusedRequest } from "./problems.ts";
 import { addNamespaceRoutes } from "./routes/namespaces.ts";
 import { addPlanRoutes } from "./routes/plans.ts";
 import { addReviewRoutes } from "./routes/reviews.ts";
+import { addReconcileRoutes } from "./routes/reconcile.ts";
 import { addRunRoutes } from "./routes/runs.ts";
 import { addWebhookRoute } from "./routes/webhook.ts";
 
@@ -45,6 +46,7 @@ export function createHttpApi(options: HttpApiOptions): Api {
   addPlanRoutes(api, requireRole);
   addReviewRoutes(api, requireRole);
   addRunRoutes(api, requireRole);
+  addReconcileRoutes(api, requireRole);
   addWebhookRoute(api);
   options.extend?.(api, requireRole);
   api.notFound((context) => problemResponse("notFound", `There is nothing at ${context.req.path}.`));

@@ -20,9 +20,9 @@
  * manifests give as `spec.object`.
  */
 import { createActionsVerifier, type ActionsVerifier } from "../github/actions-verifier.ts";
-import { createGithubClient, type GithubCredentials } from "../github/client.ts";
+import { createGithubClient, readOnly, type GithubCredentials } from "../github/client.ts";
 import type { Result } from "../core/result.ts";
-import type { GithubWriter } from "../github/port.ts";
+import type { GithubReader, GithubWriter } from "../github/port.ts";
 import { createObjectAccess } from "../live/durable-object.ts";
 import { createCoordinatorCalls } from "./context.ts";
 import { Coordinator } from "./coordinator.ts";
@@ -82,8 +82,18 @@ export function createReconciler<Env extends object>(
 
     protected override github(): GithubWriter | null {
       const read = this.settings();
+      return read.ok && read.value.github?.posts ? this.#openGithub() : null;
+    }
+
+    protected override githubReader(): GithubReader | null {
+      const github = this.#openGithub();
+      return github === null ? null : readOnly(github);
+    }
+
+    #openGithub(): GithubWriter | null {
+      const read = this.settings();
       const github = read.ok ? read.value.github : null;
-      if (!github?.posts || github.credentials === null) return null;
+      if (github === null || github.credentials === null) return null;
       this.#github ??= openGithub(github, github.credentials);
       return this.#github;
     }
@@ -99,6 +109,7 @@ export function createReconciler<Env extends object>(
     async scheduled(_controller, env) {
       const coordinator = createCoordinatorCalls(options.coordinator(env));
       await coordinator((calls) => calls.resume());
+      await coordinator((calls) => calls.tick());
       await coordinator((calls) => calls.queuePullTasks([{ kind: "scan", all: false }]));
     },
     Reconciler,

@@ -20,6 +20,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS plans (fingerprint TEXT PRIMARY KEY, environment TEXT NOT NULL, storedAt INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, environment TEXT NOT NULL, state TEXT NOT NULL,
     startedAt INTEGER NOT NULL, cancelRequested INTEGER NOT NULL, faults INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS applied (environment TEXT PRIMARY KEY, fingerprint TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS leases (environment TEXT PRIMARY KEY, token INTEGER NOT NULL) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS runsByState ON runs (state);
   CREATE TABLE IF NOT EXISTS namespaces (environment TEXT, name TEXT, object TEXT, PRIMARY KEY (environment, name, object)) WITHOUT ROWID;
@@ -159,6 +160,22 @@ export class CoordinatorStore {
         ORDER BY startedAt DESC, id DESC`,
       fingerprint,
     );
+  }
+
+  /** Takes note of what somebody applies: it is what the environment is meant to be. */
+  rememberApplied(environment: string, fingerprint: string): void {
+    this.#sql.exec(
+      "INSERT INTO applied VALUES (?, ?) ON CONFLICT (environment) DO UPDATE SET fingerprint = excluded.fingerprint",
+      environment,
+      fingerprint,
+    );
+  }
+
+  /** The plan that was applied last in each environment, sorted by environment. */
+  listApplied(): { readonly environment: string; readonly fingerprint: string }[] {
+    return this.#sql
+      .exec<Record<"environment" | "fingerprint", string>>("SELECT environment, fingerprint FROM applied ORDER BY environment")
+      .toArray();
   }
 
   /** Runs that have not ended, oldest first. */

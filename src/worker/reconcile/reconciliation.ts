@@ -1,0 +1,249 @@
+/**
+ * Reconciliation in the coordinator: one pass a tick for each environment, in slices that alarms carry on, one slice at a time.
+ *
+ * A slice is not waited for by the alarm: runs must not wait for GitHub or for an object that hangs. It never throws. Which environments
+ * there are: with a repository the one of its manifests; without, those that something was applied to, kept as it was applied last.
+ */
+import type { DriftReport } from "../../core/drift.ts";
+import type { Plan } from "../../core/plan.ts";
+import type { Run } from "../../core/api.ts";
+import type { Result } from "../../core/result.ts";
+import { buildReport } from "../../apply/reconcile/build-report.ts";
+import { isUnderWay, type EnvironmentState } from "../../apply/reconcile/environment-state.ts";
+import type { ManifestSource, NewEvent, NewRun, Pause, ReconcilePorts, ReviewLookup } from "../../apply/reconcile/ports.ts";
+import { beginPass, reconcile } from "../../apply/reconcile/reconcile.ts";
+import type { GithubReader } from "../../github/port.ts";
+import type { LiveAccess } from "../../live/port.ts";
+import { logError, logEvent } from "../log.ts";
+import type { GithubSettings } from "../options.ts";
+import type { ReviewsStore } from "../reviews-store.ts";
+import { isAnyWindowOpen } from "../windows.ts";
+import { createAppliedSource, type AppliedState } from "./applied-source.ts";
+import { BlobStore } from "./blob-store.ts";
+import { createManifestSource } from "./manifest-source.ts";
+import { createReviewLookup } from "./review-lookup.ts";
+import { ReconcileDocuments, StateStore } from "./state-store.ts";
+
+/** Calls and requests of one slice: one invocation may make 1,000, and the coordinator does other things too. */
+const SLICE_CALLS_MAX = 400;
+const SLICE_MS_MAX = 20_000;
+/** While a slice works the object is woken up so often; after a crash it is what carries the pass on. */
+const WATCH_MS = 5_000;
+/** After a slice that failed for no reason of a namespace. */
+const FAULT_DELAY_MS = 30_000;
+
+export interface ReconciliationParts {
+  readonly settings: () => GithubSettings | null;
+  /** Null without credentials. */
+  readonly github: () => GithubReader | null;
+  readonly live: () => LiveAccess;
+  readonly reviews: Pick<ReviewsStore, "list" | "newest">;
+  readonly readPlan: (fingerprint: string) => Plan | null;
+  readonly findRun: (id: string) => Run | null;
+  readonly findRival: (environment: string, namespaces: readonly string[]) => Run | null;
+  readonly startRun: (run: NewRun) => Result<Run, string>;
+  readonly detach: (id: string, namespace: string, reason: string) => void;
+  /** Environments that runs were started in, sorted. */
+  readonly appliedEnvironments: () => readonly string[];
+  /** Of the newest run that was not started here. */
+  readonly newestApplied: (environment: string, knownFingerprint: string | null) => AppliedState | "unchanged" | null;
+  readonly record: (event: NewEvent) => void;
+  /** Told of each pass that is over: for metrics and alerts. */
+  readonly onTick: (state: EnvironmentState) => void;
+  /** Called at the end of a slice. */
+  readonly onQuiet: () => void;
+}
+
+export class Reconciliation {
+  readonly #sql: SqlStorage;
+  readonly #parts: ReconciliationParts;
+  readonly #documents: ReconcileDocuments;
+  readonly #blobs: BlobStore;
+  readonly #stores = new Map<string, StateStore>();
+  readonly #merged = new Set<number>();
+  readonly #waiters = new Set<() => void>();
+  #slice: Promise<void> | null = null;
+  #notBefore = 0;
+
+  constructor(sql: SqlStorage, parts: ReconciliationParts) {
+    this.#sql = sql;
+    this.#parts = parts;
+    this.#documents = new ReconcileDocuments(sql);
+    this.#blobs = new BlobStore(sql);
+  }
+
+  /** Environments that are reconciled here, sorted. */
+  environments(): readonly string[] {
+    const settings = this.#parts.settings();
+    return settings !== null && this.#parts.github() !== null ? [settings.environment] : this.#parts.appliedEnvironments();
+  }
+
+  /** Begins a pass in every environment that has none under way. */
+  tick(): void {
+    for (const environment of this.environments()) {
+      beginPass({ store: this.#store(environment), environment, now: () => Date.now() });
+    }
+  }
+
+  /** When there is work; null for never. */
+  nextAt(now: number): number | null {
+    if (this.#slice !== null) return now + WATCH_MS;
+    return this.#underWay().length === 0 ? null : Math.max(now, this.#notBefore);
+  }
+
+  /** Begins a slice when a pass is under way and no slice is. */
+  start(now: number): void {
+    if (this.#slice !== null || this.#notBefore > now || this.#underWay().length === 0) return;
+    this.#slice = this.#work()
+      .catch((error: unknown) => {
+        logError("reconcile.slice.failed", {}, error);
+        this.#notBefore = Date.now() + FAULT_DELAY_MS;
+      })
+      .finally(() => {
+        this.#slice = null;
+        this.#parts.onQuiet();
+      });
+  }
+
+  /** True when the environment's pass is over within the time; the pass goes on anyhow. */
+  async waitForPass(environment: string, waitMs: number): Promise<boolean> {
+    const deadline = Date.now() + waitMs;
+    while (this.#isUnderWay(environment)) {
+      const leftMs = deadline - Date.now();
+      if (leftMs <= 0) return false;
+      await this.#nextEnd(leftMs);
+    }
+    return true;
+  }
+
+  report(environment: string): Promise<DriftReport> {
+    return buildReport(environment, this.#store(environment), this.pause());
+  }
+
+  /** What the last pass took and how it went; null before the first. */
+  state(environment: string): EnvironmentState | null {
+    return this.#store(environment).readEnvironment();
+  }
+
+  pause(): Pause | null {
+    return this.#documents.pause();
+  }
+
+  setPause(pause: Pause | null, by: string): void {
+    const before = this.pause();
+    if (before === null && pause === null) return;
+    this.#documents.setPause(pause);
+    const summary = pause === null ? "reconciliation goes on" : `nothing is applied any more: ${pause.reason}`;
+    for (const environment of this.environments()) this.#parts.record(pauseEvent(environment, summary, by));
+  }
+
+  async #work(): Promise<void> {
+    const until = Date.now() + SLICE_MS_MAX;
+    for (const environment of this.#underWay()) {
+      const { next, state } = await reconcile(this.#ports(environment), { calls: SLICE_CALLS_MAX, until });
+      if (next === "more") continue;
+      logEvent("reconcile.tick", {
+        environment,
+        pass: state.pass.number,
+        outcome: state.outcome ?? "",
+        durationMs: state.durationMs ?? 0,
+        ...state.lastFigures,
+      });
+      this.#parts.onTick(state);
+      for (const done of this.#waiters) done();
+    }
+  }
+
+  #ports(environment: string): ReconcilePorts {
+    const store = this.#store(environment);
+    const parts = this.#parts;
+    const { manifests, reviews } = this.#sources(environment);
+    return {
+      environment,
+      store,
+      manifests,
+      reviews,
+      live: parts.live(),
+      runs: {
+        find: (id) => parts.findRun(id),
+        findRival: (names) => parts.findRival(environment, names),
+        start: (run) => parts.startRun(run),
+        detach: (id, namespace, reason) => parts.detach(id, namespace, reason),
+      },
+      unseenRefs: () => store.unseen(),
+      isWindowOpen: isAnyWindowOpen,
+      paused: () => this.pause(),
+      record: (event) => parts.record(event),
+      onError: (namespace, error) => logError("reconcile.namespace.failed", { environment, namespace }, error),
+      now: () => Date.now(),
+      random: () => Math.random(),
+    };
+  }
+
+  #sources(environment: string): { readonly manifests: ManifestSource; readonly reviews: ReviewLookup } {
+    const settings = this.#parts.settings();
+    const github = this.#parts.github();
+    if (settings === null || github === null) {
+      return {
+        manifests: createAppliedSource((known) => this.#parts.newestApplied(environment, known)),
+        reviews: { find: () => Promise.resolve({ kind: "found", plans: [], requests: 0 }) },
+      };
+    }
+    return {
+      manifests: createManifestSource(github, settings, this.#blobs, this.#documents),
+      reviews: createReviewLookup(github, {
+        environment,
+        defaultBranch: settings.defaultBranch,
+        list: (filter, limit) => this.#parts.reviews.list(filter, limit),
+        newest: (where, pull) => this.#parts.reviews.newest(where, pull),
+        readPlan: this.#parts.readPlan,
+        merged: this.#merged,
+        now: () => Date.now(),
+      }),
+    };
+  }
+
+  #store(environment: string): StateStore {
+    const known = this.#stores.get(environment) ?? new StateStore(this.#sql, this.#documents, environment);
+    this.#stores.set(environment, known);
+    return known;
+  }
+
+  #underWay(): readonly string[] {
+    return this.environments().filter((environment) => this.#isUnderWay(environment));
+  }
+
+  #isUnderWay(environment: string): boolean {
+    const state = this.state(environment);
+    return state !== null && isUnderWay(state);
+  }
+
+  #nextEnd(waitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#waiters.delete(done);
+        resolve();
+      };
+      const timer = setTimeout(done, waitMs);
+      this.#waiters.add(done);
+    });
+  }
+}
+
+function pauseEvent(environment: string, summary: string, actor: string): NewEvent {
+  return {
+    at: Date.now(),
+    environment,
+    kind: "pause",
+    namespace: null,
+    summary,
+    actor,
+    commit: null,
+    pull: null,
+    fingerprint: null,
+    run: null,
+    rowsMoved: null,
+    durationMs: null,
+  };
+}

@@ -1,0 +1,60 @@
+/** `/v1/drift`, `/v1/reconcile` and `/v1/pause`: what reconciliation found, a tick on request, and the switch that stops it all. */
+import { z } from "zod";
+
+import { RUN_WAIT_MAX_S } from "../../core/api.ts";
+import type { DriftReport } from "../../core/drift.ts";
+import type { RequireRole } from "../authorize.ts";
+import type { Api, ApiContext } from "../context.ts";
+import { RefusedRequest } from "../problems.ts";
+import { limitBody, readBody, readNumber } from "../read-request.ts";
+
+const REASON_LENGTH_MAX = 500;
+
+const pauseSchema = z.strictObject({
+  reason: z
+    .string()
+    .min(1)
+    .max(REASON_LENGTH_MAX)
+    .regex(/^[^\p{Cc}\p{Cs}]+$/u, "must have no control characters"),
+});
+
+export function addReconcileRoutes(api: Api, requireRole: RequireRole): void {
+  api.get("/v1/drift", requireRole("read"), async (context) => {
+    const environment = await chooseEnvironment(context);
+    return context.json<DriftReport>(await context.var.coordinator((calls) => calls.readDrift(environment)));
+  });
+
+  /** 200 with the report of a pass that began after the request and is over; 202 with the last one while it goes on. */
+  api.post("/v1/reconcile", requireRole("apply"), limitBody(), async (context) => {
+    const waitS = readNumber(context, "wait", { min: 0, max: RUN_WAIT_MAX_S, fallback: RUN_WAIT_MAX_S });
+    const environment = await chooseEnvironment(context);
+    const isOver = await context.var.coordinator((calls) => calls.reconcile(environment, waitS * 1000));
+    const report = await context.var.coordinator((calls) => calls.readDrift(environment));
+    return context.json<DriftReport>(report, isOver ? 200 : 202);
+  });
+
+  api.put("/v1/pause", requireRole("apply"), limitBody(), async (context) => {
+    const { reason } = await readBody(context, pauseSchema);
+    const by = context.var.caller.name;
+    return context.json(await context.var.coordinator((calls) => calls.setPause({ by, reason, at: Date.now() }, by)));
+  });
+
+  api.delete("/v1/pause", requireRole("apply"), async (context) => {
+    await context.var.coordinator((calls) => calls.setPause(null, context.var.caller.name));
+    return new Response(null, { status: 204 });
+  });
+}
+
+/** The one that is asked for, else the only one that there is. */
+async function chooseEnvironment(context: ApiContext): Promise<string> {
+  const known = await context.var.coordinator((calls) => calls.listReconciled());
+  const asked = context.req.query("environment");
+  const listed = known.length === 0 ? "none yet: apply a plan first, or give the Worker its repository" : known.join(", ");
+  if (asked !== undefined) {
+    if (known.includes(asked)) return asked;
+    throw new RefusedRequest("notFound", `The environment '${asked}' is not reconciled here (reconciled are: ${listed}).`);
+  }
+  const [only] = known;
+  if (only !== undefined && known.length === 1) return only;
+  throw new RefusedRequest("invalid", `Say which environment with ?environment= (reconciled are: ${listed}).`);
+}
