@@ -45,12 +45,12 @@ export async function planInActions(session: Session, project: Project, paths: r
   if (!opened.ok) return opened;
   const actions = opened.value;
   const flow: Flow = { session, actions, project, prefix: await findPrefix(session.host.cwd) };
-  const result = await run(flow, paths);
+  const result = await planEvent(flow, paths);
   if (!result.ok) await actions.output({ outcome: "error", hasChanges: false, fingerprint: null });
   return result;
 }
 
-async function run(flow: Flow, paths: readonly string[]): Promise<CliResult<Outcome>> {
+async function planEvent(flow: Flow, paths: readonly string[]): Promise<CliResult<Outcome>> {
   const { event } = flow.actions;
   if (event.kind === "comment") return fail("usage", "A comment is no event to plan for.", "Use it for: shardctl apply --github");
   const parsed = await parseProject(flow.session.host, flow.project, paths);

@@ -1,9 +1,14 @@
-/** A Worker of the tests on the real local runtime: `wrangler dev` on 127.0.0.1 and a directory of its own, both gone at the end. */
+/**
+ * A Worker of the tests on the real local runtime: `wrangler dev` on 127.0.0.1 and a directory of its own, both gone at the end. It is bundled
+ * once before: edits of the sources while a test runs do not restart it.
+ */
+import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 import { findPort } from "../../../src/cli/dev/find-port.ts";
 import { findWrangler, readLogTail, startWrangler } from "../../../src/cli/dev/run-wrangler.ts";
@@ -30,19 +35,18 @@ export async function startLocalWorker({ main, objects, variables }: LocalWorker
   const port = await findPort(0);
   if (program === null || port === null) throw new Error("wrangler is not installed, or there is no free port");
   const folder = await mkdtemp(join(tmpdir(), "shardctl-worker-"));
-  const config = join(folder, "wrangler.json");
   const logFile = join(folder, "wrangler.log");
-  await writeFile(
-    config,
-    JSON.stringify({
-      name: "shardctl-local",
-      main: fileURLToPath(new URL(`../${main}`, import.meta.url).href),
-      compatibility_date: "2026-10-01",
-      durable_objects: { bindings: Object.entries(objects).map(([name, className]) => ({ name, class_name: className })) },
-      migrations: [{ tag: "v1", new_sqlite_classes: [...new Set(Object.values(objects))] }],
-      vars: variables,
-    }),
-  );
+  const configOf = (entry: string) => ({
+    name: "shardctl-local",
+    main: entry,
+    compatibility_date: "2026-10-01",
+    durable_objects: { bindings: Object.entries(objects).map(([name, className]) => ({ name, class_name: className })) },
+    migrations: [{ tag: "v1", new_sqlite_classes: [...new Set(Object.values(objects))] }],
+    vars: variables,
+  });
+  const bundled = await bundle(program, folder, configOf(fileURLToPath(new URL(`../${main}`, import.meta.url).href)));
+  const config = join(folder, "wrangler.json");
+  await writeFile(config, JSON.stringify({ ...configOf(bundled), no_bundle: true }));
   const wrangler = startWrangler(program, {
     folder,
     config,
@@ -65,6 +69,19 @@ export async function startLocalWorker({ main, objects, variables }: LocalWorker
   const log = readLogTail(logFile);
   await stop();
   throw new Error(`The local Worker did not start:\n${log}`);
+}
+
+/** @throws Error with wrangler's output when the Worker does not build. */
+async function bundle(program: string, folder: string, config: { readonly main: string }): Promise<string> {
+  const path = join(folder, "bundle.json");
+  const out = join(folder, "bundle");
+  await writeFile(path, JSON.stringify(config));
+  await promisify(execFile)(
+    process.execPath,
+    ["--no-warnings", program, "deploy", "--dry-run", `--outdir=${out}`, `--config=${path}`],
+    { cwd: folder, env: { ...process.env, CI: "1", WRANGLER_SEND_METRICS: "false", WRANGLER_LOG_PATH: join(folder, "logs") } },
+  );
+  return join(out, basename(config.main).replace(/\.ts$/, ".js"));
 }
 
 async function answers(endpoint: string): Promise<boolean> {
