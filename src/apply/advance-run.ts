@@ -39,7 +39,7 @@ import {
 const HISTORY_MAX = 20;
 
 /** How long a held change waits until it is asked about again. */
-const HOLD_MS = 30_000;
+const HOLD_MS = 5_000;
 
 /** Namespaces that one step asks at the same time. */
 const LOOKS_MAX = 16;

@@ -3,6 +3,7 @@ import { DurableObject } from "cloudflare:workers";
 
 import type { Envelope } from "../../src/core/protocol.ts";
 import { createActionsVerifier } from "../../src/github/actions-verifier.ts";
+import { ThingsObject } from "../../src/shards/things-object.ts";
 import { createReconciler } from "../../src/worker/index.ts";
 import { MemoryGithub } from "./memory-github.ts";
 import { AUDIENCE, fetchKeys, ISSUER } from "./workflow-tokens.ts";
@@ -16,6 +17,7 @@ export interface ControlEnv {
   readonly BARE: DurableObjectNamespace;
   readonly ODD: DurableObjectNamespace;
   readonly THINGS: DurableObjectNamespace;
+  readonly REAL: DurableObjectNamespace<RealThings>;
   readonly SHARDCTL: DurableObjectNamespace;
   readonly SHARDCTL_COORDINATOR: DurableObjectNamespace;
   readonly GITOPS: DurableObjectNamespace;
@@ -85,13 +87,16 @@ export class FakeThings extends DurableObject {
   }
 }
 
+/** The engine itself, where a fake would only repeat what its test says. */
+export class RealThings extends ThingsObject {}
+
 /** What tests break in the Worker itself. */
 export const switches = { areObjectsBroken: false };
 
 const { Reconciler, ...worker } = createReconciler<ControlEnv>({
   objects: (env) => {
     if (switches.areObjectsBroken) throw new Error("secret internals of the Worker");
-    return { ORDERS: env.ORDERS, BARE: env.BARE, ODD: env.ODD };
+    return { ORDERS: env.ORDERS, BARE: env.BARE, ODD: env.ODD, REAL: env.REAL };
   },
   coordinator: (env) => env.SHARDCTL,
 });

@@ -31,6 +31,7 @@ export class FakeNamespace extends DurableObject implements FakeControls {
   #delayMs = 0;
 
   async shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>> {
+    if ((envelope.request as { readonly kind: string }).kind === "count") return stranger(envelope);
     const request = envelope.request as ControlRequest;
     this.#verbs.push(request.kind);
     if (this.#throwsLeft > 0) {
@@ -109,4 +110,13 @@ export class FakeNamespace extends DurableObject implements FakeControls {
         return access.cancel(ref, request.id);
     }
   }
+}
+
+/** No object but the root is part of the namespace here. */
+function stranger({ namespace, member }: Envelope): ProtocolReply<never> {
+  return failure({
+    kind: "invalid",
+    message: `${member} is part of namespace '${member}', the message is for '${namespace}'`,
+    retryable: false,
+  });
 }

@@ -32,8 +32,10 @@ export async function adoptManifests(env: EnvironmentState, ports: ReconcilePort
   const reading: ManifestReading = waits
     ? { kind: "failed", message: env.silence.message, retryAt: env.silence.nextTryAt, requests: 0 }
     : await ports.manifests.read(env.treeSha);
+  const requests = env.pass.figures.requests + reading.requests;
+  if (reading.kind === "incomplete") return { ...env, pass: { ...env.pass, figures: { ...env.pass.figures, requests } } };
   const read = await follow(env, reading, ports);
-  await rememberUnmanaged(ports);
+  rememberUnmanaged(ports);
   const found = findManifestsDrift(read, ports.now());
   const drifts = trackDrifts(env.drifts, found, {
     environment: env.environment,
@@ -44,11 +46,14 @@ export async function adoptManifests(env: EnvironmentState, ports: ReconcilePort
     now: ports.now(),
     record: ports.record,
   });
-  const figures = { ...env.pass.figures, requests: env.pass.figures.requests + reading.requests };
-  return { ...read, drifts, pass: { ...env.pass, phase: "look", figures } };
+  return { ...read, drifts, pass: { ...env.pass, phase: "look", figures: { ...env.pass.figures, requests } } };
 }
 
-async function follow(env: EnvironmentState, reading: ManifestReading, ports: ReconcilePorts): Promise<EnvironmentState> {
+async function follow(
+  env: EnvironmentState,
+  reading: Exclude<ManifestReading, { kind: "incomplete" }>,
+  ports: ReconcilePorts,
+): Promise<EnvironmentState> {
   switch (reading.kind) {
     case "unchanged":
       // The tree that is there again is the one that was followed before it went away.
@@ -112,11 +117,8 @@ function withSpec(state: NamespaceState, spec: NamespaceSpec | null, specDigest:
 }
 
 /** Namespaces that were live once and that no manifest declares: looked at, and reported. */
-async function rememberUnmanaged({ store, knownRefs, now }: ReconcilePorts): Promise<void> {
-  const refs = knownRefs();
-  if (refs.length === 0) return;
-  const stored = new Set(store.digests().map(refKey));
-  const unseen = refs.filter((ref) => !stored.has(refKey(ref)));
+function rememberUnmanaged({ store, unseenRefs, now }: ReconcilePorts): void {
+  const unseen = unseenRefs();
   if (unseen.length > 0) store.write(unseen.map((ref) => newNamespaceState(ref, now())));
 }
 

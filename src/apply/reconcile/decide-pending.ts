@@ -104,11 +104,13 @@ async function judgeAll(
     const suspend = one.spec.policy.suspend && !overrides.includes("suspend");
     const spec = { ...one.spec, policy: { ...one.spec.policy, suspend } };
     const judged: Judged = { ...one, spec, blocks, isWindowOpen };
+    const rival = ports.runs.findRival([one.state.name]);
     const verdict = judgeChange(judged, {
       now,
       pausedBy: ports.paused()?.by ?? null,
       manifestsProblem: manifestsProblem?.reason ?? null,
-      rival: ports.runs.findRival([one.state.name])?.id ?? null,
+      rival: rival?.id ?? null,
+      isInRival: rival?.actions.some(({ namespace }) => namespace === one.state.name) ?? false,
     });
     return { ...one, judged: { ...judged, spec: one.spec }, verdict };
   });
@@ -128,12 +130,10 @@ function holdDependents(rulings: readonly Ruling[], { store }: ReconcilePorts): 
     })),
   );
   const byName = new Map(rulings.map((ruling) => [ruling.state.name, ruling]));
-  const ready = new Map([...store.digests()].map(({ name, object }) => [name, { name, object }]));
   const isReady = (name: string): boolean => {
     const own = byName.get(name);
     if (own) return own.verdict.kind === "apply";
-    const ref = ready.get(name);
-    return ref !== undefined && store.read(ref)?.condition.type === "Ready";
+    return store.readDeclared(name)?.condition.type === "Ready";
   };
   for (const name of order.names) {
     const ruling = byName.get(name);
@@ -222,7 +222,8 @@ function writeRulings(env: EnvironmentState, rulings: readonly Ruling[], ports: 
     const next: NamespaceState = {
       ...state,
       differences,
-      dueAt: isWatching(differences) ? 0 : state.dueAt,
+      // What somebody's run is about is another thing when that has ended.
+      dueAt: isWatching(differences) || held.reason === "InRun" ? 0 : state.dueAt,
       condition: conditionOf(state, ports.now(), held),
     };
     if (JSON.stringify(next) !== JSON.stringify(state)) changed.push(next);

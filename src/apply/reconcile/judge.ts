@@ -3,6 +3,7 @@
  *
  * | the change                                                  | verdict                | drift                  |
  * |-------------------------------------------------------------|------------------------|------------------------|
+ * | somebody's run is about it                                  | hold InRun             |                        |
  * | nobody reviewed it, and it is not for us to heal            | hold NotReviewed       | spec                   |
  * | live was changed, or is uneven; selfHeal is alert, or off   | hold Drifted           | spec, skew; off: none  |
  * | the reviews could not be looked up                          | hold ReviewUnknown     |                        |
@@ -53,8 +54,9 @@ export interface Circumstances {
   readonly now: number;
   readonly pausedBy: string | null;
   readonly manifestsProblem: string | null;
-  /** The run that has to end first. */
+  /** The run that has to end first, and whether it is about this very namespace. */
   readonly rival: string | null;
+  readonly isInRival: boolean;
 }
 
 export type Verdict =
@@ -69,6 +71,8 @@ export type Verdict =
 
 /** Judges by the table, but for what it depends on. */
 export function judgeChange(judged: Judged, circumstances: Circumstances): Verdict {
+  if (circumstances.isInRival && circumstances.rival !== null)
+    return hold("Reconciling", "InRun", `${changeText(judged.pending)}: run ${circumstances.rival} is about it`);
   return judgeRight(judged) ?? judgeAttempts(judged, circumstances) ?? judgeMoment(judged, circumstances) ?? { kind: "apply" };
 }
 
@@ -171,6 +175,7 @@ export function describeDifference(judged: Judged, verdict: Verdict): FoundDrift
     };
   }
   const isBlocked = verdict.kind === "hold" && verdict.reason === "Blocked";
+  if (verdict.kind === "hold" && verdict.reason === "InRun") return null;
   // A change that is on its way, or waits for its moment, is no drift.
   if (isReviewed && !isBlocked) return null;
   if (approval.kind === "unknown") return null;

@@ -28,6 +28,8 @@ export type ManifestReading = { readonly requests: number } & (
   | { readonly kind: "desired"; readonly commit: string | null; readonly treeSha: string; readonly desired: DesiredState }
   | { readonly kind: "invalid"; readonly commit: string | null; readonly treeSha: string; readonly errors: readonly string[] }
   | { readonly kind: "absent"; readonly message: string }
+  /** There is more than fits one slice: the next call goes on. */
+  | { readonly kind: "incomplete" }
   /** Nothing is known; asked again from `retryAt` on, or at the next tick. */
   | { readonly kind: "failed"; readonly message: string; readonly retryAt: number | null }
 );
@@ -73,8 +75,9 @@ export interface ReconcileStore {
   readEnvironment(): EnvironmentState | null;
   writeEnvironment(state: EnvironmentState): void;
   read(ref: NamespaceRef): NamespaceState | null;
+  /** The namespace of that name that a manifest declares. */
+  readDeclared(name: string): NamespaceState | null;
   write(states: readonly NamespaceState[]): void;
-  remove(ref: NamespaceRef): void;
   /** Namespaces that are due by `dueBy`, or by nonsense after `dueAfter`, and were not looked at in this pass; sorted by `dueAt`, then name. */
   due(pass: number, dueBy: number, dueAfter: number, limit: number): NamespaceState[];
   /** Namespaces with a pending change, sorted by name. */
@@ -102,8 +105,8 @@ export interface ReconcilePorts {
   readonly reviews: ReviewLookup;
   readonly live: LiveReader & MemberReader;
   readonly runs: RunPort;
-  /** Namespaces that were ever live here; the ones without a manifest are unmanaged. */
-  readonly knownRefs: () => readonly NamespaceRef[];
+  /** Namespaces that were live here once, and that the store does not know yet. */
+  readonly unseenRefs: () => readonly NamespaceRef[];
   readonly isWindowOpen: (windows: readonly Window[], now: number) => boolean;
   readonly paused: () => Pause | null;
   readonly record: (event: NewEvent) => void;

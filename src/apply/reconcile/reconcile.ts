@@ -92,8 +92,7 @@ class Slice {
   async advance(): Promise<void> {
     switch (this.state.pass.phase) {
       case "manifests":
-        this.state = await adoptManifests(this.state, this.#ports);
-        this.#spent += this.state.pass.figures.requests;
+        await this.#readManifests();
         break;
       case "look":
         if ((await this.#look()) === 0) this.#enter("decide");
@@ -105,6 +104,12 @@ class Slice {
         return;
     }
     this.#ports.store.writeEnvironment(this.state);
+  }
+
+  async #readManifests(): Promise<void> {
+    const before = this.state.pass.figures.requests;
+    this.state = await adoptManifests(this.state, this.#ports);
+    this.#spent += this.state.pass.figures.requests - before;
   }
 
   /** Looks at namespaces that are due, and returns how many there were. */

@@ -1,0 +1,139 @@
+import { createExecutionContext, createScheduledController, runInDurableObject } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+
+import type { DriftReport } from "../../src/core/drift.ts";
+import { hashOf } from "../support/state.ts";
+import { DEFAULT_POLICY, type SelfHeal } from "../../src/core/spec.ts";
+import {
+  applyPlan,
+  call,
+  controlEnv,
+  controlsOf,
+  coordinatorStub,
+  followRun,
+  makePlan,
+  refusal,
+  spec,
+} from "../support/control-api.ts";
+import worker from "../support/control-worker.ts";
+
+/** A cron tick, as the runtime sends it. */
+async function scheduled(): Promise<void> {
+  await worker.scheduled(createScheduledController({ cron: "* * * * *" }), controlEnv, createExecutionContext());
+}
+
+/** A pass that begins now, to its end. */
+async function reconcileNow(environment: string): Promise<DriftReport> {
+  const { status, body } = await call<DriftReport>("POST", `/v1/reconcile?environment=${environment}`);
+  if (status !== 200) throw new Error(`The pass did not end: ${status} ${JSON.stringify(body)}`);
+  return body;
+}
+
+async function driftOf(environment: string): Promise<DriftReport> {
+  return (await call<DriftReport>("GET", `/v1/drift?environment=${environment}`, { token: "read-token" })).body;
+}
+
+/** Lets every namespace be due again: tests do not wait for a minute to go by. */
+async function makeDue(): Promise<void> {
+  await runInDurableObject(coordinatorStub(), (_instance, state) => {
+    state.storage.sql.exec("UPDATE reconciledNames SET dueAt = 0");
+  });
+}
+
+async function applied(environment: string, name: string, selfHeal: SelfHeal = "alert") {
+  const declared = spec(name, { policy: { ...DEFAULT_POLICY, maxSkew: 100, selfHeal } });
+  await followRun((await applyPlan(await makePlan(environment, [declared]))).id);
+  return declared;
+}
+
+describe("a tick", () => {
+  it("looks at what was applied, by alarm, after the scheduled event", async () => {
+    await applied("tick-1", "t1-orders");
+    await scheduled();
+    for (let tries = 0; tries < 100 && (await driftOf("tick-1")).checkedAt === null; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const report = await driftOf("tick-1");
+    expect(report).toMatchObject({ environment: "tick-1", commit: "3f9c2e1", isComplete: true, drifts: [], paused: null });
+    expect(report.conditions).toMatchObject([
+      { namespace: "t1-orders", type: "Ready", reason: "InSync", observedCommit: "3f9c2e1" },
+    ]);
+  });
+
+  it("finds a change made behind its back, and says so after the second pass", async () => {
+    await applied("tick-2", "t2-orders");
+    await reconcileNow("tick-2");
+    await controlsOf("t2-orders").edit({ epoch: 9, layout: hashOf("t2-orders", 3) });
+    await makeDue();
+    expect((await reconcileNow("tick-2")).drifts).toMatchObject([{ kind: "spec", state: "watching" }]);
+    const report = await reconcileNow("tick-2");
+    expect(report.drifts).toMatchObject([
+      {
+        kind: "spec",
+        namespace: "t2-orders",
+        object: "ORDERS",
+        state: "open",
+        reason: "rebalance: count 3 → 2 (live was changed)",
+      },
+    ]);
+    expect(report.fingerprint).toMatch(/^[0-9a-f]{64}$/);
+    expect(report.conditions).toMatchObject([{ type: "Stalled", reason: "Drifted" }]);
+  });
+
+  it("mends it with selfHeal apply, through a run of its own", async () => {
+    await applied("tick-3", "t3-orders", "apply");
+    await reconcileNow("tick-3");
+    await controlsOf("t3-orders").edit({ epoch: 9, layout: hashOf("t3-orders", 3) });
+    await makeDue();
+    await reconcileNow("tick-3");
+    expect((await reconcileNow("tick-3")).conditions).toMatchObject([{ reason: "Applying" }]);
+    const runs = (await call<{ runs: { id: string; requestedBy: string }[] }>("GET", "/v1/runs?environment=tick-3&limit=1")).body
+      .runs;
+    expect(runs).toMatchObject([{ requestedBy: "shardctl reconciler" }]);
+    expect(await followRun(runs[0]?.id ?? "")).toMatchObject({ state: "succeeded" });
+    expect((await reconcileNow("tick-3")).conditions).toMatchObject([{ type: "Ready", reason: "InSync" }]);
+  });
+
+  it("goes on after the coordinator crashed in the middle of it", async () => {
+    await applied("tick-4", "t4-orders");
+    await controlsOf("t4-orders").setDelay(300);
+    await scheduled();
+    await runInDurableObject(coordinatorStub(), (_instance, state) => state.abort("crash")).catch(() => undefined);
+    await scheduled();
+    for (let tries = 0; tries < 200 && (await driftOf("tick-4")).checkedAt === null; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    expect(await driftOf("tick-4")).toMatchObject({ isComplete: true, conditions: [{ type: "Ready" }] });
+  });
+});
+
+describe("the switch", () => {
+  it("stops what would be applied, and what a run has not started, until it is turned on again", async () => {
+    const paused = await call("PUT", "/v1/pause", { body: { reason: "database upgrade" } });
+    expect(paused).toMatchObject({ status: 200, body: { by: "ci", reason: "database upgrade" } });
+    const run = await applyPlan(await makePlan("pause-1", [spec("p1-orders")]));
+    await followRun(run.id, ({ actions }) => actions[0]?.error !== null);
+    expect((await call("GET", `/v1/runs/${run.id}`)).body).toMatchObject({
+      state: "running",
+      actions: [{ state: "pending", error: "Waits: everything is paused by ci" }],
+    });
+    expect(await reconcileNow("pause-1")).toMatchObject({ paused: { by: "ci", reason: "database upgrade" } });
+    expect((await call("DELETE", "/v1/pause")).status).toBe(204);
+    expect(await followRun(run.id)).toMatchObject({ state: "succeeded" });
+    expect(await reconcileNow("pause-1")).toMatchObject({ paused: null, conditions: [{ type: "Ready" }] });
+  }, 90_000);
+
+  it.each([
+    ["PUT", "/v1/pause", "plan-token", 403],
+    ["DELETE", "/v1/pause", "plan-token", 403],
+    ["POST", "/v1/reconcile", "plan-token", 403],
+    ["GET", "/v1/drift?environment=nowhere", "read-token", 404],
+    ["GET", "/v1/drift", "read-token", 400],
+    ["PUT", "/v1/pause", "apply-token", 400],
+  ])("%s %s as %s is refused with %i", async (method, path, token, status) => {
+    await applied("switch-1", "s1-orders");
+    await applied("switch-2", "s2-orders");
+    const body = method === "PUT" ? {} : undefined;
+    expect((await refusal(method, path, { token, ...(body ? { body } : {}) })).status).toBe(status);
+  });
+});
