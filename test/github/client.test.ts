@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createGithubClient, readOnly } from "../../src/github/client.ts";
 import type { LoggedRequest } from "../../src/github/client.ts";
 import { startFakeGitHub } from "../support/github/index.ts";
-import { failureOf, openPlace, ORDERS, PERMISSIONS, type Place, valueOf, withToken } from "./support.ts";
+import { closePlace, failureOf, openPlace, ORDERS, PERMISSIONS, type Place, valueOf, withToken } from "./support.ts";
 
 let place: Place;
 
@@ -18,10 +18,7 @@ beforeEach(async () => {
   });
 });
 
-afterEach(async () => {
-  expect(place.github.journal.unknown, "calls that GitHub does not have").toEqual([]);
-  await place[Symbol.asyncDispose]();
-});
+afterEach(() => closePlace(place));
 
 describe("files", () => {
   it("are listed below a folder with the bytes that their hashes name", async () => {
@@ -229,7 +226,7 @@ describe("when GitHub is in trouble", () => {
 
   it("a read goes well at the second try", async () => {
     place.github.faults.failNext({ path: "/branches/", status: 502 });
-    valueOf(await place.client.branchHead("main"));
+    expect(valueOf(await place.client.branchHead("main")).sha).toBe(place.repo.refs.get("refs/heads/main"));
   });
 
   it("a write is never sent twice", async () => {
@@ -316,7 +313,7 @@ describe("rate limits", () => {
   it("that come again and again end in an answer", async () => {
     let now = 1_000_000;
     const client = place.clientWith({ now: () => now, sleep: async (durationMs) => void (now += durationMs) });
-    place.github.faults.failNext({ path: "/branches/", status: 429, headers: { "retry-after": "8" }, times: 100 });
+    place.github.faults.failNext({ path: "/branches/", status: 429, headers: { "retry-after": "8" }, times: 4 });
     expect(failureOf(await client.branchHead("main"))).toMatchObject({ kind: "rateLimited", retryAt: now + 8000 });
     expect(place.github.journal.requests.length).toBeLessThanOrEqual(4);
   });
@@ -407,7 +404,7 @@ describe("a read-only client", () => {
 it("speaks to GitHub's own API unless it is told otherwise", async () => {
   const asked: string[] = [];
   const send: typeof fetch = async (input) => {
-    asked.push(String(input));
+    asked.push(input as string);
     return Response.json({ message: "Not Found" }, { status: 404 });
   };
   const client = createGithubClient({

@@ -5,7 +5,7 @@ import { type FakeGitHub, type Repository, startFakeGitHub, type Token } from ".
 
 export const PERMISSIONS = { contents: "read", pull_requests: "write", checks: "write", issues: "write" } as const;
 
-export interface Place extends AsyncDisposable {
+export interface Place {
   readonly github: FakeGitHub;
   readonly repo: Repository;
   readonly token: Token;
@@ -35,7 +35,22 @@ export async function openPlace(files: Readonly<Record<string, string>> = { "man
       },
       ...options,
     });
-  return { github, repo, token, sleeps, client: clientWith(), clientWith, [Symbol.asyncDispose]: () => github.stop() };
+  return { github, repo, token, sleeps, client: clientWith(), clientWith };
+}
+
+/** Stops it. @throws Error when a call went to a path that GitHub does not have, or a fault met no request: the test did not test that. */
+export async function closePlace({ github }: Place): Promise<void> {
+  await github.stop();
+  const unknown = github.journal.unknown.map(({ method, path }) => `${method} ${path}`);
+  if (unknown.length > 0) throw new Error(`Unknown to GitHub: ${unknown.join(", ")}`);
+  if (github.faults.pending > 0) throw new Error(`${github.faults.pending} faults met no request`);
+}
+
+/** The first of a list that must have one. */
+export function firstOf<Item>(items: readonly Item[]): Item {
+  const [first] = items;
+  if (first === undefined) throw new Error("The list is empty");
+  return first;
 }
 
 export function valueOf<Value>(result: GithubResult<Value>): Value {
