@@ -27,9 +27,15 @@ export interface MadePlan {
  * Reads live and plans. Changes nothing but the store of plans.
  *
  * @param basis fingerprint of a stored plan whose frozen choices are kept where nothing moved, or null.
+ * @param remembers false for what is only proposed: a namespace that it declares does not become a known one of the environment.
  * @throws RefusedRequest `unknownPlan` for a basis that is not stored, `tooLarge`.
  */
-export async function makePlan({ live, coordinator }: PlanParts, given: DesiredState, basis: string | null): Promise<MadePlan> {
+export async function makePlan(
+  { live, coordinator }: PlanParts,
+  given: DesiredState,
+  basis: string | null,
+  remembers = true,
+): Promise<MadePlan> {
   const desired = sortNamespaces(given);
   const basisPlan = basis === null ? null : (decodeJson(await readStoredPlan(coordinator, basis)) as Plan);
   const known = await coordinator((calls) => calls.listNamespaces(desired.environment));
@@ -48,7 +54,7 @@ export async function makePlan({ live, coordinator }: PlanParts, given: DesiredS
       `The plan has ${body.length} bytes, more than ${PLAN_BYTES_MAX}: plan fewer namespaces at a time.`,
     );
   }
-  const seen = state.namespaces.filter(({ namespace }) => namespace.ok).map(({ ref }) => ref);
+  const seen = remembers ? state.namespaces.filter(({ namespace }) => namespace.ok).map(({ ref }) => ref) : [];
   const stored = { fingerprint: plan.fingerprint, environment: plan.environment, body, desired: encodeJson(desired) };
   await coordinator((calls) => calls.storePlan(stored, seen));
   return { plan, body };

@@ -104,7 +104,7 @@ async function judge(parts: PullParts, pull: Pull, manifests: GithubResult<PullM
 async function plan({ live, coordinator, settings }: PullParts, pull: Pull, desired: DesiredState): Promise<Verdict> {
   const basis = await findBasis(coordinator, settings.environment, pull.number);
   try {
-    const made = await makePlan({ live, coordinator }, desired, basis);
+    const made = await makePlan({ live, coordinator }, desired, basis, false);
     return { kind: "planned", plan: made.plan, desired };
   } catch (error) {
     if (error instanceof RefusedRequest) return { kind: "unplanned", message: error.message };
