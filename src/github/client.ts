@@ -13,7 +13,6 @@ import { createWrites } from "./writes.ts";
 
 export type { GithubOptions, LoggedRequest } from "./call.ts";
 export { checkPrivateKey, type GithubCredentials } from "./credentials.ts";
-export type { EtagEntry, EtagStore } from "./etag-store.ts";
 
 /** A client that reads and writes. Sends nothing by itself; a credential that cannot be used is told by every call. */
 export function createGithubClient(options: GithubOptions): GithubWriter {
