@@ -76,7 +76,6 @@ import type { World } from "./world.ts";
 import { GitObjects } from "./git-objects.ts";
 
 export type { ActionsEvent, ActionsOptions, ActionsRun } from "./actions-env.ts";
-export type { RecordedRequest } from "./journal.ts";
 export type { OidcJob, MintOptions } from "./oidc.ts";
 export type {
   Account,
@@ -91,7 +90,6 @@ export type {
   Role,
   Token,
 } from "./state.ts";
-export type { Delivery } from "./webhooks.ts";
 
 export interface FakeGitHubOptions {
   /** Milliseconds since 1970. */

@@ -5,7 +5,7 @@ import { isoTime } from "./shapes/account.ts";
 import { showCommit } from "./shapes/git.ts";
 import { showPull } from "./shapes/issue.ts";
 import { repositoryPage } from "./shapes/repository.ts";
-import { changesOf, commitsOf, pullsOf, type Account, type App, type Pull, type Repository } from "./state.ts";
+import { commitsOf, pullsOf, type Account, type App, type Pull, type Repository } from "./state.ts";
 import type { World } from "./world.ts";
 
 export const NO_SHA = "0".repeat(40);
@@ -122,8 +122,6 @@ export function openPull(world: World, repo: Repository, fields: PullFields): Pu
     mergedBy: null,
     mergeCommitSha: null,
     mergeable: true,
-    mergedCommits: null,
-    mergedChanges: null,
   };
   const issue = Object.assign(shared, { pull });
   Object.assign(pull, { issue });
@@ -187,8 +185,6 @@ function rebase(world: World, pull: Pull, base: string): string | null {
 }
 
 function landPull(world: World, pull: Pull, sha: string, by: Account, moveBase: () => void): void {
-  pull.mergedChanges = changesOf(pull);
-  pull.mergedCommits = commitsOf(pull);
   pull.mergedAtMs = world.state.now();
   pull.mergedBy = by;
   pull.mergeCommitSha = sha;

@@ -92,9 +92,6 @@ export interface Pull {
   /** The test merge while open, the merge on the base branch when merged. */
   mergeCommitSha: string | null;
   mergeable: boolean;
-  /** Commits of the pull request when it was merged; while it is open they follow from the branches. */
-  mergedCommits: readonly string[] | null;
-  mergedChanges: readonly FileChange[] | null;
 }
 
 export interface Comment {
@@ -266,11 +263,11 @@ export function mayPush(role: Role): boolean {
   return role === "admin" || role === "maintain" || role === "write";
 }
 
-/** The changes that a pull request shows. */
+/** The changes that a pull request shows; after a merge too, since its two SHAs stay. */
 export function changesOf(pull: Pull): readonly FileChange[] {
-  return pull.mergedChanges ?? pull.repo.objects.diffSinceMergeBase(pull.base.sha, pull.head.sha);
+  return pull.repo.objects.diffSinceMergeBase(pull.base.sha, pull.head.sha);
 }
 
 export function commitsOf(pull: Pull): readonly string[] {
-  return pull.mergedCommits ?? pull.repo.objects.commitsBetween(pull.base.sha, pull.head.sha).map((commit) => commit.sha);
+  return pull.repo.objects.commitsBetween(pull.base.sha, pull.head.sha).map((commit) => commit.sha);
 }
