@@ -17,6 +17,8 @@ import { temporaryFolder } from "../cli/support/run-cli.ts";
 const execute = promisify(execFile);
 const ROOT = fileURLToPath(new URL("../..", import.meta.url).href);
 const LENT = ["typescript", "wrangler", "@cloudflare/workers-types"];
+/** A build and an install on a loaded machine. */
+const INSTALL_TIMEOUT_MS = 300_000;
 const OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -39,7 +41,7 @@ beforeAll(async () => {
   installed = textOf(await call("npm", install));
   await mkdir(join(project, "node_modules/@cloudflare"), { recursive: true });
   for (const name of LENT) await symlink(join(ROOT, "node_modules", name), join(project, "node_modules", name));
-});
+}, INSTALL_TIMEOUT_MS);
 afterAll(() => folder[Symbol.asyncDispose]());
 
 interface Said {
