@@ -2,7 +2,8 @@ import { createExecutionContext, SELF } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { Problem } from "../../src/core/api.ts";
-import worker, { switches } from "../support/control-worker.ts";
+import { createReconciler } from "../../src/worker/index.ts";
+import worker, { switches, type ControlEnv } from "../support/control-worker.ts";
 import { call, controlEnv, refusal } from "../support/control-api.ts";
 
 const FINGERPRINT = "0".repeat(64);
@@ -90,6 +91,23 @@ describe("SHARDCTL_TOKENS", () => {
       .join("")
       .toUpperCase();
     expect((await askWith(JSON.stringify([{ name: "loud", role: "read", sha256 }]), "Bearer loud")).status).toBe(200);
+  });
+});
+
+describe("a Worker that is set up wrongly", () => {
+  it("says which option is wrong, whatever is asked", async () => {
+    const wrong = createReconciler<ControlEnv>({
+      objects: () => ({}),
+      coordinator: (env) => env.SHARDCTL,
+      github: () => ({ repository: "shop", repositoryId: 1, ownerId: 2, environment: "production", webhookSecret: "hunter2" }),
+    });
+    for (const path of ["/healthz", "/v1/runs", "/nothing"]) {
+      const response = await wrong.fetch(new Request(`http://control.test${path}`), controlEnv, createExecutionContext());
+      expect(response.status).toBe(503);
+      const { detail } = await response.json<Problem>();
+      expect(detail).toContain("github.repository: must be owner/name; github.webhookSecret");
+      expect(detail).not.toContain("hunter2");
+    }
   });
 });
 

@@ -11,6 +11,7 @@ import type { PullTask } from "../../src/worker/pulls/pull-task.ts";
 import { controlEnv, controlsOf } from "../support/control-api.ts";
 import { github, gitops, WEBHOOK_SECRET } from "../support/control-worker.ts";
 import { ask, endOf, gitopsStub } from "../support/gitops-api.ts";
+import { pullClaims, workflowToken } from "../support/workflow-tokens.ts";
 
 const MARKER = planMarker("production");
 
@@ -246,6 +247,21 @@ describe("bad timing", () => {
     expect(bodiesOf(32)).toHaveLength(1);
     expect(bodiesOf(32)[0]).toContain(headMarker(newSha));
     expect((await reviewsOf(32))[0]?.headSha).toBe(newSha);
+  });
+
+  it("a workflow of an older commit that is late: the head's plan stays the reviewed one", async () => {
+    const oldSha = openPull(40, "t40-orders");
+    await see(40);
+    const [old] = await reviewsOf(40);
+    const newSha = github.pushPull(40, { "manifests/t40-orders.yaml": manifest("t40-newer") });
+    await see(40);
+    const token = await workflowToken(pullClaims(40));
+    const body = { pull: 40, headSha: oldSha, fingerprint: old?.fingerprint, runUrl: null };
+    expect(await ask("PUT", "/v1/reviews", { token, body })).toMatchObject({ status: 200, body: { postedBy: "worker" } });
+    await settle();
+    const [newest] = await reviewsOf(40);
+    expect(newest).toMatchObject({ headSha: newSha });
+    expect(newest?.fingerprint).not.toBe(old?.fingerprint);
   });
 
   it.each([

@@ -34,7 +34,8 @@ type Verdict = Extract<CommentState, { kind: "planned" | "invalid" | "validated"
 
 export async function postPull(parts: PullParts, number: number, again: boolean): Promise<GithubResult<PullOutcome>> {
   const read = await parts.github.pull(number);
-  if (!read.ok) return read.failure.kind === "notFound" ? success(await forgetPull(parts, number, true)) : read;
+  // Not found can also mean not allowed to see: that is no reason to forget a review.
+  if (!read.ok) return read.failure.kind === "notFound" ? success(await forgetPull(parts, number, false)) : read;
   const pull = read.value;
   if (!isOpen(parts, pull)) return success(await forgetPull(parts, number, pull.state === "closed"));
   const posted = parts.pulls.get(number);
@@ -50,13 +51,14 @@ export async function postPull(parts: PullParts, number: number, again: boolean)
   const plannedAt = parts.now();
   if (!again && posted?.posted === digest) {
     parts.pulls.put({ ...posted, plannedAt });
+    await countAsReviewed(parts, pull, verdict.value);
     return success("unchanged");
   }
   return post(parts, pull, verdict.value, digest);
 }
 
 async function post(parts: PullParts, before: Pull, verdict: Verdict, digest: string): Promise<GithubResult<PullOutcome>> {
-  const { github, pulls, coordinator, queue, now } = parts;
+  const { github, pulls, queue, now } = parts;
   const { number, headSha } = before;
   const read = await github.pull(number);
   if (!read.ok) return read;
@@ -73,13 +75,26 @@ async function post(parts: PullParts, before: Pull, verdict: Verdict, digest: st
   }
   const checked = await postCheck(parts, before, verdict);
   if (!checked.ok) return checked;
-  if (verdict.kind === "planned") {
-    const { fingerprint } = verdict.plan;
-    const review = { pull: number, headSha, fingerprint, runUrl: null, requestedBy: WORKER_NAME, reviewedAt: now() };
-    await coordinator((calls) => calls.putReview(review, true));
-  }
+  await countAsReviewed(parts, before, verdict);
   pulls.put({ number, headSha, posted: digest, plannedAt: now() });
   return success("posted");
+}
+
+/** What the pull request shows counts, also when a slow workflow of an older commit has said otherwise since. */
+async function countAsReviewed({ coordinator, settings, now }: PullParts, pull: Pull, verdict: Verdict): Promise<void> {
+  if (verdict.kind !== "planned") return;
+  const { fingerprint } = verdict.plan;
+  const newest = await findNewest(coordinator, settings.environment, pull.number);
+  if (newest?.fingerprint === fingerprint && newest.headSha === pull.headSha) return;
+  const review = {
+    pull: pull.number,
+    headSha: pull.headSha,
+    fingerprint,
+    runUrl: null,
+    requestedBy: WORKER_NAME,
+    reviewedAt: now(),
+  };
+  await coordinator((calls) => calls.putReview(review, true));
 }
 
 /** Checks and plans. A fork's manifests are only checked, unless the Worker was told to show counts of live rows to anybody. */
@@ -114,10 +129,15 @@ async function plan({ live, coordinator, settings }: PullParts, pull: Pull, desi
 
 /** The plan that the pull request shows now: its frozen choices are kept where nothing moved. */
 async function findBasis(coordinator: PullParts["coordinator"], environment: string, pull: number): Promise<string | null> {
-  const [newest]: Review[] = await coordinator((calls) => calls.listReviews({ environment, pull }, 1));
-  if (newest === undefined) return null;
+  const newest = await findNewest(coordinator, environment, pull);
+  if (newest === null) return null;
   const stored = await coordinator((calls) => calls.readPlan(newest.fingerprint));
   return stored === null ? null : newest.fingerprint;
+}
+
+async function findNewest(coordinator: PullParts["coordinator"], environment: string, pull: number): Promise<Review | null> {
+  const [newest]: Review[] = await coordinator((calls) => calls.listReviews({ environment, pull }, 1));
+  return newest ?? null;
 }
 
 function isOpen({ settings }: PullParts, pull: Pull): boolean {

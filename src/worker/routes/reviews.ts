@@ -64,7 +64,11 @@ async function storeReview(context: ApiContext, request: ReviewRequest): Promise
     calls.putReview({ ...request, requestedBy: caller.name, reviewedAt: Date.now() }, counts),
   );
   if (!review) throw unknownPlan(request.fingerprint);
-  return { review, postedBy: postedBy(context, review.environment) };
+  const poster = postedBy(context, review.environment);
+  // The Worker looks at the pull request itself: of two jobs that overtook each other, only one is about its head.
+  if (poster === "worker")
+    await coordinator((calls) => calls.queuePullTasks([{ kind: "pull", pull: review.pull, again: false }]));
+  return { review, postedBy: poster };
 }
 
 function postedBy(context: ApiContext, environment: string | null): ReviewReceipt["postedBy"] {
