@@ -19,7 +19,7 @@ import { runQuery } from "./query.ts";
 import { RefusedError } from "./refused-error.ts";
 import { type HostStorage, type Peers, type Runtime, Sql } from "./storage.ts";
 import { drainSlice, walkSlice } from "./source.ts";
-import { checkRows, receiveRows, rehearsePromotion, stagedChunks, stagedKeys } from "./target.ts";
+import { type Received, checkRows, digestReceived, receiveRows, rehearsePromotion, stagedChunks, stagedKeys } from "./target.ts";
 import { TableFault, type TableSpec } from "./tables.ts";
 import { UserAlarm } from "./user-alarm.ts";
 import { within } from "./within.ts";
@@ -256,8 +256,10 @@ export class Host {
     count: () => this.member.count(),
     health: () => ({ epoch: this.member.membership.epoch }),
     // Member → member
-    receive: ({ operation, source, sequence, parts }: MemberRequest & { kind: "receive" }) =>
-      this.#writeRows(() => receiveRows(this.sql, this.member.receivingPlan(operation), source, sequence, parts)),
+    receive: async ({ operation, source, sequence, parts }: MemberRequest & { kind: "receive" }) => {
+      const receive = (): Received => receiveRows(this.sql, this.member.receivingPlan(operation), source, sequence, parts);
+      return digestReceived(await this.#writeRows(receive), this.platform.runtime);
+    },
     check: async ({ operation, source, parts }: MemberRequest & { kind: "check" }) => ({
       mismatch: await checkRows(this.sql, this.member.receivingPlan(operation), source, parts, this.platform.runtime),
     }),

@@ -155,8 +155,12 @@ export interface ChunksReply {
   readonly chunks: readonly { readonly range: MoveRange; readonly rows: number }[];
 }
 export interface ReceiveReply {
-  /** Primary keys, as JSON, of rows that another source has already sent. */
+  /** Primary keys, as JSON, of rows that another source has already sent. With any, nothing was stored. */
   readonly duplicates: readonly string[];
+  /** Of each part, the digest of its rows as the target reads them back. */
+  readonly digests: readonly string[];
+  /** Tables in which a row that comes later may displace one of these: they are compared once more at the end. */
+  readonly unsettled: readonly string[];
 }
 export interface CheckReply {
   /** Index of the first part that does not match, or -1. */

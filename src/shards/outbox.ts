@@ -46,7 +46,8 @@ export interface ScannedRow {
 
 /** What one target gets of one table. */
 interface PartBuilder {
-  readonly rows: { readonly json: string; readonly key: string }[];
+  /** `json` is sent; `text`, the row as it was read, is hashed. */
+  readonly rows: { readonly json: string; readonly text: string; readonly key: string }[];
   readonly keys: string[];
   readonly texts: string[];
   readonly large: LargeRow[];
@@ -55,6 +56,12 @@ interface PartBuilder {
   readonly origins: Set<string>;
   bytes: number;
   withBlobs: boolean;
+}
+
+/** A part of a message, and the text of what the target must hold when it has stored it. */
+export interface Packed {
+  readonly part: RowsPart;
+  readonly text: string;
 }
 
 /** Characters of the rows in one statement: at most 2 MB as UTF-8, the runtime's limit for a string, whatever the characters. */
@@ -106,7 +113,7 @@ export class Batch {
       part.large.push({ position, key: row.key, cells });
       part.texts.push(cellsText(cells));
     } else {
-      part.rows.push({ json: `[${position},${row.json.slice(1)}`, key: row.key });
+      part.rows.push({ json: sentJson(moving, position, row.json), text: row.json, key: row.key });
       part.texts.push(row.json);
       if (row.hasBlobs) part.withBlobs = true;
     }
@@ -128,13 +135,12 @@ export class Batch {
   }
 
   /** The rows for a target, in parts that one statement can take. What has no rows goes with the first part of its table. */
-  rowsFor(target: string): RowsPart[] {
+  rowsFor(target: string): Packed[] {
     return this.#parts(target).flatMap(([table, part]) => {
       const [first = [], ...rest] = splitRows(part.rows);
-      return [
-        { ...rowsPart(table, part, first, part.large), absent: `[${part.absent.join(",")}]`, absentCount: part.absent.length },
-        ...rest.map((rows) => rowsPart(table, part, rows, [])),
-      ];
+      const absent = { absent: `[${part.absent.join(",")}]`, absentCount: part.absent.length };
+      const packed = packRows(table, part, first, part.large);
+      return [{ ...packed, part: { ...packed.part, ...absent } }, ...rest.map((rows) => packRows(table, part, rows, []))];
     });
   }
 
@@ -177,20 +183,26 @@ export class Batch {
   }
 }
 
-function rowsPart(table: string, part: PartBuilder, rows: PartBuilder["rows"], large: readonly LargeRow[]): RowsPart {
+function packRows(table: string, part: PartBuilder, rows: PartBuilder["rows"], large: readonly LargeRow[]): Packed {
   const keys = [...rows.map((row) => row.key), ...large.map((row) => row.key)];
-  const origins = keys.filter((key) => part.origins.has(key));
+  const origins = part.origins.size === 0 ? [] : keys.filter((key) => part.origins.has(key));
   return {
-    table,
-    rows: `[${rows.map((row) => row.json).join(",")}]`,
-    rowCount: rows.length,
-    keys: `[${keys.join(",")}]`,
-    withBlobs: part.withBlobs,
-    large,
-    absent: "[]",
-    absentCount: 0,
-    origins: `[${origins.join(",")}]`,
-    originCount: origins.length,
+    part: {
+      table,
+      rows: `[${rows.map((row) => row.json).join(",")}]`,
+      rowCount: rows.length,
+      keys: `[${keys.join(",")}]`,
+      withBlobs: part.withBlobs,
+      large,
+      absent: "[]",
+      absentCount: 0,
+      origins: `[${origins.join(",")}]`,
+      originCount: origins.length,
+    },
+    text: partText(
+      rows.map((row) => row.text).join(","),
+      large.map((row) => cellsText(row.cells)),
+    ),
   };
 }
 
@@ -208,11 +220,20 @@ function splitRows(rows: PartBuilder["rows"]): PartBuilder["rows"][] {
   return parts;
 }
 
+/** The rows of a part as the text that is hashed: as the source reads them, and as the target reads back what it has stored. */
+export function partText(rows: string, large: readonly string[]): string {
+  return [rows, ...large].join("\n");
+}
+
 /** How one table's rows are read: the SQL, and the reader of what it gives. */
 export interface Scan {
   /** A SELECT over `from`, in which the table has the alias `t`; append `WHERE`, `ORDER BY` and `LIMIT`. */
   sql(from: string): string;
+  /** The same rows as one text in a single row, for `readLines`: a row of its own in JavaScript costs more than it does in SQLite. */
+  linesSql(select: string): string;
   read(row: SqlRow): ScannedRow;
+  /** The rows of a text, each made when it is asked for. */
+  readLines(lines: string): Iterable<ScannedRow>;
 }
 
 export function createScan(sql: Sql, table: MoveTable, form: RowForm): Scan {
@@ -227,23 +248,45 @@ export function createScan(sql: Sql, table: MoveTable, form: RowForm): Scan {
     `CASE WHEN ${rowBytes(columns, "t")} <= ${LARGE_ROW_BYTES} THEN ${rowJson(columns, "t", form)} END AS row`,
   ];
   const selected = parts.join(", ");
+  const read = (key: string, routed: string, own: string | null, stored: string | null): ScannedRow => {
+    const routeKey = keyOf(routed);
+    const json = stored === null || isAltered(stored) ? null : stored;
+    return {
+      key,
+      route: routeKey,
+      origin: origin === null ? null : own === null ? routeKey : keyOf(own),
+      bytes: json === null ? largeRowBytes(sql, table, key) : json.length,
+      json,
+      hasBlobs: form === "masked" && json !== null && !json.endsWith(",null]"),
+    };
+  };
   return {
     sql: (from) => `SELECT ${selected} FROM ${from}`,
-    read: (row) => {
-      const routeKey = keyOf(row["route"]);
-      const key = textOf(row["pk"]);
-      const stored = row["row"] === null ? null : textOf(row["row"]);
-      const json = stored === null || isAltered(stored) ? null : stored;
-      return {
-        key,
-        route: routeKey,
-        origin: origin === null ? null : hasOwnOrigin ? keyOf(row["origin"]) : routeKey,
-        bytes: json === null ? largeRowBytes(sql, table, key) : json.length,
-        json,
-        hasBlobs: form === "masked" && json !== null && !json.endsWith(",null]"),
-      };
+    linesSql: (select) => {
+      // JSON has neither tabs nor line ends of its own.
+      const cells = ["pk", "json_quote(route)", ...(hasOwnOrigin ? ["json_quote(origin)"] : []), "coalesce(row, '')"];
+      return `SELECT group_concat(${cells.join(" || char(9) || ")}, char(10)) AS lines FROM (${select})`;
+    },
+    read: (row) =>
+      read(
+        textOf(row["pk"]),
+        textOf(row["route"]),
+        hasOwnOrigin ? textOf(row["origin"]) : null,
+        row["row"] === null ? null : textOf(row["row"]),
+      ),
+    *readLines(lines) {
+      for (const line of lines.split("\n")) {
+        const cells = line.split("\t");
+        const row = cells.at(-1) ?? "";
+        yield read(cells[0] ?? "", unquote(cells[1]), hasOwnOrigin ? unquote(cells[2]) : null, row === "" ? null : row);
+      }
     },
   };
+}
+
+/** The text of a JSON string. */
+function unquote(json = ""): string {
+  return json.includes("\\") ? (JSON.parse(json) as string) : json.slice(1, -1);
 }
 
 function largeRowBytes(sql: Sql, { table }: MoveTable, key: string): number {
@@ -267,6 +310,11 @@ export function tableFrom(table: MoveTable): string {
 /** Only staged rows have a place in the order of waves. */
 function positionOf({ mode, to }: Moving, route: Key): string {
   return mode === "swap" ? "0,0" : positionJson(to, route);
+}
+
+/** A staged row has its position before its columns. */
+function sentJson({ mode }: Moving, position: string, json: string): string {
+  return mode === "shift" ? `[${position},${json.slice(1)}` : json;
 }
 
 function refuseRow(table: MoveTable, row: ScannedRow, allowMissingKey: boolean): void {

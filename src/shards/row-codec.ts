@@ -55,6 +55,11 @@ export function inPlainForm<Value>(sql: Sql, work: (form: RowForm) => Value): Va
   }
 }
 
+/** True when a text would have been longer than SQLite allows. */
+export function isTooBig(error: unknown): boolean {
+  return error instanceof Error && error.message.includes("string or blob too big");
+}
+
 /** Bytes of a row's values, as SQL. */
 export function rowBytes(columns: readonly string[], alias: string): string {
   return balanced(

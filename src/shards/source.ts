@@ -11,10 +11,20 @@ import { EngineFault } from "./faults.ts";
 import { capturedCount } from "./capture.ts";
 import type { CheckReply, DrainReply, OutgoingCount, ReceiveReply, WalkReply } from "./messages.ts";
 import { type MovePlan, type MoveTable, forgetDealt } from "./move-plan.ts";
-import { Batch, PAGE_BYTES_MAX, PAGE_ROWS_MAX, createScan, nextSequence, tableFrom } from "./outbox.ts";
+import {
+  Batch,
+  PAGE_BYTES_MAX,
+  PAGE_ROWS_MAX,
+  type Scan,
+  type ScannedRow,
+  createScan,
+  nextSequence,
+  tableFrom,
+} from "./outbox.ts";
 import {
   type RowForm,
   inPlainForm,
+  isTooBig,
   primaryKeyAfter,
   primaryKeyCells,
   primaryKeyMatches,
@@ -55,12 +65,13 @@ export async function walkSlice(context: SourceContext, operation: number, step:
     const next = nextTable(sql, plan, step);
     if (!next) return { isDone: true, rows, bytes, outgoing: outgoing(sql) };
     const page = inPlainForm(sql, (form) => readPage(context, plan, next, step, form));
-    if (step === "copy") await deliver(context, operation, page.batch, page.sequences);
-    else await verify(context, operation, page.batch);
+    let unsettled: ReadonlySet<string> = new Set();
+    if (step === "copy") unsettled = await deliver(context, operation, page.batch, page.sequences);
+    else await Promise.all(page.batch.targets.map((target) => check(context, operation, page.batch, target)));
     rows += page.rows;
     bytes += page.bytes;
     context.plan(operation); // the move may have ended while we waited
-    sql.transaction(() => saveProgress(sql, step, next, page));
+    sql.transaction(() => saveProgress(sql, step, next, page, unsettled));
     await pause(runtime, plan.moving.rowsPerSecondMax, rows, startedAt);
     if (runtime.now() - startedAt >= budgetMs) return { isDone: false, rows, bytes, outgoing: outgoing(sql) };
   }
@@ -75,7 +86,6 @@ export async function drainSlice(context: SourceContext, operation: number, budg
     const drained = inPlainForm(sql, (form) => readCaptured(context, plan, form));
     if (!drained) return { backlog: 0 };
     await deliver(context, operation, drained.batch, drained.sequences);
-    await verify(context, operation, drained.batch);
     context.plan(operation);
     sql.run("DELETE FROM shardctl_captured WHERE id <= ?", drained.upTo);
     if (runtime.now() - startedAt >= budgetMs) return { backlog: capturedCount(sql) };
@@ -104,9 +114,16 @@ function nextTable(sql: Sql, plan: MovePlan, step: WalkStep): Walk | undefined {
       step,
       table.table.name,
     );
+    // What the targets have read back as they stored it, and nothing can have displaced since, is not read again.
+    if (!walk && step === "verify" && isSettled(sql, table)) continue;
     if (walk?.done !== 1) return { table, cursor: walk?.cursor ?? null, ordinal: walk?.ordinal ?? 0 };
   }
   return undefined;
+}
+
+function isSettled(sql: Sql, { table }: MoveTable): boolean {
+  const open = "SELECT 1 AS found FROM shardctl_outgoing WHERE table_name = ? AND rows_verified < rows_copied LIMIT 1";
+  return sql.first(open, table.name) === undefined;
 }
 
 function readPage(context: SourceContext, plan: MovePlan, { table, cursor }: Walk, step: WalkStep, form: RowForm): Page {
@@ -122,55 +139,71 @@ function readPage(context: SourceContext, plan: MovePlan, { table, cursor }: Wal
   // Under a throttle a page is at most a second's worth.
   const rowsMax = Math.min(PAGE_ROWS_MAX, plan.moving.rowsPerSecondMax ?? PAGE_ROWS_MAX);
   const bytesMax = Math.min(PAGE_BYTES_CEILING, Math.max(PAGE_BYTES_MAX, plan.targets.length * PAGE_BYTES_PER_TARGET));
-  const where = [
-    ...(cursor === null ? [] : [primaryKeyAfter(table.table, "t", "?1")]),
-    // Rows with a captured change are settled by the drain, which checks them itself.
-    ...(step === "verify" && capturedCount(sql) > 0 ? [notCaptured(table)] : []),
-  ];
-  const bindings = cursor === null ? [] : [cursor];
-  const order = `${where.length > 0 ? `WHERE ${where.join(" AND ")}` : ""} ORDER BY ${primaryKeyOrder(table.table, "t")}`;
-  const limit = rowsWithin(sql, table, order, bindings, rowsMax, bytesMax);
+  // Rows with a captured change are settled by the drain, which checks them itself.
+  const leavesOut = step === "verify" && capturedCount(sql) > 0;
   let last = cursor;
   let rows = 0;
   let bytes = 0;
   let seen = 0;
-  // Read to its end: a cursor that is left open would keep this object from dropping a table, until it is collected as garbage.
-  for (const found of sql.rows<SqlRow>(`${scan.sql(tableFrom(table))} ${order} LIMIT ${limit}`, ...bindings)) {
-    const row = scan.read(found);
-    if (seen > 0 && bytes + row.bytes > bytesMax) break;
-    seen++;
-    bytes += row.bytes;
-    last = row.key;
-    if (batch.add(table, row) !== null) rows++;
+  let limit = FIRST_ROWS;
+  for (let isFull = false; !isFull;) {
+    const found = readRows(sql, table, scan, last, leavesOut, Math.min(limit, rowsMax - seen));
+    for (const row of found.rows) {
+      if (seen > 0 && bytes + row.bytes > bytesMax) {
+        isFull = true;
+        break;
+      }
+      seen++;
+      bytes += row.bytes;
+      last = row.key;
+      if (batch.add(table, row) !== null) rows++;
+    }
+    limit = Math.floor((seen * Math.min(bytesMax - bytes, PAGE_BYTES_MAX)) / Math.max(1, bytes));
+    isFull ||= found.isEmpty || seen >= rowsMax || limit < 1;
   }
   const sequences = new Map(step === "copy" ? batch.targets.map((target) => [target, nextSequence(sql, target)] as const) : []);
   const isLast = seen === 0;
   return { batch, sequences, cursor: last, isLast, rows, bytes };
 }
 
-/** How many of the next `rowsMax` rows are sure to have at most `bytesMax` bytes together, and one at least. Reads lengths only. */
-function rowsWithin(
+/** Rows that the first statement of a page reads; what the others read follows from the size of these. */
+const FIRST_ROWS = 250;
+
+/**
+ * Some of the next `rowsMax` rows in the order of the primary key, one at least if there is any. SQLite's limit for a text bounds what is
+ * held, whatever the rows' size: of rows that are larger than those before them, fewer are read.
+ */
+function readRows(
   sql: Sql,
-  { table }: MoveTable,
-  order: string,
-  bindings: readonly string[],
+  table: MoveTable,
+  scan: Scan,
+  after: string | null,
+  leavesOut: boolean,
   rowsMax: number,
-  bytesMax: number,
-): number {
-  for (let rows = rowsMax; ;) {
-    const sizes = `SELECT ${rowBytes(table.columns, "t")} AS size FROM ${quoteName(table.name)} AS t ${order} LIMIT ${rows}`;
-    const bytes = sql.first<{ bytes: number | null }>(`SELECT sum(size) AS bytes FROM (${sizes})`, ...bindings)?.bytes ?? 0;
-    if (bytes <= bytesMax || rows === 1) return rows;
-    // By the average size, and a little less: the next guess is most often the last.
-    rows = Math.max(1, Math.min(rows - 1, Math.floor((0.95 * rows * bytesMax) / bytes)));
+): { readonly rows: Iterable<ScannedRow>; readonly isEmpty: boolean } {
+  const where = [
+    ...(after === null ? [] : [primaryKeyAfter(table.table, "t", "?1")]),
+    ...(leavesOut ? [notCaptured(table)] : []),
+  ];
+  const bindings = after === null ? [] : [after];
+  const select = `${scan.sql(tableFrom(table))} ${where.length > 0 ? `WHERE ${where.join(" AND ")}` : ""} ORDER BY ${primaryKeyOrder(table.table, "t")}`;
+  for (let limit = rowsMax; limit > 1; limit = Math.floor(limit / 4)) {
+    try {
+      const lines = sql.first<{ lines: string | null }>(scan.linesSql(`${select} LIMIT ${limit}`), ...bindings)?.lines ?? null;
+      return { rows: lines === null ? [] : scan.readLines(lines), isEmpty: lines === null };
+    } catch (error) {
+      if (!isTooBig(error)) throw error;
+    }
   }
+  const rows = sql.rows<SqlRow>(`${select} LIMIT 1`, ...bindings).map((row) => scan.read(row));
+  return { rows, isEmpty: rows.length === 0 };
 }
 
 function notCaptured(table: MoveTable): string {
   return `NOT EXISTS (SELECT 1 FROM shardctl_captured AS c WHERE c.table_name = '${table.table.name.replaceAll("'", "''")}' AND c.pk = ${rowJson(table.table.primaryKey, "t")})`;
 }
 
-function saveProgress(sql: Sql, step: WalkStep, { table }: Walk, page: Page): void {
+function saveProgress(sql: Sql, step: WalkStep, { table }: Walk, page: Page, unsettled: ReadonlySet<string>): void {
   sql.run(
     "UPDATE shardctl_walk SET cursor = ?, ordinal = ordinal + ?, done = ? WHERE step = ? AND table_name = ?",
     page.cursor,
@@ -181,7 +214,8 @@ function saveProgress(sql: Sql, step: WalkStep, { table }: Walk, page: Page): vo
   );
   for (const target of page.batch.targets) {
     for (const count of page.batch.countsFor(target)) {
-      const copied = step === "copy" ? [count.rows, count.bytes, 0] : [0, 0, count.rows];
+      const verified = unsettled.has(count.table) ? 0 : count.rows;
+      const copied = step === "copy" ? [count.rows, count.bytes, verified] : [0, 0, count.rows];
       sql.run(
         `INSERT INTO shardctl_outgoing (target, table_name, rows_copied, bytes_copied, rows_verified) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (target, table_name) DO UPDATE SET rows_copied = rows_copied + excluded.rows_copied,
@@ -291,43 +325,49 @@ function addCurrent(
   }
 }
 
+/**
+ * Sends rows, and compares what each target reads back of them with what was read here. Gives the tables in which a later row may still
+ * displace one of these.
+ */
 async function deliver(
   context: SourceContext,
   operation: number,
   batch: Batch,
   sequences: ReadonlyMap<string, number>,
-): Promise<void> {
-  const replies = await Promise.all(
-    batch.targets.map((target) =>
-      context.ask<ReceiveReply>(target, {
-        kind: "receive",
-        operation,
-        source: context.self,
-        sequence: sequences.get(target) ?? 0,
-        parts: batch.rowsFor(target),
-      }),
-    ),
+): Promise<ReadonlySet<string>> {
+  const { runtime, self: source } = context;
+  const answers = await Promise.all(
+    batch.targets.map(async (target) => {
+      const packed = batch.rowsFor(target);
+      const parts = packed.map(({ part }) => part);
+      const sequence = sequences.get(target) ?? 0;
+      const [reply, digests] = await Promise.all([
+        context.ask<ReceiveReply>(target, { kind: "receive", operation, source, sequence, parts }),
+        Promise.all(packed.map(({ text }) => runtime.digest(text))),
+      ]);
+      return { target, reply, isSame: digests.every((digest, index) => digest === reply.digests[index]) };
+    }),
   );
-  const duplicates = replies.flatMap((reply) => reply.duplicates);
+  const duplicates = answers.flatMap(({ reply }) => reply.duplicates);
   if (duplicates.length > 0) throw new EngineFault("duplicateId", duplicateMessage(duplicates));
+  for (const { target, isSame } of answers) if (!isSame) await check(context, operation, batch, target);
+  return new Set(answers.flatMap(({ reply }) => reply.unsettled));
 }
 
-/** A chunk that differs is sent once more; a second difference ends the operation, and the sources keep their rows. */
-async function verify(context: SourceContext, operation: number, batch: Batch): Promise<void> {
-  await Promise.all(
-    batch.targets.map(async (target) => {
-      const parts = await batch.checksFor(target, context.runtime);
-      const check = { kind: "check", operation, source: context.self, parts };
-      if ((await context.ask<CheckReply>(target, check)).mismatch < 0) return;
-      const sequence = nextSequence(context.sql, target);
-      await context.ask(target, { kind: "receive", operation, source: context.self, sequence, parts: batch.rowsFor(target) });
-      const { mismatch } = await context.ask<CheckReply>(target, check);
-      if (mismatch < 0) return;
-      throw new EngineFault(
-        "mismatch",
-        `Rows of table '${parts[mismatch]?.table ?? "?"}' on ${target} differ from their source ${context.self}, also after they were copied again: nothing was changed`,
-      );
-    }),
+/** Compares by key. Rows that differ are sent once more; a second difference ends the operation, and the sources keep their rows. */
+async function check(context: SourceContext, operation: number, batch: Batch, target: string): Promise<void> {
+  const { self: source } = context;
+  const parts = await batch.checksFor(target, context.runtime);
+  const request = { kind: "check", operation, source, parts };
+  if ((await context.ask<CheckReply>(target, request)).mismatch < 0) return;
+  const sequence = nextSequence(context.sql, target);
+  const again = batch.rowsFor(target).map(({ part }) => part);
+  await context.ask(target, { kind: "receive", operation, source, sequence, parts: again });
+  const { mismatch } = await context.ask<CheckReply>(target, request);
+  if (mismatch < 0) return;
+  throw new EngineFault(
+    "mismatch",
+    `Rows of table '${parts[mismatch]?.table ?? "?"}' on ${target} differ from their source ${source}, also after they were copied again: nothing was changed`,
   );
 }
 

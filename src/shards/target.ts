@@ -13,42 +13,27 @@ import { checkForeignKeys } from "./foreign-keys.ts";
 import { withoutTriggers } from "./guards.ts";
 import type { CheckPart, ChunksReply, ReceiveReply, RowsPart, StagedKeysReply } from "./messages.ts";
 import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
+import { rowsText, storedText } from "./read-back.ts";
 import { RefusedError } from "./refused-error.ts";
 import { type StagedPosition, rangeBetween, withinRange } from "./position.ts";
-import {
-  LARGE_ROW_BYTES,
-  cellBinding,
-  cellsText,
-  exactText,
-  inPlainForm,
-  isAltered,
-  jsonCell,
-  primaryKeyAfter,
-  primaryKeyMatches,
-  primaryKeyOrder,
-  readCells,
-  rowBytes,
-  rowJson,
-} from "./row-codec.ts";
+import { cellBinding, exactText, jsonCell, primaryKeyAfter, primaryKeyMatches, primaryKeyOrder, rowJson } from "./row-codec.ts";
 import { POSITION_PREFIX } from "./schema.ts";
 import { type Runtime, type Sql, type SqlRow, quoteName, textOf, unionAll } from "./storage.ts";
 import { type Table, primaryKeyDefinition } from "./tables.ts";
 
 /** Applies one message of rows. Idempotent: a message that is not newer than the last one of its source changes nothing. */
-export function receiveRows(
-  sql: Sql,
-  plan: MovePlan,
-  source: string,
-  sequence: number,
-  parts: readonly RowsPart[],
-): ReceiveReply {
+export function receiveRows(sql: Sql, plan: MovePlan, source: string, sequence: number, parts: readonly RowsPart[]): Received {
   const tables = parts.map((part) => ({ part, table: tableOf(plan, part.table) }));
   return sql.transaction(() => {
     const last =
       sql.first<{ sequence: number }>("SELECT sequence FROM shardctl_received WHERE source = ?", source)?.sequence ?? 0;
     const findDuplicates = (): string[] =>
       tables.flatMap(({ part, table }) => foreignKeysOf(sql, plan, table, part.keys, source));
-    if (sequence === last) return { duplicates: findDuplicates() }; // delivered twice
+    const answer = (duplicates: string[]): Received => {
+      if (duplicates.length > 0) return { duplicates, texts: [], unsettled: [] };
+      return { duplicates, ...readBack(sql, plan, tables, source) };
+    };
+    if (sequence === last) return answer(findDuplicates()); // delivered twice
     // Rule "captured-until-stored": an older page is never acknowledged.
     if (sequence < last)
       throw new RefusedError({
@@ -62,15 +47,39 @@ export function receiveRows(
       sequence,
     );
     const stores = tables.map(({ table }) => table.store);
-    return withoutTriggers(sql, stores, () => {
+    const duplicates = withoutTriggers(sql, stores, () => {
       // What is gone goes in any case: two sources may be waiting for each other's word, when rows have changed places.
       for (const { part, table } of tables.toReversed()) deleteAbsent(sql, plan, table, part, source);
-      const duplicates = findDuplicates();
-      if (duplicates.length > 0) return { duplicates };
-      for (const { part, table } of tables) upsertRows(sql, plan, table, part, source);
-      return { duplicates };
+      const found = findDuplicates();
+      if (found.length === 0) for (const { part, table } of tables) upsertRows(sql, plan, table, part, source);
+      return found;
     });
+    return answer(duplicates);
   });
+}
+
+/** What was stored, before it is hashed: the text of each part's rows. */
+export type Received = Omit<ReceiveReply, "digests"> & { readonly texts: readonly string[] };
+
+/** Hashes what was read back: the source compares it with what it has read. */
+export async function digestReceived({ duplicates, texts, unsettled }: Received, runtime: Runtime): Promise<ReceiveReply> {
+  return { duplicates, digests: await Promise.all(texts.map((text) => runtime.digest(text))), unsettled };
+}
+
+/** Reads the rows of the parts as they are stored now. Rows that should be gone and are not make a text that matches nothing. */
+function readBack(
+  sql: Sql,
+  plan: MovePlan,
+  tables: readonly { readonly part: RowsPart; readonly table: MoveTable }[],
+  source: string,
+): Pick<Received, "texts" | "unsettled"> {
+  const texts = tables.map(({ part, table }) => {
+    const isGone = part.absentCount === 0 || ownKeys(sql, plan, table, part.absent, source) === "[]";
+    return isGone ? storedText(sql, plan, table, part) : "rows that should be gone";
+  });
+  // Rows replace each other by the unique values of a live table, and a staging table has none.
+  const isUnsettled = ({ table }: MoveTable): boolean => plan.moving.mode === "swap" && table.hasConstraints;
+  return { texts, unsettled: tables.filter(({ table }) => isUnsettled(table)).map(({ part }) => part.table) };
 }
 
 /** Compares with the source's rows: index of the first part that differs, or -1. */
@@ -241,21 +250,6 @@ function tableOf(plan: MovePlan, name: string): MoveTable {
   return found;
 }
 
-/** Rows of `keys` in their order, as the text that is hashed. */
-function rowsText(sql: Sql, { table, store }: MoveTable, keys: string): string {
-  const stored = { ...table, name: store };
-  return inPlainForm(sql, (form) => {
-    const query = `SELECT j.value AS pk, CASE WHEN ${rowBytes(table.columns, "t")} <= ${LARGE_ROW_BYTES} THEN ${rowJson(table.columns, "t", form)} END AS row
-      FROM json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${primaryKeyMatches(table, "t", "j.value")} ORDER BY j.key`;
-    const texts: string[] = [];
-    for (const row of sql.rows<SqlRow>(query, keys)) {
-      const json = row["row"] === null ? null : textOf(row["row"]);
-      texts.push(json === null || isAltered(json) ? cellsText(readCells(sql, stored, textOf(row["pk"]))) : json);
-    }
-    return texts.join("\n");
-  });
-}
-
 /**
  * Stores the rows in place of what was here under their keys.
  *
@@ -284,8 +278,8 @@ function mayMeetOthers({ moving }: MovePlan, { table }: MoveTable): boolean {
 function storeRows(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string): void {
   if (part.rowCount > 0) {
     const { columns } = table.table;
-    const maskAt = columns.length + 2;
-    const cells = columns.map((_, index) => jsonCell("j.value", index, 2, maskAt, part.withBlobs));
+    const offset = plan.moving.mode === "shift" ? STAGE_POSITION.length : 0;
+    const cells = columns.map((_, index) => jsonCell("j.value", index, offset, columns.length + offset, part.withBlobs));
     const staged = plan.moving.mode === "shift" ? ["json_extract(j.value, '$[0]')", "json_extract(j.value, '$[1]')", "?2"] : [];
     const select = `SELECT ${[...cells, ...staged].join(", ")} FROM json_each(?1) AS j WHERE true`;
     sql.run(`${insertInto(plan, table)} ${select}`, part.rows, ...(staged.length > 0 ? [source] : []));
@@ -311,7 +305,9 @@ function insertInto(plan: MovePlan, moveTable: MoveTable): string {
   return `${insert} INTO ${quoteName(store)} (${columns.map((column) => quoteName(column)).join(", ")})`;
 }
 
-const STAGE_COLUMNS = ["shardctl_class", "shardctl_position", "shardctl_source"];
+/** The elements of a staged row that stand before its columns. */
+const STAGE_POSITION = ["shardctl_class", "shardctl_position"];
+const STAGE_COLUMNS = [...STAGE_POSITION, "shardctl_source"];
 
 function rememberOrigins(sql: Sql, plan: MovePlan, { table }: MoveTable, part: RowsPart, source: string): void {
   if (plan.moving.mode === "shift" || plan.originOf === null) return;

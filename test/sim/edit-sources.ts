@@ -41,6 +41,7 @@ export function editSources(edits: readonly SourceEdit[]): void {
 /** Pages of five rows, drains of four keys, impatient members: the paths of a million rows and of slow roots with a dozen rows. */
 export const SCALED: readonly SourceEdit[] = [
   { file: "shards/outbox.ts", find: /PAGE_ROWS_MAX = [\d_]+;/, replace: "PAGE_ROWS_MAX = 5;" },
+  { file: "shards/source.ts", find: /FIRST_ROWS = [\d_]+;/, replace: "FIRST_ROWS = 2;" },
   { file: "shards/source.ts", find: /DRAIN_KEYS_MAX = [\d_]+;/, replace: "DRAIN_KEYS_MAX = 4;" },
   { file: "shards/target.ts", find: /STAGED_KEYS_MAX = [\d_]+;/, replace: "STAGED_KEYS_MAX = 3;" },
   { file: "shards/driver.ts", find: /BACKLOG_MAX = [\d_]+;/, replace: "BACKLOG_MAX = 2;" },

@@ -65,9 +65,9 @@ export const FORMER_BUGS: readonly Mutant[] = [
       },
       {
         file: "shards/target.ts",
-        find: "if (duplicates.length > 0) return { duplicates };\n",
+        find: "const found = findDuplicates();",
         replace:
-          "if (duplicates.length > 0) return { duplicates };\n for (const { part, table } of tables.toReversed()) deleteAbsent(sql, plan, table, part, source);\n",
+          "const found = findDuplicates(); if (found.length === 0) for (const { part, table } of tables.toReversed()) deleteAbsent(sql, plan, table, part, source);",
       },
     ],
   },
