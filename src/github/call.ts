@@ -67,6 +67,8 @@ export interface Pages<Item> {
 export interface GithubCaller {
   readonly repository: GithubRepository;
   readonly app: AppCredential | null;
+  /** What `/graphql` is below: on GitHub Enterprise Server that is not the REST API's address. */
+  readonly graphqlUrl: string;
   readonly call: <Value>(ask: Ask<Value>) => Promise<GithubResult<Value>>;
   /** All pages of a list, 100 items each, at most `pagesMax`. */
   readonly callPages: <Item>(ask: Omit<Ask<readonly Item[]>, "isCached">, pagesMax: number) => Promise<GithubResult<Pages<Item>>>;
@@ -113,8 +115,8 @@ export function createCaller(options: GithubOptions): GithubCaller {
     const isRead = wanted.isRead ?? wanted.route.startsWith("GET ");
     const headers: Record<string, string> = wanted.authorize === undefined ? {} : { authorization: await wanted.authorize() };
     const parameters: Record<string, unknown> = {
-      owner: repository.owner,
-      repo: repository.name,
+      // Where the route has no place for them they would be sent as a query, or in the body.
+      ...(wanted.route.includes("{owner}") ? { owner: repository.owner, repo: repository.name } : {}),
       ...wanted.parameters,
       ...(page === null ? {} : { per_page: PAGE_ITEMS, page }),
       // Only for writes: stated for a read, the plugin would retry refusals as well.
@@ -158,6 +160,7 @@ export function createCaller(options: GithubOptions): GithubCaller {
   return {
     repository,
     app,
+    graphqlUrl: (options.apiUrl ?? DEFAULT_API_URL).replace(/\/api\/v3$/, "/api"),
     rateBudget: () => budget,
     async call(wanted) {
       const answered = await ask(wanted, null);

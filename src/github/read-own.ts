@@ -96,7 +96,7 @@ async function findLogin(caller: GithubCaller): Promise<GithubResult<string>> {
   }
   const user = await caller.call({ what, route: "GET /user", answer: shapes.userSchema, needs: "a token of a user" });
   if (user.ok || user.failure.kind !== "forbidden") return user;
-  const parameters = { query: "{ viewer { login } }" };
+  const parameters = { baseUrl: caller.graphqlUrl, query: "{ viewer { login } }" };
   return caller.call({
     what,
     route: "POST /graphql",

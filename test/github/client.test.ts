@@ -415,3 +415,15 @@ it("speaks to GitHub's own API unless it is told otherwise", async () => {
   expect(failureOf(await client.branchHead("a/b")).kind).toBe("notFound");
   expect(asked).toEqual(["https://api.github.com/repos/acme/data/branches/a%2Fb"]);
 });
+
+it("asks GitHub Enterprise Server's GraphQL beside its REST API", async () => {
+  const asked: string[] = [];
+  const send: typeof fetch = async (input) => {
+    asked.push(input as string);
+    if (asked.length === 1) return Response.json({ message: "Resource not accessible by integration" }, { status: 403 });
+    return Response.json({ data: { viewer: { login: "github-actions[bot]" } } });
+  };
+  const client = place.clientWith({ apiUrl: "https://git.example/api/v3", fetch: send });
+  expect(valueOf(await client.login())).toBe("github-actions[bot]");
+  expect(asked).toEqual(["https://git.example/api/v3/user", "https://git.example/api/graphql"]);
+});
