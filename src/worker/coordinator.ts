@@ -80,6 +80,8 @@ export interface CoordinatorApi {
   putReview(review: Omit<NewReview, "environment">, counts: boolean): Promise<Review | null>;
   /** Newest first. */
   listReviews(filter: ReviewFilter, limit: number): Promise<Review[]>;
+  /** What a merge of the pull request may apply. */
+  newestReview(environment: string, pull: number): Promise<Review | null>;
   /** Null when the plan was never shown in that pull request. */
   releaseReview(environment: string, pull: number, fingerprint: string, release: Release): Promise<Review | null>;
   /** A pull request that can no longer be merged. */
@@ -292,6 +294,10 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
 
   async listReviews(filter: ReviewFilter, limit: number): Promise<Review[]> {
     return this.#reviews.list(filter, limit);
+  }
+
+  async newestReview(environment: string, pull: number): Promise<Review | null> {
+    return this.#reviews.newest(environment, pull);
   }
 
   async releaseReview(environment: string, pull: number, fingerprint: string, release: Release): Promise<Review | null> {

@@ -97,6 +97,8 @@ async function say(pull: number, login: string, body: string): Promise<{ readonl
   return { id, answer: github.comments.find((entry) => entry.body.startsWith(answerMarker(id)))?.body ?? null };
 }
 
+github.permissions.set("ada", "write");
+
 const DOWN: GithubFailure = { kind: "unreachable", message: "GitHub did not answer", retryAt: null };
 
 afterEach(() => {
@@ -325,6 +327,46 @@ describe("bad timing", () => {
   });
 });
 
+describe("after the merge", () => {
+  it("live that is as shown leaves the comment alone; live that has moved is told, with a plan that can be released", async () => {
+    openPull(71, "m1-orders");
+    await see(71);
+    const [before] = await reviewsOf(71);
+    github.mergePull(71);
+    await see(71);
+    expect(bodiesOf(71)[0]).toContain(before?.fingerprint);
+    await controlsOf("m1-orders").edit({ epoch: 5 });
+    await work({ kind: "scan", all: true });
+    expect(bodiesOf(71)).toHaveLength(1);
+    expect(bodiesOf(71)[0]).toContain("Merged, but not applied");
+    const [shown] = await reviewsOf(71);
+    expect(shown?.fingerprint).not.toBe(before?.fingerprint);
+    expect(bodiesOf(71)[0]).toContain(`/shardctl apply ${shown?.fingerprint}`);
+    // Shown after the merge: nobody has reviewed it yet.
+    expect(await gitopsStub().newestReview("production", 71)).toMatchObject({ fingerprint: before?.fingerprint });
+    const writes = github.writes().length;
+    await work({ kind: "scan", all: true });
+    expect(github.writes()).toHaveLength(writes);
+    const { answer } = await say(71, "ada", `/shardctl apply ${shown?.fingerprint}`);
+    expect(await endOf(/run-[\w-]+/.exec(answer ?? "")?.[0] ?? "")).toMatchObject({ state: "succeeded" });
+    await settle();
+    expect(bodiesOf(71)[0]).toContain("Applied.");
+    github.pushMain({ "manifests/m1-orders.yaml": null });
+  });
+
+  it("a fork's change, which nobody has reviewed against live, is planned and waits for a release", async () => {
+    openPull(72, "m2-orders", manifest("m2-orders"), true);
+    await see(72);
+    github.mergePull(72);
+    await see(72);
+    expect(bodiesOf(72)[0]).toContain("no plan was shown in this pull request");
+    const [shown] = await reviewsOf(72);
+    expect(bodiesOf(72)[0]).toContain(`/shardctl apply ${shown?.fingerprint}`);
+    expect(await gitopsStub().newestReview("production", 72)).toBeNull();
+    github.pushMain({ "manifests/m2-orders.yaml": null });
+  });
+});
+
 describe("a webhook", () => {
   it("brings the plan into the pull request, once for each delivery", async () => {
     const headSha = openPull(41, "h1-orders");
@@ -399,8 +441,6 @@ describe("the tick", () => {
 });
 
 describe("/shardctl apply", () => {
-  github.permissions.set("ada", "write");
-
   async function shown(pull: number, name: string, text = manifest(name)): Promise<string> {
     openPull(pull, name, text);
     await see(pull);

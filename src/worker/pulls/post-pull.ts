@@ -15,6 +15,7 @@ import type { CheckState } from "../../render/pull-request/plan-check.ts";
 import type { CommentState } from "../../render/pull-request/plan-comment.ts";
 import { makePlan } from "../make-plan.ts";
 import { RefusedRequest } from "../problems.ts";
+import { postMerged, type MergedOutcome } from "./post-merged.ts";
 import { postCheck, postComment } from "./post-state.ts";
 import { WORKER_NAME, type PullParts } from "./pull-parts.ts";
 import { readPullManifests, type PullManifests } from "./read-pull-manifests.ts";
@@ -28,7 +29,8 @@ export type PullOutcome =
   /** No manifest is touched, and nothing was posted before. */
   | "untouched"
   /** A newer commit came meanwhile; it is planned next. */
-  | "superseded";
+  | "superseded"
+  | MergedOutcome;
 
 type Verdict = Extract<CommentState, { kind: "planned" | "invalid" | "validated" | "unplanned" }> & CheckState;
 
@@ -37,9 +39,11 @@ export async function postPull(parts: PullParts, number: number, again: boolean)
   // Not found can also mean not allowed to see: that is no reason to forget a review.
   if (!read.ok) return read.failure.kind === "notFound" ? success(await forgetPull(parts, number, false)) : read;
   const pull = read.value;
-  if (!isOpen(parts, pull)) return success(await forgetPull(parts, number, pull.state === "closed"));
   const posted = parts.pulls.get(number);
   const wasPosted = posted !== null && posted.posted !== null;
+  if (pull.state === "merged" && pull.baseRef === parts.settings.defaultBranch && wasPosted)
+    return postMerged(parts, pull, posted);
+  if (!isOpen(parts, pull)) return success(await forgetPull(parts, number, pull.state === "closed"));
   const manifests = await readPullManifests(parts.github, pull, parts.settings, parts.blobs, wasPosted);
   if (manifests.ok && !manifests.value.isTouched && !wasPosted) {
     parts.pulls.put({ number, headSha: pull.headSha, posted: null, plannedAt: parts.now() });
@@ -62,7 +66,12 @@ async function post(parts: PullParts, before: Pull, verdict: Verdict, digest: st
   const { number, headSha } = before;
   const read = await github.pull(number);
   if (!read.ok) return read;
-  if (!isOpen(parts, read.value)) return success(await forgetPull(parts, number, read.value.state === "closed"));
+  if (!isOpen(parts, read.value)) {
+    // Merged while its plan ran: what it had shown before, if anything, is compared with live next.
+    if (read.value.state === "merged" && pulls.get(number) !== null) queue({ kind: "pull", pull: number, again: false });
+    else await forgetPull(parts, number, read.value.state === "closed");
+    return success("closed");
+  }
   if (read.value.headSha !== headSha) {
     queue({ kind: "pull", pull: number, again: false });
     return success("superseded");

@@ -53,6 +53,18 @@ export async function readPullManifests(
   });
 }
 
+/** The manifests at the head of the default branch. */
+export async function readBranchManifests(
+  github: GithubReader,
+  { manifests, defaultBranch }: ReadSettings,
+  blobs: BlobCache,
+): Promise<GithubResult<{ readonly files: readonly FoundFile[]; readonly commit: string }>> {
+  const head = await github.branchHead(defaultBranch);
+  if (!head.ok) return head;
+  const read = await readAll(github, head, manifests, blobs);
+  return read.ok ? success({ files: read.value.files, commit: head.value.sha }) : read;
+}
+
 async function readAll(
   github: GithubReader,
   commit: GithubResult<CommitRef>,

@@ -4,10 +4,13 @@
  */
 import { success } from "../../core/result.ts";
 import type { GithubResult } from "../../github/port.ts";
+import { MERGED } from "./post-merged.ts";
 import type { PullParts } from "./pull-parts.ts";
 
 /** How long a plan in an open pull request is trusted while nobody says that live has moved. */
 export const REPLAN_MS = 15 * 60 * 1000;
+/** How often a merged pull request is looked at until what it has shown is applied. */
+const MERGED_LOOK_MS = 5 * 60 * 1000;
 
 /** @param all true plans every known one anew. */
 export async function scanPulls({ github, settings, pulls, queue, now }: PullParts, all: boolean): Promise<GithubResult<number>> {
@@ -20,8 +23,11 @@ export async function scanPulls({ github, settings, pulls, queue, now }: PullPar
     if (posted === undefined || posted.headSha !== headSha) return true;
     return posted.posted !== null && (all || now() - posted.plannedAt >= REPLAN_MS);
   });
-  const gone = [...known.keys()].filter((number) => !stillOpen.has(number));
-  const numbers = [...due.map(({ number }) => number), ...gone];
+  const gone = [...known.values()].filter(({ number, posted, plannedAt }) => {
+    const isWaiting = posted?.startsWith(MERGED) ?? false;
+    return !stillOpen.has(number) && (!isWaiting || all || now() - plannedAt >= MERGED_LOOK_MS);
+  });
+  const numbers = [...due, ...gone].map(({ number }) => number);
   for (const pull of numbers) queue({ kind: "pull", pull, again: false });
   return success(numbers.length);
 }
