@@ -13,7 +13,7 @@ import { formatQuantity } from "../../core/figures.ts";
 import type { NamespaceRef } from "../../core/live.ts";
 import type { DesiredState, NamespaceSpec } from "../../core/spec.ts";
 import type { EnvironmentState, ManifestsProblem } from "./environment-state.ts";
-import { digestSpec, newNamespaceState, type NamespaceState } from "./namespace-state.ts";
+import { digestShape, digestSpec, newNamespaceState, type NamespaceState } from "./namespace-state.ts";
 import type { ManifestReading, ReconcilePorts } from "./ports.ts";
 import { retryDelayMs } from "./schedule.ts";
 import { type FoundDrift, trackDrifts } from "./track-drifts.ts";
@@ -99,21 +99,22 @@ async function adoptSpecs(desired: DesiredState, { store, now }: ReconcilePorts)
     declared.add(key);
     const specDigest = await digestSpec(spec);
     if (known.get(key) !== specDigest)
-      changed.push(withSpec(store.read(spec) ?? newNamespaceState(spec, now()), spec, specDigest));
+      changed.push(await withSpec(store.read(spec) ?? newNamespaceState(spec, now()), spec, specDigest));
     flush(WRITES_MAX);
   }
   for (const ref of store.digests()) {
     if (ref.specDigest === null || declared.has(refKey(ref))) continue;
     const state = store.read(ref);
-    if (state) changed.push(withSpec(state, null, null));
+    if (state) changed.push(await withSpec(state, null, null));
     flush(WRITES_MAX);
   }
   flush(0);
 }
 
 /** The next look compares with the new spec; what was decided under the old one is forgotten, but not a run that is under way. */
-function withSpec(state: NamespaceState, spec: NamespaceSpec | null, specDigest: string | null): NamespaceState {
-  return { ...state, spec, specDigest, pending: null, dueAt: 0, attempts: null };
+async function withSpec(state: NamespaceState, spec: NamespaceSpec | null, specDigest: string | null): Promise<NamespaceState> {
+  const shapeDigest = spec === null ? null : await digestShape(spec);
+  return { ...state, spec, specDigest, shapeDigest, pending: null, dueAt: 0, attempts: null };
 }
 
 /** Namespaces that were live once and that no manifest declares: looked at, and reported. */

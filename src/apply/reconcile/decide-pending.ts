@@ -66,7 +66,7 @@ function adoptOwnRuns(pendings: readonly PendingState[], ports: ReconcilePorts, 
     if (rival?.requestedBy !== RECONCILER || rival.environment !== env.environment) return true;
     if (!rival.actions.some(({ namespace }) => namespace === state.name)) return true;
     const { pull } = rival.origin ?? { pull: null };
-    const approval = pull === null ? state.approval : { run: rival.id, specDigest: state.specDigest ?? "", pull };
+    const approval = pull === null ? state.approval : { run: rival.id, shapeDigest: state.shapeDigest ?? "", pull };
     ports.store.write([{ ...state, run: rival.id, pending: null, approval, dueAt: 0 }]);
     return false;
   });
@@ -203,7 +203,7 @@ async function start(
       run: run.id,
       pending: null,
       dueAt: 0,
-      approval: approval.kind === "reviewed" ? { run: run.id, specDigest: state.specDigest ?? "", pull: approval.pull } : null,
+      approval: approval.kind === "reviewed" ? { run: run.id, shapeDigest: state.shapeDigest ?? "", pull: approval.pull } : null,
       differences: track(env, judged, { kind: "apply" }, ports),
     };
     const message = `Run ${run.id} applies ${judged.pending.kind} (${judged.pending.rowsMoved} rows)`;

@@ -35,7 +35,7 @@ export async function findApproval({ state, spec, pending }: PendingState, answe
   }
   const { approval } = state;
   // Our own run of a reviewed change has moved the epoch: what it left is still what was reviewed.
-  if (approval !== null && approval.specDigest === state.specDigest && state.attempts?.epoch === pending.epoch)
+  if (approval !== null && approval.shapeDigest === state.shapeDigest && state.attempts?.epoch === pending.epoch)
     return { kind: "reviewed", pull: approval.pull, change: null };
   if (!isNew(state, pending) && spec.policy.selfHeal === "apply") return { kind: "heals" };
   return answer.kind === "failed" && isNew(state, pending) ? { kind: "unknown", message: answer.message } : { kind: "none" };

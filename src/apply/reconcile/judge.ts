@@ -159,7 +159,7 @@ export function holdForDependency(pending: PendingChange, dependency: string): V
 
 /** The manifest asks for it and live was never as it asks now. */
 export function isNew(state: NamespaceState, pending: PendingChange): boolean {
-  return pending.cause === "declared" && state.syncedDigest !== state.specDigest;
+  return pending.cause === "declared" && state.syncedDigest !== state.shapeDigest;
 }
 
 /** The drift that people see while the change is not made; null when there is none to speak of. */

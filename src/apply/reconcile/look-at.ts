@@ -270,7 +270,7 @@ async function planSpec(
     case "inSync": {
       const skew = isSilenced ? [] : remainingSkewFault(outcome.notices, spec.policy.maxSkew);
       const faults = track(state, [...common, ...skew], context);
-      const synced: NamespaceState = { ...state, faults, syncedDigest: state.specDigest, approval: null };
+      const synced: NamespaceState = { ...state, faults, syncedDigest: state.shapeDigest, approval: null };
       // Misplaced rows are moved once two audits agree.
       const isConfirmed = faults.some(({ kind, state: seen }) => kind === "misplaced" && seen !== "watching");
       if (wanted && selfHeal === "apply" && isConfirmed) return notePending(synced, spec, live, wanted, context);

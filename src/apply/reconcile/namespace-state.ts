@@ -49,7 +49,9 @@ export interface NamespaceState extends NamespaceRef {
   readonly spec: NamespaceSpec | null;
   /** Of the spec without its labels and position. */
   readonly specDigest: string | null;
-  /** The spec that live was last in sync with: what differs from it since, is drift. */
+  /** Of what the spec asks of the layout: policy and order are not part of it. */
+  readonly shapeDigest: string | null;
+  /** The shape that live was last in sync with: what differs from it since, is drift. */
   readonly syncedDigest: string | null;
   /** The spec that the last look compared. */
   readonly observedDigest: string | null;
@@ -68,8 +70,8 @@ export interface NamespaceState extends NamespaceRef {
   readonly pending: PendingChange | null;
   /** The run that applies a change of this namespace, started here. */
   readonly run: string | null;
-  /** The last run that was started here for a reviewed change: what it left unfinished may be taken up again under the same spec. */
-  readonly approval: { readonly run: string; readonly specDigest: string; readonly pull: number } | null;
+  /** The last run that was started here for a reviewed change: what it left unfinished may be taken up again under the same shape. */
+  readonly approval: { readonly run: string; readonly shapeDigest: string; readonly pull: number } | null;
   readonly attempts: FailedAttempts | null;
   /** A running operation as last seen to move. */
   readonly progress: { readonly mark: string; readonly since: number } | null;
@@ -97,6 +99,7 @@ export function newNamespaceState(ref: NamespaceRef, now: number): NamespaceStat
     object: ref.object,
     spec: null,
     specDigest: null,
+    shapeDigest: null,
     syncedDigest: null,
     observedDigest: null,
     observedCommit: null,
@@ -152,6 +155,19 @@ export function conditionOf(
 /** SHA-256 of what a spec asks for: labels and the place in a file are not part of it. */
 export function digestSpec({ source: _source, labels: _labels, ...spec }: NamespaceSpec): Promise<string> {
   return sha256Hex(canonicalJson(spec));
+}
+
+/** SHA-256 of what a spec asks of the layout. */
+export function digestShape({
+  object,
+  strategy,
+  shardKey,
+  count,
+  directory,
+  splitPoints,
+  partitioner,
+}: NamespaceSpec): Promise<string> {
+  return sha256Hex(canonicalJson({ object, strategy, shardKey, count, directory, splitPoints, partitioner }));
 }
 
 export function digestLayout(layout: Layout): Promise<string> {

@@ -4,9 +4,14 @@ import type { NamespaceState } from "../../../../src/apply/reconcile/namespace-s
 import type { ReconcileStore, StoredDigest } from "../../../../src/apply/reconcile/ports.ts";
 import type { NamespaceRef } from "../../../../src/core/live.ts";
 
+interface Row extends Pick<NamespaceState, "name" | "object" | "dueAt" | "pass" | "specDigest" | "silences" | "rows"> {
+  readonly isPending: boolean;
+  readonly body: string;
+}
+
 export class MemoryStore implements ReconcileStore {
   #environment: string | null = null;
-  readonly #rows = new Map<string, string>();
+  readonly #rows = new Map<string, Row>();
   writes = 0;
 
   readEnvironment(): EnvironmentState | null {
@@ -19,48 +24,63 @@ export class MemoryStore implements ReconcileStore {
 
   read(ref: NamespaceRef): NamespaceState | null {
     const row = this.#rows.get(keyOf(ref));
-    return row === undefined ? null : (JSON.parse(row) as NamespaceState);
+    return row === undefined ? null : bodyOf(row);
+  }
+
+  readDeclared(name: string): NamespaceState | null {
+    const row = this.#find((one) => one.name === name && one.specDigest !== null)[0];
+    return row === undefined ? null : bodyOf(row);
   }
 
   write(states: readonly NamespaceState[]): void {
     for (const state of states) {
       this.writes++;
-      this.#rows.set(keyOf(state), JSON.stringify(state));
+      const { name, object, dueAt, pass, specDigest, silences, rows } = state;
+      const row = { name, object, dueAt, pass, specDigest, silences, rows, isPending: state.pending !== null };
+      this.#rows.set(keyOf(state), { ...row, body: JSON.stringify(state) });
     }
   }
 
-  remove(ref: NamespaceRef): void {
-    this.#rows.delete(keyOf(ref));
-  }
-
   due(pass: number, dueBy: number, dueAfter: number, limit: number): NamespaceState[] {
-    return [...this.all()]
-      .filter((state) => state.pass < pass && (state.dueAt <= dueBy || state.dueAt > dueAfter))
+    return this.#find((row) => row.pass < pass && (row.dueAt <= dueBy || row.dueAt > dueAfter))
       .toSorted((left, right) => left.dueAt - right.dueAt || (left.name < right.name ? -1 : 1))
-      .slice(0, limit);
+      .slice(0, limit)
+      .map(bodyOf);
   }
 
   pending(): NamespaceState[] {
-    return [...this.all()].filter(({ pending }) => pending !== null);
+    return this.#find(({ isPending }) => isPending)
+      .toSorted((left, right) => (left.name < right.name ? -1 : 1))
+      .map(bodyOf);
   }
 
   digests(): StoredDigest[] {
-    return [...this.all()].map(({ name, object, specDigest }) => ({ name, object, specDigest }));
+    return [...this.#rows.values()].map(({ name, object, specDigest }) => ({ name, object, specDigest }));
   }
 
   *all(): Generator<NamespaceState> {
-    for (const key of [...this.#rows.keys()].toSorted()) yield JSON.parse(this.#rows.get(key) ?? "") as NamespaceState;
+    for (const key of [...this.#rows.keys()].toSorted()) {
+      const row = this.#rows.get(key);
+      if (row) yield bodyOf(row);
+    }
   }
 
   totals(): { managed: number; rows: number; unreadable: number } {
-    const states = [...this.all()];
-    const managed = states.filter(({ spec }) => spec !== null);
+    const managed = this.#find(({ specDigest }) => specDigest !== null);
     return {
       managed: managed.length,
       rows: managed.reduce((sum, { rows }) => sum + rows, 0),
-      unreadable: states.filter(({ silences }) => silences > 0).length,
+      unreadable: this.#find(({ silences }) => silences > 0).length,
     };
   }
+
+  #find(isWanted: (row: Row) => boolean): Row[] {
+    return [...this.#rows.values()].filter((row) => isWanted(row));
+  }
+}
+
+function bodyOf({ body }: Row): NamespaceState {
+  return JSON.parse(body) as NamespaceState;
 }
 
 function keyOf({ name, object }: NamespaceRef): string {

@@ -235,7 +235,7 @@ export class World {
           if (found) this.runs.set(id, { ...found, record: detachAction(found.record, namespace, reason, this.now) });
         },
       },
-      knownRefs: () => this.known,
+      unseenRefs: () => this.known.filter((ref) => this.store.read(ref) === null),
       isWindowOpen: isAnyWindowOpen,
       paused: () => this.paused,
       record: (event) => void this.events.push(event),
