@@ -299,12 +299,16 @@ function cutOver(context: DriverContext, record: OperationRecord, wave: Wave, fe
   });
 }
 
-/** Targets first: their rows are live before a source deletes its own. After cutover there is only forward. */
+/**
+ * In a shift targets first: their rows are live before a source deletes its own. In a swap a source deletes nothing, and a caller that it
+ * sends on waits at a target that has not heard yet: all are told at once. After cutover there is only forward.
+ */
 async function activate(context: DriverContext, record: OperationRecord): Promise<void> {
   const { layout, epoch } = context.journal.registry();
   const wave = waveInWork(context, record);
-  const targets = record.mode === "swap" ? record.to.members : targetsOf(wave);
-  const others = participants(record).filter((member) => !targets.includes(member));
+  const everybody = participants(record);
+  const targets = record.mode === "swap" ? everybody : targetsOf(wave);
+  const others = everybody.filter((member) => !targets.includes(member));
   for (const members of [targets, others]) {
     await each(members, (member) => {
       const activation = { epoch, layout, incoming: incomingOf(wave, member), outgoing: outgoingOf(wave, member) };
@@ -452,9 +456,12 @@ function backoffMs(tries: number): number {
 /** Asks many, a bounded number at a time; waits for all, then throws the first failure, faults before silence. */
 async function each<Item, Value>(items: readonly Item[], work: (item: Item) => Promise<Value>): Promise<Value[]> {
   const results: PromiseSettledResult<Value>[] = [];
-  for (let start = 0; start < items.length; start += FAN_OUT_MAX) {
-    results.push(...(await Promise.allSettled(items.slice(start, start + FAN_OUT_MAX).map((item) => work(item)))));
-  }
+  const waiting = items.entries();
+  // Each takes the next item when it is done with one: a slow member keeps no other from being asked.
+  const takeTurns = async (): Promise<void> => {
+    for (const [index, item] of waiting) [results[index]] = await Promise.allSettled([work(item)]);
+  };
+  await Promise.all(Array.from({ length: Math.min(FAN_OUT_MAX, items.length) }, takeTurns));
   const failures = results.filter((result) => result.status === "rejected").map((result): unknown => result.reason);
   const first = failures.find((reason) => reason instanceof EngineFault) ?? failures[0];
   if (failures.length > 0) throw first;
