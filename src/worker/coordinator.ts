@@ -21,12 +21,16 @@ import type { Release, Review } from "../core/review.ts";
 import type { DesiredState } from "../core/spec.ts";
 import type { GithubReader, GithubWriter } from "../github/port.ts";
 import { createObjectAccess } from "../live/durable-object.ts";
+import type { RunView } from "../render/page/page-data.ts";
 import type { ApplyOrder } from "./apply-plan.ts";
 import { checkReview } from "./check-review.ts";
 import { findHold } from "./find-hold.ts";
 import { logError, logEvent } from "./log.ts";
 import { OnceStore } from "./once-store.ts";
-import type { Settings } from "./options.ts";
+import type { GithubSettings, Settings } from "./options.ts";
+import { PageFacts, type NamespacePageFacts, type OverviewFacts, type OverviewRequest } from "./page/page-facts.ts";
+import { noteSights } from "./page/note-sights.ts";
+import type { Looked } from "./page/sights-store.ts";
 import { PullWork } from "./pulls/pull-work.ts";
 import type { PullTask } from "./pulls/pull-task.ts";
 import { ReviewsStore, type NewReview, type ReviewFilter } from "./reviews-store.ts";
@@ -92,6 +96,13 @@ export interface CoordinatorApi {
   queuePullTasks(tasks: readonly PullTask[]): Promise<void>;
   /** True the first time that a workflow's token changes something. */
   claimToken(id: string, claim: string, expiresAt: number): Promise<boolean>;
+  /** What is known for the status page; no namespace is asked. */
+  readOverview(request: OverviewRequest): Promise<OverviewFacts>;
+  /** Null when the namespace is not known in that environment. */
+  readNamespacePage(environment: string | null, ref: NamespaceRef): Promise<NamespacePageFacts | null>;
+  readRunViews(ids: readonly string[]): Promise<RunView[]>;
+  /** Keeps what namespaces answered when they were asked for the status page. */
+  noteLooks(looks: readonly Looked[]): Promise<void>;
 }
 
 /** Subclassed by `createReconciler`, which knows where the bindings are. */
@@ -101,6 +112,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   readonly #once: OnceStore;
   readonly #pullWork: PullWork;
   readonly #reconciliation: Reconciliation;
+  readonly #page: PageFacts;
   /** Active runs as last written, so that a step does not read thousands of actions. */
   readonly #records = new Map<string, RunRecord>();
   /** When each active run is to take its next step; empty after a restart, which means now. */
@@ -112,23 +124,21 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     this.#store = new CoordinatorStore(ctx.storage.sql);
     this.#reviews = new ReviewsStore(ctx.storage.sql);
     this.#once = new OnceStore(ctx.storage.sql);
+    const followed = (): GithubSettings | null => {
+      const settings = this.settings();
+      return settings.ok ? settings.value.github : null;
+    };
     this.#pullWork = new PullWork(ctx.storage.sql, {
-      settings: () => {
-        const settings = this.settings();
-        return settings.ok ? settings.value.github : null;
-      },
+      settings: followed,
       github: () => this.github(),
       live: () => createObjectAccess(this.objects()),
       coordinator: (use) => use(this),
       onQuiet: () => this.#arm(),
     });
     this.#reconciliation = new Reconciliation(ctx.storage.sql, {
-      settings: () => {
-        const settings = this.settings();
-        return settings.ok ? settings.value.github : null;
-      },
+      settings: followed,
       github: () => this.githubReader(),
-      live: () => createObjectAccess(this.objects()),
+      live: () => noteSights(createObjectAccess(this.objects()), (live) => this.#page.noteLive(live, Date.now())),
       reviews: this.#reviews,
       readPlan: (fingerprint) => this.#plan(fingerprint),
       findRun: (id) => this.#find(id)?.run ?? null,
@@ -140,6 +150,13 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
       record: (event) => this.record(event),
       onTick: (state) => this.onTick(state),
       onQuiet: () => this.#arm(),
+    });
+    this.#page = new PageFacts(ctx.storage.sql, {
+      store: this.#store,
+      reviews: this.#reviews,
+      reconciliation: this.#reconciliation,
+      findRun: (id) => this.#find(id)?.run ?? null,
+      readPlan: (fingerprint) => this.#plan(fingerprint),
     });
     // An alarm can only be missing after a crash, and after a crash this runs.
     void ctx.blockConcurrencyWhile(() => this.resume());
@@ -329,6 +346,22 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     return this.#once.claim("token", id, claim, expiresAt, Date.now());
   }
 
+  async readOverview(request: OverviewRequest): Promise<OverviewFacts> {
+    return this.#page.overview(request);
+  }
+
+  async readNamespacePage(environment: string | null, ref: NamespaceRef): Promise<NamespacePageFacts | null> {
+    return this.#page.namespace(environment, ref);
+  }
+
+  async readRunViews(ids: readonly string[]): Promise<RunView[]> {
+    return this.#page.runs(ids);
+  }
+
+  async noteLooks(looks: readonly Looked[]): Promise<void> {
+    this.#page.noteLooks(looks, Date.now());
+  }
+
   override async alarm(): Promise<void> {
     try {
       const now = Date.now();
@@ -384,6 +417,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     const { id, state } = record.run;
     this.ctx.storage.transactionSync(() => {
       this.#store.putRun(record, before, faults);
+      this.#page.noteRun(record.run, before?.run ?? null);
       if (state !== before?.run.state) this.#pullWork.tellRun(record.run, now);
     });
     if (state === "running") this.#records.set(id, record);

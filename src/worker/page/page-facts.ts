@@ -1,0 +1,356 @@
+/**
+ * What the coordinator knows that the status page shows. One call a page; it reads its own storage only and asks no namespace.
+ */
+import type { EnvironmentState } from "../../apply/reconcile/environment-state.ts";
+import type { TrackedDrift } from "../../apply/reconcile/namespace-state.ts";
+import type { Run, RunAction } from "../../core/api.ts";
+import { DRIFT_KINDS, type Drift } from "../../core/drift.ts";
+import { formatCount, formatQuantity } from "../../core/figures.ts";
+import type { LiveNamespace, NamespaceRef } from "../../core/live.ts";
+import type { Plan } from "../../core/plan.ts";
+import type { Review } from "../../core/review.ts";
+import type { NamespaceSpec } from "../../core/spec.ts";
+import type {
+  MemberView,
+  NamespaceView,
+  OperationView,
+  Overview,
+  ReviewView,
+  RunView,
+  StateFilter,
+  StoredPlanView,
+  Surroundings,
+} from "../../render/page/page-data.ts";
+import { viewOperation } from "../../render/page/sight.ts";
+import { summarizePlan, type PlanSummary } from "../../render/plan-summary.ts";
+import { formatDuration } from "../../render/time.ts";
+import type { Reconciliation } from "../reconcile/reconciliation.ts";
+import type { ReviewsStore } from "../reviews-store.ts";
+import type { CoordinatorStore } from "../store.ts";
+import { NamesQuery, type NamedState } from "./names-query.ts";
+import { SightsStore, type Looked } from "./sights-store.ts";
+
+/** Namespaces on one page of the list. */
+export const PAGE_SIZE = 50;
+const DRIFTS_MAX = 50;
+const RUNNING_MAX = 5;
+const RECENT_MAX = 10;
+/** Runs that are told about in one call. */
+const RUNS_MAX = 50;
+const FAILURES_MAX = 3;
+/** Summaries that are kept in memory: plans and ended runs never change. */
+const SUMMARIES_MAX = 200;
+
+export interface OverviewRequest {
+  /** Null: the first. */
+  readonly environment: string | null;
+  readonly search: string;
+  readonly state: StateFilter | null;
+  /** 1-based; past the end is the last. */
+  readonly page: number;
+}
+
+/** A namespace as the coordinator knows it, and how fresh that is. */
+export interface NamespaceFacts {
+  readonly view: NamespaceView;
+  /** When the namespace was last asked; 0 when that is to be done again. */
+  readonly askedAt: number;
+  /** True when `view.running` comes from a run, which follows the operation itself. */
+  readonly isFollowed: boolean;
+}
+
+export interface OverviewFacts extends Omit<Overview, "namespaces"> {
+  readonly namespaces: readonly NamespaceFacts[];
+}
+
+export interface NamespacePageFacts extends Surroundings {
+  readonly facts: NamespaceFacts;
+  readonly spec: NamespaceSpec | null;
+  readonly members: readonly MemberView[];
+  readonly problem: string | null;
+}
+
+export interface PageSources {
+  readonly store: Pick<CoordinatorStore, "listRuns" | "listActiveRuns">;
+  readonly reviews: Pick<ReviewsStore, "list">;
+  readonly reconciliation: Pick<Reconciliation, "environments" | "state" | "pause">;
+  readonly findRun: (id: string) => Run | null;
+  readonly readPlan: (fingerprint: string) => Plan | null;
+}
+
+export class PageFacts {
+  readonly #sql: SqlStorage;
+  readonly #sources: PageSources;
+  readonly #names: NamesQuery;
+  readonly #sights: SightsStore;
+  readonly #plans = new Map<string, PlanSummary | null>();
+  readonly #runs = new Map<string, RunView>();
+
+  constructor(sql: SqlStorage, sources: PageSources) {
+    this.#sql = sql;
+    this.#sources = sources;
+    this.#names = new NamesQuery(sql);
+    this.#sights = new SightsStore(sql);
+  }
+
+  /** Takes note of a namespace that somebody has read. */
+  noteLive(live: LiveNamespace, now: number): void {
+    this.#sights.put({ name: live.name, object: live.object, live, problem: null }, now);
+  }
+
+  noteLooks(looks: readonly Looked[], now: number): void {
+    for (const looked of looks) this.#sights.put(looked, now);
+  }
+
+  /** A namespace in which an operation ended is not what it was when it was seen. */
+  noteRun(run: Run, before: Run | null): void {
+    run.actions.forEach((action, index) => {
+      const stateBefore = before?.actions[index]?.state;
+      if (action.state !== stateBefore && stateBefore === "running") {
+        this.#sights.expire({ name: action.namespace, object: action.object });
+      }
+    });
+  }
+
+  overview(request: OverviewRequest): OverviewFacts {
+    const { search, state } = request;
+    const { store, reviews } = this.#sources;
+    const surroundings = this.#surroundings(request.environment);
+    const { environment } = surroundings;
+    if (environment === null) return { ...surroundings, ...EMPTY, search, state };
+    const filter = { environment, search, state };
+    const matches = this.#names.count(filter);
+    const pages = Math.max(1, Math.ceil(matches / PAGE_SIZE));
+    const page = Math.min(Math.max(1, request.page), pages);
+    const running = this.#runningActions();
+    const listed = this.#names.list(filter, (page - 1) * PAGE_SIZE, PAGE_SIZE);
+    const drifts = this.#drifts(environment);
+    return {
+      ...surroundings,
+      counts: this.#names.counts(environment),
+      search,
+      state,
+      page,
+      pages,
+      matches,
+      namespaces: listed.map((named) => this.#facts(named, running)),
+      ...drifts,
+      running: [...running.values()].slice(0, RUNNING_MAX).map(({ namespace, object, operation }) => ({
+        namespace,
+        object,
+        step: operation?.step ?? "prepare",
+      })),
+      runs: store.listRuns({ environment, limit: RECENT_MAX, isActive: false }).flatMap(({ id }) => this.#run(id)),
+      reviews: reviews.list({ environment, pull: null }, RECENT_MAX).map((review) => this.#review(review)),
+      plans: this.#storedPlans(environment),
+    };
+  }
+
+  /** Null when the namespace was never planned nor reconciled in that environment. */
+  namespace(environment: string | null, ref: NamespaceRef): NamespacePageFacts | null {
+    const surroundings = this.#surroundings(environment);
+    const chosen = surroundings.environment;
+    if (chosen === null || !this.#names.isKnown(chosen, ref)) return null;
+    const state = this.#names.find(chosen, ref);
+    const stored = this.#sights.get(ref);
+    return {
+      ...surroundings,
+      facts: this.#facts({ ...ref, state }, this.#runningActions()),
+      spec: state?.spec ?? null,
+      members: this.#sights.members(ref),
+      problem: stored?.problem ?? null,
+    };
+  }
+
+  /** The runs of the given ids that are still known. */
+  runs(ids: readonly string[]): RunView[] {
+    return ids.slice(0, RUNS_MAX).flatMap((id) => this.#run(id));
+  }
+
+  #surroundings(asked: string | null): Surroundings {
+    const environments = [...new Set([...this.#sources.reconciliation.environments(), ...this.#names.environments()])].toSorted();
+    const environment = asked !== null && environments.includes(asked) ? asked : (environments[0] ?? null);
+    const state = environment === null ? null : this.#sources.reconciliation.state(environment);
+    return {
+      environment,
+      environments,
+      paused: this.#sources.reconciliation.pause(),
+      commit: state?.commit ?? null,
+      checkedAt: state?.checkedAt ?? null,
+      isComplete: state?.outcome === "complete",
+      manifestsProblem: state === null ? null : describeProblem(state),
+    };
+  }
+
+  #facts({ name, object, state }: NamedState, running: ReadonlyMap<string, RunAction>): NamespaceFacts {
+    const stored = this.#sights.get({ name, object });
+    const sight = stored?.sight ?? null;
+    const action = running.get(keyOf({ name, object }));
+    const seen = sight?.operation?.state === "running" ? sight.operation : null;
+    const followed = action?.operation?.state === "running" ? viewOperation(action.operation) : null;
+    return {
+      view: {
+        name,
+        object,
+        condition: state?.condition ?? null,
+        isManaged: state !== null && state.spec !== null,
+        maxSkew: state?.spec?.policy.maxSkew ?? null,
+        sight,
+        running: newer(followed, seen),
+        drifts: state === null ? [] : sortDrifts([...state.faults, ...state.differences]),
+      },
+      askedAt: stored?.askedAt ?? 0,
+      isFollowed: followed !== null,
+    };
+  }
+
+  #drifts(environment: string): Pick<Overview, "drifts" | "driftCount"> {
+    const own = this.#sources.reconciliation.state(environment)?.drifts ?? [];
+    const drifting = this.#names.drifting(environment, DRIFTS_MAX);
+    const drifts = sortDrifts([...own, ...drifting.flatMap(({ faults, differences }) => [...faults, ...differences])]);
+    const beyond = Math.max(0, this.#names.countDrifting(environment) - drifting.length);
+    return { drifts: drifts.slice(0, DRIFTS_MAX), driftCount: drifts.length + beyond };
+  }
+
+  /** What runs have under way, by namespace. */
+  #runningActions(): ReadonlyMap<string, RunAction> {
+    const runs = this.#sources.store.listActiveRuns().flatMap(({ id }) => this.#sources.findRun(id) ?? []);
+    const actions = runs.flatMap((run) => run.actions.filter(({ state }) => state === "running"));
+    return new Map(actions.map((action) => [keyOf({ name: action.namespace, object: action.object }), action]));
+  }
+
+  #run(id: string): RunView[] {
+    const known = this.#runs.get(id);
+    if (known) return [known];
+    const run = this.#sources.findRun(id);
+    if (run === null) return [];
+    const view = viewRun(run);
+    if (run.state !== "running") keep(this.#runs, id, view);
+    return [view];
+  }
+
+  #review(review: Review): ReviewView {
+    const { pull, headSha, fingerprint, requestedBy, reviewedAt, runUrl, release } = review;
+    const plan = this.#plan(fingerprint);
+    return { pull, headSha, fingerprint, requestedBy, reviewedAt, runUrl, releasedBy: release?.releasedBy ?? null, plan };
+  }
+
+  #storedPlans(environment: string): StoredPlanView[] {
+    return this.#sql
+      .exec<{ fingerprint: string; storedAt: number }>(
+        "SELECT fingerprint, storedAt FROM plans WHERE environment = ? ORDER BY storedAt DESC, fingerprint LIMIT ?",
+        environment,
+        RECENT_MAX,
+      )
+      .toArray()
+      .map(({ fingerprint, storedAt }) => ({ fingerprint, storedAt, plan: this.#plan(fingerprint) }));
+  }
+
+  #plan(fingerprint: string): PlanSummary | null {
+    const known = this.#plans.get(fingerprint);
+    if (known !== undefined) return known;
+    const plan = this.#sources.readPlan(fingerprint);
+    // A plan that is not stored now may be stored later.
+    if (plan === null) return null;
+    const summary = summarizePlan(plan);
+    keep(this.#plans, fingerprint, summary);
+    return summary;
+  }
+}
+
+const EMPTY = {
+  counts: { Stalled: 0, Reconciling: 0, Ready: 0, Unknown: 0 },
+  page: 1,
+  pages: 1,
+  matches: 0,
+  namespaces: [],
+  drifts: [],
+  driftCount: 0,
+  running: [],
+  runs: [],
+  reviews: [],
+  plans: [],
+} as const;
+
+function keyOf({ name, object }: NamespaceRef): string {
+  return JSON.stringify([object, name]);
+}
+
+/** A run follows its operation by itself; whoever asked last may know more. */
+function newer(left: OperationView | null, right: OperationView | null): OperationView | null {
+  if (left === null || right === null) return left ?? right;
+  return right.id === left.id && right.updatedAt > left.updatedAt ? right : left;
+}
+
+function viewRun(run: Run): RunView {
+  const { id, environment, state, fingerprint, requestedBy, origin, startedAt, finishedAt, actions } = run;
+  const counts: Partial<Record<RunAction["state"], number>> = {};
+  for (const action of actions) counts[action.state] = (counts[action.state] ?? 0) + 1;
+  const failed = actions.filter((action) => action.state === "failed");
+  return {
+    id,
+    environment,
+    state,
+    fingerprint,
+    requestedBy,
+    pull: origin?.pull ?? null,
+    commit: origin?.commit ?? null,
+    runUrl: origin?.runUrl ?? null,
+    startedAt,
+    finishedAt,
+    counts,
+    failures: failed
+      .slice(0, FAILURES_MAX)
+      .map(({ namespace, error, operation }) => ({ namespace, error: error ?? operation?.fault?.message ?? "no reason given" })),
+  };
+}
+
+function describeProblem({ manifestsProblem, silence }: EnvironmentState): string | null {
+  if (manifestsProblem !== null) {
+    const { reason, detail } = manifestsProblem;
+    return `${reason}${detail === null ? "" : `: ${detail}`}. The last good manifests stay in force.`;
+  }
+  if (silence === null) return null;
+  return `They could not be read ${formatQuantity(silence.failures, "time")} in a row: ${silence.message}. What was read last stays in force.`;
+}
+
+function sortDrifts(tracked: readonly TrackedDrift[]): Drift[] {
+  return tracked
+    .map(({ pass: _pass, ...drift }): Drift => drift)
+    .toSorted(
+      (left, right) =>
+        DRIFT_KINDS.indexOf(left.kind) - DRIFT_KINDS.indexOf(right.kind) ||
+        ((left.namespace ?? "") < (right.namespace ?? "") ? -1 : 1),
+    );
+}
+
+function keep<Value>(memory: Map<string, Value>, key: string, value: Value): void {
+  memory.set(key, value);
+  const oldest = memory.keys().next();
+  if (memory.size > SUMMARIES_MAX && !oldest.done) memory.delete(oldest.value);
+}
+
+/** What a policy says, for a person. */
+export function describePolicy({ policy, dependsOn }: NamespaceSpec): { readonly name: string; readonly value: string }[] {
+  const windows = policy.windows.map(
+    ({ start, durationMs, timezone }) => `${start} for ${formatDuration(durationMs)}, ${timezone}`,
+  );
+  return [
+    { name: "Largest skew", value: policy.maxSkew.toFixed(2) },
+    { name: "Self-heal", value: policy.selfHeal },
+    { name: "Suspended", value: policy.suspend ? "yes" : "no" },
+    { name: "Windows", value: windows.length === 0 ? "always open" : windows.join("; ") },
+    { name: "Budget", value: policy.budgetRows === null ? "no limit" : `${formatCount(policy.budgetRows)} rows an action` },
+    ...(policy.rowsPerSecondMax === null
+      ? []
+      : [{ name: "Pace", value: `at most ${formatCount(policy.rowsPerSecondMax)} rows a second` }]),
+    ...(dependsOn.length === 0 ? [] : [{ name: "After", value: dependsOn.join(", ") }]),
+  ];
+}
+
+/** What a manifest asks for, as `describeLayout` says what is. */
+export function describeSpec({ strategy, shardKey, count, partitioner }: NamespaceSpec): string {
+  if (strategy === "none") return "unsharded";
+  const name = strategy === "custom" ? `custom ${partitioner ?? ""}` : strategy;
+  return `${name}(${shardKey ?? ""}) × ${formatCount(count)}`;
+}
