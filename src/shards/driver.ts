@@ -4,8 +4,8 @@
  * | step     | done when                                                                 | then     |
  * |----------|---------------------------------------------------------------------------|----------|
  * | prepare  | every participant has taken its part                                      | copy     |
- * | copy     | every source has walked its tables                                        | verify   |
- * | verify   | every source has compared its rows; a shift's rows are cut into waves     | fence    |
+ * | copy     | every source has walked its tables, each page compared as it is stored    | verify   |
+ * | verify   | rows that later ones could displace are compared again; waves are cut     | fence    |
  * | fence    | every member of the wave is fenced and drained, in one attempt            | cutover  |
  * | cutover  | the registry holds the next epoch: the point of no return                 | activate |
  * | activate | every participant acts by the new epoch; next wave, if any                | fence / cleanUp |

@@ -1,5 +1,8 @@
 /**
- * A source's part of a move: walk every table by primary key to copy and to verify, and drain what was written meanwhile.
+ * A source's part of a move: walk every table by primary key, and drain what was written meanwhile.
+ *
+ * Rows are compared as they are stored: the target answers with the digest of what it reads back. A second walk compares the tables in
+ * which a later row could have displaced an earlier one; see docs/decisions/0002.
  *
  * Each slice works until its budget is used and leaves its progress in SQLite; the root calls again. A slice reads a page and takes its
  * sequence numbers in one turn, sends, and saves the cursor after the targets' answers: a crash in between only repeats a page.
