@@ -6,6 +6,7 @@
  */
 import { type Layout, shardName } from "../../core/layout.ts";
 import type { DistributionRequest, LiveNamespace, NamespaceRef } from "../../core/live.ts";
+import type { OperationStatus } from "../../core/operation.ts";
 import { projectChange } from "../../core/planning/project-change.ts";
 import { splitPointsOf } from "../../core/strategies/range.ts";
 import type { LiveReader, MemberReader } from "../../live/port.ts";
@@ -94,26 +95,34 @@ async function findOrphans(
   return { orphans, orphanCursor: start + asked.length >= candidates.length ? 0 : start + asked.length };
 }
 
-/** Sorted names of objects that no layout names, but one did or would. */
+/** Sorted names of objects that no layout names, but one did or would; and those that held rows at the last audit. */
 async function findCandidates(ref: NamespaceRef, { layout }: LiveNamespace, context: AuditContext): Promise<string[]> {
   context.spend(1);
   const history = await context.live.history(ref, HISTORY_MAX);
+  const operations = history.ok ? history.value : [];
   const overSince = context.now - context.retainHours * HOUR_MS - GRACE_MS;
-  const former = history.ok
-    ? history.value
-        .filter(({ state, finishedAt }) => state !== "running" && finishedAt !== null && finishedAt <= overSince)
-        .flatMap(({ from, to }) => [...from.members, ...to.members])
-    : [];
-  const count = layout.kind === "none" ? 0 : layout.members.length;
-  const beyond = Array.from({ length: BEYOND_MAX }, (_, index) => shardName(ref.name, layout.generation, count + index));
-  // Of the newest operations the members may still keep rows, and a name may come back into use.
-  const recent = history.ok
-    ? history.value
-        .filter(({ state, finishedAt }) => state === "running" || finishedAt === null || finishedAt > overSince)
-        .flatMap(({ from, to }) => [...from.members, ...to.members])
-    : [...beyond];
+  const isOver = ({ state, finishedAt }: OperationStatus): boolean =>
+    state !== "running" && finishedAt !== null && finishedAt <= overSince;
+  const membersOf = ({ from, to }: OperationStatus): string[] => [...from.members, ...to.members];
+  const former = operations.filter((operation) => isOver(operation)).flatMap(membersOf);
+  // Members of newer operations may keep their rows for as long as they must.
+  const recent = operations.filter((operation) => !isOver(operation)).flatMap(membersOf);
+  const layouts = [layout, ...operations.flatMap(({ from, to }) => [from, to])];
+  const known = (context.before?.orphans ?? []).map(({ name }) => name);
   const named = new Set([...layout.members, ...recent]);
-  return [...new Set([...former, ...beyond])].filter((name) => !named.has(name)).toSorted();
+  return [...new Set([...known, ...former, ...namesBeyond(ref.name, layouts)])].filter((name) => !named.has(name)).toSorted();
+}
+
+/** The next names of each generation that is known. */
+function namesBeyond(namespace: string, layouts: readonly Layout[]): string[] {
+  const counts = new Map<number, number>();
+  for (const { kind, generation, members } of layouts) {
+    const count = kind === "none" ? 0 : members.length;
+    counts.set(generation, Math.max(count, counts.get(generation) ?? 0));
+  }
+  return [...counts].flatMap(([generation, count]) =>
+    Array.from({ length: BEYOND_MAX }, (_, index) => shardName(namespace, generation, count + index)),
+  );
 }
 
 /** An object that was never part of the namespace refuses to be counted for it, and is asked in its own name. */
