@@ -1,5 +1,6 @@
 /** The declaration that a live namespace already satisfies: what `import` writes. Planning it must find nothing to do. Pure. */
 import type { Key } from "../core/key.ts";
+import { hasDirectory } from "../core/layout.ts";
 import type { LiveNamespace } from "../core/live.ts";
 import { DEFAULT_POLICY, type NamespaceSpec } from "../core/spec.ts";
 
@@ -13,7 +14,7 @@ export function specOfLive(live: LiveNamespace, file: string): NamespaceSpec {
     strategy: layout.kind,
     shardKey: layout.kind === "none" ? null : layout.shardKey,
     count: layout.kind === "none" ? 1 : layout.members.length,
-    directory: layout.kind === "roundRobin",
+    directory: hasDirectory(layout),
     splitPoints:
       layout.kind === "range" ? layout.ranges.map((range) => range.end).filter((end): end is Key => end !== null) : null,
     partitioner: layout.kind === "custom" ? layout.partitioner.name : null,

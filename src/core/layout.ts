@@ -12,6 +12,8 @@
  * | custom     | the member whose index the registered partitioner returns                    |
  * | roundRobin | remembered per row in the directory, which is itself spread by slot of the id |
  *
+ * With a directory (always under roundRobin, else by `directory: true`) ids are unique in the namespace, and found without their key.
+ *
  * Layouts are stored in registries: a change of shape is a migration.
  */
 import { canonicalJson } from "./canonical.ts";
@@ -47,6 +49,8 @@ export interface NoneLayout {
 
 interface ShardedLayout {
   readonly shardKey: string;
+  /** True: each id's key is remembered in the directory. Left out where there is none; never said by roundRobin, which has its own. */
+  readonly directory?: true;
   readonly generation: number;
   /** In order of the shard index. */
   readonly members: readonly string[];
@@ -164,8 +168,31 @@ function versionsOf(name: string, partitioners: Partitioners): Partitioner[] {
   return [registered ?? []].flat().toSorted((left, right) => right.version - left.version);
 }
 
-/** The member that holds the directory entry of an id. */
-export function directoryMember(layout: RoundRobinLayout, id: string): string {
+/** True when the layout has a directory: ids are unique, and found without their key. */
+export function hasDirectory(layout: Layout): boolean {
+  return layout.kind === "roundRobin" || (layout.kind !== "none" && layout.directory === true);
+}
+
+/** A layout with a directory that remembers the key of each id: all but roundRobin's, which remembers the owner. */
+export type KeyedDirectoryLayout = (HashLayout | RangeLayout | CustomLayout) & { readonly directory: true };
+
+export function hasKeyedDirectory(layout: Layout): layout is KeyedDirectoryLayout {
+  return layout.kind !== "roundRobin" && hasDirectory(layout);
+}
+
+/** The same layout with a directory, or without. */
+export function withDirectory<L extends Layout>(layout: L, directory: boolean): L {
+  if (layout.kind === "none" || layout.kind === "roundRobin" || directory === hasDirectory(layout)) return layout;
+  const { directory: _, ...rest } = layout;
+  return (directory ? { ...rest, directory } : rest) as L;
+}
+
+/**
+ * The member that holds the directory entry of an id: under hash the owner of the id's slot, so that entries move with their slots; else
+ * an even share of the slots for each member.
+ */
+export function directoryMember(layout: RoundRobinLayout | KeyedDirectoryLayout, id: string): string {
+  if (layout.kind === "hash") return createSlotLookup(layout.ranges)(slotOfId(id));
   const share = Math.floor((slotOfId(id) * layout.members.length) / SLOT_COUNT);
   return memberAt(layout.members, share);
 }

@@ -11,19 +11,24 @@
  * | sharded, g  | other key, strategy or partitioner  | g + 1              | swap  |
  * | hash, g     | hash with the same key (rebalance)  | g                  | shift |
  * | range, g    | range with the same key (rebalance) | g                  | shift |
+ * | range with a directory, g | the same (rebalance)  | g + 1              | swap  |
  * | custom, g   | other count (rebalance)             | g + 1              | swap  |
  * | roundRobin, g | other count or skew (rebalance)   | g + 1              | swap  |
  *
  * A none layout thus carries the generation that its next shards will use, and a generation is never used by two swaps: rows
  * that retired members keep for `retainHours` are never in the way.
  */
-import { type Layout, shardName, shardNames } from "./layout.ts";
+import { type Layout, hasDirectory, shardName, shardNames } from "./layout.ts";
 import type { OperationMode } from "./operation.ts";
 
-/** How an operation gets from one layout to the other: `shift` when both are hash or both range, with one key and one generation. */
+/**
+ * How an operation gets from one layout to the other: `shift` when both are hash or both range, with one key and one generation. The
+ * entries of a directory move with slots, and ranges of keys have none: there, and when a directory comes or goes, all rows are copied.
+ */
 export function operationModeFor(from: Layout, to: Layout): OperationMode {
   if (from.kind === "none" || to.kind === "none") return "swap";
   const ordered = from.kind === to.kind && (to.kind === "hash" || to.kind === "range");
+  if (hasDirectory(from) !== hasDirectory(to) || (to.kind === "range" && hasDirectory(to))) return "swap";
   return ordered && from.shardKey === to.shardKey && from.generation === to.generation ? "shift" : "swap";
 }
 

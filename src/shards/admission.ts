@@ -14,6 +14,7 @@ import { type Partitioners, createOwnerLookup } from "../core/layout.ts";
 import type { ProtocolFailure } from "../core/protocol.ts";
 import { type Result, failure, success } from "../core/result.ts";
 import type { Member } from "./member.ts";
+import { RefusedError } from "./refused-error.ts";
 
 /** How long a call waits behind a fence, or for an epoch to arrive, before its caller is told to retry. */
 const WAIT_MS_MAX = 30_000;
@@ -72,6 +73,30 @@ export class Admission {
   /** True when this object serves the key now and nothing holds it: typed calls then run in place. */
   servesNow(keys: readonly Key[]): boolean {
     return this.#judge(this.#member.membership.epoch, keys) === "run";
+  }
+
+  /** Catches up with a newer epoch that a message was sent by, if that can be done now. */
+  async arrive(epoch: number): Promise<void> {
+    if (epoch <= this.#member.membership.epoch) return;
+    try {
+      await this.#catchUp(epoch);
+    } catch {
+      // The root did not answer: whoever asked is refused, and retries.
+    }
+  }
+
+  /** For what must not wait: see to it that this object serves at this epoch, and that nothing holds it. @throws RefusedError */
+  requireNow(epoch: number): void {
+    const verdict = this.#judge(epoch, []);
+    if (verdict === "run") return;
+    throw new RefusedError(
+      typeof verdict === "object" ? verdict : retryLater(`${this.#member.self} is fenced, or has yet to reach epoch ${epoch}`),
+    );
+  }
+
+  /** The owner of a key by the layout that this object serves by. */
+  ownerOf(key: Key): string {
+    return this.#owner(key);
   }
 
   /** Admits nothing more, and waits for running calls to end. False when they did not within `waitMs`: admission then goes on. */

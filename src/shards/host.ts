@@ -8,6 +8,7 @@ import type { Partitioners } from "../core/layout.ts";
 import { type Envelope, PROTOCOL_VERSION, type ProtocolFailure, type ProtocolReply } from "../core/protocol.ts";
 import { type Result, failure, success } from "../core/result.ts";
 import { Admission } from "./admission.ts";
+import { Claims } from "./claims.ts";
 import { Directory } from "./directory.ts";
 import { distributeRows } from "./distribute.ts";
 import { EngineFault } from "./faults.ts";
@@ -73,6 +74,7 @@ export class Host {
   readonly partitioners: Partitioners;
   readonly #target: object;
   readonly #directory: Directory;
+  readonly #claims: Claims;
   #slice: Promise<unknown> = Promise.resolve();
   /** Messages in work that may make this object part of a namespace. */
   #introductions = 0;
@@ -90,8 +92,9 @@ export class Host {
     const common = { sql: this.sql, runtime, self, specs, localTables, partitioners: this.partitioners, ask };
     this.member = new Member({ ...common, namespace: self });
     this.root = new Root({ ...common, storage, namespace: self, onEvent: options.onEvent, onEpoch: options.onEpoch });
-    this.#directory = new Directory(this.sql, self);
     this.admission = new Admission(this.member, this.partitioners, (epoch) => this.#catchUp(epoch));
+    this.#directory = new Directory(this.member, this.admission);
+    this.#claims = new Claims(this.member, this.admission);
   }
 
   /** The namespace that this object belongs to: its own name when it is a root. */
@@ -223,12 +226,18 @@ export class Host {
       const { layout, epoch } = this.root.journal.registry();
       return { layout, epoch };
     },
-    call: ({ epoch, keys, method, args }: MemberRequest & { kind: "call" }) =>
-      this.admission.run(epoch, keys, () => this.#callMethod(method, args)),
+    call: ({ epoch, keys, method, args, claims = [] }: MemberRequest & { kind: "call" }) =>
+      this.admission.run(epoch, [...keys, ...claims.map((claim) => claim.key)], () =>
+        this.#claims.run(claims, () => this.#callMethod(method, args)),
+      ),
     query: ({ epoch, query, params }: MemberRequest & { kind: "query" }) =>
       this.admission.run(epoch, [], () => runQuery(this.sql, query, params)),
     locate: ({ epoch, table, id, deal }: MemberRequest & { kind: "locate" }) =>
-      this.admission.run(epoch, [], () => this.#directory.locate(this.member.membership, table, id, deal)),
+      this.admission.run(epoch, [], () => this.#directory.locate(table, id, deal)),
+    // Member → member, for the directory
+    claim: ({ epoch, claims }: MemberRequest & { kind: "claim" }) => this.#directory.claim(epoch, claims),
+    release: ({ epoch, rows }: MemberRequest & { kind: "release" }) => this.#directory.release(epoch, rows),
+    probe: ({ epoch, rows }: MemberRequest & { kind: "probe" }) => this.#claims.probe(epoch, rows),
     // Root → member
     prepare: (request: MemberRequest & { kind: "prepare" }) => this.#writeRows(() => this.member.prepare(request)),
     copy: ({ operation, budgetMs }: MemberRequest & { kind: "copy" }) =>

@@ -4,7 +4,7 @@
  * Every call names its operation, and where it matters the attempt. Rule "operation-numbers": what is older than what this object has
  * seen is refused, so that a late call of an earlier operation cannot undo a later one. Every call may arrive twice.
  */
-import type { Layout, MoveRange, Partitioners } from "../core/layout.ts";
+import { type Layout, type MoveRange, type Partitioners, hasKeyedDirectory } from "../core/layout.ts";
 import { capturedCount, installCapture, removeCapture } from "./capture.ts";
 import { EngineFault } from "./faults.ts";
 import { ForeignKeys } from "./foreign-keys.ts";
@@ -20,7 +20,7 @@ import {
   writeMoving,
 } from "./membership.ts";
 import type { Activation, CountReply, EngineRequest, PrepareReply, StagedKeysReply, TableCount } from "./messages.ts";
-import { type MovePlan, buildMovePlan } from "./move-plan.ts";
+import { type MovePlan, buildMovePlan, movedDirectories } from "./move-plan.ts";
 import { rowBytes } from "./row-codec.ts";
 import { RefusedError } from "./refused-error.ts";
 import { PRIVATE_PREFIX, ensureSchema, hasSchema, readMeta, writeMeta } from "./schema.ts";
@@ -28,6 +28,7 @@ import { type SourceContext, drainSlice } from "./source.ts";
 import { type Runtime, type Sql, quoteName } from "./storage.ts";
 import { type Table, type TableSpec, checkPrimaryKey, resolveTables, schemaText, undeclaredTables } from "./tables.ts";
 import { createStaging, deleteKeys, dropStaging, promoteRows } from "./target.ts";
+import { checkIds, hasUnique, keepUnique } from "./unique.ts";
 
 export interface MemberOptions {
   readonly sql: Sql;
@@ -96,10 +97,20 @@ export class Member implements SourceContext {
     if (this.#areGuardsKept || !hasSchema(this.sql)) return;
     this.#areGuardsKept = true;
     const { membership, moving } = this;
+    if (membership.serving && hasKeyedDirectory(membership.layout)) this.#keepUnique(membership);
     const reason = !membership.serving ? "notMember" : moving !== undefined && moving.fence !== 0 ? "moving" : null;
     if (reason === null) return;
     const tables = this.tables();
     if (!hasGuards(this.sql, tables)) this.#change(() => installGuards(this.sql, tables, reason));
+  }
+
+  /** What a crash has left of calls is gone with them. */
+  #keepUnique({ layout }: Membership): void {
+    this.#change(() => {
+      this.sql.run("DELETE FROM shardctl_granted");
+      const tables = this.tables();
+      if (!hasUnique(this.sql, tables)) keepUnique(this.sql, tables, layout);
+    });
   }
 
   get membership(): Membership {
@@ -208,7 +219,8 @@ export class Member implements SourceContext {
         const { allowMissingKey, rowsPerSecondMax } = request;
         const moving = { operation, mode, isSource, isTarget, from, to, allowMissingKey, rowsPerSecondMax, ...fence };
         this.#put({ moving, membership: { ...membership, operation } });
-        if (isSource) this.#prepareSource(tables, to);
+        if (hasKeyedDirectory(to)) checkIds(tables);
+        if (isSource) this.#prepareSource([...tables, ...movedDirectories(moving)], to);
         if (isTarget && !membership.serving) this.#clearTarget(tables, membership);
         if (isTarget && mode === "shift") createStaging(this.sql, this.planAfterCutover(operation));
         writeMeta(this.sql, MOVED_SCHEMA, schemaText(this.sql, tables));
@@ -294,6 +306,7 @@ export class Member implements SourceContext {
 
   /** Deletes what a retired member kept. Refused while it serves or takes part in a move. */
   empty(operation: number): void {
+    ensureSchema(this.sql);
     this.#change(() => {
       const membership = this.membership;
       // A newer operation may have given this object rows again.
@@ -386,7 +399,7 @@ export class Member implements SourceContext {
         for (const table of tables.toReversed()) this.sql.run(`DELETE FROM ${quoteName(table.name)}`);
       },
     );
-    this.sql.run("DELETE FROM shardctl_directory");
+    for (const table of ["directory", "granted", "freed"]) this.sql.run(`DELETE FROM shardctl_${table}`);
   }
 
   /** Fetches from the target which rows it has now, and deletes them here, page by page behind the fence. */
@@ -415,6 +428,8 @@ export class Member implements SourceContext {
     const serving = membership.layout.members.includes(this.self);
     const retired = serving ? false : wasServing || membership.retired;
     this.#put({ membership: { ...membership, serving, retired } });
+    const layout = serving && hasKeyedDirectory(membership.layout) ? membership.layout : null;
+    keepUnique(this.sql, layout ? this.tables() : [], layout);
     if (serving) removeGuards(this.sql);
     else installGuards(this.sql, this.tables(), "notMember");
   }

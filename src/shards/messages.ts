@@ -17,6 +17,8 @@ export type RouterRequest =
       readonly keys: readonly Key[];
       readonly method: string;
       readonly args: readonly unknown[];
+      /** Ids that the call may store, each with its key among `keys`: claimed before it runs, where there is a directory of keys. */
+      readonly claims?: readonly Claim[];
     }
   | {
       readonly kind: "query";
@@ -24,8 +26,43 @@ export type RouterRequest =
       readonly query: string;
       readonly params: readonly (string | number | null)[];
     }
-  /** Where the row with this id is (roundRobin). `deal` assigns an owner to an id that has none. */
+  /** Where the row with this id is, by the directory. `deal` assigns an owner to an id that has none (roundRobin). */
   | { readonly kind: "locate"; readonly epoch: number; readonly table: string; readonly id: string; readonly deal: boolean };
+
+/** A row as the directory names it: its primary key as text. */
+export interface RowId {
+  readonly table: string;
+  readonly id: string;
+}
+
+/** The wish to store a row of this id under this shard key. */
+export interface Claim extends RowId {
+  readonly key: Key;
+}
+
+/** Of the directory: between a row's owner and the member that holds its entry. Each is refused by a member at another epoch, or fenced. */
+export type DirectoryRequest =
+  /** Owner → directory member: enter these keys, unless a row of that id stands under another. All or none. */
+  | { readonly kind: "claim"; readonly epoch: number; readonly claims: readonly Claim[] }
+  /** Owner → directory member: rows of these ids were deleted here; their entries may go, if the rows have. */
+  | { readonly kind: "release"; readonly epoch: number; readonly rows: readonly RowId[] }
+  /** Directory member → owner of an entry's key: is the row there? "absent" also revokes claims that are under way there. */
+  | { readonly kind: "probe"; readonly epoch: number; readonly rows: readonly RowId[] };
+
+export interface LocateReply {
+  /** roundRobin: null when the id is not known and `deal` was false. */
+  readonly owner: string | null;
+  /** Other layouts: the shard key under which the row was last stored; null when the id is not known. */
+  readonly key: Key | null;
+}
+export interface ReleaseReply {
+  /** Rows that need not be asked for again. */
+  readonly settled: readonly RowId[];
+}
+export interface ProbeReply {
+  /** In the order of the request. */
+  readonly states: readonly ("there" | "absent" | "busy")[];
+}
 
 export interface LayoutReply {
   readonly layout: Layout;
@@ -123,7 +160,7 @@ export type PeerRequest =
   /** A fenced member asks the root what became of the operation; also wakes the root's driver. */
   | ({ readonly kind: "resolve"; readonly attempt: number } & OfOperation);
 
-export type MemberRequest = ControlRequest | RouterRequest | EngineRequest | PeerRequest;
+export type MemberRequest = ControlRequest | RouterRequest | DirectoryRequest | EngineRequest | PeerRequest;
 
 export interface TableCount extends Count {
   readonly table: string;

@@ -4,7 +4,16 @@
  * Built from the move's record and the user's schema on every call, so that nothing but SQLite survives a crash.
  */
 import { type Key, keyFromSql } from "../core/key.ts";
-import { type Layout, type Partitioners, createOwnerLookup, directoryMember } from "../core/layout.ts";
+import {
+  type KeyedDirectoryLayout,
+  type Layout,
+  type Partitioners,
+  type RoundRobinLayout,
+  createOwnerLookup,
+  directoryMember,
+  hasDirectory,
+  hasKeyedDirectory,
+} from "../core/layout.ts";
 import type { Moving } from "./membership.ts";
 import { primaryKeyCells } from "./row-codec.ts";
 import { STAGE_PREFIX } from "./schema.ts";
@@ -27,13 +36,15 @@ export interface MoveTable {
   originSql(alias: string): string | null;
   /** The target of a row, from the value of `routeSql`. */
   ownerOf(key: Key): string;
+  /** Keeps what the directory will say of a row, from its primary key and its shard key, where one is made. */
+  enter(pk: string, key: Key): void;
   /** False for rows that carry no shard key of their own: followers and directory entries. */
   readonly needsKey: boolean;
 }
 
 export interface MovePlan {
   readonly moving: Moving;
-  /** Followed tables before their followers; the roundRobin directory last. */
+  /** Followed tables before their followers; the directory last. */
   readonly tables: readonly MoveTable[];
   /** Every member that may receive rows. A member of both layouts is among them, and keeps what it owns. */
   readonly targets: readonly string[];
@@ -41,8 +52,11 @@ export interface MovePlan {
   readonly originOf: ((key: Key) => string) | null;
 }
 
-/** The directory of a roundRobin layout as a table that moves like any other. */
-const DIRECTORY_TABLE: Table = {
+/**
+ * The directory as a table that moves like any other. A swap makes it anew from the rows: what a source will say of its own stands in
+ * `shardctl_dealt` until it goes to the targets' directories. A shift moves the entries themselves, by the slot of the id.
+ */
+const DEALT_TABLE: Table = {
   name: "shardctl_dealt",
   columns: ["table_name", "id", "owner"],
   primaryKey: ["table_name", "id"],
@@ -51,21 +65,30 @@ const DIRECTORY_TABLE: Table = {
   hasConstraints: false,
 };
 
-export function buildMovePlan(sql: Sql, moving: Moving, tables: readonly Table[], partitioners: Partitioners): MovePlan {
+/** The private tables that a source captures and moves beside the user's: the live directory, in a shift. */
+export function movedDirectories({ mode, to }: Pick<Moving, "mode" | "to">): Table[] {
+  if (mode !== "shift" || !hasKeyedDirectory(to)) return [];
+  return [{ ...DEALT_TABLE, name: "shardctl_directory", shardKeys: { [to.shardKey]: "id" } }];
+}
+
+export function buildMovePlan(sql: Sql, moving: Moving, declared: readonly Table[], partitioners: Partitioners): MovePlan {
   const { from, to } = moving;
   const routesByKey = from.kind !== "roundRobin" && from.kind !== "none";
   const store = (name: string): string => (moving.mode === "shift" ? stageName(name) : name);
   const owner = to.kind === "roundRobin" ? null : lazyLookup(to, partitioners);
   const dealer = createDealer(sql, to);
+  const makesDirectory = moving.mode === "swap" && hasKeyedDirectory(to);
+  const tables = [...declared, ...movedDirectories(moving)];
   const moveTables = tables.map((table): MoveTable => ({
     table,
     store: store(table.name),
     routeSql: (alias) => routeExpression(to, table, alias),
     originSql: (alias) => (routesByKey ? keyExpression(table, from.shardKey, alias) : null),
     ownerOf: owner ?? ((id) => dealer(table, id)),
-    needsKey: table.followed === null && to.kind !== "none" && to.kind !== "roundRobin",
+    enter: makesDirectory && table.followed === null ? (pk, key) => enterKey(sql, table, pk, key) : enterNothing,
+    needsKey: table.followed === null && declared.includes(table) && to.kind !== "none" && to.kind !== "roundRobin",
   }));
-  if (to.kind === "roundRobin") moveTables.push(directoryOf(to));
+  if (to.kind === "roundRobin" || makesDirectory) moveTables.push(directoryOf(to));
   return {
     moving,
     tables: moveTables,
@@ -105,13 +128,19 @@ function routeExpression(to: Layout, table: Table, alias: string): string {
   }
 }
 
-function directoryOf(to: Layout & { kind: "roundRobin" }): MoveTable {
+/** A key as the directory stores it: what `keyColumn` gives for the value of a row. */
+export function directoryText({ type, text }: Key): string {
+  return `${type === "null" ? "n" : type.slice(0, 1)}${text}`;
+}
+
+function directoryOf(to: RoundRobinLayout | KeyedDirectoryLayout): MoveTable {
   return {
-    table: DIRECTORY_TABLE,
+    table: DEALT_TABLE,
     store: "shardctl_directory",
     routeSql: (alias) => `${alias}.${quoteName("id")}`,
     originSql: () => null,
     ownerOf: (id) => directoryMember(to, id.text),
+    enter: enterNothing,
     needsKey: false,
   };
 }
@@ -134,23 +163,44 @@ function createDealer(sql: Sql, to: Layout): (table: Table, id: Key) => string {
     turn ??= sql.first<{ n: number }>("SELECT count(*) AS n FROM shardctl_dealt")?.n ?? 0;
     const owner = to.members[turn++ % to.members.length] ?? "";
     sql.run("INSERT INTO shardctl_dealt (table_name, id, owner) VALUES (?, ?, ?)", leading.name, id.text, owner);
-    // Once the walk has reached the directory, a new entry is a change like any other.
-    sql.run(
-      `INSERT INTO shardctl_captured (table_name, pk, is_moved) SELECT 'shardctl_dealt', json_array(?1, ?2, NULL), 0
-       WHERE EXISTS (SELECT 1 FROM shardctl_walk WHERE step = 'copy' AND table_name = 'shardctl_dealt')`,
-      leading.name,
-      id.text,
-    );
+    captureDealt(sql, leading, id.text);
     return owner;
   };
 }
 
+/** Remembers the key of a row for the directory that is being made; a key that has changed is remembered anew. */
+function enterKey(sql: Sql, table: Table, pk: string, key: Key): void {
+  const id = `CAST(${primaryKeyCells(table, "?2")[0] ?? "NULL"} AS TEXT)`;
+  const changed = sql.first<{ id: string }>(
+    `INSERT INTO shardctl_dealt (table_name, id, owner) VALUES (?1, ${id}, ?3)
+     ON CONFLICT (table_name, id) DO UPDATE SET owner = excluded.owner WHERE owner <> excluded.owner RETURNING id`,
+    table.name,
+    pk,
+    directoryText(key),
+  );
+  if (changed) captureDealt(sql, table, changed.id);
+}
+
+function enterNothing(): void {
+  // No directory is made, or the row stands in none: it follows another.
+}
+
+/** Once the walk has reached the directory, a new entry is a change like any other. */
+function captureDealt(sql: Sql, table: Table, id: string): void {
+  sql.run(
+    `INSERT INTO shardctl_captured (table_name, pk, is_moved) SELECT 'shardctl_dealt', json_array(?1, ?2, NULL), 0
+     WHERE EXISTS (SELECT 1 FROM shardctl_walk WHERE step = 'copy' AND table_name = 'shardctl_dealt')`,
+    table.name,
+    id,
+  );
+}
+
 /**
- * Forgets the owner that was dealt to a row which is gone, as a change like any other: the row may stand on another source by now, under
+ * Forgets what the directory was to say of a row which is gone, as a change like any other: the row may stand on another source by now, under
  * another key, and two owners of one id would be taken for two rows.
  */
-export function forgetDealt(sql: Sql, { to }: Moving, table: Table, pk: string): void {
-  if (to.kind !== "roundRobin" || table.followed !== null || table === DIRECTORY_TABLE) return;
+export function forgetDealt(sql: Sql, { to, mode }: Moving, table: Table, pk: string): void {
+  if (mode !== "swap" || !hasDirectory(to) || table.followed !== null || table === DEALT_TABLE) return;
   const id = `CAST(${primaryKeyCells(table, "?2")[0] ?? "NULL"} AS TEXT)`;
   const gone = sql.rows<{ id: string }>(
     `DELETE FROM shardctl_dealt WHERE table_name = ?1 AND id = ${id} RETURNING id`,

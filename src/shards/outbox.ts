@@ -101,6 +101,7 @@ export class Batch {
       return null;
     }
     refuseRow(table, row, moving.allowMissingKey);
+    table.enter(row.key, row.route);
     const part = this.#part(owner, table);
     const position = refuge?.position ?? positionOf(moving, row.route);
     part.keys.push(row.key);

@@ -10,7 +10,7 @@
  */
 import type { Partitioners } from "../core/layout.ts";
 import { PROTOCOL_VERSION } from "../core/protocol.ts";
-import { LayoutView, type RouteKey } from "./layout-view.ts";
+import { LayoutView, type NewIds, type RouteKey } from "./layout-view.ts";
 import type { LayoutReply } from "./messages.ts";
 import { type QueryShards, type QueryShardsResult, mergeShardResults } from "./query-shards.ts";
 import { RefusedError } from "./refused-error.ts";
@@ -70,14 +70,17 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
     this.#options = options;
   }
 
-  /** The owner's methods: `router.at(key).method(...)`. */
-  at(key: RouteKey): Routed<Class> {
+  /**
+   * The owner's methods: `router.at(key).method(...)`. In a namespace with a directory, `newIds` names the rows that the call may store
+   * anew: `router.at(key, { table: "orders", ids: ["o1"] }).addOrder(...)`. It is refused when one stands under another key.
+   */
+  at(key: RouteKey, ...newIds: readonly NewIds[]): Routed<Class> {
     return new Proxy({} as Routed<Class>, {
       get: (_, name) =>
         // A proxy that is awaited must not look like a promise.
         typeof name !== "string" || name === "then"
           ? undefined
-          : (...args: unknown[]): Promise<unknown> => this.call(key, name, ...args),
+          : (...args: unknown[]): Promise<unknown> => this.attempt((view) => view.callOwner(key, name, args, newIds)),
     });
   }
 

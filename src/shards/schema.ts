@@ -10,6 +10,8 @@ export const STAGE_PREFIX = "shardctl_stage_";
 export const POSITION_PREFIX = "shardctl_position_";
 export const GUARD_PREFIX = "shardctl_guard_";
 export const CAPTURE_PREFIX = "shardctl_capture_";
+/** Triggers that keep ids unique. */
+export const UNIQUE_PREFIX = "shardctl_unique_";
 
 const STATEMENTS = [
   // One JSON document per key: `schema`, `membership`, `moving`, `directoryTurn`.
@@ -37,10 +39,14 @@ const STATEMENTS = [
   `CREATE INDEX IF NOT EXISTS shardctl_captured_by_pk ON shardctl_captured (table_name, pk)`,
   // Target of several sources: where a row came from, when its key does not say so.
   `CREATE TABLE IF NOT EXISTS shardctl_origin (table_name TEXT NOT NULL, pk TEXT NOT NULL, source TEXT NOT NULL, PRIMARY KEY (table_name, pk)) WITHOUT ROWID`,
-  // roundRobin, source of a move: the owner dealt to each row; copied into the targets' directories.
+  // Source of a swap to a layout with a directory: the owner dealt to each row, or its key; copied into the targets' directories.
   `CREATE TABLE IF NOT EXISTS shardctl_dealt (table_name TEXT NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (table_name, id)) WITHOUT ROWID`,
-  // roundRobin, member: the owner of each id whose slot falls to this member.
+  // Directory, member: of each id whose slot falls to this member the owner (roundRobin), or the key as a letter for its class and its text.
   `CREATE TABLE IF NOT EXISTS shardctl_directory (table_name TEXT NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (table_name, id)) WITHOUT ROWID`,
+  // Directory of keys, owner: ids that running calls may store, each under its key.
+  `CREATE TABLE IF NOT EXISTS shardctl_granted (table_name TEXT NOT NULL, id TEXT NOT NULL, key, PRIMARY KEY (table_name, id)) WITHOUT ROWID`,
+  // Directory of keys, owner: ids of deleted rows whose entries are still to be given back.
+  `CREATE TABLE IF NOT EXISTS shardctl_freed (id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT NOT NULL, row_id TEXT NOT NULL)`,
 ] as const;
 
 export const SCHEMA_VERSION = 1;

@@ -11,7 +11,7 @@
  * manifest does; it is for code that shards itself.
  */
 import { type Key, type KeyInput, toKey } from "../core/key.ts";
-import { type Layout, createOwnerLookup } from "../core/layout.ts";
+import { type Layout, createOwnerLookup, hasDirectory, withDirectory } from "../core/layout.ts";
 import type { LiveNamespace } from "../core/live.ts";
 import { DEFAULT_OPERATION_POLICY, type OperationKind } from "../core/operation.ts";
 import { distributionRequestFor } from "../core/planning/distribution-request.ts";
@@ -144,7 +144,8 @@ export class ShardHost {
     const { key, count, strategy = "hash" } = options;
     if (live.members.every((member) => member.rows === 0)) throw new Error("Cannot shard empty DO: no data to shard");
     const partitioner = strategy === "custom" ? requirePartitioner(options.keyExtractor, live.partitioners) : null;
-    const spec = specOf(live.name, { strategy, shardKey: key, count, partitioner: partitioner?.name ?? null });
+    const directory = options.directory ?? strategy === "roundRobin";
+    const spec = specOf(live.name, { strategy, shardKey: key, count, directory, partitioner: partitioner?.name ?? null });
     const planned = await this.#targetLayout(live, spec, "shard");
     const to = options.targetShards ? renameMembers(planned, options.targetShards) : planned;
     const record = await this.#run(live, "shard", to, options, startedAt);
@@ -177,10 +178,14 @@ export class ShardHost {
     if (count > SHARD_COUNT_MAX) throw new Error(`Shard count too large: maximum ${SHARD_COUNT_MAX} shards`);
     const policy = { ...DEFAULT_POLICY, onMissingKey: "allow" as const, maxSkew: options.maxSkew ?? DEFAULT_POLICY.maxSkew };
     const partitioner = layout.kind === "custom" ? layout.partitioner.name : null;
-    const spec = specOf(live.name, { strategy: layout.kind, shardKey: layout.shardKey, count, partitioner, policy });
+    const { kind: strategy, shardKey } = layout;
+    const spec = specOf(live.name, { strategy, shardKey, count, directory: hasDirectory(layout), partitioner, policy });
     const incremental = await this.#targetLayout(live, spec, "rebalance");
-    const isFull = options.strategy === "full" && incremental.kind === "hash";
-    const to = isFull ? freshHashLayout(incremental.shardKey, incremental.generation, incremental.members) : incremental;
+    const isFull = options.strategy === "full";
+    const to =
+      isFull && incremental.kind === "hash"
+        ? withDirectory(freshHashLayout(incremental.shardKey, incremental.generation, incremental.members), hasDirectory(layout))
+        : incremental;
     if (JSON.stringify(to) === JSON.stringify(layout)) {
       return { itemsMoved: 0, newStats: await this.#stats(), modifiedShards: [], duration: this.#now() - startedAt };
     }

@@ -18,6 +18,8 @@ export interface ShardOptions {
   readonly timeout?: number;
   /** `custom` only: the name of a partitioner that the class registers. */
   readonly keyExtractor?: string;
+  /** True keeps ids unique over the shards, and finds them without their key. Default false; always true for roundRobin. */
+  readonly directory?: boolean;
   /** Accepted for compatibility: metadata always travels. */
   readonly includeMetadata?: boolean;
   /** Names for the shards, one for each, unique. */

@@ -3,10 +3,11 @@
  *
  * Typed calls may be made to any object of the namespace, most simply to the root: a call that belongs elsewhere goes to its owner. A
  * relationship lives with its `from` thing. Ids are to be unique in the namespace: one shard refuses a second thing of the same id under
- * another shard key, but two shards do not know of each other. `get(id)` without its key asks every shard.
+ * another shard key, but two shards do not know of each other, and `get(id)` without its key asks every shard. With a directory no second
+ * thing is stored anywhere, and `get(id)` asks two members.
  */
 import { type KeyInput, compareKeys, keyText, toKey } from "../core/key.ts";
-import type { LayoutView, OnAnswer } from "./layout-view.ts";
+import type { LayoutView, NewIds, OnAnswer } from "./layout-view.ts";
 import type { QueryShards, QueryShardsResult } from "./query-shards.ts";
 import { type ObjectNamespace, ownNamespace } from "./platform.ts";
 import { ShardedObject } from "./sharded-object.ts";
@@ -100,7 +101,7 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
   /**
    * Stores a thing under its id, replacing the one with the same id and shard key; `createdAt` of the first is kept, and answered.
    *
-   * @throws Error when the owner has a thing of that id under another shard key.
+   * @throws Error when the owner, or with a directory any shard, has a thing of that id under another shard key.
    */
   async put(input: ThingInput): Promise<Thing> {
     const [thing] = await this.#putAll([input]);
@@ -122,6 +123,7 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
         return ((await view.callById("things", id, false, "getHere", [id])) as Thing | undefined) ?? null;
       const known = knownKey(view, id, key);
       if (known !== undefined) return view.callOwner(known, "getHere", [id, known]) as Promise<Thing | null>;
+      if (view.knowsKeys) return ((await view.callById("things", id, false, "getHere", [id])) as Thing | undefined) ?? null;
       return ((await view.callAll("getHere", [id])) as (Thing | null)[]).find((thing) => thing !== null) ?? null;
     });
   }
@@ -136,6 +138,7 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     await this.shards.router().attempt(async (view) => {
       if (view.layout.kind === "roundRobin") return note(await view.callById("things", id, false, "deleteHere", [id]));
       const known = knownKey(view, id, key);
+      if (known === undefined && view.knowsKeys) return view.callOwnersById("things", id, "deleteHere", [id], note);
       return known === undefined
         ? view.callAll("deleteHere", [id], note)
         : view.callOwners(known, "deleteHere", [id, known], note);
@@ -176,7 +179,10 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
         }
         const known = knownKey(view, from, key);
         if (known !== undefined) return view.callOwner(known, "relateHere", [relationship]);
-        const [thing] = (await view.callAll("getHere", [from])).filter((answer) => answer !== null) as Thing[];
+        const answers = view.knowsKeys
+          ? [(await view.callById("things", from, false, "getHere", [from])) ?? null]
+          : await view.callAll("getHere", [from]);
+        const [thing] = answers.filter((answer) => answer !== null) as Thing[];
         return view.callOwner(thing && keyAt(thing, view.shardKey), "relateHere", [relationship]);
       });
     }
@@ -288,7 +294,8 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     await this.shards.router().attempt(async (view) => {
       // What was taken is not sent again: somebody may have deleted it since.
       const open = things.filter((thing) => !done.has(thing));
-      if (view.layout.kind !== "roundRobin") return view.callGrouped(open, keyAt, "putHere", note);
+      const idsOf = ({ id }: Thing): NewIds[] => [{ table: "things", ids: [id] }];
+      if (view.layout.kind !== "roundRobin") return view.callGrouped(open, keyAt, "putHere", note, idsOf);
       for (const thing of open) note([thing], await view.callById("things", thing.id, true, "putHere", [[thing]]));
     });
     return things.map((thing) => withStored(thing, done.get(thing)));
@@ -311,6 +318,7 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
         return [first, owned];
       }
       const known = knownKey(view, from, key);
+      if (known === undefined && view.knowsKeys) return view.callOwnersById("things", from, method, args, onAnswer);
       return known === undefined ? view.callAll(method, args, onAnswer) : view.callOwners(known, method, args, onAnswer);
     });
   }

@@ -2,10 +2,10 @@
  * The basis: an earlier plan, usually the reviewed one, whose choices stay as they were shown.
  *
  * Quantiles and slots picked for skew follow the counts, and counts drift while people review. A choice of the basis is therefore
- * kept for a namespace when everything it was made from, but the counts, is the same: epoch, kind, strategy, key, count, split
- * points and partitioner.
+ * kept for a namespace when everything it was made from, but the counts, is the same: epoch, kind, strategy, key, count, directory,
+ * split points and partitioner.
  */
-import { type Layout, sameLayout } from "../layout.ts";
+import { type Layout, hasDirectory, sameLayout } from "../layout.ts";
 import type { LiveNamespace } from "../live.ts";
 import type { OperationKind } from "../operation.ts";
 import type { Change, Plan } from "../plan.ts";
@@ -28,6 +28,7 @@ function fitsSpec(to: Layout, spec: NamespaceSpec, live: LiveNamespace): boolean
   if (to.kind !== spec.strategy) return false;
   if (to.kind === "none") return true;
   if (to.shardKey !== spec.shardKey || to.members.length !== spec.count) return false;
+  if (hasDirectory(to) !== spec.directory) return false;
   switch (to.kind) {
     case "hash":
     case "roundRobin":

@@ -8,6 +8,7 @@
  * | sharded | none                            | unshard                                        |
  * | sharded | other strategy                  | rekey                                          |
  * | sharded | other key                       | rekey                                          |
+ * | sharded | a directory, or none any more   | rekey                                          |
  * | custom  | other partitioner or version    | rekey                                          |
  * | sharded | other count                     | rebalance                                      |
  * | range   | other split points, if declared | rebalance                                      |
@@ -15,7 +16,7 @@
  * | sharded | the same, skew above            | rebalance, if that helps; else in sync, notice |
  */
 import { formatKey } from "../key.ts";
-import type { Layout, PartitionerRef } from "../layout.ts";
+import { type Layout, type PartitionerRef, hasDirectory } from "../layout.ts";
 import type { LiveNamespace } from "../live.ts";
 import type { OperationKind } from "../operation.ts";
 import type { Skew } from "../plan.ts";
@@ -42,6 +43,9 @@ function decideDeclared(spec: NamespaceSpec, layout: Layout, partitioner: Partit
   if (spec.shardKey !== layout.shardKey) return declared("rekey", `key ${layout.shardKey} → ${spec.shardKey}`);
   if (layout.kind === "custom" && partitioner && !samePartitioner(layout.partitioner, partitioner)) {
     return declared("rekey", `partitioner ${formatPartitioner(layout.partitioner)} → ${formatPartitioner(partitioner)}`);
+  }
+  if (spec.directory !== hasDirectory(layout)) {
+    return declared("rekey", spec.directory ? "directory false → true" : "directory true → false");
   }
   if (spec.count !== layout.members.length) return declared("rebalance", `count ${layout.members.length} → ${spec.count}`);
   if (layout.kind === "range" && spec.splitPoints && !sameSplitPoints(splitPointsOf(layout), spec.splitPoints)) {

@@ -28,7 +28,6 @@ import { answersRequest, distributionRequestFor } from "./distribution-request.t
 import { changeNotices, inSyncNotices, remainingSkewNotice } from "./notices.ts";
 import { projectChange } from "./project-change.ts";
 import { targetLayout } from "./target-layout.ts";
-import { findUnsupported } from "./unsupported.ts";
 
 export interface NamespaceInput {
   readonly spec: NamespaceSpec;
@@ -55,8 +54,6 @@ export function planNamespace(input: NamespaceInput): NamespaceOutcome {
     const message = `operation ${id} (${kind}, step ${step}) is running: plan again when it has ended; see 'shardctl status ${spec.name}'`;
     return blocked(spec, live, "operationRunning", message);
   }
-  const unsupported = findUnsupported(spec);
-  if (unsupported) return blocked(spec, live, "unsupported", unsupported);
   const partitioner = spec.strategy === "custom" ? findPartitioner(spec.partitioner, live.partitioners) : success(null);
   if (!partitioner.ok) return blocked(spec, live, "unsupported", partitioner.failure);
   const decision = decide(input, live, partitioner.value);

@@ -5,7 +5,16 @@
  * change levels them too, so that the plan after it is empty. A fresh layout is not levelled: its skew says something about
  * the key, and the plan shows it.
  */
-import { type HashLayout, type Layout, type PartitionerRef, type RangeLayout, shardNames, unshardedLayout } from "../layout.ts";
+import {
+  type HashLayout,
+  type Layout,
+  type PartitionerRef,
+  type RangeLayout,
+  hasDirectory,
+  shardNames,
+  unshardedLayout,
+  withDirectory,
+} from "../layout.ts";
 import type { Distribution, LiveNamespace } from "../live.ts";
 import { shiftMembers, swapGeneration } from "../operation-mode.ts";
 import { type Result, failure, success } from "../result.ts";
@@ -34,9 +43,11 @@ export function targetLayout(input: TargetInput): Result<Layout, string> {
   }
   if (input.decision.kind === "rebalance") {
     if (live.layout.kind === "hash") return success(rebalanceHash(live.layout, input));
-    if (live.layout.kind === "range") return rebalanceRange(live.layout, input);
+    // The directory's entries cannot move with ranges of keys: its rows are copied to new members.
+    if (live.layout.kind === "range" && !hasDirectory(live.layout)) return rebalanceRange(live.layout, input);
   }
-  return freshLayout(spec.shardKey, input);
+  const fresh = freshLayout(spec.shardKey, input);
+  return fresh.ok ? success(withDirectory(fresh.value, spec.directory)) : fresh;
 }
 
 function freshLayout(shardKey: string, { spec, live, distribution, partitioner }: TargetInput): Result<Layout, string> {

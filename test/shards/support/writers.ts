@@ -5,7 +5,7 @@
  * without an answer is made again until it is acknowledged. Every thing keeps its country, so that its row keeps its identity.
  */
 import { type Router, connect } from "../../../src/shards/router.ts";
-import { type ThingInput, keyAt } from "../../../src/shards/things.ts";
+import { type ThingInput, completeThing, keyAt } from "../../../src/shards/things.ts";
 import type { Things } from "../../support/shards-worker.ts";
 import type { TestNamespace } from "./namespace.ts";
 
@@ -110,8 +110,8 @@ async function acknowledge(state: State, call: () => Promise<unknown>): Promise<
 /** Every other write goes through the caller's own router, whose layout grows stale; the rest through the root's typed calls. */
 async function put(namespace: TestNamespace<Things>, router: Router<Things>, id: string, step: number): Promise<unknown> {
   if (step % 2 === 0) return namespace.stub().put(thing(id, step));
-  const whole = { name: null, visibility: "private", createdAt: 1, updatedAt: step, ...thing(id, step) };
-  return router.call(keyFor(id), "putHere", [whole]);
+  const whole = completeThing(thing(id, step), step);
+  return router.at(keyFor(id), { table: "things", ids: [id] }).putHere([whole]);
 }
 
 async function remove(namespace: TestNamespace<Things>, router: Router<Things>, id: string, step: number): Promise<unknown> {
