@@ -13,13 +13,16 @@ import {
   diffRanges,
   directoryMember,
   expandSlots,
+  hasKeyedDirectory,
   joinSlots,
   rangeContains,
   sameLayout,
   shardName,
   unshardedLayout,
+  withDirectory,
 } from "../../src/core/layout.ts";
 import { SLOT_COUNT, slotOf } from "../../src/core/slots.ts";
+import { hashOf } from "../support/state.ts";
 
 const MEMBERS = ["a", "b", "c", "d", "e"];
 const member = fc.constantFrom(...MEMBERS);
@@ -197,6 +200,14 @@ describe("diffRanges and applyMoves", () => {
 });
 
 describe("directoryMember", () => {
+  it("is the owner of the id's slot under hash", () => {
+    const layout = withDirectory(hashOf("orders", 5), true);
+    if (!hasKeyedDirectory(layout)) throw new Error("no directory");
+    const owner = createOwnerLookup(layout);
+    fc.assert(fc.property(fc.string(), (id) => expect(directoryMember(layout, id)).toBe(owner(toKey(id.toWellFormed())))));
+    expect(withDirectory(layout, false)).toEqual(hashOf("orders", 5));
+  });
+
   it("spreads all slots over all members, in even runs", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 1000 }), fc.string(), (count, id) => {

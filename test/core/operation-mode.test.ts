@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { shardNames, unshardedLayout } from "../../src/core/layout.ts";
+import { shardNames, unshardedLayout, withDirectory } from "../../src/core/layout.ts";
 import { operationModeFor, shiftMembers, swapGeneration } from "../../src/core/operation-mode.ts";
 import { roundRobinLayout } from "../../src/core/strategies/round-robin.ts";
 import { hashOf, rangeOf } from "../support/state.ts";
@@ -16,6 +16,9 @@ it.each([
   ["range, other split points", rangeOf("orders", [1]), rangeOf("orders", [2]), "shift"],
   ["hash to range", hashOf("orders", 2), rangeOf("orders", [2]), "swap"],
   ["roundRobin, other count", roundRobin, { ...roundRobin, generation: 1 }, "swap"],
+  ["hash, a directory switched on", hashOf("orders", 8), withDirectory(hashOf("orders", 8), true), "swap"],
+  ["hash with a directory", withDirectory(hashOf("orders", 8), true), withDirectory(hashOf("orders", 9), true), "shift"],
+  ["range with a directory", withDirectory(rangeOf("orders", [1]), true), withDirectory(rangeOf("orders", [2]), true), "swap"],
 ] as const)("%s", (_name, from, to, mode) => {
   expect(operationModeFor(from, to)).toBe(mode);
 });

@@ -5,6 +5,7 @@
  */
 import { expect } from "vitest";
 
+import { operationModeFor } from "../../src/core/operation-mode.ts";
 import type { Change, Plan } from "../../src/core/plan.ts";
 import { buildPlan } from "../../src/core/planning/build-plan.ts";
 import type { DesiredState } from "../../src/core/spec.ts";
@@ -42,7 +43,7 @@ function checkMembers(change: Change, from: World): void {
   expect(change.epoch).toBe(from.epoch);
   expect(new Set(change.to.members).size).toBe(change.to.members.length);
   const kept = change.to.members.filter((member) => from.layout.members.includes(member));
-  const isShift = change.kind === "rebalance" && (change.to.kind === "hash" || change.to.kind === "range");
+  const isShift = change.kind === "rebalance" && operationModeFor(change.from, change.to) === "shift";
   if (isShift) {
     expect(change.to.generation).toBe(change.from.generation);
     expect(kept).toHaveLength(Math.min(change.from.members.length, change.to.members.length));

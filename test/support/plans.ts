@@ -49,7 +49,7 @@ export async function blockedPlan(): Promise<Plan> {
     world("busy", { rows: rowsOf(10) }),
     world("tenants", { rows: rowsOf(1000).map((row, index) => ({ ...row, other: index % 2 ? "one" : "two" })) }),
     world("frozen", { rows: rowsOf(5000) }),
-    world("dirs", { rows: rowsOf(10) }),
+    world("ranges"),
   ];
   const busy = worlds[0] as World;
   const state = desired(
@@ -62,7 +62,7 @@ export async function blockedPlan(): Promise<Plan> {
         windows: [{ start: "0 2 * * 1-5", durationMs: 7_200_000, timezone: "Europe/Berlin" }],
       },
     }),
-    spec("dirs", { directory: true }),
+    spec("ranges", { strategy: "range" }),
     spec("lost", { object: "LOST" }),
   );
   const live = liveState(state, [{ ...busy, operation: runningOperation(busy, hashOf("busy", 8)) }, ...worlds.slice(1)]);

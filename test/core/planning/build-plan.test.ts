@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { toKey } from "../../../src/core/key.ts";
-import { type Layout, type Partitioners, shardNames, unshardedLayout } from "../../../src/core/layout.ts";
+import { type Layout, type Partitioners, shardNames, unshardedLayout, withDirectory } from "../../../src/core/layout.ts";
 import { operationModeFor } from "../../../src/core/operation-mode.ts";
 import { buildPlan } from "../../../src/core/planning/build-plan.ts";
 import { failure } from "../../../src/core/result.ts";
@@ -98,6 +98,42 @@ const cases: readonly Case[] = [
     spec: spec("orders"),
     live: { rows: rowsOf(2000), layout: hashOf("orders", 8) },
     expected: "in sync",
+  },
+  {
+    name: "hash, with a directory",
+    spec: spec("orders", { directory: true }),
+    live: { rows: rowsOf(300) },
+    expected: "shard hash g0 swap: not sharded yet",
+  },
+  {
+    name: "hash, a directory switched on",
+    spec: spec("orders", { directory: true }),
+    live: { rows: rowsOf(300), layout: hashOf("orders", 8) },
+    expected: "rekey hash g1 swap: directory false → true",
+  },
+  {
+    name: "range, a directory switched off",
+    spec: spec("orders", { strategy: "range", count: 2 }),
+    live: { rows: rowsOf(300), layout: withDirectory(rangeOf("orders", [150]), true) },
+    expected: "rekey range g1 swap: directory true → false",
+  },
+  {
+    name: "hash with a directory, the same",
+    spec: spec("orders", { directory: true }),
+    live: { rows: rowsOf(300), layout: withDirectory(hashOf("orders", 8), true) },
+    expected: "in sync",
+  },
+  {
+    name: "hash with a directory, more shards",
+    spec: spec("orders", { count: 12, directory: true }),
+    live: { rows: rowsOf(3000), layout: withDirectory(hashOf("orders", 8), true) },
+    expected: "rebalance hash g0 shift: count 8 → 12",
+  },
+  {
+    name: "range with a directory, more shards: all rows are copied",
+    spec: spec("orders", { strategy: "range", count: 3, directory: true }),
+    live: { rows: rowsOf(300), layout: withDirectory(rangeOf("orders", [150]), true) },
+    expected: "rebalance range g1 swap: count 2 → 3",
   },
   {
     name: "hash, more shards",
@@ -407,12 +443,6 @@ describe("what gives no change", () => {
   it("an ended operation does not stand in the way", async () => {
     const operation = runningOperation(orders, hashOf("orders", 8), { state: "failed" });
     expect((await planOf(desired(spec("orders")), [{ ...orders, operation }])).changes).toHaveLength(1);
-  });
-
-  it.each(["hash", "range", "custom"] as const)("a directory for %s", async (strategy) => {
-    expect(await firstBlock(spec("orders", { strategy, directory: true }))).toBe(
-      `unsupported: directories for the strategy ${strategy} are not available yet: set spec.directory to false`,
-    );
   });
 
   it("an unknown partitioner", async () => {

@@ -66,7 +66,12 @@ const cases: readonly { name: string; spec: NamespaceSpec; live: World; expected
     live: { ...orders, layout: hashOf("orders", 8) },
     expected: null,
   },
-  { name: "directory", spec: spec("orders", { directory: true }), live: orders, expected: null },
+  {
+    name: "directory",
+    spec: spec("orders", { directory: true }),
+    live: { ...orders, layout: hashOf("orders", 8) },
+    expected: { by: "slots", shardKey: "id" },
+  },
   {
     name: "running operation",
     spec: spec("orders"),
