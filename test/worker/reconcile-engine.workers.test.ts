@@ -6,7 +6,7 @@ import type { Run } from "../../src/core/api.ts";
 import type { DriftReport } from "../../src/core/drift.ts";
 import type { LiveNamespace } from "../../src/core/live.ts";
 import { DEFAULT_POLICY, type NamespaceSpec, type SelfHeal } from "../../src/core/spec.ts";
-import { RealThings } from "../support/control-worker.ts";
+import type { RealThings } from "../support/control-worker.ts";
 import { call, controlEnv, coordinatorStub, makePlan, spec } from "../support/control-api.ts";
 
 const object = (name: string) => controlEnv.REAL.getByName(name);

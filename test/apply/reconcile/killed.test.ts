@@ -1,5 +1,5 @@
 /** Killed at any call, ticked at any time: the next ticks end where an undisturbed reconciler ends. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, it } from "vitest";
 
 import { hashOf, spec } from "../../support/state.ts";
