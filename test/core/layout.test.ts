@@ -204,7 +204,11 @@ describe("directoryMember", () => {
     const layout = withDirectory(hashOf("orders", 5), true);
     if (!hasKeyedDirectory(layout)) throw new Error("no directory");
     const owner = createOwnerLookup(layout);
-    fc.assert(fc.property(fc.string(), (id) => expect(directoryMember(layout, id)).toBe(owner(toKey(id.toWellFormed())))));
+    fc.assert(
+      fc.property(fc.string(), (id) => {
+        expect(directoryMember(layout, id)).toBe(owner(toKey(id)));
+      }),
+    );
     expect(withDirectory(layout, false)).toEqual(hashOf("orders", 5));
   });
 
