@@ -247,6 +247,15 @@ it("a newer commit wins over the plan of an older one that ends later", async ()
   expect(commentOf(pull)).toContain("hash(id) × 3");
 });
 
+it("a namespace that is only proposed is nobody else's business", async () => {
+  const proposal = openPull("wishes", { "manifests/wishes.yaml": manifestOf("wishes", 2) });
+  const proposed = await story.plan(proposal);
+  expect(proposed.exitCode, said(proposed)).toBe(EXIT.done);
+  const other = await story.plan(openPull("two-carts", { "manifests/carts.yaml": manifestOf("carts", 2) }));
+  expect(other.stdout).toContain("carts");
+  expect(other.stdout).not.toContain("wishes");
+});
+
 it("asked GitHub nothing that it does not know", () => {
   expect(story.github.journal.unknown.map(({ method, path }) => `${method} ${path}`)).toEqual([]);
 });

@@ -1,5 +1,6 @@
 /** `/v1/plans`: making plans, reading them, and applying one exactly as it was reviewed or not at all. */
 import type { ApplyRequest } from "../../core/api.ts";
+import { pullOfRef } from "../actions-identity.ts";
 import { applyPlan } from "../apply-plan.ts";
 import type { RequireRole } from "../authorize.ts";
 import type { Api } from "../context.ts";
@@ -11,7 +12,10 @@ import { runAccepted } from "./runs.ts";
 export function addPlanRoutes(api: Api, requireRole: RequireRole): void {
   api.post("/v1/plans", requireRole("plan"), limitBody(), async (context) => {
     const { desired, basis } = await readBody(context, planRequestSchema);
-    return jsonResponse((await makePlan(context.var, desired, basis ?? null)).body);
+    const { actions } = context.var.caller;
+    // What a pull request declares may never be merged: it is not known to be live, and nobody else's plan calls it unmanaged.
+    const isProposal = actions !== null && pullOfRef(actions.ref) !== null;
+    return jsonResponse((await makePlan(context.var, desired, basis ?? null, !isProposal)).body);
   });
 
   api.get("/v1/plans/:fingerprint", requireRole("read"), async (context) => {
