@@ -11,6 +11,7 @@
 import { type Layout, createOwnerLookup } from "../../src/core/layout.ts";
 import { toKey } from "../../src/core/key.ts";
 import type { Envelope } from "../../src/core/protocol.ts";
+import { isCopying } from "./operator.ts";
 import { RefusedError } from "../../src/shards/refused-error.ts";
 import { Router } from "../../src/shards/router.ts";
 import type { Peers } from "../../src/shards/storage.ts";
@@ -71,7 +72,9 @@ export class Client {
       case "putMany":
         return this.#putMany(intent.items);
       case "regroup":
-        return this.#regroup(intent.id, intent.grp);
+        return this.#regroup(intent);
+      case "exchange":
+        return this.#exchange(intent);
       case "twin":
         return this.#twin(intent);
       case "rival":
@@ -81,7 +84,9 @@ export class Client {
     }
   }
 
-  async #call(intent: Exclude<Intent, { kind: "list" | "stray" | "putMany" | "regroup" | "twin" | "rival" }>): Promise<void> {
+  async #call(
+    intent: Exclude<Intent, { kind: "list" | "stray" | "putMany" | "regroup" | "exchange" | "twin" | "rival" }>,
+  ): Promise<void> {
     const { id } = intent;
     const grp = this.#groupOf(id);
     if (grp === null) return;
@@ -120,7 +125,11 @@ export class Client {
   }
 
   /** Changes the shard key of an item of its own: in place where one member owns both keys, else as a delete and a put. */
-  async #regroup(id: string, grp: string): Promise<void> {
+  async #regroup({ id, grp, copyMs }: Intent & { kind: "regroup" }): Promise<void> {
+    if (copyMs !== null) {
+      await this.#awaitUntil(MOMENT_MS_MAX / 2, () => isCopying(this.#world));
+      await this.#sleep(copyMs);
+    }
     const before = this.#groupOf(id);
     if (before === null || before === grp || this.#fixed.has(id)) return;
     let layout: Layout;
@@ -161,6 +170,14 @@ export class Client {
       }
     }
     this.#groups.set(id, isKnown ? grp : null);
+  }
+
+  async #exchange({ ids: [first, second], copyMs }: Intent & { kind: "exchange" }): Promise<void> {
+    const before = this.#groupOf(first);
+    const after = this.#groupOf(second);
+    if (before === null || after === null) return;
+    await this.#regroup({ kind: "regroup", id: first, grp: after, copyMs });
+    await this.#regroup({ kind: "regroup", id: second, grp: before, copyMs: null });
   }
 
   /** Twins are only touched while each group has a member of its own: else one id would be one row. */

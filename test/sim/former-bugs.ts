@@ -1,6 +1,9 @@
 /**
  * Flaws that the engine once had, as mutants: each brings one of them back. Found by the seeds of `regressions.ts` and closed since; what
  * finds them again shows that the scenarios still reach them.
+ *
+ * Not here, because one seed in thousands meets it: "gone-rows-wait-for-rivals" (two rows change places between two sources within one page
+ * of each, and each source waits for the other's word). `test/shards/rivals.test.ts` shows it at the target alone.
  */
 import type { Mutant } from "./mutants.ts";
 
@@ -11,8 +14,8 @@ export const FORMER_BUGS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/host.ts",
-        find: "this.#writeRows(() => receiveRows(this.sql, this.member.receivingPlan(operation), source, sequence, parts)),",
-        replace: "receiveRows(this.sql, this.member.receivingPlan(operation), source, sequence, parts),",
+        find: "digestReceived(await this.#writeRows(receive), ",
+        replace: "digestReceived(receive(), ",
       },
     ],
   },
@@ -29,6 +32,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
   },
   {
     name: "rehearsed-before-the-fence",
+    needs: "hasRivals",
     rule: "a target tries its promotion under the fence and after the last drain: not while rows still change",
     edits: [
       {
@@ -45,6 +49,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
   },
   {
     name: "dealt-owner-kept-for-the-gone",
+    needs: "hasRegroups",
     rule: "a row that is gone gives back the owner that was dealt to it: its id may stand on another source by now",
     edits: [
       {
@@ -55,24 +60,8 @@ export const FORMER_BUGS: readonly Mutant[] = [
     ],
   },
   {
-    name: "gone-rows-wait-for-rivals",
-    rule: "what is gone goes though its page has rivals: two sources whose rows changed places wait for each other's word",
-    edits: [
-      {
-        file: "shards/target.ts",
-        find: "for (const { part, table } of tables.toReversed()) deleteAbsent(sql, plan, table, part, source);",
-        replace: "",
-      },
-      {
-        file: "shards/target.ts",
-        find: "const found = findDuplicates();",
-        replace:
-          "const found = findDuplicates(); if (found.length === 0) for (const { part, table } of tables.toReversed()) deleteAbsent(sql, plan, table, part, source);",
-      },
-    ],
-  },
-  {
     name: "duplicates-count-at-once",
+    needs: "hasRegroups",
     rule: "a row that changes its shard key stands twice until its old source has said so: the step is tried again",
     edits: [{ file: "shards/driver.ts", find: /DUPLICATE_TRIES_MAX = \d+;/, replace: "DUPLICATE_TRIES_MAX = 0;" }],
   },

@@ -4,6 +4,7 @@
  *     node test/sim/main.ts --seeds 1000 --from 1     many seeds, one line for each that fails
  *     node test/sim/main.ts --seed 42                 one seed with its trace, shortened when it fails
  *     node test/sim/main.ts --only 32,127             some seeds, as with --seeds
+ *     node test/sim/main.ts --with hasTwins           seeds whose scenario has something special, see FEATURES
  *     node test/sim/main.ts --mutants                 takes one rule after the other away, and shows that it is noticed; ends with 1 otherwise
  *     node test/sim/main.ts --mutant NAME --seed 42   one seed against one mutant
  */
@@ -12,6 +13,7 @@ import { parseArgs } from "node:util";
 import { SCALED, editSources } from "./edit-sources.ts";
 import { FORMER_BUGS } from "./former-bugs.ts";
 import { type Mutant, MUTANTS as WITHOUT_A_RULE } from "./mutants.ts";
+import { FEATURES, createScenario } from "./scenario.ts";
 
 const MUTANTS = [...WITHOUT_A_RULE, ...FORMER_BUGS];
 const SEEDS = 300;
@@ -23,6 +25,7 @@ const { values } = parseArgs({
     seeds: { type: "string" },
     from: { type: "string", default: "1" },
     only: { type: "string" },
+    with: { type: "string" },
     seed: { type: "string" },
     mutants: { type: "boolean", default: false },
     mutant: { type: "string" },
@@ -52,7 +55,8 @@ if (values.mutants) {
     values.seed !== undefined
       ? await runOne(Number(values.seed), { cuts: values.cuts, isRaw: values.raw, isJson: values.json })
       : await runMany({
-          seeds: values.only?.split(",").map(Number) ?? seedsFrom(Number(values.from), Number(values.seeds ?? SEEDS)),
+          seeds:
+            values.only?.split(",").map(Number) ?? seedsFrom(Number(values.from), Number(values.seeds ?? SEEDS), values.with),
           isJson: values.json,
           stopsAtFirst: values["stop-at-first"],
         });
@@ -64,6 +68,11 @@ function findMutant(name: string): Mutant {
   throw new Error(`No mutant '${name}'. There are: ${MUTANTS.map((candidate) => candidate.name).join(", ")}`);
 }
 
-function seedsFrom(first: number, count: number): number[] {
-  return Array.from({ length: count }, (_, index) => first + index);
+function seedsFrom(first: number, count: number, named: string | undefined): number[] {
+  const feature = FEATURES.find((candidate) => candidate === named);
+  if (named !== undefined && feature === undefined) throw new Error(`No '${named}'. There are: ${FEATURES.join(", ")}`);
+  const seeds: number[] = [];
+  for (let seed = first; seeds.length < count; seed++)
+    if (feature === undefined || createScenario(seed)[feature]) seeds.push(seed);
+  return seeds;
 }

@@ -8,12 +8,15 @@
  * Rules are named as in `test/model/rules.ts` where the model knows them.
  */
 import type { SourceEdit } from "./edit-sources.ts";
+import type { Feature } from "./scenario.ts";
 
 export interface Mutant {
   readonly name: string;
   /** What no longer holds. */
   readonly rule: string;
   readonly edits: readonly SourceEdit[];
+  /** Only such scenarios can notice: the others are passed over. */
+  readonly needs?: Feature;
 }
 
 const DRAINED = "if (await this.#oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return { attempt };";
@@ -256,6 +259,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "targets-not-fenced",
+    needs: "hasRivals",
     rule: "in a shift the targets are fenced too: a rival row may not come between rehearsal and promotion",
     edits: [
       {
@@ -310,6 +314,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "directory-origin-not-recorded",
+    needs: "hasTwins",
     rule: "the same id under two keys is found while copying, also when only the directory sees both",
     edits: [
       {

@@ -58,7 +58,7 @@ export async function runOperator(world: World, name: string, steps: readonly Op
       to,
       policy: {
         allowMissingKey: true,
-        rowsPerSecondMax: null,
+        rowsPerSecondMax: step.rowsPerSecondMax,
         waveRowsMax: scenario.waveRowsMax,
         retainHours: step.retainHours,
       },
@@ -114,22 +114,62 @@ export function runningOperation(world: World): number | null {
   return id === undefined ? null : Number(id);
 }
 
+/** True while a running operation copies rows or compares them. */
+export function isCopying(world: World): boolean {
+  if (runningOperation(world) === null) return false;
+  const { storage } = world.object(world.options.namespace);
+  const query =
+    "SELECT 1 FROM shardctl_operations WHERE state = 'running' AND json_extract(record, '$.step') IN ('prepare', 'copy', 'verify')";
+  return storage.peek(query).length > 0;
+}
+
+type Kind = Exclude<Layout["kind"], "none">;
+
+/** What operators like to do, so that what is rare happens often enough. */
+interface Leaning {
+  /** Of ten changes of a sharded namespace how many go back to one object, and how many of the others to another key or strategy. */
+  readonly unshards: number;
+  readonly rekeys: number;
+  /** Strategies beside the usual ones: to begin with, and to change to. */
+  readonly first: readonly Kind[];
+  readonly next: readonly Kind[];
+  readonly keys: readonly ("id" | "grp")[];
+}
+const BY_RANGES: readonly Kind[] = ["hash", "range", "hash", "range", "hash", "range"];
+const DEALT: readonly Kind[] = ["roundRobin", "roundRobin", "roundRobin"];
+const EVEN: Leaning = { unshards: 2, rekeys: 2.5, first: [], next: [], keys: ["id", "grp"] };
+/** Twins meet in a directory even where their rows do not. */
+const FOR_TWINS: Leaning = { ...EVEN, rekeys: 6, next: DEALT };
+/** Rivals meet most surprisingly where members stay. */
+const FOR_RIVALS: Leaning = { ...EVEN, unshards: 1, rekeys: 1, first: BY_RANGES, next: BY_RANGES };
+/** A row that changes its group changes its member, and meets itself where it goes. */
+const FOR_REGROUPS: Leaning = {
+  unshards: 1.5,
+  rekeys: 7,
+  first: [...BY_RANGES, ...BY_RANGES],
+  next: [...DEALT, ...DEALT],
+  keys: ["grp"],
+};
+
+function leaningOf({ hasTwins, hasRivals, hasRegroups }: Scenario): Leaning {
+  if (hasTwins) return FOR_TWINS;
+  return hasRivals ? FOR_RIVALS : hasRegroups ? FOR_REGROUPS : EVEN;
+}
+
 /** A layout to go to. Deliberately wilder than what a planner asks for: any slot may move anywhere. */
 function chooseChange(
   random: Random,
   label: string,
   namespace: string,
   from: Layout,
-  { hasTwins, hasRivals }: Scenario,
+  scenario: Scenario,
 ): { readonly kind: OperationKind; readonly to: Layout } {
-  // Twins meet in a directory even where their rows do not; rivals meet most surprisingly where members stay.
-  const more = hasTwins ? MORE_FOR_TWINS : hasRivals ? MORE_FOR_RIVALS : [];
-  if (from.kind === "none") return { kind: "shard", to: freshLayout(random, label, namespace, from, hasTwins ? [] : more) };
-  const roll = random.next(label);
-  if (roll < (hasRivals ? 0.1 : 0.2))
-    return { kind: "unshard", to: unshardedLayout(namespace, swapGeneration(namespace, from, 1)) };
-  if (roll < (hasTwins ? 0.8 : hasRivals ? 0.2 : 0.45) || (from.kind !== "hash" && from.kind !== "range"))
-    return { kind: "rekey", to: freshLayout(random, label, namespace, from, more) };
+  const { unshards, rekeys, first, next, keys } = leaningOf(scenario);
+  if (from.kind === "none") return { kind: "shard", to: freshLayout(random, label, namespace, from, first, keys) };
+  const roll = random.next(label) * 10;
+  if (roll < unshards) return { kind: "unshard", to: unshardedLayout(namespace, swapGeneration(namespace, from, 1)) };
+  if (roll < unshards + rekeys || (from.kind !== "hash" && from.kind !== "range"))
+    return { kind: "rekey", to: freshLayout(random, label, namespace, from, next, keys) };
   const isSkew = random.chance(`${label}/skew`, 0.35);
   const count = isSkew ? from.members.length : random.whole(`${label}/count`, 1, MEMBERS_MAX);
   const members = shiftMembers(namespace, from, count);
@@ -139,15 +179,18 @@ function chooseChange(
   };
 }
 
-type Kind = Exclude<Layout["kind"], "none">;
-const MORE_FOR_TWINS: readonly Kind[] = ["roundRobin", "roundRobin", "roundRobin"];
-const MORE_FOR_RIVALS: readonly Kind[] = ["hash", "range", "hash", "range", "hash", "range"];
-
-function freshLayout(random: Random, label: string, namespace: string, from: Layout, more: readonly Kind[]): Layout {
+function freshLayout(
+  random: Random,
+  label: string,
+  namespace: string,
+  from: Layout,
+  more: readonly Kind[],
+  keys: readonly ("id" | "grp")[],
+): Layout {
   const count = random.whole(`${label}/count`, 1, MEMBERS_MAX);
   const generation = swapGeneration(namespace, from, count);
   const members = shardNames(namespace, generation, count);
-  const shardKey = random.pick(`${label}/key`, ["id", "grp"]);
+  const shardKey = random.pick(`${label}/key`, keys);
   const kinds: readonly Kind[] = ["hash", "hash", "range", "range", "custom", "roundRobin", ...more];
   switch (random.pick(`${label}/kind`, kinds)) {
     case "hash":

@@ -40,7 +40,10 @@ export type Intent =
   | { readonly kind: "remove"; readonly id: string }
   | { readonly kind: "increment"; readonly id: string; readonly by: number }
   | { readonly kind: "note"; readonly id: string; readonly seq: number; readonly body: string }
-  | { readonly kind: "regroup"; readonly id: string; readonly grp: string }
+  /** `copyMs` waits until rows have been copied for so long; null does not wait. */
+  | { readonly kind: "regroup"; readonly id: string; readonly grp: string; readonly copyMs: number | null }
+  /** Two items change places: each takes the other's group. */
+  | { readonly kind: "exchange"; readonly ids: readonly [string, string]; readonly copyMs: number | null }
   /** The same id under another group: another item, as long as one member never owns both groups. */
   | {
       readonly kind: "twin";
@@ -80,6 +83,8 @@ export interface OperatorStep {
   /** Waits for a root that is busy with chores only: the moment in which a start is most easily overlooked. */
   readonly startsAtChores: boolean;
   readonly retainHours: number;
+  /** Slow moves leave time for changes of what is already copied. */
+  readonly rowsPerSecondMax: number | null;
   /** Waits for the end of what it started before its next step. */
   readonly waits: boolean;
   /** Asks for a cancel so long after the start; null never. */
@@ -106,6 +111,8 @@ export interface Scenario {
   readonly hasTwins: boolean;
   /** Some items have the same code, which is unique on each member: an operation that would bring two together fails. */
   readonly hasRivals: boolean;
+  /** Items often change their group, while they are copied and otherwise. */
+  readonly hasRegroups: boolean;
   readonly waveRowsMax: number;
   readonly initial: readonly InitialRow[];
   /** Ids that several clients use; the others belong to one client each, and may change their group. */
@@ -113,6 +120,10 @@ export interface Scenario {
   readonly clients: readonly (readonly ClientStep[])[];
   readonly operators: readonly (readonly OperatorStep[])[];
 }
+
+/** What only some scenarios have. */
+export const FEATURES = ["hasUniqueIndex", "hasForeignKey", "hasTwins", "hasRivals", "hasRegroups"] as const;
+export type Feature = (typeof FEATURES)[number];
 
 /** What is left out of a scenario. */
 export interface Cuts {
@@ -139,7 +150,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const clientCount = random.whole("clients", 2, 4);
   // Rare meetings of two rows under one id need many of them.
   const twinShare = random.chance("twins", 0.25) ? random.pick("twinShare", [0.35, 0.85]) : 0;
-  const regroupShare = random.chance("regroups", 0.3) ? 0.4 : 0;
+  const regroupShare = random.chance("regroups", 0.3) ? random.pick("regroupShare", [0.4, 0.8]) : 0;
   const hasUniqueIndex = random.chance("unique", 0.4);
   const rivalShare = hasUniqueIndex && twinShare === 0 && random.chance("rivals", 0.7) ? 0.3 : 0;
   const stepMsMax = random.pick("stepMsMax", [40, 160, 160, 160]);
@@ -148,7 +159,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const own = Array.from({ length: clientCount }, (_, client) => [`c${client}a`, `c${client}b`]);
   let index = 0;
   const clients = own.map((ids, client) =>
-    Array.from({ length: random.whole("steps", 8, 26) }, (): ClientStep => ({
+    Array.from({ length: random.whole("steps", 8, 26) * (regroupShare > 0 ? 2 : 1) }, (): ClientStep => ({
       index: index++,
       afterMs: random.whole("stepMs", 1, stepMsMax),
       intent:
@@ -161,12 +172,14 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const retainHours = random.pick("retain", [0, 0, 1, 24]);
   let operation = 0;
   const operators = Array.from({ length: random.chance("operators", 0.4) ? 2 : 1 }, () =>
-    Array.from({ length: random.whole("operations", 1, 4) }, (): OperatorStep => ({
+    // What regroups are to disturb is a second move: see `FOR_REGROUPS`.
+    Array.from({ length: Math.max(random.whole("operations", 1, 4), regroupShare > 0 ? 3 : 0) }, (): OperatorStep => ({
       index: operation++,
       afterMs: random.whole("operatorMs", 1, 500),
       startsAtChores: random.chance("atChores", 0.3),
       // Some chores of the root are due at once, others much later.
       retainHours: random.chance("retainsShort", 0.4) ? 0 : retainHours,
+      rowsPerSecondMax: regroupShare > 0 && random.chance("slowMove", 0.5) ? random.pick("rowsPerSecond", [40, 150]) : null,
       waits: random.chance("waits", 0.75),
       cancelAfterMs: random.chance("cancels", 0.25) ? random.whole("cancelMs", 1, 1_500) : null,
       cancelsAtFence: random.chance("cancelsAtFence", 0.4),
@@ -177,6 +190,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     namespace: "ns",
     hasTwins: twinShare > 0,
     hasRivals: rivalShare > 0,
+    hasRegroups: regroupShare > 0,
     faults: cutFaults(chooseFaults(random), cuts.faults),
     hasUniqueIndex,
     hasForeignKey: random.chance("foreignKey", 0.4),
@@ -241,7 +255,8 @@ function chooseIntent(random: Random, client: number, shared: readonly string[],
     return { kind: "note", id, seq: random.whole(`${label}/seq`, 0, 3), body: `b${random.whole(`${label}/body`, 0, 99)}` };
   if (roll < 0.84)
     return { kind: "putMany", items: shared.slice(0, 3).map((item, index) => ({ id: item, n: n + index, tag: tag + index })) };
-  if (roll < 0.89) return { kind: "regroup", id: random.pick(`${label}/ownId`, own), grp: random.pick(`${label}/grp`, GROUPS) };
+  if (roll < 0.89)
+    return { kind: "regroup", id: random.pick(`${label}/ownId`, own), grp: random.pick(`${label}/grp`, GROUPS), copyMs: null };
   if (roll < 0.93) {
     const fenceMs = random.chance(`${label}/atFence`, 0.5) ? FENCE_WAIT_MS : 0;
     return { kind: "stray", id: random.pick(`${label}/sharedId`, shared), n, tag, fenceMs };
@@ -253,7 +268,11 @@ function chooseIntent(random: Random, client: number, shared: readonly string[],
 function chooseRegroup(random: Random, client: number, share: number, own: readonly string[]): Intent | null {
   const label = `regroup/${client}`;
   if (!random.chance(label, share)) return null;
-  return { kind: "regroup", id: random.pick(`${label}/id`, own), grp: random.pick(`${label}/grp`, GROUPS) };
+  const copyMs = random.chance(`${label}/atCopy`, 0.6) ? random.whole(`${label}/copyMs`, 1, 120) : null;
+  const [first, second] = own;
+  if (first !== undefined && second !== undefined && random.chance(`${label}/exchange`, 0.4))
+    return { kind: "exchange", ids: [first, second], copyMs };
+  return { kind: "regroup", id: random.pick(`${label}/id`, own), grp: random.pick(`${label}/grp`, GROUPS), copyMs };
 }
 
 function chooseTwin(random: Random, client: number, share: number): Intent | null {
