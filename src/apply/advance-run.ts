@@ -26,6 +26,7 @@ import { assertNever, success } from "../core/result.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { runBounded } from "./run-bounded.ts";
 import {
+  CANCELLED_BEFORE_START,
   correlationIdOf,
   nextAttempt,
   RETRIES_MAX,
@@ -162,7 +163,7 @@ class Step {
   }
 
   #giveUp(action: RunAction, before: ReadonlyMap<string, RunAction>): RunAction {
-    if (this.#record.cancelRequested) return notExecuted(action, "The run was cancelled before this started");
+    if (this.#record.cancelRequested) return notExecuted(action, CANCELLED_BEFORE_START);
     for (const name of this.#changeOf(action).dependsOn) {
       const state = before.get(name)?.state;
       if (state === "failed" || state === "cancelled" || state === "notExecuted") {
@@ -261,7 +262,7 @@ async function adoptOperation(live: LiveAccess, action: RunAction, runId: string
 }
 
 function findStarted(live: LiveAccess, action: RunAction, runId: string): Promise<Outcome> {
-  return adoptOperation(live, action, runId, notExecuted(action, "The run was cancelled before this started"));
+  return adoptOperation(live, action, runId, notExecuted(action, CANCELLED_BEFORE_START));
 }
 
 async function pollOperation(live: LiveAccess, action: RunAction): Promise<Outcome> {

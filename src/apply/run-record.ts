@@ -122,10 +122,14 @@ export function failRun(record: RunRecord, reason: string, now: number): RunReco
   return { ...failed, run: { ...failed.run, state: "failed" } };
 }
 
-/** Lets go of one running action: its operation goes on in the namespace, but the run, and who waits for it, no longer wait for it. */
+/** What an action says that a cancel has kept from starting. */
+export const CANCELLED_BEFORE_START = "The run was cancelled before this started";
+
+/** Lets go of one open action: an operation of it goes on in the namespace, but the run, and who waits for it, no longer wait for it. */
 export function detachAction(record: RunRecord, namespace: string, reason: string, now: number): RunRecord {
   const actions = record.run.actions.map((action): RunAction => {
-    return action.namespace === namespace && action.state === "running" ? { ...action, state: "failed", error: reason } : action;
+    if (action.namespace !== namespace || !isOpen(action.state)) return action;
+    return { ...action, state: action.state === "pending" ? "notExecuted" : "failed", error: reason };
   });
   const { [namespace]: _detached, ...attempts } = record.attempts;
   return withActions(record, actions, attempts, now);

@@ -14,20 +14,28 @@ export async function buildReport(environment: string, store: ReconcileStore, pa
     tracked.push(...namespace.faults, ...namespace.differences);
     if (namespace.spec !== null) conditions.push(conditionUnder(namespace, state.commit));
   }
-  const drifts = tracked.map(({ pass: _pass, ...drift }): Drift => drift).toSorted(compareDrifts);
-  const open = drifts
-    .filter((drift) => drift.state === "open")
-    .map(({ kind, namespace, reason }) => ({ kind, namespace, reason }));
+  const drifts = sortDrifts(tracked);
   return {
     environment,
     commit: state.commit,
     checkedAt: state.checkedAt,
     isComplete: state.outcome === "complete",
-    fingerprint: await sha256Hex(canonicalJson(open)),
+    fingerprint: await fingerprintDrifts(drifts),
     drifts,
     conditions,
     paused,
   };
+}
+
+/** As a report lists them: by kind, then namespace. */
+export function sortDrifts(tracked: readonly TrackedDrift[]): Drift[] {
+  return tracked.map(({ pass: _pass, ...drift }): Drift => drift).toSorted(compareDrifts);
+}
+
+/** @param drifts sorted. */
+export function fingerprintDrifts(drifts: readonly Drift[]): Promise<string> {
+  const open = drifts.filter(({ state }) => state === "open").map(({ kind, namespace, reason }) => ({ kind, namespace, reason }));
+  return sha256Hex(canonicalJson(open));
 }
 
 /** What was said of a spec holds for every commit that left it as it was. */

@@ -17,6 +17,7 @@ import { formatQuantity } from "../../core/figures.ts";
 import { checkSafety } from "../../core/planning/check-safety.ts";
 import { liveRows } from "../../core/planning/decide-change.ts";
 import type { NamespaceSpec } from "../../core/spec.ts";
+import { CANCELLED_BEFORE_START } from "../run-record.ts";
 import { auditNamespace } from "./audit.ts";
 import type { EnvironmentState } from "./environment-state.ts";
 import {
@@ -105,8 +106,8 @@ function settleRun(state: NamespaceState, live: LiveNamespace, { ports, env }: L
   if (run && (action?.state === "pending" || action?.state === "running")) return state;
   const ended = { ...state, run: null };
   if (!run || !action || action.state === "done") return { ...ended, attempts: null };
-  // What it depended on has failed: that one counts its own failures.
-  if (action.state === "notExecuted" && run.state !== "cancelled") return ended;
+  // What it depended on counts its own failures, and what missed its window has not failed.
+  if (action.state === "notExecuted" && action.error !== CANCELLED_BEFORE_START) return ended;
   return { ...ended, attempts: countFailure(state, live, { run, error: action.error ?? "", commit: env.commit }, ports) };
 }
 
@@ -172,6 +173,7 @@ function followOperation(before: NamespaceState, live: LiveNamespace, context: L
 
 function waitInRun(before: NamespaceState, live: LiveNamespace, context: LookContext): NamespaceState {
   const state: NamespaceState = { ...before, dueAt: 0, pending: null };
+  letGoOutsideWindow(state, context);
   const message = `Run ${state.run ?? ""} is going to change it`;
   return {
     ...state,
@@ -179,6 +181,14 @@ function waitInRun(before: NamespaceState, live: LiveNamespace, context: LookCon
     differences: markHealing(state.differences),
     condition: conditionOf(state, context.ports.now(), { type: "Reconciling", reason: "Applying", message }),
   };
+}
+
+/** A run that was started here does not keep the environment until tomorrow's window: what it has not started waits for another run. */
+function letGoOutsideWindow({ name, run: id, spec }: NamespaceState, { ports }: LookContext): void {
+  const run = id === null ? null : ports.runs.find(id);
+  if (!run || !spec || run.overrides.includes("window") || ports.isWindowOpen(spec.policy.windows, ports.now())) return;
+  const isPending = run.actions.some(({ namespace, state }) => namespace === name && state === "pending");
+  if (isPending) ports.runs.detach(run.id, name, "Its window closed before its turn came: it waits for the next.");
 }
 
 async function settleAtRest(before: NamespaceState, live: LiveNamespace, context: LookContext): Promise<NamespaceState> {

@@ -75,6 +75,44 @@ describe("windows", () => {
     expect(world.startedRuns()).toHaveLength(1);
   });
 
+  it("that close during a run let what runs end; what has not started waits for the next, and frees the environment", async () => {
+    const windows: Window[] = [{ start: "0 12 * * *", durationMs: 10 * MINUTE, timezone: "UTC" }];
+    const first = (count: number) => spec("a-first", { count, policy: { windows } });
+    const then = (count: number) => spec("b-then", { count, dependsOn: ["a-first"], policy: { windows } });
+    const live = [hashed("a-first", 4), hashed("b-then", 4), hashed("carts", 4)];
+    const carts = (count: number) => spec("carts", { count });
+    const world = new World({ live, specs: [first(4), then(4), carts(4)] });
+    await world.tick();
+    world.live.stall("a-first", true);
+    await world.reviewAndMerge([first(6), then(6), carts(4)]);
+    await world.tick(5);
+    world.live.stall("a-first", false);
+    world.now += 10 * MINUTE;
+    // The operation that runs is not touched by the window; the dependent has missed it.
+    await world.pass();
+    await world.stepRuns(20);
+    expect(await world.membersOf("a-first")).toBe(6);
+    await world.tick(3);
+    expect(world.startedRuns()).toMatchObject([
+      {
+        actions: [
+          { namespace: "a-first", state: "done" },
+          { namespace: "b-then", state: "notExecuted" },
+        ],
+      },
+    ]);
+    expect(world.condition("b-then")).toMatchObject({ type: "Reconciling", reason: "WindowClosed", failures: 0 });
+    await world.reviewAndMerge([first(6), then(6), carts(5)]);
+    await world.tick(3);
+    expect(await world.membersOf("carts")).toBe(5);
+    expect(await world.membersOf("b-then")).toBe(4);
+    // The next day's window.
+    world.reviewed = [{ pull: 77, plan: await world.plan([first(6), then(6), carts(5)]), overrides: [] }];
+    world.now = Date.UTC(2026, 2, 3, 12, 1);
+    await world.tick(3);
+    expect(await world.membersOf("b-then")).toBe(6);
+  });
+
   it("hold a reviewed change without calling it drift", async () => {
     const windows: Window[] = [{ start: "0 2 * * *", durationMs: HOUR, timezone: "UTC" }];
     const world = new World({ live: [hashed("orders", 4)], specs: [orders({ policy: { windows } })] });
