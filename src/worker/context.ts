@@ -12,7 +12,14 @@ export type CallCoordinator = <Value>(use: (coordinator: CoordinatorApi) => Prom
 
 export interface ApiEnv {
   Bindings: object;
-  Variables: { settings: Settings; caller: Caller; live: LiveAccess; coordinator: CallCoordinator };
+  Variables: {
+    /** Of this request in the log, and in its answer as `x-request-id`. */
+    correlationId: string;
+    settings: Settings;
+    caller: Caller;
+    live: LiveAccess;
+    coordinator: CallCoordinator;
+  };
 }
 export type Api = Hono<ApiEnv>;
 export type ApiContext = Context<ApiEnv>;

@@ -9,11 +9,11 @@ import { DurableObject } from "cloudflare:workers";
 
 import { advanceRun, type FindHold } from "../apply/advance-run.ts";
 import { RECONCILER } from "../apply/reconcile/decide-pending.ts";
-import type { EnvironmentState } from "../apply/reconcile/environment-state.ts";
-import type { NewEvent, NewRun, Pause } from "../apply/reconcile/ports.ts";
+import type { NewRun, Pause } from "../apply/reconcile/ports.ts";
 import { createRun, delayUntilNextMs, detachAction, failRun, requestCancel, type RunRecord } from "../apply/run-record.ts";
 import type { Run } from "../core/api.ts";
 import type { DriftReport } from "../core/drift.ts";
+import type { HistoryEvent } from "../core/event.ts";
 import type { NamespaceRef } from "../core/live.ts";
 import type { Guard, Plan } from "../core/plan.ts";
 import { failure, success, type Result } from "../core/result.ts";
@@ -21,11 +21,14 @@ import type { Release, Review } from "../core/review.ts";
 import type { DesiredState } from "../core/spec.ts";
 import type { GithubReader, GithubWriter } from "../github/port.ts";
 import { createObjectAccess } from "../live/durable-object.ts";
+import type { MetricFamily } from "../render/metrics-text.ts";
 import type { RunView } from "../render/page/page-data.ts";
 import type { ApplyOrder } from "./apply-plan.ts";
 import { checkReview } from "./check-review.ts";
 import { findHold } from "./find-hold.ts";
-import { logError, logEvent } from "./log.ts";
+import type { EventFilter } from "./history/history-store.ts";
+import { logError } from "./log.ts";
+import { Observation } from "./observation.ts";
 import { OnceStore } from "./once-store.ts";
 import type { GithubSettings, Settings } from "./options.ts";
 import { PageFacts, type NamespacePageFacts, type OverviewFacts, type OverviewRequest } from "./page/page-facts.ts";
@@ -55,7 +58,8 @@ export type StartRunFailure =
 
 /** The coordinator as the HTTP API calls it. Every call may be repeated. */
 export interface CoordinatorApi {
-  storePlan(plan: StoredPlan, seen: readonly NamespaceRef[]): Promise<void>;
+  /** @param actor who asked for the plan, for the history. */
+  storePlan(plan: StoredPlan, seen: readonly NamespaceRef[], actor: string): Promise<void>;
   readPlan(fingerprint: string): Promise<Uint8Array | null>;
   /** The desired state under a stored plan, as UTF-8 JSON. */
   readDesired(fingerprint: string): Promise<Uint8Array | null>;
@@ -72,8 +76,8 @@ export interface CoordinatorApi {
   listRuns(filter: RunFilter): Promise<Run[]>;
   cancelRun(id: string): Promise<Run | null>;
   resume(): Promise<number>;
-  /** Begins a pass of reconciliation, which alarms carry on. */
-  tick(): Promise<void>;
+  /** Begins a pass of reconciliation, which alarms carry on. @param cron the expression of the event that asks for it, or null. */
+  tick(cron: string | null): Promise<void>;
   /** The same, and waits for a pass that began after this call. False when the time is over first. */
   reconcile(environment: string, waitMs: number): Promise<boolean>;
   listReconciled(): Promise<readonly string[]>;
@@ -101,6 +105,10 @@ export interface CoordinatorApi {
   /** Null when the namespace is not known in that environment. */
   readNamespacePage(environment: string | null, ref: NamespaceRef): Promise<NamespacePageFacts | null>;
   readRunViews(ids: readonly string[]): Promise<RunView[]>;
+  listEvents(filter: EventFilter): Promise<HistoryEvent[]>;
+  readMetrics(): Promise<MetricFamily[]>;
+  /** False when ticks have not come, or not ended, for too long. */
+  isHealthy(): Promise<boolean>;
   /** Keeps what namespaces answered when they were asked for the status page. */
   noteLooks(looks: readonly Looked[]): Promise<void>;
 }
@@ -113,6 +121,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   readonly #pullWork: PullWork;
   readonly #reconciliation: Reconciliation;
   readonly #page: PageFacts;
+  readonly #observation: Observation;
   /** Active runs as last written, so that a step does not read thousands of actions. */
   readonly #records = new Map<string, RunRecord>();
   /** When each active run is to take its next step; empty after a restart, which means now. */
@@ -147,8 +156,8 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
       detach: (id, namespace, reason) => this.#detach(id, namespace, reason),
       appliedEnvironments: () => this.#store.listApplied().map(({ environment }) => environment),
       newestApplied: (environment, known) => this.#newestApplied(environment, known),
-      record: (event) => this.record(event),
-      onTick: (state) => this.onTick(state),
+      record: (event) => this.#observation.record(event),
+      onTick: (state) => this.#observation.noteTick(state),
       onQuiet: () => this.#arm(),
     });
     this.#page = new PageFacts(ctx.storage.sql, {
@@ -157,6 +166,18 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
       reconciliation: this.#reconciliation,
       findRun: (id) => this.#find(id)?.run ?? null,
       readPlan: (fingerprint) => this.#plan(fingerprint),
+    });
+    this.#observation = new Observation(ctx.storage.sql, {
+      settings: () => {
+        const settings = this.settings();
+        return settings.ok ? settings.value : null;
+      },
+      github: () => this.github(),
+      environments: () => this.#reconciliation.environments(),
+      state: (environment) => this.#reconciliation.state(environment),
+      pause: () => this.#reconciliation.pause(),
+      activeRuns: () => this.#store.listActiveRuns().map(({ id }) => this.#load(id).run),
+      onChange: () => this.#arm(),
     });
     // An alarm can only be missing after a crash, and after a crash this runs.
     void ctx.blockConcurrencyWhile(() => this.resume());
@@ -170,19 +191,18 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   /** Null without a repository, or without credentials for it. */
   protected abstract githubReader(): GithubReader | null;
 
-  /** What happened, for the history. */
-  protected record({ kind, namespace, environment, summary, actor }: NewEvent): void {
-    logEvent(`history.${kind}`, { environment, namespace: namespace ?? "", summary, actor });
-  }
-
-  /** Told of each pass of reconciliation that is over. */
-  protected onTick(_state: EnvironmentState): void {}
-
-  async storePlan(plan: StoredPlan, seen: readonly NamespaceRef[]): Promise<void> {
+  async storePlan(plan: StoredPlan, seen: readonly NamespaceRef[], actor: string): Promise<void> {
     this.ctx.storage.transactionSync(() => {
-      this.#store.putPlan(plan, this.#reviews.keptPlans(), Date.now());
+      this.#putPlan(plan, actor);
       this.#store.rememberNamespaces(plan.environment, seen);
     });
+  }
+
+  /** The same plan made again is no news. */
+  #putPlan(plan: StoredPlan, actor: string): void {
+    const now = Date.now();
+    if (this.#store.getPlan(plan.fingerprint) === null) this.#observation.notePlan(decodeJson(plan.body) as Plan, actor, now);
+    this.#store.putPlan(plan, this.#reviews.keptPlans(), now);
   }
 
   async readPlan(fingerprint: string): Promise<Uint8Array | null> {
@@ -270,14 +290,16 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   async resume(): Promise<number> {
     const active = this.#store.listActiveRuns();
     const now = Date.now();
-    const isIdle = active.length === 0 && this.#pullWork.nextAt(now) === null && this.#reconciliation.nextAt(now) === null;
+    const isIdle = active.length === 0 && this.#othersAt(now).length === 0;
     if (!isIdle && (await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now());
     return active.length;
   }
 
-  async tick(): Promise<void> {
+  async tick(cron: string | null): Promise<void> {
+    const now = Date.now();
+    if (cron !== null) this.#observation.noteCron(cron, now);
     this.#reconciliation.tick();
-    this.#reconciliation.start(Date.now());
+    this.#reconciliation.start(now);
     this.#arm();
   }
 
@@ -285,7 +307,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     const deadline = Date.now() + waitMs;
     // What a pass that is under way has looked at already, it does not look at again.
     if (!(await this.#reconciliation.waitForPass(environment, waitMs))) return false;
-    await this.tick();
+    await this.tick(null);
     return this.#reconciliation.waitForPass(environment, deadline - Date.now());
   }
 
@@ -305,8 +327,12 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   async putReview(review: Omit<NewReview, "environment">, counts: boolean): Promise<Review | null> {
     const plan = this.#plan(review.fingerprint);
     if (!plan) return null;
-    this.ctx.storage.transactionSync(() => this.#reviews.put({ ...review, environment: plan.environment }, counts));
-    return this.#reviews.find(plan.environment, review.pull, review.fingerprint);
+    const { environment } = plan;
+    const before = this.#reviews.find(environment, review.pull, review.fingerprint);
+    this.ctx.storage.transactionSync(() => this.#reviews.put({ ...review, environment }, counts));
+    const after = this.#reviews.find(environment, review.pull, review.fingerprint);
+    if (after !== null && after.headSha !== before?.headSha) this.#observation.noteReview(after);
+    return after;
   }
 
   async listReviews(filter: ReviewFilter, limit: number): Promise<Review[]> {
@@ -319,6 +345,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
 
   async releaseReview(environment: string, pull: number, fingerprint: string, release: Release): Promise<Review | null> {
     const isShown = this.#reviews.release({ environment, pull, fingerprint }, release);
+    if (isShown) this.#observation.noteRelease({ environment, pull, fingerprint }, release);
     return isShown ? this.#reviews.find(environment, pull, fingerprint) : null;
   }
 
@@ -362,12 +389,25 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     this.#page.noteLooks(looks, Date.now());
   }
 
+  async listEvents(filter: EventFilter): Promise<HistoryEvent[]> {
+    return this.#observation.listEvents(filter);
+  }
+
+  async readMetrics(): Promise<MetricFamily[]> {
+    return this.#observation.metrics(this.githubReader()?.rateBudget() ?? null, Date.now());
+  }
+
+  async isHealthy(): Promise<boolean> {
+    return this.#observation.isHealthy(Date.now());
+  }
+
   override async alarm(): Promise<void> {
     try {
       const now = Date.now();
       // Not waited for: runs must not wait for GitHub.
       this.#pullWork.start(now);
       this.#reconciliation.start(now);
+      this.#observation.alerts.start(now);
       const due = this.#store.listActiveRuns().filter(({ id }) => (this.#nextStepAt.get(id) ?? 0) <= now);
       await Promise.all(due.map((row) => this.#step(row)));
       this.#arm();
@@ -404,7 +444,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   }
 
   #saveFault(id: string, faults: number, error: unknown): void {
-    logError("run.step.failed", { run: id, faults }, error);
+    logError("run.step.failed", { correlationId: id, faults }, error);
     if (this.#isFenced(id)) return;
     const now = Date.now();
     const current = this.#load(id);
@@ -418,6 +458,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     this.ctx.storage.transactionSync(() => {
       this.#store.putRun(record, before, faults);
       this.#page.noteRun(record.run, before?.run ?? null);
+      this.#observation.noteRun(record.run, before?.run ?? null, now);
       if (state !== before?.run.state) this.#pullWork.tellRun(record.run, now);
     });
     if (state === "running") this.#records.set(id, record);
@@ -430,12 +471,16 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     if (record.run.updatedAt !== before?.run.updatedAt) this.#wake(id);
   }
 
-  /** Sets the alarm for what is due first: a run's step, work on pull requests, or a slice of reconciliation. */
+  /** Sets the alarm for what is due first: a run's step, work on pull requests, a slice of reconciliation, or an alert. */
   #arm(): void {
-    const now = Date.now();
-    const others = [this.#pullWork.nextAt(now), this.#reconciliation.nextAt(now)].filter((time) => time !== null);
-    const times = [...this.#nextStepAt.values(), ...others];
+    const times = [...this.#nextStepAt.values(), ...this.#othersAt(Date.now())];
     if (times.length > 0) void this.ctx.storage.setAlarm(Math.min(...times));
+  }
+
+  /** When what is no run has something to do. */
+  #othersAt(now: number): number[] {
+    const times = [this.#pullWork.nextAt(now), this.#reconciliation.nextAt(now), this.#observation.alerts.nextAt(now)];
+    return times.filter((time) => time !== null);
   }
 
   /** A run for reconciliation, which has judged reviews and guards itself. */
@@ -443,7 +488,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     const { fingerprint, environment } = plan;
     if (this.#store.getPlan(fingerprint) === null) {
       const stored = { fingerprint, environment, body: encodeJson(plan), desired: encodeJson(desired) };
-      this.ctx.storage.transactionSync(() => this.#store.putPlan(stored, this.#reviews.keptPlans(), Date.now()));
+      this.ctx.storage.transactionSync(() => this.#putPlan(stored, RECONCILER));
     }
     const started = this.#startRun({ fingerprint, overrides, requestedBy: RECONCILER, origin, needsReview: false });
     return started.ok

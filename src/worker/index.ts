@@ -28,10 +28,11 @@ import { createCoordinatorCalls } from "./context.ts";
 import { Coordinator } from "./coordinator.ts";
 import { createHttpApi } from "./http-api.ts";
 import type { ObjectBindings } from "./objects.ts";
+import { createAccessVerifier, type AccessSettings, type AccessVerifier } from "./page/access-verifier.ts";
 import { createSettingsReader, type GithubSettings, type ReconcilerOptions, type Settings } from "./options.ts";
 
 export type { GithubCredentials } from "../github/client.ts";
-export type { AlertOptions, GithubOptions, OidcOptions, ReconcilerOptions } from "./options.ts";
+export type { AlertOptions, CloudflareAccessOptions, GithubOptions, OidcOptions, ReconcilerOptions } from "./options.ts";
 
 /** A Worker's handlers, and the Durable Object class that the entry file must export. */
 export interface ReconcilerWorker<Env> {
@@ -44,6 +45,7 @@ export interface ReconcilerWorker<Env> {
 export interface ReconcilerParts {
   readonly openGithub: (settings: GithubSettings, credentials: GithubCredentials) => GithubWriter;
   readonly openVerifier: (settings: GithubSettings) => ActionsVerifier;
+  readonly openAccess?: (settings: AccessSettings) => AccessVerifier;
 }
 
 const REAL_PARTS: ReconcilerParts = {
@@ -55,7 +57,7 @@ const REAL_PARTS: ReconcilerParts = {
 /** Makes the control half of a Worker. Reads nothing and starts nothing before the first request. */
 export function createReconciler<Env extends object>(
   options: ReconcilerOptions<Env>,
-  { openGithub, openVerifier }: ReconcilerParts = REAL_PARTS,
+  { openGithub, openVerifier, openAccess = createAccessVerifier }: ReconcilerParts = REAL_PARTS,
 ): ReconcilerWorker<Env> {
   // The API knows `env` only as what this Worker was given.
   const bind =
@@ -69,6 +71,7 @@ export function createReconciler<Env extends object>(
     coordinator: bind(options.coordinator),
     tokens: bind(options.tokens ?? ((env) => (env as { readonly SHARDCTL_TOKENS?: string }).SHARDCTL_TOKENS)),
     openVerifier,
+    openAccess: (access) => openAccess(access),
     allowAnonymous: options.allowAnonymous ?? false,
     ...(options.extend ? { extend: options.extend } : {}),
   });
@@ -106,10 +109,10 @@ export function createReconciler<Env extends object>(
   return {
     fetch: async (request, env, context) => api.fetch(request, env, context),
     /** Runs go on by alarm; the tick is for the alarm that the runtime dropped, and for pull requests that no webhook told of. */
-    async scheduled(_controller, env) {
+    async scheduled({ cron }, env) {
       const coordinator = createCoordinatorCalls(options.coordinator(env));
       await coordinator((calls) => calls.resume());
-      await coordinator((calls) => calls.tick());
+      await coordinator((calls) => calls.tick(cron));
       await coordinator((calls) => calls.queuePullTasks([{ kind: "scan", all: false }]));
     },
     Reconciler,

@@ -15,6 +15,8 @@ const PLAN_BYTES_MAX = 20 * 1024 * 1024;
 export interface PlanParts {
   readonly live: LiveReader;
   readonly coordinator: CallCoordinator;
+  /** Who asks for the plan, for the history; nobody when the Worker makes it for itself. */
+  readonly caller?: { readonly name: string };
 }
 
 export interface MadePlan {
@@ -31,7 +33,7 @@ export interface MadePlan {
  * @throws RefusedRequest `unknownPlan` for a basis that is not stored, `tooLarge`.
  */
 export async function makePlan(
-  { live, coordinator }: PlanParts,
+  { live, coordinator, caller }: PlanParts,
   given: DesiredState,
   basis: string | null,
   remembers = true,
@@ -56,7 +58,7 @@ export async function makePlan(
   }
   const seen = remembers ? state.namespaces.filter(({ namespace }) => namespace.ok).map(({ ref }) => ref) : [];
   const stored = { fingerprint: plan.fingerprint, environment: plan.environment, body, desired: encodeJson(desired) };
-  await coordinator((calls) => calls.storePlan(stored, seen));
+  await coordinator((calls) => calls.storePlan(stored, seen, caller?.name ?? "shardctl"));
   return { plan, body };
 }
 

@@ -14,7 +14,7 @@ import type { ManifestSource, NewEvent, NewRun, Pause, ReconcilePorts, ReviewLoo
 import { beginPass, reconcile } from "../../apply/reconcile/reconcile.ts";
 import type { GithubReader } from "../../github/port.ts";
 import type { LiveAccess } from "../../live/port.ts";
-import { logError, logEvent } from "../log.ts";
+import { logError, tickId } from "../log.ts";
 import type { GithubSettings } from "../options.ts";
 import type { ReviewsStore } from "../reviews-store.ts";
 import { isAnyWindowOpen } from "../windows.ts";
@@ -48,7 +48,7 @@ export interface ReconciliationParts {
   /** Of the newest run that was not started here. */
   readonly newestApplied: (environment: string, knownFingerprint: string | null) => AppliedState | "unchanged" | null;
   readonly record: (event: NewEvent) => void;
-  /** Told of each pass that is over: for metrics and alerts. */
+  /** Told of each pass that is over: for the log, metrics and alerts. */
   readonly onTick: (state: EnvironmentState) => void;
   /** Called at the end of a slice. */
   readonly onQuiet: () => void;
@@ -142,13 +142,6 @@ export class Reconciliation {
     for (const environment of this.#underWay()) {
       const { next, state } = await reconcile(this.#ports(environment), { calls: SLICE_CALLS_MAX, until });
       if (next === "more") continue;
-      logEvent("reconcile.tick", {
-        environment,
-        pass: state.pass.number,
-        outcome: state.outcome ?? "",
-        durationMs: state.durationMs ?? 0,
-        ...state.lastFigures,
-      });
       this.#parts.onTick(state);
       for (const done of this.#waiters) done();
     }
@@ -174,7 +167,10 @@ export class Reconciliation {
       isWindowOpen: isAnyWindowOpen,
       paused: () => this.pause(),
       record: (event) => parts.record(event),
-      onError: (namespace, error) => logError("reconcile.namespace.failed", { environment, namespace }, error),
+      onError: (namespace, error) => {
+        const correlationId = tickId(environment, store.readEnvironment()?.pass.number ?? 0);
+        logError("reconcile.namespace.failed", { correlationId, environment, namespace }, error);
+      },
       now: () => Date.now(),
       random: () => Math.random(),
     };

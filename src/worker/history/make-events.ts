@@ -1,0 +1,129 @@
+/** What happened, as events of the history: one line each, with names, counts and numbers, and never the content of a row. Pure. */
+import type { NewEvent } from "../../apply/reconcile/ports.ts";
+import type { Run, RunAction } from "../../core/api.ts";
+import { formatQuantity } from "../../core/figures.ts";
+import type { Plan } from "../../core/plan.ts";
+import type { Release, Review } from "../../core/review.ts";
+import { describeSummary, summarizePlan } from "../../render/plan-summary.ts";
+import { summarizeRun } from "../../render/run-text.ts";
+
+/** An event of which only that much is known; the rest is null. */
+export function makeEvent(
+  known: Pick<NewEvent, "at" | "environment" | "kind" | "summary" | "actor"> & Partial<NewEvent>,
+): NewEvent {
+  return {
+    namespace: null,
+    commit: null,
+    pull: null,
+    fingerprint: null,
+    run: null,
+    rowsMoved: null,
+    durationMs: null,
+    ...known,
+  };
+}
+
+export function planEvent(plan: Plan, actor: string, now: number): NewEvent {
+  const { environment, fingerprint } = plan;
+  const counts = summarizePlan(plan);
+  const blocks = counts.blocks === 0 ? "" : ` ${formatQuantity(counts.blocks, "block")} against it.`;
+  return makeEvent({
+    at: now,
+    environment,
+    kind: "plan",
+    summary: `${describeSummary(counts)}${blocks}`,
+    actor,
+    fingerprint,
+    commit: plan.commit,
+  });
+}
+
+export function reviewEvent({ environment, pull, headSha, fingerprint, requestedBy, reviewedAt }: Review): NewEvent {
+  const summary = `the plan was shown in pull request #${pull}`;
+  return makeEvent({
+    at: reviewedAt,
+    environment,
+    kind: "review",
+    summary,
+    actor: requestedBy,
+    pull,
+    commit: headSha,
+    fingerprint,
+  });
+}
+
+export function releaseEvent(
+  { environment, pull, fingerprint }: Pick<Review, "environment" | "pull" | "fingerprint">,
+  { releasedBy, releasedAt, overrides }: Release,
+): NewEvent {
+  const guards = overrides.length === 0 ? "" : `, overriding ${overrides.join(", ")}`;
+  const summary = `the plan of pull request #${pull} was released${guards}`;
+  return makeEvent({ at: releasedAt, environment, kind: "release", summary, actor: releasedBy, pull, fingerprint });
+}
+
+/** What a step of a run is worth telling: that it started, that operations ended, that it ended. */
+export function runEvents(run: Run, before: Run | null, now: number): NewEvent[] {
+  const about = aboutRun(run, now);
+  const started: NewEvent[] = before === null ? [makeEvent({ ...about, kind: "run", summary: describeStart(run) })] : [];
+  const operations = run.actions.flatMap((action, index) => operationEvent(action, before?.actions[index] ?? null, about));
+  if (run.finishedAt === null || before?.finishedAt !== null) return [...started, ...operations];
+  const rowsMoved = run.actions.reduce((sum, action) => sum + rowsMovedBy(action), 0);
+  const summary = `the run ${run.state}: ${counted(run)}`;
+  const ended = makeEvent({ ...about, kind: "run", summary, rowsMoved, durationMs: run.finishedAt - run.startedAt });
+  return [...started, ...operations, ended];
+}
+
+type AboutRun = Pick<NewEvent, "at" | "environment" | "actor" | "commit" | "pull" | "fingerprint" | "run">;
+
+function aboutRun({ id, environment, requestedBy, origin, fingerprint }: Run, now: number): AboutRun {
+  return {
+    at: now,
+    environment,
+    actor: requestedBy,
+    commit: origin?.commit ?? null,
+    pull: origin?.pull ?? null,
+    fingerprint,
+    run: id,
+  };
+}
+
+function describeStart({ actions, overrides }: Run): string {
+  const guards = overrides.length === 0 ? "" : `, overriding ${overrides.join(", ")}`;
+  return `the run started: ${formatQuantity(actions.length, "change")}${guards}`;
+}
+
+/** "1 done, 1 failed". */
+function counted(run: Run): string {
+  return summarizeRun(run)
+    .replace(/^Run: /, "")
+    .replace(/\.$/, "");
+}
+
+function operationEvent(action: RunAction, before: RunAction | null, about: AboutRun): NewEvent[] {
+  const { operation, namespace, kind } = action;
+  const hasEnded = endedNow(action, before);
+  if (!hasEnded || operation === null) return [];
+  const members = `${operation.from.members.length} → ${operation.to.members.length} members`;
+  const why = operation.fault === null ? "" : `: ${operation.fault.message}`;
+  return [
+    makeEvent({
+      ...about,
+      kind: "operation",
+      namespace,
+      summary: `${kind} ${members}, operation ${operation.id} ${operation.state}${why}`,
+      rowsMoved: rowsMovedBy(action),
+      durationMs: (operation.finishedAt ?? operation.updatedAt) - operation.startedAt,
+    }),
+  ];
+}
+
+/** True when the operation of the action is over, and was not when it was last looked at. */
+export function endedNow({ operation }: RunAction, before: RunAction | null): boolean {
+  if (operation === null || operation.state === "running") return false;
+  return before?.operation?.id !== operation.id || before.operation.state === "running";
+}
+
+/** Rows that changed their place for good. */
+export function rowsMovedBy({ operation }: RunAction): number {
+  return operation?.state === "completed" ? operation.rowsCopied : 0;
+}

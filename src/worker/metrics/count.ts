@@ -1,0 +1,42 @@
+/** What is counted when something happens. Names and labels are those of `docs/operations.md`. */
+import type { EnvironmentState } from "../../apply/reconcile/environment-state.ts";
+import type { Run } from "../../core/api.ts";
+import type { ChannelName } from "../alerts/alert-state.ts";
+import { endedNow, rowsMovedBy } from "../history/make-events.ts";
+import type { CountersStore } from "./counters-store.ts";
+
+/** Upper limits of the histogram of ticks, in seconds. */
+export const TICK_BUCKETS_S = [0.1, 0.5, 1, 5, 10, 30, 60, 300, 900] as const;
+
+export function countTick(
+  counters: CountersStore,
+  { environment, outcome, durationMs, checkedAt, lastFigures }: EnvironmentState,
+): void {
+  const seconds = (durationMs ?? 0) / 1000;
+  counters.add("reconcile_ticks", { environment, outcome: outcome ?? "incomplete" }, 1);
+  counters.add("reconcile_seconds_sum", { environment }, seconds);
+  // One row a tick: the sums over the smaller buckets are made when they are read.
+  const bucket = TICK_BUCKETS_S.find((limit) => seconds <= limit);
+  counters.add("reconcile_seconds_bucket", { environment, le: bucket === undefined ? "+Inf" : String(bucket) }, 1);
+  if (outcome === "complete") counters.set("reconcile_last_success", { environment }, (checkedAt ?? 0) / 1000);
+  if (lastFigures === null) return;
+  counters.add("reconcile_github_requests", { environment }, lastFigures.requests);
+  counters.add("reconcile_namespace_calls", { environment }, lastFigures.calls);
+  counters.add("reconcile_runs_started", { environment }, lastFigures.runsStarted);
+}
+
+export function countRun(counters: CountersStore, run: Run, before: Run | null): void {
+  const { environment, state } = run;
+  run.actions.forEach((action, index) => {
+    if (!endedNow(action, before?.actions[index] ?? null) || action.operation === null) return;
+    const { kind, startedAt, finishedAt, updatedAt } = action.operation;
+    counters.add("operations_ended", { environment, kind, state: action.operation.state }, 1);
+    counters.add("operation_seconds", { environment, kind }, Math.max(0, (finishedAt ?? updatedAt) - startedAt) / 1000);
+    counters.add("rows_moved", { environment }, rowsMovedBy(action));
+  });
+  if (run.finishedAt !== null && before?.finishedAt === null) counters.add("runs_ended", { environment, state }, 1);
+}
+
+export function countAlert(counters: CountersStore, environment: string, channel: ChannelName, outcome: "told" | "failed"): void {
+  counters.add("alert_messages", { environment, channel, outcome }, 1);
+}
