@@ -74,7 +74,11 @@ export function describeSplitPoints(layout: Layout, pointsMax: number): string |
  * "250 of 1,000 rows copied", "250 of about 667 rows copied" while the number is an estimate, and "680 rows copied, about 667 expected": rows
  * that are written during the copy are copied again, and an estimate can be too low.
  */
-export function describeRows(operation: OperationStatus, rows: number, done: string): string {
+export function describeRows(
+  operation: Pick<OperationStatus, "mode" | "step" | "rowsTotal">,
+  rows: number,
+  done: string,
+): string {
   const { mode, step, rowsTotal } = operation;
   const about = mode === "shift" && (step === "prepare" || step === "copy") ? "about " : "";
   return rows > rowsTotal
@@ -83,7 +87,9 @@ export function describeRows(operation: OperationStatus, rows: number, done: str
 }
 
 /** Share of the operation that is done, 0 … 1: copying is one half, verifying the other, and the rest takes no rows. */
-export function operationProgress(operation: OperationStatus): number {
+export function operationProgress(
+  operation: Pick<OperationStatus, "state" | "rowsTotal" | "rowsCopied" | "rowsVerified">,
+): number {
   if (operation.state === "completed") return 1;
   if (operation.rowsTotal === 0) return 0;
   const half = (rows: number): number => Math.min(1, rows / operation.rowsTotal) / 2;

@@ -98,10 +98,14 @@ function unauthenticated(message: string): RefusedRequest {
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
+export function isLoopback(hostname: string): boolean {
+  return LOOPBACK.test(hostname);
+}
+
 /** Whoever can reach a loopback address is the developer, except a web page in their browser: that one sends its origin. */
-function anonymous(request: Request): Result<Caller, string> {
+export function anonymous(request: Request): Result<Caller, string> {
   const { hostname, host } = new URL(request.url);
-  if (!LOOPBACK.test(hostname)) return failure(`Requests without a token are for loopback addresses only, not for ${hostname}.`);
+  if (!isLoopback(hostname)) return failure(`Requests without a token are for loopback addresses only, not for ${hostname}.`);
   const origin = request.headers.get("origin");
   if (origin !== null && origin !== `http://${host}`) return failure("Requests from other web pages need a token.");
   return success({ name: "anonymous", role: "apply", actions: null });

@@ -12,6 +12,7 @@ import type { GithubRepository } from "../github/port.ts";
 import type { RequireRole } from "./authorize.ts";
 import type { Api } from "./context.ts";
 import type { ObjectBindings } from "./objects.ts";
+import type { AccessSettings } from "./page/access-verifier.ts";
 
 export interface ReconcilerOptions<Env extends object> {
   /** The bindings whose classes hold namespaces, by the name that manifests use. */
@@ -24,6 +25,8 @@ export interface ReconcilerOptions<Env extends object> {
   readonly github?: (env: Env) => GithubOptions | undefined;
   /** Where alerts go besides the issue. Default: `{ webhookUrl: env.ALERT_WEBHOOK_URL }`. */
   readonly alerts?: (env: Env) => AlertOptions | undefined;
+  /** Lets people look at the status page who come through Cloudflare Access. Without it they sign in with a token. */
+  readonly access?: (env: Env) => CloudflareAccessOptions | undefined;
   /** Default false. True lets requests without a token do everything, on loopback addresses only: for development. */
   readonly allowAnonymous?: boolean;
   /** More routes of the same Worker. */
@@ -76,10 +79,18 @@ export interface AlertOptions {
   readonly webhookUrl?: string;
 }
 
+export interface CloudflareAccessOptions {
+  /** The team's name, such as `acme`, or its domain, such as `acme.cloudflareaccess.com`. */
+  readonly team: string;
+  /** The Application Audience (AUD) Tag of the application that covers this Worker. */
+  readonly audience: string;
+}
+
 /** The options of one `env` after checks and defaults. */
 export interface Settings {
   readonly github: GithubSettings | null;
   readonly alertWebhookUrl: string | null;
+  readonly access: AccessSettings | null;
 }
 
 export interface GithubSettings {
@@ -176,13 +187,25 @@ const githubSchema = z.strictObject({
   post: z.boolean().exactOptional(),
 });
 
+const accessSchema = z
+  .strictObject({
+    team: z
+      .string()
+      .regex(
+        /^(https:\/\/)?[a-z0-9-]+(\.cloudflareaccess\.com)?\/?$/i,
+        "must be the team's name, or <team>.cloudflareaccess.com",
+      ),
+    audience: z.string().regex(/^[0-9a-f]{64}$/i, "must be the application's AUD tag, 64 hex digits"),
+  })
+  .optional();
+
 const alertsSchema = z.strictObject({ webhookUrl: address.exactOptional() });
 
 export type ReadSettings<Env extends object> = (env: Env) => Result<Settings, string>;
 
 /** Reads the options of an `env`: checked once for each, since a Worker is given the same one with every request. */
 export function createSettingsReader<Env extends object>(
-  options: Pick<ReconcilerOptions<Env>, "github" | "alerts">,
+  options: Pick<ReconcilerOptions<Env>, "github" | "alerts" | "access">,
 ): ReadSettings<Env> {
   const known = new WeakMap<Env, Result<Settings, string>>();
   return (env) => {
@@ -193,18 +216,20 @@ export function createSettingsReader<Env extends object>(
 }
 
 function readSettings<Env extends object>(
-  options: Pick<ReconcilerOptions<Env>, "github" | "alerts">,
+  options: Pick<ReconcilerOptions<Env>, "github" | "alerts" | "access">,
   env: Env,
 ): Result<Settings, string> {
   const defaults = env as DefaultEnv;
   const given = options.github?.(env);
   const github = given === undefined ? null : githubSchema.safeParse(withDefaults(given, defaults));
   const alerts = alertsSchema.safeParse(options.alerts?.(env) ?? compact({ webhookUrl: textOf(defaults.ALERT_WEBHOOK_URL) }));
+  const access = accessSchema.safeParse(options.access?.(env));
   const issues = [
+    ...(access.error?.issues.map((issue) => ({ root: "access", issue })) ?? []),
     ...(github?.error?.issues.map((issue) => ({ root: "github", issue })) ?? []),
     ...(alerts.error?.issues.map((issue) => ({ root: "alerts", issue })) ?? []),
   ];
-  if (issues.length > 0 || !alerts.success) {
+  if (issues.length > 0 || !alerts.success || !access.success) {
     const listed = issues.map(({ root, issue }) => `${[root, ...issue.path].join(".")}: ${issue.message}`).join("; ");
     return failure(
       `This Worker is set up wrongly. Correct the options of createReconciler, or the variables behind them: ${listed}.`,
@@ -213,6 +238,7 @@ function readSettings<Env extends object>(
   return success({
     github: github?.success ? settleGithub(github.data) : null,
     alertWebhookUrl: alerts.data.webhookUrl ?? null,
+    access: access.data === undefined ? null : settleAccess(access.data),
   });
 }
 
@@ -251,6 +277,15 @@ function settleGithub(options: z.infer<typeof githubSchema>): GithubSettings {
     showForkCounts: options.showForkCounts ?? false,
     posts: credentials !== null && options.post !== false,
   };
+}
+
+function settleAccess({ team, audience }: CloudflareAccessOptions): AccessSettings {
+  const name = team
+    .toLowerCase()
+    .replace(/^https:\/\//, "")
+    .replace(/\/$/, "")
+    .replace(/\.cloudflareaccess\.com$/, "");
+  return { issuer: `https://${name}.cloudflareaccess.com`, audience };
 }
 
 function folderOf(path: string): string {

@@ -112,7 +112,7 @@ describe("a Worker that is set up wrongly", () => {
 });
 
 describe("everything else", () => {
-  it.each(["/", "/v1", "/v1/nothing", "/v1/plans/a/b/c", "/data/ORDERS/orders/things", "/V1/runs"])(
+  it.each(["/v1", "/v1/nothing", "/v1/plans/a/b/c", "/data/ORDERS/orders/things", "/V1/runs"])(
     "GET %s is not there",
     async (path) => {
       const answer = await refusal("GET", path);

@@ -5,7 +5,7 @@ import type { EnvironmentState } from "../../apply/reconcile/environment-state.t
 import type { TrackedDrift } from "../../apply/reconcile/namespace-state.ts";
 import type { Run, RunAction } from "../../core/api.ts";
 import { DRIFT_KINDS, type Drift } from "../../core/drift.ts";
-import { formatCount, formatQuantity } from "../../core/figures.ts";
+import { formatQuantity } from "../../core/figures.ts";
 import type { LiveNamespace, NamespaceRef } from "../../core/live.ts";
 import type { Plan } from "../../core/plan.ts";
 import type { Review } from "../../core/review.ts";
@@ -23,7 +23,6 @@ import type {
 } from "../../render/page/page-data.ts";
 import { viewOperation } from "../../render/page/sight.ts";
 import { summarizePlan, type PlanSummary } from "../../render/plan-summary.ts";
-import { formatDuration } from "../../render/time.ts";
 import type { Reconciliation } from "../reconcile/reconciliation.ts";
 import type { ReviewsStore } from "../reviews-store.ts";
 import type { CoordinatorStore } from "../store.ts";
@@ -57,6 +56,8 @@ export interface NamespaceFacts {
   readonly askedAt: number;
   /** True when `view.running` comes from a run, which follows the operation itself. */
   readonly isFollowed: boolean;
+  /** Why it could not be read the last time. */
+  readonly problem: string | null;
 }
 
 export interface OverviewFacts extends Omit<Overview, "namespaces"> {
@@ -67,7 +68,6 @@ export interface NamespacePageFacts extends Surroundings {
   readonly facts: NamespaceFacts;
   readonly spec: NamespaceSpec | null;
   readonly members: readonly MemberView[];
-  readonly problem: string | null;
 }
 
 export interface PageSources {
@@ -152,13 +152,11 @@ export class PageFacts {
     const chosen = surroundings.environment;
     if (chosen === null || !this.#names.isKnown(chosen, ref)) return null;
     const state = this.#names.find(chosen, ref);
-    const stored = this.#sights.get(ref);
     return {
       ...surroundings,
       facts: this.#facts({ ...ref, state }, this.#runningActions()),
       spec: state?.spec ?? null,
       members: this.#sights.members(ref),
-      problem: stored?.problem ?? null,
     };
   }
 
@@ -201,6 +199,7 @@ export class PageFacts {
       },
       askedAt: stored?.askedAt ?? 0,
       isFollowed: followed !== null,
+      problem: stored?.problem ?? null,
     };
   }
 
@@ -328,29 +327,4 @@ function keep<Value>(memory: Map<string, Value>, key: string, value: Value): voi
   memory.set(key, value);
   const oldest = memory.keys().next();
   if (memory.size > SUMMARIES_MAX && !oldest.done) memory.delete(oldest.value);
-}
-
-/** What a policy says, for a person. */
-export function describePolicy({ policy, dependsOn }: NamespaceSpec): { readonly name: string; readonly value: string }[] {
-  const windows = policy.windows.map(
-    ({ start, durationMs, timezone }) => `${start} for ${formatDuration(durationMs)}, ${timezone}`,
-  );
-  return [
-    { name: "Largest skew", value: policy.maxSkew.toFixed(2) },
-    { name: "Self-heal", value: policy.selfHeal },
-    { name: "Suspended", value: policy.suspend ? "yes" : "no" },
-    { name: "Windows", value: windows.length === 0 ? "always open" : windows.join("; ") },
-    { name: "Budget", value: policy.budgetRows === null ? "no limit" : `${formatCount(policy.budgetRows)} rows an action` },
-    ...(policy.rowsPerSecondMax === null
-      ? []
-      : [{ name: "Pace", value: `at most ${formatCount(policy.rowsPerSecondMax)} rows a second` }]),
-    ...(dependsOn.length === 0 ? [] : [{ name: "After", value: dependsOn.join(", ") }]),
-  ];
-}
-
-/** What a manifest asks for, as `describeLayout` says what is. */
-export function describeSpec({ strategy, shardKey, count, partitioner }: NamespaceSpec): string {
-  if (strategy === "none") return "unsharded";
-  const name = strategy === "custom" ? `custom ${partitioner ?? ""}` : strategy;
-  return `${name}(${shardKey ?? ""}) × ${formatCount(count)}`;
 }
