@@ -8,18 +8,21 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import type { Result } from "../core/result.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { createAuthorization, type AccessOptions, type RequireRole } from "./authorize.ts";
-import { createCoordinatorCalls, type Api, type ApiEnv } from "./context.ts";
-import { logError } from "./log.ts";
+import { createCoordinatorCalls, type Api, type ApiContext, type ApiEnv } from "./context.ts";
+import { logError, logEvent } from "./log.ts";
 import type { Settings } from "./options.ts";
 import { addPageRoutes } from "./page/page-routes.ts";
 import type { ViewerOptions } from "./page/viewer.ts";
 import { problemResponse, RefusedRequest } from "./problems.ts";
+import { addEventRoutes } from "./routes/events.ts";
+import { addHealthRoutes } from "./routes/health.ts";
 import { addNamespaceRoutes } from "./routes/namespaces.ts";
 import { addPlanRoutes } from "./routes/plans.ts";
 import { addReviewRoutes } from "./routes/reviews.ts";
 import { addReconcileRoutes } from "./routes/reconcile.ts";
 import { addRunRoutes } from "./routes/runs.ts";
 import { addWebhookRoute } from "./routes/webhook.ts";
+import type { Caller } from "./tokens.ts";
 
 export interface HttpApiOptions extends AccessOptions, ViewerOptions {
   readonly settings: (env: object) => Result<Settings, string>;
@@ -33,6 +36,14 @@ export function createHttpApi(options: HttpApiOptions): Api {
   const api: Api = new Hono<ApiEnv>();
   api.use(methodNotAllowed({ app: api, onMethodNotAllowed: (context, methods) => refuseMethod(context.req.method, methods) }));
   api.use(async (context, next) => {
+    const correlationId = correlationIdOf(context.req.header("cf-ray"));
+    const startedAt = Date.now();
+    context.set("correlationId", correlationId);
+    await next();
+    context.header("x-request-id", correlationId);
+    logRequest(context, correlationId, Date.now() - startedAt);
+  });
+  api.use(async (context, next) => {
     const settings = options.settings(context.env);
     if (!settings.ok) return problemResponse("unavailable", settings.failure);
     context.set("settings", settings.value);
@@ -42,8 +53,9 @@ export function createHttpApi(options: HttpApiOptions): Api {
     if (!context.res.headers.has("cache-control")) context.header("cache-control", "no-store");
     return undefined;
   });
-  api.get("/healthz", (context) => context.json({ status: "ok" }));
   const requireRole = createAuthorization(options);
+  addHealthRoutes(api, requireRole);
+  addEventRoutes(api, requireRole);
   addNamespaceRoutes(api, requireRole);
   addPlanRoutes(api, requireRole);
   addReviewRoutes(api, requireRole);
@@ -53,10 +65,26 @@ export function createHttpApi(options: HttpApiOptions): Api {
   addPageRoutes(api, options);
   options.extend?.(api, requireRole);
   api.notFound((context) => problemResponse("notFound", `There is nothing at ${context.req.path}.`));
-  api.onError((error) =>
-    error instanceof RefusedRequest ? problemResponse(error.kind, error.message, error.errors) : hideError(error),
+  api.onError((error, context) =>
+    error instanceof RefusedRequest
+      ? problemResponse(error.kind, error.message, error.errors)
+      : hideError(error, context.var.correlationId),
   );
   return api;
+}
+
+/** Cloudflare's id of the request, so that its own logs and ours meet; a made one elsewhere. */
+function correlationIdOf(ray: string | undefined): string {
+  return ray !== undefined && /^[\w-]{1,64}$/.test(ray) ? ray : crypto.randomUUID();
+}
+
+/** What changes something, and what was refused: the runtime's own log has the rest. No query, header or body goes in. */
+function logRequest({ req, res, var: { caller } }: ApiContext, correlationId: string, durationMs: number): void {
+  if (req.method === "GET" && res.status < 400) return;
+  const { method, path } = req;
+  // Not set when the request never got as far as its check.
+  const by = (caller as Caller | undefined)?.name ?? "";
+  logEvent("http.request", { correlationId, method, path, status: res.status, durationMs, caller: by });
 }
 
 function refuseMethod(method: string, allowed: readonly string[]): Response {
@@ -64,8 +92,7 @@ function refuseMethod(method: string, allowed: readonly string[]): Response {
   return problemResponse("methodNotAllowed", `${method} is not possible here; ${allow} is.`, undefined, { allow });
 }
 
-function hideError(error: unknown): Response {
-  const id = crypto.randomUUID();
-  logError("http.unexpected", { id }, error);
+function hideError(error: unknown, id: string): Response {
+  logError("http.unexpected", { correlationId: id }, error);
   return problemResponse("internal", `Something went wrong that should not have. The Worker's log has it under the id ${id}.`);
 }

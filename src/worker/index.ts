@@ -109,10 +109,10 @@ export function createReconciler<Env extends object>(
   return {
     fetch: async (request, env, context) => api.fetch(request, env, context),
     /** Runs go on by alarm; the tick is for the alarm that the runtime dropped, and for pull requests that no webhook told of. */
-    async scheduled(_controller, env) {
+    async scheduled({ cron }, env) {
       const coordinator = createCoordinatorCalls(options.coordinator(env));
       await coordinator((calls) => calls.resume());
-      await coordinator((calls) => calls.tick());
+      await coordinator((calls) => calls.tick(cron));
       await coordinator((calls) => calls.queuePullTasks([{ kind: "scan", all: false }]));
     },
     Reconciler,
