@@ -55,5 +55,5 @@ function escapeHelp(text: string): string {
 
 function escapeLabel(text: string): string {
   // A lone surrogate is no UTF-8, and the reader would refuse the whole page.
-  return escapeHelp(text.toWellFormed()).replaceAll('"', '\\"').replaceAll("\r", "\\r");
+  return escapeHelp(text.toWellFormed()).replaceAll('"', '\\"');
 }
