@@ -3,7 +3,7 @@
  * left behind, and operations that have ended for a reason that the run gave them.
  */
 import { toKey } from "../../src/core/key.ts";
-import { type Layout, createOwnerLookup, directoryMember } from "../../src/core/layout.ts";
+import { type Layout, createOwnerLookup, directoryMember, hasKeyedDirectory } from "../../src/core/layout.ts";
 import type { OperationRecord } from "../../src/shards/journal.ts";
 import type { Membership } from "../../src/shards/membership.ts";
 import { type SqlRow, textOf } from "../../src/shards/storage.ts";
@@ -40,6 +40,7 @@ export function checkEnd(world: World, bringsTogether: boolean): EndState {
       const key = keyOfView(view);
       if (views.has(key)) world.violate(`${key} stands on two members`);
       views.set(key, view);
+      checkEntry(world, registry.layout, view);
       if (!view.intact) world.violate(`${view.id} has another value than was stored`);
       const owner = ownerOf(world, registry.layout, view);
       if (owner !== object.name) world.violate(`${view.id} (${view.grp}) stands on ${object.name}, its owner is ${owner}`);
@@ -165,6 +166,19 @@ function checkDirectory(world: World, object: SimObject, layout: Layout, isMembe
     if (holder !== object.name)
       world.violate(`the directory entry of ${textOf(row["id"])} stands on ${object.name}, it belongs on ${holder}`);
   }
+}
+
+/** Where ids are unique, the directory has each row's key: two rows of one id cannot both be right. */
+function checkEntry(world: World, layout: Layout, { id, grp }: View): void {
+  if (!hasKeyedDirectory(layout)) return;
+  const holder = world.object(directoryMember(layout, id));
+  const query = "SELECT owner FROM shardctl_directory WHERE table_name = 'items' AND id = ?";
+  const entry = has(holder, "shardctl_directory") ? holder.storage.peek(query, id)[0]?.["owner"] : undefined;
+  const key = `t${layout.shardKey === "grp" ? grp : id}`;
+  if (entry !== key)
+    world.violate(
+      `the directory on ${holder.name} says ${entry === undefined ? "nothing" : textOf(entry)} of ${id}, its key is ${key}`,
+    );
 }
 
 function ownerOf(world: World, layout: Layout, view: View): string {

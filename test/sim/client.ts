@@ -8,7 +8,7 @@
  * | a guard's message                                | nothing: the statement was aborted              |
  * | silence after a `call` was sent                  | unknown: it may still take effect, or never     |
  */
-import { type Layout, createOwnerLookup } from "../../src/core/layout.ts";
+import { type Layout, createOwnerLookup, hasKeyedDirectory } from "../../src/core/layout.ts";
 import { toKey } from "../../src/core/key.ts";
 import type { Envelope } from "../../src/core/protocol.ts";
 import { isCopying } from "./operator.ts";
@@ -25,6 +25,10 @@ const POLL_MS = 1;
 const MOMENT_MS_MAX = 800;
 /** What SQLite says to a put of a code that another item of the same member has. */
 const RIVAL_IN_THE_WAY = "UNIQUE constraint failed: items.code";
+
+/** Methods that may store a new item: where ids are unique they are claimed first. */
+const STORES: ReadonlySet<string> = new Set(["put", "slowPut"]);
+const ANY_LAYOUT = (): boolean => true;
 
 /** The layout does not suit the call, which was not made. */
 class LayoutChanged extends Error {}
@@ -140,6 +144,8 @@ export class Client {
     }
     const isInPlace = (live: Layout): boolean => {
       if (live.kind === "none" || live.kind === "roundRobin" || live.shardKey === "id") return true;
+      // A directory has the key of each id: it changes only with the row's place, by a delete and a put.
+      if (hasKeyedDirectory(live)) return false;
       const owner = createOwnerLookup(live, this.#world.options.partitioners);
       return owner(toKey(before)) === owner(toKey(grp));
     };
@@ -249,7 +255,8 @@ export class Client {
         if (view.layout.kind === "roundRobin") throw new LayoutChanged("Items are put one by one");
         // An attempt that fails may have put some of them: each is a put of its own, of unknown outcome.
         entries = rows.map(({ id, grp, n, tag }) => this.#history.begin(this.#name, id, { kind: "put", grp, n, tag }));
-        await view.callGrouped(rows, (row, shardKey) => row[shardKey === "grp" ? "grp" : "id"], "putMany");
+        const keyOf = (row: (typeof rows)[number], shardKey: string | null): string => row[shardKey === "grp" ? "grp" : "id"];
+        await view.callGrouped(rows, keyOf, "putMany", undefined, ({ id }) => [{ table: "items", ids: [id] }]);
       });
       for (const entry of entries) this.#history.end(entry, undefined);
     } catch (error) {
@@ -301,12 +308,14 @@ export class Client {
     deal: boolean,
     method: string,
     args: readonly unknown[],
-    fits: (layout: Layout) => boolean = () => true,
+    fits: (layout: Layout) => boolean = ANY_LAYOUT,
   ): Promise<unknown> {
     return this.#router.attempt(async (view) => {
       if (!fits(view.layout)) throw new LayoutChanged("The layout no longer suits the call");
-      if (view.layout.kind === "roundRobin") return view.callById("items", id, deal, method, args);
-      return view.callOwner((shardKey) => (shardKey === "grp" ? grp : id), method, args);
+      const isById = view.layout.kind === "roundRobin" || (view.knowsKeys && method === "get" && fits === ANY_LAYOUT);
+      if (isById) return view.callById("items", id, deal, method, args);
+      const newIds = STORES.has(method) ? [{ table: "items", ids: [id] }] : [];
+      return view.callOwner((shardKey) => (shardKey === "grp" ? grp : id), method, args, newIds);
     });
   }
 

@@ -9,6 +9,7 @@ import {
   joinSlots,
   shardNames,
   unshardedLayout,
+  withDirectory,
 } from "../../src/core/layout.ts";
 import { shiftMembers, swapGeneration } from "../../src/core/operation-mode.ts";
 import type { OperationKind, OperationStatus } from "../../src/core/operation.ts";
@@ -180,6 +181,17 @@ function chooseChange(
 }
 
 function freshLayout(
+  random: Random,
+  label: string,
+  namespace: string,
+  from: Layout,
+  more: readonly Kind[],
+  keys: readonly ("id" | "grp")[],
+): Layout {
+  return withDirectory(chooseLayout(random, label, namespace, from, more, keys), random.chance(`${label}/directory`, 0.3));
+}
+
+function chooseLayout(
   random: Random,
   label: string,
   namespace: string,
