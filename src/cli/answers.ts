@@ -3,6 +3,8 @@
  * gives the value, or a text that says what is missing.
  */
 import type { NamespaceReport, Run } from "../core/api.ts";
+import type { DriftReport } from "../core/drift.ts";
+import type { HistoryEvent } from "../core/event.ts";
 import type { OperationStatus } from "../core/operation.ts";
 import { PLAN_VERSION, type Plan } from "../core/plan.ts";
 import type { Review, ReviewList, ReviewReceipt } from "../core/review.ts";
@@ -91,6 +93,24 @@ export function readHistory(body: unknown): readonly OperationStatus[] | string 
   return readList(body, "operations", (item) => {
     const wrong = mismatch(item, { id: "number", kind: "string", state: "string", step: "string", startedAt: "number" });
     return wrong === null ? (item as OperationStatus) : `it is not an operation: ${wrong}`;
+  });
+}
+
+export function readDrift(body: unknown): DriftReport | string {
+  const wrong = mismatch(body, { environment: "string", fingerprint: "string", drifts: "array", conditions: "array" });
+  return wrong === null ? (body as DriftReport) : `it is not a drift report: ${wrong}`;
+}
+
+/** 202 says that the tick goes on, and the report is the one before it. */
+export function readTick(body: unknown, status: number): { readonly report: DriftReport; readonly isOver: boolean } | string {
+  const report = readDrift(body);
+  return typeof report === "string" ? report : { report, isOver: status !== 202 };
+}
+
+export function readEvents(body: unknown): readonly HistoryEvent[] | string {
+  return readList(body, "events", (item) => {
+    const wrong = mismatch(item, { id: "number", at: "number", kind: "string", summary: "string", actor: "string" });
+    return wrong === null ? (item as HistoryEvent) : `it is not an event: ${wrong}`;
   });
 }
 

@@ -9,11 +9,15 @@
  * | apply            | the connection was refused, so nothing arrived; otherwise the run is looked up first  |
  */
 import type { ApplyRequest, NamespaceReport, PlanRequest, Run } from "../core/api.ts";
+import type { DriftReport } from "../core/drift.ts";
+import type { EventKind, HistoryEvent } from "../core/event.ts";
 import type { NamespaceRef } from "../core/live.ts";
 import type { OperationStatus } from "../core/operation.ts";
 import type { Plan } from "../core/plan.ts";
 import type { ReleaseRequest, Review, ReviewList, ReviewReceipt, ReviewRequest } from "../core/review.ts";
 import {
+  readDrift,
+  readEvents,
   readHistory,
   readNamespace,
   readNamespaces,
@@ -23,10 +27,11 @@ import {
   readReviews,
   readRun,
   readRuns,
+  readTick,
 } from "./answers.ts";
 import type { CliResult } from "./failure.ts";
 import type { Host } from "./host.ts";
-import { type HttpTarget, type Repeat, sendRequest } from "./http.ts";
+import { type HttpTarget, type ReadAnswer, type Repeat, sendRequest } from "./http.ts";
 
 export interface ApiClient {
   readonly endpoint: string;
@@ -41,11 +46,25 @@ export interface ApiClient {
   /** Waits up to `waitS` seconds for news after `since` (the run's `updatedAt`). Not repeated: the caller follows and decides. */
   awaitRun(id: string, waitS: number, since: number | null, signal: AbortSignal): Promise<CliResult<Run>>;
   cancelRun(id: string): Promise<CliResult<Run>>;
+  /** What the last tick found. */
+  drift(environment: string): Promise<CliResult<DriftReport>>;
+  /** Runs a tick and waits up to `waitS` seconds for its end; `isOver` false: it goes on. */
+  reconcile(environment: string, waitS: number): Promise<CliResult<{ readonly report: DriftReport; readonly isOver: boolean }>>;
+  /** Newest first; with `after`, what is newer than that id, oldest first. */
+  events(query: EventQuery): Promise<CliResult<readonly HistoryEvent[]>>;
   /** Says that a pull request was shown a plan. */
   putReview(request: ReviewRequest): Promise<CliResult<ReviewReceipt>>;
   /** What a pull request was shown, newest first. */
   reviews(environment: string, pull: number): Promise<CliResult<ReviewList>>;
   releasePlan(pull: number, request: ReleaseRequest): Promise<CliResult<Review>>;
+}
+
+export interface EventQuery {
+  readonly environment: string;
+  readonly namespace: string | null;
+  readonly kind: EventKind | null;
+  readonly after?: number;
+  readonly limit?: number;
 }
 
 export interface RunFilter {
@@ -61,18 +80,13 @@ const PLAN_TIMEOUT_MS = 300_000;
 const POLL_GRACE_MS = 10_000;
 
 export function createApiClient(host: Host, target: HttpTarget): ApiClient {
-  const get = <Value>(path: string, read: (body: unknown) => Value | string): Promise<CliResult<Value>> =>
+  const get = <Value>(path: string, read: ReadAnswer<Value>): Promise<CliResult<Value>> =>
     sendRequest(host, target, { method: "GET", path, timeoutMs: READ_TIMEOUT_MS, repeat: "whenTransient" }, read);
-  const post = <Value>(
-    path: string,
-    body: unknown,
-    repeat: Repeat,
-    read: (body: unknown) => Value | string,
-  ): Promise<CliResult<Value>> =>
+  const post = <Value>(path: string, body: unknown, repeat: Repeat, read: ReadAnswer<Value>): Promise<CliResult<Value>> =>
     sendRequest(host, target, { method: "POST", path, body, timeoutMs: PLAN_TIMEOUT_MS, repeat }, read);
 
   // Putting twice is putting once.
-  const put = <Value>(path: string, body: unknown, read: (body: unknown) => Value | string): Promise<CliResult<Value>> =>
+  const put = <Value>(path: string, body: unknown, read: ReadAnswer<Value>): Promise<CliResult<Value>> =>
     sendRequest(host, target, { method: "PUT", path, body, timeoutMs: READ_TIMEOUT_MS, repeat: "whenTransient" }, read);
 
   return {
@@ -100,10 +114,20 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
         readRun,
       ),
     cancelRun: (id) => post(`/v1/runs/${encodeURIComponent(id)}/cancel`, {}, "whenTransient", readRun),
+    drift: (environment) => get(`/v1/drift${query({ environment })}`, readDrift),
+    // A second tick does what is left of the first.
+    reconcile: (environment, waitS) =>
+      post(`/v1/reconcile${query({ environment, wait: String(waitS) })}`, undefined, "whenTransient", readTick),
+    events: ({ after, limit, ...filter }) =>
+      get(`/v1/events${query({ ...filter, after: numeral(after), limit: numeral(limit) })}`, readEvents),
     putReview: (request) => put("/v1/reviews", request, readReceipt),
     reviews: (environment, pull) => get(`/v1/reviews${query({ environment, pull: String(pull) })}`, readReviews),
     releasePlan: (pull, request) => put(`/v1/reviews/${pull}/release`, request, readReview),
   };
+}
+
+function numeral(value: number | undefined): string | null {
+  return value === undefined ? null : String(value);
 }
 
 function query(parameters: Readonly<Record<string, string | null | undefined>>): string {

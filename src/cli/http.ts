@@ -47,12 +47,15 @@ export interface Attempt<Value> {
   readonly trouble: "none" | "unsent" | "transient" | "lasting";
 }
 
-/** Sends a request until it is answered or the attempts are used up. `read` gives the value, or a text that says what is wrong with the body. */
+/** Gives the value, or a text that says what is wrong with the body. */
+export type ReadAnswer<Value> = (body: unknown, status: number) => Value | string;
+
+/** Sends a request until it is answered or the attempts are used up. */
 export async function sendRequest<Value>(
   host: Host,
   target: HttpTarget,
   request: HttpRequest,
-  read: (body: unknown) => Value | string,
+  read: ReadAnswer<Value>,
 ): Promise<CliResult<Value>> {
   for (let attempt = 1; ; attempt++) {
     const { result, trouble } = await sendOnce(host, target, request, read);
@@ -78,7 +81,7 @@ async function sendOnce<Value>(
   host: Host,
   target: HttpTarget,
   request: HttpRequest,
-  read: (body: unknown) => Value | string,
+  read: ReadAnswer<Value>,
 ): Promise<Attempt<Value>> {
   const token = await target.tokens.take();
   if (!token.ok) return { result: token, trouble: "lasting" };
@@ -152,11 +155,11 @@ function readAnswer<Value>(
   request: HttpRequest,
   response: Response,
   text: string,
-  read: (body: unknown) => Value | string,
+  read: ReadAnswer<Value>,
 ): Attempt<Value> {
   const body = parseJson(text);
   if (response.ok && body !== undefined) {
-    const value = read(body);
+    const value = read(body, response.status);
     if (typeof value !== "string") return { result: { ok: true, value }, trouble: "none" };
     return { result: failNonsense(target, request, response, text, value), trouble: "lasting" };
   }

@@ -5,6 +5,7 @@ import { type Example, type Perform, formatExamples } from "./command.ts";
 import { defineApply } from "./commands/apply.ts";
 import { defineCancel } from "./commands/cancel.ts";
 import { defineDev } from "./commands/dev.ts";
+import { defineDrift } from "./commands/drift.ts";
 import { defineHistory } from "./commands/history.ts";
 import { defineImport } from "./commands/import.ts";
 import { defineInit } from "./commands/init.ts";
@@ -32,6 +33,7 @@ const DEFINITIONS = [
   definePlan,
   defineApply,
   defineStatus,
+  defineDrift,
   defineHistory,
   defineCancel,
   defineImport,

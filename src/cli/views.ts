@@ -1,8 +1,12 @@
 /** What people read: the renderers of `render/` with this session's colours and clock. */
 import type { NamespaceReport, Run } from "../core/api.ts";
+import type { DriftReport } from "../core/drift.ts";
+import type { HistoryEvent } from "../core/event.ts";
 import type { OperationStatus } from "../core/operation.ts";
 import type { Plan } from "../core/plan.ts";
 import { alignColumns } from "../render/columns.ts";
+import { renderDrift } from "../render/drift-text.ts";
+import { renderEvents } from "../render/events-text.ts";
 import { renderHistory } from "../render/history-text.ts";
 import { planDocument } from "../render/plan-json.ts";
 import { renderPlanMarkdown } from "../render/plan-markdown.ts";
@@ -36,6 +40,14 @@ export function runText({ colors, host }: Session, run: Run): string {
 
 export function historyText({ colors, host }: Session, operations: readonly OperationStatus[]): string {
   return renderHistory(operations, { now: host.now(), palette: colors });
+}
+
+export function driftText({ colors, host }: Session, report: DriftReport): string {
+  return renderDrift(report, { now: host.now(), palette: colors });
+}
+
+export function eventsText(events: readonly HistoryEvent[]): string {
+  return renderEvents(events);
 }
 
 /** One line a run. */

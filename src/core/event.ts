@@ -31,7 +31,10 @@ export interface HistoryEvent {
   readonly durationMs: number | null;
 }
 
-/** `GET /v1/events?environment=&namespace=&kind=&before=<id>&limit=<1 … 1000, default 50>`: newest first. With `accept: application/jsonl` one JSON text a line, oldest first. */
+/**
+ * `GET /v1/events?environment=&namespace=&kind=&before=<id>&limit=<1 … 1000, default 50>`: newest first; with `after=<id>` what is newer, oldest
+ * first. With `accept: application/jsonl` one JSON text a line, oldest first, and without a limit all of it.
+ */
 export interface EventList {
   readonly events: readonly HistoryEvent[];
 }

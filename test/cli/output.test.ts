@@ -9,9 +9,9 @@ import { environmentFor, temporaryProject } from "./support/project.ts";
 import { MAIN, TEST_VERSION, runInProcess, temporaryFolder } from "./support/run-cli.ts";
 import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
 import { reconciler } from "./support/scripts.ts";
-import { RUN_ID, liveReport, planOf, skewBlock } from "./support/states.ts";
+import { RUN_ID, driftReport, liveReport, planOf, skewBlock } from "./support/states.ts";
 
-const COMMANDS = ["init", "validate", "plan", "apply", "status", "history", "cancel", "import", "dev"];
+const COMMANDS = ["init", "validate", "plan", "apply", "status", "drift", "history", "cancel", "import", "dev"];
 const ESCAPE = "\u001b[";
 
 let server: ScriptedServer | undefined;
@@ -60,6 +60,8 @@ describe("a mistake on the command line", () => {
     { argv: ["dev", "--port", "http"], says: "0 to 65535" },
     { argv: ["status", "orders", "extra"], says: "Too many arguments" },
     { argv: ["status", "orders", "--run", "run-1"], says: "not both" },
+    { argv: ["history", "orders", "--runs"], says: "--runs goes with no namespace" },
+    { argv: ["history", "--kind", "nonsense"], says: "plan, review, release" },
   ])("$argv exits with 1 and says $says", async ({ argv, says }) => {
     const run = await runInProcess(argv, { cwd: "/" });
     expect(run.exitCode).toBe(EXIT.error);
@@ -87,7 +89,13 @@ describe("--json", () => {
     { argv: ["status"], exitCode: EXIT.done },
     { argv: ["status", "orders"], exitCode: EXIT.done },
     { argv: ["status", "--run", RUN_ID], exitCode: EXIT.done },
+    { argv: ["drift"], exitCode: EXIT.done },
+    { argv: ["drift", "--exit-code"], exitCode: EXIT.changesPending },
+    { argv: ["drift", "--now", "--exit-code"], exitCode: EXIT.done },
     { argv: ["history"], exitCode: EXIT.done },
+    { argv: ["history", "--runs"], exitCode: EXIT.done },
+    { argv: ["history", "orders", "--kind", "operation"], exitCode: EXIT.done },
+    { argv: ["history", "--export"], exitCode: EXIT.error },
     { argv: ["history", "orders"], exitCode: EXIT.done },
     { argv: ["cancel", RUN_ID], exitCode: EXIT.done },
     { argv: ["import", "--out", "elsewhere"], exitCode: EXIT.done },
@@ -164,6 +172,52 @@ it("status fails, and shows the others, when a namespace cannot be read", async 
   expect(JSON.parse(json.stdout)).toMatchObject({ namespaces: [{ kind: "failed" }, { kind: "live" }] });
 });
 
+describe("exit codes of drift", () => {
+  const incomplete = driftReport({ drifts: [], isComplete: false });
+  it.each([
+    { name: "a drift", report: driftReport(), argv: ["drift"], exitCode: EXIT.done },
+    { name: "a drift, asked for", report: driftReport(), argv: ["drift", "--exit-code"], exitCode: EXIT.changesPending },
+    { name: "none, asked for", report: driftReport({ drifts: [] }), argv: ["drift", "--exit-code"], exitCode: EXIT.done },
+    { name: "nobody knows, asked for", report: incomplete, argv: ["drift", "--exit-code"], exitCode: EXIT.error },
+  ])("$name", async ({ report, argv, exitCode }) => {
+    server = await startScriptedServer(() => ({ status: 200, json: report }));
+    await using project = await temporaryProject();
+    expect((await runInProcess(argv, { cwd: project.path, env: environmentFor(server.endpoint) })).exitCode).toBe(exitCode);
+  });
+
+  it("a tick that goes on is waited for", async () => {
+    server = await startScriptedServer((_, count) => ({ status: count < 3 ? 202 : 200, json: driftReport({ drifts: [] }) }));
+    await using project = await temporaryProject();
+    const run = await runInProcess(["drift", "--now"], { cwd: project.path, env: environmentFor(server.endpoint) });
+    expect(run.exitCode).toBe(EXIT.done);
+    expect(server.requests.map(({ method, path }) => `${method} ${path}`)).toEqual(
+      Array.from({ length: 3 }, () => "POST /v1/reconcile?environment=local&wait=30"),
+    );
+  });
+
+  it("a tick that does not end is given up, and says so", async () => {
+    server = await startScriptedServer(() => ({ status: 202, json: driftReport() }));
+    await using project = await temporaryProject();
+    const run = await runInProcess(["drift", "--now"], { cwd: project.path, env: environmentFor(server.endpoint) });
+    expect(run).toMatchObject({ exitCode: EXIT.error, stdout: "" });
+    expect(run.stderr).toContain("did not end within 300 seconds");
+  });
+});
+
+it("history --export prints every event once, oldest first, a page at a time", async () => {
+  server = await startScriptedServer(reconciler());
+  await using project = await temporaryProject();
+  const argv = ["history", "orders", "--export", "--kind", "drift"];
+  const run = await runInProcess(argv, { cwd: project.path, env: environmentFor(server.endpoint) });
+  expect(run.exitCode).toBe(EXIT.done);
+  const lines = run.stdout.trimEnd().split("\n");
+  expect(lines.map((line) => (JSON.parse(line) as { readonly id: number }).id)).toEqual([1, 2, 3, 4]);
+  const filter = "environment=local&namespace=orders&kind=drift";
+  expect(server.requests.map(({ path }) => path)).toEqual(
+    [0, 4].map((after) => `/v1/events?${filter}&after=${after}&limit=1000`),
+  );
+});
+
 describe("text for people", () => {
   it.each([
     { name: "plan", argv: ["plan"] },
@@ -172,7 +226,10 @@ describe("text for people", () => {
     { name: "status", argv: ["status"] },
     { name: "status-one", argv: ["status", "orders"] },
     { name: "status-run", argv: ["status", "--run", RUN_ID] },
+    { name: "drift", argv: ["drift"] },
+    { name: "drift-none", argv: ["drift", "--now"] },
     { name: "history", argv: ["history"] },
+    { name: "history-runs", argv: ["history", "--runs"] },
     { name: "history-one", argv: ["history", "orders"] },
     { name: "cancel", argv: ["cancel", RUN_ID] },
   ])("$name", async ({ name, argv }) => {

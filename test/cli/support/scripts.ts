@@ -2,7 +2,7 @@
 import type { Run } from "../../../src/core/api.ts";
 import type { Plan } from "../../../src/core/plan.ts";
 import { type Answer, type RecordedRequest, type Script, problem } from "./scripted-server.ts";
-import { RUN_STEPS, liveReport, operationOf, planOf } from "./states.ts";
+import { RUN_STEPS, driftReport, events, liveReport, operationOf, planOf } from "./states.ts";
 
 export interface Reconciler {
   readonly plan?: Plan;
@@ -29,6 +29,11 @@ export function reconciler({ plan = planOf(), polls = RUN_STEPS, first }: Reconc
     [/^GET \/v1\/runs$/, json(200, { runs: RUN_STEPS.slice(-1) })],
     [/^GET \/v1\/runs\//, nextPoll],
     [/^POST \/v1\/runs\/[^/]+\/cancel$/, json(202, RUN_STEPS[1])],
+    [/^GET \/v1\/events\?.*after=[1-9]/, json(200, { events: [] })],
+    [/^GET \/v1\/events\?.*after=0/, json(200, { events: events().toReversed() })],
+    [/^GET \/v1\/events/, json(200, { events: events() })],
+    [/^GET \/v1\/drift/, json(200, driftReport())],
+    [/^POST \/v1\/reconcile/, json(200, driftReport({ drifts: [] }))],
     [/^GET \/v1\/namespaces\/[^/]+\/history/, json(200, { operations: [ended] })],
     [/^GET \/v1\/namespaces\//, json(200, liveReport())],
     [/^GET \/v1\/namespaces/, json(200, { namespaces: [liveReport()] })],

@@ -1,5 +1,7 @@
 /** Plans, runs and namespaces for tests of the CLI, as the API would give them. */
 import type { NamespaceReport, Run, RunAction } from "../../../src/core/api.ts";
+import type { DriftReport } from "../../../src/core/drift.ts";
+import type { HistoryEvent } from "../../../src/core/event.ts";
 import { type HashLayout, shardNames, unshardedLayout } from "../../../src/core/layout.ts";
 import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../../src/core/operation.ts";
 import type { Block, Change, Plan } from "../../../src/core/plan.ts";
@@ -172,6 +174,94 @@ export function liveReport(): NamespaceReport {
       countedAt: NOON,
     },
   };
+}
+
+/** What a tick found: a drift in one namespace, and another that waits for its window. */
+export function driftReport(overrides: Partial<DriftReport> = {}): DriftReport {
+  const condition = { object: "ORDERS", observedCommit: "3f9c2e1", since: NOON - 120_000, failures: 0, nextTryAt: null };
+  return {
+    environment: "local",
+    commit: "3f9c2e1aa0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5",
+    checkedAt: NOON - 15_000,
+    isComplete: true,
+    fingerprint: FINGERPRINT,
+    drifts: [
+      {
+        kind: "spec",
+        namespace: "orders",
+        object: "ORDERS",
+        state: "open",
+        reason: "rebalance: count 6 → 8 (live was changed)",
+        detail: null,
+        remedy: "`shardctl plan` shows what would be done, `shardctl apply` does it.",
+        firstSeenAt: NOON - 120_000,
+        lastSeenAt: NOON - 15_000,
+      },
+      {
+        kind: "manifests",
+        namespace: null,
+        object: null,
+        state: "watching",
+        reason: "the manifests on the default branch are not valid",
+        detail: "manifests/a.yaml:7:13 spec.strategy must be one of hash, range",
+        remedy: "Correct them: `shardctl validate` shows every error.",
+        firstSeenAt: NOON - 15_000,
+        lastSeenAt: NOON - 15_000,
+      },
+    ],
+    conditions: [
+      { ...condition, namespace: "carts", type: "Ready", reason: "InSync", message: "In sync at epoch 3" },
+      { ...condition, namespace: "orders", type: "Stalled", reason: "Drifted", message: "rebalance (count 6 → 8)" },
+    ],
+    paused: { by: "ada", reason: "database upgrade", at: NOON - 60_000 },
+    ...overrides,
+  };
+}
+
+/** Newest first. */
+export function events(): readonly HistoryEvent[] {
+  const common = {
+    environment: "local",
+    commit: null,
+    pull: null,
+    fingerprint: FINGERPRINT,
+    run: null,
+    rowsMoved: null,
+    durationMs: null,
+  };
+  const run = { ...common, actor: "ada", pull: 7, commit: "3f9c2e1aa0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5", run: RUN_ID };
+  return [
+    {
+      ...run,
+      id: 4,
+      at: NOON + 3000,
+      kind: "run",
+      namespace: null,
+      summary: "the run succeeded: 1 done",
+      rowsMoved: 1000,
+      durationMs: 3000,
+    },
+    {
+      ...run,
+      id: 3,
+      at: NOON + 2900,
+      kind: "operation",
+      namespace: "orders",
+      summary: "shard 1 → 2 members, operation 1 completed",
+      rowsMoved: 1000,
+      durationMs: 2400,
+    },
+    { ...run, id: 2, at: NOON, kind: "run", namespace: null, summary: "the run started: 1 change" },
+    {
+      ...common,
+      id: 1,
+      at: NOON - 1000,
+      kind: "drift",
+      namespace: "orders",
+      summary: "spec: live was changed",
+      actor: "shardctl",
+    },
+  ];
 }
 
 export const MANIFEST = `apiVersion: shardctl.dev/v1
