@@ -289,7 +289,8 @@ describe("the driver", () => {
       return { asked, step };
     });
     expect(found.step).toBe("cleanUp");
-    expect(found.asked.slice(-2)).toEqual(["activate driven-shard-0", "activate driven"]);
+    // All members of a swap are told at once.
+    expect(new Set(found.asked.slice(-2))).toEqual(new Set(["activate driven-shard-0", "activate driven"]));
   });
 
   it("asks a bounded number of members for their chores, and goes on without those that hang", async () => {
