@@ -6,49 +6,14 @@
 import { type CliFailure, type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
 import { excerpt, explainFetchError, failNonsense } from "./http-failures.ts";
+import type { Attempt, HttpRecipient, HttpRequest, HttpTarget } from "./http-request.ts";
 import { describeProblem, readProblem } from "./problems.ts";
-import type { TokenSource } from "./token-source.ts";
-
-export interface HttpTarget {
-  /** Origin and optional path prefix, without a slash at the end. */
-  readonly endpoint: string;
-  readonly tokens: TokenSource;
-}
-
-/** A target with the token of one request. */
-export interface HttpRecipient {
-  readonly endpoint: string;
-  readonly token: string | null;
-  /** What to look at when the token is refused. */
-  readonly advice: string;
-}
-
-/** `whenUnsent`: only when the connection was refused, so that nothing can have arrived. */
-export type Repeat = "whenTransient" | "whenUnsent" | "never";
-
-export interface HttpRequest {
-  readonly method: "GET" | "POST" | "PUT";
-  readonly path: string;
-  readonly body?: unknown;
-  readonly timeoutMs: number;
-  readonly repeat: Repeat;
-  readonly signal?: AbortSignal;
-}
 
 /** 0.2 + 0.4 + 0.8 + 1.6 seconds of waiting: longer than a local runtime or an isolate needs to come back. */
 const ATTEMPTS_MAX = 5;
 const BACKOFF_FIRST_MS = 200;
 const REDIRECTS_MAX = 3;
 const BODY_BYTES_MAX = 256 * 1024 * 1024;
-
-/** `unsent`: certainly nothing arrived. `transient`: asking again may help. */
-export interface Attempt<Value> {
-  readonly result: CliResult<Value>;
-  readonly trouble: "none" | "unsent" | "transient" | "lasting";
-}
-
-/** Gives the value, or a text that says what is wrong with the body. */
-export type ReadAnswer<Value> = (body: unknown, status: number) => Value | string;
 
 /** Sends a request until it is answered or the attempts are used up. */
 export async function sendRequest<Value>(

@@ -2,7 +2,7 @@
 import { PROBLEM_KINDS, type Problem, type ProblemKind } from "../core/api.ts";
 import { assertNever } from "../core/result.ts";
 import { fail } from "./failure.ts";
-import type { HttpRecipient } from "./http.ts";
+import type { HttpRecipient } from "./http-request.ts";
 
 /** The problem in a body, or null when it is something else. */
 export function readProblem(body: unknown): Problem | null {
