@@ -31,7 +31,8 @@ import {
 } from "./answers.ts";
 import type { CliResult } from "./failure.ts";
 import type { Host } from "./host.ts";
-import { type HttpTarget, type ReadAnswer, type Repeat, sendRequest } from "./http.ts";
+import { sendRequest } from "./http.ts";
+import type { HttpTarget, ReadAnswer, Repeat } from "./http-request.ts";
 
 export interface ApiClient {
   readonly endpoint: string;

@@ -6,7 +6,7 @@
 import { type CliFailure, type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
 import { excerpt, explainFetchError, failNonsense } from "./http-failures.ts";
-import type { Attempt, HttpRecipient, HttpRequest, HttpTarget } from "./http-request.ts";
+import type { Attempt, HttpRecipient, HttpRequest, HttpTarget, ReadAnswer } from "./http-request.ts";
 import { describeProblem, readProblem } from "./problems.ts";
 
 /** 0.2 + 0.4 + 0.8 + 1.6 seconds of waiting: longer than a local runtime or an isolate needs to come back. */
