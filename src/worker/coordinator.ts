@@ -459,6 +459,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
       this.#store.putRun(record, before, faults);
       this.#page.noteRun(record.run, before?.run ?? null);
       this.#observation.noteRun(record.run, before?.run ?? null, now);
+      this.#reconciliation.noteRun(record.run, before?.run ?? null);
       if (state !== before?.run.state) this.#pullWork.tellRun(record.run, now);
     });
     if (state === "running") this.#records.set(id, record);

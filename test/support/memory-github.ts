@@ -30,6 +30,7 @@ const LOGIN = "shardctl[bot]";
 
 export class MemoryGithub implements GithubWriter {
   readonly repository = { owner: "acme", name: "shop" };
+  readonly issues: Issue[] = [];
   readonly comments: (Comment & { readonly pull: number })[] = [];
   readonly checkRuns: (Check & { readonly id: number })[] = [];
   readonly reactions: { readonly commentId: number; readonly reaction: string }[] = [];
@@ -123,7 +124,8 @@ export class MemoryGithub implements GithubWriter {
     this.#answer("commentsWith", () =>
       this.comments.filter((comment) => comment.pull === pull && comment.author === LOGIN && firstLine(comment.body) === marker),
     );
-  issuesWith = (): Promise<GithubResult<readonly Issue[]>> => this.#answer("issuesWith", () => []);
+  issuesWith = (marker: string): Promise<GithubResult<readonly Issue[]>> =>
+    this.#answer("issuesWith", () => this.issues.filter(({ body }) => firstLine(body) === marker).map((issue) => ({ ...issue })));
   checks = (headSha: string, name: string): Promise<GithubResult<readonly CheckRef[]>> =>
     this.#answer("checks", () =>
       this.checkRuns
@@ -168,9 +170,23 @@ export class MemoryGithub implements GithubWriter {
       this.checkRuns[at] = run;
       return { ...run, annotationCount: run.annotations.length };
     });
-  createIssue = (): Promise<GithubResult<Issue>> => this.#answer<Issue>("createIssue", () => null);
-  updateIssue = (): Promise<GithubResult<Issue>> => this.#answer<Issue>("updateIssue", () => null);
-  commentOnIssue = (): Promise<GithubResult<Comment>> => this.#answer<Comment>("commentOnIssue", () => null);
+  createIssue = ({ title, body }: { readonly title: string; readonly body: string }): Promise<GithubResult<Issue>> =>
+    this.#answer<Issue>("createIssue", () => {
+      const number = 1000 + this.issues.length;
+      const url = `https://github.com/acme/shop/issues/${number}`;
+      this.issues.push({ number, state: "open", title, body, author: LOGIN, url });
+      return this.issues.at(-1) ?? null;
+    });
+  updateIssue = (number: number, change: Partial<Pick<Issue, "title" | "body" | "state">>): Promise<GithubResult<Issue>> =>
+    this.#answer<Issue>("updateIssue", () => {
+      const at = this.issues.findIndex((issue) => issue.number === number);
+      const issue = this.issues[at];
+      if (!issue) return null;
+      this.issues[at] = { ...issue, ...change };
+      return this.issues[at] ?? null;
+    });
+  commentOnIssue = (issue: number, body: string): Promise<GithubResult<Comment>> =>
+    this.#answer<Comment>("commentOnIssue", () => this.addComment(issue, LOGIN, body));
   reactTo: GithubWriter["reactTo"] = (commentId, reaction) =>
     this.#answer("reactTo", () => this.reactions.push({ commentId, reaction })).then((done) => (done.ok ? success(null) : done));
 

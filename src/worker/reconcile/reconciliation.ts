@@ -14,6 +14,7 @@ import type { ManifestSource, NewEvent, NewRun, Pause, ReconcilePorts, ReviewLoo
 import { beginPass, reconcile } from "../../apply/reconcile/reconcile.ts";
 import type { GithubReader } from "../../github/port.ts";
 import type { LiveAccess } from "../../live/port.ts";
+import { endedNow } from "../history/make-events.ts";
 import { logError, tickId } from "../log.ts";
 import type { GithubSettings } from "../options.ts";
 import type { ReviewsStore } from "../reviews-store.ts";
@@ -83,6 +84,14 @@ export class Reconciliation {
     for (const environment of this.environments()) {
       beginPass({ store: this.#store(environment), environment, now: () => Date.now() });
     }
+  }
+
+  /** A namespace in which an operation ended is not what it was: whoever asked for it, the next pass looks. */
+  noteRun(run: Run, before: Run | null): void {
+    run.actions.forEach((action, index) => {
+      if (!endedNow(action, before?.actions[index] ?? null)) return;
+      this.#store(run.environment).makeDue({ name: action.namespace, object: action.object });
+    });
   }
 
   /** When there is work; null for never. */

@@ -116,6 +116,16 @@ export class StateStore implements ReconcileStore {
     }
   }
 
+  /** Has a namespace looked at in the next pass. */
+  makeDue({ name, object }: NamespaceRef): void {
+    this.#sql.exec(
+      "UPDATE reconciledNames SET dueAt = 0 WHERE environment = ? AND name = ? AND object = ?",
+      this.#environment,
+      name,
+      object,
+    );
+  }
+
   due(pass: number, dueBy: number, dueAfter: number, limit: number): NamespaceState[] {
     const inTime = this.#bodies("dueAt <= ? AND pass < ? ORDER BY dueAt, name LIMIT ?", dueBy, pass, limit);
     const left = limit - inTime.length;
