@@ -265,8 +265,9 @@ export class Host {
     count: () => this.member.count(),
     health: () => ({ epoch: this.member.membership.epoch }),
     // Member → member
-    receive: async ({ operation, source, sequence, parts }: MemberRequest & { kind: "receive" }) => {
-      const receive = (): Received => receiveRows(this.sql, this.member.receivingPlan(operation), source, sequence, parts);
+    receive: async ({ operation, source, sequence, parts, repairs = false }: MemberRequest & { kind: "receive" }) => {
+      const receive = (): Received =>
+        receiveRows(this.sql, this.member.receivingPlan(operation), source, sequence, parts, repairs);
       return digestReceived(await this.#writeRows(receive), this.platform.runtime);
     },
     check: async ({ operation, source, parts }: MemberRequest & { kind: "check" }) => ({

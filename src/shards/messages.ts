@@ -76,6 +76,8 @@ export interface QueryReply {
 /** Rows of one table for one target. */
 export interface RowsPart {
   readonly table: string;
+  /** The source's columns, in the order in which the rows have them. */
+  readonly columns: readonly string[];
   /** SQL-built JSON array of rows: `[class, position, …columns, mask]`; see row-codec.ts and position.ts. */
   readonly rows: string;
   readonly rowCount: number;
@@ -148,6 +150,8 @@ export type PeerRequest =
       readonly sequence: number;
       /** Followed tables first. Applied in one transaction. */
       readonly parts: readonly RowsPart[];
+      /** Of step verify: rows that were displaced, which must not displace what was compared before them. */
+      readonly repairs?: boolean;
     } & OfOperation)
   | ({ readonly kind: "check"; readonly source: string; readonly parts: readonly CheckPart[] } & OfOperation)
   | ({

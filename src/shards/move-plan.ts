@@ -63,6 +63,7 @@ const DEALT_TABLE: Table = {
   followed: null,
   shardKeys: {},
   hasConstraints: false,
+  hasLikeKeys: false,
 };
 
 /** The private tables that a source captures and moves beside the user's: the live directory, in a shift. */

@@ -46,6 +46,7 @@ export interface ScannedRow {
 
 /** What one target gets of one table. */
 interface PartBuilder {
+  readonly columns: readonly string[];
   /** `json` is sent; `text`, the row as it was read, is hashed. */
   readonly rows: { readonly json: string; readonly text: string; readonly key: string }[];
   readonly keys: string[];
@@ -177,7 +178,8 @@ export class Batch {
     if (!tables) this.#byTarget.set(target, (tables = new Map()));
     let part = tables.get(table.name);
     if (!part) {
-      part = { rows: [], keys: [], texts: [], large: [], absent: [], origins: new Set(), bytes: 0, withBlobs: false };
+      const { columns } = table;
+      part = { columns, rows: [], keys: [], texts: [], large: [], absent: [], origins: new Set(), bytes: 0, withBlobs: false };
       tables.set(table.name, part);
     }
     return part;
@@ -190,6 +192,7 @@ function packRows(table: string, part: PartBuilder, rows: PartBuilder["rows"], l
   return {
     part: {
       table,
+      columns: part.columns,
       rows: `[${rows.map((row) => row.json).join(",")}]`,
       rowCount: rows.length,
       keys: `[${keys.join(",")}]`,

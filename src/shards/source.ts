@@ -70,7 +70,7 @@ export async function walkSlice(context: SourceContext, operation: number, step:
     const page = inPlainForm(sql, (form) => readPage(context, plan, next, step, form));
     let unsettled: ReadonlySet<string> = new Set();
     if (step === "copy") unsettled = await deliver(context, operation, page.batch, page.sequences);
-    else await Promise.all(page.batch.targets.map((target) => check(context, operation, page.batch, target)));
+    else await Promise.all(page.batch.targets.map((target) => check(context, operation, page.batch, target, true)));
     rows += page.rows;
     bytes += page.bytes;
     context.plan(operation); // the move may have ended while we waited
@@ -353,19 +353,22 @@ async function deliver(
   );
   const duplicates = answers.flatMap(({ reply }) => reply.duplicates);
   if (duplicates.length > 0) throw new EngineFault("duplicateId", duplicateMessage(duplicates));
-  for (const { target, isSame } of answers) if (!isSame) await check(context, operation, batch, target);
+  for (const { target, isSame } of answers) if (!isSame) await check(context, operation, batch, target, false);
   return new Set(answers.flatMap(({ reply }) => reply.unsettled));
 }
 
-/** Compares by key. Rows that differ are sent once more; a second difference ends the operation, and the sources keep their rows. */
-async function check(context: SourceContext, operation: number, batch: Batch, target: string): Promise<void> {
+/**
+ * Compares by key. Rows that differ are sent once more; a second difference ends the operation, and the sources keep their rows. In step
+ * verify what is sent `repairs`: it takes no other row's place, or two rows that displace each other would both be found in turn.
+ */
+async function check(context: SourceContext, operation: number, batch: Batch, target: string, repairs: boolean): Promise<void> {
   const { self: source } = context;
   const parts = await batch.checksFor(target, context.runtime);
   const request = { kind: "check", operation, source, parts };
   if ((await context.ask<CheckReply>(target, request)).mismatch < 0) return;
   const sequence = nextSequence(context.sql, target);
   const again = batch.rowsFor(target).map(({ part }) => part);
-  await context.ask(target, { kind: "receive", operation, source, sequence, parts: again });
+  await context.ask(target, { kind: "receive", operation, source, sequence, parts: again, repairs });
   const { mismatch } = await context.ask<CheckReply>(target, request);
   if (mismatch < 0) return;
   throw new EngineFault(

@@ -25,13 +25,15 @@ export type TableSpec =
 /** A table as it is: what a copy needs to know. */
 export interface Table {
   readonly name: string;
-  /** Columns that are stored, in order; generated ones are computed again by the target. */
+  /** Columns that are stored, by name: tables have them in any order. Generated ones are computed again by the target. */
   readonly columns: readonly string[];
   readonly primaryKey: readonly string[];
   readonly followed: { readonly table: Table; readonly by: string } | null;
   readonly shardKeys: Readonly<Record<string, string>>;
   /** True when a row that is fine on its source may be refused by its target: unique indexes beside the primary key, or foreign keys. */
   readonly hasConstraints: boolean;
+  /** True when keys that differ may be one here: the primary key compares other than byte by byte. */
+  readonly hasLikeKeys: boolean;
 }
 
 export class TableFault extends Error {}
@@ -71,7 +73,7 @@ export function schemaText(sql: Sql, tables: readonly Table[]): string {
 }
 
 /** The columns of the primary key as a table definition has them, each with its collation: what is one key in the table is one in a copy. */
-export function primaryKeyDefinition(sql: Sql, table: Table): string {
+export function primaryKeyDefinition(sql: Sql, table: Pick<Table, "name" | "primaryKey">): string {
   const index = sql
     .rows<{ name: string; origin: string }>(`PRAGMA index_list(${quoteName(table.name)})`)
     .find((found) => found.origin === "pk");
@@ -81,6 +83,20 @@ export function primaryKeyDefinition(sql: Sql, table: Table): string {
   return table.primaryKey
     .map((name) => `${quoteName(name)} COLLATE ${quoteName(columns.find((column) => column.name === name)?.coll ?? "BINARY")}`)
     .join(", ");
+}
+
+/** What each column makes of a value that it stores, by SQLite's own rules: the name of its affinity. */
+export function columnAffinities(sql: Sql, table: string): ReadonlyMap<string, string> {
+  const listed = sql.rows<{ name: string; strict: number }>("PRAGMA table_list").find(({ name }) => name === table);
+  const infos = sql.rows<ColumnInfo & { type: string }>(`PRAGMA table_xinfo(${quoteName(table)})`);
+  return new Map(infos.map(({ name, type }) => [name, listed?.strict === 1 && type === "ANY" ? "BLOB" : affinityOf(type)]));
+}
+
+function affinityOf(type: string): string {
+  if (/int/i.test(type)) return "INTEGER";
+  if (/char|clob|text/i.test(type)) return "TEXT";
+  if (type === "" || /blob/i.test(type)) return "BLOB";
+  return /real|floa|doub/i.test(type) ? "REAL" : "NUMERIC";
 }
 
 /** Refuses rows that the walk by primary key would miss. @throws TableFault */
@@ -151,7 +167,10 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
     throw new TableFault(`Table '${spec.name}' is declared but does not exist: create it in the class's constructor`);
   }
   const infos = sql.rows<ColumnInfo>(`PRAGMA table_xinfo(${quoteName(spec.name)})`);
-  const columns = infos.filter((column) => column.hidden === 0).map((column) => column.name);
+  const columns = infos
+    .filter((column) => column.hidden === 0)
+    .map((column) => column.name)
+    .toSorted();
   const primaryKey = infos
     .filter((column) => column.pk > 0)
     .toSorted((left, right) => left.pk - right.pk)
@@ -170,6 +189,7 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
         `Table '${spec.name}' cannot follow '${followed.name}': its primary key has ${followed.primaryKey.length} columns`,
       );
   }
+  const hasLikeKeys = / COLLATE "(?!BINARY")/i.test(primaryKeyDefinition(sql, { name: spec.name, primaryKey }));
   return {
     name: spec.name,
     columns,
@@ -177,6 +197,7 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
     followed: followed && "by" in spec ? { table: followed, by: spec.by } : null,
     shardKeys: "shardKeys" in spec ? (spec.shardKeys ?? {}) : {},
     hasConstraints: hasConstraints(sql, spec.name),
+    hasLikeKeys,
   };
 }
 

@@ -19,11 +19,21 @@ import { type StagedPosition, rangeBetween, withinRange } from "./position.ts";
 import { cellBinding, exactText, jsonCell, primaryKeyAfter, primaryKeyMatches, primaryKeyOrder, rowJson } from "./row-codec.ts";
 import { POSITION_PREFIX } from "./schema.ts";
 import { type Runtime, type Sql, type SqlRow, quoteName, textOf, unionAll } from "./storage.ts";
-import { type Table, primaryKeyDefinition } from "./tables.ts";
+import { type Table, columnAffinities, primaryKeyDefinition } from "./tables.ts";
 
-/** Applies one message of rows. Idempotent: a message that is not newer than the last one of its source changes nothing. */
-export function receiveRows(sql: Sql, plan: MovePlan, source: string, sequence: number, parts: readonly RowsPart[]): Received {
-  const tables = parts.map((part) => ({ part, table: tableOf(plan, part.table) }));
+/**
+ * Applies one message of rows. Idempotent: a message that is not newer than the last one of its source changes nothing. Rows that
+ * `repairs` brings displace no other row. @throws EngineFault when they would.
+ */
+export function receiveRows(
+  sql: Sql,
+  plan: MovePlan,
+  source: string,
+  sequence: number,
+  parts: readonly RowsPart[],
+  repairs = false,
+): Received {
+  const tables = parts.map((part) => ({ part, table: sameTable(plan, part, source) }));
   return sql.transaction(() => {
     const last =
       sql.first<{ sequence: number }>("SELECT sequence FROM shardctl_received WHERE source = ?", source)?.sequence ?? 0;
@@ -51,7 +61,7 @@ export function receiveRows(sql: Sql, plan: MovePlan, source: string, sequence: 
       // What is gone goes in any case: two sources may be waiting for each other's word, when rows have changed places.
       for (const { part, table } of tables.toReversed()) deleteAbsent(sql, plan, table, part, source);
       const found = findDuplicates();
-      if (found.length === 0) for (const { part, table } of tables) upsertRows(sql, plan, table, part, source);
+      if (found.length === 0) for (const { part, table } of tables) upsertRows(sql, plan, table, part, source, repairs);
       return found;
     });
     return answer(duplicates);
@@ -77,8 +87,9 @@ function readBack(
     const isGone = part.absentCount === 0 || ownKeys(sql, plan, table, part.absent, source) === "[]";
     return isGone ? storedText(sql, plan, table, part) : "rows that should be gone";
   });
-  // Rows replace each other by the unique values of a live table, and a staging table has none.
-  const isUnsettled = ({ table }: MoveTable): boolean => plan.moving.mode === "swap" && table.hasConstraints;
+  // Rows replace each other by the unique values of a live table, which a staging table has not, and by keys that are alike here.
+  const isUnsettled = ({ table }: MoveTable): boolean =>
+    table.hasLikeKeys || (plan.moving.mode === "swap" && table.hasConstraints);
   return { texts, unsettled: tables.filter(({ table }) => isUnsettled(table)).map(({ part }) => part.table) };
 }
 
@@ -100,11 +111,15 @@ export async function checkRows(
   return -1;
 }
 
-/** Creates the staging tables of a shift, empty. Untyped columns keep each value's storage class. Call inside a transaction. */
+/**
+ * Creates the staging tables of a shift, empty. Columns have the affinities of the live table's: a value that would be stored as another
+ * is found when it is read back, not when its row has become live. Call inside a transaction.
+ */
 export function createStaging(sql: Sql, plan: MovePlan): void {
   dropStaging(sql, plan);
   for (const { table, store } of plan.tables) {
-    const columns = table.columns.map((column) => quoteName(column)).join(", ");
+    const affinities = columnAffinities(sql, table.name);
+    const columns = table.columns.map((column) => `${quoteName(column)} ${affinities.get(column) ?? "BLOB"}`).join(", ");
     const key = primaryKeyDefinition(sql, table);
     sql.run(
       `CREATE TABLE IF NOT EXISTS ${quoteName(store)} (${columns}, shardctl_class, shardctl_position, shardctl_source TEXT, PRIMARY KEY (${key})) WITHOUT ROWID`,
@@ -232,16 +247,29 @@ export function stagedKeys(
 /** Deletes rows by primary key, unseen by triggers. Call inside a transaction. */
 export function deleteKeys(sql: Sql, name: string, table: Table, keys: string): void {
   withoutTriggers(sql, [name], () => {
-    sql.run(
-      `DELETE FROM ${quoteName(name)} AS t WHERE (${primaryKeyOrder(table, "t")}) IN (SELECT ${table.primaryKey
-        .map((_, index) => jsonCell("j.value", index, 0, table.primaryKey.length, true))
-        .join(", ")} FROM json_each(?1) AS j)`,
-      keys,
-    );
+    sql.run(`DELETE FROM ${quoteName(name)} AS t WHERE ${inKeys(table)}`, keys);
   });
 }
 
+/** SQL that is true for a row under `t` whose primary key is one of those bound as `?1`. */
+function inKeys(table: Table): string {
+  const cells = table.primaryKey.map((_, index) => jsonCell("j.value", index, 0, table.primaryKey.length, true));
+  return `(${primaryKeyOrder(table, "t")}) IN (SELECT ${cells.join(", ")} FROM json_each(?1) AS j)`;
+}
+
 const STAGED_KEYS_MAX = 5000;
+
+/** The table of a part. Rows travel without the names of their columns: @throws EngineFault when they are others here. */
+function sameTable(plan: MovePlan, { table: name, columns }: RowsPart, source: string): MoveTable {
+  const found = tableOf(plan, name);
+  const own = found.table.columns.join(", ");
+  const sent = columns.join(", ");
+  if (own === sent) return found;
+  throw new EngineFault(
+    "schema",
+    `Table '${name}' has other columns on its target (${own}) than on ${source} (${sent}). Nothing was changed: let the table be the same on every shard, then start again`,
+  );
+}
 
 function tableOf(plan: MovePlan, name: string): MoveTable {
   const found = plan.tables.find(({ table }) => table.name === name);
@@ -253,16 +281,25 @@ function tableOf(plan: MovePlan, name: string): MoveTable {
 /**
  * Stores the rows in place of what was here under their keys.
  *
+ * REPLACE, not an update of the row: its key may be written another way (1 and 1.0, or letters whose case does not count).
+ *
  * Another row may still hold a unique value that a new one has now. When both are from one source it is out of date, and on its way again
- * in the log: it gives way. Rows of two sources may really be in each other's way: that ends the operation.
+ * in the log: it gives way. Rows of two sources may really be in each other's way: that ends the operation. So may those that a repair
+ * brings, when two rows are one here that their source tells apart.
  */
-function upsertRows(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string): void {
-  if (!mayMeetOthers(plan, table)) return storeRows(sql, plan, table, part, source);
+function upsertRows(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string, repairs: boolean): void {
+  if (!repairs && !mayMeetOthers(plan, table)) return storeRows(sql, plan, table, part, source, "INSERT OR REPLACE");
   try {
-    deleteKeys(sql, table.store, table.table, part.keys);
-    storeRows(sql, plan, table, part, source);
+    if (repairs) deleteSameKeys(sql, table, part.keys);
+    else deleteKeys(sql, table.store, table.table, part.keys);
+    storeRows(sql, plan, table, part, source, "INSERT");
   } catch (error) {
     if (!messageOf(error).includes("UNIQUE constraint failed")) throw error;
+    if (repairs)
+      throw new EngineFault(
+        "duplicateId",
+        `Rows of table '${table.table.name}' displace each other, and differ from their source ${source}, which has them all (${messageOf(error)}). Nothing was changed: let the table be the same on every shard, then start again`,
+      );
     throw new EngineFault(
       "duplicateId",
       `Rows of table '${table.table.name}' from ${source} have values that rows of other shards have, and that must be unique in one object (${messageOf(error)}). Nothing was changed: change the values, then start again`,
@@ -275,14 +312,27 @@ function mayMeetOthers({ moving }: MovePlan, { table }: MoveTable): boolean {
   return moving.mode === "swap" && moving.from.members.length > 1 && table.hasConstraints;
 }
 
-function storeRows(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string): void {
+/** Deletes the rows of these very keys, and none whose key is only alike. */
+function deleteSameKeys(sql: Sql, { table, store }: MoveTable, keys: string): void {
+  const same = `SELECT 1 FROM json_each(?1) AS j WHERE j.value = ${rowJson(table.primaryKey, "t")}`;
+  sql.run(`DELETE FROM ${quoteName(store)} AS t WHERE ${inKeys(table)} AND EXISTS (${same})`, keys);
+}
+
+function storeRows(
+  sql: Sql,
+  plan: MovePlan,
+  table: MoveTable,
+  part: RowsPart,
+  source: string,
+  insert: "INSERT" | "INSERT OR REPLACE",
+): void {
   if (part.rowCount > 0) {
     const { columns } = table.table;
     const offset = plan.moving.mode === "shift" ? STAGE_POSITION.length : 0;
     const cells = columns.map((_, index) => jsonCell("j.value", index, offset, columns.length + offset, part.withBlobs));
     const staged = plan.moving.mode === "shift" ? ["json_extract(j.value, '$[0]')", "json_extract(j.value, '$[1]')", "?2"] : [];
     const select = `SELECT ${[...cells, ...staged].join(", ")} FROM json_each(?1) AS j WHERE true`;
-    sql.run(`${insertInto(plan, table)} ${select}`, part.rows, ...(staged.length > 0 ? [source] : []));
+    sql.run(`${insert} ${into(plan, table)} ${select}`, part.rows, ...(staged.length > 0 ? [source] : []));
   }
   for (const { position, cells } of part.large) {
     const bound = cells.map((cell) => cellBinding(cell));
@@ -292,17 +342,14 @@ function storeRows(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, s
         ? { sql: ["?", "?", "?"], bindings: [positionClass, positionValue, source] }
         : { sql: [], bindings: [] };
     const values = [...bound.map((cell) => cell.sql), ...staged.sql].join(", ");
-    sql.run(`${insertInto(plan, table)} VALUES (${values})`, ...bound.flatMap((cell) => cell.bindings), ...staged.bindings);
+    sql.run(`${insert} ${into(plan, table)} VALUES (${values})`, ...bound.flatMap((cell) => cell.bindings), ...staged.bindings);
   }
   rememberOrigins(sql, plan, table, part, source);
 }
 
-/** REPLACE, not an update of the row: its key may be written another way (1 and 1.0, or letters whose case does not count). */
-function insertInto(plan: MovePlan, moveTable: MoveTable): string {
-  const { table, store } = moveTable;
-  const columns = [...table.columns, ...(plan.moving.mode === "shift" ? STAGE_COLUMNS : [])];
-  const insert = mayMeetOthers(plan, moveTable) ? "INSERT" : "INSERT OR REPLACE";
-  return `${insert} INTO ${quoteName(store)} (${columns.map((column) => quoteName(column)).join(", ")})`;
+function into({ moving }: MovePlan, { table, store }: MoveTable): string {
+  const columns = [...table.columns, ...(moving.mode === "shift" ? STAGE_COLUMNS : [])];
+  return `INTO ${quoteName(store)} (${columns.map((column) => quoteName(column)).join(", ")})`;
 }
 
 /** The elements of a staged row that stand before its columns. */

@@ -205,3 +205,57 @@ describe("a throttle", { timeout: 60_000 }, () => {
     expect(throttled.slices).toBeGreaterThan(1);
   });
 });
+
+describe("a target whose table is not its source's", { timeout: 60_000 }, () => {
+  const columns =
+    "type TEXT NOT NULL, data TEXT NOT NULL, visibility TEXT NOT NULL, createdAt INTEGER NOT NULL, updatedAt INTEGER NOT NULL";
+  // Each row fills a page of its own: what displaces a row comes in another message.
+  const large = JSON.stringify({ text: "x".repeat(700_000) });
+
+  it.each([
+    ["index", ["CREATE UNIQUE INDEX names ON things (name)"]],
+    ["case", ["DROP TABLE things", `CREATE TABLE things (id TEXT PRIMARY KEY COLLATE NOCASE, name TEXT, ${columns})`]],
+  ])("and in which one row displaces another keeps every row: %s", async (name, statements) => {
+    const namespace = new TestNamespace(THINGS, `displaced-${name}`);
+    for (const id of ["A", "a"])
+      await namespace.sql(namespace.name, "INSERT INTO things VALUES (?, '', 'same', ?, '', 1, 1)", id, large);
+    for (const statement of statements) await namespace.sql(`displaced-${name}-shard-0`, statement);
+    expect(await refusal(() => namespace.toHash("id", 1))).toContain("differ from their source");
+    expect(await namespace.sql(namespace.name, "SELECT id FROM things ORDER BY id")).toEqual([{ id: "A" }, { id: "a" }]);
+    expect(await namespace.leftovers()).toEqual([]);
+  });
+
+  it("but for the order of its columns gets every value in its own", async () => {
+    const namespace = await open("reordered", 20);
+    await namespace.sql("reordered", "UPDATE things SET name = 'name of ' || id");
+    const contents = async (): Promise<string[]> =>
+      (await namespace.contents("things")).map((row) => row.split(" ").toSorted().join(" ")).toSorted();
+    const before = await contents();
+    await namespace.sql("reordered-shard-0", "DROP TABLE things");
+    await namespace.sql("reordered-shard-0", `CREATE TABLE things (name TEXT, id TEXT PRIMARY KEY, ${columns})`);
+    await namespace.toHash("id", 2);
+    expect(await contents()).toEqual(before);
+  });
+
+  it("and has a column by another name gets nothing", async () => {
+    const namespace = await open("renamed", 20);
+    await namespace.sql("renamed-shard-0", "ALTER TABLE things RENAME COLUMN name TO title");
+    const message = await refusal(() => namespace.toHash("id", 2));
+    expect(message).toContain(
+      "other columns on its target (createdAt, data, id, title, type, updatedAt, visibility) than on renamed",
+    );
+    expect(await namespace.contents("things")).toHaveLength(20);
+  });
+
+  it("and would store a value as another keeps the source's rows, where members stay", async () => {
+    const namespace = await open("affine", 40);
+    await namespace.toHash("id", 1);
+    await namespace.sql("affine-shard-0", "UPDATE things SET name = '007'");
+    await namespace.sql("affine-shard-1", "DROP TABLE things");
+    await namespace.sql("affine-shard-1", `CREATE TABLE things (id TEXT PRIMARY KEY, name INTEGER, ${columns})`);
+    const before = await namespace.contents("things");
+    expect(await refusal(() => namespace.toHash("id", 2))).toContain("differ from their source");
+    expect(await namespace.contents("things")).toEqual(before);
+    expect(await namespace.leftovers()).toEqual([]);
+  });
+});
