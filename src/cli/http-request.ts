@@ -36,6 +36,3 @@ export interface Attempt<Value> {
 
 /** Gives the value, or a text that says what is wrong with the body. */
 export type ReadAnswer<Value> = (body: unknown, status: number) => Value | string;
-
-/** Gives the value, or a text that says what is wrong with the body. */
-export type ReadAnswer<Value> = (body: unknown, status: number) => Value | string;
