@@ -57,11 +57,13 @@ beforeEach(() => {
 
 const live = (table: string, ...values: string[]): unknown =>
   sql.run(`INSERT INTO ${quoteName(table)} VALUES (${values.join(", ")})`);
-/** Text is class 2 in the order of keys. */
-const staged = (table: string, region: string, ...values: string[]): unknown =>
-  sql.run(
-    `INSERT INTO ${quoteName(stageName(table))} VALUES (${values.map((value) => (value === "?" ? `'${region}'` : value)).join(", ")}, 2, '${region}', 's-0')`,
-  );
+/** Values in the order of the live table's columns. Text is class 2 in the order of keys. */
+function staged(table: string, region: string, ...values: string[]): unknown {
+  const columns = sql.rows<{ name: string }>(`PRAGMA table_info(${quoteName(table)})`).map(({ name }) => quoteName(name));
+  const names = [...columns, "shardctl_class", "shardctl_position", "shardctl_source"].join(", ");
+  const row = values.map((value) => (value === "?" ? `'${region}'` : value)).join(", ");
+  return sql.run(`INSERT INTO ${quoteName(stageName(table))} (${names}) VALUES (${row}, 2, '${region}', 's-0')`);
+}
 const rehearse = (...incoming: MoveRange[]): void => rehearsePromotion(sql, plan, incoming, "s-1");
 
 /** What SQLite itself says when the rows are live. */
