@@ -1,9 +1,11 @@
 /**
  * One invocation of a command: where its text goes, its colours, and the one place that prints a result or a failure.
  * With `--json`, stdout carries exactly one JSON document, whatever happens, and everything else goes to stderr.
+ * On a runner of GitHub Actions a line can be a command: nothing that is printed here is one, but for what `command` is given.
  */
 import pc from "picocolors";
 
+import { defuseCommands } from "../github/actions-output.ts";
 import { printable } from "../render/printable.ts";
 import type { CliFailure, CliResult } from "./failure.ts";
 import type { Host, TextStream } from "./host.ts";
@@ -29,6 +31,8 @@ export interface Session {
   show(text: string): void;
   /** Prints something that matters but is not the result, on stderr. */
   warn(text: string): void;
+  /** Prints workflow commands of our own making on stdout, such as annotations: the only lines that a runner may obey. */
+  command(text: string): void;
 }
 
 /** What a command file gives to `perform`. */
@@ -37,17 +41,21 @@ export type CommandBody = (session: Session) => Promise<CliResult<Outcome>>;
 export function openSession(host: Host, json: boolean): Session {
   const stream = json ? host.stderr : host.stdout;
   const colors = pc.createColors(wantsColors(host, stream));
+  const forLog = (text: string): string => asLines(isRunner(host) ? defuseCommands(text) : text);
   return {
     host,
     json,
     stream,
     colors,
-    say: (text) => void stream.write(asLines(text)),
+    say: (text) => void stream.write(forLog(text)),
     show: (text) => {
-      if (!json) host.stdout.write(asLines(text));
+      if (!json) host.stdout.write(forLog(text));
     },
     warn: (text) =>
-      void host.stderr.write(`${pc.createColors(wantsColors(host, host.stderr)).yellow("Warning:")} ${asLines(text)}`),
+      void host.stderr.write(`${pc.createColors(wantsColors(host, host.stderr)).yellow("Warning:")} ${forLog(text)}`),
+    command: (text) => {
+      if (!json) host.stdout.write(asLines(text));
+    },
   };
 }
 
@@ -66,8 +74,9 @@ export function printFailure(host: Host, json: boolean, failure: CliFailure): vo
   const { details, ...error } = failure;
   if (json) return printJson(host, { error, ...details });
   const colors = pc.createColors(wantsColors(host, host.stderr));
-  host.stderr.write(`${colors.red("Error:")} ${asLines(inert(failure.message))}`);
-  if (failure.hint !== null) host.stderr.write(asLines(inert(failure.hint)));
+  const forLog = (text: string): string => asLines(isRunner(host) ? defuseCommands(inert(text)) : inert(text));
+  host.stderr.write(`${colors.red("Error:")} ${forLog(failure.message)}`);
+  if (failure.hint !== null) host.stderr.write(forLog(failure.hint));
 }
 
 /** `NO_COLOR` wins, then `FORCE_COLOR`, then whether the stream is a terminal that knows colours. */
@@ -79,7 +88,13 @@ export function wantsColors(host: Host, stream: TextStream): boolean {
 }
 
 function printJson(host: Host, value: unknown): void {
-  host.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  const text = JSON.stringify(value, null, 2);
+  // A line of JSON begins with a brace, a blank or a quote, so this is all that a runner could obey; it can only stand in a text.
+  host.stdout.write(`${isRunner(host) ? text.replaceAll("##[", "\\u0023#[") : text}\n`);
+}
+
+function isRunner({ env }: Host): boolean {
+  return env["GITHUB_ACTIONS"] === "true";
 }
 
 /** Messages repeat what servers and manifests say: that must not steer the terminal. */

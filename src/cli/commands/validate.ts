@@ -47,7 +47,9 @@ async function validate(session: Session, paths: readonly string[], options: Val
   const namespaces = desired === null ? 0 : desired.namespaces.length;
   const json = { version: 1, valid: errors.length === 0, namespaces, files: fileCount, errors };
   if (errors.length > 0) {
-    session.show(formatErrors(errors, options.format));
+    const text = formatErrors(errors, options.format);
+    if (options.format === "github") session.command(text);
+    else session.show(text);
     session.show(`${formatQuantity(errors.length, "error")} in ${formatQuantity(fileCount, "file")}.`);
     return { ok: true, value: { exitCode: EXIT.error, json } };
   }
