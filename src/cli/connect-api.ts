@@ -25,8 +25,18 @@ export function connectApi(session: Session, project: Project): CliResult<ApiCli
   return { ok: true, value: createApiClient(session.host, { endpoint: url.value, tokens: tokens.value }) };
 }
 
-/** A token that somebody has set comes first. GitHub's own is never sent in the clear, since a workflow has no one to ask. */
+/** Credentials that a runner sets for its own use. */
+const RUNNER_VARIABLE = /^(?:GITHUB|ACTIONS|RUNNER)_/;
+
+/**
+ * A token that somebody has set comes first. GitHub's own is never sent in the clear, since a workflow has no one to ask. A config, which a
+ * pull request may change together with the endpoint, must not send away what the runner keeps for itself.
+ */
 function chooseTokens(host: Host, project: Project, endpoint: string): CliResult<TokenSource> {
+  if (RUNNER_VARIABLE.test(project.tokenVariable)) {
+    const message = `tokenVariable is ${project.tokenVariable}, which holds what a runner of GitHub Actions uses itself: it is not sent to ${endpoint}.`;
+    return fail("config", message, `Name a variable of your own in ${CONFIG_NAME}, such as SHARDCTL_TOKEN.`);
+  }
   const isSafe = endpoint.startsWith("https:") || isLoopback(endpoint);
   const ofActions = isSafe && (host.env[project.tokenVariable] ?? "").trim() === "" ? tokenOfActions(host, endpoint) : null;
   return ofActions === null ? tokenOfVariable(host, project.tokenVariable) : { ok: true, value: ofActions };

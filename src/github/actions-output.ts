@@ -76,11 +76,12 @@ export function escapeProperty(text: string): string {
   return escapeData(text).replaceAll(":", "%3A").replaceAll(",", "%2C");
 }
 
-/** Markdown for the step's summary, cut at a line before GitHub's limit. */
+/** Markdown for the step's summary, cut at a line before GitHub's limit; nothing when not even the note of the cut fits. */
 export function capSummary(markdown: string, bytesMax: number = SUMMARY_BYTES_MAX - SUMMARY_ROOM_BYTES): string {
   const bytes = new TextEncoder().encode(markdown);
   if (bytes.byteLength <= bytesMax) return markdown;
-  const room = Math.max(0, bytesMax - new TextEncoder().encode(SUMMARY_NOTE).byteLength);
+  const room = bytesMax - new TextEncoder().encode(SUMMARY_NOTE).byteLength;
+  if (room < 0) return "";
   const cut = new TextDecoder().decode(bytes.subarray(0, room)).replace(/\uFFFD$/u, "");
   const lastLine = cut.lastIndexOf("\n");
   return `${lastLine > 0 ? cut.slice(0, lastLine) : cut}${SUMMARY_NOTE}`;

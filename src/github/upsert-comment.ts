@@ -19,6 +19,8 @@ export interface CommentRequest {
   readonly body: string;
   /** False leaves a pull request without a comment as it is: for what is worth saying only in place of something else. */
   readonly createIfAbsent: boolean;
+  /** True writes nothing once the pull request is closed or merged: what a merge would do is then no news, and stands in the way of what it did. */
+  readonly onlyWhileOpen?: boolean;
 }
 
 type Written = "created" | "updated" | "unchanged";
@@ -27,6 +29,8 @@ export type CommentOutcome =
   | { readonly kind: Written; readonly comment: Comment; readonly duplicatesRemoved: number }
   /** There was none, and none was asked for. */
   | { readonly kind: "absent" }
+  /** It was closed or merged meanwhile. Nothing was written. */
+  | { readonly kind: "closed" }
   /** The pull request has moved on to another commit, whose own plan belongs there. Nothing was written. */
   | { readonly kind: "superseded"; readonly headSha: string };
 
@@ -43,6 +47,7 @@ export async function upsertComment(writer: GithubWriter, request: CommentReques
     const seen = await look(writer, request);
     if (!seen.ok) return seen;
     if (seen.value.headSha !== request.headSha) return success({ kind: "superseded", headSha: seen.value.headSha });
+    if (!seen.value.isWanted) return success({ kind: "closed" });
     const { comment } = seen.value;
     duplicatesRemoved += seen.value.duplicatesRemoved;
     if (comment !== null && isSameBody(comment.body, text)) return success({ kind, comment, duplicatesRemoved });
@@ -63,6 +68,8 @@ function nextKind(kind: Written, comment: Comment | null): Written {
 
 interface Sight {
   readonly headSha: string;
+  /** False for a pull request that is closed already, and a comment for an open one. */
+  readonly isWanted: boolean;
   /** The oldest of our comments. */
   readonly comment: Comment | null;
   readonly duplicatesRemoved: number;
@@ -72,8 +79,9 @@ interface Sight {
 async function look(writer: GithubWriter, request: CommentRequest): Promise<GithubResult<Sight>> {
   const pull = await writer.pull(request.pull);
   if (!pull.ok) return pull;
-  const { headSha } = pull.value;
-  if (headSha !== request.headSha) return success({ headSha, comment: null, duplicatesRemoved: 0 });
+  const { headSha, state } = pull.value;
+  const isWanted = request.onlyWhileOpen !== true || state === "open";
+  if (headSha !== request.headSha || !isWanted) return success({ headSha, isWanted, comment: null, duplicatesRemoved: 0 });
   const own = await writer.commentsWith(request.pull, request.marker);
   if (!own.ok) return own;
   const [comment, ...duplicates] = own.value;
@@ -82,7 +90,7 @@ async function look(writer: GithubWriter, request: CommentRequest): Promise<Gith
     // One that is gone already was removed by another writer.
     if (!deleted.ok && deleted.failure.kind !== "notFound") return deleted;
   }
-  return success({ headSha, comment: comment ?? null, duplicatesRemoved: duplicates.length });
+  return success({ headSha, isWanted, comment: comment ?? null, duplicatesRemoved: duplicates.length });
 }
 
 /** True after a failure that another look can settle: the answer was lost, or the comment was deleted just before its update. */

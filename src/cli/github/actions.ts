@@ -2,11 +2,11 @@
  * A workflow run as the command line sees it: what happened, who may be written to, and where summary and outputs go. Everything is read
  * from the runner's variables and files; nothing of the pull request's text is ever executed or expanded.
  */
-import { appendFile, readFile } from "node:fs/promises";
+import { appendFile, readFile, stat } from "node:fs/promises";
 
 import type { ActionsEvent } from "../../github/actions-event.ts";
 import { readActionsEvent } from "../../github/actions-event.ts";
-import { capSummary, formatOutputs } from "../../github/actions-output.ts";
+import { capSummary, formatOutputs, SUMMARY_BYTES_MAX } from "../../github/actions-output.ts";
 import { createGithubClient } from "../../github/client.ts";
 import type { GithubFailure, GithubWriter } from "../../github/port.ts";
 import { type CliResult, fail } from "../failure.ts";
@@ -21,6 +21,7 @@ export type ActionsOutcome =
   | "validated"
   | "untouched"
   | "superseded"
+  | "closed"
   | "applied"
   | "failed"
   | "cancelled"
@@ -39,7 +40,7 @@ export interface Actions {
   readonly event: ActionsEvent;
   readonly runUrl: string | null;
   readonly github: GithubWriter;
-  /** Adds to the step's summary, cut at GitHub's limit. */
+  /** Adds to the step's summary, cut where the whole of it would be over GitHub's limit. */
   summarize(markdown: string): Promise<void>;
   /** Writes the outputs; once, at the end. */
   output(outputs: ActionsOutputs): Promise<void>;
@@ -76,7 +77,7 @@ export async function openActions(session: Session): Promise<CliResult<Actions>>
       event,
       runUrl,
       github,
-      summarize: (markdown) => append(env["GITHUB_STEP_SUMMARY"], capSummary(markdown)),
+      summarize: (markdown) => summarize(env["GITHUB_STEP_SUMMARY"], markdown),
       output: ({ outcome, hasChanges, fingerprint }) =>
         append(env["GITHUB_OUTPUT"], formatOutputs({ outcome, has_changes: String(hasChanges), fingerprint: fingerprint ?? "" })),
     },
@@ -98,6 +99,13 @@ async function readEventFile(path: string): Promise<CliResult<string>> {
   } catch (error) {
     return fail("usage", `The event of this run cannot be read: ${error instanceof Error ? error.message : String(error)}.`);
   }
+}
+
+/** GitHub drops a summary whole when all that was written to it is too much. */
+async function summarize(path: string | undefined, markdown: string): Promise<void> {
+  if (path === undefined || path === "") return;
+  const { size } = await stat(path);
+  await appendFile(path, capSummary(`${markdown.trimEnd()}\n\n`, SUMMARY_BYTES_MAX - size));
 }
 
 /** The runner names the file; elsewhere there is none. */

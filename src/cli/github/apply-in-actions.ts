@@ -3,10 +3,12 @@
  *
  * The Worker decides what may be applied, by the reviews that it stores. This side finds the pull request, plans the merged manifests again
  * with the reviewed choices, asks, follows the run, and says in the pull request what came of it. Every step may be repeated: a job that
- * runs again finds the run of the lost one, or what that run has done.
+ * runs again finds the run of the lost one, or what that run has done. Half-way through a run no plan means anything, so runs come first.
  *
- * | the plan of now                   | what is done                                                             |
+ * | what is found                     | what is done                                                             |
  * |-----------------------------------|--------------------------------------------------------------------------|
+ * | this pull request's run           | it is followed to its end                                                |
+ * | another run of the environment    | it is waited for, and then all is looked at anew                         |
  * | the reviewed or the released one  | a run, or the run that is there already                                  |
  * | another one                       | nothing; what moved, and the command that releases the new one; exit 3   |
  * | stands against a guard            | nothing; exit 4                                                          |
@@ -16,7 +18,6 @@ import type { Run } from "../../core/api.ts";
 import type { Guard, Plan } from "../../core/plan.ts";
 import { standingBlocks } from "../../core/planning/check-safety.ts";
 import type { Review } from "../../core/review.ts";
-import { defuseCommands } from "../../github/actions-output.ts";
 import type { Pull } from "../../github/port.ts";
 import { renderPlanMarkdown } from "../../render/plan-markdown.ts";
 import { planAgain } from "../apply-steps.ts";
@@ -33,14 +34,20 @@ import type { ReleaseOrder } from "./read-release.ts";
 
 /** Other runs that are waited for, one after the other, before giving up. */
 const WAITS_MAX = 20;
-/** GitHub asks for a second between writes; people read slower than that. */
-const PROGRESS_PAUSE_MS = 15_000;
+/** Between two looks for a run that is in the way but not listed, such as one that has just ended. */
+const RIVAL_PAUSE_MS = 5_000;
+/** Between two writes of progress; each pause is twice the one before. A run of hours must not use up GitHub's 1,000 requests an hour. */
+const PROGRESS_PAUSE_FIRST_MS = 15_000;
+const PROGRESS_PAUSE_LONGEST_MS = 5 * 60_000;
 
 export async function applyInActions(session: Session, project: Project, paths: readonly string[]): Promise<CliResult<Outcome>> {
   const opened = await openActions(session);
   if (!opened.ok) return opened;
   const result = await applyUntilEnd(session, opened.value, project, paths);
-  if (!result.ok) await opened.value.output({ outcome: "error", hasChanges: false, fingerprint: null });
+  if (!result.ok) {
+    const outcome = result.failure.kind === "locked" ? "locked" : "error";
+    await opened.value.output({ outcome, hasChanges: false, fingerprint: null });
+  }
   return result;
 }
 
@@ -68,12 +75,19 @@ async function tryApply(prepared: ApplyFlow): Promise<CliResult<Outcome | "again
   const listed = pull === null ? null : await api.reviews(project.environment, pull.number);
   if (listed !== null && !listed.ok) return listed;
   const flow: EndingFlow = { ...prepared, isWorkerPosting: listed?.value.postedBy === "worker" };
+  const active = await api.runs({ environment: project.environment, isActive: true });
+  if (!active.ok) return active;
+  const own = active.value.find((run) => isOwn(flow, run));
+  if (own !== undefined) return attach(flow, own);
   const reviewed = pull === null ? null : findReviewed(listed?.value.reviews ?? [], pull, flow.release);
   const planned = reviewed === null ? await api.createPlan({ desired }) : await planAgain(api, desired, reviewed.fingerprint);
   if (!planned.ok) return planned;
   const plan = planned.value;
-  flow.session.show(defuseCommands(planText(flow.session, plan)));
+  flow.session.show(planText(flow.session, plan));
   await flow.actions.summarize(renderPlanMarkdown(plan));
+  // One whose lease is lost is in nobody's way: the next run takes over.
+  const rival = active.value.find(({ lease }) => lease.expiresAt > flow.session.host.now());
+  if (rival !== undefined) return waitForRival(flow, plan, rival, describeRival(rival));
   if (plan.changes.length === 0 && plan.blocks.length === 0) return endUnchanged(flow, plan);
   if (pull === null) return endStale(flow, plan, null);
   const shown = await showAgain(flow, plan, reviewed);
@@ -87,6 +101,17 @@ async function tryApply(prepared: ApplyFlow): Promise<CliResult<Outcome | "again
     return endHeld(flow, plan, message, "blocked", EXIT.blocked);
   }
   return startAndFollow(flow, plan, reviewed, overrides.value);
+}
+
+/** The run that an earlier job of this pull request has started; for a release, of the plan that it names. */
+function isOwn({ pull, release }: EndingFlow, { origin, fingerprint }: Run): boolean {
+  if (pull === null || origin?.pull !== pull.number) return false;
+  return release === null || release.fingerprint === fingerprint;
+}
+
+async function attach(flow: EndingFlow, run: Run): Promise<CliResult<Outcome>> {
+  const plan = await flow.api.plan(run.fingerprint);
+  return plan.ok ? follow(flow, plan.value, run) : plan;
 }
 
 /** What the pull request's own commit was shown; for a release, the plan that it names. */
@@ -109,7 +134,8 @@ async function releaseIfAsked(
   reviewed: Review | null,
 ): Promise<CliResult<readonly Guard[] | "otherPlan">> {
   if (release === null) return { ok: true, value: reviewed?.release?.overrides ?? [] };
-  if (release.fingerprint !== plan.fingerprint) return { ok: true, value: "otherPlan" };
+  // A plan that the pull request has not shown before cannot have been read in it: it is shown now.
+  if (release.fingerprint !== plan.fingerprint || reviewed === null) return { ok: true, value: "otherPlan" };
   const { fingerprint, releasedBy, overrides } = release;
   const stored = await api.releasePlan(release.pull.number, { fingerprint, releasedBy, overrides });
   return stored.ok ? { ok: true, value: stored.value.release?.overrides ?? [] } : stored;
@@ -128,17 +154,31 @@ async function startAndFollow(
   const { kind } = started.failure;
   if (kind === "stalePlan") return endStale(flow, plan, reviewed);
   if (kind === "blocked") return endHeld(flow, plan, started.failure.message, "blocked", EXIT.blocked);
-  if (kind === "locked") return waitForRival(flow, plan, started.failure.message);
+  if (kind === "locked") return findRival(flow, plan, started.failure.message);
   return started;
 }
 
-/** The run that is in the way goes on in the Worker, whoever started it: it is watched to its end, and then this one is planned anew. */
-async function waitForRival(flow: EndingFlow, plan: Plan, message: string): Promise<CliResult<Outcome | "again">> {
-  const active = await flow.api.runs({ environment: flow.project.environment, isActive: true });
+/** A run that began since we looked, or one of another environment with the same namespaces. */
+async function findRival(flow: EndingFlow, plan: Plan, message: string): Promise<CliResult<Outcome | "again">> {
+  const active = await flow.api.runs({ isActive: true });
   if (!active.ok) return active;
-  const [rival] = active.value;
-  if (rival === undefined) return { ok: true, value: "again" };
-  flow.session.say(defuseCommands(`\n${message}\nIt is waited for.`));
+  const own = new Set(plan.changes.map(({ namespace }) => namespace));
+  const rival = active.value.find(
+    ({ environment, actions }) => environment === plan.environment || actions.some(({ namespace }) => own.has(namespace)),
+  );
+  if (rival !== undefined) return waitForRival(flow, plan, rival, message);
+  await flow.session.host.sleep(RIVAL_PAUSE_MS);
+  return { ok: true, value: "again" };
+}
+
+function describeRival({ id, environment, requestedBy, origin }: Run): string {
+  const pull = origin?.pull ? ` for pull request #${origin.pull}` : "";
+  return `Run ${id} of ${environment} is active, asked for by ${requestedBy}${pull}.`;
+}
+
+/** The run that is in the way goes on in the Worker, whoever started it: it is watched to its end, and then this one is planned anew. */
+async function waitForRival(flow: EndingFlow, plan: Plan, rival: Run, message: string): Promise<CliResult<Outcome | "again">> {
+  flow.session.say(`\n${message}\nIt is waited for.`);
   const posted = await writeComment(flow, { kind: "held", message: `${message} This is tried again when it has ended.`, plan });
   if (!posted.ok) return posted;
   const ended = await followRun(flow.session, flow.api, rival);
@@ -148,16 +188,18 @@ async function waitForRival(flow: EndingFlow, plan: Plan, message: string): Prom
 async function follow(flow: EndingFlow, plan: Plan, run: Run): Promise<CliResult<Outcome>> {
   const { session, api } = flow;
   session.say(`\nRun ${run.id} ${run.finishedAt === null ? "is under way" : "has ended already"}.`);
-  let saidAt = Number.NEGATIVE_INFINITY;
+  let sayAt = Number.NEGATIVE_INFINITY;
+  let pauseMs = PROGRESS_PAUSE_FIRST_MS;
   const ended = await followRun(session, api, run, async (news) => {
-    if (news.finishedAt !== null || session.host.now() - saidAt < PROGRESS_PAUSE_MS) return;
-    saidAt = session.host.now();
+    if (news.finishedAt !== null || session.host.now() < sayAt) return;
+    sayAt = session.host.now() + pauseMs;
+    pauseMs = Math.min(2 * pauseMs, PROGRESS_PAUSE_LONGEST_MS);
     const posted = await writeComment(flow, { kind: "run", plan, run: news });
     // The run matters more than its comment; the last one is not optional.
     if (!posted.ok) session.warn(posted.failure.message);
   });
   if (!ended.ok) return ended;
-  session.say(defuseCommands(`\n${runText(session, ended.value)}`));
+  session.say(`\n${runText(session, ended.value)}`);
   return endRun(flow, plan, ended.value);
 }
 

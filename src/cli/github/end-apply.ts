@@ -2,7 +2,6 @@
 import type { Run } from "../../core/api.ts";
 import type { Plan } from "../../core/plan.ts";
 import type { Review } from "../../core/review.ts";
-import { defuseCommands } from "../../github/actions-output.ts";
 import { describePlanDifference } from "../../render/plan-difference.ts";
 import { type CommentState, renderComment } from "../../render/pull-request/plan-comment.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
@@ -35,16 +34,15 @@ export async function endStale(flow: EndingFlow, plan: Plan, reviewed: Review | 
   const before = reviewed === null ? null : await api.plan(reviewed.fingerprint);
   const moved = before?.ok ? describePlanDifference(before.value, plan) : [];
   const state: CommentState = { kind: "stale", reviewed: reviewed?.fingerprint ?? null, moved, plan };
-  await flow.actions.summarize(renderComment(state, contextOf(flow)));
-  const posted = await writeComment(flow, state);
-  if (!posted.ok) return posted;
   const why =
     pull === null
       ? "no pull request has shown this commit's plan. Open one, or apply it with a token of a person: shardctl apply"
       : `live is not what pull request #${pull.number} was shown. What moved stands in it, with the command that releases the new plan`;
   session.warn(`Nothing was applied: ${why}.`);
-  for (const line of moved) session.say(defuseCommands(`  ${line}`));
-  return end(flow, "stale", plan, EXIT.stalePlan);
+  for (const line of moved) session.say(`  ${line}`);
+  await flow.actions.summarize(renderComment(state, contextOf(flow)));
+  const posted = await writeComment(flow, state);
+  return posted.ok ? end(flow, "stale", plan, EXIT.stalePlan) : posted;
 }
 
 export async function endHeld(
@@ -55,11 +53,11 @@ export async function endHeld(
   exitCode: ExitCode,
 ): Promise<CliResult<Outcome>> {
   const state: CommentState = { kind: "held", message, plan };
+  // Said first: when GitHub takes no comment, the log is all there is.
+  flow.session.warn(`Nothing was applied: ${message}`);
   await flow.actions.summarize(renderComment(state, contextOf(flow)));
   const posted = await writeComment(flow, state);
-  if (!posted.ok) return posted;
-  flow.session.warn(`Nothing was applied: ${message}`);
-  return end(flow, outcome, plan, exitCode);
+  return posted.ok ? end(flow, outcome, plan, exitCode) : posted;
 }
 
 export async function endIgnored(session: Session, actions: Actions, why: string): Promise<CliResult<Outcome>> {
@@ -82,7 +80,7 @@ export async function end(
 export async function writeComment(flow: EndingFlow, state: CommentState, createIfAbsent = true): Promise<CliResult<null>> {
   if (flow.pull === null || flow.isWorkerPosting) return { ok: true, value: null };
   const place = { pull: flow.pull.number, headSha: flow.pull.headSha, environment: flow.project.environment };
-  const posted = await postComment(flow.session, flow.actions, place, state, createIfAbsent);
+  const posted = await postComment(flow.session, flow.actions, place, state, { createIfAbsent, onlyWhileOpen: false });
   return posted.ok ? { ok: true, value: null } : posted;
 }
 

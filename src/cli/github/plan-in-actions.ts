@@ -4,17 +4,19 @@
  * | the event                         | what is done                                                                    |
  * |-----------------------------------|---------------------------------------------------------------------------------|
  * | pull request of this repository   | plan, comment, check, then the review is stored: what was not shown is not reviewed |
+ * | the same, closed or merged by now | nothing: what a merge would do must not stand in place of what it did            |
  * | pull request from a fork          | the manifests are checked; nothing is asked, nothing is written                  |
- * | anything else, such as a merge queue | plan into the summary; a merge queue has shown its pull requests already       |
+ * | merge queue                       | plan into the summary, and the check that the queue waits for on its own commit   |
+ * | anything else                     | plan into the summary                                                           |
  */
 import type { Plan } from "../../core/plan.ts";
 import type { DesiredState } from "../../core/spec.ts";
 import type { PullRequestEvent } from "../../github/actions-event.ts";
-import { defuseCommands } from "../../github/actions-output.ts";
 import { planMarker } from "../../github/markers.ts";
 import { touchesManifests } from "../../github/manifest-paths.ts";
 import { type ManifestError, formatErrors } from "../../manifest/index.ts";
 import { renderPlanMarkdown } from "../../render/plan-markdown.ts";
+import type { CheckState } from "../../render/pull-request/plan-check.ts";
 import { listProblems } from "../../render/pull-request/plan-comment.ts";
 import type { ApiClient } from "../api-client.ts";
 import { connectApi } from "../connect-api.ts";
@@ -25,8 +27,10 @@ import type { Project } from "../project.ts";
 import type { Outcome, Session } from "../session.ts";
 import { planJson, planText } from "../views.ts";
 import { type Actions, type ActionsOutcome, failGithub, openActions } from "./actions.ts";
-import { type PullPlace, postCheck, postComment } from "./pull-post.ts";
+import { type Posted, type PullPlace, findStanding, postCheck, postComment } from "./pull-post.ts";
 import { atRepositoryRoot, findPrefix } from "./repository-paths.ts";
+
+const WORKER_POSTS = "The Worker keeps the comment and the check of this pull request.";
 
 /** GitHub refuses summaries over 1 MiB; characters can have three bytes. */
 const SUMMARY_LENGTH_MAX = 300_000;
@@ -57,7 +61,7 @@ async function planEvent(flow: Flow, paths: readonly string[]): Promise<CliResul
   if (!parsed.ok) return parsed;
   const errors = parsed.value.errors.map((error) => ({ ...error, file: atRepositoryRoot(flow.prefix, error.file) }));
   const desired = parsed.value.desired === null ? null : withRootedSources(parsed.value.desired, flow.prefix);
-  if (event.kind !== "pullRequest") return desired === null ? failInvalid(flow, errors) : planCommit(flow, desired);
+  if (event.kind !== "pullRequest") return desired === null ? failCommit(flow, errors) : planCommit(flow, desired);
   if (event.isFork) return desired === null ? failInvalid(flow, errors) : endValidated(flow, desired, "it comes from a fork");
   const place: PullPlace = { pull: event.pull, headSha: event.headSha, environment: flow.project.environment };
   if (desired === null) return showInvalid(flow, place, errors);
@@ -87,12 +91,11 @@ async function planPull(
   const planned = await api.value.createPlan({ desired });
   if (!planned.ok) return showUnplanned(flow, place, planned);
   const plan = planned.value;
-  session.show(defuseCommands(planText(session, plan)));
+  session.show(planText(session, plan));
   await actions.summarize(renderPlanMarkdown(plan, { lengthMax: SUMMARY_LENGTH_MAX }));
   const shown = await showPlan(flow, api.value, place, { plan, desired, isTouched });
   if (!shown.ok) return shown;
-  const outcome: ActionsOutcome = shown.value === "superseded" ? "superseded" : outcomeOf(plan, isTouched);
-  return end(flow, outcome, plan);
+  return shown.value === "posted" ? end(flow, outcomeOf(plan, isTouched), plan) : endUnposted(flow, shown.value, plan);
 }
 
 interface Shown {
@@ -107,29 +110,51 @@ async function showPlan(
   api: ApiClient,
   place: PullPlace,
   { plan, desired, isTouched }: Shown,
-): Promise<CliResult<"posted" | "superseded">> {
+): Promise<CliResult<Posted>> {
   const { pull, headSha, environment } = place;
   const known = await api.reviews(environment, pull);
   if (!known.ok) return known;
   if (known.value.postedBy === "caller") {
     const isNews = plan.changes.length > 0 || plan.blocks.length > 0;
-    const comment = await postComment(session, actions, place, { kind: "planned", plan }, isTouched && isNews);
-    if (!comment.ok || comment.value === "superseded") return comment;
+    const rules = { createIfAbsent: isTouched && isNews, onlyWhileOpen: true };
+    const comment = await postComment(session, actions, place, { kind: "planned", plan }, rules);
+    if (!comment.ok || comment.value !== "posted") return comment;
     const check = await postCheck(session, actions, place, { kind: "planned", plan, desired });
     if (!check.ok) return check;
   } else {
-    session.say("The Worker keeps the comment and the check of this pull request.");
+    session.say(WORKER_POSTS);
+    const standing = await findStanding(actions, place);
+    if (!standing.ok || standing.value !== "posted") return standing;
   }
   const stored = await api.putReview({ fingerprint: plan.fingerprint, pull, headSha, runUrl: actions.runUrl });
   return stored.ok ? { ok: true, value: "posted" } : stored;
 }
 
 async function showInvalid(flow: Flow, place: PullPlace, errors: readonly ManifestError[]): Promise<CliResult<Outcome>> {
-  const comment = await postComment(flow.session, flow.actions, place, { kind: "invalid", errors }, true);
+  const poster = await findPoster(flow, place);
+  if (poster === "worker") {
+    flow.session.say(WORKER_POSTS);
+    return failInvalid(flow, errors);
+  }
+  const rules = { createIfAbsent: poster === "caller", onlyWhileOpen: true };
+  const comment = await postComment(flow.session, flow.actions, place, { kind: "invalid", errors }, rules);
   if (!comment.ok) return comment;
-  if (comment.value === "superseded") return end(flow, "superseded", null);
+  if (comment.value !== "posted") return endUnposted(flow, comment.value, null);
   const check = await postCheck(flow.session, flow.actions, place, { kind: "invalid", errors });
   return check.ok ? failInvalid(flow, errors) : check;
+}
+
+/** Who keeps the comment; `unknown` when the Worker does not say: then none is made that may become a second one. */
+async function findPoster(
+  { session, project }: Flow,
+  { environment, pull }: PullPlace,
+): Promise<"worker" | "caller" | "unknown"> {
+  if (project.endpoint === null) return "caller";
+  const api = connectApi(session, project);
+  const known = api.ok ? await api.value.reviews(environment, pull) : api;
+  if (known.ok) return known.value.postedBy;
+  session.warn(`The Worker does not say who keeps the comment, so none is made: ${known.failure.message}`);
+  return "unknown";
 }
 
 async function showUnplanned(
@@ -139,8 +164,10 @@ async function showUnplanned(
 ): Promise<CliResult<Outcome>> {
   const { message } = failed.failure;
   // An old plan must not look like the plan of this commit.
-  const comment = await postComment(flow.session, flow.actions, place, { kind: "unplanned", message }, false);
+  const rules = { createIfAbsent: false, onlyWhileOpen: true };
+  const comment = await postComment(flow.session, flow.actions, place, { kind: "unplanned", message }, rules);
   if (!comment.ok) return comment;
+  if (comment.value !== "posted") return failed;
   const check = await postCheck(flow.session, flow.actions, place, { kind: "unplanned", message });
   return check.ok ? failed : check;
 }
@@ -150,14 +177,28 @@ async function planCommit(flow: Flow, desired: DesiredState): Promise<CliResult<
   if (!api.ok) return api;
   const planned = await api.value.createPlan({ desired });
   if (!planned.ok) return planned;
-  flow.session.show(defuseCommands(planText(flow.session, planned.value)));
-  await flow.actions.summarize(renderPlanMarkdown(planned.value, { lengthMax: SUMMARY_LENGTH_MAX }));
-  return end(flow, outcomeOf(planned.value, true), planned.value);
+  const plan = planned.value;
+  flow.session.show(planText(flow.session, plan));
+  await flow.actions.summarize(renderPlanMarkdown(plan, { lengthMax: SUMMARY_LENGTH_MAX }));
+  const check = await checkQueue(flow, { kind: "planned", plan, desired });
+  return check.ok ? end(flow, outcomeOf(plan, true), plan) : check;
+}
+
+async function failCommit(flow: Flow, errors: readonly ManifestError[]): Promise<CliResult<Outcome>> {
+  const check = await checkQueue(flow, { kind: "invalid", errors });
+  return check.ok ? failInvalid(flow, errors) : check;
+}
+
+/** A merge queue waits for the required check on the commit that it made; nowhere else is one asked for. */
+async function checkQueue({ session, actions, project }: Flow, state: CheckState): Promise<CliResult<null>> {
+  const { event } = actions;
+  if (event.kind !== "mergeGroup") return { ok: true, value: null };
+  return postCheck(session, actions, { headSha: event.sha, environment: project.environment }, state);
 }
 
 /** Marks on the lines of the manifests by workflow commands: they need no permission, so they work for forks too. */
 async function failInvalid({ session, actions }: Flow, errors: readonly ManifestError[]): Promise<CliResult<Outcome>> {
-  session.show(formatErrors(errors, "github"));
+  session.command(formatErrors(errors, "github"));
   await actions.summarize(`### The manifests have errors\n\n${listProblems(errors)}\n`);
   await actions.output({ outcome: "invalid", hasChanges: false, fingerprint: null });
   return { ok: true, value: { exitCode: EXIT.error, json: { errors } } };
@@ -175,6 +216,15 @@ async function endUntouched(flow: Flow, place: PullPlace): Promise<CliResult<Out
   flow.session.show("This pull request touches no manifest: nothing was planned.");
   const check = await postCheck(flow.session, flow.actions, place, { kind: "untouched" });
   return check.ok ? end(flow, "untouched", null) : check;
+}
+
+async function endUnposted(flow: Flow, why: Exclude<Posted, "posted">, plan: Plan | null): Promise<CliResult<Outcome>> {
+  const because = {
+    superseded: "a newer commit was pushed meanwhile",
+    closed: "the pull request was closed or merged meanwhile",
+  };
+  flow.session.say(`Nothing was posted: ${because[why]}.`);
+  return end(flow, why, plan);
 }
 
 async function end({ actions }: Flow, outcome: ActionsOutcome, plan: Plan | null): Promise<CliResult<Outcome>> {

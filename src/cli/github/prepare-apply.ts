@@ -47,7 +47,7 @@ export async function prepareApply(
       "Run this on `push` to the default branch.",
     );
   }
-  const cause = await findCause(actions, event);
+  const cause = await findCause(session, actions, event);
   if (!cause.ok) return cause;
   if (cause.value.kind === "ignored") return { ok: true, value: cause.value };
   const api = connectApi(session, project);
@@ -60,11 +60,12 @@ export async function prepareApply(
 }
 
 async function findCause(
+  session: Session,
   actions: Actions,
   event: MergeEvent,
 ): Promise<CliResult<Cause | Extract<PreparedApply, { readonly kind: "ignored" }>>> {
   if (event.kind === "comment") {
-    const read = await readRelease(actions, event);
+    const read = await readRelease(session, actions, event);
     if (!read.ok) return read;
     if (read.value.kind === "ignored") return { ok: true, value: read.value };
     const { order } = read.value;

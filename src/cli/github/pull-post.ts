@@ -18,27 +18,43 @@ export interface PullPlace extends PullHead {
   readonly environment: string;
 }
 
-/** `superseded`: a newer commit was pushed meanwhile, and what is known of this one is shown to nobody. */
-export type Posted = "posted" | "superseded";
+/** `superseded`: a newer commit was pushed meanwhile; `closed`: the pull request was closed or merged. What is known is then shown to nobody. */
+export type Posted = "posted" | "superseded" | "closed";
+
+export interface CommentRules {
+  /** False says it only in place of something that is said already. */
+  readonly createIfAbsent: boolean;
+  /** True for what a merge would do. */
+  readonly onlyWhileOpen: boolean;
+}
 
 export async function postComment(
   session: Session,
   actions: Actions,
   { pull, headSha, environment }: PullPlace,
   state: CommentState,
-  createIfAbsent: boolean,
+  rules: CommentRules,
 ): Promise<CliResult<Posted>> {
   const body = renderComment(state, { environment, headSha, url: actions.runUrl, now: session.host.now() });
   const marker = planMarker(environment);
-  const outcome = await upsertComment(actions.github, { pull, marker, headSha, body, createIfAbsent });
+  const outcome = await upsertComment(actions.github, { pull, marker, headSha, body, ...rules });
   if (!outcome.ok) return failGithub(outcome.failure);
-  return { ok: true, value: outcome.value.kind === "superseded" ? "superseded" : "posted" };
+  const { kind } = outcome.value;
+  return { ok: true, value: kind === "superseded" || kind === "closed" ? kind : "posted" };
+}
+
+/** Whether a plan of this commit is still worth showing, for whoever does not write the comment. */
+export async function findStanding({ github }: Actions, { pull, headSha }: PullHead): Promise<CliResult<Posted>> {
+  const read = await github.pull(pull);
+  if (!read.ok) return failGithub(read.failure);
+  if (read.value.headSha !== headSha) return { ok: true, value: "superseded" };
+  return { ok: true, value: read.value.state === "open" ? "posted" : "closed" };
 }
 
 export async function postCheck(
   session: Session,
   actions: Actions,
-  { headSha, environment }: PullPlace,
+  { headSha, environment }: Pick<PullPlace, "headSha" | "environment">,
   state: CheckState,
 ): Promise<CliResult<null>> {
   const { conclusion, title, summary, annotations } = renderCheck(state);

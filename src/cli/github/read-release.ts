@@ -5,6 +5,7 @@ import { parseCommand } from "../../github/parse-command.ts";
 import type { Pull } from "../../github/port.ts";
 import type { CliResult } from "../failure.ts";
 import { readGuards } from "../apply-steps.ts";
+import type { Session } from "../session.ts";
 import { type Actions, failGithub } from "./actions.ts";
 
 export interface ReleaseOrder {
@@ -18,34 +19,36 @@ export type ReadRelease =
   | { readonly kind: "release"; readonly order: ReleaseOrder }
   | { readonly kind: "ignored"; readonly why: string };
 
-/** Answers the comment with a reaction: eyes for one that is heard, a frown for one that is not. */
-export async function readRelease({ github }: Actions, event: CommentEvent): Promise<CliResult<ReadRelease>> {
-  const command = event.isPull ? parseCommand(event.body) : null;
+/** Answers the comment with a reaction: eyes for one that is heard, a frown for one that is not. An edited or deleted comment is no command. */
+export async function readRelease(session: Session, { github }: Actions, event: CommentEvent): Promise<CliResult<ReadRelease>> {
+  const react = async (reaction: "eyes" | "confused"): Promise<void> => {
+    const reacted = await github.reactTo(event.commentId, reaction);
+    // A sign only: the comment may be gone, and what it says still counts.
+    if (!reacted.ok) session.warn(reacted.failure.message);
+  };
+  const refuse = async (why: string): Promise<CliResult<ReadRelease>> => {
+    await react("confused");
+    return ignored(why);
+  };
+  const command = event.isPull && event.action === "created" ? parseCommand(event.body) : null;
   if (command === null) return ignored("The comment is no command of shardctl.");
-  if (!command.ok) return refuse(github, event, command.failure);
+  if (!command.ok) return refuse(command.failure);
   const guards = readGuards(command.value.overrides);
-  if (!guards.ok) return refuse(github, event, guards.failure.message);
+  if (!guards.ok) return refuse(guards.failure.message);
   const permission = await github.permissionOf(event.author);
   if (!permission.ok) return failGithub(permission.failure);
   if (permission.value !== "write" && permission.value !== "admin") {
-    return refuse(github, event, `${event.author} may not write to this repository, so their comment releases nothing.`);
+    return refuse(`${event.author} may not write to this repository, so their comment releases nothing.`);
   }
   const pull = await github.pull(event.pull);
   if (!pull.ok) return failGithub(pull.failure);
-  if (pull.value.state !== "merged")
-    return refuse(github, event, "A plan is released after the merge: this pull request is not merged.");
-  const reacted = await github.reactTo(event.commentId, "eyes");
-  if (!reacted.ok) return failGithub(reacted.failure);
+  if (pull.value.state !== "merged") return refuse("A plan is released after the merge: this pull request is not merged.");
+  await react("eyes");
   const { fingerprint } = command.value;
   return {
     ok: true,
     value: { kind: "release", order: { pull: pull.value, fingerprint, releasedBy: event.author, overrides: guards.value } },
   };
-}
-
-async function refuse(github: Actions["github"], event: CommentEvent, why: string): Promise<CliResult<ReadRelease>> {
-  const reacted = await github.reactTo(event.commentId, "confused");
-  return reacted.ok ? ignored(why) : failGithub(reacted.failure);
 }
 
 function ignored(why: string): CliResult<ReadRelease> {
