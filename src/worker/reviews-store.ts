@@ -35,13 +35,15 @@ export class ReviewsStore {
   /**
    * Makes this the newest review of its pull request. A release of the same plan stays.
    *
-   * @param counts false for what was shown after the merge: it can be released, but a merge alone does not apply it.
+   * @param counts false for what was shown after the merge: it can be released, but a merge alone does not apply it. What has counted before
+   *   is then left as it is: shown once more by the job that applies, an older plan must not become the newest one.
    */
   put(review: NewReview, counts: boolean): void {
     this.#sql.exec(
       `INSERT INTO reviews SELECT ?1, ?2, ?3, coalesce(max(place), 0) + 1, ?4, ?5, ?6, ?7, ?8, NULL FROM reviews WHERE true
-        ON CONFLICT (environment, pull, fingerprint) DO UPDATE SET place = excluded.place, counts = max(counts, excluded.counts),
-          headSha = excluded.headSha, runUrl = excluded.runUrl, requestedBy = excluded.requestedBy, reviewedAt = excluded.reviewedAt`,
+        ON CONFLICT (environment, pull, fingerprint) DO UPDATE SET place = excluded.place, counts = excluded.counts,
+          headSha = excluded.headSha, runUrl = excluded.runUrl, requestedBy = excluded.requestedBy, reviewedAt = excluded.reviewedAt
+          WHERE excluded.counts >= counts`,
       review.environment,
       review.pull,
       review.fingerprint,

@@ -140,10 +140,11 @@ describe("an open pull request", () => {
     expect(bodiesOf(3)[0]).toContain(after?.fingerprint);
   });
 
-  it("that touches no manifest is left alone, and costs nothing on the next scan", async () => {
-    github.openPull(4, { files: { "README.md": "# Shop" } });
+  it("that touches no manifest gets a check that passes and no comment, and costs nothing on the next scan", async () => {
+    const { headSha } = github.openPull(4, { files: { "README.md": "# Shop" } });
     await see(4);
     expect(bodiesOf(4)).toEqual([]);
+    expect(checksOf(headSha)).toMatchObject([{ conclusion: "success", title: "No manifest is touched" }]);
     const before = github.journal.filter((call) => call === "pullFiles").length;
     await work({ kind: "scan", all: false });
     expect(github.journal.filter((call) => call === "pullFiles")).toHaveLength(before);

@@ -149,6 +149,14 @@ describe("ReviewsStore", () => {
       expect(reviews.newest("test", 7)?.fingerprint).toMatch(/^1/);
     }));
 
+  it("is not made to count what an earlier commit has shown, by showing it again after the merge", () =>
+    open("again", (reviews) => {
+      reviews.put(newReview(7, "1"), true);
+      reviews.put(newReview(7, "2"), true);
+      reviews.put(newReview(7, "1"), false);
+      expect(reviews.newest("test", 7)?.fingerprint).toMatch(/^2/);
+    }));
+
   it("keeps the plans of the newest reviews from being forgotten", () =>
     open("kept", (reviews, sql) => {
       const store = new CoordinatorStore(sql);

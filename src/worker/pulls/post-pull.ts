@@ -26,7 +26,7 @@ export type PullOutcome =
   | "unchanged"
   /** Closed or merged, or no longer into the default branch: forgotten. */
   | "closed"
-  /** No manifest is touched, and nothing was posted before. */
+  /** No manifest is touched, and nothing was posted before: there is a check that passes, and no comment. */
   | "untouched"
   /** A newer commit came meanwhile; it is planned next. */
   | "superseded"
@@ -46,6 +46,9 @@ export async function postPull(parts: PullParts, number: number, again: boolean)
   if (!isOpen(parts, pull)) return success(await forgetPull(parts, number, pull.state === "closed"));
   const manifests = await readPullManifests(parts.github, pull, parts.settings, parts.blobs, wasPosted);
   if (manifests.ok && !manifests.value.isTouched && !wasPosted) {
+    // Branch protection may wait for the check; once for each head, since a scan asks for no more.
+    const checked = await postCheck(parts, pull, { kind: "untouched" });
+    if (!checked.ok) return checked;
     parts.pulls.put({ number, headSha: pull.headSha, posted: null, plannedAt: parts.now() });
     return success("untouched");
   }
