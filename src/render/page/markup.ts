@@ -1,6 +1,6 @@
 /**
- * HTML as hono's `html` makes it: every value is escaped, and here every text is made printable first, so that a name can neither open a
- * tag nor turn the reading order around. Nothing in this folder builds HTML in another way.
+ * HTML as hono's `html` makes it: every value is escaped, and here every text is made printable first and loses the keys it may quote, so
+ * that a name can neither open a tag nor turn the reading order around. Nothing in this folder builds HTML in another way.
  */
 import { html } from "hono/html";
 
@@ -20,18 +20,13 @@ export async function toText(rendered: Markup): Promise<string> {
 }
 
 function cleanText(value: unknown): unknown {
-  if (typeof value === "string") return printable(value.replace(/[\r\n\t]+/g, " "));
+  if (typeof value === "string") return printable(hideKeys(value.replace(/[\r\n\t]+/g, " ")));
   return Array.isArray(value) ? value.map(cleanText) : value;
 }
 
 /** A moment. The page's script turns it into an age; without it the moment stands. */
 export function moment(at: number): Markup {
   return markup`<time datetime="${new Date(at).toISOString()}" data-age>${formatMoment(at)}</time>`;
-}
-
-/** Free text from a manifest, a registry or an error, without the keys that it may quote. */
-export function prose(text: string): string {
-  return hideKeys(text);
 }
 
 /** A mark that readers of screens skip: the words beside it say the same. */

@@ -2,7 +2,7 @@
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../../core/figures.ts";
 import { overviewAddress } from "./addresses.ts";
 import { describeSpread, distributionPicture, distributionTable, skewFigure, totalFigure } from "./distribution-picture.ts";
-import { mark, type Markup, markup, moment, prose } from "./markup.ts";
+import { mark, type Markup, markup, moment } from "./markup.ts";
 import { operationPanel, stepWord } from "./operation-panel.ts";
 import { REFRESH_RESTING_MS, REFRESH_RUNNING_MS, surroundingsBlock } from "./overview.ts";
 import type { Links, MemberView, NamespacePage, NamespaceView, Sight } from "./page-data.ts";
@@ -19,7 +19,7 @@ export function renderNamespacePage(page: NamespacePage, links: Links): Markup {
 ${surroundingsBlock(page, links)}
 <section id="state" aria-labelledby="state-title"><h2 id="state-title">State</h2>
 <p>${stateBadge(stateOf(namespace))} ${describeCondition(namespace)}</p>
-${problem === null ? null : markup`<p class="warning">${mark("!")} It could not be asked just now: ${prose(problem)}</p>`}
+${problem === null ? null : markup`<p class="warning">${mark("!")} It could not be asked just now: ${problem}</p>`}
 ${facts(page)}</section>
 ${running === null ? null : markup`<section id="operation" aria-labelledby="operation-title"><h2 id="operation-title">Under way: ${running.kind} ${running.change}</h2>${operationPanel(running, `Progress of ${name}`)}</section>`}
 <section id="rows" aria-labelledby="rows-title"><h2 id="rows-title">Rows over shards</h2>
@@ -45,7 +45,7 @@ function describeCondition({ condition: said }: NamespaceView): Markup {
   if (said === null) return markup`<span class="quiet">Reconciliation has not looked at it yet.</span>`;
   const again = said.nextTryAt === null ? null : markup`, tried again at ${moment(said.nextTryAt)}`;
   const failures = said.failures === 0 ? null : markup`, after ${formatQuantity(said.failures, "failure")} in a row`;
-  return markup`<strong>${reasonWords(said.reason)}</strong>: ${prose(said.message)} <span class="quiet">since ${moment(said.since)}${failures}${again}</span>`;
+  return markup`<strong>${reasonWords(said.reason)}</strong>: ${said.message} <span class="quiet">since ${moment(said.since)}${failures}${again}</span>`;
 }
 
 function facts({ declared, policy, source, namespace: { sight } }: NamespacePage): Markup {
@@ -94,7 +94,7 @@ function membersTable(members: readonly MemberView[], sight: Sight, name: string
       : ["–", "–", "–"];
     const health = member.healthy
       ? markup`${mark("✓")} answers`
-      : markup`<span class="bad">${mark("!")} ${prose(member.error ?? "does not answer")}</span>`;
+      : markup`<span class="bad">${mark("!")} ${member.error ?? "does not answer"}</span>`;
     return markup`<tr role="row" data-key="${member.name}"><th scope="row" role="rowheader">${member.name}</th>${cells.map((cell) => markup`<td role="cell">${cell}</td>`)}<td role="cell">${health}</td></tr>
 `;
   });

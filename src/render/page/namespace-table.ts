@@ -3,7 +3,7 @@ import { formatCount, formatQuantity, formatShare } from "../../core/figures.ts"
 import { operationProgress } from "../describe.ts";
 import { namespaceAddress } from "./addresses.ts";
 import { distributionPicture, skewFigure, totalFigure } from "./distribution-picture.ts";
-import { mark, type Markup, markup, moment, prose } from "./markup.ts";
+import { mark, type Markup, markup, moment } from "./markup.ts";
 import { describeStep } from "./operation-panel.ts";
 import type { NamespaceView, Overview } from "./page-data.ts";
 import { reasonWords, stateBadge, stateOf } from "./state-badge.ts";
@@ -50,6 +50,6 @@ function now({ running, drifts, condition, sight }: NamespaceView): Markup {
     return markup`<span>${running.kind}: ${describeStep(running)}, ${formatShare(operationProgress(running), 1)}</span>${drift}${silent}`;
   }
   if (drift !== null || silent !== null) return markup`${drift}${silent}`;
-  if (condition !== null && condition.type !== "Ready") return markup`<span class="clipped">${prose(condition.message)}</span>`;
+  if (condition !== null && condition.type !== "Ready") return markup`<span class="clipped">${condition.message}</span>`;
   return markup`<span class="quiet">at rest</span>`;
 }

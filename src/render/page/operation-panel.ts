@@ -3,7 +3,7 @@ import { formatBytes, formatCount, formatQuantity, formatShare } from "../../cor
 import { STEPS, type Step } from "../../core/operation.ts";
 import { describeRows, operationProgress } from "../describe.ts";
 import { formatDuration } from "../time.ts";
-import { mark, type Markup, markup, moment, prose } from "./markup.ts";
+import { mark, type Markup, markup, moment } from "./markup.ts";
 import type { OperationView } from "./page-data.ts";
 
 const STEP_WORDS: Readonly<Record<Step, string>> = {
@@ -39,7 +39,7 @@ export function operationPanel(operation: OperationView, label: string): Markup 
 <p class="progress"><progress max="${PROGRESS_TOTAL}" value="${Math.floor(share * PROGRESS_TOTAL)}" aria-label="${label}"></progress> <strong>${formatShare(share, 1)}</strong></p>
 ${stepList(operation)}
 <dl class="facts">${facts.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
-${operation.lastError === null ? null : markup`<p class="warning">${mark("!")} Retrying, ${formatQuantity(operation.retries, "time")} so far. Last error: ${prose(operation.lastError)}</p>`}
+${operation.lastError === null ? null : markup`<p class="warning">${mark("!")} Retrying, ${formatQuantity(operation.retries, "time")} so far. Last error: ${operation.lastError}</p>`}
 </div>`;
 }
 

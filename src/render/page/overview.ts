@@ -2,7 +2,7 @@
 import { formatCount, formatQuantity } from "../../core/figures.ts";
 import { shorten } from "../printable.ts";
 import { namespaceAddress, overviewAddress } from "./addresses.ts";
-import { linkTo, mark, type Markup, markup, moment, prose } from "./markup.ts";
+import { linkTo, mark, type Markup, markup, moment } from "./markup.ts";
 import { namespaceTable } from "./namespace-table.ts";
 import { describeStep, operationPanel, stepWord } from "./operation-panel.ts";
 import { type Links, type Overview, STATE_FILTERS, type Surroundings } from "./page-data.ts";
@@ -65,7 +65,7 @@ export function surroundingsBlock(surroundings: Surroundings, links: Links): Mar
       ? null
       : markup`<div class="banner" id="paused"><p>${mark("❚❚")} <strong>Paused: nothing is applied.</strong> ${paused.reason}</p><p class="quiet">By ${paused.by}, since ${moment(paused.at)}. To go on: DELETE /v1/pause.</p></div>`
   }
-${manifestsProblem === null ? null : markup`<div class="banner"><p>${mark("!")} <strong>The manifests at the head are not followed.</strong> ${prose(manifestsProblem)}</p></div>`}
+${manifestsProblem === null ? null : markup`<div class="banner"><p>${mark("!")} <strong>The manifests at the head are not followed.</strong> ${manifestsProblem}</p></div>`}
 <p class="quiet" id="checked">${commitLink === null ? null : markup`Manifests at ${commitLink}. `}${
     checkedAt === null
       ? "Reconciliation has not looked yet."

@@ -5,7 +5,7 @@ import { describeSummary, type PlanSummary } from "../plan-summary.ts";
 import { shorten } from "../printable.ts";
 import { formatDuration } from "../time.ts";
 import { namespaceAddress } from "./addresses.ts";
-import { linkTo, mark, type Markup, markup, moment, prose } from "./markup.ts";
+import { linkTo, mark, type Markup, markup, moment } from "./markup.ts";
 import type { Links, OperationView, ReviewView, RunView, StoredPlanView } from "./page-data.ts";
 
 const DIGITS = 8;
@@ -25,8 +25,8 @@ export function driftTable(drifts: readonly Drift[], driftCount: number, environ
         drift.namespace === null || drift.object === null
           ? markup`the environment`
           : markup`<a href="${namespaceAddress({ name: drift.namespace, object: drift.object }, environment)}">${drift.namespace}</a>`,
-        markup`${prose(drift.reason)}${drift.detail === null ? null : markup` <span class="quiet">${prose(drift.detail)}</span>`}`,
-        markup`${prose(drift.remedy)}`,
+        markup`${drift.reason}${drift.detail === null ? null : markup` <span class="quiet">${drift.detail}</span>`}`,
+        markup`${drift.remedy}`,
         moment(drift.firstSeenAt),
       ],
     })),
@@ -53,7 +53,7 @@ export function runTable(runs: readonly RunView[], links: Links): Markup {
       key: run.id,
       cells: [
         markup`${mark(RUN_MARKS[run.state])} ${run.state}<span class="quiet code">${run.id}</span>`,
-        markup`${describeCounts(run)}${run.failures.map(({ namespace, error }) => markup`<span class="bad">${namespace}: ${prose(error)}</span>`)}`,
+        markup`${describeCounts(run)}${run.failures.map(({ namespace, error }) => markup`<span class="bad">${namespace}: ${error}</span>`)}`,
         origin(run, links),
         markup`${run.requestedBy}`,
         moment(run.startedAt),
@@ -149,7 +149,7 @@ function describeEnd({ state, rowsCopied, startedAt, finishedAt, fault }: Operat
       return `${formatQuantity(rowsCopied, "row")} moved${took}`;
     case "cancelled":
     case "failed":
-      return `${state}${took}${fault === null ? "" : `: ${prose(fault.message)}`}`;
+      return `${state}${took}${fault === null ? "" : `: ${fault.message}`}`;
   }
 }
 

@@ -60,9 +60,11 @@ button { cursor: pointer; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--quiet); padding: .25rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .5rem .75rem .5rem 0; border-bottom: 1px solid var(--line); font-weight: 400; }
-thead th { color: var(--quiet); font-size: .875rem; }
+thead th { color: var(--quiet); font-size: .875rem; white-space: nowrap; }
+time { white-space: nowrap; }
+main > nav { margin-top: .75rem; }
 tbody th { font-weight: 600; }
-.cards .quiet, .cards td > span, .cards th > span { display: block; font-size: .875rem; font-weight: 400; }
+.cards td > span, .cards th > span { display: block; font-size: .875rem; font-weight: 400; }
 .cards td > .badge, .cards td > .badge + .quiet { display: inline-block; }
 .cards .mark { display: inline; }
 .clipped { display: -webkit-box !important; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; }

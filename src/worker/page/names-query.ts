@@ -1,27 +1,48 @@
 /**
- * Reads the namespaces of an environment a page at a time, those that need somebody first, from the rows that reconciliation keeps. An
- * index answers how many are in which state and which have drifted, so that 10,000 namespaces are never read to show fifty. Reads only.
+ * The namespaces of an environment a page at a time, those that need somebody first. Reconciliation keeps a large row for each; triggers keep
+ * the little that a list is sorted and counted by in a table of its own, so that to show fifty of 10,000 nobody reads 10,000.
  */
 import type { NamespaceState } from "../../apply/reconcile/namespace-state.ts";
 import type { NamespaceRef } from "../../core/live.ts";
 import type { StateFilter } from "../../render/page/page-data.ts";
 
 /** Rank in the list: what needs a person comes first. */
-const RANK = "CASE json_extract(body, '$.condition.type') WHEN 'Stalled' THEN 0 WHEN 'Reconciling' THEN 1 ELSE 2 END";
 const RANKS: Readonly<Record<Exclude<StateFilter, "Unknown">, number>> = { Stalled: 0, Reconciling: 1, Ready: 2 };
-const HAS_DRIFT = "json_array_length(body, '$.faults') + json_array_length(body, '$.differences') > 0";
+
+const FIELDS = ["listRank", "drifts"] as const;
+const VALUES: Readonly<Record<(typeof FIELDS)[number], (row: string) => string>> = {
+  listRank: (row) =>
+    `CASE json_extract(${row}body, '$.condition.type') WHEN 'Stalled' THEN 0 WHEN 'Reconciling' THEN 1 ELSE 2 END`,
+  drifts: (row) => `json_array_length(${row}body, '$.faults') + json_array_length(${row}body, '$.differences')`,
+};
+const valuesOf = (row: string): string => FIELDS.map((field) => VALUES[field](row)).join(", ");
 
 const SCHEMA = `
-  CREATE INDEX IF NOT EXISTS reconciledByRank ON reconciledNames (environment, ${RANK}, name, object);
-  CREATE INDEX IF NOT EXISTS reconciledDrifting ON reconciledNames (environment, name) WHERE ${HAS_DRIFT};
+  CREATE TABLE IF NOT EXISTS listedNames (environment TEXT, name TEXT, object TEXT, listRank INTEGER NOT NULL, drifts INTEGER NOT NULL,
+    PRIMARY KEY (environment, name, object)) WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS listedByRank ON listedNames (environment, listRank, name, object);
+  CREATE INDEX IF NOT EXISTS listedDrifting ON listedNames (environment, name, object) WHERE drifts > 0;
+  CREATE TRIGGER IF NOT EXISTS listNew AFTER INSERT ON reconciledNames BEGIN
+    INSERT INTO listedNames VALUES (new.environment, new.name, new.object, ${valuesOf("new.")});
+  END;
+  CREATE TRIGGER IF NOT EXISTS listChanged AFTER UPDATE OF body ON reconciledNames
+    WHEN ${FIELDS.map((field) => `${VALUES[field]("new.")} <> ${VALUES[field]("old.")}`).join(" OR ")} BEGIN
+    UPDATE listedNames SET ${FIELDS.map((field) => `${field} = ${VALUES[field]("new.")}`).join(", ")}
+      WHERE environment = new.environment AND name = new.name AND object = new.object;
+  END;
+  CREATE TRIGGER IF NOT EXISTS listGone AFTER DELETE ON reconciledNames BEGIN
+    DELETE FROM listedNames WHERE environment = old.environment AND name = old.name AND object = old.object;
+  END;
+  INSERT INTO listedNames SELECT environment, name, object, ${valuesOf("")} FROM reconciledNames
+    WHERE NOT EXISTS (SELECT 1 FROM listedNames);
 `;
 
 /** Seen by a plan, and not by reconciliation. */
 const UNSEEN = `FROM namespaces AS seen WHERE seen.environment = ?1 AND (?2 = '' OR instr(lower(seen.name), lower(?2)) > 0)
-  AND NOT EXISTS (SELECT 1 FROM reconciledNames AS known
+  AND NOT EXISTS (SELECT 1 FROM listedNames AS known
     WHERE known.environment = ?1 AND known.name = seen.name AND known.object = seen.object)`;
-const SEEN = `FROM reconciledNames WHERE environment = ?1 AND (?2 = '' OR instr(lower(name), lower(?2)) > 0)
-  AND (?3 IS NULL OR ${RANK} = ?3)`;
+const SEEN = `FROM listedNames INDEXED BY listedByRank WHERE environment = ?1 AND (?2 = '' OR instr(lower(name), lower(?2)) > 0)
+  AND (?3 IS NULL OR listRank = ?3)`;
 
 export interface NamesFilter {
   readonly environment: string;
@@ -32,9 +53,12 @@ export interface NamesFilter {
 
 export type NamedState = NamespaceRef & { readonly state: NamespaceState | null };
 
+type RefRow = Record<"name" | "object", string>;
+
 export class NamesQuery {
   readonly #sql: SqlStorage;
 
+  /** @param sql where the tables of reconciliation and of plans are. */
   constructor(sql: SqlStorage) {
     this.#sql = sql;
     sql.exec(SCHEMA);
@@ -44,25 +68,26 @@ export class NamesQuery {
   environments(): string[] {
     return this.#sql
       .exec<{ environment: string }>(
-        "SELECT environment FROM namespaces UNION SELECT environment FROM reconciledNames ORDER BY environment",
+        "SELECT environment FROM namespaces UNION SELECT environment FROM listedNames ORDER BY environment",
       )
       .toArray()
       .map(({ environment }) => environment);
   }
 
   counts(environment: string): Record<StateFilter, number> {
-    const counts: Record<StateFilter, number> = { Stalled: 0, Reconciling: 0, Ready: 0, Unknown: 0 };
     const ranked = this.#sql
-      .exec<Record<"rank" | "count", number>>(
-        `SELECT ${RANK} AS rank, count(*) AS count FROM reconciledNames WHERE environment = ? GROUP BY 1`,
+      .exec<Record<"listRank" | "count", number>>(
+        "SELECT listRank, count(*) AS count FROM listedNames INDEXED BY listedByRank WHERE environment = ? GROUP BY listRank",
         environment,
       )
       .toArray();
-    for (const state of ["Stalled", "Reconciling", "Ready"] as const) {
-      counts[state] = ranked.find(({ rank }) => rank === RANKS[state])?.count ?? 0;
-    }
-    counts.Unknown = this.#countUnseen({ environment, search: "", state: null });
-    return counts;
+    const countOf = (rank: number): number => ranked.find(({ listRank }) => listRank === rank)?.count ?? 0;
+    return {
+      Stalled: countOf(RANKS.Stalled),
+      Reconciling: countOf(RANKS.Reconciling),
+      Ready: countOf(RANKS.Ready),
+      Unknown: this.#countUnseen({ environment, search: "", state: null }),
+    };
   }
 
   count(filter: NamesFilter): number {
@@ -78,39 +103,27 @@ export class NamesQuery {
   }
 
   find(environment: string, { object, name }: NamespaceRef): NamespaceState | null {
-    const row = this.#sql
-      .exec<{ body: string }>(
-        "SELECT body FROM reconciledNames WHERE environment = ? AND name = ? AND object = ?",
-        environment,
-        name,
-        object,
-      )
-      .toArray()[0];
+    const query = "SELECT body FROM reconciledNames WHERE environment = ? AND name = ? AND object = ?";
+    const row = this.#sql.exec<{ body: string }>(query, environment, name, object).toArray()[0];
     return row ? (JSON.parse(row.body) as NamespaceState) : null;
   }
 
   /** True when a plan has seen it, or reconciliation knows it. */
-  isKnown(environment: string, { object, name }: NamespaceRef): boolean {
+  isKnown(environment: string, ref: NamespaceRef): boolean {
     const query = "SELECT 1 FROM namespaces WHERE environment = ? AND name = ? AND object = ?";
-    return (
-      this.find(environment, { object, name }) !== null || this.#sql.exec(query, environment, name, object).toArray().length > 0
-    );
+    if (this.#sql.exec(query, environment, ref.name, ref.object).toArray().length > 0) return true;
+    return this.find(environment, ref) !== null;
   }
 
   /** Namespaces with a drift, by name. */
   drifting(environment: string, limit: number): NamespaceState[] {
-    return this.#sql
-      .exec<{ body: string }>(
-        `SELECT body FROM reconciledNames WHERE environment = ? AND ${HAS_DRIFT} ORDER BY name LIMIT ?`,
-        environment,
-        limit,
-      )
-      .toArray()
-      .map(({ body }) => JSON.parse(body) as NamespaceState);
+    const query = "SELECT name, object FROM listedNames WHERE environment = ? AND drifts > 0 ORDER BY name, object LIMIT ?";
+    const refs = this.#sql.exec<RefRow>(query, environment, limit).toArray();
+    return refs.flatMap((ref) => this.find(environment, ref) ?? []);
   }
 
   countDrifting(environment: string): number {
-    const query = `SELECT count(*) AS count FROM reconciledNames WHERE environment = ? AND ${HAS_DRIFT}`;
+    const query = "SELECT count(*) AS count FROM listedNames WHERE environment = ? AND drifts > 0";
     return this.#sql.exec<{ count: number }>(query, environment).one().count;
   }
 
@@ -127,34 +140,16 @@ export class NamesQuery {
 
   #listSeen({ environment, search, state }: NamesFilter, offset: number, limit: number): NamedState[] {
     if (state === "Unknown") return [];
-    return this.#sql
-      .exec<{ body: string }>(
-        `SELECT body ${SEEN} ORDER BY ${RANK}, name, object LIMIT ?4 OFFSET ?5`,
-        environment,
-        search,
-        rankOf(state),
-        limit,
-        offset,
-      )
-      .toArray()
-      .map(({ body }) => {
-        const read = JSON.parse(body) as NamespaceState;
-        return { name: read.name, object: read.object, state: read };
-      });
+    const query = `SELECT name, object ${SEEN} ORDER BY listRank, name, object LIMIT ?4 OFFSET ?5`;
+    const refs = this.#sql.exec<RefRow>(query, environment, search, rankOf(state), limit, offset).toArray();
+    return refs.map(({ name, object }) => ({ name, object, state: this.find(environment, { name, object }) }));
   }
 
   #listUnseen({ environment, search, state }: NamesFilter, offset: number, limit: number): NamedState[] {
     if (state !== null && state !== "Unknown") return [];
-    return this.#sql
-      .exec<Record<"name" | "object", string>>(
-        `SELECT seen.name AS name, seen.object AS object ${UNSEEN} ORDER BY seen.name, seen.object LIMIT ?3 OFFSET ?4`,
-        environment,
-        search,
-        limit,
-        offset,
-      )
-      .toArray()
-      .map(({ name, object }) => ({ name, object, state: null }));
+    const query = `SELECT seen.name AS name, seen.object AS object ${UNSEEN} ORDER BY seen.name, seen.object LIMIT ?3 OFFSET ?4`;
+    const refs = this.#sql.exec<RefRow>(query, environment, search, limit, offset).toArray();
+    return refs.map(({ name, object }) => ({ name, object, state: null }));
   }
 }
 

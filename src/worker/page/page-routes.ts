@@ -61,7 +61,7 @@ export function addPageRoutes(api: Api, options: ViewerOptions): void {
         if (shown !== null) return await respondPage(context, { ...shown, canSignOut: viewer.value.hasCookie });
         return await respondMessage(404, "Not found", "No namespace of this name was ever planned or reconciled here.");
       } catch (error) {
-        return explainError(error);
+        return explainError(error, context.var.correlationId);
       }
     };
   api.get("/", page(showOverview));
@@ -194,12 +194,11 @@ function readState(text: string | undefined): StateFilter | null {
   return STATE_FILTERS.find((state) => state === text) ?? null;
 }
 
-function explainError(error: unknown): Promise<Response> {
+function explainError(error: unknown, correlationId: string): Promise<Response> {
   if (error instanceof RefusedRequest) {
     const status = error.kind === "invalid" ? 400 : error.kind === "unavailable" ? 503 : 500;
     return respondMessage(status, "That did not work", error.message);
   }
-  const id = crypto.randomUUID();
-  logError("page.unexpected", { id }, error);
-  return respondMessage(500, "Something went wrong", `The Worker's log has it under the id ${id}.`);
+  logError("page.unexpected", { correlationId }, error);
+  return respondMessage(500, "Something went wrong", `The Worker's log has it under the id ${correlationId}.`);
 }

@@ -1,0 +1,220 @@
+import { describe, expect, it } from "vitest";
+
+import type { Markup } from "../../../src/render/page/markup.ts";
+import { toText } from "../../../src/render/page/markup.ts";
+import { renderDocument } from "../../../src/render/page/frame.ts";
+import { renderLogin, renderMessage } from "../../../src/render/page/message-pages.ts";
+import { renderNamespacePage } from "../../../src/render/page/namespace-page.ts";
+import { describeEta } from "../../../src/render/page/operation-panel.ts";
+import { renderOverview } from "../../../src/render/page/overview.ts";
+import { SCRIPT } from "../../../src/render/page/script.ts";
+import { BUCKETS_MAX, listMembers, makeSight, viewOperation } from "../../../src/render/page/sight.ts";
+import { STYLESHEET } from "../../../src/render/page/stylesheet.ts";
+import {
+  BUSY,
+  condition,
+  drift,
+  HOSTILE,
+  LINKS,
+  namespacePage,
+  ORDERS,
+  overview,
+  shift,
+  SHIFTING,
+  SKEWED,
+  THOUSAND,
+  view,
+  withSilent,
+} from "../../support/page-states.ts";
+import { COUNTED_AT, hashOf, liveNamespace, rowsOf, world } from "../../support/state.ts";
+
+const GOLDEN = "../../golden/page";
+const ASSETS = { stylesheet: "/assets/style.css", script: "/assets/script.js", build: "build" };
+
+const hostile = liveNamespace(world(HOSTILE, { object: "ORDERS", layout: hashOf(HOSTILE, 3), rows: rowsOf(300) }));
+
+const pages: readonly (readonly [string, Markup])[] = [
+  ["empty", renderOverview(overview({ environment: null, environments: [], commit: null, checkedAt: null }), LINKS)],
+  ["busy", renderOverview(BUSY, LINKS)],
+  [
+    "paused",
+    renderOverview(
+      overview({
+        paused: { by: "ci", reason: "database upgrade", at: COUNTED_AT },
+        manifestsProblem: "the manifests do not parse: orders.yaml:3. The last good manifests stay in force.",
+        namespaces: [view(liveNamespace(ORDERS), { condition: condition("orders", { type: "Reconciling", reason: "Paused" }) })],
+        isComplete: false,
+      }),
+      LINKS,
+    ),
+  ],
+  [
+    "many-pages",
+    renderOverview(
+      overview({
+        namespaces: [view(liveNamespace(ORDERS))],
+        counts: { Stalled: 12, Reconciling: 3, Ready: 9_985, Unknown: 0 },
+        state: "Ready",
+        search: "ord & <b>",
+        page: 2,
+        pages: 200,
+        matches: 9_985,
+        environments: ["production", "staging"],
+        running: [{ namespace: "elsewhere", object: "ORDERS", step: "copy" }],
+      }),
+      LINKS,
+    ),
+  ],
+  [
+    "hostile",
+    renderOverview(
+      overview({
+        environment: HOSTILE,
+        namespaces: [
+          view(hostile, {
+            condition: condition(HOSTILE, { message: HOSTILE }),
+            drifts: [drift("orphan", HOSTILE, { reason: HOSTILE })],
+          }),
+        ],
+        search: HOSTILE,
+        paused: { by: HOSTILE, reason: HOSTILE, at: COUNTED_AT },
+      }),
+      LINKS,
+    ),
+  ],
+  [
+    "namespace-shift",
+    renderNamespacePage(namespacePage(liveNamespace(SHIFTING), { history: [viewOperation(shift(ORDERS))] }), LINKS),
+  ],
+  ["namespace-thousand", renderNamespacePage(namespacePage(withSilent(liveNamespace(THOUSAND), 2)), LINKS)],
+  [
+    "namespace-drift",
+    renderNamespacePage(
+      namespacePage(liveNamespace(SKEWED), {
+        namespace: view(liveNamespace(SKEWED), {
+          condition: condition("sessions", {
+            type: "Stalled",
+            reason: "RetriesExhausted",
+            message: "5 runs failed: no answer",
+            failures: 5,
+          }),
+          drifts: [drift("spec", "sessions", { reason: "rebalance: split points → secret-c, secret-d (live was changed)" })],
+        }),
+        history: [
+          viewOperation(
+            shift(ORDERS, {
+              state: "failed",
+              finishedAt: COUNTED_AT,
+              fault: { kind: "missingKey", message: "3 rows lack the shard key" },
+            }),
+          ),
+        ],
+        problem: "unreachable: no answer within 2000 ms",
+      }),
+      LINKS,
+    ),
+  ],
+  ["namespace-hostile", renderNamespacePage(namespacePage(hostile), LINKS)],
+  ["login", renderLogin({ next: `/?search=${HOSTILE}`, problem: "The token is not known to this Worker.", hasAccess: true })],
+  ["message", renderMessage("Not found", `No namespace ${HOSTILE}`)],
+];
+
+describe("pages", () => {
+  it.each(pages)("%s", async (name, main) => {
+    await expect(`${await toText(main)}\n`).toMatchFileSnapshot(`${GOLDEN}/${name}.html`);
+  });
+
+  it("stand in a document", async () => {
+    const document = await renderDocument(renderMessage("Title", "Detail"), {
+      title: HOSTILE,
+      assets: ASSETS,
+      etag: '"tag"',
+      surroundings: { environment: "staging", environments: ["production", "staging"] },
+      canSignOut: true,
+    });
+    await expect(document).toMatchFileSnapshot(`${GOLDEN}/document.html`);
+  });
+
+  it.each(pages)("%s keeps what the strict policy and readers of screens need", async (_name, main) => {
+    const html = await toText(main);
+    expect(html).not.toMatch(/<(script|style|iframe|object|embed)\b|\sstyle=|\son[a-z]+=(?!x)["']|javascript:/i);
+    expect(html).not.toMatch(/[\u202E\u0007]/);
+    expect(html).not.toContain("secret-");
+    expect(html.match(/<h1\b/g)).toHaveLength(1);
+    for (const table of html.match(/<table[\s\S]*?<\/table>/g) ?? []) expect(table).toContain("<caption");
+    for (const svg of html.match(/<svg[^>]*>/g) ?? []) expect(svg).toMatch(/role="img" aria-label="[^"]+"/);
+    const ids = [...html.matchAll(/\sid="([^"]+)"/g)].map(([, id]) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it("name no row's key where an operation or a reason could", async () => {
+    const page = namespacePage(liveNamespace(SKEWED), { problem: "rebalance: split points → secret-a, secret-b" });
+    expect(await toText(renderNamespacePage(page, LINKS))).not.toContain("secret-");
+  });
+});
+
+describe("a sight", () => {
+  it.each([1, 2, BUCKETS_MAX, BUCKETS_MAX + 1, 999, 1000])("of %i members puts every member in one bucket", (count) => {
+    const live = liveNamespace(world("n", { layout: hashOf("n", count), rows: rowsOf(5_000) }));
+    const { buckets, rows } = makeSight(live, 0);
+    expect(buckets.length).toBeLessThanOrEqual(BUCKETS_MAX);
+    expect(buckets.reduce((sum, { members }) => sum + members, 0)).toBe(count);
+    expect(buckets.reduce((sum, { rowsTotal }) => sum + rowsTotal, 0)).toBe(rows);
+    buckets.forEach(({ first, members, rowsMin, rowsMax }, index) => {
+      const own = live.members.slice(first, first + members).map((member) => member.rows);
+      expect([rowsMin, rowsMax]).toEqual([Math.min(...own), Math.max(...own)]);
+      expect(first + members).toBe(buckets[index + 1]?.first ?? count);
+    });
+    expect(Math.max(...buckets.map(({ members }) => members)) - Math.min(...buckets.map(({ members }) => members))).toBeLessThan(
+      2,
+    );
+  });
+
+  it("knows no skew while a member is silent, and names the silent ones", () => {
+    const sight = makeSight(withSilent(liveNamespace(ORDERS), 7), 0);
+    expect(sight).toMatchObject({ skew: null, unhealthyCount: 7, fullest: { name: "orders-shard-7" } });
+    expect(sight.unhealthy).toHaveLength(5);
+  });
+
+  it("lists of a thousand members the silent, the fullest and the emptiest", () => {
+    const live = withSilent(liveNamespace(THOUSAND), 2);
+    const listed = listMembers(live.members);
+    expect(listed).toHaveLength(27);
+    expect(listed.slice(0, 2).map(({ healthy }) => healthy)).toEqual([false, false]);
+    const rows = live.members.slice(2).map((member) => member.rows);
+    expect(listed[2]?.rows).toBe(Math.max(...rows));
+    expect(listed.at(-1)?.rows).toBe(Math.min(...rows));
+  });
+
+  it("of an operation leaves its layouts out", () => {
+    const text = JSON.stringify(viewOperation(shift(SKEWED, { from: SKEWED.layout, correlationId: "run-a-b:sessions" })));
+    expect(text).not.toContain("secret-");
+    expect(JSON.parse(text)).toMatchObject({ run: "run-a-b" });
+  });
+});
+
+describe("the time left", () => {
+  const cases = [
+    ["nothing done", { rowsCopied: 0, rowsVerified: 0 }, "not known yet: too little is done to tell"],
+    ["just begun", { startedAt: COUNTED_AT - 500 }, "not known yet: too little is done to tell"],
+    [
+      "half",
+      { rowsCopied: 3_000, rowsVerified: 1_000 },
+      "about 20.0 s, at the average so far: 200 rows read a second for 20.0 s",
+    ],
+    ["all rows", { rowsCopied: 4_000, rowsVerified: 4_000 }, "rows are copied and verified; what is left takes no rows"],
+    ["no rows at all", { rowsTotal: 0, rowsCopied: 0, rowsVerified: 0 }, "not known yet: too little is done to tell"],
+  ] as const;
+  it.each(cases)("after %s", (_name, changes, expected) => {
+    expect(describeEta(viewOperation(shift(ORDERS, changes)))).toBe(expected);
+  });
+});
+
+describe("the files of the page", () => {
+  it("are small, whole, and reach for nothing outside", () => {
+    expect(SCRIPT.length).toBeLessThan(3_100);
+    expect(() => new Function(SCRIPT)).not.toThrow();
+    expect(STYLESHEET.length).toBeLessThan(12_000);
+    for (const file of [SCRIPT, STYLESHEET]) expect(file).not.toMatch(/https?:|url\(|@import|eval\(|innerHTML/);
+  });
+});
