@@ -47,10 +47,10 @@ export function sameKey(layout: Layout, left: Key, right: Key): boolean {
   return layout.kind === "hash" ? keyText(left) === keyText(right) : compareKeys(left, right) === 0;
 }
 
-/** SQL that finds the row under `alias` whose id has this text, by its index whatever the id's storage class. */
+/** SQL that finds the row under `alias` whose id has this text, byte by byte, by its index whatever the id's storage class. */
 export function idMatches({ primaryKey }: Table, alias: string, text: string): string {
   const id = `${alias}.${quoteName(primaryKey[0] ?? "")}`;
-  return `(${id} = ${text} OR ${id} = CAST(${text} AS NUMERIC) OR ${id} = CAST(${text} AS BLOB)) AND CAST(${id} AS TEXT) = ${text}`;
+  return `(${id} = ${text} OR ${id} = CAST(${text} AS NUMERIC) OR ${id} = CAST(${text} AS BLOB)) AND CAST(${id} AS TEXT) COLLATE BINARY = ${text}`;
 }
 
 const TRIGGERS_PER_TABLE = 4;
@@ -58,7 +58,7 @@ const TRIGGERS_PER_TABLE = 4;
 function installUnique(sql: Sql, table: Table, layout: KeyedDirectoryLayout): void {
   const id = quoteName(table.primaryKey[0] ?? "");
   const [oldKey, newKey] = ["OLD", "NEW"].map((alias) => keyExpression(table, layout.shardKey, alias)) as [string, string];
-  const stored = `EXISTS (SELECT 1 FROM ${quoteName(table.name)} AS t WHERE t.${id} = NEW.${id} AND ${sameKeySql(layout, keyExpression(table, layout.shardKey, "t"), newKey)})`;
+  const stored = `EXISTS (SELECT 1 FROM ${quoteName(table.name)} AS t WHERE t.${id} = NEW.${id} AND CAST(t.${id} AS TEXT) COLLATE BINARY = CAST(NEW.${id} AS TEXT) AND ${sameKeySql(layout, keyExpression(table, layout.shardKey, "t"), newKey)})`;
   const granted = `EXISTS (SELECT 1 FROM shardctl_granted AS g WHERE g.table_name = ${quoteText(table.name)} AND g.id = CAST(NEW.${id} AS TEXT) AND ${sameKeySql(layout, "g.key", newKey)})`;
   const freed = `INSERT INTO shardctl_freed (table_name, row_id) VALUES (${quoteText(table.name)}, CAST(OLD.${id} AS TEXT));`;
   const renames = `OLD.${id} COLLATE BINARY IS NOT NEW.${id}`;

@@ -21,11 +21,11 @@ import { directoryText } from "../../src/shards/move-plan.ts";
 import { connect } from "../../src/shards/router.ts";
 import { textOf } from "../../src/shards/storage.ts";
 import { refusal } from "../support/refusal.ts";
-import { type Shop, type ShardsEnv, type Things, partitioners } from "../support/shards-worker.ts";
+import { type Cases, type Shop, type ShardsEnv, type Things, partitioners } from "../support/shards-worker.ts";
 import { TestNamespace } from "./support/namespace.ts";
 import { startWriters } from "./support/writers.ts";
 
-const { THINGS, SHOP } = env as unknown as ShardsEnv;
+const { CASES, THINGS, SHOP } = env as unknown as ShardsEnv;
 const KEY = "data.country";
 const COUNTRIES = Array.from({ length: 24 }, (_, index) => `c${index}`);
 
@@ -234,6 +234,19 @@ describe("code of the class", () => {
     expect(await update("customer_id = 'bob'")).toContain("the shard key of a row cannot change in place");
     expect(await update("id = 2")).toContain("was not claimed for its shard key");
     expect(await update("note = 'x'")).toBe("nothing was refused");
+  });
+
+  it("claims an id that is another one in the directory, though the table takes both for one", async () => {
+    const namespace = new TestNamespace<Cases>(CASES, "folded~ids");
+    await namespace.run("shard", layoutOf(namespace.name, "hash", 0, 3, true, "region"));
+    const router = connect<Cases>(CASES, namespace.name);
+    await router.at("r1", { table: "names", ids: ["anna"] }).write("INSERT INTO names VALUES ('anna', 'r1', 1)");
+    const replace = "REPLACE INTO names VALUES ('Anna', 'r1', 2)";
+    expect(await refusal(() => router.at("r1").write(replace))).toContain("was not claimed for its shard key");
+    await router.at("r1", { table: "names", ids: ["Anna"] }).write(replace);
+    await router.callById("names", "Anna", false, "write", "UPDATE names SET n = n + 1");
+    const rows = await namespace.contents("names");
+    expect(rows).toEqual([expect.stringContaining("n=integer:3")]);
   });
 });
 
