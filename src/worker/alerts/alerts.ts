@@ -81,7 +81,7 @@ export class Alerts {
     const tries = this.#store.list().flatMap((state) => this.#channels(state).map((name) => nextTryAt(state, name, now)));
     const times = tries.filter((time) => time !== null);
     if (this.#ticked.size > 0) times.push(now);
-    return times.length === 0 ? null : Math.max(this.#notBefore, Math.min(...times));
+    return times.length === 0 ? null : Math.max(now, this.#notBefore, Math.min(...times));
   }
 
   /** Begins a pass when there is something to do and none is under way. */

@@ -52,7 +52,7 @@ function readKind(text: string | undefined): EventKind | null {
 
 /** Oldest first, read a page at a time: the history does not fit one call. With a limit, the newest so many. */
 async function streamEvents(coordinator: CallCoordinator, filter: Filter, limit: number | null): Promise<Response> {
-  const headers = { "content-type": JSON_LINES };
+  const headers = { "content-type": `${JSON_LINES}; charset=utf-8` };
   if (limit !== null) {
     const events = await coordinator((calls) => calls.listEvents({ ...filter, limit }));
     return new Response(toLines(filter.after === null ? events.toReversed() : events), { headers });
