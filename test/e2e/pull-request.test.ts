@@ -256,6 +256,26 @@ it("a namespace that is only proposed is nobody else's business", async () => {
   expect(other.stdout).not.toContain("wishes");
 });
 
+it("through a merge queue, on a runner that is lost: the queue gets its check, and the next job finds the run and shows its end", async () => {
+  const slow = "  policy: { rowsPerSecondMax: 40 }\n";
+  const pull = openPull("queued", { "manifests/carts.yaml": manifestOf("carts", 2, "id", slow) });
+  const planned = await story.plan(pull);
+  expect(planned.outputs, said(planned)).toMatchObject({ outcome: "planned" });
+  const { sha } = story.github.enqueue(pull);
+  const queued = await story.runStep("plan", { kind: "merge_group", pull }, { workflow: "plan.yml" });
+  expect(queued.exitCode, said(queued)).toBe(EXIT.done);
+  expect(checksOf(sha)).toMatchObject([{ conclusion: "success" }]);
+  story.github.landQueue(pull);
+  await story.applyAndLoseRunner("is under way");
+  expect(await runsOf(pull)).toMatchObject([{ state: "running" }]);
+  const step = await story.apply({ runAttempt: 2 });
+  expect(step.exitCode, said(step)).toBe(EXIT.done);
+  expect(step.outputs).toMatchObject({ outcome: "applied", fingerprint: planned.outputs["fingerprint"] });
+  expect(commentOf(pull)).toContain("**Applied. Run: 1 done.**");
+  expect(await runsOf(pull)).toHaveLength(1);
+  expect(await membersOf("carts")).toBe(2);
+});
+
 it("asked GitHub nothing that it does not know", () => {
   expect(story.github.journal.unknown.map(({ method, path }) => `${method} ${path}`)).toEqual([]);
 });

@@ -7,7 +7,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
-import { type CliRun, spawnCli } from "../../cli/support/run-cli.ts";
+import { type CliChild, type CliRun, spawnCli } from "../../cli/support/run-cli.ts";
 import {
   type ActionsEvent,
   type ActionsOptions,
@@ -136,13 +136,30 @@ export class PullStory implements AsyncDisposable {
     return this.runStep("apply", { kind: "issue_comment", repo: this.repo, comment }, { ...APPLY, ...options });
   }
 
+  /** The step of `apply.yml` on a runner that is lost as soon as the step has said a text. */
+  async applyAndLoseRunner(text: string): Promise<void> {
+    const { child } = await this.#startStep("apply", { kind: "push", repo: this.repo }, APPLY);
+    await child.waitFor(text);
+    child.process.kill("SIGKILL");
+    await child.ended;
+  }
+
   /** Checks out what the event is about, and runs the command there as the workflow would. */
   async runStep(command: "plan" | "apply", event: ActionsEvent, options: Partial<ActionsOptions>): Promise<StepRun> {
+    const { child, actions } = await this.#startStep(command, event, options);
+    const run = await child.ended;
+    return { ...run, outputs: await actions.readOutputs(), summary: await actions.readSummary(), actions };
+  }
+
+  async #startStep(
+    command: "plan" | "apply",
+    event: ActionsEvent,
+    options: Partial<ActionsOptions>,
+  ): Promise<{ readonly child: CliChild; readonly actions: ActionsRun }> {
     const folder = join(this.#folder, `run-${++this.#runs}`);
     const actions = await this.github.actionsEnv(event, { directory: join(folder, "runner"), hasIdToken: true, ...options });
     const workspace = await this.checkOut(actions.env["GITHUB_SHA"] ?? "", join(folder, "workspace"));
-    const run = await spawnCli([command, "--github"], { cwd: workspace, env: actions.env }).ended;
-    return { ...run, outputs: await actions.readOutputs(), summary: await actions.readSummary(), actions };
+    return { child: spawnCli([command, "--github"], { cwd: workspace, env: actions.env }), actions };
   }
 
   async checkOut(sha: string, folder: string): Promise<string> {
