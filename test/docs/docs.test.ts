@@ -14,7 +14,7 @@ import { runInProcess } from "../cli/support/run-cli.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url).href);
 const PAGES = ["README.md", "CONTRIBUTING.md", ...pagesBelow("docs")];
-const COMMANDS = ["init", "validate", "plan", "apply", "status", "history", "cancel", "import", "dev"];
+const COMMANDS = ["init", "validate", "plan", "apply", "status", "drift", "history", "cancel", "import", "dev"];
 
 interface CodeBlock {
   readonly page: string;
