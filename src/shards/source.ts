@@ -80,18 +80,41 @@ export async function walkSlice(context: SourceContext, operation: number, step:
   }
 }
 
-/** Sends captured changes until the log is empty or `budgetMs` is used. */
+/**
+ * Sends captured changes until the log is empty or `budgetMs` is used.
+ *
+ * A page with rows that have rivals on a target stays in the log, and those behind it are sent all the same: what is gone there may be the
+ * rival that another source waits for, as this one waits for what is gone there. Only then is it a fault.
+ */
 export async function drainSlice(context: SourceContext, operation: number, budgetMs: number): Promise<DrainReply> {
   const { runtime, sql } = context;
   const startedAt = runtime.now();
+  let after = 0;
+  let rivals: EngineFault | null = null;
   for (;;) {
     const plan = context.plan(operation);
-    const drained = inPlainForm(sql, (form) => readCaptured(context, plan, form));
-    if (!drained) return { backlog: 0 };
-    await deliver(context, operation, drained.batch, drained.sequences);
-    context.plan(operation);
-    sql.run("DELETE FROM shardctl_captured WHERE id <= ?", drained.upTo);
-    if (runtime.now() - startedAt >= budgetMs) return { backlog: capturedCount(sql) };
+    const drained = inPlainForm(sql, (form) => readCaptured(context, plan, after, form));
+    if (drained) {
+      const found = await deliverUnlessRivals(context, operation, drained);
+      context.plan(operation);
+      if (found === null) sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ?", after, drained.upTo);
+      else after = drained.upTo;
+      rivals ??= found;
+    }
+    const isOver = !drained || runtime.now() - startedAt >= budgetMs;
+    if (isOver && rivals !== null) throw rivals;
+    if (isOver) return { backlog: capturedCount(sql) };
+  }
+}
+
+/** Null when the page is stored; the fault when the rows of it have rivals, and what is gone is all that was done. */
+async function deliverUnlessRivals(context: SourceContext, operation: number, page: Drained): Promise<EngineFault | null> {
+  try {
+    await deliver(context, operation, page.batch, page.sequences);
+    return null;
+  } catch (error) {
+    if (error instanceof EngineFault && error.kind === "duplicateId") return error;
+    throw error;
   }
 }
 
@@ -243,16 +266,17 @@ interface CapturedKey extends SqlRow {
   is_moved: number;
 }
 
-/** Reads the oldest entries of the log and the rows that they name, as they are now. */
-function readCaptured(context: SourceContext, plan: MovePlan, form: RowForm): Drained | undefined {
+/** Reads the oldest entries of the log behind `after`, and the rows that they name as they are now. */
+function readCaptured(context: SourceContext, plan: MovePlan, after: number, form: RowForm): Drained | undefined {
   const { sql, self } = context;
-  const upTo = drainLimit(sql, plan);
+  const upTo = drainLimit(sql, plan, after);
   if (upTo === null) return undefined;
-  captureFollowers(sql, plan, upTo);
+  captureFollowers(sql, plan, after, upTo);
   const batch = new Batch(sql, plan, self);
   for (const table of plan.tables) {
     const keys = sql.rows<CapturedKey>(
-      "SELECT table_name, pk, max(is_moved) AS is_moved FROM shardctl_captured WHERE id <= ? AND table_name = ? GROUP BY pk ORDER BY pk",
+      "SELECT table_name, pk, max(is_moved) AS is_moved FROM shardctl_captured WHERE id > ? AND id <= ? AND table_name = ? GROUP BY pk ORDER BY pk",
+      after,
       upTo,
       table.table.name,
     );
@@ -262,29 +286,30 @@ function readCaptured(context: SourceContext, plan: MovePlan, form: RowForm): Dr
   return { batch, sequences, upTo };
 }
 
-/** The newest entry of the next drain: as many as fit one page, and one at least. Null when the log is empty. */
-function drainLimit(sql: Sql, plan: MovePlan): number | null {
+/** The newest entry of the next page: as many as fit one, and one at least. Null when there is none behind `after`. */
+function drainLimit(sql: Sql, plan: MovePlan, after: number): number | null {
   for (let keys = DRAIN_KEYS_MAX; ; keys = Math.ceil(keys / 8)) {
     const upTo = sql.first<{ id: number | null }>(
-      "SELECT max(id) AS id FROM (SELECT id FROM shardctl_captured ORDER BY id LIMIT ?)",
+      "SELECT max(id) AS id FROM (SELECT id FROM shardctl_captured WHERE id > ? ORDER BY id LIMIT ?)",
+      after,
       keys,
     )?.id;
     if (upTo === null || upTo === undefined) return null;
-    if (keys === 1 || capturedBytes(sql, plan, upTo) <= PAGE_BYTES_MAX) return upTo;
+    if (keys === 1 || capturedBytes(sql, plan, after, upTo) <= PAGE_BYTES_MAX) return upTo;
   }
 }
 
-function capturedBytes(sql: Sql, plan: MovePlan, upTo: number): number {
+function capturedBytes(sql: Sql, plan: MovePlan, after: number, upTo: number): number {
   const perTable = plan.tables.map(({ table }) => {
     const query = `SELECT sum(${rowBytes(table.columns, "t")}) AS bytes FROM shardctl_captured AS c CROSS JOIN ${quoteName(table.name)} AS t
-      ON ${primaryKeyMatches(table, "t", "c.pk")} WHERE c.id <= ? AND c.table_name = ?`;
-    return sql.first<{ bytes: number | null }>(query, upTo, table.name)?.bytes ?? 0;
+      ON ${primaryKeyMatches(table, "t", "c.pk")} WHERE c.id > ? AND c.id <= ? AND c.table_name = ?`;
+    return sql.first<{ bytes: number | null }>(query, after, upTo, table.name)?.bytes ?? 0;
   });
   return perTable.reduce((total, bytes) => total + bytes, 0);
 }
 
 /** A row that moved takes its followers along: they are appended to the log, as if each had been written. */
-function captureFollowers(sql: Sql, plan: MovePlan, upTo: number): void {
+function captureFollowers(sql: Sql, plan: MovePlan, after: number, upTo: number): void {
   for (const { table } of plan.tables) {
     if (table.followed === null) continue;
     const followed = table.followed.table;
@@ -292,8 +317,9 @@ function captureFollowers(sql: Sql, plan: MovePlan, upTo: number): void {
       `INSERT INTO shardctl_captured (table_name, pk, is_moved)
        SELECT DISTINCT ?1, ${rowJson(table.primaryKey, "t")}, 1 FROM shardctl_captured AS c JOIN ${quoteName(table.name)} AS t
          ON t.${quoteName(table.followed.by)} = ${primaryKeyCells(followed, "c.pk").join("")}
-       WHERE c.id <= ?2 AND c.table_name = ?3 AND c.is_moved = 1`,
+       WHERE c.id > ?2 AND c.id <= ?3 AND c.table_name = ?4 AND c.is_moved = 1`,
       table.name,
+      after,
       upTo,
       followed.name,
     );

@@ -65,4 +65,10 @@ export const FORMER_BUGS: readonly Mutant[] = [
     rule: "a row that changes its shard key stands twice until its old source has said so: the step is tried again",
     edits: [{ file: "shards/driver.ts", find: /DUPLICATE_TRIES_MAX = \d+;/, replace: "DUPLICATE_TRIES_MAX = 0;" }],
   },
+  {
+    name: "pages-wait-behind-rivals",
+    needs: "hasRegroups",
+    rule: "a page of the log with rivals does not keep those behind it: another source may wait for what is gone in one of them",
+    edits: [{ file: "shards/source.ts", find: "rivals ??= found;", replace: "if (found !== null) throw found;" }],
+  },
 ];

@@ -82,7 +82,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "followers-stay-behind",
     rule: "a row that changes its owner takes its followers along",
-    edits: [{ file: "shards/source.ts", find: "captureFollowers(sql, plan, upTo);", replace: "" }],
+    edits: [{ file: "shards/source.ts", find: "captureFollowers(sql, plan, after, upTo);", replace: "" }],
   },
   {
     name: "log-forgotten-before-stored",
@@ -90,9 +90,9 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/source.ts",
-        find: "await deliver(context, operation, drained.batch, drained.sequences);",
+        find: "const found = await deliverUnlessRivals(context, operation, drained);",
         replace:
-          'sql.run("DELETE FROM shardctl_captured WHERE id <= ?", drained.upTo); await deliver(context, operation, drained.batch, drained.sequences);',
+          'sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ?", after, drained.upTo); const found = await deliverUnlessRivals(context, operation, drained);',
       },
     ],
   },
@@ -102,8 +102,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/source.ts",
-        find: 'sql.run("DELETE FROM shardctl_captured WHERE id <= ?", drained.upTo);',
-        replace: 'sql.run("DELETE FROM shardctl_captured WHERE id <= ? OR true", drained.upTo);',
+        find: 'sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ?", after, drained.upTo);',
+        replace: 'sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ? OR true", after, drained.upTo);',
       },
     ],
   },

@@ -39,4 +39,10 @@ export const REGRESSIONS: readonly Regression[] = [
     mutant: "targets-not-fenced",
     reason: "a rival was put on a target between its rehearsal and its promotion",
   },
+  {
+    seed: 20_159,
+    mutant: "pages-wait-behind-rivals",
+    reason:
+      "two sources each had the other's rival in a later page of their logs, and the operation ended as if there were two rows",
+  },
 ];
