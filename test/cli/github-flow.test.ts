@@ -52,7 +52,6 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await worker?.close();
-  expect(github.journal.unknown).toEqual([]);
   await github[Symbol.asyncDispose]();
 });
 
@@ -127,6 +126,7 @@ async function runStep(
     env: { ...actions.env, SHARDCTL_ENDPOINT: worker.endpoint, SHARDCTL_TOKEN: TOKEN },
     host: { now: Date.now },
   });
+  if (github.journal.unknown.length > 0) throw new Error(`GitHub does not know ${JSON.stringify(github.journal.unknown)}`);
   return { ...run, outputs: await actions.readOutputs(), summary: await actions.readSummary() };
 }
 
@@ -408,6 +408,33 @@ describe("an apply", () => {
     const step = await runStep("apply", { kind: "push", repo }, state);
     expect(step.stderr).toContain("add-mask");
     expect(step.stderr.split("\n").filter((line) => /^\s*::/.test(line))).toEqual([]);
+  });
+
+  it("of a commit whose change the branch has taken back since brings nothing back", async () => {
+    const pull = merged();
+    const state = world({ reviews: [reviewOf(pull)] });
+    state.first = ({ path }) => {
+      if (path === "/v1/plans") github.commit(repo, { files: { "manifests/orders.yaml": "old: 1\n" }, message: "Revert" });
+      return undefined;
+    };
+    const step = await runStep("apply", { kind: "push", repo }, state);
+    expect(step.exitCode, step.stderr).toBe(EXIT.done);
+    expect(step.outputs["outcome"]).toBe("superseded");
+    expect(step.stderr).toContain("declares otherwise in manifests/orders.yaml. The job of the newer commit applies that.");
+    expect(worker.requests.filter(({ path }) => path.endsWith("/apply"))).toEqual([]);
+    expect(github.comments(pull)[0]?.body).toContain("Merged, but not applied.");
+  });
+
+  it("of a commit that only other manifests have followed goes on", async () => {
+    const pull = merged();
+    const state = world({ reviews: [reviewOf(pull)] });
+    state.first = ({ method, path }) => {
+      if (path === "/v1/plans") github.commit(repo, { files: { "manifests/carts.yaml": "new: 1\n" }, message: "Next" });
+      const run = ownRun(pull, { ...ENDED, actions: [actionOf({ state: "done", operation: operationOf() })] });
+      return method === "POST" && path.endsWith("/apply") ? { status: 202, json: run } : undefined;
+    };
+    const step = await runStep("apply", { kind: "push", repo }, state);
+    expect(step.outputs["outcome"], step.stderr).toBe("applied");
   });
 
   it("of a job that is run again long after, when live is as declared, does nothing", async () => {

@@ -11,6 +11,7 @@
  * | another run of the environment    | it is waited for, and then all is looked at anew                         |
  * | the reviewed or the released one  | a run, or the run that is there already                                  |
  * | another one                       | nothing; what moved, and the command that releases the new one; exit 3   |
+ * | of a commit that its branch has left behind | nothing: the job of the newer commit applies what it declares  |
  * | stands against a guard            | nothing; exit 4                                                          |
  * | no changes                        | nothing to do                                                            |
  */
@@ -29,11 +30,14 @@ import type { Outcome, Session } from "../session.ts";
 import { planText, runText } from "../views.ts";
 import { type Actions, openActions } from "./actions.ts";
 import { type EndingFlow, end, endHeld, endIgnored, endRun, endStale, writeComment } from "./end-apply.ts";
+import { findOutdated } from "./find-outdated.ts";
 import { type ApplyFlow, prepareApply } from "./prepare-apply.ts";
 import type { ReleaseOrder } from "./read-release.ts";
 
 /** Other runs that are waited for, one after the other, before giving up. */
 const WAITS_MAX = 20;
+/** Of manifests that are named in a message. */
+const PATHS_MAX = 5;
 /** Between two looks for a run that is in the way but not listed, such as one that has just ended. */
 const RIVAL_PAUSE_MS = 5_000;
 /** Between two writes of progress; each pause is twice the one before. A run of hours must not use up GitHub's 1,000 requests an hour. */
@@ -90,6 +94,9 @@ async function tryApply(prepared: ApplyFlow): Promise<CliResult<Outcome | "again
   if (rival !== undefined) return waitForRival(flow, plan, rival, describeRival(rival));
   if (plan.changes.length === 0 && plan.blocks.length === 0) return endUnchanged(flow, plan);
   if (pull === null) return endStale(flow, plan, null);
+  const outdated = await findOutdated(flow.actions.github, flow, plan);
+  if (!outdated.ok) return outdated;
+  if (outdated.value.length > 0) return endHeld(flow, plan, describeOutdated(flow, outdated.value), "superseded", EXIT.done);
   const shown = await showAgain(flow, plan, reviewed);
   if (!shown.ok) return shown;
   const overrides = await releaseIfAsked(flow, plan, reviewed);
@@ -101,6 +108,11 @@ async function tryApply(prepared: ApplyFlow): Promise<CliResult<Outcome | "again
     return endHeld(flow, plan, message, "blocked", EXIT.blocked);
   }
   return startAndFollow(flow, plan, reviewed, overrides.value);
+}
+
+function describeOutdated({ branch, sha }: EndingFlow, paths: readonly string[]): string {
+  const more = paths.length > PATHS_MAX ? ` and ${paths.length - PATHS_MAX} more` : "";
+  return `${branch} has moved on since commit ${sha.slice(0, 7)}, and declares otherwise in ${paths.slice(0, PATHS_MAX).join(", ")}${more}. The job of the newer commit applies that.`;
 }
 
 /** The run that an earlier job of this pull request has started; for a release, of the plan that it names. */

@@ -11,6 +11,7 @@ import type { Project } from "../project.ts";
 import type { Session } from "../session.ts";
 import { type Actions, failGithub } from "./actions.ts";
 import { readRelease, type ReleaseOrder } from "./read-release.ts";
+import { findPrefix } from "./repository-paths.ts";
 
 export interface ApplyFlow {
   readonly session: Session;
@@ -20,6 +21,10 @@ export interface ApplyFlow {
   readonly desired: DesiredState;
   /** The commit whose manifests are applied. */
   readonly sha: string;
+  readonly branch: string;
+  readonly manifests: readonly string[];
+  /** Path of the working directory in the repository, with a slash at its end; empty at the root. */
+  readonly prefix: string;
   /** Null for a commit that was pushed without one. */
   readonly pull: Pull | null;
   readonly release: ReleaseOrder | null;
@@ -55,7 +60,22 @@ export async function prepareApply(
   const desired = await loadDesired(session.host, project, paths);
   if (!desired.ok) return desired;
   const { pull, release } = cause.value;
-  const flow = { session, actions, project, api: api.value, desired: desired.value, sha: event.sha, pull, release };
+  const { sha, branch } = event;
+  const manifests = paths.length === 0 ? project.manifests : ["."];
+  const prefix = await findPrefix(session.host.cwd);
+  const flow = {
+    session,
+    actions,
+    project,
+    api: api.value,
+    desired: desired.value,
+    sha,
+    branch,
+    manifests,
+    prefix,
+    pull,
+    release,
+  };
   return { ok: true, value: { kind: "flow", flow } };
 }
 
