@@ -1,5 +1,5 @@
 /** The drift report for a terminal: what is wrong, since when and what to do, and then what is not as it should be in each namespace. */
-import { type Drift, type DriftReport, type NamespaceCondition } from "../core/drift.ts";
+import type { Drift, DriftReport, NamespaceCondition } from "../core/drift.ts";
 import { formatCount, formatQuantity } from "../core/figures.ts";
 import { placeOf } from "./alert-message.ts";
 import { alignColumns } from "./columns.ts";
@@ -67,7 +67,7 @@ function conditionLines(conditions: readonly NamespaceCondition[], now: number, 
 
 function summaryOf({ drifts, conditions, isComplete, checkedAt }: DriftReport): string {
   const ready = conditions.filter(({ type }) => type === "Ready").length;
-  const found = drifts.length === 0 ? "No drift" : `${formatQuantity(drifts.length, "drift")}`;
+  const found = drifts.length === 0 ? "No drift" : formatQuantity(drifts.length, "drift");
   const all = `${found}: ${formatCount(ready)} of ${formatQuantity(conditions.length, "namespace")} ready.`;
   return isComplete || checkedAt === null ? all : `${all} Not everything could be looked at.`;
 }

@@ -14,7 +14,7 @@ import type { RunOrigin } from "../core/review.ts";
 import type { DesiredState } from "../core/spec.ts";
 import type { LiveReader } from "../live/port.ts";
 import type { CallCoordinator } from "./context.ts";
-import type { StartRunFailure } from "./coordinator.ts";
+import type { StartRunFailure } from "./coordinator-api.ts";
 import { readStoredPlan, unknownPlan } from "./make-plan.ts";
 import { RefusedRequest } from "./problems.ts";
 import { decodeJson } from "./store.ts";

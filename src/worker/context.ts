@@ -2,7 +2,7 @@
 import type { Context, Hono } from "hono";
 
 import type { LiveAccess } from "../live/port.ts";
-import { COORDINATOR_NAME, type CoordinatorApi } from "./coordinator.ts";
+import { COORDINATOR_NAME, type CoordinatorApi } from "./coordinator-api.ts";
 import type { Settings } from "./options.ts";
 import { RefusedRequest } from "./problems.ts";
 import type { Caller } from "./tokens.ts";

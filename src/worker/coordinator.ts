@@ -25,6 +25,7 @@ import type { MetricFamily } from "../render/metrics-text.ts";
 import type { RunView } from "../render/page/page-data.ts";
 import type { ApplyOrder } from "./apply-plan.ts";
 import { checkReview } from "./check-review.ts";
+import type { CoordinatorApi, StartRunFailure } from "./coordinator-api.ts";
 import { findHold } from "./find-hold.ts";
 import type { EventFilter } from "./history/history-store.ts";
 import { logError } from "./log.ts";
@@ -41,77 +42,12 @@ import type { AppliedState } from "./reconcile/applied-source.ts";
 import { Reconciliation } from "./reconcile/reconciliation.ts";
 import { CoordinatorStore, decodeJson, encodeJson, type RunFilter, type RunRow, type StoredPlan } from "./store.ts";
 
-/** The name of the coordinator's object. Stored state lives under it: never change. */
-export const COORDINATOR_NAME = "coordinator";
-
 /** Unexpected exceptions in a row after which a run is failed: more than a quarter of an hour with the backoff below. */
 export const FAULTS_MAX = 20;
 /** GitHub sends a delivery again for at most three days. */
 const DELIVERY_MEMORY_MS = 4 * 24 * 60 * 60 * 1000;
 const FAULT_DELAY_FIRST_MS = 500;
 const FAULT_DELAY_LONGEST_MS = 60_000;
-
-export type StartRunFailure =
-  | { readonly kind: "unknownPlan" }
-  | { readonly kind: "locked"; readonly run: Run }
-  | { readonly kind: "notReviewed"; readonly message: string };
-
-/** The coordinator as the HTTP API calls it. Every call may be repeated. */
-export interface CoordinatorApi {
-  /** @param actor who asked for the plan, for the history. */
-  storePlan(plan: StoredPlan, seen: readonly NamespaceRef[], actor: string): Promise<void>;
-  readPlan(fingerprint: string): Promise<Uint8Array | null>;
-  /** The desired state under a stored plan, as UTF-8 JSON. */
-  readDesired(fingerprint: string): Promise<Uint8Array | null>;
-  listNamespaces(environment: string | null): Promise<NamespaceRef[]>;
-  /** The guards that the order may override: as asked, or where it needs a review as released. */
-  checkReview(order: ApplyOrder): Promise<Result<readonly Guard[], StartRunFailure>>;
-  startRun(order: ApplyOrder): Promise<Result<Run, StartRunFailure>>;
-  /** The active run that keeps this plan from being started anew; it may be the run of this very plan. */
-  findRival(fingerprint: string): Promise<Run | null>;
-  /** The newest run that has carried out this plan for this pull request. */
-  findSucceeded(fingerprint: string, pull: number): Promise<Run | null>;
-  readRun(id: string): Promise<Run | null>;
-  waitForRun(id: string, since: number | null, waitMs: number): Promise<Run | null>;
-  listRuns(filter: RunFilter): Promise<Run[]>;
-  cancelRun(id: string): Promise<Run | null>;
-  resume(): Promise<number>;
-  /** Begins a pass of reconciliation, which alarms carry on. @param cron the expression of the event that asks for it, or null. */
-  tick(cron: string | null): Promise<void>;
-  /** The same, and waits for a pass that began after this call. False when the time is over first. */
-  reconcile(environment: string, waitMs: number): Promise<boolean>;
-  listReconciled(): Promise<readonly string[]>;
-  readDrift(environment: string): Promise<DriftReport>;
-  /** Null switches reconciliation on again. */
-  setPause(pause: Pause | null, by: string): Promise<Pause | null>;
-  /** Null when the plan is not stored. `counts` false: shown after the merge, so that only a release makes it count. */
-  putReview(review: Omit<NewReview, "environment">, counts: boolean): Promise<Review | null>;
-  /** Newest first. */
-  listReviews(filter: ReviewFilter, limit: number): Promise<Review[]>;
-  /** What a merge of the pull request may apply. */
-  newestReview(environment: string, pull: number): Promise<Review | null>;
-  /** Null when the plan was never shown in that pull request. */
-  releaseReview(environment: string, pull: number, fingerprint: string, release: Release): Promise<Review | null>;
-  /** A pull request that can no longer be merged. */
-  forgetReviews(environment: string, pull: number): Promise<void>;
-  /** Takes the work that a webhook's delivery asks for. False when the same delivery came before. */
-  acceptDelivery(id: string, tasks: readonly PullTask[]): Promise<boolean>;
-  /** Asks for work on pull requests, which is done outside of this call. Nothing happens in a Worker that posts nothing. */
-  queuePullTasks(tasks: readonly PullTask[]): Promise<void>;
-  /** True the first time that a workflow's token changes something. */
-  claimToken(id: string, claim: string, expiresAt: number): Promise<boolean>;
-  /** What is known for the status page; no namespace is asked. */
-  readOverview(request: OverviewRequest): Promise<OverviewFacts>;
-  /** Null when the namespace is not known in that environment. */
-  readNamespacePage(environment: string | null, ref: NamespaceRef): Promise<NamespacePageFacts | null>;
-  readRunViews(ids: readonly string[]): Promise<RunView[]>;
-  listEvents(filter: EventFilter): Promise<HistoryEvent[]>;
-  readMetrics(): Promise<MetricFamily[]>;
-  /** False when ticks have not come, or not ended, for too long. */
-  isHealthy(): Promise<boolean>;
-  /** Keeps what namespaces answered when they were asked for the status page. */
-  noteLooks(looks: readonly Looked[]): Promise<void>;
-}
 
 /** Subclassed by `createReconciler`, which knows where the bindings are. */
 export abstract class Coordinator<Env> extends DurableObject<Env> implements CoordinatorApi {
@@ -133,10 +69,11 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     this.#store = new CoordinatorStore(ctx.storage.sql);
     this.#reviews = new ReviewsStore(ctx.storage.sql);
     this.#once = new OnceStore(ctx.storage.sql);
-    const followed = (): GithubSettings | null => {
+    const settled = (): Settings | null => {
       const settings = this.settings();
-      return settings.ok ? settings.value.github : null;
+      return settings.ok ? settings.value : null;
     };
+    const followed = (): GithubSettings | null => settled()?.github ?? null;
     this.#pullWork = new PullWork(ctx.storage.sql, {
       settings: followed,
       github: () => this.github(),
@@ -168,10 +105,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
       readPlan: (fingerprint) => this.#plan(fingerprint),
     });
     this.#observation = new Observation(ctx.storage.sql, {
-      settings: () => {
-        const settings = this.settings();
-        return settings.ok ? settings.value : null;
-      },
+      settings: settled,
       github: () => this.github(),
       environments: () => this.#reconciliation.environments(),
       state: (environment) => this.#reconciliation.state(environment),

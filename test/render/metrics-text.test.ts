@@ -1,5 +1,5 @@
 /** The Prometheus text format, read back by its grammar. */
-import fc from "fast-check";
+import { assert, property, string } from "fast-check";
 import { expect, it } from "vitest";
 
 import { type MetricFamily, renderMetrics } from "../../src/render/metrics-text.ts";
@@ -51,8 +51,8 @@ it("keeps the buckets of a histogram in their order", () => {
 });
 
 it("carries any text in a label, and nothing of it out of the label", () => {
-  fc.assert(
-    fc.property(fc.string({ unit: "binary" }), (value) => {
+  assert(
+    property(string({ unit: "binary" }), (value) => {
       const lines = renderMetrics([family({ samples: [{ labels: { environment: value }, value: 1 }] })])
         .trimEnd()
         .split("\n");

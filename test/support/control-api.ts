@@ -5,7 +5,8 @@ import { env, SELF } from "cloudflare:test";
 import type { Problem, Run } from "../../src/core/api.ts";
 import type { Plan } from "../../src/core/plan.ts";
 import { DEFAULT_POLICY, type DesiredState, type NamespaceSpec } from "../../src/core/spec.ts";
-import { COORDINATOR_NAME, type Coordinator } from "../../src/worker/coordinator.ts";
+import type { Coordinator } from "../../src/worker/coordinator.ts";
+import { COORDINATOR_NAME } from "../../src/worker/coordinator-api.ts";
 import type { ControlEnv } from "./control-worker.ts";
 import type { FakeControls } from "./fake-namespace.ts";
 

@@ -11,13 +11,13 @@ const MESSAGE = renderAlertChat({ environment: "production", drifts: [], driftCo
 it("posts the message as JSON, and takes any 2xx for an answer", async () => {
   const sent: { readonly url: string; readonly init: RequestInit | undefined }[] = [];
   const send: typeof fetch = async (input, init) => {
-    sent.push({ url: String(input), init });
+    sent.push({ url: new Request(input).url, init });
     return new Response(null, { status: 204 });
   };
   expect(await sendWebhook(send, URL_WITH_SECRET, MESSAGE, NOW)).toEqual({ ok: true, value: null });
   expect(sent).toHaveLength(1);
   expect(sent[0]).toMatchObject({ url: URL_WITH_SECRET, init: { method: "POST", redirect: "manual" } });
-  expect(JSON.parse(String(sent[0]?.init?.body))).toEqual(MESSAGE);
+  expect(JSON.parse(sent[0]?.init?.body as string)).toEqual(MESSAGE);
 });
 
 it.each([
