@@ -64,6 +64,7 @@ const DEALT_TABLE: Table = {
   shardKeys: {},
   hasConstraints: false,
   hasLikeKeys: false,
+  hasChecks: false,
 };
 
 /** The private tables that a source captures and moves beside the user's: the live directory, in a shift. */

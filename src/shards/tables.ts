@@ -34,6 +34,8 @@ export interface Table {
   readonly hasConstraints: boolean;
   /** True when keys that differ may be one here: the primary key compares other than byte by byte. */
   readonly hasLikeKeys: boolean;
+  /** True when the table refuses values by rules that a copy of its columns does not have: CHECK, or STRICT. */
+  readonly hasChecks: boolean;
 }
 
 export class TableFault extends Error {}
@@ -85,11 +87,16 @@ export function primaryKeyDefinition(sql: Sql, table: Pick<Table, "name" | "prim
     .join(", ");
 }
 
-/** What each column makes of a value that it stores, by SQLite's own rules: the name of its affinity. */
-export function columnAffinities(sql: Sql, table: string): ReadonlyMap<string, string> {
+/** What each column makes of a value that it stores: its affinity by SQLite's own rules, and NOT NULL. */
+export function columnRules(sql: Sql, table: string): ReadonlyMap<string, string> {
   const listed = sql.rows<{ name: string; strict: number }>("PRAGMA table_list").find(({ name }) => name === table);
-  const infos = sql.rows<ColumnInfo & { type: string }>(`PRAGMA table_xinfo(${quoteName(table)})`);
-  return new Map(infos.map(({ name, type }) => [name, listed?.strict === 1 && type === "ANY" ? "BLOB" : affinityOf(type)]));
+  const infos = sql.rows<ColumnInfo & { type: string; notnull: number }>(`PRAGMA table_xinfo(${quoteName(table)})`);
+  return new Map(
+    infos.map(({ name, type, notnull }) => {
+      const affinity = listed?.strict === 1 && type === "ANY" ? "BLOB" : affinityOf(type);
+      return [name, notnull === 1 ? `${affinity} NOT NULL` : affinity];
+    }),
+  );
 }
 
 function affinityOf(type: string): string {
@@ -198,6 +205,7 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
     shardKeys: "shardKeys" in spec ? (spec.shardKeys ?? {}) : {},
     hasConstraints: hasConstraints(sql, spec.name),
     hasLikeKeys,
+    hasChecks: hasChecks(sql, spec.name),
   };
 }
 
@@ -207,6 +215,12 @@ function hasConstraints(sql: Sql, table: string): boolean {
   const indexes = sql.rows<{ unique: number; origin: string }>(`PRAGMA index_list(${quoteName(table)})`);
   const foreignKeys = sql.rows(`PRAGMA foreign_key_list(${quoteName(table)})`);
   return foreignKeys.length > 0 || indexes.some((index) => index.unique === 1 && index.origin !== "pk");
+}
+
+/** By the words of the definition: a column of such a name merely has the table tried out before a cutover. */
+function hasChecks(sql: Sql, table: string): boolean {
+  const found = sql.first<{ sql: string }>("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", table);
+  return /\b(check|strict)\b/i.test(found?.sql ?? "");
 }
 
 const NOT_USER_TABLES = [PRIVATE_PREFIX, "sqlite_", "_cf_", "__cf_", "__miniflare_", "d1_"];

@@ -19,7 +19,7 @@ import { type StagedPosition, rangeBetween, withinRange } from "./position.ts";
 import { cellBinding, exactText, jsonCell, primaryKeyAfter, primaryKeyMatches, primaryKeyOrder, rowJson } from "./row-codec.ts";
 import { POSITION_PREFIX } from "./schema.ts";
 import { type Runtime, type Sql, type SqlRow, quoteName, textOf, unionAll } from "./storage.ts";
-import { type Table, columnAffinities, primaryKeyDefinition } from "./tables.ts";
+import { type Table, columnRules, primaryKeyDefinition } from "./tables.ts";
 
 /**
  * Applies one message of rows. Idempotent: a message that is not newer than the last one of its source changes nothing. Rows that
@@ -112,14 +112,14 @@ export async function checkRows(
 }
 
 /**
- * Creates the staging tables of a shift, empty. Columns have the affinities of the live table's: a value that would be stored as another
- * is found when it is read back, not when its row has become live. Call inside a transaction.
+ * Creates the staging tables of a shift, empty. Columns have the affinities and the NOT NULL of the live table's: a value that would be
+ * stored as another, or not at all, is found before the cutover, not when its row is to become live. Call inside a transaction.
  */
 export function createStaging(sql: Sql, plan: MovePlan): void {
   dropStaging(sql, plan);
   for (const { table, store } of plan.tables) {
-    const affinities = columnAffinities(sql, table.name);
-    const columns = table.columns.map((column) => `${quoteName(column)} ${affinities.get(column) ?? "BLOB"}`).join(", ");
+    const rules = columnRules(sql, table.name);
+    const columns = table.columns.map((column) => `${quoteName(column)} ${rules.get(column) ?? ""}`).join(", ");
     const key = primaryKeyDefinition(sql, table);
     sql.run(
       `CREATE TABLE IF NOT EXISTS ${quoteName(store)} (${columns}, shardctl_class, shardctl_position, shardctl_source TEXT, PRIMARY KEY (${key})) WITHOUT ROWID`,
@@ -164,7 +164,7 @@ export function stagedChunks(sql: Sql, plan: MovePlan, waveRowsMax: number): Chu
 /** Tries a promotion and rolls it back, so that a row which the live tables refuse is found before cutover. @throws EngineFault */
 export function rehearsePromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string): void {
   const tables = plan.tables.map(({ table }) => table);
-  if (!tables.some((table) => table.hasConstraints)) return refuseRivals(sql, plan, incoming);
+  if (!tables.some((table) => table.hasConstraints || table.hasChecks)) return refuseRivals(sql, plan, incoming);
   const rolledBack = new Error("rehearsal");
   try {
     sql.transaction(() => {
@@ -288,13 +288,18 @@ function tableOf(plan: MovePlan, name: string): MoveTable {
  * brings, when two rows are one here that their source tells apart.
  */
 function upsertRows(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string, repairs: boolean): void {
-  if (!repairs && !mayMeetOthers(plan, table)) return storeRows(sql, plan, table, part, source, "INSERT OR REPLACE");
+  const displaces = !repairs && !mayMeetOthers(plan, table);
   try {
     if (repairs) deleteSameKeys(sql, table, part.keys);
-    else deleteKeys(sql, table.store, table.table, part.keys);
-    storeRows(sql, plan, table, part, source, "INSERT");
+    else if (!displaces) deleteKeys(sql, table.store, table.table, part.keys);
+    storeRows(sql, plan, table, part, source, displaces ? "INSERT OR REPLACE" : "INSERT");
   } catch (error) {
-    if (!messageOf(error).includes("UNIQUE constraint failed")) throw error;
+    if (!/constraint failed|cannot store/.test(messageOf(error))) throw error;
+    if (!messageOf(error).includes("UNIQUE constraint failed"))
+      throw new EngineFault(
+        "schema",
+        `Table '${table.table.name}' refuses a row that ${source} has (${messageOf(error)}). Nothing was changed: let the table be the same on every shard, then start again`,
+      );
     if (repairs)
       throw new EngineFault(
         "duplicateId",

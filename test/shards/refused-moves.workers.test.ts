@@ -247,6 +247,27 @@ describe("a target whose table is not its source's", { timeout: 60_000 }, () => 
     expect(await namespace.contents("things")).toHaveLength(20);
   });
 
+  it.each([
+    ["not null", "name TEXT NOT NULL"],
+    ["check", "name TEXT CHECK (name IS NOT NULL)"],
+  ])("and refuses a row says so before the cutover, whether members stay or not: %s", async (rule, column) => {
+    const name = `refusing-${rule.slice(0, 3)}`;
+    const namespace = await open(name, 20);
+    const build = async (member: string, of: string): Promise<void> => {
+      await namespace.sql(member, "DROP TABLE things");
+      await namespace.sql(member, `CREATE TABLE things (id TEXT PRIMARY KEY, ${of}, ${columns})`);
+    };
+    await build(`${name}-shard-0`, column);
+    expect(await refusal(() => namespace.toHash("id", 1))).toMatch(/constraint failed/);
+    await build(`${name}-shard-0`, "name TEXT");
+    await namespace.toHash("id", 1);
+    await build(`${name}-shard-1`, column);
+    expect(await refusal(() => namespace.toHash("id", 2))).toMatch(/constraint failed/);
+    expect((await namespace.live()).epoch).toBe(1);
+    expect(await namespace.contents("things")).toHaveLength(20);
+    expect(await namespace.leftovers()).toEqual([]);
+  });
+
   it("and would store a value as another keeps the source's rows, where members stay", async () => {
     const namespace = await open("affine", 40);
     await namespace.toHash("id", 1);
