@@ -93,7 +93,11 @@ async function tryApply(prepared: ApplyFlow): Promise<CliResult<Outcome | "again
   const rival = active.value.find(({ lease }) => lease.expiresAt > flow.session.host.now());
   if (rival !== undefined) return waitForRival(flow, plan, rival, describeRival(rival));
   if (plan.changes.length === 0 && plan.blocks.length === 0) return endUnchanged(flow, plan);
-  if (pull === null) return endStale(flow, plan, null);
+  return pull === null ? endStale(flow, plan, null) : applyAsShown(flow, plan, reviewed);
+}
+
+/** What the pull request has shown, or what was released there, or nothing. */
+async function applyAsShown(flow: EndingFlow, plan: Plan, reviewed: Review | null): Promise<CliResult<Outcome | "again">> {
   const outdated = await findOutdated(flow.actions.github, flow, plan);
   if (!outdated.ok) return outdated;
   if (outdated.value.length > 0) return endHeld(flow, plan, describeOutdated(flow, outdated.value), "superseded", EXIT.done);
