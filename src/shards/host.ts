@@ -359,7 +359,20 @@ export class Host {
     if (method === undefined || NOT_CALLABLE.has(name) || name.startsWith("_")) {
       throw new RefusedError(refusal("invalid", `The class has no method '${name}' that can be called through the router`));
     }
-    return Reflect.apply(method, this.#target, args);
+    return withoutRetries(() => Reflect.apply(method, this.#target, args));
+  }
+}
+
+/**
+ * A method that itself calls through a router may let a refusal of that call escape. "Try again" was about that call: said of this one, it
+ * would run the method a second time, after it has written.
+ */
+async function withoutRetries(method: () => unknown): Promise<unknown> {
+  try {
+    return await method();
+  } catch (error) {
+    if (error instanceof RefusedError && error.reason.retryable) throw new Error(error.message, { cause: error });
+    throw error;
   }
 }
 

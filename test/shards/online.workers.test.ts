@@ -79,6 +79,16 @@ describe("calls by an old layout", { timeout: 60_000 }, () => {
     );
   });
 
+  it("run once, when the method lets another call's refusal escape after it has written", async () => {
+    const namespace = open("escaped");
+    await load(namespace, 10);
+    await namespace.toHash("id", 2);
+    const router = connect<Things>(THINGS, "escaped");
+    // Run again, it would find its own row, and say so.
+    expect(await refusal(() => router.at("once").putAndBeRefused("once"))).toBe("Another member is being moved");
+    expect(await router.at("once").getHere("once")).toMatchObject({ id: "once" });
+  });
+
   it("see each row exactly once while rows move", async () => {
     const namespace = open("counted");
     await load(namespace, 300);

@@ -1,6 +1,7 @@
 /** The Worker of the library's tests: things, a shop with tables of its own, one class for many schemas, and one without a binding. */
 import {
   type Partitioners,
+  RefusedError,
   type ShardHost,
   type ShardHostOptions,
   ShardedObject,
@@ -31,6 +32,13 @@ export class Things extends ThingsObject<ShardsEnv> {
   /** A call that reports where it ran: what a router's tests need to see. */
   whereAmI(): string {
     return this.ctx.id.name ?? "";
+  }
+
+  /** A call that writes, and then lets a refusal of another call escape. */
+  putAndBeRefused(id: string): void {
+    if (this.getHere(id) !== null) throw new Error("This has run before");
+    this.putHere([{ id, type: "", name: null, data: {}, visibility: "private", createdAt: 1, updatedAt: 1 }]);
+    throw new RefusedError({ kind: "moving", message: "Another member is being moved", retryable: true });
   }
 
   /** A call that is still running while its member is being fenced. */
