@@ -79,7 +79,8 @@ async function tell(): Promise<void> {
   );
   show(healed);
   const closedAlert = await awaitAlert(story, "closed");
-  for (const { author, body } of story.github.comments(closedAlert)) showComment(`#${closedAlert.number} · ${author.login}`, body);
+  for (const { author, body } of story.github.comments(closedAlert))
+    showComment(`#${closedAlert.number} · ${author.login}`, body);
   expect(alertsOf(story).length === 1, "one issue from beginning to end");
 
   const { rows, shards } = await layoutOf(story);
@@ -90,7 +91,10 @@ async function tell(): Promise<void> {
   const { events } = await story.ask<EventList>("GET", `/v1/events?environment=${ENVIRONMENT}`);
   say(renderEvents(events).trimEnd());
   for (const kind of ["plan", "run", "operation", "drift", "alert"])
-    expect(events.some((event) => event.kind === kind), `an event of the kind ${kind}`);
+    expect(
+      events.some((event) => event.kind === kind),
+      `an event of the kind ${kind}`,
+    );
 }
 
 /** The orders, with one window that starts at the given minute. */

@@ -51,15 +51,17 @@ export interface AlertParts {
   readonly onChange: () => void;
 }
 
+export type AlertStatePlace = Pick<AlertsStore, "read" | "write" | "list">;
+
 export class Alerts {
-  readonly #store: AlertsStore;
+  readonly #store: AlertStatePlace;
   readonly #parts: AlertParts;
   /** Environments whose tick has ended; lost in a crash, and then the next tick says the same. */
   readonly #ticked = new Set<string>();
   #pass: Promise<void> | null = null;
   #notBefore = 0;
 
-  constructor(store: AlertsStore, parts: AlertParts) {
+  constructor(store: AlertStatePlace, parts: AlertParts) {
     this.#store = store;
     this.#parts = parts;
   }
