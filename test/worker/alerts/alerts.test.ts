@@ -69,7 +69,7 @@ class Place {
 
   async rest(): Promise<void> {
     const isWorking = (): boolean => (this.alerts.nextAt(0) ?? Number.POSITIVE_INFINITY) === 5000;
-    await vi.waitFor(() => expect(isWorking()).toBe(false), { interval: 5 });
+    await vi.waitUntil(() => !isWorking(), { interval: 5 });
   }
 
   issues(): (readonly [string, string])[] {
