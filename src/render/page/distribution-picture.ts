@@ -22,10 +22,7 @@ export interface PictureOptions {
 
 export function distributionPicture(sight: Sight, { maxSkew, size }: PictureOptions): Markup {
   const { buckets } = sight;
-  const average = sight.members === 0 ? 0 : sight.rows / Math.max(1, sight.members - sight.unhealthyCount);
-  const limit = maxSkew === null ? null : average * toleratedSkew(maxSkew, sight.rows, sight.members);
-  const most = Math.max(1, ...buckets.map(({ rowsMax }) => rowsMax));
-  const top = Math.max(most, limit !== null && limit < 3 * most ? limit : 0) * 1.05;
+  const { average, limit, top } = measure(sight, maxSkew);
   const scale = (rows: number): number => round((rows / top) * HEIGHT);
   const width = Math.max(1, buckets.length) * BAR_WIDTH;
   const line = (rows: number | null, name: string): Markup | null =>
@@ -35,6 +32,20 @@ export function distributionPicture(sight: Sight, { maxSkew, size }: PictureOpti
   return markup`<svg class="bars ${size}" viewBox="0 0 ${width} ${HEIGHT}" preserveAspectRatio="none" role="img" aria-label="${describeSpread(sight)}">
 ${buckets.map((bucket, index) => bar(bucket, index, scale, limit))}
 ${size === "large" ? line(average, "mean") : null}${line(limit, "limit")}</svg>`;
+}
+
+/** True when the policy's limit lies within the picture. */
+export function showsLimit(sight: Sight, maxSkew: number | null): boolean {
+  const { limit, top } = measure(sight, maxSkew);
+  return limit !== null && limit > 0 && limit <= top;
+}
+
+/** The average, the most that is allowed, and the rows that are as high as the picture. */
+function measure({ buckets, members, rows, unhealthyCount }: Sight, maxSkew: number | null) {
+  const average = members === 0 ? 0 : rows / Math.max(1, members - unhealthyCount);
+  const limit = maxSkew === null ? null : average * toleratedSkew(maxSkew, rows, members);
+  const most = Math.max(1, ...buckets.map(({ rowsMax }) => rowsMax));
+  return { average, limit, top: Math.max(most, limit !== null && limit < 3 * most ? limit : 0) * 1.05 };
 }
 
 function bar(bucket: MemberBucket, index: number, scale: (rows: number) => number, limit: number | null): Markup {

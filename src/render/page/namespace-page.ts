@@ -1,7 +1,14 @@
 /** The page of one namespace: its state, its rows over the shards, the operation that runs, drift, policy and history. */
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../../core/figures.ts";
 import { overviewAddress } from "./addresses.ts";
-import { describeSpread, distributionPicture, distributionTable, skewFigure, totalFigure } from "./distribution-picture.ts";
+import {
+  describeSpread,
+  distributionPicture,
+  distributionTable,
+  showsLimit,
+  skewFigure,
+  totalFigure,
+} from "./distribution-picture.ts";
 import { mark, type Markup, markup, moment } from "./markup.ts";
 import { operationPanel, stepWord } from "./operation-panel.ts";
 import { REFRESH_RESTING_MS, REFRESH_RUNNING_MS, surroundingsBlock } from "./overview.ts";
@@ -68,7 +75,7 @@ function rowsSection(sight: Sight, { name, maxSkew }: NamespaceView, members: re
   const legend = [
     ...(isGrouped ? [`A bar is up to ${formatCount(largest)} shards: dark their average, light the fullest of them.`] : []),
     "Dotted: the average.",
-    ...(maxSkew === null ? [] : ["Dashed: the most that the policy allows."]),
+    ...(showsLimit(sight, maxSkew) ? ["Dashed: the most that the policy allows."] : []),
     ...(sight.unhealthyCount > 0 ? ["An outline: no answer."] : []),
   ];
   return markup`<p>${totalFigure(sight)}, skew ${skewFigure(sight, sight.isSharded ? maxSkew : null)}. <span class="quiet">Counted ${moment(sight.seenAt)}.</span></p>

@@ -22,8 +22,8 @@ header form { margin-left: auto; }
 main { padding-bottom: 3rem; outline: none; overflow-wrap: anywhere; }
 main.narrow { max-width: 34rem; }
 .brand { font-weight: 700; color: var(--ink); text-decoration: none; }
-#connection:empty { display: none; }
-#connection { background: var(--busy-back); color: var(--busy); padding-top: .5rem; padding-bottom: .5rem; }
+#connection { background: var(--busy-back); color: var(--busy); }
+#connection:not(:empty) { padding-top: .5rem; padding-bottom: .5rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 1.25rem 0 .5rem; }
 h1 .quiet { font-size: 1rem; font-weight: 400; }
 h2 { font-size: 1.2rem; line-height: 1.3; margin: 2.25rem 0 .75rem; }
@@ -42,7 +42,7 @@ a:focus-visible, button:focus-visible, input:focus-visible, summary:focus-visibl
 .banner { margin: 1rem 0; }
 .banner p { margin: .25rem 0; }
 .warning .mark, .banner .mark { color: var(--busy); font-weight: 700; }
-.badge { display: inline-block; padding: 0 .5rem; border-radius: 1rem; font-weight: 600; font-size: .875rem; white-space: nowrap; background: var(--none-back); color: var(--none); }
+.badge { display: inline-block; padding: 0 .5rem; margin-right: .25rem; border-radius: 1rem; font-weight: 600; font-size: .875rem; white-space: nowrap; background: var(--none-back); color: var(--none); }
 .badge.ready { background: var(--good-back); color: var(--good); }
 .badge.reconciling { background: var(--busy-back); color: var(--busy); }
 .badge.stalled, .badge.drift { background: var(--bad-back); color: var(--bad); }

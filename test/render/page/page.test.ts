@@ -1,3 +1,5 @@
+import { Script } from "node:vm";
+
 import { describe, expect, it } from "vitest";
 
 import type { Markup } from "../../../src/render/page/markup.ts";
@@ -138,7 +140,7 @@ describe("pages", () => {
   it.each(pages)("%s keeps what the strict policy and readers of screens need", async (_name, main) => {
     const html = await toText(main);
     expect(html).not.toMatch(/<(script|style|iframe|object|embed)\b|\sstyle=|\son[a-z]+=(?!x)["']|javascript:/i);
-    expect(html).not.toMatch(/[\u202E\u0007]/);
+    for (const mark of ["\u202E", "\u0007"]) expect(html).not.toContain(mark);
     expect(html).not.toContain("secret-");
     expect(html.match(/<h1\b/g)).toHaveLength(1);
     for (const table of html.match(/<table[\s\S]*?<\/table>/g) ?? []) expect(table).toContain("<caption");
@@ -213,8 +215,53 @@ describe("the time left", () => {
 describe("the files of the page", () => {
   it("are small, whole, and reach for nothing outside", () => {
     expect(SCRIPT.length).toBeLessThan(3_100);
-    expect(() => new Function(SCRIPT)).not.toThrow();
+    expect(() => new Script(SCRIPT)).not.toThrow();
     expect(STYLESHEET.length).toBeLessThan(12_000);
     for (const file of [SCRIPT, STYLESHEET]) expect(file).not.toMatch(/https?:|url\(|@import|eval\(|innerHTML/);
   });
 });
+
+describe("the colours", () => {
+  const themes = [...STYLESHEET.matchAll(/:root \{([^}]*)\}/g)].map(
+    ([, block]) =>
+      new Map([...(block ?? "").matchAll(/--([\w-]+): (#[0-9a-f]+)/g)].map(([, name, value]) => [name ?? "", value ?? ""])),
+  );
+  const pairs = [
+    ["ink", "paper", 4.5],
+    ["ink", "panel", 4.5],
+    ["ink", "busy-back", 4.5],
+    ["quiet", "paper", 4.5],
+    ["quiet", "panel", 4.5],
+    ["quiet", "busy-back", 4.5],
+    ["link", "paper", 4.5],
+    ["link", "panel", 4.5],
+    ["bad", "paper", 4.5],
+    ["good", "paper", 4.5],
+    ["good", "panel", 4.5],
+    ["good", "good-back", 4.5],
+    ["busy", "busy-back", 4.5],
+    ["bad", "bad-back", 4.5],
+    ["none", "none-back", 4.5],
+    ["bar", "panel", 3],
+    ["bar-bad", "panel", 3],
+  ] as const;
+
+  it.each(pairs)("%s on %s keep a contrast of %d in light and dark", (front, back, least) => {
+    expect(themes).toHaveLength(2);
+    for (const theme of themes) {
+      const [light, dark] = [luminance(theme.get(front)), luminance(theme.get(back))].toSorted((left, right) => right - left);
+      expect(((light ?? 0) + 0.05) / ((dark ?? 0) + 0.05)).toBeGreaterThanOrEqual(least);
+    }
+  });
+});
+
+/** Relative luminance as WCAG 2 defines it. */
+function luminance(color: string | undefined): number {
+  const digits = /^#(\w\w)(\w\w)(\w\w)$/.exec((color ?? "").replace(/^#(\w)(\w)(\w)$/, "#$1$1$2$2$3$3"));
+  if (digits === null) throw new Error(`No colour: ${color}`);
+  const [red = 0, green = 0, blue = 0] = digits.slice(1).map((hex) => {
+    const part = Number.parseInt(hex, 16) / 255;
+    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
