@@ -1,7 +1,8 @@
 /** `plan.yml`, `apply.yml` and `action.yml`, run from their YAML: installed as on a runner, against the fake GitHub and the local Worker. */
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 import { afterAll, beforeAll, expect, it } from "vitest";
 
@@ -20,7 +21,8 @@ afterAll(async () => {
   await story?.[Symbol.asyncDispose]();
 });
 
-async function runJob(workflow: "plan" | "apply", event: ActionsEvent): Promise<JobRun> {
+/** @param text the workflow; default the one of this repository. */
+async function runJob(workflow: "plan" | "apply", event: ActionsEvent, text?: string): Promise<JobRun> {
   const folder = await mkdtemp(join(tmpdir(), "shardctl-job-"));
   const actions = await story.github.actionsEnv(event, {
     directory: join(folder, "runner"),
@@ -29,7 +31,7 @@ async function runJob(workflow: "plan" | "apply", event: ActionsEvent): Promise<
     environment: workflow === "apply" ? ENVIRONMENT : null,
   });
   await using runner = new JobRunner(story, actions, join(folder, "workspace"));
-  return await runner.run(`${workflow}.yml`, workflow);
+  return await (text === undefined ? runner.run(`${workflow}.yml`, workflow) : runner.runText(text, workflow));
 }
 
 it("plan.yml shows the plan of a pull request, by the code of the default branch", async () => {
@@ -52,4 +54,18 @@ it("apply.yml applies what a merged pull request has shown", async () => {
   expect(job.exitCode, job.output).toBe(EXIT.done);
   expect(job.outputs).toMatchObject({ outcome: "applied" });
   expect(story.commentsOf(pull)[0]).toContain("**Applied. Run: 1 done.**");
+});
+
+it("the workflows of docs/github.md do the same in a repository that has nothing but manifests", async () => {
+  const guide = await readFile(fileURLToPath(new URL("../../docs/github.md", import.meta.url).href), "utf8");
+  const [plan = "", apply = ""] = [...guide.matchAll(/^```yaml\n(name: .*?)^```$/gms)].map(([, text = ""]) => text);
+  const files = { "manifests/orders.yaml": manifestOf("orders", 5) };
+  const pull = story.github.openPull(story.repo, { head: "five-shards", title: "Five shards", files });
+  const planned = await runJob("plan", { kind: "pull_request", pull }, plan);
+  expect(planned.exitCode, planned.output).toBe(EXIT.done);
+  expect(story.commentsOf(pull)[0]).toContain("hash(id) × 5");
+  story.github.mergePull(pull);
+  const applied = await runJob("apply", { kind: "push", repo: story.repo }, apply);
+  expect(applied.exitCode, applied.output).toBe(EXIT.done);
+  expect(applied.outputs).toMatchObject({ outcome: "applied" });
 });

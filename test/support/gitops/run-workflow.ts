@@ -51,16 +51,28 @@ export class JobRunner {
     this.#workspace = workspace;
   }
 
-  /** @throws Error for a step or an expression that this runner does not know. */
   async run(workflow: string, job: string): Promise<JobRun> {
-    const text = await readFile(join(PROJECT, ".github/workflows", workflow), "utf8");
+    return this.runText(await readFile(join(PROJECT, ".github/workflows", workflow), "utf8"), job);
+  }
+
+  /** @throws Error for a step or an expression that this runner does not know. */
+  async runText(text: string, job: string): Promise<JobRun> {
     const { jobs } = parse(text) as { readonly jobs: Readonly<Record<string, { readonly steps: readonly Step[] }>> };
     for (const step of jobs[job]?.steps ?? []) {
       if (step.uses?.startsWith("actions/checkout@")) await this.#checkOut(step.with ?? {});
       else if (step.uses?.startsWith("./")) return this.#runAction(join(this.#workspace, step.uses), step.with ?? {});
-      else throw new Error(`${workflow}: this runner does not know the step ${JSON.stringify(step)}`);
+      else if (step.uses?.startsWith("shardctl/shardctl@")) return this.#runAction(await this.#download(), step.with ?? {});
+      else throw new Error(`This runner does not know the step ${JSON.stringify(step)}`);
     }
-    throw new Error(`${workflow} does not use the action`);
+    throw new Error("The job does not use the action");
+  }
+
+  /** What a runner does with an action of another repository: it lies beside the workspace. */
+  async #download(): Promise<string> {
+    const folder = join(dirname(this.#workspace), "action");
+    await mkdir(folder, { recursive: true });
+    for (const entry of CODE) await cp(join(PROJECT, entry), join(folder, entry), { recursive: true });
+    return folder;
   }
 
   /** Without `ref`: what the event is about. The default branch of this repository is its code; that of the story is its manifests. */
