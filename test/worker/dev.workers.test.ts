@@ -29,7 +29,7 @@ describe("the development Worker", () => {
       status: 200,
       body: { changes: [{ namespace: "d1-orders" }], blocks: [{ guard: "unreadable" }] },
     });
-    expect(JSON.stringify(plan.body)).toContain("it has BARE, ODD, ORDERS, SHARDCTL, THINGS");
+    expect(JSON.stringify(plan.body)).toMatch(/it has BARE, (?:[A-Z]+, )*ODD, ORDERS, (?:[A-Z]+, )*THINGS\b/);
   });
 
   it.each(["localhost:8787", "[::1]:8787", "127.0.0.1"])("is open at %s", async (host) => {

@@ -129,12 +129,20 @@ describe("the history", () => {
     });
     const response = await text("/v1/events?environment=many", { accept: "application/jsonl" });
     expect(response.headers.get("content-type")).toBe("application/jsonl; charset=utf-8");
-    const lines = new TextDecoder().decode(await response.arrayBuffer()).trimEnd().split("\n");
+    const lines = new TextDecoder()
+      .decode(await response.arrayBuffer())
+      .trimEnd()
+      .split("\n");
     expect(lines).toHaveLength(total - total / 1000);
     const ids = [lines[0], lines[5000], lines.at(-1)].map((line) => (JSON.parse(line ?? "") as HistoryEvent).id);
     expect(ids).toEqual(ids.toSorted((left, right) => left - right));
     const newest = await text("/v1/events?environment=many&limit=3", { accept: "application/jsonl" });
-    expect(new TextDecoder().decode(await newest.arrayBuffer()).trimEnd().split("\n")).toEqual(lines.slice(-3));
+    expect(
+      new TextDecoder()
+        .decode(await newest.arrayBuffer())
+        .trimEnd()
+        .split("\n"),
+    ).toEqual(lines.slice(-3));
   });
 
   it("is bounded by count and by age", async () => {
