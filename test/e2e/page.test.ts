@@ -19,7 +19,7 @@ const TOKEN = "page-test-token";
 const THINGS = 900;
 const ROWS_PER_SECOND = 40;
 /** A tag, an attribute, an entity, and a mark that turns the order of reading around. */
-const HOSTILE = `<img src=x onerror=alert(1)>"'&amp;\u202Eevil`;
+const HOSTILE = `z<img src=x onerror=alert(1)>"'&amp;\u202Eevil`;
 const PHONE = { viewport: { width: 320, height: 640 } };
 /** Set to make the pictures of the documentation. */
 const PICTURES = process.env["SHARDCTL_PICTURES"] !== undefined;

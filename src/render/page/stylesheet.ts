@@ -66,7 +66,7 @@ main > nav { margin-top: .75rem; }
 tbody th { font-weight: 600; }
 .cards td > span, .cards th > span { display: block; font-size: .875rem; font-weight: 400; }
 .cards td > .badge, .cards td > .badge + .quiet { display: inline-block; }
-.cards .mark { display: inline; }
+.cards td:last-child { min-width: 6rem; }
 .clipped { display: -webkit-box !important; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; }
 .figures { width: auto; font-size: .9375rem; }
 .figures td, .figures thead th:not(:first-child) { text-align: right; }
