@@ -8,14 +8,14 @@ const RETRY_LONGEST_MS = 60_000;
 
 const SOURCE = `(() => {
   const doc = document, data = doc.body.dataset;
-  let etag = data.etag, failures = 0, timer;
+  let etag = data.etag, fails = 0, timer;
   const mainOf = (page) => page.querySelector("main");
   const key = (node) => node.id || node.dataset?.key || "";
   const ageOf = (ms) => {
     const s = Math.round(ms / 1000), m = Math.floor(s / 60), h = Math.floor(m / 60);
     return s < 1 ? "just now" : (s < 60 ? s + " s" : m < 60 ? m + " min" : h < 24 ? h + " h " + (m % 60) + " min" : Math.floor(h / 24) + " d") + " ago";
   };
-  const tellAges = () => {
+  const ages = () => {
     for (const time of doc.querySelectorAll("time[data-age]")) {
       const ms = Date.now() - Date.parse(time.dateTime);
       if (ms < 0) continue;
@@ -29,10 +29,10 @@ const SOURCE = `(() => {
     if (now.dateTime) return now.dateTime !== next.dateTime && now.replaceWith(next);
     for (const { name, value } of next.attributes) if (now.getAttribute(name) !== value) now.setAttribute(name, value);
     for (const { name } of [...now.attributes]) if (!next.hasAttribute(name) && name !== "open") now.removeAttribute(name);
-    const keyed = new Map([...now.children].map((node) => [key(node), node]));
+    const byKey = new Map([...now.children].map((node) => [key(node), node]));
     let at = now.firstChild;
     for (const child of [...next.childNodes]) {
-      const same = key(child) ? keyed.get(key(child)) : at && !key(at) ? at : null;
+      const same = key(child) ? byKey.get(key(child)) : at && !key(at) ? at : null;
       if (same && same === at) at = at.nextSibling;
       else if (same && now.moveBefore) now.moveBefore(same, at);
       else now.insertBefore(same || child, at);
@@ -51,16 +51,16 @@ const SOURCE = `(() => {
   const refresh = async () => {
     const url = new URL(location.href);
     url.searchParams.set("part", "main");
-    const answer = await fetch(url, { headers: { "if-none-match": etag }, cache: "no-store", redirect: "error" });
-    if (answer.status === 401) return say("Signed out: load the page again to sign in.");
-    if (answer.status !== 304) {
-      if (!answer.ok) throw answer;
-      const { headers } = answer;
-      const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const got = await fetch(url, { headers: { "if-none-match": etag }, cache: "no-store", redirect: "error" });
+    if (got.status === 401) return say("Signed out: load the page again to sign in.");
+    if (got.status !== 304) {
+      if (!got.ok) throw got;
+      const { headers } = got;
+      const next = new DOMParser().parseFromString(await got.text(), "text/html");
       if (headers.get("x-shardctl-build") !== data.build) return location.reload();
-      const focused = doc.activeElement;
+      const old = doc.activeElement;
       change(mainOf(doc), mainOf(next));
-      if (focused !== doc.activeElement) focused.focus({ preventScroll: true });
+      if (old !== doc.activeElement) old.focus({ preventScroll: true });
       etag = headers.get("etag");
     }
     say("");
@@ -68,23 +68,23 @@ const SOURCE = `(() => {
   };
   const plan = () => {
     clearTimeout(timer);
-    timer = setTimeout(again, Math.min(RETRY_MAX, mainOf(doc).dataset.refreshMs * 2 ** failures));
+    timer = setTimeout(again, Math.min(RETRY_MAX, mainOf(doc).dataset.refreshMs * 2 ** fails));
   };
   const again = async () => {
     clearTimeout(timer);
     if (doc.hidden) return;
     try {
       if (!(await refresh())) return;
-      failures = 0;
+      fails = 0;
     } catch {
-      if (++failures > 1) say("Not connected: what you see may be old. Trying again.");
+      if (++fails > 1) say("Not connected: what you see may be old.");
     }
-    tellAges();
+    ages();
     plan();
   };
   doc.addEventListener("visibilitychange", again);
-  tellAges();
-  setInterval(tellAges, 5000);
+  ages();
+  setInterval(ages, 5000);
   plan();
 })();
 `;
