@@ -403,8 +403,7 @@ describe("switching the directory on", { timeout: 60_000 }, () => {
   });
 
   it("is refused for a table without a single-column primary key", async () => {
-    const { ALIKE } = env as unknown as ShardsEnv;
-    const namespace = new TestNamespace(ALIKE, "values~directory");
+    const namespace = new TestNamespace(CASES, "values~directory");
     const layout = withDirectory(freshHashLayout("region", 0, shardNames(namespace.name, 0, 2)), true);
     const ended = await namespace.reached((await namespace.start("shard", layout)).id);
     expect(ended.fault).toMatchObject({ kind: "unsupportedTable" });
