@@ -274,7 +274,7 @@ async function fenceAndCutOver(context: DriverContext, record: OperationRecord):
     await rehearse(context, record, targets, wave);
   } catch (error) {
     // Rule "durable-abort": the attempt is over in the journal before any member hears of it.
-    proceed(context, record, { attempt: attempt + 1, retries: record.retries });
+    proceed(context, record, { attempt: attempt + 1, retries: record.retries, duplicateTries: record.duplicateTries ?? 0 });
     await each(members, (member) => context.ask(member, { kind: "unfence", operation, attempt }));
     if (error instanceof EngineFault) throw error;
     throw new Error(`The fence could not be closed (attempt ${attempt}): ${messageOf(error)}`, { cause: error });
@@ -397,7 +397,9 @@ function recordFailure(context: DriverContext, before: OperationRecord, error: u
   if (!record || record.id !== before.id) return;
   const isBeforeCutover = ["prepare", "copy", "verify", "fence"].includes(record.step);
   const retries = record.retries + 1;
-  const fault = faultOf(error, retries);
+  // Counted apart: what a silent member has used up is not held against a row that was just changing its key.
+  const duplicateTries = (record.duplicateTries ?? 0) + (isDuplicate(error) ? 1 : 0);
+  const fault = faultOf(error, retries, duplicateTries);
   if (isBeforeCutover && fault !== null) {
     save(context, record, {
       fault,
@@ -406,15 +408,17 @@ function recordFailure(context: DriverContext, before: OperationRecord, error: u
       notBefore: 0,
       lastError: messageOf(error),
       retries,
+      duplicateTries,
     });
     return;
   }
   // After cutover there is only forward: try again, less and less often, for as long as it takes.
-  save(context, record, { retries, lastError: messageOf(error), notBefore: runtime.now() + backoffMs(retries) });
+  const notBefore = runtime.now() + backoffMs(retries);
+  save(context, record, { retries, duplicateTries, lastError: messageOf(error), notBefore });
 }
 
-function faultOf(error: unknown, retries: number): OperationFault | null {
-  if (isDuplicate(error) && retries <= DUPLICATE_TRIES_MAX) return null;
+function faultOf(error: unknown, retries: number, duplicateTries: number): OperationFault | null {
+  if (isDuplicate(error) && duplicateTries <= DUPLICATE_TRIES_MAX) return null;
   if (error instanceof EngineFault) return { kind: error.kind, message: error.message };
   if (retries > RETRIES_MAX)
     return { kind: "unreachable", message: `Gave up after ${retries} tries: ${messageOf(error)}. Nothing was changed` };
@@ -427,7 +431,7 @@ function isDuplicate(error: unknown): boolean {
 
 /** Moves the operation on, if it still is what the caller began with; its failures are forgotten. */
 function proceed(context: DriverContext, record: OperationRecord, change: Partial<OperationRecord>): OperationRecord {
-  return save(context, requireCurrent(context, record), { retries: 0, notBefore: 0, ...change });
+  return save(context, requireCurrent(context, record), { retries: 0, duplicateTries: 0, notBefore: 0, ...change });
 }
 
 function save(context: DriverContext, record: OperationRecord, change: Partial<OperationRecord>): OperationRecord {

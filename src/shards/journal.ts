@@ -48,6 +48,8 @@ export interface OperationRecord extends Omit<
   readonly fencedAt: number;
   /** The fence attempt in work. Grows; an attempt below it is over. */
   readonly attempt: number;
+  /** Tries in a row that found one id twice; absent for none. */
+  readonly duplicateTries?: number;
   /** Milliseconds since the Unix epoch before which the driver does nothing: backoff. */
   readonly notBefore: number;
   readonly refuseEmpty: boolean;

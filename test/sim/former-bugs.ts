@@ -71,4 +71,12 @@ export const FORMER_BUGS: readonly Mutant[] = [
     rule: "a page of the log with rivals does not keep those behind it: another source may wait for what is gone in one of them",
     edits: [{ file: "shards/source.ts", find: "rivals ??= found;", replace: "if (found !== null) throw found;" }],
   },
+  {
+    name: "silence-counts-as-duplicates",
+    needs: "hasRegroups",
+    rule: "tries that a silent member has used up are not held against a row that is just changing its key",
+    edits: [
+      { file: "shards/driver.ts", find: "faultOf(error, retries, duplicateTries)", replace: "faultOf(error, retries, retries)" },
+    ],
+  },
 ];
