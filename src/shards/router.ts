@@ -10,16 +10,16 @@
  */
 import type { Partitioners } from "../core/layout.ts";
 import { PROTOCOL_VERSION } from "../core/protocol.ts";
-import { LayoutView, type NewIds, type RouteKey } from "./layout-view.ts";
-import type { LayoutReply } from "./messages.ts";
-import { type QueryShards, type QueryShardsResult, mergeShardResults } from "./query-shards.ts";
-import { RefusedError } from "./refused-error.ts";
-import type { Peers, Runtime } from "./storage.ts";
-import { within } from "./within.ts";
-import { type ObjectNamespace, createPeers, platformRuntime } from "./platform.ts";
+import { LayoutView, type NewIds, type RouteKey } from "./client/layout-view.ts";
+import type { LayoutReply } from "./protocol/messages.ts";
+import { type QueryShards, type QueryShardsResult, mergeShardResults } from "./client/query-shards.ts";
+import { RefusedError } from "./protocol/refused-error.ts";
+import type { Peers, Runtime } from "./storage/storage.ts";
+import { within } from "./protocol/within.ts";
+import { type ObjectNamespace, createPeers, platformRuntime } from "./host/platform.ts";
 
 export type { ProtocolFailure } from "../core/protocol.ts";
-export { RefusedError } from "./refused-error.ts";
+export { RefusedError } from "./protocol/refused-error.ts";
 
 export interface ConnectOptions {
   /** The partitioners of the class, when the namespace is sharded by one. */

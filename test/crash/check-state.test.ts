@@ -5,7 +5,7 @@ import { toKey } from "../../src/core/key.ts";
 import { createOwnerLookup, directoryMember } from "../../src/core/layout.ts";
 import { freshHashLayout } from "../../src/core/strategies/hash.ts";
 import { roundRobinLayout } from "../../src/core/strategies/round-robin.ts";
-import { GUARD_MESSAGES } from "../../src/shards/guards.ts";
+import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
 import { NAMESPACE, accountId, stateText } from "./accounts.ts";
 import { type Expected, type Found, checkState } from "./check-state.ts";
 import type { Dump } from "./dump.ts";

@@ -4,7 +4,7 @@
  */
 import { toKey } from "../../src/core/key.ts";
 import { type Layout, createOwnerLookup, directoryMember } from "../../src/core/layout.ts";
-import { GUARD_MESSAGES } from "../../src/shards/guards.ts";
+import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
 import { NAMESPACE, PARTITIONERS, keyOf } from "./accounts.ts";
 import type { Dump } from "./dump.ts";
 

@@ -5,10 +5,10 @@
  * within a millisecond, and a random kill would hit none but the longest.
  */
 import { PROTOCOL_VERSION, type Envelope, type ProtocolReply } from "../../src/core/protocol.ts";
-import { LayoutView } from "../../src/shards/layout-view.ts";
-import type { LayoutReply } from "../../src/shards/messages.ts";
+import { LayoutView } from "../../src/shards/client/layout-view.ts";
+import type { LayoutReply } from "../../src/shards/protocol/messages.ts";
 import { ShardedObject } from "../../src/shards/index.ts";
-import { RefusedError } from "../../src/shards/refused-error.ts";
+import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { type Router, connect } from "../../src/shards/router.ts";
 import {
   type AccountState,

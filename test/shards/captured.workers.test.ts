@@ -2,8 +2,8 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
-import type { MemberRequest } from "../../src/shards/messages.ts";
-import type { Sql } from "../../src/shards/storage.ts";
+import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
+import type { Sql } from "../../src/shards/storage/storage.ts";
 import { refusal } from "../support/refusal.ts";
 import type { Cases, Shop, ShardsEnv } from "../support/shards-worker.ts";
 import { beforeFirst, interceptMessages } from "./support/intercept.ts";

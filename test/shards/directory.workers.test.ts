@@ -14,12 +14,12 @@ import {
 import { operationModeFor, shiftMembers, swapGeneration } from "../../src/core/operation-mode.ts";
 import type { Envelope } from "../../src/core/protocol.ts";
 import { freshHashLayout, resizeHashLayout } from "../../src/core/strategies/hash.ts";
-import { Host } from "../../src/shards/host.ts";
+import { Host } from "../../src/shards/host/host.ts";
 import type { Thing } from "../../src/shards/index.ts";
-import type { MemberRequest } from "../../src/shards/messages.ts";
-import { directoryText } from "../../src/shards/move-plan.ts";
+import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
+import { directoryText } from "../../src/shards/move/move-plan.ts";
 import { connect } from "../../src/shards/router.ts";
-import { textOf } from "../../src/shards/storage.ts";
+import { textOf } from "../../src/shards/storage/storage.ts";
 import { refusal } from "../support/refusal.ts";
 import { type Cases, type Shop, type ShardsEnv, type Things, partitioners } from "../support/shards-worker.ts";
 import { TestNamespace } from "./support/namespace.ts";

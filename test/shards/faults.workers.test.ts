@@ -5,7 +5,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
-import type { MemberRequest } from "../../src/shards/messages.ts";
+import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import type { ShardsEnv, Things } from "../support/shards-worker.ts";
 import { type Intercept, interceptMessages } from "./support/intercept.ts";
 import { TestNamespace } from "./support/namespace.ts";

@@ -2,13 +2,13 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { keyFromSql } from "../../src/core/key.ts";
 import type { MoveRange, RangeLayout } from "../../src/core/layout.ts";
-import { EngineFault } from "../../src/shards/faults.ts";
-import type { Moving } from "../../src/shards/membership.ts";
-import { type MovePlan, buildMovePlan, stageName } from "../../src/shards/move-plan.ts";
-import { ensureSchema } from "../../src/shards/schema.ts";
-import { type Sql, quoteName } from "../../src/shards/storage.ts";
-import { resolveTables } from "../../src/shards/tables.ts";
-import { createStaging, promoteRows, rehearsePromotion } from "../../src/shards/target.ts";
+import { EngineFault } from "../../src/shards/storage/faults.ts";
+import type { Moving } from "../../src/shards/member/membership.ts";
+import { type MovePlan, buildMovePlan, stageName } from "../../src/shards/move/move-plan.ts";
+import { ensureSchema } from "../../src/shards/storage/schema.ts";
+import { type Sql, quoteName } from "../../src/shards/storage/storage.ts";
+import { resolveTables } from "../../src/shards/storage/tables.ts";
+import { createStaging, promoteRows, rehearsePromotion } from "../../src/shards/move/target.ts";
 import { openSql } from "./support/node-storage.ts";
 
 const TABLES = [{ name: "parents" }, { name: "pairs" }, { name: "children" }];

@@ -1,9 +1,9 @@
 /** The root's journal stays small: no row near the runtime's limit, and a history of bounded bytes. */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { HashLayout, Move } from "../../src/core/layout.ts";
-import { Journal, type OperationRecord, type Wave } from "../../src/shards/journal.ts";
-import { ensureSchema } from "../../src/shards/schema.ts";
-import type { Sql } from "../../src/shards/storage.ts";
+import { Journal, type OperationRecord, type Wave } from "../../src/shards/root/journal.ts";
+import { ensureSchema } from "../../src/shards/storage/schema.ts";
+import type { Sql } from "../../src/shards/storage/storage.ts";
 import { openSql } from "./support/node-storage.ts";
 
 const ROW_BYTES_MAX = 2_000_000;

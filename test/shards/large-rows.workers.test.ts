@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
-import { LARGE_ROW_BYTES, ROW_BYTES_MAX } from "../../src/shards/row-codec.ts";
+import { LARGE_ROW_BYTES, ROW_BYTES_MAX } from "../../src/shards/storage/row-codec.ts";
 import { refusal } from "../support/refusal.ts";
 import type { Cases, ShardsEnv } from "../support/shards-worker.ts";
 import { beforeFirst } from "./support/intercept.ts";

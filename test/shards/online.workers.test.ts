@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 
 import { toKey } from "../../src/core/key.ts";
 import { createOwnerLookup } from "../../src/core/layout.ts";
-import { GUARD_MESSAGES } from "../../src/shards/guards.ts";
+import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
 import type { Thing } from "../../src/shards/index.ts";
 import { connect } from "../../src/shards/router.ts";
 import { refusal } from "../support/refusal.ts";

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 
 import type { Envelope } from "../../src/core/protocol.ts";
-import { Host } from "../../src/shards/host.ts";
+import { Host } from "../../src/shards/host/host.ts";
 import { refusal } from "../support/refusal.ts";
 import type { ShardsEnv, Things } from "../support/shards-worker.ts";
 import { TestNamespace } from "./support/namespace.ts";

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { toKey } from "../../src/core/key.ts";
 import { createOwnerLookup } from "../../src/core/layout.ts";
 import type { OperationStatus } from "../../src/core/operation.ts";
-import type { RowsPart } from "../../src/shards/messages.ts";
+import type { RowsPart } from "../../src/shards/protocol/messages.ts";
 import { connect } from "../../src/shards/router.ts";
 import { refusal } from "../support/refusal.ts";
 import type { ShardsEnv, Things } from "../support/shards-worker.ts";

@@ -2,8 +2,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { HashLayout } from "../../src/core/layout.ts";
 import { SLOT_COUNT } from "../../src/core/slots.ts";
-import { Member } from "../../src/shards/member.ts";
-import { rehearsePromotion } from "../../src/shards/target.ts";
+import { Member } from "../../src/shards/member/member.ts";
+import { rehearsePromotion } from "../../src/shards/move/target.ts";
 import { openSql } from "./support/node-storage.ts";
 
 const OPERATION = 7;

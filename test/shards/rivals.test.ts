@@ -2,14 +2,14 @@
 import { expect, it } from "vitest";
 import { keyFromSql } from "../../src/core/key.ts";
 import type { Layout } from "../../src/core/layout.ts";
-import type { Moving } from "../../src/shards/membership.ts";
-import type { RowsPart } from "../../src/shards/messages.ts";
-import { buildMovePlan } from "../../src/shards/move-plan.ts";
-import { Batch, createScan, tableFrom } from "../../src/shards/outbox.ts";
-import { ensureSchema } from "../../src/shards/schema.ts";
-import type { Sql, SqlRow } from "../../src/shards/storage.ts";
-import { resolveTables } from "../../src/shards/tables.ts";
-import { receiveRows } from "../../src/shards/target.ts";
+import type { Moving } from "../../src/shards/member/membership.ts";
+import type { RowsPart } from "../../src/shards/protocol/messages.ts";
+import { buildMovePlan } from "../../src/shards/move/move-plan.ts";
+import { Batch, createScan, tableFrom } from "../../src/shards/move/outbox.ts";
+import { ensureSchema } from "../../src/shards/storage/schema.ts";
+import type { Sql, SqlRow } from "../../src/shards/storage/storage.ts";
+import { resolveTables } from "../../src/shards/storage/tables.ts";
+import { receiveRows } from "../../src/shards/move/target.ts";
 import { openSql } from "./support/node-storage.ts";
 
 const FROM: Layout = {

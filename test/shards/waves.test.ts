@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type HashLayout, type Move, applyMoves, diffRanges, joinSlots } from "../../src/core/layout.ts";
 import { SLOT_COUNT } from "../../src/core/slots.ts";
-import { NO_WAVE, joinWaves, nextSpan, packWaves } from "../../src/shards/waves.ts";
+import { NO_WAVE, joinWaves, nextSpan, packWaves } from "../../src/shards/root/waves.ts";
 
 const MOVES_MAX = 1_000;
 

@@ -4,9 +4,9 @@
  */
 import { toKey } from "../../src/core/key.ts";
 import { type Layout, createOwnerLookup, directoryMember, hasKeyedDirectory } from "../../src/core/layout.ts";
-import type { OperationRecord } from "../../src/shards/journal.ts";
-import type { Membership } from "../../src/shards/membership.ts";
-import { type SqlRow, textOf } from "../../src/shards/storage.ts";
+import type { OperationRecord } from "../../src/shards/root/journal.ts";
+import type { Membership } from "../../src/shards/member/membership.ts";
+import { type SqlRow, textOf } from "../../src/shards/storage/storage.ts";
 import { keyOfView } from "./history.ts";
 import { LIST_QUERY, type View, viewOf } from "./store.ts";
 import type { SimObject, World } from "./world.ts";

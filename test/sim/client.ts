@@ -12,9 +12,9 @@ import { type Layout, createOwnerLookup, hasKeyedDirectory } from "../../src/cor
 import { toKey } from "../../src/core/key.ts";
 import type { Envelope } from "../../src/core/protocol.ts";
 import { isCopying } from "./operator.ts";
-import { RefusedError } from "../../src/shards/refused-error.ts";
+import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { Router } from "../../src/shards/router.ts";
-import type { Peers } from "../../src/shards/storage.ts";
+import type { Peers } from "../../src/shards/storage/storage.ts";
 import { type Entry, type History, type Op, keyOfView } from "./history.ts";
 import { type ClientStep, GROUPS, type Intent, type Moment, RIVALS, groupOf } from "./scenario.ts";
 import { LIST_QUERY, type View, viewOf } from "./store.ts";

@@ -13,7 +13,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
     rule: "a page may bring a note before the item that it points at: the target takes rows without enforcing foreign keys",
     edits: [
       {
-        file: "shards/host.ts",
+        file: "shards/host/host.ts",
         find: "digestReceived(await this.#writeRows(receive), ",
         replace: "digestReceived(receive(), ",
       },
@@ -24,7 +24,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
     rule: "a member that cannot ask the root tells its caller to retry: nothing has run",
     edits: [
       {
-        file: "shards/admission.ts",
+        file: "shards/host/admission.ts",
         find: "// The root did not answer: this call has not run, so its caller is told to retry when the time is up.",
         replace: 'throw new Error("The root did not answer");',
       },
@@ -36,12 +36,12 @@ export const FORMER_BUGS: readonly Mutant[] = [
     rule: "a target tries its promotion under the fence and after the last drain: not while rows still change",
     edits: [
       {
-        file: "shards/driver.ts",
+        file: "shards/root/driver.ts",
         find: "  const fencedAt = context.runtime.now();\n",
         replace: "  await rehearse(context, record, targets, wave);\n  const fencedAt = context.runtime.now();\n",
       },
       {
-        file: "shards/driver.ts",
+        file: "shards/root/driver.ts",
         find: /\n    await rehearse\(context, record, targets, wave\);\n  \} catch/,
         replace: "\n  } catch",
       },
@@ -53,7 +53,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
     rule: "a row that is gone gives back the owner that was dealt to it: its id may stand on another source by now",
     edits: [
       {
-        file: "shards/source.ts",
+        file: "shards/move/source.ts",
         find: "if (owner === undefined) forgetDealt(sql, plan.moving, table.table, pk);",
         replace: "",
       },
@@ -63,20 +63,24 @@ export const FORMER_BUGS: readonly Mutant[] = [
     name: "duplicates-count-at-once",
     needs: "hasRegroups",
     rule: "a row that changes its shard key stands twice until its old source has said so: the step is tried again",
-    edits: [{ file: "shards/driver.ts", find: /DUPLICATE_TRIES_MAX = \d+;/, replace: "DUPLICATE_TRIES_MAX = 0;" }],
+    edits: [{ file: "shards/root/driver.ts", find: /DUPLICATE_TRIES_MAX = \d+;/, replace: "DUPLICATE_TRIES_MAX = 0;" }],
   },
   {
     name: "pages-wait-behind-rivals",
     needs: "hasRegroups",
     rule: "a page of the log with rivals does not keep those behind it: another source may wait for what is gone in one of them",
-    edits: [{ file: "shards/source.ts", find: "rivals ??= found;", replace: "if (found !== null) throw found;" }],
+    edits: [{ file: "shards/move/source.ts", find: "rivals ??= found;", replace: "if (found !== null) throw found;" }],
   },
   {
     name: "silence-counts-as-duplicates",
     needs: "hasRegroups",
     rule: "tries that a silent member has used up are not held against a row that is just changing its key",
     edits: [
-      { file: "shards/driver.ts", find: "faultOf(error, retries, duplicateTries)", replace: "faultOf(error, retries, retries)" },
+      {
+        file: "shards/root/driver.ts",
+        find: "faultOf(error, retries, duplicateTries)",
+        replace: "faultOf(error, retries, retries)",
+      },
     ],
   },
 ];

@@ -28,19 +28,19 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "skip-the-last-drain",
     rule: "drain-before-cutover: a source answers drained only when its log is empty under the fence",
-    edits: [{ file: "shards/host.ts", find: DRAINED, replace: "return { attempt };" }],
+    edits: [{ file: "shards/host/host.ts", find: DRAINED, replace: "return { attempt };" }],
   },
   {
     name: "unfence-by-timer",
     rule: "fence-until-told: a fence is lifted by the root's answer and by nothing else",
-    edits: [{ file: "shards/host.ts", find: 'if (reply.verdict === "pending") return;', replace: "" }],
+    edits: [{ file: "shards/host/host.ts", find: 'if (reply.verdict === "pending") return;', replace: "" }],
   },
   {
     name: "unfence-when-the-root-is-silent",
     rule: "unreadable is not empty: silence of the root says nothing about a fence",
     edits: [
       {
-        file: "shards/host.ts",
+        file: "shards/host/host.ts",
         find: "return; // silence says nothing: the alarm asks again",
         replace: 'reply = { verdict: "released" };',
       },
@@ -50,7 +50,11 @@ export const MUTANTS: readonly Mutant[] = [
     name: "no-waiting-behind-the-fence",
     rule: "fence-until-told: a fence holds back reads as well as writes",
     edits: [
-      { file: "shards/admission.ts", find: "return this.#held || isFenced || foreignKeys.isOff", replace: "return this.#held" },
+      {
+        file: "shards/host/admission.ts",
+        find: "return this.#held || isFenced || foreignKeys.isOff",
+        replace: "return this.#held",
+      },
     ],
   },
   {
@@ -58,7 +62,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "stray writes to a fenced member abort",
     edits: [
       {
-        file: "shards/member.ts",
+        file: "shards/member/member.ts",
         find: 'if (this.membership.serving) installGuards(this.sql, this.tables(), "moving");',
         replace: "",
       },
@@ -67,29 +71,29 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-guard-on-who-left",
     rule: "an object that is no member refuses writes to its tables",
-    edits: [{ file: "shards/member.ts", find: 'else installGuards(this.sql, this.tables(), "notMember");', replace: "" }],
+    edits: [{ file: "shards/member/member.ts", find: 'else installGuards(this.sql, this.tables(), "notMember");', replace: "" }],
   },
   {
     name: "forget-a-captured-delete",
     rule: "deletes-are-captured",
-    edits: [{ file: "shards/capture.ts", find: /createTrigger\(sql, table, "after_delete", .*\);/, replace: "" }],
+    edits: [{ file: "shards/move/capture.ts", find: /createTrigger\(sql, table, "after_delete", .*\);/, replace: "" }],
   },
   {
     name: "no-capture-of-updates",
     rule: "capture-before-copy: every write by any path is captured",
-    edits: [{ file: "shards/capture.ts", find: /createTrigger\(sql, table, "after_update", .*\);/, replace: "" }],
+    edits: [{ file: "shards/move/capture.ts", find: /createTrigger\(sql, table, "after_update", .*\);/, replace: "" }],
   },
   {
     name: "followers-stay-behind",
     rule: "a row that changes its owner takes its followers along",
-    edits: [{ file: "shards/source.ts", find: "captureFollowers(sql, plan, after, upTo);", replace: "" }],
+    edits: [{ file: "shards/move/source.ts", find: "captureFollowers(sql, plan, after, upTo);", replace: "" }],
   },
   {
     name: "log-forgotten-before-stored",
     rule: "captured-until-stored: an entry leaves the log when its page is acknowledged",
     edits: [
       {
-        file: "shards/source.ts",
+        file: "shards/move/source.ts",
         find: "const found = await deliverUnlessRivals(context, operation, drained);",
         replace:
           'sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ?", after, drained.upTo); const found = await deliverUnlessRivals(context, operation, drained);',
@@ -101,7 +105,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "captured-until-stored: only the entries that the page covered leave the log",
     edits: [
       {
-        file: "shards/source.ts",
+        file: "shards/move/source.ts",
         find: 'sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ?", after, drained.upTo);',
         replace: 'sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ? OR true", after, drained.upTo);',
       },
@@ -111,14 +115,14 @@ export const MUTANTS: readonly Mutant[] = [
     name: "accept-a-stale-epoch",
     rule: "one-epoch: a member refuses calls of an older epoch",
     edits: [
-      { file: "shards/admission.ts", find: "if (epoch < membership.epoch) {", replace: "if (false) {" },
+      { file: "shards/host/admission.ts", find: "if (epoch < membership.epoch) {", replace: "if (false) {" },
       {
-        file: "shards/admission.ts",
+        file: "shards/host/admission.ts",
         find: "if (!membership.serving) return stale",
         replace: "if (epoch === membership.epoch && !membership.serving) return stale",
       },
       {
-        file: "shards/admission.ts",
+        file: "shards/host/admission.ts",
         find: "if (keys.some((key) => this.#owner(key) !== self))",
         replace: "if (epoch === membership.epoch && keys.some((key) => this.#owner(key) !== self))",
       },
@@ -128,18 +132,18 @@ export const MUTANTS: readonly Mutant[] = [
     name: "accept-keys-of-others",
     rule: "one owner per key: a member runs calls only for keys that it owns",
     edits: [
-      { file: "shards/admission.ts", find: "if (epoch < membership.epoch) {", replace: "if (false) {" },
-      { file: "shards/admission.ts", find: "if (keys.some((key) => this.#owner(key) !== self))", replace: "if (false)" },
+      { file: "shards/host/admission.ts", find: "if (epoch < membership.epoch) {", replace: "if (false) {" },
+      { file: "shards/host/admission.ts", find: "if (keys.some((key) => this.#owner(key) !== self))", replace: "if (false)" },
     ],
   },
   {
     name: "promote-twice",
     rule: "activate-once: a late activation changes nothing",
     edits: [
-      { file: "shards/member.ts", find: "if (this.membership.epoch >= epoch) return;", replace: "" },
-      { file: "shards/member.ts", find: "if (membership.epoch >= epoch) return;", replace: "" },
+      { file: "shards/member/member.ts", find: "if (this.membership.epoch >= epoch) return;", replace: "" },
+      { file: "shards/member/member.ts", find: "if (membership.epoch >= epoch) return;", replace: "" },
       {
-        file: "shards/target.ts",
+        file: "shards/move/target.ts",
         find: "`INSERT INTO ${quoteName(table.name)} (${columns}) SELECT",
         replace: "`INSERT OR REPLACE INTO ${quoteName(table.name)} (${columns}) SELECT",
       },
@@ -150,7 +154,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "unreadable is not empty: a source that does not answer stops the operation",
     edits: [
       {
-        file: "shards/driver.ts",
+        file: "shards/root/driver.ts",
         find: "const reply = await context.ask<WalkReply>(source, { kind: step, operation: record.id, budgetMs: SLICE_MS });",
         replace:
           "const reply = await context.ask<WalkReply>(source, { kind: step, operation: record.id, budgetMs: SLICE_MS }).catch(() => ({ isDone: true, rows: 0, bytes: 0, outgoing: [] }));",
@@ -160,25 +164,25 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "silence-counts-as-drained",
     rule: "drain-before-cutover: the root commits only when every member of the wave has answered",
-    edits: [{ file: "shards/driver.ts", find: "if (failures.length > 0) throw first;", replace: "" }],
+    edits: [{ file: "shards/root/driver.ts", find: "if (failures.length > 0) throw first;", replace: "" }],
   },
   {
     name: "copy-ends-early",
     rule: "the walk ends when a page finds no row, not when it finds one",
-    edits: [{ file: "shards/source.ts", find: "const isLast = seen === 0;", replace: "const isLast = true;" }],
+    edits: [{ file: "shards/move/source.ts", find: "const isLast = seen === 0;", replace: "const isLast = true;" }],
   },
   {
     name: "unverified-copy",
     rule: "no source row is removed before the digest of its copy matched",
     edits: [
-      { file: "shards/source.ts", find: "if (!isSame) await check(", replace: "if (false) await check(" },
+      { file: "shards/move/source.ts", find: "if (!isSame) await check(", replace: "if (false) await check(" },
       {
-        file: "shards/source.ts",
+        file: "shards/move/source.ts",
         find: /else await Promise\.all\(page\.batch\.targets\.map\(.*\)\);/,
         replace: "",
       },
       {
-        file: "shards/outbox.ts",
+        file: "shards/move/outbox.ts",
         find: 'rows: `[${rows.map((row) => row.json).join(",")}]`,',
         replace: 'rows: `[${rows.map((row) => row.json).join(",").replace(\'"plain"\', \'"plane"\')}]`,',
       },
@@ -187,27 +191,29 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "ignore-sequence-numbers",
     rule: "sequence-numbers: a target ignores pages that are not newer than the last of their source",
-    edits: [{ file: "shards/target.ts", find: OLDER_PAGE, replace: "" }],
+    edits: [{ file: "shards/move/target.ts", find: OLDER_PAGE, replace: "" }],
   },
   {
     name: "late-rows",
     rule: "no-late-rows: a target that serves takes no more rows of that operation",
     edits: [
-      { file: "shards/target.ts", find: OLDER_PAGE, replace: "" },
-      { file: "shards/member.ts", find: SERVES_ALREADY, replace: "if (false) {" },
+      { file: "shards/move/target.ts", find: OLDER_PAGE, replace: "" },
+      { file: "shards/member/member.ts", find: SERVES_ALREADY, replace: "if (false) {" },
     ],
   },
   {
     name: "absent-speaks-for-others",
     rule: "a source speaks only for rows that came from it: its word that a row is gone deletes no row of another source",
-    edits: [{ file: "shards/target.ts", find: ".filter((row) => row.origin === null || row.origin === source)", replace: "" }],
+    edits: [
+      { file: "shards/move/target.ts", find: ".filter((row) => row.origin === null || row.origin === source)", replace: "" },
+    ],
   },
   {
     name: "answer-of-an-old-attempt",
     rule: "commit-rechecks-journal: the root checks in the turn in which it commits that its journal is still in that attempt",
     edits: [
       {
-        file: "shards/driver.ts",
+        file: "shards/root/driver.ts",
         find: /current\?\.id === record\.id &&\s*current\.step === record\.step &&\s*current\.attempt === record\.attempt &&/,
         replace: "current?.id === record.id &&",
       },
@@ -218,13 +224,13 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "cutover-first: nothing is deleted before the root has committed",
     edits: [
       {
-        file: "shards/member.ts",
+        file: "shards/member/member.ts",
         find: "  backlog(): number {",
         replace:
           '  deleteEarly(): void { if (this.moving?.mode === "swap") this.#change(() => this.#deleteAll(this.tables())); }\n  backlog(): number {',
       },
       {
-        file: "shards/host.ts",
+        file: "shards/host/host.ts",
         find: DRAINED,
         replace: DRAINED.replace(
           "return { attempt };",
@@ -238,7 +244,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "cutover-first: nothing is served under the new layout before the root has committed it",
     edits: [
       {
-        file: "shards/driver.ts",
+        file: "shards/root/driver.ts",
         find: "  cutOver(context, record, wave, fencedAt);\n}",
         replace:
           '  if (record.mode === "swap") await each(record.to.members, (member) => context.ask(member, { kind: "activate", operation, activation: { epoch: record.epoch + 1, layout: record.to, incoming: [], outgoing: [] } }));\n  cutOver(context, record, wave, fencedAt);\n}',
@@ -249,9 +255,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: "unfence-before-deletion",
     rule: "activate-in-one-transaction: a source keeps its fence until the rows that left are deleted",
     edits: [
-      { file: "shards/member.ts", find: DELETES_FIRST, replace: "" },
+      { file: "shards/member/member.ts", find: DELETES_FIRST, replace: "" },
       {
-        file: "shards/member.ts",
+        file: "shards/member/member.ts",
         find: /moving\.fenceFloor, moving\.fence \+ 1\) \} \}\);\s*\}\),\s*\);/,
         replace: `moving.fenceFloor, moving.fence + 1) } }); }), ); ${DELETES_FIRST}`,
       },
@@ -263,7 +269,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "in a shift the targets are fenced too: a rival row may not come between rehearsal and promotion",
     edits: [
       {
-        file: "shards/driver.ts",
+        file: "shards/root/driver.ts",
         find: "[...new Set([...sourcesOf(wave), ...targets])].toSorted();",
         replace: "sourcesOf(wave);",
       },
@@ -274,7 +280,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "before cutover an operation can be cancelled: its targets are emptied",
     edits: [
       {
-        file: "shards/member.ts",
+        file: "shards/member/member.ts",
         find: "if (moving?.isTarget && !membership.serving) this.#deleteAll(this.tables());",
         replace: "",
       },
@@ -283,14 +289,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "forget-who-was-silent",
     rule: "repeats-are-answered: who does not hear of the end is told later",
-    edits: [{ file: "shards/driver.ts", find: "silent.push(member);", replace: "" }],
+    edits: [{ file: "shards/root/driver.ts", find: "silent.push(member);", replace: "" }],
   },
   {
     name: "empty-before-the-end",
     rule: "a retired member is emptied after it has heard of the end, not instead",
     edits: [
       {
-        file: "shards/member.ts",
+        file: "shards/member/member.ts",
         find: /if \(this\.moving\) \{\s*throw new RefusedError/,
         replace: "if (this.moving) return; if (false) { throw new RefusedError",
       },
@@ -301,12 +307,12 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "operation-numbers: a member refuses calls of an operation older than the newest it has seen",
     edits: [
       {
-        file: "shards/member.ts",
+        file: "shards/member/member.ts",
         find: "if (membership.operation > operation || membership.ended >= operation) {",
         replace: "if (false) {",
       },
       {
-        file: "shards/member.ts",
+        file: "shards/member/member.ts",
         find: "if (membership.ended >= operation || membership.operation > operation) return;",
         replace: "",
       },
@@ -318,7 +324,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "the same id under two keys is found while copying, also when only the directory sees both",
     edits: [
       {
-        file: "shards/outbox.ts",
+        file: "shards/move/outbox.ts",
         find: "if (originOf !== null && !showsOrigin)",
         replace: "if (originOf !== null && (isMisplaced || table.table.followed !== null))",
       },
@@ -329,7 +335,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "capture-before-copy: an owner that is dealt while the directory is copied is a change like any other",
     edits: [
       {
-        file: "shards/move-plan.ts",
+        file: "shards/move/move-plan.ts",
         find: "WHERE EXISTS (SELECT 1 FROM shardctl_walk WHERE step = 'copy'",
         replace: "WHERE false AND EXISTS (SELECT 1 FROM shardctl_walk WHERE step = 'copy'",
       },
@@ -340,17 +346,17 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "a journaled operation has an alarm: what was started while chores were done counts when the next time is set",
     edits: [
       {
-        file: "shards/root.ts",
+        file: "shards/root/root.ts",
         find: /const running = this\.journal\.running\(\);(?=\s*const chore =)/,
         replace: "const running = this.isIdle ? undefined : this.journal.running();",
       },
       {
-        file: "shards/root.ts",
+        file: "shards/root/root.ts",
         find: "if (this.nextDue() === null) return;",
         replace: "Object.assign(this, { isIdle: false });\n    if (this.nextDue() === null) return;",
       },
       {
-        file: "shards/root.ts",
+        file: "shards/root/root.ts",
         find: "await doChores(context);",
         replace: "Object.assign(this, { isIdle: this.journal.running() === undefined });\n    await doChores(context);",
       },
@@ -361,11 +367,11 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "the user's foreign keys are respected while the engine writes without them",
     edits: [
       {
-        file: "shards/host.ts",
+        file: "shards/host/host.ts",
         find: "return takesWrites ? write() : this.member.foreignKeys.off(write);",
         replace: "return this.member.foreignKeys.off(write);",
       },
-      { file: "shards/admission.ts", find: "isFenced || foreignKeys.isOff", replace: "isFenced" },
+      { file: "shards/host/admission.ts", find: "isFenced || foreignKeys.isOff", replace: "isFenced" },
     ],
   },
 ];

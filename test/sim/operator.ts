@@ -17,8 +17,8 @@ import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/core/protocol.ts
 import { SLOT_COUNT } from "../../src/core/slots.ts";
 import { freshHashLayout, resizeHashLayout } from "../../src/core/strategies/hash.ts";
 import { freshRangeLayout } from "../../src/core/strategies/range.ts";
-import type { LayoutReply } from "../../src/shards/messages.ts";
-import { textOf } from "../../src/shards/storage.ts";
+import type { LayoutReply } from "../../src/shards/protocol/messages.ts";
+import { textOf } from "../../src/shards/storage/storage.ts";
 import type { Random } from "./random.ts";
 import type { OperatorStep, Scenario } from "./scenario.ts";
 import type { World } from "./world.ts";

@@ -9,7 +9,7 @@
  * Trade-off: a cursor's rows are read at once, not step by step.
  */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import type { HostStorage, SqlCursor, SqlRow, SqlValue } from "../../src/shards/storage.ts";
+import type { HostStorage, SqlCursor, SqlRow, SqlValue } from "../../src/shards/storage/storage.ts";
 
 const READS = /^\s*(select|values|explain)\b/i;
 /** No write: it works outside a transaction and does nothing inside one. */

@@ -2,9 +2,9 @@
  * The user's class of the simulation: items sharded by `id` or by `grp`, and notes that follow them. Every value of `v` is one that a
  * careless copy would change; `intact` says whether it is still the one that its tag stands for.
  */
-import type { TableSpec } from "../../src/shards/tables.ts";
+import type { TableSpec } from "../../src/shards/storage/tables.ts";
 import { RIVALS } from "./scenario.ts";
-import type { HostStorage, Runtime, SqlRow } from "../../src/shards/storage.ts";
+import type { HostStorage, Runtime, SqlRow } from "../../src/shards/storage/storage.ts";
 
 export interface StoreOptions {
   readonly hasUniqueIndex: boolean;

@@ -14,8 +14,8 @@
 import { createHash } from "node:crypto";
 import type { Partitioners } from "../../src/core/layout.ts";
 import type { Envelope, ProtocolReply } from "../../src/core/protocol.ts";
-import { Host } from "../../src/shards/host.ts";
-import type { Peers, Runtime } from "../../src/shards/storage.ts";
+import { Host } from "../../src/shards/host/host.ts";
+import type { Peers, Runtime } from "../../src/shards/storage/storage.ts";
 import type { Random } from "./random.ts";
 import type { FaultRates } from "./scenario.ts";
 import type { Scheduler } from "./scheduler.ts";

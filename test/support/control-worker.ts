@@ -3,7 +3,7 @@ import { DurableObject } from "cloudflare:workers";
 
 import type { Envelope } from "../../src/core/protocol.ts";
 import { createActionsVerifier } from "../../src/github/actions-verifier.ts";
-import { ThingsObject } from "../../src/shards/things-object.ts";
+import { ThingsObject } from "../../src/shards/things/things-object.ts";
 import { createReconciler } from "../../src/worker/index.ts";
 import { MemoryGithub } from "./memory-github.ts";
 import { AUDIENCE, fetchKeys, ISSUER } from "./workflow-tokens.ts";

@@ -4,7 +4,7 @@ import { addThingRoutes } from "../../src/worker/routes/things.ts";
 import { FakeNamespace } from "./fake-namespace.ts";
 import { hashOf } from "./state.ts";
 
-export { ThingsObject } from "../../src/shards/things-object.ts";
+export { ThingsObject } from "../../src/shards/things/things-object.ts";
 
 interface Env {
   readonly THINGS: DurableObjectNamespace;

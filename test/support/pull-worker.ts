@@ -2,7 +2,7 @@
 import { createReconciler } from "../../src/worker/index.ts";
 import { addThingRoutes } from "../../src/worker/routes/things.ts";
 
-export { ThingsObject } from "../../src/shards/things-object.ts";
+export { ThingsObject } from "../../src/shards/things/things-object.ts";
 
 interface Env {
   readonly ORDERS: DurableObjectNamespace;

@@ -4,8 +4,8 @@
  */
 import { z } from "zod";
 
-import { THINGS_MAX, type ThingsObject } from "../../shards/things-object.ts";
-import type { ThingInput } from "../../shards/things.ts";
+import { THINGS_MAX, type ThingsObject } from "../../shards/things/things-object.ts";
+import type { ThingInput } from "../../shards/things/things.ts";
 import type { RequireRole } from "../authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
 import type { ObjectBindings } from "../objects.ts";

@@ -4,8 +4,8 @@
  *
  * Objects of a test run in one isolate, so that replacing `Host.prototype.ask` reaches them all. Hooks run in the sender's object.
  */
-import { Host } from "../../../src/shards/host.ts";
-import type { MemberRequest } from "../../../src/shards/messages.ts";
+import { Host } from "../../../src/shards/host/host.ts";
+import type { MemberRequest } from "../../../src/shards/protocol/messages.ts";
 
 export interface Message {
   /** The sender. */

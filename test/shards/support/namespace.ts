@@ -15,7 +15,7 @@ import {
 } from "../../../src/core/operation.ts";
 import { PROTOCOL_VERSION, type ProtocolReply } from "../../../src/core/protocol.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/core/strategies/hash.ts";
-import type { LayoutReply, MemberRequest } from "../../../src/shards/messages.ts";
+import type { LayoutReply, MemberRequest } from "../../../src/shards/protocol/messages.ts";
 import type { ShardedObject } from "../../../src/shards/index.ts";
 
 /** Polls of one operation; with the pause in between, about a minute. */

@@ -1,5 +1,5 @@
 /** An object's storage in Node, for tests of what needs no runtime: everything is durable at once. */
-import { Sql } from "../../../src/shards/storage.ts";
+import { Sql } from "../../../src/shards/storage/storage.ts";
 import { SimStorage } from "../../sim/storage.ts";
 
 export function openSql(): Sql {

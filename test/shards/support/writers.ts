@@ -5,7 +5,7 @@
  * without an answer is made again until it is acknowledged. Every thing keeps its country, so that its row keeps its identity.
  */
 import { type Router, connect } from "../../../src/shards/router.ts";
-import { type ThingInput, completeThing, keyAt } from "../../../src/shards/things.ts";
+import { type ThingInput, completeThing, keyAt } from "../../../src/shards/things/things.ts";
 import type { Things } from "../../support/shards-worker.ts";
 import type { TestNamespace } from "./namespace.ts";
 

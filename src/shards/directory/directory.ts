@@ -1,0 +1,200 @@
+/**
+ * The directory: where the row with an id is, asked of the member that holds the id's slot, so that `get(id)` takes two hops.
+ *
+ * | layout     | an entry says         | it is made                                                                     |
+ * |------------|-----------------------|--------------------------------------------------------------------------------|
+ * | roundRobin | the row's owner       | at the first write, which deals the owner in turn; it stays                    |
+ * | others     | the row's shard key   | by a claim, before the row is stored; it goes once the row is seen to be gone  |
+ *
+ * Rule "claim-first": a row is stored only while its entry says its key. An entry is changed or dropped only after the key's owner has
+ * said that it has no such row, and that no call of its own may yet store one: see `claims.ts`. An entry without a row is no harm.
+ */
+import type { Key } from "../../core/key.ts";
+import { type KeyedDirectoryLayout, type RoundRobinLayout, directoryMember, hasKeyedDirectory } from "../../core/layout.ts";
+import type { ProtocolFailure } from "../../core/protocol.ts";
+import type { Admission } from "../host/admission.ts";
+import type { Member } from "../member/member.ts";
+import type { Claim, LocateReply, ProbeReply, ReleaseReply, RowId } from "../protocol/messages.ts";
+import { directoryText, keyOf } from "../move/move-plan.ts";
+import { RefusedError } from "../protocol/refused-error.ts";
+import { ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
+import type { Sql } from "../storage/storage.ts";
+import { sameKey } from "./unique.ts";
+
+/** Ids that a refusal names. */
+const TAKEN_NAMED_MAX = 20;
+
+interface Found {
+  readonly row: RowId;
+  readonly key: Key | undefined;
+}
+
+export class Directory {
+  readonly #sql: Sql;
+  readonly #member: Member;
+  readonly #admission: Admission;
+  /** Ids whose entry is being settled: no two calls may decide about one id at the same time. */
+  readonly #settling = new Set<string>();
+
+  constructor(member: Member, admission: Admission) {
+    this.#sql = member.sql;
+    this.#member = member;
+    this.#admission = admission;
+  }
+
+  /** Where the row is; with `deal`, gives an unknown id its owner (roundRobin). One turn: nothing can come between. */
+  locate(table: string, id: string, deal: boolean): LocateReply {
+    const layout = this.#layoutOf([id]);
+    const known = this.#entry({ table, id });
+    if (layout.kind !== "roundRobin") return { owner: null, key: known === undefined ? null : keyOf(known) };
+    if (known !== undefined || !deal) return { owner: known ?? null, key: null };
+    return { owner: this.#deal(layout.members, table, id), key: null };
+  }
+
+  /** Enters the key of each id, unless a row of that id stands under another. @throws RefusedError: nothing was entered. */
+  async claim(epoch: number, claims: readonly Claim[]): Promise<void> {
+    await this.#settle(epoch, claims, async (found) => {
+      const layout = this.#keyedLayout();
+      const others = found.filter(({ row, key }) => key !== undefined && !sameKey(layout, key, row.key));
+      const taken = await this.#probe(epoch, others);
+      return () => {
+        const standing = others.filter((_, index) => taken[index] !== "absent");
+        if (standing.some((_, index) => taken[index] === "busy"))
+          throw retry("an id is just being stored under another shard key");
+        if (standing.length > 0) throw new RefusedError(takenFailure(standing.map(({ row }) => row)));
+        for (const { table, id, key } of claims) this.#enter(table, id, key);
+      };
+    });
+  }
+
+  /** Drops the entries of rows that are gone. Answers with those that need not be asked for again. */
+  async release(epoch: number, rows: readonly RowId[]): Promise<ReleaseReply> {
+    const settled: RowId[] = [];
+    await this.#settle(epoch, rows, async (found) => {
+      const known = found.filter(({ key }) => key !== undefined);
+      const states = await this.#probe(epoch, known);
+      return () => {
+        const busy = new Set(known.filter((_, index) => states[index] === "busy").map(({ row }) => row));
+        settled.push(...rows.filter((row) => !busy.has(row)));
+        for (const [index, { row }] of known.entries()) {
+          if (states[index] !== "absent") continue;
+          this.#sql.run("DELETE FROM shardctl_directory WHERE table_name = ? AND id = ?", row.table, row.id);
+        }
+      };
+    });
+    return { settled };
+  }
+
+  /**
+   * Finds the entries, lets `judge` ask about them, and does what it decides in one transaction, provided that this member may still
+   * change its entries: it serves at the same epoch, and no fence stands.
+   */
+  async #settle<Row extends RowId>(
+    epoch: number,
+    rows: readonly Row[],
+    judge: (found: readonly { readonly row: Row; readonly key: Key | undefined }[]) => Promise<() => void>,
+  ): Promise<void> {
+    await this.#admission.arrive(epoch);
+    this.#admission.requireNow(epoch);
+    this.#layoutOf(rows.map(({ id }) => id));
+    const names = [...new Set(rows.map((row) => nameOf(row)))];
+    if (names.some((name) => this.#settling.has(name))) throw retry("an id is just being claimed by another call");
+    for (const name of names) this.#settling.add(name);
+    try {
+      const found = rows.map((row) => {
+        const text = this.#entry(row);
+        return { row, key: text === undefined ? undefined : keyOf(text) };
+      });
+      const act = await judge(found);
+      this.#admission.requireNow(epoch);
+      ensureSchema(this.#sql);
+      this.#sql.transaction(act);
+    } finally {
+      for (const name of names) this.#settling.delete(name);
+    }
+  }
+
+  /** What the owners of the entries' keys say of the rows, in their order. */
+  async #probe(epoch: number, found: readonly Found[]): Promise<ProbeReply["states"][number][]> {
+    const byOwner = new Map<string, number[]>();
+    for (const [index, { key }] of found.entries()) {
+      if (key === undefined) continue;
+      const owner = this.#admission.ownerOf(key);
+      byOwner.set(owner, [...(byOwner.get(owner) ?? []), index]);
+    }
+    const states: ProbeReply["states"][number][] = [];
+    await Promise.all(
+      [...byOwner].map(async ([owner, indexes]) => {
+        const rows = indexes.flatMap((index) => found[index]?.row ?? []).map(({ table, id }) => ({ table, id }));
+        const reply = await this.#member.ask<ProbeReply>(owner, { kind: "probe", epoch, rows });
+        for (const [at, index] of indexes.entries()) states[index] = reply.states[at] ?? "busy";
+      }),
+    );
+    return states;
+  }
+
+  #layoutOf(ids: readonly string[]): RoundRobinLayout | KeyedDirectoryLayout {
+    const { membership, self } = this.#member;
+    const { layout } = membership;
+    if (layout.kind === "roundRobin" || hasKeyedDirectory(layout)) {
+      if (ids.every((id) => directoryMember(layout, id) === self)) return layout;
+    }
+    throw new RefusedError({ kind: "notOwner", message: `${self} does not hold the directory entry`, retryable: true });
+  }
+
+  #keyedLayout(): KeyedDirectoryLayout {
+    const { layout } = this.#member.membership;
+    if (hasKeyedDirectory(layout)) return layout;
+    throw new RefusedError({ kind: "invalid", message: `A ${layout.kind} layout takes no claims`, retryable: false });
+  }
+
+  #entry({ table, id }: RowId): string | undefined {
+    if (!hasSchema(this.#sql)) return undefined;
+    return this.#sql.first<{ owner: string }>("SELECT owner FROM shardctl_directory WHERE table_name = ? AND id = ?", table, id)
+      ?.owner;
+  }
+
+  #enter(table: string, id: string, key: Key): void {
+    this.#sql.run(
+      `INSERT INTO shardctl_directory (table_name, id, owner) VALUES (?, ?, ?)
+       ON CONFLICT (table_name, id) DO UPDATE SET owner = excluded.owner WHERE owner <> excluded.owner`,
+      table,
+      id,
+      directoryText(key),
+    );
+  }
+
+  #deal(members: readonly string[], table: string, id: string): string {
+    ensureSchema(this.#sql);
+    return this.#sql.transaction(() => {
+      // Each directory member deals in its own turn, starting at itself, so that together they are even.
+      const { self } = this.#member;
+      const turn = readMeta<number>(this.#sql, "directoryTurn") ?? members.indexOf(self);
+      const owner = members[turn % members.length] ?? self;
+      this.#sql.run("INSERT INTO shardctl_directory (table_name, id, owner) VALUES (?, ?, ?)", table, id, owner);
+      writeMeta(this.#sql, "directoryTurn", turn + 1);
+      return owner;
+    });
+  }
+}
+
+/** One text for a row's table and id. */
+export function nameOf({ table, id }: RowId): string {
+  return JSON.stringify([table, id]);
+}
+
+/** The refusal of ids that rows have under another shard key. */
+export function takenFailure(rows: readonly RowId[]): ProtocolFailure {
+  const named = rows.slice(0, TAKEN_NAMED_MAX).map(({ table, id }) => `${JSON.stringify(id)} of ${table}`);
+  const more = rows.length > named.length ? ` and ${rows.length - named.length} more` : "";
+  const stand = rows.length === 1 ? "is stored under another shard key" : "are stored under other shard keys";
+  return {
+    kind: "idTaken",
+    message: `${named.join(", ")}${more} ${stand}, and ids are unique in this namespace: nothing was written. Delete what is there first, or choose another id`,
+    retryable: false,
+  };
+}
+
+function retry(why: string): RefusedError {
+  return new RefusedError({ kind: "moving", message: `${why}: retry`, retryable: true });
+}

@@ -1,0 +1,430 @@
+/**
+ * Host: one object of a namespace. Takes every message of the protocol, hands it to the member, the root or the rows, and gives the reply.
+ *
+ * It owns the private tables, the object's alarm and the protocol; it never touches the user's tables except to move declared rows. It
+ * knows the runtime only through `HostPlatform`: the simulator runs this very class.
+ */
+import type { Partitioners } from "../../core/layout.ts";
+import { type Envelope, PROTOCOL_VERSION, type ProtocolFailure, type ProtocolReply } from "../../core/protocol.ts";
+import { type Result, failure, success } from "../../core/result.ts";
+import { Admission } from "./admission.ts";
+import { Claims } from "../directory/claims.ts";
+import { Directory } from "../directory/directory.ts";
+import { distributeRows } from "../member/distribute.ts";
+import { EngineFault } from "../storage/faults.ts";
+import type { RegistryEntry, StoredEvent } from "../root/journal.ts";
+import { Member } from "../member/member.ts";
+import type { LayoutReply, MemberRequest, ResolveReply } from "../protocol/messages.ts";
+import { Root } from "../root/root.ts";
+import { runQuery } from "../member/query.ts";
+import { RefusedError } from "../protocol/refused-error.ts";
+import { type HostStorage, type Peers, type Runtime, Sql } from "../storage/storage.ts";
+import { drainSlice, walkSlice } from "../move/source.ts";
+import {
+  type Received,
+  checkRows,
+  digestReceived,
+  receiveRows,
+  rehearsePromotion,
+  stagedChunks,
+  stagedKeys,
+} from "../move/target.ts";
+import { TableFault, type TableSpec } from "../storage/tables.ts";
+import { UserAlarm } from "./user-alarm.ts";
+import { within } from "../protocol/within.ts";
+
+export interface ShardHostOptions {
+  /** The tables that belong to the namespace. */
+  readonly tables: readonly TableSpec[];
+  /** The partitioners that `strategy: custom` may name. */
+  readonly partitioners?: Partitioners;
+  /** Told of every event of operations on this root, after it is stored. */
+  readonly onEvent?: (event: StoredEvent) => void;
+  /** Tables of the object itself, which never move: they are not reported as staying behind. */
+  readonly localTables?: readonly string[];
+  /** Called on the root inside the transaction that commits an epoch, to keep the user's own records in step. Must not throw. */
+  readonly onEpoch?: (entry: RegistryEntry) => void;
+}
+
+/** What the host runs on: the object's name, its storage, and how to reach others. `createHost` makes it from a Durable Object. */
+export interface HostPlatform {
+  /** The object's name; undefined for an object without one, which cannot be part of a namespace. */
+  readonly self: string | undefined;
+  readonly storage: HostStorage;
+  readonly runtime: Runtime;
+  /** Null when the class's own binding is not known: then nothing can be sharded. */
+  readonly peers: Peers | null;
+}
+
+/** Fenced members ask the root again after this time. */
+const RESOLVE_MS = 2_000;
+/** Longest wait for another object's answer; slices are far shorter. A member that hangs is then one that does not answer. */
+const ASK_MS_MAX = 60_000;
+/** Budget of the fence's drain when the root names none. */
+const FENCE_WAIT_MS = 1_000;
+
+/** An operation could never reach a shard: it is refused before anything is journaled. */
+const NOT_CONFIGURED =
+  "DO namespace not configured: the object does not know the binding of its own class. Export the class under its own name with compatibility_date 2025-11-17 or later, or give the host `namespace: env.<BINDING>`";
+
+/** What tells an object which namespace it is part of, if it does not know yet: the beginning of its part, or the end of one it never heard of. */
+const INTRODUCES: ReadonlySet<MemberRequest["kind"]> = new Set(["prepare", "abandon", "finish"]);
+
+type Handler = (request: MemberRequest) => unknown;
+
+export class Host {
+  readonly sql: Sql;
+  readonly member: Member;
+  readonly root: Root;
+  readonly admission: Admission;
+  readonly userAlarm: UserAlarm;
+  readonly platform: HostPlatform;
+  readonly partitioners: Partitioners;
+  readonly #target: object;
+  readonly #directory: Directory;
+  readonly #claims: Claims;
+  #slice: Promise<unknown> = Promise.resolve();
+  /** Messages in work that may make this object part of a namespace. */
+  #introductions = 0;
+
+  constructor(platform: HostPlatform, target: object, options: ShardHostOptions) {
+    const self = platform.self ?? "";
+    const { runtime, storage } = platform;
+    this.platform = platform;
+    this.#target = target;
+    this.partitioners = options.partitioners ?? {};
+    this.sql = new Sql(storage);
+    this.userAlarm = new UserAlarm(this.sql, storage, runtime);
+    const ask = <Reply>(member: string, request: object): Promise<Reply> => this.ask<Reply>(member, request);
+    const { tables: specs, localTables = [] } = options;
+    const common = { sql: this.sql, runtime, self, specs, localTables, partitioners: this.partitioners, ask };
+    this.member = new Member({ ...common, namespace: self });
+    this.root = new Root({ ...common, storage, namespace: self, onEvent: options.onEvent, onEpoch: options.onEpoch });
+    this.admission = new Admission(this.member, this.partitioners, (epoch) => this.#catchUp(epoch));
+    this.#directory = new Directory(this.member, this.admission);
+    this.#claims = new Claims(this.member, this.admission);
+  }
+
+  /** The namespace that this object belongs to: its own name when it is a root. */
+  get namespace(): string {
+    return this.member.membership.namespace;
+  }
+
+  /** Answers one message. Expected refusals are values; a throw means that the object is broken, or the user's method threw. */
+  async handle(envelope: Envelope): Promise<ProtocolReply<unknown>> {
+    if (envelope.protocol !== PROTOCOL_VERSION) {
+      return failure(refusal("invalid", `Only protocol ${String(PROTOCOL_VERSION)} is spoken here`));
+    }
+    if (this.platform.self === undefined)
+      return failure(refusal("invalid", "An object without a name cannot be part of a namespace: use idFromName"));
+    if (envelope.member !== this.platform.self) {
+      return failure(refusal("invalid", `This is ${this.platform.self}, the message is for ${envelope.member}`));
+    }
+    const request = envelope.request as MemberRequest;
+    const introduces = INTRODUCES.has(request.kind);
+    if (!this.member.belongTo(envelope.namespace, introduces)) return failure(this.#stranger(envelope.namespace, request));
+    this.member.keepGuards();
+    if (!introduces) return this.#answer(request);
+    this.#introductions++;
+    try {
+      return await this.#answer(request);
+    } finally {
+      if (--this.#introductions === 0) this.member.forgetUnstored();
+    }
+  }
+
+  /** A message for another namespace. A start there ends by it; everybody else has the wrong name. */
+  #stranger(namespace: string, { kind }: MemberRequest): ProtocolFailure {
+    const message = `${this.platform.self ?? ""} is part of namespace '${this.namespace}', the message is for '${namespace}'`;
+    const fault = { kind: "schema", message: `${message}. Nothing was changed: choose other names for the shards` } as const;
+    return kind === "prepare" ? { kind: "fault", message: fault.message, retryable: false, fault } : refusal("invalid", message);
+  }
+
+  /** The alarm of a root, of a member that waits behind a fence, and of the user. Never throws for a failure of the work. */
+  async onAlarm(userHandler?: () => unknown): Promise<void> {
+    const { storage, runtime } = this.platform;
+    await this.#resolveFence();
+    await this.root.onAlarm();
+    await this.userAlarm.run(userHandler);
+    // From what is stored now, in the turn that sets the alarm: something may have been started while we waited.
+    const due = [this.root.nextDue(), this.#resolveDue(), this.userAlarm.get()].filter((time) => time !== null);
+    if (due.length > 0) await storage.setAlarm(Math.max(runtime.now(), Math.min(...due)));
+  }
+
+  /** Sends to another object of the namespace, or to this one, and unwraps the reply. @throws EngineFault, or Error when refused or unreachable. */
+  async ask<Reply>(member: string, request: object): Promise<Reply> {
+    const reply =
+      member === this.platform.self ? await this.#answer(request as MemberRequest) : await this.#send(member, request);
+    if (reply.ok) return reply.value as Reply;
+    const { failure: reason } = reply;
+    if (reason.fault) throw new EngineFault(reason.fault.kind, reason.fault.message);
+    throw new RefusedError(reason);
+  }
+
+  /** The live layout, from the root. */
+  layout(): Promise<LayoutReply> {
+    return this.ask<LayoutReply>(this.namespace, { kind: "layout" });
+  }
+
+  async #send(member: string, request: object): Promise<ProtocolReply<unknown>> {
+    if (this.platform.peers === null) throw new Error("DO namespace not configured");
+    const sent = this.platform.peers.send(member, { protocol: PROTOCOL_VERSION, namespace: this.namespace, member, request });
+    return within(this.platform.runtime, sent, ASK_MS_MAX, member);
+  }
+
+  async #answer(request: MemberRequest): Promise<ProtocolReply<unknown>> {
+    try {
+      const answer = await this.#dispatch(request);
+      return isResult(answer) ? answer : success(answer);
+    } catch (error) {
+      if (error instanceof EngineFault) {
+        return failure({
+          kind: "fault",
+          message: error.message,
+          retryable: false,
+          fault: { kind: error.kind, message: error.message },
+        });
+      }
+      if (error instanceof TableFault) {
+        return failure({
+          kind: "fault",
+          message: error.message,
+          retryable: false,
+          fault: { kind: "unsupportedTable", message: error.message },
+        });
+      }
+      if (error instanceof RefusedError) return failure(error.reason);
+      throw error;
+    } finally {
+      this.admission.changed();
+    }
+  }
+
+  #dispatch(request: MemberRequest): unknown {
+    const handler = this.#handlers[request.kind] as Handler | undefined;
+    if (!handler)
+      return failure(refusal("invalid", `Unknown request '${request.kind}': the objects of a namespace must run one version`));
+    return handler(request);
+  }
+
+  readonly #handlers: { readonly [Kind in MemberRequest["kind"]]: (request: never) => unknown } = {
+    // Control half → root
+    describe: ({ object }: MemberRequest & { kind: "describe" }) => this.root.describe(object),
+    distribute: (request: MemberRequest & { kind: "distribute" }) =>
+      "sampleEvery" in request
+        ? distributeRows(
+            this.sql,
+            this.member.tables(),
+            this.member.self,
+            request.distribution,
+            this.partitioners,
+            request.sampleEvery,
+          )
+        : this.root.distribute(request.distribution),
+    start: ({ operation }: MemberRequest & { kind: "start" }) => {
+      if (this.platform.peers === null) return failure(refusal("invalid", NOT_CONFIGURED));
+      this.member.tables(); // refuses tables that cannot be moved before anything is journaled
+      return this.root.start(operation);
+    },
+    operation: ({ id }: MemberRequest & { kind: "operation" }) => this.root.find(id),
+    history: ({ limit }: MemberRequest & { kind: "history" }) => this.root.history(Math.min(Math.max(1, limit), 1000)),
+    cancel: ({ id }: MemberRequest & { kind: "cancel" }) => this.root.cancel(id),
+    // Router → member
+    layout: (): LayoutReply => {
+      const { layout, epoch } = this.root.journal.registry();
+      return { layout, epoch };
+    },
+    call: ({ epoch, keys, method, args, claims = [] }: MemberRequest & { kind: "call" }) =>
+      this.admission.run(epoch, [...keys, ...claims.map((claim) => claim.key)], () =>
+        this.#claims.run(claims, () => this.#callMethod(method, args)),
+      ),
+    query: ({ epoch, query, params }: MemberRequest & { kind: "query" }) =>
+      this.admission.run(epoch, [], () => runQuery(this.sql, query, params)),
+    locate: ({ epoch, table, id, deal }: MemberRequest & { kind: "locate" }) =>
+      this.admission.run(epoch, [], () => this.#directory.locate(table, id, deal)),
+    // Member → member, for the directory
+    claim: ({ epoch, claims }: MemberRequest & { kind: "claim" }) => this.#directory.claim(epoch, claims),
+    release: ({ epoch, rows }: MemberRequest & { kind: "release" }) => this.#directory.release(epoch, rows),
+    probe: ({ epoch, rows }: MemberRequest & { kind: "probe" }) => this.#claims.probe(epoch, rows),
+    // Root → member
+    prepare: (request: MemberRequest & { kind: "prepare" }) => this.#writeRows(() => this.member.prepare(request)),
+    copy: ({ operation, budgetMs }: MemberRequest & { kind: "copy" }) =>
+      this.#oneSlice(() => walkSlice(this.member, operation, "copy", budgetMs)),
+    verify: ({ operation, budgetMs }: MemberRequest & { kind: "verify" }) =>
+      this.#oneSlice(() => walkSlice(this.member, operation, "verify", budgetMs)),
+    drain: ({ operation, budgetMs }: MemberRequest & { kind: "drain" }) =>
+      this.#oneSlice(() => drainSlice(this.member, operation, budgetMs)),
+    chunks: ({ operation, waveRowsMax }: MemberRequest & { kind: "chunks" }) => ({
+      chunks: stagedChunks(this.sql, this.member.plan(operation), waveRowsMax),
+    }),
+    rehearse: ({ operation, incoming }: MemberRequest & { kind: "rehearse" }) =>
+      this.#writeRows(() => {
+        rehearsePromotion(this.sql, this.member.plan(operation), incoming, this.member.self);
+        this.member.noteRehearsal(operation);
+      }),
+    fence: ({ operation, attempt, budgetMs }: MemberRequest & { kind: "fence" }) => this.#fence(operation, attempt, budgetMs),
+    unfence: ({ operation, attempt }: MemberRequest & { kind: "unfence" }) => this.member.unfence(operation, attempt),
+    activate: ({ operation, activation }: MemberRequest & { kind: "activate" }) => this.member.activate(operation, activation),
+    finish: ({ operation, epoch, layout }: MemberRequest & { kind: "finish" }) =>
+      this.#writeRows(() => this.member.finish(operation, epoch, layout)),
+    abandon: ({ operation, epoch, layout }: MemberRequest & { kind: "abandon" }) =>
+      this.#writeRows(() => this.member.abandon(operation, epoch, layout)),
+    empty: ({ operation }: MemberRequest & { kind: "empty" }) => this.#writeRows(() => this.member.empty(operation)),
+    count: () => this.member.count(),
+    health: () => ({ epoch: this.member.membership.epoch }),
+    // Member → member
+    receive: async ({ operation, source, sequence, parts, repairs = false }: MemberRequest & { kind: "receive" }) => {
+      const receive = (): Received =>
+        receiveRows(this.sql, this.member.receivingPlan(operation), source, sequence, parts, repairs);
+      return digestReceived(await this.#writeRows(receive), this.platform.runtime);
+    },
+    check: async ({ operation, source, parts }: MemberRequest & { kind: "check" }) => ({
+      mismatch: await checkRows(this.sql, this.member.receivingPlan(operation), source, parts, this.platform.runtime),
+    }),
+    stagedKeys: ({ operation, table, source, range, after }: MemberRequest & { kind: "stagedKeys" }) =>
+      stagedKeys(this.sql, this.member.planAfterCutover(operation), table, source, range, after),
+    // Member → root
+    resolve: ({ operation, attempt }: MemberRequest & { kind: "resolve" }): ResolveReply => {
+      this.root.wake();
+      const record = this.root.journal.find(operation);
+      // Rule "durable-abort": "released" is only ever read from the journal.
+      const isOver =
+        record === undefined || record.state !== "running" || (record.step !== "activate" && record.attempt > attempt);
+      return { verdict: isOver ? "released" : "pending" };
+    },
+  };
+
+  /**
+   * The engine's own writes to the user's tables. An object that takes the user's writes gets none: there enforcement stays on, or a
+   * user's delete would not cascade.
+   */
+  async #writeRows<Value>(write: () => Value): Promise<Value> {
+    const { membership, moving } = this.member;
+    const takesWrites = membership.serving && !(moving !== undefined && moving.fence !== 0);
+    return takesWrites ? write() : this.member.foreignKeys.off(write);
+  }
+
+  /** One walk or drain at a time: sequence numbers are taken and sent in order. */
+  #oneSlice<Value>(work: () => Promise<Value>): Promise<Value> {
+    const next = this.#slice.then(work, work);
+    this.#slice = next.catch(() => undefined);
+    return next;
+  }
+
+  /** Lets running calls end, puts up the fence, and drains to the end. The root counts the answer only for its current attempt. */
+  async #fence(operation: number, attempt: number, budgetMs: number = FENCE_WAIT_MS): Promise<{ attempt: number }> {
+    this.member.plan(operation);
+    if (!(await this.admission.hold(budgetMs)))
+      throw new RefusedError(busy(`${this.member.self} still runs calls after ${budgetMs} ms`));
+    try {
+      this.member.fence(operation, attempt);
+    } finally {
+      this.admission.release();
+    }
+    const { runtime, storage } = this.platform;
+    if (this.namespace !== this.member.self) void storage.setAlarm(runtime.now() + RESOLVE_MS);
+    if (await this.#oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return { attempt };
+    throw new RefusedError(busy(`${this.member.self} did not drain within ${budgetMs} ms`));
+  }
+
+  /** A fenced member whose root is silent asks it. The fence is lifted by the root's answer for that attempt and by nothing else. */
+  async #resolveFence(): Promise<void> {
+    const { moving } = this.member;
+    if (moving === undefined || this.#resolveDue() === null) return;
+    const { operation, fence: attempt } = moving;
+    let reply: ResolveReply;
+    try {
+      reply = await this.ask<ResolveReply>(this.namespace, { kind: "resolve", operation, attempt });
+    } catch {
+      return; // silence says nothing: the alarm asks again
+    }
+    if (reply.verdict === "pending") return;
+    this.member.unfence(operation, attempt);
+    this.admission.changed();
+  }
+
+  /** When the root is to be asked about the fence; null without one. The root itself has its driver. */
+  #resolveDue(): number | null {
+    const { moving, self } = this.member;
+    const isFenced = moving !== undefined && moving.fence !== 0 && this.namespace !== self;
+    return isFenced ? this.platform.runtime.now() + RESOLVE_MS : null;
+  }
+
+  /** The call knows a newer epoch than this object. */
+  async #catchUp(epoch: number): Promise<void> {
+    if (this.member.moving) {
+      // Part of the move: the activation is on its way. Make sure that somebody drives it.
+      const { operation, fence: attempt } = this.member.moving;
+      await this.ask(this.namespace, { kind: "resolve", operation, attempt });
+      return;
+    }
+    const live = await this.layout();
+    if (live.epoch >= epoch) this.member.adopt(live.epoch, live.layout);
+  }
+
+  #callMethod(name: string, args: readonly unknown[]): unknown {
+    const method = methodOf(this.#target, name);
+    if (method === undefined || NOT_CALLABLE.has(name) || name.startsWith("_")) {
+      throw new RefusedError(refusal("invalid", `The class has no method '${name}' that can be called through the router`));
+    }
+    return withoutRetries(() => Reflect.apply(method, this.#target, args));
+  }
+}
+
+/**
+ * A method that itself calls through a router may let a refusal of that call escape. "Try again" was about that call: said of this one, it
+ * would run the method a second time, after it has written.
+ */
+async function withoutRetries(method: () => unknown): Promise<unknown> {
+  try {
+    return await method();
+  } catch (error) {
+    if (error instanceof RefusedError && error.reason.retryable) throw new Error(error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** A method of the class or of one that it extends, as RPC has it: what stands on the instance, behind a getter or on every object is none. */
+function methodOf(target: object, name: string): ((...args: unknown[]) => unknown) | undefined {
+  if (Object.hasOwn(target, name)) return undefined;
+  for (
+    let prototype = Reflect.getPrototypeOf(target);
+    prototype !== null && prototype !== Object.prototype;
+    prototype = Reflect.getPrototypeOf(prototype)
+  ) {
+    const found = Object.getOwnPropertyDescriptor(prototype, name);
+    if (found) return typeof found.value === "function" ? (found.value as (...args: unknown[]) => unknown) : undefined;
+  }
+  return undefined;
+}
+
+const NOT_CALLABLE = new Set([
+  "constructor",
+  "shardctl",
+  "alarm",
+  "fetch",
+  "webSocketMessage",
+  "webSocketClose",
+  "webSocketError",
+  // What ShardedObject gives its classes for themselves.
+  "createHost",
+  "onAlarm",
+  "handle",
+]);
+
+function refusal(kind: ProtocolFailure["kind"], message: string): ProtocolFailure {
+  return { kind, message, retryable: false };
+}
+
+function busy(message: string): ProtocolFailure {
+  return { kind: "moving", message, retryable: true };
+}
+
+/** Results that handlers give themselves. The user's methods are wrapped by admission, so theirs cannot be taken for one. */
+function isResult(answer: unknown): answer is Result<unknown, ProtocolFailure> {
+  return (
+    answer instanceof Object &&
+    "ok" in answer &&
+    (("failure" in answer && answer.ok === false) || ("value" in answer && answer.ok === true))
+  );
+}

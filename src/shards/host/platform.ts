@@ -1,0 +1,62 @@
+/** The Durable Object runtime behind the library's ports: storage, clock, hashing, and other objects by name. */
+import type { Envelope, ProtocolReply } from "../../core/protocol.ts";
+import type { HostPlatform } from "./host.ts";
+import type { Peers, Runtime } from "../storage/storage.ts";
+
+/** What is needed of a `DurableObjectNamespace`: any class behind it that speaks the protocol. */
+export interface ObjectNamespace {
+  idFromName(name: string): DurableObjectId;
+  get(id: DurableObjectId): unknown;
+}
+
+interface Endpoint {
+  shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>>;
+}
+
+/** Sends through a binding. A new stub for every call: a stub is dead after its object was aborted. */
+export function createPeers(binding: ObjectNamespace): Peers {
+  return {
+    send: async (member, envelope) => {
+      const stub = binding.get(binding.idFromName(member)) as Endpoint;
+      // The reply is a plain value; awaiting it also disposes of the RPC's own handles.
+      return stub.shardctl(envelope as Envelope);
+    },
+  };
+}
+
+/**
+ * The namespace of an object's own class, as the Worker exports it under the class's name; null when it does not. `ctx.exports` itself
+ * is there from compatibility date 2025-11-17 on.
+ */
+export function ownNamespace(ctx: DurableObjectState, object: object): ObjectNamespace | null {
+  const entries: unknown = Reflect.get(ctx, "exports");
+  if (!(entries instanceof Object)) return null;
+  const exported: unknown = Reflect.get(entries, object.constructor.name);
+  return exported instanceof Object && "idFromName" in exported ? (exported as ObjectNamespace) : null;
+}
+
+export const platformRuntime: Runtime = {
+  now: () => Date.now(),
+  sleep: (delayMs, signal) =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, delayMs);
+      signal?.addEventListener("abort", () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    }),
+  digest: async (text) => {
+    const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+    return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  },
+};
+
+/** The platform of a Durable Object. `binding` is the namespace of its own class; null leaves the object unable to be sharded. */
+export function durableObjectPlatform(ctx: DurableObjectState, binding: ObjectNamespace | null): HostPlatform {
+  return {
+    self: ctx.id.name,
+    storage: ctx.storage,
+    runtime: platformRuntime,
+    peers: binding && createPeers(binding),
+  };
+}

@@ -1,0 +1,372 @@
+/**
+ * ShardHost: everything that makes a Durable Object part of a sharded namespace, held by the user's class.
+ *
+ *     export class Orders extends DurableObject<Env> {
+ *       shards = new ShardHost(this.ctx, this, { tables: [{ name: "orders" }] });
+ *       shardctl(envelope: Envelope) { return this.shards.handle(envelope); }
+ *       alarm() { return this.shards.onAlarm(); }
+ *     }
+ *
+ * Create the tables before the host is first used. The direct API below (`shard`, `unshard`, …) starts the same operations that a
+ * manifest does; it is for code that shards itself.
+ */
+import { type Key, type KeyInput, toKey } from "../../core/key.ts";
+import { type Layout, createOwnerLookup, hasDirectory, withDirectory } from "../../core/layout.ts";
+import type { LiveNamespace } from "../../core/live.ts";
+import { DEFAULT_OPERATION_POLICY, type OperationKind } from "../../core/operation.ts";
+import { distributionRequestFor } from "../../core/planning/distribution-request.ts";
+import { targetLayout } from "../../core/planning/target-layout.ts";
+import type { Envelope, ProtocolReply } from "../../core/protocol.ts";
+import { DEFAULT_POLICY, type NamespaceSpec, SHARD_COUNT_MAX } from "../../core/spec.ts";
+import { freshHashLayout } from "../../core/strategies/hash.ts";
+import { Host, type ShardHostOptions as HostOptions } from "./host.ts";
+import type { OperationRecord, StoredEvent } from "../root/journal.ts";
+import { type ObjectNamespace, durableObjectPlatform, ownNamespace } from "./platform.ts";
+import type { QueryShards, QueryShardsResult } from "../client/query-shards.ts";
+import { Router } from "../router.ts";
+import {
+  type RebalanceOptions,
+  type RebalanceOutcome,
+  SHARD_TIMEOUT_MS,
+  type ShardHealth,
+  type ShardEndpoint,
+  type ShardOptions,
+  type ShardOutcome,
+  type ShardRegistry,
+  type ShardStats,
+  renameMembers,
+  requireHealthy,
+  requirePartitioner,
+  specOf,
+  statsOf,
+  validateShardOptions,
+} from "./shard-request.ts";
+import { movesOf } from "../root/waves.ts";
+
+export interface ShardHostOptions extends HostOptions {
+  /** The binding of this very class. Default: the Worker's own export of it. Null leaves the object unable to be sharded. */
+  readonly namespace?: ObjectNamespace | null;
+}
+
+export class ShardHost {
+  readonly #host: Host;
+  readonly #binding: ObjectNamespace | null;
+  readonly #specs: HostOptions["tables"];
+  #router: { readonly namespace: string; readonly router: Router } | undefined;
+
+  /** @throws Error with the lines to add when the class lacks one of the two methods: its operations could not be driven. */
+  constructor(ctx: DurableObjectState, target: object, options: ShardHostOptions) {
+    requireDelegates(target);
+    this.#binding = options.namespace === undefined ? ownNamespace(ctx, target) : options.namespace;
+    this.#specs = options.tables;
+    this.#host = new Host(durableObjectPlatform(ctx, this.#binding), target, options);
+  }
+
+  /** Answers one message of the protocol: the body of the class's `shardctl` method. */
+  handle(envelope: Envelope): Promise<ProtocolReply<unknown>> {
+    return this.#host.handle(envelope);
+  }
+
+  /**
+   * Drives operations: the body of the class's `alarm` method. Never throws for a failure of the work. `userHandler` is run when the
+   * alarm that `setAlarm` has set is due.
+   */
+  onAlarm(userHandler?: () => unknown): Promise<void> {
+    return this.#host.onAlarm(userHandler);
+  }
+
+  /** Sets the object's own alarm, in milliseconds since the Unix epoch. Use it instead of `ctx.storage.setAlarm`, which the host needs. */
+  setAlarm(scheduledTimeMs: number): Promise<void> {
+    return this.#host.userAlarm.set(scheduledTimeMs);
+  }
+
+  /** When the object's own alarm is due; null when none is set. */
+  getAlarm(): number | null {
+    return this.#host.userAlarm.get();
+  }
+
+  deleteAlarm(): void {
+    this.#host.userAlarm.clear();
+  }
+
+  /** True when rows of the namespace are on shards: on the root by its registry, on a shard by the layout that it knows. */
+  isSharded(): boolean {
+    return this.registry().layout.kind !== "none";
+  }
+
+  /** True while this object is its whole namespace and nothing holds it, by its own membership. */
+  isWhole(): boolean {
+    return this.#host.member.membership.layout.kind === "none" && this.#host.admission.servesNow([]);
+  }
+
+  /** What names a row here together with its id; null while unsharded, and where a directory knows the ids. */
+  identityKey(): string | null {
+    const { layout } = this.#host.member.membership;
+    return layout.kind === "none" || layout.kind === "roundRobin" ? null : layout.shardKey;
+  }
+
+  /** The live layout and its epoch, as the root's registry has it. A shard gives the one that it knows, which may be older. */
+  registry(): { readonly epoch: number; readonly layout: Layout } {
+    const { epoch, layout } = this.#isRoot() ? this.#host.root.journal.registry() : this.#host.member.membership;
+    return { epoch, layout };
+  }
+
+  /** The newest events of operations, newest first. */
+  events(limit = 100): readonly StoredEvent[] {
+    return this.#host.root.journal.events(limit);
+  }
+
+  /** A router to this object's namespace, for calls that may belong elsewhere. */
+  router<Class extends object = Record<string, (...args: never[]) => unknown>>(): Router<Class> {
+    const { peers, runtime } = this.#host.platform;
+    if (peers === null) throw new Error("DO namespace not configured");
+    const { namespace, partitioners } = this.#host;
+    // One for all calls: it caches the layout, and an object learns its namespace only from its first message.
+    if (this.#router?.namespace !== namespace) {
+      this.#router = { namespace, router: new Router(peers, namespace, runtime, { partitioners }) };
+    }
+    return this.#router.router as unknown as Router<Class>;
+  }
+
+  /** True when this object serves the key now: a typed call then runs in place, else it goes through the router. */
+  serves(key: KeyInput): boolean {
+    return this.#host.admission.servesNow([toKey(key)]);
+  }
+
+  /** Moves the rows of an unsharded namespace to shards. @throws Error with the messages of the contract. */
+  async shard(options: ShardOptions): Promise<ShardOutcome> {
+    validateShardOptions(options);
+    if (this.#host.platform.peers === null) throw new Error("DO namespace not configured");
+    if (this.isSharded()) throw new Error("DO is already sharded: cannot shard twice");
+    const startedAt = this.#now();
+    const live = await this.#describe();
+    requireHealthy(live);
+    const { key, count, strategy = "hash" } = options;
+    if (live.members.every((member) => member.rows === 0)) throw new Error("Cannot shard empty DO: no data to shard");
+    const partitioner = strategy === "custom" ? requirePartitioner(options.keyExtractor, live.partitioners) : null;
+    const directory = options.directory ?? strategy === "roundRobin";
+    const spec = specOf(live.name, { strategy, shardKey: key, count, directory, partitioner: partitioner?.name ?? null });
+    const planned = await this.#targetLayout(live, spec, "shard");
+    const to = options.targetShards ? renameMembers(planned, options.targetShards) : planned;
+    const record = await this.#run(live, "shard", to, options, startedAt);
+    return this.#outcome(record, startedAt);
+  }
+
+  /** Brings every row back to the root, or fails whole: an unreachable shard is an error, never an empty one. */
+  async unshard(
+    options: { readonly timeout?: number; readonly correlationId?: string } = {},
+  ): Promise<{ readonly itemsMoved: number; readonly duration: number }> {
+    const startedAt = this.#now();
+    if (!this.isSharded()) throw new Error("DO is not sharded");
+    const live = await this.#describe();
+    requireHealthy(live);
+    const to = await this.#targetLayout(live, specOf(live.name, { strategy: "none", shardKey: null, count: 1 }), "unshard");
+    const ended = await this.#run(live, "unshard", to, options, startedAt);
+    return { itemsMoved: ended.rowsTotal, duration: this.#now() - startedAt };
+  }
+
+  /** Evens out the shards, or changes their number, and really moves the rows. */
+  async rebalanceShards(options: RebalanceOptions = {}): Promise<RebalanceOutcome> {
+    const startedAt = this.#now();
+    if (!this.isSharded()) throw new Error("DO is not sharded");
+    const live = await this.#describe();
+    requireHealthy(live);
+    const { layout } = live;
+    if (layout.kind === "none") throw new Error("DO is not sharded");
+    const count = options.targetCount ?? layout.members.length;
+    if (!Number.isInteger(count) || count < 1) throw new Error("Shard count must be positive");
+    if (count > SHARD_COUNT_MAX) throw new Error(`Shard count too large: maximum ${SHARD_COUNT_MAX} shards`);
+    const policy = { ...DEFAULT_POLICY, onMissingKey: "allow" as const, maxSkew: options.maxSkew ?? DEFAULT_POLICY.maxSkew };
+    const partitioner = layout.kind === "custom" ? layout.partitioner.name : null;
+    const { kind: strategy, shardKey } = layout;
+    const spec = specOf(live.name, { strategy, shardKey, count, directory: hasDirectory(layout), partitioner, policy });
+    const incremental = await this.#targetLayout(live, spec, "rebalance");
+    const isFull = options.strategy === "full";
+    const to =
+      isFull && incremental.kind === "hash"
+        ? withDirectory(freshHashLayout(incremental.shardKey, incremental.generation, incremental.members), hasDirectory(layout))
+        : incremental;
+    if (JSON.stringify(to) === JSON.stringify(layout)) {
+      return { itemsMoved: 0, newStats: await this.#stats(), modifiedShards: [], duration: this.#now() - startedAt };
+    }
+    const ended = await this.#run(live, "rebalance", to, options, startedAt);
+    const moves = ended.mode === "shift" && ended.state === "completed" ? movesOf(ended) : [];
+    const touched = new Set(moves.flatMap((move) => [move.source, move.target]));
+    return {
+      itemsMoved: this.#host.root.journal.status(ended).rowsCopied,
+      newStats: await this.#stats(),
+      modifiedShards: to.members.flatMap((member, index) => (ended.mode === "swap" || touched.has(member) ? [index] : [])),
+      duration: this.#now() - startedAt,
+    };
+  }
+
+  /** The registry, and the health of each shard. */
+  async discoverShards(): Promise<{ readonly registry: ShardRegistry; readonly health: readonly ShardHealth[] }> {
+    if (!this.isSharded()) throw new Error("DO is not sharded");
+    const live = await this.#describe();
+    const lastCheck = this.#now();
+    return {
+      registry: this.#registryOf(live),
+      health: live.members.map(({ healthy, responseMs }, shardIndex) => ({
+        shardIndex,
+        healthy,
+        lastCheck,
+        ...(healthy ? { responseTime: responseMs } : {}),
+      })),
+    };
+  }
+
+  /** One SELECT over all shards; see `QueryShards`. */
+  async queryShards(request: QueryShards): Promise<QueryShardsResult> {
+    return this.router().queryShards(request);
+  }
+
+  #isRoot(): boolean {
+    return this.#host.namespace === this.#host.member.self;
+  }
+
+  async #describe(): Promise<LiveNamespace> {
+    if (!this.#isRoot()) {
+      throw new Error(`${this.#host.member.self} is a shard of '${this.#host.namespace}': ask the object of that name`);
+    }
+    return this.#host.root.describe("");
+  }
+
+  async #targetLayout(live: LiveNamespace, spec: NamespaceSpec, kind: OperationKind): Promise<Layout> {
+    const partitioner = spec.strategy === "custom" ? requirePartitioner(spec.partitioner ?? undefined, live.partitioners) : null;
+    const decision = { kind, cause: "declared" as const, reason: "" };
+    const request = distributionRequestFor(spec, { ...live, operation: null }) ?? this.#requestFor(spec);
+    const distribution = request && (await this.#host.root.distribute(request));
+    const target = targetLayout({ spec, live, decision, distribution, partitioner });
+    if (!target.ok) throw new Error(target.failure);
+    return target.value;
+  }
+
+  /** A rebalance that the planner would not ask for by itself still needs its counts. */
+  #requestFor({
+    strategy,
+    shardKey,
+  }: NamespaceSpec): { by: "slots"; shardKey: string } | { by: "keys"; shardKey: string; boundaries: Key[] } | null {
+    if (shardKey === null) return null;
+    if (strategy === "hash") return { by: "slots", shardKey };
+    return strategy === "range" ? { by: "keys", shardKey, boundaries: [] } : null;
+  }
+
+  /** Starts an operation and, unless it may go on by itself, waits for its end. */
+  async #run(
+    live: LiveNamespace,
+    kind: OperationKind,
+    to: Layout,
+    options: Pick<ShardOptions, "timeout" | "mode" | "correlationId">,
+    startedAt: number,
+  ): Promise<OperationRecord> {
+    const { root } = this.#host;
+    createOwnerCheck(to, this.#host);
+    const started = root.start({
+      kind,
+      epoch: live.epoch,
+      to,
+      policy: { ...DEFAULT_OPERATION_POLICY, allowMissingKey: true },
+      correlationId: options.correlationId ?? crypto.randomUUID(),
+      requestedBy: "direct call",
+      refuseEmpty: kind === "shard",
+    });
+    if (!started.ok) throw new Error(started.failure.message);
+    const { id } = started.value;
+    const isOver = (record: OperationRecord): boolean => record.state !== "running";
+    if (options.mode !== undefined && options.mode !== "atomic") return root.waitFor(id, () => true, 0);
+    const timeoutMs = options.timeout ?? SHARD_TIMEOUT_MS;
+    let record = await root.waitFor(id, isOver, Math.max(0, timeoutMs - (this.#now() - startedAt)));
+    if (!isOver(record)) {
+      const last = record.lastError === null ? "" : ` (last problem: ${record.lastError})`;
+      const message = `Operation ${id} (${kind}) timed out after ${timeoutMs} ms in step ${record.step} and was cancelled: nothing was changed${last}`;
+      root.cancel(id, { kind: "timeout", message });
+      // Past the cutover it can only go forward, which takes as long as it takes.
+      record = await root.waitFor(id, isOver, FORWARD_MS_MAX);
+    }
+    if (record.fault) throw new Error(record.fault.message);
+    if (!isOver(record)) {
+      const last = record.lastError === null ? "" : ` (last problem: ${record.lastError})`;
+      throw new Error(
+        `Operation ${id} (${kind}) has cut over but is still in step ${record.step} after ${FORWARD_MS_MAX} ms more${last}: it goes on by itself`,
+      );
+    }
+    return record;
+  }
+
+  async #outcome(record: OperationRecord, startedAt: number): Promise<ShardOutcome> {
+    const live = await this.#describe();
+    // Before the cutover the answer must not pass the root off as the only shard.
+    const isPending = record.state === "running" && live.epoch === record.epochFrom;
+    const registry = isPending ? this.#registryOf({ ...live, layout: record.to }, "pending") : this.#registryOf(live);
+    const counts = await this.#keyedCounts();
+    return {
+      shardKey: registry.shardKey,
+      shards: registry.endpoints.map(({ ns, doId, shardIndex }) => ({
+        ns,
+        doId,
+        shardIndex,
+        thingCount: isPending ? 0 : (counts[shardIndex] ?? 0),
+      })),
+      duration: this.#now() - startedAt,
+      registry,
+      stats: statsOf(counts),
+    };
+  }
+
+  async #stats(): Promise<ShardStats> {
+    return statsOf(await this.#keyedCounts());
+  }
+
+  /** Rows of the tables that carry the key, per member. */
+  async #keyedCounts(): Promise<number[]> {
+    const keyed = new Set(this.#specs.filter((spec) => !("follows" in spec)).map((spec) => spec.name));
+    const { members } = this.registry().layout;
+    const replies = await Promise.all(
+      members.map((member) => this.#host.ask<{ tables: readonly { table: string; rows: number }[] }>(member, { kind: "count" })),
+    );
+    return replies.map((reply) => reply.tables.reduce((total, { table, rows }) => total + (keyed.has(table) ? rows : 0), 0));
+  }
+
+  #registryOf({ layout, epoch, name }: LiveNamespace, status: ShardEndpoint["status"] = "active"): ShardRegistry {
+    const committed = this.#host.root.journal.registry();
+    return {
+      id: `${name}@${epoch}`,
+      shardKey: layout.kind === "none" ? "" : layout.shardKey,
+      shardCount: layout.members.length,
+      strategy: layout.kind,
+      createdAt: committed.committedAt,
+      endpoints: layout.members.map((ns, shardIndex) => ({
+        shardIndex,
+        ns,
+        doId: this.#binding?.idFromName(ns).toString() ?? "",
+        status,
+      })),
+    };
+  }
+
+  #now(): number {
+    return this.#host.platform.runtime.now();
+  }
+}
+
+/** How long a call waits for an operation that has cut over already. */
+const FORWARD_MS_MAX = 10 * 60_000;
+
+/** A layout that cannot be looked up must not be started. @throws Error naming the partitioner that is missing. */
+function createOwnerCheck(to: Layout, { partitioners }: Host): void {
+  if (to.kind !== "roundRobin") createOwnerLookup(to, partitioners);
+}
+
+/** Without `alarm` the runtime refuses an alarm, without `shardctl` no object can be asked: an operation could start and never end. */
+function requireDelegates(target: object): void {
+  const missing = Object.entries(DELEGATES).filter(([name]) => typeof Reflect.get(target, name) !== "function");
+  if (missing.length === 0) return;
+  const lines = missing.map(([, line]) => `\n  ${line}`).join("");
+  throw new Error(`The class ${target.constructor.name} must hand its messages and alarms to the host. Add:${lines}`);
+}
+
+const DELEGATES = {
+  shardctl: "shardctl(envelope) { return this.shards.handle(envelope); }",
+  alarm: "alarm() { return this.shards.onAlarm(); }",
+};

@@ -1,0 +1,92 @@
+/**
+ * What one object knows of itself: at which epoch it serves, under which layout, and the move it takes part in.
+ *
+ * Stored in the object's own database and changed only in transactions of the engine. An object without a record is a root that was
+ * never sharded: it serves its whole namespace at epoch 0.
+ */
+import { type Layout, unshardedLayout } from "../../core/layout.ts";
+import type { OperationMode } from "../../core/operation.ts";
+import { dropMeta, ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
+import type { Sql } from "../storage/storage.ts";
+
+export interface Membership {
+  readonly namespace: string;
+  /** The epoch whose layout this object acts by. */
+  readonly epoch: number;
+  readonly layout: Layout;
+  /** True when the object owns part of the keyspace at `epoch`. */
+  readonly serving: boolean;
+  /** True when its rows are what a verified cutover left behind: they may be cleared. */
+  readonly retired: boolean;
+  /** The newest operation this object has seen: older ones are refused. */
+  readonly operation: number;
+  /** The newest operation that ended here, by activation or abandonment: a late call of it must not begin it again. */
+  readonly ended: number;
+}
+
+/** The part that an object plays in a running operation. */
+export interface Moving {
+  readonly operation: number;
+  readonly mode: OperationMode;
+  readonly isSource: boolean;
+  readonly isTarget: boolean;
+  readonly from: Layout;
+  readonly to: Layout;
+  readonly allowMissingKey: boolean;
+  readonly rowsPerSecondMax: number | null;
+  /** The attempt that holds the fence, 0 when there is none. */
+  readonly fence: number;
+  /** Attempts below this one are over: a late call of one must not fence again. */
+  readonly fenceFloor: number;
+  /** As a target: the attempt under whose fence it has tried its promotion, 0 for none. */
+  readonly rehearsed: number;
+}
+
+export function readMembership(sql: Sql, namespace: string, self: string): Membership {
+  const stored = hasSchema(sql) ? readMeta<Membership>(sql, "membership") : undefined;
+  if (stored) return stored;
+  return {
+    namespace,
+    epoch: 0,
+    layout: unshardedLayout(namespace, 0),
+    serving: self === namespace,
+    retired: false,
+    operation: 0,
+    ended: 0,
+  };
+}
+
+export function writeMembership(sql: Sql, membership: Membership): void {
+  ensureSchema(sql);
+  writeMeta(sql, "membership", membership);
+}
+
+export function readMoving(sql: Sql): Moving | undefined {
+  return hasSchema(sql) ? readMeta<Moving>(sql, "moving") : undefined;
+}
+
+export function writeMoving(sql: Sql, moving: Moving): void {
+  writeMeta(sql, "moving", moving);
+}
+
+/** Forgets the move and everything that was kept for it. Call inside a transaction. */
+export function dropMoving(sql: Sql): void {
+  dropMeta(sql, "moving");
+  dropMeta(sql, "movedSchema");
+  clearMoveRecords(sql);
+}
+
+/** Empties the private tables that belong to one move. */
+export function clearMoveRecords(sql: Sql): void {
+  for (const table of MOVE_RECORDS) sql.run(`DELETE FROM ${table}`);
+}
+
+const MOVE_RECORDS = [
+  "shardctl_walk",
+  "shardctl_outgoing",
+  "shardctl_sent",
+  "shardctl_received",
+  "shardctl_captured",
+  "shardctl_origin",
+  "shardctl_dealt",
+];

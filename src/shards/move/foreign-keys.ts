@@ -1,0 +1,135 @@
+/**
+ * Foreign keys, while the engine writes.
+ *
+ * Rows of a move arrive page by page: a child may come before its parent, a parent may leave before a child that stays behind, and
+ * cascades would undo what was just moved. The source has enforced its keys, so the engine writes with enforcement off, and a check before
+ * cutover finds what would dangle on a target. The setting works only outside a transaction, hence at the start of a turn.
+ */
+import type { MoveRange } from "../../core/layout.ts";
+import { EngineFault } from "../storage/faults.ts";
+import type { MovePlan } from "./move-plan.ts";
+import { withinRange } from "./position.ts";
+import { type Runtime, type Sql, quoteName } from "../storage/storage.ts";
+
+/** Turns that are waited for while a transaction of others is open. */
+const TRIES_MAX = 1_000;
+
+export class ForeignKeys {
+  readonly #sql: Sql;
+  readonly #runtime: Runtime;
+  #writers = 0;
+  #isOff = false;
+
+  constructor(sql: Sql, runtime: Runtime) {
+    this.#sql = sql;
+    this.#runtime = runtime;
+  }
+
+  /** True while the user's writes would not be checked, nor cascade: calls wait. Who turned enforcement off tells when it is on again. */
+  get isOff(): boolean {
+    return this.#isOff;
+  }
+
+  /** Runs `write`, in one turn, with enforcement off, and puts it on again before it returns. A database without foreign keys is spared. */
+  async off<Value>(write: () => Value): Promise<Value> {
+    if (!this.#exist()) return write();
+    this.#writers++;
+    try {
+      await this.#set(false);
+      return write();
+    } finally {
+      this.#writers--;
+      await this.#restore();
+    }
+  }
+
+  async #restore(): Promise<void> {
+    await this.#runtime.sleep(0); // the transaction of this turn must end first
+    if (this.#writers === 0) await this.#set(true);
+  }
+
+  async #set(isOn: boolean): Promise<void> {
+    for (let tries = 0; tries < TRIES_MAX; tries++) {
+      // Another engine write has begun: it needs them off, and will put them on.
+      if (isOn && this.#writers > 0) return;
+      this.#sql.run(`PRAGMA foreign_keys = ${isOn ? "ON" : "OFF"}`);
+      const now = this.#sql.first<{ foreign_keys: number }>("PRAGMA foreign_keys")?.foreign_keys === 1;
+      this.#isOff = !now;
+      if (now === isOn) return;
+      await this.#runtime.sleep(0);
+    }
+    throw new Error(`Foreign keys could not be turned ${isOn ? "on" : "off"}: a transaction is always open`);
+  }
+
+  #exist(): boolean {
+    return this.#sql.first("SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND sql LIKE '%REFERENCES%'") !== undefined;
+  }
+}
+
+/**
+ * Refuses rows that came with a move and point at rows which are not here. Call when they are live.
+ *
+ * A target of a swap has no other rows, so its tables are read whole, before the fence. In a shift only the rows of `incoming` are read:
+ * making rows live takes none away, so rows that were here before point at what they pointed at. @throws EngineFault
+ */
+export function checkForeignKeys(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string): void {
+  for (const { table, store } of plan.tables) {
+    const dangling =
+      plan.moving.mode === "swap" ? danglingRows(sql, table.name) : danglingStaged(sql, table.name, store, incoming);
+    const [first] = dangling;
+    if (!first) continue;
+    const { parent } = first;
+    const count = dangling.reduce((total, { rows }) => total + rows, 0);
+    throw new EngineFault(
+      "schema",
+      `${count} rows of '${table.name}' point at rows of '${parent}' that would not be with them on ${self}: declare '${parent}' so that it moves along, give both the same shard key, or drop the foreign key. Nothing was changed`,
+    );
+  }
+}
+
+interface Dangling {
+  readonly parent: string;
+  readonly rows: number;
+}
+
+function danglingRows(sql: Sql, table: string): Dangling[] {
+  const counts = new Map<string, number>();
+  for (const { parent } of sql.stream<{ parent: string }>(`PRAGMA foreign_key_check(${quoteName(table)})`))
+    counts.set(parent, (counts.get(parent) ?? 0) + 1);
+  return [...counts].map(([parent, rows]) => ({ parent, rows }));
+}
+
+/** The same for the staged rows of some ranges, by an index of the parent for each. */
+function danglingStaged(sql: Sql, table: string, store: string, incoming: readonly MoveRange[]): Dangling[] {
+  return foreignKeysOf(sql, table).flatMap(({ parent, columns }) => {
+    const rows = incoming.reduce((total, range) => {
+      const within = withinRange(range);
+      const isSet = columns.map(({ child }) => `s.${quoteName(child)} IS NOT NULL`).join(" AND ");
+      // An expression has no affinity of its own: the parent's affinity and collation decide, as for the key itself.
+      const isParent = columns.map(({ child, key }) => `p.${quoteName(key)} = +s.${quoteName(child)}`).join(" AND ");
+      const query = `SELECT count(*) AS n FROM ${quoteName(store)} AS s WHERE ${within.sql} AND ${isSet} AND NOT EXISTS (SELECT 1 FROM ${quoteName(parent)} AS p WHERE ${isParent})`;
+      return total + (sql.first<{ n: number }>(query, ...within.bindings)?.n ?? 0);
+    }, 0);
+    return rows > 0 ? [{ parent, rows }] : [];
+  });
+}
+
+interface ForeignKey {
+  readonly parent: string;
+  readonly columns: readonly { readonly child: string; readonly key: string }[];
+}
+
+function foreignKeysOf(sql: Sql, table: string): ForeignKey[] {
+  const found = sql.rows<{ id: number; seq: number; table: string; from: string; to: string | null }>(
+    `PRAGMA foreign_key_list(${quoteName(table)})`,
+  );
+  return [...new Set(found.map(({ id }) => id))].map((id) => {
+    const parts = found.filter((part) => part.id === id).toSorted((left, right) => left.seq - right.seq);
+    const parent = parts[0]?.table ?? "";
+    const primaryKey = sql
+      .rows<{ name: string; pk: number }>(`PRAGMA table_info(${quoteName(parent)})`)
+      .filter(({ pk }) => pk > 0)
+      .toSorted((left, right) => left.pk - right.pk);
+    return { parent, columns: parts.map(({ from, to, seq }) => ({ child: from, key: to ?? primaryKey[seq]?.name ?? "rowid" })) };
+  });
+}

@@ -1,0 +1,35 @@
+/**
+ * Where the rows go that stand on a member which leaves, though by its layout they never belonged to it.
+ *
+ * A shift moves ranges, and such a row is in none that its member gives away: it would be left behind on a retired member, where nobody
+ * looks, and be deleted with it. It goes along with the first range of its member instead. It is as misplaced there as it was before,
+ * but on a member that queries see, and the audit finds.
+ */
+import { MISSING_KEY } from "../../core/key.ts";
+import { createOwnerLookup, createSlotLookup } from "../../core/layout.ts";
+import type { Moving } from "../member/membership.ts";
+import { positionJson } from "./position.ts";
+
+export interface Refuge {
+  readonly owner: string;
+  /** As `positionJson` gives it. */
+  readonly position: string;
+}
+
+/** Null when the member stays, or owns no range that its rows could go along with. */
+export function findRefuge({ mode, from, to }: Moving, self: string): Refuge | null {
+  if (mode !== "shift" || to.members.includes(self)) return null;
+  if (from.kind === "hash" && to.kind === "hash") {
+    const first = from.ranges.findIndex((range) => range.member === self);
+    if (first < 0) return null;
+    const slot = from.ranges[first - 1]?.end ?? 0;
+    return { owner: createSlotLookup(to.ranges)(slot), position: `0,${slot}` };
+  }
+  if (from.kind === "range" && to.kind === "range") {
+    const first = from.ranges.findIndex((range) => range.member === self);
+    if (first < 0) return null;
+    const key = from.ranges[first - 1]?.end ?? MISSING_KEY;
+    return { owner: createOwnerLookup(to)(key), position: positionJson(to, key) };
+  }
+  return null;
+}

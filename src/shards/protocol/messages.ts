@@ -1,0 +1,225 @@
+/** The engine's and the router's messages between objects of one namespace. All structured-cloneable. */
+import type { Key } from "../../core/key.ts";
+import type { Count, DistributionRequest, MemberDistribution } from "../../core/live.ts";
+import type { Layout, MoveRange } from "../../core/layout.ts";
+import type { OperationMode } from "../../core/operation.ts";
+import type { ControlRequest } from "../../core/protocol.ts";
+import type { LargeRow } from "../storage/row-codec.ts";
+import type { SqlRow } from "../storage/storage.ts";
+
+/** From a caller's router to a member, or to the root. */
+export type RouterRequest =
+  | { readonly kind: "layout" }
+  | {
+      readonly kind: "call";
+      readonly epoch: number;
+      /** The keys that decide the owner, all of one member; none for a call that names its member (a directory hop, a fan-out). */
+      readonly keys: readonly Key[];
+      readonly method: string;
+      readonly args: readonly unknown[];
+      /** Ids that the call may store, each with its key among `keys`: claimed before it runs, where there is a directory of keys. */
+      readonly claims?: readonly Claim[];
+    }
+  | {
+      readonly kind: "query";
+      readonly epoch: number;
+      readonly query: string;
+      readonly params: readonly (string | number | null)[];
+    }
+  /** Where the row with this id is, by the directory. `deal` assigns an owner to an id that has none (roundRobin). */
+  | { readonly kind: "locate"; readonly epoch: number; readonly table: string; readonly id: string; readonly deal: boolean };
+
+/** A row as the directory names it: its primary key as text. */
+export interface RowId {
+  readonly table: string;
+  readonly id: string;
+}
+
+/** The wish to store a row of this id under this shard key. */
+export interface Claim extends RowId {
+  readonly key: Key;
+}
+
+/** Of the directory: between a row's owner and the member that holds its entry. Each is refused by a member at another epoch, or fenced. */
+export type DirectoryRequest =
+  /** Owner → directory member: enter these keys, unless a row of that id stands under another. All or none. */
+  | { readonly kind: "claim"; readonly epoch: number; readonly claims: readonly Claim[] }
+  /** Owner → directory member: rows of these ids were deleted here; their entries may go, if the rows have. */
+  | { readonly kind: "release"; readonly epoch: number; readonly rows: readonly RowId[] }
+  /** Directory member → owner of an entry's key: is the row there? "absent" also revokes claims that are under way there. */
+  | { readonly kind: "probe"; readonly epoch: number; readonly rows: readonly RowId[] };
+
+export interface LocateReply {
+  /** roundRobin: null when the id is not known and `deal` was false. */
+  readonly owner: string | null;
+  /** Other layouts: the shard key under which the row was last stored; null when the id is not known. */
+  readonly key: Key | null;
+}
+export interface ReleaseReply {
+  /** Rows that need not be asked for again. */
+  readonly settled: readonly RowId[];
+}
+export interface ProbeReply {
+  /** In the order of the request. */
+  readonly states: readonly ("there" | "absent" | "busy")[];
+}
+
+export interface LayoutReply {
+  readonly layout: Layout;
+  readonly epoch: number;
+}
+export interface QueryReply {
+  readonly columns: readonly string[];
+  readonly rows: readonly SqlRow[];
+}
+
+/** Rows of one table for one target. */
+export interface RowsPart {
+  readonly table: string;
+  /** The source's columns, in the order in which the rows have them. */
+  readonly columns: readonly string[];
+  /** SQL-built JSON array of rows: `[class, position, …columns, mask]`; see row-codec.ts and position.ts. */
+  readonly rows: string;
+  readonly rowCount: number;
+  /** Primary keys of `rows` and `large`, a JSON array of arrays. */
+  readonly keys: string;
+  readonly withBlobs: boolean;
+  readonly large: readonly LargeRow[];
+  /** Primary keys that this source has no row for, or not for this target: the target deletes what it had from this source. */
+  readonly absent: string;
+  readonly absentCount: number;
+  /** Primary keys among `keys` that do not show by their own shard key that they come from this source: followers, and misplaced rows. */
+  readonly origins: string;
+  readonly originCount: number;
+}
+
+/** What the target must hold: rows of these keys with this digest, and none of the absent ones. */
+export interface CheckPart {
+  readonly table: string;
+  readonly keys: string;
+  readonly digest: string;
+  readonly absent: string;
+}
+
+/** What every engine message names: a member refuses what is older than what it has seen. */
+interface OfOperation {
+  readonly operation: number;
+}
+
+/** What a cutover means for one member. */
+export interface Activation {
+  readonly epoch: number;
+  readonly layout: Layout;
+  /** Ranges that become this member's (shift). */
+  readonly incoming: readonly MoveRange[];
+  /** Ranges that leave this member, each with the target that has its rows now (shift). */
+  readonly outgoing: readonly { readonly target: string; readonly range: MoveRange }[];
+}
+
+/** From the root to a member. */
+export type EngineRequest =
+  | ({
+      readonly kind: "prepare";
+      readonly epoch: number;
+      readonly mode: OperationMode;
+      readonly from: Layout;
+      readonly to: Layout;
+      readonly allowMissingKey: boolean;
+      readonly rowsPerSecondMax: number | null;
+    } & OfOperation)
+  | ({ readonly kind: "copy"; readonly budgetMs: number } & OfOperation)
+  | ({ readonly kind: "verify"; readonly budgetMs: number } & OfOperation)
+  | ({ readonly kind: "drain"; readonly budgetMs: number } & OfOperation)
+  | ({ readonly kind: "chunks"; readonly waveRowsMax: number } & OfOperation)
+  | ({ readonly kind: "rehearse"; readonly incoming: readonly MoveRange[] } & OfOperation)
+  | ({ readonly kind: "fence"; readonly attempt: number; readonly budgetMs: number } & OfOperation)
+  | ({ readonly kind: "unfence"; readonly attempt: number } & OfOperation)
+  | ({ readonly kind: "activate"; readonly activation: Activation } & OfOperation)
+  | ({ readonly kind: "finish"; readonly epoch: number; readonly layout: Layout } & OfOperation)
+  | ({ readonly kind: "abandon"; readonly epoch: number; readonly layout: Layout } & OfOperation)
+  | ({ readonly kind: "empty" } & OfOperation)
+  | { readonly kind: "count" }
+  | { readonly kind: "health" }
+  | { readonly kind: "distribute"; readonly distribution: DistributionRequest; readonly sampleEvery: number };
+
+/** From a source to a target, or from a member to the root. */
+export type PeerRequest =
+  | ({
+      readonly kind: "receive";
+      readonly source: string;
+      readonly sequence: number;
+      /** Followed tables first. Applied in one transaction. */
+      readonly parts: readonly RowsPart[];
+      /** Of step verify: rows that were displaced, which must not displace what was compared before them. */
+      readonly repairs?: boolean;
+    } & OfOperation)
+  | ({ readonly kind: "check"; readonly source: string; readonly parts: readonly CheckPart[] } & OfOperation)
+  | ({
+      readonly kind: "stagedKeys";
+      readonly source: string;
+      readonly range: MoveRange;
+      readonly table: string;
+      readonly after: string | null;
+    } & OfOperation)
+  /** A fenced member asks the root what became of the operation; also wakes the root's driver. */
+  | ({ readonly kind: "resolve"; readonly attempt: number } & OfOperation);
+
+export type MemberRequest = ControlRequest | RouterRequest | DirectoryRequest | EngineRequest | PeerRequest;
+
+export interface TableCount extends Count {
+  readonly table: string;
+}
+export interface PrepareReply {
+  /** Rows and bytes of the declared tables on a source. */
+  readonly counts: readonly TableCount[];
+}
+export interface WalkReply {
+  readonly isDone: boolean;
+  readonly rows: number;
+  readonly bytes: number;
+  /** Per target and table, so far. */
+  readonly outgoing: readonly OutgoingCount[];
+}
+export interface OutgoingCount {
+  readonly target: string;
+  readonly table: string;
+  readonly rowsCopied: number;
+  readonly rowsVerified: number;
+  readonly bytesCopied: number;
+}
+export interface DrainReply {
+  /** Entries still in the log. */
+  readonly backlog: number;
+}
+export interface ChunksReply {
+  /** Staged rows in pieces of at most a wave's size, in order. */
+  readonly chunks: readonly { readonly range: MoveRange; readonly rows: number }[];
+}
+export interface ReceiveReply {
+  /** Primary keys, as JSON, of rows that another source has already sent. With any, nothing was stored. */
+  readonly duplicates: readonly string[];
+  /** Of each part, the digest of its rows as the target reads them back. */
+  readonly digests: readonly string[];
+  /** Tables in which a row that comes later may displace one of these: they are compared once more at the end. */
+  readonly unsettled: readonly string[];
+}
+export interface CheckReply {
+  /** Index of the first part that does not match, or -1. */
+  readonly mismatch: number;
+}
+export interface StagedKeysReply {
+  /** JSON array of primary keys, and the cursor for the next page. */
+  readonly keys: string;
+  readonly after: string | null;
+}
+export type ResolveReply = { readonly verdict: "released" | "pending" };
+export interface CountReply {
+  readonly tables: readonly TableCount[];
+  readonly undeclared: readonly string[];
+}
+export interface DistributeReply {
+  readonly distribution: MemberDistribution;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly missing: number;
+}

@@ -1,0 +1,12 @@
+/** A refusal of the protocol, thrown where a caller expects a value. */
+import type { ProtocolFailure } from "../../core/protocol.ts";
+
+export class RefusedError extends Error {
+  readonly reason: ProtocolFailure;
+
+  constructor(reason: ProtocolFailure) {
+    super(reason.message);
+    this.name = "RefusedError";
+    this.reason = reason;
+  }
+}

@@ -1,0 +1,321 @@
+/**
+ * The root's durable records: the registry (one row for each of the newest epochs), the journal of operations, chores and events.
+ *
+ * The registry's newest row is the live layout; writing it is the cutover. Everything that the driver knows is here, so that a crash
+ * loses nothing but time.
+ */
+import { type Layout, type Move, unshardedLayout } from "../../core/layout.ts";
+import type { OperationFault, OperationPolicy, OperationState, OperationStatus } from "../../core/operation.ts";
+import { ensureSchema, hasSchema } from "../storage/schema.ts";
+import type { Sql } from "../storage/storage.ts";
+
+/** One epoch of the namespace. */
+export interface RegistryEntry {
+  readonly epoch: number;
+  readonly layout: Layout;
+  readonly committedAt: number;
+}
+
+/** Progress of one source. */
+export interface SourceProgress {
+  readonly isCopied: boolean;
+  readonly isVerified: boolean;
+  readonly rowsCopied: number;
+  readonly bytesCopied: number;
+  readonly rowsVerified: number;
+}
+
+/** The least that can be cut over at once: what changes hands in it. A swap has exactly one, without moves. */
+export interface Wave {
+  readonly moves: readonly Move[];
+  readonly rows: number;
+}
+
+/** An operation as the journal keeps it: what the world sees, and what the driver needs to go on. */
+export interface OperationRecord extends Omit<
+  OperationStatus,
+  "wave" | "waves" | "rowsCopied" | "rowsVerified" | "bytesCopied" | "namespace" | "sources"
+> {
+  readonly policy: OperationPolicy;
+  readonly sources: Readonly<Record<string, SourceProgress>>;
+  /** Number of waves; 0 until the staged rows are counted. What each of them holds is stored beside the record, while the operation runs. */
+  readonly waveCount: number;
+  /** Waves that are cut over. */
+  readonly wavesDone: number;
+  /** How many are cut over at once; adapts to the pause that the last cutover made. */
+  readonly waveSpan: number;
+  /** When the fence of the last cutover went up, in milliseconds since the Unix epoch. */
+  readonly fencedAt: number;
+  /** The fence attempt in work. Grows; an attempt below it is over. */
+  readonly attempt: number;
+  /** Tries in a row that found one id twice; absent for none. */
+  readonly duplicateTries?: number;
+  /** Milliseconds since the Unix epoch before which the driver does nothing: backoff. */
+  readonly notBefore: number;
+  readonly refuseEmpty: boolean;
+}
+
+/** A message that a member has yet to take, or a retired member to be emptied. */
+export interface Chore {
+  readonly member: string;
+  readonly kind: "finish" | "abandon" | "empty";
+  readonly operation: number;
+  readonly dueAt: number;
+  readonly tries: number;
+}
+
+export interface StoredEvent {
+  readonly id: number;
+  readonly type: string;
+  readonly correlationId: string;
+  readonly operation: number | null;
+  readonly at: number;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+/** Operations that are kept for the history, the running one among them, and their bytes: a record holds two layouts. */
+const HISTORY_MAX = 1000;
+const HISTORY_BYTES_MAX = 8 * 1024 * 1024;
+/** Events that are kept. */
+const EVENTS_MAX = 5000;
+/** Rows of the registry that are kept. */
+const EPOCHS_MAX = 100;
+
+export class Journal {
+  readonly #sql: Sql;
+  readonly #namespace: string;
+
+  constructor(sql: Sql, namespace: string) {
+    this.#sql = sql;
+    this.#namespace = namespace;
+  }
+
+  /** The live layout and its epoch. */
+  registry(): RegistryEntry {
+    const row = hasSchema(this.#sql)
+      ? this.#sql.first<{ epoch: number; layout: string; committed_at: number }>(
+          "SELECT epoch, layout, committed_at FROM shardctl_registry ORDER BY epoch DESC LIMIT 1",
+        )
+      : undefined;
+    if (!row) return { epoch: 0, layout: unshardedLayout(this.#namespace, 0), committedAt: 0 };
+    return { epoch: row.epoch, layout: JSON.parse(row.layout) as Layout, committedAt: row.committed_at };
+  }
+
+  /** The cutover. Call in the transaction that also moves the operation on. */
+  commitEpoch(epoch: number, layout: Layout, operation: number, at: number): void {
+    this.#sql.run(
+      "INSERT INTO shardctl_registry (epoch, layout, operation, committed_at) VALUES (?, ?, ?, ?)",
+      epoch,
+      JSON.stringify(layout),
+      operation,
+      at,
+    );
+    // A shift commits an epoch for each of its waves: only the newest is ever looked up, the others are for people.
+    this.#sql.run("DELETE FROM shardctl_registry WHERE epoch <= ?", epoch - EPOCHS_MAX);
+  }
+
+  /** The running operation; at most one. */
+  running(): OperationRecord | undefined {
+    return this.#read("state = 'running' ORDER BY id DESC LIMIT 1")[0];
+  }
+
+  find(id: number): OperationRecord | undefined {
+    return this.#read("id = ?", id)[0];
+  }
+
+  findByCorrelation(correlationId: string): OperationRecord | undefined {
+    return this.#read("correlation_id = ?", correlationId)[0];
+  }
+
+  /** Newest first. */
+  history(limit: number): OperationRecord[] {
+    return this.#read("true ORDER BY id DESC LIMIT ?", limit);
+  }
+
+  nextId(): number {
+    ensureSchema(this.#sql);
+    return (this.#sql.first<{ id: number | null }>("SELECT max(id) AS id FROM shardctl_operations")?.id ?? 0) + 1;
+  }
+
+  insert(record: OperationRecord): void {
+    this.#sql.run(
+      "INSERT INTO shardctl_operations (id, correlation_id, state, record) VALUES (?, ?, ?, ?)",
+      record.id,
+      record.correlationId,
+      record.state,
+      JSON.stringify(record),
+    );
+    this.#sql.run("DELETE FROM shardctl_operations WHERE state <> 'running' AND id <= ?", record.id - HISTORY_MAX);
+    this.#dropBeyond(HISTORY_BYTES_MAX);
+  }
+
+  /** Call in the turn in which the record was read. */
+  update(record: OperationRecord): void {
+    this.#sql.run(
+      "UPDATE shardctl_operations SET state = ?, record = ? WHERE id = ?",
+      record.state,
+      JSON.stringify(record),
+      record.id,
+    );
+    if (record.state !== "running") this.#sql.run("DELETE FROM shardctl_waves WHERE operation = ?", record.id);
+  }
+
+  /** Stores what each wave of an operation holds, a row for each. Call in the transaction that also stores their number. */
+  putWaves(operation: number, waves: readonly Wave[]): void {
+    this.#sql.run("DELETE FROM shardctl_waves");
+    for (const [wave, { moves, rows }] of waves.entries()) {
+      this.#sql.run(
+        "INSERT INTO shardctl_waves (operation, wave, moves, rows) VALUES (?, ?, ?, ?)",
+        operation,
+        wave,
+        JSON.stringify(moves),
+        rows,
+      );
+    }
+  }
+
+  /** The next `count` waves of a running operation, at most, from the `from`th. */
+  waves(operation: number, from: number, count: number): Wave[] {
+    return this.#sql
+      .rows<{ moves: string; rows: number }>(
+        "SELECT moves, rows FROM shardctl_waves WHERE operation = ? AND wave >= ? ORDER BY wave LIMIT ?",
+        operation,
+        from,
+        count,
+      )
+      .map(({ moves, rows }) => ({ moves: JSON.parse(moves) as Move[], rows }));
+  }
+
+  chores(): Chore[] {
+    if (!hasSchema(this.#sql)) return [];
+    return this.#sql
+      .rows<{ member: string; kind: string; operation: number; due_at: number; tries: number }>(
+        "SELECT member, kind, operation, due_at, tries FROM shardctl_chores ORDER BY due_at, member",
+      )
+      .map((row) => ({
+        member: row.member,
+        kind: row.kind as Chore["kind"],
+        operation: row.operation,
+        dueAt: row.due_at,
+        tries: row.tries,
+      }));
+  }
+
+  putChore(chore: Chore): void {
+    this.#sql.run(
+      `INSERT INTO shardctl_chores (member, kind, operation, due_at, tries) VALUES (?1, ?2, ?3, ?4, ?5)
+       ON CONFLICT (member, kind) DO UPDATE SET operation = ?3, due_at = ?4, tries = ?5`,
+      chore.member,
+      chore.kind,
+      chore.operation,
+      chore.dueAt,
+      chore.tries,
+    );
+  }
+
+  dropChore({ member, kind, operation }: Chore): void {
+    this.#sql.run("DELETE FROM shardctl_chores WHERE member = ? AND kind = ? AND operation = ?", member, kind, operation);
+  }
+
+  addEvent(
+    type: string,
+    correlationId: string,
+    operation: number | null,
+    at: number,
+    detail: Readonly<Record<string, unknown>>,
+  ): StoredEvent {
+    ensureSchema(this.#sql);
+    this.#sql.run(
+      "INSERT INTO shardctl_events (type, correlation_id, operation, at, detail) VALUES (?, ?, ?, ?, ?)",
+      type,
+      correlationId,
+      operation,
+      at,
+      JSON.stringify(detail),
+    );
+    const id = this.#sql.first<{ id: number }>("SELECT last_insert_rowid() AS id")?.id ?? 0;
+    this.#sql.run("DELETE FROM shardctl_events WHERE id <= ?", id - EVENTS_MAX);
+    return { id, type, correlationId, operation, at, detail };
+  }
+
+  /** Newest first. */
+  events(limit: number): StoredEvent[] {
+    if (!hasSchema(this.#sql)) return [];
+    return this.#sql
+      .rows<{ id: number; type: string; correlation_id: string; operation: number | null; at: number; detail: string }>(
+        "SELECT id, type, correlation_id, operation, at, detail FROM shardctl_events ORDER BY id DESC LIMIT ?",
+        limit,
+      )
+      .map((row) => ({
+        id: row.id,
+        type: row.type,
+        correlationId: row.correlation_id,
+        operation: row.operation,
+        at: row.at,
+        detail: JSON.parse(row.detail) as Record<string, unknown>,
+      }));
+  }
+
+  /** The record as the world sees it. */
+  status(record: OperationRecord): OperationStatus {
+    const { id, kind, mode, state, step, from, to, epochFrom, epoch, correlationId, requestedBy } = record;
+    const { startedAt, updatedAt, finishedAt, fault, lastError, retries, rowsTotal, sources, waveCount, wavesDone } = record;
+    const progress = Object.values(sources);
+    const sum = (count: (source: SourceProgress) => number): number =>
+      progress.reduce((total, source) => total + count(source), 0);
+    const isShift = record.mode === "shift";
+    return {
+      id,
+      namespace: this.#namespace,
+      kind,
+      mode,
+      state,
+      step,
+      from,
+      to,
+      epochFrom,
+      epoch,
+      correlationId,
+      requestedBy,
+      startedAt,
+      updatedAt,
+      finishedAt,
+      fault,
+      lastError,
+      retries,
+      rowsTotal,
+      wave: isShift ? Math.min(wavesDone + 1, waveCount) : 0,
+      waves: isShift ? waveCount : 0,
+      rowsCopied: sum((source) => source.rowsCopied),
+      bytesCopied: sum((source) => source.bytesCopied),
+      rowsVerified: sum((source) => source.rowsVerified),
+      sources: Object.entries(sources).map(([member, { rowsCopied, rowsVerified }]) => ({ member, rowsCopied, rowsVerified })),
+    };
+  }
+
+  /** Drops the oldest operations of those that have more bytes together, but never the newest. */
+  #dropBeyond(bytesMax: number): void {
+    this.#sql.run(
+      `DELETE FROM shardctl_operations WHERE state <> 'running' AND id IN (SELECT id FROM (
+         SELECT id, sum(octet_length(record)) OVER (ORDER BY id DESC) AS bytes FROM shardctl_operations) WHERE bytes > ?)`,
+      bytesMax,
+    );
+  }
+
+  #read(where: string, ...bindings: (string | number)[]): OperationRecord[] {
+    if (!hasSchema(this.#sql)) return [];
+    return this.#sql
+      .rows<{ record: string }>(`SELECT record FROM shardctl_operations WHERE ${where}`, ...bindings)
+      .map((row) => JSON.parse(row.record) as OperationRecord);
+  }
+}
+
+/** The members that take part in an operation, each once, sources first. */
+export function participants(record: Pick<OperationRecord, "from" | "to">): string[] {
+  return [...new Set([...record.from.members, ...record.to.members])];
+}
+
+export function endedState(fault: OperationFault | null): OperationState {
+  if (fault === null) return "completed";
+  return fault.kind === "cancelled" || fault.kind === "timeout" ? "cancelled" : "failed";
+}

@@ -1,0 +1,310 @@
+/**
+ * The root of a namespace: answers the control half, keeps the registry and starts, drives and cancels operations.
+ *
+ * Every object can be a root; it becomes one by being asked. Counting fans out to the members; a member that does not answer is
+ * reported as unhealthy, never as empty.
+ */
+import { findStartProblem } from "../../core/check-start.ts";
+import { type Partitioners, newestPartitioners } from "../../core/layout.ts";
+import type { Distribution, DistributionRequest, LiveNamespace, MemberStatus, TableStatus } from "../../core/live.ts";
+import { operationModeFor } from "../../core/operation-mode.ts";
+import type { OperationFault, OperationStatus, StartOperation } from "../../core/operation.ts";
+import type { ProtocolFailure } from "../../core/protocol.ts";
+import { type Result, failure, success } from "../../core/result.ts";
+import { type DriverContext, doChores, drive, requestCancel } from "./driver.ts";
+import { messageOf } from "../storage/faults.ts";
+import { Journal, type OperationRecord, type RegistryEntry, type StoredEvent } from "./journal.ts";
+import type { CountReply, DistributeReply, TableCount } from "../protocol/messages.ts";
+import { ensureSchema } from "../storage/schema.ts";
+import type { HostStorage, Runtime, Sql } from "../storage/storage.ts";
+import type { TableSpec } from "../storage/tables.ts";
+import { WAVE_SPAN_MAX } from "./waves.ts";
+
+/** Rows up to which a distribution reads every row. */
+const SAMPLE_FREE_ROWS = 200_000;
+/** How long one alarm works before it hands over to the next. */
+const DRIVE_MS = 20_000;
+/** The alarm is set this far ahead while the driver works: after a crash it fires again, and never counts as a failed one. */
+const LEASE_MS = 1_000;
+
+export interface RootOptions {
+  readonly sql: Sql;
+  readonly storage: HostStorage;
+  readonly runtime: Runtime;
+  readonly namespace: string;
+  readonly specs: readonly TableSpec[];
+  readonly partitioners: Partitioners;
+  readonly onEvent: ((event: StoredEvent) => void) | undefined;
+  readonly onEpoch: ((entry: RegistryEntry) => void) | undefined;
+  readonly ask: <Reply>(member: string, request: object) => Promise<Reply>;
+}
+
+export class Root {
+  readonly journal: Journal;
+  readonly #options: RootOptions;
+  #driving: Promise<void> | undefined;
+  #watchers: (() => void)[] = [];
+
+  constructor(options: RootOptions) {
+    this.#options = options;
+    this.journal = new Journal(options.sql, options.namespace);
+  }
+
+  async describe(object: string): Promise<LiveNamespace> {
+    const { runtime, specs, namespace, partitioners } = this.#options;
+    const { layout, epoch } = this.journal.registry();
+    const counts = await Promise.all(layout.members.map((member) => this.#countMember(member)));
+    const running = this.journal.running();
+    // Being looked at also pokes an operation that has lost its alarm.
+    if (running && (await this.#options.storage.getAlarm()) === null) this.wake();
+    const latest = running ?? this.journal.history(1)[0];
+    return {
+      name: namespace,
+      object,
+      layout,
+      epoch,
+      operation: latest ? this.journal.status(latest) : null,
+      members: counts.map((count) => count.status),
+      tables: specs.map((spec): TableStatus => ({ name: spec.name, role: "follows" in spec ? "follows" : "keyed" })),
+      undeclaredTables: [...new Set(counts.flatMap((count) => count.undeclared))].toSorted(),
+      partitioners: newestPartitioners(partitioners),
+      countedAt: runtime.now(),
+    };
+  }
+
+  /** Counts by a key on every member. @throws when a member does not answer. */
+  async distribute(distribution: DistributionRequest): Promise<Distribution> {
+    const { ask, runtime } = this.#options;
+    const { members } = this.journal.registry().layout;
+    const counts = await Promise.all(members.map((member) => ask<CountReply>(member, { kind: "count" })));
+    const rows = counts.flatMap((count) => count.tables).reduce((total, table) => total + table.rows, 0);
+    const sampleEvery = Math.max(1, Math.ceil(rows / SAMPLE_FREE_ROWS));
+    const replies = await Promise.all(
+      members.map((member) => ask<DistributeReply>(member, { kind: "distribute", distribution, sampleEvery })),
+    );
+    const sum = (count: (reply: DistributeReply) => number): number => replies.reduce((total, reply) => total + count(reply), 0);
+    return {
+      request: distribution,
+      rows: sum((reply) => reply.rows),
+      bytes: sum((reply) => reply.bytes),
+      missing: sum((reply) => reply.missing),
+      members: replies.map((reply) => reply.distribution),
+      sampledEvery: sampleEvery === 1 ? null : sampleEvery,
+      countedAt: runtime.now(),
+    };
+  }
+
+  /** Journals the operation; the alarm does the rest. The same correlation id starts nothing twice. */
+  start(request: StartOperation): Result<OperationStatus, ProtocolFailure> {
+    const { sql, runtime, namespace } = this.#options;
+    ensureSchema(sql);
+    const known = this.journal.findByCorrelation(request.correlationId);
+    if (known && known.kind !== request.kind) {
+      return failure(
+        refuse(
+          "invalid",
+          `Correlation id '${request.correlationId}' belongs to operation ${known.id} (${known.kind}): use another`,
+        ),
+      );
+    }
+    if (known) return success(this.journal.status(known));
+    const refusal = this.#refuseStart(request);
+    if (refusal) return failure(refusal);
+    const { layout, epoch } = this.journal.registry();
+    const now = runtime.now();
+    const record: OperationRecord = {
+      id: this.journal.nextId(),
+      kind: request.kind,
+      mode: operationModeFor(layout, request.to),
+      state: "running",
+      step: "prepare",
+      from: layout,
+      to: request.to,
+      epochFrom: epoch,
+      epoch,
+      policy: request.policy,
+      correlationId: request.correlationId,
+      requestedBy: request.requestedBy,
+      refuseEmpty: request.refuseEmpty,
+      rowsTotal: 0,
+      sources: {},
+      waveCount: 0,
+      wavesDone: 0,
+      waveSpan: WAVE_SPAN_MAX,
+      fencedAt: 0,
+      attempt: 1,
+      notBefore: 0,
+      startedAt: now,
+      updatedAt: now,
+      finishedAt: null,
+      fault: null,
+      lastError: null,
+      retries: 0,
+    };
+    sql.transaction(() => {
+      this.journal.insert(record);
+      this.#emit(`${request.kind}.started`, record, { namespace, count: request.to.members.length, strategy: request.to.kind });
+    });
+    this.wake();
+    return success(this.journal.status(record));
+  }
+
+  find(id: number): Result<OperationStatus, ProtocolFailure> {
+    const record = this.journal.find(id);
+    return record
+      ? success(this.journal.status(record))
+      : failure(refuse("notFound", `'${this.#options.namespace}' has no operation ${id}`));
+  }
+
+  history(limit: number): OperationStatus[] {
+    return this.journal.history(limit).map((record) => this.journal.status(record));
+  }
+
+  /** Ends an operation before its cutover. Idempotent; after the cutover it refuses. */
+  cancel(
+    id: number,
+    fault: OperationFault = { kind: "cancelled", message: "Cancelled on request" },
+  ): Result<OperationStatus, ProtocolFailure> {
+    const record = this.journal.find(id);
+    if (!record) return failure(refuse("notFound", `'${this.#options.namespace}' has no operation ${id}`));
+    if (record.state !== "running" || record.fault !== null) return success(this.journal.status(record));
+    const cancelled = requestCancel(this.#context(), record, fault);
+    if (cancelled === "tooLate") {
+      return failure(
+        refuse(
+          "tooLate",
+          `Operation ${id} has cut over (step ${record.step}): it can only go forward. Start another operation to go back`,
+        ),
+      );
+    }
+    this.wake();
+    return success(this.journal.status(cancelled));
+  }
+
+  /** Waits until the operation satisfies `until`, or `waitMs` have passed; gives what it is then. */
+  async waitFor(id: number, until: (record: OperationRecord) => boolean, waitMs: number): Promise<OperationRecord> {
+    const { runtime } = this.#options;
+    const deadline = runtime.now() + waitMs;
+    for (;;) {
+      const record = this.journal.find(id);
+      if (!record) throw new Error(`Operation ${id} is not in the journal`);
+      const leftMs = deadline - runtime.now();
+      if (until(record) || leftMs <= 0) return record;
+      await new Promise<void>((resolve) => {
+        const woken = new AbortController();
+        this.#watchers.push(() => {
+          woken.abort();
+          resolve();
+        });
+        void runtime.sleep(leftMs, woken.signal).then(resolve, resolve);
+      });
+    }
+  }
+
+  /** Sets the alarm to now: the driver goes on in its own event. Call in the turn of the change that needs it. */
+  wake(): void {
+    void this.#options.storage.setAlarm(this.#options.runtime.now());
+  }
+
+  /**
+   * Works on the operation and the chores; the alarm's body. Never throws for a failure of the work: the runtime would give up on the
+   * alarm after six. At most one at a time.
+   */
+  async onAlarm(): Promise<void> {
+    this.#driving ??= this.#drive().finally(() => {
+      this.#driving = undefined;
+    });
+    return this.#driving;
+  }
+
+  /** When the driver has something to do: now, after a backoff, or when a chore is due. Null when there is nothing. */
+  nextDue(): number | null {
+    const running = this.journal.running();
+    const chore = this.journal.chores()[0]?.dueAt ?? null;
+    if (!running) return chore;
+    return chore === null ? running.notBefore : Math.min(running.notBefore, chore);
+  }
+
+  async #drive(): Promise<void> {
+    const { storage, runtime } = this.#options;
+    const context = this.#context();
+    if (this.nextDue() === null) return;
+    await storage.setAlarm(runtime.now() + LEASE_MS);
+    await drive(context, DRIVE_MS);
+    await doChores(context);
+  }
+
+  #refuseStart({ epoch, to, policy }: StartOperation): ProtocolFailure | null {
+    const running = this.journal.running();
+    const registry = this.journal.registry();
+    if (running)
+      return refuse("operationRunning", `Operation ${running.id} (${running.kind}) is running: wait for it, or cancel it`);
+    if (registry.epoch !== epoch) {
+      return refuse(
+        "epochChanged",
+        `'${this.#options.namespace}' is at epoch ${registry.epoch}, the plan was made for epoch ${epoch}: plan again`,
+      );
+    }
+    const problem = findStartProblem({ to, policy });
+    if (problem !== null) return refuse("invalid", problem);
+    const isSwap = operationModeFor(registry.layout, to) === "swap";
+    const stays = to.members.find((member) => registry.layout.members.includes(member));
+    if (isSwap && stays !== undefined) return refuse("invalid", `${stays} cannot be a source and a target of one swap`);
+    return null;
+  }
+
+  async #countMember(member: string): Promise<{ status: MemberStatus; undeclared: readonly string[] }> {
+    const { ask, runtime } = this.#options;
+    const startedAt = runtime.now();
+    try {
+      const { tables, undeclared } = await ask<CountReply>(member, { kind: "count" });
+      const sum = (count: (table: TableCount) => number): number => tables.reduce((total, table) => total + count(table), 0);
+      const rows = sum((table) => table.rows);
+      const bytes = sum((table) => table.bytes);
+      return {
+        status: { name: member, healthy: true, error: null, rows, bytes, responseMs: runtime.now() - startedAt },
+        undeclared,
+      };
+    } catch (error) {
+      const status = {
+        name: member,
+        healthy: false,
+        error: messageOf(error),
+        rows: 0,
+        bytes: 0,
+        responseMs: runtime.now() - startedAt,
+      };
+      return { status, undeclared: [] };
+    }
+  }
+
+  #context(): DriverContext {
+    const { sql, runtime, ask } = this.#options;
+    return {
+      sql,
+      runtime,
+      journal: this.journal,
+      ask,
+      emit: (type, record, detail) => this.#emit(type, record, detail),
+      committed: () => this.#options.onEpoch?.(this.journal.registry()),
+      changed: () => this.#changed(),
+    };
+  }
+
+  #changed(): void {
+    const watchers = this.#watchers;
+    this.#watchers = [];
+    for (const wake of watchers) wake();
+  }
+
+  #emit(type: string, record: OperationRecord, detail: Readonly<Record<string, unknown>>): void {
+    const { runtime, onEvent } = this.#options;
+    const event = this.journal.addEvent(type, record.correlationId, record.id, runtime.now(), detail);
+    // After this turn: the callback is the user's, and must not be able to fail the transaction that it is told of.
+    if (onEvent) void Promise.resolve(event).then(onEvent);
+  }
+}
+
+function refuse(kind: ProtocolFailure["kind"], message: string): ProtocolFailure {
+  return { kind, message, retryable: false };
+}

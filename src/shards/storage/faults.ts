@@ -1,0 +1,18 @@
+/** Failures of the engine that end an operation, as exceptions inside an object and as values on the wire. */
+import type { OperationFault } from "../../core/operation.ts";
+
+/** Ends the operation before cutover. The message carries counts, names and ids, never other contents of a row. */
+export class EngineFault extends Error {
+  readonly kind: OperationFault["kind"];
+
+  constructor(kind: OperationFault["kind"], message: string) {
+    super(message);
+    this.name = "EngineFault";
+    this.kind = kind;
+  }
+}
+
+/** What a message about the engine may quote of an exception. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,97 @@
+/**
+ * What the library needs from the runtime: SQLite, alarms, a clock and other objects. A Durable Object's `ctx.storage` has this shape;
+ * the simulator brings its own. Nothing else in this folder touches the platform.
+ */
+import type { ProtocolReply } from "../../core/protocol.ts";
+
+/** A value that goes into or comes out of SQLite through JavaScript. Row contents never do, except large text and blobs, byte for byte. */
+export type SqlValue = string | number | null | ArrayBuffer;
+export type SqlRow = Record<string, SqlValue>;
+
+export interface SqlCursor<Row extends SqlRow> extends Iterable<Row> {
+  toArray(): Row[];
+  readonly rowsWritten: number;
+}
+
+export interface HostStorage {
+  readonly sql: {
+    exec<Row extends SqlRow>(query: string, ...bindings: SqlValue[]): SqlCursor<Row>;
+  };
+  transactionSync<Value>(closure: () => Value): Value;
+  getAlarm(): Promise<number | null>;
+  setAlarm(scheduledTimeMs: number): Promise<void>;
+}
+
+/** Time and hashing, passed in so that a simulation replays exactly. */
+export interface Runtime {
+  /** Milliseconds since the Unix epoch. */
+  now(): number;
+  /** Resolves after the delay, or at once when the signal aborts: a timer that nobody needs any more. */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+  /** SHA-256 of the text's UTF-8 bytes, as hex. */
+  digest(text: string): Promise<string>;
+}
+
+/** Sends a request to another object of the same class, by name. Rejects when there is no answer: that is never an empty answer. */
+export interface Peers {
+  send(member: string, request: object): Promise<ProtocolReply<unknown>>;
+}
+
+/** Thin reading helpers over `sql.exec`, so that every statement of the library reads the same. */
+export class Sql {
+  readonly #storage: HostStorage;
+
+  constructor(storage: HostStorage) {
+    this.#storage = storage;
+  }
+
+  run(query: string, ...bindings: SqlValue[]): SqlCursor<SqlRow> {
+    return this.#storage.sql.exec<SqlRow>(query, ...bindings);
+  }
+
+  rows<Row extends SqlRow>(query: string, ...bindings: SqlValue[]): Row[] {
+    return this.#storage.sql.exec<Row>(query, ...bindings).toArray();
+  }
+
+  first<Row extends SqlRow>(query: string, ...bindings: SqlValue[]): Row | undefined {
+    return this.rows<Row>(query, ...bindings)[0];
+  }
+
+  /** The rows one by one. The cursor must be used up, or dropped, before the next `await`. */
+  stream<Row extends SqlRow>(query: string, ...bindings: SqlValue[]): Iterable<Row> {
+    return this.#storage.sql.exec<Row>(query, ...bindings);
+  }
+
+  /** All or nothing: a throw rolls back. Nests. */
+  transaction<Value>(closure: () => Value): Value {
+    return this.#storage.transactionSync(closure);
+  }
+}
+
+/** A value that the query makes a text. @throws Error when it is not one: a broken invariant. */
+export function textOf(value: SqlValue | undefined): string {
+  if (typeof value === "string") return value;
+  throw new Error(`Expected a text from SQL, got ${value === null ? "NULL" : typeof value}`);
+}
+
+/** `UNION ALL` of any number of SELECTs: the runtime takes five terms at a time. */
+export function unionAll(selects: readonly string[]): string {
+  if (selects.length <= UNION_TERMS_MAX) return selects.join(" UNION ALL ");
+  const size = Math.ceil(selects.length / UNION_TERMS_MAX);
+  const groups = Array.from({ length: Math.ceil(selects.length / size) }, (_, index) =>
+    selects.slice(index * size, (index + 1) * size),
+  );
+  return unionAll(groups.map((group) => `SELECT * FROM (${unionAll(group)})`));
+}
+
+const UNION_TERMS_MAX = 5;
+
+/** A name as an SQL identifier. */
+export function quoteName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** A text as an SQL literal. Only for texts that code chose; values are bound. */
+export function quoteText(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
