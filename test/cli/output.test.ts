@@ -191,7 +191,7 @@ describe("exit codes of drift", () => {
     const run = await runInProcess(["drift", "--now"], { cwd: project.path, env: environmentFor(server.endpoint) });
     expect(run.exitCode).toBe(EXIT.done);
     expect(server.requests.map(({ method, path }) => `${method} ${path}`)).toEqual(
-      Array.from({ length: 3 }, () => "POST /v1/reconcile?environment=local&wait=30"),
+      Array.from({ length: 3 }, () => "POST /v1/reconcile?environment=default&wait=30"),
     );
   });
 
@@ -212,7 +212,7 @@ it("history --export prints every event once, oldest first, a page at a time", a
   expect(run.exitCode).toBe(EXIT.done);
   const lines = run.stdout.trimEnd().split("\n");
   expect(lines.map((line) => (JSON.parse(line) as { readonly id: number }).id)).toEqual([1, 2, 3, 4]);
-  const filter = "environment=local&namespace=orders&kind=drift";
+  const filter = "environment=default&namespace=orders&kind=drift";
   expect(server.requests.map(({ path }) => path)).toEqual(
     [0, 4].map((after) => `/v1/events?${filter}&after=${after}&limit=1000`),
   );

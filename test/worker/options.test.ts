@@ -18,7 +18,7 @@ function refused(github: unknown, env: object = {}): string {
 
 describe("the options of a Worker", () => {
   it("without GitHub have none", () => {
-    expect(read(undefined, { GITHUB_TOKEN: "t" })).toEqual({ github: null, alertWebhookUrl: null });
+    expect(read(undefined, { GITHUB_TOKEN: "t" })).toEqual({ github: null, access: null, alertWebhookUrl: null });
   });
 
   it("have a default for all but the repository, its ids and the environment", () => {
