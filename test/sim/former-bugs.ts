@@ -36,12 +36,12 @@ export const FORMER_BUGS: readonly Mutant[] = [
     rule: "a target tries its promotion under the fence and after the last drain: not while rows still change",
     edits: [
       {
-        file: "shards/root/driver.ts",
+        file: "shards/root/fence.ts",
         find: "  const fencedAt = context.runtime.now();\n",
         replace: "  await rehearse(context, record, targets, wave);\n  const fencedAt = context.runtime.now();\n",
       },
       {
-        file: "shards/root/driver.ts",
+        file: "shards/root/fence.ts",
         find: /\n    await rehearse\(context, record, targets, wave\);\n  \} catch/,
         replace: "\n  } catch",
       },
@@ -63,7 +63,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
     name: "duplicates-count-at-once",
     needs: "hasRegroups",
     rule: "a row that changes its shard key stands twice until its old source has said so: the step is tried again",
-    edits: [{ file: "shards/root/driver.ts", find: /DUPLICATE_TRIES_MAX = \d+;/, replace: "DUPLICATE_TRIES_MAX = 0;" }],
+    edits: [{ file: "shards/root/failures.ts", find: /DUPLICATE_TRIES_MAX = \d+;/, replace: "DUPLICATE_TRIES_MAX = 0;" }],
   },
   {
     name: "pages-wait-behind-rivals",
@@ -77,7 +77,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
     rule: "tries that a silent member has used up are not held against a row that is just changing its key",
     edits: [
       {
-        file: "shards/root/driver.ts",
+        file: "shards/root/failures.ts",
         find: "faultOf(error, retries, duplicateTries)",
         replace: "faultOf(error, retries, retries)",
       },

@@ -154,7 +154,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "unreadable is not empty: a source that does not answer stops the operation",
     edits: [
       {
-        file: "shards/root/driver.ts",
+        file: "shards/root/walk.ts",
         find: "const reply = await context.ask<WalkReply>(source, { kind: step, operation: record.id, budgetMs: SLICE_MS });",
         replace:
           "const reply = await context.ask<WalkReply>(source, { kind: step, operation: record.id, budgetMs: SLICE_MS }).catch(() => ({ isDone: true, rows: 0, bytes: 0, outgoing: [] }));",
@@ -164,7 +164,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "silence-counts-as-drained",
     rule: "drain-before-cutover: the root commits only when every member of the wave has answered",
-    edits: [{ file: "shards/root/driver.ts", find: "if (failures.length > 0) throw first;", replace: "" }],
+    edits: [{ file: "shards/root/each.ts", find: "if (failures.length > 0) throw first;", replace: "" }],
   },
   {
     name: "copy-ends-early",
@@ -213,7 +213,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "commit-rechecks-journal: the root checks in the turn in which it commits that its journal is still in that attempt",
     edits: [
       {
-        file: "shards/root/driver.ts",
+        file: "shards/root/progress.ts",
         find: /current\?\.id === record\.id &&\s*current\.step === record\.step &&\s*current\.attempt === record\.attempt &&/,
         replace: "current?.id === record.id &&",
       },
@@ -244,7 +244,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "cutover-first: nothing is served under the new layout before the root has committed it",
     edits: [
       {
-        file: "shards/root/driver.ts",
+        file: "shards/root/fence.ts",
         find: "  cutOver(context, record, wave, fencedAt);\n}",
         replace:
           '  if (record.mode === "swap") await each(record.to.members, (member) => context.ask(member, { kind: "activate", operation, activation: { epoch: record.epoch + 1, layout: record.to, incoming: [], outgoing: [] } }));\n  cutOver(context, record, wave, fencedAt);\n}',
@@ -269,7 +269,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "in a shift the targets are fenced too: a rival row may not come between rehearsal and promotion",
     edits: [
       {
-        file: "shards/root/driver.ts",
+        file: "shards/root/fence.ts",
         find: "[...new Set([...sourcesOf(wave), ...targets])].toSorted();",
         replace: "sourcesOf(wave);",
       },
@@ -289,7 +289,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "forget-who-was-silent",
     rule: "repeats-are-answered: who does not hear of the end is told later",
-    edits: [{ file: "shards/root/driver.ts", find: "silent.push(member);", replace: "" }],
+    edits: [{ file: "shards/root/clean-up.ts", find: "silent.push(member);", replace: "" }],
   },
   {
     name: "empty-before-the-end",

@@ -1,0 +1,59 @@
+/** The end of an operation: every participant lets go, and the record says what has become of it. */
+import { each } from "./each.ts";
+import { BACKOFF_MS_MIN } from "./failures.ts";
+import { type OperationRecord, endedState, participants } from "./journal.ts";
+import { type DriverContext, requireCurrent, save } from "./progress.ts";
+
+const HOUR_MS = 3_600_000;
+
+/** Lets every participant go. Who does not answer now is told later, by a chore: its state cannot do harm. */
+export async function cleanUp(context: DriverContext, record: OperationRecord): Promise<void> {
+  const { journal, runtime, sql } = context;
+  const { layout, epoch } = journal.registry();
+  const kind = record.fault === null ? "finish" : "abandon";
+  const silent: string[] = [];
+  await each(participants(record), async (member) => {
+    try {
+      await context.ask(member, { kind, operation: record.id, epoch, layout });
+    } catch {
+      silent.push(member);
+    }
+  });
+  const now = runtime.now();
+  sql.transaction(() => {
+    const current = requireCurrent(context, record);
+    for (const member of silent) journal.putChore({ member, kind, operation: record.id, dueAt: now + BACKOFF_MS_MIN, tries: 0 });
+    const retired = record.from.members.filter((member) => !layout.members.includes(member));
+    if (kind === "finish") {
+      for (const member of retired) {
+        journal.putChore({
+          member,
+          kind: "empty",
+          operation: record.id,
+          dueAt: now + record.policy.retainHours * HOUR_MS,
+          tries: 0,
+        });
+      }
+    }
+    const fault = record.fault && { ...record.fault, message: withOutcome(record.fault.message, record) };
+    const ended = save(context, current, { state: endedState(fault), fault, finishedAt: now, lastError: null });
+    const type = ended.state === "completed" ? "completed" : ended.state;
+    context.emit(
+      `${record.kind}.${type}`,
+      ended,
+      ended.fault ? { kind: ended.fault.kind, message: ended.fault.message } : { epoch },
+    );
+  });
+}
+
+/**
+ * What went wrong, and what is so now. A message says "Nothing was changed" where it is made; once waves have cut over that is not so,
+ * and only here, at the end, is their number known.
+ */
+function withOutcome(message: string, { wavesDone, waveCount, epoch }: OperationRecord): string {
+  if (wavesDone === 0) return message;
+  const outcome = `${wavesDone} of ${waveCount} waves are cut over, and the layout is valid at epoch ${epoch}`;
+  return NOTHING_CHANGED.test(message) ? message.replace(NOTHING_CHANGED, outcome) : `${message}. ${outcome}`;
+}
+
+const NOTHING_CHANGED = /nothing was changed/i;

@@ -1,0 +1,92 @@
+/**
+ * Fence, cutover and activation of the wave in work.
+ *
+ * Rule "fence-attempts": a fence belongs to one attempt, and only answers to the attempt that the journal holds count. An attempt ends in
+ * the journal before any member hears of it; a cutover is followed by its activation, however long that takes.
+ */
+import { EngineFault, messageOf } from "../storage/faults.ts";
+import { drainAll } from "./drain.ts";
+import { each } from "./each.ts";
+import { type OperationRecord, type Wave, participants } from "./journal.ts";
+import { type DriverContext, proceed, requireCurrent } from "./progress.ts";
+import { rehearse } from "./rehearse.ts";
+import { incomingOf, joinWaves, layoutAfter, nextSpan, outgoingOf, sourcesOf, targetsOf } from "./waves.ts";
+
+/** Most time that a fence may take before it is lifted and tried again later. */
+const FENCE_MS_MAX = 1_000;
+
+/**
+ * Fences the members of the wave, drains the sources, rehearses, and commits the next epoch in the turn in which the last answer counts.
+ * Rule "fence-attempts": only answers to the attempt that the journal holds count.
+ */
+export async function fenceAndCutOver(context: DriverContext, record: OperationRecord): Promise<void> {
+  if (record.fault !== null) {
+    proceed(context, record, { step: "cleanUp", attempt: record.attempt + 1 });
+    return;
+  }
+  const wave = waveInWork(context, record);
+  const { id: operation, attempt } = record;
+  await drainAll(context, record);
+  requireCurrent(context, record);
+  // In a shift the targets serve too: what they take between the rehearsal and the promotion could get in its way.
+  const targets = targetsOf(wave);
+  const members = record.mode === "swap" ? record.from.members : [...new Set([...sourcesOf(wave), ...targets])].toSorted();
+  const fencedAt = context.runtime.now();
+  try {
+    await each(members, (member) => context.ask(member, { kind: "fence", operation, attempt, budgetMs: FENCE_MS_MAX }));
+    await rehearse(context, record, targets, wave);
+  } catch (error) {
+    // Rule "durable-abort": the attempt is over in the journal before any member hears of it.
+    proceed(context, record, { attempt: attempt + 1, retries: record.retries, duplicateTries: record.duplicateTries ?? 0 });
+    await each(members, (member) => context.ask(member, { kind: "unfence", operation, attempt }));
+    if (error instanceof EngineFault) throw error;
+    throw new Error(`The fence could not be closed (attempt ${attempt}): ${messageOf(error)}`, { cause: error });
+  }
+  cutOver(context, record, wave, fencedAt);
+}
+
+/** The point of no return: one transaction on the root. */
+function cutOver(context: DriverContext, record: OperationRecord, wave: Wave, fencedAt: number): void {
+  const { sql, journal, runtime } = context;
+  sql.transaction(() => {
+    requireCurrent(context, record);
+    const isLast = record.wavesDone + record.waveSpan >= record.waveCount;
+    const before = journal.registry();
+    if (before.epoch !== record.epoch)
+      throw new Error(`The registry is at epoch ${before.epoch}, operation ${record.id} expected ${record.epoch}`);
+    const layout = isLast ? record.to : layoutAfter(before.layout, wave);
+    const epoch = record.epoch + 1;
+    journal.commitEpoch(epoch, layout, record.id, runtime.now());
+    context.committed();
+    proceed(context, record, { step: "activate", epoch, fencedAt });
+  });
+}
+
+/**
+ * In a shift targets first: their rows are live before a source deletes its own. In a swap a source deletes nothing, and a caller that it
+ * sends on waits at a target that has not heard yet: all are told at once. After cutover there is only forward.
+ */
+export async function activate(context: DriverContext, record: OperationRecord): Promise<void> {
+  const { layout, epoch } = context.journal.registry();
+  const wave = waveInWork(context, record);
+  const everybody = participants(record);
+  const targets = record.mode === "swap" ? everybody : targetsOf(wave);
+  const others = everybody.filter((member) => !targets.includes(member));
+  for (const members of [targets, others]) {
+    await each(members, (member) => {
+      const activation = { epoch, layout, incoming: incomingOf(wave, member), outgoing: outgoingOf(wave, member) };
+      return context.ask(member, { kind: "activate", operation: record.id, activation });
+    });
+  }
+  const wavesDone = Math.min(record.wavesDone + record.waveSpan, record.waveCount);
+  const isLast = wavesDone >= record.waveCount;
+  const waveSpan = nextSpan(record.waveSpan, context.runtime.now() - record.fencedAt);
+  proceed(context, record, { step: isLast ? "cleanUp" : "fence", wavesDone, waveSpan, attempt: record.attempt + 1 });
+}
+
+/** The waves that are cut over together next. */
+function waveInWork({ journal }: DriverContext, { id, wavesDone, waveSpan }: OperationRecord): Wave {
+  const waves = journal.waves(id, wavesDone, waveSpan);
+  if (waves.length === 0) throw new Error(`Wave ${wavesDone} of operation ${id} is not in the journal`);
+  return joinWaves(waves);
+}

@@ -1,0 +1,48 @@
+/**
+ * What the driver's steps work with, and how they move an operation on: only while it still is what the step began with.
+ *
+ * After every `await` the journal is read again: rule "commit-rechecks-journal".
+ */
+import type { Step } from "../../core/operation.ts";
+import type { Runtime, Sql } from "../storage/storage.ts";
+import type { Journal, OperationRecord } from "./journal.ts";
+
+export interface DriverContext {
+  readonly sql: Sql;
+  readonly runtime: Runtime;
+  readonly journal: Journal;
+  readonly ask: <Reply>(member: string, request: object) => Promise<Reply>;
+  /** Stores an event and hands it to the user's callback. */
+  readonly emit: (type: string, record: OperationRecord, detail: Readonly<Record<string, unknown>>) => void;
+  /** An epoch was committed; called in its transaction. */
+  readonly committed: () => void;
+  /** The record has changed: wake who waits for it. */
+  readonly changed: () => void;
+}
+
+/** The operation is no longer what this turn began with: somebody else has moved it on. */
+export class Superseded extends Error {}
+
+/** Moves the operation on, if it still is what the caller began with; its failures are forgotten. */
+export function proceed(context: DriverContext, record: OperationRecord, change: Partial<OperationRecord>): OperationRecord {
+  return save(context, requireCurrent(context, record), { retries: 0, duplicateTries: 0, notBefore: 0, ...change });
+}
+
+export function save(context: DriverContext, record: OperationRecord, change: Partial<OperationRecord>): OperationRecord {
+  const next: OperationRecord = { ...record, ...change, updatedAt: context.runtime.now() };
+  context.journal.update(next);
+  context.changed();
+  return next;
+}
+
+/** Rule "commit-rechecks-journal": the operation as it stands, if it is still in the step and attempt that the caller works for. */
+export function requireCurrent(context: DriverContext, record: OperationRecord): OperationRecord {
+  const current = context.journal.running();
+  const isSame =
+    current?.id === record.id &&
+    current.step === record.step &&
+    current.attempt === record.attempt &&
+    current.wavesDone === record.wavesDone;
+  if (!isSame) throw new Superseded(`Operation ${record.id} has moved on from step ${record.step satisfies Step}`);
+  return current;
+}

@@ -1,0 +1,91 @@
+/** The steps before the fence: every participant takes its part, sources walk their tables, and waves are cut. */
+import { SLOT_COUNT } from "../../core/slots.ts";
+import type { ChunksReply, PrepareReply, WalkReply } from "../protocol/messages.ts";
+import { EngineFault } from "../storage/faults.ts";
+import { SLICE_MS, drainAll } from "./drain.ts";
+import { each } from "./each.ts";
+import { isDuplicate } from "./failures.ts";
+import { type OperationRecord, type SourceProgress, type Wave, participants } from "./journal.ts";
+import { type DriverContext, proceed } from "./progress.ts";
+import { settleTargets } from "./rehearse.ts";
+import { NO_WAVE, WAVE_SPAN_MAX, movesOf, packWaves, targetsOf } from "./waves.ts";
+
+export async function prepare(context: DriverContext, record: OperationRecord): Promise<void> {
+  const { id: operation, from, to, mode, epochFrom: epoch, policy } = record;
+  const { allowMissingKey } = policy;
+  const rowsPerSecondMax =
+    policy.rowsPerSecondMax === null ? null : Math.max(1, Math.floor(policy.rowsPerSecondMax / from.members.length));
+  const replies = await each(participants(record), (member) =>
+    context.ask<PrepareReply>(member, { kind: "prepare", operation, epoch, mode, from, to, allowMissingKey, rowsPerSecondMax }),
+  );
+  const rowsFound = replies.flatMap((reply) => reply.counts).reduce((total, count) => total + count.rows, 0);
+  const rowsTotal = record.mode === "swap" ? rowsFound : estimateMoved(record, rowsFound);
+  if (rowsFound === 0 && record.refuseEmpty) throw new EngineFault("internal", "Cannot shard empty DO: no data to shard");
+  const fresh: SourceProgress = { isCopied: false, isVerified: false, rowsCopied: 0, bytesCopied: 0, rowsVerified: 0 };
+  proceed(context, record, {
+    step: "copy",
+    rowsTotal,
+    sources: Object.fromEntries(from.members.map((source) => [source, fresh])),
+  });
+}
+
+/** Before the rows are walked: the share of the slots that changes hands, or for key ranges everything. */
+function estimateMoved(record: OperationRecord, rowsFound: number): number {
+  const slots = movesOf(record).reduce(
+    (total, { range }) => total + (range.kind === "slots" ? range.to - range.from : SLOT_COUNT),
+    0,
+  );
+  return Math.round((rowsFound * Math.min(slots, SLOT_COUNT)) / SLOT_COUNT);
+}
+
+/** One slice of every source that is not done. */
+export async function walk(context: DriverContext, record: OperationRecord, step: "copy" | "verify"): Promise<void> {
+  const isDone = (source: SourceProgress): boolean => (step === "copy" ? source.isCopied : source.isVerified);
+  const open = Object.entries(record.sources).filter(([, source]) => !isDone(source));
+  const replies = await each(open, async ([source]) => {
+    const reply = await context.ask<WalkReply>(source, { kind: step, operation: record.id, budgetMs: SLICE_MS });
+    return [source, reply] as const;
+  }).catch(async (error: unknown) => {
+    // A row that was given another shard key meanwhile stands twice until the source that lost it has said so.
+    if (isDuplicate(error)) await drainAll(context, record);
+    throw error;
+  });
+  const sources = { ...record.sources };
+  for (const [source, reply] of replies) {
+    const sum = (count: (outgoing: WalkReply["outgoing"][number]) => number): number =>
+      reply.outgoing.reduce((total, outgoing) => total + count(outgoing), 0);
+    sources[source] = {
+      isCopied: step === "copy" ? reply.isDone : true,
+      isVerified: step === "verify" && reply.isDone,
+      rowsCopied: sum((outgoing) => outgoing.rowsCopied),
+      bytesCopied: sum((outgoing) => outgoing.bytesCopied),
+      rowsVerified: sum((outgoing) => outgoing.rowsVerified),
+    };
+  }
+  if (!Object.values(sources).every((source) => isDone(source))) {
+    proceed(context, record, { sources });
+  } else if (step === "copy") {
+    await drainAll(context, record);
+    const rowsTotal = Object.values(sources).reduce((total, source) => total + source.rowsCopied, 0);
+    proceed(context, record, { sources, rowsTotal, step: "verify" });
+  } else {
+    if (record.mode === "swap") await settleTargets(context, record);
+    const waves = record.mode === "shift" ? await planWaves(context, record) : [NO_WAVE];
+    context.sql.transaction(() => {
+      const { id } = proceed(context, record, { sources, waveCount: waves.length, step: "fence" });
+      context.journal.putWaves(id, waves);
+    });
+  }
+}
+
+/** Asks the targets how their staged rows can be cut, and packs them into waves. */
+async function planWaves(context: DriverContext, record: OperationRecord): Promise<Wave[]> {
+  const moves = movesOf(record);
+  const waveRowsMax = Math.max(1, Math.floor(record.policy.waveRowsMax / WAVE_SPAN_MAX));
+  const staged: { target: string; chunks: ChunksReply["chunks"] }[] = [];
+  for (const target of targetsOf({ moves })) {
+    const { chunks } = await context.ask<ChunksReply>(target, { kind: "chunks", operation: record.id, waveRowsMax });
+    staged.push({ target, chunks });
+  }
+  return packWaves(moves, staged, waveRowsMax);
+}
