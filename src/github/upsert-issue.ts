@@ -51,7 +51,8 @@ async function showIssue(
   }
   if (isSameBody(issue.body, body)) return success({ kind: "unchanged", issue });
   const isClosed = issue.state === "closed";
-  const updated = await writer.updateIssue(issue.number, { title, body, ...(isClosed ? { state: "open" } : {}) });
+  // The title stays as it is: people may have changed it, and it says nothing that changes.
+  const updated = await writer.updateIssue(issue.number, { body, ...(isClosed ? { state: "open" } : {}) });
   return updated.ok ? success({ kind: isClosed ? "reopened" : "updated", issue: updated.value }) : updated;
 }
 

@@ -64,6 +64,11 @@ it("is ours by marker and author, whatever its title is", async () => {
   const own = firstOf(place.github.issues(place.repo).toReversed());
   valueOf(await place.client.updateIssue(own.number, { title: "renamed by a person" }));
   expect(await upsert()).toBe("unchanged");
+  expect(await upsert({ body: "carts: unhealthy" })).toBe("updated");
+  expect(own.title).toBe("renamed by a person");
+  expect(await upsert({ isOpen: false })).toBe("closed");
+  expect(await upsert({ body: "carts: skew" })).toBe("reopened");
+  expect(own.title).toBe("renamed by a person");
   expect(await upsert({ isOpen: false })).toBe("closed");
   expect(issues().map(([, state]) => state)).toEqual(["open", "open", "closed"]);
 });
