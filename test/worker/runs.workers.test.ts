@@ -8,7 +8,7 @@ import {
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { Run, RunList } from "../../src/core/api.ts";
-import { FAULTS_MAX } from "../../src/worker/coordinator.ts";
+import { FAULTS_MAX } from "../../src/worker/runs/step-runs.ts";
 import worker, { switches } from "../support/control-worker.ts";
 import {
   applyPlan,

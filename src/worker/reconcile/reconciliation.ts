@@ -5,21 +5,23 @@
  * there are: with a repository the one of its manifests; without, those that something was applied to, kept as it was applied last.
  */
 import type { DriftReport } from "../../core/drift.ts";
-import type { Plan } from "../../core/plan.ts";
 import type { Run } from "../../core/api.ts";
-import type { Result } from "../../core/result.ts";
 import { buildReport } from "../../apply/reconcile/build-report.ts";
 import { isUnderWay, type EnvironmentState } from "../../apply/reconcile/environment-state.ts";
-import type { ManifestSource, NewEvent, NewRun, Pause, ReconcilePorts, ReviewLookup } from "../../apply/reconcile/ports.ts";
+import type { ManifestSource, NewEvent, Pause, ReconcilePorts, ReviewLookup } from "../../apply/reconcile/ports.ts";
 import { beginPass, reconcile } from "../../apply/reconcile/reconcile.ts";
 import type { GithubReader } from "../../github/port.ts";
 import type { LiveAccess } from "../../live/port.ts";
 import { endedNow } from "../history/make-events.ts";
 import { logError, tickId } from "../log.ts";
 import type { GithubSettings } from "../options.ts";
+import type { PlanBook } from "../plan-book.ts";
 import type { ReviewsStore } from "../reviews-store.ts";
+import type { RunBook } from "../runs/run-book.ts";
+import type { RunStarts } from "../runs/start-runs.ts";
+import { Waiters } from "../waiters.ts";
 import { isAnyWindowOpen } from "../windows.ts";
-import { createAppliedSource, type AppliedState } from "./applied-source.ts";
+import { createAppliedSource } from "./applied-source.ts";
 import { BlobStore } from "./blob-store.ts";
 import { createManifestSource } from "./manifest-source.ts";
 import { createReviewLookup } from "./review-lookup.ts";
@@ -39,15 +41,9 @@ export interface ReconciliationParts {
   readonly github: () => GithubReader | null;
   readonly live: () => LiveAccess;
   readonly reviews: Pick<ReviewsStore, "list" | "newest">;
-  readonly readPlan: (fingerprint: string) => Plan | null;
-  readonly findRun: (id: string) => Run | null;
-  readonly findRival: (environment: string, namespaces: readonly string[]) => Run | null;
-  readonly startRun: (run: NewRun) => Result<Run, string>;
-  readonly detach: (id: string, namespace: string, reason: string) => void;
-  /** Environments that runs were started in, sorted. */
-  readonly appliedEnvironments: () => readonly string[];
-  /** Of the newest run that was not started here. */
-  readonly newestApplied: (environment: string, knownFingerprint: string | null) => AppliedState | "unchanged" | null;
+  readonly plans: Pick<PlanBook, "read" | "appliedEnvironments" | "newestApplied">;
+  readonly runs: Pick<RunBook, "findRun" | "detach">;
+  readonly starts: Pick<RunStarts, "startOwn" | "findRival">;
   readonly record: (event: NewEvent) => void;
   /** Told of each pass that is over: for the log, metrics and alerts. */
   readonly onTick: (state: EnvironmentState) => void;
@@ -62,7 +58,7 @@ export class Reconciliation {
   readonly #blobs: BlobStore;
   readonly #stores = new Map<string, StateStore>();
   readonly #merged = new Set<number>();
-  readonly #waiters = new Set<() => void>();
+  readonly #waiters = new Waiters();
   #slice: Promise<void> | null = null;
   #notBefore = 0;
 
@@ -76,7 +72,7 @@ export class Reconciliation {
   /** Environments that are reconciled here, sorted. */
   environments(): readonly string[] {
     const settings = this.#parts.settings();
-    return settings !== null && this.#parts.github() !== null ? [settings.environment] : this.#parts.appliedEnvironments();
+    return settings !== null && this.#parts.github() !== null ? [settings.environment] : this.#parts.plans.appliedEnvironments();
   }
 
   /** Begins a pass in every environment that has none under way. */
@@ -120,7 +116,7 @@ export class Reconciliation {
     while (this.#isUnderWay(environment)) {
       const leftMs = deadline - Date.now();
       if (leftMs <= 0) return false;
-      await this.#nextEnd(leftMs);
+      await this.#waiters.next(environment, leftMs);
     }
     return true;
   }
@@ -152,7 +148,7 @@ export class Reconciliation {
       const { next, state } = await reconcile(this.#ports(environment), { calls: SLICE_CALLS_MAX, until });
       if (next === "more") continue;
       this.#parts.onTick(state);
-      for (const done of this.#waiters) done();
+      this.#waiters.wake(environment);
     }
   }
 
@@ -167,10 +163,10 @@ export class Reconciliation {
       reviews,
       live: parts.live(),
       runs: {
-        find: (id) => parts.findRun(id),
-        findRival: (names) => parts.findRival(environment, names),
-        start: (run) => parts.startRun(run),
-        detach: (id, namespace, reason) => parts.detach(id, namespace, reason),
+        find: (id) => parts.runs.findRun(id),
+        findRival: (names) => parts.starts.findRival(environment, names),
+        start: (run) => parts.starts.startOwn(run),
+        detach: (id, namespace, reason) => parts.runs.detach(id, namespace, reason),
       },
       unseenRefs: () => store.unseen(),
       isWindowOpen: isAnyWindowOpen,
@@ -190,7 +186,7 @@ export class Reconciliation {
     const github = this.#parts.github();
     if (settings === null || github === null) {
       return {
-        manifests: createAppliedSource((known) => this.#parts.newestApplied(environment, known)),
+        manifests: createAppliedSource((known) => this.#parts.plans.newestApplied(environment, known)),
         reviews: { find: () => Promise.resolve({ kind: "found", plans: [], requests: 0 }) },
       };
     }
@@ -201,7 +197,7 @@ export class Reconciliation {
         defaultBranch: settings.defaultBranch,
         list: (filter, limit) => this.#parts.reviews.list(filter, limit),
         newest: (where, pull) => this.#parts.reviews.newest(where, pull),
-        readPlan: this.#parts.readPlan,
+        readPlan: (fingerprint) => this.#parts.plans.read(fingerprint),
         merged: this.#merged,
         now: () => Date.now(),
       }),
@@ -221,18 +217,6 @@ export class Reconciliation {
   #isUnderWay(environment: string): boolean {
     const state = this.state(environment);
     return state !== null && isUnderWay(state);
-  }
-
-  #nextEnd(waitMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        this.#waiters.delete(done);
-        resolve();
-      };
-      const timer = setTimeout(done, waitMs);
-      this.#waiters.add(done);
-    });
   }
 }
 

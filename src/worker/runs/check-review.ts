@@ -8,9 +8,9 @@
  * | this plan                        | none, or expired        | yes, without overrides          |
  * | another plan, or none            | none, or expired        | no                              |
  */
-import type { Guard } from "../core/plan.ts";
-import { failure, success, type Result } from "../core/result.ts";
-import type { Review } from "../core/review.ts";
+import type { Guard } from "../../core/plan.ts";
+import { failure, success, type Result } from "../../core/result.ts";
+import type { Review } from "../../core/review.ts";
 
 export interface ReviewQuestion {
   readonly fingerprint: string;

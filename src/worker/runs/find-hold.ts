@@ -1,8 +1,8 @@
 /** Why a run must not start its next change now: everything is paused, or the namespace's windows have closed since the run began. */
-import type { FindHold } from "../apply/advance-run.ts";
-import type { Guard } from "../core/plan.ts";
-import type { DesiredState, NamespaceSpec } from "../core/spec.ts";
-import { isAnyWindowOpen } from "./windows.ts";
+import type { FindHold } from "../../apply/advance-run.ts";
+import type { Guard } from "../../core/plan.ts";
+import type { DesiredState, NamespaceSpec } from "../../core/spec.ts";
+import { isAnyWindowOpen } from "../windows.ts";
 
 export interface HoldQuestion {
   readonly pausedBy: string | null;

@@ -1,0 +1,41 @@
+/**
+ * The coordinator's one alarm: it is set for whatever is due first, and set again after whatever has been done.
+ *
+ * What is due is kept by those who do it, so that a lost alarm loses nothing: `rearm` sets it from what they say.
+ */
+
+/** Something that has work at a time: milliseconds since the Unix epoch, null for never. */
+export type NextAt = (now: number) => number | null;
+
+export class AlarmClock {
+  readonly #storage: DurableObjectStorage;
+  readonly #sources: readonly NextAt[];
+
+  constructor(storage: DurableObjectStorage, sources: readonly NextAt[]) {
+    this.#storage = storage;
+    this.#sources = sources;
+  }
+
+  /** Sets the alarm in this turn: it becomes durable with what the turn writes. */
+  arm(): void {
+    const at = this.nextAt(Date.now());
+    if (at !== null) void this.#storage.setAlarm(at);
+  }
+
+  /** For when the alarm itself could not be done: without it nothing would go on. */
+  async armAfter(delayMs: number): Promise<void> {
+    await this.#storage.setAlarm(Date.now() + delayMs);
+  }
+
+  /** Sets an alarm for now when there is none and something is to be done. */
+  async rearm(hasWork: boolean): Promise<void> {
+    const now = Date.now();
+    const isIdle = !hasWork && this.nextAt(now) === null;
+    if (!isIdle && (await this.#storage.getAlarm()) === null) await this.#storage.setAlarm(now);
+  }
+
+  nextAt(now: number): number | null {
+    const times = this.#sources.map((next) => next(now)).filter((time) => time !== null);
+    return times.length === 0 ? null : Math.min(...times);
+  }
+}
