@@ -8,6 +8,7 @@ import type { TrackedDrift } from "../apply/reconcile/namespace-state.ts";
 import type { NewEvent, Pause } from "../apply/reconcile/ports.ts";
 import type { Run } from "../core/api.ts";
 import type { HistoryEvent } from "../core/event.ts";
+import type { LiveNamespace } from "../core/live.ts";
 import type { Plan } from "../core/plan.ts";
 import type { Release, Review } from "../core/review.ts";
 import type { GithubWriter, RateBudget } from "../github/port.ts";
@@ -16,9 +17,10 @@ import { Alerts } from "./alerts/alerts.ts";
 import { AlertsStore } from "./alerts/alerts-store.ts";
 import { HistoryStore, type EventFilter } from "./history/history-store.ts";
 import { planEvent, releaseEvent, reviewEvent, runEvents } from "./history/make-events.ts";
+import { type ReadHistory, WatchedOperations } from "./history/watched-operations.ts";
 import { logEvent, tickId } from "./log.ts";
 import { collectMetrics, ENVIRONMENTS_MAX, type EnvironmentFacts } from "./metrics/collect.ts";
-import { countAlert, countRun, countTick } from "./metrics/count.ts";
+import { countAlert, countOperation, countRun, countTick } from "./metrics/count.ts";
 import { CountersStore } from "./metrics/counters-store.ts";
 import { beat, isBeating, type Heartbeat } from "./metrics/heartbeat.ts";
 import type { Settings } from "./options.ts";
@@ -42,6 +44,7 @@ export class Observation {
   readonly #sql: SqlStorage;
   readonly #parts: ObservationParts;
   readonly #history: HistoryStore;
+  readonly #operations: WatchedOperations;
   readonly #counters: CountersStore;
   readonly #names: NamesQuery;
   readonly #documents: ReconcileDocuments;
@@ -52,6 +55,11 @@ export class Observation {
     this.#parts = parts;
     this.#history = new HistoryStore(sql);
     this.#counters = new CountersStore(sql);
+    this.#operations = new WatchedOperations(sql, {
+      activeRuns: parts.activeRuns,
+      record: (event) => this.record(event),
+      onEnd: (environment, operation) => countOperation(this.#counters, environment, operation),
+    });
     this.#documents = new ReconcileDocuments(sql);
     this.#names = new NamesQuery(sql);
     this.alerts = new Alerts(new AlertsStore(sql), {
@@ -96,6 +104,12 @@ export class Observation {
   noteRun(run: Run, before: Run | null, now: number): void {
     for (const event of runEvents(run, before, now)) this.record(event);
     countRun(this.#counters, run, before);
+    this.#operations.noteRun(run, before);
+  }
+
+  /** Reconciliation has read a namespace. */
+  noteLive(environment: string, live: LiveNamespace, readHistory: ReadHistory, now: number): Promise<void> {
+    return this.#operations.noteLive(environment, live, readHistory, now);
   }
 
   /** A pass of reconciliation is over. */
@@ -138,6 +152,7 @@ export class Observation {
       {
         environments: environments.flatMap((environment) => this.#environmentFacts(environment)),
         activeRuns: this.#parts.activeRuns(),
+        unfollowed: this.#operations.running(environments),
         paused: this.#parts.pause(),
         alerts: this.alerts.list(),
         pullTasks: this.#pullTasks(),

@@ -59,6 +59,7 @@ it("every metric has its row", () => {
     {
       environments: [],
       activeRuns: [],
+      unfollowed: new Map(),
       paused: null,
       alerts: [],
       pullTasks: { count: 0, oldestDueAt: null },

@@ -2,6 +2,7 @@
 import type { NewEvent } from "../../apply/reconcile/ports.ts";
 import type { Run, RunAction } from "../../core/api.ts";
 import { formatQuantity } from "../../core/figures.ts";
+import type { OperationStatus } from "../../core/operation.ts";
 import type { Plan } from "../../core/plan.ts";
 import type { Release, Review } from "../../core/review.ts";
 import { describeSummary, summarizePlan } from "../../render/plan-summary.ts";
@@ -67,7 +68,7 @@ export function runEvents(run: Run, before: Run | null, now: number): NewEvent[]
   const started: NewEvent[] = before === null ? [makeEvent({ ...about, kind: "run", summary: describeStart(run) })] : [];
   const operations = run.actions.flatMap((action, index) => operationEvent(action, before?.actions[index] ?? null, about));
   if (run.finishedAt === null || before?.finishedAt !== null) return [...started, ...operations];
-  const rowsMoved = run.actions.reduce((sum, action) => sum + rowsMovedBy(action), 0);
+  const rowsMoved = run.actions.reduce((sum, action) => sum + rowsMovedBy(action.operation), 0);
   const summary = `the run ${run.state}: ${counted(run)}`;
   const ended = makeEvent({ ...about, kind: "run", summary, rowsMoved, durationMs: run.finishedAt - run.startedAt });
   return [...started, ...operations, ended];
@@ -100,21 +101,37 @@ function counted(run: Run): string {
 }
 
 function operationEvent(action: RunAction, before: RunAction | null, about: AboutRun): NewEvent[] {
-  const { operation, namespace, kind } = action;
-  const hasEnded = endedNow(action, before);
-  if (!hasEnded || operation === null) return [];
-  const members = `${operation.from.members.length} → ${operation.to.members.length} members`;
-  const why = operation.fault === null ? "" : `: ${operation.fault.message}`;
-  return [
-    makeEvent({
-      ...about,
-      kind: "operation",
-      namespace,
-      summary: `${kind} ${members}, operation ${operation.id} ${operation.state}${why}`,
-      rowsMoved: rowsMovedBy(action),
-      durationMs: (operation.finishedAt ?? operation.updatedAt) - operation.startedAt,
-    }),
-  ];
+  const { operation, namespace } = action;
+  return endedNow(action, before) && operation !== null ? [operationEnd(operation, { ...about, namespace })] : [];
+}
+
+/** An operation that has ended, whoever started it. */
+export function operationEnd(
+  operation: OperationStatus,
+  about: Pick<NewEvent, "at" | "environment" | "actor" | "namespace"> & Partial<NewEvent>,
+): NewEvent {
+  const { state, fault, startedAt, finishedAt, updatedAt } = operation;
+  const why = fault === null ? "" : `: ${fault.message}`;
+  return makeEvent({
+    ...about,
+    kind: "operation",
+    summary: `${describeOperation(operation)} ${state}${why}`,
+    rowsMoved: rowsMovedBy(operation),
+    durationMs: (finishedAt ?? updatedAt) - startedAt,
+  });
+}
+
+/** An operation that has begun without a run: what a run begins, its own start tells. */
+export function operationStart(
+  operation: OperationStatus,
+  about: Pick<NewEvent, "at" | "environment" | "actor" | "namespace">,
+): NewEvent {
+  return makeEvent({ ...about, kind: "operation", summary: `${describeOperation(operation)} started without a run` });
+}
+
+/** "rebalance 4 → 6 members, operation 3". */
+function describeOperation({ kind, from, to, id }: OperationStatus): string {
+  return `${kind} ${from.members.length} → ${to.members.length} members, operation ${id}`;
 }
 
 /** True when the operation of the action is over, and was not when it was last looked at. */
@@ -124,6 +141,6 @@ export function endedNow({ operation }: RunAction, before: RunAction | null): bo
 }
 
 /** Rows that changed their place for good. */
-export function rowsMovedBy({ operation }: RunAction): number {
+export function rowsMovedBy(operation: OperationStatus | null): number {
   return operation?.state === "completed" ? operation.rowsCopied : 0;
 }

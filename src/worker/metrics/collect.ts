@@ -7,7 +7,7 @@ import type { TrackedDrift } from "../../apply/reconcile/namespace-state.ts";
 import type { Pause } from "../../apply/reconcile/ports.ts";
 import type { Run } from "../../core/api.ts";
 import { DRIFT_KINDS, type ConditionType } from "../../core/drift.ts";
-import { STEPS } from "../../core/operation.ts";
+import { STEPS, type Step } from "../../core/operation.ts";
 import type { RateBudget } from "../../github/port.ts";
 import type { MetricFamily, MetricSample } from "../../render/metrics-text.ts";
 import { isBehind, type AlertState } from "../alerts/alert-state.ts";
@@ -30,6 +30,8 @@ export interface EnvironmentFacts {
 export interface MetricFacts {
   readonly environments: readonly EnvironmentFacts[];
   readonly activeRuns: readonly Run[];
+  /** Operations under way that no active run waits for. */
+  readonly unfollowed: ReadonlyMap<Step, number>;
   readonly paused: Pause | null;
   readonly alerts: readonly AlertState[];
   readonly pullTasks: { readonly count: number; readonly oldestDueAt: number | null };
@@ -137,19 +139,22 @@ function collectState({ environments, paused, now }: MetricFacts): MetricFamily[
   ];
 }
 
-function collectOperations({ activeRuns }: MetricFacts, counters: CountersStore): MetricFamily[] {
+function collectOperations({ activeRuns, unfollowed }: MetricFacts, counters: CountersStore): MetricFamily[] {
   const counted = (name: string) => counters.list(name).map(({ labels, value }): MetricSample => ({ labels, value }));
   const running = activeRuns.flatMap(({ actions }) =>
-    actions.flatMap(({ operation }) => (operation?.state === "running" ? [operation] : [])),
+    actions.flatMap(({ state, operation }) => (state === "running" && operation?.state === "running" ? [operation] : [])),
   );
   const states = ["pending", "running"] as const;
   return [
     gauge(
       "operations",
-      "Operations that runs have under way, by step. Writes to what moves wait in fence, cutover and activate.",
-      STEPS.map((step) => ({ labels: { step }, value: running.filter((operation) => operation.step === step).length })),
+      "Operations under way, by step. Writes to what moves wait in fence, cutover and activate.",
+      STEPS.map((step) => {
+        const followed = running.filter((operation) => operation.step === step).length;
+        return { labels: { step }, value: followed + (unfollowed.get(step) ?? 0) };
+      }),
     ),
-    gauge("operation_retries", "Retries of the operations under way, in sum.", [
+    gauge("operation_retries", "Retries of the operations that runs have under way, in sum.", [
       { labels: {}, value: running.reduce((sum, { retries }) => sum + retries, 0) },
     ]),
     gauge(
@@ -160,9 +165,9 @@ function collectOperations({ activeRuns }: MetricFacts, counters: CountersStore)
         value: activeRuns.reduce((sum, { actions }) => sum + actions.filter((action) => action.state === state).length, 0),
       })),
     ),
-    counter("operations_ended_total", "Operations of runs that ended, by kind and state.", counted("operations_ended")),
+    counter("operations_ended_total", "Operations that ended, by kind and state.", counted("operations_ended")),
     counter("operation_duration_seconds_total", "How long those took, in sum.", counted("operation_seconds")),
-    counter("rows_moved_total", "Rows that completed operations of runs have moved.", counted("rows_moved")),
+    counter("rows_moved_total", "Rows that completed operations have moved.", counted("rows_moved")),
     counter("runs_ended_total", "Runs that ended, by state.", counted("runs_ended")),
   ];
 }

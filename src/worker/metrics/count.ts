@@ -1,6 +1,7 @@
 /** What is counted when something happens. Names and labels are those of `docs/operations.md`. */
 import type { EnvironmentState } from "../../apply/reconcile/environment-state.ts";
 import type { Run } from "../../core/api.ts";
+import type { OperationStatus } from "../../core/operation.ts";
 import type { ChannelName } from "../alerts/alert-state.ts";
 import { endedNow, rowsMovedBy } from "../history/make-events.ts";
 import type { CountersStore } from "./counters-store.ts";
@@ -29,12 +30,17 @@ export function countRun(counters: CountersStore, run: Run, before: Run | null):
   const { environment, state } = run;
   run.actions.forEach((action, index) => {
     if (!endedNow(action, before?.actions[index] ?? null) || action.operation === null) return;
-    const { kind, startedAt, finishedAt, updatedAt } = action.operation;
-    counters.add("operations_ended", { environment, kind, state: action.operation.state }, 1);
-    counters.add("operation_seconds", { environment, kind }, Math.max(0, (finishedAt ?? updatedAt) - startedAt) / 1000);
-    counters.add("rows_moved", { environment }, rowsMovedBy(action));
+    countOperation(counters, environment, action.operation);
   });
   if (run.finishedAt !== null && before?.finishedAt === null) counters.add("runs_ended", { environment, state }, 1);
+}
+
+/** An operation has ended. */
+export function countOperation(counters: CountersStore, environment: string, operation: OperationStatus): void {
+  const { kind, state, startedAt, finishedAt, updatedAt } = operation;
+  counters.add("operations_ended", { environment, kind, state }, 1);
+  counters.add("operation_seconds", { environment, kind }, Math.max(0, (finishedAt ?? updatedAt) - startedAt) / 1000);
+  counters.add("rows_moved", { environment }, rowsMovedBy(operation));
 }
 
 export function countAlert(counters: CountersStore, environment: string, channel: ChannelName, outcome: "told" | "failed"): void {

@@ -1,0 +1,24 @@
+/** A Durable Object's SQL in Node, for stores of the coordinator that need nothing else of the runtime. Everything is durable at once. */
+import { DatabaseSync, type SQLInputValue } from "node:sqlite";
+
+type Row = Record<string, SqlStorageValue>;
+
+/** An empty database in memory. */
+export function openNodeSql(): SqlStorage {
+  const database = new DatabaseSync(":memory:");
+  const sql = {
+    exec(query: string, ...bindings: SQLInputValue[]) {
+      // Only schemas are several statements, and they give no rows.
+      const isSchema = /^\s*CREATE\b/i.test(query);
+      if (isSchema) database.exec(query);
+      const rows = isSchema ? [] : (database.prepare(query).all(...bindings) as Row[]);
+      const one = (): Row => {
+        const [row] = rows;
+        if (row === undefined || rows.length > 1) throw new Error(`Expected exactly one row, but got ${rows.length}`);
+        return row;
+      };
+      return { toArray: () => rows, one, [Symbol.iterator]: () => rows[Symbol.iterator]() };
+    },
+  };
+  return sql as unknown as SqlStorage;
+}
