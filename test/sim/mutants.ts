@@ -144,7 +144,7 @@ export const MUTANTS: readonly Mutant[] = [
       { file: "shards/member/member.ts", find: "if (membership.epoch >= epoch) return;", replace: "" },
       {
         file: "shards/move/target.ts",
-        find: "`INSERT INTO ${quoteName(table.name)} (${columns}) SELECT",
+        find: "`INSERT OR ABORT INTO ${quoteName(table.name)} (${columns}) SELECT",
         replace: "`INSERT OR REPLACE INTO ${quoteName(table.name)} (${columns}) SELECT",
       },
     ],

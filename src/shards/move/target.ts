@@ -219,7 +219,7 @@ export function promoteRows(sql: Sql, plan: MovePlan, incoming: readonly MoveRan
       for (const range of incoming) {
         const within = withinRange(range);
         sql.run(
-          `INSERT INTO ${quoteName(table.name)} (${columns}) SELECT ${staged} FROM ${quoteName(store)} AS s WHERE ${within.sql}`,
+          `INSERT OR ABORT INTO ${quoteName(table.name)} (${columns}) SELECT ${staged} FROM ${quoteName(store)} AS s WHERE ${within.sql}`,
           ...within.bindings,
         );
       }
@@ -294,13 +294,15 @@ function tableOf(plan: MovePlan, name: string): MoveTable {
  * Another row may still hold a unique value that a new one has now. When both are from one source it is out of date, and on its way again
  * in the log: it gives way. Rows of two sources may really be in each other's way: that ends the operation. So may those that a repair
  * brings, when two rows are one here that their source tells apart.
+ *
+ * Every insert says itself what becomes of a row in its way: a table may have a rule of its own (`UNIQUE ON CONFLICT REPLACE`).
  */
 function upsertRows(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string, repairs: boolean): void {
   const displaces = !repairs && !mayMeetOthers(plan, table);
   try {
     if (repairs) deleteSameKeys(sql, table, part.keys);
     else if (!displaces) deleteKeys(sql, table.store, table.table, part.keys);
-    storeRows(sql, plan, table, part, source, displaces ? "INSERT OR REPLACE" : "INSERT");
+    storeRows(sql, plan, table, part, source, displaces ? "INSERT OR REPLACE" : "INSERT OR ABORT");
   } catch (error) {
     if (!/constraint failed|cannot store/.test(messageOf(error))) throw error;
     if (!messageOf(error).includes("UNIQUE constraint failed"))
@@ -337,7 +339,7 @@ function storeRows(
   table: MoveTable,
   part: RowsPart,
   source: string,
-  insert: "INSERT" | "INSERT OR REPLACE",
+  insert: "INSERT OR ABORT" | "INSERT OR REPLACE",
 ): void {
   if (part.rowCount > 0) {
     const { columns } = table.table;
