@@ -107,7 +107,12 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const reconciliation = new Reconciliation(sql, {
     settings: followed,
     github: outside.githubReader,
-    live: () => noteSights(live(), (seen) => page.noteLive(seen, Date.now())),
+    live: (environment) =>
+      noteSights(live(), (seen, readHistory) => {
+        const now = Date.now();
+        page.noteLive(seen, now);
+        return observation.noteLive(environment, seen, readHistory, now);
+      }),
     reviews: reviewsStore,
     plans,
     runs,
@@ -133,7 +138,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     readPlan: (fingerprint) => plans.read(fingerprint),
   });
   const alarm = new AlarmClock(storage, [
-    () => runs.nextAt(),
+    (now) => runs.nextAt(now),
     (now) => pullWork.nextAt(now),
     (now) => reconciliation.nextAt(now),
     (now) => observation.alerts.nextAt(now),

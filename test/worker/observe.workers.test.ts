@@ -5,7 +5,9 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import type { NewEvent } from "../../src/apply/reconcile/ports.ts";
 import type { EventList, HistoryEvent } from "../../src/core/event.ts";
 import type { DriftReport } from "../../src/core/drift.ts";
+import { DEFAULT_OPERATION_POLICY, type StartOperation } from "../../src/core/operation.ts";
 import { DEFAULT_POLICY } from "../../src/core/spec.ts";
+import { createObjectAccess } from "../../src/live/durable-object.ts";
 import { EVENT_AGE_MAX_MS, EVENTS_MAX, HistoryStore } from "../../src/worker/history/history-store.ts";
 import { makeEvent } from "../../src/worker/history/make-events.ts";
 import { hashOf } from "../support/state.ts";
@@ -90,6 +92,56 @@ describe("the history", () => {
     expect(summaries).toContainEqual(["release", 71, "the plan of pull request #71 was released, overriding skew", "ada"]);
     expect(summaries).toContainEqual(["pause", null, "nothing is applied any more: upgrade", "ci"]);
     expect(summaries).toContainEqual(["pause", null, "reconciliation goes on", "ci"]);
+  });
+
+  it("tells of an operation that was started by hand, once it is seen and once it is over", async () => {
+    const policy = { ...DEFAULT_POLICY, maxSkew: 100 };
+    await followRun((await applyPlan(await makePlan("events-2", [spec("e2-orders", { policy })]))).id);
+    await reconcileNow("events-2");
+    const before = (await eventsOf("environment=events-2&kind=operation")).length;
+    await controlsOf("e2-orders").setPace(3);
+    const operation: StartOperation = {
+      kind: "rebalance",
+      epoch: 2,
+      to: hashOf("e2-orders", 3),
+      policy: DEFAULT_OPERATION_POLICY,
+      correlationId: "by-hand",
+      requestedBy: "ada",
+      refuseEmpty: false,
+    };
+    const ref = { name: "e2-orders", object: "ORDERS" };
+    const live = createObjectAccess({ ORDERS: controlEnv.ORDERS });
+    const started = await live.start(ref, operation);
+    if (!started.ok) throw new Error(started.failure.message);
+    const lookAgain = async (): Promise<number> => {
+      await makeDue();
+      await reconcileNow("events-2");
+      return (await eventsOf("environment=events-2&kind=operation")).length - before;
+    };
+    expect(await lookAgain()).toBe(1);
+    expect(await lookAgain()).toBe(1);
+    await vi.waitUntil(async () => {
+      const now = await live.operation(ref, started.value.id);
+      return now.ok && now.value.state === "completed";
+    });
+    expect(await lookAgain()).toBe(2);
+    const [ended, began] = await eventsOf("environment=events-2&kind=operation");
+    expect(began).toMatchObject({
+      namespace: "e2-orders",
+      summary: "rebalance 2 → 3 members, operation 2 started without a run",
+      actor: "ada",
+      run: null,
+      rowsMoved: null,
+    });
+    expect(ended).toMatchObject({
+      namespace: "e2-orders",
+      summary: "rebalance 2 → 3 members, operation 2 completed",
+      actor: "ada",
+      run: null,
+      rowsMoved: expect.any(Number) as number,
+      durationMs: expect.any(Number) as number,
+    });
+    expect(await lookAgain()).toBe(2);
   });
 
   it("with 100,000 events answers a page from an index, streams them all in order, and forgets the oldest", async () => {

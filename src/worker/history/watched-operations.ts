@@ -58,19 +58,13 @@ export class WatchedOperations {
   /** A namespace was read. Asks for its history only when more than one operation began since the last look. */
   async noteLive(environment: string, live: LiveNamespace, readHistory: ReadHistory, now: number): Promise<void> {
     const { operation } = live;
-    const before = this.#read(environment, live);
-    if (operation === null || before === null) return this.#tell(environment, live, operation === null ? [] : [operation], now);
-    const missed = operation.id - before.id - (before.state === "running" ? 0 : 1);
-    if (missed <= 0) return this.#tell(environment, live, [operation], now);
-    const history = await readHistory(Math.min(missed + 1, MISSED_MAX));
+    const wanted = countUnseen(this.#read(environment, live), operation);
+    if (wanted <= 1) return this.#tell(environment, live, operation === null ? [] : [operation], now);
+    const history = await readHistory(Math.min(wanted, MISSED_MAX));
     // Not told now is told at the next look: nothing was written.
-    if (history.ok)
-      this.#tell(
-        environment,
-        live,
-        history.value.toSorted((left, right) => left.id - right.id),
-        now,
-      );
+    if (!history.ok) return;
+    const oldestFirst = history.value.toSorted((left, right) => left.id - right.id);
+    this.#tell(environment, live, oldestFirst, now);
   }
 
   /** A run was written: what it tells of is not told again. */
@@ -143,6 +137,14 @@ export class WatchedOperations {
 type WatchedRow = Watched & Record<string, SqlStorageValue>;
 
 const NOTHING: Watched = { id: 0, startedAt: 0, state: null, step: null };
+
+/** How many of the newest operations have to be known to tell what has happened since. */
+function countUnseen(seen: Watched | null, operation: OperationStatus | null): number {
+  if (seen === null) return operation === null ? 0 : 1;
+  // It ran, and the namespace does not name it any more.
+  if (operation === null) return seen.state === "running" ? MISSED_MAX : 0;
+  return operation.id - seen.id + (seen.state === "running" ? 1 : 0);
+}
 
 function eventOf(environment: string, seen: Watched | null, operation: OperationStatus, now: number): NewEvent | null {
   const { namespace, state, requestedBy, correlationId } = operation;

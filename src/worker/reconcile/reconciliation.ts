@@ -39,7 +39,8 @@ export interface ReconciliationParts {
   readonly settings: () => GithubSettings | null;
   /** Null without credentials. */
   readonly github: () => GithubReader | null;
-  readonly live: () => LiveAccess;
+  /** As reconciliation of that environment sees it. */
+  readonly live: (environment: string) => LiveAccess;
   readonly reviews: Pick<ReviewsStore, "list" | "newest">;
   readonly plans: Pick<PlanBook, "read" | "appliedEnvironments" | "newestApplied">;
   readonly runs: Pick<RunBook, "findRun" | "detach">;
@@ -60,7 +61,8 @@ export class Reconciliation {
   readonly #merged = new Set<number>();
   readonly #waiters = new Waiters();
   #slice: Promise<void> | null = null;
-  #notBefore = 0;
+  /** After a slice that failed, by environment. */
+  readonly #notBefore = new Map<string, number>();
 
   constructor(sql: SqlStorage, parts: ReconciliationParts) {
     this.#sql = sql;
@@ -93,21 +95,18 @@ export class Reconciliation {
   /** When there is work; null for never. */
   nextAt(now: number): number | null {
     if (this.#slice !== null) return now + WATCH_MS;
-    return this.#underWay().length === 0 ? null : Math.max(now, this.#notBefore);
+    const times = this.#underWay().map((environment) => now + this.#waitMs(environment, now));
+    return times.length === 0 ? null : Math.min(...times);
   }
 
   /** Begins a slice when a pass is under way and no slice is. */
   start(now: number): void {
-    if (this.#slice !== null || this.#notBefore > now || this.#underWay().length === 0) return;
-    this.#slice = this.#work()
-      .catch((error: unknown) => {
-        logError("reconcile.slice.failed", {}, error);
-        this.#notBefore = Date.now() + FAULT_DELAY_MS;
-      })
-      .finally(() => {
-        this.#slice = null;
-        this.#parts.onQuiet();
-      });
+    const ready = this.#underWay().filter((environment) => this.#waitMs(environment, now) === 0);
+    if (this.#slice !== null || ready.length === 0) return;
+    this.#slice = this.#work(ready).finally(() => {
+      this.#slice = null;
+      this.#parts.onQuiet();
+    });
   }
 
   /** True when the environment's pass is over within the time; the pass goes on anyhow. */
@@ -142,14 +141,27 @@ export class Reconciliation {
     for (const environment of this.environments()) this.#parts.record(pauseEvent(environment, summary, by));
   }
 
-  async #work(): Promise<void> {
+  /** Never throws: what fails is one environment's, and it is tried again after a while. */
+  async #work(environments: readonly string[]): Promise<void> {
     const until = Date.now() + SLICE_MS_MAX;
-    for (const environment of this.#underWay()) {
-      const { next, state } = await reconcile(this.#ports(environment), { calls: SLICE_CALLS_MAX, until });
-      if (next === "more") continue;
-      this.#parts.onTick(state);
-      this.#waiters.wake(environment);
+    for (const environment of environments) {
+      try {
+        const { next, state } = await reconcile(this.#ports(environment), { calls: SLICE_CALLS_MAX, until });
+        this.#notBefore.delete(environment);
+        if (next === "more") continue;
+        this.#parts.onTick(state);
+        this.#waiters.wake(environment);
+      } catch (error) {
+        logError("reconcile.slice.failed", { environment }, error);
+        this.#notBefore.set(environment, Date.now() + FAULT_DELAY_MS);
+      }
     }
+  }
+
+  #waitMs(environment: string, now: number): number {
+    const waitMs = (this.#notBefore.get(environment) ?? 0) - now;
+    // A clock that went back does not make it wait for longer.
+    return waitMs <= 0 || waitMs > FAULT_DELAY_MS ? 0 : waitMs;
   }
 
   #ports(environment: string): ReconcilePorts {
@@ -161,7 +173,7 @@ export class Reconciliation {
       store,
       manifests,
       reviews,
-      live: parts.live(),
+      live: parts.live(environment),
       runs: {
         find: (id) => parts.runs.findRun(id),
         findRival: (names) => parts.starts.findRival(environment, names),

@@ -147,6 +147,16 @@ describe("an operation by hand", () => {
     expect(place.asked).toEqual([4]);
   });
 
+  it("is found there, too, when the namespace names no operation once it is over", async () => {
+    const place = new Place();
+    await place.look(operation(1));
+    place.history = [ended(1)];
+    await place.look(null);
+    await place.look(null);
+    expect(place.endings).toEqual(["production 1 completed"]);
+    expect(place.asked).toEqual([MISSED_MAX]);
+  });
+
   it("is told later when that history cannot be read now", async () => {
     const place = new Place();
     await place.look(null);
