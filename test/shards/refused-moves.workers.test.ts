@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { toKey } from "../../src/core/key.ts";
 import { createOwnerLookup } from "../../src/core/layout.ts";
 import type { OperationStatus } from "../../src/core/operation.ts";
-import type { RowsPart } from "../../src/shards/protocol/messages.ts";
+import type { PrepareReply, RowsPart } from "../../src/shards/protocol/messages.ts";
 import { connect } from "../../src/shards/router.ts";
 import { refusal } from "../support/refusal.ts";
 import type { ShardsEnv, Things } from "../support/shards-worker.ts";
@@ -212,18 +212,41 @@ describe("a target whose table is not its source's", { timeout: 60_000 }, () => 
   // Each row fills a page of its own: what displaces a row comes in another message.
   const large = JSON.stringify({ text: "x".repeat(700_000) });
 
-  it.each([
+  const others: [string, string[]][] = [
     ["index", ["CREATE UNIQUE INDEX names ON things (name)"]],
     ["case", ["DROP TABLE things", `CREATE TABLE things (id TEXT PRIMARY KEY COLLATE NOCASE, name TEXT, ${columns})`]],
-  ])("and in which one row displaces another keeps every row: %s", async (name, statements) => {
-    const namespace = new TestNamespace(THINGS, `displaced-${name}`);
-    for (const id of ["A", "a"])
-      await namespace.sql(namespace.name, "INSERT INTO things VALUES (?, '', 'same', ?, '', 1, 1)", id, large);
-    for (const statement of statements) await namespace.sql(`displaced-${name}-shard-0`, statement);
-    expect(await refusal(() => namespace.toHash("id", 1))).toContain("differ from their source");
-    expect(await namespace.sql(namespace.name, "SELECT id FROM things ORDER BY id")).toEqual([{ id: "A" }, { id: "a" }]);
-    expect(await namespace.leftovers()).toEqual([]);
-  });
+  ];
+  it.each(others)(
+    "and takes several rows for one gets nothing, though there is nothing to copy: %s",
+    async (name, statements) => {
+      const namespace = new TestNamespace(THINGS, `empty-${name}`);
+      const wrote = beforeFirst(namespace.name, "verify", ({ host }) => {
+        for (const id of ["A", "a"]) host.sql.run("INSERT INTO things VALUES (?, '', 'same', ?, '', 1, 1)", id, large).toArray();
+      });
+      for (const statement of statements) await namespace.sql(`empty-${name}-shard-0`, statement);
+      const message = await refusal(() => namespace.toHash("id", 1));
+      expect(message).toContain(`takes rows for one on empty-${name}-shard-0`);
+      expect(message).toContain(`as it does not on empty-${name}: a row could take another's place there. Nothing was changed`);
+      expect(wrote.done).toBe(false);
+      expect(await namespace.leftovers()).toEqual([]);
+    },
+  );
+
+  it.each(others)(
+    "and in which one row displaces another keeps every row, if nobody knew before: %s",
+    async (name, statements) => {
+      const namespace = new TestNamespace(THINGS, `displaced-${name}`);
+      interceptMessages(namespace.name, async ({ request }, forward) =>
+        request.kind === "prepare" ? { ...((await forward()) as PrepareReply), uniqueRules: [] } : forward(),
+      );
+      for (const id of ["A", "a"])
+        await namespace.sql(namespace.name, "INSERT INTO things VALUES (?, '', 'same', ?, '', 1, 1)", id, large);
+      for (const statement of statements) await namespace.sql(`displaced-${name}-shard-0`, statement);
+      expect(await refusal(() => namespace.toHash("id", 1))).toContain("differ from their source");
+      expect(await namespace.sql(namespace.name, "SELECT id FROM things ORDER BY id")).toEqual([{ id: "A" }, { id: "a" }]);
+      expect(await namespace.leftovers()).toEqual([]);
+    },
+  );
 
   it("but for the order of its columns gets every value in its own", async () => {
     const namespace = await open("reordered", 20);

@@ -28,6 +28,7 @@ import { type SourceContext, drainSlice } from "../move/source.ts";
 import { type Runtime, type Sql, quoteName } from "../storage/storage.ts";
 import { type Table, type TableSpec, checkPrimaryKey, resolveTables, schemaText, undeclaredTables } from "../storage/tables.ts";
 import { createStaging, deleteKeys, dropStaging, promoteRows } from "../move/target.ts";
+import { uniqueRules } from "../move/unique-rules.ts";
 import { checkIds, hasUnique, keepUnique } from "../directory/unique.ts";
 
 export interface MemberOptions {
@@ -225,7 +226,7 @@ export class Member implements SourceContext {
         if (isTarget && mode === "shift") createStaging(this.sql, this.planAfterCutover(operation));
         writeMeta(this.sql, MOVED_SCHEMA, schemaText(this.sql, tables));
       }
-      return { counts: isSource ? this.#counts(tables) : [] };
+      return { counts: isSource ? this.#counts(tables) : [], uniqueRules: uniqueRules(this.sql, tables) };
     });
   }
 

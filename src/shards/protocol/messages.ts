@@ -172,6 +172,15 @@ export interface TableCount extends Count {
 export interface PrepareReply {
   /** Rows and bytes of the declared tables on a source. */
   readonly counts: readonly TableCount[];
+  /** By what the declared tables take rows for one. */
+  readonly uniqueRules: readonly UniqueRule[];
+}
+export interface UniqueRule {
+  readonly table: string;
+  /** Null for the primary key. */
+  readonly index: string | null;
+  /** Equal texts are equal rules. */
+  readonly rule: string;
 }
 export interface WalkReply {
   readonly isDone: boolean;

@@ -1,5 +1,6 @@
 /** The steps before the fence: every participant takes its part, sources walk their tables, and waves are cut. */
 import { SLOT_COUNT } from "../../core/slots.ts";
+import { refuseOtherRules } from "../move/unique-rules.ts";
 import type { ChunksReply, PrepareReply, WalkReply } from "../protocol/messages.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { SLICE_MS, drainAll } from "./drain.ts";
@@ -15,9 +16,12 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
   const { allowMissingKey } = policy;
   const rowsPerSecondMax =
     policy.rowsPerSecondMax === null ? null : Math.max(1, Math.floor(policy.rowsPerSecondMax / from.members.length));
-  const replies = await each(participants(record), (member) =>
-    context.ask<PrepareReply>(member, { kind: "prepare", operation, epoch, mode, from, to, allowMissingKey, rowsPerSecondMax }),
-  );
+  const replies = await each(participants(record), async (member) => {
+    const request = { kind: "prepare", operation, epoch, mode, from, to, allowMissingKey, rowsPerSecondMax };
+    return { member, ...(await context.ask<PrepareReply>(member, request)) };
+  });
+  const repliesOf = (members: readonly string[]): typeof replies => replies.filter(({ member }) => members.includes(member));
+  refuseOtherRules(repliesOf(from.members), repliesOf(to.members));
   const rowsFound = replies.flatMap((reply) => reply.counts).reduce((total, count) => total + count.rows, 0);
   const rowsTotal = record.mode === "swap" ? rowsFound : estimateMoved(record, rowsFound);
   if (rowsFound === 0 && record.refuseEmpty) throw new EngineFault("internal", "Cannot shard empty DO: no data to shard");
