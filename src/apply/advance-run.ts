@@ -28,6 +28,7 @@ import { runBounded } from "./run-bounded.ts";
 import {
   CANCELLED_BEFORE_START,
   correlationIdOf,
+  isAttemptDue,
   nextAttempt,
   RETRIES_MAX,
   RUNNING_MAX,
@@ -177,7 +178,7 @@ class Step {
   }
 
   #isDue({ namespace }: RunAction): boolean {
-    return (this.attempts[namespace]?.notBefore ?? 0) <= this.#now;
+    return isAttemptDue(this.attempts[namespace], this.#now);
   }
 
   async #settleAll(actions: readonly RunAction[], settle: (action: RunAction) => Promise<Outcome>): Promise<void> {

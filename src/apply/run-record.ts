@@ -82,13 +82,21 @@ export function correlationIdOf(runId: string, namespace: string): string {
   return `${runId}:${namespace}`;
 }
 
+/** The longest delay between two steps of a run: nothing below is put off for longer, unless a clock was wrong. */
+export const STEP_DELAY_LONGEST_MS = RETRY_LONGEST_MS;
+
+/** True when the attempt may be made now. */
+export function isAttemptDue(attempt: Attempt | undefined, now: number): boolean {
+  return attempt === undefined || attempt.notBefore <= now || attempt.notBefore - now > STEP_DELAY_LONGEST_MS;
+}
+
 /** Milliseconds until the next step is worth taking, or null when the run has ended. */
 export function delayUntilNextMs(record: RunRecord, now: number): number | null {
   if (record.run.state !== "running") return null;
   const isFull = record.run.actions.filter(({ state }) => state === "running").length >= RUNNING_MAX;
   const delays = record.run.actions.flatMap((action) => {
     const attempt = record.attempts[action.namespace];
-    const waitMs = attempt ? Math.max(0, attempt.notBefore - now) : 0;
+    const waitMs = attempt && !isAttemptDue(attempt, now) ? attempt.notBefore - now : 0;
     switch (action.state) {
       case "pending":
         return attempt && (!isFull || record.cancelRequested) ? [waitMs] : [];
@@ -102,7 +110,8 @@ export function delayUntilNextMs(record: RunRecord, now: number): number | null 
 }
 
 function pollDelayMs(action: RunAction, now: number): number {
-  const ageMs = now - (action.operation?.startedAt ?? now);
+  // A start that lies ahead was written by another clock.
+  const ageMs = Math.abs(now - (action.operation?.startedAt ?? now));
   return Math.min(POLL_LONGEST_MS, Math.max(POLL_SHORTEST_MS, ageMs / 10));
 }
 

@@ -8,6 +8,8 @@ export const TASKS_MAX = 5000;
 
 const RETRY_FIRST_MS = 5_000;
 const RETRY_LONGEST_MS = 60 * 60 * 1000;
+/** Nothing is put off for longer, by us or by GitHub's limits: what is further away was written by a clock that was wrong. */
+export const DELAY_LONGEST_MS = 2 * RETRY_LONGEST_MS;
 
 /** With the delays above: more than a day. */
 const RETRIES_MAX = 40;
@@ -55,8 +57,9 @@ export class TasksStore<Body> {
   due(now: number, limit: number): StoredTask<Body>[] {
     return this.#sql
       .exec<Record<"key" | "body", string> & Record<"dueAt" | "failures" | "version", number>>(
-        "SELECT key, body, dueAt, failures, version FROM tasks WHERE dueAt <= ? ORDER BY dueAt, key LIMIT ?",
+        "SELECT key, body, dueAt, failures, version FROM tasks WHERE dueAt <= ? OR dueAt > ? ORDER BY dueAt, key LIMIT ?",
         now,
+        now + DELAY_LONGEST_MS,
         limit,
       )
       .toArray()

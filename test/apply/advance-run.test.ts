@@ -207,6 +207,27 @@ describe("advanceRun", () => {
     expect(bench.live.calls).toHaveLength(asked + 1);
   });
 
+  it.each([-1, 1])("outlasts a clock that jumps by a year (%i)", async (years) => {
+    const bench = benchOf({ a: [], b: [] });
+    bench.pace = 5;
+    bench.live.breakCalls("a", UNREACHABLE, 3);
+    await bench.until(() => bench.action("a").error !== null && bench.action("b").state === "running");
+    bench.now += years * 365 * 24 * 3_600_000;
+    const { now } = bench;
+    await bench.finish();
+    expect(bench.states()).toEqual({ a: "done", b: "done" });
+    expect(bench.now - now).toBeLessThan(10 * 60_000);
+  });
+
+  it("asks an operation that a clock from tomorrow has started no more often than any other", async () => {
+    const bench = benchOf({ a: [] });
+    bench.pace = 50;
+    await bench.until(() => bench.action("a").state === "running");
+    bench.now -= 24 * 3_600_000;
+    await bench.step();
+    expect(delayUntilNextMs(bench.record, bench.now)).toBe(2000);
+  });
+
   it("says that an operation may go on when it lost sight of it", async () => {
     const bench = benchOf({ a: [] });
     await bench.until(() => bench.states()["a"] === "running");

@@ -31,7 +31,7 @@ export async function adoptManifests(env: EnvironmentState, ports: ReconcilePort
   const waits = env.silence !== null && env.silence.nextTryAt > now && env.silence.nextTryAt - now < SILENCE_MS_MAX * 4;
   const reading: ManifestReading = waits
     ? { kind: "failed", message: env.silence.message, retryAt: env.silence.nextTryAt, requests: 0 }
-    : await ports.manifests.read(env.treeSha);
+    : await ports.manifests.read(knownTree(env));
   const requests = env.pass.figures.requests + reading.requests;
   if (reading.kind === "incomplete") return { ...env, pass: { ...env.pass, figures: { ...env.pass.figures, requests } } };
   const read = await follow(env, reading, ports);
@@ -49,6 +49,11 @@ export async function adoptManifests(env: EnvironmentState, ports: ReconcilePort
   return { ...read, drifts, pass: { ...env.pass, phase: "look", figures: { ...env.pass.figures, requests } } };
 }
 
+/** What comes back after it was gone is read again: it may be what was refused before. */
+function knownTree({ treeSha, manifestsProblem }: EnvironmentState): string | null {
+  return manifestsProblem?.kind === "absent" ? null : treeSha;
+}
+
 async function follow(
   env: EnvironmentState,
   reading: Exclude<ManifestReading, { kind: "incomplete" }>,
@@ -56,8 +61,7 @@ async function follow(
 ): Promise<EnvironmentState> {
   switch (reading.kind) {
     case "unchanged":
-      // The tree that is there again is the one that was followed before it went away.
-      return { ...env, silence: null, manifestsProblem: env.manifestsProblem?.kind === "absent" ? null : env.manifestsProblem };
+      return { ...env, silence: null };
     case "failed":
       return { ...env, silence: lengthenSilence(env, reading, ports) };
     case "absent":

@@ -4,12 +4,21 @@
  * Guards on the whole plan need all changes together, so nothing is started before every due namespace was looked at. An environment has
  * one run at a time: what does not fit into it, or comes later, waits for the next.
  */
+import type { Run } from "../../core/api.ts";
 import type { Block, Guard, Plan } from "../../core/plan.ts";
 import { checkWhole, standingBlocks } from "../../core/planning/check-safety.ts";
 import { orderByDependency } from "../../core/planning/execution-order.ts";
 import type { EnvironmentState } from "./environment-state.ts";
 import { findApproval, findWholePlans, type PendingState, type WholePlan } from "./find-approvals.ts";
-import { describeDifference, holdForDependency, judgeChange, type Judged, type Verdict } from "./judge.ts";
+import {
+  type Approval,
+  describeDifference,
+  holdForDependency,
+  INTERNAL_ERROR,
+  judgeChange,
+  type Judged,
+  type Verdict,
+} from "./judge.ts";
 import type { LookContext } from "./look-at.ts";
 import { conditionOf, type NamespaceState } from "./namespace-state.ts";
 import type { ReconcilePorts, ReviewAnswer } from "./ports.ts";
@@ -29,6 +38,10 @@ export interface DecideContext extends LookContext {
 /** `refresh`: look once more at what is about to be started. */
 export type Decided = { readonly next: "done" | "refresh"; readonly runsStarted: number };
 
+interface Approved extends PendingState {
+  readonly approval: Approval;
+}
+
 interface Ruling extends PendingState {
   readonly judged: Judged;
   readonly verdict: Verdict;
@@ -46,8 +59,10 @@ export async function decidePending(env: EnvironmentState, context: DecideContex
     return { next: "refresh", runsStarted: 0 };
   }
   const { chosen, whole } = chooseBatch(appliable, wholePlans);
-  const started = chosen.length === 0 ? new Map<string, string>() : await start(env, chosen, whole, context);
-  const others = rulings.filter(({ state }) => !started.has(state.name));
+  const { started, failed } = chosen.length === 0 ? NOTHING_STARTED : await start(env, chosen, whole, context);
+  const others = rulings
+    .filter(({ state }) => !started.has(state.name))
+    .map((ruling) => (failed.has(ruling.state.name) ? { ...ruling, verdict: INTERNAL_ERROR } : ruling));
   writeRulings(env, others, context.ports);
   return { next: "done", runsStarted: started.size > 0 ? 1 : 0 };
 }
@@ -64,12 +79,17 @@ function adoptOwnRuns(pendings: readonly PendingState[], ports: ReconcilePorts, 
   return pendings.filter(({ state }) => {
     const rival = ports.runs.findRival([state.name]);
     if (rival?.requestedBy !== RECONCILER || rival.environment !== env.environment) return true;
-    if (!rival.actions.some(({ namespace }) => namespace === state.name)) return true;
+    if (!isOpenIn(rival, state.name)) return true;
     const { pull } = rival.origin ?? { pull: null };
     const approval = pull === null ? state.approval : { run: rival.id, shapeDigest: state.shapeDigest ?? "", pull };
     ports.store.write([{ ...state, run: rival.id, pending: null, approval, dueAt: 0 }]);
     return false;
   });
+}
+
+/** True while the run has something to do in the namespace: what has ended there is counted already, and the run is about the others. */
+function isOpenIn({ actions }: Run, name: string): boolean {
+  return actions.some(({ namespace, state }) => namespace === name && (state === "pending" || state === "running"));
 }
 
 /** Under which name runs are started here. */
@@ -83,7 +103,7 @@ async function judgeAll(
   const { ports, managed } = context;
   const isAsked = env.commit !== null && pendings.some(({ pending }) => pending.cause === "declared");
   const answer: ReviewAnswer = isAsked ? await context.reviews() : { kind: "found", plans: [], requests: 0 };
-  const approved = [];
+  const approved: Approved[] = [];
   for (const one of pendings) approved.push({ ...one, approval: await findApproval(one, answer) });
   const plans = answer.kind === "found" ? answer.plans : [];
   const wholePlans = await findWholePlans(env.environment, pendings, plans);
@@ -98,7 +118,16 @@ async function judgeAll(
   const now = ports.now();
   const { manifestsProblem } = env;
   const rulings = approved.map((one): Ruling => {
-    const overrides = overridesOf(one.state.name);
+    try {
+      return rule(one, overridesOf(one.state.name));
+    } catch (error) {
+      ports.onError(one.state.name, error);
+      return { ...one, judged: { ...one, blocks: [], isWindowOpen: false }, verdict: INTERNAL_ERROR };
+    }
+  });
+  return { rulings: holdDependents(rulings, ports), wholePlans };
+
+  function rule(one: Approved, overrides: readonly Guard[]): Ruling {
     const blocks: Block[] = standingBlocks({ blocks: [...one.pending.blocks, ...bulk] }, overrides);
     const isWindowOpen = overrides.includes("window") || ports.isWindowOpen(one.spec.policy.windows, now);
     const suspend = one.spec.policy.suspend && !overrides.includes("suspend");
@@ -110,11 +139,10 @@ async function judgeAll(
       pausedBy: ports.paused()?.by ?? null,
       manifestsProblem: manifestsProblem?.reason ?? null,
       rival: rival?.id ?? null,
-      isInRival: rival?.actions.some(({ namespace }) => namespace === one.state.name) ?? false,
+      isInRival: rival !== null && isOpenIn(rival, one.state.name),
     });
     return { ...one, judged: { ...judged, spec: one.spec }, verdict };
-  });
-  return { rulings: holdDependents(rulings, ports), wholePlans };
+  }
 }
 
 function shows(plan: Plan, name: string): boolean {
@@ -169,14 +197,23 @@ function chooseBatch(
   return { chosen, whole: null };
 }
 
-/** Namespaces that are in the started run, with its id. */
+interface Started {
+  /** Namespaces that are in the started run. */
+  readonly started: ReadonlySet<string>;
+  /** Those that something went wrong with that should not have. */
+  readonly failed: ReadonlySet<string>;
+}
+
+const NOTHING_STARTED: Started = { started: new Set(), failed: new Set() };
+
 async function start(
   env: EnvironmentState,
   chosen: readonly Ruling[],
   whole: WholePlan | null,
   context: DecideContext,
-): Promise<Map<string, string>> {
+): Promise<Started> {
   const { ports } = context;
+  const failed = new Set<string>();
   const outcome = await startBatch(
     chosen.map(({ judged }) => judged),
     whole,
@@ -187,12 +224,16 @@ async function start(
       environment: env.environment,
       commit: env.commit,
       runs: ports.runs,
+      onError: (name, error) => {
+        failed.add(name);
+        ports.onError(name, error);
+      },
     },
   );
   if (!outcome.ok) {
     // What no longer stands is looked at again; the reason goes into the log, since the next pass finds out by itself.
     ports.store.write(chosen.map(({ state }) => ({ ...state, dueAt: 0 })));
-    return new Map();
+    return { ...NOTHING_STARTED, failed };
   }
   const { run, started } = outcome.value;
   const now = ports.now();
@@ -210,7 +251,7 @@ async function start(
     return { ...running, condition: conditionOf(running, now, { type: "Reconciling", reason: "Applying", message }) };
   });
   ports.store.write(states);
-  return new Map(states.map(({ name }) => [name, run.id]));
+  return { started: new Set(states.map(({ name }) => name)), failed };
 }
 
 function writeRulings(env: EnvironmentState, rulings: readonly Ruling[], ports: ReconcilePorts): void {

@@ -50,6 +50,15 @@ export interface Judged {
   readonly isWindowOpen: boolean;
 }
 
+/** For what should not have happened: it is that namespace's, and the others go on. */
+export const INTERNAL_ERROR = {
+  kind: "hold",
+  type: "Stalled",
+  reason: "InternalError",
+  message: "Something went wrong here that should not have; the Worker's log has it",
+  nextTryAt: null,
+} as const;
+
 export interface Circumstances {
   readonly now: number;
   readonly pausedBy: string | null;

@@ -19,6 +19,7 @@ import {
   type EnvironmentState,
   type TickFigures,
 } from "./environment-state.ts";
+import { INTERNAL_ERROR } from "./judge.ts";
 import { lookAt } from "./look-at.ts";
 import { conditionOf, type NamespaceState } from "./namespace-state.ts";
 import type { ReconcilePorts, ReviewAnswer } from "./ports.ts";
@@ -136,8 +137,7 @@ class Slice {
       const now = this.#ports.now();
       const failed = { ...before, silences: before.silences + 1, pass: this.state.pass.number };
       const nextTryAt = now + retryDelayMs(failed.silences, this.#ports.random);
-      const message = "Something went wrong here that should not have; the Worker's log has it";
-      const condition = conditionOf(failed, now, { type: "Stalled", reason: "InternalError", message, nextTryAt });
+      const condition = conditionOf(failed, now, { ...INTERNAL_ERROR, nextTryAt });
       return { ...failed, dueAt: nextTryAt, condition };
     }
   }

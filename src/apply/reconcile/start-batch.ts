@@ -23,6 +23,8 @@ export interface StartContext extends InspectContext {
   readonly environment: string;
   readonly commit: string | null;
   readonly runs: RunPort;
+  /** Told of what should not have happened; the other changes are started. */
+  readonly onError: (namespace: string, error: unknown) => void;
 }
 
 /** A change that is made, and by which right. */
@@ -41,7 +43,10 @@ export async function startBatch(
     const { batch, desired } = pickWhole(judged, whole.plan, context);
     return start(whole.plan, desired, batch, whole.overrides, context);
   }
-  const found = await runBounded(judged, LOOKS_AT_ONCE, async (one) => ({ judged: one, change: await changeFor(one, context) }));
+  const found = await runBounded(judged, LOOKS_AT_ONCE, async (one) => ({
+    judged: one,
+    change: await changeSafely(one, context),
+  }));
   const startable = found.flatMap(({ judged: one, change }) => (change === null ? [] : [{ judged: one, change }]));
   if (startable.length === 0) return failure("none of the changes is as it was judged any more");
   const { plan, desired } = await makePlan(startable, context);
@@ -84,6 +89,15 @@ function pickWhole(
 function desiredOf(judged: readonly Judged[], { environment, commit }: StartContext): DesiredState {
   const namespaces = judged.map(({ spec }) => spec).toSorted((left, right) => (left.name < right.name ? -1 : 1));
   return { environment, commit, namespaces };
+}
+
+async function changeSafely(judged: Judged, context: StartContext): Promise<Change | null> {
+  try {
+    return await changeFor(judged, context);
+  } catch (error) {
+    context.onError(judged.state.name, error);
+    return null;
+  }
 }
 
 async function changeFor({ state, spec, pending, approval }: Judged, context: StartContext): Promise<Change | null> {

@@ -3,6 +3,7 @@
  * not find it any more. What opens and what goes away is an event.
  */
 import type { Drift } from "../../core/drift.ts";
+import { makeEvent } from "./make-event.ts";
 import type { TrackedDrift } from "./namespace-state.ts";
 import type { NewEvent } from "./ports.ts";
 
@@ -59,18 +60,5 @@ export function isWatching(drifts: readonly TrackedDrift[]): boolean {
 }
 
 function driftEvent({ environment, namespace, commit, now }: TrackContext, summary: string): NewEvent {
-  return {
-    at: now,
-    environment,
-    kind: "drift",
-    namespace,
-    summary,
-    actor: "shardctl",
-    commit,
-    pull: null,
-    fingerprint: null,
-    run: null,
-    rowsMoved: null,
-    durationMs: null,
-  };
+  return makeEvent({ at: now, environment, kind: "drift", namespace, summary, actor: "shardctl", commit });
 }

@@ -10,7 +10,7 @@ import type { LiveAccess } from "../../live/port.ts";
 import type { CallCoordinator } from "../context.ts";
 import { logError, logEvent } from "../log.ts";
 import type { GithubSettings } from "../options.ts";
-import { TasksStore, type StoredTask } from "../tasks-store.ts";
+import { DELAY_LONGEST_MS, TasksStore, type StoredTask } from "../tasks-store.ts";
 import { doTask } from "./do-task.ts";
 import { createMemoryBlobs } from "./memory-blobs.ts";
 import type { PullParts } from "./pull-parts.ts";
@@ -63,7 +63,9 @@ export class PullWork {
   nextAt(now: number): number | null {
     if (this.#pass !== null) return now + WATCH_MS;
     const dueAt = this.#tasks.nextDueAt();
-    return dueAt === null ? null : Math.max(dueAt, this.#limitedUntil);
+    if (dueAt === null) return null;
+    const at = Math.max(dueAt, this.#isLimited(now) ? this.#limitedUntil : 0);
+    return at - now > DELAY_LONGEST_MS ? now : at;
   }
 
   /** Begins a pass when work is due and none is under way. */
@@ -83,7 +85,7 @@ export class PullWork {
     // The Worker was told to stop posting: what was queued before is void.
     if (parts === null) return this.#tasks.clear();
     for (const task of this.#tasks.due(Date.now(), PASS_TASKS_MAX)) {
-      if (this.#limitedUntil > Date.now()) return undefined;
+      if (this.#isLimited(Date.now())) return undefined;
       await this.#do(parts, task);
     }
     return undefined;
@@ -102,6 +104,10 @@ export class PullWork {
       this.#postpone(task, null);
     }
     return undefined;
+  }
+
+  #isLimited(now: number): boolean {
+    return this.#limitedUntil > now && this.#limitedUntil - now <= DELAY_LONGEST_MS;
   }
 
   #postpone(task: StoredTask<PullTask>, retryAt: number | null): void {

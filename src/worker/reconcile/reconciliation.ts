@@ -8,6 +8,7 @@ import type { DriftReport } from "../../core/drift.ts";
 import type { Run } from "../../core/api.ts";
 import { buildReport } from "../../apply/reconcile/build-report.ts";
 import { isUnderWay, type EnvironmentState } from "../../apply/reconcile/environment-state.ts";
+import { makeEvent } from "../../apply/reconcile/make-event.ts";
 import type { ManifestSource, NewEvent, Pause, ReconcilePorts, ReviewLookup } from "../../apply/reconcile/ports.ts";
 import { beginPass, reconcile } from "../../apply/reconcile/reconcile.ts";
 import type { GithubReader } from "../../github/port.ts";
@@ -138,7 +139,8 @@ export class Reconciliation {
     if (before === null && pause === null) return;
     this.#documents.setPause(pause);
     const summary = pause === null ? "reconciliation goes on" : `nothing is applied any more: ${pause.reason}`;
-    for (const environment of this.environments()) this.#parts.record(pauseEvent(environment, summary, by));
+    for (const environment of this.environments())
+      this.#parts.record(makeEvent({ at: Date.now(), environment, kind: "pause", summary, actor: by }));
   }
 
   /** Never throws: what fails is one environment's, and it is tried again after a while. */
@@ -230,21 +232,4 @@ export class Reconciliation {
     const state = this.state(environment);
     return state !== null && isUnderWay(state);
   }
-}
-
-function pauseEvent(environment: string, summary: string, actor: string): NewEvent {
-  return {
-    at: Date.now(),
-    environment,
-    kind: "pause",
-    namespace: null,
-    summary,
-    actor,
-    commit: null,
-    pull: null,
-    fingerprint: null,
-    run: null,
-    rowsMoved: null,
-    durationMs: null,
-  };
 }

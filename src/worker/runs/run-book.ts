@@ -3,14 +3,14 @@
  *
  * Decides nothing: `start-runs.ts` says which runs begin, `step-runs.ts` what becomes of them.
  */
-import { delayUntilNextMs, detachAction, requestCancel, type RunRecord } from "../../apply/run-record.ts";
+import { delayUntilNextMs, detachAction, requestCancel, STEP_DELAY_LONGEST_MS, type RunRecord } from "../../apply/run-record.ts";
 import type { Run } from "../../core/api.ts";
 import type { CoordinatorStore, RunFilter, RunRow } from "../store.ts";
 import { Waiters } from "../waiters.ts";
 
 const FAULT_DELAY_FIRST_MS = 500;
 /** Between two steps of a run that end in an unexpected exception. */
-export const FAULT_DELAY_LONGEST_MS = 60_000;
+const FAULT_DELAY_LONGEST_MS = 60_000;
 
 export interface RunBookParts {
   readonly storage: DurableObjectStorage;
@@ -41,9 +41,11 @@ export class RunBook {
     return this.find(id)?.run ?? null;
   }
 
+  /** The same object until somebody writes: a step tells by it whether it was alone. */
   load(id: string): RunRecord {
     const record = this.find(id);
     if (!record) throw new Error(`Run ${id} is listed, but its document is missing`);
+    if (record.run.state === "running") this.#records.set(id, record);
     return record;
   }
 
@@ -64,12 +66,16 @@ export class RunBook {
 
   /** Active runs whose next step is due. */
   due(now: number): RunRow[] {
-    return this.#parts.store.listActiveRuns().filter(({ id }) => (this.#nextStepAt.get(id) ?? 0) <= now);
+    return this.#parts.store.listActiveRuns().filter(({ id }) => {
+      const at = this.#nextStepAt.get(id) ?? 0;
+      return at <= now || isNonsense(at, now);
+    });
   }
 
   /** When the first of the active runs takes its next step, as far as this process has written them; null for none. */
-  nextAt(): number | null {
-    return this.#nextStepAt.size === 0 ? null : Math.min(...this.#nextStepAt.values());
+  nextAt(now: number): number | null {
+    const times = [...this.#nextStepAt.values()].map((at) => (isNonsense(at, now) ? now : at));
+    return times.length === 0 ? null : Math.min(...times);
   }
 
   /** Writes the record and the alarm for what comes next in one transaction, then tells who is waiting. */
@@ -117,6 +123,11 @@ export class RunBook {
     if (run.state === "running" && !isNews) await this.#waiters.next(id, waitMs);
     return this.findRun(id);
   }
+}
+
+/** No step is put off for so long: the time was written by a clock that was wrong. */
+function isNonsense(at: number, now: number): boolean {
+  return at - now > Math.max(STEP_DELAY_LONGEST_MS, FAULT_DELAY_LONGEST_MS);
 }
 
 function faultDelayMs(faults: number): number {

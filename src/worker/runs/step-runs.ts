@@ -4,7 +4,7 @@
  */
 import { advanceRun, type FindHold } from "../../apply/advance-run.ts";
 import type { Pause } from "../../apply/reconcile/ports.ts";
-import { failRun, requestCancel, type RunRecord } from "../../apply/run-record.ts";
+import { failRun, type RunRecord } from "../../apply/run-record.ts";
 import type { LiveAccess } from "../../live/port.ts";
 import { logError } from "../log.ts";
 import type { PlanBook } from "../plan-book.ts";
@@ -51,12 +51,16 @@ export class RunSteps {
     }
   }
 
-  /** A cancel or a takeover may have come in while the step was asking namespaces: neither may be overwritten. */
+  /**
+   * Others may have written while the step was asking namespaces: a cancel, a takeover, a change that was let go. None is overwritten. What a
+   * step did and could not note, the next one finds, as after a crash.
+   */
   #save(before: RunRecord, after: RunRecord): void {
     const { book } = this.#parts;
     if (this.#isFenced(after.run.id)) return;
-    const cancelledMeanwhile = book.load(after.run.id).cancelRequested && !before.cancelRequested;
-    book.write(cancelledMeanwhile ? requestCancel(after) : after, before, 0, Date.now());
+    const current = book.load(after.run.id);
+    const isAlone = current === before;
+    book.write(isAlone ? after : current, isAlone ? before : current, 0, Date.now());
   }
 
   #saveFault(id: string, faults: number, error: unknown): void {

@@ -86,13 +86,31 @@ describe("manifests that are not to be followed", () => {
 
   it("and come back as the very tree that was followed", async () => {
     const world = await settled();
+    const { tree } = world;
     world.merge([], "absent");
     await world.tick(2);
     expect(await world.drifts()).toMatchObject([{ kind: "manifests" }]);
-    const ports = world.ports();
-    world.ports = () => ({ ...ports, manifests: { read: () => Promise.resolve({ kind: "unchanged", requests: 1 }) } });
+    world.restore(tree);
     await world.tick();
     expect(await world.drifts()).toEqual([]);
+  });
+
+  it("and come back as the very tree that was not followed: it still is not", async () => {
+    const world = await settled();
+    world.merge([orders({ policy: { selfHeal: "apply" } })]);
+    await world.tick();
+    world.merge([], "invalid");
+    await world.tick(2);
+    const { tree } = world;
+    world.merge([], "absent");
+    await world.tick(2);
+    world.restore(tree);
+    world.live.edit("orders", { epoch: 2, layout: hashOf("orders", 6) });
+    await world.tick(5);
+    expect(await world.drifts()).toContainEqual(
+      expect.objectContaining({ kind: "manifests", reason: expect.stringContaining("not valid") }),
+    );
+    expect(world.startedRuns()).toEqual([]);
   });
 });
 
@@ -201,6 +219,70 @@ describe("a namespace that cannot be read", () => {
     expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "InternalError" });
     expect(world.condition("carts")).toMatchObject({ type: "Ready" });
     expect(world.errors.length).toBeGreaterThan(0);
+  });
+});
+
+describe("trouble of one namespace in the last phase", () => {
+  const healing = (name: string) => spec(name, { count: 4, policy: { selfHeal: "apply" } });
+
+  async function drifted(): Promise<World> {
+    const world = new World({ live: [hashed("orders", 4), hashed("carts", 4)], specs: [healing("orders"), healing("carts")] });
+    await world.tick();
+    for (const name of ["orders", "carts"]) world.live.edit(name, { epoch: 2, layout: hashOf(name, 6) });
+    return world;
+  }
+
+  it.each([
+    [
+      "when it is judged",
+      (world: World) => {
+        const ports = world.ports();
+        const broken = { start: "0 2 * * *", durationMs: HOUR, timezone: "Nowhere/Land" };
+        world.merge([spec("orders", { count: 4, policy: { selfHeal: "apply", windows: [broken] } }), healing("carts")]);
+        world.ports = () => ({
+          ...ports,
+          isWindowOpen: (windows) => {
+            if (windows.length > 0) throw new RangeError("Invalid time zone specified: Nowhere/Land");
+            return true;
+          },
+        });
+      },
+    ],
+    [
+      "when its change is planned for the start",
+      (world: World) => {
+        const ports = world.ports();
+        let looks = 0;
+        world.ports = () => ({
+          ...ports,
+          live: {
+            ...ports.live,
+            // The look is answered, and the question before the start is not.
+            describe: (ref) =>
+              ref.name === "orders" && looks++ > 1 ? Promise.reject(new TypeError("x is undefined")) : ports.live.describe(ref),
+          },
+        });
+      },
+    ],
+  ])("(%s) is noted with it, and the others are applied", async (_name, breakIt) => {
+    const world = await drifted();
+    breakIt(world);
+    await world.tick(5);
+    expect(await world.membersOf("carts")).toBe(4);
+    expect(await world.membersOf("orders")).toBe(6);
+    expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "InternalError" });
+    expect(world.errors.length).toBeGreaterThan(0);
+  });
+
+  it("is counted once for each run, also while the run goes on elsewhere", async () => {
+    const world = new World({ live: [hashed("orders", 4), hashed("carts", 4)], specs: [orders(), spec("carts", { count: 4 })] });
+    await world.tick();
+    world.live.stall("carts", true);
+    world.live.failNext("orders", { kind: "mismatch", message: "1 of 9 chunks differ. Nothing was changed" });
+    await world.reviewAndMerge([orders({ count: 6 }), spec("carts", { count: 6 })]);
+    await world.tick(8);
+    expect(world.startedRuns()).toMatchObject([{ state: "running", actions: [{ state: "running" }, { state: "failed" }] }]);
+    expect(world.condition("orders")).toMatchObject({ type: "Reconciling", reason: "Locked", failures: 1 });
   });
 });
 

@@ -39,6 +39,13 @@ export interface WorldOptions {
   readonly partitioners?: Parameters<typeof createMemoryAccess>[0]["partitioners"];
 }
 
+interface Head {
+  readonly commit: string;
+  readonly treeSha: string;
+  readonly reading: "desired" | "invalid" | "absent";
+  readonly specs: readonly NamespaceSpec[];
+}
+
 export class World {
   now: number;
   environment: string;
@@ -53,7 +60,7 @@ export class World {
   /** What a broken GitHub answers instead. */
   githubFails: string | null = null;
   reviewed: { pull: number; plan: Plan; overrides: Guard[] }[] = [];
-  #head: { commit: string; treeSha: string; reading: "desired" | "invalid" | "absent"; specs: readonly NamespaceSpec[] };
+  #head: Head;
   #commits = 0;
   readonly #random: () => number;
   /** Called at every call to a port: a test kills by never answering. */
@@ -82,6 +89,15 @@ export class World {
 
   get head(): string {
     return this.#head.commit;
+  }
+
+  /** What is on the default branch now, to be put back as the very same. */
+  get tree(): Head {
+    return this.#head;
+  }
+
+  restore(head: Head): void {
+    this.#head = head;
   }
 
   /** Shows the plan of these manifests in a pull request, merges it, and returns the plan. */
