@@ -2,6 +2,7 @@
 import { createExecutionContext, createScheduledController, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
+import { makeEvent } from "../../src/apply/reconcile/make-event.ts";
 import type { NewEvent } from "../../src/apply/reconcile/ports.ts";
 import type { EventList, HistoryEvent } from "../../src/core/event.ts";
 import type { DriftReport } from "../../src/core/drift.ts";
@@ -9,7 +10,6 @@ import { DEFAULT_OPERATION_POLICY, type StartOperation } from "../../src/core/op
 import { DEFAULT_POLICY } from "../../src/core/spec.ts";
 import { createObjectAccess } from "../../src/live/durable-object.ts";
 import { EVENT_AGE_MAX_MS, EVENTS_MAX, HistoryStore } from "../../src/worker/history/history-store.ts";
-import { makeEvent } from "../../src/worker/history/make-events.ts";
 import { hashOf } from "../support/state.ts";
 import {
   applyPlan,

@@ -5,7 +5,7 @@
 import type { ActionState, RunState } from "../../core/api.ts";
 import type { Drift, DriftReport, NamespaceCondition } from "../../core/drift.ts";
 import type { NamespaceRef } from "../../core/live.ts";
-import type { OperationFault, OperationKind, OperationMode, OperationState, Step } from "../../core/operation.ts";
+import type { OperationStatus, Step } from "../../core/operation.ts";
 import type { PlanSummary } from "../plan-summary.ts";
 
 /** States that the list can be narrowed to. `Unknown`: not looked at by reconciliation yet. */
@@ -53,32 +53,12 @@ export interface Sight {
   readonly seenAt: number;
 }
 
-/** An operation without its layouts. */
-export interface OperationView {
-  readonly id: number;
-  readonly kind: OperationKind;
-  readonly mode: OperationMode;
-  readonly state: OperationState;
-  readonly step: Step;
-  readonly wave: number;
-  readonly waves: number;
-  readonly rowsTotal: number;
-  readonly rowsCopied: number;
-  readonly rowsVerified: number;
-  readonly bytesCopied: number;
+/** An operation without its layouts: they hold keys of rows. */
+export interface OperationView extends Omit<OperationStatus, "namespace" | "from" | "to" | "sources" | "correlationId"> {
   /** As `describeChange` says it. */
   readonly change: string;
-  readonly epochFrom: number;
-  readonly epoch: number;
-  readonly requestedBy: string;
   /** Id of the run that started it; null when it was started otherwise. */
   readonly run: string | null;
-  readonly startedAt: number;
-  readonly updatedAt: number;
-  readonly finishedAt: number | null;
-  readonly fault: OperationFault | null;
-  readonly lastError: string | null;
-  readonly retries: number;
 }
 
 export interface NamespaceView extends NamespaceRef {

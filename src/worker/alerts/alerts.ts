@@ -4,6 +4,7 @@
  * It never throws and is waited for by nobody. The issue comes first, so that the chat can link to it. What is told, is written after it was
  * told: a crash in between tells it again, and the issue is then found as it should be.
  */
+import { makeEvent } from "../../apply/reconcile/make-event.ts";
 import type { NewEvent } from "../../apply/reconcile/ports.ts";
 import { assertNever } from "../../core/result.ts";
 import { alertMarker } from "../../github/markers.ts";
@@ -12,7 +13,6 @@ import { upsertIssue, type IssueOutcome } from "../../github/upsert-issue.ts";
 import { renderAlertChat } from "../../render/alert-chat.ts";
 import { renderAlertClosing, renderAlertIssue } from "../../render/alert-markdown.ts";
 import { renderAlertTitle } from "../../render/alert-message.ts";
-import { makeEvent } from "../history/make-events.ts";
 import { logError, logEvent } from "../log.ts";
 import {
   afterFailure,

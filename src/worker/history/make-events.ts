@@ -1,4 +1,5 @@
 /** What happened, as events of the history: one line each, with names, counts and numbers, and never the content of a row. Pure. */
+import { makeEvent } from "../../apply/reconcile/make-event.ts";
 import type { NewEvent } from "../../apply/reconcile/ports.ts";
 import type { Run, RunAction } from "../../core/api.ts";
 import { formatQuantity } from "../../core/figures.ts";
@@ -7,22 +8,6 @@ import type { Plan } from "../../core/plan.ts";
 import type { Release, Review } from "../../core/review.ts";
 import { describeSummary, summarizePlan } from "../../render/plan-summary.ts";
 import { summarizeRun } from "../../render/run-text.ts";
-
-/** An event of which only that much is known; the rest is null. */
-export function makeEvent(
-  known: Pick<NewEvent, "at" | "environment" | "kind" | "summary" | "actor"> & Partial<NewEvent>,
-): NewEvent {
-  return {
-    namespace: null,
-    commit: null,
-    pull: null,
-    fingerprint: null,
-    run: null,
-    rowsMoved: null,
-    durationMs: null,
-    ...known,
-  };
-}
 
 export function planEvent(plan: Plan, actor: string, now: number): NewEvent {
   const { environment, fingerprint } = plan;

@@ -1,10 +1,9 @@
 /**
  * What the coordinator knows that the status page shows. One call a page; it reads its own storage only and asks no namespace.
  */
+import { sortDrifts } from "../../apply/reconcile/build-report.ts";
 import type { EnvironmentState } from "../../apply/reconcile/environment-state.ts";
-import type { TrackedDrift } from "../../apply/reconcile/namespace-state.ts";
 import type { Run, RunAction } from "../../core/api.ts";
-import { DRIFT_KINDS, type Drift } from "../../core/drift.ts";
 import { formatQuantity } from "../../core/figures.ts";
 import type { LiveNamespace, NamespaceRef } from "../../core/live.ts";
 import type { Plan } from "../../core/plan.ts";
@@ -311,16 +310,6 @@ function describeProblem({ manifestsProblem, silence }: EnvironmentState): strin
   }
   if (silence === null) return null;
   return `They could not be read ${formatQuantity(silence.failures, "time")} in a row: ${silence.message}. What was read last stays in force.`;
-}
-
-function sortDrifts(tracked: readonly TrackedDrift[]): Drift[] {
-  return tracked
-    .map(({ pass: _pass, ...drift }): Drift => drift)
-    .toSorted(
-      (left, right) =>
-        DRIFT_KINDS.indexOf(left.kind) - DRIFT_KINDS.indexOf(right.kind) ||
-        ((left.namespace ?? "") < (right.namespace ?? "") ? -1 : 1),
-    );
 }
 
 function keep<Value>(memory: Map<string, Value>, key: string, value: Value): void {
