@@ -62,6 +62,24 @@ export interface OperationFault {
   readonly message: string;
 }
 
+/** A pause: who asked for it, why, and when it began. */
+export interface OperationPause {
+  /** In the words of who asked, for people. */
+  readonly reason: string;
+  /** Who asked: a user, or a rule such as a window. Who resumes can tell by it whose pause it is. */
+  readonly by: string;
+  /** Milliseconds since the Unix epoch. Stays when the reason is changed. */
+  readonly since: number;
+}
+
+/** How long calls waited behind the fences of an operation, measured at the root from before the first fence to after the last activation: an upper bound. */
+export interface WritePause {
+  /** Milliseconds, of the newest cutover. */
+  readonly last: number;
+  /** Milliseconds, the longest of all its cutovers. */
+  readonly max: number;
+}
+
 export interface OperationStatus {
   /** Grows by one for each operation of the namespace. */
   readonly id: number;
@@ -78,6 +96,8 @@ export interface OperationStatus {
   readonly rowsCopied: number;
   readonly rowsVerified: number;
   readonly bytesCopied: number;
+  /** Null until a wave is cut over and active. Attempts of a fence that were given up, at most a second each, do not count. */
+  readonly writePauseMs: WritePause | null;
   /** Progress of each source. */
   readonly sources: readonly { readonly member: string; readonly rowsCopied: number; readonly rowsVerified: number }[];
   readonly from: Layout;
@@ -91,6 +111,8 @@ export interface OperationStatus {
   readonly startedAt: number;
   readonly updatedAt: number;
   readonly finishedAt: number | null;
+  /** While it stands still on request, between two slices of a copy or two waves; see `LiveAccess.pause`. Null when it goes on. */
+  readonly paused: OperationPause | null;
   /** Set when failed or cancelled. */
   readonly fault: OperationFault | null;
   /** The last thing that went wrong and is being retried. */

@@ -25,7 +25,9 @@ export type ControlRequest =
   | { readonly kind: "start"; readonly operation: StartOperation }
   | { readonly kind: "operation"; readonly id: number }
   | { readonly kind: "history"; readonly limit: number }
-  | { readonly kind: "cancel"; readonly id: number };
+  | { readonly kind: "cancel"; readonly id: number }
+  | { readonly kind: "pause"; readonly id: number; readonly reason: string; readonly by: string }
+  | { readonly kind: "resume"; readonly id: number };
 
 /** The reply to each control request. */
 export interface ControlReplies {
@@ -35,6 +37,8 @@ export interface ControlReplies {
   readonly operation: OperationStatus;
   readonly history: readonly OperationStatus[];
   readonly cancel: OperationStatus;
+  readonly pause: OperationStatus;
+  readonly resume: OperationStatus;
 }
 
 /** What the control half asks of a member itself, and the reply: its rows by declared table. */
@@ -61,7 +65,7 @@ export interface ProtocolFailure {
     | "operationRunning"
     | "epochChanged" // the start was planned against another epoch
     | "notFound"
-    | "tooLate" // cancel after cutover
+    | "tooLate" // cancel or pause after the last cutover
     | "empty"
     | "invalid"
     | "fault" // the engine ends the operation: see `fault`

@@ -80,6 +80,8 @@ export function createObjectAccess(
     history: (ref, limit) => ask(ref, { kind: "history", limit }),
     start: (ref, operation) => ask(ref, { kind: "start", operation }),
     cancel: (ref, id) => ask(ref, { kind: "cancel", id }),
+    pause: (ref, id, { reason, by }) => ask(ref, { kind: "pause", id, reason, by }),
+    resume: (ref, id) => ask(ref, { kind: "resume", id }),
     async countMember(ref, member) {
       const answer = await send<CountReply>(ref, member, { kind: "count" }, CALL_TIMEOUT_MS);
       return answer.ok ? sumTables(ref, answer.value) : answer;

@@ -79,6 +79,8 @@ export function createMemoryAccess(options: MemoryOptions): MemoryAccess {
     history: (ref, limit) => open("history", ref, (state) => success(state.operations.toReversed().slice(0, limit))),
     start: (ref, request) => open("start", ref, (state) => start(state, request, pollsToComplete(), now())),
     cancel: (ref, id) => open("cancel", ref, (state) => cancel(state, id, now())),
+    pause: (ref, id, why) => open("pause", ref, (state) => pause(state, id, why, now())),
+    resume: (ref, id) => open("resume", ref, (state) => resume(state, id, now())),
     countMember: (ref, member) => open("count", ref, (state) => countMember(state, member, partitioners)),
   };
 }
@@ -160,6 +162,7 @@ function start(state: State, request: StartOperation, pollsToComplete: number, n
     rowsVerified: 0,
     bytesCopied: 0,
     sources: [],
+    writePauseMs: null,
     from: namespace.layout,
     to: request.to,
     epochFrom: namespace.epoch,
@@ -169,6 +172,7 @@ function start(state: State, request: StartOperation, pollsToComplete: number, n
     startedAt: now,
     updatedAt: now,
     finishedAt: null,
+    paused: null,
     fault: null,
     lastError: null,
     retries: 0,
@@ -179,7 +183,7 @@ function start(state: State, request: StartOperation, pollsToComplete: number, n
 function poll(state: State, id: number, pollsToComplete: number, now: number): LiveResult<OperationStatus> {
   const operation = state.operations.find((candidate) => candidate.id === id);
   if (!operation) return refuse("notFound", `'${state.namespace.name}' has no operation ${id}`);
-  if (operation.state !== "running" || state.isStalled) return success(operation);
+  if (operation.state !== "running" || operation.paused !== null || state.isStalled) return success(operation);
   state.polls++;
   if (state.polls >= pollsToComplete) return success(finish(state, now));
   const rowsCopied = Math.floor((operation.rowsTotal * state.polls) / pollsToComplete);
@@ -215,7 +219,30 @@ function cancel(state: State, id: number, now: number): LiveResult<OperationStat
   if (operation.state !== "running")
     return refuse("tooLate", `Operation ${id} of '${state.namespace.name}' has ended: ${operation.state}`);
   const fault: OperationFault = { kind: "cancelled", message: "Cancelled before cutover; nothing was changed" };
-  return success(replaceLast(state, { ...operation, state: "cancelled", fault, updatedAt: now, finishedAt: now }));
+  return success(replaceLast(state, { ...operation, state: "cancelled", paused: null, fault, updatedAt: now, finishedAt: now }));
+}
+
+function pause(
+  state: State,
+  id: number,
+  why: { readonly reason: string; readonly by: string },
+  now: number,
+): LiveResult<OperationStatus> {
+  const operation = state.operations.find((candidate) => candidate.id === id);
+  if (!operation) return refuse("notFound", `'${state.namespace.name}' has no operation ${id}`);
+  if (operation.state !== "running")
+    return refuse("tooLate", `Operation ${id} of '${state.namespace.name}' has ended: ${operation.state}`);
+  const { reason, by } = why;
+  return success(
+    replaceLast(state, { ...operation, paused: { reason, by, since: operation.paused?.since ?? now }, updatedAt: now }),
+  );
+}
+
+function resume(state: State, id: number, now: number): LiveResult<OperationStatus> {
+  const operation = state.operations.find((candidate) => candidate.id === id);
+  if (!operation) return refuse("notFound", `'${state.namespace.name}' has no operation ${id}`);
+  if (operation.paused === null) return success(operation);
+  return success(replaceLast(state, { ...operation, paused: null, updatedAt: now }));
 }
 
 function runningOperation(state: State): OperationStatus | undefined {

@@ -25,4 +25,16 @@ export interface LiveAccess extends LiveReader, MemberReader {
   start(ref: NamespaceRef, request: StartOperation): Promise<LiveResult<OperationStatus>>;
   /** Cancels before cutover; after it, refuses. */
   cancel(ref: NamespaceRef, operation: number): Promise<LiveResult<OperationStatus>>;
+  /**
+   * Lets a running operation stand still: once this has answered it commits no cutover and begins no slice of a copy, and a wave that has cut
+   * over is activated first. It stays so over crashes. Idempotent: asked again, the newest `reason` and `by` are kept. Refused with `tooLate`
+   * when nothing is left to hold up: after the last cutover, when it is being cancelled, and once it has ended.
+   */
+  pause(
+    ref: NamespaceRef,
+    operation: number,
+    why: { readonly reason: string; readonly by: string },
+  ): Promise<LiveResult<OperationStatus>>;
+  /** Lets a paused operation go on at once. Idempotent: of one that is not paused, or has ended, it only gives the status. */
+  resume(ref: NamespaceRef, operation: number): Promise<LiveResult<OperationStatus>>;
 }

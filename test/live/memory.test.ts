@@ -97,4 +97,19 @@ describe("memory namespaces", () => {
     expect(await live.start(ref, request)).toEqual(first);
     expect(await live.history(ref, 10)).toMatchObject({ value: [{ id: 1 }] });
   });
+
+  it("lets a paused operation stand still until it is resumed", async () => {
+    const live = memory();
+    const request = { ...shardChange("orders"), epoch: 1, requestedBy: "test", refuseEmpty: false, correlationId: "one" };
+    expect(await live.start(ref, request)).toMatchObject({ ok: true, value: { paused: null } });
+    const paused = { reason: "the window has closed", by: "window", since: 7 };
+    expect(await live.pause(ref, 1, paused)).toMatchObject({ ok: true, value: { paused } });
+    for (let polls = 0; polls < 5; polls++)
+      expect(await live.operation(ref, 1)).toMatchObject({ ok: true, value: { state: "running", paused } });
+    expect(await live.resume(ref, 1)).toMatchObject({ ok: true, value: { paused: null } });
+    await live.operation(ref, 1);
+    expect(await live.operation(ref, 1)).toMatchObject({ ok: true, value: { state: "completed" } });
+    expect(await live.pause(ref, 1, paused)).toMatchObject({ ok: false, failure: { reason: "tooLate" } });
+    expect(await live.resume(ref, 1)).toMatchObject({ ok: true, value: { state: "completed" } });
+  });
 });

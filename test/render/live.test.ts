@@ -35,6 +35,8 @@ const completed: OperationStatus = {
   rowsVerified: 1_204_332,
   epochFrom: 2,
   epoch: 3,
+  writePauseMs: null,
+  paused: null,
   retries: 0,
   lastError: null,
   finishedAt: COUNTED_AT,

@@ -134,6 +134,8 @@ function recordOf(id: number, membersCount = 1): OperationRecord {
     updatedAt: 0,
     finishedAt: null,
     fault: null,
+    writePauseMs: null,
+    paused: null,
     lastError: null,
     retries: 0,
   };

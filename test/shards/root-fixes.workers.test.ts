@@ -269,6 +269,8 @@ const FENCED: OperationRecord = {
   updatedAt: 0,
   finishedAt: null,
   fault: null,
+  writePauseMs: null,
+  paused: null,
   lastError: null,
   retries: 0,
 };

@@ -78,7 +78,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/root/failures.ts",
-        find: "faultOf(error, retries, duplicateTries)",
+        find: "faultOf(error, record.paused ? 0 : retries, duplicateTries)",
         replace: "faultOf(error, retries, retries)",
       },
     ],

@@ -108,6 +108,10 @@ export class FakeNamespace extends DurableObject implements FakeControls {
         return access.history(ref, request.limit);
       case "cancel":
         return access.cancel(ref, request.id);
+      case "pause":
+        return access.pause(ref, request.id, request);
+      case "resume":
+        return access.resume(ref, request.id);
     }
   }
 }

@@ -269,6 +269,8 @@ export function runningOperation(from: World, to: Layout, changes: Partial<Opera
     updatedAt: COUNTED_AT - 2_000,
     finishedAt: null,
     fault: null,
+    writePauseMs: null,
+    paused: null,
     lastError: null,
     retries: 0,
     ...changes,

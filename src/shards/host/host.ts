@@ -229,6 +229,8 @@ export class Host {
     operation: ({ id }: MemberRequest & { kind: "operation" }) => this.root.find(id),
     history: ({ limit }: MemberRequest & { kind: "history" }) => this.root.history(Math.min(Math.max(1, limit), 1000)),
     cancel: ({ id }: MemberRequest & { kind: "cancel" }) => this.root.cancel(id),
+    pause: ({ id, reason, by }: MemberRequest & { kind: "pause" }) => this.root.pause(id, reason, by),
+    resume: ({ id }: MemberRequest & { kind: "resume" }) => this.root.resume(id),
     // Router → member
     layout: (): LayoutReply => {
       const { layout, epoch } = this.root.journal.registry();

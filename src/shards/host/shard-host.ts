@@ -279,7 +279,8 @@ export class ShardHost {
     let record = await root.waitFor(id, isOver, Math.max(0, timeoutMs - (this.#now() - startedAt)));
     if (!isOver(record)) {
       const last = record.lastError === null ? "" : ` (last problem: ${record.lastError})`;
-      const message = `Operation ${id} (${kind}) timed out after ${timeoutMs} ms in step ${record.step} and was cancelled: nothing was changed${last}`;
+      const where = record.paused ? `${record.step}, paused by ${record.paused.by} (${record.paused.reason}),` : record.step;
+      const message = `Operation ${id} (${kind}) timed out after ${timeoutMs} ms in step ${where} and was cancelled: nothing was changed${last}`;
       root.cancel(id, { kind: "timeout", message });
       // Past the cutover it can only go forward, which takes as long as it takes.
       record = await root.waitFor(id, isOver, FORWARD_MS_MAX);

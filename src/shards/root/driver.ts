@@ -16,9 +16,10 @@
  */
 import type { OperationFault } from "../../core/operation.ts";
 import { cleanUp } from "./clean-up.ts";
-import { recordFailure } from "./failures.ts";
-import { activate, fenceAndCutOver } from "./fence.ts";
+import { end, isOpen, recordFailure } from "./failures.ts";
+import { activate, fenceAndCutOver, isLastWave, liftFences } from "./fence.ts";
 import type { OperationRecord } from "./journal.ts";
+import { keepPaused } from "./pause.ts";
 import { type DriverContext, Superseded, save } from "./progress.ts";
 import { prepare, walk } from "./walk.ts";
 
@@ -51,18 +52,15 @@ export function requestCancel(
   record: OperationRecord,
   fault: OperationFault,
 ): OperationRecord | "tooLate" {
-  const isShift = record.mode === "shift";
-  const isOpen = ["prepare", "copy", "verify", "fence"].includes(record.step) || (isShift && record.step === "activate");
-  if (!isOpen) return "tooLate";
-  if (record.step === "activate") {
-    if (record.wavesDone + record.waveSpan >= record.waveCount) return "tooLate";
-    // The wave in work goes to its end; then the operation stops in a valid layout.
-    return save(context, record, { fault });
-  }
-  return save(context, record, { fault, step: "cleanUp", attempt: record.attempt + 1, notBefore: 0 });
+  if (isOpen(record)) return end(context, record, { fault });
+  if (record.step !== "activate" || isLastWave(record)) return "tooLate";
+  // The wave in work goes to its end; then the operation stops in a valid layout.
+  return save(context, record, { fault, paused: null });
 }
 
 function advance(context: DriverContext, record: OperationRecord): Promise<void> {
+  if (isOpen(record) && record.liftsFences) return liftFences(context, record);
+  if (isOpen(record) && record.paused) return keepPaused(context, record);
   switch (record.step) {
     case "prepare":
       return prepare(context, record);

@@ -20,26 +20,28 @@ export function recordFailure(context: DriverContext, before: OperationRecord, e
   const { journal, runtime } = context;
   const record = journal.running();
   if (!record || record.id !== before.id) return;
-  const isBeforeCutover = ["prepare", "copy", "verify", "fence"].includes(record.step);
   const retries = record.retries + 1;
   // Counted apart: what a silent member has used up is not held against a row that was just changing its key.
-  const duplicateTries = (record.duplicateTries ?? 0) + (isDuplicate(error) ? 1 : 0);
-  const fault = faultOf(error, retries, duplicateTries);
-  if (isBeforeCutover && fault !== null) {
-    save(context, record, {
-      fault,
-      step: "cleanUp",
-      attempt: record.attempt + 1,
-      notBefore: 0,
-      lastError: messageOf(error),
-      retries,
-      duplicateTries,
-    });
-    return;
-  }
+  const duplicateTries = (record.duplicateTries ?? 0) + (isDuplicate(error) && !record.paused ? 1 : 0);
+  const failed = { retries, duplicateTries, lastError: messageOf(error) };
+  const fault = isOpen(record) ? faultOf(error, record.paused ? 0 : retries, duplicateTries) : null;
+  if (fault !== null) end(context, record, { ...failed, fault });
   // After cutover there is only forward: try again, less and less often, for as long as it takes.
-  const notBefore = runtime.now() + backoffMs(retries);
-  save(context, record, { retries, duplicateTries, lastError: messageOf(error), notBefore });
+  else save(context, record, { ...failed, notBefore: runtime.now() + backoffMs(retries) });
+}
+
+/** True before the cutover of the wave in work: the operation can be ended by what is not committed. */
+export function isOpen({ step }: OperationRecord): boolean {
+  return step === "prepare" || step === "copy" || step === "verify" || step === "fence";
+}
+
+/** Ends an operation that is open: its members are told to let go, and with that their fences fall. */
+export function end(
+  context: DriverContext,
+  record: OperationRecord,
+  change: Partial<OperationRecord> & { readonly fault: OperationFault },
+): OperationRecord {
+  return save(context, record, { ...change, step: "cleanUp", attempt: record.attempt + 1, paused: null, notBefore: 0 });
 }
 
 function faultOf(error: unknown, retries: number, duplicateTries: number): OperationFault | null {

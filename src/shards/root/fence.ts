@@ -8,7 +8,7 @@ import { EngineFault, messageOf } from "../storage/faults.ts";
 import { drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import { type OperationRecord, type Wave, participants } from "./journal.ts";
-import { type DriverContext, proceed, requireCurrent } from "./progress.ts";
+import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts";
 import { rehearse } from "./rehearse.ts";
 import { incomingOf, joinWaves, layoutAfter, nextSpan, outgoingOf, sourcesOf, targetsOf } from "./waves.ts";
 
@@ -36,13 +36,35 @@ export async function fenceAndCutOver(context: DriverContext, record: OperationR
     await each(members, (member) => context.ask(member, { kind: "fence", operation, attempt, budgetMs: FENCE_MS_MAX }));
     await rehearse(context, record, targets, wave);
   } catch (error) {
-    // Rule "durable-abort": the attempt is over in the journal before any member hears of it.
-    proceed(context, record, { attempt: attempt + 1, retries: record.retries, duplicateTries: record.duplicateTries ?? 0 });
-    await each(members, (member) => context.ask(member, { kind: "unfence", operation, attempt }));
+    await giveUp(context, record, members);
     if (error instanceof EngineFault) throw error;
     throw new Error(`The fence could not be closed (attempt ${attempt}): ${messageOf(error)}`, { cause: error });
   }
   cutOver(context, record, wave, fencedAt);
+}
+
+/** Rule "durable-abort": the attempt is over in the journal before any member hears of it. The failures of the step count on. */
+async function giveUp(context: DriverContext, record: OperationRecord, members: readonly string[]): Promise<void> {
+  const { retries, duplicateTries = 0, attempt } = record;
+  await liftFences(
+    context,
+    proceed(context, record, { attempt: attempt + 1, liftsFences: true, retries, duplicateTries }),
+    members,
+  );
+}
+
+/**
+ * Lifts the fences of attempts that are over. Members that do not hear of it ask the root themselves, the root itself is fenced until this
+ * is done; one that hears of the fence only later refuses it.
+ */
+export async function liftFences(
+  context: DriverContext,
+  record: OperationRecord,
+  members: readonly string[] = participants(record),
+): Promise<void> {
+  const { id: operation, attempt } = record;
+  await each(members, (member) => context.ask(member, { kind: "unfence", operation, attempt: attempt - 1 }));
+  save(context, requireCurrent(context, record), { liftsFences: false });
 }
 
 /** The point of no return: one transaction on the root. */
@@ -50,11 +72,10 @@ function cutOver(context: DriverContext, record: OperationRecord, wave: Wave, fe
   const { sql, journal, runtime } = context;
   sql.transaction(() => {
     requireCurrent(context, record);
-    const isLast = record.wavesDone + record.waveSpan >= record.waveCount;
     const before = journal.registry();
     if (before.epoch !== record.epoch)
       throw new Error(`The registry is at epoch ${before.epoch}, operation ${record.id} expected ${record.epoch}`);
-    const layout = isLast ? record.to : layoutAfter(before.layout, wave);
+    const layout = isLastWave(record) ? record.to : layoutAfter(before.layout, wave);
     const epoch = record.epoch + 1;
     journal.commitEpoch(epoch, layout, record.id, runtime.now());
     context.committed();
@@ -79,9 +100,19 @@ export async function activate(context: DriverContext, record: OperationRecord):
     });
   }
   const wavesDone = Math.min(record.wavesDone + record.waveSpan, record.waveCount);
-  const isLast = wavesDone >= record.waveCount;
-  const waveSpan = nextSpan(record.waveSpan, context.runtime.now() - record.fencedAt);
-  proceed(context, record, { step: isLast ? "cleanUp" : "fence", wavesDone, waveSpan, attempt: record.attempt + 1 });
+  const pauseMs = context.runtime.now() - record.fencedAt;
+  proceed(context, record, {
+    step: isLastWave(record) ? "cleanUp" : "fence",
+    wavesDone,
+    waveSpan: nextSpan(record.waveSpan, pauseMs),
+    writePauseMs: { last: pauseMs, max: Math.max(pauseMs, record.writePauseMs?.max ?? 0) },
+    attempt: record.attempt + 1,
+  });
+}
+
+/** True when the wave in work is the last: behind its cutover there is nothing to stop. Of a swap it always is. */
+export function isLastWave({ wavesDone, waveSpan, waveCount }: OperationRecord): boolean {
+  return wavesDone + waveSpan >= waveCount;
 }
 
 /** The waves that are cut over together next. */

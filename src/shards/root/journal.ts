@@ -50,6 +50,8 @@ export interface OperationRecord extends Omit<
   readonly attempt: number;
   /** Tries in a row that found one id twice; absent for none. */
   readonly duplicateTries?: number;
+  /** True while fences of an attempt that was given up may still stand; absent for false. */
+  readonly liftsFences?: boolean;
   /** Milliseconds since the Unix epoch before which the driver does nothing: backoff. */
   readonly notBefore: number;
   readonly refuseEmpty: boolean;
@@ -260,6 +262,8 @@ export class Journal {
   status(record: OperationRecord): OperationStatus {
     const { id, kind, mode, state, step, from, to, epochFrom, epoch, correlationId, requestedBy } = record;
     const { startedAt, updatedAt, finishedAt, fault, lastError, retries, rowsTotal, sources, waveCount, wavesDone } = record;
+    // Records of operations that ended before there were pauses lack both.
+    const { paused = null, writePauseMs = null } = record as Partial<OperationRecord>;
     const progress = Object.values(sources);
     const sum = (count: (source: SourceProgress) => number): number =>
       progress.reduce((total, source) => total + count(source), 0);
@@ -280,6 +284,7 @@ export class Journal {
       startedAt,
       updatedAt,
       finishedAt,
+      paused,
       fault,
       lastError,
       retries,
@@ -289,6 +294,7 @@ export class Journal {
       rowsCopied: sum((source) => source.rowsCopied),
       bytesCopied: sum((source) => source.bytesCopied),
       rowsVerified: sum((source) => source.rowsVerified),
+      writePauseMs,
       sources: Object.entries(sources).map(([member, { rowsCopied, rowsVerified }]) => ({ member, rowsCopied, rowsVerified })),
     };
   }

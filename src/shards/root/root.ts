@@ -15,6 +15,7 @@ import { doChores } from "./chores.ts";
 import { drive, requestCancel } from "./driver.ts";
 import { messageOf } from "../storage/faults.ts";
 import { Journal, type OperationRecord, type RegistryEntry, type StoredEvent } from "./journal.ts";
+import { requestPause, requestResume } from "./pause.ts";
 import type { DriverContext } from "./progress.ts";
 import type { CountReply, DistributeReply, TableCount } from "../protocol/messages.ts";
 import { ensureSchema } from "../storage/schema.ts";
@@ -139,6 +140,8 @@ export class Root {
       startedAt: now,
       updatedAt: now,
       finishedAt: null,
+      writePauseMs: null,
+      paused: null,
       fault: null,
       lastError: null,
       retries: 0,
@@ -153,9 +156,7 @@ export class Root {
 
   find(id: number): Result<OperationStatus, ProtocolFailure> {
     const record = this.journal.find(id);
-    return record
-      ? success(this.journal.status(record))
-      : failure(refuse("notFound", `'${this.#options.namespace}' has no operation ${id}`));
+    return record ? success(this.journal.status(record)) : failure(this.#notFound(id));
   }
 
   history(limit: number): OperationStatus[] {
@@ -168,7 +169,7 @@ export class Root {
     fault: OperationFault = { kind: "cancelled", message: "Cancelled on request" },
   ): Result<OperationStatus, ProtocolFailure> {
     const record = this.journal.find(id);
-    if (!record) return failure(refuse("notFound", `'${this.#options.namespace}' has no operation ${id}`));
+    if (!record) return failure(this.#notFound(id));
     if (record.state !== "running" || record.fault !== null) return success(this.journal.status(record));
     const cancelled = requestCancel(this.#context(), record, fault);
     if (cancelled === "tooLate") {
@@ -181,6 +182,32 @@ export class Root {
     }
     this.wake();
     return success(this.journal.status(cancelled));
+  }
+
+  /** Lets a running operation stand still: durable before the answer leaves. Idempotent; with nothing left to hold up it refuses. */
+  pause(id: number, reason: string, by: string): Result<OperationStatus, ProtocolFailure> {
+    const record = this.journal.find(id);
+    if (!record) return failure(this.#notFound(id));
+    const paused = requestPause(this.#context(), record, { reason, by });
+    if (paused === "tooLate") {
+      const where = record.state === "running" ? `is in step ${record.step}` : `has ended: ${record.state}`;
+      return failure(refuse("tooLate", `Operation ${id} ${where}: nothing is left to hold up`));
+    }
+    if (!record.paused) this.#emit(`${record.kind}.paused`, paused, { reason, by });
+    this.wake();
+    return success(this.journal.status(paused));
+  }
+
+  /** Lets a paused operation go on at once. Idempotent. */
+  resume(id: number): Result<OperationStatus, ProtocolFailure> {
+    const record = this.journal.find(id);
+    if (!record) return failure(this.#notFound(id));
+    const resumed = requestResume(this.#context(), record);
+    if (record.paused) {
+      this.#emit(`${record.kind}.resumed`, resumed, { pausedMs: this.#options.runtime.now() - record.paused.since });
+      this.wake();
+    }
+    return success(this.journal.status(resumed));
   }
 
   /** Waits until the operation satisfies `until`, or `waitMs` have passed; gives what it is then. */
@@ -240,7 +267,12 @@ export class Root {
     const running = this.journal.running();
     const registry = this.journal.registry();
     if (running)
-      return refuse("operationRunning", `Operation ${running.id} (${running.kind}) is running: wait for it, or cancel it`);
+      return refuse(
+        "operationRunning",
+        running.paused
+          ? `Operation ${running.id} (${running.kind}) is paused (${running.paused.reason}): resume it, or cancel it`
+          : `Operation ${running.id} (${running.kind}) is running: wait for it, or cancel it`,
+      );
     if (registry.epoch !== epoch) {
       return refuse(
         "epochChanged",
@@ -253,6 +285,10 @@ export class Root {
     const stays = to.members.find((member) => registry.layout.members.includes(member));
     if (isSwap && stays !== undefined) return refuse("invalid", `${stays} cannot be a source and a target of one swap`);
     return null;
+  }
+
+  #notFound(id: number): ProtocolFailure {
+    return refuse("notFound", `'${this.#options.namespace}' has no operation ${id}`);
   }
 
   async #countMember(member: string): Promise<{ status: MemberStatus; undeclared: readonly string[] }> {

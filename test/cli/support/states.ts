@@ -98,6 +98,8 @@ export function operationOf(overrides: Partial<OperationStatus> = {}): Operation
     updatedAt: NOON + 1000,
     finishedAt: null,
     fault: null,
+    writePauseMs: null,
+    paused: null,
     lastError: null,
     retries: 0,
     ...overrides,

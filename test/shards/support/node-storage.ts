@@ -2,12 +2,16 @@
 import { Sql } from "../../../src/shards/storage/storage.ts";
 import { SimStorage } from "../../sim/storage.ts";
 
-export function openSql(): Sql {
+export function openStorage(): SimStorage {
   const storage: SimStorage = new SimStorage({
     changed: () => undefined,
     flushNow: () => storage.flush(),
     settled: () => Promise.resolve(),
     turn: () => 0,
   });
-  return new Sql(storage);
+  return storage;
+}
+
+export function openSql(): Sql {
+  return new Sql(openStorage());
 }
