@@ -136,6 +136,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     reconciliation,
     findRun: (id) => runs.findRun(id),
     readPlan: (fingerprint) => plans.read(fingerprint),
+    listEvents: (filter) => observation.listEvents(filter),
   });
   const alarm = new AlarmClock(storage, [
     (now) => runs.nextAt(now),

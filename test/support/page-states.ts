@@ -1,5 +1,6 @@
 /** States of the status page for its golden files, built from rows by the same code that the Worker uses. */
 import type { DriftKind, Drift, NamespaceCondition } from "../../src/core/drift.ts";
+import type { HistoryEvent } from "../../src/core/event.ts";
 import type { LiveNamespace } from "../../src/core/live.ts";
 import type { OperationStatus } from "../../src/core/operation.ts";
 import { describePolicy, describeSpec } from "../../src/render/page/describe-spec.ts";
@@ -54,6 +55,22 @@ export function drift(kind: DriftKind, name: string, changes: Partial<Drift> = {
     remedy: "Commit it to the manifest, or run: shardctl apply",
     firstSeenAt: COUNTED_AT - HOUR_MS,
     lastSeenAt: COUNTED_AT,
+    ...changes,
+  };
+}
+
+export function event(changes: Pick<HistoryEvent, "id" | "kind" | "summary"> & Partial<HistoryEvent>): HistoryEvent {
+  return {
+    at: COUNTED_AT - HOUR_MS + changes.id,
+    environment: "production",
+    namespace: null,
+    actor: "shardctl",
+    commit: null,
+    pull: null,
+    fingerprint: null,
+    run: null,
+    rowsMoved: null,
+    durationMs: null,
     ...changes,
   };
 }
@@ -131,6 +148,7 @@ export function overview(changes: Partial<Overview> = {}): Overview {
     runs: [],
     reviews: [],
     plans: [],
+    events: [],
     ...changes,
   };
 }
@@ -147,6 +165,7 @@ export function namespacePage(live: LiveNamespace, changes: Partial<NamespacePag
     history: [],
     problem: null,
     runs: [],
+    events: [],
     ...changes,
   };
 }
@@ -250,4 +269,26 @@ export const BUSY: Overview = overview({
     },
   ],
   plans: [{ fingerprint: "9b1f0c5e".repeat(8), storedAt: COUNTED_AT - HOUR_MS, plan: PLAN }],
+  events: [
+    event({
+      id: 9,
+      kind: "drift",
+      namespace: "sessions",
+      summary: "spec: rebalance: split points → secret-c, secret-d (live was changed)",
+    }),
+    event({
+      id: 8,
+      kind: "operation",
+      namespace: "orders",
+      summary: "rebalance 6 → 8 members, operation 6 completed",
+      actor: "github-actions (octocat)",
+      pull: 11,
+      commit: COMMIT,
+      run: "run-mgr1a2b3-4c5d6e7f",
+      rowsMoved: 4_000,
+      durationMs: 12_345,
+    }),
+    event({ id: 7, kind: "alert", summary: "the alert was opened: issue #7", fingerprint: "c".repeat(64), commit: COMMIT }),
+    event({ id: 6, kind: "plan", summary: "Plan: 1 to rebalance.", actor: "ci", fingerprint: "9b1f0c5e".repeat(8) }),
+  ],
 });

@@ -295,7 +295,10 @@ describe("what is asked for a page", () => {
     const after = await read("/?environment=moves");
     expect(after).not.toContain('id="underway"');
     expect(after).toContain("hash(id) × 2");
-    expect(await read("/namespaces/ORDERS/p-moving?environment=moves")).toMatch(/#1 shard[\s\S]*3 rows moved/);
+    expect(after).toMatch(/What happened[\s\S]*the run succeeded: 1 done[\s\S]*shard 1 → 2 members, operation 1 completed/);
+    expect(await read("/namespaces/ORDERS/p-moving?environment=moves")).toMatch(
+      /#1 shard[\s\S]*3 rows moved[\s\S]*What happened[\s\S]*operation 1 completed/,
+    );
   }, 60_000);
 });
 

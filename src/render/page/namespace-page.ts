@@ -9,6 +9,7 @@ import {
   skewFigure,
   totalFigure,
 } from "./distribution-picture.ts";
+import { eventTable } from "./event-table.ts";
 import { mark, type Markup, markup, moment } from "./markup.ts";
 import { operationPanel, stepWord } from "./operation-panel.ts";
 import { REFRESH_RESTING_MS, REFRESH_RUNNING_MS, surroundingsBlock } from "./overview.ts";
@@ -17,7 +18,7 @@ import { driftTable, historyTable } from "./recent-lists.ts";
 import { reasonWords, stateBadge, stateOf } from "./state-badge.ts";
 
 export function renderNamespacePage(page: NamespacePage, links: Links): Markup {
-  const { namespace, environment, problem, history, runs } = page;
+  const { namespace, environment, problem, history, runs, events } = page;
   const { name, object, running, sight, drifts } = namespace;
   return markup`<main id="main" tabindex="-1" data-refresh-ms="${running === null ? REFRESH_RESTING_MS : REFRESH_RUNNING_MS}">
 <nav aria-label="Place"><a href="${overviewAddress({ environment })}">← ${environment ?? "All namespaces"}</a></nav>
@@ -33,7 +34,8 @@ ${running === null ? null : markup`<section id="operation" aria-labelledby="oper
 ${sight === null ? markup`<p class="quiet">Not seen yet.</p>` : rowsSection(sight, namespace, page.members)}</section>
 <section id="drift" aria-labelledby="drift-title"><h2 id="drift-title">Drift</h2>
 ${namespace.condition === null ? markup`<p class="quiet">Not known: reconciliation has not looked yet.</p>` : driftTable(drifts, drifts.length, environment)}</section>
-<section id="history" aria-labelledby="history-title"><h2 id="history-title">History</h2>${historyTable(history, runs, links)}</section>
+<section id="history" aria-labelledby="history-title"><h2 id="history-title">Operations</h2>${historyTable(history, runs, links)}</section>
+<section id="events" aria-labelledby="events-title"><h2 id="events-title">What happened</h2>${eventTable(events, links)}</section>
 </main>`;
 }
 

@@ -2,6 +2,7 @@
 import { formatCount, formatQuantity } from "../../core/figures.ts";
 import { shorten } from "../printable.ts";
 import { namespaceAddress, overviewAddress } from "./addresses.ts";
+import { eventTable } from "./event-table.ts";
 import { linkTo, mark, type Markup, markup, moment } from "./markup.ts";
 import { namespaceTable } from "./namespace-table.ts";
 import { describeStep, operationPanel, stepWord } from "./operation-panel.ts";
@@ -16,7 +17,7 @@ const PANELS_MAX = 5;
 const DIGITS = 8;
 
 export function renderOverview(overview: Overview, links: Links): Markup {
-  const { environment, namespaces, drifts, driftCount, running, runs, reviews, plans } = overview;
+  const { environment, namespaces, drifts, driftCount, running, runs, reviews, plans, events } = overview;
   const isMoving = running.length > 0 || namespaces.some((namespace) => namespace.running !== null);
   return markup`<main id="main" tabindex="-1" data-refresh-ms="${isMoving ? REFRESH_RUNNING_MS : REFRESH_RESTING_MS}">
 <h1>${environment ?? "Nothing here yet"}</h1>
@@ -33,6 +34,7 @@ ${pagination(overview)}
 <section id="drift" aria-labelledby="drift-title"><h2 id="drift-title">Drift${driftCount > 0 ? ` (${formatCount(driftCount)})` : ""}</h2>
 ${overview.checkedAt === null ? markup`<p class="quiet">Not known: reconciliation has not looked yet.</p>` : driftTable(drifts, driftCount, environment)}
 </section>
+<section id="events" aria-labelledby="events-title"><h2 id="events-title">What happened</h2>${eventTable(events, links)}</section>
 <section id="runs" aria-labelledby="runs-title"><h2 id="runs-title">Runs</h2>${runTable(runs, links)}</section>
 <section id="reviews" aria-labelledby="reviews-title"><h2 id="reviews-title">Pull requests</h2>${reviewTable(reviews, links)}</section>
 <section id="plans" aria-labelledby="plans-title"><h2 id="plans-title">Plans</h2>${planTable(plans)}</section>

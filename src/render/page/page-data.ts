@@ -4,6 +4,7 @@
  */
 import type { ActionState, RunState } from "../../core/api.ts";
 import type { Drift, DriftReport, NamespaceCondition } from "../../core/drift.ts";
+import type { HistoryEvent } from "../../core/event.ts";
 import type { NamespaceRef } from "../../core/live.ts";
 import type { OperationStatus, Step } from "../../core/operation.ts";
 import type { PlanSummary } from "../plan-summary.ts";
@@ -140,6 +141,8 @@ export interface Overview extends Surroundings {
   readonly runs: readonly RunView[];
   readonly reviews: readonly ReviewView[];
   readonly plans: readonly StoredPlanView[];
+  /** The last of the environment's history, newest first. */
+  readonly events: readonly HistoryEvent[];
 }
 
 export interface MemberView extends NamedCount {
@@ -162,6 +165,8 @@ export interface NamespacePage extends Surroundings {
   readonly problem: string | null;
   /** Those of the history that are still known. */
   readonly runs: readonly RunView[];
+  /** The last of the environment's history that concern the namespace, newest first. */
+  readonly events: readonly HistoryEvent[];
 }
 
 /** Makes addresses of what lies on GitHub; null where there is no page to link to. */

@@ -7,6 +7,7 @@ import { formatDuration } from "../time.ts";
 import { namespaceAddress } from "./addresses.ts";
 import { linkTo, mark, type Markup, markup, moment } from "./markup.ts";
 import type { Links, OperationView, ReviewView, RunView, StoredPlanView } from "./page-data.ts";
+import { table } from "./table.ts";
 
 const DIGITS = 8;
 const RUN_MARKS = { running: "↻", succeeded: "✓", failed: "✗", cancelled: "–", completed: "✓" } as const;
@@ -151,21 +152,6 @@ function describeEnd({ state, rowsCopied, startedAt, finishedAt, fault }: Operat
     case "failed":
       return `${state}${took}${fault === null ? "" : `: ${fault.message}`}`;
   }
-}
-
-interface Row {
-  readonly key: string;
-  readonly cells: readonly Markup[];
-}
-
-function table(caption: string, columns: readonly string[], rows: readonly Row[]): Markup {
-  return markup`<table class="cards" role="table"><caption class="hidden">${caption}</caption>
-<thead role="rowgroup"><tr role="row">${columns.map((name) => markup`<th scope="col" role="columnheader">${name}</th>`)}</tr></thead>
-<tbody role="rowgroup">${rows.map(
-    ({ key, cells }) =>
-      markup`<tr role="row" data-key="${key}">${cells.map((cell, index) => markup`<td role="cell" data-label="${columns[index] ?? ""}">${cell}</td>`)}</tr>
-`,
-  )}</tbody></table>`;
 }
 
 /** An address from outside is linked to only when a browser can go there. */

@@ -4,6 +4,7 @@
 import { sortDrifts } from "../../apply/reconcile/build-report.ts";
 import type { EnvironmentState } from "../../apply/reconcile/environment-state.ts";
 import type { Run, RunAction } from "../../core/api.ts";
+import type { HistoryEvent } from "../../core/event.ts";
 import { formatQuantity } from "../../core/figures.ts";
 import type { LiveNamespace, NamespaceRef } from "../../core/live.ts";
 import type { Plan } from "../../core/plan.ts";
@@ -22,6 +23,7 @@ import type {
 } from "../../render/page/page-data.ts";
 import { viewOperation } from "../../render/page/sight.ts";
 import { summarizePlan, type PlanSummary } from "../../render/plan-summary.ts";
+import type { EventFilter } from "../history/history-store.ts";
 import type { Reconciliation } from "../reconcile/reconciliation.ts";
 import type { ReviewsStore } from "../reviews-store.ts";
 import type { CoordinatorStore } from "../store.ts";
@@ -67,6 +69,7 @@ export interface NamespacePageFacts extends Surroundings {
   readonly facts: NamespaceFacts;
   readonly spec: NamespaceSpec | null;
   readonly members: readonly MemberView[];
+  readonly events: readonly HistoryEvent[];
 }
 
 export interface PageSources {
@@ -75,6 +78,7 @@ export interface PageSources {
   readonly reconciliation: Pick<Reconciliation, "environments" | "state" | "pause">;
   readonly findRun: (id: string) => Run | null;
   readonly readPlan: (fingerprint: string) => Plan | null;
+  readonly listEvents: (filter: EventFilter) => HistoryEvent[];
 }
 
 export class PageFacts {
@@ -142,6 +146,7 @@ export class PageFacts {
       runs: store.listRuns({ environment, limit: RECENT_MAX, isActive: false }).flatMap(({ id }) => this.#run(id)),
       reviews: reviews.list({ environment, pull: null }, RECENT_MAX).map((review) => this.#review(review)),
       plans: this.#storedPlans(environment),
+      events: this.#events(environment, null),
     };
   }
 
@@ -156,6 +161,7 @@ export class PageFacts {
       facts: this.#facts({ ...ref, state }, this.#runningActions()),
       spec: state?.spec ?? null,
       members: this.#sights.members(ref),
+      events: this.#events(chosen, ref.name),
     };
   }
 
@@ -244,6 +250,10 @@ export class PageFacts {
       .map(({ fingerprint, storedAt }) => ({ fingerprint, storedAt, plan: this.#plan(fingerprint) }));
   }
 
+  #events(environment: string, namespace: string | null): HistoryEvent[] {
+    return this.#sources.listEvents({ environment, namespace, kind: null, before: null, after: null, limit: RECENT_MAX });
+  }
+
   #plan(fingerprint: string): PlanSummary | null {
     const known = this.#plans.get(fingerprint);
     if (known !== undefined) return known;
@@ -268,6 +278,7 @@ const EMPTY = {
   runs: [],
   reviews: [],
   plans: [],
+  events: [],
 } as const;
 
 function keyOf({ name, object }: NamespaceRef): string {
