@@ -96,7 +96,14 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     },
   });
   const starts = new RunStarts({ store, book: runs, plans, reviews: reviewsStore });
-  const steps = new RunSteps({ store, book: runs, plans, live, pause: () => reconciliation.pause() });
+  const steps = new RunSteps({
+    store,
+    book: runs,
+    plans,
+    live,
+    pause: () => reconciliation.pause(),
+    declared: (environment, namespace) => reconciliation.declared(environment, namespace),
+  });
   const pullWork = new PullWork(sql, {
     settings: followed,
     github: outside.github,
@@ -107,12 +114,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const reconciliation = new Reconciliation(sql, {
     settings: followed,
     github: outside.githubReader,
-    live: (environment) =>
-      noteSights(live(), (seen, readHistory) => {
-        const now = Date.now();
-        page.noteLive(seen, now);
-        return observation.noteLive(environment, seen, readHistory, now);
-      }),
+    live: (environment) => noteSights(live(), environment, page, observation),
     reviews: reviewsStore,
     plans,
     runs,
@@ -138,12 +140,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     readPlan: (fingerprint) => plans.read(fingerprint),
     listEvents: (filter) => observation.listEvents(filter),
   });
-  const alarm = new AlarmClock(storage, [
-    (now) => runs.nextAt(now),
-    (now) => pullWork.nextAt(now),
-    (now) => reconciliation.nextAt(now),
-    (now) => observation.alerts.nextAt(now),
-  ]);
+  const alarm = new AlarmClock(storage, [runs, pullWork, reconciliation, observation.alerts]);
   const once = new OnceStore(sql);
   return { store, reviewsStore, once, plans, reviews, runs, starts, steps, pullWork, reconciliation, observation, page, alarm };
 }

@@ -95,6 +95,11 @@ export const ORDERS = world("orders", { layout: hashOf("orders", 8), rows: rowsO
 /** Half copied, in the second of nine waves. */
 export const SHIFTING: World = { ...ORDERS, operation: shift(ORDERS) };
 
+export const PAUSE = { reason: "its window closed: 02:00 for 2h 0m", by: "window", since: COUNTED_AT - HOUR_MS } as const;
+
+/** Stands still between two waves. */
+export const HELD: World = { ...ORDERS, operation: shift(ORDERS, { paused: PAUSE, writePauseMs: { last: 18, max: 41 } }) };
+
 export function shift(from: World, changes: Partial<OperationStatus> = {}): OperationStatus {
   return runningOperation(from, hashOf(from.name, 12), {
     kind: "rebalance",
@@ -143,7 +148,7 @@ export function overview(changes: Partial<Overview> = {}): Overview {
     drifts: namespaces.flatMap(({ drifts }) => drifts),
     driftCount: namespaces.flatMap(({ drifts }) => drifts).length,
     running: namespaces.flatMap(({ name, object, running }) =>
-      running === null ? [] : [{ namespace: name, object, step: running.step }],
+      running === null ? [] : [{ namespace: name, object, step: running.step, isPaused: running.paused !== null }],
     ),
     runs: [],
     reviews: [],

@@ -29,7 +29,7 @@ ${surroundingsBlock(page, links)}
 <p>${stateBadge(stateOf(namespace))} ${describeCondition(namespace)}</p>
 ${problem === null ? null : markup`<p class="warning">${mark("!")} It could not be asked just now: ${problem}</p>`}
 ${facts(page)}</section>
-${running === null ? null : markup`<section id="operation" aria-labelledby="operation-title"><h2 id="operation-title">Under way: ${running.kind} ${running.change}</h2>${operationPanel(running, `Progress of ${name}`)}</section>`}
+${running === null ? null : markup`<section id="operation" aria-labelledby="operation-title"><h2 id="operation-title">${running.paused === null ? "Under way" : "Paused"}: ${running.kind} ${running.change}</h2>${operationPanel(running, `Progress of ${name}`)}</section>`}
 <section id="rows" aria-labelledby="rows-title"><h2 id="rows-title">Rows over shards</h2>
 ${sight === null ? markup`<p class="quiet">Not seen yet.</p>` : rowsSection(sight, namespace, page.members)}</section>
 <section id="drift" aria-labelledby="drift-title"><h2 id="drift-title">Drift</h2>
@@ -44,7 +44,9 @@ function say({ name, running, drifts, condition }: NamespaceView): string {
     condition === null
       ? `${name} was not looked at yet`
       : `${name} is ${condition.type.toLowerCase()}: ${reasonWords(condition.reason)}`,
-    ...(running === null ? [] : [`Under way: ${running.kind}, ${stepWord(running.step)}`]),
+    ...(running === null
+      ? []
+      : [`${running.paused === null ? "Under way" : "Paused"}: ${running.kind}, ${stepWord(running.step)}`]),
     ...(drifts.length === 0 ? [] : [`Drift: ${[...new Set(drifts.map(({ kind }) => kind))].join(", ")}`]),
   ];
   return `${parts.join(". ")}.`;

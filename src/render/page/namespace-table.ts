@@ -47,7 +47,8 @@ function now({ running, drifts, condition, sight }: NamespaceView): Markup {
       ? null
       : markup`<span>${mark("≠")} drift: ${[...new Set(drifts.map(({ kind }) => kind))].join(", ")}</span>`;
   if (running !== null) {
-    return markup`<span>${running.kind}: ${describeStep(running)}, ${formatShare(operationProgress(running), 1)}</span>${drift}${silent}`;
+    const pause = running.paused === null ? null : markup`<span class="clipped">${mark("❚❚")} ${running.paused.reason}</span>`;
+    return markup`<span>${running.kind}: ${describeStep(running)}, ${formatShare(operationProgress(running), 1)}</span>${pause}${drift}${silent}`;
   }
   if (drift !== null || silent !== null) return markup`${drift}${silent}`;
   if (condition !== null && condition.type !== "Ready") return markup`<span class="clipped">${condition.message}</span>`;

@@ -29,6 +29,7 @@ export function operationPanel(operation: OperationView, label: string): Markup 
       ? [["Wave", markup`${formatCount(operation.wave)} of ${formatCount(operation.waves)}`] as const]
       : []),
     ["Time left", markup`${describeEta(operation)}`],
+    ["Write pause", markup`${describeWritePause(operation)}`],
     ["Started", markup`${moment(operation.startedAt)} by ${operation.requestedBy}`],
     [
       "Epoch",
@@ -36,27 +37,49 @@ export function operationPanel(operation: OperationView, label: string): Markup 
     ],
   ];
   return markup`<div class="operation">
-<p class="progress"><progress max="${PROGRESS_TOTAL}" value="${Math.floor(share * PROGRESS_TOTAL)}" aria-label="${label}"></progress> <strong>${formatShare(share, 1)}</strong></p>
+${pauseNote(operation)}<p class="progress"><progress max="${PROGRESS_TOTAL}" value="${Math.floor(share * PROGRESS_TOTAL)}" aria-label="${label}"></progress> <strong>${formatShare(share, 1)}</strong></p>
 ${stepList(operation)}
 <dl class="facts">${facts.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
 ${operation.lastError === null ? null : markup`<p class="warning">${mark("!")} Retrying, ${formatQuantity(operation.retries, "time")} so far. Last error: ${operation.lastError}</p>`}
 </div>`;
 }
 
+/** Why it stands still, when it does; null while it goes on. */
+function pauseNote({ paused }: OperationView): Markup | null {
+  if (paused === null) return null;
+  return markup`<p class="warning paused">${mark("❚❚")} <strong>Paused: ${paused.reason}</strong> <span class="quiet">by ${paused.by}, since ${moment(paused.since)}. Reads and writes go on.</span></p>
+`;
+}
+
 /** The step in words, for a line. */
-export function describeStep({ step, wave, waves }: Pick<OperationView, "step" | "wave" | "waves">): string {
-  return waves > 1 ? `${STEP_WORDS[step]}, wave ${formatCount(wave)} of ${formatCount(waves)}` : STEP_WORDS[step];
+export function describeStep({ step, wave, waves, paused }: Pick<OperationView, "step" | "wave" | "waves" | "paused">): string {
+  const place = waves > 1 ? `${STEP_WORDS[step]}, wave ${formatCount(wave)} of ${formatCount(waves)}` : STEP_WORDS[step];
+  return paused === null ? place : `paused in ${place}`;
+}
+
+/** How long writes to what moved had to wait, at most. */
+export function describeWritePause({ writePauseMs }: Pick<OperationView, "writePauseMs">): string {
+  if (writePauseMs === null) return "none so far";
+  const { last, max } = writePauseMs;
+  const longest = `at most ${formatDuration(max)}`;
+  return last === max ? longest : `${longest}; ${formatDuration(last)} the last time`;
 }
 
 export function stepWord(step: Step): string {
   return STEP_WORDS[step];
 }
 
-function stepList({ step, mode, waves }: OperationView): Markup {
+function stepList({ step, mode, waves, paused }: OperationView): Markup {
   const at = STEPS.indexOf(step);
   const items = STEPS.map((one, index) => {
     const [state, sign, words] =
-      index < at ? ["done", "✓", "done"] : index === at ? ["now", "●", "now"] : ["next", "○", "to come"];
+      index < at
+        ? ["done", "✓", "done"]
+        : index > at
+          ? ["next", "○", "to come"]
+          : paused === null
+            ? ["now", "●", "now"]
+            : ["now", "❚❚", "now, paused"];
     const current = index === at ? markup` aria-current="step"` : null;
     return markup`<li class="${state}"${current}>${mark(sign)} ${STEP_WORDS[one]}<span class="hidden"> (${words})</span></li>`;
   });
@@ -72,6 +95,7 @@ function stepList({ step, mode, waves }: OperationView): Markup {
 export function describeEta(operation: OperationView): string {
   const share = operationProgress(operation);
   const elapsedMs = operation.updatedAt - operation.startedAt;
+  if (operation.paused !== null) return "not while it is paused";
   if (share >= 1) return "rows are copied and verified; what is left takes no rows";
   if (share < PROGRESS_MIN || elapsedMs < ELAPSED_MIN_MS) return "not known yet: too little is done to tell";
   const leftMs = (elapsedMs * (1 - share)) / share;

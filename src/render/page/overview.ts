@@ -6,7 +6,7 @@ import { eventTable } from "./event-table.ts";
 import { linkTo, mark, type Markup, markup, moment } from "./markup.ts";
 import { namespaceTable } from "./namespace-table.ts";
 import { describeStep, operationPanel, stepWord } from "./operation-panel.ts";
-import { type Links, type Overview, STATE_FILTERS, type Surroundings } from "./page-data.ts";
+import { type Links, type Overview, type RunningPlace, STATE_FILTERS, type Surroundings } from "./page-data.ts";
 import { driftTable, planTable, reviewTable, runTable } from "./recent-lists.ts";
 import { stateBadge } from "./state-badge.ts";
 
@@ -51,11 +51,15 @@ function say({ counts, running, driftCount, paused }: Overview): string {
     states.length === 0 ? "No namespaces" : `Namespaces: ${states.join(", ")}`,
     ...(running.length === 0
       ? []
-      : [`Under way: ${running.map(({ namespace, step }) => `${namespace} (${stepWord(step)})`).join(", ")}`]),
+      : [`Under way: ${running.map((place) => `${place.namespace} (${placeWord(place)})`).join(", ")}`]),
     ...(driftCount === 0 ? [] : [`Drift: ${formatCount(driftCount)}`]),
     ...(paused === null ? [] : ["Paused"]),
   ];
   return `${parts.join(". ")}.`;
+}
+
+function placeWord({ step, isPaused }: RunningPlace): string {
+  return isPaused ? `paused in ${stepWord(step)}` : stepWord(step);
 }
 
 /** What concerns every page: the pause, the manifests, the last pass. */
@@ -95,7 +99,7 @@ function underWay({ namespaces, environment, running }: Overview): Markup | null
       object,
       step: operation === null ? "" : describeStep(operation),
     })),
-    ...elsewhere.map(({ namespace, object, step }) => ({ name: namespace, object, step: stepWord(step) })),
+    ...elsewhere.map((place) => ({ name: place.namespace, object: place.object, step: placeWord(place) })),
   ];
   const rest = others.map(
     (other) =>

@@ -123,6 +123,14 @@ export interface Surroundings {
   readonly manifestsProblem: string | null;
 }
 
+/** Where an operation is under way. */
+export interface RunningPlace {
+  readonly namespace: string;
+  readonly object: string;
+  readonly step: Step;
+  readonly isPaused: boolean;
+}
+
 export interface Overview extends Surroundings {
   /** Of the whole environment, whatever is asked for. */
   readonly counts: Readonly<Record<StateFilter, number>>;
@@ -137,7 +145,7 @@ export interface Overview extends Surroundings {
   readonly drifts: readonly Drift[];
   readonly driftCount: number;
   /** Names of the namespaces with a running operation, a few of them. */
-  readonly running: readonly { readonly namespace: string; readonly object: string; readonly step: Step }[];
+  readonly running: readonly RunningPlace[];
   readonly runs: readonly RunView[];
   readonly reviews: readonly ReviewView[];
   readonly plans: readonly StoredPlanView[];

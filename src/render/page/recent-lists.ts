@@ -7,6 +7,7 @@ import { formatDuration } from "../time.ts";
 import { namespaceAddress } from "./addresses.ts";
 import { linkTo, mark, type Markup, markup, moment } from "./markup.ts";
 import type { Links, OperationView, ReviewView, RunView, StoredPlanView } from "./page-data.ts";
+import { describeWritePause } from "./operation-panel.ts";
 import { table } from "./table.ts";
 
 const DIGITS = 8;
@@ -132,7 +133,7 @@ export function historyTable(history: readonly OperationView[], runs: readonly R
         cells: [
           markup`#${operation.id} ${operation.kind}<span class="quiet">epoch ${formatCount(operation.epochFrom)}${operation.epoch === operation.epochFrom ? null : ` → ${formatCount(operation.epoch)}`}</span>`,
           markup`${operation.change}`,
-          markup`${mark(RUN_MARKS[operation.state])} ${describeEnd(operation)}`,
+          markup`${mark(operation.paused === null ? RUN_MARKS[operation.state] : "❚❚")} ${describeEnd(operation)}${operation.writePauseMs === null ? null : markup`<span class="quiet">writes waited ${describeWritePause(operation)}</span>`}`,
           markup`${operation.requestedBy}${run === undefined ? null : markup` ${origin(run, links)}`}`,
           moment(operation.startedAt),
         ],
@@ -141,11 +142,11 @@ export function historyTable(history: readonly OperationView[], runs: readonly R
   );
 }
 
-function describeEnd({ state, rowsCopied, startedAt, finishedAt, fault }: OperationView): string {
+function describeEnd({ state, rowsCopied, startedAt, finishedAt, fault, paused }: OperationView): string {
   const took = finishedAt === null ? "" : ` after ${formatDuration(finishedAt - startedAt)}`;
   switch (state) {
     case "running":
-      return "running";
+      return paused === null ? "running" : `paused: ${paused.reason}`;
     case "completed":
       return `${formatQuantity(rowsCopied, "row")} moved${took}`;
     case "cancelled":

@@ -1,14 +1,22 @@
 /** Lets others see what reconciliation reads anyway, so that the status page and the history need no call of their own for it. */
-import type { LiveNamespace } from "../../core/live.ts";
 import type { LiveAccess } from "../../live/port.ts";
-import type { ReadHistory } from "../history/watched-operations.ts";
+import type { Observation } from "../observation.ts";
+import type { PageFacts } from "./page-facts.ts";
 
-export function noteSights(live: LiveAccess, note: (seen: LiveNamespace, readHistory: ReadHistory) => Promise<void>): LiveAccess {
+export function noteSights(
+  live: LiveAccess,
+  environment: string,
+  page: Pick<PageFacts, "noteLive">,
+  observation: Pick<Observation, "noteLive">,
+): LiveAccess {
   return {
     ...live,
     async describe(ref) {
       const described = await live.describe(ref);
-      if (described.ok) await note(described.value, (limit) => live.history(ref, limit));
+      if (!described.ok) return described;
+      const now = Date.now();
+      page.noteLive(described.value, now);
+      await observation.noteLive(environment, described.value, (limit) => live.history(ref, limit), now);
       return described;
     },
   };

@@ -142,6 +142,7 @@ export class PageFacts {
         namespace,
         object,
         step: operation?.step ?? "prepare",
+        isPaused: (operation?.paused ?? null) !== null,
       })),
       runs: store.listRuns({ environment, limit: RECENT_MAX, isActive: false }).flatMap(({ id }) => this.#run(id)),
       reviews: reviews.list({ environment, pull: null }, RECENT_MAX).map((review) => this.#review(review)),

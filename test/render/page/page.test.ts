@@ -17,11 +17,13 @@ import {
   condition,
   drift,
   event,
+  HELD,
   HOSTILE,
   LINKS,
   namespacePage,
   ORDERS,
   overview,
+  PAUSE,
   shift,
   SHIFTING,
   SKEWED,
@@ -63,7 +65,10 @@ const pages: readonly (readonly [string, Markup])[] = [
         pages: 200,
         matches: 9_985,
         environments: ["production", "staging"],
-        running: [{ namespace: "elsewhere", object: "ORDERS", step: "copy" }],
+        running: [
+          { namespace: "elsewhere", object: "ORDERS", step: "copy", isPaused: false },
+          { namespace: "resting", object: "ORDERS", step: "verify", isPaused: true },
+        ],
       }),
       LINKS,
     ),
@@ -100,6 +105,27 @@ const pages: readonly (readonly [string, Markup])[] = [
     "namespace-shift",
     renderNamespacePage(namespacePage(liveNamespace(SHIFTING), { history: [viewOperation(shift(ORDERS))] }), LINKS),
   ],
+  [
+    "namespace-held",
+    renderNamespacePage(
+      namespacePage(liveNamespace(HELD), {
+        history: [
+          viewOperation(shift(ORDERS, { paused: PAUSE, writePauseMs: { last: 18, max: 41 } })),
+          viewOperation(
+            shift(ORDERS, {
+              id: 6,
+              state: "completed",
+              finishedAt: COUNTED_AT,
+              rowsCopied: 4_000,
+              writePauseMs: { last: 12, max: 12 },
+            }),
+          ),
+        ],
+      }),
+      LINKS,
+    ),
+  ],
+  ["overview-held", renderOverview(overview({ namespaces: [view(liveNamespace(HELD))] }), LINKS)],
   ["namespace-thousand", renderNamespacePage(namespacePage(withSilent(liveNamespace(THOUSAND), 2)), LINKS)],
   [
     "namespace-drift",
@@ -220,6 +246,7 @@ describe("the time left", () => {
       "about 20.0 s, at the average so far: 200 rows read a second for 20.0 s",
     ],
     ["all rows", { rowsCopied: 4_000, rowsVerified: 4_000 }, "rows are copied and verified; what is left takes no rows"],
+    ["a pause", { paused: PAUSE }, "not while it is paused"],
     ["no rows at all", { rowsTotal: 0, rowsCopied: 0, rowsVerified: 0 }, "not known yet: too little is done to tell"],
   ] as const;
   it.each(cases)("after %s", (_name, changes, expected) => {
