@@ -11,7 +11,7 @@ import { STEPS, type Step } from "../../core/operation.ts";
 import type { RateBudget } from "../../github/port.ts";
 import type { MetricFamily, MetricSample } from "../../render/metrics-text.ts";
 import { isBehind, type AlertState } from "../alerts/alert-state.ts";
-import { TICK_BUCKETS_S } from "./count.ts";
+import { PAUSE_BUCKETS_S, TICK_BUCKETS_S } from "./count.ts";
 import type { CountersStore } from "./counters-store.ts";
 
 /** Environments that get series of their own. */
@@ -58,12 +58,7 @@ function collectTicks({ environments }: MetricFacts, counters: CountersStore): M
     });
   return [
     counter("reconcile_ticks_total", "Ticks that ended, by outcome.", counted("reconcile_ticks")),
-    {
-      name: "shardctl_reconcile_duration_seconds",
-      help: "How long ticks took.",
-      type: "histogram",
-      samples: tickHistogram(counters),
-    },
+    histogram("reconcile_duration_seconds", "How long ticks took.", counters, "reconcile_seconds", TICK_BUCKETS_S),
     gauge(
       "reconcile_last_end_timestamp_seconds",
       "When the last tick ended.",
@@ -83,23 +78,6 @@ function collectTicks({ environments }: MetricFacts, counters: CountersStore): M
     counter("reconcile_namespace_calls_total", "Calls to live namespaces by ticks.", counted("reconcile_namespace_calls")),
     counter("reconcile_runs_started_total", "Runs that ticks have started.", counted("reconcile_runs_started")),
   ];
-}
-
-function tickHistogram(counters: CountersStore): MetricSample[] {
-  const buckets = counters.list("reconcile_seconds_bucket");
-  return counters.list("reconcile_seconds_sum").flatMap(({ labels, value }): MetricSample[] => {
-    const { environment = "" } = labels;
-    let sum = 0;
-    const samples = [...TICK_BUCKETS_S.map(String), "+Inf"].map((le): MetricSample => {
-      sum += buckets.find((bucket) => bucket.labels["environment"] === environment && bucket.labels["le"] === le)?.value ?? 0;
-      return { suffix: "_bucket", labels: { environment, le }, value: sum };
-    });
-    return [
-      ...samples,
-      { suffix: "_sum", labels: { environment }, value },
-      { suffix: "_count", labels: { environment }, value: sum },
-    ];
-  });
 }
 
 function collectState({ environments, paused, now }: MetricFacts): MetricFamily[] {
@@ -153,6 +131,19 @@ function collectOperations({ activeRuns, unfollowed }: MetricFacts, counters: Co
         const followed = running.filter((operation) => operation.step === step).length;
         return { labels: { step }, value: followed + (unfollowed.get(step) ?? 0) };
       }),
+    ),
+    gauge("operations_paused", "Operations that runs have under way, and that stand still on request.", [
+      { labels: {}, value: running.filter(({ paused }) => paused !== null).length },
+    ]),
+    gauge("operation_write_pause_seconds", "The longest that writes have waited for an operation that a run has under way.", [
+      { labels: {}, value: Math.max(0, ...running.map(({ writePauseMs }) => writePauseMs?.max ?? 0)) / 1000 },
+    ]),
+    histogram(
+      "write_pause_seconds",
+      "The longest that writes waited at a cutover, of each operation that ended.",
+      counters,
+      "write_pause",
+      PAUSE_BUCKETS_S,
     ),
     gauge("operation_retries", "Retries of the operations that runs have under way, in sum.", [
       { labels: {}, value: running.reduce((sum, { retries }) => sum + retries, 0) },
@@ -219,6 +210,25 @@ function collectGithub({ budget, pullTasks, now }: MetricFacts): MetricFamily[] 
 
 function ageSeconds(since: number | null, now: number): number {
   return since === null ? 0 : Math.max(0, now - since) / 1000;
+}
+
+/** The counters under `stored`: for each environment a sum, and a count for each limit. */
+function histogram(name: string, help: string, counters: CountersStore, stored: string, limits: readonly number[]): MetricFamily {
+  const buckets = counters.list(`${stored}_bucket`);
+  const samples = counters.list(`${stored}_sum`).flatMap(({ labels, value }): MetricSample[] => {
+    const { environment = "" } = labels;
+    let count = 0;
+    const cumulative = [...limits.map(String), "+Inf"].map((le): MetricSample => {
+      count += buckets.find((bucket) => bucket.labels["environment"] === environment && bucket.labels["le"] === le)?.value ?? 0;
+      return { suffix: "_bucket", labels: { environment, le }, value: count };
+    });
+    return [
+      ...cumulative,
+      { suffix: "_sum", labels: { environment }, value },
+      { suffix: "_count", labels: { environment }, value: count },
+    ];
+  });
+  return { name: `shardctl_${name}`, help, type: "histogram", samples };
 }
 
 function counter(name: string, help: string, samples: readonly MetricSample[]): MetricFamily {

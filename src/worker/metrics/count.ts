@@ -8,6 +8,8 @@ import type { CountersStore } from "./counters-store.ts";
 
 /** Upper limits of the histogram of ticks, in seconds. */
 export const TICK_BUCKETS_S = [0.1, 0.5, 1, 5, 10, 30, 60, 300, 900] as const;
+/** Upper limits of the histogram of write pauses, in seconds. */
+export const PAUSE_BUCKETS_S = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] as const;
 
 export function countTick(
   counters: CountersStore,
@@ -15,10 +17,7 @@ export function countTick(
 ): void {
   const seconds = (durationMs ?? 0) / 1000;
   counters.add("reconcile_ticks", { environment, outcome: outcome ?? "incomplete" }, 1);
-  counters.add("reconcile_seconds_sum", { environment }, seconds);
-  // One row a tick: the sums over the smaller buckets are made when they are read.
-  const bucket = TICK_BUCKETS_S.find((limit) => seconds <= limit);
-  counters.add("reconcile_seconds_bucket", { environment, le: bucket === undefined ? "+Inf" : String(bucket) }, 1);
+  observe(counters, "reconcile_seconds", environment, seconds, TICK_BUCKETS_S);
   if (outcome === "complete") counters.set("reconcile_last_success", { environment }, (checkedAt ?? 0) / 1000);
   if (lastFigures === null) return;
   counters.add("reconcile_github_requests", { environment }, lastFigures.requests);
@@ -37,12 +36,20 @@ export function countRun(counters: CountersStore, run: Run, before: Run | null):
 
 /** An operation has ended. */
 export function countOperation(counters: CountersStore, environment: string, operation: OperationStatus): void {
-  const { kind, state, startedAt, finishedAt, updatedAt } = operation;
+  const { kind, state, startedAt, finishedAt, updatedAt, writePauseMs } = operation;
   counters.add("operations_ended", { environment, kind, state }, 1);
   counters.add("operation_seconds", { environment, kind }, Math.max(0, (finishedAt ?? updatedAt) - startedAt) / 1000);
   counters.add("rows_moved", { environment }, rowsMovedBy(operation));
+  if (writePauseMs !== null) observe(counters, "write_pause", environment, writePauseMs.max / 1000, PAUSE_BUCKETS_S);
 }
 
 export function countAlert(counters: CountersStore, environment: string, channel: ChannelName, outcome: "told" | "failed"): void {
   counters.add("alert_messages", { environment, channel, outcome }, 1);
+}
+
+/** One value of a histogram. One row changes, and the sum: what is below the larger limits is added up when it is read. */
+function observe(counters: CountersStore, name: string, environment: string, seconds: number, buckets: readonly number[]): void {
+  const bucket = buckets.find((limit) => seconds <= limit);
+  counters.add(`${name}_sum`, { environment }, seconds);
+  counters.add(`${name}_bucket`, { environment, le: bucket === undefined ? "+Inf" : String(bucket) }, 1);
 }
