@@ -208,7 +208,8 @@ export class SimObject {
   deliver(from: string, envelope: Envelope, answer: Answer): void {
     const life = this.#life;
     this.#world.trace(() => `${this.name} ← ${from}: ${describe(envelope)}`);
-    if (kindOf(envelope) === "rehearse") this.#world.rehearsed = { name: this.name, times: this.#world.rehearsed.times + 1 };
+    // A source rehearses too, but has nothing that could be replaced.
+    if (takesRows(envelope)) this.#world.rehearsed = { name: this.name, times: this.#world.rehearsed.times + 1 };
     this.#answers.add(answer);
     const end = (settle: () => void): void => {
       if (life !== this.#life) return;
@@ -418,6 +419,11 @@ export class SimObject {
 
 function kindOf(envelope: Envelope): string {
   return String((envelope.request as { kind?: unknown }).kind);
+}
+
+/** True for a rehearsal of rows that are to become live. */
+function takesRows(envelope: Envelope): boolean {
+  return kindOf(envelope) === "rehearse" && (envelope.request as { incoming: readonly unknown[] }).incoming.length > 0;
 }
 
 function describe(envelope: Envelope): string {

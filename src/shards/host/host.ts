@@ -19,6 +19,7 @@ import { Root } from "../root/root.ts";
 import { runQuery } from "../member/query.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import { type HostStorage, type Peers, type Runtime, Sql } from "../storage/storage.ts";
+import { refuseLeftBehind } from "../move/left-behind.ts";
 import { drainSlice, walkSlice } from "../move/source.ts";
 import {
   type Received,
@@ -259,11 +260,15 @@ export class Host {
     chunks: ({ operation, waveRowsMax }: MemberRequest & { kind: "chunks" }) => ({
       chunks: stagedChunks(this.sql, this.member.plan(operation), waveRowsMax),
     }),
-    rehearse: ({ operation, incoming }: MemberRequest & { kind: "rehearse" }) =>
-      this.#writeRows(() => {
+    rehearse: async ({ operation, incoming, outgoing = [] }: MemberRequest & { kind: "rehearse" }) => {
+      if (outgoing.length > 0) await refuseLeftBehind(this.member, operation, outgoing);
+      // A source that takes nothing in this wave may still be sent rows for another.
+      if (incoming.length === 0 && outgoing.length > 0) return;
+      await this.#writeRows(() => {
         rehearsePromotion(this.sql, this.member.plan(operation), incoming, this.member.self);
         this.member.noteRehearsal(operation);
-      }),
+      });
+    },
     fence: ({ operation, attempt, budgetMs }: MemberRequest & { kind: "fence" }) => this.#fence(operation, attempt, budgetMs),
     unfence: ({ operation, attempt }: MemberRequest & { kind: "unfence" }) => this.member.unfence(operation, attempt),
     activate: ({ operation, activation }: MemberRequest & { kind: "activate" }) => this.member.activate(operation, activation),

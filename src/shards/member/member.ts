@@ -28,6 +28,7 @@ import { type SourceContext, drainSlice } from "../move/source.ts";
 import { type Runtime, type Sql, quoteName } from "../storage/storage.ts";
 import { type Table, type TableSpec, checkPrimaryKey, resolveTables, schemaText, undeclaredTables } from "../storage/tables.ts";
 import { createStaging, deleteKeys, dropStaging, promoteRows } from "../move/target.ts";
+import { noteChecked } from "../move/late-rows.ts";
 import { uniqueRules } from "../move/unique-rules.ts";
 import { checkIds, hasUnique, keepUnique } from "../directory/unique.ts";
 
@@ -247,10 +248,14 @@ export class Member implements SourceContext {
     });
   }
 
-  /** A rehearsal was well: under a fence, this target takes no more rows until it has promoted them or the fence is lifted. */
+  /**
+   * A rehearsal was well: under a fence, this target takes no more rows until it has promoted them or the fence is lifted. The target of a
+   * swap, which has no fence, has only to look at what still comes.
+   */
   noteRehearsal(operation: number): void {
     const { moving } = this.plan(operation);
-    if (moving.fence !== 0) this.#change(() => this.#put({ moving: { ...moving, rehearsed: moving.fence } }));
+    if (moving.mode === "swap") this.#change(() => noteChecked(this.sql, moving));
+    else if (moving.fence !== 0) this.#change(() => this.#put({ moving: { ...moving, rehearsed: moving.fence } }));
   }
 
   /** Drains the log to its end; only under a fence does an empty log stay empty. */

@@ -73,6 +73,7 @@ export function writeMoving(sql: Sql, moving: Moving): void {
 export function dropMoving(sql: Sql): void {
   dropMeta(sql, "moving");
   dropMeta(sql, "movedSchema");
+  dropMeta(sql, "checked");
   clearMoveRecords(sql);
 }
 
@@ -88,5 +89,6 @@ const MOVE_RECORDS = [
   "shardctl_received",
   "shardctl_captured",
   "shardctl_origin",
+  "shardctl_late",
   "shardctl_dealt",
 ];

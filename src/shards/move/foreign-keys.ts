@@ -7,8 +7,10 @@
  */
 import type { MoveRange } from "../../core/layout.ts";
 import { EngineFault } from "../storage/faults.ts";
-import type { MovePlan } from "./move-plan.ts";
+import { countLate, isChecked } from "./late-rows.ts";
+import type { MovePlan, MoveTable } from "./move-plan.ts";
 import { withinRange } from "./position.ts";
+import { pointsNowhere, referencesOf } from "./references.ts";
 import { type Runtime, type Sql, quoteName } from "../storage/storage.ts";
 
 /** Turns that are waited for while a transaction of others is open. */
@@ -69,13 +71,20 @@ export class ForeignKeys {
 /**
  * Refuses rows that came with a move and point at rows which are not here. Call when they are live.
  *
- * A target of a swap has no other rows, so its tables are read whole, before the fence. In a shift only the rows of `incoming` are read:
- * making rows live takes none away, so rows that were here before point at what they pointed at. @throws EngineFault
+ * A target of a swap has no other rows, so its tables are read whole, before the fence; under it, only what has come since (`late-rows.ts`).
+ * In a shift only the rows of `incoming` are read: making rows live takes none away, so rows that were here before point at what they pointed
+ * at. @throws EngineFault
  */
 export function checkForeignKeys(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string): void {
-  for (const { table, store } of plan.tables) {
-    const dangling =
-      plan.moving.mode === "swap" ? danglingRows(sql, table.name) : danglingStaged(sql, table.name, store, incoming);
+  const isShift = plan.moving.mode === "shift";
+  const isLate = !isShift && isChecked(sql, plan.moving);
+  for (const moveTable of plan.tables) {
+    const { table, store } = moveTable;
+    const dangling = isLate
+      ? danglingLate(sql, moveTable)
+      : isShift
+        ? danglingStaged(sql, table.name, store, incoming)
+        : danglingRows(sql, table.name);
     const [first] = dangling;
     if (!first) continue;
     const { parent } = first;
@@ -99,37 +108,22 @@ function danglingRows(sql: Sql, table: string): Dangling[] {
   return [...counts].map(([parent, rows]) => ({ parent, rows }));
 }
 
-/** The same for the staged rows of some ranges, by an index of the parent for each. */
-function danglingStaged(sql: Sql, table: string, store: string, incoming: readonly MoveRange[]): Dangling[] {
-  return foreignKeysOf(sql, table).flatMap(({ parent, columns }) => {
-    const rows = incoming.reduce((total, range) => {
-      const within = withinRange(range);
-      const isSet = columns.map(({ child }) => `s.${quoteName(child)} IS NOT NULL`).join(" AND ");
-      // An expression has no affinity of its own: the parent's affinity and collation decide, as for the key itself.
-      const isParent = columns.map(({ child, key }) => `p.${quoteName(key)} = +s.${quoteName(child)}`).join(" AND ");
-      const query = `SELECT count(*) AS n FROM ${quoteName(store)} AS s WHERE ${within.sql} AND ${isSet} AND NOT EXISTS (SELECT 1 FROM ${quoteName(parent)} AS p WHERE ${isParent})`;
-      return total + (sql.first<{ n: number }>(query, ...within.bindings)?.n ?? 0);
-    }, 0);
-    return rows > 0 ? [{ parent, rows }] : [];
+/** The same for rows that have come since the whole table was read. */
+function danglingLate(sql: Sql, table: MoveTable): Dangling[] {
+  return referencesOf(sql, table.table.name).flatMap((reference) => {
+    const rows = countLate(sql, table, reference);
+    return rows > 0 ? [{ parent: reference.parent, rows }] : [];
   });
 }
 
-interface ForeignKey {
-  readonly parent: string;
-  readonly columns: readonly { readonly child: string; readonly key: string }[];
-}
-
-function foreignKeysOf(sql: Sql, table: string): ForeignKey[] {
-  const found = sql.rows<{ id: number; seq: number; table: string; from: string; to: string | null }>(
-    `PRAGMA foreign_key_list(${quoteName(table)})`,
-  );
-  return [...new Set(found.map(({ id }) => id))].map((id) => {
-    const parts = found.filter((part) => part.id === id).toSorted((left, right) => left.seq - right.seq);
-    const parent = parts[0]?.table ?? "";
-    const primaryKey = sql
-      .rows<{ name: string; pk: number }>(`PRAGMA table_info(${quoteName(parent)})`)
-      .filter(({ pk }) => pk > 0)
-      .toSorted((left, right) => left.pk - right.pk);
-    return { parent, columns: parts.map(({ from, to, seq }) => ({ child: from, key: to ?? primaryKey[seq]?.name ?? "rowid" })) };
+/** The same for the staged rows of some ranges, by an index of the parent for each. */
+function danglingStaged(sql: Sql, table: string, store: string, incoming: readonly MoveRange[]): Dangling[] {
+  return referencesOf(sql, table).flatMap((reference) => {
+    const rows = incoming.reduce((total, range) => {
+      const within = withinRange(range);
+      const query = `SELECT count(*) AS n FROM ${quoteName(store)} AS s WHERE ${within.sql} AND ${pointsNowhere(reference, "s")}`;
+      return total + (sql.first<{ n: number }>(query, ...within.bindings)?.n ?? 0);
+    }, 0);
+    return rows > 0 ? [{ parent: reference.parent, rows }] : [];
   });
 }

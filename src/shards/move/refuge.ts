@@ -6,7 +6,7 @@
  * but on a member that queries see, and the audit finds.
  */
 import { MISSING_KEY } from "../../core/key.ts";
-import { createOwnerLookup, createSlotLookup } from "../../core/layout.ts";
+import { type MoveRange, createOwnerLookup, createSlotLookup, rangeContains } from "../../core/layout.ts";
 import type { Moving } from "../member/membership.ts";
 import { positionJson } from "./position.ts";
 
@@ -14,6 +14,8 @@ export interface Refuge {
   readonly owner: string;
   /** As `positionJson` gives it. */
   readonly position: string;
+  /** True when it goes along with this part of the keyspace. */
+  isWithin(range: MoveRange): boolean;
 }
 
 /** Null when the member stays, or owns no range that its rows could go along with. */
@@ -23,13 +25,15 @@ export function findRefuge({ mode, from, to }: Moving, self: string): Refuge | n
     const first = from.ranges.findIndex((range) => range.member === self);
     if (first < 0) return null;
     const slot = from.ranges[first - 1]?.end ?? 0;
-    return { owner: createSlotLookup(to.ranges)(slot), position: `0,${slot}` };
+    const isWithin = (range: MoveRange): boolean => range.kind === "slots" && slot >= range.from && slot < range.to;
+    return { owner: createSlotLookup(to.ranges)(slot), position: `0,${slot}`, isWithin };
   }
   if (from.kind === "range" && to.kind === "range") {
     const first = from.ranges.findIndex((range) => range.member === self);
     if (first < 0) return null;
     const key = from.ranges[first - 1]?.end ?? MISSING_KEY;
-    return { owner: createOwnerLookup(to)(key), position: positionJson(to, key) };
+    const isWithin = (range: MoveRange): boolean => rangeContains(range, key);
+    return { owner: createOwnerLookup(to)(key), position: positionJson(to, key), isWithin };
   }
   return null;
 }

@@ -11,6 +11,7 @@ import type { MoveRange } from "../../core/layout.ts";
 import { EngineFault, messageOf } from "../storage/faults.ts";
 import { checkForeignKeys } from "./foreign-keys.ts";
 import { withoutTriggers } from "./guards.ts";
+import { noteLate } from "./late-rows.ts";
 import type { CheckPart, ChunksReply, ReceiveReply, RowsPart, StagedKeysReply } from "../protocol/messages.ts";
 import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
 import { rowsText, storedText } from "./read-back.ts";
@@ -64,6 +65,7 @@ export function receiveRows(
       source,
       sequence,
     );
+    noteLate(sql, plan, tables);
     const stores = tables.map(({ table }) => table.store);
     const duplicates = withoutTriggers(sql, stores, () => {
       // What is gone goes in any case: two sources may be waiting for each other's word, when rows have changed places.

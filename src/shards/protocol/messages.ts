@@ -131,7 +131,12 @@ export type EngineRequest =
   | ({ readonly kind: "verify"; readonly budgetMs: number } & OfOperation)
   | ({ readonly kind: "drain"; readonly budgetMs: number } & OfOperation)
   | ({ readonly kind: "chunks"; readonly waveRowsMax: number } & OfOperation)
-  | ({ readonly kind: "rehearse"; readonly incoming: readonly MoveRange[] } & OfOperation)
+  | ({
+      readonly kind: "rehearse";
+      readonly incoming: readonly MoveRange[];
+      /** What leaves this member (shift): rows that stay must not point at rows that leave. */
+      readonly outgoing?: readonly { readonly target: string; readonly range: MoveRange }[];
+    } & OfOperation)
   | ({ readonly kind: "fence"; readonly attempt: number; readonly budgetMs: number } & OfOperation)
   | ({ readonly kind: "unfence"; readonly attempt: number } & OfOperation)
   | ({ readonly kind: "activate"; readonly activation: Activation } & OfOperation)

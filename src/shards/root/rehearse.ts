@@ -1,24 +1,30 @@
-/** Rehearsals: targets try what they are about to do, and say whether the rows fit. */
+/** Rehearsals: members try what they are about to do, and say whether the rows fit. */
 import { EngineFault } from "../storage/faults.ts";
 import { drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import type { OperationRecord, Wave } from "./journal.ts";
 import { type DriverContext, requireCurrent } from "./progress.ts";
-import { NO_WAVE, incomingOf } from "./waves.ts";
+import { NO_WAVE, incomingOf, outgoingOf, sourcesOf } from "./waves.ts";
 
 /** Checks of foreign keys that may fail before it counts. */
 const SETTLE_TRIES_MAX = 3;
 
-/** Has targets try what they are about to do, and check that the rows fit: unique values, and what points at what. */
+/**
+ * Has members try what they are about to do: targets check that the rows fit, by their unique values and by what points at what, and sources
+ * that no row stays behind by itself. In a swap targets have checked everything before the fence, and now check what has come since.
+ */
 export async function rehearse(
   context: DriverContext,
   record: OperationRecord,
   targets: readonly string[],
   wave: Wave,
 ): Promise<void> {
-  await each(targets, (target) =>
-    context.ask(target, { kind: "rehearse", operation: record.id, incoming: incomingOf(wave, target) }),
-  );
+  const { id: operation, mode, to } = record;
+  const members = mode === "swap" ? to.members : [...new Set([...targets, ...sourcesOf(wave)])].toSorted();
+  await each(members, (member) => {
+    const [incoming, outgoing] = [incomingOf(wave, member), outgoingOf(wave, member)];
+    return context.ask(member, { kind: "rehearse", operation, incoming, outgoing });
+  });
 }
 
 /**

@@ -14,7 +14,7 @@ export const CAPTURE_PREFIX = "shardctl_capture_";
 export const UNIQUE_PREFIX = "shardctl_unique_";
 
 const STATEMENTS = [
-  // One JSON document per key: `schema`, `membership`, `moving`, `directoryTurn`.
+  // One JSON document per key: `schema`, `membership`, `moving`, `movedSchema`, `checked`, `directoryTurn`.
   `CREATE TABLE IF NOT EXISTS shardctl_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`,
   // Root: the registry, one row per epoch; the newest is the live layout.
   `CREATE TABLE IF NOT EXISTS shardctl_registry (epoch INTEGER PRIMARY KEY, layout TEXT NOT NULL, operation INTEGER NOT NULL, committed_at INTEGER NOT NULL)`,
@@ -39,6 +39,8 @@ const STATEMENTS = [
   `CREATE INDEX IF NOT EXISTS shardctl_captured_by_pk ON shardctl_captured (table_name, pk)`,
   // Target of several sources: where a row came from, when its key does not say so.
   `CREATE TABLE IF NOT EXISTS shardctl_origin (table_name TEXT NOT NULL, pk TEXT NOT NULL, source TEXT NOT NULL, PRIMARY KEY (table_name, pk)) WITHOUT ROWID`,
+  // Target of a swap: rows that came after the whole table was checked, and may point at rows that are not here.
+  `CREATE TABLE IF NOT EXISTS shardctl_late (table_name TEXT NOT NULL, pk TEXT NOT NULL, PRIMARY KEY (table_name, pk)) WITHOUT ROWID`,
   // Source of a swap to a layout with a directory: the owner dealt to each row, or its key; copied into the targets' directories.
   `CREATE TABLE IF NOT EXISTS shardctl_dealt (table_name TEXT NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (table_name, id)) WITHOUT ROWID`,
   // Directory, member: of each id whose slot falls to this member the owner (roundRobin), or the key as a letter for its class and its text.

@@ -200,7 +200,7 @@ export class TestNamespace<Class extends ShardedObject> {
   }
 }
 
-const MOVE_RECORDS = ["walk", "outgoing", "sent", "received", "captured", "origin", "dealt"];
+const MOVE_RECORDS = ["walk", "outgoing", "sent", "received", "captured", "origin", "late", "dealt"];
 
 function tracesOf(sql: SqlStorage, isMember: boolean, epoch: number): string[] {
   const texts = (query: string): string[] =>
