@@ -32,7 +32,7 @@ beforeEach(() => {
   sql.run("CREATE TABLE orders (id TEXT PRIMARY KEY)");
   member = new Member({
     sql,
-    runtime: { now: () => 0, sleep: () => Promise.resolve(), digest: (text) => Promise.resolve(text) },
+    runtime: { now: () => 0, sleep: () => Promise.resolve(), digest: () => Promise.reject(new Error("Nothing is to be hashed")) },
     namespace: "orders",
     self: "orders-g1-shard-0",
     specs: [{ name: "orders" }],

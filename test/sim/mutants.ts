@@ -183,8 +183,8 @@ export const MUTANTS: readonly Mutant[] = [
       },
       {
         file: "shards/move/outbox.ts",
-        find: 'rows: `[${rows.map((row) => row.json).join(",")}]`,',
-        replace: 'rows: `[${rows.map((row) => row.json).join(",").replace(\'"plain"\', \'"plane"\')}]`,',
+        find: "rows: `[${sent}]`,",
+        replace: "rows: `[${sent.replace('\"plain\"', '\"plane\"')}]`,",
       },
     ],
   },

@@ -283,7 +283,10 @@ export class SimObject {
       now: () => this.#world.options.scheduler.now,
       // A turn later is not at once: others may come between.
       sleep: (delayMs, signal) => this.#after("sleep", Math.max(delayMs, this.#yieldMs()), () => undefined, signal),
-      digest: (text) => this.#after("digest", 1, () => createHash("sha256").update(text, "utf8").digest("hex")),
+      digest: (content) => {
+        const bytes = typeof content === "string" ? content : new Uint8Array(content);
+        return this.#after("digest", 1, () => createHash("sha256").update(bytes).digest("hex"));
+      },
     };
     this.#store = new Store(this.storage, runtime, storeOptions);
     const peers: Peers = { send: (member, envelope) => this.#send(member, envelope as Envelope) };

@@ -45,8 +45,9 @@ export const platformRuntime: Runtime = {
         resolve();
       });
     }),
-  digest: async (text) => {
-    const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  digest: async (content) => {
+    const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+    const hash = await crypto.subtle.digest("SHA-256", bytes);
     return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
   },
 };

@@ -189,11 +189,14 @@ export class Batch {
 function packRows(table: string, part: PartBuilder, rows: PartBuilder["rows"], large: readonly LargeRow[]): Packed {
   const keys = [...rows.map((row) => row.key), ...large.map((row) => row.key)];
   const origins = part.origins.size === 0 ? [] : keys.filter((key) => part.origins.has(key));
+  const text = rows.map((row) => row.text).join(",");
+  // Most rows are sent as they were read.
+  const sent = rows.every((row) => row.json === row.text) ? text : rows.map((row) => row.json).join(",");
   return {
     part: {
       table,
       columns: part.columns,
-      rows: `[${rows.map((row) => row.json).join(",")}]`,
+      rows: `[${sent}]`,
       rowCount: rows.length,
       keys: `[${keys.join(",")}]`,
       withBlobs: part.withBlobs,
@@ -204,7 +207,7 @@ function packRows(table: string, part: PartBuilder, rows: PartBuilder["rows"], l
       originCount: origins.length,
     },
     text: partText(
-      rows.map((row) => row.text).join(","),
+      text,
       large.map((row) => cellsText(row.cells)),
     ),
   };

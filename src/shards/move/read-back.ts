@@ -24,16 +24,20 @@ import {
 import { type Sql, type SqlRow, quoteName, textOf } from "../storage/storage.ts";
 import type { Table } from "../storage/tables.ts";
 
-/** The rows of a part as they are stored. Differs from the source's text when any of them does, or when a row stands among them. */
-export function storedText(sql: Sql, { moving }: MovePlan, moveTable: MoveTable, part: RowsPart): string {
+/** The rows of a part as they are stored, as text or as its UTF-8 bytes. Differs from the source's text when any of them does. */
+export function storedText(sql: Sql, { moving }: MovePlan, moveTable: MoveTable, part: RowsPart): string | ArrayBuffer {
   const { table, store } = moveTable;
-  // What one source sends in the order of its keys stands there without a row of another between: no key is looked up.
-  const isAlone = moving.mode === "swap" && moving.from.members.length === 1 && part.large.length === 0;
-  const rows = part.rowCount === 0 ? "" : isAlone ? spanText(sql, moveTable, part) : listText(sql, moveTable, part);
-  const keys = part.large.map((row) => row.key);
+  if (part.large.length === 0 && part.rowCount > 0) {
+    // What one source has walked in the order of its keys stands there without a row between: no key is looked up.
+    const isAlone = moving.mode === "swap" && moving.from.members.length === 1;
+    const span = isAlone ? joinRows(sql, table, spanOf(moveTable, part), part, "BLOB") : null;
+    // What it has picked for a drain stands among others.
+    return span?.count === part.rowCount ? span.rows : joinRows(sql, table, listOf(moveTable, part), part, "BLOB").rows;
+  }
+  const rows = part.rowCount === 0 ? "" : textOf(joinRows(sql, table, listOf(moveTable, part), part, "TEXT").rows);
   return partText(
     rows,
-    keys.map((key) => cellsText(readCells(sql, { ...table, name: store }, key))),
+    part.large.map(({ key }) => cellsText(readCells(sql, { ...table, name: store }, key))),
   );
 }
 
@@ -52,36 +56,45 @@ export function rowsText(sql: Sql, { table, store }: MoveTable, keys: string): s
   });
 }
 
-/** Everything from the first key of the part to its last. */
-function spanText(sql: Sql, { table, store }: MoveTable, part: RowsPart): string {
+/** FROM … ORDER BY of everything from the first key of a part to its last. The keys are bound as `?1`. */
+function spanOf({ table, store }: MoveTable, { withBlobs }: RowsPart): string {
   const order = primaryKeyOrder(table, "t");
   const bound = (at: string): string =>
     table.primaryKey
-      .map((_, index) => jsonCell(`json_extract(?1, '$[${at}]')`, index, 0, table.primaryKey.length, part.withBlobs))
+      .map((_, index) => jsonCell(`json_extract(?1, '$[${at}]')`, index, 0, table.primaryKey.length, withBlobs))
       .join(", ");
-  const rows = `${quoteName(store)} AS t WHERE (${order}) >= (${bound("0")}) AND (${order}) <= (${bound("#-1")}) ORDER BY ${order}`;
-  return joinRows(sql, table, rows, part);
+  return `${quoteName(store)} AS t WHERE (${order}) >= (${bound("0")}) AND (${order}) <= (${bound("#-1")}) ORDER BY ${order}`;
 }
 
-/** The rows under the keys of the part, large ones left out. */
-function listText(sql: Sql, { table, store }: MoveTable, part: RowsPart): string {
+/** The same of the rows under the keys of a part, large ones left out. */
+function listOf({ table, store }: MoveTable, { rowCount, withBlobs }: RowsPart): string {
   const same = table.primaryKey
-    .map((name, index) => `t.${quoteName(name)} = ${jsonCell("j.value", index, 0, table.primaryKey.length, part.withBlobs)}`)
+    .map((name, index) => `t.${quoteName(name)} = ${jsonCell("j.value", index, 0, table.primaryKey.length, withBlobs)}`)
     .join(" AND ");
-  const rows = `json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${same} WHERE j.key < ${part.rowCount} ORDER BY j.key`;
-  return joinRows(sql, table, rows, part);
+  return `json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${same} WHERE j.key < ${rowCount} ORDER BY j.key`;
 }
 
-function joinRows(sql: Sql, { columns }: Table, from: string, { keys, rowCount, withBlobs }: RowsPart): string {
-  const read = (form: RowForm): string => {
-    // One row more than there should be shows as well as all of them.
+/** The type that SQLite gives the text as. Bytes go to the digest without a string of JavaScript between. */
+type JoinedAs = "BLOB" | "TEXT";
+
+/** Rows of a part as one text, and how many: one more than there should be shows as well as all of them. */
+function joinRows(sql: Sql, { columns }: Table, from: string, { keys, rowCount, withBlobs }: RowsPart, as: JoinedAs): Joined {
+  const read = (form: RowForm): Joined | undefined => {
     const rows = `SELECT ${rowJson(columns, "t", form)} AS row FROM ${from} LIMIT ${rowCount + 1}`;
-    return sql.first<{ rows: string | null }>(`SELECT group_concat(row, ',') AS rows FROM (${rows})`, keys)?.rows ?? "";
+    const joined = `SELECT coalesce(CAST(group_concat(row, ',') AS ${as}), '') AS rows, count(*) AS count FROM (${rows})`;
+    return sql.first<Joined>(joined, keys);
   };
   try {
-    return withBlobs ? read("masked") : inPlainForm(sql, read);
+    return (withBlobs ? read("masked") : inPlainForm(sql, read)) ?? NOTHING;
   } catch (error) {
-    if (isTooBig(error)) return "rows larger than those of the part";
+    if (isTooBig(error)) return { rows: "rows larger than those of the part", count: -1 };
     throw error;
   }
 }
+
+interface Joined extends SqlRow {
+  readonly rows: string | ArrayBuffer;
+  readonly count: number;
+}
+
+const NOTHING: Joined = { rows: "", count: 0 };

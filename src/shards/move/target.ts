@@ -79,7 +79,7 @@ export function receiveRows(
 }
 
 /** What was stored, before it is hashed: the text of each part's rows. */
-export type Received = Omit<ReceiveReply, "digests"> & { readonly texts: readonly string[] };
+export type Received = Omit<ReceiveReply, "digests"> & { readonly texts: readonly (string | ArrayBuffer)[] };
 
 /** Hashes what was read back: the source compares it with what it has read. */
 export async function digestReceived({ duplicates, texts, unsettled }: Received, runtime: Runtime): Promise<ReceiveReply> {

@@ -28,8 +28,8 @@ export interface Runtime {
   now(): number;
   /** Resolves after the delay, or at once when the signal aborts: a timer that nobody needs any more. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
-  /** SHA-256 of the text's UTF-8 bytes, as hex. */
-  digest(text: string): Promise<string>;
+  /** SHA-256 of the bytes, or of the text's UTF-8 bytes, as hex. */
+  digest(content: string | ArrayBuffer): Promise<string>;
 }
 
 /** Sends a request to another object of the same class, by name. Rejects when there is no answer: that is never an empty answer. */
