@@ -63,7 +63,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
     name: "duplicates-count-at-once",
     needs: "hasRegroups",
     rule: "a row that changes its shard key stands twice until its old source has said so: the step is tried again",
-    edits: [{ file: "shards/root/failures.ts", find: /DUPLICATE_TRIES_MAX = \d+;/, replace: "DUPLICATE_TRIES_MAX = 0;" }],
+    edits: [{ file: "shards/root/failures.ts", find: "if (isDuplicate(error)) return null;", replace: "" }],
   },
   {
     name: "pages-wait-behind-rivals",
@@ -72,15 +72,25 @@ export const FORMER_BUGS: readonly Mutant[] = [
     edits: [{ file: "shards/move/source.ts", find: "rivals ??= found;", replace: "if (found !== null) throw found;" }],
   },
   {
-    name: "silence-counts-as-duplicates",
+    name: "tries-prove-duplicates",
     needs: "hasRegroups",
-    rule: "tries that a silent member has used up are not held against a row that is just changing its key",
+    rule: "judged-under-the-fence: a row may be caught between two keys any number of times, and ends no operation by that",
     edits: [
       {
-        file: "shards/root/failures.ts",
-        find: "faultOf(error, record.paused ? 0 : retries, duplicateTries)",
-        replace: "faultOf(error, retries, retries)",
+        file: "shards/root/driver.ts",
+        find: "return judgeDuplicates(context, record);",
+        replace:
+          'return void end(context, record, { fault: { kind: "duplicateId", message: record.duplicateFound ?? "" } }) ?? Promise.resolve();',
       },
+    ],
+  },
+  {
+    name: "judged-in-one-round",
+    needs: "hasRegroups",
+    rule: "judged-under-the-fence: what one source says while the others have not sent their logs proves nothing",
+    edits: [
+      { file: "shards/root/failures.ts", find: /DUPLICATE_TRIES_MAX = \d+;/, replace: "DUPLICATE_TRIES_MAX = 0;" },
+      { file: "shards/root/judge.ts", find: "drain(member).catch(ignoreDuplicate)", replace: "drain(member)" },
     ],
   },
 ];

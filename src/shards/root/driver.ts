@@ -16,9 +16,10 @@
  */
 import type { OperationFault } from "../../core/operation.ts";
 import { cleanUp } from "./clean-up.ts";
-import { end, isOpen, recordFailure } from "./failures.ts";
+import { end, isOpen, isSuspect, recordFailure } from "./failures.ts";
 import { activate, fenceAndCutOver, isLastWave, liftFences } from "./fence.ts";
 import type { OperationRecord } from "./journal.ts";
+import { judgeDuplicates } from "./judge.ts";
 import { keepPaused } from "./pause.ts";
 import { type DriverContext, Superseded, save } from "./progress.ts";
 import { prepare, walk } from "./walk.ts";
@@ -61,6 +62,7 @@ export function requestCancel(
 function advance(context: DriverContext, record: OperationRecord): Promise<void> {
   if (isOpen(record) && record.liftsFences) return liftFences(context, record);
   if (isOpen(record) && record.paused) return keepPaused(context, record);
+  if (isOpen(record) && isSuspect(record)) return judgeDuplicates(context, record);
   switch (record.step) {
     case "prepare":
       return prepare(context, record);

@@ -13,7 +13,7 @@ import { type DriverContext, save } from "./progress.ts";
 const RETRIES_MAX = 12;
 export const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 30_000;
-/** Tries of a step that finds one id twice, before it counts. */
+/** Tries of a step that finds one id twice, before that is judged under a fence. */
 const DUPLICATE_TRIES_MAX = 5;
 
 export function recordFailure(context: DriverContext, before: OperationRecord, error: unknown): void {
@@ -21,10 +21,8 @@ export function recordFailure(context: DriverContext, before: OperationRecord, e
   const record = journal.running();
   if (!record || record.id !== before.id) return;
   const retries = record.retries + 1;
-  // Counted apart: what a silent member has used up is not held against a row that was just changing its key.
-  const duplicateTries = (record.duplicateTries ?? 0) + (isDuplicate(error) && !record.paused ? 1 : 0);
-  const failed = { retries, duplicateTries, lastError: messageOf(error) };
-  const fault = isOpen(record) ? faultOf(error, record.paused ? 0 : retries, duplicateTries) : null;
+  const failed = { retries, lastError: messageOf(error), ...(isDuplicate(error) ? countDuplicate(record, error) : {}) };
+  const fault = isOpen(record) ? faultOf(error, record.paused ? 0 : retries) : null;
   if (fault !== null) end(context, record, { ...failed, fault });
   // After cutover there is only forward: try again, less and less often, for as long as it takes.
   else save(context, record, { ...failed, notBefore: runtime.now() + backoffMs(retries) });
@@ -44,8 +42,18 @@ export function end(
   return save(context, record, { ...change, step: "cleanUp", attempt: record.attempt + 1, paused: null, notBefore: 0 });
 }
 
-function faultOf(error: unknown, retries: number, duplicateTries: number): OperationFault | null {
-  if (isDuplicate(error) && duplicateTries <= DUPLICATE_TRIES_MAX) return null;
+function countDuplicate({ duplicateTries = 0 }: OperationRecord, error: unknown): Partial<OperationRecord> {
+  return { duplicateTries: duplicateTries + 1, duplicateFound: messageOf(error) };
+}
+
+/** True when ids were found twice often enough: the next turn judges it. */
+export function isSuspect({ duplicateTries = 0 }: OperationRecord): boolean {
+  return duplicateTries > DUPLICATE_TRIES_MAX;
+}
+
+function faultOf(error: unknown, retries: number): OperationFault | null {
+  // Whether they count is for `judge.ts` to say.
+  if (isDuplicate(error)) return null;
   if (error instanceof EngineFault) return { kind: error.kind, message: error.message };
   if (retries > RETRIES_MAX)
     return { kind: "unreachable", message: `Gave up after ${retries} tries: ${messageOf(error)}. Nothing was changed` };

@@ -13,7 +13,7 @@ import { rehearse } from "./rehearse.ts";
 import { incomingOf, joinWaves, layoutAfter, nextSpan, outgoingOf, sourcesOf, targetsOf } from "./waves.ts";
 
 /** Most time that a fence may take before it is lifted and tried again later. */
-const FENCE_MS_MAX = 1_000;
+export const FENCE_MS_MAX = 1_000;
 
 /**
  * Fences the members of the wave, drains the sources, rehearses, and commits the next epoch in the turn in which the last answer counts.
@@ -44,13 +44,15 @@ export async function fenceAndCutOver(context: DriverContext, record: OperationR
 }
 
 /** Rule "durable-abort": the attempt is over in the journal before any member hears of it. The failures of the step count on. */
-async function giveUp(context: DriverContext, record: OperationRecord, members: readonly string[]): Promise<void> {
-  const { retries, duplicateTries = 0, attempt } = record;
-  await liftFences(
-    context,
-    proceed(context, record, { attempt: attempt + 1, liftsFences: true, retries, duplicateTries }),
-    members,
-  );
+export async function giveUp(
+  context: DriverContext,
+  record: OperationRecord,
+  members: readonly string[],
+  failures: Pick<OperationRecord, "retries" | "duplicateTries"> = record,
+): Promise<void> {
+  const { retries, duplicateTries = 0 } = failures;
+  const next = proceed(context, record, { attempt: record.attempt + 1, liftsFences: true, retries, duplicateTries });
+  await liftFences(context, next, members);
 }
 
 /**
@@ -68,7 +70,7 @@ export async function liftFences(
 }
 
 /** The point of no return: one transaction on the root. */
-function cutOver(context: DriverContext, record: OperationRecord, wave: Wave, fencedAt: number): void {
+export function cutOver(context: DriverContext, record: OperationRecord, wave: Wave, fencedAt: number): void {
   const { sql, journal, runtime } = context;
   sql.transaction(() => {
     requireCurrent(context, record);
@@ -116,7 +118,7 @@ export function isLastWave({ wavesDone, waveSpan, waveCount }: OperationRecord):
 }
 
 /** The waves that are cut over together next. */
-function waveInWork({ journal }: DriverContext, { id, wavesDone, waveSpan }: OperationRecord): Wave {
+export function waveInWork({ journal }: DriverContext, { id, wavesDone, waveSpan }: OperationRecord): Wave {
   const waves = journal.waves(id, wavesDone, waveSpan);
   if (waves.length === 0) throw new Error(`Wave ${wavesDone} of operation ${id} is not in the journal`);
   return joinWaves(waves);

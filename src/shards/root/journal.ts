@@ -50,6 +50,8 @@ export interface OperationRecord extends Omit<
   readonly attempt: number;
   /** Tries in a row that found one id twice; absent for none. */
   readonly duplicateTries?: number;
+  /** What the newest of them has found. */
+  readonly duplicateFound?: string;
   /** True while fences of an attempt that was given up may still stand; absent for false. */
   readonly liftsFences?: boolean;
   /** Milliseconds since the Unix epoch before which the driver does nothing: backoff. */
