@@ -14,6 +14,7 @@
  * | pending | attempt, live ≠ planned, and not by our own start | failed (stale)                         |
  * | running | operation completed / failed / cancelled  | done / failed / cancelled                      |
  * | running | the run is cancelled                      | asks to cancel; after cutover it goes on to done |
+ * | running | held by a closed window or a pause        | running, and its operation stands still after its wave |
  * | either  | no answer                                 | as it is, asked again later; failed after `RETRIES_MAX` |
  */
 import type { RunAction } from "../core/api.ts";
@@ -24,10 +25,12 @@ import type { Change, Plan } from "../core/plan.ts";
 import { policyUnderOverrides } from "../core/planning/check-safety.ts";
 import { assertNever, success } from "../core/result.ts";
 import type { LiveAccess } from "../live/port.ts";
+import { describePause, holdOperation } from "./hold-operation.ts";
 import { runBounded } from "./run-bounded.ts";
 import {
   CANCELLED_BEFORE_START,
   correlationIdOf,
+  HOLD_MS,
   isAttemptDue,
   nextAttempt,
   RETRIES_MAX,
@@ -40,16 +43,13 @@ import {
 /** How far back a namespace's history is searched for the operation of an interrupted start. */
 const HISTORY_MAX = 20;
 
-/** How long a held change waits until it is asked about again. */
-const HOLD_MS = 5_000;
-
 /** Namespaces that one step asks at the same time. */
 const LOOKS_MAX = 16;
 
 /** What one look at one action gave: its next value, or no answer. */
 type Outcome = { readonly kind: "settled"; readonly action: RunAction } | { readonly kind: "silent"; readonly message: string };
 
-/** Why a change must not start now, though its turn has come: a window has closed, or everything is paused. Null when it may. */
+/** Why a change must not start or go on now: a window has closed, or everything is paused. Null when it may. */
 export type FindHold = (change: Change) => string | null;
 
 /**
@@ -57,7 +57,7 @@ export type FindHold = (change: Change) => string | null;
  *
  * @param plan the plan that the run was made from; its changes are in the order of the run's actions.
  * @param now milliseconds since the Unix epoch.
- * @param findHold asked before each start; operations that are running go on. Default: nothing is held.
+ * @param findHold asked before each start, and about each operation that runs. Default: nothing is held.
  */
 export async function advanceRun(
   record: RunRecord,
@@ -98,7 +98,7 @@ class Step {
   async followRunning(): Promise<void> {
     const running = this.actions.filter((action) => action.state === "running" && this.#isDue(action));
     const follow = this.#record.cancelRequested ? cancelOperation : pollOperation;
-    await this.#settleAll(running, (action) => follow(this.#live, action));
+    await this.#settleAll(running, (action) => follow(this.#live, action, this.#findHold(this.#changeOf(action))));
   }
 
   /** Starts what an earlier step has attempted; in a cancelled run, only finds out whether it had started. */
@@ -266,14 +266,15 @@ function findStarted(live: LiveAccess, action: RunAction, runId: string): Promis
   return adoptOperation(live, action, runId, notExecuted(action, CANCELLED_BEFORE_START));
 }
 
-async function pollOperation(live: LiveAccess, action: RunAction): Promise<Outcome> {
-  return settleAnswer(action, await live.operation(refOf(action), operationOf(action).id));
+async function pollOperation(live: LiveAccess, action: RunAction, hold: string | null): Promise<Outcome> {
+  const status = await live.operation(refOf(action), operationOf(action).id);
+  return settleAnswer(action, status.ok ? await holdOperation(live, refOf(action), status.value, hold) : status);
 }
 
 /** After cutover a cancel is refused and the operation goes forward: then its progress is followed as before. */
-async function cancelOperation(live: LiveAccess, action: RunAction): Promise<Outcome> {
+async function cancelOperation(live: LiveAccess, action: RunAction, hold: string | null): Promise<Outcome> {
   const cancelled = await live.cancel(refOf(action), operationOf(action).id);
-  if (!cancelled.ok && cancelled.failure.kind === "refused") return pollOperation(live, action);
+  if (!cancelled.ok && cancelled.failure.kind === "refused") return pollOperation(live, action, hold);
   return settleAnswer(action, cancelled);
 }
 
@@ -284,7 +285,7 @@ function settleAnswer(action: RunAction, answer: LiveResult<OperationStatus>): O
 function followOperation(action: RunAction, operation: OperationStatus): RunAction {
   switch (operation.state) {
     case "running":
-      return { ...action, state: "running", operation, error: operation.lastError };
+      return { ...action, state: "running", operation, error: describePause(operation) ?? operation.lastError };
     case "completed":
       return { ...action, state: "done", operation, error: null };
     case "failed":

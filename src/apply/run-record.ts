@@ -4,6 +4,7 @@
  * Plain values, JSON-safe. Everything here is pure: a record goes in, the next record comes out.
  */
 import type { ActionState, Run, RunAction, RunState } from "../core/api.ts";
+import type { OperationStatus } from "../core/operation.ts";
 import type { Change, Guard, Plan } from "../core/plan.ts";
 import type { RunOrigin } from "../core/review.ts";
 
@@ -35,6 +36,9 @@ export interface NewRun {
   readonly now: number;
 }
 
+/** Under which name the Worker starts runs, and pauses operations, by itself. Stored: never change. */
+export const RECONCILER = "shardctl reconciler";
+
 /** A run that was not stepped for so long is lost: longer than the slowest retry of its coordinator. */
 export const LEASE_MS = 10 * 60_000;
 
@@ -49,6 +53,8 @@ const RETRY_LONGEST_MS = 30_000;
 /** How often a running operation is asked for its progress: a tenth of its age, between these bounds. */
 const POLL_SHORTEST_MS = 100;
 const POLL_LONGEST_MS = 2_000;
+/** What waits for a window or a person is asked about so often. */
+export const HOLD_MS = 5_000;
 
 /** A run in which nothing has been started yet. */
 export function createRun(plan: Plan, { id, requestedBy, overrides, origin, leaseToken, now }: NewRun): RunRecord {
@@ -90,6 +96,11 @@ export function isAttemptDue(attempt: Attempt | undefined, now: number): boolean
   return attempt === undefined || attempt.notBefore <= now || attempt.notBefore - now > STEP_DELAY_LONGEST_MS;
 }
 
+/** The run that started an operation, known or forgotten; null when no run did. */
+export function runIdOf({ correlationId }: Pick<OperationStatus, "correlationId">): string | null {
+  return /^(run-[\w-]+):/.exec(correlationId)?.[1] ?? null;
+}
+
 /** Milliseconds until the next step is worth taking, or null when the run has ended. */
 export function delayUntilNextMs(record: RunRecord, now: number): number | null {
   if (record.run.state !== "running") return null;
@@ -110,6 +121,7 @@ export function delayUntilNextMs(record: RunRecord, now: number): number | null 
 }
 
 function pollDelayMs(action: RunAction, now: number): number {
+  if (action.operation?.paused) return HOLD_MS;
   // A start that lies ahead was written by another clock.
   const ageMs = Math.abs(now - (action.operation?.startedAt ?? now));
   return Math.min(POLL_LONGEST_MS, Math.max(POLL_SHORTEST_MS, ageMs / 10));
@@ -134,11 +146,15 @@ export function failRun(record: RunRecord, reason: string, now: number): RunReco
 /** What an action says that a cancel has kept from starting. */
 export const CANCELLED_BEFORE_START = "The run was cancelled before this started";
 
-/** Lets go of one open action: an operation of it goes on in the namespace, but the run, and who waits for it, no longer wait for it. */
+/**
+ * Lets go of one open action: an operation of it goes on in the namespace, but the run, and who waits for it, no longer wait for it. One that
+ * stands still has not failed.
+ */
 export function detachAction(record: RunRecord, namespace: string, reason: string, now: number): RunRecord {
   const actions = record.run.actions.map((action): RunAction => {
     if (action.namespace !== namespace || !isOpen(action.state)) return action;
-    return { ...action, state: action.state === "pending" ? "notExecuted" : "failed", error: reason };
+    const hasFailed = action.state === "running" && action.operation?.paused === null;
+    return { ...action, state: hasFailed ? "failed" : "notExecuted", error: reason };
   });
   const { [namespace]: _detached, ...attempts } = record.attempts;
   return withActions(record, actions, attempts, now);

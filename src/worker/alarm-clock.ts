@@ -4,16 +4,19 @@
  * What is due is kept by those who do it, so that a lost alarm loses nothing: `rearm` sets it from what they say.
  */
 
-/** Something that has work at a time: milliseconds since the Unix epoch, null for never. */
-export type NextAt = (now: number) => number | null;
+/** Something that has work at times. */
+export interface Sleeper {
+  /** Milliseconds since the Unix epoch; null for never. */
+  nextAt(now: number): number | null;
+}
 
 export class AlarmClock {
   readonly #storage: DurableObjectStorage;
-  readonly #sources: readonly NextAt[];
+  readonly #sleepers: readonly Sleeper[];
 
-  constructor(storage: DurableObjectStorage, sources: readonly NextAt[]) {
+  constructor(storage: DurableObjectStorage, sleepers: readonly Sleeper[]) {
     this.#storage = storage;
-    this.#sources = sources;
+    this.#sleepers = sleepers;
   }
 
   /** Sets the alarm in this turn: it becomes durable with what the turn writes. */
@@ -35,7 +38,7 @@ export class AlarmClock {
   }
 
   nextAt(now: number): number | null {
-    const times = this.#sources.map((next) => next(now)).filter((time) => time !== null);
+    const times = this.#sleepers.map((sleeper) => sleeper.nextAt(now)).filter((time) => time !== null);
     return times.length === 0 ? null : Math.min(...times);
   }
 }

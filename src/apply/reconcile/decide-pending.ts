@@ -8,6 +8,7 @@ import type { Run } from "../../core/api.ts";
 import type { Block, Guard, Plan } from "../../core/plan.ts";
 import { checkWhole, standingBlocks } from "../../core/planning/check-safety.ts";
 import { orderByDependency } from "../../core/planning/execution-order.ts";
+import { RECONCILER } from "../run-record.ts";
 import type { EnvironmentState } from "./environment-state.ts";
 import { findApproval, findWholePlans, type PendingState, type WholePlan } from "./find-approvals.ts";
 import {
@@ -91,9 +92,6 @@ function adoptOwnRuns(pendings: readonly PendingState[], ports: ReconcilePorts, 
 function isOpenIn({ actions }: Run, name: string): boolean {
   return actions.some(({ namespace, state }) => namespace === name && (state === "pending" || state === "running"));
 }
-
-/** Under which name runs are started here. */
-export const RECONCILER = "shardctl reconciler";
 
 async function judgeAll(
   env: EnvironmentState,

@@ -43,7 +43,9 @@ export function unhealthyFault({ name, members }: LiveNamespace): FoundDrift[] {
 /** An operation that does not get on. Looking at it has poked it already. */
 export function stalledFault(live: LiveNamespace, progress: NamespaceState["progress"], now: number): FoundDrift[] {
   const { operation } = live;
-  if (operation?.state !== "running" || progress === null || now - progress.since < STALLED_MS) return [];
+  // One that stands still because somebody wants it to, is not stalled.
+  if (operation?.state !== "running" || operation.paused !== null || progress === null) return [];
+  if (now - progress.since < STALLED_MS) return [];
   const minutes = Math.floor((now - progress.since) / 60_000);
   return [
     {
@@ -58,8 +60,8 @@ export function stalledFault(live: LiveNamespace, progress: NamespaceState["prog
 /** What identifies a state of an operation; equal marks mean that nothing has happened. */
 export function progressMark({ operation }: LiveNamespace): string | null {
   if (operation?.state !== "running") return null;
-  const { id, step, wave, rowsCopied, rowsVerified } = operation;
-  return `${id}/${step}/${wave}/${rowsCopied}/${rowsVerified}`;
+  const { id, step, wave, rowsCopied, rowsVerified, paused } = operation;
+  return `${id}/${step}/${wave}/${rowsCopied}/${rowsVerified}${paused === null ? "" : "/paused"}`;
 }
 
 /** Why the registry is not the one that operations have made of the last one, or null. */

@@ -5,6 +5,7 @@
  * |--------------------------------|----------------------------------------------------------------------------|
  * | does not answer                | asked again later and later; what was decided about it waits               |
  * | runs an operation              | followed at every tick: being looked at also pokes one that lost its alarm |
+ * | runs one that must wait        | held after its wave, and let go on when it may: see hold-followed.ts       |
  * | waits in a run                 | followed at every tick                                                     |
  * | was changed behind the journal | held, until it is put back or its manifest changes                         |
  * | needs a change                 | pending: `decide` says what becomes of it                                  |
@@ -14,9 +15,11 @@ import type { Run } from "../../core/api.ts";
 import type { ConditionType } from "../../core/drift.ts";
 import type { LiveFailure, LiveNamespace } from "../../core/live.ts";
 import { formatQuantity } from "../../core/figures.ts";
+import type { OperationStatus } from "../../core/operation.ts";
 import { checkSafety } from "../../core/planning/check-safety.ts";
 import { liveRows } from "../../core/planning/decide-change.ts";
 import type { NamespaceSpec } from "../../core/spec.ts";
+import { describePause } from "../hold-operation.ts";
 import { CANCELLED_BEFORE_START } from "../run-record.ts";
 import { auditNamespace } from "./audit.ts";
 import type { EnvironmentState } from "./environment-state.ts";
@@ -31,6 +34,7 @@ import {
   unmanagedFault,
   unreadableFault,
 } from "./find-faults.ts";
+import { holdFollowed } from "./hold-followed.ts";
 import { planFrom, type InspectContext, type WantedChange } from "./inspect.ts";
 import {
   type AuditFinding,
@@ -62,6 +66,7 @@ export interface LookContext extends InspectContext {
   readonly takeAudit: () => boolean;
 }
 
+type Following = LiveNamespace & { readonly operation: OperationStatus };
 type ConditionChange = { readonly type: ConditionType; readonly reason: string; readonly message: string };
 
 /** The state after the look. The only writes are the caller's. */
@@ -73,7 +78,8 @@ export async function lookAt(before: NamespaceState, context: LookContext): Prom
   const live = described.value;
   const settled = settleRun({ ...before, silences: 0, observedCommit: env.commit, pass: env.pass.number }, live, context);
   const state: NamespaceState = { ...settled, rows: liveRows(live), observedDigest: settled.specDigest };
-  if (live.operation?.state === "running") return followOperation(state, live, context);
+  const { operation } = live;
+  if (operation?.state === "running") return followOperation(state, { ...live, operation }, context);
   if (state.run !== null) return waitInRun({ ...state, progress: null }, live, context);
   return settleAtRest({ ...state, progress: null }, live, context);
 }
@@ -142,33 +148,34 @@ function forgetAttempts(state: NamespaceState, live: LiveNamespace, commit: stri
   return isSame ? state : { ...state, attempts: null };
 }
 
-function followOperation(before: NamespaceState, live: LiveNamespace, context: LookContext): NamespaceState {
+async function followOperation(before: NamespaceState, live: Following, context: LookContext): Promise<NamespaceState> {
+  const operation = await holdFollowed(before, live, context);
+  const seen = { ...live, operation };
   const now = context.ports.now();
-  const mark = progressMark(live) ?? "";
+  const mark = progressMark(seen) ?? "";
   const isSame = before.progress?.mark === mark && before.progress.since <= now;
   const progress = isSame ? before.progress : { mark, since: now };
   const state: NamespaceState = { ...before, progress, dueAt: 0, pending: null };
-  const { operation } = live;
-  const stalled = stalledFault(live, progress, now);
+  const stalled = stalledFault(seen, progress, now);
   if (stalled.length > 0 && state.run !== null) {
     const reason = `The operation does not get on (${stalled[0]?.detail ?? ""}). It goes on in the namespace; the run does not wait for it.`;
     context.ports.runs.detach(state.run, state.name, reason);
   }
-  const what = operation
-    ? `Operation ${operation.id} (${operation.kind}) is in step ${operation.step}`
-    : "An operation is running";
   return {
     ...state,
     faults: track(state, [...unhealthyFault(live), ...stalled, ...healing(state, auditFaults(state.audit, true))], context),
     differences: state.run === null ? state.differences : markHealing(state.differences),
-    condition: conditionOf(
-      state,
-      now,
-      stalled.length > 0
-        ? { type: "Stalled", reason: "OperationStalled", message: `${what}: ${stalled[0]?.detail ?? ""}` }
-        : { type: "Reconciling", reason: state.run === null ? "OperationRunning" : "Applying", message: what },
-    ),
+    condition: conditionOf(state, now, explainOperation(state, operation, stalled[0]?.detail ?? null)),
   };
+}
+
+function explainOperation({ run }: NamespaceState, operation: OperationStatus, stalled: string | null): ConditionChange {
+  const { id, kind, step } = operation;
+  const what = `Operation ${id} (${kind}) is in step ${step}`;
+  if (stalled !== null) return { type: "Stalled", reason: "OperationStalled", message: `${what}: ${stalled}` };
+  const pause = describePause(operation);
+  if (pause !== null) return { type: "Reconciling", reason: "Paused", message: `${what}, and stands still. ${pause}` };
+  return { type: "Reconciling", reason: run === null ? "OperationRunning" : "Applying", message: what };
 }
 
 function waitInRun(before: NamespaceState, live: LiveNamespace, context: LookContext): NamespaceState {

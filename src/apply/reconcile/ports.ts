@@ -13,6 +13,7 @@ import type { Result } from "../../core/result.ts";
 import type { RunOrigin } from "../../core/review.ts";
 import type { DesiredState, Window } from "../../core/spec.ts";
 import type { LiveReader, MemberReader } from "../../live/port.ts";
+import type { OperationHolder } from "../hold-operation.ts";
 import type { EnvironmentState } from "./environment-state.ts";
 import type { NamespaceState } from "./namespace-state.ts";
 
@@ -66,7 +67,7 @@ export interface RunPort {
   /** The active run that has to end before a change of these namespaces may start: the environment has one at a time. */
   findRival(namespaces: readonly string[]): Run | null;
   start(run: NewRun): Result<Run, string>;
-  /** Ends the run's part in a namespace whose operation does not get on, so that the others need not wait for it. */
+  /** Ends the run's part in a namespace whose operation does not get on, or waits for its window, so that the others need not wait for it. */
   detach(id: string, namespace: string, reason: string): void;
 }
 
@@ -103,7 +104,7 @@ export interface ReconcilePorts {
   readonly store: ReconcileStore;
   readonly manifests: ManifestSource;
   readonly reviews: ReviewLookup;
-  readonly live: LiveReader & MemberReader;
+  readonly live: LiveReader & MemberReader & OperationHolder;
   readonly runs: RunPort;
   /** Namespaces that were live here once, and that the store does not know yet. */
   readonly unseenRefs: () => readonly NamespaceRef[];

@@ -1,6 +1,8 @@
 /** What happened, as events of the history: one line each, with names, counts and numbers, and never the content of a row. Pure. */
+import { isPausedByUs } from "../../apply/hold-operation.ts";
 import { makeEvent } from "../../apply/reconcile/make-event.ts";
 import type { NewEvent } from "../../apply/reconcile/ports.ts";
+import { RECONCILER } from "../../apply/run-record.ts";
 import type { Run, RunAction } from "../../core/api.ts";
 import { formatQuantity } from "../../core/figures.ts";
 import type { OperationStatus } from "../../core/operation.ts";
@@ -51,7 +53,10 @@ export function releaseEvent(
 export function runEvents(run: Run, before: Run | null, now: number): NewEvent[] {
   const about = aboutRun(run, now);
   const started: NewEvent[] = before === null ? [makeEvent({ ...about, kind: "run", summary: describeStart(run) })] : [];
-  const operations = run.actions.flatMap((action, index) => operationEvent(action, before?.actions[index] ?? null, about));
+  const operations = run.actions.flatMap((action, index) => {
+    const known = before?.actions[index] ?? null;
+    return [...holdEvent(action, known, about), ...operationEvent(action, known, about)];
+  });
   if (run.finishedAt === null || before?.finishedAt !== null) return [...started, ...operations];
   const rowsMoved = run.actions.reduce((sum, action) => sum + rowsMovedBy(action.operation), 0);
   const summary = `the run ${run.state}: ${counted(run)}`;
@@ -88,6 +93,17 @@ function counted(run: Run): string {
 function operationEvent(action: RunAction, before: RunAction | null, about: AboutRun): NewEvent[] {
   const { operation, namespace } = action;
   return endedNow(action, before) && operation !== null ? [operationEnd(operation, { ...about, namespace })] : [];
+}
+
+/** The run's own pauses, and that they are over; those of people are told when they ask. */
+function holdEvent({ operation, namespace }: RunAction, before: RunAction | null, about: AboutRun): NewEvent[] {
+  if (operation?.state !== "running") return [];
+  const hold = isPausedByUs(operation) ? operation.paused?.reason : null;
+  const known = before?.operation && isPausedByUs(before.operation) ? before.operation.paused?.reason : null;
+  if (hold === known || (hold === null && operation.paused !== null)) return [];
+  const what = describeOperation(operation);
+  const summary = hold === null ? `${what} goes on` : `${what} is paused: ${hold}`;
+  return [makeEvent({ ...about, namespace, kind: "pause", summary, actor: RECONCILER })];
 }
 
 /** An operation that has ended, whoever started it. */

@@ -6,6 +6,7 @@
  */
 import type { DriftReport } from "../../core/drift.ts";
 import type { Run } from "../../core/api.ts";
+import type { NamespaceSpec } from "../../core/spec.ts";
 import { buildReport } from "../../apply/reconcile/build-report.ts";
 import { isUnderWay, type EnvironmentState } from "../../apply/reconcile/environment-state.ts";
 import { makeEvent } from "../../apply/reconcile/make-event.ts";
@@ -128,6 +129,11 @@ export class Reconciliation {
   /** What the last pass took and how it went; null before the first. */
   state(environment: string): EnvironmentState | null {
     return this.#store(environment).readEnvironment();
+  }
+
+  /** The namespace's manifest as it is followed; null without one. */
+  declared(environment: string, namespace: string): NamespaceSpec | null {
+    return this.#store(environment).readDeclared(namespace)?.spec ?? null;
   }
 
   pause(): Pause | null {

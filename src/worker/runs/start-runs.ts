@@ -4,9 +4,8 @@
  * An environment has one active run, under a lease with a token that grows. A run whose lease is lost is ended by the next one, and its
  * token tells that what it still has to say no longer counts.
  */
-import { RECONCILER } from "../../apply/reconcile/decide-pending.ts";
 import type { NewRun } from "../../apply/reconcile/ports.ts";
-import { createRun, failRun } from "../../apply/run-record.ts";
+import { createRun, failRun, RECONCILER } from "../../apply/run-record.ts";
 import type { Run } from "../../core/api.ts";
 import type { Guard, Plan } from "../../core/plan.ts";
 import { failure, success, type Result } from "../../core/result.ts";

@@ -5,6 +5,7 @@
 import { advanceRun, type FindHold } from "../../apply/advance-run.ts";
 import type { Pause } from "../../apply/reconcile/ports.ts";
 import { failRun, type RunRecord } from "../../apply/run-record.ts";
+import type { NamespaceSpec } from "../../core/spec.ts";
 import type { LiveAccess } from "../../live/port.ts";
 import { logError } from "../log.ts";
 import type { PlanBook } from "../plan-book.ts";
@@ -22,6 +23,8 @@ export interface RunStepsParts {
   readonly live: () => LiveAccess;
   /** The switch that stops everything; null while it is off. */
   readonly pause: () => Pause | null;
+  /** The namespace's manifest as it is followed now; null when it is not. */
+  readonly declared: (environment: string, namespace: string) => NamespaceSpec | null;
 }
 
 export class RunSteps {
@@ -84,6 +87,7 @@ export class RunSteps {
       pausedBy: this.#parts.pause()?.by ?? null,
       overrides: run.overrides,
       desired: () => this.#parts.plans.readDesired(run.fingerprint),
+      declared: (namespace) => this.#parts.declared(run.environment, namespace),
       now,
     });
   }

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { expect, it } from "vitest";
 
 import { hashOf, spec } from "../../support/state.ts";
-import { hashed, MINUTE, unsharded, World } from "./support/world.ts";
+import { hashed, HOUR, MINUTE, unsharded, World } from "./support/world.ts";
 
 /** After so many calls the process dies: that call, and everything that waited for it, never comes back. */
 async function passOrDie(world: World, calls: number): Promise<void> {
@@ -84,6 +84,49 @@ it("converges to the same state, with each operation started once", async () => 
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
       expect(await play(steps)).toEqual(undisturbed);
+    }),
+    { numRuns: 60 },
+  );
+}, 120_000);
+
+const DAY = 24 * HOUR;
+/** 12:01 of the n-th day: a minute after the window has opened. */
+const noonOf = (day: number): number => Date.UTC(2026, 2, 2 + day, 12, 1);
+
+it("killed around the edges of a window: the operation is started once, paused outside of it, and goes on inside", async () => {
+  const windows = [{ start: "0 12 * * *", durationMs: 30 * MINUTE, timezone: "UTC" }];
+  const declared = (count: number) => [spec("orders", { count, policy: { windows } })];
+  const ref = { name: "orders", object: "ORDERS" };
+  type Moved = Step | { readonly kind: "open" } | { readonly kind: "closed" };
+  const moved: fc.Arbitrary<Moved> = fc.oneof(
+    { weight: 3, arbitrary: step },
+    { weight: 2, arbitrary: fc.constantFrom<Moved>({ kind: "open" }, { kind: "closed" }) },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(moved, { maxLength: 14 }), async (steps) => {
+      const world = new World({ live: [hashed("orders", 4)], specs: declared(4), pollsToComplete: () => 30, startAt: noonOf(0) });
+      await world.tick();
+      await world.reviewAndMerge(declared(6));
+      let day = 0;
+      for (const one of steps) {
+        if (one.kind === "tick") await world.pass();
+        else if (one.kind === "run") await world.stepRuns(2);
+        else if (one.kind === "die") await passOrDie(world, one.calls);
+        else world.now = one.kind === "open" ? noonOf(++day) : noonOf(day) + HOUR;
+      }
+      world.now = noonOf(day) + HOUR;
+      await world.tick(3);
+      const outside = await world.live.describe(ref);
+      if (outside.ok && outside.value.operation?.state === "running") expect(outside.value.operation.paused).not.toBeNull();
+      world.now = noonOf(day) + DAY;
+      for (let ticks = 0; ticks < 8; ticks++) {
+        await world.tick();
+        for (let polls = 0; polls < 10; polls++) await world.live.operation(ref, 1);
+      }
+      expect(await world.membersOf("orders")).toBe(6);
+      expect(world.condition("orders")).toMatchObject({ type: "Ready", reason: "InSync" });
+      expect(world.live.calls.filter((call) => call === "start orders")).toHaveLength(1);
+      expect(await world.drifts()).toEqual([]);
     }),
     { numRuns: 60 },
   );

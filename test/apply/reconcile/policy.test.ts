@@ -1,7 +1,8 @@
 /** What policy lets reconciliation do, and when. */
 import { describe, expect, it } from "vitest";
 
-import { RECONCILER } from "../../../src/apply/reconcile/decide-pending.ts";
+import { delayUntilNextMs, HOLD_MS, RECONCILER, type RunRecord } from "../../../src/apply/run-record.ts";
+import { DEFAULT_OPERATION_POLICY, type OperationPause } from "../../../src/core/operation.ts";
 import type { Window } from "../../../src/core/spec.ts";
 import { hashOf, spec } from "../../support/state.ts";
 import { hashed, HOUR, MINUTE, World } from "./support/world.ts";
@@ -14,6 +15,39 @@ async function drifted(policy: NonNullable<Parameters<typeof spec>[1]>["policy"]
   await world.tick();
   world.live.edit("orders", { epoch: 2, layout: hashOf("orders", 6) });
   return world;
+}
+
+function record(world: World, run: string): RunRecord {
+  const found = world.runs.get(run);
+  if (!found) throw new Error(`No run ${run}`);
+  return found.record;
+}
+
+async function pauseOf(world: World, name: string): Promise<OperationPause | null> {
+  const described = await world.live.describe({ name, object: "ORDERS" });
+  if (!described.ok) throw new Error(described.failure.message);
+  return described.value.operation?.paused ?? null;
+}
+
+/** Nobody polls it, and in memory nothing goes on by itself. */
+async function finishOperation(world: World, name: string): Promise<void> {
+  for (let polls = 0; polls < 40; polls++) await world.live.operation({ name, object: "ORDERS" }, 1);
+}
+
+async function startByHand(world: World, name: string): Promise<void> {
+  const started = await world.live.start(
+    { name, object: "ORDERS" },
+    {
+      kind: "rebalance",
+      epoch: 1,
+      to: hashOf(name, 6),
+      policy: DEFAULT_OPERATION_POLICY,
+      correlationId: "by-hand",
+      requestedBy: "someone",
+      refuseEmpty: false,
+    },
+  );
+  if (!started.ok) throw new Error(started.failure.message);
 }
 
 describe("self-healing", () => {
@@ -75,42 +109,137 @@ describe("windows", () => {
     expect(world.startedRuns()).toHaveLength(1);
   });
 
-  it("that close during a run let what runs end; what has not started waits for the next, and frees the environment", async () => {
-    const windows: Window[] = [{ start: "0 12 * * *", durationMs: 10 * MINUTE, timezone: "UTC" }];
-    const first = (count: number) => spec("a-first", { count, policy: { windows } });
-    const then = (count: number) => spec("b-then", { count, dependsOn: ["a-first"], policy: { windows } });
+  const noon: Window[] = [{ start: "0 12 * * *", durationMs: 10 * MINUTE, timezone: "UTC" }];
+  const NEXT_NOON = Date.UTC(2026, 2, 3, 12, 1);
+  const windowed = (name: string, count: number, dependsOn: string[] = []) =>
+    spec(name, { count, dependsOn, policy: { windows: noon } });
+  const carts = (count: number) => spec("carts", { count });
+
+  it("that close during a run pause what runs and hold what has not started; the environment is free, and the next one goes on", async () => {
     const live = [hashed("a-first", 4), hashed("b-then", 4), hashed("carts", 4)];
-    const carts = (count: number) => spec("carts", { count });
-    const world = new World({ live, specs: [first(4), then(4), carts(4)] });
+    const specs = (count: number, other: number) => [
+      windowed("a-first", count),
+      windowed("b-then", count, ["a-first"]),
+      carts(other),
+    ];
+    const world = new World({ live, specs: specs(4, 4), pollsToComplete: () => 40 });
     await world.tick();
-    world.live.stall("a-first", true);
-    await world.reviewAndMerge([first(6), then(6), carts(4)]);
-    await world.tick(5);
-    world.live.stall("a-first", false);
+    await world.reviewAndMerge(specs(6, 4));
+    await world.tick(2);
+    expect(await pauseOf(world, "a-first")).toBeNull();
     world.now += 10 * MINUTE;
-    // The operation that runs is not touched by the window; the dependent has missed it.
-    await world.pass();
-    await world.stepRuns(20);
-    expect(await world.membersOf("a-first")).toBe(6);
-    await world.tick(3);
+    await world.tick(20);
+    expect(await pauseOf(world, "a-first")).toMatchObject({ by: RECONCILER, reason: "its window has closed" });
+    expect(await world.membersOf("a-first")).toBe(4);
+    expect(world.condition("a-first")).toMatchObject({ type: "Reconciling", reason: "Paused", failures: 0 });
+    expect(world.condition("a-first")?.message).toContain("its window has closed");
     expect(world.startedRuns()).toMatchObject([
       {
+        state: "cancelled",
         actions: [
-          { namespace: "a-first", state: "done" },
+          { namespace: "a-first", state: "notExecuted", error: expect.stringContaining("goes on by itself in the next window") },
           { namespace: "b-then", state: "notExecuted" },
         ],
       },
     ]);
-    expect(world.condition("b-then")).toMatchObject({ type: "Reconciling", reason: "WindowClosed", failures: 0 });
-    await world.reviewAndMerge([first(6), then(6), carts(5)]);
-    await world.tick(3);
+    // What stands still because it has to is no drift, and keeps nobody from anything.
+    expect(await world.drifts()).toEqual([]);
+    expect(world.condition("b-then")).toMatchObject({ type: "Reconciling", failures: 0 });
+    await world.reviewAndMerge(specs(6, 5));
+    await world.tick(8);
     expect(await world.membersOf("carts")).toBe(5);
-    expect(await world.membersOf("b-then")).toBe(4);
-    // The next day's window.
-    world.reviewed = [{ pull: 77, plan: await world.plan([first(6), then(6), carts(5)]), overrides: [] }];
-    world.now = Date.UTC(2026, 2, 3, 12, 1);
-    await world.tick(3);
+    expect(await pauseOf(world, "a-first")).not.toBeNull();
+    world.now = NEXT_NOON;
+    world.reviewed = [{ pull: 77, plan: await world.plan(specs(6, 5)), overrides: [] }, ...world.reviewed];
+    await world.tick();
+    expect(await pauseOf(world, "a-first")).toBeNull();
+    expect(world.condition("a-first")).toMatchObject({ type: "Reconciling", reason: "OperationRunning" });
+    await finishOperation(world, "a-first");
+    await world.tick(8);
+    expect(await world.membersOf("a-first")).toBe(6);
+    expect(world.condition("a-first")).toMatchObject({ type: "Ready", failures: 0 });
     expect(await world.membersOf("b-then")).toBe(6);
+    expect(world.events.filter(({ kind }) => kind === "pause").map(({ summary }) => summary)).toEqual(["operation 1 goes on"]);
+    expect(await world.drifts()).toEqual([]);
+  });
+
+  it("do not pause what overrides them", async () => {
+    const world = new World({ live: [hashed("a-first", 4)], specs: [windowed("a-first", 4)], pollsToComplete: () => 12 });
+    await world.tick();
+    world.now += HOUR;
+    await world.reviewAndMerge([windowed("a-first", 6)], ["window"]);
+    await world.tick(3);
+    expect(await world.membersOf("a-first")).toBe(6);
+    expect(world.live.calls).not.toContain("pause a-first");
+  });
+
+  it("pause the operation of somebody's run, which waits and goes on with it", async () => {
+    const world = new World({ live: [hashed("a-first", 4)], specs: [windowed("a-first", 4)], pollsToComplete: () => 12 });
+    await world.tick();
+    const plan = await world.reviewAndMerge([windowed("a-first", 6)]);
+    const ci = world.startRunOf(plan);
+    await world.stepRuns(6);
+    world.now += 10 * MINUTE;
+    await world.tick(3);
+    expect(await pauseOf(world, "a-first")).toMatchObject({ by: RECONCILER });
+    expect(world.runs.get(ci)?.record.run).toMatchObject({
+      state: "running",
+      actions: [{ state: "running", error: `Paused by ${RECONCILER}: its window has closed` }],
+    });
+    expect(delayUntilNextMs(record(world, ci), world.now)).toBe(HOLD_MS);
+    world.now = NEXT_NOON;
+    await world.tick(3);
+    expect(world.runs.get(ci)?.record.run).toMatchObject({ state: "succeeded", actions: [{ error: null }] });
+    expect(await world.membersOf("a-first")).toBe(6);
+  });
+
+  it.each(["ci", RECONCILER])("leave alone what a person has paused in a run of %s", async (requestedBy) => {
+    const world = new World({ live: [hashed("a-first", 4)], specs: [windowed("a-first", 4)], pollsToComplete: () => 12 });
+    await world.tick();
+    const plan = await world.reviewAndMerge([windowed("a-first", 6)]);
+    if (requestedBy === RECONCILER) await world.pass();
+    else world.startRunOf(plan);
+    await world.stepRuns(6);
+    const theirs = { by: "alice", reason: "black friday" };
+    await world.live.pause({ name: "a-first", object: "ORDERS" }, 1, theirs);
+    for (const now of [world.now, world.now + 20 * MINUTE, NEXT_NOON, NEXT_NOON + HOUR]) {
+      world.now = now;
+      await world.tick(3);
+      expect(await pauseOf(world, "a-first")).toMatchObject(theirs);
+    }
+    expect(world.condition("a-first")).toMatchObject({
+      type: "Reconciling",
+      reason: expect.stringMatching(/^(Paused|InRun)$/),
+    });
+    // Standing still on request for an hour is not being stalled.
+    expect(await world.drifts()).toEqual([]);
+    await world.live.resume({ name: "a-first", object: "ORDERS" }, 1);
+    world.now = NEXT_NOON;
+    await world.tick(4);
+    expect(await world.membersOf("a-first")).toBe(6);
+  });
+
+  it("are not for what somebody starts without a run", async () => {
+    const world = new World({ live: [hashed("a-first", 4)], specs: [windowed("a-first", 4)] });
+    world.now += HOUR;
+    await world.tick();
+    await startByHand(world, "a-first");
+    await world.tick(3);
+    expect(world.live.calls).not.toContain("pause a-first");
+    expect(world.condition("a-first")).toMatchObject({ reason: "OperationRunning" });
+  });
+
+  it("that change by a merge let go on what they held", async () => {
+    const world = new World({ live: [hashed("a-first", 4)], specs: [windowed("a-first", 4)], pollsToComplete: () => 40 });
+    await world.tick();
+    await world.reviewAndMerge([windowed("a-first", 6)]);
+    await world.tick(2);
+    world.now += 10 * MINUTE;
+    await world.tick(3);
+    expect(await pauseOf(world, "a-first")).not.toBeNull();
+    world.merge([spec("a-first", { count: 6 })]);
+    await world.tick(2);
+    expect(await pauseOf(world, "a-first")).toBeNull();
   });
 
   it("hold a reviewed change without calling it drift", async () => {
@@ -138,6 +267,30 @@ describe("the switch for everything", () => {
     world.paused = null;
     await world.tick(2);
     expect(await world.membersOf("orders")).toBe(4);
+  });
+});
+
+describe("the switch and what runs", () => {
+  it("pauses operations, of runs and by hand, and lets them go on when it is off", async () => {
+    const live = [hashed("orders", 4), hashed("by-hand", 4)];
+    const specs = (count: number) => [orders({ count }), spec("by-hand", { count: 4, policy: { selfHeal: "off" } })];
+    const world = new World({ live, specs: specs(4), pollsToComplete: () => 20 });
+    await world.tick();
+    await world.reviewAndMerge(specs(6));
+    await startByHand(world, "by-hand");
+    await world.tick();
+    world.paused = { by: "ops", reason: "incident 7", at: world.now };
+    await world.tick(20);
+    for (const name of ["orders", "by-hand"]) {
+      expect(await pauseOf(world, name)).toMatchObject({ by: RECONCILER, reason: "everything is paused by ops" });
+      expect(world.condition(name)).toMatchObject({ type: "Reconciling", reason: "Paused" });
+    }
+    expect(world.startedRuns()).toMatchObject([{ state: "running" }]);
+    expect(await world.drifts()).toEqual([]);
+    world.paused = null;
+    await world.tick(4);
+    expect(await world.membersOf("orders")).toBe(6);
+    expect(await pauseOf(world, "by-hand")).toBeNull();
   });
 });
 

@@ -2,14 +2,13 @@
  * A small world for the reconciler: manifests, reviews and a clock that a test moves by hand, namespaces in memory, and runs that are
  * really stepped. `tick` is one cron tick: a pass in slices, then some steps of the runs.
  */
-import { advanceRun } from "../../../../src/apply/advance-run.ts";
+import { advanceRun, type FindHold } from "../../../../src/apply/advance-run.ts";
 import { buildReport } from "../../../../src/apply/reconcile/build-report.ts";
-import { RECONCILER } from "../../../../src/apply/reconcile/decide-pending.ts";
 import type { EnvironmentState } from "../../../../src/apply/reconcile/environment-state.ts";
 import type { ManifestReading, NewEvent, Pause, ReconcilePorts, ReviewAnswer } from "../../../../src/apply/reconcile/ports.ts";
 import { beginPass, reconcile } from "../../../../src/apply/reconcile/reconcile.ts";
 import { gatherLive } from "../../../../src/apply/gather-live.ts";
-import { createRun, detachAction, requestCancel, type RunRecord } from "../../../../src/apply/run-record.ts";
+import { createRun, detachAction, RECONCILER, requestCancel, type RunRecord } from "../../../../src/apply/run-record.ts";
 import type { Run } from "../../../../src/core/api.ts";
 import type { Drift, DriftReport } from "../../../../src/core/drift.ts";
 import { unshardedLayout } from "../../../../src/core/layout.ts";
@@ -20,6 +19,7 @@ import { failure, success } from "../../../../src/core/result.ts";
 import type { DesiredState, NamespaceSpec } from "../../../../src/core/spec.ts";
 import { createMemoryAccess, type MemoryAccess } from "../../../../src/live/memory.ts";
 import type { MemoryNamespace } from "../../../../src/live/memory-rows.ts";
+import { findHold } from "../../../../src/worker/runs/find-hold.ts";
 import { isAnyWindowOpen } from "../../../../src/worker/windows.ts";
 import { hashOf } from "../../../support/state.ts";
 import { MemoryStore } from "./memory-store.ts";
@@ -140,7 +140,7 @@ export class World {
     for (let step = 0; step < steps; step++) {
       for (const [id, { record, plan }] of this.runs) {
         if (record.run.state === "running")
-          this.runs.set(id, { plan, record: await advanceRun(record, plan, this.live, this.now) });
+          this.runs.set(id, { plan, record: await advanceRun(record, plan, this.live, this.now, this.#findHold(record)) });
       }
       this.now += 1000;
     }
@@ -234,6 +234,8 @@ export class World {
         operation: (ref, id) => guard(() => this.live.operation(ref, id)),
         history: (ref, limit) => guard(() => this.live.history(ref, limit)),
         countMember: (ref, member) => guard(() => this.live.countMember(ref, member)),
+        pause: (ref, id, why) => guard(() => this.live.pause(ref, id, why)),
+        resume: (ref, id) => guard(() => this.live.resume(ref, id)),
       },
       runs: {
         find: (id) => this.runs.get(id)?.record.run ?? null,
@@ -259,6 +261,17 @@ export class World {
       now: () => this.now,
       random: this.#random,
     };
+  }
+
+  /** As in the Worker, from what is merged now. */
+  #findHold({ run }: RunRecord): FindHold {
+    return findHold({
+      pausedBy: this.paused?.by ?? null,
+      overrides: run.overrides,
+      desired: () => this.#desired(this.#head.specs),
+      declared: () => null,
+      now: this.now,
+    });
   }
 
   /** As in the coordinator: an environment has one run at a time. */
