@@ -9,9 +9,11 @@ import { describe, expect, it } from "vitest";
 import { announcement } from "../../src/cli/commands/dev.ts";
 import { findPort } from "../../src/cli/dev/find-port.ts";
 import { generateDevWorker } from "../../src/cli/dev/generate-worker.ts";
+import { keepTicking } from "../../src/cli/dev/keep-ticking.ts";
 import { readRuntime, removeRuntime, writeRuntime } from "../../src/cli/dev/runtime-file.ts";
 import { lockState } from "../../src/cli/dev/state-lock.ts";
 import { EXIT } from "../../src/cli/exit-codes.ts";
+import { type Host, nodeHost } from "../../src/cli/host.ts";
 import { temporaryProject } from "./support/project.ts";
 import { runInProcess, temporaryFolder } from "./support/run-cli.ts";
 import { startScriptedServer } from "./support/scripted-server.ts";
@@ -45,16 +47,99 @@ describe("the generated Worker", () => {
 });
 
 describe("the announcement", () => {
-  const ready = { endpoint: "http://127.0.0.1:1", plain: "http://127.0.0.1:1", folder: "/project", bindings: ["ORDERS"] };
+  const ready = {
+    endpoint: "http://127.0.0.1:1",
+    plain: "http://127.0.0.1:1",
+    folder: "/project",
+    bindings: ["ORDERS"],
+    tickS: 10,
+  };
 
   it("says that the generated Worker wants no token", () => {
     expect(announcement({ ...ready, isOwnWorker: false })).toContain("No token is needed.");
+  });
+
+  it.each([
+    [10, "is looked at every 10 s"],
+    [0, "Nothing is reconciled by itself"],
+  ])("says with --tick %i what comes of it", (tickS, says) => {
+    expect(announcement({ ...ready, isOwnWorker: false, tickS })).toContain(says);
   });
 
   it("promises nothing about the tokens of a Worker of one's own", () => {
     const text = announcement({ ...ready, isOwnWorker: true });
     expect(text).not.toContain("No token");
     expect(text).toContain("SHARDCTL_TOKENS");
+  });
+});
+
+describe("the tick", () => {
+  /** A runtime whose scheduled handler gives these answers, one a tick, and a clock that only counts. */
+  async function tickThrough(answers: readonly (number | Error)[]) {
+    const stop = new AbortController();
+    const asked: string[] = [];
+    const waits: number[] = [];
+    const lines: string[] = [];
+    const host: Host = {
+      ...nodeHost(),
+      fetch: async (input) => {
+        asked.push(new Request(input).url);
+        const answer = answers[asked.length - 1] ?? 200;
+        if (answer instanceof Error) throw answer;
+        return new Response("", { status: answer });
+      },
+      sleep: async (timeMs) => {
+        waits.push(timeMs);
+        if (asked.length === answers.length) stop.abort();
+      },
+    };
+    await keepTicking(
+      host,
+      { endpoint: "http://127.0.0.1:1", intervalMs: 10_000, say: (line) => void lines.push(line) },
+      stop.signal,
+    );
+    return { asked, waits, lines };
+  }
+
+  it("comes at once, then after each interval, through the scheduled handler, until the runtime is stopped", async () => {
+    const { asked, waits, lines } = await tickThrough([200, 200, 200]);
+    expect(asked).toEqual(Array.from({ length: 3 }, () => "http://127.0.0.1:1/cdn-cgi/handler/scheduled?cron=*+*+*+*+*"));
+    expect(waits).toEqual([10_000, 10_000, 10_000]);
+    expect(lines).toEqual([]);
+  });
+
+  it("that fails is told once, until one has worked, and does not end the ticking", async () => {
+    const { asked, lines } = await tickThrough([500, 500, new Error("fetch failed"), 200, new Error("fetch failed"), 500]);
+    expect(asked).toHaveLength(6);
+    expect(lines).toEqual([
+      "A tick failed: the Worker's scheduled handler answered 500. Nothing is reconciled until one works; the next is in 10 s.",
+      "A tick failed: fetch failed. Nothing is reconciled until one works; the next is in 10 s.",
+    ]);
+  });
+
+  it("that is cut off by the end says nothing", async () => {
+    const stop = new AbortController();
+    const lines: string[] = [];
+    const host: Host = {
+      ...nodeHost(),
+      fetch: async () => {
+        stop.abort();
+        throw new DOMException("aborted", "AbortError");
+      },
+    };
+    await keepTicking(
+      host,
+      { endpoint: "http://127.0.0.1:1", intervalMs: 60_000, say: (line) => void lines.push(line) },
+      stop.signal,
+    );
+    expect(lines).toEqual([]);
+  });
+
+  it.each(["-1", "soon", "", "3601"])("is not every %j seconds", async (text) => {
+    await using project = await temporaryProject();
+    const run = await runInProcess(["dev", "--tick", text], { cwd: project.path });
+    expect(run.exitCode).toBe(EXIT.error);
+    expect(run.stderr).toContain("seconds from 0 to 3600");
   });
 });
 

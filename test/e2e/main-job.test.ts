@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { NamespaceReport } from "../../src/core/api.ts";
+import type { DriftReport } from "../../src/core/drift.ts";
 import type { LiveNamespace } from "../../src/core/live.ts";
 import type { Plan } from "../../src/core/plan.ts";
 import { EXIT } from "../../src/cli/exit-codes.ts";
@@ -188,6 +189,18 @@ describe("the main job", () => {
       read.push(...page.map(({ id, data }) => ({ id, data })));
     }
     expect(read).toEqual(things);
+  });
+
+  it("is looked at by ticks of its own, without anybody asking", async () => {
+    const look = async (): Promise<unknown> => {
+      const response = await fetch(`${runtime.endpoint}/v1/drift`);
+      const { conditions } = (await response.json()) as DriftReport;
+      return conditions.map(({ namespace, type, reason }) => [namespace, type, reason]);
+    };
+    await expect.poll(look, { timeout: 60_000, interval: 500 }).toEqual([["orders", "Ready", "InSync"]]);
+    const { checkedAt } = (await (await fetch(`${runtime.endpoint}/v1/drift`)).json()) as DriftReport;
+    expect(checkedAt).not.toBeNull();
+    expect(await (await fetch(`${runtime.endpoint}/`)).text()).toContain("Namespaces: 1 ready.");
   });
 });
 

@@ -18,6 +18,19 @@ export class Counter extends DurableObject {
 }
 export default { async fetch(request, env) { return new Response(String(await env.COUNTER.getByName("one").next())); } };
 `;
+/** Counts its ticks, and says of its health what a Worker says that was not ticked for long. */
+const TICKED = WORKER.replace(
+  /export default [^]*$/,
+  `export default {
+  async fetch(request, env) {
+    const headers = { "content-type": "application/problem+json" };
+    if (new URL(request.url).pathname === "/healthz") return new Response("{}", { status: 503, headers });
+    return new Response(String(await env.COUNTER.getByName("one").count()));
+  },
+  async scheduled(controller, env) { if (controller.cron === "* * * * *") await env.COUNTER.getByName("one").next(); },
+};
+`,
+).replace("async next()", 'async count() { return (await this.ctx.storage.get("count")) ?? 0; }\n  async next()');
 const CONFIG = {
   name: "own",
   main: "worker.js",
@@ -58,6 +71,16 @@ it("keeps its state when workerd is killed and when the runtime is stopped", asy
     expect(await next(second.endpoint)).toBeGreaterThan(last);
   } finally {
     await second.stop();
+  }
+});
+
+it("is called every so often when that is asked for, and need not be well to be up", async () => {
+  await using project = await ownProject(TICKED);
+  const runtime = await startDevRuntime(project.path, [...ARGV, "--tick", "0.2"]);
+  try {
+    await expect.poll(() => next(runtime.endpoint), { timeout: 20_000 }).toBeGreaterThan(2);
+  } finally {
+    await runtime.stop();
   }
 });
 

@@ -5,6 +5,7 @@ import { type Command, InvalidArgumentError } from "commander";
 
 import { type CommonOptions, type Perform, withHelp, withProjectOptions } from "../command.ts";
 import { type DevServer, startDevServer } from "../dev/dev-server.ts";
+import { keepTicking } from "../dev/keep-ticking.ts";
 import { EXIT } from "../exit-codes.ts";
 import { type CliResult, fail } from "../failure.ts";
 import { findBindings } from "../dev/find-bindings.ts";
@@ -14,11 +15,15 @@ import type { Outcome, Session } from "../session.ts";
 interface DevOptions extends CommonOptions {
   readonly port: number;
   readonly persistTo?: string;
+  readonly tick?: number;
   readonly verbose?: boolean;
 }
 
 const DEFAULT_PORT = 8787;
 const PORT_MAX = 65_535;
+/** Seconds. A Worker of the user's own has a handler of its own, which is left alone unless it is asked for. */
+const DEFAULT_TICK_S = 10;
+const TICK_S_MAX = 3600;
 const WRANGLER_CONFIG = /\.(jsonc?|toml)$/i;
 
 export function defineDev(program: Command, perform: Perform): void {
@@ -28,11 +33,17 @@ export function defineDev(program: Command, perform: Perform): void {
     .description("Start the local runtime (workerd), with durable state and every binding that the manifests name.")
     .option("--port <number>", "port on 127.0.0.1; 0 takes a free one", readPort, DEFAULT_PORT)
     .option("--persist-to <folder>", "where the state is kept (default: .shardctl/state in the project)")
+    .option(
+      "--tick <seconds>",
+      "how often to reconcile, as the cron trigger does; 0: never (default: 10; with your own Worker 0)",
+      readTick,
+    )
     .option("--verbose", "show wrangler's output here, not in .shardctl/dev/wrangler.log");
   withHelp(withProjectOptions(command), [
     ["shardctl dev", "until Ctrl-C; the state stays for the next time"],
     ["shardctl dev --port 0", "on any free port"],
     ["shardctl dev --config wrangler.json", "run your own Worker instead of the generated one"],
+    ["shardctl dev --config wrangler.json --tick 10", "and call its scheduled handler every 10 s"],
   ]).action((options: DevOptions) => perform(options, (session) => dev(session, options)));
 }
 
@@ -59,8 +70,9 @@ async function dev(session: Session, options: DevOptions): Promise<CliResult<Out
       interruption.signal,
     );
     if (!started.ok) return started;
-    announce(session, started.value, project.value, bindings.value, own !== null);
-    return await waitForEnd(session, started.value, interruption.signal);
+    const tickS = options.tick ?? (own === null ? DEFAULT_TICK_S : 0);
+    announce(session, started.value, project.value, { bindings: bindings.value, isOwnWorker: own !== null, tickS });
+    return await waitForEnd(session, started.value, tickS * 1000, interruption.signal);
   } finally {
     interruption.release();
   }
@@ -70,8 +82,7 @@ function announce(
   session: Session,
   server: DevServer,
   project: Project,
-  bindings: readonly string[],
-  isOwnWorker: boolean,
+  { bindings, isOwnWorker, tickS }: Pick<Announcement, "bindings" | "isOwnWorker" | "tickS">,
 ): void {
   if (session.json) {
     const facts = { endpoint: server.endpoint, pid: process.pid, wranglerPid: server.wrangler.pid, bindings };
@@ -80,22 +91,36 @@ function announce(
   }
   const { bold } = session.colors;
   session.say(
-    announcement({ endpoint: bold(server.endpoint), plain: server.endpoint, folder: project.folder, bindings, isOwnWorker }),
+    announcement({
+      endpoint: bold(server.endpoint),
+      plain: server.endpoint,
+      folder: project.folder,
+      bindings,
+      isOwnWorker,
+      tickS,
+    }),
   );
 }
 
-/** What people read when the runtime is ready. A Worker of the user's own decides itself who may ask. */
-export function announcement(ready: {
+export interface Announcement {
   readonly endpoint: string;
   readonly plain: string;
   readonly folder: string;
   readonly bindings: readonly string[];
   readonly isOwnWorker: boolean;
-}): string {
-  const { endpoint, plain, folder, bindings, isOwnWorker } = ready;
+  /** 0: never. */
+  readonly tickS: number;
+}
+
+/** What people read when the runtime is ready. A Worker of the user's own decides itself who may ask. */
+export function announcement({ endpoint, plain, folder, bindings, isOwnWorker, tickS }: Announcement): string {
   return [
     `The local runtime is ready at ${endpoint}`,
     ...(bindings.length === 0 ? [] : [`Bindings: ${bindings.join(", ")}   (a new one in the manifests needs a restart)`]),
+    "",
+    tickS === 0
+      ? "Nothing is reconciled by itself: --tick 10 calls the scheduled handler every 10 s."
+      : `The same address in a browser is the status page; what was applied is looked at every ${tickS} s.`,
     "",
     "Try, in a second terminal:",
     `  shardctl plan --endpoint ${plain}`,
@@ -109,18 +134,36 @@ export function announcement(ready: {
   ].join("\n");
 }
 
-async function waitForEnd(session: Session, server: DevServer, signal: AbortSignal): Promise<CliResult<Outcome>> {
+async function waitForEnd(session: Session, server: DevServer, tickMs: number, signal: AbortSignal): Promise<CliResult<Outcome>> {
+  const ticking = new AbortController();
+  const ticks =
+    tickMs === 0
+      ? null
+      : keepTicking(
+          session.host,
+          { endpoint: server.endpoint, intervalMs: tickMs, say: (line) => session.say(line) },
+          AbortSignal.any([signal, ticking.signal]),
+        );
   const interrupted = new Promise<null>((done) => {
     if (signal.aborted) done(null);
     signal.addEventListener("abort", () => done(null), { once: true });
   });
   const exit = await Promise.race([interrupted, server.wrangler.ended]);
+  ticking.abort();
+  await ticks;
   await server.stop();
   if (exit !== null)
     return fail("dev", `wrangler ended by itself: ${exit}.`, `The log is in ${server.logFile}. Start again: shardctl dev`);
   session.say("Stopped.");
   // The document was printed when the runtime was ready.
   return { ok: true, value: { exitCode: EXIT.done, json: undefined } };
+}
+
+function readTick(text: string): number {
+  const seconds = Number(text);
+  if (text.trim() === "" || !(seconds >= 0 && seconds <= TICK_S_MAX))
+    throw new InvalidArgumentError(`A time is a number of seconds from 0 to ${TICK_S_MAX}.`);
+  return seconds;
 }
 
 function readPort(text: string): number {

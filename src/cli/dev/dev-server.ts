@@ -127,7 +127,8 @@ async function answers(host: Host, endpoint: string): Promise<boolean> {
   try {
     const response = await host.fetch(`${endpoint}/healthz`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
     await response.body?.cancel();
-    return response.status < 500;
+    // The API says that it is not well when it has not been ticked for long, as after a night: that is an answer.
+    return response.status < 500 || response.headers.get("content-type")?.includes("problem+json") === true;
   } catch {
     // Not listening yet is what we are waiting out; a lasting reason shows as the end of wrangler or the timeout.
     return false;
