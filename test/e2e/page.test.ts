@@ -10,7 +10,8 @@ import type { Page } from "playwright-core";
 import type { Run } from "../../src/core/api.ts";
 import type { Plan } from "../../src/core/plan.ts";
 import type { NamespaceSpec } from "../../src/core/spec.ts";
-import { findChromium, startBrowser, type TestBrowser, type Watched } from "../support/browser.ts";
+import { startBrowser, type TestBrowser, type Watched } from "../support/browser.ts";
+import { findChromium } from "../support/find-chromium.ts";
 import { type LocalWorker, startLocalWorker } from "../support/gitops/local-worker.ts";
 import { desired, spec } from "../support/state.ts";
 

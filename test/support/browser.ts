@@ -1,17 +1,10 @@
-/**
- * A real Chromium for tests of the status page: Debian's, driven by playwright-core. Installs it where that can be done; a machine without
- * one, where nothing may be installed, skips those tests, and says so where nobody misses it.
- */
-import { execFile } from "node:child_process";
-import { access, constants, mkdtemp, rm } from "node:fs/promises";
+/** A real Chromium for tests of the status page, driven by playwright-core, and what went wrong in its pages. */
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
-import { promisify } from "node:util";
+import { join } from "node:path";
 
 import { type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
-const NAMES = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"] as const;
-const INSTALL_TIMEOUT_MS = 110_000;
 /** Those that work as root, without a display, and ask nobody outside. */
 const FLAGS = [
   "--no-sandbox",
@@ -22,37 +15,6 @@ const FLAGS = [
   "--disable-component-update",
   "--disable-sync",
 ];
-
-/** Path of a Chromium, installed if need be; null when there is none to be had. */
-export async function findChromium(): Promise<string | null> {
-  const found = await findProgram();
-  if (found !== null) return found;
-  if (process.getuid?.() === 0) {
-    await promisify(execFile)("sh", ["-c", "apt-get update && apt-get install -y --no-install-recommends chromium"], {
-      timeout: INSTALL_TIMEOUT_MS,
-      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-    }).catch((error: unknown) => console.warn(`chromium could not be installed: ${String(error)}`));
-  }
-  const installed = await findProgram();
-  if (installed === null) {
-    console.warn(`\n${"!".repeat(80)}\nNO CHROMIUM: the tests of the status page in a browser are SKIPPED.\n${"!".repeat(80)}\n`);
-  }
-  return installed;
-}
-
-async function findProgram(): Promise<string | null> {
-  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
-    for (const name of NAMES) {
-      const path = join(folder, name);
-      const isThere = await access(path, constants.X_OK).then(
-        () => true,
-        () => false,
-      );
-      if (isThere) return path;
-    }
-  }
-  return null;
-}
 
 /** What went wrong in a page: messages of the console, exceptions, and what the content security policy blocked. */
 export interface Watched {
