@@ -15,6 +15,9 @@ const NOT_CLAIMED =
 const KEY_CHANGES =
   "shardctl: this namespace has a directory, and the shard key of a row cannot change in place: nothing was written. Delete the row under its old key, then store it under the new one";
 
+const READS_THE_SAME =
+  "shardctl: this namespace has a directory, which takes ids as text, and the id of another row reads the same (1 and '1'): nothing was written. Choose another id";
+
 /** The tables whose ids the directory knows: those that carry the shard key themselves. */
 export function keyedTables(tables: readonly Table[]): Table[] {
   return tables.filter((table) => table.followed === null);
@@ -47,13 +50,16 @@ export function sameKey(layout: Layout, left: Key, right: Key): boolean {
   return layout.kind === "hash" ? keyText(left) === keyText(right) : compareKeys(left, right) === 0;
 }
 
-/** SQL that finds the row under `alias` whose id has this text, byte by byte, by its index whatever the id's storage class. */
+/**
+ * SQL that finds the row under `alias` whose id has this text, byte by byte, by its index whatever the id's storage class: the plus signs
+ * take the affinity of what is compared away, or SQLite would turn every id of the table into a number first.
+ */
 export function idMatches({ primaryKey }: Table, alias: string, text: string): string {
   const id = `${alias}.${quoteName(primaryKey[0] ?? "")}`;
-  return `(${id} = ${text} OR ${id} = CAST(${text} AS NUMERIC) OR ${id} = CAST(${text} AS BLOB)) AND CAST(${id} AS TEXT) COLLATE BINARY = ${text}`;
+  return `(${id} = +${text} OR ${id} = +CAST(${text} AS NUMERIC) OR ${id} = +CAST(${text} AS BLOB)) AND CAST(${id} AS TEXT) COLLATE BINARY = ${text}`;
 }
 
-const TRIGGERS_PER_TABLE = 4;
+const TRIGGERS_PER_TABLE = 6;
 
 function installUnique(sql: Sql, table: Table, layout: KeyedDirectoryLayout): void {
   const id = quoteName(table.primaryKey[0] ?? "");
@@ -62,7 +68,17 @@ function installUnique(sql: Sql, table: Table, layout: KeyedDirectoryLayout): vo
   const granted = `EXISTS (SELECT 1 FROM shardctl_granted AS g WHERE g.table_name = ${quoteText(table.name)} AND g.id = CAST(NEW.${id} AS TEXT) AND ${sameKeySql(layout, "g.key", newKey)})`;
   const freed = `INSERT INTO shardctl_freed (table_name, row_id) VALUES (${quoteText(table.name)}, CAST(OLD.${id} AS TEXT));`;
   const renames = `OLD.${id} COLLATE BINARY IS NOT NEW.${id}`;
+  const alike = `SELECT 1 FROM ${quoteName(table.name)} AS t WHERE ${idMatches(table, "t", `CAST(NEW.${id} AS TEXT)`)} AND typeof(t.${id}) <> typeof(NEW.${id})`;
   createTrigger(sql, table, "insert", "BEFORE INSERT", `NOT ${stored} AND NOT ${granted}`, abort(NOT_CLAIMED));
+  createTrigger(sql, table, "alike", "BEFORE INSERT", `EXISTS (${alike})`, abort(READS_THE_SAME));
+  createTrigger(
+    sql,
+    table,
+    "alike_update",
+    "BEFORE UPDATE",
+    `${renames} AND EXISTS (${alike} AND t.${id} <> OLD.${id})`,
+    abort(READS_THE_SAME),
+  );
   createTrigger(
     sql,
     table,

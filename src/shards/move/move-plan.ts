@@ -14,7 +14,9 @@ import {
   hasDirectory,
   hasKeyedDirectory,
 } from "../../core/layout.ts";
+import { idMatches } from "../directory/unique.ts";
 import type { Moving } from "../member/membership.ts";
+import { alikeRows, refuseAlike } from "./alike-ids.ts";
 import { primaryKeyCells } from "../storage/row-codec.ts";
 import { STAGE_PREFIX } from "../storage/schema.ts";
 import { type Sql, type SqlValue, quoteName, textOf } from "../storage/storage.ts";
@@ -160,6 +162,8 @@ function createDealer(sql: Sql, to: Layout): (table: Table, id: Key) => string {
       leading.name,
       id.text,
     );
+    // Rows of several columns are told apart by more than the id that they are dealt by.
+    if (leading === table && table.primaryKey.length === 1) refuseAlike(sql, table, id.text);
     if (known) return known.owner;
     if (leading !== table && !rowExists(sql, leading, id)) return to.members[0] ?? "";
     turn ??= sql.first<{ n: number }>("SELECT count(*) AS n FROM shardctl_dealt")?.n ?? 0;
@@ -173,14 +177,18 @@ function createDealer(sql: Sql, to: Layout): (table: Table, id: Key) => string {
 /** Remembers the key of a row for the directory that is being made; a key that has changed is remembered anew. */
 function enterKey(sql: Sql, table: Table, pk: string, key: Key): void {
   const id = `CAST(${primaryKeyCells(table, "?2")[0] ?? "NULL"} AS TEXT)`;
-  const changed = sql.first<{ id: string }>(
+  const changed = sql.first<{ id: string; rows: number }>(
     `INSERT INTO shardctl_dealt (table_name, id, owner) VALUES (?1, ${id}, ?3)
-     ON CONFLICT (table_name, id) DO UPDATE SET owner = excluded.owner WHERE owner <> excluded.owner RETURNING id`,
+     ON CONFLICT (table_name, id) DO UPDATE SET owner = excluded.owner WHERE owner <> excluded.owner RETURNING id, ${alikeRows(table, id)} AS rows`,
     table.name,
     pk,
     directoryText(key),
   );
   if (changed) captureDealt(sql, table, changed.id);
+  if (changed?.rows === 1) return;
+  // An entry that stays as it is was made by this row before, or by one that reads the same.
+  const stored = changed ?? sql.first<{ id: string }>(`SELECT ${id.replaceAll("?2", "?1")} AS id`, pk);
+  if (stored) refuseAlike(sql, table, stored.id);
 }
 
 function enterNothing(): void {
@@ -218,6 +226,7 @@ export function forgetDealt(sql: Sql, { to, mode }: Moving, table: Table, pk: st
 }
 
 function rowExists(sql: Sql, table: Table, id: Key): boolean {
-  const column = quoteName(table.primaryKey[0] ?? "");
-  return sql.first(`SELECT 1 AS found FROM ${quoteName(table.name)} WHERE CAST(${column} AS TEXT) = ?`, id.text) !== undefined;
+  return (
+    sql.first(`SELECT 1 AS found FROM ${quoteName(table.name)} AS t WHERE ${idMatches(table, "t", "?1")}`, id.text) !== undefined
+  );
 }
