@@ -93,10 +93,24 @@ export class RealThings extends ThingsObject {}
 /** What tests break in the Worker itself. */
 export const switches = { areObjectsBroken: false };
 
+/** What the Worker asked the objects behind REAL, as `kind member`, in order. */
+export const journal: string[] = [];
+
+/** The binding, with every call of the protocol written down before it is sent. */
+function noteCalls(binding: DurableObjectNamespace<RealThings>): DurableObjectNamespace {
+  const getByName = (member: string) => ({
+    shardctl: (envelope: Envelope) => {
+      journal.push(`${(envelope.request as { readonly kind: string }).kind} ${member}`);
+      return binding.getByName(member).shardctl(envelope);
+    },
+  });
+  return { getByName } as unknown as DurableObjectNamespace;
+}
+
 const { Reconciler, ...worker } = createReconciler<ControlEnv>({
   objects: (env) => {
     if (switches.areObjectsBroken) throw new Error("secret internals of the Worker");
-    return { ORDERS: env.ORDERS, BARE: env.BARE, ODD: env.ODD, REAL: env.REAL };
+    return { ORDERS: env.ORDERS, BARE: env.BARE, ODD: env.ODD, REAL: noteCalls(env.REAL) };
   },
   coordinator: (env) => env.SHARDCTL,
 });
