@@ -29,7 +29,7 @@ import { type Runtime, type Sql, type SqlRow, quoteName, textOf } from "../stora
 /** Bytes of rows that one page reads; a single larger row is read alone. */
 export const PAGE_BYTES_MAX = 1024 * 1024;
 /** Rows of one page. */
-export const PAGE_ROWS_MAX = 5000;
+export const PAGE_ROWS_MAX = 10_000;
 
 /** A row of a scan. */
 export interface ScannedRow {

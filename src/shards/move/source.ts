@@ -55,7 +55,7 @@ export interface SourceContext {
 const DRAIN_KEYS_MAX = 1000;
 /** Pages grow with the number of targets so that each still gets a message worth sending, up to this many bytes. */
 const PAGE_BYTES_CEILING = 8 * 1024 * 1024;
-const PAGE_BYTES_PER_TARGET = 128 * 1024;
+const PAGE_BYTES_PER_TARGET = 256 * 1024;
 
 /** Walks until everything is done or `budgetMs` is used. */
 export async function walkSlice(context: SourceContext, operation: number, step: WalkStep, budgetMs: number): Promise<WalkReply> {
@@ -215,7 +215,9 @@ function readRows(
   const select = `${scan.sql(tableFrom(table))} ${where.length > 0 ? `WHERE ${where.join(" AND ")}` : ""} ORDER BY ${primaryKeyOrder(table.table, "t")}`;
   for (let limit = rowsMax; limit > 1; limit = Math.floor(limit / 4)) {
     try {
-      const lines = sql.first<{ lines: string | null }>(scan.linesSql(`${select} LIMIT ${limit}`), ...bindings)?.lines ?? null;
+      // Bound, so that it stays one statement: SQLite need not prepare it again for each page.
+      const query = scan.linesSql(`${select} LIMIT ?${bindings.length + 1}`);
+      const lines = sql.first<{ lines: string | null }>(query, ...bindings, limit)?.lines ?? null;
       return { rows: lines === null ? [] : scan.readLines(lines), isEmpty: lines === null };
     } catch (error) {
       if (!isTooBig(error)) throw error;

@@ -5,7 +5,7 @@
  * point at goes. Refused: a table without a primary key, with NULL in it, or without the columns it is said to have.
  */
 import { CAPTURE_PREFIX, PRIVATE_PREFIX } from "./schema.ts";
-import { type Sql, quoteName, quoteText } from "./storage.ts";
+import { type Sql, quoteName, quoteText, textOf } from "./storage.ts";
 
 /** A table as a class declares it. */
 export type TableSpec =
@@ -65,13 +65,12 @@ export function resolveTables(sql: Sql, specs: readonly TableSpec[]): Table[] {
  * that is rebuilt, as migrations do, loses its triggers without a word.
  */
 export function schemaText(sql: Sql, tables: readonly Table[]): string {
-  const names = new Set(tables.map((table) => table.name.toLowerCase()));
-  const found = sql
-    .rows<{ type: string; name: string; tbl_name: string; sql: string | null }>(
-      "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type IN ('table', 'index', 'trigger') ORDER BY type, name",
-    )
-    .filter((row) => (row.type === "trigger" ? row.name.startsWith(CAPTURE_PREFIX) : names.has(row.tbl_name.toLowerCase())));
-  return JSON.stringify(found.map((row) => [row.name, row.type === "trigger" ? "" : row.sql]));
+  // Read for every message, hence as one text and not as rows.
+  const kept = `SELECT name, CASE type WHEN 'trigger' THEN '' ELSE sql END AS sql FROM sqlite_master
+    WHERE (type = 'trigger' AND substr(name, 1, ${CAPTURE_PREFIX.length}) = ${quoteText(CAPTURE_PREFIX)})
+      OR (type IN ('table', 'index') AND lower(tbl_name) IN (SELECT lower(value) FROM json_each(?))) ORDER BY type, name`;
+  const names = JSON.stringify(tables.map((table) => table.name));
+  return textOf(sql.first(`SELECT json_group_array(json_array(name, sql)) AS text FROM (${kept})`, names)?.["text"]);
 }
 
 /** The columns of the primary key as a table definition has them, each with its collation: what is one key in the table is one in a copy. */
