@@ -1,108 +1,19 @@
 /** A paused operation stands still: whatever it was doing, it commits nothing and holds no fence, and its logs stay short. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { freshHashLayout, resizeHashLayout } from "../../src/core/strategies/hash.ts";
 import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../src/core/operation.ts";
 import type { ProtocolFailure } from "../../src/core/protocol.ts";
 import type { Result } from "../../src/core/result.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
-import type { OperationRecord } from "../../src/shards/root/journal.ts";
-import { Root } from "../../src/shards/root/root.ts";
 import { EngineFault } from "../../src/shards/storage/faults.ts";
-import { ensureSchema } from "../../src/shards/storage/schema.ts";
-import { Sql } from "../../src/shards/storage/storage.ts";
-import { openStorage } from "./support/node-storage.ts";
+import { FROM, type Rig, createRig, startRebalance } from "./support/root-rig.ts";
 
-const FROM = freshHashLayout("id", 0, ["m0", "m1"]);
-const TO = resizeHashLayout(FROM, ["m0", "m1", "m2"]);
 /** Above the driver's own 30 s. */
 const NEXT_DRAIN_MS = 31_000;
 
-type Ask = (member: string, request: MemberRequest) => object | undefined | Promise<object>;
-
-/** What members answer when all is well: every source copies in one slice, and the target can be cut into two waves. */
-function wellAnswer({ kind }: MemberRequest): object {
-  if (kind === "prepare") return { counts: [{ table: "t", rows: 10, bytes: 10 }], uniqueRules: [] };
-  if (kind === "copy" || kind === "verify") return { isDone: true, rows: 5, bytes: 5, outgoing: [] };
-  if (kind === "chunks") {
-    const half = 8_192;
-    return {
-      chunks: [
-        { range: { kind: "slots", from: 0, to: half }, rows: 6_000 },
-        { range: { kind: "slots", from: half, to: 16_384 }, rows: 6_000 },
-      ],
-    };
-  }
-  return { backlog: 0 };
-}
-
-interface Rig {
-  root: Root;
-  readonly clock: { now: number };
-  /** `kind member`, in order. */
-  readonly asked: string[];
-  readonly events: () => string[];
-  ask: Ask;
-  /** Kills the root: what it had in memory is gone. */
-  restart(): void;
-  /** One alarm. */
-  work(): Promise<void>;
-  record(): OperationRecord;
-}
-
 let rig: Rig;
 beforeEach(() => {
-  const storage = openStorage();
-  const sql = new Sql(storage);
-  ensureSchema(sql);
-  const clock = { now: 1_000_000 };
-  const asked: string[] = [];
-  const newRoot = (): Root =>
-    new Root({
-      sql,
-      storage,
-      runtime: { now: () => clock.now, sleep: () => Promise.resolve(), digest: () => Promise.resolve("") },
-      namespace: "ns",
-      specs: [],
-      partitioners: {},
-      onEvent: undefined,
-      onEpoch: undefined,
-      ask: async <Reply>(member: string, request: object) => {
-        const message = request as MemberRequest;
-        asked.push(`${message.kind} ${member}`);
-        return ((await rig.ask(member, message)) ?? wellAnswer(message)) as Reply;
-      },
-    });
-  rig = {
-    root: newRoot(),
-    clock,
-    asked,
-    events: () =>
-      rig.root.journal
-        .events(100)
-        .map((event) => event.type)
-        .toReversed(),
-    ask: () => undefined,
-    restart: () => (rig.root = newRoot()),
-    work: () => rig.root.onAlarm(),
-    record: () => rig.root.journal.history(1)[0] as OperationRecord,
-  };
-  rig.root.journal.commitEpoch(1, FROM, 0, 1);
+  rig = createRig();
 });
-
-function start(): number {
-  const started = rig.root.start({
-    kind: "rebalance",
-    epoch: 1,
-    to: TO,
-    // A quarter of it is the least that is cut over at once: two waves, one after the other.
-    policy: { ...DEFAULT_OPERATION_POLICY, waveRowsMax: 4 * 6_000 },
-    correlationId: "c",
-    requestedBy: "a test",
-    refuseEmpty: false,
-  });
-  if (!started.ok) throw new Error(started.failure.message);
-  return started.value.id;
-}
 
 /** Pauses at the first message of this kind, before it is answered. */
 function pauseAt(kind: MemberRequest["kind"]): { readonly answers: Result<OperationStatus, ProtocolFailure>[] } {
@@ -128,7 +39,7 @@ describe("a pause", () => {
     ["fence", "fence"],
     ["rehearse", "fence"],
   ] as const)("during %s lets the operation stand in step %s, and it only drains", async (kind, step) => {
-    const id = start();
+    const id = startRebalance(rig);
     const { answers } = pauseAt(kind);
     await rig.work();
     expect(answers).toMatchObject([{ ok: true, value: { paused: { reason: "the window has closed", by: "window" } } }]);
@@ -146,7 +57,7 @@ describe("a pause", () => {
   });
 
   it("in a fence's attempt ends the attempt first, and lifts every fence", async () => {
-    start();
+    startRebalance(rig);
     const { answers } = pauseAt("rehearse");
     await rig.work();
     expect(answers).toHaveLength(1);
@@ -156,7 +67,7 @@ describe("a pause", () => {
   });
 
   it("lifts the fences although the root is killed before it can", async () => {
-    start();
+    startRebalance(rig);
     let isDead = false;
     rig.ask = (_, request) => {
       if (isDead) return new Promise(() => undefined);
@@ -176,7 +87,7 @@ describe("a pause", () => {
   });
 
   it("lets a wave that has cut over be activated, and stands before the next", async () => {
-    const id = start();
+    const id = startRebalance(rig);
     await untilSmallWaves();
     const { answers } = pauseAt("activate");
     await rig.work();
@@ -192,7 +103,7 @@ describe("a pause", () => {
   });
 
   it.each(["activate", "finish"] as const)("has nothing left to hold up during the last %s", async (kind) => {
-    start();
+    startRebalance(rig);
     const { answers } = pauseAt(kind);
     await rig.work();
     expect(answers).toMatchObject([{ ok: false, failure: { kind: "tooLate" } }]);
@@ -205,7 +116,7 @@ describe("a pause", () => {
   });
 
   it("asked for again keeps its beginning and takes the new reason", async () => {
-    const id = start();
+    const id = startRebalance(rig);
     rig.root.pause(id, "the window has closed", "window");
     rig.clock.now += 500;
     const again = rig.root.pause(id, "an incident", "ada");
@@ -219,7 +130,7 @@ describe("a pause", () => {
   });
 
   it("keeps the alarm armed for the next drain", async () => {
-    const id = start();
+    const id = startRebalance(rig);
     rig.root.pause(id, "r", "b");
     await rig.work();
     expect(rig.root.nextDue()).toBe(rig.clock.now + 30_000);
@@ -228,7 +139,7 @@ describe("a pause", () => {
   });
 
   it("does not delay who resumes it while it drains", async () => {
-    const id = start();
+    const id = startRebalance(rig);
     rig.ask = (_, request) => {
       if (request.kind === "prepare") rig.root.pause(id, "r", "b");
       if (request.kind === "drain") rig.root.resume(id);
@@ -239,7 +150,7 @@ describe("a pause", () => {
   });
 
   it("leaves room for a cancel", async () => {
-    const id = start();
+    const id = startRebalance(rig);
     pauseAt("fence");
     await rig.work();
     expect(rig.root.cancel(id)).toMatchObject({ ok: true, value: { paused: null } });
@@ -248,7 +159,7 @@ describe("a pause", () => {
   });
 
   it("and a cancel between two waves end after the wave in work", async () => {
-    const id = start();
+    const id = startRebalance(rig);
     await untilSmallWaves();
     rig.ask = (_, request) => {
       if (request.kind !== "activate" || rig.record().fault !== null) return undefined;
@@ -262,7 +173,7 @@ describe("a pause", () => {
   });
 
   it("outlasts members that are silent for hours, and ends with a fault that no waiting heals", async () => {
-    const id = start();
+    const id = startRebalance(rig);
     pauseAt("copy");
     await rig.work();
     rig.ask = () => Promise.reject(new Error("silence"));
@@ -280,7 +191,7 @@ describe("a pause", () => {
   });
 
   it("tells who would start another operation", () => {
-    const id = start();
+    const id = startRebalance(rig);
     rig.root.pause(id, "the window has closed", "window");
     const request = { kind: "unshard", epoch: 1, to: FROM, policy: DEFAULT_OPERATION_POLICY, correlationId: "d" } as const;
     expect(rig.root.start({ ...request, requestedBy: "a test", refuseEmpty: false })).toMatchObject({
@@ -292,7 +203,7 @@ describe("a pause", () => {
 
 describe("the write pause", () => {
   it("is the time from a fence to its activation, of the newest and of the longest wave", async () => {
-    start();
+    startRebalance(rig);
     expect(rig.root.journal.status(rig.record()).writePauseMs).toBeNull();
     await untilSmallWaves();
     let wave = 0;

@@ -363,6 +363,60 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: "paused-operations-go-on",
+    needs: "hasPauses",
+    rule: "a paused operation begins no slice and no fence",
+    edits: [
+      {
+        file: "shards/root/driver.ts",
+        find: "if (isOpen(record) && record.paused) return keepPaused(context, record);",
+        replace: "",
+      },
+    ],
+  },
+  {
+    name: "paused-operations-cut-over",
+    needs: "hasPauses",
+    rule: "durable-abort: a pause ends the attempt in work, and nothing is cut over after its answer",
+    edits: [
+      {
+        file: "shards/root/pause.ts",
+        find: "{ attempt: record.attempt + 1, liftsFences: true }",
+        replace: "{ liftsFences: true }",
+      },
+    ],
+  },
+  {
+    name: "paused-behind-a-fence",
+    needs: "hasPauses",
+    rule: "no fence stands while an operation is paused",
+    edits: [
+      {
+        file: "shards/root/pause.ts",
+        find: "{ attempt: record.attempt + 1, liftsFences: true }",
+        replace: "{ attempt: record.attempt + 1 }",
+      },
+    ],
+  },
+  {
+    name: "pause-forgets-the-log",
+    needs: "hasPauses",
+    rule: "the logs of a paused operation are drained",
+    edits: [{ file: "shards/root/pause.ts", find: "await drainAll(context, record);", replace: "" }],
+  },
+  {
+    name: "pause-holds-back-the-activation",
+    needs: "hasPauses",
+    rule: "a wave that has cut over is activated, whoever asks for a pause",
+    edits: [
+      {
+        file: "shards/root/driver.ts",
+        find: "if (isOpen(record) && record.paused) return keepPaused(context, record);",
+        replace: 'if (record.paused && record.step !== "cleanUp") return keepPaused(context, record);',
+      },
+    ],
+  },
+  {
     name: "foreign-keys-off-for-users",
     rule: "the user's foreign keys are respected while the engine writes without them",
     edits: [

@@ -12,7 +12,7 @@ import {
   withDirectory,
 } from "../../src/core/layout.ts";
 import { shiftMembers, swapGeneration } from "../../src/core/operation-mode.ts";
-import type { OperationKind, OperationStatus } from "../../src/core/operation.ts";
+import type { OperationKind, OperationStatus, Step } from "../../src/core/operation.ts";
 import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/core/protocol.ts";
 import { SLOT_COUNT } from "../../src/core/slots.ts";
 import { freshHashLayout, resizeHashLayout } from "../../src/core/strategies/hash.ts";
@@ -20,7 +20,7 @@ import { freshRangeLayout } from "../../src/core/strategies/range.ts";
 import type { LayoutReply } from "../../src/shards/protocol/messages.ts";
 import { textOf } from "../../src/shards/storage/storage.ts";
 import type { Random } from "./random.ts";
-import type { OperatorStep, Scenario } from "./scenario.ts";
+import { LONG_PAUSE_MS, type OperatorStep, type PauseStep, type Scenario } from "./scenario.ts";
 import type { World } from "./world.ts";
 
 export const PARTITIONERS: Partitioners = {
@@ -35,8 +35,13 @@ const POLL_MS = 100;
 /** How long an operator waits for the end of an operation before it goes on. */
 const POLLS_MAX = 200;
 const MEMBERS_MAX = 4;
-/** How long a cancel waits for a fence. */
-const CANCEL_WAIT_MS_MAX = 2_000;
+/** How long a cancel or a pause waits for a fence. */
+const FENCE_WAIT_MS_MAX = 2_000;
+/** How long a pause waits for a wave to cut over. */
+const ACTIVATION_WAIT_MS_MAX = 4_000;
+/** How long an operator sees to it that nothing is paused again: the network may bring a request late, or twice. */
+const RESUMES_MAX = 70;
+const RESUME_MS = 200;
 /** How long a start waits for chores. */
 const CHORES_WAIT_MS_MAX = 3_000;
 
@@ -72,14 +77,56 @@ export async function runOperator(world: World, name: string, steps: readonly Op
         `${name} #${step.index}: ${kind} from ${live.layout.kind} (${live.layout.members.length}) to ${to.kind} ${JSON.stringify(to.members)}`,
     );
     const started = await ask<OperationStatus>(world, name, { kind: "start", operation });
+    if (started && step.pause !== null) await holdUp(world, name, started.id, step.pause);
     if (started && step.cancelAfterMs !== null) {
       await sleep(world, step.cancelsAtFence ? 1 : step.cancelAfterMs);
-      for (let waitedMs = 0; step.cancelsAtFence && waitedMs < CANCEL_WAIT_MS_MAX && !world.isFenced(); waitedMs++)
-        await sleep(world, 1);
+      if (step.cancelsAtFence) await awaitFence(world);
       world.cancels.add(started.id);
       await ask(world, name, { kind: "cancel", id: started.id });
     }
     if (step.waits && started && !steps[at + 1]?.startsAtChores) await awaitEnd(world, started.id);
+  }
+}
+
+async function awaitFence(world: World): Promise<void> {
+  for (let waitedMs = 0; waitedMs < FENCE_WAIT_MS_MAX && !world.isFenced(); waitedMs++) await sleep(world, 1);
+}
+
+async function awaitActivation(world: World): Promise<void> {
+  for (let waitedMs = 0; waitedMs < ACTIVATION_WAIT_MS_MAX && !isIn(world, "activate"); waitedMs++) await sleep(world, 1);
+}
+
+/** Pauses an operation for a while, and sees to it that it stands still. */
+async function holdUp(world: World, name: string, id: number, { afterMs, moment, forMs, cancels }: PauseStep): Promise<void> {
+  await sleep(world, moment === "any" ? afterMs : 1);
+  if (moment === "fence") await awaitFence(world);
+  if (moment === "activation") await awaitActivation(world);
+  const paused = await ask<OperationStatus>(world, name, { kind: "pause", id, reason: "a pause", by: name });
+  await sleep(world, forMs);
+  if (paused) checkStandstill(world, paused, forMs >= LONG_PAUSE_MS);
+  if (cancels) {
+    world.cancels.add(id);
+    await ask(world, name, { kind: "cancel", id });
+  }
+  for (let resumes = 0; resumes < RESUMES_MAX && runningOperation(world) === id; resumes++) {
+    if (resumes === 0 || isPaused(world)) await ask(world, name, { kind: "resume", id });
+    await sleep(world, RESUME_MS);
+  }
+}
+
+/** What must hold when an operation has been paused for a while: nothing has changed hands since the answer. */
+function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: boolean): void {
+  const live = peekLayout(world)?.epoch ?? 0;
+  if (live !== epoch) world.violate(`operation ${id} was paused at epoch ${epoch}, and has gone on to ${live}`);
+  if (runningOperation(world) !== id) world.violate(`operation ${id} has ended although it is paused`);
+  else if (!isPaused(world)) world.violate(`operation ${id} has gone on although it is paused`);
+  if (!isLong) return;
+  for (const object of world.objects.values()) {
+    if (object.isFenced()) world.violate(`${object.name} is still fenced although operation ${id} is paused`);
+    if (object.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_captured'").length === 0) continue;
+    const left = object.storage.peek("SELECT 1 FROM shardctl_captured").length;
+    if (left > 0)
+      world.violate(`the log of ${object.name} has ${left} entries although nobody writes: operation ${id} is paused`);
   }
 }
 
@@ -115,13 +162,22 @@ export function runningOperation(world: World): number | null {
   return id === undefined ? null : Number(id);
 }
 
+function isPaused(world: World): boolean {
+  const query = "SELECT 1 FROM shardctl_operations WHERE state = 'running' AND json_extract(record, '$.paused') IS NOT NULL";
+  return world.object(world.options.namespace).storage.peek(query).length > 0;
+}
+
 /** True while a running operation copies rows or compares them. */
 export function isCopying(world: World): boolean {
+  return isIn(world, "prepare", "copy", "verify");
+}
+
+/** True while an operation runs and is in one of these steps. */
+function isIn(world: World, ...steps: readonly Step[]): boolean {
   if (runningOperation(world) === null) return false;
   const { storage } = world.object(world.options.namespace);
-  const query =
-    "SELECT 1 FROM shardctl_operations WHERE state = 'running' AND json_extract(record, '$.step') IN ('prepare', 'copy', 'verify')";
-  return storage.peek(query).length > 0;
+  const row = storage.peek("SELECT json_extract(record, '$.step') AS step FROM shardctl_operations WHERE state = 'running'")[0];
+  return row !== undefined && steps.some((step) => step === row["step"]);
 }
 
 type Kind = Exclude<Layout["kind"], "none">;

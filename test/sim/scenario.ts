@@ -91,7 +91,21 @@ export interface OperatorStep {
   readonly cancelAfterMs: number | null;
   /** Then waits for a fence as well: the moment in which a cancel is hardest. */
   readonly cancelsAtFence: boolean;
+  /** Holds up what it started, before any cancel; null never. */
+  readonly pause: PauseStep | null;
 }
+
+export interface PauseStep {
+  readonly afterMs: number;
+  /** Waits for this instead, a while: an attempt of a fence, or a wave that has cut over and is not active yet. */
+  readonly moment: "any" | "fence" | "activation";
+  /** A long one outlasts the faults and the clients: then nothing may be left in any log, and no fence may stand. */
+  readonly forMs: number;
+  /** Cancels it instead of letting it go on. */
+  readonly cancels: boolean;
+}
+/** From here on a pause is long. */
+export const LONG_PAUSE_MS = 150_000;
 
 export interface InitialRow {
   readonly id: string;
@@ -113,6 +127,8 @@ export interface Scenario {
   readonly hasRivals: boolean;
   /** Items often change their group, while they are copied and otherwise. */
   readonly hasRegroups: boolean;
+  /** Operations are paused and resumed. */
+  readonly hasPauses: boolean;
   readonly waveRowsMax: number;
   readonly initial: readonly InitialRow[];
   /** Ids that several clients use; the others belong to one client each, and may change their group. */
@@ -122,7 +138,7 @@ export interface Scenario {
 }
 
 /** What only some scenarios have. */
-export const FEATURES = ["hasUniqueIndex", "hasForeignKey", "hasTwins", "hasRivals", "hasRegroups"] as const;
+export const FEATURES = ["hasUniqueIndex", "hasForeignKey", "hasTwins", "hasRivals", "hasRegroups", "hasPauses"] as const;
 export type Feature = (typeof FEATURES)[number];
 
 /** What is left out of a scenario. */
@@ -169,6 +185,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
         chooseIntent(random, client, shared, ids),
     })),
   );
+  const hasPauses = random.chance("holdsUp", 0.25);
   const retainHours = random.pick("retain", [0, 0, 1, 24]);
   let operation = 0;
   const operators = Array.from({ length: random.chance("operators", 0.4) ? 2 : 1 }, () =>
@@ -183,6 +200,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
       waits: random.chance("waits", 0.75),
       cancelAfterMs: random.chance("cancels", 0.25) ? random.whole("cancelMs", 1, 1_500) : null,
       cancelsAtFence: random.chance("cancelsAtFence", 0.4),
+      pause: hasPauses && random.chance("pausesThis", 0.7) ? choosePause(random) : null,
     })),
   );
   return {
@@ -191,6 +209,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     hasTwins: twinShare > 0,
     hasRivals: rivalShare > 0,
     hasRegroups: regroupShare > 0,
+    hasPauses,
     faults: cutFaults(chooseFaults(random), cuts.faults),
     hasUniqueIndex,
     hasForeignKey: random.chance("foreignKey", 0.4),
@@ -207,6 +226,15 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     shared,
     clients: clients.map((steps) => steps.filter((step) => !cuts.steps.includes(step.index))),
     operators: operators.map((steps) => steps.filter((step) => !cuts.operations.includes(step.index))),
+  };
+}
+
+function choosePause(random: Random): PauseStep {
+  return {
+    afterMs: random.whole("pauseMs", 1, 1_200),
+    moment: random.pick("pauseMoment", ["any", "any", "fence", "fence", "activation"] as const),
+    forMs: random.chance("pausesLong", 0.3) ? LONG_PAUSE_MS : random.whole("pausedMs", 1, 4_000),
+    cancels: random.chance("cancelsPaused", 0.15),
   };
 }
 

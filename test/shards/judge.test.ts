@@ -1,0 +1,111 @@
+/** Ids that are found twice end an operation only when they stand twice behind a fence. */
+import { beforeEach, describe, expect, it } from "vitest";
+import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
+import { EngineFault } from "../../src/shards/storage/faults.ts";
+import { type Rig, createRig, startRebalance } from "./support/root-rig.ts";
+
+/** Tries before it is judged, and one more. */
+const TRIES = 6;
+const MESSAGE = 'Ids stand twice: ["a"]. Nothing was changed';
+const twice = (): Promise<never> => Promise.reject(new EngineFault("duplicateId", MESSAGE));
+
+let rig: Rig;
+beforeEach(() => {
+  rig = createRig();
+  startRebalance(rig);
+});
+
+/** Alarms until the operation has ended, with time in between for every backoff. */
+async function workToTheEnd(alarmsMax = 60): Promise<void> {
+  for (let alarms = 0; alarms < alarmsMax && rig.record().state === "running"; alarms++) {
+    await rig.work();
+    rig.clock.now += 31_000;
+  }
+}
+
+function asked(kind: MemberRequest["kind"]): number {
+  return rig.asked.filter((line) => line.startsWith(`${kind} `)).length;
+}
+
+describe("an id that is found twice again and again", () => {
+  it("while rows are copied does not count when it no longer is behind the fence", async () => {
+    let copies = 0;
+    rig.ask = (member, { kind }) => (kind === "copy" && member === "m0" && ++copies <= TRIES ? twice() : undefined);
+    await workToTheEnd();
+    expect(rig.record()).toMatchObject({ state: "completed", fault: null, epoch: 2 });
+    // The judgement's fence has gone up over everybody, twice around, and was lifted before the copy went on.
+    const judged = rig.asked.slice(rig.asked.indexOf("fence m0"), rig.asked.indexOf("unfence m0"));
+    expect(judged.slice(0, 6).toSorted()).toEqual(["m0", "m0", "m1", "m1", "m2", "m2"].map((member) => `fence ${member}`));
+    expect(judged.slice(6).toSorted()).toEqual(["copy m0", "copy m1"]);
+  });
+
+  it("does not count when only the first round of the fence finds it", async () => {
+    const fences = new Map<string, number>();
+    rig.ask = (member, { kind }) => {
+      if (kind === "copy" && asked("fence") === 0) return twice();
+      if (kind !== "fence" || asked("unfence") > 0) return undefined;
+      fences.set(member, (fences.get(member) ?? 0) + 1);
+      return fences.get(member) === 1 ? twice() : undefined;
+    };
+    await workToTheEnd();
+    expect(rig.record()).toMatchObject({ state: "completed", fault: null });
+    expect([...fences.values()]).toEqual([2, 2, 2]);
+  });
+
+  it.each([
+    ["the logs", "fence"],
+    ["the page", "copy"],
+  ] as const)("ends the operation when %s still have it in the second round", async (_, culprit) => {
+    rig.ask = (_member, { kind }) => (kind === "copy" || kind === culprit ? twice() : undefined);
+    await workToTheEnd();
+    expect(rig.record()).toMatchObject({ state: "failed", fault: { kind: "duplicateId", message: MESSAGE }, epoch: 1 });
+    expect(asked("copy")).toBeGreaterThan(TRIES);
+    expect(rig.asked.slice(-3)).toEqual(["abandon m0", "abandon m1", "abandon m2"]);
+  });
+
+  it("at a wave's rehearsal is judged, and the same fence cuts over when it is gone", async () => {
+    let rehearsals = 0;
+    rig.ask = (member, { kind }) => (kind === "rehearse" && member === "m2" && ++rehearsals <= TRIES ? twice() : undefined);
+    await workToTheEnd();
+    expect(rig.record()).toMatchObject({ state: "completed", fault: null, epoch: 2 });
+    expect(rehearsals).toBe(TRIES + 1);
+    const judged = rig.asked.slice(rig.asked.findLastIndex((line) => line.startsWith("unfence ")) + 1);
+    expect(judged.slice(0, 6).every((line) => line.startsWith("fence "))).toBe(true);
+  });
+
+  it("is not judged by a fence that does not close: the time is up after a second, and that is a try like any other", async () => {
+    const standing: number[] = [];
+    let since: number | null = null;
+    rig.ask = (member, { kind }) => {
+      if (kind === "copy") return twice();
+      if (kind === "unfence" && since !== null) {
+        standing.push(rig.clock.now - since);
+        since = null;
+      }
+      if (kind !== "fence" || member !== "m2") return undefined;
+      since ??= rig.clock.now;
+      rig.clock.now += 600;
+      return undefined;
+    };
+    await workToTheEnd();
+    const { fault } = rig.record();
+    expect(fault).toMatchObject({ kind: "unreachable" });
+    expect(fault?.message).toContain(MESSAGE);
+    expect(fault?.message).toContain("could not be judged behind a fence yet: the fence would stand for more than 1000 ms");
+    expect(standing.length).toBeGreaterThan(5);
+    // Nothing more is asked behind a fence that has stood for its second.
+    expect(Math.max(...standing)).toBeLessThanOrEqual(1_200);
+  });
+
+  it("is not judged while the operation is paused", async () => {
+    rig.ask = (_, { kind }) => (kind === "copy" ? twice() : undefined);
+    while ((rig.record().duplicateTries ?? 0) < TRIES) {
+      await rig.work();
+      if ((rig.record().duplicateTries ?? 0) < TRIES) rig.clock.now = rig.record().notBefore;
+    }
+    rig.root.pause(1, "r", "b");
+    await workToTheEnd(5);
+    expect(asked("fence")).toBe(0);
+    expect(rig.record()).toMatchObject({ state: "running", step: "copy" });
+  });
+});
