@@ -9,6 +9,9 @@ import type { OperationStatus } from "../core/operation.ts";
 import { PLAN_VERSION, type Plan } from "../core/plan.ts";
 import type { Review, ReviewList, ReviewReceipt } from "../core/review.ts";
 
+/** Everything is paused: by whom, why and since when. */
+export type Pause = NonNullable<DriftReport["paused"]>;
+
 type Shape = Readonly<Record<string, "string" | "number" | "array" | "object">>;
 
 export function readPlan(body: unknown): Plan | string {
@@ -90,10 +93,22 @@ export function readNamespace(body: unknown): NamespaceReport | string {
 }
 
 export function readHistory(body: unknown): readonly OperationStatus[] | string {
-  return readList(body, "operations", (item) => {
-    const wrong = mismatch(item, { id: "number", kind: "string", state: "string", step: "string", startedAt: "number" });
-    return wrong === null ? (item as OperationStatus) : `it is not an operation: ${wrong}`;
-  });
+  return readList(body, "operations", readOperation);
+}
+
+export function readOperation(body: unknown): OperationStatus | string {
+  const wrong = mismatch(body, { id: "number", kind: "string", state: "string", step: "string", startedAt: "number" });
+  return wrong === null ? (body as OperationStatus) : `it is not an operation: ${wrong}`;
+}
+
+export function readPause(body: unknown): Pause | string {
+  const wrong = mismatch(body, { by: "string", reason: "string", at: "number" });
+  return wrong === null ? (body as Pause) : `it is not a pause: ${wrong}`;
+}
+
+/** For requests whose answer has no content. */
+export function readNothing(): null {
+  return null;
 }
 
 export function readDrift(body: unknown): DriftReport | string {

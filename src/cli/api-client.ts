@@ -5,7 +5,7 @@
  * | request          | repeated when                                                                        |
  * |------------------|--------------------------------------------------------------------------------------|
  * | reads            | the server refuses, resets, times out, or answers 5xx without a problem document      |
- * | plan, cancel     | the same: asking twice changes nothing more                                           |
+ * | plan, cancel     | the same: asking twice changes nothing more; so does pausing and letting go on        |
  * | apply            | the connection was refused, so nothing arrived; otherwise the run is looked up first  |
  */
 import type { ApplyRequest, NamespaceReport, PlanRequest, Run } from "../core/api.ts";
@@ -16,11 +16,15 @@ import type { OperationStatus } from "../core/operation.ts";
 import type { Plan } from "../core/plan.ts";
 import type { ReleaseRequest, Review, ReviewList, ReviewReceipt, ReviewRequest } from "../core/review.ts";
 import {
+  type Pause,
   readDrift,
   readEvents,
   readHistory,
   readNamespace,
   readNamespaces,
+  readNothing,
+  readOperation,
+  readPause,
   readPlan,
   readReceipt,
   readReview,
@@ -47,6 +51,10 @@ export interface ApiClient {
   /** Waits up to `waitS` seconds for news after `since` (the run's `updatedAt`). Not repeated: the caller follows and decides. */
   awaitRun(id: string, waitS: number, since: number | null, signal: AbortSignal): Promise<CliResult<Run>>;
   cancelRun(id: string): Promise<CliResult<Run>>;
+  pauseOperation(name: string, object: string | null, reason: string): Promise<CliResult<OperationStatus>>;
+  resumeOperation(name: string, object: string | null): Promise<CliResult<OperationStatus>>;
+  pauseAll(reason: string): Promise<CliResult<Pause>>;
+  resumeAll(): Promise<CliResult<null>>;
   /** What the last tick found. */
   drift(environment: string): Promise<CliResult<DriftReport>>;
   /** Runs a tick and waits up to `waitS` seconds for its end; `isOver` false: it goes on. */
@@ -90,6 +98,9 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
   const put = <Value>(path: string, body: unknown, read: ReadAnswer<Value>): Promise<CliResult<Value>> =>
     sendRequest(host, target, { method: "PUT", path, body, timeoutMs: READ_TIMEOUT_MS, repeat: "whenTransient" }, read);
 
+  const remove = <Value>(path: string, read: ReadAnswer<Value>): Promise<CliResult<Value>> =>
+    sendRequest(host, target, { method: "DELETE", path, timeoutMs: READ_TIMEOUT_MS, repeat: "whenTransient" }, read);
+
   return {
     endpoint: target.endpoint,
     namespaces: (filter = {}) => get(`/v1/namespaces${query({ object: filter.object, name: filter.name })}`, readNamespaces),
@@ -115,6 +126,10 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
         readRun,
       ),
     cancelRun: (id) => post(`/v1/runs/${encodeURIComponent(id)}/cancel`, {}, "whenTransient", readRun),
+    pauseOperation: (name, object, reason) => put(pathOfPause(name, object), { reason }, readOperation),
+    resumeOperation: (name, object) => remove(pathOfPause(name, object), readOperation),
+    pauseAll: (reason) => put("/v1/pause", { reason }, readPause),
+    resumeAll: () => remove("/v1/pause", readNothing),
     drift: (environment) => get(`/v1/drift${query({ environment })}`, readDrift),
     // A second tick does what is left of the first.
     reconcile: (environment, waitS) =>
@@ -125,6 +140,10 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
     reviews: (environment, pull) => get(`/v1/reviews${query({ environment, pull: String(pull) })}`, readReviews),
     releasePlan: (pull, request) => put(`/v1/reviews/${pull}/release`, request, readReview),
   };
+}
+
+function pathOfPause(name: string, object: string | null): string {
+  return `/v1/namespaces/${encodeURIComponent(name)}/pause${query({ object })}`;
 }
 
 function numeral(value: number | undefined): string | null {

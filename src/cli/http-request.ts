@@ -20,7 +20,7 @@ export interface HttpRecipient {
 export type Repeat = "whenTransient" | "whenUnsent" | "never";
 
 export interface HttpRequest {
-  readonly method: "GET" | "POST" | "PUT";
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
   readonly path: string;
   readonly body?: unknown;
   readonly timeoutMs: number;

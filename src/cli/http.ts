@@ -122,7 +122,8 @@ function readAnswer<Value>(
   text: string,
   read: ReadAnswer<Value>,
 ): Attempt<Value> {
-  const body = parseJson(text);
+  // An answer without content is one, too.
+  const body = response.status === 204 ? null : parseJson(text);
   if (response.ok && body !== undefined) {
     const value = read(body, response.status);
     if (typeof value !== "string") return { result: { ok: true, value }, trouble: "none" };

@@ -9,6 +9,7 @@ import { defineDrift } from "./commands/drift.ts";
 import { defineHistory } from "./commands/history.ts";
 import { defineImport } from "./commands/import.ts";
 import { defineInit } from "./commands/init.ts";
+import { definePause, defineResume } from "./commands/pause.ts";
 import { definePlan } from "./commands/plan.ts";
 import { defineStatus } from "./commands/status.ts";
 import { defineValidate } from "./commands/validate.ts";
@@ -35,6 +36,8 @@ const DEFINITIONS = [
   defineStatus,
   defineDrift,
   defineHistory,
+  definePause,
+  defineResume,
   defineCancel,
   defineImport,
   defineDev,

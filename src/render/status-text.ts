@@ -74,7 +74,10 @@ function stateCell(live: LiveNamespace, palette: Palette): Cell {
   if (unhealthy > 0)
     return { text: `${formatCount(unhealthy)} of ${formatCount(live.members.length)} members unhealthy`, paint: palette.red };
   const { operation } = live;
-  if (operation?.state === "running") return { text: `${operation.kind} running (${operation.step})`, paint: palette.yellow };
+  if (operation?.state === "running") {
+    const how = operation.paused === null ? "running" : "paused";
+    return { text: `${operation.kind} ${how} (${operation.step})`, paint: palette.yellow };
+  }
   return { text: "ok", paint: palette.green };
 }
 

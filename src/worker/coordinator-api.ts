@@ -53,6 +53,10 @@ export interface CoordinatorApi {
   readDrift(environment: string): Promise<DriftReport>;
   /** Null switches reconciliation on again. */
   setPause(pause: Pause | null, by: string): Promise<Pause | null>;
+  /** Why the Worker itself would hold an operation of the namespace now, and what lets it go on; null when it would not. */
+  findOperationHold(ref: NamespaceRef): Promise<string | null>;
+  /** Somebody has paused an operation, or let it go on: for the history, and the next tick looks. */
+  notePause(ref: NamespaceRef, summary: string, by: string): Promise<void>;
   /** Null when the plan is not stored. `counts` false: shown after the merge, so that only a release makes it count. */
   putReview(review: Omit<NewReview, "environment">, counts: boolean): Promise<Review | null>;
   /** Newest first. */

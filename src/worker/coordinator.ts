@@ -120,8 +120,17 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   }
 
   async setPause(pause: Pause | null, by: string): Promise<Pause | null> {
-    this.#parts.reconciliation.setPause(pause, by);
+    this.#parts.reconciliation.pauses.set(pause, by);
     return pause;
+  }
+
+  async findOperationHold(ref: NamespaceRef): Promise<string | null> {
+    return this.#parts.reconciliation.pauses.findHold(ref);
+  }
+
+  async notePause(ref: NamespaceRef, summary: string, by: string): Promise<void> {
+    const environments = this.#parts.store.environmentsOf(ref);
+    this.ctx.storage.transactionSync(() => this.#parts.reconciliation.pauses.note(environments, ref, summary, by));
   }
 
   // Plans and runs.

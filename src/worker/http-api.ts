@@ -17,6 +17,7 @@ import { problemResponse, RefusedRequest } from "./problems.ts";
 import { addEventRoutes } from "./routes/events.ts";
 import { addHealthRoutes } from "./routes/health.ts";
 import { addNamespaceRoutes } from "./routes/namespaces.ts";
+import { addPauseRoutes } from "./routes/pause.ts";
 import { addPlanRoutes } from "./routes/plans.ts";
 import { addReviewRoutes } from "./routes/reviews.ts";
 import { addReconcileRoutes } from "./routes/reconcile.ts";
@@ -61,6 +62,7 @@ export function createHttpApi(options: HttpApiOptions): Api {
   addReviewRoutes(api, requireRole);
   addRunRoutes(api, requireRole);
   addReconcileRoutes(api, requireRole);
+  addPauseRoutes(api, requireRole);
   addWebhookRoute(api);
   addPageRoutes(api, options);
   options.extend?.(api, requireRole);

@@ -95,6 +95,18 @@ export class CoordinatorStore {
     return rows.toArray().map(({ name, object }) => ({ name, object }));
   }
 
+  /** Where the namespace was ever seen, sorted. */
+  environmentsOf({ name, object }: NamespaceRef): string[] {
+    return this.#sql
+      .exec<{ environment: string }>(
+        "SELECT environment FROM namespaces WHERE name = ? AND object = ? ORDER BY environment",
+        name,
+        object,
+      )
+      .toArray()
+      .map(({ environment }) => environment);
+  }
+
   /** Writes a run; of its actions only those that differ from `before`, the record as it was read or last written. */
   putRun(record: RunRecord, before: RunRecord | null, faults: number): void {
     const { actions, ...head } = record.run;

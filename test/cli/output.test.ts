@@ -7,11 +7,24 @@ import { afterEach, describe, expect, it } from "vitest";
 import { EXIT } from "../../src/cli/exit-codes.ts";
 import { environmentFor, temporaryProject } from "./support/project.ts";
 import { MAIN, TEST_VERSION, runInProcess, temporaryFolder } from "./support/run-cli.ts";
-import { type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
+import { problem, type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
 import { reconciler } from "./support/scripts.ts";
 import { RUN_ID, driftReport, liveReport, planOf, skewBlock } from "./support/states.ts";
 
-const COMMANDS = ["init", "validate", "plan", "apply", "status", "drift", "history", "cancel", "import", "dev"];
+const COMMANDS = [
+  "init",
+  "validate",
+  "plan",
+  "apply",
+  "status",
+  "drift",
+  "history",
+  "pause",
+  "resume",
+  "cancel",
+  "import",
+  "dev",
+];
 const ESCAPE = "\u001b[";
 
 let server: ScriptedServer | undefined;
@@ -57,6 +70,10 @@ describe("a mistake on the command line", () => {
     { argv: ["plan", "--exit-cod"], says: "Did you mean --exit-code?" },
     { argv: ["plan", "--format", "xml"], says: "text, markdown, json" },
     { argv: ["cancel"], says: "argument 'run'" },
+    { argv: ["pause", "orders"], says: "Say why" },
+    { argv: ["pause", "--reason", "incident 7"], says: "Say what to pause: a namespace, or --all." },
+    { argv: ["pause", "orders", "--all", "--reason", "x"], says: "not both" },
+    { argv: ["resume"], says: "Say what to resume: a namespace, or --all." },
     { argv: ["dev", "--port", "http"], says: "0 to 65535" },
     { argv: ["status", "orders", "extra"], says: "Too many arguments" },
     { argv: ["status", "orders", "--run", "run-1"], says: "not both" },
@@ -98,6 +115,10 @@ describe("--json", () => {
     { argv: ["history", "--export"], exitCode: EXIT.error },
     { argv: ["history", "orders"], exitCode: EXIT.done },
     { argv: ["cancel", RUN_ID], exitCode: EXIT.done },
+    { argv: ["pause", "orders", "--reason", "black friday"], exitCode: EXIT.done },
+    { argv: ["pause", "--all", "--reason", "incident 7"], exitCode: EXIT.done },
+    { argv: ["resume", "orders"], exitCode: EXIT.done },
+    { argv: ["resume", "--all"], exitCode: EXIT.done },
     { argv: ["import", "--out", "elsewhere"], exitCode: EXIT.done },
     { argv: ["dev", "--config", "nowhere.yaml"], exitCode: EXIT.error },
   ];
@@ -232,6 +253,10 @@ describe("text for people", () => {
     { name: "history-runs", argv: ["history", "--runs"] },
     { name: "history-one", argv: ["history", "orders"] },
     { name: "cancel", argv: ["cancel", RUN_ID] },
+    { name: "pause", argv: ["pause", "orders", "--reason", "black friday"] },
+    { name: "pause-all", argv: ["pause", "--all", "--reason", "incident 7"] },
+    { name: "resume", argv: ["resume", "orders"] },
+    { name: "resume-all", argv: ["resume", "--all"] },
   ])("$name", async ({ name, argv }) => {
     server = await startScriptedServer(reconciler());
     await using project = await temporaryProject();
@@ -239,6 +264,31 @@ describe("text for people", () => {
     expect(run.exitCode).toBe(EXIT.done);
     await expect(run.stdout).toMatchFileSnapshot(`../golden/cli/${name}.txt`);
   });
+});
+
+it("pause and resume ask for the one namespace and its binding, or for everything, and pass on why it was refused", async () => {
+  const refusal = "Operation 3 of 'orders' would be paused again at once: no window of its policy.windows is open.";
+  server = await startScriptedServer(
+    reconciler({
+      first: ({ method, path }) =>
+        method === "DELETE" && path.includes("object=LATER") ? problem("conflict", 409, refusal) : undefined,
+    }),
+  );
+  await using project = await temporaryProject();
+  const ask = (...argv: string[]) => runInProcess(argv, { cwd: project.path, env: environmentFor(server?.endpoint ?? "") });
+  await ask("pause", "orders", "--object", "ORDERS", "--reason", "black friday");
+  await ask("resume", "orders", "--object", "ORDERS");
+  await ask("pause", "--all", "--reason", "incident 7");
+  await ask("resume", "--all");
+  expect(server.requests.map(({ method, path, body }) => ({ method, path, body }))).toEqual([
+    { method: "PUT", path: "/v1/namespaces/orders/pause?object=ORDERS", body: { reason: "black friday" } },
+    { method: "DELETE", path: "/v1/namespaces/orders/pause?object=ORDERS", body: undefined },
+    { method: "PUT", path: "/v1/pause", body: { reason: "incident 7" } },
+    { method: "DELETE", path: "/v1/pause", body: undefined },
+  ]);
+  const refused = await ask("resume", "orders", "--object", "LATER");
+  expect(refused.exitCode).toBe(EXIT.error);
+  expect(refused.stderr).toContain(refusal);
 });
 
 describe("colours", () => {

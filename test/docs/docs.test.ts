@@ -14,7 +14,20 @@ import { runInProcess } from "../cli/support/run-cli.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url).href);
 const PAGES = ["README.md", "CONTRIBUTING.md", ...pagesBelow("docs")];
-const COMMANDS = ["init", "validate", "plan", "apply", "status", "drift", "history", "cancel", "import", "dev"];
+const COMMANDS = [
+  "init",
+  "validate",
+  "plan",
+  "apply",
+  "status",
+  "drift",
+  "history",
+  "pause",
+  "resume",
+  "cancel",
+  "import",
+  "dev",
+];
 
 interface CodeBlock {
   readonly page: string;

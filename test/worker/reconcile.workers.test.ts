@@ -123,6 +123,34 @@ describe("the switch", () => {
     expect(await reconcileNow("pause-1")).toMatchObject({ paused: null, conditions: [{ type: "Ready" }] });
   }, 90_000);
 
+  it("pauses what runs, and lets it go on", async () => {
+    await controlsOf("p2-orders").setPace(200);
+    const run = await applyPlan(await makePlan("pause-2", [spec("p2-orders")]));
+    await followRun(run.id, ({ actions }) => actions[0]?.state === "running");
+    await call("PUT", "/v1/pause", { body: { reason: "database upgrade" } });
+    const held = await followRun(run.id, ({ actions }) => actions[0]?.operation?.paused !== null);
+    expect(held.actions[0]).toMatchObject({
+      state: "running",
+      operation: { paused: { by: "shardctl reconciler", reason: "everything is paused by ci" } },
+    });
+    // Nobody gets it past the switch by name.
+    const refused = await refusal("DELETE", "/v1/namespaces/p2-orders/pause");
+    expect(refused).toMatchObject({ status: 409, body: { kind: "conflict", detail: expect.stringContaining("resume --all") } });
+    await controlsOf("p2-orders").setPace(1);
+    await call("DELETE", "/v1/pause");
+    expect(await followRun(run.id)).toMatchObject({ state: "succeeded" });
+    const { body } = await call<{ events: { summary: string; actor: string }[] }>(
+      "GET",
+      "/v1/events?environment=pause-2&kind=pause",
+    );
+    expect(body.events.map(({ summary, actor }) => ({ summary, actor }))).toEqual(
+      expect.arrayContaining([
+        { summary: "shard 1 → 2 members, operation 1 is paused: everything is paused by ci", actor: "shardctl reconciler" },
+        { summary: "shard 1 → 2 members, operation 1 goes on", actor: "shardctl reconciler" },
+      ]),
+    );
+  }, 90_000);
+
   it.each([
     ["PUT", "/v1/pause", "plan-token", 403],
     ["DELETE", "/v1/pause", "plan-token", 403],
@@ -130,10 +158,47 @@ describe("the switch", () => {
     ["GET", "/v1/drift?environment=nowhere", "read-token", 404],
     ["GET", "/v1/drift", "read-token", 400],
     ["PUT", "/v1/pause", "apply-token", 400],
+    ["PUT", "/v1/namespaces/s1-orders/pause", "plan-token", 403],
+    ["PUT", "/v1/namespaces/s1-orders/pause", "apply-token", 400],
+    ["DELETE", "/v1/namespaces/s1-orders/pause", "plan-token", 403],
+    ["DELETE", "/v1/namespaces/s1-orders/pause", "apply-token", 409],
+    ["DELETE", "/v1/namespaces/s9-nobody/pause", "apply-token", 404],
   ])("%s %s as %s is refused with %i", async (method, path, token, status) => {
     await applied("switch-1", "s1-orders");
     await applied("switch-2", "s2-orders");
     const body = method === "PUT" ? {} : undefined;
     expect((await refusal(method, path, { token, ...(body ? { body } : {}) })).status).toBe(status);
   });
+});
+
+describe("a pause by name", () => {
+  it("holds the one operation until it is taken back, in the name of who asked", async () => {
+    await controlsOf("n1-orders").setPace(200);
+    const run = await applyPlan(await makePlan("name-1", [spec("n1-orders")]));
+    await followRun(run.id, ({ actions }) => actions[0]?.state === "running");
+    const paused = await call("PUT", "/v1/namespaces/n1-orders/pause", { body: { reason: "black friday" } });
+    expect(paused).toMatchObject({ status: 200, body: { state: "running", paused: { by: "ci", reason: "black friday" } } });
+    const held = await followRun(run.id, ({ actions }) => actions[0]?.operation?.paused !== null);
+    expect(held.actions[0]?.error).toBe("Paused by ci: black friday");
+    expect((await reconcileNow("name-1")).paused).toBeNull();
+    // Neither a step of the run nor a tick takes it back.
+    expect((await call("GET", "/v1/namespaces/n1-orders")).body).toMatchObject({
+      namespace: { operation: { paused: { by: "ci" } } },
+    });
+    await controlsOf("n1-orders").setPace(1);
+    expect(await call("DELETE", "/v1/namespaces/n1-orders/pause")).toMatchObject({ status: 200, body: { paused: null } });
+    // Twice is once.
+    expect((await call("DELETE", "/v1/namespaces/n1-orders/pause")).status).toBeOneOf([200, 409]);
+    expect(await followRun(run.id)).toMatchObject({ state: "succeeded" });
+    const { body } = await call<{ events: { summary: string; actor: string; namespace: string }[] }>(
+      "GET",
+      "/v1/events?environment=name-1&kind=pause",
+    );
+    expect(body.events).toMatchObject([
+      { summary: "operation 1 goes on", actor: "ci", namespace: "n1-orders" },
+      { summary: "operation 1 is paused: black friday", actor: "ci", namespace: "n1-orders" },
+    ]);
+    const refused = await refusal("PUT", "/v1/namespaces/n1-orders/pause", { body: { reason: "again" } });
+    expect(refused).toMatchObject({ status: 409, body: { detail: expect.stringContaining("there is nothing to pause") } });
+  }, 90_000);
 });

@@ -9,7 +9,6 @@ import type { Run } from "../../core/api.ts";
 import type { NamespaceSpec } from "../../core/spec.ts";
 import { buildReport } from "../../apply/reconcile/build-report.ts";
 import { isUnderWay, type EnvironmentState } from "../../apply/reconcile/environment-state.ts";
-import { makeEvent } from "../../apply/reconcile/make-event.ts";
 import type { ManifestSource, NewEvent, Pause, ReconcilePorts, ReviewLookup } from "../../apply/reconcile/ports.ts";
 import { beginPass, reconcile } from "../../apply/reconcile/reconcile.ts";
 import type { GithubReader } from "../../github/port.ts";
@@ -26,6 +25,7 @@ import { isAnyWindowOpen } from "../windows.ts";
 import { createAppliedSource } from "./applied-source.ts";
 import { BlobStore } from "./blob-store.ts";
 import { createManifestSource } from "./manifest-source.ts";
+import { Pauses } from "./pauses.ts";
 import { createReviewLookup } from "./review-lookup.ts";
 import { ReconcileDocuments, StateStore } from "./state-store.ts";
 
@@ -55,6 +55,7 @@ export interface ReconciliationParts {
 }
 
 export class Reconciliation {
+  readonly pauses: Pauses;
   readonly #sql: SqlStorage;
   readonly #parts: ReconciliationParts;
   readonly #documents: ReconcileDocuments;
@@ -71,6 +72,13 @@ export class Reconciliation {
     this.#parts = parts;
     this.#documents = new ReconcileDocuments(sql);
     this.#blobs = new BlobStore(sql);
+    this.pauses = new Pauses({
+      documents: this.#documents,
+      environments: () => this.environments(),
+      specOf: (environment, ref) => this.#store(environment).read(ref)?.spec ?? null,
+      makeDue: (environment, ref) => this.#store(environment).makeDue(ref),
+      record: (event) => parts.record(event),
+    });
   }
 
   /** Environments that are reconciled here, sorted. */
@@ -137,16 +145,7 @@ export class Reconciliation {
   }
 
   pause(): Pause | null {
-    return this.#documents.pause();
-  }
-
-  setPause(pause: Pause | null, by: string): void {
-    const before = this.pause();
-    if (before === null && pause === null) return;
-    this.#documents.setPause(pause);
-    const summary = pause === null ? "reconciliation goes on" : `nothing is applied any more: ${pause.reason}`;
-    for (const environment of this.environments())
-      this.#parts.record(makeEvent({ at: Date.now(), environment, kind: "pause", summary, actor: by }));
+    return this.pauses.read();
   }
 
   /** Never throws: what fails is one environment's, and it is tried again after a while. */

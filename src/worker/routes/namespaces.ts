@@ -8,6 +8,7 @@ import type { RequireRole } from "../authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
 import { RefusedRequest } from "../problems.ts";
 import { readNumber } from "../read-request.ts";
+import { resolveRef } from "../resolve-ref.ts";
 
 const HISTORY_LIMIT = { min: 1, max: 1000, fallback: 50 };
 
@@ -51,24 +52,4 @@ async function chooseRefs(context: ApiContext, { object, name, environment }: Fi
   if (object && name) return [{ object, name }];
   const known = await context.var.coordinator((coordinator) => coordinator.listNamespaces(environment ?? null));
   return known.filter((ref) => (object === undefined || ref.object === object) && (name === undefined || ref.name === name));
-}
-
-async function resolveRef(context: ApiContext, name: string): Promise<NamespaceRef> {
-  const object = context.req.query("object");
-  if (object) return { name, object };
-  const known = await context.var.coordinator((coordinator) => coordinator.listNamespaces(null));
-  const matches = known.filter((ref) => ref.name === name);
-  const [only] = matches;
-  if (!only)
-    throw new RefusedRequest(
-      "notFound",
-      `No namespace '${name}' was ever planned here. To ask one that was not: ?object=<BINDING>.`,
-    );
-  if (matches.length > 1) {
-    throw new RefusedRequest(
-      "invalid",
-      `'${name}' is behind ${matches.map((ref) => ref.object).join(" and ")}: say which with ?object=<BINDING>.`,
-    );
-  }
-  return only;
 }

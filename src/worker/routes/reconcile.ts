@@ -1,22 +1,10 @@
-/** `/v1/drift`, `/v1/reconcile` and `/v1/pause`: what reconciliation found, a tick on request, and the switch that stops it all. */
-import { z } from "zod";
-
+/** `/v1/drift` and `/v1/reconcile`: what reconciliation found, and a tick on request. */
 import { RUN_WAIT_MAX_S } from "../../core/api.ts";
 import type { DriftReport } from "../../core/drift.ts";
 import type { RequireRole } from "../authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
 import { RefusedRequest } from "../problems.ts";
-import { limitBody, readBody, readNumber } from "../read-request.ts";
-
-const REASON_LENGTH_MAX = 500;
-
-const pauseSchema = z.strictObject({
-  reason: z
-    .string()
-    .min(1)
-    .max(REASON_LENGTH_MAX)
-    .regex(/^[^\p{Cc}\p{Cs}]+$/u, "must have no control characters"),
-});
+import { limitBody, readNumber } from "../read-request.ts";
 
 export function addReconcileRoutes(api: Api, requireRole: RequireRole): void {
   api.get("/v1/drift", requireRole("read"), async (context) => {
@@ -31,17 +19,6 @@ export function addReconcileRoutes(api: Api, requireRole: RequireRole): void {
     const isOver = await context.var.coordinator((calls) => calls.reconcile(environment, waitS * 1000));
     const report = await context.var.coordinator((calls) => calls.readDrift(environment));
     return context.json<DriftReport>(report, isOver ? 200 : 202);
-  });
-
-  api.put("/v1/pause", requireRole("apply"), limitBody(), async (context) => {
-    const { reason } = await readBody(context, pauseSchema);
-    const by = context.var.caller.name;
-    return context.json(await context.var.coordinator((calls) => calls.setPause({ by, reason, at: Date.now() }, by)));
-  });
-
-  api.delete("/v1/pause", requireRole("apply"), async (context) => {
-    await context.var.coordinator((calls) => calls.setPause(null, context.var.caller.name));
-    return new Response(null, { status: 204 });
   });
 }
 

@@ -17,7 +17,7 @@ async function drifted(policy: NonNullable<Parameters<typeof spec>[1]>["policy"]
   return world;
 }
 
-function record(world: World, run: string): RunRecord {
+function recordOf(world: World, run: string): RunRecord {
   const found = world.runs.get(run);
   if (!found) throw new Error(`No run ${run}`);
   return found.record;
@@ -186,7 +186,7 @@ describe("windows", () => {
       state: "running",
       actions: [{ state: "running", error: `Paused by ${RECONCILER}: its window has closed` }],
     });
-    expect(delayUntilNextMs(record(world, ci), world.now)).toBe(HOLD_MS);
+    expect(delayUntilNextMs(recordOf(world, ci), world.now)).toBe(HOLD_MS);
     world.now = NEXT_NOON;
     await world.tick(3);
     expect(world.runs.get(ci)?.record.run).toMatchObject({ state: "succeeded", actions: [{ error: null }] });

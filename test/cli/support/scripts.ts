@@ -22,6 +22,7 @@ export function reconciler({ plan = planOf(), polls = RUN_STEPS, first }: Reconc
   };
   const json = (status: number, body: unknown) => (): Answer => ({ status, json: body });
   const ended = operationOf({ state: "completed", finishedAt: operationOf().updatedAt });
+  const held = operationOf({ paused: { by: "ada", reason: "black friday", since: operationOf().updatedAt } });
   const routes: readonly (readonly [RegExp, () => Answer])[] = [
     [/^POST \/v1\/plans$/, json(200, plan)],
     [new RegExp(`^POST /v1/plans/${plan.fingerprint}/apply$`), json(202, RUN_STEPS[0])],
@@ -29,6 +30,10 @@ export function reconciler({ plan = planOf(), polls = RUN_STEPS, first }: Reconc
     [/^GET \/v1\/runs$/, json(200, { runs: RUN_STEPS.slice(-1) })],
     [/^GET \/v1\/runs\//, nextPoll],
     [/^POST \/v1\/runs\/[^/]+\/cancel$/, json(202, RUN_STEPS[1])],
+    [/^PUT \/v1\/pause$/, json(200, { by: "ada", reason: "incident 7", at: 0 })],
+    [/^DELETE \/v1\/pause$/, () => ({ status: 204 })],
+    [/^PUT \/v1\/namespaces\/[^/]+\/pause/, json(200, held)],
+    [/^DELETE \/v1\/namespaces\/[^/]+\/pause/, json(200, operationOf())],
     [/^GET \/v1\/events\?.*after=[1-9]/, json(200, { events: [] })],
     [/^GET \/v1\/events\?.*after=0/, json(200, { events: events().toReversed() })],
     [/^GET \/v1\/events/, json(200, { events: events() })],

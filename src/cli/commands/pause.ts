@@ -1,0 +1,122 @@
+/** `shardctl pause` and `shardctl resume`: hold what moves rows, in one namespace or everywhere, and let it go on. */
+import type { Command } from "commander";
+
+import type { OperationStatus } from "../../core/operation.ts";
+import { printable } from "../../render/printable.ts";
+import type { ApiClient } from "../api-client.ts";
+import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";
+import { connectApi } from "../connect-api.ts";
+import { EXIT } from "../exit-codes.ts";
+import { type CliResult, fail } from "../failure.ts";
+import { findObject } from "../find-object.ts";
+import { loadProject, type Project } from "../project.ts";
+import type { Outcome, Session } from "../session.ts";
+
+interface PauseOptions extends CommonOptions {
+  readonly all?: boolean;
+  readonly object?: string;
+  readonly reason?: string;
+}
+
+export function definePause(program: Command, perform: Perform): void {
+  const command = program
+    .command("pause")
+    .summary("hold what moves rows, in one namespace or everywhere")
+    .description(
+      "Hold the running operation of a namespace: it stands still after its wave, and nothing is undone. With --all, everything: nothing new is applied, and what runs stands still.",
+    )
+    .argument("[namespace]", "whose operation to hold")
+    .option("--all", "everything that the reconciler does, in all its environments")
+    .option("--reason <text>", "why; others see it (required)")
+    .option("--object <binding>", "its Durable Object binding, when several have a namespace of this name");
+  withHelp(withServerOptions(command), [
+    ['shardctl pause orders --reason "black friday"', "hold the operation that runs in orders"],
+    ['shardctl pause --all --reason "incident 7"', "stop everything"],
+  ]).action((name: string | undefined, options: PauseOptions) => perform(options, (session) => pause(session, name, options)));
+}
+
+export function defineResume(program: Command, perform: Perform): void {
+  const command = program
+    .command("resume")
+    .summary("let go on what was paused")
+    .description("Let the paused operation of a namespace go on. With --all, everything that `pause --all` has stopped.")
+    .argument("[namespace]", "whose operation goes on")
+    .option("--all", "everything that `pause --all` has stopped; what was paused by name stays so")
+    .option("--object <binding>", "its Durable Object binding, when several have a namespace of this name");
+  withHelp(withServerOptions(command), [
+    ["shardctl resume orders", "let the operation in orders go on"],
+    ["shardctl resume --all", "let everything go on"],
+  ]).action((name: string | undefined, options: PauseOptions) => perform(options, (session) => resume(session, name, options)));
+}
+
+async function pause(session: Session, name: string | undefined, options: PauseOptions): Promise<CliResult<Outcome>> {
+  const { reason } = options;
+  if (reason === undefined || reason.trim() === "")
+    return fail("usage", "Say why, for those who find it paused: --reason <text>.", "See: shardctl pause --help");
+  const opened = await open(session, name, options, "pause");
+  if (!opened.ok) return opened;
+  const { api, object } = opened.value;
+  if (name === undefined) return pauseAll(session, api, reason);
+  const paused = await api.pauseOperation(name, object, reason);
+  if (!paused.ok) return paused;
+  session.show(`${describe(name, paused.value)} is paused in step ${paused.value.step}: ${printable(reason)}`);
+  session.say(`It stands still until: shardctl resume ${printable(name)}`);
+  return { ok: true, value: { exitCode: EXIT.done, json: { operation: paused.value } } };
+}
+
+async function pauseAll(session: Session, api: ApiClient, reason: string): Promise<CliResult<Outcome>> {
+  const paused = await api.pauseAll(reason);
+  if (!paused.ok) return paused;
+  session.show(`Everything is paused by ${printable(paused.value.by)}: ${printable(paused.value.reason)}`);
+  session.say(
+    "Nothing new is applied. Operations that run stand still after their wave: those of runs within seconds, others at the next tick.\nLet it go on with: shardctl resume --all",
+  );
+  return { ok: true, value: { exitCode: EXIT.done, json: { paused: paused.value } } };
+}
+
+async function resume(session: Session, name: string | undefined, options: PauseOptions): Promise<CliResult<Outcome>> {
+  const opened = await open(session, name, options, "resume");
+  if (!opened.ok) return opened;
+  const { api, object } = opened.value;
+  if (name === undefined) {
+    const resumed = await api.resumeAll();
+    if (!resumed.ok) return resumed;
+    session.show("Everything goes on: what waits is applied at the next tick. What was paused by name stays paused.");
+    return { ok: true, value: { exitCode: EXIT.done, json: { paused: null } } };
+  }
+  const resumed = await api.resumeOperation(name, object);
+  if (!resumed.ok) return resumed;
+  session.show(`${describe(name, resumed.value)} goes on in step ${resumed.value.step}.`);
+  session.say(`Look at it with: shardctl status ${printable(name)}`);
+  return { ok: true, value: { exitCode: EXIT.done, json: { operation: resumed.value } } };
+}
+
+interface Opened {
+  readonly api: ApiClient;
+  readonly object: string | null;
+}
+
+async function open(session: Session, name: string | undefined, options: PauseOptions, verb: string): Promise<CliResult<Opened>> {
+  if ((name === undefined) === (options.all !== true)) {
+    const message = name === undefined ? `Say what to ${verb}: a namespace, or --all.` : "Give a namespace or --all, not both.";
+    return fail("usage", message, `See: shardctl ${verb} --help`);
+  }
+  const project = await loadProject(session.host, options);
+  if (!project.ok) return project;
+  const api = connectApi(session, project.value);
+  if (!api.ok) return api;
+  return { ok: true, value: { api: api.value, object: await objectOf(session, project.value, name, options.object) } };
+}
+
+async function objectOf(
+  session: Session,
+  project: Project,
+  name: string | undefined,
+  given: string | undefined,
+): Promise<string | null> {
+  return name === undefined ? null : findObject(session.host, project, name, given);
+}
+
+function describe(name: string, { id, kind }: OperationStatus): string {
+  return `Operation ${id} (${kind}) of ${printable(name)}`;
+}
