@@ -20,10 +20,12 @@ import { type StagedPosition, rangeBetween, withinRange } from "./position.ts";
 import {
   cellBinding,
   exactText,
+  isTooBig,
   jsonCell,
   primaryKeyAfter,
   primaryKeyMatches,
   primaryKeyOrder,
+  rowBytes,
   rowJson,
 } from "../storage/row-codec.ts";
 import { POSITION_PREFIX } from "../storage/schema.ts";
@@ -229,7 +231,7 @@ export function promoteRows(sql: Sql, plan: MovePlan, incoming: readonly MoveRan
   });
 }
 
-/** A page of the primary keys that a source staged in a range: what the source deletes once they are live here. */
+/** A page of the primary keys that a source staged in a range: what the source deletes once they are live here, in one statement. */
 export function stagedKeys(
   sql: Sql,
   plan: MovePlan,
@@ -241,17 +243,45 @@ export function stagedKeys(
   const { table, store } = tableOf(plan, name);
   const within = withinRange(range);
   const cursor = after === null ? "?2 IS NULL" : primaryKeyAfter(table, "t", "?2");
-  const rows = sql.rows<{ pk: string }>(
-    `SELECT ${rowJson(table.primaryKey, "t")} AS pk FROM ${quoteName(store)} AS t
-     WHERE t.shardctl_source = ?1 AND ${cursor} AND ${within.sql} ORDER BY ${primaryKeyOrder(table, "t")} LIMIT ${STAGED_KEYS_MAX}`,
-    source,
-    after,
-    ...within.bindings,
-  );
-  return {
-    keys: `[${rows.map((row) => row.pk).join(",")}]`,
-    after: rows.length < STAGED_KEYS_MAX ? null : (rows.at(-1)?.pk ?? null),
-  };
+  const select = (columns: string, rowsMax: number): string =>
+    `SELECT ${columns} FROM ${quoteName(store)} AS t WHERE t.shardctl_source = ?1 AND ${cursor} AND ${within.sql} ORDER BY ${primaryKeyOrder(table, "t")} LIMIT ${rowsMax}`;
+  const first = <Row extends SqlRow>(query: string): Row | undefined => sql.first<Row>(query, source, after, ...within.bindings);
+  // By what the keys take as they are stored; as JSON they may take more.
+  const sizes = select(`${rowBytes(table.primaryKey, "t")} AS n`, STAGED_KEYS_MAX);
+  const bytes = first<{ bytes: number | null }>(`SELECT sum(n) AS bytes FROM (${sizes})`)?.bytes ?? 0;
+  let rowsMax = Math.max(1, Math.floor(STAGED_KEYS_MAX * Math.min(1, (0.8 * STAGED_KEYS_BYTES_MAX) / Math.max(1, bytes))));
+  for (; ; rowsMax = Math.ceil(rowsMax / 4)) {
+    const keys = select(`${rowJson(table.primaryKey, "t")} AS pk`, rowsMax);
+    const page = unlessTooBig(() =>
+      first<KeysPage>(
+        `SELECT keys, n, octet_length(keys) AS bytes FROM (SELECT '[' || coalesce(group_concat(pk, ','), '') || ']' AS keys, count(*) AS n FROM (${keys}))`,
+      ),
+    );
+    if (rowsMax > 1 && (!page || page.bytes > STAGED_KEYS_BYTES_MAX)) continue;
+    if (!page) throw new Error(`A primary key of table '${name}' is longer than a text can be`);
+    return { keys: page.keys, after: page.n < rowsMax ? null : lastOf(sql, page.keys) };
+  }
+}
+
+interface KeysPage extends SqlRow {
+  keys: string;
+  n: number;
+  bytes: number;
+}
+
+/** The last key of an array of keys, taken by SQLite: no value passes through JavaScript. */
+function lastOf(sql: Sql, keys: string): string | null {
+  return sql.first<{ last: string | null }>("SELECT json_extract(?, '$[#-1]') AS last", keys)?.last ?? null;
+}
+
+/** Null when a text would have been longer than SQLite allows. */
+function unlessTooBig<Value>(read: () => Value): Value | null {
+  try {
+    return read();
+  } catch (error) {
+    if (isTooBig(error)) return null;
+    throw error;
+  }
 }
 
 /** Deletes rows by primary key, unseen by triggers. Call inside a transaction. */
@@ -268,6 +298,8 @@ function inKeys(table: Table): string {
 }
 
 const STAGED_KEYS_MAX = 5000;
+/** Of the keys as one text: below the limit of 2 MB for what a statement is given. */
+const STAGED_KEYS_BYTES_MAX = 1_500_000;
 
 /** The table of a part. Rows travel without the names of their columns: @throws EngineFault when they are others here. */
 function sameTable(plan: MovePlan, { table: name, columns }: RowsPart, source: string): MoveTable {
@@ -353,10 +385,13 @@ function storeRows(
   }
   for (const { position, cells } of part.large) {
     const bound = cells.map((cell) => cellBinding(cell));
-    const [positionClass, positionValue] = JSON.parse(`[${position}]`) as [number, string | number];
+    // As JSON up to SQLite, like that of other rows: an integer of 64 bits is no number of JavaScript.
     const staged =
       plan.moving.mode === "shift"
-        ? { sql: ["?", "?", "?"], bindings: [positionClass, positionValue, source] }
+        ? {
+            sql: ["json_extract(?, '$[0]')", "json_extract(?, '$[1]')", "?"],
+            bindings: [`[${position}]`, `[${position}]`, source],
+          }
         : { sql: [], bindings: [] };
     const values = [...bound.map((cell) => cell.sql), ...staged.sql].join(", ");
     sql.run(`${insert} ${into(plan, table)} VALUES (${values})`, ...bound.flatMap((cell) => cell.bindings), ...staged.bindings);
