@@ -230,10 +230,12 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
 }
 
 function choosePause(random: Random): PauseStep {
+  const moment = random.pick("pauseMoment", ["any", "any", "fence", "fence", "activation"] as const);
+  const isLong = moment === "activation" || random.chance("pausesLong", 0.3);
   return {
     afterMs: random.whole("pauseMs", 1, 1_200),
-    moment: random.pick("pauseMoment", ["any", "any", "fence", "fence", "activation"] as const),
-    forMs: random.chance("pausesLong", 0.3) ? LONG_PAUSE_MS : random.whole("pausedMs", 1, 4_000),
+    moment,
+    forMs: isLong ? LONG_PAUSE_MS : random.whole("pausedMs", 1, 4_000),
     cancels: random.chance("cancelsPaused", 0.15),
   };
 }
