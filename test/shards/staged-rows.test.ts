@@ -1,5 +1,5 @@
 /** What a target of a shift stages: exact positions whatever the size of a row, and pages of keys that one statement can take. */
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { keyFromSql } from "../../src/core/key.ts";
 import type { MoveRange, RangeLayout } from "../../src/core/layout.ts";
 import type { Moving } from "../../src/shards/member/membership.ts";
@@ -100,6 +100,29 @@ describe("a staged row", () => {
     ]);
     expect(JSON.parse(stagedKeys(target, plan, "items", "s-0", LEAVES, null).keys)).toHaveLength(6);
   });
+});
+
+it("takes a large row of as many columns as can be moved with as many values as a statement may be given", () => {
+  const columns = Array.from({ length: 95 }, (_, index) => `c${index}`);
+  for (const sql of [source, target]) {
+    sql.run("DROP TABLE items");
+    sql.run(`CREATE TABLE items (id TEXT PRIMARY KEY, k, ${columns.join(", ")})`);
+  }
+  plan = buildMovePlan(target, MOVING, resolveTables(target, [{ name: "items" }]), {});
+  createStaging(target, plan);
+  source.run(
+    `INSERT INTO items VALUES ('x', 9007199254740993, zeroblob(400000), ${columns
+      .slice(1)
+      .map((column) => `'${column}'`)
+      .join(", ")})`,
+  );
+  const run = vi.spyOn(target, "run");
+  send();
+  const bound = run.mock.calls.map(([, ...bindings]) => bindings.length);
+  expect(Math.max(...bound)).toBe(99);
+  expect(target.rows(`SELECT c94, shardctl_source FROM ${quoteName(stageName("items"))}`)).toEqual([
+    { c94: "c94", shardctl_source: "s-0" },
+  ]);
 });
 
 describe("the keys of staged rows", () => {

@@ -386,12 +386,10 @@ function storeRows(
   for (const { position, cells } of part.large) {
     const bound = cells.map((cell) => cellBinding(cell));
     // As JSON up to SQLite, like that of other rows: an integer of 64 bits is no number of JavaScript.
+    const at = bound.flatMap((cell) => cell.bindings).length + 1;
     const staged =
       plan.moving.mode === "shift"
-        ? {
-            sql: ["json_extract(?, '$[0]')", "json_extract(?, '$[1]')", "?"],
-            bindings: [`[${position}]`, `[${position}]`, source],
-          }
+        ? { sql: [`json_extract(?${at}, '$[0]')`, `json_extract(?${at}, '$[1]')`, "?"], bindings: [`[${position}]`, source] }
         : { sql: [], bindings: [] };
     const values = [...bound.map((cell) => cell.sql), ...staged.sql].join(", ");
     sql.run(`${insert} ${into(plan, table)} VALUES (${values})`, ...bound.flatMap((cell) => cell.bindings), ...staged.bindings);
