@@ -2,7 +2,10 @@
 import { runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 
+import type { Run } from "../../src/core/api.ts";
 import type { DriftReport } from "../../src/core/drift.ts";
+import type { DesiredState, Window } from "../../src/core/spec.ts";
+import { applyPlan, coordinatorStub, followRun, makePlan } from "../support/control-api.ts";
 import type { RealThings } from "../support/control-worker.ts";
 import {
   applyReal,
@@ -86,3 +89,57 @@ it("finds rows on a member that does not own them, and orphans; moves the first 
   const { data } = await realObject("re-stray").queryShards({ query: "SELECT count(*) AS n FROM things", aggregation: "sum" });
   expect(data).toBe(70);
 });
+
+/** Has the windows of a run's plan closed until New Year, without a clock going on. */
+async function closeWindows(fingerprint: string, environment: string): Promise<void> {
+  const windows = [{ start: "0 0 1 1 *", durationMs: 60_000, timezone: "UTC" }];
+  await runInDurableObject(coordinatorStub(), (_instance, state) => {
+    const { sql } = state.storage;
+    const where = "kind = 'desired' AND id = ? AND part = 0";
+    const { body } = sql.exec<{ body: ArrayBuffer }>(`SELECT body FROM documents WHERE ${where}`, fingerprint).one();
+    const desired = JSON.parse(new TextDecoder().decode(body)) as DesiredState;
+    const namespaces = desired.namespaces.map((one) => ({ ...one, policy: { ...one.policy, windows } }));
+    const closed = new TextEncoder().encode(JSON.stringify({ ...desired, namespaces }));
+    sql.exec(`UPDATE documents SET body = ? WHERE ${where}`, closed, fingerprint);
+    setDeclaredWindows(sql, environment, windows);
+  });
+}
+
+function setDeclaredWindows(sql: SqlStorage, environment: string, windows: readonly Window[]): void {
+  sql.exec(
+    "UPDATE reconciledNames SET body = json_set(body, '$.spec.policy.windows', json(?)) WHERE environment = ?",
+    JSON.stringify(windows),
+    environment,
+  );
+}
+
+it("pauses an operation whose window closes, holds it over restarts of its root, and lets it go on with the next", async () => {
+  await fill("re-window", 180);
+  await applyReal("engine-5", [declareReal("re-window", 2)]);
+  await reconcileNow("engine-5");
+  const slow = declareReal("re-window", 3);
+  const run = await applyPlan(await makePlan("engine-5", [{ ...slow, policy: { ...slow.policy, rowsPerSecondMax: 10 } }]));
+  await followRun(run.id, ({ actions }) => actions[0]?.state === "running");
+  await closeWindows(run.fingerprint, "engine-5");
+  const isHeld = ({ actions }: Run): boolean => (actions[0]?.operation?.paused ?? null) !== null;
+  const held = await followRun(run.id, (seen) => seen.finishedAt !== null || isHeld(seen));
+  const why = { by: "shardctl reconciler", reason: "its window has closed" };
+  expect(held).toMatchObject({ state: "running", actions: [{ state: "running", operation: { state: "running", paused: why } }] });
+  // Its writes are not held up, and a restart of the root lets nothing go on.
+  await realObject("re-window").putMany([{ id: "late" }]);
+  await runInDurableObject(realObject("re-window"), (_instance, state) => state.abort("restart")).catch(() => undefined);
+  const report = await reconcileNow("engine-5");
+  expect(report.conditions).toMatchObject([
+    { type: "Reconciling", reason: "Paused", message: expect.stringContaining(why.reason) },
+  ]);
+  const still = await followRun(run.id, () => true);
+  expect(still.actions[0]?.operation).toMatchObject({ paused: why, epoch: held.actions[0]?.operation?.epoch });
+  // The next window: here by a merge that takes the closed one away.
+  await runInDurableObject(coordinatorStub(), (_instance, state) => setDeclaredWindows(state.storage.sql, "engine-5", []));
+  expect(await followRun(run.id)).toMatchObject({
+    state: "succeeded",
+    actions: [{ state: "done", operation: { paused: null } }],
+  });
+  const { data } = await realObject("re-window").queryShards({ query: "SELECT count(*) AS n FROM things", aggregation: "sum" });
+  expect(data).toBe(181);
+}, 120_000);
