@@ -53,7 +53,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
     rule: "a row that is gone gives back the owner that was dealt to it: its id may stand on another source by now",
     edits: [
       {
-        file: "shards/move/source.ts",
+        file: "shards/move/drain.ts",
         find: "if (owner === undefined) forgetDealt(sql, plan.moving, table.table, pk);",
         replace: "",
       },
@@ -69,7 +69,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
     name: "pages-wait-behind-rivals",
     needs: "hasRegroups",
     rule: "a page of the log with rivals does not keep those behind it: another source may wait for what is gone in one of them",
-    edits: [{ file: "shards/move/source.ts", find: "rivals ??= found;", replace: "if (found !== null) throw found;" }],
+    edits: [{ file: "shards/move/drain.ts", find: "rivals ??= found;", replace: "if (found !== null) throw found;" }],
   },
   {
     name: "tries-prove-duplicates",

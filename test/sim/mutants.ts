@@ -86,14 +86,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "followers-stay-behind",
     rule: "a row that changes its owner takes its followers along",
-    edits: [{ file: "shards/move/source.ts", find: "captureFollowers(sql, plan, after, upTo);", replace: "" }],
+    edits: [{ file: "shards/move/drain.ts", find: "captureFollowers(sql, plan, after, upTo);", replace: "" }],
   },
   {
     name: "log-forgotten-before-stored",
     rule: "captured-until-stored: an entry leaves the log when its page is acknowledged",
     edits: [
       {
-        file: "shards/move/source.ts",
+        file: "shards/move/drain.ts",
         find: "const found = await deliverUnlessRivals(context, operation, drained);",
         replace:
           'sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ?", after, drained.upTo); const found = await deliverUnlessRivals(context, operation, drained);',
@@ -105,7 +105,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "captured-until-stored: only the entries that the page covered leave the log",
     edits: [
       {
-        file: "shards/move/source.ts",
+        file: "shards/move/drain.ts",
         find: 'sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ?", after, drained.upTo);',
         replace: 'sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ? OR true", after, drained.upTo);',
       },
@@ -169,15 +169,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "copy-ends-early",
     rule: "the walk ends when a page finds no row, not when it finds one",
-    edits: [{ file: "shards/move/source.ts", find: "const isLast = seen === 0;", replace: "const isLast = true;" }],
+    edits: [{ file: "shards/move/walk-page.ts", find: "const isLast = seen === 0;", replace: "const isLast = true;" }],
   },
   {
     name: "unverified-copy",
     rule: "no source row is removed before the digest of its copy matched",
     edits: [
-      { file: "shards/move/source.ts", find: "if (!isSame) await check(", replace: "if (false) await check(" },
+      { file: "shards/move/deliver.ts", find: "if (!isSame) await check(", replace: "if (false) await check(" },
       {
-        file: "shards/move/source.ts",
+        file: "shards/move/walk.ts",
         find: /else await Promise\.all\(page\.batch\.targets\.map\(.*\)\);/,
         replace: "",
       },

@@ -20,7 +20,8 @@ import { runQuery } from "../member/query.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import { type HostStorage, type Peers, type Runtime, Sql } from "../storage/storage.ts";
 import { refuseLeftBehind } from "../move/left-behind.ts";
-import { drainSlice, walkSlice } from "../move/source.ts";
+import { drainSlice } from "../move/drain.ts";
+import { walkSlice } from "../move/walk.ts";
 import {
   type Received,
   checkRows,

@@ -24,7 +24,8 @@ import { type MovePlan, buildMovePlan, movedDirectories } from "../move/move-pla
 import { rowBytes } from "../storage/row-codec.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import { PRIVATE_PREFIX, ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
-import { type SourceContext, drainSlice } from "../move/source.ts";
+import { drainSlice } from "../move/drain.ts";
+import type { SourceContext } from "../move/source-context.ts";
 import { type Runtime, type Sql, quoteName } from "../storage/storage.ts";
 import { type Table, type TableSpec, checkPrimaryKey, resolveTables, schemaText, undeclaredTables } from "../storage/tables.ts";
 import { createStaging, deleteKeys, dropStaging, promoteRows } from "../move/target.ts";

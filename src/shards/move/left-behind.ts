@@ -13,7 +13,7 @@ import { type Sql, type SqlRow, quoteName } from "../storage/storage.ts";
 import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
 import { type Reference, isAlike, isSameName, pointingTables, pointsAt, referencesOf } from "./references.ts";
 import { findRefuge } from "./refuge.ts";
-import type { SourceContext } from "./source.ts";
+import type { SourceContext } from "./source-context.ts";
 
 /** What leaves this source in a wave, and for whom. */
 export interface Outgoing {

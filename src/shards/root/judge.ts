@@ -13,7 +13,7 @@
  * Rule "judged-under-the-fence": no operation ends for an id that stands twice but by this. Whatever keeps the fence from closing proves
  * nothing, and counts as a try of the step.
  */
-import type { WalkStep } from "../move/source.ts";
+import type { WalkStep } from "../move/walk-page.ts";
 import { within } from "../protocol/within.ts";
 import { EngineFault, messageOf } from "../storage/faults.ts";
 import { each } from "./each.ts";

@@ -1,0 +1,162 @@
+/**
+ * A source's drain: what was written while the rows are copied.
+ *
+ * Rule "drain-before-cutover": what the walk has passed is kept true by the log of captured keys, which is drained until it is short,
+ * and to its end once the fence stands. The log says which rows changed; their values are read when they are sent.
+ */
+import { EngineFault } from "../storage/faults.ts";
+import { capturedCount } from "./capture.ts";
+import { deliver } from "./deliver.ts";
+import type { DrainReply } from "../protocol/messages.ts";
+import { type MovePlan, type MoveTable, forgetDealt } from "./move-plan.ts";
+import { Batch, PAGE_BYTES_MAX, createScan, nextSequence, tableFrom } from "./outbox.ts";
+import { type RowForm, inPlainForm, primaryKeyCells, primaryKeyMatches, rowBytes, rowJson } from "../storage/row-codec.ts";
+import type { SourceContext } from "./source-context.ts";
+import { type Sql, type SqlRow, quoteName } from "../storage/storage.ts";
+
+/** Log entries that one drain reads. */
+const DRAIN_KEYS_MAX = 1000;
+
+/**
+ * Sends captured changes until the log is empty or `budgetMs` is used.
+ *
+ * A page with rows that have rivals on a target stays in the log, and those behind it are sent all the same: what is gone there may be the
+ * rival that another source waits for, as this one waits for what is gone there. Only then is it a fault.
+ */
+export async function drainSlice(context: SourceContext, operation: number, budgetMs: number): Promise<DrainReply> {
+  const { runtime, sql } = context;
+  const startedAt = runtime.now();
+  let after = 0;
+  let rivals: EngineFault | null = null;
+  for (;;) {
+    const plan = context.plan(operation);
+    const drained = inPlainForm(sql, (form) => readCaptured(context, plan, after, form));
+    if (drained) {
+      const found = await deliverUnlessRivals(context, operation, drained);
+      context.plan(operation);
+      if (found === null) sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ?", after, drained.upTo);
+      else after = drained.upTo;
+      rivals ??= found;
+    }
+    const isOver = !drained || runtime.now() - startedAt >= budgetMs;
+    if (isOver && rivals !== null) throw rivals;
+    if (isOver) return { backlog: capturedCount(sql) };
+  }
+}
+
+/** Null when the page is stored; the fault when the rows of it have rivals, and what is gone is all that was done. */
+async function deliverUnlessRivals(context: SourceContext, operation: number, page: Drained): Promise<EngineFault | null> {
+  try {
+    await deliver(context, operation, page.batch, page.sequences);
+    return null;
+  } catch (error) {
+    if (error instanceof EngineFault && error.kind === "duplicateId") return error;
+    throw error;
+  }
+}
+
+interface Drained {
+  readonly batch: Batch;
+  readonly sequences: ReadonlyMap<string, number>;
+  readonly upTo: number;
+}
+
+interface CapturedKey extends SqlRow {
+  table_name: string;
+  pk: string;
+  is_moved: number;
+}
+
+/** Reads the oldest entries of the log behind `after`, and the rows that they name as they are now. */
+function readCaptured(context: SourceContext, plan: MovePlan, after: number, form: RowForm): Drained | undefined {
+  const { sql, self } = context;
+  const upTo = drainLimit(sql, plan, after);
+  if (upTo === null) return undefined;
+  captureFollowers(sql, plan, after, upTo);
+  const batch = new Batch(sql, plan, self);
+  for (const table of plan.tables) {
+    const keys = sql.rows<CapturedKey>(
+      "SELECT table_name, pk, max(is_moved) AS is_moved FROM shardctl_captured WHERE id > ? AND id <= ? AND table_name = ? GROUP BY pk ORDER BY pk",
+      after,
+      upTo,
+      table.table.name,
+    );
+    if (keys.length > 0) addCurrent(sql, plan, batch, table, keys, self, form);
+  }
+  const sequences = new Map(batch.targets.map((target) => [target, nextSequence(sql, target)] as const));
+  return { batch, sequences, upTo };
+}
+
+/** The newest entry of the next page: as many as fit one, and one at least. Null when there is none behind `after`. */
+function drainLimit(sql: Sql, plan: MovePlan, after: number): number | null {
+  for (let keys = DRAIN_KEYS_MAX; ; keys = Math.ceil(keys / 8)) {
+    const upTo = sql.first<{ id: number | null }>(
+      "SELECT max(id) AS id FROM (SELECT id FROM shardctl_captured WHERE id > ? ORDER BY id LIMIT ?)",
+      after,
+      keys,
+    )?.id;
+    if (upTo === null || upTo === undefined) return null;
+    if (keys === 1 || capturedBytes(sql, plan, after, upTo) <= PAGE_BYTES_MAX) return upTo;
+  }
+}
+
+function capturedBytes(sql: Sql, plan: MovePlan, after: number, upTo: number): number {
+  const perTable = plan.tables.map(({ table }) => {
+    const query = `SELECT sum(${rowBytes(table.columns, "t")}) AS bytes FROM shardctl_captured AS c CROSS JOIN ${quoteName(table.name)} AS t
+      ON ${primaryKeyMatches(table, "t", "c.pk")} WHERE c.id > ? AND c.id <= ? AND c.table_name = ?`;
+    return sql.first<{ bytes: number | null }>(query, after, upTo, table.name)?.bytes ?? 0;
+  });
+  // Of rows that are gone only the keys are left, which go into one statement all the same.
+  const keys = "SELECT sum(octet_length(pk)) AS bytes FROM shardctl_captured WHERE id > ? AND id <= ?";
+  const ofKeys = sql.first<{ bytes: number | null }>(keys, after, upTo)?.bytes ?? 0;
+  return Math.max(
+    ofKeys,
+    perTable.reduce((total, bytes) => total + bytes, 0),
+  );
+}
+
+/** A row that moved takes its followers along: they are appended to the log, as if each had been written. */
+function captureFollowers(sql: Sql, plan: MovePlan, after: number, upTo: number): void {
+  for (const { table } of plan.tables) {
+    if (table.followed === null) continue;
+    const followed = table.followed.table;
+    sql.run(
+      `INSERT INTO shardctl_captured (table_name, pk, is_moved)
+       SELECT DISTINCT ?1, ${rowJson(table.primaryKey, "t")}, 1 FROM shardctl_captured AS c JOIN ${quoteName(table.name)} AS t
+         ON t.${quoteName(table.followed.by)} = ${primaryKeyCells(followed, "c.pk").join("")}
+       WHERE c.id > ?2 AND c.id <= ?3 AND c.table_name = ?4 AND c.is_moved = 1`,
+      table.name,
+      after,
+      upTo,
+      followed.name,
+    );
+  }
+}
+
+function addCurrent(
+  sql: Sql,
+  plan: MovePlan,
+  batch: Batch,
+  table: MoveTable,
+  keys: readonly CapturedKey[],
+  self: string,
+  form: RowForm,
+): void {
+  const owners = new Map<string, string | null>();
+  const scan = createScan(sql, table, form);
+  const list = `[${keys.map((entry) => entry.pk).join(",")}]`;
+  const query = `${scan.sql(`json_each(?1) AS j CROSS JOIN ${tableFrom(table)} ON ${primaryKeyMatches(table.table, "t", "j.value")}`)} ORDER BY j.key`;
+  for (const found of sql.rows<SqlRow>(query, list)) {
+    const row = scan.read(found);
+    owners.set(row.key, batch.add(table, row));
+  }
+  for (const { pk, is_moved: isMoved } of keys) {
+    const owner = owners.get(pk);
+    if (owner === undefined) forgetDealt(sql, plan.moving, table.table, pk);
+    // A row that is where it was needs no word to the others.
+    if (owner !== undefined && isMoved === 0) continue;
+    for (const target of plan.targets) {
+      if (target !== owner && !(plan.moving.mode === "shift" && target === self)) batch.addAbsent(table, target, pk);
+    }
+  }
+}
