@@ -1,0 +1,59 @@
+/** A drain reads as many entries of the log as one statement can be given, whether their rows are still there or not. */
+import { expect, it, vi } from "vitest";
+import { freshHashLayout } from "../../src/core/strategies/hash.ts";
+import type { Moving } from "../../src/shards/member/membership.ts";
+import { drainSlice } from "../../src/shards/move/drain.ts";
+import { buildMovePlan } from "../../src/shards/move/move-plan.ts";
+import { ensureSchema } from "../../src/shards/storage/schema.ts";
+import { resolveTables } from "../../src/shards/storage/tables.ts";
+import { openSql } from "./support/node-storage.ts";
+
+const MOVING: Moving = {
+  operation: 1,
+  mode: "swap",
+  isSource: true,
+  isTarget: false,
+  from: { kind: "none", generation: 0, members: ["root"] },
+  to: freshHashLayout("id", 0, ["s-0"]),
+  allowMissingKey: false,
+  rowsPerSecondMax: null,
+  fence: 0,
+  fenceFloor: 1,
+  rehearsed: 0,
+};
+/** The runtime's limit for a text. */
+const TEXT_BYTES_MAX = 2_000_000;
+
+it("sends many long keys of deleted rows in several messages", async () => {
+  const sql = openSql();
+  ensureSchema(sql);
+  sql.run("CREATE TABLE items (id TEXT PRIMARY KEY)");
+  for (let id = 0; id < 900; id++)
+    sql.run(
+      "INSERT INTO shardctl_captured (table_name, pk, is_moved) VALUES ('items', json_array(?, NULL), 1)",
+      `${id}`.padEnd(3_000, "x"),
+    );
+  const sent: number[] = [];
+  const run = vi.spyOn(sql, "rows");
+  const { backlog } = await drainSlice(
+    {
+      sql,
+      self: "root",
+      runtime: { now: () => 0, sleep: () => Promise.resolve(), digest: () => Promise.resolve("same") },
+      plan: () => buildMovePlan(sql, MOVING, resolveTables(sql, [{ name: "items" }]), {}),
+      ask: (_target, request) => {
+        const { parts } = request as { readonly parts: readonly { readonly absent: string }[] };
+        sent.push(...parts.map(({ absent }) => absent.length));
+        return Promise.resolve({ duplicates: [], digests: parts.map(() => "same"), unsettled: [] } as never);
+      },
+    },
+    1,
+    1_000,
+  );
+  expect(backlog).toBe(0);
+  expect(sent.length).toBeGreaterThan(1);
+  const bound = run.mock.calls.flatMap(([, ...bindings]) =>
+    bindings.map((value) => (typeof value === "string" ? value.length : 0)),
+  );
+  expect(Math.max(...sent, ...bound)).toBeLessThan(TEXT_BYTES_MAX);
+});
