@@ -8,6 +8,7 @@
  * | desired, but nothing    | the last good state, nothing is applied  | drift `manifests`, unless nothing was   |
  * | invalid, absent         | the last good state, nothing is applied  | drift `manifests`                       |
  * | failed                  | the last good state                      | drift `manifests` after a while         |
+ * | failed, never read yet  | nothing                                  | drift `manifests`                       |
  */
 import { formatQuantity } from "../../core/figures.ts";
 import type { NamespaceRef } from "../../core/live.ts";
@@ -35,7 +36,8 @@ export async function adoptManifests(env: EnvironmentState, ports: ReconcilePort
   const requests = env.pass.figures.requests + reading.requests;
   if (reading.kind === "incomplete") return { ...env, pass: { ...env.pass, figures: { ...env.pass.figures, requests } } };
   const read = await follow(env, reading, ports);
-  rememberUnmanaged(ports);
+  // Without manifests every namespace would look like one that nobody declares.
+  if (read.silence === null && read.manifestsProblem === null) rememberUnmanaged(ports);
   const found = findManifestsDrift(read, ports.now());
   const drifts = trackDrifts(env.drifts, found, {
     environment: env.environment,
@@ -159,17 +161,19 @@ const REMEDIES: Readonly<Record<ManifestsProblem["kind"], string>> = {
     "Restore the manifests, or unshard a namespace by declaring `strategy: none`. Until then the last state is followed and nothing is applied.",
 };
 
-function findManifestsDrift({ manifestsProblem, silence }: EnvironmentState, now: number): FoundDrift[] {
+function findManifestsDrift({ manifestsProblem, silence, treeSha }: EnvironmentState, now: number): FoundDrift[] {
   if (manifestsProblem) {
     const { kind, reason, detail } = manifestsProblem;
     return [{ kind: "manifests", reason, detail, remedy: REMEDIES[kind] }];
   }
-  if (silence === null || now - silence.since < SILENCE_MS_MAX) return [];
+  if (silence === null) return [];
+  // Before the first reading it is the setup that is wrong, and somebody waits for it.
+  if (treeSha !== null && now - silence.since < SILENCE_MS_MAX) return [];
   return [
     {
       kind: "manifests",
       reason: "the manifests cannot be read from GitHub",
-      detail: `${silence.message} (${silence.failures} tries)`,
+      detail: `${silence.message} (${formatQuantity(silence.failures, "try", "tries")})`,
       remedy: "Look at githubstatus.com and at the Worker's credentials. Until then the last state is followed.",
     },
   ];

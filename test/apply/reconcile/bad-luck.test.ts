@@ -43,6 +43,25 @@ describe("GitHub", () => {
     expect((await world.report()).isComplete).toBe(true);
   });
 
+  it.each([
+    ["cannot be read", OUTAGE, "desired", "the manifests cannot be read from GitHub"],
+    ["do not parse", null, "invalid", "the manifests on the default branch are not valid"],
+    ["are not there", null, "absent", "the folder manifests is gone"],
+  ] as const)("never read yet, %s: that is said at the second tick, and no namespace is called unmanaged", async (...row) => {
+    const [, outage, reading, reason] = row;
+    const world = new World({ live: [hashed("orders", 4)], specs: [] });
+    world.known.push({ name: "orders", object: "ORDERS" });
+    world.merge([], reading);
+    world.githubFails = outage;
+    await world.tick(2);
+    expect(await world.drifts()).toEqual([{ kind: "manifests", namespace: null, state: "open", reason }]);
+    world.githubFails = null;
+    world.merge([orders()]);
+    world.now += HOUR;
+    await world.tick(2);
+    expect(await world.report()).toMatchObject({ isComplete: true, drifts: [], conditions: [{ type: "Ready" }] });
+  });
+
   it("without reviews for a while: nothing is applied on a guess", async () => {
     const world = await settled();
     await world.reviewAndMerge([orders({ count: 6 })]);
