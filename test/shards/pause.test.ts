@@ -102,6 +102,21 @@ describe("a pause", () => {
     expect(rig.record()).toMatchObject({ state: "completed", wavesDone: 2, epoch: 3 });
   });
 
+  it("activates a wave that has cut over also when that has to be tried again", async () => {
+    startRebalance(rig);
+    await untilSmallWaves();
+    rig.ask = (_, { kind }) => {
+      if (kind !== "activate" || rig.record().paused) return undefined;
+      rig.root.pause(1, "r", "b");
+      return Promise.reject(new Error("silence"));
+    };
+    await rig.work();
+    expect(rig.record()).toMatchObject({ step: "activate", wavesDone: 0, epoch: 2, lastError: "silence" });
+    rig.clock.now = rig.record().notBefore;
+    await rig.work();
+    expect(rig.record()).toMatchObject({ step: "fence", wavesDone: 1, epoch: 2, paused: { by: "b" } });
+  });
+
   it.each(["activate", "finish"] as const)("has nothing left to hold up during the last %s", async (kind) => {
     startRebalance(rig);
     const { answers } = pauseAt(kind);

@@ -5,6 +5,9 @@
  * Not here, because it is no rule but spares work: the engine's own writes are not captured. If they were, they would be drained as "absent",
  * which deletes only what their source staged, and that has been promoted by then: see `absent-speaks-for-others`, and "waves-apart".
  *
+ * Nor that a pause holds back an activation: the turn that has cut over goes on to it by itself, so that a pause must meet a failure of
+ * that very turn. `test/shards/pause.test.ts` shows it.
+ *
  * Rules are named as in `test/model/rules.ts` where the model knows them.
  */
 import type { SourceEdit } from "./edit-sources.ts";
@@ -403,18 +406,6 @@ export const MUTANTS: readonly Mutant[] = [
     needs: "hasPauses",
     rule: "the logs of a paused operation are drained",
     edits: [{ file: "shards/root/pause.ts", find: "await drainAll(context, record);", replace: "" }],
-  },
-  {
-    name: "pause-holds-back-the-activation",
-    needs: "hasPauses",
-    rule: "a wave that has cut over is activated, whoever asks for a pause",
-    edits: [
-      {
-        file: "shards/root/driver.ts",
-        find: "if (isOpen(record) && record.paused) return keepPaused(context, record);",
-        replace: 'if (record.paused && record.step !== "cleanUp") return keepPaused(context, record);',
-      },
-    ],
   },
   {
     name: "foreign-keys-off-for-users",
