@@ -64,7 +64,7 @@ export class HistoryStore {
         JSON.stringify(body),
       )
       .one();
-    if (id % FORGET_EVERY === 0) this.#forgetOld(id, at);
+    if (id % FORGET_EVERY === 0) this.#forgetOld(id);
   }
 
   /** Newest first; with `after` oldest first. */
@@ -92,7 +92,11 @@ export class HistoryStore {
       }));
   }
 
-  #forgetOld(newest: number, now: number): void {
+  /** The age is counted from the earliest of the last events: one clock that was ahead must not take the whole history away. */
+  #forgetOld(newest: number): void {
+    const { now } = this.#sql
+      .exec<{ now: number }>("SELECT min(at) AS now FROM events WHERE id > ?", newest - FORGET_EVERY)
+      .one();
     this.#sql.exec("DELETE FROM events WHERE id <= ? OR at < ?", newest - EVENTS_MAX, now - EVENT_AGE_MAX_MS);
   }
 }

@@ -21,6 +21,8 @@ const CLOSE_AGE_MIN_MS = 3_000;
 /** A namespace of many members costs more to read, so it is read less often. */
 const AGE_PER_MEMBER_MS = 60;
 const RUNNING_AGE_MAX_MS = 1_500;
+/** Clocks of two machines differ by less; what lies further ahead was written by one that was wrong. */
+const CLOCK_AHEAD_MS_MAX = 60_000;
 
 /** How old a look may be before the namespace is asked again. */
 export type Freshness = "list" | "one";
@@ -78,6 +80,7 @@ export async function followOperations(
 function isDue({ view, askedAt }: NamespaceFacts, freshness: Freshness, now: number): boolean {
   const members = view.sight?.members ?? 0;
   const isClose = freshness === "one" || view.running !== null;
+  if (askedAt - now > CLOCK_AHEAD_MS_MAX) return true;
   return now - askedAt > (isClose ? Math.max(CLOSE_AGE_MIN_MS, members * AGE_PER_MEMBER_MS) : LIST_AGE_MAX_MS);
 }
 

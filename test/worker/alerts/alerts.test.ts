@@ -108,6 +108,28 @@ it("one channel that is down does not keep the other from telling, and is not as
   expect(place.issues()).toEqual([]);
 });
 
+it("a chat that was down is told again when its time has come, once, and how it is by then", async () => {
+  const place = new Place();
+  place.status = 503;
+  await place.tick([ORDERS]);
+  await place.tick([ORDERS]);
+  expect(place.tries).toEqual(["issue told", "webhook failed"]);
+  const [state] = place.alerts.list();
+  expect(state?.channels.webhook).toMatchObject({ failures: 1, lastError: "the alert webhook answered 503" });
+  await place.tick([ORDERS, { ...ORDERS, namespace: "carts" }]);
+  place.status = 200;
+  // Its time has not come yet.
+  place.alerts.start(Date.now());
+  expect(place.messages).toEqual([]);
+  for (const [name, row] of place.rows) {
+    place.rows.set(name, { ...row, channels: { ...row.channels, webhook: { ...row.channels.webhook, nextTryAt: 0 } } });
+  }
+  place.alerts.start(Date.now());
+  await place.rest();
+  expect(place.messages.map(({ text }) => text.split("\n")[0])).toEqual(["shardctl: production has drifted, 2 drifts are open"]);
+  expect(place.alerts.nextAt(Date.now())).toBeNull();
+});
+
 it("after a crash between telling and writing, the issue is found as it should be", async () => {
   const place = new Place();
   await place.tick([ORDERS]);
