@@ -3,7 +3,7 @@
  *
  * Takes texts, reads no file. Refuses `pull_request_target` and `workflow_run`: they run with rights to write beside what others wrote.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 import { failure, type Result, success } from "../core/result.ts";
 import type { GithubRepository } from "./port.ts";

@@ -6,7 +6,7 @@
  * What is the same token twice is for the caller to tell, by `tokenId`.
  */
 import { createRemoteJWKSet, customFetch, errors, type JWTPayload, jwtVerify } from "jose";
-import { z } from "zod";
+import * as z from "zod";
 
 import { failure, type Result, success } from "../core/result.ts";
 

@@ -6,7 +6,7 @@
  */
 import { retry } from "@octokit/plugin-retry";
 import { Octokit } from "@octokit/rest";
-import { z } from "zod";
+import * as z from "zod";
 
 import { failure, success } from "../core/result.ts";
 import { boundFetch, type SentRequest } from "./bounded-fetch.ts";

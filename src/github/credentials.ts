@@ -4,7 +4,7 @@
  * An installation token is asked for one repository only. It lives in the client that asked for it: nothing is shared between clients.
  */
 import { createAppAuth } from "@octokit/auth-app";
-import { z } from "zod";
+import * as z from "zod";
 
 import { UnusableCredential } from "./failures.ts";
 import type { GithubRepository } from "./port.ts";

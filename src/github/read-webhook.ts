@@ -5,7 +5,7 @@
  * one twice is for the caller to tell, by `deliveryId`.
  */
 import { verify } from "@octokit/webhooks-methods";
-import { z } from "zod";
+import * as z from "zod";
 
 import { failure, type Result, success } from "../core/result.ts";
 

@@ -1,5 +1,5 @@
 /** GitHub's answers → the port's values. What is not read here is not looked at; what is missing makes the whole answer nonsense. */
-import { z } from "zod";
+import * as z from "zod";
 
 import type { CheckConclusion, CheckRef, Comment, CommitRef, Issue, Permission, Pull } from "./port.ts";
 

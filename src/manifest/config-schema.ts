@@ -1,5 +1,5 @@
 /** The schema of `shardctl.yaml`. It names where tokens are found and refuses to hold one. */
-import { z } from "zod";
+import * as z from "zod";
 
 import * as fields from "./fields.ts";
 import { API_VERSION } from "./namespace-schema.ts";

@@ -1,5 +1,5 @@
 /** zod's issues → errors that say which key, what it must be, what was found, and where. */
-import { z } from "zod";
+import * as z from "zod";
 
 import { describeValue, formatPath, quoteText } from "./describe-value.ts";
 import { WHY } from "./fields.ts";

@@ -3,7 +3,7 @@
  * "spec.count must be …": errors, and the schemas' descriptions, are built from it.
  */
 import { Cron } from "croner";
-import { z } from "zod";
+import * as z from "zod";
 
 import { escapeControls } from "./describe-value.ts";
 

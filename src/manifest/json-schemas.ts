@@ -1,5 +1,5 @@
 /** JSON Schemas for editors, made from the schemas that the parser uses. Rules that tie options together are the parser's alone. */
-import { z } from "zod";
+import * as z from "zod";
 
 import { configSchema } from "./config-schema.ts";
 import { namespaceSchema } from "./namespace-schema.ts";

@@ -1,5 +1,5 @@
 /** The schema of a `Namespace` document. Structure and single values only: what depends on two values at once is in `check-spec.ts`. */
-import { z } from "zod";
+import * as z from "zod";
 
 import type { Strategy } from "../core/layout.ts";
 import { DEFAULT_POLICY, SHARD_COUNT_MAX } from "../core/spec.ts";

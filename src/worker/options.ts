@@ -4,7 +4,7 @@
  * `createReconciler` takes functions of `env`, so nothing can be checked before the first request: `readSettings` checks once per
  * `env`, and a wrong option is a refusal that names it, never a default in its place. It repeats no value: some are secrets.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 import { failure, success, type Result } from "../core/result.ts";
 import { checkPrivateKey, type GithubCredentials } from "../github/client.ts";

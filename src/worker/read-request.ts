@@ -1,7 +1,7 @@
 /** Bodies and query parameters → checked values, or a refusal that names what is wrong and where. */
 import type { Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import type { z } from "zod";
+import type * as z from "zod";
 
 import { problemResponse, RefusedRequest } from "./problems.ts";
 

@@ -8,7 +8,7 @@
  * Make a token with `openssl rand -hex 32`, and its hash with `printf %s "$TOKEN" | sha256sum`. Roles: read < plan < apply. Without the
  * secret every request is refused: an open API is never the default.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 import { ROLES, type Role } from "../core/api.ts";
 import { failure, success, type Result } from "../core/result.ts";

@@ -5,7 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
-import { z } from "zod";
+import * as z from "zod";
 
 import { CRON, type ConfiguredBinding, bindingsOf, inlineJson, ownClassesOf } from "./worker-files.ts";
 import { COORDINATOR_CLASS, type WorkerObject, type WorkerRequest } from "./worker-request.ts";

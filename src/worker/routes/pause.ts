@@ -1,5 +1,5 @@
 /** `/v1/pause` and `/v1/namespaces/:name/pause`: the switch that stops everything, and the operation of one namespace. */
-import { z } from "zod";
+import * as z from "zod";
 
 import type { OperationStatus } from "../../core/operation.ts";
 import type { RequireRole } from "../authorize.ts";

@@ -2,7 +2,7 @@
  * `/data`: putting things into the local runtime's namespaces and reading them back, to try sharding out on real rows. For development
  * only: a production Worker reaches its namespaces through its own code.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 import { THINGS_MAX, type ThingsObject } from "../../shards/things/things-object.ts";
 import type { ThingInput } from "../../shards/things/things.ts";
