@@ -95,7 +95,7 @@ export const ORDERS = world("orders", { layout: hashOf("orders", 8), rows: rowsO
 /** Half copied, in the second of nine waves. */
 export const SHIFTING: World = { ...ORDERS, operation: shift(ORDERS) };
 
-export const PAUSE = { reason: "its window closed: 02:00 for 2h 0m", by: "window", since: COUNTED_AT - HOUR_MS } as const;
+export const PAUSE = { reason: "its window has closed", by: "shardctl reconciler", since: COUNTED_AT - HOUR_MS } as const;
 
 /** Stands still between two waves. */
 export const HELD: World = { ...ORDERS, operation: shift(ORDERS, { paused: PAUSE, writePauseMs: { last: 18, max: 41 } }) };

@@ -25,8 +25,10 @@ export interface FrameOptions {
 
 /** Without JavaScript the page loads itself so often. */
 const RELOAD_S = 30;
-const ICON =
-  "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath fill='%23f60' d='M1 9h4v6H1zm5-5h4v11H6zm5-3h4v14h-4z'/%3E%3C/svg%3E";
+const BARS = "M1 9h4v6H1zm5-5h4v11H6zm5-3h4v14h-4z";
+const ICON = `data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath fill='%23f60' d='${BARS}'/%3E%3C/svg%3E`;
+
+const BRAND = markup`<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${BARS}"/></svg>`;
 
 /** @param main text that `toText` gave of a `<main>`. */
 export async function renderDocument(main: Markup, options: FrameOptions): Promise<string> {
@@ -49,7 +51,7 @@ ${live}</head>
 <body${etag === null ? null : markup` data-etag="${etag}"`} data-build="${assets.build}">
 <a class="skip" href="#main">Skip to the content</a>
 <header>
-<a class="brand" href="/">shardctl</a>
+<a class="brand" href="/">${BRAND}shardctl</a>
 ${surroundings === null ? null : environmentLinks(surroundings)}
 ${canSignOut ? markup`<form method="post" action="/logout"><button>Sign out</button></form>` : null}
 </header>

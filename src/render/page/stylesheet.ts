@@ -22,6 +22,7 @@ header form { margin-left: auto; }
 main { padding-bottom: 3rem; outline: none; overflow-wrap: anywhere; }
 main.narrow { max-width: 34rem; }
 .brand { font-weight: 700; color: var(--ink); text-decoration: none; }
+.brand svg { width: 1em; height: 1em; margin-right: .35em; vertical-align: -.08em; fill: var(--bar); }
 #connection { background: var(--busy-back); color: var(--busy); }
 #connection:not(:empty) { padding-top: .5rem; padding-bottom: .5rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 1.25rem 0 .5rem; }
@@ -50,7 +51,9 @@ ul, ol { padding-left: 1.25rem; }
 nav ul, .steps { list-style: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
 nav a[aria-current] { color: var(--ink); font-weight: 700; text-decoration: none; border-bottom: 3px solid var(--link); }
 .filters { display: flex; flex-wrap: wrap; gap: .5rem 2rem; align-items: center; margin-bottom: .75rem; }
-.filters nav a { display: inline-block; padding: .25rem 0; }
+.filters nav a { display: inline-block; padding: .25rem 0; text-decoration: none; }
+.filters nav a:hover .count { text-decoration: underline; }
+.filters form { display: flex; flex-wrap: wrap; align-items: center; gap: .35rem .5rem; }
 .count { font-variant-numeric: tabular-nums; }
 form label { font-size: .9375rem; }
 button, input { font: inherit; color: var(--ink); background: var(--panel); border: 1px solid var(--quiet); border-radius: .3rem; padding: .25rem .6rem; max-width: 100%; }
@@ -72,16 +75,17 @@ tbody th { font-weight: 600; }
 .figures td, .figures thead th:not(:first-child) { text-align: right; }
 .figures td:last-child, .figures thead th:last-child { text-align: left; }
 .bars { display: block; width: 100%; background: var(--panel); }
-.bars.small { height: 2.25rem; min-width: 7rem; max-width: 16rem; }
+.bars.small { height: 2.25rem; min-width: 7rem; max-width: 16rem; margin-bottom: .25rem; }
 .bars.large { height: 12rem; border-bottom: 2px solid var(--quiet); }
 .bars .average { fill: var(--bar); }
 .bars .most { fill: var(--bar-light); }
 .bars .average.above { fill: var(--bar-bad); }
 .bars .most.above { fill: var(--bar-bad-light); }
 .bars .silent { fill: none; stroke: var(--bar-bad); stroke-dasharray: 4 3; vector-effect: non-scaling-stroke; }
-.bars line { stroke: var(--ink); vector-effect: non-scaling-stroke; }
-.bars .mean { stroke-dasharray: 1 4; stroke-width: 2; }
-.bars .limit { stroke: var(--bad); stroke-dasharray: 7 4; stroke-width: 2; }
+.bars line { stroke: var(--ink); stroke-width: 2; vector-effect: non-scaling-stroke; }
+.bars .mean { stroke-dasharray: 1 4; }
+.bars .limit { stroke: var(--bad); stroke-dasharray: 7 4; }
+.bars.small line { stroke-width: 1; }
 figure { margin: .75rem 0; }
 figcaption { margin-top: .4rem; font-size: .9375rem; }
 details { margin: .5rem 0; }
@@ -108,7 +112,13 @@ progress::-moz-progress-bar { background: var(--bar); }
   .bars.small { max-width: none; }
   .figures { width: 100%; font-size: .875rem; }
   .figures th, .figures td { padding-right: .4rem; }
-  header form { margin-left: 0; }
+  header { gap: .25rem .75rem; }
+  header button { font-size: .875rem; padding: .1rem .45rem; }
+  header nav ul { gap: .25rem .75rem; }
+  .facts { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .filters form { width: 100%; }
+  .filters label { width: 100%; }
+  .filters input[type=search] { flex: 1; min-width: 0; }
 }
 @media (prefers-reduced-motion: reduce) { progress::-webkit-progress-value { transition: none; } }
 @media (forced-colors: active) { .badge, article, .banner { border: 1px solid CanvasText; } .bars rect { fill: CanvasText; } }
