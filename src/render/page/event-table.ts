@@ -21,7 +21,7 @@ export function eventTable(events: readonly HistoryEvent[], links: Links): Marku
       key: String(event.id),
       cells: [
         markup`${shortened(event.summary)}<span class="quiet">${event.kind}${figures(event)}</span>`,
-        markup`${event.namespace ?? "the environment"}`,
+        event.namespace === null ? markup`<span class="quiet">environment</span>` : markup`${event.namespace}`,
         origin(event, links),
         markup`${event.actor}`,
         moment(event.at),
