@@ -99,11 +99,37 @@ describe("a tick", () => {
     await controlsOf("t4-orders").setDelay(300);
     await scheduled();
     await runInDurableObject(coordinatorStub(), (_instance, state) => state.abort("crash")).catch(() => undefined);
-    await scheduled();
+    // No other tick: the alarm that was set carries it on.
     for (let tries = 0; tries < 200 && (await driftOf("tick-4")).checkedAt === null; tries++) {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     expect(await driftOf("tick-4")).toMatchObject({ isComplete: true, conditions: [{ type: "Ready" }] });
+  });
+});
+
+describe("a pass", () => {
+  it("that is more than one slice may do goes on by alarm", async () => {
+    const names = Array.from({ length: 450 }, (_, index) => `t5-${String(index).padStart(3, "0")}`);
+    const declared = names.map((name) => spec(name, { strategy: "none", shardKey: null, count: 1 }));
+    await followRun((await applyPlan(await makePlan("tick-5", declared))).id);
+    // One call begins one slice of 400 calls.
+    const report = await reconcileNow("tick-5");
+    expect(report.isComplete).toBe(true);
+    expect(report.conditions.filter(({ type }) => type === "Ready")).toHaveLength(names.length);
+  });
+
+  it("that fails in one environment does not stop that of another", async () => {
+    await applied("fails-1", "f1-orders");
+    await applied("fails-2", "f2-orders");
+    await reconcileNow("fails-1");
+    await runInDurableObject(coordinatorStub(), (_instance, state) => {
+      state.storage.sql.exec("UPDATE reconciledNames SET dueAt = 0, body = 'null' WHERE environment = 'fails-1'");
+    });
+    expect((await call("POST", "/v1/reconcile?environment=fails-1&wait=1")).status).toBe(500);
+    expect(await reconcileNow("fails-2")).toMatchObject({ isComplete: true, conditions: [{ type: "Ready" }] });
+    await runInDurableObject(coordinatorStub(), (_instance, state) => {
+      state.storage.sql.exec("DELETE FROM reconciledNames WHERE environment = 'fails-1'");
+    });
   });
 });
 
