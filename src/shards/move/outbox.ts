@@ -146,15 +146,19 @@ export class Batch {
     });
   }
 
+  /** What a target is asked to compare by key, in parts that one statement can take. What is absent goes with the first part of its table. */
   async checksFor(target: string, runtime: Runtime): Promise<CheckPart[]> {
     const checks: CheckPart[] = [];
     for (const [table, part] of this.#parts(target)) {
-      checks.push({
-        table,
-        keys: `[${part.keys.join(",")}]`,
-        digest: await runtime.digest(part.texts.join("\n")),
-        absent: `[${part.absent.join(",")}]`,
-      });
+      const absent = `[${part.absent.join(",")}]`;
+      for (const [index, { from, to }] of cutKeys(part.keys).entries()) {
+        checks.push({
+          table,
+          keys: `[${part.keys.slice(from, to).join(",")}]`,
+          digest: await runtime.digest(part.texts.slice(from, to).join("\n")),
+          absent: index === 0 ? absent : "[]",
+        });
+      }
     }
     return checks;
   }
@@ -225,6 +229,22 @@ function splitRows(rows: PartBuilder["rows"]): PartBuilder["rows"][] {
     parts.at(-1)?.push(row);
   }
   return parts;
+}
+
+/** Cuts a list of keys where one statement ends; one empty piece where there are none. */
+function cutKeys(keys: readonly string[]): { readonly from: number; readonly to: number }[] {
+  const pieces: { readonly from: number; readonly to: number }[] = [];
+  let from = 0;
+  let characters = 0;
+  keys.forEach((key, index) => {
+    if (index > from && characters + key.length > STATEMENT_CHARACTERS_MAX) {
+      pieces.push({ from, to: index });
+      from = index;
+      characters = 0;
+    }
+    characters += key.length;
+  });
+  return [...pieces, { from, to: keys.length }];
 }
 
 /** The rows of a part as the text that is hashed: as the source reads them, and as the target reads back what it has stored. */
