@@ -108,7 +108,7 @@ progress::-moz-progress-bar { background: var(--bar); }
   .cards thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .cards tr { border: 1px solid var(--line); border-radius: .5rem; padding: .5rem .75rem; margin-bottom: .75rem; }
   .cards th, .cards td { border: 0; padding: .25rem 0; }
-  .cards td::before { content: attr(data-label); display: block; color: var(--quiet); font-size: .75rem; text-transform: uppercase; letter-spacing: .04em; }
+  .cards td::before { content: attr(data-label); content: attr(data-label) / ""; display: block; color: var(--quiet); font-size: .75rem; text-transform: uppercase; letter-spacing: .04em; }
   .bars.small { max-width: none; }
   .figures { width: 100%; font-size: .875rem; }
   .figures th, .figures td { padding-right: .4rem; }
