@@ -18,13 +18,19 @@ export function progressOf(action: RunAction): number {
   return action.operation === null ? 0 : operationProgress(action.operation);
 }
 
-/** "copy, 12,000 of 171,075 rows" */
+/** "copy, 12,000 of 171,075 rows"; before it that it stands still. */
 export function describeWork(action: RunAction): string {
   const operation = action.operation;
   if (operation === null) return action.state;
   const wave = operation.waves > 1 ? ` (wave ${operation.wave} of ${operation.waves})` : "";
   const rows = operation.step === "verify" ? operation.rowsVerified : operation.rowsCopied;
-  return `${operation.step}${wave}, ${describeRows(operation, rows, "")}`;
+  return `${operation.paused === null ? "" : "paused in "}${operation.step}${wave}, ${describeRows(operation, rows, "")}`;
+}
+
+/** Who has paused it and why; null while it goes on. */
+export function describeHold({ state, operation }: RunAction): string | null {
+  const paused = state === "running" ? (operation?.paused ?? null) : null;
+  return paused === null ? null : `paused by ${printable(paused.by)}: ${printable(paused.reason)}`;
 }
 
 /** How an action ended, or null while it has not. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { afterEach, describe, expect, it } from "vitest";
 
+import type { OperationPause } from "../../src/core/operation.ts";
 import { EXIT } from "../../src/cli/exit-codes.ts";
 import { environmentFor, temporaryProject } from "./support/project.ts";
 import { type RunOptions, runInProcess, spawnCli } from "./support/run-cli.ts";
@@ -17,6 +18,7 @@ import {
   RUN_ID,
   RUN_STEPS,
   actionOf,
+  operationOf,
   planOf,
   runOf,
   shardChange,
@@ -240,6 +242,28 @@ describe("a run", () => {
     expect(run.exitCode).toBe(EXIT.error);
     expect(run.stderr).toContain("orders: shard failed: orders-shard-1 did not answer");
     expect(run.stderr).toContain("carts: shard notExecuted: orders failed");
+  });
+
+  it("whose operation is paused says so, and that it goes on", async () => {
+    const step = (updatedAt: number, paused: OperationPause | null) =>
+      runOf({ updatedAt, actions: [actionOf({ state: "running", operation: operationOf({ paused }) })] });
+    const held = { by: "shardctl reconciler", reason: "its window has closed", since: NOON };
+    const polls = [
+      step(NOON + 1, null),
+      step(NOON + 2, held),
+      step(NOON + 3, held),
+      step(NOON + 4, null),
+      ...RUN_STEPS.slice(-1),
+    ];
+    const run = await applyAgainst(reconciler({ polls }), ["--auto-approve"]);
+    expect(run.exitCode).toBe(EXIT.done);
+    const said = run.stdout.split("\n").filter((line) => line.startsWith("orders: shard"));
+    expect(said).toEqual([
+      "orders: shard started",
+      "orders: shard paused by shardctl reconciler: its window has closed",
+      "orders: shard goes on",
+      "orders: shard done, 1,000 rows, epoch 1",
+    ]);
   });
 
   it("that is watched on a terminal draws bars and cleans up", async () => {

@@ -5,7 +5,7 @@ import type { LiveNamespace } from "../../src/core/live.ts";
 import type { Layout } from "../../src/core/layout.ts";
 import { specOfLive } from "../../src/cli/live-spec.ts";
 import { describePlanDifference } from "../../src/render/plan-difference.ts";
-import { describeEnd, describeWork, progressOf } from "../../src/cli/run-progress.ts";
+import { describeEnd, describeHold, describeWork, progressOf } from "../../src/cli/run-progress.ts";
 import { parseManifests, renderManifest } from "../../src/manifest/index.ts";
 import { actionOf, hashLayout, liveReport, operationOf, planOf, shardChange } from "./support/states.ts";
 
@@ -148,6 +148,15 @@ describe("progress", () => {
     expect(describeWork(actionOf({ operation: operationOf({ step: "verify", rowsVerified: 10, wave: 2, waves: 5 }) }))).toBe(
       "verify (wave 2 of 5), 10 of 1,000 rows",
     );
+  });
+
+  it("says that it stands still, and by whom", () => {
+    const paused = { by: "ada", reason: "black friday", since: 0 };
+    const held = actionOf({ state: "running", operation: operationOf({ paused }) });
+    expect(describeWork(held)).toBe("paused in copy, 250 of 1,000 rows");
+    expect(describeHold(held)).toBe("paused by ada: black friday");
+    expect(describeHold({ ...held, state: "notExecuted" })).toBeNull();
+    expect(describeHold(actionOf({ state: "running", operation: operationOf() }))).toBeNull();
   });
 
   it.each([

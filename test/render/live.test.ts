@@ -20,6 +20,10 @@ const running = runningOperation(orders, hashOf("orders", 8), {
   retries: 3,
   lastError: "orders-shard-2 did not answer in 5 s",
 });
+const held: OperationStatus = {
+  ...running,
+  paused: { by: "shardctl reconciler", reason: "its window has closed", since: COUNTED_AT - 5000 },
+};
 const completed: OperationStatus = {
   ...running,
   id: 6,
@@ -102,6 +106,11 @@ describe("renderStatus", () => {
     );
   });
 
+  it("shows who has paused an operation, and why", async () => {
+    await expect(renderStatus([live({ operation: held })], { now })).toMatchFileSnapshot("../golden/render/status-paused.txt");
+    expect(renderStatus([live({ operation: held }), lost], { now })).toContain("rebalance paused (copy)");
+  });
+
   it("shows a silent member without numbers, and why", async () => {
     await expect(renderStatus([live({ members: unhealthy, operation: failed })], { now })).toMatchFileSnapshot(
       "../golden/render/status-unhealthy.txt",
@@ -164,6 +173,17 @@ const ended: Run = {
 describe("renderRun", () => {
   it("that goes on", async () => {
     await expect(renderRun(run, { now })).toMatchFileSnapshot("../golden/render/run-running.txt");
+  });
+  it("that waits for a window, and says it once", async () => {
+    const error = "Paused by shardctl reconciler: its window has closed";
+    const waiting = { ...run, actions: [action("orders", { kind: "rebalance", state: "running", operation: held, error })] };
+    await expect(renderRun(waiting, { now })).toMatchFileSnapshot("../golden/render/run-paused.txt");
+  });
+  it("that let go of what waits for its window", async () => {
+    const error = "Its window closed in step copy: operation 7 stands still, and goes on by itself in the next window.";
+    const left = action("orders", { kind: "rebalance", state: "notExecuted", operation: held, error });
+    const over: Run = { ...run, state: "cancelled", finishedAt: COUNTED_AT, actions: [left] };
+    await expect(renderRun(over, { now })).toMatchFileSnapshot("../golden/render/run-let-go.txt");
   });
   it("that failed", async () => {
     await expect(renderRun(ended, { now })).toMatchFileSnapshot("../golden/render/run-failed.txt");

@@ -178,7 +178,8 @@ function whatNow({ actions }: Run): string {
 function actionRow(plan: Plan, { namespace, kind, state, operation, error }: RunAction, now: number): string {
   const change = plan.changes.find((entry) => entry.namespace === namespace);
   const said = operation ? describeOperation(operation, now) : "";
-  const reason = error !== null && !operation?.fault ? error : "";
+  const isSaid = Boolean(operation?.fault) || (state === "running" && Boolean(operation?.paused));
+  const reason = error !== null && !isSaid ? error : "";
   const cells = [
     codeMarkdown(clipText(namespace)),
     change ? `${kind} ${escapeMarkdown(clipText(describeChange(change)))}` : kind,
