@@ -75,6 +75,7 @@ export class Observation {
       },
       send: (input, init) => fetch(input, init),
       record: (event) => this.record(event),
+      correlationId: (environment) => this.#tickOf(environment),
       onTry: (environment, channel, outcome) => countAlert(this.#counters, environment, channel, outcome),
       onChange: parts.onChange,
     });
@@ -83,9 +84,25 @@ export class Observation {
   /** Something happened. */
   record(event: NewEvent): void {
     this.#history.put(event);
-    const { kind, namespace, environment, summary, actor, run } = event;
-    const about = { environment, namespace: namespace ?? "", summary, actor };
-    logEvent(`history.${kind}`, run === null ? about : { correlationId: run, ...about });
+    const { kind, namespace, environment, summary, actor } = event;
+    logEvent(`history.${kind}`, {
+      correlationId: this.#correlationOf(event),
+      environment,
+      namespace: namespace ?? "",
+      summary,
+      actor,
+    });
+  }
+
+  /** The run; else the plan; else the tick, in which drifts, alerts and operations by hand are found. */
+  #correlationOf({ kind, run, fingerprint, environment }: NewEvent): string {
+    // The fingerprint of an alert is that of its drifts.
+    return run ?? (kind === "alert" ? null : fingerprint) ?? this.#tickOf(environment);
+  }
+
+  /** The environment's pass that is under way, or was the last one. */
+  #tickOf(environment: string): string {
+    return tickId(environment, this.#parts.state(environment)?.pass.number ?? 0);
   }
 
   notePlan(plan: Plan, actor: string, now: number): void {

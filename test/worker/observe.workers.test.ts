@@ -399,6 +399,8 @@ describe("the log", () => {
     expect(requests.filter(({ status }) => status === 401).length).toBeGreaterThanOrEqual(2);
     expect(requests.every(({ correlationId }) => typeof correlationId === "string" && correlationId !== "")).toBe(true);
     expect(entries).toContainEqual(expect.objectContaining({ event: "history.run", correlationId: run.id }));
+    expect(entries).toContainEqual(expect.objectContaining({ event: "history.plan", correlationId: run.fingerprint }));
+    expect(entries.filter(({ correlationId }) => typeof correlationId !== "string" || correlationId === "")).toEqual([]);
     expect(entries).toContainEqual(
       expect.objectContaining({ event: "reconcile.tick", correlationId: expect.stringMatching(/^tick-log-1-\d+$/) as string }),
     );

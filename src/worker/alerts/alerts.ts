@@ -45,6 +45,8 @@ export interface AlertParts {
   readonly facts: (environment: string) => Promise<AlertFacts>;
   readonly send: typeof fetch;
   readonly record: (event: NewEvent) => void;
+  /** For the log: the tick that there is something to say of. */
+  readonly correlationId: (environment: string) => string;
   /** Told of each try: for metrics. */
   readonly onTry: (environment: string, channel: ChannelName, outcome: "told" | "failed") => void;
   /** Called when there may be something to do at another time than before. */
@@ -145,7 +147,8 @@ export class Alerts {
     const failed = afterFailure(current, name, result, { now: Date.now(), random: Math.random() });
     this.#store.write(failed);
     const { failures, nextTryAt: retryAt } = failed.channels[name];
-    logEvent("alert.failed", { environment, channel: name, failures, message: result.message, retryAt });
+    const correlationId = this.#parts.correlationId(environment);
+    logEvent("alert.failed", { correlationId, environment, channel: name, failures, message: result.message, retryAt });
   }
 
   async #say(name: ChannelName, target: AlertTarget, issueUrl: string | null): Promise<Said> {

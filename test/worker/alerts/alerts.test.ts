@@ -46,6 +46,7 @@ class Place {
         return new Response(null, { status: this.status });
       },
       record: ({ summary }) => void this.summaries.push(summary),
+      correlationId: (environment) => `tick-${environment}-17`,
       onTry: (_, channel, outcome) => void this.tries.push(`${channel} ${outcome}`),
       onChange: () => undefined,
       ...changes,
