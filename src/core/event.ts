@@ -5,7 +5,7 @@ export const EVENT_KINDS = [
   "review", // a plan was shown in a pull request
   "release", // a plan was released, or a guard overridden
   "run", // a run started or ended
-  "operation", // an operation of a namespace ended
+  "operation", // an operation of a namespace ended, or began without a run
   "drift", // a drift opened, was healed, or went away
   "alert", // an alert was opened, changed, closed or reopened
   "pause", // reconciliation was switched off or on

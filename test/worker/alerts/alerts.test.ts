@@ -98,6 +98,19 @@ it("tells the issue first and the chat with its address, once for each change, a
   expect(place.alerts.nextAt(Date.now())).toBeNull();
 });
 
+it("opens the same issue again, rather than another", async () => {
+  const place = new Place();
+  await place.tick([ORDERS]);
+  await place.tick([]);
+  await place.tick([ORDERS]);
+  expect(place.issues()).toEqual([["open", "<!-- shardctl:alert:production -->"]]);
+  expect(place.summaries.filter((summary) => summary.includes("issue"))).toEqual([
+    "the alert was opened: issue #1000",
+    "the alert was closed: issue #1000",
+    "the alert was opened again: issue #1000",
+  ]);
+});
+
 it("one channel that is down does not keep the other from telling, and is not asked again at once", async () => {
   const place = new Place();
   place.github.failing.set("issuesWith", { kind: "rateLimited", message: "slow down", retryAt: Date.now() + 3_600_000 });
