@@ -1,7 +1,9 @@
 /** What may go wrong around reconciliation, and that nothing is lost, doubled or applied by it. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 import { RUN_FAILURES_MAX } from "../../../src/apply/reconcile/look-at.ts";
+import type { LiveNamespace, LiveResult } from "../../../src/core/live.ts";
+import { failure } from "../../../src/core/result.ts";
 import { hashOf, spec } from "../../support/state.ts";
 import { hashed, HOUR, MINUTE, World } from "./support/world.ts";
 
@@ -223,6 +225,27 @@ describe("a namespace that cannot be read", () => {
     await world.tick(2);
     expect(await world.drifts()).toEqual([]);
     expect((await world.report()).isComplete).toBe(true);
+  });
+
+  it("because it hangs holds up its own look, and no other", async () => {
+    const names = Array.from({ length: 60 }, (_, index) => `b-${index}`);
+    const world = await settled("a-hangs", ...names);
+    world.now += MINUTE;
+    const ports = world.ports();
+    let answer: (reply: LiveResult<LiveNamespace>) => void = () => undefined;
+    const hanging = new Promise<LiveResult<LiveNamespace>>((resolve) => (answer = resolve));
+    world.ports = () => ({
+      ...ports,
+      live: { ...ports.live, describe: (ref) => (ref.name === "a-hangs" ? hanging : ports.live.describe(ref)) },
+    });
+    const asked = world.live.calls.length;
+    const pass = world.pass();
+    await vi.waitFor(() => expect(new Set(world.live.calls.slice(asked)).size).toBe(names.length + 1));
+    // The adapter gives up after a while, and says so.
+    answer(failure({ kind: "unreachable", message: "no answer within 30000 ms" }));
+    expect(await pass).toMatchObject({ outcome: "incomplete" });
+    expect(world.condition("a-hangs")).toMatchObject({ type: "Reconciling", reason: "Unreadable", failures: 1 });
+    expect((await world.report()).conditions.filter(({ type }) => type === "Ready")).toHaveLength(names.length + 1);
   });
 
   it("for a reason inside ourselves is noted with it, and the others go on", async () => {
