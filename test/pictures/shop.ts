@@ -189,7 +189,7 @@ export function openShop(now: number): Shop {
     running: viewOperation(held),
     condition: state("orders", {
       type: "Reconciling",
-      reason: "WindowClosed",
+      reason: "Paused",
       message: "Paused by shardctl reconciler: its window has closed",
       since: now - 25 * MINUTE_MS,
     }),
