@@ -1,5 +1,6 @@
 /** `/v1/runs`: following and cancelling runs. */
 import { RUN_WAIT_MAX_S, type Run, type RunList } from "../../core/api.ts";
+import { cancelLeftBehind } from "../cancel-left-behind.ts";
 import type { RequireRole } from "../authorize.ts";
 import type { Api } from "../context.ts";
 import { RefusedRequest } from "../problems.ts";
@@ -32,6 +33,8 @@ export function addRunRoutes(api: Api, requireRole: RequireRole): void {
     const id = context.req.param("id");
     const run = await context.var.coordinator((calls) => calls.cancelRun(id));
     if (!run) throw unknownRun(id);
+    const left = await cancelLeftBehind(context.var.live, run);
+    if (left) return runAccepted(left);
     if (run.state === "running" || run.state === "cancelled") return runAccepted(run);
     throw new RefusedRequest("conflict", `Run ${id} has ended already: it ${run.state}. There is nothing to cancel.`);
   });
