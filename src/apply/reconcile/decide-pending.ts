@@ -5,6 +5,7 @@
  * one run at a time: what does not fit into it, or comes later, waits for the next.
  */
 import type { Run } from "../../core/api.ts";
+import { formatQuantity } from "../../core/figures.ts";
 import type { Block, Guard, Plan } from "../../core/plan.ts";
 import { checkWhole, standingBlocks } from "../../core/planning/check-safety.ts";
 import { orderByDependency } from "../../core/planning/execution-order.ts";
@@ -20,7 +21,7 @@ import {
   type Judged,
   type Verdict,
 } from "./judge.ts";
-import type { LookContext } from "./look-at.ts";
+import type { LookContext } from "./note-look.ts";
 import { conditionOf, type NamespaceState } from "./namespace-state.ts";
 import type { ReconcilePorts, ReviewAnswer } from "./ports.ts";
 import { startBatch } from "./start-batch.ts";
@@ -245,7 +246,7 @@ async function start(
       approval: approval.kind === "reviewed" ? { run: run.id, shapeDigest: state.shapeDigest ?? "", pull: approval.pull } : null,
       differences: track(env, judged, { kind: "apply" }, ports),
     };
-    const message = `Run ${run.id} applies ${judged.pending.kind} (${judged.pending.rowsMoved} rows)`;
+    const message = `Run ${run.id} applies ${judged.pending.kind} (${formatQuantity(judged.pending.rowsMoved, "row")})`;
     return { ...running, condition: conditionOf(running, now, { type: "Reconciling", reason: "Applying", message }) };
   });
   ports.store.write(states);
