@@ -9,6 +9,8 @@ export interface BenchOptions {
   /** Names of the benchmarks to run; null runs all. */
   readonly only: readonly string[] | null;
   readonly jsonFile: string;
+  /** A Markdown file with marks for the figures to stand between; null writes none. */
+  readonly markdownFile: string | null;
 }
 
 const RUNS_MAX = 100;
@@ -23,6 +25,7 @@ export function readOptions(args: readonly string[], known: readonly string[]): 
       rows: { type: "string", default: "100000" },
       only: { type: "string" },
       json: { type: "string", default: "bench.json" },
+      markdown: { type: "string" },
     },
   });
   const only = values.only?.split(",") ?? null;
@@ -33,6 +36,7 @@ export function readOptions(args: readonly string[], known: readonly string[]): 
     rows: readCount("--rows", values.rows, ROWS_MAX),
     only,
     jsonFile: values.json,
+    markdownFile: values.markdown ?? null,
   };
 }
 

@@ -59,7 +59,8 @@ export function renderTable(figures: readonly ReportedFigure[]): string[] {
 
 const HEADER = ["figure", "value", "reference", "ratio", "goal", "reached", "spread", "runs"];
 
-function cellsOf(figure: ReportedFigure): string[] {
+/** One line of the table, in the order of its header. */
+export function cellsOf(figure: ReportedFigure): string[] {
   const { name, unit, median, referenceMedian, ratio, goal, isReached, spread, values } = figure;
   return [
     name,
