@@ -7,39 +7,27 @@ import type { Run, RunAction } from "../../core/api.ts";
 import type { HistoryEvent } from "../../core/event.ts";
 import { formatQuantity } from "../../core/figures.ts";
 import type { LiveNamespace, NamespaceRef } from "../../core/live.ts";
-import type { Plan } from "../../core/plan.ts";
-import type { Review } from "../../core/review.ts";
 import type { NamespaceSpec } from "../../core/spec.ts";
 import type {
   MemberView,
   NamespaceView,
   OperationView,
   Overview,
-  ReviewView,
   RunView,
   StateFilter,
-  StoredPlanView,
   Surroundings,
 } from "../../render/page/page-data.ts";
 import { viewOperation } from "../../render/page/sight.ts";
-import { summarizePlan, type PlanSummary } from "../../render/plan-summary.ts";
-import type { EventFilter } from "../history/history-store.ts";
 import type { Reconciliation } from "../reconcile/reconciliation.ts";
-import type { ReviewsStore } from "../reviews-store.ts";
 import type { CoordinatorStore } from "../store.ts";
 import { NamesQuery, type NamedState } from "./names-query.ts";
+import { RecentFacts, type RecentSources } from "./recent-facts.ts";
 import { SightsStore, type Looked } from "./sights-store.ts";
 
 /** Namespaces on one page of the list. */
 export const PAGE_SIZE = 50;
 const DRIFTS_MAX = 50;
 const RUNNING_MAX = 5;
-const RECENT_MAX = 10;
-/** Runs that are told about in one call. */
-const RUNS_MAX = 50;
-const FAILURES_MAX = 3;
-/** Summaries that are kept in memory: plans and ended runs never change. */
-const SUMMARIES_MAX = 200;
 
 export interface OverviewRequest {
   /** Null: the first. */
@@ -72,28 +60,22 @@ export interface NamespacePageFacts extends Surroundings {
   readonly events: readonly HistoryEvent[];
 }
 
-export interface PageSources {
+export interface PageSources extends RecentSources {
   readonly store: Pick<CoordinatorStore, "listRuns" | "listActiveRuns">;
-  readonly reviews: Pick<ReviewsStore, "list">;
   readonly reconciliation: Pick<Reconciliation, "environments" | "state" | "pause">;
-  readonly findRun: (id: string) => Run | null;
-  readonly readPlan: (fingerprint: string) => Plan | null;
-  readonly listEvents: (filter: EventFilter) => HistoryEvent[];
 }
 
 export class PageFacts {
-  readonly #sql: SqlStorage;
   readonly #sources: PageSources;
   readonly #names: NamesQuery;
   readonly #sights: SightsStore;
-  readonly #plans = new Map<string, PlanSummary | null>();
-  readonly #runs = new Map<string, RunView>();
+  readonly #recent: RecentFacts;
 
   constructor(sql: SqlStorage, sources: PageSources) {
-    this.#sql = sql;
     this.#sources = sources;
     this.#names = new NamesQuery(sql);
     this.#sights = new SightsStore(sql);
+    this.#recent = new RecentFacts(sql, sources);
   }
 
   /** Takes note of a namespace that somebody has read. */
@@ -117,7 +99,6 @@ export class PageFacts {
 
   overview(request: OverviewRequest): OverviewFacts {
     const { search, state } = request;
-    const { store, reviews } = this.#sources;
     const surroundings = this.#surroundings(request.environment);
     const { environment } = surroundings;
     if (environment === null) return { ...surroundings, ...EMPTY, search, state };
@@ -144,10 +125,7 @@ export class PageFacts {
         step: operation?.step ?? "prepare",
         isPaused: (operation?.paused ?? null) !== null,
       })),
-      runs: store.listRuns({ environment, limit: RECENT_MAX, isActive: false }).flatMap(({ id }) => this.#run(id)),
-      reviews: reviews.list({ environment, pull: null }, RECENT_MAX).map((review) => this.#review(review)),
-      plans: this.#storedPlans(environment),
-      events: this.#events(environment, null),
+      ...this.#recent.of(environment),
     };
   }
 
@@ -162,13 +140,13 @@ export class PageFacts {
       facts: this.#facts({ ...ref, state }, this.#runningActions()),
       spec: state?.spec ?? null,
       members: this.#sights.members(ref),
-      events: this.#events(chosen, ref.name),
+      events: this.#recent.events(chosen, ref.name),
     };
   }
 
   /** The runs of the given ids that are still known. */
   runs(ids: readonly string[]): RunView[] {
-    return ids.slice(0, RUNS_MAX).flatMap((id) => this.#run(id));
+    return this.#recent.runs(ids);
   }
 
   #surroundings(asked: string | null): Surroundings {
@@ -223,48 +201,6 @@ export class PageFacts {
     const actions = runs.flatMap((run) => run.actions.filter(({ state }) => state === "running"));
     return new Map(actions.map((action) => [keyOf({ name: action.namespace, object: action.object }), action]));
   }
-
-  #run(id: string): RunView[] {
-    const known = this.#runs.get(id);
-    if (known) return [known];
-    const run = this.#sources.findRun(id);
-    if (run === null) return [];
-    const view = viewRun(run);
-    if (run.state !== "running") keep(this.#runs, id, view);
-    return [view];
-  }
-
-  #review(review: Review): ReviewView {
-    const { pull, headSha, fingerprint, requestedBy, reviewedAt, runUrl, release } = review;
-    const plan = this.#plan(fingerprint);
-    return { pull, headSha, fingerprint, requestedBy, reviewedAt, runUrl, releasedBy: release?.releasedBy ?? null, plan };
-  }
-
-  #storedPlans(environment: string): StoredPlanView[] {
-    return this.#sql
-      .exec<{ fingerprint: string; storedAt: number }>(
-        "SELECT fingerprint, storedAt FROM plans WHERE environment = ? ORDER BY storedAt DESC, fingerprint LIMIT ?",
-        environment,
-        RECENT_MAX,
-      )
-      .toArray()
-      .map(({ fingerprint, storedAt }) => ({ fingerprint, storedAt, plan: this.#plan(fingerprint) }));
-  }
-
-  #events(environment: string, namespace: string | null): HistoryEvent[] {
-    return this.#sources.listEvents({ environment, namespace, kind: null, before: null, after: null, limit: RECENT_MAX });
-  }
-
-  #plan(fingerprint: string): PlanSummary | null {
-    const known = this.#plans.get(fingerprint);
-    if (known !== undefined) return known;
-    const plan = this.#sources.readPlan(fingerprint);
-    // A plan that is not stored now may be stored later.
-    if (plan === null) return null;
-    const summary = summarizePlan(plan);
-    keep(this.#plans, fingerprint, summary);
-    return summary;
-  }
 }
 
 const EMPTY = {
@@ -292,29 +228,6 @@ function newer(left: OperationView | null, right: OperationView | null): Operati
   return right.id === left.id && right.updatedAt > left.updatedAt ? right : left;
 }
 
-function viewRun(run: Run): RunView {
-  const { id, environment, state, fingerprint, requestedBy, origin, startedAt, finishedAt, actions } = run;
-  const counts: Partial<Record<RunAction["state"], number>> = {};
-  for (const action of actions) counts[action.state] = (counts[action.state] ?? 0) + 1;
-  const failed = actions.filter((action) => action.state === "failed");
-  return {
-    id,
-    environment,
-    state,
-    fingerprint,
-    requestedBy,
-    pull: origin?.pull ?? null,
-    commit: origin?.commit ?? null,
-    runUrl: origin?.runUrl ?? null,
-    startedAt,
-    finishedAt,
-    counts,
-    failures: failed
-      .slice(0, FAILURES_MAX)
-      .map(({ namespace, error, operation }) => ({ namespace, error: error ?? operation?.fault?.message ?? "no reason given" })),
-  };
-}
-
 function describeProblem({ manifestsProblem, silence }: EnvironmentState): string | null {
   if (manifestsProblem !== null) {
     const { reason, detail } = manifestsProblem;
@@ -322,10 +235,4 @@ function describeProblem({ manifestsProblem, silence }: EnvironmentState): strin
   }
   if (silence === null) return null;
   return `They could not be read ${formatQuantity(silence.failures, "time")} in a row: ${silence.message}. What was read last stays in force.`;
-}
-
-function keep<Value>(memory: Map<string, Value>, key: string, value: Value): void {
-  memory.set(key, value);
-  const oldest = memory.keys().next();
-  if (memory.size > SUMMARIES_MAX && !oldest.done) memory.delete(oldest.value);
 }
