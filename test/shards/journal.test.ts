@@ -5,6 +5,7 @@ import { Journal, type OperationRecord, type Wave } from "../../src/shards/root/
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import type { Sql } from "../../src/shards/storage/storage.ts";
 import { openSql } from "./support/node-storage.ts";
+import { operationRecord } from "./support/operation-record.ts";
 
 const ROW_BYTES_MAX = 2_000_000;
 const HISTORY_BYTES_MAX = 8 * 1024 * 1024;
@@ -108,35 +109,6 @@ function recordOf(id: number, membersCount = 1): OperationRecord {
     members,
     ranges: members.map((member, index) => ({ end: index + 1, member })),
   };
-  return {
-    id,
-    kind: "rebalance",
-    mode: "shift",
-    state: "running",
-    step: "verify",
-    from: layout,
-    to: layout,
-    epochFrom: 1,
-    epoch: 1,
-    policy: { allowMissingKey: false, rowsPerSecondMax: null, waveRowsMax: 1, retainHours: 24 },
-    correlationId: `operation ${id}`,
-    requestedBy: "a test",
-    refuseEmpty: false,
-    rowsTotal: 0,
-    sources: {},
-    waveCount: 0,
-    wavesDone: 0,
-    waveSpan: 1,
-    fencedAt: 0,
-    attempt: 1,
-    notBefore: 0,
-    startedAt: 0,
-    updatedAt: 0,
-    finishedAt: null,
-    fault: null,
-    writePauseMs: null,
-    paused: null,
-    lastError: null,
-    retries: 0,
-  };
+  const changes = { id, kind: "rebalance", mode: "shift", step: "verify", epochFrom: 1, epoch: 1 } as const;
+  return operationRecord({ from: layout, to: layout }, { ...changes, correlationId: `operation ${id}` });
 }

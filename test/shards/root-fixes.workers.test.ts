@@ -6,10 +6,9 @@ import { describe, expect, it } from "vitest";
 import { type Layout, unshardedLayout } from "../../src/core/layout.ts";
 import type { LiveNamespace } from "../../src/core/live.ts";
 import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/core/protocol.ts";
-import { DEFAULT_OPERATION_POLICY } from "../../src/core/operation.ts";
 import { doChores } from "../../src/shards/root/chores.ts";
 import { drive } from "../../src/shards/root/driver.ts";
-import { Journal, type OperationRecord } from "../../src/shards/root/journal.ts";
+import { Journal } from "../../src/shards/root/journal.ts";
 import type { DriverContext } from "../../src/shards/root/progress.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import { Router } from "../../src/shards/router.ts";
@@ -22,6 +21,7 @@ import { refusal } from "../support/refusal.ts";
 import { type Shop, type ShardsEnv, type Things, partitioners } from "../support/shards-worker.ts";
 import { interceptMessages } from "./support/intercept.ts";
 import { TestNamespace } from "./support/namespace.ts";
+import { operationRecord } from "./support/operation-record.ts";
 
 const { THINGS, SHOP } = env as unknown as ShardsEnv;
 
@@ -243,37 +243,13 @@ function fakeDriver(
   return { sql, runtime, journal: new Journal(sql, "driven"), ask: reach, ...quiet, clock };
 }
 
-const FENCED: OperationRecord = {
-  id: 1,
-  kind: "shard",
-  mode: "swap",
-  state: "running",
-  step: "fence",
-  from: unshardedLayout("driven", 0),
-  to: { kind: "roundRobin", shardKey: "id", generation: 0, members: ["driven-shard-0"] },
-  epochFrom: 0,
-  epoch: 0,
-  policy: DEFAULT_OPERATION_POLICY,
-  correlationId: "c",
-  requestedBy: "a test",
-  refuseEmpty: false,
-  rowsTotal: 0,
-  sources: {},
-  waveCount: 1,
-  wavesDone: 0,
-  waveSpan: 1,
-  fencedAt: 0,
-  attempt: 1,
-  notBefore: 0,
-  startedAt: 0,
-  updatedAt: 0,
-  finishedAt: null,
-  fault: null,
-  writePauseMs: null,
-  paused: null,
-  lastError: null,
-  retries: 0,
-};
+const FENCED = operationRecord(
+  {
+    from: unshardedLayout("driven", 0),
+    to: { kind: "roundRobin", shardKey: "id", generation: 0, members: ["driven-shard-0"] },
+  },
+  { kind: "shard", mode: "swap", step: "fence", waveCount: 1 },
+);
 
 describe("the driver", () => {
   it("carries a cutover on to its activation although its budget is used up, and then hands over", async () => {
