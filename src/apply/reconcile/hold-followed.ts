@@ -9,7 +9,7 @@ import type { LiveNamespace } from "../../core/live.ts";
 import type { OperationStatus } from "../../core/operation.ts";
 import { holdOperation, isPausedByUs, WINDOW_CLOSED } from "../hold-operation.ts";
 import { RECONCILER, runIdOf } from "../run-record.ts";
-import type { LookContext } from "./look-at.ts";
+import type { LookContext } from "./note-look.ts";
 import { makeEvent } from "./make-event.ts";
 import type { NamespaceState } from "./namespace-state.ts";
 

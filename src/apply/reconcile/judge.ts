@@ -23,7 +23,7 @@ import type { Block, Change } from "../../core/plan.ts";
 import type { NamespaceSpec } from "../../core/spec.ts";
 import { assertNever } from "../../core/result.ts";
 import type { NamespaceState, PendingChange } from "./namespace-state.ts";
-import { RUN_FAILURES_MAX } from "./look-at.ts";
+import { RUN_FAILURES_MAX } from "./settle-run.ts";
 import type { FoundDrift } from "./track-drifts.ts";
 
 /** Why a change may be made at all. */

@@ -10,7 +10,7 @@
 import type { Plan } from "../../core/plan.ts";
 import { runBounded } from "../run-bounded.ts";
 import { adoptManifests } from "./adopt-manifests.ts";
-import { decidePending, type DecideContext } from "./decide-pending.ts";
+import { decidePending } from "./decide-pending.ts";
 import {
   addFigures,
   isUnderWay,
@@ -20,6 +20,7 @@ import {
   type TickFigures,
 } from "./environment-state.ts";
 import { INTERNAL_ERROR } from "./judge.ts";
+import type { DecideContext } from "./judge-all.ts";
 import { lookAt } from "./look-at.ts";
 import { conditionOf, type NamespaceState } from "./namespace-state.ts";
 import type { ReconcilePorts, ReviewAnswer } from "./ports.ts";

@@ -1,7 +1,7 @@
 /** What may go wrong around reconciliation, and that nothing is lost, doubled or applied by it. */
 import { describe, expect, it, vi } from "vitest";
 
-import { RUN_FAILURES_MAX } from "../../../src/apply/reconcile/look-at.ts";
+import { RUN_FAILURES_MAX } from "../../../src/apply/reconcile/settle-run.ts";
 import type { LiveNamespace, LiveResult } from "../../../src/core/live.ts";
 import { failure } from "../../../src/core/result.ts";
 import { hashOf, spec } from "../../support/state.ts";
