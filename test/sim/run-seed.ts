@@ -78,13 +78,19 @@ async function play(world: World, scenario: Scenario, history: History): Promise
   world.isFaulty = false;
   world.trace(() => "faults stop");
   const isSettled = (): boolean => open === 0 && runningOperation(world) === null;
-  const recovered = await scheduler.run(isSettled, scheduler.now + RECOVERY_MS_MAX, STEPS_MAX);
+  const recoveryMs = RECOVERY_MS_MAX + pausesMs(scenario);
+  const recovered = await scheduler.run(isSettled, scheduler.now + recoveryMs, STEPS_MAX);
   if (!isSettled())
     world.violate(
-      `${RECOVERY_MS_MAX / 60_000} minutes after the faults: ${open} clients wait, operation ${runningOperation(world) ?? "none"} runs (${recovered})`,
+      `${recoveryMs / 60_000} minutes after the faults: ${open} clients wait, operation ${runningOperation(world) ?? "none"} runs (${recovered})`,
     );
   const rested = await scheduler.run(() => false, scheduler.now + REST_MS_MAX, STEPS_MAX);
   if (rested !== "empty") world.violate(`it does not come to rest (${rested})`);
+}
+
+/** How long operators hold operations up: nobody can recover meanwhile. */
+function pausesMs({ operators }: Scenario): number {
+  return operators.flat().reduce((total, { pause }) => total + (pause?.forMs ?? 0), 0);
 }
 
 /** The rows that are there before the first call. */
