@@ -10,6 +10,7 @@
  */
 import * as z from "zod";
 
+import { RECONCILER } from "../apply/run-record.ts";
 import { ROLES, type Role } from "../core/api.ts";
 import { failure, success, type Result } from "../core/result.ts";
 import type { ActionsCaller } from "../github/actions-verifier.ts";
@@ -35,7 +36,12 @@ const HOW_TO =
 const tokensSchema = z
   .array(
     z.strictObject({
-      name: z.string().min(1).max(100),
+      // The Worker's own name says whose runs and pauses are its own.
+      name: z
+        .string()
+        .min(1)
+        .max(100)
+        .refine((name) => name !== RECONCILER),
       role: z.enum(ROLES),
       sha256: z.string().regex(/^[0-9a-f]{64}$/i, "must be 64 hex digits"),
     }),

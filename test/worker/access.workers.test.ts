@@ -76,6 +76,7 @@ describe("SHARDCTL_TOKENS", () => {
     ["an entry without a role", '[{"name":"ci","sha256":"hunter2"}]'],
     ["an unknown role", `[{"name":"ci","role":"root","sha256":"${"0".repeat(64)}"}]`],
     ["a token in the clear", '[{"name":"ci","role":"apply","token":"hunter2"}]'],
+    ["the Worker's own name", `[{"name":"shardctl reconciler","role":"apply","sha256":"${"0".repeat(64)}"}]`],
     ["a short hash", '[{"name":"ci","role":"apply","sha256":"abcd"}]'],
   ])("with %s closes the Worker, and repeats nothing of the secret", async (_name, tokens) => {
     const answer = await askWith(tokens, "Bearer hunter2");
