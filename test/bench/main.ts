@@ -73,7 +73,8 @@ const taken = {
 await writeFile(options.jsonFile, `${JSON.stringify({ ...taken, runs, rows, figures }, null, 2)}\n`);
 console.log(`Written to ${options.jsonFile}, after ${Math.round(taken.durationMs / 1000)} s`);
 if (options.markdownFile !== null) {
-  await writeMarkdown(options.markdownFile, taken, sections);
+  const titles = Object.values(BENCHMARKS).map(({ title }) => title);
+  await writeMarkdown(options.markdownFile, taken, sections, titles);
   console.log(`The figures of ${options.markdownFile} are those of this run`);
 }
 

@@ -27,20 +27,27 @@ const BEGIN = "<!-- figures: written by `npm run bench -- --markdown` -->";
 const END = "<!-- end of figures -->";
 const COLUMNS = ["figure", "value", "reference", "", "ratio", "goal", "reached", "spread", "runs"];
 
-/** Puts the figures between the marks of a file. Sections that this run has none of stay as they are. @throws Error without the marks. */
-export async function writeMarkdown(file: string, taken: Taken, sections: readonly Section[]): Promise<void> {
+/**
+ * Puts the figures between the marks of a file, sections in the order of `titles`. Of those that are not of this run, the file keeps what
+ * it has. @throws Error without the marks.
+ */
+export async function writeMarkdown(
+  file: string,
+  taken: Taken,
+  sections: readonly Section[],
+  titles: readonly string[],
+): Promise<void> {
   const document = await readFile(file, "utf8");
-  await writeFile(file, replaceFigures(document, taken, sections));
+  await writeFile(file, replaceFigures(document, taken, sections, titles));
 }
 
-export function replaceFigures(document: string, taken: Taken, sections: readonly Section[]): string {
+function replaceFigures(document: string, taken: Taken, sections: readonly Section[], titles: readonly string[]): string {
   const begin = document.indexOf(BEGIN);
   const end = document.indexOf(END);
   if (begin < 0 || end < begin) throw new Error(`The file needs two lines for the figures to stand between: ${BEGIN} and ${END}`);
   const found = new Map(sections.map((section) => [section.title, renderSection(taken, section)]));
   const kept = new Map(splitSections(document.slice(begin + BEGIN.length, end)));
-  const titles = [...new Set([...kept.keys(), ...found.keys()])];
-  const parts = titles.map((title) => found.get(title) ?? kept.get(title) ?? "");
+  const parts = titles.map((title) => found.get(title) ?? kept.get(title)).filter((part) => part !== undefined);
   return `${document.slice(0, begin)}${[BEGIN, ...parts, END].join("\n\n")}${document.slice(end + END.length)}`;
 }
 
