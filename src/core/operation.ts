@@ -72,7 +72,10 @@ export interface OperationPause {
   readonly since: number;
 }
 
-/** How long calls waited behind the fences of an operation, measured at the root from before the first fence to after the last activation: an upper bound. */
+/**
+ * How long calls waited behind the fences of an operation, measured at the root from before the first fence to after the last activation: an
+ * upper bound, unless the root itself crashed between the fence and the cutover: then only what came after counts.
+ */
 export interface WritePause {
   /** Milliseconds, of the newest cutover. */
   readonly last: number;
@@ -96,7 +99,7 @@ export interface OperationStatus {
   readonly rowsCopied: number;
   readonly rowsVerified: number;
   readonly bytesCopied: number;
-  /** Null until a wave is cut over and active. Attempts of a fence that were given up, at most a second each, do not count. */
+  /** Null until a wave is cut over and active. Attempts of a fence that were given up do not count. */
   readonly writePauseMs: WritePause | null;
   /** Progress of each source. */
   readonly sources: readonly { readonly member: string; readonly rowsCopied: number; readonly rowsVerified: number }[];

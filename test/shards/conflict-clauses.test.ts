@@ -102,7 +102,7 @@ describe.each(DEFINITIONS)("%s", (_, columns) => {
     sql.run(
       `INSERT INTO ${quoteName(stageName("items"))} (id, region, mail, shardctl_class, shardctl_position, shardctl_source) VALUES ('y', 'west', 'same', 2, 'west', 'b')`,
     );
-    expect(() => rehearsePromotion(sql, plan, INCOMING, "a")).toThrow(/do not fit the rows that are here already/);
+    expect(() => rehearsePromotion(sql, plan, INCOMING, "a")).toThrow(/have values that rows which are here already have/);
     expect(() => promoteRows(sql, plan, INCOMING)).toThrow(/UNIQUE constraint failed/);
     expect(sql.rows("SELECT id FROM items")).toEqual([{ id: "x" }]);
   });

@@ -42,8 +42,8 @@ export const FORMER_BUGS: readonly Mutant[] = [
       },
       {
         file: "shards/root/fence.ts",
-        find: /\n    await rehearse\(context, record, targets, wave\);\n  \} catch/,
-        replace: "\n  } catch",
+        find: "    await rehearse(fenced, record, targets, wave);\n",
+        replace: "",
       },
     ],
   },

@@ -248,9 +248,9 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/root/fence.ts",
-        find: "  cutOver(context, record, wave, fencedAt);\n}",
+        find: "    cutOver(context, record, wave, fencedAt);\n  } catch",
         replace:
-          '  if (record.mode === "swap") await each(record.to.members, (member) => context.ask(member, { kind: "activate", operation, activation: { epoch: record.epoch + 1, layout: record.to, incoming: [], outgoing: [] } }));\n  cutOver(context, record, wave, fencedAt);\n}',
+          '  if (record.mode === "swap") await each(record.to.members, (member) => context.ask(member, { kind: "activate", operation, activation: { epoch: record.epoch + 1, layout: record.to, incoming: [], outgoing: [] } }));\n    cutOver(context, record, wave, fencedAt);\n  } catch',
       },
     ],
   },

@@ -187,9 +187,15 @@ export function rehearsePromotion(sql: Sql, plan: MovePlan, incoming: readonly M
   } catch (error) {
     if (error === rolledBack) return;
     if (error instanceof EngineFault) throw error;
+    const message = messageOf(error);
+    if (message.includes("UNIQUE constraint failed"))
+      throw new EngineFault(
+        "duplicateId",
+        `Rows to be moved have values that rows which are here already have: ${message}. Nothing was changed: give each row its own, then start again`,
+      );
     throw new EngineFault(
-      "duplicateId",
-      `Rows to be moved do not fit the rows that are here already: ${messageOf(error)}. Nothing was changed`,
+      "schema",
+      `Rows to be moved do not fit the tables of ${self}: ${message}. Nothing was changed: let the tables be the same on every shard, and their rows satisfy them, then start again`,
     );
   }
 }

@@ -65,12 +65,14 @@ export function readPage(context: SourceContext, plan: MovePlan, { table, cursor
   for (let isFull = false; !isFull;) {
     const found = readRows(sql, table, scan, last, leavesOut, Math.min(limit, rowsMax - seen));
     for (const row of found.rows) {
-      if (seen > 0 && bytes + row.bytes > bytesMax) {
+      // Its key travels beside it.
+      const rowBytes = row.bytes + row.key.length;
+      if (seen > 0 && bytes + rowBytes > bytesMax) {
         isFull = true;
         break;
       }
       seen++;
-      bytes += row.bytes;
+      bytes += rowBytes;
       last = row.key;
       if (batch.add(table, row) !== null) rows++;
     }

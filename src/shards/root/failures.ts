@@ -14,7 +14,7 @@ const RETRIES_MAX = 12;
 export const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 30_000;
 /** Tries of a step that finds one id twice, before that is judged under a fence. */
-const DUPLICATE_TRIES_MAX = 5;
+export const DUPLICATE_TRIES_MAX = 5;
 
 export function recordFailure(context: DriverContext, before: OperationRecord, error: unknown): void {
   const { journal, runtime } = context;

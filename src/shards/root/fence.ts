@@ -4,6 +4,7 @@
  * Rule "fence-attempts": a fence belongs to one attempt, and only answers to the attempt that the journal holds count. An attempt ends in
  * the journal before any member hears of it; a cutover is followed by its activation, however long that takes.
  */
+import { within } from "../protocol/within.ts";
 import { EngineFault, messageOf } from "../storage/faults.ts";
 import { drainAll } from "./drain.ts";
 import { each } from "./each.ts";
@@ -12,8 +13,10 @@ import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts
 import { rehearse } from "./rehearse.ts";
 import { incomingOf, joinWaves, layoutAfter, nextSpan, outgoingOf, sourcesOf, targetsOf } from "./waves.ts";
 
-/** Most time that a fence may take before it is lifted and tried again later. */
-export const FENCE_MS_MAX = 1_000;
+/** Most time that a fence may stand before it is lifted and tried again later. */
+const FENCE_MS_MAX = 1_000;
+/** The same of later attempts: each may take twice as long as the one before, or a slow network would keep an operation from its end. */
+const FENCE_MS_CEILING = 16_000;
 
 /**
  * Fences the members of the wave, drains the sources, rehearses, and commits the next epoch in the turn in which the last answer counts.
@@ -32,15 +35,40 @@ export async function fenceAndCutOver(context: DriverContext, record: OperationR
   const targets = targetsOf(wave);
   const members = record.mode === "swap" ? record.from.members : [...new Set([...sourcesOf(wave), ...targets])].toSorted();
   const fencedAt = context.runtime.now();
+  const fenced = behindFence(context, record, fencedAt);
   try {
-    await each(members, (member) => context.ask(member, { kind: "fence", operation, attempt, budgetMs: FENCE_MS_MAX }));
-    await rehearse(context, record, targets, wave);
+    await each(members, (member) => fenced.ask(member, { kind: "fence", operation, attempt, budgetMs: fenced.leftMs() }));
+    await rehearse(fenced, record, targets, wave);
+    cutOver(context, record, wave, fencedAt);
   } catch (error) {
     await giveUp(context, record, members);
     if (error instanceof EngineFault) throw error;
     throw new Error(`The fence could not be closed (attempt ${attempt}): ${messageOf(error)}`, { cause: error });
   }
-  cutOver(context, record, wave, fencedAt);
+}
+
+export interface FencedContext extends DriverContext {
+  /** Milliseconds that the fence may still stand. @throws Error when the time is up. */
+  leftMs(): number;
+}
+
+/** The context of what is done behind a fence: nobody is waited for longer than the fence may stand. */
+export function behindFence(
+  context: DriverContext,
+  { retries, duplicateTries = 0 }: OperationRecord,
+  fencedAt: number,
+): FencedContext {
+  // What was found twice says nothing of how fast members answer.
+  const failures = Math.max(0, retries - duplicateTries);
+  const mostMs = Math.min(FENCE_MS_CEILING, FENCE_MS_MAX * 2 ** Math.min(failures, 20));
+  const leftMs = (): number => {
+    const left = fencedAt + mostMs - context.runtime.now();
+    if (left > 0) return left;
+    throw new Error(`the fence would stand for more than ${mostMs} ms`);
+  };
+  const ask = async <Reply>(member: string, request: object): Promise<Reply> =>
+    within(context.runtime, context.ask<Reply>(member, request), leftMs(), member);
+  return { ...context, ask, leftMs };
 }
 
 /** Rule "durable-abort": the attempt is over in the journal before any member hears of it. The failures of the step count on. */

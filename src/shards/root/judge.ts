@@ -3,22 +3,20 @@
  *
  * A row that changes its shard key is seen on its new source before its old one has said that it is gone. Under writes and faults that may
  * happen any number of times in a row, so a number of tries proves nothing. A fence does: behind it nothing changes. It is an attempt like
- * any other, with one second at most.
+ * any other, and bounded in time like any other.
  *
  * | round | what                                                       | a row that has a rival                                   |
  * |-------|------------------------------------------------------------|----------------------------------------------------------|
- * | 1     | every source sends its whole log; what is gone, goes       | says nothing: the rival's source may come only now       |
+ * | 1     | every source sends its log; what is gone, goes             | says nothing: the rival's source may come only now       |
  * | 2     | what is left of the logs, and the page that was found twice | is a fault: both rows stand on their sources at this time |
  *
  * Rule "judged-under-the-fence": no operation ends for an id that stands twice but by this. Whatever keeps the fence from closing proves
  * nothing, and counts as a try of the step.
  */
-import type { WalkStep } from "../move/walk-page.ts";
-import { within } from "../protocol/within.ts";
 import { EngineFault, messageOf } from "../storage/faults.ts";
 import { each } from "./each.ts";
-import { end, isDuplicate } from "./failures.ts";
-import { FENCE_MS_MAX, cutOver, giveUp, waveInWork } from "./fence.ts";
+import { DUPLICATE_TRIES_MAX, end, isDuplicate } from "./failures.ts";
+import { type FencedContext, behindFence, cutOver, giveUp, waveInWork } from "./fence.ts";
 import { type OperationRecord, participants } from "./journal.ts";
 import { type DriverContext, requireCurrent } from "./progress.ts";
 import { rehearse } from "./rehearse.ts";
@@ -31,50 +29,51 @@ export async function judgeDuplicates(context: DriverContext, record: OperationR
   const members = record.mode === "swap" ? record.from.members : participants(record);
   const wave = record.step === "fence" ? waveInWork(context, record) : NO_WAVE;
   const fencedAt = runtime.now();
+  const fenced = behindFence(context, record, fencedAt);
   try {
-    await closeFence(context, record, members, fencedAt);
-    if (record.step === "fence") await rehearse(context, record, targetsOf(wave), wave);
+    await closeFence(fenced, record, members);
+    if (record.step === "fence") {
+      await rehearse(fenced, record, targetsOf(wave), wave);
+      cutOver(context, record, wave, fencedAt);
+      return;
+    }
+    if (settlesTargets(record)) await rehearse(fenced, record, record.to.members, NO_WAVE);
   } catch (error) {
     if (isDuplicate(error)) {
       const fault = { kind: "duplicateId", message: messageOf(error) } as const;
       end(context, requireCurrent(context, record), { fault, lastError: fault.message });
       return;
     }
-    await giveUp(context, record, members);
+    // The step itself comes next: what kept the fence from closing may be gone, and with it what was found twice.
+    await giveUp(context, record, members, { retries: record.retries, duplicateTries: DUPLICATE_TRIES_MAX });
     if (error instanceof EngineFault) throw error;
     const found = record.duplicateFound ?? "Ids were found twice";
     throw new Error(`${found}. Whether they stand twice could not be judged behind a fence yet: ${messageOf(error)}`, {
       cause: error,
     });
   }
-  if (record.step === "fence") cutOver(context, record, wave, fencedAt);
-  else await giveUp(context, record, members, { retries: 0, duplicateTries: 0 });
+  await giveUp(context, record, members, { retries: 0, duplicateTries: 0 });
+}
+
+/** True when it is the targets' check before the fence that finds ids twice. */
+function settlesTargets({ step, mode, sources }: OperationRecord): boolean {
+  return step === "verify" && mode === "swap" && Object.values(sources).every(({ isVerified }) => isVerified);
 }
 
 /** Both rounds. @throws EngineFault `duplicateId` when a row has a rival in the second. */
-async function closeFence(
-  context: DriverContext,
-  record: OperationRecord,
-  members: readonly string[],
-  fencedAt: number,
-): Promise<void> {
+async function closeFence(fenced: FencedContext, record: OperationRecord, members: readonly string[]): Promise<void> {
   const { id: operation, attempt, step } = record;
-  const ask = async (member: string, kind: "fence" | WalkStep, budgetMs: number): Promise<unknown> => {
-    const leftMs = fencedAt + FENCE_MS_MAX - context.runtime.now();
-    if (leftMs <= 0) throw new Error(`the fence would stand for more than ${FENCE_MS_MAX} ms`);
-    const request = { kind, operation, ...(kind === "fence" ? { attempt } : {}), budgetMs: Math.min(leftMs, budgetMs) };
-    // A source that answers in time has not run out of its own: it has gone through its whole log.
-    return within(context.runtime, context.ask(member, request), leftMs, member);
-  };
-  const drain = (member: string): Promise<unknown> => ask(member, "fence", FENCE_MS_MAX);
-  await each(members, (member) => drain(member).catch(ignoreDuplicate));
-  await each(members, drain);
+  // A source that answers in time has not run out of its own: it has gone through its whole log.
+  const drain = (member: string): Promise<unknown> =>
+    fenced.ask(member, { kind: "fence", operation, attempt, budgetMs: fenced.leftMs() });
+  await each(members, async (member) => drain(member).catch(ignoreDuplicate));
+  await each(members, async (member) => drain(member));
   if (step !== "copy" && step !== "verify") return;
   const isDone = ({ isCopied, isVerified }: OperationRecord["sources"][string]): boolean =>
     step === "copy" ? isCopied : isVerified;
   const open = Object.entries(record.sources).filter(([, source]) => !isDone(source));
   // One page each: the one that was found twice is the next of its source. Their counts come with the next slice.
-  await each(open, ([source]) => ask(source, step, 0));
+  await each(open, ([source]) => fenced.ask(source, { kind: step, operation, budgetMs: 0 }));
 }
 
 function ignoreDuplicate(error: unknown): void {

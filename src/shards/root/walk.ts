@@ -7,7 +7,7 @@ import { SLICE_MS, drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import { isDuplicate } from "./failures.ts";
 import { type OperationRecord, type SourceProgress, type Wave, participants } from "./journal.ts";
-import { type DriverContext, proceed } from "./progress.ts";
+import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts";
 import { settleTargets } from "./rehearse.ts";
 import { NO_WAVE, WAVE_SPAN_MAX, movesOf, packWaves, targetsOf } from "./waves.ts";
 
@@ -18,7 +18,11 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
     policy.rowsPerSecondMax === null ? null : Math.max(1, Math.floor(policy.rowsPerSecondMax / from.members.length));
   const replies = await each(participants(record), async (member) => {
     const request = { kind: "prepare", operation, epoch, mode, from, to, allowMissingKey, rowsPerSecondMax };
-    return { member, ...(await context.ask<PrepareReply>(member, request)) };
+    const reply = await context.ask<PrepareReply>(member, request);
+    // Not a fault: while a version is being rolled out, the member is asked until it has it.
+    if ((reply as Partial<PrepareReply>).uniqueRules === undefined)
+      throw new Error(`${member} runs an older version of the library: deploy this one everywhere`);
+    return { member, ...reply };
   });
   const repliesOf = (members: readonly string[]): typeof replies => replies.filter(({ member }) => members.includes(member));
   refuseOtherRules(repliesOf(from.members), repliesOf(to.members));
@@ -73,6 +77,8 @@ export async function walk(context: DriverContext, record: OperationRecord, step
     const rowsTotal = Object.values(sources).reduce((total, source) => total + source.rowsCopied, 0);
     proceed(context, record, { sources, rowsTotal, step: "verify" });
   } else {
+    // What is verified stays so, however often the check of the targets is tried.
+    save(context, requireCurrent(context, record), { sources });
     if (record.mode === "swap") await settleTargets(context, record);
     const waves = record.mode === "shift" ? await planWaves(context, record) : [NO_WAVE];
     context.sql.transaction(() => {

@@ -37,6 +37,10 @@ export interface Rig {
   readonly asked: string[];
   readonly events: () => string[];
   ask: Ask;
+  /** By default nobody is waited for: whoever answers does so at once. */
+  sleep: (delayMs: number, signal?: AbortSignal) => Promise<void>;
+  /** The user's callback. */
+  onEpoch: () => void;
   /** Kills the root: what it had in memory is gone. */
   restart(): void;
   /** One alarm. */
@@ -55,12 +59,12 @@ export function createRig(): Rig {
     new Root({
       sql,
       storage,
-      runtime: { now: () => clock.now, sleep: () => Promise.resolve(), digest: () => Promise.resolve("") },
+      runtime: { now: () => clock.now, sleep: (ms, signal) => rig.sleep(ms, signal), digest: () => Promise.resolve("") },
       namespace: "ns",
       specs: [],
       partitioners: {},
       onEvent: undefined,
-      onEpoch: undefined,
+      onEpoch: () => rig.onEpoch(),
       ask: async <Reply>(member: string, request: object) => {
         const message = request as MemberRequest;
         asked.push(`${message.kind} ${member}`);
@@ -77,6 +81,8 @@ export function createRig(): Rig {
         .map((event) => event.type)
         .toReversed(),
     ask: () => undefined,
+    sleep: () => new Promise(() => undefined),
+    onEpoch: () => undefined,
     restart: () => (rig.root = newRoot()),
     work: () => rig.root.onAlarm(),
     record: () => rig.root.journal.history(1)[0] as OperationRecord,
@@ -93,6 +99,21 @@ export function startRebalance(rig: Rig): number {
     to: TO,
     // A quarter of it is the least that is cut over at once: two waves, one after the other.
     policy: { ...DEFAULT_OPERATION_POLICY, waveRowsMax: 4 * 6_000 },
+    correlationId: "c",
+    requestedBy: "a test",
+    refuseEmpty: false,
+  });
+  if (!started.ok) throw new Error(started.failure.message);
+  return started.value.id;
+}
+
+/** Starts a rekey to two new members. */
+export function startSwap(rig: Rig): number {
+  const started = rig.root.start({
+    kind: "rekey",
+    epoch: 1,
+    to: freshHashLayout("other", 1, ["g0", "g1"]),
+    policy: DEFAULT_OPERATION_POLICY,
     correlationId: "c",
     requestedBy: "a test",
     refuseEmpty: false,
