@@ -51,6 +51,14 @@ const FAULTS: Readonly<Record<string, (namespace: TestNamespace<Things>) => Inte
     void new Promise((resolve) => setTimeout(resolve, LATE_MS)).then(forward).catch(() => undefined);
     return answer;
   },
+  "comes behind one of an older operation and epoch":
+    () =>
+    async ({ host, member, request }, forward) => {
+      const stale = makeStale(request);
+      // Refused, or of no effect: the end of the test tells. An answer would be none that anybody waits for.
+      if (stale !== null) await host.ask(member, stale).catch(() => undefined);
+      return forward();
+    },
   "finds its receiver killed":
     (namespace) =>
     async ({ member }, forward) => {
@@ -72,6 +80,22 @@ const FAULTS: Readonly<Record<string, (namespace: TestNamespace<Things>) => Inte
       return answer;
     },
 };
+
+/** The same message as the operation before would have sent it, by the epoch before. Null for the first operation, and for what is stale already. */
+function makeStale(request: MemberRequest): MemberRequest | null {
+  if (!("operation" in request) || typeof request.operation !== "number" || request.operation < 2 || staleRequests.has(request))
+    return null;
+  const stale: MemberRequest = {
+    ...request,
+    operation: request.operation - 1,
+    ...("epoch" in request ? { epoch: Math.max(0, request.epoch - 1) } : {}),
+    ...("activation" in request ? { activation: { ...request.activation, epoch: request.activation.epoch - 1 } } : {}),
+  } as MemberRequest;
+  staleRequests.add(stale);
+  return stale;
+}
+
+const staleRequests = new WeakSet<MemberRequest>();
 
 /** Lets the fault happen to the n-th message of every kind in each operation; says to which kinds it did. */
 function injectFault(namespace: TestNamespace<Things>, kinds: readonly Kind[], nth: number, intercept: Intercept): Set<Kind> {

@@ -125,7 +125,8 @@ function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: b
     if (object.isFenced()) world.violate(`${object.name} is still fenced although operation ${id} is paused`);
     if (object.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_captured'").length === 0) continue;
     const left = object.storage.peek("SELECT 1 FROM shardctl_captured").length;
-    if (left > 0)
+    // A row that has a rival stays in the log until the operation has been resumed and has judged it.
+    if (left > 0 && !hasRivals(world))
       world.violate(`the log of ${object.name} has ${left} entries although nobody writes: operation ${id} is paused`);
   }
 }
@@ -160,6 +161,12 @@ export function runningOperation(world: World): number | null {
   if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").length === 0) return null;
   const id = storage.peek("SELECT id FROM shardctl_operations WHERE state = 'running'")[0]?.["id"];
   return id === undefined ? null : Number(id);
+}
+
+/** True when the last drains of the running operation have found an id twice. */
+function hasRivals(world: World): boolean {
+  const query = "SELECT 1 FROM shardctl_operations WHERE state = 'running' AND json_extract(record, '$.duplicateTries') > 0";
+  return world.object(world.options.namespace).storage.peek(query).length > 0;
 }
 
 function isPaused(world: World): boolean {
