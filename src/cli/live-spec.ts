@@ -1,6 +1,6 @@
 /** The declaration that a live namespace already satisfies: what `import` writes. Planning it must find nothing to do. Pure. */
 import type { Key } from "../core/key.ts";
-import { hasDirectory } from "../core/layout.ts";
+import { hasDirectory } from "../core/directory.ts";
 import type { LiveNamespace } from "../core/live.ts";
 import { DEFAULT_POLICY, type NamespaceSpec } from "../core/spec.ts";
 

@@ -18,7 +18,8 @@
  * A none layout thus carries the generation that its next shards will use, and a generation is never used by two swaps: rows
  * that retired members keep for `retainHours` are never in the way.
  */
-import { type Layout, hasDirectory, shardName, shardNames } from "./layout.ts";
+import { hasDirectory } from "./directory.ts";
+import { type Layout, shardName, shardNames } from "./layout.ts";
 import type { OperationMode } from "./operation.ts";
 
 /**

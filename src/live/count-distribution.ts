@@ -1,6 +1,6 @@
 /** How the rows of an in-memory namespace spread by a key: the buckets that a real namespace counts in SQL. */
 import { compareKeys, isMissing, type Key } from "../core/key.ts";
-import { type Partitioners, registeredPartitioner } from "../core/layout.ts";
+import { type Partitioners, registeredPartitioner } from "../core/partitioners.ts";
 import type { Distribution, DistributionRequest, KeyBucket, MemberDistribution } from "../core/live.ts";
 import { slotOf } from "../core/slots.ts";
 import { bytesOf, keyOf, placeRows, type MemoryNamespace } from "./memory-rows.ts";

@@ -1,6 +1,8 @@
 /** The rows of in-memory namespaces: counts by key, and where the live layout puts them. */
 import { toKey, type Key, type KeyInput } from "../core/key.ts";
-import { createOwnerLookup, type Layout, type Partitioners } from "../core/layout.ts";
+import type { Layout } from "../core/layout.ts";
+import { createOwnerLookup } from "../core/owner-lookup.ts";
+import type { Partitioners } from "../core/partitioners.ts";
 import type { NamespaceRef } from "../core/live.ts";
 
 /** Rows that are alike in every key that a test asks for. */

@@ -4,7 +4,7 @@
  * A namespace's rows are given as counts by key, so 10,000 namespaces of a billion rows cost nothing. Owners and buckets come from
  * the code that routes real rows. Operations end after a number of polls, or fail on demand; nothing happens by itself.
  */
-import { type Partitioners, newestPartitioners } from "../core/layout.ts";
+import { type Partitioners, newestPartitioners } from "../core/partitioners.ts";
 import type { Count, LiveFailure, LiveNamespace, LiveResult, MemberStatus, NamespaceRef } from "../core/live.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "../core/operation.ts";
 import type { ProtocolFailure } from "../core/protocol.ts";

@@ -19,5 +19,5 @@ export type { RegistryEntry, StoredEvent } from "./root/journal.ts";
 export { RefusedError } from "./protocol/refused-error.ts";
 export type { ObjectNamespace } from "./host/platform.ts";
 export type { Envelope, ProtocolFailure, ProtocolReply } from "../core/protocol.ts";
-export type { Partitioner, Partitioners } from "../core/layout.ts";
+export type { Partitioner, Partitioners } from "../core/partitioners.ts";
 export type { Key, KeyInput } from "../core/key.ts";

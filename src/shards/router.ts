@@ -8,7 +8,7 @@
  * A refusal means that nothing has run, so it is always retried. An exception means that the call may have run: it is passed on, unless
  * `retryUnanswered` says that calls may run twice.
  */
-import type { Partitioners } from "../core/layout.ts";
+import type { Partitioners } from "../core/partitioners.ts";
 import { PROTOCOL_VERSION } from "../core/protocol.ts";
 import { LayoutView, type NewIds, type RouteKey } from "./client/layout-view.ts";
 import type { LayoutReply } from "./protocol/messages.ts";

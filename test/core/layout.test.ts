@@ -2,25 +2,20 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { type Key, compareKeys, toKey } from "../../src/core/key.ts";
+import { directoryMember, hasKeyedDirectory, withDirectory } from "../../src/core/directory.ts";
 import {
   type HashLayout,
   type RangeLayout,
   type RoundRobinLayout,
-  applyMoves,
-  createOwnerLookup,
-  newestPartitioners,
-  createSlotLookup,
-  diffRanges,
-  directoryMember,
-  expandSlots,
-  hasKeyedDirectory,
-  joinSlots,
-  rangeContains,
   sameLayout,
   shardName,
   unshardedLayout,
-  withDirectory,
 } from "../../src/core/layout.ts";
+import { rangeContains } from "../../src/core/move-range.ts";
+import { applyMoves, diffRanges } from "../../src/core/moves.ts";
+import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
+import { newestPartitioners } from "../../src/core/partitioners.ts";
+import { createSlotLookup, expandSlots, joinSlots } from "../../src/core/slot-table.ts";
 import { SLOT_COUNT, slotOf } from "../../src/core/slots.ts";
 import { hashOf } from "../support/state.ts";
 

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 
-import { shardNames, unshardedLayout, withDirectory } from "../../src/core/layout.ts";
+import { withDirectory } from "../../src/core/directory.ts";
+import { shardNames, unshardedLayout } from "../../src/core/layout.ts";
 import { operationModeFor, shiftMembers, swapGeneration } from "../../src/core/operation-mode.ts";
 import { roundRobinLayout } from "../../src/core/strategies/round-robin.ts";
 import { hashOf, rangeOf } from "../support/state.ts";

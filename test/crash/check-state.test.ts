@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 
 import { toKey } from "../../src/core/key.ts";
-import { createOwnerLookup, directoryMember } from "../../src/core/layout.ts";
+import { directoryMember } from "../../src/core/directory.ts";
+import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
 import { freshHashLayout } from "../../src/core/strategies/hash.ts";
 import { roundRobinLayout } from "../../src/core/strategies/round-robin.ts";
 import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";

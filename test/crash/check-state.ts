@@ -3,7 +3,9 @@
  * found, and gives one line for each thing that is wrong.
  */
 import { toKey } from "../../src/core/key.ts";
-import { type Layout, createOwnerLookup, directoryMember } from "../../src/core/layout.ts";
+import { directoryMember } from "../../src/core/directory.ts";
+import type { Layout } from "../../src/core/layout.ts";
+import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
 import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
 import { NAMESPACE, PARTITIONERS, keyOf } from "./accounts.ts";
 import type { Dump } from "./dump.ts";

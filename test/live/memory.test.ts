@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 
 import { toKey } from "../../src/core/key.ts";
-import { createOwnerLookup, shardNames, type Partitioners } from "../../src/core/layout.ts";
+import { shardNames } from "../../src/core/layout.ts";
+import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
+import type { Partitioners } from "../../src/core/partitioners.ts";
 import { slotOf } from "../../src/core/slots.ts";
 import { freshHashLayout } from "../../src/core/strategies/hash.ts";
 import { createMemoryAccess, type MemoryAccess } from "../../src/live/memory.ts";

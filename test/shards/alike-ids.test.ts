@@ -1,6 +1,7 @@
 /** A directory takes ids as text: two rows whose ids read alike would share an entry. */
 import { describe, expect, it } from "vitest";
-import { type Layout, withDirectory } from "../../src/core/layout.ts";
+import { withDirectory } from "../../src/core/directory.ts";
+import type { Layout } from "../../src/core/layout.ts";
 import { freshHashLayout } from "../../src/core/strategies/hash.ts";
 import { idMatches, keepUnique } from "../../src/shards/directory/unique.ts";
 import type { Moving } from "../../src/shards/member/membership.ts";

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import { type Key, keyFromSql, toKey } from "../../src/core/key.ts";
-import { createOwnerLookup } from "../../src/core/layout.ts";
+import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
 import type { Envelope } from "../../src/core/protocol.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";

@@ -1,7 +1,7 @@
 /** Rule "probe-revokes": what a claim brings no longer counts once its owner has said that the row is not there. */
 import { expect, it } from "vitest";
 import { toKey } from "../../src/core/key.ts";
-import { type KeyedDirectoryLayout, directoryMember } from "../../src/core/layout.ts";
+import { type KeyedDirectoryLayout, directoryMember } from "../../src/core/directory.ts";
 import { PROTOCOL_VERSION, type Envelope, type ProtocolReply } from "../../src/core/protocol.ts";
 import { failure, success } from "../../src/core/result.ts";
 import { Host } from "../../src/shards/host/host.ts";

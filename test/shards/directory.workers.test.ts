@@ -3,14 +3,9 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import { toKey } from "../../src/core/key.ts";
-import {
-  type Layout,
-  createOwnerLookup,
-  directoryMember,
-  hasKeyedDirectory,
-  shardNames,
-  withDirectory,
-} from "../../src/core/layout.ts";
+import { directoryMember, hasKeyedDirectory, withDirectory } from "../../src/core/directory.ts";
+import { type Layout, shardNames } from "../../src/core/layout.ts";
+import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
 import { operationModeFor, shiftMembers, swapGeneration } from "../../src/core/operation-mode.ts";
 import type { Envelope } from "../../src/core/protocol.ts";
 import { freshHashLayout, resizeHashLayout } from "../../src/core/strategies/hash.ts";

@@ -1,6 +1,7 @@
 /** The root's journal stays small: no row near the runtime's limit, and a history of bounded bytes. */
 import { beforeEach, describe, expect, it } from "vitest";
-import type { HashLayout, Move } from "../../src/core/layout.ts";
+import type { HashLayout } from "../../src/core/layout.ts";
+import type { Move } from "../../src/core/moves.ts";
 import { Journal, type OperationRecord, type Wave } from "../../src/shards/root/journal.ts";
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import type { Sql } from "../../src/shards/storage/storage.ts";

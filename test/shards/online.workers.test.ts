@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
 import { toKey } from "../../src/core/key.ts";
-import { createOwnerLookup } from "../../src/core/layout.ts";
+import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
 import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
 import type { Thing } from "../../src/shards/index.ts";
 import { connect } from "../../src/shards/router.ts";

@@ -3,7 +3,8 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
 import { toKey } from "../../src/core/key.ts";
-import { type Layout, createOwnerLookup } from "../../src/core/layout.ts";
+import type { Layout } from "../../src/core/layout.ts";
+import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
 import { refusal } from "../support/refusal.ts";
 import type { Cases, ShardsEnv } from "../support/shards-worker.ts";
 import { beforeFirst } from "./support/intercept.ts";

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
 import { toKey } from "../../src/core/key.ts";
-import { createOwnerLookup } from "../../src/core/layout.ts";
+import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
 import type { OperationStatus } from "../../src/core/operation.ts";
 import type { PrepareReply, RowsPart } from "../../src/shards/protocol/messages.ts";
 import { connect } from "../../src/shards/router.ts";

@@ -1,7 +1,9 @@
 /** Waves hold every move exactly once, and none of them grows without bound. */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type HashLayout, type Move, applyMoves, diffRanges, joinSlots } from "../../src/core/layout.ts";
+import type { HashLayout } from "../../src/core/layout.ts";
+import { type Move, applyMoves, diffRanges } from "../../src/core/moves.ts";
+import { joinSlots } from "../../src/core/slot-table.ts";
 import { SLOT_COUNT } from "../../src/core/slots.ts";
 import { NO_WAVE, joinWaves, nextSpan, packWaves } from "../../src/shards/root/waves.ts";
 

@@ -3,7 +3,9 @@
  * left behind, and operations that have ended for a reason that the run gave them.
  */
 import { toKey } from "../../src/core/key.ts";
-import { type Layout, createOwnerLookup, directoryMember, hasKeyedDirectory } from "../../src/core/layout.ts";
+import { directoryMember, hasKeyedDirectory } from "../../src/core/directory.ts";
+import type { Layout } from "../../src/core/layout.ts";
+import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
 import type { OperationRecord } from "../../src/shards/root/journal.ts";
 import type { Membership } from "../../src/shards/member/membership.ts";
 import { type SqlRow, textOf } from "../../src/shards/storage/storage.ts";

@@ -8,7 +8,9 @@
  * | a guard's message                                | nothing: the statement was aborted              |
  * | silence after a `call` was sent                  | unknown: it may still take effect, or never     |
  */
-import { type Layout, createOwnerLookup, hasKeyedDirectory } from "../../src/core/layout.ts";
+import { hasKeyedDirectory } from "../../src/core/directory.ts";
+import type { Layout } from "../../src/core/layout.ts";
+import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
 import { toKey } from "../../src/core/key.ts";
 import type { Envelope } from "../../src/core/protocol.ts";
 import { isCopying } from "./operator.ts";

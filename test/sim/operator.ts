@@ -1,16 +1,9 @@
 /** An operator: starts operations of every kind against the layout it last saw, as the control half does, and cancels some of them. */
 import { toKey } from "../../src/core/key.ts";
-import {
-  type HashLayout,
-  type Layout,
-  type Partitioners,
-  type RangeLayout,
-  expandSlots,
-  joinSlots,
-  shardNames,
-  unshardedLayout,
-  withDirectory,
-} from "../../src/core/layout.ts";
+import { withDirectory } from "../../src/core/directory.ts";
+import { type HashLayout, type Layout, type RangeLayout, shardNames, unshardedLayout } from "../../src/core/layout.ts";
+import type { Partitioners } from "../../src/core/partitioners.ts";
+import { expandSlots, joinSlots } from "../../src/core/slot-table.ts";
 import { shiftMembers, swapGeneration } from "../../src/core/operation-mode.ts";
 import type { OperationKind, OperationStatus, Step } from "../../src/core/operation.ts";
 import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/core/protocol.ts";

@@ -12,7 +12,7 @@
  * Calls of the user's methods are never brought twice: that would be the client's own second call, not the engine's.
  */
 import { createHash } from "node:crypto";
-import type { Partitioners } from "../../src/core/layout.ts";
+import type { Partitioners } from "../../src/core/partitioners.ts";
 import type { Envelope, ProtocolReply } from "../../src/core/protocol.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import type { Peers, Runtime } from "../../src/shards/storage/storage.ts";

@@ -5,15 +5,9 @@
  * is counted here row by row with `createOwnerLookup`, so that a projection can be checked against rows it has not seen.
  */
 import { type Key, type KeyInput, compareKeys, isMissing, toKey } from "../../src/core/key.ts";
-import {
-  type Layout,
-  type Partitioners,
-  createOwnerLookup,
-  newestPartitioners,
-  registeredPartitioner,
-  shardNames,
-  unshardedLayout,
-} from "../../src/core/layout.ts";
+import { type Layout, shardNames, unshardedLayout } from "../../src/core/layout.ts";
+import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
+import { type Partitioners, newestPartitioners, registeredPartitioner } from "../../src/core/partitioners.ts";
 import type {
   Count,
   Distribution,

@@ -5,7 +5,8 @@
  * kept for a namespace when everything it was made from, but the counts, is the same: epoch, kind, strategy, key, count, directory,
  * split points and partitioner.
  */
-import { type Layout, hasDirectory, sameLayout } from "../layout.ts";
+import { hasDirectory } from "../directory.ts";
+import { type Layout, sameLayout } from "../layout.ts";
 import type { LiveNamespace } from "../live.ts";
 import type { OperationKind } from "../operation.ts";
 import type { Change, Plan } from "../plan.ts";

@@ -16,7 +16,8 @@
  * | sharded | the same, skew above            | rebalance, if that helps; else in sync, notice |
  */
 import { formatKey } from "../key.ts";
-import { type Layout, type PartitionerRef, hasDirectory } from "../layout.ts";
+import { hasDirectory } from "../directory.ts";
+import type { Layout, PartitionerRef } from "../layout.ts";
 import type { LiveNamespace } from "../live.ts";
 import type { OperationKind } from "../operation.ts";
 import type { Skew } from "../plan.ts";

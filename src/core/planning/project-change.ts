@@ -5,7 +5,9 @@
  * and say so: a sampled count, and a bucket of keys that a chosen split point cuts in two.
  */
 import { compareKeys } from "../key.ts";
-import { type Layout, type RangeLayout, createOwnerLookup, createSlotLookup } from "../layout.ts";
+import type { Layout, RangeLayout } from "../layout.ts";
+import { createOwnerLookup } from "../owner-lookup.ts";
+import { createSlotLookup } from "../slot-table.ts";
 import type { Count, Distribution, LiveNamespace, MemberDistribution } from "../live.ts";
 import type { Change, MoveSummary, Skew } from "../plan.ts";
 import { skewOf } from "../skew.ts";

@@ -5,16 +5,8 @@
  * change levels them too, so that the plan after it is empty. A fresh layout is not levelled: its skew says something about
  * the key, and the plan shows it.
  */
-import {
-  type HashLayout,
-  type Layout,
-  type PartitionerRef,
-  type RangeLayout,
-  hasDirectory,
-  shardNames,
-  unshardedLayout,
-  withDirectory,
-} from "../layout.ts";
+import { hasDirectory, withDirectory } from "../directory.ts";
+import { type HashLayout, type Layout, type PartitionerRef, type RangeLayout, shardNames, unshardedLayout } from "../layout.ts";
 import type { Distribution, LiveNamespace } from "../live.ts";
 import { shiftMembers, swapGeneration } from "../operation-mode.ts";
 import { type Result, failure, success } from "../result.ts";

@@ -12,7 +12,8 @@
  * clearly emptier. A slot cannot be split; when no slot helps, the rest of the skew stays. Each step lowers the sum of squares,
  * so it ends, and it ends where a second run finds nothing to do.
  */
-import { type HashLayout, expandSlots, joinSlots } from "../layout.ts";
+import type { HashLayout } from "../layout.ts";
+import { expandSlots, joinSlots } from "../slot-table.ts";
 import { SLOT_COUNT } from "../slots.ts";
 
 /** An even layout over the members, in index order. */

@@ -5,7 +5,10 @@
  * fresh view, when a member says that the layout has moved on. What must not be done twice, the work keeps track of by `onDone`.
  */
 import { type Key, type KeyInput, MISSING_KEY, toKey } from "../../core/key.ts";
-import { type Layout, type Partitioners, createOwnerLookup, directoryMember, hasKeyedDirectory } from "../../core/layout.ts";
+import { directoryMember, hasKeyedDirectory } from "../../core/directory.ts";
+import type { Layout } from "../../core/layout.ts";
+import { createOwnerLookup } from "../../core/owner-lookup.ts";
+import type { Partitioners } from "../../core/partitioners.ts";
 import type { Claim, LocateReply, QueryReply } from "../protocol/messages.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 

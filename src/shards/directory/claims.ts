@@ -11,7 +11,7 @@
  * | none of these                                    | absent     | whoever would store the row has yet to claim its id           |
  */
 import type { Key } from "../../core/key.ts";
-import { type KeyedDirectoryLayout, directoryMember, hasKeyedDirectory } from "../../core/layout.ts";
+import { type KeyedDirectoryLayout, directoryMember, hasKeyedDirectory } from "../../core/directory.ts";
 import type { Admission } from "../host/admission.ts";
 import { nameOf, takenFailure } from "./directory.ts";
 import { messageOf } from "../storage/faults.ts";

@@ -10,7 +10,8 @@
  * said that it has no such row, and that no call of its own may yet store one: see `claims.ts`. An entry without a row is no harm.
  */
 import type { Key } from "../../core/key.ts";
-import { type KeyedDirectoryLayout, type RoundRobinLayout, directoryMember, hasKeyedDirectory } from "../../core/layout.ts";
+import { type KeyedDirectoryLayout, directoryMember, hasKeyedDirectory } from "../../core/directory.ts";
+import type { RoundRobinLayout } from "../../core/layout.ts";
 import type { ProtocolFailure } from "../../core/protocol.ts";
 import type { Admission } from "../host/admission.ts";
 import type { Member } from "../member/member.ts";

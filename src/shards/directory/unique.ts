@@ -5,7 +5,8 @@
  * The engine lifts them with all others while it writes. They are on members that serve, and nowhere else.
  */
 import { type Key, compareKeys, keyText } from "../../core/key.ts";
-import { type KeyedDirectoryLayout, type Layout, hasKeyedDirectory } from "../../core/layout.ts";
+import { type KeyedDirectoryLayout, hasKeyedDirectory } from "../../core/directory.ts";
+import type { Layout } from "../../core/layout.ts";
 import { UNIQUE_PREFIX } from "../storage/schema.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
 import { type Table, TableFault, keyExpression } from "../storage/tables.ts";

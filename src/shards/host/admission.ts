@@ -10,7 +10,8 @@
  * A fence does not refuse: calls wait, in memory, until the root has spoken. Nothing here writes.
  */
 import type { Key } from "../../core/key.ts";
-import { type Partitioners, createOwnerLookup } from "../../core/layout.ts";
+import { createOwnerLookup } from "../../core/owner-lookup.ts";
+import type { Partitioners } from "../../core/partitioners.ts";
 import type { ProtocolFailure } from "../../core/protocol.ts";
 import { type Result, failure, success } from "../../core/result.ts";
 import type { Member } from "../member/member.ts";

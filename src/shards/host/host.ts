@@ -4,7 +4,7 @@
  * It owns the private tables, the object's alarm and the protocol; it never touches the user's tables except to move declared rows. It
  * knows the runtime only through `HostPlatform`: the simulator runs this very class.
  */
-import type { Partitioners } from "../../core/layout.ts";
+import type { Partitioners } from "../../core/partitioners.ts";
 import { type Envelope, PROTOCOL_VERSION, type ProtocolFailure, type ProtocolReply } from "../../core/protocol.ts";
 import { type Result, failure, success } from "../../core/result.ts";
 import { Admission } from "./admission.ts";

@@ -11,7 +11,9 @@
  * manifest does; it is for code that shards itself.
  */
 import { type Key, type KeyInput, toKey } from "../../core/key.ts";
-import { type Layout, createOwnerLookup, hasDirectory, withDirectory } from "../../core/layout.ts";
+import { hasDirectory, withDirectory } from "../../core/directory.ts";
+import type { Layout } from "../../core/layout.ts";
+import { createOwnerLookup } from "../../core/owner-lookup.ts";
 import type { LiveNamespace } from "../../core/live.ts";
 import { DEFAULT_OPERATION_POLICY, type OperationKind } from "../../core/operation.ts";
 import { distributionRequestFor } from "../../core/planning/distribution-request.ts";

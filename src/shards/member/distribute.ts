@@ -6,7 +6,8 @@
  * primary-key order, so that the same rows give the same counts.
  */
 import { type Key, compareKeys, isMissing } from "../../core/key.ts";
-import { type Partitioners, createOwnerLookup } from "../../core/layout.ts";
+import { createOwnerLookup } from "../../core/owner-lookup.ts";
+import type { Partitioners } from "../../core/partitioners.ts";
 import type { DistributionRequest, KeyBucket, MemberDistribution } from "../../core/live.ts";
 import { slotOf } from "../../core/slots.ts";
 import type { DistributeReply } from "../protocol/messages.ts";

@@ -4,7 +4,10 @@
  * Every call names its operation, and where it matters the attempt. Rule "operation-numbers": what is older than what this object has
  * seen is refused, so that a late call of an earlier operation cannot undo a later one. Every call may arrive twice.
  */
-import { type Layout, type MoveRange, type Partitioners, hasKeyedDirectory } from "../../core/layout.ts";
+import { hasKeyedDirectory } from "../../core/directory.ts";
+import type { Layout } from "../../core/layout.ts";
+import type { MoveRange } from "../../core/move-range.ts";
+import type { Partitioners } from "../../core/partitioners.ts";
 import { capturedCount, installCapture, removeCapture } from "../move/capture.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { ForeignKeys } from "../move/foreign-keys.ts";

@@ -5,7 +5,7 @@
  * cascades would undo what was just moved. The source has enforced its keys, so the engine writes with enforcement off, and a check before
  * cutover finds what would dangle on a target. The setting works only outside a transaction, hence at the start of a turn.
  */
-import type { MoveRange } from "../../core/layout.ts";
+import type { MoveRange } from "../../core/move-range.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { countLate, isChecked } from "./late-rows.ts";
 import type { MovePlan, MoveTable } from "./move-plan.ts";

@@ -4,16 +4,10 @@
  * Built from the move's record and the user's schema on every call, so that nothing but SQLite survives a crash.
  */
 import { type Key, keyFromSql } from "../../core/key.ts";
-import {
-  type KeyedDirectoryLayout,
-  type Layout,
-  type Partitioners,
-  type RoundRobinLayout,
-  createOwnerLookup,
-  directoryMember,
-  hasDirectory,
-  hasKeyedDirectory,
-} from "../../core/layout.ts";
+import { type KeyedDirectoryLayout, directoryMember, hasDirectory, hasKeyedDirectory } from "../../core/directory.ts";
+import type { Layout, RoundRobinLayout } from "../../core/layout.ts";
+import { createOwnerLookup } from "../../core/owner-lookup.ts";
+import type { Partitioners } from "../../core/partitioners.ts";
 import { idMatches } from "../directory/unique.ts";
 import type { Moving } from "../member/membership.ts";
 import { alikeRows, refuseAlike } from "./alike-ids.ts";

@@ -5,7 +5,8 @@
  * class keeps SQLite's order NULL < numbers < text < blob although JSON cannot hold a blob (its hex sorts as its bytes do).
  */
 import { type Key, type StorageClass } from "../../core/key.ts";
-import type { Layout, MoveRange } from "../../core/layout.ts";
+import type { Layout } from "../../core/layout.ts";
+import type { MoveRange } from "../../core/move-range.ts";
 import { SLOT_COUNT, slotOf } from "../../core/slots.ts";
 import { keyFromSql } from "../../core/key.ts";
 import type { SqlValue } from "../storage/storage.ts";

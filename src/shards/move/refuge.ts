@@ -6,7 +6,9 @@
  * but on a member that queries see, and the audit finds.
  */
 import { MISSING_KEY } from "../../core/key.ts";
-import { type MoveRange, createOwnerLookup, createSlotLookup, rangeContains } from "../../core/layout.ts";
+import { type MoveRange, rangeContains } from "../../core/move-range.ts";
+import { createOwnerLookup } from "../../core/owner-lookup.ts";
+import { createSlotLookup } from "../../core/slot-table.ts";
 import type { Moving } from "../member/membership.ts";
 import { positionJson } from "./position.ts";
 

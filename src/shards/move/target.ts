@@ -7,7 +7,7 @@
  * Several sources may send the same primary key. Whose row it is, the staging table says, or the row's own shard key under the old
  * layout, or the table of origins where the key does not say it; a second source's row is reported, never stored over the first.
  */
-import type { MoveRange } from "../../core/layout.ts";
+import type { MoveRange } from "../../core/move-range.ts";
 import { EngineFault, messageOf } from "../storage/faults.ts";
 import { checkForeignKeys } from "./foreign-keys.ts";
 import { withoutTriggers } from "./guards.ts";

@@ -1,7 +1,8 @@
 /** The engine's and the router's messages between objects of one namespace. All structured-cloneable. */
 import type { Key } from "../../core/key.ts";
 import type { Count, DistributionRequest, MemberDistribution } from "../../core/live.ts";
-import type { Layout, MoveRange } from "../../core/layout.ts";
+import type { Layout } from "../../core/layout.ts";
+import type { MoveRange } from "../../core/move-range.ts";
 import type { OperationMode } from "../../core/operation.ts";
 import type { ControlRequest } from "../../core/protocol.ts";
 import type { LargeRow } from "../storage/row-codec.ts";

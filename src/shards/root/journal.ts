@@ -4,7 +4,8 @@
  * The registry's newest row is the live layout; writing it is the cutover. Everything that the driver knows is here, so that a crash
  * loses nothing but time.
  */
-import { type Layout, type Move, unshardedLayout } from "../../core/layout.ts";
+import { type Layout, unshardedLayout } from "../../core/layout.ts";
+import type { Move } from "../../core/moves.ts";
 import type { OperationFault, OperationPolicy, OperationState, OperationStatus } from "../../core/operation.ts";
 import { ensureSchema, hasSchema } from "../storage/schema.ts";
 import type { Sql } from "../storage/storage.ts";

@@ -5,7 +5,7 @@
  * reported as unhealthy, never as empty.
  */
 import { findStartProblem } from "../../core/check-start.ts";
-import { type Partitioners, newestPartitioners } from "../../core/layout.ts";
+import { type Partitioners, newestPartitioners } from "../../core/partitioners.ts";
 import type { Distribution, DistributionRequest, LiveNamespace, MemberStatus, TableStatus } from "../../core/live.ts";
 import { operationModeFor } from "../../core/operation-mode.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "../../core/operation.ts";

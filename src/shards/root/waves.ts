@@ -4,7 +4,9 @@
  * Together the waves of an operation hold every move, each part of a range exactly once. Rule "waves-apart": what is staged for a range
  * after its wave is promoted by no later one.
  */
-import { type Layout, type Move, applyMoves, diffRanges, intersectRanges } from "../../core/layout.ts";
+import type { Layout } from "../../core/layout.ts";
+import { intersectRanges } from "../../core/move-range.ts";
+import { type Move, applyMoves, diffRanges } from "../../core/moves.ts";
 import type { OperationRecord, Wave } from "./journal.ts";
 import type { ChunksReply } from "../protocol/messages.ts";
 

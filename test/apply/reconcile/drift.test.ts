@@ -3,7 +3,9 @@ import { describe, expect, it } from "vitest";
 
 import { STALLED_MS } from "../../../src/apply/reconcile/find-faults.ts";
 import { toKey } from "../../../src/core/key.ts";
-import { createOwnerLookup, shardNames, type Partitioner, type Partitioners } from "../../../src/core/layout.ts";
+import { shardNames } from "../../../src/core/layout.ts";
+import { createOwnerLookup } from "../../../src/core/owner-lookup.ts";
+import type { Partitioner, Partitioners } from "../../../src/core/partitioners.ts";
 import { DEFAULT_OPERATION_POLICY } from "../../../src/core/operation.ts";
 import type { SelfHeal } from "../../../src/core/spec.ts";
 import { customLayout } from "../../../src/core/strategies/custom.ts";

@@ -1,6 +1,7 @@
 /** Rows moved by N → M over the theoretical minimum, by the code that plans and routes real moves. Pure: nothing to repeat. */
 import { toKey } from "../../../src/core/key.ts";
-import { type HashLayout, diffRanges, shardNames } from "../../../src/core/layout.ts";
+import { type HashLayout, shardNames } from "../../../src/core/layout.ts";
+import { diffRanges } from "../../../src/core/moves.ts";
 import { shiftMembers } from "../../../src/core/operation-mode.ts";
 import { SLOT_COUNT, slotOf } from "../../../src/core/slots.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/core/strategies/hash.ts";

@@ -2,7 +2,9 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { toKey } from "../../../src/core/key.ts";
-import { type Layout, type Partitioners, shardNames, unshardedLayout, withDirectory } from "../../../src/core/layout.ts";
+import { withDirectory } from "../../../src/core/directory.ts";
+import { type Layout, shardNames, unshardedLayout } from "../../../src/core/layout.ts";
+import type { Partitioners } from "../../../src/core/partitioners.ts";
 import { operationModeFor } from "../../../src/core/operation-mode.ts";
 import { buildPlan } from "../../../src/core/planning/build-plan.ts";
 import { failure } from "../../../src/core/result.ts";

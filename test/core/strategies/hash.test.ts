@@ -1,7 +1,9 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { type HashLayout, diffRanges, expandSlots, shardNames } from "../../../src/core/layout.ts";
+import { type HashLayout, shardNames } from "../../../src/core/layout.ts";
+import { diffRanges } from "../../../src/core/moves.ts";
+import { expandSlots } from "../../../src/core/slot-table.ts";
 import { shiftMembers } from "../../../src/core/operation-mode.ts";
 import { skewOf } from "../../../src/core/skew.ts";
 import { SLOT_COUNT } from "../../../src/core/slots.ts";

@@ -2,7 +2,8 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { type Key, compareKeys, toKey } from "../../../src/core/key.ts";
-import { type RangeLayout, createOwnerLookup } from "../../../src/core/layout.ts";
+import type { RangeLayout } from "../../../src/core/layout.ts";
+import { createOwnerLookup } from "../../../src/core/owner-lookup.ts";
 import { shiftMembers } from "../../../src/core/operation-mode.ts";
 import { skewOf } from "../../../src/core/skew.ts";
 import {
