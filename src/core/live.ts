@@ -2,7 +2,7 @@
 import type { Key } from "./key.ts";
 import type { Layout, PartitionerRef } from "./layout.ts";
 import type { OperationStatus } from "./operation.ts";
-import type { ProtocolFailure } from "./protocol.ts";
+import type { ProtocolFailure } from "./protocol-failure.ts";
 import type { Result } from "./result.ts";
 
 /** Which object to ask: a namespace's name and the binding of its class. */

@@ -5,7 +5,8 @@
  * structured-cloneable. Expected refusals are values (`ProtocolFailure`); an exception means that the object is unreachable or broken.
  */
 import type { Count, Distribution, DistributionRequest, LiveNamespace } from "./live.ts";
-import type { OperationFault, OperationStatus, StartOperation } from "./operation.ts";
+import type { OperationStatus, StartOperation } from "./operation.ts";
+import type { ProtocolFailure } from "./protocol-failure.ts";
 import type { Result } from "./result.ts";
 
 export const PROTOCOL_VERSION = 1;
@@ -52,27 +53,6 @@ export interface CountReply {
 }
 export interface TableCount extends Count {
   readonly table: string;
-}
-
-/** Why an object said no. */
-export interface ProtocolFailure {
-  readonly kind:
-    | "staleEpoch" // refresh the layout and retry
-    | "notOwner"
-    | "moving" // the namespace is being moved: retry later
-    | "notMember"
-    | "idTaken" // a row of that id stands under another shard key
-    | "operationRunning"
-    | "epochChanged" // the start was planned against another epoch
-    | "notFound"
-    | "tooLate" // cancel or pause after the last cutover
-    | "empty"
-    | "invalid"
-    | "fault" // the engine ends the operation: see `fault`
-    | "unreachable";
-  readonly message: string;
-  readonly retryable: boolean;
-  readonly fault?: OperationFault;
 }
 
 export type ProtocolReply<Value> = Result<Value, ProtocolFailure>;

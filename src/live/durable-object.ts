@@ -6,6 +6,7 @@
  * because a stub stays broken after its object was aborted; nothing is retried here, since only the caller knows what is idempotent.
  */
 import type { Count, Distribution, LiveFailure, LiveNamespace, LiveResult, NamespaceRef } from "../core/live.ts";
+import type { ProtocolFailure } from "../core/protocol-failure.ts";
 import {
   PROTOCOL_VERSION,
   type ControlReplies,
@@ -13,7 +14,6 @@ import {
   type CountReply,
   type CountRequest,
   type ProtocolEndpoint,
-  type ProtocolFailure,
   type ProtocolReply,
 } from "../core/protocol.ts";
 import { failure, success } from "../core/result.ts";

@@ -7,7 +7,7 @@
 import { type Partitioners, newestPartitioners } from "../core/partitioners.ts";
 import type { Count, LiveFailure, LiveNamespace, LiveResult, MemberStatus, NamespaceRef } from "../core/live.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "../core/operation.ts";
-import type { ProtocolFailure } from "../core/protocol.ts";
+import type { ProtocolFailure } from "../core/protocol-failure.ts";
 import { failure, success } from "../core/result.ts";
 import { countDistribution } from "./count-distribution.ts";
 import { BYTES_PER_ROW, bytesOf, placeRows, type MemoryNamespace } from "./memory-rows.ts";

@@ -18,6 +18,7 @@ export type { TableSpec } from "./storage/tables.ts";
 export type { RegistryEntry, StoredEvent } from "./root/journal.ts";
 export { RefusedError } from "./protocol/refused-error.ts";
 export type { ObjectNamespace } from "./host/platform.ts";
-export type { Envelope, ProtocolFailure, ProtocolReply } from "../core/protocol.ts";
+export type { ProtocolFailure } from "../core/protocol-failure.ts";
+export type { Envelope, ProtocolReply } from "../core/protocol.ts";
 export type { Partitioner, Partitioners } from "../core/partitioners.ts";
 export type { Key, KeyInput } from "../core/key.ts";

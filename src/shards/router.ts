@@ -18,7 +18,7 @@ import type { Peers, Runtime } from "./storage/storage.ts";
 import { within } from "./protocol/within.ts";
 import { type ObjectNamespace, createPeers, platformRuntime } from "./host/platform.ts";
 
-export type { ProtocolFailure } from "../core/protocol.ts";
+export type { ProtocolFailure } from "../core/protocol-failure.ts";
 export { RefusedError } from "./protocol/refused-error.ts";
 
 export interface ConnectOptions {

@@ -1,7 +1,7 @@
 /** A paused operation stands still: whatever it was doing, it commits nothing and holds no fence, and its logs stay short. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../src/core/operation.ts";
-import type { ProtocolFailure } from "../../src/core/protocol.ts";
+import type { ProtocolFailure } from "../../src/core/protocol-failure.ts";
 import type { Result } from "../../src/core/result.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import { EngineFault } from "../../src/shards/storage/faults.ts";

@@ -12,7 +12,7 @@
 import type { Key } from "../../core/key.ts";
 import { type KeyedDirectoryLayout, directoryMember, hasKeyedDirectory } from "../../core/directory.ts";
 import type { RoundRobinLayout } from "../../core/layout.ts";
-import type { ProtocolFailure } from "../../core/protocol.ts";
+import type { ProtocolFailure } from "../../core/protocol-failure.ts";
 import type { Admission } from "../host/admission.ts";
 import type { Member } from "../member/member.ts";
 import type { Claim, LocateReply, ProbeReply, ReleaseReply, RowId } from "../protocol/messages.ts";

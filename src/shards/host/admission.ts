@@ -12,7 +12,7 @@
 import type { Key } from "../../core/key.ts";
 import { createOwnerLookup } from "../../core/owner-lookup.ts";
 import type { Partitioners } from "../../core/partitioners.ts";
-import type { ProtocolFailure } from "../../core/protocol.ts";
+import type { ProtocolFailure } from "../../core/protocol-failure.ts";
 import { type Result, failure, success } from "../../core/result.ts";
 import type { Member } from "../member/member.ts";
 import { RefusedError } from "../protocol/refused-error.ts";

@@ -5,7 +5,8 @@
  * knows the runtime only through `HostPlatform`: the simulator runs this very class.
  */
 import type { Partitioners } from "../../core/partitioners.ts";
-import { type Envelope, PROTOCOL_VERSION, type ProtocolFailure, type ProtocolReply } from "../../core/protocol.ts";
+import type { ProtocolFailure } from "../../core/protocol-failure.ts";
+import { type Envelope, PROTOCOL_VERSION, type ProtocolReply } from "../../core/protocol.ts";
 import { type Result, failure, success } from "../../core/result.ts";
 import { Admission } from "./admission.ts";
 import { Claims } from "../directory/claims.ts";

@@ -1,5 +1,5 @@
 /** A refusal of the protocol, thrown where a caller expects a value. */
-import type { ProtocolFailure } from "../../core/protocol.ts";
+import type { ProtocolFailure } from "../../core/protocol-failure.ts";
 
 export class RefusedError extends Error {
   readonly reason: ProtocolFailure;

@@ -9,7 +9,7 @@ import { type Partitioners, newestPartitioners } from "../../core/partitioners.t
 import type { Distribution, DistributionRequest, LiveNamespace, MemberStatus, TableStatus } from "../../core/live.ts";
 import { operationModeFor } from "../../core/operation-mode.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "../../core/operation.ts";
-import type { ProtocolFailure } from "../../core/protocol.ts";
+import type { ProtocolFailure } from "../../core/protocol-failure.ts";
 import { type Result, failure, success } from "../../core/result.ts";
 import { doChores } from "./chores.ts";
 import { drive, requestCancel } from "./driver.ts";
