@@ -4,7 +4,7 @@ import { freshHashLayout } from "../../src/core/strategies/hash.ts";
 import type { Moving } from "../../src/shards/member/membership.ts";
 import { buildMovePlan } from "../../src/shards/move/move-plan.ts";
 import { Batch, createScan, tableFrom } from "../../src/shards/move/outbox.ts";
-import { checkRows } from "../../src/shards/move/target.ts";
+import { checkRows } from "../../src/shards/move/receive.ts";
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import type { Runtime, SqlRow } from "../../src/shards/storage/storage.ts";
 import { resolveTables } from "../../src/shards/storage/tables.ts";

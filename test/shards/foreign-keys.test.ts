@@ -9,7 +9,8 @@ import { type MovePlan, buildMovePlan, stageName } from "../../src/shards/move/m
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import { type Sql, quoteName } from "../../src/shards/storage/storage.ts";
 import { resolveTables } from "../../src/shards/storage/tables.ts";
-import { createStaging, promoteRows, rehearsePromotion } from "../../src/shards/move/target.ts";
+import { promoteRows, rehearsePromotion } from "../../src/shards/move/promote.ts";
+import { createStaging } from "../../src/shards/move/staging.ts";
 import { openSql } from "./support/node-storage.ts";
 
 const TABLES = [{ name: "parents" }, { name: "pairs" }, { name: "children" }];

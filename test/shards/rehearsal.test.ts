@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { HashLayout } from "../../src/core/layout.ts";
 import { SLOT_COUNT } from "../../src/core/slots.ts";
 import { Member } from "../../src/shards/member/member.ts";
-import { rehearsePromotion } from "../../src/shards/move/target.ts";
+import { rehearsePromotion } from "../../src/shards/move/promote.ts";
 import { openSql } from "./support/node-storage.ts";
 
 const OPERATION = 7;

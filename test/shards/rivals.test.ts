@@ -9,7 +9,7 @@ import { Batch, createScan, tableFrom } from "../../src/shards/move/outbox.ts";
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import type { Sql, SqlRow } from "../../src/shards/storage/storage.ts";
 import { resolveTables } from "../../src/shards/storage/tables.ts";
-import { receiveRows } from "../../src/shards/move/target.ts";
+import { receiveRows } from "../../src/shards/move/receive.ts";
 import { openSql } from "./support/node-storage.ts";
 
 const FROM: Layout = {

@@ -146,7 +146,7 @@ export const MUTANTS: readonly Mutant[] = [
       { file: "shards/member/member.ts", find: "if (this.membership.epoch >= epoch) return;", replace: "" },
       { file: "shards/member/member.ts", find: "if (membership.epoch >= epoch) return;", replace: "" },
       {
-        file: "shards/move/target.ts",
+        file: "shards/move/promote.ts",
         find: "`INSERT OR ABORT INTO ${quoteName(table.name)} (${columns}) SELECT",
         replace: "`INSERT OR REPLACE INTO ${quoteName(table.name)} (${columns}) SELECT",
       },
@@ -194,13 +194,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "ignore-sequence-numbers",
     rule: "sequence-numbers: a target ignores pages that are not newer than the last of their source",
-    edits: [{ file: "shards/move/target.ts", find: OLDER_PAGE, replace: "" }],
+    edits: [{ file: "shards/move/receive.ts", find: OLDER_PAGE, replace: "" }],
   },
   {
     name: "late-rows",
     rule: "no-late-rows: a target that serves takes no more rows of that operation",
     edits: [
-      { file: "shards/move/target.ts", find: OLDER_PAGE, replace: "" },
+      { file: "shards/move/receive.ts", find: OLDER_PAGE, replace: "" },
       { file: "shards/member/member.ts", find: SERVES_ALREADY, replace: "if (false) {" },
     ],
   },
@@ -208,7 +208,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "absent-speaks-for-others",
     rule: "a source speaks only for rows that came from it: its word that a row is gone deletes no row of another source",
     edits: [
-      { file: "shards/move/target.ts", find: ".filter((row) => row.origin === null || row.origin === source)", replace: "" },
+      { file: "shards/move/origins.ts", find: ".filter((row) => row.origin === null || row.origin === source)", replace: "" },
     ],
   },
   {

@@ -23,15 +23,9 @@ import { type HostStorage, type Peers, type Runtime, Sql } from "../storage/stor
 import { refuseLeftBehind } from "../move/left-behind.ts";
 import { drainSlice } from "../move/drain.ts";
 import { walkSlice } from "../move/walk.ts";
-import {
-  type Received,
-  checkRows,
-  digestReceived,
-  receiveRows,
-  rehearsePromotion,
-  stagedChunks,
-  stagedKeys,
-} from "../move/target.ts";
+import { rehearsePromotion } from "../move/promote.ts";
+import { type Received, checkRows, digestReceived, receiveRows } from "../move/receive.ts";
+import { stagedChunks, stagedKeys } from "../move/staging.ts";
 import { TableFault, type TableSpec } from "../storage/tables.ts";
 import { UserAlarm } from "./user-alarm.ts";
 import { within } from "../protocol/within.ts";

@@ -12,6 +12,7 @@ import { idMatches } from "../directory/unique.ts";
 import type { Moving } from "../member/membership.ts";
 import { alikeRows, refuseAlike } from "./alike-ids.ts";
 import { primaryKeyCells } from "../storage/row-codec.ts";
+import { EngineFault } from "../storage/faults.ts";
 import { STAGE_PREFIX } from "../storage/schema.ts";
 import { type Sql, type SqlValue, quoteName, textOf } from "../storage/storage.ts";
 import { type Table, idExpression, keyExpression, leadingTable } from "../storage/tables.ts";
@@ -93,6 +94,14 @@ export function buildMovePlan(sql: Sql, moving: Moving, declared: readonly Table
     targets: to.members,
     originOf: routesByKey ? lazyLookup(from, partitioners) : null,
   };
+}
+
+/** The table of that name. @throws EngineFault when the move has none. */
+export function tableOf(plan: MovePlan, name: string): MoveTable {
+  const found = plan.tables.find(({ table }) => table.name === name);
+  if (!found)
+    throw new EngineFault("schema", `Table '${name}' is not declared here: the objects of a namespace must run the same class`);
+  return found;
 }
 
 /** A lookup that is made when the first key is looked up: a target asks for none. */

@@ -1,0 +1,67 @@
+/**
+ * Whose row a stored row is. Several sources may send the same primary key: the staging table says whose row it is, or the row's own shard
+ * key under the old layout, or the table of origins where the key does not say it. A second source's row is reported, never stored over
+ * the first.
+ */
+import type { RowsPart } from "../protocol/messages.ts";
+import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
+import { primaryKeyMatches, rowJson } from "../storage/row-codec.ts";
+import { type Sql, type SqlRow, quoteName, textOf } from "../storage/storage.ts";
+
+/** Those of `keys` that are stored here and came from `source`. */
+export function ownKeys(sql: Sql, plan: MovePlan, table: MoveTable, keys: string, source: string): string {
+  return `[${storedOrigins(sql, plan, table, keys)
+    .filter((row) => row.origin === null || row.origin === source)
+    .map((row) => row.key)
+    .join(",")}]`;
+}
+
+/** Those of `keys` that are stored here and came from another source. */
+export function foreignKeysOf(sql: Sql, plan: MovePlan, table: MoveTable, keys: string, source: string): string[] {
+  if (plan.moving.mode === "swap" && plan.originOf === null) return [];
+  return storedOrigins(sql, plan, table, keys)
+    .filter((row) => row.origin !== null && row.origin !== source)
+    .map((row) => row.key);
+}
+
+/** Keeps which of the rows of a part came from `source`, where their keys do not say it. */
+export function rememberOrigins(sql: Sql, plan: MovePlan, { table }: MoveTable, part: RowsPart, source: string): void {
+  if (plan.moving.mode === "shift" || plan.originOf === null) return;
+  sql.run("DELETE FROM shardctl_origin WHERE table_name = ?1 AND pk IN (SELECT value FROM json_each(?2))", table.name, part.keys);
+  if (part.originCount === 0) return;
+  sql.run(
+    "INSERT INTO shardctl_origin (table_name, pk, source) SELECT ?1, value, ?3 FROM json_each(?2)",
+    table.name,
+    part.origins,
+    source,
+  );
+}
+
+/** The stored rows among `keys`, each with the source it came from; null when there is only one source it can have. */
+function storedOrigins(
+  sql: Sql,
+  plan: MovePlan,
+  moveTable: MoveTable,
+  keys: string,
+): { readonly key: string; readonly origin: string | null }[] {
+  const { table, store } = moveTable;
+  const isShift = plan.moving.mode === "shift";
+  const origin = isShift ? null : moveTable.originSql("t");
+  const columns = [
+    `${rowJson(table.primaryKey, "t")} AS pk`,
+    isShift
+      ? "t.shardctl_source AS source"
+      : "(SELECT o.source FROM shardctl_origin AS o WHERE o.table_name = ?2 AND o.pk = j.value) AS source",
+    ...(origin === null ? [] : [keyColumn(origin, "origin")]),
+  ];
+  const query = `SELECT ${columns.join(", ")} FROM json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${primaryKeyMatches(table, "t", "j.value")}`;
+  return sql.rows<SqlRow>(query, keys, ...(isShift ? [] : [table.name])).map((row) => ({
+    key: textOf(row["pk"]),
+    origin: row["source"] !== null ? textOf(row["source"]) : derivedOrigin(plan, row),
+  }));
+}
+
+function derivedOrigin(plan: MovePlan, row: SqlRow): string | null {
+  if (plan.originOf === null || !("origin" in row)) return null;
+  return plan.originOf(keyOf(row["origin"]));
+}

@@ -1,0 +1,127 @@
+/**
+ * A target's part of a move: take rows, answer checks.
+ *
+ * Rule "no-late-rows": a target takes rows only while its part of the operation runs, and from each source only with a number above the
+ * last one. In a swap the rows go straight into the live tables, which nobody is routed to yet; in a shift into staging tables.
+ */
+import { EngineFault } from "../storage/faults.ts";
+import { deleteKeys } from "./delete-keys.ts";
+import { withoutTriggers } from "./guards.ts";
+import { noteLate } from "./late-rows.ts";
+import type { CheckPart, ReceiveReply, RowsPart } from "../protocol/messages.ts";
+import { type MovePlan, type MoveTable, tableOf } from "./move-plan.ts";
+import { foreignKeysOf, ownKeys } from "./origins.ts";
+import { rowsText, storedText } from "./read-back.ts";
+import { RefusedError } from "../protocol/refused-error.ts";
+import type { Runtime, Sql } from "../storage/storage.ts";
+import { upsertRows } from "./store-rows.ts";
+
+/**
+ * Applies one message of rows. Idempotent: a message that is not newer than the last one of its source changes nothing. Rows that
+ * `repairs` brings displace no other row. @throws EngineFault when they would.
+ */
+export function receiveRows(
+  sql: Sql,
+  plan: MovePlan,
+  source: string,
+  sequence: number,
+  parts: readonly RowsPart[],
+  repairs = false,
+): Received {
+  const tables = parts.map((part) => ({ part, table: sameTable(plan, part, source) }));
+  return sql.transaction(() => {
+    const last =
+      sql.first<{ sequence: number }>("SELECT sequence FROM shardctl_received WHERE source = ?", source)?.sequence ?? 0;
+    const findDuplicates = (): string[] =>
+      tables.flatMap(({ part, table }) => foreignKeysOf(sql, plan, table, part.keys, source));
+    const answer = (duplicates: string[]): Received => {
+      if (duplicates.length > 0) return { duplicates, texts: [], unsettled: [] };
+      return { duplicates, ...readBack(sql, plan, tables, source) };
+    };
+    if (sequence === last) return answer(findDuplicates()); // delivered twice
+    // Rule "captured-until-stored": an older page is never acknowledged.
+    if (sequence < last)
+      throw new RefusedError({
+        kind: "staleEpoch",
+        message: `Page ${sequence} of ${source} came after page ${last}`,
+        retryable: true,
+      });
+    sql.run(
+      "INSERT INTO shardctl_received (source, sequence) VALUES (?1, ?2) ON CONFLICT (source) DO UPDATE SET sequence = ?2",
+      source,
+      sequence,
+    );
+    noteLate(sql, plan, tables);
+    const stores = tables.map(({ table }) => table.store);
+    const duplicates = withoutTriggers(sql, stores, () => {
+      // What is gone goes in any case: two sources may be waiting for each other's word, when rows have changed places.
+      for (const { part, table } of tables.toReversed()) deleteAbsent(sql, plan, table, part, source);
+      const found = findDuplicates();
+      if (found.length === 0) for (const { part, table } of tables) upsertRows(sql, plan, table, part, source, repairs);
+      return found;
+    });
+    return answer(duplicates);
+  });
+}
+
+/** What was stored, before it is hashed: the text of each part's rows. */
+export type Received = Omit<ReceiveReply, "digests"> & { readonly texts: readonly (string | ArrayBuffer)[] };
+
+/** Hashes what was read back: the source compares it with what it has read. */
+export async function digestReceived({ duplicates, texts, unsettled }: Received, runtime: Runtime): Promise<ReceiveReply> {
+  return { duplicates, digests: await Promise.all(texts.map((text) => runtime.digest(text))), unsettled };
+}
+
+/** Reads the rows of the parts as they are stored now. Rows that should be gone and are not make a text that matches nothing. */
+function readBack(
+  sql: Sql,
+  plan: MovePlan,
+  tables: readonly { readonly part: RowsPart; readonly table: MoveTable }[],
+  source: string,
+): Pick<Received, "texts" | "unsettled"> {
+  const texts = tables.map(({ part, table }) => {
+    const isGone = part.absentCount === 0 || ownKeys(sql, plan, table, part.absent, source) === "[]";
+    return isGone ? storedText(sql, plan, table, part) : "rows that should be gone";
+  });
+  // Rows replace each other by the unique values of a live table, which a staging table has not, and by keys that are alike here.
+  const isUnsettled = ({ table }: MoveTable): boolean =>
+    table.hasLikeKeys || (plan.moving.mode === "swap" && table.hasConstraints);
+  return { texts, unsettled: tables.filter(({ table }) => isUnsettled(table)).map(({ part }) => part.table) };
+}
+
+/** Compares with the source's rows: index of the first part that differs, or -1. */
+export async function checkRows(
+  sql: Sql,
+  plan: MovePlan,
+  source: string,
+  parts: readonly CheckPart[],
+  runtime: Runtime,
+): Promise<number> {
+  const texts = parts.map((part) => {
+    const table = tableOf(plan, part.table);
+    return { text: rowsText(sql, table, part.keys), hasAbsent: ownKeys(sql, plan, table, part.absent, source) !== "[]" };
+  });
+  for (const [index, { text, hasAbsent }] of texts.entries()) {
+    if (hasAbsent || (await runtime.digest(text)) !== parts[index]?.digest) return index;
+  }
+  return -1;
+}
+
+/** The table of a part. Rows travel without the names of their columns: @throws EngineFault when they are others here. */
+function sameTable(plan: MovePlan, { table: name, columns }: RowsPart, source: string): MoveTable {
+  const found = tableOf(plan, name);
+  const own = found.table.columns.join(", ");
+  const sent = columns.join(", ");
+  if (own === sent) return found;
+  throw new EngineFault(
+    "schema",
+    `Table '${name}' has other columns on its target (${own}) than on ${source} (${sent}). Nothing was changed: let the table be the same on every shard, then start again`,
+  );
+}
+
+function deleteAbsent(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string): void {
+  if (part.absentCount === 0) return;
+  const own = ownKeys(sql, plan, table, part.absent, source);
+  deleteKeys(sql, table.store, table.table, own);
+  sql.run("DELETE FROM shardctl_origin WHERE table_name = ?1 AND pk IN (SELECT value FROM json_each(?2))", table.table.name, own);
+}
