@@ -9,49 +9,27 @@ import type { ProtocolFailure } from "../../core/protocol-failure.ts";
 import { type Envelope, PROTOCOL_VERSION, type ProtocolReply } from "../../core/protocol.ts";
 import { type Result, failure, success } from "../../core/result.ts";
 import { Admission } from "./admission.ts";
+import { callMethod } from "./call-method.ts";
 import { Claims } from "../directory/claims.ts";
 import { Directory } from "../directory/directory.ts";
 import { distributeRows } from "../member/distribute.ts";
 import { EngineFault } from "../storage/faults.ts";
-import type { RegistryEntry, StoredEvent } from "../root/journal.ts";
 import { Member } from "../member/member.ts";
 import type { LayoutReply, MemberRequest, ResolveReply } from "../protocol/messages.ts";
 import { Root } from "../root/root.ts";
 import { runQuery } from "../member/query.ts";
-import { RefusedError } from "../protocol/refused-error.ts";
-import { type HostStorage, type Peers, type Runtime, Sql } from "../storage/storage.ts";
+import type { HostPlatform, ShardHostOptions } from "./host-options.ts";
+import { RefusedError, refusal } from "../protocol/refused-error.ts";
+import { Sql } from "../storage/storage.ts";
 import { refuseLeftBehind } from "../move/left-behind.ts";
 import { drainSlice } from "../move/drain.ts";
 import { walkSlice } from "../move/walk.ts";
 import { rehearsePromotion } from "../move/promote.ts";
 import { type Received, checkRows, digestReceived, receiveRows } from "../move/receive.ts";
 import { stagedChunks, stagedKeys } from "../move/staging.ts";
-import { TableFault, type TableSpec } from "../storage/tables.ts";
+import { TableFault } from "../storage/tables.ts";
 import { UserAlarm } from "./user-alarm.ts";
 import { within } from "../protocol/within.ts";
-
-export interface ShardHostOptions {
-  /** The tables that belong to the namespace. */
-  readonly tables: readonly TableSpec[];
-  /** The partitioners that `strategy: custom` may name. */
-  readonly partitioners?: Partitioners;
-  /** Told of every event of operations on this root, after it is stored. */
-  readonly onEvent?: (event: StoredEvent) => void;
-  /** Tables of the object itself, which never move: they are not reported as staying behind. */
-  readonly localTables?: readonly string[];
-  /** Called on the root inside the transaction that commits an epoch, to keep the user's own records in step. Must not throw. */
-  readonly onEpoch?: (entry: RegistryEntry) => void;
-}
-
-/** What the host runs on: the object's name, its storage, and how to reach others. `createHost` makes it from a Durable Object. */
-export interface HostPlatform {
-  /** The object's name; undefined for an object without one, which cannot be part of a namespace. */
-  readonly self: string | undefined;
-  readonly storage: HostStorage;
-  readonly runtime: Runtime;
-  /** Null when the class's own binding is not known: then nothing can be sharded. */
-  readonly peers: Peers | null;
-}
 
 /** Fenced members ask the root again after this time. */
 const RESOLVE_MS = 2_000;
@@ -235,7 +213,7 @@ export class Host {
     },
     call: ({ epoch, keys, method, args, claims = [] }: MemberRequest & { kind: "call" }) =>
       this.admission.run(epoch, [...keys, ...claims.map((claim) => claim.key)], () =>
-        this.#claims.run(claims, () => this.#callMethod(method, args)),
+        this.#claims.run(claims, () => callMethod(this.#target, method, args)),
       ),
     query: ({ epoch, query, params }: MemberRequest & { kind: "query" }) =>
       this.admission.run(epoch, [], () => runQuery(this.sql, query, params)),
@@ -364,59 +342,6 @@ export class Host {
     const live = await this.layout();
     if (live.epoch >= epoch) this.member.adopt(live.epoch, live.layout);
   }
-
-  #callMethod(name: string, args: readonly unknown[]): unknown {
-    const method = methodOf(this.#target, name);
-    if (method === undefined || NOT_CALLABLE.has(name) || name.startsWith("_")) {
-      throw new RefusedError(refusal("invalid", `The class has no method '${name}' that can be called through the router`));
-    }
-    return withoutRetries(() => Reflect.apply(method, this.#target, args));
-  }
-}
-
-/**
- * A method that itself calls through a router may let a refusal of that call escape. "Try again" was about that call: said of this one, it
- * would run the method a second time, after it has written.
- */
-async function withoutRetries(method: () => unknown): Promise<unknown> {
-  try {
-    return await method();
-  } catch (error) {
-    if (error instanceof RefusedError && error.reason.retryable) throw new Error(error.message, { cause: error });
-    throw error;
-  }
-}
-
-/** A method of the class or of one that it extends, as RPC has it: what stands on the instance, behind a getter or on every object is none. */
-function methodOf(target: object, name: string): ((...args: unknown[]) => unknown) | undefined {
-  if (Object.hasOwn(target, name)) return undefined;
-  for (
-    let prototype = Reflect.getPrototypeOf(target);
-    prototype !== null && prototype !== Object.prototype;
-    prototype = Reflect.getPrototypeOf(prototype)
-  ) {
-    const found = Object.getOwnPropertyDescriptor(prototype, name);
-    if (found) return typeof found.value === "function" ? (found.value as (...args: unknown[]) => unknown) : undefined;
-  }
-  return undefined;
-}
-
-const NOT_CALLABLE = new Set([
-  "constructor",
-  "shardctl",
-  "alarm",
-  "fetch",
-  "webSocketMessage",
-  "webSocketClose",
-  "webSocketError",
-  // What ShardedObject gives its classes for themselves.
-  "createHost",
-  "onAlarm",
-  "handle",
-]);
-
-function refusal(kind: ProtocolFailure["kind"], message: string): ProtocolFailure {
-  return { kind, message, retryable: false };
 }
 
 function busy(message: string): ProtocolFailure {

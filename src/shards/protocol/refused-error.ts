@@ -1,4 +1,4 @@
-/** A refusal of the protocol, thrown where a caller expects a value. */
+/** Refusals of the protocol: as values, and thrown where a caller expects a value. */
 import type { ProtocolFailure } from "../../core/protocol-failure.ts";
 
 export class RefusedError extends Error {
@@ -9,4 +9,9 @@ export class RefusedError extends Error {
     this.name = "RefusedError";
     this.reason = reason;
   }
+}
+
+/** A refusal that asking again does not change. */
+export function refusal(kind: ProtocolFailure["kind"], message: string): ProtocolFailure {
+  return { kind, message, retryable: false };
 }
