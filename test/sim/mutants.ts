@@ -230,7 +230,7 @@ export const MUTANTS: readonly Mutant[] = [
         file: "shards/member/member.ts",
         find: "  backlog(): number {",
         replace:
-          '  deleteEarly(): void { if (this.moving?.mode === "swap") this.#change(() => this.#deleteAll(this.tables())); }\n  backlog(): number {',
+          '  deleteEarly(): void { if (this.moving?.mode === "swap") this.change(() => this.#deleteAll(this.tables())); }\n  backlog(): number {',
       },
       {
         file: "shards/host/host.ts",

@@ -1,5 +1,6 @@
 /**
- * A member's part in operations, other than moving rows: take the part, hold the fence, change the epoch, let go.
+ * A member's part in operations, other than moving rows: take the part, hold the fence, change the epoch, let go. What it knows of itself
+ * meanwhile is `MemberState`.
  *
  * Every call names its operation, and where it matters the attempt. Rule "operation-numbers": what is older than what this object has
  * seen is refused, so that a late call of an earlier operation cannot undo a later one. Every call may arrive twice.
@@ -7,30 +8,20 @@
 import { hasKeyedDirectory } from "../../core/directory.ts";
 import type { Layout } from "../../core/layout.ts";
 import type { MoveRange } from "../../core/move-range.ts";
-import type { Partitioners } from "../../core/partitioners.ts";
 import { capturedCount, installCapture, removeCapture } from "../move/capture.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { ForeignKeys } from "../move/foreign-keys.ts";
 import { hasGuards, installGuards, removeGuards, withoutTriggers } from "../move/guards.ts";
-import {
-  type Membership,
-  type Moving,
-  clearMoveRecords,
-  dropMoving,
-  readMembership,
-  readMoving,
-  writeMembership,
-  writeMoving,
-} from "./membership.ts";
+import { type Membership, type Moving, clearMoveRecords } from "./membership.ts";
+import { MOVED_SCHEMA, type MemberOptions, MemberState } from "./member-state.ts";
 import type { Activation, CountReply, EngineRequest, PrepareReply, StagedKeysReply, TableCount } from "../protocol/messages.ts";
-import { type MovePlan, buildMovePlan, movedDirectories } from "../move/move-plan.ts";
+import { type MovePlan, movedDirectories } from "../move/move-plan.ts";
 import { rowBytes } from "../storage/row-codec.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
-import { PRIVATE_PREFIX, ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
+import { ensureSchema, hasSchema, writeMeta } from "../storage/schema.ts";
 import { drainSlice } from "../move/drain.ts";
-import type { SourceContext } from "../move/source-context.ts";
-import { type Runtime, type Sql, quoteName } from "../storage/storage.ts";
-import { type Table, type TableSpec, checkPrimaryKey, resolveTables, schemaText, undeclaredTables } from "../storage/tables.ts";
+import { quoteName } from "../storage/storage.ts";
+import { type Table, checkPrimaryKey, schemaText, undeclaredTables } from "../storage/tables.ts";
 import { deleteKeys } from "../move/delete-keys.ts";
 import { promoteRows } from "../move/promote.ts";
 import { createStaging, dropStaging } from "../move/staging.ts";
@@ -38,66 +29,16 @@ import { noteChecked } from "../move/late-rows.ts";
 import { uniqueRules } from "../move/unique-rules.ts";
 import { checkIds, hasUnique, keepUnique } from "../directory/unique.ts";
 
-export interface MemberOptions {
-  readonly sql: Sql;
-  readonly runtime: Runtime;
-  readonly namespace: string;
-  readonly self: string;
-  readonly specs: readonly TableSpec[];
-  readonly localTables: readonly string[];
-  readonly partitioners: Partitioners;
-  ask<Reply>(member: string, request: object): Promise<Reply>;
-}
-
-/** Where the text of the schema stands while rows move. */
-const MOVED_SCHEMA = "movedSchema";
-
 type PrepareRequest = EngineRequest & { kind: "prepare" };
 
-export class Member implements SourceContext {
-  readonly sql: Sql;
-  readonly runtime: Runtime;
-  readonly self: string;
+export class Member extends MemberState {
   /** The caller of a method that writes rows turns enforcement off around it. */
   readonly foreignKeys: ForeignKeys;
-  readonly #options: MemberOptions;
-  #namespace: string;
-  #plan: MovePlan | undefined;
   #areGuardsKept = false;
-  /** What is stored, so that admission costs no query. Dropped by every change, also one that is rolled back. */
-  #membership: Membership | undefined;
-  #moving: { readonly value: Moving | undefined } | undefined;
 
   constructor(options: MemberOptions) {
-    this.#options = options;
-    this.sql = options.sql;
-    this.runtime = options.runtime;
-    this.self = options.self;
+    super(options);
     this.foreignKeys = new ForeignKeys(options.sql, options.runtime);
-    this.#namespace = options.namespace;
-  }
-
-  /**
-   * True when a message for this namespace is one for this object. What is stored decides; an object that has nothing stored is the root
-   * of its own name, until a message that `introduces` makes it part of another.
-   */
-  belongTo(namespace: string, introduces: boolean): boolean {
-    if (namespace === this.membership.namespace) return true;
-    if (!introduces || this.#isStored()) return false;
-    this.#namespace = namespace;
-    this.#membership = undefined;
-    return true;
-  }
-
-  /** After a message that was to introduce this object to a namespace and stored nothing: it is the root of its own name again. */
-  forgetUnstored(): void {
-    if (this.#namespace === this.#options.namespace || this.#isStored()) return;
-    this.#namespace = this.#options.namespace;
-    this.#membership = undefined;
-  }
-
-  #isStored(): boolean {
-    return hasSchema(this.sql) && readMeta(this.sql, "membership") !== undefined;
   }
 
   /** Puts back the guards that a rebuilt table has lost. Once for each life of the object: tables are rebuilt by deploys. */
@@ -109,79 +50,16 @@ export class Member implements SourceContext {
     const reason = !membership.serving ? "notMember" : moving !== undefined && moving.fence !== 0 ? "moving" : null;
     if (reason === null) return;
     const tables = this.tables();
-    if (!hasGuards(this.sql, tables)) this.#change(() => installGuards(this.sql, tables, reason));
+    if (!hasGuards(this.sql, tables)) this.change(() => installGuards(this.sql, tables, reason));
   }
 
   /** What a crash has left of calls is gone with them. */
   #keepUnique({ layout }: Membership): void {
-    this.#change(() => {
+    this.change(() => {
       this.sql.run("DELETE FROM shardctl_granted");
       const tables = this.tables();
       if (!hasUnique(this.sql, tables)) keepUnique(this.sql, tables, layout);
     });
-  }
-
-  get membership(): Membership {
-    return (this.#membership ??= readMembership(this.sql, this.#namespace, this.self));
-  }
-
-  get moving(): Moving | undefined {
-    return (this.#moving ??= { value: readMoving(this.sql) }).value;
-  }
-
-  ask<Reply>(member: string, request: object): Promise<Reply> {
-    return this.#options.ask<Reply>(member, request);
-  }
-
-  tables(): Table[] {
-    return resolveTables(this.sql, this.#options.specs);
-  }
-
-  /** The first column of TEXT affinity that holds a table's shard key itself, not below JSON. */
-  textKeyColumn(shardKey: string): string | undefined {
-    const affine = /char|clob|text/i;
-    for (const { name, followed, shardKeys } of this.tables()) {
-      const column = shardKeys[shardKey] ?? shardKey;
-      if (followed !== null || column.includes(".")) continue;
-      const found = this.sql
-        .rows<{ name: string; type: string }>(`PRAGMA table_xinfo(${quoteName(name)})`)
-        .find((info) => info.name === column);
-      if (found && affine.test(found.type) && !/int/i.test(found.type)) return column;
-    }
-    return undefined;
-  }
-
-  /** The plan of the running move. @throws EngineFault when `operation` does not run here, or its tables are no longer what they were. */
-  plan(operation: number): MovePlan {
-    const plan = this.planAfterCutover(operation);
-    const found = schemaText(this.sql, this.#movedTables(plan));
-    if (readMeta<string>(this.sql, MOVED_SCHEMA) !== found) {
-      throw new EngineFault(
-        "schema",
-        `The tables on ${this.self} were changed while operation ${operation} runs (by a deploy that migrates them?). Nothing was changed: start it again`,
-      );
-    }
-    return plan;
-  }
-
-  /** The plan without a look at the tables: after the cutover there is only forward. @throws EngineFault when `operation` does not run here. */
-  planAfterCutover(operation: number): MovePlan {
-    const moving = this.moving;
-    if (moving?.operation !== operation) {
-      throw new EngineFault(
-        "cancelled",
-        `Operation ${operation} does not run on ${this.self} (${moving ? `operation ${moving.operation} does` : "none does"})`,
-      );
-    }
-    if (this.#plan === undefined || !sameMove(this.#plan.moving, moving)) {
-      this.#plan = buildMovePlan(this.sql, moving, this.tables(), this.#options.partitioners);
-    }
-    return this.#plan;
-  }
-
-  /** The user's own tables of a move, without the directory. */
-  #movedTables(plan: MovePlan): Table[] {
-    return plan.tables.map(({ table }) => table).filter((table) => !table.name.startsWith(PRIVATE_PREFIX));
   }
 
   /**
@@ -210,7 +88,7 @@ export class Member implements SourceContext {
     const tables = this.tables();
     const isSource = from.members.includes(this.self);
     const isTarget = to.members.includes(this.self);
-    return this.#change(() => {
+    return this.change(() => {
       const membership = this.membership;
       if (membership.operation > operation || membership.ended >= operation) {
         throw new EngineFault(
@@ -226,7 +104,7 @@ export class Member implements SourceContext {
         const fence = { fence: 0, fenceFloor: 1, rehearsed: 0 };
         const { allowMissingKey, rowsPerSecondMax } = request;
         const moving = { operation, mode, isSource, isTarget, from, to, allowMissingKey, rowsPerSecondMax, ...fence };
-        this.#put({ moving, membership: { ...membership, operation } });
+        this.put({ moving, membership: { ...membership, operation } });
         if (hasKeyedDirectory(to)) checkIds(tables);
         if (isSource) this.#prepareSource([...tables, ...movedDirectories(moving)], to);
         if (isTarget && !membership.serving) this.#clearTarget(tables, membership);
@@ -242,13 +120,13 @@ export class Member implements SourceContext {
    * or older than the one that stands, changes nothing.
    */
   fence(operation: number, attempt: number): void {
-    this.#change(() => {
+    this.change(() => {
       const { moving } = this.plan(operation);
       if (attempt < moving.fenceFloor || attempt < moving.fence) {
         throw new EngineFault("cancelled", `Fence attempt ${attempt} of operation ${operation} is over on ${this.self}`);
       }
       if (moving.fence === attempt) return;
-      this.#put({ moving: { ...moving, fence: attempt } });
+      this.put({ moving: { ...moving, fence: attempt } });
       // Who does not serve yet is guarded already.
       if (this.membership.serving) installGuards(this.sql, this.tables(), "moving");
     });
@@ -260,8 +138,8 @@ export class Member implements SourceContext {
    */
   noteRehearsal(operation: number): void {
     const { moving } = this.plan(operation);
-    if (moving.mode === "swap") this.#change(() => noteChecked(this.sql, moving));
-    else if (moving.fence !== 0) this.#change(() => this.#put({ moving: { ...moving, rehearsed: moving.fence } }));
+    if (moving.mode === "swap") this.change(() => noteChecked(this.sql, moving));
+    else if (moving.fence !== 0) this.change(() => this.put({ moving: { ...moving, rehearsed: moving.fence } }));
   }
 
   /** Drains the log to its end; only under a fence does an empty log stay empty. */
@@ -272,11 +150,11 @@ export class Member implements SourceContext {
 
   /** Lifts the fence of an attempt, on the root's word that it is over. */
   unfence(operation: number, attempt: number): void {
-    this.#change(() => {
+    this.change(() => {
       const moving = this.moving;
       if (moving?.operation !== operation) return;
       const stands = moving.fence !== 0 && moving.fence <= attempt;
-      this.#put({
+      this.put({
         moving: { ...moving, fence: stands ? 0 : moving.fence, fenceFloor: Math.max(moving.fenceFloor, attempt + 1) },
       });
       if (stands && this.membership.serving) removeGuards(this.sql);
@@ -292,13 +170,13 @@ export class Member implements SourceContext {
     const plan = this.planAfterCutover(operation);
     for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);
     await this.foreignKeys.off(() =>
-      this.#change(() => {
+      this.change(() => {
         const membership = this.membership;
         if (membership.epoch >= epoch) return;
         const { moving } = this.planAfterCutover(operation);
         if (moving.mode === "shift") promoteRows(this.sql, plan, incoming);
         this.#serve({ ...membership, epoch, layout });
-        this.#put({ moving: { ...moving, fence: 0, fenceFloor: Math.max(moving.fenceFloor, moving.fence + 1) } });
+        this.put({ moving: { ...moving, fence: 0, fenceFloor: Math.max(moving.fenceFloor, moving.fence + 1) } });
       }),
     );
   }
@@ -319,7 +197,7 @@ export class Member implements SourceContext {
   /** Deletes what a retired member kept. Refused while it serves or takes part in a move. */
   empty(operation: number): void {
     ensureSchema(this.sql);
-    this.#change(() => {
+    this.change(() => {
       const membership = this.membership;
       // A newer operation may have given this object rows again.
       if (membership.serving || membership.operation > operation) return;
@@ -336,7 +214,7 @@ export class Member implements SourceContext {
 
   /** Adopts a newer layout in which this object plays no part of a running move. */
   adopt(epoch: number, layout: Layout): void {
-    this.#change(() => {
+    this.change(() => {
       const membership = this.membership;
       if (membership.epoch < epoch && !this.moving) this.#serve({ ...membership, epoch, layout });
     });
@@ -345,28 +223,12 @@ export class Member implements SourceContext {
   count(): CountReply {
     return {
       tables: this.#counts(this.tables()),
-      undeclared: undeclaredTables(this.sql, this.#options.specs, this.#options.localTables),
+      undeclared: undeclaredTables(this.sql, this.options.specs, this.options.localTables),
     };
   }
 
   backlog(): number {
     return capturedCount(this.sql);
-  }
-
-  /** A transaction that changes what this object knows of itself. */
-  #change<Value>(closure: () => Value): Value {
-    try {
-      return this.sql.transaction(closure);
-    } finally {
-      this.#membership = undefined;
-      this.#moving = undefined;
-    }
-  }
-
-  #put(record: { readonly membership?: Membership; readonly moving?: Moving }): void {
-    if (record.membership) writeMembership(this.sql, (this.#membership = record.membership));
-    if (record.moving) writeMoving(this.sql, record.moving);
-    if (record.moving) this.#moving = { value: record.moving };
   }
 
   #prepareSource(tables: readonly Table[], to: Layout): void {
@@ -382,13 +244,7 @@ export class Member implements SourceContext {
     if (older.isTarget && !this.membership.serving) this.#deleteAll(tables);
     removeCapture(this.sql);
     removeGuards(this.sql);
-    this.#forgetMoving();
-  }
-
-  #forgetMoving(): void {
-    dropMoving(this.sql);
-    this.#moving = { value: undefined };
-    this.#plan = undefined;
+    this.forgetMoving();
   }
 
   #clearTarget(tables: readonly Table[], membership: Membership): void {
@@ -429,7 +285,7 @@ export class Member implements SourceContext {
         });
         this.planAfterCutover(plan.moving.operation);
         const { keys } = page;
-        await this.foreignKeys.off(() => this.#change(() => deleteKeys(this.sql, table.name, table, keys)));
+        await this.foreignKeys.off(() => this.change(() => deleteKeys(this.sql, table.name, table, keys)));
         after = page.after;
       } while (after !== null);
     }
@@ -439,7 +295,7 @@ export class Member implements SourceContext {
     const wasServing = this.membership.serving;
     const serving = membership.layout.members.includes(this.self);
     const retired = serving ? false : wasServing || membership.retired;
-    this.#put({ membership: { ...membership, serving, retired } });
+    this.put({ membership: { ...membership, serving, retired } });
     const layout = serving && hasKeyedDirectory(membership.layout) ? membership.layout : null;
     keepUnique(this.sql, layout ? this.tables() : [], layout);
     if (serving) removeGuards(this.sql);
@@ -448,14 +304,14 @@ export class Member implements SourceContext {
 
   #end(operation: number, next: (membership: Membership, moving: Moving | undefined) => Membership): void {
     ensureSchema(this.sql);
-    this.#change(() => {
+    this.change(() => {
       const membership = this.membership;
       if (membership.ended >= operation || membership.operation > operation) return;
       const moving = this.moving?.operation === operation ? this.moving : undefined;
       if (moving?.isTarget) dropStaging(this.sql, this.planAfterCutover(operation));
       removeCapture(this.sql);
       this.#serve({ ...next(membership, moving), operation, ended: operation });
-      this.#forgetMoving();
+      this.forgetMoving();
     });
   }
 
@@ -467,9 +323,4 @@ export class Member implements SourceContext {
       return { table: table.name, rows: found?.n ?? 0, bytes: found?.bytes ?? 0 };
     });
   }
-}
-
-/** A plan stays good while only the fence of its move changes. */
-function sameMove(left: Moving, right: Moving): boolean {
-  return left === right || JSON.stringify(left) === JSON.stringify(right);
 }

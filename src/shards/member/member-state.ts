@@ -1,0 +1,169 @@
+/**
+ * What an object has stored of itself, kept at hand so that admission costs no query: its namespace, its membership, the move that it takes
+ * part in and the plan of that move.
+ *
+ * Changed by the methods of `Member` alone, inside `change`. Nothing here decides what a member does.
+ */
+import type { Partitioners } from "../../core/partitioners.ts";
+import { EngineFault } from "../storage/faults.ts";
+import {
+  type Membership,
+  type Moving,
+  dropMoving,
+  readMembership,
+  readMoving,
+  writeMembership,
+  writeMoving,
+} from "./membership.ts";
+import { type MovePlan, buildMovePlan } from "../move/move-plan.ts";
+import { PRIVATE_PREFIX, hasSchema, readMeta } from "../storage/schema.ts";
+import type { SourceContext } from "../move/source-context.ts";
+import { type Runtime, type Sql, quoteName } from "../storage/storage.ts";
+import { type Table, type TableSpec, resolveTables, schemaText } from "../storage/tables.ts";
+
+export interface MemberOptions {
+  readonly sql: Sql;
+  readonly runtime: Runtime;
+  readonly namespace: string;
+  readonly self: string;
+  readonly specs: readonly TableSpec[];
+  readonly localTables: readonly string[];
+  readonly partitioners: Partitioners;
+  ask<Reply>(member: string, request: object): Promise<Reply>;
+}
+
+/** Where the text of the schema stands while rows move. */
+export const MOVED_SCHEMA = "movedSchema";
+
+export class MemberState implements SourceContext {
+  readonly sql: Sql;
+  readonly runtime: Runtime;
+  readonly self: string;
+  protected readonly options: MemberOptions;
+  #namespace: string;
+  #plan: MovePlan | undefined;
+  /** What is stored, so that admission costs no query. Dropped by every change, also one that is rolled back. */
+  #membership: Membership | undefined;
+  #moving: { readonly value: Moving | undefined } | undefined;
+
+  constructor(options: MemberOptions) {
+    this.options = options;
+    this.sql = options.sql;
+    this.runtime = options.runtime;
+    this.self = options.self;
+    this.#namespace = options.namespace;
+  }
+
+  /**
+   * True when a message for this namespace is one for this object. What is stored decides; an object that has nothing stored is the root
+   * of its own name, until a message that `introduces` makes it part of another.
+   */
+  belongTo(namespace: string, introduces: boolean): boolean {
+    if (namespace === this.membership.namespace) return true;
+    if (!introduces || this.#isStored()) return false;
+    this.#namespace = namespace;
+    this.#membership = undefined;
+    return true;
+  }
+
+  /** After a message that was to introduce this object to a namespace and stored nothing: it is the root of its own name again. */
+  forgetUnstored(): void {
+    if (this.#namespace === this.options.namespace || this.#isStored()) return;
+    this.#namespace = this.options.namespace;
+    this.#membership = undefined;
+  }
+
+  get membership(): Membership {
+    return (this.#membership ??= readMembership(this.sql, this.#namespace, this.self));
+  }
+
+  get moving(): Moving | undefined {
+    return (this.#moving ??= { value: readMoving(this.sql) }).value;
+  }
+
+  ask<Reply>(member: string, request: object): Promise<Reply> {
+    return this.options.ask<Reply>(member, request);
+  }
+
+  tables(): Table[] {
+    return resolveTables(this.sql, this.options.specs);
+  }
+
+  /** The first column of TEXT affinity that holds a table's shard key itself, not below JSON. */
+  textKeyColumn(shardKey: string): string | undefined {
+    const affine = /char|clob|text/i;
+    for (const { name, followed, shardKeys } of this.tables()) {
+      const column = shardKeys[shardKey] ?? shardKey;
+      if (followed !== null || column.includes(".")) continue;
+      const found = this.sql
+        .rows<{ name: string; type: string }>(`PRAGMA table_xinfo(${quoteName(name)})`)
+        .find((info) => info.name === column);
+      if (found && affine.test(found.type) && !/int/i.test(found.type)) return column;
+    }
+    return undefined;
+  }
+
+  /** The plan of the running move. @throws EngineFault when `operation` does not run here, or its tables are no longer what they were. */
+  plan(operation: number): MovePlan {
+    const plan = this.planAfterCutover(operation);
+    const found = schemaText(this.sql, this.#movedTables(plan));
+    if (readMeta<string>(this.sql, MOVED_SCHEMA) !== found) {
+      throw new EngineFault(
+        "schema",
+        `The tables on ${this.self} were changed while operation ${operation} runs (by a deploy that migrates them?). Nothing was changed: start it again`,
+      );
+    }
+    return plan;
+  }
+
+  /** The plan without a look at the tables: after the cutover there is only forward. @throws EngineFault when `operation` does not run here. */
+  planAfterCutover(operation: number): MovePlan {
+    const moving = this.moving;
+    if (moving?.operation !== operation) {
+      throw new EngineFault(
+        "cancelled",
+        `Operation ${operation} does not run on ${this.self} (${moving ? `operation ${moving.operation} does` : "none does"})`,
+      );
+    }
+    if (this.#plan === undefined || !sameMove(this.#plan.moving, moving)) {
+      this.#plan = buildMovePlan(this.sql, moving, this.tables(), this.options.partitioners);
+    }
+    return this.#plan;
+  }
+
+  /** A transaction that changes what this object knows of itself. */
+  protected change<Value>(closure: () => Value): Value {
+    try {
+      return this.sql.transaction(closure);
+    } finally {
+      this.#membership = undefined;
+      this.#moving = undefined;
+    }
+  }
+
+  protected put(record: { readonly membership?: Membership; readonly moving?: Moving }): void {
+    if (record.membership) writeMembership(this.sql, (this.#membership = record.membership));
+    if (record.moving) writeMoving(this.sql, record.moving);
+    if (record.moving) this.#moving = { value: record.moving };
+  }
+
+  protected forgetMoving(): void {
+    dropMoving(this.sql);
+    this.#moving = { value: undefined };
+    this.#plan = undefined;
+  }
+
+  #isStored(): boolean {
+    return hasSchema(this.sql) && readMeta(this.sql, "membership") !== undefined;
+  }
+
+  /** The user's own tables of a move, without the directory. */
+  #movedTables(plan: MovePlan): Table[] {
+    return plan.tables.map(({ table }) => table).filter((table) => !table.name.startsWith(PRIVATE_PREFIX));
+  }
+}
+
+/** A plan stays good while only the fence of its move changes. */
+function sameMove(left: Moving, right: Moving): boolean {
+  return left === right || JSON.stringify(left) === JSON.stringify(right);
+}
