@@ -2,7 +2,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { HashLayout } from "../../src/core/layout.ts";
 import type { Move } from "../../src/core/moves.ts";
-import { Journal, type OperationRecord, type Wave } from "../../src/shards/root/journal.ts";
+import { Journal, type Wave } from "../../src/shards/root/journal.ts";
+import type { OperationRecord } from "../../src/shards/root/operation-record.ts";
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import type { Sql } from "../../src/shards/storage/storage.ts";
 import { openSql } from "./support/node-storage.ts";

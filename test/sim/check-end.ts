@@ -6,7 +6,7 @@ import { toKey } from "../../src/core/key.ts";
 import { directoryMember, hasKeyedDirectory } from "../../src/core/directory.ts";
 import type { Layout } from "../../src/core/layout.ts";
 import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
-import type { OperationRecord } from "../../src/shards/root/journal.ts";
+import type { OperationRecord } from "../../src/shards/root/operation-record.ts";
 import type { Membership } from "../../src/shards/member/membership.ts";
 import { type SqlRow, textOf } from "../../src/shards/storage/storage.ts";
 import { keyOfView } from "./history.ts";

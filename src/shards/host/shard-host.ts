@@ -23,7 +23,8 @@ import { DEFAULT_POLICY, type NamespaceSpec, SHARD_COUNT_MAX } from "../../core/
 import { freshHashLayout } from "../../core/strategies/hash.ts";
 import type { ShardHostOptions as HostOptions } from "./host-options.ts";
 import { Host } from "./host.ts";
-import type { OperationRecord, StoredEvent } from "../root/journal.ts";
+import type { StoredEvent } from "../root/journal.ts";
+import type { OperationRecord } from "../root/operation-record.ts";
 import { type ObjectNamespace, durableObjectPlatform, ownNamespace } from "./platform.ts";
 import type { QueryShards, QueryShardsResult } from "../client/query-shards.ts";
 import { Router } from "../router.ts";

@@ -1,7 +1,7 @@
 /** The end of an operation: every participant lets go, and the record says what has become of it. */
 import { each } from "./each.ts";
 import { BACKOFF_MS_MIN } from "./failures.ts";
-import { type OperationRecord, endedState, participants } from "./journal.ts";
+import { type OperationRecord, endedState, participants } from "./operation-record.ts";
 import { type DriverContext, requireCurrent, save } from "./progress.ts";
 
 const HOUR_MS = 3_600_000;

@@ -1,7 +1,7 @@
 /** Draining: the changes that sources have captured are sent to their targets. */
 import type { DrainReply } from "../protocol/messages.ts";
 import { each } from "./each.ts";
-import type { OperationRecord } from "./journal.ts";
+import type { OperationRecord } from "./operation-record.ts";
 import { type DriverContext, requireCurrent } from "./progress.ts";
 
 /** How long one slice of a source works before it answers. */

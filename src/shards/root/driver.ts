@@ -18,7 +18,7 @@ import type { OperationFault } from "../../core/operation.ts";
 import { cleanUp } from "./clean-up.ts";
 import { end, isOpen, isSuspect, recordFailure } from "./failures.ts";
 import { activate, fenceAndCutOver, isLastWave, liftFences } from "./fence.ts";
-import type { OperationRecord } from "./journal.ts";
+import type { OperationRecord } from "./operation-record.ts";
 import { judgeDuplicates } from "./judge.ts";
 import { keepPaused } from "./pause.ts";
 import { type DriverContext, Superseded, save } from "./progress.ts";

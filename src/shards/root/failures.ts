@@ -6,7 +6,7 @@
  */
 import type { OperationFault } from "../../core/operation.ts";
 import { EngineFault, messageOf } from "../storage/faults.ts";
-import type { OperationRecord } from "./journal.ts";
+import type { OperationRecord } from "./operation-record.ts";
 import { type DriverContext, save } from "./progress.ts";
 
 /** Tries of a step on a member that does not answer, before cutover; with the backoff, about two minutes. */

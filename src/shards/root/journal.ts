@@ -6,7 +6,8 @@
  */
 import { type Layout, unshardedLayout } from "../../core/layout.ts";
 import type { Move } from "../../core/moves.ts";
-import type { OperationFault, OperationPolicy, OperationState, OperationStatus } from "../../core/operation.ts";
+import type { OperationStatus } from "../../core/operation.ts";
+import { type OperationRecord, operationStatus } from "./operation-record.ts";
 import { ensureSchema, hasSchema } from "../storage/schema.ts";
 import type { Sql } from "../storage/storage.ts";
 
@@ -17,47 +18,10 @@ export interface RegistryEntry {
   readonly committedAt: number;
 }
 
-/** Progress of one source. */
-export interface SourceProgress {
-  readonly isCopied: boolean;
-  readonly isVerified: boolean;
-  readonly rowsCopied: number;
-  readonly bytesCopied: number;
-  readonly rowsVerified: number;
-}
-
 /** The least that can be cut over at once: what changes hands in it. A swap has exactly one, without moves. */
 export interface Wave {
   readonly moves: readonly Move[];
   readonly rows: number;
-}
-
-/** An operation as the journal keeps it: what the world sees, and what the driver needs to go on. */
-export interface OperationRecord extends Omit<
-  OperationStatus,
-  "wave" | "waves" | "rowsCopied" | "rowsVerified" | "bytesCopied" | "namespace" | "sources"
-> {
-  readonly policy: OperationPolicy;
-  readonly sources: Readonly<Record<string, SourceProgress>>;
-  /** Number of waves; 0 until the staged rows are counted. What each of them holds is stored beside the record, while the operation runs. */
-  readonly waveCount: number;
-  /** Waves that are cut over. */
-  readonly wavesDone: number;
-  /** How many are cut over at once; adapts to the pause that the last cutover made. */
-  readonly waveSpan: number;
-  /** When the fence of the last cutover went up, in milliseconds since the Unix epoch. */
-  readonly fencedAt: number;
-  /** The fence attempt in work. Grows; an attempt below it is over. */
-  readonly attempt: number;
-  /** Tries in a row that found one id twice; absent for none. */
-  readonly duplicateTries?: number;
-  /** What the newest of them has found. */
-  readonly duplicateFound?: string;
-  /** True while fences of an attempt that was given up may still stand; absent for false. */
-  readonly liftsFences?: boolean;
-  /** Milliseconds since the Unix epoch before which the driver does nothing: backoff. */
-  readonly notBefore: number;
-  readonly refuseEmpty: boolean;
 }
 
 /** A message that a member has yet to take, or a retired member to be emptied. */
@@ -263,43 +227,7 @@ export class Journal {
 
   /** The record as the world sees it. */
   status(record: OperationRecord): OperationStatus {
-    const { id, kind, mode, state, step, from, to, epochFrom, epoch, correlationId, requestedBy } = record;
-    const { startedAt, updatedAt, finishedAt, fault, lastError, retries, rowsTotal, sources, waveCount, wavesDone } = record;
-    // Records of operations that ended before there were pauses lack both.
-    const { paused = null, writePauseMs = null } = record as Partial<OperationRecord>;
-    const progress = Object.values(sources);
-    const sum = (count: (source: SourceProgress) => number): number =>
-      progress.reduce((total, source) => total + count(source), 0);
-    const isShift = record.mode === "shift";
-    return {
-      id,
-      namespace: this.#namespace,
-      kind,
-      mode,
-      state,
-      step,
-      from,
-      to,
-      epochFrom,
-      epoch,
-      correlationId,
-      requestedBy,
-      startedAt,
-      updatedAt,
-      finishedAt,
-      paused,
-      fault,
-      lastError,
-      retries,
-      rowsTotal,
-      wave: isShift ? Math.min(wavesDone + 1, waveCount) : 0,
-      waves: isShift ? waveCount : 0,
-      rowsCopied: sum((source) => source.rowsCopied),
-      bytesCopied: sum((source) => source.bytesCopied),
-      rowsVerified: sum((source) => source.rowsVerified),
-      writePauseMs,
-      sources: Object.entries(sources).map(([member, { rowsCopied, rowsVerified }]) => ({ member, rowsCopied, rowsVerified })),
-    };
+    return operationStatus(this.#namespace, record);
   }
 
   /** Drops the oldest operations of those that have more bytes together, but never the newest. */
@@ -317,14 +245,4 @@ export class Journal {
       .rows<{ record: string }>(`SELECT record FROM shardctl_operations WHERE ${where}`, ...bindings)
       .map((row) => JSON.parse(row.record) as OperationRecord);
   }
-}
-
-/** The members that take part in an operation, each once, sources first. */
-export function participants(record: Pick<OperationRecord, "from" | "to">): string[] {
-  return [...new Set([...record.from.members, ...record.to.members])];
-}
-
-export function endedState(fault: OperationFault | null): OperationState {
-  if (fault === null) return "completed";
-  return fault.kind === "cancelled" || fault.kind === "timeout" ? "cancelled" : "failed";
 }

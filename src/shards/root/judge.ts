@@ -17,7 +17,7 @@ import { EngineFault, messageOf } from "../storage/faults.ts";
 import { each } from "./each.ts";
 import { DUPLICATE_TRIES_MAX, end, isDuplicate } from "./failures.ts";
 import { type FencedContext, behindFence, cutOver, giveUp, waveInWork } from "./fence.ts";
-import { type OperationRecord, participants } from "./journal.ts";
+import { type OperationRecord, participants } from "./operation-record.ts";
 import { type DriverContext, requireCurrent } from "./progress.ts";
 import { rehearse } from "./rehearse.ts";
 import { NO_WAVE, targetsOf } from "./waves.ts";

@@ -16,7 +16,7 @@ import type { OperationPause } from "../../core/operation.ts";
 import { drainAll } from "./drain.ts";
 import { isOpen } from "./failures.ts";
 import { isLastWave } from "./fence.ts";
-import type { OperationRecord } from "./journal.ts";
+import type { OperationRecord } from "./operation-record.ts";
 import { type DriverContext, requireCurrent, save } from "./progress.ts";
 import { prepare } from "./walk.ts";
 

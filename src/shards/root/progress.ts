@@ -5,7 +5,8 @@
  */
 import type { Step } from "../../core/operation.ts";
 import type { Runtime, Sql } from "../storage/storage.ts";
-import type { Journal, OperationRecord } from "./journal.ts";
+import type { Journal } from "./journal.ts";
+import type { OperationRecord } from "./operation-record.ts";
 
 export interface DriverContext {
   readonly sql: Sql;

@@ -2,7 +2,8 @@
 import { EngineFault } from "../storage/faults.ts";
 import { drainAll } from "./drain.ts";
 import { each } from "./each.ts";
-import type { OperationRecord, Wave } from "./journal.ts";
+import type { Wave } from "./journal.ts";
+import type { OperationRecord } from "./operation-record.ts";
 import { type DriverContext, requireCurrent } from "./progress.ts";
 import { NO_WAVE, incomingOf, outgoingOf, sourcesOf } from "./waves.ts";
 

@@ -7,7 +7,8 @@
 import type { Layout } from "../../core/layout.ts";
 import { intersectRanges } from "../../core/move-range.ts";
 import { type Move, applyMoves, diffRanges } from "../../core/moves.ts";
-import type { OperationRecord, Wave } from "./journal.ts";
+import type { Wave } from "./journal.ts";
+import type { OperationRecord } from "./operation-record.ts";
 import type { ChunksReply } from "../protocol/messages.ts";
 
 /** A wave of the full size is cut into this many, so that it can be made smaller. */

@@ -2,7 +2,7 @@
 import { DEFAULT_OPERATION_POLICY } from "../../../src/core/operation.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/core/strategies/hash.ts";
 import type { MemberRequest } from "../../../src/shards/protocol/messages.ts";
-import type { OperationRecord } from "../../../src/shards/root/journal.ts";
+import type { OperationRecord } from "../../../src/shards/root/operation-record.ts";
 import { Root } from "../../../src/shards/root/root.ts";
 import { ensureSchema } from "../../../src/shards/storage/schema.ts";
 import { Sql } from "../../../src/shards/storage/storage.ts";
