@@ -1,31 +1,27 @@
 /**
  * The root of a namespace: answers the control half, keeps the registry and starts, drives and cancels operations.
  *
- * Every object can be a root; it becomes one by being asked. Counting fans out to the members; a member that does not answer is
- * reported as unhealthy, never as empty.
+ * Every object can be a root; it becomes one by being asked.
  */
 import { findStartProblem } from "../../core/check-start.ts";
 import { type Partitioners, newestPartitioners } from "../../core/partitioners.ts";
-import type { Distribution, DistributionRequest, LiveNamespace, MemberStatus, TableStatus } from "../../core/live.ts";
+import type { Distribution, DistributionRequest, LiveNamespace, TableStatus } from "../../core/live.ts";
 import { operationModeFor } from "../../core/operation-mode.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "../../core/operation.ts";
 import type { ProtocolFailure } from "../../core/protocol-failure.ts";
 import { type Result, failure, success } from "../../core/result.ts";
 import { doChores } from "./chores.ts";
+import { countMember, distributeOverMembers } from "./count-members.ts";
 import { drive, requestCancel } from "./driver.ts";
-import { messageOf } from "../storage/faults.ts";
 import { Journal, type RegistryEntry, type StoredEvent } from "./journal.ts";
 import type { OperationRecord } from "./operation-record.ts";
 import { requestPause, requestResume } from "./pause.ts";
 import type { DriverContext } from "./progress.ts";
-import type { CountReply, DistributeReply, TableCount } from "../protocol/messages.ts";
 import { ensureSchema } from "../storage/schema.ts";
 import type { HostStorage, Runtime, Sql } from "../storage/storage.ts";
 import type { TableSpec } from "../storage/tables.ts";
 import { WAVE_SPAN_MAX } from "./waves.ts";
 
-/** Rows up to which a distribution reads every row. */
-const SAMPLE_FREE_ROWS = 200_000;
 /** How long one alarm works before it hands over to the next. */
 const DRIVE_MS = 20_000;
 /** The alarm is set this far ahead while the driver works: after a crash it fires again, and never counts as a failed one. */
@@ -57,7 +53,7 @@ export class Root {
   async describe(object: string): Promise<LiveNamespace> {
     const { runtime, specs, namespace, partitioners } = this.#options;
     const { layout, epoch } = this.journal.registry();
-    const counts = await Promise.all(layout.members.map((member) => this.#countMember(member)));
+    const counts = await Promise.all(layout.members.map((member) => countMember(this.#options, member)));
     const running = this.journal.running();
     // Being looked at also pokes an operation that has lost its alarm.
     if (running && (await this.#options.storage.getAlarm()) === null) this.wake();
@@ -77,25 +73,8 @@ export class Root {
   }
 
   /** Counts by a key on every member. @throws when a member does not answer. */
-  async distribute(distribution: DistributionRequest): Promise<Distribution> {
-    const { ask, runtime } = this.#options;
-    const { members } = this.journal.registry().layout;
-    const counts = await Promise.all(members.map((member) => ask<CountReply>(member, { kind: "count" })));
-    const rows = counts.flatMap((count) => count.tables).reduce((total, table) => total + table.rows, 0);
-    const sampleEvery = Math.max(1, Math.ceil(rows / SAMPLE_FREE_ROWS));
-    const replies = await Promise.all(
-      members.map((member) => ask<DistributeReply>(member, { kind: "distribute", distribution, sampleEvery })),
-    );
-    const sum = (count: (reply: DistributeReply) => number): number => replies.reduce((total, reply) => total + count(reply), 0);
-    return {
-      request: distribution,
-      rows: sum((reply) => reply.rows),
-      bytes: sum((reply) => reply.bytes),
-      missing: sum((reply) => reply.missing),
-      members: replies.map((reply) => reply.distribution),
-      sampledEvery: sampleEvery === 1 ? null : sampleEvery,
-      countedAt: runtime.now(),
-    };
+  distribute(distribution: DistributionRequest): Promise<Distribution> {
+    return distributeOverMembers(this.#options, this.journal.registry().layout.members, distribution);
   }
 
   /** Journals the operation; the alarm does the rest. The same correlation id starts nothing twice. */
@@ -290,31 +269,6 @@ export class Root {
 
   #notFound(id: number): ProtocolFailure {
     return refuse("notFound", `'${this.#options.namespace}' has no operation ${id}`);
-  }
-
-  async #countMember(member: string): Promise<{ status: MemberStatus; undeclared: readonly string[] }> {
-    const { ask, runtime } = this.#options;
-    const startedAt = runtime.now();
-    try {
-      const { tables, undeclared } = await ask<CountReply>(member, { kind: "count" });
-      const sum = (count: (table: TableCount) => number): number => tables.reduce((total, table) => total + count(table), 0);
-      const rows = sum((table) => table.rows);
-      const bytes = sum((table) => table.bytes);
-      return {
-        status: { name: member, healthy: true, error: null, rows, bytes, responseMs: runtime.now() - startedAt },
-        undeclared,
-      };
-    } catch (error) {
-      const status = {
-        name: member,
-        healthy: false,
-        error: messageOf(error),
-        rows: 0,
-        bytes: 0,
-        responseMs: runtime.now() - startedAt,
-      };
-      return { status, undeclared: [] };
-    }
   }
 
   #context(): DriverContext {

@@ -1,0 +1,71 @@
+/**
+ * What the members of a namespace hold, asked of each of them. Nothing is stored, and nothing is guessed: a member that does not answer is
+ * unhealthy, never empty.
+ */
+import type { Distribution, DistributionRequest, MemberStatus } from "../../core/live.ts";
+import { messageOf } from "../storage/faults.ts";
+import type { CountReply, DistributeReply, TableCount } from "../protocol/messages.ts";
+import type { Runtime } from "../storage/storage.ts";
+
+/** Rows up to which a distribution reads every row. */
+const SAMPLE_FREE_ROWS = 200_000;
+
+interface Asking {
+  readonly ask: <Reply>(member: string, request: object) => Promise<Reply>;
+  readonly runtime: Runtime;
+}
+
+export interface MemberCount {
+  readonly status: MemberStatus;
+  /** Tables with rows that no table spec names. */
+  readonly undeclared: readonly string[];
+}
+
+/** Counts the rows of one member. One that does not answer gives an unhealthy status. */
+export async function countMember({ ask, runtime }: Asking, member: string): Promise<MemberCount> {
+  const startedAt = runtime.now();
+  try {
+    const { tables, undeclared } = await ask<CountReply>(member, { kind: "count" });
+    const sum = (count: (table: TableCount) => number): number => tables.reduce((total, table) => total + count(table), 0);
+    const rows = sum((table) => table.rows);
+    const bytes = sum((table) => table.bytes);
+    return {
+      status: { name: member, healthy: true, error: null, rows, bytes, responseMs: runtime.now() - startedAt },
+      undeclared,
+    };
+  } catch (error) {
+    const status = {
+      name: member,
+      healthy: false,
+      error: messageOf(error),
+      rows: 0,
+      bytes: 0,
+      responseMs: runtime.now() - startedAt,
+    };
+    return { status, undeclared: [] };
+  }
+}
+
+/** Counts by a key on every member. @throws when a member does not answer. */
+export async function distributeOverMembers(
+  { ask, runtime }: Asking,
+  members: readonly string[],
+  distribution: DistributionRequest,
+): Promise<Distribution> {
+  const counts = await Promise.all(members.map((member) => ask<CountReply>(member, { kind: "count" })));
+  const rows = counts.flatMap((count) => count.tables).reduce((total, table) => total + table.rows, 0);
+  const sampleEvery = Math.max(1, Math.ceil(rows / SAMPLE_FREE_ROWS));
+  const replies = await Promise.all(
+    members.map((member) => ask<DistributeReply>(member, { kind: "distribute", distribution, sampleEvery })),
+  );
+  const sum = (count: (reply: DistributeReply) => number): number => replies.reduce((total, reply) => total + count(reply), 0);
+  return {
+    request: distribution,
+    rows: sum((reply) => reply.rows),
+    bytes: sum((reply) => reply.bytes),
+    missing: sum((reply) => reply.missing),
+    members: replies.map((reply) => reply.distribution),
+    sampledEvery: sampleEvery === 1 ? null : sampleEvery,
+    countedAt: runtime.now(),
+  };
+}
