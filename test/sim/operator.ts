@@ -119,7 +119,7 @@ function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: b
     if (object.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_captured'").length === 0) continue;
     const left = object.storage.peek("SELECT 1 FROM shardctl_captured").length;
     // A row that has a rival stays in the log until the operation has been resumed and has judged it.
-    if (left > 0 && !hasRivals(world))
+    if (left > 0 && !hasFoundTwice(world))
       world.violate(`the log of ${object.name} has ${left} entries although nobody writes: operation ${id} is paused`);
   }
 }
@@ -157,7 +157,7 @@ export function runningOperation(world: World): number | null {
 }
 
 /** True when the last drains of the running operation have found an id twice. */
-function hasRivals(world: World): boolean {
+function hasFoundTwice(world: World): boolean {
   const query = "SELECT 1 FROM shardctl_operations WHERE state = 'running' AND json_extract(record, '$.duplicateTries') > 0";
   return world.object(world.options.namespace).storage.peek(query).length > 0;
 }
