@@ -154,3 +154,33 @@ function child(region: string, parentId: string, a = "NULL", b = "NULL"): unknow
 function parent(region: string, id: string, boss: string): unknown {
   return staged("parents", region, id, "?", boss);
 }
+
+describe("a table that cannot take what comes", () => {
+  const planFor = (moving: Moving, ...tables: string[]): void => {
+    plan = buildMovePlan(
+      sql,
+      moving,
+      resolveTables(
+        sql,
+        tables.map((name) => ({ name })),
+      ),
+      {},
+    );
+    if (moving.mode === "shift") createStaging(sql, plan);
+  };
+
+  it("by a rule for its values is a fault of the schema: no id stands twice", () => {
+    sql.run("CREATE TABLE limited (id TEXT PRIMARY KEY, region TEXT CHECK (region <> 'm'))");
+    planFor(MOVING, "limited");
+    staged("limited", "m", "'a'", "?");
+    expect(() => rehearse(FIRST)).toThrow(expect.objectContaining({ kind: "schema" }) as Error);
+  });
+
+  it("for it points at a column whose values are not unique is one too", () => {
+    sql.run("CREATE TABLE strays (id TEXT PRIMARY KEY, region TEXT, parent REFERENCES parents (region))");
+    planFor({ ...MOVING, mode: "swap" }, "parents", "strays");
+    live("parents", "'p'", "'z'", "NULL");
+    live("strays", "'s'", "'z'", "'z'");
+    expect(() => rehearse()).toThrow(expect.objectContaining({ kind: "schema" }) as Error);
+  });
+});
