@@ -24,12 +24,12 @@ import type { OperationStatus, StartOperation } from "../core/operation.ts";
 import type { Change, Plan } from "../core/plan.ts";
 import { policyUnderOverrides } from "../core/planning/check-safety.ts";
 import { assertNever, success } from "../core/result.ts";
+import { correlationIdOf } from "../core/run-operation.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { describePause, holdOperation } from "./hold-operation.ts";
 import { runBounded } from "./run-bounded.ts";
 import {
   CANCELLED_BEFORE_START,
-  correlationIdOf,
   HOLD_MS,
   isAttemptDue,
   nextAttempt,

@@ -4,7 +4,6 @@
  * Plain values, JSON-safe. Everything here is pure: a record goes in, the next record comes out.
  */
 import type { ActionState, Run, RunAction, RunState } from "../core/api.ts";
-import type { OperationStatus } from "../core/operation.ts";
 import type { Change, Guard, Plan } from "../core/plan.ts";
 import type { RunOrigin } from "../core/review.ts";
 
@@ -83,22 +82,12 @@ export function requestCancel(record: RunRecord): RunRecord {
   return { ...record, attempts, cancelRequested: true };
 }
 
-/** Identifies the operation that a run starts in a namespace: starting it again finds it. Stored: never change. */
-export function correlationIdOf(runId: string, namespace: string): string {
-  return `${runId}:${namespace}`;
-}
-
 /** The longest delay between two steps of a run: nothing below is put off for longer, unless a clock was wrong. */
 export const STEP_DELAY_LONGEST_MS = RETRY_LONGEST_MS;
 
 /** True when the attempt may be made now. */
 export function isAttemptDue(attempt: Attempt | undefined, now: number): boolean {
   return attempt === undefined || attempt.notBefore <= now || attempt.notBefore - now > STEP_DELAY_LONGEST_MS;
-}
-
-/** The run that started an operation, known or forgotten; null when no run did. */
-export function runIdOf({ correlationId }: Pick<OperationStatus, "correlationId">): string | null {
-  return /^(run-[\w-]+):/.exec(correlationId)?.[1] ?? null;
 }
 
 /** Milliseconds until the next step is worth taking, or null when the run has ended. */

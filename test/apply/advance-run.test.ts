@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 
 import { advanceRun, type FindHold } from "../../src/apply/advance-run.ts";
 import {
-  correlationIdOf,
   createRun,
   delayUntilNextMs,
   requestCancel,
@@ -11,6 +10,7 @@ import {
   type RunRecord,
 } from "../../src/apply/run-record.ts";
 import type { Plan } from "../../src/core/plan.ts";
+import { correlationIdOf } from "../../src/core/run-operation.ts";
 import { createMemoryAccess, type MemoryAccess } from "../../src/live/memory.ts";
 import { planOf, shardChange, unshardedNamespace } from "../support/apply-plans.ts";
 

@@ -1,30 +1,15 @@
 /** A second look at a page by its keys asks in as many parts as one statement each can be given. */
 import { expect, it } from "vitest";
-import { freshHashLayout } from "../../src/core/strategies/hash.ts";
-import type { Moving } from "../../src/shards/member/membership.ts";
 import { buildMovePlan } from "../../src/shards/move/move-plan.ts";
 import { Batch, createScan, tableFrom } from "../../src/shards/move/outbox.ts";
 import { checkRows } from "../../src/shards/move/receive.ts";
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import type { Runtime, SqlRow } from "../../src/shards/storage/storage.ts";
 import { resolveTables } from "../../src/shards/storage/tables.ts";
+import { TEXT_BYTES_MAX, movingOf } from "./support/moving.ts";
 import { openSql } from "./support/node-storage.ts";
 
-const MOVING: Moving = {
-  operation: 1,
-  mode: "swap",
-  isSource: true,
-  isTarget: false,
-  from: { kind: "none", generation: 0, members: ["root"] },
-  to: freshHashLayout("id", 0, ["s-0"]),
-  allowMissingKey: false,
-  rowsPerSecondMax: null,
-  fence: 0,
-  fenceFloor: 1,
-  rehearsed: 0,
-};
-/** The runtime's limit for a text. */
-const TEXT_BYTES_MAX = 2_000_000;
+const MOVING = movingOf();
 const ROWS = 900;
 
 const runtime: Runtime = {

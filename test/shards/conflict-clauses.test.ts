@@ -1,7 +1,6 @@
 /** A table may say itself what becomes of a row in the way of another. A move never does as it says: a row that is in the way ends it. */
 import { describe, expect, it } from "vitest";
 import { keyFromSql } from "../../src/core/key.ts";
-import type { Layout } from "../../src/core/layout.ts";
 import type { MoveRange } from "../../src/core/move-range.ts";
 import type { Moving } from "../../src/shards/member/membership.ts";
 import { buildMovePlan, stageName } from "../../src/shards/move/move-plan.ts";
@@ -14,36 +13,15 @@ import { messageOf } from "../../src/shards/storage/faults.ts";
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import { type Sql, type SqlRow, quoteName } from "../../src/shards/storage/storage.ts";
 import { resolveTables } from "../../src/shards/storage/tables.ts";
+import { TWO_REGIONS, movingOf } from "./support/moving.ts";
 import { openSql } from "./support/node-storage.ts";
 
-const FROM: Layout = {
-  kind: "range",
-  shardKey: "region",
-  generation: 1,
-  members: ["a", "b"],
-  ranges: [
-    { end: keyFromSql("text", "m"), member: "a" },
-    { end: null, member: "b" },
-  ],
-};
-const MOVING: Moving = {
-  operation: 1,
-  mode: "swap",
-  isSource: true,
-  isTarget: true,
-  from: FROM,
-  to: { kind: "none", generation: 2, members: ["root"] },
-  allowMissingKey: false,
-  rowsPerSecondMax: null,
-  fence: 0,
-  fenceFloor: 1,
-  rehearsed: 0,
-};
+const MOVING = movingOf({ isTarget: true, from: TWO_REGIONS, to: { kind: "none", generation: 2, members: ["root"] } });
 const SHIFT: Moving = {
   ...MOVING,
   mode: "shift",
   to: {
-    ...FROM,
+    ...TWO_REGIONS,
     ranges: [
       { end: keyFromSql("text", "z"), member: "a" },
       { end: null, member: "b" },

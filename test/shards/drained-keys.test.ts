@@ -1,28 +1,13 @@
 /** A drain reads as many entries of the log as one statement can be given, whether their rows are still there or not. */
 import { expect, it, vi } from "vitest";
-import { freshHashLayout } from "../../src/core/strategies/hash.ts";
-import type { Moving } from "../../src/shards/member/membership.ts";
 import { drainSlice } from "../../src/shards/move/drain.ts";
 import { buildMovePlan } from "../../src/shards/move/move-plan.ts";
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import { resolveTables } from "../../src/shards/storage/tables.ts";
+import { TEXT_BYTES_MAX, movingOf } from "./support/moving.ts";
 import { openSql } from "./support/node-storage.ts";
 
-const MOVING: Moving = {
-  operation: 1,
-  mode: "swap",
-  isSource: true,
-  isTarget: false,
-  from: { kind: "none", generation: 0, members: ["root"] },
-  to: freshHashLayout("id", 0, ["s-0"]),
-  allowMissingKey: false,
-  rowsPerSecondMax: null,
-  fence: 0,
-  fenceFloor: 1,
-  rehearsed: 0,
-};
-/** The runtime's limit for a text. */
-const TEXT_BYTES_MAX = 2_000_000;
+const MOVING = movingOf();
 
 it("sends many long keys of deleted rows in several messages", async () => {
   const sql = openSql();

@@ -1,6 +1,6 @@
 /** A fence that does not lead to a cutover is lifted: at once when something fails, and in bounded time when somebody is silent. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { type Rig, createRig, startRebalance } from "./support/root-rig.ts";
+import { type Rig, createRig, startRebalance, workToTheEnd } from "./support/root-rig.ts";
 
 let rig: Rig;
 beforeEach(() => {
@@ -8,20 +8,13 @@ beforeEach(() => {
   startRebalance(rig);
 });
 
-async function workToTheEnd(alarmsMax = 60): Promise<void> {
-  for (let alarms = 0; alarms < alarmsMax && rig.record().state === "running"; alarms++) {
-    await rig.work();
-    rig.clock.now += 31_000;
-  }
-}
-
 describe("a fence", () => {
   it("is lifted when the commit behind it fails, before anything else is tried", async () => {
     let commits = 0;
     rig.onEpoch = () => {
       if (++commits === 1) throw new Error("the callback failed");
     };
-    await workToTheEnd();
+    await workToTheEnd(rig);
     expect(rig.record()).toMatchObject({ state: "completed", epoch: 2 });
     const [first, second] = rig.asked.flatMap((line, index) => (line === "fence m0" ? [index] : []));
     expect(rig.asked.slice(first, second)).toContain("unfence m0");
@@ -51,7 +44,7 @@ describe("a fence", () => {
       }
       return kind === "fence" && member === "m1" ? new Promise(() => undefined) : undefined;
     };
-    await workToTheEnd();
+    await workToTheEnd(rig);
     expect(standing.slice(0, 7)).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 16_000, 16_000]);
     expect(rig.record()).toMatchObject({ state: "failed", fault: { kind: "unreachable" }, epoch: 1 });
     expect(rig.record().fault?.message).toContain("m1 did not answer within");

@@ -11,6 +11,7 @@ import { type Sql, quoteName } from "../../src/shards/storage/storage.ts";
 import { resolveTables } from "../../src/shards/storage/tables.ts";
 import { promoteRows, rehearsePromotion } from "../../src/shards/move/promote.ts";
 import { createStaging } from "../../src/shards/move/staging.ts";
+import { movingOf } from "./support/moving.ts";
 import { openSql } from "./support/node-storage.ts";
 
 const TABLES = [{ name: "parents" }, { name: "pairs" }, { name: "children" }];
@@ -28,19 +29,7 @@ const layoutOf = (members: readonly string[]): RangeLayout => ({
   members,
   ranges: members.map((member, index) => ({ end: members.length - 1 === index ? null : keyFromSql("text", "m"), member })),
 });
-const MOVING: Moving = {
-  operation: 1,
-  mode: "shift",
-  isSource: true,
-  isTarget: true,
-  from: layoutOf(["s-0"]),
-  to: layoutOf(["s-0", "s-1"]),
-  allowMissingKey: false,
-  rowsPerSecondMax: null,
-  fence: 0,
-  fenceFloor: 1,
-  rehearsed: 0,
-};
+const MOVING = movingOf({ mode: "shift", isTarget: true, from: layoutOf(["s-0"]), to: layoutOf(["s-0", "s-1"]) });
 /** The first wave: regions from m up to q. The second: the rest. */
 const FIRST: MoveRange = { kind: "keys", from: keyFromSql("text", "m"), to: keyFromSql("text", "q") };
 const SECOND: MoveRange = { kind: "keys", from: keyFromSql("text", "q"), to: null };

@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import { EngineFault } from "../../src/shards/storage/faults.ts";
-import { type Rig, createRig, startRebalance, startSwap } from "./support/root-rig.ts";
+import { type Rig, createRig, startRebalance, startSwap, workToTheEnd } from "./support/root-rig.ts";
 
 /** Tries before it is judged, and one more. */
 const TRIES = 6;
@@ -15,14 +15,6 @@ beforeEach(() => {
   startRebalance(rig);
 });
 
-/** Alarms until the operation has ended, with time in between for every backoff. */
-async function workToTheEnd(alarmsMax = 60): Promise<void> {
-  for (let alarms = 0; alarms < alarmsMax && rig.record().state === "running"; alarms++) {
-    await rig.work();
-    rig.clock.now += 31_000;
-  }
-}
-
 function asked(kind: MemberRequest["kind"]): number {
   return rig.asked.filter((line) => line.startsWith(`${kind} `)).length;
 }
@@ -31,7 +23,7 @@ describe("an id that is found twice again and again", () => {
   it("while rows are copied does not count when it no longer is behind the fence", async () => {
     let copies = 0;
     rig.ask = (member, { kind }) => (kind === "copy" && member === "m0" && ++copies <= TRIES ? twice() : undefined);
-    await workToTheEnd();
+    await workToTheEnd(rig);
     expect(rig.record()).toMatchObject({ state: "completed", fault: null, epoch: 2 });
     // The judgement's fence has gone up over everybody, twice around, and was lifted before the copy went on.
     const judged = rig.asked.slice(rig.asked.indexOf("fence m0"), rig.asked.indexOf("unfence m0"));
@@ -47,7 +39,7 @@ describe("an id that is found twice again and again", () => {
       fences.set(member, (fences.get(member) ?? 0) + 1);
       return fences.get(member) === 1 ? twice() : undefined;
     };
-    await workToTheEnd();
+    await workToTheEnd(rig);
     expect(rig.record()).toMatchObject({ state: "completed", fault: null });
     expect([...fences.values()]).toEqual([2, 2, 2]);
   });
@@ -57,7 +49,7 @@ describe("an id that is found twice again and again", () => {
     ["the page", "copy"],
   ] as const)("ends the operation when %s still have it in the second round", async (_, culprit) => {
     rig.ask = (_member, { kind }) => (kind === "copy" || kind === culprit ? twice() : undefined);
-    await workToTheEnd();
+    await workToTheEnd(rig);
     expect(rig.record()).toMatchObject({ state: "failed", fault: { kind: "duplicateId", message: MESSAGE }, epoch: 1 });
     expect(asked("copy")).toBeGreaterThan(TRIES);
     expect(rig.asked.slice(-3)).toEqual(["abandon m0", "abandon m1", "abandon m2"]);
@@ -66,7 +58,7 @@ describe("an id that is found twice again and again", () => {
   it("at a wave's rehearsal is judged, and the same fence cuts over when it is gone", async () => {
     let rehearsals = 0;
     rig.ask = (member, { kind }) => (kind === "rehearse" && member === "m2" && ++rehearsals <= TRIES ? twice() : undefined);
-    await workToTheEnd();
+    await workToTheEnd(rig);
     expect(rig.record()).toMatchObject({ state: "completed", fault: null, epoch: 2 });
     expect(rehearsals).toBe(TRIES + 1);
     const judged = rig.asked.slice(rig.asked.findLastIndex((line) => line.startsWith("unfence ")) + 1);
@@ -87,7 +79,7 @@ describe("an id that is found twice again and again", () => {
       rig.clock.now += 600;
       return undefined;
     };
-    await workToTheEnd();
+    await workToTheEnd(rig);
     // Two rounds take 1,200 ms: the second is not begun within the first attempt's second, and judges in the next attempt.
     expect(standing).toEqual([1_200]);
     expect(rig.record()).toMatchObject({ state: "failed", fault: { kind: "duplicateId", message: MESSAGE } });
@@ -98,7 +90,7 @@ describe("an id that is found twice again and again", () => {
       if (kind === "fence" && member === "m2") rig.clock.now += 20_000;
       return kind === "copy" ? twice() : undefined;
     };
-    await workToTheEnd();
+    await workToTheEnd(rig);
     const { fault } = rig.record();
     expect(fault).toMatchObject({ kind: "unreachable" });
     expect(fault?.message).toContain("could not be judged behind a fence yet: the fence would stand for more than");
@@ -112,7 +104,7 @@ describe("an id that is found twice again and again", () => {
     rig = createRig();
     startSwap(rig);
     rig.ask = (_, { kind }) => (kind === "rehearse" ? twice() : undefined);
-    await workToTheEnd();
+    await workToTheEnd(rig);
     expect(rig.record()).toMatchObject({ state: "failed", fault: { kind: "duplicateId", message: MESSAGE }, epoch: 1 });
     const judged = rig.asked.slice(rig.asked.indexOf("fence m0"));
     expect(judged.filter((line) => line.startsWith("rehearse "))).toEqual(["rehearse g0", "rehearse g1"]);
@@ -126,7 +118,7 @@ describe("an id that is found twice again and again", () => {
       if ((rig.record().duplicateTries ?? 0) < TRIES) rig.clock.now = rig.record().notBefore;
     }
     rig.root.pause(1, "r", "b");
-    await workToTheEnd(5);
+    await workToTheEnd(rig, 5);
     expect(asked("fence")).toBe(0);
     expect(rig.record()).toMatchObject({ state: "running", step: "copy" });
   });

@@ -1,8 +1,5 @@
 /** Two rows change places between two sources while they are copied: each source's page holds a rival of the other's, and takes one away. */
 import { expect, it } from "vitest";
-import { keyFromSql } from "../../src/core/key.ts";
-import type { Layout } from "../../src/core/layout.ts";
-import type { Moving } from "../../src/shards/member/membership.ts";
 import type { RowsPart } from "../../src/shards/protocol/messages.ts";
 import { buildMovePlan } from "../../src/shards/move/move-plan.ts";
 import { Batch, createScan, tableFrom } from "../../src/shards/move/outbox.ts";
@@ -10,31 +7,10 @@ import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import type { Sql, SqlRow } from "../../src/shards/storage/storage.ts";
 import { resolveTables } from "../../src/shards/storage/tables.ts";
 import { receiveRows } from "../../src/shards/move/receive.ts";
+import { TWO_REGIONS, movingOf } from "./support/moving.ts";
 import { openSql } from "./support/node-storage.ts";
 
-const FROM: Layout = {
-  kind: "range",
-  shardKey: "region",
-  generation: 1,
-  members: ["a", "b"],
-  ranges: [
-    { end: keyFromSql("text", "m"), member: "a" },
-    { end: null, member: "b" },
-  ],
-};
-const MOVING: Moving = {
-  operation: 1,
-  mode: "swap",
-  isSource: true,
-  isTarget: true,
-  from: FROM,
-  to: { kind: "none", generation: 2, members: ["root"] },
-  allowMissingKey: false,
-  rowsPerSecondMax: null,
-  fence: 0,
-  fenceFloor: 1,
-  rehearsed: 0,
-};
+const MOVING = movingOf({ isTarget: true, from: TWO_REGIONS, to: { kind: "none", generation: 2, members: ["root"] } });
 
 function openObject(): Sql {
   const sql = openSql();

@@ -3,7 +3,6 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import { keyFromSql } from "../../src/core/key.ts";
 import type { RangeLayout } from "../../src/core/layout.ts";
 import type { MoveRange } from "../../src/core/move-range.ts";
-import type { Moving } from "../../src/shards/member/membership.ts";
 import { type MovePlan, buildMovePlan, stageName } from "../../src/shards/move/move-plan.ts";
 import { Batch, createScan, tableFrom } from "../../src/shards/move/outbox.ts";
 import { receiveRows } from "../../src/shards/move/receive.ts";
@@ -11,10 +10,9 @@ import { createStaging, stagedKeys } from "../../src/shards/move/staging.ts";
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import { type Sql, type SqlRow, quoteName } from "../../src/shards/storage/storage.ts";
 import { resolveTables } from "../../src/shards/storage/tables.ts";
+import { TEXT_BYTES_MAX, movingOf } from "./support/moving.ts";
 import { openSql } from "./support/node-storage.ts";
 
-/** The runtime's limit for a text. */
-const TEXT_BYTES_MAX = 2_000_000;
 /** JavaScript's numbers have no place for it. */
 const SPLIT = keyFromSql("integer", "9007199254740993");
 
@@ -25,19 +23,7 @@ const layout = (members: readonly string[]): RangeLayout => ({
   members,
   ranges: members.map((member, index) => ({ end: index === members.length - 1 ? null : SPLIT, member })),
 });
-const MOVING: Moving = {
-  operation: 1,
-  mode: "shift",
-  isSource: true,
-  isTarget: true,
-  from: layout(["s-0"]),
-  to: layout(["s-0", "s-1"]),
-  allowMissingKey: false,
-  rowsPerSecondMax: null,
-  fence: 0,
-  fenceFloor: 1,
-  rehearsed: 0,
-};
+const MOVING = movingOf({ mode: "shift", isTarget: true, from: layout(["s-0"]), to: layout(["s-0", "s-1"]) });
 const LEAVES: MoveRange = { kind: "keys", from: SPLIT, to: null };
 
 function open(): { sql: Sql; plan: MovePlan } {

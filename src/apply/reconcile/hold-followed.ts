@@ -7,8 +7,9 @@
 import type { Run } from "../../core/api.ts";
 import type { LiveNamespace } from "../../core/live.ts";
 import type { OperationStatus } from "../../core/operation.ts";
+import { runIdOf } from "../../core/run-operation.ts";
 import { holdOperation, isPausedByUs, WINDOW_CLOSED } from "../hold-operation.ts";
-import { RECONCILER, runIdOf } from "../run-record.ts";
+import { RECONCILER } from "../run-record.ts";
 import type { LookContext } from "./note-look.ts";
 import { makeEvent } from "./make-event.ts";
 import type { NamespaceState } from "./namespace-state.ts";
@@ -21,7 +22,7 @@ export async function holdFollowed(
 ): Promise<OperationStatus> {
   const { ports, spend } = context;
   const { operation } = live;
-  const id = runIdOf(operation);
+  const id = runIdOf(operation.correlationId);
   const run = id === null ? null : ports.runs.find(id);
   if (run && isAbout(run, state.name)) {
     letGo(run, state, operation, context);
@@ -63,7 +64,7 @@ function findHold({ spec }: NamespaceState, operation: OperationStatus, run: Run
   const paused = ports.paused();
   if (paused !== null) return `everything is paused by ${paused.by}`;
   // A run of another Worker is that one's to hold; what was paused is let go on by whoever sees the window open first.
-  const isOurs = run !== null || (runIdOf(operation) !== null && isPausedByUs(operation));
+  const isOurs = run !== null || (runIdOf(operation.correlationId) !== null && isPausedByUs(operation));
   if (!isOurs || spec === null || run?.overrides.includes("window")) return null;
   return ports.isWindowOpen(spec.policy.windows, ports.now()) ? null : WINDOW_CLOSED;
 }

@@ -5,6 +5,7 @@ import { describeChange, describeLayout } from "../describe.ts";
 import type { LiveNamespace, MemberStatus } from "../../core/live.ts";
 import type { OperationStatus } from "../../core/operation.ts";
 import { formatQuantity } from "../../core/figures.ts";
+import { runIdOf } from "../../core/run-operation.ts";
 import { skewOf } from "../../core/skew.ts";
 import type { MemberBucket, MemberView, NamedCount, OperationView, Sight } from "./page-data.ts";
 
@@ -41,14 +42,6 @@ export function makeSight(live: LiveNamespace, seenAt: number): Sight {
   };
 }
 
-/** A run's own operations are known by `<run id>:<namespace>`. */
-const RUN_ID = /^(run-[0-9a-z-]+):/;
-
-/** The id of the run that started an operation; null when it was started otherwise. */
-export function runOfOperation(correlationId: string): string | null {
-  return RUN_ID.exec(correlationId)?.[1] ?? null;
-}
-
 export function viewOperation(operation: OperationStatus): OperationView {
   const { from, to, sources: _sources, correlationId, namespace: _namespace, ...rest } = operation;
   const change = describeChange({
@@ -57,7 +50,7 @@ export function viewOperation(operation: OperationStatus): OperationView {
     to,
     reason: `levels ${formatQuantity(to.members.length, "shard")}`,
   });
-  return { ...rest, change, run: runOfOperation(correlationId) };
+  return { ...rest, change, run: runIdOf(correlationId) };
 }
 
 /** Members for a table: all of few; of many the fullest, the emptiest and the silent ones. In order of rows, silent ones first. */

@@ -9,6 +9,7 @@ import type { Distribution, DistributionRequest, LiveNamespace, TableStatus } fr
 import { operationModeFor } from "../../core/operation-mode.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "../../core/operation.ts";
 import type { ProtocolFailure } from "../../core/protocol-failure.ts";
+import { refusal } from "../protocol/refused-error.ts";
 import { type Result, failure, success } from "../../core/result.ts";
 import { doChores } from "./chores.ts";
 import { countMember, distributeOverMembers } from "./count-members.ts";
@@ -84,15 +85,15 @@ export class Root {
     const known = this.journal.findByCorrelation(request.correlationId);
     if (known && known.kind !== request.kind) {
       return failure(
-        refuse(
+        refusal(
           "invalid",
           `Correlation id '${request.correlationId}' belongs to operation ${known.id} (${known.kind}): use another`,
         ),
       );
     }
     if (known) return success(this.journal.status(known));
-    const refusal = this.#refuseStart(request);
-    if (refusal) return failure(refusal);
+    const refused = this.#refuseStart(request);
+    if (refused) return failure(refused);
     const { layout, epoch } = this.journal.registry();
     const now = runtime.now();
     const record: OperationRecord = {
@@ -154,7 +155,7 @@ export class Root {
     const cancelled = requestCancel(this.#context(), record, fault);
     if (cancelled === "tooLate") {
       return failure(
-        refuse(
+        refusal(
           "tooLate",
           `Operation ${id} has cut over (step ${record.step}): it can only go forward. Start another operation to go back`,
         ),
@@ -171,7 +172,7 @@ export class Root {
     const paused = requestPause(this.#context(), record, { reason, by });
     if (paused === "tooLate") {
       const where = record.state === "running" ? `is in step ${record.step}` : `has ended: ${record.state}`;
-      return failure(refuse("tooLate", `Operation ${id} ${where}: nothing is left to hold up`));
+      return failure(refusal("tooLate", `Operation ${id} ${where}: nothing is left to hold up`));
     }
     if (!record.paused) this.#emit(`${record.kind}.paused`, paused, { reason, by });
     this.wake();
@@ -247,28 +248,28 @@ export class Root {
     const running = this.journal.running();
     const registry = this.journal.registry();
     if (running)
-      return refuse(
+      return refusal(
         "operationRunning",
         running.paused
           ? `Operation ${running.id} (${running.kind}) is paused (${running.paused.reason}): resume it, or cancel it`
           : `Operation ${running.id} (${running.kind}) is running: wait for it, or cancel it`,
       );
     if (registry.epoch !== epoch) {
-      return refuse(
+      return refusal(
         "epochChanged",
         `'${this.#options.namespace}' is at epoch ${registry.epoch}, the plan was made for epoch ${epoch}: plan again`,
       );
     }
     const problem = findStartProblem({ to, policy });
-    if (problem !== null) return refuse("invalid", problem);
+    if (problem !== null) return refusal("invalid", problem);
     const isSwap = operationModeFor(registry.layout, to) === "swap";
     const stays = to.members.find((member) => registry.layout.members.includes(member));
-    if (isSwap && stays !== undefined) return refuse("invalid", `${stays} cannot be a source and a target of one swap`);
+    if (isSwap && stays !== undefined) return refusal("invalid", `${stays} cannot be a source and a target of one swap`);
     return null;
   }
 
   #notFound(id: number): ProtocolFailure {
-    return refuse("notFound", `'${this.#options.namespace}' has no operation ${id}`);
+    return refusal("notFound", `'${this.#options.namespace}' has no operation ${id}`);
   }
 
   #context(): DriverContext {
@@ -296,8 +297,4 @@ export class Root {
     // After this turn: the callback is the user's, and must not be able to fail the transaction that it is told of.
     if (onEvent) void Promise.resolve(event).then(onEvent);
   }
-}
-
-function refuse(kind: ProtocolFailure["kind"], message: string): ProtocolFailure {
-  return { kind, message, retryable: false };
 }

@@ -14,7 +14,7 @@ import type { NewEvent } from "../../apply/reconcile/ports.ts";
 import type { Run } from "../../core/api.ts";
 import type { LiveNamespace, LiveResult, NamespaceRef } from "../../core/live.ts";
 import type { OperationState, OperationStatus, Step } from "../../core/operation.ts";
-import { runOfOperation } from "../../render/page/sight.ts";
+import { runIdOf } from "../../core/run-operation.ts";
 import { endedNow, operationEnd, operationStart } from "./make-events.ts";
 
 /** Operations between two looks that are still told of, one by one. */
@@ -108,7 +108,7 @@ export class WatchedOperations {
 
   /** True while a run waits for it, or is about to. */
   #isFollowed({ correlationId, namespace }: OperationStatus): boolean {
-    const id = runOfOperation(correlationId);
+    const id = runIdOf(correlationId);
     const run = id === null ? undefined : this.#parts.activeRuns().find((active) => active.id === id);
     const action = run?.actions.find((one) => one.namespace === namespace);
     return action?.state === "running" || action?.state === "pending";
@@ -148,7 +148,7 @@ function countUnseen(seen: Watched | null, operation: OperationStatus | null): n
 
 function eventOf(environment: string, seen: Watched | null, operation: OperationStatus, now: number): NewEvent | null {
   const { namespace, state, requestedBy, correlationId } = operation;
-  const run = runOfOperation(correlationId);
+  const run = runIdOf(correlationId);
   const about = { at: now, environment, namespace, actor: requestedBy };
   const isNew = seen === null || compareAge(operation, seen) > 0;
   // That a run began it, the start of the run has told.

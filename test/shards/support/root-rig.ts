@@ -121,3 +121,11 @@ export function startSwap(rig: Rig): number {
   if (!started.ok) throw new Error(started.failure.message);
   return started.value.id;
 }
+
+/** Alarms until the operation has ended, with time in between for every backoff. */
+export async function workToTheEnd(rig: Rig, alarmsMax = 60): Promise<void> {
+  for (let alarms = 0; alarms < alarmsMax && rig.record().state === "running"; alarms++) {
+    await rig.work();
+    rig.clock.now += 31_000;
+  }
+}
