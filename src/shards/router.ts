@@ -16,7 +16,7 @@ import { type QueryShards, type QueryShardsResult, mergeShardResults } from "./c
 import { RefusedError } from "./protocol/refused-error.ts";
 import type { Peers, Runtime } from "./storage/storage.ts";
 import { within } from "./protocol/within.ts";
-import { type ObjectNamespace, createPeers, platformRuntime } from "./host/platform.ts";
+import { type ObjectNamespace, createPeers, platformRuntime } from "./platform/platform.ts";
 
 export type { ProtocolFailure } from "../core/protocol-failure.ts";
 export { RefusedError } from "./protocol/refused-error.ts";

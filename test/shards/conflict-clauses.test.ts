@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { keyFromSql } from "../../src/core/key.ts";
 import type { MoveRange } from "../../src/core/move-range.ts";
-import type { Moving } from "../../src/shards/member/membership.ts";
+import type { Moving } from "../../src/shards/move/moving.ts";
 import { buildMovePlan, stageName } from "../../src/shards/move/move-plan.ts";
 import { Batch, createScan, tableFrom } from "../../src/shards/move/outbox.ts";
 import { promoteRows, rehearsePromotion } from "../../src/shards/move/promote.ts";

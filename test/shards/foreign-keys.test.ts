@@ -4,7 +4,7 @@ import { keyFromSql } from "../../src/core/key.ts";
 import type { RangeLayout } from "../../src/core/layout.ts";
 import type { MoveRange } from "../../src/core/move-range.ts";
 import { EngineFault } from "../../src/shards/storage/faults.ts";
-import type { Moving } from "../../src/shards/member/membership.ts";
+import type { Moving } from "../../src/shards/move/moving.ts";
 import { type MovePlan, buildMovePlan, stageName } from "../../src/shards/move/move-plan.ts";
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import { type Sql, quoteName } from "../../src/shards/storage/storage.ts";

@@ -1,7 +1,7 @@
 /** Where an object finds the namespace of its own class, on runtimes of several ages. */
 import { expect, it } from "vitest";
 
-import { ownNamespace } from "../../src/shards/host/platform.ts";
+import { ownNamespace } from "../../src/shards/platform/platform.ts";
 
 class Orders {
   readonly name = "orders";

@@ -13,7 +13,7 @@ import type { DriverContext } from "../../src/shards/root/progress.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import { Router } from "../../src/shards/router.ts";
 import { ShardHost } from "../../src/shards/index.ts";
-import { createPeers, platformRuntime } from "../../src/shards/host/platform.ts";
+import { createPeers, platformRuntime } from "../../src/shards/platform/platform.ts";
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import { Sql } from "../../src/shards/storage/storage.ts";
 import { EngineFault } from "../../src/shards/storage/faults.ts";

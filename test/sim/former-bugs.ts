@@ -24,7 +24,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
     rule: "a member that cannot ask the root tells its caller to retry: nothing has run",
     edits: [
       {
-        file: "shards/host/admission.ts",
+        file: "shards/member/admission.ts",
         find: "// The root did not answer: this call has not run, so its caller is told to retry when the time is up.",
         replace: 'throw new Error("The root did not answer");',
       },

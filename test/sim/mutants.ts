@@ -54,7 +54,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: "fence-until-told: a fence holds back reads as well as writes",
     edits: [
       {
-        file: "shards/host/admission.ts",
+        file: "shards/member/admission.ts",
         find: "return this.#held || isFenced || foreignKeys.isOff",
         replace: "return this.#held",
       },
@@ -118,14 +118,14 @@ export const MUTANTS: readonly Mutant[] = [
     name: "accept-a-stale-epoch",
     rule: "one-epoch: a member refuses calls of an older epoch",
     edits: [
-      { file: "shards/host/admission.ts", find: "if (epoch < membership.epoch) {", replace: "if (false) {" },
+      { file: "shards/member/admission.ts", find: "if (epoch < membership.epoch) {", replace: "if (false) {" },
       {
-        file: "shards/host/admission.ts",
+        file: "shards/member/admission.ts",
         find: "if (!membership.serving) return stale",
         replace: "if (epoch === membership.epoch && !membership.serving) return stale",
       },
       {
-        file: "shards/host/admission.ts",
+        file: "shards/member/admission.ts",
         find: "if (keys.some((key) => this.#owner(key) !== self))",
         replace: "if (epoch === membership.epoch && keys.some((key) => this.#owner(key) !== self))",
       },
@@ -135,8 +135,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "accept-keys-of-others",
     rule: "one owner per key: a member runs calls only for keys that it owns",
     edits: [
-      { file: "shards/host/admission.ts", find: "if (epoch < membership.epoch) {", replace: "if (false) {" },
-      { file: "shards/host/admission.ts", find: "if (keys.some((key) => this.#owner(key) !== self))", replace: "if (false)" },
+      { file: "shards/member/admission.ts", find: "if (epoch < membership.epoch) {", replace: "if (false) {" },
+      { file: "shards/member/admission.ts", find: "if (keys.some((key) => this.#owner(key) !== self))", replace: "if (false)" },
     ],
   },
   {
@@ -416,7 +416,7 @@ export const MUTANTS: readonly Mutant[] = [
         find: "return takesWrites ? write() : this.member.foreignKeys.off(write);",
         replace: "return this.member.foreignKeys.off(write);",
       },
-      { file: "shards/host/admission.ts", find: "isFenced || foreignKeys.isOff", replace: "isFenced" },
+      { file: "shards/member/admission.ts", find: "isFenced || foreignKeys.isOff", replace: "isFenced" },
     ],
   },
 ];

@@ -12,7 +12,7 @@
  */
 import type { Key } from "../../core/key.ts";
 import { type KeyedDirectoryLayout, directoryMember, hasKeyedDirectory } from "../../core/directory.ts";
-import type { Admission } from "../host/admission.ts";
+import type { Admission } from "../member/admission.ts";
 import { nameOf, takenFailure } from "./directory.ts";
 import { messageOf } from "../storage/faults.ts";
 import type { Member } from "../member/member.ts";
@@ -21,7 +21,8 @@ import { keyColumn, keyOf } from "../move/move-plan.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import { type SqlRow, quoteName } from "../storage/storage.ts";
 import { type Table, keyExpression } from "../storage/tables.ts";
-import { idMatches, keyedTables, sameKey } from "./unique.ts";
+import { idMatches } from "../storage/row-id.ts";
+import { keyedTables, sameKey } from "../member/unique.ts";
 import { within } from "../protocol/within.ts";
 
 /** Longest wait for the directory: the call has not run, and its caller is told to retry. */

@@ -13,14 +13,14 @@ import type { Key } from "../../core/key.ts";
 import { type KeyedDirectoryLayout, directoryMember, hasKeyedDirectory } from "../../core/directory.ts";
 import type { RoundRobinLayout } from "../../core/layout.ts";
 import type { ProtocolFailure } from "../../core/protocol-failure.ts";
-import type { Admission } from "../host/admission.ts";
+import type { Admission } from "../member/admission.ts";
 import type { Member } from "../member/member.ts";
 import type { Claim, LocateReply, ProbeReply, ReleaseReply, RowId } from "../protocol/messages.ts";
 import { directoryText, keyOf } from "../move/move-plan.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import { ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { Sql } from "../storage/storage.ts";
-import { sameKey } from "./unique.ts";
+import { sameKey } from "../member/unique.ts";
 
 /** Ids that a refusal names. */
 const TAKEN_NAMED_MAX = 20;

@@ -25,7 +25,7 @@ import type { ShardHostOptions as HostOptions } from "./host-options.ts";
 import { Host } from "./host.ts";
 import type { StoredEvent } from "../root/journal.ts";
 import type { OperationRecord } from "../root/operation-record.ts";
-import { type ObjectNamespace, durableObjectPlatform, ownNamespace } from "./platform.ts";
+import { type ObjectNamespace, durableObjectPlatform, ownNamespace } from "../platform/platform.ts";
 import type { QueryShards, QueryShardsResult } from "../client/query-shards.ts";
 import { Router } from "../router.ts";
 import {

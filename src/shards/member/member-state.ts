@@ -6,16 +6,9 @@
  */
 import type { Partitioners } from "../../core/partitioners.ts";
 import { EngineFault } from "../storage/faults.ts";
-import {
-  type Membership,
-  type Moving,
-  dropMoving,
-  readMembership,
-  readMoving,
-  writeMembership,
-  writeMoving,
-} from "./membership.ts";
+import { type Membership, dropMoving, readMembership, readMoving, writeMembership, writeMoving } from "./membership.ts";
 import { type MovePlan, buildMovePlan } from "../move/move-plan.ts";
+import type { Moving } from "../move/moving.ts";
 import { PRIVATE_PREFIX, hasSchema, readMeta } from "../storage/schema.ts";
 import type { SourceContext } from "../move/source-context.ts";
 import { type Runtime, type Sql, quoteName } from "../storage/storage.ts";

@@ -12,7 +12,8 @@ import { capturedCount, installCapture, removeCapture } from "../move/capture.ts
 import { EngineFault } from "../storage/faults.ts";
 import { ForeignKeys } from "../move/foreign-keys.ts";
 import { hasGuards, installGuards, removeGuards, withoutTriggers } from "../move/guards.ts";
-import { type Membership, type Moving, clearMoveRecords } from "./membership.ts";
+import { type Membership, clearMoveRecords } from "./membership.ts";
+import type { Moving } from "../move/moving.ts";
 import { MOVED_SCHEMA, type MemberOptions, MemberState } from "./member-state.ts";
 import type { Activation, CountReply, EngineRequest, PrepareReply, StagedKeysReply, TableCount } from "../protocol/messages.ts";
 import { type MovePlan, movedDirectories } from "../move/move-plan.ts";
@@ -27,7 +28,7 @@ import { promoteRows } from "../move/promote.ts";
 import { createStaging, dropStaging } from "../move/staging.ts";
 import { noteChecked } from "../move/late-rows.ts";
 import { uniqueRules } from "../move/unique-rules.ts";
-import { checkIds, hasUnique, keepUnique } from "../directory/unique.ts";
+import { checkIds, hasUnique, keepUnique } from "./unique.ts";
 
 type PrepareRequest = EngineRequest & { kind: "prepare" };
 

@@ -5,7 +5,7 @@
  * never sharded: it serves its whole namespace at epoch 0.
  */
 import { type Layout, unshardedLayout } from "../../core/layout.ts";
-import type { OperationMode } from "../../core/operation.ts";
+import type { Moving } from "../move/moving.ts";
 import { dropMeta, ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { Sql } from "../storage/storage.ts";
 
@@ -22,24 +22,6 @@ export interface Membership {
   readonly operation: number;
   /** The newest operation that ended here, by activation or abandonment: a late call of it must not begin it again. */
   readonly ended: number;
-}
-
-/** The part that an object plays in a running operation. */
-export interface Moving {
-  readonly operation: number;
-  readonly mode: OperationMode;
-  readonly isSource: boolean;
-  readonly isTarget: boolean;
-  readonly from: Layout;
-  readonly to: Layout;
-  readonly allowMissingKey: boolean;
-  readonly rowsPerSecondMax: number | null;
-  /** The attempt that holds the fence, 0 when there is none. */
-  readonly fence: number;
-  /** Attempts below this one are over: a late call of one must not fence again. */
-  readonly fenceFloor: number;
-  /** As a target: the attempt under whose fence it has tried its promotion, 0 for none. */
-  readonly rehearsed: number;
 }
 
 export function readMembership(sql: Sql, namespace: string, self: string): Membership {

@@ -4,7 +4,7 @@
  * SQLite tells such rows apart. Two of them would stand under one entry: a move to a layout with a directory that finds both ends before its
  * cutover. The members of such a layout take no second one: see `unique.ts`.
  */
-import { idMatches } from "../directory/unique.ts";
+import { idMatches } from "../storage/row-id.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { rowJson } from "../storage/row-codec.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";

@@ -5,7 +5,7 @@
  * the check under the fence reads these rows only: those that came, and those that pointed at a row which was taken away or changed.
  * Nothing is noted before the first whole check, nor where no table points at another.
  */
-import type { Moving } from "../member/membership.ts";
+import type { Moving } from "./moving.ts";
 import type { RowsPart } from "../protocol/messages.ts";
 import { primaryKeyMatches, rowJson } from "../storage/row-codec.ts";
 import { ensureSchema, readMeta, writeMeta } from "../storage/schema.ts";

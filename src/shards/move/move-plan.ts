@@ -8,8 +8,8 @@ import { type KeyedDirectoryLayout, directoryMember, hasDirectory, hasKeyedDirec
 import type { Layout, RoundRobinLayout } from "../../core/layout.ts";
 import { createOwnerLookup } from "../../core/owner-lookup.ts";
 import type { Partitioners } from "../../core/partitioners.ts";
-import { idMatches } from "../directory/unique.ts";
-import type { Moving } from "../member/membership.ts";
+import { idMatches } from "../storage/row-id.ts";
+import type { Moving } from "./moving.ts";
 import { alikeRows, refuseAlike } from "./alike-ids.ts";
 import { primaryKeyCells } from "../storage/row-codec.ts";
 import { EngineFault } from "../storage/faults.ts";

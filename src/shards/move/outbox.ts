@@ -8,7 +8,7 @@ import type { Key } from "../../core/key.ts";
 import { isMissing } from "../../core/key.ts";
 import { EngineFault } from "../storage/faults.ts";
 import type { CheckPart, RowsPart } from "../protocol/messages.ts";
-import type { Moving } from "../member/membership.ts";
+import type { Moving } from "./moving.ts";
 import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
 import { positionJson } from "./position.ts";
 import { type Refuge, findRefuge } from "./refuge.ts";

@@ -9,7 +9,7 @@ import { MISSING_KEY } from "../../core/key.ts";
 import { type MoveRange, rangeContains } from "../../core/move-range.ts";
 import { createOwnerLookup } from "../../core/owner-lookup.ts";
 import { createSlotLookup } from "../../core/slot-table.ts";
-import type { Moving } from "../member/membership.ts";
+import type { Moving } from "./moving.ts";
 import { positionJson } from "./position.ts";
 
 export interface Refuge {

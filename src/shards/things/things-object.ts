@@ -9,7 +9,7 @@
 import { type KeyInput, compareKeys, keyText, toKey } from "../../core/key.ts";
 import type { LayoutView, NewIds, OnAnswer } from "../client/layout-view.ts";
 import type { QueryShards, QueryShardsResult } from "../client/query-shards.ts";
-import { type ObjectNamespace, ownNamespace } from "../host/platform.ts";
+import { type ObjectNamespace, ownNamespace } from "../platform/platform.ts";
 import { ShardedObject } from "../host/sharded-object.ts";
 import type { ShardHost } from "../host/shard-host.ts";
 import type {

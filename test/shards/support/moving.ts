@@ -2,7 +2,7 @@
 import { keyFromSql } from "../../../src/core/key.ts";
 import type { RangeLayout } from "../../../src/core/layout.ts";
 import { freshHashLayout } from "../../../src/core/strategies/hash.ts";
-import type { Moving } from "../../../src/shards/member/membership.ts";
+import type { Moving } from "../../../src/shards/move/moving.ts";
 
 /** The runtime's limit for a text, in bytes. */
 export const TEXT_BYTES_MAX = 2_000_000;

@@ -1,6 +1,6 @@
 /** The Durable Object runtime behind the library's ports: storage, clock, hashing, and other objects by name. */
 import type { Envelope, ProtocolReply } from "../../core/protocol.ts";
-import type { HostPlatform } from "./host-options.ts";
+import type { HostPlatform } from "./host-platform.ts";
 import type { Peers, Runtime } from "../storage/storage.ts";
 
 /** What is needed of a `DurableObjectNamespace`: any class behind it that speaks the protocol. */

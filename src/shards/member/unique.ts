@@ -7,6 +7,7 @@
 import { type Key, compareKeys, keyText } from "../../core/key.ts";
 import { type KeyedDirectoryLayout, hasKeyedDirectory } from "../../core/directory.ts";
 import type { Layout } from "../../core/layout.ts";
+import { idMatches } from "../storage/row-id.ts";
 import { UNIQUE_PREFIX } from "../storage/schema.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
 import { type Table, TableFault, keyExpression } from "../storage/tables.ts";
@@ -49,15 +50,6 @@ export function hasUnique(sql: Sql, tables: readonly Table[]): boolean {
 /** True when the layout takes both keys for one. */
 export function sameKey(layout: Layout, left: Key, right: Key): boolean {
   return layout.kind === "hash" ? keyText(left) === keyText(right) : compareKeys(left, right) === 0;
-}
-
-/**
- * SQL that finds the row under `alias` whose id has this text, byte by byte, by its index whatever the id's storage class: the plus signs
- * take the affinity of what is compared away, or SQLite would turn every id of the table into a number first.
- */
-export function idMatches({ primaryKey }: Table, alias: string, text: string): string {
-  const id = `${alias}.${quoteName(primaryKey[0] ?? "")}`;
-  return `(${id} = +${text} OR ${id} = +CAST(${text} AS NUMERIC) OR ${id} = +CAST(${text} AS BLOB)) AND CAST(${id} AS TEXT) COLLATE BINARY = ${text}`;
 }
 
 const TRIGGERS_PER_TABLE = 6;

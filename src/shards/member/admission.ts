@@ -14,7 +14,7 @@ import { createOwnerLookup } from "../../core/owner-lookup.ts";
 import type { Partitioners } from "../../core/partitioners.ts";
 import type { ProtocolFailure } from "../../core/protocol-failure.ts";
 import { type Result, failure, success } from "../../core/result.ts";
-import type { Member } from "../member/member.ts";
+import type { Member } from "./member.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 
 /** How long a call waits behind a fence, or for an epoch to arrive, before its caller is told to retry. */
