@@ -18,6 +18,19 @@ export interface ProtocolFailure {
     | "fault" // the engine ends the operation: see `fault`
     | "unreachable";
   readonly message: string;
+  /** True when nothing has run, and a fresh layout or a moment's wait helps. Follows from `kind`. */
   readonly retryable: boolean;
   readonly fault?: OperationFault;
+}
+
+const RETRYABLE: ReadonlySet<ProtocolFailure["kind"]> = new Set(["staleEpoch", "notOwner", "notMember", "moving"]);
+
+/** A refusal; its kind says whether asking again helps. */
+export function refusal(kind: Exclude<ProtocolFailure["kind"], "fault">, message: string): ProtocolFailure {
+  return { kind, message, retryable: RETRYABLE.has(kind) };
+}
+
+/** The refusal that ends an operation before its cutover. */
+export function faultRefusal({ kind, message }: OperationFault): ProtocolFailure {
+  return { kind: "fault", message, retryable: false, fault: { kind, message } };
 }

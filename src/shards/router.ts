@@ -11,7 +11,7 @@
 import type { Partitioners } from "../core/partitioners.ts";
 import { PROTOCOL_VERSION } from "../core/protocol.ts";
 import { LayoutView, type NewIds, type RouteKey } from "./client/layout-view.ts";
-import type { LayoutReply } from "./protocol/messages.ts";
+import type { LayoutReply, ReplyTo, RouterRequest } from "./protocol/messages.ts";
 import { type QueryShards, type QueryShardsResult, mergeShardResults } from "./client/query-shards.ts";
 import { RefusedError } from "./protocol/refused-error.ts";
 import type { Peers, Runtime } from "./storage/storage.ts";
@@ -153,7 +153,7 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   }
 
   async #refresh(): Promise<LayoutView> {
-    const { layout, epoch } = await this.#send<LayoutReply>(this.#namespace, { kind: "layout" });
+    const { layout, epoch } = await this.#send(this.#namespace, { kind: "layout" });
     if (this.#view && epoch <= this.#view.epoch) return this.#view;
     const { shardKey, partitioners } = this.#options;
     if (shardKey !== undefined && layout.kind !== "none" && layout.shardKey !== shardKey) {
@@ -165,9 +165,9 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
     return this.#view;
   }
 
-  async #send<Reply>(member: string, request: object): Promise<Reply> {
+  async #send<const Request extends RouterRequest>(member: string, request: Request): Promise<ReplyTo<Request>> {
     const reply = await this.#peers.send(member, { protocol: PROTOCOL_VERSION, namespace: this.#namespace, member, request });
-    if (reply.ok) return reply.value as Reply;
+    if (reply.ok) return reply.value as ReplyTo<Request>;
     throw new RefusedError(reply.failure);
   }
 }

@@ -9,7 +9,7 @@ import { directoryMember, hasKeyedDirectory } from "../../core/directory.ts";
 import type { Layout } from "../../core/layout.ts";
 import { createOwnerLookup } from "../../core/owner-lookup.ts";
 import type { Partitioners } from "../../core/partitioners.ts";
-import type { Claim, LocateReply, QueryReply } from "../protocol/messages.ts";
+import type { Ask, Claim, QueryReply, RouterRequest } from "../protocol/messages.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 
 /**
@@ -30,15 +30,13 @@ export interface NewIds {
 /** Told of each answer as it comes, also when other calls of the same kind then fail: what must not be asked again. */
 export type OnAnswer = (answer: unknown) => void;
 
-export type Send = <Reply>(member: string, request: object) => Promise<Reply>;
-
 export class LayoutView {
   readonly layout: Layout;
   readonly epoch: number;
-  readonly #send: Send;
+  readonly #send: Ask<RouterRequest>;
   readonly #owner: ((key: Key) => string) | null;
 
-  constructor(layout: Layout, epoch: number, partitioners: Partitioners | undefined, send: Send) {
+  constructor(layout: Layout, epoch: number, partitioners: Partitioners | undefined, send: Ask<RouterRequest>) {
     this.layout = layout;
     this.epoch = epoch;
     this.#send = send;
@@ -95,7 +93,7 @@ export class LayoutView {
       if (deal) throw new Error(`No row of '${table}' has this id: a new one is stored by its key, with at(key, { table, ids })`);
       return undefined;
     }
-    const { owner } = await this.#send<LocateReply>(directoryMember(layout, id), { kind: "locate", epoch, table, id, deal });
+    const { owner } = await this.#send(directoryMember(layout, id), { kind: "locate", epoch, table, id, deal });
     return owner === null ? undefined : this.callMember(owner, method, args);
   }
 
@@ -109,7 +107,7 @@ export class LayoutView {
     const { layout, epoch } = this;
     if (!hasKeyedDirectory(layout)) throw new Error(`A namespace sharded by ${layout.kind} has no directory of keys`);
     const holder = directoryMember(layout, id);
-    return (await this.#send<LocateReply>(holder, { kind: "locate", epoch, table, id, deal: false })).key ?? undefined;
+    return (await this.#send(holder, { kind: "locate", epoch, table, id, deal: false })).key ?? undefined;
   }
 
   /** Calls a method on every member, in the order of the shards. */
@@ -156,7 +154,7 @@ export class LayoutView {
   }
 
   query(member: string, query: string, params: readonly (string | number | null)[]): Promise<QueryReply> {
-    return this.#send<QueryReply>(member, { kind: "query", epoch: this.epoch, query, params });
+    return this.#send(member, { kind: "query", epoch: this.epoch, query, params });
   }
 
   callMember(

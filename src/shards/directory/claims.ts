@@ -16,9 +16,9 @@ import type { Admission } from "../member/admission.ts";
 import { nameOf, takenFailure } from "./directory.ts";
 import { messageOf } from "../storage/faults.ts";
 import type { Member } from "../member/member.ts";
-import type { Claim, ProbeReply, ReleaseReply, RowId } from "../protocol/messages.ts";
+import type { Claim, DirectoryRequest, ProbeReply, ReplyTo, RowId } from "../protocol/messages.ts";
 import { keyColumn, keyOf } from "../move/move-plan.ts";
-import { RefusedError } from "../protocol/refused-error.ts";
+import { RefusedError, refused } from "../protocol/refused-error.ts";
 import { type SqlRow, quoteName } from "../storage/storage.ts";
 import { type Table, keyExpression } from "../storage/tables.ts";
 import { idMatches } from "../storage/row-id.ts";
@@ -191,7 +191,7 @@ export class Claims {
       try {
         await this.#toDirectories(rows, async (member, part) => {
           const asked = part.map(({ table, id }) => ({ table, id }));
-          const { settled } = await this.#ask<ReleaseReply>(member, { kind: "release", epoch, rows: asked });
+          const { settled } = await this.#ask(member, { kind: "release", epoch, rows: asked });
           const names = new Set(settled.map((row) => nameOf(row)));
           for (const { table, id, last } of part.filter((row) => names.has(nameOf(row))))
             sql.run("DELETE FROM shardctl_freed WHERE table_name = ? AND row_id = ? AND id <= ?", table, id, last);
@@ -221,9 +221,9 @@ export class Claims {
   }
 
   /** Nothing has run yet: no answer is a reason to retry. */
-  async #ask<Reply>(member: string, request: object): Promise<Reply> {
+  async #ask<const Request extends DirectoryRequest>(member: string, request: Request): Promise<ReplyTo<Request>> {
     try {
-      return await within(this.#member.runtime, this.#member.ask<Reply>(member, request), CLAIM_MS_MAX, member);
+      return await within(this.#member.runtime, this.#member.ask(member, request), CLAIM_MS_MAX, member);
     } catch (error) {
       if (error instanceof RefusedError) throw error;
       throw retry(`the directory on ${member} did not answer (${messageOf(error)})`);
@@ -248,11 +248,7 @@ export class Claims {
     const table = this.#tables.byName.get(name);
     if (table) return table;
     const known = [...this.#tables.byName.keys()].toSorted().join(", ");
-    throw new RefusedError({
-      kind: "invalid",
-      message: `Ids are claimed for tables that carry the shard key (${known}), not for '${name}'`,
-      retryable: false,
-    });
+    throw refused("invalid", `Ids are claimed for tables that carry the shard key (${known}), not for '${name}'`);
   }
 
   #layout(): KeyedDirectoryLayout | null {
@@ -266,5 +262,5 @@ function isRetryable(reason: unknown): boolean {
 }
 
 function retry(why: string): RefusedError {
-  return new RefusedError({ kind: "moving", message: `${why}: retry`, retryable: true });
+  return refused("moving", `${why}: retry`);
 }

@@ -12,12 +12,12 @@
 import type { Key } from "../../core/key.ts";
 import { type KeyedDirectoryLayout, directoryMember, hasKeyedDirectory } from "../../core/directory.ts";
 import type { RoundRobinLayout } from "../../core/layout.ts";
-import type { ProtocolFailure } from "../../core/protocol-failure.ts";
+import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
 import type { Admission } from "../member/admission.ts";
 import type { Member } from "../member/member.ts";
 import type { Claim, LocateReply, ProbeReply, ReleaseReply, RowId } from "../protocol/messages.ts";
 import { directoryText, keyOf } from "../move/move-plan.ts";
-import { RefusedError } from "../protocol/refused-error.ts";
+import { RefusedError, refused } from "../protocol/refused-error.ts";
 import { ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { Sql } from "../storage/storage.ts";
 import { sameKey } from "../member/unique.ts";
@@ -127,7 +127,7 @@ export class Directory {
     await Promise.all(
       [...byOwner].map(async ([owner, indexes]) => {
         const rows = indexes.flatMap((index) => found[index]?.row ?? []).map(({ table, id }) => ({ table, id }));
-        const reply = await this.#member.ask<ProbeReply>(owner, { kind: "probe", epoch, rows });
+        const reply = await this.#member.ask(owner, { kind: "probe", epoch, rows });
         for (const [at, index] of indexes.entries()) states[index] = reply.states[at] ?? "busy";
       }),
     );
@@ -140,13 +140,13 @@ export class Directory {
     if (layout.kind === "roundRobin" || hasKeyedDirectory(layout)) {
       if (ids.every((id) => directoryMember(layout, id) === self)) return layout;
     }
-    throw new RefusedError({ kind: "notOwner", message: `${self} does not hold the directory entry`, retryable: true });
+    throw refused("notOwner", `${self} does not hold the directory entry`);
   }
 
   #keyedLayout(): KeyedDirectoryLayout {
     const { layout } = this.#member.membership;
     if (hasKeyedDirectory(layout)) return layout;
-    throw new RefusedError({ kind: "invalid", message: `A ${layout.kind} layout takes no claims`, retryable: false });
+    throw refused("invalid", `A ${layout.kind} layout takes no claims`);
   }
 
   #entry({ table, id }: RowId): string | undefined {
@@ -189,13 +189,12 @@ export function takenFailure(rows: readonly RowId[]): ProtocolFailure {
   const named = rows.slice(0, TAKEN_NAMED_MAX).map(({ table, id }) => `${JSON.stringify(id)} of ${table}`);
   const more = rows.length > named.length ? ` and ${rows.length - named.length} more` : "";
   const stand = rows.length === 1 ? "is stored under another shard key" : "are stored under other shard keys";
-  return {
-    kind: "idTaken",
-    message: `${named.join(", ")}${more} ${stand}, and ids are unique in this namespace: nothing was written. Delete what is there first, or choose another id`,
-    retryable: false,
-  };
+  return refusal(
+    "idTaken",
+    `${named.join(", ")}${more} ${stand}, and ids are unique in this namespace: nothing was written. Delete what is there first, or choose another id`,
+  );
 }
 
 function retry(why: string): RefusedError {
-  return new RefusedError({ kind: "moving", message: `${why}: retry`, retryable: true });
+  return refused("moving", `${why}: retry`);
 }

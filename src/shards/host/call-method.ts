@@ -1,13 +1,13 @@
 /**
  * Calls a method of the user's class by name, for the router: which methods those are, and what their errors may say.
  */
-import { RefusedError, refusal } from "../protocol/refused-error.ts";
+import { RefusedError, refused } from "../protocol/refused-error.ts";
 
 /** @throws RefusedError when there is no such method, and whatever the method throws. */
 export function callMethod(target: object, name: string, args: readonly unknown[]): unknown {
   const method = methodOf(target, name);
   if (method === undefined || NOT_CALLABLE.has(name) || name.startsWith("_")) {
-    throw new RefusedError(refusal("invalid", `The class has no method '${name}' that can be called through the router`));
+    throw refused("invalid", `The class has no method '${name}' that can be called through the router`);
   }
   return withoutRetries(() => Reflect.apply(method, target, args));
 }

@@ -5,7 +5,7 @@
  * knows the runtime only through `HostPlatform`: the simulator runs this very class.
  */
 import type { Partitioners } from "../../core/partitioners.ts";
-import type { ProtocolFailure } from "../../core/protocol-failure.ts";
+import { type ProtocolFailure, faultRefusal, refusal } from "../../core/protocol-failure.ts";
 import { type Envelope, PROTOCOL_VERSION, type ProtocolReply } from "../../core/protocol.ts";
 import { type Result, failure, success } from "../../core/result.ts";
 import { Admission } from "../member/admission.ts";
@@ -15,12 +15,21 @@ import { Directory } from "../directory/directory.ts";
 import { distributeRows } from "../member/distribute.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { Member } from "../member/member.ts";
-import type { LayoutReply, MemberRequest, ResolveReply } from "../protocol/messages.ts";
+import type {
+  Ask,
+  LayoutReply,
+  MemberRequest,
+  Message,
+  MessageKind,
+  Replies,
+  ReplyTo,
+  ResolveReply,
+} from "../protocol/messages.ts";
 import { Root } from "../root/root.ts";
 import { runQuery } from "../member/query.ts";
 import type { ShardHostOptions } from "./host-options.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
-import { RefusedError, refusal } from "../protocol/refused-error.ts";
+import { RefusedError, refused } from "../protocol/refused-error.ts";
 import { Sql } from "../storage/storage.ts";
 import { refuseLeftBehind } from "../move/left-behind.ts";
 import { drainSlice } from "../move/drain.ts";
@@ -46,7 +55,11 @@ const NOT_CONFIGURED =
 /** What tells an object which namespace it is part of, if it does not know yet: the beginning of its part, or the end of one it never heard of. */
 const INTRODUCES: ReadonlySet<MemberRequest["kind"]> = new Set(["prepare", "abandon", "finish"]);
 
-type Handler = (request: MemberRequest) => unknown;
+/** The answer to a message of this kind, or a refusal. */
+type Answer<Kind extends MessageKind> = Replies[Kind] | Result<Replies[Kind], ProtocolFailure>;
+type Handlers = {
+  readonly [Kind in MessageKind]: (request: Message<Kind>) => Answer<Kind> | Promise<Answer<Kind>>;
+};
 
 export class Host {
   readonly sql: Sql;
@@ -71,7 +84,7 @@ export class Host {
     this.partitioners = options.partitioners ?? {};
     this.sql = new Sql(storage);
     this.userAlarm = new UserAlarm(this.sql, storage, runtime);
-    const ask = <Reply>(member: string, request: object): Promise<Reply> => this.ask<Reply>(member, request);
+    const ask: Ask = (member, request) => this.ask(member, request);
     const { tables: specs, localTables = [] } = options;
     const common = { sql: this.sql, runtime, self, specs, localTables, partitioners: this.partitioners, ask };
     this.member = new Member({ ...common, namespace: self });
@@ -112,8 +125,8 @@ export class Host {
   /** A message for another namespace. A start there ends by it; everybody else has the wrong name. */
   #stranger(namespace: string, { kind }: MemberRequest): ProtocolFailure {
     const message = `${this.platform.self ?? ""} is part of namespace '${this.namespace}', the message is for '${namespace}'`;
-    const fault = { kind: "schema", message: `${message}. Nothing was changed: choose other names for the shards` } as const;
-    return kind === "prepare" ? { kind: "fault", message: fault.message, retryable: false, fault } : refusal("invalid", message);
+    if (kind !== "prepare") return refusal("invalid", message);
+    return faultRefusal({ kind: "schema", message: `${message}. Nothing was changed: choose other names for the shards` });
   }
 
   /** The alarm of a root, of a member that waits behind a fence, and of the user. Never throws for a failure of the work. */
@@ -128,10 +141,9 @@ export class Host {
   }
 
   /** Sends to another object of the namespace, or to this one, and unwraps the reply. @throws EngineFault, or Error when refused or unreachable. */
-  async ask<Reply>(member: string, request: object): Promise<Reply> {
-    const reply =
-      member === this.platform.self ? await this.#answer(request as MemberRequest) : await this.#send(member, request);
-    if (reply.ok) return reply.value as Reply;
+  async ask<const Request extends MemberRequest>(member: string, request: Request): Promise<ReplyTo<Request>> {
+    const reply = member === this.platform.self ? await this.#answer(request) : await this.#send(member, request);
+    if (reply.ok) return reply.value as ReplyTo<Request>;
     const { failure: reason } = reply;
     if (reason.fault) throw new EngineFault(reason.fault.kind, reason.fault.message);
     throw new RefusedError(reason);
@@ -139,10 +151,10 @@ export class Host {
 
   /** The live layout, from the root. */
   layout(): Promise<LayoutReply> {
-    return this.ask<LayoutReply>(this.namespace, { kind: "layout" });
+    return this.ask(this.namespace, { kind: "layout" });
   }
 
-  async #send(member: string, request: object): Promise<ProtocolReply<unknown>> {
+  async #send(member: string, request: MemberRequest): Promise<ProtocolReply<unknown>> {
     if (this.platform.peers === null) throw new Error("DO namespace not configured");
     const sent = this.platform.peers.send(member, { protocol: PROTOCOL_VERSION, namespace: this.namespace, member, request });
     return within(this.platform.runtime, sent, ASK_MS_MAX, member);
@@ -154,20 +166,10 @@ export class Host {
       return isResult(answer) ? answer : success(answer);
     } catch (error) {
       if (error instanceof EngineFault) {
-        return failure({
-          kind: "fault",
-          message: error.message,
-          retryable: false,
-          fault: { kind: error.kind, message: error.message },
-        });
+        return failure(faultRefusal(error));
       }
       if (error instanceof TableFault) {
-        return failure({
-          kind: "fault",
-          message: error.message,
-          retryable: false,
-          fault: { kind: "unsupportedTable", message: error.message },
-        });
+        return failure(faultRefusal({ kind: "unsupportedTable", message: error.message }));
       }
       if (error instanceof RefusedError) return failure(error.reason);
       throw error;
@@ -177,16 +179,16 @@ export class Host {
   }
 
   #dispatch(request: MemberRequest): unknown {
-    const handler = this.#handlers[request.kind] as Handler | undefined;
+    const handler = this.#handlers[request.kind] as ((message: MemberRequest) => unknown) | undefined;
     if (!handler)
       return failure(refusal("invalid", `Unknown request '${request.kind}': the objects of a namespace must run one version`));
     return handler(request);
   }
 
-  readonly #handlers: { readonly [Kind in MemberRequest["kind"]]: (request: never) => unknown } = {
+  readonly #handlers: Handlers = {
     // Control half → root
-    describe: ({ object }: MemberRequest & { kind: "describe" }) => this.root.describe(object),
-    distribute: (request: MemberRequest & { kind: "distribute" }) =>
+    describe: ({ object }) => this.root.describe(object),
+    distribute: (request) =>
       "sampleEvery" in request
         ? distributeRows(
             this.sql,
@@ -197,45 +199,40 @@ export class Host {
             request.sampleEvery,
           )
         : this.root.distribute(request.distribution),
-    start: ({ operation }: MemberRequest & { kind: "start" }) => {
+    start: ({ operation }) => {
       if (this.platform.peers === null) return failure(refusal("invalid", NOT_CONFIGURED));
       this.member.tables(); // refuses tables that cannot be moved before anything is journaled
       return this.root.start(operation);
     },
-    operation: ({ id }: MemberRequest & { kind: "operation" }) => this.root.find(id),
-    history: ({ limit }: MemberRequest & { kind: "history" }) => this.root.history(Math.min(Math.max(1, limit), 1000)),
-    cancel: ({ id }: MemberRequest & { kind: "cancel" }) => this.root.cancel(id),
-    pause: ({ id, reason, by }: MemberRequest & { kind: "pause" }) => this.root.pause(id, reason, by),
-    resume: ({ id }: MemberRequest & { kind: "resume" }) => this.root.resume(id),
+    operation: ({ id }) => this.root.find(id),
+    history: ({ limit }) => this.root.history(Math.min(Math.max(1, limit), 1000)),
+    cancel: ({ id }) => this.root.cancel(id),
+    pause: ({ id, reason, by }) => this.root.pause(id, reason, by),
+    resume: ({ id }) => this.root.resume(id),
     // Router → member
     layout: (): LayoutReply => {
       const { layout, epoch } = this.root.journal.registry();
       return { layout, epoch };
     },
-    call: ({ epoch, keys, method, args, claims = [] }: MemberRequest & { kind: "call" }) =>
+    call: ({ epoch, keys, method, args, claims = [] }) =>
       this.admission.run(epoch, [...keys, ...claims.map((claim) => claim.key)], () =>
         this.#claims.run(claims, () => callMethod(this.#target, method, args)),
       ),
-    query: ({ epoch, query, params }: MemberRequest & { kind: "query" }) =>
-      this.admission.run(epoch, [], () => runQuery(this.sql, query, params)),
-    locate: ({ epoch, table, id, deal }: MemberRequest & { kind: "locate" }) =>
-      this.admission.run(epoch, [], () => this.#directory.locate(table, id, deal)),
+    query: ({ epoch, query, params }) => this.admission.run(epoch, [], () => runQuery(this.sql, query, params)),
+    locate: ({ epoch, table, id, deal }) => this.admission.run(epoch, [], () => this.#directory.locate(table, id, deal)),
     // Member → member, for the directory
-    claim: ({ epoch, claims }: MemberRequest & { kind: "claim" }) => this.#directory.claim(epoch, claims),
-    release: ({ epoch, rows }: MemberRequest & { kind: "release" }) => this.#directory.release(epoch, rows),
-    probe: ({ epoch, rows }: MemberRequest & { kind: "probe" }) => this.#claims.probe(epoch, rows),
+    claim: ({ epoch, claims }) => this.#directory.claim(epoch, claims),
+    release: ({ epoch, rows }) => this.#directory.release(epoch, rows),
+    probe: ({ epoch, rows }) => this.#claims.probe(epoch, rows),
     // Root → member
-    prepare: (request: MemberRequest & { kind: "prepare" }) => this.#writeRows(() => this.member.prepare(request)),
-    copy: ({ operation, budgetMs }: MemberRequest & { kind: "copy" }) =>
-      this.#oneSlice(() => walkSlice(this.member, operation, "copy", budgetMs)),
-    verify: ({ operation, budgetMs }: MemberRequest & { kind: "verify" }) =>
-      this.#oneSlice(() => walkSlice(this.member, operation, "verify", budgetMs)),
-    drain: ({ operation, budgetMs }: MemberRequest & { kind: "drain" }) =>
-      this.#oneSlice(() => drainSlice(this.member, operation, budgetMs)),
-    chunks: ({ operation, waveRowsMax }: MemberRequest & { kind: "chunks" }) => ({
+    prepare: (request) => this.#writeRows(() => this.member.prepare(request)),
+    copy: ({ operation, budgetMs }) => this.#oneSlice(() => walkSlice(this.member, operation, "copy", budgetMs)),
+    verify: ({ operation, budgetMs }) => this.#oneSlice(() => walkSlice(this.member, operation, "verify", budgetMs)),
+    drain: ({ operation, budgetMs }) => this.#oneSlice(() => drainSlice(this.member, operation, budgetMs)),
+    chunks: ({ operation, waveRowsMax }) => ({
       chunks: stagedChunks(this.sql, this.member.plan(operation), waveRowsMax),
     }),
-    rehearse: async ({ operation, incoming, outgoing = [] }: MemberRequest & { kind: "rehearse" }) => {
+    rehearse: async ({ operation, incoming, outgoing = [] }) => {
       if (outgoing.length > 0) await refuseLeftBehind(this.member, operation, outgoing);
       // A source that takes nothing in this wave may still be sent rows for another.
       if (incoming.length === 0 && outgoing.length > 0) return;
@@ -244,29 +241,27 @@ export class Host {
         this.member.noteRehearsal(operation);
       });
     },
-    fence: ({ operation, attempt, budgetMs }: MemberRequest & { kind: "fence" }) => this.#fence(operation, attempt, budgetMs),
-    unfence: ({ operation, attempt }: MemberRequest & { kind: "unfence" }) => this.member.unfence(operation, attempt),
-    activate: ({ operation, activation }: MemberRequest & { kind: "activate" }) => this.member.activate(operation, activation),
-    finish: ({ operation, epoch, layout }: MemberRequest & { kind: "finish" }) =>
-      this.#writeRows(() => this.member.finish(operation, epoch, layout)),
-    abandon: ({ operation, epoch, layout }: MemberRequest & { kind: "abandon" }) =>
-      this.#writeRows(() => this.member.abandon(operation, epoch, layout)),
-    empty: ({ operation }: MemberRequest & { kind: "empty" }) => this.#writeRows(() => this.member.empty(operation)),
+    fence: ({ operation, attempt, budgetMs }) => this.#fence(operation, attempt, budgetMs),
+    unfence: ({ operation, attempt }) => this.member.unfence(operation, attempt),
+    activate: ({ operation, activation }) => this.member.activate(operation, activation),
+    finish: ({ operation, epoch, layout }) => this.#writeRows(() => this.member.finish(operation, epoch, layout)),
+    abandon: ({ operation, epoch, layout }) => this.#writeRows(() => this.member.abandon(operation, epoch, layout)),
+    empty: ({ operation }) => this.#writeRows(() => this.member.empty(operation)),
     count: () => this.member.count(),
     health: () => ({ epoch: this.member.membership.epoch }),
     // Member → member
-    receive: async ({ operation, source, sequence, parts, repairs = false }: MemberRequest & { kind: "receive" }) => {
+    receive: async ({ operation, source, sequence, parts, repairs = false }) => {
       const receive = (): Received =>
         receiveRows(this.sql, this.member.receivingPlan(operation), source, sequence, parts, repairs);
       return digestReceived(await this.#writeRows(receive), this.platform.runtime);
     },
-    check: async ({ operation, source, parts }: MemberRequest & { kind: "check" }) => ({
+    check: async ({ operation, source, parts }) => ({
       mismatch: await checkRows(this.sql, this.member.receivingPlan(operation), source, parts, this.platform.runtime),
     }),
-    stagedKeys: ({ operation, table, source, range, after }: MemberRequest & { kind: "stagedKeys" }) =>
+    stagedKeys: ({ operation, table, source, range, after }) =>
       stagedKeys(this.sql, this.member.planAfterCutover(operation), table, source, range, after),
     // Member → root
-    resolve: ({ operation, attempt }: MemberRequest & { kind: "resolve" }): ResolveReply => {
+    resolve: ({ operation, attempt }): ResolveReply => {
       this.root.wake();
       const record = this.root.journal.find(operation);
       // Rule "durable-abort": "released" is only ever read from the journal.
@@ -297,7 +292,7 @@ export class Host {
   async #fence(operation: number, attempt: number, budgetMs: number = FENCE_WAIT_MS): Promise<{ attempt: number }> {
     this.member.plan(operation);
     if (!(await this.admission.hold(budgetMs)))
-      throw new RefusedError(busy(`${this.member.self} still runs calls after ${budgetMs} ms`));
+      throw refused("moving", `${this.member.self} still runs calls after ${budgetMs} ms`);
     try {
       this.member.fence(operation, attempt);
     } finally {
@@ -306,7 +301,7 @@ export class Host {
     const { runtime, storage } = this.platform;
     if (this.namespace !== this.member.self) void storage.setAlarm(runtime.now() + RESOLVE_MS);
     if (await this.#oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return { attempt };
-    throw new RefusedError(busy(`${this.member.self} did not drain within ${budgetMs} ms`));
+    throw refused("moving", `${this.member.self} did not drain within ${budgetMs} ms`);
   }
 
   /** A fenced member whose root is silent asks it. The fence is lifted by the root's answer for that attempt and by nothing else. */
@@ -316,7 +311,7 @@ export class Host {
     const { operation, fence: attempt } = moving;
     let reply: ResolveReply;
     try {
-      reply = await this.ask<ResolveReply>(this.namespace, { kind: "resolve", operation, attempt });
+      reply = await this.ask(this.namespace, { kind: "resolve", operation, attempt });
     } catch {
       return; // silence says nothing: the alarm asks again
     }
@@ -343,10 +338,6 @@ export class Host {
     const live = await this.layout();
     if (live.epoch >= epoch) this.member.adopt(live.epoch, live.layout);
   }
-}
-
-function busy(message: string): ProtocolFailure {
-  return { kind: "moving", message, retryable: true };
 }
 
 /** Results that handlers give themselves. The user's methods are wrapped by admission, so theirs cannot be taken for one. */

@@ -327,9 +327,7 @@ export class ShardHost {
   async #keyedCounts(): Promise<number[]> {
     const keyed = new Set(this.#specs.filter((spec) => !("follows" in spec)).map((spec) => spec.name));
     const { members } = this.registry().layout;
-    const replies = await Promise.all(
-      members.map((member) => this.#host.ask<{ tables: readonly { table: string; rows: number }[] }>(member, { kind: "count" })),
-    );
+    const replies = await Promise.all(members.map((member) => this.#host.ask(member, { kind: "count" })));
     return replies.map((reply) => reply.tables.reduce((total, { table, rows }) => total + (keyed.has(table) ? rows : 0), 0));
   }
 

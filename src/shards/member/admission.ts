@@ -12,7 +12,7 @@
 import type { Key } from "../../core/key.ts";
 import { createOwnerLookup } from "../../core/owner-lookup.ts";
 import type { Partitioners } from "../../core/partitioners.ts";
-import type { ProtocolFailure } from "../../core/protocol-failure.ts";
+import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
 import { type Result, failure, success } from "../../core/result.ts";
 import type { Member } from "./member.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
@@ -132,12 +132,13 @@ export class Admission {
     const { membership, moving, self, foreignKeys } = this.#member;
     if (epoch > membership.epoch) return "catchUp";
     if (epoch < membership.epoch) {
-      return stale("staleEpoch", `${self} is at epoch ${membership.epoch}, the call was routed by epoch ${epoch}`);
+      return refusal("staleEpoch", `${self} is at epoch ${membership.epoch}, the call was routed by epoch ${epoch}`);
     }
-    if (!membership.serving) return stale("notMember", `${self} owns no part of '${membership.namespace}' at epoch ${epoch}`);
+    if (!membership.serving) return refusal("notMember", `${self} owns no part of '${membership.namespace}' at epoch ${epoch}`);
     const textColumn = keys.some(isNumber) ? this.#textColumn() : undefined;
-    if (textColumn !== undefined) return refused(`${self}: column ${textColumn} is TEXT: pass the key as text`);
-    if (keys.some((key) => this.#owner(key) !== self)) return stale("notOwner", `${self} does not own the key at epoch ${epoch}`);
+    if (textColumn !== undefined) return refusal("invalid", `${self}: column ${textColumn} is TEXT: pass the key as text`);
+    if (keys.some((key) => this.#owner(key) !== self))
+      return refusal("notOwner", `${self} does not own the key at epoch ${epoch}`);
     const isFenced = moving !== undefined && moving.fence !== 0;
     return this.#held || isFenced || foreignKeys.isOff ? "wait" : "run";
   }
@@ -173,18 +174,10 @@ export class Admission {
   }
 }
 
-function stale(kind: "staleEpoch" | "notMember" | "notOwner", message: string): ProtocolFailure {
-  return { kind, message, retryable: true };
-}
-
-function refused(message: string): ProtocolFailure {
-  return { kind: "invalid", message, retryable: false };
-}
-
 function isNumber({ type }: Key): boolean {
   return type === "integer" || type === "real";
 }
 
 function retryLater(message: string): ProtocolFailure {
-  return { kind: "moving", message: `${message}: retry`, retryable: true };
+  return refusal("moving", `${message}: retry`);
 }

@@ -9,6 +9,7 @@ import { EngineFault } from "../storage/faults.ts";
 import { type Membership, dropMoving, readMembership, readMoving, writeMembership, writeMoving } from "./membership.ts";
 import { type MovePlan, buildMovePlan } from "../move/move-plan.ts";
 import type { Moving } from "../move/moving.ts";
+import type { Ask } from "../protocol/messages.ts";
 import { PRIVATE_PREFIX, hasSchema, readMeta } from "../storage/schema.ts";
 import type { SourceContext } from "../move/source-context.ts";
 import { type Runtime, type Sql, quoteName } from "../storage/storage.ts";
@@ -22,7 +23,7 @@ export interface MemberOptions {
   readonly specs: readonly TableSpec[];
   readonly localTables: readonly string[];
   readonly partitioners: Partitioners;
-  ask<Reply>(member: string, request: object): Promise<Reply>;
+  readonly ask: Ask;
 }
 
 /** Where the text of the schema stands while rows move. */
@@ -32,6 +33,7 @@ export class MemberState implements SourceContext {
   readonly sql: Sql;
   readonly runtime: Runtime;
   readonly self: string;
+  readonly ask: Ask;
   protected readonly options: MemberOptions;
   #namespace: string;
   #plan: MovePlan | undefined;
@@ -44,6 +46,7 @@ export class MemberState implements SourceContext {
     this.sql = options.sql;
     this.runtime = options.runtime;
     this.self = options.self;
+    this.ask = options.ask;
     this.#namespace = options.namespace;
   }
 
@@ -72,10 +75,6 @@ export class MemberState implements SourceContext {
 
   get moving(): Moving | undefined {
     return (this.#moving ??= { value: readMoving(this.sql) }).value;
-  }
-
-  ask<Reply>(member: string, request: object): Promise<Reply> {
-    return this.options.ask<Reply>(member, request);
   }
 
   tables(): Table[] {

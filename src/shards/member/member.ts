@@ -18,7 +18,7 @@ import { MOVED_SCHEMA, type MemberOptions, MemberState } from "./member-state.ts
 import type { Activation, CountReply, EngineRequest, PrepareReply, StagedKeysReply, TableCount } from "../protocol/messages.ts";
 import { type MovePlan, movedDirectories } from "../move/move-plan.ts";
 import { rowBytes } from "../storage/row-codec.ts";
-import { RefusedError } from "../protocol/refused-error.ts";
+import { refused } from "../protocol/refused-error.ts";
 import { ensureSchema, hasSchema, writeMeta } from "../storage/schema.ts";
 import { drainSlice } from "../move/drain.ts";
 import { quoteName } from "../storage/storage.ts";
@@ -73,11 +73,10 @@ export class Member extends MemberState {
       throw new EngineFault("cancelled", `${this.self} serves already: it takes no more rows of operation ${operation}`);
     }
     if (plan.moving.fence !== 0 && plan.moving.rehearsed === plan.moving.fence) {
-      throw new RefusedError({
-        kind: "moving",
-        message: `${this.self} has rehearsed attempt ${plan.moving.fence} of operation ${operation}: it takes no rows before that is decided`,
-        retryable: true,
-      });
+      throw refused(
+        "moving",
+        `${this.self} has rehearsed attempt ${plan.moving.fence} of operation ${operation}: it takes no rows before that is decided`,
+      );
     }
     return plan;
   }
@@ -203,11 +202,7 @@ export class Member extends MemberState {
       // A newer operation may have given this object rows again.
       if (membership.serving || membership.operation > operation) return;
       if (this.moving) {
-        throw new RefusedError({
-          kind: "moving",
-          message: `${this.self} has not heard yet that operation ${operation} is over`,
-          retryable: true,
-        });
+        throw refused("moving", `${this.self} has not heard yet that operation ${operation} is over`);
       }
       this.#deleteAll(this.tables());
     });
@@ -276,7 +271,7 @@ export class Member extends MemberState {
     for (const { table } of plan.tables.toReversed()) {
       let after: string | null = null;
       do {
-        const page: StagedKeysReply = await this.ask<StagedKeysReply>(target, {
+        const page: StagedKeysReply = await this.ask(target, {
           kind: "stagedKeys",
           operation: plan.moving.operation,
           source: this.self,

@@ -1,6 +1,6 @@
 /** One read-only query on one member. What may write is rolled back: a write is refused, not trusted to be absent. */
 import type { QueryReply } from "../protocol/messages.ts";
-import { RefusedError } from "../protocol/refused-error.ts";
+import { type RefusedError, refused } from "../protocol/refused-error.ts";
 import type { Sql, SqlRow } from "../storage/storage.ts";
 
 /** Rows that one member returns at most; above it the caller must aggregate or limit. */
@@ -13,7 +13,7 @@ const LONE_SELECT = /^\s*select\b[^;]*;?\s*$/i;
 
 /** @throws RefusedError when the query writes, is no SELECT, or returns too many rows. */
 export function runQuery(sql: Sql, query: string, params: readonly (string | number | null)[]): QueryReply {
-  if (!READS.test(query)) throw refused("queryShards reads only: the query must be a SELECT, WITH or VALUES");
+  if (!READS.test(query)) throw invalid("queryShards reads only: the query must be a SELECT, WITH or VALUES");
   // A lone SELECT has no way to write: it needs no transaction to be rolled back.
   if (LONE_SELECT.test(query)) return readRows(sql.run(query, ...params));
   const done = new Error("rolled back");
@@ -23,8 +23,8 @@ export function runQuery(sql: Sql, query: string, params: readonly (string | num
       const before = schemaOf(sql);
       const cursor = sql.run(query, ...params);
       const found = readRows(cursor);
-      if (cursor.rowsWritten > 0) throw refused("queryShards reads only: the query wrote rows, which were rolled back");
-      if (schemaOf(sql) !== before) throw refused("queryShards reads only: the query changed tables, which was rolled back");
+      if (cursor.rowsWritten > 0) throw invalid("queryShards reads only: the query wrote rows, which were rolled back");
+      if (schemaOf(sql) !== before) throw invalid("queryShards reads only: the query changed tables, which was rolled back");
       reply = found;
       throw done;
     });
@@ -39,7 +39,7 @@ function readRows(cursor: Iterable<SqlRow>): QueryReply {
   const rows: SqlRow[] = [];
   for (const row of cursor) {
     if (rows.length === QUERY_ROWS_MAX)
-      throw refused(`The query returns more than ${QUERY_ROWS_MAX} rows from one shard: aggregate, or add a LIMIT`);
+      throw invalid(`The query returns more than ${QUERY_ROWS_MAX} rows from one shard: aggregate, or add a LIMIT`);
     rows.push(row);
   }
   return { columns: Object.keys(rows[0] ?? {}), rows };
@@ -53,6 +53,6 @@ function schemaOf(sql: Sql): string {
   return `${found?.n} ${found?.size}`;
 }
 
-function refused(message: string): RefusedError {
-  return new RefusedError({ kind: "invalid", message, retryable: false });
+function invalid(message: string): RefusedError {
+  return refused("invalid", message);
 }

@@ -5,7 +5,6 @@
  * has sent too end the step: nothing is stored over them.
  */
 import { EngineFault } from "../storage/faults.ts";
-import type { CheckReply, ReceiveReply } from "../protocol/messages.ts";
 import { type Batch, nextSequence } from "./outbox.ts";
 import type { SourceContext } from "./source-context.ts";
 
@@ -26,7 +25,7 @@ export async function deliver(
       const parts = packed.map(({ part }) => part);
       const sequence = sequences.get(target) ?? 0;
       const [reply, digests] = await Promise.all([
-        context.ask<ReceiveReply>(target, { kind: "receive", operation, source, sequence, parts }),
+        context.ask(target, { kind: "receive", operation, source, sequence, parts }),
         Promise.all(packed.map(({ text }) => runtime.digest(text))),
       ]);
       return { target, reply, isSame: digests.every((digest, index) => digest === reply.digests[index]) };
@@ -51,12 +50,12 @@ export async function check(
 ): Promise<void> {
   const { self: source } = context;
   const parts = await batch.checksFor(target, context.runtime);
-  const request = { kind: "check", operation, source, parts };
-  if ((await context.ask<CheckReply>(target, request)).mismatch < 0) return;
+  const request = { kind: "check", operation, source, parts } as const;
+  if ((await context.ask(target, request)).mismatch < 0) return;
   const sequence = nextSequence(context.sql, target);
   const again = batch.rowsFor(target).map(({ part }) => part);
   await context.ask(target, { kind: "receive", operation, source, sequence, parts: again, repairs });
-  const { mismatch } = await context.ask<CheckReply>(target, request);
+  const { mismatch } = await context.ask(target, request);
   if (mismatch < 0) return;
   throw new EngineFault(
     "mismatch",

@@ -29,8 +29,8 @@ export async function refuseLeftBehind(context: SourceContext, operation: number
     for (const { target, range } of outgoing) {
       let after: string | null = null;
       do {
-        const request = { kind: "stagedKeys", operation, source: self, range, table: parent.table.name, after };
-        const page: StagedKeysReply = await context.ask<StagedKeysReply>(target, request);
+        const request = { kind: "stagedKeys", operation, source: self, range, table: parent.table.name, after } as const;
+        const page: StagedKeysReply = await context.ask(target, request);
         rows += countStaying(context, context.plan(operation), reference, parent, page.keys, outgoing);
         after = page.after;
       } while (after !== null);

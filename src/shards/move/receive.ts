@@ -12,7 +12,7 @@ import type { CheckPart, ReceiveReply, RowsPart } from "../protocol/messages.ts"
 import { type MovePlan, type MoveTable, tableOf } from "./move-plan.ts";
 import { foreignKeysOf, ownKeys } from "./origins.ts";
 import { rowsText, storedText } from "./read-back.ts";
-import { RefusedError } from "../protocol/refused-error.ts";
+import { refused } from "../protocol/refused-error.ts";
 import type { Runtime, Sql } from "../storage/storage.ts";
 import { upsertRows } from "./store-rows.ts";
 
@@ -40,12 +40,7 @@ export function receiveRows(
     };
     if (sequence === last) return answer(findDuplicates()); // delivered twice
     // Rule "captured-until-stored": an older page is never acknowledged.
-    if (sequence < last)
-      throw new RefusedError({
-        kind: "staleEpoch",
-        message: `Page ${sequence} of ${source} came after page ${last}`,
-        retryable: true,
-      });
+    if (sequence < last) throw refused("staleEpoch", `Page ${sequence} of ${source} came after page ${last}`);
     sql.run(
       "INSERT INTO shardctl_received (source, sequence) VALUES (?1, ?2) ON CONFLICT (source) DO UPDATE SET sequence = ?2",
       source,

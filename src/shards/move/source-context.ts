@@ -1,5 +1,6 @@
 /** What the parts of a source need from the object they run in. */
 import type { MovePlan } from "./move-plan.ts";
+import type { Ask } from "../protocol/messages.ts";
 import type { Runtime, Sql } from "../storage/storage.ts";
 
 export interface SourceContext {
@@ -8,6 +9,5 @@ export interface SourceContext {
   readonly runtime: Runtime;
   /** The plan of the running move; throws when `operation` is not the one that runs. */
   plan(operation: number): MovePlan;
-  /** Sends to a target and unwraps the reply; throws when refused or unreachable. */
-  ask<Reply>(target: string, request: object): Promise<Reply>;
+  readonly ask: Ask;
 }

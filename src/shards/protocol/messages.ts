@@ -1,10 +1,14 @@
-/** The engine's and the router's messages between objects of one namespace. All structured-cloneable. */
+/**
+ * The messages between objects of one namespace, and between a router and them. All structured-cloneable.
+ *
+ * `Replies` maps each kind to its answer; `Ask` is the only way to send one, so that no reply is typed by hand.
+ */
 import type { Key } from "../../core/key.ts";
-import type { Count, DistributionRequest, MemberDistribution } from "../../core/live.ts";
+import type { Count, Distribution, DistributionRequest, MemberDistribution } from "../../core/live.ts";
 import type { Layout } from "../../core/layout.ts";
 import type { MoveRange } from "../../core/move-range.ts";
 import type { OperationMode } from "../../core/operation.ts";
-import type { ControlRequest } from "../../core/protocol.ts";
+import type { ControlReplies, ControlRequest } from "../../core/protocol.ts";
 import type { LargeRow } from "../storage/row-codec.ts";
 import type { SqlRow } from "../storage/storage.ts";
 
@@ -171,6 +175,58 @@ export type PeerRequest =
   | ({ readonly kind: "resolve"; readonly attempt: number } & OfOperation);
 
 export type MemberRequest = ControlRequest | RouterRequest | DirectoryRequest | EngineRequest | PeerRequest;
+export type MessageKind = MemberRequest["kind"];
+
+/** The message of a kind. */
+export type Message<Kind extends MessageKind> = Extract<MemberRequest, { readonly kind: Kind }>;
+
+/** What a success answers to each kind. */
+export interface Replies extends Omit<ControlReplies, "distribute"> {
+  // Router → member
+  readonly layout: LayoutReply;
+  readonly call: unknown;
+  readonly query: QueryReply;
+  readonly locate: LocateReply;
+  // Member → member, for the directory
+  readonly claim: void;
+  readonly release: ReleaseReply;
+  readonly probe: ProbeReply;
+  // Root → member
+  readonly prepare: PrepareReply;
+  readonly copy: WalkReply;
+  readonly verify: WalkReply;
+  readonly drain: DrainReply;
+  readonly chunks: ChunksReply;
+  readonly rehearse: void;
+  readonly fence: FenceReply;
+  readonly unfence: void;
+  readonly activate: void;
+  readonly finish: void;
+  readonly abandon: void;
+  readonly empty: void;
+  readonly count: CountReply;
+  readonly health: HealthReply;
+  /** A root answers for its namespace; a member, asked with `sampleEvery`, for itself. */
+  readonly distribute: Distribution | DistributeReply;
+  // Member → member, and member → root
+  readonly receive: ReceiveReply;
+  readonly check: CheckReply;
+  readonly stagedKeys: StagedKeysReply;
+  readonly resolve: ResolveReply;
+}
+
+/** The answer to one message. */
+export type ReplyTo<Request extends MemberRequest> = Request extends { readonly sampleEvery: number }
+  ? DistributeReply
+  : Request extends { readonly kind: "distribute" }
+    ? Distribution
+    : Replies[Request["kind"]];
+
+/** Sends a message to a member and unwraps the answer. Rejects when it is refused, or when there is none. */
+export type Ask<Sent extends MemberRequest = MemberRequest> = <const Request extends Sent>(
+  member: string,
+  request: Request,
+) => Promise<ReplyTo<Request>>;
 
 export interface TableCount extends Count {
   readonly table: string;
@@ -205,6 +261,13 @@ export interface OutgoingCount {
 export interface DrainReply {
   /** Entries still in the log. */
   readonly backlog: number;
+}
+/** A member of the wave is fenced and drained for this attempt. */
+export interface FenceReply {
+  readonly attempt: number;
+}
+export interface HealthReply {
+  readonly epoch: number;
 }
 export interface ChunksReply {
   /** Staged rows in pieces of at most a wave's size, in order. */

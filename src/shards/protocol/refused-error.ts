@@ -1,5 +1,5 @@
-/** Refusals of the protocol: as values, and thrown where a caller expects a value. */
-import type { ProtocolFailure } from "../../core/protocol-failure.ts";
+/** Refusals of the protocol, thrown where a caller expects a value. */
+import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
 
 export class RefusedError extends Error {
   readonly reason: ProtocolFailure;
@@ -11,7 +11,7 @@ export class RefusedError extends Error {
   }
 }
 
-/** A refusal that asking again does not change. */
-export function refusal(kind: ProtocolFailure["kind"], message: string): ProtocolFailure {
-  return { kind, message, retryable: false };
+/** The exception of a refusal; its kind says whether asking again helps. */
+export function refused(kind: Exclude<ProtocolFailure["kind"], "fault">, message: string): RefusedError {
+  return new RefusedError(refusal(kind, message));
 }

@@ -4,14 +4,14 @@
  */
 import type { Distribution, DistributionRequest, MemberStatus } from "../../core/live.ts";
 import { messageOf } from "../storage/faults.ts";
-import type { CountReply, DistributeReply, TableCount } from "../protocol/messages.ts";
+import type { Ask, DistributeReply, TableCount } from "../protocol/messages.ts";
 import type { Runtime } from "../storage/storage.ts";
 
 /** Rows up to which a distribution reads every row. */
 const SAMPLE_FREE_ROWS = 200_000;
 
 interface Asking {
-  readonly ask: <Reply>(member: string, request: object) => Promise<Reply>;
+  readonly ask: Ask;
   readonly runtime: Runtime;
 }
 
@@ -25,7 +25,7 @@ export interface MemberCount {
 export async function countMember({ ask, runtime }: Asking, member: string): Promise<MemberCount> {
   const startedAt = runtime.now();
   try {
-    const { tables, undeclared } = await ask<CountReply>(member, { kind: "count" });
+    const { tables, undeclared } = await ask(member, { kind: "count" });
     const sum = (count: (table: TableCount) => number): number => tables.reduce((total, table) => total + count(table), 0);
     const rows = sum((table) => table.rows);
     const bytes = sum((table) => table.bytes);
@@ -52,12 +52,10 @@ export async function distributeOverMembers(
   members: readonly string[],
   distribution: DistributionRequest,
 ): Promise<Distribution> {
-  const counts = await Promise.all(members.map((member) => ask<CountReply>(member, { kind: "count" })));
+  const counts = await Promise.all(members.map((member) => ask(member, { kind: "count" })));
   const rows = counts.flatMap((count) => count.tables).reduce((total, table) => total + table.rows, 0);
   const sampleEvery = Math.max(1, Math.ceil(rows / SAMPLE_FREE_ROWS));
-  const replies = await Promise.all(
-    members.map((member) => ask<DistributeReply>(member, { kind: "distribute", distribution, sampleEvery })),
-  );
+  const replies = await Promise.all(members.map((member) => ask(member, { kind: "distribute", distribution, sampleEvery })));
   const sum = (count: (reply: DistributeReply) => number): number => replies.reduce((total, reply) => total + count(reply), 0);
   return {
     request: distribution,

@@ -1,5 +1,4 @@
 /** Draining: the changes that sources have captured are sent to their targets. */
-import type { DrainReply } from "../protocol/messages.ts";
 import { each } from "./each.ts";
 import type { OperationRecord } from "./operation-record.ts";
 import { type DriverContext, requireCurrent } from "./progress.ts";
@@ -15,7 +14,7 @@ const DRAIN_SLICES_MAX = 30;
 export async function drainAll(context: DriverContext, record: OperationRecord): Promise<void> {
   await each(record.from.members, async (source) => {
     for (let slice = 0; slice < DRAIN_SLICES_MAX; slice++) {
-      const { backlog } = await context.ask<DrainReply>(source, { kind: "drain", operation: record.id, budgetMs: SLICE_MS });
+      const { backlog } = await context.ask(source, { kind: "drain", operation: record.id, budgetMs: SLICE_MS });
       if (backlog <= BACKLOG_MAX) return;
       requireCurrent(context, record);
     }

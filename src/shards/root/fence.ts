@@ -4,6 +4,7 @@
  * Rule "fence-attempts": a fence belongs to one attempt, and only answers to the attempt that the journal holds count. An attempt ends in
  * the journal before any member hears of it; a cutover is followed by its activation, however long that takes.
  */
+import type { Ask } from "../protocol/messages.ts";
 import { within } from "../protocol/within.ts";
 import { EngineFault, messageOf } from "../storage/faults.ts";
 import { drainAll } from "./drain.ts";
@@ -67,8 +68,7 @@ export function behindFence(
     if (left > 0) return left;
     throw new Error(`the fence would stand for more than ${mostMs} ms`);
   };
-  const ask = async <Reply>(member: string, request: object): Promise<Reply> =>
-    within(context.runtime, context.ask<Reply>(member, request), leftMs(), member);
+  const ask: Ask = async (member, request) => within(context.runtime, context.ask(member, request), leftMs(), member);
   return { ...context, ask, leftMs };
 }
 

@@ -5,6 +5,7 @@
  */
 import type { Step } from "../../core/operation.ts";
 import type { Runtime, Sql } from "../storage/storage.ts";
+import type { Ask } from "../protocol/messages.ts";
 import type { Journal } from "./journal.ts";
 import type { OperationRecord } from "./operation-record.ts";
 
@@ -12,7 +13,7 @@ export interface DriverContext {
   readonly sql: Sql;
   readonly runtime: Runtime;
   readonly journal: Journal;
-  readonly ask: <Reply>(member: string, request: object) => Promise<Reply>;
+  readonly ask: Ask;
   /** Stores an event and hands it to the user's callback. */
   readonly emit: (type: string, record: OperationRecord, detail: Readonly<Record<string, unknown>>) => void;
   /** An epoch was committed; called in its transaction. */

@@ -8,9 +8,9 @@ import { type Partitioners, newestPartitioners } from "../../core/partitioners.t
 import type { Distribution, DistributionRequest, LiveNamespace, TableStatus } from "../../core/live.ts";
 import { operationModeFor } from "../../core/operation-mode.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "../../core/operation.ts";
-import type { ProtocolFailure } from "../../core/protocol-failure.ts";
-import { refusal } from "../protocol/refused-error.ts";
+import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
 import { type Result, failure, success } from "../../core/result.ts";
+import type { Ask } from "../protocol/messages.ts";
 import { doChores } from "./chores.ts";
 import { countMember, distributeOverMembers } from "./count-members.ts";
 import { drive, requestCancel } from "./driver.ts";
@@ -37,7 +37,7 @@ export interface RootOptions {
   readonly partitioners: Partitioners;
   readonly onEvent: ((event: StoredEvent) => void) | undefined;
   readonly onEpoch: ((entry: RegistryEntry) => void) | undefined;
-  readonly ask: <Reply>(member: string, request: object) => Promise<Reply>;
+  readonly ask: Ask;
 }
 
 export class Root {

@@ -18,8 +18,8 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
   const rowsPerSecondMax =
     policy.rowsPerSecondMax === null ? null : Math.max(1, Math.floor(policy.rowsPerSecondMax / from.members.length));
   const replies = await each(participants(record), async (member) => {
-    const request = { kind: "prepare", operation, epoch, mode, from, to, allowMissingKey, rowsPerSecondMax };
-    const reply = await context.ask<PrepareReply>(member, request);
+    const request = { kind: "prepare", operation, epoch, mode, from, to, allowMissingKey, rowsPerSecondMax } as const;
+    const reply = await context.ask(member, request);
     // Not a fault: while a version is being rolled out, the member is asked until it has it.
     if ((reply as Partial<PrepareReply>).uniqueRules === undefined)
       throw new Error(`${member} runs an older version of the library: deploy this one everywhere`);
@@ -52,7 +52,7 @@ export async function walk(context: DriverContext, record: OperationRecord, step
   const isDone = (source: SourceProgress): boolean => (step === "copy" ? source.isCopied : source.isVerified);
   const open = Object.entries(record.sources).filter(([, source]) => !isDone(source));
   const replies = await each(open, async ([source]) => {
-    const reply = await context.ask<WalkReply>(source, { kind: step, operation: record.id, budgetMs: SLICE_MS });
+    const reply = await context.ask(source, { kind: step, operation: record.id, budgetMs: SLICE_MS });
     return [source, reply] as const;
   }).catch(async (error: unknown) => {
     // A row that was given another shard key meanwhile stands twice until the source that lost it has said so.
@@ -95,7 +95,7 @@ async function planWaves(context: DriverContext, record: OperationRecord): Promi
   const waveRowsMax = Math.max(1, Math.floor(record.policy.waveRowsMax / WAVE_SPAN_MAX));
   const staged: { target: string; chunks: ChunksReply["chunks"] }[] = [];
   for (const target of targetsOf({ moves })) {
-    const { chunks } = await context.ask<ChunksReply>(target, { kind: "chunks", operation: record.id, waveRowsMax });
+    const { chunks } = await context.ask(target, { kind: "chunks", operation: record.id, waveRowsMax });
     staged.push({ target, chunks });
   }
   return packWaves(moves, staged, waveRowsMax);

@@ -5,7 +5,7 @@
  * Objects of a test run in one isolate, so that replacing `Host.prototype.ask` reaches them all. Hooks run in the sender's object.
  */
 import { Host } from "../../../src/shards/host/host.ts";
-import type { MemberRequest } from "../../../src/shards/protocol/messages.ts";
+import type { MemberRequest, ReplyTo } from "../../../src/shards/protocol/messages.ts";
 
 export interface Message {
   /** The sender. */
@@ -29,8 +29,12 @@ let original: Host["ask"] | undefined;
 export function interceptMessages(namespace: string, intercept: Intercept): void {
   if (original === undefined) {
     const ask = (original = Reflect.get(Host.prototype, "ask"));
-    Host.prototype.ask = async function patched<Reply>(this: Host, member: string, request: object): Promise<Reply> {
-      const message = { host: this, member, request: request as MemberRequest };
+    Host.prototype.ask = async function patched<const Request extends MemberRequest>(
+      this: Host,
+      member: string,
+      request: Request,
+    ): Promise<ReplyTo<Request>> {
+      const message = { host: this, member, request };
       // The newest hook first; each forwards to the one before it, the last to the object itself.
       const send = hooks
         .filter((hook) => hook.namespace === this.namespace)
@@ -38,7 +42,7 @@ export function interceptMessages(namespace: string, intercept: Intercept): void
           (forward, hook) => () => hook.intercept(message, forward),
           () => ask.call(this, member, request),
         );
-      return (await send()) as Reply;
+      return (await send()) as ReplyTo<Request>;
     };
   }
   hooks.push({ namespace, intercept });
