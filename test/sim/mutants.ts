@@ -121,8 +121,8 @@ export const MUTANTS: readonly Mutant[] = [
       { file: "shards/member/admission.ts", find: "if (epoch < membership.epoch) {", replace: "if (false) {" },
       {
         file: "shards/member/admission.ts",
-        find: "if (!membership.serving) return stale",
-        replace: "if (epoch === membership.epoch && !membership.serving) return stale",
+        find: "if (!membership.serving) return refusal",
+        replace: "if (epoch === membership.epoch && !membership.serving) return refusal",
       },
       {
         file: "shards/member/admission.ts",
@@ -158,9 +158,9 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/root/walk.ts",
-        find: "const reply = await context.ask<WalkReply>(source, { kind: step, operation: record.id, budgetMs: SLICE_MS });",
+        find: "const reply = await context.ask(source, { kind: step, operation: record.id, budgetMs: SLICE_MS });",
         replace:
-          "const reply = await context.ask<WalkReply>(source, { kind: step, operation: record.id, budgetMs: SLICE_MS }).catch(() => ({ isDone: true, rows: 0, bytes: 0, outgoing: [] }));",
+          "const reply = await context.ask(source, { kind: step, operation: record.id, budgetMs: SLICE_MS }).catch(() => ({ isDone: true, rows: 0, bytes: 0, outgoing: [] }));",
       },
     ],
   },
@@ -300,7 +300,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/member/member.ts",
-        find: /if \(this\.moving\) \{\s*throw new RefusedError/,
+        find: /if \(this\.moving\) \{\s*throw refused/,
         replace: "if (this.moving) return; if (false) { throw new RefusedError",
       },
     ],
