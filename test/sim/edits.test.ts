@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 
 import { SCALED, type SourceEdit } from "./edit-sources.ts";
@@ -9,7 +10,7 @@ const SOURCE_FOLDER = new URL("../../src/", import.meta.url);
 
 /** How often the text of an edit stands in its file. */
 function timesFound({ file, find }: SourceEdit): number {
-  return readFileSync(new URL(file, SOURCE_FOLDER), "utf8").split(find).length - 1;
+  return readFileSync(fileURLToPath(new URL(file, SOURCE_FOLDER).href), "utf8").split(find).length - 1;
 }
 
 describe("the edits of the simulator", () => {
