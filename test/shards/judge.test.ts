@@ -55,12 +55,12 @@ describe("an id that is found twice again and again", () => {
     expect(rig.asked.slice(-3)).toEqual(["abandon m0", "abandon m1", "abandon m2"]);
   });
 
-  it("at a wave's rehearsal is judged, and the same fence cuts over when it is gone", async () => {
-    let rehearsals = 0;
-    rig.ask = (member, { kind }) => (kind === "rehearse" && member === "m2" && ++rehearsals <= TRIES ? twice() : undefined);
+  it("at a wave's promotion is judged, and the same fence cuts over when it is gone", async () => {
+    let promotions = 0;
+    rig.ask = (member, { kind }) => (kind === "promote" && member === "m2" && ++promotions <= TRIES ? twice() : undefined);
     await workToTheEnd(rig);
     expect(rig.record()).toMatchObject({ state: "completed", fault: null, epoch: 2 });
-    expect(rehearsals).toBe(TRIES + 1);
+    expect(promotions).toBe(TRIES + 1);
     const judged = rig.asked.slice(rig.asked.findLastIndex((line) => line.startsWith("unfence ")) + 1);
     expect(judged.slice(0, 6).every((line) => line.startsWith("fence "))).toBe(true);
   });

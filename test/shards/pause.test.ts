@@ -37,7 +37,7 @@ describe("a pause", () => {
     ["verify", "verify"],
     ["chunks", "verify"],
     ["fence", "fence"],
-    ["rehearse", "fence"],
+    ["promote", "fence"],
   ] as const)("during %s lets the operation stand in step %s, and it only drains", async (kind, step) => {
     const id = startRebalance(rig);
     const { answers } = pauseAt(kind);
@@ -58,10 +58,10 @@ describe("a pause", () => {
 
   it("in a fence's attempt ends the attempt first, and lifts every fence", async () => {
     startRebalance(rig);
-    const { answers } = pauseAt("rehearse");
+    const { answers } = pauseAt("promote");
     await rig.work();
     expect(answers).toHaveLength(1);
-    const unfenced = rig.asked.slice(rig.asked.findIndex((line) => line.startsWith("rehearse")));
+    const unfenced = rig.asked.slice(rig.asked.findIndex((line) => line.startsWith("promote")));
     expect(unfenced).toEqual(expect.arrayContaining(["unfence m0", "unfence m1", "unfence m2"]));
     expect(rig.record()).toMatchObject({ attempt: 2, liftsFences: false });
   });
@@ -71,7 +71,7 @@ describe("a pause", () => {
     let isDead = false;
     rig.ask = (_, request) => {
       if (isDead) return new Promise(() => undefined);
-      if (request.kind !== "rehearse") return undefined;
+      if (request.kind !== "promote") return undefined;
       rig.root.pause(1, "r", "b");
       isDead = true;
       return new Promise(() => undefined);

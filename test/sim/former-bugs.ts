@@ -31,23 +31,6 @@ export const FORMER_BUGS: readonly Mutant[] = [
     ],
   },
   {
-    name: "rehearsed-before-the-fence",
-    needs: "hasRivals",
-    rule: "a target tries its promotion under the fence and after the last drain: not while rows still change",
-    edits: [
-      {
-        file: "shards/root/fence.ts",
-        find: "  const fencedAt = context.runtime.now();\n",
-        replace: "  await rehearse(context, record, targets, wave);\n  const fencedAt = context.runtime.now();\n",
-      },
-      {
-        file: "shards/root/fence.ts",
-        find: "    await rehearse(fenced, record, targets, wave);\n",
-        replace: "",
-      },
-    ],
-  },
-  {
     name: "dealt-owner-kept-for-the-gone",
     needs: "hasRegroups",
     rule: "a row that is gone gives back the owner that was dealt to it: its id may stand on another source by now",

@@ -261,15 +261,30 @@ export const MUTANTS: readonly Mutant[] = [
       { file: "shards/member/member.ts", find: DELETES_FIRST, replace: "" },
       {
         file: "shards/member/member.ts",
-        find: /moving\.fenceFloor, moving\.fence \+ 1\) \} \}\);\s*\}\),\s*\);/,
-        replace: `moving.fenceFloor, moving.fence + 1) } }); }), ); ${DELETES_FIRST}`,
+        find: /promotion: null, fenceFloor \} \}\);\s*\}\),\s*\);/,
+        replace: `promotion: null, fenceFloor } }); }), ); ${DELETES_FIRST}`,
       },
     ],
   },
   {
+    name: "promotion-not-undone",
+    rule: "promoted-before-commit: what was promoted under an attempt that is given up is taken back before the fence falls",
+    edits: [{ file: "shards/member/member.ts", find: "if (stands) this.#undoPromotion(moving);", replace: "" }],
+  },
+  {
+    name: "rows-after-promotion",
+    rule: "no-late-rows: a target that has promoted takes no rows before the attempt is decided",
+    edits: [{ file: "shards/member/member.ts", find: "if (promotion || (fence", replace: "if (false && (fence" }],
+  },
+  {
+    name: "commit-without-promotion",
+    rule: "promoted-before-commit: the root commits a wave only when its rows are live on every target",
+    edits: [{ file: "shards/root/fence.ts", find: "    await promote(fenced, record, wave);\n", replace: "" }],
+  },
+  {
     name: "targets-not-fenced",
     needs: "hasRivals",
-    rule: "in a shift the targets are fenced too: a rival row may not come between rehearsal and promotion",
+    rule: "in a shift the targets are fenced too: nobody sees promoted rows before their cutover, nor gets in their way",
     edits: [
       {
         file: "shards/root/fence.ts",

@@ -15,11 +15,6 @@ export const REGRESSIONS: readonly Regression[] = [
     reason: "a note was sent before the item that it references: the target could not commit",
   },
   {
-    seed: 24,
-    mutant: "rehearsed-before-the-fence",
-    reason: "a row came to a target after its rehearsal, and the promotion was impossible for ever",
-  },
-  {
     seed: 36,
     mutant: "dealt-owner-kept-for-the-gone",
     reason: "a row removed under one key and put under another was taken for two rows, by the directory too",

@@ -241,8 +241,12 @@ export class Host {
         this.member.noteRehearsal(operation);
       });
     },
+    promote: async ({ operation, attempt, incoming, outgoing }) => {
+      if (outgoing.length > 0) await refuseLeftBehind(this.member, operation, outgoing);
+      if (incoming.length > 0) await this.#writeRows(() => this.member.promote(operation, attempt, incoming));
+    },
     fence: ({ operation, attempt, budgetMs }) => this.#fence(operation, attempt, budgetMs),
-    unfence: ({ operation, attempt }) => this.member.unfence(operation, attempt),
+    unfence: ({ operation, attempt }) => this.#writeRows(() => this.member.unfence(operation, attempt)),
     activate: ({ operation, activation }) => this.member.activate(operation, activation),
     finish: ({ operation, epoch, layout }) => this.#writeRows(() => this.member.finish(operation, epoch, layout)),
     abandon: ({ operation, epoch, layout }) => this.#writeRows(() => this.member.abandon(operation, epoch, layout)),
@@ -294,7 +298,7 @@ export class Host {
     if (!(await this.admission.hold(budgetMs)))
       throw refused("moving", `${this.member.self} still runs calls after ${budgetMs} ms`);
     try {
-      this.member.fence(operation, attempt);
+      await this.#writeRows(() => this.member.fence(operation, attempt));
     } finally {
       this.admission.release();
     }
@@ -316,7 +320,7 @@ export class Host {
       return; // silence says nothing: the alarm asks again
     }
     if (reply.verdict === "pending") return;
-    this.member.unfence(operation, attempt);
+    await this.#writeRows(() => this.member.unfence(operation, attempt));
     this.admission.changed();
   }
 

@@ -24,7 +24,7 @@ import { drainSlice } from "../move/drain.ts";
 import { quoteName } from "../storage/storage.ts";
 import { type Table, checkPrimaryKey, schemaText, undeclaredTables } from "../storage/tables.ts";
 import { deleteKeys } from "../move/delete-keys.ts";
-import { promoteRows } from "../move/promote.ts";
+import { promoteRows, undoPromotion } from "../move/promote.ts";
 import { createStaging, dropStaging } from "../move/staging.ts";
 import { noteChecked } from "../move/late-rows.ts";
 import { uniqueRules } from "../move/unique-rules.ts";
@@ -65,17 +65,18 @@ export class Member extends MemberState {
 
   /**
    * The plan for a message of rows. Rule "no-late-rows": a target that serves takes no more rows of a swap, and none of a shift between its
-   * rehearsal and its promotion. By then every source is drained: what still comes is late, or a stray write to a row that has moved.
+   * promotion and the end of that attempt. By then every source is drained: what still comes is late, or a stray write to a row that moves.
    */
   receivingPlan(operation: number): MovePlan {
     const plan = this.plan(operation);
     if (plan.moving.mode === "swap" && this.membership.serving) {
       throw new EngineFault("cancelled", `${this.self} serves already: it takes no more rows of operation ${operation}`);
     }
-    if (plan.moving.fence !== 0 && plan.moving.rehearsed === plan.moving.fence) {
+    const { fence, promotion, rehearsed } = plan.moving;
+    if (promotion || (fence !== 0 && rehearsed === fence)) {
       throw refused(
         "moving",
-        `${this.self} has rehearsed attempt ${plan.moving.fence} of operation ${operation}: it takes no rows before that is decided`,
+        `${this.self} has promoted attempt ${fence} of operation ${operation}: it takes no rows before that is decided`,
       );
     }
     return plan;
@@ -101,7 +102,7 @@ export class Member extends MemberState {
         if (isSource && !membership.serving)
           throw new EngineFault("internal", `${this.self} is a source of operation ${operation} but serves nothing`);
         clearMoveRecords(this.sql);
-        const fence = { fence: 0, fenceFloor: 1, rehearsed: 0 };
+        const fence = { fence: 0, fenceFloor: 1, promotion: null };
         const { allowMissingKey, rowsPerSecondMax } = request;
         const moving = { operation, mode, isSource, isTarget, from, to, allowMissingKey, rowsPerSecondMax, ...fence };
         this.put({ moving, membership: { ...membership, operation } });
@@ -126,15 +127,32 @@ export class Member extends MemberState {
         throw new EngineFault("cancelled", `Fence attempt ${attempt} of operation ${operation} is over on ${this.self}`);
       }
       if (moving.fence === attempt) return;
-      this.put({ moving: { ...moving, fence: attempt } });
+      this.#undoPromotion(moving);
+      this.put({ moving: { ...moving, fence: attempt, promotion: null } });
       // Who does not serve yet is guarded already.
       if (this.membership.serving) installGuards(this.sql, this.tables(), "moving");
     });
   }
 
   /**
-   * A rehearsal was well: under a fence, this target takes no more rows until it has promoted them or the fence is lifted. The target of a
-   * swap, which has no fence, has only to look at what still comes.
+   * Makes the rows of a wave live, under the fence of this attempt. Rule "promoted-before-commit". Idempotent. Foreign keys are off.
+   * @throws EngineFault when the rows do not fit.
+   */
+  promote(operation: number, attempt: number, incoming: readonly MoveRange[]): void {
+    this.change(() => {
+      const plan = this.plan(operation);
+      const { moving } = plan;
+      if (moving.fence !== attempt)
+        throw new EngineFault("cancelled", `Fence attempt ${attempt} of operation ${operation} is over on ${this.self}`);
+      if (moving.promotion) return;
+      promoteRows(this.sql, plan, incoming, this.self);
+      this.put({ moving: { ...moving, promotion: { attempt, incoming } } });
+    });
+  }
+
+  /**
+   * Notes that a rehearsal succeeded: under a fence of a root of protocol 1, this target takes no more rows until it has promoted them or the
+   * fence is lifted. The target of a swap, which has no fence, has only to look at what still comes.
    */
   noteRehearsal(operation: number): void {
     const { moving } = this.plan(operation);
@@ -154,18 +172,18 @@ export class Member extends MemberState {
       const moving = this.moving;
       if (moving?.operation !== operation) return;
       const stands = moving.fence !== 0 && moving.fence <= attempt;
-      this.put({
-        moving: { ...moving, fence: stands ? 0 : moving.fence, fenceFloor: Math.max(moving.fenceFloor, attempt + 1) },
-      });
+      if (stands) this.#undoPromotion(moving);
+      const lifted = stands ? { fence: 0, promotion: null } : {};
+      this.put({ moving: { ...moving, ...lifted, fenceFloor: Math.max(moving.fenceFloor, attempt + 1) } });
       if (stands && this.membership.serving) removeGuards(this.sql);
     });
   }
 
   /**
-   * Acts by a committed epoch. A target makes its rows live, a source deletes exactly those rows, and each changes its epoch in the same
-   * transaction. Rule "activate-in-one-transaction": the source's fence has stood since before the cutover and ends here, after the deletion.
+   * Acts by a committed epoch. A target's rows are live already; a source deletes exactly those rows, and then changes its epoch. Rule
+   * "activate-in-one-transaction": the source's fence has stood since before the cutover and ends here, after the deletion.
    */
-  async activate(operation: number, { epoch, layout, incoming, outgoing }: Activation): Promise<void> {
+  async activate(operation: number, { epoch, layout, incoming, outgoing, attempt }: Activation): Promise<void> {
     if (this.membership.epoch >= epoch) return;
     const plan = this.planAfterCutover(operation);
     for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);
@@ -174,9 +192,13 @@ export class Member extends MemberState {
         const membership = this.membership;
         if (membership.epoch >= epoch) return;
         const { moving } = this.planAfterCutover(operation);
-        if (moving.mode === "shift") promoteRows(this.sql, plan, incoming);
+        const isPromoted = incoming.length === 0 || Boolean(moving.promotion);
+        if (!isPromoted && attempt !== undefined)
+          throw new Error(`${this.self} has not promoted attempt ${attempt} of operation ${operation}, which was committed`);
+        if (!isPromoted) promoteRows(this.sql, plan, incoming, this.self);
         this.#serve({ ...membership, epoch, layout });
-        this.put({ moving: { ...moving, fence: 0, fenceFloor: Math.max(moving.fenceFloor, moving.fence + 1) } });
+        const fenceFloor = Math.max(moving.fenceFloor, moving.fence + 1);
+        this.put({ moving: { ...moving, fence: 0, promotion: null, fenceFloor } });
       }),
     );
   }
@@ -236,6 +258,7 @@ export class Member extends MemberState {
   #forgetOlder(tables: readonly Table[]): void {
     const older = this.moving;
     if (!older) return;
+    this.#undoPromotion(older);
     if (older.isTarget) dropStaging(this.sql, this.planAfterCutover(older.operation));
     if (older.isTarget && !this.membership.serving) this.#deleteAll(tables);
     removeCapture(this.sql);
@@ -298,12 +321,18 @@ export class Member extends MemberState {
     else installGuards(this.sql, this.tables(), "notMember");
   }
 
+  /** Takes back what was promoted under an attempt that is given up. Call in the transaction that lifts or replaces its fence. */
+  #undoPromotion({ operation, promotion }: Moving): void {
+    if (promotion) undoPromotion(this.sql, this.planAfterCutover(operation), promotion.incoming);
+  }
+
   #end(operation: number, next: (membership: Membership, moving: Moving | undefined) => Membership): void {
     ensureSchema(this.sql);
     this.change(() => {
       const membership = this.membership;
       if (membership.ended >= operation || membership.operation > operation) return;
       const moving = this.moving?.operation === operation ? this.moving : undefined;
+      if (moving) this.#undoPromotion(moving);
       if (moving?.isTarget) dropStaging(this.sql, this.planAfterCutover(operation));
       removeCapture(this.sql);
       this.#serve({ ...next(membership, moving), operation, ended: operation });

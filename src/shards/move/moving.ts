@@ -1,5 +1,6 @@
 /** The record of a running move, as one participant keeps it. */
 import type { Layout } from "../../core/layout.ts";
+import type { MoveRange } from "../../core/move-range.ts";
 import type { OperationMode } from "../../core/operation.ts";
 
 /** The part that an object plays in a running operation. */
@@ -16,6 +17,15 @@ export interface Moving {
   readonly fence: number;
   /** Attempts below this one are over: a late call of one must not fence again. */
   readonly fenceFloor: number;
-  /** As a target: the attempt under whose fence it has tried its promotion, 0 for none. */
-  readonly rehearsed: number;
+  /** As a target of a shift: rows that are live under the fence, before their cutover; absent or null for none. */
+  readonly promotion?: Promotion | null;
+  /** As a target under a root of protocol 1: the attempt whose promotion it has tried, 0 or absent for none. */
+  readonly rehearsed?: number;
+}
+
+/** Rows that were made live under a fence. It is undone with its attempt, or stays when the attempt is committed. */
+export interface Promotion {
+  readonly attempt: number;
+  /** What was staged for these ranges is live. */
+  readonly incoming: readonly MoveRange[];
 }

@@ -1,6 +1,11 @@
-/** Makes staged rows live, and tries it before the cutover: what the live tables refuse ends the operation while nothing is lost. */
+/**
+ * Makes staged rows live, under the fence and before the cutover: what the live tables refuse is met while everything can be given up.
+ *
+ * Rule "promoted-before-commit": the registry commits a wave only when its rows are live on every target. What is promoted belongs to its
+ * attempt: it is undone in the transaction that lifts or replaces the fence. The rows stay staged until then, so that the undo knows them.
+ */
 import type { MoveRange } from "../../core/move-range.ts";
-import { EngineFault, messageOf } from "../storage/faults.ts";
+import { EngineFault, isFull, messageOf } from "../storage/faults.ts";
 import { checkForeignKeys } from "./foreign-keys.ts";
 import { withoutTriggers } from "./guards.ts";
 import type { MovePlan } from "./move-plan.ts";
@@ -8,11 +13,55 @@ import { withinRange } from "./position.ts";
 import { rowJson } from "../storage/row-codec.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
 
-/** Makes the staged rows of the ranges live. Rule "waves-apart": they stay staged. No trigger sees it, capture neither. Call inside a transaction. */
-export function promoteRows(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): void {
+const RIVALS_NAMED_MAX = 20;
+
+/**
+ * Makes the staged rows of the ranges live and checks what they point at. No trigger sees it, capture neither. Call inside a transaction,
+ * with foreign keys off. @throws EngineFault when the rows do not fit; the transaction must then be rolled back.
+ */
+export function promoteRows(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string): void {
+  try {
+    insertStaged(sql, plan, incoming);
+    checkForeignKeys(sql, plan, incoming, self);
+  } catch (error) {
+    throw explainRefusal(sql, plan, incoming, self, error);
+  }
+}
+
+/** Takes back what `promoteRows` made live: exactly the rows that are staged for the ranges. Needs no space. Call inside a transaction. */
+export function undoPromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): void {
+  const names = plan.tables.map(({ table }) => table.name);
+  withoutTriggers(sql, names, () => {
+    for (const { table, store } of plan.tables.toReversed()) {
+      const key = table.primaryKey.map((column) => quoteName(column)).join(", ");
+      for (const range of incoming) {
+        const within = withinRange(range);
+        sql.run(
+          `DELETE FROM ${quoteName(table.name)} WHERE (${key}) IN (SELECT ${key} FROM ${quoteName(store)} WHERE ${within.sql})`,
+          ...within.bindings,
+        );
+      }
+    }
+  });
+}
+
+/** Tries a promotion and rolls it back, or, in a swap, checks what came. @throws EngineFault when the rows do not fit. */
+export function rehearsePromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string): void {
+  const rolledBack = new Error("rehearsal");
+  try {
+    sql.transaction(() => {
+      promoteRows(sql, plan, incoming, self);
+      throw rolledBack;
+    });
+  } catch (error) {
+    if (error !== rolledBack) throw error;
+  }
+}
+
+function insertStaged(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): void {
   if (incoming.length === 0) return;
-  const tables = plan.tables.map(({ table }) => table.name);
-  withoutTriggers(sql, tables, () => {
+  const names = plan.tables.map(({ table }) => table.name);
+  withoutTriggers(sql, names, () => {
     for (const { table, store } of plan.tables) {
       const columns = table.columns.map((column) => quoteName(column)).join(", ");
       // With the table's name before them: alone, a name that is no column is taken for a text.
@@ -28,46 +77,33 @@ export function promoteRows(sql: Sql, plan: MovePlan, incoming: readonly MoveRan
   });
 }
 
-/** Tries a promotion and rolls it back, so that a row which the live tables refuse is found before cutover. @throws EngineFault */
-export function rehearsePromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string): void {
-  const tables = plan.tables.map(({ table }) => table);
-  if (!tables.some((table) => table.hasConstraints || table.hasChecks)) return refuseRivals(sql, plan, incoming);
-  const rolledBack = new Error("rehearsal");
-  try {
-    sql.transaction(() => {
-      promoteRows(sql, plan, incoming);
-      checkForeignKeys(sql, plan, incoming, self);
-      throw rolledBack;
-    });
-  } catch (error) {
-    if (error === rolledBack) return;
-    if (error instanceof EngineFault) throw error;
-    const message = messageOf(error);
-    if (message.includes("UNIQUE constraint failed"))
-      throw new EngineFault(
-        "duplicateId",
-        `Rows to be moved have values that rows which are here already have: ${message}. Nothing was changed: give each row its own, then start again`,
-      );
-    throw new EngineFault(
+/** What a person can do about rows that the live tables refuse. */
+function explainRefusal(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string, error: unknown): unknown {
+  const message = messageOf(error);
+  if (error instanceof EngineFault || isFull(error)) return error;
+  if (!message.includes("UNIQUE constraint failed"))
+    return new EngineFault(
       "schema",
       `Rows to be moved do not fit the tables of ${self}: ${message}. Nothing was changed: let the tables be the same on every shard, and their rows satisfy them, then start again`,
     );
-  }
+  const rivals = findRivals(sql, plan, incoming);
+  const what = rivals ?? `values that rows which are here already have: ${message}`;
+  return new EngineFault(
+    "duplicateId",
+    `Rows to be moved have ${what}. Nothing was changed: give each row its own, then start again`,
+  );
 }
 
-/** Without constraints only the primary key can be in the way: that is found without writing. @throws EngineFault */
-function refuseRivals(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): void {
+/** The primary keys that stand in the way, in words; null when another unique value does. */
+function findRivals(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): string | null {
   for (const { table, store } of plan.tables) {
     const same = table.primaryKey.map((column) => `t.${quoteName(column)} = s.${quoteName(column)}`).join(" AND ");
     for (const range of incoming) {
       const within = withinRange(range);
-      const query = `SELECT ${rowJson(table.primaryKey, "s")} AS pk FROM ${quoteName(store)} AS s CROSS JOIN ${quoteName(table.name)} AS t ON ${same} WHERE ${within.sql} LIMIT 20`;
+      const query = `SELECT ${rowJson(table.primaryKey, "s")} AS pk FROM ${quoteName(store)} AS s CROSS JOIN ${quoteName(table.name)} AS t ON ${same} WHERE ${within.sql} LIMIT ${RIVALS_NAMED_MAX}`;
       const rivals = sql.rows<{ pk: string }>(query, ...within.bindings).map((row) => row.pk);
-      if (rivals.length === 0) continue;
-      throw new EngineFault(
-        "duplicateId",
-        `Rows to be moved have ids that rows of '${table.name}' have here already: ${rivals.join(", ")}. Nothing was changed: give each row its own id, then start again`,
-      );
+      if (rivals.length > 0) return `ids that rows of '${table.name}' have here already: ${rivals.join(", ")}`;
     }
   }
+  return null;
 }

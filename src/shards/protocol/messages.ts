@@ -119,6 +119,8 @@ export interface Activation {
   readonly incoming: readonly MoveRange[];
   /** Ranges that leave this member, each with the target that has its rows now (shift). */
   readonly outgoing: readonly { readonly target: string; readonly range: MoveRange }[];
+  /** The attempt under which `incoming` was promoted before the commit; absent for a root that commits first (protocol 1). */
+  readonly attempt?: number;
 }
 
 /** From the root to a member. */
@@ -136,11 +138,19 @@ export type EngineRequest =
   | ({ readonly kind: "verify"; readonly budgetMs: number } & OfOperation)
   | ({ readonly kind: "drain"; readonly budgetMs: number } & OfOperation)
   | ({ readonly kind: "chunks"; readonly waveRowsMax: number } & OfOperation)
+  /** Before a commit in a swap: check what came. In a shift, of a root of protocol 1: try the promotion and roll it back. */
   | ({
       readonly kind: "rehearse";
       readonly incoming: readonly MoveRange[];
       /** What leaves this member (shift): rows that stay must not point at rows that leave. */
       readonly outgoing?: readonly { readonly target: string; readonly range: MoveRange }[];
+    } & OfOperation)
+  /** Shift, under the fence and once every source is drained: make the rows live, and see that no row stays behind by itself. */
+  | ({
+      readonly kind: "promote";
+      readonly attempt: number;
+      readonly incoming: readonly MoveRange[];
+      readonly outgoing: readonly { readonly target: string; readonly range: MoveRange }[];
     } & OfOperation)
   | ({ readonly kind: "fence"; readonly attempt: number; readonly budgetMs: number } & OfOperation)
   | ({ readonly kind: "unfence"; readonly attempt: number } & OfOperation)
@@ -198,6 +208,7 @@ export interface Replies extends Omit<ControlReplies, "distribute"> {
   readonly drain: DrainReply;
   readonly chunks: ChunksReply;
   readonly rehearse: void;
+  readonly promote: void;
   readonly fence: FenceReply;
   readonly unfence: void;
   readonly activate: void;

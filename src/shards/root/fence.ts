@@ -12,7 +12,7 @@ import { each } from "./each.ts";
 import type { Wave } from "./journal.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
 import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts";
-import { rehearse } from "./rehearse.ts";
+import { promote } from "./promote.ts";
 import { incomingOf, joinWaves, layoutAfter, nextSpan, outgoingOf, sourcesOf, targetsOf } from "./waves.ts";
 
 /** Most time that a fence may stand before it is lifted and tried again later. */
@@ -21,7 +21,8 @@ const FENCE_MS_MAX = 1_000;
 const FENCE_MS_CEILING = 16_000;
 
 /**
- * Fences the members of the wave, drains the sources, rehearses, and commits the next epoch in the turn in which the last answer counts.
+ * Fences the members of the wave, drains the sources, has the targets promote, and commits the next epoch in the turn in which the last
+ * answer counts.
  * Rule "fence-attempts": only answers to the attempt that the journal holds count.
  */
 export async function fenceAndCutOver(context: DriverContext, record: OperationRecord): Promise<void> {
@@ -33,14 +34,14 @@ export async function fenceAndCutOver(context: DriverContext, record: OperationR
   const { id: operation, attempt } = record;
   await drainAll(context, record);
   requireCurrent(context, record);
-  // In a shift the targets serve too: what they take between the rehearsal and the promotion could get in its way.
+  // In a shift the targets serve too: nobody may see, nor get in the way of, what they promote before the cutover.
   const targets = targetsOf(wave);
   const members = record.mode === "swap" ? record.from.members : [...new Set([...sourcesOf(wave), ...targets])].toSorted();
   const fencedAt = context.runtime.now();
   const fenced = behindFence(context, record, fencedAt);
   try {
     await each(members, (member) => fenced.ask(member, { kind: "fence", operation, attempt, budgetMs: fenced.leftMs() }));
-    await rehearse(fenced, record, targets, wave);
+    await promote(fenced, record, wave);
     cutOver(context, record, wave, fencedAt);
   } catch (error) {
     await giveUp(context, record, members);
@@ -110,7 +111,7 @@ export function cutOver(context: DriverContext, record: OperationRecord, wave: W
     const epoch = record.epoch + 1;
     journal.commitEpoch(epoch, layout, record.id, runtime.now());
     context.committed();
-    proceed(context, record, { step: "activate", epoch, fencedAt });
+    proceed(context, record, { step: "activate", epoch, fencedAt, isPromoted: record.mode === "shift" });
   });
 }
 
@@ -126,7 +127,8 @@ export async function activate(context: DriverContext, record: OperationRecord):
   const others = everybody.filter((member) => !targets.includes(member));
   for (const members of [targets, others]) {
     await each(members, (member) => {
-      const activation = { epoch, layout, incoming: incomingOf(wave, member), outgoing: outgoingOf(wave, member) };
+      const [incoming, outgoing] = [incomingOf(wave, member), outgoingOf(wave, member)];
+      const activation = { epoch, layout, incoming, outgoing, ...(record.isPromoted ? { attempt: record.attempt } : {}) };
       return context.ask(member, { kind: "activate", operation: record.id, activation });
     });
   }

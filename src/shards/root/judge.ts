@@ -19,8 +19,8 @@ import { DUPLICATE_TRIES_MAX, end, isDuplicate } from "./failures.ts";
 import { type FencedContext, behindFence, cutOver, giveUp, waveInWork } from "./fence.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
 import { type DriverContext, requireCurrent } from "./progress.ts";
-import { rehearse } from "./rehearse.ts";
-import { NO_WAVE, targetsOf } from "./waves.ts";
+import { checkTargets, promote } from "./promote.ts";
+import { NO_WAVE } from "./waves.ts";
 
 /** Ends the operation if ids stand twice; else goes on, in step fence by cutting over: the fence is closed already. */
 export async function judgeDuplicates(context: DriverContext, record: OperationRecord): Promise<void> {
@@ -33,11 +33,11 @@ export async function judgeDuplicates(context: DriverContext, record: OperationR
   try {
     await closeFence(fenced, record, members);
     if (record.step === "fence") {
-      await rehearse(fenced, record, targetsOf(wave), wave);
+      await promote(fenced, record, wave);
       cutOver(context, record, wave, fencedAt);
       return;
     }
-    if (settlesTargets(record)) await rehearse(fenced, record, record.to.members, NO_WAVE);
+    if (settlesTargets(record)) await checkTargets(fenced, record);
   } catch (error) {
     if (isDuplicate(error)) {
       const fault = { kind: "duplicateId", message: messageOf(error) } as const;

@@ -28,6 +28,8 @@ export interface OperationRecord extends Omit<
   readonly duplicateFound?: string;
   /** True while fences of an attempt that was given up may still stand; absent for false. */
   readonly liftsFences?: boolean;
+  /** True when the wave that was cut over last was promoted before its commit; absent in records of earlier versions. */
+  readonly isPromoted?: boolean;
   /** Milliseconds since the Unix epoch before which the driver does nothing: backoff. */
   readonly notBefore: number;
   readonly refuseEmpty: boolean;

@@ -9,7 +9,7 @@ import { isDuplicate } from "./failures.ts";
 import type { Wave } from "./journal.ts";
 import { type OperationRecord, type SourceProgress, participants } from "./operation-record.ts";
 import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts";
-import { settleTargets } from "./rehearse.ts";
+import { settleTargets } from "./promote.ts";
 import { NO_WAVE, WAVE_SPAN_MAX, movesOf, packWaves, targetsOf } from "./waves.ts";
 
 export async function prepare(context: DriverContext, record: OperationRecord): Promise<void> {

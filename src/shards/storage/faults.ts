@@ -12,6 +12,11 @@ export class EngineFault extends Error {
   }
 }
 
+/** True when the object's storage has no room left, here or on the object that was asked. */
+export function isFull(error: unknown): boolean {
+  return /database or disk is full|SQLITE_FULL/.test(messageOf(error));
+}
+
 /** What a message about the engine may quote of an exception. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -1,0 +1,47 @@
+/** Has members promote under the fence, or, in a swap, check what came: what does not fit is met before the commit. */
+import { EngineFault } from "../storage/faults.ts";
+import { drainAll } from "./drain.ts";
+import { each } from "./each.ts";
+import type { Wave } from "./journal.ts";
+import type { OperationRecord } from "./operation-record.ts";
+import { type DriverContext, requireCurrent } from "./progress.ts";
+import { incomingOf, outgoingOf, sourcesOf, targetsOf } from "./waves.ts";
+
+/** Checks of foreign keys that may fail before it counts. */
+const SETTLE_TRIES_MAX = 3;
+
+/**
+ * Makes the rows of the wave live on its targets, under the fence of this attempt; its sources see that no row stays behind by itself.
+ * Rule "promoted-before-commit". The targets of a swap have their rows already, and check what has come since they were checked whole.
+ */
+export async function promote(context: DriverContext, record: OperationRecord, wave: Wave): Promise<void> {
+  if (record.mode === "swap") return checkTargets(context, record);
+  const { id: operation, attempt } = record;
+  const members = [...new Set([...targetsOf(wave), ...sourcesOf(wave)])].toSorted();
+  await each(members, (member) => {
+    const [incoming, outgoing] = [incomingOf(wave, member), outgoingOf(wave, member)];
+    return context.ask(member, { kind: "promote", operation, attempt, incoming, outgoing });
+  });
+}
+
+/** Has the targets of a swap check what points at what. */
+export async function checkTargets(context: DriverContext, { id: operation, to }: OperationRecord): Promise<void> {
+  await each(to.members, (member) => context.ask(member, { kind: "rehearse", operation, incoming: [] }));
+}
+
+/**
+ * Has the targets of a swap check what points at what, before the fence. A row may have come whose parent is still in the log, so only what
+ * dangles after several drains is a fault.
+ */
+export async function settleTargets(context: DriverContext, record: OperationRecord): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    await drainAll(context, record);
+    try {
+      await checkTargets(context, record);
+      return;
+    } catch (error) {
+      if (!(error instanceof EngineFault) || tries >= SETTLE_TRIES_MAX) throw error;
+      requireCurrent(context, record);
+    }
+  }
+}
