@@ -7,14 +7,12 @@
  */
 import { findStaleChanges, type ChangeProblem } from "../apply/find-stale-changes.ts";
 import type { Run } from "../core/api.ts";
-import type { Block, Guard, Plan } from "../core/plan.ts";
+import type { Block, Plan } from "../core/plan.ts";
 import { blockOf, standingBlocks } from "../core/planning/check-safety.ts";
 import { assertNever } from "../core/result.ts";
-import type { RunOrigin } from "../core/review.ts";
 import type { DesiredState } from "../core/spec.ts";
 import type { LiveReader } from "../live/port.ts";
-import type { CallCoordinator } from "./context.ts";
-import type { StartRunFailure } from "./coordinator-api.ts";
+import type { ApplyOrder, CallCoordinator, StartRunFailure } from "./coordinator-api.ts";
 import { readStoredPlan, unknownPlan } from "./make-plan.ts";
 import { RefusedRequest } from "./problems.ts";
 import { decodeJson } from "./store.ts";
@@ -26,15 +24,6 @@ const MESSAGES_MAX = 5;
 export interface ApplyParts {
   readonly live: LiveReader;
   readonly coordinator: CallCoordinator;
-}
-
-export interface ApplyOrder {
-  readonly fingerprint: string;
-  readonly overrides: readonly Guard[];
-  readonly requestedBy: string;
-  readonly origin: RunOrigin | null;
-  /** True: only what the pull request of `origin` has shown last, or what was released there; overrides only as released. */
-  readonly needsReview: boolean;
 }
 
 /** @throws RefusedRequest as above; nothing was started then. */

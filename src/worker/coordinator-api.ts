@@ -6,12 +6,11 @@ import type { HistoryEvent } from "../core/event.ts";
 import type { NamespaceRef } from "../core/live.ts";
 import type { Guard } from "../core/plan.ts";
 import type { Result } from "../core/result.ts";
-import type { Release, Review } from "../core/review.ts";
+import type { Release, Review, RunOrigin } from "../core/review.ts";
 import type { MetricFamily } from "../render/metrics-text.ts";
 import type { RunView } from "../render/page/page-data.ts";
-import type { ApplyOrder } from "./apply-plan.ts";
 import type { EventFilter } from "./history/history-store.ts";
-import type { NamespacePageFacts, OverviewFacts, OverviewRequest } from "./page/page-facts.ts";
+import type { NamespacePageFacts, OverviewFacts, OverviewRequest } from "./page/namespace-facts.ts";
 import type { Looked } from "./page/sights-store.ts";
 import type { PullTask } from "./pulls/pull-task.ts";
 import type { NewReview, ReviewFilter } from "./reviews-store.ts";
@@ -19,6 +18,15 @@ import type { RunFilter, StoredPlan } from "./store.ts";
 
 /** The name of the coordinator's object. Stored state lives under it: never change. */
 export const COORDINATOR_NAME = "coordinator";
+
+export interface ApplyOrder {
+  readonly fingerprint: string;
+  readonly overrides: readonly Guard[];
+  readonly requestedBy: string;
+  readonly origin: RunOrigin | null;
+  /** True: only what the pull request of `origin` has shown last, or what was released there; overrides only as released. */
+  readonly needsReview: boolean;
+}
 
 export type StartRunFailure =
   | { readonly kind: "unknownPlan" }
@@ -85,3 +93,6 @@ export interface CoordinatorApi {
   /** Keeps what namespaces answered when they were asked for the status page. */
   noteLooks(looks: readonly Looked[]): Promise<void>;
 }
+
+/** Calls the coordinator; every call of it may be repeated, so one that hit a restart is sent once more. */
+export type CallCoordinator = <Value>(use: (coordinator: CoordinatorApi) => Promise<Value>) => Promise<Value>;

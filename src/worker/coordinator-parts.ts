@@ -16,10 +16,9 @@ import type { Run } from "../core/api.ts";
 import type { GithubReader, GithubWriter } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { AlarmClock } from "./alarm-clock.ts";
-import type { CallCoordinator } from "./context.ts";
+import type { CallCoordinator } from "./coordinator-api.ts";
 import { Observation } from "./observation.ts";
 import { OnceStore } from "./once-store.ts";
-import type { GithubSettings, Settings } from "./options.ts";
 import { PageFacts } from "./page/page-facts.ts";
 import { noteSights } from "./page/note-sights.ts";
 import { PlanBook } from "./plan-book.ts";
@@ -30,6 +29,7 @@ import { ReviewsStore } from "./reviews-store.ts";
 import { RunBook } from "./runs/run-book.ts";
 import { RunStarts } from "./runs/start-runs.ts";
 import { RunSteps } from "./runs/step-runs.ts";
+import type { GithubSettings, Settings } from "./settings.ts";
 import { CoordinatorStore } from "./store.ts";
 
 /** What the parts reach outside of the object. */

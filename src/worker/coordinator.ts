@@ -21,16 +21,15 @@ import type { GithubReader, GithubWriter } from "../github/port.ts";
 import { createObjectAccess } from "../live/durable-object.ts";
 import type { MetricFamily } from "../render/metrics-text.ts";
 import type { RunView } from "../render/page/page-data.ts";
-import type { ApplyOrder } from "./apply-plan.ts";
-import type { CoordinatorApi, StartRunFailure } from "./coordinator-api.ts";
+import type { ApplyOrder, CoordinatorApi, StartRunFailure } from "./coordinator-api.ts";
 import { assembleCoordinator, type CoordinatorParts } from "./coordinator-parts.ts";
 import type { EventFilter } from "./history/history-store.ts";
 import { logError } from "./log.ts";
-import type { Settings } from "./options.ts";
-import type { NamespacePageFacts, OverviewFacts, OverviewRequest } from "./page/page-facts.ts";
+import type { NamespacePageFacts, OverviewFacts, OverviewRequest } from "./page/namespace-facts.ts";
 import type { Looked } from "./page/sights-store.ts";
 import type { PullTask } from "./pulls/pull-task.ts";
 import type { NewReview, ReviewFilter } from "./reviews-store.ts";
+import type { Settings } from "./settings.ts";
 import type { RunFilter, StoredPlan } from "./store.ts";
 
 /** GitHub sends a delivery again for at most three days. */

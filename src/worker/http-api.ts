@@ -8,9 +8,9 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import type { Result } from "../core/result.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { createAuthorization, type AccessOptions, type RequireRole } from "./authorize.ts";
-import { createCoordinatorCalls, type Api, type ApiContext, type ApiEnv } from "./context.ts";
+import { createCoordinatorCalls } from "./call-coordinator.ts";
+import type { Api, ApiContext, ApiEnv } from "./context.ts";
 import { logError, logEvent } from "./log.ts";
-import type { Settings } from "./options.ts";
 import { addPageRoutes } from "./page/page-routes.ts";
 import type { ViewerOptions } from "./page/viewer.ts";
 import { problemResponse, RefusedRequest } from "./problems.ts";
@@ -23,6 +23,7 @@ import { addReviewRoutes } from "./routes/reviews.ts";
 import { addReconcileRoutes } from "./routes/reconcile.ts";
 import { addRunRoutes } from "./routes/runs.ts";
 import { addWebhookRoute } from "./routes/webhook.ts";
+import type { Settings } from "./settings.ts";
 import type { Caller } from "./tokens.ts";
 
 export interface HttpApiOptions extends AccessOptions, ViewerOptions {

@@ -24,12 +24,13 @@ import { createGithubClient, readOnly, type GithubCredentials } from "../github/
 import type { Result } from "../core/result.ts";
 import type { GithubReader, GithubWriter } from "../github/port.ts";
 import { createObjectAccess } from "../live/durable-object.ts";
-import { createCoordinatorCalls } from "./context.ts";
+import { createCoordinatorCalls } from "./call-coordinator.ts";
 import { Coordinator } from "./coordinator.ts";
 import { createHttpApi } from "./http-api.ts";
 import type { ObjectBindings } from "./objects.ts";
 import { createAccessVerifier, type AccessSettings, type AccessVerifier } from "./page/access-verifier.ts";
-import { createSettingsReader, type GithubSettings, type ReconcilerOptions, type Settings } from "./options.ts";
+import { createSettingsReader, type ReconcilerOptions } from "./options.ts";
+import type { GithubSettings, Settings } from "./settings.ts";
 
 export type { GithubCredentials } from "../github/client.ts";
 export type { AlertOptions, CloudflareAccessOptions, GithubOptions, OidcOptions, ReconcilerOptions } from "./options.ts";

@@ -4,7 +4,7 @@ import type { Plan } from "../core/plan.ts";
 import { buildPlan } from "../core/planning/build-plan.ts";
 import type { DesiredState } from "../core/spec.ts";
 import type { LiveReader } from "../live/port.ts";
-import type { CallCoordinator } from "./context.ts";
+import type { CallCoordinator } from "./coordinator-api.ts";
 import { RefusedRequest } from "./problems.ts";
 import { decodeJson, encodeJson } from "./store.ts";
 import { isAnyWindowOpen } from "./windows.ts";

@@ -23,9 +23,9 @@ import { collectMetrics, ENVIRONMENTS_MAX, type EnvironmentFacts } from "./metri
 import { countAlert, countOperation, countRun, countTick } from "./metrics/count.ts";
 import { CountersStore } from "./metrics/counters-store.ts";
 import { beat, isBeating, type Heartbeat } from "./metrics/heartbeat.ts";
-import type { Settings } from "./options.ts";
 import { NamesQuery } from "./page/names-query.ts";
 import { ReconcileDocuments } from "./reconcile/state-store.ts";
+import type { Settings } from "./settings.ts";
 
 /** Namespaces with a drift that are read for one alert. */
 const DRIFTING_MAX = 50_000;

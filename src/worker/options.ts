@@ -1,5 +1,5 @@
 /**
- * What a Worker is told by its entry file, and what follows from it.
+ * Checks the options that a Worker is given by its entry file, and settles what they leave out.
  *
  * `createReconciler` takes functions of `env`, so nothing can be checked before the first request: `readSettings` checks once per
  * `env`, and a wrong option is a refusal that names it, never a default in its place. It repeats no value: some are secrets.
@@ -8,11 +8,11 @@ import * as z from "zod";
 
 import { failure, success, type Result } from "../core/result.ts";
 import { checkPrivateKey, type GithubCredentials } from "../github/client.ts";
-import type { GithubRepository } from "../github/port.ts";
 import type { RequireRole } from "./authorize.ts";
 import type { Api } from "./context.ts";
 import type { ObjectBindings } from "./objects.ts";
 import type { AccessSettings } from "./page/access-verifier.ts";
+import type { GithubSettings, Settings } from "./settings.ts";
 
 export interface ReconcilerOptions<Env extends object> {
   /** The bindings whose classes hold namespaces, by the name that manifests use. */
@@ -84,41 +84,6 @@ export interface CloudflareAccessOptions {
   readonly team: string;
   /** The Application Audience (AUD) Tag of the application that covers this Worker. */
   readonly audience: string;
-}
-
-/** The options of one `env` after checks and defaults. */
-export interface Settings {
-  readonly github: GithubSettings | null;
-  readonly alertWebhookUrl: string | null;
-  readonly access: AccessSettings | null;
-}
-
-export interface GithubSettings {
-  readonly repository: GithubRepository;
-  /** Decimal digits, as the claims of a token have them. */
-  readonly repositoryId: string;
-  readonly ownerId: string;
-  readonly environment: string;
-  /** Without slashes at its ends; `.` for the whole repository. */
-  readonly manifests: string;
-  readonly defaultBranch: string;
-  readonly credentials: GithubCredentials | null;
-  readonly webhookSecret: string | null;
-  readonly apiUrl: string;
-  readonly oidc: OidcSettings;
-  readonly showForkCounts: boolean;
-  /** True when this Worker writes comments and checks: it has credentials, and was not told to leave it. */
-  readonly posts: boolean;
-}
-
-export interface OidcSettings {
-  /** Null: the origin of the request. */
-  readonly audience: string | null;
-  readonly issuer: string;
-  readonly jwksUrl: string;
-  readonly applyRef: string;
-  readonly applyEnvironment: string;
-  readonly applyWorkflow: string | null;
 }
 
 const DEFAULT_API_URL = "https://api.github.com";

@@ -8,7 +8,7 @@ import { isPausedByUs } from "../apply/hold-operation.ts";
 import type { LiveFailure, LiveResult, NamespaceRef } from "../core/live.ts";
 import type { OperationStatus } from "../core/operation.ts";
 import type { LiveAccess } from "../live/port.ts";
-import type { CallCoordinator } from "./context.ts";
+import type { CallCoordinator } from "./coordinator-api.ts";
 import { RefusedRequest } from "./problems.ts";
 
 export interface PauseParts {

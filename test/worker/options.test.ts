@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { createSettingsReader, type GithubOptions, type Settings } from "../../src/worker/options.ts";
+import { createSettingsReader, type GithubOptions } from "../../src/worker/options.ts";
+import type { Settings } from "../../src/worker/settings.ts";
 
 const GITHUB: GithubOptions = { repository: "acme/shop", repositoryId: 42, ownerId: "7", environment: "production" };
 

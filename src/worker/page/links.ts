@@ -1,6 +1,6 @@
 /** Addresses of pages on GitHub. The API's address says where they are; an address of another form, such as a test's, has no pages. */
 import type { Links } from "../../render/page/page-data.ts";
-import type { GithubSettings } from "../options.ts";
+import type { GithubSettings } from "../settings.ts";
 
 const SHA = /^[0-9a-f]{7,40}$/;
 

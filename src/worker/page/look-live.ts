@@ -7,7 +7,7 @@ import type { LiveFailure } from "../../core/live.ts";
 import type { LiveReader } from "../../live/port.ts";
 import type { OperationView } from "../../render/page/page-data.ts";
 import { makeSight, viewOperation } from "../../render/page/sight.ts";
-import type { NamespaceFacts } from "./page-facts.ts";
+import type { NamespaceFacts } from "./namespace-facts.ts";
 import type { Looked } from "./sights-store.ts";
 
 /** Namespaces that one request may ask. */

@@ -4,23 +4,14 @@
 import { sortDrifts } from "../../apply/reconcile/build-report.ts";
 import type { EnvironmentState } from "../../apply/reconcile/environment-state.ts";
 import type { Run, RunAction } from "../../core/api.ts";
-import type { HistoryEvent } from "../../core/event.ts";
 import { formatQuantity } from "../../core/figures.ts";
 import type { LiveNamespace, NamespaceRef } from "../../core/live.ts";
-import type { NamespaceSpec } from "../../core/spec.ts";
-import type {
-  MemberView,
-  NamespaceView,
-  OperationView,
-  Overview,
-  RunView,
-  StateFilter,
-  Surroundings,
-} from "../../render/page/page-data.ts";
+import type { OperationView, Overview, RunView, Surroundings } from "../../render/page/page-data.ts";
 import { viewOperation } from "../../render/page/sight.ts";
 import type { Reconciliation } from "../reconcile/reconciliation.ts";
 import type { CoordinatorStore } from "../store.ts";
 import { NamesQuery, type NamedState } from "./names-query.ts";
+import type { NamespaceFacts, NamespacePageFacts, OverviewFacts, OverviewRequest } from "./namespace-facts.ts";
 import { RecentFacts, type RecentSources } from "./recent-facts.ts";
 import { SightsStore, type Looked } from "./sights-store.ts";
 
@@ -28,37 +19,6 @@ import { SightsStore, type Looked } from "./sights-store.ts";
 export const PAGE_SIZE = 50;
 const DRIFTS_MAX = 50;
 const RUNNING_MAX = 5;
-
-export interface OverviewRequest {
-  /** Null: the first. */
-  readonly environment: string | null;
-  readonly search: string;
-  readonly state: StateFilter | null;
-  /** 1-based; past the end is the last. */
-  readonly page: number;
-}
-
-/** A namespace as the coordinator knows it, and how fresh that is. */
-export interface NamespaceFacts {
-  readonly view: NamespaceView;
-  /** When the namespace was last asked; 0 when that is to be done again. */
-  readonly askedAt: number;
-  /** True when `view.running` comes from a run, which follows the operation itself. */
-  readonly isFollowed: boolean;
-  /** Why it could not be read the last time. */
-  readonly problem: string | null;
-}
-
-export interface OverviewFacts extends Omit<Overview, "namespaces"> {
-  readonly namespaces: readonly NamespaceFacts[];
-}
-
-export interface NamespacePageFacts extends Surroundings {
-  readonly facts: NamespaceFacts;
-  readonly spec: NamespaceSpec | null;
-  readonly members: readonly MemberView[];
-  readonly events: readonly HistoryEvent[];
-}
 
 export interface PageSources extends RecentSources {
   readonly store: Pick<CoordinatorStore, "listRuns" | "listActiveRuns">;

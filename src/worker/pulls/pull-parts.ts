@@ -2,8 +2,8 @@
 import type { BlobCache } from "../../github/find-manifests.ts";
 import type { GithubWriter } from "../../github/port.ts";
 import type { LiveAccess } from "../../live/port.ts";
-import type { CallCoordinator } from "../context.ts";
-import type { GithubSettings } from "../options.ts";
+import type { CallCoordinator } from "../coordinator-api.ts";
+import type { GithubSettings } from "../settings.ts";
 import type { PullTask } from "./pull-task.ts";
 import type { PostedPull } from "./pulls-store.ts";
 

@@ -7,9 +7,9 @@
 import type { Run } from "../../core/api.ts";
 import type { GithubWriter } from "../../github/port.ts";
 import type { LiveAccess } from "../../live/port.ts";
-import type { CallCoordinator } from "../context.ts";
+import type { CallCoordinator } from "../coordinator-api.ts";
 import { logError, logEvent } from "../log.ts";
-import type { GithubSettings } from "../options.ts";
+import type { GithubSettings } from "../settings.ts";
 import { DELAY_LONGEST_MS, TasksStore, type StoredTask } from "../tasks-store.ts";
 import { doTask } from "./do-task.ts";
 import { createMemoryBlobs } from "./memory-blobs.ts";

@@ -1,7 +1,8 @@
 /** `GET /v1/events`: the history, as a page of JSON or as a stream of JSON lines. */
 import { EVENT_KINDS, type EventKind, type EventList, type HistoryEvent } from "../../core/event.ts";
 import type { RequireRole } from "../authorize.ts";
-import type { Api, ApiContext, CallCoordinator } from "../context.ts";
+import type { Api, ApiContext } from "../context.ts";
+import type { CallCoordinator } from "../coordinator-api.ts";
 import type { EventFilter } from "../history/history-store.ts";
 import { RefusedRequest } from "../problems.ts";
 import { readNumber } from "../read-request.ts";

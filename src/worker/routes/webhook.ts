@@ -8,9 +8,9 @@ import { parseCommand } from "../../github/parse-command.ts";
 import { readWebhook, type WebhookEvent, type WebhookRefusal } from "../../github/read-webhook.ts";
 import type { ProblemKind } from "../../core/api.ts";
 import type { Api } from "../context.ts";
-import type { GithubSettings } from "../options.ts";
 import { RefusedRequest } from "../problems.ts";
 import type { PullTask } from "../pulls/pull-task.ts";
+import type { GithubSettings } from "../settings.ts";
 
 const PROBLEMS: Readonly<Record<WebhookRefusal["kind"], ProblemKind>> = {
   tooLarge: "tooLarge",
