@@ -62,6 +62,14 @@ export interface OperationFault {
   readonly message: string;
 }
 
+/** What keeps an operation waiting, without end and without harm: a deploy that has yet to reach every member. */
+export interface OperationWait {
+  /** `mixedVersions`: a member runs an older library. `tablesDiffer`: tables of the move are not the same on every member. */
+  readonly kind: "mixedVersions" | "tablesDiffer";
+  /** Names the members, and says what to do. */
+  readonly message: string;
+}
+
 /** A pause: who asked for it, why, and when it began. */
 export interface OperationPause {
   /** In the words of who asked, for people. */
@@ -116,6 +124,8 @@ export interface OperationStatus {
   readonly finishedAt: number | null;
   /** While it stands still on request, between two slices of a copy or two waves; see `LiveAccess.pause`. Null when it goes on. */
   readonly paused: OperationPause | null;
+  /** What it waits for; null or absent when it goes on. */
+  readonly waitsFor?: OperationWait | null;
   /** Set when failed or cancelled. */
   readonly fault: OperationFault | null;
   /** The last thing that went wrong and is being retried. */

@@ -7,6 +7,7 @@ export interface ProtocolFailure {
     | "staleEpoch" // refresh the layout and retry
     | "notOwner"
     | "moving" // the namespace is being moved: retry later
+    | "tablesChanged" // to the root: a deploy has changed tables of the move, they are prepared and copied again
     | "notMember"
     | "idTaken" // a row of that id stands under another shard key
     | "operationRunning"
@@ -23,7 +24,13 @@ export interface ProtocolFailure {
   readonly fault?: OperationFault;
 }
 
-const RETRYABLE: ReadonlySet<ProtocolFailure["kind"]> = new Set(["staleEpoch", "notOwner", "notMember", "moving"]);
+const RETRYABLE: ReadonlySet<ProtocolFailure["kind"]> = new Set([
+  "staleEpoch",
+  "notOwner",
+  "notMember",
+  "moving",
+  "tablesChanged",
+]);
 
 /** A refusal; its kind says whether asking again helps. */
 export function refusal(kind: Exclude<ProtocolFailure["kind"], "fault">, message: string): ProtocolFailure {

@@ -158,9 +158,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/root/walk.ts",
-        find: "const reply = await context.ask(source, { kind: step, operation: record.id, budgetMs: SLICE_MS });",
-        replace:
-          "const reply = await context.ask(source, { kind: step, operation: record.id, budgetMs: SLICE_MS }).catch(() => ({ isDone: true, rows: 0, bytes: 0, outgoing: [] }));",
+        find: "      round: record.round ?? 0,\n    });",
+        replace: "      round: record.round ?? 0,\n    }).catch(() => ({ isDone: true, rows: 0, bytes: 0, outgoing: [] }));",
       },
     ],
   },

@@ -226,9 +226,25 @@ export class Host {
     probe: ({ epoch, rows }) => this.#claims.probe(epoch, rows),
     // Root → member
     prepare: (request) => this.#writeRows(() => this.member.prepare(request)),
-    copy: ({ operation, budgetMs }) => this.#oneSlice(() => walkSlice(this.member, operation, "copy", budgetMs)),
-    verify: ({ operation, budgetMs }) => this.#oneSlice(() => walkSlice(this.member, operation, "verify", budgetMs)),
-    drain: ({ operation, budgetMs }) => this.#oneSlice(() => drainSlice(this.member, operation, budgetMs)),
+    recopy: (request) =>
+      request.part === "source"
+        ? this.#oneSlice(() => this.#writeRows(() => this.member.recopy(request)))
+        : this.#writeRows(() => this.member.recopy(request)),
+    copy: ({ operation, budgetMs, round }) =>
+      this.#oneSlice(() => {
+        this.member.requireRound(operation, round);
+        return walkSlice(this.member, operation, "copy", budgetMs);
+      }),
+    verify: ({ operation, budgetMs, round }) =>
+      this.#oneSlice(() => {
+        this.member.requireRound(operation, round);
+        return walkSlice(this.member, operation, "verify", budgetMs);
+      }),
+    drain: ({ operation, budgetMs, round }) =>
+      this.#oneSlice(() => {
+        this.member.requireRound(operation, round);
+        return drainSlice(this.member, operation, budgetMs);
+      }),
     chunks: ({ operation, waveRowsMax }) => ({
       chunks: stagedChunks(this.sql, this.member.plan(operation), waveRowsMax),
     }),
@@ -287,7 +303,8 @@ export class Host {
 
   /** One walk or drain at a time: sequence numbers are taken and sent in order. */
   #oneSlice<Value>(work: () => Promise<Value>): Promise<Value> {
-    const next = this.#slice.then(work, work);
+    const turn = async (): Promise<Value> => work();
+    const next = this.#slice.then(turn, turn);
     this.#slice = next.catch(() => undefined);
     return next;
   }

@@ -7,10 +7,12 @@
 import type { Partitioners } from "../../core/partitioners.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { type Membership, dropMoving, readMembership, readMoving, writeMembership, writeMoving } from "./membership.ts";
+import { type FrozenTables, changedTables, definitionsOf, refuseOtherSpecs, specsText } from "../move/frozen-tables.ts";
+import { refused } from "../protocol/refused-error.ts";
 import { type MovePlan, buildMovePlan } from "../move/move-plan.ts";
 import type { Moving } from "../move/moving.ts";
 import type { Ask } from "../protocol/messages.ts";
-import { PRIVATE_PREFIX, hasSchema, readMeta } from "../storage/schema.ts";
+import { hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { SourceContext } from "../move/source-context.ts";
 import { type Runtime, type Sql, quoteName } from "../storage/storage.ts";
 import { type Table, type TableSpec, resolveTables, schemaText } from "../storage/tables.ts";
@@ -26,8 +28,10 @@ export interface MemberOptions {
   readonly ask: Ask;
 }
 
-/** Where the text of the schema stands while rows move. */
-export const MOVED_SCHEMA = "movedSchema";
+/** Where the tables stand as they were when the move was prepared. */
+const FROZEN = "frozen";
+/** The same, as a library of protocol 1 reads and writes it. */
+const MOVED_SCHEMA = "movedSchema";
 
 export class MemberState implements SourceContext {
   readonly sql: Sql;
@@ -37,6 +41,7 @@ export class MemberState implements SourceContext {
   protected readonly options: MemberOptions;
   #namespace: string;
   #plan: MovePlan | undefined;
+  #frozen: FrozenTables | undefined;
   /** What is stored, so that admission costs no query. Dropped by every change, also one that is rolled back. */
   #membership: Membership | undefined;
   #moving: { readonly value: Moving | undefined } | undefined;
@@ -95,20 +100,25 @@ export class MemberState implements SourceContext {
     return undefined;
   }
 
-  /** The plan of the running move. @throws EngineFault when `operation` does not run here, or its tables are no longer what they were. */
+  /**
+   * The plan of the running move.
+   * @throws EngineFault when `operation` does not run here, or the class declares other tables than it did.
+   * @throws RefusedError `tablesChanged` when tables are no longer what they were.
+   */
   plan(operation: number): MovePlan {
     const plan = this.planAfterCutover(operation);
-    const found = schemaText(this.sql, this.#movedTables(plan));
-    if (readMeta<string>(this.sql, MOVED_SCHEMA) !== found) {
-      throw new EngineFault(
-        "schema",
-        `The tables on ${this.self} were changed while operation ${operation} runs (by a deploy that migrates them?). Nothing was changed: start it again`,
+    const frozen = this.frozen();
+    refuseOtherSpecs(frozen, specsText(this.options.specs), this.self, operation);
+    const changed = changedTables(frozen, definitionsOf(this.sql, frozen.tables));
+    if (changed.length > 0)
+      throw refused(
+        "tablesChanged",
+        `A deploy has changed ${changed.join(", ")} on ${this.self}: what it changed is copied again`,
       );
-    }
     return plan;
   }
 
-  /** The plan without a look at the tables: after the cutover there is only forward. @throws EngineFault when `operation` does not run here. */
+  /** The plan by the frozen tables, without a look at those of now: after the cutover there is only forward. @throws EngineFault when `operation` does not run here. */
   planAfterCutover(operation: number): MovePlan {
     const moving = this.moving;
     if (moving?.operation !== operation) {
@@ -118,9 +128,38 @@ export class MemberState implements SourceContext {
       );
     }
     if (this.#plan === undefined || !sameMove(this.#plan.moving, moving)) {
-      this.#plan = buildMovePlan(this.sql, moving, this.tables(), this.options.partitioners);
+      this.#plan = buildMovePlan(this.sql, moving, this.frozen().tables, this.options.partitioners);
     }
     return this.#plan;
+  }
+
+  /** The tables of the running move as they were prepared. */
+  protected frozen(): FrozenTables {
+    return (this.#frozen ??= readMeta<FrozenTables>(this.sql, FROZEN) ?? this.#adoptTables());
+  }
+
+  /** The tables as they are now, to be frozen. */
+  protected currentTables(): FrozenTables {
+    const tables = this.tables();
+    return { tables, definitions: definitionsOf(this.sql, tables), specs: specsText(this.options.specs) };
+  }
+
+  /** Freezes the tables as they are. Call inside `change`. */
+  protected freezeTables(): void {
+    const current = this.currentTables();
+    writeMeta(this.sql, FROZEN, (this.#frozen = current));
+    writeMeta(this.sql, MOVED_SCHEMA, schemaText(this.sql, current.tables));
+    this.#plan = undefined;
+  }
+
+  /** A move that was prepared by a library of protocol 1: its tables are what they were, or its operation ends. */
+  #adoptTables(): FrozenTables {
+    const current = this.currentTables();
+    if (readMeta<string>(this.sql, MOVED_SCHEMA) === schemaText(this.sql, current.tables)) return current;
+    throw new EngineFault(
+      "schema",
+      `The tables on ${this.self} were changed together with the library while an operation runs. Nothing was changed: start it again`,
+    );
   }
 
   /** A transaction that changes what this object knows of itself. */
@@ -130,6 +169,7 @@ export class MemberState implements SourceContext {
     } finally {
       this.#membership = undefined;
       this.#moving = undefined;
+      this.#frozen = undefined;
     }
   }
 
@@ -143,15 +183,11 @@ export class MemberState implements SourceContext {
     dropMoving(this.sql);
     this.#moving = { value: undefined };
     this.#plan = undefined;
+    this.#frozen = undefined;
   }
 
   #isStored(): boolean {
     return hasSchema(this.sql) && readMeta(this.sql, "membership") !== undefined;
-  }
-
-  /** The user's own tables of a move, without the directory. */
-  #movedTables(plan: MovePlan): Table[] {
-    return plan.tables.map(({ table }) => table).filter((table) => !table.name.startsWith(PRIVATE_PREFIX));
   }
 }
 

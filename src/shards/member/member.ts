@@ -14,16 +14,27 @@ import { ForeignKeys } from "../move/foreign-keys.ts";
 import { hasGuards, installGuards, removeGuards, withoutTriggers } from "../move/guards.ts";
 import { type Membership, clearMoveRecords } from "./membership.ts";
 import type { Moving } from "../move/moving.ts";
-import { MOVED_SCHEMA, type MemberOptions, MemberState } from "./member-state.ts";
-import type { Activation, CountReply, EngineRequest, PrepareReply, StagedKeysReply, TableCount } from "../protocol/messages.ts";
+import { type MemberOptions, MemberState } from "./member-state.ts";
+import type {
+  Activation,
+  CountReply,
+  EngineRequest,
+  Message,
+  PrepareReply,
+  RecopyReply,
+  StagedKeysReply,
+  TableCount,
+} from "../protocol/messages.ts";
 import { type MovePlan, movedDirectories } from "../move/move-plan.ts";
 import { rowBytes } from "../storage/row-codec.ts";
 import { refused } from "../protocol/refused-error.ts";
-import { ensureSchema, hasSchema, writeMeta } from "../storage/schema.ts";
+import { ensureSchema, hasSchema } from "../storage/schema.ts";
 import { drainSlice } from "../move/drain.ts";
 import { quoteName } from "../storage/storage.ts";
-import { type Table, checkPrimaryKey, schemaText, undeclaredTables } from "../storage/tables.ts";
+import { type Table, checkPrimaryKey, undeclaredTables } from "../storage/tables.ts";
 import { deleteKeys } from "../move/delete-keys.ts";
+import { changedTables, definitionsOf, refuseOtherSpecs, specsText } from "../move/frozen-tables.ts";
+import { sentFloors, takeAgain } from "../move/recopy.ts";
 import { promoteRows, undoPromotion } from "../move/promote.ts";
 import { createStaging, dropStaging } from "../move/staging.ts";
 import { noteChecked } from "../move/late-rows.ts";
@@ -109,11 +120,42 @@ export class Member extends MemberState {
         if (hasKeyedDirectory(to)) checkIds(tables);
         if (isSource) this.#prepareSource([...tables, ...movedDirectories(moving)], to);
         if (isTarget && !membership.serving) this.#clearTarget(tables, membership);
+        this.freezeTables();
         if (isTarget && mode === "shift") createStaging(this.sql, this.planAfterCutover(operation));
-        writeMeta(this.sql, MOVED_SCHEMA, schemaText(this.sql, tables));
       }
-      return { counts: isSource ? this.#counts(tables) : [], uniqueRules: uniqueRules(this.sql, tables) };
+      return {
+        counts: isSource ? this.#counts(tables) : [],
+        uniqueRules: uniqueRules(this.sql, tables),
+        shapes: tables.map(({ name: table, columns, primaryKey }) => ({ table, columns, primaryKey })),
+        changed: changedTables(this.frozen(), definitionsOf(this.sql, this.frozen().tables)),
+      };
     });
+  }
+
+  /**
+   * Prepares tables again that a deploy has changed: a source walks them from the start, a target forgets what it has of them and takes no
+   * older page. Idempotent by its round. @throws RefusedError `tablesChanged` when they have changed once more.
+   */
+  recopy({ operation, part, round, tables: names, floors }: Message<"recopy">): RecopyReply {
+    return this.change(() => {
+      const { moving } = this.planAfterCutover(operation);
+      const rounds = moving.rounds ?? { source: 0, target: 0 };
+      if (rounds[part] < round) {
+        refuseOtherSpecs(this.frozen(), specsText(this.options.specs), this.self, operation);
+        this.put({ moving: { ...moving, rounds: { ...rounds, [part]: round } } });
+        if (part === "source") this.#walkAgain(moving, names);
+        this.freezeTables();
+        if (part === "target") takeAgain(this.sql, this.planAfterCutover(operation), names, floors, this.membership.serving);
+      }
+      return { floors: sentFloors(this.sql, this.self) };
+    });
+  }
+
+  /** Refuses a slice of an earlier round: it would send what the targets have forgotten since. @throws RefusedError */
+  requireRound(operation: number, round = 0): void {
+    const now = this.planAfterCutover(operation).moving.rounds?.source ?? 0;
+    if (round === now) return;
+    throw refused("moving", `${this.self} has prepared operation ${operation} in round ${now}, not ${round}`);
   }
 
   /**
@@ -247,6 +289,12 @@ export class Member extends MemberState {
 
   backlog(): number {
     return capturedCount(this.sql);
+  }
+
+  #walkAgain(moving: Moving, names: readonly string[]): void {
+    this.#prepareSource([...this.tables(), ...movedDirectories(moving)], moving.to);
+    for (const table of names)
+      for (const records of ["walk", "outgoing"]) this.sql.run(`DELETE FROM shardctl_${records} WHERE table_name = ?`, table);
   }
 
   #prepareSource(tables: readonly Table[], to: Layout): void {

@@ -55,6 +55,7 @@ export function writeMoving(sql: Sql, moving: Moving): void {
 export function dropMoving(sql: Sql): void {
   dropMeta(sql, "moving");
   dropMeta(sql, "movedSchema");
+  dropMeta(sql, "frozen");
   dropMeta(sql, "checked");
   clearMoveRecords(sql);
 }

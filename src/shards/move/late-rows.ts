@@ -8,7 +8,7 @@
 import type { Moving } from "./moving.ts";
 import type { RowsPart } from "../protocol/messages.ts";
 import { primaryKeyMatches, rowJson } from "../storage/row-codec.ts";
-import { ensureSchema, readMeta, writeMeta } from "../storage/schema.ts";
+import { dropMeta, ensureSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
 import type { MovePlan, MoveTable } from "./move-plan.ts";
 import { type Reference, isSameName, pointsAt, pointsNowhere, referencesOf } from "./references.ts";
@@ -29,6 +29,11 @@ export function noteChecked(sql: Sql, { operation }: Pick<Moving, "operation">):
   }
   ensureSchema(sql); // of an object that was prepared by a library without this table
   writeMeta(sql, CHECKED, operation);
+}
+
+/** Forgets the check: some of what it has seen is gone. */
+export function dropChecked(sql: Sql): void {
+  dropMeta(sql, CHECKED);
 }
 
 /** Notes what a message may leave dangling. Call before its rows are stored, in the same transaction. */

@@ -17,6 +17,8 @@ export interface Moving {
   readonly fence: number;
   /** Attempts below this one are over: a late call of one must not fence again. */
   readonly fenceFloor: number;
+  /** How often changed tables were prepared again, by the part that this object plays; absent for never. */
+  readonly rounds?: { readonly source: number; readonly target: number };
   /** As a target of a shift: rows that are live under the fence, before their cutover; absent or null for none. */
   readonly promotion?: Promotion | null;
   /** As a target under a root of protocol 1: the attempt whose promotion it has tried, 0 or absent for none. */

@@ -5,7 +5,7 @@
  */
 import type { MoveRange } from "../../core/move-range.ts";
 import type { ChunksReply, StagedKeysReply } from "../protocol/messages.ts";
-import { type MovePlan, tableOf } from "./move-plan.ts";
+import { type MovePlan, type MoveTable, tableOf } from "./move-plan.ts";
 import { type StagedPosition, rangeBetween, withinRange } from "./position.ts";
 import { exactText, isTooBig, primaryKeyAfter, primaryKeyOrder, rowBytes, rowJson } from "../storage/row-codec.ts";
 import { POSITION_PREFIX } from "../storage/schema.ts";
@@ -21,18 +21,21 @@ const STAGED_KEYS_BYTES_MAX = 1_500_000;
  * stored as another, or not at all, is found before the cutover, not when its row is to become live. Call inside a transaction.
  */
 export function createStaging(sql: Sql, plan: MovePlan): void {
-  dropStaging(sql, plan);
-  for (const { table, store } of plan.tables) {
-    const rules = columnRules(sql, table.name);
-    const columns = table.columns.map((column) => `${quoteName(column)} ${rules.get(column) ?? ""}`).join(", ");
-    const key = primaryKeyDefinition(sql, table);
-    sql.run(
-      `CREATE TABLE IF NOT EXISTS ${quoteName(store)} (${columns}, shardctl_class, shardctl_position, shardctl_source TEXT, PRIMARY KEY (${key})) WITHOUT ROWID`,
-    );
-    sql.run(
-      `CREATE INDEX IF NOT EXISTS ${quoteName(`${POSITION_PREFIX}${table.name}`)} ON ${quoteName(store)} (shardctl_class, shardctl_position)`,
-    );
-  }
+  for (const table of plan.tables) createStagingOf(sql, table);
+}
+
+/** The same for one table, whatever was staged for it before. */
+export function createStagingOf(sql: Sql, { table, store }: MoveTable): void {
+  dropTable(sql, store);
+  const rules = columnRules(sql, table.name);
+  const columns = table.columns.map((column) => `${quoteName(column)} ${rules.get(column) ?? ""}`).join(", ");
+  const key = primaryKeyDefinition(sql, table);
+  sql.run(
+    `CREATE TABLE IF NOT EXISTS ${quoteName(store)} (${columns}, shardctl_class, shardctl_position, shardctl_source TEXT, PRIMARY KEY (${key})) WITHOUT ROWID`,
+  );
+  sql.run(
+    `CREATE INDEX IF NOT EXISTS ${quoteName(`${POSITION_PREFIX}${table.name}`)} ON ${quoteName(store)} (shardctl_class, shardctl_position)`,
+  );
 }
 
 export function dropStaging(sql: Sql, plan: MovePlan): void {

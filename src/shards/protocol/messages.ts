@@ -111,6 +111,19 @@ interface OfOperation {
   readonly operation: number;
 }
 
+/** What a source is asked to send, by the round of preparation: a late message of an earlier one is refused. */
+interface OfRound extends OfOperation {
+  /** Absent for a root of protocol 1. */
+  readonly round?: number;
+}
+
+/** The last page that a source has sent to a target. */
+export interface PageFloor {
+  readonly source: string;
+  readonly target: string;
+  readonly sequence: number;
+}
+
 /** What a cutover means for one member. */
 export interface Activation {
   readonly epoch: number;
@@ -134,9 +147,18 @@ export type EngineRequest =
       readonly allowMissingKey: boolean;
       readonly rowsPerSecondMax: number | null;
     } & OfOperation)
-  | ({ readonly kind: "copy"; readonly budgetMs: number } & OfOperation)
-  | ({ readonly kind: "verify"; readonly budgetMs: number } & OfOperation)
-  | ({ readonly kind: "drain"; readonly budgetMs: number } & OfOperation)
+  /** Tables that a deploy has changed are prepared again: first by the sources, then by the targets, who take no older page any more. */
+  | ({
+      readonly kind: "recopy";
+      readonly part: "source" | "target";
+      readonly round: number;
+      readonly tables: readonly string[];
+      /** To targets: the last page that each source had sent. */
+      readonly floors: readonly PageFloor[];
+    } & OfOperation)
+  | ({ readonly kind: "copy"; readonly budgetMs: number } & OfRound)
+  | ({ readonly kind: "verify"; readonly budgetMs: number } & OfRound)
+  | ({ readonly kind: "drain"; readonly budgetMs: number } & OfRound)
   | ({ readonly kind: "chunks"; readonly waveRowsMax: number } & OfOperation)
   /** Before a commit in a swap: check what came. In a shift, of a root of protocol 1: try the promotion and roll it back. */
   | ({
@@ -203,6 +225,7 @@ export interface Replies extends Omit<ControlReplies, "distribute"> {
   readonly probe: ProbeReply;
   // Root → member
   readonly prepare: PrepareReply;
+  readonly recopy: RecopyReply;
   readonly copy: WalkReply;
   readonly verify: WalkReply;
   readonly drain: DrainReply;
@@ -247,6 +270,20 @@ export interface PrepareReply {
   readonly counts: readonly TableCount[];
   /** By what the declared tables take rows for one. */
   readonly uniqueRules: readonly UniqueRule[];
+  /** The tables as they are now; absent for a library of protocol 1. */
+  readonly shapes?: readonly TableShape[];
+  /** Tables that have changed since the operation was prepared here. */
+  readonly changed?: readonly string[];
+}
+/** What must be equal on every member for rows to travel. */
+export interface TableShape {
+  readonly table: string;
+  readonly columns: readonly string[];
+  readonly primaryKey: readonly string[];
+}
+export interface RecopyReply {
+  /** As a source: the last page that was sent to each target. */
+  readonly floors: readonly PageFloor[];
 }
 export interface UniqueRule {
   readonly table: string;

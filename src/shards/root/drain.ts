@@ -14,7 +14,12 @@ const DRAIN_SLICES_MAX = 30;
 export async function drainAll(context: DriverContext, record: OperationRecord): Promise<void> {
   await each(record.from.members, async (source) => {
     for (let slice = 0; slice < DRAIN_SLICES_MAX; slice++) {
-      const { backlog } = await context.ask(source, { kind: "drain", operation: record.id, budgetMs: SLICE_MS });
+      const { backlog } = await context.ask(source, {
+        kind: "drain",
+        operation: record.id,
+        budgetMs: SLICE_MS,
+        round: record.round ?? 0,
+      });
       if (backlog <= BACKLOG_MAX) return;
       requireCurrent(context, record);
     }

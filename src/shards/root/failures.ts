@@ -4,7 +4,8 @@
  * Nothing is concluded from silence: a member that does not answer is asked again, and in the end the operation fails, before cutover.
  * After cutover there is only forward.
  */
-import type { OperationFault } from "../../core/operation.ts";
+import type { OperationFault, OperationWait } from "../../core/operation.ts";
+import { RefusedError } from "../protocol/refused-error.ts";
 import { EngineFault, messageOf } from "../storage/faults.ts";
 import type { OperationRecord } from "./operation-record.ts";
 import { type DriverContext, save } from "./progress.ts";
@@ -16,16 +17,50 @@ const BACKOFF_MS_MAX = 30_000;
 /** Tries of a step that finds one id twice, before that is judged under a fence. */
 export const DUPLICATE_TRIES_MAX = 5;
 
+/** What a step waits for, without end: nothing is held meanwhile, and whoever waits too long can cancel. */
+export class Waiting extends Error {
+  readonly what: OperationWait["kind"];
+
+  constructor(what: OperationWait["kind"], message: string) {
+    super(message);
+    this.what = what;
+  }
+}
+
+/** True for failures that say what is to be done next: a step passes them on as they are. */
+export function isConclusive(error: unknown): boolean {
+  return error instanceof EngineFault || error instanceof Waiting || isTablesChanged(error);
+}
+
 export function recordFailure(context: DriverContext, before: OperationRecord, error: unknown): void {
   const { journal, runtime } = context;
   const record = journal.running();
   if (!record || record.id !== before.id) return;
+  if (isOpen(record) && isTablesChanged(error)) return prepareAgain(context, record, messageOf(error));
   const retries = record.retries + 1;
+  if (isOpen(record) && error instanceof Waiting) {
+    const waitsFor = { kind: error.what, message: error.message };
+    save(context, record, { retries, waitsFor, lastError: error.message, notBefore: runtime.now() + backoffMs(retries) });
+    return;
+  }
   const failed = { retries, lastError: messageOf(error), ...(isDuplicate(error) ? countDuplicate(record, error) : {}) };
   const fault = isOpen(record) ? faultOf(error, record.paused ? 0 : retries) : null;
   if (fault !== null) end(context, record, { ...failed, fault });
   // After cutover there is only forward: try again, less and less often, for as long as it takes.
   else save(context, record, { ...failed, notBefore: runtime.now() + backoffMs(retries) });
+}
+
+/** Rule "recopied-from-scratch": changed tables are prepared by every member, after every fence of this attempt is down. */
+function prepareAgain(context: DriverContext, record: OperationRecord, lastError: string): void {
+  save(context, record, {
+    step: "prepare",
+    attempt: record.attempt + 1,
+    liftsFences: true,
+    round: (record.round ?? 0) + 1,
+    lastError,
+    duplicateTries: 0,
+    notBefore: context.runtime.now() + BACKOFF_MS_MIN,
+  });
 }
 
 /** True before the cutover of the wave in work: the operation can be ended by what is not committed. */
@@ -58,6 +93,10 @@ function faultOf(error: unknown, retries: number): OperationFault | null {
   if (retries > RETRIES_MAX)
     return { kind: "unreachable", message: `Gave up after ${retries} tries: ${messageOf(error)}. Nothing was changed` };
   return null;
+}
+
+function isTablesChanged(error: unknown): boolean {
+  return error instanceof RefusedError && error.reason.kind === "tablesChanged";
 }
 
 export function isDuplicate(error: unknown): boolean {

@@ -6,7 +6,8 @@
  */
 import type { Ask } from "../protocol/messages.ts";
 import { within } from "../protocol/within.ts";
-import { EngineFault, messageOf } from "../storage/faults.ts";
+import { messageOf } from "../storage/faults.ts";
+import { isConclusive } from "./failures.ts";
 import { drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import type { Wave } from "./journal.ts";
@@ -45,7 +46,7 @@ export async function fenceAndCutOver(context: DriverContext, record: OperationR
     cutOver(context, record, wave, fencedAt);
   } catch (error) {
     await giveUp(context, record, members);
-    if (error instanceof EngineFault) throw error;
+    if (isConclusive(error)) throw error;
     throw new Error(`The fence could not be closed (attempt ${attempt}): ${messageOf(error)}`, { cause: error });
   }
 }

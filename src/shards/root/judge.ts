@@ -13,9 +13,9 @@
  * Rule "judged-under-the-fence": no operation ends for an id that stands twice but by this. Whatever keeps the fence from closing proves
  * nothing, and counts as a try of the step.
  */
-import { EngineFault, messageOf } from "../storage/faults.ts";
+import { messageOf } from "../storage/faults.ts";
 import { each } from "./each.ts";
-import { DUPLICATE_TRIES_MAX, end, isDuplicate } from "./failures.ts";
+import { DUPLICATE_TRIES_MAX, end, isConclusive, isDuplicate } from "./failures.ts";
 import { type FencedContext, behindFence, cutOver, giveUp, waveInWork } from "./fence.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
 import { type DriverContext, requireCurrent } from "./progress.ts";
@@ -46,7 +46,7 @@ export async function judgeDuplicates(context: DriverContext, record: OperationR
     }
     // The step itself comes next: what kept the fence from closing may be gone, and with it what was found twice.
     await giveUp(context, record, members, { retries: record.retries, duplicateTries: DUPLICATE_TRIES_MAX });
-    if (error instanceof EngineFault) throw error;
+    if (isConclusive(error)) throw error;
     const found = record.duplicateFound ?? "Ids were found twice";
     throw new Error(`${found}. Whether they stand twice could not be judged behind a fence yet: ${messageOf(error)}`, {
       cause: error,
@@ -73,7 +73,7 @@ async function closeFence(fenced: FencedContext, record: OperationRecord, member
     step === "copy" ? isCopied : isVerified;
   const open = Object.entries(record.sources).filter(([, source]) => !isDone(source));
   // One page each: the one that was found twice is the next of its source. Their counts come with the next slice.
-  await each(open, ([source]) => fenced.ask(source, { kind: step, operation, budgetMs: 0 }));
+  await each(open, ([source]) => fenced.ask(source, { kind: step, operation, budgetMs: 0, round: record.round ?? 0 }));
 }
 
 function ignoreDuplicate(error: unknown): void {

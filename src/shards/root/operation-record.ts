@@ -28,6 +28,10 @@ export interface OperationRecord extends Omit<
   readonly duplicateFound?: string;
   /** True while fences of an attempt that was given up may still stand; absent for false. */
   readonly liftsFences?: boolean;
+  /** How often tables that deploys had changed were prepared again; absent for never. */
+  readonly round?: number;
+  /** Tables that are being prepared again; absent for none. */
+  readonly recopies?: readonly string[];
   /** True when the wave that was cut over last was promoted before its commit; absent in records of earlier versions. */
   readonly isPromoted?: boolean;
   /** Milliseconds since the Unix epoch before which the driver does nothing: backoff. */
@@ -49,7 +53,7 @@ export function operationStatus(namespace: string, record: OperationRecord): Ope
   const { id, kind, mode, state, step, from, to, epochFrom, epoch, correlationId, requestedBy } = record;
   const { startedAt, updatedAt, finishedAt, fault, lastError, retries, rowsTotal, sources, waveCount, wavesDone } = record;
   // Records of operations that ended before there were pauses lack both.
-  const { paused = null, writePauseMs = null } = record as Partial<OperationRecord>;
+  const { paused = null, writePauseMs = null, waitsFor = null } = record as Partial<OperationRecord>;
   const progress = Object.values(sources);
   const sum = (count: (source: SourceProgress) => number): number => progress.reduce((total, source) => total + count(source), 0);
   const isShift = record.mode === "shift";
@@ -80,6 +84,7 @@ export function operationStatus(namespace: string, record: OperationRecord): Ope
     bytesCopied: sum((source) => source.bytesCopied),
     rowsVerified: sum((source) => source.rowsVerified),
     writePauseMs,
+    waitsFor,
     sources: Object.entries(sources).map(([member, { rowsCopied, rowsVerified }]) => ({ member, rowsCopied, rowsVerified })),
   };
 }

@@ -27,7 +27,13 @@ export class Superseded extends Error {}
 
 /** Moves the operation on, if it still is what the caller began with; its failures are forgotten. */
 export function proceed(context: DriverContext, record: OperationRecord, change: Partial<OperationRecord>): OperationRecord {
-  return save(context, requireCurrent(context, record), { retries: 0, duplicateTries: 0, notBefore: 0, ...change });
+  return save(context, requireCurrent(context, record), {
+    retries: 0,
+    duplicateTries: 0,
+    notBefore: 0,
+    waitsFor: null,
+    ...change,
+  });
 }
 
 export function save(context: DriverContext, record: OperationRecord, change: Partial<OperationRecord>): OperationRecord {

@@ -2,10 +2,10 @@
 import { SLOT_COUNT } from "../../core/slots.ts";
 import { refuseOtherRules } from "../move/unique-rules.ts";
 import type { ChunksReply, PrepareReply, WalkReply } from "../protocol/messages.ts";
-import { EngineFault } from "../storage/faults.ts";
+import { EngineFault, messageOf } from "../storage/faults.ts";
 import { SLICE_MS, drainAll } from "./drain.ts";
 import { each } from "./each.ts";
-import { isDuplicate } from "./failures.ts";
+import { Waiting, isDuplicate } from "./failures.ts";
 import type { Wave } from "./journal.ts";
 import { type OperationRecord, type SourceProgress, participants } from "./operation-record.ts";
 import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts";
@@ -20,22 +20,72 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
   const replies = await each(participants(record), async (member) => {
     const request = { kind: "prepare", operation, epoch, mode, from, to, allowMissingKey, rowsPerSecondMax } as const;
     const reply = await context.ask(member, request);
+    const { shapes, changed = [] } = reply;
     // Not a fault: while a version is being rolled out, the member is asked until it has it.
-    if ((reply as Partial<PrepareReply>).uniqueRules === undefined)
-      throw new Error(`${member} runs an older version of the library: deploy this one everywhere`);
-    return { member, ...reply };
+    if (shapes === undefined)
+      throw new Waiting("mixedVersions", `${member} runs an older version of the library: deploy this one everywhere`);
+    return { ...reply, member, shapes, changed };
   });
   const repliesOf = (members: readonly string[]): typeof replies => replies.filter(({ member }) => members.includes(member));
-  refuseOtherRules(repliesOf(from.members), repliesOf(to.members));
+  const refuseOthers = (): void => refuseOtherRules(repliesOf(from.members), repliesOf(to.members));
+  if (record.round === undefined) refuseOthers();
+  else await prepareChanged(context, record, replies, refuseOthers);
   const rowsFound = replies.flatMap((reply) => reply.counts).reduce((total, count) => total + count.rows, 0);
   const rowsTotal = record.mode === "swap" ? rowsFound : estimateMoved(record, rowsFound);
   if (rowsFound === 0 && record.refuseEmpty) throw new EngineFault("internal", "Cannot shard empty DO: no data to shard");
   const fresh: SourceProgress = { isCopied: false, isVerified: false, rowsCopied: 0, bytesCopied: 0, rowsVerified: 0 };
   proceed(context, record, {
     step: "copy",
+    recopies: [],
     rowsTotal,
     sources: Object.fromEntries(from.members.map((source) => [source, fresh])),
   });
+}
+
+/**
+ * Has every member prepare the tables again that a deploy has changed, once they are the same everywhere. Sources first: what they have sent
+ * until then no target takes any more.
+ */
+async function prepareChanged(
+  context: DriverContext,
+  record: OperationRecord,
+  replies: readonly PreparedMember[],
+  refuseOthers: () => void,
+): Promise<void> {
+  const { id: operation, round = 0, from, to } = record;
+  const current = requireCurrent(context, record);
+  const tables = [...new Set([...(current.recopies ?? []), ...replies.flatMap(({ changed }) => changed)])].toSorted();
+  // A member that has prepared them again says no more that they have changed.
+  save(context, current, { recopies: tables });
+  requireSameShapes(replies);
+  try {
+    refuseOthers();
+  } catch (error) {
+    throw new Waiting("tablesDiffer", messageOf(error));
+  }
+  const request = { kind: "recopy", operation, round, tables } as const;
+  const sent = await each(from.members, (member) => context.ask(member, { ...request, part: "source", floors: [] }));
+  const floors = sent.flatMap((reply) => reply.floors);
+  await each(to.members, (member) =>
+    context.ask(member, { ...request, part: "target", floors: floors.filter(({ target }) => target === member) }),
+  );
+}
+
+interface PreparedMember extends Required<Pick<PrepareReply, "shapes" | "changed">> {
+  readonly member: string;
+}
+
+/** @throws Waiting while a deploy has changed the tables of some members only. */
+function requireSameShapes([first, ...others]: readonly PreparedMember[]): void {
+  if (!first) return;
+  for (const { member, shapes } of others) {
+    const other = shapes.find((shape, index) => JSON.stringify(shape) !== JSON.stringify(first.shapes[index]));
+    if (other)
+      throw new Waiting(
+        "tablesDiffer",
+        `Table '${other.table}' has other columns on ${member} (${other.columns.join(", ")}) than on ${first.member}: the operation goes on once one version of the class has run on both`,
+      );
+  }
 }
 
 /** Before the rows are walked: the share of the slots that changes hands, or for key ranges everything. */
@@ -52,7 +102,12 @@ export async function walk(context: DriverContext, record: OperationRecord, step
   const isDone = (source: SourceProgress): boolean => (step === "copy" ? source.isCopied : source.isVerified);
   const open = Object.entries(record.sources).filter(([, source]) => !isDone(source));
   const replies = await each(open, async ([source]) => {
-    const reply = await context.ask(source, { kind: step, operation: record.id, budgetMs: SLICE_MS });
+    const reply = await context.ask(source, {
+      kind: step,
+      operation: record.id,
+      budgetMs: SLICE_MS,
+      round: record.round ?? 0,
+    });
     return [source, reply] as const;
   }).catch(async (error: unknown) => {
     // A row that was given another shard key meanwhile stands twice until the source that lost it has said so.
@@ -81,6 +136,11 @@ export async function walk(context: DriverContext, record: OperationRecord, step
     // What is verified stays so, however often the check of the targets is tried.
     save(context, requireCurrent(context, record), { sources });
     if (record.mode === "swap") await settleTargets(context, record);
+    // Waves that were cut before tables were copied again stay as they are: some of them may be done.
+    if (record.waveCount > 0) {
+      proceed(context, record, { sources, step: "fence" });
+      return;
+    }
     const waves = record.mode === "shift" ? await planWaves(context, record) : [NO_WAVE];
     context.sql.transaction(() => {
       const { id } = proceed(context, record, { sources, waveCount: waves.length, step: "fence" });

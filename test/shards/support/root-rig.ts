@@ -16,7 +16,8 @@ export type Ask = (member: string, request: MemberRequest) => object | undefined
 
 /** What members answer when all is well: every source copies in one slice, and the target can be cut into two waves. */
 function wellAnswer({ kind }: MemberRequest): object {
-  if (kind === "prepare") return { counts: [{ table: "t", rows: 10, bytes: 10 }], uniqueRules: [] };
+  if (kind === "prepare") return { counts: [{ table: "t", rows: 10, bytes: 10 }], uniqueRules: [], shapes: [], changed: [] };
+  if (kind === "recopy") return { floors: [] };
   if (kind === "copy" || kind === "verify") return { isDone: true, rows: 5, bytes: 5, outgoing: [] };
   if (kind === "chunks") {
     const half = 8_192;
