@@ -8,6 +8,8 @@ export interface BenchOptions {
   readonly rows: number;
   /** Names of the benchmarks to run; null runs all. */
   readonly only: readonly string[] | null;
+  /** Shard counts of the rekeys whose write pause is taken. With 16 among them, the other pauses of 16 shards are taken too. */
+  readonly pauseShards: readonly number[];
   readonly jsonFile: string;
   /** A Markdown file with marks for the figures to stand between; null writes none. */
   readonly markdownFile: string | null;
@@ -15,6 +17,7 @@ export interface BenchOptions {
 
 const RUNS_MAX = 100;
 const ROWS_MAX = 10_000_000;
+const SHARDS_MAX = 1_000;
 
 /** @throws Error that names the option and what it takes. */
 export function readOptions(args: readonly string[], known: readonly string[]): BenchOptions {
@@ -24,6 +27,7 @@ export function readOptions(args: readonly string[], known: readonly string[]): 
       runs: { type: "string", default: "5" },
       rows: { type: "string", default: "100000" },
       only: { type: "string" },
+      "pause-shards": { type: "string", default: "2,16,64" },
       json: { type: "string", default: "bench.json" },
       markdown: { type: "string" },
     },
@@ -35,6 +39,7 @@ export function readOptions(args: readonly string[], known: readonly string[]): 
     runs: readCount("--runs", values.runs, RUNS_MAX),
     rows: readCount("--rows", values.rows, ROWS_MAX),
     only,
+    pauseShards: values["pause-shards"].split(",").map((count) => readCount("--pause-shards", count, SHARDS_MAX)),
     jsonFile: values.json,
     markdownFile: values.markdown ?? null,
   };
