@@ -2,7 +2,7 @@
  * `npm run bench`: every figure of docs/benchmarks.md, measured beside its reference, as a table and as JSON.
  *
  *     node test/bench/main.ts [--runs 5] [--rows 100000] [--only moves,pause] [--pause-shards 2,16,64]
- *                             [--json bench.json] [--markdown docs/benchmarks.md]
+ *                             [--json bench.json] [--markdown docs/benchmarks.md | --against COMMIT]
  *
  * It judges nothing by its exit code: a machine that is busy with other things misses goals. It ends with 1 when something does not work.
  */
@@ -10,6 +10,7 @@ import { execFileSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { availableParallelism, cpus, loadavg } from "node:os";
 
+import { benchAgainst } from "./against/main.ts";
 import type { Benchmark } from "./benchmark.ts";
 
 import { type Engine, THIS_FOLDER } from "./engine.ts";
@@ -46,7 +47,11 @@ undoOnSignals();
 try {
   const options = readOptions(process.argv.slice(2), Object.keys(BENCHMARKS));
   const chosen = Object.entries(BENCHMARKS).filter(([name]) => options.only?.includes(name) ?? true);
-  await benchAlone(options, chosen);
+  if (options.against === null) await benchAlone(options, chosen);
+  else {
+    const benchmarks = Object.fromEntries(chosen.map(([name, { run }]) => [name, run]));
+    await benchAgainst(options.against, options, benchmarks, describeMachine);
+  }
 } catch (error) {
   // An interrupted run fails because its runtimes are being ended: the signal's handler has the last word.
   if (!hasBegunToEnd()) console.error(error instanceof Error ? explain(error) : error);
