@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 
 type Undo = () => Promise<void>;
 
@@ -83,7 +84,10 @@ export async function runProgram(
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
   try {
     const how = await ended;
-    if (how !== 0) throw new Error(`${[program, ...args].join(" ")} ended with ${how}:\n${stdout}${stderr}`.trimEnd());
+    if (how !== 0)
+      throw new Error(
+        `${[program, ...args].join(" ")} ended with ${how}:\n${stripVTControlCharacters(stdout + stderr)}`.trimEnd(),
+      );
     return { stdout };
   } finally {
     forget();

@@ -20,6 +20,8 @@ export interface Figure {
   /** What it is measured beside, run by run; null when there is nothing to compare with. */
   readonly reference: { readonly name: string; readonly values: Series } | null;
   readonly goal: Goal | null;
+  /** True when another figure has the same values, beside another reference. */
+  readonly repeats?: boolean;
   readonly note?: string;
 }
 

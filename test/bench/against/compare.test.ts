@@ -56,9 +56,9 @@ describe("a reading", () => {
       values: [9, 9.5, 10],
       others: [1, 2, 3],
       verdict: "unknown",
-      text: "slower, but 3 runs may be chance",
+      text: "slower, but may be chance in 3 runs",
     },
-    { case: "one run", unit: "ms", values: [9], others: [1], verdict: "unknown", text: "slower, but 1 run may be chance" },
+    { case: "one run", unit: "ms", values: [9], others: [1], verdict: "unknown", text: "slower, but may be chance in 1 run" },
     {
       case: "two runs that overlap",
       unit: "ms",
@@ -82,7 +82,7 @@ describe("a reading", () => {
       values: [5, 5],
       others: [6, 6],
       verdict: "unknown",
-      text: "faster, but 2 runs may be chance",
+      text: "faster, but may be chance in 2 runs",
     },
     {
       case: "no errors on either side",
@@ -106,6 +106,13 @@ describe("a reading", () => {
     expect(reading.text).toMatch(text);
   });
 
+  it.each([
+    { values: [1000, 1000, 1000, 1004], others: [1000, 1000, 1000, 1000], text: "within noise: slower by less than 1 %" },
+    { values: [0, 0, 0, 3], others: [0, 0, 0, 0], text: "within noise: slower by any amount" },
+  ])("of $values beside $others is '$text'", ({ values, others, text }) => {
+    expect(compare("ms", values, others).reading.text).toBe(text);
+  });
+
   it("tells by how much this may still be worse, not better", () => {
     const { interval, reading } = compare("ms", [100, 100, 100, 110], [100, 100, 100, 100]);
     expect(interval).toMatchObject({ from: 1, to: 1.1 });
@@ -124,6 +131,11 @@ describe("a comparison", () => {
     });
     expect(get).toMatchObject({ name: "get", ratio: 0.5, this: { values: [1, 3], median: 2, min: 1, max: 3 } });
     expect(insert).toMatchObject({ name: "insert", ratio: 0.5, this: { values: [10, null], median: 10 } });
+  });
+
+  it("leaves out a figure that has the values of another beside another reference", () => {
+    const figures = run(figure("get", [1]), { ...figure("get, against another way", [1]), repeats: true });
+    expect(compareFigures({ this: [figures], other: [figures] }).map(({ name }) => name)).toEqual(["get"]);
   });
 
   it("refuses runs of different figures", () => {

@@ -42,16 +42,16 @@ export function turnsOf(runs: number): { readonly side: Side; readonly run: numb
   }).flat();
 }
 
-/** One comparison for each figure, of the figures that each run of a side gave. @throws Error when runs gave different figures. */
+/** One comparison for each figure that each run of a side gave and that repeats no other. @throws Error when runs gave different figures. */
 export function compareFigures(runs: Readonly<Record<Side, readonly (readonly ReportedFigure[])[]>>): Comparison[] {
-  return (runs.this[0] ?? []).map(({ name, unit, none = "no value" }, index) => {
+  return (runs.this[0] ?? []).flatMap(({ name, unit, none = "no value", repeats = false }, index) => {
     const seriesOf = (side: Side): Series =>
       runs[side].flatMap((figures) => {
         const figure = figures[index];
         if (figure?.name !== name) throw new Error(`A run gave '${figure?.name ?? "nothing"}' where another gave '${name}'`);
         return figure.values;
       });
-    return compareSeries({ name, unit, none }, seriesOf("this"), seriesOf("other"));
+    return repeats ? [] : [compareSeries({ name, unit, none }, seriesOf("this"), seriesOf("other"))];
   });
 }
 
@@ -96,13 +96,13 @@ function readDifference(unit: Unit, ours: Summary, theirs: Summary, interval: Ra
   const isLess = interval.to < 1;
   if (!isMore && !isLess) {
     const worst = words.isMoreBetter ? interval.from : interval.to;
-    const bound = `${words.isMoreBetter ? words.less : words.more} by at most ${percentAway(worst)}`;
+    const bound = `${words.isMoreBetter ? words.less : words.more} by ${percentAway(worst)}`;
     return isEnough
       ? { verdict: "same", text: `within noise: ${bound}` }
       : { verdict: "unknown", text: `within noise, ${countRuns(fewest)} only` };
   }
   const word = isMore ? words.more : words.less;
-  if (!isEnough) return { verdict: "unknown", text: `${word}, but ${countRuns(fewest)} may be chance` };
+  if (!isEnough) return { verdict: "unknown", text: `${word}, but may be chance in ${countRuns(fewest)}` };
   return { verdict: isMore === words.isMoreBetter ? "better" : "worse", text: `${word}, above noise` };
 }
 
@@ -137,5 +137,6 @@ function countRuns(count: number): string {
 
 /** How far a ratio is from 1, in the direction it lies. */
 function percentAway(ratio: number): string {
-  return Number.isFinite(ratio) ? `${Math.round(Math.abs(ratio - 1) * 100)} %` : "any amount";
+  const percent = Math.abs(ratio - 1) * 100;
+  return !Number.isFinite(percent) ? "any amount" : percent < 1 ? "less than 1 %" : `at most ${Math.round(percent)} %`;
 }

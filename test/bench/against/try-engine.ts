@@ -6,30 +6,28 @@ import { bundleWorker } from "../runtime.ts";
 const ROWS = 500;
 const PAUSE_SHARDS = 2;
 
-/** @throws Error that names the engine, and says what it does not do. */
+/** @throws Error that names the engine and what it does not do, with the reason as its cause. */
 export async function tryEngine(engine: Engine, benchmarks: Readonly<Record<string, Benchmark>>): Promise<void> {
-  try {
-    await bundleWorker(engine);
-  } catch (error) {
-    throw new Error(
-      `${engine.name} is too old to be compared, or too different: this benchmark's Worker does not build with its src.\n${messageOf(error)}`,
-      { cause: error },
-    );
+  const unfit = `${engine.name} cannot be compared: it is too old, or too different`;
+  const buildError = await bundleWorker(engine).then(
+    () => null,
+    (error: unknown) => buildErrorsOf((error as Error).message),
+  );
+  if (buildError !== null) {
+    throw new Error(`${unfit}. This benchmark's Worker does not build with its src`, { cause: new Error(buildError) });
   }
   const context: BenchContext = { engine, runs: 1, rows: ROWS, pauseShards: [PAUSE_SHARDS], say: () => {} };
   for (const [name, run] of Object.entries(benchmarks)) {
     try {
       await run(context);
     } catch (error) {
-      throw new Error(
-        `${engine.name} is too old to be compared, or too different: '${name}' fails with it, with ${ROWS} rows.\n${messageOf(error)}`,
-        { cause: error },
-      );
+      throw new Error(`${unfit}. The benchmark '${name}' fails with it, with ${ROWS} rows`, { cause: error });
     }
   }
 }
 
-function messageOf(error: unknown): string {
-  const { message, cause } = error as Error;
-  return cause instanceof Error ? `${message}\n${cause.message}` : message;
+/** Each of the bundler's errors once, by its first line; all of the output when it does not look like the bundler's. */
+function buildErrorsOf(output: string): string {
+  const errors = [...output.matchAll(/\[ERROR\] (.*)/g)].map(([, text = ""]) => text);
+  return errors.length === 0 ? output : [...new Set(errors)].join("\n");
 }
