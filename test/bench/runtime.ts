@@ -3,15 +3,14 @@
  *
  * The Worker is bundled once, up front: edits of the sources while a benchmark runs neither restart the runtime nor mix two versions.
  */
-import { spawn } from "node:child_process";
-import { mkdtemp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 
 import { findPort } from "../../src/cli/dev/find-port.ts";
 import { type WranglerProcess, findWrangler, readLogTail, startWrangler } from "../../src/cli/dev/run-wrangler.ts";
+import { type Engine, THIS_FOLDER, WORKER_FILE } from "./engine.ts";
+import { makeTemporaryFolder, runProgram, undoAtEnd } from "./left-behind.ts";
 
 export interface BenchRuntime {
   /** Calls a handler of the bench Worker. @throws Error with its message when it fails. */
@@ -34,13 +33,13 @@ const CLASSES = { THINGS: "Things", METERED: "Metered" };
 /** The local runtime records a trace of every statement for its explorer: production does not, and it would be a sixth of the CPU. */
 const WITHOUT_TRACES = { X_LOCAL_OBSERVABILITY: "false" };
 
-let bundle: Promise<string> | undefined;
-const running = new Set<() => Promise<void>>();
+/** The bundled Worker of each engine, by its folder. */
+const bundles = new Map<string, Promise<string>>();
 
 /** Starts a runtime of its own, with its state in a new folder below `base`: objects of another one are not in its memory. */
-export async function startRuntime(base = tmpdir()): Promise<BenchRuntime> {
-  const folder = await mkdtemp(join(base, "shardctl-bench-"));
-  const source = await (bundle ??= bundleWorker());
+export async function startRuntime(engine: Engine, base?: string): Promise<BenchRuntime> {
+  const source = await bundleWorker(engine);
+  const { folder, remove } = await makeTemporaryFolder(base);
   const config = join(folder, "wrangler.json");
   await writeFile(join(folder, "worker.js"), await readFile(source));
   await writeFile(config, workerConfig("worker.js"));
@@ -48,7 +47,10 @@ export async function startRuntime(base = tmpdir()): Promise<BenchRuntime> {
   if (port === null) throw new Error("No free port on 127.0.0.1");
   const logFile = join(folder, "wrangler.log");
   const persistTo = join(folder, "state");
-  const wrangler = startWrangler(requireWrangler(), {
+  const program = requireWrangler();
+  // Noted before it starts: an end that has already begun would leave it running.
+  const forget = undoAtEnd(() => wrangler.stop());
+  const wrangler = startWrangler(program, {
     folder,
     config,
     port,
@@ -58,11 +60,10 @@ export async function startRuntime(base = tmpdir()): Promise<BenchRuntime> {
     env: { ...process.env, ...WITHOUT_TRACES },
   });
   const stop = async (): Promise<void> => {
-    running.delete(stop);
     await wrangler.stop();
-    await rm(folder, { recursive: true, force: true });
+    forget();
+    await remove();
   };
-  running.add(stop);
   try {
     await waitUntilReady(port, wrangler, logFile);
     const pid = await findWorkerd(wrangler.pid, port);
@@ -88,32 +89,27 @@ export async function startRuntime(base = tmpdir()): Promise<BenchRuntime> {
   }
 }
 
-/** Ends every runtime that still runs and deletes the bundle. Call at the end, also at an early one: the runtimes would go on by themselves. */
-export async function stopRuntimes(): Promise<void> {
-  await Promise.all([...running].map((stop) => stop()));
-  if (bundle) await rm(join(await bundle, "..", ".."), { recursive: true, force: true });
-  bundle = undefined;
+/** The file of an engine's bundled Worker, made when first asked for. @throws Error with the bundler's words when it does not build. */
+export function bundleWorker(engine: Engine): Promise<string> {
+  const made = bundles.get(engine.folder) ?? buildBundle(engine);
+  bundles.set(engine.folder, made);
+  return made;
 }
 
-async function bundleWorker(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "shardctl-bench-bundle-"));
+async function buildBundle(engine: Engine): Promise<string> {
+  const { folder } = await makeTemporaryFolder();
   const config = join(folder, "wrangler.json");
-  await writeFile(config, workerConfig(fileURLToPath(new URL("worker.ts", import.meta.url).href)));
+  await writeFile(config, workerConfig(join(engine.folder, WORKER_FILE)));
   const out = join(folder, "out");
   await mkdir(out);
-  const child = spawn(
+  await runProgram(
     process.execPath,
     ["--no-warnings", requireWrangler(), "deploy", "--dry-run", `--outdir=${out}`, `--config=${config}`],
     {
       cwd: folder,
-      env: { ...process.env, CI: "1", WRANGLER_SEND_METRICS: "false", WRANGLER_LOG_PATH: join(folder, "logs") },
-      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, CI: "1", NO_COLOR: "1", WRANGLER_SEND_METRICS: "false", WRANGLER_LOG_PATH: join(folder, "logs") },
     },
   );
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => (output += text));
-  const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
-  if (code !== 0) throw new Error(`The bench Worker does not build:\n${output}`);
   return join(out, "worker.js");
 }
 
@@ -128,7 +124,7 @@ function workerConfig(main: string): string {
 }
 
 function requireWrangler(): string {
-  const program = findWrangler(process.cwd());
+  const program = findWrangler(THIS_FOLDER);
   if (program === null) throw new Error("wrangler is not installed: run npm ci");
   return program;
 }

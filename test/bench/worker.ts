@@ -1,8 +1,8 @@
 /** The Worker of the benchmark: one POST path a handler, JSON in and out. The clock is read here, beside the work. */
-import { compareGets, compareQueries } from "./worker/calls.ts";
+import { compareGets, compareInserts, compareQueries } from "./worker/calls.ts";
 import type { BenchEnv } from "./worker/env.ts";
 import { fillRoot, wipeObjects } from "./worker/fill.ts";
-import { operate, shardDirectly } from "./worker/operate.ts";
+import { layoutOf, operate, shardDirectly } from "./worker/operate.ts";
 import { measurePause } from "./worker/pause.ts";
 import { copyNaively, copyPlainly } from "./worker/copy.ts";
 import { takeMeter } from "./worker/meter.ts";
@@ -15,12 +15,14 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   ready: () => true,
   fillRoot,
   wipeObjects,
+  layoutOf,
   operate,
   shardDirectly,
   copyPlainly,
   copyNaively,
   measurePause,
   compareGets,
+  compareInserts,
   compareQueries,
   takeMeter,
 };

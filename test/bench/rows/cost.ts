@@ -5,9 +5,11 @@ import type { BenchContext } from "../benchmark.ts";
 import type { Figure } from "../report.ts";
 import { type BenchRuntime, startRuntime } from "../runtime.ts";
 import type { Meter } from "../worker/meter.ts";
-import type { OperateArgs, Operated } from "../worker/operate.ts";
+import { type MoveRequest, type Target, planMove } from "../plan-move.ts";
+import { shareOf } from "../statistics.ts";
+import type { Operated } from "../worker/operate.ts";
 
-const STEPS: readonly { readonly name: string; readonly to: OperateArgs["to"] }[] = [
+const STEPS: readonly { readonly name: string; readonly to: Target }[] = [
   { name: "shard into 8", to: { kind: "shard", count: 8 } },
   { name: "rebalance 8 → 12", to: { kind: "rebalance", count: 12 } },
   { name: "rekey 12 → 12", to: { kind: "rekey", count: 12, shardKey: "data.country" } },
@@ -20,8 +22,8 @@ const EMPTIED_MS = 2_000;
 const ROWS_MAX = 20_000;
 
 /** Counts do not vary from run to run: one is enough. */
-export async function benchCost({ rows: rowsWanted, say }: BenchContext): Promise<Figure[]> {
-  const runtime = await startRuntime();
+export async function benchCost({ rows: rowsWanted, engine, say }: BenchContext): Promise<Figure[]> {
+  const runtime = await startRuntime(engine);
   try {
     const namespace = "cost";
     const rows = Math.min(rowsWanted, ROWS_MAX);
@@ -32,14 +34,16 @@ export async function benchCost({ rows: rowsWanted, say }: BenchContext): Promis
       figures.push({
         name: `rows written per moved row, ${name}`,
         unit: "ratio",
-        values: [meter.rowsWritten / moved],
+        values: [shareOf(meter.rowsWritten, moved)],
+        none: "no row moved",
         reference: { name: "one insert and one delete", values: [2] },
         goal: null,
       });
       figures.push({
         name: `rows read per moved row, ${name}`,
         unit: "ratio",
-        values: [meter.rowsRead / moved],
+        values: [shareOf(meter.rowsRead, moved)],
+        none: "no row moved",
         reference: null,
         goal: null,
       });
@@ -51,7 +55,11 @@ export async function benchCost({ rows: rowsWanted, say }: BenchContext): Promis
   }
 }
 
-async function measureStep(runtime: BenchRuntime, args: OperateArgs): Promise<{ readonly meter: Meter; readonly moved: number }> {
+async function measureStep(
+  runtime: BenchRuntime,
+  request: MoveRequest,
+): Promise<{ readonly meter: Meter; readonly moved: number }> {
+  const args = await planMove(runtime, request);
   await runtime.call("takeMeter");
   const { rowsMoved } = await runtime.call<Operated>("operate", args);
   await sleep(EMPTIED_MS);

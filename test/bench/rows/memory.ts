@@ -5,6 +5,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 import type { BenchContext } from "../benchmark.ts";
+import type { Engine } from "../engine.ts";
+import { planMove } from "../plan-move.ts";
 import type { Figure } from "../report.ts";
 import { type BenchRuntime, startRuntime } from "../runtime.ts";
 import { medianOf } from "../statistics.ts";
@@ -27,15 +29,15 @@ interface Size {
   readonly plain: number[];
 }
 
-export async function benchMemory({ runs, rows, say }: BenchContext): Promise<Figure[]> {
+export async function benchMemory({ runs, rows, engine, say }: BenchContext): Promise<Figure[]> {
   const sizes = SIZES.map((factor): Size => ({ rows: Math.round(rows * factor), growth: [], peak: [], plain: [] }));
   const times = Math.min(runs, RUNS_MAX);
   for (let run = 0; run < times; run++) {
     for (const size of sizes) {
-      const found = await measureOnce(size.rows, shard);
+      const found = await measureOnce(engine, size.rows, shard);
       size.growth.push(found.growth / MEGABYTE);
       size.peak.push(found.peak / MEGABYTE);
-      if (run === 0) size.plain.push((await measureOnce(size.rows, copyPlainly)).growth / MEGABYTE);
+      if (run === 0) size.plain.push((await measureOnce(engine, size.rows, copyPlainly)).growth / MEGABYTE);
       say(
         `memory, run ${run + 1} of ${times}, ${shown(size)}: ${Math.round(found.growth / MEGABYTE)} MB above ${Math.round((found.peak - found.growth) / MEGABYTE)} MB`,
       );
@@ -49,7 +51,7 @@ export async function benchMemory({ runs, rows, say }: BenchContext): Promise<Fi
       values: size.growth,
       reference: smallest && size !== smallest ? { name: "the smallest size", values: smallest.growth } : null,
       goal: smallest && size !== smallest ? { of: "ratio", is: "atMost", limit: GROWTH_MAX } : null,
-      note: `process at its peak: ${Math.round(medianOf(size.peak))} MB`,
+      note: `process at its peak: ${Math.round(medianOf(size.peak) ?? 0)} MB`,
     })),
     ...sizes.map((size): Figure => ({
       name: `peak memory of a plain copy, ${shown(size)}`,
@@ -67,7 +69,8 @@ function shown({ rows }: Size): string {
 
 type Move = (runtime: BenchRuntime, namespace: string) => Promise<unknown>;
 
-const shard: Move = (runtime, namespace) => runtime.call("operate", { namespace, to: { kind: "shard", count: SHARDS } });
+const shard: Move = async (runtime, namespace) =>
+  runtime.call("operate", await planMove(runtime, { namespace, to: { kind: "shard", count: SHARDS } }));
 
 const copyPlainly: Move = (runtime, namespace) =>
   runtime.call("copyPlainly", {
@@ -75,8 +78,12 @@ const copyPlainly: Move = (runtime, namespace) =>
     targets: Array.from({ length: SHARDS }, (_, index) => `${namespace}-target-${index}`),
   });
 
-async function measureOnce(rows: number, move: Move): Promise<{ readonly growth: number; readonly peak: number }> {
-  const runtime = await startRuntime();
+async function measureOnce(
+  engine: Engine,
+  rows: number,
+  move: Move,
+): Promise<{ readonly growth: number; readonly peak: number }> {
+  const runtime = await startRuntime(engine);
   try {
     // The code is loaded and compiled before the baseline is taken.
     await runtime.call("fillRoot", { namespace: "warm", rows: 1000 });

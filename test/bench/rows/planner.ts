@@ -1,11 +1,9 @@
 /** A plan of 10,000 namespaces over the in-memory live side, each time in a process of its own. */
-import { spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import type { BenchContext } from "../benchmark.ts";
+import { makeTemporaryFolder, runProgram } from "../left-behind.ts";
 import type { Figure } from "../report.ts";
 import type { PlannerMeasurement } from "../measure-planner.ts";
 
@@ -19,19 +17,19 @@ const CHILD = fileURLToPath(new URL("../measure-planner.ts", import.meta.url).hr
 const SMALL_YOUNG_GENERATION = "--max-semi-space-size=4";
 
 export async function benchPlanner({ runs, say }: BenchContext): Promise<Figure[]> {
-  const folder = await mkdtemp(join(tmpdir(), "shardctl-bench-"));
+  const { folder, remove } = await makeTemporaryFolder();
   const usual: PlannerMeasurement[] = [];
   const small: PlannerMeasurement[] = [];
   try {
     const input = join(folder, "input");
-    await runChild(CHILD, "write", input, String(NAMESPACES));
+    await runProgram(process.execPath, [CHILD, "write", input, String(NAMESPACES)]);
     for (let run = 0; run < runs; run++) {
       usual.push(await measureOnce(input));
       small.push(await measureOnce(input, SMALL_YOUNG_GENERATION));
       say(`planner, run ${run + 1} of ${runs}: ${Math.round(usual.at(-1)?.planMs ?? 0)} ms`);
     }
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await remove();
   }
   const name = `plan of ${NAMESPACES.toLocaleString("en-US")} namespaces`;
   return [
@@ -58,14 +56,6 @@ function memoryFigure(name: string, found: readonly PlannerMeasurement[]): Figur
 }
 
 async function measureOnce(input: string, ...flags: readonly string[]): Promise<PlannerMeasurement> {
-  return JSON.parse(await runChild(...flags, "--expose-gc", CHILD, "plan", input)) as PlannerMeasurement;
-}
-
-async function runChild(...args: readonly string[]): Promise<string> {
-  const child = spawn(process.execPath, [...args], { stdio: ["ignore", "pipe", "inherit"] });
-  let output = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
-  const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
-  if (code !== 0) throw new Error(`The planner's process ended with exit code ${code}`);
-  return output;
+  const { stdout } = await runProgram(process.execPath, [...flags, "--expose-gc", CHILD, "plan", input]);
+  return JSON.parse(stdout) as PlannerMeasurement;
 }

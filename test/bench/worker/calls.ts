@@ -28,6 +28,36 @@ export async function compareGets(
   );
 }
 
+/**
+ * A thing stored anew through the router and by the owner's stub, each in the object of its id. Every id is used once, so `run` must not
+ * come twice.
+ */
+export async function compareInserts(
+  env: BenchEnv,
+  { namespace, run, blocks, calls }: { namespace: string; run: number; blocks: number; calls: number },
+): Promise<Compared> {
+  const router = connect<Things>(env.THINGS, namespace);
+  const insert = async (way: string, block: number): Promise<number> => {
+    const ids = Array.from({ length: calls }, (_, call) => `inserted-${run}-${way}-${block}-${call}`);
+    // Also of routed ones: who goes first must not be the one who finds the objects asleep.
+    const owners = await Promise.all(ids.map((id) => ownerOf(router, id)));
+    return way === "routed"
+      ? timeCalls(ids, async (id) => router.at(id).putHere([thingOf(id)]))
+      : timeCalls(ids, async (id, call) => env.THINGS.getByName(owners[call] ?? "").putHere([thingOf(id)]));
+  };
+  let block = 0;
+  await insert("routed", -1);
+  return inTurn(
+    blocks,
+    () => insert("routed", block++),
+    () => insert("direct", block++),
+  );
+}
+
+function thingOf(id: string): Parameters<Things["putHere"]>[0][number] {
+  return { id, type: "city", name: id, data: { country: "c1" }, visibility: "private", createdAt: 1, updatedAt: 1 };
+}
+
 /** One SELECT over all shards, by `queryShards` and by `Promise.all` over the same objects. */
 export async function compareQueries(
   env: BenchEnv,

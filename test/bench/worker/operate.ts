@@ -1,20 +1,22 @@
-/** Runs one operation of a namespace from its start to its end, as the control half does. */
-import { type Layout, shardNames, unshardedLayout } from "../../../src/core/layout.ts";
-import { shiftMembers, swapGeneration } from "../../../src/core/operation-mode.ts";
-import { DEFAULT_OPERATION_POLICY, type OperationPolicy, type OperationStatus } from "../../../src/core/operation.ts";
-import { type ControlReplies, type ControlRequest, PROTOCOL_VERSION, type ProtocolEndpoint } from "../../../src/core/protocol.ts";
-import { freshHashLayout, resizeHashLayout } from "../../../src/core/strategies/hash.ts";
+/**
+ * Starts one operation of a namespace and waits for its end, as the control half does.
+ *
+ * Of the engine it knows the router, the objects' `shardctl` method and the control half's requests. The layout to move to comes with the
+ * request: the Worker also runs with the engine of another commit, whose other files may be named differently.
+ */
+import type { Layout } from "../../../src/core/layout.ts";
+import type { OperationKind, OperationPolicy, OperationStatus } from "../../../src/core/operation.ts";
+import type { ControlReplies, ControlRequest, Envelope, ProtocolEndpoint } from "../../../src/core/protocol.ts";
+import { connect } from "../../../src/shards/router.ts";
 import type { BenchBinding, BenchEnv } from "./env.ts";
+import { spokenProtocol } from "./spoken-protocol.ts";
 
 export interface OperateArgs {
-  readonly binding?: BenchBinding;
+  readonly binding: BenchBinding;
   readonly namespace: string;
-  readonly to:
-    | { readonly kind: "shard"; readonly count: number }
-    | { readonly kind: "rebalance"; readonly count: number }
-    | { readonly kind: "rekey"; readonly count: number; readonly shardKey: string }
-    | { readonly kind: "unshard" };
-  readonly policy?: Partial<OperationPolicy>;
+  readonly kind: OperationKind;
+  readonly to: Layout;
+  readonly policy: OperationPolicy;
 }
 
 /** How an operation went. */
@@ -31,16 +33,16 @@ const POLL_MS = 50;
 const DIRECT_TIMEOUT_MS = 600_000;
 
 export async function operate(env: BenchEnv, args: OperateArgs): Promise<Operated> {
-  const { namespace, binding = "THINGS", to, policy } = args;
-  const ask: Ask = (request) => askRoot(env[binding].getByName(namespace) as unknown as ProtocolEndpoint, namespace, request);
+  const { namespace, binding, kind, to, policy } = args;
+  const ask: Ask = (request) => askRoot(env, binding, namespace, request);
   const live = await ask({ kind: "describe", object: binding });
   const started = await ask({
     kind: "start",
     operation: {
-      kind: to.kind,
+      kind,
       epoch: live.epoch,
-      to: layoutFor(namespace, live.layout, to),
-      policy: { ...DEFAULT_OPERATION_POLICY, ...policy },
+      to,
+      policy,
       correlationId: crypto.randomUUID(),
       requestedBy: "bench",
       refuseEmpty: false,
@@ -53,6 +55,14 @@ export async function operate(env: BenchEnv, args: OperateArgs): Promise<Operate
   }
 }
 
+/** The live layout of a namespace, which the next move starts from. */
+export async function layoutOf(
+  env: BenchEnv,
+  { binding, namespace }: { readonly binding: BenchBinding; readonly namespace: string },
+): Promise<Layout> {
+  return (await connect(env[binding], namespace).layout()).layout;
+}
+
 /** The direct API's `shard`, with its counts before and after: what a caller waits for. */
 export async function shardDirectly(
   env: BenchEnv,
@@ -62,7 +72,7 @@ export async function shardDirectly(
   const startedAt = Date.now();
   await root.shard({ key: "id", count, timeout: DIRECT_TIMEOUT_MS });
   const callMs = Date.now() - startedAt;
-  const [status] = await askRoot(root as unknown as ProtocolEndpoint, namespace, { kind: "history", limit: 1 });
+  const [status] = await askRoot(env, "THINGS", namespace, { kind: "history", limit: 1 });
   if (!status) throw new Error(`${namespace} has no operation`);
   return { ...operatedOf(status), callMs };
 }
@@ -70,29 +80,16 @@ export async function shardDirectly(
 type Ask = <Kind extends keyof ControlReplies>(request: Extract<ControlRequest, { kind: Kind }>) => Promise<ControlReplies[Kind]>;
 
 async function askRoot<Kind extends keyof ControlReplies>(
-  root: ProtocolEndpoint,
+  env: BenchEnv,
+  binding: BenchBinding,
   namespace: string,
   request: Extract<ControlRequest, { kind: Kind }>,
 ): Promise<ControlReplies[Kind]> {
-  const reply = await root.shardctl({ protocol: PROTOCOL_VERSION, namespace, member: namespace, request });
+  const protocol = await spokenProtocol(async () => connect(env[binding], namespace).layout());
+  const root = env[binding].getByName(namespace) as unknown as ProtocolEndpoint;
+  const reply = await root.shardctl({ protocol: protocol as Envelope["protocol"], namespace, member: namespace, request });
   if (!reply.ok) throw new Error(`${request.kind} of ${namespace}: ${reply.failure.message}`);
   return reply.value as ControlReplies[Kind];
-}
-
-function layoutFor(namespace: string, from: Layout, to: OperateArgs["to"]): Layout {
-  switch (to.kind) {
-    case "shard":
-      return freshHashLayout("id", from.generation, shardNames(namespace, from.generation, to.count));
-    case "rebalance":
-      if (from.kind !== "hash") throw new Error(`${namespace} is not sharded by hash`);
-      return resizeHashLayout(from, shiftMembers(namespace, from, to.count));
-    case "rekey": {
-      const generation = swapGeneration(namespace, from, to.count);
-      return freshHashLayout(to.shardKey, generation, shardNames(namespace, generation, to.count));
-    }
-    case "unshard":
-      return unshardedLayout(namespace, from.generation + 1);
-  }
 }
 
 function operatedOf(status: OperationStatus): Operated {

@@ -1,14 +1,15 @@
 /** The objects of the benchmark: the library's ready-made class, with the two ways to copy that it is measured beside. */
-import type { Envelope, ProtocolReply } from "../../../src/core/protocol.ts";
-import { ThingsObject } from "../../../src/shards/index.ts";
+import { type Envelope, type ProtocolReply, ThingsObject } from "../../../src/shards/index.ts";
 import type { BenchEnv } from "./env.ts";
 import { markEnd, markStart } from "./marks.ts";
 import { meterStatements } from "./meter.ts";
+import { noteProtocol } from "./spoken-protocol.ts";
 import { copyAllNaively, copyAllPlainly, insertPage, insertRows } from "./references.ts";
 
 export class Things extends ThingsObject<BenchEnv> {
   override async shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>> {
     const { kind } = envelope.request as { readonly kind: string };
+    noteProtocol(envelope.protocol);
     markStart(kind);
     const reply = await super.shardctl(envelope);
     markEnd(kind);
