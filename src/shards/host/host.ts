@@ -163,7 +163,11 @@ export class Host {
       sql: storage.sql,
       transactionSync: (closure) => storage.transactionSync(closure),
       getAlarm: (options) => storage.getAlarm(options),
-      setAlarm: (at, options) => this.#setAlarm(at, options),
+      setAlarm: (at, options) => {
+        // The alarm may wake an object that is given no name.
+        this.#name.keep();
+        return this.#setAlarm(at, options);
+      },
     };
     const member = new Member(common);
     const root = new Root({ ...common, storage: alarmed, onEvent, onEpoch });
