@@ -24,7 +24,7 @@ async function load(name: string): Promise<TestNamespace<Timers>> {
 async function untilOver(namespace: TestNamespace<Timers>): Promise<string> {
   for (let poll = 0; poll < 400; poll++) {
     const [row] = await namespace.sql(namespace.name, "SELECT state FROM shardctl_operations ORDER BY id DESC LIMIT 1");
-    if (row?.["state"] !== "running") return String(row?.["state"]);
+    if (row?.["state"] !== "running") return JSON.stringify(row?.["state"]);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
   return "stalled";
@@ -51,7 +51,7 @@ describe.each(Object.keys(MEDDLING))("line 4: a class that %s", (name) => {
     });
     await namespace.start("shard", await namespace.hashTo("id", 2));
     await namespace.inside(namespace.name, (_, { storage }) => MEDDLING[name]?.(storage));
-    expect(await untilOver(namespace)).toBe("completed");
+    expect(await untilOver(namespace)).toBe('"completed"');
     expect((await namespace.contents("items")).length).toBe(ROWS);
   });
 });

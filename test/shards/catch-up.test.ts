@@ -55,7 +55,7 @@ interface Rig {
   readonly asked: string[];
   readonly ended: unknown[];
   readonly host: Host;
-  send(request: MemberRequest): Promise<ProtocolReply<unknown>>;
+  readonly send: (request: MemberRequest) => Promise<ProtocolReply<unknown>>;
 }
 
 /** A shard at epoch 1 with 50 calls that were routed by epoch 2. */

@@ -35,16 +35,16 @@ export interface AlarmFunctions {
 /** Puts the user's alarm in the place of the runtime's, and gives it. */
 export function replaceAlarm(storage: DurableObjectStorage, real: RealAlarm, host: AlarmHost): AlarmFunctions {
   const alarm = userFunctions(real, host);
-  const { transaction, deleteAll } = Object.getPrototypeOf(storage) as DurableObjectStorage;
+  const runtime = Object.getPrototypeOf(storage) as DurableObjectStorage;
   const isReplaced = replace(storage, {
     ...alarm,
     transaction: <Value>(closure: (txn: DurableObjectTransaction) => Promise<Value>): Promise<Value> =>
-      transaction.call(storage, (txn: DurableObjectTransaction) => {
+      runtime.transaction.call(storage, (txn: DurableObjectTransaction) => {
         replace(txn, userFunctions(alarmOf(txn), host));
         return closure(txn);
       }) as Promise<Value>,
     deleteAll: (options?: DurableObjectPutOptions): Promise<void> =>
-      deleteEverything(() => deleteAll.call(storage, options), real, host),
+      deleteEverything(() => runtime.deleteAll.call(storage, options), real, host),
   });
   if (!isReplaced) {
     console.warn(

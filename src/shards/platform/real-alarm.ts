@@ -22,10 +22,13 @@ export function realAlarmOf(storage: DurableObjectStorage): RealAlarm {
 
 /** The alarm functions that an object has now. */
 export function alarmOf(storage: DurableObjectStorage | DurableObjectTransaction): RealAlarm {
-  const { getAlarm, setAlarm, deleteAlarm } = storage;
+  // Taken now: the storage's own may be others later.
+  const getAlarm = storage.getAlarm.bind(storage);
+  const setAlarm = storage.setAlarm.bind(storage);
+  const deleteAlarm = storage.deleteAlarm.bind(storage);
   return {
-    getAlarm: (options) => getAlarm.call(storage, options),
-    setAlarm: (scheduledTimeMs, options) => setAlarm.call(storage, scheduledTimeMs, options),
-    deleteAlarm: (options) => deleteAlarm.call(storage, options),
+    getAlarm: (options) => getAlarm(options),
+    setAlarm: (scheduledTimeMs, options) => setAlarm(scheduledTimeMs, options),
+    deleteAlarm: (options) => deleteAlarm(options),
   };
 }
