@@ -17,7 +17,7 @@ export type { Aggregation, QueryShards, QueryShardsResult, ShardResult } from ".
 export type { TableSpec } from "./storage/tables.ts";
 export type { RegistryEntry, StoredEvent } from "./root/journal.ts";
 export { RefusedError } from "./protocol/refused-error.ts";
-export type { ObjectNamespace } from "./platform/platform.ts";
+export type { ObjectNamespace } from "./platform/home.ts";
 export type { ProtocolFailure } from "../core/protocol-failure.ts";
 export type { Envelope, ProtocolReply } from "../core/protocol.ts";
 export type { Partitioner, Partitioners } from "../core/partitioners.ts";

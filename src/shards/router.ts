@@ -16,7 +16,8 @@ import { type QueryShards, type QueryShardsResult, mergeShardResults } from "./c
 import { RefusedError } from "./protocol/refused-error.ts";
 import type { Peers, Runtime } from "./storage/storage.ts";
 import { within } from "./protocol/within.ts";
-import { type ObjectNamespace, createPeers, platformRuntime } from "./platform/platform.ts";
+import type { ObjectNamespace } from "./platform/home.ts";
+import { createPeers, platformRuntime } from "./platform/platform.ts";
 
 export type { ProtocolFailure } from "../core/protocol-failure.ts";
 export { RefusedError } from "./protocol/refused-error.ts";
@@ -62,6 +63,7 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   readonly #runtime: Runtime;
   readonly #options: ConnectOptions;
   #view: LayoutView | undefined;
+  #fetching: Promise<LayoutView> | undefined;
 
   constructor(peers: Peers, namespace: string, runtime: Runtime, options: ConnectOptions = {}) {
     this.#peers = peers;
@@ -140,16 +142,24 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
       } catch (error) {
         const isAgain = isMovedOn(error) || (this.#options.retryUnanswered === true && isUnanswered(error));
         if (!isAgain || tries >= TRIES_MAX) throw error;
-        const fresh = await this.#refresh();
+        const fresh = await this.#share();
         refusals = fresh.epoch > view.epoch ? 0 : refusals + 1;
         if (refusals > 0) await this.#runtime.sleep(Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(refusals, 20)));
-        view = refusals > 0 ? await this.#refresh() : fresh;
+        view = refusals > 0 ? await this.#share() : fresh;
       }
     }
   }
 
   async #current(): Promise<LayoutView> {
-    return this.#view ?? this.#refresh();
+    return this.#view ?? this.#share();
+  }
+
+  /** One question for all calls that ask at the same time. Asked a moment too early, a call asks again. */
+  #share(): Promise<LayoutView> {
+    this.#fetching ??= this.#refresh().finally(() => {
+      this.#fetching = undefined;
+    });
+    return this.#fetching;
   }
 
   async #refresh(): Promise<LayoutView> {

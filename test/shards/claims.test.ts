@@ -39,6 +39,8 @@ it("asks for the id again when the directory was told meanwhile that its row is 
   const host = new Host(
     {
       self: "owner",
+      identify: (name) => (name === "owner" ? "mine" : "other"),
+      idOf: String,
       storage,
       runtime: { now: () => 0, sleep: () => new Promise(() => undefined), digest: () => Promise.resolve("") },
       peers: { send: () => new Promise((resolve) => answers.push(resolve)) },

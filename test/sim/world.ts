@@ -289,8 +289,9 @@ export class SimObject {
       },
     };
     this.#store = new Store(this.storage, runtime, storeOptions);
+    const identify = (name: string) => (name === this.name ? ("mine" as const) : ("other" as const));
     const peers: Peers = { send: (member, envelope) => this.#send(member, envelope as Envelope) };
-    this.#host = new Host({ self: this.name, storage: this.storage, runtime, peers }, this.#store, {
+    this.#host = new Host({ self: this.name, identify, idOf: String, storage: this.storage, runtime, peers }, this.#store, {
       tables: STORE_TABLES,
       partitioners,
     });

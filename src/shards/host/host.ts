@@ -10,6 +10,7 @@ import { type Envelope, PROTOCOL_VERSION, type ProtocolReply } from "../../core/
 import { type Result, failure, success } from "../../core/result.ts";
 import { Admission } from "../member/admission.ts";
 import { callMethod } from "./call-method.ts";
+import { CatchUp } from "./catch-up.ts";
 import { Claims } from "../directory/claims.ts";
 import { Directory } from "../directory/directory.ts";
 import { distributeRows } from "../member/distribute.ts";
@@ -25,12 +26,14 @@ import type {
   ReplyTo,
   ResolveReply,
 } from "../protocol/messages.ts";
+import { OwnName } from "./own-name.ts";
 import { Root } from "../root/root.ts";
 import { runQuery } from "../member/query.ts";
 import type { ShardHostOptions } from "./host-options.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
-import { Sql } from "../storage/storage.ts";
+import { type AlarmOptions, type HostStorage, Sql } from "../storage/storage.ts";
+import { sideBySide } from "./side-by-side.ts";
 import { refuseLeftBehind } from "../move/left-behind.ts";
 import { drainSlice } from "../move/drain.ts";
 import { walkSlice } from "../move/walk.ts";
@@ -52,6 +55,32 @@ const FENCE_WAIT_MS = 1_000;
 const NOT_CONFIGURED =
   "DO namespace not configured: the object does not know the binding of its own class. Export the class under its own name with compatibility_date 2025-11-17 or later, or give the host `namespace: env.<BINDING>`";
 
+/** How much later than now an alarm is set at least: one that is set to now in its own handler may fire late. */
+const ALARM_MS_MIN = 1;
+/** Pause between two looks at what has become due while the engine or the user's handler works. */
+const SIDE_PAUSE_MS = 1_000;
+/** An alarm that is this late is set again: the runtime may have given up on it. */
+const OVERDUE_MS = 1_000;
+/** An alarm that is set for so much later than the engine's work is the user's. Longer than the engine's own lease. */
+const FOUND_MS_MIN = 2_000;
+/** Messages that come often look after the alarm this often. */
+const REVIVE_PAUSE_MS = 1_000;
+/** Messages that come seldom, from people and from members that wait: they look after the alarm each time. */
+const REVIVING: ReadonlySet<MessageKind> = new Set([
+  "describe",
+  "start",
+  "operation",
+  "history",
+  "cancel",
+  "pause",
+  "resume",
+  "resolve",
+]);
+/** Messages of the user's own calls: where nothing moves, they leave the alarm alone. */
+const ROUTED: ReadonlySet<MessageKind> = new Set(["call", "query", "locate", "claim", "release", "probe"]);
+/** Messages after which there may be private tables, and an alarm of the engine. */
+const BEGINNING: ReadonlySet<MessageKind> = new Set(["start", "prepare", "abandon", "finish", "empty"]);
+
 /** What tells an object which namespace it is part of, if it does not know yet: the beginning of its part, or the end of one it never heard of. */
 const INTRODUCES: ReadonlySet<MemberRequest["kind"]> = new Set(["prepare", "abandon", "finish"]);
 
@@ -61,37 +90,89 @@ type Handlers = {
   readonly [Kind in MessageKind]: (request: Message<Kind>) => Answer<Kind> | Promise<Answer<Kind>>;
 };
 
-export class Host {
-  readonly sql: Sql;
+/** What acts under the object's name. */
+interface Parts {
+  readonly self: string;
   readonly member: Member;
   readonly root: Root;
   readonly admission: Admission;
+  readonly directory: Directory;
+  readonly claims: Claims;
+}
+
+export class Host {
+  readonly sql: Sql;
   readonly userAlarm: UserAlarm;
   readonly platform: HostPlatform;
   readonly partitioners: Partitioners;
   readonly #target: object;
-  readonly #directory: Directory;
-  readonly #claims: Claims;
+  readonly #options: ShardHostOptions;
+  readonly #name: OwnName;
+  readonly #catchUp: CatchUp;
+  #current: Parts | undefined;
   #slice: Promise<unknown> = Promise.resolve();
   /** Messages in work that may make this object part of a namespace. */
   #introductions = 0;
+  /** Alarms in work: the engine's next is set when they end. */
+  #alarms = 0;
+  #reviveAt = 0;
+  /** When the root is to be asked about a fence; of that fence. */
+  #resolving: { readonly operation: number; readonly fence: number; readonly at: number } | undefined;
 
   constructor(platform: HostPlatform, target: object, options: ShardHostOptions) {
-    const self = platform.self ?? "";
     const { runtime, storage } = platform;
     this.platform = platform;
     this.#target = target;
+    this.#options = options;
     this.partitioners = options.partitioners ?? {};
     this.sql = new Sql(storage);
     this.userAlarm = new UserAlarm(this.sql, storage, runtime);
+    this.#name = new OwnName(platform, this.sql);
+    const epoch = (): number => this.member.membership.epoch;
+    this.#catchUp = new CatchUp({ runtime, epoch, ask: (wanted) => this.#askForEpoch(wanted) });
+  }
+
+  get member(): Member {
+    return this.#parts.member;
+  }
+
+  get root(): Root {
+    return this.#parts.root;
+  }
+
+  get admission(): Admission {
+    return this.#parts.admission;
+  }
+
+  /**
+   * Made when they are first needed, and again once a name is learnt: before that no message was taken, so that there is nothing in work.
+   * Without a name an object is whole, and nobody's peer.
+   */
+  get #parts(): Parts {
+    const self = this.#name.value ?? "";
+    if (this.#current?.self !== self) this.#current = this.#makeParts(self);
+    return this.#current;
+  }
+
+  #makeParts(self: string): Parts {
+    const { runtime, storage } = this.platform;
+    const { tables: specs, localTables = [], onEvent, onEpoch } = this.#options;
     const ask: Ask = (member, request) => this.ask(member, request);
-    const { tables: specs, localTables = [] } = options;
-    const common = { sql: this.sql, runtime, self, specs, localTables, partitioners: this.partitioners, ask };
-    this.member = new Member({ ...common, namespace: self });
-    this.root = new Root({ ...common, storage, namespace: self, onEvent: options.onEvent, onEpoch: options.onEpoch });
-    this.admission = new Admission(this.member, this.partitioners, (epoch) => this.#catchUp(epoch));
-    this.#directory = new Directory(this.member, this.admission);
-    this.#claims = new Claims(this.member, this.admission);
+    const common = { sql: this.sql, runtime, self, specs, localTables, partitioners: this.partitioners, ask, namespace: self };
+    const alarmed: HostStorage = {
+      sql: storage.sql,
+      transactionSync: (closure) => storage.transactionSync(closure),
+      getAlarm: (options) => storage.getAlarm(options),
+      setAlarm: (at, options) => {
+        // The alarm may wake an object that is given no name.
+        this.#name.keep();
+        return this.#setAlarm(at, options);
+      },
+    };
+    const member = new Member(common);
+    const root = new Root({ ...common, storage: alarmed, onEvent, onEpoch });
+    const admission = new Admission(member, this.partitioners, (epoch) => this.#catchUp.reach(epoch));
+    return { self, member, root, admission, directory: new Directory(member, admission), claims: new Claims(member, admission) };
   }
 
   /** The namespace that this object belongs to: its own name when it is a root. */
@@ -104,12 +185,11 @@ export class Host {
     if (envelope.protocol !== PROTOCOL_VERSION) {
       return failure(refusal("invalid", `Only protocol ${String(PROTOCOL_VERSION)} is spoken here`));
     }
-    if (this.platform.self === undefined)
-      return failure(refusal("invalid", "An object without a name cannot be part of a namespace: use idFromName"));
-    if (envelope.member !== this.platform.self) {
-      return failure(refusal("invalid", `This is ${this.platform.self}, the message is for ${envelope.member}`));
-    }
+    const misnamed = this.#name.refuse(envelope.member);
+    if (misnamed) return failure(misnamed);
     const request = envelope.request as MemberRequest;
+    const alarm = this.#lookAfterAlarm(request.kind);
+    if (alarm) await alarm;
     const introduces = INTRODUCES.has(request.kind);
     if (!this.member.belongTo(envelope.namespace, introduces)) return failure(this.#stranger(envelope.namespace, request));
     this.member.keepGuards();
@@ -119,30 +199,110 @@ export class Host {
       return await this.#answer(request);
     } finally {
       if (--this.#introductions === 0) this.member.forgetUnstored();
+      this.#name.keep();
     }
   }
 
   /** A message for another namespace. A start there ends by it; everybody else has the wrong name. */
   #stranger(namespace: string, { kind }: MemberRequest): ProtocolFailure {
-    const message = `${this.platform.self ?? ""} is part of namespace '${this.namespace}', the message is for '${namespace}'`;
+    const message = `${this.member.self} is part of namespace '${this.namespace}', the message is for '${namespace}'`;
     if (kind !== "prepare") return refusal("invalid", message);
     return faultRefusal({ kind: "schema", message: `${message}. Nothing was changed: choose other names for the shards` });
   }
 
-  /** The alarm of a root, of a member that waits behind a fence, and of the user. Never throws for a failure of the work. */
+  /**
+   * The alarm of a root, of a member that waits behind a fence, and of the user. Never throws for a failure of the work.
+   *
+   * @throws what the user's handler throws in an object that was never sharded: the runtime then runs it again.
+   */
   async onAlarm(userHandler?: () => unknown): Promise<void> {
-    const { storage, runtime } = this.platform;
-    await this.#resolveFence();
-    await this.root.onAlarm();
-    await this.userAlarm.run(userHandler);
-    // From what is stored now, in the turn that sets the alarm: something may have been started while we waited.
-    const due = [this.root.nextDue(), this.#resolveDue(), this.userAlarm.get()].filter((time) => time !== null);
-    if (due.length > 0) await storage.setAlarm(Math.max(runtime.now(), Math.min(...due)));
+    this.#name.keep();
+    this.#alarms++;
+    try {
+      const user = (): Promise<void> => this.userAlarm.run(userHandler);
+      if (userHandler) await sideBySide(this.platform.runtime, [this.#engineTurns(), user], SIDE_PAUSE_MS);
+      else await this.#engineTurns()().then(user);
+    } finally {
+      this.#alarms--;
+      // From what is stored now, in the turn that sets the alarm: something may have been started while we waited.
+      await this.arm(null);
+    }
+  }
+
+  /** Sets the runtime's alarm to the earliest of what is due, and of `at`. */
+  async arm(at: number | null, options?: AlarmOptions): Promise<void> {
+    const due = [at, this.engineDue(), this.userAlarm.get()].filter((time) => time !== null);
+    if (due.length > 0) await this.#setAlarm(Math.min(...due), options);
+  }
+
+  /** When the engine has something to do; null for nothing, and for an object that does not know its name. */
+  engineDue(): number | null {
+    if (this.#name.value === undefined) return null;
+    const due = [this.root.nextDue(), this.#resolveDue()].filter((time) => time !== null);
+    return due.length > 0 ? Math.min(...due) : null;
+  }
+
+  /** Why this object cannot reach the others of a namespace; null when it can. */
+  homeFailure(): ProtocolFailure | null {
+    return this.platform.peers === null ? refusal("invalid", NOT_CONFIGURED) : this.#name.homeFailure();
+  }
+
+  /** Before an operation is started from inside the object. @throws RefusedError when the class's binding does not have this object. */
+  async prepareStart(): Promise<void> {
+    const reason = this.homeFailure();
+    if (reason) throw new RefusedError(reason);
+    await this.userAlarm.adopt();
+  }
+
+  /** What an alarm does for the engine: everything at first, then what has become due. */
+  #engineTurns(): () => Promise<void> {
+    let isFirst = true;
+    return async () => {
+      const due = this.engineDue();
+      if (!isFirst && (due === null || due > this.platform.runtime.now())) return;
+      isFirst = false;
+      if (this.#name.value === undefined) return;
+      await this.#resolveFence();
+      await this.root.onAlarm();
+    };
+  }
+
+  /** Never later than the user's, and later than now. */
+  #setAlarm(at: number, options?: AlarmOptions): Promise<void> {
+    const { runtime, storage } = this.platform;
+    const earliest = Math.min(at, this.userAlarm.get() ?? at);
+    return storage.setAlarm(Math.max(runtime.now() + ALARM_MS_MIN, earliest), options);
+  }
+
+  /** What a message has to do about the alarm before it is answered; undefined for nothing. */
+  #lookAfterAlarm(kind: MessageKind): Promise<void> | undefined {
+    if (BEGINNING.has(kind)) return this.userAlarm.adopt().then(() => this.#revive());
+    if (REVIVING.has(kind)) return this.#revive();
+    if (ROUTED.has(kind) && this.member.moving === undefined) return undefined;
+    const now = this.platform.runtime.now();
+    if (now < this.#reviveAt) return undefined;
+    this.#reviveAt = now + REVIVE_PAUSE_MS;
+    return this.#revive();
+  }
+
+  /** Sets the engine's alarm when it is missing, or set for later than the work: somebody else has set it, or deleted it. */
+  async #revive(): Promise<void> {
+    this.#name.keep();
+    const due = this.engineDue();
+    if (due === null || this.#alarms > 0) return;
+    const { runtime, storage } = this.platform;
+    const found = await storage.getAlarm();
+    const now = runtime.now();
+    const isSet = found !== null && found >= now - OVERDUE_MS && found <= Math.max(due, now) + ALARM_MS_MIN;
+    if (isSet || this.#alarms > 0) return;
+    // The engine sets none that far ahead of its work.
+    if (found !== null && found > Math.max(due, now) + FOUND_MS_MIN) this.userAlarm.keepFound(found);
+    await this.arm(due);
   }
 
   /** Sends to another object of the namespace, or to this one, and unwraps the reply. @throws EngineFault, or Error when refused or unreachable. */
   async ask<const Request extends MemberRequest>(member: string, request: Request): Promise<ReplyTo<Request>> {
-    const reply = member === this.platform.self ? await this.#answer(request) : await this.#send(member, request);
+    const reply = member === this.member.self ? await this.#answer(request) : await this.#send(member, request);
     if (reply.ok) return reply.value as ReplyTo<Request>;
     const { failure: reason } = reply;
     if (reason.fault) throw new EngineFault(reason.fault.kind, reason.fault.message);
@@ -156,6 +316,8 @@ export class Host {
 
   async #send(member: string, request: MemberRequest): Promise<ProtocolReply<unknown>> {
     if (this.platform.peers === null) throw new Error("DO namespace not configured");
+    const homeless = this.#name.homeFailure();
+    if (homeless) throw new RefusedError(homeless);
     const sent = this.platform.peers.send(member, { protocol: PROTOCOL_VERSION, namespace: this.namespace, member, request });
     return within(this.platform.runtime, sent, ASK_MS_MAX, member);
   }
@@ -175,6 +337,7 @@ export class Host {
       throw error;
     } finally {
       this.admission.changed();
+      this.#catchUp.changed();
     }
   }
 
@@ -200,7 +363,8 @@ export class Host {
           )
         : this.root.distribute(request.distribution),
     start: ({ operation }) => {
-      if (this.platform.peers === null) return failure(refusal("invalid", NOT_CONFIGURED));
+      const homeless = this.homeFailure();
+      if (homeless) return failure(homeless);
       this.member.tables(); // refuses tables that cannot be moved before anything is journaled
       return this.root.start(operation);
     },
@@ -216,14 +380,14 @@ export class Host {
     },
     call: ({ epoch, keys, method, args, claims = [] }) =>
       this.admission.run(epoch, [...keys, ...claims.map((claim) => claim.key)], () =>
-        this.#claims.run(claims, () => callMethod(this.#target, method, args)),
+        this.#parts.claims.run(claims, () => callMethod(this.#target, method, args)),
       ),
     query: ({ epoch, query, params }) => this.admission.run(epoch, [], () => runQuery(this.sql, query, params)),
-    locate: ({ epoch, table, id, deal }) => this.admission.run(epoch, [], () => this.#directory.locate(table, id, deal)),
+    locate: ({ epoch, table, id, deal }) => this.admission.run(epoch, [], () => this.#parts.directory.locate(table, id, deal)),
     // Member → member, for the directory
-    claim: ({ epoch, claims }) => this.#directory.claim(epoch, claims),
-    release: ({ epoch, rows }) => this.#directory.release(epoch, rows),
-    probe: ({ epoch, rows }) => this.#claims.probe(epoch, rows),
+    claim: ({ epoch, claims }) => this.#parts.directory.claim(epoch, claims),
+    release: ({ epoch, rows }) => this.#parts.directory.release(epoch, rows),
+    probe: ({ epoch, rows }) => this.#parts.claims.probe(epoch, rows),
     // Root → member
     prepare: (request) => this.#writeRows(() => this.member.prepare(request)),
     recopy: (request) =>
@@ -282,7 +446,6 @@ export class Host {
       stagedKeys(this.sql, this.member.planAfterCutover(operation), table, source, range, after),
     // Member → root
     resolve: ({ operation, attempt }): ResolveReply => {
-      this.root.wake();
       const record = this.root.journal.find(operation);
       // Rule "durable-abort": "released" is only ever read from the journal.
       const isOver =
@@ -319,8 +482,7 @@ export class Host {
     } finally {
       this.admission.release();
     }
-    const { runtime, storage } = this.platform;
-    if (this.namespace !== this.member.self) void storage.setAlarm(runtime.now() + RESOLVE_MS);
+    void this.arm(null);
     if (await this.#oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return { attempt };
     throw refused("moving", `${this.member.self} did not drain within ${budgetMs} ms`);
   }
@@ -330,6 +492,7 @@ export class Host {
     const { moving } = this.member;
     if (moving === undefined || this.#resolveDue() === null) return;
     const { operation, fence: attempt } = moving;
+    this.#resolving = { operation, fence: attempt, at: this.platform.runtime.now() + RESOLVE_MS };
     let reply: ResolveReply;
     try {
       reply = await this.ask(this.namespace, { kind: "resolve", operation, attempt });
@@ -344,12 +507,16 @@ export class Host {
   /** When the root is to be asked about the fence; null without one. The root itself has its driver. */
   #resolveDue(): number | null {
     const { moving, self } = this.member;
-    const isFenced = moving !== undefined && moving.fence !== 0 && this.namespace !== self;
-    return isFenced ? this.platform.runtime.now() + RESOLVE_MS : null;
+    if (moving === undefined || moving.fence === 0 || this.namespace === self) return null;
+    const { operation, fence } = moving;
+    // The same time however often it is asked for: or whoever sets alarms could put it off for ever.
+    if (this.#resolving?.operation !== operation || this.#resolving.fence !== fence)
+      this.#resolving = { operation, fence, at: this.platform.runtime.now() + RESOLVE_MS };
+    return this.#resolving.at;
   }
 
-  /** The call knows a newer epoch than this object. */
-  async #catchUp(epoch: number): Promise<void> {
+  /** A call knows a newer epoch than this object. */
+  async #askForEpoch(epoch: number): Promise<void> {
     if (this.member.moving) {
       // Part of the move: the activation is on its way. Make sure that somebody drives it.
       const { operation, fence: attempt } = this.member.moving;
@@ -357,7 +524,9 @@ export class Host {
       return;
     }
     const live = await this.layout();
-    if (live.epoch >= epoch) this.member.adopt(live.epoch, live.layout);
+    if (live.epoch < epoch) return;
+    this.member.adopt(live.epoch, live.layout);
+    this.#catchUp.changed();
   }
 }
 

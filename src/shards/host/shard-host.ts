@@ -25,8 +25,12 @@ import type { ShardHostOptions as HostOptions } from "./host-options.ts";
 import { Host } from "./host.ts";
 import type { StoredEvent } from "../root/journal.ts";
 import type { OperationRecord } from "../root/operation-record.ts";
-import { type ObjectNamespace, durableObjectPlatform, ownNamespace } from "../platform/platform.ts";
+import type { ObjectNamespace } from "../platform/home.ts";
+import { durableObjectPlatform, ownNamespace } from "../platform/platform.ts";
+import { realAlarmOf } from "../platform/real-alarm.ts";
+import { type AlarmFunctions, replaceAlarm } from "./alarm-of-storage.ts";
 import type { QueryShards, QueryShardsResult } from "../client/query-shards.ts";
+import { RefusedError } from "../protocol/refused-error.ts";
 import { Router } from "../router.ts";
 import {
   type RebalanceOptions,
@@ -54,16 +58,17 @@ export interface ShardHostOptions extends HostOptions {
 
 export class ShardHost {
   readonly #host: Host;
-  readonly #binding: ObjectNamespace | null;
+  readonly #alarm: AlarmFunctions;
   readonly #specs: HostOptions["tables"];
   #router: { readonly namespace: string; readonly router: Router } | undefined;
 
   /** @throws Error with the lines to add when the class lacks one of the two methods: its operations could not be driven. */
   constructor(ctx: DurableObjectState, target: object, options: ShardHostOptions) {
     requireDelegates(target);
-    this.#binding = options.namespace === undefined ? ownNamespace(ctx, target) : options.namespace;
+    const binding = options.namespace === undefined ? ownNamespace(ctx, target) : options.namespace;
     this.#specs = options.tables;
-    this.#host = new Host(durableObjectPlatform(ctx, this.#binding), target, options);
+    this.#host = new Host(durableObjectPlatform(ctx, binding), target, options);
+    this.#alarm = replaceAlarm(ctx.storage, realAlarmOf(ctx.storage), this.#host);
   }
 
   /** Answers one message of the protocol: the body of the class's `shardctl` method. */
@@ -72,25 +77,32 @@ export class ShardHost {
   }
 
   /**
-   * Drives operations: the body of the class's `alarm` method. Never throws for a failure of the work. `userHandler` is run when the
-   * alarm that `setAlarm` has set is due.
+   * Drives operations: the body of the class's `alarm` method. `userHandler` is run when the object's own alarm is due, as it was set by
+   * `ctx.storage.setAlarm`, and again after a failure, as the runtime would. Without it, what else `alarm` does also runs for alarms of the host.
+   *
+   * @throws what `userHandler` throws, in an object that was never sharded; never for a failure of the host's work.
    */
   onAlarm(userHandler?: () => unknown): Promise<void> {
     return this.#host.onAlarm(userHandler);
   }
 
-  /** Sets the object's own alarm, in milliseconds since the Unix epoch. Use it instead of `ctx.storage.setAlarm`, which the host needs. */
+  /** Sets the object's own alarm, in milliseconds since the Unix epoch: what `ctx.storage.setAlarm` does, once there is a host. */
   setAlarm(scheduledTimeMs: number): Promise<void> {
-    return this.#host.userAlarm.set(scheduledTimeMs);
+    return this.#alarm.setAlarm(scheduledTimeMs);
   }
 
   /** When the object's own alarm is due; null when none is set. */
-  getAlarm(): number | null {
-    return this.#host.userAlarm.get();
+  getAlarm(): Promise<number | null> {
+    return this.#alarm.getAlarm();
   }
 
-  deleteAlarm(): void {
-    this.#host.userAlarm.clear();
+  deleteAlarm(): Promise<void> {
+    return this.#alarm.deleteAlarm();
+  }
+
+  /** The id of the object of this class with that name, in this object's jurisdiction; empty when the class's binding is not known. */
+  objectId(name: string): string {
+    return this.#host.platform.idOf(name);
   }
 
   /** True when rows of the namespace are on shards: on the root by its registry, on a shard by the layout that it knows. */
@@ -124,6 +136,8 @@ export class ShardHost {
   router<Class extends object = Record<string, (...args: never[]) => unknown>>(): Router<Class> {
     const { peers, runtime } = this.#host.platform;
     if (peers === null) throw new Error("DO namespace not configured");
+    const homeless = this.#host.homeFailure();
+    if (homeless) throw new RefusedError(homeless);
     const { namespace, partitioners } = this.#host;
     // One for all calls: it caches the layout, and an object learns its namespace only from its first message.
     if (this.#router?.namespace !== namespace) {
@@ -142,6 +156,7 @@ export class ShardHost {
     validateShardOptions(options);
     if (this.#host.platform.peers === null) throw new Error("DO namespace not configured");
     if (this.isSharded()) throw new Error("DO is already sharded: cannot shard twice");
+    await this.#host.prepareStart();
     const startedAt = this.#now();
     const live = await this.#describe();
     requireHealthy(live);
@@ -265,6 +280,7 @@ export class ShardHost {
     startedAt: number,
   ): Promise<OperationRecord> {
     const { root } = this.#host;
+    await this.#host.prepareStart();
     createOwnerCheck(to, this.#host);
     const started = root.start({
       kind,
@@ -342,7 +358,7 @@ export class ShardHost {
       endpoints: layout.members.map((ns, shardIndex) => ({
         shardIndex,
         ns,
-        doId: this.#binding?.idFromName(ns).toString() ?? "",
+        doId: this.objectId(ns),
         status,
       })),
     };

@@ -20,10 +20,11 @@ export abstract class ShardedObject<Env = unknown> extends DurableObject<Env> {
   }
 
   override alarm(): Promise<void> {
-    return this.shards.onAlarm(() => this.onAlarm());
+    const isOverridden = this.onAlarm !== ShardedObject.prototype.onAlarm;
+    return this.shards.onAlarm(isOverridden ? () => this.onAlarm() : undefined);
   }
 
-  /** The object's own alarm, set by `this.shards.setAlarm`. Override it; `alarm` itself serves the host too. */
+  /** The object's own alarm, set by `this.ctx.storage.setAlarm`. Override it; `alarm` itself serves the host too. */
   protected onAlarm(): void | Promise<void> {}
 
   protected createHost(options: ShardHostOptions): ShardHost {

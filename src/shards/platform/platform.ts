@@ -1,13 +1,9 @@
 /** The Durable Object runtime behind the library's ports: storage, clock, hashing, and other objects by name. */
 import type { Envelope, ProtocolReply } from "../../core/protocol.ts";
+import { Home, type ObjectNamespace, isTooLong } from "./home.ts";
 import type { HostPlatform } from "./host-platform.ts";
+import { realAlarmOf } from "./real-alarm.ts";
 import type { Peers, Runtime } from "../storage/storage.ts";
-
-/** What is needed of a `DurableObjectNamespace`: any class behind it that speaks the protocol. */
-export interface ObjectNamespace {
-  idFromName(name: string): DurableObjectId;
-  get(id: DurableObjectId): unknown;
-}
 
 interface Endpoint {
   shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>>;
@@ -15,8 +11,13 @@ interface Endpoint {
 
 /** Sends through a binding. A new stub for every call: a stub is dead after its object was aborted. */
 export function createPeers(binding: ObjectNamespace): Peers {
+  return peersOf(() => binding);
+}
+
+function peersOf(namespace: () => ObjectNamespace): Peers {
   return {
     send: async (member, envelope) => {
+      const binding = namespace();
       const stub = binding.get(binding.idFromName(member)) as Endpoint;
       // The reply is a plain value; awaiting it also disposes of the RPC's own handles.
       return stub.shardctl(envelope as Envelope);
@@ -54,10 +55,18 @@ export const platformRuntime: Runtime = {
 
 /** The platform of a Durable Object. `binding` is the namespace of its own class; null leaves the object unable to be sharded. */
 export function durableObjectPlatform(ctx: DurableObjectState, binding: ObjectNamespace | null): HostPlatform {
+  const { id, storage } = ctx;
+  const home = new Home(id, binding);
   return {
-    self: ctx.id.name,
-    storage: ctx.storage,
+    self: id.name === undefined || isTooLong(id.name) ? undefined : id.name,
+    identify: (name) => home.identify(name),
+    idOf: (member) => home.namespace()?.idFromName(member).toString() ?? "",
+    storage: {
+      sql: storage.sql,
+      transactionSync: (closure) => storage.transactionSync(closure),
+      ...realAlarmOf(storage),
+    },
     runtime: platformRuntime,
-    peers: binding && createPeers(binding),
+    peers: binding && peersOf(() => home.namespace() ?? binding),
   };
 }

@@ -56,8 +56,6 @@ export class Root {
     const { layout, epoch } = this.journal.registry();
     const counts = await Promise.all(layout.members.map((member) => countMember(this.#options, member)));
     const running = this.journal.running();
-    // Being looked at also pokes an operation that has lost its alarm.
-    if (running && (await this.#options.storage.getAlarm()) === null) this.wake();
     const latest = running ?? this.journal.history(1)[0];
     return {
       name: namespace,
@@ -211,9 +209,12 @@ export class Root {
     }
   }
 
-  /** Sets the alarm to now: the driver goes on in its own event. Call in the turn of the change that needs it. */
+  /**
+   * Sets the alarm to the next moment: the driver goes on in its own event. Call in the turn of the change that needs it. Not to now: set
+   * in the handler of another alarm, that may fire late.
+   */
   wake(): void {
-    void this.#options.storage.setAlarm(this.#options.runtime.now());
+    void this.#options.storage.setAlarm(this.#options.runtime.now() + 1);
   }
 
   /**

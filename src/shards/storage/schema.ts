@@ -14,7 +14,7 @@ export const CAPTURE_PREFIX = "shardctl_capture_";
 export const UNIQUE_PREFIX = "shardctl_unique_";
 
 const STATEMENTS = [
-  // One JSON document per key: `schema`, `membership`, `moving`, `movedSchema`, `checked`, `directoryTurn`.
+  // One JSON document per key: `schema`, `name`, `membership`, `moving`, `movedSchema`, `checked`, `directoryTurn`, `userAlarm`.
   `CREATE TABLE IF NOT EXISTS shardctl_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`,
   // Root: the registry, one row per epoch; the newest is the live layout.
   `CREATE TABLE IF NOT EXISTS shardctl_registry (epoch INTEGER PRIMARY KEY, layout TEXT NOT NULL, operation INTEGER NOT NULL, committed_at INTEGER NOT NULL)`,

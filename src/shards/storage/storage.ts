@@ -18,8 +18,14 @@ export interface HostStorage {
     exec<Row extends SqlRow>(query: string, ...bindings: SqlValue[]): SqlCursor<Row>;
   };
   transactionSync<Value>(closure: () => Value): Value;
-  getAlarm(): Promise<number | null>;
-  setAlarm(scheduledTimeMs: number): Promise<void>;
+  getAlarm(options?: AlarmOptions): Promise<number | null>;
+  setAlarm(scheduledTimeMs: number, options?: AlarmOptions): Promise<void>;
+}
+
+/** The runtime's options of an alarm, handed through as they are. */
+export interface AlarmOptions {
+  readonly allowConcurrency?: boolean;
+  readonly allowUnconfirmed?: boolean;
 }
 
 /** Time and hashing, passed in so that a simulation replays exactly. */

@@ -9,7 +9,8 @@
 import { type KeyInput, compareKeys, keyText, toKey } from "../../core/key.ts";
 import type { LayoutView, NewIds, OnAnswer } from "../client/layout-view.ts";
 import type { QueryShards, QueryShardsResult } from "../client/query-shards.ts";
-import { type ObjectNamespace, ownNamespace } from "../platform/platform.ts";
+import type { ObjectNamespace } from "../platform/home.ts";
+import { ownNamespace } from "../platform/platform.ts";
 import { ShardedObject } from "../host/sharded-object.ts";
 import type { ShardHost } from "../host/shard-host.ts";
 import type {
@@ -354,7 +355,7 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
   #listObjects(members: readonly string[]): void {
     this.ctx.storage.sql.exec("DELETE FROM objects");
     members.forEach((ns, shardIndex) => {
-      const doId = this.namespace?.idFromName(ns).toString() ?? "";
+      const doId = this.shards.objectId(ns);
       this.ctx.storage.sql.exec("INSERT INTO objects (ns, doId, shardIndex) VALUES (?, ?, ?)", ns, doId, shardIndex);
     });
   }
