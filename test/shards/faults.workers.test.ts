@@ -25,6 +25,7 @@ const KINDS: readonly Kind[] = [
   "fence",
   "finish",
   "prepare",
+  "promote",
   "receive",
   "rehearse",
   "stagedKeys",

@@ -194,7 +194,7 @@ describe("a root", () => {
     await namespace.toHash("id", 2);
     let fences = 0;
     interceptMessages("halfway", async ({ request }, forward) => {
-      if (request.kind === "rehearse" && ++fences > 2)
+      if (request.kind === "promote" && ++fences > 2)
         throw new EngineFault("duplicateId", "Rows do not fit. Nothing was changed");
       return forward();
     });
