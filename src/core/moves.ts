@@ -4,7 +4,7 @@
  * Only hash and range layouts have moves. Between layouts of two kinds rows are copied to new members instead: asking for moves throws.
  */
 import { type Key, compareKeys } from "./key.ts";
-import type { HashLayout, KeyRange, RangeLayout } from "./layout.ts";
+import type { HashLayout, KeyRange, Layout, RangeLayout } from "./layout.ts";
 import { type MoveRange, compareEnds } from "./move-range.ts";
 import { expandSlots, joinSlots } from "./slot-table.ts";
 import { SLOT_COUNT } from "./slots.ts";
@@ -34,6 +34,17 @@ export function diffRanges(before: HashLayout | RangeLayout, after: HashLayout |
     }));
   }
   throw new Error(`No moves between a ${before.kind} and a ${after.kind} layout: rows are copied to new members instead`);
+}
+
+/** What a member owns after a shift's waves so far that it did not own before. Empty for layouts that have no moves. */
+export function ownSince(before: Layout, now: Layout, member: string): MoveRange[] {
+  const moves =
+    before.kind === "hash" && now.kind === "hash"
+      ? diffRanges(before, now)
+      : before.kind === "range" && now.kind === "range"
+        ? diffRanges(before, now)
+        : [];
+  return moves.filter((move) => move.target === member).map((move) => move.range);
 }
 
 /** The layout after some of the moves: the moved ranges belong to their targets. Members are kept; unknown targets are added at the end. */

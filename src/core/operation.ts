@@ -56,6 +56,7 @@ export interface OperationFault {
     | "rowTooLarge"
     | "unsupportedTable"
     | "schema"
+    | "storageFull" // a member has no room left
     | "timeout"
     | "cancelled"
     | "internal";

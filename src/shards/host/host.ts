@@ -14,7 +14,7 @@ import { CatchUp } from "./catch-up.ts";
 import { Claims } from "../directory/claims.ts";
 import { Directory } from "../directory/directory.ts";
 import { distributeRows } from "../member/distribute.ts";
-import { EngineFault } from "../storage/faults.ts";
+import { EngineFault, fullFault, isFull } from "../storage/faults.ts";
 import { Member } from "../member/member.ts";
 import type {
   Ask,
@@ -86,6 +86,9 @@ const INTRODUCES: ReadonlySet<MemberRequest["kind"]> = new Set(["prepare", "aban
 
 /** The answer to a message of this kind, or a refusal. */
 type Answer<Kind extends MessageKind> = Replies[Kind] | Result<Replies[Kind], ProtocolFailure>;
+/** Messages that run code of the user, whose errors are not the engine's. */
+const USERS_OWN: ReadonlySet<MessageKind> = new Set(["call", "query"]);
+
 type Handlers = {
   readonly [Kind in MessageKind]: (request: Message<Kind>) => Answer<Kind> | Promise<Answer<Kind>>;
 };
@@ -319,7 +322,13 @@ export class Host {
     const homeless = this.#name.homeFailure();
     if (homeless) throw new RefusedError(homeless);
     const sent = this.platform.peers.send(member, { protocol: PROTOCOL_VERSION, namespace: this.namespace, member, request });
-    return within(this.platform.runtime, sent, ASK_MS_MAX, member);
+    try {
+      return await within(this.platform.runtime, sent, ASK_MS_MAX, member);
+    } catch (error) {
+      // A full object may be reset with the transaction that it could not end: the exception is all that it says.
+      if (isFull(error) && !USERS_OWN.has(request.kind)) throw fullFault(member, error);
+      throw error;
+    }
   }
 
   async #answer(request: MemberRequest): Promise<ProtocolReply<unknown>> {
@@ -334,6 +343,8 @@ export class Host {
         return failure(faultRefusal({ kind: "unsupportedTable", message: error.message }));
       }
       if (error instanceof RefusedError) return failure(error.reason);
+      // What the user's own code meets is the user's to see.
+      if (isFull(error) && !USERS_OWN.has(request.kind)) return failure(faultRefusal(fullFault(this.member.self, error)));
       throw error;
     } finally {
       this.admission.changed();
@@ -380,7 +391,7 @@ export class Host {
     },
     call: ({ epoch, keys, method, args, claims = [] }) =>
       this.admission.run(epoch, [...keys, ...claims.map((claim) => claim.key)], () =>
-        this.#parts.claims.run(claims, () => callMethod(this.#target, method, args)),
+        this.#parts.claims.run(claims, () => this.#callMethod(method, args)),
       ),
     query: ({ epoch, query, params }) => this.admission.run(epoch, [], () => runQuery(this.sql, query, params)),
     locate: ({ epoch, table, id, deal }) => this.admission.run(epoch, [], () => this.#parts.directory.locate(table, id, deal)),
@@ -462,6 +473,16 @@ export class Host {
     const { membership, moving } = this.member;
     const takesWrites = membership.serving && !(moving !== undefined && moving.fence !== 0);
     return takesWrites ? write() : this.member.foreignKeys.off(write);
+  }
+
+  /** Calls the user's method. When it finds the storage full while rows are captured, room is made: at least deletions get through then. */
+  async #callMethod(method: string, args: readonly unknown[]): Promise<unknown> {
+    try {
+      return await callMethod(this.#target, method, args);
+    } catch (error) {
+      if (isFull(error)) this.member.makeRoom();
+      throw error;
+    }
   }
 
   /** One walk or drain at a time: sequence numbers are taken and sent in order. */

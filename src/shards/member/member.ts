@@ -8,8 +8,9 @@
 import { hasKeyedDirectory } from "../../core/directory.ts";
 import type { Layout } from "../../core/layout.ts";
 import type { MoveRange } from "../../core/move-range.ts";
+import { ownSince } from "../../core/moves.ts";
 import { capturedCount, installCapture, removeCapture } from "../move/capture.ts";
-import { EngineFault } from "../storage/faults.ts";
+import { EngineFault, isFull } from "../storage/faults.ts";
 import { ForeignKeys } from "../move/foreign-keys.ts";
 import { hasGuards, installGuards, removeGuards, withoutTriggers } from "../move/guards.ts";
 import { type Membership, clearMoveRecords } from "./membership.ts";
@@ -34,9 +35,10 @@ import { quoteName } from "../storage/storage.ts";
 import { type Table, checkPrimaryKey, undeclaredTables } from "../storage/tables.ts";
 import { deleteKeys } from "../move/delete-keys.ts";
 import { changedTables, definitionsOf, refuseOtherSpecs, specsText } from "../move/frozen-tables.ts";
+import { keepReserve, spendReserve } from "../storage/reserve.ts";
 import { sentFloors, takeAgain } from "../move/recopy.ts";
 import { promoteRows, undoPromotion } from "../move/promote.ts";
-import { createStaging, dropStaging } from "../move/staging.ts";
+import { createStaging, dropStaged, dropStaging } from "../move/staging.ts";
 import { noteChecked } from "../move/late-rows.ts";
 import { uniqueRules } from "../move/unique-rules.ts";
 import { checkIds, hasUnique, keepUnique } from "./unique.ts";
@@ -121,6 +123,7 @@ export class Member extends MemberState {
         if (isSource) this.#prepareSource([...tables, ...movedDirectories(moving)], to);
         if (isTarget && !membership.serving) this.#clearTarget(tables, membership);
         this.freezeTables();
+        this.#keepReserve(moving);
         if (isTarget && mode === "shift") createStaging(this.sql, this.planAfterCutover(operation));
       }
       return {
@@ -170,6 +173,7 @@ export class Member extends MemberState {
       }
       if (moving.fence === attempt) return;
       this.#undoPromotion(moving);
+      this.#keepReserve(moving);
       this.put({ moving: { ...moving, fence: attempt, promotion: null } });
       // Who does not serve yet is guarded already.
       if (this.membership.serving) installGuards(this.sql, this.tables(), "moving");
@@ -187,7 +191,7 @@ export class Member extends MemberState {
       if (moving.fence !== attempt)
         throw new EngineFault("cancelled", `Fence attempt ${attempt} of operation ${operation} is over on ${this.self}`);
       if (moving.promotion) return;
-      promoteRows(this.sql, plan, incoming, this.self);
+      this.#promoteInto(plan, incoming);
       this.put({ moving: { ...moving, promotion: { attempt, incoming } } });
     });
   }
@@ -214,6 +218,7 @@ export class Member extends MemberState {
       const moving = this.moving;
       if (moving?.operation !== operation) return;
       const stands = moving.fence !== 0 && moving.fence <= attempt;
+      if (stands) spendReserve(this.sql);
       if (stands) this.#undoPromotion(moving);
       const lifted = stands ? { fence: 0, promotion: null } : {};
       this.put({ moving: { ...moving, ...lifted, fenceFloor: Math.max(moving.fenceFloor, attempt + 1) } });
@@ -234,6 +239,7 @@ export class Member extends MemberState {
         const membership = this.membership;
         if (membership.epoch >= epoch) return;
         const { moving } = this.planAfterCutover(operation);
+        spendReserve(this.sql);
         const isPromoted = incoming.length === 0 || Boolean(moving.promotion);
         if (!isPromoted && attempt !== undefined)
           throw new Error(`${this.self} has not promoted attempt ${attempt} of operation ${operation}, which was committed`);
@@ -287,8 +293,34 @@ export class Member extends MemberState {
     };
   }
 
+  /** Gives the reserve of a running move to what the user writes: the log of a deletion needs room before the deletion makes any. */
+  makeRoom(): void {
+    if (this.moving) this.change(() => spendReserve(this.sql));
+  }
+
   backlog(): number {
     return capturedCount(this.sql);
+  }
+
+  /**
+   * Only the rows of one wave need be held twice: where the storage is full, what was staged for waves that are done is dropped. Their sources
+   * have all acknowledged, or there would be no next wave. Not before: a deleted row is billed.
+   */
+  #promoteInto(plan: MovePlan, incoming: readonly MoveRange[]): void {
+    const { from } = plan.moving;
+    const { layout } = this.membership;
+    try {
+      promoteRows(this.sql, plan, incoming, this.self);
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      const done = ownSince(from, layout, this.self);
+      if (done.length === 0 || dropStaged(this.sql, plan, done) === 0) throw error;
+      promoteRows(this.sql, plan, incoming, this.self);
+    }
+  }
+
+  #keepReserve({ from, to }: Moving): void {
+    keepReserve(this.sql, JSON.stringify([from, to]).length);
   }
 
   #walkAgain(moving: Moving, names: readonly string[]): void {
@@ -380,6 +412,7 @@ export class Member extends MemberState {
       const membership = this.membership;
       if (membership.ended >= operation || membership.operation > operation) return;
       const moving = this.moving?.operation === operation ? this.moving : undefined;
+      spendReserve(this.sql);
       if (moving) this.#undoPromotion(moving);
       if (moving?.isTarget) dropStaging(this.sql, this.planAfterCutover(operation));
       removeCapture(this.sql);

@@ -43,6 +43,19 @@ export function dropStaging(sql: Sql, plan: MovePlan): void {
   for (const { store } of plan.tables) dropTable(sql, store);
 }
 
+/** Deletes what is staged for the ranges; gives how many rows that were. Call inside a transaction. */
+export function dropStaged(sql: Sql, plan: MovePlan, ranges: readonly MoveRange[]): number {
+  let rows = 0;
+  for (const { store } of plan.tables) {
+    for (const range of ranges) {
+      const within = withinRange(range);
+      sql.run(`DELETE FROM ${quoteName(store)} WHERE ${within.sql}`, ...within.bindings);
+      rows += sql.first<{ n: number }>("SELECT changes() AS n")?.n ?? 0;
+    }
+  }
+  return rows;
+}
+
 /** A cursor that somebody left open keeps SQLite from dropping any table until it is collected: the rows go in any case. */
 function dropTable(sql: Sql, name: string): void {
   if (sql.first("SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?", name) === undefined) return;

@@ -43,6 +43,11 @@ export function recordFailure(context: DriverContext, before: OperationRecord, e
     save(context, record, { retries, waitsFor, lastError: error.message, notBefore: runtime.now() + backoffMs(retries) });
     return;
   }
+  if (isTooWide(record, error)) {
+    // The rows of fewer waves are held twice: before the operation ends for want of room, each is cut over alone.
+    save(context, record, { waveSpan: 1, retries, lastError: messageOf(error), notBefore: runtime.now() + BACKOFF_MS_MIN });
+    return;
+  }
   const failed = { retries, lastError: messageOf(error), ...(isDuplicate(error) ? countDuplicate(record, error) : {}) };
   const fault = isOpen(record) ? faultOf(error, record.paused ? 0 : retries) : null;
   if (fault !== null) end(context, record, { ...failed, fault });
@@ -93,6 +98,11 @@ function faultOf(error: unknown, retries: number): OperationFault | null {
   if (retries > RETRIES_MAX)
     return { kind: "unreachable", message: `Gave up after ${retries} tries: ${messageOf(error)}. Nothing was changed` };
   return null;
+}
+
+/** True when a promotion of several waves at once had no room. */
+function isTooWide({ step, mode, waveSpan }: OperationRecord, error: unknown): boolean {
+  return step === "fence" && mode === "shift" && waveSpan > 1 && error instanceof EngineFault && error.kind === "storageFull";
 }
 
 function isTablesChanged(error: unknown): boolean {

@@ -50,6 +50,16 @@ const EVENTS_MAX = 5000;
 /** Rows of the registry that are kept. */
 const EPOCHS_MAX = 100;
 
+/** Room that the record of a running operation has to grow, in bytes: it is updated in place, also where the storage is full. */
+const RECORD_ROOM = 12 * 1024;
+
+/** A record as it is stored: while it runs, with white space behind it up to a length that does not change. */
+function paddedRecord(record: OperationRecord): string {
+  const text = JSON.stringify(record);
+  if (record.state !== "running") return text;
+  return text.padEnd(JSON.stringify([record.from, record.to]).length + RECORD_ROOM);
+}
+
 export class Journal {
   readonly #sql: Sql;
   readonly #namespace: string;
@@ -112,7 +122,7 @@ export class Journal {
       record.id,
       record.correlationId,
       record.state,
-      JSON.stringify(record),
+      paddedRecord(record),
     );
     this.#sql.run("DELETE FROM shardctl_operations WHERE state <> 'running' AND id <= ?", record.id - HISTORY_MAX);
     this.#dropBeyond(HISTORY_BYTES_MAX);
@@ -123,7 +133,7 @@ export class Journal {
     this.#sql.run(
       "UPDATE shardctl_operations SET state = ?, record = ? WHERE id = ?",
       record.state,
-      JSON.stringify(record),
+      paddedRecord(record),
       record.id,
     );
     if (record.state !== "running") this.#sql.run("DELETE FROM shardctl_waves WHERE operation = ?", record.id);

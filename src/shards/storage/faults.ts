@@ -17,6 +17,14 @@ export function isFull(error: unknown): boolean {
   return /database or disk is full|SQLITE_FULL/.test(messageOf(error));
 }
 
+/** The end of an operation for want of room, with the way out. */
+export function fullFault(member: string, error: unknown): EngineFault {
+  return new EngineFault(
+    "storageFull",
+    `${member} has no room left (${messageOf(error)}): nothing was committed. Delete rows or drop indexes there, then start again; a namespace that is nearly full goes to more shards while there is room`,
+  );
+}
+
 /** What a message about the engine may quote of an exception. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
