@@ -116,6 +116,13 @@ export class Member extends MemberState {
     });
   }
 
+  /** @throws EngineFault when the operation does not run here, or this attempt is over. */
+  requireAttempt(operation: number, attempt: number): void {
+    const { moving } = this.planAfterCutover(operation);
+    if (attempt < moving.fenceFloor || attempt < moving.fence)
+      throw new EngineFault("cancelled", `Fence attempt ${attempt} of operation ${operation} is over on ${this.self}`);
+  }
+
   /**
    * Puts up the fence of an attempt: the user's writes abort from here on. Rule "fence-attempts": a late call of an attempt that is over,
    * or older than the one that stands, changes nothing.
@@ -123,9 +130,7 @@ export class Member extends MemberState {
   fence(operation: number, attempt: number): void {
     this.change(() => {
       const { moving } = this.plan(operation);
-      if (attempt < moving.fenceFloor || attempt < moving.fence) {
-        throw new EngineFault("cancelled", `Fence attempt ${attempt} of operation ${operation} is over on ${this.self}`);
-      }
+      this.requireAttempt(operation, attempt);
       if (moving.fence === attempt) return;
       this.#undoPromotion(moving);
       this.put({ moving: { ...moving, fence: attempt, promotion: null } });

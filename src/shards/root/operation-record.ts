@@ -26,6 +26,8 @@ export interface OperationRecord extends Omit<
   readonly duplicateTries?: number;
   /** What the newest of them has found. */
   readonly duplicateFound?: string;
+  /** How long callers have waited in attempts at the next cutover that were given up, in milliseconds; absent for 0. */
+  readonly givenUpMs?: number;
   /** True while fences of an attempt that was given up may still stand; absent for false. */
   readonly liftsFences?: boolean;
   /** True when the wave that was cut over last was promoted before its commit; absent in records of earlier versions. */
