@@ -20,7 +20,7 @@ export interface Hold {
   readonly attempt: number;
   /** The members that are held together. */
   readonly among: ReadonlySet<string>;
-  /** Only calls of methods that have taken as long as this wait; 0 for all calls. Milliseconds. */
+  /** Only calls of methods that have taken as long as this wait: 0 for all calls, Infinity for none. Milliseconds. */
   readonly fromMs: number;
   /** Milliseconds since the Unix epoch. */
   readonly until: number;

@@ -158,7 +158,7 @@ export type EngineRequest =
       readonly attempt: number;
       /** Calls that come from below these members run all the same: one of them waits for their end. */
       readonly among: readonly string[];
-      /** Only calls of methods that have taken as long as this wait; 0 for all calls. */
+      /** Only calls of methods that have taken as long as this wait: 0 for all calls, Infinity for none. */
       readonly fromMs: number;
       /** The hold ends by itself after this time. 0 keeps nobody waiting, and ends an earlier hold: the answer alone is wanted. */
       readonly holdMs: number;

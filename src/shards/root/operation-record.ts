@@ -18,7 +18,7 @@ export interface OperationRecord extends Omit<
   readonly wavesDone: number;
   /** How many are cut over at once; adapts to the pause that the last cutover made. */
   readonly waveSpan: number;
-  /** When the fence of the last cutover went up, in milliseconds since the Unix epoch. */
+  /** Since when callers waited for the last cutover, in milliseconds since the Unix epoch. */
   readonly fencedAt: number;
   /** The fence attempt in work. Grows; an attempt below it is over. */
   readonly attempt: number;

@@ -53,8 +53,7 @@ export async function raiseFence(attempt: FenceAttempt, pass: (error: unknown) =
     if (plan.kind === "outlast") throw new Error(`${describe(plan.busy)}: the fence goes up once it has ended`);
     let busy: readonly Seen[] = [];
     if (plan.drained.length > 0) busy = await drainLong(attempt, plan.drained, plan.drainMs);
-    if (busy.length === 0 && plan.holdsAll)
-      busy = await hold(attempt, attempt.members, { fromMs: 0, holdMs: HOLD_MS, waitMs: HOLD_WAIT_MS });
+    if (busy.length === 0 && plan.holdsAll) busy = await holdAll(attempt);
     if (busy.length === 0) {
       const raised = await raise(attempt, pass);
       if (raised.busy.length === 0) return raised.fenced;
@@ -80,7 +79,7 @@ export function planRound(seen: readonly Seen[], round: number): RoundPlan {
   const oldest = running.toSorted((left, right) => right.oldestMs - left.oldestMs)[0];
   if (oldest && oldest.oldestMs > DRAIN_MS_MAX) return { kind: "outlast", busy: oldest };
   const long = running.filter(({ oldestMs }) => oldestMs >= LONG_MS);
-  const longestMs = Math.max(0, ...long.map((each) => each.longestMs));
+  const longestMs = Math.max(0, ...long.map(({ longestMs: ms }) => ms));
   return {
     kind: "try",
     drained: long.map(({ member }) => member),
@@ -101,25 +100,37 @@ function look(attempt: FenceAttempt): Promise<Seen[]> {
   return each(attempt.members, (member) => askHold(attempt, member, { among: [], fromMs: 0, holdMs: 0, waitMs: 0 }));
 }
 
-/** Holds these members until nothing runs there, in slices: a root that is silent keeps nobody waiting. Gives those that are still busy. */
-async function drainLong(attempt: FenceAttempt, members: readonly string[], drainMs: number): Promise<Seen[]> {
+/**
+ * Holds calls of long methods of these members until nothing runs there, in slices: a root that is silent keeps nobody waiting. The others
+ * keep nobody waiting, but are told: their calls may now wait for one that is held. Gives the members that are still busy in the end.
+ */
+async function drainLong(attempt: FenceAttempt, drained: readonly string[], drainMs: number): Promise<Seen[]> {
   const { runtime } = attempt.context;
   const deadline = runtime.now() + drainMs;
   for (;;) {
-    const waitMs = Math.min(DRAIN_SLICE_MS, Math.max(0, deadline - runtime.now()));
-    const busy = await hold(attempt, members, { fromMs: LONG_MS, holdMs: DRAIN_HOLD_MS, waitMs });
+    const mostMs = Math.min(DRAIN_SLICE_MS, Math.max(0, deadline - runtime.now()));
+    const seen = await hold(attempt, (member) => {
+      const [fromMs, waitMs] = drained.includes(member) ? [LONG_MS, mostMs] : [Infinity, 0];
+      return { among: drained, fromMs, holdMs: DRAIN_HOLD_MS, waitMs };
+    });
+    const busy = seen.filter(({ member, runs }) => drained.includes(member) && runs > 0);
     if (busy.length === 0 || runtime.now() >= deadline) return busy;
   }
 }
 
-/** Keeps calls of these members waiting, other than those that one of them waits for. Gives those that are still busy in the end. */
-async function hold(attempt: FenceAttempt, members: readonly string[], how: Omit<HoldTerms, "among">): Promise<Seen[]> {
+/** Holds all calls of all members, other than those that one of them waits for. Gives the members that are still busy in the end. */
+async function holdAll(attempt: FenceAttempt): Promise<Seen[]> {
+  attempt.waitingSince();
+  const terms = { among: attempt.members, fromMs: 0, holdMs: HOLD_MS, waitMs: HOLD_WAIT_MS };
+  return (await hold(attempt, () => terms)).filter(({ runs }) => runs > 0);
+}
+
+async function hold(attempt: FenceAttempt, termsFor: (member: string) => HoldTerms): Promise<Seen[]> {
   const askedAt = attempt.context.runtime.now();
-  if (how.fromMs === 0) attempt.waitingSince(askedAt);
-  const seen = await each(members, (member) => askHold(attempt, member, { among: members, ...how }));
+  const seen = await each(attempt.members, (member) => askHold(attempt, member, termsFor(member)));
   if (seen.some(({ waiting }) => waiting > 0)) attempt.waitingSince(askedAt);
   requireCurrent(attempt.context, attempt.record);
-  return seen.filter(({ runs }) => runs > 0);
+  return seen;
 }
 
 type HoldTerms = Pick<Message<"hold">, "among" | "fromMs" | "holdMs" | "waitMs">;
