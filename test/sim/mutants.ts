@@ -279,7 +279,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "commit-without-promotion",
     rule: "promoted-before-commit: the root commits a wave only when its rows are live on every target",
-    edits: [{ file: "shards/root/fence.ts", find: "    await promote(fenced, record, wave);\n", replace: "" }],
+    edits: [{ file: "shards/root/fence.ts", find: "    await promote(fenced, attempt.record, wave);\n", replace: "" }],
   },
   {
     name: "targets-not-fenced",
