@@ -82,11 +82,12 @@ export interface OperationPause {
 }
 
 /**
- * How long calls waited behind the fences of an operation, measured at the root from before the first fence to after the last activation: an
- * upper bound, unless the root itself crashed between the fence and the cutover: then only what came after counts.
+ * How long calls waited for the cutovers of an operation, measured at the root from when the first of them may have been kept waiting to
+ * after the last activation, with the attempts at the fence that were given up before: an upper bound, unless the root itself crashed
+ * meanwhile: then only what came after counts.
  */
 export interface WritePause {
-  /** Milliseconds, of the newest cutover. */
+  /** Milliseconds, of the newest cutover, or of the attempts at the next one so far. */
   readonly last: number;
   /** Milliseconds, the longest of all its cutovers. */
   readonly max: number;
@@ -108,7 +109,7 @@ export interface OperationStatus {
   readonly rowsCopied: number;
   readonly rowsVerified: number;
   readonly bytesCopied: number;
-  /** Null until a wave is cut over and active. Attempts of a fence that were given up do not count. */
+  /** Null until callers have waited for a cutover. Attempts at its fence that were given up are added to it. */
   readonly writePauseMs: WritePause | null;
   /** Progress of each source. */
   readonly sources: readonly { readonly member: string; readonly rowsCopied: number; readonly rowsVerified: number }[];

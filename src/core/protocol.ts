@@ -11,12 +11,20 @@ import type { Result } from "./result.ts";
 
 export const PROTOCOL_VERSION = 1;
 
+/**
+ * The members below a message: those that run a routed call while it is sent, and those that run one below theirs, by name. `many` when
+ * there are more than the sender names. Marking too much is safe, too little costs attempts of a fence: see `member/running-calls.ts`.
+ */
+export type Chain = readonly string[] | "many";
+
 export interface Envelope<Body = unknown> {
   readonly protocol: typeof PROTOCOL_VERSION;
   readonly namespace: string;
   /** The object addressed, by name: an object refuses what is meant for another. */
   readonly member: string;
   readonly request: Body;
+  /** Absent where no call runs, and from objects of a library that does not mark what it sends. */
+  readonly chain?: Chain;
 }
 
 /** What the control half asks of a root. */

@@ -55,8 +55,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/member/admission.ts",
-        find: "return this.#held || isFenced || foreignKeys.isOff",
-        replace: "return this.#held",
+        find: "return isFenced || foreignKeys.isOff",
+        replace: "return foreignKeys.isOff",
       },
     ],
   },
@@ -247,9 +247,9 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/root/fence.ts",
-        find: "    cutOver(context, record, wave, fencedAt);\n  } catch",
+        find: "    cutOver(context, attempt.record, wave, attempt.waitingSince());\n  } catch",
         replace:
-          '  if (record.mode === "swap") await each(record.to.members, (member) => context.ask(member, { kind: "activate", operation, activation: { epoch: record.epoch + 1, layout: record.to, incoming: [], outgoing: [] } }));\n    cutOver(context, record, wave, fencedAt);\n  } catch',
+          '  if (record.mode === "swap") await each(record.to.members, (member) => context.ask(member, { kind: "activate", operation: record.id, activation: { epoch: record.epoch + 1, layout: record.to, incoming: [], outgoing: [] } }));\n    cutOver(context, attempt.record, wave, attempt.waitingSince());\n  } catch',
       },
     ],
   },
@@ -278,7 +278,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "commit-without-promotion",
     rule: "promoted-before-commit: the root commits a wave only when its rows are live on every target",
-    edits: [{ file: "shards/root/fence.ts", find: "    await promote(fenced, record, wave);\n", replace: "" }],
+    edits: [{ file: "shards/root/fence.ts", find: "    await promote(fenced, attempt.record, wave);\n", replace: "" }],
   },
   {
     name: "targets-not-fenced",

@@ -8,6 +8,7 @@ import {
   type StoredEvent,
   ThingsObject,
 } from "../../src/shards/index.ts";
+import { connect } from "../../src/shards/router.ts";
 import { caseTables } from "./case-tables.ts";
 
 export interface ShardsEnv {
@@ -17,6 +18,19 @@ export interface ShardsEnv {
   readonly CASES: DurableObjectNamespace<Cases>;
   readonly TIMERS: DurableObjectNamespace<Timers>;
 }
+
+/** The next call of a path: by the host's own router, or by one of its own to a namespace, as a caller outside would have it. */
+export interface Hop {
+  readonly key: string;
+  readonly connectTo?: string;
+  /** True leaves the call to itself: the caller does not wait for it. */
+  readonly isDetached?: boolean;
+}
+
+/** Calls of `waitFor` that may end, by the name that they wait for. Objects and tests share one isolate. */
+export const openedGates = new Set<string>();
+/** Calls of `waitFor` that have begun. */
+export const reachedGates = new Set<string>();
 
 /** Callbacks of `onEvent`, per namespace, in the order in which they came. */
 export const heardEvents = new Map<string, StoredEvent[]>();
@@ -40,6 +54,26 @@ export class Things extends ThingsObject<ShardsEnv> {
     if (this.getHere(id) !== null) throw new Error("This has run before");
     this.putHere([{ id, type: "", name: null, data: {}, visibility: "private", createdAt: 1, updatedAt: 1 }]);
     throw new RefusedError({ kind: "moving", message: "Another member is being moved", retryable: true });
+  }
+
+  /** Calls the owner of the path's first key, which calls the next one's, each after a wait. Gives where they ran. */
+  async callAlong(path: readonly Hop[], waitMs = 0): Promise<string[]> {
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    const here = this.whereAmI();
+    const [next, ...rest] = path;
+    if (next === undefined) return [here];
+    const router = next.connectTo === undefined ? this.shards.router<Things>() : connect<Things>(this.env.THINGS, next.connectTo);
+    const called = router.at(next.key).callAlong(rest, waitMs);
+    if (!next.isDetached) return [here, ...(await called)];
+    this.ctx.waitUntil(called.catch(() => undefined));
+    return [here];
+  }
+
+  /** A call that runs until its gate is opened. */
+  async waitFor(gate: string): Promise<string> {
+    reachedGates.add(gate);
+    while (!openedGates.has(gate)) await new Promise((resolve) => setTimeout(resolve, 5));
+    return this.whereAmI();
   }
 
   /** A call that is still running while its member is being fenced. */

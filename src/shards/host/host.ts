@@ -6,7 +6,7 @@
  */
 import type { Partitioners } from "../../core/partitioners.ts";
 import { type ProtocolFailure, faultRefusal, refusal } from "../../core/protocol-failure.ts";
-import { type Envelope, PROTOCOL_VERSION, type ProtocolReply } from "../../core/protocol.ts";
+import { type Chain, type Envelope, PROTOCOL_VERSION, type ProtocolReply } from "../../core/protocol.ts";
 import { type Result, failure, success } from "../../core/result.ts";
 import { Admission } from "../member/admission.ts";
 import { callMethod } from "./call-method.ts";
@@ -18,6 +18,7 @@ import { EngineFault, fullFault, isFull } from "../storage/faults.ts";
 import { Member } from "../member/member.ts";
 import type {
   Ask,
+  FenceReply,
   LayoutReply,
   MemberRequest,
   Message,
@@ -31,6 +32,7 @@ import { Root } from "../root/root.ts";
 import { runQuery } from "../member/query.ts";
 import type { ShardHostOptions } from "./host-options.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
+import { markingPeers } from "../member/running-calls.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
 import { type AlarmOptions, type HostStorage, Sql } from "../storage/storage.ts";
 import { sideBySide } from "./side-by-side.ts";
@@ -90,7 +92,7 @@ type Answer<Kind extends MessageKind> = Replies[Kind] | Result<Replies[Kind], Pr
 const USERS_OWN: ReadonlySet<MessageKind> = new Set(["call", "query"]);
 
 type Handlers = {
-  readonly [Kind in MessageKind]: (request: Message<Kind>) => Answer<Kind> | Promise<Answer<Kind>>;
+  readonly [Kind in MessageKind]: (request: Message<Kind>, chain?: Chain) => Answer<Kind> | Promise<Answer<Kind>>;
 };
 
 /** What acts under the object's name. */
@@ -124,7 +126,8 @@ export class Host {
 
   constructor(platform: HostPlatform, target: object, options: ShardHostOptions) {
     const { runtime, storage } = platform;
-    this.platform = platform;
+    const { peers } = platform;
+    this.platform = { ...platform, peers: peers && markingPeers(peers, () => this.admission.running.chain()) };
     this.#target = target;
     this.#options = options;
     this.partitioners = options.partitioners ?? {};
@@ -196,7 +199,7 @@ export class Host {
     const introduces = INTRODUCES.has(request.kind);
     if (!this.member.belongTo(envelope.namespace, introduces)) return failure(this.#stranger(envelope.namespace, request));
     this.member.keepGuards();
-    if (!introduces) return this.#answer(request);
+    if (!introduces) return this.#answer(request, envelope.chain);
     this.#introductions++;
     try {
       return await this.#answer(request);
@@ -331,9 +334,9 @@ export class Host {
     }
   }
 
-  async #answer(request: MemberRequest): Promise<ProtocolReply<unknown>> {
+  async #answer(request: MemberRequest, chain?: Chain): Promise<ProtocolReply<unknown>> {
     try {
-      const answer = await this.#dispatch(request);
+      const answer = await this.#dispatch(request, chain);
       return isResult(answer) ? answer : success(answer);
     } catch (error) {
       if (error instanceof EngineFault) {
@@ -352,11 +355,11 @@ export class Host {
     }
   }
 
-  #dispatch(request: MemberRequest): unknown {
-    const handler = this.#handlers[request.kind] as ((message: MemberRequest) => unknown) | undefined;
+  #dispatch(request: MemberRequest, chain: Chain | undefined): unknown {
+    const handler = this.#handlers[request.kind] as ((message: MemberRequest, chain?: Chain) => unknown) | undefined;
     if (!handler)
       return failure(refusal("invalid", `Unknown request '${request.kind}': the objects of a namespace must run one version`));
-    return handler(request);
+    return handler(request, chain);
   }
 
   readonly #handlers: Handlers = {
@@ -389,12 +392,14 @@ export class Host {
       const { layout, epoch } = this.root.journal.registry();
       return { layout, epoch };
     },
-    call: ({ epoch, keys, method, args, claims = [] }) =>
-      this.admission.run(epoch, [...keys, ...claims.map((claim) => claim.key)], () =>
+    call: ({ epoch, keys, method, args, claims = [] }, chain) =>
+      this.admission.run({ epoch, keys: [...keys, ...claims.map((claim) => claim.key)], method, chain }, () =>
         this.#parts.claims.run(claims, () => this.#callMethod(method, args)),
       ),
-    query: ({ epoch, query, params }) => this.admission.run(epoch, [], () => runQuery(this.sql, query, params)),
-    locate: ({ epoch, table, id, deal }) => this.admission.run(epoch, [], () => this.#parts.directory.locate(table, id, deal)),
+    query: ({ epoch, query, params }) =>
+      this.admission.run({ epoch, keys: [], endsAtOnce: true }, () => runQuery(this.sql, query, params)),
+    locate: ({ epoch, table, id, deal }) =>
+      this.admission.run({ epoch, keys: [], endsAtOnce: true }, () => this.#parts.directory.locate(table, id, deal)),
     // Member → member, for the directory
     claim: ({ epoch, claims }) => this.#parts.directory.claim(epoch, claims),
     release: ({ epoch, rows }) => this.#parts.directory.release(epoch, rows),
@@ -436,7 +441,12 @@ export class Host {
       if (outgoing.length > 0) await refuseLeftBehind(this.member, operation, outgoing);
       if (incoming.length > 0) await this.#writeRows(() => this.member.promote(operation, attempt, incoming));
     },
-    fence: ({ operation, attempt, budgetMs }) => this.#fence(operation, attempt, budgetMs),
+    hold: ({ operation, attempt, among, fromMs, holdMs, waitMs }) => {
+      this.member.requireAttempt(operation, attempt);
+      const until = this.platform.runtime.now() + holdMs;
+      return this.admission.hold({ operation, attempt, among: new Set(among), fromMs, until }, waitMs);
+    },
+    fence: (request) => this.#fence(request),
     unfence: ({ operation, attempt }) => this.#writeRows(() => this.member.unfence(operation, attempt)),
     activate: ({ operation, activation }) => this.member.activate(operation, activation),
     finish: ({ operation, epoch, layout }) => this.#writeRows(() => this.member.finish(operation, epoch, layout)),
@@ -493,16 +503,34 @@ export class Host {
     return next;
   }
 
-  /** Lets running calls end, puts up the fence, and drains to the end. The root counts the answer only for its current attempt. */
-  async #fence(operation: number, attempt: number, budgetMs: number = FENCE_WAIT_MS): Promise<{ attempt: number }> {
-    this.member.plan(operation);
-    if (!(await this.admission.hold(budgetMs)))
-      throw refused("moving", `${this.member.self} still runs calls after ${budgetMs} ms`);
-    try {
-      await this.#writeRows(() => this.member.fence(operation, attempt));
-    } finally {
-      this.admission.release();
+  /**
+   * Puts up the fence, and drains to the end. Rule "raised-when-idle": only in a turn in which no call runs. The root counts the answer only
+   * for its current attempt.
+   */
+  async #fence({
+    operation,
+    attempt,
+    budgetMs = FENCE_WAIT_MS,
+    ifIdle = false,
+  }: Pick<Message<"fence">, "operation" | "attempt" | "ifIdle"> & { readonly budgetMs?: number }): Promise<FenceReply> {
+    const { from, to } = this.member.plan(operation).moving;
+    if (!ifIdle) {
+      // A root of an older library has no first phase: it is all done here.
+      this.member.requireAttempt(operation, attempt);
+      const until = this.platform.runtime.now() + budgetMs;
+      await this.admission.hold(
+        { operation, attempt, among: new Set([...from.members, ...to.members]), fromMs: 0, until },
+        budgetMs,
+      );
     }
+    const busy = await this.#writeRows(() => {
+      const state = this.admission.state();
+      if (state.runs > 0) return state;
+      this.member.fence(operation, attempt);
+      return null;
+    });
+    if (busy !== null && ifIdle) return { attempt: 0, busy };
+    if (busy !== null) throw refused("moving", `${this.member.self} still runs calls after ${budgetMs} ms`);
     void this.arm(null);
     if (await this.#oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return { attempt };
     throw refused("moving", `${this.member.self} did not drain within ${budgetMs} ms`);

@@ -7,50 +7,71 @@
  * | older               | refuses: the router refreshes the layout and retries                |
  * | newer               | catches up with the root, then decides again                        |
  *
- * A fence does not refuse: calls wait, in memory, until the root has spoken. Nothing here writes.
+ * A fence does not refuse: calls wait, in memory, until the root has spoken. So do they under a hold, the first phase of a fence, which
+ * ends by itself: see `hold.ts`. Nothing here writes.
  */
 import type { Key } from "../../core/key.ts";
 import { createOwnerLookup } from "../../core/owner-lookup.ts";
 import type { Partitioners } from "../../core/partitioners.ts";
 import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
+import type { Chain } from "../../core/protocol.ts";
 import { type Result, failure, success } from "../../core/result.ts";
+import { type Hold, holdStands, isOlder, waitsUntil } from "./hold.ts";
 import type { Member } from "./member.ts";
-import { RefusedError } from "../protocol/refused-error.ts";
+import type { RunningState } from "../protocol/messages.ts";
+import { RefusedError, refused } from "../protocol/refused-error.ts";
+import { RunningCalls } from "./running-calls.ts";
 
 /** How long a call waits behind a fence, or for an epoch to arrive, before its caller is told to retry. */
 const WAIT_MS_MAX = 30_000;
 const CATCH_UP_PAUSE_MS = 25;
+/** Calls that wait at the same time; beyond, callers are told to retry. */
+const WAITING_MAX = 1_000;
+
+/** A call as it comes to a member. */
+export interface Arrival {
+  /** The epoch that it was routed by. */
+  readonly epoch: number;
+  readonly keys: readonly Key[];
+  readonly method?: string;
+  /** The members that wait for it. */
+  readonly chain?: Chain | undefined;
+  /** True for what ends in the turn in which it begins: nobody finds it running. */
+  readonly endsAtOnce?: boolean;
+}
 
 export class Admission {
+  readonly running: RunningCalls;
   readonly #member: Member;
   readonly #partitioners: Partitioners;
   readonly #catchUp: (epoch: number) => Promise<void>;
   #lookup: { readonly epoch: number; readonly owner: (key: Key) => string } | undefined;
   #keyColumn: { readonly epoch: number; readonly text: string | undefined } | undefined;
-  #active = 0;
-  #held = false;
+  #hold: Hold | undefined;
   #waiting: (() => void)[] = [];
+  /** Calls that wait behind a fence or a hold. */
+  #waitingCalls = 0;
 
   constructor(member: Member, partitioners: Partitioners, catchUp: (epoch: number) => Promise<void>) {
+    this.running = new RunningCalls(member.self);
     this.#member = member;
     this.#partitioners = partitioners;
     this.#catchUp = catchUp;
   }
 
   /** Runs `work` when this member may serve the call, under the epoch that it was admitted by. */
-  async run<Value>(
-    epoch: number,
-    keys: readonly Key[],
-    work: () => Value | Promise<Value>,
-  ): Promise<Result<Value, ProtocolFailure>> {
+  async run<Value>(arrival: Arrival, work: () => Value | Promise<Value>): Promise<Result<Value, ProtocolFailure>> {
+    const { epoch, keys, chain = [], method = "" } = arrival;
     const { runtime } = this.#member;
-    const deadline = runtime.now() + WAIT_MS_MAX;
+    const arrivedAt = runtime.now();
+    const deadline = arrivedAt + WAIT_MS_MAX;
     for (;;) {
       const verdict = this.#judge(epoch, keys);
-      if (verdict === "run") break;
       if (typeof verdict === "object") return failure(verdict);
-      if (runtime.now() >= deadline)
-        return failure(retryLater(`${this.#member.self} waited ${WAIT_MS_MAX} ms for a move to end`));
+      const now = runtime.now();
+      const heldUntil = verdict === "run" ? this.#heldUntil(arrival, arrivedAt) : null;
+      if (verdict === "run" && heldUntil === null) break;
+      if (now >= deadline) return failure(retryLater(`${this.#member.self} waited ${WAIT_MS_MAX} ms for a move to end`));
       if (verdict === "catchUp") {
         try {
           await this.#catchUp(epoch);
@@ -59,14 +80,19 @@ export class Admission {
         }
         if (this.#member.membership.epoch < epoch) await runtime.sleep(CATCH_UP_PAUSE_MS);
       } else {
-        await this.#change(deadline - runtime.now());
+        if (this.#waitingCalls >= WAITING_MAX)
+          return failure(retryLater(`${this.#member.self} is being moved, and ${WAITING_MAX} calls wait for it already`));
+        this.#waitingCalls++;
+        await this.#change(Math.min(deadline, heldUntil ?? deadline) - now);
+        this.#waitingCalls--;
       }
     }
-    this.#active++;
+    // In the turn of the verdict: a fence is put up only in a turn in which nothing runs.
+    const call = this.running.start(method, chain, runtime.now());
     try {
       return success(await work());
     } finally {
-      this.#active--;
+      this.running.end(call, runtime.now());
       this.changed();
     }
   }
@@ -100,25 +126,24 @@ export class Admission {
     return this.#owner(key);
   }
 
-  /** Admits nothing more, and waits for running calls to end. False when they did not within `waitMs`: admission then goes on. */
-  async hold(waitMs: number): Promise<boolean> {
+  /**
+   * Keeps new calls waiting, other than those that a held member waits for, and lets running ones end. Answers once nothing runs, or after
+   * `waitMs` with what still does: the hold goes on either way. @throws RefusedError when a newer attempt holds this member.
+   */
+  async hold(hold: Hold, waitMs: number): Promise<RunningState> {
     const { runtime } = this.#member;
+    if (isOlder(hold, this.#hold))
+      throw refused("moving", `Attempt ${hold.attempt} of operation ${hold.operation} is over on ${this.#member.self}`);
+    this.#hold = hold;
+    this.running.noteHold(hold.until);
+    this.changed();
     const deadline = runtime.now() + waitMs;
-    this.#held = true;
-    while (this.#active > 0) {
-      if (runtime.now() >= deadline) {
-        this.release();
-        return false;
-      }
-      await this.#change(deadline - runtime.now());
-    }
-    return true;
+    while (this.running.count > 0 && runtime.now() < deadline) await this.#change(deadline - runtime.now());
+    return this.state();
   }
 
-  /** Ends a hold. A stored fence still keeps calls waiting. */
-  release(): void {
-    this.#held = false;
-    this.changed();
+  state(): RunningState {
+    return { ...this.running.state(this.#member.runtime.now()), waiting: this.#waitingCalls };
   }
 
   /** Wakes every waiting call: the fence, the epoch or the number of running calls has changed. */
@@ -140,7 +165,17 @@ export class Admission {
     if (keys.some((key) => this.#owner(key) !== self))
       return refusal("notOwner", `${self} does not own the key at epoch ${epoch}`);
     const isFenced = moving !== undefined && moving.fence !== 0;
-    return this.#held || isFenced || foreignKeys.isOff ? "wait" : "run";
+    return isFenced || foreignKeys.isOff ? "wait" : "run";
+  }
+
+  /** Until when a hold keeps this call waiting; null when none does. */
+  #heldUntil({ chain = [], method = "", endsAtOnce = false }: Arrival, arrivedAt: number): number | null {
+    const { moving, runtime } = this.#member;
+    const hold = this.#hold;
+    const now = runtime.now();
+    if (hold === undefined || endsAtOnce || !holdStands(hold, moving, now)) return null;
+    const until = waitsUntil(hold, { chain, usualMs: this.running.usualMs(method, now), arrivedAt });
+    return until !== null && until > now ? until : null;
   }
 
   #owner(key: Key): string {

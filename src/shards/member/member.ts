@@ -135,6 +135,13 @@ export class Member extends MemberState {
     });
   }
 
+  /** @throws EngineFault when the operation does not run here, or this attempt is over. */
+  requireAttempt(operation: number, attempt: number): void {
+    const { moving } = this.planAfterCutover(operation);
+    if (attempt < moving.fenceFloor || attempt < moving.fence)
+      throw new EngineFault("cancelled", `Fence attempt ${attempt} of operation ${operation} is over on ${this.self}`);
+  }
+
   /**
    * Prepares tables again that a deploy has changed: a source walks them from the start, a target forgets what it has of them and takes no
    * older page. Idempotent by its round. @throws RefusedError `tablesChanged` when they have changed once more.
@@ -168,9 +175,7 @@ export class Member extends MemberState {
   fence(operation: number, attempt: number): void {
     this.change(() => {
       const { moving } = this.plan(operation);
-      if (attempt < moving.fenceFloor || attempt < moving.fence) {
-        throw new EngineFault("cancelled", `Fence attempt ${attempt} of operation ${operation} is over on ${this.self}`);
-      }
+      this.requireAttempt(operation, attempt);
       if (moving.fence === attempt) return;
       this.#undoPromotion(moving);
       this.#keepReserve(moving);

@@ -174,7 +174,26 @@ export type EngineRequest =
       readonly incoming: readonly MoveRange[];
       readonly outgoing: readonly { readonly target: string; readonly range: MoveRange }[];
     } & OfOperation)
-  | ({ readonly kind: "fence"; readonly attempt: number; readonly budgetMs: number } & OfOperation)
+  /** First phase of a fence: let running calls end, and keep new ones waiting meanwhile. Kept in memory only. */
+  | ({
+      readonly kind: "hold";
+      readonly attempt: number;
+      /** Calls that come from below these members run all the same: one of them waits for their end. */
+      readonly among: readonly string[];
+      /** Only calls of methods that have taken as long as this wait: 0 for all calls, Infinity for none. */
+      readonly fromMs: number;
+      /** The hold ends by itself after this time. 0 keeps nobody waiting, and ends an earlier hold: the answer alone is wanted. */
+      readonly holdMs: number;
+      /** Longest wait for running calls to end, before the answer. */
+      readonly waitMs: number;
+    } & OfOperation)
+  | ({
+      readonly kind: "fence";
+      readonly attempt: number;
+      readonly budgetMs: number;
+      /** Answer `busy` at once where calls run. Without it, as older roots ask, they are waited for. */
+      readonly ifIdle?: boolean;
+    } & OfOperation)
   | ({ readonly kind: "unfence"; readonly attempt: number } & OfOperation)
   | ({ readonly kind: "activate"; readonly activation: Activation } & OfOperation)
   | ({ readonly kind: "finish"; readonly epoch: number; readonly layout: Layout } & OfOperation)
@@ -232,6 +251,7 @@ export interface Replies extends Omit<ControlReplies, "distribute"> {
   readonly chunks: ChunksReply;
   readonly rehearse: void;
   readonly promote: void;
+  readonly hold: RunningState;
   readonly fence: FenceReply;
   readonly unfence: void;
   readonly activate: void;
@@ -310,9 +330,22 @@ export interface DrainReply {
   /** Entries still in the log. */
   readonly backlog: number;
 }
+/** The routed calls that run on a member. */
+export interface RunningState {
+  readonly runs: number;
+  /** How long the oldest of them has run; 0 without any. Milliseconds. */
+  readonly oldestMs: number;
+  /** The longest that any call has taken here of late, those that still run included. Milliseconds. */
+  readonly longestMs: number;
+  /** Calls that wait behind a fence or a hold. */
+  readonly waiting: number;
+}
 /** A member of the wave is fenced and drained for this attempt. */
 export interface FenceReply {
+  /** 0 when no fence was put up. */
   readonly attempt: number;
+  /** Why not: only when asked with `ifIdle`. */
+  readonly busy?: RunningState;
 }
 export interface HealthReply {
   readonly epoch: number;

@@ -17,7 +17,8 @@
 import type { OperationFault } from "../../core/operation.ts";
 import { cleanUp } from "./clean-up.ts";
 import { end, isOpen, isSuspect, recordFailure } from "./failures.ts";
-import { activate, fenceAndCutOver, isLastWave, liftFences } from "./fence.ts";
+import { liftFences } from "./attempt.ts";
+import { activate, fenceAndCutOver, isLastWave } from "./fence.ts";
 import type { OperationRecord } from "./operation-record.ts";
 import { judgeDuplicates } from "./judge.ts";
 import { keepPaused } from "./pause.ts";
@@ -59,8 +60,11 @@ export function requestCancel(
   return save(context, record, { fault, paused: null });
 }
 
-function advance(context: DriverContext, record: OperationRecord): Promise<void> {
-  if (isOpen(record) && record.liftsFences) return liftFences(context, record);
+async function advance(context: DriverContext, record: OperationRecord): Promise<void> {
+  if (isOpen(record) && record.liftsFences) {
+    await liftFences(context, record);
+    return;
+  }
   if (isOpen(record) && record.paused) return keepPaused(context, record);
   if (isOpen(record) && isSuspect(record)) return judgeDuplicates(context, record);
   switch (record.step) {

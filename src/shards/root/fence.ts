@@ -4,22 +4,17 @@
  * Rule "fence-attempts": a fence belongs to one attempt, and only answers to the attempt that the journal holds count. An attempt ends in
  * the journal before any member hears of it; a cutover is followed by its activation, however long that takes.
  */
-import type { Ask } from "../protocol/messages.ts";
-import { within } from "../protocol/within.ts";
 import { messageOf } from "../storage/faults.ts";
+import { FenceAttempt, addPause } from "./attempt.ts";
 import { isConclusive } from "./failures.ts";
 import { drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import type { Wave } from "./journal.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
-import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts";
+import { type DriverContext, proceed, requireCurrent } from "./progress.ts";
 import { promote } from "./promote.ts";
+import { raiseFence } from "./raise-fence.ts";
 import { incomingOf, joinWaves, layoutAfter, nextSpan, outgoingOf, sourcesOf, targetsOf } from "./waves.ts";
-
-/** Most time that a fence may stand before it is lifted and tried again later. */
-const FENCE_MS_MAX = 1_000;
-/** The same of later attempts: each may take twice as long as the one before, or a slow network would keep an operation from its end. */
-const FENCE_MS_CEILING = 16_000;
 
 /**
  * Fences the members of the wave, drains the sources, has the targets promote, and commits the next epoch in the turn in which the last
@@ -32,72 +27,22 @@ export async function fenceAndCutOver(context: DriverContext, record: OperationR
     return;
   }
   const wave = waveInWork(context, record);
-  const { id: operation, attempt } = record;
   await drainAll(context, record);
   requireCurrent(context, record);
   // In a shift the targets serve too: nobody may see, nor get in the way of, what they promote before the cutover.
   const targets = targetsOf(wave);
   const members = record.mode === "swap" ? record.from.members : [...new Set([...sourcesOf(wave), ...targets])].toSorted();
-  const fencedAt = context.runtime.now();
-  const fenced = behindFence(context, record, fencedAt);
+  const attempt = new FenceAttempt(context, record, members);
   try {
-    await each(members, (member) => fenced.ask(member, { kind: "fence", operation, attempt, budgetMs: fenced.leftMs() }));
-    await promote(fenced, record, wave);
-    cutOver(context, record, wave, fencedAt);
+    const fenced = await raiseFence(attempt);
+    await promote(fenced, attempt.record, wave);
+    cutOver(context, attempt.record, wave, attempt.waitingSince());
   } catch (error) {
-    await giveUp(context, record, members);
+    const { attempt: number } = attempt.record;
+    await attempt.giveUp();
     if (isConclusive(error)) throw error;
-    throw new Error(`The fence could not be closed (attempt ${attempt}): ${messageOf(error)}`, { cause: error });
+    throw new Error(`The fence could not be closed (attempt ${number}): ${messageOf(error)}`, { cause: error });
   }
-}
-
-export interface FencedContext extends DriverContext {
-  /** Milliseconds that the fence may still stand. @throws Error when the time is up. */
-  leftMs(): number;
-}
-
-/** The context of what is done behind a fence: nobody is waited for longer than the fence may stand. */
-export function behindFence(
-  context: DriverContext,
-  { retries, duplicateTries = 0 }: OperationRecord,
-  fencedAt: number,
-): FencedContext {
-  // What was found twice says nothing of how fast members answer.
-  const failures = Math.max(0, retries - duplicateTries);
-  const mostMs = Math.min(FENCE_MS_CEILING, FENCE_MS_MAX * 2 ** Math.min(failures, 20));
-  const leftMs = (): number => {
-    const left = fencedAt + mostMs - context.runtime.now();
-    if (left > 0) return left;
-    throw new Error(`the fence would stand for more than ${mostMs} ms`);
-  };
-  const ask: Ask = async (member, request) => within(context.runtime, context.ask(member, request), leftMs(), member);
-  return { ...context, ask, leftMs };
-}
-
-/** Rule "durable-abort": the attempt is over in the journal before any member hears of it. The failures of the step count on. */
-export async function giveUp(
-  context: DriverContext,
-  record: OperationRecord,
-  members: readonly string[],
-  failures: Pick<OperationRecord, "retries" | "duplicateTries"> = record,
-): Promise<void> {
-  const { retries, duplicateTries = 0 } = failures;
-  const next = proceed(context, record, { attempt: record.attempt + 1, liftsFences: true, retries, duplicateTries });
-  await liftFences(context, next, members);
-}
-
-/**
- * Lifts the fences of attempts that are over. Members that do not hear of it ask the root themselves, the root itself is fenced until this
- * is done; one that hears of the fence only later refuses it.
- */
-export async function liftFences(
-  context: DriverContext,
-  record: OperationRecord,
-  members: readonly string[] = participants(record),
-): Promise<void> {
-  const { id: operation, attempt } = record;
-  await each(members, (member) => context.ask(member, { kind: "unfence", operation, attempt: attempt - 1 }));
-  save(context, requireCurrent(context, record), { liftsFences: false });
 }
 
 /** The point of no return: one transaction on the root. */
@@ -135,11 +80,13 @@ export async function activate(context: DriverContext, record: OperationRecord):
   }
   const wavesDone = Math.min(record.wavesDone + record.waveSpan, record.waveCount);
   const pauseMs = context.runtime.now() - record.fencedAt;
+  const { givenUpMs = 0 } = record;
   proceed(context, record, {
     step: isLastWave(record) ? "cleanUp" : "fence",
     wavesDone,
     waveSpan: nextSpan(record.waveSpan, pauseMs),
-    writePauseMs: { last: pauseMs, max: Math.max(pauseMs, record.writePauseMs?.max ?? 0) },
+    writePauseMs: addPause(record.writePauseMs, givenUpMs + pauseMs),
+    givenUpMs: 0,
     attempt: record.attempt + 1,
   });
 }

@@ -16,43 +16,43 @@
 import { messageOf } from "../storage/faults.ts";
 import { each } from "./each.ts";
 import { DUPLICATE_TRIES_MAX, end, isConclusive, isDuplicate } from "./failures.ts";
-import { type FencedContext, behindFence, cutOver, giveUp, waveInWork } from "./fence.ts";
+import { FenceAttempt, type FencedContext } from "./attempt.ts";
+import { cutOver, waveInWork } from "./fence.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
 import { type DriverContext, requireCurrent } from "./progress.ts";
 import { checkTargets, promote } from "./promote.ts";
+import { raiseFence } from "./raise-fence.ts";
 import { NO_WAVE } from "./waves.ts";
 
 /** Ends the operation if ids stand twice; else goes on, in step fence by cutting over: the fence is closed already. */
 export async function judgeDuplicates(context: DriverContext, record: OperationRecord): Promise<void> {
-  const { runtime } = context;
   // Rows change places between any two sources; in a shift the targets have rows of their own as well.
   const members = record.mode === "swap" ? record.from.members : participants(record);
   const wave = record.step === "fence" ? waveInWork(context, record) : NO_WAVE;
-  const fencedAt = runtime.now();
-  const fenced = behindFence(context, record, fencedAt);
+  const attempt = new FenceAttempt(context, record, members);
   try {
-    await closeFence(fenced, record, members);
+    const fenced = await closeFence(attempt);
     if (record.step === "fence") {
-      await promote(fenced, record, wave);
-      cutOver(context, record, wave, fencedAt);
+      await promote(fenced, attempt.record, wave);
+      cutOver(context, attempt.record, wave, attempt.waitingSince());
       return;
     }
-    if (settlesTargets(record)) await checkTargets(fenced, record);
+    if (settlesTargets(record)) await checkTargets(fenced, attempt.record);
   } catch (error) {
     if (isDuplicate(error)) {
       const fault = { kind: "duplicateId", message: messageOf(error) } as const;
-      end(context, requireCurrent(context, record), { fault, lastError: fault.message });
+      end(context, requireCurrent(context, attempt.record), { fault, lastError: fault.message });
       return;
     }
     // The step itself comes next: what kept the fence from closing may be gone, and with it what was found twice.
-    await giveUp(context, record, members, { retries: record.retries, duplicateTries: DUPLICATE_TRIES_MAX });
+    await attempt.giveUp({ retries: record.retries, duplicateTries: DUPLICATE_TRIES_MAX });
     if (isConclusive(error)) throw error;
     const found = record.duplicateFound ?? "Ids were found twice";
     throw new Error(`${found}. Whether they stand twice could not be judged behind a fence yet: ${messageOf(error)}`, {
       cause: error,
     });
   }
-  await giveUp(context, record, members, { retries: 0, duplicateTries: 0 });
+  await attempt.giveUp({ retries: 0, duplicateTries: 0 });
 }
 
 /** True when it is the targets' check before the fence that finds ids twice. */
@@ -61,19 +61,20 @@ function settlesTargets({ step, mode, sources }: OperationRecord): boolean {
 }
 
 /** Both rounds. @throws EngineFault `duplicateId` when a row has a rival in the second. */
-async function closeFence(fenced: FencedContext, record: OperationRecord, members: readonly string[]): Promise<void> {
-  const { id: operation, attempt, step } = record;
+async function closeFence(attempt: FenceAttempt): Promise<FencedContext> {
+  const fenced = await raiseFence(attempt, ignoreDuplicate);
+  const { id: operation, step, attempt: number, sources } = attempt.record;
   // A source that answers in time has not run out of its own: it has gone through its whole log.
-  const drain = (member: string): Promise<unknown> =>
-    fenced.ask(member, { kind: "fence", operation, attempt, budgetMs: fenced.leftMs() });
-  await each(members, async (member) => drain(member).catch(ignoreDuplicate));
-  await each(members, async (member) => drain(member));
-  if (step !== "copy" && step !== "verify") return;
+  await each(attempt.members, (member) =>
+    fenced.ask(member, { kind: "fence", operation, attempt: number, budgetMs: fenced.leftMs() }),
+  );
+  if (step !== "copy" && step !== "verify") return fenced;
   const isDone = ({ isCopied, isVerified }: OperationRecord["sources"][string]): boolean =>
     step === "copy" ? isCopied : isVerified;
-  const open = Object.entries(record.sources).filter(([, source]) => !isDone(source));
+  const open = Object.entries(sources).filter(([, source]) => !isDone(source));
   // One page each: the one that was found twice is the next of its source. Their counts come with the next slice.
-  await each(open, ([source]) => fenced.ask(source, { kind: step, operation, budgetMs: 0, round: record.round ?? 0 }));
+  await each(open, ([source]) => fenced.ask(source, { kind: step, operation, budgetMs: 0, round: attempt.record.round ?? 0 }));
+  return fenced;
 }
 
 function ignoreDuplicate(error: unknown): void {

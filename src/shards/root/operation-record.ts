@@ -18,7 +18,7 @@ export interface OperationRecord extends Omit<
   readonly wavesDone: number;
   /** How many are cut over at once; adapts to the pause that the last cutover made. */
   readonly waveSpan: number;
-  /** When the fence of the last cutover went up, in milliseconds since the Unix epoch. */
+  /** Since when callers waited for the last cutover, in milliseconds since the Unix epoch. */
   readonly fencedAt: number;
   /** The fence attempt in work. Grows; an attempt below it is over. */
   readonly attempt: number;
@@ -26,6 +26,8 @@ export interface OperationRecord extends Omit<
   readonly duplicateTries?: number;
   /** What the newest of them has found. */
   readonly duplicateFound?: string;
+  /** How long callers have waited in attempts at the next cutover that were given up, in milliseconds; absent for 0. */
+  readonly givenUpMs?: number;
   /** True while fences of an attempt that was given up may still stand; absent for false. */
   readonly liftsFences?: boolean;
   /** How often tables that deploys had changed were prepared again; absent for never. */

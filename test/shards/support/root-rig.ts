@@ -28,6 +28,7 @@ function wellAnswer({ kind }: MemberRequest): object {
       ],
     };
   }
+  if (kind === "hold") return { runs: 0, oldestMs: 0, longestMs: 0, waiting: 0 };
   return { backlog: 0 };
 }
 
