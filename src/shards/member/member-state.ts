@@ -108,6 +108,7 @@ export class MemberState implements SourceContext {
   plan(operation: number): MovePlan {
     const plan = this.planAfterCutover(operation);
     const frozen = this.frozen();
+    this.#requireMovedSchema(frozen);
     refuseOtherSpecs(frozen, specsText(this.options.specs), this.self, operation);
     const changed = changedTables(frozen, definitionsOf(this.sql, frozen.tables));
     if (changed.length > 0)
@@ -135,7 +136,7 @@ export class MemberState implements SourceContext {
 
   /** The tables of the running move as they were prepared. */
   protected frozen(): FrozenTables {
-    return (this.#frozen ??= readMeta<FrozenTables>(this.sql, FROZEN) ?? this.#adoptTables());
+    return (this.#frozen ??= readMeta<FrozenTables>(this.sql, FROZEN) ?? this.currentTables());
   }
 
   /** The tables as they are now, to be frozen. */
@@ -152,14 +153,17 @@ export class MemberState implements SourceContext {
     this.#plan = undefined;
   }
 
-  /** A move that was prepared by a library of protocol 1: its tables are what they were, or its operation ends. */
-  #adoptTables(): FrozenTables {
-    const current = this.currentTables();
-    if (readMeta<string>(this.sql, MOVED_SCHEMA) === schemaText(this.sql, current.tables)) return current;
+  /** A move that was prepared by a library of protocol 1: its tables are what they were, or its operation ends. @throws EngineFault */
+  #requireMovedSchema(frozen: FrozenTables): void {
+    if (this.#isFrozen() || readMeta<string>(this.sql, MOVED_SCHEMA) === schemaText(this.sql, frozen.tables)) return;
     throw new EngineFault(
       "schema",
       `The tables on ${this.self} were changed together with the library while an operation runs. Nothing was changed: start it again`,
     );
+  }
+
+  #isFrozen(): boolean {
+    return readMeta(this.sql, FROZEN) !== undefined;
   }
 
   /** A transaction that changes what this object knows of itself. */
