@@ -117,7 +117,7 @@ function checkObject(world: World, object: SimObject, { layout, epoch }: Registr
   const { name, storage } = object;
   const left = storage
     .peek(
-      "SELECT name FROM sqlite_master WHERE name LIKE 'shardctl\\_stage\\_%' ESCAPE '\\' OR name LIKE 'shardctl\\_capture\\_%' ESCAPE '\\' ORDER BY name",
+      "SELECT name FROM sqlite_master WHERE name LIKE 'shardctl\\_stage\\_%' ESCAPE '\\' OR name LIKE 'shardctl\\_capture\\_%' ESCAPE '\\' OR name LIKE 'shardctl\\_retired\\_%' ESCAPE '\\' ORDER BY name",
     )
     .map((row) => textOf(row["name"]));
   if (left.length > 0) world.violate(`${name} has left behind: ${left.join(", ")}`);
@@ -136,8 +136,13 @@ function checkObject(world: World, object: SimObject, { layout, epoch }: Registr
   const membership = meta(object, "membership") as Membership | undefined;
   if (isMember && hasRun && epoch > 0) checkMembership(world, name, { layout, epoch }, membership);
   if (!isMember && membership?.serving) world.violate(`${name} is no member but serves`);
-  if (!isMember && membership && guards.length === 0) world.violate(`${name} is no member but takes writes`);
+  if (!isMember && membership && !refusesWrites(storage, guards.length)) world.violate(`${name} is no member but takes writes`);
   checkDirectory(world, object, layout, isMember);
+}
+
+/** Guards stand, and their row says so. Whether they are armed is a matter of the object's life: it need not be running. */
+function refusesWrites(storage: SimObject["storage"], guards: number): boolean {
+  return guards > 0 && storage.peek("SELECT 1 FROM shardctl_guard WHERE reason = 'notMember'").length > 0;
 }
 
 /** A member serves, by the registry's layout and at its epoch. */

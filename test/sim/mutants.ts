@@ -66,7 +66,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/member/member.ts",
-        find: 'if (this.membership.serving) installGuards(this.sql, this.tables(), "moving");',
+        find: 'if (this.membership.serving) setGuard(this.sql, "moving");',
         replace: "",
       },
     ],
@@ -74,17 +74,17 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-guard-on-who-left",
     rule: "an object that is no member refuses writes to its tables",
-    edits: [{ file: "shards/member/member.ts", find: 'else installGuards(this.sql, this.tables(), "notMember");', replace: "" }],
+    edits: [{ file: "shards/member/member.ts", find: 'else this.#guard("notMember");', replace: "" }],
   },
   {
     name: "forget-a-captured-delete",
     rule: "deletes-are-captured",
-    edits: [{ file: "shards/move/capture.ts", find: /createTrigger\(sql, table, "after_delete", .*\);/, replace: "" }],
+    edits: [{ file: "shards/move/capture.ts", find: /captureTrigger\(table, "after_delete", .*\),/, replace: "" }],
   },
   {
     name: "no-capture-of-updates",
     rule: "capture-before-copy: every write by any path is captured",
-    edits: [{ file: "shards/move/capture.ts", find: /createTrigger\(sql, table, "after_update", .*\);/, replace: "" }],
+    edits: [{ file: "shards/move/capture.ts", find: /captureTrigger\(table, "after_update", .*\),/, replace: "" }],
   },
   {
     name: "followers-stay-behind",
@@ -298,7 +298,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/member/member.ts",
-        find: "if (moving?.isTarget && !membership.serving) this.#deleteAll(this.tables());",
+        find: "if (moving?.isTarget && !membership.serving) this.#deleteAll();",
         replace: "",
       },
     ],

@@ -26,6 +26,7 @@ const PRAGMAS = new Set([
   "foreign_key_list",
   "foreign_key_check",
   "foreign_keys",
+  "legacy_alter_table",
   "defer_foreign_keys",
   "quick_check",
 ]);
@@ -123,6 +124,7 @@ export class SimStorage implements HostStorage {
     this.#alarm = this.#durableAlarm;
     // A new life begins with the default.
     this.#database.exec("PRAGMA foreign_keys = ON");
+    this.#database.exec("PRAGMA legacy_alter_table = OFF");
   }
 
   /** The alarm fires: it is gone, unless a later one was set meanwhile. Gives its time. */

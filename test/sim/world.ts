@@ -295,6 +295,8 @@ export class SimObject {
       tables: STORE_TABLES,
       partitioners,
     });
+    // As ShardHost does when the constructor has ended.
+    if (this.#host.member.beginStart()) this.#host.member.keepGuards();
     return { host: this.#host, store: this.#store };
   }
 

@@ -10,6 +10,9 @@ import {
 } from "../../src/shards/index.ts";
 import { connect } from "../../src/shards/router.ts";
 import { caseTables } from "./case-tables.ts";
+import type { Deployed, DeployedSharded } from "./deployed.ts";
+
+export { Deployed, DeployedSharded } from "./deployed.ts";
 
 export interface ShardsEnv {
   readonly THINGS: DurableObjectNamespace<Things>;
@@ -17,6 +20,8 @@ export interface ShardsEnv {
   readonly LONELY: DurableObjectNamespace<Lonely>;
   readonly CASES: DurableObjectNamespace<Cases>;
   readonly TIMERS: DurableObjectNamespace<Timers>;
+  readonly DEPLOYED: DurableObjectNamespace<Deployed>;
+  readonly DEPLOYED_SHARDED: DurableObjectNamespace<DeployedSharded>;
 }
 
 /** The next call of a path: by the host's own router, or by one of its own to a namespace, as a caller outside would have it. */

@@ -222,6 +222,7 @@ export class Host {
    * @throws what the user's handler throws in an object that was never sharded: the runtime then runs it again.
    */
   async onAlarm(userHandler?: () => unknown): Promise<void> {
+    this.member.keepGuards();
     this.#name.keep();
     this.#alarms++;
     try {
@@ -438,6 +439,7 @@ export class Host {
       });
     },
     promote: async ({ operation, attempt, incoming, outgoing }) => {
+      this.member.requireUnspoiled(operation, attempt);
       if (outgoing.length > 0) await refuseLeftBehind(this.member, operation, outgoing);
       if (incoming.length > 0) await this.#writeRows(() => this.member.promote(operation, attempt, incoming));
     },

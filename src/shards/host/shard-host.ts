@@ -7,7 +7,8 @@
  *       alarm() { return this.shards.onAlarm(); }
  *     }
  *
- * Create the tables before the host is first used. The direct API below (`shard`, `unshard`, …) starts the same operations that a
+ * Create the host before migrations run, as above: a field initialiser comes before the constructor's own code. Create the tables before
+ * the host is first used. The direct API below (`shard`, `unshard`, …) starts the same operations that a
  * manifest does; it is for code that shards itself.
  */
 import { type Key, type KeyInput, toKey } from "../../core/key.ts";
@@ -32,6 +33,8 @@ import { type AlarmFunctions, replaceAlarm } from "./alarm-of-storage.ts";
 import type { QueryShards, QueryShardsResult } from "../client/query-shards.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import { Router } from "../router.ts";
+import type { Member } from "../member/member.ts";
+import { whenStarted } from "./start-up.ts";
 import {
   type RebalanceOptions,
   type RebalanceOutcome,
@@ -69,6 +72,8 @@ export class ShardHost {
     this.#specs = options.tables;
     this.#host = new Host(durableObjectPlatform(ctx, binding), target, options);
     this.#alarm = replaceAlarm(ctx.storage, realAlarmOf(ctx.storage), this.#host);
+    const { member } = this.#host;
+    if (member.beginStart()) whenStarted(ctx, () => endStart(member));
   }
 
   /** Answers one message of the protocol: the body of the class's `shardctl` method. */
@@ -366,6 +371,15 @@ export class ShardHost {
 
   #now(): number {
     return this.#host.platform.runtime.now();
+  }
+}
+
+/** Before the class's own handlers run. */
+function endStart(member: Member): void {
+  try {
+    member.keepGuards();
+  } catch {
+    // It must not keep the object from starting. The first message does it again, and answers with the error.
   }
 }
 

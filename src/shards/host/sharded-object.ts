@@ -2,6 +2,7 @@
 import { DurableObject } from "cloudflare:workers";
 
 import type { Envelope, ProtocolReply } from "../../core/protocol.ts";
+import { countSections } from "./start-up.ts";
 import { ShardHost, type ShardHostOptions } from "./shard-host.ts";
 
 /**
@@ -13,6 +14,11 @@ import { ShardHost, type ShardHostOptions } from "./shard-host.ts";
  */
 export abstract class ShardedObject<Env = unknown> extends DurableObject<Env> {
   abstract readonly shards: ShardHost;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    countSections(ctx);
+  }
 
   /** Answers one message of the wire protocol. Called by routers, by other objects of the namespace and by the control half. */
   shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>> {

@@ -9,10 +9,21 @@ import { hasKeyedDirectory } from "../../core/directory.ts";
 import type { Layout } from "../../core/layout.ts";
 import type { MoveRange } from "../../core/move-range.ts";
 import { ownSince } from "../../core/moves.ts";
-import { capturedCount, installCapture, removeCapture } from "../move/capture.ts";
+import { capturedCount, keepCapture, removeCapture } from "../move/capture.ts";
 import { EngineFault, isFull } from "../storage/faults.ts";
 import { ForeignKeys } from "../move/foreign-keys.ts";
-import { hasGuards, installGuards, removeGuards, withoutTriggers } from "../move/guards.ts";
+import {
+  type GuardReason,
+  armGuards,
+  disarmGuards,
+  keepGuards,
+  removeGuards,
+  removeOldGuards,
+  setGuard,
+  spoilFence,
+  spoiledAttempt,
+  withoutTriggers,
+} from "../move/guards.ts";
 import { type Membership, clearMoveRecords } from "./membership.ts";
 import type { Moving } from "../move/moving.ts";
 import { type MemberOptions, MemberState } from "./member-state.ts";
@@ -32,7 +43,7 @@ import { refused } from "../protocol/refused-error.ts";
 import { ensureSchema, hasSchema } from "../storage/schema.ts";
 import { drainSlice } from "../move/drain.ts";
 import { quoteName } from "../storage/storage.ts";
-import { type Table, checkPrimaryKey, undeclaredTables } from "../storage/tables.ts";
+import { type Table, checkPrimaryKey, existingTables, undeclaredTables } from "../storage/tables.ts";
 import { deleteKeys } from "../move/delete-keys.ts";
 import { changedTables, definitionsOf, refuseOtherSpecs, specsText } from "../move/frozen-tables.ts";
 import { keepReserve, spendReserve } from "../storage/reserve.ts";
@@ -41,38 +52,98 @@ import { promoteRows, undoPromotion } from "../move/promote.ts";
 import { createStaging, dropStaged, dropStaging } from "../move/staging.ts";
 import { noteChecked } from "../move/late-rows.ts";
 import { uniqueRules } from "../move/unique-rules.ts";
-import { checkIds, hasUnique, keepUnique } from "./unique.ts";
+import { countRetired, dropRetired, putAway } from "./retired-rows.ts";
+import { checkIds, keepUnique } from "./unique.ts";
 
 type PrepareRequest = EngineRequest & { kind: "prepare" };
 
 export class Member extends MemberState {
   /** The caller of a method that writes rows turns enforcement off around it. */
   readonly foreignKeys: ForeignKeys;
-  #areGuardsKept = false;
+  #hasStarted = false;
+  #isArmed = false;
 
   constructor(options: MemberOptions) {
     super(options);
     this.foreignKeys = new ForeignKeys(options.sql, options.runtime);
   }
 
-  /** Puts back the guards that a rebuilt table has lost. Once for each life of the object: tables are rebuilt by deploys. */
+  /**
+   * To be called when the host is made. True when `keepGuards` has something to do once the object has started, and must not wait for its
+   * first message. An object that was never sharded pays one read, and one that merely serves no write.
+   */
+  beginStart(): boolean {
+    if (!hasSchema(this.sql)) return false;
+    const { membership } = this;
+    if (!this.#isGuarded()) return hasKeyedDirectory(membership.layout);
+    this.change(() => removeOldGuards(this.sql));
+    return true;
+  }
+
+  /**
+   * Ends the start of the object: from here on guards do what they say. Puts guards back on tables that were rebuilt, as a deploy's
+   * migrations do. Idempotent; call it before anything is served.
+   */
   keepGuards(): void {
-    if (this.#areGuardsKept || !hasSchema(this.sql)) return;
-    this.#areGuardsKept = true;
+    if (!hasSchema(this.sql)) return;
+    const isGuarded = this.#isGuarded();
+    // Each time: the setting is the connection's, which the user's code has too.
+    if (isGuarded) armGuards(this.sql);
+    else if (this.#isArmed) disarmGuards(this.sql);
+    this.#isArmed = isGuarded;
+    if (this.#hasStarted) return;
+    this.#endStart();
+    this.#hasStarted = true;
+  }
+
+  #endStart(): void {
     const { membership, moving } = this;
     if (membership.serving && hasKeyedDirectory(membership.layout)) this.#keepUnique(membership);
-    const reason = !membership.serving ? "notMember" : moving !== undefined && moving.fence !== 0 ? "moving" : null;
-    if (reason === null) return;
-    const tables = this.tables();
-    if (!hasGuards(this.sql, tables)) this.change(() => installGuards(this.sql, tables, reason));
+    if (!this.#isGuarded()) return;
+    const isFenced = moving !== undefined && moving.fence !== 0;
+    this.change(() => {
+      ensureSchema(this.sql); // of an object that was written by a library without the row of the guards
+      this.#guard(!membership.serving ? "notMember" : isFenced ? "moving" : null);
+      // What a rebuilt table has lost of its capture is found by the frozen definitions: the table is copied again.
+      if (isFenced && moving.isSource && membership.serving && capturedCount(this.sql) > 0) spoilFence(this.sql, moving.fence);
+    });
+  }
+
+  /** Guards on every declared table, which say this. Call inside a transaction. */
+  #guard(reason: GuardReason | null): void {
+    keepGuards(this.sql, existingTables(this.sql, this.#declared()));
+    setGuard(this.sql, reason);
+  }
+
+  #declared(): string[] {
+    return this.options.specs.map(({ name }) => name);
+  }
+
+  /** True when guards stand on this object: it owns nothing, or takes part in an operation. */
+  #isGuarded(): boolean {
+    return !this.membership.serving || this.moving !== undefined;
+  }
+
+  /**
+   * True when a constructor has written behind the fence of this attempt, on a source: what it wrote may have come after the source said
+   * that it is drained. The attempt must end without a cutover.
+   */
+  isSpoiled(attempt: number): boolean {
+    return attempt !== 0 && spoiledAttempt(this.sql) === attempt;
+  }
+
+  /** @throws RefusedError when the fence of this attempt is spoiled. */
+  requireUnspoiled(operation: number, attempt: number): void {
+    if (!this.isSpoiled(attempt)) return;
+    const which = `fence attempt ${attempt} of operation ${operation}`;
+    throw refused("moving", `${this.self} was started anew behind ${which}, and wrote`);
   }
 
   /** What a crash has left of calls is gone with them. */
   #keepUnique({ layout }: Membership): void {
     this.change(() => {
       this.sql.run("DELETE FROM shardctl_granted");
-      const tables = this.tables();
-      if (!hasUnique(this.sql, tables)) keepUnique(this.sql, tables, layout);
+      keepUnique(this.sql, this.tables(), layout);
     });
   }
 
@@ -111,7 +182,7 @@ export class Member extends MemberState {
         );
       }
       if (this.moving?.operation !== operation) {
-        this.#forgetOlder(tables);
+        this.#forgetOlder();
         if (isSource && !membership.serving)
           throw new EngineFault("internal", `${this.self} is a source of operation ${operation} but serves nothing`);
         clearMoveRecords(this.sql);
@@ -122,6 +193,9 @@ export class Member extends MemberState {
         if (hasKeyedDirectory(to)) checkIds(tables);
         if (isSource) this.#prepareSource([...tables, ...movedDirectories(moving)], to);
         if (isTarget && !membership.serving) this.#clearTarget(tables, membership);
+        this.#guard(membership.serving ? null : "notMember");
+        armGuards(this.sql);
+        this.#isArmed = true;
         this.freezeTables();
         this.#keepReserve(moving);
         if (isTarget && mode === "shift") createStaging(this.sql, this.planAfterCutover(operation));
@@ -176,12 +250,13 @@ export class Member extends MemberState {
     this.change(() => {
       const { moving } = this.plan(operation);
       this.requireAttempt(operation, attempt);
+      this.requireUnspoiled(operation, attempt);
       if (moving.fence === attempt) return;
       this.#undoPromotion(moving);
       this.#keepReserve(moving);
       this.put({ moving: { ...moving, fence: attempt, promotion: null } });
       // Who does not serve yet is guarded already.
-      if (this.membership.serving) installGuards(this.sql, this.tables(), "moving");
+      if (this.membership.serving) setGuard(this.sql, "moving");
     });
   }
 
@@ -207,14 +282,21 @@ export class Member extends MemberState {
    */
   noteRehearsal(operation: number): void {
     const { moving } = this.plan(operation);
-    if (moving.mode === "swap") this.change(() => noteChecked(this.sql, moving));
-    else if (moving.fence !== 0) this.change(() => this.put({ moving: { ...moving, rehearsed: moving.fence } }));
+    if (moving.mode === "swap") {
+      this.change(() => {
+        noteChecked(this.sql, moving);
+        // What it will need when it serves: the activation is to change rows only.
+        if (hasKeyedDirectory(moving.to)) keepUnique(this.sql, this.tables(), moving.to);
+      });
+    }
+    if (moving.mode === "shift" && moving.fence !== 0)
+      this.change(() => this.put({ moving: { ...moving, rehearsed: moving.fence } }));
   }
 
   /** Drains the log to its end; only under a fence does an empty log stay empty. */
   async drainToEnd(operation: number, attempt: number, budgetMs: number): Promise<boolean> {
     const { backlog } = await drainSlice(this, operation, budgetMs);
-    return backlog === 0 && this.plan(operation).moving.fence === attempt;
+    return backlog === 0 && this.plan(operation).moving.fence === attempt && !this.isSpoiled(attempt);
   }
 
   /** Lifts the fence of an attempt, on the root's word that it is over. */
@@ -227,7 +309,7 @@ export class Member extends MemberState {
       if (stands) this.#undoPromotion(moving);
       const lifted = stands ? { fence: 0, promotion: null } : {};
       this.put({ moving: { ...moving, ...lifted, fenceFloor: Math.max(moving.fenceFloor, attempt + 1) } });
-      if (stands && this.membership.serving) removeGuards(this.sql);
+      if (stands && this.membership.serving) setGuard(this.sql, null);
     });
   }
 
@@ -256,20 +338,40 @@ export class Member extends MemberState {
     );
   }
 
-  /** Lets go of a completed operation: capture, staging and records end. Adopts the final layout. */
+  /**
+   * Lets go of a completed operation: capture, staging and records end. Adopts the final layout. The rows of a member that has retired are
+   * put out of the way, where that is possible: in a full database they stay where they are.
+   */
   finish(operation: number, epoch: number, layout: Layout): void {
-    this.#end(operation, (membership) => ({ ...membership, epoch, layout }));
+    this.#end(
+      operation,
+      (membership) => ({ ...membership, epoch, layout }),
+      () => {
+        const { membership } = this;
+        if (membership.serving || !membership.retired) return;
+        try {
+          this.sql.transaction(() => putAway(this.sql, this.#declared()));
+        } catch (error) {
+          if (!isFull(error)) throw error;
+          return;
+        }
+        this.put({ membership: { ...membership, retired: false } });
+      },
+    );
   }
 
   /** Lets go of an operation that was cancelled or failed; what a target of a swap received is deleted. */
   abandon(operation: number, epoch: number, layout: Layout): void {
     this.#end(operation, (membership, moving) => {
-      if (moving?.isTarget && !membership.serving) this.#deleteAll(this.tables());
+      if (moving?.isTarget && !membership.serving) this.#deleteAll();
       return { ...membership, epoch: Math.max(membership.epoch, epoch), layout };
     });
   }
 
-  /** Deletes what a retired member kept. Refused while it serves or takes part in a move. */
+  /**
+   * Drops what a retired member kept. What was written to its tables since then stays: nobody knows whose it is. Refused while it serves or
+   * takes part in a move.
+   */
   empty(operation: number): void {
     ensureSchema(this.sql);
     this.change(() => {
@@ -279,7 +381,11 @@ export class Member extends MemberState {
       if (this.moving) {
         throw refused("moving", `${this.self} has not heard yet that operation ${operation} is over`);
       }
-      this.#deleteAll(this.tables());
+      // An older library, or a full database, has left the rows where they were.
+      if (membership.retired) this.#deleteAll();
+      dropRetired(this.sql);
+      this.#clearDirectory();
+      this.put({ membership: { ...membership, retired: false } });
     });
   }
 
@@ -293,7 +399,10 @@ export class Member extends MemberState {
 
   count(): CountReply {
     return {
-      tables: this.#counts(this.tables()),
+      tables: this.#counts(this.tables()).map((count) => {
+        const { rows, bytes } = countRetired(this.sql, count.table);
+        return { ...count, rows: count.rows + rows, bytes: count.bytes + bytes };
+      }),
       undeclared: undeclaredTables(this.sql, this.options.specs, this.options.localTables),
     };
   }
@@ -336,41 +445,43 @@ export class Member extends MemberState {
 
   #prepareSource(tables: readonly Table[], to: Layout): void {
     for (const table of tables) checkPrimaryKey(this.sql, table);
-    installCapture(this.sql, tables, to.kind === "none" || to.kind === "roundRobin" ? null : to.shardKey);
+    keepCapture(this.sql, tables, capturedKey(to));
   }
 
   /** An earlier operation whose end was never heard of here has ended all the same, or the root would not have begun another. */
-  #forgetOlder(tables: readonly Table[]): void {
+  #forgetOlder(): void {
     const older = this.moving;
     if (!older) return;
     this.#undoPromotion(older);
     if (older.isTarget) dropStaging(this.sql, this.planAfterCutover(older.operation));
-    if (older.isTarget && !this.membership.serving) this.#deleteAll(tables);
+    if (older.isTarget && !this.membership.serving) this.#deleteAll();
     removeCapture(this.sql);
-    removeGuards(this.sql);
     this.forgetMoving();
   }
 
   #clearTarget(tables: readonly Table[], membership: Membership): void {
     const rows = this.#counts(tables).reduce((total, count) => total + count.rows, 0);
+    // Rows that were put away are not among them: they are what a verified cutover left, and may go.
     if (rows > 0 && !membership.retired) {
       throw new EngineFault(
         "schema",
         `${this.self} already holds ${rows} rows that no layout names: move or delete them, then start again`,
       );
     }
-    this.#deleteAll(tables);
-    installGuards(this.sql, tables, "notMember");
+    this.#deleteAll();
+    dropRetired(this.sql);
+    this.put({ membership: { ...this.membership, retired: false } });
   }
 
-  #deleteAll(tables: readonly Table[]): void {
-    withoutTriggers(
-      this.sql,
-      tables.map((table) => table.name),
-      () => {
-        for (const table of tables.toReversed()) this.sql.run(`DELETE FROM ${quoteName(table.name)}`);
-      },
-    );
+  #deleteAll(): void {
+    const names = existingTables(this.sql, this.#declared());
+    withoutTriggers(this.sql, names, () => {
+      for (const name of names) this.sql.run(`DELETE FROM ${quoteName(name)}`);
+    });
+    this.#clearDirectory();
+  }
+
+  #clearDirectory(): void {
     for (const table of ["directory", "granted", "freed"]) this.sql.run(`DELETE FROM shardctl_${table}`);
   }
 
@@ -400,10 +511,12 @@ export class Member extends MemberState {
     const serving = membership.layout.members.includes(this.self);
     const retired = serving ? false : wasServing || membership.retired;
     this.put({ membership: { ...membership, serving, retired } });
-    const layout = serving && hasKeyedDirectory(membership.layout) ? membership.layout : null;
-    keepUnique(this.sql, layout ? this.tables() : [], layout);
-    if (serving) removeGuards(this.sql);
-    else installGuards(this.sql, this.tables(), "notMember");
+    if (serving) setGuard(this.sql, null);
+    else this.#guard("notMember");
+    // On a member that retires they do no harm behind its guards until the operation ends.
+    const { layout } = membership;
+    if (serving && hasKeyedDirectory(layout)) keepUnique(this.sql, this.tables(), layout);
+    else if (this.moving === undefined) keepUnique(this.sql, [], null);
   }
 
   /** Takes back what was promoted under an attempt that is given up. Call in the transaction that lifts or replaces its fence. */
@@ -411,7 +524,11 @@ export class Member extends MemberState {
     if (promotion) undoPromotion(this.sql, this.planAfterCutover(operation), promotion.incoming);
   }
 
-  #end(operation: number, next: (membership: Membership, moving: Moving | undefined) => Membership): void {
+  #end(
+    operation: number,
+    next: (membership: Membership, moving: Moving | undefined) => Membership,
+    beforeEnd: () => void = () => undefined,
+  ): void {
     ensureSchema(this.sql);
     this.change(() => {
       const membership = this.membership;
@@ -421,8 +538,11 @@ export class Member extends MemberState {
       if (moving) this.#undoPromotion(moving);
       if (moving?.isTarget) dropStaging(this.sql, this.planAfterCutover(operation));
       removeCapture(this.sql);
-      this.#serve({ ...next(membership, moving), operation, ended: operation });
+      const after = { ...next(membership, moving), operation, ended: operation };
       this.forgetMoving();
+      this.#serve(after);
+      if (this.membership.serving) removeGuards(this.sql);
+      beforeEnd();
     });
   }
 
@@ -434,4 +554,9 @@ export class Member extends MemberState {
       return { table: table.name, rows: found?.n ?? 0, bytes: found?.bytes ?? 0 };
     });
   }
+}
+
+/** The shard key that capture watches: null when a change of it moves no row. */
+function capturedKey(to: Layout): string | null {
+  return to.kind === "none" || to.kind === "roundRobin" ? null : to.shardKey;
 }

@@ -7,6 +7,7 @@
 import { type Key, compareKeys, keyText } from "../../core/key.ts";
 import { type KeyedDirectoryLayout, hasKeyedDirectory } from "../../core/directory.ts";
 import type { Layout } from "../../core/layout.ts";
+import { triggersOf } from "../move/guards.ts";
 import { idMatches } from "../storage/row-id.ts";
 import { UNIQUE_PREFIX } from "../storage/schema.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
@@ -35,16 +36,19 @@ export function checkIds(tables: readonly Table[]): void {
   }
 }
 
-/** Puts up the triggers that the layout asks for, and takes down what it does not. Call inside a transaction. */
+/**
+ * Puts up the triggers that the layout asks for, and takes down what it does not. Changes nothing that is right: a table that is rebuilt, as
+ * migrations do, has lost them. Call inside a transaction.
+ */
 export function keepUnique(sql: Sql, tables: readonly Table[], layout: Layout | null): void {
-  removeUnique(sql);
-  if (layout === null || !hasKeyedDirectory(layout)) return;
-  for (const table of keyedTables(tables)) installUnique(sql, table, layout);
-}
-
-/** True when every keyed table has its triggers. A table that is rebuilt, as migrations do, loses them. */
-export function hasUnique(sql: Sql, tables: readonly Table[]): boolean {
-  return uniqueTriggers(sql).length === keyedTables(tables).length * TRIGGERS_PER_TABLE;
+  const keyed = layout !== null && hasKeyedDirectory(layout) ? layout : null;
+  const triggers = keyed === null ? [] : keyedTables(tables).flatMap((table) => uniqueTriggers(table, keyed));
+  const wanted = new Map(triggers.map((trigger) => [trigger.name, trigger.sql]));
+  for (const found of triggersOf(sql).filter(({ name }) => name.startsWith(UNIQUE_PREFIX))) {
+    if (wanted.get(found.name) === found.sql) wanted.delete(found.name);
+    else sql.run(`DROP TRIGGER ${quoteName(found.name)}`);
+  }
+  for (const statement of wanted.values()) sql.run(statement);
 }
 
 /** True when the layout takes both keys for one. */
@@ -52,9 +56,12 @@ export function sameKey(layout: Layout, left: Key, right: Key): boolean {
   return layout.kind === "hash" ? keyText(left) === keyText(right) : compareKeys(left, right) === 0;
 }
 
-const TRIGGERS_PER_TABLE = 6;
+interface UniqueTrigger {
+  readonly name: string;
+  readonly sql: string;
+}
 
-function installUnique(sql: Sql, table: Table, layout: KeyedDirectoryLayout): void {
+function uniqueTriggers(table: Table, layout: KeyedDirectoryLayout): UniqueTrigger[] {
   const id = quoteName(table.primaryKey[0] ?? "");
   const [oldKey, newKey] = ["OLD", "NEW"].map((alias) => keyExpression(table, layout.shardKey, alias)) as [string, string];
   const stored = `EXISTS (SELECT 1 FROM ${quoteName(table.name)} AS t WHERE t.${id} = NEW.${id} AND CAST(t.${id} AS TEXT) COLLATE BINARY = CAST(NEW.${id} AS TEXT) AND ${sameKeySql(layout, keyExpression(table, layout.shardKey, "t"), newKey)})`;
@@ -62,26 +69,17 @@ function installUnique(sql: Sql, table: Table, layout: KeyedDirectoryLayout): vo
   const freed = `INSERT INTO shardctl_freed (table_name, row_id) VALUES (${quoteText(table.name)}, CAST(OLD.${id} AS TEXT));`;
   const renames = `OLD.${id} COLLATE BINARY IS NOT NEW.${id}`;
   const alike = `SELECT 1 FROM ${quoteName(table.name)} AS t WHERE ${idMatches(table, "t", `CAST(NEW.${id} AS TEXT)`)} AND typeof(t.${id}) <> typeof(NEW.${id})`;
-  createTrigger(sql, table, "insert", "BEFORE INSERT", `NOT ${stored} AND NOT ${granted}`, abort(NOT_CLAIMED));
-  createTrigger(sql, table, "alike", "BEFORE INSERT", `EXISTS (${alike})`, abort(READS_THE_SAME));
-  createTrigger(
-    sql,
-    table,
-    "alike_update",
-    "BEFORE UPDATE",
-    `${renames} AND EXISTS (${alike} AND t.${id} <> OLD.${id})`,
-    abort(READS_THE_SAME),
-  );
-  createTrigger(
-    sql,
-    table,
-    "update",
-    "BEFORE UPDATE",
-    `NOT ${sameKeySql(layout, oldKey, newKey)} OR (${renames} AND NOT ${granted})`,
-    `SELECT CASE WHEN ${sameKeySql(layout, oldKey, newKey)} THEN RAISE(ABORT, ${quoteText(NOT_CLAIMED)}) ELSE RAISE(ABORT, ${quoteText(KEY_CHANGES)}) END;`,
-  );
-  createTrigger(sql, table, "rename", "AFTER UPDATE", renames, freed);
-  createTrigger(sql, table, "delete", "AFTER DELETE", "1", freed);
+  const alikeRenamed = `${renames} AND EXISTS (${alike} AND t.${id} <> OLD.${id})`;
+  const changed = `NOT ${sameKeySql(layout, oldKey, newKey)} OR (${renames} AND NOT ${granted})`;
+  const refuseChange = `SELECT CASE WHEN ${sameKeySql(layout, oldKey, newKey)} THEN RAISE(ABORT, ${quoteText(NOT_CLAIMED)}) ELSE RAISE(ABORT, ${quoteText(KEY_CHANGES)}) END;`;
+  return [
+    uniqueTrigger(table, "insert", "BEFORE INSERT", `NOT ${stored} AND NOT ${granted}`, abort(NOT_CLAIMED)),
+    uniqueTrigger(table, "alike", "BEFORE INSERT", `EXISTS (${alike})`, abort(READS_THE_SAME)),
+    uniqueTrigger(table, "alike_update", "BEFORE UPDATE", alikeRenamed, abort(READS_THE_SAME)),
+    uniqueTrigger(table, "update", "BEFORE UPDATE", changed, refuseChange),
+    uniqueTrigger(table, "rename", "AFTER UPDATE", renames, freed),
+    uniqueTrigger(table, "delete", "AFTER DELETE", "1", freed),
+  ];
 }
 
 function abort(message: string): string {
@@ -97,18 +95,8 @@ function sameKeySql({ kind }: KeyedDirectoryLayout, left: string, right: string)
   return `(${exact} OR (${alike}))`;
 }
 
-function createTrigger(sql: Sql, table: Table, label: string, event: string, when: string, body: string): void {
-  const name = quoteName(`${UNIQUE_PREFIX}${label}_${table.name}`);
-  sql.run(`CREATE TRIGGER ${name} ${event} ON ${quoteName(table.name)} WHEN ${when} BEGIN ${body} END`);
-}
-
-function removeUnique(sql: Sql): void {
-  for (const name of uniqueTriggers(sql)) sql.run(`DROP TRIGGER ${quoteName(name)}`);
-}
-
-function uniqueTriggers(sql: Sql): string[] {
-  return sql
-    .rows<{ name: string }>("SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY name")
-    .map(({ name }) => name)
-    .filter((name) => name.startsWith(UNIQUE_PREFIX));
+function uniqueTrigger(table: Table, label: string, event: string, when: string, body: string): UniqueTrigger {
+  const name = `${UNIQUE_PREFIX}${label}_${table.name}`;
+  const sql = `CREATE TRIGGER ${quoteName(name)} ${event} ON ${quoteName(table.name)} WHEN ${when} BEGIN ${body} END`;
+  return { name, sql };
 }

@@ -7,43 +7,29 @@
  * `INSERT OR REPLACE` deletes rows without firing a delete trigger. An insert is therefore taken for a possible replacement of its
  * primary key, and rows that share a value of another unique index are captured before the statement runs.
  */
+import { triggersOf } from "./guards.ts";
 import { CAPTURE_PREFIX } from "../storage/schema.ts";
 import { rowJson } from "../storage/row-codec.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
 import { type Table, TableFault, keyExpression } from "../storage/tables.ts";
 
-/** Installs the triggers. `shardKey` is the target layout's, null when every row goes to one member. Call inside a transaction. */
-export function installCapture(sql: Sql, tables: readonly Table[], shardKey: string | null): void {
-  removeCapture(sql);
-  for (const table of tables) {
-    const capture = (row: string, isMoved: string): string =>
-      `INSERT INTO shardctl_captured (table_name, pk, is_moved) VALUES (${quoteText(table.name)}, ${rowJson(table.primaryKey, row)}, ${isMoved});`;
-    const changesKey = keyChange(table, shardKey);
-    const changesId = table.primaryKey.map((column) => `OLD.${quoteName(column)} IS NOT NEW.${quoteName(column)}`).join(" OR ");
-    createTrigger(sql, table, "after_insert", "AFTER INSERT", capture("NEW", "1"));
-    createTrigger(sql, table, "after_delete", "AFTER DELETE", capture("OLD", "1"));
-    createTrigger(sql, table, "after_update", "AFTER UPDATE", capture("NEW", changesKey));
-    createTrigger(
-      sql,
-      table,
-      "after_rename",
-      `AFTER UPDATE ON ${quoteName(table.name)} WHEN ${changesId}`,
-      capture("OLD", "1") + capture("NEW", "1"),
-    );
-    for (const [index, columns] of uniqueColumns(sql, table).entries()) {
-      const rivals = captureRivals(table, columns);
-      createTrigger(sql, table, `rivals_insert_${index}`, "BEFORE INSERT", rivals);
-      createTrigger(sql, table, `rivals_update_${index}`, "BEFORE UPDATE", rivals);
-    }
+/**
+ * Sees to it that every table has its triggers, and no other has any. `shardKey` is the target layout's, null when every row goes to one
+ * member. Changes nothing that is right. Call inside a transaction.
+ */
+export function keepCapture(sql: Sql, tables: readonly Table[], shardKey: string | null): void {
+  const triggers = tables.flatMap((table) => captureTriggers(sql, table, shardKey));
+  const wanted = new Map(triggers.map((trigger) => [trigger.name, trigger.sql]));
+  for (const found of captureOf(sql)) {
+    if (wanted.get(found.name) === found.sql) wanted.delete(found.name);
+    else sql.run(`DROP TRIGGER ${quoteName(found.name)}`);
   }
+  for (const statement of wanted.values()) sql.run(statement);
 }
 
 /** Removes the triggers. Idempotent. Call inside a transaction. */
 export function removeCapture(sql: Sql): void {
-  const found = sql.rows<{ name: string }>("SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY name");
-  for (const { name } of found) {
-    if (name.startsWith(CAPTURE_PREFIX)) sql.run(`DROP TRIGGER ${quoteName(name)}`);
-  }
+  for (const { name } of captureOf(sql)) sql.run(`DROP TRIGGER ${quoteName(name)}`);
 }
 
 /** Entries that wait to be drained. */
@@ -51,9 +37,40 @@ export function capturedCount(sql: Sql): number {
   return sql.first<{ n: number }>("SELECT count(*) AS n FROM shardctl_captured")?.n ?? 0;
 }
 
-function createTrigger(sql: Sql, table: Table, label: string, event: string, body: string): void {
+interface CaptureTrigger {
+  readonly name: string;
+  readonly sql: string;
+}
+
+function captureTriggers(sql: Sql, table: Table, shardKey: string | null): CaptureTrigger[] {
+  const capture = (row: string, isMoved: string): string =>
+    `INSERT INTO shardctl_captured (table_name, pk, is_moved) VALUES (${quoteText(table.name)}, ${rowJson(table.primaryKey, row)}, ${isMoved});`;
+  const changesKey = keyChange(table, shardKey);
+  const changesId = table.primaryKey.map((column) => `OLD.${quoteName(column)} IS NOT NEW.${quoteName(column)}`).join(" OR ");
+  const renames = `AFTER UPDATE ON ${quoteName(table.name)} WHEN ${changesId}`;
+  return [
+    captureTrigger(table, "after_insert", "AFTER INSERT", capture("NEW", "1")),
+    captureTrigger(table, "after_delete", "AFTER DELETE", capture("OLD", "1")),
+    captureTrigger(table, "after_update", "AFTER UPDATE", capture("NEW", changesKey)),
+    captureTrigger(table, "after_rename", renames, capture("OLD", "1") + capture("NEW", "1")),
+    ...uniqueColumns(sql, table).flatMap((columns, index) => {
+      const rivals = captureRivals(table, columns);
+      return [
+        captureTrigger(table, `rivals_insert_${index}`, "BEFORE INSERT", rivals),
+        captureTrigger(table, `rivals_update_${index}`, "BEFORE UPDATE", rivals),
+      ];
+    }),
+  ];
+}
+
+function captureTrigger(table: Table, label: string, event: string, body: string): CaptureTrigger {
+  const name = `${CAPTURE_PREFIX}${label}_${table.name}`;
   const when = event.includes(" ON ") ? event : `${event} ON ${quoteName(table.name)}`;
-  sql.run(`CREATE TRIGGER ${quoteName(`${CAPTURE_PREFIX}${label}_${table.name}`)} ${when} BEGIN ${body} END`);
+  return { name, sql: `CREATE TRIGGER ${quoteName(name)} ${when} BEGIN ${body} END` };
+}
+
+function captureOf(sql: Sql): { readonly name: string; readonly sql: string }[] {
+  return triggersOf(sql).filter(({ name }) => name.startsWith(CAPTURE_PREFIX));
 }
 
 /** SQL that is 1 when an update changes where the row belongs. */

@@ -1,13 +1,22 @@
 /**
  * Triggers that keep the user's code from writing where a write would be lost, and the way for the engine to write all the same.
  *
- * A guard is three triggers per declared table that abort with a message for the caller. The engine writes inside `withoutTriggers`,
- * which lifts every trigger of a table, the user's own too (they must not fire for a moved row), and puts them back in the same
- * transaction: a crash can leave neither a missing guard nor a missing user trigger.
+ * A guard is three triggers per declared table. They abort only while two things hold:
+ *
+ * | what                             | says                                                  | changed by                       |
+ * |----------------------------------|-------------------------------------------------------|----------------------------------|
+ * | the row of `shardctl_guard`      | why writes are refused, or that they are not          | the transaction that fences, …   |
+ * | `legacy_alter_table` is on       | this life of the object has started: guards are armed | `armGuards`, once it has started |
+ *
+ * So fencing is an update of one row, and a constructor writes freely: the setting belongs to the connection to the database, which is
+ * new in every life of the object. Migrations run in the constructor, before or after the host is created, and an object whose
+ * constructor aborted would never start again.
+ *
+ * The engine writes inside `withoutTriggers`, which lifts every trigger of a table, the user's own too (they must not fire for a moved
+ * row), and puts them back in the same transaction: a crash can leave neither a missing guard nor a missing user trigger.
  */
 import { GUARD_PREFIX } from "../storage/schema.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
-import type { Table } from "../storage/tables.ts";
 
 /** Why a write is refused. The texts are part of the API: routers and tests look for the prefix. */
 export const GUARD_MESSAGES = {
@@ -18,28 +27,55 @@ export type GuardReason = keyof typeof GUARD_MESSAGES;
 
 const EVENTS = ["INSERT", "UPDATE", "DELETE"] as const;
 
-/** Puts a guard on every table, replacing another one. Call inside a transaction. */
-export function installGuards(sql: Sql, tables: readonly Table[], reason: GuardReason): void {
-  removeGuards(sql);
-  for (const table of tables) {
-    for (const event of EVENTS) {
-      const name = quoteName(`${GUARD_PREFIX}${event.toLowerCase()}_${table.name}`);
-      const abort = `SELECT RAISE(ABORT, ${quoteText(GUARD_MESSAGES[reason])})`;
-      sql.run(`CREATE TRIGGER ${name} BEFORE ${event} ON ${quoteName(table.name)} BEGIN ${abort}; END`);
-    }
-  }
-}
+const IS_CLOSED = "EXISTS (SELECT 1 FROM shardctl_guard WHERE reason <> '')";
+const IS_ARMED = "(SELECT legacy_alter_table FROM pragma_legacy_alter_table) = 1";
+const ABORT = `SELECT CASE reason WHEN 'moving' THEN RAISE(ABORT, ${quoteText(GUARD_MESSAGES.moving)}) ELSE RAISE(ABORT, ${quoteText(GUARD_MESSAGES.notMember)}) END FROM shardctl_guard`;
 
-/** True when every table has its guards. A table that is rebuilt, as migrations do, loses them. */
-export function hasGuards(sql: Sql, tables: readonly Table[]): boolean {
-  return triggers(sql).filter(({ name }) => name.startsWith(GUARD_PREFIX)).length === tables.length * EVENTS.length;
+/**
+ * Puts a guard on every table and takes every other away, also those of a table that was renamed, and of a library whose guards always
+ * aborted. Changes nothing that is right. Call inside a transaction.
+ */
+export function keepGuards(sql: Sql, tables: readonly string[]): void {
+  const wanted = new Map(guardTriggers(tables).map((trigger) => [trigger.name, trigger.sql]));
+  for (const { name, sql: found } of guardsOf(sql)) {
+    if (wanted.get(name) === found) wanted.delete(name);
+    else sql.run(`DROP TRIGGER ${quoteName(name)}`);
+  }
+  for (const statement of wanted.values()) sql.run(statement);
 }
 
 /** Removes every guard. Idempotent. Call inside a transaction. */
 export function removeGuards(sql: Sql): void {
-  for (const { name } of triggers(sql)) {
-    if (name.startsWith(GUARD_PREFIX)) sql.run(`DROP TRIGGER ${quoteName(name)}`);
-  }
+  keepTriggers(sql, () => false);
+}
+
+/** Removes the guards of an older library, which abort whatever the row says. */
+export function removeOldGuards(sql: Sql): void {
+  keepTriggers(sql, (trigger) => trigger.sql.includes("shardctl_guard WHERE") || trigger.tbl_name === "shardctl_guard");
+}
+
+/** Refuses writes from here on, or with null no longer: one row, no DDL. Call inside a transaction. */
+export function setGuard(sql: Sql, reason: GuardReason | null): void {
+  sql.run("UPDATE shardctl_guard SET reason = ?1 WHERE reason <> ?1", reason ?? "");
+}
+
+/** Lets guards do what their row says, in this life of the object. Not part of a transaction. */
+export function armGuards(sql: Sql): void {
+  sql.run("PRAGMA legacy_alter_table = ON");
+}
+
+export function disarmGuards(sql: Sql): void {
+  sql.run("PRAGMA legacy_alter_table = OFF");
+}
+
+/** Notes that rows were written behind the fence of this attempt. Call inside a transaction. */
+export function spoilFence(sql: Sql, attempt: number): void {
+  sql.run("UPDATE shardctl_guard SET spoiled = ?1 WHERE spoiled <> ?1", attempt);
+}
+
+/** The attempt behind whose fence rows were written, 0 for none. */
+export function spoiledAttempt(sql: Sql): number {
+  return sql.first<{ spoiled: number }>("SELECT spoiled FROM shardctl_guard")?.spoiled ?? 0;
 }
 
 /** Runs `write` with every trigger of the tables lifted, and puts them back, all in one transaction. */
@@ -47,12 +83,32 @@ export function withoutTriggers<Value>(sql: Sql, tables: readonly string[], writ
   return sql.transaction(() => {
     // SQLite keeps the name as the trigger was written, whatever its case.
     const names = new Set(tables.map((table) => table.toLowerCase()));
-    const lifted = triggers(sql).filter((trigger) => names.has(trigger.tbl_name.toLowerCase()));
+    const lifted = triggersOf(sql).filter((trigger) => names.has(trigger.tbl_name.toLowerCase()));
     for (const trigger of lifted) sql.run(`DROP TRIGGER ${quoteName(trigger.name)}`);
     const value = write();
     for (const trigger of lifted) sql.run(trigger.sql);
     return value;
   });
+}
+
+/**
+ * One trigger more than an older library expects, which counts them: rolled back to, it takes none of these for its own, and puts up
+ * guards that abort whatever the row says.
+ */
+const KEEP_ROW = {
+  name: `${GUARD_PREFIX}row`,
+  sql: `CREATE TRIGGER ${quoteName(`${GUARD_PREFIX}row`)} BEFORE DELETE ON shardctl_guard BEGIN SELECT RAISE(ABORT, 'shardctl: the row of shardctl_guard stays'); END`,
+};
+
+function guardTriggers(tables: readonly string[]): Pick<Trigger, "name" | "sql">[] {
+  const onTables = tables.flatMap((table) =>
+    EVENTS.map((event) => {
+      const name = `${GUARD_PREFIX}${event.toLowerCase()}_${table}`;
+      const when = `BEFORE ${event} ON ${quoteName(table)} WHEN ${IS_CLOSED} AND ${IS_ARMED}`;
+      return { name, sql: `CREATE TRIGGER ${quoteName(name)} ${when} BEGIN ${ABORT}; END` };
+    }),
+  );
+  return [...onTables, KEEP_ROW];
 }
 
 interface Trigger extends Record<string, string> {
@@ -61,6 +117,15 @@ interface Trigger extends Record<string, string> {
   sql: string;
 }
 
-function triggers(sql: Sql): Trigger[] {
+function keepTriggers(sql: Sql, stays: (trigger: Trigger) => boolean): void {
+  for (const trigger of guardsOf(sql)) if (!stays(trigger)) sql.run(`DROP TRIGGER ${quoteName(trigger.name)}`);
+}
+
+function guardsOf(sql: Sql): Trigger[] {
+  return triggersOf(sql).filter(({ name }) => name.startsWith(GUARD_PREFIX));
+}
+
+/** Every trigger of the database. */
+export function triggersOf(sql: Sql): Trigger[] {
   return sql.rows<Trigger>("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name");
 }

@@ -9,6 +9,8 @@ export const STAGE_PREFIX = "shardctl_stage_";
 /** Indexes of staging tables; no staging table begins like this. */
 export const POSITION_PREFIX = "shardctl_position_";
 export const GUARD_PREFIX = "shardctl_guard_";
+/** Tables that hold the rows of a member that has retired. */
+export const RETIRED_PREFIX = "shardctl_retired_";
 export const CAPTURE_PREFIX = "shardctl_capture_";
 /** Triggers that keep ids unique. */
 export const UNIQUE_PREFIX = "shardctl_unique_";
@@ -16,6 +18,9 @@ export const UNIQUE_PREFIX = "shardctl_unique_";
 const STATEMENTS = [
   // One JSON document per key: `schema`, `name`, `membership`, `moving`, `movedSchema`, `checked`, `directoryTurn`, `userAlarm`.
   `CREATE TABLE IF NOT EXISTS shardctl_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`,
+  // One row: why the user's writes are refused ('' when they are not), and the attempt behind whose fence rows were written.
+  `CREATE TABLE IF NOT EXISTS shardctl_guard (id INTEGER PRIMARY KEY CHECK (id = 1), reason TEXT NOT NULL, spoiled INTEGER NOT NULL)`,
+  `INSERT OR IGNORE INTO shardctl_guard (id, reason, spoiled) VALUES (1, '', 0)`,
   // Root: the registry, one row per epoch; the newest is the live layout.
   `CREATE TABLE IF NOT EXISTS shardctl_registry (epoch INTEGER PRIMARY KEY, layout TEXT NOT NULL, operation INTEGER NOT NULL, committed_at INTEGER NOT NULL)`,
   // Root: the journal of operations.

@@ -222,6 +222,15 @@ function hasChecks(sql: Sql, table: string): boolean {
   return /\b(check|strict)\b/i.test(found?.sql ?? "");
 }
 
+/** Those of the names that are tables of this object, as they are written. */
+export function existingTables(sql: Sql, names: readonly string[]): string[] {
+  const found = sql.rows<{ name: string }>(
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN (SELECT value FROM json_each(?))",
+    JSON.stringify(names),
+  );
+  return found.map(({ name }) => name).toSorted();
+}
+
 const NOT_USER_TABLES = [PRIVATE_PREFIX, "sqlite_", "_cf_", "__cf_", "__miniflare_", "d1_"];
 
 function userTables(sql: Sql, types: readonly string[] = ["table"]): string[] {
