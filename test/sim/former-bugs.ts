@@ -13,8 +13,8 @@ export const FORMER_BUGS: readonly Mutant[] = [
     rule: "a page may bring a note before the item that it points at: the target takes rows without enforcing foreign keys",
     edits: [
       {
-        file: "shards/host/host.ts",
-        find: "digestReceived(await this.#writeRows(receive), ",
+        file: "shards/host/engine-handlers.ts",
+        find: "digestReceived(await host.writeRows(receive), ",
         replace: "digestReceived(receive(), ",
       },
     ],

@@ -22,7 +22,7 @@ export interface Mutant {
   readonly needs?: Feature;
 }
 
-const DRAINED = "if (await this.#oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return { attempt };";
+const DRAINED = "if (await this.oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return { attempt };";
 const OLDER_PAGE = /if \(sequence === last\) return[^;]*;[\s\S]*?came after page \$\{last\}`\);/;
 const SERVES_ALREADY = 'if (plan.moving.mode === "swap" && this.membership.serving) {';
 const DELETES_FIRST = "for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);";

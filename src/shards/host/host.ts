@@ -23,7 +23,6 @@ import type {
   MemberRequest,
   Message,
   MessageKind,
-  Replies,
   ReplyTo,
   ResolveReply,
 } from "../protocol/messages.ts";
@@ -35,13 +34,8 @@ import type { HostPlatform } from "../platform/host-platform.ts";
 import { markingPeers } from "../member/running-calls.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
 import { type AlarmOptions, type HostStorage, Sql } from "../storage/storage.ts";
+import { type Handler, createEngineHandlers } from "./engine-handlers.ts";
 import { sideBySide } from "./side-by-side.ts";
-import { refuseLeftBehind } from "../move/left-behind.ts";
-import { drainSlice } from "../move/drain.ts";
-import { walkSlice } from "../move/walk.ts";
-import { rehearsePromotion } from "../move/promote.ts";
-import { type Received, checkRows, digestReceived, receiveRows } from "../move/receive.ts";
-import { stagedChunks, stagedKeys } from "../move/staging.ts";
 import { TableFault } from "../storage/tables.ts";
 import { UserAlarm } from "./user-alarm.ts";
 import { within } from "../protocol/within.ts";
@@ -86,14 +80,10 @@ const BEGINNING: ReadonlySet<MessageKind> = new Set(["start", "prepare", "abando
 /** What tells an object which namespace it is part of, if it does not know yet: the beginning of its part, or the end of one it never heard of. */
 const INTRODUCES: ReadonlySet<MemberRequest["kind"]> = new Set(["prepare", "abandon", "finish"]);
 
-/** The answer to a message of this kind, or a refusal. */
-type Answer<Kind extends MessageKind> = Replies[Kind] | Result<Replies[Kind], ProtocolFailure>;
 /** Messages that run code of the user, whose errors are not the engine's. */
 const USERS_OWN: ReadonlySet<MessageKind> = new Set(["call", "query"]);
 
-type Handlers = {
-  readonly [Kind in MessageKind]: (request: Message<Kind>, chain?: Chain) => Answer<Kind> | Promise<Answer<Kind>>;
-};
+type Handlers = { readonly [Kind in MessageKind]: Handler<Kind> };
 
 /** What acts under the object's name. */
 interface Parts {
@@ -405,68 +395,9 @@ export class Host {
     claim: ({ epoch, claims }) => this.#parts.directory.claim(epoch, claims),
     release: ({ epoch, rows }) => this.#parts.directory.release(epoch, rows),
     probe: ({ epoch, rows }) => this.#parts.claims.probe(epoch, rows),
-    // Root → member
-    prepare: (request) => this.#writeRows(() => this.member.prepare(request)),
-    recopy: (request) =>
-      request.part === "source"
-        ? this.#oneSlice(() => this.#writeRows(() => this.member.recopy(request)))
-        : this.#writeRows(() => this.member.recopy(request)),
-    copy: ({ operation, budgetMs, round }) =>
-      this.#oneSlice(() => {
-        this.member.requireRound(operation, round);
-        return walkSlice(this.member, operation, "copy", budgetMs);
-      }),
-    verify: ({ operation, budgetMs, round }) =>
-      this.#oneSlice(() => {
-        this.member.requireRound(operation, round);
-        return walkSlice(this.member, operation, "verify", budgetMs);
-      }),
-    drain: ({ operation, budgetMs, round }) =>
-      this.#oneSlice(() => {
-        this.member.requireRound(operation, round);
-        return drainSlice(this.member, operation, budgetMs);
-      }),
-    chunks: ({ operation, waveRowsMax }) => ({
-      chunks: stagedChunks(this.sql, this.member.plan(operation), waveRowsMax),
-    }),
-    rehearse: async ({ operation, incoming, outgoing = [] }) => {
-      if (outgoing.length > 0) await refuseLeftBehind(this.member, operation, outgoing);
-      // A source that takes nothing in this wave may still be sent rows for another.
-      if (incoming.length === 0 && outgoing.length > 0) return;
-      await this.#writeRows(() => {
-        rehearsePromotion(this.sql, this.member.plan(operation), incoming, this.member.self);
-        this.member.noteRehearsal(operation);
-      });
-    },
-    promote: async ({ operation, attempt, incoming, outgoing }) => {
-      this.member.requireUnspoiled(operation, attempt);
-      if (outgoing.length > 0) await refuseLeftBehind(this.member, operation, outgoing);
-      if (incoming.length > 0) await this.#writeRows(() => this.member.promote(operation, attempt, incoming));
-    },
-    hold: ({ operation, attempt, among, fromMs, holdMs, waitMs }) => {
-      this.member.requireAttempt(operation, attempt);
-      const until = this.platform.runtime.now() + holdMs;
-      return this.admission.hold({ operation, attempt, among: new Set(among), fromMs, until }, waitMs);
-    },
+    // Root → member, and member → member
+    ...createEngineHandlers(this),
     fence: (request) => this.#fence(request),
-    unfence: ({ operation, attempt }) => this.#writeRows(() => this.member.unfence(operation, attempt)),
-    activate: ({ operation, activation }) => this.member.activate(operation, activation),
-    finish: ({ operation, epoch, layout }) => this.#writeRows(() => this.member.finish(operation, epoch, layout)),
-    abandon: ({ operation, epoch, layout }) => this.#writeRows(() => this.member.abandon(operation, epoch, layout)),
-    empty: ({ operation }) => this.#writeRows(() => this.member.empty(operation)),
-    count: () => this.member.count(),
-    health: () => ({ epoch: this.member.membership.epoch }),
-    // Member → member
-    receive: async ({ operation, source, sequence, parts, repairs = false }) => {
-      const receive = (): Received =>
-        receiveRows(this.sql, this.member.receivingPlan(operation), source, sequence, parts, repairs);
-      return digestReceived(await this.#writeRows(receive), this.platform.runtime);
-    },
-    check: async ({ operation, source, parts }) => ({
-      mismatch: await checkRows(this.sql, this.member.receivingPlan(operation), source, parts, this.platform.runtime),
-    }),
-    stagedKeys: ({ operation, table, source, range, after }) =>
-      stagedKeys(this.sql, this.member.planAfterCutover(operation), table, source, range, after),
     // Member → root
     resolve: ({ operation, attempt }): ResolveReply => {
       const record = this.root.journal.find(operation);
@@ -481,7 +412,7 @@ export class Host {
    * The engine's own writes to the user's tables. An object that takes the user's writes gets none: there enforcement stays on, or a
    * user's delete would not cascade.
    */
-  async #writeRows<Value>(write: () => Value): Promise<Value> {
+  async writeRows<Value>(write: () => Value): Promise<Value> {
     const { membership, moving } = this.member;
     const takesWrites = membership.serving && !(moving !== undefined && moving.fence !== 0);
     return takesWrites ? write() : this.member.foreignKeys.off(write);
@@ -498,7 +429,7 @@ export class Host {
   }
 
   /** One walk or drain at a time: sequence numbers are taken and sent in order. */
-  #oneSlice<Value>(work: () => Promise<Value>): Promise<Value> {
+  oneSlice<Value>(work: () => Promise<Value>): Promise<Value> {
     const turn = async (): Promise<Value> => work();
     const next = this.#slice.then(turn, turn);
     this.#slice = next.catch(() => undefined);
@@ -525,7 +456,7 @@ export class Host {
         budgetMs,
       );
     }
-    const busy = await this.#writeRows(() => {
+    const busy = await this.writeRows(() => {
       const state = this.admission.state();
       if (state.runs > 0) return state;
       this.member.fence(operation, attempt);
@@ -534,7 +465,7 @@ export class Host {
     if (busy !== null && ifIdle) return { attempt: 0, busy };
     if (busy !== null) throw refused("moving", `${this.member.self} still runs calls after ${budgetMs} ms`);
     void this.arm(null);
-    if (await this.#oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return { attempt };
+    if (await this.oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return { attempt };
     throw refused("moving", `${this.member.self} did not drain within ${budgetMs} ms`);
   }
 
@@ -551,7 +482,7 @@ export class Host {
       return; // silence says nothing: the alarm asks again
     }
     if (reply.verdict === "pending") return;
-    await this.#writeRows(() => this.member.unfence(operation, attempt));
+    await this.writeRows(() => this.member.unfence(operation, attempt));
     this.admission.changed();
   }
 

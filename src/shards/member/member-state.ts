@@ -7,7 +7,7 @@
 import type { Partitioners } from "../../core/partitioners.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { type Membership, dropMoving, readMembership, readMoving, writeMembership, writeMoving } from "./membership.ts";
-import { type FrozenTables, changedTables, definitionsOf, refuseOtherSpecs, specsText } from "../move/frozen-tables.ts";
+import { type FrozenTables, changedTables, definitionsOf, refuseOtherSpecs, specsText, stepsOf } from "../move/frozen-tables.ts";
 import { refused } from "../protocol/refused-error.ts";
 import { type MovePlan, buildMovePlan } from "../move/move-plan.ts";
 import type { Moving } from "../move/moving.ts";
@@ -116,6 +116,8 @@ export class MemberState implements SourceContext {
         "tablesChanged",
         `A deploy has changed ${changed.join(", ")} on ${this.self}: what it changed is copied again`,
       );
+    if (frozen.steps !== undefined && frozen.steps !== stepsOf(this.sql))
+      throw refused("tablesChanged", `A deploy has migrated ${this.self}: the others are waited for`);
     return plan;
   }
 
@@ -142,7 +144,12 @@ export class MemberState implements SourceContext {
   /** The tables as they are now, to be frozen. */
   protected currentTables(): FrozenTables {
     const tables = this.tables();
-    return { tables, definitions: definitionsOf(this.sql, tables), specs: specsText(this.options.specs) };
+    return {
+      tables,
+      definitions: definitionsOf(this.sql, tables),
+      specs: specsText(this.options.specs),
+      steps: stepsOf(this.sql),
+    };
   }
 
   /** Freezes the tables as they are. Call inside `change`. */

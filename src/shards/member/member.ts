@@ -45,7 +45,7 @@ import { drainSlice } from "../move/drain.ts";
 import { quoteName } from "../storage/storage.ts";
 import { type Table, checkPrimaryKey, existingTables, undeclaredTables } from "../storage/tables.ts";
 import { deleteKeys } from "../move/delete-keys.ts";
-import { changedTables, definitionsOf, refuseOtherSpecs, specsText } from "../move/frozen-tables.ts";
+import { changedTables, definitionsOf, refuseOtherSpecs, specsText, stepsOf } from "../move/frozen-tables.ts";
 import { keepReserve, spendReserve } from "../storage/reserve.ts";
 import { sentFloors, takeAgain } from "../move/recopy.ts";
 import { promoteRows, undoPromotion } from "../move/promote.ts";
@@ -204,6 +204,7 @@ export class Member extends MemberState {
         counts: isSource ? this.#counts(tables) : [],
         uniqueRules: uniqueRules(this.sql, tables),
         shapes: tables.map(({ name: table, columns, primaryKey }) => ({ table, columns, primaryKey })),
+        steps: stepsOf(this.sql),
         changed: changedTables(this.frozen(), definitionsOf(this.sql, this.frozen().tables)),
       };
     });

@@ -9,7 +9,7 @@
  */
 import { EngineFault } from "../storage/faults.ts";
 import { CAPTURE_PREFIX } from "../storage/schema.ts";
-import { type Sql, quoteText, textOf } from "../storage/storage.ts";
+import { type Sql, quoteName, quoteText, textOf } from "../storage/storage.ts";
 import type { Table, TableSpec } from "../storage/tables.ts";
 
 export interface FrozenTables {
@@ -19,6 +19,8 @@ export interface FrozenTables {
   readonly definitions: string;
   /** The specs that the class declared. */
   readonly specs: string;
+  /** The steps of the class's migrations that had run, see `stepsOf`. */
+  readonly steps?: string;
 }
 
 /**
@@ -31,6 +33,32 @@ export function definitionsOf(sql: Sql, tables: readonly Table[]): string {
       OR (type = 'trigger' AND substr(name, 1, ${CAPTURE_PREFIX.length}) = ${quoteText(CAPTURE_PREFIX)})) ORDER BY tbl, type, name`;
   const names = JSON.stringify(tables.map((table) => table.name));
   return textOf(sql.first(`SELECT json_group_array(json_array(tbl, type, name, sql)) AS text FROM (${kept})`, names)?.["text"]);
+}
+
+/** Tables in which migrators keep which of their steps have run, each with the column that names a step. */
+const STEP_TABLES: Readonly<Record<string, string>> = {
+  shardctl_migrations: "id",
+  __drizzle_migrations: "hash",
+  kysely_migration: "name",
+  d1_migrations: "name",
+};
+
+/**
+ * The steps of migrations that have run here, as one text. A step may change rows and no definition: a target that has run it before its
+ * source has would take rows that neither of them changes any more. So members must have run the same steps when rows are made live.
+ */
+export function stepsOf(sql: Sql): string {
+  const names = JSON.stringify(Object.keys(STEP_TABLES));
+  const found = sql.rows<{ name: string }>(
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN (SELECT value FROM json_each(?)) ORDER BY name",
+    names,
+  );
+  const steps = found.flatMap(({ name }) => {
+    const column = STEP_TABLES[name] ?? "id";
+    const query = `SELECT CAST(${quoteName(column)} AS TEXT) AS step FROM ${quoteName(name)} ORDER BY 1`;
+    return sql.rows<{ step: string }>(query).map(({ step }) => `${name}: ${step}`);
+  });
+  return JSON.stringify(steps);
 }
 
 /** The specs as one text: order and unknown fields count, as little as they matter. */

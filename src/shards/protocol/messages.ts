@@ -292,6 +292,8 @@ export interface PrepareReply {
   readonly uniqueRules: readonly UniqueRule[];
   /** The tables as they are now; absent for a library of protocol 1. */
   readonly shapes?: readonly TableShape[];
+  /** The steps of the class's migrations that have run, as one text. */
+  readonly steps?: string;
   /** Tables that have changed since the operation was prepared here. */
   readonly changed?: readonly string[];
 }

@@ -15,9 +15,20 @@ const SETTLE_TRIES_MAX = 3;
  * Rule "promoted-before-commit". The targets of a swap have their rows already, and check what has come since they were checked whole.
  */
 export async function promote(context: DriverContext, record: OperationRecord, wave: Wave): Promise<void> {
-  if (record.mode === "swap") return checkTargets(context, record);
   const { id: operation, attempt } = record;
-  const members = [...new Set([...targetsOf(wave), ...sourcesOf(wave)])].toSorted();
+  // A source of either mode that has written since it said that it is drained, as a constructor may, says so now.
+  const promotes = record.mode === "swap" ? record.from.members : [...new Set([...targetsOf(wave), ...sourcesOf(wave)])];
+  const check = record.mode === "swap" ? checkTargets(context, record) : undefined;
+  await Promise.all([check, askToPromote(context, promotes.toSorted(), operation, attempt, wave)]);
+}
+
+async function askToPromote(
+  context: DriverContext,
+  members: readonly string[],
+  operation: number,
+  attempt: number,
+  wave: Wave,
+): Promise<void> {
   await each(members, (member) => {
     const [incoming, outgoing] = [incomingOf(wave, member), outgoingOf(wave, member)];
     return context.ask(member, { kind: "promote", operation, attempt, incoming, outgoing });

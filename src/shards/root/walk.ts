@@ -20,11 +20,11 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
   const replies = await each(participants(record), async (member) => {
     const request = { kind: "prepare", operation, epoch, mode, from, to, allowMissingKey, rowsPerSecondMax } as const;
     const reply = await context.ask(member, request);
-    const { shapes, changed = [] } = reply;
+    const { shapes, changed = [], steps = "[]" } = reply;
     // Not a fault: while a version is being rolled out, the member is asked until it has it.
     if (shapes === undefined)
       throw new Waiting("mixedVersions", `${member} runs an older version of the library: deploy this one everywhere`);
-    return { ...reply, member, shapes, changed };
+    return { ...reply, member, shapes, changed, steps };
   });
   const repliesOf = (members: readonly string[]): typeof replies => replies.filter(({ member }) => members.includes(member));
   const refuseOthers = (): void => refuseOtherRules(repliesOf(from.members), repliesOf(to.members));
@@ -71,19 +71,24 @@ async function prepareChanged(
   );
 }
 
-interface PreparedMember extends Required<Pick<PrepareReply, "shapes" | "changed">> {
+interface PreparedMember extends Required<Pick<PrepareReply, "shapes" | "changed" | "steps">> {
   readonly member: string;
 }
 
 /** @throws Waiting while a deploy has changed the tables of some members only. */
 function requireSameShapes([first, ...others]: readonly PreparedMember[]): void {
   if (!first) return;
-  for (const { member, shapes } of others) {
+  for (const { member, shapes, steps } of others) {
     const other = shapes.find((shape, index) => JSON.stringify(shape) !== JSON.stringify(first.shapes[index]));
     if (other)
       throw new Waiting(
         "tablesDiffer",
         `Table '${other.table}' has other columns on ${member} (${other.columns.join(", ")}) than on ${first.member}: the operation goes on once one version of the class has run on both`,
+      );
+    if (steps !== first.steps)
+      throw new Waiting(
+        "tablesDiffer",
+        `${member} and ${first.member} have not run the same steps of their migrations: the operation goes on once one version of the class has run on both`,
       );
   }
 }

@@ -118,7 +118,7 @@ export class FakeRuntime<Instance extends FakeInstance> {
     const storage = this.storages.get(hex) ?? new FakeStorage(() => this.#fire(id));
     this.storages.set(hex, storage);
     this.jurisdictions.set(hex, id.jurisdiction);
-    const ctx = { id, storage: storage.open() };
+    const ctx = { id, storage: storage.open(), blockConcurrencyWhile: (work: () => Promise<unknown>) => work() };
     const instance = this.#make(ctx as unknown as DurableObjectState, this.namespace());
     this.#living.set(hex, { id, instance });
     return instance;

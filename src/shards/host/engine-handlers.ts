@@ -1,0 +1,94 @@
+/** Answers the messages of an operation: from the root to its members, and between them. The fence is the host's own: see `Host`. */
+import type { Result } from "../../core/result.ts";
+import type { ProtocolFailure } from "../../core/protocol-failure.ts";
+import type { Admission } from "../member/admission.ts";
+import type { Member } from "../member/member.ts";
+import { drainSlice } from "../move/drain.ts";
+import { refuseLeftBehind } from "../move/left-behind.ts";
+import { rehearsePromotion } from "../move/promote.ts";
+import { type Received, checkRows, digestReceived, receiveRows } from "../move/receive.ts";
+import { stagedChunks, stagedKeys } from "../move/staging.ts";
+import { walkSlice } from "../move/walk.ts";
+import type { HostPlatform } from "../platform/host-platform.ts";
+import type { Chain } from "../../core/protocol.ts";
+import type { EngineRequest, Message, MessageKind, PeerRequest, Replies } from "../protocol/messages.ts";
+import type { Sql } from "../storage/storage.ts";
+
+/** The answer to a message of this kind, or a refusal. */
+export type Answer<Kind extends MessageKind> = Replies[Kind] | Result<Replies[Kind], ProtocolFailure>;
+export type Handler<Kind extends MessageKind> = (request: Message<Kind>, chain?: Chain) => Answer<Kind> | Promise<Answer<Kind>>;
+
+type Kinds = Exclude<EngineRequest["kind"] | PeerRequest["kind"], "fence" | "resolve" | "distribute">;
+
+/** What the handlers need of their host. `member` and `admission` are others once the object has learnt its name. */
+export interface EngineHost {
+  readonly sql: Sql;
+  readonly platform: HostPlatform;
+  readonly member: Member;
+  readonly admission: Admission;
+  /** Runs the engine's own writes to the user's tables. */
+  writeRows<Value>(write: () => Value): Promise<Value>;
+  /** Runs one walk or drain at a time: sequence numbers are taken and sent in order. */
+  oneSlice<Value>(work: () => Promise<Value>): Promise<Value>;
+}
+
+export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kinds]: Handler<Kind> } {
+  const inRound = <Value>(operation: number, round: number | undefined, work: () => Promise<Value>): Promise<Value> =>
+    host.oneSlice(async () => {
+      host.member.requireRound(operation, round);
+      return work();
+    });
+  return {
+    // Root → member
+    prepare: (request) => host.writeRows(() => host.member.prepare(request)),
+    recopy: (request) =>
+      request.part === "source"
+        ? host.oneSlice(() => host.writeRows(() => host.member.recopy(request)))
+        : host.writeRows(() => host.member.recopy(request)),
+    copy: ({ operation, budgetMs, round }) =>
+      inRound(operation, round, () => walkSlice(host.member, operation, "copy", budgetMs)),
+    verify: ({ operation, budgetMs, round }) =>
+      inRound(operation, round, () => walkSlice(host.member, operation, "verify", budgetMs)),
+    drain: ({ operation, budgetMs, round }) => inRound(operation, round, () => drainSlice(host.member, operation, budgetMs)),
+    chunks: ({ operation, waveRowsMax }) => ({
+      chunks: stagedChunks(host.sql, host.member.plan(operation), waveRowsMax),
+    }),
+    rehearse: async ({ operation, incoming, outgoing = [] }) => {
+      if (outgoing.length > 0) await refuseLeftBehind(host.member, operation, outgoing);
+      // A source that takes nothing in this wave may still be sent rows for another.
+      if (incoming.length === 0 && outgoing.length > 0) return;
+      await host.writeRows(() => {
+        rehearsePromotion(host.sql, host.member.plan(operation), incoming, host.member.self);
+        host.member.noteRehearsal(operation);
+      });
+    },
+    promote: async ({ operation, attempt, incoming, outgoing }) => {
+      host.member.requireUnspoiled(operation, attempt);
+      if (outgoing.length > 0) await refuseLeftBehind(host.member, operation, outgoing);
+      if (incoming.length > 0) await host.writeRows(() => host.member.promote(operation, attempt, incoming));
+    },
+    hold: ({ operation, attempt, among, fromMs, holdMs, waitMs }) => {
+      host.member.requireAttempt(operation, attempt);
+      const until = host.platform.runtime.now() + holdMs;
+      return host.admission.hold({ operation, attempt, among: new Set(among), fromMs, until }, waitMs);
+    },
+    unfence: ({ operation, attempt }) => host.writeRows(() => host.member.unfence(operation, attempt)),
+    activate: ({ operation, activation }) => host.member.activate(operation, activation),
+    finish: ({ operation, epoch, layout }) => host.writeRows(() => host.member.finish(operation, epoch, layout)),
+    abandon: ({ operation, epoch, layout }) => host.writeRows(() => host.member.abandon(operation, epoch, layout)),
+    empty: ({ operation }) => host.writeRows(() => host.member.empty(operation)),
+    count: () => host.member.count(),
+    health: () => ({ epoch: host.member.membership.epoch }),
+    // Member → member
+    receive: async ({ operation, source, sequence, parts, repairs = false }) => {
+      const receive = (): Received =>
+        receiveRows(host.sql, host.member.receivingPlan(operation), source, sequence, parts, repairs);
+      return digestReceived(await host.writeRows(receive), host.platform.runtime);
+    },
+    check: async ({ operation, source, parts }) => ({
+      mismatch: await checkRows(host.sql, host.member.receivingPlan(operation), source, parts, host.platform.runtime),
+    }),
+    stagedKeys: ({ operation, table, source, range, after }) =>
+      stagedKeys(host.sql, host.member.planAfterCutover(operation), table, source, range, after),
+  };
+}
