@@ -1,5 +1,6 @@
-// The list of what is searched: the specified protocols in each situation, which must have no violation, and the weakened variants, each of which
-// must have one. `npm run model` and the tests run the same list.
+// The list of what is searched: the specified protocols in each situation, which must have no
+// violation, and the weakened variants, each of which must have one. `npm run model` and the tests
+// run the same list.
 import { FENCE_SITUATIONS, FENCE_VARIANTS, type FenceSituation, type FenceVariant, fenceModel } from "./fence.ts";
 import type { Rule } from "./rules.ts";
 import { search, type SearchResult } from "./search.ts";
@@ -17,7 +18,10 @@ export interface Specification {
   readonly protocol: Protocol;
   readonly name: string;
   readonly says: string;
-  /** `full` takes up to two minutes; `quick` up to a second, and then also looks for states that can never end. */
+  /**
+   * `full` takes up to two minutes; `quick` up to a second, and then also looks for states that can
+   * never end.
+   */
   readonly run: (size: "full" | "quick") => SearchResult;
 }
 

@@ -1,10 +1,12 @@
-// The fence in two phases as a searchable model: can it always be closed, while calls run that call other members? A and B are the members of
-// a wave, C is not. A call is a path of members: it waits for admission, runs, calls the next one, and ends as a whole.
+// The fence in two phases as a searchable model: can it always be closed, while calls run that call
+// other members? A and B are the members of a wave, C is not. A call is a path of members: it waits
+// for admission, runs, calls the next one, and ends as a whole.
 //
-// First phase: a member holds calls from outside, and says that it is ready when nothing runs. Second phase: it raises the fence in a turn in
-// which nothing runs, or says that it is busy, and then all members are put back into the first phase. Only that every state can still end is
-// searched: the fence has no say in what is read. Time is not modelled: how long a call waits is bounded by the engine, not by these rules.
-// The rules in brackets are those of rules.ts.
+// First phase: a member holds calls from outside, and says that it is ready when nothing runs.
+// Second phase: it raises the fence in a turn in which nothing runs, or says that it is busy, and
+// then all members are put back into the first phase. Only that every state can still end is
+// searched: the fence has no say in what is read. Time is not modelled: how long a call waits is
+// bounded by the engine, not by these rules. The rules in brackets are those of rules.ts.
 import type { Rule } from "./rules.ts";
 import type { Model } from "./search.ts";
 import { hasBit } from "./shift-state.ts";
@@ -13,9 +15,14 @@ interface Situation {
   readonly says: string;
   /** Each call as the members that it passes: 0 is A. It is made again whenever it has ended. */
   readonly calls: readonly (readonly number[])[];
-  /** Calls (by index) of which a member cannot tell that they are nested: made in a way that the engine does not see. */
+  /**
+   * Calls (by index) of which a member cannot tell that they are nested: made in a way that the
+   * engine does not see.
+   */
   readonly unmarked?: readonly number[];
-  /** A member that has called another need not wait for it: it may end and leave the rest behind. */
+  /**
+   * A member that has called another need not wait for it: it may end and leave the rest behind.
+   */
   readonly detached?: boolean;
   /** The attempt may be given up: all members open again. */
   readonly budget?: boolean;
@@ -123,7 +130,10 @@ const HOLDING = 1;
 const RAISING = 2;
 const COMMITTED = 3;
 
-/** Bytes: the root; the members of the wave; for each call the level that waits for admission, plus one, and the levels that run (bits). */
+/**
+ * Bytes: the root; the members of the wave; for each call the level that waits for admission, plus
+ * one, and the levels that run (bits).
+ */
 type State = Uint8Array;
 const memberAt = (member: number): number => 1 + member;
 const waitingAt = (call: number): number => 3 + 2 * call;
@@ -145,7 +155,10 @@ class World {
     return this.variant !== undefined && variants.includes(this.variant);
   }
 
-  /** Calls that run at a member; `outermost` counts only those that have no member of the wave below them. */
+  /**
+   * Calls that run at a member; `outermost` counts only those that have no member of the wave below
+   * them.
+   */
   running(state: State, member: number, outermost = false): number {
     return this.situation.calls.reduce((count, path, call) => {
       const levels = path.flatMap((at, level) => (at === member && hasBit(byteOf(state, runningAt(call)), level) ? [level] : []));
@@ -218,7 +231,8 @@ function memberSteps(world: World, state: State, member: number, step: Step): vo
   const running = world.running(state, member);
   if (root === HOLDING && stands === OPEN) stand("holds calls from outside", HELD);
   const isReady = world.is("by-chain-and-waits") ? world.running(state, member, true) === 0 : running === 0;
-  // A member that has said that it is ready is asked again after another was busy, and may be busy itself by then.
+  // A member that has said that it is ready is asked again after another was busy, and may be busy
+  // itself by then.
   if (root === HOLDING && stands === HELD && isReady) stand("is ready", READY);
   if (stands === RAISED && running === 0) stand("is fenced: nothing runs any more", FENCED);
   if (root !== RAISING || stands >= RAISED) return;

@@ -1,5 +1,6 @@
-// The rules of the resharding protocols, by name. The models are written with them, each weakened variant leaves one out, and the engine's
-// comments name them. A rule is here only if a search finds a wrong read, a wrong count or something left behind when it is left out.
+// The rules of the resharding protocols, by name. The models are written with them, each weakened
+// variant leaves one out, and the engine's comments name them. A rule is here only if a search
+// finds a wrong read, a wrong count or something left behind when it is left out.
 
 export const RULES = {
   "operation-numbers":

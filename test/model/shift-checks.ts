@@ -1,5 +1,6 @@
-// Says what is wrong with a state of the shift model: a wrong read, two owners, a wrong count, an epoch that cannot be acted by, a lost row, a
-// broken constraint, or something left behind by an operation that has ended.
+// Checks a state of the shift model: no wrong read, no second owner, no wrong count, no epoch that a
+// target cannot act by, no lost row, no broken constraint, and nothing left behind by an operation
+// that has ended.
 import type { Breaks } from "./shift-variants.ts";
 import { COMMITTED, IDLE_DONE, MISCOUNTED, ROW_LOST, hasBit, type State } from "./shift-state.ts";
 import { hasEnded } from "./shift-root.ts";
@@ -39,7 +40,8 @@ function wrongRead(world: World, state: State): string | undefined {
       if (writers > 1) return `${keyName(key)} has two owners`;
       const seen = fields.live.get(state, member, key);
       const last = fields.last.get(state, key);
-      // A stray row is kept and may show when its member becomes the owner, but never in place of another.
+      // A stray row is kept and may show when its member becomes the owner, but never in place of
+      // another.
       if (seen === last || (seen === STRAY_VALUE && last === 0)) continue;
       const epoch = epochAdmitted(world, state, member, key, true);
       if (epoch === undefined) continue;
@@ -56,7 +58,10 @@ function wrongCount(world: World, state: State): string | undefined {
   return `the count saw ${describeKeys(world, fields.countSeen.get(state))}, or one of them twice; ${existed}`;
 }
 
-/** After the cutover there is only forward: every target can act by the epoch. [promoted-before-commit] */
+/**
+ * After the cutover there is only forward: every target can act by the epoch.
+ * [promoted-before-commit]
+ */
 function unfitCommit(world: World, state: State): string | undefined {
   const { fields } = world;
   const epoch = fields.committed.get(state);
@@ -73,7 +78,11 @@ function lostRow({ fields }: World, state: State): string | undefined {
   return fields.wrong.get(state) === ROW_LOST ? "a row that was there before has been deleted" : undefined;
 }
 
-/** At all times a member that owns the key by its own epoch, fenced or not, or has yet to let it go, has its last write. [sources-delete-last] */
+/**
+ * At all times a member that owns the key by its own epoch, fenced or not, or has yet to let it go,
+ * has its last write.
+ * [sources-delete-last]
+ */
 function missingCopy(world: World, state: State): string | undefined {
   const { fields } = world;
   for (const key of world.keys) {

@@ -1,11 +1,15 @@
-// Copies rows from sources to targets in the shift model: capture, pages, acknowledgements. A page is one transaction of the target, and so is
-// what a source notes before it sends one. The rules in brackets are those of rules.ts.
+// Copies rows from sources to targets in the shift model: capture, pages, acknowledgements. A page
+// is one transaction of the target, and so is what a source notes before it sends one. The rules in
+// brackets are those of rules.ts.
 import { hasBit, type State } from "./shift-state.ts";
 import { keyName, nameOf, type Pair, type Step, type World } from "./shift-world.ts";
 
 const DELETED = 1;
 
-/** Capture: the trigger of a write, also of one to a key that has moved already: see [waves-apart]. [capture-before-copy] */
+/**
+ * Capture: the trigger of a write, also of one to a key that has moved already: see [waves-apart].
+ * [capture-before-copy]
+ */
 export function captureWrite({ fields, pairs, weak }: World, to: State, member: number, key: number): void {
   if (fields.active.get(to, member) === 0) return;
   const operation = fields.seen.get(to, member);
@@ -16,7 +20,10 @@ export function captureWrite({ fields, pairs, weak }: World, to: State, member: 
   });
 }
 
-/** Forgets all pages of a member; of an operation that begins, fills the log with every key that moves away: the copy. */
+/**
+ * Forgets all pages of a member; of an operation that begins, fills the log with every key that
+ * moves away: the copy.
+ */
 export function resetCopy(world: World, to: State, member: number, operation?: number): void {
   const { fields, pairs } = world;
   pairs.forEach(({ source, target, keys }, pair) => {
@@ -35,7 +42,10 @@ function forgetPage({ fields, keys }: World, to: State, pair: number): void {
   for (const key of keys) fields.resendable.set(to, 0, pair, key);
 }
 
-/** Whether every change that a source has captured is stored at its target. [drain-before-cutover] */
+/**
+ * Whether every change that a source has captured is stored at its target.
+ * [drain-before-cutover]
+ */
 export function isDrained({ fields, pairs, weak }: World, state: State, member: number): boolean {
   return pairs.every(({ source }, pair) => {
     if (source !== member) return true;
@@ -75,7 +85,10 @@ function sourceSteps(world: World, state: State, { source, target, keys }: Pair,
     });
 }
 
-/** Builds the next page: every key in the log, read again now, under a fresh number. [sequence-numbers, deletes-are-captured, captured-until-stored] */
+/**
+ * Builds the next page: every key in the log, read again now, under a fresh number.
+ * [sequence-numbers, deletes-are-captured, captured-until-stored]
+ */
 function sendPage(world: World, to: State, pair: number, operation: number): void {
   const { fields, weak } = world;
   const source = world.pairs[pair]?.source ?? 0;
@@ -94,7 +107,10 @@ function sendPage(world: World, to: State, pair: number, operation: number): voi
   if (world.scenario.repairs && !keepsOlder) rows.forEach((row, key) => fields.resendable.set(to, row, pair, key));
 }
 
-/** Sends the rows of the last page again, as they were read, under a fresh number. [one-page-at-a-time] */
+/**
+ * Sends the rows of the last page again, as they were read, under a fresh number.
+ * [one-page-at-a-time]
+ */
 function repairPage(world: World, to: State, pair: number, operation: number): void {
   const rows = world.keys.map((key) => world.fields.resendable.get(to, pair, key));
   putOnWire(world, to, pair, operation, rows);
@@ -131,7 +147,8 @@ function pageArrives(world: World, state: State, arrival: Arrival, step: Step): 
   const last = fields.lastSequence.get(state, index);
   const isNew = number > last || weak["no-sequence-numbers"];
   if (!isNew && number !== last) return;
-  // Only the answer to the last page of the operation that runs at the source changes anything there.
+  // Only the answer to the last page of the operation that runs at the source changes anything
+  // there.
   const answers = fields.seen.get(state, source) === operation && fields.sequence.get(state, index) === number;
   if (!isNew && (!answers || fields.acknowledged.get(state, index) === 1 || fields.outstanding.get(state, index) === 0)) return;
   step(`page ${number} of ${nameOf(source)} ${describePage(world, state, arrival)} arrives at ${nameOf(target)}`, (to) => {
@@ -140,7 +157,10 @@ function pageArrives(world: World, state: State, arrival: Arrival, step: Step): 
   });
 }
 
-/** Variants in which a target that has promoted still takes rows: alone, or because the promotion does not count for what it is. */
+/**
+ * Variants in which a target that has promoted still takes rows: alone, or because the promotion
+ * does not count for what it is.
+ */
 function takesRowsThoughPromoted({ weak }: World): boolean {
   return weak["rows-after-promotion"] || weak["promotion-outlives-attempt"] || weak["promotes-before-drained"];
 }
@@ -165,7 +185,10 @@ function describePage({ fields, pairs, keys, bounds }: World, state: State, { in
   return `of operation ${operation} (${parts.join(", ") || "empty"})`;
 }
 
-/** A crash keeps what is in SQLite: the answer to a page is lost, so its keys go back to the log. [fence-until-told, sequence-numbers] */
+/**
+ * A crash keeps what is in SQLite: the answer to a page is lost, so its keys go back to the log.
+ * [fence-until-told, sequence-numbers]
+ */
 export function crashSteps(world: World, state: State, member: number, step: Step): void {
   const { fields, weak, pairs } = world;
   const own = pairs.flatMap(({ source }, pair) => (source === member ? [pair] : []));

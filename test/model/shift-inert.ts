@@ -1,6 +1,7 @@
-// Leaves out messages of the shift model that can never change anything again, so that states which differ in them only are one state.
-// Sound for the protocol as specified, because its numbers only grow: a message that is refused for its number stays refused. A weakened
-// variant may still act on such a message, so it is never used there.
+// Leaves out messages of the shift model that can never change anything again, so that states which
+// differ in them only are one state. Sound for the protocol as specified, because its numbers only
+// grow: a message that is refused for its number stays refused. A weakened variant may still act on
+// such a message, so it is never used there.
 import { FENCE, type State } from "./shift-state.ts";
 import type { World } from "./shift-world.ts";
 
@@ -32,7 +33,10 @@ export function dropInertMessages(world: World, state: State): void {
   }
 }
 
-/** Empties the pages that their target refuses: those of an older operation, and those that are older than the last one that it has stored. */
+/**
+ * Empties the pages that their target refuses: those of an older operation, and those that are
+ * older than the last one that it has stored.
+ */
 function dropPages({ fields, bounds, pairs, keys }: World, state: State, operation: number): void {
   pairs.forEach(({ target }, pair) => {
     const seen = fields.seen.get(state, target);

@@ -1,5 +1,6 @@
-// What members do with calls of the root in the shift model: each is one transaction of that member's SQLite, so it changes the member as a
-// whole or not at all. Their answers are noted as sent. The rules in brackets are those of rules.ts.
+// Receives the root's calls at the members of the shift model. Each call is one transaction of that
+// member's SQLite, so it changes the member as a whole or not at all, and its answer is noted as
+// sent. The rules in brackets are those of rules.ts.
 import { crashSteps, isDrained, resetCopy } from "./shift-copy.ts";
 import { FENCE, FENCE_SENT, type Field, hasBit, PROMOTE_SENT, RELEASE_SENT, ROW_LOST, type State } from "./shift-state.ts";
 import { nameOf, ownerOf, type Step, type Wave, waveAfter, type World } from "./shift-world.ts";
@@ -21,7 +22,11 @@ export function memberSteps(world: World, state: State, member: number, step: St
   if (fields.half.get(state, member) === 1) secondHalf(world, state, member, step);
 }
 
-/** Prepare: installs capture, fills the log with every key that moves away (the copy), clears leftovers. [prepare-once, operation-numbers, capture-before-copy, promotion-ends-with-its-attempt] */
+/**
+ * Prepare: installs capture, fills the log with every key that moves away (the copy), clears
+ * leftovers.
+ * [prepare-once, operation-numbers, capture-before-copy, promotion-ends-with-its-attempt]
+ */
 function prepareArrives(world: World, state: State, member: number, operation: number, step: Step): void {
   const { fields, weak } = world;
   const seen = fields.seen.get(state, member);
@@ -41,7 +46,10 @@ function prepareArrives(world: World, state: State, member: number, operation: n
   });
 }
 
-/** Clean-up: ends the operation here. A member that never saw it notes that it has ended. [operation-numbers, durable-abort, promotion-ends-with-its-attempt] */
+/**
+ * Clean-up: ends the operation here. A member that never saw it notes that it has ended.
+ * [operation-numbers, durable-abort, promotion-ends-with-its-attempt]
+ */
 function cleanUpArrives(world: World, state: State, member: number, operation: number, step: Step): void {
   const { fields, weak } = world;
   const sent = fields.cleanUpSent.get(state, operation);
@@ -93,7 +101,12 @@ function attemptSteps(world: World, state: State, call: Call, step: Step): void 
   if (hasBit(sent, RELEASE_SENT) || (weak["abort-not-durable"] && isRunning)) releaseArrives(world, state, call, step);
 }
 
-/** Fence. What is staged of waves that the member acts by is dropped now: the root fences a later wave only when all have acknowledged. [waves-apart, fence-attempts, operation-numbers, promotion-ends-with-its-attempt, staged-until-acknowledged] */
+/**
+ * Fence. What is staged of waves that the member acts by is dropped now: the root fences a later
+ * wave only when all have acknowledged.
+ * [waves-apart, fence-attempts, operation-numbers, promotion-ends-with-its-attempt,
+ * staged-until-acknowledged]
+ */
 function fenceArrives(world: World, state: State, { member, operation, attempt }: Call, step: Step): void {
   const { fields, weak } = world;
   const standing = fields.fence.get(state, member);
@@ -121,7 +134,11 @@ function answersDrained(world: World, state: State, { member, operation, attempt
     step(`${name} deletes the rows of the wave`, (to) => deleteMoved(world, to, member, fields.epoch.get(to, member)));
 }
 
-/** Promotion under the fence: the staged rows of the wave become live, and stay staged. One that does not fit is refused, as often as it is tried. [promoted-before-commit, fence-attempts, nothing-in-the-way] */
+/**
+ * Promotion under the fence: the staged rows of the wave become live, and stay staged. One that
+ * does not fit is refused, as often as it is tried.
+ * [promoted-before-commit, fence-attempts, nothing-in-the-way]
+ */
 function promoteArrives(world: World, state: State, { member, operation, attempt }: Call, step: Step): void {
   const { fields, weak } = world;
   const wave = waveAfter(world, fields.waveEpoch.get(state, operation, attempt));
@@ -156,7 +173,11 @@ function promoteArrives(world: World, state: State, { member, operation, attempt
   });
 }
 
-/** Whether the live tables take what is staged for a wave: no row of the same key, no rival of a unique value, no child without its parent. [nothing-in-the-way, foreign-keys-in-force] */
+/**
+ * Whether the live tables take what is staged for a wave: no row of the same key, no rival of a
+ * unique value, no child without its parent.
+ * [nothing-in-the-way, foreign-keys-in-force]
+ */
 export function fits(world: World, state: State, member: number, wave: Wave): boolean {
   const { fields, weak, scenario } = world;
   const coming = (wave.arriving[member] ?? []).filter((key) => fields.staged.get(state, member, key) !== 0);
@@ -180,6 +201,7 @@ function promote(world: World, to: State, member: number): void {
   const arriving = waveAfter(world, epoch).arriving[member] ?? [];
   const isOwned = (key: number): boolean => ownerOf(world, epoch, key) === member;
   for (const key of weak["promotes-all-staged"] ? [...arriving, ...world.keys.filter(isOwned)] : arriving) {
+    if (weak["children-without-parents"] && key === 0) continue;
     makeLive(world, to, member, key);
     if (weak["staged-dropped-at-promotion"]) fields.staged.set(to, 0, member, key);
   }
@@ -197,7 +219,11 @@ function makeLive({ fields, scenario, keys, weak }: World, to: State, member: nu
   fields.live.set(to, row, member, key);
 }
 
-/** Deletes exactly the rows that a promotion has made live: those that are staged for the wave. Needs no space. [promotion-ends-with-its-attempt] */
+/**
+ * Deletes exactly the rows that a promotion has made live: those that are staged for the wave.
+ * Needs no space.
+ * [promotion-ends-with-its-attempt]
+ */
 function undoPromotion(world: World, to: State, member: number): void {
   const { fields, weak } = world;
   if (fields.promoted.get(to, member) === 0) return;
@@ -215,7 +241,10 @@ function canUndo({ fields, weak }: World, state: State, member: number): boolean
   return !weak["undo-needs-space"] || fields.promoted.get(state, member) === 0 || fields.full.get(state, member) === 0;
 }
 
-/** The root's word that an attempt is over. [fence-until-told, fence-attempts, promotion-ends-with-its-attempt] */
+/**
+ * The root's word that an attempt is over.
+ * [fence-until-told, fence-attempts, promotion-ends-with-its-attempt]
+ */
 function releaseArrives(world: World, state: State, { member, attempt }: Call, step: Step): void {
   const { fields, weak } = world;
   const released = fields.released.get(state, member);
@@ -235,9 +264,11 @@ function releaseArrives(world: World, state: State, { member, attempt }: Call, s
 }
 
 /**
- * Activate, in two rounds. Targets first: the epoch changes and the fence is lifted, nothing else, since their rows are live already. When all
- * targets act by the epoch, the others: a source deletes what has moved, changes its epoch and lifts its fence. A member that is both keeps its
- * fence from the first round to the second. [activate-once, activate-in-one-transaction, sources-delete-last, repeats-are-answered]
+ * Activate, in two rounds. Targets first: the epoch changes and the fence is lifted, nothing else,
+ * since their rows are live already. When all targets act by the epoch, the others: a source
+ * deletes what has moved, changes its epoch and lifts its fence. A member that is both keeps its
+ * fence from the first round to the second. [activate-once, activate-in-one-transaction,
+ * sources-delete-last, repeats-are-answered]
  */
 function activationArrives(world: World, state: State, member: number, epoch: number, step: Step): void {
   const { fields, weak } = world;
@@ -328,7 +359,10 @@ function forgetNumbers({ fields, pairs }: World, to: State, member: number): voi
   });
 }
 
-/** A source deletes the rows that its target names: those that are staged there for the wave. [staged-until-acknowledged] */
+/**
+ * A source deletes the rows that its target names: those that are staged there for the wave.
+ * [staged-until-acknowledged]
+ */
 function deleteMoved(world: World, to: State, member: number, epoch: number): void {
   const { fields } = world;
   for (const { key, target } of waveAfter(world, epoch).leaving[member] ?? [])

@@ -1,6 +1,7 @@
-// The root of the shift model. Its journal is durable and every change of it is one transaction. What it has counted is not in its state: an
-// answer that was sent may arrive at any time, so that a root which counts it later, or again after a crash, is in the search already.
-// The rules in brackets are those of rules.ts.
+// The root of the shift model. Its journal is durable and every change of it is one transaction.
+// What it has counted is not in its state: an answer that was sent may arrive at any time, so that
+// a root which counts it later, or again after a crash, is in the search already. The rules in
+// brackets are those of rules.ts.
 import {
   CLEANUP_CANCELLED,
   CLEANUP_DONE,
@@ -63,7 +64,10 @@ function beginAttempt({ fields }: World, state: State, step: Step): void {
   });
 }
 
-/** Until the commit an attempt, and the operation, can be given up whatever a target answers. [durable-abort, fence-attempts, a-way-out-before] */
+/**
+ * Until the commit an attempt, and the operation, can be given up whatever a target answers.
+ * [durable-abort, fence-attempts, a-way-out-before]
+ */
 function fenceSteps(world: World, state: State, step: Step): void {
   const { fields, weak } = world;
   const operation = fields.operation.get(state);
@@ -98,7 +102,10 @@ function isPromoted(world: World, state: State): boolean {
   return weak["first-promoted-commits"] ? counted !== 0 : counted === targets;
 }
 
-/** The answers to the current attempt; of a variant, those to older ones too; and of another, those of the operation before. */
+/**
+ * The answers to the current attempt; of a variant, those to older ones too; and of another, those
+ * of the operation before.
+ */
 function countedBits({ fields, weak }: World, state: State, answers: Field, withOlder: boolean): number {
   const operation = fields.operation.get(state);
   const attempt = fields.attempt.get(state);
@@ -108,7 +115,10 @@ function countedBits({ fields, weak }: World, state: State, answers: Field, with
   return bits;
 }
 
-/** The cutover: layout and epoch in one transaction, in the turn that has checked phase and answers. [commit-rechecks-journal, promoted-before-commit] */
+/**
+ * The cutover: layout and epoch in one transaction, in the turn that has checked phase and answers.
+ * [commit-rechecks-journal, promoted-before-commit]
+ */
 function commit(world: World, state: State, step: Step): void {
   const { fields } = world;
   if (!isDrained(world, state) || !isPromoted(world, state)) return;
@@ -146,7 +156,10 @@ function stepsAfterCutover(world: World, state: State, step: Step): void {
   if (all || weak["clean-up-early"]) cancel(world, step);
 }
 
-/** Cancel: before a cutover, or between waves. The layout stays as it is at this epoch. [durable-abort] */
+/**
+ * Cancel: before a cutover, or between waves. The layout stays as it is at this epoch.
+ * [durable-abort]
+ */
 function cancel({ fields }: World, step: Step): void {
   step("root notes: the operation is cancelled, clean up", (to) => {
     fields.phase.set(to, CLEANUP_CANCELLED);

@@ -1,10 +1,14 @@
-// The situations that the shift model is searched in: small layouts, each with what users and storage may do there, and two sizes of bounds.
+// The situations that the shift model is searched in: small layouts, each with what users and
+// storage may do there, and two sizes of bounds.
 
 /** Owner of each key: 0 is A. */
 type Layout = readonly number[];
 
 export interface Operation {
-  /** It takes the namespace from the layout of epoch `first` to that of epoch `last`, one wave an epoch. */
+  /**
+   * It takes the namespace from the layout of epoch `first` to that of epoch `last`, one wave an
+   * epoch.
+   */
   readonly first: number;
   readonly last: number;
   /** It starts only when the operation before it ended so, at epoch `first`. */
@@ -37,13 +41,19 @@ export interface Scenario {
   readonly family?: boolean;
   /** A source may send the rows of its last page again. */
   readonly repairs?: boolean;
-  /** Members whose storage may be full from any moment on, or whose tables do not fit what is staged. */
+  /**
+   * Members whose storage may be full from any moment on, or whose tables do not fit what is
+   * staged.
+   */
   readonly fillsUp?: readonly number[];
   /** An operation ends although members have not heard of it: they are told later, by a chore. */
   readonly chores?: boolean;
   /** Answers to activations may be lost for good. Elsewhere they are only late. */
   readonly losesAnswers?: boolean;
-  /** The epoch of a call is not looked at, only what the member owns by its own. The engine does not do this. */
+  /**
+   * The epoch of a call is not looked at, only what the member owns by its own. The engine does not
+   * do this.
+   */
   readonly judgesByOwnLayout?: boolean;
   readonly full: Bounds;
   readonly quick: Bounds;
@@ -194,6 +204,19 @@ export const SCENARIOS = {
     fillsUp: [0, 1],
     full: { writes: 1, pages: 2, attempts: 2 },
     quick: { writes: 0, pages: 1, attempts: 2 },
+  },
+  own: {
+    says: "x moves from A to B, then y from A to C, and calls are judged by what a member owns by its own epoch, not by theirs",
+    layouts: [
+      [0, 0],
+      [1, 0],
+      [1, 2],
+    ],
+    operations: [{ first: 0, last: 2 }],
+    starts: "copied",
+    judgesByOwnLayout: true,
+    full: { writes: 1, pages: 2, attempts: 3 },
+    quick: { writes: 1, pages: 2, attempts: 2 },
   },
   repair: {
     says: "x moves from A to B, and A may send the rows of a page again, as it has read them",

@@ -1,9 +1,10 @@
-// Lays out a state of the shift model in bytes. What each field means is said here; who changes it, and when, is in shift-root.ts,
-// shift-member.ts, shift-copy.ts and shift-users.ts.
+// Lays out a state of the shift model in bytes. What each field means is said here; who changes it,
+// and when, is in shift-root.ts, shift-member.ts, shift-copy.ts and shift-users.ts.
 //
-// Messages are not held one by one. A message that was ever sent may arrive at any later time, any number of times, or never, so the network
-// is the set of all messages sent so far, and that set follows from what the root and the members have noted: the fields "sent" below. The root
-// has nothing to lose in a crash either: an answer that was sent may arrive again.
+// Messages are not held one by one. A message that was ever sent may arrive at any later time, any
+// number of times, or never, so the network is the set of all messages sent so far, and that set
+// follows from what the root and the members have noted: the fields "sent" below. The root has
+// nothing to lose in a crash either: an answer that was sent may arrive again.
 
 export type State = Uint8Array;
 
@@ -57,7 +58,10 @@ export const RELEASE_SENT = 2;
 export const MISCOUNTED = 1;
 export const ROW_LOST = 2;
 
-/** Every field is durable unless it says otherwise. Indexes in brackets: m member, k key, p pair of a source and a target, o operation. */
+/**
+ * Every field is durable unless it says otherwise. Indexes in brackets: m member, k key, p pair of
+ * a source and a target, o operation.
+ */
 export function makeFields(sizes: {
   readonly members: number;
   readonly keys: number;
@@ -94,13 +98,22 @@ export function makeFields(sizes: {
     fence: field(members),
     /** [m] The highest attempt that it knows to be over. */
     released: field(members),
-    /** [m] Attempt under whose fence it has made the rows of a wave live that it does not act by yet, or 0. */
+    /**
+     * [m] Attempt under whose fence it has made the rows of a wave live that it does not act by
+     * yet, or 0.
+     */
     promoted: field(members),
-    /** [m] 1 at a source and target of one wave that acts by the new epoch and still has its fence and the rows that have left. */
+    /**
+     * [m] 1 at a source and target of one wave that acts by the new epoch and still has its fence
+     * and the rows that have left.
+     */
     leaving: field(members),
     /** [m] 1 between the two transactions of what a weakened variant has split. */
     half: field(members),
-    /** [m] 1 once its storage is full, or its schema has changed: it takes no rows and makes none live, for ever. */
+    /**
+     * [m] 1 once its storage is full, or its schema has changed: it takes no rows and makes none
+     * live, for ever.
+     */
     full: field(members),
     /** [m, k] Rows: 0 absent, else the value. */
     live: field(members, keys),
@@ -110,15 +123,27 @@ export function makeFields(sizes: {
     sequence: field(pairs),
     /** [p] As a source: 1 while the last page is not acknowledged. Volatile. */
     outstanding: field(pairs),
-    /** [p] Keys (bits) captured since the last page was sent. The first content of the log is every key that moves: the copy. */
+    /**
+     * [p] Keys (bits) captured since the last page was sent. The first content of the log is every
+     * key that moves: the copy.
+     */
     captured: field(pairs),
-    /** [p] Keys (bits) covered by the page that is on its way. They leave the log with its acknowledgement. */
+    /**
+     * [p] Keys (bits) covered by the page that is on its way. They leave the log with its
+     * acknowledgement.
+     */
     inPage: field(pairs),
     /** [p] As a target: number of the last page stored. */
     lastSequence: field(pairs),
-    /** [p] Sent: 1 when the last page has been acknowledged. Acknowledgements of older ones change nothing. */
+    /**
+     * [p] Sent: 1 when the last page has been acknowledged. Acknowledgements of older ones change
+     * nothing.
+     */
     acknowledged: field(pairs),
-    /** [p, k] The rows of the last page while they may have to be sent again, as in a page. Volatile; kept only where a scenario repairs. */
+    /**
+     * [p, k] The rows of the last page while they may have to be sent again, as in a page.
+     * Volatile; kept only where a scenario repairs.
+     */
     resendable: field(pairs, keys),
 
     /** [o, p] Sent: how many pages. */
@@ -139,7 +164,10 @@ export function makeFields(sizes: {
     cleanedBy: field(operations),
     /** [o] Sent with the clean-up: the registry's epoch, plus one. */
     cleanUpSent: field(operations),
-    /** [epoch] Sent: targets (bits) that act by it; and all others, and targets that were sources too and have deleted. */
+    /**
+     * [epoch] Sent: targets (bits) that act by it; and all others, and targets that were sources
+     * too and have deleted.
+     */
     actsBy: field(epochs),
     finishedBy: field(epochs),
     /** [epoch] Sent: 1 when all targets act by it, and the others are told. */
@@ -149,7 +177,10 @@ export function makeFields(sizes: {
     last: field(keys),
     writes: field(),
     strays: field(),
-    /** A count that waits for answers: its epoch plus one, members (bits) that have answered, keys (bits) that they have. */
+    /**
+     * A count that waits for answers: its epoch plus one, members (bits) that have answered, keys
+     * (bits) that they have.
+     */
     countEpoch: field(),
     countAnswered: field(),
     countSeen: field(),

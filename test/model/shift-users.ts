@@ -1,5 +1,6 @@
-// What users do in the shift model: puts and deletes at the owner, a count over all members, a write past the router. Clients need no state of
-// their own: at any moment some client holds the layout of each epoch so far, and all are tried. The rules in brackets are those of rules.ts.
+// Writes, deletes and counts as users do in the shift model, at owners and past the router. Clients
+// need no state of their own: at any moment some client holds the layout of each epoch so far, and
+// all are tried. The rules in brackets are those of rules.ts.
 import { captureWrite } from "./shift-copy.ts";
 import { hasBit, MISCOUNTED, type State } from "./shift-state.ts";
 import { keyName, nameOf, ownerOf, type Step, type World } from "./shift-world.ts";
@@ -28,7 +29,10 @@ function admits(world: World, state: State, member: number, epoch: number, reads
   return epoch < own && weak["stale-epoch-accepted"];
 }
 
-/** The newest epoch by which a client would route this key to this member and be served, or undefined. */
+/**
+ * The newest epoch by which a client would route this key to this member and be served, or
+ * undefined.
+ */
 export function epochAdmitted(world: World, state: State, member: number, key: number, reads: boolean): number | undefined {
   const { fields, scenario } = world;
   if (scenario.judgesByOwnLayout && ownerOf(world, fields.epoch.get(state, member), key) !== member) return undefined;
@@ -80,7 +84,10 @@ function write(world: World, to: State, member: number, keys: readonly number[],
   fields.countAlways.set(to, fields.countAlways.get(to) & existingKeys(world, to));
 }
 
-/** A write past the router, to a member that does not own the key. A fence aborts it; otherwise it is stored, and captured like any write. */
+/**
+ * A write past the router, to a member that does not own the key. A fence aborts it; otherwise it
+ * is stored, and captured like any write.
+ */
 function userStrays(world: World, state: State, member: number, step: Step): void {
   const { fields } = world;
   if (fields.fence.get(state, member) !== 0) return;
@@ -94,13 +101,17 @@ function userStrays(world: World, state: State, member: number, step: Step): voi
   }
 }
 
-/** One answer of a count; the last one of its epoch is compared at once with what existed meanwhile. [one-epoch-queries] */
+/**
+ * One answer of a count; the last one of its epoch is compared at once with what existed meanwhile.
+ * [one-epoch-queries]
+ */
 function memberAnswersCount(world: World, state: State, member: number, step: Step): void {
   const { fields, weak } = world;
   const own = fields.epoch.get(state, member);
   const isFirst = fields.countEpoch.get(state) === 0;
   const epoch = isFirst ? own : fields.countEpoch.get(state) - 1;
-  if (!admits(world, state, member, own, true) || fields.countAnswered.has(state, member)) return;
+  const passes = weak["counts-pass-fence"] || admits(world, state, member, own, true);
+  if (!passes || fields.countAnswered.has(state, member)) return;
   if (epoch !== own && !weak["count-mixes-epochs"]) return;
   const rows = world.keys.filter((key) => fields.live.get(state, member, key) !== 0);
   const says = `a count is answered by ${nameOf(member)} at epoch ${own}: ${rows.map(keyName).join(" and ") || "no key"}`;

@@ -1,11 +1,12 @@
-// The weakened variants of the shift model: each leaves out one rule and names the situation in which that shows. A variant that no search
-// catches would be a rule that nobody needs.
+// The weakened variants of the shift model: each leaves out one rule and names the situation in
+// which that shows. A variant that no search catches would be a rule that nobody needs.
 import type { Rule } from "./rules.ts";
 import { type Bounds, type Scenario, type ScenarioName, SCENARIOS } from "./shift-scenarios.ts";
 
 /**
- * A wrong read or two owners; a wrong count; an epoch that a target cannot act by; a row deleted that was there before; a last write that no
- * owner has; a broken constraint; something left behind by an operation that has ended; or one that can never end.
+ * A wrong read or two owners; a wrong count; an epoch that a target cannot act by; a row deleted
+ * that was there before; a last write that no owner has; a broken constraint; something left behind
+ * by an operation that has ended; or one that can never end.
  */
 export type Breaks = "read" | "count" | "commit" | "row" | "copy" | "constraint" | "leftover" | "end";
 
@@ -139,6 +140,12 @@ const FENCES = {
     says: "a fenced source answers reads",
     scenario: "waves",
     bounds: { writes: 1 },
+  },
+  "counts-pass-fence": {
+    breaks: "count",
+    rule: "fence-until-told",
+    says: "a fenced member answers a count: a target with the rows that it has promoted",
+    scenario: "count",
   },
   "deletes-pass-fence": {
     breaks: "read",
@@ -321,6 +328,12 @@ const PROMOTION = {
     breaks: "constraint",
     rule: "foreign-keys-in-force",
     says: "children are promoted in a transaction before that of their parents",
+    scenario: "family",
+  },
+  "children-without-parents": {
+    breaks: "constraint",
+    rule: "foreign-keys-in-force",
+    says: "a promotion leaves out a table that children point at, and foreign keys are not looked at",
     scenario: "family",
   },
   "promotes-in-two-transactions": {

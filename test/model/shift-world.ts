@@ -1,4 +1,5 @@
-// Derives from a situation what every step of the shift model asks for: who owns what, who takes part in a wave, and which rules are left out.
+// Derives from a situation what every step of the shift model asks for: who owns what, who takes
+// part in a wave, and which rules are left out.
 import { type Bounds, type Operation, type Scenario } from "./shift-scenarios.ts";
 import { SHIFT_VARIANTS, type ShiftVariant } from "./shift-variants.ts";
 import { type Fields, makeFields, type State } from "./shift-state.ts";

@@ -1,9 +1,11 @@
-// The shift protocol as a searchable model: rows move between members that serve, in waves. Of each wave the members are fenced, the sources
-// are drained, the targets promote under the fence, the root commits the next epoch, the targets act by it, the sources delete and follow.
-// Admission is by epoch: a call is served at exactly the epoch that it was routed by.
+// The shift protocol as a searchable model: rows move between members that serve, in waves. Of each
+// wave the members are fenced, the sources are drained, the targets promote under the fence, the
+// root commits the next epoch, the targets act by it, the sources delete and follow. Admission is
+// by epoch: a call is served at exactly the epoch that it was routed by.
 //
-// Going back after a commit is not modelled, because the engine does not do it: promotion before the commit leaves nothing behind the commit
-// that could fail, and until then an attempt is given up. Long and nested calls, for which the fence is raised in two phases, are in fence.ts.
+// Going back after a commit is not modelled, because the engine does not do it: promotion before
+// the commit leaves nothing behind the commit that could fail, and until then an attempt is given
+// up. Long and nested calls, for which the fence is raised in two phases, are in fence.ts.
 import type { Model } from "./search.ts";
 import { violationIn } from "./shift-checks.ts";
 import { copySteps, resetCopy } from "./shift-copy.ts";
@@ -18,7 +20,10 @@ import { makeWorld, ownerOf, type Step, type World } from "./shift-world.ts";
 
 export type ShiftModel = Model<State> & { readonly world: World };
 
-/** `only`: look for a violation of this kind and pass over the others. `keepInert`: keep messages that can change nothing any more. */
+/**
+ * `only`: look for a violation of this kind and pass over the others. `keepInert`: keep messages
+ * that can change nothing any more.
+ */
 export function shiftModel(
   scenario: Scenario,
   bounds: Bounds,
