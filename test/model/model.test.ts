@@ -4,8 +4,9 @@ import { RULES } from "./rules.ts";
 import { type Model, search, STUCK } from "./search.ts";
 import { dropInertMessages } from "./shift-inert.ts";
 import { type Bounds, SCENARIOS, type ScenarioName } from "./shift-scenarios.ts";
-import type { State } from "./shift-state.ts";
+import { IDLE_CANCELLED, IDLE_DONE, PROMOTE_SENT, RELEASE_SENT, type State } from "./shift-state.ts";
 import { settingOf, SHIFT_VARIANTS, type ShiftVariant } from "./shift-variants.ts";
+import type { World } from "./shift-world.ts";
 import { shiftModel } from "./shift.ts";
 
 describe("the specified protocols", { timeout: 60_000 }, () => {
@@ -35,6 +36,44 @@ describe("weakened variants", { timeout: 60_000 }, () => {
   it("leave out every rule at least once", () => {
     const left = new Set<string>(listVariants().map(({ rule }) => rule));
     expect(Object.keys(RULES).filter((rule) => !left.has(rule))).toEqual([]);
+  });
+});
+
+describe("the shift model reaches what it is to prove something of", { timeout: 60_000 }, () => {
+  const reaches = (name: ScenarioName, found: (world: World, state: State) => boolean): boolean => {
+    const model = shiftModel(SCENARIOS[name], SCENARIOS[name].quick);
+    const violation = (state: State): string | undefined => (found(model.world, state) ? "found" : undefined);
+    return search({ ...model, violation }, Number.POSITIVE_INFINITY).violation !== undefined;
+  };
+
+  it("an attempt given up after a promotion, and the operation done by the next one", () => {
+    const found = reaches("two", ({ fields }, state) => {
+      const isGivenUp = fields.sent.has(state, PROMOTE_SENT, 1, 1) && fields.sent.has(state, RELEASE_SENT, 1, 1);
+      return isGivenUp && fields.phase.get(state) === IDLE_DONE;
+    });
+    expect(found).toBe(true);
+  });
+
+  it("a target that is full before it has promoted, and the operation cancelled", () => {
+    const found = reaches("full", ({ fields }, state) => {
+      const isAsked = fields.sent.has(state, PROMOTE_SENT, 1, 1);
+      return isAsked && fields.full.get(state, 1) === 1 && fields.phase.get(state) === IDLE_CANCELLED;
+    });
+    expect(found).toBe(true);
+  });
+
+  it("a target that is full after it has promoted, and the operation done", () => {
+    const found = reaches("full", ({ fields }, state) => {
+      return fields.full.get(state, 1) === 1 && fields.phase.get(state) === IDLE_DONE;
+    });
+    expect(found).toBe(true);
+  });
+
+  it("a second operation under way while a member still has the promotion of the first", () => {
+    const found = reaches("again", ({ fields }, state) => {
+      return fields.operation.get(state) === 2 && fields.promoted.get(state, 1) !== 0 && fields.seen.get(state, 1) === 1;
+    });
+    expect(found).toBe(true);
   });
 });
 

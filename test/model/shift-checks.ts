@@ -2,7 +2,7 @@
 // target cannot act by, no lost row, no broken constraint, and nothing left behind by an operation
 // that has ended.
 import type { Breaks } from "./shift-variants.ts";
-import { COMMITTED, IDLE_DONE, MISCOUNTED, ROW_LOST, hasBit, type State } from "./shift-state.ts";
+import { COMMITTED, MISCOUNTED, ROW_LOST, hasBit, type State } from "./shift-state.ts";
 import { hasEnded } from "./shift-root.ts";
 import { describeKeys, epochAdmitted, isFamilyBroken, STRAY_VALUE } from "./shift-users.ts";
 import { keyName, nameOf, ownerOf, waveAfter, type World } from "./shift-world.ts";
@@ -111,7 +111,7 @@ function brokenConstraint(world: World, state: State): string | undefined {
 
 function leftover(world: World, state: State): string | undefined {
   const { fields } = world;
-  if (fields.phase.get(state) < IDLE_DONE || !hasEnded(world, state)) return undefined;
+  if (!hasEnded(world, state)) return undefined;
   for (const member of world.members) {
     const left = leftBehind(world, state, member);
     if (left !== undefined) return `the operation has ended and ${nameOf(member)} still ${left}`;

@@ -10,7 +10,6 @@ import {
   FENCE_SENT,
   type Field,
   hasAll,
-  hasBit,
   IDLE_CANCELLED,
   IDLE_DONE,
   MOVE,
@@ -176,13 +175,9 @@ function hasNext({ scenario, fields }: World, state: State): boolean {
 
 /** Whether all operations have ended and every member has let go of the last. */
 export function hasEnded(world: World, state: State): boolean {
-  const { fields, everyone, members } = world;
-  if (fields.phase.get(state) < IDLE_DONE || hasNext(world, state)) return false;
-  const operation = fields.operation.get(state);
-  const letGo = members.every(
-    (member) => fields.seen.get(state, member) === operation && hasBit(fields.cleanedBy.get(state, operation), member),
-  );
-  return letGo && hasAll(fields.cleanedBy.get(state, operation), everyone);
+  const { fields, everyone } = world;
+  const isOver = fields.phase.get(state) >= IDLE_DONE && !hasNext(world, state);
+  return isOver && hasAll(fields.cleanedBy.get(state, fields.operation.get(state)), everyone);
 }
 
 /** With chores an operation starts although members have not heard of the end of the one before. */
