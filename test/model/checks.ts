@@ -9,7 +9,7 @@ import { SCENARIOS, type Scenario, type ScenarioName } from "./shift-scenarios.t
 import { settingOf, SHIFT_VARIANTS, type ShiftVariant, variantOf } from "./shift-variants.ts";
 import { SWAP_BOUNDS, SWAP_VARIANTS, type SwapVariant, swapModel } from "./swap.ts";
 
-/** About 80 bytes a state: 1.6 GB. */
+/** About 150 bytes a state: 3 GB. */
 const STATES_MAX = 20_000_000;
 export const PROTOCOLS = ["swap", "shift", "fence"] as const;
 type Protocol = (typeof PROTOCOLS)[number];

@@ -1,7 +1,8 @@
-// npm run model -- [swap|shift|fence|all] [--quick] [--variant NAME] [--list] Searches the
-// specified protocols, then every weakened variant, and prints what it found; exits with 1 when a
-// specified protocol has a violation or a variant has none. Without --quick it takes some minutes
-// and up to 1 GB.
+// npm run model -- [swap|shift|fence|all] [--quick] [--variant NAME] [--list]
+//
+// Searches the specified protocols, then every weakened variant, and prints what it found; exits
+// with 1 when a specified protocol has a violation or a variant has none. Without --quick it takes
+// some minutes and up to 1 GB.
 import { parseArgs } from "node:util";
 import { listSpecifications, listVariants, PROTOCOLS, type Specification, type WeakenedVariant } from "./checks.ts";
 import { RULES, type Rule } from "./rules.ts";

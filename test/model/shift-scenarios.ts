@@ -75,7 +75,7 @@ export const SCENARIOS = {
     ...TWO_WAVES,
     starts: "prepared",
     losesAnswers: true,
-    full: { writes: 2, pages: 3, attempts: 3 },
+    full: { writes: 2, pages: 2, attempts: 3 },
     quick: { writes: 1, pages: 2, attempts: 2 },
   },
   two: {
@@ -86,7 +86,7 @@ export const SCENARIOS = {
     ],
     operations: ONE_OPERATION,
     starts: "copied",
-    full: { writes: 1, pages: 2, attempts: 2 },
+    full: { writes: 1, pages: 2, attempts: 3 },
     quick: { writes: 0, pages: 1, attempts: 2 },
   },
   exchange: {
@@ -110,7 +110,7 @@ export const SCENARIOS = {
     operations: ONE_OPERATION,
     starts: "copied",
     counts: true,
-    full: { writes: 2, pages: 3, attempts: 2 },
+    full: { writes: 2, pages: 2, attempts: 2 },
     quick: { writes: 1, pages: 2, attempts: 1 },
   },
   again: {
@@ -166,7 +166,7 @@ export const SCENARIOS = {
     operations: ONE_OPERATION,
     starts: "prepared",
     rivals: true,
-    full: { writes: 3, pages: 3, attempts: 3 },
+    full: { writes: 3, pages: 3, attempts: 2 },
     quick: { writes: 2, pages: 2, attempts: 2 },
   },
   family: {
@@ -190,7 +190,7 @@ export const SCENARIOS = {
     operations: ONE_OPERATION,
     starts: "copied",
     fillsUp: [1],
-    full: { writes: 1, pages: 2, attempts: 2 },
+    full: { writes: 1, pages: 2, attempts: 3 },
     quick: { writes: 0, pages: 1, attempts: 2 },
   },
   fullExchange: {
