@@ -77,17 +77,17 @@ export type FenceSituation = keyof typeof FENCE_SITUATIONS;
 
 export const FENCE_VARIANTS = {
   "one-phase": {
-    rule: "holds-admit-nested",
+    rule: "nested-calls-run",
     situation: "across",
     says: "the fence is raised at once, and queues every call",
   },
   "nested-unmarked": {
-    rule: "nested-calls-marked",
+    rule: "marked-while-running",
     situation: "across",
     says: "calls do not say that they are nested",
   },
   "ready-queues-nested": {
-    rule: "holds-admit-nested",
+    rule: "nested-calls-run",
     situation: "across",
     says: "a member that has said that it is ready queues nested calls too",
   },
@@ -166,7 +166,7 @@ class World {
     }, 0);
   }
 
-  /** [holds-admit-nested, nested-calls-marked] */
+  /** [nested-calls-run, marked-while-running] */
   admits(state: State, call: number, level: number): boolean {
     const path = this.situation.calls[call] ?? [];
     const member = path[level] ?? 0;

@@ -26,9 +26,9 @@ export const RULES = {
     "A fence is durable, holds back reads and writes, and is lifted by the root's answer for that attempt and by nothing else: no timer, no crash, no late answer.",
   "durable-abort": "The root makes the abort of an attempt durable before it tells anyone.",
   "commit-rechecks-journal": "The root checks in the turn in which it commits that its journal is still in that attempt.",
-  "nested-calls-marked":
+  "marked-while-running":
     "A call that a member makes while it runs another names the members below it, its chain. What cannot be marked costs an attempt.",
-  "holds-admit-nested":
+  "nested-calls-run":
     "Before the fence is raised, each member of the wave holds calls. Those whose chain has a member of the wave run all the same, also at a member that has said that it is ready: it may be what another member waits for.",
   "raised-when-idle":
     "The fence is raised only in a turn in which nothing runs. Otherwise the member says at once that it is busy, and all members of the wave, fenced or not, hold again. Nobody waits behind a raised fence for a running call.",

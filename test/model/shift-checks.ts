@@ -110,7 +110,6 @@ function brokenConstraint(world: World, state: State): string | undefined {
 }
 
 function leftover(world: World, state: State): string | undefined {
-  const { fields } = world;
   if (!hasEnded(world, state)) return undefined;
   for (const member of world.members) {
     const left = leftBehind(world, state, member);
