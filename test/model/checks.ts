@@ -1,28 +1,27 @@
-// The list of what is searched: the specified protocols in each situation, which must have no violation, and the weakened variants, each of which
-// must have one. `npm run model` and the tests run the same list.
+// The list of what is searched: the specified protocols in each situation, which must have no
+// violation, and the weakened variants, each of which must have one. `npm run model` and the tests
+// run the same list.
+import { FENCE_SITUATIONS, FENCE_VARIANTS, type FenceSituation, type FenceVariant, fenceModel } from "./fence.ts";
 import type { Rule } from "./rules.ts";
 import { search, type SearchResult } from "./search.ts";
 import { shiftModel } from "./shift.ts";
-import {
-  SCENARIOS,
-  SHIFT_VARIANTS,
-  type Scenario,
-  type ScenarioName,
-  type ShiftVariant,
-  type Variant,
-} from "./shift-scenarios.ts";
+import { SCENARIOS, type Scenario, type ScenarioName } from "./shift-scenarios.ts";
+import { settingOf, SHIFT_VARIANTS, type ShiftVariant, variantOf } from "./shift-variants.ts";
 import { SWAP_BOUNDS, SWAP_VARIANTS, type SwapVariant, swapModel } from "./swap.ts";
 
-/** About 80 bytes a state: 1.6 GB. */
+/** About 150 bytes a state: 3 GB. */
 const STATES_MAX = 20_000_000;
-const PROTOCOLS = ["swap", "shift"] as const;
-export type Protocol = (typeof PROTOCOLS)[number];
+export const PROTOCOLS = ["swap", "shift", "fence"] as const;
+type Protocol = (typeof PROTOCOLS)[number];
 
 export interface Specification {
   readonly protocol: Protocol;
   readonly name: string;
   readonly says: string;
-  /** `full` takes up to two minutes; `quick` up to a second, and then also looks for states that can never end. */
+  /**
+   * `full` takes up to two minutes; `quick` up to a second, and then also looks for states that can
+   * never end.
+   */
   readonly run: (size: "full" | "quick") => SearchResult;
 }
 
@@ -50,7 +49,10 @@ export function listSpecifications(): Specification[] {
       run: (size) => search(shiftModel(scenario, scenario[size]), STATES_MAX, size === "quick"),
     };
   });
-  return [swap, ...shift];
+  const fence = (Object.keys(FENCE_SITUATIONS) as FenceSituation[]).map((name): Specification => {
+    return { protocol: "fence", name, says: FENCE_SITUATIONS[name].says, run: () => search(fenceModel(name), STATES_MAX, true) };
+  });
+  return [swap, ...shift, ...fence];
 }
 
 export function listVariants(): WeakenedVariant[] {
@@ -59,12 +61,15 @@ export function listVariants(): WeakenedVariant[] {
     return { protocol: "swap", name, rule, says, run: () => search(swapModel(SWAP_BOUNDS.quick, name), STATES_MAX) };
   });
   const shift = (Object.keys(SHIFT_VARIANTS) as ShiftVariant[]).map((name): WeakenedVariant => {
-    const variant: Variant = SHIFT_VARIANTS[name];
-    const scenario: Scenario = { ...SCENARIOS[variant.scenario], ...(variant.cancels === false ? { cancels: false } : {}) };
-    const bounds = { ...scenario.quick, ...variant.bounds };
+    const variant = variantOf(name);
+    const { scenario, bounds } = settingOf(name);
     const run = (): SearchResult =>
       search(shiftModel(scenario, bounds, name, variant.breaks), STATES_MAX, variant.breaks === "end");
     return { protocol: "shift", name, rule: variant.rule, says: variant.says, run };
   });
-  return [...swap, ...shift];
+  const fence = (Object.keys(FENCE_VARIANTS) as FenceVariant[]).map((name): WeakenedVariant => {
+    const { rule, says, situation } = FENCE_VARIANTS[name];
+    return { protocol: "fence", name, rule, says, run: () => search(fenceModel(situation, name), STATES_MAX, true) };
+  });
+  return [...swap, ...shift, ...fence];
 }

@@ -1,8 +1,10 @@
-// npm run model -- [swap|shift|all] [--quick] [--variant NAME] [--list]
-// Searches the specified protocols, then every weakened variant, and prints what it found; exits with 1 when a specified protocol has a violation
-// or a variant has none. Without --quick it takes some minutes and up to 1 GB.
+// npm run model -- [swap|shift|fence|all] [--quick] [--variant NAME] [--list]
+//
+// Searches the specified protocols, then every weakened variant, and prints what it found; exits
+// with 1 when a specified protocol has a violation or a variant has none. Without --quick it takes
+// some minutes and up to 1 GB.
 import { parseArgs } from "node:util";
-import { listSpecifications, listVariants, type Specification, type WeakenedVariant } from "./checks.ts";
+import { listSpecifications, listVariants, PROTOCOLS, type Specification, type WeakenedVariant } from "./checks.ts";
 import { RULES, type Rule } from "./rules.ts";
 import type { SearchResult } from "./search.ts";
 
@@ -12,8 +14,8 @@ const { values, positionals } = parseArgs({
 });
 const wanted = positionals[0] ?? "all";
 
-if (!["swap", "shift", "all"].includes(wanted)) {
-  console.error(`unknown protocol '${wanted}': use swap, shift or all`);
+if (!["all", ...PROTOCOLS].includes(wanted)) {
+  console.error(`unknown protocol '${wanted}': use ${PROTOCOLS.join(", ")} or all`);
   process.exitCode = 1;
 } else if (values.list) printList();
 else process.exitCode = (values.variant === undefined ? runAll() : runNamed(values.variant)) ? 0 : 1;

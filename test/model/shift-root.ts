@@ -1,233 +1,190 @@
-// The root of the shift model. Its journal is durable and every change of it is one transaction; only the answers that it has counted are
-// volatile, and a crash forgets them. The root may send again whatever its phase lets it send, at any time.
-// The rules in brackets are those of rules.ts.
-import { operationOf, sourcesOfWave, targetsOfWave, type World } from "./shift-scenarios.ts";
+// The root of the shift model. Its journal is durable and every change of it is one transaction.
+// What it has counted is not in its state: an answer that was sent may arrive at any time, so that
+// a root which counts it later, or again after a crash, is in the search already. The rules in
+// brackets are those of rules.ts.
 import {
   CLEANUP_CANCELLED,
   CLEANUP_DONE,
   COMMITTED,
   FENCE,
-  hasBit,
+  FENCE_SENT,
+  type Field,
+  hasAll,
   IDLE_CANCELLED,
   IDLE_DONE,
-  type MemberIndex,
-  MEMBERS,
-  type Message,
   MOVE,
-  packMessage,
   PREPARE,
-  type Root,
+  PROMOTE_SENT,
+  RELEASE_SENT,
+  type State,
 } from "./shift-state.ts";
-import { IGNORED } from "./shift-member.ts";
+import { operationOf, type Step, waveAfter, type World } from "./shift-world.ts";
 
-const BOTH = 3;
-/** Bit of the first member in `answers` for rehearsals. */
-const REHEARSED_AT = 2;
-
-/** Messages that the root may send now: to the members whose answer it has not counted. */
-export function rootMessages(world: World, root: Root): number[] {
-  const { op, attempt, epoch, answers, phase } = root;
-  const waiting = MEMBERS.filter((member) => !hasBit(answers, member));
+export function rootSteps(world: World, state: State, step: Step): void {
+  const { fields, weak, scenario, everyone } = world;
+  const operation = fields.operation.get(state);
+  const enter = (says: string, phase: number): void => step(says, (to) => fields.phase.set(to, phase));
+  const phase = fields.phase.get(state);
+  const isCleaned = scenario.chores || hasAll(fields.cleanedBy.get(state, operation), everyone);
   switch (phase) {
     case PREPARE:
-      return waiting.map((member) => packMessage("prepare", member, op));
-    case FENCE: {
-      const fenced = fencedInWave(world, epoch);
-      const fences = waiting
-        .filter((member) => hasBit(fenced, member))
-        .map((member) => packMessage("fence", member, op, attempt));
-      const rehearsals = toRehearse(world, root).map((member) => packMessage("rehearse", member, op, attempt));
-      if (!world.weak["abort-not-durable"]) return [...fences, ...rehearsals];
-      return [
-        ...fences,
-        ...MEMBERS.filter((member) => hasBit(fenced, member)).map((member) => packMessage("release", member, op, attempt)),
-      ];
-    }
-    case COMMITTED:
-      return waiting.map((member) => packMessage("activate", member, op, epoch));
-    case CLEANUP_DONE:
-    case CLEANUP_CANCELLED:
-      return waiting.map((member) => packMessage("cleanUp", member, op));
-    default:
-      return [];
-  }
-}
-
-/** What the root may write into its journal now. */
-export interface RootStep {
-  readonly says: string;
-  readonly change: (root: Root) => void;
-}
-
-export function rootSteps(world: World, root: Root): RootStep[] {
-  const { weak, scenario, bounds } = world;
-  const steps: RootStep[] = [];
-  const all = root.answers === BOTH;
-  switch (root.phase) {
-    case PREPARE:
-      if (all) steps.push({ says: "root notes: prepared, rows may move", change: (to) => enter(to, MOVE, 1) });
+      if (hasAll(fields.preparedBy.get(state, operation), everyone)) enter("root notes: prepared, rows may move", MOVE);
       break;
     case MOVE:
-      steps.push({ says: `root notes: fence the wave, attempt ${root.attempt}`, change: (to) => enter(to, FENCE, to.attempt) });
-      if (weak["commit-unchecked"] && drained(world, root)) steps.push(commit(root));
+      if (fields.attempt.get(state) < world.bounds.attempts) beginAttempt(world, state, step);
+      if (weak["commit-unchecked"] && fields.attempt.get(state) > 0) commit(world, state, step);
       break;
     case FENCE:
-      if (drained(world, root) && rehearsed(world, root)) steps.push(commit(root));
-      if (root.attempt < bounds.attempts) steps.push(abort(world, root));
+      fenceSteps(world, state, step);
       break;
     case COMMITTED:
-      steps.push(...stepsAfterCutover(world, root));
+      stepsAfterCutover(world, state, step);
       break;
     case CLEANUP_DONE:
-      if (all) steps.push({ says: "root notes: the operation is done", change: (to) => enter(to, IDLE_DONE, 0) });
+      if (isCleaned) enter(`root notes: operation ${operation} is done`, IDLE_DONE);
       break;
     case CLEANUP_CANCELLED:
-      if (all) steps.push({ says: "root notes: the operation is cancelled", change: (to) => enter(to, IDLE_CANCELLED, 0) });
+      if (isCleaned) enter(`root notes: operation ${operation} is cancelled`, IDLE_CANCELLED);
       break;
     default:
-      steps.push(...startNext(world, root));
+      if (hasNext(world, state)) startNext(world, state, step);
   }
-  if (scenario.cancels && root.phase <= FENCE) steps.push(cancel(root));
-  return steps;
+  if (phase < FENCE) cancel(world, step);
 }
 
-/** [activated-before-next] */
-function stepsAfterCutover(world: World, root: Root): RootStep[] {
-  const { weak, scenario, bounds } = world;
-  const all = root.answers === BOTH;
-  if (root.epoch === operationOf(world, root.op).last)
-    return all ? [{ says: "root notes: done, clean up", change: (to) => enter(to, CLEANUP_DONE, 0) }] : [];
-  const steps: RootStep[] = [];
-  if ((all || weak["next-wave-early"]) && root.attempt < bounds.attempts)
-    steps.push({
-      says: "root notes: the wave is active, next wave",
-      change: (to) => enter(to, MOVE, weak["attempts-restart"] ? 1 : to.attempt + 1),
+function beginAttempt({ fields }: World, state: State, step: Step): void {
+  const operation = fields.operation.get(state);
+  const attempt = fields.attempt.get(state) + 1;
+  step(`root notes: fence the wave, attempt ${attempt}`, (to) => {
+    fields.attempt.set(to, attempt);
+    fields.phase.set(to, FENCE);
+    fields.sent.add(to, FENCE_SENT, operation, attempt);
+    fields.waveEpoch.set(to, fields.committed.get(to), operation, attempt);
+  });
+}
+
+/**
+ * Until the commit an attempt, and the operation, can be given up whatever a target answers.
+ * [durable-abort, fence-attempts, a-way-out-before]
+ */
+function fenceSteps(world: World, state: State, step: Step): void {
+  const { fields, weak } = world;
+  const operation = fields.operation.get(state);
+  const attempt = fields.attempt.get(state);
+  const asked = fields.sent.has(state, PROMOTE_SENT, operation, attempt);
+  if (isDrained(world, state) && !asked)
+    step(`root sends: promote, attempt ${attempt}`, (to) => fields.sent.add(to, PROMOTE_SENT, operation, attempt));
+  commit(world, state, step);
+  if (asked && weak["waits-for-promotion"]) return;
+  step(`root notes: attempt ${attempt} is aborted`, (to) => {
+    fields.phase.set(to, MOVE);
+    fields.sent.add(to, RELEASE_SENT, operation, attempt);
+  });
+  cancel(world, step);
+}
+
+/** Whether all members of the wave have answered drained. [drain-before-cutover, fence-attempts] */
+function isDrained(world: World, state: State): boolean {
+  const { fields, weak } = world;
+  const { sources, targets } = waveAfter(world, fields.committed.get(state));
+  const wanted = weak["targets-not-fenced"] ? sources : sources | targets;
+  const counted = countedBits(world, state, fields.drainedBy, weak["old-drained-counts"]) & wanted;
+  return weak["first-drained-commits"] ? counted !== 0 : counted === wanted;
+}
+
+/** Whether all targets of the wave have promoted. [promoted-before-commit, fence-attempts] */
+function isPromoted(world: World, state: State): boolean {
+  const { fields, weak } = world;
+  if (weak["commits-before-promoted"]) return true;
+  const { targets } = waveAfter(world, fields.committed.get(state));
+  const counted = countedBits(world, state, fields.promotedBy, weak["old-promotion-counts"]) & targets;
+  return weak["first-promoted-commits"] ? counted !== 0 : counted === targets;
+}
+
+/**
+ * The answers to the current attempt; of a variant, those to older ones too; and of another, those
+ * of the operation before.
+ */
+function countedBits({ fields, weak }: World, state: State, answers: Field, withOlder: boolean): number {
+  const operation = fields.operation.get(state);
+  const attempt = fields.attempt.get(state);
+  let bits = answers.get(state, operation, attempt);
+  if (withOlder) for (let older = 1; older < attempt; older++) bits |= answers.get(state, operation, older);
+  if (weak["answers-without-operation"] && operation > 1) bits |= answers.get(state, operation - 1, attempt);
+  return bits;
+}
+
+/**
+ * The cutover: layout and epoch in one transaction, in the turn that has checked phase and answers.
+ * [commit-rechecks-journal, promoted-before-commit]
+ */
+function commit(world: World, state: State, step: Step): void {
+  const { fields } = world;
+  if (!isDrained(world, state) || !isPromoted(world, state)) return;
+  const epoch = fields.committed.get(state) + 1;
+  step(`root commits epoch ${epoch}`, (to) => {
+    fields.phase.set(to, COMMITTED);
+    fields.committed.set(to, epoch);
+  });
+}
+
+/** [sources-delete-last, activated-before-next] */
+function stepsAfterCutover(world: World, state: State, step: Step): void {
+  const { fields, weak, everyone } = world;
+  const epoch = fields.committed.get(state);
+  const operation = fields.operation.get(state);
+  const { targets, sources } = waveAfter(world, epoch - 1);
+  const act = hasAll(fields.actsBy.get(state, epoch), targets);
+  if (act && fields.othersTold.get(state, epoch) === 0)
+    step(`root hears that all targets act by epoch ${epoch}, tells the others`, (to) => fields.othersTold.set(to, 1, epoch));
+  const others = everyone & ~(targets & ~sources);
+  const all = act && hasAll(fields.finishedBy.get(state, epoch), others);
+  if (epoch === operationOf(world, operation).last) {
+    if (all)
+      step("root notes: done, clean up", (to) => {
+        fields.phase.set(to, CLEANUP_DONE);
+        fields.cleanUpSent.set(to, epoch + 1, operation);
+      });
+    return;
+  }
+  if (all || weak["next-wave-early"])
+    step("root notes: the wave is active, next wave", (to) => {
+      fields.phase.set(to, MOVE);
+      if (weak["attempts-restart"]) fields.attempt.set(to, 0);
     });
-  if (scenario.cancels && (all || weak["clean-up-early"])) steps.push(cancel(root));
-  return steps;
+  if (all || weak["clean-up-early"]) cancel(world, step);
 }
 
-function enter(root: Root, phase: number, attempt: number): void {
-  root.phase = phase;
-  root.attempt = attempt;
-  root.answers = 0;
-}
-
-/** [drain-before-cutover] */
-function drained(world: World, root: Root): boolean {
-  const fenced = fencedInWave(world, root.epoch);
-  const counted = root.answers & fenced;
-  return world.weak["first-drained-commits"] ? counted !== 0 : counted === fenced;
-}
-
-/** Members (bits) that are fenced for the wave after `epoch`. [targets-fenced] */
-function fencedInWave(world: World, epoch: number): number {
-  const { scenario, weak } = world;
-  const isWhole = scenario.rehearses && !weak["targets-not-fenced"];
-  return sourcesOfWave(world, epoch) | (isWhole ? targetsOfWave(world, epoch) : 0);
-}
-
-/** Targets that are to try their promotion now: those that have not said yet that nothing is in its way. [rehearsed-under-the-fence] */
-function toRehearse(world: World, root: Root): MemberIndex[] {
-  const { scenario } = world;
-  if (!scenario.rehearses || !drained(world, root)) return [];
-  return MEMBERS.filter((member) => hasBit(targetsOfWave(world, root.epoch) & ~(root.answers >> REHEARSED_AT), member));
-}
-
-function rehearsed(world: World, root: Root): boolean {
-  if (!world.scenario.rehearses || world.weak["not-rehearsed"]) return true;
-  const targets = targetsOfWave(world, root.epoch);
-  return ((root.answers >> REHEARSED_AT) & targets) === targets;
-}
-
-/** The cutover: layout and epoch in one transaction, in the turn that has checked phase and answers. [commit-rechecks-journal, cutover-first] */
-function commit(root: Root): RootStep {
-  return {
-    says: `root commits epoch ${root.epoch + 1}`,
-    change: (to) => {
-      enter(to, COMMITTED, to.attempt);
-      to.epoch++;
-    },
-  };
-}
-
-/** Gives up an attempt; from now on its answers do not count. [durable-abort, fence-attempts] */
-function abort(world: World, root: Root): RootStep {
-  return {
-    says: `root notes: attempt ${root.attempt} is aborted`,
-    change: (to) => {
-      const { answers } = to;
-      enter(to, MOVE, to.attempt + 1);
-      if (world.weak["commit-unchecked"]) to.answers = answers;
-    },
-  };
-}
-
-/** Cancel: before a cutover, or between waves. The layout stays as it is at this epoch. [durable-abort] */
-function cancel(root: Root): RootStep {
-  return { says: `root notes: operation ${root.op} is cancelled, clean up`, change: (to) => enter(to, CLEANUP_CANCELLED, 0) };
+/**
+ * Cancel: before a cutover, or between waves. The layout stays as it is at this epoch.
+ * [durable-abort]
+ */
+function cancel({ fields }: World, step: Step): void {
+  step("root notes: the operation is cancelled, clean up", (to) => {
+    fields.phase.set(to, CLEANUP_CANCELLED);
+    fields.cleanUpSent.set(to, fields.committed.get(to) + 1, fields.operation.get(to));
+  });
 }
 
 /** Whether another operation of the scenario starts when this one has ended like this. */
-export function hasNext(world: World, root: Root): boolean {
-  const next = world.scenario.operations[root.op];
-  const ended = root.phase === IDLE_DONE ? "done" : "cancelled";
-  return next !== undefined && next.after === ended && next.first === root.epoch;
+function hasNext({ scenario, fields }: World, state: State): boolean {
+  const next = scenario.operations[fields.operation.get(state)];
+  const ended = fields.phase.get(state) === IDLE_DONE ? "done" : "cancelled";
+  return next !== undefined && next.after === ended && next.first === fields.committed.get(state);
 }
 
-function startNext(world: World, root: Root): RootStep[] {
-  if (!hasNext(world, root)) return [];
-  return [
-    {
-      says: `root notes: operation ${root.op + 1} starts`,
-      change: (to) => {
-        enter(to, PREPARE, 0);
-        to.op++;
-      },
-    },
-  ];
+/** Whether all operations have ended and every member has let go of the last. */
+export function hasEnded(world: World, state: State): boolean {
+  const { fields, everyone } = world;
+  const isOver = fields.phase.get(state) >= IDLE_DONE && !hasNext(world, state);
+  return isOver && hasAll(fields.cleanedBy.get(state, fields.operation.get(state)), everyone);
 }
 
-/** An answer of a member, or its question. */
-export function rootReceives(world: World, root: Root, message: Message): number {
-  const { kind, member, op } = message;
-  if (kind === "ask") return answerQuestion(world, root, message);
-  if (op !== root.op && !(kind === "drained" && world.weak["answers-without-operation"])) return IGNORED;
-  const bit = member + (kind === "rehearsed" ? REHEARSED_AT : 0);
-  if (!answersPhase(world, root, message) || hasBit(root.answers, bit)) return IGNORED;
-  root.answers |= 1 << bit;
-  return 0;
-}
-
-/** Whether an answer is one to what the root does now. [fence-attempts] */
-function answersPhase({ weak }: World, { phase, attempt, epoch }: Root, { kind, number }: Message): boolean {
-  switch (phase) {
-    case PREPARE:
-      return kind === "prepared";
-    case FENCE:
-      return (
-        (kind === "drained" && (number === attempt || weak["old-drained-counts"])) || (kind === "rehearsed" && number === attempt)
-      );
-    case COMMITTED:
-      return kind === "activated" && number === epoch;
-    case CLEANUP_DONE:
-    case CLEANUP_CANCELLED:
-      return kind === "cleaned";
-    default:
-      return false;
-  }
-}
-
-/** "What became of attempt n?" A running attempt is aborted, durably, before the answer leaves. [durable-abort, fence-until-told] */
-function answerQuestion(world: World, root: Root, message: Message): number {
-  const { member, op, number: attempt } = message;
-  const release = packMessage("release", member, op, attempt);
-  if (op > root.op) return IGNORED;
-  if (op < root.op || root.phase >= CLEANUP_DONE) return packMessage("cleanUp", member, op);
-  if (root.phase === COMMITTED && attempt === root.attempt) return packMessage("activate", member, op, root.epoch);
-  if (attempt < root.attempt) return release;
-  if (root.phase !== FENCE) return IGNORED;
-  if (root.attempt >= world.bounds.attempts) return IGNORED;
-  abort(world, root).change(root);
-  return release;
+/** With chores an operation starts although members have not heard of the end of the one before. */
+function startNext({ fields }: World, state: State, step: Step): void {
+  step(`root notes: operation ${fields.operation.get(state) + 1} starts`, (to) => {
+    fields.operation.set(to, fields.operation.get(to) + 1);
+    fields.phase.set(to, PREPARE);
+    fields.attempt.set(to, 0);
+  });
 }

@@ -1,16 +1,46 @@
-// The state of the shift model, its byte encoding, and its messages. Two members, A and B, two keys, x and y, one root.
-// Everything is a small integer, so that a state is 48 bytes: per-key values are nibbles of one number, per-key and per-member facts are bits,
-// a message is one number. The meaning of each field is said here; who may change it, and when, is in shift-root.ts and shift-member.ts.
+// Lays out a state of the shift model in bytes. What each field means is said here; who changes it,
+// and when, is in shift-root.ts, shift-member.ts, shift-copy.ts and shift-users.ts.
+//
+// Messages are not held one by one. A message that was ever sent may arrive at any later time, any
+// number of times, or never, so the network is the set of all messages sent so far, and that set
+// follows from what the root and the members have noted: the fields "sent" below. The root has
+// nothing to lose in a crash either: an answer that was sent may arrive again.
 
-export const KEYS = [0, 1] as const;
-export const MEMBERS = [0, 1] as const;
-export type MemberIndex = (typeof MEMBERS)[number];
-export const KEY_NAMES = ["x", "y"] as const;
-export const MEMBER_NAMES = ["A", "B"] as const;
+export type State = Uint8Array;
+
+/** A number of the state, or a row of them, or a table. */
+export class Field {
+  private readonly start: number;
+  private readonly inner: number;
+
+  constructor(start: number, inner: number) {
+    this.start = start;
+    this.inner = inner;
+  }
+
+  get(state: State, row = 0, column = 0): number {
+    return state[this.start + row * this.inner + column] ?? 0;
+  }
+
+  set(state: State, value: number, row = 0, column = 0): void {
+    state[this.start + row * this.inner + column] = value;
+  }
+
+  has(state: State, bit: number, row = 0, column = 0): boolean {
+    return hasBit(this.get(state, row, column), bit);
+  }
+
+  add(state: State, bit: number, row = 0, column = 0): void {
+    this.set(state, this.get(state, row, column) | (1 << bit), row, column);
+  }
+}
+
+export const hasBit = (bits: number, at: number): boolean => ((bits >> at) & 1) === 1;
+export const hasAll = (bits: number, wanted: number): boolean => (bits & wanted) === wanted;
 
 /** Phases of the root's journal. The journal is durable: a phase survives every crash. */
 export const PREPARE = 0;
-/** Prepared, or between waves: sources copy and catch up. */
+/** Prepared, or between attempts: sources copy and catch up. */
 export const MOVE = 1;
 export const FENCE = 2;
 export const COMMITTED = 3;
@@ -19,262 +49,148 @@ export const CLEANUP_CANCELLED = 5;
 export const IDLE_DONE = 6;
 export const IDLE_CANCELLED = 7;
 
-export interface Root {
-  op: number;
-  phase: number;
-  /** Number of the running fence attempt; it only grows within an operation. */
-  attempt: number;
-  epoch: number;
-  /** Members (bits) whose answer for this phase and attempt has been counted, and from bit 2 those that have rehearsed. Volatile. */
-  answers: number;
-}
+/** What the root has sent for an attempt (bits). */
+export const FENCE_SENT = 0;
+export const PROMOTE_SENT = 1;
+export const RELEASE_SENT = 2;
 
-export interface Member {
-  epoch: number;
-  /** The highest operation number it has seen. */
-  op: number;
-  /** 1 while that operation runs here: capture is installed, pages are taken. */
-  active: number;
-  /** As a target: 1 between its rehearsal and the promotion, or the end of its fence. */
-  rehearsed: number;
-  /** Attempt by which it is fenced, or 0. */
-  fence: number;
-  /** The highest attempt that it knows to be over. */
-  released: number;
-  /** As a source: number of the last page sent. */
-  seq: number;
-  /** As a source: 1 while the last page is not acknowledged. Volatile. */
-  outstanding: number;
-  /** As a source: keys (bits) captured since the last page was sent. The first content of the log is every key that moves: the copy. */
-  captured: number;
-  /** As a source: keys (bits) covered by the page that is on its way. They leave the log with its acknowledgement. */
-  inPage: number;
-  /** As a target: number of the last page stored. */
-  lastSeq: number;
-  /** Rows by key: 0 absent, else the value. */
-  live: number;
-  /** Staged rows by key: 0 nothing, else 2 + value. */
-  staged: number;
-  /** As a source: the rows of the last page, as in a page, while it may have to be sent again. Volatile; kept only where a scenario repairs. */
-  sent: number;
-  /** 1 between the two halves of an activation that a weakened variant has split. */
-  half: number;
-}
+/** What has gone wrong in a step, for `wrong`. */
+export const MISCOUNTED = 1;
+export const ROW_LOST = 2;
 
-/** A count that waits for its second answer. */
-export interface Count {
-  /** 0 none, 1 + member that answered, 3 wrong. */
-  answered: number;
-  epoch: number;
-  rows: number;
-  /** Keys (bits) that existed at some time, and all the time, since the first answer. */
-  ever: number;
-  always: number;
-}
-
-export interface State {
-  root: Root;
-  members: [Member, Member];
-  count: Count;
-  /** The last executed write of each key, as in `live`. */
-  last: number;
-  writes: number;
-  strays: number;
-  /** Messages in flight, ascending. Each may arrive any number of times, at any time, or never. */
-  bag: number[];
-}
-
-export const nibble = (packed: number, key: number): number => (packed >> (4 * key)) & 15;
-export const withNibble = (packed: number, key: number, value: number): number =>
-  (packed & ~(15 << (4 * key))) | (value << (4 * key));
-export const hasBit = (bits: number, at: number): boolean => ((bits >> at) & 1) === 1;
-/** Keys (bits) that exist. */
-export const presentKeys = (rows: number): number => (nibble(rows, 0) === 0 ? 0 : 1) | (nibble(rows, 1) === 0 ? 0 : 2);
-
-export function copyState(state: State): State {
-  const [a, b] = state.members;
-  return { ...state, root: { ...state.root }, members: [{ ...a }, { ...b }], count: { ...state.count }, bag: state.bag.slice() };
-}
-
-const MEMBER_BYTES = 10;
-const BAG_AT = 32;
-const BAG_MAX = 4;
-export const WIDTH_BYTES = BAG_AT + BAG_MAX * 4;
-
-export function encode(state: State, into: Uint8Array): void {
-  const { root, count, bag } = state;
-  into[0] = root.op | (root.phase << 4);
-  into[1] = root.attempt;
-  into[2] = root.epoch;
-  into[3] = root.answers;
-  into[4] = state.writes | (state.strays << 4);
-  into[5] = state.last;
-  into[6] = count.answered | (count.epoch << 4);
-  into[7] = count.rows;
-  into[8] = count.ever | (count.always << 4);
-  for (const index of MEMBERS) encodeMember(state.members[index], into, 9 + index * MEMBER_BYTES);
-  for (let at = 0; at < bag.length; at++) {
-    const message = bag[at] ?? 0;
-    into[BAG_AT + at * 4] = message & 255;
-    into[BAG_AT + at * 4 + 1] = (message >> 8) & 255;
-    into[BAG_AT + at * 4 + 2] = (message >> 16) & 255;
-    into[BAG_AT + at * 4 + 3] = (message >> 24) & 255;
-  }
-}
-
-function encodeMember(member: Member, into: Uint8Array, at: number): void {
-  into[at] = member.epoch;
-  into[at + 1] = member.op | (member.active << 4) | (member.outstanding << 5) | (member.half << 6) | (member.rehearsed << 7);
-  into[at + 2] = member.fence;
-  into[at + 3] = member.released;
-  into[at + 4] = member.seq;
-  into[at + 5] = member.captured | (member.inPage << 4);
-  into[at + 6] = member.lastSeq;
-  into[at + 7] = member.live;
-  into[at + 8] = member.staged;
-  into[at + 9] = member.sent;
-}
-
-export function decode(from: Uint8Array): State {
-  const byte = (at: number): number => from[at] ?? 0;
-  const bag: number[] = [];
-  for (let at = BAG_AT; at < WIDTH_BYTES; at += 4) {
-    const message = byte(at) | (byte(at + 1) << 8) | (byte(at + 2) << 16) | (byte(at + 3) << 24);
-    if (message !== 0) bag.push(message);
-  }
-  return {
-    root: { op: byte(0) & 15, phase: byte(0) >> 4, attempt: byte(1), epoch: byte(2), answers: byte(3) },
-    members: [decodeMember(from, 9), decodeMember(from, 9 + MEMBER_BYTES)],
-    count: { answered: byte(6) & 15, epoch: byte(6) >> 4, rows: byte(7), ever: byte(8) & 15, always: byte(8) >> 4 },
-    last: byte(5),
-    writes: byte(4) & 15,
-    strays: byte(4) >> 4,
-    bag,
+/**
+ * Every field is durable unless it says otherwise. Indexes in brackets: m member, k key, p pair of
+ * a source and a target, o operation.
+ */
+export function makeFields(sizes: {
+  readonly members: number;
+  readonly keys: number;
+  readonly pairs: number;
+  readonly operations: number;
+  readonly attempts: number;
+  readonly epochs: number;
+  readonly pages: number;
+}) {
+  const { members, keys, pairs, attempts, epochs, pages } = sizes;
+  const operations = sizes.operations + 1;
+  let width = 0;
+  const field = (rows = 1, columns = 1): Field => {
+    const start = width;
+    width += rows * columns;
+    return new Field(start, columns);
   };
+  const fields = {
+    /** Number of the operation that runs, or ran last; from 1. */
+    operation: field(),
+    phase: field(),
+    /** The last fence attempt of the operation; it only grows within it, across its waves too. */
+    attempt: field(),
+    /** The registry's epoch. */
+    committed: field(),
+
+    /** [m] The epoch that the member acts by. */
+    epoch: field(members),
+    /** [m] The highest operation number that it has seen. */
+    seen: field(members),
+    /** [m] 1 while that operation runs here: capture is installed, pages are taken. */
+    active: field(members),
+    /** [m] Attempt by which it is fenced, or 0. */
+    fence: field(members),
+    /** [m] The highest attempt that it knows to be over. */
+    released: field(members),
+    /**
+     * [m] Attempt under whose fence it has made the rows of a wave live that it does not act by
+     * yet, or 0.
+     */
+    promoted: field(members),
+    /**
+     * [m] 1 at a source and target of one wave that acts by the new epoch and still has its fence
+     * and the rows that have left.
+     */
+    leaving: field(members),
+    /** [m] 1 between the two transactions of what a weakened variant has split. */
+    half: field(members),
+    /**
+     * [m] 1 once its storage is full, or its schema has changed: it takes no rows and makes none
+     * live, for ever.
+     */
+    full: field(members),
+    /** [m, k] Rows: 0 absent, else the value. */
+    live: field(members, keys),
+    staged: field(members, keys),
+
+    /** [p] As a source: number of the last page sent. */
+    sequence: field(pairs),
+    /** [p] As a source: 1 while the last page is not acknowledged. Volatile. */
+    outstanding: field(pairs),
+    /**
+     * [p] Keys (bits) captured since the last page was sent. The first content of the log is every
+     * key that moves: the copy.
+     */
+    captured: field(pairs),
+    /**
+     * [p] Keys (bits) covered by the page that is on its way. They leave the log with its
+     * acknowledgement.
+     */
+    inPage: field(pairs),
+    /** [p] As a target: number of the last page stored. */
+    lastSequence: field(pairs),
+    /**
+     * [p] Sent: 1 when the last page has been acknowledged. Acknowledgements of older ones change
+     * nothing.
+     */
+    acknowledged: field(pairs),
+    /**
+     * [p, k] The rows of the last page while they may have to be sent again, as in a page.
+     * Volatile; kept only where a scenario repairs.
+     */
+    resendable: field(pairs, keys),
+
+    /** [o, p] Sent: how many pages. */
+    pageCount: field(operations, pairs),
+    /** [o and p, page] Sent: the number that a page carries. */
+    pageNumber: field(operations * pairs, pages),
+    /** [o, p and page, k] Sent: 0 not in the page, 1 deleted, else 1 + value. */
+    pageRow: field(operations * pairs * pages, keys),
+    /** [o, attempt] Sent by the root: see FENCE_SENT. */
+    sent: field(operations, attempts + 1),
+    /** [o, attempt] The epoch before the wave that it is for. */
+    waveEpoch: field(operations, attempts + 1),
+    /** [o, attempt] Sent: members (bits) that have answered drained, and promoted. */
+    drainedBy: field(operations, attempts + 1),
+    promotedBy: field(operations, attempts + 1),
+    /** [o] Sent: members (bits) that have answered. */
+    preparedBy: field(operations),
+    cleanedBy: field(operations),
+    /** [o] Sent with the clean-up: the registry's epoch, plus one. */
+    cleanUpSent: field(operations),
+    /**
+     * [epoch] Sent: targets (bits) that act by it; and all others, and targets that were sources
+     * too and have deleted.
+     */
+    actsBy: field(epochs),
+    finishedBy: field(epochs),
+    /** [epoch] Sent: 1 when all targets act by it, and the others are told. */
+    othersTold: field(epochs),
+
+    /** [k] The last executed write of each key, as in `live`. */
+    last: field(keys),
+    writes: field(),
+    strays: field(),
+    /**
+     * A count that waits for answers: its epoch plus one, members (bits) that have answered, keys
+     * (bits) that they have.
+     */
+    countEpoch: field(),
+    countAnswered: field(),
+    countSeen: field(),
+    /** Keys (bits) that existed at some time, and all the time, since the first answer. */
+    countEver: field(),
+    countAlways: field(),
+    /** See MISCOUNTED and ROW_LOST. */
+    wrong: field(),
+  } as const;
+  return { fields, widthBytes: Math.ceil(width / 4) * 4 };
 }
 
-function decodeMember(from: Uint8Array, at: number): Member {
-  const byte = (offset: number): number => from[at + offset] ?? 0;
-  return {
-    epoch: byte(0),
-    op: byte(1) & 15,
-    active: (byte(1) >> 4) & 1,
-    outstanding: (byte(1) >> 5) & 1,
-    half: (byte(1) >> 6) & 1,
-    rehearsed: (byte(1) >> 7) & 1,
-    fence: byte(2),
-    released: byte(3),
-    seq: byte(4),
-    captured: byte(5) & 15,
-    inPage: byte(5) >> 4,
-    lastSeq: byte(6),
-    live: byte(7),
-    staged: byte(8),
-    sent: byte(9),
-  };
-}
-
-const KINDS = [
-  "",
-  "prepare",
-  "prepared",
-  "page",
-  "ack",
-  "fence",
-  "drained",
-  "ask",
-  "release",
-  "activate",
-  "activated",
-  "cleanUp",
-  "cleaned",
-  "rehearse",
-  "rehearsed",
-] as const;
-export type Kind = Exclude<(typeof KINDS)[number], "">;
-const KIND_NUMBERS = new Map(KINDS.map((kind, number) => [kind, number]));
-
-export interface Message {
-  kind: Kind;
-  /** The member it is for, or from when it is for the root. A page: the source. An ack: the source. */
-  member: MemberIndex;
-  op: number;
-  /** Attempt (fence, drained, rehearse, rehearsed, ask, release), sequence number (page, ack) or epoch (activate, activated). */
-  number: number;
-  /** A page: per key 0 not in it, 1 deleted, 2 + value. */
-  rows: number;
-}
-
-export function packMessage(kind: Kind, member: number, op: number, number = 0, rows = 0): number {
-  return (KIND_NUMBERS.get(kind) ?? 0) | (member << 4) | (op << 5) | (number << 8) | (rows << 16);
-}
-
-export function unpackMessage(packed: number): Message {
-  const kind = KINDS[packed & 15];
-  if (kind === undefined || kind === "") throw new Error(`${packed} is not a message`);
-  return {
-    kind,
-    member: (packed >> 4) & 1 ? 1 : 0,
-    op: (packed >> 5) & 7,
-    number: (packed >> 8) & 255,
-    rows: (packed >> 16) & 255,
-  };
-}
-
-/** Puts a message in flight; false when the bag is full. */
-export function post(state: State, message: number, messagesMax: number): boolean {
-  const { bag } = state;
-  if (bag.includes(message)) return true;
-  if (bag.length >= Math.min(messagesMax, BAG_MAX)) return false;
-  bag.push(message);
-  bag.sort((one, other) => one - other);
-  return true;
-}
-
-export function describeMessage(packed: number): string {
-  const { kind, member, op, number, rows } = unpackMessage(packed);
-  const name = MEMBER_NAMES[member];
-  const other = MEMBER_NAMES[1 - member];
-  const of = `of operation ${op}`;
-  switch (kind) {
-    case "prepare":
-      return `root to ${name}: prepare operation ${op}`;
-    case "prepared":
-      return `${name} to root: prepared for operation ${op}`;
-    case "page":
-      return `${name} to ${other}: page ${number} ${of} (${describeRows(rows)})`;
-    case "ack":
-      return `${other} to ${name}: page ${number} ${of} stored`;
-    case "fence":
-      return `root to ${name}: fence, attempt ${number} ${of}`;
-    case "drained":
-      return `${name} to root: drained, attempt ${number} ${of}`;
-    case "rehearse":
-      return `root to ${name}: try the promotion, attempt ${number} ${of}`;
-    case "rehearsed":
-      return `${name} to root: nothing is in the way, attempt ${number} ${of}`;
-    case "ask":
-      return `${name} to root: what became of attempt ${number} ${of}?`;
-    case "release":
-      return `root to ${name}: attempt ${number} ${of} is aborted`;
-    case "activate":
-      return `root to ${name}: activate epoch ${number} ${of}`;
-    case "activated":
-      return `${name} to root: active at epoch ${number} ${of}`;
-    case "cleanUp":
-      return `root to ${name}: clean up operation ${op}`;
-    case "cleaned":
-      return `${name} to root: operation ${op} cleaned up`;
-    default:
-      return kind satisfies never;
-  }
-}
-
-function describeRows(rows: number): string {
-  const parts = KEYS.map((key) => {
-    const row = nibble(rows, key);
-    if (row === 0) return "";
-    return row === 1 ? `${KEY_NAMES[key]} deleted` : `${KEY_NAMES[key]}=${row - 2}`;
-  });
-  return parts.filter((part) => part !== "").join(", ") || "empty";
-}
+export type Fields = ReturnType<typeof makeFields>["fields"];

@@ -6,12 +6,21 @@
 // The rules in brackets are those of rules.ts.
 import type { Rule } from "./rules.ts";
 import type { Emit, Model } from "./search.ts";
-import type { Bounds } from "./shift-scenarios.ts";
 
 const COPY = 0;
 const FENCE = 1;
 const COMMITTED = 2;
 const CANCELLED = 3;
+
+interface Bounds {
+  /** Messages in flight at once. */
+  readonly messages: number;
+  /** Writes of users in all. */
+  readonly writes: number;
+  readonly pages: number;
+  /** Fence attempts. */
+  readonly attempts: number;
+}
 
 export interface SwapState {
   /** `heard` is volatile: 1 when the source has answered copied (in COPY) or drained (in FENCE); 2 only in the variant `commit-unchecked`. */
