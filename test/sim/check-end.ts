@@ -121,8 +121,8 @@ function isExplained(world: World, { id, state, fault }: OperationRecord, scenar
 /** Which faults a scenario gives an operation reason to end by. */
 const FAULTS_GIVEN: readonly (readonly [string, (scenario: Scenario) => boolean])[] = [
   ["duplicateId", ({ hasTwins, hasRivals }) => hasTwins || hasRivals],
-  // Another shard key in the middle of a move: there is no telling which was meant.
-  ["schema", ({ deploys }) => deploys.versions.some(({ changes }) => changes.includes("otherKey"))],
+  // Other declarations in the middle of a move: there is no telling which were meant.
+  ["schema", ({ deploys }) => deploys.versions.some(({ changes }) => changes.includes("otherKey") || changes.includes("table"))],
   ["storageFull", ({ hasFullDisks }) => hasFullDisks],
   ["unreachable", ({ hasFullDisks }) => hasFullDisks],
 ];

@@ -15,6 +15,14 @@ export function checkVersions(world: World, members: readonly SimObject[], { goe
     const count = (query: string): number => Number(storage.peek(`SELECT count(*) AS n FROM ${query}`)[0]?.["n"]);
     if (count("sqlite_master WHERE name = 'items'") === 0) continue;
     tables.add(describeTables(storage));
+    const missing = [
+      ...(changes.includes("column") && count("pragma_table_info('items') WHERE name = 'extra'") === 0 ? ["column extra"] : []),
+      ...(changes.includes("table") && count("sqlite_master WHERE name = 'labels'") === 0 ? ["table labels"] : []),
+    ];
+    if (missing.length > 0) {
+      world.violate(`${name} has no ${missing.join(" and no ")}, which the newest version makes`);
+      continue;
+    }
     if (changes.includes("column")) {
       const lacking = count("items WHERE extra IS NULL");
       if (fillsAll && lacking > 0) world.violate(`${name} has ${lacking} rows that no constructor has filled`);
