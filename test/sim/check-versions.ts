@@ -2,6 +2,7 @@
 import { textOf } from "../../src/shards/storage/storage.ts";
 import type { Deploys } from "./hazards.ts";
 import type { SimObject } from "./object.ts";
+import type { Change } from "./versions.ts";
 import type { World } from "./world.ts";
 
 export function checkVersions(world: World, members: readonly SimObject[], { goesBack, versions }: Deploys): void {
@@ -11,32 +12,32 @@ export function checkVersions(world: World, members: readonly SimObject[], { goe
   // A migrator that has run its step does not see what an older version stores afterwards.
   const fillsAll = !(runsOnce && goesBack);
   const tables = new Set<string>();
-  for (const { name, storage } of members) {
-    const count = (query: string): number => Number(storage.peek(`SELECT count(*) AS n FROM ${query}`)[0]?.["n"]);
-    if (count("sqlite_master WHERE name = 'items'") === 0) continue;
-    tables.add(describeTables(storage));
-    const missing = [
-      ...(changes.includes("column") && count("pragma_table_info('items') WHERE name = 'extra'") === 0 ? ["column extra"] : []),
-      ...(changes.includes("table") && count("sqlite_master WHERE name = 'labels'") === 0 ? ["table labels"] : []),
-    ];
-    if (missing.length > 0) {
-      world.violate(`${name} has no ${missing.join(" and no ")}, which the newest version makes`);
-      continue;
-    }
-    if (changes.includes("column")) {
-      const lacking = count("items WHERE extra IS NULL");
-      if (fillsAll && lacking > 0) world.violate(`${name} has ${lacking} rows that no constructor has filled`);
-      const wrong = count("items WHERE extra <> iif(extra_tag = 0, 'filled', 'put ' || extra_tag)");
-      if (wrong > 0) world.violate(`${name} has ${wrong} rows that lost what was stored in the new column`);
-    }
-    if (changes.includes("table")) {
-      const lacking = count("items WHERE id NOT IN (SELECT item FROM labels)");
-      if (fillsAll && lacking > 0) world.violate(`${name} has ${lacking} rows without the label that each was given`);
-      const orphans = count("labels WHERE item NOT IN (SELECT id FROM items)");
-      if (orphans > 0) world.violate(`${name} has ${orphans} labels without their item`);
-    }
+  for (const member of members) {
+    if (member.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'items'").length === 0) continue;
+    tables.add(describeTables(member.storage));
+    checkRows(world, member, changes, fillsAll);
   }
   if (tables.size > 1) world.violate(`the members' tables differ: ${[...tables].join(" and ")}`);
+}
+
+function checkRows(world: World, { name, storage }: SimObject, changes: readonly Change[], fillsAll: boolean): void {
+  const count = (query: string): number => Number(storage.peek(`SELECT count(*) AS n FROM ${query}`)[0]?.["n"]);
+  const hasColumn = count("pragma_table_info('items') WHERE name = 'extra'") > 0;
+  const hasLabels = count("sqlite_master WHERE name = 'labels'") > 0;
+  if (changes.includes("column") !== hasColumn) world.violate(`${name} has not the columns that the newest version makes`);
+  if (changes.includes("table") !== hasLabels) world.violate(`${name} has not the tables that the newest version makes`);
+  if (hasColumn) {
+    const lacking = count("items WHERE extra IS NULL");
+    if (fillsAll && lacking > 0) world.violate(`${name} has ${lacking} rows that no constructor has filled`);
+    const wrong = count("items WHERE extra <> iif(extra_tag = 0, 'filled', 'put ' || extra_tag)");
+    if (wrong > 0) world.violate(`${name} has ${wrong} rows that lost what was stored in the new column`);
+  }
+  if (hasLabels) {
+    const lacking = count("items WHERE id NOT IN (SELECT item FROM labels)");
+    if (fillsAll && lacking > 0) world.violate(`${name} has ${lacking} rows without the label that each was given`);
+    const orphans = count("labels WHERE item NOT IN (SELECT id FROM items)");
+    if (orphans > 0) world.violate(`${name} has ${orphans} labels without their item`);
+  }
 }
 
 /** Columns and indexes of the class's own tables, in no order. */
