@@ -37,7 +37,7 @@ export interface FullDiskStep {
   readonly index: number;
   readonly afterMs: number;
   readonly step: Step | null;
-  /** The root, an object that is there, or the next one to be made. */
+  /** The root, another object that is there, or the next one to be made. */
   readonly which: "root" | "present" | "next";
   /** Pages that are left beyond what it holds; of a new one beyond its first tables. */
   readonly pages: number;

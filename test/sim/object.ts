@@ -55,13 +55,14 @@ export class SimObject {
       },
     });
     const limit = world.nextLimits.shift();
-    if (limit !== undefined) this.fillUp(FIRST_TABLES_PAGES + limit.pages, limit.liftedAfterMs);
+    if (limit !== undefined) this.fillUp(limit.pages, limit.liftedAfterMs);
   }
 
-  /** Lets the database grow by so many pages only, for a while or for ever. */
+  /** Lets the database grow by so many pages only, once it has its first tables, for a while or for ever. */
   fillUp(pages: number, liftedAfterMs: number | null): void {
-    this.#world.trace(() => `${this.name} is nearly FULL: ${pages} pages are left`);
-    this.storage.limit(pages);
+    const most = Math.max(this.storage.pages, FIRST_TABLES_PAGES) + pages;
+    this.#world.trace(() => `${this.name} is nearly FULL: it may have ${most} pages`);
+    this.storage.limit(most);
     if (liftedAfterMs !== null) this.#world.options.scheduler.at(liftedAfterMs, () => this.storage.limit(null));
   }
 

@@ -115,6 +115,8 @@ async function holdUp(world: World, name: string, id: number, { afterMs, moment,
 
 /** What must hold when an operation has been paused for a while: nothing has changed hands since the answer. */
 function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: boolean): void {
+  // What a deploy or a full disk does to an operation ends it whenever it is met.
+  if (hasFailed(world, id) && (world.options.versions.length > 1 || world.struck["full"] !== undefined)) return;
   const live = peekLayout(world)?.epoch ?? 0;
   if (live !== epoch) world.violate(`operation ${id} was paused at epoch ${epoch}, and has gone on to ${live}`);
   if (runningOperation(world) !== id) world.violate(`operation ${id} has ended although it is paused`);
@@ -160,6 +162,11 @@ export function runningOperation(world: World): number | null {
   if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").length === 0) return null;
   const id = storage.peek("SELECT id FROM shardctl_operations WHERE state = 'running'")[0]?.["id"];
   return id === undefined ? null : Number(id);
+}
+
+function hasFailed(world: World, id: number): boolean {
+  const query = "SELECT 1 FROM shardctl_operations WHERE id = ? AND state = 'failed'";
+  return world.object(world.options.namespace).storage.peek(query, id).length > 0;
 }
 
 /** True when the last drains of the running operation have found an id twice. */

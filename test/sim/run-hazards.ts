@@ -6,6 +6,8 @@ import type { World } from "./world.ts";
 /** How long a hazard waits for an operation in its step. */
 const STEP_WAIT_MS_MAX = 4_000;
 const POLL_MS = 4;
+/** A root that can write nothing can end nothing: its limit is lifted. */
+const ROOT_FULL_MS = 5_000;
 /** By then the last deploy has ended every older life. */
 const NEWEST_MS = 500;
 
@@ -56,8 +58,10 @@ async function fillUp(world: World, { index, afterMs, step, which, pages, lifted
     world.nextLimits.push({ pages, liftedAfterMs });
     return;
   }
-  const object = which === "root" ? world.object(namespace) : random.pick(`full/${index}/object`, [...world.objects.values()]);
-  object.fillUp(pages, liftedAfterMs);
+  const members = [...world.objects.values()].filter(({ name }) => name !== namespace);
+  const isRoot = which === "root" || members.length === 0;
+  const object = isRoot ? world.object(namespace) : random.pick(`full/${index}/object`, members);
+  object.fillUp(pages, isRoot ? (liftedAfterMs ?? ROOT_FULL_MS) : liftedAfterMs);
 }
 
 async function awaitStep(world: World, step: DeployStep["step"]): Promise<boolean> {

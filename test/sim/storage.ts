@@ -162,10 +162,13 @@ export class SimStorage implements HostStorage {
     return this.#run<Row>(this.#prepare(query), bindings);
   }
 
-  /** Lets the database grow by so many pages from now on, or without a limit. A limit below what it holds is what it holds. */
+  get pages(): number {
+    return Number(this.peek("PRAGMA page_count")[0]?.["page_count"]);
+  }
+
+  /** Lets the database have so many pages, or any number. A limit below what it holds is what it holds. */
   limit(pages: number | null): void {
-    const most = pages === null ? PAGES_MAX : Number(this.peek("PRAGMA page_count")[0]?.["page_count"]) + pages;
-    this.#database.exec(`PRAGMA max_page_count = ${most}`);
+    this.#database.exec(`PRAGMA max_page_count = ${pages ?? PAGES_MAX}`);
   }
 
   close(): void {
