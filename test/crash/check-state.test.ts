@@ -22,6 +22,9 @@ function dumpOf(member: string, change: Partial<Dump> = {}): Dump {
   const owner = createOwnerLookup(LAYOUT);
   return {
     member,
+    version: 2,
+    schema: ["accounts_by_status_2", "id", "status_2"],
+    unfilled: [],
     membership: { epoch: 1, serving: !isRoot, layout: LAYOUT },
     triggers: isRoot ? ["shardctl_guard_insert_accounts"] : [],
     leftovers: [],
@@ -43,11 +46,30 @@ function found(member = NAMESPACE, change: (dump: Dump) => Partial<Dump> = () =>
   return { layout: LAYOUT, epoch: 1, dumps };
 }
 
-const expected: Expected = { possible: new Map(IDS.map((id) => [id, [HELD]])), empty: new Set([NAMESPACE]) };
+const expected: Expected = { possible: new Map(IDS.map((id) => [id, [HELD]])), empty: new Set([NAMESPACE]), version: 2 };
 const [FIRST, SECOND] = MEMBERS as [string, string];
 const ELSEWHERE = accountId("w1", 99);
 
 const damages: readonly { name: string; member: string; change: (dump: Dump) => Partial<Dump>; finds: RegExp }[] = [
+  {
+    name: "an object of an older version",
+    member: SECOND,
+    change: () => ({ version: 1 }),
+    finds: /runs version 1, deployed is 2/,
+  },
+  {
+    name: "a column that is gone",
+    member: FIRST,
+    change: () => ({ schema: ["accounts_by_status_2", "id"] }),
+    finds: /has no status_2/,
+  },
+  {
+    name: "an index that is gone",
+    member: NAMESPACE,
+    change: () => ({ schema: ["id", "status_2"] }),
+    finds: /has no accounts_by_status_2/,
+  },
+  { name: "a row that is not filled", member: FIRST, change: () => ({ unfilled: [IDS[0] ?? ""] }), finds: /^not filled: / },
   { name: "a lost row", member: FIRST, change: (dump) => ({ accounts: dump.accounts.slice(1) }), finds: /^lost: / },
   {
     name: "a row on both members",

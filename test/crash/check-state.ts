@@ -9,6 +9,7 @@ import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
 import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
 import { NAMESPACE, PARTITIONERS, keyOf } from "./accounts.ts";
 import type { Dump } from "./dump.ts";
+import { addedColumns } from "./version.ts";
 
 export interface Found {
   readonly layout: Layout;
@@ -22,6 +23,8 @@ export interface Expected {
   readonly possible: ReadonlyMap<string, readonly string[]>;
   /** Objects that must not have a row left: targets of cancelled operations, retired members whose time is over. */
   readonly empty: ReadonlySet<string>;
+  /** The version of the class that was deployed last. */
+  readonly version: number;
 }
 
 const GUARD_PREFIX = "shardctl_guard_";
@@ -38,6 +41,18 @@ export function checkState(found: Found, expected: Expected): string[] {
     ...found.dumps.flatMap((dump) => checkLeftovers(dump)),
     ...serving.flatMap((dump) => checkServing(dump, found)),
     ...others.flatMap((dump) => checkRetired(dump, expected)),
+    ...found.dumps.flatMap((dump) => checkVersion(dump, expected)),
+  ];
+}
+
+/** Every object has started with the last version, and none of its rows lacks what that version's constructor fills in. */
+function checkVersion({ member, version, schema, unfilled }: Dump, expected: Expected): string[] {
+  if (version !== expected.version) return [`${member} runs version ${version}, deployed is ${expected.version}`];
+  const made = addedColumns(version).flatMap(({ column }) => [column, `accounts_by_${column}`]);
+  const missing = made.filter((name) => !schema.includes(name));
+  return [
+    ...missing.map((name) => `${member} has no ${name}, which the constructor of version ${version} makes`),
+    ...unfilled.map((id) => `not filled: ${id} on ${member} lacks a value that it was given`),
   ];
 }
 

@@ -15,6 +15,7 @@ it(
     const report = await run;
     expect(report.problems).toEqual([]);
     expect(report.kills).toBe(KILLS);
+    expect(report.deploys).toBeGreaterThan(0);
     // A run without writes, or whose kills all missed the operations, would prove nothing.
     expect(report.writes.acknowledged).toBeGreaterThan(50);
     expect(report.kills - (report.steps["idle"] ?? 0)).toBeGreaterThan(1);

@@ -1,8 +1,15 @@
 /** What one object holds, seen from inside: its part in the namespace, what operations left, and the rows of the user's tables. */
 import { stateText } from "./accounts.ts";
+import { VERSION, addedColumns } from "./version.ts";
 
 export interface Dump {
   readonly member: string;
+  /** The version of the class that it runs. */
+  readonly version: number;
+  /** Columns and indexes of the accounts' table, by name. */
+  readonly schema: readonly string[];
+  /** Ids of accounts that lack what the versions' constructors fill in, or what was stored with them. */
+  readonly unfilled: readonly string[];
   /** Null when the object has no record of its membership: it was never told of an operation. */
   readonly membership: { readonly epoch: number; readonly serving: boolean; readonly layout: unknown } | null;
   /** Names of the engine's triggers: guards and captures. */
@@ -45,8 +52,19 @@ export function dumpObject(member: string, storage: DurableObjectStorage): Dump 
   const isKnown = texts("SELECT name AS text FROM sqlite_master WHERE name = 'shardctl_meta'").length > 0;
   const known = (query: string): string[] => (isKnown ? texts(query) : []);
   const [membership] = known("SELECT value AS text FROM shardctl_meta WHERE key = 'membership'");
+  const schema = texts(
+    `SELECT name AS text FROM (SELECT name FROM pragma_table_info('accounts') UNION ALL
+      SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'accounts' AND sql IS NOT NULL) ORDER BY name`,
+  );
+  const isUnfilled = addedColumns(VERSION)
+    .filter(({ column }) => schema.includes(column))
+    .map(({ column, by }) => `${column} IS NOT iif(stated_by >= ${by}, 'by ' || stated, 'filled')`);
   return {
     member,
+    version: VERSION,
+    schema,
+    unfilled:
+      isUnfilled.length === 0 ? [] : texts(`SELECT id AS text FROM accounts WHERE ${isUnfilled.join(" OR ")} ORDER BY id`),
     membership: membership === undefined ? null : (JSON.parse(membership) as Dump["membership"]),
     triggers: texts("SELECT name AS text FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl%' ORDER BY name"),
     leftovers: [

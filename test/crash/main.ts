@@ -41,6 +41,7 @@ function describe({
   writes,
   kills,
   treeKills,
+  deploys,
   steps,
   operations,
   checks,
@@ -51,7 +52,7 @@ function describe({
   const lines = [
     `Seed ${seed}, ${seconds} s`,
     `Writes      ${writes.acknowledged} acknowledged, ${writes.unknown} unknown, ${writes.refused} refused, ${writes.unsent} not sent; ${writes.reads} reads; slowest answer ${writes.slowestMs} ms`,
-    `Kills       ${kills}, ${treeKills} of them of the whole process tree`,
+    `Kills       ${kills}, ${treeKills} of them of the whole process tree, ${deploys} with another version of the class after it`,
     `Killed in   ${Object.entries(steps)
       .map(([step, count]) => `${step} ${count}`)
       .join(", ")}`,

@@ -34,6 +34,8 @@ export interface CrashReport {
   readonly kills: number;
   /** Kills that took wrangler and all its processes. */
   readonly treeKills: number;
+  /** Kills of everything after which another version of the class started. */
+  readonly deploys: number;
   /** Kills by the step that the journal was in when the process was dead. */
   readonly steps: Readonly<Record<string, number>>;
   /** Operations by how they ended, by name. */
@@ -106,6 +108,9 @@ class CrashRun {
   #lastOperation = 0;
   #kills = 0;
   #treeKills = 0;
+  #deploys = 0;
+  /** The version of the class that runs. */
+  #version = 1;
   #checks = 0;
 
   constructor(runtime: CrashRuntime, options: CrashOptions) {
@@ -141,6 +146,7 @@ class CrashRun {
       writes: this.writers.counts,
       kills: this.#kills,
       treeKills: this.#treeKills,
+      deploys: this.#deploys,
       steps: this.#steps,
       operations: this.#operations,
       checks: this.#checks,
@@ -191,11 +197,16 @@ class CrashRun {
     if (isRunning === true || kill.step === "idle") await this.#kill(kill, pid);
   }
 
-  async #kill({ step, delay, isWholeTree }: PlannedKill, workerd: number): Promise<void> {
+  async #kill({ step, delay, isWholeTree, deploys }: PlannedKill, workerd: number): Promise<void> {
     await sleep(delay * DELAY_MS_MAX[step]);
-    const found = isWholeTree ? await this.#runtime.killTree() : await this.#runtime.killWorkerd(workerd);
+    const found = isWholeTree ? await this.#runtime.killTree(deploys) : await this.#runtime.killWorkerd(workerd);
     this.#kills++;
     if (isWholeTree) this.#treeKills++;
+    if (deploys !== null) {
+      this.#deploys++;
+      this.#version = deploys;
+      this.#options.onProgress(`version ${deploys} is deployed`);
+    }
     const at = found ?? "idle";
     this.#steps[at] = (this.#steps[at] ?? 0) + 1;
     this.#options.onProgress(`kill ${this.#kills}: ${isWholeTree ? "everything" : "workerd"} in ${at} (aimed at ${step})`);
@@ -237,7 +248,11 @@ class CrashRun {
     this.#empty = mustBeEmpty(this.#empty, ended, live.layout, planned.retainHours === 0);
     const dumps = await this.#settledDumps();
     const possible = new Map([...this.#fillers, ...this.#model.ids().map((id) => [id, this.#model.possible(id)] as const)]);
-    wrong.push(...checkState({ ...live, dumps }, { possible, empty: this.#empty }).map((problem) => this.#explain(problem)));
+    wrong.push(
+      ...checkState({ ...live, dumps }, { possible, empty: this.#empty, version: this.#version }).map((problem) =>
+        this.#explain(problem),
+      ),
+    );
     if (wrong.length === 0) return;
     this.problems.push(
       `After operation ${ended.id} (${planned.name}, ${ended.state}, epoch ${live.epoch}), seed ${this.#options.seed}:`,

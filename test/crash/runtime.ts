@@ -28,6 +28,7 @@ const FIND_TRIES_MAX = 100;
 
 const PROJECT = fileURLToPath(new URL("../..", import.meta.url).href);
 const CODE = ["src/core", "src/shards", "test/crash"];
+const VERSION_FILE = "test/crash/version.ts";
 
 export class CrashRuntime {
   readonly #folder: string;
@@ -141,17 +142,24 @@ export class CrashRuntime {
     return this.#readStep();
   }
 
-  /** SIGKILLs wrangler and all its processes, and starts again on the same directory and port. */
-  async killTree(): Promise<Step | null> {
+  /** SIGKILLs wrangler and all its processes, and starts again on the same directory and port, with this version of the class. */
+  async killTree(version: number | null = null): Promise<Step | null> {
     this.#isStopping = true;
     process.kill(-this.#wrangler.pid, "SIGKILL");
     await this.#wrangler.ended;
     await this.#wrangler.stop();
     const step = await this.#readStep();
+    if (version !== null) await this.#writeVersion(version);
     this.#starts++;
     this.#wrangler = this.#start();
     this.#isStopping = false;
     return step;
+  }
+
+  async #writeVersion(version: number): Promise<void> {
+    const file = join(this.#folder, VERSION_FILE);
+    const source = await readFile(file, "utf8");
+    await writeFile(file, source.replace(/VERSION: number = \d+;/, `VERSION: number = ${version};`));
   }
 
   /** Ends everything and removes the directory, unless it is to be looked at. */

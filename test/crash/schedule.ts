@@ -58,22 +58,34 @@ export interface PlannedKill {
   readonly delay: number;
   /** True kills wrangler and all its processes, not only the user's workerd. */
   readonly isWholeTree: boolean;
+  /** The version of the class that all objects start with afterwards; null leaves the one that runs. */
+  readonly deploys: number | null;
 }
 
 const TREE_KILL_SHARE = 0.12;
+/** The first operation meets a deploy, and so do the others in this share of their kills. */
+const FIRST_DEPLOY: KillStep = "verify";
+const DEPLOY_SHARE = 0.1;
 /** About one operation in five is cancelled first, and then done again. */
 const CANCEL_SHARE = 0.2;
 
 /** Plans operations for ever; the caller stops when it has its kills. Every kind meets every step within two rounds. */
 export function* planOperations(random: Random): Generator<PlannedOperation> {
+  let version = 1;
+  const planDeploys = (kills: readonly PlannedKill[], first: KillStep | null = null): PlannedKill[] =>
+    kills.map((kill) => {
+      if (!random.chance("deploy", DEPLOY_SHARE) && kill.step !== first) return kill;
+      return { ...kill, isWholeTree: true, deploys: ++version };
+    });
   for (let round = 0; ; round++) {
     for (const [index, change] of CHANGES.entries()) {
       const { name, kind, to } = change;
-      if (random.chance("cancel", CANCEL_SHARE)) yield { name, kind, to, ...planCancel(random), retainHours: 24 };
-      const kills = planKills(
-        random,
-        KILL_STEPS.filter((_, step) => (step + round + index) % 2 === 0),
-      );
+      if (random.chance("cancel", CANCEL_SHARE)) {
+        const { kills, cancelFrom } = planCancel(random);
+        yield { name, kind, to, kills: planDeploys(kills), cancelFrom, retainHours: 24 };
+      }
+      const steps = KILL_STEPS.filter((_, step) => (step + round + index) % 2 === 0);
+      const kills = planDeploys(planKills(random, steps), version === 1 && round + index === 0 ? FIRST_DEPLOY : null);
       yield { name, kind, to, kills, cancelFrom: null, retainHours: random.chance("retain", 0.5) ? 0 : 24 };
     }
   }
@@ -91,6 +103,7 @@ function planKills(random: Random, steps: readonly KillStep[]): PlannedKill[] {
     step,
     delay: random.next("delay"),
     isWholeTree: random.chance("tree", TREE_KILL_SHARE),
+    deploys: null,
   }));
 }
 

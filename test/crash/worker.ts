@@ -22,6 +22,7 @@ import {
   stateText,
 } from "./accounts.ts";
 import { type Dump, PAYLOAD_SQL, dumpObject } from "./dump.ts";
+import { VERSION, addedColumns } from "./version.ts";
 
 interface CrashEnv {
   readonly LEDGER: DurableObjectNamespace<Ledger>;
@@ -61,10 +62,22 @@ export class Ledger extends ShardedObject<CrashEnv> {
   constructor(ctx: DurableObjectState, env: CrashEnv) {
     super(ctx, env);
     ctx.storage.sql.exec(`
-      CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY, region TEXT NOT NULL, grp INTEGER NOT NULL, amount INTEGER NOT NULL, serial INTEGER NOT NULL, size INTEGER NOT NULL, payload TEXT NOT NULL) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY, region TEXT NOT NULL, grp INTEGER NOT NULL, amount INTEGER NOT NULL, serial INTEGER NOT NULL, size INTEGER NOT NULL, payload TEXT NOT NULL, stated INTEGER NOT NULL DEFAULT 0, stated_by INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS notes (account TEXT NOT NULL, serial INTEGER NOT NULL, PRIMARY KEY (account, serial)) WITHOUT ROWID;
       CREATE INDEX IF NOT EXISTS accounts_by_region ON accounts (region);
     `);
+    if (VERSION > 1) ctx.storage.transactionSync(() => this.#migrate());
+  }
+
+  /** As an owner writes it who knows nothing of shards: at every start, whatever is missing. */
+  #migrate(): void {
+    const { sql } = this.ctx.storage;
+    for (const { column } of addedColumns(VERSION)) {
+      if (sql.exec("SELECT 1 FROM pragma_table_info('accounts') WHERE name = ?", column).toArray().length === 0)
+        sql.exec(`ALTER TABLE accounts ADD COLUMN ${column} TEXT`);
+      sql.exec(`UPDATE accounts SET ${column} = 'filled' WHERE ${column} IS NULL`);
+      sql.exec(`CREATE INDEX IF NOT EXISTS accounts_by_${column} ON accounts (${column})`);
+    }
   }
 
   override async shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>> {
@@ -144,11 +157,16 @@ export class Ledger extends ShardedObject<CrashEnv> {
   }
 
   #insert(verb: string, id: string, serial: number, size: number): void {
+    // What a version stores in its columns follows from two that all have.
+    const added = addedColumns(VERSION).map(({ column }) => column);
+    const columns = ["stated", "stated_by", ...added];
+    const values = ["serial", String(VERSION), ...added.map(() => "'by ' || serial")];
+    const updates = columns.map((column) => `, ${column} = excluded.${column}`).join("");
     const conflict =
-      verb === "INSERT" ? "ON CONFLICT (id) DO UPDATE SET serial = excluded.serial, payload = excluded.payload" : "";
+      verb === "INSERT" ? `ON CONFLICT (id) DO UPDATE SET serial = excluded.serial, payload = excluded.payload${updates}` : "";
     this.ctx.storage.sql.exec(
-      `${verb} INTO accounts (id, region, grp, amount, serial, size, payload)
-       SELECT ?1, ?2, ?3, 0, serial, size, ${PAYLOAD_SQL} FROM (SELECT CAST(?4 AS INTEGER) AS serial, CAST(?5 AS INTEGER) AS size) WHERE true ${conflict}`,
+      `${verb} INTO accounts (id, region, grp, amount, serial, size, payload, ${columns.join(", ")})
+       SELECT ?1, ?2, ?3, 0, serial, size, ${PAYLOAD_SQL}, ${values.join(", ")} FROM (SELECT CAST(?4 AS INTEGER) AS serial, CAST(?5 AS INTEGER) AS size) WHERE true ${conflict}`,
       id,
       regionOf(id),
       groupOf(id),

@@ -9,9 +9,12 @@ import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
 import type { OperationRecord } from "../../src/shards/root/operation-record.ts";
 import type { Membership } from "../../src/shards/member/membership.ts";
 import { type SqlRow, textOf } from "../../src/shards/storage/storage.ts";
+import { checkVersions } from "./check-versions.ts";
 import { keyOfView } from "./history.ts";
+import type { Scenario } from "./scenario.ts";
 import { LIST_QUERY, type View, viewOf } from "./store.ts";
-import type { SimObject, World } from "./world.ts";
+import type { SimObject } from "./object.ts";
+import type { World } from "./world.ts";
 
 /** Tables of one move: empty when no move runs. */
 const MOVE_RECORDS = ["walk", "outgoing", "sent", "received", "captured", "origin", "dealt"];
@@ -24,12 +27,14 @@ export interface EndState {
   readonly operations: readonly OperationRecord[];
 }
 
-/** Reads the end state, and tells `world` of everything that is wrong with it. `bringsTogether`: some rows may not meet on one member. */
-export function checkEnd(world: World, bringsTogether: boolean): EndState {
+/** Reads the end state, and tells `world` of everything that is wrong with it. */
+export function checkEnd(world: World, scenario: Scenario): EndState {
   const { namespace } = world.options;
   const root = world.object(namespace);
   const registry = checkRegistry(world, root);
-  const operations = checkOperations(world, root, registry.epoch, bringsTogether);
+  const operations = checkOperations(world, root, registry.epoch, scenario);
+  const members = [...world.objects.values()].filter(({ name }) => registry.layout.members.includes(name));
+  checkVersions(world, members, scenario.deploys);
   const views = new Map<string, View>();
   for (const object of world.objects.values()) {
     const isMember = registry.layout.members.includes(object.name);
@@ -69,7 +74,7 @@ function checkRegistry(world: World, root: SimObject): Registry {
   return { layout: JSON.parse(textOf(last["layout"])) as Layout, epoch: Number(last["epoch"]) };
 }
 
-function checkOperations(world: World, root: SimObject, epoch: number, bringsTogether: boolean): OperationRecord[] {
+function checkOperations(world: World, root: SimObject, epoch: number, scenario: Scenario): OperationRecord[] {
   if (!has(root, "shardctl_operations")) return [];
   const records = root.storage
     .peek("SELECT record FROM shardctl_operations ORDER BY id")
@@ -79,7 +84,7 @@ function checkOperations(world: World, root: SimObject, epoch: number, bringsTog
     const { id, kind, state, fault, epochFrom, wavesDone } = record;
     if (state === "running")
       world.violate(`operation ${id} (${kind}) is still running, in step ${record.step}: ${record.lastError ?? "no error"}`);
-    if (!isExplained(world, record, bringsTogether))
+    if (!isExplained(world, record, scenario))
       world.violate(`operation ${id} (${kind}) ended for no reason with ${fault?.kind ?? "nothing"}: ${fault?.message ?? state}`);
     if (epochFrom !== reached)
       world.violate(`operation ${id} began at epoch ${epochFrom}, the one before it ended at ${reached}`);
@@ -101,7 +106,7 @@ function checkOperations(world: World, root: SimObject, epoch: number, bringsTog
  * Whether the run gave the operation a reason to end as it did. Silence is none: faults last for seconds, the engine's retries for
  * minutes.
  */
-function isExplained(world: World, { id, state, fault }: OperationRecord, bringsTogether: boolean): boolean {
+function isExplained(world: World, { id, state, fault }: OperationRecord, scenario: Scenario): boolean {
   switch (state) {
     case "running": // told of elsewhere
     case "completed":
@@ -109,9 +114,18 @@ function isExplained(world: World, { id, state, fault }: OperationRecord, brings
     case "cancelled":
       return fault?.kind === "cancelled" && world.cancels.has(id);
     case "failed":
-      return fault?.kind === "duplicateId" && bringsTogether;
+      return fault !== null && FAULTS_GIVEN.some(([kind, gives]) => kind === fault.kind && gives(scenario));
   }
 }
+
+/** Which faults a scenario gives an operation reason to end by. */
+const FAULTS_GIVEN: readonly (readonly [string, (scenario: Scenario) => boolean])[] = [
+  ["duplicateId", ({ hasTwins, hasRivals }) => hasTwins || hasRivals],
+  // Other declarations in the middle of a move: there is no telling which were meant.
+  ["schema", ({ deploys }) => deploys.versions.some(({ changes }) => changes.includes("otherKey") || changes.includes("table"))],
+  ["storageFull", ({ hasFullDisks }) => hasFullDisks],
+  ["unreachable", ({ hasFullDisks }) => hasFullDisks],
+];
 
 function checkObject(world: World, object: SimObject, { layout, epoch }: Registry, isMember: boolean, hasRun: boolean): void {
   const { name, storage } = object;

@@ -18,22 +18,28 @@ import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { Router } from "../../src/shards/router.ts";
 import type { Peers } from "../../src/shards/storage/storage.ts";
 import { type Entry, type History, type Op, keyOfView } from "./history.ts";
+import { LayoutChanged, routeItem } from "./route-item.ts";
 import { type ClientStep, GROUPS, type Intent, type Moment, RIVALS, groupOf } from "./scenario.ts";
 import { LIST_QUERY, type View, viewOf } from "./store.ts";
-import { Unreachable, type World } from "./world.ts";
+import { DISK_IS_FULL } from "./storage.ts";
+import { Unreachable } from "./surroundings.ts";
+import type { World } from "./world.ts";
 
 const POLL_MS = 1;
 /** How long a call waits for its moment. */
 const MOMENT_MS_MAX = 800;
 /** What SQLite says to a put of a code that another item of the same member has. */
 const RIVAL_IN_THE_WAY = "UNIQUE constraint failed: items.code";
+/** What every guard's message begins with. */
+const GUARDED = "shardctl: ";
 
 /** Methods that may store a new item: where ids are unique they are claimed first. */
-const STORES: ReadonlySet<string> = new Set(["put", "slowPut"]);
-const ANY_LAYOUT = (): boolean => true;
+const STORES: ReadonlySet<string> = new Set(["put", "slowPut", "relay"]);
+/** Longest time that a caller may be kept waiting where no fault strikes. */
+const WAIT_MS_MAX = 1_500;
 
-/** The layout does not suit the call, which was not made. */
-class LayoutChanged extends Error {}
+/** What the failure of a call within a call says, as the error of the outer one. */
+const NESTED_ENDS = [GUARDED, "network: ", " crashed", ": retry", DISK_IS_FULL];
 
 export class Client {
   readonly #world: World;
@@ -77,6 +83,8 @@ export class Client {
         return this.#stray(intent);
       case "putMany":
         return this.#putMany(intent.items);
+      case "relay":
+        return this.#relay(intent);
       case "regroup":
         return this.#regroup(intent);
       case "exchange":
@@ -91,7 +99,7 @@ export class Client {
   }
 
   async #call(
-    intent: Exclude<Intent, { kind: "list" | "stray" | "putMany" | "regroup" | "exchange" | "twin" | "rival" }>,
+    intent: Exclude<Intent, { kind: "list" | "stray" | "putMany" | "relay" | "regroup" | "exchange" | "twin" | "rival" }>,
   ): Promise<void> {
     const { id } = intent;
     const grp = this.#groupOf(id);
@@ -101,7 +109,7 @@ export class Client {
         const { n, tag, slowMs } = intent;
         const [method, args] =
           slowMs > 0 ? (["slowPut", [id, grp, n, tag, slowMs]] as const) : (["put", [id, grp, n, tag]] as const);
-        const put = await this.#record(id, { kind: "put", grp, n, tag }, () => this.#route(id, grp, true, method, args));
+        const put = await this.#record(id, { kind: "put", grp, n, tag }, () => this.#route(id, grp, true, method, args), slowMs);
         // It may still arrive, under this group: the item must keep it.
         if (put !== "dropped" && put.returnedAt === Infinity) this.#fixed.add(id);
         return;
@@ -217,7 +225,7 @@ export class Client {
   }
 
   /**
-   * Waits a while for a moment in which a rival is most unwelcome, and gives what suits it: at a rehearsal something of the target, by a
+   * Waits a while for a moment in which a rival is most unwelcome, and gives what suits it: at a promotion something of the target, by a
    * layout that is known before.
    */
   async #awaitMoment(
@@ -231,16 +239,16 @@ export class Client {
     if (moment === "any") return chosen;
     const layout = (await this.#router.layout(true).catch(() => undefined))?.layout;
     if (layout === undefined) return chosen;
-    const { times } = this.#world.rehearsed;
+    const { times } = this.#world.promoting;
     const isNow = (): boolean => {
-      const { rehearsed } = this.#world;
+      const { promoting } = this.#world;
       if (moment === "fence") return this.#world.isFenced();
-      return rehearsed.times > times && layout.members.includes(rehearsed.name);
+      return promoting.times > times && layout.members.includes(promoting.name);
     };
     await this.#awaitUntil(MOMENT_MS_MAX, isNow);
     const suiting = choices.filter((choice) => suits(layout, choice));
-    const there = suiting.filter((choice) => this.#ownerOf(layout, choice, groupOfChoice(choice)) === this.#world.rehearsed.name);
-    const among = moment === "rehearsal" && there.length > 0 ? there : suiting;
+    const there = suiting.filter((choice) => this.#ownerOf(layout, choice, groupOfChoice(choice)) === this.#world.promoting.name);
+    const among = moment === "promotion" && there.length > 0 ? there : suiting;
     return among[tag % Math.max(1, among.length)] ?? chosen;
   }
 
@@ -263,6 +271,25 @@ export class Client {
       for (const entry of entries) this.#history.end(entry, undefined);
     } catch (error) {
       if (!hasExpectedEnd(error)) this.#world.violate(`${this.#name} putMany: ${String(error)}`);
+    }
+  }
+
+  /** Every hop is a put of its own: which of them were made, a failure does not say, unless it says that the first was not. */
+  async #relay({ hops, isOwn, isBack, delayMs }: Intent & { kind: "relay" }): Promise<void> {
+    const puts = hops.map((hop) => ({ ...hop, grp: groupOf(hop.id) }));
+    const [first, ...rest] = puts;
+    if (first === undefined) return;
+    const entries = puts.map(({ id, grp, n, tag }) => this.#history.begin(this.#name, id, { kind: "put", grp, n, tag }));
+    this.#unanswered = 0;
+    try {
+      await this.#route(first.id, first.grp, true, "relay", [first, rest, isOwn, isBack, delayMs]);
+      for (const entry of entries) this.#history.end(entry, undefined);
+    } catch (error) {
+      const hasNotRun = this.#unanswered === 0 && error instanceof RefusedError && error.reason.retryable;
+      this.#world.trace(() => `${this.#name} relay ${hasNotRun ? "has not run" : "is unknown"}: ${String(error)}`);
+      if (hasNotRun) for (const entry of entries) this.#history.drop(entry);
+      else if (!hasExpectedEnd(error) && !NESTED_ENDS.some((end) => String(error).includes(end)))
+        this.#world.violate(`${this.#name} relay: ${String(error)}`);
     }
   }
 
@@ -303,31 +330,28 @@ export class Client {
     });
   }
 
-  /** Calls the owner of an item by what the namespace is sharded by now. */
   #route(
     id: string,
     grp: string,
     deal: boolean,
     method: string,
     args: readonly unknown[],
-    fits: (layout: Layout) => boolean = ANY_LAYOUT,
+    fits?: (layout: Layout) => boolean,
   ): Promise<unknown> {
-    return this.#router.attempt(async (view) => {
-      if (!fits(view.layout)) throw new LayoutChanged("The layout no longer suits the call");
-      const isById = view.layout.kind === "roundRobin" || (view.knowsKeys && method === "get" && fits === ANY_LAYOUT);
-      if (isById) return view.callById("items", id, deal, method, args);
-      const newIds = STORES.has(method) ? [{ table: "items", ids: [id] }] : [];
-      return view.callOwner((shardKey) => (shardKey === "grp" ? grp : id), method, args, newIds);
-    });
+    return routeItem(this.#router, { id, grp, deal, method, args, isNew: STORES.has(method) }, fits);
   }
 
-  async #record(key: string, op: Op, work: () => Promise<unknown>): Promise<Entry | "dropped"> {
+  /** `ownMs`: how long the method itself takes. */
+  async #record(key: string, op: Op, work: () => Promise<unknown>, ownMs = 0): Promise<Entry | "dropped"> {
     const entry = this.#history.begin(this.#name, key, op);
     this.#unanswered = 0;
+    const { scheduler } = this.#world.options;
+    const askedAt = scheduler.now;
     try {
       this.#history.end(entry, await work());
+      this.#checkWait(`${op.kind}(${key})`, scheduler.now - askedAt - ownMs);
     } catch (error) {
-      const isRefused = String(error).includes("shardctl: ") || String(error).includes(RIVAL_IN_THE_WAY);
+      const isRefused = [GUARDED, RIVAL_IN_THE_WAY, DISK_IS_FULL].some((message) => String(error).includes(message));
       const hasNotRun = isRefused || (this.#unanswered === 0 && hasExpectedEnd(error));
       if (hasNotRun) {
         this.#world.trace(() => `${this.#name} ${op.kind}(${key}) has not run: ${String(error)}`);
@@ -340,6 +364,11 @@ export class Client {
     }
     this.#world.trace(() => `${this.#name} ${op.kind}(${key}) = ${JSON.stringify(entry.result)}`);
     return entry;
+  }
+
+  /** Where no fault strikes, only a fence makes callers wait, and never for a call that runs. */
+  #checkWait(what: string, waitedMs: number): void {
+    if (this.#world.isCalm && waitedMs > WAIT_MS_MAX) this.#world.violate(`${this.#name} ${what} waited ${waitedMs} ms`);
   }
 
   #groupOf(id: string): string | null {
@@ -375,5 +404,10 @@ export class Client {
 }
 
 function hasExpectedEnd(error: unknown): boolean {
-  return error instanceof Unreachable || error instanceof RefusedError || error instanceof LayoutChanged;
+  return (
+    error instanceof Unreachable ||
+    error instanceof RefusedError ||
+    error instanceof LayoutChanged ||
+    String(error).includes(DISK_IS_FULL)
+  );
 }

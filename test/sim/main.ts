@@ -12,10 +12,11 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { SCALED, editSources } from "./edit-sources.ts";
 import { FORMER_BUGS } from "./former-bugs.ts";
+import { HAZARD_MUTANTS } from "./hazard-mutants.ts";
 import { type Mutant, MUTANTS as WITHOUT_A_RULE } from "./mutants.ts";
 import { FEATURES, createScenario } from "./scenario.ts";
 
-const MUTANTS = [...WITHOUT_A_RULE, ...FORMER_BUGS];
+const MUTANTS = [...WITHOUT_A_RULE, ...HAZARD_MUTANTS, ...FORMER_BUGS];
 const SEEDS = 300;
 /** Seeds that a mutant may survive at most: most are noticed by one of the first ten. */
 const MUTANT_SEEDS = 2_000;

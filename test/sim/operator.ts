@@ -42,6 +42,7 @@ export async function runOperator(world: World, name: string, steps: readonly Op
   for (const [at, step] of steps.entries()) {
     if (step.startsAtChores) await awaitChores(world);
     else await sleep(world, step.afterMs);
+    await awaitRightKey(world);
     const live = step.startsAtChores ? peekLayout(world) : await ask<LayoutReply>(world, name, { kind: "layout" });
     if (!live) continue;
     const { kind, to } = chooseChange(
@@ -81,6 +82,11 @@ export async function runOperator(world: World, name: string, steps: readonly Op
   }
 }
 
+/** Nobody starts an operation while a version with another shard key runs: it would rightly move rows by that. */
+async function awaitRightKey(world: World): Promise<void> {
+  while (world.isMisdeclared) await sleep(world, POLL_MS);
+}
+
 async function awaitFence(world: World): Promise<void> {
   for (let waitedMs = 0; waitedMs < FENCE_WAIT_MS_MAX && !world.isFenced(); waitedMs++) await sleep(world, 1);
 }
@@ -109,6 +115,8 @@ async function holdUp(world: World, name: string, id: number, { afterMs, moment,
 
 /** What must hold when an operation has been paused for a while: nothing has changed hands since the answer. */
 function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: boolean): void {
+  // What a deploy or a full disk does to an operation ends it whenever it is met.
+  if (hasFailed(world, id) && (world.options.versions.length > 1 || world.struck["full"] !== undefined)) return;
   const live = peekLayout(world)?.epoch ?? 0;
   if (live !== epoch) world.violate(`operation ${id} was paused at epoch ${epoch}, and has gone on to ${live}`);
   if (runningOperation(world) !== id) world.violate(`operation ${id} has ended although it is paused`);
@@ -156,6 +164,11 @@ export function runningOperation(world: World): number | null {
   return id === undefined ? null : Number(id);
 }
 
+function hasFailed(world: World, id: number): boolean {
+  const query = "SELECT 1 FROM shardctl_operations WHERE id = ? AND state = 'failed'";
+  return world.object(world.options.namespace).storage.peek(query, id).length > 0;
+}
+
 /** True when the last drains of the running operation have found an id twice. */
 function hasFoundTwice(world: World): boolean {
   const query = "SELECT 1 FROM shardctl_operations WHERE state = 'running' AND json_extract(record, '$.duplicateTries') > 0";
@@ -173,7 +186,7 @@ export function isCopying(world: World): boolean {
 }
 
 /** True while an operation runs and is in one of these steps. */
-function isIn(world: World, ...steps: readonly Step[]): boolean {
+export function isIn(world: World, ...steps: readonly Step[]): boolean {
   if (runningOperation(world) === null) return false;
   const { storage } = world.object(world.options.namespace);
   const row = storage.peek("SELECT json_extract(record, '$.step') AS step FROM shardctl_operations WHERE state = 'running'")[0];
@@ -223,11 +236,11 @@ function chooseChange(
   scenario: Scenario,
 ): { readonly kind: OperationKind; readonly to: Layout } {
   const { unshards, rekeys, first, next, keys } = leaningOf(scenario);
-  if (from.kind === "none") return { kind: "shard", to: freshLayout(random, label, namespace, from, first, keys) };
+  if (from.kind === "none") return { kind: "shard", to: freshLayout(random, label, namespace, from, first, keys, scenario) };
   const roll = random.next(label) * 10;
   if (roll < unshards) return { kind: "unshard", to: unshardedLayout(namespace, swapGeneration(namespace, from, 1)) };
   if (roll < unshards + rekeys || (from.kind !== "hash" && from.kind !== "range"))
-    return { kind: "rekey", to: freshLayout(random, label, namespace, from, next, keys) };
+    return { kind: "rekey", to: freshLayout(random, label, namespace, from, next, keys, scenario) };
   const isSkew = random.chance(`${label}/skew`, 0.35);
   const count = isSkew ? from.members.length : random.whole(`${label}/count`, 1, MEMBERS_MAX);
   const members = shiftMembers(namespace, from, count);
@@ -244,8 +257,14 @@ function freshLayout(
   from: Layout,
   more: readonly Kind[],
   keys: readonly ("id" | "grp")[],
+  { deploys }: Scenario,
 ): Layout {
-  return withDirectory(chooseLayout(random, label, namespace, from, more, keys), random.chance(`${label}/directory`, 0.3));
+  // A directory has the key of each row: another column's would be claimed by callers who know nothing of it.
+  const mayHaveDirectory = !deploys.versions.some(({ changes }) => changes.includes("otherKey"));
+  return withDirectory(
+    chooseLayout(random, label, namespace, from, more, keys),
+    random.chance(`${label}/directory`, 0.3) && mayHaveDirectory,
+  );
 }
 
 function chooseLayout(

@@ -32,7 +32,7 @@ export const REGRESSIONS: readonly Regression[] = [
   {
     seed: 343,
     mutant: "targets-not-fenced",
-    reason: "a rival was put on a target between its rehearsal and its promotion",
+    reason: "a rival was put on a target between the look at its rows and their promotion",
   },
   {
     seed: 20_159,

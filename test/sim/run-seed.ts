@@ -6,6 +6,7 @@ import { Client } from "./client.ts";
 import { History } from "./history.ts";
 import { checkKey, initialState } from "./linearizable.ts";
 import { PARTITIONERS, runOperator, runningOperation } from "./operator.ts";
+import { deployNewest, runDeploys, runFullDisks } from "./run-hazards.ts";
 import { Random } from "./random.ts";
 import { type Cuts, GROUPS, NO_CUTS, RIVALS, type Scenario, TWINS, createScenario } from "./scenario.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -43,7 +44,9 @@ export async function runSeed(seed: number, cuts: Cuts = NO_CUTS, isTraced = fal
     scheduler,
     faults: scenario.faults,
     partitioners: PARTITIONERS,
-    store: scenario,
+    store: { ...scenario, rebuilds: rebuiltTable(scenario) },
+    versions: scenario.deploys.versions,
+    isHostFirst: scenario.isHostFirst,
     trace: isTraced ? (line) => trace.push(line) : null,
   });
   const history = new History(() => scheduler.steps);
@@ -74,8 +77,11 @@ async function play(world: World, scenario: Scenario, history: History): Promise
   };
   scenario.clients.forEach((steps, index) => follow(`client ${index}`, new Client(world, history, `c${index}`, keys).run(steps)));
   scenario.operators.forEach((steps, index) => follow(`operator ${index}`, runOperator(world, `o${index}`, steps, scenario)));
+  follow("deploys", runDeploys(world, scenario.deploys.steps));
+  runFullDisks(world, scenario.fullDisks).forEach((work, index) => follow(`full disk ${index}`, work));
   await scheduler.run(() => open === 0, start + FAULTY_MS_MAX, STEPS_MAX);
   world.isFaulty = false;
+  if (scenario.hasDeploys) deployNewest(world);
   world.trace(() => "faults stop");
   const isSettled = (): boolean => open === 0 && runningOperation(world) === null;
   const recoveryMs = RECOVERY_MS_MAX + pausesMs(scenario);
@@ -86,6 +92,12 @@ async function play(world: World, scenario: Scenario, history: History): Promise
     );
   const rested = await scheduler.run(() => false, scheduler.now + REST_MS_MAX, STEPS_MAX);
   if (rested !== "empty") world.violate(`it does not come to rest (${rested})`);
+}
+
+/** Rows of a table that is followed by reference would go with it when it is dropped. */
+function rebuiltTable({ hasForeignKey, deploys }: Scenario): "items" | "notes" {
+  const isReferenced = hasForeignKey || deploys.versions.some(({ changes }) => changes.includes("table"));
+  return isReferenced ? "notes" : "items";
 }
 
 /** How long operators hold operations up: nobody can recover meanwhile. */
@@ -117,7 +129,7 @@ function keysOf(scenario: Scenario): string[] {
 }
 
 function judge(world: World, scenario: Scenario, history: History): Omit<RunReport, "trace"> {
-  const end = checkEnd(world, scenario.hasTwins || scenario.hasRivals);
+  const end = checkEnd(world, scenario);
   const keys = keysOf(scenario);
   for (const id of end.views.keys()) if (!keys.includes(id)) world.violate(`${id} was never written`);
   const unknown = history.entries.filter((entry) => entry.returnedAt === Infinity).length;

@@ -4,6 +4,7 @@
  *
  * Everything can be left out (`Cuts`) to shorten a failing run.
  */
+import { type Deploys, type FullDiskStep, NO_DEPLOYS, chooseDeploys, chooseFullDisks } from "./hazards.ts";
 import { Random } from "./random.ts";
 
 export interface FaultRates {
@@ -30,8 +31,8 @@ export const NO_FAULTS: FaultRates = {
   crash: 0,
 };
 
-/** What a call waits for, a while: a fence, or a target that tries its promotion, on which it then looks for a key of its own. */
-export type Moment = "any" | "fence" | "rehearsal";
+/** What a call waits for, a while: a fence, or a target that makes rows live, on which it then looks for a key of its own. */
+export type Moment = "any" | "fence" | "promotion";
 
 /** What a client does. `grp` is the group that the item has by then. */
 export type Intent =
@@ -65,6 +66,17 @@ export type Intent =
     }
   /** Writes on the root itself, past the router; `fenceMs` waits so long for a fence, and writes while it stands. */
   | { readonly kind: "stray"; readonly id: string; readonly n: number; readonly tag: number; readonly fenceMs: number }
+  /**
+   * Puts that are made by one call: the owner of each item calls the owner of the next. `isOwn`: through the host's router; else through one
+   * that the engine does not know. `isBack`: the last one calls itself.
+   */
+  | {
+      readonly kind: "relay";
+      readonly hops: readonly { readonly id: string; readonly n: number; readonly tag: number }[];
+      readonly isOwn: boolean;
+      readonly isBack: boolean;
+      readonly delayMs: number;
+    }
   /** Several items at once, all or nothing per member. */
   | { readonly kind: "putMany"; readonly items: readonly { readonly id: string; readonly n: number; readonly tag: number }[] }
   /** A read of every member. */
@@ -129,6 +141,16 @@ export interface Scenario {
   readonly hasRegroups: boolean;
   /** Operations are paused and resumed. */
   readonly hasPauses: boolean;
+  /** Versions of the class are deployed while rows move. */
+  readonly hasDeploys: boolean;
+  /** Databases reach their limit. */
+  readonly hasFullDisks: boolean;
+  /** Methods call other owners, and some run for seconds. */
+  readonly hasNestedCalls: boolean;
+  /** The class's host is made before its tables, as a field is. */
+  readonly isHostFirst: boolean;
+  readonly deploys: Deploys;
+  readonly fullDisks: readonly FullDiskStep[];
   readonly waveRowsMax: number;
   readonly initial: readonly InitialRow[];
   /** Ids that several clients use; the others belong to one client each, and may change their group. */
@@ -138,7 +160,17 @@ export interface Scenario {
 }
 
 /** What only some scenarios have. */
-export const FEATURES = ["hasUniqueIndex", "hasForeignKey", "hasTwins", "hasRivals", "hasRegroups", "hasPauses"] as const;
+export const FEATURES = [
+  "hasUniqueIndex",
+  "hasForeignKey",
+  "hasTwins",
+  "hasRivals",
+  "hasRegroups",
+  "hasPauses",
+  "hasDeploys",
+  "hasFullDisks",
+  "hasNestedCalls",
+] as const;
 export type Feature = (typeof FEATURES)[number];
 
 /** What is left out of a scenario. */
@@ -146,6 +178,9 @@ export interface Cuts {
   readonly faults: readonly FaultName[];
   readonly steps: readonly number[];
   readonly operations: readonly number[];
+  /** By their index. A deploy that is left out is skipped, the versions stay. */
+  readonly deploys?: readonly number[];
+  readonly fullDisks?: readonly number[];
 }
 export const NO_CUTS: Cuts = { faults: [], steps: [], operations: [] };
 
@@ -156,6 +191,11 @@ export const RIVALS: readonly string[] = ["r0", "r1", "r2", "r3", "r4"];
 /** How long what is to happen at a fence waits for one. */
 const FENCE_WAIT_MS = 800;
 export const GROUPS = ["g0", "g1", "g2", "g3", "g4"];
+
+/** How many of the ordinary seeds have what. */
+const NESTED_SHARE = 0.25;
+const DEPLOYS_SHARE = 0.25;
+const FULL_DISKS_SHARE = 0.2;
 
 export function groupOf(id: string): string {
   return GROUPS[Array.from(id).reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % GROUPS.length] ?? "g0";
@@ -170,6 +210,9 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const hasUniqueIndex = random.chance("unique", 0.4);
   const rivalShare = hasUniqueIndex && twinShare === 0 && random.chance("rivals", 0.7) ? 0.3 : 0;
   const stepMsMax = random.pick("stepMsMax", [40, 160, 160, 160]);
+  const nestedShare = random.chance("nested", NESTED_SHARE) ? random.pick("nestedShare", [0.15, 0.4]) : 0;
+  const hasDeploys = random.chance("deploys", DEPLOYS_SHARE);
+  const hasFullDisks = random.chance("fullDisks", FULL_DISKS_SHARE);
   const shared = Array.from({ length: random.whole("shared", 2, 5) }, (_, index) => `s${index}`);
   const passive = Array.from({ length: random.whole("passive", 0, 14) }, (_, index) => `p${index}`);
   const own = Array.from({ length: clientCount }, (_, client) => [`c${client}a`, `c${client}b`]);
@@ -182,7 +225,8 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
         chooseTwin(random, client, twinShare) ??
         chooseRival(random, client, rivalShare) ??
         chooseRegroup(random, client, regroupShare, ids) ??
-        chooseIntent(random, client, shared, ids),
+        chooseRelay(random, client, nestedShare, shared) ??
+        chooseIntent(random, client, shared, ids, nestedShare > 0 ? 5_000 : 1_400),
     })),
   );
   const hasPauses = random.chance("holdsUp", 0.25);
@@ -210,6 +254,12 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     hasRivals: rivalShare > 0,
     hasRegroups: regroupShare > 0,
     hasPauses,
+    hasDeploys,
+    hasFullDisks,
+    hasNestedCalls: nestedShare > 0,
+    isHostFirst: hasDeploys && random.chance("hostFirst", 0.8),
+    deploys: cutDeploys(hasDeploys ? chooseDeploys(random, hasUniqueIndex) : NO_DEPLOYS, cuts.deploys ?? []),
+    fullDisks: hasFullDisks ? chooseFullDisks(random).filter((step) => !cuts.fullDisks?.includes(step.index)) : [],
     faults: cutFaults(chooseFaults(random), cuts.faults),
     hasUniqueIndex,
     hasForeignKey: random.chance("foreignKey", 0.4),
@@ -264,7 +314,17 @@ function cutFaults(rates: FaultRates, cut: readonly FaultName[]): FaultRates {
   return { ...rates, ...Object.fromEntries(cut.map((name) => [name, 0])) };
 }
 
-function chooseIntent(random: Random, client: number, shared: readonly string[], own: readonly string[]): Intent {
+function cutDeploys(deploys: Deploys, cut: readonly number[]): Deploys {
+  return { ...deploys, steps: deploys.steps.filter((step) => !cut.includes(step.index)) };
+}
+
+function chooseIntent(
+  random: Random,
+  client: number,
+  shared: readonly string[],
+  own: readonly string[],
+  slowMsMax: number,
+): Intent {
   const label = `intent/${client}`;
   const roll = random.next(label);
   const id = random.chance(`${label}/own`, 0.4) ? random.pick(`${label}/ownId`, own) : random.pick(`${label}/sharedId`, shared);
@@ -276,7 +336,7 @@ function chooseIntent(random: Random, client: number, shared: readonly string[],
       id,
       n,
       tag,
-      slowMs: random.chance(`${label}/slow`, 0.12) ? random.whole(`${label}/slowMs`, 5, 1_400) : 0,
+      slowMs: random.chance(`${label}/slow`, 0.12) ? random.whole(`${label}/slowMs`, 5, slowMsMax) : 0,
     };
   if (roll < 0.4) return { kind: "get", id };
   if (roll < 0.54) return { kind: "remove", id };
@@ -315,7 +375,7 @@ function chooseTwin(random: Random, client: number, share: number): Intent | nul
     does: random.pick(`${label}/does`, ["put", "put", "get", "remove"] as const),
     n: random.whole(`${label}/n`, 0, 999),
     tag: random.whole(`${label}/tag`, 1, 9_999),
-    moment: random.pick(`${label}/moment`, ["any", "any", "fence", "rehearsal"] as const),
+    moment: random.pick(`${label}/moment`, ["any", "any", "fence", "promotion"] as const),
   };
 }
 
@@ -330,6 +390,25 @@ function chooseRival(random: Random, client: number, share: number): Intent | nu
     n: random.whole(`${label}/n`, 0, 999),
     tag: random.whole(`${label}/tag`, 1, 9_999),
     // Elsewhere rivals are rather taken away, or hardly an operation would find none in its way.
-    moment: does === "put" && random.chance(`${label}/atRehearsal`, 0.8) ? "rehearsal" : "any",
+    moment: does === "put" && random.chance(`${label}/atPromotion`, 0.8) ? "promotion" : "any",
+  };
+}
+
+/** Calls within calls, among the items that keep their groups. */
+function chooseRelay(random: Random, client: number, share: number, shared: readonly string[]): Intent | null {
+  const label = `relay/${client}`;
+  if (!random.chance(label, share)) return null;
+  const first = random.whole(`${label}/id`, 0, shared.length - 1);
+  const count = Math.min(shared.length, random.pick(`${label}/hops`, [1, 2, 2, 3]));
+  return {
+    kind: "relay",
+    hops: Array.from({ length: count }, (_, hop) => ({
+      id: shared[(first + hop) % shared.length] ?? "s0",
+      n: random.whole(`${label}/n`, 0, 999),
+      tag: random.whole(`${label}/tag`, 1, 9_999),
+    })),
+    isOwn: random.chance(`${label}/isOwn`, 0.75),
+    isBack: count === 1 || random.chance(`${label}/isBack`, 0.3),
+    delayMs: random.chance(`${label}/isSlow`, 0.3) ? random.whole(`${label}/delayMs`, 5, 900) : 0,
   };
 }

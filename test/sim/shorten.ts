@@ -26,6 +26,8 @@ export async function shorten(seed: number, given: Cuts): Promise<Cuts> {
     scenario.operators.flat().map((step) => step.index),
     (some) => tryCuts({ ...cuts, operations: [...cuts.operations, ...some] }),
   );
+  for (const { index } of scenario.deploys.steps) await tryCuts({ ...cuts, deploys: [...(cuts.deploys ?? []), index] });
+  for (const { index } of scenario.fullDisks) await tryCuts({ ...cuts, fullDisks: [...(cuts.fullDisks ?? []), index] });
   await leaveOut(
     scenario.clients.flat().map((step) => step.index),
     (some) => tryCuts({ ...cuts, steps: [...cuts.steps, ...some] }),

@@ -1,6 +1,7 @@
 /** The simulator in short: seeds that must pass, seeds that once did not, and mutants that must be noticed. All in processes of their own. */
 import { describe, expect, it } from "vitest";
 import { FORMER_BUGS } from "./former-bugs.ts";
+import { HAZARD_MUTANTS } from "./hazard-mutants.ts";
 import { MUTANTS } from "./mutants.ts";
 import { REGRESSIONS } from "./regressions.ts";
 import { runSeeds } from "./run-mutants.ts";
@@ -23,7 +24,7 @@ describe("the engine under simulated faults", () => {
     expect(summary.seeds).toBe(seeds);
     // Runs in which nothing happens prove nothing.
     expect(summary.epochs).toBeGreaterThan(seeds);
-    expect(Object.keys(summary.faults)).toEqual(["crash", "doubled", "late", "lost", "lostReply", "silent"]);
+    expect(Object.keys(summary.faults)).toEqual(["crash", "deploy", "doubled", "full", "late", "lost", "lostReply", "silent"]);
   });
 
   it("passes every seed that once did not", { timeout: TIMEOUT_MS }, async () => {
@@ -41,7 +42,7 @@ describe("the simulator", () => {
   });
 
   it("has a name of its own for every mutant", () => {
-    const names = [...MUTANTS, ...FORMER_BUGS].map(({ name }) => name);
+    const names = [...MUTANTS, ...HAZARD_MUTANTS, ...FORMER_BUGS].map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
     expect(names).toEqual(expect.arrayContaining(REGRESSIONS.map(({ mutant }) => mutant)));
   });

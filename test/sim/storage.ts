@@ -6,6 +6,9 @@
  * works only between transactions brings the flush forward when the turn has written nothing yet. What the real runtime refuses is refused here: transactions in SQL, ATTACH, TEMP, most pragmas, more than 100 parameters or five
  * terms of a compound SELECT. Integers are read as the runtime reads them, as JavaScript numbers.
  *
+ * A database that is full undoes the whole transaction, as SQLite says, and with it what a savepoint could go back to: the object is
+ * broken from then on, and begins anew from what is durable.
+ *
  * Trade-off: a cursor's rows are read at once, not step by step.
  */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
@@ -33,9 +36,16 @@ const PRAGMAS = new Set([
 const COMPOUND_TERMS_MAX = 5;
 const PARAMETERS_MAX = 100;
 const SQL_LENGTH_MAX = 100_000;
+/** SQLite's own limit. */
+const PAGES_MAX = 4_294_967_294;
+
+/** What SQLite says when a database would outgrow its limit. */
+export const DISK_IS_FULL = "database or disk is full";
 
 /** What the storage asks of its object. */
 export interface StoragePort {
+  /** The transaction is gone: the object must end its life. */
+  broken(): void;
   /** Something is to be flushed. */
   changed(): void;
   /** Flush now. */
@@ -57,6 +67,7 @@ export class SimStorage implements HostStorage {
   readonly #port: StoragePort;
   #depth = 0;
   #isOpen = false;
+  #isBroken = false;
   /** The turn of the last write. */
   #wroteIn = -1;
   #durableAlarm: number | null = null;
@@ -71,6 +82,7 @@ export class SimStorage implements HostStorage {
   };
 
   transactionSync<Value>(closure: () => Value): Value {
+    this.#requireWhole();
     this.#open();
     const name = `sim_${this.#depth++}`;
     this.#database.exec(`SAVEPOINT ${name}`);
@@ -80,6 +92,7 @@ export class SimStorage implements HostStorage {
       this.#database.exec(`RELEASE ${name}`);
       return value;
     } catch (error) {
+      if (this.#isBroken) throw error;
       this.#database.exec(`ROLLBACK TO ${name}`);
       this.#database.exec(`RELEASE ${name}`);
       throw error;
@@ -94,6 +107,7 @@ export class SimStorage implements HostStorage {
   }
 
   setAlarm(scheduledTimeMs: number): Promise<void> {
+    this.#requireWhole();
     this.#open();
     this.#alarm = scheduledTimeMs;
     return this.#port.settled();
@@ -110,7 +124,7 @@ export class SimStorage implements HostStorage {
 
   /** Makes everything so far durable. @throws what SQLite says against the commit. */
   flush(): void {
-    if (!this.#isOpen) return;
+    if (!this.#isOpen || this.#isBroken) return;
     this.#database.exec("COMMIT");
     this.#isOpen = false;
     this.#durableAlarm = this.#alarm;
@@ -118,8 +132,9 @@ export class SimStorage implements HostStorage {
 
   /** What a crash does. */
   discard(): void {
-    if (this.#isOpen) this.#database.exec("ROLLBACK");
+    if (this.#isOpen && !this.#isBroken) this.#database.exec("ROLLBACK");
     this.#isOpen = false;
+    this.#isBroken = false;
     this.#depth = 0;
     this.#alarm = this.#durableAlarm;
     // A new life begins with the default.
@@ -147,6 +162,15 @@ export class SimStorage implements HostStorage {
     return this.#run<Row>(this.#prepare(query), bindings);
   }
 
+  get pages(): number {
+    return Number(this.peek("PRAGMA page_count")[0]?.["page_count"]);
+  }
+
+  /** Lets the database have so many pages, or any number. A limit below what it holds is what it holds. */
+  limit(pages: number | null): void {
+    this.#database.exec(`PRAGMA max_page_count = ${pages ?? PAGES_MAX}`);
+  }
+
   close(): void {
     this.#prepared.clear();
     this.#database.close();
@@ -154,6 +178,7 @@ export class SimStorage implements HostStorage {
 
   #exec<Row extends SqlRow>(query: string, bindings: readonly SqlValue[]): SqlCursor<Row> {
     refuseQuery(query, bindings.length);
+    this.#requireWhole();
     const prepared = this.#prepare(query);
     if (SETS_FOREIGN_KEYS.test(query)) {
       if (this.#isOpen && this.#wroteIn !== this.#port.turn()) this.#port.flushNow();
@@ -162,8 +187,21 @@ export class SimStorage implements HostStorage {
     if (prepared.isRead) return cursor(this.#run<Row>(prepared, bindings), 0);
     this.#open();
     const before = this.#totalChanges();
-    const rows = this.#run<Row>(prepared, bindings);
+    let rows: Row[];
+    try {
+      rows = this.#run<Row>(prepared, bindings);
+    } catch (error) {
+      if (!this.#database.isTransaction) {
+        this.#isBroken = true;
+        this.#port.broken();
+      }
+      throw error;
+    }
     return cursor(rows, this.#totalChanges() - before);
+  }
+
+  #requireWhole(): void {
+    if (this.#isBroken) throw new Error(`${DISK_IS_FULL}: the object is broken`);
   }
 
   #totalChanges(): number {

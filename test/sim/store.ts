@@ -2,13 +2,26 @@
  * The user's class of the simulation: items sharded by `id` or by `grp`, and notes that follow them. Every value of `v` is one that a
  * careless copy would change; `intact` says whether it is still the one that its tag stands for.
  */
-import type { TableSpec } from "../../src/shards/storage/tables.ts";
-import { RIVALS } from "./scenario.ts";
 import type { HostStorage, Runtime, SqlRow } from "../../src/shards/storage/storage.ts";
+import type { Router } from "../../src/shards/router.ts";
+import { routeItem } from "./route-item.ts";
+import { RIVALS } from "./scenario.ts";
+import { DeployedFlaw, type SchemaOptions, type StoreVersion, createTables, migrate } from "./versions.ts";
 
-export interface StoreOptions {
-  readonly hasUniqueIndex: boolean;
-  readonly hasForeignKey: boolean;
+/** What the class has of its object. */
+export interface StorePorts {
+  readonly storage: HostStorage;
+  readonly runtime: Runtime;
+  /** A router to the own namespace: the host's, or one that the class has made for itself and that the engine does not know. */
+  router(isOwn: boolean): Router;
+}
+
+/** One of several puts that are made by one call: each owner calls the next. */
+export interface Hop {
+  readonly id: string;
+  readonly grp: string;
+  readonly n: number;
+  readonly tag: number;
 }
 
 /** An item with its notes, as a client sees it. */
@@ -21,8 +34,6 @@ export interface View {
   readonly notes: string;
   readonly intact: boolean;
 }
-
-export const STORE_TABLES: readonly TableSpec[] = [{ name: "items" }, { name: "notes", follows: "items", by: "item" }];
 
 const VALUES = [
   "9007199254740993",
@@ -44,35 +55,52 @@ const SELECT = `SELECT id, grp, n, tag, ${IS_INTACT} AS intact,
 export class Store {
   readonly #storage: HostStorage;
   readonly #runtime: Runtime;
-  readonly #options: StoreOptions;
+  readonly #ports: StorePorts;
+  readonly #options: SchemaOptions;
+  readonly #version: StoreVersion;
 
-  constructor(storage: HostStorage, runtime: Runtime, options: StoreOptions) {
-    this.#storage = storage;
-    this.#runtime = runtime;
+  constructor(ports: StorePorts, options: SchemaOptions, version: StoreVersion) {
+    this.#ports = ports;
+    this.#storage = ports.storage;
+    this.#runtime = ports.runtime;
     this.#options = options;
-    const { sql } = storage;
-    if (storage.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'notes'").toArray().length > 0) return;
-    sql.exec(
-      "CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, grp TEXT, n INTEGER NOT NULL, tag INTEGER NOT NULL, v, code TEXT NOT NULL)",
-    );
-    if (options.hasUniqueIndex) sql.exec("CREATE UNIQUE INDEX IF NOT EXISTS items_by_code ON items (code)");
-    const reference = options.hasForeignKey ? "REFERENCES items (id) ON DELETE CASCADE" : "";
-    sql.exec(
-      `CREATE TABLE IF NOT EXISTS notes (item TEXT NOT NULL ${reference}, seq INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (item, seq)) WITHOUT ROWID`,
-    );
+    this.#version = version;
+  }
+
+  /**
+   * The rest of the class's constructor, apart so that the host can be made before it or after it. Gives what it waits for, with all events
+   * held back; null when it is over at once. @throws what a migration throws, and `DeployedFlaw` for a version that is meant to.
+   */
+  start(): Promise<void> | null {
+    const isNew = this.#storage.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'notes'").toArray().length === 0;
+    if (isNew) createTables(this.#storage.sql, this.#options);
+    if (this.#version.startMs > 0) return this.#runtime.sleep(this.#version.startMs).then(() => this.#migrate());
+    this.#migrate();
+    return null;
+  }
+
+  #migrate(): void {
+    if (this.#version.changes.length > 0) migrate(this.#storage, this.#version, this.#options);
+    if (this.#version.throws) throw new DeployedFlaw("this version does not start");
   }
 
   put(id: string, grp: string, n: number, tag: number): void {
     const value = VALUES[tag % VALUES.length] ?? "NULL";
+    const { changes } = this.#version;
+    const [columns, values] = changes.includes("column")
+      ? [", extra, extra_tag", ", 'put ' || CAST(?4 AS INTEGER), ?4"]
+      : ["", ""];
+    const extra = columns === "" ? "" : ", extra = excluded.extra, extra_tag = excluded.extra_tag";
     this.#storage.sql.exec(
-      `INSERT INTO items (id, grp, n, tag, v, code) VALUES (?1, ?2, ?3, ?4, ${value}, ?5)
-       ON CONFLICT (id) DO UPDATE SET grp = excluded.grp, n = excluded.n, tag = excluded.tag, v = excluded.v, code = excluded.code`,
+      `INSERT INTO items (id, grp, n, tag, v, code${columns}) VALUES (?1, ?2, ?3, ?4, ${value}, ?5${values})
+       ON CONFLICT (id) DO UPDATE SET grp = excluded.grp, n = excluded.n, tag = excluded.tag, v = excluded.v, code = excluded.code${extra}`,
       id,
       grp,
       n,
       tag,
       RIVALS.includes(id) ? `rival/${tag % 2}` : `${id}/${tag % 3}`,
     );
+    if (changes.includes("table")) this.#storage.sql.exec("INSERT OR REPLACE INTO labels (item, text) VALUES (?, 'put')", id);
   }
 
   putMany(rows: readonly { readonly id: string; readonly grp: string; readonly n: number; readonly tag: number }[]): void {
@@ -85,6 +113,20 @@ export class Store {
   async slowPut(id: string, grp: string, n: number, tag: number, delayMs: number): Promise<void> {
     await this.#runtime.sleep(delayMs);
     this.put(id, grp, n, tag);
+  }
+
+  /** Puts the first item, and has the owner of the next put the rest, while this call runs. With `isBack` the last one calls itself. */
+  async relay(first: Hop, hops: readonly Hop[], isOwn: boolean, isBack: boolean, delayMs: number): Promise<void> {
+    this.put(first.id, first.grp, first.n, first.tag);
+    if (delayMs > 0) await this.#runtime.sleep(delayMs);
+    const [next, ...rest] = hops;
+    const router = this.#ports.router(isOwn);
+    if (next !== undefined) {
+      const args = [next, rest, isOwn, isBack, delayMs];
+      await routeItem(router, { ...next, deal: true, method: "relay", args, isNew: true });
+    } else if (isBack) {
+      await routeItem(router, { ...first, deal: false, method: "get", args: [first.id], isNew: false });
+    }
   }
 
   get(id: string): View | null {

@@ -8,6 +8,7 @@ export function openStorage(): SimStorage {
     flushNow: () => storage.flush(),
     settled: () => Promise.resolve(),
     turn: () => 0,
+    broken: () => undefined,
   });
   return storage;
 }

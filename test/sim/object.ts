@@ -1,0 +1,385 @@
+/**
+ * One Durable Object: its storage outlives it, its host does not. Starts with the version of the class that is deployed, holds events back
+ * while its constructor waits, keeps its messages until what it wrote is durable, and crashes when told to.
+ */
+import { createHash } from "node:crypto";
+import type { Envelope, ProtocolReply } from "../../src/core/protocol.ts";
+import { Host } from "../../src/shards/host/host.ts";
+import { Router } from "../../src/shards/router.ts";
+import type { Peers, Runtime } from "../../src/shards/storage/storage.ts";
+import { DISK_IS_FULL, SimStorage } from "./storage.ts";
+import { Store, type StorePorts } from "./store.ts";
+import { type Answer, type Surroundings, Unreachable } from "./surroundings.ts";
+import { DeployedFlaw, FIRST_VERSION, MIGRATIONS_TABLE, type StoreVersion, tablesOf } from "./versions.ts";
+
+const ALARM_RETRY_MS = 2_000;
+/** After which the first tables of a new object are there, with those of the engine. */
+const FIRST_TABLES_PAGES = 28;
+
+/** One life of an object, from its constructor to its crash. */
+interface Running {
+  readonly host: Host;
+  readonly store: Store;
+  /** What came while the constructor waits; null once it is over. */
+  waiting: ((running: Running) => void)[] | null;
+}
+
+export class SimObject {
+  readonly name: string;
+  readonly storage: SimStorage;
+  readonly #world: Surroundings;
+  /** Grows with every crash: what belongs to an older life is never resumed. */
+  #life = 0;
+  #running: Running | null = null;
+  /** The version that this life runs, and the next one begins with until it starts. */
+  version: StoreVersion = FIRST_VERSION;
+  #gate: (() => void)[] = [];
+  #answers = new Set<Answer>();
+  #alarmRuns: number | null = null;
+
+  constructor(world: Surroundings, name: string) {
+    this.#world = world;
+    this.name = name;
+    this.storage = new SimStorage({
+      changed: () => this.#flushSoon(),
+      flushNow: () => this.#flush(),
+      settled: () => this.#after("setAlarm", 1, () => undefined),
+      turn: () => world.options.scheduler.steps,
+      broken: () => {
+        const life = this.#life;
+        world.strike("full");
+        // What runs in this turn runs to its end, and writes nothing more.
+        world.options.scheduler.at(0, () => {
+          if (life === this.#life) this.crash("its disk is full", ALARM_RETRY_MS);
+        });
+      },
+    });
+    const limit = world.nextLimits.shift();
+    if (limit !== undefined) this.fillUp(limit.pages, limit.liftedAfterMs);
+  }
+
+  /** Lets the database grow by so many pages only, once it has its first tables, for a while or for ever. */
+  fillUp(pages: number, liftedAfterMs: number | null): void {
+    const most = Math.max(this.storage.pages, FIRST_TABLES_PAGES) + pages;
+    this.#world.trace(() => `${this.name} is nearly FULL: it may have ${most} pages`);
+    this.storage.limit(most);
+    if (liftedAfterMs !== null) this.#world.options.scheduler.at(liftedAfterMs, () => this.storage.limit(null));
+  }
+
+  /** Starts it without an event of its own. */
+  start(): void {
+    this.#whenStarted(() => undefined);
+  }
+
+  /** Read from its database. */
+  isFenced(): boolean {
+    if (this.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0) return false;
+    const query = "SELECT 1 FROM shardctl_meta WHERE key = 'moving' AND json_extract(value, '$.fence') > 0";
+    return this.storage.peek(query).length > 0;
+  }
+
+  /** True while its alarm handler runs. */
+  get isInAlarm(): boolean {
+    return this.#alarmRuns !== null;
+  }
+
+  /** Brings a request to the object, starting it when it does not run. */
+  deliver(from: string, envelope: Envelope, answer: Answer): void {
+    const life = this.#life;
+    this.#world.trace(() => `${this.name} ← ${from}: ${describeRequest(envelope)}`);
+    // A source is asked too, but has nothing that could be replaced.
+    if (takesRows(envelope)) this.#world.promoting = { name: this.name, times: this.#world.promoting.times + 1 };
+    this.#answers.add(answer);
+    if (kindOf(envelope) === "start" && this.#world.isMisdeclared) {
+      answer.reject(new Unreachable("nobody starts an operation while a version with another shard key runs"));
+      return;
+    }
+    const end = (settle: () => void): void => {
+      if (life !== this.#life) return;
+      this.#afterFlush(() => {
+        this.#answers.delete(answer);
+        settle();
+      });
+    };
+    this.#whenStarted(({ host }) => {
+      host.handle(envelope).then(
+        (reply) => {
+          this.#world.trace(() => `${this.name} → ${from}: ${kindOf(envelope)} ${describeReply(reply)}`);
+          end(() => answer.resolve(structuredClone(reply)));
+          return undefined;
+        },
+        (error: unknown) => {
+          const message = error instanceof Error ? error.message : String(error);
+          this.#world.trace(() => `${this.name} → ${from}: ${kindOf(envelope)} THROWS ${message}`);
+          // What crosses the wire is the message, not the class.
+          end(() => answer.reject(new Error(message)));
+        },
+      );
+    });
+    this.#maybeCrash("deliver");
+  }
+
+  /** A write that bypasses the router and admission: by the object's own code. Durable when the promise resolves. */
+  stray<Value>(work: (store: Store) => Value): Promise<Value> {
+    return new Promise((resolve, reject) => {
+      const answer: Answer = { resolve: () => undefined, reject };
+      this.#answers.add(answer);
+      this.#whenStarted(({ store }) => {
+        let value: Value;
+        try {
+          value = work(store);
+        } catch (error) {
+          this.#answers.delete(answer);
+          reject(error);
+          return;
+        }
+        this.#afterFlush(() => {
+          this.#answers.delete(answer);
+          resolve(value);
+        });
+      });
+    });
+  }
+
+  /** `retryAlarmMs`: when an alarm whose handler ran is tried again. */
+  crash(why: string, retryAlarmMs = 0): void {
+    const { scheduler, random } = this.#world.options;
+    this.#world.trace(() => `${this.name} CRASHES (${why})${this.storage.isDirty ? ", unflushed writes are gone" : ""}`);
+    this.#life++;
+    this.#running = null;
+    this.#gate = [];
+    this.storage.discard();
+    for (const answer of this.#answers) {
+      scheduler.at(random.whole(`crash/${this.name}/reject`, 1, 20), () =>
+        answer.reject(new Unreachable(`${this.name} crashed`)),
+      );
+    }
+    this.#answers = new Set();
+    if (this.#alarmRuns !== null) this.storage.restoreAlarm(retryAlarmMs > 0 ? scheduler.now + retryAlarmMs : this.#alarmRuns);
+    this.#alarmRuns = null;
+    this.#armAlarm();
+  }
+
+  /** Runs `work` in the object's life, which begins with it if need be. Never, when its constructor throws: then everything asked of it fails. */
+  #whenStarted(work: (running: Running) => void): void {
+    let running = this.#running;
+    if (running === null) {
+      try {
+        this.#running = running = this.#start();
+      } catch (error) {
+        this.#failStart(error);
+        return;
+      }
+    }
+    if (running.waiting === null) work(running);
+    else running.waiting.push(work);
+  }
+
+  /** @throws what the class's constructor throws. */
+  #start(): Running {
+    const { partitioners, store: storeOptions, isHostFirst, namespace } = this.#world.options;
+    const version = (this.version = this.#world.deployment.versionOf(this.name));
+    const runtime: Runtime = {
+      now: () => this.#world.options.scheduler.now,
+      // A turn later is not at once: others may come between.
+      sleep: (delayMs, signal) => this.#after("sleep", Math.max(delayMs, this.#yieldMs()), () => undefined, signal),
+      digest: (content) => {
+        const bytes = typeof content === "string" ? content : new Uint8Array(content);
+        return this.#after("digest", 1, () => createHash("sha256").update(bytes).digest("hex"));
+      },
+    };
+    const peers: Peers = { send: (member, envelope) => this.#send(member, envelope as Envelope) };
+    const ports: StorePorts = {
+      storage: this.storage,
+      runtime,
+      router: (isOwn) =>
+        isOwn && running.host.platform.peers !== null
+          ? new Router(running.host.platform.peers, running.host.namespace, runtime, { partitioners })
+          : new Router(peers, namespace, runtime, { partitioners }),
+    };
+    const identify = (name: string): "mine" | "other" => (name === this.name ? "mine" : "other");
+    const platform = { self: this.name, identify, idOf: String, storage: this.storage, runtime, peers };
+    const options = { tables: tablesOf(version), localTables: [MIGRATIONS_TABLE], partitioners };
+    const store = new Store(ports, storeOptions, version);
+    const early = isHostFirst ? new Host(platform, store, options) : undefined;
+    // As ShardHost does, and ShardedObject for a host that is made while the constructor waits.
+    const begunEarly = early?.member.beginStart();
+    const starting = store.start();
+    const host = early ?? new Host(platform, store, options);
+    const isBegun = begunEarly ?? host.member.beginStart();
+    const running: Running = { host, store, waiting: starting && [] };
+    if (isBegun && starting === null) host.member.keepGuards();
+    if (starting) this.#endStart(running, starting);
+    return running;
+  }
+
+  #endStart(running: Running, starting: Promise<void>): void {
+    const life = this.#life;
+    starting.then(
+      () => {
+        if (life !== this.#life) return undefined;
+        const { waiting } = running;
+        running.waiting = null;
+        running.host.member.keepGuards();
+        for (const work of waiting ?? []) work(running);
+        return undefined;
+      },
+      (error: unknown) => {
+        if (life === this.#life) this.#failStart(error);
+      },
+    );
+  }
+
+  /** The constructor threw. What it wrote before stands or not: both happen. */
+  #failStart(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    if (!(error instanceof DeployedFlaw) && !message.includes(DISK_IS_FULL))
+      this.#world.violateOnce(`${this.name} does not start: ${message}`);
+    if (this.#world.options.random.chance(`start/${this.name}/keeps`, 0.5) && !this.#flush()) return;
+    this.crash(`does not start: ${message}`, ALARM_RETRY_MS);
+  }
+
+  #send(member: string, envelope: Envelope): Promise<ProtocolReply<unknown>> {
+    const life = this.#life;
+    // What is sent is what it is now, not what it becomes while the gate is closed.
+    const body = structuredClone(envelope);
+    return new Promise((resolve, reject) => {
+      const resume = (settle: () => void): void => {
+        if (life !== this.#life) return;
+        settle();
+        this.#maybeCrash("reply");
+      };
+      this.#afterFlush(() =>
+        this.#world.transmit(this.name, member, body, {
+          resolve: (reply) => resume(() => resolve(reply)),
+          reject: (error) => resume(() => reject(error)),
+        }),
+      );
+    });
+  }
+
+  /** A promise that resolves after a while, in this life only. */
+  #after<Value>(label: string, delayMs: number, value: () => Value, signal?: AbortSignal): Promise<Value> {
+    const life = this.#life;
+    return new Promise((resolve) => {
+      const callOff = this.#world.options.scheduler.at(delayMs, () => {
+        if (life !== this.#life) return;
+        resolve(value());
+        this.#maybeCrash(label);
+      });
+      signal?.addEventListener("abort", () => {
+        callOff();
+        resolve(value());
+      });
+    });
+  }
+
+  /** The output gate. */
+  #afterFlush(run: () => void): void {
+    if (this.storage.isDirty) this.#gate.push(run);
+    else run();
+  }
+
+  #yieldMs(): number {
+    return this.#world.options.random.whole(`yield/${this.name}`, 0, 2);
+  }
+
+  #flushSoon(): void {
+    const { scheduler, random, faults } = this.#world.options;
+    const life = this.#life;
+    const isSlow = this.#world.isFaulty && random.chance(`flush/${this.name}/slow`, faults.slowFlush);
+    const delayMs = isSlow ? random.whole(`flush/${this.name}/slowMs`, 5, 60) : random.whole(`flush/${this.name}/ms`, 0, 2);
+    scheduler.at(delayMs, () => {
+      if (life !== this.#life) return;
+      if (!this.#flush()) return;
+      // A crash after the commit and before any message has left.
+      if (this.#maybeCrash("flush")) return;
+      this.#openGate();
+    });
+  }
+
+  /** Makes the writes so far durable. False when that failed, and the object with it. */
+  #flush(): boolean {
+    try {
+      this.storage.flush();
+    } catch (error) {
+      this.#world.violate(`${this.name} could not commit: ${String(error)}`);
+      this.crash("failed commit");
+      return false;
+    }
+    this.#armAlarm();
+    return true;
+  }
+
+  #openGate(): void {
+    const gate = this.#gate;
+    this.#gate = [];
+    for (const run of gate) run();
+  }
+
+  #armAlarm(): void {
+    const time = this.storage.durableAlarm;
+    if (time === null) return;
+    const { scheduler, random } = this.#world.options;
+    scheduler.at(Math.max(0, time - scheduler.now) + random.whole(`alarm/${this.name}`, 0, 5), () => this.#fireAlarm());
+  }
+
+  #fireAlarm(): void {
+    const { scheduler } = this.#world.options;
+    const due = this.storage.durableAlarm;
+    if (this.#alarmRuns !== null || due === null || due > scheduler.now) return;
+    const life = this.#life;
+    this.#alarmRuns = this.storage.takeAlarm();
+    this.#world.trace(() => `${this.name} alarm`);
+    const end = (): void => {
+      this.#alarmRuns = null;
+      this.#armAlarm();
+    };
+    this.#whenStarted(({ host }) => {
+      host.onAlarm().then(
+        () => {
+          // The runtime takes the handler for done only when its writes are durable.
+          if (life === this.#life) this.#afterFlush(end);
+          return undefined;
+        },
+        (error: unknown) => {
+          if (life !== this.#life) return;
+          if (!String(error).includes(DISK_IS_FULL)) this.#world.violate(`the alarm of ${this.name} threw: ${String(error)}`);
+          this.storage.restoreAlarm(scheduler.now + ALARM_RETRY_MS);
+          end();
+        },
+      );
+    });
+    this.#maybeCrash("alarm");
+  }
+
+  #maybeCrash(where: string): boolean {
+    if (!this.#world.strikes("crash", `crash/${this.name}/${where}`, this.#world.options.faults.crash)) return false;
+    // After the step, with all that it still runs before it waits again: between two steps nothing of an object runs.
+    if (where === "flush") this.crash(where);
+    else this.#world.options.scheduler.at(0, () => this.crash(`after ${where}`));
+    return true;
+  }
+}
+
+function kindOf(envelope: Envelope): string {
+  return String((envelope.request as { kind?: unknown }).kind);
+}
+
+/** True for a promotion, or for the check that takes its place in a swap, of rows that are to become live. */
+function takesRows(envelope: Envelope): boolean {
+  const { kind, incoming } = envelope.request as { readonly kind: string; readonly incoming?: readonly unknown[] };
+  return (kind === "promote" || kind === "rehearse") && incoming !== undefined && incoming.length > 0;
+}
+
+export function describeRequest(envelope: Envelope): string {
+  const text = JSON.stringify(envelope.request, (_, value: unknown) =>
+    value instanceof Object && "ranges" in value ? "…layout…" : value,
+  );
+  return text.length > 260 ? `${text.slice(0, 260)}…` : text;
+}
+
+function describeReply(reply: ProtocolReply<unknown>): string {
+  const text = reply.ok ? JSON.stringify(reply.value) : `REFUSED ${reply.failure.kind}: ${reply.failure.message}`;
+  return text === undefined ? "done" : text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}
