@@ -40,7 +40,7 @@ async function ids(namespace: TestNamespace<Cases>, table: string, where = "true
   const { layout } = await namespace.live();
   const query = `SELECT id FROM ${table} WHERE ${where}`;
   const found = await Promise.all(layout.members.map((member) => namespace.sql(member, query)));
-  return found.flat().map((row) => String(row["id"]));
+  return found.flat().map((row) => row["id"] as string);
 }
 
 async function everyMember(namespace: TestNamespace<Cases>, statements: readonly string[]): Promise<void> {

@@ -74,7 +74,8 @@ export class Member extends MemberState {
    */
   beginStart(): boolean {
     if (!hasSchema(this.sql)) return false;
-    const { membership } = this;
+    const { membership, moving } = this;
+    if (moving?.mode === "swap" && moving.isTarget && !membership.serving) this.foreignKeys.openForStart();
     if (!this.#isGuarded()) return hasKeyedDirectory(membership.layout);
     this.change(() => removeOldGuards(this.sql));
     return true;
@@ -92,6 +93,7 @@ export class Member extends MemberState {
     else if (this.#isArmed) disarmGuards(this.sql);
     this.#isArmed = isGuarded;
     if (this.#hasStarted) return;
+    this.foreignKeys.endStart();
     this.#endStart();
     this.#hasStarted = true;
   }
@@ -185,6 +187,7 @@ export class Member extends MemberState {
         this.#forgetOlder();
         if (isSource && !membership.serving)
           throw new EngineFault("internal", `${this.self} is a source of operation ${operation} but serves nothing`);
+        this.#keepReserve(request);
         clearMoveRecords(this.sql);
         const fence = { fence: 0, fenceFloor: 1, promotion: null };
         const { allowMissingKey, rowsPerSecondMax } = request;
@@ -197,7 +200,6 @@ export class Member extends MemberState {
         armGuards(this.sql);
         this.#isArmed = true;
         this.freezeTables();
-        this.#keepReserve(moving);
         if (isTarget && mode === "shift") createStaging(this.sql, this.planAfterCutover(operation));
       }
       return {
@@ -434,7 +436,7 @@ export class Member extends MemberState {
     }
   }
 
-  #keepReserve({ from, to }: Moving): void {
+  #keepReserve({ from, to }: Pick<Moving, "from" | "to">): void {
     keepReserve(this.sql, JSON.stringify([from, to]).length);
   }
 

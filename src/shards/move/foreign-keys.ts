@@ -45,6 +45,21 @@ export class ForeignKeys {
     }
   }
 
+  /**
+   * Turns enforcement off for the migrations of a constructor, on an object whose rows are still on their way: a child may stand here before
+   * its parent. Where a transaction is open already, nothing changes.
+   */
+  openForStart(): void {
+    if (!this.#exist()) return;
+    this.#sql.run("PRAGMA foreign_keys = OFF");
+    this.#isOff = this.#sql.first<{ foreign_keys: number }>("PRAGMA foreign_keys")?.foreign_keys === 0;
+  }
+
+  /** Ends what `openForStart` has begun. */
+  endStart(): void {
+    if (this.#isOff && this.#writers === 0) void this.#restore();
+  }
+
   async #restore(): Promise<void> {
     await this.#runtime.sleep(0); // the transaction of this turn must end first
     if (this.#writers === 0) await this.#set(true);

@@ -17,7 +17,10 @@ const BACKOFF_MS_MAX = 30_000;
 /** Tries of a step that finds one id twice, before that is judged under a fence. */
 export const DUPLICATE_TRIES_MAX = 5;
 
-/** What a step waits for, without end: nothing is held meanwhile, and whoever waits too long can cancel. */
+/** How long an operation that has not begun to copy waits for tables to be the same: longer than a rollout takes. */
+const DIFFER_MS_MAX = 600_000;
+
+/** What a step waits for. Nothing is held meanwhile, and whoever waits too long can cancel. */
 export class Waiting extends Error {
   readonly what: OperationWait["kind"];
 
@@ -39,6 +42,10 @@ export function recordFailure(context: DriverContext, before: OperationRecord, e
   if (isOpen(record) && isTablesChanged(error)) return prepareAgain(context, record, messageOf(error));
   const retries = record.retries + 1;
   if (isOpen(record) && error instanceof Waiting) {
+    if (isHopeless(record, error, runtime.now())) {
+      end(context, record, { retries, fault: { kind: "schema", message: `${error.message}. Nothing was changed` } });
+      return;
+    }
     const waitsFor = { kind: error.what, message: error.message };
     save(context, record, { retries, waitsFor, lastError: error.message, notBefore: runtime.now() + backoffMs(retries) });
     return;
@@ -62,6 +69,7 @@ function prepareAgain(context: DriverContext, record: OperationRecord, lastError
     attempt: record.attempt + 1,
     liftsFences: true,
     round: (record.round ?? 0) + 1,
+    preparingSince: context.runtime.now(),
     lastError,
     duplicateTries: 0,
     notBefore: context.runtime.now() + BACKOFF_MS_MIN,
@@ -98,6 +106,11 @@ function faultOf(error: unknown, retries: number): OperationFault | null {
   if (retries > RETRIES_MAX)
     return { kind: "unreachable", message: `Gave up after ${retries} tries: ${messageOf(error)}. Nothing was changed` };
   return null;
+}
+
+/** True when tables that were never the same stay different: no deploy is under way. What is in work already waits without end. */
+function isHopeless({ round, startedAt }: OperationRecord, { what }: Waiting, now: number): boolean {
+  return what === "tablesDiffer" && round === undefined && now - startedAt >= DIFFER_MS_MAX;
 }
 
 /** True when a promotion of several waves at once had no room. */

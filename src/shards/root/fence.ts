@@ -27,13 +27,14 @@ export async function fenceAndCutOver(context: DriverContext, record: OperationR
     return;
   }
   const wave = waveInWork(context, record);
-  await drainAll(context, record);
-  requireCurrent(context, record);
   // In a shift the targets serve too: nobody may see, nor get in the way of, what they promote before the cutover.
   const targets = targetsOf(wave);
   const members = record.mode === "swap" ? record.from.members : [...new Set([...sourcesOf(wave), ...targets])].toSorted();
   const attempt = new FenceAttempt(context, record, members);
   try {
+    // Inside: a root that begins anew may find targets that have promoted for this very attempt, and take no rows until it is given up.
+    await drainAll(context, record);
+    requireCurrent(context, record);
     const fenced = await raiseFence(attempt);
     await promote(fenced, attempt.record, wave);
     cutOver(context, attempt.record, wave, attempt.waitingSince());

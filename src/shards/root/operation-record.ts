@@ -32,6 +32,8 @@ export interface OperationRecord extends Omit<
   readonly liftsFences?: boolean;
   /** How often tables that deploys had changed were prepared again; absent for never. */
   readonly round?: number;
+  /** When the newest of these rounds began, in milliseconds since the Unix epoch. */
+  readonly preparingSince?: number;
   /** Tables that are being prepared again; absent for none. */
   readonly recopies?: readonly string[];
   /** True when the wave that was cut over last was promoted before its commit; absent in records of earlier versions. */

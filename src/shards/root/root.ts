@@ -18,6 +18,7 @@ import { Journal, type RegistryEntry, type StoredEvent } from "./journal.ts";
 import type { OperationRecord } from "./operation-record.ts";
 import { requestPause, requestResume } from "./pause.ts";
 import type { DriverContext } from "./progress.ts";
+import { requireRoom } from "../storage/reserve.ts";
 import { ensureSchema } from "../storage/schema.ts";
 import type { HostStorage, Runtime, Sql } from "../storage/storage.ts";
 import type { TableSpec } from "../storage/tables.ts";
@@ -126,6 +127,7 @@ export class Root {
       retries: 0,
     };
     sql.transaction(() => {
+      requireRoom(sql);
       this.journal.insert(record);
       this.#emit(`${request.kind}.started`, record, { namespace, count: request.to.members.length, strategy: request.to.kind });
     });

@@ -1,8 +1,8 @@
 /** The steps before the fence: every participant takes its part, sources walk their tables, and waves are cut. */
 import { SLOT_COUNT } from "../../core/slots.ts";
-import { refuseOtherRules } from "../move/unique-rules.ts";
+import { type RulesOfMember, refuseOtherRules } from "../move/unique-rules.ts";
 import type { ChunksReply, PrepareReply, WalkReply } from "../protocol/messages.ts";
-import { EngineFault, messageOf } from "../storage/faults.ts";
+import { EngineFault } from "../storage/faults.ts";
 import { SLICE_MS, drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import { Waiting, isDuplicate } from "./failures.ts";
@@ -11,6 +11,9 @@ import { type OperationRecord, type SourceProgress, participants } from "./opera
 import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts";
 import { settleTargets } from "./promote.ts";
 import { NO_WAVE, WAVE_SPAN_MAX, movesOf, packWaves, targetsOf } from "./waves.ts";
+
+/** How long members that have not run the same steps of their migrations are waited for. A new member may never run those of before its time. */
+const STEPS_WAIT_MS_MAX = 600_000;
 
 export async function prepare(context: DriverContext, record: OperationRecord): Promise<void> {
   const { id: operation, from, to, mode, epochFrom: epoch, policy } = record;
@@ -27,9 +30,15 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
     return { ...reply, member, shapes, changed, steps };
   });
   const repliesOf = (members: readonly string[]): typeof replies => replies.filter(({ member }) => members.includes(member));
-  const refuseOthers = (): void => refuseOtherRules(repliesOf(from.members), repliesOf(to.members));
-  if (record.round === undefined) refuseOthers();
-  else await prepareChanged(context, record, replies, refuseOthers);
+  const current = requireCurrent(context, record);
+  // A member that has prepared its tables again says no more that they have changed.
+  const recopies = [...new Set([...(current.recopies ?? []), ...replies.flatMap(({ changed }) => changed)])].toSorted();
+  save(context, current, { recopies });
+  const waitedMs = context.runtime.now() - (record.preparingSince ?? record.startedAt);
+  requireSameShapes(replies);
+  if (waitedMs < STEPS_WAIT_MS_MAX) requireSameSteps(replies);
+  requireSameRules(repliesOf(from.members), repliesOf(to.members));
+  if (record.round !== undefined) await recopy(context, record, record.round, recopies);
   const rowsFound = replies.flatMap((reply) => reply.counts).reduce((total, count) => total + count.rows, 0);
   const rowsTotal = record.mode === "swap" ? rowsFound : estimateMoved(record, rowsFound);
   if (rowsFound === 0 && record.refuseEmpty) throw new EngineFault("internal", "Cannot shard empty DO: no data to shard");
@@ -42,27 +51,9 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
   });
 }
 
-/**
- * Has every member prepare the tables again that a deploy has changed, once they are the same everywhere. Sources first: what they have sent
- * until then no target takes any more.
- */
-async function prepareChanged(
-  context: DriverContext,
-  record: OperationRecord,
-  replies: readonly PreparedMember[],
-  refuseOthers: () => void,
-): Promise<void> {
-  const { id: operation, round = 0, from, to } = record;
-  const current = requireCurrent(context, record);
-  const tables = [...new Set([...(current.recopies ?? []), ...replies.flatMap(({ changed }) => changed)])].toSorted();
-  // A member that has prepared them again says no more that they have changed.
-  save(context, current, { recopies: tables });
-  requireSameShapes(replies);
-  try {
-    refuseOthers();
-  } catch (error) {
-    throw new Waiting("tablesDiffer", messageOf(error));
-  }
+/** Has every member prepare changed tables again. Sources first: what they have sent until then no target takes any more. */
+async function recopy(context: DriverContext, record: OperationRecord, round: number, tables: readonly string[]): Promise<void> {
+  const { id: operation, from, to } = record;
   const request = { kind: "recopy", operation, round, tables } as const;
   const sent = await each(from.members, (member) => context.ask(member, { ...request, part: "source", floors: [] }));
   const floors = sent.flatMap((reply) => reply.floors);
@@ -77,19 +68,34 @@ interface PreparedMember extends Required<Pick<PrepareReply, "shapes" | "changed
 
 /** @throws Waiting while a deploy has changed the tables of some members only. */
 function requireSameShapes([first, ...others]: readonly PreparedMember[]): void {
-  if (!first) return;
-  for (const { member, shapes, steps } of others) {
-    const other = shapes.find((shape, index) => JSON.stringify(shape) !== JSON.stringify(first.shapes[index]));
-    if (other)
-      throw new Waiting(
-        "tablesDiffer",
-        `Table '${other.table}' has other columns on ${member} (${other.columns.join(", ")}) than on ${first.member}: the operation goes on once one version of the class has run on both`,
-      );
-    if (steps !== first.steps)
-      throw new Waiting(
-        "tablesDiffer",
-        `${member} and ${first.member} have not run the same steps of their migrations: the operation goes on once one version of the class has run on both`,
-      );
+  for (const { member, shapes } of others) {
+    const other = shapes.find((shape, index) => JSON.stringify(shape) !== JSON.stringify(first?.shapes[index]));
+    if (!first || !other) continue;
+    const own = first.shapes.find(({ table }) => table === other.table)?.columns ?? [];
+    throw new Waiting(
+      "tablesDiffer",
+      `Table '${other.table}' has other columns on ${member} (${other.columns.join(", ")}) than on ${first.member} (${own.join(", ")}): the operation goes on once they are the same, as after a deploy that has reached both`,
+    );
+  }
+}
+
+/** @throws Waiting while a deploy has migrated some members only. */
+function requireSameSteps([first, ...others]: readonly PreparedMember[]): void {
+  const other = others.find(({ steps }) => steps !== first?.steps);
+  if (!first || !other) return;
+  throw new Waiting(
+    "tablesDiffer",
+    `${other.member} and ${first.member} have not run the same steps of their migrations: the operation goes on once both have, or after ten minutes`,
+  );
+}
+
+/** @throws Waiting while a target takes rows for one that a source tells apart. */
+function requireSameRules(sources: readonly RulesOfMember[], targets: readonly RulesOfMember[]): void {
+  try {
+    refuseOtherRules(sources, targets);
+  } catch (error) {
+    if (!(error instanceof EngineFault)) throw error;
+    throw new Waiting("tablesDiffer", error.message);
   }
 }
 
