@@ -33,6 +33,8 @@ export interface WorldOptions {
   readonly partitioners: Partitioners;
   readonly store: StoreOptions;
   readonly trace: ((line: string) => void) | null;
+  /** Builds the host of an object each time that it starts; by default from this version of the library. */
+  readonly createHost?: (...parts: ConstructorParameters<typeof Host>) => Host;
 }
 
 /** How an answer, or its absence, gets back to who asked. */
@@ -166,6 +168,13 @@ export class World {
   }
 }
 
+/** As ShardHost does, with the start that it ends when the constructor has ended. */
+export function newHost(...parts: ConstructorParameters<typeof Host>): Host {
+  const host = new Host(...parts);
+  if (host.newerSchema === null && host.member.beginStart()) host.member.keepGuards();
+  return host;
+}
+
 const IGNORE: Answer = { resolve: () => undefined, reject: () => undefined };
 
 /** One Durable Object: its storage outlives it, its host does not. */
@@ -278,7 +287,7 @@ export class SimObject {
 
   #boot(): { host: Host; store: Store } {
     if (this.#host && this.#store) return { host: this.#host, store: this.#store };
-    const { partitioners, store: storeOptions } = this.#world.options;
+    const { partitioners, store: storeOptions, createHost = newHost } = this.#world.options;
     const runtime: Runtime = {
       now: () => this.#world.options.scheduler.now,
       // A turn later is not at once: others may come between.
@@ -291,12 +300,8 @@ export class SimObject {
     this.#store = new Store(this.storage, runtime, storeOptions);
     const identify = (name: string) => (name === this.name ? ("mine" as const) : ("other" as const));
     const peers: Peers = { send: (member, envelope) => this.#send(member, envelope as Envelope) };
-    this.#host = new Host({ self: this.name, identify, idOf: String, storage: this.storage, runtime, peers }, this.#store, {
-      tables: STORE_TABLES,
-      partitioners,
-    });
-    // As ShardHost does when the constructor has ended.
-    if (this.#host.member.beginStart()) this.#host.member.keepGuards();
+    const platform = { self: this.name, identify, idOf: String, storage: this.storage, runtime, peers };
+    this.#host = createHost(platform, this.#store, { tables: STORE_TABLES, partitioners });
     return { host: this.#host, store: this.#store };
   }
 

@@ -10,9 +10,13 @@ import { type Received, checkRows, digestReceived, receiveRows } from "../move/r
 import { stagedChunks, stagedKeys } from "../move/staging.ts";
 import { walkSlice } from "../move/walk.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
-import type { Chain } from "../../core/protocol.ts";
+import { LIBRARY_VERSION } from "../../core/library-version.ts";
+import { type Chain, PROTOCOL_VERSION } from "../../core/protocol.ts";
 import type { EngineRequest, Message, MessageKind, PeerRequest, Replies } from "../protocol/messages.ts";
 import type { Sql } from "../storage/storage.ts";
+
+/** What an object says of the code that it runs. */
+const VERSIONS = { library: LIBRARY_VERSION, protocol: PROTOCOL_VERSION };
 
 /** The answer to a message of this kind, or a refusal. */
 export type Answer<Kind extends MessageKind> = Replies[Kind] | Result<Replies[Kind], ProtocolFailure>;
@@ -40,7 +44,7 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
     });
   return {
     // Root → member
-    prepare: (request) => host.writeRows(() => host.member.prepare(request)),
+    prepare: async (request) => ({ ...(await host.writeRows(() => host.member.prepare(request))), ...VERSIONS }),
     recopy: (request) =>
       request.part === "source"
         ? host.oneSlice(() => host.writeRows(() => host.member.recopy(request)))
@@ -78,7 +82,7 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
     abandon: ({ operation, epoch, layout }) => host.writeRows(() => host.member.abandon(operation, epoch, layout)),
     empty: ({ operation }) => host.writeRows(() => host.member.empty(operation)),
     count: () => host.member.count(),
-    health: () => ({ epoch: host.member.membership.epoch }),
+    health: () => ({ epoch: host.member.membership.epoch, ...VERSIONS }),
     // Member → member
     receive: async ({ operation, source, sequence, parts, repairs = false }) => {
       const receive = (): Received =>
