@@ -3,6 +3,7 @@ import type { Result } from "../../core/result.ts";
 import type { ProtocolFailure } from "../../core/protocol-failure.ts";
 import type { Admission } from "../member/admission.ts";
 import type { Member } from "../member/member.ts";
+import { tableText } from "../member/table-text.ts";
 import { drainSlice } from "../move/drain.ts";
 import { refuseLeftBehind } from "../move/left-behind.ts";
 import { rehearsePromotion } from "../move/promote.ts";
@@ -15,6 +16,8 @@ import { type Chain, PROTOCOL_VERSION } from "../../core/protocol.ts";
 import type { EngineRequest, Message, MessageKind, PeerRequest, Replies } from "../protocol/messages.ts";
 import type { Sql } from "../storage/storage.ts";
 
+/** Digits of the digest by which tables are told apart. */
+const SCHEMA_DIGITS = 12;
 /** What an object says of the code that it runs. */
 const VERSIONS = { library: LIBRARY_VERSION, protocol: PROTOCOL_VERSION };
 
@@ -81,7 +84,7 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
     finish: ({ operation, epoch, layout }) => host.writeRows(() => host.member.finish(operation, epoch, layout)),
     abandon: ({ operation, epoch, layout }) => host.writeRows(() => host.member.abandon(operation, epoch, layout)),
     empty: ({ operation }) => host.writeRows(() => host.member.empty(operation)),
-    count: () => host.member.count(),
+    count: async () => ({ ...host.member.count(), ...VERSIONS, ...(await factsOf(host)) }),
     health: () => ({ epoch: host.member.membership.epoch, ...VERSIONS }),
     // Member → member
     receive: async ({ operation, source, sequence, parts, repairs = false }) => {
@@ -95,4 +98,11 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
     stagedKeys: ({ operation, table, source, range, after }) =>
       stagedKeys(host.sql, host.member.planAfterCutover(operation), table, source, range, after),
   };
+}
+
+/** What an object says of its tables and its size. */
+async function factsOf({ sql, member, platform }: EngineHost): Promise<{ readonly schema: string; readonly storage?: number }> {
+  const storage = sql.databaseSize;
+  const schema = await platform.runtime.digest(tableText(sql, member.tables()));
+  return { schema: schema.slice(0, SCHEMA_DIGITS), ...(storage === undefined ? {} : { storage }) };
 }

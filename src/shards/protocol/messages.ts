@@ -379,7 +379,11 @@ export interface StagedKeysReply {
   readonly after: string | null;
 }
 export type ResolveReply = { readonly verdict: "released" | "pending" };
-export interface CountReply {
+export interface CountReply extends VersionsReply {
+  /** Digest of the columns of the declared tables. */
+  readonly schema?: string;
+  /** Bytes that the database takes. */
+  readonly storage?: number;
   readonly tables: readonly TableCount[];
   readonly undeclared: readonly string[];
 }

@@ -32,6 +32,8 @@ const STATEMENTS = [
   `CREATE TABLE IF NOT EXISTS shardctl_chores (member TEXT NOT NULL, kind TEXT NOT NULL, operation INTEGER NOT NULL, due_at INTEGER NOT NULL, tries INTEGER NOT NULL, PRIMARY KEY (member, kind)) WITHOUT ROWID`,
   // Root: what happened, for `onEvent` and the history.
   `CREATE TABLE IF NOT EXISTS shardctl_events (id INTEGER PRIMARY KEY, type TEXT NOT NULL, correlation_id TEXT NOT NULL, operation INTEGER, at INTEGER NOT NULL, detail TEXT NOT NULL)`,
+  // Root: what each member last said of its library, its tables and its size.
+  `CREATE TABLE IF NOT EXISTS shardctl_members (name TEXT PRIMARY KEY, facts TEXT NOT NULL, said_at INTEGER NOT NULL) WITHOUT ROWID`,
   // Source: how far each table is copied and verified.
   `CREATE TABLE IF NOT EXISTS shardctl_walk (step TEXT NOT NULL, table_name TEXT NOT NULL, cursor TEXT, ordinal INTEGER NOT NULL, done INTEGER NOT NULL, PRIMARY KEY (step, table_name)) WITHOUT ROWID`,
   // Source: what went to each target, and the last sequence number sent to it.
