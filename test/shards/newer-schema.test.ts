@@ -54,12 +54,14 @@ const MESSAGES: { readonly [Kind in MessageKind]: Message<Kind> } = {
     allowMissingKey: true,
     rowsPerSecondMax: null,
   },
+  recopy: { kind: "recopy", ...OPERATION, part: "source", round: 1, tables: [], floors: [] },
   copy: { kind: "copy", ...OPERATION, budgetMs: 10 },
   verify: { kind: "verify", ...OPERATION, budgetMs: 10 },
   drain: { kind: "drain", ...OPERATION, budgetMs: 10 },
   chunks: { kind: "chunks", ...OPERATION, waveRowsMax: 10 },
   rehearse: { kind: "rehearse", ...OPERATION, incoming: [] },
   promote: { kind: "promote", ...OPERATION, attempt: 1, incoming: [], outgoing: [] },
+  hold: { kind: "hold", ...OPERATION, attempt: 1, among: [], fromMs: 0, holdMs: 0, waitMs: 0 },
   fence: { kind: "fence", ...OPERATION, attempt: 1, budgetMs: 10 },
   unfence: { kind: "unfence", ...OPERATION, attempt: 1 },
   activate: { kind: "activate", ...OPERATION, activation: { epoch: 1, layout: START.to, incoming: [], outgoing: [] } },
@@ -98,7 +100,9 @@ function open(): Host {
   target = new Target();
   const runtime = { now: () => now, sleep: () => Promise.resolve(), digest: () => Promise.resolve("") };
   const peers = { send: () => Promise.reject(new Error("It must ask nobody")) };
-  return new Host({ self: "ns", storage, runtime, peers }, target, { tables: [{ name: "items" }] });
+  return new Host({ self: "ns", identify: () => "mine" as const, idOf: String, storage, runtime, peers }, target, {
+    tables: [{ name: "items" }],
+  });
 }
 
 function send(host: Host, request: Message<MessageKind>): Promise<ProtocolReply<unknown>> {
@@ -139,7 +143,7 @@ describe("line 1f: an object written by a newer library", () => {
   it("runs no alarm, and keeps it for the library that knows what is due", async () => {
     const first = open();
     await send(first, MESSAGES.start);
-    await first.userAlarm.set(now);
+    first.userAlarm.set(now);
     setSchema(NEWER);
     storage.flush();
     const before = contents();

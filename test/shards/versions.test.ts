@@ -35,12 +35,12 @@ const CALLS_MIN = 10;
 const ROLLOUT_MS = 20_000;
 
 /**
- * Runs the operation, with callers that must notice nothing, and gives all that was wrong. A shift by a new root waits for members that
- * cannot promote yet, so its rollout goes on to the end; a swap needs nothing that old objects do not know.
+ * Runs the operation, with callers that must notice nothing, and gives all that was wrong. A new root waits for members
+ * that do not know what it needs of them, so the rollout goes on to its end.
  */
 async function runToTheEnd(kind: Kind): Promise<string[]> {
   const answered = mixed.answered;
-  if (kind === "rebalance") mixed.after(ROLLOUT_MS, () => mixed.deployAll("new"));
+  mixed.after(ROLLOUT_MS, () => mixed.deployAll("new"));
   const { state, fault } = await mixed.operate(kind);
   const calls = mixed.answered - answered;
   return [

@@ -26,7 +26,7 @@ async function deploy(namespace: TestNamespace<Mixed>, member: string, version: 
 
 /** Writes and reads by both routers until it is stopped; gives all that was wrong. */
 function startCallers(namespace: TestNamespace<Mixed>): { stop(): Promise<string[]>; readonly answered: number } {
-  let isStopped = false;
+  const stop = new AbortController();
   let answered = 0;
   const flaws: string[] = [];
   const work = async (name: string, router: ReturnType<typeof connect<Mixed>>): Promise<void> => {
@@ -46,7 +46,7 @@ function startCallers(namespace: TestNamespace<Mixed>): { stop(): Promise<string
       }
     };
     try {
-      for (let count = 0; !isStopped; count++) {
+      for (let count = 0; !stop.signal.aborted; count++) {
         const id = `${name}${count % 9}`;
         await call(id, "put", groupOf(id), count);
         written.set(id, count);
@@ -68,7 +68,7 @@ function startCallers(namespace: TestNamespace<Mixed>): { stop(): Promise<string
       return answered;
     },
     stop: async () => {
-      isStopped = true;
+      stop.abort();
       await Promise.all(working);
       return flaws;
     },

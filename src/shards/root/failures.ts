@@ -29,7 +29,14 @@ export class Waiting extends Error {
 
 /** True for failures that say what is to be done next: a step passes them on as they are. */
 export function isConclusive(error: unknown): boolean {
-  return error instanceof EngineFault || error instanceof Waiting || isTablesChanged(error);
+  return error instanceof EngineFault || waitOf(error) !== null || isTablesChanged(error);
+}
+
+/** What a failure waits for; null for one that does not. A member that is still to be deployed says so by its refusal. */
+function waitOf(error: unknown): OperationWait | null {
+  if (error instanceof Waiting) return { kind: error.what, message: error.message };
+  const isVersion = error instanceof RefusedError && (error.reason.kind === "protocol" || error.reason.kind === "newerSchema");
+  return isVersion ? { kind: "mixedVersions", message: error.message } : null;
 }
 
 export function recordFailure(context: DriverContext, before: OperationRecord, error: unknown): void {
@@ -38,9 +45,9 @@ export function recordFailure(context: DriverContext, before: OperationRecord, e
   if (!record || record.id !== before.id) return;
   if (isOpen(record) && isTablesChanged(error)) return prepareAgain(context, record, messageOf(error));
   const retries = record.retries + 1;
-  if (isOpen(record) && error instanceof Waiting) {
-    const waitsFor = { kind: error.what, message: error.message };
-    save(context, record, { retries, waitsFor, lastError: error.message, notBefore: runtime.now() + backoffMs(retries) });
+  const waitsFor = waitOf(error);
+  if (isOpen(record) && waitsFor !== null) {
+    save(context, record, { retries, waitsFor, lastError: waitsFor.message, notBefore: runtime.now() + backoffMs(retries) });
     return;
   }
   if (isTooWide(record, error)) {

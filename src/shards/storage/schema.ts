@@ -61,8 +61,8 @@ const STATEMENTS = [
   `CREATE TABLE IF NOT EXISTS shardctl_reserve (id INTEGER PRIMARY KEY, filler BLOB NOT NULL)`,
 ] as const;
 
-/** Names of the tables and indexes above, as SQL texts. */
-const NAMES = STATEMENTS.map((statement) => quoteText(/ IF NOT EXISTS (\w+)/.exec(statement)?.[1] ?? "")).join(", ");
+/** Tables and indexes that the statements above make. */
+const NAMES = STATEMENTS.flatMap((statement) => / IF NOT EXISTS (\w+)/.exec(statement)?.[1] ?? []);
 
 /**
  * The version of what stands in the private tables. It rises only with a change that an older library would misread: a new table, or a
@@ -92,8 +92,10 @@ export function openSchema(sql: Sql): string | null {
   if (!hasSchema(sql)) return null;
   const found = schemaVersion(sql);
   if (found !== undefined && found > SCHEMA_VERSION) return newerSchemaText(found);
-  const known = sql.first<{ n: number }>(`SELECT count(*) AS n FROM sqlite_master WHERE name IN (${NAMES})`);
-  if (known?.n === STATEMENTS.length) return null;
+  const known = sql.first<{ n: number }>(
+    `SELECT count(*) AS n FROM sqlite_master WHERE name IN (${NAMES.map(quoteText).join(", ")})`,
+  );
+  if (known?.n === NAMES.length) return null;
   try {
     ensureSchema(sql);
   } catch (error) {

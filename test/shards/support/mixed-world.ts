@@ -125,8 +125,10 @@ export class MixedWorld {
     return this.ask<OperationStatus>({ kind: "operation", id });
   }
 
-  /** Lets everything come to rest, and gives all that is wrong with it. */
+  /** Ends the rollout, lets everything come to rest, and gives all that is wrong with it. */
   async flaws(): Promise<string[]> {
+    this.deployAll("new");
+    for (const name of this.world.objects.keys()) await this.ask({ kind: "health" }, name);
     await this.#scheduler.run(() => false, this.#scheduler.now + 30 * 3_600_000, STEPS_MAX);
     const { views } = checkEnd(this.world, false);
     return [...this.world.violations, ...this.#callers.flatMap((caller) => caller.check(views))];
