@@ -301,9 +301,17 @@ function followOperation(action: RunAction, operation: OperationStatus): RunActi
   }
 }
 
+const LOOK_AGAIN: ReadonlySet<NonNullable<LiveFailure["reason"]>> = new Set([
+  "moving",
+  "operationRunning",
+  "epochChanged",
+  "protocol",
+  "newerSchema",
+]);
+
 function settleFailure(action: RunAction, { kind, message, reason }: LiveFailure): Outcome {
-  // Between our look and our start somebody else was faster, or the object is restarting: both are decided by looking again.
-  const lookAgain = kind === "unreachable" || reason === "moving" || reason === "operationRunning" || reason === "epochChanged";
+  // Between our look and our start somebody else was faster, or the object is restarting, or being deployed: looking again decides it.
+  const lookAgain = kind === "unreachable" || (reason !== undefined && LOOK_AGAIN.has(reason));
   return lookAgain ? { kind: "silent", message } : { kind: "settled", action: { ...action, state: "failed", error: message } };
 }
 

@@ -7,8 +7,10 @@ export const DRIFT_KINDS = [
   "misplaced", // rows on a member that does not own them
   "orphan", // objects with rows that no layout names
   "unhealthy", // a member fails its health call again and again
+  "storageFull", // a member is nearly full, or ended an operation by being so
   "unreadable", // the namespace itself does not answer
   "stalled", // an operation without progress
+  "mixedVersions", // members run different libraries, or have different tables
   "unmanaged", // live, without a manifest
   "manifests", // the default branch's manifests do not parse, or are gone
 ] as const;

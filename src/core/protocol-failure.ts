@@ -14,12 +14,14 @@ export interface ProtocolFailure {
     | "epochChanged" // the start was planned against another epoch
     | "notFound"
     | "tooLate" // cancel or pause after the last cutover
+    | "protocol" // sender and addressee speak no protocol in common that the message can be sent by: one of them is still to be deployed
+    | "newerSchema" // the object was written by a newer library, and does nothing until that is deployed again
     | "empty"
     | "invalid"
     | "fault" // the engine ends the operation: see `fault`
     | "unreachable";
   readonly message: string;
-  /** True when nothing has run, and a fresh layout or a moment's wait helps. Follows from `kind`. */
+  /** True when nothing has run, and a fresh layout, a moment's wait or the rest of a rollout helps. Follows from `kind`. */
   readonly retryable: boolean;
   readonly fault?: OperationFault;
 }
@@ -30,6 +32,8 @@ const RETRYABLE: ReadonlySet<ProtocolFailure["kind"]> = new Set([
   "notMember",
   "moving",
   "tablesChanged",
+  "protocol",
+  "newerSchema",
 ]);
 
 /** A refusal; its kind says whether asking again helps. */

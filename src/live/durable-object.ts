@@ -6,9 +6,8 @@
  * because a stub stays broken after its object was aborted; nothing is retried here, since only the caller knows what is idempotent.
  */
 import type { Count, Distribution, LiveFailure, LiveNamespace, LiveResult, NamespaceRef } from "../core/live.ts";
-import type { ProtocolFailure } from "../core/protocol-failure.ts";
+import { PeerProtocols } from "../core/peer-protocols.ts";
 import {
-  PROTOCOL_VERSION,
   type ControlReplies,
   type ControlRequest,
   type CountReply,
@@ -43,6 +42,8 @@ export function createObjectAccess(
   objects: Readonly<Record<string, ObjectBinding>>,
   options: ObjectAccessOptions = {},
 ): LiveAccess {
+  const protocols = new PeerProtocols();
+
   function ask<Kind extends keyof ControlReplies>(
     ref: NamespaceRef,
     request: Extract<ControlRequest, { kind: Kind }>,
@@ -61,9 +62,12 @@ export function createObjectAccess(
     if (binding === undefined) return failure(unbound(ref, Object.keys(objects)));
     const limitMs = options.timeoutMs ?? timeoutMs;
     try {
-      return readReply<Reply>(ref, request.kind, await withTimeout(callObject(binding, ref, member, request), limitMs));
+      const reply = await protocols.exchange(`${ref.object}/${member}`, async (protocol) =>
+        requireReply(await withTimeout(callObject(binding, ref, member, protocol, request), limitMs)),
+      );
+      return readReply<Reply>(ref, request.kind, reply);
     } catch (error) {
-      return failure(explainException(ref, error));
+      return failure(error instanceof NotAReply ? nonsense(ref, request.kind) : explainException(ref, error));
     }
   }
 
@@ -93,10 +97,11 @@ function callObject(
   binding: ObjectBinding,
   ref: NamespaceRef,
   member: string,
+  protocol: number,
   request: ControlRequest | CountRequest,
 ): Promise<ProtocolReply<unknown>> {
   const endpoint = binding.getByName(member) as ProtocolEndpoint;
-  return endpoint.shardctl({ protocol: PROTOCOL_VERSION, namespace: ref.name, member, request });
+  return endpoint.shardctl({ protocol, namespace: ref.name, member, request });
 }
 
 /** An object that did not answer in time. Its call may still run and take effect. */
@@ -114,14 +119,28 @@ async function withTimeout<Value>(call: Promise<Value>, timeoutMs: number): Prom
   }
 }
 
-function readReply<Value>(ref: NamespaceRef, asked: string, reply: unknown): LiveResult<Value> {
-  if (!isRecord(reply) || typeof reply["ok"] !== "boolean") return failure(nonsense(ref, asked));
-  if (reply["ok"]) return isRecord(reply["value"]) ? success(reply["value"] as Value) : failure(nonsense(ref, asked));
-  const refusal = reply["failure"];
-  if (!isRecord(refusal) || typeof refusal["message"] !== "string") return failure(nonsense(ref, asked));
-  const reason = refusal["kind"] as ProtocolFailure["kind"];
-  if (reason === "unreachable") return failure({ kind: "unreachable", message: refusal["message"] });
-  return failure({ kind: "refused", message: refusal["message"], reason });
+/** An answer that is not one of the protocol. */
+class NotAReply extends Error {}
+
+/** @throws NotAReply */
+function requireReply(reply: unknown): ProtocolReply<unknown> {
+  const isReply =
+    isRecord(reply) &&
+    (reply["ok"] === true || (reply["ok"] === false && isRefusal(reply["failure"]))) &&
+    (reply["speaks"] === undefined || Array.isArray(reply["speaks"]));
+  if (!isReply) throw new NotAReply();
+  return reply as unknown as ProtocolReply<unknown>;
+}
+
+function isRefusal(reason: unknown): boolean {
+  return isRecord(reason) && typeof reason["message"] === "string";
+}
+
+function readReply<Value>(ref: NamespaceRef, asked: string, reply: ProtocolReply<unknown>): LiveResult<Value> {
+  if (reply.ok) return isRecord(reply.value) ? success(reply.value as Value) : failure(nonsense(ref, asked));
+  const { kind: reason, message } = reply.failure;
+  if (reason === "unreachable") return failure({ kind: "unreachable", message });
+  return failure({ kind: "refused", message, reason });
 }
 
 /** The parts that planning trusts most. A namespace that answers for another, or without its members, is not one that was read. */

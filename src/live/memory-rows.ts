@@ -3,7 +3,7 @@ import { toKey, type Key, type KeyInput } from "../core/key.ts";
 import type { Layout } from "../core/layout.ts";
 import { createOwnerLookup } from "../core/owner-lookup.ts";
 import type { Partitioners } from "../core/partitioners.ts";
-import type { NamespaceRef } from "../core/live.ts";
+import type { MemberStatus, NamespaceRef } from "../core/live.ts";
 
 /** Rows that are alike in every key that a test asks for. */
 export interface MemoryRows {
@@ -23,6 +23,8 @@ export interface MemoryNamespace extends NamespaceRef {
   readonly undeclaredTables?: readonly string[];
   /** Members that do not answer, with the reason. */
   readonly unhealthy?: Readonly<Record<string, string>>;
+  /** What members say of themselves, by the member's name. */
+  readonly facts?: Readonly<Record<string, Pick<MemberStatus, "library" | "schema" | "storage">>>;
   /** Rows on objects that the layout does not name, by the object's name. */
   readonly strays?: Readonly<Record<string, number>>;
 }

@@ -121,7 +121,7 @@ function countMembers(namespace: MemoryNamespace, partitioners: Partitioners): M
   return namespace.layout.members.map((name): MemberStatus => {
     const error = namespace.unhealthy?.[name] ?? null;
     const count = (error === null ? counts.get(name) : undefined) ?? { rows: 0, bytes: 0 };
-    return { name, ...count, healthy: error === null, error, responseMs: 1 };
+    return { name, ...count, healthy: error === null, error, responseMs: 1, ...namespace.facts?.[name] };
   });
 }
 

@@ -1,7 +1,8 @@
 /** Live namespaces for a terminal: one line each, and for a closer look every member with its rows, share and health. */
 import type { NamespaceReport } from "../core/api.ts";
 import { formatBytes, formatCount, formatShare, formatQuantity } from "../core/figures.ts";
-import type { LiveNamespace } from "../core/live.ts";
+import type { LiveNamespace, MemberStatus } from "../core/live.ts";
+import { describeFullness, describeMix, endedFull, nearlyFull } from "../core/member-states.ts";
 import { skewOf } from "../core/skew.ts";
 import { type Cell, alignColumns } from "./columns.ts";
 import { describeChange, describeLayout, formatSkew } from "./describe.ts";
@@ -73,11 +74,13 @@ function stateCell(live: LiveNamespace, palette: Palette): Cell {
   const unhealthy = live.members.filter((member) => !member.healthy).length;
   if (unhealthy > 0)
     return { text: `${formatCount(unhealthy)} of ${formatCount(live.members.length)} members unhealthy`, paint: palette.red };
+  if (nearlyFull(live.members).length > 0 || endedFull(live)) return { text: "storage full", paint: palette.red };
   const { operation } = live;
   if (operation?.state === "running") {
     const how = operation.paused === null ? "running" : "paused";
     return { text: `${operation.kind} ${how} (${operation.step})`, paint: palette.yellow };
   }
+  if (describeMix(live.members) !== null) return { text: "mixed versions", paint: palette.yellow };
   return { text: "ok", paint: palette.green };
 }
 
@@ -90,11 +93,13 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
   }
   const live = report.namespace;
   const total = totalOf(live);
+  const isNamed = live.members.some(({ library, storage }) => library !== undefined || storage !== undefined);
   const rows = live.members.map((member): Cell[] => [
     `  ${printable(member.name)}`,
     member.healthy ? formatCount(member.rows) : "–",
     member.healthy ? formatBytes(member.bytes) : "–",
     member.healthy ? formatShare(member.rows, total.rows) : "–",
+    ...(isNamed ? factCells(member) : []),
     member.healthy
       ? { text: `ok, ${formatCount(member.responseMs)} ms`, paint: palette.green }
       : { text: `unhealthy: ${printable(member.error ?? "no reason given")}`, paint: palette.red },
@@ -104,14 +109,45 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
       `${printable(live.name)} · ${printable(live.object)} · ${printable(describeLayout(live.layout))} · epoch ${formatCount(live.epoch)}`,
     ),
     ...alignColumns(
-      [{ align: "left" }, { align: "right" }, { align: "right" }, { align: "right" }, { align: "left" }],
-      [["  MEMBER", "ROWS", "BYTES", "SHARE", "HEALTH"], ...rows],
+      [
+        { align: "left" },
+        { align: "right" },
+        { align: "right" },
+        { align: "right" },
+        ...(isNamed ? ([{ align: "right" }, { align: "left" }, { align: "left" }] as const) : []),
+        { align: "left" },
+      ],
+      [["  MEMBER", "ROWS", "BYTES", "SHARE", ...(isNamed ? ["STORAGE", "LIBRARY", "SCHEMA"] : []), "HEALTH"], ...rows],
     ),
     `  ${formatQuantity(total.rows, "row")}, ${formatBytes(total.bytes)}, skew ${describeLiveSkew(live)}, counted ${formatAge(live.countedAt, now)}`,
     ...(live.undeclaredTables.length > 0
       ? [`  Tables without a table spec: ${live.undeclaredTables.map(printable).join(", ")}`]
       : []),
+    ...stateLines(live, palette),
     ...operationLines(live, now, palette),
+  ];
+}
+
+/** As last known, also of a member that does not answer. */
+function factCells({ storage, library, schema }: MemberStatus): Cell[] {
+  return [storage === undefined ? "–" : formatBytes(storage), printable(library ?? "–"), printable(schema ?? "–")];
+}
+
+/** What is the matter with the members, and the way out. */
+function stateLines(live: LiveNamespace, palette: Palette): string[] {
+  const mix = describeMix(live.members);
+  const full = nearlyFull(live.members);
+  return [
+    ...full.map((member) => `  ${palette.red(printable(describeFullness(member)))}`),
+    ...(full.length > 0 || endedFull(live)
+      ? ["  → delete rows or drop indexes there; then shard, or raise spec.count while there is room"]
+      : []),
+    ...(mix === null
+      ? []
+      : [
+          `  ${palette.yellow(`Mixed versions: ${printable(mix)}`)}`,
+          "  → passes when a deploy has reached every object; if it does not, finish it or roll it back for all",
+        ]),
   ];
 }
 

@@ -9,7 +9,7 @@
  * `retryUnanswered` says that calls may run twice.
  */
 import type { Partitioners } from "../core/partitioners.ts";
-import { PROTOCOL_VERSION } from "../core/protocol.ts";
+import { PeerProtocols } from "../core/peer-protocols.ts";
 import { LayoutView, type NewIds, type RouteKey } from "./client/layout-view.ts";
 import type { LayoutReply, ReplyTo, RouterRequest } from "./protocol/messages.ts";
 import { type QueryShards, type QueryShardsResult, mergeShardResults } from "./client/query-shards.ts";
@@ -62,6 +62,7 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   readonly #namespace: string;
   readonly #runtime: Runtime;
   readonly #options: ConnectOptions;
+  readonly #protocols = new PeerProtocols();
   #view: LayoutView | undefined;
   #fetching: Promise<LayoutView> | undefined;
 
@@ -144,7 +145,7 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
         if (!isAgain || tries >= TRIES_MAX) throw error;
         const fresh = await this.#share();
         refusals = fresh.epoch > view.epoch ? 0 : refusals + 1;
-        if (refusals > 0) await this.#runtime.sleep(Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(refusals, 20)));
+        if (refusals > 0) await this.#runtime.sleep(pauseMs(refusals));
         view = refusals > 0 ? await this.#share() : fresh;
       }
     }
@@ -163,7 +164,7 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   }
 
   async #refresh(): Promise<LayoutView> {
-    const { layout, epoch } = await this.#send(this.#namespace, { kind: "layout" });
+    const { layout, epoch } = await this.#askLayout();
     if (this.#view && epoch <= this.#view.epoch) return this.#view;
     const { shardKey, partitioners } = this.#options;
     if (shardKey !== undefined && layout.kind !== "none" && layout.shardKey !== shardKey) {
@@ -175,11 +176,30 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
     return this.#view;
   }
 
+  /** The root's layout. A root that is being deployed is waited for, as members are. */
+  async #askLayout(): Promise<LayoutReply> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#send(this.#namespace, { kind: "layout" });
+      } catch (error) {
+        if (!isMovedOn(error) || tries >= TRIES_MAX) throw error;
+      }
+      await this.#runtime.sleep(pauseMs(tries));
+    }
+  }
+
   async #send<const Request extends RouterRequest>(member: string, request: Request): Promise<ReplyTo<Request>> {
-    const reply = await this.#peers.send(member, { protocol: PROTOCOL_VERSION, namespace: this.#namespace, member, request });
+    const namespace = this.#namespace;
+    const reply = await this.#protocols.exchange(member, (protocol) =>
+      this.#peers.send(member, { protocol, namespace, member, request }),
+    );
     if (reply.ok) return reply.value as ReplyTo<Request>;
     throw new RefusedError(reply.failure);
   }
+}
+
+function pauseMs(refusals: number): number {
+  return Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(refusals, 20));
 }
 
 /** True for refusals after which a fresh layout, or a moment's wait, helps: nothing has run. */

@@ -88,6 +88,23 @@ const lost: NamespaceReport = {
 };
 
 describe("renderStatus", () => {
+  it("says what is the matter with members, and the way out", async () => {
+    const [first, second, ...others] = liveNamespace(orders).members;
+    if (!first || !second) throw new Error("Members are missing");
+    const members = [
+      { ...first, library: "0.2.0", schema: "5f2a0c3b9d17", storage: 9_100_000_000 },
+      { ...second, library: "0.1.0", schema: "5f2a0c3b9d17", storage: 120_000 },
+      ...others.map((member) => ({ ...member, library: "0.2.0", schema: "5f2a0c3b9d17", storage: 98_000 })),
+    ];
+    const waitsFor = { kind: "mixedVersions", message: `${second.name} runs 0.1.0, which cannot promote yet` } as const;
+    await expect(renderStatus([live({ members, operation: { ...running, waitsFor } })], { now })).toMatchFileSnapshot(
+      "../golden/render/status-states.txt",
+    );
+    expect(renderStatus([live({ members }), lost], { now })).toContain("storage full");
+    const roomy = members.map((member) => ({ ...member, storage: 1 }));
+    expect(renderStatus([live({ members: roomy, operation: null }), lost], { now })).toContain("mixed versions");
+  });
+
   it("lists namespaces", async () => {
     const reports = [
       live(),

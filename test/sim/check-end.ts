@@ -27,8 +27,11 @@ export interface EndState {
   readonly operations: readonly OperationRecord[];
 }
 
+/** What of a scenario gives operations reason to end otherwise than completed. */
+type Expected = Pick<Scenario, "hasTwins" | "hasRivals" | "deploys" | "hasFullDisks">;
+
 /** Reads the end state, and tells `world` of everything that is wrong with it. */
-export function checkEnd(world: World, scenario: Scenario): EndState {
+export function checkEnd(world: World, scenario: Expected): EndState {
   const { namespace } = world.options;
   const root = world.object(namespace);
   const registry = checkRegistry(world, root);
@@ -74,7 +77,7 @@ function checkRegistry(world: World, root: SimObject): Registry {
   return { layout: JSON.parse(textOf(last["layout"])) as Layout, epoch: Number(last["epoch"]) };
 }
 
-function checkOperations(world: World, root: SimObject, epoch: number, scenario: Scenario): OperationRecord[] {
+function checkOperations(world: World, root: SimObject, epoch: number, scenario: Expected): OperationRecord[] {
   if (!has(root, "shardctl_operations")) return [];
   const records = root.storage
     .peek("SELECT record FROM shardctl_operations ORDER BY id")
@@ -106,7 +109,7 @@ function checkOperations(world: World, root: SimObject, epoch: number, scenario:
  * Whether the run gave the operation a reason to end as it did. Silence is none: faults last for seconds, the engine's retries for
  * minutes.
  */
-function isExplained(world: World, { id, state, fault }: OperationRecord, scenario: Scenario): boolean {
+function isExplained(world: World, { id, state, fault }: OperationRecord, scenario: Expected): boolean {
   switch (state) {
     case "running": // told of elsewhere
     case "completed":
@@ -119,7 +122,7 @@ function isExplained(world: World, { id, state, fault }: OperationRecord, scenar
 }
 
 /** Which faults a scenario gives an operation reason to end by. */
-const FAULTS_GIVEN: readonly (readonly [string, (scenario: Scenario) => boolean])[] = [
+const FAULTS_GIVEN: readonly (readonly [string, (scenario: Expected) => boolean])[] = [
   ["duplicateId", ({ hasTwins, hasRivals }) => hasTwins || hasRivals],
   // Other declarations in the middle of a move: there is no telling which were meant.
   ["schema", ({ deploys }) => deploys.versions.some(({ changes }) => changes.includes("otherKey") || changes.includes("table"))],

@@ -177,7 +177,7 @@ export class SimObject {
 
   /** @throws what the class's constructor throws. */
   #start(): Running {
-    const { partitioners, store: storeOptions, isHostFirst, namespace } = this.#world.options;
+    const { partitioners, store: storeOptions, isHostFirst, namespace, createHost = newHost } = this.#world.options;
     const version = (this.version = this.#world.deployment.versionOf(this.name));
     const runtime: Runtime = {
       now: () => this.#world.options.scheduler.now,
@@ -201,12 +201,12 @@ export class SimObject {
     const platform = { self: this.name, identify, idOf: String, storage: this.storage, runtime, peers };
     const options = { tables: tablesOf(version), localTables: [MIGRATIONS_TABLE], partitioners };
     const store = new Store(ports, storeOptions, version);
-    const early = isHostFirst ? new Host(platform, store, options) : undefined;
+    const early = isHostFirst ? createHost(platform, store, options) : undefined;
     // As ShardHost does, and ShardedObject for a host that is made while the constructor waits.
-    const begunEarly = early?.member.beginStart();
+    const begunEarly = early && beginStart(early);
     const starting = store.start();
-    const host = early ?? new Host(platform, store, options);
-    const isBegun = begunEarly ?? host.member.beginStart();
+    const host = early ?? createHost(platform, store, options);
+    const isBegun = begunEarly ?? beginStart(host);
     const running: Running = { host, store, waiting: starting && [] };
     if (isBegun && starting === null) host.member.keepGuards();
     if (starting) this.#endStart(running, starting);
@@ -382,4 +382,13 @@ export function describeRequest(envelope: Envelope): string {
 function describeReply(reply: ProtocolReply<unknown>): string {
   const text = reply.ok ? JSON.stringify(reply.value) : `REFUSED ${reply.failure.kind}: ${reply.failure.message}`;
   return text === undefined ? "done" : text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}
+
+function newHost(...parts: ConstructorParameters<typeof Host>): Host {
+  return new Host(...parts);
+}
+
+/** As ShardHost does; the library before knows no start, and does nothing that a newer schema would have to be known for. */
+function beginStart({ member, newerSchema }: Host): boolean {
+  return "beginStart" in member && newerSchema === null && member.beginStart();
 }

@@ -1,4 +1,5 @@
 /** What an object sees of the world around it. */
+import type { Host } from "../../src/shards/host/host.ts";
 import type { Partitioners } from "../../src/core/partitioners.ts";
 import type { Envelope, ProtocolReply } from "../../src/core/protocol.ts";
 import type { Deployment } from "./deployment.ts";
@@ -27,6 +28,8 @@ export interface WorldOptions {
   /** Constructs the host before the class's own tables are made, as a field of the class does. */
   readonly isHostFirst: boolean;
   readonly trace: ((line: string) => void) | null;
+  /** Builds the host of an object each time that it starts; by default from this version of the library. */
+  readonly createHost?: (...parts: ConstructorParameters<typeof Host>) => Host;
 }
 
 export interface Surroundings {

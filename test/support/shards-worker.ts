@@ -1,7 +1,12 @@
 /** The Worker of the library's tests: things, a shop with tables of its own, one class for many schemas, and one without a binding. */
+import { DurableObject } from "cloudflare:workers";
+
 import {
+  type Envelope,
   type Partitioners,
+  type ProtocolReply,
   RefusedError,
+  ShardHost as NewShardHost,
   type ShardHost,
   type ShardHostOptions,
   ShardedObject,
@@ -9,6 +14,7 @@ import {
   ThingsObject,
 } from "../../src/shards/index.ts";
 import { connect } from "../../src/shards/router.ts";
+import { ShardHost as OldShardHost } from "../fixtures/old-library.js";
 import { caseTables } from "./case-tables.ts";
 import type { Deployed, DeployedSharded } from "./deployed.ts";
 
@@ -22,6 +28,7 @@ export interface ShardsEnv {
   readonly TIMERS: DurableObjectNamespace<Timers>;
   readonly DEPLOYED: DurableObjectNamespace<Deployed>;
   readonly DEPLOYED_SHARDED: DurableObjectNamespace<DeployedSharded>;
+  readonly MIXED: DurableObjectNamespace<Mixed>;
 }
 
 /** The next call of a path: by the host's own router, or by one of its own to a namespace, as a caller outside would have it. */
@@ -178,6 +185,36 @@ export class Timers extends ShardedObject<ShardsEnv> {
 
   protected override onAlarm(): void {
     this.ctx.storage.sql.exec("INSERT INTO served (at) VALUES (?)", Date.now());
+  }
+}
+
+/** Objects that run the library of an older commit from their next start on, by name. */
+export const oldObjects = new Set<string>();
+
+/** Runs one of two versions of the library, as its name is among `oldObjects` or not when it starts. */
+export class Mixed extends DurableObject<ShardsEnv> {
+  readonly isOld = oldObjects.has(this.ctx.id.name ?? "");
+  readonly shards = new (this.isOld ? OldShardHost : NewShardHost)(this.ctx, this, { tables: [{ name: "items" }] });
+
+  constructor(ctx: DurableObjectState, env: ShardsEnv) {
+    super(ctx, env);
+    ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, grp TEXT NOT NULL, n INTEGER NOT NULL)");
+  }
+
+  shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>> {
+    return this.shards.handle(envelope);
+  }
+
+  override alarm(): Promise<void> {
+    return this.shards.onAlarm();
+  }
+
+  put(id: string, grp: string, n: number): void {
+    this.ctx.storage.sql.exec("INSERT OR REPLACE INTO items (id, grp, n) VALUES (?, ?, ?)", id, grp, n);
+  }
+
+  get(id: string): number | null {
+    return this.ctx.storage.sql.exec<{ n: number }>("SELECT n FROM items WHERE id = ?", id).toArray()[0]?.n ?? null;
   }
 }
 

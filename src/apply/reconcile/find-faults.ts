@@ -5,12 +5,16 @@
  */
 import { formatQuantity } from "../../core/figures.ts";
 import type { LiveFailure, LiveNamespace } from "../../core/live.ts";
+import { describeFullness, describeMix, endedFull, nearlyFull } from "../../core/member-states.ts";
 import type { Notice } from "../../core/plan.ts";
 import type { AuditFinding, NamespaceState } from "./namespace-state.ts";
 import type { FoundDrift } from "./track-drifts.ts";
 
 /** A running operation that does not get on for so long is stalled: longer than any backoff of its driver. */
 export const STALLED_MS = 15 * 60_000;
+
+/** Two versions side by side are normal for so long: a rollout takes minutes. */
+export const MIXED_MS = 15 * 60_000;
 
 /** Names that a reason lists. */
 const NAMES_MAX = 5;
@@ -23,6 +27,11 @@ export function unreadableFault(failure: LiveFailure, { name, object }: Namespac
     refused: ["the namespace refuses to be read", `\`shardctl status ${name}\` says why.`],
   }[failure.kind] as [string, string];
   return { kind: "unreadable", reason, detail: failure.message, remedy };
+}
+
+/** All that is wrong with members as they are, whatever runs. */
+export function memberFaults(live: LiveNamespace): FoundDrift[] {
+  return [...unhealthyFault(live), ...storageFullFault(live), ...mixedVersionsFault(live)];
 }
 
 /** Members that do not answer. A deleted shard is one: it does not know its namespace any more. */
@@ -40,11 +49,53 @@ export function unhealthyFault({ name, members }: LiveNamespace): FoundDrift[] {
   ];
 }
 
+/** Members without room, now or soon. Nothing was committed that cannot be activated: the space is met before the cutover. */
+export function storageFullFault(live: LiveNamespace): FoundDrift[] {
+  const full = nearlyFull(live.members);
+  const isEnded = endedFull(live);
+  if (full.length === 0 && !isEnded) return [];
+  const names = full.map(({ name }) => name);
+  const ended = isEnded ? [`operation ${live.operation?.id ?? ""} ended because a member has no room left`] : [];
+  const nearly = full.length === 0 ? [] : [`${listNames(names)} ${full.length === 1 ? "is" : "are"} nearly full`];
+  const details = [...full.slice(0, NAMES_MAX).map(describeFullness), ...(isEnded ? [live.operation?.fault?.message ?? ""] : [])];
+  return [
+    {
+      kind: "storageFull",
+      reason: [...ended, ...nearly].join("; "),
+      detail: details.join("; "),
+      remedy:
+        "Nothing was committed. Delete rows that are not needed or drop indexes on the member that is full; then shard, or raise spec.count while there is still room: rows that move are held twice for a while.",
+    },
+  ];
+}
+
+/** Members that run different libraries or have different tables: normal while a deploy reaches them one by one. */
+export function mixedVersionsFault(live: LiveNamespace): FoundDrift[] {
+  const { operation } = live;
+  const wait = operation?.state === "running" ? (operation.waitsFor ?? null) : null;
+  const mix = describeMix(live.members);
+  if (mix === null && wait === null) return [];
+  return [
+    {
+      kind: "mixedVersions",
+      reason:
+        wait === null
+          ? "members run different versions, or have different tables"
+          : `operation ${operation?.id ?? ""} (${operation?.kind ?? ""}) waits until all members run one version with the same tables`,
+      detail: [mix, wait?.message ?? null].filter((part) => part !== null).join("; "),
+      remedy: `It passes when a deploy has reached every object. If it does not: finish the deploy or roll it back for all, and see why a member's constructor did not change its tables; \`shardctl status ${live.name}\` shows each member's version.`,
+      normalMs: MIXED_MS,
+    },
+  ];
+}
+
 /** An operation that does not get on. Looking at it has poked it already. */
 export function stalledFault(live: LiveNamespace, progress: NamespaceState["progress"], now: number): FoundDrift[] {
   const { operation } = live;
   // One that stands still because somebody wants it to, is not stalled.
   if (operation?.state !== "running" || operation.paused !== null || progress === null) return [];
+  // It says what it waits for: see `mixedVersionsFault`.
+  if (operation.waitsFor) return [];
   if (now - progress.since < STALLED_MS) return [];
   const minutes = Math.floor((now - progress.since) / 60_000);
   return [

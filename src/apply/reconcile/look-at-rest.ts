@@ -5,14 +5,7 @@ import { checkSafety } from "../../core/planning/check-safety.ts";
 import { liveRows } from "../../core/planning/decide-change.ts";
 import type { NamespaceSpec } from "../../core/spec.ts";
 import { auditNamespace } from "./audit.ts";
-import {
-  auditFaults,
-  findForgedRegistry,
-  forgedFault,
-  remainingSkewFault,
-  unhealthyFault,
-  unmanagedFault,
-} from "./find-faults.ts";
+import { auditFaults, findForgedRegistry, forgedFault, remainingSkewFault, memberFaults, unmanagedFault } from "./find-faults.ts";
 import { planFrom, type WantedChange } from "./inspect.ts";
 import { type AuditFinding, digestLayout, type NamespaceState, type PendingChange } from "./namespace-state.ts";
 import { type ConditionChange, dueAfter, type LookContext, rest, track, trackDifferences } from "./note-look.ts";
@@ -68,7 +61,7 @@ function isClean({ misplacedRows, orphans }: AuditFinding): boolean {
 
 function holdForged(state: NamespaceState, live: LiveNamespace, what: string, context: LookContext): NamespaceState {
   const held = { ...state, pending: null };
-  const faults = track(held, [...unhealthyFault(live), forgedFault(what), ...auditFaults(state.audit, false)], context);
+  const faults = track(held, [...memberFaults(live), forgedFault(what), ...auditFaults(state.audit, false)], context);
   const message = `The registry was changed by hand: it ${what}. Nothing is applied here.`;
   return rest({ ...held, faults }, { type: "Stalled", reason: "RegistryChanged", message }, context);
 }
@@ -96,7 +89,7 @@ async function planSpec(
   const { selfHeal } = spec.policy;
   const isSilenced = selfHeal === "off";
   const common = [
-    ...unhealthyFault(live),
+    ...memberFaults(live),
     ...auditFaults(state.audit, selfHeal === "apply").filter(({ kind }) => kind === "orphan" || !isSilenced),
   ];
   switch (outcome.kind) {

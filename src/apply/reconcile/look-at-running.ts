@@ -2,7 +2,7 @@
 import type { LiveNamespace } from "../../core/live.ts";
 import type { OperationStatus } from "../../core/operation.ts";
 import { describePause } from "../hold-operation.ts";
-import { auditFaults, progressMark, stalledFault, unhealthyFault } from "./find-faults.ts";
+import { auditFaults, progressMark, stalledFault, memberFaults } from "./find-faults.ts";
 import { holdFollowed } from "./hold-followed.ts";
 import { conditionOf, type NamespaceState } from "./namespace-state.ts";
 import { type ConditionChange, healing, type LookContext, markHealing, track } from "./note-look.ts";
@@ -24,7 +24,7 @@ export async function followOperation(before: NamespaceState, live: Following, c
   }
   return {
     ...state,
-    faults: track(state, [...unhealthyFault(live), ...stalled, ...healing(state, auditFaults(state.audit, true))], context),
+    faults: track(state, [...memberFaults(live), ...stalled, ...healing(state, auditFaults(state.audit, true))], context),
     differences: state.run === null ? state.differences : markHealing(state.differences),
     condition: conditionOf(state, now, explainOperation(state, operation, stalled[0]?.detail ?? null)),
   };
@@ -45,7 +45,7 @@ export function waitInRun(before: NamespaceState, live: LiveNamespace, context: 
   const message = `Run ${state.run ?? ""} is going to change it`;
   return {
     ...state,
-    faults: track(state, [...unhealthyFault(live), ...healing(state, auditFaults(state.audit, true))], context),
+    faults: track(state, [...memberFaults(live), ...healing(state, auditFaults(state.audit, true))], context),
     differences: markHealing(state.differences),
     condition: conditionOf(state, context.ports.now(), { type: "Reconciling", reason: "Applying", message }),
   };

@@ -8,7 +8,11 @@ import type { TrackedDrift } from "./namespace-state.ts";
 import type { NewEvent } from "./ports.ts";
 
 /** What is wrong, as one look sees it. The reason holds no counts, times or errors' texts: it is part of the alert's fingerprint. */
-export type FoundDrift = Pick<Drift, "kind" | "reason" | "detail" | "remedy"> & { readonly isHealing?: boolean };
+export type FoundDrift = Pick<Drift, "kind" | "reason" | "detail" | "remedy"> & {
+  readonly isHealing?: boolean;
+  /** It is normal for so long, in milliseconds: it is shown at once, and opens when it is still found after that. */
+  readonly normalMs?: number;
+};
 
 export interface TrackContext {
   readonly environment: string;
@@ -36,19 +40,20 @@ export function trackDrifts(
 }
 
 function trackOne(before: readonly TrackedDrift[], found: FoundDrift, context: TrackContext): TrackedDrift {
-  const { isHealing = false, ...facts } = found;
+  const { isHealing = false, normalMs = 0, ...facts } = found;
   const ofKind = before.filter(({ kind }) => kind === found.kind);
   const same = ofKind.find(({ reason }) => reason === found.reason);
   const wasOpen = ofKind.some(({ state }) => state !== "watching");
   const pass = same?.pass ?? context.pass;
-  const isOpen = wasOpen || pass < context.pass;
+  const firstSeenAt = same?.firstSeenAt ?? context.now;
+  const isOpen = wasOpen || (pass < context.pass && context.now - firstSeenAt >= normalMs);
   if (isOpen && (!wasOpen || !same)) context.record(driftEvent(context, `${found.kind}: ${found.reason}`));
   return {
     ...facts,
     namespace: context.namespace,
     object: context.object,
     state: isHealing ? "healing" : isOpen ? "open" : "watching",
-    firstSeenAt: same?.firstSeenAt ?? context.now,
+    firstSeenAt,
     lastSeenAt: context.now,
     pass,
   };

@@ -3,6 +3,7 @@ import type { Result } from "../../core/result.ts";
 import type { ProtocolFailure } from "../../core/protocol-failure.ts";
 import type { Admission } from "../member/admission.ts";
 import type { Member } from "../member/member.ts";
+import { tableText } from "../member/table-text.ts";
 import { drainSlice } from "../move/drain.ts";
 import { refuseLeftBehind } from "../move/left-behind.ts";
 import { rehearsePromotion } from "../move/promote.ts";
@@ -10,9 +11,15 @@ import { type Received, checkRows, digestReceived, receiveRows } from "../move/r
 import { stagedChunks, stagedKeys } from "../move/staging.ts";
 import { walkSlice } from "../move/walk.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
-import type { Chain } from "../../core/protocol.ts";
+import { LIBRARY_VERSION } from "../../core/library-version.ts";
+import { type Chain, PROTOCOL_VERSION } from "../../core/protocol.ts";
 import type { EngineRequest, Message, MessageKind, PeerRequest, Replies } from "../protocol/messages.ts";
 import type { Sql } from "../storage/storage.ts";
+
+/** Digits of the digest by which tables are told apart. */
+const SCHEMA_DIGITS = 12;
+/** What an object says of the code that it runs. */
+const VERSIONS = { library: LIBRARY_VERSION, protocol: PROTOCOL_VERSION };
 
 /** The answer to a message of this kind, or a refusal. */
 export type Answer<Kind extends MessageKind> = Replies[Kind] | Result<Replies[Kind], ProtocolFailure>;
@@ -40,7 +47,7 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
     });
   return {
     // Root → member
-    prepare: (request) => host.writeRows(() => host.member.prepare(request)),
+    prepare: async (request) => ({ ...(await host.writeRows(() => host.member.prepare(request))), ...VERSIONS }),
     recopy: (request) =>
       request.part === "source"
         ? host.oneSlice(() => host.writeRows(() => host.member.recopy(request)))
@@ -77,8 +84,8 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
     finish: ({ operation, epoch, layout }) => host.writeRows(() => host.member.finish(operation, epoch, layout)),
     abandon: ({ operation, epoch, layout }) => host.writeRows(() => host.member.abandon(operation, epoch, layout)),
     empty: ({ operation }) => host.writeRows(() => host.member.empty(operation)),
-    count: () => host.member.count(),
-    health: () => ({ epoch: host.member.membership.epoch }),
+    count: async () => ({ ...host.member.count(), ...VERSIONS, ...(await factsOf(host)) }),
+    health: () => ({ epoch: host.member.membership.epoch, ...VERSIONS }),
     // Member → member
     receive: async ({ operation, source, sequence, parts, repairs = false }) => {
       const receive = (): Received =>
@@ -91,4 +98,11 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
     stagedKeys: ({ operation, table, source, range, after }) =>
       stagedKeys(host.sql, host.member.planAfterCutover(operation), table, source, range, after),
   };
+}
+
+/** What an object says of its tables and its size. */
+async function factsOf({ sql, member, platform }: EngineHost): Promise<{ readonly schema: string; readonly storage?: number }> {
+  const storage = sql.databaseSize;
+  const schema = await platform.runtime.digest(tableText(sql, member.tables()));
+  return { schema: schema.slice(0, SCHEMA_DIGITS), ...(storage === undefined ? {} : { storage }) };
 }

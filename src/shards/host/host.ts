@@ -6,7 +6,8 @@
  */
 import type { Partitioners } from "../../core/partitioners.ts";
 import { type ProtocolFailure, faultRefusal, refusal } from "../../core/protocol-failure.ts";
-import { type Chain, type Envelope, PROTOCOL_VERSION, type ProtocolReply } from "../../core/protocol.ts";
+import { PeerProtocols, refuseNumber } from "../../core/peer-protocols.ts";
+import { type Chain, type Envelope, PROTOCOLS_SPOKEN, PROTOCOL_VERSION, type ProtocolReply } from "../../core/protocol.ts";
 import { type Result, failure, success } from "../../core/result.ts";
 import { Admission } from "../member/admission.ts";
 import { callMethod } from "./call-method.ts";
@@ -32,7 +33,9 @@ import { runQuery } from "../member/query.ts";
 import type { ShardHostOptions } from "./host-options.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
 import { markingPeers } from "../member/running-calls.ts";
+import { LEAST_PROTOCOL } from "../protocol/least-protocol.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
+import { openSchema } from "../storage/schema.ts";
 import { type AlarmOptions, type HostStorage, Sql } from "../storage/storage.ts";
 import { type Handler, createEngineHandlers } from "./engine-handlers.ts";
 import { sideBySide } from "./side-by-side.ts";
@@ -44,6 +47,8 @@ import { within } from "../protocol/within.ts";
 const RESOLVE_MS = 2_000;
 /** Longest wait for another object's answer; slices are far shorter. A member that hangs is then one that does not answer. */
 const ASK_MS_MAX = 60_000;
+/** The alarm of an object that waits for a newer library is kept by setting it so far ahead, again and again. */
+const NEWER_SCHEMA_ALARM_MS = 60_000;
 /** Budget of the fence's drain when the root names none. */
 const FENCE_WAIT_MS = 1_000;
 
@@ -105,6 +110,8 @@ export class Host {
   readonly #name: OwnName;
   readonly #catchUp: CatchUp;
   #current: Parts | undefined;
+  readonly #protocols = new PeerProtocols();
+  #schema: { readonly newer: string | null } | undefined;
   #slice: Promise<unknown> = Promise.resolve();
   /** Messages in work that may make this object part of a namespace. */
   #introductions = 0;
@@ -178,9 +185,13 @@ export class Host {
 
   /** Answers one message. Expected refusals are values; a throw means that the object is broken, or the user's method threw. */
   async handle(envelope: Envelope): Promise<ProtocolReply<unknown>> {
-    if (envelope.protocol !== PROTOCOL_VERSION) {
-      return failure(refusal("invalid", `Only protocol ${String(PROTOCOL_VERSION)} is spoken here`));
-    }
+    return { ...(await this.#handle(envelope)), speaks: PROTOCOLS_SPOKEN };
+  }
+
+  async #handle(envelope: Envelope): Promise<ProtocolReply<unknown>> {
+    if (!PROTOCOLS_SPOKEN.includes(envelope.protocol)) return failure(refuseNumber());
+    // Before anything stored is read: nothing of it may mean what it says.
+    if (this.newerSchema !== null) return failure(refusal("newerSchema", this.newerSchema));
     const misnamed = this.#name.refuse(envelope.member);
     if (misnamed) return failure(misnamed);
     const request = envelope.request as MemberRequest;
@@ -199,6 +210,16 @@ export class Host {
     }
   }
 
+  /** Why this object must serve and write nothing, its private tables being those of a newer library; null when it may. Looked at once in each life. */
+  get newerSchema(): string | null {
+    return (this.#schema ??= { newer: openSchema(this.sql) }).newer;
+  }
+
+  /** The newest protocol that a member of the namespace has shown to speak; null when it has not answered in this life. */
+  versionOf(member: string): number | null {
+    return member === this.platform.self ? PROTOCOL_VERSION : this.#protocols.newestOf(member);
+  }
+
   /** A message for another namespace. A start there ends by it; everybody else has the wrong name. */
   #stranger(namespace: string, { kind }: MemberRequest): ProtocolFailure {
     const message = `${this.member.self} is part of namespace '${this.namespace}', the message is for '${namespace}'`;
@@ -212,6 +233,12 @@ export class Host {
    * @throws what the user's handler throws in an object that was never sharded: the runtime then runs it again.
    */
   async onAlarm(userHandler?: () => unknown): Promise<void> {
+    if (this.newerSchema !== null) {
+      // Kept for the library that knows what is due.
+      const { runtime, storage } = this.platform;
+      await storage.setAlarm(runtime.now() + NEWER_SCHEMA_ALARM_MS);
+      return;
+    }
     this.member.keepGuards();
     this.#name.keep();
     this.#alarms++;
@@ -312,12 +339,15 @@ export class Host {
   }
 
   async #send(member: string, request: MemberRequest): Promise<ProtocolReply<unknown>> {
-    if (this.platform.peers === null) throw new Error("DO namespace not configured");
+    const { peers, runtime } = this.platform;
+    if (peers === null) throw new Error("DO namespace not configured");
     const homeless = this.#name.homeFailure();
     if (homeless) throw new RefusedError(homeless);
-    const sent = this.platform.peers.send(member, { protocol: PROTOCOL_VERSION, namespace: this.namespace, member, request });
+    const { namespace } = this;
+    const send = (protocol: number): Promise<ProtocolReply<unknown>> =>
+      within(runtime, peers.send(member, { protocol, namespace, member, request }), ASK_MS_MAX, member);
     try {
-      return await within(this.platform.runtime, sent, ASK_MS_MAX, member);
+      return await this.#protocols.exchange(member, send, LEAST_PROTOCOL[request.kind]);
     } catch (error) {
       // A full object may be reset with the transaction that it could not end: the exception is all that it says.
       if (isFull(error) && !USERS_OWN.has(request.kind)) throw fullFault(member, error);

@@ -31,7 +31,7 @@ import { durableObjectPlatform, ownNamespace } from "../platform/platform.ts";
 import { realAlarmOf } from "../platform/real-alarm.ts";
 import { type AlarmFunctions, replaceAlarm } from "./alarm-of-storage.ts";
 import type { QueryShards, QueryShardsResult } from "../client/query-shards.ts";
-import { RefusedError } from "../protocol/refused-error.ts";
+import { RefusedError, refused } from "../protocol/refused-error.ts";
 import { Router } from "../router.ts";
 import type { Member } from "../member/member.ts";
 import { whenStarted } from "./start-up.ts";
@@ -60,7 +60,7 @@ export interface ShardHostOptions extends HostOptions {
 }
 
 export class ShardHost {
-  readonly #host: Host;
+  readonly #any: Host;
   readonly #alarm: AlarmFunctions;
   readonly #specs: HostOptions["tables"];
   #router: { readonly namespace: string; readonly router: Router } | undefined;
@@ -70,15 +70,16 @@ export class ShardHost {
     requireDelegates(target);
     const binding = options.namespace === undefined ? ownNamespace(ctx, target) : options.namespace;
     this.#specs = options.tables;
-    this.#host = new Host(durableObjectPlatform(ctx, binding), target, options);
-    this.#alarm = replaceAlarm(ctx.storage, realAlarmOf(ctx.storage), this.#host);
-    const { member } = this.#host;
-    if (member.beginStart()) whenStarted(ctx, () => endStart(member));
+    this.#any = new Host(durableObjectPlatform(ctx, binding), target, options);
+    this.#alarm = replaceAlarm(ctx.storage, realAlarmOf(ctx.storage), this.#any);
+    const { member } = this.#any;
+    // What a newer library has stored must not be acted upon: see `newerSchema`.
+    if (this.#any.newerSchema === null && member.beginStart()) whenStarted(ctx, () => endStart(member));
   }
 
   /** Answers one message of the protocol: the body of the class's `shardctl` method. */
   handle(envelope: Envelope): Promise<ProtocolReply<unknown>> {
-    return this.#host.handle(envelope);
+    return this.#any.handle(envelope);
   }
 
   /**
@@ -88,7 +89,13 @@ export class ShardHost {
    * @throws what `userHandler` throws, in an object that was never sharded; never for a failure of the host's work.
    */
   onAlarm(userHandler?: () => unknown): Promise<void> {
-    return this.#host.onAlarm(userHandler);
+    return this.#any.onAlarm(userHandler);
+  }
+
+  /** The host for everything but messages and alarms. @throws RefusedError `newerSchema`: what this object has stored must not be taken at its word. */
+  get #host(): Host {
+    if (this.#any.newerSchema !== null) throw refused("newerSchema", this.#any.newerSchema);
+    return this.#any;
   }
 
   /** Sets the object's own alarm, in milliseconds since the Unix epoch: what `ctx.storage.setAlarm` does, once there is a host. */

@@ -285,7 +285,12 @@ export type Ask<Sent extends MemberRequest = MemberRequest> = <const Request ext
 export interface TableCount extends Count {
   readonly table: string;
 }
-export interface PrepareReply {
+/** What an object says of the code that it runs; one that speaks protocol 1 alone says nothing. */
+interface VersionsReply {
+  readonly library?: string;
+  readonly protocol?: number;
+}
+export interface PrepareReply extends VersionsReply {
   /** Rows and bytes of the declared tables on a source. */
   readonly counts: readonly TableCount[];
   /** By what the declared tables take rows for one. */
@@ -349,7 +354,7 @@ export interface FenceReply {
   /** Why not: only when asked with `ifIdle`. */
   readonly busy?: RunningState;
 }
-export interface HealthReply {
+export interface HealthReply extends VersionsReply {
   readonly epoch: number;
 }
 export interface ChunksReply {
@@ -374,7 +379,11 @@ export interface StagedKeysReply {
   readonly after: string | null;
 }
 export type ResolveReply = { readonly verdict: "released" | "pending" };
-export interface CountReply {
+export interface CountReply extends VersionsReply {
+  /** Digest of the columns of the declared tables. */
+  readonly schema?: string;
+  /** Bytes that the database takes. */
+  readonly storage?: number;
   readonly tables: readonly TableCount[];
   readonly undeclared: readonly string[];
 }

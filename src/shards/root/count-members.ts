@@ -25,12 +25,22 @@ export interface MemberCount {
 export async function countMember({ ask, runtime }: Asking, member: string): Promise<MemberCount> {
   const startedAt = runtime.now();
   try {
-    const { tables, undeclared } = await ask(member, { kind: "count" });
+    const { tables, undeclared, library, schema, storage } = await ask(member, { kind: "count" });
     const sum = (count: (table: TableCount) => number): number => tables.reduce((total, table) => total + count(table), 0);
     const rows = sum((table) => table.rows);
     const bytes = sum((table) => table.bytes);
     return {
-      status: { name: member, healthy: true, error: null, rows, bytes, responseMs: runtime.now() - startedAt },
+      status: {
+        name: member,
+        healthy: true,
+        error: null,
+        rows,
+        bytes,
+        responseMs: runtime.now() - startedAt,
+        ...(library === undefined ? {} : { library }),
+        ...(schema === undefined ? {} : { schema }),
+        ...(storage === undefined ? {} : { storage }),
+      },
       undeclared,
     };
   } catch (error) {

@@ -32,7 +32,14 @@ export class Waiting extends Error {
 
 /** True for failures that say what is to be done next: a step passes them on as they are. */
 export function isConclusive(error: unknown): boolean {
-  return error instanceof EngineFault || error instanceof Waiting || isTablesChanged(error);
+  return error instanceof EngineFault || waitOf(error) !== null || isTablesChanged(error);
+}
+
+/** What a failure waits for; null for one that does not. A member that is still to be deployed says so by its refusal. */
+function waitOf(error: unknown): OperationWait | null {
+  if (error instanceof Waiting) return { kind: error.what, message: error.message };
+  const isVersion = error instanceof RefusedError && (error.reason.kind === "protocol" || error.reason.kind === "newerSchema");
+  return isVersion ? { kind: "mixedVersions", message: error.message } : null;
 }
 
 export function recordFailure(context: DriverContext, before: OperationRecord, error: unknown): void {
@@ -41,13 +48,13 @@ export function recordFailure(context: DriverContext, before: OperationRecord, e
   if (!record || record.id !== before.id) return;
   if (isOpen(record) && isTablesChanged(error)) return prepareAgain(context, record, messageOf(error));
   const retries = record.retries + 1;
-  if (isOpen(record) && error instanceof Waiting) {
-    if (isHopeless(record, error, runtime.now())) {
-      end(context, record, { retries, fault: { kind: "schema", message: `${error.message}. Nothing was changed` } });
+  const waitsFor = waitOf(error);
+  if (isOpen(record) && waitsFor !== null) {
+    if (isHopeless(record, waitsFor, runtime.now())) {
+      end(context, record, { retries, fault: { kind: "schema", message: `${waitsFor.message}. Nothing was changed` } });
       return;
     }
-    const waitsFor = { kind: error.what, message: error.message };
-    save(context, record, { retries, waitsFor, lastError: error.message, notBefore: runtime.now() + backoffMs(retries) });
+    save(context, record, { retries, waitsFor, lastError: waitsFor.message, notBefore: runtime.now() + backoffMs(retries) });
     return;
   }
   if (isTooWide(record, error)) {
@@ -109,8 +116,8 @@ function faultOf(error: unknown, retries: number): OperationFault | null {
 }
 
 /** True when tables that were never the same stay different: no deploy is under way. What is in work already waits without end. */
-function isHopeless({ round, startedAt }: OperationRecord, { what }: Waiting, now: number): boolean {
-  return what === "tablesDiffer" && round === undefined && now - startedAt >= DIFFER_MS_MAX;
+function isHopeless({ round, startedAt }: OperationRecord, { kind }: OperationWait, now: number): boolean {
+  return kind === "tablesDiffer" && round === undefined && now - startedAt >= DIFFER_MS_MAX;
 }
 
 /** True when a promotion of several waves at once had no room. */

@@ -141,7 +141,8 @@ async function askHold({ context, record }: FenceAttempt, member: string, terms:
     return { member, ...(await context.ask(member, { kind: "hold", operation, attempt, ...terms })) };
   } catch (error) {
     // An older library does not know this message: its fence waits for running calls.
-    if (error instanceof RefusedError && error.reason.kind === "invalid") return { member, ...IDLE };
+    if (error instanceof RefusedError && (error.reason.kind === "invalid" || error.reason.kind === "protocol"))
+      return { member, ...IDLE };
     throw error;
   }
 }

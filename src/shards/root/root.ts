@@ -16,6 +16,7 @@ import { countMember, distributeOverMembers } from "./count-members.ts";
 import { drive, requestCancel } from "./driver.ts";
 import { Journal, type RegistryEntry, type StoredEvent } from "./journal.ts";
 import type { OperationRecord } from "./operation-record.ts";
+import { noteMembers } from "./member-notes.ts";
 import { requestPause, requestResume } from "./pause.ts";
 import type { DriverContext } from "./progress.ts";
 import { requireRoom } from "../storage/reserve.ts";
@@ -64,7 +65,11 @@ export class Root {
       layout,
       epoch,
       operation: latest ? this.journal.status(latest) : null,
-      members: counts.map((count) => count.status),
+      members: noteMembers(
+        this.#options.sql,
+        counts.map((count) => count.status),
+        runtime.now(),
+      ),
       tables: specs.map((spec): TableStatus => ({ name: spec.name, role: "follows" in spec ? "follows" : "keyed" })),
       undeclaredTables: [...new Set(counts.flatMap((count) => count.undeclared))].toSorted(),
       partitioners: newestPartitioners(partitioners),

@@ -2,7 +2,8 @@
  * The library's private tables, all named `shardctl_…`. See docs/storage-schema.md for what each row means and how long it lives.
  * Created by the first call that needs them: an object that was never sharded has none of them.
  */
-import type { Sql } from "./storage.ts";
+import { isFull } from "./faults.ts";
+import { type Sql, quoteText } from "./storage.ts";
 
 export const PRIVATE_PREFIX = "shardctl_";
 export const STAGE_PREFIX = "shardctl_stage_";
@@ -31,6 +32,8 @@ const STATEMENTS = [
   `CREATE TABLE IF NOT EXISTS shardctl_chores (member TEXT NOT NULL, kind TEXT NOT NULL, operation INTEGER NOT NULL, due_at INTEGER NOT NULL, tries INTEGER NOT NULL, PRIMARY KEY (member, kind)) WITHOUT ROWID`,
   // Root: what happened, for `onEvent` and the history.
   `CREATE TABLE IF NOT EXISTS shardctl_events (id INTEGER PRIMARY KEY, type TEXT NOT NULL, correlation_id TEXT NOT NULL, operation INTEGER, at INTEGER NOT NULL, detail TEXT NOT NULL)`,
+  // Root: what each member last said of its library, its tables and its size.
+  `CREATE TABLE IF NOT EXISTS shardctl_members (name TEXT PRIMARY KEY, facts TEXT NOT NULL, said_at INTEGER NOT NULL) WITHOUT ROWID`,
   // Source: how far each table is copied and verified.
   `CREATE TABLE IF NOT EXISTS shardctl_walk (step TEXT NOT NULL, table_name TEXT NOT NULL, cursor TEXT, ordinal INTEGER NOT NULL, done INTEGER NOT NULL, PRIMARY KEY (step, table_name)) WITHOUT ROWID`,
   // Source: what went to each target, and the last sequence number sent to it.
@@ -58,21 +61,57 @@ const STATEMENTS = [
   `CREATE TABLE IF NOT EXISTS shardctl_reserve (id INTEGER PRIMARY KEY, filler BLOB NOT NULL)`,
 ] as const;
 
+/** Tables and indexes that the statements above make. */
+const NAMES = STATEMENTS.flatMap((statement) => / IF NOT EXISTS (\w+)/.exec(statement)?.[1] ?? []);
+
+/**
+ * The version of what stands in the private tables. It rises only with a change that an older library would misread: a new table, or a
+ * field that older code may ignore, is none, so that a release can be rolled back. Any new table is created by `openSchema`, which an
+ * object runs once in each life; never by a change of a statement above, which an object that has the table would not notice.
+ */
 export const SCHEMA_VERSION = 1;
 
-/** Creates what is missing. Idempotent; refuses a database written by a newer library. */
+/** Creates what is missing. Idempotent. @throws Error for a database written by a newer library: see `openSchema`. */
 export function ensureSchema(sql: Sql): void {
   sql.transaction(() => {
     for (const statement of STATEMENTS) sql.run(statement);
-    const found = sql.first<{ value: string }>("SELECT value FROM shardctl_meta WHERE key = 'schema'");
+    const found = schemaVersion(sql);
     if (found === undefined) {
       sql.run("INSERT INTO shardctl_meta (key, value) VALUES ('schema', ?)", String(SCHEMA_VERSION));
-    } else if (Number(found.value) > SCHEMA_VERSION) {
-      throw new Error(
-        `This object was written by a newer shardctl (schema ${found.value}, this library knows ${SCHEMA_VERSION}): upgrade the Worker`,
-      );
+    } else if (found > SCHEMA_VERSION) {
+      throw new Error(newerSchemaText(found));
     }
   });
+}
+
+/**
+ * Looks at the private tables before anything else does, once in each life of an object. Those of an older library get the tables that
+ * have been added since. Gives null, or why the object must do nothing: a newer library has written what this one would misread.
+ */
+export function openSchema(sql: Sql): string | null {
+  if (!hasSchema(sql)) return null;
+  const found = schemaVersion(sql);
+  if (found !== undefined && found > SCHEMA_VERSION) return newerSchemaText(found);
+  const known = sql.first<{ n: number }>(
+    `SELECT count(*) AS n FROM sqlite_master WHERE name IN (${NAMES.map(quoteText).join(", ")})`,
+  );
+  if (known?.n === NAMES.length) return null;
+  try {
+    ensureSchema(sql);
+  } catch (error) {
+    // A full object serves on: who needs what is missing says so.
+    if (!isFull(error)) throw error;
+  }
+  return null;
+}
+
+function schemaVersion(sql: Sql): number | undefined {
+  const found = sql.first<{ value: string }>("SELECT value FROM shardctl_meta WHERE key = 'schema'");
+  return found && Number(found.value);
+}
+
+function newerSchemaText(found: number): string {
+  return `This object was written by a newer shardctl (schema ${found}, this library knows ${SCHEMA_VERSION}). It serves and writes nothing until a version that knows schema ${found} is deployed again: nothing is lost meanwhile`;
 }
 
 /** True when the object has the private tables. */

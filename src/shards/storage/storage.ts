@@ -16,6 +16,8 @@ export interface SqlCursor<Row extends SqlRow> extends Iterable<Row> {
 export interface HostStorage {
   readonly sql: {
     exec<Row extends SqlRow>(query: string, ...bindings: SqlValue[]): SqlCursor<Row>;
+    /** Bytes that the database takes; known without reading it. */
+    readonly databaseSize?: number;
   };
   transactionSync<Value>(closure: () => Value): Value;
   getAlarm(options?: AlarmOptions): Promise<number | null>;
@@ -49,6 +51,11 @@ export class Sql {
 
   constructor(storage: HostStorage) {
     this.#storage = storage;
+  }
+
+  /** Bytes that the database takes; undefined where the storage does not say. */
+  get databaseSize(): number | undefined {
+    return this.#storage.sql.databaseSize;
   }
 
   run(query: string, ...bindings: SqlValue[]): SqlCursor<SqlRow> {

@@ -1,7 +1,7 @@
 /** Every kind of drift: found by looking and counting, opened by the second look that agrees, gone when its cause is. */
 import { describe, expect, it } from "vitest";
 
-import { STALLED_MS } from "../../../src/apply/reconcile/find-faults.ts";
+import { MIXED_MS, STALLED_MS } from "../../../src/apply/reconcile/find-faults.ts";
 import { toKey } from "../../../src/core/key.ts";
 import { shardNames } from "../../../src/core/layout.ts";
 import { createOwnerLookup } from "../../../src/core/owner-lookup.ts";
@@ -54,6 +54,50 @@ describe("a manual rebalance", () => {
     expect(await world.membersOf("orders")).toBe(4);
     expect(await world.drifts()).toEqual([]);
     expect(world.startedRuns()).toMatchObject([{ state: "succeeded", actions: [{ namespace: "orders", kind: "rebalance" }] }]);
+  });
+});
+
+describe("members of several versions", () => {
+  const [one = "", two = ""] = shardNames("orders", 0, 4);
+  const names = shardNames("orders", 0, 4);
+  const all = (library: string) => Object.fromEntries(names.map((name) => [name, { library, schema: "aa" }]));
+  const open = (): World => new World({ live: [hashed("orders", 4)], specs: [orders()] });
+
+  it("are shown at once, are no alert while a rollout lasts, and are gone when it is over", async () => {
+    const world = open();
+    world.live.edit("orders", { facts: { ...all("0.2.0"), [one]: { library: "0.1.0", schema: "aa" } } });
+    await world.tick();
+    expect(await world.drifts()).toMatchObject([{ kind: "mixedVersions", namespace: "orders", state: "watching" }]);
+    world.now += MIXED_MS / 2;
+    world.live.edit("orders", { facts: { ...all("0.2.0"), [two]: { library: "0.1.0", schema: "aa" } } });
+    await world.tick(2);
+    expect(await world.drifts()).toMatchObject([{ kind: "mixedVersions", state: "watching" }]);
+    world.live.edit("orders", { facts: all("0.2.0") });
+    await world.tick(2);
+    expect(await world.drifts()).toEqual([]);
+  });
+
+  it("open a drift after a quarter of an hour, whoever differs by then", async () => {
+    const world = open();
+    world.live.edit("orders", { facts: { ...all("0.2.0"), [one]: { library: "0.2.0", schema: "bb" } } });
+    await world.tick(2);
+    world.now += MIXED_MS;
+    world.live.edit("orders", { facts: { ...all("0.2.0"), [two]: { library: "0.2.0", schema: "bb" } } });
+    await world.tick();
+    expect(await world.drifts()).toMatchObject([{ kind: "mixedVersions", state: "open" }]);
+  });
+});
+
+describe("a member that is nearly full", () => {
+  it("is a drift with its name and the way out, until it has room again", async () => {
+    const world = new World({ live: [hashed("orders", 4)], specs: [orders()] });
+    const [name = ""] = shardNames("orders", 0, 4);
+    world.live.edit("orders", { facts: { [name]: { storage: 9_500_000_000 } } });
+    await world.tick(2);
+    expect(await world.drifts()).toMatchObject([{ kind: "storageFull", state: "open", reason: `${name} is nearly full` }]);
+    world.live.edit("orders", { facts: { [name]: { storage: 1_000_000 } } });
+    await world.tick();
+    expect(await world.drifts()).toEqual([]);
   });
 });
 

@@ -13,10 +13,10 @@ import {
   type OperationPolicy,
   type OperationStatus,
 } from "../../../src/core/operation.ts";
-import { PROTOCOL_VERSION, type ProtocolReply } from "../../../src/core/protocol.ts";
+import type { ProtocolReply } from "../../../src/core/protocol.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/core/strategies/hash.ts";
 import type { LayoutReply, MemberRequest } from "../../../src/shards/protocol/messages.ts";
-import type { ShardedObject } from "../../../src/shards/index.ts";
+import type { ShardHost } from "../../../src/shards/index.ts";
 
 /** Polls of one operation; with the pause in between, about a minute. */
 const POLLS_MAX = 2_400;
@@ -24,10 +24,15 @@ const POLL_PAUSE_MS = 25;
 /** An operation is woken after this many polls: an object that was aborted in its alarm gets it back only after seconds. */
 const POLLS_PER_POKE = 12;
 const ASKS_MAX = 20;
+/** The oldest that is spoken: objects of either version take it. */
+const PROTOCOL = 1;
 
 type Row = Record<string, SqlStorageValue>;
 
-export class TestNamespace<Class extends ShardedObject> {
+/** Any class of a sharded namespace. */
+type Sharded = Rpc.DurableObjectBranded & { readonly shards: ShardHost };
+
+export class TestNamespace<Class extends Sharded> {
   readonly binding: DurableObjectNamespace<Class>;
   readonly name: string;
 
@@ -63,7 +68,7 @@ export class TestNamespace<Class extends ShardedObject> {
     for (let tries = 1; ; tries++) {
       const endpoint = this.stub(member) as unknown as { shardctl(envelope: object): Promise<ProtocolReply<unknown>> };
       try {
-        return await endpoint.shardctl({ protocol: PROTOCOL_VERSION, namespace: this.name, member, request });
+        return await endpoint.shardctl({ protocol: PROTOCOL, namespace: this.name, member, request });
       } catch (error) {
         if (tries >= ASKS_MAX) throw error;
         await new Promise((resolve) => setTimeout(resolve, POLL_PAUSE_MS));
