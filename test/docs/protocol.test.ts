@@ -12,13 +12,14 @@ import { STEPS } from "../../src/core/operation.ts";
 import { listVariants } from "../model/checks.ts";
 import { RULES } from "../model/rules.ts";
 import { FORMER_BUGS } from "../sim/former-bugs.ts";
+import { HAZARD_MUTANTS } from "../sim/hazard-mutants.ts";
 import { MUTANTS } from "../sim/mutants.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url).href);
 const DOCS = join(ROOT, "docs");
 const PAGE = readFileSync(join(DOCS, "protocol.md"), "utf8");
 const NAME = "[a-z]+(?:-[a-z]+)+";
-const ALL_MUTANTS = [...MUTANTS, ...FORMER_BUGS];
+const ALL_MUTANTS = [...MUTANTS, ...HAZARD_MUTANTS, ...FORMER_BUGS];
 
 interface Citation {
   readonly name: string;

@@ -65,7 +65,7 @@ function beginAttempt({ fields }: World, state: State, step: Step): void {
 
 /**
  * Until the commit an attempt, and the operation, can be given up whatever a target answers.
- * [durable-abort, fence-attempts, a-way-out-before]
+ * [durable-abort, fence-attempts, a-way-out-before-the-commit]
  */
 function fenceSteps(world: World, state: State, step: Step): void {
   const { fields, weak } = world;
