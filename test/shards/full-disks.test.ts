@@ -97,11 +97,8 @@ describe("line 2: a rebalance onto a member with too little room", () => {
     instance(NEW);
     limit(NEW, Math.floor(pages * share));
     const ended = await run(THREE, 400);
-    if (ended.state !== "completed") {
-      expect(ended).toMatchObject({ state: "failed", fault: { kind: "storageFull" } });
-      expect(ended.fault?.message).toContain(`${NEW} has no room left`);
-      expect(ended.fault?.message).toContain("Delete rows or drop indexes there");
-    }
+    expect(ended.fault?.kind ?? "none").toBe(share > 1 ? "none" : "storageFull");
+    expect(ended.fault?.message ?? NEW).toContain(NEW);
     const found = await everything();
     expect([found.length, new Set(found).size]).toEqual([ROWS, ROWS]);
     // Everybody serves: nothing hangs behind a fence.

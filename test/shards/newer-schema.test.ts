@@ -201,9 +201,13 @@ describe("an object written by an older library", () => {
     const pages = Number(storage.peek("PRAGMA page_count")[0]?.["page_count"]);
     storage.peek(`PRAGMA max_page_count = ${pages}`);
     const fill = (): void => {
-      for (let row = 0; row < 10_000; row++) storage.sql.exec("INSERT INTO filler VALUES (?)", "x".repeat(3_000));
+      for (let row = 0; row < 10_000; row++) {
+        storage.sql.exec("INSERT INTO filler VALUES (?)", "x".repeat(3_000));
+        storage.flush();
+      }
     };
     expect(fill).toThrow(/full/);
+    storage.discard();
     const filled = open();
     expect(await send(filled, MESSAGES.health)).toMatchObject({ ok: true });
     expect(await send(filled, MESSAGES.call)).toMatchObject({ ok: true });

@@ -80,7 +80,7 @@ describe("a table that is rebuilt while its rows move", { timeout: 60_000 }, () 
     // Alone: after the second preparation no row of the other table travels, unless none had yet.
     const again = heard.slice(heard.lastIndexOf("recopy")).filter((message) => message.startsWith("receive"));
     expect(again).not.toEqual([]);
-    if (kind !== "copy") expect(again.filter((message) => message.includes("tags"))).toEqual([]);
+    expect(kind === "copy" || !again.some((message) => message.includes("tags"))).toBe(true);
     expect(await namespace.leftovers()).toEqual([]);
   });
 });

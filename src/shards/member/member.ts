@@ -46,7 +46,7 @@ import { quoteName } from "../storage/storage.ts";
 import { type Table, checkPrimaryKey, existingTables, undeclaredTables } from "../storage/tables.ts";
 import { deleteKeys } from "../move/delete-keys.ts";
 import { changedTables, definitionsOf, refuseOtherSpecs, specsText, stepsOf } from "../move/frozen-tables.ts";
-import { keepReserve, spendReserve } from "../storage/reserve.ts";
+import { keepReserve, requireRoom, spendReserve } from "../storage/reserve.ts";
 import { sentFloors, takeAgain } from "../move/recopy.ts";
 import { promoteRows, undoPromotion } from "../move/promote.ts";
 import { createStaging, dropStaged, dropStaging } from "../move/staging.ts";
@@ -188,6 +188,7 @@ export class Member extends MemberState {
         if (isSource && !membership.serving)
           throw new EngineFault("internal", `${this.self} is a source of operation ${operation} but serves nothing`);
         this.#keepReserve(request);
+        requireRoom(this.sql);
         clearMoveRecords(this.sql);
         const fence = { fence: 0, fenceFloor: 1, promotion: null };
         const { allowMissingKey, rowsPerSecondMax } = request;

@@ -2,6 +2,7 @@
  * The library's private tables, all named `shardctl_…`. See docs/storage-schema.md for what each row means and how long it lives.
  * Created by the first call that needs them: an object that was never sharded has none of them.
  */
+import { requireRoom } from "./reserve.ts";
 import { isFull } from "./faults.ts";
 import { type Sql, quoteText } from "./storage.ts";
 
@@ -97,7 +98,11 @@ export function openSchema(sql: Sql): string | null {
   );
   if (known?.n === NAMES.length) return null;
   try {
-    ensureSchema(sql);
+    sql.transaction(() => {
+      // In a statement that is undone alone: one that creates a table would take the object with it.
+      requireRoom(sql);
+      ensureSchema(sql);
+    });
   } catch (error) {
     // A full object serves on: who needs what is missing says so.
     if (!isFull(error)) throw error;

@@ -87,7 +87,7 @@ async function askRoot<Kind extends keyof ControlReplies>(
 ): Promise<ControlReplies[Kind]> {
   const protocol = await spokenProtocol(async () => connect(env[binding], namespace).layout());
   const root = env[binding].getByName(namespace) as unknown as ProtocolEndpoint;
-  const reply = await root.shardctl({ protocol: protocol as Envelope["protocol"], namespace, member: namespace, request });
+  const reply = await root.shardctl({ protocol, namespace, member: namespace, request });
   if (!reply.ok) throw new Error(`${request.kind} of ${namespace}: ${reply.failure.message}`);
   return reply.value as ControlReplies[Kind];
 }
