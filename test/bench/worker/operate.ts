@@ -6,7 +6,7 @@
  */
 import type { Layout } from "../../../src/core/layout.ts";
 import type { OperationKind, OperationPolicy, OperationStatus } from "../../../src/core/operation.ts";
-import type { ControlReplies, ControlRequest, Envelope, ProtocolEndpoint } from "../../../src/core/protocol.ts";
+import type { ControlReplies, ControlRequest, ProtocolEndpoint } from "../../../src/core/protocol.ts";
 import { connect } from "../../../src/shards/router.ts";
 import type { BenchBinding, BenchEnv } from "./env.ts";
 import { spokenProtocol } from "./spoken-protocol.ts";
