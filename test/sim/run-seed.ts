@@ -88,10 +88,17 @@ async function play(world: World, scenario: Scenario, history: History): Promise
   const recovered = await scheduler.run(isSettled, scheduler.now + recoveryMs, STEPS_MAX);
   if (!isSettled())
     world.violate(
-      `${recoveryMs / 60_000} minutes after the faults: ${open} clients wait, operation ${runningOperation(world) ?? "none"} runs (${recovered})`,
+      `${recoveryMs / 60_000} minutes after the faults: ${open} clients wait, operation ${runningOperation(world) ?? "none"} runs (${recovered}): ${lastError(world)}`,
     );
   const rested = await scheduler.run(() => false, scheduler.now + REST_MS_MAX, STEPS_MAX);
   if (rested !== "empty") world.violate(`it does not come to rest (${rested})`);
+}
+
+/** What the running operation last met. */
+function lastError(world: World): string {
+  const query = "SELECT json_extract(record, '$.lastError') AS error FROM shardctl_operations WHERE state = 'running'";
+  const error = world.object(world.options.namespace).storage.peek(query)[0]?.["error"] ?? null;
+  return typeof error === "string" ? error : "no error";
 }
 
 /** Rows of a table that is followed by reference would go with it when it is dropped. */
