@@ -125,7 +125,11 @@ function isExplained(world: World, { id, state, fault }: OperationRecord, scenar
 const FAULTS_GIVEN: readonly (readonly [string, (scenario: Expected) => boolean])[] = [
   ["duplicateId", ({ hasTwins, hasRivals }) => hasTwins || hasRivals],
   // Other declarations in the middle of a move: there is no telling which were meant.
-  ["schema", ({ deploys }) => deploys.versions.some(({ changes }) => changes.includes("otherKey") || changes.includes("table"))],
+  [
+    "schema",
+    ({ deploys }) =>
+      deploys.goesBack || deploys.versions.some(({ changes }) => changes.includes("otherKey") || changes.includes("table")),
+  ],
   ["storageFull", ({ hasFullDisks }) => hasFullDisks],
   ["unreachable", ({ hasFullDisks }) => hasFullDisks],
 ];

@@ -165,7 +165,8 @@ export function runningOperation(world: World): number | null {
 }
 
 function hasFailed(world: World, id: number): boolean {
-  const query = "SELECT 1 FROM shardctl_operations WHERE id = ? AND state = 'failed'";
+  const query =
+    "SELECT 1 FROM shardctl_operations WHERE id = ? AND (state = 'failed' OR json_extract(record, '$.fault') IS NOT NULL)";
   return world.object(world.options.namespace).storage.peek(query, id).length > 0;
 }
 

@@ -28,8 +28,8 @@ export interface RunReport {
 
 /** Faults stop after this time at the latest. */
 const FAULTY_MS_MAX = 15_000;
-/** Once faults have stopped, everything must have ended after this time. */
-const RECOVERY_MS_MAX = 10 * 60_000;
+/** Once faults have stopped, everything must have ended after this time: an operation waits ten minutes for tables to be the same. */
+const RECOVERY_MS_MAX = 13 * 60_000;
 /** Retired members are emptied after a day: longer than that nothing takes. */
 const REST_MS_MAX = 30 * 3_600_000;
 const STEPS_MAX = 60_000;

@@ -380,8 +380,12 @@ export class Member extends MemberState {
     ensureSchema(this.sql);
     this.change(() => {
       const membership = this.membership;
-      // A newer operation may have given this object rows again.
-      if (membership.serving || membership.operation > operation) return;
+      if (membership.serving) return;
+      // A newer operation may have given this object rows again; what was put aside before it is of no use in any case.
+      if (membership.operation > operation) {
+        if (!this.moving) dropRetired(this.sql);
+        return;
+      }
       if (this.moving) {
         throw refused("moving", `${this.self} has not heard yet that operation ${operation} is over`);
       }
