@@ -1,6 +1,8 @@
 /** Migration steps on the real runtime: once per object, all or nothing, in order, and what a rollback leaves. */
 import { describe, expect, it } from "vitest";
 
+import { ShardHost } from "../../src/shards/index.ts";
+import { runMigrations } from "../../src/shards/host/migrations.ts";
 import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
 import { refusal } from "../support/refusal.ts";
 import type { Step } from "../support/migrated.ts";
@@ -64,8 +66,7 @@ describe("shards.migrate", { timeout: 60_000 }, () => {
 
   it("refuses a step that is asynchronous, and undoes what it has done", async () => {
     const namespace = await open();
-    const message = await namespace.inside(namespace.name, async (object, { storage }) => {
-      const { runMigrations } = await import("../../src/shards/host/migrations.ts");
+    const message = await namespace.inside(namespace.name, async (_, { storage }) => {
       const up = async (sql: SqlStorage): Promise<void> => {
         sql.exec("DELETE FROM docs");
         await Promise.resolve();
@@ -80,7 +81,18 @@ describe("shards.migrate", { timeout: 60_000 }, () => {
     expect(await namespace.values("home")).toHaveLength(ROWS);
   });
 
-  it("is refused after the constructor, and a second time", async () => {
+  it("is refused a second time, before it withdraws anything", async () => {
+    const namespace = await open();
+    const message = await namespace.inside(namespace.name, async (object, ctx) => {
+      const host = new ShardHost(ctx, object, { tables: [] });
+      host.migrate([{ id: "1-docs", up: () => undefined }]);
+      return refusal(async () => host.migrate([]));
+    });
+    expect(message).toContain("shards.migrate was called twice");
+    expect(await ids(namespace)).toEqual(["1-docs"]);
+  });
+
+  it("is refused after the constructor", async () => {
     const namespace = await open();
     expect(await refusal(async () => namespace.stub().migrateLate())).toContain("shards.migrate was called too late");
     await deployed(namespace, [CREATE, STATUS]);

@@ -57,25 +57,34 @@ describe("a deploy in the middle of an operation", { timeout: 120_000 }, () => {
 });
 
 describe("a step that changes rows only", { timeout: 120_000 }, () => {
-  it.each(MIGRATORS)("reaches each row once, though the target has run it long before the source: %s", async (migrator) => {
-    const namespace = await open(migrator, 2);
-    const target = `${namespace.name}-shard-2`;
-    const sources = [`${namespace.name}-shard-0`, `${namespace.name}-shard-1`];
-    const early = beforeFirst(namespace.name, "verify", async () => namespace.deploy([CREATE, MARK], [target]));
-    const started = await namespace.start("rebalance", await namespace.hashTo("region", 3));
+  const EARLY = MIGRATORS.flatMap((migrator) =>
+    (["rebalance", "rekey"] as const).flatMap((operation) =>
+      (["source", "target"] as const).map((early) => ({ migrator, operation, early })),
+    ),
+  );
+
+  it.each(EARLY)("reaches each row once where one $early has run it first: $migrator, $operation", async ({ early, ...rest }) => {
+    const plan = OPERATIONS[rest.operation];
+    const namespace = await open(rest.migrator, plan.from);
+    const members = await everybody(namespace, plan);
+    const { layout } = await namespace.live();
+    const to = await namespace.hashTo(plan.key, plan.to);
+    const first = early === "source" ? layout.members[0] : to.members.findLast((member) => !layout.members.includes(member));
+    const deployed = beforeFirst(namespace.name, "verify", async () => namespace.deploy([CREATE, MARK], [first ?? ""]));
+    const started = await namespace.start(rest.operation, to);
     const waiting = await namespace.reached(started.id, isWaiting);
-    expect(early.done).toBe(true);
+    expect(deployed.done).toBe(true);
     expect(waiting).toMatchObject({ state: "running", waitsFor: { kind: "tablesDiffer" } });
     // Meanwhile everybody is served.
     for (const region of ["r0", "r1", "r2", "r3", "r4", "r5", "r6"])
       await namespace.router.at(region).put(`while-${region}`, region);
-    for (const source of sources) await namespace.abort(source);
+    for (const member of members) if (member !== first) await namespace.abort(member);
     expect(await namespace.reached(started.id)).toMatchObject({ state: "completed", waitsFor: null });
     const homes = await namespace.values("home");
     expect(homes.filter((home) => home.startsWith("d"))).toEqual(expected((index) => `h${index % 5}!`));
     expect(homes.filter((home) => home.startsWith("while"))).toHaveLength(7);
-    for (const member of [...sources, target]) expect(await namespace.notes(member)).toBe(2);
-    expect(await namespace.leftovers([namespace.name])).toEqual([]);
+    for (const member of members) expect(await namespace.notes(member)).toBe(2);
+    expect(await namespace.leftovers(members)).toEqual([]);
   });
 
   it.each(MIGRATORS)("does so where the operation begins while some members lack it: %s", async (migrator) => {
