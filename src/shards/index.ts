@@ -1,5 +1,6 @@
 /** The Durable Object library: `shardctl/durable-object`. */
 export { ShardHost, type ShardHostOptions } from "./host/shard-host.ts";
+export type { Migration } from "./host/migrations.ts";
 export { ShardedObject } from "./host/sharded-object.ts";
 export { ThingsObject } from "./things/things-object.ts";
 export type { Json, JsonObject, ObjectEntry, Relationship, RelationshipInput, Thing, ThingInput } from "./things/things.ts";

@@ -17,8 +17,10 @@ import { connect } from "../../src/shards/router.ts";
 import { ShardHost as OldShardHost } from "../fixtures/old-library.js";
 import { caseTables } from "./case-tables.ts";
 import type { Deployed, DeployedSharded } from "./deployed.ts";
+import type { Migrated } from "./migrated.ts";
 
 export { Deployed, DeployedSharded } from "./deployed.ts";
+export { Migrated } from "./migrated.ts";
 
 export interface ShardsEnv {
   readonly THINGS: DurableObjectNamespace<Things>;
@@ -29,6 +31,7 @@ export interface ShardsEnv {
   readonly DEPLOYED: DurableObjectNamespace<Deployed>;
   readonly DEPLOYED_SHARDED: DurableObjectNamespace<DeployedSharded>;
   readonly MIXED: DurableObjectNamespace<Mixed>;
+  readonly MIGRATED: DurableObjectNamespace<Migrated>;
 }
 
 /** The next call of a path: by the host's own router, or by one of its own to a namespace, as a caller outside would have it. */

@@ -24,6 +24,7 @@ import { DEFAULT_POLICY, type NamespaceSpec, SHARD_COUNT_MAX } from "../../core/
 import { freshHashLayout } from "../../core/strategies/hash.ts";
 import type { ShardHostOptions as HostOptions } from "./host-options.ts";
 import { Host } from "./host.ts";
+import { type Migration, runMigrations } from "./migrations.ts";
 import type { StoredEvent } from "../root/journal.ts";
 import type { OperationRecord } from "../root/operation-record.ts";
 import type { ObjectNamespace } from "../platform/home.ts";
@@ -63,6 +64,9 @@ export class ShardHost {
   readonly #any: Host;
   readonly #alarm: AlarmFunctions;
   readonly #specs: HostOptions["tables"];
+  readonly #storage: DurableObjectStorage;
+  /** Whether `migrate` may be called. */
+  #migration: "open" | "called" | "late" = "open";
   #router: { readonly namespace: string; readonly router: Router } | undefined;
 
   /** @throws Error with the lines to add when the class lacks one of the two methods: its operations could not be driven. */
@@ -70,11 +74,36 @@ export class ShardHost {
     requireDelegates(target);
     const binding = options.namespace === undefined ? ownNamespace(ctx, target) : options.namespace;
     this.#specs = options.tables;
+    this.#storage = ctx.storage;
+    // After the code that has made the host, as far as it goes without an `await`: the rest of the constructor.
+    queueMicrotask(() => (this.#migration = "late"));
     this.#any = new Host(durableObjectPlatform(ctx, binding), target, options);
     this.#alarm = replaceAlarm(ctx.storage, realAlarmOf(ctx.storage), this.#any);
     const { member } = this.#any;
     // What a newer library has stored must not be acted upon: see `newerSchema`.
     if (this.#any.newerSchema === null && member.beginStart()) whenStarted(ctx, () => endStart(member));
+  }
+
+  /**
+   * Runs the steps that this object lacks, in order, each in one transaction with its record. Call it once, in the constructor, with all
+   * steps that the class has ever had: `this.shards.migrate([{ id: "1-orders", up: (sql) => … }])`. See docs/migrations.md.
+   *
+   * @throws Error that names the step when one throws, which keeps the object from starting until a deploy has mended it; when two steps have
+   * one id; when a step stands before one that has already run; when called twice, or after the constructor.
+   */
+  migrate(steps: readonly Migration[]): void {
+    if (this.#migration === "late") {
+      throw new Error(
+        "shards.migrate was called too late: call it in the constructor, after the host is made and before any await",
+      );
+    }
+    if (this.#migration === "called") {
+      throw new Error(
+        "shards.migrate was called twice: give it all steps in one list, as those that are missing count as rolled back",
+      );
+    }
+    this.#migration = "called";
+    runMigrations(this.#storage, steps, () => this.#any.platform.runtime.now());
   }
 
   /** Answers one message of the protocol: the body of the class's `shardctl` method. */

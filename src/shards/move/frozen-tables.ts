@@ -9,7 +9,7 @@
  */
 import { EngineFault } from "../storage/faults.ts";
 import { CAPTURE_PREFIX } from "../storage/schema.ts";
-import { type Sql, quoteName, quoteText, textOf } from "../storage/storage.ts";
+import { type Sql, quoteText, textOf } from "../storage/storage.ts";
 import type { Table, TableSpec } from "../storage/tables.ts";
 
 export interface FrozenTables {
@@ -35,12 +35,13 @@ export function definitionsOf(sql: Sql, tables: readonly Table[]): string {
   return textOf(sql.first(`SELECT json_group_array(json_array(tbl, type, name, sql)) AS text FROM (${kept})`, names)?.["text"]);
 }
 
-/** Tables in which migrators keep which of their steps have run, each with the column that names a step. */
-const STEP_TABLES: Readonly<Record<string, string>> = {
-  shardctl_migrations: "id",
-  __drizzle_migrations: "hash",
-  kysely_migration: "name",
-  d1_migrations: "name",
+/** Tables in which migrators keep which of their steps have run, each with the query that names them. */
+const STEP_QUERIES: Readonly<Record<string, string>> = {
+  shardctl_migrations: "SELECT id AS step FROM shardctl_migrations ORDER BY 1",
+  // Its own rule: all steps up to the newest have run. Its migrator for Durable Objects leaves the hash empty and the id NULL.
+  __drizzle_migrations: "SELECT CAST(created_at AS TEXT) AS step FROM __drizzle_migrations ORDER BY created_at DESC LIMIT 1",
+  kysely_migration: "SELECT name AS step FROM kysely_migration ORDER BY 1",
+  d1_migrations: "SELECT name AS step FROM d1_migrations ORDER BY 1",
 };
 
 /**
@@ -48,16 +49,14 @@ const STEP_TABLES: Readonly<Record<string, string>> = {
  * source has would take rows that neither of them changes any more. So members must have run the same steps when rows are made live.
  */
 export function stepsOf(sql: Sql): string {
-  const names = JSON.stringify(Object.keys(STEP_TABLES));
+  const names = JSON.stringify(Object.keys(STEP_QUERIES));
   const found = sql.rows<{ name: string }>(
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN (SELECT value FROM json_each(?)) ORDER BY name",
     names,
   );
-  const steps = found.flatMap(({ name }) => {
-    const column = STEP_TABLES[name] ?? "id";
-    const query = `SELECT CAST(${quoteName(column)} AS TEXT) AS step FROM ${quoteName(name)} ORDER BY 1`;
-    return sql.rows<{ step: string }>(query).map(({ step }) => `${name}: ${step}`);
-  });
+  const steps = found.flatMap(({ name }) =>
+    sql.rows<{ step: string }>(STEP_QUERIES[name] ?? "").map(({ step }) => `${name}: ${step}`),
+  );
   return JSON.stringify(steps);
 }
 

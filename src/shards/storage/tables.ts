@@ -231,7 +231,16 @@ export function existingTables(sql: Sql, names: readonly string[]): string[] {
   return found.map(({ name }) => name).toSorted();
 }
 
-const NOT_USER_TABLES = [PRIVATE_PREFIX, "sqlite_", "_cf_", "__cf_", "__miniflare_", "d1_"];
+const NOT_USER_TABLES = [
+  PRIVATE_PREFIX,
+  "sqlite_",
+  "_cf_",
+  "__cf_",
+  "__miniflare_",
+  "d1_",
+  "__drizzle_migrations",
+  "kysely_migration",
+];
 
 function userTables(sql: Sql, types: readonly string[] = ["table"]): string[] {
   return sql
