@@ -151,7 +151,7 @@ export class SimObject {
     this.storage.discard();
     for (const answer of this.#answers) {
       scheduler.at(random.whole(`crash/${this.name}/reject`, 1, 20), () =>
-        answer.reject(new Unreachable(`${this.name} crashed`)),
+        answer.reject(new Unreachable(`${this.name} crashed: ${why}`)),
       );
     }
     this.#answers = new Set();

@@ -532,23 +532,12 @@ export class Member extends MemberState {
     if (promotion) undoPromotion(this.sql, this.planAfterCutover(operation), promotion.incoming);
   }
 
-  /** False for an object that never had private tables and has no room for them: nothing was begun here, and nothing is to be let go. */
-  #hasRecords(): boolean {
-    try {
-      ensureSchema(this.sql);
-    } catch (error) {
-      if (!isFull(error) || hasSchema(this.sql)) throw error;
-      return false;
-    }
-    return true;
-  }
-
   #end(
     operation: number,
     next: (membership: Membership, moving: Moving | undefined) => Membership,
     beforeEnd: () => void = () => undefined,
   ): void {
-    if (!this.#hasRecords()) return;
+    ensureSchema(this.sql);
     this.change(() => {
       const membership = this.membership;
       if (membership.ended >= operation || membership.operation > operation) return;

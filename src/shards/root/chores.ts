@@ -2,10 +2,15 @@
 import { within } from "../protocol/within.ts";
 import { FAN_OUT_MAX, each } from "./each.ts";
 import { backoffMs } from "./failures.ts";
+import { EngineFault } from "../storage/faults.ts";
+import type { Chore } from "./journal.ts";
 import type { DriverContext } from "./progress.ts";
 
 /** Longest wait for one chore. */
 const CHORE_MS_MAX = 5_000;
+
+/** Tries to release a member that is full, before it is left alone; with the backoff, about two minutes. */
+const FULL_TRIES_MAX = 10;
 
 /** Tells members what they missed, and empties retired ones whose time has come. */
 export async function doChores(context: DriverContext): Promise<void> {
@@ -18,9 +23,23 @@ export async function doChores(context: DriverContext): Promise<void> {
     try {
       await within(runtime, context.ask(member, { kind, operation, epoch, layout }), CHORE_MS_MAX, member);
       sql.transaction(() => journal.dropChore(chore));
-    } catch {
+    } catch (error) {
+      if (isPointless(context, chore, error)) {
+        sql.transaction(() => journal.dropChore(chore));
+        return;
+      }
       // Not an error of its own: the member is asked again, less and less often.
       journal.putChore({ ...chore, tries: chore.tries + 1, dueAt: runtime.now() + backoffMs(chore.tries + 1) });
     }
   });
+}
+
+/**
+ * True for a target that was never a member and has no room even for the records of an object that lets go: nothing was begun there, and
+ * what may still be on its way has come. Its next operation clears what is left.
+ */
+function isPointless({ journal }: DriverContext, { kind, member, operation, tries }: Chore, error: unknown): boolean {
+  if (kind !== "abandon" || tries < FULL_TRIES_MAX) return false;
+  if (!(error instanceof EngineFault) || error.kind !== "storageFull") return false;
+  return !journal.registry().layout.members.includes(member) && !journal.find(operation)?.from.members.includes(member);
 }
