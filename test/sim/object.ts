@@ -25,6 +25,8 @@ interface Running {
 }
 
 export class SimObject {
+  /** True when its class could not start for want of room, the last time that it tried. */
+  hasFailedFull = false;
   readonly name: string;
   readonly storage: SimStorage;
   readonly #world: Surroundings;
@@ -166,6 +168,7 @@ export class SimObject {
     if (running === null) {
       try {
         this.#running = running = this.#start();
+        this.hasFailedFull = false;
       } catch (error) {
         this.#failStart(error);
         return;
@@ -233,7 +236,8 @@ export class SimObject {
   /** The constructor threw. What it wrote before stands or not: both happen. */
   #failStart(error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
-    if (!(error instanceof DeployedFlaw) && !message.includes(DISK_IS_FULL))
+    this.hasFailedFull = message.includes(DISK_IS_FULL);
+    if (!(error instanceof DeployedFlaw) && !this.hasFailedFull)
       this.#world.violateOnce(`${this.name} does not start: ${message}`);
     if (this.#world.options.random.chance(`start/${this.name}/keeps`, 0.5) && !this.#flush()) return;
     this.crash(`does not start: ${message}`, ALARM_RETRY_MS);

@@ -17,7 +17,7 @@ const BACKOFF_MS_MAX = 30_000;
 /** Tries of a step that finds one id twice, before that is judged under a fence. */
 export const DUPLICATE_TRIES_MAX = 5;
 
-/** How long an operation that has not begun to copy waits for tables to be the same: longer than a rollout takes. */
+/** How long an operation waits for tables to be the same on every member: longer than a rollout takes. */
 const DIFFER_MS_MAX = 600_000;
 
 /** What a step waits for. Nothing is held meanwhile, and whoever waits too long can cancel. */
@@ -115,9 +115,9 @@ function faultOf(error: unknown, retries: number): OperationFault | null {
   return null;
 }
 
-/** True when tables that were never the same stay different: no deploy is under way. What is in work already waits without end. */
-function isHopeless({ round, startedAt }: OperationRecord, { kind }: OperationWait, now: number): boolean {
-  return kind === "tablesDiffer" && round === undefined && now - startedAt >= DIFFER_MS_MAX;
+/** True when tables stay different for longer than a rollout takes, as after one that was rolled back. */
+function isHopeless({ preparingSince, startedAt }: OperationRecord, { kind }: OperationWait, now: number): boolean {
+  return kind === "tablesDiffer" && now - (preparingSince ?? startedAt) >= DIFFER_MS_MAX;
 }
 
 /** True when a promotion of several waves at once had no room. */

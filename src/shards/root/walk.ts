@@ -12,9 +12,6 @@ import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts
 import { settleTargets } from "./promote.ts";
 import { NO_WAVE, WAVE_SPAN_MAX, movesOf, packWaves, targetsOf } from "./waves.ts";
 
-/** How long members that have not run the same steps of their migrations are waited for. A new member may never run those of before its time. */
-const STEPS_WAIT_MS_MAX = 600_000;
-
 export async function prepare(context: DriverContext, record: OperationRecord): Promise<void> {
   const { id: operation, from, to, mode, epochFrom: epoch, policy } = record;
   const { allowMissingKey } = policy;
@@ -34,9 +31,8 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
   // A member that has prepared its tables again says no more that they have changed.
   const recopies = [...new Set([...(current.recopies ?? []), ...replies.flatMap(({ changed }) => changed)])].toSorted();
   save(context, current, { recopies });
-  const waitedMs = context.runtime.now() - (record.preparingSince ?? record.startedAt);
   requireSameShapes(replies);
-  if (waitedMs < STEPS_WAIT_MS_MAX) requireSameSteps(replies);
+  requireSameSteps(replies);
   requireSameRules(repliesOf(from.members), repliesOf(to.members));
   if (record.round !== undefined) await recopy(context, record, record.round, recopies);
   const rowsFound = replies.flatMap((reply) => reply.counts).reduce((total, count) => total + count.rows, 0);
@@ -85,7 +81,7 @@ function requireSameSteps([first, ...others]: readonly PreparedMember[]): void {
   if (!first || !other) return;
   throw new Waiting(
     "tablesDiffer",
-    `${other.member} and ${first.member} have not run the same steps of their migrations: the operation goes on once both have, or after ten minutes`,
+    `${other.member} and ${first.member} have not run the same steps of their migrations: the operation goes on once both have`,
   );
 }
 
