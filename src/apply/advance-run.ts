@@ -310,7 +310,8 @@ const LOOK_AGAIN: ReadonlySet<NonNullable<LiveFailure["reason"]>> = new Set([
 ]);
 
 function settleFailure(action: RunAction, { kind, message, reason }: LiveFailure): Outcome {
-  // Between our look and our start somebody else was faster, or the object is restarting, or being deployed: looking again decides it.
+  // Between our look and our start somebody else was faster, or the object is restarting, or being
+  // deployed: looking again decides it.
   const lookAgain = kind === "unreachable" || (reason !== undefined && LOOK_AGAIN.has(reason));
   return lookAgain ? { kind: "silent", message } : { kind: "settled", action: { ...action, state: "failed", error: message } };
 }

@@ -23,13 +23,22 @@ export interface MemberStatus extends Count {
   /** Why it is not healthy. Its counts are then 0 and mean nothing. */
   readonly error: string | null;
   readonly responseMs: number;
-  /** Version of its library, as it last said; absent for one that never did, or speaks protocol 1 alone. */
+  /**
+   * Version of its library, as it last said; absent for one that never did, or speaks protocol 1
+   * alone.
+   */
   readonly library?: string;
-  /** Digest of the columns of its declared tables, as it last said: members with equal tables have equal ones. */
+  /**
+   * Digest of the columns of its declared tables, as it last said: members with equal tables have
+   * equal ones.
+   */
   readonly schema?: string;
   /** Bytes that its database takes, with indexes, as it last said. */
   readonly storage?: number;
-  /** When it said so, in milliseconds since the Unix epoch; only of a member that does not answer now. */
+  /**
+   * When it said so, in milliseconds since the Unix epoch; only of a member that does not answer
+   * now.
+   */
   readonly saidAt?: number;
 }
 

@@ -1,21 +1,29 @@
 /**
- * Judges what members say of themselves: whether they run one version with the same tables, and how full they are. Pure.
+ * Judges what members say of themselves: whether they run one version with the same tables, and how
+ * full they are. Pure.
  *
- * Two versions side by side are normal for the minutes of a rollout; a member that is nearly full is not.
+ * Two versions side by side are normal for the minutes of a rollout; a member that is nearly full
+ * is not.
  */
 import { formatBytes, formatShare } from "./figures.ts";
 import type { LiveNamespace, MemberStatus } from "./live.ts";
 
 /** What one object may store, in bytes: Cloudflare's limit for a SQLite-backed object. */
 export const STORAGE_BYTES_MAX = 10_000_000_000;
-/** From this share of it on a member is said to be nearly full: a move needs room beside the rows that it moves. */
+/**
+ * From this share of it on a member is said to be nearly full: a move needs room beside the rows
+ * that it moves.
+ */
 export const STORAGE_SHARE_MAX = 0.8;
 
 /** What an object says of its library when it says nothing: it speaks protocol 1 alone. */
 const UNNAMED = "an older version";
 const NAMES_MAX = 3;
 
-/** "0.2.0 on a and b; 0.1.0 on c", when members run different libraries or have different tables; null when they agree. */
+/**
+ * "0.2.0 on a and b; 0.1.0 on c", when members run different libraries or have different tables;
+ * null when they agree.
+ */
 export function describeMix(members: readonly MemberStatus[]): string | null {
   const parts = [
     mixOf(members, libraryOf, ["runs", "run"]),
@@ -24,7 +32,10 @@ export function describeMix(members: readonly MemberStatus[]): string | null {
   return parts.length === 0 ? null : parts.join("; ");
 }
 
-/** Members from 80 % of what an object may store, fullest first; none of those that have not said how much they store. */
+/**
+ * Members from 80 % of what an object may store, fullest first; none of those that have not said
+ * how much they store.
+ */
 export function nearlyFull(members: readonly MemberStatus[]): MemberStatus[] {
   return members
     .filter(({ storage = 0 }) => storage >= STORAGE_BYTES_MAX * STORAGE_SHARE_MAX)
@@ -36,7 +47,10 @@ export function describeFullness({ name, storage = 0 }: MemberStatus): string {
   return `${name} stores ${formatBytes(storage)}, ${formatShare(storage, STORAGE_BYTES_MAX)} of what an object may`;
 }
 
-/** True when the newest operation was ended by a member without room. Another operation takes its place. */
+/**
+ * True when the newest operation was ended by a member without room. Another operation takes its
+ * place.
+ */
 export function endedFull({ operation }: Pick<LiveNamespace, "operation">): boolean {
   return operation !== null && operation.state !== "running" && operation.fault?.kind === "storageFull";
 }

@@ -36,7 +36,10 @@ export function diffRanges(before: HashLayout | RangeLayout, after: HashLayout |
   throw new Error(`No moves between a ${before.kind} and a ${after.kind} layout: rows are copied to new members instead`);
 }
 
-/** What a member owns after a shift's waves so far that it did not own before. Empty for layouts that have no moves. */
+/**
+ * What a member owns after a shift's waves so far that it did not own before. Empty for layouts
+ * that have no moves.
+ */
 export function ownSince(before: Layout, now: Layout, member: string): MoveRange[] {
   const moves =
     before.kind === "hash" && now.kind === "hash"

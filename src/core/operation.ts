@@ -63,9 +63,15 @@ export interface OperationFault {
   readonly message: string;
 }
 
-/** What keeps an operation waiting, without end and without harm: a deploy that has yet to reach every member. */
+/**
+ * What keeps an operation waiting, without end and without harm: a deploy that has yet to reach
+ * every member.
+ */
 export interface OperationWait {
-  /** `mixedVersions`: a member runs an older library. `tablesDiffer`: tables of the move are not the same on every member. */
+  /**
+   * `mixedVersions`: a member runs an older library. `tablesDiffer`: tables of the move are not the
+   * same on every member.
+   */
   readonly kind: "mixedVersions" | "tablesDiffer";
   /** Names the members, and says what to do. */
   readonly message: string;
@@ -82,9 +88,10 @@ export interface OperationPause {
 }
 
 /**
- * How long calls waited for the cutovers of an operation, measured at the root from when the first of them may have been kept waiting to
- * after the last activation, with the attempts at the fence that were given up before: an upper bound, unless the root itself crashed
- * meanwhile: then only what came after counts.
+ * How long calls waited for the cutovers of an operation, measured at the root from when the first
+ * of them may have been kept waiting to after the last activation, with the attempts at the fence
+ * that were given up before: an upper bound, unless the root itself crashed meanwhile: then only
+ * what came after counts.
  */
 export interface WritePause {
   /** Milliseconds, of the newest cutover, or of the attempts at the next one so far. */
@@ -109,7 +116,10 @@ export interface OperationStatus {
   readonly rowsCopied: number;
   readonly rowsVerified: number;
   readonly bytesCopied: number;
-  /** Null until callers have waited for a cutover. Attempts at its fence that were given up are added to it. */
+  /**
+   * Null until callers have waited for a cutover. Attempts at its fence that were given up are
+   * added to it.
+   */
   readonly writePauseMs: WritePause | null;
   /** Progress of each source. */
   readonly sources: readonly { readonly member: string; readonly rowsCopied: number; readonly rowsVerified: number }[];

@@ -1,5 +1,6 @@
 /**
- * Chooses the protocol that a message is sent by, so that old and new objects of a namespace speak with each other during a rollout.
+ * Chooses the protocol that a message is sent by, so that old and new objects of a namespace speak
+ * with each other during a rollout.
  *
  * | what the peer has shown          | a message is sent by                                                    |
  * |----------------------------------|-------------------------------------------------------------------------|
@@ -8,7 +9,8 @@
  * | it refuses that (rolled back)    | what the refusal names: nothing has run, so the message is sent again   |
  * | a message that needs a newer one | that one, untried: an old object refuses it, and it is not sent by less |
  *
- * Kept in memory only: what a peer speaks changes with every deploy, and asking again costs one message.
+ * Kept in memory only: what a peer speaks changes with every deploy, and asking again costs one
+ * message.
  */
 import { type ProtocolFailure, refusal } from "./protocol-failure.ts";
 import { PROTOCOLS_SPOKEN, type ProtocolReply } from "./protocol.ts";
@@ -16,9 +18,15 @@ import { failure } from "./result.ts";
 
 /** Peers remembered; the ones heard of longest ago are forgotten first. */
 const PEERS_MAX = 10_000;
-/** Times that one message is sent: a peer may be rolled back, and deployed again, between two of them. */
+/**
+ * Times that one message is sent: a peer may be rolled back, and deployed again, between two of
+ * them.
+ */
 const TRIES_MAX = 3;
-/** The words of a number's refusal, which are part of the protocol: an object that speaks protocol 1 alone has no kind for it. */
+/**
+ * The words of a number's refusal, which are part of the protocol: an object that speaks protocol 1
+ * alone has no kind for it.
+ */
 const NUMBER_REFUSED = /^Only protocols? (\d+)(?: and \d+)* (?:is|are) spoken here$/;
 
 export class PeerProtocols {
@@ -38,8 +46,8 @@ export class PeerProtocols {
   /**
    * Sends one message and gives the answer. `least` is the oldest protocol that knows the message.
    *
-   * A refusal of the number alone never comes back, unless there is none that both sides speak and the message can be sent by: that is the
-   * refusal `protocol`, and nothing has run.
+   * A refusal of the number alone never comes back, unless there is none that both sides speak and
+   * the message can be sent by: that is the refusal `protocol`, and nothing has run.
    */
   async exchange(
     peer: string,
@@ -58,7 +66,10 @@ export class PeerProtocols {
     }
   }
 
-  /** The newest in common with a peer that is known; the oldest that the message can be sent by, when it is not. Null when there is none. */
+  /**
+   * The newest in common with a peer that is known; the oldest that the message can be sent by,
+   * when it is not. Null when there is none.
+   */
   #choose(spoken: readonly number[] | undefined, least: number): number | null {
     if (spoken === undefined) return this.#untried(least);
     return this.#speaks.findLast((protocol) => protocol >= least && spoken.includes(protocol)) ?? null;
@@ -91,7 +102,10 @@ export function refuseNumber(): ProtocolFailure {
   return refusal("protocol", `Only protocols ${PROTOCOLS_SPOKEN.join(" and ")} are spoken here`);
 }
 
-/** Not by the kind: a member passes on that it could not speak with another one, and that is no refusal of what it was sent. */
+/**
+ * Not by the kind: a member passes on that it could not speak with another one, and that is no
+ * refusal of what it was sent.
+ */
 function refusesNumber(reply: ProtocolReply<unknown>): boolean {
   return !reply.ok && NUMBER_REFUSED.test(reply.failure.message);
 }

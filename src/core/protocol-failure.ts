@@ -21,7 +21,10 @@ export interface ProtocolFailure {
     | "fault" // the engine ends the operation: see `fault`
     | "unreachable";
   readonly message: string;
-  /** True when nothing has run, and a fresh layout, a moment's wait or the rest of a rollout helps. Follows from `kind`. */
+  /**
+   * True when nothing has run, and a fresh layout, a moment's wait or the rest of a rollout helps.
+   * Follows from `kind`.
+   */
   readonly retryable: boolean;
   readonly fault?: OperationFault;
 }

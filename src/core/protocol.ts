@@ -9,19 +9,29 @@ import type { OperationStatus, StartOperation } from "./operation.ts";
 import type { ProtocolFailure } from "./protocol-failure.ts";
 import type { Result } from "./result.ts";
 
-/** The newest protocol that this library speaks. It rises with a message, or a meaning, that older objects do not know. */
+/**
+ * The newest protocol that this library speaks. It rises with a message, or a meaning, that older
+ * objects do not know.
+ */
 export const PROTOCOL_VERSION = 2;
-/** All that it speaks, oldest first: also the one before, because a rollout lets old and new objects run side by side for minutes. */
+/**
+ * All that it speaks, oldest first: also the one before, because a rollout lets old and new objects
+ * run side by side for minutes.
+ */
 export const PROTOCOLS_SPOKEN: readonly number[] = [1, PROTOCOL_VERSION];
 
 /**
- * The members below a message: those that run a routed call while it is sent, and those that run one below theirs, by name. `many` when
- * there are more than the sender names. Marking too much is safe, too little costs attempts of a fence: see `member/running-calls.ts`.
+ * The members below a message: those that run a routed call while it is sent, and those that run
+ * one below theirs, by name. `many` when there are more than the sender names. Marking too much is
+ * safe, too little costs attempts of a fence: see `member/running-calls.ts`.
  */
 export type Chain = readonly string[] | "many";
 
 export interface Envelope<Body = unknown> {
-  /** One that the addressee speaks, see `PeerProtocols`: it refuses every other, and then nothing has run. */
+  /**
+   * One that the addressee speaks, see `PeerProtocols`: it refuses every other, and then nothing
+   * has run.
+   */
   readonly protocol: number;
   readonly namespace: string;
   /** The object addressed, by name: an object refuses what is meant for another. */
@@ -67,7 +77,10 @@ export interface TableCount extends Count {
   readonly table: string;
 }
 
-/** An answer. `speaks` are the protocols of who answers, oldest first; an object that speaks protocol 1 alone does not say so. */
+/**
+ * An answer. `speaks` are the protocols of who answers, oldest first; an object that speaks
+ * protocol 1 alone does not say so.
+ */
 export type ProtocolReply<Value> = Result<Value, ProtocolFailure> & { readonly speaks?: readonly number[] };
 
 /** The shape of a Durable Object that speaks the protocol, as a stub or in a test. */

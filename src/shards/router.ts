@@ -155,7 +155,10 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
     return this.#view ?? this.#share();
   }
 
-  /** One question for all calls that ask at the same time. Asked a moment too early, a call asks again. */
+  /**
+   * One question for all calls that ask at the same time. Asked a moment too early, a call asks
+   * again.
+   */
   #share(): Promise<LayoutView> {
     this.#fetching ??= this.#refresh().finally(() => {
       this.#fetching = undefined;

@@ -2,7 +2,10 @@
 import { COORDINATOR_NAME, type CallCoordinator, type CoordinatorApi } from "./coordinator-api.ts";
 import { RefusedRequest } from "./problems.ts";
 
-/** Binds the calls to the coordinator's object. @throws RefusedRequest `unavailable` from a call that hits a second restart. */
+/**
+ * Binds the calls to the coordinator's object. @throws RefusedRequest `unavailable` from a call
+ * that hits a second restart.
+ */
 export function createCoordinatorCalls(binding: DurableObjectNamespace): CallCoordinator {
   return async (use) => {
     // A stub stays broken after its object was reset: each try takes a new one.
@@ -21,7 +24,10 @@ export function createCoordinatorCalls(binding: DurableObjectNamespace): CallCoo
   };
 }
 
-/** The runtime marks the exceptions that say "this object was reset or moved", as opposed to ones that its code threw. */
+/**
+ * The runtime marks the exceptions that say "this object was reset or moved", as opposed to ones
+ * that its code threw.
+ */
 function isRestart(error: unknown): boolean {
   if (typeof error !== "object" || error === null) return false;
   const marks = error as { readonly retryable?: unknown; readonly durableObjectReset?: unknown };

@@ -1,4 +1,7 @@
-/** Gives every handler of the HTTP API the caller, the live namespaces and the coordinator. Nothing else reaches into `env`. */
+/**
+ * Gives every handler of the HTTP API the caller, the live namespaces and the coordinator. Nothing
+ * else reaches into `env`.
+ */
 import type { Context, Hono } from "hono";
 
 import type { LiveAccess } from "../live/port.ts";

@@ -24,7 +24,10 @@ export interface ApplyOrder {
   readonly overrides: readonly Guard[];
   readonly requestedBy: string;
   readonly origin: RunOrigin | null;
-  /** True: only what the pull request of `origin` has shown last, or what was released there; overrides only as released. */
+  /**
+   * True: only what the pull request of `origin` has shown last, or what was released there;
+   * overrides only as released.
+   */
   readonly needsReview: boolean;
 }
 
@@ -94,5 +97,8 @@ export interface CoordinatorApi {
   noteLooks(looks: readonly Looked[]): Promise<void>;
 }
 
-/** Calls the coordinator; every call of it may be repeated, so one that hit a restart is sent once more. */
+/**
+ * Calls the coordinator; every call of it may be repeated, so one that hit a restart is sent once
+ * more.
+ */
 export type CallCoordinator = <Value>(use: (coordinator: CoordinatorApi) => Promise<Value>) => Promise<Value>;

@@ -24,7 +24,10 @@ export interface GithubSettings {
   readonly apiUrl: string;
   readonly oidc: OidcSettings;
   readonly showForkCounts: boolean;
-  /** True when this Worker writes comments and checks: it has credentials, and was not told to leave it. */
+  /**
+   * True when this Worker writes comments and checks: it has credentials, and was not told to leave
+   * it.
+   */
   readonly posts: boolean;
 }
 

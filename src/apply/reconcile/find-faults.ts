@@ -49,7 +49,10 @@ export function unhealthyFault({ name, members }: LiveNamespace): FoundDrift[] {
   ];
 }
 
-/** Members without room, now or soon. Nothing was committed that cannot be activated: the space is met before the cutover. */
+/**
+ * Members without room, now or soon. Nothing was committed that cannot be activated: the space is
+ * met before the cutover.
+ */
 export function storageFullFault(live: LiveNamespace): FoundDrift[] {
   const full = nearlyFull(live.members);
   const isEnded = endedFull(live);
@@ -69,7 +72,10 @@ export function storageFullFault(live: LiveNamespace): FoundDrift[] {
   ];
 }
 
-/** Members that run different libraries or have different tables: normal while a deploy reaches them one by one. */
+/**
+ * Members that run different libraries or have different tables: normal while a deploy reaches them
+ * one by one.
+ */
 export function mixedVersionsFault(live: LiveNamespace): FoundDrift[] {
   const { operation } = live;
   const wait = operation?.state === "running" ? (operation.waitsFor ?? null) : null;

@@ -10,7 +10,10 @@ import type { NewEvent } from "./ports.ts";
 /** What is wrong, as one look sees it. The reason holds no counts, times or errors' texts: it is part of the alert's fingerprint. */
 export type FoundDrift = Pick<Drift, "kind" | "reason" | "detail" | "remedy"> & {
   readonly isHealing?: boolean;
-  /** It is normal for so long, in milliseconds: it is shown at once, and opens when it is still found after that. */
+  /**
+   * It is normal for so long, in milliseconds: it is shown at once, and opens when it is still
+   * found after that.
+   */
   readonly normalMs?: number;
 };
 

@@ -1,9 +1,10 @@
 /**
- * Gives `ctx.storage` of one object the user's alarm in the place of the runtime's: a class sets, reads and deletes its own alarm as if the
- * engine needed none.
+ * Gives `ctx.storage` of one object the user's alarm in the place of the runtime's: a class sets,
+ * reads and deletes its own alarm as if the engine needed none.
  *
- * Own properties of that one `ctx.storage` replace the methods; the engine holds the real ones. What cannot be replaced is not: the
- * engine's alarm is then revived by its next message (see `Host`), and a class uses `shards.setAlarm`.
+ * Own properties of that one `ctx.storage` replace the methods; the engine holds the real ones.
+ * What cannot be replaced is not: the engine's alarm is then revived by its next message (see
+ * `Host`), and a class uses `shards.setAlarm`.
  *
  * | method                        | what it does here                                                                      |
  * |-------------------------------|----------------------------------------------------------------------------------------|
@@ -19,7 +20,10 @@ import type { UserAlarm } from "./user-alarm.ts";
 /** What the replacement needs of the host. */
 export interface AlarmHost {
   readonly userAlarm: UserAlarm;
-  /** Sets the runtime's alarm to the earliest of what is due, and of `at`; call in the turn of the change. */
+  /**
+   * Sets the runtime's alarm to the earliest of what is due, and of `at`; call in the turn of the
+   * change.
+   */
   arm(at: number | null, options?: AlarmOptions): Promise<void>;
   /** When the engine itself has something to do; null for nothing. */
   engineDue(): number | null;
@@ -69,15 +73,17 @@ function userFunctions(real: RealAlarm, host: AlarmHost): AlarmFunctions {
     },
     async deleteAlarm(options) {
       if (!userAlarm.isKept) return real.deleteAlarm(options);
-      // The runtime's alarm may fire for nothing once: that is cheaper than to find out whether the engine needs it.
+      // The runtime's alarm may fire for nothing once: that is cheaper than to find out whether the
+      // engine needs it.
       userAlarm.clear();
     },
   };
 }
 
 /**
- * Deletes everything. Afterwards there are no private tables, so the runtime's alarm is the user's again, kept or deleted as the
- * compatibility date has it; but while the engine had something to do, its alarm is set again.
+ * Deletes everything. Afterwards there are no private tables, so the runtime's alarm is the user's
+ * again, kept or deleted as the compatibility date has it; but while the engine had something to
+ * do, its alarm is set again.
  */
 async function deleteEverything(deleteAll: () => Promise<void>, real: RealAlarm, host: AlarmHost): Promise<void> {
   const { userAlarm } = host;

@@ -1,8 +1,10 @@
 /**
- * Catches up with an epoch that callers know and this object does not: one question at a time, however many calls are held.
+ * Catches up with an epoch that callers know and this object does not: one question at a time,
+ * however many calls are held.
  *
- * Each call that comes too early waits for the next question together with the others. While the answer brings nothing the questions come
- * less and less often, and the arrival of an epoch ends every wait.
+ * Each call that comes too early waits for the next question together with the others. While the
+ * answer brings nothing the questions come less and less often, and the arrival of an epoch ends
+ * every wait.
  */
 import { within } from "../protocol/within.ts";
 import type { Runtime } from "../storage/storage.ts";
@@ -34,7 +36,10 @@ export class CatchUp {
     this.#options = options;
   }
 
-  /** Resolves when the epoch may have come: after the next question, or as soon as another is there. Rejects when the root is silent. */
+  /**
+   * Resolves when the epoch may have come: after the next question, or as soon as another is there.
+   * Rejects when the root is silent.
+   */
   async reach(epoch: number): Promise<void> {
     if (this.#options.epoch() >= epoch) return;
     this.#seen = this.#options.epoch();

@@ -1,4 +1,7 @@
-/** Answers the messages of an operation: from the root to its members, and between them. The fence is the host's own: see `Host`. */
+/**
+ * Answers the messages of an operation: from the root to its members, and between them. The fence
+ * is the host's own: see `Host`.
+ */
 import type { Result } from "../../core/result.ts";
 import type { ProtocolFailure } from "../../core/protocol-failure.ts";
 import type { Admission } from "../member/admission.ts";
@@ -27,7 +30,10 @@ export type Handler<Kind extends MessageKind> = (request: Message<Kind>, chain?:
 
 type Kinds = Exclude<EngineRequest["kind"] | PeerRequest["kind"], "fence" | "resolve" | "distribute">;
 
-/** What the handlers need of their host. `member` and `admission` are others once the object has learnt its name. */
+/**
+ * What the handlers need of their host. `member` and `admission` are others once the object has
+ * learnt its name.
+ */
 export interface EngineHost {
   readonly sql: Sql;
   readonly platform: HostPlatform;

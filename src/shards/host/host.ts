@@ -47,7 +47,10 @@ import { within } from "../protocol/within.ts";
 const RESOLVE_MS = 2_000;
 /** Longest wait for another object's answer; slices are far shorter. A member that hangs is then one that does not answer. */
 const ASK_MS_MAX = 60_000;
-/** The alarm of an object that waits for a newer library is kept by setting it so far ahead, again and again. */
+/**
+ * The alarm of an object that waits for a newer library is kept by setting it so far ahead, again
+ * and again.
+ */
 const NEWER_SCHEMA_ALARM_MS = 60_000;
 /** Budget of the fence's drain when the root names none. */
 const FENCE_WAIT_MS = 1_000;
@@ -56,17 +59,26 @@ const FENCE_WAIT_MS = 1_000;
 const NOT_CONFIGURED =
   "DO namespace not configured: the object does not know the binding of its own class. Export the class under its own name with compatibility_date 2025-11-17 or later, or give the host `namespace: env.<BINDING>`";
 
-/** How much later than now an alarm is set at least: one that is set to now in its own handler may fire late. */
+/**
+ * How much later than now an alarm is set at least: one that is set to now in its own handler may
+ * fire late.
+ */
 const ALARM_MS_MIN = 1;
 /** Pause between two looks at what has become due while the engine or the user's handler works. */
 const SIDE_PAUSE_MS = 1_000;
 /** An alarm that is this late is set again: the runtime may have given up on it. */
 const OVERDUE_MS = 1_000;
-/** An alarm that is set for so much later than the engine's work is the user's. Longer than the engine's own lease. */
+/**
+ * An alarm that is set for so much later than the engine's work is the user's. Longer than the
+ * engine's own lease.
+ */
 const FOUND_MS_MIN = 2_000;
 /** Messages that come often look after the alarm this often. */
 const REVIVE_PAUSE_MS = 1_000;
-/** Messages that come seldom, from people and from members that wait: they look after the alarm each time. */
+/**
+ * Messages that come seldom, from people and from members that wait: they look after the alarm each
+ * time.
+ */
 const REVIVING: ReadonlySet<MessageKind> = new Set([
   "describe",
   "start",
@@ -148,8 +160,8 @@ export class Host {
   }
 
   /**
-   * Made when they are first needed, and again once a name is learnt: before that no message was taken, so that there is nothing in work.
-   * Without a name an object is whole, and nobody's peer.
+   * Made when they are first needed, and again once a name is learnt: before that no message was
+   * taken, so that there is nothing in work. Without a name an object is whole, and nobody's peer.
    */
   get #parts(): Parts {
     const self = this.#name.value ?? "";
@@ -210,12 +222,18 @@ export class Host {
     }
   }
 
-  /** Why this object must serve and write nothing, its private tables being those of a newer library; null when it may. Looked at once in each life. */
+  /**
+   * Why this object must serve and write nothing, its private tables being those of a newer
+   * library; null when it may. Looked at once in each life.
+   */
   get newerSchema(): string | null {
     return (this.#schema ??= { newer: openSchema(this.sql) }).newer;
   }
 
-  /** The newest protocol that a member of the namespace has shown to speak; null when it has not answered in this life. */
+  /**
+   * The newest protocol that a member of the namespace has shown to speak; null when it has not
+   * answered in this life.
+   */
   versionOf(member: string): number | null {
     return member === this.platform.self ? PROTOCOL_VERSION : this.#protocols.newestOf(member);
   }
@@ -228,9 +246,11 @@ export class Host {
   }
 
   /**
-   * The alarm of a root, of a member that waits behind a fence, and of the user. Never throws for a failure of the work.
+   * The alarm of a root, of a member that waits behind a fence, and of the user. Never throws for a
+   * failure of the work.
    *
-   * @throws what the user's handler throws in an object that was never sharded: the runtime then runs it again.
+   * @throws what the user's handler throws in an object that was never sharded: the runtime then
+   * runs it again.
    */
   async onAlarm(userHandler?: () => unknown): Promise<void> {
     if (this.newerSchema !== null) {
@@ -248,7 +268,8 @@ export class Host {
       else await this.#engineTurns()().then(user);
     } finally {
       this.#alarms--;
-      // From what is stored now, in the turn that sets the alarm: something may have been started while we waited.
+      // From what is stored now, in the turn that sets the alarm: something may have been started
+      // while we waited.
       await this.arm(null);
     }
   }
@@ -259,7 +280,10 @@ export class Host {
     if (due.length > 0) await this.#setAlarm(Math.min(...due), options);
   }
 
-  /** When the engine has something to do; null for nothing, and for an object that does not know its name. */
+  /**
+   * When the engine has something to do; null for nothing, and for an object that does not know its
+   * name.
+   */
   engineDue(): number | null {
     if (this.#name.value === undefined) return null;
     const due = [this.root.nextDue(), this.#resolveDue()].filter((time) => time !== null);
@@ -271,7 +295,10 @@ export class Host {
     return this.platform.peers === null ? refusal("invalid", NOT_CONFIGURED) : this.#name.homeFailure();
   }
 
-  /** Before an operation is started from inside the object. @throws RefusedError when the class's binding does not have this object. */
+  /**
+   * Before an operation is started from inside the object. @throws RefusedError when the class's
+   * binding does not have this object.
+   */
   async prepareStart(): Promise<void> {
     const reason = this.homeFailure();
     if (reason) throw new RefusedError(reason);
@@ -309,7 +336,10 @@ export class Host {
     return this.#revive();
   }
 
-  /** Sets the engine's alarm when it is missing, or set for later than the work: somebody else has set it, or deleted it. */
+  /**
+   * Sets the engine's alarm when it is missing, or set for later than the work: somebody else has
+   * set it, or deleted it.
+   */
   async #revive(): Promise<void> {
     this.#name.keep();
     const due = this.engineDue();
@@ -349,7 +379,8 @@ export class Host {
     try {
       return await this.#protocols.exchange(member, send, LEAST_PROTOCOL[request.kind]);
     } catch (error) {
-      // A full object may be reset with the transaction that it could not end: the exception is all that it says.
+      // A full object may be reset with the transaction that it could not end: the exception is all
+      // that it says.
       if (isFull(error) && !USERS_OWN.has(request.kind)) throw fullFault(member, error);
       throw error;
     }
@@ -448,7 +479,10 @@ export class Host {
     return takesWrites ? write() : this.member.foreignKeys.off(write);
   }
 
-  /** Calls the user's method. When it finds the storage full while rows are captured, room is made: at least deletions get through then. */
+  /**
+   * Calls the user's method. When it finds the storage full while rows are captured, room is made:
+   * at least deletions get through then.
+   */
   async #callMethod(method: string, args: readonly unknown[]): Promise<unknown> {
     try {
       return await callMethod(this.#target, method, args);
@@ -467,8 +501,8 @@ export class Host {
   }
 
   /**
-   * Puts up the fence, and drains to the end. Rule "raised-when-idle": only in a turn in which no call runs. The root counts the answer only
-   * for its current attempt.
+   * Puts up the fence, and drains to the end. Rule "raised-when-idle": only in a turn in which no
+   * call runs. The root counts the answer only for its current attempt.
    */
   async #fence({
     operation,
@@ -521,7 +555,8 @@ export class Host {
     const { moving, self } = this.member;
     if (moving === undefined || moving.fence === 0 || this.namespace === self) return null;
     const { operation, fence } = moving;
-    // The same time however often it is asked for: or whoever sets alarms could put it off for ever.
+    // The same time however often it is asked for: or whoever sets alarms could put it off for
+    // ever.
     if (this.#resolving?.operation !== operation || this.#resolving.fence !== fence)
       this.#resolving = { operation, fence, at: this.platform.runtime.now() + RESOLVE_MS };
     return this.#resolving.at;

@@ -8,19 +8,24 @@
  * | recorded, and no longer given                | it is withdrawn: a deploy was rolled back             |
  * | withdrawn, and given again                   | `backfill` runs, and it is recorded as before         |
  *
- * The engine compares the recorded ids of all members: rows change hands only between members with the same steps, so that a step never
- * misses rows that were on their way when it ran. A withdrawn step does not count there, as its backfill has to run again.
+ * The engine compares the recorded ids of all members: rows change hands only between members with
+ * the same steps, so that a step never misses rows that were on their way when it ran. A withdrawn
+ * step does not count there, as its backfill has to run again.
  */
 
-/** One step from a schema to the next. What has run on any object must not change any more: add a step instead. */
+/**
+ * One step from a schema to the next. What has run on any object must not change any more: add a
+ * step instead.
+ */
 export interface Migration {
   /** Unique in the list, and for ever. */
   readonly id: string;
   /** Changes the schema. Runs once per object. Synchronous: it is part of a transaction. */
   up(sql: SqlStorage): void;
   /**
-   * Fills in what rows lack. Runs after `up`, in the same transaction, and once more when a rollback had withdrawn the step and it is given
-   * again: rows that the older version wrote lack the value. Must be repeatable: `UPDATE … WHERE status IS NULL`.
+   * Fills in what rows lack. Runs after `up`, in the same transaction, and once more when a
+   * rollback had withdrawn the step and it is given again: rows that the older version wrote lack
+   * the value. Must be repeatable: `UPDATE … WHERE status IS NULL`.
    */
   backfill?(sql: SqlStorage): void;
 }
@@ -41,7 +46,8 @@ export interface MigrationPlan {
 }
 
 /**
- * Runs what the object lacks. One or two reads when it lacks nothing. A step that throws is rolled back; the steps before it stay.
+ * Runs what the object lacks. One or two reads when it lacks nothing. A step that throws is rolled
+ * back; the steps before it stay.
  *
  * @throws Error that names the step, with the step's own error as its cause.
  */
@@ -70,7 +76,10 @@ export function runMigrations(
   }
 }
 
-/** What is to be done on an object with these records. @throws Error when the list cannot be followed on this object. */
+/**
+ * What is to be done on an object with these records. @throws Error when the list cannot be
+ * followed on this object.
+ */
 export function planMigrations(ids: readonly string[], records: readonly MigrationRecord[]): MigrationPlan {
   refuseBadIds(ids);
   const known = new Map(records.map((found) => [found.id, found]));
@@ -118,7 +127,10 @@ function runStep(sql: SqlStorage, step: Migration, isAgain: boolean): void {
   }
 }
 
-/** The type allows an `async` function, whose statements after its first `await` would run outside of the transaction. */
+/**
+ * The type allows an `async` function, whose statements after its first `await` would run outside
+ * of the transaction.
+ */
 function refusePromise(returned: unknown): void {
   if (typeof returned !== "object" || returned === null || !("then" in returned)) return;
   // Its failure is not to be reported by the runtime as well.

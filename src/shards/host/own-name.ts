@@ -1,8 +1,9 @@
 /**
- * The name of an object: given by the runtime, learnt from a message and proven, or read from what an earlier life has stored.
+ * The name of an object: given by the runtime, learnt from a message and proven, or read from what
+ * an earlier life has stored.
  *
- * The runtime gives the name that the first access had. An object that was first opened by its id, or woken by an alarm of old, has none
- * while it lives, although it is the same object.
+ * The runtime gives the name that the first access had. An object that was first opened by its id,
+ * or woken by an alarm of old, has none while it lives, although it is the same object.
  */
 import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
 import { readMembership, readMoving } from "../member/membership.ts";
@@ -30,7 +31,10 @@ export class OwnName {
     return this.#value;
   }
 
-  /** Why a message for this name is refused; null when it is for this object. Learns the name if none is known. */
+  /**
+   * Why a message for this name is refused; null when it is for this object. Learns the name if
+   * none is known.
+   */
   refuse(name: string): ProtocolFailure | null {
     if (this.#value === name) return null;
     if (this.#value !== undefined) return refusal("invalid", `This is ${this.#value}, the message is for ${name}`);
@@ -40,7 +44,10 @@ export class OwnName {
     return null;
   }
 
-  /** Why this object cannot reach the others of a namespace; null when its class's binding has it under its name. */
+  /**
+   * Why this object cannot reach the others of a namespace; null when its class's binding has it
+   * under its name.
+   */
   homeFailure(): ProtocolFailure | null {
     if (this.#isAtHome) return null;
     if (this.#value === undefined) return refusal("invalid", NAMELESS);
@@ -58,7 +65,10 @@ export class OwnName {
     if (readMeta<string>(this.#sql, KEY) !== this.#value) writeMeta(this.#sql, KEY, this.#value);
   }
 
-  /** Of the names that are stored here, the one that leads here: a database that was copied from another object has that one's. */
+  /**
+   * Of the names that are stored here, the one that leads here: a database that was copied from
+   * another object has that one's.
+   */
   #recall(): string | undefined {
     if (!hasSchema(this.#sql)) return undefined;
     const stored = readMeta<string>(this.#sql, KEY);

@@ -1,5 +1,6 @@
 /**
- * ShardHost: everything that makes a Durable Object part of a sharded namespace, held by the user's class.
+ * ShardHost: everything that makes a Durable Object part of a sharded namespace, held by the user's
+ * class.
  *
  *     export class Orders extends DurableObject<Env> {
  *       shards = new ShardHost(this.ctx, this, { tables: [{ name: "orders" }] });
@@ -7,9 +8,10 @@
  *       alarm() { return this.shards.onAlarm(); }
  *     }
  *
- * Create the host before migrations run, as above: a field initialiser comes before the constructor's own code. Create the tables before
- * the host is first used. The direct API below (`shard`, `unshard`, …) starts the same operations that a
- * manifest does; it is for code that shards itself.
+ * Create the host before migrations run, as above: a field initialiser comes before the
+ * constructor's own code. Create the tables before the host is first used. The direct API below
+ * (`shard`, `unshard`, …) starts the same operations that a manifest does; it is for code that
+ * shards itself.
  */
 import { type Key, type KeyInput, toKey } from "../../core/key.ts";
 import { hasDirectory, withDirectory } from "../../core/directory.ts";
@@ -75,7 +77,8 @@ export class ShardHost {
     const binding = options.namespace === undefined ? ownNamespace(ctx, target) : options.namespace;
     this.#specs = options.tables;
     this.#storage = ctx.storage;
-    // After the code that has made the host, as far as it goes without an `await`: the rest of the constructor.
+    // After the code that has made the host, as far as it goes without an `await`: the rest of the
+    // constructor.
     queueMicrotask(() => (this.#migration = "late"));
     this.#any = new Host(durableObjectPlatform(ctx, binding), target, options);
     this.#alarm = replaceAlarm(ctx.storage, realAlarmOf(ctx.storage), this.#any);
@@ -85,11 +88,13 @@ export class ShardHost {
   }
 
   /**
-   * Runs the steps that this object lacks, in order, each in one transaction with its record. Call it once, in the constructor, with all
-   * steps that the class has ever had: `this.shards.migrate([{ id: "1-orders", up: (sql) => … }])`. See docs/migrations.md.
+   * Runs the steps that this object lacks, in order, each in one transaction with its record. Call
+   * it once, in the constructor, with all steps that the class has ever had:
+   * `this.shards.migrate([{ id: "1-orders", up: (sql) => … }])`. See docs/migrations.md.
    *
-   * @throws Error that names the step when one throws, which keeps the object from starting until a deploy has mended it; when two steps have
-   * one id; when a step stands before one that has already run; when called twice, or after the constructor.
+   * @throws Error that names the step when one throws, which keeps the object from starting until a
+   * deploy has mended it; when two steps have one id; when a step stands before one that has
+   * already run; when called twice, or after the constructor.
    */
   migrate(steps: readonly Migration[]): void {
     if (this.#migration === "late") {
@@ -112,22 +117,30 @@ export class ShardHost {
   }
 
   /**
-   * Drives operations: the body of the class's `alarm` method. `userHandler` is run when the object's own alarm is due, as it was set by
-   * `ctx.storage.setAlarm`, and again after a failure, as the runtime would. Without it, what else `alarm` does also runs for alarms of the host.
+   * Drives operations: the body of the class's `alarm` method. `userHandler` is run when the
+   * object's own alarm is due, as it was set by `ctx.storage.setAlarm`, and again after a failure,
+   * as the runtime would. Without it, what else `alarm` does also runs for alarms of the host.
    *
-   * @throws what `userHandler` throws, in an object that was never sharded; never for a failure of the host's work.
+   * @throws what `userHandler` throws, in an object that was never sharded; never for a failure of
+   * the host's work.
    */
   onAlarm(userHandler?: () => unknown): Promise<void> {
     return this.#any.onAlarm(userHandler);
   }
 
-  /** The host for everything but messages and alarms. @throws RefusedError `newerSchema`: what this object has stored must not be taken at its word. */
+  /**
+   * The host for everything but messages and alarms. @throws RefusedError `newerSchema`: what this
+   * object has stored must not be taken at its word.
+   */
   get #host(): Host {
     if (this.#any.newerSchema !== null) throw refused("newerSchema", this.#any.newerSchema);
     return this.#any;
   }
 
-  /** Sets the object's own alarm, in milliseconds since the Unix epoch: what `ctx.storage.setAlarm` does, once there is a host. */
+  /**
+   * Sets the object's own alarm, in milliseconds since the Unix epoch: what `ctx.storage.setAlarm`
+   * does, once there is a host.
+   */
   setAlarm(scheduledTimeMs: number): Promise<void> {
     return this.#alarm.setAlarm(scheduledTimeMs);
   }
@@ -141,7 +154,10 @@ export class ShardHost {
     return this.#alarm.deleteAlarm();
   }
 
-  /** The id of the object of this class with that name, in this object's jurisdiction; empty when the class's binding is not known. */
+  /**
+   * The id of the object of this class with that name, in this object's jurisdiction; empty when
+   * the class's binding is not known.
+   */
   objectId(name: string): string {
     return this.#host.platform.idOf(name);
   }
@@ -415,7 +431,8 @@ function endStart(member: Member): void {
   try {
     member.keepGuards();
   } catch {
-    // It must not keep the object from starting. The first message does it again, and answers with the error.
+    // It must not keep the object from starting. The first message does it again, and answers with
+    // the error.
   }
 }
 

@@ -30,7 +30,10 @@ export abstract class ShardedObject<Env = unknown> extends DurableObject<Env> {
     return this.shards.onAlarm(isOverridden ? () => this.onAlarm() : undefined);
   }
 
-  /** The object's own alarm, set by `this.ctx.storage.setAlarm`. Override it; `alarm` itself serves the host too. */
+  /**
+   * The object's own alarm, set by `this.ctx.storage.setAlarm`. Override it; `alarm` itself serves
+   * the host too.
+   */
   protected onAlarm(): void | Promise<void> {}
 
   protected createHost(options: ShardHostOptions): ShardHost {

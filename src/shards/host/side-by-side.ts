@@ -1,8 +1,12 @@
-/** Two pieces of work in one alarm, side by side: while one of them takes its time, the other does again what has become due. */
+/**
+ * Two pieces of work in one alarm, side by side: while one of them takes its time, the other does
+ * again what has become due.
+ */
 import type { Runtime } from "../storage/storage.ts";
 
 /**
- * Runs both, and the one that has ended again after each pause for as long as the other runs. Resolves when neither runs.
+ * Runs both, and the one that has ended again after each pause for as long as the other runs.
+ * Resolves when neither runs.
  *
  * @throws what the first of them threw that failed, when both have ended.
  */

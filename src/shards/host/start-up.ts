@@ -1,12 +1,14 @@
 /**
- * The start of an object: from the construction of its class until every `ctx.blockConcurrencyWhile` that it has begun has ended.
+ * The start of an object: from the construction of its class until every
+ * `ctx.blockConcurrencyWhile` that it has begun has ended.
  *
- * The runtime delivers nothing before that, so what is done at the end of the start is done before the class's own handlers run, be it
- * `fetch`, a method called by RPC, an alarm or a socket. A section of one's own is the barrier: sections begun before it end before it,
- * those begun after it are counted.
+ * The runtime delivers nothing before that, so what is done at the end of the start is done before
+ * the class's own handlers run, be it `fetch`, a method called by RPC, an alarm or a socket. A
+ * section of one's own is the barrier: sections begun before it end before it, those begun after it
+ * are counted.
  *
- * Trade-off: a host that is made in the middle of an asynchronous section of a class that does not extend `ShardedObject` cannot know of
- * that section, and takes the start for over.
+ * Trade-off: a host that is made in the middle of an asynchronous section of a class that does not
+ * extend `ShardedObject` cannot know of that section, and takes the start for over.
  */
 
 /** What is needed of a `DurableObjectState`. */
@@ -22,7 +24,10 @@ interface Sections {
 
 const sectionsOf = new WeakMap<StartContext, Sections>();
 
-/** Counts the sections that are begun from here on. Call it before the class's own code runs. Idempotent. */
+/**
+ * Counts the sections that are begun from here on. Call it before the class's own code runs.
+ * Idempotent.
+ */
 export function countSections(ctx: StartContext): void {
   startOf(ctx);
 }

@@ -1,13 +1,15 @@
 /**
- * The user's own alarm. An object has one alarm and the engine needs it, so that of the user is kept beside and both are served by it.
+ * The user's own alarm. An object has one alarm and the engine needs it, so that of the user is
+ * kept beside and both are served by it.
  *
  * | the object           | the runtime's alarm is | the user's alarm is                                                          |
  * |----------------------|------------------------|------------------------------------------------------------------------------|
  * | was never sharded    | the user's             | that: nothing is stored, and the runtime itself tries a failed handler again |
  * | has a private schema | the engine's           | a document in `shardctl_meta`; the engine's is never set later than it       |
  *
- * `adopt` leads from the first to the second. Semantics as the runtime's: at least once, null while the handler runs, and a handler that
- * throws is tried again, six times, from two seconds on and doubling. A failure is logged; it never keeps the engine from its own work.
+ * `adopt` leads from the first to the second. Semantics as the runtime's: at least once, null while
+ * the handler runs, and a handler that throws is tried again, six times, from two seconds on and
+ * doubling. A failure is logged; it never keeps the engine from its own work.
  */
 import { dropMeta, ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { HostStorage, Runtime, Sql } from "../storage/storage.ts";
@@ -15,7 +17,9 @@ import type { HostStorage, Runtime, Sql } from "../storage/storage.ts";
 interface StoredAlarm {
   readonly at: number;
   readonly failures: number;
-  /** Another for each time that it was set: the same time set again by the handler is another alarm. */
+  /**
+   * Another for each time that it was set: the same time set again by the handler is another alarm.
+   */
   readonly turn?: number;
 }
 
@@ -47,13 +51,19 @@ export class UserAlarm {
     return this.#isKept || hasSchema(this.#sql);
   }
 
-  /** When the user's alarm is due, in milliseconds since the Unix epoch; null when none is set, as while its handler runs. */
+  /**
+   * When the user's alarm is due, in milliseconds since the Unix epoch; null when none is set, as
+   * while its handler runs.
+   */
   get(): number | null {
     const alarm = this.#read();
     return alarm === undefined || this.#runs(alarm) ? null : alarm.at;
   }
 
-  /** Sets it, replacing another. Stored in this turn: a transaction that is rolled back takes it along. */
+  /**
+   * Sets it, replacing another. Stored in this turn: a transaction that is rolled back takes it
+   * along.
+   */
   set(at: number): void {
     this.#isKept = true;
     ensureSchema(this.#sql);
@@ -66,18 +76,26 @@ export class UserAlarm {
     if (hasSchema(this.#sql)) dropMeta(this.#sql, KEY);
   }
 
-  /** Before the engine takes the runtime's alarm: keeps beside what the user has set there. Once for each life of the object. */
+  /**
+   * Before the engine takes the runtime's alarm: keeps beside what the user has set there. Once for
+   * each life of the object.
+   */
   adopt(): Promise<void> {
     return (this.#adoption ??= this.#adopt());
   }
 
-  /** Nothing is stored any more, and the engine needs no alarm: the runtime's is the user's again. */
+  /**
+   * Nothing is stored any more, and the engine needs no alarm: the runtime's is the user's again.
+   */
   release(): void {
     this.#isKept = false;
     this.#adoption = undefined;
   }
 
-  /** An alarm that the engine did not set, found in the place of its own: it is the user's, unless the user has set another since. */
+  /**
+   * An alarm that the engine did not set, found in the place of its own: it is the user's, unless
+   * the user has set another since.
+   */
   keepFound(at: number): void {
     if (this.#read() === undefined) this.set(at);
   }
@@ -120,7 +138,10 @@ export class UserAlarm {
     this.#running = this.#read();
   }
 
-  /** The record stays until the handler has ended, so that a crash runs it again; one that the handler has set, or deleted, wins. */
+  /**
+   * The record stays until the handler has ended, so that a crash runs it again; one that the
+   * handler has set, or deleted, wins.
+   */
   #end(failures = 0): void {
     const running = this.#running;
     if (!this.isKept || running === undefined) return;

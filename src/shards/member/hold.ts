@@ -1,5 +1,6 @@
 /**
- * The first phase of a fence, as one member keeps it: running calls end, new ones wait, and nothing is stored.
+ * The first phase of a fence, as one member keeps it: running calls end, new ones wait, and nothing
+ * is stored.
  *
  * | a new call                                       | under a hold                                                                |
  * |--------------------------------------------------|-----------------------------------------------------------------------------|
@@ -9,8 +10,9 @@
  * | of a long method, where only long ones are held  | waits, but not much longer than its method has taken                        |
  * | any other                                        | waits, until the hold ends or the fence that follows is lifted              |
  *
- * A hold ends by itself after a short time, so that a root that is silent keeps nobody waiting; by a crash; and with its attempt, however
- * that ends: the attempt is over once the member's fence floor is above it, or once its operation is.
+ * A hold ends by itself after a short time, so that a root that is silent keeps nobody waiting; by
+ * a crash; and with its attempt, however that ends: the attempt is over once the member's fence
+ * floor is above it, or once its operation is.
  */
 import type { Chain } from "../../core/protocol.ts";
 import type { Moving } from "../move/moving.ts";
@@ -20,7 +22,10 @@ export interface Hold {
   readonly attempt: number;
   /** The members that are held together. */
   readonly among: ReadonlySet<string>;
-  /** Only calls of methods that have taken as long as this wait: 0 for all calls, Infinity for none. Milliseconds. */
+  /**
+   * Only calls of methods that have taken as long as this wait: 0 for all calls, Infinity for none.
+   * Milliseconds.
+   */
   readonly fromMs: number;
   /** Milliseconds since the Unix epoch. */
   readonly until: number;
@@ -34,12 +39,15 @@ export interface HeldCall {
   readonly arrivedAt: number;
 }
 
-/** How much longer than its method takes a call of a long method waits for others like it to end. */
+/**
+ * How much longer than its method takes a call of a long method waits for others like it to end.
+ */
 const SLACK_MS = 250;
 
 /**
- * Until when a hold that stands keeps this call waiting; null when it may run. Those who call long methods can bear to wait as long again:
- * by then every call of the method that ran has ended, unless it waits itself for one that is not recognised as nested.
+ * Until when a hold that stands keeps this call waiting; null when it may run. Those who call long
+ * methods can bear to wait as long again: by then every call of the method that ran has ended,
+ * unless it waits itself for one that is not recognised as nested.
  */
 export function waitsUntil(hold: Hold, { chain, usualMs, arrivedAt }: HeldCall): number | null {
   if (isNested(hold, chain)) return null;
@@ -52,7 +60,9 @@ export function holdStands(hold: Hold, moving: Moving | undefined, now: number):
   return now < hold.until && moving?.operation === hold.operation && hold.attempt >= moving.fenceFloor;
 }
 
-/** Rule "nested-calls-run": a call that a held member waits for is not kept waiting by another one. */
+/**
+ * Rule "nested-calls-run": a call that a held member waits for is not kept waiting by another one.
+ */
 function isNested(hold: Hold, chain: Chain): boolean {
   return chain === "many" || chain.some((member) => hold.among.has(member));
 }

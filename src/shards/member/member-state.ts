@@ -102,7 +102,8 @@ export class MemberState implements SourceContext {
 
   /**
    * The plan of the running move.
-   * @throws EngineFault when `operation` does not run here, or the class declares other tables than it did.
+   * @throws EngineFault when `operation` does not run here, or the class declares other tables than
+   * it did.
    * @throws RefusedError `tablesChanged` when tables are no longer what they were.
    */
   plan(operation: number): MovePlan {
@@ -121,7 +122,10 @@ export class MemberState implements SourceContext {
     return plan;
   }
 
-  /** The plan by the frozen tables, without a look at those of now: after the cutover there is only forward. @throws EngineFault when `operation` does not run here. */
+  /**
+   * The plan by the frozen tables, without a look at those of now: after the cutover there is only
+   * forward. @throws EngineFault when `operation` does not run here.
+   */
   planAfterCutover(operation: number): MovePlan {
     const moving = this.moving;
     if (moving?.operation !== operation) {
@@ -160,7 +164,10 @@ export class MemberState implements SourceContext {
     this.#plan = undefined;
   }
 
-  /** A move that was prepared by a library of protocol 1: its tables are what they were, or its operation ends. @throws EngineFault */
+  /**
+   * A move that was prepared by a library of protocol 1: its tables are what they were, or its
+   * operation ends. @throws EngineFault
+   */
   #requireMovedSchema(frozen: FrozenTables): void {
     if (this.#isFrozen() || readMeta<string>(this.sql, MOVED_SCHEMA) === schemaText(this.sql, frozen.tables)) return;
     throw new EngineFault(

@@ -69,8 +69,9 @@ export class Member extends MemberState {
   }
 
   /**
-   * To be called when the host is made. True when `keepGuards` has something to do once the object has started, and must not wait for its
-   * first message. An object that was never sharded pays one read, and one that merely serves no write.
+   * To be called when the host is made. True when `keepGuards` has something to do once the object
+   * has started, and must not wait for its first message. An object that was never sharded pays one
+   * read, and one that merely serves no write.
    */
   beginStart(): boolean {
     if (!hasSchema(this.sql)) return false;
@@ -82,8 +83,8 @@ export class Member extends MemberState {
   }
 
   /**
-   * Ends the start of the object: from here on guards do what they say. Puts guards back on tables that were rebuilt, as a deploy's
-   * migrations do. Idempotent; call it before anything is served.
+   * Ends the start of the object: from here on guards do what they say. Puts guards back on tables
+   * that were rebuilt, as a deploy's migrations do. Idempotent; call it before anything is served.
    */
   keepGuards(): void {
     if (!hasSchema(this.sql)) return;
@@ -106,7 +107,8 @@ export class Member extends MemberState {
     this.change(() => {
       ensureSchema(this.sql); // of an object that was written by a library without the row of the guards
       this.#guard(!membership.serving ? "notMember" : isFenced ? "moving" : null);
-      // What a rebuilt table has lost of its capture is found by the frozen definitions: the table is copied again.
+      // What a rebuilt table has lost of its capture is found by the frozen definitions: the table
+      // is copied again.
       if (isFenced && moving.isSource && membership.serving && capturedCount(this.sql) > 0) spoilFence(this.sql, moving.fence);
     });
   }
@@ -127,8 +129,9 @@ export class Member extends MemberState {
   }
 
   /**
-   * True when a constructor has written behind the fence of this attempt, on a source: what it wrote may have come after the source said
-   * that it is drained. The attempt must end without a cutover.
+   * True when a constructor has written behind the fence of this attempt, on a source: what it
+   * wrote may have come after the source said that it is drained. The attempt must end without a
+   * cutover.
    */
   isSpoiled(attempt: number): boolean {
     return attempt !== 0 && spoiledAttempt(this.sql) === attempt;
@@ -150,8 +153,9 @@ export class Member extends MemberState {
   }
 
   /**
-   * The plan for a message of rows. Rule "no-late-rows": a target that serves takes no more rows of a swap, and none of a shift between its
-   * promotion and the end of that attempt. By then every source is drained: what still comes is late, or a stray write to a row that moves.
+   * The plan for a message of rows. Rule "no-late-rows": a target that serves takes no more rows of
+   * a swap, and none of a shift between its promotion and the end of that attempt. By then every
+   * source is drained: what still comes is late, or a stray write to a row that moves.
    */
   receivingPlan(operation: number): MovePlan {
     const plan = this.plan(operation);
@@ -221,8 +225,9 @@ export class Member extends MemberState {
   }
 
   /**
-   * Prepares tables again that a deploy has changed: a source walks them from the start, a target forgets what it has of them and takes no
-   * older page. Idempotent by its round. @throws RefusedError `tablesChanged` when they have changed once more.
+   * Prepares tables again that a deploy has changed: a source walks them from the start, a target
+   * forgets what it has of them and takes no older page. Idempotent by its round. @throws
+   * RefusedError `tablesChanged` when they have changed once more.
    */
   recopy({ operation, part, round, tables: names, floors }: Message<"recopy">): RecopyReply {
     return this.change(() => {
@@ -239,7 +244,10 @@ export class Member extends MemberState {
     });
   }
 
-  /** Refuses a slice of an earlier round: it would send what the targets have forgotten since. @throws RefusedError */
+  /**
+   * Refuses a slice of an earlier round: it would send what the targets have forgotten since.
+   * @throws RefusedError
+   */
   requireRound(operation: number, round = 0): void {
     const now = this.planAfterCutover(operation).moving.rounds?.source ?? 0;
     if (round === now) return;
@@ -265,7 +273,8 @@ export class Member extends MemberState {
   }
 
   /**
-   * Makes the rows of a wave live, under the fence of this attempt. Rule "promoted-before-commit". Idempotent. Foreign keys are off.
+   * Makes the rows of a wave live, under the fence of this attempt. Rule "promoted-before-commit".
+   * Idempotent. Foreign keys are off.
    * @throws EngineFault when the rows do not fit.
    */
   promote(operation: number, attempt: number, incoming: readonly MoveRange[]): void {
@@ -281,8 +290,9 @@ export class Member extends MemberState {
   }
 
   /**
-   * Notes that a rehearsal succeeded: under a fence of a root of protocol 1, this target takes no more rows until it has promoted them or the
-   * fence is lifted. The target of a swap, which has no fence, has only to look at what still comes.
+   * Notes that a rehearsal succeeded: under a fence of a root of protocol 1, this target takes no
+   * more rows until it has promoted them or the fence is lifted. The target of a swap, which has no
+   * fence, has only to look at what still comes.
    */
   noteRehearsal(operation: number): void {
     const { moving } = this.plan(operation);
@@ -318,8 +328,9 @@ export class Member extends MemberState {
   }
 
   /**
-   * Acts by a committed epoch. A target's rows are live already; a source deletes exactly those rows, and then changes its epoch. Rule
-   * "activate-in-one-transaction": the source's fence has stood since before the cutover and ends here, after the deletion.
+   * Acts by a committed epoch. A target's rows are live already; a source deletes exactly those
+   * rows, and then changes its epoch. Rule "activate-in-one-transaction": the source's fence has
+   * stood since before the cutover and ends here, after the deletion.
    */
   async activate(operation: number, { epoch, layout, incoming, outgoing, attempt }: Activation): Promise<void> {
     if (this.membership.epoch >= epoch) return;
@@ -343,8 +354,9 @@ export class Member extends MemberState {
   }
 
   /**
-   * Lets go of a completed operation: capture, staging and records end. Adopts the final layout. The rows of a member that has retired are
-   * put out of the way, where that is possible: in a full database they stay where they are.
+   * Lets go of a completed operation: capture, staging and records end. Adopts the final layout.
+   * The rows of a member that has retired are put out of the way, where that is possible: in a full
+   * database they stay where they are.
    */
   finish(operation: number, epoch: number, layout: Layout): void {
     this.#end(
@@ -373,15 +385,16 @@ export class Member extends MemberState {
   }
 
   /**
-   * Drops what a retired member kept. What was written to its tables since then stays: nobody knows whose it is. Refused while it serves or
-   * takes part in a move.
+   * Drops what a retired member kept. What was written to its tables since then stays: nobody knows
+   * whose it is. Refused while it serves or takes part in a move.
    */
   empty(operation: number): void {
     ensureSchema(this.sql);
     this.change(() => {
       const membership = this.membership;
       if (membership.serving) return;
-      // A newer operation may have given this object rows again; what was put aside before it is of no use in any case.
+      // A newer operation may have given this object rows again; what was put aside before it is of
+      // no use in any case.
       if (membership.operation > operation) {
         if (!this.moving) dropRetired(this.sql);
         return;
@@ -415,7 +428,10 @@ export class Member extends MemberState {
     };
   }
 
-  /** Gives the reserve of a running move to what the user writes: the log of a deletion needs room before the deletion makes any. */
+  /**
+   * Gives the reserve of a running move to what the user writes: the log of a deletion needs room
+   * before the deletion makes any.
+   */
   makeRoom(): void {
     if (this.moving) this.change(() => spendReserve(this.sql));
   }
@@ -425,8 +441,9 @@ export class Member extends MemberState {
   }
 
   /**
-   * Only the rows of one wave need be held twice: where the storage is full, what was staged for waves that are done is dropped. Their sources
-   * have all acknowledged, or there would be no next wave. Not before: a deleted row is billed.
+   * Only the rows of one wave need be held twice: where the storage is full, what was staged for
+   * waves that are done is dropped. Their sources have all acknowledged, or there would be no next
+   * wave. Not before: a deleted row is billed.
    */
   #promoteInto(plan: MovePlan, incoming: readonly MoveRange[]): void {
     const { from } = plan.moving;
@@ -469,7 +486,8 @@ export class Member extends MemberState {
 
   #clearTarget(tables: readonly Table[], membership: Membership): void {
     const rows = this.#counts(tables).reduce((total, count) => total + count.rows, 0);
-    // Rows that were put away are not among them: they are what a verified cutover left, and may go.
+    // Rows that were put away are not among them: they are what a verified cutover left, and may
+    // go.
     if (rows > 0 && !membership.retired) {
       throw new EngineFault(
         "schema",
@@ -527,7 +545,10 @@ export class Member extends MemberState {
     else if (this.moving === undefined) keepUnique(this.sql, [], null);
   }
 
-  /** Takes back what was promoted under an attempt that is given up. Call in the transaction that lifts or replaces its fence. */
+  /**
+   * Takes back what was promoted under an attempt that is given up. Call in the transaction that
+   * lifts or replaces its fence.
+   */
   #undoPromotion({ operation, promotion }: Moving): void {
     if (promotion) undoPromotion(this.sql, this.planAfterCutover(operation), promotion.incoming);
   }

@@ -1,9 +1,11 @@
 /**
  * Puts the rows of a retired member out of the way, counts them, and drops them.
  *
- * Each declared table is renamed to a private name, which costs the same whatever its size, and an empty table of the same definition takes
- * its place: a migration of a later version of the class finds what it expects and no row to walk over, and whatever is written there
- * later is nothing that the engine may delete. Indexes and triggers keep their names, so those of the renamed table are dropped.
+ * Each declared table is renamed to a private name, which costs the same whatever its size, and an
+ * empty table of the same definition takes its place: a migration of a later version of the class
+ * finds what it expects and no row to walk over, and whatever is written there later is nothing
+ * that the engine may delete. Indexes and triggers keep their names, so those of the renamed table
+ * are dropped.
  *
  * | who names the table              | after a plain RENAME | so                                                                            |
  * |----------------------------------|----------------------|-------------------------------------------------------------------------------|
@@ -19,8 +21,9 @@ import { type Sql, quoteName } from "../storage/storage.ts";
 import { existingTables } from "../storage/tables.ts";
 
 /**
- * Puts the rows of the tables out of the way; does nothing when they have none. Call inside a transaction, with foreign keys off where a
- * database has some. @throws Error when a cursor that somebody left open keeps SQLite from dropping an index: call again later.
+ * Puts the rows of the tables out of the way; does nothing when they have none. Call inside a
+ * transaction, with foreign keys off where a database has some. @throws Error when a cursor that
+ * somebody left open keeps SQLite from dropping an index: call again later.
  */
 export function putAway(sql: Sql, declared: readonly string[]): void {
   const tables = existingTables(sql, declared);
@@ -44,7 +47,10 @@ export function putAway(sql: Sql, declared: readonly string[]): void {
   for (const { sql: statement } of [...views, ...triggers]) sql.run(statement);
 }
 
-/** Drops what was put away. A dropped table costs no written row. Idempotent. Call inside a transaction, with foreign keys off. */
+/**
+ * Drops what was put away. A dropped table costs no written row. Idempotent. Call inside a
+ * transaction, with foreign keys off.
+ */
 export function dropRetired(sql: Sql): void {
   for (const name of retiredTables(sql)) sql.run(`DROP TABLE ${quoteName(name)}`);
 }

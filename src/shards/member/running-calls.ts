@@ -1,9 +1,11 @@
 /**
- * The routed calls that run on a member: how many, for how long, and the mark for whatever is sent while they run.
+ * The routed calls that run on a member: how many, for how long, and the mark for whatever is sent
+ * while they run.
  *
- * Rule "marked-while-running": without the runtime's help nobody can tell which of the running calls sends a message, so that all of them
- * are below it. Marking too much lets a call run that could have waited; marking too little makes a fence wait for a call that waits for it,
- * which costs the attempt.
+ * Rule "marked-while-running": without the runtime's help nobody can tell which of the running
+ * calls sends a message, so that all of them are below it. Marking too much lets a call run that
+ * could have waited; marking too little makes a fence wait for a call that waits for it, which
+ * costs the attempt.
  */
 import type { Chain } from "../../core/protocol.ts";
 import type { RunningState } from "../protocol/messages.ts";
@@ -52,7 +54,8 @@ export class RunningCalls {
   end(call: RunningCall, now: number): void {
     if (!this.#calls.delete(call)) return;
     this.#count(call.chain, -1);
-    // What ran under a hold may have waited for a call that was held: that says nothing of its method.
+    // What ran under a hold may have waited for a call that was held: that says nothing of its
+    // method.
     if (call.startedAt >= this.#heldUntil) this.#remember(call.method, now - call.startedAt, now);
   }
 

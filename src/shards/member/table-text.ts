@@ -1,6 +1,7 @@
 /**
- * Puts the declared tables into a text that two members share exactly when their tables have the same columns. A column that was added by
- * ALTER TABLE stands elsewhere than one of a table made anew, so their order does not count.
+ * Puts the declared tables into a text that two members share exactly when their tables have the
+ * same columns. A column that was added by ALTER TABLE stands elsewhere than one of a table made
+ * anew, so their order does not count.
  */
 import { type Sql, quoteName } from "../storage/storage.ts";
 import type { Table } from "../storage/tables.ts";

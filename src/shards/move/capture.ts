@@ -14,8 +14,9 @@ import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
 import { type Table, TableFault, keyExpression } from "../storage/tables.ts";
 
 /**
- * Sees to it that every table has its triggers, and no other has any. `shardKey` is the target layout's, null when every row goes to one
- * member. Changes nothing that is right. Call inside a transaction.
+ * Sees to it that every table has its triggers, and no other has any. `shardKey` is the target
+ * layout's, null when every row goes to one member. Changes nothing that is right. Call inside a
+ * transaction.
  */
 export function keepCapture(sql: Sql, tables: readonly Table[], shardKey: string | null): void {
   const triggers = tables.flatMap((table) => captureTriggers(sql, table, shardKey));

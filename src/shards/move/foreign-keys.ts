@@ -46,8 +46,9 @@ export class ForeignKeys {
   }
 
   /**
-   * Turns enforcement off for the migrations of a constructor, on an object whose rows are still on their way: a child may stand here before
-   * its parent. Where a transaction is open already, nothing changes.
+   * Turns enforcement off for the migrations of a constructor, on an object whose rows are still on
+   * their way: a child may stand here before its parent. Where a transaction is open already,
+   * nothing changes.
    */
   openForStart(): void {
     if (!this.#exist()) return;

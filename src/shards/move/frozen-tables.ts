@@ -1,5 +1,6 @@
 /**
- * The tables of a move as they were when it was prepared. A deploy may change them, or their specs, at any moment.
+ * The tables of a move as they were when it was prepared. A deploy may change them, or their specs,
+ * at any moment.
  *
  * | changed                                   | before the commit of a wave                              | after it                       |
  * |-------------------------------------------|----------------------------------------------------------|--------------------------------|
@@ -24,8 +25,9 @@ export interface FrozenTables {
 }
 
 /**
- * The definitions of the tables, of their unique indexes, and which capture triggers stand: one text, read for every message. A plain index
- * is not in it. A table that is rebuilt, as migrations do, loses its triggers without a word.
+ * The definitions of the tables, of their unique indexes, and which capture triggers stand: one
+ * text, read for every message. A plain index is not in it. A table that is rebuilt, as migrations
+ * do, loses its triggers without a word.
  */
 export function definitionsOf(sql: Sql, tables: readonly Table[]): string {
   const kept = `SELECT lower(tbl_name) AS tbl, type, name, CASE type WHEN 'trigger' THEN '' ELSE sql END AS sql FROM sqlite_master
@@ -35,18 +37,23 @@ export function definitionsOf(sql: Sql, tables: readonly Table[]): string {
   return textOf(sql.first(`SELECT json_group_array(json_array(tbl, type, name, sql)) AS text FROM (${kept})`, names)?.["text"]);
 }
 
-/** Tables in which migrators keep which of their steps have run, each with the query that names them. */
+/**
+ * Tables in which migrators keep which of their steps have run, each with the query that names
+ * them.
+ */
 const STEP_QUERIES: Readonly<Record<string, string>> = {
   shardctl_migrations: "SELECT id AS step FROM shardctl_migrations ORDER BY 1",
-  // Its own rule: all steps up to the newest have run. Its migrator for Durable Objects leaves the hash empty and the id NULL.
+  // Its own rule: all steps up to the newest have run. Its migrator for Durable Objects leaves the
+  // hash empty and the id NULL.
   __drizzle_migrations: "SELECT CAST(created_at AS TEXT) AS step FROM __drizzle_migrations ORDER BY created_at DESC LIMIT 1",
   kysely_migration: "SELECT name AS step FROM kysely_migration ORDER BY 1",
   d1_migrations: "SELECT name AS step FROM d1_migrations ORDER BY 1",
 };
 
 /**
- * The steps of migrations that have run here, as one text. A step may change rows and no definition: a target that has run it before its
- * source has would take rows that neither of them changes any more. So members must have run the same steps when rows are made live.
+ * The steps of migrations that have run here, as one text. A step may change rows and no
+ * definition: a target that has run it before its source has would take rows that neither of them
+ * changes any more. So members must have run the same steps when rows are made live.
  */
 export function stepsOf(sql: Sql): string {
   const names = JSON.stringify(Object.keys(STEP_QUERIES));
@@ -65,7 +72,10 @@ export function specsText(specs: readonly TableSpec[]): string {
   return JSON.stringify(specs);
 }
 
-/** Names of frozen tables whose definitions are others now, with those that follow them: their rows go where the followed ones go. */
+/**
+ * Names of frozen tables whose definitions are others now, with those that follow them: their rows
+ * go where the followed ones go.
+ */
 export function changedTables(frozen: FrozenTables, now: string): string[] {
   if (frozen.definitions === now) return [];
   const [before, after] = [byTable(frozen.definitions), byTable(now)];
@@ -76,7 +86,10 @@ export function changedTables(frozen: FrozenTables, now: string): string[] {
   return frozen.tables.filter((table) => isChanged(table)).map((table) => table.name);
 }
 
-/** @throws EngineFault when the class declares other tables, or other keys of them, than when the move began. */
+/**
+ * @throws EngineFault when the class declares other tables, or other keys of them, than when the
+ * move began.
+ */
 export function refuseOtherSpecs(frozen: FrozenTables, specs: string, self: string, operation: number): void {
   if (frozen.specs === specs) return;
   throw new EngineFault(

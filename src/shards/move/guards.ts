@@ -1,5 +1,6 @@
 /**
- * Triggers that keep the user's code from writing where a write would be lost, and the way for the engine to write all the same.
+ * Triggers that keep the user's code from writing where a write would be lost, and the way for the
+ * engine to write all the same.
  *
  * A guard is three triggers per declared table. They abort only while two things hold:
  *
@@ -8,12 +9,14 @@
  * | the row of `shardctl_guard`      | why writes are refused, or that they are not          | the transaction that fences, …   |
  * | `legacy_alter_table` is on       | this life of the object has started: guards are armed | `armGuards`, once it has started |
  *
- * So fencing is an update of one row, and a constructor writes freely: the setting belongs to the connection to the database, which is
- * new in every life of the object. Migrations run in the constructor, before or after the host is created, and an object whose
- * constructor aborted would never start again.
+ * So fencing is an update of one row, and a constructor writes freely: the setting belongs to the
+ * connection to the database, which is new in every life of the object. Migrations run in the
+ * constructor, before or after the host is created, and an object whose constructor aborted would
+ * never start again.
  *
- * The engine writes inside `withoutTriggers`, which lifts every trigger of a table, the user's own too (they must not fire for a moved
- * row), and puts them back in the same transaction: a crash can leave neither a missing guard nor a missing user trigger.
+ * The engine writes inside `withoutTriggers`, which lifts every trigger of a table, the user's own
+ * too (they must not fire for a moved row), and puts them back in the same transaction: a crash can
+ * leave neither a missing guard nor a missing user trigger.
  */
 import { GUARD_PREFIX } from "../storage/schema.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
@@ -32,8 +35,9 @@ const IS_ARMED = "(SELECT legacy_alter_table FROM pragma_legacy_alter_table) = 1
 const ABORT = `SELECT CASE reason WHEN 'moving' THEN RAISE(ABORT, ${quoteText(GUARD_MESSAGES.moving)}) ELSE RAISE(ABORT, ${quoteText(GUARD_MESSAGES.notMember)}) END FROM shardctl_guard`;
 
 /**
- * Puts a guard on every table and takes every other away, also those of a table that was renamed, and of a library whose guards always
- * aborted. Changes nothing that is right. Call inside a transaction.
+ * Puts a guard on every table and takes every other away, also those of a table that was renamed,
+ * and of a library whose guards always aborted. Changes nothing that is right. Call inside a
+ * transaction.
  */
 export function keepGuards(sql: Sql, tables: readonly string[]): void {
   const wanted = new Map(guardTriggers(tables).map((trigger) => [trigger.name, trigger.sql]));
@@ -54,7 +58,9 @@ export function removeOldGuards(sql: Sql): void {
   keepTriggers(sql, (trigger) => trigger.sql.includes("shardctl_guard WHERE") || trigger.tbl_name === "shardctl_guard");
 }
 
-/** Refuses writes from here on, or with null no longer: one row, no DDL. Call inside a transaction. */
+/**
+ * Refuses writes from here on, or with null no longer: one row, no DDL. Call inside a transaction.
+ */
 export function setGuard(sql: Sql, reason: GuardReason | null): void {
   sql.run("UPDATE shardctl_guard SET reason = ?1 WHERE reason <> ?1", reason ?? "");
 }
@@ -92,8 +98,8 @@ export function withoutTriggers<Value>(sql: Sql, tables: readonly string[], writ
 }
 
 /**
- * One trigger more than an older library expects, which counts them: rolled back to, it takes none of these for its own, and puts up
- * guards that abort whatever the row says.
+ * One trigger more than an older library expects, which counts them: rolled back to, it takes none
+ * of these for its own, and puts up guards that abort whatever the row says.
  */
 const KEEP_ROW = {
   name: `${GUARD_PREFIX}row`,

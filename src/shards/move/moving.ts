@@ -17,15 +17,27 @@ export interface Moving {
   readonly fence: number;
   /** Attempts below this one are over: a late call of one must not fence again. */
   readonly fenceFloor: number;
-  /** How often changed tables were prepared again, by the part that this object plays; absent for never. */
+  /**
+   * How often changed tables were prepared again, by the part that this object plays; absent for
+   * never.
+   */
   readonly rounds?: { readonly source: number; readonly target: number };
-  /** As a target of a shift: rows that are live under the fence, before their cutover; absent or null for none. */
+  /**
+   * As a target of a shift: rows that are live under the fence, before their cutover; absent or
+   * null for none.
+   */
   readonly promotion?: Promotion | null;
-  /** As a target under a root of protocol 1: the attempt whose promotion it has tried, 0 or absent for none. */
+  /**
+   * As a target under a root of protocol 1: the attempt whose promotion it has tried, 0 or absent
+   * for none.
+   */
   readonly rehearsed?: number;
 }
 
-/** Rows that were made live under a fence. It is undone with its attempt, or stays when the attempt is committed. */
+/**
+ * Rows that were made live under a fence. It is undone with its attempt, or stays when the attempt
+ * is committed.
+ */
 export interface Promotion {
   readonly attempt: number;
   /** What was staged for these ranges is live. */

@@ -1,8 +1,10 @@
 /**
- * Makes staged rows live, under the fence and before the cutover: what the live tables refuse is met while everything can be given up.
+ * Makes staged rows live, under the fence and before the cutover: what the live tables refuse is
+ * met while everything can be given up.
  *
- * Rule "promoted-before-commit": the registry commits a wave only when its rows are live on every target. What is promoted belongs to its
- * attempt: it is undone in the transaction that lifts or replaces the fence. The rows stay staged until then, so that the undo knows them.
+ * Rule "promoted-before-commit": the registry commits a wave only when its rows are live on every
+ * target. What is promoted belongs to its attempt: it is undone in the transaction that lifts or
+ * replaces the fence. The rows stay staged until then, so that the undo knows them.
  */
 import type { MoveRange } from "../../core/move-range.ts";
 import { EngineFault, isFull, messageOf } from "../storage/faults.ts";
@@ -16,8 +18,9 @@ import { type Sql, quoteName } from "../storage/storage.ts";
 const RIVALS_NAMED_MAX = 20;
 
 /**
- * Makes the staged rows of the ranges live and checks what they point at. No trigger sees it, capture neither. Call inside a transaction,
- * with foreign keys off. @throws EngineFault when the rows do not fit; the transaction must then be rolled back.
+ * Makes the staged rows of the ranges live and checks what they point at. No trigger sees it,
+ * capture neither. Call inside a transaction, with foreign keys off. @throws EngineFault when the
+ * rows do not fit; the transaction must then be rolled back.
  */
 export function promoteRows(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string): void {
   try {
@@ -28,7 +31,10 @@ export function promoteRows(sql: Sql, plan: MovePlan, incoming: readonly MoveRan
   }
 }
 
-/** Takes back what `promoteRows` made live: exactly the rows that are staged for the ranges. Needs no space. Call inside a transaction. */
+/**
+ * Takes back what `promoteRows` made live: exactly the rows that are staged for the ranges. Needs
+ * no space. Call inside a transaction.
+ */
 export function undoPromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): void {
   const names = plan.tables.map(({ table }) => table.name);
   withoutTriggers(sql, names, () => {
@@ -45,7 +51,10 @@ export function undoPromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveR
   });
 }
 
-/** Tries a promotion and rolls it back, or, in a swap, checks what came. @throws EngineFault when the rows do not fit. */
+/**
+ * Tries a promotion and rolls it back, or, in a swap, checks what came. @throws EngineFault when
+ * the rows do not fit.
+ */
 export function rehearsePromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string): void {
   const rolledBack = new Error("rehearsal");
   try {

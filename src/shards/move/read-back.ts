@@ -1,9 +1,10 @@
 /**
- * What a target holds, read from its tables again, as the text that is hashed and compared with the source's.
+ * What a target holds, read from its tables again, as the text that is hashed and compared with the
+ * source's.
  *
- * A message's own rows are never hashed here: rule "digest-before-deletion" is about what is stored.
- * Two ways: a page that has just been stored, in one statement; and any rows by their keys, for a
- * second look.
+ * A message's own rows are never hashed here: rule "digest-before-deletion" is about what is
+ * stored. Two ways: a page that has just been stored, in one statement; and any rows by their keys,
+ * for a second look.
  */
 import type { RowsPart } from "../protocol/messages.ts";
 import type { MovePlan, MoveTable } from "./move-plan.ts";

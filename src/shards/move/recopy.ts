@@ -1,4 +1,7 @@
-/** Forgets what a target has of tables that a deploy has changed, so that they can be copied again alone. */
+/**
+ * Forgets what a target has of tables that a deploy has changed, so that they can be copied again
+ * alone.
+ */
 import { withoutTriggers } from "./guards.ts";
 import { dropChecked } from "./late-rows.ts";
 import type { MovePlan } from "./move-plan.ts";
@@ -7,8 +10,9 @@ import type { PageFloor } from "../protocol/messages.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
 
 /**
- * Rule "recopied-from-scratch": a target takes no page of a changed table that was sent before it forgot the table: the row of a late page
- * may have been deleted since, unseen by a capture that was lost with the old table. Call inside a transaction.
+ * Rule "recopied-from-scratch": a target takes no page of a changed table that was sent before it
+ * forgot the table: the row of a late page may have been deleted since, unseen by a capture that
+ * was lost with the old table. Call inside a transaction.
  */
 export function takeAgain(
   sql: Sql,

@@ -43,7 +43,9 @@ export function dropStaging(sql: Sql, plan: MovePlan): void {
   for (const { store } of plan.tables) dropTable(sql, store);
 }
 
-/** Deletes what is staged for the ranges; gives how many rows that were. Call inside a transaction. */
+/**
+ * Deletes what is staged for the ranges; gives how many rows that were. Call inside a transaction.
+ */
 export function dropStaged(sql: Sql, plan: MovePlan, ranges: readonly MoveRange[]): number {
   let rows = 0;
   for (const { store } of plan.tables) {

@@ -1,9 +1,10 @@
 /**
  * Home: the namespace in which an object finds its peers, chosen by proof.
  *
- * A binding without a jurisdiction has another object under every name than the same binding within one, and `ctx.exports` has none. So the
- * binding counts only in the form in which the object's own name leads to the object's own id; by any other, rows would leave for objects
- * outside of the jurisdiction, or of another class.
+ * A binding without a jurisdiction has another object under every name than the same binding within
+ * one, and `ctx.exports` has none. So the binding counts only in the form in which the object's own
+ * name leads to the object's own id; by any other, rows would leave for objects outside of the
+ * jurisdiction, or of another class.
  */
 import type { NameVerdict } from "./host-platform.ts";
 
@@ -41,7 +42,10 @@ export class Home {
     return "mine";
   }
 
-  /** Null when the runtime refuses it: the name then leads elsewhere by every form that the binding has. */
+  /**
+   * Null when the runtime refuses it: the name then leads elsewhere by every form that the binding
+   * has.
+   */
   #restricted(binding: ObjectNamespace): ObjectNamespace | null {
     try {
       return inJurisdictionOf(this.#id, binding);
@@ -57,7 +61,10 @@ export class Home {
   }
 }
 
-/** The binding within the jurisdiction of an id; itself when the id has none. @throws what the runtime says against the jurisdiction. */
+/**
+ * The binding within the jurisdiction of an id; itself when the id has none. @throws what the
+ * runtime says against the jurisdiction.
+ */
 export function inJurisdictionOf(id: DurableObjectId, binding: ObjectNamespace | null): ObjectNamespace | null {
   if (id.jurisdiction === undefined || binding?.jurisdiction === undefined) return binding;
   return binding.jurisdiction(id.jurisdiction as never);

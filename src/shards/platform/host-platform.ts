@@ -13,16 +13,23 @@ import type { HostStorage, Peers, Runtime } from "../storage/storage.ts";
  */
 export type NameVerdict = "mine" | "other" | "tooLong" | "unprovable";
 
-/** What the host runs on: the object's name, its storage, and how to reach others. `createHost` makes it from a Durable Object. */
+/**
+ * What the host runs on: the object's name, its storage, and how to reach others. `createHost`
+ * makes it from a Durable Object.
+ */
 export interface HostPlatform {
   /**
-   * The object's name as the runtime gives it. Undefined for one that was first opened by its id or woken by an old alarm, and for one that
-   * has none: the host learns it from a message, if `identify` proves it.
+   * The object's name as the runtime gives it. Undefined for one that was first opened by its id or
+   * woken by an old alarm, and for one that has none: the host learns it from a message, if
+   * `identify` proves it.
    */
   readonly self: string | undefined;
   /** Proves a name. Costs a hash: ask once for each life of the object, not for each call. */
   identify(name: string): NameVerdict;
-  /** The id of a peer, in this object's own jurisdiction, as text; empty when the class's binding is not known. */
+  /**
+   * The id of a peer, in this object's own jurisdiction, as text; empty when the class's binding is
+   * not known.
+   */
   idOf(member: string): string;
   readonly storage: HostStorage;
   readonly runtime: Runtime;

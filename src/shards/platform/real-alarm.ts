@@ -1,8 +1,9 @@
 /**
- * The one alarm that the runtime gives an object, whoever has put other functions in its place on `ctx.storage` since.
+ * The one alarm that the runtime gives an object, whoever has put other functions in its place on
+ * `ctx.storage` since.
  *
- * Taken before the first replacement and remembered for each storage: a second host of the same object must not take the user's alarm,
- * as the first has put it there, for the real one.
+ * Taken before the first replacement and remembered for each storage: a second host of the same
+ * object must not take the user's alarm, as the first has put it there, for the real one.
  */
 import type { AlarmOptions } from "../storage/storage.ts";
 

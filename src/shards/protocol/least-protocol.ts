@@ -1,6 +1,7 @@
 /**
- * The oldest protocol that knows a message, for the messages that protocol 1 does not know. Sent to an object that does not speak it, such
- * a message is the refusal `protocol`: nothing has run, and it can be sent when that object has been deployed.
+ * The oldest protocol that knows a message, for the messages that protocol 1 does not know. Sent to
+ * an object that does not speak it, such a message is the refusal `protocol`: nothing has run, and
+ * it can be sent when that object has been deployed.
  */
 import type { MessageKind } from "./messages.ts";
 

@@ -1,7 +1,9 @@
 /**
- * The messages between objects of one namespace, and between a router and them. All structured-cloneable.
+ * The messages between objects of one namespace, and between a router and them. All
+ * structured-cloneable.
  *
- * `Replies` maps each kind to its answer; `Ask` is the only way to send one, so that no reply is typed by hand.
+ * `Replies` maps each kind to its answer; `Ask` is the only way to send one, so that no reply is
+ * typed by hand.
  */
 import type { Key } from "../../core/key.ts";
 import type { Count, Distribution, DistributionRequest, MemberDistribution } from "../../core/live.ts";
@@ -111,7 +113,10 @@ interface OfOperation {
   readonly operation: number;
 }
 
-/** What a source is asked to send, by the round of preparation: a late message of an earlier one is refused. */
+/**
+ * What a source is asked to send, by the round of preparation: a late message of an earlier one is
+ * refused.
+ */
 interface OfRound extends OfOperation {
   /** Absent for a root of protocol 1. */
   readonly round?: number;
@@ -132,7 +137,10 @@ export interface Activation {
   readonly incoming: readonly MoveRange[];
   /** Ranges that leave this member, each with the target that has its rows now (shift). */
   readonly outgoing: readonly { readonly target: string; readonly range: MoveRange }[];
-  /** The attempt under which `incoming` was promoted before the commit; absent for a root that commits first (protocol 1). */
+  /**
+   * The attempt under which `incoming` was promoted before the commit; absent for a root that
+   * commits first (protocol 1).
+   */
   readonly attempt?: number;
 }
 
@@ -147,7 +155,10 @@ export type EngineRequest =
       readonly allowMissingKey: boolean;
       readonly rowsPerSecondMax: number | null;
     } & OfOperation)
-  /** Tables that a deploy has changed are prepared again: first by the sources, then by the targets, who take no older page any more. */
+  /**
+   * Tables that a deploy has changed are prepared again: first by the sources, then by the targets,
+   * who take no older page any more.
+   */
   | ({
       readonly kind: "recopy";
       readonly part: "source" | "target";
@@ -160,29 +171,46 @@ export type EngineRequest =
   | ({ readonly kind: "verify"; readonly budgetMs: number } & OfRound)
   | ({ readonly kind: "drain"; readonly budgetMs: number } & OfRound)
   | ({ readonly kind: "chunks"; readonly waveRowsMax: number } & OfOperation)
-  /** Before a commit in a swap: check what came. In a shift, of a root of protocol 1: try the promotion and roll it back. */
+  /**
+   * Before a commit in a swap: check what came. In a shift, of a root of protocol 1: try the
+   * promotion and roll it back.
+   */
   | ({
       readonly kind: "rehearse";
       readonly incoming: readonly MoveRange[];
       /** What leaves this member (shift): rows that stay must not point at rows that leave. */
       readonly outgoing?: readonly { readonly target: string; readonly range: MoveRange }[];
     } & OfOperation)
-  /** Shift, under the fence and once every source is drained: make the rows live, and see that no row stays behind by itself. */
+  /**
+   * Shift, under the fence and once every source is drained: make the rows live, and see that no
+   * row stays behind by itself.
+   */
   | ({
       readonly kind: "promote";
       readonly attempt: number;
       readonly incoming: readonly MoveRange[];
       readonly outgoing: readonly { readonly target: string; readonly range: MoveRange }[];
     } & OfOperation)
-  /** First phase of a fence: let running calls end, and keep new ones waiting meanwhile. Kept in memory only. */
+  /**
+   * First phase of a fence: let running calls end, and keep new ones waiting meanwhile. Kept in
+   * memory only.
+   */
   | ({
       readonly kind: "hold";
       readonly attempt: number;
-      /** Calls that come from below these members run all the same: one of them waits for their end. */
+      /**
+       * Calls that come from below these members run all the same: one of them waits for their end.
+       */
       readonly among: readonly string[];
-      /** Only calls of methods that have taken as long as this wait: 0 for all calls, Infinity for none. */
+      /**
+       * Only calls of methods that have taken as long as this wait: 0 for all calls, Infinity for
+       * none.
+       */
       readonly fromMs: number;
-      /** The hold ends by itself after this time. 0 keeps nobody waiting, and ends an earlier hold: the answer alone is wanted. */
+      /**
+       * The hold ends by itself after this time. 0 keeps nobody waiting, and ends an earlier hold:
+       * the answer alone is wanted.
+       */
       readonly holdMs: number;
       /** Longest wait for running calls to end, before the answer. */
       readonly waitMs: number;
@@ -191,7 +219,9 @@ export type EngineRequest =
       readonly kind: "fence";
       readonly attempt: number;
       readonly budgetMs: number;
-      /** Answer `busy` at once where calls run. Without it, as older roots ask, they are waited for. */
+      /**
+       * Answer `busy` at once where calls run. Without it, as older roots ask, they are waited for.
+       */
       readonly ifIdle?: boolean;
     } & OfOperation)
   | ({ readonly kind: "unfence"; readonly attempt: number } & OfOperation)
@@ -276,7 +306,10 @@ export type ReplyTo<Request extends MemberRequest> = Request extends { readonly 
     ? Distribution
     : Replies[Request["kind"]];
 
-/** Sends a message to a member and unwraps the answer. Rejects when it is refused, or when there is none. */
+/**
+ * Sends a message to a member and unwraps the answer. Rejects when it is refused, or when there is
+ * none.
+ */
 export type Ask<Sent extends MemberRequest = MemberRequest> = <const Request extends Sent>(
   member: string,
   request: Request,
@@ -342,7 +375,9 @@ export interface RunningState {
   readonly runs: number;
   /** How long the oldest of them has run; 0 without any. Milliseconds. */
   readonly oldestMs: number;
-  /** The longest that any call has taken here of late, those that still run included. Milliseconds. */
+  /**
+   * The longest that any call has taken here of late, those that still run included. Milliseconds.
+   */
   readonly longestMs: number;
   /** Calls that wait behind a fence or a hold. */
   readonly waiting: number;

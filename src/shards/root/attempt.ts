@@ -1,8 +1,9 @@
 /**
- * One attempt after another at the fence of a wave: its number, since when callers wait for it, how long it may stand, and how it is
- * given up.
+ * One attempt after another at the fence of a wave: its number, since when callers wait for it, how
+ * long it may stand, and how it is given up.
  *
- * Rule "durable-abort": an attempt that is given up is over in the journal before any member hears of it.
+ * Rule "durable-abort": an attempt that is given up is over in the journal before any member hears
+ * of it.
  */
 import type { WritePause } from "../../core/operation.ts";
 import type { Ask } from "../protocol/messages.ts";
@@ -13,7 +14,10 @@ import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts
 
 /** Most time that a fence may stand before it is lifted and tried again later. */
 const FENCE_MS_MAX = 1_000;
-/** The same of later attempts: each may take twice as long as the one before, or a slow network would keep an operation from its end. */
+/**
+ * The same of later attempts: each may take twice as long as the one before, or a slow network
+ * would keep an operation from its end.
+ */
 const FENCE_MS_CEILING = 16_000;
 
 export interface FencedContext extends DriverContext {
@@ -35,12 +39,18 @@ export class FenceAttempt {
     this.record = record;
   }
 
-  /** When the first caller may have begun to wait for this attempt; `now`, if nobody has. Milliseconds since the Unix epoch. */
+  /**
+   * When the first caller may have begun to wait for this attempt; `now`, if nobody has.
+   * Milliseconds since the Unix epoch.
+   */
   waitingSince(now = this.context.runtime.now()): number {
     return (this.#waitingSince ??= now);
   }
 
-  /** The context of what is done behind the fence that goes up now: nobody is waited for longer than it may stand. */
+  /**
+   * The context of what is done behind the fence that goes up now: nobody is waited for longer than
+   * it may stand.
+   */
   behindFence(): FencedContext {
     this.waitingSince();
     const { context } = this;
@@ -59,8 +69,9 @@ export class FenceAttempt {
   }
 
   /**
-   * Ends the attempt, also one that a root has begun before it crashed; the next one is in work. The failures of the step count on. What
-   * callers have waited is noted also where the operation has moved on meanwhile. @throws Superseded then.
+   * Ends the attempt, also one that a root has begun before it crashed; the next one is in work.
+   * The failures of the step count on. What callers have waited is noted also where the operation
+   * has moved on meanwhile. @throws Superseded then.
    */
   async giveUp(failures: Pick<OperationRecord, "retries" | "duplicateTries"> = this.record): Promise<void> {
     const { retries, duplicateTries = 0 } = failures;
@@ -88,8 +99,9 @@ export function addPause(before: WritePause | null, pauseMs: number): WritePause
 }
 
 /**
- * Lifts the fences of attempts that are over. Members that do not hear of it ask the root themselves, the root itself is fenced until this
- * is done; one that hears of the fence only later refuses it.
+ * Lifts the fences of attempts that are over. Members that do not hear of it ask the root
+ * themselves, the root itself is fenced until this is done; one that hears of the fence only later
+ * refuses it.
  */
 export async function liftFences(
   context: DriverContext,

@@ -9,7 +9,10 @@ import type { DriverContext } from "./progress.ts";
 /** Longest wait for one chore. */
 const CHORE_MS_MAX = 5_000;
 
-/** Tries to release a member that is full, before it is left alone; with the backoff, about two minutes. */
+/**
+ * Tries to release a member that is full, before it is left alone; with the backoff, about two
+ * minutes.
+ */
 const FULL_TRIES_MAX = 10;
 
 /** Tells members what they missed, and empties retired ones whose time has come. */
@@ -35,8 +38,9 @@ export async function doChores(context: DriverContext): Promise<void> {
 }
 
 /**
- * True for a target that was never a member and has no room even for the records of an object that lets go: nothing was begun there, and
- * what may still be on its way has come. Its next operation clears what is left.
+ * True for a target that was never a member and has no room even for the records of an object that
+ * lets go: nothing was begun there, and what may still be on its way has come. Its next operation
+ * clears what is left.
  */
 function isPointless({ journal }: DriverContext, { kind, member, operation, tries }: Chore, error: unknown): boolean {
   if (kind !== "abandon" || tries < FULL_TRIES_MAX) return false;

@@ -17,7 +17,10 @@ const BACKOFF_MS_MAX = 30_000;
 /** Tries of a step that finds one id twice, before that is judged under a fence. */
 export const DUPLICATE_TRIES_MAX = 5;
 
-/** How long an operation waits for tables to be the same on every member: longer than a rollout takes. */
+/**
+ * How long an operation waits for tables to be the same on every member: longer than a rollout
+ * takes.
+ */
 const DIFFER_MS_MAX = 600_000;
 
 /** What a step waits for. Nothing is held meanwhile, and whoever waits too long can cancel. */
@@ -35,7 +38,10 @@ export function isConclusive(error: unknown): boolean {
   return error instanceof EngineFault || waitOf(error) !== null || isTablesChanged(error);
 }
 
-/** What a failure waits for; null for one that does not. A member that is still to be deployed says so by its refusal. */
+/**
+ * What a failure waits for; null for one that does not. A member that is still to be deployed says
+ * so by its refusal.
+ */
 function waitOf(error: unknown): OperationWait | null {
   if (error instanceof Waiting) return { kind: error.what, message: error.message };
   const isVersion = error instanceof RefusedError && (error.reason.kind === "protocol" || error.reason.kind === "newerSchema");
@@ -58,7 +64,8 @@ export function recordFailure(context: DriverContext, before: OperationRecord, e
     return;
   }
   if (isTooWide(record, error)) {
-    // The rows of fewer waves are held twice: before the operation ends for want of room, each is cut over alone.
+    // The rows of fewer waves are held twice: before the operation ends for want of room, each is
+    // cut over alone.
     save(context, record, { waveSpan: 1, retries, lastError: messageOf(error), notBefore: runtime.now() + BACKOFF_MS_MIN });
     return;
   }
@@ -69,7 +76,10 @@ export function recordFailure(context: DriverContext, before: OperationRecord, e
   else save(context, record, { ...failed, notBefore: runtime.now() + backoffMs(retries) });
 }
 
-/** Rule "recopied-from-scratch": changed tables are prepared by every member, after every fence of this attempt is down. */
+/**
+ * Rule "recopied-from-scratch": changed tables are prepared by every member, after every fence of
+ * this attempt is down.
+ */
 function prepareAgain(context: DriverContext, record: OperationRecord, lastError: string): void {
   save(context, record, {
     step: "prepare",
@@ -115,7 +125,10 @@ function faultOf(error: unknown, retries: number): OperationFault | null {
   return null;
 }
 
-/** True when tables stay different for longer than a rollout takes, as after one that was rolled back. */
+/**
+ * True when tables stay different for longer than a rollout takes, as after one that was rolled
+ * back.
+ */
 function isHopeless({ preparingSince, startedAt }: OperationRecord, { kind }: OperationWait, now: number): boolean {
   return kind === "tablesDiffer" && now - (preparingSince ?? startedAt) >= DIFFER_MS_MAX;
 }

@@ -17,9 +17,9 @@ import { raiseFence } from "./raise-fence.ts";
 import { incomingOf, joinWaves, layoutAfter, nextSpan, outgoingOf, sourcesOf, targetsOf } from "./waves.ts";
 
 /**
- * Fences the members of the wave, drains the sources, has the targets promote, and commits the next epoch in the turn in which the last
- * answer counts.
- * Rule "fence-attempts": only answers to the attempt that the journal holds count.
+ * Fences the members of the wave, drains the sources, has the targets promote, and commits the next
+ * epoch in the turn in which the last answer counts. Rule "fence-attempts": only answers to the
+ * attempt that the journal holds count.
  */
 export async function fenceAndCutOver(context: DriverContext, record: OperationRecord): Promise<void> {
   if (record.fault !== null) {
@@ -27,12 +27,14 @@ export async function fenceAndCutOver(context: DriverContext, record: OperationR
     return;
   }
   const wave = waveInWork(context, record);
-  // In a shift the targets serve too: nobody may see, nor get in the way of, what they promote before the cutover.
+  // In a shift the targets serve too: nobody may see, nor get in the way of, what they promote
+  // before the cutover.
   const targets = targetsOf(wave);
   const members = record.mode === "swap" ? record.from.members : [...new Set([...sourcesOf(wave), ...targets])].toSorted();
   const attempt = new FenceAttempt(context, record, members);
   try {
-    // Inside: a root that begins anew may find targets that have promoted for this very attempt, and take no rows until it is given up.
+    // Inside: a root that begins anew may find targets that have promoted for this very attempt,
+    // and take no rows until it is given up.
     await drainAll(context, record);
     requireCurrent(context, record);
     const fenced = await raiseFence(attempt);

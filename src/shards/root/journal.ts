@@ -50,10 +50,16 @@ const EVENTS_MAX = 5000;
 /** Rows of the registry that are kept. */
 const EPOCHS_MAX = 100;
 
-/** Room that the record of a running operation has to grow, in bytes: it is updated in place, also where the storage is full. */
+/**
+ * Room that the record of a running operation has to grow, in bytes: it is updated in place, also
+ * where the storage is full.
+ */
 const RECORD_ROOM = 12 * 1024;
 
-/** A record as it is stored: while it runs, with white space behind it up to a length that does not change. */
+/**
+ * A record as it is stored: while it runs, with white space behind it up to a length that does not
+ * change.
+ */
 function paddedRecord(record: OperationRecord): string {
   const text = JSON.stringify(record);
   if (record.state !== "running") return text;

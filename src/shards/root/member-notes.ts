@@ -1,8 +1,10 @@
 /**
- * What members last said of themselves, kept at the root, so that it is known also of those that sleep, are being deployed or do not answer.
+ * What members last said of themselves, kept at the root, so that it is known also of those that
+ * sleep, are being deployed or do not answer.
  *
- * Written when it changes, or an hour after the last time: looking at a namespace must cost no write. A namespace that was never sharded
- * has no private tables, and gets none by being looked at.
+ * Written when it changes, or an hour after the last time: looking at a namespace must cost no
+ * write. A namespace that was never sharded has no private tables, and gets none by being looked
+ * at.
  */
 import type { MemberStatus } from "../../core/live.ts";
 import { isFull } from "../storage/faults.ts";

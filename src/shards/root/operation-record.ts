@@ -26,7 +26,10 @@ export interface OperationRecord extends Omit<
   readonly duplicateTries?: number;
   /** What the newest of them has found. */
   readonly duplicateFound?: string;
-  /** How long callers have waited in attempts at the next cutover that were given up, in milliseconds; absent for 0. */
+  /**
+   * How long callers have waited in attempts at the next cutover that were given up, in
+   * milliseconds; absent for 0.
+   */
   readonly givenUpMs?: number;
   /** True while fences of an attempt that was given up may still stand; absent for false. */
   readonly liftsFences?: boolean;
@@ -36,7 +39,10 @@ export interface OperationRecord extends Omit<
   readonly preparingSince?: number;
   /** Tables that are being prepared again; absent for none. */
   readonly recopies?: readonly string[];
-  /** True when the wave that was cut over last was promoted before its commit; absent in records of earlier versions. */
+  /**
+   * True when the wave that was cut over last was promoted before its commit; absent in records of
+   * earlier versions.
+   */
   readonly isPromoted?: boolean;
   /** Milliseconds since the Unix epoch before which the driver does nothing: backoff. */
   readonly notBefore: number;

@@ -1,4 +1,7 @@
-/** Has members promote under the fence, or, in a swap, check what came: what does not fit is met before the commit. */
+/**
+ * Has members promote under the fence, or, in a swap, check what came: what does not fit is met
+ * before the commit.
+ */
 import { EngineFault } from "../storage/faults.ts";
 import { drainAll } from "./drain.ts";
 import { each } from "./each.ts";
@@ -11,12 +14,14 @@ import { incomingOf, outgoingOf, sourcesOf, targetsOf } from "./waves.ts";
 const SETTLE_TRIES_MAX = 3;
 
 /**
- * Makes the rows of the wave live on its targets, under the fence of this attempt; its sources see that no row stays behind by itself.
- * Rule "promoted-before-commit". The targets of a swap have their rows already, and check what has come since they were checked whole.
+ * Makes the rows of the wave live on its targets, under the fence of this attempt; its sources see
+ * that no row stays behind by itself. Rule "promoted-before-commit". The targets of a swap have
+ * their rows already, and check what has come since they were checked whole.
  */
 export async function promote(context: DriverContext, record: OperationRecord, wave: Wave): Promise<void> {
   const { id: operation, attempt } = record;
-  // A source of either mode that has written since it said that it is drained, as a constructor may, says so now.
+  // A source of either mode that has written since it said that it is drained, as a constructor
+  // may, says so now.
   const promotes = record.mode === "swap" ? record.from.members : [...new Set([...targetsOf(wave), ...sourcesOf(wave)])];
   const check = record.mode === "swap" ? checkTargets(context, record) : undefined;
   await Promise.all([check, askToPromote(context, promotes.toSorted(), operation, attempt, wave)]);
@@ -41,8 +46,8 @@ export async function checkTargets(context: DriverContext, { id: operation, to }
 }
 
 /**
- * Has the targets of a swap check what points at what, before the fence. A row may have come whose parent is still in the log, so only what
- * dangles after several drains is a fault.
+ * Has the targets of a swap check what points at what, before the fence. A row may have come whose
+ * parent is still in the log, so only what dangles after several drains is a fault.
  */
 export async function settleTargets(context: DriverContext, record: OperationRecord): Promise<void> {
   for (let tries = 1; ; tries++) {

@@ -8,9 +8,11 @@
  * | hold  | all: let running calls end, admit only those that one of them waits for   | everybody, for a fifth of a second                   |
  * | raise | all: put up the stored fence, in a turn in which nothing runs             | everybody, until the cutover                         |
  *
- * Where nothing runs, the look is followed by the raise. Whoever is still busy says so at once, and the attempt is given up: its fences fall,
- * whoever waited goes on, and after a moment all of it begins again. "Nothing runs" can be taken back, by a call from a member that still runs one;
- * and a nested call that cannot be recognised waits like any other, so that the member that waits for it stays busy.
+ * Where nothing runs, the look is followed by the raise. Whoever is still busy says so at once, and
+ * the attempt is given up: its fences fall, whoever waited goes on, and after a moment all of it
+ * begins again. "Nothing runs" can be taken back, by a call from a member that still runs one; and
+ * a nested call that cannot be recognised waits like any other, so that the member that waits for
+ * it stays busy.
  */
 import type { FenceReply, Message, RunningState } from "../protocol/messages.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
@@ -41,8 +43,8 @@ export interface Seen extends RunningState {
 }
 
 /**
- * Puts up the fence on every member of the attempt, and drains it. `pass` decides about what members report instead of "drained": it throws,
- * or lets it pass.
+ * Puts up the fence on every member of the attempt, and drains it. `pass` decides about what
+ * members report instead of "drained": it throws, or lets it pass.
  *
  * @throws Error when it could not be done: the caller gives the attempt up.
  */
@@ -101,8 +103,9 @@ function look(attempt: FenceAttempt): Promise<Seen[]> {
 }
 
 /**
- * Holds calls of long methods of these members until nothing runs there, in slices: a root that is silent keeps nobody waiting. The others
- * keep nobody waiting, but are told: their calls may now wait for one that is held. Gives the members that are still busy in the end.
+ * Holds calls of long methods of these members until nothing runs there, in slices: a root that is
+ * silent keeps nobody waiting. The others keep nobody waiting, but are told: their calls may now
+ * wait for one that is held. Gives the members that are still busy in the end.
  */
 async function drainLong(attempt: FenceAttempt, drained: readonly string[], drainMs: number): Promise<Seen[]> {
   const { runtime } = attempt.context;
@@ -118,7 +121,10 @@ async function drainLong(attempt: FenceAttempt, drained: readonly string[], drai
   }
 }
 
-/** Holds all calls of all members, other than those that one of them waits for. Gives the members that are still busy in the end. */
+/**
+ * Holds all calls of all members, other than those that one of them waits for. Gives the members
+ * that are still busy in the end.
+ */
 async function holdAll(attempt: FenceAttempt): Promise<Seen[]> {
   attempt.waitingSince();
   const terms = { among: attempt.members, fromMs: 0, holdMs: HOLD_MS, waitMs: HOLD_WAIT_MS };

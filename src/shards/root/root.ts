@@ -217,8 +217,8 @@ export class Root {
   }
 
   /**
-   * Sets the alarm to the next moment: the driver goes on in its own event. Call in the turn of the change that needs it. Not to now: set
-   * in the handler of another alarm, that may fire late.
+   * Sets the alarm to the next moment: the driver goes on in its own event. Call in the turn of the
+   * change that needs it. Not to now: set in the handler of another alarm, that may fire late.
    */
   wake(): void {
     void this.#options.storage.setAlarm(this.#options.runtime.now() + 1);

@@ -47,7 +47,10 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
   });
 }
 
-/** Has every member prepare changed tables again. Sources first: what they have sent until then no target takes any more. */
+/**
+ * Has every member prepare changed tables again. Sources first: what they have sent until then no
+ * target takes any more.
+ */
 async function recopy(context: DriverContext, record: OperationRecord, round: number, tables: readonly string[]): Promise<void> {
   const { id: operation, from, to } = record;
   const request = { kind: "recopy", operation, round, tables } as const;
@@ -143,7 +146,8 @@ export async function walk(context: DriverContext, record: OperationRecord, step
     // What is verified stays so, however often the check of the targets is tried.
     save(context, requireCurrent(context, record), { sources });
     if (record.mode === "swap") await settleTargets(context, record);
-    // Waves that were cut before tables were copied again stay as they are: some of them may be done.
+    // Waves that were cut before tables were copied again stay as they are: some of them may be
+    // done.
     if (record.waveCount > 0) {
       proceed(context, record, { sources, step: "fence" });
       return;

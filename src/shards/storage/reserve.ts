@@ -1,23 +1,30 @@
 /**
- * Room that an object keeps for the day on which its storage is full: what ends a part in an operation must never lack it.
+ * Room that an object keeps for the day on which its storage is full: what ends a part in an
+ * operation must never lack it.
  *
- * The reserve is one row of zeros. It is set before anything is committed, where a full disk ends the operation and nothing is lost, and spent
- * by the transactions that come after: SQLite takes the pages that they need from it.
+ * The reserve is one row of zeros. It is set before anything is committed, where a full disk ends
+ * the operation and nothing is lost, and spent by the transactions that come after: SQLite takes
+ * the pages that they need from it.
  */
 import { type Sql } from "./storage.ts";
 
 /** For the private records and for triggers that are put back, in bytes. */
 const RESERVE_BYTES_MIN = 48 * 1024;
 
-/** For what the transaction of a beginning writes: private rows, triggers, and the tables of a stage. */
+/**
+ * For what the transaction of a beginning writes: private rows, triggers, and the tables of a
+ * stage.
+ */
 const ROOM_BYTES = 96 * 1024;
 const ROOM_KEY = "room";
 
 /**
- * Sets room aside for records of this size. Call first inside a transaction. @throws Error when the storage is full.
+ * Sets room aside for records of this size. Call first inside a transaction. @throws Error when the
+ * storage is full.
  *
- * Where a statement of one row finds the storage full, SQLite undoes the whole transaction, and the runtime resets the object. A statement
- * of several rows that may meet a constraint is undone alone: the object lives on, and says why it has refused.
+ * Where a statement of one row finds the storage full, SQLite undoes the whole transaction, and the
+ * runtime resets the object. A statement of several rows that may meet a constraint is undone
+ * alone: the object lives on, and says why it has refused.
  */
 export function keepReserve(sql: Sql, recordBytes: number): void {
   const bytes = RESERVE_BYTES_MIN + 2 * recordBytes;
@@ -28,8 +35,8 @@ export function keepReserve(sql: Sql, recordBytes: number): void {
 }
 
 /**
- * Makes sure that there is room for what a transaction goes on to write. Call first inside it, on an object that has the private table of
- * documents. @throws Error when there is none.
+ * Makes sure that there is room for what a transaction goes on to write. Call first inside it, on
+ * an object that has the private table of documents. @throws Error when there is none.
  */
 export function requireRoom(sql: Sql): void {
   sql.run(

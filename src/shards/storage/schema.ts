@@ -18,9 +18,11 @@ export const CAPTURE_PREFIX = "shardctl_capture_";
 export const UNIQUE_PREFIX = "shardctl_unique_";
 
 const STATEMENTS = [
-  // One JSON document per key: `schema`, `name`, `membership`, `moving`, `movedSchema`, `checked`, `directoryTurn`, `userAlarm`.
+  // One JSON document per key: `schema`, `name`, `membership`, `moving`, `movedSchema`, `checked`,
+  // `directoryTurn`, `userAlarm`.
   `CREATE TABLE IF NOT EXISTS shardctl_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`,
-  // One row: why the user's writes are refused ('' when they are not), and the attempt behind whose fence rows were written.
+  // One row: why the user's writes are refused ('' when they are not), and the attempt behind whose
+  // fence rows were written.
   `CREATE TABLE IF NOT EXISTS shardctl_guard (id INTEGER PRIMARY KEY CHECK (id = 1), reason TEXT NOT NULL, spoiled INTEGER NOT NULL)`,
   `INSERT OR IGNORE INTO shardctl_guard (id, reason, spoiled) VALUES (1, '', 0)`,
   // Root: the registry, one row per epoch; the newest is the live layout.
@@ -66,13 +68,18 @@ const STATEMENTS = [
 const NAMES = STATEMENTS.flatMap((statement) => / IF NOT EXISTS (\w+)/.exec(statement)?.[1] ?? []);
 
 /**
- * The version of what stands in the private tables. It rises only with a change that an older library would misread: a new table, or a
- * field that older code may ignore, is none, so that a release can be rolled back. Any new table is created by `openSchema`, which an
- * object runs once in each life; never by a change of a statement above, which an object that has the table would not notice.
+ * The version of what stands in the private tables. It rises only with a change that an older
+ * library would misread: a new table, or a field that older code may ignore, is none, so that a
+ * release can be rolled back. Any new table is created by `openSchema`, which an object runs once
+ * in each life; never by a change of a statement above, which an object that has the table would
+ * not notice.
  */
 export const SCHEMA_VERSION = 1;
 
-/** Creates what is missing. Idempotent. @throws Error for a database written by a newer library: see `openSchema`. */
+/**
+ * Creates what is missing. Idempotent. @throws Error for a database written by a newer library: see
+ * `openSchema`.
+ */
 export function ensureSchema(sql: Sql): void {
   sql.transaction(() => {
     for (const statement of STATEMENTS) sql.run(statement);
@@ -86,8 +93,9 @@ export function ensureSchema(sql: Sql): void {
 }
 
 /**
- * Looks at the private tables before anything else does, once in each life of an object. Those of an older library get the tables that
- * have been added since. Gives null, or why the object must do nothing: a newer library has written what this one would misread.
+ * Looks at the private tables before anything else does, once in each life of an object. Those of
+ * an older library get the tables that have been added since. Gives null, or why the object must do
+ * nothing: a newer library has written what this one would misread.
  */
 export function openSchema(sql: Sql): string | null {
   if (!hasSchema(sql)) return null;
@@ -99,7 +107,8 @@ export function openSchema(sql: Sql): string | null {
   if (known?.n === NAMES.length) return null;
   try {
     sql.transaction(() => {
-      // In a statement that is undone alone: one that creates a table would take the object with it.
+      // In a statement that is undone alone: one that creates a table would take the object with
+      // it.
       requireRoom(sql);
       ensureSchema(sql);
     });
