@@ -43,7 +43,14 @@ import { refused } from "../protocol/refused-error.ts";
 import { ensureSchema, hasSchema } from "../storage/schema.ts";
 import { drainSlice } from "../move/drain.ts";
 import { quoteName } from "../storage/storage.ts";
-import { type Table, checkPrimaryKey, existingTables, undeclaredTables } from "../storage/tables.ts";
+import {
+  type Table,
+  type TableSpec,
+  checkPrimaryKey,
+  existingTables,
+  resolveTables,
+  undeclaredTables,
+} from "../storage/tables.ts";
 import { deleteKeys } from "../move/delete-keys.ts";
 import { changedTables, definitionsOf, refuseOtherSpecs, specsText, stepsOf } from "../move/frozen-tables.ts";
 import { keepReserve, requireRoom, spendReserve } from "../storage/reserve.ts";
@@ -119,6 +126,19 @@ export class Member extends MemberState {
     setGuard(this.sql, reason);
   }
 
+  /**
+   * The declared tables that are there. A deploy may have taken one away: neither an activation nor
+   * the start of an object may fail over it.
+   */
+  #presentTables(): Table[] {
+    const present = new Set(existingTables(this.sql, this.#declared()));
+    const isWhole = (spec: TableSpec): boolean => present.has(spec.name) && (!("follows" in spec) || present.has(spec.follows));
+    return resolveTables(
+      this.sql,
+      this.options.specs.filter((spec) => isWhole(spec)),
+    );
+  }
+
   #declared(): string[] {
     return this.options.specs.map(({ name }) => name);
   }
@@ -148,7 +168,7 @@ export class Member extends MemberState {
   #keepUnique({ layout }: Membership): void {
     this.change(() => {
       this.sql.run("DELETE FROM shardctl_granted");
-      keepUnique(this.sql, this.tables(), layout);
+      keepUnique(this.sql, this.#presentTables(), layout);
     });
   }
 
@@ -366,7 +386,10 @@ export class Member extends MemberState {
         const { membership } = this;
         if (membership.serving || !membership.retired) return;
         try {
-          this.sql.transaction(() => putAway(this.sql, this.#declared()));
+          this.sql.transaction(() => {
+            requireRoom(this.sql);
+            putAway(this.sql, this.#declared());
+          });
         } catch (error) {
           if (!isFull(error)) throw error;
           return;
@@ -541,7 +564,7 @@ export class Member extends MemberState {
     else this.#guard("notMember");
     // On a member that retires they do no harm behind its guards until the operation ends.
     const { layout } = membership;
-    if (serving && hasKeyedDirectory(layout)) keepUnique(this.sql, this.tables(), layout);
+    if (serving && hasKeyedDirectory(layout)) keepUnique(this.sql, this.#presentTables(), layout);
     else if (this.moving === undefined) keepUnique(this.sql, [], null);
   }
 
