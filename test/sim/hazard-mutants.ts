@@ -12,9 +12,7 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "retired-rows-left-in-place",
     needs: "hasDeploys",
     rule: "rows of a retired member lie out of the way of migrations",
-    edits: [
-      { file: "shards/member/member.ts", find: "this.sql.transaction(() => putAway(this.sql, this.#declared()));", replace: "" },
-    ],
+    edits: [{ file: "shards/member/member.ts", find: "putAway(this.sql, names);", replace: "" }],
   },
   {
     name: "changed-tables-go-on",

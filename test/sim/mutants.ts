@@ -74,7 +74,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-guard-on-who-left",
     rule: "an object that is no member refuses writes to its tables",
-    edits: [{ file: "shards/member/member.ts", find: 'else this.#guard("notMember");', replace: "" }],
+    edits: [{ file: "shards/member/member.ts", find: 'else this.guard("notMember");', replace: "" }],
   },
   {
     name: "forget-a-captured-delete",
@@ -268,7 +268,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "promotion-not-undone",
     rule: "promoted-before-commit: what was promoted under an attempt that is given up is taken back before the fence falls",
-    edits: [{ file: "shards/member/member.ts", find: "if (stands) this.#undoPromotion(moving);", replace: "" }],
+    edits: [{ file: "shards/member/member.ts", find: "if (stands || isOver) this.#undoPromotion(moving);", replace: "" }],
   },
   {
     name: "rows-after-promotion",

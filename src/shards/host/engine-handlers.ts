@@ -76,6 +76,7 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
       });
     },
     promote: async ({ operation, attempt, incoming, outgoing }) => {
+      host.member.plan(operation); // its tables are those that were copied
       host.member.requireUnspoiled(operation, attempt);
       if (outgoing.length > 0) await refuseLeftBehind(host.member, operation, outgoing);
       if (incoming.length > 0) await host.writeRows(() => host.member.promote(operation, attempt, incoming));

@@ -98,6 +98,7 @@ const BEGINNING: ReadonlySet<MessageKind> = new Set(["start", "prepare", "abando
 const INTRODUCES: ReadonlySet<MemberRequest["kind"]> = new Set(["prepare", "abandon", "finish"]);
 
 /** Messages that run code of the user, whose errors are not the engine's. */
+const AFTER_COMMIT: ReadonlySet<MessageKind> = new Set(["activate", "finish", "abandon", "empty"]);
 const USERS_OWN: ReadonlySet<MessageKind> = new Set(["call", "query"]);
 
 type Handlers = { readonly [Kind in MessageKind]: Handler<Kind> };
@@ -211,7 +212,8 @@ export class Host {
     if (alarm) await alarm;
     const introduces = INTRODUCES.has(request.kind);
     if (!this.member.belongTo(envelope.namespace, introduces)) return failure(this.#stranger(envelope.namespace, request));
-    this.member.keepGuards();
+    const unkept = this.#keepGuards();
+    if (unkept !== null) return failure(unkept);
     if (!introduces) return this.#answer(request, envelope.chain);
     this.#introductions++;
     try {
@@ -219,6 +221,17 @@ export class Host {
     } finally {
       if (--this.#introductions === 0) this.member.forgetUnstored();
       this.#name.keep();
+    }
+  }
+
+  /** Ends the start of the object, or says why it cannot: its class is at odds with its own tables. */
+  #keepGuards(): ProtocolFailure | null {
+    try {
+      this.member.keepGuards();
+      return null;
+    } catch (error) {
+      if (!(error instanceof TableFault)) throw error;
+      return faultRefusal({ kind: "unsupportedTable", message: error.message });
     }
   }
 
@@ -381,7 +394,7 @@ export class Host {
     } catch (error) {
       // A full object may be reset with the transaction that it could not end: the exception is all
       // that it says.
-      if (isFull(error) && !USERS_OWN.has(request.kind)) throw fullFault(member, error);
+      if (isFull(error) && !USERS_OWN.has(request.kind)) throw fullFault(member, error, !AFTER_COMMIT.has(request.kind));
       throw error;
     }
   }
@@ -399,7 +412,8 @@ export class Host {
       }
       if (error instanceof RefusedError) return failure(error.reason);
       // What the user's own code meets is the user's to see.
-      if (isFull(error) && !USERS_OWN.has(request.kind)) return failure(faultRefusal(fullFault(this.member.self, error)));
+      if (isFull(error) && !USERS_OWN.has(request.kind))
+        return failure(faultRefusal(fullFault(this.member.self, error, !AFTER_COMMIT.has(request.kind))));
       throw error;
     } finally {
       this.admission.changed();

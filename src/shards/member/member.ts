@@ -1,6 +1,6 @@
 /**
  * A member's part in operations, other than moving rows: take the part, hold the fence, change the epoch, let go. What it knows of itself
- * meanwhile is `MemberState`.
+ * meanwhile is `MemberState`, what refuses the user's writes `GuardedMember`.
  *
  * Every call names its operation, and where it matters the attempt. Rule "operation-numbers": what is older than what this object has
  * seen is refused, so that a late call of an earlier operation cannot undo a later one. Every call may arrive twice.
@@ -11,22 +11,10 @@ import type { MoveRange } from "../../core/move-range.ts";
 import { ownSince } from "../../core/moves.ts";
 import { capturedCount, keepCapture, removeCapture } from "../move/capture.ts";
 import { EngineFault, isFull } from "../storage/faults.ts";
-import { ForeignKeys } from "../move/foreign-keys.ts";
-import {
-  type GuardReason,
-  armGuards,
-  disarmGuards,
-  keepGuards,
-  removeGuards,
-  removeOldGuards,
-  setGuard,
-  spoilFence,
-  spoiledAttempt,
-  withoutTriggers,
-} from "../move/guards.ts";
+import { removeGuards, setGuard, spoilFence, withoutTriggers } from "../move/guards.ts";
 import { type Membership, clearMoveRecords } from "./membership.ts";
 import type { Moving } from "../move/moving.ts";
-import { type MemberOptions, MemberState } from "./member-state.ts";
+import { GuardedMember } from "./guarded-member.ts";
 import type {
   Activation,
   CountReply,
@@ -40,17 +28,10 @@ import type {
 import { type MovePlan, movedDirectories } from "../move/move-plan.ts";
 import { rowBytes } from "../storage/row-codec.ts";
 import { refused } from "../protocol/refused-error.ts";
-import { ensureSchema, hasSchema } from "../storage/schema.ts";
+import { ensureSchema } from "../storage/schema.ts";
 import { drainSlice } from "../move/drain.ts";
 import { quoteName } from "../storage/storage.ts";
-import {
-  type Table,
-  type TableSpec,
-  checkPrimaryKey,
-  existingTables,
-  resolveTables,
-  undeclaredTables,
-} from "../storage/tables.ts";
+import { type Table, checkPrimaryKey, existingTables, presentTable, undeclaredTables } from "../storage/tables.ts";
 import { deleteKeys } from "../move/delete-keys.ts";
 import { changedTables, definitionsOf, refuseOtherSpecs, specsText, stepsOf } from "../move/frozen-tables.ts";
 import { keepReserve, requireRoom, spendReserve } from "../storage/reserve.ts";
@@ -64,114 +45,7 @@ import { checkIds, keepUnique } from "./unique.ts";
 
 type PrepareRequest = EngineRequest & { kind: "prepare" };
 
-export class Member extends MemberState {
-  /** The caller of a method that writes rows turns enforcement off around it. */
-  readonly foreignKeys: ForeignKeys;
-  #hasStarted = false;
-  #isArmed = false;
-
-  constructor(options: MemberOptions) {
-    super(options);
-    this.foreignKeys = new ForeignKeys(options.sql, options.runtime);
-  }
-
-  /**
-   * To be called when the host is made. True when `keepGuards` has something to do once the object
-   * has started, and must not wait for its first message. An object that was never sharded pays one
-   * read, and one that merely serves no write.
-   */
-  beginStart(): boolean {
-    if (!hasSchema(this.sql)) return false;
-    const { membership, moving } = this;
-    if (moving?.mode === "swap" && moving.isTarget && !membership.serving) this.foreignKeys.openForStart();
-    if (!this.#isGuarded()) return hasKeyedDirectory(membership.layout);
-    this.change(() => removeOldGuards(this.sql));
-    return true;
-  }
-
-  /**
-   * Ends the start of the object: from here on guards do what they say. Puts guards back on tables
-   * that were rebuilt, as a deploy's migrations do. Idempotent; call it before anything is served.
-   */
-  keepGuards(): void {
-    if (!hasSchema(this.sql)) return;
-    const isGuarded = this.#isGuarded();
-    // Each time: the setting is the connection's, which the user's code has too.
-    if (isGuarded) armGuards(this.sql);
-    else if (this.#isArmed) disarmGuards(this.sql);
-    this.#isArmed = isGuarded;
-    if (this.#hasStarted) return;
-    this.foreignKeys.endStart();
-    this.#endStart();
-    this.#hasStarted = true;
-  }
-
-  #endStart(): void {
-    const { membership, moving } = this;
-    if (membership.serving && hasKeyedDirectory(membership.layout)) this.#keepUnique(membership);
-    if (!this.#isGuarded()) return;
-    const isFenced = moving !== undefined && moving.fence !== 0;
-    this.change(() => {
-      ensureSchema(this.sql); // of an object that was written by a library without the row of the guards
-      this.#guard(!membership.serving ? "notMember" : isFenced ? "moving" : null);
-      // What a rebuilt table has lost of its capture is found by the frozen definitions: the table
-      // is copied again.
-      if (isFenced && moving.isSource && membership.serving && capturedCount(this.sql) > 0) spoilFence(this.sql, moving.fence);
-    });
-  }
-
-  /** Guards on every declared table, which say this. Call inside a transaction. */
-  #guard(reason: GuardReason | null): void {
-    keepGuards(this.sql, existingTables(this.sql, this.#declared()));
-    setGuard(this.sql, reason);
-  }
-
-  /**
-   * The declared tables that are there. A deploy may have taken one away: neither an activation nor
-   * the start of an object may fail over it.
-   */
-  #presentTables(): Table[] {
-    const present = new Set(existingTables(this.sql, this.#declared()));
-    const isWhole = (spec: TableSpec): boolean => present.has(spec.name) && (!("follows" in spec) || present.has(spec.follows));
-    return resolveTables(
-      this.sql,
-      this.options.specs.filter((spec) => isWhole(spec)),
-    );
-  }
-
-  #declared(): string[] {
-    return this.options.specs.map(({ name }) => name);
-  }
-
-  /** True when guards stand on this object: it owns nothing, or takes part in an operation. */
-  #isGuarded(): boolean {
-    return !this.membership.serving || this.moving !== undefined;
-  }
-
-  /**
-   * True when a constructor has written behind the fence of this attempt, on a source: what it
-   * wrote may have come after the source said that it is drained. The attempt must end without a
-   * cutover.
-   */
-  isSpoiled(attempt: number): boolean {
-    return attempt !== 0 && spoiledAttempt(this.sql) === attempt;
-  }
-
-  /** @throws RefusedError when the fence of this attempt is spoiled. */
-  requireUnspoiled(operation: number, attempt: number): void {
-    if (!this.isSpoiled(attempt)) return;
-    const which = `fence attempt ${attempt} of operation ${operation}`;
-    throw refused("moving", `${this.self} was started anew behind ${which}, and wrote`);
-  }
-
-  /** What a crash has left of calls is gone with them. */
-  #keepUnique({ layout }: Membership): void {
-    this.change(() => {
-      this.sql.run("DELETE FROM shardctl_granted");
-      keepUnique(this.sql, this.#presentTables(), layout);
-    });
-  }
-
+export class Member extends GuardedMember {
   /**
    * The plan for a message of rows. Rule "no-late-rows": a target that serves takes no more rows of
    * a swap, and none of a shift between its promotion and the end of that attempt. By then every
@@ -213,6 +87,7 @@ export class Member extends MemberState {
           throw new EngineFault("internal", `${this.self} is a source of operation ${operation} but serves nothing`);
         this.#keepReserve(request);
         requireRoom(this.sql);
+        spoilFence(this.sql, 0);
         clearMoveRecords(this.sql);
         const fence = { fence: 0, fenceFloor: 1, promotion: null };
         const { allowMissingKey, rowsPerSecondMax } = request;
@@ -221,9 +96,8 @@ export class Member extends MemberState {
         if (hasKeyedDirectory(to)) checkIds(tables);
         if (isSource) this.#prepareSource([...tables, ...movedDirectories(moving)], to);
         if (isTarget && !membership.serving) this.#clearTarget(tables, membership);
-        this.#guard(membership.serving ? null : "notMember");
-        armGuards(this.sql);
-        this.#isArmed = true;
+        this.guard(membership.serving ? null : "notMember");
+        this.arm();
         this.freezeTables();
         if (isTarget && mode === "shift") createStaging(this.sql, this.planAfterCutover(operation));
       }
@@ -339,9 +213,11 @@ export class Member extends MemberState {
       const moving = this.moving;
       if (moving?.operation !== operation) return;
       const stands = moving.fence !== 0 && moving.fence <= attempt;
-      if (stands) spendReserve(this.sql);
-      if (stands) this.#undoPromotion(moving);
-      const lifted = stands ? { fence: 0, promotion: null } : {};
+      // The library before knows no promotion, and lifts a fence without a look at it.
+      const isOver = (moving.promotion?.attempt ?? Infinity) <= attempt;
+      if (stands || isOver) spendReserve(this.sql);
+      if (stands || isOver) this.#undoPromotion(moving);
+      const lifted = stands ? { fence: 0, promotion: null } : isOver ? { promotion: null } : {};
       this.put({ moving: { ...moving, ...lifted, fenceFloor: Math.max(moving.fenceFloor, attempt + 1) } });
       if (stands && this.membership.serving) setGuard(this.sql, null);
     });
@@ -379,6 +255,8 @@ export class Member extends MemberState {
    * database they stay where they are.
    */
   finish(operation: number, epoch: number, layout: Layout): void {
+    const moved = this.moving?.operation === operation ? this.frozen().tables.map(({ name }) => name) : [];
+    const names = [...new Set([...this.declared(), ...moved])];
     this.#end(
       operation,
       (membership) => ({ ...membership, epoch, layout }),
@@ -388,7 +266,7 @@ export class Member extends MemberState {
         try {
           this.sql.transaction(() => {
             requireRoom(this.sql);
-            putAway(this.sql, this.#declared());
+            putAway(this.sql, names);
           });
         } catch (error) {
           if (!isFull(error)) throw error;
@@ -523,7 +401,7 @@ export class Member extends MemberState {
   }
 
   #deleteAll(): void {
-    const names = existingTables(this.sql, this.#declared());
+    const names = existingTables(this.sql, this.declared());
     withoutTriggers(this.sql, names, () => {
       for (const name of names) this.sql.run(`DELETE FROM ${quoteName(name)}`);
     });
@@ -549,7 +427,9 @@ export class Member extends MemberState {
         });
         this.planAfterCutover(plan.moving.operation);
         const { keys } = page;
-        await this.foreignKeys.off(() => this.change(() => deleteKeys(this.sql, table.name, table, keys)));
+        // By the names of now: behind a commit a deploy may have changed them, or taken the table away.
+        const present = presentTable(this.sql, table);
+        if (present) await this.foreignKeys.off(() => this.change(() => deleteKeys(this.sql, table.name, present, keys)));
         after = page.after;
       } while (after !== null);
     }
@@ -561,10 +441,10 @@ export class Member extends MemberState {
     const retired = serving ? false : wasServing || membership.retired;
     this.put({ membership: { ...membership, serving, retired } });
     if (serving) setGuard(this.sql, null);
-    else this.#guard("notMember");
+    else this.guard("notMember");
     // On a member that retires they do no harm behind its guards until the operation ends.
     const { layout } = membership;
-    if (serving && hasKeyedDirectory(layout)) keepUnique(this.sql, this.#presentTables(), layout);
+    if (serving && hasKeyedDirectory(layout)) keepUnique(this.sql, this.presentTables(), layout);
     else if (this.moving === undefined) keepUnique(this.sql, [], null);
   }
 

@@ -12,7 +12,8 @@ import { checkForeignKeys } from "./foreign-keys.ts";
 import { withoutTriggers } from "./guards.ts";
 import type { MovePlan } from "./move-plan.ts";
 import { withinRange } from "./position.ts";
-import { rowJson } from "../storage/row-codec.ts";
+import { primaryKeyOrder, rowJson } from "../storage/row-codec.ts";
+import { presentTable } from "../storage/tables.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
 
 const RIVALS_NAMED_MAX = 20;
@@ -39,11 +40,13 @@ export function undoPromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveR
   const names = plan.tables.map(({ table }) => table.name);
   withoutTriggers(sql, names, () => {
     for (const { table, store } of plan.tables.toReversed()) {
-      const key = table.primaryKey.map((column) => quoteName(column)).join(", ");
+      const present = presentTable(sql, table);
+      if (present === null) continue;
       for (const range of incoming) {
         const within = withinRange(range);
+        // With an alias before them: alone, a name that is no column is taken for a text.
         sql.run(
-          `DELETE FROM ${quoteName(table.name)} WHERE (${key}) IN (SELECT ${key} FROM ${quoteName(store)} WHERE ${within.sql})`,
+          `DELETE FROM ${quoteName(table.name)} AS t WHERE (${primaryKeyOrder(present, "t")}) IN (SELECT ${primaryKeyOrder(table, "s")} FROM ${quoteName(store)} AS s WHERE ${within.sql})`,
           ...within.bindings,
         );
       }

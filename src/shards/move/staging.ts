@@ -8,9 +8,10 @@ import type { ChunksReply, StagedKeysReply } from "../protocol/messages.ts";
 import { type MovePlan, type MoveTable, tableOf } from "./move-plan.ts";
 import { type StagedPosition, rangeBetween, withinRange } from "./position.ts";
 import { exactText, isTooBig, primaryKeyAfter, primaryKeyOrder, rowBytes, rowJson } from "../storage/row-codec.ts";
+import { refused } from "../protocol/refused-error.ts";
 import { POSITION_PREFIX } from "../storage/schema.ts";
 import { type Sql, type SqlRow, quoteName, unionAll } from "../storage/storage.ts";
-import { columnRules, primaryKeyDefinition } from "../storage/tables.ts";
+import { columnRules, existingTables, primaryKeyDefinition } from "../storage/tables.ts";
 
 const STAGED_KEYS_MAX = 5000;
 /** Of the keys as one text: below the limit of 2 MB for what a statement is given. */
@@ -27,6 +28,8 @@ export function createStaging(sql: Sql, plan: MovePlan): void {
 /** The same for one table, whatever was staged for it before. */
 export function createStagingOf(sql: Sql, { table, store }: MoveTable): void {
   dropTable(sql, store);
+  if (existingTables(sql, [store]).length > 0)
+    throw refused("moving", `A cursor that is still open keeps ${store} from being made again`);
   const rules = columnRules(sql, table.name);
   const columns = table.columns.map((column) => `${quoteName(column)} ${rules.get(column) ?? ""}`).join(", ");
   const key = primaryKeyDefinition(sql, table);

@@ -1,4 +1,5 @@
 /** The end of an operation: every participant lets go, and the record says what has become of it. */
+import { spendReserve } from "../storage/reserve.ts";
 import { each } from "./each.ts";
 import { BACKOFF_MS_MIN } from "./failures.ts";
 import { type OperationRecord, endedState, participants } from "./operation-record.ts";
@@ -22,6 +23,7 @@ export async function cleanUp(context: DriverContext, record: OperationRecord): 
   const now = runtime.now();
   sql.transaction(() => {
     const current = requireCurrent(context, record);
+    spendReserve(sql);
     for (const member of silent) journal.putChore({ member, kind, operation: record.id, dueAt: now + BACKOFF_MS_MIN, tries: 0 });
     const retired = record.from.members.filter((member) => !layout.members.includes(member));
     if (kind === "finish") {

@@ -6,7 +6,7 @@
  */
 import type { OperationFault, OperationWait } from "../../core/operation.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
-import { EngineFault, messageOf } from "../storage/faults.ts";
+import { EngineFault, fullFault, isFull, messageOf } from "../storage/faults.ts";
 import type { OperationRecord } from "./operation-record.ts";
 import { type DriverContext, save } from "./progress.ts";
 
@@ -48,10 +48,12 @@ function waitOf(error: unknown): OperationWait | null {
   return isVersion ? { kind: "mixedVersions", message: error.message } : null;
 }
 
-export function recordFailure(context: DriverContext, before: OperationRecord, error: unknown): void {
+export function recordFailure(context: DriverContext, before: OperationRecord, thrown: unknown): void {
   const { journal, runtime } = context;
   const record = journal.running();
   if (!record || record.id !== before.id) return;
+  const isOwn = isFull(thrown) && !(thrown instanceof EngineFault);
+  const error = isOwn ? fullFault("The root", thrown, isOpen(record)) : thrown;
   if (isOpen(record) && isTablesChanged(error)) return prepareAgain(context, record, messageOf(error));
   const retries = record.retries + 1;
   const waitsFor = waitOf(error);

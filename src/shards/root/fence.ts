@@ -7,6 +7,7 @@
 import { messageOf } from "../storage/faults.ts";
 import { FenceAttempt, addPause } from "./attempt.ts";
 import { isConclusive } from "./failures.ts";
+import { keepReserve, spendReserve } from "../storage/reserve.ts";
 import { drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import type { Wave } from "./journal.ts";
@@ -33,6 +34,8 @@ export async function fenceAndCutOver(context: DriverContext, record: OperationR
   const members = record.mode === "swap" ? record.from.members : [...new Set([...sourcesOf(wave), ...targets])].toSorted();
   const attempt = new FenceAttempt(context, record, members);
   try {
+    // What the commit and the end of the operation write must have room, also on a root that is no member.
+    keepReserve(context.sql, JSON.stringify([record.from, record.to]).length);
     // Inside: a root that begins anew may find targets that have promoted for this very attempt,
     // and take no rows until it is given up.
     await drainAll(context, record);
@@ -56,9 +59,11 @@ export function cutOver(context: DriverContext, record: OperationRecord, wave: W
     const before = journal.registry();
     if (before.epoch !== record.epoch)
       throw new Error(`The registry is at epoch ${before.epoch}, operation ${record.id} expected ${record.epoch}`);
+    spendReserve(sql);
     const layout = isLastWave(record) ? record.to : layoutAfter(before.layout, wave);
     const epoch = record.epoch + 1;
     journal.commitEpoch(epoch, layout, record.id, runtime.now());
+    keepReserve(sql, 0);
     context.committed();
     proceed(context, record, { step: "activate", epoch, fencedAt, isPromoted: record.mode === "shift" });
   });

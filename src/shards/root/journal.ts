@@ -66,6 +66,9 @@ function paddedRecord(record: OperationRecord): string {
   return text.padEnd(JSON.stringify([record.from, record.to]).length + RECORD_ROOM);
 }
 
+/** Four values as a SELECT: a statement that finds the storage full is then undone alone, see `reserve.ts`. */
+const ONE_ROW = "SELECT ?, ?, ?, ? FROM json_each('[1]')";
+
 export class Journal {
   readonly #sql: Sql;
   readonly #namespace: string;
@@ -89,7 +92,7 @@ export class Journal {
   /** The cutover. Call in the transaction that also moves the operation on. */
   commitEpoch(epoch: number, layout: Layout, operation: number, at: number): void {
     this.#sql.run(
-      "INSERT INTO shardctl_registry (epoch, layout, operation, committed_at) VALUES (?, ?, ?, ?)",
+      `INSERT OR ABORT INTO shardctl_registry (epoch, layout, operation, committed_at) ${ONE_ROW}`,
       epoch,
       JSON.stringify(layout),
       operation,
@@ -150,7 +153,7 @@ export class Journal {
     this.#sql.run("DELETE FROM shardctl_waves");
     for (const [wave, { moves, rows }] of waves.entries()) {
       this.#sql.run(
-        "INSERT INTO shardctl_waves (operation, wave, moves, rows) VALUES (?, ?, ?, ?)",
+        `INSERT OR ABORT INTO shardctl_waves (operation, wave, moves, rows) ${ONE_ROW}`,
         operation,
         wave,
         JSON.stringify(moves),

@@ -1,7 +1,7 @@
 /** The steps before the fence: every participant takes its part, sources walk their tables, and waves are cut. */
 import { SLOT_COUNT } from "../../core/slots.ts";
 import { type RulesOfMember, refuseOtherRules } from "../move/unique-rules.ts";
-import type { ChunksReply, PrepareReply, WalkReply } from "../protocol/messages.ts";
+import type { ChunksReply, PrepareReply, TableShape, WalkReply } from "../protocol/messages.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { SLICE_MS, drainAll } from "./drain.ts";
 import { each } from "./each.ts";
@@ -68,14 +68,22 @@ interface PreparedMember extends Required<Pick<PrepareReply, "shapes" | "changed
 /** @throws Waiting while a deploy has changed the tables of some members only. */
 function requireSameShapes([first, ...others]: readonly PreparedMember[]): void {
   for (const { member, shapes } of others) {
-    const other = shapes.find((shape, index) => JSON.stringify(shape) !== JSON.stringify(first?.shapes[index]));
-    if (!first || !other) continue;
-    const own = first.shapes.find(({ table }) => table === other.table)?.columns ?? [];
+    const other = first && findOther(first.shapes, shapes);
+    if (!other) continue;
+    const columnsOf = (found: readonly TableShape[]): string =>
+      found.find(({ table }) => table === other.table)?.columns.join(", ") ?? "none";
     throw new Waiting(
       "tablesDiffer",
-      `Table '${other.table}' has other columns on ${member} (${other.columns.join(", ")}) than on ${first.member} (${own.join(", ")}): the operation goes on once they are the same, as after a deploy that has reached both`,
+      `Table '${other.table}' has other columns on ${member} (${columnsOf(shapes)}) than on ${first.member} (${columnsOf(first.shapes)}): the operation goes on once they are the same, as after a deploy that has reached both`,
     );
   }
+}
+
+/** A table that one member has and the other has not, or has in another shape. */
+function findOther(first: readonly TableShape[], second: readonly TableShape[]): TableShape | undefined {
+  const texts = new Set(first.map((shape) => JSON.stringify(shape)));
+  const other = second.find((shape) => !texts.has(JSON.stringify(shape)));
+  return other ?? first.find(({ table }) => !second.some((shape) => shape.table === table));
 }
 
 /** @throws Waiting while a deploy has migrated some members only. */

@@ -18,10 +18,11 @@ export function isFull(error: unknown): boolean {
 }
 
 /** The end of an operation for want of room, with the way out. */
-export function fullFault(member: string, error: unknown): EngineFault {
+export function fullFault(member: string, error: unknown, isBeforeCommit: boolean): EngineFault {
+  const outcome = isBeforeCommit ? ". Nothing was changed" : "";
   return new EngineFault(
     "storageFull",
-    `${member} has no room left (${messageOf(error)}): nothing was committed. Delete rows or drop indexes there, then start again; a namespace that is nearly full goes to more shards while there is room`,
+    `${member} has no room left (${messageOf(error)})${outcome}: delete rows or drop indexes there, then start again; a namespace that is nearly full goes to more shards while there is room`,
   );
 }
 

@@ -222,6 +222,19 @@ function hasChecks(sql: Sql, table: string): boolean {
   return /\b(check|strict)\b/i.test(found?.sql ?? "");
 }
 
+/**
+ * A table of a move as it is now, with the names that its primary key has by now; null when a deploy
+ * has taken it away or given it another key.
+ */
+export function presentTable(sql: Sql, table: Table): Table | null {
+  const primaryKey = sql
+    .rows<ColumnInfo>(`PRAGMA table_xinfo(${quoteName(table.name)})`)
+    .filter((column) => column.pk > 0)
+    .toSorted((left, right) => left.pk - right.pk)
+    .map((column) => column.name);
+  return primaryKey.length === table.primaryKey.length ? { ...table, primaryKey } : null;
+}
+
 /** Those of the names that are tables of this object, as they are written. */
 export function existingTables(sql: Sql, names: readonly string[]): string[] {
   const found = sql.rows<{ name: string }>(

@@ -1,0 +1,138 @@
+/**
+ * Refuses the user's writes where they would be lost, and lets every object start: guards are open
+ * until its constructor has ended, whatever its role.
+ */
+import { hasKeyedDirectory } from "../../core/directory.ts";
+import { capturedCount } from "../move/capture.ts";
+import { ForeignKeys } from "../move/foreign-keys.ts";
+import {
+  type GuardReason,
+  armGuards,
+  disarmGuards,
+  keepGuards,
+  removeOldGuards,
+  setGuard,
+  spoilFence,
+  spoiledAttempt,
+} from "../move/guards.ts";
+import { refused } from "../protocol/refused-error.ts";
+import { ensureSchema, hasSchema } from "../storage/schema.ts";
+import { type Table, type TableSpec, existingTables, resolveTables } from "../storage/tables.ts";
+import { type MemberOptions, MemberState } from "./member-state.ts";
+import type { Membership } from "./membership.ts";
+import { keepUnique } from "./unique.ts";
+
+export class GuardedMember extends MemberState {
+  /** The caller of a method that writes rows turns enforcement off around it. */
+  readonly foreignKeys: ForeignKeys;
+  #hasStarted = false;
+  #isArmed = false;
+
+  constructor(options: MemberOptions) {
+    super(options);
+    this.foreignKeys = new ForeignKeys(options.sql, options.runtime);
+  }
+
+  /**
+   * To be called when the host is made. True when `keepGuards` has something to do once the object
+   * has started, and must not wait for its first message. An object that was never sharded pays one
+   * read, and one that merely serves no write.
+   */
+  beginStart(): boolean {
+    if (!hasSchema(this.sql)) return false;
+    const { membership, moving } = this;
+    if (moving?.mode === "swap" && moving.isTarget && !membership.serving) this.foreignKeys.openForStart();
+    if (!this.#isGuarded()) return hasKeyedDirectory(membership.layout);
+    this.change(() => removeOldGuards(this.sql));
+    return true;
+  }
+
+  /**
+   * Ends the start of the object: from here on guards do what they say. Puts guards back on tables
+   * that were rebuilt, as a deploy's migrations do. Idempotent; call it before anything is served.
+   */
+  keepGuards(): void {
+    if (!hasSchema(this.sql)) return;
+    const isGuarded = this.#isGuarded();
+    // Each time: the setting is the connection's, which the user's code has too.
+    if (isGuarded) armGuards(this.sql);
+    else if (this.#isArmed) disarmGuards(this.sql);
+    this.#isArmed = isGuarded;
+    if (this.#hasStarted) return;
+    this.foreignKeys.endStart();
+    this.#endStart();
+    this.#hasStarted = true;
+  }
+
+  #endStart(): void {
+    const { membership, moving } = this;
+    if (membership.serving && hasKeyedDirectory(membership.layout)) this.#keepUnique(membership);
+    if (!this.#isGuarded()) return;
+    const isFenced = moving !== undefined && moving.fence !== 0;
+    this.change(() => {
+      ensureSchema(this.sql); // of an object that was written by a library without the row of the guards
+      this.guard(!membership.serving ? "notMember" : isFenced ? "moving" : null);
+      // What a rebuilt table has lost of its capture is found by the frozen definitions: the table
+      // is copied again.
+      if (isFenced && moving.isSource && membership.serving && capturedCount(this.sql) > 0) spoilFence(this.sql, moving.fence);
+    });
+  }
+
+  /** Guards on every declared table, which say this. Call inside a transaction. */
+  protected guard(reason: GuardReason | null): void {
+    keepGuards(this.sql, existingTables(this.sql, this.declared()));
+    setGuard(this.sql, reason);
+  }
+
+  /**
+   * The declared tables that are there. A deploy may have taken one away: neither an activation nor
+   * the start of an object may fail over it.
+   */
+  protected presentTables(): Table[] {
+    const present = new Set(existingTables(this.sql, this.declared()));
+    const isWhole = (spec: TableSpec): boolean => present.has(spec.name) && (!("follows" in spec) || present.has(spec.follows));
+    return resolveTables(
+      this.sql,
+      this.options.specs.filter((spec) => isWhole(spec)),
+    );
+  }
+
+  /** Has the guards of this life do what they say, whoever was there first. */
+  protected arm(): void {
+    armGuards(this.sql);
+    this.#isArmed = true;
+  }
+
+  protected declared(): string[] {
+    return this.options.specs.map(({ name }) => name);
+  }
+
+  /** True when guards stand on this object: it owns nothing, or takes part in an operation. */
+  #isGuarded(): boolean {
+    return !this.membership.serving || this.moving !== undefined;
+  }
+
+  /**
+   * True when a constructor has written behind the fence of this attempt, on a source: what it
+   * wrote may have come after the source said that it is drained. The attempt must end without a
+   * cutover.
+   */
+  isSpoiled(attempt: number): boolean {
+    return attempt !== 0 && spoiledAttempt(this.sql) === attempt;
+  }
+
+  /** @throws RefusedError when the fence of this attempt is spoiled. */
+  requireUnspoiled(operation: number, attempt: number): void {
+    if (!this.isSpoiled(attempt)) return;
+    const which = `fence attempt ${attempt} of operation ${operation}`;
+    throw refused("moving", `${this.self} was started anew behind ${which}, and wrote`);
+  }
+
+  /** What a crash has left of calls is gone with them. */
+  #keepUnique({ layout }: Membership): void {
+    this.change(() => {
+      this.sql.run("DELETE FROM shardctl_granted");
+      keepUnique(this.sql, this.presentTables(), layout);
+    });
+  }
+}
