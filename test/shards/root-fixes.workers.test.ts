@@ -109,7 +109,7 @@ describe("what a router may call", () => {
   it("but methods of the class, and of those that it extends", async () => {
     const namespace = await load("callable", 1);
     const call = { kind: "call", epoch: 0, keys: [] } as const;
-    expect(await send(namespace, { ...call, method: "whereAmI", args: [] })).toEqual({ ok: true, value: "callable" });
+    expect(await send(namespace, { ...call, method: "whereAmI", args: [] })).toMatchObject({ ok: true, value: "callable" });
     expect(await send(namespace, { ...call, method: "getHere", args: ["t0"] })).toMatchObject({ ok: true, value: { id: "t0" } });
   });
 });
