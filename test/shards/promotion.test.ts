@@ -158,6 +158,34 @@ describe("a target of a shift", () => {
     expect(live()).toEqual(["own"]);
   });
 
+  it("takes the promotion back when a deploy has renamed the key meanwhile, and only what it made live", () => {
+    stage("id", 160); // the name of the column that is gone, as a value
+    member.fence(OPERATION, 1);
+    promote(1);
+    member.sql.run("ALTER TABLE orders RENAME COLUMN id TO number");
+    member.unfence(OPERATION, 1);
+    expect(member.sql.rows("SELECT number FROM orders")).toEqual([{ number: "own" }]);
+  });
+
+  it("can be given up when a deploy has taken the table away", () => {
+    member.fence(OPERATION, 1);
+    promote(1);
+    member.sql.run("DROP TABLE orders");
+    member.unfence(OPERATION, 1);
+    expect(member.moving).toMatchObject({ fence: 0, promotion: null });
+  });
+
+  it("takes a promotion back whose fence the library before has lifted", () => {
+    member.fence(OPERATION, 1);
+    promote(1);
+    const moving = member.sql.first<{ value: string }>("SELECT value FROM shardctl_meta WHERE key = 'moving'")?.value ?? "";
+    member.sql.run("UPDATE shardctl_meta SET value = ? WHERE key = 'moving'", moving.replace('"fence":1', '"fence":0'));
+    member.unfence(OPERATION, 0); // reads nothing new: what is stored is read by the next change
+    member.unfence(OPERATION, 1);
+    expect(live()).toEqual(["own"]);
+    expect(takesRows()).toBe(true);
+  });
+
   it("only changes its epoch when the attempt is committed, and takes rows for the next wave", async () => {
     member.fence(OPERATION, 1);
     promote(1);

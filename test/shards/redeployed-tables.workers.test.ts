@@ -163,6 +163,27 @@ describe("line 1c: a column that is added between the cutover and the activation
   });
 });
 
+describe("a deploy between the cutover and the activation of a wave", { timeout: 60_000 }, () => {
+  const MEMBERS = [0, 1, 2];
+
+  it.each([
+    ["that takes a table away", ["DROP TABLE tags"]],
+    ["that renames a table", ["ALTER TABLE tags RENAME TO labels"]],
+    ["that renames a key", ["ALTER TABLE tags RENAME COLUMN id TO tag"]],
+  ])("%s leaves nobody fenced", async (_, statements) => {
+    const namespace = await open();
+    await namespace.toHash("region", 2);
+    const deployed = beforeFirst(namespace.name, "activate", async () => {
+      for (const member of MEMBERS.map((index) => `${namespace.name}-shard-${index}`))
+        for (const statement of statements) await namespace.sql(member, statement);
+    });
+    const { id } = await namespace.start("rebalance", await namespace.hashTo("region", 3));
+    expect(await namespace.reached(id)).toMatchObject({ state: "completed" });
+    expect(deployed.done).toBe(true);
+    expect(await ids(namespace, "docs")).toHaveLength(ROWS);
+  });
+});
+
 describe("line 1d: another shard key of a table that is deployed in the middle", { timeout: 60_000 }, () => {
   it.each(STEPS)("ends the operation before its cutover, and nothing has moved: before '%s'", async (kind) => {
     const namespace = await open([{ name: "docs", shardKeys: { tenant: "region" } }]);
