@@ -47,9 +47,9 @@ export class SimObject {
       flushNow: () => this.#flush(),
       settled: () => this.#after("setAlarm", 1, () => undefined),
       turn: () => world.options.scheduler.steps,
+      full: () => world.strike("full"),
       broken: () => {
         const life = this.#life;
-        world.strike("full");
         // What runs in this turn runs to its end, and writes nothing more.
         world.options.scheduler.at(0, () => {
           if (life === this.#life) this.crash("its disk is full", ALARM_RETRY_MS);

@@ -44,6 +44,8 @@ export const DISK_IS_FULL = "database or disk is full";
 
 /** What the storage asks of its object. */
 export interface StoragePort {
+  /** A statement has found no room. */
+  full(): void;
   /** The transaction is gone: the object must end its life. */
   broken(): void;
   /** Something is to be flushed. */
@@ -191,6 +193,7 @@ export class SimStorage implements HostStorage {
     try {
       rows = this.#run<Row>(prepared, bindings);
     } catch (error) {
+      if (error instanceof Error && error.message.includes(DISK_IS_FULL)) this.#port.full();
       if (!this.#database.isTransaction) {
         this.#isBroken = true;
         this.#port.broken();

@@ -8,6 +8,7 @@ export function openStorage(): SimStorage {
     flushNow: () => storage.flush(),
     settled: () => Promise.resolve(),
     turn: () => 0,
+    full: () => undefined,
     broken: () => undefined,
   });
   return storage;
