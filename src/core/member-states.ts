@@ -8,7 +8,7 @@
 import { formatBytes, formatShare } from "./figures.ts";
 import type { LiveNamespace, MemberStatus } from "./live.ts";
 
-/** What one object may store, in bytes: Cloudflare's limit for a SQLite-backed object. */
+/** The most that one object may store, in bytes: Cloudflare's limit for a SQLite-backed object. */
 export const STORAGE_BYTES_MAX = 10_000_000_000;
 /**
  * From this share of it on a member is said to be nearly full: a move needs room beside the rows
@@ -16,7 +16,7 @@ export const STORAGE_BYTES_MAX = 10_000_000_000;
  */
 export const STORAGE_SHARE_MAX = 0.8;
 
-/** What an object says of its library when it says nothing: it speaks protocol 1 alone. */
+/** The library of an object that says nothing of it: it speaks protocol 1 alone. */
 const UNNAMED = "an older version";
 const NAMES_MAX = 3;
 

@@ -37,8 +37,8 @@ export function diffRanges(before: HashLayout | RangeLayout, after: HashLayout |
 }
 
 /**
- * What a member owns after a shift's waves so far that it did not own before. Empty for layouts
- * that have no moves.
+ * The ranges that a member owns after a shift's waves so far and did not own before. Empty for
+ * layouts that have no moves.
  */
 export function ownSince(before: Layout, now: Layout, member: string): MoveRange[] {
   const moves =

@@ -64,8 +64,8 @@ export interface OperationFault {
 }
 
 /**
- * What keeps an operation waiting, without end and without harm: a deploy that has yet to reach
- * every member.
+ * The reason for which an operation waits, with nothing held: a deploy that has yet to reach every
+ * member. A library is waited for without end, tables for ten minutes.
  */
 export interface OperationWait {
   /**
@@ -136,7 +136,7 @@ export interface OperationStatus {
   readonly finishedAt: number | null;
   /** While it stands still on request, between two slices of a copy or two waves; see `LiveAccess.pause`. Null when it goes on. */
   readonly paused: OperationPause | null;
-  /** What it waits for; null or absent when it goes on. */
+  /** The reason for which it waits; null or absent when it goes on. */
   readonly waitsFor?: OperationWait | null;
   /** Set when failed or cancelled. */
   readonly fault: OperationFault | null;

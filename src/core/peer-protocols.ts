@@ -110,7 +110,7 @@ function refusesNumber(reply: ProtocolReply<unknown>): boolean {
   return !reply.ok && NUMBER_REFUSED.test(reply.failure.message);
 }
 
-/** What the answer shows of who gave it. */
+/** The versions that an answer shows of its sender. */
 function spokenBy(reply: ProtocolReply<unknown>): readonly number[] {
   if (reply.speaks !== undefined) return reply.speaks;
   const named = reply.ok ? null : NUMBER_REFUSED.exec(reply.failure.message);

@@ -23,7 +23,7 @@ export interface MemoryNamespace extends NamespaceRef {
   readonly undeclaredTables?: readonly string[];
   /** Members that do not answer, with the reason. */
   readonly unhealthy?: Readonly<Record<string, string>>;
-  /** What members say of themselves, by the member's name. */
+  /** The members' words about themselves, by the member's name. */
   readonly facts?: Readonly<Record<string, Pick<MemberStatus, "library" | "schema" | "storage">>>;
   /** Rows on objects that the layout does not name, by the object's name. */
   readonly strays?: Readonly<Record<string, number>>;

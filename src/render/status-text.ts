@@ -133,7 +133,7 @@ function factCells({ storage, library, schema }: MemberStatus): Cell[] {
   return [storage === undefined ? "–" : formatBytes(storage), printable(library ?? "–"), printable(schema ?? "–")];
 }
 
-/** What is the matter with the members, and the way out. */
+/** The faults of the members, each with the way out. */
 function stateLines(live: LiveNamespace, palette: Palette): string[] {
   const mix = describeMix(live.members);
   const full = nearlyFull(live.members);

@@ -3,8 +3,8 @@
  * reads and deletes its own alarm as if the engine needed none.
  *
  * Own properties of that one `ctx.storage` replace the methods; the engine holds the real ones.
- * What cannot be replaced is not: the engine's alarm is then revived by its next message (see
- * `Host`), and a class uses `shards.setAlarm`.
+ * Functions that cannot be replaced are not: the engine's alarm is then revived by its next message
+ * (see `Host`), and a class uses `shards.setAlarm`.
  *
  * | method                        | what it does here                                                                      |
  * |-------------------------------|----------------------------------------------------------------------------------------|
@@ -17,7 +17,7 @@ import { type RealAlarm, alarmOf } from "../platform/real-alarm.ts";
 import type { AlarmOptions } from "../storage/storage.ts";
 import type { UserAlarm } from "./user-alarm.ts";
 
-/** What the replacement needs of the host. */
+/** The part of the host that the replacement needs. */
 export interface AlarmHost {
   readonly userAlarm: UserAlarm;
   /**

@@ -21,7 +21,7 @@ import type { Sql } from "../storage/storage.ts";
 
 /** Digits of the digest by which tables are told apart. */
 const SCHEMA_DIGITS = 12;
-/** What an object says of the code that it runs. */
+/** The library and protocol that an object runs. */
 const VERSIONS = { library: LIBRARY_VERSION, protocol: PROTOCOL_VERSION };
 
 /** The answer to a message of this kind, or a refusal. */
@@ -31,8 +31,8 @@ export type Handler<Kind extends MessageKind> = (request: Message<Kind>, chain?:
 type Kinds = Exclude<EngineRequest["kind"] | PeerRequest["kind"], "fence" | "resolve" | "distribute">;
 
 /**
- * What the handlers need of their host. `member` and `admission` are others once the object has
- * learnt its name.
+ * The part of the host that the handlers need. `member` and `admission` are others once the object
+ * has learnt its name.
  */
 export interface EngineHost {
   readonly sql: Sql;
@@ -107,7 +107,7 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
   };
 }
 
-/** What an object says of its tables and its size. */
+/** The digest of an object's tables, and its size. */
 async function factsOf({ sql, member, platform }: EngineHost): Promise<{ readonly schema: string; readonly storage?: number }> {
   const storage = sql.databaseSize;
   const schema = await platform.runtime.digest(tableText(sql, member.tables()));

@@ -103,7 +103,7 @@ const USERS_OWN: ReadonlySet<MessageKind> = new Set(["call", "query"]);
 
 type Handlers = { readonly [Kind in MessageKind]: Handler<Kind> };
 
-/** What acts under the object's name. */
+/** The parts that act under the object's name. */
 interface Parts {
   readonly self: string;
   readonly member: Member;
@@ -224,7 +224,9 @@ export class Host {
     }
   }
 
-  /** Ends the start of the object, or says why it cannot: its class is at odds with its own tables. */
+  /**
+   * Ends the start of the object, or says why it cannot: its class is at odds with its own tables.
+   */
   #keepGuards(): ProtocolFailure | null {
     try {
       this.member.keepGuards();
@@ -318,7 +320,7 @@ export class Host {
     await this.userAlarm.adopt();
   }
 
-  /** What an alarm does for the engine: everything at first, then what has become due. */
+  /** Does the engine's share of an alarm: everything at first, then what has become due. */
   #engineTurns(): () => Promise<void> {
     let isFirst = true;
     return async () => {
@@ -338,7 +340,7 @@ export class Host {
     return storage.setAlarm(Math.max(runtime.now() + ALARM_MS_MIN, earliest), options);
   }
 
-  /** What a message has to do about the alarm before it is answered; undefined for nothing. */
+  /** Looks after the alarm before a message is answered; undefined when there is nothing to do. */
   #lookAfterAlarm(kind: MessageKind): Promise<void> | undefined {
     if (BEGINNING.has(kind)) return this.userAlarm.adopt().then(() => this.#revive());
     if (REVIVING.has(kind)) return this.#revive();

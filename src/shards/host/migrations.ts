@@ -77,7 +77,7 @@ export function runMigrations(
 }
 
 /**
- * What is to be done on an object with these records. @throws Error when the list cannot be
+ * Plans the steps for an object with these records. @throws Error when the list cannot be
  * followed on this object.
  */
 export function planMigrations(ids: readonly string[], records: readonly MigrationRecord[]): MigrationPlan {

@@ -67,7 +67,7 @@ export class ShardHost {
   readonly #alarm: AlarmFunctions;
   readonly #specs: HostOptions["tables"];
   readonly #storage: DurableObjectStorage;
-  /** Whether `migrate` may be called. */
+  /** True while `migrate` may be called. */
   #migration: "open" | "called" | "late" = "open";
   #router: { readonly namespace: string; readonly router: Router } | undefined;
 

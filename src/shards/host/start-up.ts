@@ -11,14 +11,14 @@
  * extend `ShardedObject` cannot know of that section, and takes the start for over.
  */
 
-/** What is needed of a `DurableObjectState`. */
+/** The part of a `DurableObjectState` that is needed. */
 export interface StartContext {
   blockConcurrencyWhile<Value>(work: () => Promise<Value>): Promise<Value>;
 }
 
 interface Sections {
   running: number;
-  /** What is to be done when none runs any more. */
+  /** Called once none runs any more. */
   end: (() => void) | undefined;
 }
 

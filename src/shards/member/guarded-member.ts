@@ -128,7 +128,7 @@ export class GuardedMember extends MemberState {
     throw refused("moving", `${this.self} was started anew behind ${which}, and wrote`);
   }
 
-  /** What a crash has left of calls is gone with them. */
+  /** Forgets what a crash has left of calls: they are gone. */
   #keepUnique({ layout }: Membership): void {
     this.change(() => {
       this.sql.run("DELETE FROM shardctl_granted");

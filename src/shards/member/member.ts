@@ -427,7 +427,8 @@ export class Member extends GuardedMember {
         });
         this.planAfterCutover(plan.moving.operation);
         const { keys } = page;
-        // By the names of now: behind a commit a deploy may have changed them, or taken the table away.
+        // By the names of now: behind a commit a deploy may have changed them, or taken the table
+        // away.
         const present = presentTable(this.sql, table);
         if (present) await this.foreignKeys.off(() => this.change(() => deleteKeys(this.sql, table.name, present, keys)));
         after = page.after;

@@ -55,7 +55,7 @@ export function dropRetired(sql: Sql): void {
   for (const name of retiredTables(sql)) sql.run(`DROP TABLE ${quoteName(name)}`);
 }
 
-/** What was put away of a table. */
+/** Counts what was put away of a table. */
 export function countRetired(sql: Sql, table: string): { readonly rows: number; readonly bytes: number } {
   const name = retiredName(table);
   if (!retiredTables(sql).includes(name)) return { rows: 0, bytes: 0 };
@@ -96,7 +96,7 @@ function definitionOf(sql: Sql, table: string): string {
   return found.sql;
 }
 
-/** Those that a statement made: the others come with the table. */
+/** Reads the indexes that a statement made: the others come with the table. */
 function indexesOf(sql: Sql, table: string): Definition[] {
   const query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL ORDER BY rowid";
   return sql.rows<Definition>(query, table);

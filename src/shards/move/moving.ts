@@ -40,6 +40,6 @@ export interface Moving {
  */
 export interface Promotion {
   readonly attempt: number;
-  /** What was staged for these ranges is live. */
+  /** The ranges whose staged rows are live. */
   readonly incoming: readonly MoveRange[];
 }

@@ -89,7 +89,7 @@ function insertStaged(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]):
   });
 }
 
-/** What a person can do about rows that the live tables refuse. */
+/** Says what a person can do about rows that the live tables refuse. */
 function explainRefusal(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string, error: unknown): unknown {
   const message = messageOf(error);
   if (error instanceof EngineFault || isFull(error)) return error;

@@ -8,7 +8,9 @@
  */
 import type { NameVerdict } from "./host-platform.ts";
 
-/** What is needed of a `DurableObjectNamespace`: any class behind it that speaks the protocol. */
+/**
+ * The part of a `DurableObjectNamespace` that is needed: any class behind it speaks the protocol.
+ */
 export interface ObjectNamespace {
   idFromName(name: string): DurableObjectId;
   get(id: DurableObjectId): unknown;
@@ -30,7 +32,7 @@ export class Home {
     this.#binding = binding;
   }
 
-  /** Whether the name leads to this object. */
+  /** Says whether the name leads to this object. */
   identify(name: string): NameVerdict {
     if (isTooLong(name)) return "tooLong";
     if (this.#binding === null) return "unprovable";

@@ -114,7 +114,7 @@ interface OfOperation {
 }
 
 /**
- * What a source is asked to send, by the round of preparation: a late message of an earlier one is
+ * A request for a source to send, by the round of preparation: a late message of an earlier one is
  * refused.
  */
 interface OfRound extends OfOperation {
@@ -261,7 +261,7 @@ export type MessageKind = MemberRequest["kind"];
 /** The message of a kind. */
 export type Message<Kind extends MessageKind> = Extract<MemberRequest, { readonly kind: Kind }>;
 
-/** What a success answers to each kind. */
+/** The answer of a success to each kind. */
 export interface Replies extends Omit<ControlReplies, "distribute"> {
   // Router → member
   readonly layout: LayoutReply;
@@ -318,7 +318,7 @@ export type Ask<Sent extends MemberRequest = MemberRequest> = <const Request ext
 export interface TableCount extends Count {
   readonly table: string;
 }
-/** What an object says of the code that it runs; one that speaks protocol 1 alone says nothing. */
+/** The code that an object runs; one that speaks protocol 1 alone says nothing. */
 interface VersionsReply {
   readonly library?: string;
   readonly protocol?: number;
@@ -335,7 +335,7 @@ export interface PrepareReply extends VersionsReply {
   /** Tables that have changed since the operation was prepared here. */
   readonly changed?: readonly string[];
 }
-/** What must be equal on every member for rows to travel. */
+/** The shape that a table must have on every member for rows to travel. */
 export interface TableShape {
   readonly table: string;
   readonly columns: readonly string[];

@@ -34,7 +34,8 @@ export async function fenceAndCutOver(context: DriverContext, record: OperationR
   const members = record.mode === "swap" ? record.from.members : [...new Set([...sourcesOf(wave), ...targets])].toSorted();
   const attempt = new FenceAttempt(context, record, members);
   try {
-    // What the commit and the end of the operation write must have room, also on a root that is no member.
+    // What the commit and the end of the operation write must have room, also on a root that is no
+    // member.
     keepReserve(context.sql, JSON.stringify([record.from, record.to]).length);
     // Inside: a root that begins anew may find targets that have promoted for this very attempt,
     // and take no rows until it is given up.

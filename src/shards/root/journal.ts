@@ -66,7 +66,10 @@ function paddedRecord(record: OperationRecord): string {
   return text.padEnd(JSON.stringify([record.from, record.to]).length + RECORD_ROOM);
 }
 
-/** Four values as a SELECT: a statement that finds the storage full is then undone alone, see `reserve.ts`. */
+/**
+ * Four values as a SELECT: a statement that finds the storage full is then undone alone, see
+ * `reserve.ts`.
+ */
 const ONE_ROW = "SELECT ?, ?, ?, ? FROM json_each('[1]')";
 
 export class Journal {

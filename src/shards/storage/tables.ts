@@ -223,8 +223,8 @@ function hasChecks(sql: Sql, table: string): boolean {
 }
 
 /**
- * A table of a move as it is now, with the names that its primary key has by now; null when a deploy
- * has taken it away or given it another key.
+ * A table of a move as it is now, with the names that its primary key has by now; null when a
+ * deploy has taken it away or given it another key.
  */
 export function presentTable(sql: Sql, table: Table): Table | null {
   const primaryKey = sql
