@@ -7,7 +7,16 @@
 import type { Partitioners } from "../../core/partitioners.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { type Membership, dropMoving, readMembership, readMoving, writeMembership, writeMoving } from "./membership.ts";
-import { type FrozenTables, changedTables, definitionsOf, refuseOtherSpecs, specsText, stepsOf } from "../move/frozen-tables.ts";
+import {
+  type FrozenTables,
+  TablesNow,
+  type TablesRead,
+  changedTables,
+  definitionsOf,
+  refuseOtherSpecs,
+  specsText,
+  stepsOf,
+} from "../move/frozen-tables.ts";
 import { refused } from "../protocol/refused-error.ts";
 import { type MovePlan, buildMovePlan } from "../move/move-plan.ts";
 import type { Moving } from "../move/moving.ts";
@@ -42,7 +51,12 @@ export class MemberState implements SourceContext {
   #namespace: string;
   #plan: MovePlan | undefined;
   #frozen: FrozenTables | undefined;
-  /** What is stored, so that admission costs no query. Dropped by every change, also one that is rolled back. */
+  /** True when `#frozen` is stored, and not what a library of protocol 1 began with. */
+  #isFrozen = false;
+  #now: { readonly of: FrozenTables; readonly tables: TablesNow } | undefined;
+  /** The declared specs as one text. */
+  readonly #specs: string;
+  /** What is stored, so that admission costs no query. Read again after a change that was rolled back. */
   #membership: Membership | undefined;
   #moving: { readonly value: Moving | undefined } | undefined;
 
@@ -53,6 +67,7 @@ export class MemberState implements SourceContext {
     this.self = options.self;
     this.ask = options.ask;
     this.#namespace = options.namespace;
+    this.#specs = specsText(options.specs);
   }
 
   /**
@@ -110,14 +125,15 @@ export class MemberState implements SourceContext {
     const plan = this.planAfterCutover(operation);
     const frozen = this.frozen();
     this.#requireMovedSchema(frozen);
-    refuseOtherSpecs(frozen, specsText(this.options.specs), this.self, operation);
-    const changed = changedTables(frozen, definitionsOf(this.sql, frozen.tables));
+    refuseOtherSpecs(frozen, this.#specs, this.self, operation);
+    const { definitions, steps } = this.#tablesNow(frozen);
+    const changed = changedTables(frozen, definitions);
     if (changed.length > 0)
       throw refused(
         "tablesChanged",
         `A deploy has changed ${changed.join(", ")} on ${this.self}: what it changed is copied again`,
       );
-    if (frozen.steps !== undefined && frozen.steps !== stepsOf(this.sql))
+    if (frozen.steps !== undefined && frozen.steps !== steps)
       throw refused("tablesChanged", `A deploy has migrated ${this.self}: the others are waited for`);
     return plan;
   }
@@ -142,7 +158,17 @@ export class MemberState implements SourceContext {
 
   /** The tables of the running move as they were prepared. */
   protected frozen(): FrozenTables {
-    return (this.#frozen ??= readMeta<FrozenTables>(this.sql, FROZEN) ?? this.currentTables());
+    if (this.#frozen === undefined) {
+      const stored = readMeta<FrozenTables>(this.sql, FROZEN);
+      this.#frozen = stored ?? this.currentTables();
+      this.#isFrozen = stored !== undefined;
+    }
+    return this.#frozen;
+  }
+
+  #tablesNow(frozen: FrozenTables): TablesRead {
+    if (this.#now?.of !== frozen) this.#now = { of: frozen, tables: new TablesNow(this.sql, frozen.tables) };
+    return this.#now.tables.read();
   }
 
   /** The tables as they are now, to be frozen. */
@@ -151,7 +177,7 @@ export class MemberState implements SourceContext {
     return {
       tables,
       definitions: definitionsOf(this.sql, tables),
-      specs: specsText(this.options.specs),
+      specs: this.#specs,
       steps: stepsOf(this.sql),
     };
   }
@@ -159,7 +185,9 @@ export class MemberState implements SourceContext {
   /** Freezes the tables as they are. Call inside `change`. */
   protected freezeTables(): void {
     const current = this.currentTables();
-    writeMeta(this.sql, FROZEN, (this.#frozen = current));
+    writeMeta(this.sql, FROZEN, current);
+    this.#frozen = current;
+    this.#isFrozen = true;
     writeMeta(this.sql, MOVED_SCHEMA, schemaText(this.sql, current.tables));
     this.#plan = undefined;
   }
@@ -169,25 +197,22 @@ export class MemberState implements SourceContext {
    * operation ends. @throws EngineFault
    */
   #requireMovedSchema(frozen: FrozenTables): void {
-    if (this.#isFrozen() || readMeta<string>(this.sql, MOVED_SCHEMA) === schemaText(this.sql, frozen.tables)) return;
+    if (this.#isFrozen || readMeta<string>(this.sql, MOVED_SCHEMA) === schemaText(this.sql, frozen.tables)) return;
     throw new EngineFault(
       "schema",
       `The tables on ${this.self} were changed together with the library while an operation runs. Nothing was changed: start it again`,
     );
   }
 
-  #isFrozen(): boolean {
-    return readMeta(this.sql, FROZEN) !== undefined;
-  }
-
   /** A transaction that changes what this object knows of itself. */
   protected change<Value>(closure: () => Value): Value {
     try {
       return this.sql.transaction(closure);
-    } finally {
+    } catch (error) {
       this.#membership = undefined;
       this.#moving = undefined;
       this.#frozen = undefined;
+      throw error;
     }
   }
 

@@ -24,10 +24,52 @@ export interface FrozenTables {
   readonly steps?: string;
 }
 
+/** What `TablesNow` has read. */
+export interface TablesRead {
+  /** See `definitionsOf`. */
+  readonly definitions: string;
+  /** See `stepsOf`. */
+  readonly steps: string;
+}
+
+/**
+ * Reads how tables stand now, for every message of a move. Most find the schema as it was: then one
+ * text of all definitions is compared, and nothing is sorted out again.
+ */
+export class TablesNow {
+  readonly #sql: Sql;
+  readonly #tables: readonly Table[];
+  #known: { readonly schema: string; readonly definitions: string; readonly stepTables: readonly string[] } | undefined;
+
+  constructor(sql: Sql, tables: readonly Table[]) {
+    this.#sql = sql;
+    this.#tables = tables;
+  }
+
+  read(): TablesRead {
+    const schema = wholeSchema(this.#sql);
+    if (this.#known?.schema !== schema) {
+      const definitions = definitionsOf(this.#sql, this.#tables);
+      this.#known = { schema, definitions, stepTables: stepTablesOf(this.#sql) };
+    }
+    const { definitions, stepTables } = this.#known;
+    return { definitions, steps: stepsIn(this.#sql, stepTables) };
+  }
+}
+
+/**
+ * Changes with everything that `definitionsOf` and `stepTablesOf` read, and with more: of triggers
+ * only their names count, as the engine lifts them all the time.
+ */
+function wholeSchema(sql: Sql): string {
+  const text = "CASE type WHEN 'trigger' THEN name || ' ' || tbl_name ELSE coalesce(sql, name) END";
+  return textOf(sql.first(`SELECT group_concat(${text}) AS text FROM sqlite_master`)?.["text"]);
+}
+
 /**
  * The definitions of the tables, of their unique indexes, and which capture triggers stand: one
- * text, read for every message. A plain index is not in it. A table that is rebuilt, as migrations
- * do, loses its triggers without a word.
+ * text. A plain index is not in it. A table that is rebuilt, as migrations do, loses its triggers
+ * without a word.
  */
 export function definitionsOf(sql: Sql, tables: readonly Table[]): string {
   const kept = `SELECT lower(tbl_name) AS tbl, type, name, CASE type WHEN 'trigger' THEN '' ELSE sql END AS sql FROM sqlite_master
@@ -56,12 +98,18 @@ const STEP_QUERIES: Readonly<Record<string, string>> = {
  * changes any more. So members must have run the same steps when rows are made live.
  */
 export function stepsOf(sql: Sql): string {
+  return stepsIn(sql, stepTablesOf(sql));
+}
+
+/** Which of the migrators' tables stand here. */
+function stepTablesOf(sql: Sql): string[] {
   const names = JSON.stringify(Object.keys(STEP_QUERIES));
-  const found = sql.rows<{ name: string }>(
-    "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN (SELECT value FROM json_each(?)) ORDER BY name",
-    names,
-  );
-  const steps = found.flatMap(({ name }) =>
+  const query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN (SELECT value FROM json_each(?)) ORDER BY name";
+  return sql.rows<{ name: string }>(query, names).map(({ name }) => name);
+}
+
+function stepsIn(sql: Sql, tables: readonly string[]): string {
+  const steps = tables.flatMap((name) =>
     sql.rows<{ step: string }>(STEP_QUERIES[name] ?? "").map(({ step }) => `${name}: ${step}`),
   );
   return JSON.stringify(steps);

@@ -40,9 +40,9 @@ export function keepReserve(sql: Sql, recordBytes: number): void {
  */
 export function requireRoom(sql: Sql): void {
   sql.run(
-    "INSERT OR ABORT INTO shardctl_meta (key, value) SELECT value, hex(zeroblob(?2)) FROM json_each(json_array(?1))",
+    "INSERT OR ABORT INTO shardctl_meta (key, value) SELECT value, zeroblob(?2) FROM json_each(json_array(?1))",
     ROOM_KEY,
-    ROOM_BYTES / 2,
+    ROOM_BYTES,
   );
   sql.run("DELETE FROM shardctl_meta WHERE key = ?", ROOM_KEY);
 }

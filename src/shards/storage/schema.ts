@@ -67,6 +67,8 @@ const STATEMENTS = [
 /** Tables and indexes that the statements above make. */
 const NAMES = STATEMENTS.flatMap((statement) => / IF NOT EXISTS (\w+)/.exec(statement)?.[1] ?? []);
 
+const COUNT_NAMES = `SELECT count(*) AS n FROM sqlite_master WHERE name IN (${NAMES.map(quoteText).join(", ")})`;
+
 /**
  * The version of what stands in the private tables. It rises only with a change that an older
  * library would misread: a new table, or a field that older code may ignore, is none, so that a
@@ -81,6 +83,7 @@ export const SCHEMA_VERSION = 1;
  * `openSchema`.
  */
 export function ensureSchema(sql: Sql): void {
+  if (isWhole(sql) && schemaVersion(sql) === SCHEMA_VERSION) return;
   sql.transaction(() => {
     for (const statement of STATEMENTS) sql.run(statement);
     const found = schemaVersion(sql);
@@ -101,10 +104,7 @@ export function openSchema(sql: Sql): string | null {
   if (!hasSchema(sql)) return null;
   const found = schemaVersion(sql);
   if (found !== undefined && found > SCHEMA_VERSION) return newerSchemaText(found);
-  const known = sql.first<{ n: number }>(
-    `SELECT count(*) AS n FROM sqlite_master WHERE name IN (${NAMES.map(quoteText).join(", ")})`,
-  );
-  if (known?.n === NAMES.length) return null;
+  if (isWhole(sql)) return null;
   try {
     sql.transaction(() => {
       // In a statement that is undone alone: one that creates a table would take the object with
@@ -117,6 +117,11 @@ export function openSchema(sql: Sql): string | null {
     if (!isFull(error)) throw error;
   }
   return null;
+}
+
+/** True when every private table and index is there. */
+function isWhole(sql: Sql): boolean {
+  return sql.first<{ n: number }>(COUNT_NAMES)?.n === NAMES.length;
 }
 
 function schemaVersion(sql: Sql): number | undefined {
