@@ -10,7 +10,7 @@ import { writeMembership, writeMoving } from "../../src/shards/member/membership
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import { Router } from "../../src/shards/router.ts";
 import { type Runtime, Sql } from "../../src/shards/storage/storage.ts";
-import { openStorage } from "./support/node-storage.ts";
+import { openStorage, runAlone } from "./support/node-storage.ts";
 
 const CALLERS = 50;
 const LAYOUT = freshHashLayout("id", 1, shardNames("ns", 1, 1));
@@ -76,7 +76,15 @@ function hold(isMoving: boolean, answer: (request: MemberRequest) => Promise<Pro
       return answer(request);
     },
   };
-  const platform = { self: SELF, identify: () => "mine" as const, idOf: String, storage, runtime: clock.runtime, peers };
+  const platform = {
+    self: SELF,
+    identify: () => "mine" as const,
+    idOf: String,
+    storage,
+    runtime: clock.runtime,
+    alone: runAlone,
+    peers,
+  };
   const target = new (class {
     get(): string {
       return "ran";

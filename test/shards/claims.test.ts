@@ -8,7 +8,7 @@ import { Host } from "../../src/shards/host/host.ts";
 import { writeMembership } from "../../src/shards/member/membership.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import { Sql } from "../../src/shards/storage/storage.ts";
-import { openStorage } from "./support/node-storage.ts";
+import { openStorage, runAlone } from "./support/node-storage.ts";
 
 const LAYOUT: KeyedDirectoryLayout = {
   kind: "custom",
@@ -43,6 +43,7 @@ it("asks for the id again when the directory was told meanwhile that its row is 
       idOf: String,
       storage,
       runtime: { now: () => 0, sleep: () => new Promise(() => undefined), digest: () => Promise.resolve("") },
+      alone: runAlone,
       peers: { send: () => new Promise((resolve) => answers.push(resolve)) },
     },
     new (class {

@@ -8,7 +8,7 @@ import { GUARD_MESSAGES, armGuards, keepGuards, removeGuards, setGuard, triggers
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import { Sql } from "../../src/shards/storage/storage.ts";
 import type { SimStorage } from "../sim/storage.ts";
-import { openStorage } from "./support/node-storage.ts";
+import { openStorage, runAlone } from "./support/node-storage.ts";
 
 const EVENTS = ["insert", "update", "delete"];
 const INSERT = "INSERT INTO items (id) VALUES ('a')";
@@ -36,7 +36,7 @@ function open(changes: Partial<Membership> = {}): Host {
   const membership = { namespace: "ns", epoch: 1, layout, serving: false, retired: false, operation: 1, ended: 1, ...changes };
   writeMembership(sql, membership);
   const runtime = { now: () => 0, sleep: () => Promise.resolve(), digest: () => Promise.resolve("") };
-  const platform = { self: "ns", identify: () => "mine" as const, idOf: String, storage, runtime, peers: null };
+  const platform = { self: "ns", identify: () => "mine" as const, idOf: String, storage, runtime, alone: runAlone, peers: null };
   return new Host(platform, {}, { tables: [{ name: "items" }] });
 }
 

@@ -10,7 +10,7 @@ import { SCHEMA_VERSION, ensureSchema } from "../../src/shards/storage/schema.ts
 import { Sql } from "../../src/shards/storage/storage.ts";
 import type { SimStorage } from "../sim/storage.ts";
 import { MixedWorld } from "./support/mixed-world.ts";
-import { openStorage } from "./support/node-storage.ts";
+import { openStorage, runAlone } from "./support/node-storage.ts";
 
 const NEWER = SCHEMA_VERSION + 1;
 const KEY = { type: "text", text: "a" } as const;
@@ -100,9 +100,13 @@ function open(): Host {
   target = new Target();
   const runtime = { now: () => now, sleep: () => Promise.resolve(), digest: () => Promise.resolve("") };
   const peers = { send: () => Promise.reject(new Error("It must ask nobody")) };
-  return new Host({ self: "ns", identify: () => "mine" as const, idOf: String, storage, runtime, peers }, target, {
-    tables: [{ name: "items" }],
-  });
+  return new Host(
+    { self: "ns", identify: () => "mine" as const, idOf: String, storage, runtime, alone: runAlone, peers },
+    target,
+    {
+      tables: [{ name: "items" }],
+    },
+  );
 }
 
 function send(host: Host, request: Message<MessageKind>): Promise<ProtocolReply<unknown>> {

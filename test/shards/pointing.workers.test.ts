@@ -117,4 +117,31 @@ describe("in a shift", { timeout: 60_000 }, () => {
     await namespace.toHash("region", 3);
     expect(await dangling(namespace)).toEqual([]);
   });
+
+  it("3: no row of a table that is not declared comes to point at one whose leave is decided", async () => {
+    const notes = REGIONS.map((region, index) => `INSERT INTO notes VALUES ('o${index}', '${region}')`);
+    const namespace = await open("outside", "pinned late", notes);
+    await namespace.toHash("region", 2);
+    const { member, leaving, staying } = await parted(namespace);
+    await namespace.sql(member, `INSERT INTO pins VALUES ('p', 'o${staying}')`);
+    const refusals: string[] = [];
+    const wrote = beforeFirst(namespace.name, "activate", async () => {
+      for (const statement of [
+        `INSERT INTO pins VALUES ('late', 'o${leaving}')`,
+        `UPDATE pins SET note_id = 'o${leaving}'`,
+        "DELETE FROM pins WHERE id = 'none'",
+      ])
+        refusals.push(await refusal(() => namespace.sql(member, statement)));
+    });
+    await namespace.toHash("region", 3);
+    expect(wrote.done).toBe(true);
+    expect(refusals).toEqual([
+      expect.stringContaining("the namespace is being moved, nothing was written"),
+      expect.stringContaining("the namespace is being moved, nothing was written"),
+      "nothing was refused",
+    ]);
+    expect(await dangling(namespace)).toEqual([]);
+    expect(await namespace.leftovers()).toEqual([]);
+    expect(await namespace.sql(member, `INSERT INTO pins VALUES ('later', 'o${staying}')`)).toEqual([]);
+  });
 });

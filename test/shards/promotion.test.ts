@@ -5,7 +5,7 @@ import { SLOT_COUNT } from "../../src/core/slots.ts";
 import { Member } from "../../src/shards/member/member.ts";
 import { stageName } from "../../src/shards/move/move-plan.ts";
 import { quoteName } from "../../src/shards/storage/storage.ts";
-import { openSql } from "./support/node-storage.ts";
+import { openSql, runAlone } from "./support/node-storage.ts";
 
 const OPERATION = 7;
 const FROM: HashLayout = {
@@ -34,6 +34,7 @@ beforeEach(() => {
   member = new Member({
     sql,
     runtime: { now: () => 0, sleep: () => Promise.resolve(), digest: () => Promise.reject(new Error("Nothing is to be hashed")) },
+    alone: runAlone,
     namespace: "orders",
     self: "orders-g1-shard-0",
     specs: [{ name: "orders" }],

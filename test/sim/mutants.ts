@@ -55,8 +55,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/member/admission.ts",
-        find: "return isFenced || foreignKeys.isOff",
-        replace: "return foreignKeys.isOff",
+        find: 'return isFenced ? "wait" : "run";',
+        replace: 'return "run";',
       },
     ],
   },
@@ -423,14 +423,18 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "foreign-keys-off-for-users",
-    rule: "the user's foreign keys are respected while the engine writes without them",
+    rule: "foreign-keys-in-force: nothing of the user's runs while the engine writes without them",
     edits: [
       {
         file: "shards/host/host.ts",
         find: "return takesWrites ? write() : this.member.foreignKeys.off(write);",
         replace: "return this.member.foreignKeys.off(write);",
       },
-      { file: "shards/member/admission.ts", find: "isFenced || foreignKeys.isOff", replace: "isFenced" },
+      {
+        file: "shards/member/guarded-member.ts",
+        find: "new ForeignKeys(options.sql, options.alone)",
+        replace: "new ForeignKeys(options.sql, (work) => work(options.runtime.sleep))",
+      },
     ],
   },
 ];

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import type { Envelope, ProtocolReply } from "../../src/core/protocol.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import { Router } from "../../src/shards/router.ts";
-import type { Peers, Runtime } from "../../src/shards/storage/storage.ts";
+import type { Peers, RunAlone, Runtime, Sleep } from "../../src/shards/storage/storage.ts";
 import { DISK_IS_FULL, SimStorage } from "./storage.ts";
 import { Store, type StorePorts } from "./store.ts";
 import { type Answer, type Surroundings, Unreachable } from "./surroundings.ts";
@@ -36,6 +36,8 @@ export class SimObject {
   /** The version that this life runs, and the next one begins with until it starts. */
   version: StoreVersion = FIRST_VERSION;
   #gate: (() => void)[] = [];
+  /** What waits to be delivered while some code runs alone; null while none does. */
+  #held: (() => void)[] | null = null;
   #answers = new Set<Answer>();
   #alarmRuns: number | null = null;
 
@@ -150,6 +152,7 @@ export class SimObject {
     this.#life++;
     this.#running = null;
     this.#gate = [];
+    this.#held = null;
     this.storage.discard();
     for (const answer of this.#answers) {
       scheduler.at(random.whole(`crash/${this.name}/reject`, 1, 20), () =>
@@ -164,6 +167,10 @@ export class SimObject {
 
   /** Runs `work` in the object's life, which begins with it if need be. Never, when its constructor throws: then everything asked of it fails. */
   #whenStarted(work: (running: Running) => void): void {
+    this.#unlessAlone(() => this.#begin(work));
+  }
+
+  #begin(work: (running: Running) => void): void {
     let running = this.#running;
     if (running === null) {
       try {
@@ -201,7 +208,8 @@ export class SimObject {
           : new Router(peers, namespace, runtime, { partitioners }),
     };
     const identify = (name: string): "mine" | "other" => (name === this.name ? "mine" : "other");
-    const platform = { self: this.name, identify, idOf: String, storage: this.storage, runtime, peers };
+    const alone: RunAlone = (work) => this.#runAlone(work);
+    const platform = { self: this.name, identify, idOf: String, storage: this.storage, runtime, alone, peers };
     const options = { tables: tablesOf(version), localTables: [MIGRATIONS_TABLE], partitioners };
     const store = new Store(ports, storeOptions, version);
     const early = isHostFirst ? createHost(platform, store, options) : undefined;
@@ -250,8 +258,10 @@ export class SimObject {
     return new Promise((resolve, reject) => {
       const resume = (settle: () => void): void => {
         if (life !== this.#life) return;
-        settle();
-        this.#maybeCrash("reply");
+        this.#unlessAlone(() => {
+          settle();
+          this.#maybeCrash("reply");
+        });
       };
       this.#afterFlush(() =>
         this.#world.transmit(this.name, member, body, {
@@ -268,13 +278,57 @@ export class SimObject {
     return new Promise((resolve) => {
       const callOff = this.#world.options.scheduler.at(delayMs, () => {
         if (life !== this.#life) return;
-        resolve(value());
-        this.#maybeCrash(label);
+        this.#unlessAlone(() => {
+          resolve(value());
+          this.#maybeCrash(label);
+        });
       });
       signal?.addEventListener("abort", () => {
         callOff();
         resolve(value());
       });
+    });
+  }
+
+  /** The input gate: delivers nothing while some code runs alone. */
+  #unlessAlone(deliver: () => void): void {
+    if (this.#held === null) deliver();
+    else this.#held.push(() => this.#unlessAlone(deliver));
+  }
+
+  #runAlone<Value>(work: (sleep: Sleep) => Promise<Value>): Promise<Value> {
+    const life = this.#life;
+    const { scheduler } = this.#world.options;
+    const inLife = (delayMs: number, run: () => void): void => {
+      scheduler.at(delayMs, () => {
+        if (life === this.#life) run();
+      });
+    };
+    const sleep: Sleep = (delayMs) =>
+      new Promise((resolve) => {
+        inLife(Math.max(delayMs, this.#yieldMs()), () => {
+          resolve();
+          this.#maybeCrash("alone");
+        });
+      });
+    return new Promise((resolve) => {
+      const run = (): void => {
+        this.#held = [];
+        work(sleep).then(
+          (value) => {
+            if (life !== this.#life) return undefined;
+            const held = this.#held ?? [];
+            this.#held = null;
+            resolve(value);
+            for (const deliver of held) deliver();
+            return undefined;
+          },
+          (error: unknown) => {
+            if (life === this.#life) this.crash(`its code that ran alone threw: ${String(error)}`);
+          },
+        );
+      };
+      inLife(0, () => this.#unlessAlone(run));
     });
   }
 

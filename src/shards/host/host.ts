@@ -171,10 +171,20 @@ export class Host {
   }
 
   #makeParts(self: string): Parts {
-    const { runtime, storage } = this.platform;
+    const { runtime, alone, storage } = this.platform;
     const { tables: specs, localTables = [], onEvent, onEpoch } = this.#options;
     const ask: Ask = (member, request) => this.ask(member, request);
-    const common = { sql: this.sql, runtime, self, specs, localTables, partitioners: this.partitioners, ask, namespace: self };
+    const common = {
+      sql: this.sql,
+      runtime,
+      alone,
+      self,
+      specs,
+      localTables,
+      partitioners: this.partitioners,
+      ask,
+      namespace: self,
+    };
     const alarmed: HostStorage = {
       sql: storage.sql,
       transactionSync: (closure) => storage.transactionSync(closure),
@@ -212,7 +222,8 @@ export class Host {
     if (alarm) await alarm;
     const introduces = INTRODUCES.has(request.kind);
     if (!this.member.belongTo(envelope.namespace, introduces)) return failure(this.#stranger(envelope.namespace, request));
-    const unkept = this.#keepGuards();
+    const kept = this.#keepGuards();
+    const unkept = kept instanceof Promise ? await kept : kept;
     if (unkept !== null) return failure(unkept);
     if (!introduces) return this.#answer(request, envelope.chain);
     this.#introductions++;
@@ -227,10 +238,9 @@ export class Host {
   /**
    * Ends the start of the object, or says why it cannot: its class is at odds with its own tables.
    */
-  #keepGuards(): ProtocolFailure | null {
+  #keepGuards(): Promise<null> | ProtocolFailure | null {
     try {
-      this.member.keepGuards();
-      return null;
+      return this.member.keepGuards()?.then(() => null) ?? null;
     } catch (error) {
       if (!(error instanceof TableFault)) throw error;
       return faultRefusal({ kind: "unsupportedTable", message: error.message });
@@ -274,7 +284,7 @@ export class Host {
       await storage.setAlarm(runtime.now() + NEWER_SCHEMA_ALARM_MS);
       return;
     }
-    this.member.keepGuards();
+    await this.member.keepGuards();
     this.#name.keep();
     this.#alarms++;
     try {

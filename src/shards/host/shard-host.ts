@@ -427,9 +427,9 @@ export class ShardHost {
 }
 
 /** Before the class's own handlers run. */
-function endStart(member: Member): void {
+async function endStart(member: Member): Promise<void> {
   try {
-    member.keepGuards();
+    await member.keepGuards();
   } catch {
     // It must not keep the object from starting. The first message does it again, and answers with
     // the error.

@@ -19,7 +19,7 @@ export interface StartContext {
 interface Sections {
   running: number;
   /** Called once none runs any more. */
-  end: (() => void) | undefined;
+  end: (() => Promise<void>) | undefined;
 }
 
 const sectionsOf = new WeakMap<StartContext, Sections>();
@@ -32,8 +32,8 @@ export function countSections(ctx: StartContext): void {
   startOf(ctx);
 }
 
-/** Calls `end` once when the object has started. It must not throw. */
-export function whenStarted(ctx: StartContext, end: () => void): void {
+/** Runs `end` once when the object has started; nothing is delivered before it has ended. It must not throw. */
+export function whenStarted(ctx: StartContext, end: () => Promise<void>): void {
   startOf(ctx).end = end;
   void ctx.blockConcurrencyWhile(async () => undefined);
 }
@@ -53,7 +53,7 @@ function startOf(ctx: StartContext): Sections {
         if (--sections.running === 0) {
           const { end } = sections;
           sections.end = undefined;
-          end?.();
+          await end?.();
         }
       }
     });

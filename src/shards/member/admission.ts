@@ -154,7 +154,7 @@ export class Admission {
   }
 
   #judge(epoch: number, keys: readonly Key[]): "run" | "wait" | "catchUp" | ProtocolFailure {
-    const { membership, moving, self, foreignKeys } = this.#member;
+    const { membership, moving, self } = this.#member;
     if (epoch > membership.epoch) return "catchUp";
     if (epoch < membership.epoch) {
       return refusal("staleEpoch", `${self} is at epoch ${membership.epoch}, the call was routed by epoch ${epoch}`);
@@ -165,7 +165,7 @@ export class Admission {
     if (keys.some((key) => this.#owner(key) !== self))
       return refusal("notOwner", `${self} does not own the key at epoch ${epoch}`);
     const isFenced = moving !== undefined && moving.fence !== 0;
-    return isFenced || foreignKeys.isOff ? "wait" : "run";
+    return isFenced ? "wait" : "run";
   }
 
   /** Until when a hold keeps this call waiting; null when none does. */

@@ -15,6 +15,7 @@ import {
   spoilFence,
   spoiledAttempt,
 } from "../move/guards.ts";
+import { pointingAt } from "../move/references.ts";
 import { refused } from "../protocol/refused-error.ts";
 import { ensureSchema, hasSchema } from "../storage/schema.ts";
 import { type Table, type TableSpec, existingTables, resolveTables } from "../storage/tables.ts";
@@ -30,7 +31,7 @@ export class GuardedMember extends MemberState {
 
   constructor(options: MemberOptions) {
     super(options);
-    this.foreignKeys = new ForeignKeys(options.sql, options.runtime);
+    this.foreignKeys = new ForeignKeys(options.sql, options.alone);
   }
 
   /**
@@ -49,19 +50,21 @@ export class GuardedMember extends MemberState {
 
   /**
    * Ends the start of the object: from here on guards do what they say. Puts guards back on tables
-   * that were rebuilt, as a deploy's migrations do. Idempotent; call it before anything is served.
+   * that were rebuilt, as a deploy's migrations do. Idempotent; call it before anything is served,
+   * and wait for what it gives, if anything.
    */
-  keepGuards(): void {
-    if (!hasSchema(this.sql)) return;
+  keepGuards(): Promise<void> | undefined {
+    if (!hasSchema(this.sql)) return undefined;
     const isGuarded = this.#isGuarded();
     // Each time: the setting is the connection's, which the user's code has too.
     if (isGuarded) armGuards(this.sql);
     else if (this.#isArmed) disarmGuards(this.sql);
     this.#isArmed = isGuarded;
-    if (this.#hasStarted) return;
-    this.foreignKeys.endStart();
+    if (this.#hasStarted) return undefined;
+    const ended = this.foreignKeys.endStart();
     this.#endStart();
     this.#hasStarted = true;
+    return ended;
   }
 
   #endStart(): void {
@@ -80,7 +83,8 @@ export class GuardedMember extends MemberState {
 
   /** Guards on every declared table, which say this. Call inside a transaction. */
   protected guard(reason: GuardReason | null): void {
-    keepGuards(this.sql, existingTables(this.sql, this.declared()));
+    const declared = existingTables(this.sql, this.declared());
+    keepGuards(this.sql, declared, this.membership.serving ? pointingAt(this.sql, declared) : []);
     setGuard(this.sql, reason);
   }
 

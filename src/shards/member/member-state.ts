@@ -23,12 +23,13 @@ import type { Moving } from "../move/moving.ts";
 import type { Ask } from "../protocol/messages.ts";
 import { hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { SourceContext } from "../move/source-context.ts";
-import { type Runtime, type Sql, quoteName } from "../storage/storage.ts";
+import { type RunAlone, type Runtime, type Sql, quoteName } from "../storage/storage.ts";
 import { type Table, type TableSpec, resolveTables, schemaText } from "../storage/tables.ts";
 
 export interface MemberOptions {
   readonly sql: Sql;
   readonly runtime: Runtime;
+  readonly alone: RunAlone;
   readonly namespace: string;
   readonly self: string;
   readonly specs: readonly TableSpec[];

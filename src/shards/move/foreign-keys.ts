@@ -3,7 +3,8 @@
  *
  * Rows of a move arrive page by page: a child may come before its parent, a parent may leave before a child that stays behind, and
  * cascades would undo what was just moved. The source has enforced its keys, so the engine writes with enforcement off, and a check before
- * cutover finds what would dangle on a target. The setting works only outside a transaction, hence at the start of a turn.
+ * cutover finds what would dangle on a target. The setting works only outside a transaction, hence at the start of a turn, and is put back in
+ * a later one: between the two the object delivers nothing, so that no code of the user ever runs without enforcement.
  */
 import type { MoveRange } from "../../core/move-range.ts";
 import { EngineFault } from "../storage/faults.ts";
@@ -11,38 +12,42 @@ import { countLate, isChecked } from "./late-rows.ts";
 import type { MovePlan, MoveTable } from "./move-plan.ts";
 import { withinRange } from "./position.ts";
 import { pointsNowhere, referencesOf } from "./references.ts";
-import { type Runtime, type Sql, quoteName } from "../storage/storage.ts";
+import { type RunAlone, type Sleep, type Sql, quoteName } from "../storage/storage.ts";
 
 /** Turns that are waited for while a transaction of others is open. */
 const TRIES_MAX = 1_000;
 
 export class ForeignKeys {
   readonly #sql: Sql;
-  readonly #runtime: Runtime;
-  #writers = 0;
-  #isOff = false;
+  readonly #alone: RunAlone;
+  /** What is to be written in the next turn with enforcement off. Gives how it ended. */
+  readonly #writes: (() => () => void)[] = [];
+  #isWriting = false;
+  #isOffForStart = false;
 
-  constructor(sql: Sql, runtime: Runtime) {
+  constructor(sql: Sql, alone: RunAlone) {
     this.#sql = sql;
-    this.#runtime = runtime;
+    this.#alone = alone;
   }
 
-  /** True while the user's writes would not be checked, nor cascade: calls wait. Who turned enforcement off tells when it is on again. */
-  get isOff(): boolean {
-    return this.#isOff;
-  }
-
-  /** Runs `write`, in one turn, with enforcement off, and puts it on again before it returns. A database without foreign keys is spared. */
+  /**
+   * Runs `write` in a turn with enforcement off, which is on again before anybody hears of it. Rule
+   * "foreign-keys-in-force": nothing else of the object runs meanwhile. A database without foreign
+   * keys is spared.
+   */
   async off<Value>(write: () => Value): Promise<Value> {
     if (!this.#exist()) return write();
-    this.#writers++;
-    try {
-      await this.#set(false);
-      return write();
-    } finally {
-      this.#writers--;
-      await this.#restore();
-    }
+    return new Promise((resolve, reject) => {
+      this.#writes.push(() => {
+        try {
+          const value = write();
+          return () => resolve(value);
+        } catch (error) {
+          return () => reject(error);
+        }
+      });
+      if (!this.#isWriting) void this.#writeAll();
+    });
   }
 
   /**
@@ -53,30 +58,44 @@ export class ForeignKeys {
   openForStart(): void {
     if (!this.#exist()) return;
     this.#sql.run("PRAGMA foreign_keys = OFF");
-    this.#isOff = this.#sql.first<{ foreign_keys: number }>("PRAGMA foreign_keys")?.foreign_keys === 0;
+    this.#isOffForStart = !this.#areOn();
   }
 
-  /** Ends what `openForStart` has begun. */
-  endStart(): void {
-    if (this.#isOff && this.#writers === 0) void this.#restore();
+  /** Ends what `openForStart` has begun; undefined when there is nothing to wait for. */
+  endStart(): Promise<void> | undefined {
+    if (!this.#isOffForStart) return undefined;
+    this.#isOffForStart = false;
+    return this.#alone((sleep) => this.#set(true, sleep));
   }
 
-  async #restore(): Promise<void> {
-    await this.#runtime.sleep(0); // the transaction of this turn must end first
-    if (this.#writers === 0) await this.#set(true);
+  /** What comes while one turn is prepared is written in it; what comes later, in one more. */
+  async #writeAll(): Promise<void> {
+    this.#isWriting = true;
+    while (this.#writes.length > 0) {
+      let ends: (() => void)[] = [];
+      await this.#alone(async (sleep) => {
+        await this.#set(false, sleep);
+        ends = this.#writes.splice(0).map((write) => write());
+        await sleep(0); // the transaction of this turn must end first
+        await this.#set(true, sleep);
+      });
+      for (const end of ends) end();
+    }
+    this.#isWriting = false;
   }
 
-  async #set(isOn: boolean): Promise<void> {
+  /** @throws Error after too many tries: the object then begins anew, with enforcement on. */
+  async #set(isOn: boolean, sleep: Sleep): Promise<void> {
     for (let tries = 0; tries < TRIES_MAX; tries++) {
-      // Another engine write has begun: it needs them off, and will put them on.
-      if (isOn && this.#writers > 0) return;
       this.#sql.run(`PRAGMA foreign_keys = ${isOn ? "ON" : "OFF"}`);
-      const now = this.#sql.first<{ foreign_keys: number }>("PRAGMA foreign_keys")?.foreign_keys === 1;
-      this.#isOff = !now;
-      if (now === isOn) return;
-      await this.#runtime.sleep(0);
+      if (this.#areOn() === isOn) return;
+      await sleep(0);
     }
     throw new Error(`Foreign keys could not be turned ${isOn ? "on" : "off"}: a transaction is always open`);
+  }
+
+  #areOn(): boolean {
+    return this.#sql.first<{ foreign_keys: number }>("PRAGMA foreign_keys")?.foreign_keys === 1;
   }
 
   #exist(): boolean {

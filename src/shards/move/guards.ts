@@ -2,7 +2,8 @@
  * Triggers that keep the user's code from writing where a write would be lost, and the way for the
  * engine to write all the same.
  *
- * A guard is three triggers per declared table. They abort only while two things hold:
+ * A guard is three triggers per declared table, and two per other table that points at one. They
+ * abort only while two things hold:
  *
  * | what                             | says                                                  | changed by                       |
  * |----------------------------------|-------------------------------------------------------|----------------------------------|
@@ -29,8 +30,11 @@ export const GUARD_MESSAGES = {
 export type GuardReason = keyof typeof GUARD_MESSAGES;
 
 const EVENTS = ["INSERT", "UPDATE", "DELETE"] as const;
+/** A row that goes points at nothing any more. */
+const POINTING_EVENTS = ["INSERT", "UPDATE"] as const;
 
 const IS_CLOSED = "EXISTS (SELECT 1 FROM shardctl_guard WHERE reason <> '')";
+const IS_FENCED = "EXISTS (SELECT 1 FROM shardctl_guard WHERE reason = 'moving')";
 const IS_ARMED = "(SELECT legacy_alter_table FROM pragma_legacy_alter_table) = 1";
 const ABORT = `SELECT CASE reason WHEN 'moving' THEN RAISE(ABORT, ${quoteText(GUARD_MESSAGES.moving)}) ELSE RAISE(ABORT, ${quoteText(GUARD_MESSAGES.notMember)}) END FROM shardctl_guard`;
 
@@ -38,9 +42,17 @@ const ABORT = `SELECT CASE reason WHEN 'moving' THEN RAISE(ABORT, ${quoteText(GU
  * Puts a guard on every table and takes every other away, also those of a table that was renamed,
  * and of a library whose guards always aborted. Changes nothing that is right. Call inside a
  * transaction.
+ *
+ * `pointing` are tables that do not move and point at some that do: behind a fence, which rows will
+ * leave is decided, and none may come that would point at one of them.
  */
-export function keepGuards(sql: Sql, tables: readonly string[]): void {
-  const wanted = new Map(guardTriggers(tables).map((trigger) => [trigger.name, trigger.sql]));
+export function keepGuards(sql: Sql, tables: readonly string[], pointing: readonly string[] = []): void {
+  const triggers = [
+    ...guardTriggers(tables, EVENTS, IS_CLOSED),
+    ...guardTriggers(pointing, POINTING_EVENTS, IS_FENCED),
+    KEEP_ROW,
+  ];
+  const wanted = new Map(triggers.map((trigger) => [trigger.name, trigger.sql]));
   for (const { name, sql: found } of guardsOf(sql)) {
     if (wanted.get(name) === found) wanted.delete(name);
     else sql.run(`DROP TRIGGER ${quoteName(name)}`);
@@ -106,15 +118,14 @@ const KEEP_ROW = {
   sql: `CREATE TRIGGER ${quoteName(`${GUARD_PREFIX}row`)} BEFORE DELETE ON shardctl_guard BEGIN SELECT RAISE(ABORT, 'shardctl: the row of shardctl_guard stays'); END`,
 };
 
-function guardTriggers(tables: readonly string[]): Pick<Trigger, "name" | "sql">[] {
-  const onTables = tables.flatMap((table) =>
-    EVENTS.map((event) => {
+function guardTriggers(tables: readonly string[], events: readonly string[], isShut: string): Pick<Trigger, "name" | "sql">[] {
+  return tables.flatMap((table) =>
+    events.map((event) => {
       const name = `${GUARD_PREFIX}${event.toLowerCase()}_${table}`;
-      const when = `BEFORE ${event} ON ${quoteName(table)} WHEN ${IS_CLOSED} AND ${IS_ARMED}`;
+      const when = `BEFORE ${event} ON ${quoteName(table)} WHEN ${isShut} AND ${IS_ARMED}`;
       return { name, sql: `CREATE TRIGGER ${quoteName(name)} ${when} BEGIN ${ABORT}; END` };
     }),
   );
-  return [...onTables, KEEP_ROW];
 }
 
 interface Trigger extends Record<string, string> {

@@ -35,6 +35,12 @@ export function pointingTables(sql: Sql): string[] {
     .map(({ name }) => name);
 }
 
+/** Tables that point at some of these, and are none of them. */
+export function pointingAt(sql: Sql, tables: readonly string[]): string[] {
+  const isOne = (name: string): boolean => tables.some((table) => isSameName(table, name));
+  return pointingTables(sql).filter((name) => !isOne(name) && referencesOf(sql, name).some(({ parent }) => isOne(parent)));
+}
+
 /** SQL that is true for a row under `child` that points at a row which is not here. */
 export function pointsNowhere({ parent, columns }: Reference, child: string): string {
   const isSet = columns.map((column) => `${child}.${quoteName(column.child)} IS NOT NULL`).join(" AND ");

@@ -1,5 +1,5 @@
 /** The ports of a host: an object's name, its storage, its clock, and the way to its peers. */
-import type { HostStorage, Peers, Runtime } from "../storage/storage.ts";
+import type { HostStorage, Peers, RunAlone, Runtime } from "../storage/storage.ts";
 
 /**
  * Whether the binding of the object's class has this very object under a name.
@@ -33,6 +33,7 @@ export interface HostPlatform {
   idOf(member: string): string;
   readonly storage: HostStorage;
   readonly runtime: Runtime;
+  readonly alone: RunAlone;
   /** Null when the class's own binding is not known: then nothing can be sharded. */
   readonly peers: Peers | null;
 }

@@ -67,6 +67,7 @@ export function durableObjectPlatform(ctx: DurableObjectState, binding: ObjectNa
       ...realAlarmOf(storage),
     },
     runtime: platformRuntime,
+    alone: (work) => ctx.blockConcurrencyWhile(() => work(platformRuntime.sleep)),
     peers: binding && peersOf(() => home.namespace() ?? binding),
   };
 }

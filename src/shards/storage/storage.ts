@@ -35,10 +35,18 @@ export interface Runtime {
   /** Milliseconds since the Unix epoch. */
   now(): number;
   /** Resolves after the delay, or at once when the signal aborts: a timer that nobody needs any more. */
-  sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+  readonly sleep: Sleep;
   /** SHA-256 of the bytes, or of the text's UTF-8 bytes, as hex. */
   digest(content: string | ArrayBuffer): Promise<string>;
 }
+
+export type Sleep = (delayMs: number, signal?: AbortSignal) => Promise<void>;
+
+/**
+ * Runs `work` while the object delivers nothing else: no message, timer, alarm or answer. Inside, it
+ * may wait for nothing but the `sleep` that it is given. An object in which it throws begins anew.
+ */
+export type RunAlone = <Value>(work: (sleep: Sleep) => Promise<Value>) => Promise<Value>;
 
 /** Sends a request to another object of the same class, by name. Rejects when there is no answer: that is never an empty answer. */
 export interface Peers {

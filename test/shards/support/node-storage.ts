@@ -1,5 +1,5 @@
 /** An object's storage in Node, for tests of what needs no runtime: everything is durable at once. */
-import { Sql } from "../../../src/shards/storage/storage.ts";
+import { type RunAlone, Sql } from "../../../src/shards/storage/storage.ts";
 import { SimStorage } from "../../sim/storage.ts";
 
 export function openStorage(): SimStorage {
@@ -17,3 +17,6 @@ export function openStorage(): SimStorage {
 export function openSql(): Sql {
   return new Sql(openStorage());
 }
+
+/** For objects to which nothing is delivered but what a test calls itself. */
+export const runAlone: RunAlone = (work) => work(() => Promise.resolve());
