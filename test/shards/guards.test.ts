@@ -98,7 +98,7 @@ describe("the library of before", () => {
     const host = open();
     expect(host.member.beginStart()).toBe(true);
     sql.run("INSERT INTO items (id) VALUES ('by the constructor')");
-    host.member.keepGuards();
+    void host.member.keepGuards();
     expect(() => sql.run(INSERT)).toThrow(GUARD_MESSAGES.notMember);
     expect(triggersOf(sql).every((trigger) => trigger.sql.includes("shardctl_guard"))).toBe(true);
   });
@@ -106,7 +106,7 @@ describe("the library of before", () => {
   it("leaves the rows of a retired member where they are: they are deleted, as they were meant to be", () => {
     sql.run(INSERT);
     const host = open({ retired: true });
-    host.member.keepGuards();
+    void host.member.keepGuards();
     expect(host.member.count().tables).toMatchObject([{ rows: 1 }]);
     host.member.empty(1);
     expect(sql.rows("SELECT * FROM items")).toEqual([]);
@@ -118,7 +118,7 @@ describe("the library of before", () => {
     const host = open();
     sql.run("DROP TABLE IF EXISTS shardctl_guard");
     host.member.beginStart();
-    host.member.keepGuards();
+    void host.member.keepGuards();
     expect(() => sql.run(INSERT)).toThrow(GUARD_MESSAGES.notMember);
   });
 });
@@ -126,16 +126,16 @@ describe("the library of before", () => {
 describe("a member that owns nothing", () => {
   it("is armed again by every message, whatever its own code has set", () => {
     const host = open();
-    host.member.keepGuards();
+    void host.member.keepGuards();
     sql.run("PRAGMA legacy_alter_table = OFF");
-    host.member.keepGuards();
+    void host.member.keepGuards();
     expect(() => sql.run(INSERT)).toThrow(GUARD_MESSAGES.notMember);
   });
 
   it("keeps what a stray writer stored, when it is emptied and when it is to be a target", () => {
     const host = open();
     sql.run(INSERT);
-    host.member.keepGuards();
+    void host.member.keepGuards();
     host.member.empty(1);
     expect(sql.rows("SELECT id FROM items")).toEqual([{ id: "a" }]);
     const from = freshHashLayout("grp", 0, ["s-0", "s-1"]);

@@ -218,20 +218,22 @@ export class SimObject {
     const starting = store.start();
     const host = early ?? createHost(platform, store, options);
     const isBegun = begunEarly ?? beginStart(host);
-    const running: Running = { host, store, waiting: starting && [] };
-    if (isBegun && starting === null) host.member.keepGuards();
-    if (starting) this.#endStart(running, starting);
+    const kept = isBegun && starting === null ? host.member.keepGuards() : undefined;
+    const started = starting ?? kept;
+    const running: Running = { host, store, waiting: started ? [] : null };
+    if (started) this.#endStart(running, started);
     return running;
   }
 
   #endStart(running: Running, starting: Promise<void>): void {
     const life = this.#life;
     starting.then(
-      () => {
+      async () => {
+        if (life !== this.#life) return undefined;
+        await running.host.member.keepGuards();
         if (life !== this.#life) return undefined;
         const { waiting } = running;
         running.waiting = null;
-        running.host.member.keepGuards();
         for (const work of waiting ?? []) work(running);
         return undefined;
       },

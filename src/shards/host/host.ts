@@ -174,17 +174,8 @@ export class Host {
     const { runtime, alone, storage } = this.platform;
     const { tables: specs, localTables = [], onEvent, onEpoch } = this.#options;
     const ask: Ask = (member, request) => this.ask(member, request);
-    const common = {
-      sql: this.sql,
-      runtime,
-      alone,
-      self,
-      specs,
-      localTables,
-      partitioners: this.partitioners,
-      ask,
-      namespace: self,
-    };
+    const { sql, partitioners } = this;
+    const common = { sql, runtime, alone, self, specs, localTables, partitioners, ask, namespace: self };
     const alarmed: HostStorage = {
       sql: storage.sql,
       transactionSync: (closure) => storage.transactionSync(closure),
@@ -222,9 +213,9 @@ export class Host {
     if (alarm) await alarm;
     const introduces = INTRODUCES.has(request.kind);
     if (!this.member.belongTo(envelope.namespace, introduces)) return failure(this.#stranger(envelope.namespace, request));
-    const kept = this.#keepGuards();
-    const unkept = kept instanceof Promise ? await kept : kept;
-    if (unkept !== null) return failure(unkept);
+    const unkept = this.#keepGuards();
+    if (unkept instanceof Promise) await unkept;
+    else if (unkept !== null) return failure(unkept);
     if (!introduces) return this.#answer(request, envelope.chain);
     this.#introductions++;
     try {
@@ -238,9 +229,9 @@ export class Host {
   /**
    * Ends the start of the object, or says why it cannot: its class is at odds with its own tables.
    */
-  #keepGuards(): Promise<null> | ProtocolFailure | null {
+  #keepGuards(): Promise<void> | ProtocolFailure | null {
     try {
-      return this.member.keepGuards()?.then(() => null) ?? null;
+      return this.member.keepGuards() ?? null;
     } catch (error) {
       if (!(error instanceof TableFault)) throw error;
       return faultRefusal({ kind: "unsupportedTable", message: error.message });
