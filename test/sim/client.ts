@@ -20,7 +20,7 @@ import type { Peers } from "../../src/shards/storage/storage.ts";
 import { type Entry, type History, type Op, keyOfView } from "./history.ts";
 import { LayoutChanged, routeItem } from "./route-item.ts";
 import { type ClientStep, GROUPS, type Intent, type Moment, RIVALS, groupOf } from "./scenario.ts";
-import { LIST_QUERY, type View, viewOf } from "./store.ts";
+import { LIST_QUERY, NOT_HERE, type View, viewOf } from "./store.ts";
 import { DISK_IS_FULL } from "./storage.ts";
 import { Unreachable } from "./surroundings.ts";
 import type { World } from "./world.ts";
@@ -84,6 +84,8 @@ export class Client {
         return this.#list(intent.by);
       case "stray":
         return this.#stray(intent);
+      case "sweep":
+        return this.#sweep(intent);
       case "putMany":
         return this.#putMany(intent.items);
       case "relay":
@@ -102,7 +104,10 @@ export class Client {
   }
 
   async #call(
-    intent: Exclude<Intent, { kind: "list" | "stray" | "putMany" | "relay" | "regroup" | "exchange" | "twin" | "rival" }>,
+    intent: Exclude<
+      Intent,
+      { kind: "list" | "stray" | "sweep" | "putMany" | "relay" | "regroup" | "exchange" | "twin" | "rival" }
+    >,
   ): Promise<void> {
     const { id } = intent;
     const grp = this.#groupOf(id);
@@ -337,6 +342,22 @@ export class Client {
     });
   }
 
+  async #sweep({ id, fenceMs, afterMs }: Intent & { kind: "sweep" }): Promise<void> {
+    const isFencedSomewhere = (): boolean => [...this.#world.objects.keys()].some((name) => this.#world.isFenced(name));
+    await this.#awaitUntil(fenceMs, isFencedSomewhere);
+    if (afterMs > 0) await this.#sleep(afterMs);
+    const holder = [...this.#world.objects.values()].find((object) => object.holds(id));
+    if (holder === undefined) return;
+    this.#unanswered = 0;
+    await this.#record(id, { kind: "remove" }, async () => {
+      this.#unanswered = 1;
+      const { isOrphanStored, notesLeft } = await holder.stray((store) => store.sweep(id));
+      if (isOrphanStored) this.#world.violate(`${holder.name} stored a note of no item`);
+      if (notesLeft > 0) this.#world.violate(`${holder.name} kept ${notesLeft} notes of ${id}, which it removed`);
+      return true;
+    });
+  }
+
   #route(
     id: string,
     grp: string,
@@ -358,7 +379,7 @@ export class Client {
       this.#history.end(entry, await work());
       this.#checkWait(`${op.kind}(${key})`, scheduler.now - askedAt - ownMs);
     } catch (error) {
-      const isRefused = [GUARDED, RIVAL_IN_THE_WAY, DISK_IS_FULL].some((message) => String(error).includes(message));
+      const isRefused = [GUARDED, NOT_HERE, RIVAL_IN_THE_WAY, DISK_IS_FULL].some((message) => String(error).includes(message));
       const hasNotRun = isRefused || (this.#unanswered === 0 && hasExpectedEnd(error));
       if (hasNotRun) {
         this.#world.trace(() => `${this.#name} ${op.kind}(${key}) has not run: ${String(error)}`);

@@ -423,6 +423,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "foreign-keys-off-for-users",
+    needs: "hasDirectWriters",
     rule: "foreign-keys-in-force: nothing of the user's runs while the engine writes without them",
     edits: [
       {

@@ -82,6 +82,12 @@ export class SimObject {
     return this.storage.peek(query).length > 0;
   }
 
+  /** Read from its database. */
+  holds(id: string): boolean {
+    if (this.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'items'").length === 0) return false;
+    return this.storage.peek("SELECT 1 FROM items WHERE id = ?", id).length > 0;
+  }
+
   /** True while its alarm handler runs. */
   get isInAlarm(): boolean {
     return this.#alarmRuns !== null;

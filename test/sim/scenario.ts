@@ -67,6 +67,11 @@ export type Intent =
   /** Writes on the root itself, past the router; `fenceMs` waits so long for a fence, and writes while it stands. */
   | { readonly kind: "stray"; readonly id: string; readonly n: number; readonly tag: number; readonly fenceMs: number }
   /**
+   * A timer of the object that has the item: removes it with its notes, and tries a note of no item. `fenceMs` waits so long for a fence
+   * somewhere, and then `afterMs` more.
+   */
+  | { readonly kind: "sweep"; readonly id: string; readonly fenceMs: number; readonly afterMs: number }
+  /**
    * Puts that are made by one call: the owner of each item calls the owner of the next. `isOwn`: through the host's router; else through one
    * that the engine does not know. `isBack`: the last one calls itself.
    */
@@ -147,6 +152,8 @@ export interface Scenario {
   readonly hasFullDisks: boolean;
   /** Methods call other owners, and some run for seconds. */
   readonly hasNestedCalls: boolean;
+  /** Timers of all objects write, past the router. */
+  readonly hasDirectWriters: boolean;
   /** The class's host is made before its tables, as a field is. */
   readonly isHostFirst: boolean;
   readonly deploys: Deploys;
@@ -170,6 +177,7 @@ export const FEATURES = [
   "hasDeploys",
   "hasFullDisks",
   "hasNestedCalls",
+  "hasDirectWriters",
 ] as const;
 export type Feature = (typeof FEATURES)[number];
 
@@ -196,6 +204,7 @@ export const GROUPS = ["g0", "g1", "g2", "g3", "g4"];
 const NESTED_SHARE = 0.25;
 const DEPLOYS_SHARE = 0.25;
 const FULL_DISKS_SHARE = 0.2;
+const DIRECT_WRITERS_SHARE = 0.2;
 
 export function groupOf(id: string): string {
   return GROUPS[Array.from(id).reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % GROUPS.length] ?? "g0";
@@ -211,6 +220,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const rivalShare = hasUniqueIndex && twinShare === 0 && random.chance("rivals", 0.7) ? 0.3 : 0;
   const stepMsMax = random.pick("stepMsMax", [40, 160, 160, 160]);
   const nestedShare = random.chance("nested", NESTED_SHARE) ? random.pick("nestedShare", [0.15, 0.4]) : 0;
+  const sweepShare = random.chance("directWriters", DIRECT_WRITERS_SHARE) ? 0.3 : 0;
   const hasDeploys = random.chance("deploys", DEPLOYS_SHARE);
   const hasFullDisks = random.chance("fullDisks", FULL_DISKS_SHARE);
   const shared = Array.from({ length: random.whole("shared", 2, 5) }, (_, index) => `s${index}`);
@@ -226,6 +236,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
         chooseRival(random, client, rivalShare) ??
         chooseRegroup(random, client, regroupShare, ids) ??
         chooseRelay(random, client, nestedShare, shared) ??
+        chooseSweep(random, client, sweepShare, shared) ??
         chooseIntent(random, client, shared, ids, nestedShare > 0 ? 5_000 : 1_400),
     })),
   );
@@ -257,12 +268,14 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     hasDeploys,
     hasFullDisks,
     hasNestedCalls: nestedShare > 0,
+    hasDirectWriters: sweepShare > 0,
     isHostFirst: hasDeploys && random.chance("hostFirst", 0.8),
     deploys: cutDeploys(hasDeploys ? chooseDeploys(random, hasUniqueIndex) : NO_DEPLOYS, cuts.deploys ?? []),
     fullDisks: hasFullDisks ? chooseFullDisks(random).filter((step) => !cuts.fullDisks?.includes(step.index)) : [],
     faults: cutFaults(chooseFaults(random), cuts.faults),
     hasUniqueIndex,
-    hasForeignKey: random.chance("foreignKey", 0.4),
+    // What they break is seen by its cascades.
+    hasForeignKey: random.chance("foreignKey", 0.4) || sweepShare > 0,
     waveRowsMax: random.whole("waveRows", 2, 9),
     initial: [...shared, ...passive, ...own.flat(), ...(rivalShare > 0 ? RIVALS.slice(0, 1) : [])]
       .filter(() => random.chance("initial", 0.7))
@@ -363,6 +376,13 @@ function chooseRegroup(random: Random, client: number, share: number, own: reado
   if (first !== undefined && second !== undefined && random.chance(`${label}/exchange`, 0.4))
     return { kind: "exchange", ids: [first, second], copyMs };
   return { kind: "regroup", id: random.pick(`${label}/id`, own), grp: random.pick(`${label}/grp`, GROUPS), copyMs };
+}
+
+function chooseSweep(random: Random, client: number, share: number, shared: readonly string[]): Intent | null {
+  const label = `sweep/${client}`;
+  if (!random.chance(label, share)) return null;
+  const fenceMs = random.chance(`${label}/atFence`, 0.7) ? FENCE_WAIT_MS : 0;
+  return { kind: "sweep", id: random.pick(`${label}/id`, shared), fenceMs, afterMs: random.whole(`${label}/afterMs`, 0, 30) };
 }
 
 function chooseTwin(random: Random, client: number, share: number): Intent | null {

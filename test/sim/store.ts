@@ -153,6 +153,23 @@ export class Store {
     });
   }
 
+  /** As a timer of the class may do. @throws Error, having done nothing, when the item is not here. */
+  sweep(id: string): { readonly isOrphanStored: boolean; readonly notesLeft: number } {
+    const { sql } = this.#storage;
+    return this.#storage.transactionSync(() => {
+      if (!this.remove(id)) throw new Error(NOT_HERE);
+      const notesLeft = sql.exec("SELECT 1 FROM notes WHERE item = ?", id).toArray().length;
+      let isOrphanStored = true;
+      try {
+        sql.exec("INSERT INTO notes (item, seq, body) VALUES ('nobody', 0, '')");
+      } catch (error) {
+        if (!String(error).includes("FOREIGN KEY constraint failed")) throw error;
+        isOrphanStored = false;
+      }
+      return { isOrphanStored, notesLeft };
+    });
+  }
+
   note(id: string, seq: number, body: string): boolean {
     if (!this.get(id)) return false;
     this.#storage.sql.exec("INSERT OR REPLACE INTO notes (item, seq, body) VALUES (?, ?, ?)", id, seq, body);
@@ -165,6 +182,9 @@ export class Store {
     if (first && second) this.#storage.sql.exec("UPDATE items SET grp = ? WHERE id = ?", second.grp, first.id);
   }
 }
+
+/** What `sweep` says of an item that stands elsewhere. */
+export const NOT_HERE = "the item is not here";
 
 /** The query of a cross-shard read: what `list` gives. */
 export const LIST_QUERY = SELECT;
