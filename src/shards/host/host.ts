@@ -32,7 +32,7 @@ import { Root } from "../root/root.ts";
 import { runQuery } from "../member/query.ts";
 import type { ShardHostOptions } from "./host-options.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
-import { markingPeers } from "../member/running-calls.ts";
+import { chainOf, markingPeers } from "../member/running-calls.ts";
 import { LEAST_PROTOCOL } from "../protocol/least-protocol.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
 import { openSchema } from "../storage/schema.ts";
@@ -463,7 +463,7 @@ export class Host {
     },
     call: ({ epoch, keys, method, args, claims = [] }, chain) =>
       this.admission.run({ epoch, keys: [...keys, ...claims.map((claim) => claim.key)], method, chain }, () =>
-        this.#parts.claims.run(claims, () => this.#callMethod(method, args)),
+        this.#parts.claims.run(claims, () => this.#callMethod(method, args, chain)),
       ),
     query: ({ epoch, query, params }) =>
       this.admission.run({ epoch, keys: [], endsAtOnce: true }, () => runQuery(this.sql, query, params)),
@@ -500,9 +500,11 @@ export class Host {
    * Calls the user's method. When it finds the storage full while rows are captured, room is made:
    * at least deletions get through then.
    */
-  async #callMethod(method: string, args: readonly unknown[]): Promise<unknown> {
+  async #callMethod(method: string, args: readonly unknown[], chain: Chain = []): Promise<unknown> {
+    const { runBelow } = this.platform;
+    const work = (): unknown => callMethod(this.#target, method, args);
     try {
-      return await callMethod(this.#target, method, args);
+      return await (runBelow ? runBelow(chainOf(this.member.self, chain), work) : work());
     } catch (error) {
       if (isFull(error)) this.member.makeRoom();
       throw error;

@@ -88,8 +88,7 @@ export class RunningCalls {
   }
 
   #name(): Chain {
-    const names = [...new Set([this.#self, ...this.#below.keys()])];
-    return this.#unnamed > 0 || names.length > CHAIN_MEMBERS_MAX ? "many" : names;
+    return chainOf(this.#self, this.#unnamed > 0 ? "many" : [...this.#below.keys()]);
   }
 
   #remember(method: string, ms: number, now: number): void {
@@ -111,6 +110,13 @@ export class RunningCalls {
       }
     }
   }
+}
+
+/** What is below a call of this member's that came with a chain. */
+export function chainOf(self: string, chain: Chain): Chain {
+  if (chain === "many") return chain;
+  const names = [...new Set([self, ...chain])];
+  return names.length > CHAIN_MEMBERS_MAX ? "many" : names;
 }
 
 /** Marks whatever is sent with the members below it. */
