@@ -16,6 +16,11 @@ const CHAIN_MEMBERS_MAX = 64;
 /** How long it is remembered what a method has taken, and of how many. */
 const REMEMBERED_MS = 600_000;
 const METHODS_MAX = 200;
+/**
+ * How far a shorter call brings what is remembered of its method down to itself: one that was slow
+ * by chance makes no long method of it.
+ */
+const FORGOTTEN_SHARE = 0.1;
 
 export interface RunningCall {
   readonly method: string;
@@ -31,7 +36,7 @@ export class RunningCalls {
   readonly #below = new Map<string, number>();
   /** How many have more below them than is named. */
   #unnamed = 0;
-  /** The longest that calls of a method have taken, those forgotten first that ended first. */
+  /** How long calls of a method take, those forgotten first that ended first. */
   readonly #taken = new Map<string, { readonly ms: number; readonly endedAt: number }>();
   #heldUntil = 0;
   #chain: Chain | undefined;
@@ -64,7 +69,10 @@ export class RunningCalls {
     this.#heldUntil = Math.max(this.#heldUntil, until);
   }
 
-  /** The longest that a call of this method has taken of late; 0 when none is known. */
+  /**
+   * The longest that a call of this method has taken of late, the less the more shorter ones have
+   * followed it; 0 when none is known.
+   */
   usualMs(method: string, now: number): number {
     const taken = this.#taken.get(method);
     return taken !== undefined && now - taken.endedAt <= REMEMBERED_MS ? taken.ms : 0;
@@ -77,9 +85,20 @@ export class RunningCalls {
     return this.#chain;
   }
 
-  state(now: number): Omit<RunningState, "waiting"> {
+  /** True while a call runs that has taken as long as this already, or whose method does. */
+  runsLong(fromMs: number, now: number): boolean {
+    if (fromMs === 0) return this.#calls.size > 0;
+    if (this.#oldestMs(now) >= fromMs) return true;
+    return [...this.#calls].some(({ method }) => this.usualMs(method, now) >= fromMs);
+  }
+
+  #oldestMs(now: number): number {
     const [oldest] = this.#calls;
-    const oldestMs = oldest === undefined ? 0 : Math.max(0, now - oldest.startedAt);
+    return oldest === undefined ? 0 : Math.max(0, now - oldest.startedAt);
+  }
+
+  state(now: number): Omit<RunningState, "waiting"> {
+    const oldestMs = this.#oldestMs(now);
     return {
       runs: this.#calls.size,
       oldestMs,
@@ -92,9 +111,10 @@ export class RunningCalls {
   }
 
   #remember(method: string, ms: number, now: number): void {
-    if (ms === 0 || ms < this.usualMs(method, now)) return;
+    const usualMs = this.usualMs(method, now);
+    const takenMs = ms >= usualMs ? ms : Math.floor(usualMs + (ms - usualMs) * FORGOTTEN_SHARE);
     this.#taken.delete(method);
-    this.#taken.set(method, { ms, endedAt: now });
+    if (takenMs > 0) this.#taken.set(method, { ms: takenMs, endedAt: now });
     const [first] = this.#taken.keys();
     if (this.#taken.size > METHODS_MAX && first !== undefined) this.#taken.delete(first);
   }

@@ -47,14 +47,18 @@ export function chainBelow(): Chain | undefined {
   return context === undefined || context.isOver ? undefined : context.chain;
 }
 
-/** With the flag `nodejs_als` alone the module can only be imported. */
+/**
+ * With the flag `nodejs_als` alone the module can only be imported. Each call that comes meanwhile
+ * does so itself: one must not wait for what another began.
+ */
 async function seek(): Promise<void> {
-  isSought = true;
   try {
-    store = storeFrom(await import(MODULE));
+    const found = storeFrom(await import(MODULE));
+    store ??= found;
   } catch {
     // The runtime has no such module: calls by `connect` are not recognised.
   }
+  isSought = true;
 }
 
 function builtinModule(): unknown {
@@ -64,6 +68,7 @@ function builtinModule(): unknown {
 }
 
 function storeFrom(module: unknown): Store<CallContext> | null {
-  const found: unknown = module instanceof Object ? Reflect.get(module, "AsyncLocalStorage") : undefined;
+  // What an import gives is no instance of Object.
+  const found: unknown = typeof module === "object" && module !== null ? Reflect.get(module, "AsyncLocalStorage") : undefined;
   return typeof found === "function" ? (Reflect.construct(found, []) as Store<CallContext>) : null;
 }
