@@ -1,7 +1,6 @@
 /** A routed call is known to what it calls, by whatever router, until it ends. */
 import { describe, expect, it, vi } from "vitest";
 import type { Envelope } from "../../src/core/protocol.ts";
-import type * as CallContext from "../../src/shards/platform/call-context.ts";
 import { connect } from "../../src/shards/router.ts";
 import { chainBelow, runBelow } from "../../src/shards/platform/call-context.ts";
 
@@ -59,10 +58,13 @@ describe("3: inside a routed call", () => {
     const original = await vi.importActual<object>("node:async_hooks");
     vi.doMock("node:async_hooks", () => ({ ...original, ...module }));
     try {
-      const fresh = (await import("../../src/shards/platform/call-context.ts")) as typeof CallContext;
+      const fresh = await import("../../src/shards/platform/call-context.ts");
       expect(fresh.chainBelow()).toBeUndefined();
       const call = (): Promise<unknown[]> => fresh.runBelow(["a"], () => ["ran", fresh.chainBelow()]);
-      expect(await Promise.all([call(), call()])).toEqual(Array(2).fill(["ran", chain]));
+      expect(await Promise.all([call(), call()])).toEqual([
+        ["ran", chain],
+        ["ran", chain],
+      ]);
     } finally {
       vi.doUnmock("node:async_hooks");
       vi.unstubAllGlobals();

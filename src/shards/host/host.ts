@@ -10,7 +10,7 @@ import { PeerProtocols, refuseNumber } from "../../core/peer-protocols.ts";
 import { type Chain, type Envelope, PROTOCOLS_SPOKEN, PROTOCOL_VERSION, type ProtocolReply } from "../../core/protocol.ts";
 import { type Result, failure, success } from "../../core/result.ts";
 import { Admission } from "../member/admission.ts";
-import { callMethod } from "./call-method.ts";
+import { callBelow, callMethod } from "./call-method.ts";
 import { CatchUp } from "./catch-up.ts";
 import { Claims } from "../directory/claims.ts";
 import { Directory } from "../directory/directory.ts";
@@ -501,10 +501,8 @@ export class Host {
    * at least deletions get through then.
    */
   async #callMethod(method: string, args: readonly unknown[], chain: Chain = []): Promise<unknown> {
-    const { runBelow } = this.platform;
-    const work = (): unknown => callMethod(this.#target, method, args);
     try {
-      return await (runBelow ? runBelow(chainOf(this.member.self, chain), work) : work());
+      return await callBelow(this.platform, chainOf(this.member.self, chain), () => callMethod(this.#target, method, args));
     } catch (error) {
       if (isFull(error)) this.member.makeRoom();
       throw error;
