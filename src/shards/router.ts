@@ -10,6 +10,8 @@
  */
 import type { Partitioners } from "../core/partitioners.ts";
 import { PeerProtocols } from "../core/peer-protocols.ts";
+import { markingPeers } from "./member/running-calls.ts";
+import { chainBelow } from "./platform/call-context.ts";
 import { LayoutView, type NewIds, type RouteKey } from "./client/layout-view.ts";
 import type { LayoutReply, ReplyTo, RouterRequest } from "./protocol/messages.ts";
 import { type QueryShards, type QueryShardsResult, mergeShardResults } from "./client/query-shards.ts";
@@ -40,7 +42,7 @@ export function connect<Class extends object = Record<string, (...args: never[])
   namespace: string,
   options: ConnectOptions = {},
 ): Router<Class> {
-  return new Router<Class>(createPeers(binding), namespace, platformRuntime, options);
+  return new Router<Class>(markingPeers(createPeers(binding), chainBelow), namespace, platformRuntime, options);
 }
 
 /** The methods of a class as routed calls: the same arguments, the answer as a promise. */

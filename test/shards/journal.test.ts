@@ -50,6 +50,14 @@ describe("waves", () => {
     expect(journal.waves(2, from, count)).toEqual([]);
   });
 
+  it("are replaced from the one in work on", () => {
+    journal.insert(recordOf(1));
+    journal.putWaves(1, waves.slice(0, 3));
+    const parts = [7, 8, 9].map((rows) => ({ moves: [], rows }));
+    journal.replaceWaves(1, 1, parts);
+    expect(journal.waves(1, 0, -1)).toEqual([...waves.slice(0, 1), ...parts]);
+  });
+
   it("are planned anew", () => {
     journal.insert(recordOf(1));
     journal.putWaves(1, waves);

@@ -40,8 +40,13 @@ describe("a round", () => {
     expect(plan({ a: LONG, b: hung })).toEqual({ kind: "outlast", busy: { member: "b", ...hung } });
   });
 
-  it("is followed by a pause, longer each time up to a second", () => {
-    expect([1, 2, 3, 4, 5, 6, 7].map(pauseAfter)).toEqual([50, 100, 200, 400, 800, 1_000, 1_000]);
+  it("is followed by a pause, longer each time up to 400 ms", () => {
+    expect([1, 2, 3, 4, 5, 6].map((round) => pauseAfter(round, 0))).toEqual([50, 100, 200, 400, 400, 400]);
+  });
+
+  it("is followed by twice the time that callers waited in it, at least", () => {
+    expect([1, 4, 9].map((round) => pauseAfter(round, 160))).toEqual([320, 400, 400]);
+    expect(pauseAfter(1, 900)).toBe(1_800);
   });
 
   it("adds what was waited to the pauses of the operation", () => {
@@ -52,7 +57,7 @@ describe("a round", () => {
 
 describe("the root", () => {
   let rig: Rig;
-  beforeEach(() => {
+  function begin(): void {
     rig = createRig();
     // Time passes only while the root itself waits.
     rig.sleep = (delayMs, signal) =>
@@ -66,7 +71,8 @@ describe("the root", () => {
           resolve();
         });
       });
-  });
+  }
+  beforeEach(begin);
 
   /** What members were asked for fences, in order, with the attempt. */
   function fencing(): string[] {
@@ -196,16 +202,66 @@ describe("the root", () => {
     expect(rig.record().writePauseMs).toEqual({ last: 40, max: 40 });
   });
 
-  it("fences a member of an older library the old way", async () => {
+  it("waits for a member of an older library, with nobody held", async () => {
     startRebalance(rig);
-    const fences: string[] = [];
+    const kept: string[] = [];
+    const waits = new Set<string | undefined>();
+    let refusals = 0;
     rig.ask = (member, request) => {
-      if (request.kind === "fence") fences.push(member);
-      if (request.kind !== "hold" || member !== "m1") return undefined;
-      return Promise.reject(new RefusedError(refusal("invalid", "Unknown request 'hold'")));
+      if (request.kind === "fence" || (request.kind === "hold" && request.holdMs > 0)) kept.push(member);
+      if (request.kind !== "hold" || member !== "m1" || refusals === 4) return undefined;
+      refusals++;
+      if (refusals > 1) waits.add(rig.record().waitsFor?.kind);
+      expect(kept).toEqual([]);
+      return Promise.reject(new RefusedError(refusal("protocol", "m1 speaks protocol 1, this message needs 2")));
     };
     await workToTheEnd(rig);
-    expect(rig.record()).toMatchObject({ state: "completed", retries: 0 });
-    expect(fences).toContain("m1");
+    expect([refusals, [...waits]]).toEqual([4, ["mixedVersions"]]);
+    expect(rig.record()).toMatchObject({ state: "completed" });
+  });
+
+  describe("where calls keep a fence of several members from closing", () => {
+    /** The members that were fenced together, for each attempt; and what was promoted for whom. */
+    function watch(isBusy: (among: number) => boolean): { readonly fences: Map<number, Message<"fence">[]>; ranges: string[] } {
+      const fences = new Map<number, Message<"fence">[]>();
+      const ranges: string[] = [];
+      rig.ask = (member, request) => {
+        if (request.kind === "hold" && request.holdMs > 0 && isBusy(request.among.length)) return member === "m0" ? SHORT : IDLE;
+        if (request.kind === "hold" && request.holdMs === 0) return SHORT;
+        if (request.kind === "fence") fences.set(request.attempt, [...(fences.get(request.attempt) ?? []), request]);
+        if (request.kind === "activate") ranges.push(...request.activation.incoming.map((range) => JSON.stringify(range)));
+        return undefined;
+      };
+      return { fences, ranges };
+    }
+
+    it("fences two at a time, and moves every range once", async () => {
+      startRebalance(rig);
+      const whole = watch(() => false);
+      await workToTheEnd(rig);
+      expect(rig.record()).toMatchObject({ state: "completed", waveCount: 2 });
+
+      begin();
+      startRebalance(rig);
+      const { fences, ranges } = watch((among) => among > 2);
+      await workToTheEnd(rig);
+      expect(rig.record()).toMatchObject({ state: "completed", isNarrow: true, retries: 0, waveSpan: 1 });
+      expect([...fences.values()].map((asked) => asked.length)).toEqual(Array(fences.size).fill(2));
+      expect(rig.record().wavesDone).toBe(rig.record().waveCount);
+      expect(ranges.toSorted()).toEqual(whole.ranges.toSorted());
+    });
+
+    it("lets no fence stand longer at later tries, as it would for a slow network", async () => {
+      startSwap(rig);
+      const budgets: number[] = [];
+      rig.ask = (_, request) => {
+        if (request.kind !== "fence") return undefined;
+        budgets.push(request.budgetMs);
+        return { attempt: 0, busy: SHORT };
+      };
+      await workToTheEnd(rig);
+      expect(rig.record()).toMatchObject({ state: "failed" });
+      expect(Math.max(...budgets)).toBe(1_000);
+    });
   });
 });

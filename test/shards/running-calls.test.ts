@@ -62,14 +62,37 @@ describe("what is sent while calls run", () => {
 describe("how long a method takes", () => {
   it("is the longest that a call of it has taken, for ten minutes", () => {
     const running = new RunningCalls("b");
+    running.end(running.start("slow", [], 0), 4_000);
     running.end(running.start("slow", [], 0), 5_000);
-    running.end(running.start("slow", [], 5_000), 6_000);
     running.end(running.start("fast", [], 5_000), 5_003);
     expect([running.usualMs("slow", 6_000), running.usualMs("fast", 6_000), running.usualMs("other", 6_000)]).toEqual([
       5_000, 3, 0,
     ]);
     expect(running.usualMs("slow", 5_000 + 600_000)).toBe(5_000);
     expect(running.usualMs("slow", 5_001 + 600_000)).toBe(0);
+  });
+
+  it("comes down with shorter calls: one that was slow by chance makes no long method", () => {
+    const running = new RunningCalls("b");
+    running.end(running.start("m", [], 0), 700);
+    running.end(running.start("m", [], 700), 720);
+    expect(running.usualMs("m", 720)).toBe(632);
+    for (let call = 0; call < 20; call++) running.end(running.start("m", [], 720), 740);
+    expect(running.usualMs("m", 740)).toBeLessThan(100);
+    for (let call = 0; call < 60; call++) running.end(running.start("m", [], 740), 740);
+    expect(running.usualMs("m", 740)).toBe(0);
+  });
+
+  it("tells long calls by their method, before they have run for long", () => {
+    const running = new RunningCalls("b");
+    running.end(running.start("slow", [], 0), 5_000);
+    expect([0, 100].map((from) => running.runsLong(from, 5_000))).toEqual([false, false]);
+    const fast = running.start("fast", [], 5_000);
+    expect([0, 100, Infinity].map((from) => running.runsLong(from, 5_099))).toEqual([true, false, false]);
+    expect(running.runsLong(100, 5_100)).toBe(true);
+    running.end(fast, 5_100);
+    running.start("slow", [], 5_100);
+    expect([0, 100, Infinity].map((from) => running.runsLong(from, 5_100))).toEqual([true, true, false]);
   });
 
   it("does not count what ran under a hold: it may have waited for a call that was held", () => {

@@ -5,7 +5,7 @@ import type { HashLayout } from "../../src/core/layout.ts";
 import { type Move, applyMoves, diffRanges } from "../../src/core/moves.ts";
 import { joinSlots } from "../../src/core/slot-table.ts";
 import { SLOT_COUNT } from "../../src/core/slots.ts";
-import { NO_WAVE, joinWaves, nextSpan, packWaves } from "../../src/shards/root/waves.ts";
+import { NO_WAVE, hasManyPairs, joinWaves, nextSpan, packByPairs, packWaves } from "../../src/shards/root/waves.ts";
 
 const MOVES_MAX = 1_000;
 
@@ -44,6 +44,18 @@ describe("packWaves", () => {
     expect(waves.length).toBeLessThan(SLOT_COUNT / 2 / MOVES_MAX + 2);
     expect(Math.max(...waves.map((wave) => wave.moves.length))).toBeLessThanOrEqual(MOVES_MAX);
     expect(applyMoves(from, joinWaves(waves).moves).ranges).toEqual(to.ranges);
+  });
+
+  it("can be packed anew, a pair of members in each, and not more waves than the size needs", () => {
+    const from = layoutOf((slot) => (slot % 2 === 0 ? "a" : "b"));
+    const to = layoutOf((slot) => (slot < 200 ? "c" : slot % 2 === 0 ? "a" : "b"));
+    const waves = packWaves(diffRanges(from, to), [stagedAt("c", [50, 100, 150, 200], 10)], 10);
+    expect(waves.map(hasManyPairs)).toEqual([true, true, true, true]);
+    const narrow = packByPairs(waves);
+    expect(narrow.map(hasManyPairs)).toEqual([false, false, false, false]);
+    expect(narrow.map(({ rows, moves }) => [rows, moves.length])).toEqual(narrow.map(() => [10, 50]));
+    expect(applyMoves(from, joinWaves(narrow).moves).ranges).toEqual(to.ranges);
+    expect(packByPairs([NO_WAVE])).toEqual([]);
   });
 
   it("holds every move exactly once, however the rows are cut", () => {

@@ -73,7 +73,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
     rule: "judged-under-the-fence: what one source says while the others have not sent their logs proves nothing",
     edits: [
       { file: "shards/root/failures.ts", find: /DUPLICATE_TRIES_MAX = \d+;/, replace: "DUPLICATE_TRIES_MAX = 0;" },
-      { file: "shards/root/judge.ts", find: "raiseFence(attempt, ignoreDuplicate)", replace: "raiseFence(attempt)" },
+      { file: "shards/root/judge.ts", find: "raiseFence(attempt, { pass: ignoreDuplicate })", replace: "raiseFence(attempt)" },
     ],
   },
 ];

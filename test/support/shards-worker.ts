@@ -24,6 +24,7 @@ export { Migrated } from "./migrated.ts";
 
 export interface ShardsEnv {
   readonly THINGS: DurableObjectNamespace<Things>;
+  readonly COURIER: DurableObjectNamespace<Courier>;
   readonly SHOP: DurableObjectNamespace<Shop>;
   readonly LONELY: DurableObjectNamespace<Lonely>;
   readonly CASES: DurableObjectNamespace<Cases>;
@@ -38,6 +39,8 @@ export interface ShardsEnv {
 export interface Hop {
   readonly key: string;
   readonly connectTo?: string;
+  /** True has a plain object make it, which passes no mark on: nobody can tell that it is nested. */
+  readonly isCarried?: boolean;
   /** True leaves the call to itself: the caller does not wait for it. */
   readonly isDetached?: boolean;
 }
@@ -77,6 +80,10 @@ export class Things extends ThingsObject<ShardsEnv> {
     const here = this.whereAmI();
     const [next, ...rest] = path;
     if (next === undefined) return [here];
+    if (next.isCarried) {
+      const courier = this.env.COURIER.get(this.env.COURIER.idFromName(next.connectTo ?? ""));
+      return [here, ...(await courier.carry(next, rest, waitMs))];
+    }
     const router = next.connectTo === undefined ? this.shards.router<Things>() : connect<Things>(this.env.THINGS, next.connectTo);
     const called = router.at(next.key).callAlong(rest, waitMs);
     if (!next.isDetached) return [here, ...(await called)];
@@ -95,6 +102,13 @@ export class Things extends ThingsObject<ShardsEnv> {
   async putSlowly(id: string, country: string, waitMs: number): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, waitMs));
     this.putHere([{ id, type: "", name: null, data: { country }, visibility: "private", createdAt: 1, updatedAt: 1 }]);
+  }
+}
+
+/** A class without a host: what it is asked to call looks like the call of a caller outside. */
+export class Courier extends DurableObject<ShardsEnv> {
+  carry({ key, connectTo = "" }: Hop, rest: readonly Hop[], waitMs: number): Promise<string[]> {
+    return connect<Things>(this.env.THINGS, connectTo).at(key).callAlong(rest, waitMs);
   }
 }
 

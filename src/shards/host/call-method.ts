@@ -1,7 +1,14 @@
 /**
  * Calls a method of the user's class by name, for the router: which methods those are, and what their errors may say.
  */
+import type { Chain } from "../../core/protocol.ts";
+import type { HostPlatform } from "../platform/host-platform.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
+
+/** Runs a call so that what it sends can be told from other calls, where the platform can do that. */
+export function callBelow({ runBelow }: HostPlatform, chain: Chain, work: () => unknown): unknown {
+  return runBelow === undefined ? work() : runBelow(chain, work);
+}
 
 /** @throws RefusedError when there is no such method, and whatever the method throws. */
 export function callMethod(target: object, name: string, args: readonly unknown[]): unknown {

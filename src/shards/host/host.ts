@@ -10,7 +10,7 @@ import { PeerProtocols, refuseNumber } from "../../core/peer-protocols.ts";
 import { type Chain, type Envelope, PROTOCOLS_SPOKEN, PROTOCOL_VERSION, type ProtocolReply } from "../../core/protocol.ts";
 import { type Result, failure, success } from "../../core/result.ts";
 import { Admission } from "../member/admission.ts";
-import { callMethod } from "./call-method.ts";
+import { callBelow, callMethod } from "./call-method.ts";
 import { CatchUp } from "./catch-up.ts";
 import { Claims } from "../directory/claims.ts";
 import { Directory } from "../directory/directory.ts";
@@ -32,7 +32,7 @@ import { Root } from "../root/root.ts";
 import { runQuery } from "../member/query.ts";
 import type { ShardHostOptions } from "./host-options.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
-import { markingPeers } from "../member/running-calls.ts";
+import { chainOf, markingPeers } from "../member/running-calls.ts";
 import { LEAST_PROTOCOL } from "../protocol/least-protocol.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
 import { openSchema } from "../storage/schema.ts";
@@ -463,7 +463,7 @@ export class Host {
     },
     call: ({ epoch, keys, method, args, claims = [] }, chain) =>
       this.admission.run({ epoch, keys: [...keys, ...claims.map((claim) => claim.key)], method, chain }, () =>
-        this.#parts.claims.run(claims, () => this.#callMethod(method, args)),
+        this.#parts.claims.run(claims, () => this.#callMethod(method, args, chain)),
       ),
     query: ({ epoch, query, params }) =>
       this.admission.run({ epoch, keys: [], endsAtOnce: true }, () => runQuery(this.sql, query, params)),
@@ -500,9 +500,9 @@ export class Host {
    * Calls the user's method. When it finds the storage full while rows are captured, room is made:
    * at least deletions get through then.
    */
-  async #callMethod(method: string, args: readonly unknown[]): Promise<unknown> {
+  async #callMethod(method: string, args: readonly unknown[], chain: Chain = []): Promise<unknown> {
     try {
-      return await callMethod(this.#target, method, args);
+      return await callBelow(this.platform, chainOf(this.member.self, chain), () => callMethod(this.#target, method, args));
     } catch (error) {
       if (isFull(error)) this.member.makeRoom();
       throw error;

@@ -127,8 +127,8 @@ export class Admission {
   }
 
   /**
-   * Keeps new calls waiting, other than those that a held member waits for, and lets running ones end. Answers once nothing runs, or after
-   * `waitMs` with what still does: the hold goes on either way. @throws RefusedError when a newer attempt holds this member.
+   * Keeps new calls waiting, other than those that a held member waits for, and lets running ones end. Answers once nothing runs (under a
+   * hold of long calls: no long one), or after `waitMs` with what still does: the hold goes on either way. @throws RefusedError when a newer attempt holds this member.
    */
   async hold(hold: Hold, waitMs: number): Promise<RunningState> {
     const { runtime } = this.#member;
@@ -138,7 +138,8 @@ export class Admission {
     this.running.noteHold(hold.until);
     this.changed();
     const deadline = runtime.now() + waitMs;
-    while (this.running.count > 0 && runtime.now() < deadline) await this.#change(deadline - runtime.now());
+    while (this.running.runsLong(hold.fromMs, runtime.now()) && runtime.now() < deadline)
+      await this.#change(deadline - runtime.now());
     return this.state();
   }
 

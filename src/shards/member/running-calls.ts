@@ -16,6 +16,11 @@ const CHAIN_MEMBERS_MAX = 64;
 /** How long it is remembered what a method has taken, and of how many. */
 const REMEMBERED_MS = 600_000;
 const METHODS_MAX = 200;
+/**
+ * How far a shorter call brings what is remembered of its method down to itself: one that was slow
+ * by chance makes no long method of it.
+ */
+const FORGOTTEN_SHARE = 0.1;
 
 export interface RunningCall {
   readonly method: string;
@@ -31,7 +36,7 @@ export class RunningCalls {
   readonly #below = new Map<string, number>();
   /** How many have more below them than is named. */
   #unnamed = 0;
-  /** The longest that calls of a method have taken, those forgotten first that ended first. */
+  /** How long calls of a method take, those forgotten first that ended first. */
   readonly #taken = new Map<string, { readonly ms: number; readonly endedAt: number }>();
   #heldUntil = 0;
   #chain: Chain | undefined;
@@ -64,7 +69,10 @@ export class RunningCalls {
     this.#heldUntil = Math.max(this.#heldUntil, until);
   }
 
-  /** The longest that a call of this method has taken of late; 0 when none is known. */
+  /**
+   * The longest that a call of this method has taken of late, the less the more shorter ones have
+   * followed it; 0 when none is known.
+   */
   usualMs(method: string, now: number): number {
     const taken = this.#taken.get(method);
     return taken !== undefined && now - taken.endedAt <= REMEMBERED_MS ? taken.ms : 0;
@@ -77,9 +85,20 @@ export class RunningCalls {
     return this.#chain;
   }
 
-  state(now: number): Omit<RunningState, "waiting"> {
+  /** True while a call runs that has taken as long as this already, or whose method does. */
+  runsLong(fromMs: number, now: number): boolean {
+    if (fromMs === 0) return this.#calls.size > 0;
+    if (this.#oldestMs(now) >= fromMs) return true;
+    return [...this.#calls].some(({ method }) => this.usualMs(method, now) >= fromMs);
+  }
+
+  #oldestMs(now: number): number {
     const [oldest] = this.#calls;
-    const oldestMs = oldest === undefined ? 0 : Math.max(0, now - oldest.startedAt);
+    return oldest === undefined ? 0 : Math.max(0, now - oldest.startedAt);
+  }
+
+  state(now: number): Omit<RunningState, "waiting"> {
+    const oldestMs = this.#oldestMs(now);
     return {
       runs: this.#calls.size,
       oldestMs,
@@ -88,14 +107,14 @@ export class RunningCalls {
   }
 
   #name(): Chain {
-    const names = [...new Set([this.#self, ...this.#below.keys()])];
-    return this.#unnamed > 0 || names.length > CHAIN_MEMBERS_MAX ? "many" : names;
+    return chainOf(this.#self, this.#unnamed > 0 ? "many" : [...this.#below.keys()]);
   }
 
   #remember(method: string, ms: number, now: number): void {
-    if (ms === 0 || ms < this.usualMs(method, now)) return;
+    const usualMs = this.usualMs(method, now);
+    const takenMs = ms >= usualMs ? ms : Math.floor(usualMs + (ms - usualMs) * FORGOTTEN_SHARE);
     this.#taken.delete(method);
-    this.#taken.set(method, { ms, endedAt: now });
+    if (takenMs > 0) this.#taken.set(method, { ms: takenMs, endedAt: now });
     const [first] = this.#taken.keys();
     if (this.#taken.size > METHODS_MAX && first !== undefined) this.#taken.delete(first);
   }
@@ -111,6 +130,13 @@ export class RunningCalls {
       }
     }
   }
+}
+
+/** What is below a call of this member's that came with a chain. */
+export function chainOf(self: string, chain: Chain): Chain {
+  if (chain === "many") return chain;
+  const names = [...new Set([self, ...chain])];
+  return names.length > CHAIN_MEMBERS_MAX ? "many" : names;
 }
 
 /** Marks whatever is sent with the members below it. */

@@ -1,4 +1,5 @@
 /** The ports of a host: an object's name, its storage, its clock, and the way to its peers. */
+import type { Chain } from "../../core/protocol.ts";
 import type { HostStorage, Peers, RunAlone, Runtime } from "../storage/storage.ts";
 
 /**
@@ -36,4 +37,9 @@ export interface HostPlatform {
   readonly alone: RunAlone;
   /** Null when the class's own binding is not known: then nothing can be sharded. */
   readonly peers: Peers | null;
+  /**
+   * Runs a routed call so that routers which are made inside it can tell what is below them. Absent
+   * where only the host's own can.
+   */
+  readonly runBelow?: <Value>(chain: Chain, work: () => Value | Promise<Value>) => Promise<Value>;
 }

@@ -1,5 +1,6 @@
 /** The Durable Object runtime behind the library's ports: storage, clock, hashing, and other objects by name. */
 import type { Envelope, ProtocolReply } from "../../core/protocol.ts";
+import { runBelow } from "./call-context.ts";
 import { Home, type ObjectNamespace, isTooLong } from "./home.ts";
 import type { HostPlatform } from "./host-platform.ts";
 import { realAlarmOf } from "./real-alarm.ts";
@@ -69,5 +70,6 @@ export function durableObjectPlatform(ctx: DurableObjectState, binding: ObjectNa
     runtime: platformRuntime,
     alone: (work) => ctx.blockConcurrencyWhile(() => work(platformRuntime.sleep)),
     peers: binding && peersOf(() => home.namespace() ?? binding),
+    runBelow,
   };
 }

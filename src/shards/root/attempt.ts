@@ -47,6 +47,11 @@ export class FenceAttempt {
     return (this.#waitingSince ??= now);
   }
 
+  /** How long callers may have waited for this attempt so far, in milliseconds. */
+  waitedMs(): number {
+    return this.#waitingSince === null ? 0 : this.context.runtime.now() - this.#waitingSince;
+  }
+
   /**
    * The context of what is done behind the fence that goes up now: nobody is waited for longer than
    * it may stand.
@@ -54,10 +59,10 @@ export class FenceAttempt {
   behindFence(): FencedContext {
     this.waitingSince();
     const { context } = this;
-    const { retries, duplicateTries = 0 } = this.record;
+    const { retries, duplicateTries = 0, busyTries = 0 } = this.record;
     const fencedAt = context.runtime.now();
-    // What was found twice says nothing of how fast members answer.
-    const failures = Math.max(0, retries - duplicateTries);
+    // What was found twice, and calls that run on, say nothing of how fast members answer.
+    const failures = Math.max(0, retries - duplicateTries - busyTries);
     const mostMs = Math.min(FENCE_MS_CEILING, FENCE_MS_MAX * 2 ** Math.min(failures, 20));
     const leftMs = (): number => {
       const left = fencedAt + mostMs - context.runtime.now();
@@ -73,18 +78,18 @@ export class FenceAttempt {
    * The failures of the step count on. What callers have waited is noted also where the operation
    * has moved on meanwhile. @throws Superseded then.
    */
-  async giveUp(failures: Pick<OperationRecord, "retries" | "duplicateTries"> = this.record): Promise<void> {
-    const { retries, duplicateTries = 0 } = failures;
+  async giveUp(failures: Pick<OperationRecord, "retries" | "duplicateTries" | "busyTries"> = this.record): Promise<void> {
+    const { retries, duplicateTries = 0, busyTries = 0 } = failures;
     this.#noteWait();
     const over = { attempt: this.record.attempt + 1, liftsFences: true };
-    this.record = proceed(this.context, this.record, { ...over, retries, duplicateTries });
+    this.record = proceed(this.context, this.record, { ...over, retries, duplicateTries, busyTries });
     this.record = await liftFences(this.context, this.record, this.members);
   }
 
   #noteWait(): void {
     if (this.#waitingSince === null) return;
-    const { journal, runtime } = this.context;
-    const waitedMs = runtime.now() - this.#waitingSince;
+    const { journal } = this.context;
+    const waitedMs = this.waitedMs();
     this.#waitingSince = null;
     const current = journal.running();
     if (current?.id !== this.record.id || waitedMs === 0) return;

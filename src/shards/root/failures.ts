@@ -8,6 +8,7 @@ import type { OperationFault, OperationWait } from "../../core/operation.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import { EngineFault, fullFault, isFull, messageOf } from "../storage/faults.ts";
 import type { OperationRecord } from "./operation-record.ts";
+import { Busy } from "./raise-fence.ts";
 import { type DriverContext, save } from "./progress.ts";
 
 /** Tries of a step on a member that does not answer, before cutover; with the backoff, about two minutes. */
@@ -71,7 +72,12 @@ export function recordFailure(context: DriverContext, before: OperationRecord, t
     save(context, record, { waveSpan: 1, retries, lastError: messageOf(error), notBefore: runtime.now() + BACKOFF_MS_MIN });
     return;
   }
-  const failed = { retries, lastError: messageOf(error), ...(isDuplicate(error) ? countDuplicate(record, error) : {}) };
+  const failed = {
+    retries,
+    lastError: messageOf(error),
+    ...(isDuplicate(error) ? countDuplicate(record, error) : {}),
+    ...(isBusy(error) ? { busyTries: (record.busyTries ?? 0) + 1 } : {}),
+  };
   const fault = isOpen(record) ? faultOf(error, record.paused ? 0 : retries) : null;
   if (fault !== null) end(context, record, { ...failed, fault });
   // After cutover there is only forward: try again, less and less often, for as long as it takes.
@@ -146,6 +152,11 @@ function isTablesChanged(error: unknown): boolean {
 
 export function isDuplicate(error: unknown): boolean {
   return error instanceof EngineFault && error.kind === "duplicateId";
+}
+
+/** True when the fence could not be closed because calls ran on. */
+function isBusy(error: unknown): boolean {
+  return error instanceof Busy || (error instanceof Error && error.cause instanceof Busy);
 }
 
 export function backoffMs(tries: number): number {

@@ -12,10 +12,20 @@ import { drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import type { Wave } from "./journal.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
-import { type DriverContext, proceed, requireCurrent } from "./progress.ts";
+import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts";
 import { promote } from "./promote.ts";
-import { raiseFence } from "./raise-fence.ts";
-import { incomingOf, joinWaves, layoutAfter, nextSpan, outgoingOf, sourcesOf, targetsOf } from "./waves.ts";
+import { StillBusy, raiseFence } from "./raise-fence.ts";
+import {
+  hasManyPairs,
+  incomingOf,
+  joinWaves,
+  layoutAfter,
+  nextSpan,
+  outgoingOf,
+  packByPairs,
+  sourcesOf,
+  targetsOf,
+} from "./waves.ts";
 
 /**
  * Fences the members of the wave, drains the sources, has the targets promote, and commits the next
@@ -28,6 +38,7 @@ export async function fenceAndCutOver(context: DriverContext, record: OperationR
     return;
   }
   const wave = waveInWork(context, record);
+  const isWide = record.mode === "shift" && hasManyPairs(wave);
   // In a shift the targets serve too: nobody may see, nor get in the way of, what they promote
   // before the cutover.
   const targets = targetsOf(wave);
@@ -41,15 +52,31 @@ export async function fenceAndCutOver(context: DriverContext, record: OperationR
     // and take no rows until it is given up.
     await drainAll(context, record);
     requireCurrent(context, record);
-    const fenced = await raiseFence(attempt);
+    const fenced = await raiseFence(attempt, { isWide });
     await promote(fenced, attempt.record, wave);
     cutOver(context, attempt.record, wave, attempt.waitingSince());
   } catch (error) {
     const { attempt: number } = attempt.record;
     await attempt.giveUp();
+    if (error instanceof StillBusy && isWide) return narrowWaves(context, attempt.record, error);
     if (isConclusive(error)) throw error;
     throw new Error(`The fence could not be closed (attempt ${number}): ${messageOf(error)}`, { cause: error });
   }
+}
+
+/**
+ * Cuts the waves that are left into some of one pair of members each: fewer calls keep a fence of
+ * two from closing. No fence stands.
+ */
+function narrowWaves(context: DriverContext, record: OperationRecord, busy: StillBusy): void {
+  const { journal, runtime, sql } = context;
+  sql.transaction(() => {
+    const current = requireCurrent(context, record);
+    const waves = packByPairs(journal.waves(record.id, record.wavesDone, -1));
+    journal.replaceWaves(record.id, record.wavesDone, waves);
+    const change = { isNarrow: true, waveSpan: 1, waveCount: record.wavesDone + waves.length };
+    save(context, current, { ...change, notBefore: runtime.now() + busy.pauseMs, lastError: busy.message });
+  });
 }
 
 /** The point of no return: one transaction on the root. */
@@ -93,7 +120,7 @@ export async function activate(context: DriverContext, record: OperationRecord):
   proceed(context, record, {
     step: isLastWave(record) ? "cleanUp" : "fence",
     wavesDone,
-    waveSpan: nextSpan(record.waveSpan, pauseMs),
+    waveSpan: record.isNarrow ? 1 : nextSpan(record.waveSpan, pauseMs),
     writePauseMs: addPause(record.writePauseMs, givenUpMs + pauseMs),
     givenUpMs: 0,
     attempt: record.attempt + 1,

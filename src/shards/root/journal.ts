@@ -154,15 +154,25 @@ export class Journal {
   /** Stores what each wave of an operation holds, a row for each. Call in the transaction that also stores their number. */
   putWaves(operation: number, waves: readonly Wave[]): void {
     this.#sql.run("DELETE FROM shardctl_waves");
-    for (const [wave, { moves, rows }] of waves.entries()) {
+    this.#insertWaves(operation, 0, waves);
+  }
+
+  #insertWaves(operation: number, first: number, waves: readonly Wave[]): void {
+    for (const [index, { moves, rows }] of waves.entries()) {
       this.#sql.run(
         `INSERT OR ABORT INTO shardctl_waves (operation, wave, moves, rows) ${ONE_ROW}`,
         operation,
-        wave,
+        first + index,
         JSON.stringify(moves),
         rows,
       );
     }
+  }
+
+  /** Replaces the waves from the `from`th on. Call in the transaction that also stores their number. */
+  replaceWaves(operation: number, from: number, waves: readonly Wave[]): void {
+    this.#sql.run("DELETE FROM shardctl_waves WHERE operation = ? AND wave >= ?", operation, from);
+    this.#insertWaves(operation, from, waves);
   }
 
   /** The next `count` waves of a running operation, at most, from the `from`th. */

@@ -45,7 +45,7 @@ export async function judgeDuplicates(context: DriverContext, record: OperationR
       return;
     }
     // The step itself comes next: what kept the fence from closing may be gone, and with it what was found twice.
-    await attempt.giveUp({ retries: record.retries, duplicateTries: DUPLICATE_TRIES_MAX });
+    await attempt.giveUp({ ...record, duplicateTries: DUPLICATE_TRIES_MAX });
     if (isConclusive(error)) throw error;
     const found = record.duplicateFound ?? "Ids were found twice";
     throw new Error(`${found}. Whether they stand twice could not be judged behind a fence yet: ${messageOf(error)}`, {
@@ -62,7 +62,7 @@ function settlesTargets({ step, mode, sources }: OperationRecord): boolean {
 
 /** Both rounds. @throws EngineFault `duplicateId` when a row has a rival in the second. */
 async function closeFence(attempt: FenceAttempt): Promise<FencedContext> {
-  const fenced = await raiseFence(attempt, ignoreDuplicate);
+  const fenced = await raiseFence(attempt, { pass: ignoreDuplicate });
   const { id: operation, step, attempt: number, sources } = attempt.record;
   // A source that answers in time has not run out of its own: it has gone through its whole log.
   await each(attempt.members, (member) =>

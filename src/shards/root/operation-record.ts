@@ -18,13 +18,20 @@ export interface OperationRecord extends Omit<
   readonly wavesDone: number;
   /** How many are cut over at once; adapts to the pause that the last cutover made. */
   readonly waveSpan: number;
+  /**
+   * True once calls have kept the fence of several members from closing: waves are then cut over
+   * alone, and one pair of members at a time. Absent for false.
+   */
+  readonly isNarrow?: boolean;
   /** Since when callers waited for the last cutover, in milliseconds since the Unix epoch. */
   readonly fencedAt: number;
   /** The fence attempt in work. Grows; an attempt below it is over. */
   readonly attempt: number;
   /** Tries in a row that found one id twice; absent for none. */
   readonly duplicateTries?: number;
-  /** What the newest of them has found. */
+  /** Tries in a row that ended because calls ran on; absent for none. */
+  readonly busyTries?: number;
+  /** What the newest of those that found an id twice has found. */
   readonly duplicateFound?: string;
   /**
    * How long callers have waited in attempts at the next cutover that were given up, in

@@ -45,7 +45,7 @@ export function requestPause(
 /** Lets the operation go on, with all its tries. */
 export function requestResume(context: DriverContext, record: OperationRecord): OperationRecord {
   if (!record.paused) return record;
-  return save(context, record, { paused: null, retries: 0, duplicateTries: 0, notBefore: 0 });
+  return save(context, record, { paused: null, retries: 0, duplicateTries: 0, busyTries: 0, notBefore: 0 });
 }
 
 /** One turn of a paused operation. */

@@ -30,6 +30,7 @@ export function proceed(context: DriverContext, record: OperationRecord, change:
   return save(context, requireCurrent(context, record), {
     retries: 0,
     duplicateTries: 0,
+    busyTries: 0,
     notBefore: 0,
     waitsFor: null,
     ...change,

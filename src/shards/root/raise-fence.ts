@@ -12,10 +12,10 @@
  * the attempt is given up: its fences fall, whoever waited goes on, and after a moment all of it
  * begins again. "Nothing runs" can be taken back, by a call from a member that still runs one; and
  * a nested call that cannot be recognised waits like any other, so that the member that waits for
- * it stays busy.
+ * it stays busy. That costs the attempt. Calls then go on for longer than they were kept waiting,
+ * so that whoever has waited is through before anybody is held again.
  */
 import type { FenceReply, Message, RunningState } from "../protocol/messages.ts";
-import { RefusedError } from "../protocol/refused-error.ts";
 import type { FenceAttempt, FencedContext } from "./attempt.ts";
 import { each } from "./each.ts";
 import { requireCurrent } from "./progress.ts";
@@ -32,27 +32,52 @@ const DRAIN_SLICE_MS = 500;
 const HOLD_MS = 200;
 const HOLD_WAIT_MS = 150;
 /** Rounds before the step counts as failed, and is tried again later. */
-const ROUNDS_MAX = 8;
-/** Pauses between rounds, in which calls go on: twice as long each time. */
+const ROUNDS_MAX = 16;
+/** The same where fewer members can be fenced at once instead. */
+const ROUNDS_WIDE_MAX = 3;
+/** Pauses between rounds, in which calls go on: twice as long each time, up to the limit. */
 const ROUND_PAUSE_MS_MIN = 50;
-const ROUND_PAUSE_MS_MAX = 1_000;
+const ROUND_PAUSE_MS_MAX = 400;
+/** How much longer calls go on than they were kept waiting before, at least. */
+const PAUSE_PER_WAIT = 2;
+
+/** Calls run on: that says nothing of how fast members answer. */
+export class Busy extends Error {}
+
+/** Calls ran on in every round. The attempt is to be given up, and nobody held for `pauseMs`. */
+export class StillBusy extends Busy {
+  readonly pauseMs: number;
+
+  constructor(message: string, pauseMs: number) {
+    super(message);
+    this.pauseMs = pauseMs;
+  }
+}
 
 /** What runs on a member. */
 export interface Seen extends RunningState {
   readonly member: string;
 }
 
+export interface RaiseOptions {
+  /** Decides about what members report instead of "drained": it throws, or lets it pass. */
+  readonly pass?: (error: unknown) => void;
+  /** True where fewer members could be fenced at once: then it fails soon. */
+  readonly isWide?: boolean;
+}
+
 /**
- * Puts up the fence on every member of the attempt, and drains it. `pass` decides about what
- * members report instead of "drained": it throws, or lets it pass.
+ * Puts up the fence on every member of the attempt, and drains it.
  *
- * @throws Error when it could not be done: the caller gives the attempt up.
+ * @throws StillBusy when calls ran on in every round, and Error when it could not be done: the
+ * caller gives the attempt up.
  */
-export async function raiseFence(attempt: FenceAttempt, pass: (error: unknown) => void = fail): Promise<FencedContext> {
+export async function raiseFence(attempt: FenceAttempt, options: RaiseOptions = {}): Promise<FencedContext> {
   const { context } = attempt;
+  const { pass = fail, isWide = false } = options;
   for (let round = 1; ; round++) {
     const plan = planRound(await look(attempt), round);
-    if (plan.kind === "outlast") throw new Error(`${describe(plan.busy)}: the fence goes up once it has ended`);
+    if (plan.kind === "outlast") throw new Busy(`${describe(plan.busy)}: the fence goes up once it has ended`);
     let busy: readonly Seen[] = [];
     if (plan.drained.length > 0) busy = await drainLong(attempt, plan.drained, plan.drainMs);
     if (busy.length === 0 && plan.holdsAll) busy = await holdAll(attempt);
@@ -61,14 +86,17 @@ export async function raiseFence(attempt: FenceAttempt, pass: (error: unknown) =
       if (raised.busy.length === 0) return raised.fenced;
       ({ busy } = raised);
     }
-    if (round >= ROUNDS_MAX) throw new Error(`${busy.map(describe).join(", ")}. ${HINT}`);
+    const pauseMs = pauseAfter(round, attempt.waitedMs());
+    if (round >= (isWide ? ROUNDS_WIDE_MAX : ROUNDS_MAX))
+      throw new StillBusy(`${busy.map(describe).join(", ")}. ${HINT}`, pauseMs);
     await attempt.giveUp();
-    await context.runtime.sleep(pauseAfter(round));
+    await context.runtime.sleep(pauseMs);
     requireCurrent(context, attempt.record);
   }
 }
 
-const HINT = "Calls to other keys are let through when they are made with this.shards.router()";
+const HINT =
+  "Calls to other keys are let through when they are made with this.shards.router(), or, with the flag nodejs_als, by connect() inside a method";
 
 export type RoundPlan =
   | { readonly kind: "try"; readonly drained: readonly string[]; readonly drainMs: number; readonly holdsAll: boolean }
@@ -92,9 +120,9 @@ export function planRound(seen: readonly Seen[], round: number): RoundPlan {
   };
 }
 
-/** How long calls go on before the next round. */
-export function pauseAfter(round: number): number {
-  return Math.min(ROUND_PAUSE_MS_MAX, ROUND_PAUSE_MS_MIN * 2 ** (round - 1));
+/** How long calls go on before the next round, when callers have waited for so long in this one. */
+export function pauseAfter(round: number, waitedMs: number): number {
+  return Math.max(PAUSE_PER_WAIT * waitedMs, Math.min(ROUND_PAUSE_MS_MAX, ROUND_PAUSE_MS_MIN * 2 ** (round - 1)));
 }
 
 /** Asks what runs, and keeps nobody waiting. */
@@ -103,8 +131,8 @@ function look(attempt: FenceAttempt): Promise<Seen[]> {
 }
 
 /**
- * Holds calls of long methods of these members until nothing runs there, in slices: a root that is
- * silent keeps nobody waiting. The others keep nobody waiting, but are told: their calls may now
+ * Holds calls of long methods of these members until no long one runs there, in slices: a root that
+ * is silent keeps nobody waiting. The others keep nobody waiting, but are told: their calls may now
  * wait for one that is held. Gives the members that are still busy in the end.
  */
 async function drainLong(attempt: FenceAttempt, drained: readonly string[], drainMs: number): Promise<Seen[]> {
@@ -116,7 +144,7 @@ async function drainLong(attempt: FenceAttempt, drained: readonly string[], drai
       const [fromMs, waitMs] = drained.includes(member) ? [LONG_MS, mostMs] : [Infinity, 0];
       return { among: drained, fromMs, holdMs: DRAIN_HOLD_MS, waitMs };
     });
-    const busy = seen.filter(({ member, runs }) => drained.includes(member) && runs > 0);
+    const busy = seen.filter(({ member, oldestMs }) => drained.includes(member) && oldestMs >= LONG_MS);
     if (busy.length === 0 || runtime.now() >= deadline) return busy;
   }
 }
@@ -141,19 +169,14 @@ async function hold(attempt: FenceAttempt, termsFor: (member: string) => HoldTer
 
 type HoldTerms = Pick<Message<"hold">, "among" | "fromMs" | "holdMs" | "waitMs">;
 
+/**
+ * @throws RefusedError `protocol` from a member of an older library: nobody is fenced before it is
+ * deployed.
+ */
 async function askHold({ context, record }: FenceAttempt, member: string, terms: HoldTerms): Promise<Seen> {
   const { id: operation, attempt } = record;
-  try {
-    return { member, ...(await context.ask(member, { kind: "hold", operation, attempt, ...terms })) };
-  } catch (error) {
-    // An older library does not know this message: its fence waits for running calls.
-    if (error instanceof RefusedError && (error.reason.kind === "invalid" || error.reason.kind === "protocol"))
-      return { member, ...IDLE };
-    throw error;
-  }
+  return { member, ...(await context.ask(member, { kind: "hold", operation, attempt, ...terms })) };
 }
-
-const IDLE: RunningState = { runs: 0, oldestMs: 0, longestMs: 0, waiting: 0 };
 
 /** Has every member put up its fence and drain, unless calls run there. */
 async function raise(

@@ -66,6 +66,37 @@ export function joinWaves(waves: readonly Wave[]): Wave {
   return { moves: waves.flatMap((wave) => wave.moves), rows: waves.reduce((total, wave) => total + wave.rows, 0) };
 }
 
+/** True when more than two members change hands in a wave: it can be cut into smaller ones. */
+export function hasManyPairs({ moves }: Wave): boolean {
+  return new Set(moves.map(pairOf)).size > 1;
+}
+
+/**
+ * The same moves in waves of one pair of members each, none larger than the largest was. How the
+ * rows of a wave are spread over its moves is not known: each has its share.
+ */
+export function packByPairs(waves: readonly Wave[]): Wave[] {
+  const rowsMax = Math.max(0, ...waves.map(({ rows }) => rows));
+  const packed = new Map<string, { moves: Move[]; rows: number }[]>();
+  for (const { moves, rows } of waves) {
+    for (const [pair, part] of Map.groupBy(moves, pairOf)) {
+      const share = Math.ceil((rows * part.length) / moves.length);
+      const ofPair = packed.get(pair) ?? [];
+      packed.set(pair, ofPair);
+      const last = ofPair.at(-1);
+      if (last && last.rows + share <= rowsMax && last.moves.length + part.length <= WAVE_MOVES_MAX) {
+        last.moves.push(...part);
+        last.rows += share;
+      } else ofPair.push({ moves: [...part], rows: share });
+    }
+  }
+  return [...packed.values()].flat();
+}
+
+function pairOf({ source, target }: Move): string {
+  return JSON.stringify([source, target]);
+}
+
 /** How many waves to cut over next: half as many after a pause above the goal, twice as many after one far below it. */
 export function nextSpan(span: number, pauseMs: number): number {
   if (pauseMs > PAUSE_MS_GOAL) return Math.max(1, Math.floor(span / 2));
