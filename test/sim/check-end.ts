@@ -28,7 +28,7 @@ export interface EndState {
 }
 
 /** What of a scenario gives operations reason to end otherwise than completed. */
-type Expected = Pick<Scenario, "hasTwins" | "hasRivals" | "deploys" | "hasFullDisks">;
+type Expected = Pick<Scenario, "hasTwins" | "hasRivals" | "deploys">;
 
 /** Reads the end state, and tells `world` of everything that is wrong with it. */
 export function checkEnd(world: World, scenario: Expected): EndState {
@@ -109,7 +109,8 @@ function checkOperations(world: World, root: SimObject, epoch: number, scenario:
  * Whether the run gave the operation a reason to end as it did. Silence is none: faults last for seconds, the engine's retries for
  * minutes.
  */
-function isExplained(world: World, { id, state, fault }: OperationRecord, scenario: Expected): boolean {
+function isExplained(world: World, record: OperationRecord, scenario: Expected): boolean {
+  const { id, state, fault } = record;
   switch (state) {
     case "running": // told of elsewhere
     case "completed":
@@ -117,8 +118,16 @@ function isExplained(world: World, { id, state, fault }: OperationRecord, scenar
     case "cancelled":
       return fault?.kind === "cancelled" && world.cancels.has(id);
     case "failed":
+      if (fault?.kind === "storageFull") return hasFilledUp(world, record, fault.message);
       return fault !== null && FAULTS_GIVEN.some(([kind, gives]) => kind === fault.kind && gives(scenario));
   }
+}
+
+/** True when a statement of the object that the fault names has found no room while the operation ran. */
+function hasFilledUp(world: World, { startedAt, finishedAt }: OperationRecord, message: string): boolean {
+  const named = /^(.+?) has no room left/.exec(message)?.[1] ?? "";
+  const times = world.fullAt.get(named === "The root" ? world.options.namespace : named) ?? [];
+  return times.some((at) => at >= startedAt && at <= (finishedAt ?? Infinity));
 }
 
 /** Which faults a scenario gives an operation reason to end by. */
@@ -130,8 +139,6 @@ const FAULTS_GIVEN: readonly (readonly [string, (scenario: Expected) => boolean]
     ({ deploys }) =>
       deploys.goesBack || deploys.versions.some(({ changes }) => changes.includes("otherKey") || changes.includes("table")),
   ],
-  ["storageFull", ({ hasFullDisks }) => hasFullDisks],
-  ["unreachable", ({ hasFullDisks }) => hasFullDisks],
 ];
 
 function checkObject(world: World, object: SimObject, { layout, epoch }: Registry, isMember: boolean, hasRun: boolean): void {

@@ -137,9 +137,7 @@ export function chooseFullDisks(random: Random): FullDiskStep[] {
       step: random.pick(`${label}/step`, STEPS),
       which,
       pages: random.pick(`${label}/pages`, [0, 0, 1, 2, 4, 8]),
-      // Without a root that can write nothing ends.
-      liftedAfterMs:
-        which === "root" || random.chance(`${label}/isLifted`, 0.5) ? random.whole(`${label}/liftedMs`, 200, 9_000) : null,
+      liftedAfterMs: random.chance(`${label}/isLifted`, 0.5) ? random.whole(`${label}/liftedMs`, 200, 9_000) : null,
     };
   });
 }

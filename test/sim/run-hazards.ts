@@ -6,8 +6,6 @@ import type { World } from "./world.ts";
 /** How long a hazard waits for an operation in its step. */
 const STEP_WAIT_MS_MAX = 4_000;
 const POLL_MS = 4;
-/** A root that can write nothing can end nothing: its limit is lifted. */
-const ROOT_FULL_MS = 5_000;
 /** By then the last deploy has ended every older life. */
 const NEWEST_MS = 500;
 
@@ -61,7 +59,7 @@ async function fillUp(world: World, { index, afterMs, step, which, pages, lifted
   const members = [...world.objects.values()].filter(({ name }) => name !== namespace);
   const isRoot = which === "root" || members.length === 0;
   const object = isRoot ? world.object(namespace) : random.pick(`full/${index}/object`, members);
-  object.fillUp(pages, isRoot ? (liftedAfterMs ?? ROOT_FULL_MS) : liftedAfterMs);
+  object.fillUp(pages, liftedAfterMs);
 }
 
 async function awaitStep(world: World, step: DeployStep["step"]): Promise<boolean> {

@@ -46,6 +46,8 @@ export interface Surroundings {
   /** Carries a request over the network, and its reply back. */
   transmit(from: string, to: string, envelope: Envelope, answer: Answer): void;
   strike(fault: string): void;
+  /** A statement of this object has found no room. */
+  strikeFull(name: string): void;
   strikes(fault: string, label: string, probability: number): boolean;
   violate(message: string): void;
   violateOnce(message: string): void;

@@ -35,6 +35,8 @@ export class World implements Surroundings {
   readonly cancels = new Set<number>();
   isFaulty = true;
   promoting: { readonly name: string; readonly times: number } = { name: "", times: 0 };
+  /** When statements found no room, by object. */
+  readonly fullAt = new Map<string, number[]>();
   /** How often each kind of fault struck. */
   readonly struck: Record<string, number> = {};
 
@@ -115,6 +117,11 @@ export class World implements Surroundings {
   /** Counts what struck. */
   strike(fault: string): void {
     this.struck[fault] = (this.struck[fault] ?? 0) + 1;
+  }
+
+  strikeFull(name: string): void {
+    this.strike("full");
+    this.fullAt.set(name, [...(this.fullAt.get(name) ?? []), this.options.scheduler.now]);
   }
 
   strikes(fault: string, label: string, probability: number): boolean {

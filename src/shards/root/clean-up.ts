@@ -24,6 +24,9 @@ export async function cleanUp(context: DriverContext, record: OperationRecord): 
   sql.transaction(() => {
     const current = requireCurrent(context, record);
     spendReserve(sql);
+    // First of all: the record gives the room back that it had to grow, and the waves give theirs.
+    const fault = record.fault && { ...record.fault, message: withOutcome(record.fault.message, record) };
+    const ended = save(context, current, { state: endedState(fault), fault, finishedAt: now, lastError: null });
     for (const member of silent) journal.putChore({ member, kind, operation: record.id, dueAt: now + BACKOFF_MS_MIN, tries: 0 });
     const retired = record.from.members.filter((member) => !layout.members.includes(member));
     if (kind === "finish") {
@@ -37,8 +40,6 @@ export async function cleanUp(context: DriverContext, record: OperationRecord): 
         });
       }
     }
-    const fault = record.fault && { ...record.fault, message: withOutcome(record.fault.message, record) };
-    const ended = save(context, current, { state: endedState(fault), fault, finishedAt: now, lastError: null });
     const type = ended.state === "completed" ? "completed" : ended.state;
     context.emit(
       `${record.kind}.${type}`,

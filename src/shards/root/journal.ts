@@ -55,6 +55,15 @@ const EPOCHS_MAX = 100;
  * where the storage is full.
  */
 const RECORD_ROOM = 12 * 1024;
+/** The same for the progress of one source, beside its name. */
+const SOURCE_ROOM = 160;
+
+/**
+ * Tries of a chore are stored as a number of one byte: so that counting them needs no room. SQLite
+ * has 0 and 1 in none, and numbers above 127 in two.
+ */
+const TRIES_OFFSET = 2;
+const TRIES_MAX = 127 - TRIES_OFFSET;
 
 /**
  * A record as it is stored: while it runs, with white space behind it up to a length that does not
@@ -63,7 +72,9 @@ const RECORD_ROOM = 12 * 1024;
 function paddedRecord(record: OperationRecord): string {
   const text = JSON.stringify(record);
   if (record.state !== "running") return text;
-  return text.padEnd(JSON.stringify([record.from, record.to]).length + RECORD_ROOM);
+  const { from, to } = record;
+  const sources = from.members.reduce((room, member) => room + member.length + SOURCE_ROOM, 0);
+  return text.padEnd(JSON.stringify([from, to]).length + sources + RECORD_ROOM);
 }
 
 /**
@@ -198,7 +209,7 @@ export class Journal {
         kind: row.kind as Chore["kind"],
         operation: row.operation,
         dueAt: row.due_at,
-        tries: row.tries,
+        tries: Math.max(0, row.tries - TRIES_OFFSET),
       }));
   }
 
@@ -210,7 +221,7 @@ export class Journal {
       chore.kind,
       chore.operation,
       chore.dueAt,
-      chore.tries,
+      Math.min(chore.tries, TRIES_MAX) + TRIES_OFFSET,
     );
   }
 

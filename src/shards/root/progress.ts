@@ -9,6 +9,9 @@ import type { Ask } from "../protocol/messages.ts";
 import type { Journal } from "./journal.ts";
 import type { OperationRecord } from "./operation-record.ts";
 
+/** Characters of an error that a record keeps. */
+const TEXT_LENGTH_MAX = 2_000;
+
 export interface DriverContext {
   readonly sql: Sql;
   readonly runtime: Runtime;
@@ -38,10 +41,26 @@ export function proceed(context: DriverContext, record: OperationRecord, change:
 }
 
 export function save(context: DriverContext, record: OperationRecord, change: Partial<OperationRecord>): OperationRecord {
-  const next: OperationRecord = { ...record, ...change, updatedAt: context.runtime.now() };
+  const next: OperationRecord = { ...record, ...shortened(change), updatedAt: context.runtime.now() };
   context.journal.update(next);
   context.changed();
   return next;
+}
+
+/** The same with texts that the record has room for, also where the storage is full. */
+function shortened(change: Partial<OperationRecord>): Partial<OperationRecord> {
+  const { lastError, duplicateFound, waitsFor, fault } = change;
+  return {
+    ...change,
+    ...(lastError ? { lastError: shorten(lastError) } : {}),
+    ...(duplicateFound === undefined ? {} : { duplicateFound: shorten(duplicateFound) }),
+    ...(waitsFor ? { waitsFor: { ...waitsFor, message: shorten(waitsFor.message) } } : {}),
+    ...(fault ? { fault: { ...fault, message: shorten(fault.message) } } : {}),
+  };
+}
+
+function shorten(text: string): string {
+  return text.length <= TEXT_LENGTH_MAX ? text : `${text.slice(0, TEXT_LENGTH_MAX - 1)}…`;
 }
 
 /** Rule "commit-rechecks-journal": the operation as it stands, if it is still in the step and attempt that the caller works for. */

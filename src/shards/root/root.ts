@@ -19,7 +19,7 @@ import type { OperationRecord } from "./operation-record.ts";
 import { noteMembers } from "./member-notes.ts";
 import { requestPause, requestResume } from "./pause.ts";
 import type { DriverContext } from "./progress.ts";
-import { requireRoom } from "../storage/reserve.ts";
+import { keepReserve, requireRoom } from "../storage/reserve.ts";
 import { ensureSchema } from "../storage/schema.ts";
 import type { HostStorage, Runtime, Sql } from "../storage/storage.ts";
 import type { TableSpec } from "../storage/tables.ts";
@@ -133,6 +133,8 @@ export class Root {
     };
     sql.transaction(() => {
       requireRoom(sql);
+      // What ends the operation must have room even where the storage fills up meanwhile.
+      keepReserve(sql, JSON.stringify([layout, request.to]).length);
       this.journal.insert(record);
       this.#emit(`${request.kind}.started`, record, { namespace, count: request.to.members.length, strategy: request.to.kind });
     });

@@ -136,7 +136,7 @@ export class MixedWorld {
     this.deployAll("new");
     for (const name of this.world.objects.keys()) await this.ask({ kind: "health" }, name);
     await this.#scheduler.run(() => false, this.#scheduler.now + 30 * 3_600_000, STEPS_MAX);
-    const { views } = checkEnd(this.world, { hasTwins: false, hasRivals: false, hasFullDisks: false, deploys: NO_DEPLOYS });
+    const { views } = checkEnd(this.world, { hasTwins: false, hasRivals: false, deploys: NO_DEPLOYS });
     // The library before empties live tables only: what a newer one had put aside stays until the object takes part again.
     const violations = this.world.violations.filter((violation) => !/has left behind: shardctl_retired_/.test(violation));
     return [...violations, ...this.#callers.flatMap((caller) => caller.check(views))];
