@@ -33,6 +33,9 @@ const RIVAL_IN_THE_WAY = "UNIQUE constraint failed: items.code";
 /** What every guard's message begins with. */
 const GUARDED = "shardctl: ";
 
+/** What the guards say of a fence and of an object that owns nothing: no routed call is admitted there. */
+const NOT_ADMITTED = ["the namespace is being moved, nothing was written", "this object owns no part of the namespace"];
+
 /** Methods that may store a new item: where ids are unique they are claimed first. */
 const STORES: ReadonlySet<string> = new Set(["put", "slowPut", "relay"]);
 /** Longest time that a caller may be kept waiting where no fault strikes. */
@@ -283,7 +286,9 @@ export class Client {
   }
 
   /** Every hop is a put of its own: which of them were made, a failure does not say, unless it says that the first was not. */
-  async #relay({ hops, isOwn, isBack, delayMs }: Intent & { kind: "relay" }): Promise<void> {
+  async #relay({ hops, isOwn, isBack, delayMs, fenceMs }: Intent & { kind: "relay" }): Promise<void> {
+    const { looks } = this.#world;
+    await this.#awaitUntil(fenceMs, () => this.#world.looks > looks);
     const puts = hops.map((hop) => ({ ...hop, grp: groupOf(hop.id) }));
     const [first, ...rest] = puts;
     if (first === undefined) return;
@@ -294,6 +299,7 @@ export class Client {
       for (const entry of entries) this.#history.end(entry, undefined);
     } catch (error) {
       const hasNotRun = this.#unanswered === 0 && error instanceof RefusedError && error.reason.retryable;
+      this.#checkGuards("relay", error);
       this.#world.trace(() => `${this.#name} relay ${hasNotRun ? "has not run" : "is unknown"}: ${String(error)}`);
       if (hasNotRun) for (const entry of entries) this.#history.drop(entry);
       else if (!hasExpectedEnd(error) && !NESTED_ENDS.some((end) => String(error).includes(end)))
@@ -334,12 +340,19 @@ export class Client {
     const root = this.#world.object(this.#world.options.namespace);
     await this.#awaitUntil(fenceMs, () => this.#world.isFenced(root.name));
     this.#unanswered = 0;
-    await this.#record(id, { kind: "put", grp, n, tag }, () => {
+    const write = (): Promise<void> => {
       this.#unanswered = 1;
       return root.stray((store) => {
         store.put(id, grp, n, tag);
       });
-    });
+    };
+    await this.#record(id, { kind: "put", grp, n, tag }, write, 0, false);
+  }
+
+  /** A routed call that was admitted never meets a guard: a fence is raised only where none runs. */
+  #checkGuards(call: string, error: unknown): void {
+    if (NOT_ADMITTED.some((message) => String(error).includes(message)))
+      this.#world.violate(`${this.#name} ${call} was admitted, and then refused by a guard: ${String(error)}`);
   }
 
   async #sweep({ id, fenceMs, afterMs }: Intent & { kind: "sweep" }): Promise<void> {
@@ -349,13 +362,19 @@ export class Client {
     const holder = [...this.#world.objects.values()].find((object) => object.holds(id));
     if (holder === undefined) return;
     this.#unanswered = 0;
-    await this.#record(id, { kind: "remove" }, async () => {
-      this.#unanswered = 1;
-      const { isOrphanStored, notesLeft } = await holder.stray((store) => store.sweep(id));
-      if (isOrphanStored) this.#world.violate(`${holder.name} stored a note of no item`);
-      if (notesLeft > 0) this.#world.violate(`${holder.name} kept ${notesLeft} notes of ${id}, which it removed`);
-      return true;
-    });
+    await this.#record(
+      id,
+      { kind: "remove" },
+      async () => {
+        this.#unanswered = 1;
+        const { isOrphanStored, notesLeft } = await holder.stray((store) => store.sweep(id));
+        if (isOrphanStored) this.#world.violate(`${holder.name} stored a note of no item`);
+        if (notesLeft > 0) this.#world.violate(`${holder.name} kept ${notesLeft} notes of ${id}, which it removed`);
+        return true;
+      },
+      0,
+      false,
+    );
   }
 
   #route(
@@ -370,7 +389,7 @@ export class Client {
   }
 
   /** `ownMs`: how long the method itself takes. */
-  async #record(key: string, op: Op, work: () => Promise<unknown>, ownMs = 0): Promise<Entry | "dropped"> {
+  async #record(key: string, op: Op, work: () => Promise<unknown>, ownMs = 0, isRouted = true): Promise<Entry | "dropped"> {
     const entry = this.#history.begin(this.#name, key, op);
     this.#unanswered = 0;
     const { scheduler } = this.#world.options;
@@ -379,6 +398,7 @@ export class Client {
       this.#history.end(entry, await work());
       this.#checkWait(`${op.kind}(${key})`, scheduler.now - askedAt - ownMs);
     } catch (error) {
+      if (isRouted) this.#checkGuards(`${op.kind}(${key})`, error);
       const isRefused = [GUARDED, NOT_HERE, RIVAL_IN_THE_WAY, DISK_IS_FULL].some((message) => String(error).includes(message));
       const hasNotRun = isRefused || (this.#unanswered === 0 && hasExpectedEnd(error));
       if (hasNotRun) {

@@ -88,6 +88,21 @@ export class SimObject {
     return this.storage.peek("SELECT 1 FROM items WHERE id = ?", id).length > 0;
   }
 
+  /** The attempt whose rows are live here already, before it is decided; null for none. */
+  #promotion(): number | null {
+    if (this.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0) return null;
+    const query = "SELECT json_extract(value, '$.promotion.attempt') AS attempt FROM shardctl_meta WHERE key = 'moving'";
+    const attempt = this.storage.peek(query)[0]?.["attempt"] ?? null;
+    return attempt === null ? null : Number(attempt);
+  }
+
+  /** Rule "marked-while-running": what is sent while a call runs names this object as being below it. */
+  #checkMark({ store }: Running, { chain, request }: Envelope): void {
+    if (store.relays === 0 || chain === "many" || chain?.includes(this.name)) return;
+    const { kind } = request as { readonly kind: string };
+    this.#world.violate(`${this.name} sends ${kind} while a call runs, and does not say so`);
+  }
+
   /** True while its alarm handler runs. */
   get isInAlarm(): boolean {
     return this.#alarmRuns !== null;
@@ -112,8 +127,11 @@ export class SimObject {
       });
     };
     this.#whenStarted(({ host }) => {
+      const promoted = kindOf(envelope) === "receive" ? this.#promotion() : null;
       host.handle(envelope).then(
         (reply) => {
+          if (promoted !== null && reply.ok && this.#promotion() === promoted)
+            this.#world.violate(`${this.name} took rows although it has promoted attempt ${promoted}`);
           this.#world.trace(() => `${this.name} → ${from}: ${kindOf(envelope)} ${describeReply(reply)}`);
           end(() => answer.resolve(structuredClone(reply)));
           return undefined;
@@ -204,14 +222,21 @@ export class SimObject {
         return this.#after("digest", 1, () => createHash("sha256").update(bytes).digest("hex"));
       },
     };
-    const peers: Peers = { send: (member, envelope) => this.#send(member, envelope as Envelope) };
+    const send = (member: string, envelope: Envelope): Promise<ProtocolReply<unknown>> => this.#send(member, envelope);
+    const peers: Peers = {
+      send: (member, envelope) => {
+        this.#checkMark(running, envelope as Envelope);
+        return send(member, envelope as Envelope);
+      },
+    };
+    const unknownPeers: Peers = { send: (member, envelope) => send(member, envelope as Envelope) };
     const ports: StorePorts = {
       storage: this.storage,
       runtime,
       router: (isOwn) =>
         isOwn && running.host.platform.peers !== null
           ? new Router(running.host.platform.peers, running.host.namespace, runtime, { partitioners })
-          : new Router(peers, namespace, runtime, { partitioners }),
+          : new Router(unknownPeers, namespace, runtime, { partitioners }),
     };
     const identify = (name: string): "mine" | "other" => (name === this.name ? "mine" : "other");
     const alone: RunAlone = (work) => this.#runAlone(work);

@@ -81,6 +81,8 @@ export type Intent =
       readonly isOwn: boolean;
       readonly isBack: boolean;
       readonly delayMs: number;
+      /** Waits so long for a root that asks what runs, as it does before each fence. */
+      readonly fenceMs: number;
     }
   /** Several items at once, all or nothing per member. */
   | { readonly kind: "putMany"; readonly items: readonly { readonly id: string; readonly n: number; readonly tag: number }[] }
@@ -420,6 +422,8 @@ function chooseRelay(random: Random, client: number, share: number, shared: read
   if (!random.chance(label, share)) return null;
   const first = random.whole(`${label}/id`, 0, shared.length - 1);
   const count = Math.min(shared.length, random.pick(`${label}/hops`, [1, 2, 2, 3]));
+  // Slow ones, so that a fence which did not wait for them would be in their way.
+  const atFence = random.chance(`${label}/atFence`, 0.4);
   return {
     kind: "relay",
     hops: Array.from({ length: count }, (_, hop) => ({
@@ -429,6 +433,7 @@ function chooseRelay(random: Random, client: number, share: number, shared: read
     })),
     isOwn: random.chance(`${label}/isOwn`, 0.75),
     isBack: count === 1 || random.chance(`${label}/isBack`, 0.3),
-    delayMs: random.chance(`${label}/isSlow`, 0.3) ? random.whole(`${label}/delayMs`, 5, 900) : 0,
+    delayMs: atFence || random.chance(`${label}/isSlow`, 0.3) ? random.whole(`${label}/delayMs`, 5, 900) : 0,
+    fenceMs: atFence ? FENCE_WAIT_MS : 0,
   };
 }

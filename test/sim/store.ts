@@ -58,6 +58,8 @@ export class Store {
   readonly #ports: StorePorts;
   readonly #options: SchemaOptions;
   readonly #version: StoreVersion;
+  /** Calls that run and call others. */
+  relays = 0;
 
   constructor(ports: StorePorts, options: SchemaOptions, version: StoreVersion) {
     this.#ports = ports;
@@ -117,8 +119,18 @@ export class Store {
 
   /** Puts the first item, and has the owner of the next put the rest, while this call runs. With `isBack` the last one calls itself. */
   async relay(first: Hop, hops: readonly Hop[], isOwn: boolean, isBack: boolean, delayMs: number): Promise<void> {
-    this.put(first.id, first.grp, first.n, first.tag);
+    this.relays++;
+    try {
+      await this.#relay(first, hops, isOwn, isBack, delayMs);
+    } finally {
+      this.relays--;
+    }
+  }
+
+  async #relay(first: Hop, hops: readonly Hop[], isOwn: boolean, isBack: boolean, delayMs: number): Promise<void> {
     if (delayMs > 0) await this.#runtime.sleep(delayMs);
+    // Last of all, so that a fence which did not wait for this call would be in its way.
+    this.put(first.id, first.grp, first.n, first.tag);
     const [next, ...rest] = hops;
     const router = this.#ports.router(isOwn);
     if (next !== undefined) {

@@ -35,6 +35,10 @@ export class World implements Surroundings {
   readonly cancels = new Set<number>();
   isFaulty = true;
   promoting: { readonly name: string; readonly times: number } = { name: "", times: 0 };
+  /** How often a root has asked what runs: the moment before a fence. */
+  looks = 0;
+  /** The last page of rows that was sent to each object. */
+  readonly #pages = new Map<string, { readonly from: string; readonly body: Envelope }>();
   /** When statements found no room, by object. */
   readonly fullAt = new Map<string, number[]>();
   /** How often each kind of fault struck. */
@@ -106,7 +110,19 @@ export class World implements Surroundings {
       this.trace(() => `${from} → ${to}: ${describeRequest(envelope)} comes AGAIN after ${delayMs} ms`);
       this.options.scheduler.at(delayMs, () => target.deliver(from, structuredClone(body), IGNORE));
     }
+    if (kind === "hold") this.looks++;
+    if (kind === "receive") this.#pages.set(to, { from, body });
+    if (kind === "promote") this.#repeatPage(label, to);
     this.later(label, () => target.deliver(from, body, this.#replyOver(label, to, answer)));
+  }
+
+  /** Brings the last page again when its target is just making rows live: it must take none by then. */
+  #repeatPage(label: string, to: string): void {
+    const page = this.#pages.get(to);
+    if (!page || !this.strikes("doubled", `${label}/page`, this.options.faults.doubled)) return;
+    const delayMs = this.options.random.whole(`${label}/page/again`, 1, 20);
+    this.trace(() => `the last page for ${to} comes AGAIN after ${delayMs} ms`);
+    this.options.scheduler.at(delayMs, () => this.object(to).deliver(page.from, structuredClone(page.body), IGNORE));
   }
 
   /** Schedules after the network's delay. */
