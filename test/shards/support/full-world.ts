@@ -12,6 +12,7 @@ import { PROTOCOL_VERSION } from "../../../src/core/protocol.ts";
 import { SLOT_COUNT } from "../../../src/core/slots.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/core/strategies/hash.ts";
 import type { LayoutReply, MemberRequest } from "../../../src/shards/protocol/messages.ts";
+import { textOf } from "../../../src/shards/storage/storage.ts";
 import { checkEnd } from "../../sim/check-end.ts";
 import { NO_DEPLOYS } from "../../sim/hazards.ts";
 import { Random } from "../../sim/random.ts";
@@ -145,7 +146,7 @@ export class FullWorld {
     return this.world
       .object(name)
       .storage.peek("SELECT id FROM items ORDER BY id")
-      .map((row) => String(row["id"]));
+      .map((row) => textOf(row["id"]));
   }
 
   /** What the message of a full object tells its owner to do: rows are deleted. */
@@ -162,9 +163,9 @@ export class FullWorld {
     await this.run(() => false, REST_MS);
     const expected = { hasTwins: false, hasRivals: false, deploys: NO_DEPLOYS };
     const { views } = checkEnd(this.world, expected);
-    const live = [...views.values()].filter(({ notes }) => notes === "0:first").map(({ id }) => id);
-    const lost = this.#ids.filter((id) => !removed.includes(id) && !live.includes(id));
-    const back = removed.filter((id) => live.includes(id));
+    const live = new Set([...views.values()].filter(({ notes }) => notes === "0:first").map(({ id }) => id));
+    const lost = this.#ids.filter((id) => !removed.includes(id) && !live.has(id));
+    const back = removed.filter((id) => live.has(id));
     return [...this.world.violations, ...lost.map((id) => `${id} is lost`), ...back.map((id) => `${id} is back`)];
   }
 
