@@ -2,6 +2,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
+import { withDirectory } from "../../src/core/directory.ts";
 import type { OperationStatus } from "../../src/core/operation.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import { CASE_TABLES, type CaseTables, deployTables } from "../support/case-tables.ts";
@@ -81,6 +82,29 @@ describe("a table that is rebuilt while its rows move", { timeout: 60_000 }, () 
     const again = heard.slice(heard.lastIndexOf("recopy")).filter((message) => message.startsWith("receive"));
     expect(again).not.toEqual([]);
     expect(kind === "copy" || !again.some((message) => message.includes("tags"))).toBe(true);
+    expect(await namespace.leftovers()).toEqual([]);
+  });
+});
+
+describe("a table that is rebuilt while its rows move to a layout with a directory", { timeout: 60_000 }, () => {
+  it.each(STEPS)("leaves no entry of a row that is lost on the way: before '%s'", async (kind) => {
+    const namespace = await open();
+    const rebuilt = beforeFirst(namespace.name, kind, ({ host }) => {
+      for (const statement of [
+        "CREATE TABLE docs_new (id TEXT PRIMARY KEY, region TEXT, home TEXT, words TEXT)",
+        "INSERT INTO docs_new SELECT * FROM docs WHERE id NOT IN ('d3', 'd7')",
+        "DROP TABLE docs",
+        "ALTER TABLE docs_new RENAME TO docs",
+      ])
+        host.sql.run(statement).toArray();
+    });
+    await namespace.run("shard", withDirectory(await namespace.hashTo("region", 3), true));
+    expect(rebuilt.done).toBe(true);
+    const { layout } = await namespace.live();
+    const query = "SELECT id FROM shardctl_directory WHERE table_name = 'docs'";
+    const entries = (await Promise.all(layout.members.map((member) => namespace.sql(member, query)))).flat();
+    expect(entries.map((row) => row["id"]).toSorted()).toEqual((await ids(namespace, "docs")).toSorted());
+    expect(entries).toHaveLength(ROWS - 2);
     expect(await namespace.leftovers()).toEqual([]);
   });
 });

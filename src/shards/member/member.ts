@@ -25,7 +25,7 @@ import type {
   StagedKeysReply,
   TableCount,
 } from "../protocol/messages.ts";
-import { type MovePlan, movedDirectories } from "../move/move-plan.ts";
+import { type MovePlan, forgetLost, movedDirectories } from "../move/move-plan.ts";
 import { rowBytes } from "../storage/row-codec.ts";
 import { refused } from "../protocol/refused-error.ts";
 import { ensureSchema } from "../storage/schema.ts";
@@ -364,7 +364,9 @@ export class Member extends GuardedMember {
   }
 
   #walkAgain(moving: Moving, names: readonly string[]): void {
-    this.#prepareSource([...this.tables(), ...movedDirectories(moving)], moving.to);
+    const tables = this.tables();
+    this.#prepareSource([...tables, ...movedDirectories(moving)], moving.to);
+    for (const table of tables) if (names.includes(table.name)) forgetLost(this.sql, moving, table);
     for (const table of names)
       for (const records of ["walk", "outgoing"]) this.sql.run(`DELETE FROM shardctl_${records} WHERE table_name = ?`, table);
   }

@@ -228,6 +228,21 @@ export function forgetDealt(sql: Sql, { to, mode }: Moving, table: Table, pk: st
     );
 }
 
+/**
+ * The same for every row that a table has lost unseen: one that a migration rebuilds has no capture
+ * meanwhile.
+ */
+export function forgetLost(sql: Sql, { to, mode }: Moving, table: Table): void {
+  if (mode !== "swap" || !hasDirectory(to) || table.followed !== null) return;
+  const isLost = `table_name = ?1 AND NOT EXISTS (SELECT 1 FROM ${quoteName(table.name)} AS t WHERE ${idMatches(table, "t", "shardctl_dealt.id")})`;
+  sql.run(
+    `INSERT INTO shardctl_captured (table_name, pk, is_moved)
+     SELECT 'shardctl_dealt', json_array(table_name, id, NULL), 1 FROM shardctl_dealt WHERE ${isLost}`,
+    table.name,
+  );
+  sql.run(`DELETE FROM shardctl_dealt WHERE ${isLost}`, table.name);
+}
+
 function rowExists(sql: Sql, table: Table, id: Key): boolean {
   return (
     sql.first(`SELECT 1 AS found FROM ${quoteName(table.name)} AS t WHERE ${idMatches(table, "t", "?1")}`, id.text) !== undefined
