@@ -103,7 +103,7 @@ describe("a table that is rebuilt while its rows move to a layout with a directo
     const { layout } = await namespace.live();
     const query = "SELECT id FROM shardctl_directory WHERE table_name = 'docs'";
     const entries = (await Promise.all(layout.members.map((member) => namespace.sql(member, query)))).flat();
-    expect(entries.map((row) => row["id"]).toSorted()).toEqual((await ids(namespace, "docs")).toSorted());
+    expect(new Set(entries.map((row) => row["id"]))).toEqual(new Set(await ids(namespace, "docs")));
     expect(entries).toHaveLength(ROWS - 2);
     expect(await namespace.leftovers()).toEqual([]);
   });
