@@ -107,7 +107,7 @@ describe.each(SPELLINGS)("line 5: keys that compare alike: $kind", { timeout: 60
 });
 
 describe("line 5: keys that the table tells apart and its column does not", { timeout: 60_000 }, () => {
-  it.each(WAYS.map((way) => [way[0], way] as const))("%s", async (_, way) => {
+  it.each(WAYS.map((way) => [way[0], way] as const))("%s", async (_name, way) => {
     const load = [
       ...loadOf({ kind: "", ...inCase }),
       ...Array.from({ length: ROWS }, (_, n) => `INSERT ${insert(inCase.other(n), n)}`),
