@@ -9,6 +9,7 @@ export interface ProtocolFailure {
     | "moving" // the namespace is being moved: retry later
     | "tablesChanged" // to the root: a deploy has changed tables of the move, they are prepared and copied again
     | "notMember"
+    | "ticketNeeded" // a call to all members, to one that takes part in a move: it runs by a ticket, and has not run
     | "idTaken" // a row of that id stands under another shard key
     | "operationRunning"
     | "epochChanged" // the start was planned against another epoch

@@ -12,10 +12,13 @@ import type { Partitioners } from "../core/partitioners.ts";
 import { PeerProtocols } from "../core/peer-protocols.ts";
 import { markingPeers } from "./member/running-calls.ts";
 import { chainBelow } from "./platform/call-context.ts";
+import { FanOut } from "./client/fan-out.ts";
 import { LayoutView, type NewIds, type RouteKey } from "./client/layout-view.ts";
 import type { LayoutReply, ReplyTo, RouterRequest } from "./protocol/messages.ts";
 import { type QueryShards, type QueryShardsResult, mergeShardResults } from "./client/query-shards.ts";
+import { LEAST_PROTOCOL } from "./protocol/least-protocol.ts";
 import { RefusedError } from "./protocol/refused-error.ts";
+import type { ProtocolReply } from "../core/protocol.ts";
 import type { Peers, Runtime } from "./storage/storage.ts";
 import { within } from "./protocol/within.ts";
 import type { ObjectNamespace } from "./platform/home.ts";
@@ -99,9 +102,19 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
     return this.attempt((view) => view.callById(table, id, deal, method, args));
   }
 
-  /** Calls a method on every member, all at one epoch, in the order of the shards. */
-  callAll(method: string, ...args: readonly unknown[]): Promise<readonly unknown[]> {
-    return this.attempt((view) => view.callAll(method, args));
+  /**
+   * Calls a method on every member, once on each, by one layout: it meets every row, and none twice, whatever is cut over meanwhile. The
+   * answers come in the order of the shards. With `retryUnanswered` it may meet rows twice.
+   *
+   * @throws Error that names the members where it has run, when it cannot run on the others any more.
+   */
+  async callAll(method: string, ...args: readonly unknown[]): Promise<readonly unknown[]> {
+    const fanOut = new FanOut(method, args, this.#options.retryUnanswered === true);
+    try {
+      return await this.attempt((view) => fanOut.run(view));
+    } catch (error) {
+      throw fanOut.explain(error);
+    }
   }
 
   /** One SELECT on every shard, and one answer. Each row is seen once: all shards answer at one epoch, or the query starts over. */
@@ -195,9 +208,9 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
 
   async #send<const Request extends RouterRequest>(member: string, request: Request): Promise<ReplyTo<Request>> {
     const namespace = this.#namespace;
-    const reply = await this.#protocols.exchange(member, (protocol) =>
-      this.#peers.send(member, { protocol, namespace, member, request }),
-    );
+    const send = (protocol: number): Promise<ProtocolReply<unknown>> =>
+      this.#peers.send(member, { protocol, namespace, member, request });
+    const reply = await this.#protocols.exchange(member, send, LEAST_PROTOCOL[request.kind]);
     if (reply.ok) return reply.value as ReplyTo<Request>;
     throw new RefusedError(reply.failure);
   }

@@ -40,6 +40,8 @@ const MESSAGES: { readonly [Kind in MessageKind]: Message<Kind> } = {
   layout: { kind: "layout" },
   call: { kind: "call", epoch: 0, keys: [KEY], method: "put", args: ["a"] },
   query: { kind: "query", epoch: 0, query: "SELECT id FROM items", params: [] },
+  admit: { kind: "admit", epoch: 0, method: "put", among: [] },
+  dismiss: { kind: "dismiss", ticket: "1/1" },
   locate: { kind: "locate", epoch: 0, table: "items", id: "a", deal: true },
   claim: { kind: "claim", epoch: 0, claims: [{ table: "items", id: "a", key: KEY }] },
   release: { kind: "release", epoch: 0, rows: [{ table: "items", id: "a" }] },

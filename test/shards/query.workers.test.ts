@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it, vi } from "vitest";
 import type { Envelope } from "../../src/core/protocol.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import { refusal } from "../support/refusal.ts";
-import type { ShardsEnv, Things } from "../support/shards-worker.ts";
+import { type ShardsEnv, type Things, openedGates, reachedGates } from "../support/shards-worker.ts";
 import { TestNamespace } from "./support/namespace.ts";
 
 const { THINGS } = env as unknown as ShardsEnv;
@@ -86,13 +86,14 @@ describe("queryShards", { timeout: 60_000 }, () => {
     ["/* SELECT */ DELETE FROM things RETURNING id", "the query must be a SELECT, WITH or VALUES"],
     [
       "WITH gone AS (SELECT 'q00' AS id) DELETE FROM things WHERE id IN (SELECT id FROM gone) RETURNING id",
-      "the query wrote rows, which were rolled back",
+      "the query would write rows",
     ],
-    ["WITH more AS (SELECT 1) UPDATE things SET name = 'changed'", "the query wrote rows, which were rolled back"],
-    ["SELECT 1; DELETE FROM things", "the query wrote rows, which were rolled back"],
-    ["SELECT 1; DROP TABLE things", "queryShards reads only"],
+    ["WITH more AS (SELECT 1) UPDATE things SET name = 'changed'", "the query would write rows"],
+    ["SELECT 1; DELETE FROM things", "more than one statement"],
+    ["SELECT 1; DROP TABLE things", "more than one statement"],
     ["PRAGMA table_list", "the query must be a SELECT, WITH or VALUES"],
-  ])("refuses and rolls back: %s", async (query, message) => {
+    ["SELECT * FROM pragma_optimize(65538)", "pragma_optimize writes statistics"],
+  ])("refuses: %s", async (query, message) => {
     const before = await new TestNamespace(THINGS, NAME).contents("things");
     expect(await refusal(() => root.queryShards({ query, aggregation: "concat" }))).toContain(message);
     expect(await new TestNamespace(THINGS, NAME).contents("things")).toEqual(before);
@@ -132,5 +133,32 @@ describe("queryShards", { timeout: 60_000 }, () => {
     await whole.putMany([{ id: "a" }, { id: "b" }]);
     const answer = await whole.queryShards({ query: "SELECT id FROM things", aggregation: "merge", orderBy: "id DESC" });
     expect(answer).toMatchObject({ data: [{ id: "b" }, { id: "a" }], totalItems: 2 });
+  });
+});
+
+describe("line 6: a query that would write 100,500 rows", { timeout: 60_000 }, () => {
+  const ROWS = 100_500;
+
+  it.each([
+    ["WITH a AS (SELECT 1) DELETE FROM things RETURNING id"],
+    ["WITH a AS (SELECT 1) UPDATE things SET name = 'changed' RETURNING id"],
+    ["WITH a AS (SELECT 1) REPLACE INTO things SELECT id, type, 'changed', data, visibility, 1, 1 FROM things RETURNING id"],
+    ["SELECT 1; DELETE FROM things RETURNING id"],
+  ])("is refused, and other callers' calls go on: %s", async (query) => {
+    const name = `written-${query.length}`;
+    const namespace = new TestNamespace(THINGS, name);
+    const asked = namespace.stub();
+    await namespace.sql(
+      name,
+      `INSERT INTO things (id, type, name, data, visibility, createdAt, updatedAt)
+       WITH RECURSIVE n (v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n WHERE v < ${ROWS}) SELECT v, '', NULL, '{}', 'private', 1, 1 FROM n`,
+    );
+    const call = namespace.stub().waitFor(name);
+    await vi.waitFor(() => expect(reachedGates.has(name)).toBe(true));
+    expect(await refusal(() => asked.queryShards({ query, aggregation: "concat" }))).toContain("queryShards reads only");
+    openedGates.add(name);
+    expect(await call).toBe(name);
+    const left = await namespace.sql(name, "SELECT count(*) AS n, count(name) AS changed FROM things");
+    expect(left).toEqual([{ n: ROWS, changed: 0 }]);
   });
 });

@@ -37,7 +37,7 @@ export const FORMER_BUGS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/move/drain.ts",
-        find: "if (owner === undefined) forgetDealt(sql, plan.moving, table.table, pk);",
+        find: "if (!owners.has(pk)) forgetDealt(sql, plan.moving, table.table, pk);",
         replace: "",
       },
     ],

@@ -104,6 +104,18 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: "known-key-not-appended",
+    rule: "one-entry-a-key: a key that is written again is appended again, although the log has it",
+    edits: [
+      {
+        file: "shards/move/capture.ts",
+        find: "VALUES (${name}, ${rowJson(table.primaryKey, row)}, ${isMoved}); ${DROP_OLDER}`",
+        replace:
+          "SELECT ${name}, ${rowJson(table.primaryKey, row)}, ${isMoved} WHERE NOT EXISTS (SELECT 1 FROM shardctl_captured WHERE table_name = ${name} AND pk = ${rowJson(table.primaryKey, row)} AND is_moved >= (${isMoved}));`",
+      },
+    ],
+  },
+  {
     name: "log-forgotten-beyond-the-page",
     rule: "captured-until-stored: only the entries that the page covered leave the log",
     edits: [

@@ -86,6 +86,20 @@ export const CASE_TABLES: Readonly<Record<string, CaseTables>> = {
     ddl: `CREATE TABLE IF NOT EXISTS names (id TEXT COLLATE NOCASE PRIMARY KEY, region TEXT, n INTEGER);`,
     tables: [{ name: "names" }],
   },
+  // Keys that compare alike although they differ, each kind in another way.
+  nocase: alike("id TEXT COLLATE NOCASE PRIMARY KEY, region TEXT, n INTEGER"),
+  nocaseClustered: alike("id TEXT COLLATE NOCASE PRIMARY KEY, region TEXT, n INTEGER", "WITHOUT ROWID"),
+  nocaseUnique: alike("id TEXT COLLATE NOCASE PRIMARY KEY, region TEXT, n INTEGER UNIQUE"),
+  nocasePair: alike(
+    "part TEXT COLLATE NOCASE DEFAULT 'part', id TEXT COLLATE NOCASE, region TEXT, n INTEGER, PRIMARY KEY (part, id)",
+    "WITHOUT ROWID",
+  ),
+  nocaseIndex: alike("id TEXT NOT NULL, region TEXT, n INTEGER, PRIMARY KEY (id COLLATE NOCASE)"),
+  nocaseColumn: alike("id TEXT COLLATE NOCASE NOT NULL, region TEXT, n INTEGER, PRIMARY KEY (id COLLATE BINARY)"),
+  rtrim: alike("id TEXT COLLATE RTRIM PRIMARY KEY, region TEXT, n INTEGER"),
+  untyped: alike("id PRIMARY KEY NOT NULL, region TEXT, n INTEGER"),
+  // Rows that are replaced by their rowid alone.
+  rowids: alike('id TEXT PRIMARY KEY, region TEXT, n INTEGER, "rowid" TEXT'),
   chain: {
     ddl: `
       CREATE TABLE IF NOT EXISTS tops (id PRIMARY KEY NOT NULL, region);
@@ -126,6 +140,13 @@ export const CASE_TABLES: Readonly<Record<string, CaseTables>> = {
     tables: [{ name: "mails" }],
   },
 };
+
+function alike(columns: string, options = ""): CaseTables {
+  return {
+    ddl: `CREATE TABLE IF NOT EXISTS names (${columns}) ${options};`,
+    tables: [{ name: "names" }],
+  };
+}
 
 /** Versions that tests deploy: an object of the namespace has its tables from its next life on. */
 const deployed = new Map<string, CaseTables>();

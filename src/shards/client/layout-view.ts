@@ -9,7 +9,7 @@ import { directoryMember, hasKeyedDirectory } from "../../core/directory.ts";
 import type { Layout } from "../../core/layout.ts";
 import { createOwnerLookup } from "../../core/owner-lookup.ts";
 import type { Partitioners } from "../../core/partitioners.ts";
-import type { Ask, Claim, QueryReply, RouterRequest } from "../protocol/messages.ts";
+import type { Ask, CallMode, Claim, QueryReply, RouterRequest } from "../protocol/messages.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 
 /**
@@ -163,9 +163,19 @@ export class LayoutView {
     args: readonly unknown[],
     keys: readonly Key[] = [],
     claims: readonly Claim[] = [],
+    mode: CallMode = {},
   ): Promise<unknown> {
     const claimed = claims.length > 0 ? { claims } : {};
-    return this.#send(member, { kind: "call", epoch: this.epoch, keys, method, args, ...claimed });
+    return this.#send(member, { kind: "call", epoch: this.epoch, keys, method, args, ...claimed, ...mode });
+  }
+
+  /** Takes a ticket for a call to all members, some of which already wait for this one. */
+  async admit(member: string, method: string, among: readonly string[]): Promise<string> {
+    return (await this.#send(member, { kind: "admit", epoch: this.epoch, method, among })).ticket;
+  }
+
+  async dismiss(member: string, ticket: string): Promise<void> {
+    await this.#send(member, { kind: "dismiss", ticket });
   }
 
   /** None where no directory asks for them: calls stay as small as they are. */

@@ -39,6 +39,7 @@ import { openSchema } from "../storage/schema.ts";
 import { type AlarmOptions, type HostStorage, Sql } from "../storage/storage.ts";
 import { type Handler, createEngineHandlers } from "./engine-handlers.ts";
 import { sideBySide } from "./side-by-side.ts";
+import { NEEDS_TICKET, Tickets } from "../member/tickets.ts";
 import { TableFault } from "../storage/tables.ts";
 import { UserAlarm } from "./user-alarm.ts";
 import { within } from "../protocol/within.ts";
@@ -90,7 +91,7 @@ const REVIVING: ReadonlySet<MessageKind> = new Set([
   "resolve",
 ]);
 /** Messages of the user's own calls: where nothing moves, they leave the alarm alone. */
-const ROUTED: ReadonlySet<MessageKind> = new Set(["call", "query", "locate", "claim", "release", "probe"]);
+const ROUTED: ReadonlySet<MessageKind> = new Set(["call", "admit", "dismiss", "query", "locate", "claim", "release", "probe"]);
 /** Messages after which there may be private tables, and an alarm of the engine. */
 const BEGINNING: ReadonlySet<MessageKind> = new Set(["start", "prepare", "abandon", "finish", "empty"]);
 
@@ -125,6 +126,7 @@ export class Host {
   #current: Parts | undefined;
   readonly #protocols = new PeerProtocols();
   #schema: { readonly newer: string | null } | undefined;
+  readonly #tickets: Tickets;
   #slice: Promise<unknown> = Promise.resolve();
   /** Messages in work that may make this object part of a namespace. */
   #introductions = 0;
@@ -135,13 +137,13 @@ export class Host {
   #resolving: { readonly operation: number; readonly fence: number; readonly at: number } | undefined;
 
   constructor(platform: HostPlatform, target: object, options: ShardHostOptions) {
-    const { runtime, storage } = platform;
-    const { peers } = platform;
+    const { runtime, storage, peers } = platform;
     this.platform = { ...platform, peers: peers && markingPeers(peers, () => this.admission.running.chain()) };
     this.#target = target;
     this.#options = options;
     this.partitioners = options.partitioners ?? {};
     this.sql = new Sql(storage);
+    this.#tickets = new Tickets(runtime);
     this.userAlarm = new UserAlarm(this.sql, storage, runtime);
     this.#name = new OwnName(platform, this.sql);
     const epoch = (): number => this.member.membership.epoch;
@@ -389,9 +391,8 @@ export class Host {
     if (peers === null) throw new Error("DO namespace not configured");
     const homeless = this.#name.homeFailure();
     if (homeless) throw new RefusedError(homeless);
-    const { namespace } = this;
     const send = (protocol: number): Promise<ProtocolReply<unknown>> =>
-      within(runtime, peers.send(member, { protocol, namespace, member, request }), ASK_MS_MAX, member);
+      within(runtime, peers.send(member, { protocol, namespace: this.namespace, member, request }), ASK_MS_MAX, member);
     try {
       return await this.#protocols.exchange(member, send, LEAST_PROTOCOL[request.kind]);
     } catch (error) {
@@ -461,10 +462,16 @@ export class Host {
       const { layout, epoch } = this.root.journal.registry();
       return { layout, epoch };
     },
-    call: ({ epoch, keys, method, args, claims = [] }, chain) =>
-      this.admission.run({ epoch, keys: [...keys, ...claims.map((claim) => claim.key)], method, chain }, () =>
+    call: ({ epoch, keys, method, args, claims = [], unlessMoving = false, ticket }, chain) => {
+      if (ticket !== undefined)
+        return this.#tickets.run(ticket, () => this.#parts.claims.run([], () => this.#callMethod(method, args, chain)));
+      if (unlessMoving && this.member.moving !== undefined) return NEEDS_TICKET;
+      return this.admission.run({ epoch, keys: [...keys, ...claims.map((claim) => claim.key)], method, chain }, () =>
         this.#parts.claims.run(claims, () => this.#callMethod(method, args, chain)),
-      ),
+      );
+    },
+    admit: (request, chain) => this.#tickets.give(this.admission, request, chain),
+    dismiss: ({ ticket }) => this.#tickets.dismiss(ticket),
     query: ({ epoch, query, params }) =>
       this.admission.run({ epoch, keys: [], endsAtOnce: true }, () => runQuery(this.sql, query, params)),
     locate: ({ epoch, table, id, deal }) =>

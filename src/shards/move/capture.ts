@@ -1,17 +1,27 @@
 /**
- * Capture: triggers on a source that append the primary key of every row written while the rows are being moved.
+ * Capture: triggers on a source that log the primary key of every row written while the rows are
+ * being moved.
  *
- * Triggers see writes by any code path, also the user's own triggers and cascades. The log is append-only and says only *that* a row
- * changed; the drain reads the row again. `is_moved` marks entries after which the row may belong to another target, or to none.
+ * Triggers see writes by any code path, also the user's own triggers and cascades. The log says
+ * only *that* a row changed; the drain reads the row again. `is_moved` marks entries after which
+ * the row may belong to another target, or to none.
  *
- * `INSERT OR REPLACE` deletes rows without firing a delete trigger. An insert is therefore taken for a possible replacement of its
- * primary key, and rows that share a value of another unique index are captured before the statement runs.
+ * Rule "one-entry-a-key": a key that is written again is appended again, and its older entry goes,
+ * so that the log is never longer than the keys that were written since they were last drained. A
+ * page that is on its way covers entries by their numbers: it never takes the newer one away.
+ *
+ * `INSERT OR REPLACE` deletes rows without firing a delete trigger. An insert is therefore taken for
+ * a possible replacement of its primary key, and rows that it may replace otherwise are captured
+ * before the statement runs: by another unique index, by a rowid, by a key that is only alike.
+ *
+ * What counts as another key is its bytes, whatever the collation: a directory and the owner of a
+ * key go by them.
  */
 import { triggersOf } from "./guards.ts";
 import { CAPTURE_PREFIX } from "../storage/schema.ts";
 import { rowJson } from "../storage/row-codec.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
-import { type Table, TableFault, keyExpression } from "../storage/tables.ts";
+import { type Table, TableFault, columnRules, isRowidTable, keyExpression } from "../storage/tables.ts";
 
 /**
  * Sees to it that every table has its triggers, and no other has any. `shardKey` is the target
@@ -43,22 +53,28 @@ interface CaptureTrigger {
   readonly sql: string;
 }
 
+/** Drops what older entries there are of the key in the entry that was appended last. A statement of a trigger. */
+const DROP_OLDER = `DELETE FROM shardctl_captured WHERE id < last_insert_rowid() AND (table_name, pk) = (SELECT table_name, pk FROM shardctl_captured WHERE id = last_insert_rowid());`;
+
 function captureTriggers(sql: Sql, table: Table, shardKey: string | null): CaptureTrigger[] {
+  const name = quoteText(table.name);
   const capture = (row: string, isMoved: string): string =>
-    `INSERT INTO shardctl_captured (table_name, pk, is_moved) VALUES (${quoteText(table.name)}, ${rowJson(table.primaryKey, row)}, ${isMoved});`;
+    `INSERT INTO shardctl_captured (table_name, pk, is_moved) VALUES (${name}, ${rowJson(table.primaryKey, row)}, ${isMoved}); ${DROP_OLDER}`;
+  // What an older entry says of the row holds on.
+  const wasMoved = `EXISTS (SELECT 1 FROM shardctl_captured WHERE table_name = ${name} AND pk = ${rowJson(table.primaryKey, "NEW")} AND is_moved = 1)`;
   const changesKey = keyChange(table, shardKey);
-  const changesId = table.primaryKey.map((column) => `OLD.${quoteName(column)} IS NOT NEW.${quoteName(column)}`).join(" OR ");
-  const renames = `AFTER UPDATE ON ${quoteName(table.name)} WHEN ${changesId}`;
+  const renames = `AFTER UPDATE ON ${quoteName(table.name)} WHEN ${idChange(sql, table)}`;
   return [
     captureTrigger(table, "after_insert", "AFTER INSERT", capture("NEW", "1")),
     captureTrigger(table, "after_delete", "AFTER DELETE", capture("OLD", "1")),
-    captureTrigger(table, "after_update", "AFTER UPDATE", capture("NEW", changesKey)),
+    captureTrigger(table, "after_update", "AFTER UPDATE", capture("NEW", `max(${changesKey}, ${wasMoved})`)),
     captureTrigger(table, "after_rename", renames, capture("OLD", "1") + capture("NEW", "1")),
-    ...uniqueColumns(sql, table).flatMap((columns, index) => {
-      const rivals = captureRivals(table, columns);
+    ...rivalsOf(sql, table).flatMap(({ label, same, changes }) => {
+      const on = `ON ${quoteName(table.name)}`;
+      const rivals = captureRivals(table, same);
       return [
-        captureTrigger(table, `rivals_insert_${index}`, "BEFORE INSERT", rivals),
-        captureTrigger(table, `rivals_update_${index}`, "BEFORE UPDATE", rivals),
+        captureTrigger(table, `rivals_insert_${label}`, `BEFORE INSERT ${on}`, rivals),
+        captureTrigger(table, `rivals_update_${label}`, `BEFORE UPDATE ${on} WHEN ${changes}`, rivals),
       ];
     }),
   ];
@@ -84,11 +100,67 @@ function keyChange(table: Table, shardKey: string | null): string {
   return `(${keyExpression(table, shardKey, "OLD")}) COLLATE BINARY IS NOT (${keyExpression(table, shardKey, "NEW")})`;
 }
 
-function captureRivals(table: Table, columns: readonly IndexColumn[]): string {
-  const same = columns
-    .map(({ name, collation }) => `r.${quoteName(name)} = NEW.${quoteName(name)} COLLATE ${quoteName(collation)}`)
-    .join(" AND ");
-  return `INSERT INTO shardctl_captured (table_name, pk, is_moved) SELECT ${quoteText(table.name)}, ${rowJson(table.primaryKey, "r")}, 1 FROM ${quoteName(table.name)} AS r WHERE ${same};`;
+/** SQL that is true when an update makes another key of it, also one that compares alike. */
+function idChange(sql: Sql, table: Table): string {
+  return table.primaryKey
+    .map((column) => changeOf(column))
+    .concat(untypedKeys(sql, table).map((column) => `typeof(OLD.${quoteName(column)}) IS NOT typeof(NEW.${quoteName(column)})`))
+    .join(" OR ");
+}
+
+function changeOf(column: string): string {
+  return `OLD.${quoteName(column)} COLLATE BINARY IS NOT NEW.${quoteName(column)}`;
+}
+
+/** Columns of the primary key in which a number may be stored as 1 and as 1.0: two keys that compare alike. */
+function untypedKeys(sql: Sql, table: Table): string[] {
+  const rules = columnRules(sql, table.name);
+  return table.primaryKey.filter((column) => rules.get(column)?.startsWith("BLOB"));
+}
+
+/** A way in which a statement may take rows away without a delete trigger. */
+interface Rivals {
+  /** Names the triggers. */
+  readonly label: string;
+  /** SQL that is true for a row under `r` that the row under `NEW` takes the place of. */
+  readonly same: string;
+  /** SQL that is true for an update that may do so. */
+  readonly changes: string;
+}
+
+function rivalsOf(sql: Sql, table: Table): Rivals[] {
+  const byIndex = uniqueColumns(sql, table).map(({ isKey, columns }, index) => ({
+    label: isKey ? "key" : String(index),
+    same: columns
+      .map(({ name, collation }) => `r.${quoteName(name)} = NEW.${quoteName(name)} COLLATE ${quoteName(collation)}`)
+      .join(" AND "),
+    changes: isKey ? idChange(sql, table) : columns.map(({ name }) => changeOf(name)).join(" OR "),
+  }));
+  const rowid = rowidName(sql, table);
+  if (rowid === null) return byIndex;
+  // Of a row whose rowid is left to SQLite it is -1 here.
+  return [...byIndex, { label: "rowid", same: `r.${rowid} = NEW.${rowid}`, changes: `OLD.${rowid} IS NOT NEW.${rowid}` }];
+}
+
+/** The name by which a statement can give a row a rowid that is not its primary key; null when there is none. */
+function rowidName(sql: Sql, table: Table): string | null {
+  if (!isRowidTable(sql, table)) return null;
+  // A column that is named so hides it.
+  const taken = new Set(columnNames(sql, table).map((column) => column.toLowerCase()));
+  return ["rowid", "_rowid_", "oid"].find((name) => !taken.has(name)) ?? null;
+}
+
+function columnNames(sql: Sql, table: Table): string[] {
+  return sql.rows<{ name: string }>(`PRAGMA table_xinfo(${quoteName(table.name)})`).map(({ name }) => name);
+}
+
+function captureRivals(table: Table, same: string): string {
+  const name = quoteText(table.name);
+  const key = rowJson(table.primaryKey, "r");
+  const rivals = `FROM ${quoteName(table.name)} AS r WHERE ${same}`;
+  return `INSERT INTO shardctl_captured (table_name, pk, is_moved) SELECT ${name}, ${key}, 1 ${rivals};
+    DELETE FROM shardctl_captured WHERE table_name = ${name} AND pk IN (SELECT ${key} ${rivals})
+      AND id < (SELECT max(n.id) FROM shardctl_captured AS n WHERE n.table_name = ${name} AND n.pk = shardctl_captured.pk);`;
 }
 
 interface IndexColumn {
@@ -97,19 +169,29 @@ interface IndexColumn {
   readonly collation: string;
 }
 
-function uniqueColumns(sql: Sql, table: Table): IndexColumn[][] {
+interface UniqueColumns {
+  /** True for the primary key. */
+  readonly isKey: boolean;
+  readonly columns: readonly IndexColumn[];
+}
+
+/** The unique indexes; the primary key only where another key may compare alike: any other row in its way has the key that is captured. */
+function uniqueColumns(sql: Sql, table: Table): UniqueColumns[] {
+  const isAmbiguous = table.hasLikeKeys || untypedKeys(sql, table).length > 0;
   return sql
     .rows<{ name: string; unique: number; origin: string }>(`PRAGMA index_list(${quoteName(table.name)})`)
-    .filter((index) => index.unique === 1 && index.origin !== "pk")
+    .filter((index) => index.unique === 1 && (index.origin !== "pk" || isAmbiguous))
+    .toSorted((left, right) => Number(left.origin === "pk") - Number(right.origin === "pk"))
     .map((index) => {
       const columns = sql
         .rows<{ name: string | null; coll: string | null; key: number }>(`PRAGMA index_xinfo(${quoteName(index.name)})`)
         .filter((column) => column.key === 1);
-      return columns.map(({ name, coll }): IndexColumn => {
+      const found = columns.map(({ name, coll }): IndexColumn => {
         if (name !== null) return { name, collation: coll ?? "BINARY" };
         throw new TableFault(
           `Table '${table.name}' has a unique index on an expression (${index.name}): a replaced row could not be seen. Use columns`,
         );
       });
+      return { isKey: index.origin === "pk", columns: found };
     });
 }

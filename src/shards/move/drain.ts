@@ -13,21 +13,37 @@ import { Batch, PAGE_BYTES_MAX, createScan, nextSequence, tableFrom } from "./ou
 import { type RowForm, inPlainForm, primaryKeyCells, primaryKeyMatches, rowBytes, rowJson } from "../storage/row-codec.ts";
 import type { SourceContext } from "./source-context.ts";
 import { type Sql, type SqlRow, quoteName } from "../storage/storage.ts";
+import { collate } from "../storage/tables.ts";
 
 /** Log entries that one drain reads. */
 const DRAIN_KEYS_MAX = 1000;
 
 /**
  * Sends captured changes until the log is empty or `budgetMs` is used.
- *
- * A page with rows that have rivals on a target stays in the log, and those behind it are sent all the same: what is gone there may be the
- * rival that another source waits for, as this one waits for what is gone there. Only then is it a fault.
+ * @throws EngineFault when rows have rivals on a target, once everything else is sent.
  */
 export async function drainSlice(context: SourceContext, operation: number, budgetMs: number): Promise<DrainReply> {
+  const rivals = await drainPages(context, operation, budgetMs);
+  if (rivals !== null) throw rivals;
+  return { backlog: capturedCount(context.sql) };
+}
+
+/** The same between two slices of a walk. What has rivals stays in the log: the end of the step judges it. */
+export async function drainMeanwhile(context: SourceContext, operation: number, budgetMs: number): Promise<void> {
+  if (capturedCount(context.sql) > 0) await drainPages(context, operation, budgetMs);
+}
+
+/**
+ * A page with rows that have rivals on a target stays in the log, and those behind it are sent all the same: what is gone there may be the
+ * rival that another source waits for, as this one waits for what is gone there. So may what a later page brings, since a key that is
+ * written again goes to the end of the log: then the log is read once more. Only what is left then is a fault.
+ */
+async function drainPages(context: SourceContext, operation: number, budgetMs: number): Promise<EngineFault | null> {
   const { runtime, sql } = context;
   const startedAt = runtime.now();
   let after = 0;
   let rivals: EngineFault | null = null;
+  let isFreed = false;
   for (;;) {
     const plan = context.plan(operation);
     const drained = inPlainForm(sql, (form) => readCaptured(context, plan, after, form));
@@ -36,11 +52,13 @@ export async function drainSlice(context: SourceContext, operation: number, budg
       context.plan(operation);
       if (found === null) sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ?", after, drained.upTo);
       else after = drained.upTo;
+      isFreed ||= found === null && rivals !== null;
       rivals ??= found;
     }
-    const isOver = !drained || runtime.now() - startedAt >= budgetMs;
-    if (isOver && rivals !== null) throw rivals;
-    if (isOver) return { backlog: capturedCount(sql) };
+    if (runtime.now() - startedAt >= budgetMs) return rivals;
+    if (drained) continue;
+    if (rivals === null || !isFreed) return rivals;
+    [after, rivals, isFreed] = [0, null, false];
   }
 }
 
@@ -117,20 +135,27 @@ function capturedBytes(sql: Sql, plan: MovePlan, after: number, upTo: number): n
 
 /** A row that moved takes its followers along: they are appended to the log, as if each had been written. */
 function captureFollowers(sql: Sql, plan: MovePlan, after: number, upTo: number): void {
-  for (const { table } of plan.tables) {
-    if (table.followed === null) continue;
-    const followed = table.followed.table;
+  const followers = plan.tables.flatMap(({ table }) => (table.followed === null ? [] : [{ table, followed: table.followed }]));
+  if (followers.length === 0) return;
+  const newest = sql.first<{ id: number }>("SELECT max(id) AS id FROM shardctl_captured")?.id ?? upTo;
+  for (const { table, followed } of followers) {
+    const { table: parent, by } = followed;
     sql.run(
       `INSERT INTO shardctl_captured (table_name, pk, is_moved)
        SELECT DISTINCT ?1, ${rowJson(table.primaryKey, "t")}, 1 FROM shardctl_captured AS c JOIN ${quoteName(table.name)} AS t
-         ON t.${quoteName(table.followed.by)} = ${primaryKeyCells(followed, "c.pk").join("")}
+         ON t.${quoteName(by)}${collate(parent.keyCollations?.[0])} = ${primaryKeyCells(parent, "c.pk").join("")}
        WHERE c.id > ?2 AND c.id <= ?3 AND c.table_name = ?4 AND c.is_moved = 1`,
       table.name,
       after,
       upTo,
-      followed.name,
+      parent.name,
     );
   }
+  // Rule "one-entry-a-key" for them too.
+  sql.run(
+    "DELETE FROM shardctl_captured WHERE id <= ?1 AND (table_name, pk) IN (SELECT table_name, pk FROM shardctl_captured WHERE id > ?1)",
+    newest,
+  );
 }
 
 function addCurrent(
@@ -142,17 +167,22 @@ function addCurrent(
   self: string,
   form: RowForm,
 ): void {
+  // Of each row that is there, and of each entry that names one: by its own key, or by one that is only alike.
   const owners = new Map<string, string | null>();
+  const ownersOfEntries = new Map<number, string | null>();
   const scan = createScan(sql, table, form);
   const list = `[${keys.map((entry) => entry.pk).join(",")}]`;
-  const query = `${scan.sql(`json_each(?1) AS j CROSS JOIN ${tableFrom(table)} ON ${primaryKeyMatches(table.table, "t", "j.value")}`)} ORDER BY j.key`;
-  for (const found of sql.rows<SqlRow>(query, list)) {
+  const from = `json_each(?1) AS j CROSS JOIN ${tableFrom(table)} ON ${primaryKeyMatches(table.table, "t", "j.value")}`;
+  for (const found of sql.rows<SqlRow>(`${scan.sql(from, "j.key AS entry, ")} ORDER BY j.key`, list)) {
     const row = scan.read(found);
-    owners.set(row.key, batch.add(table, row));
+    const known = owners.get(row.key);
+    const owner = known === undefined ? batch.add(table, row) : known;
+    owners.set(row.key, owner);
+    ownersOfEntries.set(Number(found["entry"]), owner);
   }
-  for (const { pk, is_moved: isMoved } of keys) {
-    const owner = owners.get(pk);
-    if (owner === undefined) forgetDealt(sql, plan.moving, table.table, pk);
+  for (const [entry, { pk, is_moved: isMoved }] of keys.entries()) {
+    const owner = ownersOfEntries.get(entry);
+    if (!owners.has(pk)) forgetDealt(sql, plan.moving, table.table, pk);
     // A row that is where it was needs no word to the others.
     if (owner !== undefined && isMoved === 0) continue;
     for (const target of plan.targets) {

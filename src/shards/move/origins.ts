@@ -47,11 +47,13 @@ function storedOrigins(
   const { table, store } = moveTable;
   const isShift = plan.moving.mode === "shift";
   const origin = isShift ? null : moveTable.originSql("t");
+  const key = rowJson(table.primaryKey, "t");
+  // By the key as it is stored: the one that is asked for may be only alike.
   const columns = [
-    `${rowJson(table.primaryKey, "t")} AS pk`,
+    `${key} AS pk`,
     isShift
       ? "t.shardctl_source AS source"
-      : "(SELECT o.source FROM shardctl_origin AS o WHERE o.table_name = ?2 AND o.pk = j.value) AS source",
+      : `(SELECT o.source FROM shardctl_origin AS o WHERE o.table_name = ?2 AND o.pk = ${key}) AS source`,
     ...(origin === null ? [] : [keyColumn(origin, "origin")]),
   ];
   const query = `SELECT ${columns.join(", ")} FROM json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${primaryKeyMatches(table, "t", "j.value")}`;

@@ -254,8 +254,8 @@ export function partText(rows: string, large: readonly string[]): string {
 
 /** How one table's rows are read: the SQL, and the reader of what it gives. */
 export interface Scan {
-  /** A SELECT over `from`, in which the table has the alias `t`; append `WHERE`, `ORDER BY` and `LIMIT`. */
-  sql(from: string): string;
+  /** A SELECT over `from`, in which the table has the alias `t`, with other columns before; append `WHERE`, `ORDER BY` and `LIMIT`. */
+  sql(from: string, others?: string): string;
   /** The same rows as one text in a single row, for `readLines`: a row of its own in JavaScript costs more than it does in SQLite. */
   linesSql(select: string): string;
   read(row: SqlRow): ScannedRow;
@@ -288,7 +288,7 @@ export function createScan(sql: Sql, table: MoveTable, form: RowForm): Scan {
     };
   };
   return {
-    sql: (from) => `SELECT ${selected} FROM ${from}`,
+    sql: (from, others = "") => `SELECT ${others}${selected} FROM ${from}`,
     linesSql: (select) => {
       // JSON has neither tabs nor line ends of its own.
       const cells = ["pk", "json_quote(route)", ...(hasOwnOrigin ? ["json_quote(origin)"] : []), "coalesce(row, '')"];

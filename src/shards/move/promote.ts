@@ -13,7 +13,7 @@ import { withoutTriggers } from "./guards.ts";
 import type { MovePlan } from "./move-plan.ts";
 import { withinRange } from "./position.ts";
 import { primaryKeyOrder, rowJson } from "../storage/row-codec.ts";
-import { presentTable } from "../storage/tables.ts";
+import { keyTerms, presentTable } from "../storage/tables.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
 
 const RIVALS_NAMED_MAX = 20;
@@ -109,7 +109,10 @@ function explainRefusal(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]
 /** The primary keys that stand in the way, in words; null when another unique value does. */
 function findRivals(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): string | null {
   for (const { table, store } of plan.tables) {
-    const same = table.primaryKey.map((column) => `t.${quoteName(column)} = s.${quoteName(column)}`).join(" AND ");
+    const staged = keyTerms(table, "s");
+    const same = keyTerms(table, "t")
+      .map((term, index) => `${term} = ${staged[index] ?? ""}`)
+      .join(" AND ");
     for (const range of incoming) {
       const within = withinRange(range);
       const query = `SELECT ${rowJson(table.primaryKey, "s")} AS pk FROM ${quoteName(store)} AS s CROSS JOIN ${quoteName(table.name)} AS t ON ${same} WHERE ${within.sql} LIMIT ${RIVALS_NAMED_MAX}`;

@@ -24,7 +24,7 @@ import {
   rowJson,
 } from "../storage/row-codec.ts";
 import { type Sql, type SqlRow, quoteName, textOf } from "../storage/storage.ts";
-import type { Table } from "../storage/tables.ts";
+import { type Table, keyTerms } from "../storage/tables.ts";
 
 /** The rows of a part as they are stored, as text or as its UTF-8 bytes. Differs from the source's text when any of them does. */
 export function storedText(sql: Sql, { moving }: MovePlan, moveTable: MoveTable, part: RowsPart): string | ArrayBuffer {
@@ -70,8 +70,8 @@ function spanOf({ table, store }: MoveTable, { withBlobs }: RowsPart): string {
 
 /** The same of the rows under the keys of a part, large ones left out. */
 function listOf({ table, store }: MoveTable, { rowCount, withBlobs }: RowsPart): string {
-  const same = table.primaryKey
-    .map((name, index) => `t.${quoteName(name)} = ${jsonCell("j.value", index, 0, table.primaryKey.length, withBlobs)}`)
+  const same = keyTerms(table, "t")
+    .map((term, index) => `${term} = ${jsonCell("j.value", index, 0, table.primaryKey.length, withBlobs)}`)
     .join(" AND ");
   return `json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${same} WHERE j.key < ${rowCount} ORDER BY j.key`;
 }

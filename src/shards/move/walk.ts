@@ -3,9 +3,11 @@
  * could have displaced an earlier one (see docs/decisions/0002).
  *
  * Each slice works until its budget is used and leaves its progress in SQLite; the root calls again. A slice reads a page and takes its
- * sequence numbers in one turn, sends, and saves the cursor after the targets' answers: a crash in between only repeats a page.
+ * sequence numbers in one turn, sends, and saves the cursor after the targets' answers: a crash in between only repeats a page. Each slice
+ * ends with a drain of what was written meanwhile: the log of a long copy stays short.
  */
 import { check, deliver } from "./deliver.ts";
+import { drainMeanwhile } from "./drain.ts";
 import type { OutgoingCount, WalkReply } from "../protocol/messages.ts";
 import type { MovePlan, MoveTable } from "./move-plan.ts";
 import { inPlainForm } from "../storage/row-codec.ts";
@@ -13,8 +15,14 @@ import type { SourceContext } from "./source-context.ts";
 import type { Runtime, Sql } from "../storage/storage.ts";
 import { type Page, type Walk, type WalkStep, readPage } from "./walk-page.ts";
 
-/** Walks until everything is done or `budgetMs` is used. */
+/** Walks until everything is done or `budgetMs` is used; then drains, for as long again at most. */
 export async function walkSlice(context: SourceContext, operation: number, step: WalkStep, budgetMs: number): Promise<WalkReply> {
+  const reply = await walkPages(context, operation, step, budgetMs);
+  await drainMeanwhile(context, operation, budgetMs);
+  return reply;
+}
+
+async function walkPages(context: SourceContext, operation: number, step: WalkStep, budgetMs: number): Promise<WalkReply> {
   const { runtime, sql } = context;
   const startedAt = runtime.now();
   let rows = 0;

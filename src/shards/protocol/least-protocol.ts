@@ -5,4 +5,10 @@
  */
 import type { MessageKind } from "./messages.ts";
 
-export const LEAST_PROTOCOL: Readonly<Partial<Record<MessageKind, number>>> = { hold: 2, promote: 2, recopy: 2 };
+export const LEAST_PROTOCOL: Readonly<Partial<Record<MessageKind, number>>> = {
+  hold: 2,
+  promote: 2,
+  recopy: 2,
+  admit: 2,
+  dismiss: 2,
+};

@@ -17,7 +17,7 @@ import type { SqlRow } from "../storage/storage.ts";
 /** From a caller's router to a member, or to the root. */
 export type RouterRequest =
   | { readonly kind: "layout" }
-  | {
+  | ({
       readonly kind: "call";
       readonly epoch: number;
       /** The keys that decide the owner, all of one member; none for a call that names its member (a directory hop, a fan-out). */
@@ -26,7 +26,11 @@ export type RouterRequest =
       readonly args: readonly unknown[];
       /** Ids that the call may store, each with its key among `keys`: claimed before it runs, where there is a directory of keys. */
       readonly claims?: readonly Claim[];
-    }
+    } & CallMode)
+  /** Admits a call to all members, and has it wait: see `Tickets`. `among`: the members that others hold tickets of for it. */
+  | { readonly kind: "admit"; readonly epoch: number; readonly method: string; readonly among: readonly string[] }
+  /** Gives back a ticket that is not used. */
+  | { readonly kind: "dismiss"; readonly ticket: string }
   | {
       readonly kind: "query";
       readonly epoch: number;
@@ -35,6 +39,14 @@ export type RouterRequest =
     }
   /** Where the row with this id is, by the directory. `deal` assigns an owner to an id that has none (roundRobin). */
   | { readonly kind: "locate"; readonly epoch: number; readonly table: string; readonly id: string; readonly deal: boolean };
+
+/** How a call to all members runs. Both absent for every other, and unknown to protocol 1, which runs it at once. */
+export interface CallMode {
+  /** Refused as `ticketNeeded` while the member takes part in a move. */
+  readonly unlessMoving?: boolean;
+  /** Runs as the call that was admitted by this ticket. */
+  readonly ticket?: string;
+}
 
 /** A row as the directory names it: its primary key as text. */
 export interface RowId {
@@ -267,6 +279,8 @@ export interface Replies extends Omit<ControlReplies, "distribute"> {
   readonly layout: LayoutReply;
   readonly call: unknown;
   readonly query: QueryReply;
+  readonly admit: { readonly ticket: string };
+  readonly dismiss: void;
   readonly locate: LocateReply;
   // Member → member, for the directory
   readonly claim: void;

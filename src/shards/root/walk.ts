@@ -119,6 +119,11 @@ function estimateMoved(record: OperationRecord, rowsFound: number): number {
 export async function walk(context: DriverContext, record: OperationRecord, step: "copy" | "verify"): Promise<void> {
   const isDone = (source: SourceProgress): boolean => (step === "copy" ? source.isCopied : source.isVerified);
   const open = Object.entries(record.sources).filter(([, source]) => !isDone(source));
+  const drained = drainDone(
+    context,
+    record,
+    Object.keys(record.sources).filter((source) => !open.some(([name]) => name === source)),
+  );
   const replies = await each(open, async ([source]) => {
     const reply = await context.ask(source, {
       kind: step,
@@ -132,6 +137,7 @@ export async function walk(context: DriverContext, record: OperationRecord, step
     if (isDuplicate(error)) await drainAll(context, record);
     throw error;
   });
+  await drained;
   const sources = { ...record.sources };
   for (const [source, reply] of replies) {
     const sum = (count: (outgoing: WalkReply["outgoing"][number]) => number): number =>
@@ -166,6 +172,15 @@ export async function walk(context: DriverContext, record: OperationRecord, step
       context.journal.putWaves(id, waves);
     });
   }
+}
+
+/**
+ * One drain of the sources that have nothing to walk: their logs stay short while others copy. What
+ * fails here, or has rivals, is met again when the step ends.
+ */
+async function drainDone(context: DriverContext, record: OperationRecord, sources: readonly string[]): Promise<void> {
+  const request = { kind: "drain", operation: record.id, budgetMs: SLICE_MS, round: record.round ?? 0 } as const;
+  await Promise.allSettled(sources.map((source) => context.ask(source, request)));
 }
 
 /** Asks the targets how their staged rows can be cut, and packs them into waves. */

@@ -10,7 +10,7 @@
  */
 import { EngineFault } from "./faults.ts";
 import { type Sql, type SqlRow, type SqlValue, quoteName, textOf } from "./storage.ts";
-import type { Table } from "./tables.ts";
+import { type Table, keyTerms } from "./tables.ts";
 
 /** Rows above this size, in bytes of their values, travel cell by cell: escaped six times this stays below the limit of 2 MB for a string. */
 export const LARGE_ROW_BYTES = 320 * 1024;
@@ -86,11 +86,13 @@ export function primaryKeyCells(table: Table, json: string): string[] {
 /** `t.pk1 = … AND t.pk2 = …` against a JSON key. */
 export function primaryKeyMatches(table: Table, alias: string, json: string): string {
   const cells = primaryKeyCells(table, json);
-  return table.primaryKey.map((column, index) => `${alias}.${quoteName(column)} = ${cells[index] ?? ""}`).join(" AND ");
+  return keyTerms(table, alias)
+    .map((term, index) => `${term} = ${cells[index] ?? ""}`)
+    .join(" AND ");
 }
 
 export function primaryKeyOrder(table: Table, alias: string): string {
-  return table.primaryKey.map((column) => `${alias}.${quoteName(column)}`).join(", ");
+  return keyTerms(table, alias).join(", ");
 }
 
 /** `(t.pk1, t.pk2) > (…)`: rows after a cursor, by index. */

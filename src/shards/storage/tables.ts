@@ -28,6 +28,12 @@ export interface Table {
   /** Columns that are stored, by name: tables have them in any order. Generated ones are computed again by the target. */
   readonly columns: readonly string[];
   readonly primaryKey: readonly string[];
+  /**
+   * The collation by which each column of the primary key tells rows apart, which need not be the
+   * column's own. Absent where the definition names no collation at all: everything is compared
+   * byte by byte.
+   */
+  readonly keyCollations?: readonly string[];
   readonly followed: { readonly table: Table; readonly by: string } | null;
   readonly shardKeys: Readonly<Record<string, string>>;
   /** True when a row that is fine on its source may be refused by its target: unique indexes beside the primary key, or foreign keys. */
@@ -75,15 +81,28 @@ export function schemaText(sql: Sql, tables: readonly Table[]): string {
 
 /** The columns of the primary key as a table definition has them, each with its collation: what is one key in the table is one in a copy. */
 export function primaryKeyDefinition(sql: Sql, table: Pick<Table, "name" | "primaryKey">): string {
+  const collations = keyCollationsOf(sql, table);
+  return table.primaryKey
+    .map((name, index) => `${quoteName(name)} COLLATE ${quoteName(collations[index] ?? "BINARY")}`)
+    .join(", ");
+}
+
+function keyCollationsOf(sql: Sql, table: Pick<Table, "name" | "primaryKey">): string[] {
   const index = sql
     .rows<{ name: string; origin: string }>(`PRAGMA index_list(${quoteName(table.name)})`)
     .find((found) => found.origin === "pk");
   const columns = index
     ? sql.rows<{ name: string | null; coll: string | null }>(`PRAGMA index_xinfo(${quoteName(index.name)})`)
     : [];
-  return table.primaryKey
-    .map((name) => `${quoteName(name)} COLLATE ${quoteName(columns.find((column) => column.name === name)?.coll ?? "BINARY")}`)
-    .join(", ");
+  return table.primaryKey.map((name) => columns.find((column) => column.name === name)?.coll ?? "BINARY");
+}
+
+/** True when rows have a rowid that is not their primary key. */
+export function isRowidTable(sql: Sql, table: Pick<Table, "name">): boolean {
+  const listed = sql.rows<{ name: string; wr: number }>("PRAGMA table_list").find(({ name }) => name === table.name);
+  const indexes = sql.rows<{ origin: string }>(`PRAGMA index_list(${quoteName(table.name)})`);
+  // An INTEGER PRIMARY KEY is the rowid itself, and needs no index.
+  return listed?.wr === 0 && indexes.some(({ origin }) => origin === "pk");
 }
 
 /** What each column makes of a value that it stores: its affinity by SQLite's own rules, and NOT NULL. */
@@ -131,8 +150,7 @@ export function keyExpression(table: Table, shardKey: string, alias: string): st
   if (table.followed === null) return pathExpression(table, table.shardKeys[shardKey] ?? shardKey, alias);
   const { table: followed, by } = table.followed;
   const inner = `${alias}_f`;
-  const [key] = followed.primaryKey;
-  return `(SELECT ${keyExpression(followed, shardKey, inner)} FROM ${quoteName(followed.name)} AS ${inner} WHERE ${inner}.${quoteName(key ?? "")} = ${alias}.${quoteName(by)})`;
+  return `(SELECT ${keyExpression(followed, shardKey, inner)} FROM ${quoteName(followed.name)} AS ${inner} WHERE ${keyTerms(followed, inner).join("")} = ${alias}.${quoteName(by)})`;
 }
 
 /** The SQL expression for the id that `roundRobin` deals by: the row's own, or the id of the row that it follows in the end. */
@@ -141,7 +159,20 @@ export function idExpression(table: Table, alias: string): string {
   const { table: followed, by } = table.followed;
   if (followed.followed === null) return `${alias}.${quoteName(by)}`;
   const inner = `${alias}_f`;
-  return `(SELECT ${idExpression(followed, inner)} FROM ${quoteName(followed.name)} AS ${inner} WHERE ${inner}.${quoteName(followed.primaryKey[0] ?? "")} = ${alias}.${quoteName(by)})`;
+  return `(SELECT ${idExpression(followed, inner)} FROM ${quoteName(followed.name)} AS ${inner} WHERE ${keyTerms(followed, inner).join("")} = ${alias}.${quoteName(by)})`;
+}
+
+/**
+ * The columns of the primary key as SQL that compares as the key itself does, also in a copy whose
+ * columns have no collations.
+ */
+export function keyTerms({ primaryKey, keyCollations }: Table, alias: string): string[] {
+  return primaryKey.map((name, index) => `${alias}.${quoteName(name)}${collate(keyCollations?.[index])}`);
+}
+
+/** The suffix that has an expression compared by a collation; nothing where none is named. */
+export function collate(collation: string | undefined): string {
+  return collation === undefined ? "" : ` COLLATE ${quoteName(collation)}`;
 }
 
 /** The keyed table that a table goes with. */
@@ -195,15 +226,16 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
         `Table '${spec.name}' cannot follow '${followed.name}': its primary key has ${followed.primaryKey.length} columns`,
       );
   }
-  const hasLikeKeys = / COLLATE "(?!BINARY")/i.test(primaryKeyDefinition(sql, { name: spec.name, primaryKey }));
+  const collations = keyCollationsOf(sql, { name: spec.name, primaryKey });
   return {
     name: spec.name,
     columns,
     primaryKey,
+    ...(namesCollation(sql, spec.name) ? { keyCollations: collations } : {}),
     followed: followed && "by" in spec ? { table: followed, by: spec.by } : null,
     shardKeys: "shardKeys" in spec ? (spec.shardKeys ?? {}) : {},
     hasConstraints: hasConstraints(sql, spec.name),
-    hasLikeKeys,
+    hasLikeKeys: collations.some((collation) => !/^binary$/i.test(collation)),
     hasChecks: hasChecks(sql, spec.name),
   };
 }
@@ -218,8 +250,16 @@ function hasConstraints(sql: Sql, table: string): boolean {
 
 /** By the words of the definition: a column of such a name merely has the table tried out before a cutover. */
 function hasChecks(sql: Sql, table: string): boolean {
-  const found = sql.first<{ sql: string }>("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", table);
-  return /\b(check|strict)\b/i.test(found?.sql ?? "");
+  return /\b(check|strict)\b/i.test(definitionOf(sql, table));
+}
+
+/** By the words too: where one is named in vain, keys are compared by the collation that they have in any case. */
+function namesCollation(sql: Sql, table: string): boolean {
+  return /\bcollate\b/i.test(definitionOf(sql, table));
+}
+
+function definitionOf(sql: Sql, table: string): string {
+  return sql.first<{ sql: string }>("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", table)?.sql ?? "";
 }
 
 /**

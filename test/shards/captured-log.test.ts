@@ -1,0 +1,175 @@
+/** The log of captured keys has one entry a key, and is drained while the rows are copied: it never holds more than was written since. */
+import { describe, expect, it } from "vitest";
+import { freshHashLayout } from "../../src/core/strategies/hash.ts";
+import { keepCapture } from "../../src/shards/move/capture.ts";
+import { drainSlice } from "../../src/shards/move/drain.ts";
+import { buildMovePlan } from "../../src/shards/move/move-plan.ts";
+import type { SourceContext } from "../../src/shards/move/source-context.ts";
+import { walkSlice } from "../../src/shards/move/walk.ts";
+import { EngineFault } from "../../src/shards/storage/faults.ts";
+import { ensureSchema } from "../../src/shards/storage/schema.ts";
+import type { Sql } from "../../src/shards/storage/storage.ts";
+import { resolveTables } from "../../src/shards/storage/tables.ts";
+import { movingOf } from "./support/moving.ts";
+import { openSql } from "./support/node-storage.ts";
+import { createRig, startRebalance } from "./support/root-rig.ts";
+
+const MOVING = movingOf({ to: freshHashLayout("region", 0, ["s-0", "s-1"]), rowsPerSecondMax: 100 });
+const SPECS = [{ name: "items" }, { name: "parts", follows: "items", by: "item" }];
+const ROWS = 400;
+
+interface Entry extends Record<string, string | number> {
+  pk: string;
+  is_moved: number;
+}
+
+function openSource(rows = ROWS): Sql {
+  const sql = openSql();
+  ensureSchema(sql);
+  sql.run("CREATE TABLE items (id TEXT PRIMARY KEY, region TEXT, mail TEXT UNIQUE, n INTEGER)");
+  sql.run("CREATE TABLE parts (item TEXT, part INTEGER, PRIMARY KEY (item, part))");
+  for (let n = 0; n < rows; n++) sql.run("INSERT INTO items VALUES (?, ?, ?, 0)", `i${n}`, `r${n % 7}`, `mail-${n}`);
+  sql.run("INSERT INTO parts SELECT id, 1 FROM items WHERE id IN ('i1', 'i2')");
+  keepCapture(sql, resolveTables(sql, SPECS), "region");
+  return sql;
+}
+
+function entriesOf(sql: Sql): Entry[] {
+  return sql.rows<Entry>("SELECT pk, is_moved FROM shardctl_captured ORDER BY id");
+}
+
+/** A source whose clock goes on by a second for each message; `answer` may say that a message fails, and write meanwhile. */
+function contextOf(sql: Sql, answer: (parts: readonly { readonly keys: string }[]) => Promise<void> | void): SourceContext {
+  let now = 0;
+  return {
+    sql,
+    self: "root",
+    runtime: { now: () => now, sleep: () => Promise.resolve(), digest: () => Promise.resolve("same") },
+    plan: () => buildMovePlan(sql, MOVING, resolveTables(sql, SPECS), {}),
+    ask: async (_target, request) => {
+      const { parts } = request as { readonly parts: readonly { readonly keys: string }[] };
+      now += 1_000;
+      await answer(parts);
+      return { duplicates: [], digests: parts.map(() => "same"), unsettled: [], mismatch: -1 } as never;
+    },
+  };
+}
+
+describe("line 5: the log of captured keys", () => {
+  it("has one entry a key, however often and in whichever way it is written", () => {
+    const sql = openSource();
+    for (let round = 0; round < 50; round++) {
+      for (let n = 0; n < 20; n++) sql.run("UPDATE items SET n = n + 1, mail = 'new-' || ? || id WHERE id = ?", round, `i${n}`);
+      sql.run("INSERT INTO items VALUES ('i0', 'r0', NULL, 1) ON CONFLICT (id) DO UPDATE SET n = n + 1");
+      sql.run("REPLACE INTO items VALUES ('i1', 'r1', 'other', 1)");
+      sql.run("DELETE FROM items WHERE id = 'i2'");
+      sql.run("INSERT INTO items (rowid, id, region) VALUES (-5, 'i2', 'r2')");
+    }
+    const keys = entriesOf(sql).map(({ pk }) => pk);
+    expect(new Set(keys).size).toBe(20);
+    expect(keys).toHaveLength(20);
+  });
+
+  it("still knows that a row may have moved, when it is written again", () => {
+    const sql = openSource();
+    sql.run("UPDATE items SET n = 1 WHERE id = 'i1'");
+    expect(entriesOf(sql)).toEqual([{ pk: '["i1",null]', is_moved: 0 }]);
+    sql.run("UPDATE items SET region = 'elsewhere' WHERE id = 'i1'");
+    sql.run("UPDATE items SET n = 2 WHERE id = 'i1'");
+    expect(entriesOf(sql)).toEqual([{ pk: '["i1",null]', is_moved: 1 }]);
+  });
+
+  it("keeps a key that is written again while its page is on its way, and sends it again", async () => {
+    const sql = openSource();
+    sql.run("UPDATE items SET n = 1 WHERE id IN ('i1', 'i3')");
+    let messages = 0;
+    const context = contextOf(sql, () => {
+      if (messages++ === 0) sql.run("UPDATE items SET n = 2 WHERE id = 'i3'");
+    });
+    await drainSlice(context, 1, 500);
+    expect(entriesOf(sql).map(({ pk }) => pk)).toEqual(['["i3",null]']);
+    expect((await drainSlice(context, 1, 500)).backlog).toBe(0);
+    expect(messages).toBeGreaterThan(1);
+  });
+
+  it.each(["copy", "verify"] as const)("holds at most twice the keys written since the last slice of step %s", async (step) => {
+    const sql = openSource(1_000);
+    let written = new Set<string>();
+    let fresh = 0;
+    let slices = 0;
+    let most = 0;
+    const look = (): void => {
+      const entries = entriesOf(sql).length;
+      expect(entries).toBeLessThanOrEqual(2 * written.size);
+      most = Math.max(most, entries);
+    };
+    const context = contextOf(sql, () => {
+      for (let n = 0; n < 20; n++) {
+        sql.run("UPDATE items SET n = n + 1 WHERE id = ?", `i${n}`);
+        written.add(`i${n}`);
+      }
+      for (let n = 0; n < 5; n++) {
+        sql.run("INSERT INTO items VALUES (?, 'r', NULL, 0)", `fresh-${fresh}`);
+        written.add(`fresh-${fresh++}`);
+      }
+      look();
+    });
+    if (step === "verify") sql.run("INSERT INTO shardctl_outgoing VALUES ('s-0', 'items', 10, 10, 0)");
+    for (let isDone = false; !isDone && slices < 60; slices++) {
+      written = new Set();
+      ({ isDone } = await walkSlice(context, 1, step, 1_500));
+      // What was written in the last slice is all that it may leave.
+      look();
+    }
+    expect(slices).toBeGreaterThan(3);
+    expect(fresh).toBeGreaterThan(most);
+  });
+
+  it("does not grow while rows have rivals on a target, whatever is written meanwhile", async () => {
+    const sql = openSource();
+    const context = contextOf(sql, (parts) => {
+      for (let n = 0; n < 20; n++) sql.run("UPDATE items SET n = n + 1, region = 'r' || (n % 3) WHERE id = ?", `i${n}`);
+      if (parts.some(({ keys }) => keys.includes('"i1"'))) throw new EngineFault("duplicateId", "a rival");
+    });
+    sql.run("UPDATE items SET region = 'elsewhere' WHERE id IN ('i1', 'i2')");
+    for (let slice = 0; slice < 30; slice++) await expect(drainSlice(context, 1, 5_000)).rejects.toThrow("a rival");
+    const keys = entriesOf(sql).map(({ pk }) => pk);
+    expect(keys.length).toBe(new Set(keys).size);
+    expect(keys.length).toBeLessThanOrEqual(22);
+  });
+
+  it("is read once more when a later page has taken the rival away", async () => {
+    const sql = openSource(1_500);
+    sql.run("UPDATE items SET n = 1");
+    let isFreed = false;
+    const context = contextOf(sql, (parts) => {
+      if (parts.some(({ keys }) => keys.includes('"i1499"'))) isFreed = true;
+      if (!isFreed && parts.some(({ keys }) => keys.includes('"i1"'))) throw new EngineFault("duplicateId", "a rival");
+    });
+    expect((await drainSlice(context, 1, 60_000)).backlog).toBe(0);
+  });
+});
+
+describe("line 5: the log of a source that has copied all it has", () => {
+  it("is drained while others copy, and a rival there fails nothing", async () => {
+    const rig = createRig();
+    startRebalance(rig);
+    let slices = 0;
+    const drained: number[] = [];
+    rig.ask = (member, request) => {
+      if (request.kind === "copy" && member === "m1") return { isDone: ++slices >= 5, rows: 5, bytes: 5, outgoing: [] };
+      if (request.kind === "drain" && member === "m0" && slices < 5) {
+        drained.push(slices);
+        throw new EngineFault("duplicateId", "a rival");
+      }
+      return undefined;
+    };
+    for (let alarms = 0; alarms < 8; alarms++) {
+      await rig.work();
+      rig.clock.now += 1_000;
+    }
+    expect(slices).toBeGreaterThanOrEqual(5);
+    expect(drained.length).toBeGreaterThanOrEqual(3);
+    expect(rig.record().retries).toBe(0);
+  });
+});
