@@ -127,6 +127,23 @@ function contents(): string {
   );
 }
 
+/** Leaves no free page. */
+function fillUp(): void {
+  // Rows of a page each, in the order of their place: what is left in the end is no page.
+  storage.sql.exec("CREATE TABLE filler (content TEXT)");
+  storage.flush();
+  const pages = Number(storage.peek("PRAGMA page_count")[0]?.["page_count"]);
+  storage.peek(`PRAGMA max_page_count = ${pages}`);
+  const fill = (): void => {
+    for (let row = 0; row < 10_000; row++) {
+      storage.sql.exec("INSERT INTO filler VALUES (?)", "x".repeat(3_000));
+      storage.flush();
+    }
+  };
+  expect(fill).toThrow(/full/);
+  storage.discard();
+}
+
 beforeEach(() => {
   storage = openStorage();
   storage.sql.exec("CREATE TABLE items (id TEXT PRIMARY KEY)");
@@ -201,23 +218,47 @@ describe("an object written by an older library", () => {
 
   it("serves without them while no space is left", async () => {
     storage.sql.exec("DROP TABLE shardctl_freed");
-    // Rows of a page each, in the order of their place: what is left in the end is no page.
-    storage.sql.exec("CREATE TABLE filler (content TEXT)");
-    storage.flush();
-    const pages = Number(storage.peek("PRAGMA page_count")[0]?.["page_count"]);
-    storage.peek(`PRAGMA max_page_count = ${pages}`);
-    const fill = (): void => {
-      for (let row = 0; row < 10_000; row++) {
-        storage.sql.exec("INSERT INTO filler VALUES (?)", "x".repeat(3_000));
-        storage.flush();
-      }
-    };
-    expect(fill).toThrow(/full/);
-    storage.discard();
+    fillUp();
     const filled = open();
     expect(await send(filled, MESSAGES.health)).toMatchObject({ ok: true });
     expect(await send(filled, MESSAGES.call)).toMatchObject({ ok: true });
     expect(storage.peek("SELECT name FROM sqlite_master WHERE name = 'shardctl_freed'")).toHaveLength(0);
+  });
+
+  describe("in a move, when no space is left", () => {
+    /** Lacks a table and a trigger, as an older library or a deploy leaves it, and has no free page. */
+    const openFull = async (): Promise<Host> => {
+      storage.sql.exec("DROP TABLE shardctl_freed");
+      storage.sql.exec("DROP TRIGGER shardctl_guard_insert_items");
+      storage.flush();
+      fillUp();
+      return open();
+    };
+
+    it("serves as a source without the guards that it needs at a fence only, and is not fenced without them", async () => {
+      expect(await send(open(), MESSAGES.prepare)).toMatchObject({ ok: true });
+      const host = await openFull();
+      expect(await send(host, MESSAGES.call)).toMatchObject({ ok: true });
+      expect(target.calls).toHaveLength(1);
+      const fenced = await send(host, { ...MESSAGES.fence, ifIdle: true });
+      expect(fenced).toMatchObject({ ok: false, failure: { fault: { kind: "storageFull" } } });
+      expect(await send(host, MESSAGES.call)).toMatchObject({ ok: true });
+    });
+
+    it("serves nothing without the guards that it needs at once, says why, and goes on when there is room", async () => {
+      expect(await send(open(), MESSAGES.prepare)).toMatchObject({ ok: true });
+      expect(await send(open(), { ...MESSAGES.fence, ifIdle: true })).toMatchObject({ ok: true });
+      const host = await openFull();
+      const refused = await send(host, MESSAGES.health);
+      expect(refused).toMatchObject({ ok: false, failure: { fault: { kind: "storageFull" } } });
+      expect(JSON.stringify(refused)).toContain("delete rows or drop indexes there");
+      await host.onAlarm();
+      storage.flush();
+      expect(storage.durableAlarm).toBeGreaterThan(now);
+      storage.peek("PRAGMA max_page_count = 100000");
+      expect(await send(host, MESSAGES.health)).toMatchObject({ ok: true });
+      expect(storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_guard_insert_items'")).toHaveLength(1);
+    });
   });
 
   it("has nothing made for it while it was never sharded", async () => {

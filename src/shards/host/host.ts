@@ -49,10 +49,10 @@ const RESOLVE_MS = 2_000;
 /** Longest wait for another object's answer; slices are far shorter. A member that hangs is then one that does not answer. */
 const ASK_MS_MAX = 60_000;
 /**
- * The alarm of an object that waits for a newer library is kept by setting it so far ahead, again
- * and again.
+ * The alarm of an object that waits for a newer library, or for room, is kept by setting it so far
+ * ahead, again and again.
  */
-const NEWER_SCHEMA_ALARM_MS = 60_000;
+const UNREADY_ALARM_MS = 60_000;
 /** Budget of the fence's drain when the root names none. */
 const FENCE_WAIT_MS = 1_000;
 
@@ -235,6 +235,7 @@ export class Host {
     try {
       return this.member.keepGuards() ?? null;
     } catch (error) {
+      if (error instanceof EngineFault) return faultRefusal(error);
       if (!(error instanceof TableFault)) throw error;
       return faultRefusal({ kind: "unsupportedTable", message: error.message });
     }
@@ -271,13 +272,12 @@ export class Host {
    * runs it again.
    */
   async onAlarm(userHandler?: () => unknown): Promise<void> {
-    if (this.newerSchema !== null) {
-      // Kept for the library that knows what is due.
+    if (this.newerSchema !== null || (await this.#keepGuards())) {
+      // Kept for the library that knows what is due, or for the day on which this object may start.
       const { runtime, storage } = this.platform;
-      await storage.setAlarm(runtime.now() + NEWER_SCHEMA_ALARM_MS);
+      await storage.setAlarm(runtime.now() + UNREADY_ALARM_MS);
       return;
     }
-    await this.member.keepGuards();
     this.#name.keep();
     this.#alarms++;
     try {

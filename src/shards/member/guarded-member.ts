@@ -9,6 +9,7 @@ import {
   type GuardReason,
   armGuards,
   disarmGuards,
+  guardsStand,
   keepGuards,
   removeOldGuards,
   setGuard,
@@ -17,11 +18,16 @@ import {
 } from "../move/guards.ts";
 import { pointingAt } from "../move/references.ts";
 import { refused } from "../protocol/refused-error.ts";
-import { ensureSchema, hasSchema } from "../storage/schema.ts";
+import { fullFault, isFull } from "../storage/faults.ts";
+import { requireRoom } from "../storage/reserve.ts";
+import { ensureSchema, hasSchema, isSchemaWhole } from "../storage/schema.ts";
 import { type Table, type TableSpec, existingTables, resolveTables } from "../storage/tables.ts";
 import { type MemberOptions, MemberState } from "./member-state.ts";
 import type { Membership } from "./membership.ts";
 import { keepUnique } from "./unique.ts";
+
+/** Why a full object must not go on. */
+const NO_GUARDS = "triggers that guard its tables are missing";
 
 export class GuardedMember extends MemberState {
   /** The caller of a method that writes rows turns enforcement off around it. */
@@ -72,6 +78,11 @@ export class GuardedMember extends MemberState {
     if (membership.serving && hasKeyedDirectory(membership.layout)) this.#keepUnique(membership);
     if (!this.#isGuarded()) return;
     const isFenced = moving !== undefined && moving.fence !== 0;
+    if (!this.#hasRoomForGuards()) {
+      // Who takes the user's writes needs no guard before a fence, which ends for want of room.
+      if (membership.serving && !isFenced) return;
+      throw fullFault(this.self, NO_GUARDS, false);
+    }
     this.change(() => {
       ensureSchema(this.sql); // of an object that was written by a library without the row of the guards
       this.guard(!membership.serving ? "notMember" : isFenced ? "moving" : null);
@@ -83,9 +94,35 @@ export class GuardedMember extends MemberState {
 
   /** Guards on every declared table, which say this. Call inside a transaction. */
   protected guard(reason: GuardReason | null): void {
-    const declared = existingTables(this.sql, this.declared());
-    keepGuards(this.sql, declared, this.membership.serving ? pointingAt(this.sql, declared) : []);
+    keepGuards(this.sql, ...this.#guarded());
     setGuard(this.sql, reason);
+  }
+
+  /**
+   * Refuses the user's writes from here on. Call inside a transaction. @throws EngineFault
+   * `storageFull` when a guard lacks and there is no room for it.
+   */
+  protected shut(): void {
+    if (!this.#hasRoomForGuards()) throw fullFault(this.self, NO_GUARDS, true);
+    this.guard("moving");
+  }
+
+  /** The declared tables, and those that point at one while it is here. */
+  #guarded(): [declared: string[], pointing: string[]] {
+    const declared = existingTables(this.sql, this.declared());
+    return [declared, this.membership.serving ? pointingAt(this.sql, declared) : []];
+  }
+
+  /** A statement that makes a table or a trigger and finds no room would take the object with it. */
+  #hasRoomForGuards(): boolean {
+    if (isSchemaWhole(this.sql) && guardsStand(this.sql, ...this.#guarded())) return true;
+    try {
+      this.sql.transaction(() => requireRoom(this.sql));
+      return true;
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      return false;
+    }
   }
 
   /**

@@ -162,7 +162,7 @@ export class Member extends GuardedMember {
       this.#keepReserve(moving);
       this.put({ moving: { ...moving, fence: attempt, promotion: null } });
       // Who does not serve yet is guarded already.
-      if (this.membership.serving) setGuard(this.sql, "moving");
+      if (this.membership.serving) this.shut();
     });
   }
 

@@ -47,17 +47,34 @@ const ABORT = `SELECT CASE reason WHEN 'moving' THEN RAISE(ABORT, ${quoteText(GU
  * leave is decided, and none may come that would point at one of them.
  */
 export function keepGuards(sql: Sql, tables: readonly string[], pointing: readonly string[] = []): void {
+  const { missing, wrong } = compareGuards(sql, tables, pointing);
+  for (const name of wrong) sql.run(`DROP TRIGGER ${quoteName(name)}`);
+  for (const statement of missing) sql.run(statement);
+}
+
+/** True when `keepGuards` would make none. */
+export function guardsStand(sql: Sql, tables: readonly string[], pointing: readonly string[]): boolean {
+  return compareGuards(sql, tables, pointing).missing.length === 0;
+}
+
+/** The statements of guards that lack, and the names of those that must go. */
+function compareGuards(
+  sql: Sql,
+  tables: readonly string[],
+  pointing: readonly string[],
+): { readonly missing: readonly string[]; readonly wrong: readonly string[] } {
   const triggers = [
     ...guardTriggers(tables, EVENTS, IS_CLOSED),
     ...guardTriggers(pointing, POINTING_EVENTS, IS_FENCED),
     KEEP_ROW,
   ];
   const wanted = new Map(triggers.map((trigger) => [trigger.name, trigger.sql]));
+  const wrong: string[] = [];
   for (const { name, sql: found } of guardsOf(sql)) {
     if (wanted.get(name) === found) wanted.delete(name);
-    else sql.run(`DROP TRIGGER ${quoteName(name)}`);
+    else wrong.push(name);
   }
-  for (const statement of wanted.values()) sql.run(statement);
+  return { missing: [...wanted.values()], wrong };
 }
 
 /** Removes every guard. Idempotent. Call inside a transaction. */

@@ -83,7 +83,7 @@ export const SCHEMA_VERSION = 1;
  * `openSchema`.
  */
 export function ensureSchema(sql: Sql): void {
-  if (isWhole(sql) && schemaVersion(sql) === SCHEMA_VERSION) return;
+  if (isSchemaWhole(sql) && schemaVersion(sql) === SCHEMA_VERSION) return;
   sql.transaction(() => {
     for (const statement of STATEMENTS) sql.run(statement);
     const found = schemaVersion(sql);
@@ -104,7 +104,7 @@ export function openSchema(sql: Sql): string | null {
   if (!hasSchema(sql)) return null;
   const found = schemaVersion(sql);
   if (found !== undefined && found > SCHEMA_VERSION) return newerSchemaText(found);
-  if (isWhole(sql)) return null;
+  if (isSchemaWhole(sql)) return null;
   try {
     sql.transaction(() => {
       // In a statement that is undone alone: one that creates a table would take the object with
@@ -120,7 +120,7 @@ export function openSchema(sql: Sql): string | null {
 }
 
 /** True when every private table and index is there. */
-function isWhole(sql: Sql): boolean {
+export function isSchemaWhole(sql: Sql): boolean {
   return sql.first<{ n: number }>(COUNT_NAMES)?.n === NAMES.length;
 }
 
