@@ -47,6 +47,7 @@ describe("a round", () => {
   it("is followed by twice the time that callers waited in it, at least", () => {
     expect([1, 4, 9].map((round) => pauseAfter(round, 160))).toEqual([320, 400, 400]);
     expect(pauseAfter(1, 900)).toBe(1_800);
+    expect(pauseAfter(1, 16_000)).toBe(4_000);
   });
 
   it("adds what was waited to the pauses of the operation", () => {

@@ -60,6 +60,14 @@ describe("what is sent while calls run", () => {
 });
 
 describe("how long a method takes", () => {
+  it("says nothing of a call that only waited for its caller", () => {
+    const running = new RunningCalls("b");
+    running.end(running.start("m", [], 0, true), 2_000);
+    expect(running.usualMs("m", 2_000)).toBe(0);
+    running.end(running.start("m", [], 2_000), 2_300);
+    expect(running.usualMs("m", 2_300)).toBe(300);
+  });
+
   it("is the longest that a call of it has taken, for ten minutes", () => {
     const running = new RunningCalls("b");
     running.end(running.start("slow", [], 0), 4_000);

@@ -66,7 +66,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/member/member.ts",
-        find: 'if (this.membership.serving) setGuard(this.sql, "moving");',
+        find: "if (this.membership.serving) this.shut();",
         replace: "",
       },
     ],

@@ -34,6 +34,8 @@ export interface Arrival {
   readonly epoch: number;
   readonly keys: readonly Key[];
   readonly method?: string;
+  /** True for a call that waits for its caller once it is admitted. */
+  readonly isTicket?: boolean;
   /** The members that wait for it. */
   readonly chain?: Chain | undefined;
   /** True for what ends in the turn in which it begins: nobody finds it running. */
@@ -61,7 +63,7 @@ export class Admission {
 
   /** Runs `work` when this member may serve the call, under the epoch that it was admitted by. */
   async run<Value>(arrival: Arrival, work: () => Value | Promise<Value>): Promise<Result<Value, ProtocolFailure>> {
-    const { epoch, keys, chain = [], method = "" } = arrival;
+    const { epoch, keys, chain = [], method = "", isTicket = false } = arrival;
     const { runtime } = this.#member;
     const arrivedAt = runtime.now();
     const deadline = arrivedAt + WAIT_MS_MAX;
@@ -88,7 +90,7 @@ export class Admission {
       }
     }
     // In the turn of the verdict: a fence is put up only in a turn in which nothing runs.
-    const call = this.running.start(method, chain, runtime.now());
+    const call = this.running.start(method, chain, runtime.now(), isTicket);
     try {
       return success(await work());
     } finally {

@@ -26,6 +26,8 @@ export interface RunningCall {
   readonly method: string;
   readonly chain: Chain;
   readonly startedAt: number;
+  /** True for one that waits for its caller before it runs: that says nothing of its method. */
+  readonly isTicket: boolean;
 }
 
 export class RunningCalls {
@@ -49,8 +51,8 @@ export class RunningCalls {
     return this.#calls.size;
   }
 
-  start(method: string, chain: Chain, now: number): RunningCall {
-    const call = { method, chain, startedAt: now };
+  start(method: string, chain: Chain, now: number, isTicket = false): RunningCall {
+    const call = { method, chain, startedAt: now, isTicket };
     this.#calls.add(call);
     this.#count(chain, 1);
     return call;
@@ -61,7 +63,7 @@ export class RunningCalls {
     this.#count(call.chain, -1);
     // What ran under a hold may have waited for a call that was held: that says nothing of its
     // method.
-    if (call.startedAt >= this.#heldUntil) this.#remember(call.method, now - call.startedAt, now);
+    if (call.startedAt >= this.#heldUntil && !call.isTicket) this.#remember(call.method, now - call.startedAt, now);
   }
 
   /** A hold stands here until then, if nothing ends it before. */

@@ -48,7 +48,7 @@ export class Tickets {
   async give(admission: Admission, { epoch, method, among }: Message<"admit">, chain: Chain = []): Promise<TicketReply> {
     const below = chain === "many" ? chain : [...chain, ...among];
     const given = Promise.withResolvers<TicketReply>();
-    const outcome = admission.run({ epoch, keys: [], method, chain: below }, () => {
+    const outcome = admission.run({ epoch, keys: [], method, chain: below, isTicket: true }, () => {
       // One of an earlier life of the object is not taken for one of this.
       const name = `${this.#openedAt}/${++this.#count}`;
       const ended = Promise.withResolvers<void>();

@@ -40,6 +40,8 @@ const ROUND_PAUSE_MS_MIN = 50;
 const ROUND_PAUSE_MS_MAX = 400;
 /** How much longer calls go on than they were kept waiting before, at least. */
 const PAUSE_PER_WAIT = 2;
+/** Longer pauses would keep a cancel waiting. */
+const PAUSE_MS_MAX = 4_000;
 
 /** Calls run on: that says nothing of how fast members answer. */
 export class Busy extends Error {}
@@ -122,7 +124,8 @@ export function planRound(seen: readonly Seen[], round: number): RoundPlan {
 
 /** How long calls go on before the next round, when callers have waited for so long in this one. */
 export function pauseAfter(round: number, waitedMs: number): number {
-  return Math.max(PAUSE_PER_WAIT * waitedMs, Math.min(ROUND_PAUSE_MS_MAX, ROUND_PAUSE_MS_MIN * 2 ** (round - 1)));
+  const usualMs = Math.min(ROUND_PAUSE_MS_MAX, ROUND_PAUSE_MS_MIN * 2 ** (round - 1));
+  return Math.max(usualMs, Math.min(PAUSE_MS_MAX, PAUSE_PER_WAIT * waitedMs));
 }
 
 /** Asks what runs, and keeps nobody waiting. */
