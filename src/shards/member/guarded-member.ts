@@ -60,8 +60,13 @@ export class GuardedMember extends MemberState {
    * and wait for what it gives, if anything.
    */
   keepGuards(): Promise<void> | undefined {
-    if (!hasSchema(this.sql)) return undefined;
     const isGuarded = this.#isGuarded();
+    // Most messages, by what is known already: they cost no statement.
+    if (this.#hasStarted && !isGuarded && !this.#isArmed) return undefined;
+    if (!hasSchema(this.sql)) {
+      this.#hasStarted = true;
+      return undefined;
+    }
     // Each time: the setting is the connection's, which the user's code has too.
     if (isGuarded) armGuards(this.sql);
     else if (this.#isArmed) disarmGuards(this.sql);
