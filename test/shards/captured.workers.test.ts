@@ -95,6 +95,33 @@ describe("writes to a table with unique indexes and a trigger of its own", { tim
   );
 });
 
+/** Two with each address: the first of them is active. */
+const SEATS = Array.from(
+  { length: 30 },
+  (_, index) =>
+    `INSERT INTO seats VALUES ('s${index}', 'r${index % 7}', 'mail-${index % 15}', ${index < 15 ? 1 : 0}, ${index === 4 ? "'none'" : index})`,
+);
+
+const WRITES_TO_SEATS: Readonly<Record<string, readonly string[]>> = {
+  "UPDATE OR REPLACE of the condition's column": ["UPDATE OR REPLACE seats SET active = 1 WHERE id IN ('s17', 's18')"],
+  "UPDATE OR REPLACE of an active row's address": ["UPDATE OR REPLACE seats SET mail = 'mail-5' WHERE id = 's6'"],
+  "INSERT OR REPLACE beside an active row": ["INSERT OR REPLACE INTO seats VALUES ('new', 'r1', 'mail-3', 1, 'new')"],
+  "UPDATE OR REPLACE to NULL, which stores the default": ["UPDATE OR REPLACE seats SET badge = NULL WHERE id = 's9'"],
+  "INSERT OR REPLACE of NULL, which stores the default": [
+    "INSERT OR REPLACE INTO seats VALUES ('new', 'r1', 'mail-new', 1, NULL)",
+  ],
+};
+
+describe("writes to a table with a partial unique index", { timeout: 60_000 }, () => {
+  it.each(Object.keys(WRITES_TO_SEATS).flatMap((name) => (["verify", "fence"] as const).map((kind) => [name, kind] as const)))(
+    "%s, before '%s'",
+    async (name, kind) => {
+      const namespace = await openCase("partial", SEATS);
+      expect(await shardUnder(namespace, SEATS, WRITES_TO_SEATS[name] ?? [], kind, "seats")).toEqual([]);
+    },
+  );
+});
+
 describe("unique values over several shards", { timeout: 60_000 }, () => {
   it("that collide end an unshard before its cutover, with a message that says where", async () => {
     const namespace = await openCase("unique", USERS);

@@ -55,6 +55,14 @@ export const CASE_TABLES: Readonly<Record<string, CaseTables>> = {
     `,
     tables: [{ name: "users" }],
   },
+  // Rows enter and leave a unique index by its condition, and one column takes its default for NULL.
+  partial: {
+    ddl: `
+      CREATE TABLE IF NOT EXISTS seats (id TEXT PRIMARY KEY, region TEXT, mail TEXT, active INTEGER, badge TEXT NOT NULL DEFAULT 'none' UNIQUE);
+      CREATE UNIQUE INDEX IF NOT EXISTS seats_by_mail ON seats (mail) WHERE active = 1;
+    `,
+    tables: [{ name: "seats" }],
+  },
   // Two tables that a deploy may change, each by itself.
   plain: {
     ddl: `

@@ -74,7 +74,12 @@ function captureTriggers(sql: Sql, table: Table, shardKey: string | null): Captu
       const rivals = captureRivals(table, same);
       return [
         captureTrigger(table, `rivals_insert_${label}`, `BEFORE INSERT ${on}`, rivals),
-        captureTrigger(table, `rivals_update_${label}`, `BEFORE UPDATE ${on} WHEN ${changes}`, rivals),
+        captureTrigger(
+          table,
+          `rivals_update_${label}`,
+          `BEFORE UPDATE ${on}${changes === null ? "" : ` WHEN ${changes}`}`,
+          rivals,
+        ),
       ];
     }),
   ];
@@ -124,22 +129,53 @@ interface Rivals {
   readonly label: string;
   /** SQL that is true for a row under `r` that the row under `NEW` takes the place of. */
   readonly same: string;
-  /** SQL that is true for an update that may do so. */
-  readonly changes: string;
+  /** SQL that is true for an update that may do so; null when every update may. */
+  readonly changes: string | null;
 }
 
 function rivalsOf(sql: Sql, table: Table): Rivals[] {
-  const byIndex = uniqueColumns(sql, table).map(({ isKey, columns }, index) => ({
-    label: isKey ? "key" : String(index),
-    same: columns
-      .map(({ name, collation }) => `r.${quoteName(name)} = NEW.${quoteName(name)} COLLATE ${quoteName(collation)}`)
-      .join(" AND "),
-    changes: isKey ? idChange(sql, table) : columns.map(({ name }) => changeOf(name)).join(" OR "),
-  }));
+  const defaults = requiredDefaults(sql, table);
+  const byIndex = uniqueColumns(sql, table).map(({ isKey, isPartial, columns }, index): Rivals => {
+    const changes = isKey ? idChange(sql, table) : columns.map(({ name }) => changeOf(name)).join(" OR ");
+    return {
+      label: isKey ? "key" : String(index),
+      same: columns
+        .map(({ name, collation }) => `r.${quoteName(name)} = ${newValue(name, defaults)} COLLATE ${quoteName(collation)}`)
+        .join(" AND "),
+      // A row enters a partial index by any column that the index's condition looks at.
+      changes: isPartial ? null : changes,
+    };
+  });
   const rowid = rowidName(sql, table);
   if (rowid === null) return byIndex;
   // Of a row whose rowid is left to SQLite it is -1 here.
   return [...byIndex, { label: "rowid", same: `r.${rowid} = NEW.${rowid}`, changes: `OLD.${rowid} IS NOT NEW.${rowid}` }];
+}
+
+/** SQL for what a column will hold: `OR REPLACE` stores the default for a NULL that the column refuses, behind these triggers. */
+function newValue(column: string, defaults: ReadonlyMap<string, string>): string {
+  const value = `NEW.${quoteName(column)}`;
+  const otherwise = defaults.get(column);
+  return otherwise === undefined ? value : `ifnull(${value}, ${otherwise})`;
+}
+
+/** The defaults of the columns that refuse NULL, as SQL. */
+function requiredDefaults(sql: Sql, table: Table): Map<string, string> {
+  const columns = sql.rows<{ name: string; notnull: number; dflt_value: string | null }>(
+    `PRAGMA table_xinfo(${quoteName(table.name)})`,
+  );
+  return new Map(
+    columns.flatMap(({ name, notnull, dflt_value: text }) => (notnull === 0 || text === null ? [] : [[name, defaultSql(text)]])),
+  );
+}
+
+/** A default that is one name, in quotes or not, is a text: anywhere else it would be a column. */
+function defaultSql(text: string): string {
+  if (/^(?:true|false|null|current_\w+)$/i.test(text)) return text;
+  if (/^[\p{L}_][\p{L}\p{N}_$]*$/u.test(text)) return quoteText(text);
+  const quoted = /^(?:"((?:[^"]|"")*)"|`((?:[^`]|``)*)`|\[([^\]]*)\])$/.exec(text);
+  if (!quoted) return `(${text}\n)`;
+  return quoteText(quoted[1]?.replaceAll('""', '"') ?? quoted[2]?.replaceAll("``", "`") ?? quoted[3] ?? "");
 }
 
 /** The name by which a statement can give a row a rowid that is not its primary key; null when there is none. */
@@ -172,6 +208,8 @@ interface IndexColumn {
 interface UniqueColumns {
   /** True for the primary key. */
   readonly isKey: boolean;
+  /** True for an index with a condition: it holds only the rows for which that is true. */
+  readonly isPartial: boolean;
   readonly columns: readonly IndexColumn[];
 }
 
@@ -179,7 +217,7 @@ interface UniqueColumns {
 function uniqueColumns(sql: Sql, table: Table): UniqueColumns[] {
   const isAmbiguous = table.hasLikeKeys || untypedKeys(sql, table).length > 0;
   return sql
-    .rows<{ name: string; unique: number; origin: string }>(`PRAGMA index_list(${quoteName(table.name)})`)
+    .rows<{ name: string; unique: number; origin: string; partial: number }>(`PRAGMA index_list(${quoteName(table.name)})`)
     .filter((index) => index.unique === 1 && (index.origin !== "pk" || isAmbiguous))
     .toSorted((left, right) => Number(left.origin === "pk") - Number(right.origin === "pk"))
     .map((index) => {
@@ -192,6 +230,6 @@ function uniqueColumns(sql: Sql, table: Table): UniqueColumns[] {
           `Table '${table.name}' has a unique index on an expression (${index.name}): a replaced row could not be seen. Use columns`,
         );
       });
-      return { isKey: index.origin === "pk", columns: found };
+      return { isKey: index.origin === "pk", isPartial: index.partial === 1, columns: found };
     });
 }
