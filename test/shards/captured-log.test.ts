@@ -23,6 +23,11 @@ interface Entry extends Record<string, string | number> {
   is_moved: number;
 }
 
+interface SentPart {
+  readonly table: string;
+  readonly keys: string;
+}
+
 function openSource(rows = ROWS): Sql {
   const sql = openSql();
   ensureSchema(sql);
@@ -39,7 +44,7 @@ function entriesOf(sql: Sql): Entry[] {
 }
 
 /** A source whose clock goes on by a second for each message; `answer` may say that a message fails, and write meanwhile. */
-function contextOf(sql: Sql, answer: (parts: readonly { readonly keys: string }[]) => Promise<void> | void): SourceContext {
+function contextOf(sql: Sql, answer: (parts: readonly SentPart[]) => Promise<void> | void): SourceContext {
   let now = 0;
   return {
     sql,
@@ -47,7 +52,7 @@ function contextOf(sql: Sql, answer: (parts: readonly { readonly keys: string }[
     runtime: { now: () => now, sleep: () => Promise.resolve(), digest: () => Promise.resolve("same") },
     plan: () => buildMovePlan(sql, MOVING, resolveTables(sql, SPECS), {}),
     ask: async (_target, request) => {
-      const { parts } = request as { readonly parts: readonly { readonly keys: string }[] };
+      const { parts } = request as { readonly parts: readonly SentPart[] };
       now += 1_000;
       await answer(parts);
       return { duplicates: [], digests: parts.map(() => "same"), unsettled: [], mismatch: -1 } as never;
@@ -147,6 +152,43 @@ describe("line 5: the log of captured keys", () => {
       if (!isFreed && parts.some(({ keys }) => keys.includes('"i1"'))) throw new EngineFault("duplicateId", "a rival");
     });
     expect((await drainSlice(context, 1, 60_000)).backlog).toBe(0);
+  });
+});
+
+describe("line 5: a rival whose row has followers", () => {
+  it.each([2, 1_500])("ends the drain after a few messages, whatever the time allows (%i followers)", async (followers) => {
+    const sql = openSource();
+    for (let part = 2; part <= followers; part++) sql.run("INSERT INTO parts VALUES ('i1', ?)", part);
+    sql.run("DELETE FROM shardctl_captured");
+    sql.run("UPDATE items SET region = 'elsewhere' WHERE id = 'i1'");
+    let messages = 0;
+    const context = contextOf(sql, (parts) => {
+      // Would go on for as long as the budget lasts otherwise.
+      if (++messages > 40) throw new Error("the drain does not end");
+      if (parts.some(({ table }) => table === "items")) throw new EngineFault("duplicateId", "a rival");
+    });
+    for (let tries = 0; tries < 2; tries++) {
+      messages = 0;
+      await expect(drainSlice(context, 1, 60_000_000)).rejects.toThrow("a rival");
+      // What waits is the rival: its followers were sent.
+      expect(entriesOf(sql).map(({ pk }) => pk)).toEqual(['["i1",null]']);
+    }
+  });
+
+  it("takes its followers along again when it is written again meanwhile", async () => {
+    const sql = openSource();
+    sql.run("UPDATE items SET region = 'elsewhere' WHERE id = 'i1'");
+    const sent: string[] = [];
+    let isFree = false;
+    const context = contextOf(sql, (parts) => {
+      const tables = [...new Set(parts.map(({ table }) => table))].join(" and ");
+      if (sent.at(-1) !== tables) sent.push(tables);
+      if (!isFree && tables === "items") throw new EngineFault("duplicateId", "a rival");
+      if (!isFree) sql.run("UPDATE items SET region = 'further' WHERE id = 'i1'");
+      isFree = true;
+    });
+    expect((await drainSlice(context, 1, 60_000)).backlog).toBe(0);
+    expect(sent).toEqual(["items", "parts", "items", "parts"]);
   });
 });
 

@@ -37,17 +37,22 @@ export async function drainMeanwhile(context: SourceContext, operation: number, 
  * A page with rows that have rivals on a target stays in the log, and those behind it are sent all the same: what is gone there may be the
  * rival that another source waits for, as this one waits for what is gone there. So may what a later page brings, since a key that is
  * written again goes to the end of the log: then the log is read once more. Only what is left then is a fault.
+ *
+ * The followers of an entry are appended once, however often its page is read: else each reading would find new ones to send, and go on
+ * until the time is up.
  */
 async function drainPages(context: SourceContext, operation: number, budgetMs: number): Promise<EngineFault | null> {
   const { runtime, sql } = context;
   const startedAt = runtime.now();
   let after = 0;
+  let followedTo = 0;
   let rivals: EngineFault | null = null;
   let isFreed = false;
   for (;;) {
     const plan = context.plan(operation);
-    const drained = inPlainForm(sql, (form) => readCaptured(context, plan, after, form));
+    const drained = inPlainForm(sql, (form) => readCaptured(context, plan, { after, followedTo }, form));
     if (drained) {
+      followedTo = Math.max(followedTo, drained.upTo);
       const found = await deliverUnlessRivals(context, operation, drained);
       context.plan(operation);
       if (found === null) sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ?", after, drained.upTo);
@@ -85,12 +90,25 @@ interface CapturedKey extends SqlRow {
   is_moved: number;
 }
 
+/** How far the log has been read. */
+interface Reading {
+  /** The newest entry of the page before. */
+  readonly after: number;
+  /** The newest entry of those whose followers have been appended. */
+  readonly followedTo: number;
+}
+
 /** Reads the oldest entries of the log behind `after`, and the rows that they name as they are now. */
-function readCaptured(context: SourceContext, plan: MovePlan, after: number, form: RowForm): Drained | undefined {
+function readCaptured(
+  context: SourceContext,
+  plan: MovePlan,
+  { after, followedTo }: Reading,
+  form: RowForm,
+): Drained | undefined {
   const { sql, self } = context;
   const upTo = drainLimit(sql, plan, after);
   if (upTo === null) return undefined;
-  captureFollowers(sql, plan, after, upTo);
+  captureFollowers(sql, plan, Math.max(after, followedTo), upTo);
   const batch = new Batch(sql, plan, self);
   for (const table of plan.tables) {
     const keys = sql.rows<CapturedKey>(
