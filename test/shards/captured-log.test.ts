@@ -6,6 +6,8 @@ import { drainSlice } from "../../src/shards/move/drain.ts";
 import { buildMovePlan } from "../../src/shards/move/move-plan.ts";
 import type { SourceContext } from "../../src/shards/move/source-context.ts";
 import { walkSlice } from "../../src/shards/move/walk.ts";
+import { refusal } from "../../src/core/protocol-failure.ts";
+import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { EngineFault } from "../../src/shards/storage/faults.ts";
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import type { Sql } from "../../src/shards/storage/storage.ts";
@@ -43,13 +45,24 @@ function entriesOf(sql: Sql): Entry[] {
   return sql.rows<Entry>("SELECT pk, is_moved FROM shardctl_captured ORDER BY id");
 }
 
-/** A source whose clock goes on by a second for each message; `answer` may say that a message fails, and write meanwhile. */
-function contextOf(sql: Sql, answer: (parts: readonly SentPart[]) => Promise<void> | void): SourceContext {
+/**
+ * A source whose clock goes on by a second for each message; `answer` may say that a message fails, and write meanwhile. Whoever waits for
+ * an answer has waited long enough when `silence` ends.
+ */
+function contextOf(
+  sql: Sql,
+  answer: (parts: readonly SentPart[]) => Promise<void> | void,
+  silence: Promise<void> = new Promise(() => undefined),
+): SourceContext {
   let now = 0;
   return {
     sql,
     self: "root",
-    runtime: { now: () => now, sleep: () => Promise.resolve(), digest: () => Promise.resolve("same") },
+    runtime: {
+      now: () => now,
+      sleep: (_delayMs, signal) => (signal ? silence : Promise.resolve()),
+      digest: () => Promise.resolve("same"),
+    },
     plan: () => buildMovePlan(sql, MOVING, resolveTables(sql, SPECS), {}),
     ask: async (_target, request) => {
       const { parts } = request as { readonly parts: readonly SentPart[] };
@@ -155,6 +168,39 @@ describe("line 5: the log of captured keys", () => {
   });
 });
 
+describe("line 5: a drain in the middle of a walk", () => {
+  /** Copies all of a source; what was captured goes to a target that does `answer`. */
+  async function copyAll(answer: () => Promise<void>): Promise<{ readonly isDone: boolean; readonly left: number }> {
+    const sql = openSource(10);
+    sql.run("UPDATE items SET n = 1 WHERE id = 'i3'");
+    let isCopied = false;
+    const plain = contextOf(sql, () => (isCopied ? answer() : undefined), new Promise((resolve) => setImmediate(resolve)));
+    const context: SourceContext = {
+      ...plain,
+      plan: (operation) => {
+        isCopied = sql.first("SELECT 1 AS found FROM shardctl_walk WHERE done = 0") === undefined;
+        return plain.plan(operation);
+      },
+    };
+    sql.run("INSERT INTO shardctl_walk (step, table_name, cursor, ordinal, done) VALUES ('copy', 'items', NULL, 0, 0)");
+    sql.run("INSERT INTO shardctl_walk (step, table_name, cursor, ordinal, done) VALUES ('copy', 'parts', NULL, 0, 0)");
+    const { isDone } = await walkSlice(context, 1, "copy", 500_000);
+    return { isDone, left: entriesOf(sql).length };
+  }
+
+  it("does not keep the answer waiting for a target that is silent, or cannot be reached", async () => {
+    expect(await copyAll(() => new Promise(() => undefined))).toEqual({ isDone: true, left: 1 });
+    expect(await copyAll(() => Promise.reject(new Error("Network connection lost")))).toEqual({ isDone: true, left: 1 });
+  });
+
+  it("passes on what a target refuses, and what fails here", async () => {
+    await expect(copyAll(() => Promise.reject(new RefusedError(refusal("tablesChanged", "other tables"))))).rejects.toThrow(
+      "other tables",
+    );
+    await expect(copyAll(() => Promise.reject(new EngineFault("cancelled", "it is over")))).rejects.toThrow("it is over");
+  });
+});
+
 describe("line 5: a rival whose row has followers", () => {
   it.each([2, 1_500])("ends the drain after a few messages, whatever the time allows (%i followers)", async (followers) => {
     const sql = openSource();
@@ -213,5 +259,31 @@ describe("line 5: the log of a source that has copied all it has", () => {
     expect(slices).toBeGreaterThanOrEqual(5);
     expect(drained.length).toBeGreaterThanOrEqual(3);
     expect(rig.record().retries).toBe(0);
+  });
+
+  it("keeps nobody waiting when it is silent, and is not asked again before it has answered", async () => {
+    const rig = createRig();
+    startRebalance(rig);
+    let slices = 0;
+    let asked = 0;
+    let answer: () => void = () => undefined;
+    rig.sleep = () => new Promise((resolve) => setImmediate(resolve));
+    rig.ask = (member, request) => {
+      if (request.kind === "copy" && member === "m1") {
+        if (++slices === 5) answer();
+        return { isDone: slices >= 9, rows: 5, bytes: 5, outgoing: [] };
+      }
+      if (request.kind !== "drain" || member !== "m0" || slices >= 9) return undefined;
+      asked++;
+      return new Promise((resolve) => {
+        answer = () => resolve({ backlog: 0 });
+      });
+    };
+    for (let alarms = 0; alarms < 4; alarms++) {
+      await rig.work();
+      rig.clock.now += 1_000;
+    }
+    expect(slices).toBeGreaterThanOrEqual(9);
+    expect(asked).toBe(2);
   });
 });

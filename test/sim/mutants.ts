@@ -89,7 +89,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "followers-stay-behind",
     rule: "a row that changes its owner takes its followers along",
-    edits: [{ file: "shards/move/drain.ts", find: "captureFollowers(sql, plan, Math.max(after, followedTo), upTo);", replace: "" }],
+    edits: [
+      { file: "shards/move/drain.ts", find: "captureFollowers(sql, plan, Math.max(after, followedTo), upTo);", replace: "" },
+    ],
   },
   {
     name: "log-forgotten-before-stored",

@@ -4,10 +4,12 @@
  * Rule "drain-before-cutover": what the walk has passed is kept true by the log of captured keys, which is drained until it is short,
  * and to its end once the fence stands. The log says which rows changed; their values are read when they are sent.
  */
-import { EngineFault } from "../storage/faults.ts";
+import { EngineFault, messageOf } from "../storage/faults.ts";
 import { capturedCount } from "./capture.ts";
 import { deliver } from "./deliver.ts";
-import type { DrainReply } from "../protocol/messages.ts";
+import type { Ask, DrainReply } from "../protocol/messages.ts";
+import { RefusedError } from "../protocol/refused-error.ts";
+import { within } from "../protocol/within.ts";
 import { type MovePlan, type MoveTable, forgetDealt } from "./move-plan.ts";
 import { Batch, PAGE_BYTES_MAX, createScan, nextSequence, tableFrom } from "./outbox.ts";
 import { type RowForm, inPlainForm, primaryKeyCells, primaryKeyMatches, rowBytes, rowJson } from "../storage/row-codec.ts";
@@ -17,6 +19,8 @@ import { collate } from "../storage/tables.ts";
 
 /** Log entries that one drain reads. */
 const DRAIN_KEYS_MAX = 1000;
+/** How many times its budget a drain in the middle of a walk waits for answers. */
+const PATIENCE = 4;
 
 /**
  * Sends captured changes until the log is empty or `budgetMs` is used.
@@ -28,9 +32,35 @@ export async function drainSlice(context: SourceContext, operation: number, budg
   return { backlog: capturedCount(context.sql) };
 }
 
-/** The same between two slices of a walk. What has rivals stays in the log: the end of the step judges it. */
+/**
+ * The same between two slices of a walk. What has rivals stays in the log: the end of the step judges it. So does what a target is slow to
+ * take, or does not answer to: the walk's own answer is not kept waiting for it, and who stays silent is met again by the next page.
+ */
 export async function drainMeanwhile(context: SourceContext, operation: number, budgetMs: number): Promise<void> {
-  if (capturedCount(context.sql) > 0) await drainPages(context, operation, budgetMs);
+  if (capturedCount(context.sql) === 0) return;
+  try {
+    await drainPages(withDeadline(context, budgetMs * PATIENCE), operation, budgetMs);
+  } catch (error) {
+    if (!(error instanceof Unanswered)) throw error;
+  }
+}
+
+/** A target did not answer, in time or at all. What it refused is no such thing. */
+class Unanswered extends Error {}
+
+/** The same context, whose targets have to answer until `leftMs` from now. What they do later goes unnoticed, as after any silence. */
+function withDeadline(context: SourceContext, leftMs: number): SourceContext {
+  const { sql, self, runtime } = context;
+  const until = runtime.now() + leftMs;
+  const ask: Ask = async (target, request) => {
+    try {
+      return await within(runtime, context.ask(target, request), Math.max(0, until - runtime.now()), target);
+    } catch (error) {
+      if (error instanceof EngineFault || error instanceof RefusedError) throw error;
+      throw new Unanswered(messageOf(error), { cause: error });
+    }
+  };
+  return { sql, self, runtime, plan: (operation) => context.plan(operation), ask };
 }
 
 /**

@@ -6,7 +6,7 @@ import { EngineFault } from "../storage/faults.ts";
 import { SLICE_MS, drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import { Waiting, isDuplicate } from "./failures.ts";
-import type { Wave } from "./journal.ts";
+import type { Journal, Wave } from "./journal.ts";
 import { type OperationRecord, type SourceProgress, participants } from "./operation-record.ts";
 import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts";
 import { settleTargets } from "./promote.ts";
@@ -137,7 +137,7 @@ export async function walk(context: DriverContext, record: OperationRecord, step
     if (isDuplicate(error)) await drainAll(context, record);
     throw error;
   });
-  await drained;
+  await atMost(context, drained, SLICE_MS);
   const sources = { ...record.sources };
   for (const [source, reply] of replies) {
     const sum = (count: (outgoing: WalkReply["outgoing"][number]) => number): number =>
@@ -174,13 +174,41 @@ export async function walk(context: DriverContext, record: OperationRecord, step
   }
 }
 
+/** When sources were asked that have not answered yet, by the root that asked them. */
+const draining = new WeakMap<Journal, Map<string, number>>();
+/** A source that was asked so long ago does not answer any more. */
+const ANSWER_MS_MAX = 60_000;
+
 /**
  * One drain of the sources that have nothing to walk: their logs stay short while others copy. What
- * fails here, or has rivals, is met again when the step ends.
+ * fails here, or has rivals, is met again when the step ends. Who has not answered yet is not asked
+ * again: a source drains once at a time, and questions to a silent one would pile up.
  */
 async function drainDone(context: DriverContext, record: OperationRecord, sources: readonly string[]): Promise<void> {
+  const { journal, runtime } = context;
   const request = { kind: "drain", operation: record.id, budgetMs: SLICE_MS, round: record.round ?? 0 } as const;
-  await Promise.allSettled(sources.map((source) => context.ask(source, request)));
+  const asked = draining.get(journal) ?? new Map<string, number>();
+  draining.set(journal, asked);
+  const idle = sources.filter((source) => runtime.now() - (asked.get(source) ?? -Infinity) >= ANSWER_MS_MAX);
+  await Promise.allSettled(
+    idle.map(async (source) => {
+      const askedAt = runtime.now();
+      asked.set(source, askedAt);
+      try {
+        await context.ask(source, request);
+      } finally {
+        if (asked.get(source) === askedAt) asked.delete(source);
+      }
+    }),
+  );
+}
+
+/** Waits for work that does not fail, but no longer than that. */
+async function atMost({ runtime }: DriverContext, work: Promise<void>, waitMs: number): Promise<void> {
+  const done = new AbortController();
+  const late = runtime.sleep(waitMs, done.signal).catch(() => undefined);
+  await Promise.race([work, late]);
+  done.abort("done");
 }
 
 /** Asks the targets how their staged rows can be cut, and packs them into waves. */
