@@ -85,3 +85,19 @@ it.each(Object.entries(CASES))("%s", (_, [table = "", rows = "", write = ""]) =>
   const entry = sql.first("SELECT is_moved FROM shardctl_captured WHERE pk = ?", '["a",null]');
   expect(entry).toEqual({ is_moved: 1 });
 });
+
+it.each([
+  PARTIAL,
+  "create unique index u on t(mail)where(active=1)",
+  `CREATE UNIQUE INDEX "where" ON t /* WHERE mail */ (mail) -- WHERE
+   WHERE active = 1 AND mail <> ' WHERE ' -- those`,
+])("rows that the condition leaves out are no rivals: %s", (index) => {
+  const sql = openSql();
+  ensureSchema(sql);
+  for (const statement of [`CREATE TABLE t (${COLUMNS})`, index, ROWS, "INSERT INTO t VALUES ('e', 'r', 'x', 0)"])
+    sql.run(statement);
+  keepCapture(sql, resolveTables(sql, [{ name: "t" }]), "region");
+  sql.run("UPDATE OR REPLACE t SET active = 1 WHERE id = 'b'");
+  const entries = sql.rows<{ pk: string }>("SELECT pk FROM shardctl_captured ORDER BY pk").map(({ pk }) => pk);
+  expect(entries).toEqual(['["a",null]', '["b",null]']);
+});

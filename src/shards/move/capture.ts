@@ -19,9 +19,10 @@
  */
 import { triggersOf } from "./guards.ts";
 import { CAPTURE_PREFIX } from "../storage/schema.ts";
+import { captureRivals, idChange, rivalsOf } from "./rivals.ts";
 import { rowJson } from "../storage/row-codec.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
-import { type Table, TableFault, columnRules, isRowidTable, keyExpression } from "../storage/tables.ts";
+import { type Table, keyExpression } from "../storage/tables.ts";
 
 /**
  * Sees to it that every table has its triggers, and no other has any. `shardKey` is the target
@@ -103,133 +104,4 @@ function keyChange(table: Table, shardKey: string | null): string {
   }
   if (shardKey === null) return "0";
   return `(${keyExpression(table, shardKey, "OLD")}) COLLATE BINARY IS NOT (${keyExpression(table, shardKey, "NEW")})`;
-}
-
-/** SQL that is true when an update makes another key of it, also one that compares alike. */
-function idChange(sql: Sql, table: Table): string {
-  return table.primaryKey
-    .map((column) => changeOf(column))
-    .concat(untypedKeys(sql, table).map((column) => `typeof(OLD.${quoteName(column)}) IS NOT typeof(NEW.${quoteName(column)})`))
-    .join(" OR ");
-}
-
-function changeOf(column: string): string {
-  return `OLD.${quoteName(column)} COLLATE BINARY IS NOT NEW.${quoteName(column)}`;
-}
-
-/** Columns of the primary key in which a number may be stored as 1 and as 1.0: two keys that compare alike. */
-function untypedKeys(sql: Sql, table: Table): string[] {
-  const rules = columnRules(sql, table.name);
-  return table.primaryKey.filter((column) => rules.get(column)?.startsWith("BLOB"));
-}
-
-/** A way in which a statement may take rows away without a delete trigger. */
-interface Rivals {
-  /** Names the triggers. */
-  readonly label: string;
-  /** SQL that is true for a row under `r` that the row under `NEW` takes the place of. */
-  readonly same: string;
-  /** SQL that is true for an update that may do so; null when every update may. */
-  readonly changes: string | null;
-}
-
-function rivalsOf(sql: Sql, table: Table): Rivals[] {
-  const defaults = requiredDefaults(sql, table);
-  const byIndex = uniqueColumns(sql, table).map(({ isKey, isPartial, columns }, index): Rivals => {
-    const changes = isKey ? idChange(sql, table) : columns.map(({ name }) => changeOf(name)).join(" OR ");
-    return {
-      label: isKey ? "key" : String(index),
-      same: columns
-        .map(({ name, collation }) => `r.${quoteName(name)} = ${newValue(name, defaults)} COLLATE ${quoteName(collation)}`)
-        .join(" AND "),
-      // A row enters a partial index by any column that the index's condition looks at.
-      changes: isPartial ? null : changes,
-    };
-  });
-  const rowid = rowidName(sql, table);
-  if (rowid === null) return byIndex;
-  // Of a row whose rowid is left to SQLite it is -1 here.
-  return [...byIndex, { label: "rowid", same: `r.${rowid} = NEW.${rowid}`, changes: `OLD.${rowid} IS NOT NEW.${rowid}` }];
-}
-
-/** SQL for what a column will hold: `OR REPLACE` stores the default for a NULL that the column refuses, behind these triggers. */
-function newValue(column: string, defaults: ReadonlyMap<string, string>): string {
-  const value = `NEW.${quoteName(column)}`;
-  const otherwise = defaults.get(column);
-  return otherwise === undefined ? value : `ifnull(${value}, ${otherwise})`;
-}
-
-/** The defaults of the columns that refuse NULL, as SQL. */
-function requiredDefaults(sql: Sql, table: Table): Map<string, string> {
-  const columns = sql.rows<{ name: string; notnull: number; dflt_value: string | null }>(
-    `PRAGMA table_xinfo(${quoteName(table.name)})`,
-  );
-  return new Map(
-    columns.flatMap(({ name, notnull, dflt_value: text }) => (notnull === 0 || text === null ? [] : [[name, defaultSql(text)]])),
-  );
-}
-
-/** A default that is one name, in quotes or not, is a text: anywhere else it would be a column. */
-function defaultSql(text: string): string {
-  if (/^(?:true|false|null|current_\w+)$/i.test(text)) return text;
-  if (/^[\p{L}_][\p{L}\p{N}_$]*$/u.test(text)) return quoteText(text);
-  const quoted = /^(?:"((?:[^"]|"")*)"|`((?:[^`]|``)*)`|\[([^\]]*)\])$/.exec(text);
-  if (!quoted) return `(${text}\n)`;
-  return quoteText(quoted[1]?.replaceAll('""', '"') ?? quoted[2]?.replaceAll("``", "`") ?? quoted[3] ?? "");
-}
-
-/** The name by which a statement can give a row a rowid that is not its primary key; null when there is none. */
-function rowidName(sql: Sql, table: Table): string | null {
-  if (!isRowidTable(sql, table)) return null;
-  // A column that is named so hides it.
-  const taken = new Set(columnNames(sql, table).map((column) => column.toLowerCase()));
-  return ["rowid", "_rowid_", "oid"].find((name) => !taken.has(name)) ?? null;
-}
-
-function columnNames(sql: Sql, table: Table): string[] {
-  return sql.rows<{ name: string }>(`PRAGMA table_xinfo(${quoteName(table.name)})`).map(({ name }) => name);
-}
-
-function captureRivals(table: Table, same: string): string {
-  const name = quoteText(table.name);
-  const key = rowJson(table.primaryKey, "r");
-  const rivals = `FROM ${quoteName(table.name)} AS r WHERE ${same}`;
-  return `INSERT INTO shardctl_captured (table_name, pk, is_moved) SELECT ${name}, ${key}, 1 ${rivals};
-    DELETE FROM shardctl_captured WHERE table_name = ${name} AND pk IN (SELECT ${key} ${rivals})
-      AND id < (SELECT max(n.id) FROM shardctl_captured AS n WHERE n.table_name = ${name} AND n.pk = shardctl_captured.pk);`;
-}
-
-interface IndexColumn {
-  readonly name: string;
-  /** The index's own: it may find two values equal that the column does not. */
-  readonly collation: string;
-}
-
-interface UniqueColumns {
-  /** True for the primary key. */
-  readonly isKey: boolean;
-  /** True for an index with a condition: it holds only the rows for which that is true. */
-  readonly isPartial: boolean;
-  readonly columns: readonly IndexColumn[];
-}
-
-/** The unique indexes; the primary key only where another key may compare alike: any other row in its way has the key that is captured. */
-function uniqueColumns(sql: Sql, table: Table): UniqueColumns[] {
-  const isAmbiguous = table.hasLikeKeys || untypedKeys(sql, table).length > 0;
-  return sql
-    .rows<{ name: string; unique: number; origin: string; partial: number }>(`PRAGMA index_list(${quoteName(table.name)})`)
-    .filter((index) => index.unique === 1 && (index.origin !== "pk" || isAmbiguous))
-    .toSorted((left, right) => Number(left.origin === "pk") - Number(right.origin === "pk"))
-    .map((index) => {
-      const columns = sql
-        .rows<{ name: string | null; coll: string | null; key: number }>(`PRAGMA index_xinfo(${quoteName(index.name)})`)
-        .filter((column) => column.key === 1);
-      const found = columns.map(({ name, coll }): IndexColumn => {
-        if (name !== null) return { name, collation: coll ?? "BINARY" };
-        throw new TableFault(
-          `Table '${table.name}' has a unique index on an expression (${index.name}): a replaced row could not be seen. Use columns`,
-        );
-      });
-      return { isKey: index.origin === "pk", isPartial: index.partial === 1, columns: found };
-    });
 }
