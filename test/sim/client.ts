@@ -456,6 +456,9 @@ function hasExpectedEnd(error: unknown): boolean {
     error instanceof Unreachable ||
     error instanceof RefusedError ||
     error instanceof LayoutChanged ||
-    String(error).includes(DISK_IS_FULL)
+    String(error).includes(DISK_IS_FULL) ||
+    // Of a call to all members: it says where it has run, and why it could not on the others.
+    String(error).endsWith("have moved since") ||
+    (error instanceof Error && error.cause !== undefined && hasExpectedEnd(error.cause))
   );
 }
