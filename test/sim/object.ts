@@ -249,7 +249,7 @@ export class SimObject {
     const starting = store.start();
     const host = early ?? createHost(platform, store, options);
     const isBegun = begunEarly ?? beginStart(host);
-    const kept = isBegun && starting === null ? host.member.keepGuards() : undefined;
+    const kept = isBegun && starting === null ? keepGuards(host) : undefined;
     const started = starting ?? kept;
     const running: Running = { host, store, waiting: started ? [] : null };
     if (started) this.#endStart(running, started);
@@ -261,7 +261,7 @@ export class SimObject {
     starting.then(
       async () => {
         if (life !== this.#life) return undefined;
-        await running.host.member.keepGuards();
+        await keepGuards(running.host);
         if (life !== this.#life) return undefined;
         const { waiting } = running;
         running.waiting = null;
@@ -489,6 +489,15 @@ function describeReply(reply: ProtocolReply<unknown>): string {
 
 function newHost(...parts: ConstructorParameters<typeof Host>): Host {
   return new Host(...parts);
+}
+
+/** As ShardHost does: what fails here must not keep the object from starting, and is done again by its first message. */
+function keepGuards({ member }: Host): Promise<void> | undefined {
+  try {
+    return member.keepGuards();
+  } catch {
+    return undefined;
+  }
 }
 
 /** As ShardHost does; the library before knows no start, and does nothing that a newer schema would have to be known for. */

@@ -215,7 +215,7 @@ export class Host {
     if (alarm) await alarm;
     const introduces = INTRODUCES.has(request.kind);
     if (!this.member.belongTo(envelope.namespace, introduces)) return failure(this.#stranger(envelope.namespace, request));
-    const unkept = this.#keepGuards();
+    const unkept = this.#keepGuards(request.kind);
     if (unkept instanceof Promise) await unkept;
     else if (unkept !== null) return failure(unkept);
     if (!introduces) return this.#answer(request, envelope.chain);
@@ -231,11 +231,12 @@ export class Host {
   /**
    * Ends the start of the object, or says why it cannot: its class is at odds with its own tables.
    */
-  #keepGuards(): Promise<void> | ProtocolFailure | null {
+  #keepGuards(kind?: MessageKind): Promise<void> | ProtocolFailure | null {
     try {
       return this.member.keepGuards() ?? null;
     } catch (error) {
-      if (error instanceof EngineFault) return faultRefusal(error);
+      // What ends a part in an operation makes room.
+      if (error instanceof EngineFault) return kind !== undefined && AFTER_COMMIT.has(kind) ? null : faultRefusal(error);
       if (!(error instanceof TableFault)) throw error;
       return faultRefusal({ kind: "unsupportedTable", message: error.message });
     }
