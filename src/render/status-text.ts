@@ -94,16 +94,19 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
   const live = report.namespace;
   const total = totalOf(live);
   const isNamed = live.members.some(({ library, storage }) => library !== undefined || storage !== undefined);
+  const isRemembered = isNamed && live.members.some(({ saidAt }) => saidAt !== undefined);
   const rows = live.members.map((member): Cell[] => [
     `  ${printable(member.name)}`,
     member.healthy ? formatCount(member.rows) : "–",
     member.healthy ? formatBytes(member.bytes) : "–",
     member.healthy ? formatShare(member.rows, total.rows) : "–",
     ...(isNamed ? factCells(member) : []),
+    ...(isRemembered ? [describeMemory(member, now)] : []),
     member.healthy
       ? { text: `ok, ${formatCount(member.responseMs)} ms`, paint: palette.green }
       : { text: `unhealthy: ${printable(member.error ?? "no reason given")}`, paint: palette.red },
   ]);
+  const heads = [...(isNamed ? ["STORAGE", "LIBRARY", "SCHEMA"] : []), ...(isRemembered ? ["AS OF"] : [])];
   return [
     palette.bold(
       `${printable(live.name)} · ${printable(live.object)} · ${printable(describeLayout(live.layout))} · epoch ${formatCount(live.epoch)}`,
@@ -115,9 +118,10 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
         { align: "right" },
         { align: "right" },
         ...(isNamed ? ([{ align: "right" }, { align: "left" }, { align: "left" }] as const) : []),
+        ...(isRemembered ? ([{ align: "left" }] as const) : []),
         { align: "left" },
       ],
-      [["  MEMBER", "ROWS", "BYTES", "SHARE", ...(isNamed ? ["STORAGE", "LIBRARY", "SCHEMA"] : []), "HEALTH"], ...rows],
+      [["  MEMBER", "ROWS", "BYTES", "SHARE", ...heads, "HEALTH"], ...rows],
     ),
     `  ${formatQuantity(total.rows, "row")}, ${formatBytes(total.bytes)}, skew ${describeLiveSkew(live)}, counted ${formatAge(live.countedAt, now)}`,
     ...(live.undeclaredTables.length > 0
@@ -131,6 +135,12 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
 /** As last known, also of a member that does not answer. */
 function factCells({ storage, library, schema }: MemberStatus): Cell[] {
   return [storage === undefined ? "–" : formatBytes(storage), printable(library ?? "–"), printable(schema ?? "–")];
+}
+
+/** How old a member's facts are: those of one that does not answer now are remembered. */
+function describeMemory({ healthy, saidAt }: MemberStatus, now: number): string {
+  if (saidAt !== undefined) return formatAge(saidAt, now);
+  return healthy ? "now" : "–";
 }
 
 /** The faults of the members, each with the way out. */

@@ -5,6 +5,7 @@ import type { Drift } from "../../src/core/drift.ts";
 import { renderAlertChat } from "../../src/render/alert-chat.ts";
 import { renderAlertClosing, renderAlertIssue } from "../../src/render/alert-markdown.ts";
 import { type AlertMessage, renderAlertTitle } from "../../src/render/alert-message.ts";
+import { driftsOf, FULL, MIXED } from "../support/page-states.ts";
 
 const SEEN_AT = Date.UTC(2026, 10, 24, 9, 0, 0);
 const ISSUE_URL = "https://github.com/acme/data/issues/7";
@@ -55,6 +56,9 @@ const SEVERAL = [
   }),
 ];
 
+/** Members that are full or run several versions, in the words of reconciliation. */
+const MEMBERS = [FULL, MIXED].flatMap(driftsOf).filter(({ kind }) => kind !== "unhealthy");
+
 const HOSTILE = drift({
   namespace: "a|b</table><img src=x> @acme/owners <!channel> [click](https://evil.example) `#1",
   reason: "x\n| forged | row |\n<!-- shardctl:alert:staging --> *bold* https://evil.example",
@@ -65,9 +69,16 @@ const HOSTILE = drift({
 describe("the issue", () => {
   it.each([
     ["several", message(SEVERAL)],
+    ["members", message(MEMBERS)],
     ["hostile", message([HOSTILE], { environment: "prod|<b>@acme", commit: "<i>no</i>" })],
   ])("%s", async (name, given) => {
     await expect(renderAlertIssue(given)).toMatchFileSnapshot(`../golden/alert/issue-${name}.md`);
+  });
+
+  it("names the kind and the way out of members that are full or run several versions", () => {
+    const body = renderAlertIssue(message(MEMBERS));
+    for (const text of ["storageFull", "drop indexes", "mixedVersions", "finish the deploy or roll it back"])
+      expect(body).toContain(text);
   });
 
   it("mentions nobody, makes no element, and begins no marker", () => {
@@ -107,6 +118,7 @@ describe("the issue", () => {
 describe("the chat message", () => {
   it.each([
     ["several", message(SEVERAL), ISSUE_URL],
+    ["members", message(MEMBERS), ISSUE_URL],
     ["clean", message([]), ISSUE_URL],
     ["retired", message([], { cause: "retired" }), null],
     ["hostile", message([HOSTILE], { environment: "<!here> @all" }), "javascript:alert(1)"],

@@ -105,6 +105,21 @@ describe("renderStatus", () => {
     expect(renderStatus([live({ members: roomy, operation: null }), lost], { now })).toContain("mixed versions");
   });
 
+  it("says how old the version and the size of a silent member are", async () => {
+    const [first, second, ...others] = liveNamespace(orders).members;
+    if (!first || !second) throw new Error("Members are missing");
+    const facts = { library: "0.2.0", schema: "5f2a0c3b9d17", storage: 98_000 };
+    const silent = { rows: 0, bytes: 0, healthy: false, error: "timeout after 5000 ms" };
+    const remembered = { ...first, ...silent, ...facts, library: "0.1.0", saidAt: now - 2 * 3_600_000 - 5 * 60_000 };
+    const members = [remembered, { ...second, ...silent }, ...others.map((member) => ({ ...member, ...facts }))];
+    await expect(renderStatus([live({ members })], { now })).toMatchFileSnapshot("../golden/render/status-remembered.txt");
+    const text = renderStatus([live({ members: [remembered, ...others] })], { now });
+    expect(text).toMatch(/orders-shard-0 .* 98\.0 kB +0\.1\.0 +5f2a0c3b9d17 +2h 5m ago +unhealthy/);
+    // Nothing is remembered of members that answer, or that never said anything.
+    expect(renderStatus([live({ members: others.map((member) => ({ ...member, ...facts })) })], { now })).not.toContain("AS OF");
+    expect(renderStatus([live({ members: unhealthy })], { now })).not.toContain("AS OF");
+  });
+
   it("lists namespaces", async () => {
     const reports = [
       live(),

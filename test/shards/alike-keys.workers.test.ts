@@ -97,7 +97,7 @@ async function moveUnder(
   return [...found, ...(await namespace.leftovers())];
 }
 
-describe.each(SPELLINGS)("line 5: keys that compare alike: $kind", { timeout: 60_000 }, (spelling) => {
+describe.each(SPELLINGS)("writers 5: keys that compare alike: $kind", { timeout: 60_000 }, (spelling) => {
   it.each(WAYS.flatMap((way) => KINDS.map((kind) => [way[0], kind, way] as const)))(
     "%s, written before '%s'",
     async (_, at, way) => {
@@ -106,7 +106,7 @@ describe.each(SPELLINGS)("line 5: keys that compare alike: $kind", { timeout: 60
   );
 });
 
-describe("line 5: keys that the table tells apart and its column does not", { timeout: 60_000 }, () => {
+describe("writers 5: keys that the table tells apart and its column does not", { timeout: 60_000 }, () => {
   it.each(WAYS.map((way) => [way[0], way] as const))("%s", async (_name, way) => {
     const load = [
       ...loadOf({ kind: "", ...inCase }),
@@ -122,7 +122,7 @@ describe("line 5: keys that the table tells apart and its column does not", { ti
   });
 });
 
-describe("line 5: rows that are replaced by their rowid", { timeout: 60_000 }, () => {
+describe("writers 5: rows that are replaced by their rowid", { timeout: 60_000 }, () => {
   const load = loadOf({ kind: "", ...inCase });
   // The table has a column `rowid`: its rowids go by another name.
   const writes = [

@@ -73,7 +73,7 @@ function contextOf(
   };
 }
 
-describe("line 5: the log of captured keys", () => {
+describe("writers 5: the log of captured keys", () => {
   it("has one entry a key, however often and in whichever way it is written", () => {
     const sql = openSource();
     for (let round = 0; round < 50; round++) {
@@ -168,7 +168,7 @@ describe("line 5: the log of captured keys", () => {
   });
 });
 
-describe("line 5: a drain in the middle of a walk", () => {
+describe("writers 5: a drain in the middle of a walk", () => {
   /** Copies all of a source; what was captured goes to a target that does `answer`. */
   async function copyAll(answer: () => Promise<void>): Promise<{ readonly isDone: boolean; readonly left: number }> {
     const sql = openSource(10);
@@ -201,7 +201,7 @@ describe("line 5: a drain in the middle of a walk", () => {
   });
 });
 
-describe("line 5: a rival whose row has followers", () => {
+describe("writers 5: a rival whose row has followers", () => {
   it.each([2, 1_500])("ends the drain after a few messages, whatever the time allows (%i followers)", async (followers) => {
     const sql = openSource();
     for (let part = 2; part <= followers; part++) sql.run("INSERT INTO parts VALUES ('i1', ?)", part);
@@ -238,7 +238,7 @@ describe("line 5: a rival whose row has followers", () => {
   });
 });
 
-describe("line 5: the log of a source that has copied all it has", () => {
+describe("writers 5: the log of a source that has copied all it has", () => {
   it("is drained while others copy, and a rival there fails nothing", async () => {
     const rig = createRig();
     startRebalance(rig);

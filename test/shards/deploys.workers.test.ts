@@ -29,6 +29,11 @@ const REBUILD: Migrate = statements(
   "ALTER TABLE items_new RENAME TO items",
 );
 
+const BROKEN: Migrate = (storage) => {
+  BACKFILL(storage);
+  throw new Error("the migration is wrong");
+};
+
 /** What constructors do, each with what it leaves in a row that was there. */
 const MIGRATIONS: readonly (readonly [string, Migrate])[] = [
   ["a column with a backfill", BACKFILL],
@@ -99,12 +104,8 @@ describe("1a: a deploy on a namespace that was sharded", { timeout: 120_000 }, (
     const namespace = open("field");
     await namespace.load(ROWS);
     await namespace.toHash("region", 2);
-    const broken: Migrate = (storage) => {
-      BACKFILL(storage);
-      throw new Error("the migration is wrong");
-    };
     const everybody = await namespace.everybody();
-    await namespace.deploy(broken, everybody);
+    await namespace.deploy(BROKEN, everybody);
     expect(await refusal(async () => namespace.stub().read("SELECT 1"))).toContain("the migration is wrong");
     await namespace.deploy(BACKFILL, everybody);
     expect(await namespace.ids()).toHaveLength(ROWS);
@@ -205,6 +206,43 @@ describe("1b: a deploy while a source is fenced", { timeout: 120_000 }, () => {
     const rows = await namespace.router.at("r9").read("SELECT id FROM items WHERE region = 'r9'");
     expect(rows).toEqual([{ id: "i7" }]);
     expect(await namespace.ids()).toHaveLength(ROWS - 1);
+  });
+});
+
+describe("a migration that throws in the middle of a rebalance", { timeout: 120_000 }, () => {
+  const PARTS = { source: 0, target: 2 } as const;
+  // Each with one of the orders in which a constructor makes its host.
+  const table = (["copy", "verify", "fence", "activate"] as const).flatMap((kind, index) => [
+    [kind, "source", ORDERS[index] ?? "field"] as const,
+    [kind, "target", ORDERS[(index + 2) % ORDERS.length] ?? "field"] as const,
+  ]);
+
+  it.each(table)("before '%s', on a %s, holds it up until a deploy mends it: host %s", async (kind, who, order) => {
+    const namespace = open(order);
+    await namespace.load(ROWS);
+    await namespace.toHash("region", 2);
+    const to = await namespace.hashTo("region", 3);
+    const member = `${namespace.name}-shard-${PARTS[who]}`;
+    const deployed = beforeFirst(namespace.name, kind, () => namespace.deploy(BROKEN, [member]));
+    let failures = 0;
+    interceptMessages(namespace.name, async (message, forward) => {
+      try {
+        return await forward();
+      } catch (error) {
+        if (message.member === member && messageOf(error).includes("the migration is wrong")) failures++;
+        throw error;
+      }
+    });
+    const { id } = await namespace.start("rebalance", to);
+    expect(await namespace.reached(id, () => failures >= 2)).toMatchObject({ state: "running" });
+    expect(deployed.done).toBe(true);
+    expect(await refusal(async () => namespace.stub(member).read("SELECT 1"))).toContain("the migration is wrong");
+    await namespace.deploy(BACKFILL, to.members);
+    expect(await namespace.reached(id)).toMatchObject({ state: "completed", fault: null });
+    const rows = await Promise.all(to.members.map((each) => namespace.sql(each, "SELECT id FROM items WHERE status = 'new'")));
+    expect(new Set(rows.flat().map((row) => row["id"])).size).toBe(ROWS);
+    expect(await namespace.ids()).toHaveLength(ROWS);
+    expect(await namespace.leftovers([namespace.name])).toEqual([]);
   });
 });
 

@@ -99,7 +99,7 @@ async function moveAround(namespace: TestNamespace<Shop> | TestNamespace<Cases>,
   return writers.stop();
 }
 
-describe("3: writes that are no routed call obey foreign keys at every moment", { timeout: 120_000 }, () => {
+describe("writers 3: writes that are no routed call obey foreign keys at every moment", { timeout: 120_000 }, () => {
   it("of tables that cascade", async () => {
     const namespace = new TestNamespace(SHOP, "direct writers");
     const lines = ["a", "b", "c"];

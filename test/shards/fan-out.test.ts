@@ -56,7 +56,7 @@ const stale = refusal("staleEpoch", "another epoch");
 const needsTicket: Answer = (request) =>
   request.kind === "call" && !request.ticket ? refusal("ticketNeeded", "moving") : undefined;
 
-describe("line 4: a call to all members", () => {
+describe("writers 4: a call to all members", () => {
   it("is one message each where nothing moves", async () => {
     const { world, router } = connect({});
     expect(await router.callAll("add")).toEqual(["a at 1", "b at 1", "c at 1"]);

@@ -54,7 +54,7 @@ async function countsOf(namespace: TestNamespace<Cases>): Promise<Record<string,
   return counts;
 }
 
-describe("line 4: calls to all members under rebalances", { timeout: 60_000 }, () => {
+describe("writers 4: calls to all members under rebalances", { timeout: 60_000 }, () => {
   it.each([300, 60, 4])(
     "six under five of them meet every row six times, also rows that moved: waves of %i rows",
     async (waveRowsMax) => {

@@ -118,7 +118,7 @@ describe("in a shift", { timeout: 60_000 }, () => {
     expect(await dangling(namespace)).toEqual([]);
   });
 
-  it("3: no row of a table that is not declared comes to point at one whose leave is decided", async () => {
+  it("writers 3: no row of a table that is not declared comes to point at one whose leave is decided", async () => {
     const notes = REGIONS.map((region, index) => `INSERT INTO notes VALUES ('o${index}', '${region}')`);
     const namespace = await open("outside", "pinned late", notes);
     await namespace.toHash("region", 2);

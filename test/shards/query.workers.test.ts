@@ -136,7 +136,7 @@ describe("queryShards", { timeout: 60_000 }, () => {
   });
 });
 
-describe("line 6: a query that would write 100,500 rows", { timeout: 60_000 }, () => {
+describe("writers 6: a query that would write 100,500 rows", { timeout: 60_000 }, () => {
   const ROWS = 100_500;
 
   it.each([

@@ -99,7 +99,7 @@ const READS: readonly (readonly [string, readonly unknown[], (readonly number[])
   ["SELECT replace(name, 'o', 'O') AS name FROM t WHERE id = 1", [{ name: "One" }]],
 ];
 
-describe("line 6: a query", () => {
+describe("writers 6: a query", () => {
   it.each(WRITES)("that would write is refused, and nothing of it runs: %j", (query) => {
     const sql = openTable();
     const before = everythingIn(sql);

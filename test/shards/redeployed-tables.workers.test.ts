@@ -49,6 +49,8 @@ async function everyMember(namespace: TestNamespace<Cases>, statements: readonly
   for (const member of layout.members) for (const statement of statements) await namespace.sql(member, statement);
 }
 
+const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+
 const STEPS = ["copy", "verify", "fence"] as const satisfies MemberRequest["kind"][];
 const WITH_STATUS = {
   ddl: `
@@ -155,6 +157,73 @@ describe("a column that a deploy adds on every member while rows move", { timeou
     expect(await namespace.reached(started.id)).toMatchObject({ state: "completed", waitsFor: null });
     expect(await ids(namespace, "docs", "status IS NOT 'new'")).toEqual([]);
     expect(await ids(namespace, "docs")).toHaveLength(ROWS);
+  });
+});
+
+describe.each(["region", "id"])("two deploys of other tables within one move to shards by %s", { timeout: 60_000 }, (key) => {
+  /**
+   * Runs one move, held up before the first 'copy' and the first 'verify' until these statements
+   * have run on sources and targets, and these have started anew. Updates run on sources alone:
+   * targets are guarded. All from outside: a step that fails ends what its messages wait for.
+   */
+  async function moveThrough(namespace: TestNamespace<Cases>, deploys: Readonly<Record<"copy" | "verify", readonly string[]>>) {
+    const { layout } = await namespace.live();
+    const to = await namespace.hashTo(key, 3);
+    const deployed = new Set<string>();
+    const gates = (["copy", "verify"] as const).map((kind) => ({
+      kind,
+      reached: beforeFirst(namespace.name, kind, async () => {
+        while (!deployed.has(kind)) await pause();
+      }),
+    }));
+    const { id } = await namespace.start(key === "region" ? "rebalance" : "rekey", to);
+    const members = [...new Set([...layout.members, ...to.members])];
+    for (const { kind, reached } of gates) {
+      await namespace.reached(id, ({ state }) => reached.done || state !== "running");
+      expect([kind, reached.done]).toEqual([kind, true]);
+      const isOwner = (member: string): boolean => layout.members.includes(member);
+      for (const member of members)
+        for (const statement of deploys[kind])
+          if (isOwner(member) || !statement.startsWith("UPDATE")) await namespace.sql(member, statement);
+      for (const member of members) await namespace.abort(member);
+      deployed.add(kind);
+    }
+    expect(await namespace.reached(id)).toMatchObject({ state: "completed" });
+  }
+
+  it("arrive with their values: a column in step copy, and more in step verify", async () => {
+    const namespace = await open();
+    await namespace.toHash("region", 2);
+    const heard = listen(namespace);
+    await moveThrough(namespace, {
+      copy: ["ALTER TABLE docs ADD COLUMN status TEXT", "UPDATE docs SET status = 'new'"],
+      verify: [
+        "ALTER TABLE docs ADD COLUMN grade INTEGER",
+        "UPDATE docs SET grade = length(id)",
+        "ALTER TABLE tags ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'",
+      ],
+    });
+    expect(heard).toContain("recopy");
+    expect(new Set(await ids(namespace, "docs", "status = 'new' AND grade = length(id)")).size).toBe(ROWS);
+    expect(await ids(namespace, "docs")).toHaveLength(ROWS);
+    expect(new Set(await ids(namespace, "tags", "colour = 'red'")).size).toBe(ROWS);
+    expect(await ids(namespace, "tags")).toHaveLength(ROWS);
+    expect(await namespace.leftovers()).toEqual([]);
+  });
+
+  it("leave no trace of the first when the second takes it back", async () => {
+    const namespace = await open();
+    await namespace.toHash("region", 2);
+    await moveThrough(namespace, {
+      copy: ["ALTER TABLE docs ADD COLUMN status TEXT", "UPDATE docs SET status = 'new', words = words || '!'"],
+      verify: ["ALTER TABLE docs DROP COLUMN status"],
+    });
+    expect(new Set(await ids(namespace, "docs", "words = 'words ' || substr(id, 2) || '!'")).size).toBe(ROWS);
+    expect(await ids(namespace, "docs")).toHaveLength(ROWS);
+    const { layout } = await namespace.live();
+    for (const member of layout.members)
+      expect(await namespace.sql(member, "SELECT name FROM pragma_table_info('docs') WHERE name = 'status'")).toEqual([]);
+    expect(await namespace.leftovers()).toEqual([]);
   });
 });
 

@@ -1,11 +1,13 @@
 /** States of the status page for its golden files, built from rows by the same code that the Worker uses. */
+import { memberFaults } from "../../src/apply/reconcile/find-faults.ts";
 import type { DriftKind, Drift, NamespaceCondition } from "../../src/core/drift.ts";
 import type { HistoryEvent } from "../../src/core/event.ts";
-import type { LiveNamespace } from "../../src/core/live.ts";
+import type { LiveNamespace, MemberStatus } from "../../src/core/live.ts";
 import type { OperationStatus } from "../../src/core/operation.ts";
 import { describePolicy, describeSpec } from "../../src/render/page/describe-spec.ts";
 import type { Links, NamespacePage, NamespaceView, Overview, Surroundings } from "../../src/render/page/page-data.ts";
 import { listMembers, makeSight, viewOperation } from "../../src/render/page/sight.ts";
+import { fullFault } from "../../src/shards/storage/faults.ts";
 import { COUNTED_AT, hashOf, liveNamespace, rangeOf, rowsOf, runningOperation, spec, world, type World } from "./state.ts";
 
 const HOUR_MS = 3_600_000;
@@ -130,6 +132,51 @@ export function withSilent(live: LiveNamespace, count: number): LiveNamespace {
     index < count ? { ...member, rows: 0, bytes: 0, healthy: false, error: "no answer within 5000 ms" } : member,
   );
   return { ...live, members };
+}
+
+/** With library, schema and storage, as members of this version say them. */
+function withFacts(live: LiveNamespace, changes: readonly Partial<MemberStatus>[] = []): LiveNamespace {
+  const members = live.members.map((member, index) => ({
+    ...member,
+    library: "0.2.0",
+    schema: "5f2a0c3b9d17",
+    storage: 98_000,
+    ...changes[index],
+  }));
+  return { ...live, members };
+}
+
+/** Its last operation was ended by a member without room, and another is nearly full. */
+export const FULL: LiveNamespace = withFacts(
+  liveNamespace({
+    ...ORDERS,
+    operation: shift(ORDERS, {
+      state: "failed",
+      finishedAt: COUNTED_AT,
+      fault: { kind: "storageFull", message: fullFault("orders-shard-3", "database or disk is full", true).message },
+    }),
+  }),
+  [{ storage: 9_100_000_000 }],
+);
+
+/** An operation waits for a member of another version; one more does not answer, and was last heard of hours ago. */
+export const MIXED: LiveNamespace = withFacts(
+  liveNamespace({
+    ...SHIFTING,
+    operation: shift(ORDERS, {
+      waitsFor: { kind: "mixedVersions", message: "orders-shard-1 runs 0.1.0, which cannot promote yet" },
+    }),
+  }),
+  [
+    {},
+    { library: "0.1.0" },
+    { rows: 0, bytes: 0, healthy: false, error: "no answer within 5000 ms", saidAt: COUNTED_AT - 2 * HOUR_MS },
+  ],
+);
+
+/** What is wrong with the members of a namespace, in the words of reconciliation. */
+export function driftsOf(live: LiveNamespace): Drift[] {
+  return memberFaults(live).map(({ kind, reason, detail, remedy }) => drift(kind, live.name, { reason, detail, remedy }));
 }
 
 export function overview(changes: Partial<Overview> = {}): Overview {

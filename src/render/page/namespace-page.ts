@@ -99,17 +99,30 @@ function membersTable(members: readonly MemberView[], sight: Sight, name: string
   const title = isPart
     ? `${formatCount(members.length)} of ${formatQuantity(sight.members, "member")}: silent, fullest and emptiest`
     : "All members";
+  const isNamed = members.some(({ library, storage }) => library !== undefined || storage !== undefined);
+  const heads = ["Member", "Rows", "Share", "Bytes", ...(isNamed ? ["Storage", "Library", "Schema"] : []), "Health"];
   const rows = members.map((member) => {
-    const cells = member.healthy
+    const counts = member.healthy
       ? [formatCount(member.rows), formatShare(member.rows, sight.rows), formatBytes(member.bytes)]
       : ["–", "–", "–"];
+    const cells = [...counts, ...(isNamed ? describeFacts(member) : [])];
     const health = member.healthy
       ? markup`${mark("✓")} answers`
-      : markup`<span class="bad">${mark("!")} ${member.error ?? "does not answer"}</span>`;
+      : markup`<span class="bad">${mark("!")} ${member.error ?? "does not answer"}</span>${describeMemory(member)}`;
     return markup`<tr role="row" data-key="${member.name}"><th scope="row" role="rowheader">${member.name}</th>${cells.map((cell) => markup`<td role="cell">${cell}</td>`)}<td role="cell">${health}</td></tr>
 `;
   });
   return markup`<details><summary>${title}</summary>
-<table class="figures" role="table"><caption>Members of ${name}, fullest first</caption><thead role="rowgroup"><tr role="row">${["Member", "Rows", "Share", "Bytes", "Health"].map((head) => markup`<th scope="col" role="columnheader">${head}</th>`)}</tr></thead>
+<table class="figures" role="table"><caption>Members of ${name}, fullest first</caption><thead role="rowgroup"><tr role="row">${heads.map((head) => markup`<th scope="col" role="columnheader">${head}</th>`)}</tr></thead>
 <tbody role="rowgroup">${rows}</tbody></table></details>`;
+}
+
+/** As last known, also of a member that does not answer. */
+function describeFacts({ storage, library, schema }: MemberView): string[] {
+  return [storage === undefined ? "–" : formatBytes(storage), library ?? "–", schema ?? "–"];
+}
+
+/** How old the facts of a member are that does not answer now. */
+function describeMemory({ saidAt }: MemberView): Markup | null {
+  return saidAt === undefined ? null : markup` <span class="quiet">storage and version as of ${moment(saidAt)}</span>`;
 }

@@ -5,7 +5,7 @@
 import type { ActionState, RunState } from "../../core/api.ts";
 import type { Drift, DriftReport, NamespaceCondition } from "../../core/drift.ts";
 import type { HistoryEvent } from "../../core/event.ts";
-import type { NamespaceRef } from "../../core/live.ts";
+import type { MemberStatus, NamespaceRef } from "../../core/live.ts";
 import type { OperationStatus, Step } from "../../core/operation.ts";
 import type { PlanSummary } from "../plan-summary.ts";
 
@@ -153,7 +153,8 @@ export interface Overview extends Surroundings {
   readonly events: readonly HistoryEvent[];
 }
 
-export interface MemberView extends NamedCount {
+/** With what the member last said of itself; absent for what it never said. */
+export interface MemberView extends NamedCount, Pick<MemberStatus, "library" | "schema" | "storage" | "saidAt"> {
   readonly index: number;
   readonly healthy: boolean;
   readonly error: string | null;

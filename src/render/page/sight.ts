@@ -56,8 +56,8 @@ export function viewOperation(operation: OperationStatus): OperationView {
 /** Members for a table: all of few; of many the fullest, the emptiest and the silent ones. In order of rows, silent ones first. */
 export function listMembers(members: readonly MemberStatus[]): MemberView[] {
   const all = members.map((member, index): MemberView => {
-    const { name, rows, bytes, healthy, error } = member;
-    return { index, name, rows, bytes, healthy, error };
+    const { responseMs: _responseMs, ...shown } = member;
+    return { index, ...shown };
   });
   const silent = all.filter(({ healthy }) => !healthy);
   const ranked = all

@@ -88,7 +88,7 @@ tbody th { font-weight: 600; }
 .bars.small line { stroke-width: 1; }
 figure { margin: .75rem 0; }
 figcaption { margin-top: .4rem; font-size: .9375rem; }
-details { margin: .5rem 0; }
+details { margin: .5rem 0; overflow-x: auto; }
 summary { cursor: pointer; width: fit-content; color: var(--link); }
 article { background: var(--panel); border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; margin: .75rem 0; }
 .progress { display: flex; align-items: center; gap: .75rem; font-variant-numeric: tabular-nums; }

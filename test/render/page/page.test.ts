@@ -16,10 +16,13 @@ import {
   BUSY,
   condition,
   drift,
+  driftsOf,
   event,
+  FULL,
   HELD,
   HOSTILE,
   LINKS,
+  MIXED,
   namespacePage,
   ORDERS,
   overview,
@@ -37,6 +40,9 @@ const GOLDEN = "../../golden/page";
 const ASSETS = { stylesheet: "/assets/style.css", script: "/assets/script.js", build: "build" };
 
 const hostile = liveNamespace(world(HOSTILE, { object: "ORDERS", layout: hashOf(HOSTILE, 3), rows: rowsOf(300) }));
+
+const faulty = [FULL, MIXED].map((live) => view(live, { drifts: driftsOf(live) }));
+const [full, mixed] = faulty;
 
 const pages: readonly (readonly [string, Markup])[] = [
   ["empty", renderOverview(overview({ environment: null, environments: [], commit: null, checkedAt: null }), LINKS)],
@@ -157,6 +163,15 @@ const pages: readonly (readonly [string, Markup])[] = [
       LINKS,
     ),
   ],
+  [
+    "namespace-full",
+    renderNamespacePage(
+      namespacePage(FULL, { ...(full && { namespace: full }), history: FULL.operation ? [viewOperation(FULL.operation)] : [] }),
+      LINKS,
+    ),
+  ],
+  ["namespace-mixed", renderNamespacePage(namespacePage(MIXED, { ...(mixed && { namespace: mixed }) }), LINKS)],
+  ["overview-faulty", renderOverview(overview({ namespaces: faulty }), LINKS)],
   ["namespace-hostile", renderNamespacePage(namespacePage(hostile), LINKS)],
   ["login", renderLogin({ next: `/?search=${HOSTILE}`, problem: "The token is not known to this Worker.", hasAccess: true })],
   ["message", renderMessage("Not found", `No namespace ${HOSTILE}`)],
@@ -188,6 +203,24 @@ describe("pages", () => {
     for (const svg of html.match(/<svg[^>]*>/g) ?? []) expect(svg).toMatch(/role="img" aria-label="[^"]+"/);
     const ids = [...html.matchAll(/\sid="([^"]+)"/g)].map(([, id]) => id);
     expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it("show what is wrong with members, and the way out", async () => {
+    const shown = (await toText(renderOverview(overview({ namespaces: faulty }), LINKS))).replaceAll("&#39;", "'");
+    const found = [FULL, MIXED].flatMap(driftsOf);
+    expect(found.map(({ kind }) => kind)).toEqual(["storageFull", "unhealthy", "mixedVersions"]);
+    for (const { kind, reason, remedy } of found) for (const text of [kind, reason, remedy]) expect(shown).toContain(text);
+  });
+
+  it("show the version and the size of each member, and how old they are where it is silent", async () => {
+    const html = await toText(renderNamespacePage(namespacePage(MIXED), LINKS));
+    const rowOf = (name: string): string => new RegExp(`<tr[^>]*data-key="${name}".*?</tr>`, "s").exec(html)?.[0] ?? "";
+    for (const text of ["98.0 kB", "0.1.0", "5f2a0c3b9d17"]) expect(rowOf("orders-shard-1")).toContain(text);
+    expect(rowOf("orders-shard-1")).not.toContain("<time");
+    for (const text of ["98.0 kB", "0.2.0", "<time"]) expect(rowOf("orders-shard-2")).toContain(text);
+    // Objects of the version before say nothing of themselves.
+    const plain = await toText(renderNamespacePage(namespacePage(liveNamespace(ORDERS)), LINKS));
+    for (const head of ["Storage", "Library", "Schema"]) expect([head, plain.includes(`>${head}<`)]).toEqual([head, false]);
   });
 
   it("name no row's key where an operation or a reason could", async () => {

@@ -1,5 +1,6 @@
 /**
- * A namespace in the simulator whose objects run one of two versions of the library, each by itself, and can be deployed at any moment.
+ * A namespace in the simulator whose objects run one of two versions of the library, each by itself, and can be deployed at any moment;
+ * other versions of the user's class too.
  *
  * Two callers, one with the router of each version, write and read all the time; what they were told must hold in the end. No fault but
  * the deploys strikes: a deploy restarts its object, so that calls in work there get no answer, and are made again.
@@ -17,7 +18,7 @@ import { Host as OldHost, Router as OldRouter } from "../../fixtures/old-library
 import { checkEnd } from "../../sim/check-end.ts";
 import { NO_DEPLOYS } from "../../sim/hazards.ts";
 import { Random } from "../../sim/random.ts";
-import { FIRST_VERSION } from "../../sim/versions.ts";
+import { FIRST_VERSION, type StoreVersion } from "../../sim/versions.ts";
 import { NO_FAULTS, groupOf } from "../../sim/scenario.ts";
 import { Scheduler } from "../../sim/scheduler.ts";
 import type { View } from "../../sim/store.ts";
@@ -29,6 +30,7 @@ export const VERSIONS = ["old", "new"] as const;
 
 const ROOT = "ns";
 const ROWS = 12;
+const PACE_MS = 5;
 const STEPS_MAX = 400_000;
 /** An operation that has not ended by then hangs. */
 const END_MS_MAX = 10 * 60_000;
@@ -42,8 +44,15 @@ export class MixedWorld {
   readonly #callers: Caller[];
   #deploys: { readonly isNow: () => boolean; readonly run: () => void }[] = [];
 
-  constructor(seed: number, version: Version) {
+  readonly #classes: readonly StoreVersion[];
+
+  /**
+   * `classes`: versions of the user's class, of which the first is deployed. `paceMs`: how long callers wait between two calls, and before
+   * they make one again.
+   */
+  constructor(seed: number, version: Version, classes: readonly StoreVersion[] = [FIRST_VERSION], paceMs = PACE_MS) {
     this.#otherwise = version;
+    this.#classes = classes;
     this.world = new World({
       namespace: ROOT,
       random: new Random(seed),
@@ -51,7 +60,7 @@ export class MixedWorld {
       faults: NO_FAULTS,
       partitioners: {},
       store: { hasUniqueIndex: true, hasForeignKey: true, rebuilds: "notes" },
-      versions: [FIRST_VERSION],
+      versions: classes,
       isHostFirst: true,
       trace: null,
       createHost: (platform, target, options) => {
@@ -59,7 +68,7 @@ export class MixedWorld {
         return isOld ? new OldHost(platform, target, options) : new Host(platform, target, options);
       },
     });
-    this.#callers = VERSIONS.map((each) => new Caller(this.world, each));
+    this.#callers = VERSIONS.map((each) => new Caller(this.world, each, paceMs));
   }
 
   versionOf(name: string): Version {
@@ -77,6 +86,12 @@ export class MixedWorld {
     this.#versions.clear();
     this.#otherwise = version;
     for (const name of this.world.objects.keys()) this.deploy(name, version);
+  }
+
+  /** Deploys a version of the class, by its place, to every object, and restarts these: the others run it when they start anew. */
+  deployClass(place: number, names: readonly string[] = [...this.world.objects.keys()]): void {
+    this.world.deployment.deploy(place, 1);
+    for (const name of names) this.world.object(name).crash(`deploy of class ${place}`);
   }
 
   /** Runs `deploy` once, in the first moment in which this is true. */
@@ -133,10 +148,15 @@ export class MixedWorld {
 
   /** Ends the rollout, lets everything come to rest, and gives all that is wrong with it. */
   async flaws(): Promise<string[]> {
+    this.world.deployment.deploy(this.world.deployment.last, 1);
     this.deployAll("new");
     for (const name of this.world.objects.keys()) await this.ask({ kind: "health" }, name);
     await this.#scheduler.run(() => false, this.#scheduler.now + 30 * 3_600_000, STEPS_MAX);
-    const { views } = checkEnd(this.world, { hasTwins: false, hasRivals: false, deploys: NO_DEPLOYS });
+    const { views } = checkEnd(this.world, {
+      hasTwins: false,
+      hasRivals: false,
+      deploys: { ...NO_DEPLOYS, versions: this.#classes },
+    });
     // The library before empties live tables only: what a newer one had put aside stays until the object takes part again.
     const violations = this.world.violations.filter((violation) => !/has left behind: shardctl_retired_/.test(violation));
     return [...violations, ...this.#callers.flatMap((caller) => caller.check(views))];
@@ -205,6 +225,7 @@ export class MixedWorld {
 class Caller {
   readonly #world: World;
   readonly #name: string;
+  readonly #paceMs: number;
   readonly #router: Router;
   /** The value last written to each item, once that was acknowledged. */
   readonly #written = new Map<string, number>();
@@ -212,8 +233,9 @@ class Caller {
   #count = 0;
   answered = 0;
 
-  constructor(world: World, version: Version) {
+  constructor(world: World, version: Version, paceMs: number) {
     this.#world = world;
+    this.#paceMs = paceMs;
     this.#name = version;
     const runtime = {
       now: () => world.options.scheduler.now,
@@ -233,7 +255,7 @@ class Caller {
       this.#written.set(id, n);
       const seen = (await this.#call(id, "get", [id])) as View | null;
       if (seen?.n !== n) this.#world.violate(`${this.#name} wrote ${n} to ${id} and read ${JSON.stringify(seen)}`);
-      await this.#sleep(5);
+      await this.#sleep(this.#paceMs);
     }
   }
 
@@ -261,7 +283,7 @@ class Caller {
           this.#world.violate(`${this.#name} ${method}(${id}): ${String(error)}`);
           return null;
         }
-        await this.#sleep(5);
+        await this.#sleep(this.#paceMs);
       }
     }
   }
