@@ -307,6 +307,17 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: "earlier-part-forgotten",
+    rule: "the end of an operation ends an earlier part too, whose own end was never heard",
+    edits: [
+      {
+        file: "shards/member/member.ts",
+        find: "if (this.moving !== undefined && this.moving.operation < operation) this.#forgetOlder();",
+        replace: "",
+      },
+    ],
+  },
+  {
     name: "abandon-leaves-rows",
     rule: "before cutover an operation can be cancelled: its targets are emptied",
     edits: [

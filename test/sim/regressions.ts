@@ -50,4 +50,9 @@ export const REGRESSIONS: readonly Regression[] = [
     mutant: "tries-prove-duplicates",
     reason: "a row that changed its key again and again through a storm of faults used up every try, and was taken for two",
   },
+  {
+    seed: 300_510,
+    mutant: "earlier-part-forgotten",
+    reason: "a target heard neither the end of a cancelled operation nor the beginning of the next, and kept its rows",
+  },
 ];

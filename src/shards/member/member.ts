@@ -468,8 +468,9 @@ export class Member extends GuardedMember {
     this.change(() => {
       const membership = this.membership;
       if (membership.ended >= operation || membership.operation > operation) return;
-      const moving = this.moving?.operation === operation ? this.moving : undefined;
       spendReserve(this.sql);
+      if (this.moving !== undefined && this.moving.operation < operation) this.#forgetOlder();
+      const moving = this.moving?.operation === operation ? this.moving : undefined;
       if (moving) this.#undoPromotion(moving);
       if (moving?.isTarget) dropStaging(this.sql, this.planAfterCutover(operation));
       removeCapture(this.sql);
