@@ -49,10 +49,10 @@ const RESOLVE_MS = 2_000;
 /** Longest wait for another object's answer; slices are far shorter. A member that hangs is then one that does not answer. */
 const ASK_MS_MAX = 60_000;
 /**
- * The alarm of an object that waits for a newer library, or for room, is kept by setting it so far
- * ahead, again and again.
+ * The alarm of an object that waits for a newer library is kept by setting it so far ahead, again
+ * and again.
  */
-const UNREADY_ALARM_MS = 60_000;
+const NEWER_SCHEMA_ALARM_MS = 60_000;
 /** Budget of the fence's drain when the root names none. */
 const FENCE_WAIT_MS = 1_000;
 
@@ -215,7 +215,7 @@ export class Host {
     if (alarm) await alarm;
     const introduces = INTRODUCES.has(request.kind);
     if (!this.member.belongTo(envelope.namespace, introduces)) return failure(this.#stranger(envelope.namespace, request));
-    const unkept = this.#keepGuards(request.kind);
+    const unkept = this.#keepGuards();
     if (unkept instanceof Promise) await unkept;
     else if (unkept !== null) return failure(unkept);
     if (!introduces) return this.#answer(request, envelope.chain);
@@ -231,12 +231,10 @@ export class Host {
   /**
    * Ends the start of the object, or says why it cannot: its class is at odds with its own tables.
    */
-  #keepGuards(kind?: MessageKind): Promise<void> | ProtocolFailure | null {
+  #keepGuards(): Promise<void> | ProtocolFailure | null {
     try {
       return this.member.keepGuards() ?? null;
     } catch (error) {
-      // What ends a part in an operation makes room.
-      if (error instanceof EngineFault) return kind !== undefined && AFTER_COMMIT.has(kind) ? null : faultRefusal(error);
       if (!(error instanceof TableFault)) throw error;
       return faultRefusal({ kind: "unsupportedTable", message: error.message });
     }
@@ -273,12 +271,13 @@ export class Host {
    * runs it again.
    */
   async onAlarm(userHandler?: () => unknown): Promise<void> {
-    if (this.newerSchema !== null || (await this.#keepGuards())) {
-      // Kept for the library that knows what is due, or for the day on which this object may start.
+    if (this.newerSchema !== null) {
+      // Kept for the library that knows what is due.
       const { runtime, storage } = this.platform;
-      await storage.setAlarm(runtime.now() + UNREADY_ALARM_MS);
+      await storage.setAlarm(runtime.now() + NEWER_SCHEMA_ALARM_MS);
       return;
     }
+    await this.member.keepGuards();
     this.#name.keep();
     this.#alarms++;
     try {

@@ -73,20 +73,21 @@ export class GuardedMember extends MemberState {
     this.#isArmed = isGuarded;
     if (this.#hasStarted) return undefined;
     const ended = this.foreignKeys.endStart();
-    this.#endStart();
-    this.#hasStarted = true;
+    this.#hasStarted = this.#endStart();
     return ended;
   }
 
-  #endStart(): void {
+  /** False when guards are missing for want of room: the next message tries again. */
+  #endStart(): boolean {
     const { membership, moving } = this;
     if (membership.serving && hasKeyedDirectory(membership.layout)) this.#keepUnique(membership);
-    if (!this.#isGuarded()) return;
+    if (!this.#isGuarded()) return true;
     const isFenced = moving !== undefined && moving.fence !== 0;
     if (!this.#hasRoomForGuards()) {
-      // Who takes the user's writes needs no guard before a fence, which ends for want of room.
-      if (membership.serving && !isFenced) return;
-      throw fullFault(this.self, NO_GUARDS, false);
+      // What is asked of it by messages needs no guard, and may make room. Behind a fence somebody may
+      // write unseen: the attempt must end.
+      if (isFenced) this.change(() => spoilFence(this.sql, moving.fence));
+      return false;
     }
     this.change(() => {
       ensureSchema(this.sql); // of an object that was written by a library without the row of the guards
@@ -95,6 +96,7 @@ export class GuardedMember extends MemberState {
       // is copied again.
       if (isFenced && moving.isSource && membership.serving && capturedCount(this.sql) > 0) spoilFence(this.sql, moving.fence);
     });
+    return true;
   }
 
   /** Guards on every declared table, which say this. Call inside a transaction. */
