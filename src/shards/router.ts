@@ -103,10 +103,12 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   }
 
   /**
-   * Calls a method on every member, once on each, by one layout: it meets every row, and none twice, whatever is cut over meanwhile. The
-   * answers come in the order of the shards. With `retryUnanswered` it may meet rows twice.
+   * Calls a method on every member, once on each, by one layout: it meets every row, and none
+   * twice, whatever is cut over meanwhile. The answers come in the order of the shards. With
+   * `retryUnanswered` it may meet rows twice.
    *
-   * @throws Error that names the members where it has run, when it cannot run on the others any more.
+   * @throws Error that names the members where it has run, when it cannot run on the others any
+   * more.
    */
   async callAll(method: string, ...args: readonly unknown[]): Promise<readonly unknown[]> {
     const fanOut = new FanOut(method, args, this.#options.retryUnanswered === true);

@@ -10,8 +10,9 @@
  * Rule "one-layout-for-all": what members own by one layout is a partition of the keys, whenever
  * each of them runs: no row is met twice, and none is left out. So once a member has run the call,
  * the others run it by the same layout, or by one in which they own what they own by that. Tickets
- * see to it that this nearly always goes well: no fence goes up while one stands. Where it does not,
- * because a member has crashed and was cut over, the call fails and names the members that ran it.
+ * see to it that this nearly always goes well: no fence goes up while one stands. Where it does
+ * not, because a member has crashed and was cut over, the call fails and names the members that ran
+ * it.
  */
 import { diffRanges } from "../../core/moves.ts";
 import { type Layout, sameLayout } from "../../core/layout.ts";
@@ -77,8 +78,8 @@ export class FanOut {
       tickets.set(member, await view.admit(member, this.#method, among));
     };
     try {
-      // The first waits while calls are held, as any call does. The others are let through then: the
-      // first waits for them.
+      // The first waits while calls are held, as any call does. The others are let through then:
+      // the first waits for them.
       await take(first, []);
       await settled(others.map((member) => take(member, members)));
     } catch (error) {
@@ -137,7 +138,10 @@ function ownsTheSame(before: Layout, now: Layout, member: string): boolean {
   return moves !== null && !moves.some(({ source, target }) => source === member || target === member);
 }
 
-/** Waits for every call. @throws the first failure that is not a refusal that helps to ask again, else the first refusal. */
+/**
+ * Waits for every call. @throws the first failure that is not a refusal that helps to ask again,
+ * else the first refusal.
+ */
 async function settled(calls: readonly Promise<void>[]): Promise<void> {
   const results = await Promise.allSettled(calls);
   const reasons = results.flatMap((each): unknown[] => (each.status === "rejected" ? [each.reason] : []));

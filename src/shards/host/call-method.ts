@@ -5,7 +5,9 @@ import type { Chain } from "../../core/protocol.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
 
-/** Runs a call so that what it sends can be told from other calls, where the platform can do that. */
+/**
+ * Runs a call so that what it sends can be told from other calls, where the platform can do that.
+ */
 export function callBelow({ runBelow }: HostPlatform, chain: Chain, work: () => unknown): unknown {
   return runBelow === undefined ? work() : runBelow(chain, work);
 }

@@ -32,7 +32,10 @@ export function countSections(ctx: StartContext): void {
   startOf(ctx);
 }
 
-/** Runs `end` once when the object has started; nothing is delivered before it has ended. It must not throw. */
+/**
+ * Runs `end` once when the object has started; nothing is delivered before it has ended. It must
+ * not throw.
+ */
 export function whenStarted(ctx: StartContext, end: () => Promise<void>): void {
   startOf(ctx).end = end;
   void ctx.blockConcurrencyWhile(async () => undefined);

@@ -129,8 +129,10 @@ export class Admission {
   }
 
   /**
-   * Keeps new calls waiting, other than those that a held member waits for, and lets running ones end. Answers once nothing runs (under a
-   * hold of long calls: no long one), or after `waitMs` with what still does: the hold goes on either way. @throws RefusedError when a newer attempt holds this member.
+   * Keeps new calls waiting, other than those that a held member waits for, and lets running ones
+   * end. Answers once nothing runs (under a hold of long calls: no long one), or after `waitMs`
+   * with what still does: the hold goes on either way. @throws RefusedError when a newer attempt
+   * holds this member.
    */
   async hold(hold: Hold, waitMs: number): Promise<RunningState> {
     const { runtime } = this.#member;

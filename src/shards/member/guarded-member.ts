@@ -84,16 +84,16 @@ export class GuardedMember extends MemberState {
     if (!this.#isGuarded()) return true;
     const isFenced = moving !== undefined && moving.fence !== 0;
     if (!this.#hasRoomForGuards()) {
-      // What is asked of it by messages needs no guard, and may make room. Behind a fence somebody may
-      // write unseen: the attempt must end.
+      // Messages need no guard, and may make room. Behind a fence somebody may write
+      // unseen: the attempt must end.
       if (isFenced) this.change(() => spoilFence(this.sql, moving.fence));
       return false;
     }
     this.change(() => {
       ensureSchema(this.sql); // of an object that was written by a library without the row of the guards
       this.guard(!membership.serving ? "notMember" : isFenced ? "moving" : null);
-      // What a rebuilt table has lost of its capture is found by the frozen definitions: the table
-      // is copied again.
+      // A table that was rebuilt without its capture is found by the frozen definitions, and
+      // copied again.
       if (isFenced && moving.isSource && membership.serving && capturedCount(this.sql) > 0) spoilFence(this.sql, moving.fence);
     });
     return true;
@@ -120,7 +120,9 @@ export class GuardedMember extends MemberState {
     return [declared, this.membership.serving ? pointingAt(this.sql, declared) : []];
   }
 
-  /** A statement that makes a table or a trigger and finds no room would take the object with it. */
+  /**
+   * A statement that makes a table or a trigger and finds no room would take the object with it.
+   */
   #hasRoomForGuards(): boolean {
     if (isSchemaWhole(this.sql) && guardsStand(this.sql, ...this.#guarded())) return true;
     try {

@@ -57,7 +57,10 @@ export class MemberState implements SourceContext {
   #now: { readonly of: FrozenTables; readonly tables: TablesNow } | undefined;
   /** The declared specs as one text. */
   readonly #specs: string;
-  /** What is stored, so that admission costs no query. Read again after a change that was rolled back. */
+  /**
+   * The stored record, so that admission costs no query. Read again after a change that was
+   * rolled back.
+   */
   #membership: Membership | undefined;
   #moving: { readonly value: Moving | undefined } | undefined;
 

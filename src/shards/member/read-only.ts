@@ -16,9 +16,9 @@ import { type RefusedError, refused } from "../protocol/refused-error.ts";
 import type { Sql, SqlRow } from "../storage/storage.ts";
 
 /**
- * What may hide a semicolon or a quote from SQLite, as its tokenizer has it: comments, texts and
- * quoted names. Then the end of a statement, and a variable whose name goes on in parentheses,
- * which may hold anything.
+ * Comments, texts and quoted names, which hide a semicolon or a quote, as SQLite's tokenizer has
+ * them. Then the end of a statement, and a variable whose name goes on in parentheses, which may
+ * hold anything.
  */
 const TOKENS =
   /--[^\n]*|\/\*(?:(?!\*\/)[^])*(?:\*\/|$)|'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|(?<end>;)|(?<variable>[$@:#][\w$:\u0080-\uffff]*\()/g;
@@ -28,7 +28,10 @@ const BLANK = "(?:[ \\t\\n\\f\\r\\ufeff]|--[^\\n]*(?:\\n|$)|/\\*(?:(?!\\*/)[^])*
 const NOTHING_MORE = new RegExp(`^(?:${BLANK};)*${BLANK}$`);
 const FIRST_WORD = new RegExp(`^${BLANK}(select|values|with)\\b`, "i");
 
-/** The only statement of a query, known to read only, without the semicolon at its end. @throws RefusedError */
+/**
+ * The only statement of a query, known to read only, without the semicolon at its end. @throws
+ * RefusedError
+ */
 export function requireRead(sql: Sql, query: string, params: readonly (string | number | null)[]): string {
   const statement = loneStatement(query);
   const [, first] = FIRST_WORD.exec(statement) ?? [];
@@ -39,7 +42,10 @@ export function requireRead(sql: Sql, query: string, params: readonly (string | 
   return statement;
 }
 
-/** @throws RefusedError when there are several statements, or what they are cannot be told for certain. */
+/**
+ * @throws RefusedError when there are several statements, or what they are cannot be told for
+ * certain.
+ */
 function loneStatement(query: string): string {
   if (query.includes("\0")) throw refusedRead("the query has a NUL character, behind which nothing would run");
   for (const { index, groups } of query.matchAll(TOKENS)) {
@@ -56,7 +62,10 @@ interface Step extends SqlRow {
   p2: number;
 }
 
-/** True when SQLite's program for the statement begins a transaction that writes. Prepares the statement, and does not run it. */
+/**
+ * True when SQLite's program for the statement begins a transaction that writes. Prepares the
+ * statement, and does not run it.
+ */
 function beginsWrite(sql: Sql, statement: string, params: readonly (string | number | null)[]): boolean {
   const program = sql.rows<Step>(`EXPLAIN ${statement}`, ...params);
   // Of a program that is written in another way than this reads it, nothing is known.

@@ -134,7 +134,7 @@ export class RunningCalls {
   }
 }
 
-/** What is below a call of this member's that came with a chain. */
+/** The members below a call of this member's that came with a chain. */
 export function chainOf(self: string, chain: Chain): Chain {
   if (chain === "many") return chain;
   const names = [...new Set([self, ...chain])];

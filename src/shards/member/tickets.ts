@@ -19,7 +19,7 @@ import type { Admission } from "./admission.ts";
 /** How long a ticket waits for its caller. */
 const TICKET_MS = 2_000;
 
-/** What a member that takes part in a move says to a call to all members that has no ticket. */
+/** Refuses a call to all members without a ticket, at a member that takes part in a move. */
 export const NEEDS_TICKET = failure(
   refusal("ticketNeeded", "A member that takes part in a move runs calls to all members by tickets"),
 );

@@ -10,12 +10,13 @@
  * so that the log is never longer than the keys that were written since they were last drained. A
  * page that is on its way covers entries by their numbers: it never takes the newer one away.
  *
- * `INSERT OR REPLACE` deletes rows without firing a delete trigger. An insert is therefore taken for
- * a possible replacement of its primary key, and rows that it may replace otherwise are captured
- * before the statement runs: by another unique index, by a rowid, by a key that is only alike.
+ * `INSERT OR REPLACE` deletes rows without firing a delete trigger. An insert is therefore taken
+ * for a possible replacement of its primary key, and rows that it may replace otherwise are
+ * captured before the statement runs: by another unique index, by a rowid, by a key that is only
+ * alike.
  *
- * What counts as another key is its bytes, whatever the collation: a directory and the owner of a
- * key go by them.
+ * Keys are told apart by their bytes, whatever the collation: a directory and the owner of a key
+ * go by them.
  */
 import { triggersOf } from "./guards.ts";
 import { CAPTURE_PREFIX } from "../storage/schema.ts";
@@ -54,14 +55,17 @@ interface CaptureTrigger {
   readonly sql: string;
 }
 
-/** Drops what older entries there are of the key in the entry that was appended last. A statement of a trigger. */
+/**
+ * Drops what older entries there are of the key in the entry that was appended last. A statement of
+ * a trigger.
+ */
 const DROP_OLDER = `DELETE FROM shardctl_captured WHERE id < last_insert_rowid() AND (table_name, pk) = (SELECT table_name, pk FROM shardctl_captured WHERE id = last_insert_rowid());`;
 
 function captureTriggers(sql: Sql, table: Table, shardKey: string | null): CaptureTrigger[] {
   const name = quoteText(table.name);
   const capture = (row: string, isMoved: string): string =>
     `INSERT INTO shardctl_captured (table_name, pk, is_moved) VALUES (${name}, ${rowJson(table.primaryKey, row)}, ${isMoved}); ${DROP_OLDER}`;
-  // What an older entry says of the row holds on.
+  // A row stays moved when an older entry of it says so.
   const wasMoved = `EXISTS (SELECT 1 FROM shardctl_captured WHERE table_name = ${name} AND pk = ${rowJson(table.primaryKey, "NEW")} AND is_moved = 1)`;
   const changesKey = keyChange(table, shardKey);
   const renames = `AFTER UPDATE ON ${quoteName(table.name)} WHEN ${idChange(sql, table)}`;

@@ -33,8 +33,9 @@ export async function drainSlice(context: SourceContext, operation: number, budg
 }
 
 /**
- * The same between two slices of a walk. What has rivals stays in the log: the end of the step judges it. So does what a target is slow to
- * take, or does not answer to: the walk's own answer is not kept waiting for it, and who stays silent is met again by the next page.
+ * The same between two slices of a walk. What has rivals stays in the log: the end of the step
+ * judges it. So does what a target is slow to take, or does not answer to: the walk's own answer is
+ * not kept waiting for it, and who stays silent is met again by the next page.
  */
 export async function drainMeanwhile(context: SourceContext, operation: number, budgetMs: number): Promise<void> {
   if (capturedCount(context.sql) === 0) return;
@@ -48,7 +49,10 @@ export async function drainMeanwhile(context: SourceContext, operation: number, 
 /** A target did not answer, in time or at all. What it refused is no such thing. */
 class Unanswered extends Error {}
 
-/** The same context, whose targets have to answer until `leftMs` from now. What they do later goes unnoticed, as after any silence. */
+/**
+ * The same context, whose targets have to answer until `leftMs` from now. What they do later goes
+ * unnoticed, as after any silence.
+ */
 function withDeadline(context: SourceContext, leftMs: number): SourceContext {
   const { sql, self, runtime } = context;
   const until = runtime.now() + leftMs;
@@ -64,12 +68,13 @@ function withDeadline(context: SourceContext, leftMs: number): SourceContext {
 }
 
 /**
- * A page with rows that have rivals on a target stays in the log, and those behind it are sent all the same: what is gone there may be the
- * rival that another source waits for, as this one waits for what is gone there. So may what a later page brings, since a key that is
- * written again goes to the end of the log: then the log is read once more. Only what is left then is a fault.
+ * A page with rows that have rivals on a target stays in the log, and those behind it are sent all
+ * the same: what is gone there may be the rival that another source waits for, as this one waits
+ * for what is gone there. So may what a later page brings, since a key that is written again goes
+ * to the end of the log: then the log is read once more. Only what is left then is a fault.
  *
- * The followers of an entry are appended once, however often its page is read: else each reading would find new ones to send, and go on
- * until the time is up.
+ * The followers of an entry are appended once, however often its page is read: else each reading
+ * would find new ones to send, and go on until the time is up.
  */
 async function drainPages(context: SourceContext, operation: number, budgetMs: number): Promise<EngineFault | null> {
   const { runtime, sql } = context;
@@ -215,7 +220,8 @@ function addCurrent(
   self: string,
   form: RowForm,
 ): void {
-  // Of each row that is there, and of each entry that names one: by its own key, or by one that is only alike.
+  // Of each row that is there, and of each entry that names one: by its own key, or by one that is
+  // only alike.
   const owners = new Map<string, string | null>();
   const ownersOfEntries = new Map<number, string | null>();
   const scan = createScan(sql, table, form);

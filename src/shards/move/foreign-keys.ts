@@ -1,10 +1,12 @@
 /**
  * Foreign keys, while the engine writes.
  *
- * Rows of a move arrive page by page: a child may come before its parent, a parent may leave before a child that stays behind, and
- * cascades would undo what was just moved. The source has enforced its keys, so the engine writes with enforcement off, and a check before
- * cutover finds what would dangle on a target. The setting works only outside a transaction, hence at the start of a turn, and is put back in
- * a later one: between the two the object delivers nothing, so that no code of the user ever runs without enforcement.
+ * Rows of a move arrive page by page: a child may come before its parent, a parent may leave before
+ * a child that stays behind, and cascades would undo what was just moved. The source has enforced
+ * its keys, so the engine writes with enforcement off, and a check before cutover finds what would
+ * dangle on a target. The setting works only outside a transaction, hence at the start of a turn,
+ * and is put back in a later one: between the two the object delivers nothing, so that no code of
+ * the user ever runs without enforcement.
  */
 import type { MoveRange } from "../../core/move-range.ts";
 import { EngineFault } from "../storage/faults.ts";
@@ -20,7 +22,7 @@ const TRIES_MAX = 1_000;
 export class ForeignKeys {
   readonly #sql: Sql;
   readonly #alone: RunAlone;
-  /** What is to be written in the next turn with enforcement off. Gives how it ended. */
+  /** Writes of the next turn with enforcement off. Each gives the way to tell how it ended. */
   readonly #writes: (() => () => void)[] = [];
   #isWriting = false;
   #isOffForStart = false;
@@ -68,7 +70,7 @@ export class ForeignKeys {
     return this.#alone((sleep) => this.#set(true, sleep));
   }
 
-  /** What comes while one turn is prepared is written in it; what comes later, in one more. */
+  /** Writes all that comes while a turn is prepared in that turn, and the rest in one more. */
   async #writeAll(): Promise<void> {
     this.#isWriting = true;
     while (this.#writes.length > 0) {

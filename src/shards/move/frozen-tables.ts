@@ -24,7 +24,7 @@ export interface FrozenTables {
   readonly steps?: string;
 }
 
-/** What `TablesNow` has read. */
+/** One reading by `TablesNow`. */
 export interface TablesRead {
   /** See `definitionsOf`. */
   readonly definitions: string;

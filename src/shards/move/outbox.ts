@@ -254,7 +254,10 @@ export function partText(rows: string, large: readonly string[]): string {
 
 /** How one table's rows are read: the SQL, and the reader of what it gives. */
 export interface Scan {
-  /** A SELECT over `from`, in which the table has the alias `t`, with other columns before; append `WHERE`, `ORDER BY` and `LIMIT`. */
+  /**
+   * A SELECT over `from`, in which the table has the alias `t`, with other columns before; append
+   * `WHERE`, `ORDER BY` and `LIMIT`.
+   */
   sql(from: string, others?: string): string;
   /** The same rows as one text in a single row, for `readLines`: a row of its own in JavaScript costs more than it does in SQLite. */
   linesSql(select: string): string;

@@ -1,7 +1,9 @@
 /**
- * Finds the rows that a statement may take away without a delete trigger, as SQL for the triggers that capture them before it runs.
+ * Finds the rows that a statement may take away without a delete trigger, as SQL for the triggers
+ * that capture them before it runs.
  *
- * `OR REPLACE` takes away what is in the way of a row: by a unique index, whole or partial, by a rowid, by a key that is only alike.
+ * `OR REPLACE` takes away what is in the way of a row: by a unique index, whole or partial, by a
+ * rowid, by a key that is only alike.
  */
 import { rowJson } from "../storage/row-codec.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
@@ -19,7 +21,10 @@ function changeOf(column: string): string {
   return `OLD.${quoteName(column)} COLLATE BINARY IS NOT NEW.${quoteName(column)}`;
 }
 
-/** Columns of the primary key in which a number may be stored as 1 and as 1.0: two keys that compare alike. */
+/**
+ * Columns of the primary key in which a number may be stored as 1 and as 1.0: two keys that compare
+ * alike.
+ */
 function untypedKeys(sql: Sql, table: Table): string[] {
   const rules = columnRules(sql, table.name);
   return table.primaryKey.filter((column) => rules.get(column)?.startsWith("BLOB"));
@@ -57,8 +62,9 @@ export function rivalsOf(sql: Sql, table: Table): Rivals[] {
 const TOKEN = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?\*\/|[\w$\u{80}-\u{10ffff}]+|[\s\S]/gu;
 
 /**
- * The condition of a partial index, as SQL for a row under `r`: with it SQLite finds rivals by that index, and does not read the whole
- * table for each write. Null when it holds for the table's own name alone: then it does.
+ * The condition of a partial index, as SQL for a row under `r`: with it SQLite finds rivals by that
+ * index, and does not read the whole table for each write. Null when it holds for the table's own
+ * name alone: then it does.
  */
 function conditionOf(sql: Sql, table: Table, index: string): string | null {
   const text = sql.first<{ sql: string }>("SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", index)?.sql ?? "";
@@ -73,7 +79,10 @@ function conditionOf(sql: Sql, table: Table, index: string): string | null {
   }
 }
 
-/** SQL for what a column will hold: `OR REPLACE` stores the default for a NULL that the column refuses, behind these triggers. */
+/**
+ * SQL for what a column will hold: `OR REPLACE` stores the default for a NULL that the column
+ * refuses, behind these triggers.
+ */
 function newValue(column: string, defaults: ReadonlyMap<string, string>): string {
   const value = `NEW.${quoteName(column)}`;
   const otherwise = defaults.get(column);
@@ -99,7 +108,10 @@ function defaultSql(text: string): string {
   return quoteText(quoted[1]?.replaceAll('""', '"') ?? quoted[2]?.replaceAll("``", "`") ?? quoted[3] ?? "");
 }
 
-/** The name by which a statement can give a row a rowid that is not its primary key; null when there is none. */
+/**
+ * The name by which a statement can give a row a rowid that is not its primary key; null when there
+ * is none.
+ */
 function rowidName(sql: Sql, table: Table): string | null {
   if (!isRowidTable(sql, table)) return null;
   // A column that is named so hides it.
@@ -137,7 +149,10 @@ interface UniqueColumns {
   readonly columns: readonly IndexColumn[];
 }
 
-/** The unique indexes; the primary key only where another key may compare alike: any other row in its way has the key that is captured. */
+/**
+ * The unique indexes; the primary key only where another key may compare alike: any other row in
+ * its way has the key that is captured.
+ */
 function uniqueColumns(sql: Sql, table: Table): UniqueColumns[] {
   const isAmbiguous = table.hasLikeKeys || untypedKeys(sql, table).length > 0;
   return sql

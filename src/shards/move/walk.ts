@@ -2,9 +2,10 @@
  * A source's walk: every table by primary key, page by page, sent and read back; a second walk compares the tables in which a later row
  * could have displaced an earlier one (see docs/decisions/0002).
  *
- * Each slice works until its budget is used and leaves its progress in SQLite; the root calls again. A slice reads a page and takes its
- * sequence numbers in one turn, sends, and saves the cursor after the targets' answers: a crash in between only repeats a page. Each slice
- * ends with a drain of what was written meanwhile: the log of a long copy stays short.
+ * Each slice works until its budget is used and leaves its progress in SQLite; the root calls
+ * again. A slice reads a page and takes its sequence numbers in one turn, sends, and saves the
+ * cursor after the targets' answers: a crash in between only repeats a page. Each slice ends with a
+ * drain of what was written meanwhile: the log of a long copy stays short.
  */
 import { check, deliver } from "./deliver.ts";
 import { drainMeanwhile } from "./drain.ts";

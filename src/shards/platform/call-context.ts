@@ -29,7 +29,9 @@ const MODULE = "node:async_hooks";
 let store: Store<CallContext> | null = storeFrom(builtinModule());
 let isSought = store !== null;
 
-/** Runs a routed call; what it sends until it ends, by any router of this Worker, is below `chain`. */
+/**
+ * Runs a routed call; what it sends until it ends, by any router of this Worker, is below `chain`.
+ */
 export async function runBelow<Value>(chain: Chain, work: () => Value | Promise<Value>): Promise<Value> {
   if (!isSought) await seek();
   if (store === null) return work();
@@ -41,7 +43,9 @@ export async function runBelow<Value>(chain: Chain, work: () => Value | Promise<
   }
 }
 
-/** The members below what is sent now; undefined outside of a routed call, and where nobody knows. */
+/**
+ * The members below what is sent now; undefined outside of a routed call, and where nobody knows.
+ */
 export function chainBelow(): Chain | undefined {
   const context = store?.getStore();
   return context === undefined || context.isOver ? undefined : context.chain;
@@ -68,7 +72,7 @@ function builtinModule(): unknown {
 }
 
 function storeFrom(module: unknown): Store<CallContext> | null {
-  // What an import gives is no instance of Object.
+  // The namespace of a module is no instance of Object.
   const found: unknown = typeof module === "object" && module !== null ? Reflect.get(module, "AsyncLocalStorage") : undefined;
   return typeof found === "function" ? (Reflect.construct(found, []) as Store<CallContext>) : null;
 }

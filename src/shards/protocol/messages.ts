@@ -27,7 +27,10 @@ export type RouterRequest =
       /** Ids that the call may store, each with its key among `keys`: claimed before it runs, where there is a directory of keys. */
       readonly claims?: readonly Claim[];
     } & CallMode)
-  /** Admits a call to all members, and has it wait: see `Tickets`. `among`: the members that others hold tickets of for it. */
+  /**
+   * Admits a call to all members, and has it wait: see `Tickets`. `among`: the members that others
+   * hold tickets of for it.
+   */
   | { readonly kind: "admit"; readonly epoch: number; readonly method: string; readonly among: readonly string[] }
   /** Gives back a ticket that is not used. */
   | { readonly kind: "dismiss"; readonly ticket: string }
@@ -40,7 +43,10 @@ export type RouterRequest =
   /** Where the row with this id is, by the directory. `deal` assigns an owner to an id that has none (roundRobin). */
   | { readonly kind: "locate"; readonly epoch: number; readonly table: string; readonly id: string; readonly deal: boolean };
 
-/** How a call to all members runs. Both absent for every other, and unknown to protocol 1, which runs it at once. */
+/**
+ * How a call to all members runs. Both absent for every other, and unknown to protocol 1, which
+ * runs it at once.
+ */
 export interface CallMode {
   /** Refused as `ticketNeeded` while the member takes part in a move. */
   readonly unlessMoving?: boolean;

@@ -180,7 +180,9 @@ export class Journal {
     }
   }
 
-  /** Replaces the waves from the `from`th on. Call in the transaction that also stores their number. */
+  /**
+   * Replaces the waves from the `from`th on. Call in the transaction that also stores their number.
+   */
   replaceWaves(operation: number, from: number, waves: readonly Wave[]): void {
     this.#sql.run("DELETE FROM shardctl_waves WHERE operation = ? AND wave >= ?", operation, from);
     this.#insertWaves(operation, from, waves);

@@ -43,8 +43,9 @@ export interface Runtime {
 export type Sleep = (delayMs: number, signal?: AbortSignal) => Promise<void>;
 
 /**
- * Runs `work` while the object delivers nothing else: no message, timer, alarm or answer. Inside, it
- * may wait for nothing but the `sleep` that it is given. An object in which it throws begins anew.
+ * Runs `work` while the object delivers nothing else: no message, timer, alarm or answer. Inside,
+ * it may wait for nothing but the `sleep` that it is given. An object in which it throws begins
+ * anew.
  */
 export type RunAlone = <Value>(work: (sleep: Sleep) => Promise<Value>) => Promise<Value>;
 

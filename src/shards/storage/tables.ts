@@ -253,7 +253,10 @@ function hasChecks(sql: Sql, table: string): boolean {
   return /\b(check|strict)\b/i.test(definitionOf(sql, table));
 }
 
-/** By the words too: where one is named in vain, keys are compared by the collation that they have in any case. */
+/**
+ * By the words too: where one is named in vain, keys are compared by the collation that they have
+ * in any case.
+ */
 function namesCollation(sql: Sql, table: string): boolean {
   return /\bcollate\b/i.test(definitionOf(sql, table));
 }
