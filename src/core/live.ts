@@ -3,6 +3,7 @@ import type { Key } from "./key.ts";
 import type { Layout, PartitionerRef } from "./layout.ts";
 import type { OperationStatus } from "./operation.ts";
 import type { ProtocolFailure } from "./protocol-failure.ts";
+import type { Disorder } from "./repair.ts";
 import type { Result } from "./result.ts";
 
 /** Which object to ask: a namespace's name and the binding of its class. */
@@ -55,6 +56,8 @@ export interface LiveNamespace {
   readonly layout: Layout;
   readonly epoch: number;
   readonly operation: OperationStatus | null;
+  /** Why it does not serve, whole or in part, until it is repaired; absent or null when it does. */
+  readonly disorder?: Disorder | null;
   /** In the order of `layout.members`. */
   readonly members: readonly MemberStatus[];
   readonly tables: readonly TableStatus[];

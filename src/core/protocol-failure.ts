@@ -17,6 +17,8 @@ export interface ProtocolFailure {
     | "tooLate" // cancel or pause after the last cutover
     | "protocol" // sender and addressee speak no protocol in common that the message can be sent by: one of them is still to be deployed
     | "newerSchema" // the object was written by a newer library, and does nothing until that is deployed again
+    | "registryLost" // the root is behind its members, or knows less than they do: it serves nothing until it is repaired
+    | "outOfStep" // the object cannot prove what it owns, as after a restore: it serves nothing until it is repaired
     | "empty"
     | "invalid"
     | "fault" // the engine ends the operation: see `fault`

@@ -7,6 +7,7 @@
 import type { Count, Distribution, DistributionRequest, LiveNamespace } from "./live.ts";
 import type { OperationStatus, StartOperation } from "./operation.ts";
 import type { ProtocolFailure } from "./protocol-failure.ts";
+import type { RepairOutcome, RepairPlan, RepairRequest } from "./repair.ts";
 import type { Result } from "./result.ts";
 
 /**
@@ -50,7 +51,10 @@ export type ControlRequest =
   | { readonly kind: "history"; readonly limit: number }
   | { readonly kind: "cancel"; readonly id: number }
   | { readonly kind: "pause"; readonly id: number; readonly reason: string; readonly by: string }
-  | { readonly kind: "resume"; readonly id: number };
+  | { readonly kind: "resume"; readonly id: number }
+  | { readonly kind: "planRepair"; readonly repair: RepairRequest }
+  /** Applies the plan of this fingerprint, and nothing else: refused as `invalid` when it is another by now. */
+  | { readonly kind: "repair"; readonly repair: RepairRequest; readonly fingerprint: string; readonly by: string };
 
 /** The reply to each control request. */
 export interface ControlReplies {
@@ -62,6 +66,8 @@ export interface ControlReplies {
   readonly cancel: OperationStatus;
   readonly pause: OperationStatus;
   readonly resume: OperationStatus;
+  readonly planRepair: RepairPlan;
+  readonly repair: RepairOutcome;
 }
 
 /** What the control half asks of a member itself, and the reply: its rows by declared table. */

@@ -37,6 +37,8 @@ const MESSAGES: { readonly [Kind in MessageKind]: Message<Kind> } = {
   cancel: { kind: "cancel", id: 1 },
   pause: { kind: "pause", id: 1, reason: "r", by: "b" },
   resume: { kind: "resume", id: 1 },
+  planRepair: { kind: "planRepair", repair: { members: [], acceptLoss: [] } },
+  repair: { kind: "repair", repair: { members: [], acceptLoss: [] }, fingerprint: "f", by: "b" },
   layout: { kind: "layout" },
   call: { kind: "call", epoch: 0, keys: [KEY], method: "put", args: ["a"] },
   query: { kind: "query", epoch: 0, query: "SELECT id FROM items", params: [] },

@@ -112,6 +112,9 @@ export class FakeNamespace extends DurableObject implements FakeControls {
         return access.pause(ref, request.id, request);
       case "resume":
         return access.resume(ref, request.id);
+      case "planRepair":
+      case "repair":
+        throw new Error("Nothing here is out of step");
     }
   }
 }

@@ -457,6 +457,8 @@ export class Host {
     cancel: ({ id }) => this.root.cancel(id),
     pause: ({ id, reason, by }) => this.root.pause(id, reason, by),
     resume: ({ id }) => this.root.resume(id),
+    planRepair: () => failure(refusal("invalid", "no repair yet")),
+    repair: () => failure(refusal("invalid", "no repair yet")),
     // Router → member
     layout: (): LayoutReply => {
       const { layout, epoch } = this.root.journal.registry();
