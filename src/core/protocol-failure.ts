@@ -30,6 +30,8 @@ export interface ProtocolFailure {
    */
   readonly retryable: boolean;
   readonly fault?: OperationFault;
+  /** The epoch that the refusing object acts by, where it tells who asks that he is behind. */
+  readonly epoch?: number;
 }
 
 const RETRYABLE: ReadonlySet<ProtocolFailure["kind"]> = new Set([

@@ -69,6 +69,8 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   readonly #options: ConnectOptions;
   readonly #protocols = new PeerProtocols();
   #view: LayoutView | undefined;
+  /** The newest epoch that a member has named: a root that is behind it has lost its registry. */
+  #heardEpoch = 0;
   #fetching: Promise<LayoutView> | undefined;
 
   constructor(peers: Peers, namespace: string, runtime: Runtime, options: ConnectOptions = {}) {
@@ -200,7 +202,7 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   async #askLayout(): Promise<LayoutReply> {
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#send(this.#namespace, { kind: "layout" });
+        return await this.#send(this.#namespace, { kind: "layout", epoch: Math.max(this.#heardEpoch, this.#view?.epoch ?? 0) });
       } catch (error) {
         if (!isMovedOn(error) || tries >= TRIES_MAX) throw error;
       }
@@ -214,6 +216,7 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
       this.#peers.send(member, { protocol, namespace, member, request });
     const reply = await this.#protocols.exchange(member, send, LEAST_PROTOCOL[request.kind]);
     if (reply.ok) return reply.value as ReplyTo<Request>;
+    this.#heardEpoch = Math.max(this.#heardEpoch, reply.failure.epoch ?? 0);
     throw new RefusedError(reply.failure);
   }
 }

@@ -72,6 +72,8 @@ const MESSAGES: { readonly [Kind in MessageKind]: Message<Kind> } = {
   finish: { kind: "finish", ...OPERATION, epoch: 1, layout: START.to },
   abandon: { kind: "abandon", ...OPERATION, epoch: 0, layout: LAYOUT },
   empty: { kind: "empty", ...OPERATION },
+  testify: { kind: "testify", layout: null },
+  mend: { kind: "mend", epoch: 1, layout: LAYOUT, endedUpTo: 0 },
   count: { kind: "count" },
   health: { kind: "health" },
   receive: { kind: "receive", ...OPERATION, source: "x", sequence: 1, parts: [] },

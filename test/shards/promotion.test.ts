@@ -54,7 +54,7 @@ beforeEach(() => {
     allowMissingKey: false,
     rowsPerSecondMax: null,
   });
-  member.finish(1, 1, FROM);
+  member.finish({ kind: "finish", operation: 1, epoch: 1, layout: FROM });
   member.prepare({
     kind: "prepare",
     operation: OPERATION,
@@ -147,7 +147,7 @@ describe("a target of a shift", () => {
   it("takes the promotion back when the operation is abandoned", () => {
     member.fence(OPERATION, 1);
     promote(1);
-    member.abandon(OPERATION, 1, FROM);
+    member.abandon({ kind: "abandon", operation: OPERATION, epoch: 1, layout: FROM });
     expect(live()).toEqual(["own"]);
   });
 

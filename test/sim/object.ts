@@ -7,7 +7,7 @@ import type { Envelope, ProtocolReply } from "../../src/core/protocol.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import { Router } from "../../src/shards/router.ts";
 import type { Peers, RunAlone, Runtime, Sleep } from "../../src/shards/storage/storage.ts";
-import { DISK_IS_FULL, SimStorage } from "./storage.ts";
+import { DISK_IS_FULL, SimStorage, type Snapshot } from "./storage.ts";
 import { Store, type StorePorts } from "./store.ts";
 import { type Answer, type Surroundings, Unreachable } from "./surroundings.ts";
 import { DeployedFlaw, FIRST_VERSION, MIGRATIONS_TABLE, type StoreVersion, tablesOf } from "./versions.ts";
@@ -186,6 +186,13 @@ export class SimObject {
     this.#answers = new Set();
     if (this.#alarmRuns !== null) this.storage.restoreAlarm(retryAlarmMs > 0 ? scheduler.now + retryAlarmMs : this.#alarmRuns);
     this.#alarmRuns = null;
+    this.#armAlarm();
+  }
+
+  /** Goes back to an earlier time, or, with null, loses everything. */
+  restore(snapshot: Snapshot | null): void {
+    this.crash(snapshot === null ? "its storage is lost" : "it is restored");
+    this.storage.restore(snapshot);
     this.#armAlarm();
   }
 

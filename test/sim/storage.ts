@@ -58,13 +58,25 @@ export interface StoragePort {
   turn(): number;
 }
 
+/** What was durable at one moment. */
+export interface Snapshot {
+  readonly database: Uint8Array;
+  readonly alarm: number | null;
+}
+
+/** Methods of Node's SQLite that its types do not have yet. */
+interface Serializing {
+  serialize(): Uint8Array;
+  deserialize(database: Uint8Array): void;
+}
+
 interface Prepared {
   readonly statement: StatementSync;
   readonly isRead: boolean;
 }
 
 export class SimStorage implements HostStorage {
-  readonly #database = new DatabaseSync(":memory:");
+  #database = new DatabaseSync(":memory:");
   readonly #prepared = new Map<string, Prepared>();
   readonly #port: StoragePort;
   #depth = 0;
@@ -157,6 +169,22 @@ export class SimStorage implements HostStorage {
   restoreAlarm(time: number): void {
     this.#durableAlarm ??= time;
     this.#alarm ??= time;
+  }
+
+  /** Takes what is durable; null while something is to be flushed. */
+  snapshot(): Snapshot | null {
+    if (this.#isOpen) return null;
+    return { database: (this.#database as DatabaseSync & Serializing).serialize(), alarm: this.#durableAlarm };
+  }
+
+  /** Goes back to what was durable then; with null, to an empty database. The object must end its life first. */
+  restore(snapshot: Snapshot | null): void {
+    this.discard();
+    this.close();
+    this.#database = new DatabaseSync(":memory:");
+    if (snapshot) (this.#database as DatabaseSync & Serializing).deserialize(snapshot.database);
+    this.#durableAlarm = this.#alarm = snapshot?.alarm ?? null;
+    this.#database.exec("PRAGMA foreign_keys = ON");
   }
 
   /** Reads what is there now, for checks: never through the object's code. */

@@ -66,7 +66,8 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
     chunks: ({ operation, waveRowsMax }) => ({
       chunks: stagedChunks(host.sql, host.member.plan(operation), waveRowsMax),
     }),
-    rehearse: async ({ operation, incoming, outgoing = [] }) => {
+    rehearse: async ({ operation, incoming, outgoing = [], floors }) => {
+      host.member.requirePages(floors);
       if (outgoing.length > 0) await refuseLeftBehind(host.member, operation, outgoing);
       // A source that takes nothing in this wave may still be sent rows for another.
       if (incoming.length === 0 && outgoing.length > 0) return;
@@ -75,8 +76,9 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
         host.member.noteRehearsal(operation);
       });
     },
-    promote: async ({ operation, attempt, incoming, outgoing }) => {
+    promote: async ({ operation, attempt, incoming, outgoing, floors }) => {
       host.member.plan(operation); // its tables are those that were copied
+      host.member.requirePages(floors);
       host.member.requireUnspoiled(operation, attempt);
       if (outgoing.length > 0) await refuseLeftBehind(host.member, operation, outgoing);
       if (incoming.length > 0) await host.writeRows(() => host.member.promote(operation, attempt, incoming));
@@ -88,10 +90,16 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
     },
     unfence: ({ operation, attempt }) => host.writeRows(() => host.member.unfence(operation, attempt)),
     activate: ({ operation, activation }) => host.member.activate(operation, activation),
-    finish: ({ operation, epoch, layout }) => host.writeRows(() => host.member.finish(operation, epoch, layout)),
-    abandon: ({ operation, epoch, layout }) => host.writeRows(() => host.member.abandon(operation, epoch, layout)),
+    finish: (request) => host.writeRows(() => host.member.finish(request)),
+    abandon: (request) => host.writeRows(() => host.member.abandon(request)),
     empty: ({ operation }) => host.writeRows(() => host.member.empty(operation)),
-    count: async () => ({ ...host.member.count(), ...VERSIONS, ...(await factsOf(host)) }),
+    testify: ({ layout }) => host.member.testify(layout),
+    mend: (request) => host.member.foreignKeys.off(() => host.member.mend(request)),
+    count: async () => {
+      const { epoch, trouble } = host.member.membership;
+      const facts = await factsOf(host);
+      return { ...host.member.count(), ...VERSIONS, ...facts, epoch, ...(trouble ? { trouble } : {}) };
+    },
     health: () => ({ epoch: host.member.membership.epoch, ...VERSIONS }),
     // Member → member
     receive: async ({ operation, source, sequence, parts, repairs = false }) => {

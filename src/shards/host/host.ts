@@ -6,6 +6,7 @@
  */
 import type { Partitioners } from "../../core/partitioners.ts";
 import { type ProtocolFailure, faultRefusal, refusal } from "../../core/protocol-failure.ts";
+import { REPAIR, refuseStrange } from "../member/evidence.ts";
 import { PeerProtocols, refuseNumber } from "../../core/peer-protocols.ts";
 import { type Chain, type Envelope, PROTOCOLS_SPOKEN, PROTOCOL_VERSION, type ProtocolReply } from "../../core/protocol.ts";
 import { type Result, failure, success } from "../../core/result.ts";
@@ -19,6 +20,7 @@ import { EngineFault, fullFault, isFull } from "../storage/faults.ts";
 import { Member } from "../member/member.ts";
 import type {
   Ask,
+  CountReply,
   FenceReply,
   LayoutReply,
   MemberRequest,
@@ -26,14 +28,28 @@ import type {
   MessageKind,
   ReplyTo,
   ResolveReply,
+  Trouble,
 } from "../protocol/messages.ts";
+import {
+  REVIVING,
+  ROUTED,
+  BEGINNING,
+  INTRODUCES,
+  AFTER_COMMIT,
+  ASKED_OF_MEMBERS,
+  USERS_OWN,
+  ANSWERED_IN_TROUBLE,
+} from "./message-kinds.ts";
 import { OwnName } from "./own-name.ts";
 import { Root } from "../root/root.ts";
 import { runQuery } from "../member/query.ts";
 import type { ShardHostOptions } from "./host-options.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
+import { sentFloors } from "../move/recopy.ts";
 import { chainOf, markingPeers } from "../member/running-calls.ts";
+import { Herald } from "./herald.ts";
 import { LEAST_PROTOCOL } from "../protocol/least-protocol.ts";
+import { RegistryWatch } from "./registry-watch.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
 import { openSchema } from "../storage/schema.ts";
 import { type AlarmOptions, type HostStorage, Sql } from "../storage/storage.ts";
@@ -76,32 +92,6 @@ const OVERDUE_MS = 1_000;
 const FOUND_MS_MIN = 2_000;
 /** Messages that come often look after the alarm this often. */
 const REVIVE_PAUSE_MS = 1_000;
-/**
- * Messages that come seldom, from people and from members that wait: they look after the alarm each
- * time.
- */
-const REVIVING: ReadonlySet<MessageKind> = new Set([
-  "describe",
-  "start",
-  "operation",
-  "history",
-  "cancel",
-  "pause",
-  "resume",
-  "resolve",
-]);
-/** Messages of the user's own calls: where nothing moves, they leave the alarm alone. */
-const ROUTED: ReadonlySet<MessageKind> = new Set(["call", "admit", "dismiss", "query", "locate", "claim", "release", "probe"]);
-/** Messages after which there may be private tables, and an alarm of the engine. */
-const BEGINNING: ReadonlySet<MessageKind> = new Set(["start", "prepare", "abandon", "finish", "empty"]);
-
-/** What tells an object which namespace it is part of, if it does not know yet: the beginning of its part, or the end of one it never heard of. */
-const INTRODUCES: ReadonlySet<MemberRequest["kind"]> = new Set(["prepare", "abandon", "finish"]);
-
-/** Messages that run code of the user, whose errors are not the engine's. */
-const AFTER_COMMIT: ReadonlySet<MessageKind> = new Set(["activate", "finish", "abandon", "empty"]);
-const USERS_OWN: ReadonlySet<MessageKind> = new Set(["call", "query"]);
-
 type Handlers = { readonly [Kind in MessageKind]: Handler<Kind> };
 
 /** The parts that act under the object's name. */
@@ -123,6 +113,8 @@ export class Host {
   readonly #options: ShardHostOptions;
   readonly #name: OwnName;
   readonly #catchUp: CatchUp;
+  readonly #watch: RegistryWatch;
+  readonly #herald: Herald;
   #current: Parts | undefined;
   readonly #protocols = new PeerProtocols();
   #schema: { readonly newer: string | null } | undefined;
@@ -147,6 +139,8 @@ export class Host {
     this.userAlarm = new UserAlarm(this.sql, storage, runtime);
     this.#name = new OwnName(platform, this.sql);
     const epoch = (): number => this.member.membership.epoch;
+    this.#watch = new RegistryWatch(this);
+    this.#herald = new Herald(this);
     this.#catchUp = new CatchUp({ runtime, epoch, ask: (wanted) => this.#askForEpoch(wanted) });
   }
 
@@ -189,7 +183,9 @@ export class Host {
       },
     };
     const member = new Member(common);
-    const root = new Root({ ...common, storage: alarmed, onEvent, onEpoch });
+    const troubleOfRoot = (): Trouble | undefined =>
+      member.membership.namespace === self ? member.membership.trouble : undefined;
+    const root = new Root({ ...common, storage: alarmed, onEvent, onEpoch, troubleOfRoot });
     const admission = new Admission(member, this.partitioners, (epoch) => this.#catchUp.reach(epoch));
     return { self, member, root, admission, directory: new Directory(member, admission), claims: new Claims(member, admission) };
   }
@@ -258,6 +254,10 @@ export class Host {
 
   /** A message for another namespace. A start there ends by it; everybody else has the wrong name. */
   #stranger(namespace: string, { kind }: MemberRequest): ProtocolFailure {
+    if (ASKED_OF_MEMBERS.has(kind) && !this.member.isStored) {
+      const lost = `${this.member.self} knows nothing of namespace '${namespace}': it has lost its storage, or was never part of it`;
+      return refusal("outOfStep", `${lost}: ${REPAIR}`);
+    }
     const message = `${this.member.self} is part of namespace '${this.namespace}', the message is for '${namespace}'`;
     if (kind !== "prepare") return refusal("invalid", message);
     return faultRefusal({ kind: "schema", message: `${message}. Nothing was changed: choose other names for the shards` });
@@ -375,15 +375,17 @@ export class Host {
   /** Sends to another object of the namespace, or to this one, and unwraps the reply. @throws EngineFault, or Error when refused or unreachable. */
   async ask<const Request extends MemberRequest>(member: string, request: Request): Promise<ReplyTo<Request>> {
     const reply = member === this.member.self ? await this.#answer(request) : await this.#send(member, request);
+    if (reply.ok && request.kind === "count") this.#watch.hearEpoch((reply.value as CountReply).epoch ?? 0, member);
     if (reply.ok) return reply.value as ReplyTo<Request>;
     const { failure: reason } = reply;
+    this.#watch.hearRefusal(member, request, reason);
     if (reason.fault) throw new EngineFault(reason.fault.kind, reason.fault.message);
     throw new RefusedError(reason);
   }
 
   /** The live layout, from the root. */
-  layout(): Promise<LayoutReply> {
-    return this.ask(this.namespace, { kind: "layout" });
+  layout(epoch = this.member.membership.epoch): Promise<LayoutReply> {
+    return this.ask(this.namespace, { kind: "layout", epoch, asker: this.member.self });
   }
 
   async #send(member: string, request: MemberRequest): Promise<ProtocolReply<unknown>> {
@@ -426,6 +428,11 @@ export class Host {
   }
 
   #dispatch(request: MemberRequest, chain: Chain | undefined): unknown {
+    const { membership, moving, self } = this.member;
+    const { trouble } = membership;
+    if (trouble && !ANSWERED_IN_TROUBLE.has(request.kind)) return failure(refusal(trouble.kind, trouble.message));
+    const strange = refuseStrange(self, membership, moving, request);
+    if (strange) return failure(strange);
     const handler = this.#handlers[request.kind] as ((message: MemberRequest, chain?: Chain) => unknown) | undefined;
     if (!handler)
       return failure(refusal("invalid", `Unknown request '${request.kind}': the objects of a namespace must run one version`));
@@ -457,17 +464,15 @@ export class Host {
     cancel: ({ id }) => this.root.cancel(id),
     pause: ({ id, reason, by }) => this.root.pause(id, reason, by),
     resume: ({ id }) => this.root.resume(id),
-    planRepair: () => failure(refusal("invalid", "no repair yet")),
-    repair: () => failure(refusal("invalid", "no repair yet")),
+    planRepair: (request) => this.root.planRepair(request.repair),
+    repair: (request) => this.root.repair(request.repair, request.fingerprint, request.by),
     // Router → member
-    layout: (): LayoutReply => {
-      const { layout, epoch } = this.root.journal.registry();
-      return { layout, epoch };
-    },
+    layout: (request) => this.#watch.layout(request),
     call: ({ epoch, keys, method, args, claims = [], unlessMoving = false, ticket }, chain) => {
       if (ticket !== undefined)
         return this.#tickets.run(ticket, () => this.#parts.claims.run([], () => this.#callMethod(method, args, chain)));
       if (unlessMoving && this.member.moving !== undefined) return NEEDS_TICKET;
+      this.#herald.tell();
       return this.admission.run({ epoch, keys: [...keys, ...claims.map((claim) => claim.key)], method, chain }, () =>
         this.#parts.claims.run(claims, () => this.#callMethod(method, args, chain)),
       );
@@ -486,13 +491,7 @@ export class Host {
     ...createEngineHandlers(this),
     fence: (request) => this.#fence(request),
     // Member → root
-    resolve: ({ operation, attempt }): ResolveReply => {
-      const record = this.root.journal.find(operation);
-      // Rule "durable-abort": "released" is only ever read from the journal.
-      const isOver =
-        record === undefined || record.state !== "running" || (record.step !== "activate" && record.attempt > attempt);
-      return { verdict: isOver ? "released" : "pending" };
-    },
+    resolve: (request) => this.#watch.resolve(request),
   };
 
   /**
@@ -555,7 +554,8 @@ export class Host {
     if (busy !== null && ifIdle) return { attempt: 0, busy };
     if (busy !== null) throw refused("moving", `${this.member.self} still runs calls after ${budgetMs} ms`);
     void this.arm(null);
-    if (await this.oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return { attempt };
+    if (await this.oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs)))
+      return { attempt, floors: sentFloors(this.sql, this.member.self) };
     throw refused("moving", `${this.member.self} did not drain within ${budgetMs} ms`);
   }
 
@@ -567,13 +567,18 @@ export class Host {
     this.#resolving = { operation, fence: attempt, at: this.platform.runtime.now() + RESOLVE_MS };
     let reply: ResolveReply;
     try {
-      reply = await this.ask(this.namespace, { kind: "resolve", operation, attempt });
+      reply = await this.member.ask(this.namespace, { kind: "resolve", operation, attempt, epoch: this.member.membership.epoch });
     } catch {
       return; // silence says nothing: the alarm asks again
     }
     if (reply.verdict === "pending") return;
     await this.writeRows(() => this.member.unfence(operation, attempt));
     this.admission.changed();
+  }
+
+  #askResolve(operation: number, attempt: number, epoch: number): Promise<ResolveReply> {
+    const { member } = this;
+    return member.ask(this.namespace, { kind: "resolve", operation, attempt, epoch, asker: member.self });
   }
 
   /** When the root is to be asked about the fence; null without one. The root itself has its driver. */
@@ -593,10 +598,10 @@ export class Host {
     if (this.member.moving) {
       // Part of the move: the activation is on its way. Make sure that somebody drives it.
       const { operation, fence: attempt } = this.member.moving;
-      await this.ask(this.namespace, { kind: "resolve", operation, attempt });
+      await this.#askResolve(operation, attempt, epoch);
       return;
     }
-    const live = await this.layout();
+    const live = await this.layout(epoch);
     if (live.epoch < epoch) return;
     this.member.adopt(live.epoch, live.layout);
     this.#catchUp.changed();

@@ -160,9 +160,12 @@ export class Admission {
 
   #judge(epoch: number, keys: readonly Key[]): "run" | "wait" | "catchUp" | ProtocolFailure {
     const { membership, moving, self } = this.#member;
+    const { trouble } = membership;
+    if (trouble) return refusal(trouble.kind, trouble.message);
     if (epoch > membership.epoch) return "catchUp";
     if (epoch < membership.epoch) {
-      return refusal("staleEpoch", `${self} is at epoch ${membership.epoch}, the call was routed by epoch ${epoch}`);
+      const message = `${self} is at epoch ${membership.epoch}, the call was routed by epoch ${epoch}`;
+      return { ...refusal("staleEpoch", message), epoch: membership.epoch };
     }
     if (!membership.serving) return refusal("notMember", `${self} owns no part of '${membership.namespace}' at epoch ${epoch}`);
     const textColumn = keys.some(isNumber) ? this.#textColumn() : undefined;

@@ -20,7 +20,7 @@ import {
 import { refused } from "../protocol/refused-error.ts";
 import { type MovePlan, buildMovePlan } from "../move/move-plan.ts";
 import type { Moving } from "../move/moving.ts";
-import type { Ask } from "../protocol/messages.ts";
+import type { Ask, MemberRequest } from "../protocol/messages.ts";
 import { hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { SourceContext } from "../move/source-context.ts";
 import { type RunAlone, type Runtime, type Sql, quoteName } from "../storage/storage.ts";
@@ -69,7 +69,7 @@ export class MemberState implements SourceContext {
     this.sql = options.sql;
     this.runtime = options.runtime;
     this.self = options.self;
-    this.ask = options.ask;
+    this.ask = (member, request) => options.ask(member, this.#named(request));
     this.#namespace = options.namespace;
     this.#specs = specsText(options.specs);
   }
@@ -80,7 +80,7 @@ export class MemberState implements SourceContext {
    */
   belongTo(namespace: string, introduces: boolean): boolean {
     if (namespace === this.membership.namespace) return true;
-    if (!introduces || this.#isStored()) return false;
+    if (!introduces || this.isStored) return false;
     this.#namespace = namespace;
     this.#membership = undefined;
     return true;
@@ -88,13 +88,18 @@ export class MemberState implements SourceContext {
 
   /** After a message that was to introduce this object to a namespace and stored nothing: it is the root of its own name again. */
   forgetUnstored(): void {
-    if (this.#namespace === this.options.namespace || this.#isStored()) return;
+    if (this.#namespace === this.options.namespace || this.isStored) return;
     this.#namespace = this.options.namespace;
     this.#membership = undefined;
   }
 
   get membership(): Membership {
     return (this.#membership ??= readMembership(this.sql, this.#namespace, this.self));
+  }
+
+  /** True for an object that no rows of the namespace belong to, and that knows it. */
+  get ownsNothing(): boolean {
+    return !this.membership.serving && !this.membership.trouble;
   }
 
   get moving(): Moving | undefined {
@@ -233,7 +238,15 @@ export class MemberState implements SourceContext {
     this.#frozen = undefined;
   }
 
-  #isStored(): boolean {
+  /** Names the operation in a message of it, so that it is not taken for another of that number. */
+  #named<const Request extends MemberRequest>(request: Request): Request {
+    const { moving } = this;
+    const isOf = "operation" in request && moving?.operation === request.operation && moving.token !== undefined;
+    return isOf ? { ...request, token: moving.token } : request;
+  }
+
+  /** True when this object has stored what it knows of itself. */
+  get isStored(): boolean {
     return hasSchema(this.sql) && readMeta(this.sql, "membership") !== undefined;
   }
 }

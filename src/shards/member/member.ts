@@ -1,11 +1,12 @@
 /**
  * A member's part in operations, other than moving rows: take the part, hold the fence, change the epoch, let go. What it knows of itself
- * meanwhile is `MemberState`, what refuses the user's writes `GuardedMember`.
+ * meanwhile is `MemberState`, what refuses the user's writes `GuardedMember`, what it must prove `ProvenMember`.
  *
  * Every call names its operation, and where it matters the attempt. Rule "operation-numbers": what is older than what this object has
  * seen is refused, so that a late call of an earlier operation cannot undo a later one. Every call may arrive twice.
  */
 import { hasKeyedDirectory } from "../../core/directory.ts";
+import { ownsSamePart } from "../../core/own-part.ts";
 import type { Layout } from "../../core/layout.ts";
 import type { MoveRange } from "../../core/move-range.ts";
 import { ownSince } from "../../core/moves.ts";
@@ -14,16 +15,19 @@ import { EngineFault, isFull } from "../storage/faults.ts";
 import { removeGuards, setGuard, spoilFence, withoutTriggers } from "../move/guards.ts";
 import { type Membership, clearMoveRecords } from "./membership.ts";
 import type { Moving } from "../move/moving.ts";
-import { GuardedMember } from "./guarded-member.ts";
+import { ProvenMember } from "./proven-member.ts";
 import type {
   Activation,
   CountReply,
-  EngineRequest,
+  MendReply,
   Message,
   PrepareReply,
   RecopyReply,
   StagedKeysReply,
   TableCount,
+  TableRows,
+  TestifiedMove,
+  Testimony,
 } from "../protocol/messages.ts";
 import { type MovePlan, forgetLost, movedDirectories } from "../move/move-plan.ts";
 import { rowBytes } from "../storage/row-codec.ts";
@@ -39,13 +43,15 @@ import { sentFloors, takeAgain } from "../move/recopy.ts";
 import { promoteRows, undoPromotion } from "../move/promote.ts";
 import { createStaging, dropStaged, dropStaging } from "../move/staging.ts";
 import { noteChecked } from "../move/late-rows.ts";
+import { countStrays, setStraysAside } from "../move/strays.ts";
 import { uniqueRules } from "../move/unique-rules.ts";
 import { countRetired, dropRetired, putAway } from "./retired-rows.ts";
 import { checkIds, keepUnique } from "./unique.ts";
 
-type PrepareRequest = EngineRequest & { kind: "prepare" };
+/** Rows that were to be live before the commit are not: the member was restored in between. */
+class NotPromoted extends Error {}
 
-export class Member extends GuardedMember {
+export class Member extends ProvenMember {
   /**
    * The plan for a message of rows. Rule "no-late-rows": a target that serves takes no more rows of
    * a swap, and none of a shift between its promotion and the end of that attempt. By then every
@@ -67,8 +73,9 @@ export class Member extends GuardedMember {
   }
 
   /** Takes part in an operation: a source begins to capture in the same transaction, a target clears what a verified cutover left. */
-  prepare(request: PrepareRequest): PrepareReply {
-    const { operation, from, to, mode } = request;
+  prepare(request: Message<"prepare">): PrepareReply {
+    const { operation, token, from, to, mode } = request;
+    this.requireInStep(request);
     ensureSchema(this.sql);
     const tables = this.tables();
     const isSource = from.members.includes(this.self);
@@ -83,16 +90,15 @@ export class Member extends GuardedMember {
       }
       if (this.moving?.operation !== operation) {
         this.#forgetOlder();
-        if (isSource && !membership.serving)
-          throw new EngineFault("internal", `${this.self} is a source of operation ${operation} but serves nothing`);
         this.#keepReserve(request);
         requireRoom(this.sql);
         spoilFence(this.sql, 0);
         clearMoveRecords(this.sql);
         const fence = { fence: 0, fenceFloor: 1, promotion: null };
         const { allowMissingKey, rowsPerSecondMax } = request;
-        const moving = { operation, mode, isSource, isTarget, from, to, allowMissingKey, rowsPerSecondMax, ...fence };
-        this.put({ moving, membership: { ...membership, operation } });
+        const named = { operation, ...(token === undefined ? {} : { token }) };
+        const moving = { ...named, mode, isSource, isTarget, from, to, allowMissingKey, rowsPerSecondMax, ...fence };
+        this.put({ moving, membership: { ...membership, ...named } });
         if (hasKeyedDirectory(to)) checkIds(tables);
         if (isSource) this.#prepareSource([...tables, ...movedDirectories(moving)], to);
         if (isTarget && !membership.serving) this.#clearTarget(tables, membership);
@@ -230,9 +236,21 @@ export class Member extends GuardedMember {
    */
   async activate(operation: number, { epoch, layout, incoming, outgoing, attempt }: Activation): Promise<void> {
     if (this.membership.epoch >= epoch) return;
+    if (this.membership.trouble || this.moving?.operation !== operation)
+      throw this.fall("outOfStep", `${this.self} knows nothing of operation ${operation}, which has cut over`, epoch);
     const plan = this.planAfterCutover(operation);
     for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);
-    await this.foreignKeys.off(() =>
+    try {
+      await this.#cutOver(plan, { epoch, layout, incoming, outgoing, ...(attempt === undefined ? {} : { attempt }) });
+    } catch (error) {
+      if (error instanceof NotPromoted) throw this.fall("outOfStep", error.message, epoch);
+      throw error;
+    }
+  }
+
+  #cutOver(plan: MovePlan, { epoch, layout, incoming, attempt }: Activation): Promise<void> {
+    const { operation } = plan.moving;
+    return this.foreignKeys.off(() =>
       this.change(() => {
         const membership = this.membership;
         if (membership.epoch >= epoch) return;
@@ -240,7 +258,7 @@ export class Member extends GuardedMember {
         spendReserve(this.sql);
         const isPromoted = incoming.length === 0 || Boolean(moving.promotion);
         if (!isPromoted && attempt !== undefined)
-          throw new Error(`${this.self} has not promoted attempt ${attempt} of operation ${operation}, which was committed`);
+          throw new NotPromoted(`${this.self} has not promoted attempt ${attempt} of operation ${operation}, which has cut over`);
         if (!isPromoted) promoteRows(this.sql, plan, incoming, this.self);
         this.#serve({ ...membership, epoch, layout });
         const fenceFloor = Math.max(moving.fenceFloor, moving.fence + 1);
@@ -254,11 +272,12 @@ export class Member extends GuardedMember {
    * The rows of a member that has retired are put out of the way, where that is possible: in a full
    * database they stay where they are.
    */
-  finish(operation: number, epoch: number, layout: Layout): void {
+  finish(request: Message<"finish">): void {
+    const { operation, epoch, layout } = request;
     const moved = this.moving?.operation === operation ? this.frozen().tables.map(({ name }) => name) : [];
     const names = [...new Set([...this.declared(), ...moved])];
     this.#end(
-      operation,
+      request,
       (membership) => ({ ...membership, epoch, layout }),
       () => {
         const { membership } = this;
@@ -278,9 +297,10 @@ export class Member extends GuardedMember {
   }
 
   /** Lets go of an operation that was cancelled or failed; what a target of a swap received is deleted. */
-  abandon(operation: number, epoch: number, layout: Layout): void {
-    this.#end(operation, (membership, moving) => {
-      if (moving?.isTarget && !membership.serving) this.#deleteAll();
+  abandon(request: Message<"abandon">): void {
+    const { epoch, layout } = request;
+    this.#end(request, (membership, moving) => {
+      if (moving?.isTarget && this.ownsNothing) this.#deleteAll();
       return { ...membership, epoch: Math.max(membership.epoch, epoch), layout };
     });
   }
@@ -293,7 +313,7 @@ export class Member extends GuardedMember {
     ensureSchema(this.sql);
     this.change(() => {
       const membership = this.membership;
-      if (membership.serving) return;
+      if (!this.ownsNothing) return;
       // A newer operation may have given this object rows again; what was put aside before it is of
       // no use in any case.
       if (membership.operation > operation) {
@@ -315,8 +335,52 @@ export class Member extends GuardedMember {
   adopt(epoch: number, layout: Layout): void {
     this.change(() => {
       const membership = this.membership;
-      if (membership.epoch < epoch && !this.moving) this.#serve({ ...membership, epoch, layout });
+      if (membership.epoch >= epoch || this.moving || membership.trouble) return;
+      if (ownsSamePart(this.self, membership.layout, layout)) this.#serve({ ...membership, epoch, layout });
+      else this.fall("outOfStep", this.unprovenPart(epoch), epoch);
     });
+  }
+
+  /** What this object knows of itself, for a repair. */
+  testify(layout: Layout | null): Testimony {
+    const { membership, moving, isStored } = this;
+    const { epoch, operation, ended, trouble = null } = membership;
+    const { partitioners } = this.options;
+    const strays = layout === null ? [] : countStrays(this.sql, this.presentTables(), layout, this.self, partitioners);
+    return {
+      isStored,
+      epoch,
+      layout: membership.layout,
+      operation,
+      ended,
+      trouble,
+      moving: moving ? testifiedMove(moving) : null,
+      strays,
+    };
+  }
+
+  /**
+   * Serves again, as a repair has shown it. Idempotent. Foreign keys are off. @throws RefusedError
+   * when nothing is to be repaired here: the member knows more than the repair.
+   */
+  mend({ epoch, layout, endedUpTo }: Message<"mend">): MendReply {
+    const { membership: before } = this;
+    if (before.epoch > epoch) throw refused("invalid", `${this.self} is at epoch ${before.epoch} by now: plan the repair again`);
+    ensureSchema(this.sql);
+    let setAside: readonly TableRows[] = [];
+    this.change(() => {
+      const { trouble: _, ...membership } = before;
+      if (layout === null) return this.#serve(membership);
+      this.#forgetMove();
+      removeCapture(this.sql);
+      setAside = setStraysAside(this.sql, this.presentTables(), layout, this.self, this.options.partitioners, epoch);
+      const numbers = { operation: Math.max(membership.operation, endedUpTo), ended: Math.max(membership.ended, endedUpTo) };
+      this.#serve({ ...membership, ...numbers, epoch, layout, retired: false });
+      if (this.membership.serving) removeGuards(this.sql);
+      // What may stand on it now came by no operation: it is nothing that the next may clear.
+      else this.put({ membership: { ...this.membership, retired: false } });
+    });
+    return { setAside };
   }
 
   count(): CountReply {
@@ -380,10 +444,17 @@ export class Member extends GuardedMember {
   #forgetOlder(): void {
     const older = this.moving;
     if (!older) return;
-    this.#undoPromotion(older);
-    if (older.isTarget) dropStaging(this.sql, this.planAfterCutover(older.operation));
-    if (older.isTarget && !this.membership.serving) this.#deleteAll();
+    if (older.isTarget && this.ownsNothing) this.#deleteAll();
+    this.#forgetMove();
     removeCapture(this.sql);
+  }
+
+  /** Forgets the part in a move, and what it has staged and promoted. What stands in the live tables stays. */
+  #forgetMove(): void {
+    const { moving } = this;
+    if (!moving) return;
+    this.#undoPromotion(moving);
+    if (moving.isTarget) dropStaging(this.sql, this.planAfterCutover(moving.operation));
     this.forgetMoving();
   }
 
@@ -440,7 +511,7 @@ export class Member extends GuardedMember {
 
   #serve(membership: Membership): void {
     const wasServing = this.membership.serving;
-    const serving = membership.layout.members.includes(this.self);
+    const serving = membership.layout.members.includes(this.self) && !membership.trouble;
     const retired = serving ? false : wasServing || membership.retired;
     this.put({ membership: { ...membership, serving, retired } });
     if (serving) setGuard(this.sql, null);
@@ -460,21 +531,26 @@ export class Member extends GuardedMember {
   }
 
   #end(
-    operation: number,
+    { operation, token, epoch, layout }: Message<"finish" | "abandon">,
     next: (membership: Membership, moving: Moving | undefined) => Membership,
     beforeEnd: () => void = () => undefined,
   ): void {
     ensureSchema(this.sql);
+    const { membership: before, moving: part, self } = this;
+    if (before.ended >= operation || before.operation > operation) return;
+    const isPart = part?.operation === operation || Boolean(before.trouble);
+    if (!isPart && !ownsSamePart(self, before.layout, layout)) throw this.fall("outOfStep", this.unprovenPart(epoch), epoch);
     this.change(() => {
       const membership = this.membership;
-      if (membership.ended >= operation || membership.operation > operation) return;
       spendReserve(this.sql);
       if (this.moving !== undefined && this.moving.operation < operation) this.#forgetOlder();
       const moving = this.moving?.operation === operation ? this.moving : undefined;
       if (moving) this.#undoPromotion(moving);
       if (moving?.isTarget) dropStaging(this.sql, this.planAfterCutover(operation));
       removeCapture(this.sql);
-      const after = { ...next(membership, moving), operation, ended: operation };
+      // Who is out of step keeps what it knew of itself: a repair needs it.
+      const known = membership.trouble ? membership : next(membership, moving);
+      const after = { ...known, operation, ...(token === undefined ? {} : { token }), ended: operation };
       this.forgetMoving();
       this.#serve(after);
       if (this.membership.serving) removeGuards(this.sql);
@@ -495,4 +571,8 @@ export class Member extends GuardedMember {
 /** The shard key that capture watches: null when a change of it moves no row. */
 function capturedKey(to: Layout): string | null {
   return to.kind === "none" || to.kind === "roundRobin" ? null : to.shardKey;
+}
+
+function testifiedMove({ operation, token, mode, from, to, promotion }: Moving): TestifiedMove {
+  return { operation, ...(token === undefined ? {} : { token }), mode, from, to, promoted: promotion?.attempt ?? null };
 }

@@ -6,6 +6,7 @@
  */
 import { type Layout, unshardedLayout } from "../../core/layout.ts";
 import type { Moving } from "../move/moving.ts";
+import type { Trouble } from "../protocol/messages.ts";
 import { dropMeta, ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { Sql } from "../storage/storage.ts";
 
@@ -20,8 +21,12 @@ export interface Membership {
   readonly retired: boolean;
   /** The newest operation this object has seen: older ones are refused. */
   readonly operation: number;
+  /** The token of that operation; absent for one that an older root has begun. */
+  readonly token?: string;
   /** The newest operation that ended here, by activation or abandonment: a late call of it must not begin it again. */
   readonly ended: number;
+  /** Why it serves nothing until it is repaired; absent when nothing is wrong. */
+  readonly trouble?: Trouble;
 }
 
 export function readMembership(sql: Sql, namespace: string, self: string): Membership {

@@ -6,6 +6,8 @@ import type { OperationMode } from "../../core/operation.ts";
 /** The part that an object plays in a running operation. */
 export interface Moving {
   readonly operation: number;
+  /** Tells it from another of that number; absent for one that an older root has begun. */
+  readonly token?: string;
   readonly mode: OperationMode;
   readonly isSource: boolean;
   readonly isTarget: boolean;

@@ -45,3 +45,9 @@ export function sentFloors(sql: Sql, source: string): PageFloor[] {
     .rows<{ target: string; sequence: number }>("SELECT target, sequence FROM shardctl_sent ORDER BY target")
     .map(({ target, sequence }) => ({ source, target, sequence }));
 }
+
+/** The last page that this target has taken from each source. */
+export function receivedPages(sql: Sql): ReadonlyMap<string, number> {
+  const rows = sql.rows<{ source: string; sequence: number }>("SELECT source, sequence FROM shardctl_received");
+  return new Map(rows.map(({ source, sequence }) => [source, sequence]));
+}

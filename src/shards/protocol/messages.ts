@@ -11,12 +11,14 @@ import type { Layout } from "../../core/layout.ts";
 import type { MoveRange } from "../../core/move-range.ts";
 import type { OperationMode } from "../../core/operation.ts";
 import type { ControlReplies, ControlRequest } from "../../core/protocol.ts";
+import type { Disorder } from "../../core/repair.ts";
 import type { LargeRow } from "../storage/row-codec.ts";
 import type { SqlRow } from "../storage/storage.ts";
 
 /** From a caller's router to a member, or to the root. */
 export type RouterRequest =
-  | { readonly kind: "layout" }
+  /** `epoch`: the newest that the caller has heard of; a root that is behind it has lost its registry. */
+  | ({ readonly kind: "layout"; readonly epoch?: number } & FromMember)
   | ({
       readonly kind: "call";
       readonly epoch: number;
@@ -126,9 +128,22 @@ export interface CheckPart {
   readonly absent: string;
 }
 
+/** A question to the root that callers ask too. */
+interface FromMember {
+  /** The member that asks: a root that has lost its registry finds the others by it. Absent for a caller. */
+  readonly asker?: string;
+}
+
 /** What every engine message names: a member refuses what is older than what it has seen. */
 interface OfOperation {
   readonly operation: number;
+  /**
+   * Tells the operation from another of the same number, as a root begins that was restored.
+   * Absent from a root of an older library.
+   */
+  readonly token?: string;
+  /** The epoch of the root's registry, when the root sends. */
+  readonly registryEpoch?: number;
 }
 
 /**
@@ -195,6 +210,8 @@ export type EngineRequest =
    */
   | ({
       readonly kind: "rehearse";
+      /** The last page that each source has had acknowledged: a target that is behind has lost some. */
+      readonly floors?: readonly PageFloor[];
       readonly incoming: readonly MoveRange[];
       /** What leaves this member (shift): rows that stay must not point at rows that leave. */
       readonly outgoing?: readonly { readonly target: string; readonly range: MoveRange }[];
@@ -205,6 +222,8 @@ export type EngineRequest =
    */
   | ({
       readonly kind: "promote";
+      /** As of `rehearse`. */
+      readonly floors?: readonly PageFloor[];
       readonly attempt: number;
       readonly incoming: readonly MoveRange[];
       readonly outgoing: readonly { readonly target: string; readonly range: MoveRange }[];
@@ -247,6 +266,22 @@ export type EngineRequest =
   | ({ readonly kind: "finish"; readonly epoch: number; readonly layout: Layout } & OfOperation)
   | ({ readonly kind: "abandon"; readonly epoch: number; readonly layout: Layout } & OfOperation)
   | ({ readonly kind: "empty" } & OfOperation)
+  /**
+   * What a member knows of itself. With `layout`, also which of its rows are not its own under it.
+   */
+  | { readonly kind: "testify"; readonly layout: Layout | null }
+  /**
+   * Ends what keeps a member from serving, as a repair has shown it. With `layout` it takes that
+   * and the epoch, sets aside the rows that are not its own, and forgets the operation that it took
+   * for running; with null it goes on by what it knows.
+   */
+  | {
+      readonly kind: "mend";
+      readonly epoch: number;
+      readonly layout: Layout | null;
+      /** Operations up to this one are over. */
+      readonly endedUpTo: number;
+    }
   | { readonly kind: "count" }
   | { readonly kind: "health" }
   | { readonly kind: "distribute"; readonly distribution: DistributionRequest; readonly sampleEvery: number };
@@ -271,7 +306,7 @@ export type PeerRequest =
       readonly after: string | null;
     } & OfOperation)
   /** A fenced member asks the root what became of the operation; also wakes the root's driver. */
-  | ({ readonly kind: "resolve"; readonly attempt: number } & OfOperation);
+  | ({ readonly kind: "resolve"; readonly attempt: number; readonly epoch?: number } & OfOperation & FromMember);
 
 export type MemberRequest = ControlRequest | RouterRequest | DirectoryRequest | EngineRequest | PeerRequest;
 export type MessageKind = MemberRequest["kind"];
@@ -308,6 +343,8 @@ export interface Replies extends Omit<ControlReplies, "distribute"> {
   readonly finish: void;
   readonly abandon: void;
   readonly empty: void;
+  readonly testify: Testimony;
+  readonly mend: MendReply;
   readonly count: CountReply;
   readonly health: HealthReply;
   /** A root answers for its namespace; a member, asked with `sampleEvery`, for itself. */
@@ -337,6 +374,46 @@ export type Ask<Sent extends MemberRequest = MemberRequest> = <const Request ext
 
 export interface TableCount extends Count {
   readonly table: string;
+}
+/** What an object knows of itself. */
+export interface Testimony {
+  /** False for an object that has stored nothing: it was never part of the namespace, or has lost its storage. */
+  readonly isStored: boolean;
+  readonly epoch: number;
+  readonly layout: Layout;
+  /** The newest operation it has seen, and the newest that ended here. */
+  readonly operation: number;
+  readonly ended: number;
+  readonly trouble: Trouble | null;
+  readonly moving: TestifiedMove | null;
+  /** Rows of the declared tables that are not this member's under the layout that was asked for, by table. */
+  readonly strays: readonly TableRows[];
+}
+/** The operation that an object takes part in. */
+export interface TestifiedMove extends OfOperation {
+  readonly mode: OperationMode;
+  readonly from: Layout;
+  readonly to: Layout;
+  /** The attempt whose rows are live here before their commit; null for none. */
+  readonly promoted: number | null;
+}
+export interface TableRows {
+  readonly table: string;
+  readonly rows: number;
+}
+export interface MendReply {
+  readonly setAside: readonly TableRows[];
+}
+/** Why an object serves nothing until it is repaired. */
+export interface Trouble {
+  readonly kind: Disorder["kind"];
+  readonly message: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly since: number;
+  /** The newest epoch that it was told of. */
+  readonly epoch: number;
+  /** Who told it; another object's name, or null for a caller. */
+  readonly by: string | null;
 }
 /** The code that an object runs; one that speaks protocol 1 alone says nothing. */
 interface VersionsReply {
@@ -406,6 +483,8 @@ export interface RunningState {
 export interface FenceReply {
   /** 0 when no fence was put up. */
   readonly attempt: number;
+  /** The last page that each target has acknowledged. */
+  readonly floors?: readonly PageFloor[];
   /** Why not: only when asked with `ifIdle`. */
   readonly busy?: RunningState;
 }
@@ -439,6 +518,9 @@ export interface CountReply extends VersionsReply {
   readonly schema?: string;
   /** Bytes that the database takes. */
   readonly storage?: number;
+  readonly epoch?: number;
+  /** Why it serves nothing until it is repaired. */
+  readonly trouble?: Trouble;
   readonly tables: readonly TableCount[];
   readonly undeclared: readonly string[];
 }

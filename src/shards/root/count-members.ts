@@ -4,7 +4,8 @@
  */
 import type { Distribution, DistributionRequest, MemberStatus } from "../../core/live.ts";
 import { messageOf } from "../storage/faults.ts";
-import type { Ask, DistributeReply, TableCount } from "../protocol/messages.ts";
+import { RefusedError } from "../protocol/refused-error.ts";
+import type { Ask, DistributeReply, TableCount, Trouble } from "../protocol/messages.ts";
 import type { Runtime } from "../storage/storage.ts";
 
 /** Rows up to which a distribution reads every row. */
@@ -19,13 +20,15 @@ export interface MemberCount {
   readonly status: MemberStatus;
   /** Tables with rows that no table spec names. */
   readonly undeclared: readonly string[];
+  /** Why it serves nothing until it is repaired. */
+  readonly trouble?: Trouble;
 }
 
 /** Counts the rows of one member. One that does not answer gives an unhealthy status. */
 export async function countMember({ ask, runtime }: Asking, member: string): Promise<MemberCount> {
   const startedAt = runtime.now();
   try {
-    const { tables, undeclared, library, schema, storage } = await ask(member, { kind: "count" });
+    const { tables, undeclared, library, schema, storage, trouble } = await ask(member, { kind: "count" });
     const sum = (count: (table: TableCount) => number): number => tables.reduce((total, table) => total + count(table), 0);
     const rows = sum((table) => table.rows);
     const bytes = sum((table) => table.bytes);
@@ -42,6 +45,7 @@ export async function countMember({ ask, runtime }: Asking, member: string): Pro
         ...(storage === undefined ? {} : { storage }),
       },
       undeclared,
+      ...(trouble ? { trouble } : {}),
     };
   } catch (error) {
     const status = {
@@ -52,7 +56,9 @@ export async function countMember({ ask, runtime }: Asking, member: string): Pro
       bytes: 0,
       responseMs: runtime.now() - startedAt,
     };
-    return { status, undeclared: [] };
+    const isOut = error instanceof RefusedError && error.reason.kind === "outOfStep";
+    const trouble = { kind: "outOfStep", message: messageOf(error), since: startedAt, epoch: 0, by: null } as const;
+    return { status, undeclared: [], ...(isOut ? { trouble } : {}) };
   }
 }
 

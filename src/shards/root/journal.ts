@@ -8,7 +8,7 @@ import { type Layout, unshardedLayout } from "../../core/layout.ts";
 import type { Move } from "../../core/moves.ts";
 import type { OperationStatus } from "../../core/operation.ts";
 import { type OperationRecord, operationStatus } from "./operation-record.ts";
-import { ensureSchema, hasSchema } from "../storage/schema.ts";
+import { ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { Sql } from "../storage/storage.ts";
 
 /** One epoch of the namespace. */
@@ -83,6 +83,9 @@ function paddedRecord(record: OperationRecord): string {
  */
 const ONE_ROW = "SELECT ?, ?, ?, ? FROM json_each('[1]')";
 
+/** Where the newest number stands that operations of a lost journal had. */
+const NUMBERS_USED = "numbersUsed";
+
 export class Journal {
   readonly #sql: Sql;
   readonly #namespace: string;
@@ -101,6 +104,12 @@ export class Journal {
       : undefined;
     if (!row) return { epoch: 0, layout: unshardedLayout(this.#namespace, 0), committedAt: 0 };
     return { epoch: row.epoch, layout: JSON.parse(row.layout) as Layout, committedAt: row.committed_at };
+  }
+
+  /** The epoch of the live layout, without the layout. */
+  epoch(): number {
+    if (!hasSchema(this.#sql)) return 0;
+    return this.#sql.first<{ epoch: number | null }>("SELECT max(epoch) AS epoch FROM shardctl_registry")?.epoch ?? 0;
   }
 
   /** The cutover. Call in the transaction that also moves the operation on. */
@@ -135,8 +144,14 @@ export class Journal {
   }
 
   nextId(): number {
-    ensureSchema(this.#sql);
-    return (this.#sql.first<{ id: number | null }>("SELECT max(id) AS id FROM shardctl_operations")?.id ?? 0) + 1;
+    if (!hasSchema(this.#sql)) return 1;
+    const newest = this.#sql.first<{ id: number | null }>("SELECT max(id) AS id FROM shardctl_operations")?.id ?? 0;
+    return Math.max(newest, readMeta<number>(this.#sql, NUMBERS_USED) ?? 0) + 1;
+  }
+
+  /** Never gives these numbers to an operation again: a journal that was lost has. */
+  skipTo(operation: number): void {
+    writeMeta(this.#sql, NUMBERS_USED, Math.max(operation, readMeta<number>(this.#sql, NUMBERS_USED) ?? 0));
   }
 
   insert(record: OperationRecord): void {

@@ -16,12 +16,12 @@
 import { messageOf } from "../storage/faults.ts";
 import { each } from "./each.ts";
 import { DUPLICATE_TRIES_MAX, end, isConclusive, isDuplicate } from "./failures.ts";
-import { FenceAttempt, type FencedContext } from "./attempt.ts";
+import { FenceAttempt } from "./attempt.ts";
 import { cutOver, waveInWork } from "./fence.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
 import { type DriverContext, requireCurrent } from "./progress.ts";
 import { checkTargets, promote } from "./promote.ts";
-import { raiseFence } from "./raise-fence.ts";
+import { type Fenced, raiseFence } from "./raise-fence.ts";
 import { NO_WAVE } from "./waves.ts";
 
 /** Ends the operation if ids stand twice; else goes on, in step fence by cutting over: the fence is closed already. */
@@ -61,7 +61,7 @@ function settlesTargets({ step, mode, sources }: OperationRecord): boolean {
 }
 
 /** Both rounds. @throws EngineFault `duplicateId` when a row has a rival in the second. */
-async function closeFence(attempt: FenceAttempt): Promise<FencedContext> {
+async function closeFence(attempt: FenceAttempt): Promise<Fenced> {
   const fenced = await raiseFence(attempt, { pass: ignoreDuplicate });
   const { id: operation, step, attempt: number, sources } = attempt.record;
   // A source that answers in time has not run out of its own: it has gone through its whole log.

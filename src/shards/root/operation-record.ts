@@ -10,6 +10,8 @@ export interface OperationRecord extends Omit<
   OperationStatus,
   "wave" | "waves" | "rowsCopied" | "rowsVerified" | "bytesCopied" | "namespace" | "sources"
 > {
+  /** Tells it from another of its number, as a root begins that was restored; absent in records of earlier versions. */
+  readonly token?: string;
   readonly policy: OperationPolicy;
   readonly sources: Readonly<Record<string, SourceProgress>>;
   /** Number of waves; 0 until the staged rows are counted. What each of them holds is stored beside the record, while the operation runs. */

@@ -7,7 +7,9 @@ import { drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import type { Wave } from "./journal.ts";
 import type { OperationRecord } from "./operation-record.ts";
+import type { PageFloor } from "../protocol/messages.ts";
 import { type DriverContext, requireCurrent } from "./progress.ts";
+import type { Fenced } from "./raise-fence.ts";
 import { incomingOf, outgoingOf, sourcesOf, targetsOf } from "./waves.ts";
 
 /** Checks of foreign keys that may fail before it counts. */
@@ -18,17 +20,17 @@ const SETTLE_TRIES_MAX = 3;
  * that no row stays behind by itself. Rule "promoted-before-commit". The targets of a swap have
  * their rows already, and check what has come since they were checked whole.
  */
-export async function promote(context: DriverContext, record: OperationRecord, wave: Wave): Promise<void> {
+export async function promote(context: Fenced, record: OperationRecord, wave: Wave): Promise<void> {
   const { id: operation, attempt } = record;
   // A source of either mode that has written since it said that it is drained, as a constructor
   // may, says so now.
   const promotes = record.mode === "swap" ? record.from.members : [...new Set([...targetsOf(wave), ...sourcesOf(wave)])];
-  const check = record.mode === "swap" ? checkTargets(context, record) : undefined;
+  const check = record.mode === "swap" ? checkTargets(context, record, context.floors) : undefined;
   await Promise.all([check, askToPromote(context, promotes.toSorted(), operation, attempt, wave)]);
 }
 
 async function askToPromote(
-  context: DriverContext,
+  context: Fenced,
   members: readonly string[],
   operation: number,
   attempt: number,
@@ -36,13 +38,25 @@ async function askToPromote(
 ): Promise<void> {
   await each(members, (member) => {
     const [incoming, outgoing] = [incomingOf(wave, member), outgoingOf(wave, member)];
-    return context.ask(member, { kind: "promote", operation, attempt, incoming, outgoing });
+    const floors = floorsOf(context.floors, member);
+    return context.ask(member, { kind: "promote", operation, attempt, incoming, outgoing, floors });
   });
 }
 
-/** Has the targets of a swap check what points at what. */
-export async function checkTargets(context: DriverContext, { id: operation, to }: OperationRecord): Promise<void> {
-  await each(to.members, (member) => context.ask(member, { kind: "rehearse", operation, incoming: [] }));
+/** The pages that a target must have: one that was restored meanwhile has forgotten some. */
+function floorsOf(floors: readonly PageFloor[], member: string): PageFloor[] {
+  return floors.filter(({ target }) => target === member);
+}
+
+/** Has the targets of a swap check what points at what, and, behind the fence, that all has come. */
+export async function checkTargets(
+  context: DriverContext,
+  { id: operation, to }: OperationRecord,
+  floors: readonly PageFloor[] = [],
+): Promise<void> {
+  await each(to.members, (member) =>
+    context.ask(member, { kind: "rehearse", operation, incoming: [], floors: floorsOf(floors, member) }),
+  );
 }
 
 /**

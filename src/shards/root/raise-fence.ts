@@ -15,7 +15,7 @@
  * it stays busy. That costs the attempt. Calls then go on for longer than they were kept waiting,
  * so that whoever has waited is through before anybody is held again.
  */
-import type { FenceReply, Message, RunningState } from "../protocol/messages.ts";
+import type { FenceReply, Message, PageFloor, RunningState } from "../protocol/messages.ts";
 import type { FenceAttempt, FencedContext } from "./attempt.ts";
 import { each } from "./each.ts";
 import { requireCurrent } from "./progress.ts";
@@ -61,6 +61,12 @@ export interface Seen extends RunningState {
   readonly member: string;
 }
 
+/** Behind a fence that stands on every member of the attempt. */
+export interface Fenced extends FencedContext {
+  /** The last page of each source that each target has acknowledged. */
+  readonly floors: readonly PageFloor[];
+}
+
 export interface RaiseOptions {
   /** Decides about what members report instead of "drained": it throws, or lets it pass. */
   readonly pass?: (error: unknown) => void;
@@ -74,7 +80,7 @@ export interface RaiseOptions {
  * @throws StillBusy when calls ran on in every round, and Error when it could not be done: the
  * caller gives the attempt up.
  */
-export async function raiseFence(attempt: FenceAttempt, options: RaiseOptions = {}): Promise<FencedContext> {
+export async function raiseFence(attempt: FenceAttempt, options: RaiseOptions = {}): Promise<Fenced> {
   const { context } = attempt;
   const { pass = fail, isWide = false } = options;
   for (let round = 1; ; round++) {
@@ -185,16 +191,17 @@ async function askHold({ context, record }: FenceAttempt, member: string, terms:
 async function raise(
   attempt: FenceAttempt,
   pass: (error: unknown) => void,
-): Promise<{ readonly fenced: FencedContext; readonly busy: readonly Seen[] }> {
+): Promise<{ readonly fenced: Fenced; readonly busy: readonly Seen[] }> {
   const fenced = attempt.behindFence();
   const { id: operation, attempt: number } = attempt.record;
   const replies = await each(attempt.members, async (member) => {
     const budgetMs = fenced.leftMs();
     const asked: Promise<FenceReply> = fenced.ask(member, { kind: "fence", operation, attempt: number, budgetMs, ifIdle: true });
     const reply = await asked.catch((error: unknown) => pass(error));
-    return reply?.busy ? [{ member, ...reply.busy }] : [];
+    return { floors: reply?.floors ?? [], busy: reply?.busy ? [{ member, ...reply.busy }] : [] };
   });
-  return { fenced, busy: replies.flat() };
+  const floors = replies.flatMap((reply) => reply.floors);
+  return { fenced: { ...fenced, floors }, busy: replies.flatMap(({ busy }) => busy) };
 }
 
 function describe({ member, runs, oldestMs }: Seen): string {

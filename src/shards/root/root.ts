@@ -9,14 +9,17 @@ import type { Distribution, DistributionRequest, LiveNamespace, TableStatus } fr
 import { operationModeFor } from "../../core/operation-mode.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "../../core/operation.ts";
 import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
+import type { Disorder, RepairOutcome, RepairPlan, RepairRequest } from "../../core/repair.ts";
 import { type Result, failure, success } from "../../core/result.ts";
-import type { Ask } from "../protocol/messages.ts";
+import type { Ask, MemberRequest, Trouble } from "../protocol/messages.ts";
 import { doChores } from "./chores.ts";
-import { countMember, distributeOverMembers } from "./count-members.ts";
+import { type MemberCount, countMember, distributeOverMembers } from "./count-members.ts";
 import { drive, requestCancel } from "./driver.ts";
 import { Journal, type RegistryEntry, type StoredEvent } from "./journal.ts";
 import type { OperationRecord } from "./operation-record.ts";
 import { noteMembers } from "./member-notes.ts";
+import { type RepairContext, planRepair, repair } from "./repair.ts";
+import { disorderOf } from "./repair-plan.ts";
 import { requestPause, requestResume } from "./pause.ts";
 import type { DriverContext } from "./progress.ts";
 import { keepReserve, requireRoom } from "../storage/reserve.ts";
@@ -40,12 +43,16 @@ export interface RootOptions {
   readonly onEvent: ((event: StoredEvent) => void) | undefined;
   readonly onEpoch: ((entry: RegistryEntry) => void) | undefined;
   readonly ask: Ask;
+  /** Why this object serves nothing until it is repaired; undefined when nothing is wrong. */
+  readonly troubleOfRoot: () => Trouble | undefined;
 }
 
 export class Root {
   readonly journal: Journal;
   readonly #options: RootOptions;
   #driving: Promise<void> | undefined;
+  /** Of the operation that was last asked about: a record is long to read. */
+  #token: { readonly operation: number; readonly token: string | undefined } | undefined;
   #watchers: (() => void)[] = [];
 
   constructor(options: RootOptions) {
@@ -65,6 +72,7 @@ export class Root {
       layout,
       epoch,
       operation: latest ? this.journal.status(latest) : null,
+      disorder: await this.#findDisorder(counts),
       members: noteMembers(
         this.#options.sql,
         counts.map((count) => count.status),
@@ -75,6 +83,15 @@ export class Root {
       partitioners: newestPartitioners(partitioners),
       countedAt: runtime.now(),
     };
+  }
+
+  /** What its members say of themselves, and the root, which need not be one of them. */
+  async #findDisorder(counts: readonly MemberCount[]): Promise<Disorder | null> {
+    const { namespace, troubleOfRoot } = this.#options;
+    const troubles = counts.flatMap(({ status, trouble }) => (trouble ? [{ member: status.name, ...trouble }] : []));
+    const own = troubleOfRoot();
+    const others = troubles.filter(({ member }) => member !== namespace);
+    return disorderOf(namespace, own ? [{ member: namespace, ...own }, ...others] : others);
   }
 
   /** Counts by a key on every member. @throws when a member does not answer. */
@@ -102,6 +119,7 @@ export class Root {
     const now = runtime.now();
     const record: OperationRecord = {
       id: this.journal.nextId(),
+      token: tokenOf(request.correlationId, now),
       kind: request.kind,
       mode: operationModeFor(layout, request.to),
       state: "running",
@@ -140,6 +158,20 @@ export class Root {
     });
     this.wake();
     return success(this.journal.status(record));
+  }
+
+  /** What a repair would do. */
+  planRepair(request: RepairRequest): Promise<RepairPlan> {
+    return planRepair(this.#repairContext(), request);
+  }
+
+  /** Does what the plan of this fingerprint has shown. @throws RefusedError */
+  async repair(request: RepairRequest, fingerprint: string, by: string): Promise<RepairOutcome> {
+    ensureSchema(this.#options.sql);
+    const outcome = await repair(this.#repairContext(), request, fingerprint, by);
+    this.#token = undefined;
+    this.wake();
+    return outcome;
   }
 
   find(id: number): Result<OperationStatus, ProtocolFailure> {
@@ -239,6 +271,8 @@ export class Root {
 
   /** When the driver has something to do: now, after a backoff, or when a chore is due. Null when there is nothing. */
   nextDue(): number | null {
+    // A root that has lost its registry acts on nothing.
+    if (this.#options.troubleOfRoot()) return null;
     const running = this.journal.running();
     const chore = this.journal.chores()[0]?.dueAt ?? null;
     if (!running) return chore;
@@ -282,17 +316,34 @@ export class Root {
     return refusal("notFound", `'${this.#options.namespace}' has no operation ${id}`);
   }
 
+  #repairContext(): RepairContext {
+    return { ...this.#context(), root: this.#options.namespace };
+  }
+
   #context(): DriverContext {
-    const { sql, runtime, ask } = this.#options;
+    const { sql, runtime } = this.#options;
+    const { journal } = this;
     return {
       sql,
       runtime,
-      journal: this.journal,
-      ask,
+      journal,
+      ask: (member, request) => this.#options.ask(member, this.#named(request)),
       emit: (type, record, detail) => this.#emit(type, record, detail),
       committed: () => this.#options.onEpoch?.(this.journal.registry()),
       changed: () => this.#changed(),
     };
+  }
+
+  /** Names the operation, and the epoch of the registry, in a message of an operation. */
+  #named<const Request extends MemberRequest>(request: Request): Request {
+    if (!("operation" in request) || request.kind === "start") return request;
+    const token = this.#tokenOf(request.operation);
+    return { ...request, registryEpoch: this.journal.epoch(), ...(token === undefined ? {} : { token }) };
+  }
+
+  #tokenOf(operation: number): string | undefined {
+    if (this.#token?.operation !== operation) this.#token = { operation, token: this.journal.find(operation)?.token };
+    return this.#token.token;
   }
 
   #changed(): void {
@@ -307,4 +358,9 @@ export class Root {
     // After this turn: the callback is the user's, and must not be able to fail the transaction that it is told of.
     if (onEvent) void Promise.resolve(event).then(onEvent);
   }
+}
+
+/** Unique to one start: a root that was restored may start the same request again, but not at the same time. */
+function tokenOf(correlationId: string, startedAt: number): string {
+  return `${startedAt.toString(36)}-${correlationId}`;
 }

@@ -13,6 +13,8 @@ export const POSITION_PREFIX = "shardctl_position_";
 export const GUARD_PREFIX = "shardctl_guard_";
 /** Tables that hold the rows of a member that has retired. */
 export const RETIRED_PREFIX = "shardctl_retired_";
+/** Tables that hold the rows that a repair has set aside. */
+export const ASIDE_PREFIX = "shardctl_aside_";
 export const CAPTURE_PREFIX = "shardctl_capture_";
 /** Triggers that keep ids unique. */
 export const UNIQUE_PREFIX = "shardctl_unique_";

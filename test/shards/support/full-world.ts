@@ -159,9 +159,9 @@ export class FullWorld {
   }
 
   /** Lets everything come to rest, and gives all that is wrong with it. Nobody has deleted other rows than these. */
-  async flaws(removed: readonly string[] = []): Promise<string[]> {
+  async flaws(removed: readonly string[] = [], isRepaired = false): Promise<string[]> {
     await this.run(() => false, REST_MS);
-    const expected = { hasTwins: false, hasRivals: false, deploys: NO_DEPLOYS };
+    const expected = { hasTwins: false, hasRivals: false, deploys: NO_DEPLOYS, isRepaired };
     const { views } = checkEnd(this.world, expected);
     const live = new Set([...views.values()].filter(({ notes }) => notes === "0:first").map(({ id }) => id));
     const lost = this.#ids.filter((id) => !removed.includes(id) && !live.has(id));

@@ -66,6 +66,7 @@ export function createRig(): Rig {
       specs: [],
       partitioners: {},
       onEvent: undefined,
+      troubleOfRoot: () => undefined,
       onEpoch: () => rig.onEpoch(),
       ask: async <Reply>(member: string, request: object) => {
         const message = request as MemberRequest;

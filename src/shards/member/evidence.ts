@@ -1,0 +1,34 @@
+/**
+ * Judges whether a message comes from a root that knows what this member knows. Rule
+ * "one-history": a root that was restored, or has lost its registry, is told so and obeyed in
+ * nothing.
+ */
+import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
+import type { Moving } from "../move/moving.ts";
+import type { MemberRequest } from "../protocol/messages.ts";
+import type { Membership } from "./membership.ts";
+
+/** The way out of either state, as messages end. */
+export const REPAIR = "run `shardctl repair` for the namespace";
+
+/**
+ * Refuses a message of an operation whose root is behind this member, or that is another operation
+ * than the one that this member knows by its number. Null for any other message.
+ */
+export function refuseStrange(
+  self: string,
+  membership: Membership,
+  moving: Moving | undefined,
+  request: MemberRequest,
+): ProtocolFailure | null {
+  if (!("operation" in request) || request.kind === "start") return null;
+  const { operation, token, registryEpoch } = request;
+  if (registryEpoch !== undefined && membership.epoch > registryEpoch) {
+    const message = `${self} is at epoch ${membership.epoch}, the registry of '${membership.namespace}' at ${registryEpoch}: the root has lost what came after`;
+    return { ...refusal("registryLost", message), epoch: membership.epoch };
+  }
+  const record = [moving, membership].find((found) => found?.operation === operation);
+  const known = record?.token;
+  if (token === undefined || known === undefined || known === token) return null;
+  return refusal("registryLost", `${self} knows another operation ${operation} than the one that this message is of`);
+}

@@ -1,0 +1,75 @@
+/**
+ * Does nothing that a member cannot prove from what it has stored: an object that was restored to
+ * an earlier time, or asked by a root that was, serves nothing until it is repaired.
+ */
+import { sameLayout } from "../../core/layout.ts";
+import { receivedPages } from "../move/recopy.ts";
+import type { Message, PageFloor, Trouble } from "../protocol/messages.ts";
+import { type RefusedError, refused } from "../protocol/refused-error.ts";
+import { EngineFault } from "../storage/faults.ts";
+import { ensureSchema } from "../storage/schema.ts";
+import { REPAIR } from "./evidence.ts";
+import { GuardedMember } from "./guarded-member.ts";
+
+export class ProvenMember extends GuardedMember {
+  /**
+   * Begins no part that does not follow from what this member knows of itself. Rule
+   * "one-history". @throws RefusedError
+   */
+  protected requireInStep({ operation, epoch, from }: Message<"prepare">): void {
+    const { membership, self } = this;
+    if (this.moving?.operation === operation || membership.ended === operation) return;
+    if (membership.operation > operation) {
+      throw refused("registryLost", `${self} has seen operation ${membership.operation}, and ${operation} begins only now`);
+    }
+    const isSource = from.members.includes(self);
+    const isNext = isSource
+      ? membership.serving && membership.epoch === epoch && sameLayout(membership.layout, from)
+      : !membership.serving;
+    if (isNext) return;
+    const known = `${self} ${membership.serving ? "serves" : "owns nothing"} at epoch ${membership.epoch}`;
+    throw this.fall(
+      "outOfStep",
+      `${known}, operation ${operation} has it ${isSource ? "serve" : "own nothing"} at epoch ${epoch}`,
+      epoch,
+    );
+  }
+
+  /**
+   * Serves nothing from here on, until it is repaired: this member cannot prove what it owns. Gives
+   * the refusal to be thrown.
+   */
+  fall(kind: Trouble["kind"], reason: string, epoch: number, by: string | null = null): RefusedError {
+    const known = this.membership.trouble;
+    if (known) return refused(known.kind, known.message);
+    const message = `${reason}. It serves and writes nothing: ${REPAIR}`;
+    ensureSchema(this.sql);
+    this.change(() => {
+      this.put({
+        membership: { ...this.membership, serving: false, trouble: { kind, message, since: this.runtime.now(), epoch, by } },
+      });
+      this.guard("notMember");
+    });
+    this.arm();
+    return refused(kind, message);
+  }
+
+  /** Why this member may not go to an epoch by itself. */
+  protected unprovenPart(epoch: number): string {
+    return `${this.self} is at epoch ${this.membership.epoch}, and owns another part at epoch ${epoch}, for which it has no record of an operation`;
+  }
+
+  /**
+   * Refuses to act on rows that are not all here: a target that was restored has forgotten pages
+   * whose sources take them for stored. @throws EngineFault
+   */
+  requirePages(floors: readonly PageFloor[] = []): void {
+    const received = receivedPages(this.sql);
+    const lost = floors.find(({ source, target, sequence }) => target === this.self && (received.get(source) ?? 0) < sequence);
+    if (!lost) return;
+    throw new EngineFault(
+      "mismatch",
+      `${this.self} has page ${received.get(lost.source) ?? 0} of ${lost.source}, which has sent it ${lost.sequence}: it was restored meanwhile. Nothing was changed: start again`,
+    );
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * Finds the rows of a member that are not its own under a layout, and sets them aside.
+ *
+ * What is set aside is kept in a private table of the same columns, with the epoch of the repair:
+ * nothing is deleted, and nothing chosen between two versions of a row. No call meets it any more.
+ */
+import type { Key } from "../../core/key.ts";
+import type { Layout } from "../../core/layout.ts";
+import { createOwnerLookup } from "../../core/owner-lookup.ts";
+import type { Partitioners } from "../../core/partitioners.ts";
+import type { TableRows } from "../protocol/messages.ts";
+import { rowJson } from "../storage/row-codec.ts";
+import { ASIDE_PREFIX } from "../storage/schema.ts";
+import { type Sql, quoteName, textOf } from "../storage/storage.ts";
+import { type Table, keyExpression } from "../storage/tables.ts";
+import { deleteKeys, inKeys } from "./delete-keys.ts";
+import { keyColumn, keyOf } from "./move-plan.ts";
+
+/** Rows that one statement sets aside. */
+const PAGE_ROWS = 2_000;
+/** The column of a table of rows set aside that says by which epoch. */
+const EPOCH_COLUMN = "shardctl_epoch";
+
+/**
+ * True for the keys of rows that are not this member's; null where all or none are, whatever their
+ * key. In a roundRobin layout the directory alone knows the owner: what stands on a member is its
+ * own.
+ */
+function strayKeys(layout: Layout, self: string, partitioners: Partitioners): ((key: Key) => boolean) | boolean {
+  if (!layout.members.includes(self)) return true;
+  if (layout.kind === "none" || layout.kind === "roundRobin") return false;
+  const ownerOf = createOwnerLookup(layout, partitioners);
+  return (key) => ownerOf(key) !== self;
+}
+
+/** Counts the rows that are not this member's, by table; tables without any are left out. */
+export function countStrays(
+  sql: Sql,
+  tables: readonly Table[],
+  layout: Layout,
+  self: string,
+  partitioners: Partitioners,
+): TableRows[] {
+  const isStray = strayKeys(layout, self, partitioners);
+  if (isStray === false) return [];
+  const counts = tables.map((table) => {
+    if (isStray === true) return { table: table.name, rows: countRows(sql, table.name) };
+    const query = `SELECT ${keyColumn("k", "key")}, n FROM (
+      SELECT k, count(*) AS n FROM (SELECT ${keySql(table, layout)} AS k FROM ${quoteName(table.name)} AS t) GROUP BY typeof(k), k COLLATE BINARY)`;
+    let rows = 0;
+    for (const row of sql.stream(query)) if (isStray(keyOf(row["key"]))) rows += Number(row["n"]);
+    return { table: table.name, rows };
+  });
+  return counts.filter(({ rows }) => rows > 0);
+}
+
+/**
+ * Sets those rows aside, and gives their number by table. Call inside a transaction, with foreign
+ * keys off.
+ */
+export function setStraysAside(
+  sql: Sql,
+  tables: readonly Table[],
+  layout: Layout,
+  self: string,
+  partitioners: Partitioners,
+  epoch: number,
+): TableRows[] {
+  const isStray = strayKeys(layout, self, partitioners);
+  if (isStray === false) return [];
+  // All keys first: a follower is found by the row that it follows.
+  const found = tables.map((table) => ({ table, keys: findStrays(sql, table, layout, isStray) }));
+  const aside = found.filter(({ keys }) => keys.length > 0);
+  for (const { table, keys } of aside.toReversed()) {
+    const kept = keepAsideTable(sql, table);
+    const columns = table.columns.map(quoteName).join(", ");
+    for (let from = 0; from < keys.length; from += PAGE_ROWS) {
+      const page = `[${keys.slice(from, from + PAGE_ROWS).join(",")}]`;
+      sql.run(
+        `INSERT INTO ${quoteName(kept)} (${EPOCH_COLUMN}, ${columns}) SELECT ?2, ${columns} FROM ${quoteName(table.name)} AS t WHERE ${inKeys(table)}`,
+        page,
+        epoch,
+      );
+      deleteKeys(sql, table.name, table, page);
+    }
+  }
+  return aside.map(({ table, keys }) => ({ table: table.name, rows: keys.length }));
+}
+
+/** Rows that repairs have set aside on this object, by table. */
+export function countAside(sql: Sql): TableRows[] {
+  return asideTables(sql).map((name) => ({ table: name.slice(ASIDE_PREFIX.length), rows: countRows(sql, name) }));
+}
+
+/** Primary keys as JSON arrays. */
+function findStrays(sql: Sql, table: Table, layout: Layout, isStray: ((key: Key) => boolean) | true): string[] {
+  const key = isStray === true ? "NULL" : keySql(table, layout);
+  const query = `SELECT pk, ${keyColumn("k", "key")} FROM (SELECT ${rowJson(table.primaryKey, "t")} AS pk, ${key} AS k FROM ${quoteName(table.name)} AS t)`;
+  const keys: string[] = [];
+  for (const row of sql.stream(query)) if (isStray === true || isStray(keyOf(row["key"]))) keys.push(textOf(row["pk"]));
+  return keys;
+}
+
+function keySql(table: Table, layout: Layout): string {
+  if (layout.kind === "none") throw new Error("An unsharded layout has no key");
+  return keyExpression(table, layout.shardKey, "t");
+}
+
+/**
+ * The table for rows of this one, made when there is none. One of other columns, as a later version
+ * of the class has them, gets a name of its own.
+ */
+function keepAsideTable(sql: Sql, table: Table): string {
+  const wanted = [EPOCH_COLUMN, ...table.columns];
+  const columnsOf = (name: string): string[] =>
+    sql.rows<{ name: string }>(`PRAGMA table_info(${quoteName(name)})`).map((column) => column.name);
+  for (let number = 1; ; number++) {
+    const name = `${ASIDE_PREFIX}${table.name}${number === 1 ? "" : `_${number}`}`;
+    const columns = columnsOf(name);
+    if (columns.length === 0) {
+      const columnList = table.columns.map(quoteName).join(", ");
+      // As the columns' types have it, so that each value is stored as it was.
+      sql.run(
+        `CREATE TABLE ${quoteName(name)} AS SELECT 0 AS ${EPOCH_COLUMN}, ${columnList} FROM ${quoteName(table.name)} WHERE false`,
+      );
+      return name;
+    }
+    if (columns.join() === wanted.join()) return name;
+  }
+}
+
+function asideTables(sql: Sql): string[] {
+  return sql
+    .rows<{ name: string }>("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+    .map(({ name }) => name)
+    .filter((name) => name.startsWith(ASIDE_PREFIX));
+}
+
+function countRows(sql: Sql, table: string): number {
+  return sql.first<{ n: number }>(`SELECT count(*) AS n FROM ${quoteName(table)}`)?.n ?? 0;
+}

@@ -1,0 +1,240 @@
+/**
+ * Decides a repair, from what every object says of itself: the epoch and layout that its members
+ * prove, what becomes of an operation that not all sides believe in, and what each member must do.
+ * Pure. Rule "repair-proves": nothing is concluded from silence, and between two versions of
+ * anything nothing is chosen.
+ */
+import { type Layout, sameLayout } from "../../core/layout.ts";
+import { ownsSamePart } from "../../core/own-part.ts";
+import type { Disorder, RepairStep } from "../../core/repair.ts";
+import type { TableRows, TestifiedMove, Testimony } from "../protocol/messages.ts";
+import type { OperationRecord } from "./operation-record.ts";
+
+/** What an object has said; `silent` when it did not answer. */
+export type Answer = Testimony | "silent" | "knowsNothing";
+
+/** What a repair is decided from. */
+export interface RepairFacts {
+  /** The root's name. */
+  readonly root: string;
+  readonly registry: { readonly epoch: number; readonly layout: Layout };
+  readonly running: OperationRecord | undefined;
+  /** The newest operation in the root's journal. */
+  readonly newest: number;
+  readonly answers: ReadonlyMap<string, Answer>;
+  readonly acceptLoss: readonly string[];
+}
+
+/** What becomes of an operation. `forward`: a wave was cut over, and is activated everywhere. */
+export type OperationEnd =
+  | {
+      readonly kind: "back" | "forward";
+      readonly move: TestifiedMove;
+      /** The layout before the wave that is activated. */
+      readonly before: Layout;
+      /** The attempt under which its rows were promoted; 0 for none. */
+      readonly promoted: number;
+    }
+  /** The root alone takes it for running. */
+  | { readonly kind: "over"; readonly record: OperationRecord };
+
+export interface MemberMend {
+  readonly member: string;
+  /** Null: it goes on by what it knows. */
+  readonly layout: Layout | null;
+}
+
+export interface RepairDecision {
+  /** The epoch and layout after the repair, and the layout that the members prove. */
+  readonly epoch: number;
+  readonly layout: Layout;
+  readonly isRegistryLost: boolean;
+  readonly operations: readonly OperationEnd[];
+  readonly mends: readonly MemberMend[];
+  readonly endedUpTo: number;
+  readonly losses: readonly { readonly member: string; readonly summary: string }[];
+  readonly obstacles: readonly string[];
+}
+
+/** Epochs that are left out: the lost registry may have committed one that no member has heard of. */
+const EPOCHS_SKIPPED = 2;
+
+export function decideRepair(facts: RepairFacts): RepairDecision {
+  const { root, registry, running, newest, answers, acceptLoss } = facts;
+  const told = [...answers].flatMap(([member, answer]) => (isKnown(answer) ? [{ member, ...answer }] : []));
+  const newestEpoch = Math.max(registry.epoch, ...told.map(({ epoch }) => epoch));
+  const trouble = told.find(({ member }) => member === root)?.trouble ?? null;
+  const isRegistryLost = registry.epoch < newestEpoch || trouble?.kind === "registryLost";
+  const provers = told.filter(({ epoch }) => epoch === newestEpoch && isSharded(newestEpoch));
+  const layout = registry.epoch === newestEpoch ? registry.layout : (provers[0]?.layout ?? registry.layout);
+  const end = isRegistryLost ? endOfUnknown(told, layout, newestEpoch) : null;
+  const overs: OperationEnd[] =
+    isRegistryLost && running && running.id !== end?.move.operation ? [{ kind: "over", record: running }] : [];
+  const mends = findMends(facts, layout, isRegistryLost, end);
+  const losses = mends.flatMap(({ member }) => lossOf(member, answers.get(member), layout));
+  const obstacles = [
+    ...[...answers].filter(([, answer]) => answer === "silent").map(([member]) => `${member} ${SILENT}`),
+    ...provers.filter((prover) => !sameLayout(layout, prover.layout)).map(({ member }) => `${member} ${OTHER_LAYOUT}`),
+    ...(isRegistryLost && provers.length === 0 ? [NOBODY_KNOWN] : []),
+    ...(isRegistryLost || mends.length === 0 ? [] : refuseWhileRunning(running)),
+    ...losses.filter(({ member }) => !acceptLoss.includes(member)).map(refuseLoss),
+  ];
+  return {
+    epoch:
+      end?.kind === "forward" ? newestEpoch : isRegistryLost ? heardEpoch(told, newestEpoch) + EPOCHS_SKIPPED : registry.epoch,
+    layout,
+    isRegistryLost,
+    operations: [...(end ? [end] : []), ...overs],
+    mends,
+    // Of an operation that is ended here the members are still to hear.
+    endedUpTo: Math.max(newest, ...told.map(({ operation, ended }) => Math.max(operation, ended))),
+    losses,
+    obstacles,
+  };
+}
+
+/** Only the first operation makes an epoch: who is at 0 proves nothing. */
+function isSharded(epoch: number): boolean {
+  return epoch > 0;
+}
+
+function heardEpoch(told: readonly Testimony[], newestEpoch: number): number {
+  return Math.max(newestEpoch, ...told.map(({ trouble }) => trouble?.epoch ?? 0));
+}
+
+const SILENT = "does not answer, and may know more than the others: plan again when it does";
+const OTHER_LAYOUT = "knows another layout at the same epoch than the others: both cannot be, and nothing is chosen";
+const NOBODY_KNOWN = "The root knows none of its members any more: name one that you remember, with --member NAME";
+
+function isKnown(answer: Answer): answer is Testimony {
+  return typeof answer === "object" && answer.isStored;
+}
+
+/** Behind the last decision of an operation a member that missed it can only follow. */
+function refuseWhileRunning(running: OperationRecord | undefined): string[] {
+  if (!running || running.step === "activate" || running.step === "cleanUp") return [];
+  return [`Operation ${running.id} is running: wait for its end, or cancel it, and plan the repair again`];
+}
+
+function refuseLoss({ member, summary }: RepairDecision["losses"][number]): string {
+  return `${summary}. Restore ${member} to a later time, or accept the loss: --accept-loss ${member}`;
+}
+
+/**
+ * The end of an operation that members take part in and the registry has lost. Once a wave has cut
+ * over there is only forward for it, since a source may have deleted its rows; what was not begun
+ * is left.
+ */
+function endOfUnknown(
+  told: readonly (Testimony & { readonly member: string })[],
+  layout: Layout,
+  newestEpoch: number,
+): (OperationEnd & { readonly kind: "back" | "forward" }) | null {
+  const endedUpTo = Math.max(0, ...told.map(({ ended }) => ended));
+  const movers = told.filter(({ moving }) => moving !== null && moving.operation > endedUpTo);
+  const move = movers.map(({ moving }) => moving).find((found) => found !== null);
+  if (!move) return null;
+  const behind = movers.find(({ epoch }) => epoch < newestEpoch);
+  const isCommitted = !sameLayout(layout, move.from);
+  const isForward = isCommitted && (behind !== undefined || sameLayout(layout, move.to));
+  const before = behind?.epoch === newestEpoch - 1 ? behind.layout : move.from;
+  const promoted = Math.max(0, ...movers.map(({ moving }) => moving?.promoted ?? 0));
+  return { kind: isForward ? "forward" : "back", move, before: isForward && behind ? before : layout, promoted };
+}
+
+/** The members that a repair changes themselves; those of an operation that is ended hear from it. */
+function findMends(
+  { root, running, answers }: RepairFacts,
+  layout: Layout,
+  isRegistryLost: boolean,
+  end: OperationEnd | null,
+): MemberMend[] {
+  const mends: MemberMend[] = [];
+  const live = isRegistryLost ? end?.kind !== "over" && end?.move : running;
+  const number = live ? ("operation" in live ? live.operation : live.id) : null;
+  for (const [member, answer] of answers) {
+    if (answer === "silent") continue;
+    const isMember = layout.members.includes(member);
+    const isLostRoot = member === root && isRegistryLost;
+    if (!isKnown(answer)) {
+      if (isMember || isLostRoot) mends.push({ member, layout });
+    } else if (number !== null && answer.moving?.operation === number) {
+      if (answer.trouble) mends.push({ member, layout: null });
+    } else if (answer.trouble || isLostRoot || !ownsSamePart(member, answer.layout, layout)) {
+      mends.push({ member, layout });
+    }
+  }
+  return mends;
+}
+
+/** Rows that no repair can bring back. */
+function lossOf(
+  member: string,
+  answer: Answer | undefined,
+  layout: Layout,
+): { readonly member: string; readonly summary: string }[] {
+  if (answer === undefined || answer === "silent" || !layout.members.includes(member)) return [];
+  if (!isKnown(answer)) {
+    return [{ member, summary: `${member} has lost its storage, and with it the rows of its part: it begins anew without any` }];
+  }
+  if (answer.moving !== null || ownsSamePart(member, answer.layout, layout)) return [];
+  const summary = `${member} is back at epoch ${answer.epoch}: rows that have come to it since then are not here, and were deleted where they came from`;
+  return [{ member, summary }];
+}
+
+/** The state of the namespace, in words: null when nothing is out of step. */
+export function disorderOf(
+  root: string,
+  members: readonly {
+    readonly member: string;
+    readonly kind: Disorder["kind"];
+    readonly message: string;
+    readonly since: number;
+  }[],
+): Disorder | null {
+  const lost = members.find(({ member, kind }) => member === root && kind === "registryLost");
+  if (lost) return { kind: "registryLost", members: [root], message: lost.message, since: lost.since };
+  const first = members[0];
+  if (!first) return null;
+  return {
+    kind: "outOfStep",
+    members: members.map(({ member }) => member),
+    message: members.map(({ message }) => message).join("; "),
+    since: Math.min(...members.map(({ since }) => since)),
+  };
+}
+
+/** One line for each thing that a repair does, without its rows set aside. */
+export function describeSteps(
+  { epoch, layout, isRegistryLost, operations, mends }: RepairDecision,
+  root: string,
+  straysOf: (member: string) => readonly TableRows[],
+): RepairStep[] {
+  const steps: RepairStep[] = [];
+  for (const end of operations) {
+    const summary =
+      end.kind === "over"
+        ? `Ends operation ${end.record.id} in the journal: its members have ended it, or know nothing of it`
+        : end.kind === "forward"
+          ? `Carries the cutover of operation ${end.move.operation} to its end on every member, and ends it there`
+          : `Ends operation ${end.move.operation} as cancelled: its members let go, and keep their rows`;
+    steps.push({ kind: "operation", member: root, summary, setAside: [] });
+  }
+  if (isRegistryLost) {
+    const shards = layout.kind === "none" ? "unsharded" : `${layout.members.length} shards by ${layout.shardKey}`;
+    steps.push({
+      kind: "registry",
+      member: root,
+      summary: `Takes the registry that the members prove: ${shards}, as epoch ${epoch}`,
+      setAside: [],
+    });
+  }
+  for (const { member, layout: taken } of mends) {
+    const setAside = straysOf(member).map(({ table, rows }) => ({ member, table, rows }));
+    const owns = layout.members.includes(member) ? "its part" : "no part";
+    const summary =
+      taken === null ? `Serves again, by what it knows` : `Takes the layout at epoch ${epoch}, with ${owns} of the keys`;
+    steps.push({ kind: "member", member, summary, setAside });
+  }
+  return steps;
+}

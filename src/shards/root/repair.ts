@@ -1,0 +1,264 @@
+/**
+ * Repairs a namespace whose objects are out of step: asks every object that somebody names, decides
+ * from their words, and does what was shown. Killed half-way, it is planned again.
+ */
+import { canonicalJson } from "../../core/canonical.ts";
+import { diffRanges, type Move } from "../../core/moves.ts";
+import type { Layout } from "../../core/layout.ts";
+import type { RepairOutcome, RepairPlan, RepairRequest, StrayRows } from "../../core/repair.ts";
+import { DEFAULT_OPERATION_POLICY } from "../../core/operation.ts";
+import { RefusedError, refused } from "../protocol/refused-error.ts";
+import type { TableRows, Testimony } from "../protocol/messages.ts";
+import { FAN_OUT_MAX, each } from "./each.ts";
+import type { OperationRecord } from "./operation-record.ts";
+import type { DriverContext } from "./progress.ts";
+import { type Answer, type OperationEnd, type RepairDecision, decideRepair, describeSteps, disorderOf } from "./repair-plan.ts";
+
+/** What a repair works with beyond a step of an operation. */
+export interface RepairContext extends DriverContext {
+  readonly root: string;
+}
+
+interface Prepared {
+  readonly decision: RepairDecision;
+  readonly plan: RepairPlan;
+}
+
+/** Shows what is out of step and what a repair would do. Changes nothing. */
+export async function planRepair(context: RepairContext, request: RepairRequest): Promise<RepairPlan> {
+  return (await prepareRepair(context, request)).plan;
+}
+
+/**
+ * Does what the plan of this fingerprint has shown. The members first: while the root is lost
+ * nobody is routed to them.
+ *
+ * @throws RefusedError `invalid` when the plan is another by now, or has obstacles.
+ */
+export async function repair(
+  context: RepairContext,
+  request: RepairRequest,
+  fingerprint: string,
+  by: string,
+): Promise<RepairOutcome> {
+  const { decision, plan } = await prepareRepair(context, request);
+  const { root, journal } = context;
+  if (plan.fingerprint !== fingerprint)
+    throw refused(
+      "invalid",
+      `The repair would do something else by now (${plan.fingerprint}): nothing was changed, look at its plan again`,
+    );
+  if (plan.obstacles.length > 0) throw refused("invalid", `The repair cannot be applied: ${plan.obstacles.join("; ")}`);
+  const { epoch, endedUpTo } = decision;
+  const setAside: StrayRows[] = [];
+  const mend = async (member: string, layout: Layout | null): Promise<void> => {
+    const reply = await context.ask(member, { kind: "mend", epoch, layout, endedUpTo });
+    setAside.push(...reply.setAside.map(({ table, rows }) => ({ member, table, rows })));
+  };
+  const others = decision.mends.filter(({ member }) => member !== root);
+  await each(
+    others.map(({ member }) => member),
+    (member) => mend(member, others.find((each_) => each_.member === member)?.layout ?? null),
+  );
+  context.sql.transaction(() => {
+    if (journal.epoch() > epoch) throw refused("invalid", "The registry has moved on: plan the repair again");
+    for (const end of decision.operations) endOperation(context, decision, end, by);
+    journal.skipTo(endedUpTo);
+    if (decision.isRegistryLost) journal.commitEpoch(epoch, decision.layout, 0, context.runtime.now());
+    journal.addEvent("namespace.repaired", fingerprint, null, context.runtime.now(), {
+      by,
+      epoch,
+      steps: plan.steps.map(({ member, summary }) => `${member}: ${summary}`),
+      setAside,
+    });
+    context.committed();
+  });
+  // Last of all: from here on the root serves.
+  const own = decision.mends.find(({ member }) => member === root);
+  if (own) await mend(root, own.layout);
+  context.changed();
+  return { namespace: root, fingerprint, steps: plan.steps, setAside };
+}
+
+async function prepareRepair(context: RepairContext, request: RepairRequest): Promise<Prepared> {
+  const { root, journal } = context;
+  const answers = await hearAll(context, request.members);
+  const decision = decideRepair({
+    root,
+    registry: journal.registry(),
+    running: journal.running(),
+    newest: journal.nextId() - 1,
+    answers,
+    acceptLoss: request.acceptLoss,
+  });
+  const strays = new Map<string, readonly TableRows[]>();
+  await each(
+    decision.mends.flatMap(({ member, layout }) => (layout === null ? [] : [member])),
+    async (member) => {
+      const found = await ask(context, member, decision.layout);
+      if (typeof found === "object") strays.set(member, found.strays);
+    },
+  );
+  const steps = describeSteps(decision, root, (member) => strays.get(member) ?? []);
+  const testimonies = [...answers].map(([member, answer]) => ({ member, says: describeAnswer(answer) }));
+  const { layout, epoch, operations, losses, obstacles } = decision;
+  const basis = canonicalJson({
+    root,
+    steps,
+    testimonies,
+    layout,
+    epoch,
+    operations,
+    losses,
+    acceptLoss: request.acceptLoss.toSorted(),
+  });
+  const troubles = [...answers].flatMap(([member, answer]) =>
+    typeof answer === "object" && answer.trouble ? [{ member, ...answer.trouble }] : [],
+  );
+  const fingerprint = (await context.runtime.digest(basis)).slice(0, 16);
+  return {
+    decision,
+    plan: { namespace: root, fingerprint, disorder: disorderOf(root, troubles), testimonies, steps, losses, obstacles },
+  };
+}
+
+/** Asks the root, and everybody that somebody names, until nobody names a new one. */
+async function hearAll(context: RepairContext, names: readonly string[]): Promise<ReadonlyMap<string, Answer>> {
+  const { root, journal } = context;
+  const answers = new Map<string, Answer>();
+  const running = journal.running();
+  let next = [
+    root,
+    ...names,
+    ...membersOf(journal.registry().layout, running?.from, running?.to),
+    ...journal.chores().map(({ member }) => member),
+  ];
+  while (next.length > 0) {
+    const asked = [...new Set(next)].filter((name) => !answers.has(name)).toSorted();
+    const found: string[] = [];
+    for (let from = 0; from < asked.length; from += FAN_OUT_MAX) {
+      await each(asked.slice(from, from + FAN_OUT_MAX), async (member) => {
+        const answer = await ask(context, member, null);
+        answers.set(member, answer);
+        if (typeof answer !== "object" || !answer.isStored) return;
+        const { layout, moving, trouble } = answer;
+        found.push(...membersOf(layout, moving?.from, moving?.to), ...(trouble?.by ? [trouble.by] : []));
+      });
+    }
+    next = found.filter((name) => !answers.has(name));
+  }
+  return new Map([...answers].toSorted(([left], [right]) => (left < right ? -1 : 1)));
+}
+
+async function ask(context: RepairContext, member: string, layout: Layout | null): Promise<Answer> {
+  try {
+    return await context.ask(member, { kind: "testify", layout });
+  } catch (error) {
+    // Only the word of an object that has nothing counts as nothing.
+    return error instanceof RefusedError && error.reason.kind === "outOfStep" ? "knowsNothing" : "silent";
+  }
+}
+
+function membersOf(...layouts: readonly (Layout | undefined)[]): string[] {
+  return layouts.flatMap((layout) => layout?.members ?? []);
+}
+
+/** Ends an operation in the journal; the driver tells its members. */
+function endOperation({ journal, runtime }: RepairContext, { layout }: RepairDecision, end: OperationEnd, by: string): void {
+  const now = runtime.now();
+  if (end.kind === "over") {
+    const fault = { kind: "cancelled", message: "Ended by a repair: its members had ended it, or knew nothing of it" } as const;
+    journal.update({ ...end.record, state: "failed", fault, finishedAt: now, updatedAt: now, lastError: null });
+    return;
+  }
+  const { move, before, promoted } = end;
+  const known = journal.find(move.operation);
+  const isForward = end.kind === "forward";
+  const epoch = journal.epoch();
+  const record: OperationRecord = {
+    ...(known ?? blankRecord(move.operation, move.token ?? `repair of operation ${move.operation}`, now, by)),
+    ...(move.token === undefined ? {} : { token: move.token }),
+    kind: known?.kind ?? kindOf(move.from, move.to),
+    mode: move.mode,
+    state: "running",
+    step: isForward ? "activate" : "cleanUp",
+    from: move.from,
+    to: isForward ? layout : move.to,
+    epoch,
+    waveCount: 1,
+    wavesDone: 0,
+    waveSpan: 1,
+    attempt: Math.max(known?.attempt ?? 1, promoted),
+    isPromoted: promoted > 0,
+    fencedAt: now,
+    notBefore: 0,
+    paused: null,
+    fault: isForward ? null : { kind: "cancelled", message: "Ended by a repair: the registry of its root was lost" },
+    finishedAt: null,
+    updatedAt: now,
+  };
+  if (known) journal.update(record);
+  else journal.insert(record);
+  journal.putWaves(record.id, [{ moves: isForward ? movesBetween(before, layout) : [], rows: 0 }]);
+}
+
+/** What changed hands between two layouts; nothing by rows where whole members did. */
+function movesBetween(before: Layout, after: Layout): Move[] {
+  if (before.kind === "hash" && after.kind === "hash") return diffRanges(before, after);
+  if (before.kind === "range" && after.kind === "range") return diffRanges(before, after);
+  return [];
+}
+
+function kindOf(from: Layout, to: Layout): OperationRecord["kind"] {
+  if (from.kind === "none") return "shard";
+  if (to.kind === "none") return "unshard";
+  return from.kind === to.kind && from.shardKey === to.shardKey ? "rebalance" : "rekey";
+}
+
+function blankRecord(
+  id: number,
+  correlationId: string,
+  now: number,
+  by: string,
+): Omit<OperationRecord, "kind" | "mode" | "from" | "to"> {
+  return {
+    id,
+    state: "running",
+    step: "cleanUp",
+    epochFrom: 0,
+    epoch: 0,
+    policy: DEFAULT_OPERATION_POLICY,
+    correlationId,
+    requestedBy: by,
+    refuseEmpty: false,
+    rowsTotal: 0,
+    sources: {},
+    waveCount: 1,
+    wavesDone: 0,
+    waveSpan: 1,
+    fencedAt: 0,
+    attempt: 1,
+    notBefore: 0,
+    startedAt: now,
+    updatedAt: now,
+    finishedAt: null,
+    writePauseMs: null,
+    paused: null,
+    fault: null,
+    lastError: null,
+    retries: 0,
+  };
+}
+
+function describeAnswer(answer: Answer): string {
+  if (answer === "silent") return "does not answer";
+  if (answer === "knowsNothing" || !answer.isStored) return "knows nothing of the namespace";
+  return describeTestimony(answer);
+}
+
+function describeTestimony({ epoch, layout, operation, ended, moving, trouble }: Testimony): string {
+  const shards = layout.kind === "none" ? "unsharded" : `${layout.members.length} shards by ${layout.shardKey}`;
+  const seen = operation === 0 ? "no operation" : `operation ${operation}${ended >= operation ? ", ended" : ""}`;
+  const part = moving ? `, takes part in operation ${moving.operation}` : "";
+  return `epoch ${epoch}: ${shards}; has seen ${seen}${part}${trouble ? `; ${trouble.message}` : ""}`;
+}

@@ -1,0 +1,135 @@
+/**
+ * Line 1 of what writers may meet: objects that were restored to an earlier time, or have lost
+ * their storage, serve nothing that they cannot know to be true, and one repair brings them back.
+ */
+import { afterEach, describe, expect, it } from "vitest";
+
+import { ROOT } from "./support/full-world.ts";
+import { RestoredWorld } from "./support/restored-world.ts";
+
+const ROWS = 40;
+const IDS = Array.from({ length: ROWS }, (_, index) => `p${index}`).toSorted();
+
+const worlds: RestoredWorld[] = [];
+afterEach(() => {
+  for (const world of worlds.splice(0)) world.close();
+});
+
+async function open(): Promise<RestoredWorld> {
+  const world = new RestoredWorld(ROWS);
+  worlds.push(world);
+  await world.fill();
+  return world;
+}
+
+describe("writers 1: a root that was restored", () => {
+  it("to before a rebalance serves nothing once somebody who knows more asks, and says so", async () => {
+    const world = await open();
+    await world.operate("shard");
+    const before = await world.snapshot();
+    expect((await world.operate("rebalance")).state).toBe("completed");
+    world.restore(ROOT, before);
+    expect(await world.list()).toBe("registryLost");
+    expect(await world.put("new")).toBe("registryLost");
+    const { disorder, epoch } = await world.describe();
+    expect(disorder).toMatchObject({ kind: "registryLost", members: [ROOT] });
+    expect(epoch).toBe(1);
+    await expect(world.operate("rebalance")).rejects.toThrow(/lost its registry/);
+  });
+
+  it("starts no operation that its members have not seen the ground of", async () => {
+    const world = await open();
+    await world.operate("shard");
+    const before = await world.snapshot();
+    await world.operate("rebalance");
+    world.restore(ROOT, before);
+    await world.start("rebalance");
+    await world.run(() => false, 10_000);
+    expect((await world.describe()).disorder?.kind).toBe("registryLost");
+    expect((await world.repair()).steps.map(({ kind }) => kind)).toContain("registry");
+    expect(await world.list()).toStrictEqual(IDS);
+    expect((await world.operate("rebalance")).state).toBe("completed");
+    expect(await world.flaws([], true)).toStrictEqual([]);
+  });
+
+  it("is repaired from its members, and what comes after is new", async () => {
+    const world = await open();
+    await world.operate("shard");
+    const before = await world.snapshot();
+    const rebalanced = await world.operate("rebalance");
+    world.restore(ROOT, before);
+    await world.list();
+    const plan = await world.planRepair();
+    expect(plan.obstacles).toStrictEqual([]);
+    expect(plan.losses).toStrictEqual([]);
+    await world.repair();
+    const { disorder, epoch, layout } = await world.describe();
+    expect(disorder).toBeNull();
+    expect(epoch).toBeGreaterThan(rebalanced.epoch);
+    expect(layout).toStrictEqual(rebalanced.to);
+    expect(await world.list()).toStrictEqual(IDS);
+    expect((await world.operate("rekey")).id).toBeGreaterThan(rebalanced.id);
+    expect(await world.flaws([], true)).toStrictEqual([]);
+  });
+
+  it.each(["shard", "lost"] as const)(
+    "to before the namespace was sharded, or emptied (%s), is told by any shard",
+    async (how) => {
+      const world = await open();
+      const before = await world.snapshot();
+      await world.operate("shard");
+      const knowing = world.caller();
+      await world.list(knowing);
+      world.restore(ROOT, how === "shard" ? before : undefined);
+      expect(await world.put("p1", knowing)).toBe("stored");
+      await world.run(() => false, 5_000);
+      expect(await world.list()).toBe("registryLost");
+      expect(await world.put("x")).toBe("registryLost");
+      const plan = await world.planRepair();
+      expect(plan.obstacles).toStrictEqual([]);
+      await world.repair();
+      expect(await world.list()).toStrictEqual(IDS);
+      expect(world.asideOf(ROOT)).toStrictEqual(how === "shard" ? IDS : []);
+      expect(await world.flaws([], true)).toStrictEqual([]);
+    },
+  );
+});
+
+describe("writers 1: a shard that was restored", () => {
+  it("to before a rebalance serves nothing, and takes its part again with what is its own", async () => {
+    const world = await open();
+    await world.operate("shard");
+    const before = await world.snapshot();
+    const had = world.itemsOf("ns-shard-0");
+    await world.operate("rebalance");
+    const came = world.itemsOf("ns-shard-0").filter((id) => !had.includes(id));
+    world.restore("ns-shard-0", before);
+    expect(await world.list()).toBe("outOfStep");
+    expect((await world.describe()).disorder).toMatchObject({ kind: "outOfStep", members: ["ns-shard-0"] });
+    const plan = await world.planRepair();
+    expect(plan.obstacles.join()).toContain("--accept-loss ns-shard-0");
+    await expect(world.repair()).rejects.toThrow("--accept-loss ns-shard-0");
+    const { setAside } = await world.repair(["ns-shard-0"]);
+    expect(setAside.map(({ member }) => member)).toContain("ns-shard-0");
+    const { disorder } = await world.describe();
+    expect(disorder).toBeNull();
+    const found = (await world.list()) as string[];
+    expect(new Set(found).size).toBe(found.length);
+    // What came to it in the rebalance is what the plan has said is lost, and nothing else.
+    const gone = IDS.filter((id) => ![...found, ...world.asideOf("ns-shard-0")].includes(id));
+    expect(gone).toStrictEqual(came.filter((id) => gone.includes(id)));
+  });
+
+  it("of which nothing is left begins anew, once that is accepted", async () => {
+    const world = await open();
+    await world.operate("shard");
+    world.restore("ns-shard-1");
+    expect(await world.list()).toBe("outOfStep");
+    expect((await world.describe()).disorder).toMatchObject({ kind: "outOfStep", members: ["ns-shard-1"] });
+    await expect(world.repair()).rejects.toThrow("lost its storage");
+    await world.repair(["ns-shard-1"]);
+    expect(await world.list()).toStrictEqual(world.itemsOf("ns-shard-0"));
+    expect(await world.put("new")).toBe("stored");
+    expect((await world.describe()).disorder).toBeNull();
+  });
+});

@@ -1,0 +1,70 @@
+/** A namespace whose objects can be taken back to an earlier time, or lose their storage. */
+import type { LiveNamespace } from "../../../src/core/live.ts";
+import type { RepairOutcome, RepairPlan } from "../../../src/core/repair.ts";
+import { RefusedError } from "../../../src/shards/protocol/refused-error.ts";
+import { Router } from "../../../src/shards/router.ts";
+import type { Snapshot } from "../../sim/storage.ts";
+import { FullWorld, ROOT } from "./full-world.ts";
+
+export class RestoredWorld extends FullWorld {
+  /** What every object has durable now, by name. */
+  async snapshot(): Promise<ReadonlyMap<string, Snapshot>> {
+    const { objects } = this.world;
+    await this.run(() => [...objects.values()].every(({ storage }) => !storage.isDirty), 60_000);
+    return new Map([...objects].map(([name, { storage }]) => [name, storage.snapshot() as Snapshot]));
+  }
+
+  /** Takes an object back; without a snapshot it loses everything. */
+  restore(name: string, snapshots?: ReadonlyMap<string, Snapshot>): void {
+    this.world.object(name).restore(snapshots?.get(name) ?? null);
+  }
+
+  /** A caller that knows no layout yet. */
+  caller(): Router {
+    const { scheduler } = this.world.options;
+    const sleep = (delayMs: number): Promise<void> => new Promise((resolve) => scheduler.at(delayMs, resolve));
+    const runtime = { now: () => scheduler.now, sleep, digest: () => Promise.reject(new Error("unused")) };
+    return new Router(this.world.clientPeers("caller"), ROOT, runtime);
+  }
+
+  /** Ids of the items that a query over all shards finds; a kind of refusal instead. */
+  async list(router = this.caller()): Promise<string[] | string> {
+    return this.outcome(router.queryShards({ query: "SELECT id FROM items", aggregation: "concat" }), ({ data }) =>
+      (data as { id: string }[]).map(({ id }) => id).toSorted(),
+    );
+  }
+
+  /** What a put of an item ends with: `stored`, or the kind of its refusal. */
+  async put(id: string, router = this.caller()): Promise<string> {
+    return this.outcome(router.call(id, "put", id, "g", 1, 1), () => "stored");
+  }
+
+  describe(): Promise<LiveNamespace> {
+    return this.ask<LiveNamespace>({ kind: "describe", object: "O" });
+  }
+
+  planRepair(acceptLoss: readonly string[] = [], members: readonly string[] = []): Promise<RepairPlan> {
+    return this.ask<RepairPlan>({ kind: "planRepair", repair: { members, acceptLoss } });
+  }
+
+  async repair(acceptLoss: readonly string[] = [], members: readonly string[] = []): Promise<RepairOutcome> {
+    const { fingerprint } = await this.planRepair(acceptLoss, members);
+    return this.ask<RepairOutcome>({ kind: "repair", repair: { members, acceptLoss }, fingerprint, by: "a test" });
+  }
+
+  /** Rows that repairs have set aside on an object. */
+  asideOf(name: string): string[] {
+    const { storage } = this.world.object(name);
+    const isThere = storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_aside_items'").length > 0;
+    return isThere ? storage.peek("SELECT id FROM shardctl_aside_items ORDER BY id").map(({ id }) => String(id)) : [];
+  }
+
+  private async outcome<Value, Told>(work: Promise<Value>, tell: (value: Value) => Told): Promise<Told | string> {
+    try {
+      return tell(await this.until(work));
+    } catch (error) {
+      if (error instanceof RefusedError) return error.reason.kind;
+      throw error;
+    }
+  }
+}
