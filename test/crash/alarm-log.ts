@@ -6,12 +6,12 @@ import { COUNTED_IDS, DOOMED_IDS, NOTES_MAX, stateText } from "./accounts.ts";
 
 /**
  * `counted`: an account was counted up. `deleted`: one was deleted. `marked`: a row of the undeclared table was stored, pointing at an
- * account. `refused`: a write was refused, by a guard or by its foreign key.
+ * account. `refused`: one of these was refused, by a guard or by its foreign key. `orphanRefused`: so was a row that points at nothing.
  *
  * The others must not be: `orphan`, a row that points at nothing was accepted; `left`, rows stayed that point at what was deleted;
  * `failed`, a write failed with something else than a refusal, named in place of the account.
  */
-export type AlarmEvent = "counted" | "deleted" | "marked" | "refused" | "orphan" | "left" | "failed";
+export type AlarmEvent = "counted" | "deleted" | "marked" | "refused" | "orphanRefused" | "orphan" | "left" | "failed";
 
 export interface AlarmEntry {
   readonly event: AlarmEvent;
@@ -28,7 +28,16 @@ export interface AlarmLog {
 export type AlarmCounts = Readonly<Record<AlarmEvent, number>>;
 
 export function countAlarms(logs: readonly AlarmLog[]): AlarmCounts {
-  const counts: Record<AlarmEvent, number> = { counted: 0, deleted: 0, marked: 0, refused: 0, orphan: 0, left: 0, failed: 0 };
+  const counts: Record<AlarmEvent, number> = {
+    counted: 0,
+    deleted: 0,
+    marked: 0,
+    refused: 0,
+    orphanRefused: 0,
+    orphan: 0,
+    left: 0,
+    failed: 0,
+  };
   for (const { event, times } of logs.flatMap(({ alarms }) => alarms)) counts[event] += times;
   return counts;
 }
@@ -69,6 +78,7 @@ function describe(member: string, { event, id, times }: AlarmEntry): string[] {
     case "deleted":
     case "marked":
     case "refused":
+    case "orphanRefused":
       return [];
     default:
       return event satisfies never;

@@ -11,7 +11,7 @@ import type { AlarmEvent } from "./alarm-log.ts";
 const REFUSALS = /FOREIGN KEY constraint failed|shardctl: /;
 const MARK_MS_MAX = 3;
 /** One alarm in so many deletes an account. */
-const ALARMS_PER_DELETION = 5;
+const ALARMS_PER_DELETION = 20;
 const NOBODY = "99999-nobody-0";
 
 export const ALARM_TABLES = `
@@ -75,8 +75,9 @@ export class AlarmWork {
       });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      if (REFUSALS.test(message)) this.#log("refused", event);
-      else this.#log("failed", `${event} ${id}: ${message}`);
+      if (!REFUSALS.test(message)) this.#log("failed", `${event} ${id}: ${message}`);
+      else if (event === "orphan") this.#log("orphanRefused", id);
+      else this.#log("refused", event);
     }
   }
 

@@ -18,6 +18,15 @@ it(
     expect(report.deploys).toBeGreaterThan(0);
     // A run without writes, or whose kills all missed the operations, would prove nothing.
     expect(report.writes.acknowledged).toBeGreaterThan(50);
+    const { fanOuts, alarms } = report;
+    for (const count of [
+      fanOuts.once.acknowledged,
+      fanOuts.retried.acknowledged,
+      alarms.counted,
+      alarms.marked,
+      alarms.orphanRefused,
+    ])
+      expect(count).toBeGreaterThan(5);
     expect(report.kills - (report.steps["idle"] ?? 0)).toBeGreaterThan(1);
     expect(report.checks).toBeGreaterThan(0);
   },

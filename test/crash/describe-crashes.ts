@@ -10,7 +10,7 @@ export function describeCrashes(report: CrashReport): string {
     `Seed ${seed}, ${seconds} s`,
     `Writes      ${outcomes(writes)}; ${writes.reads} reads; slowest answer ${writes.slowestMs} ms`,
     `To all      ${outcomes(fanOuts.once)}; with retryUnanswered ${outcomes(fanOuts.retried)}`,
-    `By alarms   ${alarms.counted + alarms.deleted} acknowledged to declared tables (${alarms.deleted} deletions), ${alarms.marked} to another; ${alarms.refused} refused`,
+    `By alarms   ${alarms.counted + alarms.deleted} acknowledged to declared tables (${alarms.deleted} deletions), ${alarms.marked} to another; ${alarms.refused} refused, and ${alarms.orphanRefused} that point at nothing`,
     `Kills       ${kills}, ${treeKills} of them of the whole process tree, ${deploys} with another version of the class after it`,
     `Killed in   ${counts(steps)}`,
     ...Object.entries(operations).map(([name, ends]) => `Operation   ${name}: ${counts(ends, true)}`),

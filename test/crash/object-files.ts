@@ -7,13 +7,13 @@
  * | `<id>.sqlite`       | the database, without what is still in the log     | yes                                 |
  * | `<id>.sqlite-wal`   | the newest transactions                            | yes, and deleted where there was none |
  * | `<id>.sqlite-shm`   | an index of the log, made anew from it             | no, and always deleted              |
- * | `metadata.sqlite`   | the alarms of all objects of the class             | no: see `removeAlarm`               |
+ * | `metadata.sqlite` | when to wake which object, of the whole class           | no                                    |
  *
+ * An object's alarm is in its own database and goes back with it; an object that is woken for one which it does not have runs nothing.
  * Nothing may run meanwhile: a copy taken of two files at two moments is no database.
  */
 import { copyFile, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 
 /** An object's files as they were at one moment. */
 export interface Snapshot {
@@ -27,7 +27,6 @@ export interface Snapshot {
 const DATABASE = ".sqlite";
 const LOG = ".sqlite-wal";
 const LOG_INDEX = ".sqlite-shm";
-const ALARMS_FILE = "metadata.sqlite";
 
 export class ObjectFiles {
   readonly #folder: string;
@@ -52,19 +51,9 @@ export class ObjectFiles {
     for (const name of files) await copyFile(join(folder, name), join(this.#folder, name));
   }
 
-  /** Deletes all that an object has stored, but not its alarm. */
+  /** Deletes all that an object has stored, its alarm too. */
   async remove(id: string): Promise<void> {
     for (const name of await this.#filesOf(id)) await rm(join(this.#folder, name));
-  }
-
-  /** Deletes an object's alarm, which lies beside its files. False when it had none. */
-  removeAlarm(id: string): boolean {
-    const database = new DatabaseSync(join(this.#folder, ALARMS_FILE));
-    try {
-      return database.prepare("DELETE FROM _cf_ALARM WHERE actor_id = ?").run(id).changes > 0;
-    } finally {
-      database.close();
-    }
   }
 
   async #filesOf(id: string): Promise<string[]> {
