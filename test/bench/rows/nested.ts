@@ -87,6 +87,12 @@ function figuresOf({ name, waitMsMax, durationMsMax }: Case, found: readonly Nes
       reference: { name: "before the operation", values: found.map(({ atRest }) => quantileOf(atRest, 0.99)) },
       goal: null,
     }),
+    figure("longest call, from when it was due", {
+      unit: "ms",
+      values: found.map(({ fromDue }) => maxOf(fromDue)),
+      reference: null,
+      goal: null,
+    }),
     figure("the operation", {
       unit: "s",
       values: found.map(({ durationMs }) => durationMs / 1000),

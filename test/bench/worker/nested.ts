@@ -23,12 +23,15 @@ export interface Nested {
   /** Milliseconds of each call of the callers, before the operation and while it ran. */
   readonly atRest: readonly number[];
   readonly meanwhile: readonly number[];
+  /** The same while it ran, from when each call was due: a caller that could not even begin waits too. */
+  readonly fromDue: readonly number[];
   readonly durationMs: number;
   /** Long calls that ran while the operation did. */
   readonly longCalls: number;
 }
 
 interface Call {
+  readonly due: number;
   readonly from: number;
   readonly to: number;
 }
@@ -62,8 +65,7 @@ export async function measureNested(env: BenchEnv, args: NestedArgs): Promise<Ne
   const slowly =
     kind === "long" ? call(stop, 0, (turn) => asking.at(pick(slow, turn)).waitHere(args.longMs)) : Promise.resolve([]);
   await sleep(REST_MS);
-  const startedAt = Date.now();
-  const { durationMs } = await operate(env, operation);
+  const { startedAt, durationMs } = await operate(env, operation);
   const endedAt = startedAt + durationMs;
   await sleep(REST_MS / 4);
   stop.isStopped = true;
@@ -72,6 +74,7 @@ export async function measureNested(env: BenchEnv, args: NestedArgs): Promise<Ne
   return {
     atRest: calls.filter(({ to }) => to < startedAt).map(({ from, to }) => to - from),
     meanwhile: calls.filter(isMeanwhile).map(({ from, to }) => to - from),
+    fromDue: calls.filter(isMeanwhile).map(({ due, to }) => to - due),
     durationMs,
     longCalls: (await slowly).filter(isMeanwhile).length,
   };
@@ -84,10 +87,13 @@ async function call(
   work: (turn: number) => Promise<unknown>,
 ): Promise<Call[]> {
   const calls: Call[] = [];
+  let due = Date.now();
   while (!stop.isStopped) {
     const from = Date.now();
     if ((await work(calls.length)) === null) throw new Error("A call found nothing");
-    calls.push({ from, to: Date.now() });
+    const to = Date.now();
+    calls.push({ due, from, to });
+    due = to + everyMs;
     await sleep(everyMs);
   }
   return calls;
