@@ -23,6 +23,7 @@ import { benchCost } from "./rows/cost.ts";
 import { benchLayouts } from "./rows/layouts.ts";
 import { benchMemory } from "./rows/memory.ts";
 import { benchMoves } from "./rows/moves.ts";
+import { benchNested } from "./rows/nested.ts";
 import { benchPause } from "./rows/pause.ts";
 import { benchPlanner } from "./rows/planner.ts";
 
@@ -34,6 +35,7 @@ interface Titled {
 const BENCHMARKS: Readonly<Record<string, Titled>> = {
   moves: { title: "Moves", run: benchMoves },
   pause: { title: "Write pause", run: benchPause },
+  nested: { title: "Nested and long calls", run: benchNested },
   layouts: { title: "Rows that a resize moves", run: benchLayouts },
   calls: { title: "Calls and queries", run: benchCalls },
   memory: { title: "Memory of a move", run: benchMemory },

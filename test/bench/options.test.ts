@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { readOptions } from "./options.ts";
 
-const KNOWN = ["moves", "pause", "layouts", "calls", "memory", "cost", "planner"];
+const KNOWN = ["moves", "pause", "nested", "layouts", "calls", "memory", "cost", "planner"];
 
 describe("the options of the benchmark", () => {
   it("measure everything of this tree by default", () => {
@@ -21,7 +21,10 @@ describe("the options of the benchmark", () => {
   });
 
   it.each([
-    { args: ["--against", "main", "--only", "moves,planner"], says: "'planner' measures none: choose of moves, pause, calls" },
+    {
+      args: ["--against", "main", "--only", "moves,planner"],
+      says: "'planner' measures none: choose of moves, pause, nested, calls",
+    },
     { args: ["--against", "main", "--markdown", "docs/benchmarks.md"], says: "figures of one commit" },
     { args: ["--only", "move"], says: "--only knows no 'move'" },
     { args: ["--runs", "0"], says: "--runs takes a whole number from 1 to 100, not '0'" },

@@ -22,7 +22,7 @@ const ROWS_MAX = 10_000_000;
 const SHARDS_MAX = 1_000;
 
 /** Benchmarks of which another commit can be measured: their figures come from the engine in its Worker, not from code of this tree. */
-const OF_THE_ENGINE = ["moves", "pause", "calls", "memory", "cost"];
+const OF_THE_ENGINE = ["moves", "pause", "nested", "calls", "memory", "cost"];
 /** Those that --against takes when --only does not choose. */
 const AGAINST_DEFAULT = ["moves", "pause", "calls", "cost"];
 

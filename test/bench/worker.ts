@@ -1,8 +1,9 @@
 /** The Worker of the benchmark: one POST path a handler, JSON in and out. The clock is read here, beside the work. */
-import { compareGets, compareInserts, compareQueries } from "./worker/calls.ts";
+import { compareGets, compareInserts, compareQueries, meterInserts } from "./worker/calls.ts";
 import type { BenchEnv } from "./worker/env.ts";
 import { fillRoot, wipeObjects } from "./worker/fill.ts";
 import { layoutOf, operate, shardDirectly } from "./worker/operate.ts";
+import { measureNested } from "./worker/nested.ts";
 import { measurePause } from "./worker/pause.ts";
 import { copyNaively, copyPlainly } from "./worker/copy.ts";
 import { takeMeter } from "./worker/meter.ts";
@@ -21,8 +22,10 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   copyPlainly,
   copyNaively,
   measurePause,
+  measureNested,
   compareGets,
   compareInserts,
+  meterInserts,
   compareQueries,
   takeMeter,
 };

@@ -9,6 +9,12 @@ import type { Partitioners } from "../../src/core/partitioners.ts";
 export const NAMESPACE = "ledger";
 /** Notes that an account keeps: the newest ones. */
 export const NOTES_MAX = 4;
+/** Accounts that only alarms write: they are counted up, and never deleted. */
+export const COUNTED_IDS: readonly string[] = Array.from({ length: 24 }, (_, index) => accountId("a0", index));
+/** Accounts that alarms delete, one after the other. */
+export const DOOMED_IDS: readonly string[] = Array.from({ length: 300 }, (_, index) => accountId("d0", index));
+/** Accounts with a tally, which only calls to all members write. */
+export const TALLIED_IDS: readonly string[] = Array.from({ length: 40 }, (_, index) => accountId("t0", index));
 /** Distinct values of `grp`, from 0 on. */
 export const GROUPS = 1000;
 const REGIONS = ["af-1", "ap-1", "ap-2", "eu-1", "eu-2", "sa-1", "us-1", "us-2"];
@@ -54,7 +60,7 @@ export function applyWrite(state: AccountState, kind: WriteKind, serial: number)
     case "put":
       return { amount: state?.amount ?? 0, serial, notes: noted(state?.notes ?? []) };
     case "replace":
-      return { amount: 0, serial, notes: state?.notes ?? [] };
+      return { amount: 0, serial, notes: [] }; // the row that is replaced takes its notes along
     case "update":
       return state && { ...state, serial };
     case "increment":

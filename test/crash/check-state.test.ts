@@ -7,15 +7,31 @@ import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
 import { freshHashLayout } from "../../src/core/strategies/hash.ts";
 import { roundRobinLayout } from "../../src/core/strategies/round-robin.ts";
 import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
-import { NAMESPACE, accountId, stateText } from "./accounts.ts";
+import { COUNTED_IDS, DOOMED_IDS, NAMESPACE, TALLIED_IDS, accountId, stateText } from "./accounts.ts";
+import { type AlarmEvent, countAlarms, countedText, expectByAlarms } from "./alarm-log.ts";
 import { type Expected, type Found, checkState } from "./check-state.ts";
 import type { Dump } from "./dump.ts";
 import { AccountModel } from "./model.ts";
+import type { FanOut } from "./tallies.ts";
 
 const MEMBERS = ["ledger-shard-0", "ledger-shard-1"];
-const IDS = Array.from({ length: 20 }, (_, index) => accountId("w1", index));
+const WRITTEN = Array.from({ length: 20 }, (_, index) => accountId("w1", index));
+/** The accounts of writers, of alarms and of calls to all members. */
+const IDS = [...WRITTEN, ...COUNTED_IDS, ...DOOMED_IDS, ...TALLIED_IDS];
 const HELD = stateText({ amount: 3, serial: 9, notes: [8, 9] });
 const LAYOUT = freshHashLayout("id", 0, MEMBERS);
+/** The calls to all members: every tally has met the first two. */
+const MADE: ReadonlyMap<number, FanOut> = new Map([
+  [1, { outcome: "acknowledged", mayRunTwice: false, message: null }],
+  [2, { outcome: "acknowledged", mayRunTwice: true, message: null }],
+  [3, { outcome: "unknown", mayRunTwice: false, message: "500" }],
+  [4, { outcome: "unknown", mayRunTwice: true, message: "500" }],
+  [5, { outcome: "refused", mayRunTwice: false, message: "409" }],
+  [6, { outcome: "unsent", mayRunTwice: true, message: "ECONNREFUSED" }],
+]);
+const COUNTED = COUNTED_IDS[0] ?? "";
+const COUNTED_TIMES = 6;
+const [DELETED = "", DOOMED = ""] = DOOMED_IDS;
 
 function dumpOf(member: string, change: Partial<Dump> = {}): Dump {
   const isRoot = member === NAMESPACE;
@@ -31,9 +47,18 @@ function dumpOf(member: string, change: Partial<Dump> = {}): Dump {
     isMoving: false,
     running: [],
     chores: [],
-    accounts: isRoot ? [] : IDS.filter((id) => owner(toKey(id)) === member).map((id) => [id, HELD]),
+    accounts: isRoot ? [] : IDS.filter((id) => id !== DELETED && owner(toKey(id)) === member).map((id) => [id, stateOf(id)]),
     damaged: [],
     strayNotes: [],
+    dangling: [],
+    // The root has counted and deleted while it was unsharded, each of the others has counted since.
+    alarms: isRoot
+      ? [
+          { event: "counted", id: COUNTED, times: COUNTED_TIMES - 2 },
+          { event: "deleted", id: DELETED, times: 1 },
+        ]
+      : [{ event: "counted", id: COUNTED, times: 1 }],
+    tallies: isRoot ? [] : TALLIED_IDS.filter((id) => owner(toKey(id)) === member).map((id) => [id, [1, 2]]),
     directory: [],
     strayWrite: isRoot ? `${GUARD_MESSAGES.notMember}: SQLITE_CONSTRAINT` : null,
     ...change,
@@ -46,7 +71,32 @@ function found(member = NAMESPACE, change: (dump: Dump) => Partial<Dump> = () =>
   return { layout: LAYOUT, epoch: 1, dumps };
 }
 
-const expected: Expected = { possible: new Map(IDS.map((id) => [id, [HELD]])), empty: new Set([NAMESPACE]), version: 2 };
+/** As the run makes it: what alarms have written is taken from the objects' own logs. */
+function expectedOf({ dumps }: Found): Expected {
+  const others = [...WRITTEN, ...TALLIED_IDS].map((id) => [id, [HELD]] as const);
+  return {
+    possible: new Map([...others, ...expectByAlarms(dumps)]),
+    fanOuts: MADE,
+    empty: new Set([NAMESPACE]),
+    version: 2,
+  };
+}
+
+function stateOf(id: string): string {
+  if (id === COUNTED) return countedText(COUNTED_TIMES);
+  if (COUNTED_IDS.includes(id)) return countedText(0);
+  return DOOMED_IDS.includes(id) ? stateText({ amount: 0, serial: 1, notes: [1] }) : HELD;
+}
+
+/** Calls that the first tally of a member has met instead. */
+function met(serials: readonly number[]): (dump: Dump) => Partial<Dump> {
+  return ({ tallies }) => ({ tallies: tallies.map(([id, before], index) => [id, index === 0 ? serials : before] as const) });
+}
+
+function logged(event: AlarmEvent, id: string, times = 1): (dump: Dump) => Partial<Dump> {
+  return ({ alarms }) => ({ alarms: [...alarms, { event, id, times }] });
+}
+
 const [FIRST, SECOND] = MEMBERS as [string, string];
 const ELSEWHERE = accountId("w1", 99);
 
@@ -146,18 +196,96 @@ const damages: readonly { name: string; member: string; change: (dump: Dump) => 
   },
 ];
 
+const damagesOfAlarms: typeof damages = [
+  {
+    name: "a lost write of an alarm",
+    member: SECOND,
+    change: logged("counted", COUNTED),
+    finds: /^wrong: \S+ is "6 by 6/,
+  },
+  {
+    name: "a write of an alarm that came twice",
+    member: SECOND,
+    change: ({ alarms }) => ({ alarms: alarms.filter(({ event }) => event !== "counted") }),
+    finds: /^wrong: \S+ is "6 by 6 .* expected "5 by 5/,
+  },
+  {
+    name: "an account back from an alarm's deletion",
+    member: FIRST,
+    change: logged("deleted", DOOMED),
+    finds: new RegExp(`^back from deletion: ${DOOMED}`),
+  },
+  {
+    name: "a deletion that no alarm has made",
+    member: NAMESPACE,
+    change: ({ alarms }) => ({ alarms: alarms.filter(({ event }) => event !== "deleted") }),
+    finds: new RegExp(`^lost: ${DELETED}`),
+  },
+  { name: "an account deleted twice", member: SECOND, change: logged("deleted", DELETED), finds: /deleted \S+ 2 times/ },
+  {
+    name: "an orphan that was accepted",
+    member: FIRST,
+    change: logged("orphan", "marks"),
+    finds: /points? at nothing \(marks\)/,
+  },
+  { name: "a cascade that stopped", member: FIRST, change: logged("left", DELETED, 2), finds: /2 rows that point at it stayed/ },
+  { name: "an alarm that failed", member: FIRST, change: logged("failed", "SQLITE_CORRUPT"), finds: /failed 1 times: SQLITE/ },
+  {
+    name: "a row that points at nothing",
+    member: NAMESPACE,
+    change: () => ({ dangling: ["marks → accounts"] }),
+    finds: /^dangling on ledger: marks/,
+  },
+];
+
+const damagesOfFanOuts: typeof damages = [
+  { name: "a row that an acknowledged call to all left out", member: FIRST, change: met([2]), finds: /^call 1 .* 0 times/ },
+  { name: "a row that it met twice", member: FIRST, change: met([1, 1, 2]), finds: /^call 1 .* 2 times/ },
+  {
+    name: "a row that one which may run twice left out",
+    member: SECOND,
+    change: met([1]),
+    finds: /^call 2 .*may run twice.* 0 times/,
+  },
+  { name: "a row that a failed call met twice", member: FIRST, change: met([1, 2, 3, 3]), finds: /^call 3 .* 2 times: 500/ },
+  { name: "a row that a refused call met", member: FIRST, change: met([1, 2, 5]), finds: /^call 5 .* 1 times: 409/ },
+  { name: "a row that an unsent call met", member: FIRST, change: met([1, 2, 6]), finds: /^call 6 .* 1 times/ },
+  { name: "a call that nobody made", member: SECOND, change: met([1, 2, 7]), finds: /^call 7 .* never made/ },
+  { name: "a lost tally", member: SECOND, change: ({ tallies }) => ({ tallies: tallies.slice(1) }), finds: /^lost: the tally/ },
+  {
+    name: "a tally on both members",
+    member: FIRST,
+    change: ({ tallies }) => ({ tallies: [...tallies, ...dumpOf(SECOND).tallies.slice(0, 1)] }),
+    finds: /^doubled: the tally/,
+  },
+  {
+    name: "a tally of an account that has none",
+    member: FIRST,
+    change: ({ tallies }) => ({ tallies: [...tallies, [DOOMED, []]] }),
+    finds: /never made/,
+  },
+  {
+    name: "tallies that should be gone",
+    member: NAMESPACE,
+    change: () => ({ tallies: [[TALLIED_IDS[0] ?? "", []]] }),
+    finds: /must be empty/,
+  },
+];
+
 describe("the checker", () => {
   it("finds nothing in a sound state", () => {
-    expect(checkState(found(), expected)).toEqual([]);
+    expect(checkState(found(), expectedOf(found()))).toEqual([]);
   });
 
-  it.each(damages)("finds $name", ({ member, change, finds }) => {
-    const problems = checkState(found(member, change), expected);
+  it.each([...damages, ...damagesOfAlarms, ...damagesOfFanOuts])("finds $name", ({ member, change, finds }) => {
+    const damaged = found(member, change);
+    const problems = checkState(damaged, expectedOf(damaged));
     expect(problems).toEqual(expect.arrayContaining([expect.stringMatching(finds)]));
   });
 
   it("finds a deleted row that is back", () => {
-    const [back = ""] = IDS;
+    const [back = ""] = WRITTEN;
+    const expected = expectedOf(found());
     const possible = new Map([...expected.possible, [back, ["none"]] as const]);
     expect(checkState(found(), { ...expected, possible })).toEqual([expect.stringContaining(`back from deletion: ${back}`)]);
   });
@@ -168,8 +296,8 @@ describe("the checker", () => {
       const other = dump.member === FIRST ? SECOND : FIRST;
       return dump.member === NAMESPACE ? dump : { ...dump, accounts: dumpOf(other).accounts };
     });
-    const problems = checkState({ ...swapped, dumps }, expected);
-    expect(problems.filter((problem) => problem.startsWith("misplaced: "))).toHaveLength(IDS.length);
+    const problems = checkState({ ...swapped, dumps }, expectedOf(swapped));
+    expect(problems.filter((problem) => problem.startsWith("misplaced: "))).toHaveLength(IDS.length - 1);
   });
 
   it("asks the directory where a roundRobin row must be", () => {
@@ -178,15 +306,34 @@ describe("the checker", () => {
       IDS.filter((id) => directoryMember(layout, id) === member).map((id) => [id, SECOND]);
     const dumps = [
       dumpOf(NAMESPACE),
-      dumpOf(FIRST, { accounts: [], directory: directoryOf(FIRST) }),
-      dumpOf(SECOND, { accounts: IDS.map((id) => [id, HELD]), directory: directoryOf(SECOND) }),
+      dumpOf(FIRST, { accounts: [], tallies: [], directory: directoryOf(FIRST) }),
+      dumpOf(SECOND, {
+        accounts: IDS.filter((id) => id !== DELETED).map((id) => [id, stateOf(id)]),
+        tallies: TALLIED_IDS.map((id) => [id, [1, 2]]),
+        directory: directoryOf(SECOND),
+      }),
     ];
+    const expected = expectedOf(found());
     expect(checkState({ layout, epoch: 1, dumps }, expected)).toEqual([]);
     const without = dumps.map((dump) => ({ ...dump, directory: dump.directory.slice(1) }));
     expect(checkState({ layout, epoch: 1, dumps: without }, expected)).toEqual(
       expect.arrayContaining([expect.stringContaining("nobody in the directory")]),
     );
   });
+});
+
+describe("what may be of calls to all members", () => {
+  it.each([
+    { name: "a failed one ran nowhere, or once", serials: [1, 2, 3] },
+    { name: "one that may run twice did, acknowledged or failed", serials: [1, 2, 2, 4, 4, 4] },
+  ])("$name", ({ serials }) => {
+    const state = found(FIRST, met(serials));
+    expect(checkState(state, expectedOf(state))).toEqual([]);
+  });
+});
+
+it("counts what alarms wrote by all objects' logs", () => {
+  expect(countAlarms(found().dumps)).toMatchObject({ counted: COUNTED_TIMES, deleted: 1, orphan: 0 });
 });
 
 describe("the model of an account", () => {

@@ -8,7 +8,9 @@ import type { Layout } from "../../src/core/layout.ts";
 import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
 import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
 import { NAMESPACE, PARTITIONERS, keyOf } from "./accounts.ts";
+import { checkAlarms } from "./alarm-log.ts";
 import type { Dump } from "./dump.ts";
+import { type FanOut, checkTallies } from "./tallies.ts";
 import { addedColumns } from "./version.ts";
 
 export interface Found {
@@ -23,6 +25,8 @@ export interface Expected {
   readonly possible: ReadonlyMap<string, readonly string[]>;
   /** Objects that must not have a row left: targets of cancelled operations, retired members whose time is over. */
   readonly empty: ReadonlySet<string>;
+  /** Every call to all members, by its number. */
+  readonly fanOuts: ReadonlyMap<number, FanOut>;
   /** The version of the class that was deployed last. */
   readonly version: number;
 }
@@ -38,6 +42,8 @@ export function checkState(found: Found, expected: Expected): string[] {
   return [
     ...missing.map((member) => `${member} is a member that no operation has named`),
     ...checkRows(found, serving, expected),
+    ...checkTallies(serving, expected.fanOuts),
+    ...checkAlarms(found.dumps),
     ...found.dumps.flatMap((dump) => checkLeftovers(dump)),
     ...serving.flatMap((dump) => checkServing(dump, found)),
     ...others.flatMap((dump) => checkRetired(dump, expected)),
@@ -108,7 +114,17 @@ function createOwners({ layout }: Found, serving: readonly Dump[]): (id: string)
   return (id) => entries.get(directoryMember(layout, id))?.get(id) ?? "nobody in the directory";
 }
 
-function checkLeftovers({ member, leftovers, isMoving, running, triggers, damaged, strayNotes, chores }: Dump): string[] {
+function checkLeftovers({
+  member,
+  leftovers,
+  isMoving,
+  running,
+  triggers,
+  damaged,
+  strayNotes,
+  dangling,
+  chores,
+}: Dump): string[] {
   const late = chores.filter((chore) => chore.kind !== "empty");
   return [
     ...leftovers.map((leftover) => `left on ${member}: ${leftover}`),
@@ -117,6 +133,7 @@ function checkLeftovers({ member, leftovers, isMoving, running, triggers, damage
     ...late.map((chore) => `left on ${member}: chore ${chore.kind} for ${chore.member} (operation ${chore.operation})`),
     ...triggers.filter((name) => !name.startsWith(GUARD_PREFIX)).map((name) => `left on ${member}: trigger ${name}`),
     ...damaged.map((id) => `damaged: ${id} on ${member} has another payload than was written`),
+    ...dangling.map((reference) => `dangling on ${member}: ${reference}`),
     ...strayNotes.map((note) => `misplaced: note ${note} is on ${member} without its account`),
   ];
 }
@@ -139,8 +156,8 @@ function checkServing({ member, membership, triggers, strayWrite, directory }: D
   ];
 }
 
-function checkRetired({ member, membership, strayWrite, accounts, directory }: Dump, { empty }: Expected): string[] {
-  const rows = accounts.length + directory.length;
+function checkRetired({ member, membership, strayWrite, accounts, tallies, directory }: Dump, { empty }: Expected): string[] {
+  const rows = accounts.length + tallies.length + directory.length;
   return [
     ...(membership?.serving === true ? [`${member} is no member, but serves`] : []),
     ...(strayWrite?.includes(GUARD_MESSAGES.notMember)

@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import { runCrashes } from "./run-crashes.ts";
 
 const KILLS = 5;
-const RUN_MS_MAX = 180_000;
+const RUN_MS_MAX = 270_000;
 
 it(
   "loses nothing when the runtime is killed in the middle of operations",
@@ -18,6 +18,15 @@ it(
     expect(report.deploys).toBeGreaterThan(0);
     // A run without writes, or whose kills all missed the operations, would prove nothing.
     expect(report.writes.acknowledged).toBeGreaterThan(50);
+    const { fanOuts, alarms } = report;
+    for (const count of [
+      fanOuts.once.acknowledged,
+      fanOuts.retried.acknowledged,
+      alarms.counted,
+      alarms.marked,
+      alarms.orphanRefused,
+    ])
+      expect(count).toBeGreaterThan(5);
     expect(report.kills - (report.steps["idle"] ?? 0)).toBeGreaterThan(1);
     expect(report.checks).toBeGreaterThan(0);
   },

@@ -1,5 +1,6 @@
 /** What one object holds, seen from inside: its part in the namespace, what operations left, and the rows of the user's tables. */
 import { stateText } from "./accounts.ts";
+import type { AlarmEntry } from "./alarm-log.ts";
 import { VERSION, addedColumns } from "./version.ts";
 
 export interface Dump {
@@ -26,6 +27,12 @@ export interface Dump {
   readonly damaged: readonly string[];
   /** Notes whose account is not on this object, as `account/serial`. */
   readonly strayNotes: readonly string[];
+  /** Rows of the user's tables whose foreign key points at nothing, as `table → parent`. */
+  readonly dangling: readonly string[];
+  /** What alarms have written here. */
+  readonly alarms: readonly AlarmEntry[];
+  /** Account → the calls to all members that its tally has met, in order. */
+  readonly tallies: readonly (readonly [string, readonly number[]])[];
   /** Id → owner. */
   readonly directory: readonly (readonly [string, string])[];
   /** What a write to the object that goes around the router was answered: null when it was carried out (and rolled back). */
@@ -87,6 +94,18 @@ export function dumpObject(member: string, storage: DurableObjectStorage): Dump 
     strayNotes: texts(
       "SELECT account || '/' || serial AS text FROM notes WHERE account NOT IN (SELECT id FROM accounts) ORDER BY 1",
     ),
+    dangling: sql
+      .exec<{ table: string; parent: string }>("PRAGMA foreign_key_check")
+      .toArray()
+      // Rows that a retired member has put away point at the empty table in their place.
+      .filter(({ table }) => !table.startsWith("shardctl_"))
+      .map(({ table, parent }) => `${table} → ${parent}`),
+    // Their type is the one that the alarms write.
+    alarms: sql.exec("SELECT event, id, times FROM alarm_log ORDER BY event, id").toArray() as unknown as AlarmEntry[],
+    tallies: pairs("SELECT account AS id, calls AS value FROM tallies ORDER BY id").map(([id, calls]) => [
+      id,
+      calls.split(",").slice(0, -1).map(Number),
+    ]),
     directory: isKnown ? pairs("SELECT id, owner AS value FROM shardctl_directory ORDER BY id") : [],
     strayWrite: tryStrayWrite(storage),
   };

@@ -7,12 +7,15 @@ import type { Layout } from "../../src/core/layout.ts";
 import { sameLayout } from "../../src/core/layout.ts";
 import { DEFAULT_OPERATION_POLICY, type OperationStatus, STEPS } from "../../src/core/operation.ts";
 import { Random } from "../sim/random.ts";
-import { NAMESPACE, accountId, stateText } from "./accounts.ts";
+import { NAMESPACE, TALLIED_IDS, accountId, stateText } from "./accounts.ts";
+import { type AlarmCounts, countAlarms, expectByAlarms } from "./alarm-log.ts";
 import { type Found, checkState } from "./check-state.ts";
 import type { Dump } from "./dump.ts";
+import { FanOuts } from "./fan-outs.ts";
 import { AccountModel } from "./model.ts";
 import { CrashRuntime } from "./runtime.ts";
 import { KILL_STEPS, type KillStep, type PlannedKill, type PlannedOperation, planOperations } from "./schedule.ts";
+import type { Outcome } from "./tallies.ts";
 import { type WriteCounts, Writers } from "./writers.ts";
 
 export interface CrashOptions {
@@ -31,6 +34,10 @@ export interface CrashReport {
   readonly seed: number;
   readonly seconds: number;
   readonly writes: WriteCounts;
+  /** Calls to all members that run at most once, and those that may run twice. */
+  readonly fanOuts: { readonly once: FanOutCounts; readonly retried: FanOutCounts };
+  /** What alarms wrote. */
+  readonly alarms: AlarmCounts;
   readonly kills: number;
   /** Kills that took wrangler and all its processes. */
   readonly treeKills: number;
@@ -45,6 +52,8 @@ export interface CrashReport {
   readonly fillers: number;
   readonly problems: readonly string[];
 }
+
+type FanOutCounts = Readonly<Record<Outcome, number>>;
 
 const LATENCY_MS = 50;
 const FILLERS = 1_500;
@@ -65,6 +74,9 @@ const DELAY_MS_MAX: Readonly<Record<KillStep, number>> = {
 const END_MS_MAX = 90_000;
 const CALL_MS_MAX = 60_000;
 const PROBLEMS_MAX = 50;
+/** An operation that would part a mark from its account ends and changes nothing; it is asked for again. */
+const MARKED = "rows of 'marks' stay on";
+const MARKED_TRIES_MAX = 20;
 
 export async function runCrashes(options: CrashOptions): Promise<CrashReport> {
   const startedAt = Date.now();
@@ -75,7 +87,7 @@ export async function runCrashes(options: CrashOptions): Promise<CrashReport> {
   } catch (error) {
     run.problems.push(error instanceof Error ? error.message : String(error));
   } finally {
-    run.writers.stop();
+    run.stop();
     const isKept = options.keepOnFailure && !options.signal.aborted && run.isWrong();
     await runtime.stop(isKept);
     if (isKept) options.onProgress(`The directory was kept: ${runtime.folder}`);
@@ -94,7 +106,9 @@ function untilAborted(signal: AbortSignal): Promise<never> {
 
 class CrashRun {
   readonly problems: string[] = [];
-  readonly writers: Writers;
+  readonly #writers: Writers;
+  readonly #fanOuts: FanOuts;
+  #alarms: AlarmCounts = countAlarms([]);
   readonly #runtime: CrashRuntime;
   readonly #options: CrashOptions;
   readonly #model = new AccountModel();
@@ -117,33 +131,54 @@ class CrashRun {
     this.#runtime = runtime;
     this.#options = options;
     this.#random = new Random(options.seed);
-    this.writers = new Writers(runtime, this.#model, this.#random, options.writers);
+    this.#writers = new Writers(runtime, this.#model, this.#random, options.writers);
+    this.#fanOuts = new FanOuts(runtime);
   }
 
   async all(): Promise<void> {
     const ids = Array.from({ length: FILLERS }, (_, index) => accountId("f", index));
     await this.#insist("/fill", { ids });
     ids.forEach((id, index) => this.#fillers.set(id, [stateText({ amount: 0, serial: index + 1, notes: [] })]));
+    for (const id of TALLIED_IDS) this.#fillers.set(id, [stateText({ amount: 0, serial: 0, notes: [] })]);
     for (const planned of planOperations(this.#random)) {
       if (this.#options.signal.aborted) return;
       if (this.#kills >= this.#options.kills || this.isWrong()) break;
-      this.writers.resume();
-      const ended = await this.#operate(planned);
-      await this.writers.pause();
+      await this.#operateOnce(planned);
+    }
+  }
+
+  /** Lets no more calls begin. */
+  stop(): void {
+    this.#writers.crew.stop();
+    this.#fanOuts.crew.stop();
+  }
+
+  /** Until it was not refused for a mark. Again without its kills: they were made. */
+  async #operateOnce(planned: PlannedOperation): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      this.#writers.crew.resume();
+      this.#fanOuts.crew.resume();
+      const ended = await this.#operate(tries === 1 ? planned : { ...planned, kills: [] });
+      await this.#writers.crew.pause();
+      await this.#fanOuts.crew.pause();
       await this.#check(ended, planned);
+      if (!isMarked(ended) || this.isWrong() || this.#options.signal.aborted) return;
+      if (tries >= MARKED_TRIES_MAX) throw new Error(`${planned.name} met marks ${tries} times: ${ended.fault?.message}`);
     }
   }
 
   isWrong(): boolean {
-    return this.problems.length > 0 || this.writers.problems.length > 0;
+    return this.problems.length > 0 || this.#writers.problems.length > 0;
   }
 
   report(elapsedMs: number): CrashReport {
-    const problems = [...this.writers.problems, ...this.problems];
+    const problems = [...this.#writers.problems, ...this.problems];
     return {
       seed: this.#options.seed,
       seconds: Math.round(elapsedMs / 1000),
-      writes: this.writers.counts,
+      writes: this.#writers.counts,
+      fanOuts: { once: this.#fanOuts.counts(false), retried: this.#fanOuts.counts(true) },
+      alarms: this.#alarms,
       kills: this.#kills,
       treeKills: this.#treeKills,
       deploys: this.#deploys,
@@ -181,9 +216,10 @@ class CrashRun {
     this.#lastOperation = id;
     const label = planned.cancelFrom === null ? planned.name : `${planned.name} (cancel)`;
     const counts = (this.#operations[label] ??= {});
-    counts[ended.state] = (counts[ended.state] ?? 0) + 1;
+    const end = isMarked(ended) ? "refused for a mark" : ended.state;
+    counts[end] = (counts[end] ?? 0) + 1;
     this.#options.onProgress(
-      `operation ${id}: ${label} ${ended.state} at epoch ${ended.epoch} · ${this.#kills} kills, ${this.writers.counts.acknowledged} writes`,
+      `operation ${id}: ${label} ${end} at epoch ${ended.epoch} · ${this.#kills} kills, ${this.#writers.counts.acknowledged} writes`,
     );
     return ended;
   }
@@ -247,12 +283,14 @@ class CrashRun {
       wrong.push("The layout has changed, though the operation was cancelled");
     this.#empty = mustBeEmpty(this.#empty, ended, live.layout, planned.retainHours === 0);
     const dumps = await this.#settledDumps();
-    const possible = new Map([...this.#fillers, ...this.#model.ids().map((id) => [id, this.#model.possible(id)] as const)]);
-    wrong.push(
-      ...checkState({ ...live, dumps }, { possible, empty: this.#empty, version: this.#version }).map((problem) =>
-        this.#explain(problem),
-      ),
-    );
+    this.#alarms = countAlarms(dumps);
+    const possible = new Map([
+      ...this.#fillers,
+      ...expectByAlarms(dumps),
+      ...this.#model.ids().map((id) => [id, this.#model.possible(id)] as const),
+    ]);
+    const expected = { possible, fanOuts: this.#fanOuts.made, empty: this.#empty, version: this.#version };
+    wrong.push(...checkState({ ...live, dumps }, expected).map((problem) => this.#explain(problem)));
     if (wrong.length === 0) return;
     this.problems.push(
       `After operation ${ended.id} (${planned.name}, ${ended.state}, epoch ${live.epoch}), seed ${this.#options.seed}:`,
@@ -262,7 +300,7 @@ class CrashRun {
 
   /** A crash is no reason to fail: it must be carried on. */
   #checkEnd(ended: OperationStatus, { cancelFrom, name }: PlannedOperation): string[] {
-    if (ended.state === "completed" || (ended.state === "cancelled" && cancelFrom !== null)) return [];
+    if (ended.state === "completed" || (ended.state === "cancelled" && cancelFrom !== null) || isMarked(ended)) return [];
     return [`${name} ended as ${ended.state}: ${JSON.stringify(ended.fault)} (last error: ${ended.lastError ?? "none"})`];
   }
 
@@ -308,6 +346,10 @@ class CrashRun {
 }
 
 const UP_PAUSE_MS = 30;
+
+function isMarked({ state, fault }: OperationStatus): boolean {
+  return state === "failed" && fault?.message.includes(MARKED) === true;
+}
 
 function isBeforeCancel({ step }: PlannedKill, { cancelFrom }: PlannedOperation): boolean {
   return cancelFrom === null || KILL_STEPS.indexOf(step) < KILL_STEPS.indexOf(cancelFrom);

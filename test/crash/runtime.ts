@@ -2,7 +2,7 @@
  * The real runtime of a crash run: wrangler on a directory that stays, in a process group of its own. Kills the user's workerd, or the
  * whole group, and starts again on the same directory. Touches no process but those of that group.
  */
-import { copyFile, cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -13,6 +13,8 @@ import { type WranglerProcess, findWrangler, startWrangler } from "../../src/cli
 import { sleep } from "../../src/cli/host.ts";
 import type { Step } from "../../src/core/operation.ts";
 import { findWorkerd } from "../support/server.ts";
+import { NAMESPACE } from "./accounts.ts";
+import { ObjectFiles } from "./object-files.ts";
 
 /** What became of a request. `unknown`: it may have been carried out. `refused` and `unsent`: it was not. */
 export type Answer =
@@ -36,6 +38,7 @@ export class CrashRuntime {
   readonly #program: string;
   #wrangler: WranglerProcess;
   #starts = 1;
+  readonly #files: ObjectFiles;
   #rootId = "";
   #isStopping = false;
   #up: Promise<void> | undefined;
@@ -44,6 +47,7 @@ export class CrashRuntime {
     this.#folder = folder;
     this.#port = port;
     this.#program = program;
+    this.#files = new ObjectFiles(this.#persistTo(), WORKER_NAME, CLASS_NAME);
     this.#wrangler = this.#start();
   }
 
@@ -66,9 +70,7 @@ export class CrashRuntime {
     process.once("exit", runtime.#endNow);
     try {
       await runtime.waitUntilUp();
-      const answer = await runtime.post("/rootId", {});
-      if (answer.kind !== "answered") throw new Error(`The Worker does not answer: ${answer.message}`);
-      runtime.#rootId = String(answer.value);
+      runtime.#rootId = await runtime.idOf(NAMESPACE);
       return runtime;
     } catch (error) {
       const log = await runtime.readLog();
@@ -97,6 +99,13 @@ export class CrashRuntime {
     }
     if (response.status === 200) return { kind: "answered", value: (JSON.parse(text) as { readonly answer: unknown }).answer };
     return { kind: response.status === 409 ? "refused" : "unknown", message: `${response.status} ${text.slice(0, 300)}` };
+  }
+
+  /** The id of a member, by which its files are named. */
+  async idOf(member: string): Promise<string> {
+    const answer = await this.post("/idOf", { member });
+    if (answer.kind !== "answered") throw new Error(`The Worker does not answer: ${answer.message}`);
+    return String(answer.value);
   }
 
   /** Ends once the Worker answers; many may wait. @throws Error with the log when it does not come back. */
@@ -143,17 +152,25 @@ export class CrashRuntime {
   }
 
   /** SIGKILLs wrangler and all its processes, and starts again on the same directory and port, with this version of the class. */
-  async killTree(version: number | null = null): Promise<Step | null> {
+  killTree(version: number | null = null): Promise<Step | null> {
+    return this.restart(async () => {
+      const step = await this.#readStep();
+      if (version !== null) await this.#writeVersion(version);
+      return step;
+    });
+  }
+
+  /** SIGKILLs everything, does something to the objects' files while nothing runs, and starts again. */
+  async restart<Value>(work: (files: ObjectFiles) => Promise<Value>): Promise<Value> {
     this.#isStopping = true;
     process.kill(-this.#wrangler.pid, "SIGKILL");
     await this.#wrangler.ended;
     await this.#wrangler.stop();
-    const step = await this.#readStep();
-    if (version !== null) await this.#writeVersion(version);
+    const value = await work(this.#files);
     this.#starts++;
     this.#wrangler = this.#start();
     this.#isStopping = false;
-    return step;
+    return value;
   }
 
   async #writeVersion(version: number): Promise<void> {
@@ -188,24 +205,23 @@ export class CrashRuntime {
 
   #start(): WranglerProcess {
     const config = join(this.#folder, "wrangler.json");
-    const persistTo = join(this.#folder, "state");
     const shared = {
       folder: this.#folder,
       verbose: false,
       env: { ...process.env, WRANGLER_LOG: "warn" },
       logFile: this.#logFile(),
     };
-    return startWrangler(this.#program, { ...shared, config, persistTo, port: this.#port });
+    return startWrangler(this.#program, { ...shared, config, persistTo: this.#persistTo(), port: this.#port });
+  }
+
+  #persistTo(): string {
+    return join(this.#folder, "state");
   }
 
   /** From a copy of the root's database, so that nothing is open when the next workerd opens it. */
   async #readStep(): Promise<Step | null> {
-    const objects = join(this.#folder, "state", "v3", "do", `${WORKER_NAME}-${CLASS_NAME}`);
     const copies = join(this.#folder, "copy");
-    await mkdir(copies, { recursive: true });
-    for (const name of await readdir(objects)) {
-      if (name.startsWith(this.#rootId) && !name.endsWith("-shm")) await copyFile(join(objects, name), join(copies, name));
-    }
+    await this.#files.snapshot(this.#rootId, copies);
     const database = new DatabaseSync(join(copies, `${this.#rootId}.sqlite`));
     try {
       const hasJournal = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").get() !== undefined;

@@ -12,15 +12,19 @@ import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { type Router, connect } from "../../src/shards/router.ts";
 import {
   type AccountState,
+  COUNTED_IDS,
+  DOOMED_IDS,
   NAMESPACE,
   NOTES_MAX,
   PARTITIONERS,
+  TALLIED_IDS,
   type WriteKind,
   groupOf,
   keyOf,
   regionOf,
   stateText,
 } from "./accounts.ts";
+import { ALARM_TABLES, AlarmWork } from "./alarm-work.ts";
 import { type Dump, PAYLOAD_SQL, dumpObject } from "./dump.ts";
 import { VERSION, addedColumns } from "./version.ts";
 
@@ -34,6 +38,9 @@ interface CrashEnv {
 const FILLER_BYTES = 1500;
 const ACCOUNT_BYTES = 300;
 const STEP_POLL_MS = 4;
+/** Pause between two alarms of an object that has rows for them, and of one that has none. */
+const ALARM_MS = 120;
+const IDLE_ALARM_MS = 1_500;
 /** Messages of the steps that are over first: these take longer still. */
 const SLOW = new Set(["prepare", "activate", "finish", "abandon"]);
 const SLOW_FACTOR = 4;
@@ -55,7 +62,11 @@ const DELAYED = new Set([
 
 export class Ledger extends ShardedObject<CrashEnv> {
   override readonly shards = this.createHost({
-    tables: [{ name: "accounts" }, { name: "notes", follows: "accounts", by: "account" }],
+    tables: [
+      { name: "accounts" },
+      { name: "notes", follows: "accounts", by: "account" },
+      { name: "tallies", follows: "accounts", by: "account" },
+    ],
     partitioners: PARTITIONERS,
   });
 
@@ -63,10 +74,22 @@ export class Ledger extends ShardedObject<CrashEnv> {
     super(ctx, env);
     ctx.storage.sql.exec(`
       CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY, region TEXT NOT NULL, grp INTEGER NOT NULL, amount INTEGER NOT NULL, serial INTEGER NOT NULL, size INTEGER NOT NULL, payload TEXT NOT NULL, stated INTEGER NOT NULL DEFAULT 0, stated_by INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS notes (account TEXT NOT NULL, serial INTEGER NOT NULL, PRIMARY KEY (account, serial)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS notes (account TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE, serial INTEGER NOT NULL, PRIMARY KEY (account, serial)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS tallies (account TEXT PRIMARY KEY REFERENCES accounts (id) ON DELETE CASCADE, calls TEXT NOT NULL) WITHOUT ROWID;
       CREATE INDEX IF NOT EXISTS accounts_by_region ON accounts (region);
+      ${ALARM_TABLES}
     `);
     if (VERSION > 1) ctx.storage.transactionSync(() => this.#migrate());
+    void ctx.blockConcurrencyWhile(async () => {
+      if ((await ctx.storage.getAlarm()) === null) await ctx.storage.setAlarm(Date.now() + ALARM_MS);
+    });
+  }
+
+  /** Writes without being asked, on whichever object it runs: a member, or one that is none. */
+  protected override async onAlarm(): Promise<void> {
+    const { storage } = this.ctx;
+    const isAtHome = await new AlarmWork(storage, (id) => this.#countUp(id)).run();
+    await storage.setAlarm(Date.now() + (isAtHome ? Math.random() * ALARM_MS * 2 : IDLE_ALARM_MS));
   }
 
   /** As an owner writes it who knows nothing of shards: at every start, whatever is missing. */
@@ -105,11 +128,20 @@ export class Ledger extends ShardedObject<CrashEnv> {
     return stateText(state);
   }
 
-  /** Rows that are never written again. */
+  /** Rows that are never written again, and those of alarms and of calls to all members. */
   fill(ids: readonly string[]): void {
-    this.ctx.storage.transactionSync(() => {
+    const { storage } = this.ctx;
+    storage.transactionSync(() => {
       ids.forEach((id, index) => this.#insert("INSERT", id, index + 1, FILLER_BYTES));
+      for (const id of [...COUNTED_IDS, ...TALLIED_IDS]) this.#insert("INSERT", id, 0, ACCOUNT_BYTES);
+      for (const id of TALLIED_IDS) storage.sql.exec("INSERT INTO tallies (account, calls) VALUES (?, '')", id);
+      for (const id of DOOMED_IDS) this.#change("put", id, 1);
     });
+  }
+
+  /** Notes a call in every tally that is here. */
+  tally(serial: number): number {
+    return this.ctx.storage.sql.exec("UPDATE tallies SET calls = calls || ? || ','", String(serial)).rowsWritten;
   }
 
   /**
@@ -151,9 +183,16 @@ export class Ledger extends ShardedObject<CrashEnv> {
         return;
       }
       case "remove":
-        sql.exec("DELETE FROM notes WHERE account = ?", id);
         sql.exec("DELETE FROM accounts WHERE id = ?", id);
     }
+  }
+
+  /** Its serial is its amount, so that its whole state follows from how often it was counted up. */
+  #countUp(id: string): void {
+    const counted = "UPDATE accounts SET amount = amount + 1, serial = amount + 1 WHERE id = ? RETURNING serial";
+    const { serial } = this.ctx.storage.sql.exec<{ serial: number }>(counted, id).one();
+    this.ctx.storage.sql.exec(`UPDATE accounts SET payload = ${PAYLOAD_SQL} WHERE id = ?`, id);
+    this.#addNote(id, serial);
   }
 
   #insert(verb: string, id: string, serial: number, size: number): void {
@@ -190,8 +229,9 @@ export class Ledger extends ShardedObject<CrashEnv> {
   }
 }
 
-/** One per isolate: its cached layout is stale after every cutover. */
+/** Each one per isolate: its cached layout is stale after every cutover. */
 let router: Router<Ledger> | undefined;
+const fanOutRouters = new Map<boolean, Router<Ledger>>();
 
 interface WriteBody {
   readonly kind: WriteKind | "read";
@@ -219,6 +259,19 @@ async function callOwner(env: CrashEnv, { kind, id, serial, known }: WriteBody):
   return router.attempt(call);
 }
 
+interface FanOutBody {
+  readonly serial: number;
+  readonly mayRunTwice: boolean;
+}
+
+function callAll(env: CrashEnv, { serial, mayRunTwice }: FanOutBody): Promise<unknown> {
+  const known = fanOutRouters.get(mayRunTwice);
+  const fanOutRouter =
+    known ?? connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS, retryUnanswered: mayRunTwice });
+  fanOutRouters.set(mayRunTwice, fanOutRouter);
+  return fanOutRouter.callAll("tally", serial);
+}
+
 /** @throws RefusedError when the object says no. */
 async function ask<Reply>(env: CrashEnv, member: string, request: unknown): Promise<Reply> {
   const envelope = { protocol: PROTOCOL_VERSION, namespace: NAMESPACE, member, request } as const;
@@ -239,6 +292,8 @@ async function answerRequest(request: Request, env: CrashEnv): Promise<unknown> 
   switch (new URL(request.url).pathname) {
     case "/write":
       return callOwner(env, body as WriteBody);
+    case "/all":
+      return callAll(env, body as FanOutBody);
     case "/root":
       return ask(env, NAMESPACE, body);
     case "/fill":
@@ -248,8 +303,8 @@ async function answerRequest(request: Request, env: CrashEnv): Promise<unknown> 
       return untilStep(env, body as { readonly after: number; readonly steps: readonly string[] });
     case "/dump":
       return env.LEDGER.getByName((body as { readonly member: string }).member).dump();
-    case "/rootId":
-      return env.LEDGER.idFromName(NAMESPACE).toString();
+    case "/idOf":
+      return env.LEDGER.idFromName((body as { readonly member: string }).member).toString();
     default:
       throw new Error(`No such route: ${request.url}`);
   }

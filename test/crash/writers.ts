@@ -4,6 +4,7 @@
  */
 import type { Random } from "../sim/random.ts";
 import { type WriteKind, accountId } from "./accounts.ts";
+import { Crew } from "./crew.ts";
 import type { AccountModel } from "./model.ts";
 import type { CrashRuntime } from "./runtime.ts";
 
@@ -40,50 +41,27 @@ export class Writers {
   readonly #runtime: CrashRuntime;
   readonly #model: AccountModel;
   readonly #random: Random;
-  readonly #count: number;
+  /** Each caller's own idea of the layout. */
+  readonly #known = new Map<number, unknown>();
+  readonly crew: Crew;
   #serial = 0;
-  #isPaused = false;
-  #isStopped = false;
-  #running: readonly Promise<void>[] = [];
 
   constructor(runtime: CrashRuntime, model: AccountModel, random: Random, count: number) {
     this.#runtime = runtime;
     this.#model = model;
     this.#random = random;
-    this.#count = count;
+    this.crew = new Crew(count, (writer, turn) => this.#write(writer, turn));
   }
 
-  /** Lets the writers write until `pause` or `stop`. */
-  resume(): void {
-    this.#isPaused = false;
-    this.#running = Array.from({ length: this.#count }, (_, writer) => this.#write(writer));
-    // Handled where it is awaited; until then it must not be taken for unhandled.
-    for (const writer of this.#running) writer.catch(() => undefined);
-  }
-
-  /** Resolves once no call is on its way. @throws what a writer threw. */
-  async pause(): Promise<void> {
-    this.#isPaused = true;
-    await Promise.all(this.#running);
-  }
-
-  /** Lets no more calls begin. */
-  stop(): void {
-    this.#isStopped = true;
-  }
-
-  async #write(writer: number): Promise<void> {
+  async #write(writer: number, turn: number): Promise<void> {
     const label = `writer ${writer}`;
-    let known: unknown = null;
-    for (let call = 0; !this.#isPaused && !this.#isStopped; call++) {
-      if (call % CALLS_PER_REFRESH === 0) known = (await this.#askLayout()) ?? known;
-      const id = accountId(`w${writer}`, this.#random.whole(label, 0, ACCOUNTS_PER_WRITER - 1));
-      const draw = this.#random.next(label);
-      const kind = CALLS.find(([upTo]) => draw < upTo)?.[1] ?? "read";
-      const isFine = await this.#call(kind, id, ++this.#serial, known);
-      // Not again and again while nothing runs: each try would be one more write that nobody knows of.
-      if (!isFine && !this.#isStopped) await this.#runtime.waitUntilUp();
-    }
+    if (turn % CALLS_PER_REFRESH === 0) this.#known.set(writer, (await this.#askLayout()) ?? this.#known.get(writer) ?? null);
+    const id = accountId(`w${writer}`, this.#random.whole(label, 0, ACCOUNTS_PER_WRITER - 1));
+    const draw = this.#random.next(label);
+    const kind = CALLS.find(([upTo]) => draw < upTo)?.[1] ?? "read";
+    const isFine = await this.#call(kind, id, ++this.#serial, this.#known.get(writer));
+    // Not again and again while nothing runs: each try would be one more write that nobody knows of.
+    if (!isFine && !this.crew.isStopped) await this.#runtime.waitUntilUp();
   }
 
   async #askLayout(): Promise<unknown> {

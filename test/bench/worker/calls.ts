@@ -1,6 +1,7 @@
 /** Routed calls beside direct ones, in turn and in the same request. */
 import { connect } from "../../../src/shards/router.ts";
 import type { BenchEnv } from "./env.ts";
+import { type Meter, takeMeter } from "./meter.ts";
 import type { Things } from "./things.ts";
 
 /** Microseconds of one call, per block of calls. */
@@ -52,6 +53,26 @@ export async function compareInserts(
     () => insert("routed", block++),
     () => insert("direct", block++),
   );
+}
+
+/** Rows that the platform bills for one insert, through the router and by the owner's stub. `run` must not come twice. */
+export async function meterInserts(
+  env: BenchEnv,
+  { namespace, run, calls }: { namespace: string; run: number; calls: number },
+): Promise<{ readonly routed: Meter; readonly direct: Meter }> {
+  const router = connect<Things>(env.METERED, namespace);
+  const meter = async (way: string, insert: (id: string, owner: string) => Promise<unknown>): Promise<Meter> => {
+    const ids = Array.from({ length: calls }, (_, call) => `metered-${run}-${way}-${call}`);
+    const owners = await Promise.all(ids.map((id) => ownerOf(router, id)));
+    takeMeter();
+    for (const [call, id] of ids.entries()) await insert(id, owners[call] ?? "");
+    const { rowsRead, rowsWritten } = takeMeter();
+    return { rowsRead: rowsRead / calls, rowsWritten: rowsWritten / calls };
+  };
+  return {
+    routed: await meter("routed", async (id) => router.at(id).putHere([thingOf(id)])),
+    direct: await meter("direct", async (id, owner) => env.METERED.getByName(owner).putHere([thingOf(id)])),
+  };
 }
 
 function thingOf(id: string): Parameters<Things["putHere"]>[0][number] {

@@ -21,6 +21,8 @@ export interface OperateArgs {
 
 /** How an operation went. */
 export interface Operated {
+  /** Milliseconds since the Unix epoch, as the root journaled it. */
+  readonly startedAt: number;
   /** From its start, as the root journaled it, to its end. */
   readonly durationMs: number;
   /** Rows that were copied: for a rebalance only those that changed hands. */
@@ -99,6 +101,7 @@ function operatedOf(status: OperationStatus): Operated {
     );
   }
   return {
+    startedAt: status.startedAt,
     durationMs: status.finishedAt - status.startedAt,
     rowsMoved: status.rowsCopied,
     members: [...new Set([...status.from.members, ...status.to.members])],

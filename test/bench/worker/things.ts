@@ -48,6 +48,17 @@ export class Things extends ThingsObject<BenchEnv> {
     return this.ctx.id.name ?? "";
   }
 
+  /** Calls the owner of another key, and answers what it has there. */
+  async getBeside(id: string): Promise<unknown> {
+    return this.shards.router<Things>().at(id).getHere(id);
+  }
+
+  /** A method that runs for long and does nothing. */
+  async waitHere(durationMs: number): Promise<true> {
+    await new Promise((resolve) => setTimeout(resolve, durationMs));
+    return true;
+  }
+
   /** Answers a query as a class without the library would. */
   select(query: string): Record<string, SqlStorageValue>[] {
     return this.ctx.storage.sql.exec(query).toArray();
