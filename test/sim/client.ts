@@ -17,6 +17,7 @@ import { isCopying } from "./operator.ts";
 import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { Router } from "../../src/shards/router.ts";
 import type { Peers } from "../../src/shards/storage/storage.ts";
+import type { Raised } from "./fan-outs.ts";
 import { type Entry, type History, type Op, keyOfView } from "./history.ts";
 import { LayoutChanged, routeItem } from "./route-item.ts";
 import { type ClientStep, GROUPS, type Intent, type Moment, RIVALS, groupOf } from "./scenario.ts";
@@ -43,6 +44,9 @@ const WAIT_MS_MAX = 1_500;
 
 /** What the failure of a call within a call says, as the error of the outer one. */
 const NESTED_ENDS = [GUARDED, "network: ", " crashed", ": retry", DISK_IS_FULL];
+
+/** A call to all members that has run on some, and can run on the others no more. */
+const HAVE_MOVED = "have moved since";
 
 /** Ids that belong to one client. */
 const CLIENTS_OWN = /^c\d/;
@@ -85,6 +89,8 @@ export class Client {
     switch (intent.kind) {
       case "list":
         return this.#list(intent.by);
+      case "fanOut":
+        return this.#fanOut(intent);
       case "stray":
         return this.#stray(intent);
       case "sweep":
@@ -109,7 +115,7 @@ export class Client {
   async #call(
     intent: Exclude<
       Intent,
-      { kind: "list" | "stray" | "sweep" | "putMany" | "relay" | "regroup" | "exchange" | "twin" | "rival" }
+      { kind: "list" | "fanOut" | "stray" | "sweep" | "putMany" | "relay" | "regroup" | "exchange" | "twin" | "rival" }
     >,
   ): Promise<void> {
     const { id } = intent;
@@ -335,6 +341,29 @@ export class Client {
     this.#history.sawAll(this.#name, this.#keys, invokedAt, byKey);
   }
 
+  /** Which rows it has changed is checked in the end: see `fan-outs.ts`. */
+  async #fanOut({ by, slowMs, fenceMs, afterMs }: Intent & { kind: "fanOut" }): Promise<void> {
+    const { looks, fanOuts } = this.#world;
+    const { scheduler } = this.#world.options;
+    await this.#awaitUntil(fenceMs, () => this.#world.looks > looks);
+    if (afterMs > 0) await this.#sleep(afterMs);
+    const name = fanOuts.begin(this.#name, by);
+    const askedAt = scheduler.now;
+    this.#unanswered = 0;
+    try {
+      const answers = (await this.#router.callAll("raiseAll", name, by, slowMs)) as Raised[][];
+      fanOuts.end(name, { kind: "succeeded", answers });
+      this.#world.trace(() => `${this.#name} fanOut ${name} = ${JSON.stringify(answers)}`);
+      this.#checkWait(`fanOut ${name}`, scheduler.now - askedAt - slowMs);
+    } catch (error) {
+      this.#checkGuards("fanOut", error);
+      if (!hasExpectedEnd(error) || (this.#world.isCalm && String(error).endsWith(HAVE_MOVED)))
+        this.#world.violate(`${this.#name} fanOut ${name}: ${String(error)}`);
+      this.#world.trace(() => `${this.#name} fanOut ${name} fails: ${String(error)}`);
+      fanOuts.end(name, { kind: "failed", message: String(error), isUnknown: this.#unanswered > 0 });
+    }
+  }
+
   async #stray({ id, n, tag, fenceMs }: Intent & { kind: "stray" }): Promise<void> {
     const grp = groupOf(id);
     const root = this.#world.object(this.#world.options.namespace);
@@ -458,7 +487,7 @@ function hasExpectedEnd(error: unknown): boolean {
     error instanceof LayoutChanged ||
     String(error).includes(DISK_IS_FULL) ||
     // Of a call to all members: it says where it has run, and why it could not on the others.
-    String(error).endsWith("have moved since") ||
+    String(error).endsWith(HAVE_MOVED) ||
     (error instanceof Error && error.cause !== undefined && hasExpectedEnd(error.cause))
   );
 }

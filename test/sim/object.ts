@@ -36,6 +36,8 @@ export class SimObject {
   /** The version that this life runs, and the next one begins with until it starts. */
   version: StoreVersion = FIRST_VERSION;
   #gate: (() => void)[] = [];
+  /** What is noted as soon as the writes so far are durable. */
+  #committed: (() => void)[] = [];
   /** What waits to be delivered while some code runs alone; null while none does. */
   #held: (() => void)[] | null = null;
   #answers = new Set<Answer>();
@@ -176,6 +178,7 @@ export class SimObject {
     this.#life++;
     this.#running = null;
     this.#gate = [];
+    this.#committed = [];
     this.#held = null;
     this.storage.discard();
     for (const answer of this.#answers) {
@@ -233,6 +236,8 @@ export class SimObject {
     const ports: StorePorts = {
       storage: this.storage,
       runtime,
+      // Its answer may never leave.
+      ran: (call, rows) => this.#committed.push(() => this.#world.fanOuts.ran(call, this.name, rows)),
       router: (isOwn) =>
         isOwn && running.host.platform.peers !== null
           ? new Router(running.host.platform.peers, running.host.namespace, runtime, { partitioners })
@@ -410,6 +415,7 @@ export class SimObject {
       this.crash("failed commit");
       return false;
     }
+    for (const note of this.#committed.splice(0)) note();
     this.#armAlarm();
     return true;
   }

@@ -139,6 +139,7 @@ function judge(world: World, scenario: Scenario, history: History): Omit<RunRepo
   const end = checkEnd(world, scenario);
   const keys = keysOf(scenario);
   for (const id of end.views.keys()) if (!keys.includes(id)) world.violate(`${id} was never written`);
+  for (const flaw of world.fanOuts.judge(history, keys)) world.violate(flaw);
   const unknown = history.entries.filter((entry) => entry.returnedAt === Infinity).length;
   const calls = history.size;
   // What is stored in the end is one more read, after everything else.

@@ -86,6 +86,14 @@ export type Intent =
     }
   /** Several items at once, all or nothing per member. */
   | { readonly kind: "putMany"; readonly items: readonly { readonly id: string; readonly n: number; readonly tag: number }[] }
+  /** Adds to every item, by one call to all members. `fenceMs` waits so long for a root that asks what runs, and then `afterMs` more. */
+  | {
+      readonly kind: "fanOut";
+      readonly by: number;
+      readonly slowMs: number;
+      readonly fenceMs: number;
+      readonly afterMs: number;
+    }
   /** A read of every member. */
   | { readonly kind: "list"; readonly by: "call" | "query" };
 
@@ -156,6 +164,8 @@ export interface Scenario {
   readonly hasNestedCalls: boolean;
   /** Timers of all objects write, past the router. */
   readonly hasDirectWriters: boolean;
+  /** Calls to all members change rows. */
+  readonly hasFanOuts: boolean;
   /** The class's host is made before its tables, as a field is. */
   readonly isHostFirst: boolean;
   readonly deploys: Deploys;
@@ -180,6 +190,7 @@ export const FEATURES = [
   "hasFullDisks",
   "hasNestedCalls",
   "hasDirectWriters",
+  "hasFanOuts",
 ] as const;
 export type Feature = (typeof FEATURES)[number];
 
@@ -207,6 +218,7 @@ const NESTED_SHARE = 0.25;
 const DEPLOYS_SHARE = 0.25;
 const FULL_DISKS_SHARE = 0.2;
 const DIRECT_WRITERS_SHARE = 0.2;
+const FAN_OUTS_SHARE = 0.2;
 
 export function groupOf(id: string): string {
   return GROUPS[Array.from(id).reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % GROUPS.length] ?? "g0";
@@ -223,6 +235,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const stepMsMax = random.pick("stepMsMax", [40, 160, 160, 160]);
   const nestedShare = random.chance("nested", NESTED_SHARE) ? random.pick("nestedShare", [0.15, 0.4]) : 0;
   const sweepShare = random.chance("directWriters", DIRECT_WRITERS_SHARE) ? 0.3 : 0;
+  const fanOutShare = random.chance("fanOuts", FAN_OUTS_SHARE) ? random.pick("fanOutShare", [0.15, 0.35]) : 0;
   const hasDeploys = random.chance("deploys", DEPLOYS_SHARE);
   const hasFullDisks = random.chance("fullDisks", FULL_DISKS_SHARE);
   const shared = Array.from({ length: random.whole("shared", 2, 5) }, (_, index) => `s${index}`);
@@ -239,6 +252,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
         chooseRegroup(random, client, regroupShare, ids) ??
         chooseRelay(random, client, nestedShare, shared) ??
         chooseSweep(random, client, sweepShare, shared) ??
+        chooseFanOut(random, client, fanOutShare) ??
         chooseIntent(random, client, shared, ids, nestedShare > 0 ? 5_000 : 1_400),
     })),
   );
@@ -271,6 +285,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     hasFullDisks,
     hasNestedCalls: nestedShare > 0,
     hasDirectWriters: sweepShare > 0,
+    hasFanOuts: fanOutShare > 0,
     isHostFirst: hasDeploys && random.chance("hostFirst", 0.8),
     deploys: cutDeploys(hasDeploys ? chooseDeploys(random, hasUniqueIndex) : NO_DEPLOYS, cuts.deploys ?? []),
     fullDisks: hasFullDisks ? chooseFullDisks(random).filter((step) => !cuts.fullDisks?.includes(step.index)) : [],
@@ -385,6 +400,20 @@ function chooseSweep(random: Random, client: number, share: number, shared: read
   if (!random.chance(label, share)) return null;
   const fenceMs = random.chance(`${label}/atFence`, 0.7) ? FENCE_WAIT_MS : 0;
   return { kind: "sweep", id: random.pick(`${label}/id`, shared), fenceMs, afterMs: random.whole(`${label}/afterMs`, 0, 30) };
+}
+
+/** Slow ones, and some that begin just before a fence: what they meet must be the rows of one layout. */
+function chooseFanOut(random: Random, client: number, share: number): Intent | null {
+  const label = `fanOut/${client}`;
+  if (!random.chance(label, share)) return null;
+  const atFence = random.chance(`${label}/atFence`, 0.6);
+  return {
+    kind: "fanOut",
+    by: random.whole(`${label}/by`, 1, 9),
+    slowMs: random.chance(`${label}/slow`, 0.25) ? random.whole(`${label}/slowMs`, 5, 400) : 0,
+    fenceMs: atFence ? FENCE_WAIT_MS : 0,
+    afterMs: atFence ? random.whole(`${label}/afterMs`, 0, 30) : 0,
+  };
 }
 
 function chooseTwin(random: Random, client: number, share: number): Intent | null {

@@ -4,6 +4,7 @@
  */
 import type { HostStorage, Runtime, SqlRow } from "../../src/shards/storage/storage.ts";
 import type { Router } from "../../src/shards/router.ts";
+import type { Raised } from "./fan-outs.ts";
 import { routeItem } from "./route-item.ts";
 import { RIVALS } from "./scenario.ts";
 import { DeployedFlaw, type SchemaOptions, type StoreVersion, createTables, migrate } from "./versions.ts";
@@ -12,6 +13,8 @@ import { DeployedFlaw, type SchemaOptions, type StoreVersion, createTables, migr
 export interface StorePorts {
   readonly storage: HostStorage;
   readonly runtime: Runtime;
+  /** What a call to all members has changed here: told on once it is durable. */
+  ran(call: string, rows: readonly Raised[]): void;
   /** A router to the own namespace: the host's, or one that the class has made for itself and that the engine does not know. */
   router(isOwn: boolean): Router;
 }
@@ -155,6 +158,17 @@ export class Store {
     if (!found) return null;
     this.#storage.sql.exec("UPDATE items SET n = ? WHERE id = ?", found.n + by, id);
     return found.n + by;
+  }
+
+  /** Adds to every item, as a part of the named call to all members. */
+  async raiseAll(call: string, by: number, delayMs: number): Promise<Raised[]> {
+    if (delayMs > 0) await this.#runtime.sleep(delayMs);
+    const raised = this.#storage.sql
+      .exec<SqlRow>("UPDATE items SET n = n + ? RETURNING id, grp, n", by)
+      .toArray()
+      .map((row): Raised => ({ id: String(row["id"]), grp: String(row["grp"]), n: Number(row["n"]) }));
+    this.#ports.ran(call, raised);
+    return raised;
   }
 
   remove(id: string): boolean {
