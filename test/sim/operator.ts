@@ -211,7 +211,7 @@ const DEALT: readonly Kind[] = ["roundRobin", "roundRobin", "roundRobin"];
 const EVEN: Leaning = { unshards: 2, rekeys: 2.5, first: [], next: [], keys: ["id", "grp"] };
 /** Twins meet in a directory even where their rows do not. */
 const FOR_TWINS: Leaning = { ...EVEN, rekeys: 6, next: DEALT };
-/** Rivals meet most surprisingly where members stay, and only there a pause can stand between two waves. */
+/** Rivals meet most surprisingly where members stay, and only there a pause or a call to all members can stand between two waves. */
 const FOR_SHIFTS: Leaning = { ...EVEN, unshards: 1, rekeys: 1, first: BY_RANGES, next: BY_RANGES };
 /** A row that changes its group changes its member, and meets itself where it goes. */
 const FOR_REGROUPS: Leaning = {
@@ -222,10 +222,10 @@ const FOR_REGROUPS: Leaning = {
   keys: ["grp"],
 };
 
-function leaningOf({ hasTwins, hasRivals, hasRegroups, hasPauses }: Scenario): Leaning {
+function leaningOf({ hasTwins, hasRivals, hasRegroups, hasPauses, hasFanOuts }: Scenario): Leaning {
   if (hasTwins) return FOR_TWINS;
   if (hasRivals) return FOR_SHIFTS;
-  return hasRegroups ? FOR_REGROUPS : hasPauses ? FOR_SHIFTS : EVEN;
+  return hasRegroups ? FOR_REGROUPS : hasPauses || hasFanOuts ? FOR_SHIFTS : EVEN;
 }
 
 /** A layout to go to. Deliberately wilder than what a planner asks for: any slot may move anywhere. */

@@ -235,7 +235,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const stepMsMax = random.pick("stepMsMax", [40, 160, 160, 160]);
   const nestedShare = random.chance("nested", NESTED_SHARE) ? random.pick("nestedShare", [0.15, 0.4]) : 0;
   const sweepShare = random.chance("directWriters", DIRECT_WRITERS_SHARE) ? 0.3 : 0;
-  const fanOutShare = random.chance("fanOuts", FAN_OUTS_SHARE) ? random.pick("fanOutShare", [0.15, 0.35]) : 0;
+  const fanOutShare = random.chance("fanOuts", FAN_OUTS_SHARE) ? random.pick("fanOutShare", [0.2, 0.5]) : 0;
   const hasDeploys = random.chance("deploys", DEPLOYS_SHARE);
   const hasFullDisks = random.chance("fullDisks", FULL_DISKS_SHARE);
   const shared = Array.from({ length: random.whole("shared", 2, 5) }, (_, index) => `s${index}`);
@@ -243,7 +243,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const own = Array.from({ length: clientCount }, (_, client) => [`c${client}a`, `c${client}b`]);
   let index = 0;
   const clients = own.map((ids, client) =>
-    Array.from({ length: random.whole("steps", 8, 26) * (regroupShare > 0 ? 2 : 1) }, (): ClientStep => ({
+    Array.from({ length: random.whole("steps", 8, 26) * (regroupShare + fanOutShare > 0 ? 2 : 1) }, (): ClientStep => ({
       index: index++,
       afterMs: random.whole("stepMs", 1, stepMsMax),
       intent:
@@ -260,19 +260,22 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const retainHours = random.pick("retain", [0, 0, 1, 24]);
   let operation = 0;
   const operators = Array.from({ length: random.chance("operators", 0.4) ? 2 : 1 }, () =>
-    // What regroups are to disturb is a second move: see `FOR_REGROUPS`.
-    Array.from({ length: Math.max(random.whole("operations", 1, 4), regroupShare > 0 ? 3 : 0) }, (): OperatorStep => ({
-      index: operation++,
-      afterMs: random.whole("operatorMs", 1, 500),
-      startsAtChores: random.chance("atChores", 0.3),
-      // Some chores of the root are due at once, others much later.
-      retainHours: random.chance("retainsShort", 0.4) ? 0 : retainHours,
-      rowsPerSecondMax: regroupShare > 0 && random.chance("slowMove", 0.5) ? random.pick("rowsPerSecond", [40, 150]) : null,
-      waits: random.chance("waits", 0.75),
-      cancelAfterMs: random.chance("cancels", 0.25) ? random.whole("cancelMs", 1, 1_500) : null,
-      cancelsAtFence: random.chance("cancelsAtFence", 0.4),
-      pause: hasPauses && random.chance("pausesThis", 0.7) ? choosePause(random) : null,
-    })),
+    // What regroups and calls to all members are to disturb is a second move: see `FOR_REGROUPS`.
+    Array.from(
+      { length: Math.max(random.whole("operations", 1, 4), regroupShare + fanOutShare > 0 ? 3 : 0) },
+      (): OperatorStep => ({
+        index: operation++,
+        afterMs: random.whole("operatorMs", 1, 500),
+        startsAtChores: random.chance("atChores", 0.3),
+        // Some chores of the root are due at once, others much later.
+        retainHours: random.chance("retainsShort", 0.4) ? 0 : retainHours,
+        rowsPerSecondMax: regroupShare > 0 && random.chance("slowMove", 0.5) ? random.pick("rowsPerSecond", [40, 150]) : null,
+        waits: random.chance("waits", 0.75),
+        cancelAfterMs: random.chance("cancels", 0.25) ? random.whole("cancelMs", 1, 1_500) : null,
+        cancelsAtFence: random.chance("cancelsAtFence", 0.4),
+        pause: hasPauses && random.chance("pausesThis", 0.7) ? choosePause(random) : null,
+      }),
+    ),
   );
   return {
     seed,
