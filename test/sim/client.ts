@@ -48,9 +48,6 @@ const NESTED_ENDS = [GUARDED, "network: ", " crashed", ": retry", DISK_IS_FULL];
 /** A call to all members that has run on some, and can run on the others no more. */
 const HAVE_MOVED = "have moved since";
 
-/** Ids that belong to one client. */
-const CLIENTS_OWN = /^c\d/;
-
 export class Client {
   readonly #world: World;
   readonly #history: History;
@@ -332,8 +329,8 @@ export class Client {
       const key = keyOfView(view);
       const before = byKey.get(key);
       // Members answer one after the other: an item that its client removes and puts under another
-      // group meanwhile stands under each in turn. Only the items of one client are regrouped.
-      const isRegrouped = CLIENTS_OWN.test(view.id) && before?.grp !== view.grp;
+      // group meanwhile stands under each in turn.
+      const isRegrouped = before?.grp !== view.grp && this.#history.isStoredAnew(key, invokedAt, Infinity);
       if (before && !isRegrouped) this.#world.violate(`${this.#name} saw ${key} twice in one ${by} of all members`);
       byKey.set(key, view);
       if (!view.intact) this.#world.violate(`${this.#name} saw ${view.id} with another value than was stored`);

@@ -27,6 +27,8 @@ interface Running {
 export class SimObject {
   /** True when its class could not start for want of room, the last time that it tried. */
   hasFailedFull = false;
+  /** True while its database has a limit. */
+  isLimited = false;
   readonly name: string;
   readonly storage: SimStorage;
   readonly #world: Surroundings;
@@ -69,7 +71,13 @@ export class SimObject {
     const most = Math.max(this.storage.pages, FIRST_TABLES_PAGES) + pages;
     this.#world.trace(() => `${this.name} is nearly FULL: it may have ${most} pages`);
     this.storage.limit(most);
-    if (liftedAfterMs !== null) this.#world.options.scheduler.at(liftedAfterMs, () => this.storage.limit(null));
+    this.isLimited = true;
+    if (liftedAfterMs === null) return;
+    this.#world.options.scheduler.at(liftedAfterMs, () => {
+      this.storage.limit(null);
+      this.isLimited = false;
+      if (this.hasFailedFull) this.start();
+    });
   }
 
   /** Starts it without an event of its own. */
@@ -283,6 +291,7 @@ export class SimObject {
   #failStart(error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
     this.hasFailedFull = message.includes(DISK_IS_FULL);
+    if (this.hasFailedFull) this.#world.failedStarts.push(this.#world.options.scheduler.now);
     if (!(error instanceof DeployedFlaw) && !this.hasFailedFull && !this.#isOwnersFlaw(message))
       this.#world.violateOnce(`${this.name} does not start: ${message}`);
     if (this.#world.options.random.chance(`start/${this.name}/keeps`, 0.5) && !this.#flush()) return;

@@ -122,12 +122,14 @@ function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: b
   if (runningOperation(world) !== id) world.violate(`operation ${id} has ended although it is paused`);
   else if (!isPaused(world)) world.violate(`operation ${id} has gone on although it is paused`);
   if (!isLong) return;
+  // Without its part taken at every member nothing can be drained. The end judges whether it has waited with reason.
+  const isTakingPart = isIn(world, "prepare") && waitsForTables(world);
   for (const object of world.objects.values()) {
     if (object.isFenced()) world.violate(`${object.name} is still fenced although operation ${id} is paused`);
     if (object.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_captured'").length === 0) continue;
     const left = object.storage.peek("SELECT 1 FROM shardctl_captured").length;
     // A row that has a rival stays in the log until the operation has been resumed and has judged it.
-    if (left > 0 && !hasFoundTwice(world))
+    if (left > 0 && !isTakingPart && !hasFoundTwice(world))
       world.violate(`the log of ${object.name} has ${left} entries although nobody writes: operation ${id} is paused`);
   }
 }
@@ -168,6 +170,14 @@ function hasFailed(world: World, id: number): boolean {
   const query =
     "SELECT 1 FROM shardctl_operations WHERE id = ? AND (state = 'failed' OR json_extract(record, '$.fault') IS NOT NULL)";
   return world.object(world.options.namespace).storage.peek(query, id).length > 0;
+}
+
+/** True when the running operation waits for the tables of its members to be the same. */
+export function waitsForTables(world: World): boolean {
+  if (runningOperation(world) === null) return false;
+  const query =
+    "SELECT 1 FROM shardctl_operations WHERE state = 'running' AND json_extract(record, '$.waitsFor.kind') = 'tablesDiffer'";
+  return world.object(world.options.namespace).storage.peek(query).length > 0;
 }
 
 /** True when the last drains of the running operation have found an id twice. */

@@ -39,6 +39,8 @@ export interface Surroundings {
   /** Limits for objects that are yet to be made, in pages beyond their first tables. */
   readonly nextLimits: { readonly pages: number; readonly liftedAfterMs: number | null }[];
   readonly fanOuts: FanOuts;
+  /** When constructors found no room. */
+  readonly failedStarts: number[];
   /** False once the faults have stopped. */
   readonly isFaulty: boolean;
   /** True while a version that declares another shard key may run anywhere: what is begun then is rightly done by that key. */

@@ -44,6 +44,7 @@ export class World implements Surroundings {
   readonly #pages = new Map<string, { readonly from: string; readonly body: Envelope }>();
   /** When statements found no room, by object. */
   readonly fullAt = new Map<string, number[]>();
+  readonly failedStarts: number[] = [];
   /** How often each kind of fault struck. */
   readonly struck: Record<string, number> = {};
 
