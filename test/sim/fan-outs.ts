@@ -11,10 +11,7 @@
  * call has not met an increment that found nothing. The linearizability check does the rest.
  */
 import { type History, keyOfView } from "./history.ts";
-import type { View } from "./store.ts";
-
-/** A row that a call has changed, as it is afterwards. */
-export type Raised = Pick<View, "id" | "grp" | "n">;
+import type { Raised } from "./store.ts";
 
 /** What one member has run of a call, once that is durable. */
 interface Run {

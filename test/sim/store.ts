@@ -4,7 +4,6 @@
  */
 import type { HostStorage, Runtime, SqlRow } from "../../src/shards/storage/storage.ts";
 import type { Router } from "../../src/shards/router.ts";
-import type { Raised } from "./fan-outs.ts";
 import { routeItem } from "./route-item.ts";
 import { RIVALS } from "./scenario.ts";
 import { DeployedFlaw, type SchemaOptions, type StoreVersion, createTables, migrate } from "./versions.ts";
@@ -37,6 +36,9 @@ export interface View {
   readonly notes: string;
   readonly intact: boolean;
 }
+
+/** An item that a call to all members has changed, as it is afterwards. */
+export type Raised = Pick<View, "id" | "grp" | "n">;
 
 const VALUES = [
   "9007199254740993",
@@ -163,10 +165,7 @@ export class Store {
   /** Adds to every item, as a part of the named call to all members. */
   async raiseAll(call: string, by: number, delayMs: number): Promise<Raised[]> {
     if (delayMs > 0) await this.#runtime.sleep(delayMs);
-    const raised = this.#storage.sql
-      .exec<SqlRow>("UPDATE items SET n = n + ? RETURNING id, grp, n", by)
-      .toArray()
-      .map((row): Raised => ({ id: String(row["id"]), grp: String(row["grp"]), n: Number(row["n"]) }));
+    const raised = this.#storage.sql.exec<SqlRow & Raised>("UPDATE items SET n = n + ? RETURNING id, grp, n", by).toArray();
     this.#ports.ran(call, raised);
     return raised;
   }
