@@ -9,11 +9,13 @@ import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
 import type { OperationRecord } from "../../src/shards/root/operation-record.ts";
 import type { Membership } from "../../src/shards/member/membership.ts";
 import { type SqlRow, textOf } from "../../src/shards/storage/storage.ts";
-import { checkVersions } from "./check-versions.ts";
+import { checkVersions, knowsAll } from "./check-versions.ts";
 import { keyOfView } from "./history.ts";
+import type { Deploys } from "./hazards.ts";
 import type { Scenario } from "./scenario.ts";
 import { LIST_QUERY, type View, viewOf } from "./store.ts";
 import type { SimObject } from "./object.ts";
+import { tablesOf } from "./versions.ts";
 import type { World } from "./world.ts";
 
 /** Tables of one move: empty when no move runs. */
@@ -124,7 +126,8 @@ function isExplained(world: World, record: OperationRecord, scenario: Expected):
       return fault?.kind === "cancelled" && world.cancels.has(id);
     case "failed":
       if (fault?.kind === "storageFull") return hasFilledUp(world, record, fault.message);
-      return fault !== null && FAULTS_GIVEN.some(([kind, gives]) => kind === fault.kind && gives(scenario));
+      if (fault?.kind === "schema") return hasOtherTables(world, record, fault.message, scenario.deploys);
+      return fault?.kind === "duplicateId" && (scenario.hasTwins || scenario.hasRivals);
   }
 }
 
@@ -135,16 +138,24 @@ function hasFilledUp(world: World, { startedAt, finishedAt }: OperationRecord, m
   return times.some((at) => at >= startedAt && at <= (finishedAt ?? Infinity));
 }
 
-/** Which faults a scenario gives an operation reason to end by. */
-const FAULTS_GIVEN: readonly (readonly [string, (scenario: Expected) => boolean])[] = [
-  ["duplicateId", ({ hasTwins, hasRivals }) => hasTwins || hasRivals],
-  // Other declarations in the middle of a move: there is no telling which were meant.
-  [
-    "schema",
-    ({ deploys }) =>
-      deploys.goesBack || deploys.versions.some(({ changes }) => changes.includes("otherKey") || changes.includes("table")),
-  ],
-];
+/**
+ * True when a version of the run declares what the others do not, in the middle of a move; or when tables have stayed different, because the
+ * newest version does not know what another has added, or a constructor found no room.
+ */
+function hasOtherTables(
+  world: World,
+  { startedAt, finishedAt }: OperationRecord,
+  message: string,
+  { versions }: Deploys,
+): boolean {
+  if (message.includes("declares its tables in another way"))
+    return new Set(versions.map((version) => JSON.stringify(tablesOf(version)))).size > 1;
+  if (!STAY_DIFFERENT.some((words) => message.includes(words))) return false;
+  return !knowsAll(versions) || world.failedStarts.some((at) => at >= startedAt && at <= (finishedAt ?? Infinity));
+}
+
+/** What an operation says that has waited in vain for tables to be the same. */
+const STAY_DIFFERENT = ["has other columns on", "have not run the same steps of their migrations"];
 
 function checkObject(world: World, object: SimObject, { layout, epoch }: Registry, isMember: boolean, hasRun: boolean): void {
   const { name, storage } = object;

@@ -2,7 +2,7 @@
 import { textOf } from "../../src/shards/storage/storage.ts";
 import type { Deploys } from "./hazards.ts";
 import type { SimObject } from "./object.ts";
-import type { Change } from "./versions.ts";
+import type { Change, StoreVersion } from "./versions.ts";
 import type { World } from "./world.ts";
 
 export function checkVersions(world: World, members: readonly SimObject[], { goesBack, versions }: Deploys): void {
@@ -14,14 +14,19 @@ export function checkVersions(world: World, members: readonly SimObject[], { goe
   const tables = new Set<string>();
   for (const member of members) {
     if (member.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'items'").length === 0) continue;
-    // The class's own constructor finds no room: it starts again when its owner has made some.
+    if (member.hasFailedFull && !member.isLimited) world.violate(`${member.name} has room again, and does not start`);
+    // The class's own constructor finds no room: what it would have made cannot be there.
     if (member.hasFailedFull) continue;
     tables.add(describeTables(member.storage));
     checkRows(world, member, changes, fillsAll);
   }
-  // A column that a version has added stays where it ran, when the newest version does not know it.
-  const isKnown = versions.every((version) => version.changes.every((change) => changes.includes(change)));
-  if (tables.size > 1 && isKnown) world.violate(`the members' tables differ: ${[...tables].join(" and ")}`);
+  if (tables.size > 1 && knowsAll(versions)) world.violate(`the members' tables differ: ${[...tables].join(" and ")}`);
+}
+
+/** False when the newest version does not know what another has added: that stays where it ran. */
+export function knowsAll(versions: readonly StoreVersion[]): boolean {
+  const newest = versions.at(-1)?.changes ?? [];
+  return versions.every(({ changes }) => changes.every((change) => newest.includes(change)));
 }
 
 function checkRows(world: World, { name, storage }: SimObject, changes: readonly Change[], fillsAll: boolean): void {

@@ -20,7 +20,7 @@ import type { Peers } from "../../src/shards/storage/storage.ts";
 import { type Entry, type History, type Op, keyOfView } from "./history.ts";
 import { LayoutChanged, routeItem } from "./route-item.ts";
 import { type ClientStep, GROUPS, type Intent, type Moment, RIVALS, groupOf } from "./scenario.ts";
-import { LIST_QUERY, NOT_HERE, type View, viewOf } from "./store.ts";
+import { LIST_QUERY, NOT_HERE, type Raised, type View, viewOf } from "./store.ts";
 import { DISK_IS_FULL } from "./storage.ts";
 import { Unreachable } from "./surroundings.ts";
 import type { World } from "./world.ts";
@@ -44,8 +44,8 @@ const WAIT_MS_MAX = 1_500;
 /** What the failure of a call within a call says, as the error of the outer one. */
 const NESTED_ENDS = [GUARDED, "network: ", " crashed", ": retry", DISK_IS_FULL];
 
-/** Ids that belong to one client. */
-const CLIENTS_OWN = /^c\d/;
+/** A call to all members that has run on some, and can run on the others no more. */
+const HAVE_MOVED = "have moved since";
 
 export class Client {
   readonly #world: World;
@@ -85,6 +85,8 @@ export class Client {
     switch (intent.kind) {
       case "list":
         return this.#list(intent.by);
+      case "fanOut":
+        return this.#fanOut(intent);
       case "stray":
         return this.#stray(intent);
       case "sweep":
@@ -109,7 +111,7 @@ export class Client {
   async #call(
     intent: Exclude<
       Intent,
-      { kind: "list" | "stray" | "sweep" | "putMany" | "relay" | "regroup" | "exchange" | "twin" | "rival" }
+      { kind: "list" | "fanOut" | "stray" | "sweep" | "putMany" | "relay" | "regroup" | "exchange" | "twin" | "rival" }
     >,
   ): Promise<void> {
     const { id } = intent;
@@ -326,13 +328,36 @@ export class Client {
       const key = keyOfView(view);
       const before = byKey.get(key);
       // Members answer one after the other: an item that its client removes and puts under another
-      // group meanwhile stands under each in turn. Only the items of one client are regrouped.
-      const isRegrouped = CLIENTS_OWN.test(view.id) && before?.grp !== view.grp;
+      // group meanwhile stands under each in turn.
+      const isRegrouped = before?.grp !== view.grp && this.#history.isStoredAnew(key, invokedAt, Infinity);
       if (before && !isRegrouped) this.#world.violate(`${this.#name} saw ${key} twice in one ${by} of all members`);
       byKey.set(key, view);
       if (!view.intact) this.#world.violate(`${this.#name} saw ${view.id} with another value than was stored`);
     }
     this.#history.sawAll(this.#name, this.#keys, invokedAt, byKey);
+  }
+
+  /** Which rows it has changed is checked in the end: see `fan-outs.ts`. */
+  async #fanOut({ by, slowMs, fenceMs, afterMs }: Intent & { kind: "fanOut" }): Promise<void> {
+    const { looks, fanOuts } = this.#world;
+    const { scheduler } = this.#world.options;
+    await this.#awaitUntil(fenceMs, () => this.#world.looks > looks);
+    if (afterMs > 0) await this.#sleep(afterMs);
+    const name = fanOuts.begin(this.#name, by);
+    const askedAt = scheduler.now;
+    this.#unanswered = 0;
+    try {
+      const answers = (await this.#router.callAll("raiseAll", name, by, slowMs)) as Raised[][];
+      fanOuts.end(name, { kind: "succeeded", answers });
+      this.#world.trace(() => `${this.#name} fanOut ${name} = ${JSON.stringify(answers)}`);
+      this.#checkWait(`fanOut ${name}`, scheduler.now - askedAt - slowMs);
+    } catch (error) {
+      this.#checkGuards("fanOut", error);
+      if (!hasExpectedEnd(error) || (this.#world.isCalm && String(error).endsWith(HAVE_MOVED)))
+        this.#world.violate(`${this.#name} fanOut ${name}: ${String(error)}`);
+      this.#world.trace(() => `${this.#name} fanOut ${name} fails: ${String(error)}`);
+      fanOuts.end(name, { kind: "failed", message: String(error), isUnknown: this.#unanswered > 0 });
+    }
   }
 
   async #stray({ id, n, tag, fenceMs }: Intent & { kind: "stray" }): Promise<void> {
@@ -458,7 +483,7 @@ function hasExpectedEnd(error: unknown): boolean {
     error instanceof LayoutChanged ||
     String(error).includes(DISK_IS_FULL) ||
     // Of a call to all members: it says where it has run, and why it could not on the others.
-    String(error).endsWith("have moved since") ||
+    String(error).endsWith(HAVE_MOVED) ||
     (error instanceof Error && error.cause !== undefined && hasExpectedEnd(error.cause))
   );
 }

@@ -46,5 +46,6 @@ export const SCALED: readonly SourceEdit[] = [
   { file: "shards/move/staging.ts", find: /STAGED_KEYS_MAX = [\d_]+;/, replace: "STAGED_KEYS_MAX = 3;" },
   { file: "shards/root/drain.ts", find: /BACKLOG_MAX = [\d_]+;/, replace: "BACKLOG_MAX = 2;" },
   { file: "shards/host/host.ts", find: /RESOLVE_MS = [\d_]+;/, replace: "RESOLVE_MS = 100;" },
+  { file: "shards/member/tickets.ts", find: /TICKET_MS = [\d_]+;/, replace: "TICKET_MS = 100;" },
   { file: "shards/root/drain.ts", find: /SLICE_MS = [\d_]+;/, replace: "SLICE_MS = 60;" },
 ];

@@ -1,4 +1,7 @@
-/** Mutants of the rules that hold against what owners do: deploys, full disks, and methods that call other owners. See `mutants.ts`. */
+/**
+ * Mutants of the rules that hold against what owners do: deploys, full disks, methods that call other owners, and calls to all members. See
+ * `mutants.ts`.
+ */
 import type { Mutant } from "./mutants.ts";
 
 export const HAZARD_MUTANTS: readonly Mutant[] = [
@@ -49,5 +52,72 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     needs: "hasFullDisks",
     rule: "what must be written after a commit has its room before it",
     edits: [{ file: "shards/member/member.ts", find: "keepReserve(this.sql, JSON.stringify([from, to]).length);", replace: "" }],
+  },
+  {
+    name: "fan-out-begins-anew",
+    needs: "hasFanOuts",
+    rule: "one-layout-for-all: a call that some members have run is not begun anew by the next layout",
+    edits: [
+      {
+        file: "shards/client/fan-out.ts",
+        find: "if (!this.#mayRunTwice) throw new Error(",
+        replace: "if (false) throw new Error(",
+      },
+    ],
+  },
+  {
+    name: "fan-out-asks-who-ran",
+    needs: "hasFanOuts",
+    rule: "one-layout-for-all: a member that has run the call is not asked again when another has refused",
+    edits: [
+      {
+        file: "shards/client/fan-out.ts",
+        find: "layout.members.filter((member) => !this.#answers.has(member));\n    const moving",
+        replace: "[...layout.members];\n    const moving",
+      },
+    ],
+  },
+  {
+    name: "fan-out-by-another-layout",
+    needs: "hasFanOuts",
+    rule: "one-layout-for-all: a member that owns other rows by now does not run what the others ran by an older layout",
+    edits: [
+      {
+        file: "shards/client/fan-out.ts",
+        find: "!ownsTheSame(before, layout, member)",
+        replace: "!layout.members.includes(member)",
+      },
+    ],
+  },
+  {
+    name: "tickets-hold-no-fence",
+    needs: "hasFanOuts",
+    rule: "one-layout-for-all: a ticket is a running call, and no fence goes up while it stands",
+    edits: [{ file: "shards/member/tickets.ts", find: "return ended.promise;", replace: "return Promise.resolve();" }],
+  },
+  {
+    name: "tickets-unchecked",
+    needs: "hasFanOuts",
+    rule: "one-layout-for-all: a call whose ticket stands no more is refused",
+    edits: [
+      {
+        file: "shards/member/tickets.ts",
+        find: /if \(ticket === undefined\) return failure\(.*\);/,
+        replace: "",
+      },
+      { file: "shards/member/tickets.ts", find: "ticket.end();\n    }", replace: "ticket?.end();\n    }" },
+    ],
+  },
+  {
+    name: "fan-out-without-tickets",
+    needs: "hasFanOuts",
+    rule: "one-layout-for-all: while rows move a call to all members takes tickets, or it could not end",
+    edits: [
+      {
+        file: "shards/host/host.ts",
+        find: "if (unlessMoving && this.member.moving !== undefined) return NEEDS_TICKET;",
+        replace: "",
+      },
+    ],
   },
 ];

@@ -46,12 +46,22 @@ export class History {
     this.entries.splice(this.entries.indexOf(entry), 1);
   }
 
+  /** What is known of a call after it has ended. */
+  saw(client: string, key: string, op: Op, invokedAt: number, returnedAt: number, result: unknown): void {
+    this.entries.push({ key, client, op, invokedAt, returnedAt: Math.max(returnedAt, invokedAt + 1), result });
+  }
+
+  /** True when an item may have been removed and put again between two steps: what all members were asked for then may show it twice. */
+  isStoredAnew(key: string, from: number, until: number): boolean {
+    const isThen = ({ invokedAt, returnedAt }: Entry): boolean => invokedAt <= until && returnedAt >= from;
+    const kinds = new Set(this.entries.filter((entry) => entry.key === key && isThen(entry)).map(({ op }) => op.kind));
+    return kinds.has("remove") && kinds.has("put");
+  }
+
   /** What one read of every member showed of each key. */
   sawAll(client: string, keys: readonly string[], invokedAt: number, views: ReadonlyMap<string, View>): void {
-    const returnedAt = Math.max(this.#clock(), invokedAt + 1);
-    for (const key of keys) {
-      this.entries.push({ key, client, op: { kind: "get" }, invokedAt, returnedAt, result: views.get(key) ?? null });
-    }
+    const returnedAt = this.#clock();
+    for (const key of keys) this.saw(client, key, { kind: "get" }, invokedAt, returnedAt, views.get(key) ?? null);
   }
 
   get size(): number {

@@ -27,6 +27,8 @@ interface Running {
 export class SimObject {
   /** True when its class could not start for want of room, the last time that it tried. */
   hasFailedFull = false;
+  /** True while its database has a limit. */
+  isLimited = false;
   readonly name: string;
   readonly storage: SimStorage;
   readonly #world: Surroundings;
@@ -36,6 +38,8 @@ export class SimObject {
   /** The version that this life runs, and the next one begins with until it starts. */
   version: StoreVersion = FIRST_VERSION;
   #gate: (() => void)[] = [];
+  /** What is noted as soon as the writes so far are durable. */
+  #committed: (() => void)[] = [];
   /** What waits to be delivered while some code runs alone; null while none does. */
   #held: (() => void)[] | null = null;
   #answers = new Set<Answer>();
@@ -67,7 +71,13 @@ export class SimObject {
     const most = Math.max(this.storage.pages, FIRST_TABLES_PAGES) + pages;
     this.#world.trace(() => `${this.name} is nearly FULL: it may have ${most} pages`);
     this.storage.limit(most);
-    if (liftedAfterMs !== null) this.#world.options.scheduler.at(liftedAfterMs, () => this.storage.limit(null));
+    this.isLimited = true;
+    if (liftedAfterMs === null) return;
+    this.#world.options.scheduler.at(liftedAfterMs, () => {
+      this.storage.limit(null);
+      this.isLimited = false;
+      if (this.hasFailedFull) this.start();
+    });
   }
 
   /** Starts it without an event of its own. */
@@ -176,6 +186,7 @@ export class SimObject {
     this.#life++;
     this.#running = null;
     this.#gate = [];
+    this.#committed = [];
     this.#held = null;
     this.storage.discard();
     for (const answer of this.#answers) {
@@ -240,6 +251,8 @@ export class SimObject {
     const ports: StorePorts = {
       storage: this.storage,
       runtime,
+      // Its answer may never leave.
+      ran: (call, rows) => this.#committed.push(() => this.#world.fanOuts.ran(call, this.name, rows)),
       router: (isOwn) =>
         isOwn && running.host.platform.peers !== null
           ? new Router(running.host.platform.peers, running.host.namespace, runtime, { partitioners })
@@ -285,6 +298,7 @@ export class SimObject {
   #failStart(error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
     this.hasFailedFull = message.includes(DISK_IS_FULL);
+    if (this.hasFailedFull) this.#world.failedStarts.push(this.#world.options.scheduler.now);
     if (!(error instanceof DeployedFlaw) && !this.hasFailedFull && !this.#isOwnersFlaw(message))
       this.#world.violateOnce(`${this.name} does not start: ${message}`);
     if (this.#world.options.random.chance(`start/${this.name}/keeps`, 0.5) && !this.#flush()) return;
@@ -417,6 +431,7 @@ export class SimObject {
       this.crash("failed commit");
       return false;
     }
+    for (const note of this.#committed.splice(0)) note();
     this.#armAlarm();
     return true;
   }

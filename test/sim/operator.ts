@@ -122,12 +122,14 @@ function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: b
   if (runningOperation(world) !== id) world.violate(`operation ${id} has ended although it is paused`);
   else if (!isPaused(world)) world.violate(`operation ${id} has gone on although it is paused`);
   if (!isLong) return;
+  // Without its part taken at every member nothing can be drained. The end judges whether it has waited with reason.
+  const isTakingPart = isIn(world, "prepare") && waitsForTables(world);
   for (const object of world.objects.values()) {
     if (object.isFenced()) world.violate(`${object.name} is still fenced although operation ${id} is paused`);
     if (object.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_captured'").length === 0) continue;
     const left = object.storage.peek("SELECT 1 FROM shardctl_captured").length;
     // A row that has a rival stays in the log until the operation has been resumed and has judged it.
-    if (left > 0 && !hasFoundTwice(world))
+    if (left > 0 && !isTakingPart && !hasFoundTwice(world))
       world.violate(`the log of ${object.name} has ${left} entries although nobody writes: operation ${id} is paused`);
   }
 }
@@ -168,6 +170,14 @@ function hasFailed(world: World, id: number): boolean {
   const query =
     "SELECT 1 FROM shardctl_operations WHERE id = ? AND (state = 'failed' OR json_extract(record, '$.fault') IS NOT NULL)";
   return world.object(world.options.namespace).storage.peek(query, id).length > 0;
+}
+
+/** True when the running operation waits for the tables of its members to be the same. */
+export function waitsForTables(world: World): boolean {
+  if (runningOperation(world) === null) return false;
+  const query =
+    "SELECT 1 FROM shardctl_operations WHERE state = 'running' AND json_extract(record, '$.waitsFor.kind') = 'tablesDiffer'";
+  return world.object(world.options.namespace).storage.peek(query).length > 0;
 }
 
 /** True when the last drains of the running operation have found an id twice. */
@@ -211,7 +221,7 @@ const DEALT: readonly Kind[] = ["roundRobin", "roundRobin", "roundRobin"];
 const EVEN: Leaning = { unshards: 2, rekeys: 2.5, first: [], next: [], keys: ["id", "grp"] };
 /** Twins meet in a directory even where their rows do not. */
 const FOR_TWINS: Leaning = { ...EVEN, rekeys: 6, next: DEALT };
-/** Rivals meet most surprisingly where members stay, and only there a pause can stand between two waves. */
+/** Rivals meet most surprisingly where members stay, and only there a pause or a call to all members can stand between two waves. */
 const FOR_SHIFTS: Leaning = { ...EVEN, unshards: 1, rekeys: 1, first: BY_RANGES, next: BY_RANGES };
 /** A row that changes its group changes its member, and meets itself where it goes. */
 const FOR_REGROUPS: Leaning = {
@@ -222,10 +232,10 @@ const FOR_REGROUPS: Leaning = {
   keys: ["grp"],
 };
 
-function leaningOf({ hasTwins, hasRivals, hasRegroups, hasPauses }: Scenario): Leaning {
+function leaningOf({ hasTwins, hasRivals, hasRegroups, hasPauses, hasFanOuts }: Scenario): Leaning {
   if (hasTwins) return FOR_TWINS;
   if (hasRivals) return FOR_SHIFTS;
-  return hasRegroups ? FOR_REGROUPS : hasPauses ? FOR_SHIFTS : EVEN;
+  return hasRegroups ? FOR_REGROUPS : hasPauses || hasFanOuts ? FOR_SHIFTS : EVEN;
 }
 
 /** A layout to go to. Deliberately wilder than what a planner asks for: any slot may move anywhere. */

@@ -86,6 +86,14 @@ export type Intent =
     }
   /** Several items at once, all or nothing per member. */
   | { readonly kind: "putMany"; readonly items: readonly { readonly id: string; readonly n: number; readonly tag: number }[] }
+  /** Adds to every item, by one call to all members. `fenceMs` waits so long for a root that asks what runs, and then `afterMs` more. */
+  | {
+      readonly kind: "fanOut";
+      readonly by: number;
+      readonly slowMs: number;
+      readonly fenceMs: number;
+      readonly afterMs: number;
+    }
   /** A read of every member. */
   | { readonly kind: "list"; readonly by: "call" | "query" };
 
@@ -156,6 +164,8 @@ export interface Scenario {
   readonly hasNestedCalls: boolean;
   /** Timers of all objects write, past the router. */
   readonly hasDirectWriters: boolean;
+  /** Calls to all members change rows. */
+  readonly hasFanOuts: boolean;
   /** The class's host is made before its tables, as a field is. */
   readonly isHostFirst: boolean;
   readonly deploys: Deploys;
@@ -180,6 +190,7 @@ export const FEATURES = [
   "hasFullDisks",
   "hasNestedCalls",
   "hasDirectWriters",
+  "hasFanOuts",
 ] as const;
 export type Feature = (typeof FEATURES)[number];
 
@@ -207,6 +218,7 @@ const NESTED_SHARE = 0.25;
 const DEPLOYS_SHARE = 0.25;
 const FULL_DISKS_SHARE = 0.2;
 const DIRECT_WRITERS_SHARE = 0.2;
+const FAN_OUTS_SHARE = 0.2;
 
 export function groupOf(id: string): string {
   return GROUPS[Array.from(id).reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % GROUPS.length] ?? "g0";
@@ -223,6 +235,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const stepMsMax = random.pick("stepMsMax", [40, 160, 160, 160]);
   const nestedShare = random.chance("nested", NESTED_SHARE) ? random.pick("nestedShare", [0.15, 0.4]) : 0;
   const sweepShare = random.chance("directWriters", DIRECT_WRITERS_SHARE) ? 0.3 : 0;
+  const fanOutShare = random.chance("fanOuts", FAN_OUTS_SHARE) ? random.pick("fanOutShare", [0.2, 0.5]) : 0;
   const hasDeploys = random.chance("deploys", DEPLOYS_SHARE);
   const hasFullDisks = random.chance("fullDisks", FULL_DISKS_SHARE);
   const shared = Array.from({ length: random.whole("shared", 2, 5) }, (_, index) => `s${index}`);
@@ -230,7 +243,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const own = Array.from({ length: clientCount }, (_, client) => [`c${client}a`, `c${client}b`]);
   let index = 0;
   const clients = own.map((ids, client) =>
-    Array.from({ length: random.whole("steps", 8, 26) * (regroupShare > 0 ? 2 : 1) }, (): ClientStep => ({
+    Array.from({ length: random.whole("steps", 8, 26) * (regroupShare + fanOutShare > 0 ? 2 : 1) }, (): ClientStep => ({
       index: index++,
       afterMs: random.whole("stepMs", 1, stepMsMax),
       intent:
@@ -239,6 +252,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
         chooseRegroup(random, client, regroupShare, ids) ??
         chooseRelay(random, client, nestedShare, shared) ??
         chooseSweep(random, client, sweepShare, shared) ??
+        chooseFanOut(random, client, fanOutShare) ??
         chooseIntent(random, client, shared, ids, nestedShare > 0 ? 5_000 : 1_400),
     })),
   );
@@ -246,19 +260,22 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const retainHours = random.pick("retain", [0, 0, 1, 24]);
   let operation = 0;
   const operators = Array.from({ length: random.chance("operators", 0.4) ? 2 : 1 }, () =>
-    // What regroups are to disturb is a second move: see `FOR_REGROUPS`.
-    Array.from({ length: Math.max(random.whole("operations", 1, 4), regroupShare > 0 ? 3 : 0) }, (): OperatorStep => ({
-      index: operation++,
-      afterMs: random.whole("operatorMs", 1, 500),
-      startsAtChores: random.chance("atChores", 0.3),
-      // Some chores of the root are due at once, others much later.
-      retainHours: random.chance("retainsShort", 0.4) ? 0 : retainHours,
-      rowsPerSecondMax: regroupShare > 0 && random.chance("slowMove", 0.5) ? random.pick("rowsPerSecond", [40, 150]) : null,
-      waits: random.chance("waits", 0.75),
-      cancelAfterMs: random.chance("cancels", 0.25) ? random.whole("cancelMs", 1, 1_500) : null,
-      cancelsAtFence: random.chance("cancelsAtFence", 0.4),
-      pause: hasPauses && random.chance("pausesThis", 0.7) ? choosePause(random) : null,
-    })),
+    // What regroups and calls to all members are to disturb is a second move: see `FOR_REGROUPS`.
+    Array.from(
+      { length: Math.max(random.whole("operations", 1, 4), regroupShare + fanOutShare > 0 ? 3 : 0) },
+      (): OperatorStep => ({
+        index: operation++,
+        afterMs: random.whole("operatorMs", 1, 500),
+        startsAtChores: random.chance("atChores", 0.3),
+        // Some chores of the root are due at once, others much later.
+        retainHours: random.chance("retainsShort", 0.4) ? 0 : retainHours,
+        rowsPerSecondMax: regroupShare > 0 && random.chance("slowMove", 0.5) ? random.pick("rowsPerSecond", [40, 150]) : null,
+        waits: random.chance("waits", 0.75),
+        cancelAfterMs: random.chance("cancels", 0.25) ? random.whole("cancelMs", 1, 1_500) : null,
+        cancelsAtFence: random.chance("cancelsAtFence", 0.4),
+        pause: hasPauses && random.chance("pausesThis", 0.7) ? choosePause(random) : null,
+      }),
+    ),
   );
   return {
     seed,
@@ -271,6 +288,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     hasFullDisks,
     hasNestedCalls: nestedShare > 0,
     hasDirectWriters: sweepShare > 0,
+    hasFanOuts: fanOutShare > 0,
     isHostFirst: hasDeploys && random.chance("hostFirst", 0.8),
     deploys: cutDeploys(hasDeploys ? chooseDeploys(random, hasUniqueIndex) : NO_DEPLOYS, cuts.deploys ?? []),
     fullDisks: hasFullDisks ? chooseFullDisks(random).filter((step) => !cuts.fullDisks?.includes(step.index)) : [],
@@ -385,6 +403,20 @@ function chooseSweep(random: Random, client: number, share: number, shared: read
   if (!random.chance(label, share)) return null;
   const fenceMs = random.chance(`${label}/atFence`, 0.7) ? FENCE_WAIT_MS : 0;
   return { kind: "sweep", id: random.pick(`${label}/id`, shared), fenceMs, afterMs: random.whole(`${label}/afterMs`, 0, 30) };
+}
+
+/** Slow ones, and some that begin just before a fence: what they meet must be the rows of one layout. */
+function chooseFanOut(random: Random, client: number, share: number): Intent | null {
+  const label = `fanOut/${client}`;
+  if (!random.chance(label, share)) return null;
+  const atFence = random.chance(`${label}/atFence`, 0.6);
+  return {
+    kind: "fanOut",
+    by: random.whole(`${label}/by`, 1, 9),
+    slowMs: random.chance(`${label}/slow`, 0.25) ? random.whole(`${label}/slowMs`, 5, 400) : 0,
+    fenceMs: atFence ? FENCE_WAIT_MS : 0,
+    afterMs: atFence ? random.whole(`${label}/afterMs`, 0, 30) : 0,
+  };
 }
 
 function chooseTwin(random: Random, client: number, share: number): Intent | null {

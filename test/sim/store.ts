@@ -12,6 +12,8 @@ import { DeployedFlaw, type SchemaOptions, type StoreVersion, createTables, migr
 export interface StorePorts {
   readonly storage: HostStorage;
   readonly runtime: Runtime;
+  /** What a call to all members has changed here: told on once it is durable. */
+  ran(call: string, rows: readonly Raised[]): void;
   /** A router to the own namespace: the host's, or one that the class has made for itself and that the engine does not know. */
   router(isOwn: boolean): Router;
 }
@@ -34,6 +36,9 @@ export interface View {
   readonly notes: string;
   readonly intact: boolean;
 }
+
+/** An item that a call to all members has changed, as it is afterwards. */
+export type Raised = Pick<View, "id" | "grp" | "n">;
 
 const VALUES = [
   "9007199254740993",
@@ -155,6 +160,14 @@ export class Store {
     if (!found) return null;
     this.#storage.sql.exec("UPDATE items SET n = ? WHERE id = ?", found.n + by, id);
     return found.n + by;
+  }
+
+  /** Adds to every item, as a part of the named call to all members. */
+  async raiseAll(call: string, by: number, delayMs: number): Promise<Raised[]> {
+    if (delayMs > 0) await this.#runtime.sleep(delayMs);
+    const raised = this.#storage.sql.exec<SqlRow & Raised>("UPDATE items SET n = n + ? RETURNING id, grp, n", by).toArray();
+    this.#ports.ran(call, raised);
+    return raised;
   }
 
   remove(id: string): boolean {

@@ -3,6 +3,7 @@ import type { Host } from "../../src/shards/host/host.ts";
 import type { Partitioners } from "../../src/core/partitioners.ts";
 import type { Envelope, ProtocolReply } from "../../src/core/protocol.ts";
 import type { Deployment } from "./deployment.ts";
+import type { FanOuts } from "./fan-outs.ts";
 import type { Random } from "./random.ts";
 import type { FaultRates } from "./scenario.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -37,6 +38,9 @@ export interface Surroundings {
   readonly deployment: Deployment;
   /** Limits for objects that are yet to be made, in pages beyond their first tables. */
   readonly nextLimits: { readonly pages: number; readonly liftedAfterMs: number | null }[];
+  readonly fanOuts: FanOuts;
+  /** When constructors found no room. */
+  readonly failedStarts: number[];
   /** False once the faults have stopped. */
   readonly isFaulty: boolean;
   /** True while a version that declares another shard key may run anywhere: what is begun then is rightly done by that key. */

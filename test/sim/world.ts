@@ -14,6 +14,7 @@
 import type { Envelope } from "../../src/core/protocol.ts";
 import type { Peers } from "../../src/shards/storage/storage.ts";
 import { Deployment } from "./deployment.ts";
+import { FanOuts } from "./fan-outs.ts";
 import { SimObject, describeRequest } from "./object.ts";
 import { type Answer, type Surroundings, Unreachable, type WorldOptions } from "./surroundings.ts";
 import type { StoreVersion } from "./versions.ts";
@@ -21,7 +22,7 @@ import type { StoreVersion } from "./versions.ts";
 /** Calls of the user's methods: never doubled. */
 const NOT_DOUBLED = new Set(["call"]);
 /** What routers send, also within a method. */
-const NEVER_SILENT = new Set(["call", "query", "locate", "layout"]);
+const NEVER_SILENT = new Set(["call", "admit", "dismiss", "query", "locate", "layout"]);
 
 export class World implements Surroundings {
   readonly options: WorldOptions;
@@ -29,6 +30,8 @@ export class World implements Surroundings {
   /** Which version of the class each object runs. */
   readonly deployment: Deployment;
   readonly nextLimits: { readonly pages: number; readonly liftedAfterMs: number | null }[] = [];
+  /** Calls to all members that change rows. */
+  readonly fanOuts: FanOuts;
   /** What must never happen, in order. */
   readonly violations: string[] = [];
   /** Operations that somebody asked to cancel. */
@@ -41,11 +44,13 @@ export class World implements Surroundings {
   readonly #pages = new Map<string, { readonly from: string; readonly body: Envelope }>();
   /** When statements found no room, by object. */
   readonly fullAt = new Map<string, number[]>();
+  readonly failedStarts: number[] = [];
   /** How often each kind of fault struck. */
   readonly struck: Record<string, number> = {};
 
   constructor(options: WorldOptions) {
     this.options = options;
+    this.fanOuts = new FanOuts(() => options.scheduler.steps);
     this.deployment = new Deployment(options.versions, options.random);
   }
 
