@@ -87,29 +87,37 @@ function checkOperations(world: World, root: SimObject, epoch: number, scenario:
   const records = root.storage
     .peek("SELECT record FROM shardctl_operations ORDER BY id")
     .map((row) => JSON.parse(textOf(row["record"])) as OperationRecord);
-  let reached = 0;
-  for (const record of records) {
-    const { id, kind, state, fault, epochFrom, wavesDone } = record;
-    if (state === "running")
-      world.violate(`operation ${id} (${kind}) is still running, in step ${record.step}: ${record.lastError ?? "no error"}`);
-    const isEndedByRepair = scenario.isRepaired === true && /repair/.test(fault?.message ?? "");
-    if (!isEndedByRepair && !isExplained(world, record, scenario))
-      world.violate(`operation ${id} (${kind}) ended for no reason with ${fault?.kind ?? "nothing"}: ${fault?.message ?? state}`);
-    if (epochFrom !== reached && !scenario.isRepaired)
-      world.violate(`operation ${id} began at epoch ${epochFrom}, the one before it ended at ${reached}`);
-    const committed = Number(root.storage.peek("SELECT count(*) AS n FROM shardctl_registry WHERE operation = ?", id)[0]?.["n"]);
-    if (record.epoch !== epochFrom + committed && !isEndedByRepair)
-      world.violate(`operation ${id} committed ${committed} epochs from ${epochFrom}, and ended at ${record.epoch}`);
-    if (state === "completed" && wavesDone !== record.waveCount)
-      world.violate(`operation ${id} completed after ${wavesDone} of ${record.waveCount} waves`);
-    reached = record.epoch;
-  }
-  if (reached !== epoch && !scenario.isRepaired)
-    world.violate(`the last operation ended at epoch ${reached}, the registry is at ${epoch}`);
+  if (scenario.isRepaired !== true) checkEpochs(world, root, epoch, records);
+  for (const record of records) checkOperation(world, record, scenario);
   if (root.storage.peek("SELECT 1 FROM shardctl_waves").length > 0) world.violate("waves are left in the journal");
   const chores = root.storage.peek("SELECT member, kind FROM shardctl_chores");
   if (chores.length > 0) world.violate(`chores are left: ${JSON.stringify(chores)}`);
   return records;
+}
+
+function checkOperation(world: World, record: OperationRecord, scenario: Expected): void {
+  const { id, kind, state, fault, wavesDone } = record;
+  if (state === "running")
+    world.violate(`operation ${id} (${kind}) is still running, in step ${record.step}: ${record.lastError ?? "no error"}`);
+  const isEndedByRepair = scenario.isRepaired === true && /repair/.test(fault?.message ?? "");
+  if (!isEndedByRepair && !isExplained(world, record, scenario))
+    world.violate(`operation ${id} (${kind}) ended for no reason with ${fault?.kind ?? "nothing"}: ${fault?.message ?? state}`);
+  if (state === "completed" && wavesDone !== record.waveCount)
+    world.violate(`operation ${id} completed after ${wavesDone} of ${record.waveCount} waves`);
+}
+
+/** Each operation begins where the one before it ended, and commits what it says. */
+function checkEpochs(world: World, root: SimObject, epoch: number, records: readonly OperationRecord[]): void {
+  let reached = 0;
+  for (const { id, epochFrom, epoch: ended } of records) {
+    if (epochFrom !== reached)
+      world.violate(`operation ${id} began at epoch ${epochFrom}, the one before it ended at ${reached}`);
+    const committed = Number(root.storage.peek("SELECT count(*) AS n FROM shardctl_registry WHERE operation = ?", id)[0]?.["n"]);
+    if (ended !== epochFrom + committed)
+      world.violate(`operation ${id} committed ${committed} epochs from ${epochFrom}, and ended at ${ended}`);
+    reached = ended;
+  }
+  if (reached !== epoch) world.violate(`the last operation ended at epoch ${reached}, the registry is at ${epoch}`);
 }
 
 /**

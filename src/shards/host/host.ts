@@ -27,7 +27,6 @@ import type {
   Message,
   MessageKind,
   ReplyTo,
-  ResolveReply,
   Trouble,
 } from "../protocol/messages.ts";
 import {
@@ -47,6 +46,7 @@ import type { ShardHostOptions } from "./host-options.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
 import { sentFloors } from "../move/recopy.ts";
 import { chainOf, markingPeers } from "../member/running-calls.ts";
+import { FenceResolver } from "./fence-resolver.ts";
 import { Herald } from "./herald.ts";
 import { LEAST_PROTOCOL } from "../protocol/least-protocol.ts";
 import { RegistryWatch } from "./registry-watch.ts";
@@ -60,8 +60,6 @@ import { TableFault } from "../storage/tables.ts";
 import { UserAlarm } from "./user-alarm.ts";
 import { within } from "../protocol/within.ts";
 
-/** Fenced members ask the root again after this time. */
-const RESOLVE_MS = 2_000;
 /** Longest wait for another object's answer; slices are far shorter. A member that hangs is then one that does not answer. */
 const ASK_MS_MAX = 60_000;
 /**
@@ -115,6 +113,7 @@ export class Host {
   readonly #catchUp: CatchUp;
   readonly #watch: RegistryWatch;
   readonly #herald: Herald;
+  readonly #resolver: FenceResolver;
   #current: Parts | undefined;
   readonly #protocols = new PeerProtocols();
   #schema: { readonly newer: string | null } | undefined;
@@ -125,8 +124,6 @@ export class Host {
   /** Alarms in work: the engine's next is set when they end. */
   #alarms = 0;
   #reviveAt = 0;
-  /** When the root is to be asked about a fence; of that fence. */
-  #resolving: { readonly operation: number; readonly fence: number; readonly at: number } | undefined;
 
   constructor(platform: HostPlatform, target: object, options: ShardHostOptions) {
     const { runtime, storage, peers } = platform;
@@ -141,6 +138,7 @@ export class Host {
     const epoch = (): number => this.member.membership.epoch;
     this.#watch = new RegistryWatch(this);
     this.#herald = new Herald(this);
+    this.#resolver = new FenceResolver(this);
     this.#catchUp = new CatchUp({ runtime, epoch, ask: (wanted) => this.#askForEpoch(wanted) });
   }
 
@@ -304,7 +302,7 @@ export class Host {
    */
   engineDue(): number | null {
     if (this.#name.value === undefined) return null;
-    const due = [this.root.nextDue(), this.#resolveDue()].filter((time) => time !== null);
+    const due = [this.root.nextDue(), this.#resolver.due()].filter((time) => time !== null);
     return due.length > 0 ? Math.min(...due) : null;
   }
 
@@ -331,7 +329,7 @@ export class Host {
       if (!isFirst && (due === null || due > this.platform.runtime.now())) return;
       isFirst = false;
       if (this.#name.value === undefined) return;
-      await this.#resolveFence();
+      await this.#resolver.resolve();
       await this.root.onAlarm();
     };
   }
@@ -559,46 +557,12 @@ export class Host {
     throw refused("moving", `${this.member.self} did not drain within ${budgetMs} ms`);
   }
 
-  /** A fenced member whose root is silent asks it. The fence is lifted by the root's answer for that attempt and by nothing else. */
-  async #resolveFence(): Promise<void> {
-    const { moving } = this.member;
-    if (moving === undefined || this.#resolveDue() === null) return;
-    const { operation, fence: attempt } = moving;
-    this.#resolving = { operation, fence: attempt, at: this.platform.runtime.now() + RESOLVE_MS };
-    let reply: ResolveReply;
-    try {
-      reply = await this.member.ask(this.namespace, { kind: "resolve", operation, attempt, epoch: this.member.membership.epoch });
-    } catch {
-      return; // silence says nothing: the alarm asks again
-    }
-    if (reply.verdict === "pending") return;
-    await this.writeRows(() => this.member.unfence(operation, attempt));
-    this.admission.changed();
-  }
-
-  #askResolve(operation: number, attempt: number, epoch: number): Promise<ResolveReply> {
-    const { member } = this;
-    return member.ask(this.namespace, { kind: "resolve", operation, attempt, epoch, asker: member.self });
-  }
-
-  /** When the root is to be asked about the fence; null without one. The root itself has its driver. */
-  #resolveDue(): number | null {
-    const { moving, self } = this.member;
-    if (moving === undefined || moving.fence === 0 || this.namespace === self) return null;
-    const { operation, fence } = moving;
-    // The same time however often it is asked for: or whoever sets alarms could put it off for
-    // ever.
-    if (this.#resolving?.operation !== operation || this.#resolving.fence !== fence)
-      this.#resolving = { operation, fence, at: this.platform.runtime.now() + RESOLVE_MS };
-    return this.#resolving.at;
-  }
-
   /** A call knows a newer epoch than this object. */
   async #askForEpoch(epoch: number): Promise<void> {
     if (this.member.moving) {
       // Part of the move: the activation is on its way. Make sure that somebody drives it.
       const { operation, fence: attempt } = this.member.moving;
-      await this.#askResolve(operation, attempt, epoch);
+      await this.#resolver.ask(operation, attempt, epoch);
       return;
     }
     const live = await this.layout(epoch);

@@ -68,8 +68,6 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
   const provers = told.filter(({ epoch }) => epoch === newestEpoch && isSharded(newestEpoch));
   const layout = registry.epoch === newestEpoch ? registry.layout : (provers[0]?.layout ?? registry.layout);
   const end = isRegistryLost ? endOfUnknown(told, layout, newestEpoch) : null;
-  const overs: OperationEnd[] =
-    isRegistryLost && running && running.id !== end?.move.operation ? [{ kind: "over", record: running }] : [];
   const mends = findMends(facts, layout, isRegistryLost, end);
   const losses = mends.flatMap(({ member }) => lossOf(member, answers.get(member), layout));
   const obstacles = [
@@ -84,13 +82,18 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
       end?.kind === "forward" ? newestEpoch : isRegistryLost ? heardEpoch(told, newestEpoch) + EPOCHS_SKIPPED : registry.epoch,
     layout,
     isRegistryLost,
-    operations: [...(end ? [end] : []), ...overs],
+    operations: [...(end ? [end] : []), ...(isRegistryLost ? oversOf(running, end) : [])],
     mends,
     // Of an operation that is ended here the members are still to hear.
     endedUpTo: Math.max(newest, ...told.map(({ operation, ended }) => Math.max(operation, ended))),
     losses,
     obstacles,
   };
+}
+
+/** An operation that the lost journal has running, and no member takes part in. */
+function oversOf(running: OperationRecord | undefined, end: ReturnType<typeof endOfUnknown>): OperationEnd[] {
+  return running && running.id !== end?.move.operation ? [{ kind: "over", record: running }] : [];
 }
 
 /** Only the first operation makes an epoch: who is at 0 proves nothing. */

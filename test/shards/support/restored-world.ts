@@ -3,6 +3,7 @@ import type { LiveNamespace } from "../../../src/core/live.ts";
 import type { RepairOutcome, RepairPlan } from "../../../src/core/repair.ts";
 import { RefusedError } from "../../../src/shards/protocol/refused-error.ts";
 import { Router } from "../../../src/shards/router.ts";
+import { textOf } from "../../../src/shards/storage/storage.ts";
 import type { Snapshot } from "../../sim/storage.ts";
 import { FullWorld, ROOT } from "./full-world.ts";
 
@@ -56,7 +57,7 @@ export class RestoredWorld extends FullWorld {
   asideOf(name: string): string[] {
     const { storage } = this.world.object(name);
     const isThere = storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_aside_items'").length > 0;
-    return isThere ? storage.peek("SELECT id FROM shardctl_aside_items ORDER BY id").map(({ id }) => String(id)) : [];
+    return isThere ? storage.peek("SELECT id FROM shardctl_aside_items ORDER BY id").map(({ id }) => textOf(id)) : [];
   }
 
   private async outcome<Value, Told>(work: Promise<Value>, tell: (value: Value) => Told): Promise<Told | string> {
