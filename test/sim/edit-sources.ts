@@ -45,7 +45,7 @@ export const SCALED: readonly SourceEdit[] = [
   { file: "shards/move/drain.ts", find: /DRAIN_KEYS_MAX = [\d_]+;/, replace: "DRAIN_KEYS_MAX = 4;" },
   { file: "shards/move/staging.ts", find: /STAGED_KEYS_MAX = [\d_]+;/, replace: "STAGED_KEYS_MAX = 3;" },
   { file: "shards/root/drain.ts", find: /BACKLOG_MAX = [\d_]+;/, replace: "BACKLOG_MAX = 2;" },
-  { file: "shards/host/host.ts", find: /RESOLVE_MS = [\d_]+;/, replace: "RESOLVE_MS = 100;" },
+  { file: "shards/host/fence-resolver.ts", find: /RESOLVE_MS = [\d_]+;/, replace: "RESOLVE_MS = 100;" },
   { file: "shards/member/tickets.ts", find: /TICKET_MS = [\d_]+;/, replace: "TICKET_MS = 100;" },
   { file: "shards/root/drain.ts", find: /SLICE_MS = [\d_]+;/, replace: "SLICE_MS = 60;" },
 ];

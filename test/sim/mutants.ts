@@ -22,7 +22,8 @@ export interface Mutant {
   readonly needs?: Feature;
 }
 
-const DRAINED = "if (await this.oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return { attempt };";
+const DRAINED =
+  /if \(await this\.oneSlice\(\(\) => this\.member\.drainToEnd\(operation, attempt, budgetMs\)\)\)\s+return \{[^}]*\};/;
 const OLDER_PAGE = /if \(sequence === last\) return[^;]*;[\s\S]*?came after page \$\{last\}`\);/;
 const SERVES_ALREADY = 'if (plan.moving.mode === "swap" && this.membership.serving) {';
 const DELETES_FIRST = "for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);";
@@ -36,14 +37,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "unfence-by-timer",
     rule: "fence-until-told: a fence is lifted by the root's answer and by nothing else",
-    edits: [{ file: "shards/host/host.ts", find: 'if (reply.verdict === "pending") return;', replace: "" }],
+    edits: [{ file: "shards/host/fence-resolver.ts", find: 'if (reply.verdict === "pending") return;', replace: "" }],
   },
   {
     name: "unfence-when-the-root-is-silent",
     rule: "unreadable is not empty: silence of the root says nothing about a fence",
     edits: [
       {
-        file: "shards/host/host.ts",
+        file: "shards/host/fence-resolver.ts",
         find: "return; // silence says nothing: the alarm asks again",
         replace: 'reply = { verdict: "released" };',
       },
@@ -248,10 +249,8 @@ export const MUTANTS: readonly Mutant[] = [
       {
         file: "shards/host/host.ts",
         find: DRAINED,
-        replace: DRAINED.replace(
-          "return { attempt };",
-          "{ await this.#writeRows(() => this.member.deleteEarly()); return { attempt }; }",
-        ),
+        replace:
+          "if (await this.oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) { await this.#writeRows(() => this.member.deleteEarly()); return { attempt }; }",
       },
     ],
   },
@@ -323,7 +322,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/member/member.ts",
-        find: "if (moving?.isTarget && !membership.serving) this.#deleteAll();",
+        find: "if (moving?.isTarget && this.ownsNothing) this.#deleteAll();",
         replace: "",
       },
     ],
@@ -355,7 +354,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
       {
         file: "shards/member/member.ts",
-        find: "if (membership.ended >= operation || membership.operation > operation) return;",
+        find: "if (before.ended >= operation || before.operation > operation) return;",
         replace: "",
       },
     ],

@@ -11,7 +11,8 @@
  * | `setAlarm`, `deleteAlarm`     | changes the user's alarm; rolled back with the transaction that it was called in       |
  * | `getAlarm`                    | the user's                                                                             |
  * | `transaction(closure)`        | the closure's own storage has the same three                                           |
- * | `deleteAll`                   | deletes everything, the user's alarm as the runtime would, never one of the engine     |
+ * | `deleteAll`                   | deletes everything, the user's alarm as the runtime would, never one of the engine;    |
+ * |                               | what the object knew of its part in a namespace stays, so that it serves nothing false |
  */
 import { type RealAlarm, alarmOf } from "../platform/real-alarm.ts";
 import type { AlarmOptions } from "../storage/storage.ts";
@@ -27,6 +28,11 @@ export interface AlarmHost {
   arm(at: number | null, options?: AlarmOptions): Promise<void>;
   /** When the engine itself has something to do; null for nothing. */
   engineDue(): number | null;
+  /**
+   * Remembers the object's part in a namespace; gives what writes down that its storage was
+   * deleted, and is true when there was a part.
+   */
+  rememberPart(): () => boolean;
 }
 
 /** The alarm functions of `ctx.storage`. */
@@ -81,18 +87,20 @@ function userFunctions(real: RealAlarm, host: AlarmHost): AlarmFunctions {
 }
 
 /**
- * Deletes everything. Afterwards there are no private tables, so the runtime's alarm is the user's
- * again, kept or deleted as the compatibility date has it; but while the engine had something to
- * do, its alarm is set again.
+ * Deletes everything. Where the object had a part in a namespace, it says so from then on.
+ * Elsewhere there are no private tables any more, so the runtime's alarm is the user's again, kept
+ * or deleted as the compatibility date has it.
  */
 async function deleteEverything(deleteAll: () => Promise<void>, real: RealAlarm, host: AlarmHost): Promise<void> {
   const { userAlarm } = host;
   if (!userAlarm.isKept) return deleteAll();
   const userAt = userAlarm.get();
   const engineAt = host.engineDue();
+  const noteLoss = host.rememberPart();
   await deleteAll();
+  const isPart = noteLoss();
   const isAlarmDeleted = (await real.getAlarm()) === null;
-  if (engineAt !== null) {
+  if (isPart) {
     if (!isAlarmDeleted && userAt !== null) userAlarm.set(userAt);
     return host.arm(engineAt);
   }

@@ -118,6 +118,6 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
 /** The digest of an object's tables, and its size. */
 async function factsOf({ sql, member, platform }: EngineHost): Promise<{ readonly schema: string; readonly storage?: number }> {
   const storage = sql.databaseSize;
-  const schema = await platform.runtime.digest(tableText(sql, member.tables()));
+  const schema = await platform.runtime.digest(tableText(sql, member.knownTables()));
   return { schema: schema.slice(0, SCHEMA_DIGITS), ...(storage === undefined ? {} : { storage }) };
 }

@@ -306,6 +306,19 @@ export class Host {
     return due.length > 0 ? Math.min(...due) : null;
   }
 
+  /** Remembers this object's part in a namespace, before everything is deleted. */
+  rememberPart(): () => boolean {
+    const { member } = this;
+    const { membership } = member;
+    const hasPart = membership.epoch > 0 || membership.operation > 0 || this.root.journal.nextId() > 1;
+    const keepRegistry = this.root.rememberUnsharded();
+    return () => {
+      const isLost = member.loseStorage(hasPart ? membership : null, keepRegistry !== null);
+      keepRegistry?.();
+      return isLost;
+    };
+  }
+
   /** Why this object cannot reach the others of a namespace; null when it can. */
   homeFailure(): ProtocolFailure | null {
     return this.platform.peers === null ? refusal("invalid", NOT_CONFIGURED) : this.#name.homeFailure();

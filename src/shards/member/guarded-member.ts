@@ -134,6 +134,11 @@ export class GuardedMember extends MemberState {
     }
   }
 
+  /** The declared tables; those that are there where the object is to be repaired. @throws TableFault */
+  knownTables(): Table[] {
+    return this.membership.trouble ? this.presentTables() : this.tables();
+  }
+
   /**
    * The declared tables that are there. A deploy may have taken one away: neither an activation nor
    * the start of an object may fail over it.

@@ -225,6 +225,14 @@ export class MemberState implements SourceContext {
     }
   }
 
+  /** After the storage was deleted: nothing of what was known of it holds. */
+  protected forgetCaches(): void {
+    this.#membership = undefined;
+    this.#moving = undefined;
+    this.#frozen = undefined;
+    this.#plan = undefined;
+  }
+
   protected put(record: { readonly membership?: Membership; readonly moving?: Moving }): void {
     if (record.membership) writeMembership(this.sql, (this.#membership = record.membership));
     if (record.moving) writeMoving(this.sql, record.moving);

@@ -385,7 +385,7 @@ export class Member extends ProvenMember {
 
   count(): CountReply {
     return {
-      tables: this.#counts(this.tables()).map((count) => {
+      tables: this.#counts(this.knownTables()).map((count) => {
         const { rows, bytes } = countRetired(this.sql, count.table);
         return { ...count, rows: count.rows + rows, bytes: count.bytes + bytes };
       }),

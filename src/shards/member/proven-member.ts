@@ -10,6 +10,7 @@ import { EngineFault } from "../storage/faults.ts";
 import { ensureSchema } from "../storage/schema.ts";
 import { REPAIR } from "./evidence.ts";
 import { GuardedMember } from "./guarded-member.ts";
+import type { Membership } from "./membership.ts";
 
 export class ProvenMember extends GuardedMember {
   /**
@@ -52,6 +53,23 @@ export class ProvenMember extends GuardedMember {
     });
     this.arm();
     return refused(kind, message);
+  }
+
+  /**
+   * After everything was deleted: keeps what this member knew of itself, and serves nothing where
+   * rows were its own; a root has lost its registry, unless the namespace is unsharded. False for an object that had no part in any
+   * operation.
+   */
+  loseStorage(before: Membership | null, isRegistryKept: boolean): boolean {
+    this.forgetCaches();
+    if (before === null) return false;
+    const { serving, retired: _, ...known } = before;
+    const isRoot = before.namespace === this.self;
+    ensureSchema(this.sql);
+    this.change(() => this.put({ membership: { ...known, serving: isRegistryKept, retired: false } }));
+    if (!isRegistryKept && (isRoot || serving))
+      this.fall(isRoot ? "registryLost" : "outOfStep", `The storage of ${this.self} was deleted (deleteAll)`, before.epoch);
+    return true;
   }
 
   /** Why this member may not go to an epoch by itself. */

@@ -160,6 +160,20 @@ export class Root {
     return success(this.journal.status(record));
   }
 
+  /**
+   * Before everything is deleted: gives what writes the registry down again, of a namespace that is
+   * unsharded after it was sharded. Null for any other: its members know more than could be kept.
+   */
+  rememberUnsharded(): (() => void) | null {
+    const { epoch, layout } = this.journal.registry();
+    if (epoch === 0 || layout.kind !== "none" || this.journal.running()) return null;
+    const newest = this.journal.nextId() - 1;
+    return () => {
+      this.journal.skipTo(newest);
+      this.journal.commitEpoch(epoch, layout, 0, this.#options.runtime.now());
+    };
+  }
+
   /** What a repair would do. */
   planRepair(request: RepairRequest): Promise<RepairPlan> {
     return planRepair(this.#repairContext(), request);
