@@ -18,6 +18,7 @@
  * | either  | no answer                                 | as it is, asked again later; failed after `RETRIES_MAX` |
  */
 import type { RunAction } from "../core/api.ts";
+import { describeDisorder, repairCommand } from "../core/disorder.ts";
 import { sameLayout } from "../core/layout.ts";
 import type { LiveFailure, LiveNamespace, LiveResult, NamespaceRef } from "../core/live.ts";
 import type { OperationStatus, StartOperation } from "../core/operation.ts";
@@ -222,6 +223,8 @@ function explainSilence({ operation }: RunAction, failures: number, message: str
 
 /** Why the namespace is no longer the one that was planned for, or null. Shared with the check before a run is accepted. */
 export function explainStale(change: Change, live: LiveNamespace): string | null {
+  if (live.disorder)
+    return `'${change.namespace}' is to be repaired first (${describeDisorder(live.disorder)}); see \`${repairCommand(change.namespace)}\``;
   if (live.operation?.state === "running") {
     return `operation ${live.operation.id} (${live.operation.kind}) of '${change.namespace}' is running`;
   }

@@ -143,4 +143,10 @@ export interface OperationStatus {
   /** The last thing that went wrong and is being retried. */
   readonly lastError: string | null;
   readonly retries: number;
+  /**
+   * Each participant's bookmark of point-in-time recovery from before the operation began, by the
+   * member's name. Absent for an operation of an older library; zeros in the local runtime, which
+   * keeps none.
+   */
+  readonly bookmarks?: Readonly<Record<string, string>>;
 }

@@ -12,6 +12,7 @@
  * | `page`           | what the status page shows                                 |
  * | `alarm`          | the one alarm that carries all of it on                    |
  */
+import { watchRegistries } from "../apply/watch-registries.ts";
 import type { Run } from "../core/api.ts";
 import type { GithubReader, GithubWriter } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
@@ -64,7 +65,9 @@ export interface CoordinatorParts {
 
 /** Creates the tables that are missing, and starts nothing. */
 export function assembleCoordinator(outside: Outside): CoordinatorParts {
-  const { storage, settings, live } = outside;
+  const { storage, settings } = outside;
+  // A root that has lost its storage without knowing it is out of step for everybody who asks here.
+  const live = (): LiveAccess => watchRegistries(outside.live(), (ref) => reconciliation.registries.read(ref));
   const { sql } = storage;
   const followed = (): GithubSettings | null => settings()?.github ?? null;
   const arm = (): void => alarm.arm();

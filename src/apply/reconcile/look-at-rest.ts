@@ -17,14 +17,15 @@ const AUDIT_AGAIN_MS = 3_600_000;
 
 export async function settleAtRest(before: NamespaceState, live: LiveNamespace, context: LookContext): Promise<NamespaceState> {
   const layoutDigest = await digestLayout(live.layout);
-  const forged = findForgedRegistry(live, layoutDigest, before);
+  const repairs = context.ports.registries.read(before)?.repairs ?? 0;
+  const forged = findForgedRegistry(live, layoutDigest, before, repairs);
   const audited = await auditIfDue(
     { ...before, auditDueAt: auditTurn(before, live.epoch, layoutDigest, context) },
     live,
     context,
   );
   if (forged !== null) return holdForged(audited, live, forged, context);
-  const state: NamespaceState = { ...audited, registry: { epoch: live.epoch, layoutDigest, specDigest: audited.specDigest } };
+  const state: NamespaceState = { ...audited, registry: { epoch: live.epoch, layoutDigest, specDigest: audited.specDigest, repairs } };
   return state.spec === null ? noteUnmanaged(state, live, context) : planSpec(state, state.spec, live, context);
 }
 

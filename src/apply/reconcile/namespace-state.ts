@@ -56,8 +56,13 @@ export interface NamespaceState extends NamespaceRef {
   /** The spec that the last look compared. */
   readonly observedDigest: string | null;
   readonly observedCommit: string | null;
-  /** The registry as it was last believed. */
-  readonly registry: { readonly epoch: number; readonly layoutDigest: string; readonly specDigest: string | null } | null;
+  /** The registry as it was last believed, after how many repairs; absent for none. */
+  readonly registry: {
+    readonly epoch: number;
+    readonly layoutDigest: string;
+    readonly specDigest: string | null;
+    readonly repairs?: number;
+  } | null;
   readonly rows: number;
   /** 0: at the next pass. */
   readonly dueAt: number;
