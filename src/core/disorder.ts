@@ -59,8 +59,7 @@ export function withKnownLoss(live: LiveNamespace, seen: Pick<SeenRegistry, "epo
 }
 
 function lostRegistry({ name, epoch, layout }: LiveNamespace, seen: Pick<SeenRegistry, "epoch" | "at">): Disorder {
-  const now =
-    layout.kind === "none" ? "unsharded" : `${layout.kind} over ${formatQuantity(layout.members.length, "member")}`;
+  const now = layout.kind === "none" ? "unsharded" : `${layout.kind} over ${formatQuantity(layout.members.length, "member")}`;
   return {
     kind: "registryLost",
     members: [name],

@@ -76,8 +76,10 @@ export function createMemoryAccess(options: MemoryOptions): MemoryAccess {
     },
     describe: (ref) => open("describe", ref, (state) => success(describe(state, partitioners, now()))),
     distribute: (ref, request) =>
-      open("distribute", ref, ({ namespace }) =>
-        refuseLost(namespace) ?? success(countDistribution(namespace, request, partitioners, now())),
+      open(
+        "distribute",
+        ref,
+        ({ namespace }) => refuseLost(namespace) ?? success(countDistribution(namespace, request, partitioners, now())),
       ),
     operation: (ref, id) => open("operation", ref, (state) => poll(state, id, pollsToComplete(), now())),
     history: (ref, limit) => open("history", ref, (state) => success(state.operations.toReversed().slice(0, limit))),

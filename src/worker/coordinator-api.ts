@@ -14,7 +14,7 @@ import type { EventFilter } from "./history/history-store.ts";
 import type { NamespacePageFacts, OverviewFacts, OverviewRequest } from "./page/namespace-facts.ts";
 import type { Looked } from "./page/sights-store.ts";
 import type { PullTask } from "./pulls/pull-task.ts";
-import type { NamedRegistry } from "./reconcile/registries-store.ts";
+import type { AppliedRepair, NamedRegistry } from "./reconcile/registries-store.ts";
 import type { NewReview, ReviewFilter } from "./reviews-store.ts";
 import type { RunFilter, StoredPlan } from "./store.ts";
 
@@ -75,7 +75,7 @@ export interface CoordinatorApi {
   /** Members that were seen live, and that a repair asks whatever the root still knows; empty when none were. */
   listSeenMembers(ref: NamespaceRef): Promise<readonly string[]>;
   /** A repair was applied: for the history, and what it has left is believed from now on. */
-  noteRepair(ref: NamespaceRef, outcome: RepairOutcome, by: string): Promise<void>;
+  noteRepair(ref: NamespaceRef, repair: AppliedRepair, by: string): Promise<void>;
   /** What the newest repair of the namespace has done, if it was the one of this fingerprint. */
   findRepair(ref: NamespaceRef, fingerprint: string): Promise<RepairOutcome | null>;
   /** Null when the plan is not stored. `counts` false: shown after the merge, so that only a release makes it count. */

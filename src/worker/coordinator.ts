@@ -29,7 +29,7 @@ import { logError } from "./log.ts";
 import type { NamespacePageFacts, OverviewFacts, OverviewRequest } from "./page/namespace-facts.ts";
 import type { Looked } from "./page/sights-store.ts";
 import type { PullTask } from "./pulls/pull-task.ts";
-import type { NamedRegistry } from "./reconcile/registries-store.ts";
+import type { AppliedRepair, NamedRegistry } from "./reconcile/registries-store.ts";
 import type { NewReview, ReviewFilter } from "./reviews-store.ts";
 import type { Settings } from "./settings.ts";
 import type { RunFilter, StoredPlan } from "./store.ts";
@@ -144,12 +144,10 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     return this.#parts.reconciliation.registries.read(ref)?.members ?? [];
   }
 
-  async noteRepair(ref: NamespaceRef, outcome: RepairOutcome, by: string): Promise<void> {
+  async noteRepair(ref: NamespaceRef, repair: AppliedRepair, by: string): Promise<void> {
     const { reconciliation, store } = this.#parts;
-    // Sent again after a restart, it is no second repair.
-    if (reconciliation.registries.findRepair(ref, outcome.fingerprint) !== null) return;
     const environments = store.environmentsOf(ref);
-    this.ctx.storage.transactionSync(() => reconciliation.noteRepair(environments, ref, outcome, by));
+    this.ctx.storage.transactionSync(() => reconciliation.noteRepair(environments, ref, repair, by));
   }
 
   async findRepair(ref: NamespaceRef, fingerprint: string): Promise<RepairOutcome | null> {

@@ -92,7 +92,9 @@ export class FakeNamespace extends DurableObject implements FakeControls {
     return this.#access;
   }
 
-  #ask(request: ControlRequest): ReturnType<MemoryAccess["describe" | "distribute" | "history" | "start" | "planRepair" | "repair"]> {
+  #ask(
+    request: ControlRequest,
+  ): ReturnType<MemoryAccess["describe" | "distribute" | "history" | "start" | "planRepair" | "repair"]> {
     const access = this.#open();
     const ref = { name: this.#name, object: "ORDERS" };
     switch (request.kind) {

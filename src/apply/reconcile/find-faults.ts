@@ -24,7 +24,12 @@ export function unreadableFault(failure: LiveFailure, { name, object }: Namespac
   // A root that refuses even to be read for its own disorder has the same way out.
   if (failure.reason === "registryLost" || failure.reason === "outOfStep") {
     const disorder = { kind: failure.reason, members: [name], message: failure.message, since: 0 };
-    return { kind: failure.reason, reason: describeDisorder(disorder), detail: failure.message, remedy: remedyOf(disorder, name) };
+    return {
+      kind: failure.reason,
+      reason: describeDisorder(disorder),
+      detail: failure.message,
+      remedy: remedyOf(disorder, name),
+    };
   }
   const [reason, remedy] = {
     unbound: [`the Worker has no Durable Object binding ${object}`, "Bind it and deploy, or correct spec.object."],

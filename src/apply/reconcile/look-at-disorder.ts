@@ -18,8 +18,7 @@ export function holdDisordered(before: NamespaceState, live: Disordered, context
   const { env, ports } = context;
   const { disorder } = live;
   const what = describeDisorder(disorder);
-  if (before.run !== null)
-    ports.runs.detach(before.run, before.name, `Nothing is applied here until it is repaired: ${what}.`);
+  if (before.run !== null) ports.runs.detach(before.run, before.name, `Nothing is applied here until it is repaired: ${what}.`);
   const state: NamespaceState = {
     ...before,
     silences: 0,

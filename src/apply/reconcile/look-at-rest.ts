@@ -25,7 +25,10 @@ export async function settleAtRest(before: NamespaceState, live: LiveNamespace, 
     context,
   );
   if (forged !== null) return holdForged(audited, live, forged, context);
-  const state: NamespaceState = { ...audited, registry: { epoch: live.epoch, layoutDigest, specDigest: audited.specDigest, repairs } };
+  const state: NamespaceState = {
+    ...audited,
+    registry: { epoch: live.epoch, layoutDigest, specDigest: audited.specDigest, repairs },
+  };
   return state.spec === null ? noteUnmanaged(state, live, context) : planSpec(state, state.spec, live, context);
 }
 

@@ -59,8 +59,7 @@ function noteSilence(before: NamespaceState, reason: LiveFailure, context: LookC
   const state = { ...before, silences, pass: env.pass.number, dueAt: silences === 1 ? 0 : nextTryAt };
   const fault = unreadableFault(reason, state);
   const isOutOfStep = fault.kind !== "unreadable";
-  const needsPerson =
-    isOutOfStep || reason.kind === "unbound" || reason.kind === "notShardable" || silences >= SILENCES_MAX;
+  const needsPerson = isOutOfStep || reason.kind === "unbound" || reason.kind === "notShardable" || silences >= SILENCES_MAX;
   return {
     ...state,
     faults: track(state, before.spec === null ? [] : [fault], context),

@@ -7,7 +7,6 @@
 import type { DriftReport } from "../../core/drift.ts";
 import type { Run } from "../../core/api.ts";
 import type { NamespaceRef } from "../../core/live.ts";
-import type { RepairOutcome } from "../../core/repair.ts";
 import type { NamespaceSpec } from "../../core/spec.ts";
 import { buildReport } from "../../apply/reconcile/build-report.ts";
 import { isUnderWay, type EnvironmentState } from "../../apply/reconcile/environment-state.ts";
@@ -29,7 +28,7 @@ import { BlobStore } from "./blob-store.ts";
 import { createManifestSource } from "./manifest-source.ts";
 import { Pauses } from "./pauses.ts";
 import { createReviewLookup } from "./review-lookup.ts";
-import { RegistriesStore } from "./registries-store.ts";
+import { type AppliedRepair, RegistriesStore } from "./registries-store.ts";
 import { ReconcileDocuments, StateStore } from "./state-store.ts";
 
 /** Calls and requests of one slice: one invocation may make 1,000, and the coordinator does other things too. */
@@ -93,11 +92,11 @@ export class Reconciliation {
   }
 
   /** A repair was applied: what it has left is believed, the history has it, and the next pass looks. */
-  noteRepair(environments: readonly string[], ref: NamespaceRef, outcome: RepairOutcome, by: string): void {
+  noteRepair(environments: readonly string[], ref: NamespaceRef, repair: AppliedRepair, by: string): void {
     const now = Date.now();
-    this.registries.noteRepair(ref, outcome, now);
+    if (!this.registries.noteRepair(ref, repair, now)) return;
     for (const environment of environments) {
-      this.#parts.record(repairEvent(environment, outcome, by, now));
+      this.#parts.record(repairEvent(environment, repair.outcome, by, now));
       this.#store(environment).makeDue(ref);
     }
   }

@@ -10,7 +10,7 @@ import type { RepairOutcome } from "../../core/repair.ts";
 
 const SCHEMA = `
   CREATE TABLE registries (object TEXT, name TEXT, epoch INTEGER NOT NULL, members TEXT NOT NULL, at INTEGER NOT NULL,
-    repairs INTEGER NOT NULL, outcome TEXT, PRIMARY KEY (object, name)) WITHOUT ROWID;
+    repairs INTEGER NOT NULL, repair TEXT, PRIMARY KEY (object, name)) WITHOUT ROWID;
 `;
 /** What reconciliation believed before there was this table. Its members were not kept. */
 const SEED = `
@@ -20,6 +20,12 @@ const SEED = `
 
 /** One registry by name, for those that compare many. */
 export type NamedRegistry = NamespaceRef & Pick<SeenRegistry, "epoch" | "at">;
+
+/** A repair, and what tells it from another of the same plan. */
+export interface AppliedRepair {
+  readonly id: string;
+  readonly outcome: RepairOutcome;
+}
 
 interface Row extends Record<string, SqlStorageValue> {
   readonly epoch: number;
@@ -61,24 +67,26 @@ export class RegistriesStore implements SeenRegistries {
     );
   }
 
-  /** A repair was applied: what it has left is believed, whatever was seen before. Its members are asked by the next one, too. */
-  noteRepair({ object, name }: NamespaceRef, outcome: RepairOutcome, at: number): void {
+  /**
+   * A repair was applied: what it has left is believed, whatever was seen before. Its members are
+   * asked by the next one, too. False when the same repair was noted before.
+   */
+  noteRepair({ object, name }: NamespaceRef, applied: AppliedRepair, at: number): boolean {
+    if (this.#newestRepair({ object, name })?.id === applied.id) return false;
     this.#sql.exec(
       `INSERT INTO registries VALUES (?, ?, 0, '[]', ?, 1, ?)
-        ON CONFLICT (object, name) DO UPDATE SET epoch = 0, at = excluded.at, repairs = repairs + 1, outcome = excluded.outcome`,
+        ON CONFLICT (object, name) DO UPDATE SET epoch = 0, at = excluded.at, repairs = repairs + 1, repair = excluded.repair`,
       object,
       name,
       at,
-      JSON.stringify(outcome),
+      JSON.stringify(applied),
     );
+    return true;
   }
 
   /** What the newest repair has done, if it was the one of this fingerprint. */
-  findRepair({ object, name }: NamespaceRef, fingerprint: string): RepairOutcome | null {
-    const row = this.#sql
-      .exec<{ outcome: string | null }>("SELECT outcome FROM registries WHERE object = ? AND name = ?", object, name)
-      .toArray()[0];
-    const outcome = row?.outcome ? (JSON.parse(row.outcome) as RepairOutcome) : null;
+  findRepair(ref: NamespaceRef, fingerprint: string): RepairOutcome | null {
+    const outcome = this.#newestRepair(ref)?.outcome ?? null;
     return outcome?.fingerprint === fingerprint ? outcome : null;
   }
 
@@ -89,5 +97,12 @@ export class RegistriesStore implements SeenRegistries {
         "SELECT object, name, epoch, at FROM registries WHERE epoch > 0",
       )
       .toArray();
+  }
+
+  #newestRepair({ object, name }: NamespaceRef): AppliedRepair | null {
+    const row = this.#sql
+      .exec<{ repair: string | null }>("SELECT repair FROM registries WHERE object = ? AND name = ?", object, name)
+      .toArray()[0];
+    return row?.repair ? (JSON.parse(row.repair) as AppliedRepair) : null;
   }
 }
