@@ -285,7 +285,8 @@ function settleAnswer(action: RunAction, answer: LiveResult<OperationStatus>): O
   return answer.ok ? { kind: "settled", action: followOperation(action, answer.value) } : settleFailure(action, answer.failure);
 }
 
-function followOperation(action: RunAction, operation: OperationStatus): RunAction {
+/** Bookmarks stay in the namespace's own history: a run is written at every step, and has thousands of actions. */
+function followOperation(action: RunAction, { bookmarks: _bookmarks, ...operation }: OperationStatus): RunAction {
   switch (operation.state) {
     case "running":
       return { ...action, state: "running", operation, error: describePause(operation) ?? operation.lastError };

@@ -40,8 +40,8 @@ export function runText({ colors, host }: Session, run: Run): string {
   return renderRun(run, { now: host.now(), palette: colors });
 }
 
-export function historyText({ colors, host }: Session, operations: readonly OperationStatus[]): string {
-  return renderHistory(operations, { now: host.now(), palette: colors });
+export function historyText({ colors, host }: Session, operations: readonly OperationStatus[], bookmarks = false): string {
+  return renderHistory(operations, { now: host.now(), palette: colors, bookmarks });
 }
 
 /** @param asked as the command that applies it repeats it. */

@@ -42,10 +42,11 @@ export function repairCommand(namespace: string): string {
 /** The way out, for the person who meets it. */
 export function remedyOf({ kind }: Disorder, namespace: string): string {
   const states = {
-    registryLost: "No call is served through the root, and nothing is planned or applied here, until it is repaired",
+    registryLost:
+      "Nothing is planned or applied here until it is repaired. A root that knows of its loss serves no call; keep writers away from one that does not",
     outOfStep: "These members serve nothing, and nothing is planned or applied here, until they are repaired",
   };
-  return `${states[kind]}: \`${repairCommand(namespace)}\` shows what each object says and what would be done; only what was shown is applied. Do not write to the objects meanwhile.`;
+  return `${states[kind]}: \`${repairCommand(namespace)}\` shows what each object says and what would be done; only what was shown is applied.`;
 }
 
 /**
@@ -63,7 +64,7 @@ function lostRegistry({ name, epoch, layout }: LiveNamespace, seen: Pick<SeenReg
   return {
     kind: "registryLost",
     members: [name],
-    message: `The root of '${name}' is at epoch ${epoch} (${now}), and was at epoch ${seen.epoch} before: its storage was restored or lost, and it does not know it. Show what its members know with: ${repairCommand(name)}`,
+    message: `The root of '${name}' is at epoch ${epoch} (${now}), and was at epoch ${seen.epoch} before: its storage was restored or lost, and it does not know it. It still serves calls by what it believes: keep writers away. Show what its members know with: ${repairCommand(name)}`,
     since: seen.at,
   };
 }

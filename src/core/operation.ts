@@ -150,3 +150,11 @@ export interface OperationStatus {
    */
   readonly bookmarks?: Readonly<Record<string, string>>;
 }
+
+/** Members with a bookmark to restore to, by name; none from a runtime that keeps none. */
+export function listBookmarks({ bookmarks = {} }: OperationStatus): { readonly member: string; readonly bookmark: string }[] {
+  return Object.entries(bookmarks)
+    .filter(([, bookmark]) => /[^0-]/.test(bookmark))
+    .map(([member, bookmark]) => ({ member, bookmark }))
+    .toSorted((left, right) => (left.member < right.member ? -1 : 1));
+}

@@ -135,5 +135,5 @@ function listed(title: string, lines: readonly string[]): string[] {
 /** One word of a POSIX shell, safe for a terminal. */
 function shellWord(text: string): string {
   const shown = printable(text);
-  return /^[\w.:@%+=,/-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", String.raw`'\\''`)}'`;
+  return /^[\w.:@%+=,/-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", String.raw`'\''`)}'`;
 }

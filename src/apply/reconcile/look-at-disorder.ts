@@ -36,7 +36,8 @@ export function holdDisordered(before: NamespaceState, live: Disordered, context
   return rest({ ...state, faults: track(state, found, context) }, { type: "Stalled", reason, message }, context);
 }
 
-function disorderFault({ name, disorder }: Disordered): FoundDrift {
+/** The drift, with the way out. */
+export function disorderFault({ name, disorder }: Disordered): FoundDrift {
   return {
     kind: disorder.kind,
     reason: describeDisorder(disorder),
