@@ -111,7 +111,7 @@ function describe(state: State, partitioners: Partitioners, now: number): LiveNa
     object: namespace.object,
     layout: namespace.layout,
     epoch: namespace.epoch,
-    operation: runningOperation(state) ?? null,
+    operation: newestOperation(state),
     ...(namespace.disorder ? { disorder: namespace.disorder } : {}),
     members: state.members,
     tables: [{ name: "things", role: "keyed" }],
@@ -274,6 +274,13 @@ function repair(state: State, request: RepairRequest, fingerprint: string): Live
 /** A root that has lost its registry starts and counts nothing. */
 function refuseLost<Value>({ disorder }: MemoryNamespace): LiveResult<Value> | null {
   return disorder?.kind === "registryLost" ? refuse("registryLost", disorder.message) : null;
+}
+
+/** None for a namespace that was edited since: whatever has done that is the newest, and is not known here. */
+function newestOperation(state: State): OperationStatus | null {
+  const running = runningOperation(state);
+  const last = state.operations.at(-1);
+  return running ?? (last && last.epoch >= state.namespace.epoch ? last : null);
 }
 
 function runningOperation(state: State): OperationStatus | undefined {

@@ -3,6 +3,7 @@ import type { LiveNamespace } from "../../core/live.ts";
 import { formatQuantity } from "../../core/figures.ts";
 import { checkSafety } from "../../core/planning/check-safety.ts";
 import { liveRows } from "../../core/planning/decide-change.ts";
+import { runIdOf } from "../../core/run-operation.ts";
 import type { NamespaceSpec } from "../../core/spec.ts";
 import { auditNamespace } from "./audit.ts";
 import { auditFaults, findForgedRegistry, forgedFault, remainingSkewFault, memberFaults, unmanagedFault } from "./find-faults.ts";
@@ -155,8 +156,18 @@ async function notePending(
       unmanaged: 0,
     }),
     lookedAt: context.ports.now(),
+    stranger: findStranger(live, context),
   };
   return { ...state, pending, dueAt: dueAfter(state, context) };
+}
+
+/**
+ * The run that made live what it is, when it is not known here: of another Worker, or started after
+ * the moment to which the storage was restored. What is declared may then be older than what is live.
+ */
+function findStranger({ operation }: LiveNamespace, { ports }: LookContext): string | null {
+  const id = operation === null ? null : runIdOf(operation.correlationId);
+  return id === null || ports.runs.find(id) !== null ? null : id;
 }
 
 function blockedFault(guard: string, message: string): FoundDrift[] {

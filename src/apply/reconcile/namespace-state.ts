@@ -31,6 +31,8 @@ export interface PendingChange {
   /** Guards against it, but for the clock, `suspend` and what concerns the whole plan. */
   readonly blocks: readonly Block[];
   readonly lookedAt: number;
+  /** The run that made live what it is, when nobody here knows it; absent or null otherwise. */
+  readonly stranger?: string | null;
 }
 
 /** Runs of this namespace that failed in a row, and what they failed under: when that changes, the count begins again. */

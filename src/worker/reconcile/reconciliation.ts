@@ -205,6 +205,7 @@ export class Reconciliation {
       unseenRefs: () => store.unseen(),
       isWindowOpen: isAnyWindowOpen,
       paused: () => this.pause(),
+      resumedAt: () => this.#documents.resumedAt(),
       record: (event) => parts.record(event),
       onError: (namespace, error) => {
         const correlationId = tickId(environment, store.readEnvironment()?.pass.number ?? 0);

@@ -152,7 +152,7 @@ describe("a registry that was changed by hand", () => {
   it("is taken as it is when the namespace's manifest changes", async () => {
     const world = new World({ live: [hashed("orders", 4, 200, { epoch: 5 })], specs: [orders()] });
     await world.tick();
-    world.live.edit("orders", { layout: hashOf("orders", 4, "other") });
+    world.live.edit("orders", { layout: { ...hashOf("orders", 4), generation: 1 } });
     await world.tick(3);
     expect(world.condition("orders")).toMatchObject({ reason: "RegistryChanged" });
     world.merge([orders({ policy: { maxSkew: 2 } })]);

@@ -56,7 +56,9 @@ export class World {
   readonly events: NewEvent[] = [];
   readonly errors: unknown[] = [];
   readonly runs = new Map<string, { record: RunRecord; plan: Plan }>();
-  paused: Pause | null = null;
+  #paused: Pause | null = null;
+  /** As the Worker remembers it. */
+  resumedAt: number | null = null;
   known: NamespaceRef[] = [];
   githubRequests = 0;
   /** What a broken GitHub answers instead. */
@@ -80,6 +82,15 @@ export class World {
     });
     this.#head = { commit: "", treeSha: "", reading: "desired", specs: options.specs };
     this.merge(options.specs);
+  }
+
+  get paused(): Pause | null {
+    return this.#paused;
+  }
+
+  set paused(pause: Pause | null) {
+    if (pause === null) this.resumedAt = this.now;
+    this.#paused = pause;
   }
 
   /** Puts manifests on the default branch. */
@@ -260,6 +271,7 @@ export class World {
       unseenRefs: () => this.known.filter((ref) => this.store.read(ref) === null),
       isWindowOpen: isAnyWindowOpen,
       paused: () => this.paused,
+      resumedAt: () => this.resumedAt,
       record: (event) => void this.events.push(event),
       onError: (_namespace, error) => void this.errors.push(error),
       now: () => this.now,
