@@ -67,11 +67,15 @@ export function applyCommand(
   { members, acceptLoss, object }: RepairRequest & { readonly object: string | null },
 ): string {
   const words = [
-    ...["shardctl", "repair", namespace],
+    "shardctl",
+    "repair",
+    namespace,
     ...(object === null ? [] : ["--object", object]),
     ...members.flatMap((member) => ["--member", member]),
     ...acceptLoss.flatMap((member) => ["--accept-loss", member]),
-    ...["--apply", "--fingerprint", fingerprint],
+    "--apply",
+    "--fingerprint",
+    fingerprint,
   ];
   return words.map(shellWord).join(" ");
 }

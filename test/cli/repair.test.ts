@@ -78,7 +78,7 @@ describe("writers 1: shardctl repair", () => {
     expect(exitCode).toBe(code);
     expect(stderr).not.toContain("shardctl plan");
     expect(stderr).not.toContain("--override");
-    if (code !== EXIT.error) expect(stderr).toContain("shardctl repair orders");
+    expect(stderr.includes("shardctl repair orders")).toBe(code !== EXIT.error);
   });
 
   it.each<[string, readonly string[], RepairPlan, number]>([
@@ -104,8 +104,16 @@ it("writers 1: import writes no manifest from a registry that is lost", async ()
   const live = {
     kind: "live",
     namespace: {
-      ...{ name: "orders", object: "ORDERS", epoch: 0, operation: null, members: [], tables: [], undeclaredTables: [] },
-      ...{ partitioners: [], countedAt: 0, layout: { kind: "none", generation: 0, members: ["orders"] } },
+      name: "orders",
+      object: "ORDERS",
+      epoch: 0,
+      layout: { kind: "none", generation: 0, members: ["orders"] },
+      operation: null,
+      members: [],
+      tables: [],
+      undeclaredTables: [],
+      partitioners: [],
+      countedAt: 0,
       disorder: { kind: "registryLost", members: ["orders"], message: "lost", since: 0 },
     },
   };
