@@ -31,8 +31,8 @@ export async function planRepair(parts: RepairParts<LiveReader>, ref: NamespaceR
 
 /**
  * @param by who applies it, for the history.
- * @throws RefusedRequest `stalePlan` when the plan is another by now, `blocked` when it has obstacles, `conflict` while an
- *   operation makes progress; nothing was changed then. Asked again for what was applied, it answers what that has done.
+ * @throws RefusedRequest `stalePlan` when the plan is another by now, `blocked` when it has obstacles, an operation that makes
+ *   progress among them, `conflict` when the namespace says no for another reason; nothing was changed then. Asked again for what was applied, it answers what that has done.
  */
 export async function applyRepair(
   parts: RepairParts,

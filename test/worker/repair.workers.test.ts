@@ -116,7 +116,7 @@ describe("writers 1: a repair", () => {
 
   it.each([
     [{}, "fingerprint"],
-    [{ fingerprint: "short" }, "64 hex digits"],
+    [{ fingerprint: "short" }, "hex digits of a repair plan"],
     [{ fingerprint: HEX, members: [""] }, "members"],
     [{ fingerprint: HEX, members: ["a\nb"] }, "control characters"],
     [{ fingerprint: HEX, acceptLoss: "orders" }, "acceptLoss"],

@@ -24,7 +24,7 @@ const namesSchema = z
   .max(SEEN_MEMBERS_MAX);
 
 const repairSchema = z.strictObject({
-  fingerprint: z.string().regex(/^[0-9a-f]{64}$/, "must be the 64 hex digits of a repair plan"),
+  fingerprint: z.string().regex(/^[0-9a-f]{16,64}$/, "must be the hex digits of a repair plan"),
   members: namesSchema.default([]),
   acceptLoss: namesSchema.default([]),
 });
