@@ -64,7 +64,7 @@ function lostRegistry({ name, epoch, layout }: LiveNamespace, seen: Pick<SeenReg
   return {
     kind: "registryLost",
     members: [name],
-    message: `The root of '${name}' is at epoch ${epoch} (${now}), and was at epoch ${seen.epoch} before: its storage was restored or lost, and it does not know it. It still serves calls by what it believes: keep writers away. Show what its members know with: ${repairCommand(name)}`,
+    message: `The root of '${name}' is at epoch ${epoch} (${now}), and was at epoch ${seen.epoch} before: its storage was restored or lost, and it does not know it. It still serves calls by what it believes: keep writers away`,
     since: seen.at,
   };
 }
