@@ -7,7 +7,7 @@
  *
  * | action  | what the step finds                       | becomes                                        |
  * |---------|-------------------------------------------|------------------------------------------------|
- * | pending | a dependency failed, was cancelled or not executed; or the run is cancelled | notExecuted  |
+ * | pending | a dependency failed, was cancelled or not executed; or the run is cancelled, or has lost its lease | notExecuted |
  * | pending | dependencies done, a place free           | pending, with an attempt: the next step starts it |
  * | pending | attempt, held by a closed window or a pause         | pending, asked about again later     |
  * | pending | attempt, live = planned                   | running (operation started)                    |
@@ -18,6 +18,7 @@
  * | either  | no answer                                 | as it is, asked again later; failed after `RETRIES_MAX` |
  */
 import type { RunAction } from "../core/api.ts";
+import { describeDisorder, repairCommand } from "../core/disorder.ts";
 import { sameLayout } from "../core/layout.ts";
 import type { LiveFailure, LiveNamespace, LiveResult, NamespaceRef } from "../core/live.ts";
 import type { OperationStatus, StartOperation } from "../core/operation.ts";
@@ -26,12 +27,13 @@ import { policyUnderOverrides } from "../core/planning/check-safety.ts";
 import { assertNever, success } from "../core/result.ts";
 import { correlationIdOf } from "../core/run-operation.ts";
 import type { LiveAccess } from "../live/port.ts";
-import { describePause, holdOperation } from "./hold-operation.ts";
+import { describePause, holdOperation, WINDOW_CLOSED } from "./hold-operation.ts";
 import { runBounded } from "./run-bounded.ts";
 import {
   CANCELLED_BEFORE_START,
   HOLD_MS,
   isAttemptDue,
+  LOST_BEFORE_START,
   nextAttempt,
   RETRIES_MAX,
   RUNNING_MAX,
@@ -67,12 +69,14 @@ export async function advanceRun(
   findHold: FindHold = () => null,
 ): Promise<RunRecord> {
   if (record.run.state !== "running") return record;
-  const step = new Step(record, plan, live, now, findHold);
+  const isLost = record.isLost === true || now > record.run.lease.expiresAt;
+  const current = isLost ? { ...record, isLost } : record;
+  const step = new Step(current, plan, live, now, findHold);
   await step.followRunning();
   await step.startAttempted();
   step.giveUpPending();
-  if (!record.cancelRequested) step.attemptNext();
-  return withActions(record, step.actions, step.attempts, now);
+  if (!record.cancelRequested && !isLost) step.attemptNext();
+  return withActions(current, step.actions, step.attempts, now);
 }
 
 class Step {
@@ -98,7 +102,7 @@ class Step {
   async followRunning(): Promise<void> {
     const running = this.actions.filter((action) => action.state === "running" && this.#isDue(action));
     const follow = this.#record.cancelRequested ? cancelOperation : pollOperation;
-    await this.#settleAll(running, (action) => follow(this.#live, action, this.#findHold(this.#changeOf(action))));
+    await this.#settleAll(running, (action) => follow(this.#live, action, this.#holdOf(action)));
   }
 
   /** Starts what an earlier step has attempted; in a cancelled run, only finds out whether it had started. */
@@ -106,9 +110,10 @@ class Step {
     const attempted = this.actions.filter(
       (action) => action.state === "pending" && this.attempts[action.namespace] !== undefined && this.#isDue(action),
     );
-    const { run, cancelRequested } = this.#record;
-    if (cancelRequested) {
-      await this.#settleAll(attempted, (action) => findStarted(this.#live, action, run.id));
+    const { run } = this.#record;
+    const reason = this.#noMoreStarts();
+    if (reason !== null) {
+      await this.#settleAll(attempted, (action) => findStarted(this.#live, action, run.id, reason));
     } else {
       const held = attempted.filter((action) => this.#findHold(this.#changeOf(action)) !== null);
       await this.#hold(held);
@@ -164,7 +169,8 @@ class Step {
   }
 
   #giveUp(action: RunAction, before: ReadonlyMap<string, RunAction>): RunAction {
-    if (this.#record.cancelRequested) return notExecuted(action, CANCELLED_BEFORE_START);
+    const reason = this.#noMoreStarts();
+    if (reason !== null) return notExecuted(action, reason);
     for (const name of this.#changeOf(action).dependsOn) {
       const state = before.get(name)?.state;
       if (state === "failed" || state === "cancelled" || state === "notExecuted") {
@@ -175,6 +181,18 @@ class Step {
       }
     }
     return action;
+  }
+
+  /** Why the run starts nothing any more, or null. */
+  #noMoreStarts(): string | null {
+    if (this.#record.cancelRequested) return CANCELLED_BEFORE_START;
+    return this.#record.isLost === true ? LOST_BEFORE_START : null;
+  }
+
+  /** A lost run does not know whether the switch that holds an operation was turned off since. Windows can be seen. */
+  #holdOf(action: RunAction): FoundHold {
+    const hold = this.#findHold(this.#changeOf(action));
+    return { hold, letsGo: this.#record.isLost === true ? "windows" : "all" };
   }
 
   #isDue({ namespace }: RunAction): boolean {
@@ -222,6 +240,8 @@ function explainSilence({ operation }: RunAction, failures: number, message: str
 
 /** Why the namespace is no longer the one that was planned for, or null. Shared with the check before a run is accepted. */
 export function explainStale(change: Change, live: LiveNamespace): string | null {
+  if (live.disorder)
+    return `'${change.namespace}' is to be repaired first (${describeDisorder(live.disorder)}); see \`${repairCommand(change.namespace)}\``;
   if (live.operation?.state === "running") {
     return `operation ${live.operation.id} (${live.operation.kind}) of '${change.namespace}' is running`;
   }
@@ -262,17 +282,26 @@ async function adoptOperation(live: LiveAccess, action: RunAction, runId: string
   return own ? settleAnswer(action, success(own)) : { kind: "settled", action: otherwise };
 }
 
-function findStarted(live: LiveAccess, action: RunAction, runId: string): Promise<Outcome> {
-  return adoptOperation(live, action, runId, notExecuted(action, CANCELLED_BEFORE_START));
+function findStarted(live: LiveAccess, action: RunAction, runId: string, reason: string): Promise<Outcome> {
+  return adoptOperation(live, action, runId, notExecuted(action, reason));
 }
 
-async function pollOperation(live: LiveAccess, action: RunAction, hold: string | null): Promise<Outcome> {
+/** Why an operation must stand still, or null, and which of the Worker's own pauses may be taken back. */
+interface FoundHold {
+  readonly hold: string | null;
+  readonly letsGo: "all" | "windows";
+}
+
+async function pollOperation(live: LiveAccess, action: RunAction, { hold, letsGo }: FoundHold): Promise<Outcome> {
   const status = await live.operation(refOf(action), operationOf(action).id);
-  return settleAnswer(action, status.ok ? await holdOperation(live, refOf(action), status.value, hold) : status);
+  if (!status.ok) return settleAnswer(action, status);
+  const paused = status.value.paused?.reason ?? null;
+  const stays = hold === null && letsGo === "windows" && paused !== WINDOW_CLOSED;
+  return settleAnswer(action, await holdOperation(live, refOf(action), status.value, stays ? paused : hold));
 }
 
 /** After cutover a cancel is refused and the operation goes forward: then its progress is followed as before. */
-async function cancelOperation(live: LiveAccess, action: RunAction, hold: string | null): Promise<Outcome> {
+async function cancelOperation(live: LiveAccess, action: RunAction, hold: FoundHold): Promise<Outcome> {
   const cancelled = await live.cancel(refOf(action), operationOf(action).id);
   if (!cancelled.ok && cancelled.failure.kind === "refused") return pollOperation(live, action, hold);
   return settleAnswer(action, cancelled);
@@ -282,7 +311,8 @@ function settleAnswer(action: RunAction, answer: LiveResult<OperationStatus>): O
   return answer.ok ? { kind: "settled", action: followOperation(action, answer.value) } : settleFailure(action, answer.failure);
 }
 
-function followOperation(action: RunAction, operation: OperationStatus): RunAction {
+/** Bookmarks stay in the namespace's own history: a run is written at every step, and has thousands of actions. */
+function followOperation(action: RunAction, { bookmarks: _bookmarks, ...operation }: OperationStatus): RunAction {
   switch (operation.state) {
     case "running":
       return { ...action, state: "running", operation, error: describePause(operation) ?? operation.lastError };

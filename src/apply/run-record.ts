@@ -23,6 +23,12 @@ export interface RunRecord {
   /** By namespace. */
   readonly attempts: Readonly<Record<string, Attempt>>;
   readonly cancelRequested: boolean;
+  /**
+   * True since a step that came after its lease was lost. The storage may have been restored to a
+   * time when the run went on: what has become of it since, nobody here knows, so it starts nothing
+   * more and lets nothing go on that it has not held itself.
+   */
+  readonly isLost?: boolean;
 }
 
 export interface NewRun {
@@ -131,6 +137,10 @@ export function failRun(record: RunRecord, reason: string, now: number): RunReco
   const failed = withActions(record, actions, {}, now);
   return { ...failed, run: { ...failed.run, state: "failed" } };
 }
+
+/** What an action says that a run has not started before its lease was lost. */
+export const LOST_BEFORE_START =
+  "The run took no step until its lease was lost, as after a restore of its storage: nothing more is started by it. Plan again";
 
 /** What an action says that a cancel has kept from starting. */
 export const CANCELLED_BEFORE_START = "The run was cancelled before this started";

@@ -7,6 +7,7 @@ import type { DriftReport } from "../core/drift.ts";
 import type { HistoryEvent } from "../core/event.ts";
 import type { OperationStatus } from "../core/operation.ts";
 import { PLAN_VERSION, type Plan } from "../core/plan.ts";
+import type { RepairOutcome, RepairPlan } from "../core/repair.ts";
 import type { Review, ReviewList, ReviewReceipt } from "../core/review.ts";
 
 /** Everything is paused: by whom, why and since when. */
@@ -104,6 +105,24 @@ export function readOperation(body: unknown): OperationStatus | string {
 export function readPause(body: unknown): Pause | string {
   const wrong = mismatch(body, { by: "string", reason: "string", at: "number" });
   return wrong === null ? (body as Pause) : `it is not a pause: ${wrong}`;
+}
+
+export function readRepairPlan(body: unknown): RepairPlan | string {
+  const shape = {
+    namespace: "string",
+    fingerprint: "string",
+    testimonies: "array",
+    steps: "array",
+    losses: "array",
+    obstacles: "array",
+  } as const;
+  const wrong = mismatch(body, shape);
+  return wrong === null ? (body as RepairPlan) : `it is not the plan of a repair: ${wrong}`;
+}
+
+export function readRepairOutcome(body: unknown): RepairOutcome | string {
+  const wrong = mismatch(body, { namespace: "string", fingerprint: "string", steps: "array", setAside: "array" });
+  return wrong === null ? (body as RepairOutcome) : `it is not the outcome of a repair: ${wrong}`;
 }
 
 /** For requests whose answer has no content. */

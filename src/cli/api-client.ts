@@ -5,7 +5,8 @@
  * | request          | repeated when                                                                        |
  * |------------------|--------------------------------------------------------------------------------------|
  * | reads            | the server refuses, resets, times out, or answers 5xx without a problem document      |
- * | plan, cancel     | the same: asking twice changes nothing more; so does pausing and letting go on        |
+ * | plan, cancel     | the same: asking twice changes nothing more; so does pausing and letting go on, and a |
+ * |                  | repair of one fingerprint                                                             |
  * | apply            | the connection was refused, so nothing arrived; otherwise the run is looked up first  |
  */
 import type { ApplyRequest, NamespaceReport, PlanRequest, Run } from "../core/api.ts";
@@ -14,6 +15,7 @@ import type { EventKind, HistoryEvent } from "../core/event.ts";
 import type { NamespaceRef } from "../core/live.ts";
 import type { OperationStatus } from "../core/operation.ts";
 import type { Plan } from "../core/plan.ts";
+import type { RepairOutcome, RepairPlan, RepairRequest } from "../core/repair.ts";
 import type { ReleaseRequest, Review, ReviewList, ReviewReceipt, ReviewRequest } from "../core/review.ts";
 import {
   type Pause,
@@ -27,6 +29,8 @@ import {
   readPause,
   readPlan,
   readReceipt,
+  readRepairOutcome,
+  readRepairPlan,
   readReview,
   readReviews,
   readRun,
@@ -53,6 +57,14 @@ export interface ApiClient {
   cancelRun(id: string): Promise<CliResult<Run>>;
   pauseOperation(name: string, object: string | null, reason: string): Promise<CliResult<OperationStatus>>;
   resumeOperation(name: string, object: string | null): Promise<CliResult<OperationStatus>>;
+  /** What is out of step, and what a repair would do. */
+  planRepair(name: string, object: string | null, request: RepairRequest): Promise<CliResult<RepairPlan>>;
+  /** Applies exactly the plan of this fingerprint; asked again, it answers what that has done. */
+  repair(
+    name: string,
+    object: string | null,
+    request: RepairRequest & { readonly fingerprint: string },
+  ): Promise<CliResult<RepairOutcome>>;
   pauseAll(reason: string): Promise<CliResult<Pause>>;
   resumeAll(): Promise<CliResult<null>>;
   /** What the last tick found. */
@@ -91,6 +103,9 @@ const POLL_GRACE_MS = 10_000;
 export function createApiClient(host: Host, target: HttpTarget): ApiClient {
   const get = <Value>(path: string, read: ReadAnswer<Value>): Promise<CliResult<Value>> =>
     sendRequest(host, target, { method: "GET", path, timeoutMs: READ_TIMEOUT_MS, repeat: "whenTransient" }, read);
+  // A repair asks every object of a namespace.
+  const getSlowly = <Value>(path: string, read: ReadAnswer<Value>): Promise<CliResult<Value>> =>
+    sendRequest(host, target, { method: "GET", path, timeoutMs: PLAN_TIMEOUT_MS, repeat: "whenTransient" }, read);
   const post = <Value>(path: string, body: unknown, repeat: Repeat, read: ReadAnswer<Value>): Promise<CliResult<Value>> =>
     sendRequest(host, target, { method: "POST", path, body, timeoutMs: PLAN_TIMEOUT_MS, repeat }, read);
 
@@ -128,6 +143,11 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
     cancelRun: (id) => post(`/v1/runs/${encodeURIComponent(id)}/cancel`, {}, "whenTransient", readRun),
     pauseOperation: (name, object, reason) => put(pathOfPause(name, object), { reason }, readOperation),
     resumeOperation: (name, object) => remove(pathOfPause(name, object), readOperation),
+    planRepair: (name, object, { members, acceptLoss }) => {
+      const named = [...members.map((member) => ["member", member]), ...acceptLoss.map((member) => ["acceptLoss", member])];
+      return getSlowly(pathOfRepair(name, object, named), readRepairPlan);
+    },
+    repair: (name, object, request) => post(pathOfRepair(name, object, []), request, "whenTransient", readRepairOutcome),
     pauseAll: (reason) => put("/v1/pause", { reason }, readPause),
     resumeAll: () => remove("/v1/pause", readNothing),
     drift: (environment) => get(`/v1/drift${query({ environment })}`, readDrift),
@@ -144,6 +164,12 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
 
 function pathOfPause(name: string, object: string | null): string {
   return `/v1/namespaces/${encodeURIComponent(name)}/pause${query({ object })}`;
+}
+
+function pathOfRepair(name: string, object: string | null, named: readonly (readonly string[])[]): string {
+  const search = new URLSearchParams([...(object === null ? [] : [["object", object]]), ...named].map((pair) => [...pair]));
+  const text = search.toString();
+  return `/v1/namespaces/${encodeURIComponent(name)}/repair${text === "" ? "" : `?${text}`}`;
 }
 
 function numeral(value: number | undefined): string | null {

@@ -6,14 +6,13 @@ import type { Session } from "./session.ts";
 
 const QUESTION = "Do you want to apply this plan? Only 'yes' is accepted: ";
 
-export async function confirmApply(session: Session): Promise<CliResult<null>> {
+const ADVICE = "Review the plan, then run again with --auto-approve, or apply exactly that plan with --fingerprint.";
+
+/** @param advice what to do where there is nobody to ask. */
+export async function confirmApply(session: Session, advice = ADVICE): Promise<CliResult<null>> {
   const { stdin } = session.host;
   if (stdin.isTTY !== true) {
-    return fail(
-      "notConfirmed",
-      "Nothing was applied: there is no terminal to ask for your approval.",
-      "Review the plan, then run again with --auto-approve, or apply exactly that plan with --fingerprint.",
-    );
+    return fail("notConfirmed", "Nothing was applied: there is no terminal to ask for your approval.", advice);
   }
   const answer = await ask(session);
   if (answer === null) return fail("interrupted", "Nothing was applied: interrupted.");

@@ -11,6 +11,7 @@ import { defineImport } from "./commands/import.ts";
 import { defineInit } from "./commands/init.ts";
 import { definePause, defineResume } from "./commands/pause.ts";
 import { definePlan } from "./commands/plan.ts";
+import { defineRepair } from "./commands/repair.ts";
 import { defineStatus } from "./commands/status.ts";
 import { defineValidate } from "./commands/validate.ts";
 import { EXIT, type ExitCode, formatExitCodes } from "./exit-codes.ts";
@@ -39,6 +40,7 @@ const DEFINITIONS = [
   definePause,
   defineResume,
   defineCancel,
+  defineRepair,
   defineImport,
   defineDev,
 ];

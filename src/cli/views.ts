@@ -4,6 +4,7 @@ import type { DriftReport } from "../core/drift.ts";
 import type { HistoryEvent } from "../core/event.ts";
 import type { OperationStatus } from "../core/operation.ts";
 import type { Plan } from "../core/plan.ts";
+import type { RepairOutcome, RepairPlan, RepairRequest } from "../core/repair.ts";
 import { alignColumns } from "../render/columns.ts";
 import { renderDrift } from "../render/drift-text.ts";
 import { renderEvents } from "../render/events-text.ts";
@@ -12,6 +13,7 @@ import { planDocument } from "../render/plan-json.ts";
 import { renderPlanMarkdown } from "../render/plan-markdown.ts";
 import { renderPlanText } from "../render/plan-text.ts";
 import { printable } from "../render/printable.ts";
+import { renderRepairOutcome, renderRepairPlan } from "../render/repair-text.ts";
 import { renderRun, summarizeRun } from "../render/run-text.ts";
 import { renderStatus } from "../render/status-text.ts";
 import { formatMoment } from "../render/time.ts";
@@ -38,8 +40,21 @@ export function runText({ colors, host }: Session, run: Run): string {
   return renderRun(run, { now: host.now(), palette: colors });
 }
 
-export function historyText({ colors, host }: Session, operations: readonly OperationStatus[]): string {
-  return renderHistory(operations, { now: host.now(), palette: colors });
+export function historyText({ colors, host }: Session, operations: readonly OperationStatus[], bookmarks = false): string {
+  return renderHistory(operations, { now: host.now(), palette: colors, bookmarks });
+}
+
+/** @param asked as the command that applies it repeats it. */
+export function repairPlanText(
+  { colors, host }: Session,
+  plan: RepairPlan,
+  asked: RepairRequest & { readonly object: string | null },
+): string {
+  return renderRepairPlan(plan, asked, { now: host.now(), palette: colors });
+}
+
+export function repairOutcomeText({ colors }: Session, outcome: RepairOutcome): string {
+  return renderRepairOutcome(outcome, { palette: colors });
 }
 
 export function driftText({ colors, host }: Session, report: DriftReport): string {

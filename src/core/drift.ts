@@ -2,6 +2,8 @@
 
 /** Sorted as they are reported. What each may heal by itself is in docs/operations.md. */
 export const DRIFT_KINDS = [
+  "registryLost", // the root is behind what its members, or earlier looks, know: nothing is applied until it is repaired
+  "outOfStep", // members cannot prove what they own, and serve nothing until they are repaired
   "spec", // live layout ≠ merged manifest
   "skew", // max/average rows above policy.maxSkew
   "misplaced", // rows on a member that does not own them

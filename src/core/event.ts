@@ -9,6 +9,7 @@ export const EVENT_KINDS = [
   "drift", // a drift opened, was healed, or went away
   "alert", // an alert was opened, changed, closed or reopened
   "pause", // reconciliation was switched off or on
+  "repair", // a namespace was repaired
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 

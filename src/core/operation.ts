@@ -143,4 +143,18 @@ export interface OperationStatus {
   /** The last thing that went wrong and is being retried. */
   readonly lastError: string | null;
   readonly retries: number;
+  /**
+   * Each participant's bookmark of point-in-time recovery from before the operation began, by the
+   * member's name. Absent for an operation of an older library; zeros in the local runtime, which
+   * keeps none.
+   */
+  readonly bookmarks?: Readonly<Record<string, string>>;
+}
+
+/** Members with a bookmark to restore to, by name; none from a runtime that keeps none. */
+export function listBookmarks({ bookmarks = {} }: OperationStatus): { readonly member: string; readonly bookmark: string }[] {
+  return Object.entries(bookmarks)
+    .filter(([, bookmark]) => /[^0-]/.test(bookmark))
+    .map(([member, bookmark]) => ({ member, bookmark }))
+    .toSorted((left, right) => (left.member < right.member ? -1 : 1));
 }

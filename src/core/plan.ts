@@ -9,6 +9,7 @@ export const PLAN_VERSION = 1;
 export const GUARDS = [
   "unreadable", // cannot be overridden
   "unsupported", // cannot be overridden
+  "outOfStep", // cannot be overridden: the namespace is to be repaired first
   "operationRunning", // cannot be overridden
   "unhealthyMember", // cannot be overridden
   "tooLargeToUnshard", // cannot be overridden

@@ -15,12 +15,15 @@ import {
   type ProtocolEndpoint,
   type ProtocolReply,
 } from "../core/protocol.ts";
+import type { RepairOutcome, RepairPlan } from "../core/repair.ts";
 import { failure, success } from "../core/result.ts";
 import type { LiveAccess } from "./port.ts";
 
 /** How long an object may take to answer. Counting by another key reads every row, so it may take longer. */
 const CALL_TIMEOUT_MS = 30_000;
 const DISTRIBUTE_TIMEOUT_MS = 120_000;
+/** A repair asks every object that it concerns, and counts the rows that it sets aside. */
+const REPAIR_TIMEOUT_MS = 120_000;
 
 /** What this adapter needs of a `DurableObjectNamespace`, so that a test may pass less. */
 export interface ObjectBinding {
@@ -86,6 +89,14 @@ export function createObjectAccess(
     cancel: (ref, id) => ask(ref, { kind: "cancel", id }),
     pause: (ref, id, { reason, by }) => ask(ref, { kind: "pause", id, reason, by }),
     resume: (ref, id) => ask(ref, { kind: "resume", id }),
+    async planRepair(ref, repair) {
+      const answer = await ask(ref, { kind: "planRepair", repair }, REPAIR_TIMEOUT_MS);
+      return answer.ok ? checkRepair(ref, "planRepair", answer.value, REPAIR_PLAN_LISTS) : answer;
+    },
+    async repair(ref, repair, fingerprint, by) {
+      const answer = await ask(ref, { kind: "repair", repair, fingerprint, by }, REPAIR_TIMEOUT_MS);
+      return answer.ok ? checkRepair(ref, "repair", answer.value, REPAIR_OUTCOME_LISTS) : answer;
+    },
     async countMember(ref, member) {
       const answer = await send<CountReply>(ref, member, { kind: "count" }, CALL_TIMEOUT_MS);
       return answer.ok ? sumTables(ref, answer.value) : answer;
@@ -160,6 +171,22 @@ function checkNamespace(ref: NamespaceRef, live: LiveNamespace): LiveResult<Live
 function checkDistribution(ref: NamespaceRef, distribution: Distribution): LiveResult<Distribution> {
   const complete = Number.isInteger(distribution.rows) && Array.isArray(distribution.members);
   return complete ? success(distribution) : failure(nonsense(ref, "distribute"));
+}
+
+const REPAIR_PLAN_LISTS = ["testimonies", "steps", "losses", "obstacles"];
+const REPAIR_OUTCOME_LISTS = ["steps", "setAside"];
+
+/** What a person approves must be whole, and about the namespace that was asked. */
+function checkRepair<Value extends RepairPlan | RepairOutcome>(
+  ref: NamespaceRef,
+  asked: string,
+  repair: Value,
+  lists: readonly string[],
+): LiveResult<Value> {
+  const fields = repair as unknown as Readonly<Record<string, unknown>>;
+  const isWhole =
+    repair.namespace === ref.name && typeof repair.fingerprint === "string" && lists.every((name) => Array.isArray(fields[name]));
+  return isWhole ? success(repair) : failure(nonsense(ref, asked));
 }
 
 function sumTables(ref: NamespaceRef, { tables }: CountReply): LiveResult<Count> {

@@ -4,6 +4,7 @@ import type { Layout } from "../core/layout.ts";
 import { createOwnerLookup } from "../core/owner-lookup.ts";
 import type { Partitioners } from "../core/partitioners.ts";
 import type { MemberStatus, NamespaceRef } from "../core/live.ts";
+import type { Disorder, RepairPlan } from "../core/repair.ts";
 
 /** Rows that are alike in every key that a test asks for. */
 export interface MemoryRows {
@@ -27,6 +28,16 @@ export interface MemoryNamespace extends NamespaceRef {
   readonly facts?: Readonly<Record<string, Pick<MemberStatus, "library" | "schema" | "storage">>>;
   /** Rows on objects that the layout does not name, by the object's name. */
   readonly strays?: Readonly<Record<string, number>>;
+  readonly disorder?: Disorder | null;
+  /** What a repair would say and do; without one there is nothing to repair. */
+  readonly repair?: MemoryRepair;
+}
+
+export interface MemoryRepair extends Pick<RepairPlan, "testimonies" | "steps" | "losses"> {
+  /** Members that must be asked by name before anything is proven. */
+  readonly needs?: readonly string[];
+  /** The namespace after it. */
+  readonly to: Partial<Omit<MemoryNamespace, "repair" | "disorder">>;
 }
 
 export const BYTES_PER_ROW = 200;

@@ -8,9 +8,11 @@ import { type Partitioners, newestPartitioners } from "../core/partitioners.ts";
 import type { Count, LiveFailure, LiveNamespace, LiveResult, MemberStatus, NamespaceRef } from "../core/live.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "../core/operation.ts";
 import type { ProtocolFailure } from "../core/protocol-failure.ts";
+import type { RepairOutcome, RepairRequest } from "../core/repair.ts";
 import { failure, success } from "../core/result.ts";
 import { countDistribution } from "./count-distribution.ts";
 import { BYTES_PER_ROW, bytesOf, placeRows, type MemoryNamespace } from "./memory-rows.ts";
+import { applyMemoryRepair, planMemoryRepair } from "./memory-repair.ts";
 import type { LiveAccess } from "./port.ts";
 
 export interface MemoryOptions {
@@ -74,13 +76,19 @@ export function createMemoryAccess(options: MemoryOptions): MemoryAccess {
     },
     describe: (ref) => open("describe", ref, (state) => success(describe(state, partitioners, now()))),
     distribute: (ref, request) =>
-      open("distribute", ref, ({ namespace }) => success(countDistribution(namespace, request, partitioners, now()))),
+      open(
+        "distribute",
+        ref,
+        ({ namespace }) => refuseLost(namespace) ?? success(countDistribution(namespace, request, partitioners, now())),
+      ),
     operation: (ref, id) => open("operation", ref, (state) => poll(state, id, pollsToComplete(), now())),
     history: (ref, limit) => open("history", ref, (state) => success(state.operations.toReversed().slice(0, limit))),
     start: (ref, request) => open("start", ref, (state) => start(state, request, pollsToComplete(), now())),
     cancel: (ref, id) => open("cancel", ref, (state) => cancel(state, id, now())),
     pause: (ref, id, why) => open("pause", ref, (state) => pause(state, id, why, now())),
     resume: (ref, id) => open("resume", ref, (state) => resume(state, id, now())),
+    planRepair: (ref, request) => open("planRepair", ref, ({ namespace }) => success(planMemoryRepair(namespace, request))),
+    repair: (ref, request, fingerprint) => open("repair", ref, (state) => repair(state, request, fingerprint)),
     countMember: (ref, member) => open("count", ref, (state) => countMember(state, member, partitioners)),
   };
 }
@@ -103,7 +111,8 @@ function describe(state: State, partitioners: Partitioners, now: number): LiveNa
     object: namespace.object,
     layout: namespace.layout,
     epoch: namespace.epoch,
-    operation: runningOperation(state) ?? null,
+    operation: newestOperation(state),
+    ...(namespace.disorder ? { disorder: namespace.disorder } : {}),
     members: state.members,
     tables: [{ name: "things", role: "keyed" }],
     undeclaredTables: namespace.undeclaredTables ?? [],
@@ -142,6 +151,8 @@ function start(state: State, request: StartOperation, pollsToComplete: number, n
   const known = state.operations.find((operation) => operation.correlationId === request.correlationId);
   if (known) return success(known);
   const running = runningOperation(state);
+  const lost = refuseLost<OperationStatus>(namespace);
+  if (lost) return lost;
   if (running) return refuse("operationRunning", `Operation ${running.id} of '${namespace.name}' is running`);
   if (request.epoch !== namespace.epoch)
     return refuse("epochChanged", `'${namespace.name}' is at epoch ${namespace.epoch}, not ${request.epoch}`);
@@ -243,6 +254,33 @@ function resume(state: State, id: number, now: number): LiveResult<OperationStat
   if (!operation) return refuse("notFound", `'${state.namespace.name}' has no operation ${id}`);
   if (operation.paused === null) return success(operation);
   return success(replaceLast(state, { ...operation, paused: null, updatedAt: now }));
+}
+
+/** Only the plan that was shown, without obstacles, and never under an operation that goes on. */
+function repair(state: State, request: RepairRequest, fingerprint: string): LiveResult<RepairOutcome> {
+  const { namespace } = state;
+  const running = runningOperation(state);
+  if (running && namespace.disorder?.kind !== "registryLost")
+    return refuse("operationRunning", `Operation ${running.id} of '${namespace.name}' is running`);
+  const plan = planMemoryRepair(namespace, request);
+  if (plan.fingerprint !== fingerprint) return refuse("invalid", `The plan of this repair is ${plan.fingerprint} by now`);
+  if (plan.obstacles.length > 0) return refuse("invalid", `The repair has obstacles: ${plan.obstacles.join("; ")}`);
+  const applied = applyMemoryRepair(namespace, plan);
+  state.namespace = applied.namespace;
+  state.members = null;
+  return success(applied.outcome);
+}
+
+/** A root that has lost its registry starts and counts nothing. */
+function refuseLost<Value>({ disorder }: MemoryNamespace): LiveResult<Value> | null {
+  return disorder?.kind === "registryLost" ? refuse("registryLost", disorder.message) : null;
+}
+
+/** None for a namespace that was edited since: whatever has done that is the newest, and is not known here. */
+function newestOperation(state: State): OperationStatus | null {
+  const running = runningOperation(state);
+  const last = state.operations.at(-1);
+  return running ?? (last && last.epoch >= state.namespace.epoch ? last : null);
 }
 
 function runningOperation(state: State): OperationStatus | undefined {

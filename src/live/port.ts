@@ -1,6 +1,7 @@
 /** The port to live namespaces. Adapters: Durable Object bindings (in a Worker) and in-memory (tests, benchmarks). */
 import type { Count, Distribution, DistributionRequest, LiveNamespace, LiveResult, NamespaceRef } from "../core/live.ts";
 import type { OperationStatus, StartOperation } from "../core/operation.ts";
+import type { RepairOutcome, RepairPlan, RepairRequest } from "../core/repair.ts";
 
 /** The half that cannot write. Planning takes this type, so "plan writes nothing" is checked by the compiler. */
 export interface LiveReader {
@@ -12,6 +13,8 @@ export interface LiveReader {
   operation(ref: NamespaceRef, id: number): Promise<LiveResult<OperationStatus>>;
   /** Ended and running operations, newest first, at most `limit` (1 … 1000). */
   history(ref: NamespaceRef, limit: number): Promise<LiveResult<readonly OperationStatus[]>>;
+  /** What is out of step, what each object says of itself, and what a repair would do. Asks every object concerned. */
+  planRepair(ref: NamespaceRef, request: RepairRequest): Promise<LiveResult<RepairPlan>>;
 }
 
 /** Looks past the root, at one object of a namespace: for audits. */
@@ -37,4 +40,9 @@ export interface LiveAccess extends LiveReader, MemberReader {
   ): Promise<LiveResult<OperationStatus>>;
   /** Lets a paused operation go on at once. Idempotent: of one that is not paused, or has ended, it only gives the status. */
   resume(ref: NamespaceRef, operation: number): Promise<LiveResult<OperationStatus>>;
+  /**
+   * Applies the repair plan of this fingerprint and nothing else: refused as `invalid` when the plan is another by now, or has
+   * obstacles, and as `operationRunning` while an operation makes progress.
+   */
+  repair(ref: NamespaceRef, request: RepairRequest, fingerprint: string, by: string): Promise<LiveResult<RepairOutcome>>;
 }

@@ -1,6 +1,6 @@
 /** Operations of a namespace for a terminal, in the order given (newest first), one line each. */
 import { formatQuantity } from "../core/figures.ts";
-import type { OperationStatus } from "../core/operation.ts";
+import { listBookmarks, type OperationStatus } from "../core/operation.ts";
 import { type Cell, alignColumns } from "./columns.ts";
 import { describeChange } from "./describe.ts";
 import { describeOperation } from "./operation-line.ts";
@@ -12,12 +12,14 @@ export interface HistoryTextOptions {
   /** Milliseconds since the Unix epoch. */
   readonly now: number;
   readonly palette?: Palette;
+  /** True lists below each operation where its participants can be restored to. Default: false. */
+  readonly bookmarks?: boolean;
 }
 
 /** The operations as lines of text, ending with a newline. */
 export function renderHistory(
   operations: readonly OperationStatus[],
-  { now, palette = PLAIN_PALETTE }: HistoryTextOptions,
+  { now, palette = PLAIN_PALETTE, bookmarks = false }: HistoryTextOptions,
 ): string {
   if (operations.length === 0) return "No operations yet.\n";
   const rows = operations.map((operation): Cell[] => [
@@ -31,9 +33,19 @@ export function renderHistory(
     `by ${printable(operation.requestedBy)}`,
     describeOperation(operation, now),
   ]);
-  return `${alignColumns([{ align: "right" }, ...Array.from({ length: 8 }, () => ({ align: "left" as const }))], rows).join(
-    "\n",
-  )}\n`;
+  const lines = alignColumns([{ align: "right" }, ...Array.from({ length: 8 }, () => ({ align: "left" as const }))], rows);
+  const all = bookmarks ? lines.flatMap((line, index) => [line, ...bookmarkLines(operations[index])]) : lines;
+  return `${all.join("\n")}\n`;
+}
+
+/** Where each participant can be restored to: the moment before the operation began. */
+function bookmarkLines(operation: OperationStatus | undefined): string[] {
+  const listed = operation ? listBookmarks(operation) : [];
+  if (listed.length === 0) return ["    no bookmarks"];
+  return alignColumns(
+    [{ align: "left" }, { align: "left" }],
+    listed.map(({ member, bookmark }) => [`    ${printable(member)}`, printable(bookmark)]),
+  );
 }
 
 function stateCell({ state }: OperationStatus, palette: Palette): Cell {

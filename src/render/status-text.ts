@@ -1,8 +1,10 @@
 /** Live namespaces for a terminal: one line each, and for a closer look every member with its rows, share and health. */
 import type { NamespaceReport } from "../core/api.ts";
 import { formatBytes, formatCount, formatShare, formatQuantity } from "../core/figures.ts";
+import { describeDisorder, repairCommand } from "../core/disorder.ts";
 import type { LiveNamespace, MemberStatus } from "../core/live.ts";
 import { describeFullness, describeMix, endedFull, nearlyFull } from "../core/member-states.ts";
+import { listBookmarks, type OperationStatus } from "../core/operation.ts";
 import { skewOf } from "../core/skew.ts";
 import { type Cell, alignColumns } from "./columns.ts";
 import { describeChange, describeLayout, formatSkew } from "./describe.ts";
@@ -18,6 +20,9 @@ export interface StatusTextOptions {
   /** True shows every member. Default: only when there is one namespace. */
   readonly members?: boolean;
 }
+
+/** Bookmarks that are listed for one namespace. */
+const BOOKMARKS_MAX = 8;
 
 /** Namespaces as lines of text, in the order given, ending with a newline. */
 export function renderStatus(reports: readonly NamespaceReport[], options: StatusTextOptions): string {
@@ -71,6 +76,7 @@ function failedCells({ name, object, failure }: Extract<NamespaceReport, { kind:
 }
 
 function stateCell(live: LiveNamespace, palette: Palette): Cell {
+  if (live.disorder) return { text: live.disorder.kind === "registryLost" ? "registry lost" : "out of step", paint: palette.red };
   const unhealthy = live.members.filter((member) => !member.healthy).length;
   if (unhealthy > 0)
     return { text: `${formatCount(unhealthy)} of ${formatCount(live.members.length)} members unhealthy`, paint: palette.red };
@@ -127,6 +133,7 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
     ...(live.undeclaredTables.length > 0
       ? [`  Tables without a table spec: ${live.undeclaredTables.map(printable).join(", ")}`]
       : []),
+    ...disorderLines(live, now, palette),
     ...stateLines(live, palette),
     ...operationLines(live, now, palette),
   ];
@@ -141,6 +148,17 @@ function factCells({ storage, library, schema }: MemberStatus): Cell[] {
 function describeMemory({ healthy, saidAt }: MemberStatus, now: number): string {
   if (saidAt !== undefined) return formatAge(saidAt, now);
   return healthy ? "now" : "–";
+}
+
+/** What the namespace does not serve for, and the way out. */
+function disorderLines({ name, disorder }: LiveNamespace, now: number, palette: Palette): string[] {
+  if (!disorder) return [];
+  const what = `To be repaired, since ${formatAge(disorder.since, now)}: ${describeDisorder(disorder)}`;
+  return [
+    `  ${palette.red(printable(what))}`,
+    `  ${printable(disorder.message)}`,
+    `  → ${printable(repairCommand(name))} shows what each object says and what would be done`,
+  ];
 }
 
 /** The faults of the members, each with the way out. */
@@ -165,7 +183,27 @@ function operationLines({ operation }: LiveNamespace, now: number, palette: Pale
   if (!operation) return [];
   const what = `${operation.kind} ${describeChange({ ...operation, reason: "for skew" })}`;
   const state = operation.state === "running" ? palette.yellow(operation.state) : operation.state;
-  return [`  Operation ${operation.id}: ${printable(what)}, ${state}: ${describeOperation(operation, now)}`];
+  return [
+    `  Operation ${operation.id}: ${printable(what)}, ${state}: ${describeOperation(operation, now)}`,
+    ...bookmarkLines(operation),
+  ];
+}
+
+/** Where each participant can be restored to: the moment before the operation began. */
+function bookmarkLines(operation: OperationStatus): string[] {
+  const bookmarks = listBookmarks(operation);
+  if (bookmarks.length === 0) return [];
+  const hidden = bookmarks.length - BOOKMARKS_MAX;
+  return [
+    "  Bookmarks from before it, to restore an object to:",
+    ...alignColumns(
+      [{ align: "left" }, { align: "left" }],
+      bookmarks.slice(0, BOOKMARKS_MAX).map(({ member, bookmark }) => [`    ${printable(member)}`, printable(bookmark)]),
+    ),
+    ...(hidden > 0
+      ? [`    … and ${formatCount(hidden)} more: shardctl history ${printable(operation.namespace)} --bookmarks`]
+      : []),
+  ];
 }
 
 /** Unknown as long as a member is silent. */

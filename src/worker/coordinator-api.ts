@@ -5,6 +5,7 @@ import type { DriftReport } from "../core/drift.ts";
 import type { HistoryEvent } from "../core/event.ts";
 import type { NamespaceRef } from "../core/live.ts";
 import type { Guard } from "../core/plan.ts";
+import type { RepairOutcome } from "../core/repair.ts";
 import type { Result } from "../core/result.ts";
 import type { Release, Review, RunOrigin } from "../core/review.ts";
 import type { MetricFamily } from "../render/metrics-text.ts";
@@ -13,6 +14,7 @@ import type { EventFilter } from "./history/history-store.ts";
 import type { NamespacePageFacts, OverviewFacts, OverviewRequest } from "./page/namespace-facts.ts";
 import type { Looked } from "./page/sights-store.ts";
 import type { PullTask } from "./pulls/pull-task.ts";
+import type { AppliedRepair, NamedRegistry } from "./reconcile/registries-store.ts";
 import type { NewReview, ReviewFilter } from "./reviews-store.ts";
 import type { RunFilter, StoredPlan } from "./store.ts";
 
@@ -68,6 +70,14 @@ export interface CoordinatorApi {
   findOperationHold(ref: NamespaceRef): Promise<string | null>;
   /** Somebody has paused an operation, or let it go on: for the history, and the next tick looks. */
   notePause(ref: NamespaceRef, summary: string, by: string): Promise<void>;
+  /** What earlier looks know of all registries: a root that knows less has lost its own. */
+  listRegistries(): Promise<readonly NamedRegistry[]>;
+  /** Members that were seen live, and that a repair asks whatever the root still knows; empty when none were. */
+  listSeenMembers(ref: NamespaceRef): Promise<readonly string[]>;
+  /** A repair was applied: for the history, and what it has left is believed from now on. */
+  noteRepair(ref: NamespaceRef, repair: AppliedRepair, by: string): Promise<void>;
+  /** What the newest repair of the namespace has done, if it was the one of this fingerprint. */
+  findRepair(ref: NamespaceRef, fingerprint: string): Promise<RepairOutcome | null>;
   /** Null when the plan is not stored. `counts` false: shown after the merge, so that only a release makes it count. */
   putReview(review: Omit<NewReview, "environment">, counts: boolean): Promise<Review | null>;
   /** Newest first. */

@@ -12,6 +12,7 @@
  * | `page`           | what the status page shows                                 |
  * | `alarm`          | the one alarm that carries all of it on                    |
  */
+import { watchRegistries } from "../apply/watch-registries.ts";
 import type { Run } from "../core/api.ts";
 import type { GithubReader, GithubWriter } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
@@ -64,12 +65,12 @@ export interface CoordinatorParts {
 
 /** Creates the tables that are missing, and starts nothing. */
 export function assembleCoordinator(outside: Outside): CoordinatorParts {
-  const { storage, settings, live } = outside;
-  const { sql } = storage;
+  const { storage, settings } = outside;
+  const live = (): LiveAccess => watchRegistries(outside.live(), (ref) => reconciliation.registries.read(ref));
   const followed = (): GithubSettings | null => settings()?.github ?? null;
   const arm = (): void => alarm.arm();
-  const store = new CoordinatorStore(sql);
-  const reviewsStore = new ReviewsStore(sql);
+  const store = new CoordinatorStore(storage.sql);
+  const reviewsStore = new ReviewsStore(storage.sql);
 
   const plans = new PlanBook({
     storage,
@@ -104,14 +105,14 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     pause: () => reconciliation.pause(),
     declared: (environment, namespace) => reconciliation.declared(environment, namespace),
   });
-  const pullWork = new PullWork(sql, {
+  const pullWork = new PullWork(storage.sql, {
     settings: followed,
     github: outside.github,
     live,
     coordinator: outside.coordinator,
     onQuiet: arm,
   });
-  const reconciliation = new Reconciliation(sql, {
+  const reconciliation = new Reconciliation(storage.sql, {
     settings: followed,
     github: outside.githubReader,
     live: (environment) => noteSights(live(), environment, page, observation),
@@ -123,7 +124,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     onTick: (state) => observation.noteTick(state),
     onQuiet: arm,
   });
-  const observation = new Observation(sql, {
+  const observation = new Observation(storage.sql, {
     settings,
     github: outside.github,
     environments: () => reconciliation.environments(),
@@ -132,7 +133,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     activeRuns: () => runs.active(),
     onChange: arm,
   });
-  const page = new PageFacts(sql, {
+  const page = new PageFacts(storage.sql, {
     store,
     reviews: reviewsStore,
     reconciliation,
@@ -141,6 +142,6 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     listEvents: (filter) => observation.listEvents(filter),
   });
   const alarm = new AlarmClock(storage, [runs, pullWork, reconciliation, observation.alerts]);
-  const once = new OnceStore(sql);
+  const once = new OnceStore(storage.sql);
   return { store, reviewsStore, once, plans, reviews, runs, starts, steps, pullWork, reconciliation, observation, page, alarm };
 }

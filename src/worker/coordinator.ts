@@ -15,6 +15,7 @@ import type { DriftReport } from "../core/drift.ts";
 import type { HistoryEvent } from "../core/event.ts";
 import type { NamespaceRef } from "../core/live.ts";
 import type { Guard } from "../core/plan.ts";
+import type { RepairOutcome } from "../core/repair.ts";
 import type { Result } from "../core/result.ts";
 import type { Release, Review } from "../core/review.ts";
 import type { GithubReader, GithubWriter } from "../github/port.ts";
@@ -28,6 +29,7 @@ import { logError } from "./log.ts";
 import type { NamespacePageFacts, OverviewFacts, OverviewRequest } from "./page/namespace-facts.ts";
 import type { Looked } from "./page/sights-store.ts";
 import type { PullTask } from "./pulls/pull-task.ts";
+import type { AppliedRepair, NamedRegistry } from "./reconcile/registries-store.ts";
 import type { NewReview, ReviewFilter } from "./reviews-store.ts";
 import type { Settings } from "./settings.ts";
 import type { RunFilter, StoredPlan } from "./store.ts";
@@ -130,6 +132,26 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   async notePause(ref: NamespaceRef, summary: string, by: string): Promise<void> {
     const environments = this.#parts.store.environmentsOf(ref);
     this.ctx.storage.transactionSync(() => this.#parts.reconciliation.pauses.note(environments, ref, summary, by));
+  }
+
+  // Repairs.
+
+  async listRegistries(): Promise<readonly NamedRegistry[]> {
+    return this.#parts.reconciliation.registries.list();
+  }
+
+  async listSeenMembers(ref: NamespaceRef): Promise<readonly string[]> {
+    return this.#parts.reconciliation.registries.read(ref)?.members ?? [];
+  }
+
+  async noteRepair(ref: NamespaceRef, repair: AppliedRepair, by: string): Promise<void> {
+    const { reconciliation, store } = this.#parts;
+    const environments = store.environmentsOf(ref);
+    this.ctx.storage.transactionSync(() => reconciliation.noteRepair(environments, ref, repair, by));
+  }
+
+  async findRepair(ref: NamespaceRef, fingerprint: string): Promise<RepairOutcome | null> {
+    return this.#parts.reconciliation.registries.findRepair(ref, fingerprint);
   }
 
   // Plans and runs.

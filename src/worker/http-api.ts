@@ -5,10 +5,14 @@
 import { Hono } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 
+import { watchRegistries } from "../apply/watch-registries.ts";
+import type { SeenRegistry } from "../core/disorder.ts";
+import type { NamespaceRef } from "../core/live.ts";
 import type { Result } from "../core/result.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { createAuthorization, type AccessOptions, type RequireRole } from "./authorize.ts";
 import { createCoordinatorCalls } from "./call-coordinator.ts";
+import type { CallCoordinator } from "./coordinator-api.ts";
 import type { Api, ApiContext, ApiEnv } from "./context.ts";
 import { logError, logEvent } from "./log.ts";
 import { addPageRoutes } from "./page/page-routes.ts";
@@ -19,6 +23,7 @@ import { addHealthRoutes } from "./routes/health.ts";
 import { addNamespaceRoutes } from "./routes/namespaces.ts";
 import { addPauseRoutes } from "./routes/pause.ts";
 import { addPlanRoutes } from "./routes/plans.ts";
+import { addRepairRoutes } from "./routes/repair.ts";
 import { addReviewRoutes } from "./routes/reviews.ts";
 import { addReconcileRoutes } from "./routes/reconcile.ts";
 import { addRunRoutes } from "./routes/runs.ts";
@@ -49,8 +54,9 @@ export function createHttpApi(options: HttpApiOptions): Api {
     const settings = options.settings(context.env);
     if (!settings.ok) return problemResponse("unavailable", settings.failure);
     context.set("settings", settings.value);
-    context.set("live", options.live(context.env));
-    context.set("coordinator", createCoordinatorCalls(options.coordinator(context.env)));
+    const coordinator = createCoordinatorCalls(options.coordinator(context.env));
+    context.set("coordinator", coordinator);
+    context.set("live", watchRegistries(options.live(context.env), createSeenLookup(coordinator)));
     await next();
     if (!context.res.headers.has("cache-control")) context.header("cache-control", "no-store");
     return undefined;
@@ -64,6 +70,7 @@ export function createHttpApi(options: HttpApiOptions): Api {
   addRunRoutes(api, requireRole);
   addReconcileRoutes(api, requireRole);
   addPauseRoutes(api, requireRole);
+  addRepairRoutes(api, requireRole);
   addWebhookRoute(api);
   addPageRoutes(api, options);
   options.extend?.(api, requireRole);
@@ -74,6 +81,18 @@ export function createHttpApi(options: HttpApiOptions): Api {
       : hideError(error, context.var.correlationId),
   );
   return api;
+}
+
+/** Asks the coordinator once a request, and only when a namespace is read. */
+function createSeenLookup(coordinator: CallCoordinator): (ref: NamespaceRef) => Promise<SeenRegistry | null> {
+  let known: Promise<ReadonlyMap<string, SeenRegistry>> | null = null;
+  return async ({ object, name }) => {
+    known ??= coordinator((calls) => calls.listRegistries()).then(
+      (all) =>
+        new Map(all.map((one) => [`${one.object}/${one.name}`, { epoch: one.epoch, at: one.at, members: [], repairs: 0 }])),
+    );
+    return (await known).get(`${object}/${name}`) ?? null;
+  };
 }
 
 /** Cloudflare's id of the request, so that its own logs and ours meet; a made one elsewhere. */

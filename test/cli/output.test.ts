@@ -9,7 +9,7 @@ import { environmentFor, temporaryProject } from "./support/project.ts";
 import { MAIN, TEST_VERSION, runInProcess, temporaryFolder } from "./support/run-cli.ts";
 import { problem, type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
 import { reconciler } from "./support/scripts.ts";
-import { RUN_ID, driftReport, liveReport, planOf, skewBlock } from "./support/states.ts";
+import { RUN_ID, driftReport, liveReport, planOf, repairPlan, skewBlock } from "./support/states.ts";
 
 const COMMANDS = [
   "init",
@@ -22,6 +22,7 @@ const COMMANDS = [
   "pause",
   "resume",
   "cancel",
+  "repair",
   "import",
   "dev",
 ];
@@ -71,6 +72,8 @@ describe("a mistake on the command line", () => {
     { argv: ["plan", "--format", "xml"], says: "text, markdown, json" },
     { argv: ["cancel"], says: "argument 'run'" },
     { argv: ["pause", "orders"], says: "Say why" },
+    { argv: ["repair", "orders", "--fingerprint", "ab"], says: "it goes with --apply" },
+    { argv: ["history", "--bookmarks"], says: "--bookmarks goes with a namespace" },
     { argv: ["pause", "--reason", "incident 7"], says: "Say what to pause: a namespace, or --all." },
     { argv: ["pause", "orders", "--all", "--reason", "x"], says: "not both" },
     { argv: ["resume"], says: "Say what to resume: a namespace, or --all." },
@@ -116,6 +119,8 @@ describe("--json", () => {
     { argv: ["history", "orders"], exitCode: EXIT.done },
     { argv: ["cancel", RUN_ID], exitCode: EXIT.done },
     { argv: ["pause", "orders", "--reason", "black friday"], exitCode: EXIT.done },
+    { argv: ["repair", "orders"], exitCode: EXIT.done },
+    { argv: ["repair", "orders", "--apply", "--fingerprint", repairPlan().fingerprint], exitCode: EXIT.done },
     { argv: ["pause", "--all", "--reason", "incident 7"], exitCode: EXIT.done },
     { argv: ["resume", "orders"], exitCode: EXIT.done },
     { argv: ["resume", "--all"], exitCode: EXIT.done },
@@ -257,6 +262,8 @@ describe("text for people", () => {
     { name: "pause-all", argv: ["pause", "--all", "--reason", "incident 7"] },
     { name: "resume", argv: ["resume", "orders"] },
     { name: "resume-all", argv: ["resume", "--all"] },
+    { name: "repair", argv: ["repair", "orders"] },
+    { name: "repair-done", argv: ["repair", "orders", "--apply", "--fingerprint", repairPlan().fingerprint] },
   ])("$name", async ({ name, argv }) => {
     server = await startScriptedServer(reconciler());
     await using project = await temporaryProject();

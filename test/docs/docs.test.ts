@@ -25,6 +25,7 @@ const COMMANDS = [
   "pause",
   "resume",
   "cancel",
+  "repair",
   "import",
   "dev",
 ];

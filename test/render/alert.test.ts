@@ -5,7 +5,7 @@ import type { Drift } from "../../src/core/drift.ts";
 import { renderAlertChat } from "../../src/render/alert-chat.ts";
 import { renderAlertClosing, renderAlertIssue } from "../../src/render/alert-markdown.ts";
 import { type AlertMessage, renderAlertTitle } from "../../src/render/alert-message.ts";
-import { driftsOf, FULL, MIXED } from "../support/page-states.ts";
+import { driftsOf, FULL, LOST, MIXED, OUT_OF_STEP } from "../support/page-states.ts";
 
 const SEEN_AT = Date.UTC(2026, 10, 24, 9, 0, 0);
 const ISSUE_URL = "https://github.com/acme/data/issues/7";
@@ -59,6 +59,8 @@ const SEVERAL = [
 /** Members that are full or run several versions, in the words of reconciliation. */
 const MEMBERS = [FULL, MIXED].flatMap(driftsOf).filter(({ kind }) => kind !== "unhealthy");
 
+const DISORDERED = [LOST, OUT_OF_STEP].flatMap(driftsOf);
+
 const HOSTILE = drift({
   namespace: "a|b</table><img src=x> @acme/owners <!channel> [click](https://evil.example) `#1",
   reason: "x\n| forged | row |\n<!-- shardctl:alert:staging --> *bold* https://evil.example",
@@ -70,6 +72,7 @@ describe("the issue", () => {
   it.each([
     ["several", message(SEVERAL)],
     ["members", message(MEMBERS)],
+    ["disorder", message(DISORDERED)],
     ["hostile", message([HOSTILE], { environment: "prod|<b>@acme", commit: "<i>no</i>" })],
   ])("%s", async (name, given) => {
     await expect(renderAlertIssue(given)).toMatchFileSnapshot(`../golden/alert/issue-${name}.md`);
@@ -79,6 +82,12 @@ describe("the issue", () => {
     const body = renderAlertIssue(message(MEMBERS));
     for (const text of ["storageFull", "drop indexes", "mixedVersions", "finish the deploy or roll it back"])
       expect(body).toContain(text);
+  });
+
+  it("writers 1: names what is out of step, and the command that shows the way out", () => {
+    const body = renderAlertIssue(message(DISORDERED));
+    for (const text of ["registryLost", "outOfStep", "`shardctl repair carts`", "`shardctl repair orders`"])
+      expect(body.replaceAll(/<\/?code>/g, "`")).toContain(text);
   });
 
   it("mentions nobody, makes no element, and begins no marker", () => {
@@ -119,6 +128,7 @@ describe("the chat message", () => {
   it.each([
     ["several", message(SEVERAL), ISSUE_URL],
     ["members", message(MEMBERS), ISSUE_URL],
+    ["disorder", message(DISORDERED), ISSUE_URL],
     ["clean", message([]), ISSUE_URL],
     ["retired", message([], { cause: "retired" }), null],
     ["hostile", message([HOSTILE], { environment: "<!here> @all" }), "javascript:alert(1)"],

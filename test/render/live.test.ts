@@ -105,6 +105,30 @@ describe("renderStatus", () => {
     expect(renderStatus([live({ members: roomy, operation: null }), lost], { now })).toContain("mixed versions");
   });
 
+  it("writers 1: says that a namespace is out of step, and the way out", async () => {
+    const bookmarks = {
+      orders: "00000000-00000000-00000000-00000000000000000000000000000000",
+      "orders-shard-0": "0000007b-0000b26e-00001538-0c3e87bb37b3db5cc52eedb93cd3b96b",
+    };
+    const outOfStep = {
+      kind: "outOfStep",
+      members: ["orders-shard-1"],
+      message: "orders-shard-1 was restored",
+      since: now - 120_000,
+    } as const;
+    const registryLost = {
+      kind: "registryLost",
+      members: ["orders"],
+      message: "The root is behind orders-shard-0",
+      since: now - 120_000,
+    } as const;
+    const reports = [live({ disorder: outOfStep, operation: { ...completed, bookmarks } }), live({ disorder: registryLost })];
+    const lines = [renderStatus(reports, { now }), renderStatus(reports, { now, members: true })];
+    await expect(lines.join("\n")).toMatchFileSnapshot("../golden/render/status-disorder.txt");
+    // The local runtime keeps no bookmarks, and says so by zeros.
+    expect(lines.join("")).not.toContain("00000000-00000000");
+  });
+
   it("says how old the version and the size of a silent member are", async () => {
     const [first, second, ...others] = liveNamespace(orders).members;
     if (!first || !second) throw new Error("Members are missing");
@@ -233,6 +257,14 @@ describe("renderHistory", () => {
       "../golden/render/history.txt",
     );
   });
+  it("lists where participants can be restored to", async () => {
+    const bookmarks = { "orders-shard-1": "0000007c-1", "orders-shard-0": "0000007b-1", orders: "00000000-0" };
+    await expect(renderHistory([{ ...completed, bookmarks }, failed], { now, bookmarks: true })).toMatchFileSnapshot(
+      "../golden/render/history-bookmarks.txt",
+    );
+    expect(renderHistory([{ ...completed, bookmarks }], { now })).not.toContain("0000007b-1");
+  });
+
   it("says that there are none", () => {
     expect(renderHistory([], { now })).toBe("No operations yet.\n");
   });

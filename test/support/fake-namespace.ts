@@ -92,7 +92,9 @@ export class FakeNamespace extends DurableObject implements FakeControls {
     return this.#access;
   }
 
-  #ask(request: ControlRequest): ReturnType<MemoryAccess["describe" | "distribute" | "history" | "start"]> {
+  #ask(
+    request: ControlRequest,
+  ): ReturnType<MemoryAccess["describe" | "distribute" | "history" | "start" | "planRepair" | "repair"]> {
     const access = this.#open();
     const ref = { name: this.#name, object: "ORDERS" };
     switch (request.kind) {
@@ -113,8 +115,9 @@ export class FakeNamespace extends DurableObject implements FakeControls {
       case "resume":
         return access.resume(ref, request.id);
       case "planRepair":
+        return access.planRepair(ref, request.repair);
       case "repair":
-        throw new Error("Nothing here is out of step");
+        return access.repair(ref, request.repair, request.fingerprint, request.by);
     }
   }
 }

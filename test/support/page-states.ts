@@ -1,9 +1,12 @@
 /** States of the status page for its golden files, built from rows by the same code that the Worker uses. */
+import { disorderFault } from "../../src/apply/reconcile/look-at-disorder.ts";
+import { withKnownLoss } from "../../src/core/disorder.ts";
 import { memberFaults } from "../../src/apply/reconcile/find-faults.ts";
 import type { DriftKind, Drift, NamespaceCondition } from "../../src/core/drift.ts";
 import type { HistoryEvent } from "../../src/core/event.ts";
 import type { LiveNamespace, MemberStatus } from "../../src/core/live.ts";
 import type { OperationStatus } from "../../src/core/operation.ts";
+import { unshardedLayout } from "../../src/core/layout.ts";
 import { describePolicy, describeSpec } from "../../src/render/page/describe-spec.ts";
 import type { Links, NamespacePage, NamespaceView, Overview, Surroundings } from "../../src/render/page/page-data.ts";
 import { listMembers, makeSight, viewOperation } from "../../src/render/page/sight.ts";
@@ -174,9 +177,28 @@ export const MIXED: LiveNamespace = withFacts(
   ],
 );
 
-/** What is wrong with the members of a namespace, in the words of reconciliation. */
+/** A member was restored to before the newest operation. */
+export const OUT_OF_STEP: LiveNamespace = {
+  ...liveNamespace(ORDERS),
+  disorder: {
+    kind: "outOfStep",
+    members: ["orders-shard-2"],
+    message: "orders-shard-2 is at epoch 3, the namespace at epoch 4: it was restored to an earlier time",
+    since: COUNTED_AT - HOUR_MS,
+  },
+};
+
+/** A root after its storage was lost, which only those know that saw it before. */
+export const LOST: LiveNamespace = withKnownLoss(
+  { ...liveNamespace(world("carts", { layout: unshardedLayout("carts", 0), rows: [] })), epoch: 0 },
+  { epoch: 7, at: COUNTED_AT - HOUR_MS },
+);
+
+/** What is wrong with a namespace and its members, in the words of reconciliation. */
 export function driftsOf(live: LiveNamespace): Drift[] {
-  return memberFaults(live).map(({ kind, reason, detail, remedy }) => drift(kind, live.name, { reason, detail, remedy }));
+  const { disorder } = live;
+  const found = disorder ? [disorderFault({ ...live, disorder })] : memberFaults(live);
+  return found.map(({ kind, reason, detail, remedy }) => drift(kind, live.name, { reason, detail, remedy }));
 }
 
 export function overview(changes: Partial<Overview> = {}): Overview {

@@ -34,6 +34,8 @@ describe("roles", () => {
     ["GET", "/v1/runs", "read"],
     ["GET", "/v1/runs/run-0", "read"],
     ["POST", "/v1/runs/run-0/cancel", "apply"],
+    ["GET", "/v1/namespaces/orders/repair?object=ORDERS", "plan"],
+    ["POST", "/v1/namespaces/orders/repair?object=ORDERS", "apply"],
   ] as const;
   const order = ["read", "plan", "apply"];
 

@@ -487,6 +487,27 @@ describe("/shardctl apply", () => {
     expect((await ask<{ runs: Run[] }>("GET", "/v1/runs?active=1")).body.runs).toEqual([]);
   });
 
+  it("writers 1: is not obeyed once more when its delivery comes again and nobody remembers the first", async () => {
+    const fingerprint = await shown(69, "c9-orders");
+    const body = `/shardctl apply ${fingerprint}`;
+    const { id, answer } = await say(69, "ada", body);
+    expect((await reviewsOf(69))[0]?.release).toMatchObject({ releasedBy: "ada" });
+    await runInDurableObject(gitopsStub(), (_instance, { storage }) => {
+      storage.sql.exec("DELETE FROM once");
+      storage.sql.exec("UPDATE reviews SET release = NULL WHERE pull = 69");
+    });
+    const comment = { id, body, user: { login: "ada" } };
+    await deliver("issue_comment", { action: "created", issue: { number: 69, pull_request: {} }, comment });
+    await settle();
+    expect((await reviewsOf(69))[0]?.release).toBeNull();
+    expect(github.comments.filter((entry) => entry.body.startsWith(answerMarker(id))).map((entry) => entry.body)).toEqual([
+      answer,
+    ]);
+    // Asked for anew, it is.
+    await say(69, "ada", body);
+    expect((await reviewsOf(69))[0]?.release).toMatchObject({ releasedBy: "ada" });
+  });
+
   it.each([
     ["a plan that was never shown here", 65, (_own: string, other: string) => `/shardctl apply ${other}`, "never shown"],
     ["a plan that nobody knows", 66, () => `/shardctl apply ${"0".repeat(64)}`, "No plan"],

@@ -2,10 +2,11 @@
 import { runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 
-import type { Run } from "../../src/core/api.ts";
+import type { NamespaceReport, Run } from "../../src/core/api.ts";
 import type { DriftReport } from "../../src/core/drift.ts";
+import type { RepairOutcome, RepairPlan } from "../../src/core/repair.ts";
 import type { DesiredState, Window } from "../../src/core/spec.ts";
-import { applyPlan, coordinatorStub, followRun, makePlan } from "../support/control-api.ts";
+import { applyPlan, call, coordinatorStub, followRun, makePlan } from "../support/control-api.ts";
 import type { RealThings } from "../support/control-worker.ts";
 import {
   applyReal,
@@ -26,17 +27,60 @@ async function reconcileNow(environment: string): Promise<DriftReport> {
   return reconcileReal(environment);
 }
 
-it("finds a deleted shard", async () => {
-  await fill("re-lost", 40);
-  await applyReal("engine-1", [declareReal("re-lost", 4)]);
-  await runInDurableObject(realObject("re-lost-shard-2"), async (_instance, state) => {
+async function loseStorage(name: string): Promise<void> {
+  await runInDurableObject(realObject(name), async (_instance, state) => {
     await state.storage.deleteAll();
     state.abort("deleted");
   }).catch(() => undefined);
+}
+
+async function planRepair(name: string, query = ""): Promise<RepairPlan> {
+  const { status, body } = await call<RepairPlan>("GET", `/v1/namespaces/${name}/repair?object=REAL${query}`);
+  expect(status).toBe(200);
+  return body;
+}
+
+async function repair(name: string, body: object): Promise<RepairOutcome> {
+  const answer = await call<RepairOutcome>("POST", `/v1/namespaces/${name}/repair?object=REAL`, { body });
+  expect(answer).toMatchObject({ status: 200 });
+  return answer.body;
+}
+
+it("writers 1: finds a deleted shard, and is clean when it was repaired with its loss accepted", async () => {
+  await fill("re-lost", 40);
+  await applyReal("engine-1", [declareReal("re-lost", 4)]);
+  await reconcileNow("engine-1");
+  await loseStorage("re-lost-shard-2");
   await reconcileNow("engine-1");
   const report = await reconcileNow("engine-1");
-  expect(report.drifts).toMatchObject([{ kind: "unhealthy", state: "open", reason: "re-lost-shard-2 does not answer" }]);
-  expect(report.conditions).toMatchObject([{ type: "Stalled", reason: "Unhealthy" }]);
+  expect(report.drifts).toMatchObject([{ kind: "outOfStep", state: "open" }]);
+  expect(report.drifts[0]?.reason).toContain("re-lost-shard-2");
+  expect(report.conditions).toMatchObject([{ type: "Stalled", reason: "OutOfStep" }]);
+  const plan = await planRepair("re-lost");
+  expect(plan.losses).toMatchObject([{ member: "re-lost-shard-2" }]);
+  expect(plan.obstacles).toHaveLength(1);
+  const accepted = await planRepair("re-lost", "&acceptLoss=re-lost-shard-2");
+  expect(accepted.obstacles).toEqual([]);
+  await repair("re-lost", { fingerprint: accepted.fingerprint, acceptLoss: ["re-lost-shard-2"] });
+  expect((await reconcileNow("engine-1")).drifts).toEqual([]);
+  expect((await reconcileNow("engine-1")).conditions).toMatchObject([{ type: "Ready" }]);
+});
+
+it("writers 1: finds a root that lost its storage, and has its members prove the registry, without being told their names", async () => {
+  await fill("re-root", 40);
+  await applyReal("engine-6", [declareReal("re-root", 4)]);
+  await reconcileNow("engine-6");
+  await loseStorage("re-root");
+  await reconcileNow("engine-6");
+  expect((await reconcileNow("engine-6")).drifts).toMatchObject([{ kind: "registryLost", state: "open" }]);
+  const plan = await planRepair("re-root");
+  expect(plan).toMatchObject({ disorder: { kind: "registryLost" }, obstacles: [] });
+  expect(plan.steps.map(({ kind }) => kind)).toContain("registry");
+  await repair("re-root", { fingerprint: plan.fingerprint });
+  expect((await reconcileNow("engine-6")).drifts).toEqual([]);
+  const { body } = await call<NamespaceReport>("GET", "/v1/namespaces/re-root?object=REAL");
+  const members = body.kind === "live" ? body.namespace.members : [];
+  expect(members.map(({ rows }) => rows).reduce((sum, rows) => sum + rows, 0)).toBe(40);
 });
 
 it("pokes an operation that has lost its alarm", async () => {

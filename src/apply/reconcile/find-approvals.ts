@@ -7,7 +7,7 @@
 import { fingerprintPlan } from "../../core/planning/fingerprint.ts";
 import type { Guard, Plan } from "../../core/plan.ts";
 import type { NamespaceSpec } from "../../core/spec.ts";
-import { isNew, type Approval } from "./judge.ts";
+import { isMadeByStranger, isNew, type Approval } from "./judge.ts";
 import { isSameChange, type NamespaceState, type PendingChange } from "./namespace-state.ts";
 import type { ReviewAnswer, ReviewedPlan } from "./ports.ts";
 
@@ -37,7 +37,7 @@ export async function findApproval({ state, spec, pending }: PendingState, answe
   // Our own run of a reviewed change has moved the epoch: what it left is still what was reviewed.
   if (approval !== null && approval.shapeDigest === state.shapeDigest && state.attempts?.epoch === pending.epoch)
     return { kind: "reviewed", pull: approval.pull, change: null };
-  if (!isNew(state, pending) && spec.policy.selfHeal === "apply") return { kind: "heals" };
+  if (!isNew(state, pending) && spec.policy.selfHeal === "apply" && !isMadeByStranger(pending)) return { kind: "heals" };
   return answer.kind === "failed" && isNew(state, pending) ? { kind: "unknown", message: answer.message } : { kind: "none" };
 }
 

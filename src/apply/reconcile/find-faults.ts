@@ -3,6 +3,7 @@
  *
  * Reasons are stable while the cause is: members are named, but counts, times and the texts of errors stand in the detail.
  */
+import { describeDisorder, remedyOf } from "../../core/disorder.ts";
 import { formatQuantity } from "../../core/figures.ts";
 import type { LiveFailure, LiveNamespace } from "../../core/live.ts";
 import { describeFullness, describeMix, endedFull, nearlyFull } from "../../core/member-states.ts";
@@ -20,6 +21,16 @@ export const MIXED_MS = 15 * 60_000;
 const NAMES_MAX = 5;
 
 export function unreadableFault(failure: LiveFailure, { name, object }: NamespaceState): FoundDrift {
+  // A root that refuses even to be read for its own disorder has the same way out.
+  if (failure.reason === "registryLost" || failure.reason === "outOfStep") {
+    const disorder = { kind: failure.reason, members: [name], message: failure.message, since: 0 };
+    return {
+      kind: failure.reason,
+      reason: describeDisorder(disorder),
+      detail: failure.message,
+      remedy: remedyOf(disorder, name),
+    };
+  }
   const [reason, remedy] = {
     unbound: [`the Worker has no Durable Object binding ${object}`, "Bind it and deploy, or correct spec.object."],
     notShardable: [`the class behind ${object} does not speak shardctl's protocol`, "Add ShardHost to the class and deploy."],
@@ -121,12 +132,20 @@ export function progressMark({ operation }: LiveNamespace): string | null {
   return `${id}/${step}/${wave}/${rowsCopied}/${rowsVerified}${paused === null ? "" : "/paused"}`;
 }
 
-/** Why the registry is not the one that operations have made of the last one, or null. */
-export function findForgedRegistry(live: LiveNamespace, layoutDigest: string, state: NamespaceState): string | null {
+/**
+ * Why the registry is not the one that operations have made of the last one, or null. One that went
+ * back is lost, and nobody gets here: see `withKnownLoss`. What was noted before a repair says
+ * nothing about what that has left.
+ */
+export function findForgedRegistry(
+  live: LiveNamespace,
+  layoutDigest: string,
+  state: NamespaceState,
+  repairs: number,
+): string | null {
   const { registry } = state;
   const { epoch, operation } = live;
-  if (registry === null || registry.specDigest !== state.specDigest) return null;
-  if (epoch < registry.epoch) return `went back from epoch ${registry.epoch} to epoch ${epoch}`;
+  if (registry === null || registry.specDigest !== state.specDigest || (registry.repairs ?? 0) !== repairs) return null;
   if (epoch === registry.epoch) {
     return layoutDigest === registry.layoutDigest ? null : `holds another layout at epoch ${epoch} than before`;
   }
@@ -140,7 +159,7 @@ export function forgedFault(what: string): FoundDrift {
     reason: `the registry was changed by hand: it ${what}`,
     detail: null,
     remedy:
-      "Put it back, by point-in-time recovery of the root. To begin anew from what is live, change the namespace's manifest in a pull request: its plan shows what would be done.",
+      "Nothing but an operation or a repair may write the registry. Put it back by point-in-time recovery of the root, then `shardctl repair` shows whether its members agree. If the layout is the right one, change the namespace's manifest in a pull request: its plan starts from there and shows what would be done.",
   };
 }
 

@@ -14,6 +14,11 @@ import type { LookContext } from "./note-look.ts";
 import { makeEvent } from "./make-event.ts";
 import type { NamespaceState } from "./namespace-state.ts";
 
+/** How the reason begins by which the switch holds an operation. Stored by namespaces: never change. */
+const SWITCH_REASON = "everything is paused by ";
+/** Clocks of two machines differ by less. */
+const CLOCKS_MS_MAX = 60_000;
+
 /** The operation after that. A pause that could not be asked for is asked for at the next look. */
 export async function holdFollowed(
   state: NamespaceState,
@@ -60,9 +65,19 @@ function letGo(run: Run, { name, run: own }: NamespaceState, operation: Operatio
   ports.runs.detach(run.id, name, reason);
 }
 
+function isHeldBySwitch(operation: OperationStatus): boolean {
+  return isPausedByUs(operation) && operation.paused?.reason.startsWith(SWITCH_REASON) === true;
+}
+
+function isSwitchOff({ paused }: OperationStatus, resumedAt: number | null): boolean {
+  return resumedAt !== null && resumedAt + CLOCKS_MS_MAX >= (paused?.since ?? 0);
+}
+
 function findHold({ spec }: NamespaceState, operation: OperationStatus, run: Run | null, { ports }: LookContext): string | null {
   const paused = ports.paused();
-  if (paused !== null) return `everything is paused by ${paused.by}`;
+  if (paused !== null) return `${SWITCH_REASON}${paused.by}`;
+  // A switch that nobody here remembers to have been turned off was lost with its storage.
+  if (isHeldBySwitch(operation) && !isSwitchOff(operation, ports.resumedAt())) return operation.paused?.reason ?? null;
   // A run of another Worker is that one's to hold; what was paused is let go on by whoever sees the window open first.
   const isOurs = run !== null || (runIdOf(operation.correlationId) !== null && isPausedByUs(operation));
   if (!isOurs || spec === null || run?.overrides.includes("window")) return null;

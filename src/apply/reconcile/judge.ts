@@ -5,6 +5,7 @@
  * |-------------------------------------------------------------|------------------------|------------------------|
  * | somebody's run is about it                                  | hold InRun             |                        |
  * | nobody reviewed it, and it is not for us to heal            | hold NotReviewed       | spec                   |
+ * | a run that nobody here knows made live so                   | hold RunUnknown        | spec                   |
  * | live was changed, or is uneven; selfHeal is alert, or off   | hold Drifted           | spec, skew; off: none  |
  * | the reviews could not be looked up                          | hold ReviewUnknown     |                        |
  * | a drift that was seen once                                  | hold Confirming        | spec, skew             |
@@ -96,6 +97,12 @@ function judgeRight({ state, spec, pending, approval, blocks }: Judged): Verdict
     case "none":
       if (isNew(state, pending))
         return hold("Stalled", "NotReviewed", `${changeText(pending)} is merged, but no plan that was reviewed shows it`);
+      if (isMadeByStranger(pending))
+        return hold(
+          "Stalled",
+          "RunUnknown",
+          `${changeText(pending)} would undo run ${pending.stranger ?? ""}, which is not known here: the coordinator's storage was restored, or another Worker applies here, too`,
+        );
       return hold(
         "Stalled",
         "Drifted",
@@ -166,6 +173,11 @@ export function holdForDependency(pending: PendingChange, dependency: string): V
   return hold("Reconciling", "DependencyPending", `${changeText(pending)} waits for '${dependency}', which is not ready`);
 }
 
+/** Healing it would undo what somebody has applied, and may have been reviewed. */
+export function isMadeByStranger({ cause, stranger }: PendingChange): boolean {
+  return cause === "declared" && (stranger ?? null) !== null;
+}
+
 /** The manifest asks for it and live was never as it asks now. */
 export function isNew(state: NamespaceState, pending: PendingChange): boolean {
   return pending.cause === "declared" && state.syncedDigest !== state.shapeDigest;
@@ -213,6 +225,8 @@ function remedyFor({ state, pending, approval, spec }: Judged, verdict: Verdict)
   }
   if (isNew(state, pending))
     return "Open a pull request that touches its manifest, to have the plan shown and reviewed; or `shardctl apply` by hand.";
+  if (isMadeByStranger(pending))
+    return "Was what is live applied from newer manifests? Apply those once more, even if nothing changes (docs/operations.md: a coordinator that was restored). Were the old ones right? `shardctl plan` shows what would be undone, `shardctl apply` does it.";
   const healing = `Or set policy.selfHeal to apply (it is ${spec.policy.selfHeal}).`;
   return `\`shardctl plan\` shows what would be done, \`shardctl apply\` does it. ${healing}`;
 }

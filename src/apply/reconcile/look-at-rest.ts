@@ -3,6 +3,7 @@ import type { LiveNamespace } from "../../core/live.ts";
 import { formatQuantity } from "../../core/figures.ts";
 import { checkSafety } from "../../core/planning/check-safety.ts";
 import { liveRows } from "../../core/planning/decide-change.ts";
+import { runIdOf } from "../../core/run-operation.ts";
 import type { NamespaceSpec } from "../../core/spec.ts";
 import { auditNamespace } from "./audit.ts";
 import { auditFaults, findForgedRegistry, forgedFault, remainingSkewFault, memberFaults, unmanagedFault } from "./find-faults.ts";
@@ -17,14 +18,18 @@ const AUDIT_AGAIN_MS = 3_600_000;
 
 export async function settleAtRest(before: NamespaceState, live: LiveNamespace, context: LookContext): Promise<NamespaceState> {
   const layoutDigest = await digestLayout(live.layout);
-  const forged = findForgedRegistry(live, layoutDigest, before);
+  const repairs = context.ports.registries.read(before)?.repairs ?? 0;
+  const forged = findForgedRegistry(live, layoutDigest, before, repairs);
   const audited = await auditIfDue(
     { ...before, auditDueAt: auditTurn(before, live.epoch, layoutDigest, context) },
     live,
     context,
   );
   if (forged !== null) return holdForged(audited, live, forged, context);
-  const state: NamespaceState = { ...audited, registry: { epoch: live.epoch, layoutDigest, specDigest: audited.specDigest } };
+  const state: NamespaceState = {
+    ...audited,
+    registry: { epoch: live.epoch, layoutDigest, specDigest: audited.specDigest, repairs },
+  };
   return state.spec === null ? noteUnmanaged(state, live, context) : planSpec(state, state.spec, live, context);
 }
 
@@ -151,8 +156,18 @@ async function notePending(
       unmanaged: 0,
     }),
     lookedAt: context.ports.now(),
+    stranger: findStranger(live, context),
   };
   return { ...state, pending, dueAt: dueAfter(state, context) };
+}
+
+/**
+ * The run that made live what it is, when it is not known here: of another Worker, or started after
+ * the moment to which the storage was restored. What is declared may then be older than what is live.
+ */
+function findStranger({ operation }: LiveNamespace, { ports }: LookContext): string | null {
+  const id = operation === null ? null : runIdOf(operation.correlationId);
+  return id === null || ports.runs.find(id) !== null ? null : id;
 }
 
 function blockedFault(guard: string, message: string): FoundDrift[] {

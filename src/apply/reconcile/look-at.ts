@@ -4,6 +4,7 @@
  * | the namespace                  | becomes                                                                    |
  * |--------------------------------|----------------------------------------------------------------------------|
  * | does not answer                | asked again later and later; what was decided about it waits               |
+ * | is out of step                 | held, until it is repaired: see look-at-disorder.ts                         |
  * | runs an operation              | followed at every tick: being looked at also pokes one that lost its alarm |
  * | runs one that must wait        | held after its wave, and let go on when it may: see hold-followed.ts       |
  * | waits in a run                 | followed at every tick                                                     |
@@ -14,6 +15,7 @@
 import type { LiveFailure } from "../../core/live.ts";
 import { liveRows } from "../../core/planning/decide-change.ts";
 import { unreadableFault } from "./find-faults.ts";
+import { holdDisordered } from "./look-at-disorder.ts";
 import { settleAtRest } from "./look-at-rest.ts";
 import { followOperation, waitInRun } from "./look-at-running.ts";
 import { conditionOf, type NamespaceState } from "./namespace-state.ts";
@@ -24,6 +26,14 @@ import { settleRun } from "./settle-run.ts";
 /** Looks without an answer before a namespace counts as stalled. */
 const SILENCES_MAX = 3;
 
+/** Conditions of a namespace that gave no account of itself; all others are `Unreadable`. */
+const SILENCE_REASONS: Readonly<Record<string, string>> = {
+  unbound: "Unbound",
+  notShardable: "NotShardable",
+  registryLost: "RegistryLost",
+  outOfStep: "OutOfStep",
+};
+
 /** The state after the look. The only writes are the caller's. */
 export async function lookAt(before: NamespaceState, context: LookContext): Promise<NamespaceState> {
   const { ports, env, spend } = context;
@@ -31,6 +41,8 @@ export async function lookAt(before: NamespaceState, context: LookContext): Prom
   const described = await ports.live.describe(before);
   if (!described.ok) return noteSilence(before, described.failure, context);
   const live = described.value;
+  if (live.disorder) return holdDisordered(before, { ...live, disorder: live.disorder }, context);
+  ports.registries.note(before, { epoch: live.epoch, members: live.layout.members, at: ports.now() });
   const settled = settleRun({ ...before, silences: 0, observedCommit: env.commit, pass: env.pass.number }, live, context);
   const state: NamespaceState = { ...settled, rows: liveRows(live), observedDigest: settled.specDigest };
   const { operation } = live;
@@ -45,14 +57,15 @@ function noteSilence(before: NamespaceState, reason: LiveFailure, context: LookC
   const silences = before.silences + 1;
   const nextTryAt = now + retryDelayMs(silences, ports.random);
   const state = { ...before, silences, pass: env.pass.number, dueAt: silences === 1 ? 0 : nextTryAt };
-  const needsPerson = reason.kind === "unbound" || reason.kind === "notShardable" || silences >= SILENCES_MAX;
   const fault = unreadableFault(reason, state);
+  const isOutOfStep = fault.kind !== "unreadable";
+  const needsPerson = isOutOfStep || reason.kind === "unbound" || reason.kind === "notShardable" || silences >= SILENCES_MAX;
   return {
     ...state,
     faults: track(state, before.spec === null ? [] : [fault], context),
     condition: conditionOf(state, now, {
       type: needsPerson ? "Stalled" : "Reconciling",
-      reason: reason.kind === "unbound" ? "Unbound" : reason.kind === "notShardable" ? "NotShardable" : "Unreadable",
+      reason: SILENCE_REASONS[fault.kind === "unreadable" ? reason.kind : fault.kind] ?? "Unreadable",
       message: `${fault.reason}: ${reason.message}`,
       nextTryAt,
     }),

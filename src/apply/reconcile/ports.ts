@@ -14,6 +14,7 @@ import type { RunOrigin } from "../../core/review.ts";
 import type { DesiredState, Window } from "../../core/spec.ts";
 import type { LiveReader, MemberReader } from "../../live/port.ts";
 import type { OperationHolder } from "../hold-operation.ts";
+import type { SeenRegistries } from "../watch-registries.ts";
 import type { EnvironmentState } from "./environment-state.ts";
 import type { NamespaceState } from "./namespace-state.ts";
 
@@ -106,10 +107,13 @@ export interface ReconcilePorts {
   readonly reviews: ReviewLookup;
   readonly live: LiveReader & MemberReader & OperationHolder;
   readonly runs: RunPort;
+  readonly registries: SeenRegistries;
   /** Namespaces that were live here once, and that the store does not know yet. */
   readonly unseenRefs: () => readonly NamespaceRef[];
   readonly isWindowOpen: (windows: readonly Window[], now: number) => boolean;
   readonly paused: () => Pause | null;
+  /** When the switch was last turned off, in milliseconds since the Unix epoch; null when nobody here remembers. */
+  readonly resumedAt: () => number | null;
   readonly record: (event: NewEvent) => void;
   /** Told of what should not have happened; the other namespaces go on. */
   readonly onError: (namespace: string, error: unknown) => void;

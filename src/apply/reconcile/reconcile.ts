@@ -9,6 +9,7 @@
  */
 import type { Plan } from "../../core/plan.ts";
 import { runBounded } from "../run-bounded.ts";
+import { watchRegistries } from "../watch-registries.ts";
 import { adoptManifests } from "./adopt-manifests.ts";
 import { decidePending } from "./decide-pending.ts";
 import {
@@ -82,7 +83,8 @@ class Slice {
   #answer: Promise<ReviewAnswer> | null = null;
 
   constructor(ports: ReconcilePorts, budget: SliceBudget) {
-    this.#ports = ports;
+    // A root that has lost its storage without knowing it is out of step for every part of a pass.
+    this.#ports = { ...ports, live: watchRegistries(ports.live, (ref) => ports.registries.read(ref)) };
     this.#budget = budget;
     this.state = ports.store.readEnvironment() ?? newEnvironmentState(ports.environment);
   }

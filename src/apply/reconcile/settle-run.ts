@@ -1,6 +1,7 @@
 /** How runs that were started here have ended for a namespace: what is counted as a failure, when it is tried again, and what ends the count. */
-import type { Run } from "../../core/api.ts";
+import type { Run, RunAction } from "../../core/api.ts";
 import type { LiveNamespace } from "../../core/live.ts";
+import { runIdOf } from "../../core/run-operation.ts";
 import { CANCELLED_BEFORE_START } from "../run-record.ts";
 import type { FailedAttempts, NamespaceState } from "./namespace-state.ts";
 import type { LookContext } from "./note-look.ts";
@@ -18,11 +19,21 @@ export function settleRun(state: NamespaceState, live: LiveNamespace, { ports, e
   const run = ports.runs.find(state.run);
   const action = run?.actions.find(({ namespace }) => namespace === state.name);
   if (run && (action?.state === "pending" || action?.state === "running")) return state;
-  const ended = { ...state, run: null };
+  const ended = { ...state, run: null, approval: isLeftBy(run, action, live) ? state.approval : null };
   if (!run || !action || action.state === "done") return { ...ended, attempts: null };
   // What it depended on counts its own failures, and what missed its window has not failed.
   if (action.state === "notExecuted" && action.error !== CANCELLED_BEFORE_START) return ended;
   return { ...ended, attempts: countFailure(state, live, { run, error: action.error ?? "", commit: env.commit }, ports) };
+}
+
+/**
+ * True when live is as the run's own operation has left it. What others have made of it since, as
+ * after a restore of the Worker's storage to a time when the run went on, nobody has reviewed.
+ */
+function isLeftBy(run: Run | null, action: RunAction | undefined, { epoch, operation }: LiveNamespace): boolean {
+  if (!run) return false;
+  if (operation !== null && runIdOf(operation.correlationId) === run.id) return true;
+  return action?.operation?.epoch === epoch;
 }
 
 function countFailure(

@@ -17,6 +17,7 @@ interface HistoryOptions extends CommonOptions {
   readonly runs?: boolean;
   readonly kind?: EventKind;
   readonly export?: boolean;
+  readonly bookmarks?: boolean;
 }
 
 /** As many as one answer may hold. */
@@ -31,6 +32,7 @@ export function defineHistory(program: Command, perform: Perform): void {
     .option("--object <binding>", "its Durable Object binding, when several have a namespace of this name")
     .option("--runs", "show the runs of the reconciler")
     .addOption(new Option("--kind <kind>", "show only events of this kind").choices(EVENT_KINDS))
+    .option("--bookmarks", "with a namespace: where each participant can be restored to, from before each operation")
     .option("--export", "print every event as one JSON text a line, oldest first");
   withHelp(withServerOptions(command), [
     ["shardctl history", "what happened last"],
@@ -46,6 +48,8 @@ async function history(session: Session, name: string | undefined, options: Hist
   const isOfEvents = options.kind !== undefined || options.export === true;
   if (options.runs === true && (isOfEvents || name !== undefined))
     return fail("usage", "--runs goes with no namespace, --kind or --export.");
+  if (options.bookmarks === true && (name === undefined || isOfEvents))
+    return fail("usage", "--bookmarks goes with a namespace, and without --kind or --export.");
   if (options.export === true && options.json === true)
     return fail("usage", "--export prints many JSON texts, --json prints one: give one of them.");
   const project = await loadProject(session.host, options);
@@ -75,7 +79,7 @@ async function showOperations(
   const object = await findObject(session.host, project, name, options.object);
   const operations = await api.history(name, object);
   if (!operations.ok) return operations;
-  session.show(historyText(session, operations.value));
+  session.show(historyText(session, operations.value, options.bookmarks));
   return { ok: true, value: { exitCode: EXIT.done, json: { namespace: name, operations: operations.value } } };
 }
 

@@ -4,6 +4,8 @@ import { join, relative } from "node:path";
 import type { Command } from "commander";
 
 import type { NamespaceReport } from "../../core/api.ts";
+import { describeDisorder, repairCommand } from "../../core/disorder.ts";
+import { formatQuantity } from "../../core/figures.ts";
 import { renderManifest } from "../../manifest/index.ts";
 import type { ApiClient } from "../api-client.ts";
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";
@@ -53,11 +55,20 @@ async function importLive(session: Session, options: ImportOptions): Promise<Cli
       unreadable.push(`  ${report.name} (${report.object}): ${report.failure.message}`);
       continue;
     }
+    const { name, object, disorder } = report.namespace;
+    // A manifest of what a lost registry says would be applied one day.
+    if (disorder) {
+      unreadable.push(`  ${name} (${object}): ${describeDisorder(disorder)}; see: ${repairCommand(name)}`);
+      continue;
+    }
     const path = relative(session.host.cwd, join(session.host.cwd, out, `${report.namespace.name}.yaml`));
     files.push({ path, text: renderManifest(specOfLive(report.namespace, path)) });
   }
   if (unreadable.length > 0)
-    return fail("server", `Nothing was written: ${unreadable.length} namespaces cannot be read.\n${unreadable.join("\n")}`);
+    return fail(
+      "server",
+      `Nothing was written: ${formatQuantity(unreadable.length, "namespace")} cannot be read.\n${unreadable.join("\n")}`,
+    );
   if (files.length === 0)
     return fail(
       "notFound",

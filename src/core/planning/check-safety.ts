@@ -12,7 +12,7 @@
  * | emptyManifests    | nothing declared while something is live                    |                                |
  * | window, suspend   | any change                                                  | policy.windows, policy.suspend |
  *
- * `unreadable`, `unsupported` and `operationRunning` leave no change to guard: `plan-namespace.ts` reports them.
+ * `unreadable`, `unsupported`, `outOfStep` and `operationRunning` leave no change to guard: `plan-namespace.ts` reports them.
  */
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../figures.ts";
 import type { LiveNamespace } from "../live.ts";
@@ -29,6 +29,7 @@ const BULK_NAMESPACES_MIN = 10;
 const NEVER_OVERRIDABLE: ReadonlySet<Guard> = new Set<Guard>([
   "unreadable",
   "unsupported",
+  "outOfStep",
   "operationRunning",
   "unhealthyMember",
   "tooLargeToUnshard",

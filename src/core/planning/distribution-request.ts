@@ -16,14 +16,14 @@ import { type Decision, decideChange } from "./decide-change.ts";
 
 /**
  * The count that `buildPlan` needs for this namespace, or null when it needs none: in sync without skew, unsharding, dealing rows
- * out in turn, or blocked by a running operation. Pass the `basis` that the plan will get.
+ * out in turn, or blocked by a running operation or a disorder. Pass the `basis` that the plan will get.
  */
 export function distributionRequestFor(
   spec: NamespaceSpec,
   live: LiveNamespace,
   basis: Plan | null = null,
 ): DistributionRequest | null {
-  if (live.operation?.state === "running") return null;
+  if (live.disorder || live.operation?.state === "running") return null;
   const partitioner = spec.strategy === "custom" ? findPartitioner(spec.partitioner, live.partitioners) : null;
   if (partitioner && !partitioner.ok) return null;
   const decision = decideChange(spec, live, partitioner?.value ?? null);

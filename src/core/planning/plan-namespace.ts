@@ -4,6 +4,7 @@
  * | the namespace                                      | gives                                             |
  * |----------------------------------------------------|---------------------------------------------------|
  * | could not be read                                  | block unreadable                                  |
+ * | is out of step, or has lost its registry           | block outOfStep: its layout is not believed       |
  * | has a running operation                            | block operationRunning                            |
  * | asks for what cannot be done                       | block unsupported                                 |
  * | needs no change                                    | in sync                                           |
@@ -14,9 +15,11 @@
  * Nothing is ever concluded from a member that did not answer.
  */
 import type { Layout, PartitionerRef } from "../layout.ts";
+import { describeDisorder, repairCommand } from "../disorder.ts";
 import type { Distribution, LiveEntry, LiveFailure, LiveNamespace } from "../live.ts";
 import { DEFAULT_OPERATION_POLICY, type OperationPolicy } from "../operation.ts";
 import type { Block, Change, InSync, Notice, Plan } from "../plan.ts";
+import type { Disorder } from "../repair.ts";
 import { type Result, failure, success } from "../result.ts";
 import { isWorthwhile } from "../skew.ts";
 import type { NamespaceSpec } from "../spec.ts";
@@ -47,8 +50,13 @@ export type NamespaceOutcome = { readonly notices: readonly Notice[] } & (
 export function planNamespace(input: NamespaceInput): NamespaceOutcome {
   const { spec, entry } = input;
   if (!entry) return blocked(spec, null, "unreadable", "was not read: plan again");
-  if (!entry.namespace.ok) return blocked(spec, null, "unreadable", unreadableMessage(entry.namespace.failure, spec));
+  if (!entry.namespace.ok) {
+    const { failure: reason } = entry.namespace;
+    return blocked(spec, null, isOutOfStep(reason) ? "outOfStep" : "unreadable", unreadableMessage(reason, spec));
+  }
   const live = entry.namespace.value;
+  // What else it says of itself, an operation that runs among it, may be the past.
+  if (live.disorder) return blocked(spec, live, "outOfStep", disorderMessage(live.disorder, spec));
   if (live.operation?.state === "running") {
     const { id, kind, step } = live.operation;
     const message = `operation ${id} (${kind}, step ${step}) is running: plan again when it has ended; see 'shardctl status ${spec.name}'`;
@@ -176,6 +184,15 @@ function blocked(spec: NamespaceSpec, live: LiveNamespace | null, guard: Block["
   return { kind: "blocked", block: blockOf(guard, spec.name, message), live, notices: [] };
 }
 
+function disorderMessage(disorder: Disorder, { name }: NamespaceSpec): string {
+  return `${describeDisorder(disorder)}: repair it, then plan again; see '${repairCommand(name)}'`;
+}
+
+/** Objects that say no for their own disorder. */
+function isOutOfStep({ kind, reason }: LiveFailure): boolean {
+  return kind === "refused" && (reason === "registryLost" || reason === "outOfStep");
+}
+
 function unreadableMessage(reason: LiveFailure, spec: NamespaceSpec): string {
   switch (reason.kind) {
     case "unbound":
@@ -185,6 +202,8 @@ function unreadableMessage(reason: LiveFailure, spec: NamespaceSpec): string {
     case "unreachable":
       return `did not answer (${reason.message}): plan again when it does`;
     case "refused":
-      return `refused to be read (${reason.message}); see 'shardctl status ${spec.name}'`;
+      return isOutOfStep(reason)
+        ? `is out of step (${reason.message}): repair it, then plan again; see '${repairCommand(spec.name)}'`
+        : `refused to be read (${reason.message}); see 'shardctl status ${spec.name}'`;
   }
 }

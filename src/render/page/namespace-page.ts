@@ -1,5 +1,7 @@
 /** The page of one namespace: its state, its rows over the shards, the operation that runs, drift, policy and history. */
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../../core/figures.ts";
+import { describeDisorder, repairCommand } from "../../core/disorder.ts";
+import type { Disorder } from "../../core/repair.ts";
 import { overviewAddress } from "./addresses.ts";
 import {
   describeSpread,
@@ -26,7 +28,7 @@ export function renderNamespacePage(page: NamespacePage, links: Links): Markup {
 <p class="say" role="status">${say(namespace)}</p>
 ${surroundingsBlock(page, links)}
 <section id="state" aria-labelledby="state-title"><h2 id="state-title">State</h2>
-<p>${stateBadge(stateOf(namespace))} ${describeCondition(namespace)}</p>
+<p>${stateBadge(stateOf(namespace))} ${describeCondition(namespace)}</p>${sight?.disorder ? disorderWarning(sight.disorder, name) : null}
 ${problem === null ? null : markup`<p class="warning">${mark("!")} It could not be asked just now: ${problem}</p>`}
 ${facts(page)}</section>
 ${running === null ? null : markup`<section id="operation" aria-labelledby="operation-title"><h2 id="operation-title">${running.paused === null ? "Under way" : "Paused"}: ${running.kind} ${running.change}</h2>${operationPanel(running, `Progress of ${name}`)}</section>`}
@@ -39,11 +41,18 @@ ${namespace.condition === null ? markup`<p class="quiet">Not known: reconciliati
 </main>`;
 }
 
-function say({ name, running, drifts, condition }: NamespaceView): string {
+/** Said from what was seen last: a drift opens later, and people look here first. */
+function disorderWarning(disorder: Disorder, name: string): Markup {
+  return markup`
+<p class="warning"><strong class="bad">${mark("!")} ${describeDisorder(disorder)}.</strong> ${disorder.message} <code>${repairCommand(name)}</code> shows what each object says and what would be done. Nothing is planned or applied here before.</p>`;
+}
+
+function say({ name, running, drifts, condition, sight }: NamespaceView): string {
   const parts = [
     condition === null
       ? `${name} was not looked at yet`
       : `${name} is ${condition.type.toLowerCase()}: ${reasonWords(condition.reason)}`,
+    ...(sight?.disorder ? [`It is out of step: ${sight.disorder.kind}`] : []),
     ...(running === null
       ? []
       : [`${running.paused === null ? "Under way" : "Paused"}: ${running.kind}, ${stepWord(running.step)}`]),

@@ -46,6 +46,11 @@ function now({ running, drifts, condition, sight }: NamespaceView): Markup {
     drifts.length === 0
       ? null
       : markup`<span>${mark("≠")} drift: ${[...new Set(drifts.map(({ kind }) => kind))].join(", ")}</span>`;
+  const disorder = sight?.disorder
+    ? markup`<span class="bad">${mark("!")} ${sight.disorder.kind === "registryLost" ? "registry lost" : "out of step"}: to be repaired</span>`
+    : null;
+  // What a lost registry says of an operation may be the past.
+  if (disorder !== null) return markup`${disorder}${drift}`;
   if (running !== null) {
     const pause = running.paused === null ? null : markup`<span class="clipped">${mark("❚❚")} ${running.paused.reason}</span>`;
     return markup`<span>${running.kind}: ${describeStep(running)}, ${formatShare(operationProgress(running), 1)}</span>${pause}${drift}${silent}`;

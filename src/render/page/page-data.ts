@@ -7,6 +7,7 @@ import type { Drift, DriftReport, NamespaceCondition } from "../../core/drift.ts
 import type { HistoryEvent } from "../../core/event.ts";
 import type { MemberStatus, NamespaceRef } from "../../core/live.ts";
 import type { OperationStatus, Step } from "../../core/operation.ts";
+import type { Disorder } from "../../core/repair.ts";
 import type { PlanSummary } from "../plan-summary.ts";
 
 /** States that the list can be narrowed to. `Unknown`: not looked at by reconciliation yet. */
@@ -50,12 +51,17 @@ export interface Sight {
   readonly undeclaredTables: readonly string[];
   /** The operation that the registry names, running or ended. */
   readonly operation: OperationView | null;
+  /** Why it does not serve, whole or in part, until it is repaired; absent when it does. */
+  readonly disorder?: Disorder;
   /** Milliseconds since the Unix epoch. */
   readonly seenAt: number;
 }
 
-/** An operation without its layouts: they hold keys of rows. */
-export interface OperationView extends Omit<OperationStatus, "namespace" | "from" | "to" | "sources" | "correlationId"> {
+/** An operation without its layouts, which hold keys of rows, and without its bookmarks. */
+export interface OperationView extends Omit<
+  OperationStatus,
+  "namespace" | "from" | "to" | "sources" | "correlationId" | "bookmarks"
+> {
   /** As `describeChange` says it. */
   readonly change: string;
   /** Id of the run that started it; null when it was started otherwise. */

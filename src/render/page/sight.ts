@@ -38,12 +38,13 @@ export function makeSight(live: LiveNamespace, seenAt: number): Sight {
     unhealthyCount: silent.length,
     undeclaredTables: live.undeclaredTables,
     operation: live.operation === null ? null : viewOperation(live.operation),
+    ...(live.disorder ? { disorder: live.disorder } : {}),
     seenAt,
   };
 }
 
 export function viewOperation(operation: OperationStatus): OperationView {
-  const { from, to, sources: _sources, correlationId, namespace: _namespace, ...rest } = operation;
+  const { from, to, sources: _sources, correlationId, namespace: _namespace, bookmarks: _bookmarks, ...rest } = operation;
   const change = describeChange({
     kind: operation.kind,
     from,

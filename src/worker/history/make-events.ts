@@ -7,6 +7,7 @@ import type { Run, RunAction } from "../../core/api.ts";
 import { formatQuantity } from "../../core/figures.ts";
 import type { OperationStatus } from "../../core/operation.ts";
 import type { Plan } from "../../core/plan.ts";
+import type { RepairOutcome } from "../../core/repair.ts";
 import type { Release, Review } from "../../core/review.ts";
 import { describeSummary, summarizePlan } from "../../render/plan-summary.ts";
 import { summarizeRun } from "../../render/run-text.ts";
@@ -47,6 +48,19 @@ export function releaseEvent(
   const guards = overrides.length === 0 ? "" : `, overriding ${overrides.join(", ")}`;
   const summary = `the plan of pull request #${pull} was released${guards}`;
   return makeEvent({ at: releasedAt, environment, kind: "release", summary, actor: releasedBy, pull, fingerprint });
+}
+
+/** A repair of a namespace was applied. The fingerprint is that of its plan. */
+export function repairEvent(
+  environment: string,
+  { namespace, fingerprint, steps, setAside }: RepairOutcome,
+  actor: string,
+  now: number,
+): NewEvent {
+  const rows = setAside.reduce((sum, stray) => sum + stray.rows, 0);
+  const aside = rows === 0 ? "no row was set aside" : `${formatQuantity(rows, "row was", "rows were")} set aside`;
+  const summary = `the namespace was repaired: ${formatQuantity(steps.length, "step")}, ${aside}`;
+  return makeEvent({ at: now, environment, kind: "repair", namespace, summary, actor, fingerprint });
 }
 
 /** What a step of a run is worth telling: that it started, that operations ended, that it ended. */

@@ -33,7 +33,7 @@ export class Pauses {
   set(pause: Pause | null, by: string): void {
     const { documents, environments } = this.#parts;
     if (this.read() === null && pause === null) return;
-    documents.setPause(pause);
+    documents.setPause(pause, Date.now());
     const summary = pause === null ? "reconciliation goes on" : `nothing is applied any more: ${pause.reason}`;
     for (const environment of environments()) this.#record(environment, null, summary, by);
   }

@@ -6,6 +6,7 @@
  */
 import type { DriftReport } from "../../core/drift.ts";
 import type { Run } from "../../core/api.ts";
+import type { NamespaceRef } from "../../core/live.ts";
 import type { NamespaceSpec } from "../../core/spec.ts";
 import { buildReport } from "../../apply/reconcile/build-report.ts";
 import { isUnderWay, type EnvironmentState } from "../../apply/reconcile/environment-state.ts";
@@ -13,7 +14,7 @@ import type { ManifestSource, NewEvent, Pause, ReconcilePorts, ReviewLookup } fr
 import { beginPass, reconcile } from "../../apply/reconcile/reconcile.ts";
 import type { GithubReader } from "../../github/port.ts";
 import type { LiveAccess } from "../../live/port.ts";
-import { endedNow } from "../history/make-events.ts";
+import { endedNow, repairEvent } from "../history/make-events.ts";
 import { logError, tickId } from "../log.ts";
 import type { PlanBook } from "../plan-book.ts";
 import type { ReviewsStore } from "../reviews-store.ts";
@@ -27,6 +28,7 @@ import { BlobStore } from "./blob-store.ts";
 import { createManifestSource } from "./manifest-source.ts";
 import { Pauses } from "./pauses.ts";
 import { createReviewLookup } from "./review-lookup.ts";
+import { type AppliedRepair, RegistriesStore } from "./registries-store.ts";
 import { ReconcileDocuments, StateStore } from "./state-store.ts";
 
 /** Calls and requests of one slice: one invocation may make 1,000, and the coordinator does other things too. */
@@ -56,6 +58,7 @@ export interface ReconciliationParts {
 
 export class Reconciliation {
   readonly pauses: Pauses;
+  readonly registries: RegistriesStore;
   readonly #sql: SqlStorage;
   readonly #parts: ReconciliationParts;
   readonly #documents: ReconcileDocuments;
@@ -71,6 +74,7 @@ export class Reconciliation {
     this.#sql = sql;
     this.#parts = parts;
     this.#documents = new ReconcileDocuments(sql);
+    this.registries = new RegistriesStore(sql);
     this.#blobs = new BlobStore(sql);
     this.pauses = new Pauses({
       documents: this.#documents,
@@ -85,6 +89,16 @@ export class Reconciliation {
   environments(): readonly string[] {
     const settings = this.#parts.settings();
     return settings !== null && this.#parts.github() !== null ? [settings.environment] : this.#parts.plans.appliedEnvironments();
+  }
+
+  /** A repair was applied: what it has left is believed, the history has it, and the next pass looks. */
+  noteRepair(environments: readonly string[], ref: NamespaceRef, repair: AppliedRepair, by: string): void {
+    const now = Date.now();
+    if (!this.registries.noteRepair(ref, repair, now)) return;
+    for (const environment of environments) {
+      this.#parts.record(repairEvent(environment, repair.outcome, by, now));
+      this.#store(environment).makeDue(ref);
+    }
   }
 
   /** Begins a pass in every environment that has none under way. */
@@ -187,9 +201,11 @@ export class Reconciliation {
         start: (run) => parts.starts.startOwn(run),
         detach: (id, namespace, reason) => parts.runs.detach(id, namespace, reason),
       },
+      registries: this.registries,
       unseenRefs: () => store.unseen(),
       isWindowOpen: isAnyWindowOpen,
       paused: () => this.pause(),
+      resumedAt: () => this.#documents.resumedAt(),
       record: (event) => parts.record(event),
       onError: (namespace, error) => {
         const correlationId = tickId(environment, store.readEnvironment()?.pass.number ?? 0);

@@ -37,9 +37,17 @@ export class ReconcileDocuments {
     return this.read<Pause>("pause", "");
   }
 
-  setPause(pause: Pause | null): void {
-    if (pause === null) this.#sql.exec("DELETE FROM reconcileDocuments WHERE kind = 'pause'");
-    else this.write("pause", "", pause);
+  /** @param now when it is set; of the end it is remembered: see `resumedAt`. */
+  setPause(pause: Pause | null, now: number): void {
+    if (pause === null) {
+      this.#sql.exec("DELETE FROM reconcileDocuments WHERE kind = 'pause'");
+      this.write("resumed", "", { at: now });
+    } else this.write("pause", "", pause);
+  }
+
+  /** When the switch was last turned off; null when it never was, or this storage knows nothing of it. */
+  resumedAt(): number | null {
+    return this.read<{ readonly at: number }>("resumed", "")?.at ?? null;
   }
 
   /** Environments that were ever reconciled here, sorted. */

@@ -2,7 +2,7 @@
 import type { Run } from "../../../src/core/api.ts";
 import type { Plan } from "../../../src/core/plan.ts";
 import { type Answer, type RecordedRequest, type Script, problem } from "./scripted-server.ts";
-import { RUN_STEPS, driftReport, events, liveReport, operationOf, planOf } from "./states.ts";
+import { RUN_STEPS, driftReport, events, liveReport, operationOf, planOf, repairOutcome, repairPlan } from "./states.ts";
 
 export interface Reconciler {
   readonly plan?: Plan;
@@ -34,6 +34,8 @@ export function reconciler({ plan = planOf(), polls = RUN_STEPS, first }: Reconc
     [/^DELETE \/v1\/pause$/, () => ({ status: 204 })],
     [/^PUT \/v1\/namespaces\/[^/]+\/pause/, json(200, held)],
     [/^DELETE \/v1\/namespaces\/[^/]+\/pause/, json(200, operationOf())],
+    [/^GET \/v1\/namespaces\/[^/]+\/repair/, json(200, repairPlan())],
+    [/^POST \/v1\/namespaces\/[^/]+\/repair/, json(200, repairOutcome())],
     [/^GET \/v1\/events\?.*after=[1-9]/, json(200, { events: [] })],
     [/^GET \/v1\/events\?.*after=0/, json(200, { events: events().toReversed() })],
     [/^GET \/v1\/events/, json(200, { events: events() })],

@@ -1,4 +1,5 @@
 /** Plans, runs and namespaces for tests of the CLI, as the API would give them. */
+import type { RepairOutcome, RepairPlan } from "../../../src/core/repair.ts";
 import type { NamespaceReport, Run, RunAction } from "../../../src/core/api.ts";
 import type { DriftReport } from "../../../src/core/drift.ts";
 import type { HistoryEvent } from "../../../src/core/event.ts";
@@ -276,3 +277,25 @@ spec:
   shardKey: data.customer.id
   count: 2
 `;
+
+/** A member that was restored, and what a repair would do about it. */
+export function repairPlan(changes: Partial<RepairPlan> = {}): RepairPlan {
+  const member = "orders-shard-1";
+  return {
+    namespace: "orders",
+    fingerprint: "9d17".repeat(16),
+    disorder: { kind: "outOfStep", members: [member], message: `${member} was restored to epoch 3`, since: NOON - 120_000 },
+    testimonies: [
+      { member: "orders", says: "root, epoch 4, hash over 2 members" },
+      { member, says: "epoch 3, 26 rows" },
+    ],
+    steps: [{ kind: "member", member, summary: "takes epoch 4", setAside: [{ member, table: "things", rows: 3 }] }],
+    losses: [],
+    obstacles: [],
+    ...changes,
+  };
+}
+
+export function repairOutcome({ namespace, fingerprint, steps }: RepairPlan = repairPlan()): RepairOutcome {
+  return { namespace, fingerprint, steps, setAside: steps.flatMap(({ setAside }) => setAside) };
+}

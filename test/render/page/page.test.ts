@@ -22,9 +22,11 @@ import {
   HELD,
   HOSTILE,
   LINKS,
+  LOST,
   MIXED,
   namespacePage,
   ORDERS,
+  OUT_OF_STEP,
   overview,
   PAUSE,
   shift,
@@ -41,6 +43,16 @@ const ASSETS = { stylesheet: "/assets/style.css", script: "/assets/script.js", b
 
 const hostile = liveNamespace(world(HOSTILE, { object: "ORDERS", layout: hashOf(HOSTILE, 3), rows: rowsOf(300) }));
 
+const disordered = [LOST, OUT_OF_STEP].map((live) =>
+  view(live, {
+    drifts: driftsOf(live),
+    condition: condition(live.name, {
+      type: "Stalled",
+      reason: live.disorder?.kind === "registryLost" ? "RegistryLost" : "OutOfStep",
+    }),
+  }),
+);
+const [lost, outOfStep] = disordered;
 const faulty = [FULL, MIXED].map((live) => view(live, { drifts: driftsOf(live) }));
 const [full, mixed] = faulty;
 
@@ -172,6 +184,12 @@ const pages: readonly (readonly [string, Markup])[] = [
   ],
   ["namespace-mixed", renderNamespacePage(namespacePage(MIXED, { ...(mixed && { namespace: mixed }) }), LINKS)],
   ["overview-faulty", renderOverview(overview({ namespaces: faulty }), LINKS)],
+  ["overview-disorder", renderOverview(overview({ namespaces: disordered }), LINKS)],
+  ["namespace-lost", renderNamespacePage(namespacePage(LOST, { ...(lost && { namespace: lost }) }), LINKS)],
+  [
+    "namespace-out-of-step",
+    renderNamespacePage(namespacePage(OUT_OF_STEP, { ...(outOfStep && { namespace: outOfStep }) }), LINKS),
+  ],
   ["namespace-hostile", renderNamespacePage(namespacePage(hostile), LINKS)],
   ["login", renderLogin({ next: `/?search=${HOSTILE}`, problem: "The token is not known to this Worker.", hasAccess: true })],
   ["message", renderMessage("Not found", `No namespace ${HOSTILE}`)],
@@ -210,6 +228,15 @@ describe("pages", () => {
     const found = [FULL, MIXED].flatMap(driftsOf);
     expect(found.map(({ kind }) => kind)).toEqual(["storageFull", "unhealthy", "mixedVersions"]);
     for (const { kind, reason, remedy } of found) for (const text of [kind, reason, remedy]) expect(shown).toContain(text);
+  });
+
+  it("writers 1: show what is out of step, and the way out, on both pages", async () => {
+    const list = (await toText(renderOverview(overview({ namespaces: disordered }), LINKS))).replaceAll("&#39;", "'");
+    const one = await toText(renderNamespacePage(namespacePage(LOST), LINKS));
+    for (const text of ["registry lost: to be repaired", "out of step: to be repaired"]) expect(list).toContain(text);
+    expect(one).toContain("<code>shardctl repair carts</code>");
+    for (const { kind, reason, remedy } of [LOST, OUT_OF_STEP].flatMap(driftsOf))
+      for (const text of [kind, reason, remedy]) expect(list).toContain(text);
   });
 
   it("show the version and the size of each member, and how old they are where it is silent", async () => {

@@ -22,6 +22,7 @@ import type { MemoryNamespace } from "../../../../src/live/memory-rows.ts";
 import { findHold } from "../../../../src/worker/runs/find-hold.ts";
 import { isAnyWindowOpen } from "../../../../src/worker/windows.ts";
 import { hashOf } from "../../../support/state.ts";
+import { MemoryRegistries } from "./memory-registries.ts";
 import { MemoryStore } from "./memory-store.ts";
 
 export const MINUTE = 60_000;
@@ -50,11 +51,14 @@ export class World {
   now: number;
   environment: string;
   store = new MemoryStore();
+  registries = new MemoryRegistries();
   readonly live: MemoryAccess;
   readonly events: NewEvent[] = [];
   readonly errors: unknown[] = [];
   readonly runs = new Map<string, { record: RunRecord; plan: Plan }>();
-  paused: Pause | null = null;
+  #paused: Pause | null = null;
+  /** As the Worker remembers it. */
+  resumedAt: number | null = null;
   known: NamespaceRef[] = [];
   githubRequests = 0;
   /** What a broken GitHub answers instead. */
@@ -78,6 +82,15 @@ export class World {
     });
     this.#head = { commit: "", treeSha: "", reading: "desired", specs: options.specs };
     this.merge(options.specs);
+  }
+
+  get paused(): Pause | null {
+    return this.#paused;
+  }
+
+  set paused(pause: Pause | null) {
+    if (pause === null) this.resumedAt = this.now;
+    this.#paused = pause;
   }
 
   /** Puts manifests on the default branch. */
@@ -233,6 +246,7 @@ export class World {
         distribute: (ref, request) => guard(() => this.live.distribute(ref, request)),
         operation: (ref, id) => guard(() => this.live.operation(ref, id)),
         history: (ref, limit) => guard(() => this.live.history(ref, limit)),
+        planRepair: (ref, request) => guard(() => this.live.planRepair(ref, request)),
         countMember: (ref, member) => guard(() => this.live.countMember(ref, member)),
         pause: (ref, id, why) => guard(() => this.live.pause(ref, id, why)),
         resume: (ref, id) => guard(() => this.live.resume(ref, id)),
@@ -253,9 +267,11 @@ export class World {
           if (found) this.runs.set(id, { ...found, record: detachAction(found.record, namespace, reason, this.now) });
         },
       },
+      registries: this.registries,
       unseenRefs: () => this.known.filter((ref) => this.store.read(ref) === null),
       isWindowOpen: isAnyWindowOpen,
       paused: () => this.paused,
+      resumedAt: () => this.resumedAt,
       record: (event) => void this.events.push(event),
       onError: (_namespace, error) => void this.errors.push(error),
       now: () => this.now,
