@@ -44,7 +44,7 @@ it("asks for the id again when the directory was told meanwhile that its row is 
       storage,
       runtime: { now: () => 0, sleep: () => new Promise(() => undefined), digest: () => Promise.resolve("") },
       alone: runAlone,
-      peers: { send: () => new Promise((resolve) => answers.push(resolve)) },
+      peers: { send: (_, envelope) => new Promise((resolve) => (isClaim(envelope) ? answers.push(resolve) : undefined)) },
     },
     new (class {
       put(): number {
@@ -71,3 +71,7 @@ it("asks for the id again when the directory was told meanwhile that its row is 
   expect(await call).toMatchObject(failure(taken));
   expect(runs).toBe(0);
 });
+
+function isClaim(envelope: object): boolean {
+  return (envelope as Envelope<MemberRequest>).request.kind === "claim";
+}

@@ -29,12 +29,14 @@ export class Herald {
     this.#host = host;
   }
 
-  tell(): void {
+  /** `epoch`: the one that the call was routed by. */
+  tell(epoch: number): void {
     if (this.#dueAt === Infinity) return;
     const { member, platform } = this.#host;
     const now = platform.runtime.now();
-    // What is being moved tells the root often enough.
+    // What is being moved tells the root often enough, and so does who has to catch up.
     if (now < this.#dueAt || !member.membership.serving || member.moving !== undefined) return;
+    if (epoch > member.membership.epoch) return;
     this.#dueAt = Infinity;
     if (this.#host.namespace === member.self) return;
     // Refused or not: the root has been told.

@@ -483,7 +483,7 @@ export class Host {
       if (ticket !== undefined)
         return this.#tickets.run(ticket, () => this.#parts.claims.run([], () => this.#callMethod(method, args, chain)));
       if (unlessMoving && this.member.moving !== undefined) return NEEDS_TICKET;
-      this.#herald.tell();
+      this.#herald.tell(epoch);
       return this.admission.run({ epoch, keys: [...keys, ...claims.map((claim) => claim.key)], method, chain }, () =>
         this.#parts.claims.run(claims, () => this.#callMethod(method, args, chain)),
       );

@@ -180,6 +180,8 @@ function lossOf(
   if (!isKnown(answer)) {
     return [{ member, summary: `${member} has lost its storage, and with it the rows of its part: it begins anew without any` }];
   }
+  if (answer.trouble?.kind === "outOfStep" && ownsSamePart(member, answer.layout, layout))
+    return [{ member, summary: `Rows of ${member} may be gone: ${answer.trouble.message}` }];
   if (answer.moving !== null || ownsSamePart(member, answer.layout, layout)) return [];
   const summary = `${member} is back at epoch ${answer.epoch}: rows that have come to it since then are not here, and were deleted where they came from`;
   return [{ member, summary }];
