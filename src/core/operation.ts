@@ -57,6 +57,7 @@ export interface OperationFault {
     | "unsupportedTable"
     | "schema"
     | "storageFull" // a member has no room left
+    | "outOfStep" // a participant has forgotten its part, as after a restore
     | "timeout"
     | "cancelled"
     | "internal";

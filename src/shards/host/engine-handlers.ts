@@ -53,7 +53,10 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
     });
   return {
     // Root → member
-    prepare: async (request) => ({ ...(await host.writeRows(() => host.member.prepare(request))), ...VERSIONS }),
+    prepare: async (request) => {
+      const bookmark = await bookmarkOf(host);
+      return { ...(await host.writeRows(() => host.member.prepare(request, bookmark))), ...VERSIONS };
+    },
     recopy: (request) =>
       request.part === "source"
         ? host.oneSlice(() => host.writeRows(() => host.member.recopy(request)))
@@ -100,7 +103,10 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
       const facts = await factsOf(host);
       return { ...host.member.count(), ...VERSIONS, ...facts, epoch, ...(trouble ? { trouble } : {}) };
     },
-    health: () => ({ epoch: host.member.membership.epoch, ...VERSIONS }),
+    health: () => {
+      const { epoch, trouble } = host.member.membership;
+      return { epoch, ...VERSIONS, ...(trouble ? { trouble } : {}) };
+    },
     // Member → member
     receive: async ({ operation, source, sequence, parts, repairs = false }) => {
       const receive = (): Received =>
@@ -110,9 +116,22 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
     check: async ({ operation, source, parts }) => ({
       mismatch: await checkRows(host.sql, host.member.receivingPlan(operation), source, parts, host.platform.runtime),
     }),
-    stagedKeys: ({ operation, table, source, range, after }) =>
-      stagedKeys(host.sql, host.member.planAfterCutover(operation), table, source, range, after),
+    stagedKeys: ({ operation, table, source, range, after }) => {
+      // A target that was repaired has none: its sources then delete nothing.
+      if (host.member.moving === undefined && host.member.membership.ended >= operation) return { keys: "[]", after: null };
+      return stagedKeys(host.sql, host.member.planAfterCutover(operation), table, source, range, after);
+    },
   };
+}
+
+/** Undefined where the runtime keeps no history of the object: that stops nothing. */
+async function bookmarkOf({ platform }: EngineHost): Promise<string | undefined> {
+  try {
+    return await platform.bookmark?.();
+  } catch {
+    // What cannot be had is left out of the record, where it would be looked for.
+    return undefined;
+  }
 }
 
 /** The digest of an object's tables, and its size. */

@@ -1,15 +1,17 @@
 /**
- * Tells the root once in each life of a member which epoch it acts by: a root that was restored, or
- * has lost its storage, hears so of what it has forgotten, also when no caller knows it.
+ * Tells the root now and then which epoch a member acts by, and in which operation it takes part: a
+ * root that was restored, or has lost its storage, hears so of what it has forgotten, also when no
+ * caller knows it.
  *
- * Beside the first routed call, which does not wait for it. A root that does not answer is told
- * again by a later call.
+ * Beside a routed call, which does not wait for it: a namespace that nobody calls sends nothing.
  */
 import type { Member } from "../member/member.ts";
-import type { LayoutReply } from "../protocol/messages.ts";
+import type { LayoutReply, ResolveReply } from "../protocol/messages.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
 
-/** Pause after a root has not answered. */
+/** How often a root is told by a member that is called; it may go back in any moment. */
+const TELL_MS = 60_000;
+/** Pause after a root that has not answered. */
 const AGAIN_MS = 10_000;
 
 /** The part of the host that the herald needs. */
@@ -18,29 +20,28 @@ interface HeraldHost {
   readonly platform: HostPlatform;
   readonly namespace: string;
   layout(): Promise<LayoutReply>;
+  askResolve(operation: number, attempt: number): Promise<ResolveReply>;
 }
 
 export class Herald {
   readonly #host: HeraldHost;
-  /** When the root is to be told next; Infinity once it has answered. */
   #dueAt = 0;
 
   constructor(host: HeraldHost) {
     this.#host = host;
   }
 
-  /** `epoch`: the one that the call was routed by. */
+  /** Call for each routed call; `epoch` is the one that it was routed by. */
   tell(epoch: number): void {
-    if (this.#dueAt === Infinity) return;
-    const { member, platform } = this.#host;
+    const { member, platform, namespace } = this.#host;
+    const { membership, moving, self } = member;
     const now = platform.runtime.now();
-    // What is being moved tells the root often enough, and so does who has to catch up.
-    if (now < this.#dueAt || !member.membership.serving || member.moving !== undefined) return;
-    if (epoch > member.membership.epoch) return;
-    this.#dueAt = Infinity;
-    if (this.#host.namespace === member.self) return;
+    // Who has to catch up asks the root anyway.
+    if (now < this.#dueAt || namespace === self || !membership.serving || epoch > membership.epoch) return;
+    this.#dueAt = now + TELL_MS;
+    const told = moving ? this.#host.askResolve(moving.operation, 0) : this.#host.layout();
     // Refused or not: the root has been told.
-    void this.#host.layout().catch(() => {
+    void told.catch(() => {
       this.#dueAt = now + AGAIN_MS;
     });
   }

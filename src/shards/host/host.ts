@@ -27,6 +27,7 @@ import type {
   Message,
   MessageKind,
   ReplyTo,
+  ResolveReply,
   Trouble,
 } from "../protocol/messages.ts";
 import {
@@ -394,6 +395,10 @@ export class Host {
     throw new RefusedError(reason);
   }
 
+  askResolve(operation: number, attempt: number): Promise<ResolveReply> {
+    return this.#resolver.ask(operation, attempt, this.member.membership.epoch);
+  }
+
   /** The live layout, from the root. */
   layout(epoch = this.member.membership.epoch): Promise<LayoutReply> {
     return this.ask(this.namespace, { kind: "layout", epoch, asker: this.member.self });
@@ -490,8 +495,10 @@ export class Host {
     },
     admit: (request, chain) => this.#tickets.give(this.admission, request, chain),
     dismiss: ({ ticket }) => this.#tickets.dismiss(ticket),
-    query: ({ epoch, query, params }) =>
-      this.admission.run({ epoch, keys: [], endsAtOnce: true }, () => runQuery(this.sql, query, params)),
+    query: ({ epoch, query, params }) => {
+      this.#herald.tell(epoch);
+      return this.admission.run({ epoch, keys: [], endsAtOnce: true }, () => runQuery(this.sql, query, params));
+    },
     locate: ({ epoch, table, id, deal }) =>
       this.admission.run({ epoch, keys: [], endsAtOnce: true }, () => this.#parts.directory.locate(table, id, deal)),
     // Member → member, for the directory

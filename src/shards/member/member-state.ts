@@ -154,6 +154,9 @@ export class MemberState implements SourceContext {
   planAfterCutover(operation: number): MovePlan {
     const moving = this.moving;
     if (moving?.operation !== operation) {
+      const { operation: newest } = this.membership;
+      if (newest < operation)
+        throw new EngineFault("outOfStep", `${this.self} knows nothing of operation ${operation}: it was restored meanwhile`);
       throw new EngineFault(
         "cancelled",
         `Operation ${operation} does not run on ${this.self} (${moving ? `operation ${moving.operation} does` : "none does"})`,

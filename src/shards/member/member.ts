@@ -26,8 +26,6 @@ import type {
   StagedKeysReply,
   TableCount,
   TableRows,
-  TestifiedMove,
-  Testimony,
 } from "../protocol/messages.ts";
 import { type MovePlan, forgetLost, movedDirectories } from "../move/move-plan.ts";
 import { rowBytes } from "../storage/row-codec.ts";
@@ -43,7 +41,7 @@ import { sentFloors, takeAgain } from "../move/recopy.ts";
 import { promoteRows, undoPromotion } from "../move/promote.ts";
 import { createStaging, dropStaged, dropStaging } from "../move/staging.ts";
 import { noteChecked } from "../move/late-rows.ts";
-import { countStrays, setStraysAside } from "../move/strays.ts";
+import { setStraysAside } from "../move/strays.ts";
 import { uniqueRules } from "../move/unique-rules.ts";
 import { countRetired, dropRetired, putAway } from "./retired-rows.ts";
 import { checkIds, keepUnique } from "./unique.ts";
@@ -73,7 +71,7 @@ export class Member extends ProvenMember {
   }
 
   /** Takes part in an operation: a source begins to capture in the same transaction, a target clears what a verified cutover left. */
-  prepare(request: Message<"prepare">): PrepareReply {
+  prepare(request: Message<"prepare">, bookmark?: string): PrepareReply {
     const { operation, token, from, to, mode } = request;
     this.requireInStep(request);
     ensureSchema(this.sql);
@@ -97,7 +95,18 @@ export class Member extends ProvenMember {
         const fence = { fence: 0, fenceFloor: 1, promotion: null };
         const { allowMissingKey, rowsPerSecondMax } = request;
         const named = { operation, ...(token === undefined ? {} : { token }) };
-        const moving = { ...named, mode, isSource, isTarget, from, to, allowMissingKey, rowsPerSecondMax, ...fence };
+        const moving = {
+          ...named,
+          ...(bookmark === undefined ? {} : { bookmark }),
+          mode,
+          isSource,
+          isTarget,
+          from,
+          to,
+          allowMissingKey,
+          rowsPerSecondMax,
+          ...fence,
+        };
         this.put({ moving, membership: { ...membership, ...named } });
         if (hasKeyedDirectory(to)) checkIds(tables);
         if (isSource) this.#prepareSource([...tables, ...movedDirectories(moving)], to);
@@ -112,6 +121,7 @@ export class Member extends ProvenMember {
         uniqueRules: uniqueRules(this.sql, tables),
         shapes: tables.map(({ name: table, columns, primaryKey }) => ({ table, columns, primaryKey })),
         steps: stepsOf(this.sql),
+        ...(this.moving?.bookmark === undefined ? {} : { bookmark: this.moving.bookmark }),
         changed: changedTables(this.frozen(), definitionsOf(this.sql, this.frozen().tables)),
       };
     });
@@ -341,24 +351,6 @@ export class Member extends ProvenMember {
     });
   }
 
-  /** What this object knows of itself, for a repair. */
-  testify(layout: Layout | null): Testimony {
-    const { membership, moving, isStored } = this;
-    const { epoch, operation, ended, trouble = null } = membership;
-    const { partitioners } = this.options;
-    const strays = layout === null ? [] : countStrays(this.sql, this.presentTables(), layout, this.self, partitioners);
-    return {
-      isStored,
-      epoch,
-      layout: membership.layout,
-      operation,
-      ended,
-      trouble,
-      moving: moving ? testifiedMove(moving) : null,
-      strays,
-    };
-  }
-
   /**
    * Serves again, as a repair has shown it. Idempotent. Foreign keys are off. @throws RefusedError
    * when nothing is to be repaired here: the member knows more than the repair.
@@ -369,8 +361,8 @@ export class Member extends ProvenMember {
     ensureSchema(this.sql);
     let setAside: readonly TableRows[] = [];
     this.change(() => {
-      const { trouble: _, ...membership } = before;
-      if (layout === null) return this.#serve(membership);
+      const { trouble: _, token: __, ...membership } = before;
+      if (layout === null) return this.#serve({ ...membership, ...(before.token === undefined ? {} : { token: before.token }) });
       this.#forgetMove();
       removeCapture(this.sql);
       setAside = setStraysAside(this.sql, this.presentTables(), layout, this.self, this.options.partitioners, epoch);
@@ -538,7 +530,9 @@ export class Member extends ProvenMember {
     ensureSchema(this.sql);
     const { membership: before, moving: part, self } = this;
     if (before.ended >= operation || before.operation > operation) return;
-    const isPart = part?.operation === operation || Boolean(before.trouble);
+    const isPart = part?.operation === operation;
+    // Who is out of step waits for its repair, and keeps what it knew of itself until then.
+    if (before.trouble && !isPart) return;
     if (!isPart && !ownsSamePart(self, before.layout, layout)) throw this.fall("outOfStep", this.unprovenPart(epoch), epoch);
     this.change(() => {
       const membership = this.membership;
@@ -571,8 +565,4 @@ export class Member extends ProvenMember {
 /** The shard key that capture watches: null when a change of it moves no row. */
 function capturedKey(to: Layout): string | null {
   return to.kind === "none" || to.kind === "roundRobin" ? null : to.shardKey;
-}
-
-function testifiedMove({ operation, token, mode, from, to, promotion }: Moving): TestifiedMove {
-  return { operation, ...(token === undefined ? {} : { token }), mode, from, to, promoted: promotion?.attempt ?? null };
 }

@@ -2,9 +2,11 @@
  * Does nothing that a member cannot prove from what it has stored: an object that was restored to
  * an earlier time, or asked by a root that was, serves nothing until it is repaired.
  */
-import { sameLayout } from "../../core/layout.ts";
+import { type Layout, sameLayout } from "../../core/layout.ts";
 import { receivedPages } from "../move/recopy.ts";
-import type { Message, PageFloor, Trouble } from "../protocol/messages.ts";
+import { countStrays } from "../move/strays.ts";
+import type { Moving } from "../move/moving.ts";
+import type { Message, PageFloor, TestifiedMove, Testimony, Trouble } from "../protocol/messages.ts";
 import { type RefusedError, refused } from "../protocol/refused-error.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { ensureSchema } from "../storage/schema.ts";
@@ -86,8 +88,30 @@ export class ProvenMember extends GuardedMember {
     const lost = floors.find(({ source, target, sequence }) => target === this.self && (received.get(source) ?? 0) < sequence);
     if (!lost) return;
     throw new EngineFault(
-      "mismatch",
+      "outOfStep",
       `${this.self} has page ${received.get(lost.source) ?? 0} of ${lost.source}, which has sent it ${lost.sequence}: it was restored meanwhile. Nothing was changed: start again`,
     );
   }
+
+  /** What this object knows of itself, for a repair. */
+  testify(layout: Layout | null): Testimony {
+    const { membership, moving, isStored } = this;
+    const { epoch, operation, ended, trouble = null } = membership;
+    const { partitioners } = this.options;
+    const strays = layout === null ? [] : countStrays(this.sql, this.presentTables(), layout, this.self, partitioners);
+    return {
+      isStored,
+      epoch,
+      layout: membership.layout,
+      operation,
+      ended,
+      trouble,
+      moving: moving ? testifiedMove(moving) : null,
+      strays,
+    };
+  }
+}
+
+function testifiedMove({ operation, token, mode, from, to, promotion }: Moving): TestifiedMove {
+  return { operation, ...(token === undefined ? {} : { token }), mode, from, to, promoted: promotion?.attempt ?? null };
 }

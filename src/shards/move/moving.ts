@@ -8,6 +8,8 @@ export interface Moving {
   readonly operation: number;
   /** Tells it from another of that number; absent for one that an older root has begun. */
   readonly token?: string;
+  /** The point in time, from before the part began, to which this object can be restored. */
+  readonly bookmark?: string;
   readonly mode: OperationMode;
   readonly isSource: boolean;
   readonly isTarget: boolean;

@@ -35,6 +35,11 @@ export interface HostPlatform {
   readonly storage: HostStorage;
   readonly runtime: Runtime;
   readonly alone: RunAlone;
+  /**
+   * The point in time to which this object can be restored, as the runtime names it. Absent where
+   * there is no such thing.
+   */
+  readonly bookmark?: () => Promise<string>;
   /** Null when the class's own binding is not known: then nothing can be sharded. */
   readonly peers: Peers | null;
   /**

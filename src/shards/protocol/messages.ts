@@ -425,6 +425,8 @@ export interface PrepareReply extends VersionsReply {
   readonly counts: readonly TableCount[];
   /** By what the declared tables take rows for one. */
   readonly uniqueRules: readonly UniqueRule[];
+  /** The point in time, from before its part began, to which the object can be restored. */
+  readonly bookmark?: string;
   /** The tables as they are now; absent for a library of protocol 1. */
   readonly shapes?: readonly TableShape[];
   /** The steps of the class's migrations that have run, as one text. */
@@ -490,6 +492,8 @@ export interface FenceReply {
 }
 export interface HealthReply extends VersionsReply {
   readonly epoch: number;
+  /** Why it serves nothing until it is repaired. */
+  readonly trouble?: Trouble;
 }
 export interface ChunksReply {
   /** Staged rows in pieces of at most a wave's size, in order. */

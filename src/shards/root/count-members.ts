@@ -56,10 +56,24 @@ export async function countMember({ ask, runtime }: Asking, member: string): Pro
       bytes: 0,
       responseMs: runtime.now() - startedAt,
     };
-    const isOut = error instanceof RefusedError && error.reason.kind === "outOfStep";
-    const trouble = { kind: "outOfStep", message: messageOf(error), since: startedAt, epoch: 0, by: null } as const;
-    return { status, undeclared: [], ...(isOut ? { trouble } : {}) };
+    const trouble = lossOf(error, startedAt);
+    return { status, undeclared: [], ...(trouble ? { trouble } : {}) };
   }
+}
+
+/** Why an object that is no member serves nothing until it is repaired; silence says nothing. */
+export async function askTrouble({ ask, runtime }: Asking, member: string): Promise<Trouble | undefined> {
+  try {
+    return (await ask(member, { kind: "health" })).trouble;
+  } catch (error) {
+    return lossOf(error, runtime.now());
+  }
+}
+
+/** The trouble of an object that knows nothing of the namespace. */
+function lossOf(error: unknown, since: number): Trouble | undefined {
+  if (!(error instanceof RefusedError) || error.reason.kind !== "outOfStep") return undefined;
+  return { kind: "outOfStep", message: messageOf(error), since, epoch: 0, by: null };
 }
 
 /** Counts by a key on every member. @throws when a member does not answer. */

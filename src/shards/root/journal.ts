@@ -7,7 +7,7 @@
 import { type Layout, unshardedLayout } from "../../core/layout.ts";
 import type { Move } from "../../core/moves.ts";
 import type { OperationStatus } from "../../core/operation.ts";
-import { type OperationRecord, operationStatus } from "./operation-record.ts";
+import { type OperationRecord, operationStatus, participants } from "./operation-record.ts";
 import { ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { Sql } from "../storage/storage.ts";
 
@@ -57,6 +57,8 @@ const EPOCHS_MAX = 100;
 const RECORD_ROOM = 12 * 1024;
 /** The same for the progress of one source, beside its name. */
 const SOURCE_ROOM = 160;
+/** And for the bookmark of one participant. */
+const BOOKMARK_ROOM = 80;
 
 /**
  * Tries of a chore are stored as a number of one byte: so that counting them needs no room. SQLite
@@ -74,7 +76,8 @@ function paddedRecord(record: OperationRecord): string {
   if (record.state !== "running") return text;
   const { from, to } = record;
   const sources = from.members.reduce((room, member) => room + member.length + SOURCE_ROOM, 0);
-  return text.padEnd(JSON.stringify([from, to]).length + sources + RECORD_ROOM);
+  const bookmarks = participants(record).reduce((room, member) => room + member.length + BOOKMARK_ROOM, 0);
+  return text.padEnd(JSON.stringify([from, to]).length + sources + bookmarks + RECORD_ROOM);
 }
 
 /**

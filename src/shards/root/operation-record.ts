@@ -104,6 +104,7 @@ export function operationStatus(namespace: string, record: OperationRecord): Ope
     rowsVerified: sum((source) => source.rowsVerified),
     writePauseMs,
     waitsFor,
+    ...(record.bookmarks === undefined ? {} : { bookmarks: record.bookmarks }),
     sources: Object.entries(sources).map(([member, { rowsCopied, rowsVerified }]) => ({ member, rowsCopied, rowsVerified })),
   };
 }

@@ -12,7 +12,15 @@ import type { TableRows, Testimony } from "../protocol/messages.ts";
 import { FAN_OUT_MAX, each } from "./each.ts";
 import type { OperationRecord } from "./operation-record.ts";
 import type { DriverContext } from "./progress.ts";
-import { type Answer, type OperationEnd, type RepairDecision, decideRepair, describeSteps, disorderOf } from "./repair-plan.ts";
+import {
+  type Answer,
+  type MemberMend,
+  type OperationEnd,
+  type RepairDecision,
+  decideRepair,
+  describeSteps,
+  disorderOf,
+} from "./repair-plan.ts";
 
 /** What a repair works with beyond a step of an operation. */
 export interface RepairContext extends DriverContext {
@@ -83,7 +91,7 @@ export async function repair(
 async function prepareRepair(context: RepairContext, request: RepairRequest): Promise<Prepared> {
   const { root, journal } = context;
   const answers = await hearAll(context, request.members);
-  const decision = decideRepair({
+  let decision = decideRepair({
     root,
     registry: journal.registry(),
     running: journal.running(),
@@ -92,6 +100,7 @@ async function prepareRepair(context: RepairContext, request: RepairRequest): Pr
     acceptLoss: request.acceptLoss,
   });
   const strays = new Map<string, readonly TableRows[]>();
+  decision = { ...decision, mends: [...decision.mends, ...(await findMisplaced(context, request.members, answers, decision))] };
   await each(
     decision.mends.flatMap(({ member, layout }) => (layout === null ? [] : [member])),
     async (member) => {
@@ -120,6 +129,27 @@ async function prepareRepair(context: RepairContext, request: RepairRequest): Pr
     decision,
     plan: { namespace: root, fingerprint, disorder: disorderOf(root, troubles), testimonies, steps, losses, obstacles },
   };
+}
+
+/**
+ * Members in step that somebody has named, and that hold rows which are not their own: as a source
+ * does whose target was restored before it could delete them. Every row of them is looked at.
+ */
+async function findMisplaced(
+  context: RepairContext,
+  names: readonly string[],
+  answers: ReadonlyMap<string, Answer>,
+  { layout, mends, operations, isRegistryLost }: RepairDecision,
+): Promise<MemberMend[]> {
+  if (isRegistryLost || operations.length > 0 || context.journal.running()) return [];
+  const named = names.filter((name) => layout.members.includes(name) && !mends.some(({ member }) => member === name));
+  const found = await each(named, async (member) => {
+    const known = answers.get(member);
+    if (typeof known !== "object" || !known.isStored || known.moving) return [];
+    const answer = await ask(context, member, layout);
+    return typeof answer === "object" && answer.strays.length > 0 ? [{ member, layout }] : [];
+  });
+  return found.flat();
 }
 
 /** Asks the root, and everybody that somebody names, until nobody names a new one. */

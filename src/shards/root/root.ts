@@ -13,10 +13,11 @@ import type { Disorder, RepairOutcome, RepairPlan, RepairRequest } from "../../c
 import { type Result, failure, success } from "../../core/result.ts";
 import type { Ask, MemberRequest, Trouble } from "../protocol/messages.ts";
 import { doChores } from "./chores.ts";
-import { type MemberCount, countMember, distributeOverMembers } from "./count-members.ts";
+import { type MemberCount, askTrouble, countMember, distributeOverMembers } from "./count-members.ts";
 import { drive, requestCancel } from "./driver.ts";
 import { Journal, type RegistryEntry, type StoredEvent } from "./journal.ts";
-import type { OperationRecord } from "./operation-record.ts";
+import { each } from "./each.ts";
+import { type OperationRecord, participants } from "./operation-record.ts";
 import { noteMembers } from "./member-notes.ts";
 import { type RepairContext, planRepair, repair } from "./repair.ts";
 import { disorderOf } from "./repair-plan.ts";
@@ -88,10 +89,21 @@ export class Root {
   /** What its members say of themselves, and the root, which need not be one of them. */
   async #findDisorder(counts: readonly MemberCount[]): Promise<Disorder | null> {
     const { namespace, troubleOfRoot } = this.#options;
-    const troubles = counts.flatMap(({ status, trouble }) => (trouble ? [{ member: status.name, ...trouble }] : []));
+    const counted = counts.flatMap(({ status, trouble }) => (trouble ? [{ member: status.name, ...trouble }] : []));
+    const troubles = [...counted, ...(await this.#troublesBeside(counts.map(({ status }) => status.name)))];
     const own = troubleOfRoot();
     const others = troubles.filter(({ member }) => member !== namespace);
     return disorderOf(namespace, own ? [{ member: namespace, ...own }, ...others] : others);
+  }
+
+  /** Of those that take part in an operation, or have yet to hear of its end, and are no members. */
+  async #troublesBeside(members: readonly string[]): Promise<({ readonly member: string } & Trouble)[]> {
+    const running = this.journal.running();
+    const waiting = this.journal.chores().filter(({ tries }) => tries > 0);
+    const names = [...(running ? participants(running) : []), ...waiting.map(({ member }) => member)];
+    const beside = [...new Set(names)].filter((name) => !members.includes(name));
+    const troubles = await each(beside, async (member) => ({ member, trouble: await askTrouble(this.#options, member) }));
+    return troubles.flatMap(({ member, trouble }) => (trouble ? [{ member, ...trouble }] : []));
   }
 
   /** Counts by a key on every member. @throws when a member does not answer. */

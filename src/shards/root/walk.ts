@@ -30,7 +30,7 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
   const current = requireCurrent(context, record);
   // A member that has prepared its tables again says no more that they have changed.
   const recopies = [...new Set([...(current.recopies ?? []), ...replies.flatMap(({ changed }) => changed)])].toSorted();
-  save(context, current, { recopies });
+  save(context, current, { recopies, ...keepBookmarks(current, replies) });
   requireSameShapes(replies);
   requireSameSteps(replies);
   requireSameRules(repliesOf(from.members), repliesOf(to.members));
@@ -45,6 +45,15 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
     rowsTotal,
     sources: Object.fromEntries(from.members.map((source) => [source, fresh])),
   });
+}
+
+/** The points in time to which the participants can be restored, each as it was before its part began. */
+function keepBookmarks(
+  { bookmarks = {} }: OperationRecord,
+  replies: readonly { readonly member: string; readonly bookmark?: string }[],
+): Pick<OperationRecord, "bookmarks"> {
+  const said = replies.flatMap(({ member, bookmark }) => (bookmark === undefined ? [] : [[member, bookmark] as const]));
+  return said.length === 0 ? {} : { bookmarks: { ...Object.fromEntries(said), ...bookmarks } };
 }
 
 /**
