@@ -8,6 +8,8 @@ export interface CrashCommand {
   readonly json: boolean;
   /** Keeps the directory of a run in which something was wrong. */
   readonly keep: boolean;
+  /** Plays the stories of restored objects, instead of kills. */
+  readonly restore: boolean;
 }
 
 /** @throws Error that names the option and what it takes. */
@@ -20,6 +22,7 @@ export function readCommand(args: readonly string[], seed: number): CrashCommand
       writers: { type: "string", default: "8" },
       json: { type: "boolean", default: false },
       keep: { type: "boolean", default: false },
+      restore: { type: "boolean", default: false },
     },
   });
   return {
@@ -28,6 +31,7 @@ export function readCommand(args: readonly string[], seed: number): CrashCommand
     writers: wholeNumber("--writers", values.writers),
     json: values.json,
     keep: values.keep,
+    restore: values.restore,
   };
 }
 

@@ -25,7 +25,7 @@ import {
   stateText,
 } from "./accounts.ts";
 import { ALARM_TABLES, AlarmWork } from "./alarm-work.ts";
-import { type Dump, PAYLOAD_SQL, dumpObject } from "./dump.ts";
+import { ACCOUNTS_SQL, type AccountRow, type Dump, PAYLOAD_SQL, type SetAside, dumpAside, dumpObject, toState } from "./dump.ts";
 import { VERSION, addedColumns } from "./version.ts";
 
 interface CrashEnv {
@@ -58,6 +58,8 @@ const DELAYED = new Set([
   "check",
   "stagedKeys",
   "resolve",
+  "testify",
+  "mend",
 ]);
 
 export class Ledger extends ShardedObject<CrashEnv> {
@@ -162,6 +164,11 @@ export class Ledger extends ShardedObject<CrashEnv> {
 
   dump(): Dump {
     return dumpObject(this.ctx.id.name ?? "", this.ctx.storage);
+  }
+
+  /** What repairs have set aside here. */
+  aside(): readonly SetAside[] {
+    return dumpAside(this.ctx.storage.sql);
   }
 
   #change(kind: WriteKind, id: string, serial: number): void {
@@ -272,6 +279,13 @@ function callAll(env: CrashEnv, { serial, mayRunTwice }: FanOutBody): Promise<un
   return fanOutRouter.callAll("tally", serial);
 }
 
+/** Every account with its state, as a query over all shards finds it. */
+async function queryAll(env: CrashEnv): Promise<(readonly [string, string])[]> {
+  router ??= connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS });
+  const { data } = await router.queryShards({ query: ACCOUNTS_SQL, aggregation: "concat" });
+  return (data as unknown as AccountRow[]).map(toState);
+}
+
 /** @throws RefusedError when the object says no. */
 async function ask<Reply>(env: CrashEnv, member: string, request: unknown): Promise<Reply> {
   const envelope = { protocol: PROTOCOL_VERSION, namespace: NAMESPACE, member, request } as const;
@@ -294,6 +308,10 @@ async function answerRequest(request: Request, env: CrashEnv): Promise<unknown> 
       return callOwner(env, body as WriteBody);
     case "/all":
       return callAll(env, body as FanOutBody);
+    case "/query":
+      return queryAll(env);
+    case "/aside":
+      return env.LEDGER.getByName((body as { readonly member: string }).member).aside();
     case "/root":
       return ask(env, NAMESPACE, body);
     case "/fill":
@@ -318,7 +336,8 @@ export default {
       return Response.json({ answer: await answerRequest(request, env) });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      return Response.json({ error: message }, { status: error instanceof RefusedError ? 409 : 500 });
+      if (error instanceof RefusedError) return Response.json({ error: message, reason: error.reason.kind }, { status: 409 });
+      return Response.json({ error: message }, { status: 500 });
     }
   },
 };
