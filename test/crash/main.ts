@@ -9,7 +9,7 @@ import { RESTORE_STORIES } from "./restore-stories.ts";
 import { runCrashes } from "./run-crashes.ts";
 import { runRestores } from "./run-restores.ts";
 
-const { json, keep, restore, ...options } = readCommand(process.argv.slice(2), Date.now() % 1_000_000);
+const { json, keep, restore, story, ...options } = readCommand(process.argv.slice(2), Date.now() % 1_000_000);
 const interrupt = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupt.abort());
 
@@ -31,6 +31,8 @@ async function playCrashes() {
 }
 
 async function playRestores() {
-  const restores = await runRestores({ ...shared, stories: RESTORE_STORIES });
+  const stories = RESTORE_STORIES.filter(({ name }) => name.includes(story));
+  if (stories.length === 0) throw new Error(`--story: no story has '${story}' in its name`);
+  const restores = await runRestores({ ...shared, stories });
   return { report: restores, text: describeRestores(restores) };
 }

@@ -10,6 +10,8 @@ export interface CrashCommand {
   readonly keep: boolean;
   /** Plays the stories of restored objects, instead of kills. */
   readonly restore: boolean;
+  /** Plays only the stories that have this in their name. */
+  readonly story: string;
 }
 
 /** @throws Error that names the option and what it takes. */
@@ -23,6 +25,7 @@ export function readCommand(args: readonly string[], seed: number): CrashCommand
       json: { type: "boolean", default: false },
       keep: { type: "boolean", default: false },
       restore: { type: "boolean", default: false },
+      story: { type: "string", default: "" },
     },
   });
   return {
@@ -32,6 +35,7 @@ export function readCommand(args: readonly string[], seed: number): CrashCommand
     json: values.json,
     keep: values.keep,
     restore: values.restore,
+    story: values.story,
   };
 }
 

@@ -376,7 +376,7 @@ export class RestoredLedger {
     await this.account();
     const dumps = await Promise.all([...this.#objects].map((member) => this.#control.dump(member)));
     const possible = new Map(this.#model.ids().map((id) => [id, this.#model.possible(id)] as const));
-    const expected = { possible, empty: new Set<string>(), fanOuts: new Map(), version: 1 };
+    const expected = { possible, empty: new Set<string>(), fanOuts: null, version: 1 };
     this.problems.push(...checkState({ ...(await this.#control.live()), dumps }, expected));
   }
 
