@@ -295,6 +295,12 @@ export class RestoredLedger {
     this.#tell(`describe: ${disorder?.kind} of ${disorder?.members.join(", ")}`);
   }
 
+  /** Asks for an operation, whatever becomes of it: its members may know what the root does not. */
+  async tryOperation(name: string): Promise<void> {
+    const start = await this.#begin(name).catch(() => null);
+    await start?.().catch(() => undefined);
+  }
+
   /** Nobody may start an operation meanwhile. */
   async refuseOperation(name: string): Promise<void> {
     const started = await this.#begin(name)
