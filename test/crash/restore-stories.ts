@@ -98,7 +98,7 @@ export const RESTORE_STORIES: readonly RestoreStory[] = [
       await ledger.writeUntold();
       await ledger.callKnowing();
       await ledger.meet("registryLost", [NAMESPACE], false);
-      await ledger.mend(NO_LOSS);
+      await ledger.mend(NO_LOSS, "twice");
       await ledger.account();
       await ledger.carryOn("rekey");
     },
@@ -126,7 +126,7 @@ export const RESTORE_STORIES: readonly RestoreStory[] = [
       const shard = firstOf(ledger);
       await ledger.lose(shard);
       await ledger.meet("outOfStep", [shard]);
-      await ledger.mend([shard]);
+      await ledger.mend([shard], "killed");
       await ledger.account();
       await ledger.carryOn("rebalance up");
     },

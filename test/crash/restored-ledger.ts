@@ -37,10 +37,8 @@ export interface Copy {
 /** A layout with its epoch, as a caller knows it. */
 type Known = Omit<Found, "dumps">;
 
-export interface Repaired {
-  readonly plan: RepairPlan;
-  readonly outcome: RepairOutcome;
-}
+/** Two people apply one plan side by side, or the runtime is killed while it is applied. */
+export type Mishap = "twice" | "killed";
 
 const LATENCY_MS = 50;
 const FILLED = 160;
@@ -51,6 +49,8 @@ const WAVE_ROWS_MAX = 60;
 const POLL_MS = 20;
 const WAIT_MS_MAX = 90_000;
 const PLANS_MAX = 10;
+/** A repair is killed so long after it was asked for: members that it mends are asked by slow messages. */
+const MEND_MS = 60;
 /** Accounts of which callers ask in the disorder. */
 const PROBES = 12;
 const CATCHES_MAX = 8;
@@ -68,6 +68,8 @@ export class RestoredLedger {
   readonly #counted: StrayRows[] = [];
   #known: Known = { layout: unshardedLayout(NAMESPACE, 1), epoch: 0 };
   #starts = 0;
+  /** False once the answer of a repair was lost. */
+  #isCounted = true;
   #strangers = 0;
   #copies = 0;
   #lastOperation = 0;
@@ -313,7 +315,7 @@ export class RestoredLedger {
    * Plans and repairs under writers, and applies only what was shown; a plan that takes losses is refused until they are accepted. Then
    * everything must be in order.
    */
-  async mend(acceptLoss: readonly string[]): Promise<Repaired> {
+  async mend(acceptLoss: readonly string[], mishap?: Mishap): Promise<void> {
     this.#writers.crew.resume();
     const first = await this.#plan([]);
     for (const { summary, member } of first.steps) this.#tell(`plan: ${member}: ${summary}`);
@@ -328,7 +330,7 @@ export class RestoredLedger {
     }
     const other = await this.#repair({ ...first, fingerprint: "0".repeat(16) }, acceptLoss);
     if (other.kind !== "refused") this.problems.push(`A repair of another plan: ${JSON.stringify(other).slice(0, 300)}`);
-    const repaired = await this.#repairAsShown(acceptLoss);
+    await this.#repairAsShown(acceptLoss, mishap);
     await this.#until("the namespace is in order", async () => {
       const { disorder } = await this.#control.ask<LiveNamespace>({ kind: "describe", object: "LEDGER" });
       return disorder === null;
@@ -337,23 +339,43 @@ export class RestoredLedger {
     await this.#writers.crew.pause();
     this.#known = await this.#control.live();
     this.#lastOperation = (await this.#control.ask<OperationStatus[]>({ kind: "history", limit: 1 }))[0]?.id ?? 0;
-    const aside = repaired.outcome.setAside.map(({ member, table, rows }) => `${rows} of ${table} on ${member}`);
+    const aside = this.#counted.map(({ member, table, rows }) => `${rows} of ${table} on ${member}`);
     this.#tell(`repaired: epoch ${this.#known.epoch}, set aside ${aside.join(", ") || "nothing"}`);
-    return repaired;
   }
 
-  async #repairAsShown(acceptLoss: readonly string[]): Promise<Repaired> {
+  async #repairAsShown(acceptLoss: readonly string[], mishap?: Mishap): Promise<void> {
+    if (mishap) await this.#repairBadly(acceptLoss, mishap);
     for (let tries = 1; ; tries++) {
       const plan = await this.#plan(acceptLoss);
+      if (mishap && plan.steps.length === 0 && plan.disorder === null) return;
       const answer = await this.#repair(plan, acceptLoss);
-      if (answer.kind === "answered") {
-        const outcome = answer.value as RepairOutcome;
-        this.#counted.push(...outcome.setAside);
-        return { plan, outcome };
-      }
+      if (answer.kind === "answered") return this.#count(answer);
       // Something else by now: a member has heard of something between the two.
       if (tries >= PLANS_MAX) throw new Error(`The repair was not applied in ${PLANS_MAX} tries: ${answer.message}`);
     }
+  }
+
+  async #repairBadly(acceptLoss: readonly string[], mishap: Mishap): Promise<void> {
+    const plan = await this.#plan(acceptLoss);
+    if (mishap === "twice") {
+      const answers = await Promise.all([this.#repair(plan, acceptLoss), this.#repair(plan, acceptLoss)]);
+      for (const answer of answers) if (answer.kind === "answered") this.#count(answer);
+      return this.#tell(`two people applied the plan: ${answers.map(({ kind }) => kind).join(", ")}`);
+    }
+    const workerd = await this.#runtime.findWorkerd();
+    const repair = this.#repair(plan, acceptLoss);
+    await sleep(MEND_MS);
+    await this.#runtime.killWorkerd(workerd);
+    const answer = await repair;
+    // What it set aside before its answer was lost stands in no answer.
+    if (answer.kind === "answered") this.#count(answer);
+    else this.#isCounted = false;
+    await this.#runtime.waitUntilUp();
+    this.#tell(`killed while the plan was applied: ${answer.kind}`);
+  }
+
+  #count({ value }: Extract<Answer, { readonly kind: "answered" }>): void {
+    this.#counted.push(...(value as RepairOutcome).setAside);
   }
 
   #plan(acceptLoss: readonly string[]): Promise<RepairPlan> {
@@ -371,7 +393,7 @@ export class RestoredLedger {
     this.#expectLive(await this.#control.insist("/query", {}), "after the repair");
     const found = new Map<string, readonly SetAside[]>();
     for (const member of this.#objects) found.set(member, (await this.#control.insist("/aside", { member })) as SetAside[]);
-    this.problems.push(...checkAside(found, this.#aside, this.#counted));
+    this.problems.push(...checkAside(found, this.#aside, this.#isCounted ? this.#counted : null));
     const aside = [...found.values()].reduce((sum, rows) => sum + rows.length, 0);
     this.#tell(`accounted for: ${this.#model.ids().length} accounts live or gone as they must be, ${aside} set aside`);
   }
