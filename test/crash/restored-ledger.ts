@@ -259,7 +259,7 @@ export class RestoredLedger {
     if (problem !== null) this.problems.push(problem);
   }
 
-  /** Until the disorder is known; then what callers get, and what the root says. `isTold`: nothing wrong may be answered before, either. */
+  /** Until the disorder is known; then what callers get who know no layout, and what the root says. `isTold`: nothing wrong may be answered before, either. */
   async meet(kind: Disorder["kind"], members: readonly string[], isTold = true): Promise<void> {
     await this.#until(`a query is refused as ${kind}`, async () => {
       const answer = await this.#runtime.post("/query", {});
@@ -276,13 +276,13 @@ export class RestoredLedger {
     const counts = { refused: 0, answered: 0 };
     for (const id of refused.slice(0, PROBES)) {
       for (const call of ["update", "read"]) {
-        const answer = await this.#runtime.post("/write", { kind: call, id, serial: 1, known: null });
+        const answer = await this.#runtime.post("/write", { kind: call, id, serial: 1, known: null, isStranger: true });
         if (answer.kind === "refused" && answer.reason === kind) counts.refused++;
         else this.problems.push(`${call} of ${id} on a member that is out of step: ${JSON.stringify(answer)}`);
       }
     }
     for (const id of served) {
-      const answer = await this.#runtime.post("/write", { kind: "read", id, serial: 1, known: null });
+      const answer = await this.#runtime.post("/write", { kind: "read", id, serial: 1, known: null, isStranger: true });
       const problem = answer.kind === "answered" ? this.#model.read(id, String(answer.value)) : JSON.stringify(answer);
       if (problem === null) counts.answered++;
       else this.problems.push(`read of ${id}, whose owner is in step: ${problem}`);

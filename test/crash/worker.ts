@@ -246,9 +246,11 @@ interface WriteBody {
   readonly serial: number;
   /** What a caller on another machine, which no kill reaches, has in its cache: stale most of the time. */
   readonly known: LayoutReply | null;
+  /** True for a caller who knows no layout yet, whoever has called before. */
+  readonly isStranger?: boolean;
 }
 
-async function callOwner(env: CrashEnv, { kind, id, serial, known }: WriteBody): Promise<unknown> {
+async function callOwner(env: CrashEnv, { kind, id, serial, known, isStranger = false }: WriteBody): Promise<unknown> {
   const [method, args] = kind === "read" ? (["readAccount", [id]] as const) : (["write", [kind, id, serial]] as const);
   const call = async (view: LayoutView): Promise<unknown> => {
     if (view.layout.kind !== "roundRobin") return view.callOwner((shardKey) => keyOf(id, shardKey), method, args);
@@ -262,6 +264,7 @@ async function callOwner(env: CrashEnv, { kind, id, serial, known }: WriteBody):
       if (!(error instanceof RefusedError) || !error.reason.retryable) throw error;
     }
   }
+  if (isStranger) return connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS }).attempt(call);
   router ??= connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS });
   return router.attempt(call);
 }
@@ -279,10 +282,10 @@ function callAll(env: CrashEnv, { serial, mayRunTwice }: FanOutBody): Promise<un
   return fanOutRouter.callAll("tally", serial);
 }
 
-/** Every account with its state, as a query over all shards finds it. */
+/** Every account with its state, as a query over all shards finds it for a caller who knows no layout yet. */
 async function queryAll(env: CrashEnv): Promise<(readonly [string, string])[]> {
-  router ??= connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS });
-  const { data } = await router.queryShards({ query: ACCOUNTS_SQL, aggregation: "concat" });
+  const stranger = connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS });
+  const { data } = await stranger.queryShards({ query: ACCOUNTS_SQL, aggregation: "concat" });
   return (data as unknown as AccountRow[]).map(toState);
 }
 
