@@ -14,7 +14,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/**/*.workers.test.ts", "test/e2e/**", "test/crash/{crash,object-files}.test.ts"],
+          exclude: ["test/**/*.workers.test.ts", "test/e2e/**", "test/crash/{crash,object-files,restore-stories}.test.ts"],
           testTimeout: 60_000,
         },
       },
@@ -34,7 +34,7 @@ export default defineConfig({
       {
         test: {
           name: "e2e",
-          include: ["test/e2e/**/*.test.ts", "test/crash/{crash,object-files}.test.ts"],
+          include: ["test/e2e/**/*.test.ts", "test/crash/{crash,object-files,restore-stories}.test.ts"],
           fileParallelism: false,
           testTimeout: 300_000,
           hookTimeout: 120_000,

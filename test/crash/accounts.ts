@@ -75,6 +75,16 @@ export function stateText(state: AccountState): string {
   return state === null ? "none" : `${state.amount} by ${state.serial} notes ${state.notes.join(",")}`;
 }
 
+/** The state that a text of `stateText` says. */
+export function readState(text: string): AccountState {
+  const [, amount, serial, notes] = /^(\d+) by (\d+) notes ([\d,]*)$/.exec(text) ?? [];
+  if (notes === undefined) {
+    if (text !== stateText(null)) throw new Error(`Not the state of an account: ${text}`);
+    return null;
+  }
+  return { amount: Number(amount), serial: Number(serial), notes: notes === "" ? [] : notes.split(",").map(Number) };
+}
+
 export const PARTITIONERS: Partitioners = {
   byRegion: { version: 1, owner: (key, count) => (key.text.charCodeAt(0) + key.text.charCodeAt(1)) % count },
 };

@@ -1,4 +1,5 @@
 /** What one object holds, seen from inside: its part in the namespace, what operations left, and the rows of the user's tables. */
+import { ASIDE_PREFIX } from "../../src/shards/storage/schema.ts";
 import { stateText } from "./accounts.ts";
 import type { AlarmEntry } from "./alarm-log.ts";
 import { VERSION, addedColumns } from "./version.ts";
@@ -111,14 +112,38 @@ export function dumpObject(member: string, storage: DurableObjectStorage): Dump 
   };
 }
 
-function readAccounts(sql: SqlStorage): [string, string][] {
-  return sql
-    .exec<{ id: string; amount: number; serial: number; notes: string }>(
-      `SELECT id, amount, serial, (SELECT json_group_array(n.serial) FROM (SELECT serial FROM notes WHERE account = a.id ORDER BY serial) AS n) AS notes
-       FROM accounts AS a ORDER BY id`,
-    )
-    .toArray()
-    .map(({ id, amount, serial, notes }) => [id, stateText({ amount, serial, notes: JSON.parse(notes) as number[] })]);
+/** Every account with the serials of its notes, as JSON. */
+export const ACCOUNTS_SQL = accountsSql("accounts", "notes", "");
+
+/** A row of `ACCOUNTS_SQL`. A type, since the runtime wants one that has an index. */
+export type AccountRow = { readonly id: string; readonly amount: number; readonly serial: number; readonly notes: string };
+
+/** The account's id, and the state that `stateText` gives. */
+export function toState({ id, amount, serial, notes }: AccountRow): readonly [string, string] {
+  return [id, stateText({ amount, serial, notes: JSON.parse(notes) as number[] })];
+}
+
+function accountsSql(accounts: string, notes: string, join: string): string {
+  return `SELECT id, amount, serial, (SELECT json_group_array(n.serial) FROM (SELECT serial FROM ${notes} WHERE account = a.id ${join} ORDER BY serial) AS n) AS notes
+       FROM ${accounts} AS a ORDER BY id`;
+}
+
+function readAccounts(sql: SqlStorage): (readonly [string, string])[] {
+  return sql.exec<AccountRow>(ACCOUNTS_SQL).toArray().map(toState);
+}
+
+/** An account's id and the state in which a repair has set it aside. */
+export type SetAside = readonly [string, string];
+
+/** The accounts that repairs have set aside on this object, each with the notes that went with it. */
+export function dumpAside(sql: SqlStorage): readonly SetAside[] {
+  const tables = sql.exec<{ name: string }>("SELECT name FROM sqlite_master WHERE type = 'table'").toArray();
+  const names = new Set(tables.map(({ name }) => name));
+  const [accounts, notes] = [`${ASIDE_PREFIX}accounts`, `${ASIDE_PREFIX}notes`];
+  if (!names.has(accounts)) return [];
+  const none = "(SELECT 0 AS account, 0 AS serial, 0 AS shardctl_epoch WHERE false)";
+  const query = accountsSql(accounts, names.has(notes) ? notes : none, "AND shardctl_epoch = a.shardctl_epoch");
+  return sql.exec<AccountRow>(query).toArray().map(toState);
 }
 
 class Undo extends Error {}

@@ -3,7 +3,7 @@
  * possible state until a call's answer is lost; then there are two, until the next answer tells which. An answer that fits none is a
  * lost, doubled or undone write, and is reported with the account's last calls. Pure.
  */
-import { type AccountState, type WriteKind, applyWrite, stateText } from "./accounts.ts";
+import { type AccountState, type WriteKind, applyWrite, readState, stateText } from "./accounts.ts";
 
 /** Calls that a problem's report shows. */
 const RECENT_MAX = 12;
@@ -21,6 +21,12 @@ export class AccountModel {
   /** Texts of the states that the account may have now. */
   possible(id: string): string[] {
     return [...this.#states(id).keys()].toSorted();
+  }
+
+  /** An account is in this state, whatever was acknowledged: the object that has it was restored. */
+  goBack(id: string, state: string): void {
+    this.#possible.set(id, new Map([[state, readState(state)]]));
+    this.#note(id, `restored → ${state}`);
   }
 
   recent(id: string): readonly string[] {

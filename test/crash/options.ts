@@ -8,6 +8,10 @@ export interface CrashCommand {
   readonly json: boolean;
   /** Keeps the directory of a run in which something was wrong. */
   readonly keep: boolean;
+  /** Plays the stories of restored objects, instead of kills. */
+  readonly restore: boolean;
+  /** Plays only the stories that have this in their name. */
+  readonly story: string;
 }
 
 /** @throws Error that names the option and what it takes. */
@@ -20,6 +24,8 @@ export function readCommand(args: readonly string[], seed: number): CrashCommand
       writers: { type: "string", default: "8" },
       json: { type: "boolean", default: false },
       keep: { type: "boolean", default: false },
+      restore: { type: "boolean", default: false },
+      story: { type: "string", default: "" },
     },
   });
   return {
@@ -28,6 +34,8 @@ export function readCommand(args: readonly string[], seed: number): CrashCommand
     writers: wholeNumber("--writers", values.writers),
     json: values.json,
     keep: values.keep,
+    restore: values.restore,
+    story: values.story,
   };
 }
 

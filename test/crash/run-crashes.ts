@@ -9,13 +9,15 @@ import { DEFAULT_OPERATION_POLICY, type OperationStatus, STEPS } from "../../src
 import { Random } from "../sim/random.ts";
 import { NAMESPACE, TALLIED_IDS, accountId, stateText } from "./accounts.ts";
 import { type AlarmCounts, countAlarms, expectByAlarms } from "./alarm-log.ts";
-import { type Found, checkState } from "./check-state.ts";
+import { checkState } from "./check-state.ts";
+import { Control } from "./control.ts";
 import type { Dump } from "./dump.ts";
 import { FanOuts } from "./fan-outs.ts";
 import { AccountModel } from "./model.ts";
 import { CrashRuntime } from "./runtime.ts";
 import { KILL_STEPS, type KillStep, type PlannedKill, type PlannedOperation, planOperations } from "./schedule.ts";
 import type { Outcome } from "./tallies.ts";
+import { untilAborted } from "./until-aborted.ts";
 import { type WriteCounts, Writers } from "./writers.ts";
 
 export interface CrashOptions {
@@ -95,21 +97,13 @@ export async function runCrashes(options: CrashOptions): Promise<CrashReport> {
   return run.report(Date.now() - startedAt);
 }
 
-/** What still waits then is let go: the runtime that it waits for is stopped next. */
-function untilAborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const interrupt = (): void => reject(new Error("Interrupted before the end"));
-    if (signal.aborted) interrupt();
-    else signal.addEventListener("abort", interrupt, { once: true });
-  });
-}
-
 class CrashRun {
   readonly problems: string[] = [];
   readonly #writers: Writers;
   readonly #fanOuts: FanOuts;
   #alarms: AlarmCounts = countAlarms([]);
   readonly #runtime: CrashRuntime;
+  readonly #control: Control;
   readonly #options: CrashOptions;
   readonly #model = new AccountModel();
   readonly #random: Random;
@@ -129,6 +123,7 @@ class CrashRun {
 
   constructor(runtime: CrashRuntime, options: CrashOptions) {
     this.#runtime = runtime;
+    this.#control = new Control(runtime);
     this.#options = options;
     this.#random = new Random(options.seed);
     this.#writers = new Writers(runtime, this.#model, this.#random, options.writers);
@@ -137,7 +132,7 @@ class CrashRun {
 
   async all(): Promise<void> {
     const ids = Array.from({ length: FILLERS }, (_, index) => accountId("f", index));
-    await this.#insist("/fill", { ids });
+    await this.#control.insist("/fill", { ids });
     ids.forEach((id, index) => this.#fillers.set(id, [stateText({ amount: 0, serial: index + 1, notes: [] })]));
     for (const id of TALLIED_IDS) this.#fillers.set(id, [stateText({ amount: 0, serial: 0, notes: [] })]);
     for (const planned of planOperations(this.#random)) {
@@ -192,7 +187,7 @@ class CrashRun {
   }
 
   async #operate(planned: PlannedOperation): Promise<OperationStatus> {
-    const { layout, epoch } = await this.#live();
+    const { layout, epoch } = await this.#control.live();
     const to = planned.to(layout);
     for (const member of to.members) this.#objects.add(member);
     const operation = {
@@ -205,14 +200,14 @@ class CrashRun {
       refuseEmpty: false,
     };
     // Started again when the answer is lost: the correlation id makes it one operation.
-    const start = this.#ask<OperationStatus>({ kind: "start", operation });
+    const start = this.#control.ask<OperationStatus>({ kind: "start", operation });
     start.catch(() => undefined); // awaited below; a kill may fail first
     const { early = [], late = [] } = Object.groupBy(planned.kills, (kill) => (isBeforeCancel(kill, planned) ? "early" : "late"));
     for (const kill of early) await this.#killWhen(kill);
     const { id } = await start;
     if (planned.cancelFrom !== null) await this.#cancel(id, planned.cancelFrom);
     for (const kill of late) await this.#killWhen(kill);
-    const ended = await this.#untilStep(id, "idle", END_MS_MAX);
+    const ended = await this.#control.untilStep(id, "idle", END_MS_MAX);
     this.#lastOperation = id;
     const label = planned.cancelFrom === null ? planned.name : `${planned.name} (cancel)`;
     const counts = (this.#operations[label] ??= {});
@@ -229,7 +224,7 @@ class CrashRun {
     if (this.#kills >= this.#options.kills) return;
     const pid = await this.#runtime.findWorkerd();
     const steps = kill.step === "idle" ? [] : STEPS.slice(STEPS.indexOf(kill.step));
-    const isRunning = await this.#insist("/untilStep", { after: this.#lastOperation, steps });
+    const isRunning = await this.#control.insist("/untilStep", { after: this.#lastOperation, steps });
     if (isRunning === true || kill.step === "idle") await this.#kill(kill, pid);
   }
 
@@ -250,7 +245,7 @@ class CrashRun {
   }
 
   async #cancel(id: number, from: KillStep): Promise<void> {
-    const seen = await this.#untilStep(id, from, END_MS_MAX);
+    const seen = await this.#control.untilStep(id, from, END_MS_MAX);
     if (seen.state !== "running") return;
     const deadline = Date.now() + CALL_MS_MAX;
     for (;;) {
@@ -262,22 +257,10 @@ class CrashRun {
     }
   }
 
-  /** The operation once it is in the step or past it. Looking at it wakes nobody: an operation that stands still is found here. */
-  async #untilStep(id: number, step: KillStep, waitMs: number): Promise<OperationStatus> {
-    const deadline = Date.now() + waitMs;
-    for (;;) {
-      const status = await this.#ask<OperationStatus>({ kind: "operation", id });
-      if (status.state !== "running" || (step !== "idle" && STEPS.indexOf(status.step) >= STEPS.indexOf(step))) return status;
-      if (Date.now() >= deadline)
-        throw new Error(`Operation ${id} did not get to ${step} within ${waitMs} ms: ${JSON.stringify(status)}`);
-      await sleep(POLL_MS);
-    }
-  }
-
   async #check(ended: OperationStatus, planned: PlannedOperation): Promise<void> {
     this.#checks++;
     const wrong = this.#checkEnd(ended, planned);
-    const live = await this.#live();
+    const live = await this.#control.live();
     if (ended.state === "completed" && !sameLayout(live.layout, ended.to)) wrong.push("The layout is not the declared one");
     if (ended.mode === "swap" && ended.state !== "completed" && !sameLayout(live.layout, ended.from))
       wrong.push("The layout has changed, though the operation was cancelled");
@@ -313,39 +296,14 @@ class CrashRun {
   async #settledDumps(): Promise<Dump[]> {
     const deadline = Date.now() + END_MS_MAX;
     for (;;) {
-      const root = await this.#dump(NAMESPACE);
+      const root = await this.#control.dump(NAMESPACE);
       const isWaiting = root.chores.some((chore) => chore.kind !== "empty" || this.#empty.has(chore.member));
-      if (!isWaiting || Date.now() >= deadline) return Promise.all([...this.#objects].map((member) => this.#dump(member)));
+      if (!isWaiting || Date.now() >= deadline)
+        return Promise.all([...this.#objects].map((member) => this.#control.dump(member)));
       await sleep(POLL_MS);
     }
   }
-
-  async #dump(member: string): Promise<Dump> {
-    return (await this.#insist("/dump", { member })) as Dump;
-  }
-
-  #live(): Promise<Omit<Found, "dumps">> {
-    return this.#ask<{ layout: Layout; epoch: number }>({ kind: "layout" });
-  }
-
-  async #ask<Reply>(request: object): Promise<Reply> {
-    return (await this.#insist("/root", request)) as Reply;
-  }
-
-  /** Asks until there is an answer. Only for what may be asked twice. */
-  async #insist(path: string, body: unknown): Promise<unknown> {
-    const deadline = Date.now() + CALL_MS_MAX;
-    for (;;) {
-      const answer = await this.#runtime.post(path, body);
-      if (answer.kind === "answered") return answer.value;
-      if (answer.kind === "refused" || Date.now() >= deadline)
-        throw new Error(`POST ${path} ${JSON.stringify(body).slice(0, 200)}: ${answer.message}`);
-      await sleep(UP_PAUSE_MS);
-    }
-  }
 }
-
-const UP_PAUSE_MS = 30;
 
 function isMarked({ state, fault }: OperationStatus): boolean {
   return state === "failed" && fault?.message.includes(MARKED) === true;

@@ -19,7 +19,9 @@ import { ObjectFiles } from "./object-files.ts";
 /** What became of a request. `unknown`: it may have been carried out. `refused` and `unsent`: it was not. */
 export type Answer =
   | { readonly kind: "answered"; readonly value: unknown }
-  | { readonly kind: "refused" | "unsent" | "unknown"; readonly message: string };
+  /** `reason`: the kind of the refusal, as the engine names it. */
+  | { readonly kind: "refused"; readonly message: string; readonly reason: string }
+  | { readonly kind: "unsent" | "unknown"; readonly message: string };
 
 const WORKER_NAME = "shardctl-crash";
 const CLASS_NAME = "Ledger";
@@ -98,7 +100,9 @@ export class CrashRuntime {
       return { kind: cause?.code === "ECONNREFUSED" ? "unsent" : "unknown", message };
     }
     if (response.status === 200) return { kind: "answered", value: (JSON.parse(text) as { readonly answer: unknown }).answer };
-    return { kind: response.status === 409 ? "refused" : "unknown", message: `${response.status} ${text.slice(0, 300)}` };
+    const message = `${response.status} ${text.slice(0, 300)}`;
+    if (response.status !== 409) return { kind: "unknown", message };
+    return { kind: "refused", message, reason: (JSON.parse(text) as { readonly reason: string }).reason };
   }
 
   /** The id of a member, by which its files are named. */
@@ -148,13 +152,13 @@ export class CrashRuntime {
   async killWorkerd(pid: number): Promise<Step | null> {
     process.kill(pid, "SIGKILL");
     await waitUntilDead(pid);
-    return this.#readStep();
+    return this.readStep();
   }
 
   /** SIGKILLs wrangler and all its processes, and starts again on the same directory and port, with this version of the class. */
   killTree(version: number | null = null): Promise<Step | null> {
     return this.restart(async () => {
-      const step = await this.#readStep();
+      const step = await this.readStep();
       if (version !== null) await this.#writeVersion(version);
       return step;
     });
@@ -218,8 +222,11 @@ export class CrashRuntime {
     return join(this.#folder, "state");
   }
 
-  /** From a copy of the root's database, so that nothing is open when the next workerd opens it. */
-  async #readStep(): Promise<Step | null> {
+  /**
+   * The step that the root's journal is in, null when nothing runs. Only while no workerd runs. From a copy of the root's database, so that
+   * nothing is open when the next workerd opens it.
+   */
+  async readStep(): Promise<Step | null> {
     const copies = join(this.#folder, "copy");
     await this.#files.snapshot(this.#rootId, copies);
     const database = new DatabaseSync(join(copies, `${this.#rootId}.sqlite`));

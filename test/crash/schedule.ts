@@ -17,7 +17,7 @@ import { GROUPS, NAMESPACE } from "./accounts.ts";
 export const KILL_STEPS = ["prepare", "copy", "verify", "fence", "activate", "cleanUp", "idle"] as const;
 export type KillStep = (typeof KILL_STEPS)[number];
 
-interface Change {
+export interface Change {
   readonly name: string;
   readonly kind: OperationKind;
   readonly to: (from: Layout) => Layout;
@@ -39,6 +39,14 @@ const CHANGES: readonly Change[] = [
   },
   { name: "unshard", kind: "unshard", to: (from) => unshardedLayout(NAMESPACE, swapGeneration(NAMESPACE, from, 1)) },
 ];
+
+/** @throws Error when a round has no such change. */
+export function findChange(name: string): Change {
+  const change = CHANGES.find((known) => known.name === name);
+  if (!change) throw new Error(`No such change: ${name}`);
+  return change;
+}
+
 const PARTITIONER = { name: "byRegion", version: 1 };
 
 export interface PlannedOperation {

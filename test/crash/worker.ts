@@ -25,7 +25,7 @@ import {
   stateText,
 } from "./accounts.ts";
 import { ALARM_TABLES, AlarmWork } from "./alarm-work.ts";
-import { type Dump, PAYLOAD_SQL, dumpObject } from "./dump.ts";
+import { ACCOUNTS_SQL, type AccountRow, type Dump, PAYLOAD_SQL, type SetAside, dumpAside, dumpObject, toState } from "./dump.ts";
 import { VERSION, addedColumns } from "./version.ts";
 
 interface CrashEnv {
@@ -58,6 +58,8 @@ const DELAYED = new Set([
   "check",
   "stagedKeys",
   "resolve",
+  "testify",
+  "mend",
 ]);
 
 export class Ledger extends ShardedObject<CrashEnv> {
@@ -164,6 +166,11 @@ export class Ledger extends ShardedObject<CrashEnv> {
     return dumpObject(this.ctx.id.name ?? "", this.ctx.storage);
   }
 
+  /** What repairs have set aside here. */
+  aside(): readonly SetAside[] {
+    return dumpAside(this.ctx.storage.sql);
+  }
+
   #change(kind: WriteKind, id: string, serial: number): void {
     const { sql } = this.ctx.storage;
     switch (kind) {
@@ -239,9 +246,11 @@ interface WriteBody {
   readonly serial: number;
   /** What a caller on another machine, which no kill reaches, has in its cache: stale most of the time. */
   readonly known: LayoutReply | null;
+  /** True for a caller who knows no layout yet, whoever has called before. */
+  readonly isStranger?: boolean;
 }
 
-async function callOwner(env: CrashEnv, { kind, id, serial, known }: WriteBody): Promise<unknown> {
+async function callOwner(env: CrashEnv, { kind, id, serial, known, isStranger = false }: WriteBody): Promise<unknown> {
   const [method, args] = kind === "read" ? (["readAccount", [id]] as const) : (["write", [kind, id, serial]] as const);
   const call = async (view: LayoutView): Promise<unknown> => {
     if (view.layout.kind !== "roundRobin") return view.callOwner((shardKey) => keyOf(id, shardKey), method, args);
@@ -255,6 +264,7 @@ async function callOwner(env: CrashEnv, { kind, id, serial, known }: WriteBody):
       if (!(error instanceof RefusedError) || !error.reason.retryable) throw error;
     }
   }
+  if (isStranger) return connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS }).attempt(call);
   router ??= connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS });
   return router.attempt(call);
 }
@@ -270,6 +280,13 @@ function callAll(env: CrashEnv, { serial, mayRunTwice }: FanOutBody): Promise<un
     known ?? connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS, retryUnanswered: mayRunTwice });
   fanOutRouters.set(mayRunTwice, fanOutRouter);
   return fanOutRouter.callAll("tally", serial);
+}
+
+/** Every account with its state, as a query over all shards finds it for a caller who knows no layout yet. */
+async function queryAll(env: CrashEnv): Promise<(readonly [string, string])[]> {
+  const stranger = connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS });
+  const { data } = await stranger.queryShards({ query: ACCOUNTS_SQL, aggregation: "concat" });
+  return (data as unknown as AccountRow[]).map(toState);
 }
 
 /** @throws RefusedError when the object says no. */
@@ -294,6 +311,10 @@ async function answerRequest(request: Request, env: CrashEnv): Promise<unknown> 
       return callOwner(env, body as WriteBody);
     case "/all":
       return callAll(env, body as FanOutBody);
+    case "/query":
+      return queryAll(env);
+    case "/aside":
+      return env.LEDGER.getByName((body as { readonly member: string }).member).aside();
     case "/root":
       return ask(env, NAMESPACE, body);
     case "/fill":
@@ -318,7 +339,8 @@ export default {
       return Response.json({ answer: await answerRequest(request, env) });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      return Response.json({ error: message }, { status: error instanceof RefusedError ? 409 : 500 });
+      if (error instanceof RefusedError) return Response.json({ error: message, reason: error.reason.kind }, { status: 409 });
+      return Response.json({ error: message }, { status: 500 });
     }
   },
 };

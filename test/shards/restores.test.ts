@@ -74,6 +74,28 @@ describe("writers 1: a root that was restored", () => {
     expect(await world.flaws([], true)).toStrictEqual([]);
   });
 
+  it.each([
+    { by: "one" as const, end: "Carries the cutover of operation 2 to its end" },
+    { by: "all" as const, end: "Ends operation 2 as cancelled" },
+  ])("amid a wave that $by of its members have activated ends the operation on all that it names", async ({ by, end }) => {
+    const world = await open();
+    await world.operate("shard");
+    const before = await world.snapshot();
+    await world.widen(5, by);
+    world.restore(ROOT, before);
+    await world.run(() => false, 10_000);
+    expect(await world.list()).toBe("registryLost");
+    const { steps } = await world.planRepair();
+    expect(steps.map(({ summary }) => summary).join()).toContain(end);
+    await world.repair();
+    await world.run(() => false, 60_000);
+    const { layout, disorder } = await world.describe();
+    expect(disorder).toBeNull();
+    expect(layout.members).not.toContain("ns-shard-4");
+    expect(await world.list()).toStrictEqual(IDS);
+    expect(await world.flaws([], true)).toStrictEqual([]);
+  });
+
   it.each(["shard", "lost"] as const)(
     "to before the namespace was sharded, or emptied (%s), is told by any shard",
     async (how) => {

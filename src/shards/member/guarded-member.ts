@@ -114,10 +114,14 @@ export class GuardedMember extends MemberState {
     this.guard("moving");
   }
 
-  /** The declared tables, and those that point at one while it is here. */
+  /**
+   * The declared tables, and those that point at one while rows are there: a target's belong to the
+   * operation before it serves.
+   */
   #guarded(): [declared: string[], pointing: string[]] {
     const declared = existingTables(this.sql, this.declared());
-    return [declared, this.membership.serving ? pointingAt(this.sql, declared) : []];
+    const isPointedAt = this.membership.serving || this.moving?.isTarget === true;
+    return [declared, isPointedAt ? pointingAt(this.sql, declared) : []];
   }
 
   /**

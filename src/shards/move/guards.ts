@@ -34,7 +34,6 @@ const EVENTS = ["INSERT", "UPDATE", "DELETE"] as const;
 const POINTING_EVENTS = ["INSERT", "UPDATE"] as const;
 
 const IS_CLOSED = "EXISTS (SELECT 1 FROM shardctl_guard WHERE reason <> '')";
-const IS_FENCED = "EXISTS (SELECT 1 FROM shardctl_guard WHERE reason = 'moving')";
 const IS_ARMED = "(SELECT legacy_alter_table FROM pragma_legacy_alter_table) = 1";
 const ABORT = `SELECT CASE reason WHEN 'moving' THEN RAISE(ABORT, ${quoteText(GUARD_MESSAGES.moving)}) ELSE RAISE(ABORT, ${quoteText(GUARD_MESSAGES.notMember)}) END FROM shardctl_guard`;
 
@@ -44,7 +43,8 @@ const ABORT = `SELECT CASE reason WHEN 'moving' THEN RAISE(ABORT, ${quoteText(GU
  * transaction.
  *
  * `pointing` are tables that do not move and point at some that do: behind a fence, which rows will
- * leave is decided, and none may come that would point at one of them.
+ * leave is decided, and none may come that would point at one of them. Nor at those of a target
+ * that does not serve yet: they may be taken back, or deleted at their source.
  */
 export function keepGuards(sql: Sql, tables: readonly string[], pointing: readonly string[] = []): void {
   const { missing, wrong } = compareGuards(sql, tables, pointing);
@@ -63,11 +63,7 @@ function compareGuards(
   tables: readonly string[],
   pointing: readonly string[],
 ): { readonly missing: readonly string[]; readonly wrong: readonly string[] } {
-  const triggers = [
-    ...guardTriggers(tables, EVENTS, IS_CLOSED),
-    ...guardTriggers(pointing, POINTING_EVENTS, IS_FENCED),
-    KEEP_ROW,
-  ];
+  const triggers = [...guardTriggers(tables, EVENTS), ...guardTriggers(pointing, POINTING_EVENTS), KEEP_ROW];
   const wanted = new Map(triggers.map((trigger) => [trigger.name, trigger.sql]));
   const wrong: string[] = [];
   for (const { name, sql: found } of guardsOf(sql)) {
@@ -135,11 +131,11 @@ const KEEP_ROW = {
   sql: `CREATE TRIGGER ${quoteName(`${GUARD_PREFIX}row`)} BEFORE DELETE ON shardctl_guard BEGIN SELECT RAISE(ABORT, 'shardctl: the row of shardctl_guard stays'); END`,
 };
 
-function guardTriggers(tables: readonly string[], events: readonly string[], isShut: string): Pick<Trigger, "name" | "sql">[] {
+function guardTriggers(tables: readonly string[], events: readonly string[]): Pick<Trigger, "name" | "sql">[] {
   return tables.flatMap((table) =>
     events.map((event) => {
       const name = `${GUARD_PREFIX}${event.toLowerCase()}_${table}`;
-      const when = `BEFORE ${event} ON ${quoteName(table)} WHEN ${isShut} AND ${IS_ARMED}`;
+      const when = `BEFORE ${event} ON ${quoteName(table)} WHEN ${IS_CLOSED} AND ${IS_ARMED}`;
       return { name, sql: `CREATE TRIGGER ${quoteName(name)} ${when} BEGIN ${ABORT}; END` };
     }),
   );

@@ -10,7 +10,7 @@ import { DEFAULT_OPERATION_POLICY } from "../../core/operation.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
 import type { TableRows, Testimony } from "../protocol/messages.ts";
 import { FAN_OUT_MAX, each } from "./each.ts";
-import type { OperationRecord } from "./operation-record.ts";
+import { type OperationRecord, participants } from "./operation-record.ts";
 import type { DriverContext } from "./progress.ts";
 import {
   type Answer,
@@ -194,7 +194,12 @@ function membersOf(...layouts: readonly (Layout | undefined)[]): string[] {
 }
 
 /** Ends an operation in the journal; the driver tells its members. */
-function endOperation({ journal, runtime }: RepairContext, { layout }: RepairDecision, end: OperationEnd, by: string): void {
+function endOperation(
+  { journal, runtime }: RepairContext,
+  { layout, epoch: epochAfter }: RepairDecision,
+  end: OperationEnd,
+  by: string,
+): void {
   const now = runtime.now();
   if (end.kind === "over") {
     const fault = { kind: "cancelled", message: "Ended by a repair: its members had ended it, or knew nothing of it" } as const;
@@ -204,9 +209,9 @@ function endOperation({ journal, runtime }: RepairContext, { layout }: RepairDec
   const { move, before, promoted } = end;
   const known = journal.find(move.operation);
   const isForward = end.kind === "forward";
-  const epoch = journal.epoch();
+  const epoch = isForward ? epochAfter : journal.epoch();
   const record: OperationRecord = {
-    ...(known ?? blankRecord(move.operation, move.token ?? `repair of operation ${move.operation}`, now, by)),
+    ...(known ?? blankRecord(move.operation, move.token ?? `repair of operation ${move.operation}`, epoch, now, by)),
     ...(move.token === undefined ? {} : { token: move.token }),
     kind: known?.kind ?? kindOf(move.from, move.to),
     mode: move.mode,
@@ -229,6 +234,11 @@ function endOperation({ journal, runtime }: RepairContext, { layout }: RepairDec
   };
   if (known) journal.update(record);
   else journal.insert(record);
+  // Targets that no wave has come to are named by nothing any more, and hold rows that are staged.
+  for (const member of isForward ? move.to.members : []) {
+    if (participants(record).includes(member)) continue;
+    journal.putChore({ member, kind: "abandon", operation: record.id, dueAt: now, tries: 0 });
+  }
   journal.putWaves(record.id, [{ moves: isForward ? movesBetween(before, layout) : [], rows: 0 }]);
 }
 
@@ -248,6 +258,7 @@ function kindOf(from: Layout, to: Layout): OperationRecord["kind"] {
 function blankRecord(
   id: number,
   correlationId: string,
+  epochFrom: number,
   now: number,
   by: string,
 ): Omit<OperationRecord, "kind" | "mode" | "from" | "to"> {
@@ -255,8 +266,8 @@ function blankRecord(
     id,
     state: "running",
     step: "cleanUp",
-    epochFrom: 0,
-    epoch: 0,
+    epochFrom,
+    epoch: epochFrom,
     policy: DEFAULT_OPERATION_POLICY,
     correlationId,
     requestedBy: by,

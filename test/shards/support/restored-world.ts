@@ -1,6 +1,10 @@
 /** A namespace whose objects can be taken back to an earlier time, or lose their storage. */
 import type { LiveNamespace } from "../../../src/core/live.ts";
+import { shiftMembers } from "../../../src/core/operation-mode.ts";
+import { DEFAULT_OPERATION_POLICY } from "../../../src/core/operation.ts";
 import type { RepairOutcome, RepairPlan } from "../../../src/core/repair.ts";
+import { resizeHashLayout } from "../../../src/core/strategies/hash.ts";
+import type { LayoutReply } from "../../../src/shards/protocol/messages.ts";
 import { RefusedError } from "../../../src/shards/protocol/refused-error.ts";
 import { Router } from "../../../src/shards/router.ts";
 import { textOf } from "../../../src/shards/storage/storage.ts";
@@ -38,6 +42,38 @@ export class RestoredWorld extends FullWorld {
   /** What a put of an item ends with: `stored`, or the kind of its refusal. */
   async put(id: string, router = this.caller()): Promise<string> {
     return this.outcome(router.call(id, "put", id, "g", 1, 1), () => "stored");
+  }
+
+  /**
+   * Starts a rebalance to so many shards, in several waves, and lets it go on until the first is cut
+   * over and activated by `one` of its members, or by `all`.
+   */
+  async widen(count: number, by: "one" | "all"): Promise<void> {
+    const { layout, epoch } = await this.ask<LayoutReply>({ kind: "layout" });
+    if (layout.kind !== "hash") throw new Error("Only slots are rebalanced here");
+    const operation = {
+      kind: "rebalance",
+      epoch,
+      to: resizeHashLayout(layout, shiftMembers(ROOT, layout, count)),
+      policy: { ...DEFAULT_OPERATION_POLICY, waveRowsMax: 8, retainHours: 0 },
+      correlationId: `widen to ${count}`,
+      requestedBy: "a test",
+      refuseEmpty: false,
+    } as const;
+    await this.ask({ kind: "start", operation });
+    const isActivated = (): boolean => {
+      const epochs = [...this.world.objects.keys()].map((name) => this.#epochOf(name));
+      // The source and the target of the wave; the root has said so already.
+      return epochs.filter((found) => found === epoch + 1).length >= (by === "one" ? 1 : 2);
+    };
+    await this.run(isActivated, 60_000);
+  }
+
+  #epochOf(name: string): number {
+    const { storage } = this.world.object(name);
+    if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0) return 0;
+    const epoch = "SELECT value ->> '$.epoch' AS epoch FROM shardctl_meta WHERE key = 'membership'";
+    return Number(storage.peek(epoch)[0]?.["epoch"] ?? 0);
   }
 
   describe(): Promise<LiveNamespace> {
