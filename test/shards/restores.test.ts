@@ -106,7 +106,7 @@ describe("writers 1: a root that was restored", () => {
       await world.list(knowing);
       world.restore(ROOT, how === "shard" ? before : undefined);
       // Members tell the root now and then, beside a call.
-      await world.run(() => false, 60_000);
+      await world.pass(60_000);
       expect(await world.put("p1", knowing)).toBe("stored");
       await world.run(() => false, 5_000);
       expect(await world.list()).toBe("registryLost");

@@ -6,7 +6,7 @@
  */
 import type { Partitioners } from "../../core/partitioners.ts";
 import { type ProtocolFailure, faultRefusal, refusal } from "../../core/protocol-failure.ts";
-import { REPAIR, refuseStrange } from "../member/evidence.ts";
+import { refuseStrange, refuseStranger } from "../member/evidence.ts";
 import { PeerProtocols, refuseNumber } from "../../core/peer-protocols.ts";
 import { type Chain, type Envelope, PROTOCOLS_SPOKEN, PROTOCOL_VERSION, type ProtocolReply } from "../../core/protocol.ts";
 import { type Result, failure, success } from "../../core/result.ts";
@@ -30,16 +30,7 @@ import type {
   ResolveReply,
   Trouble,
 } from "../protocol/messages.ts";
-import {
-  REVIVING,
-  ROUTED,
-  BEGINNING,
-  INTRODUCES,
-  AFTER_COMMIT,
-  ASKED_OF_MEMBERS,
-  USERS_OWN,
-  ANSWERED_IN_TROUBLE,
-} from "./message-kinds.ts";
+import { REVIVING, ROUTED, BEGINNING, INTRODUCES, AFTER_COMMIT, USERS_OWN, ANSWERED_IN_TROUBLE } from "./message-kinds.ts";
 import { OwnName } from "./own-name.ts";
 import { Root } from "../root/root.ts";
 import { runQuery } from "../member/query.ts";
@@ -209,7 +200,8 @@ export class Host {
     const alarm = this.#lookAfterAlarm(request.kind);
     if (alarm) await alarm;
     const introduces = INTRODUCES.has(request.kind);
-    if (!this.member.belongTo(envelope.namespace, introduces)) return failure(this.#stranger(envelope.namespace, request));
+    if (!this.member.belongTo(envelope.namespace, introduces))
+      return failure(refuseStranger(this.member, envelope.namespace, request));
     const unkept = this.#keepGuards();
     if (unkept instanceof Promise) await unkept;
     else if (unkept !== null) return failure(unkept);
@@ -249,17 +241,6 @@ export class Host {
    */
   versionOf(member: string): number | null {
     return member === this.platform.self ? PROTOCOL_VERSION : this.#protocols.newestOf(member);
-  }
-
-  /** A message for another namespace. A start there ends by it; everybody else has the wrong name. */
-  #stranger(namespace: string, { kind }: MemberRequest): ProtocolFailure {
-    if (ASKED_OF_MEMBERS.has(kind) && !this.member.isStored) {
-      const lost = `${this.member.self} knows nothing of namespace '${namespace}': it has lost its storage, or was never part of it`;
-      return refusal("outOfStep", `${lost}: ${REPAIR}`);
-    }
-    const message = `${this.member.self} is part of namespace '${this.namespace}', the message is for '${namespace}'`;
-    if (kind !== "prepare") return refusal("invalid", message);
-    return faultRefusal({ kind: "schema", message: `${message}. Nothing was changed: choose other names for the shards` });
   }
 
   /**

@@ -26,8 +26,6 @@ export const ROUTED: ReadonlySet<MessageKind> = new Set([
   "release",
   "probe",
 ]);
-/** Messages that only a part of a namespace can answer. */
-export const ASKED_OF_MEMBERS: ReadonlySet<MessageKind> = new Set([...ROUTED, "count", "health", "testify"]);
 /** Messages after which there may be private tables, and an alarm of the engine. */
 export const BEGINNING: ReadonlySet<MessageKind> = new Set(["start", "prepare", "abandon", "finish", "empty"]);
 

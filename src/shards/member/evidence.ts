@@ -3,9 +3,9 @@
  * "one-history": a root that was restored, or has lost its registry, is told so and obeyed in
  * nothing.
  */
-import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
+import { type ProtocolFailure, faultRefusal, refusal } from "../../core/protocol-failure.ts";
 import type { Moving } from "../move/moving.ts";
-import type { MemberRequest } from "../protocol/messages.ts";
+import type { MemberRequest, MessageKind } from "../protocol/messages.ts";
 import type { Membership } from "./membership.ts";
 
 /** The way out of either state, as messages end. */
@@ -31,4 +31,37 @@ export function refuseStrange(
   const known = record?.token;
   if (token === undefined || known === undefined || known === token) return null;
   return refusal("registryLost", `${self} knows another operation ${operation} than the one that this message is of`);
+}
+
+/** Messages that only a part of a namespace can answer. */
+const ASKED_OF_MEMBERS: ReadonlySet<MessageKind> = new Set([
+  "call",
+  "admit",
+  "dismiss",
+  "query",
+  "locate",
+  "claim",
+  "release",
+  "probe",
+  "count",
+  "health",
+  "testify",
+]);
+
+/**
+ * Refuses a message for another namespace. A start there ends by it; everybody else has the wrong
+ * name, or asks an object that has lost its storage.
+ */
+export function refuseStranger(
+  { self, membership, isStored }: { readonly self: string; readonly membership: Membership; readonly isStored: boolean },
+  namespace: string,
+  { kind }: MemberRequest,
+): ProtocolFailure {
+  if (ASKED_OF_MEMBERS.has(kind) && !isStored) {
+    const lost = `${self} knows nothing of namespace '${namespace}': it has lost its storage, or was never part of it`;
+    return refusal("outOfStep", `${lost}: ${REPAIR}`);
+  }
+  const message = `${self} is part of namespace '${membership.namespace}', the message is for '${namespace}'`;
+  if (kind !== "prepare") return refusal("invalid", message);
+  return faultRefusal({ kind: "schema", message: `${message}. Nothing was changed: choose other names for the shards` });
 }

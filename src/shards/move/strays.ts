@@ -87,10 +87,6 @@ export function setStraysAside(
   return aside.map(({ table, keys }) => ({ table: table.name, rows: keys.length }));
 }
 
-/** Rows that repairs have set aside on this object, by table. */
-export function countAside(sql: Sql): TableRows[] {
-  return asideTables(sql).map((name) => ({ table: name.slice(ASIDE_PREFIX.length), rows: countRows(sql, name) }));
-}
 
 /** Primary keys as JSON arrays. */
 function findStrays(sql: Sql, table: Table, layout: Layout, isStray: ((key: Key) => boolean) | true): string[] {

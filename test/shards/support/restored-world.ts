@@ -24,6 +24,13 @@ export class RestoredWorld extends FullWorld {
     this.world.object(name).restore(snapshots?.get(name) ?? null);
   }
 
+  /** Lets time pass, also while nothing happens. */
+  async pass(delayMs: number): Promise<void> {
+    let isOver = false;
+    this.world.options.scheduler.at(delayMs, () => (isOver = true));
+    await this.run(() => isOver, delayMs);
+  }
+
   /** A caller that knows no layout yet. */
   caller(): Router {
     const { scheduler } = this.world.options;
@@ -97,6 +104,8 @@ export class RestoredWorld extends FullWorld {
   }
 
   private async outcome<Value, Told>(work: Promise<Value>, tell: (value: Value) => Told): Promise<Told | string> {
+    // What the call sends comes a few microtasks later: until then something must be to come.
+    this.world.options.scheduler.at(1, () => undefined);
     try {
       return tell(await this.until(work));
     } catch (error) {
