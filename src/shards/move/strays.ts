@@ -87,7 +87,6 @@ export function setStraysAside(
   return aside.map(({ table, keys }) => ({ table: table.name, rows: keys.length }));
 }
 
-
 /** Primary keys as JSON arrays. */
 function findStrays(sql: Sql, table: Table, layout: Layout, isStray: ((key: Key) => boolean) | true): string[] {
   const key = isStray === true ? "NULL" : keySql(table, layout);
@@ -123,13 +122,6 @@ function keepAsideTable(sql: Sql, table: Table): string {
     }
     if (columns.join() === wanted.join()) return name;
   }
-}
-
-function asideTables(sql: Sql): string[] {
-  return sql
-    .rows<{ name: string }>("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-    .map(({ name }) => name)
-    .filter((name) => name.startsWith(ASIDE_PREFIX));
 }
 
 function countRows(sql: Sql, table: string): number {
