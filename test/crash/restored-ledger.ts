@@ -288,8 +288,9 @@ export class RestoredLedger {
       else this.problems.push(`read of ${id}, whose owner is in step: ${problem}`);
     }
     for (const member of members) {
-      const { strayWrite } = await this.#control.dump(member);
-      if (strayWrite === null) this.problems.push(`${member} is out of step, and takes direct writes`);
+      const { membership, strayWrite } = await this.#control.dump(member);
+      // An object that has forgotten that it is a member refuses calls, but no write of its own code.
+      if (membership !== null && strayWrite === null) this.problems.push(`${member} is out of step, and takes direct writes`);
     }
     this.#tell(
       `callers: ${counts.refused} calls and every query refused (${kind}), ${counts.answered} calls of other owners answered`,
