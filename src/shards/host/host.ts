@@ -47,6 +47,7 @@ import { openSchema } from "../storage/schema.ts";
 import { type AlarmOptions, type HostStorage, Sql } from "../storage/storage.ts";
 import { type Handler, createEngineHandlers } from "./engine-handlers.ts";
 import { sideBySide } from "./side-by-side.ts";
+import { explainWrongKey } from "../member/wrong-key.ts";
 import { NEEDS_TICKET, Tickets } from "../member/tickets.ts";
 import { TableFault } from "../storage/tables.ts";
 import { UserAlarm } from "./user-alarm.ts";
@@ -158,7 +159,7 @@ export class Host {
 
   #makeParts(self: string): Parts {
     const { runtime, alone, storage } = this.platform;
-    const { tables: specs, localTables = [], onEvent, onEpoch } = this.#options;
+    const { tables: specs, localTables = [], checkKeys, onEvent, onEpoch } = this.#options;
     const ask: Ask = (member, request) => this.ask(member, request);
     const { sql, partitioners } = this;
     const common = { sql, runtime, alone, self, specs, localTables, partitioners, ask, namespace: self };
@@ -172,7 +173,7 @@ export class Host {
         return this.#setAlarm(at, options);
       },
     };
-    const member = new Member(common);
+    const member = new Member({ ...common, checkKeys });
     const troubleOfRoot = (): Trouble | undefined =>
       member.membership.namespace === self ? member.membership.trouble : undefined;
     const root = new Root({ ...common, storage: alarmed, onEvent, onEpoch, troubleOfRoot });
@@ -512,7 +513,7 @@ export class Host {
       return await callBelow(this.platform, chainOf(this.member.self, chain), () => callMethod(this.#target, method, args));
     } catch (error) {
       if (isFull(error)) this.member.makeRoom();
-      throw error;
+      throw explainWrongKey(error, (key) => this.admission.ownerOf(key)) ?? error;
     }
   }
 

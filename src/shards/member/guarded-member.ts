@@ -3,6 +3,7 @@
  * until its constructor has ended, whatever its role.
  */
 import { hasKeyedDirectory } from "../../core/directory.ts";
+import type { Layout } from "../../core/layout.ts";
 import { capturedCount } from "../move/capture.ts";
 import { ForeignKeys } from "../move/foreign-keys.ts";
 import {
@@ -16,11 +17,13 @@ import {
   spoilFence,
   spoiledAttempt,
 } from "../move/guards.ts";
+import { compareKeyTriggers, hasKeysToCheck, noteOwned } from "./owned-keys.ts";
 import { pointingAt } from "../move/references.ts";
 import { refused } from "../protocol/refused-error.ts";
 import { fullFault, isFull } from "../storage/faults.ts";
 import { requireRoom } from "../storage/reserve.ts";
 import { ensureSchema, hasSchema, isSchemaWhole } from "../storage/schema.ts";
+import { quoteName } from "../storage/storage.ts";
 import { type Table, type TableSpec, existingTables, resolveTables } from "../storage/tables.ts";
 import { type MemberOptions, MemberState } from "./member-state.ts";
 import type { Membership } from "./membership.ts";
@@ -49,7 +52,7 @@ export class GuardedMember extends MemberState {
     if (!hasSchema(this.sql)) return false;
     const { membership, moving } = this;
     if (moving?.mode === "swap" && moving.isTarget && !membership.serving) this.foreignKeys.openForStart();
-    if (!this.#isGuarded()) return hasKeyedDirectory(membership.layout);
+    if (!this.#isGuarded()) return hasKeyedDirectory(membership.layout) || this.#checksKeys();
     this.change(() => removeOldGuards(this.sql));
     return true;
   }
@@ -62,15 +65,16 @@ export class GuardedMember extends MemberState {
   keepGuards(): Promise<void> | undefined {
     const isGuarded = this.#isGuarded();
     // Most messages, by what is known already: they cost no statement.
-    if (this.#hasStarted && !isGuarded && !this.#isArmed) return undefined;
+    const isArmed = isGuarded || this.#checksKeys();
+    if (this.#hasStarted && !isGuarded && this.#isArmed === isArmed) return undefined;
     if (!hasSchema(this.sql)) {
       this.#hasStarted = true;
       return undefined;
     }
     // Each time: the setting is the connection's, which the user's code has too.
-    if (isGuarded) armGuards(this.sql);
+    if (isArmed) armGuards(this.sql);
     else if (this.#isArmed) disarmGuards(this.sql);
-    this.#isArmed = isGuarded;
+    this.#isArmed = isArmed;
     if (this.#hasStarted) return undefined;
     const ended = this.foreignKeys.endStart();
     this.#hasStarted = this.#endStart();
@@ -81,6 +85,7 @@ export class GuardedMember extends MemberState {
   #endStart(): boolean {
     const { membership, moving } = this;
     if (membership.serving && hasKeyedDirectory(membership.layout)) this.#keepUnique(membership);
+    this.#noteKeys(membership);
     if (!this.#isGuarded()) return true;
     const isFenced = moving !== undefined && moving.fence !== 0;
     if (!this.#hasRoomForGuards()) {
@@ -128,7 +133,10 @@ export class GuardedMember extends MemberState {
    * A statement that makes a table or a trigger and finds no room would take the object with it.
    */
   #hasRoomForGuards(): boolean {
-    if (isSchemaWhole(this.sql) && guardsStand(this.sql, ...this.#guarded())) return true;
+    return (isSchemaWhole(this.sql) && guardsStand(this.sql, ...this.#guarded())) || this.#hasRoom();
+  }
+
+  #hasRoom(): boolean {
     try {
       this.sql.transaction(() => requireRoom(this.sql));
       return true;
@@ -154,6 +162,30 @@ export class GuardedMember extends MemberState {
       this.sql,
       this.options.specs.filter((spec) => isWhole(spec)),
     );
+  }
+
+  /**
+   * Notes what this member owns, and has triggers check it. Where there is no room for one, what it
+   * would check goes unchecked until the next start. Call inside a transaction.
+   */
+  protected keepKeys(membership: Membership, layout: Layout | null): void {
+    if (!isSchemaWhole(this.sql)) return;
+    const { checkKeys = "all" } = this.options;
+    noteOwned(this.sql, this.self, membership, checkKeys);
+    const { missing, wrong } = compareKeyTriggers(this.sql, layout === null ? [] : this.presentTables(), layout, checkKeys);
+    for (const name of wrong) this.sql.run(`DROP TRIGGER ${quoteName(name)}`);
+    if (missing.length > 0 && this.#hasRoom()) for (const statement of missing) this.sql.run(statement);
+  }
+
+  /** After a start: a library that does not know of it may have changed what is owned. */
+  #noteKeys(membership: Membership): void {
+    if (!this.#checksKeys()) return;
+    this.change(() => this.keepKeys(membership, membership.layout));
+  }
+
+  #checksKeys(): boolean {
+    const { membership } = this;
+    return membership.serving && hasKeysToCheck(membership.layout, this.options.checkKeys ?? "all");
   }
 
   /** Has the guards of this life do what they say, whoever was there first. */

@@ -211,6 +211,7 @@ export class Member extends ProvenMember {
         noteChecked(this.sql, moving);
         // What it will need when it serves: the activation is to change rows only.
         if (hasKeyedDirectory(moving.to)) keepUnique(this.sql, this.tables(), moving.to);
+        this.keepKeys(this.membership, moving.to);
       });
     }
     if (moving.mode === "shift" && moving.fence !== 0)
@@ -512,6 +513,7 @@ export class Member extends ProvenMember {
     const { layout } = membership;
     if (serving && hasKeyedDirectory(layout)) keepUnique(this.sql, this.presentTables(), layout);
     else if (this.moving === undefined) keepUnique(this.sql, [], null);
+    if (serving || this.moving === undefined) this.keepKeys(this.membership, serving ? layout : null);
   }
 
   /**

@@ -34,7 +34,8 @@ const EVENTS = ["INSERT", "UPDATE", "DELETE"] as const;
 const POINTING_EVENTS = ["INSERT", "UPDATE"] as const;
 
 const IS_CLOSED = "EXISTS (SELECT 1 FROM shardctl_guard WHERE reason <> '')";
-const IS_ARMED = "(SELECT legacy_alter_table FROM pragma_legacy_alter_table) = 1";
+/** SQL that is true once the object has started in this life. */
+export const IS_ARMED = "(SELECT legacy_alter_table FROM pragma_legacy_alter_table) = 1";
 const ABORT = `SELECT CASE reason WHEN 'moving' THEN RAISE(ABORT, ${quoteText(GUARD_MESSAGES.moving)}) ELSE RAISE(ABORT, ${quoteText(GUARD_MESSAGES.notMember)}) END FROM shardctl_guard`;
 
 /**
