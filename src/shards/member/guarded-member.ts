@@ -24,7 +24,7 @@ import { fullFault, isFull } from "../storage/faults.ts";
 import { requireRoom } from "../storage/reserve.ts";
 import { ensureSchema, hasSchema, isSchemaWhole } from "../storage/schema.ts";
 import { quoteName } from "../storage/storage.ts";
-import { type Table, type TableSpec, existingTables, resolveTables } from "../storage/tables.ts";
+import { type Table, TableFault, type TableSpec, existingTables, resolveTables } from "../storage/tables.ts";
 import { type MemberOptions, MemberState } from "./member-state.ts";
 import type { Membership } from "./membership.ts";
 import { keepUnique } from "./unique.ts";
@@ -172,9 +172,22 @@ export class GuardedMember extends MemberState {
     if (!isSchemaWhole(this.sql)) return;
     const { checkKeys = "all" } = this.options;
     noteOwned(this.sql, this.self, membership, checkKeys);
-    const { missing, wrong } = compareKeyTriggers(this.sql, layout === null ? [] : this.presentTables(), layout, checkKeys);
+    const { missing, wrong } = compareKeyTriggers(this.sql, layout === null ? [] : this.#tablesWithKeys(), layout, checkKeys);
     for (const name of wrong) this.sql.run(`DROP TRIGGER ${quoteName(name)}`);
     if (missing.length > 0 && this.#hasRoom()) for (const statement of missing) this.sql.run(statement);
+  }
+
+  /**
+   * None where a deploy has made tables of the declared ones that cannot move: an operation says
+   * so, and neither an activation nor the start of an object may fail over it.
+   */
+  #tablesWithKeys(): Table[] {
+    try {
+      return this.presentTables();
+    } catch (error) {
+      if (error instanceof TableFault) return [];
+      throw error;
+    }
   }
 
   /** After a start: a library that does not know of it may have changed what is owned. */

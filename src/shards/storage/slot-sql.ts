@@ -45,12 +45,13 @@ function hexOfText(key: string): string {
 
 /**
  * The digits of what stands between the first braces, or of the whole text where nothing does. A
- * brace that closes at once is passed over, as `cluster-key-slot` does.
+ * brace that closes at once is passed over, as `cluster-key-slot` does. Of an empty blob, `substr`
+ * gives NULL.
  */
 function hexOfTag(key: string): string {
   const opened = `SELECT b, substr(b, instr(b, x'7B') + 1) AS r FROM (SELECT CAST(${key} AS BLOB) AS b)`;
   const begun = `SELECT b, substr(r, 1 + (substr(r, 1, 1) = x'7D')) AS r FROM (${opened})`;
-  return `(SELECT hex(CASE p WHEN 0 THEN b ELSE substr(r, 1, p - 1) END) FROM (SELECT b, r, instr(r, x'7D') AS p FROM (${begun})))`;
+  return `(SELECT hex(CASE p WHEN 0 THEN b ELSE substr(r, 1, p - 1) END) FROM (SELECT b, r, coalesce(instr(r, x'7D'), 0) AS p FROM (${begun})))`;
 }
 
 /** Reads hexadecimal digits as a number: only JSON5 does that in SQL. */
