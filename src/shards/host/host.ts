@@ -47,7 +47,6 @@ import { openSchema } from "../storage/schema.ts";
 import { type AlarmOptions, type HostStorage, Sql } from "../storage/storage.ts";
 import { type Handler, createEngineHandlers } from "./engine-handlers.ts";
 import { sideBySide } from "./side-by-side.ts";
-import { explainWrongKey } from "../member/wrong-key.ts";
 import { NEEDS_TICKET, Tickets } from "../member/tickets.ts";
 import { TableFault } from "../storage/tables.ts";
 import { UserAlarm } from "./user-alarm.ts";
@@ -513,7 +512,7 @@ export class Host {
       return await callBelow(this.platform, chainOf(this.member.self, chain), () => callMethod(this.#target, method, args));
     } catch (error) {
       if (isFull(error)) this.member.makeRoom();
-      throw explainWrongKey(error, (key) => this.admission.ownerOf(key)) ?? error;
+      throw this.admission.explain(error);
     }
   }
 
