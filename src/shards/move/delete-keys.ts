@@ -7,9 +7,14 @@ import type { Table } from "../storage/tables.ts";
 
 /** Deletes rows by primary key, unseen by triggers. Call inside a transaction. */
 export function deleteKeys(sql: Sql, name: string, table: Table, keys: string): void {
-  withoutTriggers(sql, [name], () => {
-    sql.run(`DELETE FROM ${quoteName(name)} AS t WHERE ${inKeys(table)}`, keys);
-  });
+  withoutTriggers(
+    sql,
+    [name],
+    () => {
+      sql.run(`DELETE FROM ${quoteName(name)} AS t WHERE ${inKeys(table)}`, keys);
+    },
+    true,
+  );
 }
 
 /** Deletes the rows of these very keys, and none whose key is only alike. */

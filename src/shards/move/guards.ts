@@ -19,7 +19,7 @@
  * too (they must not fire for a moved row), and puts them back in the same transaction: a crash can
  * leave neither a missing guard nor a missing user trigger.
  */
-import { GUARD_PREFIX } from "../storage/schema.ts";
+import { GUARD_PREFIX, OWNED_PREFIX } from "../storage/schema.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
 
 /** Why a write is refused. The texts are part of the API: routers and tests look for the prefix. */
@@ -110,12 +110,15 @@ export function spoiledAttempt(sql: Sql): number {
   return sql.first<{ spoiled: number }>("SELECT spoiled FROM shardctl_guard")?.spoiled ?? 0;
 }
 
-/** Runs `write` with every trigger of the tables lifted, and puts them back, all in one transaction. */
-export function withoutTriggers<Value>(sql: Sql, tables: readonly string[], write: () => Value): Value {
+/** Runs `write` with every trigger of the tables lifted, and puts them back, all in one transaction.
+ * Those that check keys see no deletion: they stay, which a full disk may have no room for. */
+export function withoutTriggers<Value>(sql: Sql, tables: readonly string[], write: () => Value, onlyDeletes = false): Value {
   return sql.transaction(() => {
     // SQLite keeps the name as the trigger was written, whatever its case.
     const names = new Set(tables.map((table) => table.toLowerCase()));
-    const lifted = triggersOf(sql).filter((trigger) => names.has(trigger.tbl_name.toLowerCase()));
+    const isLifted = ({ name, tbl_name: table }: Trigger): boolean =>
+      names.has(table.toLowerCase()) && !(onlyDeletes && name.startsWith(OWNED_PREFIX));
+    const lifted = triggersOf(sql).filter((trigger) => isLifted(trigger));
     for (const trigger of lifted) sql.run(`DROP TRIGGER ${quoteName(trigger.name)}`);
     const value = write();
     for (const trigger of lifted) sql.run(trigger.sql);
