@@ -17,7 +17,14 @@ import {
   spoilFence,
   spoiledAttempt,
 } from "../move/guards.ts";
-import { compareKeyTriggers, hasKeysToCheck, noteOwned } from "./owned-keys.ts";
+import {
+  type KeyChecks,
+  compareKeyTriggers,
+  hasKeysToCheck,
+  liftKeyTriggers,
+  nameOtherColumns,
+  noteOwned,
+} from "./owned-keys.ts";
 import { pointingAt } from "../move/references.ts";
 import { refused } from "../protocol/refused-error.ts";
 import { fullFault, isFull } from "../storage/faults.ts";
@@ -51,6 +58,15 @@ export class GuardedMember extends MemberState {
   beginStart(): boolean {
     if (!hasSchema(this.sql)) return false;
     const { membership, moving } = this;
+    if (
+      nameOtherColumns(
+        this.sql,
+        this.options.specs,
+        membership.serving ? membership.layout : (moving?.to ?? membership.layout),
+        this.#keyChecks,
+      )
+    )
+      this.liftKeyTriggers();
     if (moving?.mode === "swap" && moving.isTarget && !membership.serving) this.foreignKeys.openForStart();
     if (!this.#isGuarded()) return hasKeyedDirectory(membership.layout) || this.#checksKeys();
     this.change(() => removeOldGuards(this.sql));
@@ -85,7 +101,7 @@ export class GuardedMember extends MemberState {
   #endStart(): boolean {
     const { membership, moving } = this;
     if (membership.serving && hasKeyedDirectory(membership.layout)) this.#keepUnique(membership);
-    this.#noteKeys(membership);
+    this.#keepKeys();
     if (!this.#isGuarded()) return true;
     const isFenced = moving !== undefined && moving.fence !== 0;
     if (!this.#hasRoomForGuards()) {
@@ -165,16 +181,34 @@ export class GuardedMember extends MemberState {
   }
 
   /**
-   * Notes what this member owns, and has triggers check it. Where there is no room for one, what it
-   * would check goes unchecked until the next start. Call inside a transaction.
+   * Notes what a member owns that is to be of this membership, which is given back with the epoch
+   * of the notes. Call in the transaction that stores it.
    */
-  protected keepKeys(membership: Membership, layout: Layout | null): void {
-    if (!isSchemaWhole(this.sql)) return;
-    const { checkKeys = "all" } = this.options;
-    noteOwned(this.sql, this.self, membership, checkKeys);
-    const { missing, wrong } = compareKeyTriggers(this.sql, layout === null ? [] : this.#tablesWithKeys(), layout, checkKeys);
+  protected noteKeys(membership: Membership): Membership {
+    const { ownedEpoch: _, ...unnoted } = membership;
+    const { layout, serving, epoch } = membership;
+    if (!serving || !hasKeysToCheck(layout, this.#keyChecks) || !isSchemaWhole(this.sql)) return unnoted;
+    return noteOwned(this.sql, this.self, layout) ? { ...unnoted, ownedEpoch: epoch } : unnoted;
+  }
+
+  /**
+   * Has triggers check the keys of this layout. Where there is no room for them, what they would
+   * check goes unchecked until the next start. Call inside a transaction.
+   */
+  protected keepKeyTriggers(layout: Layout | null): void {
+    const tables = layout === null ? [] : this.#tablesWithKeys();
+    const { missing, wrong } = compareKeyTriggers(this.sql, tables, layout, this.#keyChecks);
     for (const name of wrong) this.sql.run(`DROP TRIGGER ${quoteName(name)}`);
-    if (missing.length > 0 && this.#hasRoom()) for (const statement of missing) this.sql.run(statement);
+    if (missing.length > 0 && isSchemaWhole(this.sql) && this.#hasRoom())
+      for (const statement of missing) this.sql.run(statement);
+  }
+
+  /**
+   * Takes away the triggers that check keys, until the object has started: they name columns that a
+   * migration may drop.
+   */
+  liftKeyTriggers(): void {
+    this.sql.transaction(() => liftKeyTriggers(this.sql));
   }
 
   /**
@@ -190,15 +224,28 @@ export class GuardedMember extends MemberState {
     }
   }
 
-  /** After a start: a library that does not know of it may have changed what is owned. */
-  #noteKeys(membership: Membership): void {
+  /**
+   * After a start: a library that does not know of the notes may have changed what is owned, and a
+   * migration rebuilt a table.
+   */
+  #keepKeys(): void {
     if (!this.#checksKeys()) return;
-    this.change(() => this.keepKeys(membership, membership.layout));
+    this.change(() => {
+      const { membership } = this;
+      const noted = this.noteKeys(membership);
+      // Without room the notes stay what they were, of another epoch: nothing goes by them.
+      if (noted.ownedEpoch !== membership.ownedEpoch && this.#hasRoom()) this.put({ membership: noted });
+      this.keepKeyTriggers(membership.layout);
+    });
   }
 
   #checksKeys(): boolean {
     const { membership } = this;
-    return membership.serving && hasKeysToCheck(membership.layout, this.options.checkKeys ?? "all");
+    return membership.serving && hasKeysToCheck(membership.layout, this.#keyChecks);
+  }
+
+  get #keyChecks(): KeyChecks {
+    return this.options.checkKeys ?? "all";
   }
 
   /** Has the guards of this life do what they say, whoever was there first. */

@@ -13,7 +13,7 @@
  * They read, and write nothing. What is owned stands in `shardctl_owned`, so that a cutover changes
  * rows and no trigger. They hold once the object has started (see `move/guards.ts`) and while what
  * is noted there is of the epoch that the object serves at: a library that does not know the table
- * may have changed it. The engine lifts them with all others while it writes.
+ * may have changed that. The engine lifts them with all others while it writes.
  *
  * A row that follows another has no key of its own, and no trigger: one that names another table
  * would keep migrations from renaming that. AFTER, not BEFORE: only then has a row the values that
@@ -22,12 +22,12 @@
 import type { Key } from "../../core/key.ts";
 import type { Layout } from "../../core/layout.ts";
 import { IS_ARMED, triggersOf } from "../move/guards.ts";
-import { OWNED_PREFIX, dropMeta, readMeta, writeMeta } from "../storage/schema.ts";
+import { isFull } from "../storage/faults.ts";
+import { OWNED_PREFIX } from "../storage/schema.ts";
 import { SLOT_UNKNOWN, slotExpression } from "../storage/slot-sql.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
-import { type Table, keyExpression } from "../storage/tables.ts";
+import { type Table, type TableSpec, keyExpression } from "../storage/tables.ts";
 import { WRONG_KEY } from "./wrong-key.ts";
-import type { Membership } from "./membership.ts";
 import { sameKeySql } from "./unique.ts";
 
 /**
@@ -38,36 +38,58 @@ export type KeyChecks = "all" | "changes" | "none";
 
 type KeyedLayout = Exclude<Layout, { readonly kind: "none" | "roundRobin" }>;
 
-/** Where the epoch stands that `shardctl_owned` is of. */
-const OWNED_EPOCH = "ownedEpoch";
-
 /** True when a member that serves by this layout has keys to check. */
 export function hasKeysToCheck(layout: Layout, checks: KeyChecks): layout is KeyedLayout {
   return checks !== "none" && layout.kind !== "none" && layout.kind !== "roundRobin";
 }
 
 /**
- * Notes what this member owns. Writes what has changed, and nothing where no keys are checked. Call
- * in the transaction that stores the membership.
+ * Notes what this member owns. Writes what has changed: a cutover moves a few ranges of many. False
+ * when there is no room for it; the notes are then of no use. Call inside a transaction.
  */
-export function noteOwned(sql: Sql, self: string, { epoch, layout, serving }: Membership, checks: KeyChecks): void {
-  if (!serving || !hasKeysToCheck(layout, checks)) {
-    if (readMeta<number>(sql, OWNED_EPOCH) !== undefined) dropMeta(sql, OWNED_EPOCH);
-    return;
-  }
-  const wanted = ownedRows(layout, self);
-  const found = sql.rows<{ low: string; high: string }>(
-    "SELECT quote(low) AS low, quote(high) AS high FROM shardctl_owned ORDER BY id",
+export function noteOwned(sql: Sql, self: string, layout: KeyedLayout): boolean {
+  const found = sql.rows<{ id: number; text: string }>(
+    "SELECT id, quote(low) || ' ' || quote(high) AS text FROM shardctl_owned ORDER BY id",
   );
-  // As SQL writes them itself: a key may be too large a number for JavaScript.
-  const noted = wanted.map(({ low, high }) =>
-    sql.first<{ low: string; high: string }>(`SELECT quote(${low}) AS low, quote(${high}) AS high`),
-  );
-  if (JSON.stringify(found) !== JSON.stringify(noted)) {
-    sql.run("DELETE FROM shardctl_owned");
-    for (const { low, high } of wanted) sql.run(`INSERT INTO shardctl_owned (low, high) VALUES (${low}, ${high})`);
+  const stale = new Map(found.map(({ id, text }) => [text, id]));
+  const missing = ownedRows(layout, self).filter(({ low, high }) => {
+    // As SQL writes them itself: a key may be too large a number for JavaScript.
+    const noted = sql.first<{ text: string }>(`SELECT quote(${low}) || ' ' || quote(${high}) AS text`);
+    return noted === undefined || !stale.delete(noted.text);
+  });
+  for (const id of stale.values()) sql.run("DELETE FROM shardctl_owned WHERE id = ?", id);
+  let last = found.at(-1)?.id ?? 0;
+  try {
+    // In statements that are undone alone where they find no room: see `keepReserve`.
+    for (const { low, high } of missing)
+      sql.run(
+        `INSERT OR ABORT INTO shardctl_owned (id, low, high) SELECT value, ${low}, ${high} FROM json_each(?)`,
+        `[${++last}]`,
+      );
+    return true;
+  } catch (error) {
+    if (!isFull(error)) throw error;
+    return false;
   }
-  if (readMeta<number>(sql, OWNED_EPOCH) !== epoch) writeMeta(sql, OWNED_EPOCH, epoch);
+}
+
+/** Takes away every trigger that checks keys. Call inside a transaction. */
+export function liftKeyTriggers(sql: Sql): void {
+  for (const { name } of keyTriggersOf(sql)) sql.run(`DROP TRIGGER ${quoteName(name)}`);
+}
+
+/**
+ * True when a trigger stands that names another column than these specs do, as it does in the first
+ * life after a deploy that has changed them. It would keep the constructor from dropping the column.
+ */
+export function nameOtherColumns(sql: Sql, specs: readonly TableSpec[], layout: Layout, checks: KeyChecks): boolean {
+  const keys = new Map<string, string>();
+  if (hasKeysToCheck(layout, checks))
+    for (const spec of specs) if (!("follows" in spec)) keys.set(spec.name, spec.shardKeys?.[layout.shardKey] ?? layout.shardKey);
+  return keyTriggersOf(sql).some(({ tbl_name: table, sql: text }) => {
+    const column = keys.get(table)?.split(".")[0];
+    return column === undefined || !text.includes(`NEW.${quoteName(column)}`);
+  });
 }
 
 /** The triggers that lack, as statements, and the names of those that must go. */
@@ -83,8 +105,7 @@ export function compareKeyTriggers(
       : [];
   const wanted = new Map(triggers.map((trigger) => [trigger.name, trigger.sql]));
   const wrong: string[] = [];
-  for (const { name, sql: found } of triggersOf(sql)) {
-    if (!name.startsWith(OWNED_PREFIX)) continue;
+  for (const { name, sql: found } of keyTriggersOf(sql)) {
     if (wanted.get(name) === found) wanted.delete(name);
     else wrong.push(name);
   }
@@ -94,6 +115,10 @@ export function compareKeyTriggers(
 /** False for a table that follows another, and where a deploy has taken the column of the key away. */
 function hasKeyColumn({ followed, shardKeys, columns }: Table, shardKey: string): boolean {
   return followed === null && columns.includes((shardKeys[shardKey] ?? shardKey).split(".")[0] ?? "");
+}
+
+function keyTriggersOf(sql: Sql): ReturnType<typeof triggersOf> {
+  return triggersOf(sql).filter(({ name }) => name.startsWith(OWNED_PREFIX));
 }
 
 interface OwnedRow {
@@ -137,7 +162,7 @@ interface KeyTrigger {
  * True while the object has started and what is noted is of now. Comes last: it is only looked at
  * for a row that is about to be refused.
  */
-const IS_OF_NOW = `EXISTS (SELECT 1 FROM shardctl_meta AS n, shardctl_meta AS m WHERE n.key = '${OWNED_EPOCH}' AND m.key = 'membership' AND CAST(n.value AS INTEGER) = m.value ->> '$.epoch' AND m.value ->> '$.serving') AND ${IS_ARMED}`;
+const IS_OF_NOW = `EXISTS (SELECT 1 FROM shardctl_meta AS m WHERE m.key = 'membership' AND m.value ->> '$.ownedEpoch' = m.value ->> '$.epoch' AND m.value ->> '$.serving') AND ${IS_ARMED}`;
 
 function keyTriggers(table: Table, layout: KeyedLayout, checks: KeyChecks): KeyTrigger[] {
   const [oldKey, newKey] = ["OLD", "NEW"].map((alias) => keyExpression(table, layout.shardKey, alias)) as [string, string];

@@ -110,15 +110,29 @@ export function spoiledAttempt(sql: Sql): number {
   return sql.first<{ spoiled: number }>("SELECT spoiled FROM shardctl_guard")?.spoiled ?? 0;
 }
 
-/** Runs `write` with every trigger of the tables lifted, and puts them back, all in one transaction.
- * Those that check keys see no deletion: they stay, which a full disk may have no room for. */
-export function withoutTriggers<Value>(sql: Sql, tables: readonly string[], write: () => Value, onlyDeletes = false): Value {
+/** Runs `write` with every trigger of the tables lifted, and puts them back, all in one transaction. */
+export function withoutTriggers<Value>(sql: Sql, tables: readonly string[], write: () => Value): Value {
+  return liftTriggers(sql, tables, () => true, write);
+}
+
+/**
+ * The same for what only deletes: triggers that check keys see no deletion, and stay. A full disk
+ * may have no room to put them back.
+ */
+export function deleteUnseen<Value>(sql: Sql, tables: readonly string[], write: () => Value): Value {
+  return liftTriggers(sql, tables, ({ name }) => !name.startsWith(OWNED_PREFIX), write);
+}
+
+function liftTriggers<Value>(
+  sql: Sql,
+  tables: readonly string[],
+  isLifted: (trigger: Trigger) => boolean,
+  write: () => Value,
+): Value {
   return sql.transaction(() => {
     // SQLite keeps the name as the trigger was written, whatever its case.
     const names = new Set(tables.map((table) => table.toLowerCase()));
-    const isLifted = ({ name, tbl_name: table }: Trigger): boolean =>
-      names.has(table.toLowerCase()) && !(onlyDeletes && name.startsWith(OWNED_PREFIX));
-    const lifted = triggersOf(sql).filter((trigger) => isLifted(trigger));
+    const lifted = triggersOf(sql).filter((trigger) => names.has(trigger.tbl_name.toLowerCase()) && isLifted(trigger));
     for (const trigger of lifted) sql.run(`DROP TRIGGER ${quoteName(trigger.name)}`);
     const value = write();
     for (const trigger of lifted) sql.run(trigger.sql);
