@@ -11,6 +11,7 @@ export interface ProtocolFailure {
     | "notMember"
     | "ticketNeeded" // a call to all members, to one that takes part in a move: it runs by a ticket, and has not run
     | "idTaken" // a row of that id stands under another shard key
+    | "wrongKey" // a call wrote a row under a key of another member, or changed a shard key in place: it may have run in part
     | "operationRunning"
     | "epochChanged" // the start was planned against another epoch
     | "notFound"

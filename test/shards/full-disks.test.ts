@@ -153,9 +153,9 @@ describe("line 2: a root that is full itself", () => {
     expect(await everything()).toHaveLength(ROWS);
   });
 
-  it(`is sharded when it has room for the private records: ${256 * 1024} bytes`, async () => {
+  it(`is sharded when it has room for the private records: ${264 * 1024} bytes`, async () => {
     open();
-    limit(NAME, pagesOf(NAME) + (256 * 1024) / PAGE_BYTES);
+    limit(NAME, pagesOf(NAME) + (264 * 1024) / PAGE_BYTES);
     expect(await run(TWO)).toMatchObject({ state: "completed" });
     expect(await everything()).toHaveLength(ROWS);
   });

@@ -97,7 +97,8 @@ describe("in a shift", { timeout: 60_000 }, () => {
     );
     expect(await dangling(namespace)).toEqual([]);
     expect((await namespace.live()).epoch).toBe(1);
-    await namespace.sql(member, `UPDATE pets SET owner_id = 'o${staying}', region = 'r${leaving}'`);
+    await namespace.sql(member, "DELETE FROM pets");
+    await namespace.sql(member, `INSERT INTO pets VALUES ('p', 'o${staying}', 'r${leaving}')`);
     expect(await refusal(() => namespace.toHash("region", 3))).toMatch(/1 rows of 'pets' point at rows of 'owners'/);
     await namespace.sql(member, `UPDATE pets SET owner_id = 'o${leaving}'`);
     await namespace.toHash("region", 3);

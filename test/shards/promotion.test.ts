@@ -40,6 +40,7 @@ beforeEach(() => {
     specs: [{ name: "orders" }],
     localTables: [],
     partitioners: {},
+    checkKeys: "none",
     ask: () => Promise.reject(new Error("Nobody is to be asked")),
   });
   member.belongTo("orders", true);

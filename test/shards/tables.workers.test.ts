@@ -195,7 +195,7 @@ describe("rows that follow others", { timeout: 60_000 }, () => {
     for (const [index, member] of layout.members.entries()) {
       await namespace.sql(member, "INSERT INTO leaves (id, middle, word) VALUES (?, 999, 'points at nothing')", `stray-${index}`);
       await namespace.sql(member, "INSERT INTO leaves (id, middle, word) VALUES (?, 1, 'points at l1')", `far-${index}`);
-      await namespace.sql(member, "INSERT INTO tops (id, region) VALUES (?, 'r0')", `misplaced-${index}`);
+      await namespace.stray(member, "INSERT INTO tops (id, region) VALUES (?, 'r0')", `misplaced-${index}`);
     }
     const before = await rowsOf(namespace as never, TABLES);
     await namespace.toHash("region", 5);

@@ -1,9 +1,10 @@
 /** Schemas for the class `Cases` of the tests' Worker: an object's name up to the first `~` says which tables it has. */
-import type { TableSpec } from "../../src/shards/index.ts";
+import type { ShardHostOptions, TableSpec } from "../../src/shards/index.ts";
 
 export interface CaseTables {
   readonly ddl: string;
   readonly tables: readonly TableSpec[];
+  readonly checkKeys?: ShardHostOptions["checkKeys"];
 }
 
 /** One column of each affinity, one without, two generated ones, and names that need quotes. */
@@ -63,6 +64,28 @@ export const CASE_TABLES: Readonly<Record<string, CaseTables>> = {
     `,
     tables: [{ name: "seats" }],
   },
+  // Every way in which a row gets its shard key: a column, JSON, a parent, a cascade, a trigger.
+  keys: {
+    ddl: `
+      CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, region TEXT COLLATE NOCASE, n INTEGER NOT NULL DEFAULT 0);
+      CREATE TABLE IF NOT EXISTS pairs (region TEXT NOT NULL, n INTEGER NOT NULL, payload, PRIMARY KEY (region, n)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS papers (id TEXT PRIMARY KEY, doc TEXT);
+      CREATE TABLE IF NOT EXISTS areas (region TEXT PRIMARY KEY);
+      CREATE TABLE IF NOT EXISTS posts (id TEXT PRIMARY KEY, region TEXT REFERENCES areas (region) ON UPDATE CASCADE ON DELETE SET NULL);
+      CREATE TABLE IF NOT EXISTS notes (id TEXT PRIMARY KEY, item_id TEXT REFERENCES items (id));
+      CREATE TABLE IF NOT EXISTS anything (id TEXT PRIMARY KEY, region);
+      CREATE TABLE IF NOT EXISTS wishes (id TEXT PRIMARY KEY, region TEXT);
+      CREATE TRIGGER IF NOT EXISTS wishes_granted AFTER INSERT ON wishes BEGIN INSERT INTO items (id, region) VALUES (NEW.id, NEW.region); END;
+    `,
+    tables: [
+      { name: "items" },
+      { name: "pairs" },
+      { name: "papers", shardKeys: { region: "doc.region" } },
+      { name: "posts" },
+      { name: "notes", follows: "items", by: "item_id" },
+      { name: "anything" },
+    ],
+  },
   // Two tables that a deploy may change, each by itself.
   plain: {
     ddl: `
@@ -107,7 +130,7 @@ export const CASE_TABLES: Readonly<Record<string, CaseTables>> = {
   rtrim: alike("id TEXT COLLATE RTRIM PRIMARY KEY, region TEXT, n INTEGER"),
   untyped: alike("id PRIMARY KEY NOT NULL, region TEXT, n INTEGER"),
   // Rows that are replaced by their rowid alone.
-  rowids: alike('id TEXT PRIMARY KEY, region TEXT, n INTEGER, "rowid" TEXT'),
+  rowids: { ...alike('id TEXT PRIMARY KEY, region TEXT, n INTEGER, "rowid" TEXT'), checkKeys: "all" },
   chain: {
     ddl: `
       CREATE TABLE IF NOT EXISTS tops (id PRIMARY KEY NOT NULL, region);
@@ -153,6 +176,8 @@ function alike(columns: string, options = ""): CaseTables {
   return {
     ddl: `CREATE TABLE IF NOT EXISTS names (${columns}) ${options};`,
     tables: [{ name: "names" }],
+    // Renames of keys are written, also where the key is the shard key.
+    checkKeys: "none",
   };
 }
 

@@ -5,7 +5,7 @@
 import { DurableObject } from "cloudflare:workers";
 
 import type { Envelope } from "../../src/core/protocol.ts";
-import { ShardHost, ShardedObject, type TableSpec } from "../../src/shards/index.ts";
+import { ShardHost, type ShardHostOptions, ShardedObject, type TableSpec } from "../../src/shards/index.ts";
 
 /**
  * Where the host is made: as a field, before the migration; after it; before or after a migration in `blockConcurrencyWhile` has begun;
@@ -17,6 +17,7 @@ export type Order = (typeof ORDERS)[number];
 export interface Version {
   readonly order: Order;
   readonly tables: readonly TableSpec[];
+  readonly checkKeys?: ShardHostOptions["checkKeys"];
   /** The body of the constructor. */
   migrate(storage: DurableObjectStorage): void;
 }
@@ -59,7 +60,8 @@ export class Deployed extends DurableObject<unknown> {
   }
 
   get shards(): ShardHost {
-    return (this.#host ??= new ShardHost(this.ctx, this, { tables: this.#version.tables }));
+    const { tables, checkKeys = "all" } = this.#version;
+    return (this.#host ??= new ShardHost(this.ctx, this, { tables, checkKeys }));
   }
 
   shardctl(envelope: Envelope): Promise<unknown> {

@@ -130,7 +130,11 @@ export const partitioners: Partitioners = {
 
 /** Tables by the object's own name: see case-tables.ts. */
 export class Cases extends ShardedObject<ShardsEnv> {
-  override readonly shards = this.createHost({ tables: caseTables(this.ctx.id.name).tables, partitioners });
+  override readonly shards = this.createHost({
+    tables: caseTables(this.ctx.id.name).tables,
+    checkKeys: caseTables(this.ctx.id.name).checkKeys ?? "all",
+    partitioners,
+  });
 
   constructor(ctx: DurableObjectState, env: ShardsEnv) {
     super(ctx, env);

@@ -105,7 +105,8 @@ export class FanOut {
           this.#answers.set(member, reply.answer);
           this.#layout ??= view.layout;
         } catch (error) {
-          if (!(error instanceof RefusedError)) this.#unknown.add(member);
+          // A row that is refused for its key ends a call that has run so far.
+          if (!(error instanceof RefusedError) || error.reason.kind === "wrongKey") this.#unknown.add(member);
           throw error;
         }
       }),

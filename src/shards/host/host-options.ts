@@ -1,5 +1,6 @@
 /** The options of a host: what the user's class says of the namespace. */
 import type { Partitioners } from "../../core/partitioners.ts";
+import type { KeyChecks } from "../member/owned-keys.ts";
 import type { RegistryEntry, StoredEvent } from "../root/journal.ts";
 import type { TableSpec } from "../storage/tables.ts";
 
@@ -10,6 +11,12 @@ export interface ShardHostOptions {
   readonly partitioners?: Partitioners;
   /** Told of every event of operations on this root, after it is stored. */
   readonly onEvent?: (event: StoredEvent) => void;
+  /**
+   * What is checked of the shard keys of rows that are written: each (`all`, the default), only
+   * that none changes in place (`changes`), or nothing (`none`). For what it costs see
+   * docs/library.md.
+   */
+  readonly checkKeys?: KeyChecks;
   /** Tables of the object itself, which never move: they are not reported as staying behind. */
   readonly localTables?: readonly string[];
   /** Called on the root inside the transaction that commits an epoch, to keep the user's own records in step. Must not throw. */

@@ -158,7 +158,7 @@ export class Host {
 
   #makeParts(self: string): Parts {
     const { runtime, alone, storage } = this.platform;
-    const { tables: specs, localTables = [], onEvent, onEpoch } = this.#options;
+    const { tables: specs, localTables = [], checkKeys, onEvent, onEpoch } = this.#options;
     const ask: Ask = (member, request) => this.ask(member, request);
     const { sql, partitioners } = this;
     const common = { sql, runtime, alone, self, specs, localTables, partitioners, ask, namespace: self };
@@ -172,7 +172,7 @@ export class Host {
         return this.#setAlarm(at, options);
       },
     };
-    const member = new Member(common);
+    const member = new Member({ ...common, checkKeys });
     const troubleOfRoot = (): Trouble | undefined =>
       member.membership.namespace === self ? member.membership.trouble : undefined;
     const root = new Root({ ...common, storage: alarmed, onEvent, onEpoch, troubleOfRoot });
@@ -512,7 +512,7 @@ export class Host {
       return await callBelow(this.platform, chainOf(this.member.self, chain), () => callMethod(this.#target, method, args));
     } catch (error) {
       if (isFull(error)) this.member.makeRoom();
-      throw error;
+      throw this.admission.explain(error);
     }
   }
 

@@ -47,7 +47,8 @@ export interface MigrationPlan {
 
 /**
  * Runs what the object lacks. One or two reads when it lacks nothing. A step that throws is rolled
- * back; the steps before it stay.
+ * back; the steps before it stay. `beforeUp` is called in the transaction of each step that changes
+ * the schema.
  *
  * @throws Error that names the step, with the step's own error as its cause.
  */
@@ -55,6 +56,7 @@ export function runMigrations(
   storage: Pick<DurableObjectStorage, "sql" | "transactionSync">,
   steps: readonly Migration[],
   now: () => number,
+  beforeUp: () => void = () => undefined,
 ): void {
   const records = readRecords(storage.sql);
   const { runs, withdrawals } = planMigrations(
@@ -69,6 +71,7 @@ export function runMigrations(
     if (!step) continue;
     at = Math.max(now(), at + 1);
     storage.transactionSync(() => {
+      if (!isAgain) beforeUp();
       runStep(storage.sql, step, isAgain);
       if (isAgain) putBack(storage.sql, id);
       else keepRecord(storage.sql, id, at);

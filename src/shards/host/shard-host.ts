@@ -108,7 +108,15 @@ export class ShardHost {
       );
     }
     this.#migration = "called";
-    runMigrations(this.#storage, steps, () => this.#any.platform.runtime.now());
+    const { newerSchema, member, platform } = this.#any;
+    runMigrations(
+      this.#storage,
+      steps,
+      () => platform.runtime.now(),
+      () => {
+        if (newerSchema === null) member.liftKeyTriggers();
+      },
+    );
   }
 
   /** Answers one message of the protocol: the body of the class's `shardctl` method. */

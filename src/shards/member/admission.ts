@@ -21,6 +21,7 @@ import type { Member } from "./member.ts";
 import type { RunningState } from "../protocol/messages.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
 import { RunningCalls } from "./running-calls.ts";
+import { explainWrongKey } from "./wrong-key.ts";
 
 /** How long a call waits behind a fence, or for an epoch to arrive, before its caller is told to retry. */
 const WAIT_MS_MAX = 30_000;
@@ -121,6 +122,11 @@ export class Admission {
     throw new RefusedError(
       typeof verdict === "object" ? verdict : retryLater(`${this.#member.self} is fenced, or has yet to reach epoch ${epoch}`),
     );
+  }
+
+  /** What to tell the caller for an error of its method: a row refused for its key has an owner. */
+  explain(error: unknown): unknown {
+    return explainWrongKey(error, (key) => this.#owner(key)) ?? error;
   }
 
   /** The owner of a key by the layout that this object serves by. */

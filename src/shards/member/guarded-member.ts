@@ -3,6 +3,7 @@
  * until its constructor has ended, whatever its role.
  */
 import { hasKeyedDirectory } from "../../core/directory.ts";
+import type { Layout } from "../../core/layout.ts";
 import { capturedCount } from "../move/capture.ts";
 import { ForeignKeys } from "../move/foreign-keys.ts";
 import {
@@ -16,12 +17,21 @@ import {
   spoilFence,
   spoiledAttempt,
 } from "../move/guards.ts";
+import {
+  type KeyChecks,
+  compareKeyTriggers,
+  hasKeysToCheck,
+  liftKeyTriggers,
+  nameOtherColumns,
+  noteOwned,
+} from "./owned-keys.ts";
 import { pointingAt } from "../move/references.ts";
 import { refused } from "../protocol/refused-error.ts";
 import { fullFault, isFull } from "../storage/faults.ts";
 import { requireRoom } from "../storage/reserve.ts";
 import { ensureSchema, hasSchema, isSchemaWhole } from "../storage/schema.ts";
-import { type Table, type TableSpec, existingTables, resolveTables } from "../storage/tables.ts";
+import { quoteName } from "../storage/storage.ts";
+import { type Table, TableFault, type TableSpec, existingTables, resolveTables } from "../storage/tables.ts";
 import { type MemberOptions, MemberState } from "./member-state.ts";
 import type { Membership } from "./membership.ts";
 import { keepUnique } from "./unique.ts";
@@ -48,8 +58,17 @@ export class GuardedMember extends MemberState {
   beginStart(): boolean {
     if (!hasSchema(this.sql)) return false;
     const { membership, moving } = this;
+    if (
+      nameOtherColumns(
+        this.sql,
+        this.options.specs,
+        membership.serving ? membership.layout : (moving?.to ?? membership.layout),
+        this.#keyChecks,
+      )
+    )
+      this.liftKeyTriggers();
     if (moving?.mode === "swap" && moving.isTarget && !membership.serving) this.foreignKeys.openForStart();
-    if (!this.#isGuarded()) return hasKeyedDirectory(membership.layout);
+    if (!this.#isGuarded()) return hasKeyedDirectory(membership.layout) || this.#checksKeys();
     this.change(() => removeOldGuards(this.sql));
     return true;
   }
@@ -62,15 +81,16 @@ export class GuardedMember extends MemberState {
   keepGuards(): Promise<void> | undefined {
     const isGuarded = this.#isGuarded();
     // Most messages, by what is known already: they cost no statement.
-    if (this.#hasStarted && !isGuarded && !this.#isArmed) return undefined;
+    const isArmed = isGuarded || this.#checksKeys();
+    if (this.#hasStarted && !isGuarded && this.#isArmed === isArmed) return undefined;
     if (!hasSchema(this.sql)) {
       this.#hasStarted = true;
       return undefined;
     }
     // Each time: the setting is the connection's, which the user's code has too.
-    if (isGuarded) armGuards(this.sql);
+    if (isArmed) armGuards(this.sql);
     else if (this.#isArmed) disarmGuards(this.sql);
-    this.#isArmed = isGuarded;
+    this.#isArmed = isArmed;
     if (this.#hasStarted) return undefined;
     const ended = this.foreignKeys.endStart();
     this.#hasStarted = this.#endStart();
@@ -81,6 +101,7 @@ export class GuardedMember extends MemberState {
   #endStart(): boolean {
     const { membership, moving } = this;
     if (membership.serving && hasKeyedDirectory(membership.layout)) this.#keepUnique(membership);
+    this.#keepKeys();
     if (!this.#isGuarded()) return true;
     const isFenced = moving !== undefined && moving.fence !== 0;
     if (!this.#hasRoomForGuards()) {
@@ -128,7 +149,10 @@ export class GuardedMember extends MemberState {
    * A statement that makes a table or a trigger and finds no room would take the object with it.
    */
   #hasRoomForGuards(): boolean {
-    if (isSchemaWhole(this.sql) && guardsStand(this.sql, ...this.#guarded())) return true;
+    return (isSchemaWhole(this.sql) && guardsStand(this.sql, ...this.#guarded())) || this.#hasRoom();
+  }
+
+  #hasRoom(): boolean {
     try {
       this.sql.transaction(() => requireRoom(this.sql));
       return true;
@@ -154,6 +178,74 @@ export class GuardedMember extends MemberState {
       this.sql,
       this.options.specs.filter((spec) => isWhole(spec)),
     );
+  }
+
+  /**
+   * Notes what a member owns that is to be of this membership, which is given back with the epoch
+   * of the notes. Call in the transaction that stores it.
+   */
+  protected noteKeys(membership: Membership): Membership {
+    const { ownedEpoch: _, ...unnoted } = membership;
+    const { layout, serving, epoch } = membership;
+    if (!serving || !hasKeysToCheck(layout, this.#keyChecks) || !isSchemaWhole(this.sql)) return unnoted;
+    return noteOwned(this.sql, this.self, layout) ? { ...unnoted, ownedEpoch: epoch } : unnoted;
+  }
+
+  /**
+   * Has triggers check the keys of this layout. Where there is no room for them, what they would
+   * check goes unchecked until the next start. Call inside a transaction.
+   */
+  protected keepKeyTriggers(layout: Layout | null): void {
+    const tables = layout === null ? [] : this.#tablesWithKeys();
+    const { missing, wrong } = compareKeyTriggers(this.sql, tables, layout, this.#keyChecks);
+    for (const name of wrong) this.sql.run(`DROP TRIGGER ${quoteName(name)}`);
+    if (missing.length > 0 && isSchemaWhole(this.sql) && this.#hasRoom())
+      for (const statement of missing) this.sql.run(statement);
+  }
+
+  /**
+   * Takes away the triggers that check keys, until the object has started: they name columns that a
+   * migration may drop.
+   */
+  liftKeyTriggers(): void {
+    this.sql.transaction(() => liftKeyTriggers(this.sql));
+  }
+
+  /**
+   * None where a deploy has made tables of the declared ones that cannot move: an operation says
+   * so, and neither an activation nor the start of an object may fail over it.
+   */
+  #tablesWithKeys(): Table[] {
+    try {
+      return this.presentTables();
+    } catch (error) {
+      if (error instanceof TableFault) return [];
+      throw error;
+    }
+  }
+
+  /**
+   * After a start: a library that does not know of the notes may have changed what is owned, and a
+   * migration rebuilt a table.
+   */
+  #keepKeys(): void {
+    if (!this.#checksKeys()) return;
+    this.change(() => {
+      const { membership } = this;
+      const noted = this.noteKeys(membership);
+      // Without room the notes stay what they were, of another epoch: nothing goes by them.
+      if (noted.ownedEpoch !== membership.ownedEpoch && this.#hasRoom()) this.put({ membership: noted });
+      this.keepKeyTriggers(membership.layout);
+    });
+  }
+
+  #checksKeys(): boolean {
+    const { membership } = this;
+    return membership.serving && hasKeysToCheck(membership.layout, this.#keyChecks);
+  }
+
+  get #keyChecks(): KeyChecks {
+    return this.options.checkKeys ?? "all";
   }
 
   /** Has the guards of this life do what they say, whoever was there first. */

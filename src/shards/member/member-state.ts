@@ -20,6 +20,7 @@ import {
 import { refused } from "../protocol/refused-error.ts";
 import { type MovePlan, buildMovePlan } from "../move/move-plan.ts";
 import type { Moving } from "../move/moving.ts";
+import type { KeyChecks } from "./owned-keys.ts";
 import type { Ask, MemberRequest } from "../protocol/messages.ts";
 import { hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { SourceContext } from "../move/source-context.ts";
@@ -35,6 +36,8 @@ export interface MemberOptions {
   readonly specs: readonly TableSpec[];
   readonly localTables: readonly string[];
   readonly partitioners: Partitioners;
+  /** Default `all`. */
+  readonly checkKeys?: KeyChecks | undefined;
   readonly ask: Ask;
 }
 

@@ -10,9 +10,9 @@ import { ownsSamePart } from "../../core/own-part.ts";
 import type { Layout } from "../../core/layout.ts";
 import type { MoveRange } from "../../core/move-range.ts";
 import { ownSince } from "../../core/moves.ts";
-import { capturedCount, keepCapture, removeCapture } from "../move/capture.ts";
+import { capturedCount, capturedKey, keepCapture, removeCapture } from "../move/capture.ts";
 import { EngineFault, isFull } from "../storage/faults.ts";
-import { removeGuards, setGuard, spoilFence, withoutTriggers } from "../move/guards.ts";
+import { removeGuards, setGuard, spoilFence } from "../move/guards.ts";
 import { type Membership, clearMoveRecords } from "./membership.ts";
 import type { Moving } from "../move/moving.ts";
 import { ProvenMember } from "./proven-member.ts";
@@ -34,9 +34,9 @@ import { ensureSchema } from "../storage/schema.ts";
 import { drainSlice } from "../move/drain.ts";
 import { quoteName } from "../storage/storage.ts";
 import { type Table, checkPrimaryKey, existingTables, presentTable, undeclaredTables } from "../storage/tables.ts";
-import { deleteKeys } from "../move/delete-keys.ts";
+import { deleteAllRows, deleteKeys } from "../move/delete-keys.ts";
 import { changedTables, definitionsOf, refuseOtherSpecs, specsText, stepsOf } from "../move/frozen-tables.ts";
-import { keepReserve, requireRoom, spendReserve } from "../storage/reserve.ts";
+import { keepReserve, lendTriggerRoom, requireRoom, spendReserve } from "../storage/reserve.ts";
 import { sentFloors, takeAgain } from "../move/recopy.ts";
 import { promoteRows, undoPromotion } from "../move/promote.ts";
 import { createStaging, dropStaged, dropStaging } from "../move/staging.ts";
@@ -114,6 +114,8 @@ export class Member extends ProvenMember {
         this.guard(membership.serving ? null : "notMember");
         this.arm();
         this.freezeTables();
+        // What it will need when it serves: the activation is to change rows only.
+        if (isTarget && mode === "shift" && !membership.serving) this.keepKeyTriggers(to);
         if (isTarget && mode === "shift") createStaging(this.sql, this.planAfterCutover(operation));
       }
       return {
@@ -211,6 +213,7 @@ export class Member extends ProvenMember {
         noteChecked(this.sql, moving);
         // What it will need when it serves: the activation is to change rows only.
         if (hasKeyedDirectory(moving.to)) keepUnique(this.sql, this.tables(), moving.to);
+        this.keepKeyTriggers(moving.to);
       });
     }
     if (moving.mode === "shift" && moving.fence !== 0)
@@ -466,10 +469,7 @@ export class Member extends ProvenMember {
   }
 
   #deleteAll(): void {
-    const names = existingTables(this.sql, this.declared());
-    withoutTriggers(this.sql, names, () => {
-      for (const name of names) this.sql.run(`DELETE FROM ${quoteName(name)}`);
-    });
+    deleteAllRows(this.sql, existingTables(this.sql, this.declared()));
     this.#clearDirectory();
   }
 
@@ -495,7 +495,10 @@ export class Member extends ProvenMember {
         // By the names of now: behind a commit a deploy may have changed them, or taken the table
         // away.
         const present = presentTable(this.sql, table);
-        if (present) await this.foreignKeys.off(() => this.change(() => deleteKeys(this.sql, table.name, present, keys)));
+        if (present)
+          await this.foreignKeys.off(() =>
+            this.change(() => lendTriggerRoom(this.sql, () => deleteKeys(this.sql, table.name, present, keys))),
+          );
         after = page.after;
       } while (after !== null);
     }
@@ -505,13 +508,14 @@ export class Member extends ProvenMember {
     const wasServing = this.membership.serving;
     const serving = membership.layout.members.includes(this.self) && !membership.trouble;
     const retired = serving ? false : wasServing || membership.retired;
-    this.put({ membership: { ...membership, serving, retired } });
+    this.put({ membership: this.noteKeys({ ...membership, serving, retired }) });
     if (serving) setGuard(this.sql, null);
     else this.guard("notMember");
     // On a member that retires they do no harm behind its guards until the operation ends.
     const { layout } = membership;
     if (serving && hasKeyedDirectory(layout)) keepUnique(this.sql, this.presentTables(), layout);
     else if (this.moving === undefined) keepUnique(this.sql, [], null);
+    if (serving || this.moving === undefined) this.keepKeyTriggers(serving ? layout : null);
   }
 
   /**
@@ -560,9 +564,4 @@ export class Member extends ProvenMember {
       return { table: table.name, rows: found?.n ?? 0, bytes: found?.bytes ?? 0 };
     });
   }
-}
-
-/** The shard key that capture watches: null when a change of it moves no row. */
-function capturedKey(to: Layout): string | null {
-  return to.kind === "none" || to.kind === "roundRobin" ? null : to.shardKey;
 }

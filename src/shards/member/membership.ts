@@ -25,6 +25,11 @@ export interface Membership {
   readonly token?: string;
   /** The newest operation that ended here, by activation or abandonment: a late call of it must not begin it again. */
   readonly ended: number;
+  /**
+   * The epoch of which what is owned is noted, for the triggers that check keys; absent when none is.
+   * A library that does not know of it leaves it at what it was.
+   */
+  readonly ownedEpoch?: number;
   /** Why it serves nothing until it is repaired; absent when nothing is wrong. */
   readonly trouble?: Trouble;
 }

@@ -87,7 +87,7 @@ function abort(message: string): string {
 }
 
 /** SQL that is 1 when the layout takes both values for one key. Never NULL. */
-function sameKeySql({ kind }: KeyedDirectoryLayout, left: string, right: string): string {
+export function sameKeySql({ kind }: Pick<Layout, "kind">, left: string, right: string): string {
   const exact = `(${left}) COLLATE BINARY IS (${right})`;
   if (kind !== "hash") return `(${exact})`;
   const text = (value: string): string => `coalesce(CAST((${value}) AS TEXT), '')`;

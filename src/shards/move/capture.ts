@@ -18,6 +18,7 @@
  * Keys are told apart by their bytes, whatever the collation: a directory and the owner of a key
  * go by them.
  */
+import type { Layout } from "../../core/layout.ts";
 import { triggersOf } from "./guards.ts";
 import { CAPTURE_PREFIX } from "../storage/schema.ts";
 import { captureRivals, idChange, rivalsOf } from "./rivals.ts";
@@ -38,6 +39,11 @@ export function keepCapture(sql: Sql, tables: readonly Table[], shardKey: string
     else sql.run(`DROP TRIGGER ${quoteName(found.name)}`);
   }
   for (const statement of wanted.values()) sql.run(statement);
+}
+
+/** The shard key that capture watches: null when a change of it moves no row. */
+export function capturedKey(to: Layout): string | null {
+  return to.kind === "none" || to.kind === "roundRobin" ? null : to.shardKey;
 }
 
 /** Removes the triggers. Idempotent. Call inside a transaction. */

@@ -1,5 +1,5 @@
 /** Deletes rows by their primary keys, as they travel: one text of JSON, read by SQLite alone. */
-import { withoutTriggers } from "./guards.ts";
+import { deleteUnseen } from "./guards.ts";
 import type { MoveTable } from "./move-plan.ts";
 import { jsonCell, primaryKeyOrder, rowJson } from "../storage/row-codec.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
@@ -7,8 +7,15 @@ import type { Table } from "../storage/tables.ts";
 
 /** Deletes rows by primary key, unseen by triggers. Call inside a transaction. */
 export function deleteKeys(sql: Sql, name: string, table: Table, keys: string): void {
-  withoutTriggers(sql, [name], () => {
+  deleteUnseen(sql, [name], () => {
     sql.run(`DELETE FROM ${quoteName(name)} AS t WHERE ${inKeys(table)}`, keys);
+  });
+}
+
+/** Deletes every row of the tables, unseen by triggers. Call inside a transaction. */
+export function deleteAllRows(sql: Sql, names: readonly string[]): void {
+  deleteUnseen(sql, names, () => {
+    for (const name of names) sql.run(`DELETE FROM ${quoteName(name)}`);
   });
 }
 

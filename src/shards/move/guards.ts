@@ -19,7 +19,7 @@
  * too (they must not fire for a moved row), and puts them back in the same transaction: a crash can
  * leave neither a missing guard nor a missing user trigger.
  */
-import { GUARD_PREFIX } from "../storage/schema.ts";
+import { GUARD_PREFIX, OWNED_PREFIX } from "../storage/schema.ts";
 import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
 
 /** Why a write is refused. The texts are part of the API: routers and tests look for the prefix. */
@@ -34,7 +34,8 @@ const EVENTS = ["INSERT", "UPDATE", "DELETE"] as const;
 const POINTING_EVENTS = ["INSERT", "UPDATE"] as const;
 
 const IS_CLOSED = "EXISTS (SELECT 1 FROM shardctl_guard WHERE reason <> '')";
-const IS_ARMED = "(SELECT legacy_alter_table FROM pragma_legacy_alter_table) = 1";
+/** SQL that is true once the object has started in this life. */
+export const IS_ARMED = "(SELECT legacy_alter_table FROM pragma_legacy_alter_table) = 1";
 const ABORT = `SELECT CASE reason WHEN 'moving' THEN RAISE(ABORT, ${quoteText(GUARD_MESSAGES.moving)}) ELSE RAISE(ABORT, ${quoteText(GUARD_MESSAGES.notMember)}) END FROM shardctl_guard`;
 
 /**
@@ -111,10 +112,27 @@ export function spoiledAttempt(sql: Sql): number {
 
 /** Runs `write` with every trigger of the tables lifted, and puts them back, all in one transaction. */
 export function withoutTriggers<Value>(sql: Sql, tables: readonly string[], write: () => Value): Value {
+  return liftTriggers(sql, tables, () => true, write);
+}
+
+/**
+ * The same for what only deletes: triggers that check keys see no deletion, and stay. A full disk
+ * may have no room to put them back.
+ */
+export function deleteUnseen<Value>(sql: Sql, tables: readonly string[], write: () => Value): Value {
+  return liftTriggers(sql, tables, ({ name }) => !name.startsWith(OWNED_PREFIX), write);
+}
+
+function liftTriggers<Value>(
+  sql: Sql,
+  tables: readonly string[],
+  isLifted: (trigger: Trigger) => boolean,
+  write: () => Value,
+): Value {
   return sql.transaction(() => {
     // SQLite keeps the name as the trigger was written, whatever its case.
     const names = new Set(tables.map((table) => table.toLowerCase()));
-    const lifted = triggersOf(sql).filter((trigger) => names.has(trigger.tbl_name.toLowerCase()));
+    const lifted = triggersOf(sql).filter((trigger) => names.has(trigger.tbl_name.toLowerCase()) && isLifted(trigger));
     for (const trigger of lifted) sql.run(`DROP TRIGGER ${quoteName(trigger.name)}`);
     const value = write();
     for (const trigger of lifted) sql.run(trigger.sql);

@@ -9,11 +9,12 @@
 import type { MoveRange } from "../../core/move-range.ts";
 import { EngineFault, isFull, messageOf } from "../storage/faults.ts";
 import { checkForeignKeys } from "./foreign-keys.ts";
-import { withoutTriggers } from "./guards.ts";
+import { deleteUnseen, withoutTriggers } from "./guards.ts";
 import type { MovePlan } from "./move-plan.ts";
 import { withinRange } from "./position.ts";
+import { keepTriggerRoom, spendTriggerRoom } from "../storage/reserve.ts";
 import { primaryKeyOrder, rowJson } from "../storage/row-codec.ts";
-import { keyTerms, presentTable } from "../storage/tables.ts";
+import { type Table, keyTerms, presentTable } from "../storage/tables.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
 
 const RIVALS_NAMED_MAX = 20;
@@ -38,7 +39,7 @@ export function promoteRows(sql: Sql, plan: MovePlan, incoming: readonly MoveRan
  */
 export function undoPromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): void {
   const names = plan.tables.map(({ table }) => table.name);
-  withoutTriggers(sql, names, () => {
+  deleteUnseen(sql, names, () => {
     for (const { table, store } of plan.tables.toReversed()) {
       const present = presentTable(sql, table);
       if (present === null) continue;
@@ -73,20 +74,27 @@ export function rehearsePromotion(sql: Sql, plan: MovePlan, incoming: readonly M
 function insertStaged(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): void {
   if (incoming.length === 0) return;
   const names = plan.tables.map(({ table }) => table.name);
-  withoutTriggers(sql, names, () => {
-    for (const { table, store } of plan.tables) {
-      const columns = table.columns.map((column) => quoteName(column)).join(", ");
-      // With the table's name before them: alone, a name that is no column is taken for a text.
-      const staged = table.columns.map((column) => `s.${quoteName(column)}`).join(", ");
-      for (const range of incoming) {
-        const within = withinRange(range);
-        sql.run(
-          `INSERT OR ABORT INTO ${quoteName(table.name)} (${columns}) SELECT ${staged} FROM ${quoteName(store)} AS s WHERE ${within.sql}`,
-          ...within.bindings,
-        );
-      }
-    }
+  sql.transaction(() => {
+    const isSpent = withoutTriggers(sql, names, () => {
+      for (const { table, store } of plan.tables) insertRows(sql, table, store, incoming);
+      return spendTriggerRoom(sql);
+    });
+    // The deletions behind the commit need it: without it there is none.
+    if (isSpent) keepTriggerRoom(sql);
   });
+}
+
+function insertRows(sql: Sql, table: Table, store: string, incoming: readonly MoveRange[]): void {
+  const columns = table.columns.map((column) => quoteName(column)).join(", ");
+  // With the table's name before them: alone, a name that is no column is taken for a text.
+  const staged = table.columns.map((column) => `s.${quoteName(column)}`).join(", ");
+  for (const range of incoming) {
+    const within = withinRange(range);
+    sql.run(
+      `INSERT OR ABORT INTO ${quoteName(table.name)} (${columns}) SELECT ${staged} FROM ${quoteName(store)} AS s WHERE ${within.sql}`,
+      ...within.bindings,
+    );
+  }
 }
 
 /** Says what a person can do about rows that the live tables refuse. */

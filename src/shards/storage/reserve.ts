@@ -2,14 +2,20 @@
  * Room that an object keeps for the day on which its storage is full: what ends a part in an
  * operation must never lack it.
  *
- * The reserve is one row of zeros. It is set before anything is committed, where a full disk ends
+ * The reserve is two rows of zeros. It is set before anything is committed, where a full disk ends
  * the operation and nothing is lost, and spent by the transactions that come after: SQLite takes
- * the pages that they need from it.
+ * the pages that they need from it. The second row is for triggers that are put back: a
+ * promotion must find out that there is no room for them by a statement that is undone alone, and a
+ * deletion behind the commit comes before the transaction that spends the rest.
  */
+import { isFull } from "./faults.ts";
 import { type Sql } from "./storage.ts";
 
 /** For the private records and for triggers that are put back, in bytes. */
-const RESERVE_BYTES_MIN = 48 * 1024;
+const RESERVE_BYTES_MIN = 36 * 1024;
+/** For the triggers that are put back after rows are made live or deleted, in bytes. */
+const TRIGGER_BYTES = 12 * 1024;
+const TRIGGER_ROOM_ID = 2;
 
 /**
  * For what the transaction of a beginning writes: private rows, triggers, and the tables of a
@@ -29,9 +35,10 @@ const ROOM_KEY = "room";
 export function keepReserve(sql: Sql, recordBytes: number): void {
   const bytes = RESERVE_BYTES_MIN + 2 * recordBytes;
   const kept = sql.first<{ bytes: number | null }>("SELECT sum(octet_length(filler)) AS bytes FROM shardctl_reserve")?.bytes ?? 0;
-  if (kept >= bytes) return;
+  if (kept >= bytes + TRIGGER_BYTES) return;
   sql.run("DELETE FROM shardctl_reserve");
-  sql.run("INSERT OR ABORT INTO shardctl_reserve (id, filler) SELECT value, zeroblob(?1) FROM json_each('[1]')", bytes);
+  setAside(sql, 1, bytes);
+  setAside(sql, TRIGGER_ROOM_ID, TRIGGER_BYTES);
 }
 
 /**
@@ -47,7 +54,43 @@ export function requireRoom(sql: Sql): void {
   sql.run("DELETE FROM shardctl_meta WHERE key = ?", ROOM_KEY);
 }
 
+/** Gives the room for triggers to the transaction that it is called in. False when there is none. */
+export function spendTriggerRoom(sql: Sql): boolean {
+  if (!sql.first("SELECT 1 FROM shardctl_reserve WHERE id = ?", TRIGGER_ROOM_ID)) return false;
+  sql.run("DELETE FROM shardctl_reserve WHERE id = ?", TRIGGER_ROOM_ID);
+  return true;
+}
+
+/** Sets the room for triggers aside again. @throws Error when the storage is full. */
+export function keepTriggerRoom(sql: Sql): void {
+  setAside(sql, TRIGGER_ROOM_ID, TRIGGER_BYTES);
+}
+
+/**
+ * Runs a deletion that must not fail for want of room, and sets aside again what it has left of it.
+ * Call inside a transaction.
+ */
+export function lendTriggerRoom(sql: Sql, remove: () => void): void {
+  const isLent = spendTriggerRoom(sql);
+  remove();
+  try {
+    if (isLent) keepTriggerRoom(sql);
+  } catch (error) {
+    // It was needed: what the deletion has freed serves the next.
+    if (!isFull(error)) throw error;
+  }
+}
+
 /** Gives the room back to the transaction that it is called in. */
 export function spendReserve(sql: Sql): void {
   sql.run("DELETE FROM shardctl_reserve");
+}
+
+/** @throws Error when the storage is full; the statement alone is undone. */
+function setAside(sql: Sql, id: number, bytes: number): void {
+  sql.run(
+    "INSERT OR ABORT INTO shardctl_reserve (id, filler) SELECT value, zeroblob(?2) FROM json_each(json_array(?1))",
+    id,
+    bytes,
+  );
 }

@@ -18,6 +18,8 @@ export const ASIDE_PREFIX = "shardctl_aside_";
 export const CAPTURE_PREFIX = "shardctl_capture_";
 /** Triggers that keep ids unique. */
 export const UNIQUE_PREFIX = "shardctl_unique_";
+/** Triggers that refuse rows of other members. */
+export const OWNED_PREFIX = "shardctl_owned_";
 
 const STATEMENTS = [
   // One JSON document per key: `schema`, `name`, `membership`, `moving`, `movedSchema`, `checked`,
@@ -62,6 +64,8 @@ const STATEMENTS = [
   `CREATE TABLE IF NOT EXISTS shardctl_granted (table_name TEXT NOT NULL, id TEXT NOT NULL, key, PRIMARY KEY (table_name, id)) WITHOUT ROWID`,
   // Directory of keys, owner: ids of deleted rows whose entries are still to be given back.
   `CREATE TABLE IF NOT EXISTS shardctl_freed (id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT NOT NULL, row_id TEXT NOT NULL)`,
+  // Member: the slots or keys that it owns, each from `low` up to, not including, `high`; NULL for no bound.
+  `CREATE TABLE IF NOT EXISTS shardctl_owned (id INTEGER PRIMARY KEY, low, high)`,
   // Participant: room for what must be written even when the storage is full.
   `CREATE TABLE IF NOT EXISTS shardctl_reserve (id INTEGER PRIMARY KEY, filler BLOB NOT NULL)`,
 ] as const;

@@ -45,10 +45,15 @@ export class DeployedNamespace extends TestNamespace<Deployed & ShardedObject> {
   }
 
   /** Deploys the next version to these objects: they start anew, each in its old state. */
-  async deploy(migrate: Migrate, members: readonly string[], order?: Order): Promise<void> {
+  async deploy(
+    migrate: Migrate,
+    members: readonly string[],
+    order?: Order,
+    options: Partial<Pick<Version, "tables" | "checkKeys">> = {},
+  ): Promise<void> {
     const before = versions.get(this.name);
     if (!before) throw new Error(`${this.name} was never deployed`);
-    versions.set(this.name, { ...before, order: order ?? before.order, migrate });
+    versions.set(this.name, { ...before, ...options, order: order ?? before.order, migrate });
     for (const member of members) await this.abort(member);
   }
 

@@ -57,6 +57,15 @@ export class TestNamespace<Class extends Sharded> {
     return this.inside(member, (_, state) => state.storage.sql.exec<Row>(query, ...params).toArray());
   }
 
+  /** Writes where keys are not checked, as a constructor does: rows of other members. */
+  stray(member: string, query: string, ...params: (string | number | null | ArrayBuffer)[]): Promise<void> {
+    return this.inside(member, (_, { storage: { sql } }) => {
+      sql.exec("PRAGMA legacy_alter_table = OFF");
+      sql.exec(query, ...params);
+      sql.exec("PRAGMA legacy_alter_table = ON");
+    });
+  }
+
   /** Asks again while the object does not answer, as it may just be killed. @throws Error with its own words when it refuses. */
   async ask<Reply>(request: MemberRequest, member = this.name): Promise<Reply> {
     const reply = await this.#send(request, member);
