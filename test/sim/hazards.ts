@@ -45,6 +45,14 @@ export interface FullDiskStep {
   readonly liftedAfterMs: number | null;
 }
 
+/** The root goes back to an earlier moment of the namespace, while it owns no rows. */
+export interface RestoreStep {
+  readonly index: number;
+  /** Until the moment to which it goes back, and from then on. */
+  readonly takenAfterMs: number;
+  readonly afterMs: number;
+}
+
 const STEPS: readonly (Step | null)[] = [
   null,
   null,
@@ -140,4 +148,12 @@ export function chooseFullDisks(random: Random): FullDiskStep[] {
       liftedAfterMs: random.chance(`${label}/isLifted`, 0.5) ? random.whole(`${label}/liftedMs`, 200, 9_000) : null,
     };
   });
+}
+
+export function chooseRestores(random: Random): RestoreStep[] {
+  return Array.from({ length: random.whole("restore/count", 1, 2) }, (_, index) => ({
+    index,
+    takenAfterMs: random.whole(`restore/${index}/takenMs`, 1, 1_500),
+    afterMs: random.whole(`restore/${index}/ms`, 50, 3_000),
+  }));
 }

@@ -7,6 +7,7 @@ import { History } from "./history.ts";
 import { checkKey, initialState } from "./linearizable.ts";
 import { PARTITIONERS, runOperator, runningOperation, waitsForTables } from "./operator.ts";
 import { deployNewest, runDeploys, runFullDisks } from "./run-hazards.ts";
+import { isInOrder, repairAgain, runRestores } from "./run-restores.ts";
 import { Random } from "./random.ts";
 import { type Cuts, GROUPS, NO_CUTS, RIVALS, type Scenario, TWINS, createScenario } from "./scenario.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -35,6 +36,8 @@ const TABLES_MS_MAX = 10 * 60_000;
 /** Retired members are emptied after a day: longer than that nothing takes. */
 const REST_MS_MAX = 30 * 3_600_000;
 const STEPS_MAX = 60_000;
+/** Time for what is told the root once faults have stopped, and for its repair. */
+const TELL_MS = 5_000;
 
 export async function runSeed(seed: number, cuts: Cuts = NO_CUTS, isTraced = false): Promise<RunReport> {
   const scenario = createScenario(seed, cuts);
@@ -80,12 +83,18 @@ async function play(world: World, scenario: Scenario, history: History): Promise
   scenario.clients.forEach((steps, index) => follow(`client ${index}`, new Client(world, history, `c${index}`, keys).run(steps)));
   scenario.operators.forEach((steps, index) => follow(`operator ${index}`, runOperator(world, `o${index}`, steps, scenario)));
   follow("deploys", runDeploys(world, scenario.deploys.steps));
+  follow("restores", runRestores(world, scenario.restores));
+  let isOver = false;
+  if (scenario.hasRestores) void repairAgain(world, () => isOver);
   runFullDisks(world, scenario.fullDisks).forEach((work, index) => follow(`full disk ${index}`, work));
   await scheduler.run(() => open === 0, start + FAULTY_MS_MAX, STEPS_MAX);
   world.isFaulty = false;
   if (scenario.hasDeploys) deployNewest(world);
   world.trace(() => "faults stop");
-  const isSettled = (): boolean => open === 0 && runningOperation(world) === null;
+  const calmAt = scheduler.now;
+  // Whoever has something to tell the root has done so by then.
+  const isTold = (): boolean => !scenario.hasRestores || scheduler.now >= calmAt + TELL_MS;
+  const isSettled = (): boolean => open === 0 && isTold() && isInOrder(world) && runningOperation(world) === null;
   let recoveryMs = RECOVERY_MS_MAX + pausesMs(scenario);
   let recovered = await scheduler.run(isSettled, scheduler.now + recoveryMs, STEPS_MAX);
   if (waitsForTables(world)) {
@@ -96,6 +105,7 @@ async function play(world: World, scenario: Scenario, history: History): Promise
     world.violate(
       `${recoveryMs / 60_000} minutes after the faults: ${open} clients wait, operation ${runningOperation(world) ?? "none"} runs (${recovered}): ${lastError(world)}`,
     );
+  isOver = true;
   const rested = await scheduler.run(() => false, scheduler.now + REST_MS_MAX, STEPS_MAX);
   if (rested !== "empty") world.violate(`it does not come to rest (${rested})`);
 }
@@ -142,7 +152,7 @@ function keysOf(scenario: Scenario): string[] {
 }
 
 function judge(world: World, scenario: Scenario, history: History): Omit<RunReport, "trace"> {
-  const end = checkEnd(world, scenario);
+  const end = checkEnd(world, { ...scenario, isRepaired: scenario.hasRestores });
   const keys = keysOf(scenario);
   for (const id of end.views.keys()) if (!keys.includes(id)) world.violate(`${id} was never written`);
   for (const flaw of world.fanOuts.judge(history, keys)) world.violate(flaw);

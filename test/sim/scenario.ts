@@ -4,7 +4,15 @@
  *
  * Everything can be left out (`Cuts`) to shorten a failing run.
  */
-import { type Deploys, type FullDiskStep, NO_DEPLOYS, chooseDeploys, chooseFullDisks } from "./hazards.ts";
+import {
+  type Deploys,
+  type FullDiskStep,
+  NO_DEPLOYS,
+  chooseDeploys,
+  chooseFullDisks,
+  type RestoreStep,
+  chooseRestores,
+} from "./hazards.ts";
 import { Random } from "./random.ts";
 
 export interface FaultRates {
@@ -166,10 +174,13 @@ export interface Scenario {
   readonly hasDirectWriters: boolean;
   /** Calls to all members change rows. */
   readonly hasFanOuts: boolean;
+  /** The root goes back to an earlier moment, and is repaired. */
+  readonly hasRestores: boolean;
   /** The class's host is made before its tables, as a field is. */
   readonly isHostFirst: boolean;
   readonly deploys: Deploys;
   readonly fullDisks: readonly FullDiskStep[];
+  readonly restores: readonly RestoreStep[];
   readonly waveRowsMax: number;
   readonly initial: readonly InitialRow[];
   /** Ids that several clients use; the others belong to one client each, and may change their group. */
@@ -191,6 +202,7 @@ export const FEATURES = [
   "hasNestedCalls",
   "hasDirectWriters",
   "hasFanOuts",
+  "hasRestores",
 ] as const;
 export type Feature = (typeof FEATURES)[number];
 
@@ -219,6 +231,8 @@ const DEPLOYS_SHARE = 0.25;
 const FULL_DISKS_SHARE = 0.2;
 const DIRECT_WRITERS_SHARE = 0.2;
 const FAN_OUTS_SHARE = 0.2;
+/** Of those in which nothing else gives operations reason to end otherwise. */
+const RESTORES_SHARE = 0.2;
 
 export function groupOf(id: string): string {
   return GROUPS[Array.from(id).reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % GROUPS.length] ?? "g0";
@@ -257,6 +271,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     })),
   );
   const hasPauses = random.chance("holdsUp", 0.25);
+  const hasRestores = !hasPauses && !hasDeploys && !hasFullDisks && random.chance("restores", RESTORES_SHARE);
   const retainHours = random.pick("retain", [0, 0, 1, 24]);
   let operation = 0;
   const operators = Array.from({ length: random.chance("operators", 0.4) ? 2 : 1 }, () =>
@@ -289,6 +304,8 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     hasNestedCalls: nestedShare > 0,
     hasDirectWriters: sweepShare > 0,
     hasFanOuts: fanOutShare > 0,
+    hasRestores,
+    restores: hasRestores ? chooseRestores(random) : [],
     isHostFirst: hasDeploys && random.chance("hostFirst", 0.8),
     deploys: cutDeploys(hasDeploys ? chooseDeploys(random, hasUniqueIndex) : NO_DEPLOYS, cuts.deploys ?? []),
     fullDisks: hasFullDisks ? chooseFullDisks(random).filter((step) => !cuts.fullDisks?.includes(step.index)) : [],

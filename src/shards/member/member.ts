@@ -72,7 +72,7 @@ export class Member extends ProvenMember {
 
   /** Takes part in an operation: a source begins to capture in the same transaction, a target clears what a verified cutover left. */
   prepare(request: Message<"prepare">, bookmark?: string): PrepareReply {
-    const { operation, token, from, to, mode } = request;
+    const { operation, token, epoch, from, to, mode } = request;
     this.requireInStep(request);
     ensureSchema(this.sql);
     const tables = this.tables();
@@ -107,7 +107,9 @@ export class Member extends ProvenMember {
           rowsPerSecondMax,
           ...fence,
         };
-        this.put({ moving, membership: { ...membership, ...named } });
+        // Epochs at which its part has not changed it need not have heard of.
+        const ground = isSource ? { epoch, layout: from } : {};
+        this.put({ moving, membership: { ...membership, ...ground, ...named } });
         if (hasKeyedDirectory(to)) checkIds(tables);
         if (isSource) this.#prepareSource([...tables, ...movedDirectories(moving)], to);
         if (isTarget && !membership.serving) this.#clearTarget(tables, membership);
@@ -369,6 +371,7 @@ export class Member extends ProvenMember {
       this.#forgetMove();
       removeCapture(this.sql);
       setAside = setStraysAside(this.sql, this.presentTables(), layout, this.self, this.options.partitioners, epoch);
+      if (!layout.members.includes(this.self)) this.#clearDirectory();
       const numbers = { operation: Math.max(membership.operation, endedUpTo), ended: Math.max(membership.ended, endedUpTo) };
       this.#serve({ ...membership, ...numbers, epoch, layout, retired: false });
       if (this.membership.serving) removeGuards(this.sql);

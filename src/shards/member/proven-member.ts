@@ -2,7 +2,8 @@
  * Does nothing that a member cannot prove from what it has stored: an object that was restored to
  * an earlier time, or asked by a root that was, serves nothing until it is repaired.
  */
-import { type Layout, sameLayout } from "../../core/layout.ts";
+import type { Layout } from "../../core/layout.ts";
+import { ownsSamePart } from "../../core/own-part.ts";
 import { receivedPages } from "../move/recopy.ts";
 import { countStrays } from "../move/strays.ts";
 import type { Moving } from "../move/moving.ts";
@@ -27,7 +28,7 @@ export class ProvenMember extends GuardedMember {
     }
     const isSource = from.members.includes(self);
     const isNext = isSource
-      ? membership.serving && membership.epoch === epoch && sameLayout(membership.layout, from)
+      ? membership.serving && membership.epoch <= epoch && ownsSamePart(self, membership.layout, from)
       : !membership.serving;
     if (isNext) return;
     const known = `${self} ${membership.serving ? "serves" : "owns nothing"} at epoch ${membership.epoch}`;

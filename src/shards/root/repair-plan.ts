@@ -155,19 +155,25 @@ function findMends(
   const mends: MemberMend[] = [];
   const live = isRegistryLost ? end?.kind !== "over" && end?.move : running;
   const number = live ? ("operation" in live ? live.operation : live.id) : null;
+  const token = live ? live.token : undefined;
   for (const [member, answer] of answers) {
     if (answer === "silent") continue;
     const isMember = layout.members.includes(member);
     const isLostRoot = member === root && isRegistryLost;
     if (!isKnown(answer)) {
       if (isMember || isLostRoot) mends.push({ member, layout });
-    } else if (number !== null && answer.moving?.operation === number) {
+    } else if (number !== null && answer.moving?.operation === number && answer.moving.token === token) {
       if (answer.trouble) mends.push({ member, layout: null });
-    } else if (answer.trouble || isLostRoot || !ownsSamePart(member, answer.layout, layout)) {
+    } else if (answer.trouble || isLostRoot || isLeft(answer, isRegistryLost) || !ownsSamePart(member, answer.layout, layout)) {
       mends.push({ member, layout });
     }
   }
   return mends;
+}
+
+/** True for who takes part in an operation whose end the lost registry had yet to tell. */
+function isLeft({ moving }: Testimony, isRegistryLost: boolean): boolean {
+  return isRegistryLost && moving !== null;
 }
 
 /** Rows that no repair can bring back. */
