@@ -120,4 +120,46 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
       },
     ],
   },
+  {
+    name: "operations-by-number-alone",
+    needs: "hasRestores",
+    rule: "one-history: an operation is told from another of its number by its token",
+    edits: [
+      {
+        file: "shards/member/evidence.ts",
+        find: "if (token === undefined || known === undefined || known === token) return null;",
+        replace: "return null;",
+      },
+      { file: "shards/host/registry-watch.ts", find: "|| record.token === token", replace: "|| true" },
+    ],
+  },
+  {
+    name: "unknown-operation-is-over",
+    needs: "hasRestores",
+    rule: "one-history: a root that does not know an operation says nothing about it",
+    edits: [
+      {
+        file: "shards/host/registry-watch.ts",
+        find: 'if (!isKnown || this.#host.member.membership.trouble) return { verdict: "pending" };',
+        replace: 'if (!isKnown) return { verdict: "released" };',
+      },
+      {
+        file: "shards/host/registry-watch.ts",
+        find: "if (isUnheard) this.#lose(",
+        replace: "if (isUnheard && false) this.#lose(",
+      },
+    ],
+  },
+  {
+    name: "newer-epoch-is-no-news",
+    needs: "hasRestores",
+    rule: "one-history: whoever names a newer epoch than the registry has shows that it is lost",
+    edits: [{ file: "shards/host/registry-watch.ts", find: "return epoch > own ? ", replace: "return epoch > own && false ? " }],
+  },
+  {
+    name: "repair-gives-epochs-again",
+    needs: "hasRestores",
+    rule: "repair-proves: epochs that the lost registry may have given are left out",
+    edits: [{ file: "shards/root/repair-plan.ts", find: /EPOCHS_SKIPPED = \d+;/, replace: "EPOCHS_SKIPPED = 0;" }],
+  },
 ];
