@@ -32,6 +32,7 @@ export interface Expected {
 }
 
 const GUARD_PREFIX = "shardctl_guard_";
+const OWNED_PREFIX = "shardctl_owned_";
 const ABSENT = "none";
 
 export function checkState(found: Found, expected: Expected): string[] {
@@ -131,11 +132,19 @@ function checkLeftovers({
     ...(isMoving ? [`left on ${member}: the record of a move`] : []),
     ...running.map((id) => `left on ${member}: operation ${id} still runs`),
     ...late.map((chore) => `left on ${member}: chore ${chore.kind} for ${chore.member} (operation ${chore.operation})`),
-    ...triggers.filter((name) => !name.startsWith(GUARD_PREFIX)).map((name) => `left on ${member}: trigger ${name}`),
+    ...triggers.filter((name) => !isStanding(name)).map((name) => `left on ${member}: trigger ${name}`),
     ...damaged.map((id) => `damaged: ${id} on ${member} has another payload than was written`),
     ...dangling.map((reference) => `dangling on ${member}: ${reference}`),
     ...strayNotes.map((note) => `misplaced: note ${note} is on ${member} without its account`),
   ];
+}
+
+/** What a member says of a row whose key another owns. */
+const WRONG_KEY = "shardctl: wrong key";
+
+/** Triggers that stand beside any operation: guards are judged by the role, checks of keys act on members alone. */
+function isStanding(trigger: string): boolean {
+  return trigger.startsWith(GUARD_PREFIX) || trigger.startsWith(OWNED_PREFIX);
 }
 
 function checkServing({ member, membership, triggers, strayWrite, directory }: Dump, { layout, epoch }: Found): string[] {
@@ -149,7 +158,9 @@ function checkServing({ member, membership, triggers, strayWrite, directory }: D
           `${member} is a member at epoch ${epoch}, but its record says ${membership ? `epoch ${membership.epoch}, ${membership.serving ? "serving" : "not serving"}` : "nothing"}`,
         ]),
     ...triggers.filter((name) => name.startsWith(GUARD_PREFIX)).map((name) => `left on ${member}: trigger ${name}`),
-    ...(strayWrite === null ? [] : [`${member} is a member, but refuses a write: ${strayWrite}`]),
+    ...(strayWrite === null || strayWrite.startsWith(WRONG_KEY)
+      ? []
+      : [`${member} is a member, but refuses a write: ${strayWrite}`]),
     ...(hasStrayDirectory
       ? [`left on ${member}: ${directory.length} directory entries, though the layout has no directory`]
       : []),
