@@ -64,7 +64,8 @@ describe("calls to one of the shards", () => {
     const namespace = await sharded("asks-once", 2);
     let asked = 0;
     interceptMessages(({ request }) => {
-      asked += request.kind === "layout" ? 1 : 0;
+      // A member that is called tells the root of its epoch, once a minute.
+      asked += request.kind === "layout" && request.asker === undefined ? 1 : 0;
       return undefined;
     });
     for (let call = 0; call < 5; call++) await namespace.stub().get("first", "first");
