@@ -271,7 +271,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     })),
   );
   const hasPauses = random.chance("holdsUp", 0.25);
-  const hasRestores = !hasPauses && !hasDeploys && !hasFullDisks && random.chance("restores", RESTORES_SHARE);
+  const hasRestores = drawRestores(random, hasPauses || hasDeploys || hasFullDisks);
   const retainHours = random.pick("retain", [0, 0, 1, 24]);
   let operation = 0;
   const operators = Array.from({ length: random.chance("operators", 0.4) ? 2 : 1 }, () =>
@@ -327,6 +327,10 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     clients: clients.map((steps) => steps.filter((step) => !cuts.steps.includes(step.index))),
     operators: operators.map((steps) => steps.filter((step) => !cuts.operations.includes(step.index))),
   };
+}
+
+function drawRestores(random: Random, isDisturbed: boolean): boolean {
+  return !isDisturbed && random.chance("restores", RESTORES_SHARE);
 }
 
 function choosePause(random: Random): PauseStep {

@@ -24,7 +24,17 @@ describe("the engine under simulated faults", () => {
     expect(summary.seeds).toBe(seeds);
     // Runs in which nothing happens prove nothing.
     expect(summary.epochs).toBeGreaterThan(seeds);
-    expect(Object.keys(summary.faults)).toEqual(["crash", "deploy", "doubled", "full", "late", "lost", "lostReply", "silent"]);
+    expect(Object.keys(summary.faults)).toEqual([
+      "crash",
+      "deploy",
+      "doubled",
+      "full",
+      "late",
+      "lost",
+      "lostReply",
+      "restore",
+      "silent",
+    ]);
   });
 
   it("passes every seed that once did not", { timeout: TIMEOUT_MS }, async () => {

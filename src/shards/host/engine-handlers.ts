@@ -54,7 +54,7 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
   return {
     // Root → member
     prepare: async (request) => {
-      const bookmark = await bookmarkOf(host);
+      const bookmark = host.platform.bookmark && (await bookmarkOf(host));
       return { ...(await host.writeRows(() => host.member.prepare(request, bookmark))), ...VERSIONS };
     },
     recopy: (request) =>

@@ -27,8 +27,8 @@ export function refuseStrange(
     const message = `${self} is at epoch ${membership.epoch}, the registry of '${membership.namespace}' at ${registryEpoch}: the root has lost what came after`;
     return { ...refusal("registryLost", message), epoch: membership.epoch };
   }
-  const record = [moving, membership].find((found) => found?.operation === operation);
-  const known = record?.token;
+  const ended = membership.tokenOf === operation ? membership.token : undefined;
+  const known = moving?.operation === operation ? moving.token : ended;
   if (token === undefined || known === undefined || known === token) return null;
   return refusal("registryLost", `${self} knows another operation ${operation} than the one that this message is of`);
 }

@@ -104,7 +104,7 @@ export class GuardedMember extends MemberState {
     this.#keepKeys();
     if (!this.#isGuarded()) return true;
     const isFenced = moving !== undefined && moving.fence !== 0;
-    if (!this.#hasRoomForGuards()) {
+    if (!this.hasRoomForGuards()) {
       // Messages need no guard, and may make room. Behind a fence somebody may write
       // unseen: the attempt must end.
       if (isFenced) this.change(() => spoilFence(this.sql, moving.fence));
@@ -131,7 +131,7 @@ export class GuardedMember extends MemberState {
    * `storageFull` when a guard lacks and there is no room for it.
    */
   protected shut(): void {
-    if (!this.#hasRoomForGuards()) throw fullFault(this.self, NO_GUARDS, true);
+    if (!this.hasRoomForGuards()) throw fullFault(this.self, NO_GUARDS, true);
     this.guard("moving");
   }
 
@@ -148,7 +148,7 @@ export class GuardedMember extends MemberState {
   /**
    * A statement that makes a table or a trigger and finds no room would take the object with it.
    */
-  #hasRoomForGuards(): boolean {
+  protected hasRoomForGuards(): boolean {
     return (isSchemaWhole(this.sql) && guardsStand(this.sql, ...this.#guarded())) || this.#hasRoom();
   }
 

@@ -13,7 +13,7 @@ import { ownSince } from "../../core/moves.ts";
 import { capturedCount, capturedKey, keepCapture, removeCapture } from "../move/capture.ts";
 import { EngineFault, isFull } from "../storage/faults.ts";
 import { removeGuards, setGuard, spoilFence } from "../move/guards.ts";
-import { type Membership, clearMoveRecords } from "./membership.ts";
+import { type Membership, clearMoveRecords, numbersOf } from "./membership.ts";
 import type { Moving } from "../move/moving.ts";
 import { ProvenMember } from "./proven-member.ts";
 import type {
@@ -72,7 +72,7 @@ export class Member extends ProvenMember {
 
   /** Takes part in an operation: a source begins to capture in the same transaction, a target clears what a verified cutover left. */
   prepare(request: Message<"prepare">, bookmark?: string): PrepareReply {
-    const { operation, token, epoch, from, to, mode } = request;
+    const { operation, epoch, from, to, mode } = request;
     this.requireInStep(request);
     ensureSchema(this.sql);
     const tables = this.tables();
@@ -94,7 +94,7 @@ export class Member extends ProvenMember {
         clearMoveRecords(this.sql);
         const fence = { fence: 0, fenceFloor: 1, promotion: null };
         const { allowMissingKey, rowsPerSecondMax } = request;
-        const named = { operation, ...(token === undefined ? {} : { token }) };
+        const named = numbersOf(request);
         const moving = {
           ...named,
           ...(bookmark === undefined ? {} : { bookmark }),
@@ -108,8 +108,7 @@ export class Member extends ProvenMember {
           ...fence,
         };
         // Epochs at which its part has not changed it need not have heard of.
-        const ground = isSource ? { epoch, layout: from } : {};
-        this.put({ moving, membership: { ...membership, ...ground, ...named } });
+        this.put({ moving, membership: { ...membership, ...(isSource && { epoch, layout: from }), ...named } });
         if (hasKeyedDirectory(to)) checkIds(tables);
         if (isSource) this.#prepareSource([...tables, ...movedDirectories(moving)], to);
         if (isTarget && !membership.serving) this.#clearTarget(tables, membership);
@@ -362,12 +361,21 @@ export class Member extends ProvenMember {
    */
   mend({ epoch, layout, endedUpTo }: Message<"mend">): MendReply {
     const { membership: before } = this;
-    if (before.epoch > epoch) throw refused("invalid", `${this.self} is at epoch ${before.epoch} by now: plan the repair again`);
+    const isNewer = (this.moving?.operation ?? before.operation) > endedUpTo;
+    if (before.epoch > epoch || (layout !== null && isNewer))
+      throw refused(
+        "invalid",
+        `${this.self} has gone on to epoch ${before.epoch} and operation ${before.operation}: plan the repair again`,
+      );
     ensureSchema(this.sql);
     let setAside: readonly TableRows[] = [];
     this.change(() => {
-      const { trouble: _, token: __, ...membership } = before;
-      if (layout === null) return this.#serve({ ...membership, ...(before.token === undefined ? {} : { token: before.token }) });
+      const { trouble: _, token: __, tokenOf: ___, ...membership } = before;
+      if (layout === null) {
+        const { trouble: ____, ...known } = before;
+        // What was cut over without it is activated first: until then nothing is served.
+        return this.moving && known.epoch < epoch ? this.put({ membership: known }) : this.#serve(known);
+      }
       this.#forgetMove();
       removeCapture(this.sql);
       setAside = setStraysAside(this.sql, this.presentTables(), layout, this.self, this.options.partitioners, epoch);
@@ -551,7 +559,7 @@ export class Member extends ProvenMember {
       removeCapture(this.sql);
       // Who is out of step keeps what it knew of itself: a repair needs it.
       const known = membership.trouble ? membership : next(membership, moving);
-      const after = { ...known, operation, ...(token === undefined ? {} : { token }), ended: operation };
+      const after = { ...known, ...numbersOf({ operation, token }), ended: operation };
       this.forgetMoving();
       this.#serve(after);
       if (this.membership.serving) removeGuards(this.sql);

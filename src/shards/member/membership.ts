@@ -23,6 +23,8 @@ export interface Membership {
   readonly operation: number;
   /** The token of that operation; absent for one that an older root has begun. */
   readonly token?: string;
+  /** The operation that the token is of: an older library carries a token on under a newer number. */
+  readonly tokenOf?: number;
   /** The newest operation that ended here, by activation or abandonment: a late call of it must not begin it again. */
   readonly ended: number;
   /**
@@ -32,6 +34,15 @@ export interface Membership {
   readonly ownedEpoch?: number;
   /** Why it serves nothing until it is repaired; absent when nothing is wrong. */
   readonly trouble?: Trouble;
+}
+
+/** The newest operation, as a membership has it. */
+export function numbersOf(of: {
+  readonly operation: number;
+  readonly token?: string | undefined;
+}): Pick<Membership, "operation" | "token" | "tokenOf"> {
+  const { operation, token } = of;
+  return { operation, ...(token === undefined ? {} : { token, tokenOf: operation }) };
 }
 
 export function readMembership(sql: Sql, namespace: string, self: string): Membership {

@@ -5,11 +5,13 @@
 import type { Layout } from "../../core/layout.ts";
 import { ownsSamePart } from "../../core/own-part.ts";
 import { receivedPages } from "../move/recopy.ts";
+import { setGuard } from "../move/guards.ts";
 import { countStrays } from "../move/strays.ts";
 import type { Moving } from "../move/moving.ts";
 import type { Message, PageFloor, TestifiedMove, Testimony, Trouble } from "../protocol/messages.ts";
 import { type RefusedError, refused } from "../protocol/refused-error.ts";
 import { EngineFault } from "../storage/faults.ts";
+import { spendReserve } from "../storage/reserve.ts";
 import { ensureSchema } from "../storage/schema.ts";
 import { REPAIR } from "./evidence.ts";
 import { GuardedMember } from "./guarded-member.ts";
@@ -49,10 +51,13 @@ export class ProvenMember extends GuardedMember {
     const message = `${reason}. It serves and writes nothing: ${REPAIR}`;
     ensureSchema(this.sql);
     this.change(() => {
+      spendReserve(this.sql);
       this.put({
         membership: { ...this.membership, serving: false, trouble: { kind, message, since: this.runtime.now(), epoch, by } },
       });
-      this.guard("notMember");
+      // Admission refuses by the record; guards are for what is no routed call.
+      if (this.hasRoomForGuards()) this.guard("notMember");
+      else setGuard(this.sql, "notMember");
     });
     this.arm();
     return refused(kind, message);

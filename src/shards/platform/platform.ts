@@ -69,7 +69,7 @@ export function durableObjectPlatform(ctx: DurableObjectState, binding: ObjectNa
     },
     runtime: platformRuntime,
     alone: (work) => ctx.blockConcurrencyWhile(() => work(platformRuntime.sleep)),
-    bookmark: () => storage.getCurrentBookmark(),
+    ...("getCurrentBookmark" in storage ? { bookmark: () => storage.getCurrentBookmark() } : {}),
     peers: binding && peersOf(() => home.namespace() ?? binding),
     runBelow,
   };

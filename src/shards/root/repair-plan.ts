@@ -153,22 +153,46 @@ function findMends(
   end: OperationEnd | null,
 ): MemberMend[] {
   const mends: MemberMend[] = [];
-  const live = isRegistryLost ? end?.kind !== "over" && end?.move : running;
-  const number = live ? ("operation" in live ? live.operation : live.id) : null;
-  const token = live ? live.token : undefined;
+  const live = liveOperation(running, isRegistryLost, end);
   for (const [member, answer] of answers) {
     if (answer === "silent") continue;
     const isMember = layout.members.includes(member);
     const isLostRoot = member === root && isRegistryLost;
     if (!isKnown(answer)) {
       if (isMember || isLostRoot) mends.push({ member, layout });
-    } else if (number !== null && answer.moving?.operation === number && answer.moving.token === token) {
-      if (answer.trouble) mends.push({ member, layout: null });
+    } else if (isSameOperation(answer, live)) {
+      if (answer.trouble) mends.push({ member, layout: hasLostPromotion(member, answer, layout) ? layout : null });
     } else if (answer.trouble || isLostRoot || isLeft(answer, isRegistryLost) || !ownsSamePart(member, answer.layout, layout)) {
       mends.push({ member, layout });
     }
   }
   return mends;
+}
+
+interface Numbered {
+  readonly operation: number;
+  readonly token?: string | undefined;
+}
+
+/** The operation that goes on, or is ended by the driver: its members hear of it from there. */
+function liveOperation(running: OperationRecord | undefined, isRegistryLost: boolean, end: OperationEnd | null): Numbered | null {
+  if (!isRegistryLost) return running ? { operation: running.id, token: running.token } : null;
+  return end === null || end.kind === "over" ? null : end.move;
+}
+
+function isSameOperation({ moving }: Testimony, live: Numbered | null): boolean {
+  if (live === null || moving?.operation !== live.operation) return false;
+  return moving.token === undefined || live.token === undefined || moving.token === live.token;
+}
+
+/**
+ * True for the target of a wave that was cut over, and has its rows no more among the live ones: it
+ * cannot be activated.
+ */
+function hasLostPromotion(member: string, { moving, trouble, layout: known }: Testimony, layout: Layout): boolean {
+  return (
+    trouble?.kind === "outOfStep" && moving?.mode === "shift" && moving.promoted === null && !ownsSamePart(member, known, layout)
+  );
 }
 
 /** True for who takes part in an operation whose end the lost registry had yet to tell. */
@@ -188,6 +212,13 @@ function lossOf(
   }
   if (answer.trouble?.kind === "outOfStep" && ownsSamePart(member, answer.layout, layout))
     return [{ member, summary: `Rows of ${member} may be gone: ${answer.trouble.message}` }];
+  if (hasLostPromotion(member, answer, layout))
+    return [
+      {
+        member,
+        summary: `${member} was restored between a cutover and its end: the rows that were to come stay where they were, and are not here`,
+      },
+    ];
   if (answer.moving !== null || ownsSamePart(member, answer.layout, layout)) return [];
   const summary = `${member} is back at epoch ${answer.epoch}: rows that have come to it since then are not here, and were deleted where they came from`;
   return [{ member, summary }];

@@ -72,7 +72,8 @@ export async function repair(
     if (journal.epoch() > epoch) throw refused("invalid", "The registry has moved on: plan the repair again");
     for (const end of decision.operations) endOperation(context, decision, end, by);
     journal.skipTo(endedUpTo);
-    if (decision.isRegistryLost) journal.commitEpoch(epoch, decision.layout, 0, context.runtime.now());
+    // A repair that was killed has committed it already.
+    if (decision.isRegistryLost && journal.epoch() < epoch) journal.commitEpoch(epoch, decision.layout, 0, context.runtime.now());
     journal.addEvent("namespace.repaired", fingerprint, null, context.runtime.now(), {
       by,
       epoch,
@@ -239,7 +240,7 @@ function endOperation(
     if (participants(record).includes(member)) continue;
     journal.putChore({ member, kind: "abandon", operation: record.id, dueAt: now, tries: 0 });
   }
-  journal.putWaves(record.id, [{ moves: isForward ? movesBetween(before, layout) : [], rows: 0 }]);
+  journal.putWaves(record.id, [{ moves: isForward && move.mode === "shift" ? movesBetween(before, layout) : [], rows: 0 }]);
 }
 
 /** What changed hands between two layouts; nothing by rows where whole members did. */

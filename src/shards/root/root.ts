@@ -99,8 +99,10 @@ export class Root {
   /** Of those that take part in an operation, or have yet to hear of its end, and are no members. */
   async #troublesBeside(members: readonly string[]): Promise<({ readonly member: string } & Trouble)[]> {
     const running = this.journal.running();
-    const waiting = this.journal.chores().filter(({ tries }) => tries > 0);
-    const names = [...(running ? participants(running) : []), ...waiting.map(({ member }) => member)];
+    // A target that has yet to be prepared knows nothing rightly, and so does one that never was.
+    const waiting = this.journal.chores().filter(({ tries, kind }) => tries > 0 && kind !== "abandon");
+    const parts = running?.step === "prepare" ? running.from.members : running ? participants(running) : [];
+    const names = [...parts, ...waiting.map(({ member }) => member)];
     const beside = [...new Set(names)].filter((name) => !members.includes(name));
     const troubles = await each(beside, async (member) => ({ member, trouble: await askTrouble(this.#options, member) }));
     return troubles.flatMap(({ member, trouble }) => (trouble ? [{ member, ...trouble }] : []));
