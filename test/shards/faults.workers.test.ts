@@ -84,14 +84,15 @@ const FAULTS: Readonly<Record<string, (namespace: TestNamespace<Things>) => Inte
 
 /** The same message as the operation before would have sent it, by the epoch before. Null for the first operation, and for what is stale already. */
 function makeStale(request: MemberRequest): MemberRequest | null {
-  if (!("operation" in request) || typeof request.operation !== "number" || request.operation < 2 || staleRequests.has(request))
-    return null;
+  if (!("operation" in request) || request.kind === "start" || request.operation < 2 || staleRequests.has(request)) return null;
+  // Without the token, which is of this operation: as an older library would have sent it.
+  const { token: _, registryEpoch: __, ...unnamed } = request;
   const stale: MemberRequest = {
-    ...request,
+    ...unnamed,
     operation: request.operation - 1,
     ...("epoch" in request ? { epoch: Math.max(0, request.epoch - 1) } : {}),
     ...("activation" in request ? { activation: { ...request.activation, epoch: request.activation.epoch - 1 } } : {}),
-  } as MemberRequest;
+  };
   staleRequests.add(stale);
   return stale;
 }

@@ -177,7 +177,7 @@ function checkObject(world: World, object: SimObject, registry: Registry, isMemb
     )
     .map((row) => textOf(row["name"]))
     // The journal that would have had them dropped is lost: the object's next operation drops them.
-    .filter((name) => !registry.isRepaired || !name.startsWith("shardctl_retired_"));
+    .filter((table) => !registry.isRepaired || !table.startsWith("shardctl_retired_"));
   if (left.length > 0) world.violate(`${name} has left behind: ${left.join(", ")}`);
   const guards = storage.peek(
     "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl\\_guard\\_%' ESCAPE '\\'",

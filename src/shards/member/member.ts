@@ -250,7 +250,9 @@ export class Member extends ProvenMember {
    */
   async activate(operation: number, { epoch, layout, incoming, outgoing, attempt }: Activation): Promise<void> {
     if (this.membership.epoch >= epoch) return;
-    if (this.membership.trouble || this.moving?.operation !== operation)
+    // A member that has seen a newer operation is told of an older one: that comes late.
+    const isForgotten = this.moving?.operation !== operation && this.membership.operation < operation;
+    if (this.membership.trouble || isForgotten)
       throw this.fall("outOfStep", `${this.self} knows nothing of operation ${operation}, which has cut over`, epoch);
     const plan = this.planAfterCutover(operation);
     for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);
@@ -380,8 +382,7 @@ export class Member extends ProvenMember {
       removeCapture(this.sql);
       setAside = setStraysAside(this.sql, this.presentTables(), layout, this.self, this.options.partitioners, epoch);
       if (!layout.members.includes(this.self)) this.#clearDirectory();
-      const numbers = { operation: Math.max(membership.operation, endedUpTo), ended: Math.max(membership.ended, endedUpTo) };
-      this.#serve({ ...membership, ...numbers, epoch, layout, retired: false });
+      this.#serve({ ...membership, operation: endedUpTo, ended: endedUpTo, epoch, layout, retired: false });
       if (this.membership.serving) removeGuards(this.sql);
       // What may stand on it now came by no operation: it is nothing that the next may clear.
       else this.put({ membership: { ...this.membership, retired: false } });
