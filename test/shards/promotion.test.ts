@@ -28,7 +28,7 @@ const TO: HashLayout = {
 const INCOMING = [{ kind: "slots" as const, from: 100, to: 200 }];
 
 let member: Member;
-beforeEach(() => {
+beforeEach(async () => {
   const sql = openSql();
   sql.run("CREATE TABLE orders (id TEXT PRIMARY KEY)");
   member = new Member({
@@ -55,6 +55,7 @@ beforeEach(() => {
     allowMissingKey: false,
     rowsPerSecondMax: null,
   });
+  await member.activate(1, { epoch: 1, layout: FROM, incoming: [], outgoing: [] });
   member.finish({ kind: "finish", operation: 1, epoch: 1, layout: FROM });
   member.prepare({
     kind: "prepare",

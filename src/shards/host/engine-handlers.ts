@@ -69,17 +69,19 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
     chunks: ({ operation, waveRowsMax }) => ({
       chunks: stagedChunks(host.sql, host.member.plan(operation), waveRowsMax),
     }),
-    rehearse: async ({ operation, incoming, outgoing = [], floors }) => {
+    rehearse: async ({ operation, incoming, outgoing = [], floors, attempt }) => {
       host.member.requirePages(floors);
       if (outgoing.length > 0) await refuseLeftBehind(host.member, operation, outgoing);
       // A source that takes nothing in this wave may still be sent rows for another.
       if (incoming.length === 0 && outgoing.length > 0) return;
       await host.writeRows(() => {
         rehearsePromotion(host.sql, host.member.plan(operation), incoming, host.member.self);
-        host.member.noteRehearsal(operation);
+        host.member.noteRehearsal(operation, attempt);
       });
     },
-    promote: async ({ operation, attempt, incoming, outgoing, floors }) => {
+    promote: async (request) => {
+      const { operation, attempt, incoming, outgoing, floors } = request;
+      host.member.requireCaughtUp(request);
       host.member.plan(operation); // its tables are those that were copied
       host.member.requirePages(floors);
       host.member.requireUnspoiled(operation, attempt);

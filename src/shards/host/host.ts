@@ -488,7 +488,10 @@ export class Host {
     probe: ({ epoch, rows }) => this.#parts.claims.probe(epoch, rows),
     // Root → member, and member → member
     ...createEngineHandlers(this),
-    fence: (request) => this.#fence(request),
+    fence: (request) => {
+      this.member.requireCaughtUp(request);
+      return this.#fence(request);
+    },
     // Member → root
     resolve: (request) => this.#watch.resolve(request),
   };

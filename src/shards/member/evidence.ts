@@ -55,11 +55,17 @@ const ASKED_OF_MEMBERS: ReadonlySet<MessageKind> = new Set([
 export function refuseStranger(
   { self, membership, isStored }: { readonly self: string; readonly membership: Membership; readonly isStored: boolean },
   namespace: string,
-  { kind }: MemberRequest,
+  request: MemberRequest,
 ): ProtocolFailure {
+  const { kind } = request;
   if (ASKED_OF_MEMBERS.has(kind) && !isStored) {
     const lost = `${self} knows nothing of namespace '${namespace}': it has lost its storage, or was never part of it`;
     return refusal("outOfStep", `${lost}: ${REPAIR}`);
+  }
+  const isPartOfMove = "operation" in request && request.kind !== "start" && request.kind !== "prepare";
+  if (isPartOfMove && !isStored) {
+    const message = `${self} knows nothing of operation ${request.operation}: it has lost its storage`;
+    return faultRefusal({ kind: "outOfStep", message });
   }
   const message = `${self} is part of namespace '${membership.namespace}', the message is for '${namespace}'`;
   if (kind !== "prepare") return refusal("invalid", message);

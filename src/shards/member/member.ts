@@ -14,7 +14,7 @@ import { capturedCount, capturedKey, keepCapture, removeCapture } from "../move/
 import { EngineFault, isFull } from "../storage/faults.ts";
 import { removeGuards, setGuard, spoilFence } from "../move/guards.ts";
 import { type Membership, clearMoveRecords, numbersOf } from "./membership.ts";
-import type { Moving } from "../move/moving.ts";
+import { type Moving, isCheckedFor } from "../move/moving.ts";
 import { ProvenMember } from "./proven-member.ts";
 import type {
   Activation,
@@ -97,6 +97,7 @@ export class Member extends ProvenMember {
         const named = numbersOf(request);
         const moving = {
           ...named,
+          epochFrom: epoch,
           ...(bookmark === undefined ? {} : { bookmark }),
           mode,
           isSource,
@@ -130,13 +131,6 @@ export class Member extends ProvenMember {
     });
   }
 
-  /** @throws EngineFault when the operation does not run here, or this attempt is over. */
-  requireAttempt(operation: number, attempt: number): void {
-    const { moving } = this.planAfterCutover(operation);
-    if (attempt < moving.fenceFloor || attempt < moving.fence)
-      throw new EngineFault("cancelled", `Fence attempt ${attempt} of operation ${operation} is over on ${this.self}`);
-  }
-
   /**
    * Prepares tables again that a deploy has changed: a source walks them from the start, a target
    * forgets what it has of them and takes no older page. Idempotent by its round. @throws
@@ -155,16 +149,6 @@ export class Member extends ProvenMember {
       }
       return { floors: sentFloors(this.sql, this.self) };
     });
-  }
-
-  /**
-   * Refuses a slice of an earlier round: it would send what the targets have forgotten since.
-   * @throws RefusedError
-   */
-  requireRound(operation: number, round = 0): void {
-    const now = this.planAfterCutover(operation).moving.rounds?.source ?? 0;
-    if (round === now) return;
-    throw refused("moving", `${this.self} has prepared operation ${operation} in round ${now}, not ${round}`);
   }
 
   /**
@@ -207,11 +191,13 @@ export class Member extends ProvenMember {
    * more rows until it has promoted them or the fence is lifted. The target of a swap, which has no
    * fence, has only to look at what still comes.
    */
-  noteRehearsal(operation: number): void {
+  noteRehearsal(operation: number, attempt?: number): void {
     const { moving } = this.plan(operation);
     if (moving.mode === "swap") {
       this.change(() => {
         noteChecked(this.sql, moving);
+        // Never back to an earlier attempt, whose message came late.
+        if (attempt !== undefined) this.put({ moving: { ...moving, rehearsed: Math.max(attempt, moving.rehearsed ?? 0) } });
         // What it will need when it serves: the activation is to change rows only.
         if (hasKeyedDirectory(moving.to)) keepUnique(this.sql, this.tables(), moving.to);
         this.keepKeyTriggers(moving.to);
@@ -273,7 +259,7 @@ export class Member extends ProvenMember {
         const { moving } = this.planAfterCutover(operation);
         spendReserve(this.sql);
         const isPromoted = incoming.length === 0 || Boolean(moving.promotion);
-        if (!isPromoted && attempt !== undefined)
+        if (attempt !== undefined && !(isPromoted && isCheckedFor(moving, attempt)))
           throw new NotPromoted(`${this.self} has not promoted attempt ${attempt} of operation ${operation}, which has cut over`);
         if (!isPromoted) promoteRows(this.sql, plan, incoming, this.self);
         this.#serve({ ...membership, epoch, layout });
@@ -353,7 +339,7 @@ export class Member extends ProvenMember {
       const membership = this.membership;
       if (membership.epoch >= epoch || this.moving || membership.trouble) return;
       if (ownsSamePart(this.self, membership.layout, layout)) this.#serve({ ...membership, epoch, layout });
-      else this.fall("outOfStep", this.unprovenPart(epoch), epoch);
+      else this.unproven(epoch);
     });
   }
 
@@ -546,10 +532,10 @@ export class Member extends ProvenMember {
     ensureSchema(this.sql);
     const { membership: before, moving: part, self } = this;
     if (before.ended >= operation || before.operation > operation) return;
-    const isPart = part?.operation === operation;
     // Who is out of step waits for its repair, and keeps what it knew of itself until then.
-    if (before.trouble && !isPart) return;
-    if (!isPart && !ownsSamePart(self, before.layout, layout)) throw this.fall("outOfStep", this.unprovenPart(epoch), epoch);
+    if (before.trouble && part?.operation !== operation) return;
+    // Each cutover was acknowledged here: one that is not known was forgotten.
+    if (!before.trouble && !ownsSamePart(self, before.layout, layout)) throw this.unproven(epoch);
     this.change(() => {
       const membership = this.membership;
       spendReserve(this.sql);

@@ -80,9 +80,38 @@ export class ProvenMember extends GuardedMember {
     return true;
   }
 
-  /** Why this member may not go to an epoch by itself. */
-  protected unprovenPart(epoch: number): string {
-    return `${this.self} is at epoch ${this.membership.epoch}, and owns another part at epoch ${epoch}, for which it has no record of an operation`;
+  /** Falls at an epoch that this member may not go to by itself. */
+  protected unproven(epoch: number): RefusedError {
+    const reason = `${this.self} is at epoch ${this.membership.epoch}, and owns another part at epoch ${epoch}, for which it has no record of an operation`;
+    return this.fall("outOfStep", reason, epoch);
+  }
+
+  /** @throws EngineFault when the operation does not run here, or this attempt is over. */
+  requireAttempt(operation: number, attempt: number): void {
+    const { moving } = this.planAfterCutover(operation);
+    if (attempt < moving.fenceFloor || attempt < moving.fence)
+      throw new EngineFault("cancelled", `Fence attempt ${attempt} of operation ${operation} is over on ${this.self}`);
+  }
+
+  /**
+   * Refuses a slice of an earlier round: it would send what the targets have forgotten since.
+   * @throws RefusedError
+   */
+  requireRound(operation: number, round = 0): void {
+    const now = this.planAfterCutover(operation).moving.rounds?.source ?? 0;
+    if (round === now) return;
+    throw refused("moving", `${this.self} has prepared operation ${operation} in round ${now}, not ${round}`);
+  }
+
+  /**
+   * Takes no part in a wave without those before it, each of which was acknowledged here: a member
+   * that was restored has forgotten some. @throws RefusedError
+   */
+  requireCaughtUp({ operation, registryEpoch = 0 }: Message<"fence" | "promote">): void {
+    const { membership, moving, self } = this;
+    const epochFrom = moving?.operation === operation ? moving.epochFrom : undefined;
+    if (epochFrom === undefined || registryEpoch <= epochFrom || membership.epoch >= registryEpoch) return;
+    throw this.fall("outOfStep", `${self} is at epoch ${membership.epoch}, and has acknowledged ${registryEpoch}`, registryEpoch);
   }
 
   /**
@@ -118,6 +147,13 @@ export class ProvenMember extends GuardedMember {
   }
 }
 
-function testifiedMove({ operation, token, mode, from, to, promotion }: Moving): TestifiedMove {
-  return { operation, ...(token === undefined ? {} : { token }), mode, from, to, promoted: promotion?.attempt ?? null };
+function testifiedMove({ operation, token, mode, from, to, promotion, rehearsed }: Moving): TestifiedMove {
+  return {
+    operation,
+    ...(token === undefined ? {} : { token }),
+    mode,
+    from,
+    to,
+    promoted: promotion?.attempt ?? rehearsed ?? null,
+  };
 }

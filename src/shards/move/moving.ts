@@ -8,6 +8,8 @@ export interface Moving {
   readonly operation: number;
   /** Tells it from another of that number; absent for one that an older root has begun. */
   readonly token?: string;
+  /** The epoch at which the operation began: above it every participant is at the registry's; absent from an older library. */
+  readonly epochFrom?: number;
   /** The point in time, from before the part began, to which this object can be restored. */
   readonly bookmark?: string;
   readonly mode: OperationMode;
@@ -32,8 +34,8 @@ export interface Moving {
    */
   readonly promotion?: Promotion | null;
   /**
-   * As a target under a root of protocol 1: the attempt whose promotion it has tried, 0 or absent
-   * for none.
+   * As a target of a swap: the attempt behind whose fence all that came was checked. As one of a
+   * shift under a root of protocol 1: the attempt whose promotion it has tried. 0 or absent for none.
    */
   readonly rehearsed?: number;
 }
@@ -46,4 +48,12 @@ export interface Promotion {
   readonly attempt: number;
   /** The ranges whose staged rows are live. */
   readonly incoming: readonly MoveRange[];
+}
+
+/**
+ * True unless this is the target of a swap that was not checked whole behind the fence of the
+ * attempt, as one that was restored since. What an older library has prepared is taken as it is.
+ */
+export function isCheckedFor({ mode, isTarget, epochFrom, rehearsed }: Moving, attempt: number): boolean {
+  return mode === "shift" || !isTarget || epochFrom === undefined || rehearsed === attempt;
 }

@@ -210,6 +210,8 @@ export type EngineRequest =
    */
   | ({
       readonly kind: "rehearse";
+      /** Behind the fence of this attempt, whose activation asks for it; absent before. */
+      readonly attempt?: number;
       /** The last page that each source has had acknowledged: a target that is behind has lost some. */
       readonly floors?: readonly PageFloor[];
       readonly incoming: readonly MoveRange[];
@@ -394,7 +396,7 @@ export interface TestifiedMove extends OfOperation {
   readonly mode: OperationMode;
   readonly from: Layout;
   readonly to: Layout;
-  /** The attempt whose rows are live here before their commit; null for none. */
+  /** The attempt whose rows are live, or in a swap checked whole, before their commit; null for none. */
   readonly promoted: number | null;
 }
 export interface TableRows {

@@ -93,7 +93,7 @@ export function cutOver(context: DriverContext, record: OperationRecord, wave: W
     journal.commitEpoch(epoch, layout, record.id, runtime.now());
     keepReserve(sql, 0);
     context.committed();
-    proceed(context, record, { step: "activate", epoch, fencedAt, isPromoted: record.mode === "shift" });
+    proceed(context, record, { step: "activate", epoch, fencedAt, isPromoted: true });
   });
 }
 

@@ -5,6 +5,9 @@
  */
 import type { OperationFault, OperationPolicy, OperationState, OperationStatus } from "../../core/operation.ts";
 
+/** A wave of the full size is cut into this many, so that it can be made smaller. */
+export const WAVE_SPAN_MAX = 4;
+
 /** An operation as the journal keeps it: what the world sees, and what the driver needs to go on. */
 export interface OperationRecord extends Omit<
   OperationStatus,
@@ -49,13 +52,45 @@ export interface OperationRecord extends Omit<
   /** Tables that are being prepared again; absent for none. */
   readonly recopies?: readonly string[];
   /**
-   * True when the wave that was cut over last was promoted before its commit; absent in records of
+   * True when the wave that was cut over last was promoted, or in a swap checked whole, before its
+   * commit: the activation asks for that attempt. Absent in records of
    * earlier versions.
    */
   readonly isPromoted?: boolean;
   /** Milliseconds since the Unix epoch before which the driver does nothing: backoff. */
   readonly notBefore: number;
   readonly refuseEmpty: boolean;
+}
+
+/** The part of a record that is the same for every operation at its beginning. */
+type Beginning = Omit<
+  OperationRecord,
+  "kind" | "mode" | "from" | "to" | "epochFrom" | "epoch" | "policy" | "correlationId" | "requestedBy" | "refuseEmpty"
+>;
+
+/** Begins the record of an operation. */
+export function newRecord(id: number, now: number): Beginning {
+  return {
+    id,
+    state: "running",
+    step: "prepare",
+    rowsTotal: 0,
+    sources: {},
+    waveCount: 0,
+    wavesDone: 0,
+    waveSpan: WAVE_SPAN_MAX,
+    fencedAt: 0,
+    attempt: 1,
+    notBefore: 0,
+    startedAt: now,
+    updatedAt: now,
+    finishedAt: null,
+    writePauseMs: null,
+    paused: null,
+    fault: null,
+    lastError: null,
+    retries: 0,
+  };
 }
 
 /** Progress of one source. */

@@ -25,7 +25,7 @@ export async function promote(context: Fenced, record: OperationRecord, wave: Wa
   // A source of either mode that has written since it said that it is drained, as a constructor
   // may, says so now.
   const promotes = record.mode === "swap" ? record.from.members : [...new Set([...targetsOf(wave), ...sourcesOf(wave)])];
-  const check = record.mode === "swap" ? checkTargets(context, record, context.floors) : undefined;
+  const check = record.mode === "swap" ? checkTargets(context, record, context) : undefined;
   await Promise.all([check, askToPromote(context, promotes.toSorted(), operation, attempt, wave)]);
 }
 
@@ -51,12 +51,13 @@ function floorsOf(floors: readonly PageFloor[], member: string): PageFloor[] {
 /** Has the targets of a swap check what points at what, and, behind the fence, that all has come. */
 export async function checkTargets(
   context: DriverContext,
-  { id: operation, to }: OperationRecord,
-  floors: readonly PageFloor[] = [],
+  { id: operation, to, attempt }: OperationRecord,
+  fenced?: Fenced,
 ): Promise<void> {
-  await each(to.members, (member) =>
-    context.ask(member, { kind: "rehearse", operation, incoming: [], floors: floorsOf(floors, member) }),
-  );
+  await each(to.members, (member) => {
+    const behind = fenced ? { attempt, floors: floorsOf(fenced.floors, member) } : {};
+    return context.ask(member, { kind: "rehearse", operation, incoming: [], ...behind });
+  });
 }
 
 /**

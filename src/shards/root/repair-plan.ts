@@ -8,7 +8,7 @@ import { type Layout, sameLayout } from "../../core/layout.ts";
 import { ownsSamePart } from "../../core/own-part.ts";
 import type { Disorder, RepairStep } from "../../core/repair.ts";
 import type { TableRows, TestifiedMove, Testimony } from "../protocol/messages.ts";
-import type { OperationRecord } from "./operation-record.ts";
+import { type OperationRecord, participants } from "./operation-record.ts";
 
 /** What an object has said; `silent` when it did not answer. */
 export type Answer = Testimony | "silent" | "knowsNothing";
@@ -69,7 +69,9 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
   const layout = registry.epoch === newestEpoch ? registry.layout : (provers[0]?.layout ?? registry.layout);
   const end = isRegistryLost ? endOfUnknown(told, layout, newestEpoch) : null;
   const mends = findMends(facts, layout, isRegistryLost, end);
-  const losses = mends.flatMap(({ member }) => lossOf(member, answers.get(member), layout));
+  const losses = mends.flatMap(({ member, layout: taken }) =>
+    taken === null ? [] : lossOf(member, answers.get(member), layout),
+  );
   const obstacles = [
     ...[...answers].filter(([, answer]) => answer === "silent").map(([member]) => `${member} ${SILENT}`),
     ...provers.filter((prover) => !sameLayout(layout, prover.layout)).map(({ member }) => `${member} ${OTHER_LAYOUT}`),
@@ -159,9 +161,11 @@ function findMends(
     const isMember = layout.members.includes(member);
     const isLostRoot = member === root && isRegistryLost;
     if (!isKnown(answer)) {
-      if (isMember || isLostRoot) mends.push({ member, layout });
+      if (isMember || isLostRoot || isAwaited(member, running)) mends.push({ member, layout });
     } else if (isSameOperation(answer, live)) {
-      if (answer.trouble) mends.push({ member, layout: hasLostPromotion(member, answer, layout) ? layout : null });
+      // Null where the driver's next word to it tells the rest.
+      const isTold = isRegistryLost || running?.step === "activate";
+      if (answer.trouble) mends.push({ member, layout: isTold && !hasForgotten(member, answer, layout) ? null : layout });
     } else if (answer.trouble || isLostRoot || isLeft(answer, isRegistryLost) || !ownsSamePart(member, answer.layout, layout)) {
       mends.push({ member, layout });
     }
@@ -186,13 +190,17 @@ function isSameOperation({ moving }: Testimony, live: Numbered | null): boolean 
 }
 
 /**
- * True for the target of a wave that was cut over, and has its rows no more among the live ones: it
- * cannot be activated.
+ * True for who has forgotten what it needs to follow a cutover, as the rows that were to come: the
+ * driver cannot lead it on.
  */
-function hasLostPromotion(member: string, { moving, trouble, layout: known }: Testimony, layout: Layout): boolean {
-  return (
-    trouble?.kind === "outOfStep" && moving?.mode === "shift" && moving.promoted === null && !ownsSamePart(member, known, layout)
-  );
+function hasForgotten(member: string, { moving, trouble, layout: known }: Testimony, layout: Layout): boolean {
+  const isToOwn = layout.members.includes(member) && !ownsSamePart(member, known, layout);
+  return isToOwn && moving !== null && trouble?.kind === "outOfStep";
+}
+
+/** True for a participant whose word an operation needs that can only go forward. */
+function isAwaited(member: string, running: OperationRecord | undefined): boolean {
+  return running !== undefined && refuseWhileRunning(running).length === 0 && participants(running).includes(member);
 }
 
 /** True for who takes part in an operation whose end the lost registry had yet to tell. */
@@ -212,14 +220,14 @@ function lossOf(
   }
   if (answer.trouble?.kind === "outOfStep" && ownsSamePart(member, answer.layout, layout))
     return [{ member, summary: `Rows of ${member} may be gone: ${answer.trouble.message}` }];
-  if (hasLostPromotion(member, answer, layout))
+  if (hasForgotten(member, answer, layout))
     return [
       {
         member,
         summary: `${member} was restored between a cutover and its end: the rows that were to come stay where they were, and are not here`,
       },
     ];
-  if (answer.moving !== null || ownsSamePart(member, answer.layout, layout)) return [];
+  if (ownsSamePart(member, answer.layout, layout)) return [];
   const summary = `${member} is back at epoch ${answer.epoch}: rows that have come to it since then are not here, and were deleted where they came from`;
   return [{ member, summary }];
 }

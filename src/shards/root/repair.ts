@@ -5,12 +5,13 @@
 import { canonicalJson } from "../../core/canonical.ts";
 import { diffRanges, type Move } from "../../core/moves.ts";
 import type { Layout } from "../../core/layout.ts";
+import { operationModeFor } from "../../core/operation-mode.ts";
 import type { RepairOutcome, RepairPlan, RepairRequest, StrayRows } from "../../core/repair.ts";
 import { DEFAULT_OPERATION_POLICY } from "../../core/operation.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
-import type { TableRows, Testimony } from "../protocol/messages.ts";
+import type { TableRows, TestifiedMove, Testimony } from "../protocol/messages.ts";
 import { FAN_OUT_MAX, each } from "./each.ts";
-import { type OperationRecord, participants } from "./operation-record.ts";
+import { type OperationRecord, newRecord, participants } from "./operation-record.ts";
 import type { DriverContext } from "./progress.ts";
 import {
   type Answer,
@@ -209,12 +210,13 @@ function endOperation(
   }
   const { move, before, promoted } = end;
   const known = journal.find(move.operation);
+  // The journal may have another of that number, which it has begun since.
+  const isSame = known !== undefined && (move.token === undefined || known.token === undefined || known.token === move.token);
   const isForward = end.kind === "forward";
   const epoch = isForward ? epochAfter : journal.epoch();
   const record: OperationRecord = {
-    ...(known ?? blankRecord(move.operation, move.token ?? `repair of operation ${move.operation}`, epoch, now, by)),
+    ...(isSame ? known : lostRecord(move, epoch, now, by)),
     ...(move.token === undefined ? {} : { token: move.token }),
-    kind: known?.kind ?? kindOf(move.from, move.to),
     mode: move.mode,
     state: "running",
     step: isForward ? "activate" : "cleanUp",
@@ -224,7 +226,8 @@ function endOperation(
     waveCount: 1,
     wavesDone: 0,
     waveSpan: 1,
-    attempt: Math.max(known?.attempt ?? 1, promoted),
+    // The attempt by which members have promoted or checked what came: their activation asks for it.
+    attempt: promoted > 0 ? promoted : isSame ? known.attempt : 1,
     isPromoted: promoted > 0,
     fencedAt: now,
     notBefore: 0,
@@ -256,39 +259,20 @@ function kindOf(from: Layout, to: Layout): OperationRecord["kind"] {
   return from.kind === to.kind && from.shardKey === to.shardKey ? "rebalance" : "rekey";
 }
 
-function blankRecord(
-  id: number,
-  correlationId: string,
-  epochFrom: number,
-  now: number,
-  by: string,
-): Omit<OperationRecord, "kind" | "mode" | "from" | "to"> {
+/** The record of an operation that only its members know. */
+function lostRecord({ operation, from, to, token }: TestifiedMove, epochFrom: number, now: number, by: string): OperationRecord {
   return {
-    id,
-    state: "running",
-    step: "cleanUp",
+    ...newRecord(operation, now),
+    kind: kindOf(from, to),
+    mode: operationModeFor(from, to),
+    from,
+    to,
     epochFrom,
     epoch: epochFrom,
     policy: DEFAULT_OPERATION_POLICY,
-    correlationId,
+    correlationId: token ?? `repair of operation ${operation}`,
     requestedBy: by,
     refuseEmpty: false,
-    rowsTotal: 0,
-    sources: {},
-    waveCount: 1,
-    wavesDone: 0,
-    waveSpan: 1,
-    fencedAt: 0,
-    attempt: 1,
-    notBefore: 0,
-    startedAt: now,
-    updatedAt: now,
-    finishedAt: null,
-    writePauseMs: null,
-    paused: null,
-    fault: null,
-    lastError: null,
-    retries: 0,
   };
 }
 

@@ -17,7 +17,7 @@ import { type MemberCount, askTrouble, countMember, distributeOverMembers } from
 import { drive, requestCancel } from "./driver.ts";
 import { Journal, type RegistryEntry, type StoredEvent } from "./journal.ts";
 import { each } from "./each.ts";
-import { type OperationRecord, participants } from "./operation-record.ts";
+import { type OperationRecord, newRecord, participants } from "./operation-record.ts";
 import { noteMembers } from "./member-notes.ts";
 import { type RepairContext, planRepair, repair } from "./repair.ts";
 import { disorderOf } from "./repair-plan.ts";
@@ -27,7 +27,6 @@ import { keepReserve, requireRoom } from "../storage/reserve.ts";
 import { ensureSchema } from "../storage/schema.ts";
 import type { HostStorage, Runtime, Sql } from "../storage/storage.ts";
 import type { TableSpec } from "../storage/tables.ts";
-import { WAVE_SPAN_MAX } from "./waves.ts";
 
 /** How long one alarm works before it hands over to the next. */
 const DRIVE_MS = 20_000;
@@ -131,37 +130,20 @@ export class Root {
     if (refused) return failure(refused);
     const { layout, epoch } = this.journal.registry();
     const now = runtime.now();
+    const { kind, to, policy, correlationId, requestedBy, refuseEmpty } = request;
     const record: OperationRecord = {
-      id: this.journal.nextId(),
-      token: tokenOf(request.correlationId, now),
-      kind: request.kind,
-      mode: operationModeFor(layout, request.to),
-      state: "running",
-      step: "prepare",
+      ...newRecord(this.journal.nextId(), now),
+      token: tokenOf(correlationId, now),
+      kind,
+      mode: operationModeFor(layout, to),
       from: layout,
-      to: request.to,
+      to,
       epochFrom: epoch,
       epoch,
-      policy: request.policy,
-      correlationId: request.correlationId,
-      requestedBy: request.requestedBy,
-      refuseEmpty: request.refuseEmpty,
-      rowsTotal: 0,
-      sources: {},
-      waveCount: 0,
-      wavesDone: 0,
-      waveSpan: WAVE_SPAN_MAX,
-      fencedAt: 0,
-      attempt: 1,
-      notBefore: 0,
-      startedAt: now,
-      updatedAt: now,
-      finishedAt: null,
-      writePauseMs: null,
-      paused: null,
-      fault: null,
-      lastError: null,
-      retries: 0,
+      policy,
+      correlationId,
+      requestedBy,
+      refuseEmpty,
     };
     sql.transaction(() => {
       requireRoom(sql);

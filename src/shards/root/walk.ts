@@ -7,10 +7,10 @@ import { SLICE_MS, drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import { Waiting, isDuplicate } from "./failures.ts";
 import type { Journal, Wave } from "./journal.ts";
-import { type OperationRecord, type SourceProgress, participants } from "./operation-record.ts";
+import { type OperationRecord, WAVE_SPAN_MAX, type SourceProgress, participants } from "./operation-record.ts";
 import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts";
 import { settleTargets } from "./promote.ts";
-import { NO_WAVE, WAVE_SPAN_MAX, movesOf, packWaves, targetsOf } from "./waves.ts";
+import { NO_WAVE, movesOf, packWaves, targetsOf } from "./waves.ts";
 
 export async function prepare(context: DriverContext, record: OperationRecord): Promise<void> {
   const { id: operation, from, to, mode, epochFrom: epoch, policy } = record;

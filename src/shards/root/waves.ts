@@ -8,11 +8,9 @@ import type { Layout } from "../../core/layout.ts";
 import { intersectRanges } from "../../core/move-range.ts";
 import { type Move, applyMoves, diffRanges } from "../../core/moves.ts";
 import type { Wave } from "./journal.ts";
-import type { OperationRecord } from "./operation-record.ts";
+import { type OperationRecord, WAVE_SPAN_MAX } from "./operation-record.ts";
 import type { ChunksReply } from "../protocol/messages.ts";
 
-/** A wave of the full size is cut into this many, so that it can be made smaller. */
-export const WAVE_SPAN_MAX = 4;
 /** The pause of a cutover that waves are sized for. */
 const PAUSE_MS_GOAL = 100;
 /** Moves in one wave: it is one row of the journal, of which the runtime takes 2 MB. */
