@@ -189,7 +189,10 @@ class Step {
     return this.#record.isLost === true ? LOST_BEFORE_START : null;
   }
 
-  /** A lost run does not know whether the switch that holds an operation was turned off since. Windows can be seen. */
+  /**
+   * A lost run does not know whether the switch that holds an operation was turned off since.
+   * Windows can be seen.
+   */
   #holdOf(action: RunAction): FoundHold {
     const hold = this.#findHold(this.#changeOf(action));
     return { hold, letsGo: this.#record.isLost === true ? "windows" : "all" };
@@ -286,7 +289,10 @@ function findStarted(live: LiveAccess, action: RunAction, runId: string, reason:
   return adoptOperation(live, action, runId, notExecuted(action, reason));
 }
 
-/** Why an operation must stand still, or null, and which of the Worker's own pauses may be taken back. */
+/**
+ * Why an operation must stand still, or null, and which of the Worker's own pauses may be taken
+ * back.
+ */
 interface FoundHold {
   readonly hold: string | null;
   readonly letsGo: "all" | "windows";
@@ -311,7 +317,10 @@ function settleAnswer(action: RunAction, answer: LiveResult<OperationStatus>): O
   return answer.ok ? { kind: "settled", action: followOperation(action, answer.value) } : settleFailure(action, answer.failure);
 }
 
-/** Bookmarks stay in the namespace's own history: a run is written at every step, and has thousands of actions. */
+/**
+ * Bookmarks stay in the namespace's own history: a run is written at every step, and has thousands
+ * of actions.
+ */
 function followOperation(action: RunAction, { bookmarks: _bookmarks, ...operation }: OperationStatus): RunAction {
   switch (operation.state) {
     case "running":

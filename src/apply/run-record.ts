@@ -138,11 +138,11 @@ export function failRun(record: RunRecord, reason: string, now: number): RunReco
   return { ...failed, run: { ...failed.run, state: "failed" } };
 }
 
-/** What an action says that a run has not started before its lease was lost. */
+/** The words of an action that a run had not started before its lease was lost. */
 export const LOST_BEFORE_START =
   "The run took no step until its lease was lost, as after a restore of its storage: nothing more is started by it. Plan again";
 
-/** What an action says that a cancel has kept from starting. */
+/** The words of an action that a cancel has kept from starting. */
 export const CANCELLED_BEFORE_START = "The run was cancelled before this started";
 
 /**

@@ -7,7 +7,7 @@ import type { NamespaceRef } from "../core/live.ts";
 import { success } from "../core/result.ts";
 import type { LiveReader } from "../live/port.ts";
 
-/** What is known of registries, whatever the roots say now. Both methods are synchronous. */
+/** Remembers registries, whatever the roots say now. Both methods are synchronous. */
 export interface SeenRegistries {
   /** Null for one that was never seen. */
   read(ref: NamespaceRef): SeenRegistry | null;

@@ -57,7 +57,7 @@ export interface ApiClient {
   cancelRun(id: string): Promise<CliResult<Run>>;
   pauseOperation(name: string, object: string | null, reason: string): Promise<CliResult<OperationStatus>>;
   resumeOperation(name: string, object: string | null): Promise<CliResult<OperationStatus>>;
-  /** What is out of step, and what a repair would do. */
+  /** Plans a repair: shows the disorder, and each step. */
   planRepair(name: string, object: string | null, request: RepairRequest): Promise<CliResult<RepairPlan>>;
   /** Applies exactly the plan of this fingerprint; asked again, it answers what that has done. */
   repair(

@@ -6,15 +6,21 @@ import { formatQuantity } from "./figures.ts";
 import type { LiveNamespace } from "./live.ts";
 import type { Disorder } from "./repair.ts";
 
-/** What earlier looks know of a registry. */
+/** A registry as earlier looks have seen it. */
 export interface SeenRegistry {
   /** The highest epoch that was live; 0 from a repair until the next look. */
   readonly epoch: number;
-  /** Members of that layout, at most `SEEN_MEMBERS_MAX`: a repair asks them, whatever the root still knows. */
+  /**
+   * Members of that layout, at most `SEEN_MEMBERS_MAX`: a repair asks them, whatever the root still
+   * knows.
+   */
   readonly members: readonly string[];
   /** When it was seen, in milliseconds since the Unix epoch. */
   readonly at: number;
-  /** Repairs that were applied so far. What was noted before one says nothing about what it has left. */
+  /**
+   * Repairs that were applied so far. What was noted before one says nothing about what it has
+   * left.
+   */
   readonly repairs: number;
 }
 
@@ -24,7 +30,7 @@ export const SEEN_MEMBERS_MAX = 1000;
 /** Names that a reason lists. */
 const NAMES_MAX = 5;
 
-/** What is wrong, in a phrase that stays the same while the cause does. */
+/** Names the disorder, in a phrase that stays the same while the cause does. */
 export function describeDisorder({ kind, members }: Disorder): string {
   switch (kind) {
     case "registryLost":

@@ -10,7 +10,7 @@ export function ownsSamePart(member: string, before: Layout, after: Layout): boo
   return canonicalJson(partOf(member, before)) === canonicalJson(partOf(member, after));
 }
 
-/** What decides the keys that the member owns; null for one that owns none. */
+/** The fields of a layout that decide which keys the member owns; null for one that owns none. */
 function partOf(member: string, layout: Layout): unknown {
   if (!layout.members.includes(member)) return null;
   switch (layout.kind) {

@@ -53,7 +53,10 @@ export type ControlRequest =
   | { readonly kind: "pause"; readonly id: number; readonly reason: string; readonly by: string }
   | { readonly kind: "resume"; readonly id: number }
   | { readonly kind: "planRepair"; readonly repair: RepairRequest }
-  /** Applies the plan of this fingerprint, and nothing else: refused as `invalid` when it is another by now. */
+  /**
+   * Applies the plan of this fingerprint, and nothing else: refused as `invalid` when it is another
+   * by now.
+   */
   | { readonly kind: "repair"; readonly repair: RepairRequest; readonly fingerprint: string; readonly by: string };
 
 /** The reply to each control request. */

@@ -61,7 +61,7 @@ export interface RepairPlan {
   readonly obstacles: readonly string[];
 }
 
-/** What a repair is asked for with. */
+/** The choices of who asks for a repair. */
 export interface RepairRequest {
   /** Further objects to ask, by name: for a root that knows none of its members any more. */
   readonly members: readonly string[];
@@ -69,7 +69,7 @@ export interface RepairRequest {
   readonly acceptLoss: readonly string[];
 }
 
-/** What a repair has done. */
+/** The outcome of a repair that was applied. */
 export interface RepairOutcome {
   readonly namespace: string;
   readonly fingerprint: string;

@@ -176,7 +176,7 @@ function checkDistribution(ref: NamespaceRef, distribution: Distribution): LiveR
 const REPAIR_PLAN_LISTS = ["testimonies", "steps", "losses", "obstacles"];
 const REPAIR_OUTCOME_LISTS = ["steps", "setAside"];
 
-/** What a person approves must be whole, and about the namespace that was asked. */
+/** Refuses a plan that is not whole, or of another namespace: a person approves it as it is. */
 function checkRepair<Value extends RepairPlan | RepairOutcome>(
   ref: NamespaceRef,
   asked: string,

@@ -1,9 +1,12 @@
-/** Repairs of in-memory namespaces: the plan follows from the namespace and the request, and only the plan that was shown is applied. */
+/**
+ * Repairs of in-memory namespaces: the plan follows from the namespace and the request, and only
+ * the plan that was shown is applied.
+ */
 import { canonicalJson } from "../core/canonical.ts";
 import type { RepairOutcome, RepairPlan, RepairRequest } from "../core/repair.ts";
 import type { MemoryNamespace } from "./memory-rows.ts";
 
-/** What a repair would do now. */
+/** Plans a repair as of now. */
 export function planMemoryRepair(namespace: MemoryNamespace, { members, acceptLoss }: RepairRequest): RepairPlan {
   const { name, epoch, layout, disorder = null, repair } = namespace;
   const { testimonies = [], losses = [], needs = [] } = repair ?? {};

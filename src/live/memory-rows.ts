@@ -29,7 +29,7 @@ export interface MemoryNamespace extends NamespaceRef {
   /** Rows on objects that the layout does not name, by the object's name. */
   readonly strays?: Readonly<Record<string, number>>;
   readonly disorder?: Disorder | null;
-  /** What a repair would say and do; without one there is nothing to repair. */
+  /** The words and steps of a repair; without them there is nothing to repair. */
   readonly repair?: MemoryRepair;
 }
 

@@ -276,7 +276,10 @@ function refuseLost<Value>({ disorder }: MemoryNamespace): LiveResult<Value> | n
   return disorder?.kind === "registryLost" ? refuse("registryLost", disorder.message) : null;
 }
 
-/** None for a namespace that was edited since: whatever has done that is the newest, and is not known here. */
+/**
+ * None for a namespace that was edited since: whatever has done that is the newest, and is not
+ * known here.
+ */
 function newestOperation(state: State): OperationStatus | null {
   const running = runningOperation(state);
   const last = state.operations.at(-1);

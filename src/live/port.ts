@@ -13,7 +13,10 @@ export interface LiveReader {
   operation(ref: NamespaceRef, id: number): Promise<LiveResult<OperationStatus>>;
   /** Ended and running operations, newest first, at most `limit` (1 … 1000). */
   history(ref: NamespaceRef, limit: number): Promise<LiveResult<readonly OperationStatus[]>>;
-  /** What is out of step, what each object says of itself, and what a repair would do. Asks every object concerned. */
+  /**
+   * Plans a repair: the disorder, the words of each object, and the steps. Asks every object
+   * concerned.
+   */
   planRepair(ref: NamespaceRef, request: RepairRequest): Promise<LiveResult<RepairPlan>>;
 }
 
@@ -41,8 +44,9 @@ export interface LiveAccess extends LiveReader, MemberReader {
   /** Lets a paused operation go on at once. Idempotent: of one that is not paused, or has ended, it only gives the status. */
   resume(ref: NamespaceRef, operation: number): Promise<LiveResult<OperationStatus>>;
   /**
-   * Applies the repair plan of this fingerprint and nothing else: refused as `invalid` when the plan is another by now, or has
-   * obstacles, and as `operationRunning` while an operation makes progress.
+   * Applies the repair plan of this fingerprint and nothing else: refused as `invalid` when the
+   * plan is another by now, or has obstacles, and as `operationRunning` while an operation makes
+   * progress.
    */
   repair(ref: NamespaceRef, request: RepairRequest, fingerprint: string, by: string): Promise<LiveResult<RepairOutcome>>;
 }

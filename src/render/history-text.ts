@@ -38,7 +38,7 @@ export function renderHistory(
   return `${all.join("\n")}\n`;
 }
 
-/** Where each participant can be restored to: the moment before the operation began. */
+/** The moment to which each participant can be restored: before the operation began. */
 function bookmarkLines(operation: OperationStatus | undefined): string[] {
   const listed = operation ? listBookmarks(operation) : [];
   if (listed.length === 0) return ["    no bookmarks"];

@@ -18,7 +18,10 @@ export interface RepairTextOptions {
 /** Objects whose word is listed; the others are counted. */
 const TESTIMONIES_MAX = 100;
 
-/** The plan as lines of text, ending with a newline. @param asked what it was made with: the command repeats it. */
+/**
+ * The plan as lines of text, ending with a newline. @param asked what it was made with: the command
+ * repeats it.
+ */
 export function renderRepairPlan(
   plan: RepairPlan,
   asked: RepairRequest & { readonly object: string | null },
@@ -42,7 +45,7 @@ export function renderRepairPlan(
   return `${blocks.map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }
 
-/** What a repair has done, ending with a newline. */
+/** The outcome of a repair as text, ending with a newline. */
 export function renderRepairOutcome(
   { namespace, steps, setAside }: RepairOutcome,
   { palette = PLAIN_PALETTE }: Pick<RepairTextOptions, "palette"> = {},

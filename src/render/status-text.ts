@@ -150,7 +150,7 @@ function describeMemory({ healthy, saidAt }: MemberStatus, now: number): string 
   return healthy ? "now" : "–";
 }
 
-/** What the namespace does not serve for, and the way out. */
+/** The reason for which the namespace does not serve, and the way out. */
 function disorderLines({ name, disorder }: LiveNamespace, now: number, palette: Palette): string[] {
   if (!disorder) return [];
   const what = `To be repaired, since ${formatAge(disorder.since, now)}: ${describeDisorder(disorder)}`;
@@ -189,7 +189,7 @@ function operationLines({ operation }: LiveNamespace, now: number, palette: Pale
   ];
 }
 
-/** Where each participant can be restored to: the moment before the operation began. */
+/** The moment to which each participant can be restored: before the operation began. */
 function bookmarkLines(operation: OperationStatus): string[] {
   const bookmarks = listBookmarks(operation);
   if (bookmarks.length === 0) return [];

@@ -70,13 +70,16 @@ export interface CoordinatorApi {
   findOperationHold(ref: NamespaceRef): Promise<string | null>;
   /** Somebody has paused an operation, or let it go on: for the history, and the next tick looks. */
   notePause(ref: NamespaceRef, summary: string, by: string): Promise<void>;
-  /** What earlier looks know of all registries: a root that knows less has lost its own. */
+  /** All registries as earlier looks have seen them: a root that knows less has lost its own. */
   listRegistries(): Promise<readonly NamedRegistry[]>;
-  /** Members that were seen live, and that a repair asks whatever the root still knows; empty when none were. */
+  /**
+   * Members that were seen live, and that a repair asks whatever the root still knows; empty when
+   * none were.
+   */
   listSeenMembers(ref: NamespaceRef): Promise<readonly string[]>;
   /** A repair was applied: for the history, and what it has left is believed from now on. */
   noteRepair(ref: NamespaceRef, repair: AppliedRepair, by: string): Promise<void>;
-  /** What the newest repair of the namespace has done, if it was the one of this fingerprint. */
+  /** The outcome of the newest repair of the namespace, if it was the one of this fingerprint. */
   findRepair(ref: NamespaceRef, fingerprint: string): Promise<RepairOutcome | null>;
   /** Null when the plan is not stored. `counts` false: shown after the merge, so that only a release makes it count. */
   putReview(review: Omit<NewReview, "environment">, counts: boolean): Promise<Review | null>;

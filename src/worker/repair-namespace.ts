@@ -19,7 +19,10 @@ export interface RepairParts<Live extends LiveReader = LiveAccess> {
   readonly coordinator: CallCoordinator;
 }
 
-/** Writes nothing. @throws RefusedRequest when the namespace does not answer, or speaks no protocol that knows repairs. */
+/**
+ * Writes nothing. @throws RefusedRequest when the namespace does not answer, or speaks no protocol
+ * that knows repairs.
+ */
 export async function planRepair(parts: RepairParts<LiveReader>, ref: NamespaceRef, asked: RepairRequest): Promise<RepairPlan> {
   const request = await withSeenMembers(parts, ref, asked);
   const plan = valueOf(await parts.live.planRepair(ref, request));
@@ -31,8 +34,10 @@ export async function planRepair(parts: RepairParts<LiveReader>, ref: NamespaceR
 
 /**
  * @param by who applies it, for the history.
- * @throws RefusedRequest `stalePlan` when the plan is another by now, `blocked` when it has obstacles, an operation that makes
- *   progress among them, `conflict` when the namespace says no for another reason; nothing was changed then. Asked again for what was applied, it answers what that has done.
+ * @throws RefusedRequest `stalePlan` when the plan is another by now, `blocked` when it has
+ *   obstacles, an operation that makes progress among them, `conflict` when the namespace says no
+ *   for another reason; nothing was changed then. Asked again for what was applied, it answers what
+ *   that has done.
  */
 export async function applyRepair(
   parts: RepairParts,
@@ -47,7 +52,7 @@ export async function applyRepair(
   if (known !== null) return known;
   refuseOther(ref, fingerprint, current);
   const applied = await live.repair(ref, await withSeenMembers(parts, ref, asked), fingerprint, by);
-  // What an object said has changed since the look above.
+  // An object has other words since the look above.
   if (!applied.ok && applied.failure.reason === "invalid") throw stalePlan(ref, fingerprint);
   const repair = { id: crypto.randomUUID(), outcome: valueOf(applied) };
   await coordinator((calls) => calls.noteRepair(ref, repair, by));

@@ -14,7 +14,10 @@ import type { LookContext } from "./note-look.ts";
 import { makeEvent } from "./make-event.ts";
 import type { NamespaceState } from "./namespace-state.ts";
 
-/** How the reason begins by which the switch holds an operation. Stored by namespaces: never change. */
+/**
+ * The beginning of the reason by which the switch holds an operation. Stored by namespaces: never
+ * change.
+ */
 const SWITCH_REASON = "everything is paused by ";
 /** Clocks of two machines differ by less. */
 const CLOCKS_MS_MAX = 60_000;

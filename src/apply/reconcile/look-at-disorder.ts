@@ -1,7 +1,7 @@
 /**
  * A namespace whose objects are out of step: people are told, and nothing is concluded or applied.
  *
- * What its root says of layout, rows and operations may be the past, so none of it is taken over.
+ * Nothing that its root says of layout, rows and operations is taken over: it may be the past.
  * It is looked at on, and the drift is gone with the disorder.
  */
 import { describeDisorder, remedyOf } from "../../core/disorder.ts";
@@ -27,7 +27,7 @@ export function holdDisordered(before: NamespaceState, live: Disordered, context
     pass: env.pass.number,
     pending: null,
     progress: null,
-    // What a run left unfinished, it left in a registry that is no more.
+    // The registry in which a run left things unfinished is no more.
     approval: disorder.kind === "registryLost" ? null : before.approval,
   };
   const found = [disorderFault(live), ...otherFaults(live), ...auditFaults(state.audit, false)];
@@ -46,7 +46,10 @@ export function disorderFault({ name, disorder }: Disordered): FoundDrift {
   };
 }
 
-/** Of members that the disorder does not speak of. The members that a lost registry names may be none. */
+/**
+ * Of members that the disorder does not speak of. The members that a lost registry names may be
+ * none.
+ */
 function otherFaults(live: Disordered): FoundDrift[] {
   const { disorder, members } = live;
   if (disorder.kind === "registryLost") return [];

@@ -163,7 +163,8 @@ async function notePending(
 
 /**
  * The run that made live what it is, when it is not known here: of another Worker, or started after
- * the moment to which the storage was restored. What is declared may then be older than what is live.
+ * the moment to which the storage was restored. What is declared may then be older than what is
+ * live.
  */
 function findStranger({ operation }: LiveNamespace, { ports }: LookContext): string | null {
   const id = operation === null ? null : runIdOf(operation.correlationId);

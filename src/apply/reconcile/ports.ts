@@ -112,7 +112,10 @@ export interface ReconcilePorts {
   readonly unseenRefs: () => readonly NamespaceRef[];
   readonly isWindowOpen: (windows: readonly Window[], now: number) => boolean;
   readonly paused: () => Pause | null;
-  /** When the switch was last turned off, in milliseconds since the Unix epoch; null when nobody here remembers. */
+  /**
+   * When the switch was last turned off, in milliseconds since the Unix epoch; null when nobody
+   * here remembers.
+   */
   readonly resumedAt: () => number | null;
   readonly record: (event: NewEvent) => void;
   /** Told of what should not have happened; the other namespaces go on. */

@@ -1,4 +1,7 @@
-/** `shardctl repair`: what is out of step in a namespace and what a repair would do; with `--apply` exactly what was shown, or nothing. */
+/**
+ * `shardctl repair`: what is out of step in a namespace and what a repair would do; with `--apply`
+ * exactly what was shown, or nothing.
+ */
 import type { Command } from "commander";
 
 import type { RepairPlan, RepairRequest } from "../../core/repair.ts";

@@ -12,7 +12,8 @@
  * | emptyManifests    | nothing declared while something is live                    |                                |
  * | window, suspend   | any change                                                  | policy.windows, policy.suspend |
  *
- * `unreadable`, `unsupported`, `outOfStep` and `operationRunning` leave no change to guard: `plan-namespace.ts` reports them.
+ * `unreadable`, `unsupported`, `outOfStep` and `operationRunning` leave no change to guard:
+ * `plan-namespace.ts` reports them.
  */
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../figures.ts";
 import type { LiveNamespace } from "../live.ts";

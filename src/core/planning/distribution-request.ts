@@ -16,7 +16,8 @@ import { type Decision, decideChange } from "./decide-change.ts";
 
 /**
  * The count that `buildPlan` needs for this namespace, or null when it needs none: in sync without skew, unsharding, dealing rows
- * out in turn, or blocked by a running operation or a disorder. Pass the `basis` that the plan will get.
+ * out in turn, or blocked by a running operation or a disorder. Pass the `basis` that the plan will
+ * get.
  */
 export function distributionRequestFor(
   spec: NamespaceSpec,

@@ -55,7 +55,7 @@ export function planNamespace(input: NamespaceInput): NamespaceOutcome {
     return blocked(spec, null, isOutOfStep(reason) ? "outOfStep" : "unreadable", unreadableMessage(reason, spec));
   }
   const live = entry.namespace.value;
-  // What else it says of itself, an operation that runs among it, may be the past.
+  // The rest that it says of itself, a running operation too, may be the past.
   if (live.disorder) return blocked(spec, live, "outOfStep", disorderMessage(live.disorder, spec));
   if (live.operation?.state === "running") {
     const { id, kind, step } = live.operation;

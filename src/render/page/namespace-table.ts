@@ -49,7 +49,7 @@ function now({ running, drifts, condition, sight }: NamespaceView): Markup {
   const disorder = sight?.disorder
     ? markup`<span class="bad">${mark("!")} ${sight.disorder.kind === "registryLost" ? "registry lost" : "out of step"}: to be repaired</span>`
     : null;
-  // What a lost registry says of an operation may be the past.
+  // The words of a lost registry about an operation may be the past.
   if (disorder !== null) return markup`${disorder}${drift}`;
   if (running !== null) {
     const pause = running.paused === null ? null : markup`<span class="clipped">${mark("❚❚")} ${running.paused.reason}</span>`;

@@ -131,7 +131,7 @@ async function bookmarkOf({ platform }: EngineHost): Promise<string | undefined>
   try {
     return await platform.bookmark?.();
   } catch {
-    // What cannot be had is left out of the record, where it would be looked for.
+    // A bookmark that cannot be had is left out of the record, where it would be looked for.
     return undefined;
   }
 }

@@ -46,13 +46,17 @@ export class FenceResolver {
     this.#host.admission.changed();
   }
 
-  /** Asks what has become of an attempt; also wakes the root's driver. `epoch`: the newest heard of. */
+  /**
+   * Asks what has become of an attempt; also wakes the root's driver. `epoch`: the newest heard of.
+   */
   ask(operation: number, attempt: number, epoch: number): Promise<ResolveReply> {
     const { member, namespace } = this.#host;
     return member.ask(namespace, { kind: "resolve", operation, attempt, epoch, asker: member.self });
   }
 
-  /** When the root is to be asked about the fence; null without one. The root itself has its driver. */
+  /**
+   * When the root is to be asked about the fence; null without one. The root itself has its driver.
+   */
   due(): number | null {
     const { moving, self } = this.#host.member;
     if (moving === undefined || moving.fence === 0 || this.#host.namespace === self) return null;

@@ -9,7 +9,7 @@ import type { Member } from "../member/member.ts";
 import type { LayoutReply, ResolveReply } from "../protocol/messages.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
 
-/** How often a root is told by a member that is called; it may go back in any moment. */
+/** Milliseconds between two words of a member to its root, which may go back in any moment. */
 const TELL_MS = 60_000;
 /** Pause after a root that has not answered. */
 const AGAIN_MS = 10_000;
@@ -36,7 +36,7 @@ export class Herald {
     const { member, platform, namespace } = this.#host;
     const { membership, moving, self } = member;
     const now = platform.runtime.now();
-    // Who has to catch up asks the root anyway.
+    // A member that has to catch up asks the root anyway.
     if (now < this.#dueAt || namespace === self || !membership.serving || epoch > membership.epoch) return;
     this.#dueAt = now + TELL_MS;
     const told = moving ? this.#host.askResolve(moving.operation, 0) : this.#host.layout();

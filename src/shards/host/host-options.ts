@@ -12,7 +12,7 @@ export interface ShardHostOptions {
   /** Told of every event of operations on this root, after it is stored. */
   readonly onEvent?: (event: StoredEvent) => void;
   /**
-   * What is checked of the shard keys of rows that are written: each (`all`, the default), only
+   * Decides which shard keys of written rows are checked: each (`all`, the default), only
    * that none changes in place (`changes`), or nothing (`none`). For what it costs see
    * docs/library.md.
    */

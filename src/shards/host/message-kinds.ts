@@ -29,7 +29,10 @@ export const ROUTED: ReadonlySet<MessageKind> = new Set([
 /** Messages after which there may be private tables, and an alarm of the engine. */
 export const BEGINNING: ReadonlySet<MessageKind> = new Set(["start", "prepare", "abandon", "finish", "empty"]);
 
-/** What tells an object which namespace it is part of, if it does not know yet: the beginning of its part, or the end of one it never heard of. */
+/**
+ * Messages that tell an object which namespace it is part of, if it does not know yet: the
+ * beginning of its part, the end of one that it never heard of, and its repair.
+ */
 export const INTRODUCES: ReadonlySet<MemberRequest["kind"]> = new Set(["prepare", "abandon", "finish", "mend"]);
 
 /** Messages that come after a commit, or after the end: what they meet undoes nothing. */

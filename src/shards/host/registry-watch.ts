@@ -30,12 +30,14 @@ export class RegistryWatch {
     return this.#host.namespace === this.#host.member.self;
   }
 
-  /** Looks at what a member has refused: it may know more than the registry. @throws RefusedError */
+  /**
+   * Looks at what a member has refused: it may know more than the registry. @throws RefusedError
+   */
   hearRefusal(member: string, request: MemberRequest, reason: ProtocolFailure): void {
     // A message that came late was of an older epoch than its addressee's: that is no news either.
     if (reason.epoch !== undefined) return throwIf(this.hearEpoch(reason.epoch, member));
     if (!this.#isRoot || reason.kind !== "registryLost" || !("operation" in request) || request.kind === "start") return;
-    // What comes late, for an operation that is over, is no news.
+    // A late word about an operation that is over is no news.
     const running = this.#host.root.journal.running();
     if (running?.id === request.operation && running.token === request.token) throw this.#lose(reason.message, 0, member);
   }

@@ -124,7 +124,9 @@ export class Admission {
     );
   }
 
-  /** What to tell the caller for an error of its method: a row refused for its key has an owner. */
+  /**
+   * The answer to the caller for an error of its method: a row refused for its key has an owner.
+   */
   explain(error: unknown): unknown {
     return explainWrongKey(error, (key) => this.#owner(key)) ?? error;
   }

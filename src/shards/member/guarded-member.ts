@@ -162,7 +162,10 @@ export class GuardedMember extends MemberState {
     }
   }
 
-  /** The declared tables; those that are there where the object is to be repaired. @throws TableFault */
+  /**
+   * The declared tables; those that are there where the object is to be repaired. @throws
+   * TableFault
+   */
   knownTables(): Table[] {
     return this.membership.trouble ? this.presentTables() : this.tables();
   }

@@ -1,6 +1,7 @@
 /**
  * A member's part in operations, other than moving rows: take the part, hold the fence, change the epoch, let go. What it knows of itself
- * meanwhile is `MemberState`, what refuses the user's writes `GuardedMember`, what it must prove `ProvenMember`.
+ * meanwhile is `MemberState`, what refuses the user's writes `GuardedMember`, what it must prove
+ * `ProvenMember`.
  *
  * Every call names its operation, and where it matters the attempt. Rule "operation-numbers": what is older than what this object has
  * seen is refused, so that a late call of an earlier operation cannot undo a later one. Every call may arrive twice.
@@ -116,7 +117,7 @@ export class Member extends ProvenMember {
         this.guard(membership.serving ? null : "notMember");
         this.arm();
         this.freezeTables();
-        // What it will need when it serves: the activation is to change rows only.
+        // Needed when it serves: the activation is to change rows only.
         if (isTarget && mode === "shift" && !membership.serving) this.keepKeyTriggers(to);
         if (isTarget && mode === "shift") createStaging(this.sql, this.planAfterCutover(operation));
       }
@@ -198,7 +199,7 @@ export class Member extends ProvenMember {
         noteChecked(this.sql, moving);
         // Never back to an earlier attempt, whose message came late.
         if (attempt !== undefined) this.put({ moving: { ...moving, rehearsed: Math.max(attempt, moving.rehearsed ?? 0) } });
-        // What it will need when it serves: the activation is to change rows only.
+        // Needed when it serves: the activation is to change rows only.
         if (hasKeyedDirectory(moving.to)) keepUnique(this.sql, this.tables(), moving.to);
         this.keepKeyTriggers(moving.to);
       });
@@ -361,7 +362,7 @@ export class Member extends ProvenMember {
       const { trouble: _, token: __, tokenOf: ___, ...membership } = before;
       if (layout === null) {
         const { trouble: ____, ...known } = before;
-        // What was cut over without it is activated first: until then nothing is served.
+        // A cutover that it has missed is activated first: until then nothing is served.
         return this.moving && known.epoch < epoch ? this.put({ membership: known }) : this.#serve(known);
       }
       this.#forgetMove();
@@ -370,7 +371,7 @@ export class Member extends ProvenMember {
       if (!layout.members.includes(this.self)) this.#clearDirectory();
       this.#serve({ ...membership, operation: endedUpTo, ended: endedUpTo, epoch, layout, retired: false });
       if (this.membership.serving) removeGuards(this.sql);
-      // What may stand on it now came by no operation: it is nothing that the next may clear.
+      // Rows that may stand on it now came by no operation: the next may not clear them.
       else this.put({ membership: { ...this.membership, retired: false } });
     });
     return { setAside };
@@ -442,7 +443,10 @@ export class Member extends ProvenMember {
     removeCapture(this.sql);
   }
 
-  /** Forgets the part in a move, and what it has staged and promoted. What stands in the live tables stays. */
+  /**
+   * Forgets the part in a move, and what it has staged and promoted. What stands in the live tables
+   * stays.
+   */
   #forgetMove(): void {
     const { moving } = this;
     if (!moving) return;
@@ -532,7 +536,7 @@ export class Member extends ProvenMember {
     ensureSchema(this.sql);
     const { membership: before, moving: part, self } = this;
     if (before.ended >= operation || before.operation > operation) return;
-    // Who is out of step waits for its repair, and keeps what it knew of itself until then.
+    // A member out of step waits for its repair, and keeps what it knew of itself until then.
     if (before.trouble && part?.operation !== operation) return;
     // Each cutover was acknowledged here: one that is not known was forgotten.
     if (!before.trouble && !ownsSamePart(self, before.layout, layout)) throw this.unproven(epoch);
@@ -544,7 +548,7 @@ export class Member extends ProvenMember {
       if (moving) this.#undoPromotion(moving);
       if (moving?.isTarget) dropStaging(this.sql, this.planAfterCutover(operation));
       removeCapture(this.sql);
-      // Who is out of step keeps what it knew of itself: a repair needs it.
+      // A member out of step keeps what it knew of itself: a repair needs it.
       const known = membership.trouble ? membership : next(membership, moving);
       const after = { ...known, ...numbersOf({ operation, token }), ended: operation };
       this.forgetMoving();

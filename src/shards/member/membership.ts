@@ -23,13 +23,15 @@ export interface Membership {
   readonly operation: number;
   /** The token of that operation; absent for one that an older root has begun. */
   readonly token?: string;
-  /** The operation that the token is of: an older library carries a token on under a newer number. */
+  /**
+   * The operation that the token is of: an older library carries a token on under a newer number.
+   */
   readonly tokenOf?: number;
   /** The newest operation that ended here, by activation or abandonment: a late call of it must not begin it again. */
   readonly ended: number;
   /**
-   * The epoch of which what is owned is noted, for the triggers that check keys; absent when none is.
-   * A library that does not know of it leaves it at what it was.
+   * The epoch of which what is owned is noted, for the triggers that check keys; absent when none
+   * is. A library that does not know of it leaves it at what it was.
    */
   readonly ownedEpoch?: number;
   /** Why it serves nothing until it is repaired; absent when nothing is wrong. */

@@ -31,8 +31,8 @@ import { WRONG_KEY } from "./wrong-key.ts";
 import { sameKeySql } from "./unique.ts";
 
 /**
- * What is checked: every row that is written (`all`), only that a shard key does not change in
- * place (`changes`), or nothing (`none`).
+ * The rows that are checked: every one that is written (`all`), only that a shard key does not
+ * change in place (`changes`), or nothing (`none`).
  */
 export type KeyChecks = "all" | "changes" | "none";
 
@@ -80,7 +80,8 @@ export function liftKeyTriggers(sql: Sql): void {
 
 /**
  * True when a trigger stands that names another column than these specs do, as it does in the first
- * life after a deploy that has changed them. It would keep the constructor from dropping the column.
+ * life after a deploy that has changed them. It would keep the constructor from dropping the
+ * column.
  */
 export function nameOtherColumns(sql: Sql, specs: readonly TableSpec[], layout: Layout, checks: KeyChecks): boolean {
   const keys = new Map<string, string>();
@@ -112,7 +113,9 @@ export function compareKeyTriggers(
   return { missing: [...wanted.values()], wrong };
 }
 
-/** False for a table that follows another, and where a deploy has taken the column of the key away. */
+/**
+ * False for a table that follows another, and where a deploy has taken the column of the key away.
+ */
 function hasKeyColumn({ followed, shardKeys, columns }: Table, shardKey: string): boolean {
   return followed === null && columns.includes((shardKeys[shardKey] ?? shardKey).split(".")[0] ?? "");
 }
@@ -127,7 +130,9 @@ interface OwnedRow {
   readonly high: string;
 }
 
-/** From `low` up to, not including, `high`; NULL for no bound. Slots under hash, keys under range. */
+/**
+ * From `low` up to, not including, `high`; NULL for no bound. Slots under hash, keys under range.
+ */
 function ownedRows(layout: KeyedLayout, self: string): OwnedRow[] {
   if (layout.kind === "custom") return [];
   const ends = layout.ranges.map(({ end }) => (typeof end === "number" ? String(end) : end === null ? "NULL" : literalOf(end)));

@@ -65,8 +65,8 @@ export class ProvenMember extends GuardedMember {
 
   /**
    * After everything was deleted: keeps what this member knew of itself, and serves nothing where
-   * rows were its own; a root has lost its registry, unless the namespace is unsharded. False for an object that had no part in any
-   * operation.
+   * rows were its own; a root has lost its registry, unless the namespace is unsharded. False for
+   * an object that had no part in any operation.
    */
   loseStorage(before: Membership | null, isRegistryKept: boolean): boolean {
     this.forgetCaches();
@@ -128,7 +128,7 @@ export class ProvenMember extends GuardedMember {
     );
   }
 
-  /** What this object knows of itself, for a repair. */
+  /** Tells a repair what this object knows of itself. */
   testify(layout: Layout | null): Testimony {
     const { membership, moving, isStored } = this;
     const { epoch, operation, ended, trouble = null } = membership;

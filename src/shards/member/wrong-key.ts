@@ -1,11 +1,11 @@
 /**
- * What a call is told whose row was refused for its shard key: the trigger's own words, and the
+ * Tells a call whose row was refused for its shard key: the trigger's own words, and the
  * owner of the key, which SQL does not know.
  */
 import { type Key, keyFromSql } from "../../core/key.ts";
 import { type RefusedError, refused } from "../protocol/refused-error.ts";
 
-/** How the message of such a refusal begins. Part of the API: code that is no routed call sees it. */
+/** The beginning of such a refusal. Part of the API: code that is no routed call sees it. */
 export const WRONG_KEY = "shardctl: wrong key:";
 
 /** Errors that libraries put around the one of SQLite. */
@@ -25,7 +25,7 @@ export function explainWrongKey(error: unknown, ownerOf: (key: Key) => string): 
   return null;
 }
 
-/** What the runtime puts behind the words of a trigger. */
+/** The words that the runtime puts behind those of a trigger. */
 const SQLITE_CODE = /: SQLITE_CONSTRAINT[\s\S]*$/;
 const TOLD =
   /^(.*the shard key of the new row, |.* in place from [\s\S]*? to )('(?:[^']|'')*'|X'[0-9A-F]*'|NULL|-?[\d.]+(?:e[+-]?\d+)?)(: nothing was written[\s\S]*)$/s;

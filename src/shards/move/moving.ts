@@ -8,7 +8,10 @@ export interface Moving {
   readonly operation: number;
   /** Tells it from another of that number; absent for one that an older root has begun. */
   readonly token?: string;
-  /** The epoch at which the operation began: above it every participant is at the registry's; absent from an older library. */
+  /**
+   * The epoch at which the operation began: above it every participant is at the registry's; absent
+   * from an older library.
+   */
   readonly epochFrom?: number;
   /** The point in time, from before the part began, to which this object can be restored. */
   readonly bookmark?: string;
@@ -35,7 +38,8 @@ export interface Moving {
   readonly promotion?: Promotion | null;
   /**
    * As a target of a swap: the attempt behind whose fence all that came was checked. As one of a
-   * shift under a root of protocol 1: the attempt whose promotion it has tried. 0 or absent for none.
+   * shift under a root of protocol 1: the attempt whose promotion it has tried. 0 or absent for
+   * none.
    */
   readonly rehearsed?: number;
 }

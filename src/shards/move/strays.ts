@@ -1,7 +1,7 @@
 /**
  * Finds the rows of a member that are not its own under a layout, and sets them aside.
  *
- * What is set aside is kept in a private table of the same columns, with the epoch of the repair:
+ * Rows set aside are kept in a private table of the same columns, with the epoch of the repair:
  * nothing is deleted, and nothing chosen between two versions of a row. No call meets it any more.
  */
 import type { Key } from "../../core/key.ts";

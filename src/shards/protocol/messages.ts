@@ -17,7 +17,10 @@ import type { SqlRow } from "../storage/storage.ts";
 
 /** From a caller's router to a member, or to the root. */
 export type RouterRequest =
-  /** `epoch`: the newest that the caller has heard of; a root that is behind it has lost its registry. */
+  /**
+   * `epoch`: the newest that the caller has heard of; a root that is behind it has lost its
+   * registry.
+   */
   | ({ readonly kind: "layout"; readonly epoch?: number } & FromMember)
   | ({
       readonly kind: "call";
@@ -46,8 +49,8 @@ export type RouterRequest =
   | { readonly kind: "locate"; readonly epoch: number; readonly table: string; readonly id: string; readonly deal: boolean };
 
 /**
- * How a call to all members runs. Both absent for every other, and unknown to protocol 1, which
- * runs it at once.
+ * The ways in which a call to all members runs. Both absent for every other, and unknown to
+ * protocol 1, which runs it at once.
  */
 export interface CallMode {
   /** Refused as `ticketNeeded` while the member takes part in a move. */
@@ -130,7 +133,10 @@ export interface CheckPart {
 
 /** A question to the root that callers ask too. */
 interface FromMember {
-  /** The member that asks: a root that has lost its registry finds the others by it. Absent for a caller. */
+  /**
+   * The member that asks: a root that has lost its registry finds the others by it. Absent for a
+   * caller.
+   */
   readonly asker?: string;
 }
 
@@ -212,7 +218,9 @@ export type EngineRequest =
       readonly kind: "rehearse";
       /** Behind the fence of this attempt, whose activation asks for it; absent before. */
       readonly attempt?: number;
-      /** The last page that each source has had acknowledged: a target that is behind has lost some. */
+      /**
+       * The last page that each source has had acknowledged: a target that is behind has lost some.
+       */
       readonly floors?: readonly PageFloor[];
       readonly incoming: readonly MoveRange[];
       /** What leaves this member (shift): rows that stay must not point at rows that leave. */
@@ -269,7 +277,8 @@ export type EngineRequest =
   | ({ readonly kind: "abandon"; readonly epoch: number; readonly layout: Layout } & OfOperation)
   | ({ readonly kind: "empty" } & OfOperation)
   /**
-   * What a member knows of itself. With `layout`, also which of its rows are not its own under it.
+   * Asks what a member knows of itself. With `layout`, also which of its rows are not its own under
+   * it.
    */
   | { readonly kind: "testify"; readonly layout: Layout | null }
   /**
@@ -377,9 +386,12 @@ export type Ask<Sent extends MemberRequest = MemberRequest> = <const Request ext
 export interface TableCount extends Count {
   readonly table: string;
 }
-/** What an object knows of itself. */
+/** The words of an object about itself. */
 export interface Testimony {
-  /** False for an object that has stored nothing: it was never part of the namespace, or has lost its storage. */
+  /**
+   * False for an object that has stored nothing: it was never part of the namespace, or has lost
+   * its storage.
+   */
   readonly isStored: boolean;
   readonly epoch: number;
   readonly layout: Layout;
@@ -388,7 +400,10 @@ export interface Testimony {
   readonly ended: number;
   readonly trouble: Trouble | null;
   readonly moving: TestifiedMove | null;
-  /** Rows of the declared tables that are not this member's under the layout that was asked for, by table. */
+  /**
+   * Rows of the declared tables that are not this member's under the layout that was asked for, by
+   * table.
+   */
   readonly strays: readonly TableRows[];
 }
 /** The operation that an object takes part in. */
@@ -396,7 +411,10 @@ export interface TestifiedMove extends OfOperation {
   readonly mode: OperationMode;
   readonly from: Layout;
   readonly to: Layout;
-  /** The attempt whose rows are live, or in a swap checked whole, before their commit; null for none. */
+  /**
+   * The attempt whose rows are live, or in a swap checked whole, before their commit; null for
+   * none.
+   */
   readonly promoted: number | null;
 }
 export interface TableRows {
@@ -414,7 +432,7 @@ export interface Trouble {
   readonly since: number;
   /** The newest epoch that it was told of. */
   readonly epoch: number;
-  /** Who told it; another object's name, or null for a caller. */
+  /** The name of the object that told it; null for a caller. */
   readonly by: string | null;
 }
 /** The code that an object runs; one that speaks protocol 1 alone says nothing. */

@@ -86,7 +86,7 @@ function paddedRecord(record: OperationRecord): string {
  */
 const ONE_ROW = "SELECT ?, ?, ?, ? FROM json_each('[1]')";
 
-/** Where the newest number stands that operations of a lost journal had. */
+/** The document with the newest number that operations of a lost journal had. */
 const NUMBERS_USED = "numbersUsed";
 
 export class Journal {

@@ -13,7 +13,10 @@ export interface OperationRecord extends Omit<
   OperationStatus,
   "wave" | "waves" | "rowsCopied" | "rowsVerified" | "bytesCopied" | "namespace" | "sources"
 > {
-  /** Tells it from another of its number, as a root begins that was restored; absent in records of earlier versions. */
+  /**
+   * Tells it from another of its number, as a root begins that was restored; absent in records of
+   * earlier versions.
+   */
   readonly token?: string;
   readonly policy: OperationPolicy;
   readonly sources: Readonly<Record<string, SourceProgress>>;

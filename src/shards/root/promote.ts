@@ -48,7 +48,9 @@ function floorsOf(floors: readonly PageFloor[], member: string): PageFloor[] {
   return floors.filter(({ target }) => target === member);
 }
 
-/** Has the targets of a swap check what points at what, and, behind the fence, that all has come. */
+/**
+ * Has the targets of a swap check what points at what, and, behind the fence, that all has come.
+ */
 export async function checkTargets(
   context: DriverContext,
   { id: operation, to, attempt }: OperationRecord,

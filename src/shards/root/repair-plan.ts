@@ -10,10 +10,10 @@ import type { Disorder, RepairStep } from "../../core/repair.ts";
 import type { TableRows, TestifiedMove, Testimony } from "../protocol/messages.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
 
-/** What an object has said; `silent` when it did not answer. */
+/** The answer of an object; `silent` when there was none. */
 export type Answer = Testimony | "silent" | "knowsNothing";
 
-/** What a repair is decided from. */
+/** The facts that a repair is decided from. */
 export interface RepairFacts {
   /** The root's name. */
   readonly root: string;
@@ -25,7 +25,7 @@ export interface RepairFacts {
   readonly acceptLoss: readonly string[];
 }
 
-/** What becomes of an operation. `forward`: a wave was cut over, and is activated everywhere. */
+/** The end of an operation. `forward`: a wave was cut over, and is activated everywhere. */
 export type OperationEnd =
   | {
       readonly kind: "back" | "forward";
@@ -56,7 +56,9 @@ export interface RepairDecision {
   readonly obstacles: readonly string[];
 }
 
-/** Epochs that are left out: the lost registry may have committed one that no member has heard of. */
+/**
+ * Epochs that are left out: the lost registry may have committed one that no member has heard of.
+ */
 const EPOCHS_SKIPPED = 2;
 
 export function decideRepair(facts: RepairFacts): RepairDecision {
@@ -147,7 +149,9 @@ function endOfUnknown(
   return { kind: isForward ? "forward" : "back", move, before: isForward && behind ? before : layout, promoted };
 }
 
-/** The members that a repair changes themselves; those of an operation that is ended hear from it. */
+/**
+ * The members that a repair changes themselves; those of an operation that is ended hear from it.
+ */
 function findMends(
   { root, running, answers }: RepairFacts,
   layout: Layout,

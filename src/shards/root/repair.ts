@@ -23,7 +23,7 @@ import {
   disorderOf,
 } from "./repair-plan.ts";
 
-/** What a repair works with beyond a step of an operation. */
+/** The context of a repair: that of a step, and the root. */
 export interface RepairContext extends DriverContext {
   readonly root: string;
 }
@@ -226,7 +226,8 @@ function endOperation(
     waveCount: 1,
     wavesDone: 0,
     waveSpan: 1,
-    // The attempt by which members have promoted or checked what came: their activation asks for it.
+    // The attempt by which members have promoted or checked what came: their activation asks for
+    // it.
     attempt: promoted > 0 ? promoted : isSame ? known.attempt : 1,
     isPromoted: promoted > 0,
     fencedAt: now,
@@ -246,7 +247,7 @@ function endOperation(
   journal.putWaves(record.id, [{ moves: isForward && move.mode === "shift" ? movesBetween(before, layout) : [], rows: 0 }]);
 }
 
-/** What changed hands between two layouts; nothing by rows where whole members did. */
+/** The moves between two layouts; none where whole members changed. */
 function movesBetween(before: Layout, after: Layout): Move[] {
   if (before.kind === "hash" && after.kind === "hash") return diffRanges(before, after);
   if (before.kind === "range" && after.kind === "range") return diffRanges(before, after);

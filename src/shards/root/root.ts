@@ -85,7 +85,7 @@ export class Root {
     };
   }
 
-  /** What its members say of themselves, and the root, which need not be one of them. */
+  /** Collects the troubles of its members, and of the root, which need not be one of them. */
   async #findDisorder(counts: readonly MemberCount[]): Promise<Disorder | null> {
     const { namespace, troubleOfRoot } = this.#options;
     const counted = counts.flatMap(({ status, trouble }) => (trouble ? [{ member: status.name, ...trouble }] : []));
@@ -95,7 +95,9 @@ export class Root {
     return disorderOf(namespace, own ? [{ member: namespace, ...own }, ...others] : others);
   }
 
-  /** Of those that take part in an operation, or have yet to hear of its end, and are no members. */
+  /**
+   * Of those that take part in an operation, or have yet to hear of its end, and are no members.
+   */
   async #troublesBeside(members: readonly string[]): Promise<({ readonly member: string } & Trouble)[]> {
     const running = this.journal.running();
     // A target that has yet to be prepared knows nothing rightly, and so does one that never was.
@@ -170,7 +172,7 @@ export class Root {
     };
   }
 
-  /** What a repair would do. */
+  /** Plans a repair. */
   planRepair(request: RepairRequest): Promise<RepairPlan> {
     return planRepair(this.#repairContext(), request);
   }
@@ -370,7 +372,10 @@ export class Root {
   }
 }
 
-/** Unique to one start: a root that was restored may start the same request again, but not at the same time. */
+/**
+ * Unique to one start: a root that was restored may start the same request again, but not at the
+ * same time.
+ */
 function tokenOf(correlationId: string, startedAt: number): string {
   return `${startedAt.toString(36)}-${correlationId}`;
 }

@@ -47,7 +47,10 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
   });
 }
 
-/** The points in time to which the participants can be restored, each as it was before its part began. */
+/**
+ * The points in time to which the participants can be restored, each as it was before its part
+ * began.
+ */
 function keepBookmarks(
   { bookmarks = {} }: OperationRecord,
   replies: readonly { readonly member: string; readonly bookmark?: string }[],

@@ -54,7 +54,9 @@ export function requireRoom(sql: Sql): void {
   sql.run("DELETE FROM shardctl_meta WHERE key = ?", ROOM_KEY);
 }
 
-/** Gives the room for triggers to the transaction that it is called in. False when there is none. */
+/**
+ * Gives the room for triggers to the transaction that it is called in. False when there is none.
+ */
 export function spendTriggerRoom(sql: Sql): boolean {
   if (!sql.first("SELECT 1 FROM shardctl_reserve WHERE id = ?", TRIGGER_ROOM_ID)) return false;
   sql.run("DELETE FROM shardctl_reserve WHERE id = ?", TRIGGER_ROOM_ID);

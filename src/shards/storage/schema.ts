@@ -64,7 +64,8 @@ const STATEMENTS = [
   `CREATE TABLE IF NOT EXISTS shardctl_granted (table_name TEXT NOT NULL, id TEXT NOT NULL, key, PRIMARY KEY (table_name, id)) WITHOUT ROWID`,
   // Directory of keys, owner: ids of deleted rows whose entries are still to be given back.
   `CREATE TABLE IF NOT EXISTS shardctl_freed (id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT NOT NULL, row_id TEXT NOT NULL)`,
-  // Member: the slots or keys that it owns, each from `low` up to, not including, `high`; NULL for no bound.
+  // Member: the slots or keys that it owns, each from `low` up to, not including, `high`; NULL for
+  // no bound.
   `CREATE TABLE IF NOT EXISTS shardctl_owned (id INTEGER PRIMARY KEY, low, high)`,
   // Participant: room for what must be written even when the storage is full.
   `CREATE TABLE IF NOT EXISTS shardctl_reserve (id INTEGER PRIMARY KEY, filler BLOB NOT NULL)`,

@@ -14,7 +14,7 @@
  */
 import { SLOT_COUNT } from "../../core/slots.ts";
 
-/** What the expression gives for a key whose text SQL cannot make as JavaScript does. */
+/** The value of the expression for a key whose text SQL cannot make as JavaScript does. */
 export const SLOT_UNKNOWN = -1;
 
 const STEP_BYTES = 5;

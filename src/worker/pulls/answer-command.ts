@@ -31,8 +31,8 @@ export async function answerCommand(parts: PullParts, command: CommentedCommand)
   if (permission.value !== "write" && permission.value !== "admin") return react(parts, command, "-1");
   const pull = await github.pull(command.pull);
   if (!pull.ok) return pull;
-  // The answer outlives the coordinator's memory of deliveries: one that comes again much later, or after its storage was
-  // lost, must not release anew what has expired.
+  // The answer outlives the coordinator's memory of deliveries: one that comes again much later, or
+  // after its storage was lost, must not release anew what has expired.
   const answers = await github.commentsWith(command.pull, answerMarker(command.commentId));
   if (!answers.ok) return answers;
   if (answers.value.length > 0) return success(null);

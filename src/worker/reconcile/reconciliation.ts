@@ -91,7 +91,10 @@ export class Reconciliation {
     return settings !== null && this.#parts.github() !== null ? [settings.environment] : this.#parts.plans.appliedEnvironments();
   }
 
-  /** A repair was applied: what it has left is believed, the history has it, and the next pass looks. */
+  /**
+   * A repair was applied: what it has left is believed, the history has it, and the next pass
+   * looks.
+   */
   noteRepair(environments: readonly string[], ref: NamespaceRef, repair: AppliedRepair, by: string): void {
     const now = Date.now();
     if (!this.registries.noteRepair(ref, repair, now)) return;

@@ -1,7 +1,7 @@
 /**
- * What is known of every registry that was read, in the coordinator's SQLite, one row a namespace
- * for all environments: the highest epoch and its members. It outlives a root that loses its
- * storage. Written when an epoch is new, and when a namespace was repaired.
+ * Keeps what is known of every registry that was read, in the coordinator's SQLite, one row a
+ * namespace for all environments: the highest epoch and its members. It outlives a root that loses
+ * its storage. Written when an epoch is new, and when a namespace was repaired.
  */
 import type { SeenRegistries } from "../../apply/watch-registries.ts";
 import { SEEN_MEMBERS_MAX, type SeenRegistry } from "../../core/disorder.ts";
@@ -12,7 +12,10 @@ const SCHEMA = `
   CREATE TABLE registries (object TEXT, name TEXT, epoch INTEGER NOT NULL, members TEXT NOT NULL, at INTEGER NOT NULL,
     repairs INTEGER NOT NULL, repair TEXT, PRIMARY KEY (object, name)) WITHOUT ROWID;
 `;
-/** What reconciliation believed before there was this table. Its members were not kept. */
+/**
+ * The registries that reconciliation believed in before there was this table. Their members were
+ * not kept.
+ */
 const SEED = `
   INSERT OR IGNORE INTO registries SELECT object, name, max(json_extract(body, '$.registry.epoch')), '[]', 0, 0, NULL
     FROM reconciledNames WHERE json_extract(body, '$.registry.epoch') > 0 GROUP BY object, name
@@ -84,7 +87,7 @@ export class RegistriesStore implements SeenRegistries {
     return true;
   }
 
-  /** What the newest repair has done, if it was the one of this fingerprint. */
+  /** The outcome of the newest repair, if it was the one of this fingerprint. */
   findRepair(ref: NamespaceRef, fingerprint: string): RepairOutcome | null {
     const outcome = this.#newestRepair(ref)?.outcome ?? null;
     return outcome?.fingerprint === fingerprint ? outcome : null;

@@ -45,7 +45,10 @@ export class ReconcileDocuments {
     } else this.write("pause", "", pause);
   }
 
-  /** When the switch was last turned off; null when it never was, or this storage knows nothing of it. */
+  /**
+   * When the switch was last turned off; null when it never was, or this storage knows nothing of
+   * it.
+   */
   resumedAt(): number | null {
     return this.read<{ readonly at: number }>("resumed", "")?.at ?? null;
   }

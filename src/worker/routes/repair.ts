@@ -1,4 +1,7 @@
-/** `/v1/namespaces/:name/repair`: what is out of step and what a repair would do, and its application, exactly as it was shown. */
+/**
+ * `/v1/namespaces/:name/repair`: what is out of step and what a repair would do, and its
+ * application, exactly as it was shown.
+ */
 import * as z from "zod";
 
 import type { RepairOutcome, RepairPlan, RepairRequest } from "../../core/repair.ts";
