@@ -47,10 +47,7 @@ function open(checkKeys?: KeyChecks, sql = openSql()): Member {
   sql.run("CREATE TABLE orders (id TEXT PRIMARY KEY, n INTEGER)");
   const member = new Member(optionsOf(sql, checkKeys));
   member.belongTo("orders", true);
-  const from = { kind: "none", generation: 0, members: ["orders"] } as const;
-  const rest = { allowMissingKey: false, rowsPerSecondMax: null };
-  member.prepare({ kind: "prepare", operation: 1, epoch: 0, mode: "swap", from, to: LAYOUT, ...rest });
-  member.finish({ kind: "finish", operation: 1, epoch: 1, layout: LAYOUT });
+  member.mend({ kind: "mend", epoch: 1, layout: LAYOUT, endedUpTo: 1 });
   void member.keepGuards();
   return member;
 }
