@@ -16,7 +16,7 @@ import { type ProtocolFailure, refusal } from "./protocol-failure.ts";
 import { PROTOCOLS_SPOKEN, type ProtocolReply } from "./protocol.ts";
 import { failure } from "./result.ts";
 
-/** Peers remembered; the ones heard of longest ago are forgotten first. */
+/** Peers remembered; beyond, those that were met, or have changed, longest ago are forgotten first. */
 const PEERS_MAX = 10_000;
 /**
  * Times that one message is sent: a peer may be rolled back, and deployed again, between two of
@@ -82,6 +82,9 @@ export class PeerProtocols {
   }
 
   #remember(peer: string, spoken: readonly number[]): void {
+    const known = this.#known.get(peer);
+    // Nearly every answer says what the one before has said.
+    if (known !== undefined && isSameList(known, spoken)) return;
     this.#known.delete(peer);
     this.#known.set(peer, spoken);
     const [oldest] = this.#known.keys();
@@ -108,6 +111,10 @@ export function refuseNumber(): ProtocolFailure {
  */
 function refusesNumber(reply: ProtocolReply<unknown>): boolean {
   return !reply.ok && NUMBER_REFUSED.test(reply.failure.message);
+}
+
+function isSameList(left: readonly number[], right: readonly number[]): boolean {
+  return left.length === right.length && left.every((each, index) => each === right[index]);
 }
 
 /** The versions that an answer shows of its sender. */

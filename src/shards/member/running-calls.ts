@@ -116,7 +116,8 @@ export class RunningCalls {
     const usualMs = this.usualMs(method, now);
     const takenMs = ms >= usualMs ? ms : Math.floor(usualMs + (ms - usualMs) * FORGOTTEN_SHARE);
     this.#taken.delete(method);
-    if (takenMs > 0) this.#taken.set(method, { ms: takenMs, endedAt: now });
+    if (takenMs === 0) return;
+    this.#taken.set(method, { ms: takenMs, endedAt: now });
     const [first] = this.#taken.keys();
     if (this.#taken.size > METHODS_MAX && first !== undefined) this.#taken.delete(first);
   }
