@@ -5,14 +5,16 @@ import { defineConfig } from "vitest/config";
 
 keepTemporaryFilesInMemory();
 
+// `npm run test:long` is the mode `long`: see `test/support/sample.ts`.
 // `unit`: pure code, in Node. `shards` and `control`: the two halves on the real runtime, in workerd. `e2e`: the CLI against whole
 // runtimes, in Node, one file at a time because each starts servers.
-export default defineConfig({
+export default defineConfig(({ mode }) => ({
   test: {
     projects: [
       {
         test: {
           name: "unit",
+          provide: { isLong: mode === "long" },
           include: ["test/**/*.test.ts"],
           exclude: ["test/**/*.workers.test.ts", "test/e2e/**", "test/crash/{crash,object-files,restore-stories}.test.ts"],
           testTimeout: 60_000,
@@ -20,12 +22,19 @@ export default defineConfig({
       },
       {
         plugins: [cloudflareTest({ wrangler: { configPath: "./test/support/wrangler.shards.json" } })],
-        test: { name: "shards", include: ["test/shards/**/*.workers.test.ts"], testTimeout: 120_000, hookTimeout: 60_000 },
+        test: {
+          name: "shards",
+          provide: { isLong: mode === "long" },
+          include: ["test/shards/**/*.workers.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+        },
       },
       {
         plugins: [cloudflareTest({ wrangler: { configPath: "./test/support/wrangler.control.json" } })],
         test: {
           name: "control",
+          provide: { isLong: mode === "long" },
           include: ["test/{worker,apply,live}/**/*.workers.test.ts"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -34,6 +43,7 @@ export default defineConfig({
       {
         test: {
           name: "e2e",
+          provide: { isLong: mode === "long" },
           include: ["test/e2e/**/*.test.ts", "test/crash/{crash,object-files,restore-stories}.test.ts"],
           fileParallelism: false,
           testTimeout: 300_000,
@@ -42,7 +52,7 @@ export default defineConfig({
       },
     ],
   },
-});
+}));
 
 /**
  * The local runtime waits for the disk at every commit of every object, half of the time of a test with hundreds of them. No test cuts

@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from "vitest";
 
 import type { OperationKind, Step } from "../../src/core/operation.ts";
 import { FIRST_VERSION, type StoreVersion } from "../sim/versions.ts";
+import { sample } from "../support/sample.ts";
 import { MixedWorld } from "./support/mixed-world.ts";
 
 const ROOT = "ns";
@@ -80,12 +81,17 @@ async function runThrough(kind: Kind, step: Step, who: Who, laterMs: number): Pr
 describe("a constructor that takes 20 s, deployed in the middle of a rebalance", () => {
   const table = STEPS.flatMap((step) => (["root", "source", "target", "all"] as const).map((who) => [step, who] as const));
 
-  it.each(table)("in step %s: on %s", async (step, who) => {
+  it.each(sample(table, 8))("in step %s: on %s", async (step, who) => {
     await begin("rebalance", [SLOW]);
     expect(await runThrough("rebalance", step, who, ROLLOUT_MS)).toEqual([]);
   });
 
-  it.each(table.filter(([, who]) => who !== "root"))("in step %s, and adds a column: on %s", async (step, who) => {
+  it.each(
+    sample(
+      table.filter(([, who]) => who !== "root"),
+      6,
+    ),
+  )("in step %s, and adds a column: on %s", async (step, who) => {
     await begin("rebalance", [SLOW_COLUMN]);
     expect(await runThrough("rebalance", step, who, ROLLOUT_MS)).toEqual([]);
   });
@@ -95,7 +101,7 @@ describe.each(["shard", "rebalance", "rekey", "unshard"] as const)("a migration 
   const parts = (["source", "target", "all"] as const).filter((who) => who !== "all" || kind === "rebalance" || kind === "rekey");
   const table = STEPS.flatMap((step) => parts.map((who) => [step, who] as const));
 
-  it.each(table)("in step %s, until a deploy mends it: on %s", async (step, who) => {
+  it.each(sample(table, 5))("in step %s, until a deploy mends it: on %s", async (step, who) => {
     const broken: StoreVersion = { ...FIRST_VERSION, changes: ["column"], throws: true };
     await begin(kind, [broken, { ...broken, throws: false }]);
     expect(await runThrough(kind, step, who, MENDED_MS)).toEqual([]);

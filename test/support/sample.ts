@@ -1,0 +1,31 @@
+/**
+ * Thins out the largest tables of cases: `npm test` runs a share of them, the same ones each time,
+ * and `npm run test:long` runs all.
+ */
+import { inject } from "vitest";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** True in a run of `npm run test:long`. */
+    readonly isLong: boolean;
+  }
+}
+
+/** The golden ratio's share of 1: steps of that size spread evenly, whatever their number. */
+const STEP = (Math.sqrt(5) - 1) / 2;
+
+/**
+ * Gives `count` of the cases in their order, or all of them in a long run. They are spread over
+ * the table, so that each row and column of a table in two or three dimensions has its part.
+ */
+export function sample<Case>(cases: readonly Case[], count: number): Case[] {
+  return inject("isLong") ? [...cases] : thinOut(cases, count);
+}
+
+/** `sample` for a short run. */
+export function thinOut<Case>(cases: readonly Case[], count: number): Case[] {
+  const chosen = new Set<number>();
+  for (let tries = 0; chosen.size < Math.min(count, cases.length); tries++)
+    chosen.add(Math.floor(((tries * STEP) % 1) * cases.length));
+  return cases.filter((_, index) => chosen.has(index));
+}
