@@ -1,33 +1,59 @@
 /**
- * Changes source text as it is loaded: the engine's constants are scaled down, so that few rows make many pages, and a mutant has one rule
- * taken away. The files themselves are never touched. A text that is gone, or stands twice, stops the run: an edit never fails silently.
+ * Changes source text as it is loaded: the engine's constants are scaled down, so that few rows
+ * make many pages, and a mutant has one rule taken away. The files themselves are never touched.
+ * Code that is gone, or stands twice, stops the run: an edit never fails silently.
  */
 import { readFileSync } from "node:fs";
 import { registerHooks } from "node:module";
 import { fileURLToPath } from "node:url";
 
+import { findCode } from "./find-code.ts";
+
 export interface SourceEdit {
   /** Path below the project's `src`. */
   readonly file: string;
-  readonly find: string | RegExp;
+  /** Code that stands there once, as `findCode` finds it: layout and comments do not count. */
+  readonly find: string;
+  /** True for a part of a text, such as a statement of SQL: it is found letter by letter. */
+  readonly isText?: true;
   readonly replace: string;
 }
 
 const SOURCE_FOLDER = new URL("../../src/", import.meta.url).href;
 
-/** Checks the edits against the files, and applies them to every module loaded from now on. @throws Error naming the edit that does not fit. */
+/**
+ * Applies an edit to the text of its file.
+ * @throws Error naming the edit whose code is gone, or stands more than once.
+ */
+export function editSource(source: string, { file, find, isText, replace }: SourceEdit): string {
+  const places = isText ? findText(source, find) : findCode(source, find);
+  const [place] = places;
+  if (!place || places.length > 1)
+    throw new Error(`The code to be replaced stands ${places.length} times in src/${file}, expected once:\n${find}`);
+  return source.slice(0, place.start) + replace + source.slice(place.end);
+}
+
+function findText(source: string, text: string): { start: number; end: number }[] {
+  const found: { start: number; end: number }[] = [];
+  for (let at = source.indexOf(text); at >= 0; at = source.indexOf(text, at + text.length))
+    found.push({ start: at, end: at + text.length });
+  return found;
+}
+
+/** The text of a file below `src`. */
+export function readSource(file: string): string {
+  return readFileSync(fileURLToPath(SOURCE_FOLDER + file), "utf8");
+}
+
+/**
+ * Applies the edits, in their order, to every module that is loaded from now on.
+ * @throws Error naming the edit that does not fit.
+ */
 export function editSources(edits: readonly SourceEdit[]): void {
   const sources = new Map<string, string>();
-  for (const { file, find, replace } of edits) {
-    const url = SOURCE_FOLDER + file;
-    const source = sources.get(url) ?? readFileSync(fileURLToPath(url), "utf8");
-    const found = source.split(find).length - 1;
-    if (found !== 1)
-      throw new Error(`The text to be replaced stands ${found} times in src/${file}, expected once:\n${String(find)}`);
-    sources.set(
-      url,
-      source.replace(find, () => replace),
-    );
+  for (const edit of edits) {
+    const url = SOURCE_FOLDER + edit.file;
+    sources.set(url, editSource(sources.get(url) ?? readSource(edit.file), edit));
   }
   registerHooks({
     load: (url, context, nextLoad) => {
@@ -40,12 +66,12 @@ export function editSources(edits: readonly SourceEdit[]): void {
 
 /** Pages of five rows, drains of four keys, impatient members: the paths of a million rows and of slow roots with a dozen rows. */
 export const SCALED: readonly SourceEdit[] = [
-  { file: "shards/move/outbox.ts", find: /PAGE_ROWS_MAX = [\d_]+;/, replace: "PAGE_ROWS_MAX = 5;" },
-  { file: "shards/move/walk-page.ts", find: /FIRST_ROWS = [\d_]+;/, replace: "FIRST_ROWS = 2;" },
-  { file: "shards/move/drain.ts", find: /DRAIN_KEYS_MAX = [\d_]+;/, replace: "DRAIN_KEYS_MAX = 4;" },
-  { file: "shards/move/staging.ts", find: /STAGED_KEYS_MAX = [\d_]+;/, replace: "STAGED_KEYS_MAX = 3;" },
-  { file: "shards/root/drain.ts", find: /BACKLOG_MAX = [\d_]+;/, replace: "BACKLOG_MAX = 2;" },
-  { file: "shards/host/fence-resolver.ts", find: /RESOLVE_MS = [\d_]+;/, replace: "RESOLVE_MS = 100;" },
-  { file: "shards/member/tickets.ts", find: /TICKET_MS = [\d_]+;/, replace: "TICKET_MS = 100;" },
-  { file: "shards/root/drain.ts", find: /SLICE_MS = [\d_]+;/, replace: "SLICE_MS = 60;" },
+  { file: "shards/move/outbox.ts", find: "PAGE_ROWS_MAX = …;", replace: "PAGE_ROWS_MAX = 5;" },
+  { file: "shards/move/walk-page.ts", find: "FIRST_ROWS = …;", replace: "FIRST_ROWS = 2;" },
+  { file: "shards/move/drain.ts", find: "DRAIN_KEYS_MAX = …;", replace: "DRAIN_KEYS_MAX = 4;" },
+  { file: "shards/move/staging.ts", find: "STAGED_KEYS_MAX = …;", replace: "STAGED_KEYS_MAX = 3;" },
+  { file: "shards/root/drain.ts", find: "BACKLOG_MAX = …;", replace: "BACKLOG_MAX = 2;" },
+  { file: "shards/host/fence-resolver.ts", find: "RESOLVE_MS = …;", replace: "RESOLVE_MS = 100;" },
+  { file: "shards/member/tickets.ts", find: "TICKET_MS = …;", replace: "TICKET_MS = 100;" },
+  { file: "shards/root/drain.ts", find: "SLICE_MS = …;", replace: "SLICE_MS = 60;" },
 ];

@@ -9,7 +9,7 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "guards-armed-at-the-start",
     needs: "hasDeploys",
     rule: "a constructor writes freely: guards are armed once the object has started",
-    edits: [{ file: "shards/move/guards.ts", find: " AND ${IS_ARMED}`", replace: "`" }],
+    edits: [{ file: "shards/move/guards.ts", find: " AND ${IS_ARMED}`", isText: true, replace: "`" }],
   },
   {
     name: "retired-rows-left-in-place",
@@ -102,7 +102,7 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/member/tickets.ts",
-        find: /if \(ticket === undefined\) return failure\(.*\);/,
+        find: "if (ticket === undefined) return failure(…);",
         replace: "",
       },
       { file: "shards/member/tickets.ts", find: "ticket.end();\n    }", replace: "ticket?.end();\n    }" },
@@ -160,6 +160,6 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "repair-gives-epochs-again",
     needs: "hasRestores",
     rule: "repair-proves: epochs that the lost registry may have given are left out",
-    edits: [{ file: "shards/root/repair-plan.ts", find: /EPOCHS_SKIPPED = \d+;/, replace: "EPOCHS_SKIPPED = 0;" }],
+    edits: [{ file: "shards/root/repair-plan.ts", find: "EPOCHS_SKIPPED = …;", replace: "EPOCHS_SKIPPED = 0;" }],
   },
 ];

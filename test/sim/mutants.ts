@@ -22,9 +22,8 @@ export interface Mutant {
   readonly needs?: Feature;
 }
 
-const DRAINED =
-  /if \(await this\.oneSlice\(\(\) => this\.member\.drainToEnd\(operation, attempt, budgetMs\)\)\)\s+return \{[^}]*\};/;
-const OLDER_PAGE = /if \(sequence === last\) return[^;]*;[\s\S]*?came after page \$\{last\}`\);/;
+const DRAINED = "if (await this.oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return {…};";
+const OLDER_PAGE = "if (sequence === last) return …; if (sequence < last) throw refused(…);";
 const SERVES_ALREADY = 'if (plan.moving.mode === "swap" && this.membership.serving) {';
 const DELETES_FIRST = "for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);";
 
@@ -45,8 +44,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/host/fence-resolver.ts",
-        find: "return; // silence says nothing: the alarm asks again",
-        replace: 'reply = { verdict: "released" };',
+        find: "catch { return; }",
+        replace: 'catch { reply = { verdict: "released" }; }',
       },
     ],
   },
@@ -80,12 +79,12 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "forget-a-captured-delete",
     rule: "deletes-are-captured",
-    edits: [{ file: "shards/move/capture.ts", find: /captureTrigger\(table, "after_delete", .*\),/, replace: "" }],
+    edits: [{ file: "shards/move/capture.ts", find: 'captureTrigger(table, "after_delete", …),', replace: "" }],
   },
   {
     name: "no-capture-of-updates",
     rule: "capture-before-copy: every write by any path is captured",
-    edits: [{ file: "shards/move/capture.ts", find: /captureTrigger\(table, "after_update", .*\),/, replace: "" }],
+    edits: [{ file: "shards/move/capture.ts", find: 'captureTrigger(table, "after_update", …),', replace: "" }],
   },
   {
     name: "followers-stay-behind",
@@ -113,6 +112,7 @@ export const MUTANTS: readonly Mutant[] = [
       {
         file: "shards/move/capture.ts",
         find: "VALUES (${name}, ${rowJson(table.primaryKey, row)}, ${isMoved}); ${DROP_OLDER}`",
+        isText: true,
         replace:
           "SELECT ${name}, ${rowJson(table.primaryKey, row)}, ${isMoved} WHERE NOT EXISTS (SELECT 1 FROM shardctl_captured WHERE table_name = ${name} AND pk = ${rowJson(table.primaryKey, row)} AND is_moved >= (${isMoved}));`",
       },
@@ -163,6 +163,7 @@ export const MUTANTS: readonly Mutant[] = [
       {
         file: "shards/move/promote.ts",
         find: "`INSERT OR ABORT INTO ${quoteName(table.name)} (${columns}) SELECT",
+        isText: true,
         replace: "`INSERT OR REPLACE INTO ${quoteName(table.name)} (${columns}) SELECT",
       },
     ],
@@ -195,7 +196,7 @@ export const MUTANTS: readonly Mutant[] = [
       { file: "shards/move/deliver.ts", find: "if (!isSame) await check(", replace: "if (false) await check(" },
       {
         file: "shards/move/walk.ts",
-        find: /else await Promise\.all\(page\.batch\.targets\.map\(.*\)\);/,
+        find: "else await Promise.all(page.batch.targets.map(…));",
         replace: "",
       },
       {
@@ -231,7 +232,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/root/progress.ts",
-        find: /current\?\.id === record\.id &&\s*current\.step === record\.step &&\s*current\.attempt === record\.attempt &&/,
+        find: "current?.id === record.id && current.step === record.step && current.attempt === record.attempt &&",
         replace: "current?.id === record.id &&",
       },
     ],
@@ -270,11 +271,10 @@ export const MUTANTS: readonly Mutant[] = [
     name: "unfence-before-deletion",
     rule: "activate-in-one-transaction: a source keeps its fence until the rows that left are deleted",
     edits: [
-      { file: "shards/member/member.ts", find: DELETES_FIRST, replace: "" },
       {
         file: "shards/member/member.ts",
-        find: /promotion: null, fenceFloor \} \}\);\s*\}\),\s*\);/,
-        replace: `promotion: null, fenceFloor } }); }), ); ${DELETES_FIRST}`,
+        find: "await this.#cutOver(plan, {…});",
+        replace: `await this.#cutOver(plan, { epoch, layout, incoming, attempt }); ${DELETES_FIRST}`,
       },
     ],
   },
@@ -338,7 +338,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/member/member.ts",
-        find: /if \(this\.moving\) \{\s*throw refused/,
+        find: "if (this.moving) { throw refused",
         replace: "if (this.moving) return; if (false) { throw new RefusedError",
       },
     ],
@@ -378,6 +378,7 @@ export const MUTANTS: readonly Mutant[] = [
       {
         file: "shards/move/move-plan.ts",
         find: "WHERE EXISTS (SELECT 1 FROM shardctl_walk WHERE step = 'copy'",
+        isText: true,
         replace: "WHERE false AND EXISTS (SELECT 1 FROM shardctl_walk WHERE step = 'copy'",
       },
     ],
@@ -388,8 +389,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/root/root.ts",
-        find: /const running = this\.journal\.running\(\);(?=\s*const chore =)/,
-        replace: "const running = this.isIdle ? undefined : this.journal.running();",
+        find: "const running = this.journal.running(); const chore =",
+        replace: "const running = this.isIdle ? undefined : this.journal.running(); const chore =",
       },
       {
         file: "shards/root/root.ts",
