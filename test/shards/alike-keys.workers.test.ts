@@ -7,6 +7,7 @@ import { describe, expect, it } from "vitest";
 
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import type { Cases, ShardsEnv } from "../support/shards-worker.ts";
+import { sample } from "../support/sample.ts";
 import { beforeFirst } from "./support/intercept.ts";
 import { TestNamespace } from "./support/namespace.ts";
 
@@ -97,13 +98,12 @@ async function moveUnder(
   return [...found, ...(await namespace.leftovers())];
 }
 
+const TABLE = WAYS.flatMap((way) => KINDS.map((kind) => [way[0], kind, way] as const));
+
 describe.each(SPELLINGS)("writers 5: keys that compare alike: $kind", { timeout: 60_000 }, (spelling) => {
-  it.each(WAYS.flatMap((way) => KINDS.map((kind) => [way[0], kind, way] as const)))(
-    "%s, written before '%s'",
-    async (_, at, way) => {
-      expect(await moveUnder(spelling.kind, loadOf(spelling), writesOf(spelling), way, at)).toEqual([]);
-    },
-  );
+  it.each(sample(TABLE, 3))("%s, written before '%s'", async (_, at, way) => {
+    expect(await moveUnder(spelling.kind, loadOf(spelling), writesOf(spelling), way, at)).toEqual([]);
+  });
 });
 
 describe("writers 5: keys that the table tells apart and its column does not", { timeout: 60_000 }, () => {
@@ -135,7 +135,7 @@ describe("writers 5: rows that are replaced by their rowid", { timeout: 60_000 }
     "REPLACE INTO names (_rowid_, id, region, n) VALUES (-1, 'minus one', 'r1', 1)",
   ];
 
-  it.each(WAYS.flatMap((way) => KINDS.map((kind) => [way[0], kind, way] as const)))("%s, before '%s'", async (_, at, way) => {
+  it.each(sample(TABLE, 5))("%s, before '%s'", async (_, at, way) => {
     expect(await moveUnder("rowids", load, writes, way, at)).toEqual([]);
   });
 });
