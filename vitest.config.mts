@@ -3,13 +3,18 @@ import { existsSync, mkdirSync, statfsSync } from "node:fs";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
+import { hideRuntimeTraces } from "./test/support/quiet-runtime.ts";
+import { RunSummary } from "./test/support/run-summary.ts";
+
 keepTemporaryFilesInMemory();
+hideRuntimeTraces();
 
 // `npm run test:long` is the mode `long`: see `test/support/sample.ts`.
 // `unit`: pure code, in Node. `shards` and `control`: the two halves on the real runtime, in workerd. `e2e`: the CLI against whole
 // runtimes, in Node, one file at a time because each starts servers.
 export default defineConfig(({ mode }) => ({
   test: {
+    reporters: ["default", ...(mode === "long" ? [] : [new RunSummary()])],
     projects: [
       {
         test: {
