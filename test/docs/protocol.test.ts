@@ -9,8 +9,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 
 import { STEPS } from "../../src/core/operation.ts";
-import { listVariants } from "../model/checks.ts";
-import { RULES } from "../model/rules.ts";
+import { listVariants } from "../protocol-model/checks.ts";
+import { RULES } from "../protocol-model/rules.ts";
 import { FORMER_BUGS } from "../sim/former-bugs.ts";
 import { HAZARD_MUTANTS } from "../sim/hazard-mutants.ts";
 import { MUTANTS } from "../sim/mutants.ts";
@@ -57,8 +57,8 @@ function nameOfRule(rule: string): string | undefined {
 const SOURCES = [...filesBelow("src", ".ts"), ...filesBelow("test", ".ts").filter((path) => !path.startsWith("test/docs/"))];
 const CITATIONS: readonly Citation[] = [
   ...SOURCES.flatMap((path) => citationsIn(path, CITED)),
-  ...filesBelow("test/model", ".ts").flatMap((path) => citationsIn(path, IN_BRACKETS)),
-  ...Object.keys(RULES).map((name) => ({ name, by: "test/model/rules.ts" })),
+  ...filesBelow("test/protocol-model", ".ts").flatMap((path) => citationsIn(path, IN_BRACKETS)),
+  ...Object.keys(RULES).map((name) => ({ name, by: "test/protocol-model/rules.ts" })),
   ...ALL_MUTANTS.flatMap(({ name, rule }) => {
     const named = nameOfRule(rule);
     return named === undefined ? [] : [{ name: named, by: `mutant ${name}` }];
@@ -128,7 +128,7 @@ describe("the rules", () => {
   it("are found in each form that they are cited in", () => {
     const by = (path: string): string[] => CITATIONS.filter((each) => each.by === path).map(({ name }) => name);
     expect(by("src/shards/root/judge.ts")).toContain("judged-under-the-fence");
-    expect(by("test/model/swap.ts")).toEqual(expect.arrayContaining(["no-late-rows", "operation-numbers"]));
+    expect(by("test/protocol-model/swap.ts")).toEqual(expect.arrayContaining(["no-late-rows", "operation-numbers"]));
     expect(by("test/shards/claims.test.ts")).toEqual(["probe-revokes"]);
     expect(by("mutant skip-the-last-drain")).toEqual(["drain-before-cutover"]);
   });

@@ -8,7 +8,7 @@
  * Nor that a pause holds back an activation: the turn that has cut over goes on to it by itself, so that a pause must meet a failure of
  * that very turn. `test/shards/pause.test.ts` shows it.
  *
- * Rules are named as in `test/model/rules.ts` where the model knows them.
+ * Rules are named as in `test/protocol-model/rules.ts` where the model knows them.
  */
 import type { SourceEdit } from "./edit-sources.ts";
 import type { Feature } from "./scenario.ts";
