@@ -40,7 +40,8 @@ export default defineConfig(({ mode }) => ({
         test: {
           name: "control",
           provide: { isLong: mode === "long" },
-          include: ["test/{worker,apply,live}/**/*.workers.test.ts"],
+          include: ["test/**/*.workers.test.ts"],
+          exclude: ["test/shards/**"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

@@ -2,13 +2,13 @@
  * What the API's answers must look like before the CLI believes them: enough to show and to act on, not a second schema. Each reader
  * gives the value, or a text that says what is missing.
  */
-import type { NamespaceReport, Run } from "../core/api.ts";
-import type { DriftReport } from "../core/drift.ts";
-import type { HistoryEvent } from "../core/event.ts";
-import type { OperationStatus } from "../core/operation.ts";
-import { PLAN_VERSION, type Plan } from "../core/plan.ts";
-import type { RepairOutcome, RepairPlan } from "../core/repair.ts";
-import type { Review, ReviewList, ReviewReceipt } from "../core/review.ts";
+import type { NamespaceReport, Run } from "../model/api.ts";
+import type { DriftReport } from "../model/drift.ts";
+import type { HistoryEvent } from "../model/event.ts";
+import type { OperationStatus } from "../model/operation.ts";
+import { PLAN_VERSION, type Plan } from "../model/plan.ts";
+import type { RepairOutcome, RepairPlan } from "../model/repair.ts";
+import type { Review, ReviewList, ReviewReceipt } from "../model/review.ts";
 
 /** Everything is paused: by whom, why and since when. */
 export type Pause = NonNullable<DriftReport["paused"]>;

@@ -9,14 +9,14 @@
  * |                  | repair of one fingerprint                                                             |
  * | apply            | the connection was refused, so nothing arrived; otherwise the run is looked up first  |
  */
-import type { ApplyRequest, NamespaceReport, PlanRequest, Run } from "../core/api.ts";
-import type { DriftReport } from "../core/drift.ts";
-import type { EventKind, HistoryEvent } from "../core/event.ts";
-import type { NamespaceRef } from "../core/live.ts";
-import type { OperationStatus } from "../core/operation.ts";
-import type { Plan } from "../core/plan.ts";
-import type { RepairOutcome, RepairPlan, RepairRequest } from "../core/repair.ts";
-import type { ReleaseRequest, Review, ReviewList, ReviewReceipt, ReviewRequest } from "../core/review.ts";
+import type { ApplyRequest, NamespaceReport, PlanRequest, Run } from "../model/api.ts";
+import type { DriftReport } from "../model/drift.ts";
+import type { EventKind, HistoryEvent } from "../model/event.ts";
+import type { NamespaceRef } from "../model/live.ts";
+import type { OperationStatus } from "../model/operation.ts";
+import type { Plan } from "../model/plan.ts";
+import type { RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.ts";
+import type { ReleaseRequest, Review, ReviewList, ReviewReceipt, ReviewRequest } from "../model/review.ts";
 import {
   type Pause,
   readDrift,

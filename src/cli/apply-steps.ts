@@ -1,7 +1,7 @@
 /** The parts of `apply` between the plan and the end of the run: guards, starting, and the reply to a stale plan. */
-import type { Run } from "../core/api.ts";
-import { type Block, GUARDS, type Guard, type Plan } from "../core/plan.ts";
-import type { DesiredState } from "../core/spec.ts";
+import type { Run } from "../model/api.ts";
+import { type Block, GUARDS, type Guard, type Plan } from "../model/plan.ts";
+import type { DesiredState } from "../model/spec.ts";
 import type { ApiClient } from "./api-client.ts";
 import { type CliFailure, type CliResult, fail } from "./failure.ts";
 import { describePlanDifference } from "../render/plan-difference.ts";

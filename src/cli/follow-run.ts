@@ -2,7 +2,7 @@
  * Follows a run until it ends. The run lives on the server: losing the connection or Ctrl-C only ends the watching, and both say how
  * to look again.
  */
-import type { Run } from "../core/api.ts";
+import type { Run } from "../model/api.ts";
 import type { ApiClient } from "./api-client.ts";
 import { type CliResult, fail } from "./failure.ts";
 import { backoffMs, isTransient } from "./http.ts";

@@ -1,8 +1,8 @@
 /** The declaration that a live namespace already satisfies: what `import` writes. Planning it must find nothing to do. Pure. */
-import type { Key } from "../core/key.ts";
-import { hasDirectory } from "../core/directory.ts";
-import type { LiveNamespace } from "../core/live.ts";
-import { DEFAULT_POLICY, type NamespaceSpec } from "../core/spec.ts";
+import type { Key } from "../model/layout/key.ts";
+import { hasDirectory } from "../model/layout/directory.ts";
+import type { LiveNamespace } from "../model/live.ts";
+import { DEFAULT_POLICY, type NamespaceSpec } from "../model/spec.ts";
 
 /** @param file The manifest that will hold it. */
 export function specOfLive(live: LiveNamespace, file: string): NamespaceSpec {

@@ -1,7 +1,7 @@
 /** Manifests on disk → desired state of one environment, or every error of every file. */
 import { resolve } from "node:path";
 
-import type { DesiredState } from "../core/spec.ts";
+import type { DesiredState } from "../model/spec.ts";
 import { type ManifestError, type ParsedManifests, formatErrors, parseManifests } from "../manifest/index.ts";
 import { type CliResult, fail } from "./failure.ts";
 import { findCommit } from "./git-commit.ts";

@@ -5,8 +5,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 
-import type { Plan } from "../core/plan.ts";
-import type { DesiredState } from "../core/spec.ts";
+import type { Plan } from "../model/plan.ts";
+import type { DesiredState } from "../model/spec.ts";
 import { readPlan } from "./answers.ts";
 import { type CliResult, fail } from "./failure.ts";
 import { reasonOf } from "./manifest-files.ts";

@@ -1,6 +1,6 @@
 /** Problem documents of the API (RFC 9457) → failures that say what to do next. One exhaustive switch. */
-import { PROBLEM_KINDS, type Problem, type ProblemKind } from "../core/api.ts";
-import { assertNever } from "../core/result.ts";
+import { PROBLEM_KINDS, type Problem, type ProblemKind } from "../model/api.ts";
+import { assertNever } from "../model/result.ts";
 import { fail } from "./failure.ts";
 import type { HttpRecipient } from "./http-request.ts";
 

@@ -1,7 +1,7 @@
 /** Progress as bars on a terminal: one bar for each running action, a line above them for each that ended. */
 import { MultiBar, type SingleBar } from "cli-progress";
 
-import type { Run, RunAction } from "../core/api.ts";
+import type { Run, RunAction } from "../model/api.ts";
 import { type RunReporter, describeEnd, describeWork, progressOf } from "./run-progress.ts";
 import type { Session } from "./session.ts";
 

@@ -1,5 +1,5 @@
 /** Progress in plain lines, for pipes and CI logs: every change of state, and between them at most one line a second and per 10 % of an action. */
-import type { RunAction } from "../core/api.ts";
+import type { RunAction } from "../model/api.ts";
 import { type RunReporter, describeEnd, describeHold, describeWork, progressOf } from "./run-progress.ts";
 import type { Session } from "./session.ts";
 

@@ -1,10 +1,10 @@
 /** What people read: the renderers of `render/` with this session's colours and clock. */
-import type { NamespaceReport, Run } from "../core/api.ts";
-import type { DriftReport } from "../core/drift.ts";
-import type { HistoryEvent } from "../core/event.ts";
-import type { OperationStatus } from "../core/operation.ts";
-import type { Plan } from "../core/plan.ts";
-import type { RepairOutcome, RepairPlan, RepairRequest } from "../core/repair.ts";
+import type { NamespaceReport, Run } from "../model/api.ts";
+import type { DriftReport } from "../model/drift.ts";
+import type { HistoryEvent } from "../model/event.ts";
+import type { OperationStatus } from "../model/operation.ts";
+import type { Plan } from "../model/plan.ts";
+import type { RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.ts";
 import { alignColumns } from "../render/columns.ts";
 import { renderDrift } from "../render/drift-text.ts";
 import { renderEvents } from "../render/events-text.ts";

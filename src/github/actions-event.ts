@@ -5,7 +5,7 @@
  */
 import * as z from "zod";
 
-import { failure, type Result, success } from "../core/result.ts";
+import { failure, type Result, success } from "../model/result.ts";
 import type { GithubRepository } from "./port.ts";
 
 export interface PullRequestEvent {

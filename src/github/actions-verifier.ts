@@ -8,7 +8,7 @@
 import { createRemoteJWKSet, customFetch, errors, type JWTPayload, jwtVerify } from "jose";
 import * as z from "zod";
 
-import { failure, type Result, success } from "../core/result.ts";
+import { failure, type Result, success } from "../model/result.ts";
 
 export interface ActionsVerifierOptions {
   /** Default `https://token.actions.githubusercontent.com`. */

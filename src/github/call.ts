@@ -8,7 +8,7 @@ import { retry } from "@octokit/plugin-retry";
 import { Octokit } from "@octokit/rest";
 import * as z from "zod";
 
-import { failure, success } from "../core/result.ts";
+import { failure, success } from "../model/result.ts";
 import { boundFetch, type SentRequest } from "./bounded-fetch.ts";
 import { type AppCredential, createAppCredential, type GithubCredentials } from "./credentials.ts";
 import { createMemoryEtags, ENTRY_LENGTH_MAX, type EtagStore } from "./etag-store.ts";

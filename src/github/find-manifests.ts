@@ -5,7 +5,7 @@
  * is fetched up to a budget: a large set arrives over several calls, each of which gets further. Refuses what the command line would read
  * otherwise than this: links.
  */
-import { failure, success } from "../core/result.ts";
+import { failure, success } from "../model/result.ts";
 import { CONFIG_PATH, isManifestPath } from "./manifest-paths.ts";
 import type { CommitRef, GithubReader, GithubResult, TreeFile } from "./port.ts";
 

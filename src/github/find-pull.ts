@@ -1,5 +1,5 @@
 /** Which pull request a commit on a branch came from. */
-import { success } from "../core/result.ts";
+import { success } from "../model/result.ts";
 import type { GithubReader, GithubResult, Pull } from "./port.ts";
 
 /**

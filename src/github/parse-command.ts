@@ -2,7 +2,7 @@
  * A comment → the command in it. The command must be all of the comment, so that a quotation, a code block, or our own comment, which shows
  * the command to copy, is never one. Nothing of it is executed or expanded: a fingerprint and names of guards come out.
  */
-import { failure, type Result, success } from "../core/result.ts";
+import { failure, type Result, success } from "../model/result.ts";
 
 export interface ApplyCommand {
   readonly kind: "apply";

@@ -4,7 +4,7 @@
  *
  * Shas are 40 lower-case hex digits. Times are milliseconds since the Unix epoch. Text from GitHub is hostile: whoever shows it, escapes it.
  */
-import type { Result } from "../core/result.ts";
+import type { Result } from "../model/result.ts";
 
 export type GithubFailureKind =
   | "unauthenticated" // the token is unknown or expired

@@ -4,7 +4,7 @@
  * GitHub only ever adds annotations to a run, 50 at a time. So only those that it does not show yet are sent; and when it shows one that is no
  * longer true, a new run of the same name takes its place. A credential that cannot create check runs is no reason to stop.
  */
-import { success } from "../core/result.ts";
+import { success } from "../model/result.ts";
 import type { Annotation, Check, CheckRef, GithubResult, GithubWriter } from "./port.ts";
 
 export type CheckOutcome =

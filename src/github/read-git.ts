@@ -1,5 +1,5 @@
 /** Commits, trees and files. A tree that GitHub truncates and bytes without the right hash are failures, never a part taken for the whole. */
-import { failure, success } from "../core/result.ts";
+import { failure, success } from "../model/result.ts";
 import type { GithubCaller } from "./call.ts";
 import type { CommitRef, GithubReader, GithubResult, TreeFile } from "./port.ts";
 import * as shapes from "./shapes.ts";

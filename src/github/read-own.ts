@@ -2,7 +2,7 @@
  * What this credential wrote before, found by exact marker and own authorship: never by a title, and never by a search, which lags behind
  * and finds what others wrote.
  */
-import { success } from "../core/result.ts";
+import { success } from "../model/result.ts";
 import { callWholeList, type GithubCaller } from "./call.ts";
 import type { GithubReader, GithubResult } from "./port.ts";
 import * as shapes from "./shapes.ts";

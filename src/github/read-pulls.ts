@@ -1,5 +1,5 @@
 /** Pull requests, their files, and what people may do. */
-import { success } from "../core/result.ts";
+import { success } from "../model/result.ts";
 import { callWholeList, type GithubCaller } from "./call.ts";
 import type { GithubReader } from "./port.ts";
 import * as shapes from "./shapes.ts";

@@ -7,7 +7,7 @@
 import { verify } from "@octokit/webhooks-methods";
 import * as z from "zod";
 
-import { failure, type Result, success } from "../core/result.ts";
+import { failure, type Result, success } from "../model/result.ts";
 
 export type WebhookEvent =
   | {

@@ -4,7 +4,7 @@
  * Shas have no order, so the pull request itself says which commit is the newest: its head is read again right before every write, and a
  * plan of another commit is not posted. Two writers may still create at the same moment; both look again afterwards, and both keep the oldest.
  */
-import { failure, success } from "../core/result.ts";
+import { failure, success } from "../model/result.ts";
 import { headMarker, isSameBody, readHead } from "./markers.ts";
 import type { Comment, GithubFailure, GithubResult, GithubWriter } from "./port.ts";
 import { BODY_LENGTH_MAX } from "./writes.ts";

@@ -4,7 +4,7 @@
  * It is found by its marker and our own authorship, whatever people did to title and labels. One that people closed stays theirs to close:
  * it is opened again only when there is something new to say.
  */
-import { success } from "../core/result.ts";
+import { success } from "../model/result.ts";
 import { CLOSED_MARKER, isSameBody } from "./markers.ts";
 import type { GithubResult, GithubWriter, Issue } from "./port.ts";
 

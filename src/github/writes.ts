@@ -3,7 +3,7 @@
  *
  * Limits that GitHub would answer with a 422 are checked before anything is sent.
  */
-import { failure, success } from "../core/result.ts";
+import { failure, success } from "../model/result.ts";
 import type { GithubCaller } from "./call.ts";
 import type { Annotation, Check, CheckRef, GithubReader, GithubResult, GithubWriter } from "./port.ts";
 import * as shapes from "./shapes.ts";

@@ -5,8 +5,8 @@
  * guess: an answer that is not a reply of the protocol is a failure, never an empty namespace. Every call takes a new stub,
  * because a stub stays broken after its object was aborted; nothing is retried here, since only the caller knows what is idempotent.
  */
-import type { Count, Distribution, LiveFailure, LiveNamespace, LiveResult, NamespaceRef } from "../core/live.ts";
-import { PeerProtocols } from "../core/peer-protocols.ts";
+import type { Count, Distribution, LiveFailure, LiveNamespace, LiveResult, NamespaceRef } from "../model/live.ts";
+import { PeerProtocols } from "../model/wire/peer-protocols.ts";
 import {
   type ControlReplies,
   type ControlRequest,
@@ -14,9 +14,9 @@ import {
   type CountRequest,
   type ProtocolEndpoint,
   type ProtocolReply,
-} from "../core/protocol.ts";
-import type { RepairOutcome, RepairPlan } from "../core/repair.ts";
-import { failure, success } from "../core/result.ts";
+} from "../model/wire/protocol.ts";
+import type { RepairOutcome, RepairPlan } from "../model/repair.ts";
+import { failure, success } from "../model/result.ts";
 import type { LiveAccess } from "./port.ts";
 
 /** How long an object may take to answer. Counting by another key reads every row, so it may take longer. */

@@ -1,7 +1,7 @@
 /** The port to live namespaces. Adapters: Durable Object bindings (in a Worker) and in-memory (tests, benchmarks). */
-import type { Count, Distribution, DistributionRequest, LiveNamespace, LiveResult, NamespaceRef } from "../core/live.ts";
-import type { OperationStatus, StartOperation } from "../core/operation.ts";
-import type { RepairOutcome, RepairPlan, RepairRequest } from "../core/repair.ts";
+import type { Count, Distribution, DistributionRequest, LiveNamespace, LiveResult, NamespaceRef } from "../model/live.ts";
+import type { OperationStatus, StartOperation } from "../model/operation.ts";
+import type { RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.ts";
 
 /** The half that cannot write. Planning takes this type, so "plan writes nothing" is checked by the compiler. */
 export interface LiveReader {

@@ -1,6 +1,6 @@
 /** Options as written → the spec of one environment: overrides merged, defaults filled in. Runs on manifests without errors only. */
-import type { Key } from "../core/key.ts";
-import { DEFAULT_POLICY, type NamespaceSpec, type Policy, type SourcePosition } from "../core/spec.ts";
+import type { Key } from "../model/layout/key.ts";
+import { DEFAULT_POLICY, type NamespaceSpec, type Policy, type SourcePosition } from "../model/spec.ts";
 import { type SpecView, fitsStrategy, splitPointKey } from "./check-spec.ts";
 import { compareText } from "./manifest-error.ts";
 import { parseDuration } from "./fields.ts";

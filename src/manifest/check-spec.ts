@@ -11,9 +11,9 @@
  *
  * Runs on what is known: options with an error of their own are left out, and nothing is said about them twice.
  */
-import { type Key, compareKeys, formatKey, toKey } from "../core/key.ts";
-import type { Strategy } from "../core/layout.ts";
-import { SHARD_COUNT_MAX } from "../core/spec.ts";
+import { type Key, compareKeys, formatKey, toKey } from "../model/layout/key.ts";
+import type { Strategy } from "../model/layout/layout.ts";
+import { SHARD_COUNT_MAX } from "../model/spec.ts";
 import { describeValue, quoteText } from "./describe-value.ts";
 import type { ManifestErrorKind } from "./manifest-error.ts";
 import type { RawSpec, RawSplitPoint } from "./namespace-schema.ts";

@@ -16,4 +16,4 @@ export { CONFIG_KIND, configSchema } from "./config-schema.ts";
 export { API_VERSION, NAMESPACE_KIND, namespaceSchema } from "./namespace-schema.ts";
 export { DEFAULT_ENVIRONMENT, type ParseOptions, type ParsedManifests, parseManifests } from "./parse-manifests.ts";
 export { DEFAULT_NAMESPACE_SCHEMA, type RenderOptions, renderManifest } from "./render-manifest.ts";
-export type { DesiredState, NamespaceSpec, Policy, SourcePosition, Window } from "../core/spec.ts";
+export type { DesiredState, NamespaceSpec, Policy, SourcePosition, Window } from "../model/spec.ts";

@@ -1,8 +1,8 @@
 /** The schema of a `Namespace` document. Structure and single values only: what depends on two values at once is in `check-spec.ts`. */
 import * as z from "zod";
 
-import type { Strategy } from "../core/layout.ts";
-import { DEFAULT_POLICY, SHARD_COUNT_MAX } from "../core/spec.ts";
+import type { Strategy } from "../model/layout/layout.ts";
+import { DEFAULT_POLICY, SHARD_COUNT_MAX } from "../model/spec.ts";
 import * as fields from "./fields.ts";
 
 export const API_VERSION = "shardctl.dev/v1";

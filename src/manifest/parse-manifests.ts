@@ -3,7 +3,7 @@
  *
  * Pure: no I/O, no clock. Never throws, whatever the files hold; nothing in them is executed, included or expanded.
  */
-import type { DesiredState, NamespaceSpec } from "../core/spec.ts";
+import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
 import { buildSpec } from "./build-spec.ts";
 import { checkSet } from "./check-set.ts";
 import { type ManifestError, type ManifestFile, NAMESPACES_MAX, compareText, sortErrors } from "./manifest-error.ts";

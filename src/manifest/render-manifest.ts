@@ -1,8 +1,8 @@
 /** A spec → the manifest that declares it, as a person would write it. `parseManifests` gives the same spec back. */
 import { Document, Scalar, type YAMLMap, isCollection } from "yaml";
 
-import type { Key } from "../core/key.ts";
-import { DEFAULT_POLICY, type NamespaceSpec, type Policy } from "../core/spec.ts";
+import type { Key } from "../model/layout/key.ts";
+import { DEFAULT_POLICY, type NamespaceSpec, type Policy } from "../model/spec.ts";
 import { formatDuration } from "./fields.ts";
 import { API_VERSION, NAMESPACE_KIND } from "./namespace-schema.ts";
 

@@ -1,10 +1,10 @@
 /** The words for layouts and changes that every form of output shares. Nothing here is escaped: each form does that its own way. */
-import { formatKey } from "../core/key.ts";
-import { formatCount, formatQuantity } from "../core/figures.ts";
-import type { Layout } from "../core/layout.ts";
-import type { OperationKind, OperationStatus } from "../core/operation.ts";
-import type { Change, Plan, Skew } from "../core/plan.ts";
-import { splitPointsOf } from "../core/strategies/range.ts";
+import { formatKey } from "../model/layout/key.ts";
+import { formatCount, formatQuantity } from "../model/figures.ts";
+import type { Layout } from "../model/layout/layout.ts";
+import type { OperationKind, OperationStatus } from "../model/operation.ts";
+import type { Change, Plan, Skew } from "../model/plan.ts";
+import { splitPointsOf } from "../model/strategies/range.ts";
 
 export const SYMBOLS: Readonly<Record<OperationKind, string>> = { shard: "+", rebalance: "~", rekey: "-/+", unshard: "-" };
 

@@ -1,7 +1,7 @@
 /** The drift report for a terminal: what is wrong, since when and what to do, and then what is not as it should be in each namespace. */
-import type { Drift, DriftReport, NamespaceCondition } from "../core/drift.ts";
-import { formatCount, formatQuantity } from "../core/figures.ts";
-import { placeOf } from "./alert-message.ts";
+import type { Drift, DriftReport, NamespaceCondition } from "../model/drift.ts";
+import { formatCount, formatQuantity } from "../model/figures.ts";
+import { placeOf } from "../alerts/alert-message.ts";
 import { alignColumns } from "./columns.ts";
 import { PLAIN_PALETTE, type Palette } from "./palette.ts";
 import { printable, shorten } from "./printable.ts";

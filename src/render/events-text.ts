@@ -1,6 +1,6 @@
 /** The history for a terminal, in the order given (newest first), one line an event. */
-import { formatQuantity } from "../core/figures.ts";
-import type { HistoryEvent } from "../core/event.ts";
+import { formatQuantity } from "../model/figures.ts";
+import type { HistoryEvent } from "../model/event.ts";
 import { alignColumns } from "./columns.ts";
 import { printable, shorten } from "./printable.ts";
 import { formatDuration, formatMoment } from "./time.ts";

@@ -1,6 +1,6 @@
 /** Operations of a namespace for a terminal, in the order given (newest first), one line each. */
-import { formatQuantity } from "../core/figures.ts";
-import { listBookmarks, type OperationStatus } from "../core/operation.ts";
+import { formatQuantity } from "../model/figures.ts";
+import { listBookmarks, type OperationStatus } from "../model/operation.ts";
 import { type Cell, alignColumns } from "./columns.ts";
 import { describeChange } from "./describe.ts";
 import { describeOperation } from "./operation-line.ts";

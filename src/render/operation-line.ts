@@ -1,6 +1,6 @@
 /** One operation in words: how far it is, or how it ended. */
-import { formatCount, formatQuantity, formatShare } from "../core/figures.ts";
-import type { OperationStatus } from "../core/operation.ts";
+import { formatCount, formatQuantity, formatShare } from "../model/figures.ts";
+import type { OperationStatus } from "../model/operation.ts";
 import { describeRows, operationProgress } from "./describe.ts";
 import { printable } from "./printable.ts";
 import { formatAge, formatDuration } from "./time.ts";

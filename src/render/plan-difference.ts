@@ -1,5 +1,5 @@
 /** What changed between a reviewed plan and the plan of now, one line for each namespace that differs. Pure. */
-import type { Change, Plan } from "../core/plan.ts";
+import type { Change, Plan } from "../model/plan.ts";
 
 const LINES_MAX = 20;
 

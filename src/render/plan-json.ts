@@ -7,14 +7,14 @@
  * | `environment`, `commit`| what was planned; `commit` is null when not known                                     |
  * | `fingerprint`          | 64 hex digits; the same decisions have the same fingerprint                           |
  * | `summary`              | counts: `shard rebalance rekey unshard inSync notPlanned unmanaged blocks`, and `rowsMoved bytesMoved` |
- * | `changes[]`            | in the order of execution: see `Change` in core/plan.ts, with both layouts in full    |
+ * | `changes[]`            | in the order of execution: see `Change` in model/plan.ts, with both layouts in full    |
  * | `inSync[]`             | namespaces that need nothing, with members, rows, bytes, skew and epoch               |
  * | `blocks[]`             | `guard namespace message overridable`; `namespace` is null for the whole plan         |
  * | `notices[]`            | `kind namespace message`                                                              |
  *
  * The document is a plan: `apply --plan` reads it back, and takes no notice of `summary`.
  */
-import type { Plan } from "../core/plan.ts";
+import type { Plan } from "../model/plan.ts";
 import { type PlanSummary, summarizePlan } from "./plan-summary.ts";
 
 export interface PlanDocument extends Plan {

@@ -5,8 +5,8 @@
  * each with a share of the room; details of the changes fill what is left, in order, and what does not fit is counted.
  * Everything that did not come from shardctl itself is escaped.
  */
-import { formatBytes, formatCount, formatQuantity, formatShare } from "../core/figures.ts";
-import type { Block, Change, Plan } from "../core/plan.ts";
+import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
+import type { Block, Change, Plan } from "../model/plan.ts";
 import { SYMBOLS, describeChange, describeLayout, describeSkew, skewedNamespaces } from "./describe.ts";
 import { codeMarkdown, escapeMarkdown } from "./escape-markdown.ts";
 import { clipText, fitItems } from "./fit-items.ts";

@@ -1,7 +1,7 @@
 /** A plan in numbers: how many changes of each kind, and in all. */
-import { formatCount } from "../core/figures.ts";
-import type { OperationKind } from "../core/operation.ts";
-import type { Plan } from "../core/plan.ts";
+import { formatCount } from "../model/figures.ts";
+import type { OperationKind } from "../model/operation.ts";
+import type { Plan } from "../model/plan.ts";
 
 export interface PlanSummary {
   readonly shard: number;

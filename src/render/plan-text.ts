@@ -3,9 +3,9 @@
  *
  * Every change is shown, however many; of the namespaces in sync only the first few are, because there the number says it all.
  */
-import { formatBytes, formatCount, formatShare } from "../core/figures.ts";
-import type { OperationKind } from "../core/operation.ts";
-import type { Block, Change, Plan } from "../core/plan.ts";
+import { formatBytes, formatCount, formatShare } from "../model/figures.ts";
+import type { OperationKind } from "../model/operation.ts";
+import type { Block, Change, Plan } from "../model/plan.ts";
 import { type Cell, type Column, alignColumns } from "./columns.ts";
 import { SYMBOLS, describeChange, describeSkew, describeSplitPoints, skewedNamespaces } from "./describe.ts";
 import { PLAIN_PALETTE, type Palette } from "./palette.ts";

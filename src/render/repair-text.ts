@@ -2,8 +2,8 @@
  * A repair for a terminal: what each object says, what would be done and what it costs, and the one
  * command that applies exactly that. What stands against it comes with its way out.
  */
-import { formatCount, formatQuantity } from "../core/figures.ts";
-import type { RepairOutcome, RepairPlan, RepairRequest, RepairStep, StrayRows } from "../core/repair.ts";
+import { formatCount, formatQuantity } from "../model/figures.ts";
+import type { RepairOutcome, RepairPlan, RepairRequest, RepairStep, StrayRows } from "../model/repair.ts";
 import { alignColumns } from "./columns.ts";
 import { PLAIN_PALETTE, type Palette } from "./palette.ts";
 import { printable } from "./printable.ts";

@@ -1,7 +1,7 @@
 /** A run for a terminal: what each action of an apply has come to. Only what has ended well is called done. */
-import type { ActionState, Run, RunAction, RunState } from "../core/api.ts";
-import { formatCount } from "../core/figures.ts";
-import { assertNever } from "../core/result.ts";
+import type { ActionState, Run, RunAction, RunState } from "../model/api.ts";
+import { formatCount } from "../model/figures.ts";
+import { assertNever } from "../model/result.ts";
 import { type Cell, alignColumns } from "./columns.ts";
 import { describeOperation } from "./operation-line.ts";
 import { PLAIN_PALETTE, type Palette } from "./palette.ts";

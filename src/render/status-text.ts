@@ -1,11 +1,11 @@
 /** Live namespaces for a terminal: one line each, and for a closer look every member with its rows, share and health. */
-import type { NamespaceReport } from "../core/api.ts";
-import { formatBytes, formatCount, formatShare, formatQuantity } from "../core/figures.ts";
-import { describeDisorder, repairCommand } from "../core/disorder.ts";
-import type { LiveNamespace, MemberStatus } from "../core/live.ts";
-import { describeFullness, describeMix, endedFull, nearlyFull } from "../core/member-states.ts";
-import { listBookmarks, type OperationStatus } from "../core/operation.ts";
-import { skewOf } from "../core/skew.ts";
+import type { NamespaceReport } from "../model/api.ts";
+import { formatBytes, formatCount, formatShare, formatQuantity } from "../model/figures.ts";
+import { describeDisorder, repairCommand } from "../model/disorder.ts";
+import type { LiveNamespace, MemberStatus } from "../model/live.ts";
+import { describeFullness, describeMix, endedFull, nearlyFull } from "../model/member-states.ts";
+import { listBookmarks, type OperationStatus } from "../model/operation.ts";
+import { skewOf } from "../model/layout/skew.ts";
 import { type Cell, alignColumns } from "./columns.ts";
 import { describeChange, describeLayout, formatSkew } from "./describe.ts";
 import { describeOperation } from "./operation-line.ts";

@@ -8,8 +8,8 @@
  * A refusal means that nothing has run, so it is always retried. An exception means that the call may have run: it is passed on, unless
  * `retryUnanswered` says that calls may run twice.
  */
-import type { Partitioners } from "../core/partitioners.ts";
-import { PeerProtocols } from "../core/peer-protocols.ts";
+import type { Partitioners } from "../model/layout/partitioners.ts";
+import { PeerProtocols } from "../model/wire/peer-protocols.ts";
 import { markingPeers } from "./member/running-calls.ts";
 import { chainBelow } from "./platform/call-context.ts";
 import { FanOut } from "./client/fan-out.ts";
@@ -18,13 +18,13 @@ import type { LayoutReply, ReplyTo, RouterRequest } from "./protocol/messages.ts
 import { type QueryShards, type QueryShardsResult, mergeShardResults } from "./client/query-shards.ts";
 import { LEAST_PROTOCOL } from "./protocol/least-protocol.ts";
 import { RefusedError } from "./protocol/refused-error.ts";
-import type { ProtocolReply } from "../core/protocol.ts";
+import type { ProtocolReply } from "../model/wire/protocol.ts";
 import type { Peers, Runtime } from "./storage/storage.ts";
 import { within } from "./protocol/within.ts";
 import type { ObjectNamespace } from "./platform/home.ts";
 import { createPeers, platformRuntime } from "./platform/platform.ts";
 
-export type { ProtocolFailure } from "../core/protocol-failure.ts";
+export type { ProtocolFailure } from "../model/wire/protocol-failure.ts";
 export { RefusedError } from "./protocol/refused-error.ts";
 
 export interface ConnectOptions {

@@ -6,7 +6,7 @@
  */
 import { posix } from "node:path";
 
-import { assertNever } from "../../src/core/result.ts";
+import { assertNever } from "../../src/model/result.ts";
 import type { Floors } from "./floors.ts";
 
 export type FloorProblem =

@@ -10,12 +10,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { deserialize, serialize } from "node:v8";
 
-import { gatherLive } from "../../src/apply/gather-live.ts";
-import { unshardedLayout } from "../../src/core/layout.ts";
-import { type PlanInput, buildPlan } from "../../src/core/planning/build-plan.ts";
-import type { NamespaceSpec } from "../../src/core/spec.ts";
-import { createMemoryAccess } from "../../src/live/memory.ts";
-import type { MemoryNamespace } from "../../src/live/memory-rows.ts";
+import { gatherLive } from "../../src/runs/gather-live.ts";
+import { unshardedLayout } from "../../src/model/layout/layout.ts";
+import { type PlanInput, buildPlan } from "../../src/planning/build-plan.ts";
+import type { NamespaceSpec } from "../../src/model/spec.ts";
+import { createMemoryAccess } from "../support/live/memory.ts";
+import type { MemoryNamespace } from "../support/live/memory-rows.ts";
 import { COUNTED_AT, desired, hashOf, spec } from "../support/state.ts";
 
 export interface PlannerMeasurement {

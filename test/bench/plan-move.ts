@@ -2,10 +2,10 @@
  * Plans a move of a benchmark: the layout that a namespace is to have, from the one it has now. Decided here, by the control half of this
  * tree, so that the engine of another commit makes the very same move.
  */
-import { type Layout, shardNames, unshardedLayout } from "../../src/core/layout.ts";
-import { shiftMembers, swapGeneration } from "../../src/core/operation-mode.ts";
-import { DEFAULT_OPERATION_POLICY, type OperationPolicy } from "../../src/core/operation.ts";
-import { freshHashLayout, resizeHashLayout } from "../../src/core/strategies/hash.ts";
+import { type Layout, shardNames, unshardedLayout } from "../../src/model/layout/layout.ts";
+import { shiftMembers, swapGeneration } from "../../src/model/operation-mode.ts";
+import { DEFAULT_OPERATION_POLICY, type OperationPolicy } from "../../src/model/operation.ts";
+import { freshHashLayout, resizeHashLayout } from "../../src/model/strategies/hash.ts";
 import type { BenchRuntime } from "./runtime.ts";
 import type { BenchBinding } from "./worker/env.ts";
 import type { OperateArgs } from "./worker/operate.ts";

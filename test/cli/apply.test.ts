@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import { afterEach, describe, expect, it } from "vitest";
 
-import type { OperationPause } from "../../src/core/operation.ts";
+import type { OperationPause } from "../../src/model/operation.ts";
 import { EXIT } from "../../src/cli/exit-codes.ts";
 import { environmentFor, temporaryProject } from "./support/project.ts";
 import { type RunOptions, runInProcess, spawnCli } from "./support/run-cli.ts";

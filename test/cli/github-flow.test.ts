@@ -6,9 +6,9 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import type { Run } from "../../src/core/api.ts";
-import type { Plan } from "../../src/core/plan.ts";
-import type { Review } from "../../src/core/review.ts";
+import type { Run } from "../../src/model/api.ts";
+import type { Plan } from "../../src/model/plan.ts";
+import type { Review } from "../../src/model/review.ts";
 import { EXIT } from "../../src/cli/exit-codes.ts";
 import {
   type ActionsEvent,

@@ -1,8 +1,8 @@
 /** The pure parts: what differs between two plans, what a live namespace declares, how far a run is. */
 import { describe, expect, it } from "vitest";
 
-import type { LiveNamespace } from "../../src/core/live.ts";
-import type { Layout } from "../../src/core/layout.ts";
+import type { LiveNamespace } from "../../src/model/live.ts";
+import type { Layout } from "../../src/model/layout/layout.ts";
 import { specOfLive } from "../../src/cli/live-spec.ts";
 import { describePlanDifference } from "../../src/render/plan-difference.ts";
 import { describeEnd, describeHold, describeWork, progressOf } from "../../src/cli/run-progress.ts";

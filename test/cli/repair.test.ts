@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 
 import { EXIT } from "../../src/cli/exit-codes.ts";
-import type { RepairPlan } from "../../src/core/repair.ts";
+import type { RepairPlan } from "../../src/model/repair.ts";
 import { environmentFor, temporaryProject } from "./support/project.ts";
 import { runInProcess } from "./support/run-cli.ts";
 import { type Answer, problem, type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";

@@ -4,7 +4,7 @@
  * An account's keys (`id`, `region`, `grp`) follow from its id, so that it can be routed under every layout. Its whole state is one short
  * text: every acknowledged call answers with it, and the rig compares.
  */
-import type { Partitioners } from "../../src/core/partitioners.ts";
+import type { Partitioners } from "../../src/model/layout/partitioners.ts";
 
 export const NAMESPACE = "ledger";
 /** Notes that an account keeps: the newest ones. */

@@ -1,5 +1,5 @@
 /** What must hold of a namespace's rows once it is repaired: each is live as it must be, or set aside where it stood. Pure. */
-import type { StrayRows } from "../../src/core/repair.ts";
+import type { StrayRows } from "../../src/model/repair.ts";
 import type { SetAside } from "./dump.ts";
 
 const ABSENT = "none";

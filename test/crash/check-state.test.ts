@@ -1,11 +1,11 @@
 /** The crash runs' checker must see: every kind of damage, put into a sound state by hand, is found; the sound state has none. */
 import { describe, expect, it } from "vitest";
 
-import { toKey } from "../../src/core/key.ts";
-import { directoryMember } from "../../src/core/directory.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
-import { freshHashLayout } from "../../src/core/strategies/hash.ts";
-import { roundRobinLayout } from "../../src/core/strategies/round-robin.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import { directoryMember } from "../../src/model/layout/directory.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
+import { freshHashLayout } from "../../src/model/strategies/hash.ts";
+import { roundRobinLayout } from "../../src/model/strategies/round-robin.ts";
 import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
 import { COUNTED_IDS, DOOMED_IDS, NAMESPACE, TALLIED_IDS, accountId, stateText } from "./accounts.ts";
 import { type AlarmEvent, countAlarms, countedText, expectByAlarms } from "./alarm-log.ts";

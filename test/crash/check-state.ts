@@ -2,10 +2,10 @@
  * What must hold of all objects together once an operation has ended and the writers pause. Pure: takes what was expected and what was
  * found, and gives one line for each thing that is wrong.
  */
-import { toKey } from "../../src/core/key.ts";
-import { directoryMember } from "../../src/core/directory.ts";
-import type { Layout } from "../../src/core/layout.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import { directoryMember } from "../../src/model/layout/directory.ts";
+import type { Layout } from "../../src/model/layout/layout.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
 import { NAMESPACE, PARTITIONERS, keyOf } from "./accounts.ts";
 import { checkAlarms } from "./alarm-log.ts";

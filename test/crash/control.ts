@@ -1,6 +1,6 @@
 /** Asks the objects of a run what they know, as often as it takes: only for what may be asked twice. */
 import { sleep } from "../../src/cli/host.ts";
-import { type OperationStatus, STEPS } from "../../src/core/operation.ts";
+import { type OperationStatus, STEPS } from "../../src/model/operation.ts";
 import type { Found } from "./check-state.ts";
 import type { Dump } from "./dump.ts";
 import type { CrashRuntime } from "./runtime.ts";

@@ -9,12 +9,12 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
 import { sleep } from "../../src/cli/host.ts";
-import { toKey } from "../../src/core/key.ts";
-import type { LiveNamespace } from "../../src/core/live.ts";
-import { unshardedLayout } from "../../src/core/layout.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
-import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../src/core/operation.ts";
-import type { Disorder, RepairOutcome, RepairPlan, StrayRows } from "../../src/core/repair.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import type { LiveNamespace } from "../../src/model/live.ts";
+import { unshardedLayout } from "../../src/model/layout/layout.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
+import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../src/model/operation.ts";
+import type { Disorder, RepairOutcome, RepairPlan, StrayRows } from "../../src/model/repair.ts";
 import { Random } from "../sim/random.ts";
 import { NAMESPACE, PARTITIONERS, accountId, keyOf } from "./accounts.ts";
 import { checkAside, checkLive } from "./check-repaired.ts";

@@ -3,9 +3,9 @@
  * ended by itself the writers pause and everything is checked; the run ends when it has made its kills, or at the first thing wrong.
  */
 import { sleep } from "../../src/cli/host.ts";
-import type { Layout } from "../../src/core/layout.ts";
-import { sameLayout } from "../../src/core/layout.ts";
-import { DEFAULT_OPERATION_POLICY, type OperationStatus, STEPS } from "../../src/core/operation.ts";
+import type { Layout } from "../../src/model/layout/layout.ts";
+import { sameLayout } from "../../src/model/layout/layout.ts";
+import { DEFAULT_OPERATION_POLICY, type OperationStatus, STEPS } from "../../src/model/operation.ts";
 import { Random } from "../sim/random.ts";
 import { NAMESPACE, TALLIED_IDS, accountId, stateText } from "./accounts.ts";
 import { type AlarmCounts, countAlarms, expectByAlarms } from "./alarm-log.ts";

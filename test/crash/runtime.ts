@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { findPort } from "../../src/cli/dev/find-port.ts";
 import { type WranglerProcess, findWrangler, startWrangler } from "../../src/cli/dev/run-wrangler.ts";
 import { sleep } from "../../src/cli/host.ts";
-import type { Step } from "../../src/core/operation.ts";
+import type { Step } from "../../src/model/operation.ts";
 import { findWorkerd } from "../support/server.ts";
 import { NAMESPACE } from "./accounts.ts";
 import { ObjectFiles } from "./object-files.ts";
@@ -31,7 +31,7 @@ const UP_POLL_MS = 50;
 const FIND_TRIES_MAX = 100;
 
 const PROJECT = fileURLToPath(new URL("../..", import.meta.url).href);
-const CODE = ["src/core", "src/shards", "test/crash"];
+const CODE = ["src/model", "src/planning", "src/shards", "test/crash"];
 const VERSION_FILE = "test/crash/version.ts";
 
 export class CrashRuntime {

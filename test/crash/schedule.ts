@@ -2,14 +2,14 @@
  * What a crash run does, decided before it starts: operations that follow one another, and the step in which each kill is aimed at. All
  * from the seed. Pure.
  */
-import { toKey } from "../../src/core/key.ts";
-import { type Layout, type RangeLayout, shardNames, unshardedLayout } from "../../src/core/layout.ts";
-import { shiftMembers, swapGeneration } from "../../src/core/operation-mode.ts";
-import type { OperationKind } from "../../src/core/operation.ts";
-import { customLayout } from "../../src/core/strategies/custom.ts";
-import { freshHashLayout, resizeHashLayout } from "../../src/core/strategies/hash.ts";
-import { freshRangeLayout } from "../../src/core/strategies/range.ts";
-import { roundRobinLayout } from "../../src/core/strategies/round-robin.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import { type Layout, type RangeLayout, shardNames, unshardedLayout } from "../../src/model/layout/layout.ts";
+import { shiftMembers, swapGeneration } from "../../src/model/operation-mode.ts";
+import type { OperationKind } from "../../src/model/operation.ts";
+import { customLayout } from "../../src/model/strategies/custom.ts";
+import { freshHashLayout, resizeHashLayout } from "../../src/model/strategies/hash.ts";
+import { freshRangeLayout } from "../../src/model/strategies/range.ts";
+import { roundRobinLayout } from "../../src/model/strategies/round-robin.ts";
 import type { Random } from "../sim/random.ts";
 import { GROUPS, NAMESPACE } from "./accounts.ts";
 

@@ -4,7 +4,7 @@
  * Messages of the engine take a while to arrive and to be answered, as they do between machines: without that every step would be over
  * within a millisecond, and a random kill would hit none but the longest.
  */
-import { PROTOCOL_VERSION, type Envelope, type ProtocolReply } from "../../src/core/protocol.ts";
+import { PROTOCOL_VERSION, type Envelope, type ProtocolReply } from "../../src/model/wire/protocol.ts";
 import { LayoutView } from "../../src/shards/client/layout-view.ts";
 import type { LayoutReply } from "../../src/shards/protocol/messages.ts";
 import { ShardedObject } from "../../src/shards/index.ts";

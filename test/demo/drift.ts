@@ -7,8 +7,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import pc from "picocolors";
 
-import type { DriftReport } from "../../src/core/drift.ts";
-import type { EventList } from "../../src/core/event.ts";
+import type { DriftReport } from "../../src/model/drift.ts";
+import type { EventList } from "../../src/model/event.ts";
 import { renderDrift } from "../../src/render/drift-text.ts";
 import { renderEvents } from "../../src/render/events-text.ts";
 import type { Issue } from "../support/github/index.ts";

@@ -5,9 +5,9 @@ import { fileURLToPath } from "node:url";
 
 import { describe, expect, it } from "vitest";
 
-import { PROBLEM_KINDS, ROLES } from "../../src/core/api.ts";
-import { blockOf } from "../../src/core/planning/check-safety.ts";
-import { GUARDS } from "../../src/core/plan.ts";
+import { PROBLEM_KINDS, ROLES } from "../../src/model/api.ts";
+import { blockOf } from "../../src/planning/check-safety.ts";
+import { GUARDS } from "../../src/model/plan.ts";
 import { EXIT } from "../../src/cli/exit-codes.ts";
 import { jsonSchemas, parseConfig, parseManifests } from "../../src/manifest/index.ts";
 import { runInProcess } from "../cli/support/run-cli.ts";
@@ -139,7 +139,7 @@ describe("code blocks", () => {
   const MODULES = {
     "shardctl/durable-object": "src/shards/index.ts",
     "shardctl/router": "src/shards/router.ts",
-    "shardctl/worker": "src/worker/index.ts",
+    "shardctl/worker": "src/server/index.ts",
     "shardctl/manifest": "src/manifest/index.ts",
   };
   const imports = BLOCKS.flatMap(({ page, line, text }) =>
@@ -211,7 +211,7 @@ describe("lists", () => {
   });
 
   it("routes, with their roles", () => {
-    const sources = readdirSync(join(ROOT, "src/worker/routes")).map((name) => read(`src/worker/routes/${name}`));
+    const sources = readdirSync(join(ROOT, "src/server/routes")).map((name) => read(`src/server/routes/${name}`));
     const routes = sources.flatMap((source) => [
       ...source.matchAll(/api\.(get|post|put|delete)\("(\/v1[^"]*)", requireRole\("(\w+)"\)/gu),
     ]);

@@ -5,11 +5,11 @@ import { fileURLToPath } from "node:url";
 
 import { expect, it } from "vitest";
 
-import { DRIFT_KINDS, type ConditionType } from "../../src/core/drift.ts";
-import { EVENT_KINDS } from "../../src/core/event.ts";
-import { EVENT_AGE_MAX_MS, EVENTS_MAX } from "../../src/worker/history/history-store.ts";
-import { collectMetrics } from "../../src/worker/metrics/collect.ts";
-import type { CountersStore } from "../../src/worker/metrics/counters-store.ts";
+import { DRIFT_KINDS, type ConditionType } from "../../src/model/drift.ts";
+import { EVENT_KINDS } from "../../src/model/event.ts";
+import { EVENT_AGE_MAX_MS, EVENTS_MAX } from "../../src/history/history-store.ts";
+import { collectMetrics } from "../../src/metrics/collect.ts";
+import type { CountersStore } from "../../src/metrics/counters-store.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url).href);
 const PAGE = readFileSync(join(ROOT, "docs/operations.md"), "utf8");
@@ -37,7 +37,7 @@ it("every drift kind says what it means, what heals and what to do", () => {
 
 it("every reason of a condition is there, and no other, with the types that it comes with", () => {
   // Words in CamelCase are reasons there, and the types of conditions.
-  const words = sourcesBelow("src/apply/reconcile").flatMap((source) =>
+  const words = sourcesBelow("src/reconcile").flatMap((source) =>
     [...source.matchAll(/"([A-Z][a-zA-Z]*)"/gu)].map((match) => match[1]),
   );
   const reasons = new Set(words.filter((word) => !CONDITION_TYPES.some((type) => type === word)));
@@ -72,7 +72,7 @@ it("every metric has its row", () => {
 });
 
 it("every event of the log that it lists is written somewhere", () => {
-  const sources = sourcesBelow("src/worker").join("\n");
+  const sources = sourcesBelow("src").join("\n");
   for (const [event = ""] of rowsOf("Log"))
     expect(sources).toContain(event === "history.<kind>" ? "`history.${kind}`" : `"${event}"`);
 });

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 import { describe, expect, it } from "vitest";
 
-import { STEPS } from "../../src/core/operation.ts";
+import { STEPS } from "../../src/model/operation.ts";
 import { listVariants } from "../protocol-model/checks.ts";
 import { RULES } from "../protocol-model/rules.ts";
 import { FORMER_BUGS } from "../sim/former-bugs.ts";

@@ -7,10 +7,10 @@ import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import type { NamespaceReport } from "../../src/core/api.ts";
-import type { DriftReport } from "../../src/core/drift.ts";
-import type { LiveNamespace } from "../../src/core/live.ts";
-import type { Plan } from "../../src/core/plan.ts";
+import type { NamespaceReport } from "../../src/model/api.ts";
+import type { DriftReport } from "../../src/model/drift.ts";
+import type { LiveNamespace } from "../../src/model/live.ts";
+import type { Plan } from "../../src/model/plan.ts";
 import { EXIT } from "../../src/cli/exit-codes.ts";
 import { temporaryProject } from "../cli/support/project.ts";
 import { type CliRun, spawnCli } from "../cli/support/run-cli.ts";

@@ -7,12 +7,12 @@ import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Page } from "playwright-core";
 
-import type { Run } from "../../src/core/api.ts";
-import type { Plan } from "../../src/core/plan.ts";
-import type { NamespaceSpec } from "../../src/core/spec.ts";
-import { toText } from "../../src/render/page/markup.ts";
-import { renderOverview } from "../../src/render/page/overview.ts";
-import { STYLESHEET } from "../../src/render/page/stylesheet.ts";
+import type { Run } from "../../src/model/api.ts";
+import type { Plan } from "../../src/model/plan.ts";
+import type { NamespaceSpec } from "../../src/model/spec.ts";
+import { toText } from "../../src/page/html/markup.ts";
+import { renderOverview } from "../../src/page/overview.ts";
+import { STYLESHEET } from "../../src/page/html/stylesheet.ts";
 import { startBrowser, type TestBrowser, type Watched } from "../support/browser.ts";
 import { findChromium } from "../support/find-chromium.ts";
 import { type LocalWorker, startLocalWorker } from "../support/gitops/local-worker.ts";

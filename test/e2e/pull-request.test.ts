@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import type { NamespaceList, Run, RunList } from "../../src/core/api.ts";
+import type { NamespaceList, Run, RunList } from "../../src/model/api.ts";
 import { EXIT } from "../../src/cli/exit-codes.ts";
 import type { Pull } from "../support/github/index.ts";
 import { ENVIRONMENT, PullStory, type StepRun, manifestOf } from "../support/gitops/pull-story.ts";

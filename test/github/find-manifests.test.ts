@@ -10,7 +10,7 @@ import { findPullOfMerge } from "../../src/github/find-pull.ts";
 import { isManifestPath, touchesManifests } from "../../src/github/manifest-paths.ts";
 import type { GithubReader, TreeFile } from "../../src/github/port.ts";
 import { FILE_BYTES_MAX as PARSER_BYTES_MAX, parseManifests } from "../../src/manifest/index.ts";
-import { success } from "../../src/core/result.ts";
+import { success } from "../../src/model/result.ts";
 import { closePlace, failureOf, openPlace, type Place, valueOf } from "./support.ts";
 
 const FILES = {

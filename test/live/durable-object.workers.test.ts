@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { unshardedLayout } from "../../src/core/layout.ts";
+import { unshardedLayout } from "../../src/model/layout/layout.ts";
 import { createObjectAccess } from "../../src/live/durable-object.ts";
 import { controlEnv, controlsOf } from "../support/control-api.ts";
 import { shardChange } from "../support/apply-plans.ts";

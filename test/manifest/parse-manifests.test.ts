@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 
 import { describe, expect, it } from "vitest";
 
-import { DEFAULT_POLICY, type NamespaceSpec } from "../../src/core/spec.ts";
+import { DEFAULT_POLICY, type NamespaceSpec } from "../../src/model/spec.ts";
 import { type ManifestFile, NAMESPACES_MAX, parseManifests } from "../../src/manifest/index.ts";
 import { manifest } from "./bad-manifests.ts";
 

@@ -2,8 +2,8 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { type Key, compareKeys, toKey } from "../../src/core/key.ts";
-import type { NamespaceSpec, Policy, Window } from "../../src/core/spec.ts";
+import { type Key, compareKeys, toKey } from "../../src/model/layout/key.ts";
+import type { NamespaceSpec, Policy, Window } from "../../src/model/spec.ts";
 import { formatErrors, parseConfig, parseManifests, renderManifest } from "../../src/manifest/index.ts";
 import { manifest } from "./bad-manifests.ts";
 

@@ -9,12 +9,12 @@ import { fileURLToPath } from "node:url";
 import { raw } from "hono/html";
 import type { BrowserContextOptions } from "playwright-core";
 
-import { renderDocument } from "../../src/render/page/frame.ts";
-import { type Markup, toText } from "../../src/render/page/markup.ts";
-import { renderNamespacePage } from "../../src/render/page/namespace-page.ts";
-import { renderOverview } from "../../src/render/page/overview.ts";
-import { SCRIPT } from "../../src/render/page/script.ts";
-import { STYLESHEET } from "../../src/render/page/stylesheet.ts";
+import { renderDocument } from "../../src/page/html/frame.ts";
+import { type Markup, toText } from "../../src/page/html/markup.ts";
+import { renderNamespacePage } from "../../src/page/namespace-page.ts";
+import { renderOverview } from "../../src/page/overview.ts";
+import { SCRIPT } from "../../src/page/html/script.ts";
+import { STYLESHEET } from "../../src/page/html/stylesheet.ts";
 import { startBrowser } from "../support/browser.ts";
 import { findChromium } from "../support/find-chromium.ts";
 import { LINKS } from "../support/page-states.ts";

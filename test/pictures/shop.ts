@@ -1,10 +1,10 @@
 /** The shop whose status page the documents show: what its namespaces hold, what runs, what drifts, and what happened this morning. */
-import type { NamespaceCondition } from "../../src/core/drift.ts";
-import type { HistoryEvent } from "../../src/core/event.ts";
-import type { Layout } from "../../src/core/layout.ts";
-import type { LiveNamespace } from "../../src/core/live.ts";
-import type { OperationStatus } from "../../src/core/operation.ts";
-import { describePolicy, describeSpec } from "../../src/render/page/describe-spec.ts";
+import type { NamespaceCondition } from "../../src/model/drift.ts";
+import type { HistoryEvent } from "../../src/model/event.ts";
+import type { Layout } from "../../src/model/layout/layout.ts";
+import type { LiveNamespace } from "../../src/model/live.ts";
+import type { OperationStatus } from "../../src/model/operation.ts";
+import { describePolicy, describeSpec } from "../../src/page/describe-spec.ts";
 import type {
   NamespacePage,
   NamespaceView,
@@ -13,8 +13,8 @@ import type {
   RunView,
   StoredPlanView,
   Surroundings,
-} from "../../src/render/page/page-data.ts";
-import { listMembers, makeSight, viewOperation } from "../../src/render/page/sight.ts";
+} from "../../src/page/page-data.ts";
+import { listMembers, makeSight, viewOperation } from "../../src/page/sight.ts";
 import type { PlanSummary } from "../../src/render/plan-summary.ts";
 import { condition, drift, event, overview, SURROUNDINGS } from "../support/page-states.ts";
 import { hashOf, runningOperation, spec, world } from "../support/state.ts";

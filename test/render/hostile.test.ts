@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import type { Plan } from "../../src/core/plan.ts";
+import type { Plan } from "../../src/model/plan.ts";
 import { codeMarkdown, escapeMarkdown } from "../../src/render/escape-markdown.ts";
 import { renderPlanMarkdown } from "../../src/render/plan-markdown.ts";
 import { renderPlanText } from "../../src/render/plan-text.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 
-import type { NamespaceReport, Run, RunAction } from "../../src/core/api.ts";
-import { unshardedLayout } from "../../src/core/layout.ts";
-import type { OperationStatus } from "../../src/core/operation.ts";
+import type { NamespaceReport, Run, RunAction } from "../../src/model/api.ts";
+import { unshardedLayout } from "../../src/model/layout/layout.ts";
+import type { OperationStatus } from "../../src/model/operation.ts";
 import { operationProgress } from "../../src/render/describe.ts";
 import { renderHistory } from "../../src/render/history-text.ts";
 import { renderRun } from "../../src/render/run-text.ts";

@@ -1,7 +1,7 @@
 /** The plan of a repair and what it has done, as people read them before they accept a loss. */
 import { describe, expect, it } from "vitest";
 
-import type { RepairOutcome, RepairPlan } from "../../src/core/repair.ts";
+import type { RepairOutcome, RepairPlan } from "../../src/model/repair.ts";
 import { applyCommand, isApplicable, renderRepairOutcome, renderRepairPlan } from "../../src/render/repair-text.ts";
 
 const now = Date.UTC(2026, 10, 24, 12, 0, 0);

@@ -1,7 +1,7 @@
 /** Line 4: an operation gets on whatever the class does with its storage's alarm, and the class has its own alarm all the same. */
 import { afterEach, describe, expect, it, vi } from "vitest";
 
-import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/core/protocol.ts";
+import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/model/wire/protocol.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import type { FakeId, FakeRuntime, FakeStorage } from "./support/fake-runtime.ts";
 import { type FakeShop, type ShopOptions, createShop } from "./support/fake-shop.ts";

@@ -1,8 +1,8 @@
 /** A directory takes ids as text: two rows whose ids read alike would share an entry. */
 import { describe, expect, it } from "vitest";
-import { withDirectory } from "../../src/core/directory.ts";
-import type { Layout } from "../../src/core/layout.ts";
-import { freshHashLayout } from "../../src/core/strategies/hash.ts";
+import { withDirectory } from "../../src/model/layout/directory.ts";
+import type { Layout } from "../../src/model/layout/layout.ts";
+import { freshHashLayout } from "../../src/model/strategies/hash.ts";
 import { keepUnique } from "../../src/shards/member/unique.ts";
 import { idMatches } from "../../src/shards/storage/row-id.ts";
 import type { Moving } from "../../src/shards/move/moving.ts";

@@ -2,9 +2,9 @@
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
-import { type Key, keyFromSql, toKey } from "../../src/core/key.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
-import type { Envelope } from "../../src/core/protocol.ts";
+import { type Key, keyFromSql, toKey } from "../../src/model/layout/key.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
+import type { Envelope } from "../../src/model/wire/protocol.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import { completeThing, keyAt } from "../../src/shards/things/things.ts";

@@ -4,7 +4,7 @@
  */
 import { afterEach, describe, expect, it } from "vitest";
 
-import type { OperationKind, Step } from "../../src/core/operation.ts";
+import type { OperationKind, Step } from "../../src/model/operation.ts";
 import { FIRST_VERSION, type StoreVersion } from "../sim/versions.ts";
 import { sample } from "../support/sample.ts";
 import { MixedWorld } from "./support/mixed-world.ts";

@@ -1,6 +1,6 @@
 /** A routed call is known to what it calls, by whatever router, until it ends. */
 import { describe, expect, it, vi } from "vitest";
-import type { Envelope } from "../../src/core/protocol.ts";
+import type { Envelope } from "../../src/model/wire/protocol.ts";
 import { connect } from "../../src/shards/router.ts";
 import { chainBelow, runBelow } from "../../src/shards/platform/call-context.ts";
 

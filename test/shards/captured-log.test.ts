@@ -1,12 +1,12 @@
 /** The log of captured keys has one entry a key, and is drained while the rows are copied: it never holds more than was written since. */
 import { describe, expect, it } from "vitest";
-import { freshHashLayout } from "../../src/core/strategies/hash.ts";
+import { freshHashLayout } from "../../src/model/strategies/hash.ts";
 import { keepCapture } from "../../src/shards/move/capture.ts";
 import { drainSlice } from "../../src/shards/move/drain.ts";
 import { buildMovePlan } from "../../src/shards/move/move-plan.ts";
 import type { SourceContext } from "../../src/shards/move/source-context.ts";
 import { walkSlice } from "../../src/shards/move/walk.ts";
-import { refusal } from "../../src/core/protocol-failure.ts";
+import { refusal } from "../../src/model/wire/protocol-failure.ts";
 import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { EngineFault } from "../../src/shards/storage/faults.ts";
 import { ensureSchema } from "../../src/shards/storage/schema.ts";

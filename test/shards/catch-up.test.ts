@@ -1,10 +1,10 @@
 /** Line 4: however many calls are held, an object asks its root one question at a time, and less and less often. */
 import { expect, it } from "vitest";
 
-import { shardNames } from "../../src/core/layout.ts";
-import { PROTOCOL_VERSION, type Envelope, type ProtocolReply } from "../../src/core/protocol.ts";
-import { success } from "../../src/core/result.ts";
-import { freshHashLayout } from "../../src/core/strategies/hash.ts";
+import { shardNames } from "../../src/model/layout/layout.ts";
+import { PROTOCOL_VERSION, type Envelope, type ProtocolReply } from "../../src/model/wire/protocol.ts";
+import { success } from "../../src/model/result.ts";
+import { freshHashLayout } from "../../src/model/strategies/hash.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import { writeMembership, writeMoving } from "../../src/shards/member/membership.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";

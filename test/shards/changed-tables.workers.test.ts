@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
-import type { LiveNamespace } from "../../src/core/live.ts";
+import type { LiveNamespace } from "../../src/model/live.ts";
 import { refusal } from "../support/refusal.ts";
 import type { Cases, ShardsEnv } from "../support/shards-worker.ts";
 import { beforeFirst } from "./support/intercept.ts";

@@ -1,9 +1,9 @@
 /** Rule "probe-revokes": what a claim brings no longer counts once its owner has said that the row is not there. */
 import { expect, it } from "vitest";
-import { toKey } from "../../src/core/key.ts";
-import { type KeyedDirectoryLayout, directoryMember } from "../../src/core/directory.ts";
-import { PROTOCOL_VERSION, type Envelope, type ProtocolReply } from "../../src/core/protocol.ts";
-import { failure, success } from "../../src/core/result.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import { type KeyedDirectoryLayout, directoryMember } from "../../src/model/layout/directory.ts";
+import { PROTOCOL_VERSION, type Envelope, type ProtocolReply } from "../../src/model/wire/protocol.ts";
+import { failure, success } from "../../src/model/result.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import { writeMembership } from "../../src/shards/member/membership.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";

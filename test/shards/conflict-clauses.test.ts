@@ -1,7 +1,7 @@
 /** A table may say itself what becomes of a row in the way of another. A move never does as it says: a row that is in the way ends it. */
 import { describe, expect, it } from "vitest";
-import { keyFromSql } from "../../src/core/key.ts";
-import type { MoveRange } from "../../src/core/move-range.ts";
+import { keyFromSql } from "../../src/model/layout/key.ts";
+import type { MoveRange } from "../../src/model/layout/move-range.ts";
 import type { Moving } from "../../src/shards/move/moving.ts";
 import { buildMovePlan, stageName } from "../../src/shards/move/move-plan.ts";
 import { Batch, createScan, tableFrom } from "../../src/shards/move/outbox.ts";

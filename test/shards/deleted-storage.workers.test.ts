@@ -2,8 +2,8 @@
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
 
-import type { LiveNamespace } from "../../src/core/live.ts";
-import type { RepairPlan } from "../../src/core/repair.ts";
+import type { LiveNamespace } from "../../src/model/live.ts";
+import type { RepairPlan } from "../../src/model/repair.ts";
 import { RefusedError, connect } from "../../src/shards/router.ts";
 import type { ShardsEnv, Timers } from "../support/shards-worker.ts";
 import { TestNamespace } from "./support/namespace.ts";

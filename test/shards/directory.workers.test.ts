@@ -2,13 +2,13 @@
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
-import { toKey } from "../../src/core/key.ts";
-import { directoryMember, hasKeyedDirectory, withDirectory } from "../../src/core/directory.ts";
-import { type Layout, shardNames } from "../../src/core/layout.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
-import { operationModeFor, shiftMembers, swapGeneration } from "../../src/core/operation-mode.ts";
-import type { Envelope } from "../../src/core/protocol.ts";
-import { freshHashLayout, resizeHashLayout } from "../../src/core/strategies/hash.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import { directoryMember, hasKeyedDirectory, withDirectory } from "../../src/model/layout/directory.ts";
+import { type Layout, shardNames } from "../../src/model/layout/layout.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
+import { operationModeFor, shiftMembers, swapGeneration } from "../../src/model/operation-mode.ts";
+import type { Envelope } from "../../src/model/wire/protocol.ts";
+import { freshHashLayout, resizeHashLayout } from "../../src/model/strategies/hash.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import type { Thing } from "../../src/shards/index.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";

@@ -1,9 +1,9 @@
 /** A call to all members runs once on each, by one layout, whatever members answer. */
 import { describe, expect, it } from "vitest";
-import type { Envelope, ProtocolReply } from "../../src/core/protocol.ts";
-import { type ProtocolFailure, refusal } from "../../src/core/protocol-failure.ts";
-import { failure, success } from "../../src/core/result.ts";
-import type { HashLayout } from "../../src/core/layout.ts";
+import type { Envelope, ProtocolReply } from "../../src/model/wire/protocol.ts";
+import { type ProtocolFailure, refusal } from "../../src/model/wire/protocol-failure.ts";
+import { failure, success } from "../../src/model/result.ts";
+import type { HashLayout } from "../../src/model/layout/layout.ts";
 import type { RouterRequest } from "../../src/shards/protocol/messages.ts";
 import { Router } from "../../src/shards/router.ts";
 

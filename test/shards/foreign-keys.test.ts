@@ -1,8 +1,8 @@
 /** What a wave would leave dangling is found, by the rows that it makes live and not by all that are there. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { keyFromSql } from "../../src/core/key.ts";
-import type { RangeLayout } from "../../src/core/layout.ts";
-import type { MoveRange } from "../../src/core/move-range.ts";
+import { keyFromSql } from "../../src/model/layout/key.ts";
+import type { RangeLayout } from "../../src/model/layout/layout.ts";
+import type { MoveRange } from "../../src/model/layout/move-range.ts";
 import { EngineFault } from "../../src/shards/storage/faults.ts";
 import type { Moving } from "../../src/shards/move/moving.ts";
 import { type MovePlan, buildMovePlan, stageName } from "../../src/shards/move/move-plan.ts";

@@ -1,11 +1,11 @@
 /** Line 2: members whose storage is full. What cannot be held is found before it is committed, named, and leaves nothing hanging. */
 import { afterEach, describe, expect, it } from "vitest";
 
-import { shiftMembers } from "../../src/core/operation-mode.ts";
-import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../src/core/operation.ts";
-import { type HashLayout, shardNames } from "../../src/core/layout.ts";
-import { PROTOCOL_VERSION } from "../../src/core/protocol.ts";
-import { freshHashLayout, resizeHashLayout } from "../../src/core/strategies/hash.ts";
+import { shiftMembers } from "../../src/model/operation-mode.ts";
+import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../src/model/operation.ts";
+import { type HashLayout, shardNames } from "../../src/model/layout/layout.ts";
+import { PROTOCOL_VERSION } from "../../src/model/wire/protocol.ts";
+import { freshHashLayout, resizeHashLayout } from "../../src/model/strategies/hash.ts";
 import type { LayoutReply, MemberRequest } from "../../src/shards/protocol/messages.ts";
 import type { FakeRuntime } from "./support/fake-runtime.ts";
 import { type FakeShop, createShop } from "./support/fake-shop.ts";

@@ -5,7 +5,7 @@
  */
 import { afterEach, describe, expect, it } from "vitest";
 
-import type { OperationKind, Step } from "../../src/core/operation.ts";
+import type { OperationKind, Step } from "../../src/model/operation.ts";
 import { sample } from "../support/sample.ts";
 import { FullWorld, ROOT } from "./support/full-world.ts";
 

@@ -1,7 +1,7 @@
 /** Guards by a row: armed in each life, and understood by the library of before, which knew only guards that always abort. */
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { freshHashLayout } from "../../src/core/strategies/hash.ts";
+import { freshHashLayout } from "../../src/model/strategies/hash.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import { type Membership, writeMembership } from "../../src/shards/member/membership.ts";
 import { GUARD_MESSAGES, armGuards, keepGuards, removeGuards, setGuard, triggersOf } from "../../src/shards/move/guards.ts";

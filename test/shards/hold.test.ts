@@ -1,6 +1,6 @@
 /** The first phase of a fence at one member: which calls it keeps waiting, until when, and what ends it. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { freshHashLayout } from "../../src/core/strategies/hash.ts";
+import { freshHashLayout } from "../../src/model/strategies/hash.ts";
 import { Admission, type Arrival } from "../../src/shards/member/admission.ts";
 import { type Hold, holdStands, waitsUntil } from "../../src/shards/member/hold.ts";
 import type { Member } from "../../src/shards/member/member.ts";

@@ -1,7 +1,7 @@
 /** The root's journal stays small: no row near the runtime's limit, and a history of bounded bytes. */
 import { beforeEach, describe, expect, it } from "vitest";
-import type { HashLayout } from "../../src/core/layout.ts";
-import type { Move } from "../../src/core/moves.ts";
+import type { HashLayout } from "../../src/model/layout/layout.ts";
+import type { Move } from "../../src/model/layout/moves.ts";
 import { Journal, type Wave } from "../../src/shards/root/journal.ts";
 import type { OperationRecord } from "../../src/shards/root/operation-record.ts";
 import { ensureSchema } from "../../src/shards/storage/schema.ts";

@@ -1,9 +1,9 @@
 /** Line 6: the objects of a namespace are found and made in the root's own jurisdiction, or not at all. */
 import { afterEach, describe, expect, it } from "vitest";
 
-import { DEFAULT_OPERATION_POLICY } from "../../src/core/operation.ts";
-import { PROTOCOL_VERSION } from "../../src/core/protocol.ts";
-import { freshHashLayout } from "../../src/core/strategies/hash.ts";
+import { DEFAULT_OPERATION_POLICY } from "../../src/model/operation.ts";
+import { PROTOCOL_VERSION } from "../../src/model/wire/protocol.ts";
+import { freshHashLayout } from "../../src/model/strategies/hash.ts";
 import { connect } from "../../src/shards/router.ts";
 import type { FakeId, FakeRuntime } from "./support/fake-runtime.ts";
 import { type FakeShop, type ShopOptions, createShop } from "./support/fake-shop.ts";

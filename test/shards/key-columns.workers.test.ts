@@ -4,8 +4,8 @@
  */
 import { describe, expect, it } from "vitest";
 
-import { toKey } from "../../src/core/key.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import type { TableSpec } from "../../src/shards/index.ts";
 import { ORDERS, type Order } from "../support/deployed.ts";
 import { refusal } from "../support/refusal.ts";

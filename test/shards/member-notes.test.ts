@@ -1,6 +1,6 @@
 /** What the root remembers of its members, also of those that do not answer. */
 import { beforeEach, describe, expect, it } from "vitest";
-import type { MemberStatus } from "../../src/core/live.ts";
+import type { MemberStatus } from "../../src/model/live.ts";
 import { noteMembers } from "../../src/shards/root/member-notes.ts";
 import { ensureSchema } from "../../src/shards/storage/schema.ts";
 import { Sql } from "../../src/shards/storage/storage.ts";

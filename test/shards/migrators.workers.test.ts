@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 
-import type { OperationStatus } from "../../src/core/operation.ts";
+import type { OperationStatus } from "../../src/model/operation.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import { MIGRATORS, type MigratorName, type Step } from "../support/migrated.ts";
 import { sample } from "../support/sample.ts";

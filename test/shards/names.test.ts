@@ -1,7 +1,7 @@
 /** Line 5: an object that was not opened by its name learns it, proven, and keeps it. */
 import { afterEach, describe, expect, it } from "vitest";
 
-import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/core/protocol.ts";
+import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/model/wire/protocol.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import { connect } from "../../src/shards/router.ts";
 import type { FakeId, FakeRuntime } from "./support/fake-runtime.ts";

@@ -2,9 +2,9 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
-import { toKey } from "../../src/core/key.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
-import type { OperationStatus } from "../../src/core/operation.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
+import type { OperationStatus } from "../../src/model/operation.ts";
 import { connect } from "../../src/shards/router.ts";
 import { type Hop, type ShardsEnv, type Things, openedGates, reachedGates } from "../support/shards-worker.ts";
 import { startCallers } from "./support/callers.ts";

@@ -1,9 +1,9 @@
 /** Line 1f: an object whose private tables are those of a newer library serves nothing and writes nothing, until that library is back. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { PROTOCOLS_SPOKEN, type ProtocolReply } from "../../src/core/protocol.ts";
-import { unshardedLayout } from "../../src/core/layout.ts";
-import { DEFAULT_OPERATION_POLICY } from "../../src/core/operation.ts";
-import { freshHashLayout } from "../../src/core/strategies/hash.ts";
+import { PROTOCOLS_SPOKEN, type ProtocolReply } from "../../src/model/wire/protocol.ts";
+import { unshardedLayout } from "../../src/model/layout/layout.ts";
+import { DEFAULT_OPERATION_POLICY } from "../../src/model/operation.ts";
+import { freshHashLayout } from "../../src/model/strategies/hash.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import type { Message, MessageKind } from "../../src/shards/protocol/messages.ts";
 import { SCHEMA_VERSION, ensureSchema } from "../../src/shards/storage/schema.ts";

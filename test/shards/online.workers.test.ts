@@ -2,8 +2,8 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
-import { toKey } from "../../src/core/key.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
 import type { Thing } from "../../src/shards/index.ts";
 import { connect } from "../../src/shards/router.ts";

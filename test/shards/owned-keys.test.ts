@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 
-import type { HashLayout } from "../../src/core/layout.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
-import { toKey } from "../../src/core/key.ts";
-import { SLOT_COUNT } from "../../src/core/slots.ts";
+import type { HashLayout } from "../../src/model/layout/layout.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import { SLOT_COUNT } from "../../src/model/layout/slots.ts";
 import type { MemberOptions } from "../../src/shards/member/member-state.ts";
 import { Member } from "../../src/shards/member/member.ts";
 import type { KeyChecks } from "../../src/shards/member/owned-keys.ts";

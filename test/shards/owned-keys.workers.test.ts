@@ -6,10 +6,10 @@
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, it } from "vitest";
 
-import { toKey } from "../../src/core/key.ts";
-import type { KeyInput } from "../../src/core/key.ts";
-import type { Layout, RangeLayout } from "../../src/core/layout.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import type { KeyInput } from "../../src/model/layout/key.ts";
+import type { Layout, RangeLayout } from "../../src/model/layout/layout.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import { RefusedError, connect } from "../../src/shards/router.ts";
 import { type Cases, type Shop, type ShardsEnv, type Things, partitioners } from "../support/shards-worker.ts";
 import { DeployedNamespace, ITEMS, statements } from "./support/deploy.ts";

@@ -1,8 +1,8 @@
 /** A paused operation stands still: whatever it was doing, it commits nothing and holds no fence, and its logs stay short. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../src/core/operation.ts";
-import type { ProtocolFailure } from "../../src/core/protocol-failure.ts";
-import type { Result } from "../../src/core/result.ts";
+import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../src/model/operation.ts";
+import type { ProtocolFailure } from "../../src/model/wire/protocol-failure.ts";
+import type { Result } from "../../src/model/result.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import { EngineFault } from "../../src/shards/storage/faults.ts";
 import { FROM, type Rig, createRig, startRebalance } from "./support/root-rig.ts";

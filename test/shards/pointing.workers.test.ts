@@ -2,9 +2,9 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
-import { toKey } from "../../src/core/key.ts";
-import type { Layout } from "../../src/core/layout.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import type { Layout } from "../../src/model/layout/layout.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import { refusal } from "../support/refusal.ts";
 import type { Cases, ShardsEnv } from "../support/shards-worker.ts";
 import { beforeFirst } from "./support/intercept.ts";

@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 
-import type { Envelope } from "../../src/core/protocol.ts";
+import type { Envelope } from "../../src/model/wire/protocol.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import { refusal } from "../support/refusal.ts";
 import { type ShardsEnv, type Things, openedGates, reachedGates } from "../support/shards-worker.ts";

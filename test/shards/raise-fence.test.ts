@@ -1,6 +1,6 @@
 /** The root raises a fence only where nothing runs, and gives the attempt up where something does: nobody waits behind it for a call. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { refusal } from "../../src/core/protocol-failure.ts";
+import { refusal } from "../../src/model/wire/protocol-failure.ts";
 import type { Message, MemberRequest, RunningState } from "../../src/shards/protocol/messages.ts";
 import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { addPause } from "../../src/shards/root/attempt.ts";

@@ -2,8 +2,8 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
-import { withDirectory } from "../../src/core/directory.ts";
-import type { OperationStatus } from "../../src/core/operation.ts";
+import { withDirectory } from "../../src/model/layout/directory.ts";
+import type { OperationStatus } from "../../src/model/operation.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import { CASE_TABLES, type CaseTables, deployTables } from "../support/case-tables.ts";
 import type { Cases, ShardsEnv } from "../support/shards-worker.ts";

@@ -2,9 +2,9 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
-import { toKey } from "../../src/core/key.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
-import type { OperationStatus } from "../../src/core/operation.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
+import type { OperationStatus } from "../../src/model/operation.ts";
 import type { PrepareReply, RowsPart } from "../../src/shards/protocol/messages.ts";
 import { connect } from "../../src/shards/router.ts";
 import { refusal } from "../support/refusal.ts";

@@ -1,8 +1,8 @@
 /** What shows a root that its registry is lost, and what does not. */
 import { describe, expect, it } from "vitest";
 
-import { refusal } from "../../src/core/protocol-failure.ts";
-import { unshardedLayout } from "../../src/core/layout.ts";
+import { refusal } from "../../src/model/wire/protocol-failure.ts";
+import { unshardedLayout } from "../../src/model/layout/layout.ts";
 import { RegistryWatch } from "../../src/shards/host/registry-watch.ts";
 import { refuseStrange } from "../../src/shards/member/evidence.ts";
 import type { Member } from "../../src/shards/member/member.ts";

@@ -1,8 +1,8 @@
 /** What a repair concludes from what objects say of themselves, and from their silence. */
 import { describe, expect, it } from "vitest";
 
-import { type Layout, shardNames, unshardedLayout } from "../../src/core/layout.ts";
-import { freshHashLayout, resizeHashLayout } from "../../src/core/strategies/hash.ts";
+import { type Layout, shardNames, unshardedLayout } from "../../src/model/layout/layout.ts";
+import { freshHashLayout, resizeHashLayout } from "../../src/model/strategies/hash.ts";
 import type { Testimony } from "../../src/shards/protocol/messages.ts";
 import { type Answer, type RepairFacts, decideRepair } from "../../src/shards/root/repair-plan.ts";
 

@@ -4,7 +4,7 @@
  */
 import { afterEach, describe, expect, it } from "vitest";
 
-import type { Step } from "../../src/core/operation.ts";
+import type { Step } from "../../src/model/operation.ts";
 import { sample } from "../support/sample.ts";
 
 import { ROOT } from "./support/full-world.ts";

@@ -3,9 +3,9 @@ import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 
-import { type Layout, unshardedLayout } from "../../src/core/layout.ts";
-import type { LiveNamespace } from "../../src/core/live.ts";
-import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/core/protocol.ts";
+import { type Layout, unshardedLayout } from "../../src/model/layout/layout.ts";
+import type { LiveNamespace } from "../../src/model/live.ts";
+import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/model/wire/protocol.ts";
 import { doChores } from "../../src/shards/root/chores.ts";
 import { drive } from "../../src/shards/root/driver.ts";
 import { Journal } from "../../src/shards/root/journal.ts";

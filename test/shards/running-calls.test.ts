@@ -1,6 +1,6 @@
 /** What a member knows of the calls that run on it: the mark for what is sent meanwhile, and how long methods take. */
 import { describe, expect, it } from "vitest";
-import type { Envelope } from "../../src/core/protocol.ts";
+import type { Envelope } from "../../src/model/wire/protocol.ts";
 import { RunningCalls, markingPeers } from "../../src/shards/member/running-calls.ts";
 
 describe("what is sent while calls run", () => {

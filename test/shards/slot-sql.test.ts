@@ -1,8 +1,8 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { keyFromSql } from "../../src/core/key.ts";
-import { slotOf } from "../../src/core/slots.ts";
+import { keyFromSql } from "../../src/model/layout/key.ts";
+import { slotOf } from "../../src/model/layout/slots.ts";
 import { SLOT_UNKNOWN, slotExpression } from "../../src/shards/storage/slot-sql.ts";
 import type { SqlValue } from "../../src/shards/storage/storage.ts";
 import { openSql } from "./support/node-storage.ts";

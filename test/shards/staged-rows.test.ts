@@ -1,8 +1,8 @@
 /** What a target of a shift stages: exact positions whatever the size of a row, and pages of keys that one statement can take. */
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { keyFromSql } from "../../src/core/key.ts";
-import type { RangeLayout } from "../../src/core/layout.ts";
-import type { MoveRange } from "../../src/core/move-range.ts";
+import { keyFromSql } from "../../src/model/layout/key.ts";
+import type { RangeLayout } from "../../src/model/layout/layout.ts";
+import type { MoveRange } from "../../src/model/layout/move-range.ts";
 import { type MovePlan, buildMovePlan, stageName } from "../../src/shards/move/move-plan.ts";
 import { Batch, createScan, tableFrom } from "../../src/shards/move/outbox.ts";
 import { receiveRows } from "../../src/shards/move/receive.ts";

@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
-import type { LiveNamespace } from "../../src/core/live.ts";
+import type { LiveNamespace } from "../../src/model/live.ts";
 import { connect } from "../../src/shards/router.ts";
 import type { Cases, Shop, ShardsEnv } from "../support/shards-worker.ts";
 import { refusal } from "../support/refusal.ts";

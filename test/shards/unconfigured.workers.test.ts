@@ -2,9 +2,9 @@
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
 
-import { freshHashLayout } from "../../src/core/strategies/hash.ts";
-import { shardNames } from "../../src/core/layout.ts";
-import { DEFAULT_OPERATION_POLICY } from "../../src/core/operation.ts";
+import { freshHashLayout } from "../../src/model/strategies/hash.ts";
+import { shardNames } from "../../src/model/layout/layout.ts";
+import { DEFAULT_OPERATION_POLICY } from "../../src/model/operation.ts";
 import { TestNamespace } from "./support/namespace.ts";
 import type { Lonely, ShardsEnv } from "../support/shards-worker.ts";
 

@@ -2,11 +2,11 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
-import type { Key } from "../../src/core/key.ts";
-import { type Layout, shardNames } from "../../src/core/layout.ts";
-import { customLayout } from "../../src/core/strategies/custom.ts";
-import { freshRangeLayout } from "../../src/core/strategies/range.ts";
-import { roundRobinLayout } from "../../src/core/strategies/round-robin.ts";
+import type { Key } from "../../src/model/layout/key.ts";
+import { type Layout, shardNames } from "../../src/model/layout/layout.ts";
+import { customLayout } from "../../src/model/strategies/custom.ts";
+import { freshRangeLayout } from "../../src/model/strategies/range.ts";
+import { roundRobinLayout } from "../../src/model/strategies/round-robin.ts";
 import { refusal } from "../support/refusal.ts";
 import type { Cases, ShardsEnv } from "../support/shards-worker.ts";
 import { TestNamespace } from "./support/namespace.ts";

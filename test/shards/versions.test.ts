@@ -3,7 +3,7 @@
  * this one, in every step of every operation, upgraded and rolled back in the middle.
  */
 import { afterEach, describe, expect, it } from "vitest";
-import type { Step } from "../../src/core/operation.ts";
+import type { Step } from "../../src/model/operation.ts";
 import { sample } from "../support/sample.ts";
 import { MixedWorld, VERSIONS, type Version } from "./support/mixed-world.ts";
 

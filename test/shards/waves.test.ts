@@ -1,10 +1,10 @@
 /** Waves hold every move exactly once, and none of them grows without bound. */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { HashLayout } from "../../src/core/layout.ts";
-import { type Move, applyMoves, diffRanges } from "../../src/core/moves.ts";
-import { joinSlots } from "../../src/core/slot-table.ts";
-import { SLOT_COUNT } from "../../src/core/slots.ts";
+import type { HashLayout } from "../../src/model/layout/layout.ts";
+import { type Move, applyMoves, diffRanges } from "../../src/model/layout/moves.ts";
+import { joinSlots } from "../../src/model/layout/slot-table.ts";
+import { SLOT_COUNT } from "../../src/model/layout/slots.ts";
 import { NO_WAVE, hasManyPairs, joinWaves, nextSpan, packByPairs, packWaves } from "../../src/shards/root/waves.ts";
 
 const MOVES_MAX = 1_000;

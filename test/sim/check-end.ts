@@ -2,11 +2,11 @@
  * What must hold when everything has come to rest: one owner per key and every row on it, members that agree with the registry, nothing
  * left behind, and operations that have ended for a reason that the run gave them.
  */
-import { toKey } from "../../src/core/key.ts";
-import { directoryMember, hasKeyedDirectory } from "../../src/core/directory.ts";
-import type { Layout } from "../../src/core/layout.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
-import { ownsSamePart } from "../../src/core/own-part.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import { directoryMember, hasKeyedDirectory } from "../../src/model/layout/directory.ts";
+import type { Layout } from "../../src/model/layout/layout.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
+import { ownsSamePart } from "../../src/model/layout/own-part.ts";
 import type { OperationRecord } from "../../src/shards/root/operation-record.ts";
 import type { Membership } from "../../src/shards/member/membership.ts";
 import { type SqlRow, textOf } from "../../src/shards/storage/storage.ts";

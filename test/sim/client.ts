@@ -8,11 +8,11 @@
  * | a guard's message                                | nothing: the statement was aborted              |
  * | silence after a `call` was sent                  | unknown: it may still take effect, or never     |
  */
-import { hasKeyedDirectory } from "../../src/core/directory.ts";
-import type { Layout } from "../../src/core/layout.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
-import { toKey } from "../../src/core/key.ts";
-import type { Envelope } from "../../src/core/protocol.ts";
+import { hasKeyedDirectory } from "../../src/model/layout/directory.ts";
+import type { Layout } from "../../src/model/layout/layout.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import type { Envelope } from "../../src/model/wire/protocol.ts";
 import { isCopying } from "./operator.ts";
 import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { Router } from "../../src/shards/router.ts";

@@ -3,7 +3,7 @@
  *
  * In the end every object runs the newest version, which starts. What comes before goes forward and back, for all objects or some.
  */
-import type { Step } from "../../src/core/operation.ts";
+import type { Step } from "../../src/model/operation.ts";
 import type { Random } from "./random.ts";
 import { type Change, FIRST_VERSION, type StoreVersion } from "./versions.ts";
 

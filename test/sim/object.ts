@@ -3,7 +3,7 @@
  * while its constructor waits, keeps its messages until what it wrote is durable, and crashes when told to.
  */
 import { createHash } from "node:crypto";
-import type { Envelope, ProtocolReply } from "../../src/core/protocol.ts";
+import type { Envelope, ProtocolReply } from "../../src/model/wire/protocol.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import { Router } from "../../src/shards/router.ts";
 import type { Peers, RunAlone, Runtime, Sleep } from "../../src/shards/storage/storage.ts";

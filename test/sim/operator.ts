@@ -1,15 +1,15 @@
 /** An operator: starts operations of every kind against the layout it last saw, as the control half does, and cancels some of them. */
-import { toKey } from "../../src/core/key.ts";
-import { withDirectory } from "../../src/core/directory.ts";
-import { type HashLayout, type Layout, type RangeLayout, shardNames, unshardedLayout } from "../../src/core/layout.ts";
-import type { Partitioners } from "../../src/core/partitioners.ts";
-import { expandSlots, joinSlots } from "../../src/core/slot-table.ts";
-import { shiftMembers, swapGeneration } from "../../src/core/operation-mode.ts";
-import type { OperationKind, OperationStatus, Step } from "../../src/core/operation.ts";
-import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/core/protocol.ts";
-import { SLOT_COUNT } from "../../src/core/slots.ts";
-import { freshHashLayout, resizeHashLayout } from "../../src/core/strategies/hash.ts";
-import { freshRangeLayout } from "../../src/core/strategies/range.ts";
+import { toKey } from "../../src/model/layout/key.ts";
+import { withDirectory } from "../../src/model/layout/directory.ts";
+import { type HashLayout, type Layout, type RangeLayout, shardNames, unshardedLayout } from "../../src/model/layout/layout.ts";
+import type { Partitioners } from "../../src/model/layout/partitioners.ts";
+import { expandSlots, joinSlots } from "../../src/model/layout/slot-table.ts";
+import { shiftMembers, swapGeneration } from "../../src/model/operation-mode.ts";
+import type { OperationKind, OperationStatus, Step } from "../../src/model/operation.ts";
+import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/model/wire/protocol.ts";
+import { SLOT_COUNT } from "../../src/model/layout/slots.ts";
+import { freshHashLayout, resizeHashLayout } from "../../src/model/strategies/hash.ts";
+import { freshRangeLayout } from "../../src/model/strategies/range.ts";
 import type { LayoutReply } from "../../src/shards/protocol/messages.ts";
 import { textOf } from "../../src/shards/storage/storage.ts";
 import type { Random } from "./random.ts";

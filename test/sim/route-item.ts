@@ -1,5 +1,5 @@
 /** Routes a call to the owner of an item, by what the namespace is sharded by now. Clients do so, and methods that call other items. */
-import type { Layout } from "../../src/core/layout.ts";
+import type { Layout } from "../../src/model/layout/layout.ts";
 import type { Router } from "../../src/shards/router.ts";
 
 export interface ItemCall {

@@ -3,10 +3,10 @@
  * it says of itself. Only while the root owns no rows and takes part in nothing: then nothing that
  * was acknowledged may be lost for it.
  */
-import type { LiveNamespace } from "../../src/core/live.ts";
-import type { Layout } from "../../src/core/layout.ts";
-import type { RepairPlan } from "../../src/core/repair.ts";
-import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/core/protocol.ts";
+import type { LiveNamespace } from "../../src/model/live.ts";
+import type { Layout } from "../../src/model/layout/layout.ts";
+import type { RepairPlan } from "../../src/model/repair.ts";
+import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/model/wire/protocol.ts";
 import type { Membership } from "../../src/shards/member/membership.ts";
 import type { Moving } from "../../src/shards/move/moving.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";

@@ -1,7 +1,7 @@
 /** What an object sees of the world around it. */
 import type { Host } from "../../src/shards/host/host.ts";
-import type { Partitioners } from "../../src/core/partitioners.ts";
-import type { Envelope, ProtocolReply } from "../../src/core/protocol.ts";
+import type { Partitioners } from "../../src/model/layout/partitioners.ts";
+import type { Envelope, ProtocolReply } from "../../src/model/wire/protocol.ts";
 import type { Deployment } from "./deployment.ts";
 import type { FanOuts } from "./fan-outs.ts";
 import type { Random } from "./random.ts";

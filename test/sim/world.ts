@@ -11,7 +11,7 @@
  *
  * Calls of the user's methods are never brought twice: that would be the client's own second call, not the engine's.
  */
-import type { Envelope } from "../../src/core/protocol.ts";
+import type { Envelope } from "../../src/model/wire/protocol.ts";
 import type { Peers } from "../../src/shards/storage/storage.ts";
 import { Deployment } from "./deployment.ts";
 import { FanOuts } from "./fan-outs.ts";

@@ -1,9 +1,9 @@
 /** Plans, changes and runs for tests of applying them: each with the fields that a test is about, the rest filled in. */
-import { freshHashLayout } from "../../src/core/strategies/hash.ts";
-import { shardNames, unshardedLayout } from "../../src/core/layout.ts";
-import { DEFAULT_OPERATION_POLICY } from "../../src/core/operation.ts";
-import { PLAN_VERSION, type Change, type Plan } from "../../src/core/plan.ts";
-import type { MemoryNamespace } from "../../src/live/memory-rows.ts";
+import { freshHashLayout } from "../../src/model/strategies/hash.ts";
+import { shardNames, unshardedLayout } from "../../src/model/layout/layout.ts";
+import { DEFAULT_OPERATION_POLICY } from "../../src/model/operation.ts";
+import { PLAN_VERSION, type Change, type Plan } from "../../src/model/plan.ts";
+import type { MemoryNamespace } from "./live/memory-rows.ts";
 
 /** A change that shards an unsharded namespace at epoch 1 into two by `id`. */
 export function shardChange(namespace: string, dependsOn: readonly string[] = []): Change {

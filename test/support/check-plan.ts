@@ -5,10 +5,10 @@
  */
 import { expect } from "vitest";
 
-import { operationModeFor } from "../../src/core/operation-mode.ts";
-import type { Change, Plan } from "../../src/core/plan.ts";
-import { buildPlan } from "../../src/core/planning/build-plan.ts";
-import type { DesiredState } from "../../src/core/spec.ts";
+import { operationModeFor } from "../../src/model/operation-mode.ts";
+import type { Change, Plan } from "../../src/model/plan.ts";
+import { buildPlan } from "../../src/planning/build-plan.ts";
+import type { DesiredState } from "../../src/model/spec.ts";
 import { type World, liveState, placedRows } from "../support/state.ts";
 
 export async function planOf(wanted: DesiredState, worlds: readonly World[], basis: Plan | null = null): Promise<Plan> {

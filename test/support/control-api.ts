@@ -2,11 +2,11 @@
 /** The HTTP API of the control half's test Worker, as its tests call it, and desired states to send. */
 import { env, SELF } from "cloudflare:test";
 
-import type { Problem, Run } from "../../src/core/api.ts";
-import type { Plan } from "../../src/core/plan.ts";
-import { DEFAULT_POLICY, type DesiredState, type NamespaceSpec } from "../../src/core/spec.ts";
-import type { Coordinator } from "../../src/worker/coordinator.ts";
-import { COORDINATOR_NAME } from "../../src/worker/coordinator-api.ts";
+import type { Problem, Run } from "../../src/model/api.ts";
+import type { Plan } from "../../src/model/plan.ts";
+import { DEFAULT_POLICY, type DesiredState, type NamespaceSpec } from "../../src/model/spec.ts";
+import type { Coordinator } from "../../src/server/coordinator/coordinator.ts";
+import { COORDINATOR_NAME } from "../../src/server/coordinator/coordinator-api.ts";
 import type { ControlEnv } from "./control-worker.ts";
 import type { FakeControls } from "./fake-namespace.ts";
 

@@ -1,14 +1,14 @@
 /** The Worker of the control half's tests: the reconciler as a user would set it up, and objects that behave, misbehave or say nothing. */
 import { DurableObject } from "cloudflare:workers";
 
-import type { Envelope } from "../../src/core/protocol.ts";
+import type { Envelope } from "../../src/model/wire/protocol.ts";
 import { createActionsVerifier } from "../../src/github/actions-verifier.ts";
 import { ThingsObject } from "../../src/shards/things/things-object.ts";
-import { createReconciler } from "../../src/worker/index.ts";
+import { createReconciler } from "../../src/server/index.ts";
 import { MemoryGithub } from "./memory-github.ts";
 import { AUDIENCE, fetchKeys, ISSUER } from "./workflow-tokens.ts";
 
-export { Coordinator } from "../../src/worker/dev.ts";
+export { Coordinator } from "../../src/server/dev.ts";
 export { FakeNamespace } from "./fake-namespace.ts";
 
 /** `SHARDCTL_TOKENS` in the wrangler config holds the hashes of `read-token`, `plan-token` and `apply-token`. */

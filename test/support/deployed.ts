@@ -4,7 +4,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 
-import type { Envelope } from "../../src/core/protocol.ts";
+import type { Envelope } from "../../src/model/wire/protocol.ts";
 import { ShardHost, type ShardHostOptions, ShardedObject, type TableSpec } from "../../src/shards/index.ts";
 
 /**

@@ -4,12 +4,12 @@
  */
 import { DurableObject } from "cloudflare:workers";
 
-import type { LiveFailure } from "../../src/core/live.ts";
-import type { OperationFault } from "../../src/core/operation.ts";
-import type { ControlRequest, Envelope, ProtocolReply } from "../../src/core/protocol.ts";
-import { failure, success } from "../../src/core/result.ts";
-import { createMemoryAccess, type MemoryAccess } from "../../src/live/memory.ts";
-import type { MemoryNamespace } from "../../src/live/memory-rows.ts";
+import type { LiveFailure } from "../../src/model/live.ts";
+import type { OperationFault } from "../../src/model/operation.ts";
+import type { ControlRequest, Envelope, ProtocolReply } from "../../src/model/wire/protocol.ts";
+import { failure, success } from "../../src/model/result.ts";
+import { createMemoryAccess, type MemoryAccess } from "./live/memory.ts";
+import type { MemoryNamespace } from "./live/memory-rows.ts";
 
 export interface FakeControls {
   /** Polls until an operation has completed. */

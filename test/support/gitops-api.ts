@@ -2,11 +2,11 @@
 /** The Worker that follows a repository, as its tests call it. */
 import { createExecutionContext } from "cloudflare:test";
 
-import type { Run } from "../../src/core/api.ts";
-import type { Plan } from "../../src/core/plan.ts";
-import type { NamespaceSpec } from "../../src/core/spec.ts";
-import type { Coordinator } from "../../src/worker/coordinator.ts";
-import { COORDINATOR_NAME } from "../../src/worker/coordinator-api.ts";
+import type { Run } from "../../src/model/api.ts";
+import type { Plan } from "../../src/model/plan.ts";
+import type { NamespaceSpec } from "../../src/model/spec.ts";
+import type { Coordinator } from "../../src/server/coordinator/coordinator.ts";
+import { COORDINATOR_NAME } from "../../src/server/coordinator/coordinator-api.ts";
 import { controlEnv, desired, type Answer } from "./control-api.ts";
 import { gitops, type ControlEnv } from "./control-worker.ts";
 import { AUDIENCE, pullClaims, workflowToken } from "./workflow-tokens.ts";

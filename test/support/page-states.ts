@@ -1,15 +1,15 @@
 /** States of the status page for its golden files, built from rows by the same code that the Worker uses. */
-import { disorderFault } from "../../src/apply/reconcile/look-at-disorder.ts";
-import { withKnownLoss } from "../../src/core/disorder.ts";
-import { memberFaults } from "../../src/apply/reconcile/find-faults.ts";
-import type { DriftKind, Drift, NamespaceCondition } from "../../src/core/drift.ts";
-import type { HistoryEvent } from "../../src/core/event.ts";
-import type { LiveNamespace, MemberStatus } from "../../src/core/live.ts";
-import type { OperationStatus } from "../../src/core/operation.ts";
-import { unshardedLayout } from "../../src/core/layout.ts";
-import { describePolicy, describeSpec } from "../../src/render/page/describe-spec.ts";
-import type { Links, NamespacePage, NamespaceView, Overview, Surroundings } from "../../src/render/page/page-data.ts";
-import { listMembers, makeSight, viewOperation } from "../../src/render/page/sight.ts";
+import { disorderFault } from "../../src/reconcile/look-at-disorder.ts";
+import { withKnownLoss } from "../../src/model/disorder.ts";
+import { memberFaults } from "../../src/reconcile/find-faults.ts";
+import type { DriftKind, Drift, NamespaceCondition } from "../../src/model/drift.ts";
+import type { HistoryEvent } from "../../src/model/event.ts";
+import type { LiveNamespace, MemberStatus } from "../../src/model/live.ts";
+import type { OperationStatus } from "../../src/model/operation.ts";
+import { unshardedLayout } from "../../src/model/layout/layout.ts";
+import { describePolicy, describeSpec } from "../../src/page/describe-spec.ts";
+import type { Links, NamespacePage, NamespaceView, Overview, Surroundings } from "../../src/page/page-data.ts";
+import { listMembers, makeSight, viewOperation } from "../../src/page/sight.ts";
 import { fullFault } from "../../src/shards/storage/faults.ts";
 import { COUNTED_AT, hashOf, liveNamespace, rangeOf, rowsOf, runningOperation, spec, world, type World } from "./state.ts";
 

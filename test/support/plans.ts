@@ -1,7 +1,7 @@
 /** Plans for golden files: made by `buildPlan` from rows, so that what is printed is what users see. */
-import type { Change, Plan } from "../../src/core/plan.ts";
-import { buildPlan } from "../../src/core/planning/build-plan.ts";
-import { failure } from "../../src/core/result.ts";
+import type { Change, Plan } from "../../src/model/plan.ts";
+import { buildPlan } from "../../src/planning/build-plan.ts";
+import { failure } from "../../src/model/result.ts";
 import { planOf } from "./check-plan.ts";
 import { type Row, type World, desired, hashOf, integerRows, liveState, rowsOf, runningOperation, spec, world } from "./state.ts";
 

@@ -1,6 +1,6 @@
 /** The Worker of whole-flow tests and demos: a class of things, and the control half with a repository on a GitHub that its variables name. */
-import { createReconciler } from "../../src/worker/index.ts";
-import { addThingRoutes } from "../../src/worker/routes/things.ts";
+import { createReconciler } from "../../src/server/index.ts";
+import { addThingRoutes } from "../../src/server/routes/things.ts";
 
 export { ThingsObject } from "../../src/shards/things/things-object.ts";
 

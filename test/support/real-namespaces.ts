@@ -2,13 +2,13 @@
 /** Namespaces of the real engine behind the control half's test Worker: declared, applied, changed by hand, and reconciled. */
 import { runInDurableObject } from "cloudflare:test";
 
-import type { Run } from "../../src/core/api.ts";
-import type { DriftReport } from "../../src/core/drift.ts";
-import type { Layout } from "../../src/core/layout.ts";
-import type { LiveNamespace } from "../../src/core/live.ts";
-import type { OperationStatus } from "../../src/core/operation.ts";
-import type { ControlRequest, ProtocolReply } from "../../src/core/protocol.ts";
-import { DEFAULT_POLICY, type NamespaceSpec, type SelfHeal } from "../../src/core/spec.ts";
+import type { Run } from "../../src/model/api.ts";
+import type { DriftReport } from "../../src/model/drift.ts";
+import type { Layout } from "../../src/model/layout/layout.ts";
+import type { LiveNamespace } from "../../src/model/live.ts";
+import type { OperationStatus } from "../../src/model/operation.ts";
+import type { ControlRequest, ProtocolReply } from "../../src/model/wire/protocol.ts";
+import { DEFAULT_POLICY, type NamespaceSpec, type SelfHeal } from "../../src/model/spec.ts";
 import { call, controlEnv, coordinatorStub, makePlan, spec } from "./control-api.ts";
 import type { RealThings } from "./control-worker.ts";
 

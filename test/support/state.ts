@@ -4,10 +4,10 @@
  * A `World` is one namespace as a list of rows and a layout. Everything that the planner reads of it (members' counts, distributions)
  * is counted here row by row with `createOwnerLookup`, so that a projection can be checked against rows it has not seen.
  */
-import { type Key, type KeyInput, compareKeys, isMissing, toKey } from "../../src/core/key.ts";
-import { type Layout, shardNames, unshardedLayout } from "../../src/core/layout.ts";
-import { createOwnerLookup } from "../../src/core/owner-lookup.ts";
-import { type Partitioners, newestPartitioners, registeredPartitioner } from "../../src/core/partitioners.ts";
+import { type Key, type KeyInput, compareKeys, isMissing, toKey } from "../../src/model/layout/key.ts";
+import { type Layout, shardNames, unshardedLayout } from "../../src/model/layout/layout.ts";
+import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
+import { type Partitioners, newestPartitioners, registeredPartitioner } from "../../src/model/layout/partitioners.ts";
 import type {
   Count,
   Distribution,
@@ -16,15 +16,15 @@ import type {
   LiveNamespace,
   LiveState,
   MemberDistribution,
-} from "../../src/core/live.ts";
-import type { OperationStatus } from "../../src/core/operation.ts";
-import type { Plan } from "../../src/core/plan.ts";
-import { distributionRequestFor } from "../../src/core/planning/distribution-request.ts";
-import { success } from "../../src/core/result.ts";
-import { slotOf } from "../../src/core/slots.ts";
-import { DEFAULT_POLICY, type DesiredState, type NamespaceSpec, type Policy } from "../../src/core/spec.ts";
-import { freshHashLayout } from "../../src/core/strategies/hash.ts";
-import { freshRangeLayout } from "../../src/core/strategies/range.ts";
+} from "../../src/model/live.ts";
+import type { OperationStatus } from "../../src/model/operation.ts";
+import type { Plan } from "../../src/model/plan.ts";
+import { distributionRequestFor } from "../../src/planning/distribution-request.ts";
+import { success } from "../../src/model/result.ts";
+import { slotOf } from "../../src/model/layout/slots.ts";
+import { DEFAULT_POLICY, type DesiredState, type NamespaceSpec, type Policy } from "../../src/model/spec.ts";
+import { freshHashLayout } from "../../src/model/strategies/hash.ts";
+import { freshRangeLayout } from "../../src/model/strategies/range.ts";
 
 /** A fixed moment for every count: 2026-03-01T12:00:00Z. */
 export const COUNTED_AT = Date.UTC(2026, 2, 1, 12);

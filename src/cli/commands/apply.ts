@@ -3,10 +3,10 @@ import { userInfo } from "node:os";
 
 import type { Command } from "commander";
 
-import type { Run } from "../../core/api.ts";
-import type { Guard, Plan } from "../../core/plan.ts";
-import { standingBlocks } from "../../core/planning/check-safety.ts";
-import type { DesiredState } from "../../core/spec.ts";
+import type { Run } from "../../model/api.ts";
+import type { Guard, Plan } from "../../model/plan.ts";
+import { standingBlocks } from "../../planning/check-safety.ts";
+import type { DesiredState } from "../../model/spec.ts";
 import type { ApiClient } from "../api-client.ts";
 import { explainStale, failBlocked, failStale, planAgain, readGuards, startRun } from "../apply-steps.ts";
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";

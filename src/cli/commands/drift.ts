@@ -1,7 +1,7 @@
 /** `shardctl drift`: where live and the merged manifests part ways, as reconciliation has found it. */
 import type { Command } from "commander";
 
-import type { DriftReport } from "../../core/drift.ts";
+import type { DriftReport } from "../../model/drift.ts";
 import type { ApiClient } from "../api-client.ts";
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";
 import { connectApi } from "../connect-api.ts";

@@ -1,7 +1,7 @@
 /** `shardctl history`: what happened in an environment, the runs, or the operations of one namespace. */
 import { type Command, Option } from "commander";
 
-import { EVENT_KINDS, type EventKind } from "../../core/event.ts";
+import { EVENT_KINDS, type EventKind } from "../../model/event.ts";
 import type { ApiClient } from "../api-client.ts";
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";
 import { connectApi } from "../connect-api.ts";

@@ -3,9 +3,9 @@ import { join, relative } from "node:path";
 
 import type { Command } from "commander";
 
-import type { NamespaceReport } from "../../core/api.ts";
-import { describeDisorder, repairCommand } from "../../core/disorder.ts";
-import { formatQuantity } from "../../core/figures.ts";
+import type { NamespaceReport } from "../../model/api.ts";
+import { describeDisorder, repairCommand } from "../../model/disorder.ts";
+import { formatQuantity } from "../../model/figures.ts";
 import { renderManifest } from "../../manifest/index.ts";
 import type { ApiClient } from "../api-client.ts";
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";

@@ -1,7 +1,7 @@
 /** `shardctl pause` and `shardctl resume`: hold what moves rows, in one namespace or everywhere, and let it go on. */
 import type { Command } from "commander";
 
-import type { OperationStatus } from "../../core/operation.ts";
+import type { OperationStatus } from "../../model/operation.ts";
 import { printable } from "../../render/printable.ts";
 import type { ApiClient } from "../api-client.ts";
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";

@@ -5,7 +5,7 @@ import { type CommonOptions, type Perform, withHelp, withServerOptions } from ".
 import { connectApi } from "../connect-api.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import type { CliResult } from "../failure.ts";
-import type { Plan } from "../../core/plan.ts";
+import type { Plan } from "../../model/plan.ts";
 import { planInActions } from "../github/plan-in-actions.ts";
 import { loadDesired } from "../load-desired.ts";
 import { writePlanFile } from "../plan-file.ts";

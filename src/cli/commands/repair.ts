@@ -4,7 +4,7 @@
  */
 import type { Command } from "commander";
 
-import type { RepairPlan, RepairRequest } from "../../core/repair.ts";
+import type { RepairPlan, RepairRequest } from "../../model/repair.ts";
 import { applyCommand, isApplicable } from "../../render/repair-text.ts";
 import type { ApiClient } from "../api-client.ts";
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";

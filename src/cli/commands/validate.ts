@@ -1,7 +1,7 @@
 /** `shardctl validate`: every error of every manifest, without any server. */
 import { type Command, Option } from "commander";
 
-import { formatQuantity } from "../../core/figures.ts";
+import { formatQuantity } from "../../model/figures.ts";
 import { ERROR_FORMATS, type ErrorFormat, formatErrors } from "../../manifest/index.ts";
 import { type CommonOptions, type Perform, withHelp, withProjectOptions } from "../command.ts";
 import { EXIT } from "../exit-codes.ts";

@@ -92,7 +92,7 @@ async function startLocked(host: Host, program: string, options: DevOptions, sig
 async function writeWorker(folder: string, bindings: readonly string[]): Promise<string> {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
   const source = (path: string): string => fileURLToPath(new URL(`../../${path}.${extension}`, import.meta.url).href);
-  const sources: DevWorkerSources = { worker: source("worker/dev"), objects: source("shards/index") };
+  const sources: DevWorkerSources = { worker: source("server/dev"), objects: source("shards/index") };
   const entryName = `worker.${extension}`;
   const { entry, config } = generateDevWorker(bindings, sources, entryName);
   const configPath = join(folder, "wrangler.json");

@@ -15,10 +15,10 @@
  * | stands against a guard            | nothing; exit 4                                                          |
  * | no changes                        | nothing to do                                                            |
  */
-import type { Run } from "../../core/api.ts";
-import type { Guard, Plan } from "../../core/plan.ts";
-import { standingBlocks } from "../../core/planning/check-safety.ts";
-import type { Review } from "../../core/review.ts";
+import type { Run } from "../../model/api.ts";
+import type { Guard, Plan } from "../../model/plan.ts";
+import { standingBlocks } from "../../planning/check-safety.ts";
+import type { Review } from "../../model/review.ts";
 import type { Pull } from "../../github/port.ts";
 import { renderPlanMarkdown } from "../../render/plan-markdown.ts";
 import { planAgain } from "../apply-steps.ts";

@@ -1,9 +1,9 @@
 /** How `apply --github` ends: what stands in the pull request, the step's summary and its outputs, and the exit code. */
-import type { Run } from "../../core/api.ts";
-import type { Plan } from "../../core/plan.ts";
-import type { Review } from "../../core/review.ts";
+import type { Run } from "../../model/api.ts";
+import type { Plan } from "../../model/plan.ts";
+import type { Review } from "../../model/review.ts";
 import { describePlanDifference } from "../../render/plan-difference.ts";
-import { type CommentState, renderComment } from "../../render/pull-request/plan-comment.ts";
+import { type CommentState, renderComment } from "../../pulls/plan-comment.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import type { CliResult } from "../failure.ts";
 import type { Outcome, Session } from "../session.ts";

@@ -2,7 +2,7 @@
  * Whether a merged commit still is what its branch declares. A job of an older commit, such as one that somebody runs again long after, must
  * not bring back what a later merge has taken back; what the branch still declares, it applies.
  */
-import type { Plan } from "../../core/plan.ts";
+import type { Plan } from "../../model/plan.ts";
 import type { CommitRef, GithubReader, GithubResult } from "../../github/port.ts";
 import { type CliResult, fail } from "../failure.ts";
 import { failGithub } from "./actions.ts";

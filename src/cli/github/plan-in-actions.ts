@@ -9,15 +9,15 @@
  * | merge queue                       | plan into the summary, and the check that the queue waits for on its own commit   |
  * | anything else                     | plan into the summary                                                           |
  */
-import type { Plan } from "../../core/plan.ts";
-import type { DesiredState } from "../../core/spec.ts";
+import type { Plan } from "../../model/plan.ts";
+import type { DesiredState } from "../../model/spec.ts";
 import type { PullRequestEvent } from "../../github/actions-event.ts";
 import { planMarker } from "../../github/markers.ts";
 import { touchesManifests } from "../../github/manifest-paths.ts";
 import { type ManifestError, formatErrors } from "../../manifest/index.ts";
 import { renderPlanMarkdown } from "../../render/plan-markdown.ts";
-import type { CheckState } from "../../render/pull-request/plan-check.ts";
-import { listProblems } from "../../render/pull-request/plan-comment.ts";
+import type { CheckState } from "../../pulls/plan-check.ts";
+import { listProblems } from "../../pulls/plan-comment.ts";
 import type { ApiClient } from "../api-client.ts";
 import { connectApi } from "../connect-api.ts";
 import { EXIT } from "../exit-codes.ts";

@@ -1,5 +1,5 @@
 /** What `apply --github` is about: the merged pull request or the release, the Worker, and the manifests of the merged commit. */
-import type { DesiredState } from "../../core/spec.ts";
+import type { DesiredState } from "../../model/spec.ts";
 import type { ActionsEvent } from "../../github/actions-event.ts";
 import { findPullOfMerge } from "../../github/find-pull.ts";
 import type { Pull } from "../../github/port.ts";

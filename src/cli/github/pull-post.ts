@@ -1,10 +1,10 @@
 /** Writes a pull request's comment and check from one state, so that both always say the same. */
-import type { PullHead } from "../../core/review.ts";
+import type { PullHead } from "../../model/review.ts";
 import { planMarker } from "../../github/markers.ts";
 import { publishCheck } from "../../github/publish-check.ts";
 import { upsertComment } from "../../github/upsert-comment.ts";
-import { type CheckState, renderCheck } from "../../render/pull-request/plan-check.ts";
-import { type CommentState, renderComment } from "../../render/pull-request/plan-comment.ts";
+import { type CheckState, renderCheck } from "../../pulls/plan-check.ts";
+import { type CommentState, renderComment } from "../../pulls/plan-comment.ts";
 import type { CliResult } from "../failure.ts";
 import type { Session } from "../session.ts";
 import { type Actions, failGithub } from "./actions.ts";

@@ -1,5 +1,5 @@
 /** `/shardctl apply <fingerprint>` in a merged pull request: who may say it, and what it releases. Nothing of the comment is executed. */
-import type { Guard } from "../../core/plan.ts";
+import type { Guard } from "../../model/plan.ts";
 import type { CommentEvent } from "../../github/actions-event.ts";
 import { parseCommand } from "../../github/parse-command.ts";
 import type { Pull } from "../../github/port.ts";

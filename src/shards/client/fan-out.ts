@@ -14,8 +14,8 @@
  * not, because a member has crashed and was cut over, the call fails and names the members that ran
  * it.
  */
-import { diffRanges } from "../../core/moves.ts";
-import { type Layout, sameLayout } from "../../core/layout.ts";
+import { diffRanges } from "../../model/layout/moves.ts";
+import { type Layout, sameLayout } from "../../model/layout/layout.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import type { LayoutView } from "./layout-view.ts";
 

@@ -4,11 +4,11 @@
  * Work that needs several calls, or whose arguments follow from the layout, is written against a view: the router runs it again, with a
  * fresh view, when a member says that the layout has moved on. What must not be done twice, the work keeps track of by `onDone`.
  */
-import { type Key, type KeyInput, MISSING_KEY, toKey } from "../../core/key.ts";
-import { directoryMember, hasKeyedDirectory } from "../../core/directory.ts";
-import type { Layout } from "../../core/layout.ts";
-import { createOwnerLookup } from "../../core/owner-lookup.ts";
-import type { Partitioners } from "../../core/partitioners.ts";
+import { type Key, type KeyInput, MISSING_KEY, toKey } from "../../model/layout/key.ts";
+import { directoryMember, hasKeyedDirectory } from "../../model/layout/directory.ts";
+import type { Layout } from "../../model/layout/layout.ts";
+import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
+import type { Partitioners } from "../../model/layout/partitioners.ts";
 import type { Ask, CallMode, Claim, QueryReply, RouterRequest } from "../protocol/messages.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 

@@ -1,5 +1,5 @@
 /** `queryShards`: one answer from the answers of all shards. Pure. */
-import { type KeyInput, compareKeys, toKey } from "../../core/key.ts";
+import { type KeyInput, compareKeys, toKey } from "../../model/layout/key.ts";
 import type { QueryReply } from "../protocol/messages.ts";
 import type { SqlRow, SqlValue } from "../storage/storage.ts";
 

@@ -10,8 +10,8 @@
  * | a call waits for its claim                       | absent     | rule "probe-revokes": what the claim brings no longer counts  |
  * | none of these                                    | absent     | whoever would store the row has yet to claim its id           |
  */
-import type { Key } from "../../core/key.ts";
-import { type KeyedDirectoryLayout, directoryMember, hasKeyedDirectory } from "../../core/directory.ts";
+import type { Key } from "../../model/layout/key.ts";
+import { type KeyedDirectoryLayout, directoryMember, hasKeyedDirectory } from "../../model/layout/directory.ts";
 import type { Admission } from "../member/admission.ts";
 import { nameOf, takenFailure } from "./directory.ts";
 import { messageOf } from "../storage/faults.ts";

@@ -9,10 +9,10 @@
  * Rule "claim-first": a row is stored only while its entry says its key. An entry is changed or dropped only after the key's owner has
  * said that it has no such row, and that no call of its own may yet store one: see `claims.ts`. An entry without a row is no harm.
  */
-import type { Key } from "../../core/key.ts";
-import { type KeyedDirectoryLayout, directoryMember, hasKeyedDirectory } from "../../core/directory.ts";
-import type { RoundRobinLayout } from "../../core/layout.ts";
-import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
+import type { Key } from "../../model/layout/key.ts";
+import { type KeyedDirectoryLayout, directoryMember, hasKeyedDirectory } from "../../model/layout/directory.ts";
+import type { RoundRobinLayout } from "../../model/layout/layout.ts";
+import { type ProtocolFailure, refusal } from "../../model/wire/protocol-failure.ts";
 import type { Admission } from "../member/admission.ts";
 import type { Member } from "../member/member.ts";
 import type { Claim, LocateReply, ProbeReply, ReleaseReply, RowId } from "../protocol/messages.ts";

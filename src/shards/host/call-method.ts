@@ -1,7 +1,7 @@
 /**
  * Calls a method of the user's class by name, for the router: which methods those are, and what their errors may say.
  */
-import type { Chain } from "../../core/protocol.ts";
+import type { Chain } from "../../model/wire/protocol.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
 

@@ -2,8 +2,8 @@
  * Answers the messages of an operation: from the root to its members, and between them. The fence
  * is the host's own: see `Host`.
  */
-import type { Result } from "../../core/result.ts";
-import type { ProtocolFailure } from "../../core/protocol-failure.ts";
+import type { Result } from "../../model/result.ts";
+import type { ProtocolFailure } from "../../model/wire/protocol-failure.ts";
 import type { Admission } from "../member/admission.ts";
 import type { Member } from "../member/member.ts";
 import { tableText } from "../member/table-text.ts";
@@ -14,8 +14,8 @@ import { type Received, checkRows, digestReceived, receiveRows } from "../move/r
 import { stagedChunks, stagedKeys } from "../move/staging.ts";
 import { walkSlice } from "../move/walk.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
-import { LIBRARY_VERSION } from "../../core/library-version.ts";
-import { type Chain, PROTOCOL_VERSION } from "../../core/protocol.ts";
+import { LIBRARY_VERSION } from "../../model/wire/library-version.ts";
+import { type Chain, PROTOCOL_VERSION } from "../../model/wire/protocol.ts";
 import type { EngineRequest, Message, MessageKind, PeerRequest, Replies } from "../protocol/messages.ts";
 import type { Sql } from "../storage/storage.ts";
 

@@ -1,5 +1,5 @@
 /** The options of a host: what the user's class says of the namespace. */
-import type { Partitioners } from "../../core/partitioners.ts";
+import type { Partitioners } from "../../model/layout/partitioners.ts";
 import type { KeyChecks } from "../member/owned-keys.ts";
 import type { RegistryEntry, StoredEvent } from "../root/journal.ts";
 import type { TableSpec } from "../storage/tables.ts";

@@ -4,12 +4,12 @@
  * It owns the private tables, the object's alarm and the protocol; it never touches the user's tables except to move declared rows. It
  * knows the runtime only through `HostPlatform`: the simulator runs this very class.
  */
-import type { Partitioners } from "../../core/partitioners.ts";
-import { type ProtocolFailure, faultRefusal, refusal } from "../../core/protocol-failure.ts";
+import type { Partitioners } from "../../model/layout/partitioners.ts";
+import { type ProtocolFailure, faultRefusal, refusal } from "../../model/wire/protocol-failure.ts";
 import { refuseStrange, refuseStranger } from "../member/evidence.ts";
-import { PeerProtocols, refuseNumber } from "../../core/peer-protocols.ts";
-import { type Chain, type Envelope, PROTOCOLS_SPOKEN, PROTOCOL_VERSION, type ProtocolReply } from "../../core/protocol.ts";
-import { type Result, failure, success } from "../../core/result.ts";
+import { PeerProtocols, refuseNumber } from "../../model/wire/peer-protocols.ts";
+import { type Chain, type Envelope, PROTOCOLS_SPOKEN, PROTOCOL_VERSION, type ProtocolReply } from "../../model/wire/protocol.ts";
+import { type Result, failure, success } from "../../model/result.ts";
 import { Admission } from "../member/admission.ts";
 import { callBelow, callMethod } from "./call-method.ts";
 import { CatchUp } from "./catch-up.ts";

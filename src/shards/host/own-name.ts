@@ -5,7 +5,7 @@
  * The runtime gives the name that the first access had. An object that was first opened by its id,
  * or woken by an alarm of old, has none while it lives, although it is the same object.
  */
-import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
+import { type ProtocolFailure, refusal } from "../../model/wire/protocol-failure.ts";
 import { readMembership, readMoving } from "../member/membership.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
 import { hasSchema, readMeta, writeMeta } from "../storage/schema.ts";

@@ -6,7 +6,7 @@
  * epoch, or an operation that is not in the journal, has heard of it from an earlier life of this
  * object that is lost.
  */
-import type { ProtocolFailure } from "../../core/protocol-failure.ts";
+import type { ProtocolFailure } from "../../model/wire/protocol-failure.ts";
 import type { Member } from "../member/member.ts";
 import type { LayoutReply, MemberRequest, Message, ResolveReply } from "../protocol/messages.ts";
 import type { RefusedError } from "../protocol/refused-error.ts";

@@ -13,17 +13,17 @@
  * (`shard`, `unshard`, …) starts the same operations that a manifest does; it is for code that
  * shards itself.
  */
-import { type Key, type KeyInput, toKey } from "../../core/key.ts";
-import { hasDirectory, withDirectory } from "../../core/directory.ts";
-import type { Layout } from "../../core/layout.ts";
-import { createOwnerLookup } from "../../core/owner-lookup.ts";
-import type { LiveNamespace } from "../../core/live.ts";
-import { DEFAULT_OPERATION_POLICY, type OperationKind } from "../../core/operation.ts";
-import { distributionRequestFor } from "../../core/planning/distribution-request.ts";
-import { targetLayout } from "../../core/planning/target-layout.ts";
-import type { Envelope, ProtocolReply } from "../../core/protocol.ts";
-import { DEFAULT_POLICY, type NamespaceSpec, SHARD_COUNT_MAX } from "../../core/spec.ts";
-import { freshHashLayout } from "../../core/strategies/hash.ts";
+import { type Key, type KeyInput, toKey } from "../../model/layout/key.ts";
+import { hasDirectory, withDirectory } from "../../model/layout/directory.ts";
+import type { Layout } from "../../model/layout/layout.ts";
+import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
+import type { LiveNamespace } from "../../model/live.ts";
+import { DEFAULT_OPERATION_POLICY, type OperationKind } from "../../model/operation.ts";
+import { distributionRequestFor } from "../../planning/distribution-request.ts";
+import { targetLayout } from "../../planning/target-layout.ts";
+import type { Envelope, ProtocolReply } from "../../model/wire/protocol.ts";
+import { DEFAULT_POLICY, type NamespaceSpec, SHARD_COUNT_MAX } from "../../model/spec.ts";
+import { freshHashLayout } from "../../model/strategies/hash.ts";
 import type { ShardHostOptions as HostOptions } from "./host-options.ts";
 import { Host } from "./host.ts";
 import { type Migration, runMigrations } from "./migrations.ts";

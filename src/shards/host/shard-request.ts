@@ -1,8 +1,8 @@
 /** The direct API's requests and answers: what `shard()` and its companions take and give. Validation and figures, pure. */
-import type { Layout, PartitionerRef } from "../../core/layout.ts";
-import type { LiveNamespace } from "../../core/live.ts";
-import { SHARD_COUNT_MAX, DEFAULT_POLICY, type NamespaceSpec } from "../../core/spec.ts";
-import { findPartitioner } from "../../core/strategies/custom.ts";
+import type { Layout, PartitionerRef } from "../../model/layout/layout.ts";
+import type { LiveNamespace } from "../../model/live.ts";
+import { SHARD_COUNT_MAX, DEFAULT_POLICY, type NamespaceSpec } from "../../model/spec.ts";
+import { findPartitioner } from "../../model/strategies/custom.ts";
 
 export interface ShardOptions {
   /** Column, or JSON path below a JSON column, with dots. */

@@ -1,7 +1,7 @@
 /** A base class for objects of a sharded namespace: `ShardHost` with its two delegate methods already written. */
 import { DurableObject } from "cloudflare:workers";
 
-import type { Envelope, ProtocolReply } from "../../core/protocol.ts";
+import type { Envelope, ProtocolReply } from "../../model/wire/protocol.ts";
 import { countSections } from "./start-up.ts";
 import { ShardHost, type ShardHostOptions } from "./shard-host.ts";
 

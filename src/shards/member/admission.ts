@@ -10,12 +10,12 @@
  * A fence does not refuse: calls wait, in memory, until the root has spoken. So do they under a hold, the first phase of a fence, which
  * ends by itself: see `hold.ts`. Nothing here writes.
  */
-import type { Key } from "../../core/key.ts";
-import { createOwnerLookup } from "../../core/owner-lookup.ts";
-import type { Partitioners } from "../../core/partitioners.ts";
-import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
-import type { Chain } from "../../core/protocol.ts";
-import { type Result, failure, success } from "../../core/result.ts";
+import type { Key } from "../../model/layout/key.ts";
+import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
+import type { Partitioners } from "../../model/layout/partitioners.ts";
+import { type ProtocolFailure, refusal } from "../../model/wire/protocol-failure.ts";
+import type { Chain } from "../../model/wire/protocol.ts";
+import { type Result, failure, success } from "../../model/result.ts";
 import { type Hold, holdStands, isOlder, waitsUntil } from "./hold.ts";
 import type { Member } from "./member.ts";
 import type { RunningState } from "../protocol/messages.ts";

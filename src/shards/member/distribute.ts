@@ -5,11 +5,11 @@
  * slots and shards are fixed, keys are read in order and closed into buckets on the way. Large tables are sampled, every n-th row in
  * primary-key order, so that the same rows give the same counts.
  */
-import { type Key, compareKeys, isMissing } from "../../core/key.ts";
-import { createOwnerLookup } from "../../core/owner-lookup.ts";
-import type { Partitioners } from "../../core/partitioners.ts";
-import type { DistributionRequest, KeyBucket, MemberDistribution } from "../../core/live.ts";
-import { slotOf } from "../../core/slots.ts";
+import { type Key, compareKeys, isMissing } from "../../model/layout/key.ts";
+import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
+import type { Partitioners } from "../../model/layout/partitioners.ts";
+import type { DistributionRequest, KeyBucket, MemberDistribution } from "../../model/live.ts";
+import { slotOf } from "../../model/layout/slots.ts";
 import type { DistributeReply } from "../protocol/messages.ts";
 import { keyColumn, keyOf } from "../move/move-plan.ts";
 import { primaryKeyOrder, rowBytes } from "../storage/row-codec.ts";

@@ -3,7 +3,7 @@
  * "one-history": a root that was restored, or has lost its registry, is told so and obeyed in
  * nothing.
  */
-import { type ProtocolFailure, faultRefusal, refusal } from "../../core/protocol-failure.ts";
+import { type ProtocolFailure, faultRefusal, refusal } from "../../model/wire/protocol-failure.ts";
 import type { Moving } from "../move/moving.ts";
 import type { MemberRequest, MessageKind } from "../protocol/messages.ts";
 import type { Membership } from "./membership.ts";

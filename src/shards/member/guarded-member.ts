@@ -2,8 +2,8 @@
  * Refuses the user's writes where they would be lost, and lets every object start: guards are open
  * until its constructor has ended, whatever its role.
  */
-import { hasKeyedDirectory } from "../../core/directory.ts";
-import type { Layout } from "../../core/layout.ts";
+import { hasKeyedDirectory } from "../../model/layout/directory.ts";
+import type { Layout } from "../../model/layout/layout.ts";
 import { capturedCount } from "../move/capture.ts";
 import { ForeignKeys } from "../move/foreign-keys.ts";
 import {

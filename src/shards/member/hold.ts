@@ -14,7 +14,7 @@
  * a crash; and with its attempt, however that ends: the attempt is over once the member's fence
  * floor is above it, or once its operation is.
  */
-import type { Chain } from "../../core/protocol.ts";
+import type { Chain } from "../../model/wire/protocol.ts";
 import type { Moving } from "../move/moving.ts";
 
 export interface Hold {

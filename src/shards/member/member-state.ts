@@ -4,7 +4,7 @@
  *
  * Changed by the methods of `Member` alone, inside `change`. Nothing here decides what a member does.
  */
-import type { Partitioners } from "../../core/partitioners.ts";
+import type { Partitioners } from "../../model/layout/partitioners.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { type Membership, dropMoving, readMembership, readMoving, writeMembership, writeMoving } from "./membership.ts";
 import {

@@ -6,11 +6,11 @@
  * Every call names its operation, and where it matters the attempt. Rule "operation-numbers": what is older than what this object has
  * seen is refused, so that a late call of an earlier operation cannot undo a later one. Every call may arrive twice.
  */
-import { hasKeyedDirectory } from "../../core/directory.ts";
-import { ownsSamePart } from "../../core/own-part.ts";
-import type { Layout } from "../../core/layout.ts";
-import type { MoveRange } from "../../core/move-range.ts";
-import { ownSince } from "../../core/moves.ts";
+import { hasKeyedDirectory } from "../../model/layout/directory.ts";
+import { ownsSamePart } from "../../model/layout/own-part.ts";
+import type { Layout } from "../../model/layout/layout.ts";
+import type { MoveRange } from "../../model/layout/move-range.ts";
+import { ownSince } from "../../model/layout/moves.ts";
 import { capturedCount, capturedKey, keepCapture, removeCapture } from "../move/capture.ts";
 import { EngineFault, isFull } from "../storage/faults.ts";
 import { removeGuards, setGuard, spoilFence } from "../move/guards.ts";

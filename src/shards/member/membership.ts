@@ -4,7 +4,7 @@
  * Stored in the object's own database and changed only in transactions of the engine. An object without a record is a root that was
  * never sharded: it serves its whole namespace at epoch 0.
  */
-import { type Layout, unshardedLayout } from "../../core/layout.ts";
+import { type Layout, unshardedLayout } from "../../model/layout/layout.ts";
 import type { Moving } from "../move/moving.ts";
 import type { Trouble } from "../protocol/messages.ts";
 import { dropMeta, ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";

@@ -19,8 +19,8 @@
  * would keep migrations from renaming that. AFTER, not BEFORE: only then has a row the values that
  * are stored.
  */
-import type { Key } from "../../core/key.ts";
-import type { Layout } from "../../core/layout.ts";
+import type { Key } from "../../model/layout/key.ts";
+import type { Layout } from "../../model/layout/layout.ts";
 import { IS_ARMED, triggersOf } from "../move/guards.ts";
 import { isFull } from "../storage/faults.ts";
 import { OWNED_PREFIX } from "../storage/schema.ts";

@@ -2,8 +2,8 @@
  * Does nothing that a member cannot prove from what it has stored: an object that was restored to
  * an earlier time, or asked by a root that was, serves nothing until it is repaired.
  */
-import type { Layout } from "../../core/layout.ts";
-import { ownsSamePart } from "../../core/own-part.ts";
+import type { Layout } from "../../model/layout/layout.ts";
+import { ownsSamePart } from "../../model/layout/own-part.ts";
 import { receivedPages } from "../move/recopy.ts";
 import { setGuard } from "../move/guards.ts";
 import { countStrays } from "../move/strays.ts";

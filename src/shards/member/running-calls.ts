@@ -7,7 +7,7 @@
  * could have waited; marking too little makes a fence wait for a call that waits for it, which
  * costs the attempt.
  */
-import type { Chain } from "../../core/protocol.ts";
+import type { Chain } from "../../model/wire/protocol.ts";
 import type { RunningState } from "../protocol/messages.ts";
 import type { Peers } from "../storage/storage.ts";
 

@@ -9,10 +9,10 @@
  * Kept in memory only. One that a crash has taken, or that nobody has used in time, is not known
  * any more: the call is refused, and has not run.
  */
-import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
-import { type Result, failure, success } from "../../core/result.ts";
+import { type ProtocolFailure, refusal } from "../../model/wire/protocol-failure.ts";
+import { type Result, failure, success } from "../../model/result.ts";
 import type { Runtime } from "../storage/storage.ts";
-import type { Chain } from "../../core/protocol.ts";
+import type { Chain } from "../../model/wire/protocol.ts";
 import type { Message } from "../protocol/messages.ts";
 import type { Admission } from "./admission.ts";
 

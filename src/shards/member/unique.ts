@@ -4,9 +4,9 @@
  *
  * The engine lifts them with all others while it writes. They are on members that serve, and nowhere else.
  */
-import { type Key, compareKeys, keyText } from "../../core/key.ts";
-import { type KeyedDirectoryLayout, hasKeyedDirectory } from "../../core/directory.ts";
-import type { Layout } from "../../core/layout.ts";
+import { type Key, compareKeys, keyText } from "../../model/layout/key.ts";
+import { type KeyedDirectoryLayout, hasKeyedDirectory } from "../../model/layout/directory.ts";
+import type { Layout } from "../../model/layout/layout.ts";
 import { triggersOf } from "../move/guards.ts";
 import { idMatches } from "../storage/row-id.ts";
 import { UNIQUE_PREFIX } from "../storage/schema.ts";

@@ -2,7 +2,7 @@
  * Tells a call whose row was refused for its shard key: the trigger's own words, and the
  * owner of the key, which SQL does not know.
  */
-import { type Key, keyFromSql } from "../../core/key.ts";
+import { type Key, keyFromSql } from "../../model/layout/key.ts";
 import { type RefusedError, refused } from "../protocol/refused-error.ts";
 
 /** The beginning of such a refusal. Part of the API: code that is no routed call sees it. */

@@ -18,7 +18,7 @@
  * Keys are told apart by their bytes, whatever the collation: a directory and the owner of a key
  * go by them.
  */
-import type { Layout } from "../../core/layout.ts";
+import type { Layout } from "../../model/layout/layout.ts";
 import { triggersOf } from "./guards.ts";
 import { CAPTURE_PREFIX } from "../storage/schema.ts";
 import { captureRivals, idChange, rivalsOf } from "./rivals.ts";

@@ -8,7 +8,7 @@
  * and is put back in a later one: between the two the object delivers nothing, so that no code of
  * the user ever runs without enforcement.
  */
-import type { MoveRange } from "../../core/move-range.ts";
+import type { MoveRange } from "../../model/layout/move-range.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { countLate, isChecked } from "./late-rows.ts";
 import type { MovePlan, MoveTable } from "./move-plan.ts";

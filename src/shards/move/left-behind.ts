@@ -5,7 +5,7 @@
  * pointed at are about to leave, and follows the foreign keys backwards. What it reads is bounded by the wave and by the rows that point at
  * it. Not looked at are rows that cannot be parted: those that follow the row they point at, or point at it by the shard key itself.
  */
-import { type MoveRange, rangeContains } from "../../core/move-range.ts";
+import { type MoveRange, rangeContains } from "../../model/layout/move-range.ts";
 import type { StagedKeysReply } from "../protocol/messages.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { primaryKeyMatches } from "../storage/row-codec.ts";

@@ -3,11 +3,11 @@
  *
  * Built from the move's record and the user's schema on every call, so that nothing but SQLite survives a crash.
  */
-import { type Key, keyFromSql } from "../../core/key.ts";
-import { type KeyedDirectoryLayout, directoryMember, hasDirectory, hasKeyedDirectory } from "../../core/directory.ts";
-import type { Layout, RoundRobinLayout } from "../../core/layout.ts";
-import { createOwnerLookup } from "../../core/owner-lookup.ts";
-import type { Partitioners } from "../../core/partitioners.ts";
+import { type Key, keyFromSql } from "../../model/layout/key.ts";
+import { type KeyedDirectoryLayout, directoryMember, hasDirectory, hasKeyedDirectory } from "../../model/layout/directory.ts";
+import type { Layout, RoundRobinLayout } from "../../model/layout/layout.ts";
+import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
+import type { Partitioners } from "../../model/layout/partitioners.ts";
 import { idMatches } from "../storage/row-id.ts";
 import type { Moving } from "./moving.ts";
 import { alikeRows, refuseAlike } from "./alike-ids.ts";

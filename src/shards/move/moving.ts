@@ -1,7 +1,7 @@
 /** The record of a running move, as one participant keeps it. */
-import type { Layout } from "../../core/layout.ts";
-import type { MoveRange } from "../../core/move-range.ts";
-import type { OperationMode } from "../../core/operation.ts";
+import type { Layout } from "../../model/layout/layout.ts";
+import type { MoveRange } from "../../model/layout/move-range.ts";
+import type { OperationMode } from "../../model/operation.ts";
 
 /** The part that an object plays in a running operation. */
 export interface Moving {

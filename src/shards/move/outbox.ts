@@ -4,8 +4,8 @@
  * Rule "sequence-numbers": rows travel with a number per source and target that only grows, taken in the turn in which the rows are read.
  * The target stores it with the rows and ignores older ones, so a call that seemed to fail may still arrive without harm.
  */
-import type { Key } from "../../core/key.ts";
-import { isMissing } from "../../core/key.ts";
+import type { Key } from "../../model/layout/key.ts";
+import { isMissing } from "../../model/layout/key.ts";
 import { EngineFault } from "../storage/faults.ts";
 import type { CheckPart, RowsPart } from "../protocol/messages.ts";
 import type { Moving } from "./moving.ts";

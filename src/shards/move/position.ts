@@ -4,11 +4,11 @@
  * A position is a class and a value, compared as an SQL row value: the slot for a hash layout; for a range layout the key itself, whose
  * class keeps SQLite's order NULL < numbers < text < blob although JSON cannot hold a blob (its hex sorts as its bytes do).
  */
-import { type Key, type StorageClass } from "../../core/key.ts";
-import type { Layout } from "../../core/layout.ts";
-import type { MoveRange } from "../../core/move-range.ts";
-import { SLOT_COUNT, slotOf } from "../../core/slots.ts";
-import { keyFromSql } from "../../core/key.ts";
+import { type Key, type StorageClass } from "../../model/layout/key.ts";
+import type { Layout } from "../../model/layout/layout.ts";
+import type { MoveRange } from "../../model/layout/move-range.ts";
+import { SLOT_COUNT, slotOf } from "../../model/layout/slots.ts";
+import { keyFromSql } from "../../model/layout/key.ts";
 import type { SqlValue } from "../storage/storage.ts";
 
 const CLASS: Readonly<Record<StorageClass, number>> = { null: 0, integer: 1, real: 1, text: 2, blob: 3 };

@@ -6,7 +6,7 @@
  * target. What is promoted belongs to its attempt: it is undone in the transaction that lifts or
  * replaces the fence. The rows stay staged until then, so that the undo knows them.
  */
-import type { MoveRange } from "../../core/move-range.ts";
+import type { MoveRange } from "../../model/layout/move-range.ts";
 import { EngineFault, isFull, messageOf } from "../storage/faults.ts";
 import { checkForeignKeys } from "./foreign-keys.ts";
 import { deleteUnseen, withoutTriggers } from "./guards.ts";

@@ -5,10 +5,10 @@
  * looks, and be deleted with it. It goes along with the first range of its member instead. It is as misplaced there as it was before,
  * but on a member that queries see, and the audit finds.
  */
-import { MISSING_KEY } from "../../core/key.ts";
-import { type MoveRange, rangeContains } from "../../core/move-range.ts";
-import { createOwnerLookup } from "../../core/owner-lookup.ts";
-import { createSlotLookup } from "../../core/slot-table.ts";
+import { MISSING_KEY } from "../../model/layout/key.ts";
+import { type MoveRange, rangeContains } from "../../model/layout/move-range.ts";
+import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
+import { createSlotLookup } from "../../model/layout/slot-table.ts";
 import type { Moving } from "./moving.ts";
 import { positionJson } from "./position.ts";
 

@@ -4,10 +4,10 @@
  * Rows set aside are kept in a private table of the same columns, with the epoch of the repair:
  * nothing is deleted, and nothing chosen between two versions of a row. No call meets it any more.
  */
-import type { Key } from "../../core/key.ts";
-import type { Layout } from "../../core/layout.ts";
-import { createOwnerLookup } from "../../core/owner-lookup.ts";
-import type { Partitioners } from "../../core/partitioners.ts";
+import type { Key } from "../../model/layout/key.ts";
+import type { Layout } from "../../model/layout/layout.ts";
+import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
+import type { Partitioners } from "../../model/layout/partitioners.ts";
 import type { TableRows } from "../protocol/messages.ts";
 import { rowJson } from "../storage/row-codec.ts";
 import { ASIDE_PREFIX } from "../storage/schema.ts";

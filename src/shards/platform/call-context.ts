@@ -9,7 +9,7 @@
  *
  * `AsyncLocalStorage` is looked for while the Worker runs, so that the library loads without it.
  */
-import type { Chain } from "../../core/protocol.ts";
+import type { Chain } from "../../model/wire/protocol.ts";
 
 /** The part of `AsyncLocalStorage` that is used. */
 interface Store<Value> {

@@ -1,5 +1,5 @@
 /** The ports of a host: an object's name, its storage, its clock, and the way to its peers. */
-import type { Chain } from "../../core/protocol.ts";
+import type { Chain } from "../../model/wire/protocol.ts";
 import type { HostStorage, Peers, RunAlone, Runtime } from "../storage/storage.ts";
 
 /**

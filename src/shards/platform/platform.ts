@@ -1,5 +1,5 @@
 /** The Durable Object runtime behind the library's ports: storage, clock, hashing, and other objects by name. */
-import type { Envelope, ProtocolReply } from "../../core/protocol.ts";
+import type { Envelope, ProtocolReply } from "../../model/wire/protocol.ts";
 import { runBelow } from "./call-context.ts";
 import { Home, type ObjectNamespace, isTooLong } from "./home.ts";
 import type { HostPlatform } from "./host-platform.ts";

@@ -5,13 +5,13 @@
  * `Replies` maps each kind to its answer; `Ask` is the only way to send one, so that no reply is
  * typed by hand.
  */
-import type { Key } from "../../core/key.ts";
-import type { Count, Distribution, DistributionRequest, MemberDistribution } from "../../core/live.ts";
-import type { Layout } from "../../core/layout.ts";
-import type { MoveRange } from "../../core/move-range.ts";
-import type { OperationMode } from "../../core/operation.ts";
-import type { ControlReplies, ControlRequest } from "../../core/protocol.ts";
-import type { Disorder } from "../../core/repair.ts";
+import type { Key } from "../../model/layout/key.ts";
+import type { Count, Distribution, DistributionRequest, MemberDistribution } from "../../model/live.ts";
+import type { Layout } from "../../model/layout/layout.ts";
+import type { MoveRange } from "../../model/layout/move-range.ts";
+import type { OperationMode } from "../../model/operation.ts";
+import type { ControlReplies, ControlRequest } from "../../model/wire/protocol.ts";
+import type { Disorder } from "../../model/repair.ts";
 import type { LargeRow } from "../storage/row-codec.ts";
 import type { SqlRow } from "../storage/storage.ts";
 

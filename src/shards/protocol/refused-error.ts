@@ -1,5 +1,5 @@
 /** Refusals of the protocol, thrown where a caller expects a value. */
-import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
+import { type ProtocolFailure, refusal } from "../../model/wire/protocol-failure.ts";
 
 export class RefusedError extends Error {
   readonly reason: ProtocolFailure;

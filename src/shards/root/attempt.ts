@@ -5,7 +5,7 @@
  * Rule "durable-abort": an attempt that is given up is over in the journal before any member hears
  * of it.
  */
-import type { WritePause } from "../../core/operation.ts";
+import type { WritePause } from "../../model/operation.ts";
 import type { Ask } from "../protocol/messages.ts";
 import { within } from "../protocol/within.ts";
 import { each } from "./each.ts";

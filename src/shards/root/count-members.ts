@@ -2,7 +2,7 @@
  * What the members of a namespace hold, asked of each of them. Nothing is stored, and nothing is guessed: a member that does not answer is
  * unhealthy, never empty.
  */
-import type { Distribution, DistributionRequest, MemberStatus } from "../../core/live.ts";
+import type { Distribution, DistributionRequest, MemberStatus } from "../../model/live.ts";
 import { messageOf } from "../storage/faults.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import type { Ask, DistributeReply, TableCount, Trouble } from "../protocol/messages.ts";

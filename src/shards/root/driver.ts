@@ -14,7 +14,7 @@
  * Each step is idempotent and leaves its result in the journal. After every `await` the journal is read again: rule "commit-rechecks-journal".
  * Nothing is concluded from silence: a member that does not answer is asked again, and in the end the operation fails, before cutover.
  */
-import type { OperationFault } from "../../core/operation.ts";
+import type { OperationFault } from "../../model/operation.ts";
 import { cleanUp } from "./clean-up.ts";
 import { end, isOpen, isSuspect, recordFailure } from "./failures.ts";
 import { liftFences } from "./attempt.ts";

@@ -4,7 +4,7 @@
  * Nothing is concluded from silence: a member that does not answer is asked again, and in the end the operation fails, before cutover.
  * After cutover there is only forward.
  */
-import type { OperationFault, OperationWait } from "../../core/operation.ts";
+import type { OperationFault, OperationWait } from "../../model/operation.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import { EngineFault, fullFault, isFull, messageOf } from "../storage/faults.ts";
 import type { OperationRecord } from "./operation-record.ts";

@@ -4,9 +4,9 @@
  * The registry's newest row is the live layout; writing it is the cutover. Everything that the driver knows is here, so that a crash
  * loses nothing but time.
  */
-import { type Layout, unshardedLayout } from "../../core/layout.ts";
-import type { Move } from "../../core/moves.ts";
-import type { OperationStatus } from "../../core/operation.ts";
+import { type Layout, unshardedLayout } from "../../model/layout/layout.ts";
+import type { Move } from "../../model/layout/moves.ts";
+import type { OperationStatus } from "../../model/operation.ts";
 import { type OperationRecord, operationStatus, participants } from "./operation-record.ts";
 import { ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { Sql } from "../storage/storage.ts";

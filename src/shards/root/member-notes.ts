@@ -6,7 +6,7 @@
  * write. A namespace that was never sharded has no private tables, and gets none by being looked
  * at.
  */
-import type { MemberStatus } from "../../core/live.ts";
+import type { MemberStatus } from "../../model/live.ts";
 import { isFull } from "../storage/faults.ts";
 import { hasSchema } from "../storage/schema.ts";
 import { type Sql, textOf } from "../storage/storage.ts";

@@ -3,7 +3,7 @@
  *
  * Stored as JSON in the journal: records of earlier versions may lack what came later, and a change of shape is a migration.
  */
-import type { OperationFault, OperationPolicy, OperationState, OperationStatus } from "../../core/operation.ts";
+import type { OperationFault, OperationPolicy, OperationState, OperationStatus } from "../../model/operation.ts";
 
 /** A wave of the full size is cut into this many, so that it can be made smaller. */
 export const WAVE_SPAN_MAX = 4;

@@ -12,7 +12,7 @@
  * Rule "durable-abort" holds here too: the attempt is over in the journal before any member hears of it, so that after the answer nothing
  * is cut over. Once all fences are lifted, what is written meanwhile is drained now and then: the logs stay short, and so does the way back.
  */
-import type { OperationPause } from "../../core/operation.ts";
+import type { OperationPause } from "../../model/operation.ts";
 import { drainAll } from "./drain.ts";
 import { isOpen } from "./failures.ts";
 import { isLastWave } from "./fence.ts";

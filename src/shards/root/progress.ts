@@ -3,7 +3,7 @@
  *
  * After every `await` the journal is read again: rule "commit-rechecks-journal".
  */
-import type { Step } from "../../core/operation.ts";
+import type { Step } from "../../model/operation.ts";
 import type { Runtime, Sql } from "../storage/storage.ts";
 import type { Ask } from "../protocol/messages.ts";
 import type { Journal } from "./journal.ts";

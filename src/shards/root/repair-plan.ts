@@ -4,9 +4,9 @@
  * Pure. Rule "repair-proves": nothing is concluded from silence, and between two versions of
  * anything nothing is chosen.
  */
-import { type Layout, sameLayout } from "../../core/layout.ts";
-import { ownsSamePart } from "../../core/own-part.ts";
-import type { Disorder, RepairStep } from "../../core/repair.ts";
+import { type Layout, sameLayout } from "../../model/layout/layout.ts";
+import { ownsSamePart } from "../../model/layout/own-part.ts";
+import type { Disorder, RepairStep } from "../../model/repair.ts";
 import type { TableRows, TestifiedMove, Testimony } from "../protocol/messages.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
 

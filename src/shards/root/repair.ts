@@ -2,12 +2,12 @@
  * Repairs a namespace whose objects are out of step: asks every object that somebody names, decides
  * from their words, and does what was shown. Killed half-way, it is planned again.
  */
-import { canonicalJson } from "../../core/canonical.ts";
-import { diffRanges, type Move } from "../../core/moves.ts";
-import type { Layout } from "../../core/layout.ts";
-import { operationModeFor } from "../../core/operation-mode.ts";
-import type { RepairOutcome, RepairPlan, RepairRequest, StrayRows } from "../../core/repair.ts";
-import { DEFAULT_OPERATION_POLICY } from "../../core/operation.ts";
+import { canonicalJson } from "../../model/canonical.ts";
+import { diffRanges, type Move } from "../../model/layout/moves.ts";
+import type { Layout } from "../../model/layout/layout.ts";
+import { operationModeFor } from "../../model/operation-mode.ts";
+import type { RepairOutcome, RepairPlan, RepairRequest, StrayRows } from "../../model/repair.ts";
+import { DEFAULT_OPERATION_POLICY } from "../../model/operation.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
 import type { TableRows, TestifiedMove, Testimony } from "../protocol/messages.ts";
 import { FAN_OUT_MAX, each } from "./each.ts";

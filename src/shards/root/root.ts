@@ -3,14 +3,14 @@
  *
  * Every object can be a root; it becomes one by being asked.
  */
-import { findStartProblem } from "../../core/check-start.ts";
-import { type Partitioners, newestPartitioners } from "../../core/partitioners.ts";
-import type { Distribution, DistributionRequest, LiveNamespace, TableStatus } from "../../core/live.ts";
-import { operationModeFor } from "../../core/operation-mode.ts";
-import type { OperationFault, OperationStatus, StartOperation } from "../../core/operation.ts";
-import { type ProtocolFailure, refusal } from "../../core/protocol-failure.ts";
-import type { Disorder, RepairOutcome, RepairPlan, RepairRequest } from "../../core/repair.ts";
-import { type Result, failure, success } from "../../core/result.ts";
+import { findStartProblem } from "../../model/wire/check-start.ts";
+import { type Partitioners, newestPartitioners } from "../../model/layout/partitioners.ts";
+import type { Distribution, DistributionRequest, LiveNamespace, TableStatus } from "../../model/live.ts";
+import { operationModeFor } from "../../model/operation-mode.ts";
+import type { OperationFault, OperationStatus, StartOperation } from "../../model/operation.ts";
+import { type ProtocolFailure, refusal } from "../../model/wire/protocol-failure.ts";
+import type { Disorder, RepairOutcome, RepairPlan, RepairRequest } from "../../model/repair.ts";
+import { type Result, failure, success } from "../../model/result.ts";
 import type { Ask, MemberRequest, Trouble } from "../protocol/messages.ts";
 import { doChores } from "./chores.ts";
 import { type MemberCount, askTrouble, countMember, distributeOverMembers } from "./count-members.ts";

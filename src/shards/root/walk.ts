@@ -1,5 +1,5 @@
 /** The steps before the fence: every participant takes its part, sources walk their tables, and waves are cut. */
-import { SLOT_COUNT } from "../../core/slots.ts";
+import { SLOT_COUNT } from "../../model/layout/slots.ts";
 import { type RulesOfMember, refuseOtherRules } from "../move/unique-rules.ts";
 import type { ChunksReply, PrepareReply, TableShape, WalkReply } from "../protocol/messages.ts";
 import { EngineFault } from "../storage/faults.ts";

@@ -4,9 +4,9 @@
  * Together the waves of an operation hold every move, each part of a range exactly once. Rule "waves-apart": what is staged for a range
  * after its wave is promoted by no later one.
  */
-import type { Layout } from "../../core/layout.ts";
-import { intersectRanges } from "../../core/move-range.ts";
-import { type Move, applyMoves, diffRanges } from "../../core/moves.ts";
+import type { Layout } from "../../model/layout/layout.ts";
+import { intersectRanges } from "../../model/layout/move-range.ts";
+import { type Move, applyMoves, diffRanges } from "../../model/layout/moves.ts";
 import type { Wave } from "./journal.ts";
 import { type OperationRecord, WAVE_SPAN_MAX } from "./operation-record.ts";
 import type { ChunksReply } from "../protocol/messages.ts";

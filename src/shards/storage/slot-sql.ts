@@ -12,7 +12,7 @@
  * | from x^32  | x^32 = x^24 + x^10 + 1         | ten bits   |
  * | from x^16  | x^16 = x^12 + x^5 + 1          | five bits  |
  */
-import { SLOT_COUNT } from "../../core/slots.ts";
+import { SLOT_COUNT } from "../../model/layout/slots.ts";
 
 /** The value of the expression for a key whose text SQL cannot make as JavaScript does. */
 export const SLOT_UNKNOWN = -1;

@@ -2,7 +2,7 @@
  * What the library needs from the runtime: SQLite, alarms, a clock and other objects. A Durable Object's `ctx.storage` has this shape;
  * the simulator brings its own. Nothing else in this folder touches the platform.
  */
-import type { ProtocolReply } from "../../core/protocol.ts";
+import type { ProtocolReply } from "../../model/wire/protocol.ts";
 
 /** A value that goes into or comes out of SQLite through JavaScript. Row contents never do, except large text and blobs, byte for byte. */
 export type SqlValue = string | number | null | ArrayBuffer;

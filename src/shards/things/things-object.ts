@@ -6,7 +6,7 @@
  * another shard key, but two shards do not know of each other, and `get(id)` without its key asks every shard. With a directory no second
  * thing is stored anywhere, and `get(id)` asks two members.
  */
-import { type KeyInput, compareKeys, keyText, toKey } from "../../core/key.ts";
+import { type KeyInput, compareKeys, keyText, toKey } from "../../model/layout/key.ts";
 import type { LayoutView, NewIds, OnAnswer } from "../client/layout-view.ts";
 import type { QueryShards, QueryShardsResult } from "../client/query-shards.ts";
 import type { ObjectNamespace } from "../platform/home.ts";

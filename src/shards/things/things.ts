@@ -1,5 +1,5 @@
 /** Things and relationships: their shape, their tables, and the shard key of a thing as a caller sees it. */
-import type { KeyInput } from "../../core/key.ts";
+import type { KeyInput } from "../../model/layout/key.ts";
 import { ROW_BYTES_MAX } from "../storage/row-codec.ts";
 
 /** A JSON value. Lists and nested objects are `object`: the runtime's RPC types cannot follow a type that contains itself. */

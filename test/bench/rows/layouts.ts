@@ -1,10 +1,10 @@
 /** Rows moved by N → M over the theoretical minimum, by the code that plans and routes real moves. Pure: nothing to repeat. */
-import { toKey } from "../../../src/core/key.ts";
-import { type HashLayout, shardNames } from "../../../src/core/layout.ts";
-import { diffRanges } from "../../../src/core/moves.ts";
-import { shiftMembers } from "../../../src/core/operation-mode.ts";
-import { SLOT_COUNT, slotOf } from "../../../src/core/slots.ts";
-import { freshHashLayout, resizeHashLayout } from "../../../src/core/strategies/hash.ts";
+import { toKey } from "../../../src/model/layout/key.ts";
+import { type HashLayout, shardNames } from "../../../src/model/layout/layout.ts";
+import { diffRanges } from "../../../src/model/layout/moves.ts";
+import { shiftMembers } from "../../../src/model/operation-mode.ts";
+import { SLOT_COUNT, slotOf } from "../../../src/model/layout/slots.ts";
+import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
 import type { BenchContext } from "../benchmark.ts";
 import type { Figure } from "../report.ts";
 

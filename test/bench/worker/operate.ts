@@ -4,9 +4,9 @@
  * Of the engine it knows the router, the objects' `shardctl` method and the control half's requests. The layout to move to comes with the
  * request: the Worker also runs with the engine of another commit, whose other files may be named differently.
  */
-import type { Layout } from "../../../src/core/layout.ts";
-import type { OperationKind, OperationPolicy, OperationStatus } from "../../../src/core/operation.ts";
-import type { ControlReplies, ControlRequest, ProtocolEndpoint } from "../../../src/core/protocol.ts";
+import type { Layout } from "../../../src/model/layout/layout.ts";
+import type { OperationKind, OperationPolicy, OperationStatus } from "../../../src/model/operation.ts";
+import type { ControlReplies, ControlRequest, ProtocolEndpoint } from "../../../src/model/wire/protocol.ts";
 import { connect } from "../../../src/shards/router.ts";
 import type { BenchBinding, BenchEnv } from "./env.ts";
 import { spokenProtocol } from "./spoken-protocol.ts";

@@ -1,6 +1,6 @@
 /** Scripts of the scripted server: a reconciler that plans, applies and runs as told. */
-import type { Run } from "../../../src/core/api.ts";
-import type { Plan } from "../../../src/core/plan.ts";
+import type { Run } from "../../../src/model/api.ts";
+import type { Plan } from "../../../src/model/plan.ts";
 import { type Answer, type RecordedRequest, type Script, problem } from "./scripted-server.ts";
 import { RUN_STEPS, driftReport, events, liveReport, operationOf, planOf, repairOutcome, repairPlan } from "./states.ts";
 

@@ -1,11 +1,11 @@
 /** Plans, runs and namespaces for tests of the CLI, as the API would give them. */
-import type { RepairOutcome, RepairPlan } from "../../../src/core/repair.ts";
-import type { NamespaceReport, Run, RunAction } from "../../../src/core/api.ts";
-import type { DriftReport } from "../../../src/core/drift.ts";
-import type { HistoryEvent } from "../../../src/core/event.ts";
-import { type HashLayout, shardNames, unshardedLayout } from "../../../src/core/layout.ts";
-import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../../src/core/operation.ts";
-import type { Block, Change, Plan } from "../../../src/core/plan.ts";
+import type { RepairOutcome, RepairPlan } from "../../../src/model/repair.ts";
+import type { NamespaceReport, Run, RunAction } from "../../../src/model/api.ts";
+import type { DriftReport } from "../../../src/model/drift.ts";
+import type { HistoryEvent } from "../../../src/model/event.ts";
+import { type HashLayout, shardNames, unshardedLayout } from "../../../src/model/layout/layout.ts";
+import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../../src/model/operation.ts";
+import type { Block, Change, Plan } from "../../../src/model/plan.ts";
 
 export const FINGERPRINT = "9b1f0c5e".repeat(8);
 export const OTHER_FINGERPRINT = "0a2b4c6d".repeat(8);

@@ -6,7 +6,7 @@
  */
 import { createHash, randomUUID } from "node:crypto";
 
-import type { Envelope, ProtocolReply } from "../../../src/core/protocol.ts";
+import type { Envelope, ProtocolReply } from "../../../src/model/wire/protocol.ts";
 import type { ObjectNamespace } from "../../../src/shards/platform/home.ts";
 import type { SimStorage } from "../../sim/storage.ts";
 import { openStorage } from "./node-storage.ts";

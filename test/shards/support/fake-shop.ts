@@ -1,5 +1,5 @@
 /** A class over the fake runtime: items by id, and an alarm of its own. */
-import type { Envelope, ProtocolReply } from "../../../src/core/protocol.ts";
+import type { Envelope, ProtocolReply } from "../../../src/model/wire/protocol.ts";
 import type { ObjectNamespace } from "../../../src/shards/platform/home.ts";
 import { ShardHost } from "../../../src/shards/host/shard-host.ts";
 import { type FakeNamespace, FakeRuntime } from "./fake-runtime.ts";

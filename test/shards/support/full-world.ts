@@ -5,12 +5,12 @@
  *
  * No fault but the full disks strikes, and time is virtual: minutes of retries cost nothing.
  */
-import { type Layout, shardNames, unshardedLayout } from "../../../src/core/layout.ts";
-import { shiftMembers, swapGeneration } from "../../../src/core/operation-mode.ts";
-import { DEFAULT_OPERATION_POLICY, type OperationKind, type OperationStatus, type Step } from "../../../src/core/operation.ts";
-import { PROTOCOL_VERSION } from "../../../src/core/protocol.ts";
-import { SLOT_COUNT } from "../../../src/core/slots.ts";
-import { freshHashLayout, resizeHashLayout } from "../../../src/core/strategies/hash.ts";
+import { type Layout, shardNames, unshardedLayout } from "../../../src/model/layout/layout.ts";
+import { shiftMembers, swapGeneration } from "../../../src/model/operation-mode.ts";
+import { DEFAULT_OPERATION_POLICY, type OperationKind, type OperationStatus, type Step } from "../../../src/model/operation.ts";
+import { PROTOCOL_VERSION } from "../../../src/model/wire/protocol.ts";
+import { SLOT_COUNT } from "../../../src/model/layout/slots.ts";
+import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
 import type { LayoutReply, MemberRequest } from "../../../src/shards/protocol/messages.ts";
 import { textOf } from "../../../src/shards/storage/storage.ts";
 import { checkEnd } from "../../sim/check-end.ts";

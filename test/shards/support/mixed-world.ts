@@ -5,11 +5,11 @@
  * Two callers, one with the router of each version, write and read all the time; what they were told must hold in the end. No fault but
  * the deploys strikes: a deploy restarts its object, so that calls in work there get no answer, and are made again.
  */
-import { type HashLayout, type Layout, unshardedLayout } from "../../../src/core/layout.ts";
-import { operationModeFor } from "../../../src/core/operation-mode.ts";
-import { DEFAULT_OPERATION_POLICY, type OperationKind, type OperationStatus, type Step } from "../../../src/core/operation.ts";
-import type { ProtocolReply } from "../../../src/core/protocol.ts";
-import { freshHashLayout, resizeHashLayout } from "../../../src/core/strategies/hash.ts";
+import { type HashLayout, type Layout, unshardedLayout } from "../../../src/model/layout/layout.ts";
+import { operationModeFor } from "../../../src/model/operation-mode.ts";
+import { DEFAULT_OPERATION_POLICY, type OperationKind, type OperationStatus, type Step } from "../../../src/model/operation.ts";
+import type { ProtocolReply } from "../../../src/model/wire/protocol.ts";
+import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
 
 import type { MemberRequest } from "../../../src/shards/protocol/messages.ts";
 import { Host } from "../../../src/shards/host/host.ts";

@@ -1,7 +1,7 @@
 /** Memberships in a move, as a test of one source or target needs them. */
-import { keyFromSql } from "../../../src/core/key.ts";
-import type { RangeLayout } from "../../../src/core/layout.ts";
-import { freshHashLayout } from "../../../src/core/strategies/hash.ts";
+import { keyFromSql } from "../../../src/model/layout/key.ts";
+import type { RangeLayout } from "../../../src/model/layout/layout.ts";
+import { freshHashLayout } from "../../../src/model/strategies/hash.ts";
 import type { Moving } from "../../../src/shards/move/moving.ts";
 
 /** The runtime's limit for a text, in bytes. */

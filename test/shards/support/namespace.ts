@@ -5,16 +5,16 @@
  */
 import { runInDurableObject } from "cloudflare:test";
 
-import { type Layout, shardNames, unshardedLayout } from "../../../src/core/layout.ts";
-import { operationModeFor, shiftMembers, swapGeneration } from "../../../src/core/operation-mode.ts";
+import { type Layout, shardNames, unshardedLayout } from "../../../src/model/layout/layout.ts";
+import { operationModeFor, shiftMembers, swapGeneration } from "../../../src/model/operation-mode.ts";
 import {
   DEFAULT_OPERATION_POLICY,
   type OperationKind,
   type OperationPolicy,
   type OperationStatus,
-} from "../../../src/core/operation.ts";
-import type { ProtocolReply } from "../../../src/core/protocol.ts";
-import { freshHashLayout, resizeHashLayout } from "../../../src/core/strategies/hash.ts";
+} from "../../../src/model/operation.ts";
+import type { ProtocolReply } from "../../../src/model/wire/protocol.ts";
+import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
 import type { LayoutReply, MemberRequest } from "../../../src/shards/protocol/messages.ts";
 import type { ShardHost } from "../../../src/shards/index.ts";
 

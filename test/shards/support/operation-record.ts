@@ -1,6 +1,6 @@
 /** A journaled operation as tests write it down: running, from and to the given layouts, with nothing done yet. */
-import type { Layout } from "../../../src/core/layout.ts";
-import { DEFAULT_OPERATION_POLICY } from "../../../src/core/operation.ts";
+import type { Layout } from "../../../src/model/layout/layout.ts";
+import { DEFAULT_OPERATION_POLICY } from "../../../src/model/operation.ts";
 import type { OperationRecord } from "../../../src/shards/root/operation-record.ts";
 
 export function operationRecord(

@@ -1,9 +1,9 @@
 /** A namespace whose objects can be taken back to an earlier time, or lose their storage. */
-import type { LiveNamespace } from "../../../src/core/live.ts";
-import { shiftMembers } from "../../../src/core/operation-mode.ts";
-import { DEFAULT_OPERATION_POLICY } from "../../../src/core/operation.ts";
-import type { RepairOutcome, RepairPlan } from "../../../src/core/repair.ts";
-import { resizeHashLayout } from "../../../src/core/strategies/hash.ts";
+import type { LiveNamespace } from "../../../src/model/live.ts";
+import { shiftMembers } from "../../../src/model/operation-mode.ts";
+import { DEFAULT_OPERATION_POLICY } from "../../../src/model/operation.ts";
+import type { RepairOutcome, RepairPlan } from "../../../src/model/repair.ts";
+import { resizeHashLayout } from "../../../src/model/strategies/hash.ts";
 import type { LayoutReply } from "../../../src/shards/protocol/messages.ts";
 import { RefusedError } from "../../../src/shards/protocol/refused-error.ts";
 import { Router } from "../../../src/shards/router.ts";

@@ -1,6 +1,6 @@
 /** A root over its own storage in Node, driven alarm by alarm, with members and a clock that the test makes up. */
-import { DEFAULT_OPERATION_POLICY } from "../../../src/core/operation.ts";
-import { freshHashLayout, resizeHashLayout } from "../../../src/core/strategies/hash.ts";
+import { DEFAULT_OPERATION_POLICY } from "../../../src/model/operation.ts";
+import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
 import type { MemberRequest } from "../../../src/shards/protocol/messages.ts";
 import type { OperationRecord } from "../../../src/shards/root/operation-record.ts";
 import { Root } from "../../../src/shards/root/root.ts";

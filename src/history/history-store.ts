@@ -1,0 +1,102 @@
+/**
+ * The history in the coordinator's SQLite: one row an event, found by environment, namespace or kind through an index and a page at a time by
+ * id. It is bounded by count and by age; what is older goes. All methods are synchronous: an event is durable with what it tells of.
+ */
+import type { NewEvent } from "../reconcile/ports.ts";
+import type { EventKind, HistoryEvent } from "../model/event.ts";
+import { shorten } from "../render/printable.ts";
+
+export const EVENTS_MAX = 200_000;
+export const EVENT_AGE_MAX_MS = 400 * 24 * 60 * 60 * 1000;
+/** Characters: a reason can hold many names. */
+const SUMMARY_LENGTH_MAX = 1000;
+/** Old events are taken out once in so many new ones. */
+const FORGET_EVERY = 100;
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, environment TEXT NOT NULL, kind TEXT NOT NULL,
+    namespace TEXT, body TEXT NOT NULL);
+  CREATE INDEX IF NOT EXISTS eventsByTime ON events (at);
+  CREATE INDEX IF NOT EXISTS eventsByEnvironment ON events (environment);
+  CREATE INDEX IF NOT EXISTS eventsByNamespace ON events (environment, namespace);
+  CREATE INDEX IF NOT EXISTS eventsByKind ON events (environment, kind);
+`;
+
+export interface EventFilter {
+  readonly environment: string | null;
+  readonly namespace: string | null;
+  readonly kind: EventKind | null;
+  /** Only older events. */
+  readonly before: number | null;
+  /** Only newer events, oldest first. */
+  readonly after: number | null;
+  readonly limit: number;
+}
+
+type EventBody = Omit<HistoryEvent, "id" | "at" | "environment" | "kind" | "namespace">;
+
+interface EventRow extends Record<string, SqlStorageValue> {
+  readonly id: number;
+  readonly at: number;
+  readonly environment: string;
+  readonly kind: string;
+  readonly namespace: string | null;
+  readonly body: string;
+}
+
+export class HistoryStore {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+    sql.exec(SCHEMA);
+  }
+
+  put({ at, environment, kind, namespace, ...rest }: NewEvent): void {
+    const body: EventBody = { ...rest, summary: shorten(rest.summary, SUMMARY_LENGTH_MAX) };
+    const { id } = this.#sql
+      .exec<{ id: number }>(
+        "INSERT INTO events (at, environment, kind, namespace, body) VALUES (?, ?, ?, ?, ?) RETURNING id",
+        at,
+        environment,
+        kind,
+        namespace,
+        JSON.stringify(body),
+      )
+      .one();
+    if (id % FORGET_EVERY === 0) this.#forgetOld(id);
+  }
+
+  /** Newest first; with `after` oldest first. */
+  list({ environment, namespace, kind, before, after, limit }: EventFilter): HistoryEvent[] {
+    const conditions: [string, SqlStorageValue][] = [
+      ["environment = ?", environment],
+      ["namespace = ?", namespace],
+      ["kind = ?", kind],
+      ["id < ?", before],
+      ["id > ?", after],
+    ];
+    const given = conditions.filter(([, value]) => value !== null);
+    const where = given.length === 0 ? "" : `WHERE ${given.map(([condition]) => condition).join(" AND ")}`;
+    return this.#sql
+      .exec<EventRow>(
+        `SELECT id, at, environment, kind, namespace, body FROM events ${where} ORDER BY id ${after === null ? "DESC" : "ASC"} LIMIT ?`,
+        ...given.map(([, value]) => value),
+        limit,
+      )
+      .toArray()
+      .map(({ body, kind: stored, ...row }) => ({
+        ...row,
+        kind: stored as EventKind,
+        ...(JSON.parse(body) as EventBody),
+      }));
+  }
+
+  /** The age is counted from the earliest of the last events: one clock that was ahead must not take the whole history away. */
+  #forgetOld(newest: number): void {
+    const { now } = this.#sql
+      .exec<{ now: number }>("SELECT min(at) AS now FROM events WHERE id > ?", newest - FORGET_EVERY)
+      .one();
+    this.#sql.exec("DELETE FROM events WHERE id <= ? OR at < ?", newest - EVENTS_MAX, now - EVENT_AGE_MAX_MS);
+  }
+}

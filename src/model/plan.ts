@@ -1,0 +1,107 @@
+/** Plans: the difference between desired and live, as a value that is shown, fingerprinted, reviewed and applied. JSON, versioned. */
+import type { Layout, Strategy } from "./layout/layout.ts";
+import type { OperationKind, OperationPolicy } from "./operation.ts";
+import type { SourcePosition } from "./spec.ts";
+
+export const PLAN_VERSION = 1;
+
+/** Guards, in the order in which they are reported. Each can be overridden for one fingerprint unless it says so. */
+export const GUARDS = [
+  "unreadable", // cannot be overridden
+  "unsupported", // cannot be overridden
+  "outOfStep", // cannot be overridden: the namespace is to be repaired first
+  "operationRunning", // cannot be overridden
+  "unhealthyMember", // cannot be overridden
+  "tooLargeToUnshard", // cannot be overridden
+  "missingKey",
+  "skew",
+  "budget",
+  "bulkChange",
+  "emptyManifests",
+  "window",
+  "suspend",
+] as const;
+export type Guard = (typeof GUARDS)[number];
+
+/** A reason not to apply. `message` names the number, the limit and the way out. */
+export interface Block {
+  readonly guard: Guard;
+  /** Null when the block concerns the whole plan. */
+  readonly namespace: string | null;
+  readonly message: string;
+  readonly overridable: boolean;
+}
+
+/** Rows that go from one member to another. */
+export interface MoveSummary {
+  readonly source: string;
+  readonly target: string;
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+/** max/average rows over members, 1 when empty. */
+export type Skew = number;
+
+export interface Change {
+  readonly kind: OperationKind;
+  readonly namespace: string;
+  readonly object: string;
+  /** The live epoch under the plan. */
+  readonly epoch: number;
+  readonly from: Layout;
+  readonly to: Layout;
+  /** Why, for a person: "count 8 → 12", "skew 6.10 is above 1.5", … */
+  readonly reason: string;
+  /** Who moves what, sorted by source, then target. */
+  readonly moves: readonly MoveSummary[];
+  readonly rowsTotal: number;
+  readonly rowsMoved: number;
+  readonly bytesMoved: number;
+  readonly skewBefore: Skew;
+  readonly skewAfter: Skew;
+  /** Rows without the new shard key. */
+  readonly missingKeys: number;
+  /** Tables with rows that stay behind because no table spec names them. */
+  readonly staysBehind: readonly string[];
+  /** Null when counts are exact; else every n-th row was read and `error` is the relative error at 95 %. */
+  readonly estimate: { readonly sampledEvery: number; readonly error: number } | null;
+  readonly countedAt: number;
+  readonly policy: OperationPolicy;
+  readonly dependsOn: readonly string[];
+  readonly source: SourcePosition;
+}
+
+export interface InSync {
+  readonly namespace: string;
+  readonly object: string;
+  readonly strategy: Strategy;
+  readonly members: number;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly skew: Skew;
+  readonly epoch: number;
+}
+
+/**
+ * Something worth a line that neither changes nor blocks: unmanaged namespaces, tables that stay behind, a rebalance that cannot
+ * reach the policy, an unhealthy member of a namespace that does not change.
+ */
+export interface Notice {
+  readonly kind: "unmanaged" | "staysBehind" | "skewRemains" | "largeKey" | "estimate" | "unhealthy";
+  readonly namespace: string;
+  readonly message: string;
+}
+
+export interface Plan {
+  readonly version: typeof PLAN_VERSION;
+  readonly environment: string;
+  readonly commit: string | null;
+  /** Sorted in the order of execution: dependencies first, then by name. */
+  readonly changes: readonly Change[];
+  readonly inSync: readonly InSync[];
+  readonly blocks: readonly Block[];
+  readonly notices: readonly Notice[];
+  /** SHA-256, lower-case hex, of the specs, live epochs and layouts of what changes. No times, counts or durations in it. */
+  readonly fingerprint: string;
+}

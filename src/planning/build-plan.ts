@@ -1,0 +1,132 @@
+/**
+ * buildPlan: the difference between what the manifests say and what the registries say.
+ *
+ * | declared | live           | the plan has                                                        |
+ * |----------|----------------|---------------------------------------------------------------------|
+ * | yes      | read           | a change, or in sync, or a block: see `plan-namespace.ts`           |
+ * | yes      | unreadable     | a block, and nothing is concluded                                   |
+ * | no       | read           | a notice: unmanaged namespaces are left alone                       |
+ * | no       | unreadable     | a notice                                                            |
+ * | nothing at all | something | a block on the whole plan                                          |
+ *
+ * With a basis the plan is first made with every decision about skew taken from it. If that has the basis's fingerprint, specs,
+ * epochs and layouts are as reviewed, and it is the answer: the reviewed plan with today's counts. Otherwise skew is judged by
+ * today's rows, and only the choices that still fit are kept.
+ */
+import { formatQuantity } from "../model/figures.ts";
+import type { LiveEntry, LiveState } from "../model/live.ts";
+import { type Change, type Notice, PLAN_VERSION, type Plan } from "../model/plan.ts";
+import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
+import { blockOf, checkSafety, sortBlocks } from "./check-safety.ts";
+import { liveRows } from "./decide-change.ts";
+import { orderByDependency } from "./execution-order.ts";
+import { fingerprintPlan } from "./fingerprint.ts";
+import { type NamespaceOutcome, planNamespace } from "./plan-namespace.ts";
+
+export interface PlanInput {
+  readonly desired: DesiredState;
+  /** With the distributions that `distributionRequestFor` asked for. */
+  readonly live: LiveState;
+  /** Whether a change of the namespace may start now. `core` has no clock. Default: always. */
+  readonly isWindowOpen?: (spec: NamespaceSpec) => boolean;
+  /** An earlier plan whose choices are kept where nothing but counts has moved. */
+  readonly basis?: Plan | null;
+}
+
+/** Makes the plan. Asynchronous for its digest only; reads nothing and changes nothing. */
+export async function buildPlan(input: PlanInput): Promise<Plan> {
+  if (input.basis) {
+    const held = await assemblePlan(input, true);
+    if (held.fingerprint === input.basis.fingerprint) return held;
+  }
+  return assemblePlan(input, false);
+}
+
+type Outcomes = readonly { readonly spec: NamespaceSpec; readonly outcome: NamespaceOutcome }[];
+
+async function assemblePlan(input: PlanInput, holdsSkew: boolean): Promise<Plan> {
+  const { desired, live } = input;
+  const outcomes = planNamespaces(input, holdsSkew);
+  const changes = sortChanges(desired, outcomes);
+  const unmanaged = findUnmanaged(desired, live);
+  const epochs = new Map(outcomes.map(({ spec, outcome }) => [spec.name, outcome.live?.epoch ?? null]));
+  const blocks = [
+    ...outcomes.flatMap(({ outcome }) => (outcome.kind === "blocked" ? [outcome.block] : [])),
+    ...checkSafety({
+      changes: outcomes.flatMap(({ spec, outcome }) =>
+        outcome.kind === "change" ? [{ ...outcome, spec, windowOpen: input.isWindowOpen?.(spec) ?? true }] : [],
+      ),
+      managed: { namespaces: desired.namespaces.length, rows: outcomes.reduce((sum, { outcome }) => sum + rowsOf(outcome), 0) },
+      unmanaged: unmanaged.length,
+    }),
+  ];
+  return {
+    version: PLAN_VERSION,
+    environment: desired.environment,
+    commit: desired.commit,
+    changes,
+    inSync: outcomes
+      .flatMap(({ outcome }) => (outcome.kind === "inSync" ? [outcome.inSync] : []))
+      .toSorted((left, right) => compareText(left.namespace, right.namespace)),
+    blocks: sortBlocks(blocks),
+    notices: sortNotices([...outcomes.flatMap(({ outcome }) => outcome.notices), ...unmanaged.map(unmanagedNotice)]),
+    fingerprint: await fingerprintPlan({ desired, epochs, changes }),
+  };
+}
+
+function planNamespaces({ desired, live, basis = null }: PlanInput, holdsSkew: boolean): Outcomes {
+  const entries = new Map(live.namespaces.map((entry) => [refKey(entry.ref), entry]));
+  const { faults } = orderByDependency(desired.namespaces);
+  return desired.namespaces.map((spec) => {
+    const entry = entries.get(refKey(spec));
+    const fault = faults.get(spec.name);
+    if (fault === undefined) return { spec, outcome: planNamespace({ spec, entry, basis, holdsSkew }) };
+    const block = blockOf("unsupported", spec.name, fault);
+    const known = entry?.namespace.ok ? entry.namespace.value : null;
+    return { spec, outcome: { kind: "blocked", block, live: known, notices: [] } };
+  });
+}
+
+function sortChanges(desired: DesiredState, outcomes: Outcomes): Change[] {
+  const byName = new Map(
+    outcomes.flatMap(({ outcome }) => (outcome.kind === "change" ? [[outcome.change.namespace, outcome.change]] : [])),
+  );
+  return orderByDependency(desired.namespaces).names.flatMap((name) => byName.get(name) ?? []);
+}
+
+function findUnmanaged(desired: DesiredState, live: LiveState): LiveEntry[] {
+  const declared = new Set(desired.namespaces.map(refKey));
+  return live.namespaces.filter((entry) => !declared.has(refKey(entry.ref)));
+}
+
+function unmanagedNotice({ ref, namespace }: LiveEntry): Notice {
+  const what = namespace.ok
+    ? `${formatQuantity(liveRows(namespace.value), "row")} on ${formatQuantity(namespace.value.layout.members.length, "member")}`
+    : "unreadable";
+  return {
+    kind: "unmanaged",
+    namespace: ref.name,
+    message: `is live in ${ref.object} (${what}) and no manifest declares it: it is left alone; 'shardctl import' writes its manifest`,
+  };
+}
+
+function rowsOf(outcome: NamespaceOutcome): number {
+  return outcome.live ? liveRows(outcome.live) : 0;
+}
+
+function refKey({ name, object }: { readonly name: string; readonly object: string }): string {
+  return `${object}\n${name}`;
+}
+
+const NOTICE_ORDER: readonly Notice["kind"][] = ["unhealthy", "skewRemains", "largeKey", "estimate", "staysBehind", "unmanaged"];
+
+function sortNotices(notices: readonly Notice[]): Notice[] {
+  return notices.toSorted(
+    (left, right) =>
+      compareText(left.namespace, right.namespace) || NOTICE_ORDER.indexOf(left.kind) - NOTICE_ORDER.indexOf(right.kind),
+  );
+}
+
+function compareText(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
+}

@@ -1,0 +1,190 @@
+/**
+ * Guards: reasons not to apply a plan, each with the number, the limit and the way out.
+ *
+ * | guard             | concerns                                                    | limit                          |
+ * |-------------------|-------------------------------------------------------------|--------------------------------|
+ * | unhealthyMember   | a change of a namespace with a member that does not answer  | none may be                    |
+ * | tooLargeToUnshard | unshard                                                     | 10 GB in one object            |
+ * | missingKey        | shard, rekey                                                | policy.onMissingKey            |
+ * | skew              | shard, rekey; a rebalance that makes it worse               | policy.maxSkew (see skew.ts)   |
+ * | budget            | rows moved by one change                                    | policy.budget.rows             |
+ * | bulkChange        | changes, or rows moved, of everything managed               | 30 %, from 10 namespaces up    |
+ * | emptyManifests    | nothing declared while something is live                    |                                |
+ * | window, suspend   | any change                                                  | policy.windows, policy.suspend |
+ *
+ * `unreadable`, `unsupported`, `outOfStep` and `operationRunning` leave no change to guard:
+ * `plan-namespace.ts` reports them.
+ */
+import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
+import type { LiveNamespace } from "../model/live.ts";
+import type { OperationPolicy } from "../model/operation.ts";
+import { type Block, type Change, GUARDS, type Guard, type Plan } from "../model/plan.ts";
+import { toleratedSkew } from "../model/layout/skew.ts";
+import type { NamespaceSpec } from "../model/spec.ts";
+
+/** Storage of one Durable Object. Source: Cloudflare's limits of SQLite-backed objects. */
+const OBJECT_BYTES_MAX = 10_000_000_000;
+const BULK_SHARE_MAX = 0.3;
+const BULK_NAMESPACES_MIN = 10;
+
+const NEVER_OVERRIDABLE: ReadonlySet<Guard> = new Set<Guard>([
+  "unreadable",
+  "unsupported",
+  "outOfStep",
+  "operationRunning",
+  "unhealthyMember",
+  "tooLargeToUnshard",
+]);
+
+/** A block; whether it can be overridden follows from the guard. The message must not hold row values. */
+export function blockOf(guard: Guard, namespace: string | null, message: string): Block {
+  return { guard, namespace, message, overridable: !NEVER_OVERRIDABLE.has(guard) };
+}
+
+interface ChangeUnderGuard {
+  readonly change: Change;
+  readonly spec: NamespaceSpec;
+  readonly live: LiveNamespace;
+  /** False outside the spec's windows. */
+  readonly windowOpen: boolean;
+}
+
+export interface WholePlan {
+  readonly changes: readonly { readonly change: Pick<Change, "rowsMoved"> }[];
+  /** Declared namespaces, and the rows of those that could be read. */
+  readonly managed: { readonly namespaces: number; readonly rows: number };
+  /** Live namespaces that no manifest declares. */
+  readonly unmanaged: number;
+}
+
+export interface SafetyInput extends WholePlan {
+  readonly changes: readonly ChangeUnderGuard[];
+}
+
+/** Every guard that stands against the changes, in the order of `GUARDS`, then by namespace. */
+export function checkSafety(input: SafetyInput): Block[] {
+  return sortBlocks([...input.changes.flatMap(checkChange), ...checkWhole(input)]);
+}
+
+/** The blocks that the overrides leave standing. */
+export function standingBlocks(plan: Pick<Plan, "blocks">, overrides: readonly Guard[]): Block[] {
+  return plan.blocks.filter((block) => !block.overridable || !overrides.includes(block.guard));
+}
+
+/** The policy of a change that is applied under overrides: who overrides `missingKey` lets rows without the key through. */
+export function policyUnderOverrides(policy: OperationPolicy, overrides: readonly Guard[]): OperationPolicy {
+  return overrides.includes("missingKey") ? { ...policy, allowMissingKey: true } : policy;
+}
+
+/** Sorted as they are reported. */
+export function sortBlocks(blocks: readonly Block[]): Block[] {
+  return blocks.toSorted(
+    (left, right) =>
+      GUARDS.indexOf(left.guard) - GUARDS.indexOf(right.guard) || compareText(left.namespace ?? "", right.namespace ?? ""),
+  );
+}
+
+function checkChange(guarded: ChangeUnderGuard): Block[] {
+  const { change } = guarded;
+  const found: [Guard, string | null][] = [
+    ["unhealthyMember", unhealthyMessage(guarded.live)],
+    ["tooLargeToUnshard", change.kind === "unshard" ? tooLargeMessage(guarded.live) : null],
+    ["missingKey", missingKeyMessage(guarded)],
+    ["skew", skewMessage(guarded)],
+    ["budget", budgetMessage(guarded)],
+    ["window", windowMessage(guarded)],
+    ["suspend", guarded.spec.policy.suspend ? "policy.suspend is true: set it to false, or apply with --override suspend" : null],
+  ];
+  return found.flatMap(([guard, message]) => (message === null ? [] : [blockOf(guard, change.namespace, message)]));
+}
+
+/** What is wrong with the members that do not answer, or null when all do. */
+export function unhealthyMessage(live: LiveNamespace): string | null {
+  const unhealthy = live.members.filter((member) => !member.healthy);
+  const [first] = unhealthy;
+  if (!first) return null;
+  return `${unhealthy.length} of ${formatQuantity(live.members.length, "member")} did not answer (${first.name}: ${first.error ?? "no reason given"}): plan again when it answers`;
+}
+
+function tooLargeMessage(live: LiveNamespace): string | null {
+  const bytes = live.members.reduce((sum, member) => sum + member.bytes, 0);
+  if (bytes <= OBJECT_BYTES_MAX) return null;
+  return `${formatBytes(bytes)} would lie in one object, which holds ${formatBytes(OBJECT_BYTES_MAX)}: keep the namespace sharded, or delete rows first`;
+}
+
+function missingKeyMessage({ change, spec }: ChangeUnderGuard): string | null {
+  const concerned = change.kind === "shard" || change.kind === "rekey";
+  if (!concerned || change.missingKeys === 0 || spec.policy.onMissingKey === "allow") return null;
+  return (
+    `${formatShare(change.missingKeys, change.rowsTotal)} of the rows (${formatCount(change.missingKeys)}) have no ${spec.shardKey}; ` +
+    "policy.onMissingKey is reject: give them a key, set it to allow, or apply with --override missingKey"
+  );
+}
+
+function skewMessage({ change, spec }: ChangeUnderGuard): string | null {
+  if (change.kind === "unshard" || !isSkewed(change, spec.policy.maxSkew)) return null;
+  if (change.kind === "rebalance" && change.skewAfter <= change.skewBefore) return null;
+  return (
+    `skew ${change.skewAfter.toFixed(2)} after the change is above policy.maxSkew ${spec.policy.maxSkew}: ` +
+    "raise policy.maxSkew, choose another key, or apply with --override skew"
+  );
+}
+
+/** True when the members after the change would be more uneven than the policy, or chance with so few rows, allows. */
+export function isSkewed(change: Pick<Change, "skewAfter" | "rowsTotal" | "to">, maxSkew: number): boolean {
+  return change.skewAfter > toleratedSkew(maxSkew, change.rowsTotal, change.to.members.length);
+}
+
+function budgetMessage({ change, spec }: ChangeUnderGuard): string | null {
+  const limit = spec.policy.budgetRows;
+  if (limit === null || change.rowsMoved <= limit) return null;
+  return (
+    `${formatQuantity(change.rowsMoved, "row")} would move, policy.budget.rows is ${formatCount(limit)}: ` +
+    "raise the budget, or apply with --override budget"
+  );
+}
+
+function windowMessage({ spec, windowOpen }: ChangeUnderGuard): string | null {
+  if (windowOpen) return null;
+  const windows = spec.policy.windows.map(
+    (window) => `"${window.start}" for ${formatDuration(window.durationMs)} ${window.timezone}`,
+  );
+  return `outside policy.windows (${windows.join("; ")}): apply inside a window, or with --override window`;
+}
+
+/** The guards that concern a plan as a whole. */
+export function checkWhole({ changes, managed, unmanaged }: WholePlan): Block[] {
+  if (managed.namespaces === 0 && unmanaged > 0) {
+    return [
+      blockOf(
+        "emptyManifests",
+        null,
+        `no manifest declares a namespace, but ${formatQuantity(unmanaged, "namespace is", "namespaces are")} live: check the path and the environment, or apply with --override emptyManifests`,
+      ),
+    ];
+  }
+  if (managed.namespaces < BULK_NAMESPACES_MIN) return [];
+  const rowsMoved = changes.reduce((sum, { change }) => sum + change.rowsMoved, 0);
+  const tooMany = changes.length > managed.namespaces * BULK_SHARE_MAX;
+  const tooMuch = rowsMoved > managed.rows * BULK_SHARE_MAX;
+  if (!tooMany && !tooMuch) return [];
+  const what = tooMany
+    ? `${formatCount(changes.length)} of ${formatCount(managed.namespaces)} namespaces (${formatShare(changes.length, managed.namespaces)}) would change`
+    : `${formatCount(rowsMoved)} of ${formatCount(managed.rows)} rows (${formatShare(rowsMoved, managed.rows)}) would move`;
+  return [
+    blockOf(
+      "bulkChange",
+      null,
+      `${what}, the limit for one plan is ${BULK_SHARE_MAX * 100} %: change fewer at a time, or apply with --override bulkChange`,
+    ),
+  ];
+}
+
+function formatDuration(durationMs: number): string {
+  const minutes = Math.round(durationMs / 60_000);
+  return minutes % 60 === 0 ? `${minutes / 60}h` : `${minutes}m`;
+}
+
+function compareText(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
+}

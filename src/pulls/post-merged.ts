@@ -1,0 +1,116 @@
+/**
+ * A pull request after its merge: is what it has shown still what would be done?
+ *
+ * | each reviewed change is now            | then                                                               |
+ * |----------------------------------------|--------------------------------------------------------------------|
+ * | in sync                                | nothing is left to say: forgotten                                  |
+ * | pending, exactly as shown              | the tick or the workflow applies it: looked at again later         |
+ * | pending otherwise, or was never shown  | the plan of now is posted, says what moved, and can be released    |
+ *
+ * What is posted here does not count as reviewed. While a run has the environment nothing is judged: half-way is neither.
+ */
+import { canonicalJson } from "../model/canonical.ts";
+import type { Change, Plan } from "../model/plan.ts";
+import { success } from "../model/result.ts";
+import type { Review } from "../model/review.ts";
+import type { GithubResult, Pull } from "../github/port.ts";
+import { parseManifests } from "../manifest/index.ts";
+import { describePlanDifference } from "../render/plan-difference.ts";
+import { makePlan } from "../runs/make-plan.ts";
+import { decodeJson } from "../runs/store.ts";
+import { postComment } from "./post-state.ts";
+import { WORKER_NAME, type PullParts } from "./pull-parts.ts";
+import type { PostedPull } from "./pulls-store.ts";
+import { readBranchManifests } from "./read-pull-manifests.ts";
+
+/** Begins what is remembered of a merged pull request, so that a scan looks at it less often. */
+export const MERGED = "merged:";
+
+export type MergedOutcome = "settled" | "pending" | "stale";
+
+export async function postMerged(parts: PullParts, pull: Pull, posted: PostedPull): Promise<GithubResult<MergedOutcome>> {
+  const { coordinator, settings, pulls, now } = parts;
+  const { environment } = settings;
+  const [active] = await coordinator((calls) => calls.listRuns({ limit: 1, isActive: true, environment }));
+  if (active !== undefined) return success(waitFor(parts, posted));
+  const review = await coordinator((calls) => calls.newestReview(environment, pull.number));
+  const reviewed = review === null ? null : await readPlan(parts, review);
+  const current = await planBranch(parts, reviewed);
+  if (!current.ok) return current;
+  // Manifests that do not parse are the tick's to tell: nothing is applied anywhere until they do.
+  if (current.value === null) return success(waitFor(parts, posted));
+  const plan = current.value;
+  const left = await findLeft(parts, pull, plan, reviewed);
+  if (!left.ok) return left;
+  if (left.value.length === 0) {
+    pulls.forget(pull.number);
+    return success("settled");
+  }
+  const isAsShown = reviewed !== null && left.value.every((change) => isSame(change, reviewed));
+  const digest = `${MERGED}${plan.fingerprint}`;
+  if (isAsShown || posted.posted === digest) return success(waitFor(parts, { ...posted, posted: isAsShown ? MERGED : digest }));
+  const moved = reviewed === null ? [] : describePlanDifference(reviewed, plan);
+  const state = { kind: "stale", reviewed: review?.fingerprint ?? null, moved, plan } as const;
+  const commented = await postComment(parts, pull, state);
+  if (!commented.ok) return commented;
+  const { fingerprint } = plan;
+  const shown = {
+    pull: pull.number,
+    headSha: pull.headSha,
+    fingerprint,
+    runUrl: null,
+    requestedBy: WORKER_NAME,
+    reviewedAt: now(),
+  };
+  await coordinator((calls) => calls.putReview(shown, false));
+  pulls.put({ ...posted, posted: digest, plannedAt: now() });
+  return success("stale");
+}
+
+function waitFor({ pulls, now }: PullParts, posted: PostedPull): MergedOutcome {
+  const remembered = posted.posted?.startsWith(MERGED) ? posted.posted : MERGED;
+  pulls.put({ ...posted, posted: remembered, plannedAt: now() });
+  return "pending";
+}
+
+async function readPlan({ coordinator }: PullParts, { fingerprint }: Review): Promise<Plan | null> {
+  const body = await coordinator((calls) => calls.readPlan(fingerprint));
+  return body === null ? null : (decodeJson(body) as Plan);
+}
+
+/** The plan of the default branch as it is now; null when its manifests have errors. */
+async function planBranch(parts: PullParts, reviewed: Plan | null): Promise<GithubResult<Plan | null>> {
+  const { github, settings, blobs, live, coordinator } = parts;
+  const read = await readBranchManifests(github, settings, blobs);
+  if (!read.ok) return read;
+  const { environment } = settings;
+  const { desired } = parseManifests(read.value.files, { environment, commit: read.value.commit });
+  if (desired === null) return success(null);
+  return success((await makePlan({ live, coordinator }, desired, reviewed?.fingerprint ?? null)).plan);
+}
+
+/** The changes of now that are this pull request's: those of the namespaces that it has shown, else of the files that it touches. */
+async function findLeft(
+  { github }: PullParts,
+  pull: Pull,
+  plan: Plan,
+  reviewed: Plan | null,
+): Promise<GithubResult<readonly Change[]>> {
+  if (reviewed !== null) {
+    const own = new Set(reviewed.changes.map(({ namespace }) => namespace));
+    return success(plan.changes.filter(({ namespace }) => own.has(namespace)));
+  }
+  const touched = await github.pullFiles(pull.number);
+  if (!touched.ok) return touched;
+  const { paths, isComplete } = touched.value;
+  return success(plan.changes.filter(({ source }) => !isComplete || paths.includes(source.file)));
+}
+
+function isSame(change: Change, reviewed: Plan): boolean {
+  const shown = reviewed.changes.find(({ namespace }) => namespace === change.namespace);
+  return shown !== undefined && canonicalJson(essenceOf(shown)) === canonicalJson(essenceOf(change));
+}
+
+function essenceOf({ kind, namespace, object, epoch, from, to }: Change): object {
+  return { kind, namespace, object, epoch, from, to };
+}

@@ -1,0 +1,190 @@
+/**
+ * One open pull request: what a merge would do, posted when it is not what is posted already.
+ *
+ * The plan is stored first and counts as reviewed last, after comment and check stand: what nobody could read is never applied. Before
+ * anything is written the pull request is read again; one that was closed meanwhile gets nothing, and of two commits the newer one wins.
+ */
+import { sha256Hex, canonicalJson } from "../model/canonical.ts";
+import { success } from "../model/result.ts";
+import type { Plan } from "../model/plan.ts";
+import type { Review } from "../model/review.ts";
+import type { DesiredState } from "../model/spec.ts";
+import type { GithubResult, Pull } from "../github/port.ts";
+import { parseConfig, parseManifests } from "../manifest/index.ts";
+import type { CheckState } from "./plan-check.ts";
+import type { CommentState } from "./plan-comment.ts";
+import { makePlan } from "../runs/make-plan.ts";
+import { RefusedRequest } from "../server/problems.ts";
+import { postMerged, type MergedOutcome } from "./post-merged.ts";
+import { postCheck, postComment } from "./post-state.ts";
+import { WORKER_NAME, type PullParts } from "./pull-parts.ts";
+import { readPullManifests, type PullManifests } from "./read-pull-manifests.ts";
+
+export type PullOutcome =
+  | "posted"
+  /** What is posted says the same. */
+  | "unchanged"
+  /** Closed or merged, or no longer into the default branch: forgotten. */
+  | "closed"
+  /** No manifest is touched, and nothing was posted before: there is a check that passes, and no comment. */
+  | "untouched"
+  /** A newer commit came meanwhile; it is planned next. */
+  | "superseded"
+  | MergedOutcome;
+
+type Verdict = Extract<CommentState, { kind: "planned" | "invalid" | "validated" | "unplanned" }> & CheckState;
+
+export async function postPull(parts: PullParts, number: number, again: boolean): Promise<GithubResult<PullOutcome>> {
+  const read = await parts.github.pull(number);
+  // Not found can also mean not allowed to see: that is no reason to forget a review.
+  if (!read.ok) return read.failure.kind === "notFound" ? success(await forgetPull(parts, number, false)) : read;
+  const pull = read.value;
+  const posted = parts.pulls.get(number);
+  const wasPosted = posted !== null && posted.posted !== null;
+  if (pull.state === "merged" && pull.baseRef === parts.settings.defaultBranch && wasPosted)
+    return postMerged(parts, pull, posted);
+  if (!isOpen(parts, pull)) return success(await forgetPull(parts, number, pull.state === "closed"));
+  const manifests = await readPullManifests(parts.github, pull, parts.settings, parts.blobs, wasPosted);
+  if (manifests.ok && !manifests.value.isTouched && !wasPosted) {
+    // Branch protection may wait for the check; once for each head, since a scan asks for no more.
+    const checked = await postCheck(parts, pull, { kind: "untouched" });
+    if (!checked.ok) return checked;
+    parts.pulls.put({ number, headSha: pull.headSha, posted: null, plannedAt: parts.now() });
+    return success("untouched");
+  }
+  const verdict = await judge(parts, pull, manifests);
+  if (!verdict.ok) return verdict;
+  const digest = await digestOf(pull, verdict.value);
+  const plannedAt = parts.now();
+  if (!again && posted?.posted === digest) {
+    parts.pulls.put({ ...posted, plannedAt });
+    await countAsReviewed(parts, pull, verdict.value);
+    return success("unchanged");
+  }
+  return post(parts, pull, verdict.value, digest);
+}
+
+async function post(parts: PullParts, before: Pull, verdict: Verdict, digest: string): Promise<GithubResult<PullOutcome>> {
+  const { github, pulls, queue, now } = parts;
+  const { number, headSha } = before;
+  const read = await github.pull(number);
+  if (!read.ok) return read;
+  if (!isOpen(parts, read.value)) {
+    // Merged while its plan ran: what it had shown before, if anything, is compared with live next.
+    if (read.value.state === "merged" && pulls.get(number) !== null) queue({ kind: "pull", pull: number, again: false });
+    else await forgetPull(parts, number, read.value.state === "closed");
+    return success("closed");
+  }
+  if (read.value.headSha !== headSha) {
+    queue({ kind: "pull", pull: number, again: false });
+    return success("superseded");
+  }
+  const commented = await postComment(parts, before, verdict);
+  if (!commented.ok) return commented;
+  if (commented.value.kind === "superseded") {
+    queue({ kind: "pull", pull: number, again: false });
+    return success("superseded");
+  }
+  const checked = await postCheck(parts, before, verdict);
+  if (!checked.ok) return checked;
+  await countAsReviewed(parts, before, verdict);
+  pulls.put({ number, headSha, posted: digest, plannedAt: now() });
+  return success("posted");
+}
+
+/** What the pull request shows counts, also when a slow workflow of an older commit has said otherwise since. */
+async function countAsReviewed({ coordinator, settings, now }: PullParts, pull: Pull, verdict: Verdict): Promise<void> {
+  if (verdict.kind !== "planned") return;
+  const { fingerprint } = verdict.plan;
+  const newest = await findNewest(coordinator, settings.environment, pull.number);
+  if (newest?.fingerprint === fingerprint && newest.headSha === pull.headSha) return;
+  const review = {
+    pull: pull.number,
+    headSha: pull.headSha,
+    fingerprint,
+    runUrl: null,
+    requestedBy: WORKER_NAME,
+    reviewedAt: now(),
+  };
+  await coordinator((calls) => calls.putReview(review, true));
+}
+
+/** Checks and plans. A fork's manifests are only checked, unless the Worker was told to show counts of live rows to anybody. */
+async function judge(parts: PullParts, pull: Pull, manifests: GithubResult<PullManifests>): Promise<GithubResult<Verdict>> {
+  const { settings } = parts;
+  if (!manifests.ok) {
+    const { kind, message } = manifests.failure;
+    return kind === "invalid" ? success({ kind: "unplanned", message }) : manifests;
+  }
+  const { files, config } = manifests.value;
+  const known = config === null ? null : parseConfig(config).config;
+  const { desired, errors } = parseManifests(files, {
+    environment: settings.environment,
+    commit: pull.headSha,
+    ...(known === null ? {} : { knownEnvironments: Object.keys(known.environments) }),
+  });
+  if (desired === null) return success({ kind: "invalid", errors });
+  if (pull.isFork && !settings.showForkCounts) return success({ kind: "validated", namespaces: desired.namespaces.length });
+  return success(await plan(parts, pull, desired));
+}
+
+async function plan({ live, coordinator, settings }: PullParts, pull: Pull, desired: DesiredState): Promise<Verdict> {
+  const basis = await findBasis(coordinator, settings.environment, pull.number);
+  try {
+    const made = await makePlan({ live, coordinator }, desired, basis, false);
+    return { kind: "planned", plan: made.plan, desired };
+  } catch (error) {
+    if (error instanceof RefusedRequest) return { kind: "unplanned", message: error.message };
+    throw error;
+  }
+}
+
+/** The plan that the pull request shows now: its frozen choices are kept where nothing moved. */
+async function findBasis(coordinator: PullParts["coordinator"], environment: string, pull: number): Promise<string | null> {
+  const newest = await findNewest(coordinator, environment, pull);
+  if (newest === null) return null;
+  const stored = await coordinator((calls) => calls.readPlan(newest.fingerprint));
+  return stored === null ? null : newest.fingerprint;
+}
+
+async function findNewest(coordinator: PullParts["coordinator"], environment: string, pull: number): Promise<Review | null> {
+  const [newest]: Review[] = await coordinator((calls) => calls.listReviews({ environment, pull }, 1));
+  return newest ?? null;
+}
+
+function isOpen({ settings }: PullParts, pull: Pull): boolean {
+  return pull.state === "open" && pull.baseRef === settings.defaultBranch;
+}
+
+/** @param isOver true when it can no longer be merged: then its reviews are forgotten too. */
+async function forgetPull({ pulls, coordinator, settings }: PullParts, number: number, isOver: boolean): Promise<PullOutcome> {
+  pulls.forget(number);
+  if (isOver) await coordinator((calls) => calls.forgetReviews(settings.environment, number));
+  return "closed";
+}
+
+/** What a reader would call the same: counts and times may differ. */
+async function digestOf(pull: Pull, verdict: Verdict): Promise<string> {
+  return sha256Hex(canonicalJson({ headSha: pull.headSha, kind: verdict.kind, ...essenceOf(verdict) }));
+}
+
+function essenceOf(verdict: Verdict): object {
+  switch (verdict.kind) {
+    case "planned":
+      return essenceOfPlan(verdict.plan);
+    case "invalid":
+      return { errors: verdict.errors.map(({ file, line, column, message }) => ({ file, line, column, message })) };
+    case "validated":
+      return { namespaces: verdict.namespaces };
+    case "unplanned":
+      return { message: verdict.message };
+  }
+}
+
+function essenceOfPlan({ fingerprint, blocks, notices }: Plan): object {
+  return {
+    fingerprint,
+    blocks: blocks.map(({ guard, namespace }) => ({ guard, namespace })),
+    notices: notices.map(({ kind, namespace }) => ({ kind, namespace })),
+  };
+}

@@ -1,0 +1,30 @@
+/** What the work on pull requests may use. Nothing of it reaches into `env` or the network by itself. */
+import type { BlobCache } from "../github/find-manifests.ts";
+import type { GithubWriter } from "../github/port.ts";
+import type { LiveAccess } from "../live/port.ts";
+import type { CallCoordinator } from "../server/coordinator/coordinator-api.ts";
+import type { GithubSettings } from "../server/settings.ts";
+import type { PullTask } from "./pull-task.ts";
+import type { PostedPull } from "./pulls-store.ts";
+
+export interface PullParts {
+  readonly settings: GithubSettings;
+  readonly github: GithubWriter;
+  readonly live: LiveAccess;
+  readonly coordinator: CallCoordinator;
+  readonly pulls: PostedPulls;
+  readonly blobs: BlobCache;
+  /** Asks for more work, at once. */
+  readonly queue: (task: PullTask) => void;
+  readonly now: () => number;
+}
+
+export interface PostedPulls {
+  get(number: number): PostedPull | null;
+  put(pull: PostedPull): void;
+  forget(number: number): void;
+  list(): readonly PostedPull[];
+}
+
+/** Who the Worker is in reviews and runs. */
+export const WORKER_NAME = "shardctl";

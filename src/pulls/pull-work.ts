@@ -1,0 +1,132 @@
+/**
+ * The coordinator's work on pull requests: its queue, and one pass over it at a time.
+ *
+ * A pass does a bounded number of tasks one after the other, since GitHub wants writes in a row; what is left is for the next alarm. It
+ * never throws. A rate limit ends the pass, and the next one waits for it.
+ */
+import type { Run } from "../model/api.ts";
+import type { GithubWriter } from "../github/port.ts";
+import type { LiveAccess } from "../live/port.ts";
+import type { CallCoordinator } from "../server/coordinator/coordinator-api.ts";
+import { logError, logEvent } from "../log.ts";
+import type { GithubSettings } from "../server/settings.ts";
+import { DELAY_LONGEST_MS, TasksStore, type StoredTask } from "./tasks-store.ts";
+import { doTask } from "./do-task.ts";
+import { createMemoryBlobs } from "./memory-blobs.ts";
+import type { PullParts } from "./pull-parts.ts";
+import { keyOfTask, type PullTask } from "./pull-task.ts";
+import { PullsStore } from "./pulls-store.ts";
+
+/** Tasks of one pass: each is a few dozen requests at most, and one invocation has 1,000 of them or more. */
+const PASS_TASKS_MAX = 10;
+/** While a pass is under way the object is woken up so often, so that the runtime does not put it to sleep. */
+const WATCH_MS = 5_000;
+
+export interface PullWorkParts {
+  readonly settings: () => GithubSettings | null;
+  readonly github: () => GithubWriter | null;
+  readonly live: () => LiveAccess;
+  readonly coordinator: CallCoordinator;
+  /** Called at the end of a pass. */
+  readonly onQuiet: () => void;
+}
+
+export class PullWork {
+  readonly #tasks: TasksStore<PullTask>;
+  readonly #pulls: PullsStore;
+  readonly #parts: PullWorkParts;
+  readonly #blobs = createMemoryBlobs();
+  #pass: Promise<void> | null = null;
+  #limitedUntil = 0;
+
+  constructor(sql: SqlStorage, parts: PullWorkParts) {
+    this.#tasks = new TasksStore(sql);
+    this.#pulls = new PullsStore(sql);
+    this.#parts = parts;
+  }
+
+  queue(tasks: readonly PullTask[], now: number): void {
+    if (tasks.length === 0 || !this.#parts.settings()?.posts) return;
+    for (const task of tasks) {
+      if (!this.#tasks.put(keyOfTask(task), task, now)) logEvent("pull.task.dropped", { key: keyOfTask(task) });
+    }
+  }
+
+  /** Puts a run that started or ended into its pull request; one that ended may have changed what the others would do. */
+  tellRun({ id, environment, origin, state }: Run, now: number): void {
+    if (environment !== this.#parts.settings()?.environment) return;
+    const own: PullTask[] = origin?.pull ? [{ kind: "run", run: id }] : [];
+    this.queue([...own, ...(state === "running" ? [] : [{ kind: "scan", all: true } as const])], now);
+  }
+
+  /** When there is something to do; null for never. */
+  nextAt(now: number): number | null {
+    if (this.#pass !== null) return now + WATCH_MS;
+    const dueAt = this.#tasks.nextDueAt();
+    if (dueAt === null) return null;
+    const at = Math.max(dueAt, this.#isLimited(now) ? this.#limitedUntil : 0);
+    return at - now > DELAY_LONGEST_MS ? now : at;
+  }
+
+  /** Begins a pass when work is due and none is under way. */
+  start(now: number): void {
+    const at = this.nextAt(now);
+    if (this.#pass !== null || at === null || at > now) return;
+    this.#pass = this.#doPass()
+      .catch((error: unknown) => logError("pull.pass.failed", {}, error))
+      .finally(() => {
+        this.#pass = null;
+        this.#parts.onQuiet();
+      });
+  }
+
+  async #doPass(): Promise<void> {
+    const parts = this.#open();
+    // The Worker was told to stop posting: what was queued before is void.
+    if (parts === null) return this.#tasks.clear();
+    for (const task of this.#tasks.due(Date.now(), PASS_TASKS_MAX)) {
+      if (this.#isLimited(Date.now())) return undefined;
+      await this.#do(parts, task);
+    }
+    return undefined;
+  }
+
+  async #do(parts: PullParts, task: StoredTask<PullTask>): Promise<void> {
+    try {
+      const done = await doTask(parts, task.body);
+      if (done.ok) return this.#tasks.complete(task, Date.now());
+      const { kind, message, retryAt } = done.failure;
+      logEvent("pull.task.postponed", { key: task.key, failures: task.failures + 1, kind, message });
+      if (kind === "rateLimited") this.#limitedUntil = retryAt ?? Date.now() + WATCH_MS;
+      this.#postpone(task, retryAt);
+    } catch (error) {
+      logError("pull.task.failed", { key: task.key, failures: task.failures + 1 }, error);
+      this.#postpone(task, null);
+    }
+    return undefined;
+  }
+
+  #isLimited(now: number): boolean {
+    return this.#limitedUntil > now && this.#limitedUntil - now <= DELAY_LONGEST_MS;
+  }
+
+  #postpone(task: StoredTask<PullTask>, retryAt: number | null): void {
+    if (!this.#tasks.postpone(task, retryAt, Date.now())) logEvent("pull.task.givenUp", { key: task.key });
+  }
+
+  #open(): PullParts | null {
+    const settings = this.#parts.settings();
+    const github = this.#parts.github();
+    if (!settings?.posts || github === null) return null;
+    return {
+      settings,
+      github,
+      live: this.#parts.live(),
+      coordinator: this.#parts.coordinator,
+      pulls: this.#pulls,
+      blobs: this.#blobs,
+      queue: (task) => this.queue([task], Date.now()),
+      now: () => Date.now(),
+    };
+  }
+}

@@ -1,0 +1,245 @@
+/**
+ * What becomes of one pending change. Pure: the first row that applies decides.
+ *
+ * | the change                                                  | verdict                | drift                  |
+ * |-------------------------------------------------------------|------------------------|------------------------|
+ * | somebody's run is about it                                  | hold InRun             |                        |
+ * | nobody reviewed it, and it is not for us to heal            | hold NotReviewed       | spec                   |
+ * | a run that nobody here knows made live so                   | hold RunUnknown        | spec                   |
+ * | live was changed, or is uneven; selfHeal is alert, or off   | hold Drifted           | spec, skew; off: none  |
+ * | the reviews could not be looked up                          | hold ReviewUnknown     |                        |
+ * | a drift that was seen once                                  | hold Confirming        | spec, skew             |
+ * | a guard stands against it                                   | hold Blocked           | spec, skew, misplaced  |
+ * | failed too often                                            | hold RetriesExhausted  | stalled                |
+ * | failed a moment ago                                         | hold BackingOff        | as it was              |
+ * | everything is paused; the manifests are not valid           | hold Paused, ManifestsInvalid | unless reviewed |
+ * | policy.suspend                                              | hold Suspended         | unless reviewed        |
+ * | no window is open                                           | hold WindowClosed      | unless reviewed        |
+ * | another run has the environment                             | hold Locked            | unless reviewed        |
+ * | a namespace it depends on is not ready, nor in this batch   | hold DependencyPending | unless reviewed        |
+ * | else                                                        | apply                  | healing                |
+ */
+import type { ConditionType } from "../model/drift.ts";
+import type { Block, Change } from "../model/plan.ts";
+import type { NamespaceSpec } from "../model/spec.ts";
+import { assertNever } from "../model/result.ts";
+import type { NamespaceState, PendingChange } from "./namespace-state.ts";
+import { RUN_FAILURES_MAX } from "./settle-run.ts";
+import type { FoundDrift } from "./track-drifts.ts";
+
+/** Why a change may be made at all. */
+export type Approval =
+  /** Exactly this change was shown in a pull request that is merged, or is what a run of one left unfinished. */
+  | {
+      readonly kind: "reviewed";
+      readonly pull: number;
+      /** As it was shown; null for what a run left unfinished: that is planned anew. */
+      readonly change: Change | null;
+    }
+  /** Drift that policy.selfHeal lets us mend. */
+  | { readonly kind: "heals" }
+  | { readonly kind: "none" }
+  | { readonly kind: "unknown"; readonly message: string };
+
+export interface Judged {
+  readonly state: NamespaceState;
+  readonly spec: NamespaceSpec;
+  readonly pending: PendingChange;
+  readonly approval: Approval;
+  /** Guards that stand, after overrides, the ones on the whole plan among them. */
+  readonly blocks: readonly Block[];
+  readonly isWindowOpen: boolean;
+}
+
+/** For what should not have happened: it is that namespace's, and the others go on. */
+export const INTERNAL_ERROR = {
+  kind: "hold",
+  type: "Stalled",
+  reason: "InternalError",
+  message: "Something went wrong here that should not have; the Worker's log has it",
+  nextTryAt: null,
+} as const;
+
+export interface Circumstances {
+  readonly now: number;
+  readonly pausedBy: string | null;
+  readonly manifestsProblem: string | null;
+  /** The run that has to end first, and whether it is about this very namespace. */
+  readonly rival: string | null;
+  readonly isInRival: boolean;
+}
+
+export type Verdict =
+  | { readonly kind: "apply" }
+  | {
+      readonly kind: "hold";
+      readonly type: ConditionType;
+      readonly reason: string;
+      readonly message: string;
+      readonly nextTryAt: number | null;
+    };
+
+/** Judges by the table, but for what it depends on. */
+export function judgeChange(judged: Judged, circumstances: Circumstances): Verdict {
+  if (circumstances.isInRival && circumstances.rival !== null)
+    return hold("Reconciling", "InRun", `${changeText(judged.pending)}: run ${circumstances.rival} is about it`);
+  return judgeRight(judged) ?? judgeAttempts(judged, circumstances) ?? judgeMoment(judged, circumstances) ?? { kind: "apply" };
+}
+
+function judgeRight({ state, spec, pending, approval, blocks }: Judged): Verdict | null {
+  switch (approval.kind) {
+    case "unknown":
+      return hold(
+        "Reconciling",
+        "ReviewUnknown",
+        `${changeText(pending)}: its review could not be looked up: ${approval.message}`,
+      );
+    case "none":
+      if (isNew(state, pending))
+        return hold("Stalled", "NotReviewed", `${changeText(pending)} is merged, but no plan that was reviewed shows it`);
+      if (isMadeByStranger(pending))
+        return hold(
+          "Stalled",
+          "RunUnknown",
+          `${changeText(pending)} would undo run ${pending.stranger ?? ""}, which is not known here: the coordinator's storage was restored, or another Worker applies here, too`,
+        );
+      return hold(
+        "Stalled",
+        "Drifted",
+        `${changeText(pending)}; policy.selfHeal is ${spec.policy.selfHeal}, so nothing is done about it`,
+      );
+    case "heals":
+    case "reviewed":
+      if (approval.kind === "heals" && !isConfirmed(state, pending))
+        return hold("Reconciling", "Confirming", `${changeText(pending)}: seen once, mended when the next look agrees`);
+      return blocks.length === 0
+        ? null
+        : hold(
+            "Stalled",
+            "Blocked",
+            `${changeText(pending)} is blocked: ${blocks.map((block) => `${block.guard}: ${block.message}`).join("; ")}`,
+          );
+    default:
+      return assertNever(approval);
+  }
+}
+
+function judgeAttempts({ state: { attempts } }: Judged, { now }: Circumstances): Verdict | null {
+  if (attempts === null || attempts.failures === 0) return null;
+  // What lies further ahead than any delay was written by a clock that was wrong.
+  const waits = attempts.nextTryAt > now && attempts.nextTryAt - now <= NEXT_TRY_MS_MAX;
+  if (!waits) return null;
+  if (attempts.failures < RUN_FAILURES_MAX)
+    return hold(
+      "Reconciling",
+      "BackingOff",
+      `Failed ${attempts.failures} times in a row: ${attempts.lastError}`,
+      attempts.nextTryAt,
+    );
+  return hold(
+    "Stalled",
+    "RetriesExhausted",
+    `Given up after ${attempts.failures} failures in a row: ${attempts.lastError}. Tried again when the manifests or the epoch change, or much later.`,
+    attempts.nextTryAt,
+  );
+}
+
+/** Longer than any delay between tries. */
+const NEXT_TRY_MS_MAX = 7 * 3_600_000;
+
+function judgeMoment(
+  { spec, pending, isWindowOpen }: Judged,
+  { pausedBy, manifestsProblem, rival }: Circumstances,
+): Verdict | null {
+  const what = changeText(pending);
+  if (pausedBy !== null) return hold("Reconciling", "Paused", `${what} waits: everything is paused by ${pausedBy}`);
+  if (manifestsProblem !== null)
+    return hold("Reconciling", "ManifestsInvalid", `${what} waits: ${manifestsProblem}, so nothing is applied`);
+  if (spec.policy.suspend) return hold("Reconciling", "Suspended", `${what} waits: policy.suspend is true`);
+  if (!isWindowOpen) {
+    const starts = spec.policy.windows.map(({ start, timezone }) => `"${start}" ${timezone}`).join(", ");
+    return hold("Reconciling", "WindowClosed", `${what} waits for a window (they start at ${starts})`);
+  }
+  return rival === null ? null : hold("Reconciling", "Locked", `${what} waits for run ${rival} to end`);
+}
+
+/** A drift is mended when a look of another pass has seen it before; misplaced rows were confirmed by their audits. */
+function isConfirmed({ differences, pass }: NamespaceState, { cause }: PendingChange): boolean {
+  const kind = cause === "skew" ? "skew" : "spec";
+  return cause === "misplaced" || differences.some((drift) => drift.kind === kind && drift.pass < pass);
+}
+
+export function holdForDependency(pending: PendingChange, dependency: string): Verdict {
+  return hold("Reconciling", "DependencyPending", `${changeText(pending)} waits for '${dependency}', which is not ready`);
+}
+
+/** Healing it would undo what somebody has applied, and may have been reviewed. */
+export function isMadeByStranger({ cause, stranger }: PendingChange): boolean {
+  return cause === "declared" && (stranger ?? null) !== null;
+}
+
+/** The manifest asks for it and live was never as it asks now. */
+export function isNew(state: NamespaceState, pending: PendingChange): boolean {
+  return pending.cause === "declared" && state.syncedDigest !== state.shapeDigest;
+}
+
+/** The drift that people see while the change is not made; null when there is none to speak of. */
+export function describeDifference(judged: Judged, verdict: Verdict): FoundDrift | null {
+  const { state, spec, pending, approval } = judged;
+  const isReviewed = approval.kind === "reviewed";
+  if (verdict.kind === "hold" && verdict.reason === "RetriesExhausted") {
+    return {
+      kind: "stalled",
+      reason: `applying was given up after ${RUN_FAILURES_MAX} failures in a row`,
+      detail: state.attempts?.lastError ?? null,
+      remedy: `\`shardctl history ${state.name}\` shows the operations. The rows are where they were; it is tried again when the cause changes.`,
+    };
+  }
+  const isBlocked = verdict.kind === "hold" && verdict.reason === "Blocked";
+  if (verdict.kind === "hold" && verdict.reason === "InRun") return null;
+  // A change that is on its way, or waits for its moment, is no drift.
+  if (isReviewed && !isBlocked) return null;
+  if (approval.kind === "unknown") return null;
+  if (spec.policy.selfHeal === "off" && !isNew(state, pending)) return null;
+  const isHealing = verdict.kind === "apply";
+  // The audit has reported these already.
+  if (pending.cause === "misplaced") return null;
+  const found = pending.cause === "skew" ? skewDrift(judged) : specDrift(judged);
+  return { ...found, isHealing, remedy: remedyFor(judged, verdict) };
+}
+
+function skewDrift({ spec, pending }: Judged): Omit<FoundDrift, "remedy"> {
+  return { kind: "skew", reason: `more uneven than policy.maxSkew ${spec.policy.maxSkew} allows`, detail: pending.reason };
+}
+
+function specDrift({ state, pending, blocks }: Judged): Omit<FoundDrift, "remedy"> {
+  const guards = [...new Set(blocks.map(({ guard }) => guard))].join(", ");
+  const why = isNew(state, pending) ? (guards === "" ? "merged, but not reviewed" : `blocked by ${guards}`) : "live was changed";
+  return { kind: "spec", reason: `${pending.kind}: ${withoutKeys(pending.reason)} (${why})`, detail: null };
+}
+
+function remedyFor({ state, pending, approval, spec }: Judged, verdict: Verdict): string {
+  if (verdict.kind === "hold" && verdict.reason === "Blocked") return `${verdict.message}.`;
+  if (approval.kind === "heals") {
+    return verdict.kind === "apply" ? "It is being mended." : `It is mended by itself: ${verdict.message}.`;
+  }
+  if (isNew(state, pending))
+    return "Open a pull request that touches its manifest, to have the plan shown and reviewed; or `shardctl apply` by hand.";
+  if (isMadeByStranger(pending))
+    return "Was what is live applied from newer manifests? Apply those once more, even if nothing changes (docs/operations.md: a coordinator that was restored). Were the old ones right? `shardctl plan` shows what would be undone, `shardctl apply` does it.";
+  const healing = `Or set policy.selfHeal to apply (it is ${spec.policy.selfHeal}).`;
+  return `\`shardctl plan\` shows what would be done, \`shardctl apply\` does it. ${healing}`;
+}
+
+function changeText({ kind, reason }: PendingChange): string {
+  return `${kind} (${withoutKeys(reason)})`;
+}
+
+/** Split points may be values of rows: they are not for alerts and histories. */
+function withoutKeys(reason: string): string {
+  return reason.startsWith("split points") ? "other split points" : reason;
+}
+
+function hold(type: ConditionType, reason: string, message: string, nextTryAt: number | null = null): Verdict {
+  return { kind: "hold", type, reason, message, nextTryAt };
+}

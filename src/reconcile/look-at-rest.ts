@@ -1,0 +1,182 @@
+/** A namespace at rest: is its registry what operations have made of it, does its audit find anything, and does it need a change? */
+import type { LiveNamespace } from "../model/live.ts";
+import { formatQuantity } from "../model/figures.ts";
+import { checkSafety } from "../planning/check-safety.ts";
+import { liveRows } from "../planning/decide-change.ts";
+import { runIdOf } from "../model/run-operation.ts";
+import type { NamespaceSpec } from "../model/spec.ts";
+import { auditNamespace } from "./audit.ts";
+import { auditFaults, findForgedRegistry, forgedFault, remainingSkewFault, memberFaults, unmanagedFault } from "./find-faults.ts";
+import { planFrom, type WantedChange } from "./inspect.ts";
+import { type AuditFinding, digestLayout, type NamespaceState, type PendingChange } from "./namespace-state.ts";
+import { type ConditionChange, dueAfter, type LookContext, rest, track, trackDifferences } from "./note-look.ts";
+import { AUDIT_MS_MAX, auditIntervalMs, checkIntervalMs, nextTurn } from "./schedule.ts";
+import type { FoundDrift } from "./track-drifts.ts";
+
+/** An audit that found something, or could not be made, is repeated after so long. */
+const AUDIT_AGAIN_MS = 3_600_000;
+
+export async function settleAtRest(before: NamespaceState, live: LiveNamespace, context: LookContext): Promise<NamespaceState> {
+  const layoutDigest = await digestLayout(live.layout);
+  const repairs = context.ports.registries.read(before)?.repairs ?? 0;
+  const forged = findForgedRegistry(live, layoutDigest, before, repairs);
+  const audited = await auditIfDue(
+    { ...before, auditDueAt: auditTurn(before, live.epoch, layoutDigest, context) },
+    live,
+    context,
+  );
+  if (forged !== null) return holdForged(audited, live, forged, context);
+  const state: NamespaceState = {
+    ...audited,
+    registry: { epoch: live.epoch, layoutDigest, specDigest: audited.specDigest, repairs },
+  };
+  return state.spec === null ? noteUnmanaged(state, live, context) : planSpec(state, state.spec, live, context);
+}
+
+/** A new layout is audited now; a namespace that is met for the first time, at its turn. */
+function auditTurn(
+  { name, registry, auditDueAt }: NamespaceState,
+  epoch: number,
+  layoutDigest: string,
+  context: LookContext,
+): number {
+  if (registry === null) return nextTurn(name, auditIntervalMs(context.managed), context.ports.now());
+  return registry.epoch === epoch && registry.layoutDigest === layoutDigest ? auditDueAt : 0;
+}
+
+async function auditIfDue(state: NamespaceState, live: LiveNamespace, context: LookContext): Promise<NamespaceState> {
+  const { ports, managed, spend } = context;
+  const now = ports.now();
+  const isDue = state.auditDueAt <= now || state.auditDueAt > now + AUDIT_MS_MAX + AUDIT_AGAIN_MS;
+  // An unmanaged namespace is reported and left alone; a member that does not answer can not be counted.
+  if (!isDue || state.spec === null || live.members.some(({ healthy }) => !healthy)) return state;
+  if (!context.takeAudit()) return { ...state, auditDueAt: nextTurn(state.name, checkIntervalMs(managed), now) };
+  const { retainHours } = state.spec.policy;
+  const audit = await auditNamespace(state, live, { live: ports.live, retainHours, before: state.audit, now, spend });
+  if (audit === null) return { ...state, auditDueAt: now + AUDIT_AGAIN_MS };
+  if (isClean(audit)) return { ...state, audit, auditDueAt: nextTurn(state.name, auditIntervalMs(managed), now) };
+  // What one audit found, the next pass has to find again before anybody hears of it.
+  const isNews = state.audit === null || isClean(state.audit);
+  return { ...state, audit, auditDueAt: isNews ? 0 : now + AUDIT_AGAIN_MS };
+}
+
+function isClean({ misplacedRows, orphans }: AuditFinding): boolean {
+  return misplacedRows === 0 && orphans.length === 0;
+}
+
+function holdForged(state: NamespaceState, live: LiveNamespace, what: string, context: LookContext): NamespaceState {
+  const held = { ...state, pending: null };
+  const faults = track(held, [...memberFaults(live), forgedFault(what), ...auditFaults(state.audit, false)], context);
+  const message = `The registry was changed by hand: it ${what}. Nothing is applied here.`;
+  return rest({ ...held, faults }, { type: "Stalled", reason: "RegistryChanged", message }, context);
+}
+
+function noteUnmanaged(state: NamespaceState, live: LiveNamespace, context: LookContext): NamespaceState {
+  // A root that was only ever asked, and holds nothing, is no namespace.
+  const isNothing = live.epoch === 0 && liveRows(live) === 0 && live.members.every(({ healthy }) => healthy);
+  const faults = track(state, isNothing ? [] : [unmanagedFault(live)], context);
+  const differences = trackDifferences(state, [], context);
+  const message = "No manifest declares it";
+  return rest(
+    { ...state, faults, differences, pending: null, audit: null },
+    { type: "Ready", reason: "Unmanaged", message },
+    context,
+  );
+}
+
+async function planSpec(
+  state: NamespaceState,
+  spec: NamespaceSpec,
+  live: LiveNamespace,
+  context: LookContext,
+): Promise<NamespaceState> {
+  const { outcome, wanted } = await planFrom(spec, live, state.audit, context);
+  const { selfHeal } = spec.policy;
+  const isSilenced = selfHeal === "off";
+  const common = [
+    ...memberFaults(live),
+    ...auditFaults(state.audit, selfHeal === "apply").filter(({ kind }) => kind === "orphan" || !isSilenced),
+  ];
+  switch (outcome.kind) {
+    case "blocked": {
+      const { guard, message } = outcome.block;
+      const faults = track(state, [...common, ...blockedFault(guard, message)], context);
+      const blocked = { ...state, faults, pending: null };
+      return rest(blocked, { type: "Stalled", reason: guard === "unsupported" ? "Unsupported" : "Unreadable", message }, context);
+    }
+    case "change":
+      return notePending({ ...state, faults: track(state, common, context) }, spec, live, wanted, context);
+    case "inSync": {
+      const skew = isSilenced ? [] : remainingSkewFault(outcome.notices, spec.policy.maxSkew);
+      const faults = track(state, [...common, ...skew], context);
+      const synced: NamespaceState = { ...state, faults, syncedDigest: state.shapeDigest, approval: null };
+      // Misplaced rows are moved once two audits agree.
+      const isConfirmed = faults.some(({ kind, state: seen }) => kind === "misplaced" && seen !== "watching");
+      if (wanted && selfHeal === "apply" && isConfirmed) return notePending(synced, spec, live, wanted, context);
+      const differences = trackDifferences(state, [], context);
+      return rest({ ...synced, differences, pending: null, attempts: null }, readiness(synced, live), context);
+    }
+  }
+}
+
+/** In sync is not always well. */
+function readiness({ faults }: NamespaceState, live: LiveNamespace): ConditionChange {
+  const fault = faults.find(({ kind }) => kind === "unhealthy") ?? faults.find(({ kind }) => kind === "misplaced");
+  if (!fault) {
+    const counted = `${formatQuantity(live.layout.members.length, "member")}, ${formatQuantity(liveRows(live), "row")}, epoch ${live.epoch}`;
+    return { type: "Ready", reason: "InSync", message: `As declared: ${counted}` };
+  }
+  const type = fault.state === "open" ? "Stalled" : "Reconciling";
+  const reason = fault.kind === "unhealthy" ? "Unhealthy" : "Misplaced";
+  return { type, reason, message: `As declared, but ${fault.reason}${fault.detail ? ` (${fault.detail})` : ""}` };
+}
+
+async function notePending(
+  state: NamespaceState,
+  spec: NamespaceSpec,
+  live: LiveNamespace,
+  wanted: WantedChange | null,
+  context: LookContext,
+): Promise<NamespaceState> {
+  if (wanted === null) throw new Error(`The change of '${state.name}' has no cause`);
+  const { cause, change } = wanted;
+  // `decide` asks these two by the clock and the manifest of its own moment.
+  const unsuspended = { ...spec, policy: { ...spec.policy, suspend: false } };
+  const pending: PendingChange = {
+    cause,
+    kind: change.kind,
+    reason: change.reason,
+    epoch: change.epoch,
+    fromDigest: await digestLayout(change.from),
+    toDigest: await digestLayout(change.to),
+    rowsMoved: change.rowsMoved,
+    blocks: checkSafety({
+      changes: [{ change, spec: unsuspended, live, windowOpen: true }],
+      managed: { namespaces: 0, rows: 0 },
+      unmanaged: 0,
+    }),
+    lookedAt: context.ports.now(),
+    stranger: findStranger(live, context),
+  };
+  return { ...state, pending, dueAt: dueAfter(state, context) };
+}
+
+/**
+ * The run that made live what it is, when it is not known here: of another Worker, or started after
+ * the moment to which the storage was restored. What is declared may then be older than what is
+ * live.
+ */
+function findStranger({ operation }: LiveNamespace, { ports }: LookContext): string | null {
+  const id = operation === null ? null : runIdOf(operation.correlationId);
+  return id === null || ports.runs.find(id) !== null ? null : id;
+}
+
+function blockedFault(guard: string, message: string): FoundDrift[] {
+  if (guard === "unhealthyMember") return [];
+  if (guard === "unsupported") {
+    const reason = "the manifest asks for what cannot be done";
+    return [{ kind: "spec", reason, detail: message, remedy: "Correct the manifest, or the class; the detail says what." }];
+  }
+  const reason = "its rows could not be counted";
+  return [{ kind: "unreadable", reason, detail: message, remedy: "It is asked again; see the logs of the object." }];
+}

@@ -1,0 +1,109 @@
+/**
+ * The manifests at the head of the default branch. Unmoved costs one request, a 304; moved elsewhere costs the listing of the folder; only
+ * files that changed are fetched. A set that is too large for one slice arrives over several.
+ */
+import type { ManifestReading, ManifestSource } from "./ports.ts";
+import { sha256Hex } from "../model/canonical.ts";
+import { findManifests, type FoundFile } from "../github/find-manifests.ts";
+import type { CommitRef, GithubFailure, GithubReader } from "../github/port.ts";
+import { parseConfig, parseManifests, type ManifestError } from "../manifest/index.ts";
+import type { BlobStore } from "./blob-store.ts";
+import type { ReconcileDocuments } from "./state-store.ts";
+import type { GithubSettings } from "../server/settings.ts";
+
+/** Files that one slice fetches: far below what one invocation may ask. */
+const FETCHES_MAX = 300;
+/** Requests that a listing takes at most: the trees down to the folder, and the config. */
+const LISTING_REQUESTS = 3;
+
+/** The head that was read last, and the set of manifests it had. */
+interface KnownHead {
+  readonly place: string;
+  readonly rootTreeSha: string;
+  readonly setDigest: string;
+}
+
+type SourceSettings = Pick<GithubSettings, "environment" | "manifests" | "defaultBranch" | "repository">;
+
+export function createManifestSource(
+  github: GithubReader,
+  settings: SourceSettings,
+  blobs: BlobStore,
+  documents: ReconcileDocuments,
+): ManifestSource {
+  const { environment, defaultBranch, repository, manifests } = settings;
+  const place = [repository.owner, repository.name, defaultBranch, manifests].join("\n");
+  return {
+    async read(knownDigest) {
+      const head = await github.branchHead(defaultBranch);
+      if (!head.ok) return explainHead(head.failure, settings);
+      const known = documents.read<KnownHead>("head", environment);
+      const isSame = known?.place === place && known.rootTreeSha === head.value.treeSha && known.setDigest === knownDigest;
+      if (isSame) return { kind: "unchanged", requests: 1 };
+      return readHead(head.value, knownDigest);
+    },
+  };
+
+  async function readHead(commit: CommitRef, knownDigest: string | null): Promise<ManifestReading> {
+    const found = await findManifests(github, commit, manifests, blobs, { fetchesMax: FETCHES_MAX });
+    const requests = 1 + LISTING_REQUESTS;
+    if (!found.ok) {
+      // Refused for what the branch holds, such as a link: the same again until it changes.
+      if (found.failure.kind === "invalid")
+        return {
+          kind: "invalid",
+          commit: commit.sha,
+          treeSha: `refused ${commit.treeSha}`,
+          errors: [found.failure.message],
+          requests,
+        };
+      return { kind: "failed", message: found.failure.message, retryAt: found.failure.retryAt, requests };
+    }
+    if (found.value.kind === "incomplete") return { kind: "incomplete", requests: requests + found.value.fetched };
+    const { files, config } = found.value;
+    const setDigest = await digestFiles(config === null ? files : [config, ...files], environment);
+    blobs.dropUnused();
+    const head: KnownHead = { place, rootTreeSha: commit.treeSha, setDigest };
+    documents.write("head", environment, head);
+    if (setDigest === knownDigest) return { kind: "unchanged", requests };
+    return parse(files, config, commit, setDigest, requests);
+  }
+
+  function parse(
+    files: readonly FoundFile[],
+    config: FoundFile | null,
+    { sha }: CommitRef,
+    treeSha: string,
+    requests: number,
+  ): ManifestReading {
+    const parsedConfig = config === null ? null : parseConfig(config);
+    const known = parsedConfig?.config ? Object.keys(parsedConfig.config.environments) : [];
+    const parsed = parseManifests(files, {
+      environment,
+      commit: sha,
+      ...(known.length === 0 ? {} : { knownEnvironments: known }),
+    });
+    const errors = [...(parsedConfig?.errors ?? []), ...parsed.errors].map(formatError);
+    if (parsed.desired === null || errors.length > 0) return { kind: "invalid", commit: sha, treeSha, errors, requests };
+    return { kind: "desired", commit: sha, treeSha, desired: parsed.desired, requests };
+  }
+}
+
+function explainHead({ kind, message, retryAt }: GithubFailure, { defaultBranch }: SourceSettings): ManifestReading {
+  if (kind === "notFound") return { kind: "absent", message: `the branch ${defaultBranch} is not there`, requests: 1 };
+  return { kind: "failed", message, retryAt, requests: 1 };
+}
+
+/** Over paths and contents, and the environment they are read for: another one has other overrides. */
+async function digestFiles(files: readonly FoundFile[], environment: string): Promise<string> {
+  const lines = [environment];
+  for (const { path, text } of files) {
+    const digest = await crypto.subtle.digest("SHA-256", new Uint8Array(text));
+    lines.push(`${path}\n${Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("")}`);
+  }
+  return sha256Hex(JSON.stringify(lines));
+}
+
+function formatError({ file, line, column, message }: ManifestError): string {
+  return `${file}:${line}:${column} ${message}`;
+}

@@ -1,0 +1,64 @@
+/**
+ * Pauses the running operation of one namespace for somebody, and lets it go on again.
+ *
+ * A pause of a person is theirs: no window takes it back. One that the Worker has made itself is only taken back when its reason is gone,
+ * since it would be made again at once: who wants the operation to go on is told how.
+ */
+import { isPausedByUs } from "../runs/hold-operation.ts";
+import type { LiveFailure, LiveResult, NamespaceRef } from "../model/live.ts";
+import type { OperationStatus } from "../model/operation.ts";
+import type { LiveAccess } from "../live/port.ts";
+import type { CallCoordinator } from "../server/coordinator/coordinator-api.ts";
+import { RefusedRequest } from "../server/problems.ts";
+
+export interface PauseParts {
+  readonly live: LiveAccess;
+  readonly coordinator: CallCoordinator;
+  /** Who asks. */
+  readonly by: string;
+}
+
+/** @throws RefusedRequest when no operation is running, nothing is left to hold up, or the namespace does not answer. */
+export async function pauseOperation(parts: PauseParts, ref: NamespaceRef, reason: string): Promise<OperationStatus> {
+  const { live, coordinator, by } = parts;
+  const { id } = await findRunning(
+    live,
+    ref,
+    "pause",
+    `To keep new ones from starting: policy.suspend in its manifest, or pause everything.`,
+  );
+  const paused = valueOf(await live.pause(ref, id, { reason, by }));
+  await coordinator((calls) => calls.notePause(ref, `operation ${id} is paused: ${reason}`, by));
+  return paused;
+}
+
+/** The operation that goes on; one that was not paused is left as it is. @throws RefusedRequest the same, and while the Worker itself holds it. */
+export async function resumeOperation(parts: PauseParts, ref: NamespaceRef): Promise<OperationStatus> {
+  const { live, coordinator, by } = parts;
+  const operation = await findRunning(live, ref, "resume", `\`shardctl history ${ref.name}\` shows how the last one ended.`);
+  const { id, paused } = operation;
+  if (paused === null) return operation;
+  if (isPausedByUs(operation)) {
+    const hold = await coordinator((calls) => calls.findOperationHold(ref));
+    if (hold !== null)
+      throw new RefusedRequest("conflict", `Operation ${id} of '${ref.name}' would be paused again at once: ${hold}`);
+  }
+  const resumed = valueOf(await live.resume(ref, id));
+  await coordinator((calls) => calls.notePause(ref, `operation ${id} goes on`, by));
+  return resumed;
+}
+
+async function findRunning(live: LiveAccess, ref: NamespaceRef, verb: string, advice: string): Promise<OperationStatus> {
+  const { operation } = valueOf(await live.describe(ref));
+  if (operation?.state === "running") return operation;
+  throw new RefusedRequest("conflict", `No operation of '${ref.name}' is running: there is nothing to ${verb}. ${advice}`);
+}
+
+function valueOf<Value>(result: LiveResult<Value>): Value {
+  if (result.ok) return result.value;
+  throw new RefusedRequest(kindOf(result.failure), result.failure.message);
+}
+
+function kindOf({ kind }: LiveFailure): "unavailable" | "notFound" | "conflict" {
+  return kind === "unreachable" ? "unavailable" : kind === "unbound" ? "notFound" : "conflict";
+}

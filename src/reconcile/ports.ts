@@ -1,0 +1,127 @@
+/**
+ * What reconciliation needs from outside: manifests, reviews, live namespaces, runs, a place for its state, a clock and a die.
+ *
+ * Everything that waits is asynchronous; state and runs are not, so that what one turn decides is written in that turn. A call that
+ * fails says so as a value; an exception is a kill, and the next tick goes on from what was written.
+ */
+import type { Run } from "../model/api.ts";
+import type { DriftReport } from "../model/drift.ts";
+import type { HistoryEvent } from "../model/event.ts";
+import type { NamespaceRef } from "../model/live.ts";
+import type { Guard, Plan } from "../model/plan.ts";
+import type { Result } from "../model/result.ts";
+import type { RunOrigin } from "../model/review.ts";
+import type { DesiredState, Window } from "../model/spec.ts";
+import type { LiveReader, MemberReader } from "../live/port.ts";
+import type { OperationHolder } from "../runs/hold-operation.ts";
+import type { SeenRegistries } from "../live/watch-registries.ts";
+import type { EnvironmentState } from "./environment-state.ts";
+import type { NamespaceState } from "./namespace-state.ts";
+
+/** The manifests at the head of the default branch. */
+export interface ManifestSource {
+  /** @param knownTreeSha the tree that was read last; while it is the head's, the answer is `unchanged`. */
+  read(knownTreeSha: string | null): Promise<ManifestReading>;
+}
+
+/** Each with the requests that it took. `absent`: the branch or the folder is gone. */
+export type ManifestReading = { readonly requests: number } & (
+  | { readonly kind: "unchanged" }
+  | { readonly kind: "desired"; readonly commit: string | null; readonly treeSha: string; readonly desired: DesiredState }
+  | { readonly kind: "invalid"; readonly commit: string | null; readonly treeSha: string; readonly errors: readonly string[] }
+  | { readonly kind: "absent"; readonly message: string }
+  /** There is more than fits one slice: the next call goes on. */
+  | { readonly kind: "incomplete" }
+  /** Nothing is known; asked again from `retryAt` on, or at the next tick. */
+  | { readonly kind: "failed"; readonly message: string; readonly retryAt: number | null }
+);
+
+/** Which plans the merged commit stands on. */
+export interface ReviewLookup {
+  find(commit: string): Promise<ReviewAnswer>;
+}
+
+export type ReviewAnswer = { readonly requests: number } & (
+  | { readonly kind: "found"; readonly plans: readonly ReviewedPlan[] }
+  | { readonly kind: "failed"; readonly message: string }
+);
+
+/** A plan that was shown in a pull request that is merged now. */
+export interface ReviewedPlan {
+  readonly pull: number;
+  readonly plan: Plan;
+  /** Of a release of exactly this fingerprint that has not expired. */
+  readonly overrides: readonly Guard[];
+}
+
+export interface NewRun {
+  readonly plan: Plan;
+  /** What the plan was made from. */
+  readonly desired: DesiredState;
+  readonly overrides: readonly Guard[];
+  readonly origin: RunOrigin;
+}
+
+/** The runs of the environment. Starting the same plan twice is starting it once. */
+export interface RunPort {
+  find(id: string): Run | null;
+  /** The active run that has to end before a change of these namespaces may start: the environment has one at a time. */
+  findRival(namespaces: readonly string[]): Run | null;
+  start(run: NewRun): Result<Run, string>;
+  /** Ends the run's part in a namespace whose operation does not get on, or waits for its window, so that the others need not wait for it. */
+  detach(id: string, namespace: string, reason: string): void;
+}
+
+/** Rows, one a namespace. Every method is one transaction. */
+export interface ReconcileStore {
+  readEnvironment(): EnvironmentState | null;
+  writeEnvironment(state: EnvironmentState): void;
+  read(ref: NamespaceRef): NamespaceState | null;
+  /** The namespace of that name that a manifest declares. */
+  readDeclared(name: string): NamespaceState | null;
+  write(states: readonly NamespaceState[]): void;
+  /** Namespaces that are due by `dueBy`, or by nonsense after `dueAfter`, and were not looked at in this pass; sorted by `dueAt`, then name. */
+  due(pass: number, dueBy: number, dueAfter: number, limit: number): NamespaceState[];
+  /** Namespaces with a pending change, sorted by name. */
+  pending(): NamespaceState[];
+  /** Every namespace and the digest of its spec, without the rest. */
+  digests(): readonly StoredDigest[];
+  /** Every namespace, sorted by name, then object. */
+  all(): Iterable<NamespaceState>;
+  /** Of the namespaces with a manifest; `unreadable` of all. */
+  totals(): { readonly managed: number; readonly rows: number; readonly unreadable: number };
+}
+
+export interface StoredDigest extends NamespaceRef {
+  /** Null without a manifest. */
+  readonly specDigest: string | null;
+}
+
+export type NewEvent = Omit<HistoryEvent, "id">;
+export type Pause = NonNullable<DriftReport["paused"]>;
+
+export interface ReconcilePorts {
+  readonly environment: string;
+  readonly store: ReconcileStore;
+  readonly manifests: ManifestSource;
+  readonly reviews: ReviewLookup;
+  readonly live: LiveReader & MemberReader & OperationHolder;
+  readonly runs: RunPort;
+  readonly registries: SeenRegistries;
+  /** Namespaces that were live here once, and that the store does not know yet. */
+  readonly unseenRefs: () => readonly NamespaceRef[];
+  readonly isWindowOpen: (windows: readonly Window[], now: number) => boolean;
+  readonly paused: () => Pause | null;
+  /**
+   * When the switch was last turned off, in milliseconds since the Unix epoch; null when nobody
+   * here remembers.
+   */
+  readonly resumedAt: () => number | null;
+  readonly record: (event: NewEvent) => void;
+  /** Told of what should not have happened; the other namespaces go on. */
+  readonly onError: (namespace: string, error: unknown) => void;
+  /** Milliseconds since the Unix epoch. */
+  readonly now: () => number;
+  /** From 0 up to, not including, 1. */
+  readonly random: () => number;
+}

@@ -1,0 +1,259 @@
+/**
+ * Reconciliation in the coordinator: one pass a tick for each environment, in slices that alarms carry on, one slice at a time.
+ *
+ * A slice is not waited for by the alarm: runs must not wait for GitHub or for an object that hangs. It never throws. Which environments
+ * there are: with a repository the one of its manifests; without, those that something was applied to, kept as it was applied last.
+ */
+import type { DriftReport } from "../model/drift.ts";
+import type { Run } from "../model/api.ts";
+import type { NamespaceRef } from "../model/live.ts";
+import type { NamespaceSpec } from "../model/spec.ts";
+import { buildReport } from "./build-report.ts";
+import { isUnderWay, type EnvironmentState } from "./environment-state.ts";
+import type { ManifestSource, NewEvent, Pause, ReconcilePorts, ReviewLookup } from "./ports.ts";
+import { beginPass, reconcile } from "./reconcile.ts";
+import type { GithubReader } from "../github/port.ts";
+import type { LiveAccess } from "../live/port.ts";
+import { endedNow, repairEvent } from "../history/make-events.ts";
+import { logError, tickId } from "../log.ts";
+import type { PlanBook } from "../runs/plan-book.ts";
+import type { ReviewsStore } from "../reviews/reviews-store.ts";
+import type { RunBook } from "../runs/run-book.ts";
+import type { RunStarts } from "../runs/start-runs.ts";
+import type { GithubSettings } from "../server/settings.ts";
+import { Waiters } from "../runs/waiters.ts";
+import { isAnyWindowOpen } from "../runs/windows.ts";
+import { createAppliedSource } from "./applied-source.ts";
+import { BlobStore } from "./blob-store.ts";
+import { createManifestSource } from "./manifest-source.ts";
+import { Pauses } from "./pauses.ts";
+import { createReviewLookup } from "../reviews/review-lookup.ts";
+import { type AppliedRepair, RegistriesStore } from "./registries-store.ts";
+import { ReconcileDocuments, StateStore } from "./state-store.ts";
+
+/** Calls and requests of one slice: one invocation may make 1,000, and the coordinator does other things too. */
+const SLICE_CALLS_MAX = 400;
+const SLICE_MS_MAX = 20_000;
+/** While a slice works the object is woken up so often; after a crash it is what carries the pass on. */
+const WATCH_MS = 5_000;
+/** After a slice that failed for no reason of a namespace. */
+const FAULT_DELAY_MS = 30_000;
+
+export interface ReconciliationParts {
+  readonly settings: () => GithubSettings | null;
+  /** Null without credentials. */
+  readonly github: () => GithubReader | null;
+  /** As reconciliation of that environment sees it. */
+  readonly live: (environment: string) => LiveAccess;
+  readonly reviews: Pick<ReviewsStore, "list" | "newest">;
+  readonly plans: Pick<PlanBook, "read" | "appliedEnvironments" | "newestApplied">;
+  readonly runs: Pick<RunBook, "findRun" | "detach">;
+  readonly starts: Pick<RunStarts, "startOwn" | "findRival">;
+  readonly record: (event: NewEvent) => void;
+  /** Told of each pass that is over: for the log, metrics and alerts. */
+  readonly onTick: (state: EnvironmentState) => void;
+  /** Called at the end of a slice. */
+  readonly onQuiet: () => void;
+}
+
+export class Reconciliation {
+  readonly pauses: Pauses;
+  readonly registries: RegistriesStore;
+  readonly #sql: SqlStorage;
+  readonly #parts: ReconciliationParts;
+  readonly #documents: ReconcileDocuments;
+  readonly #blobs: BlobStore;
+  readonly #stores = new Map<string, StateStore>();
+  readonly #merged = new Set<number>();
+  readonly #waiters = new Waiters();
+  #slice: Promise<void> | null = null;
+  /** After a slice that failed, by environment. */
+  readonly #notBefore = new Map<string, number>();
+
+  constructor(sql: SqlStorage, parts: ReconciliationParts) {
+    this.#sql = sql;
+    this.#parts = parts;
+    this.#documents = new ReconcileDocuments(sql);
+    this.registries = new RegistriesStore(sql);
+    this.#blobs = new BlobStore(sql);
+    this.pauses = new Pauses({
+      documents: this.#documents,
+      environments: () => this.environments(),
+      specOf: (environment, ref) => this.#store(environment).read(ref)?.spec ?? null,
+      makeDue: (environment, ref) => this.#store(environment).makeDue(ref),
+      record: (event) => parts.record(event),
+    });
+  }
+
+  /** Environments that are reconciled here, sorted. */
+  environments(): readonly string[] {
+    const settings = this.#parts.settings();
+    return settings !== null && this.#parts.github() !== null ? [settings.environment] : this.#parts.plans.appliedEnvironments();
+  }
+
+  /**
+   * A repair was applied: what it has left is believed, the history has it, and the next pass
+   * looks.
+   */
+  noteRepair(environments: readonly string[], ref: NamespaceRef, repair: AppliedRepair, by: string): void {
+    const now = Date.now();
+    if (!this.registries.noteRepair(ref, repair, now)) return;
+    for (const environment of environments) {
+      this.#parts.record(repairEvent(environment, repair.outcome, by, now));
+      this.#store(environment).makeDue(ref);
+    }
+  }
+
+  /** Begins a pass in every environment that has none under way. */
+  tick(): void {
+    for (const environment of this.environments()) {
+      beginPass({ store: this.#store(environment), environment, now: () => Date.now() });
+    }
+  }
+
+  /** A namespace in which an operation ended is not what it was: whoever asked for it, the next pass looks. */
+  noteRun(run: Run, before: Run | null): void {
+    run.actions.forEach((action, index) => {
+      if (!endedNow(action, before?.actions[index] ?? null)) return;
+      this.#store(run.environment).makeDue({ name: action.namespace, object: action.object });
+    });
+  }
+
+  /** When there is work; null for never. */
+  nextAt(now: number): number | null {
+    if (this.#slice !== null) return now + WATCH_MS;
+    const times = this.#underWay().map((environment) => now + this.#waitMs(environment, now));
+    return times.length === 0 ? null : Math.min(...times);
+  }
+
+  /** Begins a slice when a pass is under way and no slice is. */
+  start(now: number): void {
+    const ready = this.#underWay().filter((environment) => this.#waitMs(environment, now) === 0);
+    if (this.#slice !== null || ready.length === 0) return;
+    this.#slice = this.#work(ready).finally(() => {
+      this.#slice = null;
+      this.#parts.onQuiet();
+    });
+  }
+
+  /** True when the environment's pass is over within the time; the pass goes on anyhow. */
+  async waitForPass(environment: string, waitMs: number): Promise<boolean> {
+    const deadline = Date.now() + waitMs;
+    while (this.#isUnderWay(environment)) {
+      const leftMs = deadline - Date.now();
+      if (leftMs <= 0) return false;
+      await this.#waiters.next(environment, leftMs);
+    }
+    return true;
+  }
+
+  report(environment: string): Promise<DriftReport> {
+    return buildReport(environment, this.#store(environment), this.pause());
+  }
+
+  /** What the last pass took and how it went; null before the first. */
+  state(environment: string): EnvironmentState | null {
+    return this.#store(environment).readEnvironment();
+  }
+
+  /** The namespace's manifest as it is followed; null without one. */
+  declared(environment: string, namespace: string): NamespaceSpec | null {
+    return this.#store(environment).readDeclared(namespace)?.spec ?? null;
+  }
+
+  pause(): Pause | null {
+    return this.pauses.read();
+  }
+
+  /** Never throws: what fails is one environment's, and it is tried again after a while. */
+  async #work(environments: readonly string[]): Promise<void> {
+    const until = Date.now() + SLICE_MS_MAX;
+    for (const environment of environments) {
+      try {
+        const { next, state } = await reconcile(this.#ports(environment), { calls: SLICE_CALLS_MAX, until });
+        this.#notBefore.delete(environment);
+        if (next === "more") continue;
+        this.#parts.onTick(state);
+        this.#waiters.wake(environment);
+      } catch (error) {
+        logError("reconcile.slice.failed", { environment }, error);
+        this.#notBefore.set(environment, Date.now() + FAULT_DELAY_MS);
+      }
+    }
+  }
+
+  #waitMs(environment: string, now: number): number {
+    const waitMs = (this.#notBefore.get(environment) ?? 0) - now;
+    // A clock that went back does not make it wait for longer.
+    return waitMs <= 0 || waitMs > FAULT_DELAY_MS ? 0 : waitMs;
+  }
+
+  #ports(environment: string): ReconcilePorts {
+    const store = this.#store(environment);
+    const parts = this.#parts;
+    const { manifests, reviews } = this.#sources(environment);
+    return {
+      environment,
+      store,
+      manifests,
+      reviews,
+      live: parts.live(environment),
+      runs: {
+        find: (id) => parts.runs.findRun(id),
+        findRival: (names) => parts.starts.findRival(environment, names),
+        start: (run) => parts.starts.startOwn(run),
+        detach: (id, namespace, reason) => parts.runs.detach(id, namespace, reason),
+      },
+      registries: this.registries,
+      unseenRefs: () => store.unseen(),
+      isWindowOpen: isAnyWindowOpen,
+      paused: () => this.pause(),
+      resumedAt: () => this.#documents.resumedAt(),
+      record: (event) => parts.record(event),
+      onError: (namespace, error) => {
+        const correlationId = tickId(environment, store.readEnvironment()?.pass.number ?? 0);
+        logError("reconcile.namespace.failed", { correlationId, environment, namespace }, error);
+      },
+      now: () => Date.now(),
+      random: () => Math.random(),
+    };
+  }
+
+  #sources(environment: string): { readonly manifests: ManifestSource; readonly reviews: ReviewLookup } {
+    const settings = this.#parts.settings();
+    const github = this.#parts.github();
+    if (settings === null || github === null) {
+      return {
+        manifests: createAppliedSource((known) => this.#parts.plans.newestApplied(environment, known)),
+        reviews: { find: () => Promise.resolve({ kind: "found", plans: [], requests: 0 }) },
+      };
+    }
+    return {
+      manifests: createManifestSource(github, settings, this.#blobs, this.#documents),
+      reviews: createReviewLookup(github, {
+        environment,
+        defaultBranch: settings.defaultBranch,
+        list: (filter, limit) => this.#parts.reviews.list(filter, limit),
+        newest: (where, pull) => this.#parts.reviews.newest(where, pull),
+        readPlan: (fingerprint) => this.#parts.plans.read(fingerprint),
+        merged: this.#merged,
+        now: () => Date.now(),
+      }),
+    };
+  }
+
+  #store(environment: string): StateStore {
+    const known = this.#stores.get(environment) ?? new StateStore(this.#sql, this.#documents, environment);
+    this.#stores.set(environment, known);
+    return known;
+  }
+
+  #underWay(): readonly string[] {
+    return this.environments().filter((environment) => this.#isUnderWay(environment));
+  }
+
+  #isUnderWay(environment: string): boolean {
+    const state = this.state(environment);
+    return state !== null && isUnderWay(state);
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * From what a look found to drifts that people hear of: a drift opens when a look of a later pass agrees, and is gone when a look does
+ * not find it any more. What opens and what goes away is an event.
+ */
+import type { Drift } from "../model/drift.ts";
+import { makeEvent } from "../history/make-event.ts";
+import type { TrackedDrift } from "./namespace-state.ts";
+import type { NewEvent } from "./ports.ts";
+
+/** What is wrong, as one look sees it. The reason holds no counts, times or errors' texts: it is part of the alert's fingerprint. */
+export type FoundDrift = Pick<Drift, "kind" | "reason" | "detail" | "remedy"> & {
+  readonly isHealing?: boolean;
+  /**
+   * It is normal for so long, in milliseconds: it is shown at once, and opens when it is still
+   * found after that.
+   */
+  readonly normalMs?: number;
+};
+
+export interface TrackContext {
+  readonly environment: string;
+  readonly namespace: string | null;
+  readonly object: string | null;
+  /** The pass of the look that found these. */
+  readonly pass: number;
+  readonly commit: string | null;
+  readonly now: number;
+  readonly record: (event: NewEvent) => void;
+}
+
+/** The drifts after a look. A drift whose kind is open already opens at once, whatever its reason is now. */
+export function trackDrifts(
+  before: readonly TrackedDrift[],
+  found: readonly FoundDrift[],
+  context: TrackContext,
+): TrackedDrift[] {
+  const drifts = found.map((one) => trackOne(before, one, context));
+  for (const gone of before) {
+    const stays = drifts.some(({ kind }) => kind === gone.kind);
+    if (gone.state !== "watching" && !stays) context.record(driftEvent(context, `${gone.kind} is gone: ${gone.reason}`));
+  }
+  return drifts;
+}
+
+function trackOne(before: readonly TrackedDrift[], found: FoundDrift, context: TrackContext): TrackedDrift {
+  const { isHealing = false, normalMs = 0, ...facts } = found;
+  const ofKind = before.filter(({ kind }) => kind === found.kind);
+  const same = ofKind.find(({ reason }) => reason === found.reason);
+  const wasOpen = ofKind.some(({ state }) => state !== "watching");
+  const pass = same?.pass ?? context.pass;
+  const firstSeenAt = same?.firstSeenAt ?? context.now;
+  const isOpen = wasOpen || (pass < context.pass && context.now - firstSeenAt >= normalMs);
+  if (isOpen && (!wasOpen || !same)) context.record(driftEvent(context, `${found.kind}: ${found.reason}`));
+  return {
+    ...facts,
+    namespace: context.namespace,
+    object: context.object,
+    state: isHealing ? "healing" : isOpen ? "open" : "watching",
+    firstSeenAt,
+    lastSeenAt: context.now,
+    pass,
+  };
+}
+
+/** True when a drift was seen once and the next pass has to say whether it stays. */
+export function isWatching(drifts: readonly TrackedDrift[]): boolean {
+  return drifts.some(({ state }) => state === "watching");
+}
+
+function driftEvent({ environment, namespace, commit, now }: TrackContext, summary: string): NewEvent {
+  return makeEvent({ at: now, environment, kind: "drift", namespace, summary, actor: "shardctl", commit });
+}

@@ -1,0 +1,60 @@
+/**
+ * Which reviewed plans the head of the default branch stands on: the newest review of each pull request that is merged into it, and what was
+ * released since. Which pull requests are merged, GitHub says; that one is merged is asked once.
+ */
+import type { ReviewAnswer, ReviewedPlan, ReviewLookup } from "../reconcile/ports.ts";
+import type { Plan } from "../model/plan.ts";
+import type { Review } from "../model/review.ts";
+import type { GithubFailure, GithubReader } from "../github/port.ts";
+import type { ReviewFilter } from "./reviews-store.ts";
+
+/** Reviews that are looked through, newest first, and pull requests of them that GitHub is asked about. */
+const REVIEWS_MAX = 200;
+const PULLS_MAX = 20;
+
+export interface ReviewParts {
+  readonly environment: string;
+  readonly defaultBranch: string;
+  readonly list: (filter: ReviewFilter, limit: number) => readonly Review[];
+  /** The plan that a merge of the pull request may apply. */
+  readonly newest: (environment: string, pull: number) => Review | null;
+  readonly readPlan: (fingerprint: string) => Plan | null;
+  /** Pull requests that are known to be merged. */
+  readonly merged: Set<number>;
+  readonly now: () => number;
+}
+
+export function createReviewLookup(github: GithubReader, parts: ReviewParts): ReviewLookup {
+  return {
+    async find() {
+      const { environment, list, merged } = parts;
+      const reviews = list({ environment, pull: null }, REVIEWS_MAX);
+      const pulls = [...new Set(reviews.map(({ pull }) => pull))].slice(0, PULLS_MAX);
+      let requests = 0;
+      for (const pull of pulls.filter((number) => !merged.has(number))) {
+        const found = await github.pull(pull);
+        requests++;
+        if (!found.ok && found.failure.kind !== "notFound") return failed(found.failure, requests);
+        if (found.ok && found.value.state === "merged" && found.value.baseRef === parts.defaultBranch) merged.add(pull);
+      }
+      const standing = pulls.filter((pull) => merged.has(pull));
+      return { kind: "found", requests, plans: standing.flatMap((pull) => plansOf(pull, reviews, parts)) };
+    },
+  };
+}
+
+/** The newest review, and every one that was released and has not expired. */
+function plansOf(pull: number, reviews: readonly Review[], { environment, newest, readPlan, now }: ReviewParts): ReviewedPlan[] {
+  const last = newest(environment, pull);
+  const own = reviews.filter((review) => review.pull === pull);
+  const valid = own.filter((review) => review.fingerprint === last?.fingerprint || (review.release?.expiresAt ?? 0) > now());
+  return valid.flatMap(({ fingerprint, release }) => {
+    const plan = readPlan(fingerprint);
+    if (plan === null) return [];
+    return [{ pull, plan, overrides: release !== null && release.expiresAt > now() ? release.overrides : [] }];
+  });
+}
+
+function failed({ message }: GithubFailure, requests: number): ReviewAnswer {
+  return { kind: "failed", message, requests };
+}

@@ -1,0 +1,52 @@
+/**
+ * Has a running operation stand still while it must not go on, and lets it go on afterwards.
+ *
+ * | it must wait | it stands still            | what is done                                   |
+ * |--------------|----------------------------|------------------------------------------------|
+ * | yes          | no                         | paused: a wave that is under way is ended first |
+ * | yes          | by us, for another reason  | paused for the newest reason                   |
+ * | no           | by us                      | it goes on                                     |
+ * | either       | because somebody asked     | nothing: who has paused it lets it go on       |
+ */
+import type { NamespaceRef } from "../model/live.ts";
+import type { OperationStatus } from "../model/operation.ts";
+import { success } from "../model/result.ts";
+import type { LiveAccess } from "../live/port.ts";
+import type { LiveResult } from "../model/live.ts";
+import { RECONCILER } from "./run-record.ts";
+
+/** The two calls that it takes. */
+export type OperationHolder = Pick<LiveAccess, "pause" | "resume">;
+
+/** Why a namespace must wait outside of its windows. */
+export const WINDOW_CLOSED = "its window has closed";
+
+/** True when the pause is ours to take back. */
+export function isPausedByUs({ paused }: OperationStatus): boolean {
+  return paused?.by === RECONCILER;
+}
+
+/**
+ * The operation as it is after that; the very same value when nothing was to be done, or it was too late for a pause.
+ *
+ * @param hold why it must wait, or null.
+ */
+export async function holdOperation(
+  live: OperationHolder,
+  ref: NamespaceRef,
+  operation: OperationStatus,
+  hold: string | null,
+): Promise<LiveResult<OperationStatus>> {
+  const { id, state, paused } = operation;
+  const isTheirs = paused !== null && !isPausedByUs(operation);
+  if (state !== "running" || isTheirs || (paused?.reason ?? null) === hold) return success(operation);
+  if (hold === null) return live.resume(ref, id);
+  const answer = await live.pause(ref, id, { reason: hold, by: RECONCILER });
+  // All of it is committed already: it ends, wherever the clock stands.
+  return !answer.ok && answer.failure.reason === "tooLate" ? success(operation) : answer;
+}
+
+/** "Paused by shardctl reconciler: its window has closed"; null when it goes on. */
+export function describePause({ paused }: OperationStatus): string | null {
+  return paused === null ? null : `Paused by ${paused.by}: ${paused.reason}`;
+}

@@ -1,0 +1,81 @@
+/** Desired state → plan, stored under its fingerprint. The HTTP API, the poster of pull requests and the tick all plan by this. */
+import { gatherLive } from "./gather-live.ts";
+import type { Plan } from "../model/plan.ts";
+import { buildPlan } from "../planning/build-plan.ts";
+import type { DesiredState } from "../model/spec.ts";
+import type { LiveReader } from "../live/port.ts";
+import type { CallCoordinator } from "../server/coordinator/coordinator-api.ts";
+import { RefusedRequest } from "../server/problems.ts";
+import { decodeJson, encodeJson } from "./store.ts";
+import { isAnyWindowOpen } from "./windows.ts";
+
+/** Plans travel to the coordinator in one call, which carries 32 MiB with its desired state. */
+const PLAN_BYTES_MAX = 20 * 1024 * 1024;
+
+export interface PlanParts {
+  readonly live: LiveReader;
+  readonly coordinator: CallCoordinator;
+  /** Who asks for the plan, for the history; nobody when the Worker makes it for itself. */
+  readonly caller?: { readonly name: string };
+}
+
+export interface MadePlan {
+  readonly plan: Plan;
+  /** The plan as UTF-8 JSON, as it is stored. */
+  readonly body: Uint8Array;
+}
+
+/**
+ * Reads live and plans. Changes nothing but the store of plans.
+ *
+ * @param basis fingerprint of a stored plan whose frozen choices are kept where nothing moved, or null.
+ * @param remembers false for what is only proposed: a namespace that it declares does not become a known one of the environment.
+ * @throws RefusedRequest `unknownPlan` for a basis that is not stored, `tooLarge`.
+ */
+export async function makePlan(
+  { live, coordinator, caller }: PlanParts,
+  given: DesiredState,
+  basis: string | null,
+  remembers = true,
+): Promise<MadePlan> {
+  const desired = sortNamespaces(given);
+  const basisPlan = basis === null ? null : (decodeJson(await readStoredPlan(coordinator, basis)) as Plan);
+  const known = await coordinator((calls) => calls.listNamespaces(desired.environment));
+  const state = await gatherLive(live, desired, known, basisPlan);
+  const now = Date.now();
+  const plan = await buildPlan({
+    desired,
+    live: state,
+    basis: basisPlan,
+    isWindowOpen: (spec) => isAnyWindowOpen(spec.policy.windows, now),
+  });
+  const body = encodeJson(plan);
+  if (body.length > PLAN_BYTES_MAX) {
+    throw new RefusedRequest(
+      "tooLarge",
+      `The plan has ${body.length} bytes, more than ${PLAN_BYTES_MAX}: plan fewer namespaces at a time.`,
+    );
+  }
+  const seen = remembers ? state.namespaces.filter(({ namespace }) => namespace.ok).map(({ ref }) => ref) : [];
+  const stored = { fingerprint: plan.fingerprint, environment: plan.environment, body, desired: encodeJson(desired) };
+  await coordinator((calls) => calls.storePlan(stored, seen, caller?.name ?? "shardctl"));
+  return { plan, body };
+}
+
+/** The stored plan as UTF-8 JSON, or the refusal `unknownPlan`. */
+export async function readStoredPlan(coordinator: CallCoordinator, fingerprint: string): Promise<Uint8Array> {
+  const body = await coordinator((calls) => calls.readPlan(fingerprint));
+  if (body) return body;
+  throw unknownPlan(fingerprint);
+}
+
+export function unknownPlan(fingerprint: string): RefusedRequest {
+  return new RefusedRequest(
+    "unknownPlan",
+    `No plan ${fingerprint} is stored here: it was made elsewhere, or has expired. Plan again.`,
+  );
+}
+
+function sortNamespaces(desired: DesiredState): DesiredState {
+  return { ...desired, namespaces: desired.namespaces.toSorted((left, right) => (left.name < right.name ? -1 : 1)) };
+}

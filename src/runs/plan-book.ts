@@ -1,0 +1,69 @@
+/** The stored plans as the coordinator reads and writes them: decoded, and the first sight of each told to the history. */
+import type { NamespaceRef } from "../model/live.ts";
+import type { Plan } from "../model/plan.ts";
+import type { DesiredState } from "../model/spec.ts";
+import type { AppliedState } from "../reconcile/applied-source.ts";
+import { type CoordinatorStore, decodeJson, encodeJson, type StoredPlan } from "./store.ts";
+
+export interface PlanBookParts {
+  readonly storage: DurableObjectStorage;
+  readonly store: CoordinatorStore;
+  /** Plans that stay however old they are. */
+  readonly keptPlans: () => readonly string[];
+  /** Told of each plan that is new. */
+  readonly onPlan: (plan: Plan, actor: string, now: number) => void;
+}
+
+export class PlanBook {
+  readonly #parts: PlanBookParts;
+
+  constructor(parts: PlanBookParts) {
+    this.#parts = parts;
+  }
+
+  /** Null when it is not stored, or no longer. */
+  read(fingerprint: string): Plan | null {
+    const body = this.#parts.store.getPlan(fingerprint);
+    return body ? (decodeJson(body) as Plan) : null;
+  }
+
+  /** What the plan was made from. */
+  readDesired(fingerprint: string): DesiredState | null {
+    const body = this.#parts.store.getDesired(fingerprint);
+    return body ? (decodeJson(body) as DesiredState) : null;
+  }
+
+  /** @param seen namespaces that are live or declared, which the environment remembers. */
+  put(stored: StoredPlan, seen: readonly NamespaceRef[], actor: string): void {
+    const { storage, store, keptPlans, onPlan } = this.#parts;
+    const now = Date.now();
+    storage.transactionSync(() => {
+      // The same plan made again is no news.
+      if (store.getPlan(stored.fingerprint) === null) onPlan(decodeJson(stored.body) as Plan, actor, now);
+      store.putPlan(stored, keptPlans(), now);
+      store.rememberNamespaces(stored.environment, seen);
+    });
+  }
+
+  /** The same for a plan that was made here; one that is stored stays as it is. */
+  putOwn(plan: Plan, desired: DesiredState, actor: string): void {
+    const { fingerprint, environment } = plan;
+    if (this.#parts.store.getPlan(fingerprint) !== null) return;
+    this.put({ fingerprint, environment, body: encodeJson(plan), desired: encodeJson(desired) }, [], actor);
+  }
+
+  /** Environments that somebody applied something to, sorted. */
+  appliedEnvironments(): readonly string[] {
+    return this.#parts.store.listApplied().map(({ environment }) => environment);
+  }
+
+  /** What somebody applied last to the environment: the state it is meant to have. */
+  newestApplied(environment: string, knownFingerprint: string | null): AppliedState | "unchanged" | null {
+    const applied = this.#parts.store.listApplied().find((one) => one.environment === environment);
+    if (applied === undefined) return null;
+    const { fingerprint } = applied;
+    if (fingerprint === knownFingerprint) return "unchanged";
+    const desired = this.readDesired(fingerprint);
+    return desired ? { fingerprint, desired } : null;
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * Which runs begin: checks the review and the lock in the turn in which it takes the lock, since what was checked before may have changed.
+ *
+ * An environment has one active run, under a lease with a token that grows. A run whose lease is lost is ended by the next one, and its
+ * token tells that what it still has to say no longer counts.
+ */
+import type { NewRun } from "../reconcile/ports.ts";
+import { createRun, failRun, RECONCILER } from "./run-record.ts";
+import type { Run } from "../model/api.ts";
+import type { Guard, Plan } from "../model/plan.ts";
+import { failure, success, type Result } from "../model/result.ts";
+import type { ApplyOrder, StartRunFailure } from "../server/coordinator/coordinator-api.ts";
+import type { PlanBook } from "./plan-book.ts";
+import type { ReviewsStore } from "../reviews/reviews-store.ts";
+import type { CoordinatorStore } from "./store.ts";
+import { checkReview } from "../reviews/check-review.ts";
+import type { RunBook } from "./run-book.ts";
+
+/** What a run wants for itself. */
+interface Claim {
+  readonly environment: string;
+  readonly namespaces: readonly string[];
+  /** Of the plan; its own run is in nobody's way. */
+  readonly fingerprint: string | null;
+}
+
+export interface RunStartsParts {
+  readonly store: CoordinatorStore;
+  readonly book: RunBook;
+  readonly plans: PlanBook;
+  readonly reviews: ReviewsStore;
+}
+
+export class RunStarts {
+  readonly #parts: RunStartsParts;
+
+  constructor(parts: RunStartsParts) {
+    this.#parts = parts;
+  }
+
+  /** Creates the run, or returns the active one of the same plan. */
+  start(order: ApplyOrder): Result<Run, StartRunFailure> {
+    const { fingerprint, requestedBy, origin } = order;
+    const { store, book, plans } = this.#parts;
+    const plan = plans.read(fingerprint);
+    if (!plan) return failure({ kind: "unknownPlan" });
+    const overrides = this.#judgeReview(order, plan.environment);
+    if (!overrides.ok) return overrides;
+    const now = Date.now();
+    const rival = this.#findRival(claimOf(plan), now);
+    if (rival) return rival.fingerprint === fingerprint ? success(rival) : failure({ kind: "locked", run: rival });
+    const id = createRunId(now);
+    this.#takeOver(plan.environment, id, now);
+    const leaseToken = store.nextLeaseToken(plan.environment);
+    const record = createRun(plan, { id, requestedBy, overrides: overrides.value, origin, leaseToken, now });
+    if (requestedBy !== RECONCILER) store.rememberApplied(plan.environment, fingerprint);
+    book.write(record, null, 0, now);
+    return success(record.run);
+  }
+
+  /** A run for reconciliation, which has judged reviews and guards itself. */
+  startOwn({ plan, desired, overrides, origin }: NewRun): Result<Run, string> {
+    const { fingerprint } = plan;
+    this.#parts.plans.putOwn(plan, desired, RECONCILER);
+    const started = this.start({ fingerprint, overrides, requestedBy: RECONCILER, origin, needsReview: false });
+    return started.ok
+      ? started
+      : failure(started.failure.kind === "locked" ? `run ${started.failure.run.id} is active` : started.failure.kind);
+  }
+
+  /** The guards that the order may override. */
+  checkReview(order: ApplyOrder): Result<readonly Guard[], StartRunFailure> {
+    const plan = this.#parts.plans.read(order.fingerprint);
+    return plan ? this.#judgeReview(order, plan.environment) : failure({ kind: "unknownPlan" });
+  }
+
+  /** The active run that has to end before this plan can start; it may be the run of this very plan. */
+  findRivalOf(fingerprint: string): Run | null {
+    const plan = this.#parts.plans.read(fingerprint);
+    return plan ? this.#findRival(claimOf(plan), Date.now()) : null;
+  }
+
+  /** The same for a change of these namespaces. */
+  findRival(environment: string, namespaces: readonly string[]): Run | null {
+    return this.#findRival({ environment, namespaces, fingerprint: null }, Date.now());
+  }
+
+  #judgeReview(order: ApplyOrder, environment: string): Result<readonly Guard[], StartRunFailure> {
+    const { fingerprint, overrides, origin, needsReview } = order;
+    if (!needsReview) return success(overrides);
+    const { reviews } = this.#parts;
+    const pull = origin?.pull ?? null;
+    const known = {
+      newest: pull === null ? null : reviews.newest(environment, pull),
+      own: pull === null ? null : reviews.find(environment, pull, fingerprint),
+    };
+    const checked = checkReview({ fingerprint, pull, overrides }, known, Date.now());
+    return checked.ok ? checked : failure({ kind: "notReviewed", message: checked.failure });
+  }
+
+  #findRival({ environment, namespaces, fingerprint }: Claim, now: number): Run | null {
+    const own = new Set(namespaces);
+    for (const run of this.#parts.book.active()) {
+      const overlaps = run.environment === environment || run.actions.some(({ namespace }) => own.has(namespace));
+      if (overlaps && (run.lease.expiresAt > now || run.fingerprint === fingerprint)) return run;
+    }
+    return null;
+  }
+
+  /** Ends the environment's runs whose lease is lost. A step of theirs that is still under way is refused when it comes back. */
+  #takeOver(environment: string, by: string, now: number): void {
+    const { book } = this.#parts;
+    for (const { id, lease } of book.active().filter((run) => run.environment === environment)) {
+      const record = book.load(id);
+      const lost = new Date(lease.expiresAt).toISOString();
+      const reason = `The run took no step until its lease was lost at ${lost}; run ${by} took over.`;
+      book.write(failRun(record, reason, now), record, 0, now);
+    }
+  }
+}
+
+function claimOf({ environment, changes, fingerprint }: Plan): Claim {
+  return { environment, namespaces: changes.map(({ namespace }) => namespace), fingerprint };
+}
+
+/** Sorts by time; unguessable enough to be unique. */
+function createRunId(now: number): string {
+  return `run-${now.toString(36)}-${crypto.randomUUID().slice(0, 8)}`;
+}

@@ -1,0 +1,94 @@
+/**
+ * Takes active runs to their end, one step after the other. A step is re-entrant, so an exception costs a delay and not the run; a run
+ * that was fenced off meanwhile is not overwritten.
+ */
+import { advanceRun, type FindHold } from "./advance-run.ts";
+import type { Pause } from "../reconcile/ports.ts";
+import { failRun, type RunRecord } from "./run-record.ts";
+import type { NamespaceSpec } from "../model/spec.ts";
+import type { LiveAccess } from "../live/port.ts";
+import { logError } from "../log.ts";
+import type { PlanBook } from "./plan-book.ts";
+import type { CoordinatorStore, RunRow } from "./store.ts";
+import { findHold } from "./find-hold.ts";
+import type { RunBook } from "./run-book.ts";
+
+/** Unexpected exceptions in a row after which a run is failed: more than a quarter of an hour with the delays of the book. */
+export const FAULTS_MAX = 20;
+
+export interface RunStepsParts {
+  readonly store: CoordinatorStore;
+  readonly book: RunBook;
+  readonly plans: PlanBook;
+  readonly live: () => LiveAccess;
+  /** The switch that stops everything; null while it is off. */
+  readonly pause: () => Pause | null;
+  /** The namespace's manifest as it is followed now; null when it is not. */
+  readonly declared: (environment: string, namespace: string) => NamespaceSpec | null;
+}
+
+export class RunSteps {
+  readonly #parts: RunStepsParts;
+
+  constructor(parts: RunStepsParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes a step of every run that is due. */
+  async takeDue(now: number): Promise<void> {
+    await Promise.all(this.#parts.book.due(now).map((row) => this.#step(row)));
+  }
+
+  /** Never throws: a run that cannot be stepped must not keep the others from theirs. */
+  async #step({ id, fingerprint, faults }: RunRow): Promise<void> {
+    const { book, plans, live } = this.#parts;
+    try {
+      const before = book.load(id);
+      const plan = plans.read(fingerprint);
+      const now = Date.now();
+      if (this.#isFenced(id)) book.write(failRun(before, "A newer run of the environment took over.", now), before, 0, now);
+      else if (plan) this.#save(before, await advanceRun(before, plan, live(), now, this.#findHold(before, now)));
+      else book.write(failRun(before, `Plan ${fingerprint} is no longer stored: plan again.`, now), before, 0, now);
+    } catch (error) {
+      this.#saveFault(id, faults + 1, error);
+    }
+  }
+
+  /**
+   * Others may have written while the step was asking namespaces: a cancel, a takeover, a change that was let go. None is overwritten. What a
+   * step did and could not note, the next one finds, as after a crash.
+   */
+  #save(before: RunRecord, after: RunRecord): void {
+    const { book } = this.#parts;
+    if (this.#isFenced(after.run.id)) return;
+    const current = book.load(after.run.id);
+    const isAlone = current === before;
+    book.write(isAlone ? after : current, isAlone ? before : current, 0, Date.now());
+  }
+
+  #saveFault(id: string, faults: number, error: unknown): void {
+    const { book } = this.#parts;
+    logError("run.step.failed", { correlationId: id, faults }, error);
+    if (this.#isFenced(id)) return;
+    const now = Date.now();
+    const current = book.load(id);
+    const reason = `The run was given up after ${faults} internal errors: the Worker's log has them under ${id}. What is running in the namespace goes on.`;
+    book.write(faults < FAULTS_MAX ? current : failRun(current, reason, now), current, faults, now);
+  }
+
+  /** True when a newer run has taken the environment over: what an older one still has to say no longer counts. */
+  #isFenced(id: string): boolean {
+    const { run } = this.#parts.book.load(id);
+    return run.state !== "running" || run.lease.token < this.#parts.store.newestLeaseToken(run.environment);
+  }
+
+  #findHold({ run }: RunRecord, now: number): FindHold {
+    return findHold({
+      pausedBy: this.#parts.pause()?.by ?? null,
+      overrides: run.overrides,
+      desired: () => this.#parts.plans.readDesired(run.fingerprint),
+      declared: (namespace) => this.#parts.declared(run.environment, namespace),
+      now,
+    });
+  }
+}

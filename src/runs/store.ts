@@ -1,0 +1,294 @@
+/**
+ * What the coordinator remembers, in its own SQLite: plans by fingerprint, runs, and the namespaces it has seen live.
+ *
+ * Bodies are stored in parts, because a row is at most 2 MB and a plan of thousands of namespaces is more. A run's actions are documents
+ * of their own, so that progress of one action rewrites one action. All methods are synchronous: the caller decides what is one transaction.
+ */
+import type { Run, RunAction, RunState } from "../model/api.ts";
+import type { NamespaceRef } from "../model/live.ts";
+import type { RunRecord } from "./run-record.ts";
+
+/** Plans are kept while they are among the newest and young, while a run applies them, or while a pull request shows them. */
+export const PLANS_MAX = 1000;
+export const PLAN_AGE_MAX_MS = 30 * 24 * 60 * 60 * 1000;
+export const RUNS_MAX = 1000;
+
+const PART_BYTES_MAX = 1024 * 1024;
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS documents (kind TEXT, id TEXT, part INTEGER, body BLOB NOT NULL, PRIMARY KEY (kind, id, part)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS plans (fingerprint TEXT PRIMARY KEY, environment TEXT NOT NULL, storedAt INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, environment TEXT NOT NULL, state TEXT NOT NULL,
+    startedAt INTEGER NOT NULL, cancelRequested INTEGER NOT NULL, faults INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS applied (environment TEXT PRIMARY KEY, fingerprint TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS leases (environment TEXT PRIMARY KEY, token INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS runsByState ON runs (state);
+  CREATE TABLE IF NOT EXISTS namespaces (environment TEXT, name TEXT, object TEXT, PRIMARY KEY (environment, name, object)) WITHOUT ROWID;
+`;
+
+export interface StoredPlan {
+  readonly fingerprint: string;
+  readonly environment: string;
+  /** The plan as UTF-8 JSON. */
+  readonly body: Uint8Array;
+  /** The desired state that it was made from, as UTF-8 JSON. */
+  readonly desired: Uint8Array;
+}
+
+export interface RunRow {
+  readonly id: string;
+  readonly fingerprint: string;
+  readonly environment: string;
+  readonly state: RunState;
+  /** Steps in a row that ended in an unexpected exception. */
+  readonly faults: number;
+}
+
+export interface RunFilter {
+  readonly limit: number;
+  /** True leaves out runs that have ended. */
+  readonly isActive: boolean;
+  /** Null for all. */
+  readonly environment: string | null;
+}
+
+export class CoordinatorStore {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+    sql.exec(SCHEMA);
+  }
+
+  /** @param kept plans that stay however old they are. */
+  putPlan({ fingerprint, environment, body, desired }: StoredPlan, kept: readonly string[], now: number): void {
+    this.#sql.exec(
+      "INSERT INTO plans VALUES (?, ?, ?) ON CONFLICT (fingerprint) DO UPDATE SET storedAt = excluded.storedAt",
+      fingerprint,
+      environment,
+      now,
+    );
+    this.#putDocument("plan", fingerprint, body);
+    this.#putDocument("desired", fingerprint, desired);
+    this.#forgetPlans(kept, now);
+  }
+
+  getPlan(fingerprint: string): Uint8Array | null {
+    return this.#getDocument("plan", fingerprint);
+  }
+
+  getDesired(fingerprint: string): Uint8Array | null {
+    return this.#getDocument("desired", fingerprint);
+  }
+
+  rememberNamespaces(environment: string, refs: readonly NamespaceRef[]): void {
+    for (const { name, object } of refs)
+      this.#sql.exec("INSERT OR IGNORE INTO namespaces VALUES (?, ?, ?)", environment, name, object);
+  }
+
+  /** Namespaces of one environment, or of all, each once, sorted by name. */
+  listNamespaces(environment: string | null): NamespaceRef[] {
+    const rows = this.#sql.exec<{ name: string; object: string }>(
+      "SELECT DISTINCT name, object FROM namespaces WHERE ?1 IS NULL OR environment = ?1 ORDER BY name, object",
+      environment,
+    );
+    return rows.toArray().map(({ name, object }) => ({ name, object }));
+  }
+
+  /** Where the namespace was ever seen, sorted. */
+  environmentsOf({ name, object }: NamespaceRef): string[] {
+    return this.#sql
+      .exec<{ environment: string }>(
+        "SELECT environment FROM namespaces WHERE name = ? AND object = ? ORDER BY environment",
+        name,
+        object,
+      )
+      .toArray()
+      .map(({ environment }) => environment);
+  }
+
+  /** Writes a run; of its actions only those that differ from `before`, the record as it was read or last written. */
+  putRun(record: RunRecord, before: RunRecord | null, faults: number): void {
+    const { actions, ...head } = record.run;
+    this.#sql.exec(
+      `INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+         state = excluded.state, cancelRequested = excluded.cancelRequested, faults = excluded.faults`,
+      head.id,
+      head.fingerprint,
+      head.environment,
+      head.state,
+      head.startedAt,
+      record.cancelRequested ? 1 : 0,
+      faults,
+    );
+    this.#putDocument("run", head.id, encodeJson({ head, attempts: record.attempts, actionCount: actions.length }));
+    actions.forEach((action, index) => {
+      if (action !== before?.run.actions[index]) this.#putDocument("action", actionId(head.id, index), encodeJson(action));
+    });
+    if (before === null) this.#forgetRuns();
+  }
+
+  getRun(id: string): RunRecord | null {
+    const row = this.#sql.exec<{ cancelRequested: number }>("SELECT cancelRequested FROM runs WHERE id = ?", id).toArray()[0];
+    const body = this.#getDocument("run", id);
+    if (!row || !body) return null;
+    const { head, attempts, actionCount } = decodeJson(body) as StoredRun;
+    const actions = Array.from({ length: actionCount }, (_, index) => this.#getAction(id, index));
+    return { run: { ...head, actions }, attempts, cancelRequested: row.cancelRequested === 1 };
+  }
+
+  /** One more than the last of the environment; never given twice. */
+  nextLeaseToken(environment: string): number {
+    const { token } = this.#sql
+      .exec<{ token: number }>(
+        "INSERT INTO leases VALUES (?, 1) ON CONFLICT (environment) DO UPDATE SET token = token + 1 RETURNING token",
+        environment,
+      )
+      .one();
+    return token;
+  }
+
+  /** The last token of the environment; 0 before the first. */
+  newestLeaseToken(environment: string): number {
+    const row = this.#sql.exec<{ token: number }>("SELECT token FROM leases WHERE environment = ?", environment).toArray()[0];
+    return row?.token ?? 0;
+  }
+
+  /** Newest first. */
+  listRuns({ limit, isActive, environment }: RunFilter): RunRow[] {
+    return this.#readRuns(
+      `SELECT id, fingerprint, environment, state, faults FROM runs WHERE (?1 = 0 OR state = 'running') AND (?2 IS NULL OR environment = ?2)
+        ORDER BY startedAt DESC, id DESC LIMIT ?3`,
+      isActive ? 1 : 0,
+      environment,
+      limit,
+    );
+  }
+
+  /** Runs of one plan that have succeeded, newest first. */
+  listSucceeded(fingerprint: string): RunRow[] {
+    return this.#readRuns(
+      `SELECT id, fingerprint, environment, state, faults FROM runs WHERE state = 'succeeded' AND fingerprint = ?
+        ORDER BY startedAt DESC, id DESC`,
+      fingerprint,
+    );
+  }
+
+  /** Takes note of what somebody applies: it is what the environment is meant to be. */
+  rememberApplied(environment: string, fingerprint: string): void {
+    this.#sql.exec(
+      "INSERT INTO applied VALUES (?, ?) ON CONFLICT (environment) DO UPDATE SET fingerprint = excluded.fingerprint",
+      environment,
+      fingerprint,
+    );
+  }
+
+  /** The plan that was applied last in each environment, sorted by environment. */
+  listApplied(): { readonly environment: string; readonly fingerprint: string }[] {
+    return this.#sql
+      .exec<Record<"environment" | "fingerprint", string>>("SELECT environment, fingerprint FROM applied ORDER BY environment")
+      .toArray();
+  }
+
+  /** Runs that have not ended, oldest first. */
+  listActiveRuns(): RunRow[] {
+    return this.#readRuns(
+      "SELECT id, fingerprint, environment, state, faults FROM runs WHERE state = ? ORDER BY startedAt, id",
+      "running",
+    );
+  }
+
+  #readRuns(query: string, ...bindings: SqlStorageValue[]): RunRow[] {
+    const rows = this.#sql.exec<Record<keyof RunRow, SqlStorageValue>>(query, ...bindings).toArray();
+    return rows.map((row) => row as unknown as RunRow);
+  }
+
+  #getAction(id: string, index: number): RunAction {
+    const body = this.#getDocument("action", actionId(id, index));
+    if (!body) throw new Error(`Run ${id} has lost its action ${index}`);
+    return decodeJson(body) as RunAction;
+  }
+
+  #forgetPlans(kept: readonly string[], now: number): void {
+    const old = this.#sql
+      .exec<{ fingerprint: string }>(
+        `SELECT fingerprint FROM plans
+          WHERE (storedAt < ? OR fingerprint NOT IN (SELECT fingerprint FROM plans ORDER BY storedAt DESC, fingerprint LIMIT ?))
+            AND fingerprint NOT IN (SELECT fingerprint FROM runs WHERE state = 'running')
+            AND fingerprint NOT IN (SELECT value FROM json_each(?))`,
+        now - PLAN_AGE_MAX_MS,
+        PLANS_MAX,
+        JSON.stringify(kept),
+      )
+      .toArray();
+    for (const { fingerprint } of old) {
+      this.#deleteDocument("plan", fingerprint);
+      this.#deleteDocument("desired", fingerprint);
+      this.#sql.exec("DELETE FROM plans WHERE fingerprint = ?", fingerprint);
+    }
+  }
+
+  #forgetRuns(): void {
+    const old = this.#sql
+      .exec<{ id: string }>(
+        `SELECT id FROM runs WHERE state <> 'running'
+          AND id NOT IN (SELECT id FROM runs ORDER BY startedAt DESC, id DESC LIMIT ?)`,
+        RUNS_MAX,
+      )
+      .toArray();
+    for (const { id } of old) {
+      this.#deleteDocument("run", id);
+      this.#sql.exec("DELETE FROM documents WHERE kind = 'action' AND id >= ? AND id < ?", actionPrefix(id), `${id}0`);
+      this.#sql.exec("DELETE FROM runs WHERE id = ?", id);
+    }
+  }
+
+  #putDocument(kind: string, id: string, body: Uint8Array): void {
+    this.#deleteDocument(kind, id);
+    for (let part = 0; part * PART_BYTES_MAX < body.length; part++) {
+      const bytes = body.slice(part * PART_BYTES_MAX, (part + 1) * PART_BYTES_MAX);
+      this.#sql.exec("INSERT INTO documents VALUES (?, ?, ?, ?)", kind, id, part, bytes);
+    }
+  }
+
+  #getDocument(kind: string, id: string): Uint8Array | null {
+    const parts = this.#sql
+      .exec<{ body: ArrayBuffer }>("SELECT body FROM documents WHERE kind = ? AND id = ? ORDER BY part", kind, id)
+      .toArray();
+    if (parts.length === 0) return null;
+    const body = new Uint8Array(parts.reduce((total, part) => total + part.body.byteLength, 0));
+    let at = 0;
+    for (const part of parts) {
+      body.set(new Uint8Array(part.body), at);
+      at += part.body.byteLength;
+    }
+    return body;
+  }
+
+  #deleteDocument(kind: string, id: string): void {
+    this.#sql.exec("DELETE FROM documents WHERE kind = ? AND id = ?", kind, id);
+  }
+}
+
+interface StoredRun {
+  readonly head: Omit<Run, "actions">;
+  readonly attempts: RunRecord["attempts"];
+  readonly actionCount: number;
+}
+
+// "/" sorts just below "0": all actions of a run lie between `<id>/` and `<id>0`.
+function actionPrefix(runId: string): string {
+  return `${runId}/`;
+}
+
+function actionId(runId: string, index: number): string {
+  return `${actionPrefix(runId)}${index}`;
+}
+
+export function encodeJson(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value));
+}
+
+export function decodeJson(body: Uint8Array): unknown {
+  return JSON.parse(new TextDecoder().decode(body));
+}

@@ -1,0 +1,28 @@
+/** Maintenance windows against the clock. Core has none, so the Worker says which are open. */
+import { Cron } from "croner";
+
+import type { Window } from "../model/spec.ts";
+
+/** True without windows, or when one of them is open: its last start is less than its duration ago. */
+export function isAnyWindowOpen(windows: readonly Window[], now: number): boolean {
+  return windows.length === 0 || windows.some((window) => isWindowOpen(window, now));
+}
+
+/** True when the window's start is a cron expression and its time zone is known. */
+export function isReadableWindow(window: Window): boolean {
+  try {
+    return readCron(window).nextRun(new Date(0)) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+function isWindowOpen(window: Window, now: number): boolean {
+  // The first start after "a duration ago" has come already exactly when the window is open.
+  const opened = readCron(window).nextRun(new Date(now - window.durationMs));
+  return opened !== null && opened.getTime() <= now;
+}
+
+function readCron({ start, timezone }: Window): Cron {
+  return new Cron(start, { timezone, paused: true });
+}

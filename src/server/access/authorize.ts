@@ -1,0 +1,112 @@
+/**
+ * Lets a request through to a handler when its caller has the role that the handler needs.
+ *
+ * A workflow's token may be used for many calls that read or plan, within its few minutes. A call that needs the role apply uses it up:
+ * such a token changes something once, whoever has got hold of it. GitHub gives a job as many tokens as it asks for.
+ */
+import type { MiddlewareHandler } from "hono";
+
+import type { Role } from "../../model/api.ts";
+import { failure, success, type Result } from "../../model/result.ts";
+import { checkApply, type ActionsCaller, type ActionsVerifier } from "../../github/actions-verifier.ts";
+import { readWorkflowToken } from "./actions-identity.ts";
+import type { ApiContext, ApiEnv } from "../context.ts";
+import { RefusedRequest } from "../problems.ts";
+import type { GithubSettings } from "../settings.ts";
+import { authenticate, hasRole, type Caller } from "./tokens.ts";
+
+export interface AccessOptions {
+  /** The content of `SHARDCTL_TOKENS`. */
+  readonly tokens: (env: object) => string | undefined;
+  /** True lets requests without a token do everything, on a loopback address only. */
+  readonly allowAnonymous: boolean;
+  /** Keeps the issuer's keys, so it is asked for once for each settings. */
+  readonly openVerifier: (settings: GithubSettings) => ActionsVerifier;
+}
+
+export type RequireRole = (needed: Role) => MiddlewareHandler<ApiEnv>;
+
+/** Makes the check for one role. */
+export function createAuthorization(options: AccessOptions): RequireRole {
+  const verifiers = new WeakMap<GithubSettings, ActionsVerifier>();
+  const verifierOf = (settings: GithubSettings): ActionsVerifier => {
+    const verifier = verifiers.get(settings) ?? options.openVerifier(settings);
+    verifiers.set(settings, verifier);
+    return verifier;
+  };
+  return (needed) => async (context, next) => {
+    const workflowToken = readWorkflowToken(context.req.header("authorization") ?? null);
+    const caller =
+      workflowToken === null ? await findPerson(context, options) : await findWorkflow(context, workflowToken, verifierOf);
+    if (!hasRole(caller.role, needed)) throw new RefusedRequest("forbidden", explainRole(context, caller, needed));
+    if (needed === "apply" && caller.actions !== null) await useUp(context, caller.actions);
+    context.set("caller", caller);
+    await next();
+  };
+}
+
+async function findPerson(context: ApiContext, { tokens, allowAnonymous }: AccessOptions): Promise<Caller> {
+  const authorization = context.req.header("authorization") ?? null;
+  const secret = tokens(context.env);
+  const isAnonymous = allowAnonymous && (authorization === null || !secret);
+  const caller = isAnonymous ? anonymous(context.req.raw) : await authenticate(authorization, secret);
+  if (caller.ok) return caller.value;
+  throw unauthenticated(caller.failure);
+}
+
+async function findWorkflow(
+  context: ApiContext,
+  token: string,
+  verifierOf: (settings: GithubSettings) => ActionsVerifier,
+): Promise<Caller> {
+  const { github } = context.var.settings;
+  if (github === null) {
+    throw unauthenticated("This Worker accepts no tokens of workflows: its entry file names no repository (option `github`).");
+  }
+  const audience = github.oidc.audience ?? new URL(context.req.url).origin;
+  const verified = await verifierOf(github).verify(token, audience, Date.now());
+  if (!verified.ok) {
+    const { kind, message } = verified.failure;
+    throw kind === "unavailable" ? new RefusedRequest("unavailable", message) : unauthenticated(message);
+  }
+  const actions = verified.value;
+  const role = checkApply(actions, applyPolicyOf(github)) === null ? "apply" : "plan";
+  return { name: `github-actions (${actions.actor})`, role, actions };
+}
+
+function applyPolicyOf({ oidc }: GithubSettings): Parameters<typeof checkApply>[1] {
+  return { ref: oidc.applyRef, environment: oidc.applyEnvironment, workflow: oidc.applyWorkflow };
+}
+
+function explainRole(context: ApiContext, { name, role, actions }: Caller, needed: Role): string {
+  const { github } = context.var.settings;
+  const reason = actions !== null && github !== null ? checkApply(actions, applyPolicyOf(github)) : null;
+  return reason ?? `Token '${name}' has the role ${role}; this call needs ${needed}.`;
+}
+
+/** Refuses a token that has changed something before. The call itself may reach the coordinator twice: it claims under its own id. */
+async function useUp(context: ApiContext, { tokenId, expiresAt }: ActionsCaller): Promise<void> {
+  const claim = crypto.randomUUID();
+  const isFirst = await context.var.coordinator((calls) => calls.claimToken(tokenId, claim, expiresAt));
+  if (isFirst) return;
+  throw unauthenticated("This token (jti) was used to change something before: ask GitHub for a new one for each such call.");
+}
+
+function unauthenticated(message: string): RefusedRequest {
+  return new RefusedRequest("unauthenticated", message);
+}
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+
+export function isLoopback(hostname: string): boolean {
+  return LOOPBACK.test(hostname);
+}
+
+/** Whoever can reach a loopback address is the developer, except a web page in their browser: that one sends its origin. */
+export function anonymous(request: Request): Result<Caller, string> {
+  const { hostname, host } = new URL(request.url);
+  if (!isLoopback(hostname)) return failure(`Requests without a token are for loopback addresses only, not for ${hostname}.`);
+  const origin = request.headers.get("origin");
+  if (origin !== null && origin !== `http://${host}`) return failure("Requests from other web pages need a token.");
+  return success({ name: "anonymous", role: "apply", actions: null });
+}

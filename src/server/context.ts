@@ -1,0 +1,24 @@
+/**
+ * Gives every handler of the HTTP API the caller, the live namespaces and the coordinator. Nothing
+ * else reaches into `env`.
+ */
+import type { Context, Hono } from "hono";
+
+import type { LiveAccess } from "../live/port.ts";
+import type { CallCoordinator } from "./coordinator/coordinator-api.ts";
+import type { Settings } from "./settings.ts";
+import type { Caller } from "./access/tokens.ts";
+
+export interface ApiEnv {
+  Bindings: object;
+  Variables: {
+    /** Of this request in the log, and in its answer as `x-request-id`. */
+    correlationId: string;
+    settings: Settings;
+    caller: Caller;
+    live: LiveAccess;
+    coordinator: CallCoordinator;
+  };
+}
+export type Api = Hono<ApiEnv>;
+export type ApiContext = Context<ApiEnv>;

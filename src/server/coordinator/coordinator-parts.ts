@@ -1,0 +1,147 @@
+/**
+ * The parts of the coordinator and what each may ask of the others. Only the wiring: who knows what is written at the part itself.
+ *
+ * | part             | owns                                                       |
+ * |------------------|------------------------------------------------------------|
+ * | `plans`          | stored plans                                               |
+ * | `reviews`        | what pull requests were shown and released                 |
+ * | `runs`           | runs as written; `starts` begins them, `steps` ends them   |
+ * | `pullWork`       | posting in pull requests                                   |
+ * | `reconciliation` | the tick                                                   |
+ * | `observation`    | history, alerts, metrics, heartbeat                        |
+ * | `page`           | what the status page shows                                 |
+ * | `alarm`          | the one alarm that carries all of it on                    |
+ */
+import { watchRegistries } from "../../live/watch-registries.ts";
+import type { Run } from "../../model/api.ts";
+import type { GithubReader, GithubWriter } from "../../github/port.ts";
+import type { LiveAccess } from "../../live/port.ts";
+import { AlarmClock } from "./alarm-clock.ts";
+import type { CallCoordinator } from "./coordinator-api.ts";
+import { Observation } from "./observation.ts";
+import { OnceStore } from "./once-store.ts";
+import { PageFacts } from "../../page/page-facts.ts";
+import { noteSights } from "./note-sights.ts";
+import { PlanBook } from "../../runs/plan-book.ts";
+import { PullReviews } from "../../reviews/pull-reviews.ts";
+import { PullWork } from "../../pulls/pull-work.ts";
+import { Reconciliation } from "../../reconcile/reconciliation.ts";
+import { ReviewsStore } from "../../reviews/reviews-store.ts";
+import { RunBook } from "../../runs/run-book.ts";
+import { RunStarts } from "../../runs/start-runs.ts";
+import { RunSteps } from "../../runs/step-runs.ts";
+import type { GithubSettings, Settings } from "../settings.ts";
+import { CoordinatorStore } from "../../runs/store.ts";
+
+/** What the parts reach outside of the object. */
+export interface Outside {
+  readonly storage: DurableObjectStorage;
+  /** Null when the Worker is set up wrongly. */
+  readonly settings: () => Settings | null;
+  /** Null when this Worker does not post. */
+  readonly github: () => GithubWriter | null;
+  /** Null without a repository, or without credentials for it. */
+  readonly githubReader: () => GithubReader | null;
+  readonly live: () => LiveAccess;
+  /** The coordinator itself, for work that uses it as requests do. */
+  readonly coordinator: CallCoordinator;
+}
+
+export interface CoordinatorParts {
+  readonly store: CoordinatorStore;
+  readonly reviewsStore: ReviewsStore;
+  readonly once: OnceStore;
+  readonly plans: PlanBook;
+  readonly reviews: PullReviews;
+  readonly runs: RunBook;
+  readonly starts: RunStarts;
+  readonly steps: RunSteps;
+  readonly pullWork: PullWork;
+  readonly reconciliation: Reconciliation;
+  readonly observation: Observation;
+  readonly page: PageFacts;
+  readonly alarm: AlarmClock;
+}
+
+/** Creates the tables that are missing, and starts nothing. */
+export function assembleCoordinator(outside: Outside): CoordinatorParts {
+  const { storage, settings } = outside;
+  const live = (): LiveAccess => watchRegistries(outside.live(), (ref) => reconciliation.registries.read(ref));
+  const followed = (): GithubSettings | null => settings()?.github ?? null;
+  const arm = (): void => alarm.arm();
+  const store = new CoordinatorStore(storage.sql);
+  const reviewsStore = new ReviewsStore(storage.sql);
+
+  const plans = new PlanBook({
+    storage,
+    store,
+    keptPlans: () => reviewsStore.keptPlans(),
+    onPlan: (plan, actor, now) => observation.notePlan(plan, actor, now),
+  });
+  const reviews = new PullReviews({
+    storage,
+    store: reviewsStore,
+    readPlan: (fingerprint) => plans.read(fingerprint),
+    onReview: (review) => observation.noteReview(review),
+    onRelease: (review, release) => observation.noteRelease(review, release),
+  });
+  const runs = new RunBook({
+    storage,
+    store,
+    arm,
+    onWrite: (run: Run, before: Run | null, now: number) => {
+      page.noteRun(run, before);
+      observation.noteRun(run, before, now);
+      reconciliation.noteRun(run, before);
+      if (run.state !== before?.state) pullWork.tellRun(run, now);
+    },
+  });
+  const starts = new RunStarts({ store, book: runs, plans, reviews: reviewsStore });
+  const steps = new RunSteps({
+    store,
+    book: runs,
+    plans,
+    live,
+    pause: () => reconciliation.pause(),
+    declared: (environment, namespace) => reconciliation.declared(environment, namespace),
+  });
+  const pullWork = new PullWork(storage.sql, {
+    settings: followed,
+    github: outside.github,
+    live,
+    coordinator: outside.coordinator,
+    onQuiet: arm,
+  });
+  const reconciliation = new Reconciliation(storage.sql, {
+    settings: followed,
+    github: outside.githubReader,
+    live: (environment) => noteSights(live(), environment, page, observation),
+    reviews: reviewsStore,
+    plans,
+    runs,
+    starts,
+    record: (event) => observation.record(event),
+    onTick: (state) => observation.noteTick(state),
+    onQuiet: arm,
+  });
+  const observation = new Observation(storage.sql, {
+    settings,
+    github: outside.github,
+    environments: () => reconciliation.environments(),
+    state: (environment) => reconciliation.state(environment),
+    pause: () => reconciliation.pause(),
+    activeRuns: () => runs.active(),
+    onChange: arm,
+  });
+  const page = new PageFacts(storage.sql, {
+    store,
+    reviews: reviewsStore,
+    reconciliation,
+    findRun: (id) => runs.findRun(id),
+    readPlan: (fingerprint) => plans.read(fingerprint),
+    listEvents: (filter) => observation.listEvents(filter),
+  });
+  const alarm = new AlarmClock(storage, [runs, pullWork, reconciliation, observation.alerts]);
+  const once = new OnceStore(storage.sql);
+  return { store, reviewsStore, once, plans, reviews, runs, starts, steps, pullWork, reconciliation, observation, page, alarm };
+}

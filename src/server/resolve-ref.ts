@@ -1,0 +1,25 @@
+/** Which namespace a request is about: by its name, and by its binding where several have one of that name. */
+import type { NamespaceRef } from "../model/live.ts";
+import type { ApiContext } from "./context.ts";
+import { RefusedRequest } from "./problems.ts";
+
+/** @throws RefusedRequest when the name is not known here, or is ambiguous without `?object=`. */
+export async function resolveRef(context: ApiContext, name: string): Promise<NamespaceRef> {
+  const object = context.req.query("object");
+  if (object) return { name, object };
+  const known = await context.var.coordinator((coordinator) => coordinator.listNamespaces(null));
+  const matches = known.filter((ref) => ref.name === name);
+  const [only] = matches;
+  if (!only)
+    throw new RefusedRequest(
+      "notFound",
+      `No namespace '${name}' was ever planned here. To ask one that was not: ?object=<BINDING>.`,
+    );
+  if (matches.length > 1) {
+    throw new RefusedRequest(
+      "invalid",
+      `'${name}' is behind ${matches.map((ref) => ref.object).join(" and ")}: say which with ?object=<BINDING>.`,
+    );
+  }
+  return only;
+}

@@ -1,0 +1,55 @@
+/** `/v1/namespaces`: live reports. A namespace that cannot be read is reported as failed, never left out and never as empty. */
+import { READS_MAX } from "../../runs/gather-live.ts";
+import { runBounded } from "../../live/run-bounded.ts";
+import type { NamespaceList, NamespaceReport, OperationList } from "../../model/api.ts";
+import type { NamespaceRef } from "../../model/live.ts";
+import type { LiveReader } from "../../live/port.ts";
+import type { RequireRole } from "../access/authorize.ts";
+import type { Api, ApiContext } from "../context.ts";
+import { RefusedRequest } from "../problems.ts";
+import { readNumber } from "../read-request.ts";
+import { resolveRef } from "../resolve-ref.ts";
+
+const HISTORY_LIMIT = { min: 1, max: 1000, fallback: 50 };
+
+export function addNamespaceRoutes(api: Api, requireRole: RequireRole): void {
+  api.get("/v1/namespaces", requireRole("read"), async (context) => {
+    const { object, name, environment } = context.req.query();
+    const refs = await chooseRefs(context, { object, name, environment });
+    const namespaces = await runBounded(refs, READS_MAX, (ref) => reportNamespace(context.var.live, ref));
+    return context.json<NamespaceList>({ namespaces });
+  });
+
+  api.get("/v1/namespaces/:name", requireRole("read"), async (context) => {
+    const ref = await resolveRef(context, context.req.param("name"));
+    return context.json<NamespaceReport>(await reportNamespace(context.var.live, ref));
+  });
+
+  api.get("/v1/namespaces/:name/history", requireRole("read"), async (context) => {
+    const limit = readNumber(context, "limit", HISTORY_LIMIT);
+    const ref = await resolveRef(context, context.req.param("name"));
+    const history = await context.var.live.history(ref, limit);
+    if (history.ok) return context.json<OperationList>({ operations: history.value });
+    const { kind, message } = history.failure;
+    throw new RefusedRequest(kind === "unreachable" ? "unavailable" : kind === "unbound" ? "notFound" : "conflict", message);
+  });
+}
+
+async function reportNamespace(live: LiveReader, ref: NamespaceRef): Promise<NamespaceReport> {
+  const described = await live.describe(ref);
+  if (described.ok) return { kind: "live", namespace: described.value };
+  return { kind: "failed", name: ref.name, object: ref.object, failure: described.failure };
+}
+
+interface Filter {
+  readonly object: string | undefined;
+  readonly name: string | undefined;
+  readonly environment: string | undefined;
+}
+
+/** With object and name: that one, known or not. Otherwise the known ones that match. */
+async function chooseRefs(context: ApiContext, { object, name, environment }: Filter): Promise<readonly NamespaceRef[]> {
+  if (object && name) return [{ object, name }];
+  const known = await context.var.coordinator((coordinator) => coordinator.listNamespaces(environment ?? null));
+  return known.filter((ref) => (object === undefined || ref.object === object) && (name === undefined || ref.name === name));
+}

@@ -1,0 +1,204 @@
+/**
+ * The status page: `/`, `/namespaces/:object/:name`, signing in and out, and the two files that the page needs. What the coordinator knows
+ * is shown; live namespaces are asked only where `look-live.ts` says so. Nothing here changes what the page tells of.
+ */
+import { secureHeaders } from "hono/secure-headers";
+
+import { describePolicy, describeSpec } from "../../page/describe-spec.ts";
+import { renderNamespacePage } from "../../page/namespace-page.ts";
+import { renderOverview } from "../../page/overview.ts";
+import { STATE_FILTERS, type StateFilter } from "../../page/page-data.ts";
+import { listMembers, viewOperation } from "../../page/sight.ts";
+import type { Api, ApiContext } from "../context.ts";
+import { logError } from "../../log.ts";
+import { RefusedRequest } from "../problems.ts";
+import { limitBody, readNumber } from "../read-request.ts";
+import { authenticate } from "../access/tokens.ts";
+import { serveAssets } from "../../page/html/assets.ts";
+import { createLinks } from "../../page/links.ts";
+import { followOperations, lookLive, type Looks } from "../../page/look-live.ts";
+import { respondLogin, respondMessage, respondPage, type Shown, wantsPart } from "./respond-page.ts";
+import { createViewerCheck, forgetToken, rememberToken, type ViewerOptions } from "../access/viewer.ts";
+
+const SEARCH_LENGTH_MAX = 200;
+const PAGE_RANGE = { min: 1, max: 100_000, fallback: 1 };
+const FORM_BYTES_MAX = 16 * 1024;
+const HISTORY_MAX = 20;
+const HISTORY_WAIT_MS = 2_000;
+const ASSET_CACHE = "public, max-age=31536000, immutable";
+const PATHS = ["/", "/namespaces/:object/:name", "/login", "/logout", "/assets/:file"] as const;
+
+/** Everything from this origin only, no inline style or script, no frame around the page. */
+const secure = secureHeaders({
+  contentSecurityPolicy: {
+    defaultSrc: ["'none'"],
+    styleSrc: ["'self'"],
+    scriptSrc: ["'self'"],
+    imgSrc: ["'self'", "data:"],
+    connectSrc: ["'self'"],
+    baseUri: ["'none'"],
+    frameAncestors: ["'none'"],
+    formAction: ["'self'"],
+  },
+  referrerPolicy: "same-origin",
+  xFrameOptions: "DENY",
+  strictTransportSecurity: false,
+});
+
+type Show = (context: ApiContext) => Promise<Omit<Shown, "canSignOut"> | null>;
+
+export function addPageRoutes(api: Api, options: ViewerOptions): void {
+  const findViewer = createViewerCheck(options);
+  for (const path of PATHS) api.use(path, secure);
+
+  const page =
+    (show: Show) =>
+    async (context: ApiContext): Promise<Response> => {
+      const viewer = await findViewer(context);
+      if (!viewer.ok) return askToSignIn(context, viewer.failure);
+      try {
+        const shown = await show(context);
+        if (shown !== null) return await respondPage(context, { ...shown, canSignOut: viewer.value.hasCookie });
+        return await respondMessage(404, "Not found", "No namespace of this name was ever planned or reconciled here.");
+      } catch (error) {
+        return explainError(error, context.var.correlationId);
+      }
+    };
+  api.get("/", page(showOverview));
+  api.get("/namespaces/:object/:name", page(showNamespace));
+
+  api.get("/login", (context) =>
+    respondLogin(200, { next: safeNext(context, context.req.query("next")), problem: null, hasAccess: hasAccess(context) }),
+  );
+  api.post("/login", limitBody(FORM_BYTES_MAX), (context) => signIn(context, options));
+  api.post("/logout", limitBody(FORM_BYTES_MAX), async (context) => {
+    if (!isOwnForm(context)) return respondMessage(403, "Not allowed", "This form came from another web page.");
+    forgetToken(context);
+    return context.redirect("/login", 303);
+  });
+
+  api.get("/assets/:file", async (context) => {
+    const file = (await serveAssets()).files.get(context.req.path);
+    if (file === undefined) throw new RefusedRequest("notFound", `There is nothing at ${context.req.path}.`);
+    return new Response(file.text, { headers: { "content-type": file.type, "cache-control": ASSET_CACHE } });
+  });
+}
+
+async function showOverview(context: ApiContext): ReturnType<Show> {
+  const { coordinator, live, settings } = context.var;
+  const request = {
+    environment: context.req.query("environment") ?? null,
+    search: (context.req.query("search") ?? "").trim().slice(0, SEARCH_LENGTH_MAX),
+    state: readState(context.req.query("state")),
+    page: readNumber(context, "page", PAGE_RANGE),
+  };
+  const known = await coordinator((calls) => calls.readOverview(request));
+  const now = Date.now();
+  const looks = await lookLive(live, await followOperations(live, known.namespaces, now), "list", now);
+  keepLooks(context, looks);
+  const namespaces = looks.facts.map(({ view }) => view);
+  const main = renderOverview({ ...known, namespaces }, createLinks(settings.github));
+  return { title: known.environment ?? "Status", main, surroundings: known };
+}
+
+async function showNamespace(context: ApiContext): ReturnType<Show> {
+  const { coordinator, live, settings } = context.var;
+  const { object = "", name = "" } = context.req.param() as Readonly<Record<string, string>>;
+  const environment = context.req.query("environment") ?? null;
+  const known = await coordinator((calls) => calls.readNamespacePage(environment, { object, name }));
+  if (known === null) return null;
+  const now = Date.now();
+  const history = readHistory(context, object, name);
+  const followed = await followOperations(live, [known.facts], now);
+  const looks = await lookLive(live, followed, "one", now);
+  keepLooks(context, looks);
+  const facts = looks.facts[0] ?? known.facts;
+  const looked = looks.inTime.get(followed[0] ?? known.facts);
+  const operations = (await history).map(viewOperation);
+  const ids = [...new Set(operations.flatMap(({ run }) => run ?? []))];
+  const { spec } = known;
+  const main = renderNamespacePage(
+    {
+      ...known,
+      namespace: facts.view,
+      declared: spec === null ? null : describeSpec(spec),
+      policy: spec === null ? [] : describePolicy(spec),
+      source: spec === null ? null : `${spec.source.file}:${spec.source.line}`,
+      members: looked?.live ? listMembers(looked.live.members) : known.members,
+      history: operations,
+      problem: facts.problem,
+      runs: ids.length === 0 ? [] : await coordinator((calls) => calls.readRunViews(ids)),
+    },
+    createLinks(settings.github),
+  );
+  return { title: name, main, surroundings: known };
+}
+
+/** Empty when the namespace does not answer in time: the page says that elsewhere. */
+async function readHistory(context: ApiContext, object: string, name: string) {
+  const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), HISTORY_WAIT_MS));
+  const answer = await Promise.race([context.var.live.history({ object, name }, HISTORY_MAX), late]);
+  return answer?.ok ? answer.value : [];
+}
+
+/** After the answer: whoever looks next need not ask again. */
+function keepLooks(context: ApiContext, { learned }: Looks): void {
+  if (learned === null) return;
+  const { coordinator } = context.var;
+  const kept = learned
+    .then((looks) => coordinator((calls) => calls.noteLooks(looks)))
+    .catch((error: unknown) => logError("page.looks.notKept", {}, error));
+  context.executionCtx.waitUntil(kept);
+}
+
+function askToSignIn(context: ApiContext, problem: string | null): Response | Promise<Response> {
+  if (wantsPart(context)) return context.text("Signed out.", 401);
+  const { pathname, search } = new URL(context.req.url);
+  const next = `${pathname}${search}`;
+  if (problem === null) return context.redirect(`/login?${new URLSearchParams({ next }).toString()}`, 303);
+  return respondLogin(401, { next, problem, hasAccess: hasAccess(context) });
+}
+
+async function signIn(context: ApiContext, { tokens }: ViewerOptions): Promise<Response> {
+  const form = await context.req.parseBody();
+  const token = typeof form["token"] === "string" ? form["token"].trim() : "";
+  const next = safeNext(context, typeof form["next"] === "string" ? form["next"] : undefined);
+  const refuse = (status: 401 | 403, problem: string): Promise<Response> =>
+    respondLogin(status, { next, problem, hasAccess: hasAccess(context) });
+  if (!isOwnForm(context)) return refuse(403, "This form came from another web page. Sign in here.");
+  const caller = await authenticate(`Bearer ${token}`, tokens(context.env));
+  if (!caller.ok) return refuse(401, token === "" ? "Enter a token." : caller.failure);
+  rememberToken(context, token);
+  return context.redirect(next, 303);
+}
+
+/** Only a path of this origin: a login form must not send anybody elsewhere. */
+function safeNext(context: ApiContext, next: string | undefined): string {
+  const { origin } = new URL(context.req.url);
+  if (next === undefined || !next.startsWith("/") || !URL.canParse(next, origin)) return "/";
+  const url = new URL(next, origin);
+  return url.origin === origin && !/^\/(login|logout)\b/.test(url.pathname) ? `${url.pathname}${url.search}` : "/";
+}
+
+/** A browser says where a form was; other pages may not sign anybody in or out. */
+function isOwnForm(context: ApiContext): boolean {
+  const origin = context.req.header("origin");
+  return origin === undefined || origin === new URL(context.req.url).origin;
+}
+
+function hasAccess(context: ApiContext): boolean {
+  return context.var.settings.access !== null;
+}
+
+function readState(text: string | undefined): StateFilter | null {
+  return STATE_FILTERS.find((state) => state === text) ?? null;
+}
+
+function explainError(error: unknown, correlationId: string): Promise<Response> {
+  if (error instanceof RefusedRequest) {
+    const status = error.kind === "invalid" ? 400 : error.kind === "unavailable" ? 503 : 500;
+    return respondMessage(status, "That did not work", error.message);
+  }
+  logError("page.unexpected", { correlationId }, error);
+  return respondMessage(500, "Something went wrong", `The Worker's log has it under the id ${correlationId}.`);
+}

@@ -1,0 +1,50 @@
+/** `/v1/runs`: following and cancelling runs. */
+import { RUN_WAIT_MAX_S, type Run, type RunList } from "../../model/api.ts";
+import { cancelLeftBehind } from "../../runs/cancel-left-behind.ts";
+import type { RequireRole } from "../access/authorize.ts";
+import type { Api } from "../context.ts";
+import { RefusedRequest } from "../problems.ts";
+import { limitBody, readNumber } from "../read-request.ts";
+
+const LIST_LIMIT = { min: 1, max: 1000, fallback: 50 };
+const NEVER = -1;
+
+export function addRunRoutes(api: Api, requireRole: RequireRole): void {
+  api.get("/v1/runs", requireRole("read"), async (context) => {
+    const limit = readNumber(context, "limit", LIST_LIMIT);
+    const isActive = readNumber(context, "active", { min: 0, max: 1, fallback: 0 }) === 1;
+    const environment = context.req.query("environment") ?? null;
+    const runs = await context.var.coordinator((calls) => calls.listRuns({ limit, isActive, environment }));
+    return context.json<RunList>({ runs });
+  });
+
+  api.get("/v1/runs/:id", requireRole("read"), async (context) => {
+    const id = context.req.param("id");
+    const waitS = readNumber(context, "wait", { min: 0, max: RUN_WAIT_MAX_S, fallback: 0 });
+    const since = readNumber(context, "since", { min: 0, max: Number.MAX_SAFE_INTEGER, fallback: NEVER });
+    const run = await context.var.coordinator((calls) =>
+      waitS === 0 ? calls.readRun(id) : calls.waitForRun(id, since === NEVER ? null : since, waitS * 1000),
+    );
+    if (!run) throw unknownRun(id);
+    return context.json<Run>(run);
+  });
+
+  api.post("/v1/runs/:id/cancel", requireRole("apply"), limitBody(), async (context) => {
+    const id = context.req.param("id");
+    const run = await context.var.coordinator((calls) => calls.cancelRun(id));
+    if (!run) throw unknownRun(id);
+    const left = await cancelLeftBehind(context.var.live, run);
+    if (left) return runAccepted(left);
+    if (run.state === "running" || run.state === "cancelled") return runAccepted(run);
+    throw new RefusedRequest("conflict", `Run ${id} has ended already: it ${run.state}. There is nothing to cancel.`);
+  });
+}
+
+/** 202: the run goes on by itself, and `Location` says where to look. */
+export function runAccepted(run: Run): Response {
+  return Response.json(run, { status: 202, headers: { location: `/v1/runs/${encodeURIComponent(run.id)}` } });
+}
+
+function unknownRun(id: string): RefusedRequest {
+  return new RefusedRequest("notFound", `There is no run ${id} here.`);
+}

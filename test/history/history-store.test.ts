@@ -1,0 +1,44 @@
+/** The history's bounds: by count and by age, whatever the clock says. */
+import { expect, it } from "vitest";
+
+import { makeEvent } from "../../src/history/make-event.ts";
+import { EVENT_AGE_MAX_MS, type EventFilter, HistoryStore } from "../../src/history/history-store.ts";
+import { openNodeSql } from "../support/node-sql.ts";
+
+const NOW = Date.UTC(2026, 10, 24);
+const DAY_MS = 24 * 60 * 60 * 1000;
+const ALL: EventFilter = { environment: null, namespace: null, kind: null, before: null, after: null, limit: 1000 };
+
+function open() {
+  const store = new HistoryStore(openNodeSql());
+  const put = (at: number, summary = "x"): void =>
+    store.put(makeEvent({ at, environment: "production", kind: "plan", summary, actor: "ci" }));
+  return { store, put };
+}
+
+it("forgets what is older than its age, and no more", () => {
+  const { store, put } = open();
+  put(NOW - EVENT_AGE_MAX_MS - DAY_MS, "too old");
+  put(NOW - EVENT_AGE_MAX_MS + DAY_MS, "old");
+  for (let puts = 0; puts < 200; puts++) put(NOW);
+  const kept = store.list(ALL);
+  expect(kept.map(({ summary }) => summary).filter((summary) => summary !== "x")).toEqual(["old"]);
+  expect(kept).toHaveLength(201);
+});
+
+it.each([
+  ["far ahead once", [NOW + 1000 * DAY_MS]],
+  ["far behind once", [0]],
+])("keeps everything when a clock was %s", (_name, moments) => {
+  const { store, put } = open();
+  for (let puts = 0; puts < 98; puts++) put(NOW);
+  for (const at of moments) put(at, "odd");
+  for (let puts = 0; puts < 301; puts++) put(NOW);
+  expect(store.list(ALL).filter(({ summary }) => summary === "x")).toHaveLength(399);
+});
+
+it("cuts a summary that is longer than a line may be", () => {
+  const { store, put } = open();
+  put(NOW, "🦆".repeat(5000));
+  expect(store.list(ALL)[0]?.summary).toBe("🦆".repeat(1000));
+});

@@ -1,0 +1,99 @@
+/** The Worker that follows a repository: from a merge to the layout, with what it asks of GitHub counted. */
+import { runInDurableObject } from "cloudflare:test";
+import { expect, it } from "vitest";
+
+import type { Run } from "../../src/model/api.ts";
+import type { DriftReport } from "../../src/model/drift.ts";
+import { parseManifests } from "../../src/manifest/index.ts";
+import { controlsOf } from "../support/control-api.ts";
+import { github } from "../support/control-worker.ts";
+import { ask, gitopsStub, endOf, planFor, review } from "../support/gitops-api.ts";
+
+const PATH = "manifests/things.yaml";
+const NAMES = ["rg-orders", "rg-carts"];
+
+function manifests(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts)
+    .map(
+      ([name, count]) =>
+        `apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata: { name: ${name} }\n` +
+        `spec: { object: ORDERS, strategy: hash, shardKey: id, count: ${count}, policy: { maxSkew: 100, selfHeal: apply } }\n`,
+    )
+    .join("---\n");
+}
+
+function specsOf(text: string) {
+  const { desired, errors } = parseManifests([{ path: PATH, text }], { environment: "production" });
+  if (!desired) throw new Error(JSON.stringify(errors));
+  return desired.namespaces;
+}
+
+async function reconcileNow(): Promise<DriftReport> {
+  const { status, body } = await ask<DriftReport>("POST", "/v1/reconcile");
+  if (status !== 200) throw new Error(`The pass did not end: ${status} ${JSON.stringify(body)}`);
+  return body;
+}
+
+async function makeDue(): Promise<void> {
+  await runInDurableObject(gitopsStub(), (_instance, state) => {
+    state.storage.sql.exec("UPDATE reconciledNames SET dueAt = 0");
+  });
+}
+
+/** What reconciliation asked GitHub for since then; work on pull requests has other names for what it asks. */
+function requestsSince(from: number): string[] {
+  return github.journal.slice(from).filter((call) => ["branchHead", "files", "file", "blob", "pull"].includes(call));
+}
+
+it("follows the default branch: reviewed is applied, unchanged costs one request, broken and deleted manifests apply nothing", async () => {
+  github.pushMain({ [PATH]: manifests({ "rg-orders": 2, "rg-carts": 2 }) });
+  const first = await reconcileNow();
+  expect(first.conditions).toMatchObject(NAMES.toSorted().map((namespace) => ({ namespace, reason: "NotReviewed" })));
+
+  // The same as a pull request whose plan was shown, and merged.
+  const text = manifests({ "rg-orders": 2, "rg-carts": 3 });
+  const pull = github.openPull(61, { files: { [PATH]: text } });
+  const plan = await planFor(specsOf(text));
+  expect((await review(61, plan.fingerprint, pull.headSha)).status).toBe(200);
+  github.mergePull(61);
+  await reconcileNow();
+  const { body } = await ask<{ runs: Run[] }>("GET", "/v1/runs?environment=production&limit=1");
+  expect(body.runs[0]).toMatchObject({ fingerprint: plan.fingerprint, requestedBy: "shardctl reconciler", origin: { pull: 61 } });
+  expect(await endOf(body.runs[0]?.id ?? "")).toMatchObject({ state: "succeeded" });
+  const done = await reconcileNow();
+  expect(done.conditions).toMatchObject(NAMES.toSorted().map((namespace) => ({ namespace, type: "Ready" })));
+  expect(done.isComplete).toBe(true);
+
+  // Nothing changed: the head, and that is all.
+  const before = github.journal.length;
+  await reconcileNow();
+  expect(requestsSince(before)).toEqual(["branchHead"]);
+
+  // A commit elsewhere: the folder is listed, no file is fetched.
+  const elsewhere = github.journal.length;
+  github.pushMain({ "README.md": "hello" });
+  await reconcileNow();
+  expect(requestsSince(elsewhere)).toEqual(["branchHead", "files", "file"]);
+
+  // Manifests that stop parsing, then none at all: the last good state is held against a drift.
+  github.pushMain({ [PATH]: "apiVersion: shardctl.dev/v1\nkind: Nonsense\n" });
+  await controlsOf("rg-orders").edit({ epoch: 7 });
+  for (const [reason, change] of [
+    ["the manifests on the default branch are not valid", {}],
+    ["no manifest declares a namespace any more", { [PATH]: null }],
+  ] as const) {
+    github.pushMain(change);
+    await makeDue();
+    await reconcileNow();
+    await makeDue();
+    const held = await reconcileNow();
+    expect(held.drifts).toContainEqual(expect.objectContaining({ kind: "manifests", namespace: null, state: "open", reason }));
+    expect(held.isComplete).toBe(false);
+    expect(held.conditions).toHaveLength(2);
+  }
+  github.pushMain({ [PATH]: text });
+  await makeDue();
+  const healed = await reconcileNow();
+  expect(healed.drifts.filter(({ kind }) => kind === "manifests")).toEqual([]);
+  expect(healed.conditions.map(({ type }) => type)).toEqual(["Ready", "Ready"]);
+});

@@ -1,0 +1,107 @@
+/** Which reviewed plans the merged commit stands on, and how long a release lasts. */
+import { describe, expect, it } from "vitest";
+
+import type { Plan } from "../../src/model/plan.ts";
+import { failure, success } from "../../src/model/result.ts";
+import type { Release, Review } from "../../src/model/review.ts";
+import type { GithubReader } from "../../src/github/port.ts";
+import { createReviewLookup } from "../../src/reviews/review-lookup.ts";
+
+const NOON = Date.UTC(2026, 2, 2, 12);
+
+const release = (expiresAt: number): Release => ({
+  releasedBy: "octocat",
+  releasedAt: NOON - 60_000,
+  expiresAt,
+  overrides: ["budget"],
+});
+
+const review = (pull: number, fingerprint: string, changes: Partial<Review> = {}): Review => ({
+  environment: "production",
+  pull,
+  fingerprint,
+  headSha: "a".repeat(40),
+  runUrl: null,
+  requestedBy: "octocat",
+  reviewedAt: NOON - 3_600_000,
+  release: null,
+  ...changes,
+});
+
+/** Newest first, as they are stored. */
+function lookup(
+  reviews: readonly Review[],
+  pulls: Readonly<Record<number, { state: string; baseRef: string } | "gone" | "down">>,
+) {
+  const asked: number[] = [];
+  const clock = { now: NOON };
+  const pull = (number: number) => {
+    asked.push(number);
+    const known = pulls[number] ?? "gone";
+    if (known === "gone") return Promise.resolve(failure({ kind: "notFound", message: "gone", retryAt: null }));
+    if (known === "down") return Promise.resolve(failure({ kind: "unavailable", message: "GitHub is down", retryAt: null }));
+    return Promise.resolve(success(known));
+  };
+  const found = createReviewLookup({ pull } as unknown as GithubReader, {
+    environment: "production",
+    defaultBranch: "main",
+    list: () => reviews,
+    newest: (_environment, number) => reviews.find((one) => one.pull === number) ?? null,
+    readPlan: (fingerprint) => ({ fingerprint }) as Plan,
+    merged: new Set(),
+    now: () => clock.now,
+  });
+  return { asked, clock, find: () => found.find("c".repeat(40)) };
+}
+
+const MERGED = { state: "merged", baseRef: "main" };
+
+describe("reviewed plans", () => {
+  it("are the newest of each pull request that is merged into the default branch", async () => {
+    const reviews = [review(4, "d"), review(3, "c"), review(2, "b2"), review(2, "b1"), review(1, "a")];
+    const { find, asked } = lookup(reviews, {
+      1: MERGED,
+      2: MERGED,
+      3: { state: "open", baseRef: "main" },
+      4: { state: "merged", baseRef: "release" },
+    });
+    const answer = await find();
+    expect(answer).toMatchObject({ kind: "found", requests: 4 });
+    expect(answer.kind === "found" ? answer.plans : []).toEqual([
+      { pull: 2, plan: { fingerprint: "b2" }, overrides: [] },
+      { pull: 1, plan: { fingerprint: "a" }, overrides: [] },
+    ]);
+    // What is merged stays so: only the others are asked about again.
+    await find();
+    expect(asked.slice(4)).toEqual([4, 3]);
+  });
+
+  it("that were released override what the release says until it expires, and not a moment longer", async () => {
+    const reviews = [review(1, "newest"), review(1, "older", { release: release(NOON + 1) })];
+    const { find, clock } = lookup(reviews, { 1: MERGED });
+    expect(await find()).toMatchObject({
+      plans: [
+        { plan: { fingerprint: "newest" }, overrides: [] },
+        { plan: { fingerprint: "older" }, overrides: ["budget"] },
+      ],
+    });
+    clock.now = NOON + 1;
+    expect(await find()).toMatchObject({ plans: [{ plan: { fingerprint: "newest" }, overrides: [] }] });
+  });
+
+  it("whose own release has expired stand, without what it would override", async () => {
+    const { find } = lookup([review(1, "newest", { release: release(NOON) })], { 1: MERGED });
+    expect(await find()).toMatchObject({ plans: [{ plan: { fingerprint: "newest" }, overrides: [] }] });
+  });
+
+  it("are unknown while GitHub does not say which pull requests are merged; one that is gone is none", async () => {
+    expect(await lookup([review(2, "b"), review(1, "a")], { 1: MERGED, 2: "down" }).find()).toMatchObject({
+      kind: "failed",
+      message: "GitHub is down",
+    });
+    expect(await lookup([review(2, "b"), review(1, "a")], { 1: MERGED }).find()).toMatchObject({
+      kind: "found",
+      plans: [{ pull: 1 }],
+    });
+  });
+});
