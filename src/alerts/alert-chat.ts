@@ -5,7 +5,8 @@
 import type { Drift } from "../model/drift.ts";
 import { formatCount } from "../model/figures.ts";
 import { assertNever } from "../model/result.ts";
-import { type AlertMessage, countDrifts, placeOf, shortName } from "./alert-message.ts";
+import { type AlertMessage, countDrifts, shortName } from "./alert-message.ts";
+import { placeOf } from "../render/drift-text.ts";
 import { clipText } from "../render/fit-items.ts";
 import { printable, shorten } from "../render/printable.ts";
 

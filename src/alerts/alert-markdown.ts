@@ -5,7 +5,8 @@
 import type { Drift } from "../model/drift.ts";
 import { formatCount } from "../model/figures.ts";
 import { assertNever } from "../model/result.ts";
-import { type AlertMessage, countDrifts, placeOf, shortCommit, shortName } from "./alert-message.ts";
+import { type AlertMessage, countDrifts, shortCommit, shortName } from "./alert-message.ts";
+import { placeOf } from "../render/drift-text.ts";
 import { codeMarkdown, escapeMarkdown } from "../render/escape-markdown.ts";
 import { clipText, fitItems } from "../render/fit-items.ts";
 import { formatMoment } from "../render/time.ts";

@@ -35,8 +35,3 @@ export function shortName(environment: string): string {
 export function shortCommit(commit: string): string {
   return printable(shorten(commit, COMMIT_DIGITS));
 }
-
-/** Where a drift is: its namespace, or the environment as a whole. */
-export function placeOf({ namespace }: Drift): string {
-  return namespace ?? "the whole environment";
-}

@@ -4,8 +4,7 @@
  * It never throws and is waited for by nobody. The issue comes first, so that the chat can link to it. What is told, is written after it was
  * told: a crash in between tells it again, and the issue is then found as it should be.
  */
-import { makeEvent } from "../history/make-event.ts";
-import type { NewEvent } from "../reconcile/ports.ts";
+import { makeEvent, type NewEvent } from "../history/make-event.ts";
 import { assertNever } from "../model/result.ts";
 import { alertMarker } from "../github/markers.ts";
 import type { GithubWriter } from "../github/port.ts";

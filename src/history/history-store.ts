@@ -2,7 +2,7 @@
  * The history in the coordinator's SQLite: one row an event, found by environment, namespace or kind through an index and a page at a time by
  * id. It is bounded by count and by age; what is older goes. All methods are synchronous: an event is durable with what it tells of.
  */
-import type { NewEvent } from "../reconcile/ports.ts";
+import type { NewEvent } from "./make-event.ts";
 import type { EventKind, HistoryEvent } from "../model/event.ts";
 import { shorten } from "../render/printable.ts";
 

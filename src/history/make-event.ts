@@ -1,5 +1,8 @@
 /** An event of the history of which only some is known. Pure. */
-import type { NewEvent } from "../reconcile/ports.ts";
+import type { HistoryEvent } from "../model/event.ts";
+
+/** An event before the history has given it its place. */
+export type NewEvent = Omit<HistoryEvent, "id">;
 
 /** The event; what is not given is null. */
 export function makeEvent(

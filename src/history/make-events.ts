@@ -1,7 +1,6 @@
 /** What happened, as events of the history: one line each, with names, counts and numbers, and never the content of a row. Pure. */
 import { isPausedByUs } from "../runs/hold-operation.ts";
-import { makeEvent } from "./make-event.ts";
-import type { NewEvent } from "../reconcile/ports.ts";
+import { makeEvent, type NewEvent } from "./make-event.ts";
 import { RECONCILER } from "../runs/run-record.ts";
 import type { Run, RunAction } from "../model/api.ts";
 import { formatQuantity } from "../model/figures.ts";

@@ -10,7 +10,7 @@
  * | has ended                        | nothing yet            | no news: it was over before the first look |
  * | began before the one in the row  |                        | an answer that came late              |
  */
-import type { NewEvent } from "../reconcile/ports.ts";
+import type { NewEvent } from "./make-event.ts";
 import type { Run } from "../model/api.ts";
 import type { LiveNamespace, LiveResult, NamespaceRef } from "../model/live.ts";
 import type { OperationState, OperationStatus, Step } from "../model/operation.ts";

@@ -4,9 +4,8 @@
  */
 import { isUnderWay, type EnvironmentState } from "../reconcile/environment-state.ts";
 import type { TrackedDrift } from "../reconcile/namespace-state.ts";
-import type { Pause } from "../reconcile/ports.ts";
+import { type ConditionType, DRIFT_KINDS, type Pause } from "../model/drift.ts";
 import type { Run } from "../model/api.ts";
-import { DRIFT_KINDS, type ConditionType } from "../model/drift.ts";
 import { STEPS, type Step } from "../model/operation.ts";
 import type { RateBudget } from "../github/port.ts";
 import type { MetricFamily, MetricSample } from "./metrics-text.ts";

@@ -53,7 +53,14 @@ export interface DriftReport {
   readonly drifts: readonly Drift[];
   readonly conditions: readonly NamespaceCondition[];
   /** Set while nothing is applied anywhere: who switched it off, and why. */
-  readonly paused: { readonly by: string; readonly reason: string; readonly at: number } | null;
+  readonly paused: Pause | null;
+}
+
+export interface Pause {
+  readonly by: string;
+  readonly reason: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly at: number;
 }
 
 /** As in Kubernetes' kstatus: `Ready` is as declared, `Reconciling` is on its way, `Stalled` needs a person. */

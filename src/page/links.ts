@@ -1,6 +1,6 @@
 /** Addresses of pages on GitHub. The API's address says where they are; an address of another form, such as a test's, has no pages. */
 import type { Links } from "./page-data.ts";
-import type { GithubSettings } from "../server/settings.ts";
+import type { GithubSettings } from "../github/settings.ts";
 
 const SHA = /^[0-9a-f]{7,40}$/;
 

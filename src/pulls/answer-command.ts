@@ -10,7 +10,7 @@ import { RELEASE_AGE_MAX_MS } from "../model/review.ts";
 import type { GithubResult, Pull } from "../github/port.ts";
 import { codeMarkdown, escapeMarkdown } from "../render/escape-markdown.ts";
 import { applyPlan } from "../runs/apply-plan.ts";
-import { RefusedRequest } from "../server/problems.ts";
+import { RefusedRequest } from "../model/refused-request.ts";
 import { decodeJson } from "../runs/store.ts";
 import { WORKER_NAME, type PullParts } from "./pull-parts.ts";
 import type { CommentedCommand } from "./pull-task.ts";

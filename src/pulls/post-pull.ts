@@ -14,7 +14,7 @@ import { parseConfig, parseManifests } from "../manifest/index.ts";
 import type { CheckState } from "./plan-check.ts";
 import type { CommentState } from "./plan-comment.ts";
 import { makePlan } from "../runs/make-plan.ts";
-import { RefusedRequest } from "../server/problems.ts";
+import { RefusedRequest } from "../model/refused-request.ts";
 import { postMerged, type MergedOutcome } from "./post-merged.ts";
 import { postCheck, postComment } from "./post-state.ts";
 import { WORKER_NAME, type PullParts } from "./pull-parts.ts";

@@ -3,7 +3,7 @@ import type { BlobCache } from "../github/find-manifests.ts";
 import type { GithubWriter } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
 import type { CallCoordinator } from "../server/coordinator/coordinator-api.ts";
-import type { GithubSettings } from "../server/settings.ts";
+import type { GithubSettings } from "../github/settings.ts";
 import type { PullTask } from "./pull-task.ts";
 import type { PostedPull } from "./pulls-store.ts";
 

@@ -9,7 +9,7 @@ import type { GithubWriter } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
 import type { CallCoordinator } from "../server/coordinator/coordinator-api.ts";
 import { logError, logEvent } from "../log.ts";
-import type { GithubSettings } from "../server/settings.ts";
+import type { GithubSettings } from "../github/settings.ts";
 import { DELAY_LONGEST_MS, TasksStore, type StoredTask } from "./tasks-store.ts";
 import { doTask } from "./do-task.ts";
 import { createMemoryBlobs } from "./memory-blobs.ts";

@@ -8,7 +8,7 @@ import { failure, success } from "../model/result.ts";
 import { findManifests, type BlobCache, type FoundFile, type FoundManifests } from "../github/find-manifests.ts";
 import { touchesManifests } from "../github/manifest-paths.ts";
 import type { CommitRef, GithubReader, GithubResult, Pull } from "../github/port.ts";
-import type { GithubSettings } from "../server/settings.ts";
+import type { GithubSettings } from "../github/settings.ts";
 
 /** Rounds of fetching for one commit; what they bring stays in the cache for the next try. */
 const ROUNDS_MAX = 4;

@@ -1,11 +1,6 @@
 /** The desired state where no repository is read: what was applied last, by a workflow or by hand. Reconciliation keeps it so. */
 import type { ManifestSource } from "./ports.ts";
-import type { DesiredState } from "../model/spec.ts";
-
-export interface AppliedState {
-  readonly fingerprint: string;
-  readonly desired: DesiredState;
-}
+import type { AppliedState } from "../runs/plan-book.ts";
 
 /** @param newest the desired state under the newest run that somebody else started; null when there is none. */
 export function createAppliedSource(

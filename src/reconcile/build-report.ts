@@ -1,9 +1,9 @@
 /** The drift report: what reconciliation found, as `GET /v1/drift` gives it and as alerts are made from. */
 import { sha256Hex, canonicalJson } from "../model/canonical.ts";
-import { DRIFT_KINDS, type Drift, type DriftReport, type NamespaceCondition } from "../model/drift.ts";
+import { type Drift, DRIFT_KINDS, type DriftReport, type NamespaceCondition, type Pause } from "../model/drift.ts";
 import { newEnvironmentState } from "./environment-state.ts";
 import type { NamespaceState, TrackedDrift } from "./namespace-state.ts";
-import type { Pause, ReconcileStore } from "./ports.ts";
+import type { ReconcileStore } from "./ports.ts";
 
 /** Drifts sorted by kind, then namespace; conditions of the namespaces that a manifest declares, by name. */
 export async function buildReport(environment: string, store: ReconcileStore, paused: Pause | null): Promise<DriftReport> {

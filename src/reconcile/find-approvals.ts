@@ -9,7 +9,7 @@ import type { Guard, Plan } from "../model/plan.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { isMadeByStranger, isNew, type Approval } from "./judge.ts";
 import { isSameChange, type NamespaceState, type PendingChange } from "./namespace-state.ts";
-import type { ReviewAnswer, ReviewedPlan } from "./ports.ts";
+import type { ReviewAnswer, ReviewedPlan } from "../reviews/review-lookup.ts";
 
 export interface PendingState {
   readonly state: NamespaceState;

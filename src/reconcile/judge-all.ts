@@ -10,7 +10,8 @@ import type { EnvironmentState } from "./environment-state.ts";
 import { findApproval, findWholePlans, type PendingState, type WholePlan } from "./find-approvals.ts";
 import { type Approval, holdForDependency, INTERNAL_ERROR, judgeChange, type Judged, type Verdict } from "./judge.ts";
 import type { LookContext } from "./note-look.ts";
-import type { ReconcilePorts, ReviewAnswer } from "./ports.ts";
+import type { ReconcilePorts } from "./ports.ts";
+import type { ReviewAnswer } from "../reviews/review-lookup.ts";
 
 export interface DecideContext extends LookContext {
   /** Asked once a slice, and only when somebody needs it. */

@@ -9,7 +9,7 @@ import type { CommitRef, GithubFailure, GithubReader } from "../github/port.ts";
 import { parseConfig, parseManifests, type ManifestError } from "../manifest/index.ts";
 import type { BlobStore } from "./blob-store.ts";
 import type { ReconcileDocuments } from "./state-store.ts";
-import type { GithubSettings } from "../server/settings.ts";
+import type { GithubSettings } from "../github/settings.ts";
 
 /** Files that one slice fetches: far below what one invocation may ask. */
 const FETCHES_MAX = 300;

@@ -9,7 +9,7 @@ import type { LiveFailure, LiveResult, NamespaceRef } from "../model/live.ts";
 import type { OperationStatus } from "../model/operation.ts";
 import type { LiveAccess } from "../live/port.ts";
 import type { CallCoordinator } from "../server/coordinator/coordinator-api.ts";
-import { RefusedRequest } from "../server/problems.ts";
+import { RefusedRequest } from "../model/refused-request.ts";
 
 export interface PauseParts {
   readonly live: LiveAccess;

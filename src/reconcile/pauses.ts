@@ -2,8 +2,8 @@
  * Who has stopped what: the switch for everything, and what people do to the operation of one namespace. Tells the history, and has the next
  * tick look.
  */
-import { makeEvent } from "../history/make-event.ts";
-import type { NewEvent, Pause } from "./ports.ts";
+import { makeEvent, type NewEvent } from "../history/make-event.ts";
+import type { Pause } from "../model/drift.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { isAnyWindowOpen } from "../runs/windows.ts";

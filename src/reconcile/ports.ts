@@ -5,14 +5,14 @@
  * fails says so as a value; an exception is a kill, and the next tick goes on from what was written.
  */
 import type { Run } from "../model/api.ts";
-import type { DriftReport } from "../model/drift.ts";
-import type { HistoryEvent } from "../model/event.ts";
+import type { Pause } from "../model/drift.ts";
 import type { NamespaceRef } from "../model/live.ts";
-import type { Guard, Plan } from "../model/plan.ts";
 import type { Result } from "../model/result.ts";
-import type { RunOrigin } from "../model/review.ts";
 import type { DesiredState, Window } from "../model/spec.ts";
+import type { NewEvent } from "../history/make-event.ts";
 import type { LiveReader, MemberReader } from "../live/port.ts";
+import type { ReviewLookup } from "../reviews/review-lookup.ts";
+import type { NewRun } from "../runs/start-runs.ts";
 import type { OperationHolder } from "../runs/hold-operation.ts";
 import type { SeenRegistries } from "../live/watch-registries.ts";
 import type { EnvironmentState } from "./environment-state.ts";
@@ -35,32 +35,6 @@ export type ManifestReading = { readonly requests: number } & (
   /** Nothing is known; asked again from `retryAt` on, or at the next tick. */
   | { readonly kind: "failed"; readonly message: string; readonly retryAt: number | null }
 );
-
-/** Which plans the merged commit stands on. */
-export interface ReviewLookup {
-  find(commit: string): Promise<ReviewAnswer>;
-}
-
-export type ReviewAnswer = { readonly requests: number } & (
-  | { readonly kind: "found"; readonly plans: readonly ReviewedPlan[] }
-  | { readonly kind: "failed"; readonly message: string }
-);
-
-/** A plan that was shown in a pull request that is merged now. */
-export interface ReviewedPlan {
-  readonly pull: number;
-  readonly plan: Plan;
-  /** Of a release of exactly this fingerprint that has not expired. */
-  readonly overrides: readonly Guard[];
-}
-
-export interface NewRun {
-  readonly plan: Plan;
-  /** What the plan was made from. */
-  readonly desired: DesiredState;
-  readonly overrides: readonly Guard[];
-  readonly origin: RunOrigin;
-}
 
 /** The runs of the environment. Starting the same plan twice is starting it once. */
 export interface RunPort {
@@ -96,9 +70,6 @@ export interface StoredDigest extends NamespaceRef {
   /** Null without a manifest. */
   readonly specDigest: string | null;
 }
-
-export type NewEvent = Omit<HistoryEvent, "id">;
-export type Pause = NonNullable<DriftReport["paused"]>;
 
 export interface ReconcilePorts {
   readonly environment: string;

@@ -24,7 +24,8 @@ import { INTERNAL_ERROR } from "./judge.ts";
 import type { DecideContext } from "./judge-all.ts";
 import { lookAt } from "./look-at.ts";
 import { conditionOf, type NamespaceState } from "./namespace-state.ts";
-import type { ReconcilePorts, ReviewAnswer } from "./ports.ts";
+import type { ReconcilePorts } from "./ports.ts";
+import type { ReviewAnswer } from "../reviews/review-lookup.ts";
 import { CHECK_MS_MAX, retryDelayMs } from "./schedule.ts";
 
 /** What one slice may use. */

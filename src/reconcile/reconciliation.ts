@@ -4,13 +4,15 @@
  * A slice is not waited for by the alarm: runs must not wait for GitHub or for an object that hangs. It never throws. Which environments
  * there are: with a repository the one of its manifests; without, those that something was applied to, kept as it was applied last.
  */
-import type { DriftReport } from "../model/drift.ts";
+import type { DriftReport, Pause } from "../model/drift.ts";
 import type { Run } from "../model/api.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { buildReport } from "./build-report.ts";
 import { isUnderWay, type EnvironmentState } from "./environment-state.ts";
-import type { ManifestSource, NewEvent, Pause, ReconcilePorts, ReviewLookup } from "./ports.ts";
+import type { ManifestSource, ReconcilePorts } from "./ports.ts";
+import { createReviewLookup, type ReviewLookup } from "../reviews/review-lookup.ts";
+import type { NewEvent } from "../history/make-event.ts";
 import { beginPass, reconcile } from "./reconcile.ts";
 import type { GithubReader } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
@@ -20,14 +22,13 @@ import type { PlanBook } from "../runs/plan-book.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { RunBook } from "../runs/run-book.ts";
 import type { RunStarts } from "../runs/start-runs.ts";
-import type { GithubSettings } from "../server/settings.ts";
+import type { GithubSettings } from "../github/settings.ts";
 import { Waiters } from "../runs/waiters.ts";
 import { isAnyWindowOpen } from "../runs/windows.ts";
 import { createAppliedSource } from "./applied-source.ts";
 import { BlobStore } from "./blob-store.ts";
 import { createManifestSource } from "./manifest-source.ts";
 import { Pauses } from "./pauses.ts";
-import { createReviewLookup } from "../reviews/review-lookup.ts";
 import { type AppliedRepair, RegistriesStore } from "./registries-store.ts";
 import { ReconcileDocuments, StateStore } from "./state-store.ts";
 

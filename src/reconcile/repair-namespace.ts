@@ -11,7 +11,7 @@ import type { LiveResult, NamespaceRef } from "../model/live.ts";
 import type { Disorder, RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.ts";
 import type { LiveAccess, LiveReader } from "../live/port.ts";
 import type { CallCoordinator } from "../server/coordinator/coordinator-api.ts";
-import { RefusedRequest } from "../server/problems.ts";
+import { RefusedRequest } from "../model/refused-request.ts";
 
 export interface RepairParts<Live extends LiveReader = LiveAccess> {
   /** Its `describe` tells of registries that are known to be lost. */

@@ -4,7 +4,8 @@
  */
 import type { EnvironmentState } from "./environment-state.ts";
 import type { NamespaceState } from "./namespace-state.ts";
-import type { Pause, ReconcileStore, StoredDigest } from "./ports.ts";
+import type { ReconcileStore, StoredDigest } from "./ports.ts";
+import type { Pause } from "../model/drift.ts";
 import type { NamespaceRef } from "../model/live.ts";
 
 const SCHEMA = `

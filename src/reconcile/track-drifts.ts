@@ -3,9 +3,8 @@
  * not find it any more. What opens and what goes away is an event.
  */
 import type { Drift } from "../model/drift.ts";
-import { makeEvent } from "../history/make-event.ts";
+import { makeEvent, type NewEvent } from "../history/make-event.ts";
 import type { TrackedDrift } from "./namespace-state.ts";
-import type { NewEvent } from "./ports.ts";
 
 /** What is wrong, as one look sees it. The reason holds no counts, times or errors' texts: it is part of the alert's fingerprint. */
 export type FoundDrift = Pick<Drift, "kind" | "reason" | "detail" | "remedy"> & {

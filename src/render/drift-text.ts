@@ -1,7 +1,6 @@
 /** The drift report for a terminal: what is wrong, since when and what to do, and then what is not as it should be in each namespace. */
 import type { Drift, DriftReport, NamespaceCondition } from "../model/drift.ts";
 import { formatCount, formatQuantity } from "../model/figures.ts";
-import { placeOf } from "../alerts/alert-message.ts";
 import { alignColumns } from "./columns.ts";
 import { PLAIN_PALETTE, type Palette } from "./palette.ts";
 import { printable, shorten } from "./printable.ts";
@@ -30,6 +29,11 @@ export function renderDrift(report: DriftReport, { now, palette = PLAIN_PALETTE 
     [summaryOf(report)],
   ].filter((lines) => lines.length > 0);
   return `${blocks.map((lines) => lines.join("\n")).join("\n\n")}\n`;
+}
+
+/** Where a drift is: its namespace, or the environment as a whole. */
+export function placeOf({ namespace }: Drift): string {
+  return namespace ?? "the whole environment";
 }
 
 function headOf({ environment, commit, checkedAt }: DriftReport, now: number): string {

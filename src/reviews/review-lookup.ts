@@ -2,8 +2,7 @@
  * Which reviewed plans the head of the default branch stands on: the newest review of each pull request that is merged into it, and what was
  * released since. Which pull requests are merged, GitHub says; that one is merged is asked once.
  */
-import type { ReviewAnswer, ReviewedPlan, ReviewLookup } from "../reconcile/ports.ts";
-import type { Plan } from "../model/plan.ts";
+import type { Guard, Plan } from "../model/plan.ts";
 import type { Review } from "../model/review.ts";
 import type { GithubFailure, GithubReader } from "../github/port.ts";
 import type { ReviewFilter } from "./reviews-store.ts";
@@ -11,6 +10,24 @@ import type { ReviewFilter } from "./reviews-store.ts";
 /** Reviews that are looked through, newest first, and pull requests of them that GitHub is asked about. */
 const REVIEWS_MAX = 200;
 const PULLS_MAX = 20;
+
+/** Which plans the merged commit stands on. */
+export interface ReviewLookup {
+  find(commit: string): Promise<ReviewAnswer>;
+}
+
+export type ReviewAnswer = { readonly requests: number } & (
+  | { readonly kind: "found"; readonly plans: readonly ReviewedPlan[] }
+  | { readonly kind: "failed"; readonly message: string }
+);
+
+/** A plan that was shown in a pull request that is merged now. */
+export interface ReviewedPlan {
+  readonly pull: number;
+  readonly plan: Plan;
+  /** Of a release of exactly this fingerprint that has not expired. */
+  readonly overrides: readonly Guard[];
+}
 
 export interface ReviewParts {
   readonly environment: string;

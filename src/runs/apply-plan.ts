@@ -14,7 +14,7 @@ import type { DesiredState } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";
 import type { ApplyOrder, CallCoordinator, StartRunFailure } from "../server/coordinator/coordinator-api.ts";
 import { readStoredPlan, unknownPlan } from "./make-plan.ts";
-import { RefusedRequest } from "../server/problems.ts";
+import { RefusedRequest } from "../model/refused-request.ts";
 import { decodeJson } from "./store.ts";
 import { isAnyWindowOpen } from "./windows.ts";
 

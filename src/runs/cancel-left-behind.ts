@@ -5,7 +5,7 @@
 import { runBounded } from "../live/run-bounded.ts";
 import type { Run, RunAction } from "../model/api.ts";
 import type { LiveAccess } from "../live/port.ts";
-import { RefusedRequest } from "../server/problems.ts";
+import { RefusedRequest } from "../model/refused-request.ts";
 
 /** Namespaces that are asked at the same time. */
 const CALLS_MAX = 4;

@@ -5,7 +5,7 @@ import { buildPlan } from "../planning/build-plan.ts";
 import type { DesiredState } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";
 import type { CallCoordinator } from "../server/coordinator/coordinator-api.ts";
-import { RefusedRequest } from "../server/problems.ts";
+import { RefusedRequest } from "../model/refused-request.ts";
 import { decodeJson, encodeJson } from "./store.ts";
 import { isAnyWindowOpen } from "./windows.ts";
 

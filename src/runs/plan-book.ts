@@ -2,8 +2,13 @@
 import type { NamespaceRef } from "../model/live.ts";
 import type { Plan } from "../model/plan.ts";
 import type { DesiredState } from "../model/spec.ts";
-import type { AppliedState } from "../reconcile/applied-source.ts";
 import { type CoordinatorStore, decodeJson, encodeJson, type StoredPlan } from "./store.ts";
+
+/** What was applied last by a workflow or by hand. */
+export interface AppliedState {
+  readonly fingerprint: string;
+  readonly desired: DesiredState;
+}
 
 export interface PlanBookParts {
   readonly storage: DurableObjectStorage;

@@ -4,17 +4,27 @@
  * An environment has one active run, under a lease with a token that grows. A run whose lease is lost is ended by the next one, and its
  * token tells that what it still has to say no longer counts.
  */
-import type { NewRun } from "../reconcile/ports.ts";
 import { createRun, failRun, RECONCILER } from "./run-record.ts";
 import type { Run } from "../model/api.ts";
 import type { Guard, Plan } from "../model/plan.ts";
 import { failure, success, type Result } from "../model/result.ts";
+import type { RunOrigin } from "../model/review.ts";
+import type { DesiredState } from "../model/spec.ts";
 import type { ApplyOrder, StartRunFailure } from "../server/coordinator/coordinator-api.ts";
 import type { PlanBook } from "./plan-book.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { CoordinatorStore } from "./store.ts";
 import { checkReview } from "../reviews/check-review.ts";
 import type { RunBook } from "./run-book.ts";
+
+/** A run that reconciliation asks for. */
+export interface NewRun {
+  readonly plan: Plan;
+  /** What the plan was made from. */
+  readonly desired: DesiredState;
+  readonly overrides: readonly Guard[];
+  readonly origin: RunOrigin;
+}
 
 /** What a run wants for itself. */
 interface Claim {

@@ -3,7 +3,7 @@
  * that was fenced off meanwhile is not overwritten.
  */
 import { advanceRun, type FindHold } from "./advance-run.ts";
-import type { Pause } from "../reconcile/ports.ts";
+import type { Pause } from "../model/drift.ts";
 import { failRun, type RunRecord } from "./run-record.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import type { LiveAccess } from "../live/port.ts";

@@ -30,7 +30,8 @@ import { createHttpApi } from "./http-api.ts";
 import type { ObjectBindings } from "./objects.ts";
 import { createAccessVerifier, type AccessSettings, type AccessVerifier } from "./access/access-verifier.ts";
 import { createSettingsReader, type ReconcilerOptions } from "./options.ts";
-import type { GithubSettings, Settings } from "./settings.ts";
+import type { Settings } from "./settings.ts";
+import type { GithubSettings } from "../github/settings.ts";
 
 export type { GithubCredentials } from "../github/client.ts";
 export type { AlertOptions, CloudflareAccessOptions, GithubOptions, OidcOptions, ReconcilerOptions } from "./options.ts";

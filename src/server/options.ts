@@ -12,7 +12,8 @@ import type { RequireRole } from "./access/authorize.ts";
 import type { Api } from "./context.ts";
 import type { ObjectBindings } from "./objects.ts";
 import type { AccessSettings } from "./access/access-verifier.ts";
-import type { GithubSettings, Settings } from "./settings.ts";
+import type { Settings } from "./settings.ts";
+import type { GithubSettings } from "../github/settings.ts";
 
 export interface ReconcilerOptions<Env extends object> {
   /** The bindings whose classes hold namespaces, by the name that manifests use. */

@@ -1,5 +1,6 @@
 /** Problem documents (RFC 9457): every refusal of the HTTP API is made here, so that a kind has one status and one title. */
 import type { Problem, ProblemKind } from "../model/api.ts";
+import type { ProblemErrors } from "../model/refused-request.ts";
 
 const KINDS: Readonly<Record<ProblemKind, { readonly status: number; readonly title: string }>> = {
   invalid: { status: 400, title: "The request is not valid" },
@@ -19,20 +20,6 @@ const KINDS: Readonly<Record<ProblemKind, { readonly status: number; readonly ti
 };
 
 const CHALLENGE = { "www-authenticate": 'Bearer realm="shardctl"' };
-
-export type ProblemErrors = NonNullable<Problem["errors"]>;
-
-/** A refusal on its way to the client. Thrown by handlers, turned into a response at the edge. */
-export class RefusedRequest extends Error {
-  readonly kind: ProblemKind;
-  readonly errors: ProblemErrors | undefined;
-
-  constructor(kind: ProblemKind, detail: string, errors?: ProblemErrors) {
-    super(detail);
-    this.kind = kind;
-    this.errors = errors;
-  }
-}
 
 /** The response for a refusal: `application/problem+json`, never cached. */
 export function problemResponse(

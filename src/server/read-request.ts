@@ -3,7 +3,8 @@ import type { Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type * as z from "zod";
 
-import { problemResponse, RefusedRequest } from "./problems.ts";
+import { problemResponse } from "./problems.ts";
+import { RefusedRequest } from "../model/refused-request.ts";
 
 /** Largest body of the API. */
 const BODY_BYTES_MAX = 8 * 1024 * 1024;

@@ -1,7 +1,7 @@
 /** Which namespace a request is about: by its name, and by its binding where several have one of that name. */
 import type { NamespaceRef } from "../model/live.ts";
 import type { ApiContext } from "./context.ts";
-import { RefusedRequest } from "./problems.ts";
+import { RefusedRequest } from "../model/refused-request.ts";
 
 /** @throws RefusedRequest when the name is not known here, or is ambiguous without `?object=`. */
 export async function resolveRef(context: ApiContext, name: string): Promise<NamespaceRef> {

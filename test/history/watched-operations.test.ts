@@ -1,7 +1,7 @@
 /** Operations that no run tells of: each start and end becomes one event, whatever looks saw of it. */
 import { describe, expect, it } from "vitest";
 
-import type { NewEvent } from "../../src/reconcile/ports.ts";
+import type { NewEvent } from "../../src/history/make-event.ts";
 import type { Run, RunAction } from "../../src/model/api.ts";
 import type { LiveNamespace } from "../../src/model/live.ts";
 import type { OperationStatus } from "../../src/model/operation.ts";

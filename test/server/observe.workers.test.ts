@@ -2,8 +2,7 @@
 import { createExecutionContext, createScheduledController, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
-import { makeEvent } from "../../src/history/make-event.ts";
-import type { NewEvent } from "../../src/reconcile/ports.ts";
+import { makeEvent, type NewEvent } from "../../src/history/make-event.ts";
 import type { EventList, HistoryEvent } from "../../src/model/event.ts";
 import type { DriftReport } from "../../src/model/drift.ts";
 import { DEFAULT_OPERATION_POLICY, type StartOperation } from "../../src/model/operation.ts";

@@ -11,8 +11,8 @@ import { failure, success, type Result } from "../../model/result.ts";
 import { checkApply, type ActionsCaller, type ActionsVerifier } from "../../github/actions-verifier.ts";
 import { readWorkflowToken } from "./actions-identity.ts";
 import type { ApiContext, ApiEnv } from "../context.ts";
-import { RefusedRequest } from "../problems.ts";
-import type { GithubSettings } from "../settings.ts";
+import { RefusedRequest } from "../../model/refused-request.ts";
+import type { GithubSettings } from "../../github/settings.ts";
 import { authenticate, hasRole, type Caller } from "./tokens.ts";
 
 export interface AccessOptions {

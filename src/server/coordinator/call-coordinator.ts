@@ -1,6 +1,6 @@
 /** Reaches the coordinator's object, and sends a call that hit a restart once more. */
 import { COORDINATOR_NAME, type CallCoordinator, type CoordinatorApi } from "./coordinator-api.ts";
-import { RefusedRequest } from "../problems.ts";
+import { RefusedRequest } from "../../model/refused-request.ts";
 
 /**
  * Binds the calls to the coordinator's object. @throws RefusedRequest `unavailable` from a call

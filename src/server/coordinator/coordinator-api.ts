@@ -1,7 +1,6 @@
 /** The coordinator as the rest of the Worker calls it: a contract of types, so that whoever calls it need not know how it works. */
-import type { Pause } from "../../reconcile/ports.ts";
+import type { DriftReport, Pause } from "../../model/drift.ts";
 import type { Run } from "../../model/api.ts";
-import type { DriftReport } from "../../model/drift.ts";
 import type { HistoryEvent } from "../../model/event.ts";
 import type { NamespaceRef } from "../../model/live.ts";
 import type { Guard } from "../../model/plan.ts";

@@ -30,7 +30,8 @@ import { ReviewsStore } from "../../reviews/reviews-store.ts";
 import { RunBook } from "../../runs/run-book.ts";
 import { RunStarts } from "../../runs/start-runs.ts";
 import { RunSteps } from "../../runs/step-runs.ts";
-import type { GithubSettings, Settings } from "../settings.ts";
+import type { Settings } from "../settings.ts";
+import type { GithubSettings } from "../../github/settings.ts";
 import { CoordinatorStore } from "../../runs/store.ts";
 
 /** What the parts reach outside of the object. */

@@ -9,9 +9,8 @@
  */
 import { DurableObject } from "cloudflare:workers";
 
-import type { Pause } from "../../reconcile/ports.ts";
+import type { DriftReport, Pause } from "../../model/drift.ts";
 import type { Run } from "../../model/api.ts";
-import type { DriftReport } from "../../model/drift.ts";
 import type { HistoryEvent } from "../../model/event.ts";
 import type { NamespaceRef } from "../../model/live.ts";
 import type { Guard } from "../../model/plan.ts";

@@ -5,7 +5,8 @@
 import type { EnvironmentState } from "../../reconcile/environment-state.ts";
 import { fingerprintDrifts, sortDrifts } from "../../reconcile/build-report.ts";
 import type { TrackedDrift } from "../../reconcile/namespace-state.ts";
-import type { NewEvent, Pause } from "../../reconcile/ports.ts";
+import type { Pause } from "../../model/drift.ts";
+import type { NewEvent } from "../../history/make-event.ts";
 import type { Run } from "../../model/api.ts";
 import type { HistoryEvent } from "../../model/event.ts";
 import type { LiveNamespace } from "../../model/live.ts";

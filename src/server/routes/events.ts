@@ -4,7 +4,7 @@ import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
 import type { CallCoordinator } from "../coordinator/coordinator-api.ts";
 import type { EventFilter } from "../../history/history-store.ts";
-import { RefusedRequest } from "../problems.ts";
+import { RefusedRequest } from "../../model/refused-request.ts";
 import { readNumber } from "../read-request.ts";
 
 const LIMIT_MAX = 1000;

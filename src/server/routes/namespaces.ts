@@ -6,7 +6,7 @@ import type { NamespaceRef } from "../../model/live.ts";
 import type { LiveReader } from "../../live/port.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
-import { RefusedRequest } from "../problems.ts";
+import { RefusedRequest } from "../../model/refused-request.ts";
 import { readNumber } from "../read-request.ts";
 import { resolveRef } from "../resolve-ref.ts";
 

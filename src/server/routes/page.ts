@@ -11,7 +11,7 @@ import { STATE_FILTERS, type StateFilter } from "../../page/page-data.ts";
 import { listMembers, viewOperation } from "../../page/sight.ts";
 import type { Api, ApiContext } from "../context.ts";
 import { logError } from "../../log.ts";
-import { RefusedRequest } from "../problems.ts";
+import { RefusedRequest } from "../../model/refused-request.ts";
 import { limitBody, readNumber } from "../read-request.ts";
 import { authenticate } from "../access/tokens.ts";
 import { serveAssets } from "../../page/html/assets.ts";

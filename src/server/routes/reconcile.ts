@@ -3,7 +3,7 @@ import { RUN_WAIT_MAX_S } from "../../model/api.ts";
 import type { DriftReport } from "../../model/drift.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
-import { RefusedRequest } from "../problems.ts";
+import { RefusedRequest } from "../../model/refused-request.ts";
 import { limitBody, readNumber } from "../read-request.ts";
 
 export function addReconcileRoutes(api: Api, requireRole: RequireRole): void {

@@ -8,7 +8,7 @@ import type { RepairOutcome, RepairPlan, RepairRequest } from "../../model/repai
 import { SEEN_MEMBERS_MAX } from "../../model/disorder.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
-import { RefusedRequest } from "../problems.ts";
+import { RefusedRequest } from "../../model/refused-request.ts";
 import { limitBody, readBody } from "../read-request.ts";
 import { applyRepair, planRepair } from "../../reconcile/repair-namespace.ts";
 import { resolveRef } from "../resolve-ref.ts";

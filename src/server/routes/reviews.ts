@@ -17,7 +17,7 @@ import { pullOfRef } from "../access/actions-identity.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
 import { readStoredPlan, unknownPlan } from "../../runs/make-plan.ts";
-import { RefusedRequest } from "../problems.ts";
+import { RefusedRequest } from "../../model/refused-request.ts";
 import { limitBody, readBody, readNumber } from "../read-request.ts";
 import { releaseRequestSchema, reviewRequestSchema } from "../schemas.ts";
 import { decodeJson } from "../../runs/store.ts";

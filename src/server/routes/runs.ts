@@ -3,7 +3,7 @@ import { RUN_WAIT_MAX_S, type Run, type RunList } from "../../model/api.ts";
 import { cancelLeftBehind } from "../../runs/cancel-left-behind.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api } from "../context.ts";
-import { RefusedRequest } from "../problems.ts";
+import { RefusedRequest } from "../../model/refused-request.ts";
 import { limitBody, readNumber } from "../read-request.ts";
 
 const LIST_LIMIT = { min: 1, max: 1000, fallback: 50 };

@@ -9,7 +9,7 @@ import type { ThingInput } from "../../shards/things/things.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
 import type { ObjectBindings } from "../objects.ts";
-import { RefusedRequest } from "../problems.ts";
+import { RefusedRequest } from "../../model/refused-request.ts";
 import { limitBody, readBody, readNumber } from "../read-request.ts";
 
 /** Largest body of one bulk put. */

@@ -8,9 +8,9 @@ import { parseCommand } from "../../github/parse-command.ts";
 import { readWebhook, type WebhookEvent, type WebhookRefusal } from "../../github/read-webhook.ts";
 import type { ProblemKind } from "../../model/api.ts";
 import type { Api } from "../context.ts";
-import { RefusedRequest } from "../problems.ts";
+import { RefusedRequest } from "../../model/refused-request.ts";
 import type { PullTask } from "../../pulls/pull-task.ts";
-import type { GithubSettings } from "../settings.ts";
+import type { GithubSettings } from "../../github/settings.ts";
 
 const PROBLEMS: Readonly<Record<WebhookRefusal["kind"], ProblemKind>> = {
   tooLarge: "tooLarge",

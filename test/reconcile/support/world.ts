@@ -5,12 +5,14 @@
 import { advanceRun, type FindHold } from "../../../src/runs/advance-run.ts";
 import { buildReport } from "../../../src/reconcile/build-report.ts";
 import type { EnvironmentState } from "../../../src/reconcile/environment-state.ts";
-import type { ManifestReading, NewEvent, Pause, ReconcilePorts, ReviewAnswer } from "../../../src/reconcile/ports.ts";
+import type { ManifestReading, ReconcilePorts } from "../../../src/reconcile/ports.ts";
+import type { ReviewAnswer } from "../../../src/reviews/review-lookup.ts";
+import type { Drift, DriftReport, Pause } from "../../../src/model/drift.ts";
+import type { NewEvent } from "../../../src/history/make-event.ts";
 import { beginPass, reconcile } from "../../../src/reconcile/reconcile.ts";
 import { gatherLive } from "../../../src/runs/gather-live.ts";
 import { createRun, detachAction, RECONCILER, requestCancel, type RunRecord } from "../../../src/runs/run-record.ts";
 import type { Run } from "../../../src/model/api.ts";
-import type { Drift, DriftReport } from "../../../src/model/drift.ts";
 import { unshardedLayout } from "../../../src/model/layout/layout.ts";
 import type { NamespaceRef } from "../../../src/model/live.ts";
 import type { Guard, Plan } from "../../../src/model/plan.ts";
