@@ -2,7 +2,8 @@
 import type { BlobCache } from "../github/find-manifests.ts";
 import type { GithubWriter } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
-import type { CallCoordinator } from "../server/coordinator/coordinator-api.ts";
+import type { ReviewCalls } from "../reviews/review-calls.ts";
+import type { Call, PlanCalls, RunCalls } from "../runs/run-calls.ts";
 import type { GithubSettings } from "../github/settings.ts";
 import type { PullTask } from "./pull-task.ts";
 import type { PostedPull } from "./pulls-store.ts";
@@ -11,7 +12,7 @@ export interface PullParts {
   readonly settings: GithubSettings;
   readonly github: GithubWriter;
   readonly live: LiveAccess;
-  readonly coordinator: CallCoordinator;
+  readonly coordinator: Call<PlanCalls & RunCalls & ReviewCalls>;
   readonly pulls: PostedPulls;
   readonly blobs: BlobCache;
   /** Asks for more work, at once. */

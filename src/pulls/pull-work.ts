@@ -7,7 +7,6 @@
 import type { Run } from "../model/api.ts";
 import type { GithubWriter } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
-import type { CallCoordinator } from "../server/coordinator/coordinator-api.ts";
 import { logError, logEvent } from "../log.ts";
 import type { GithubSettings } from "../github/settings.ts";
 import { DELAY_LONGEST_MS, TasksStore, type StoredTask } from "./tasks-store.ts";
@@ -26,7 +25,7 @@ export interface PullWorkParts {
   readonly settings: () => GithubSettings | null;
   readonly github: () => GithubWriter | null;
   readonly live: () => LiveAccess;
-  readonly coordinator: CallCoordinator;
+  readonly coordinator: PullParts["coordinator"];
   /** Called at the end of a pass. */
   readonly onQuiet: () => void;
 }

@@ -8,12 +8,13 @@ import { isPausedByUs } from "../runs/hold-operation.ts";
 import type { LiveFailure, LiveResult, NamespaceRef } from "../model/live.ts";
 import type { OperationStatus } from "../model/operation.ts";
 import type { LiveAccess } from "../live/port.ts";
-import type { CallCoordinator } from "../server/coordinator/coordinator-api.ts";
+import type { Call } from "../runs/run-calls.ts";
+import type { PauseCalls } from "./reconcile-calls.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
 
 export interface PauseParts {
   readonly live: LiveAccess;
-  readonly coordinator: CallCoordinator;
+  readonly coordinator: Call<PauseCalls>;
   /** Who asks. */
   readonly by: string;
 }

@@ -10,13 +10,14 @@ import { formatQuantity } from "../model/figures.ts";
 import type { LiveResult, NamespaceRef } from "../model/live.ts";
 import type { Disorder, RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.ts";
 import type { LiveAccess, LiveReader } from "../live/port.ts";
-import type { CallCoordinator } from "../server/coordinator/coordinator-api.ts";
+import type { Call } from "../runs/run-calls.ts";
+import type { RegistryCalls } from "./reconcile-calls.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
 
 export interface RepairParts<Live extends LiveReader = LiveAccess> {
   /** Its `describe` tells of registries that are known to be lost. */
   readonly live: Live;
-  readonly coordinator: CallCoordinator;
+  readonly coordinator: Call<RegistryCalls>;
 }
 
 /**

@@ -12,7 +12,7 @@ import { blockOf, standingBlocks } from "../planning/check-safety.ts";
 import { assertNever } from "../model/result.ts";
 import type { DesiredState } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";
-import type { ApplyOrder, CallCoordinator, StartRunFailure } from "../server/coordinator/coordinator-api.ts";
+import type { ApplyOrder, Call, PlanCalls, RunCalls, StartRunFailure } from "./run-calls.ts";
 import { readStoredPlan, unknownPlan } from "./make-plan.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
 import { decodeJson } from "./store.ts";
@@ -23,7 +23,7 @@ const MESSAGES_MAX = 5;
 
 export interface ApplyParts {
   readonly live: LiveReader;
-  readonly coordinator: CallCoordinator;
+  readonly coordinator: Call<PlanCalls & RunCalls>;
 }
 
 /** @throws RefusedRequest as above; nothing was started then. */
@@ -52,7 +52,7 @@ export async function applyPlan({ live, coordinator }: ApplyParts, order: ApplyO
 }
 
 /** Windows are judged by the clock of now: the one of the plan has moved on, and the fingerprint has no time in it. */
-async function closedWindows(coordinator: CallCoordinator, plan: Plan): Promise<Block[]> {
+async function closedWindows(coordinator: Call<PlanCalls>, plan: Plan): Promise<Block[]> {
   const body = await coordinator((calls) => calls.readDesired(plan.fingerprint));
   if (!body) throw unknownPlan(plan.fingerprint);
   const changed = new Set(plan.changes.map(({ namespace }) => namespace));

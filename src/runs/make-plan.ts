@@ -4,7 +4,7 @@ import type { Plan } from "../model/plan.ts";
 import { buildPlan } from "../planning/build-plan.ts";
 import type { DesiredState } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";
-import type { CallCoordinator } from "../server/coordinator/coordinator-api.ts";
+import type { Call, PlanCalls } from "./run-calls.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
 import { decodeJson, encodeJson } from "./store.ts";
 import { isAnyWindowOpen } from "./windows.ts";
@@ -14,7 +14,7 @@ const PLAN_BYTES_MAX = 20 * 1024 * 1024;
 
 export interface PlanParts {
   readonly live: LiveReader;
-  readonly coordinator: CallCoordinator;
+  readonly coordinator: Call<PlanCalls>;
   /** Who asks for the plan, for the history; nobody when the Worker makes it for itself. */
   readonly caller?: { readonly name: string };
 }
@@ -63,7 +63,7 @@ export async function makePlan(
 }
 
 /** The stored plan as UTF-8 JSON, or the refusal `unknownPlan`. */
-export async function readStoredPlan(coordinator: CallCoordinator, fingerprint: string): Promise<Uint8Array> {
+export async function readStoredPlan(coordinator: Call<PlanCalls>, fingerprint: string): Promise<Uint8Array> {
   const body = await coordinator((calls) => calls.readPlan(fingerprint));
   if (body) return body;
   throw unknownPlan(fingerprint);

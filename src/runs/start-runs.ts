@@ -10,7 +10,7 @@ import type { Guard, Plan } from "../model/plan.ts";
 import { failure, success, type Result } from "../model/result.ts";
 import type { RunOrigin } from "../model/review.ts";
 import type { DesiredState } from "../model/spec.ts";
-import type { ApplyOrder, StartRunFailure } from "../server/coordinator/coordinator-api.ts";
+import type { ApplyOrder, StartRunFailure } from "./run-calls.ts";
 import type { PlanBook } from "./plan-book.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { CoordinatorStore } from "./store.ts";
