@@ -1,5 +1,6 @@
 /**
- * Orders the rooms of a folder as floors. A room imports itself and the rooms below it; `check-imports.ts` refuses the rest, types too.
+ * Orders the rooms of a folder as floors, from the ground up. A room imports itself and the rooms below it, or of those the ones that it
+ * is allowed; `check-imports.ts` refuses the rest, types too.
  *
  * A room is a folder, or a file that lies in none, by its name. A new room must be put on a floor here.
  */
@@ -8,7 +9,47 @@ export interface Floors {
   readonly folder: string;
   /** From the ground up. */
   readonly rooms: readonly string[];
+  /** What each room imports of those below. Left out: it may import all of them. */
+  readonly imports?: Readonly<Record<string, readonly string[]>>;
 }
+
+/** A row for each room, with what it imports: an import that is missing here is refused, and so is one that nobody uses. */
+const SRC_IMPORTS = {
+  "log.ts": [],
+  model: [],
+  planning: ["model"],
+  manifest: ["model"],
+  shards: ["model", "planning"],
+  live: ["model"],
+  github: ["model"],
+  render: ["model"],
+  reviews: ["model", "github"],
+  runs: ["log.ts", "model", "planning", "live", "reviews"],
+  history: ["model", "render", "runs"],
+  reconcile: ["log.ts", "model", "planning", "manifest", "live", "github", "reviews", "runs", "history"],
+  alerts: ["log.ts", "model", "github", "render", "history"],
+  metrics: ["model", "github", "history", "reconcile", "alerts"],
+  page: ["model", "live", "github", "render", "reviews", "runs", "history", "reconcile"],
+  pulls: ["log.ts", "model", "manifest", "live", "github", "render", "reviews", "runs"],
+  server: [
+    "log.ts",
+    "model",
+    "shards",
+    "live",
+    "github",
+    "reviews",
+    "runs",
+    "history",
+    "reconcile",
+    "alerts",
+    "metrics",
+    "page",
+    "pulls",
+  ],
+  cli: ["model", "planning", "manifest", "github", "render", "pulls"],
+} as const;
+
+export const SRC_FLOORS: Floors = { folder: "src", rooms: Object.keys(SRC_IMPORTS), imports: SRC_IMPORTS };
 
 export const SHARDS_FLOORS: Floors = {
   folder: "src/shards",

@@ -10,7 +10,7 @@ import { describe, expect, it } from "vitest";
 
 import { temporaryFolder } from "../cli/support/run-cli.ts";
 import { describeProblem, findUpwardImports, type FloorProblem } from "./find-upward-imports.ts";
-import { SHARDS_FLOORS, type Floors } from "./floors.ts";
+import { SHARDS_FLOORS, SRC_FLOORS, type Floors } from "./floors.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url).href);
 const FLOORS: Floors = { folder: "src/house", rooms: ["cellar", "hall", "attic", "roof.ts"] };
@@ -81,8 +81,61 @@ describe("floors", () => {
   });
 });
 
-describe("the list of rooms in CONTRIBUTING.md", () => {
-  it("is that of the floors, from the top", async () => {
+describe("a table of imports", () => {
+  const imports = { cellar: [], hall: ["cellar"], attic: ["cellar", "hall"], "roof.ts": ["attic"] };
+  const door = `import { wine } from "../cellar/wine.ts";\nexport const door = wine;\n`;
+
+  it("lets a tree pass that makes just those", () => {
+    expect(find({ "src/house/hall/door.ts": door }, { imports })).toEqual([]);
+  });
+
+  it("refuses one that it does not allow, of a type too", () => {
+    expect(
+      find(
+        {
+          "src/house/hall/door.ts": door,
+          "src/house/roof.ts": `export type { Wine } from "./cellar/wine.ts";\nexport * from "./attic/box.ts";\n`,
+        },
+        { imports },
+      ),
+    ).toEqual([{ kind: "notAllowed", from: "src/house/roof.ts", to: "src/house/cellar/wine.ts" }]);
+  });
+
+  it("refuses an upward import even where it names the room", () => {
+    const up = { ...imports, cellar: ["hall"], hall: [] };
+    expect(find({ "src/house/cellar/cork.ts": `export { door } from "../hall/door.ts";\n` }, { imports: up })).toEqual([
+      { kind: "upward", from: "src/house/cellar/cork.ts", to: "src/house/hall/door.ts" },
+    ]);
+  });
+
+  it("has nothing that no file makes", () => {
+    expect(find({}, { imports })).toEqual([{ kind: "unused", room: "hall", imported: "cellar" }]);
+  });
+
+  it("says what to do, in one line each", () => {
+    const said = (problem: FloorProblem): string => describeProblem(SRC_FLOORS, problem);
+    expect(said({ kind: "notAllowed", from: "src/cli/a.ts", to: "src/live/b.ts" })).toBe(
+      "src/cli/a.ts imports src/live/b.ts, which cli is not allowed in test/architecture/floors.ts.",
+    );
+    expect(said({ kind: "unused", room: "cli", imported: "live" })).toBe(
+      "No file of src/cli imports live: take it out of its row in test/architecture/floors.ts.",
+    );
+  });
+});
+
+describe("the lists of rooms in CONTRIBUTING.md", () => {
+  it("say of each room of src what it may import, from the top", async () => {
+    const page = await readFile(`${ROOT}CONTRIBUTING.md`, "utf8");
+    const rows = page.slice(page.indexOf("| folder ")).split("\n\n")[0] ?? "";
+    const listed = [...rows.matchAll(/^\| `src\/([^`]+)` .*\| ([^|]+)\|$/gm)].map(([, room, allowed = ""]) => [
+      room,
+      allowed.trim(),
+    ]);
+    const { rooms, imports } = SRC_FLOORS;
+    expect(listed).toEqual(rooms.toReversed().map((room) => [room, imports?.[room]?.toReversed().join(", ") || "nothing"]));
+  });
+
+  it("are those of the floors of src/shards, from the top", async () => {
     const page = await readFile(`${ROOT}CONTRIBUTING.md`, "utf8");
     const rows = page.slice(page.indexOf("| room ")).split("\n\n")[0] ?? "";
     const listed = [...rows.matchAll(/^\| `([^`]+)`/gm)].map(([, room]) => room);
