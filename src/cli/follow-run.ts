@@ -6,7 +6,9 @@ import type { Run } from "../model/api.ts";
 import type { ApiClient } from "./api-client.ts";
 import { type CliResult, fail } from "./failure.ts";
 import { backoffMs, isTransient } from "./http.ts";
-import { openRunReporter } from "./run-reporter.ts";
+import { openBars } from "./run-bars.ts";
+import { openLines } from "./run-lines.ts";
+import type { RunReporter } from "./run-progress.ts";
 import type { Session } from "./session.ts";
 
 /** A poll returns earlier when there is news; this bounds how long a proxy must hold it. */
@@ -56,6 +58,12 @@ export async function followRun(
     reporter.end();
     interruption.release();
   }
+}
+
+/** Bars on a terminal, plain lines elsewhere. */
+function openRunReporter(session: Session): RunReporter {
+  const terminal = session.stream.isTTY === true && session.host.env["TERM"] !== "dumb" && !session.host.env["CI"];
+  return terminal ? openBars(session) : openLines(session);
 }
 
 function leftAlone(run: Run): ReturnType<typeof fail> {

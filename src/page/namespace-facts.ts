@@ -1,7 +1,9 @@
 /** The facts that the status page asks the coordinator for, as they travel between the two. */
 import type { HistoryEvent } from "../model/event.ts";
+import type { NamespaceRef } from "../model/live.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
-import type { MemberView, NamespaceView, Overview, StateFilter, Surroundings } from "./page-data.ts";
+import type { MemberView, NamespaceView, Overview, RunView, StateFilter, Surroundings } from "./page-data.ts";
+import type { Looked } from "./sights-store.ts";
 
 export interface OverviewRequest {
   /** Null: the first. */
@@ -32,4 +34,15 @@ export interface NamespacePageFacts extends Surroundings {
   readonly spec: NamespaceSpec | null;
   readonly members: readonly MemberView[];
   readonly events: readonly HistoryEvent[];
+}
+
+/** What the coordinator answers about the status page. */
+export interface PageCalls {
+  /** What is known for the status page; no namespace is asked. */
+  readOverview(request: OverviewRequest): Promise<OverviewFacts>;
+  /** Null when the namespace is not known in that environment. */
+  readNamespacePage(environment: string | null, ref: NamespaceRef): Promise<NamespacePageFacts | null>;
+  readRunViews(ids: readonly string[]): Promise<RunView[]>;
+  /** Keeps what namespaces answered when they were asked for the status page. */
+  noteLooks(looks: readonly Looked[]): Promise<void>;
 }

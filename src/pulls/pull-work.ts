@@ -5,12 +5,15 @@
  * never throws. A rate limit ends the pass, and the next one waits for it.
  */
 import type { Run } from "../model/api.ts";
-import type { GithubWriter } from "../github/port.ts";
+import type { GithubResult, GithubWriter } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { logError, logEvent } from "../log.ts";
 import type { GithubSettings } from "../github/settings.ts";
 import { DELAY_LONGEST_MS, TasksStore, type StoredTask } from "./tasks-store.ts";
-import { doTask } from "./do-task.ts";
+import { answerCommand } from "./answer-command.ts";
+import { postPull } from "./post-pull.ts";
+import { postRun } from "./post-run.ts";
+import { scanPulls } from "./scan-pulls.ts";
 import { createMemoryBlobs } from "./memory-blobs.ts";
 import type { PullParts } from "./pull-parts.ts";
 import { keyOfTask, type PullTask } from "./pull-task.ts";
@@ -127,5 +130,19 @@ export class PullWork {
       queue: (task) => this.queue([task], Date.now()),
       now: () => Date.now(),
     };
+  }
+}
+
+/** A failure is GitHub's: the task is worth trying again later. */
+function doTask(parts: PullParts, task: PullTask): Promise<GithubResult<unknown>> {
+  switch (task.kind) {
+    case "scan":
+      return scanPulls(parts, task.all);
+    case "pull":
+      return postPull(parts, task.pull, task.again);
+    case "command":
+      return answerCommand(parts, task);
+    case "run":
+      return postRun(parts, task.run);
   }
 }

@@ -8,7 +8,8 @@ import { type DevServer, startDevServer } from "../dev/dev-server.ts";
 import { keepTicking } from "../dev/keep-ticking.ts";
 import { EXIT } from "../exit-codes.ts";
 import { type CliResult, fail } from "../failure.ts";
-import { findBindings } from "../dev/find-bindings.ts";
+import type { Host } from "../host.ts";
+import { loadDesired } from "../load-desired.ts";
 import { loadProject, type Project } from "../project.ts";
 import type { Outcome, Session } from "../session.ts";
 
@@ -171,4 +172,17 @@ function readPort(text: string): number {
   if (!Number.isInteger(port) || port < 0 || port > PORT_MAX)
     throw new InvalidArgumentError(`A port is a whole number from 0 to ${PORT_MAX}.`);
   return port;
+}
+
+/** The Durable Object bindings that the manifests name, distinct and sorted. Manifests with errors, or none at all, fail: a runtime without its bindings helps nobody. */
+async function findBindings(host: Host, project: Project): Promise<CliResult<readonly string[]>> {
+  const loaded = await loadDesired(host, project, []);
+  if (!loaded.ok) return loaded;
+  const bindings = [...new Set(loaded.value.namespaces.map((namespace) => namespace.object))].toSorted();
+  if (bindings.length > 0) return { ok: true, value: bindings };
+  return fail(
+    "manifests",
+    `There are no namespaces in ${project.manifests.join(", ")}: nothing to run.`,
+    "Write a first one with: shardctl init",
+  );
 }

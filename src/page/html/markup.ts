@@ -4,9 +4,14 @@
  */
 import { html } from "hono/html";
 
-import { hideKeys } from "./hide-keys.ts";
 import { printable } from "../../render/printable.ts";
 import { formatMoment } from "../../render/time.ts";
+
+/**
+ * Split points are keys of rows. They stand in some reasons, for whoever reads a plan; whoever sees
+ * the page need not see them.
+ */
+const SPLIT_POINTS = /split points → .*?(?= \(live was changed\)|$)/g;
 
 export type Markup = ReturnType<typeof html>;
 
@@ -22,6 +27,10 @@ export async function toText(rendered: Markup): Promise<string> {
 function cleanText(value: unknown): unknown {
   if (typeof value === "string") return printable(hideKeys(value.replace(/[\r\n\t]+/g, " ")));
   return Array.isArray(value) ? value.map(cleanText) : value;
+}
+
+function hideKeys(text: string): string {
+  return text.replace(SPLIT_POINTS, "other split points");
 }
 
 /** A moment. The page's script turns it into an age; without it the moment stands. */

@@ -5,8 +5,8 @@
 import type { EventFilter } from "../../history/history-store.ts";
 import type { MetricFamily } from "../../metrics/metrics-text.ts";
 import type { HistoryEvent } from "../../model/event.ts";
-import type { PageCalls } from "../../page/page-calls.ts";
-import type { PullCalls } from "../../pulls/pull-calls.ts";
+import type { PageCalls } from "../../page/namespace-facts.ts";
+import type { PullCalls } from "../../pulls/pull-task.ts";
 import type { PauseCalls, ReconcileCalls, RegistryCalls } from "../../reconcile/reconcile-calls.ts";
 import type { ReviewCalls } from "../../reviews/review-calls.ts";
 import type { Call, PlanCalls, RunCalls } from "../../runs/run-calls.ts";

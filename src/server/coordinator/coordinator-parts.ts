@@ -21,7 +21,6 @@ import type { CallCoordinator } from "./coordinator-api.ts";
 import { Observation } from "./observation.ts";
 import { OnceStore } from "./once-store.ts";
 import { PageFacts } from "../../page/page-facts.ts";
-import { noteSights } from "./note-sights.ts";
 import { PlanBook } from "../../runs/plan-book.ts";
 import { PullReviews } from "../../reviews/pull-reviews.ts";
 import { PullWork } from "../../pulls/pull-work.ts";
@@ -145,4 +144,24 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const alarm = new AlarmClock(storage, [runs, pullWork, reconciliation, observation.alerts]);
   const once = new OnceStore(storage.sql);
   return { store, reviewsStore, once, plans, reviews, runs, starts, steps, pullWork, reconciliation, observation, page, alarm };
+}
+
+/** Lets others see what reconciliation reads anyway, so that the page and the history need no call of their own. */
+function noteSights(
+  live: LiveAccess,
+  environment: string,
+  page: Pick<PageFacts, "noteLive">,
+  observation: Pick<Observation, "noteLive">,
+): LiveAccess {
+  return {
+    ...live,
+    async describe(ref) {
+      const described = await live.describe(ref);
+      if (!described.ok) return described;
+      const now = Date.now();
+      page.noteLive(described.value, now);
+      await observation.noteLive(environment, described.value, (limit) => live.history(ref, limit), now);
+      return described;
+    },
+  };
 }
