@@ -1,4 +1,4 @@
-/** Refuses a request from where the reason is known; `server/problems.ts` makes the response of it. */
+/** Refuses a request where the reason is known; `server/problems.ts` makes the response. */
 import type { Problem, ProblemKind } from "./api.ts";
 
 export type ProblemErrors = NonNullable<Problem["errors"]>;

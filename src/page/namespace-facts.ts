@@ -36,9 +36,9 @@ export interface NamespacePageFacts extends Surroundings {
   readonly events: readonly HistoryEvent[];
 }
 
-/** What the coordinator answers about the status page. */
+/** The coordinator's answers about the status page. */
 export interface PageCalls {
-  /** What is known for the status page; no namespace is asked. */
+  /** Everything known for the overview; no namespace is asked. */
   readOverview(request: OverviewRequest): Promise<OverviewFacts>;
   /** Null when the namespace is not known in that environment. */
   readNamespacePage(environment: string | null, ref: NamespaceRef): Promise<NamespacePageFacts | null>;

@@ -5,9 +5,13 @@ import type { RepairOutcome } from "../model/repair.ts";
 import type { AppliedRepair, NamedRegistry } from "./registries-store.ts";
 
 export interface ReconcileCalls {
-  /** Begins a pass of reconciliation, which alarms carry on. @param cron the expression of the event that asks for it, or null. */
+  /**
+   * Begins a pass of reconciliation, which alarms carry on.
+   *
+   * @param cron the expression of the event that asks for it, or null.
+   */
   tick(cron: string | null): Promise<void>;
-  /** The same, and waits for a pass that began after this call. False when the time is over first. */
+  /** Waits for a pass that began after this call. False when the time is over first. */
   reconcile(environment: string, waitMs: number): Promise<boolean>;
   listReconciled(): Promise<readonly string[]>;
   readDrift(environment: string): Promise<DriftReport>;
@@ -16,9 +20,12 @@ export interface ReconcileCalls {
 export interface PauseCalls {
   /** Null switches reconciliation on again. */
   setPause(pause: Pause | null, by: string): Promise<Pause | null>;
-  /** Why the Worker itself would hold an operation of the namespace now, and what lets it go on; null when it would not. */
+  /**
+   * Why the Worker itself would hold an operation of the namespace now, and what resumes it; null
+   * when it would not.
+   */
   findOperationHold(ref: NamespaceRef): Promise<string | null>;
-  /** Somebody has paused an operation, or let it go on: for the history, and the next tick looks. */
+  /** Somebody has paused or resumed an operation: for the history, and the next tick looks. */
   notePause(ref: NamespaceRef, summary: string, by: string): Promise<void>;
 }
 

@@ -4,7 +4,7 @@ import type { Plan } from "../model/plan.ts";
 import type { DesiredState } from "../model/spec.ts";
 import { type CoordinatorStore, decodeJson, encodeJson, type StoredPlan } from "./store.ts";
 
-/** What was applied last by a workflow or by hand. */
+/** The desired state that a workflow or a person applied last. */
 export interface AppliedState {
   readonly fingerprint: string;
   readonly desired: DesiredState;

@@ -42,7 +42,7 @@ export interface RunCalls {
   /** The guards that the order may override: as asked, or where it needs a review as released. */
   checkReview(order: ApplyOrder): Promise<Result<readonly Guard[], StartRunFailure>>;
   startRun(order: ApplyOrder): Promise<Result<Run, StartRunFailure>>;
-  /** The active run that keeps this plan from being started anew; it may be the run of this very plan. */
+  /** The active run that keeps this plan from starting; it may be the run of this very plan. */
   findRival(fingerprint: string): Promise<Run | null>;
   /** The newest run that has carried out this plan for this pull request. */
   findSucceeded(fingerprint: string, pull: number): Promise<Run | null>;

@@ -20,7 +20,7 @@ import type { RunBook } from "./run-book.ts";
 /** A run that reconciliation asks for. */
 export interface NewRun {
   readonly plan: Plan;
-  /** What the plan was made from. */
+  /** The state that the plan was made from. */
   readonly desired: DesiredState;
   readonly overrides: readonly Guard[];
   readonly origin: RunOrigin;

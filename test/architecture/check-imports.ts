@@ -1,7 +1,7 @@
 /**
- * Checks that the rooms of `src`, and those of `src/shards`, import downward only and what their table allows:
- * `node test/architecture/check-imports.ts`. It exits with 1 when one does not. Circles of files, within a room too, are the linter's
- * rule `import/no-cycle`.
+ * Checks that the rooms of `src`, and those of `src/shards`, import downward only and what their
+ * table allows: `node test/architecture/check-imports.ts`. It exits with 1 when one does not.
+ * Circles of files, within a room too, are the linter's rule `import/no-cycle`.
  */
 import { readFileSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";

@@ -1,5 +1,5 @@
 /**
- * Finds the imports that go up from one floor to a higher one, and those that a room is not allowed.
+ * Finds imports that go up from one floor to a higher one, and those that a table does not allow.
  *
  * Reads import statements as the formatter leaves them: in double quotes, each at the start of a line. A type import counts like any
  * other, and so do `export … from` and `import("…")`. What is behind a path is the compiler's to judge.

@@ -1,19 +1,19 @@
 /**
- * Orders the rooms of a folder as floors, from the ground up. A room imports itself and the rooms below it, or of those the ones that it
- * is allowed; `check-imports.ts` refuses the rest, types too.
+ * Orders the rooms of a folder as floors, from the ground up. A room imports itself and the rooms
+ * below it, or those of them that its row allows; `check-imports.ts` refuses the rest, types too.
  *
- * A room is a folder, or a file that lies in none, by its name. A new room must be put on a floor here.
+ * A room is a folder, or a file that lies in none, by its name. A new room needs a floor here.
  */
 export interface Floors {
   /** From the root of the repository. */
   readonly folder: string;
   /** From the ground up. */
   readonly rooms: readonly string[];
-  /** What each room imports of those below. Left out: it may import all of them. */
+  /** The rooms below that each room imports. Left out: it may import all of them. */
   readonly imports?: Readonly<Record<string, readonly string[]>>;
 }
 
-/** A row for each room, with what it imports: an import that is missing here is refused, and so is one that nobody uses. */
+/** A row for each room: an import that is missing here is refused, and so is one that no file uses. */
 const SRC_IMPORTS = {
   "log.ts": [],
   model: [],

@@ -1,4 +1,7 @@
-/** Keeps docs/architecture.md true: its map and list have every room of `src`, and each file that it names has what it says is there. */
+/**
+ * Keeps docs/architecture.md true: its map and its list have every room of `src`, and each file that
+ * it names exists and has the name that stands beside it.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -174,7 +174,10 @@ function readPort(text: string): number {
   return port;
 }
 
-/** The Durable Object bindings that the manifests name, distinct and sorted. Manifests with errors, or none at all, fail: a runtime without its bindings helps nobody. */
+/**
+ * The Durable Object bindings that the manifests name, distinct and sorted. Manifests with errors,
+ * or none at all, fail: a runtime without its bindings helps nobody.
+ */
 async function findBindings(host: Host, project: Project): Promise<CliResult<readonly string[]>> {
   const loaded = await loadDesired(host, project, []);
   if (!loaded.ok) return loaded;

@@ -1,6 +1,6 @@
 /**
- * Declares the coordinator as the rest of the Worker calls it. Each room declares the calls that are its own; whoever calls names
- * those that it uses.
+ * Declares the coordinator as the rest of the Worker calls it. Each room declares its own calls; a
+ * caller names those that it uses.
  */
 import type { EventFilter } from "../../history/history-store.ts";
 import type { MetricFamily } from "../../metrics/metrics-text.ts";

@@ -146,7 +146,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   return { store, reviewsStore, once, plans, reviews, runs, starts, steps, pullWork, reconciliation, observation, page, alarm };
 }
 
-/** Lets others see what reconciliation reads anyway, so that the page and the history need no call of their own. */
+/** Shows the page and the history what reconciliation reads anyway, which saves their own calls. */
 function noteSights(
   live: LiveAccess,
   environment: string,
