@@ -271,6 +271,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "unfence-before-deletion",
     rule: "activate-in-one-transaction: a source keeps its fence until the rows that left are deleted",
     edits: [
+      { file: "shards/member/member.ts", find: DELETES_FIRST, replace: "" },
       {
         file: "shards/member/member.ts",
         find: "await this.#cutOver(plan, {…});",
