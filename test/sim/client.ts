@@ -12,11 +12,10 @@ import { hasKeyedDirectory } from "../../src/model/layout/directory.ts";
 import type { Layout } from "../../src/model/layout/layout.ts";
 import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import { toKey } from "../../src/model/layout/key.ts";
-import type { Envelope } from "../../src/model/wire/protocol.ts";
 import { isCopying } from "./operator.ts";
 import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { Router } from "../../src/shards/router.ts";
-import type { Peers } from "../../src/shards/storage/storage.ts";
+import type { Peers } from "../../src/shards/protocol/peers.ts";
 import { type Entry, type History, type Op, keyOfView } from "./history.ts";
 import { LayoutChanged, routeItem } from "./route-item.ts";
 import { type ClientStep, GROUPS, type Intent, type Moment, RIVALS, groupOf } from "./scenario.ts";
@@ -453,11 +452,11 @@ export class Client {
   #watchedPeers(): Peers {
     const peers = this.#world.clientPeers(this.#name);
     return {
-      send: async (member, request) => {
+      send: async (member, envelope) => {
         try {
-          return await peers.send(member, request);
+          return await peers.send(member, envelope);
         } catch (error) {
-          const { kind } = (request as Envelope<{ kind: string }>).request;
+          const { kind } = envelope.request;
           if (kind === "call" && error instanceof Unreachable) this.#unanswered++;
           throw error;
         }

@@ -5,8 +5,9 @@
 import { createHash } from "node:crypto";
 import type { Envelope, ProtocolReply } from "../../src/model/wire/protocol.ts";
 import { Host } from "../../src/shards/host/host.ts";
+import { peersOf } from "../support/peers-of.ts";
 import { Router } from "../../src/shards/router.ts";
-import type { Peers, RunAlone, Runtime, Sleep } from "../../src/shards/storage/storage.ts";
+import type { RunAlone, Runtime, Sleep } from "../../src/shards/storage/storage.ts";
 import { DISK_IS_FULL, SimStorage, type Snapshot } from "./storage.ts";
 import { Store, type StorePorts } from "./store.ts";
 import { type Answer, type Surroundings, Unreachable } from "./surroundings.ts";
@@ -241,13 +242,11 @@ export class SimObject {
       },
     };
     const send = (member: string, envelope: Envelope): Promise<ProtocolReply<unknown>> => this.#send(member, envelope);
-    const peers: Peers = {
-      send: (member, envelope) => {
-        this.#checkMark(running, envelope as Envelope);
-        return send(member, envelope as Envelope);
-      },
-    };
-    const unknownPeers: Peers = { send: (member, envelope) => send(member, envelope as Envelope) };
+    const peers = peersOf((member, envelope) => {
+      this.#checkMark(running, envelope);
+      return send(member, envelope);
+    });
+    const unknownPeers = peersOf(send);
     const ports: StorePorts = {
       storage: this.storage,
       runtime,

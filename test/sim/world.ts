@@ -12,7 +12,8 @@
  * Calls of the user's methods are never brought twice: that would be the client's own second call, not the engine's.
  */
 import type { Envelope } from "../../src/model/wire/protocol.ts";
-import type { Peers } from "../../src/shards/storage/storage.ts";
+import type { Peers } from "../../src/shards/protocol/peers.ts";
+import { peersOf } from "../support/peers-of.ts";
 import { Deployment } from "./deployment.ts";
 import { FanOuts } from "./fan-outs.ts";
 import { SimObject, describeRequest } from "./object.ts";
@@ -77,12 +78,12 @@ export class World implements Surroundings {
 
   /** Peers of a client: nothing gates what it sends, and it does not crash. */
   clientPeers(name: string): Peers {
-    return {
-      send: (member, envelope) =>
+    return peersOf(
+      (member, envelope) =>
         new Promise((resolve, reject) => {
-          this.transmit(name, member, envelope as Envelope, { resolve, reject });
+          this.transmit(name, member, envelope, { resolve, reject });
         }),
-    };
+    );
   }
 
   /** Carries a request over the network, and its reply back. */
