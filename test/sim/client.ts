@@ -90,6 +90,8 @@ export class Client {
         return this.#stray(intent);
       case "sweep":
         return this.#sweep(intent);
+      case "pin":
+        return this.#pin(intent);
       case "putMany":
         return this.#putMany(intent.items);
       case "relay":
@@ -110,7 +112,7 @@ export class Client {
   async #call(
     intent: Exclude<
       Intent,
-      { kind: "list" | "fanOut" | "stray" | "sweep" | "putMany" | "relay" | "regroup" | "exchange" | "twin" | "rival" }
+      { kind: "list" | "fanOut" | "stray" | "sweep" | "pin" | "putMany" | "relay" | "regroup" | "exchange" | "twin" | "rival" }
     >,
   ): Promise<void> {
     const { id } = intent;
@@ -399,6 +401,27 @@ export class Client {
       0,
       false,
     );
+  }
+
+  async #pin({ isAtSource, afterMs, forMs }: Intent & { kind: "pin" }): Promise<void> {
+    const { times } = this.#world.promoting;
+    await this.#awaitUntil(MOMENT_MS_MAX, () => this.#world.promoting.times > times);
+    await this.#sleep(afterMs);
+    const target = this.#world.object(this.#world.promoting.name);
+    const id = target.promotedIds()[0];
+    if (id === undefined) return;
+    const source = [...this.#world.objects.values()].find((object) => object !== target && object.holds(id));
+    const holder = isAtSource ? source : target;
+    try {
+      if (!(await holder?.stray((store) => store.pin(id)))) return;
+      await this.#sleep(forMs);
+      await holder?.stray((store) => {
+        store.unpin(id);
+      });
+    } catch (error) {
+      if (!hasExpectedEnd(error) && !String(error).includes("shardctl: "))
+        this.#world.violate(`${this.#name} pin ${id}: ${String(error)}`);
+    }
   }
 
   #route(

@@ -25,6 +25,9 @@ const NOT_DOUBLED = new Set(["call"]);
 /** What routers send, also within a method. */
 const NEVER_SILENT = new Set(["call", "admit", "dismiss", "query", "locate", "layout"]);
 
+/** Where requests come twice at all: how often a page does while its target makes rows live. */
+const PAGE_AGAIN = 0.5;
+
 export class World implements Surroundings {
   readonly options: WorldOptions;
   readonly objects = new Map<string, SimObject>();
@@ -125,7 +128,8 @@ export class World implements Surroundings {
   /** Brings the last page again when its target is just making rows live: it must take none by then. */
   #repeatPage(label: string, to: string): void {
     const page = this.#pages.get(to);
-    if (!page || !this.strikes("doubled", `${label}/page`, this.options.faults.doubled)) return;
+    const probability = this.options.faults.doubled > 0 ? PAGE_AGAIN : 0;
+    if (!page || !this.strikes("doubled", `${label}/page`, probability)) return;
     const delayMs = this.options.random.whole(`${label}/page/again`, 1, 20);
     this.trace(() => `the last page for ${to} comes AGAIN after ${delayMs} ms`);
     this.options.scheduler.at(delayMs, () => this.object(to).deliver(page.from, structuredClone(page.body), IGNORE));
