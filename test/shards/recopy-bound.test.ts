@@ -1,7 +1,7 @@
 /** Tables that change for ever end the operation; those that change as often as deploys do, do not. */
 import { beforeEach, expect, it } from "vitest";
 
-import { refusal } from "../../src/core/protocol-failure.ts";
+import { refusal } from "../../src/model/wire/protocol-failure.ts";
 import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { type Rig, createRig, startRebalance, workToTheEnd } from "./support/root-rig.ts";
 

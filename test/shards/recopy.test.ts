@@ -1,7 +1,7 @@
 /** A table that is copied again begins with nothing: no page from before may bring a row back that its source has deleted unseen. */
 import { beforeEach, expect, it } from "vitest";
 
-import type { Layout } from "../../src/core/layout.ts";
+import type { Layout } from "../../src/model/layout/layout.ts";
 import { Member } from "../../src/shards/member/member.ts";
 import { receiveRows } from "../../src/shards/move/receive.ts";
 import type { RowsPart } from "../../src/shards/protocol/messages.ts";
