@@ -19,7 +19,8 @@ import { type QueryShards, type QueryShardsResult, mergeShardResults } from "./c
 import { LEAST_PROTOCOL } from "./protocol/least-protocol.ts";
 import { RefusedError } from "./protocol/refused-error.ts";
 import type { ProtocolReply } from "../model/wire/protocol.ts";
-import type { Peers, Runtime } from "./storage/storage.ts";
+import type { Peers } from "./protocol/peers.ts";
+import type { Runtime } from "./storage/storage.ts";
 import { within } from "./protocol/within.ts";
 import type { ObjectNamespace } from "./platform/home.ts";
 import { createPeers, platformRuntime } from "./platform/platform.ts";
@@ -212,10 +213,10 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
 
   async #send<const Request extends RouterRequest>(member: string, request: Request): Promise<ReplyTo<Request>> {
     const namespace = this.#namespace;
-    const send = (protocol: number): Promise<ProtocolReply<unknown>> =>
+    const send = (protocol: number): Promise<ProtocolReply<ReplyTo<Request>>> =>
       this.#peers.send(member, { protocol, namespace, member, request });
     const reply = await this.#protocols.exchange(member, send, LEAST_PROTOCOL[request.kind]);
-    if (reply.ok) return reply.value as ReplyTo<Request>;
+    if (reply.ok) return reply.value;
     this.#heardEpoch = Math.max(this.#heardEpoch, reply.failure.epoch ?? 0);
     throw new RefusedError(reply.failure);
   }

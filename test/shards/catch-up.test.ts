@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 
 import { shardNames } from "../../src/model/layout/layout.ts";
-import { PROTOCOL_VERSION, type Envelope, type ProtocolReply } from "../../src/model/wire/protocol.ts";
+import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/model/wire/protocol.ts";
 import { success } from "../../src/model/result.ts";
 import { freshHashLayout } from "../../src/model/strategies/hash.ts";
 import { Host } from "../../src/shards/host/host.ts";
@@ -11,6 +11,7 @@ import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import { Router } from "../../src/shards/router.ts";
 import { type Runtime, Sql } from "../../src/shards/storage/storage.ts";
 import { openStorage, runAlone } from "./support/node-storage.ts";
+import { peersOf } from "../support/peers-of.ts";
 
 const CALLERS = 50;
 const LAYOUT = freshHashLayout("id", 1, shardNames("ns", 1, 1));
@@ -69,13 +70,10 @@ function hold(isMoving: boolean, answer: (request: MemberRequest) => Promise<Pro
   if (isMoving) writeMoving(sql, { ...move, ...fence });
   const clock = new Clock();
   const asked: string[] = [];
-  const peers = {
-    send: (_: string, envelope: object) => {
-      const { request } = envelope as Envelope<MemberRequest>;
-      asked.push(request.kind);
-      return answer(request);
-    },
-  };
+  const peers = peersOf((_, { request }) => {
+    asked.push(request.kind);
+    return answer(request);
+  });
   const platform = {
     self: SELF,
     identify: () => "mine" as const,
@@ -139,16 +137,13 @@ it("line 4: a router's calls share the layouts that they fetch", async () => {
   const clock = new Clock();
   const asked: string[] = [];
   let epoch = 1;
-  const peers = {
-    send: async (_: string, envelope: object): Promise<ProtocolReply<unknown>> => {
-      const { request } = envelope as Envelope<MemberRequest>;
-      asked.push(request.kind);
-      await clock.runtime.sleep(5);
-      if (request.kind === "layout") return success({ epoch, layout: LAYOUT });
-      if ((request as { epoch: number }).epoch === 2) return success("ran");
-      return { ok: false, failure: { kind: "staleEpoch", message: "", retryable: true } };
-    },
-  };
+  const peers = peersOf(async (_, { request }) => {
+    asked.push(request.kind);
+    await clock.runtime.sleep(5);
+    if (request.kind === "layout") return success({ epoch, layout: LAYOUT });
+    if (request.kind === "call" && request.epoch === 2) return success("ran");
+    return { ok: false, failure: { kind: "staleEpoch", message: "", retryable: true } };
+  });
   const router = new Router(peers, "ns", clock.runtime);
   const calls = Array.from({ length: CALLERS }, (_, index) => router.call(`k${index}`, "get"));
   await clock.advance(100);

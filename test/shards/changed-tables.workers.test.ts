@@ -2,7 +2,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
-import type { LiveNamespace } from "../../src/model/live.ts";
 import { refusal } from "../support/refusal.ts";
 import type { Cases, ShardsEnv } from "../support/shards-worker.ts";
 import { beforeFirst } from "./support/intercept.ts";
@@ -48,7 +47,7 @@ describe("comparisons that are the table's own", { timeout: 60_000 }, () => {
 describe("what a table has beside its rows", { timeout: 60_000 }, () => {
   it("triggers written in another case do not fire for moved rows, and a search table is named as staying behind", async () => {
     const namespace = await open("search", DOCS);
-    const live = await namespace.ask<LiveNamespace>({ kind: "describe", object: "CASES" });
+    const live = await namespace.ask({ kind: "describe", object: "CASES" });
     expect(live.undeclaredTables).toEqual(["docs_search", "marks"]);
     await namespace.toHash("region", 3);
     const { layout } = await namespace.live();

@@ -9,6 +9,7 @@ import { writeMembership } from "../../src/shards/member/membership.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import { Sql } from "../../src/shards/storage/storage.ts";
 import { openStorage, runAlone } from "./support/node-storage.ts";
+import { peersOf } from "../support/peers-of.ts";
 
 const LAYOUT: KeyedDirectoryLayout = {
   kind: "custom",
@@ -44,7 +45,7 @@ it("asks for the id again when the directory was told meanwhile that its row is 
       storage,
       runtime: { now: () => 0, sleep: () => new Promise(() => undefined), digest: () => Promise.resolve("") },
       alone: runAlone,
-      peers: { send: (_, envelope) => new Promise((resolve) => (isClaim(envelope) ? answers.push(resolve) : undefined)) },
+      peers: peersOf((_, envelope) => new Promise((resolve) => (isClaim(envelope) ? answers.push(resolve) : undefined))),
     },
     new (class {
       put(): number {

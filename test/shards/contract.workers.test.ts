@@ -223,7 +223,7 @@ describe("modes, time and correlation", { timeout: 60_000 }, () => {
     const options = { key: "id", count: 2, correlationId: "only once" };
     const both = await Promise.all([root.shard(options), root.shard(options)]);
     expect(both.map((outcome) => outcome.stats.totalThings)).toEqual([80, 80]);
-    const history = await new TestNamespace(THINGS, "correlated").ask<readonly unknown[]>({ kind: "history", limit: 10 });
+    const history = await new TestNamespace(THINGS, "correlated").ask({ kind: "history", limit: 10 });
     expect(history).toHaveLength(1);
     expect(await eventsOf(root, "correlated")).toEqual(["shard.started only once", "shard.completed only once"]);
   });

@@ -2,8 +2,6 @@
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
 
-import type { LiveNamespace } from "../../src/model/live.ts";
-import type { RepairPlan } from "../../src/model/repair.ts";
 import { RefusedError, connect } from "../../src/shards/router.ts";
 import type { ShardsEnv, Timers } from "../support/shards-worker.ts";
 import { TestNamespace } from "./support/namespace.ts";
@@ -34,7 +32,7 @@ async function found(name: string): Promise<number | string> {
 
 async function repaired(namespace: TestNamespace<Timers>, acceptLoss: readonly string[]): Promise<void> {
   const repair = { members: [], acceptLoss };
-  const { fingerprint } = await namespace.ask<RepairPlan>({ kind: "planRepair", repair });
+  const { fingerprint } = await namespace.ask({ kind: "planRepair", repair });
   await namespace.ask({ kind: "repair", repair, fingerprint, by: "a test" });
 }
 
@@ -44,7 +42,7 @@ it("writers 1: a root that has deleted its storage serves nothing, and is repair
   expect(await found(namespace.name)).toBe("registryLost");
   await namespace.abort(namespace.name);
   expect(await found(namespace.name)).toBe("registryLost");
-  const { disorder } = await namespace.ask<LiveNamespace>({ kind: "describe", object: "TIMERS" });
+  const { disorder } = await namespace.ask({ kind: "describe", object: "TIMERS" });
   expect(disorder?.kind).toBe("registryLost");
   await repaired(namespace, []);
   expect(await found(namespace.name)).toBe(ROWS);
@@ -56,7 +54,7 @@ it("writers 1: a shard that has deleted its storage serves nothing until its los
   const left = (await namespace.sql(`${namespace.name}-shard-1`, "SELECT id FROM items")).length;
   await namespace.inside(member, (_, { storage }) => storage.deleteAll());
   expect(await found(namespace.name)).toBe("outOfStep");
-  const { disorder } = await namespace.ask<LiveNamespace>({ kind: "describe", object: "TIMERS" });
+  const { disorder } = await namespace.ask({ kind: "describe", object: "TIMERS" });
   expect(disorder).toMatchObject({ kind: "outOfStep", members: [member] });
   await expect(repaired(namespace, [])).rejects.toThrow(`--accept-loss ${member}`);
   await namespace.abort(member);

@@ -6,6 +6,7 @@ import { failure, success } from "../../src/model/result.ts";
 import type { HashLayout } from "../../src/model/layout/layout.ts";
 import type { RouterRequest } from "../../src/shards/protocol/messages.ts";
 import { Router } from "../../src/shards/router.ts";
+import { peersOf } from "../support/peers-of.ts";
 
 /** By thirds of the slots. */
 function hash(...owners: readonly [string, string, string]): HashLayout {
@@ -47,7 +48,7 @@ function connect(
     if (request.kind === "call") world.ran.push(member);
     return { ...success(`${member} at ${world.epoch}`), speaks: [1, 2] };
   };
-  const peers = { send: async (member: string, request: object) => send(member, request as Envelope) };
+  const peers = peersOf(async (member, envelope) => send(member, envelope));
   const runtime = { now: () => 0, sleep: () => Promise.resolve(), digest: () => Promise.resolve("") };
   return { world, router: new Router(peers, "ns", runtime, { retryUnanswered }) };
 }

@@ -4,7 +4,6 @@ import { describe, expect, it } from "vitest";
 
 import { toKey } from "../../src/model/layout/key.ts";
 import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
-import type { OperationStatus } from "../../src/model/operation.ts";
 import type { PrepareReply, RowsPart } from "../../src/shards/protocol/messages.ts";
 import { connect } from "../../src/shards/router.ts";
 import { refusal } from "../support/refusal.ts";
@@ -136,7 +135,7 @@ describe("cancelled", { timeout: 60_000 }, () => {
   it("twice, or when it has ended, is no error", async () => {
     const namespace = await open("again", 10);
     const ended = await namespace.toHash("id", 2);
-    expect(await namespace.ask<OperationStatus>({ kind: "cancel", id: ended.id })).toMatchObject({ state: "completed" });
+    expect(await namespace.ask({ kind: "cancel", id: ended.id })).toMatchObject({ state: "completed" });
     expect(await refusal(() => namespace.ask({ kind: "cancel", id: 99 }))).toBe("'again' has no operation 99");
   });
 });

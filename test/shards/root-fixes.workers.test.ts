@@ -4,7 +4,6 @@ import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 
 import { type Layout, unshardedLayout } from "../../src/model/layout/layout.ts";
-import type { LiveNamespace } from "../../src/model/live.ts";
 import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/model/wire/protocol.ts";
 import { doChores } from "../../src/shards/root/chores.ts";
 import { drive } from "../../src/shards/root/driver.ts";
@@ -59,7 +58,7 @@ describe("versions of a partitioner", () => {
     };
     await namespace.run("shard", layout(1));
     expect(await found()).toBe(true);
-    expect((await namespace.ask<LiveNamespace>({ kind: "describe", object: "THINGS" })).partitioners).toContainEqual({
+    expect((await namespace.ask({ kind: "describe", object: "THINGS" })).partitioners).toContainEqual({
       name: "byTail",
       version: 2,
     });

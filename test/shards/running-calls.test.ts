@@ -2,6 +2,8 @@
 import { describe, expect, it } from "vitest";
 import type { Envelope } from "../../src/model/wire/protocol.ts";
 import { RunningCalls, markingPeers } from "../../src/shards/member/running-calls.ts";
+import type { Message } from "../../src/shards/protocol/messages.ts";
+import { peersOf } from "../support/peers-of.ts";
 
 describe("what is sent while calls run", () => {
   it("is marked with this member and with all that is below any of them", () => {
@@ -43,15 +45,13 @@ describe("what is sent while calls run", () => {
     const running = new RunningCalls("b");
     const sent: object[] = [];
     const peers = markingPeers(
-      {
-        send: (_, envelope) => {
-          sent.push(envelope);
-          return Promise.resolve({ ok: true, value: null });
-        },
-      },
+      peersOf((_, envelope) => {
+        sent.push(envelope);
+        return Promise.resolve({ ok: true, value: null });
+      }),
       () => running.chain(),
     );
-    const envelope: Envelope = { protocol: 1, namespace: "n", member: "c", request: {} };
+    const envelope: Envelope<Message<"health">> = { protocol: 1, namespace: "n", member: "c", request: { kind: "health" } };
     await peers.send("c", envelope);
     running.start("m", [], 0);
     await peers.send("c", envelope);

@@ -2,7 +2,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
-import type { LiveNamespace } from "../../src/model/live.ts";
 import { connect } from "../../src/shards/router.ts";
 import type { Cases, Shop, ShardsEnv } from "../support/shards-worker.ts";
 import { refusal } from "../support/refusal.ts";
@@ -100,7 +99,7 @@ describe("a shop of customers, orders and lines", { timeout: 60_000 }, () => {
 
   it("says which tables no spec names", async () => {
     const shop = await openShop("described");
-    const live = await shop.ask<LiveNamespace>({ kind: "describe", object: "SHOP" });
+    const live = await shop.ask({ kind: "describe", object: "SHOP" });
     expect(live.undeclaredTables).toEqual(["audit"]);
     expect(live.tables).toEqual([
       { name: "customers", role: "keyed" },

@@ -49,11 +49,11 @@ export class PeerProtocols {
    * A refusal of the number alone never comes back, unless there is none that both sides speak and
    * the message can be sent by: that is the refusal `protocol`, and nothing has run.
    */
-  async exchange(
+  async exchange<Value>(
     peer: string,
-    send: (protocol: number) => Promise<ProtocolReply<unknown>>,
+    send: (protocol: number) => Promise<ProtocolReply<Value>>,
     least = 0,
-  ): Promise<ProtocolReply<unknown>> {
+  ): Promise<ProtocolReply<Value>> {
     let protocol = this.#choose(this.#known.get(peer), least) ?? this.#untried(least);
     for (let tries = 1; ; tries++) {
       const reply = await send(protocol);

@@ -16,7 +16,7 @@ import { walkSlice } from "../move/walk.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
 import { LIBRARY_VERSION } from "../../model/wire/library-version.ts";
 import { type Chain, PROTOCOL_VERSION } from "../../model/wire/protocol.ts";
-import type { EngineRequest, Message, MessageKind, PeerRequest, Replies } from "../protocol/messages.ts";
+import type { EngineRequest, MemberRequest, Message, MessageKind, PeerRequest, Replies, ReplyTo } from "../protocol/messages.ts";
 import type { Sql } from "../storage/storage.ts";
 
 /** Digits of the digest by which tables are told apart. */
@@ -27,6 +27,13 @@ const VERSIONS = { library: LIBRARY_VERSION, protocol: PROTOCOL_VERSION };
 /** The answer to a message of this kind, or a refusal. */
 export type Answer<Kind extends MessageKind> = Replies[Kind] | Result<Replies[Kind], ProtocolFailure>;
 export type Handler<Kind extends MessageKind> = (request: Message<Kind>, chain?: Chain) => Answer<Kind> | Promise<Answer<Kind>>;
+
+/** The same by one message of the kind: what `distribute` is answered by hangs on who is asked. */
+export type AnswerTo<Request extends MemberRequest> = ReplyTo<Request> | Result<ReplyTo<Request>, ProtocolFailure>;
+export type HandlerOf<Request extends MemberRequest> = (
+  request: Request,
+  chain?: Chain,
+) => AnswerTo<Request> | Promise<AnswerTo<Request>>;
 
 type Kinds = Exclude<EngineRequest["kind"] | PeerRequest["kind"], "fence" | "resolve" | "distribute">;
 

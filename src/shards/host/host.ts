@@ -45,7 +45,7 @@ import { RegistryWatch } from "./registry-watch.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
 import { openSchema } from "../storage/schema.ts";
 import { type AlarmOptions, type HostStorage, Sql } from "../storage/storage.ts";
-import { type Handler, createEngineHandlers } from "./engine-handlers.ts";
+import { type AnswerTo, type Handler, type HandlerOf, createEngineHandlers } from "./engine-handlers.ts";
 import { sideBySide } from "./side-by-side.ts";
 import { NEEDS_TICKET, Tickets } from "../member/tickets.ts";
 import { TableFault } from "../storage/tables.ts";
@@ -369,7 +369,7 @@ export class Host {
   async ask<const Request extends MemberRequest>(member: string, request: Request): Promise<ReplyTo<Request>> {
     const reply = member === this.member.self ? await this.#answer(request) : await this.#send(member, request);
     if (reply.ok && request.kind === "count") this.#watch.hearEpoch((reply.value as CountReply).epoch ?? 0, member);
-    if (reply.ok) return reply.value as ReplyTo<Request>;
+    if (reply.ok) return reply.value;
     const { failure: reason } = reply;
     this.#watch.hearRefusal(member, request, reason);
     if (reason.fault) throw new EngineFault(reason.fault.kind, reason.fault.message);
@@ -385,12 +385,12 @@ export class Host {
     return this.ask(this.namespace, { kind: "layout", epoch, asker: this.member.self });
   }
 
-  async #send(member: string, request: MemberRequest): Promise<ProtocolReply<unknown>> {
+  async #send<const Request extends MemberRequest>(member: string, request: Request): Promise<ProtocolReply<ReplyTo<Request>>> {
     const { peers, runtime } = this.platform;
     if (peers === null) throw new Error("DO namespace not configured");
     const homeless = this.#name.homeFailure();
     if (homeless) throw new RefusedError(homeless);
-    const send = (protocol: number): Promise<ProtocolReply<unknown>> =>
+    const send = (protocol: number): Promise<ProtocolReply<ReplyTo<Request>>> =>
       within(runtime, peers.send(member, { protocol, namespace: this.namespace, member, request }), ASK_MS_MAX, member);
     try {
       return await this.#protocols.exchange(member, send, LEAST_PROTOCOL[request.kind]);
@@ -402,7 +402,7 @@ export class Host {
     }
   }
 
-  async #answer(request: MemberRequest, chain?: Chain): Promise<ProtocolReply<unknown>> {
+  async #answer<const Request extends MemberRequest>(request: Request, chain?: Chain): Promise<ProtocolReply<ReplyTo<Request>>> {
     try {
       const answer = await this.#dispatch(request, chain);
       return isResult(answer) ? answer : success(answer);
@@ -424,13 +424,17 @@ export class Host {
     }
   }
 
-  #dispatch(request: MemberRequest, chain: Chain | undefined): unknown {
+  #dispatch<const Request extends MemberRequest>(
+    request: Request,
+    chain: Chain | undefined,
+  ): AnswerTo<Request> | Promise<AnswerTo<Request>> {
     const { membership, moving, self } = this.member;
     const { trouble } = membership;
     if (trouble && !ANSWERED_IN_TROUBLE.has(request.kind)) return failure(refusal(trouble.kind, trouble.message));
     const strange = refuseStrange(self, membership, moving, request);
     if (strange) return failure(strange);
-    const handler = this.#handlers[request.kind] as ((message: MemberRequest, chain?: Chain) => unknown) | undefined;
+    // Typed by its kind, which the compiler does not follow into the table of handlers.
+    const handler = this.#handlers[request.kind] as HandlerOf<Request> | undefined;
     if (!handler)
       return failure(refusal("invalid", `Unknown request '${request.kind}': the objects of a namespace must run one version`));
     return handler(request, chain);
@@ -577,10 +581,11 @@ export class Host {
 }
 
 /** Results that handlers give themselves. The user's methods are wrapped by admission, so theirs cannot be taken for one. */
-function isResult(answer: unknown): answer is Result<unknown, ProtocolFailure> {
+function isResult<Value>(answer: Value | Result<Value, ProtocolFailure>): answer is Result<Value, ProtocolFailure> {
+  const given: unknown = answer;
   return (
-    answer instanceof Object &&
-    "ok" in answer &&
-    (("failure" in answer && answer.ok === false) || ("value" in answer && answer.ok === true))
+    given instanceof Object &&
+    "ok" in given &&
+    (("failure" in given && given.ok === false) || ("value" in given && given.ok === true))
   );
 }

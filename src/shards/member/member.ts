@@ -524,8 +524,11 @@ export class Member extends ProvenMember {
    * Takes back what was promoted under an attempt that is given up. Call in the transaction that
    * lifts or replaces its fence.
    */
-  #undoPromotion({ operation, promotion }: Moving): void {
-    if (promotion) undoPromotion(this.sql, this.planAfterCutover(operation), promotion.incoming);
+  #undoPromotion(moving: Moving): void {
+    const { operation, promotion } = moving;
+    if (!promotion) return;
+    undoPromotion(this.sql, this.planAfterCutover(operation), promotion.incoming);
+    this.put({ moving: { ...moving, promotion: null } });
   }
 
   #end(

@@ -9,7 +9,7 @@
  */
 import type { Chain } from "../../model/wire/protocol.ts";
 import type { RunningState } from "../protocol/messages.ts";
-import type { Peers } from "../storage/storage.ts";
+import type { Peers } from "../protocol/peers.ts";
 
 /** Members that a mark names. */
 const CHAIN_MEMBERS_MAX = 64;

@@ -1,6 +1,7 @@
 /** The ports of a host: an object's name, its storage, its clock, and the way to its peers. */
 import type { Chain } from "../../model/wire/protocol.ts";
-import type { HostStorage, Peers, RunAlone, Runtime } from "../storage/storage.ts";
+import type { Peers } from "../protocol/peers.ts";
+import type { HostStorage, RunAlone, Runtime } from "../storage/storage.ts";
 
 /**
  * Whether the binding of the object's class has this very object under a name.

@@ -4,10 +4,13 @@ import { runBelow } from "./call-context.ts";
 import { Home, type ObjectNamespace, isTooLong } from "./home.ts";
 import type { HostPlatform } from "./host-platform.ts";
 import { realAlarmOf } from "./real-alarm.ts";
-import type { Peers, Runtime } from "../storage/storage.ts";
+import type { MemberRequest, ReplyTo } from "../protocol/messages.ts";
+import type { Peers } from "../protocol/peers.ts";
+import type { Runtime } from "../storage/storage.ts";
 
+/** An object of the namespace's own class, as its stub. */
 interface Endpoint {
-  shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>>;
+  shardctl<Request extends MemberRequest>(envelope: Envelope<Request>): Promise<ProtocolReply<ReplyTo<Request>>>;
 }
 
 /** Sends through a binding. A new stub for every call: a stub is dead after its object was aborted. */
@@ -21,7 +24,7 @@ function peersOf(namespace: () => ObjectNamespace): Peers {
       const binding = namespace();
       const stub = binding.get(binding.idFromName(member)) as Endpoint;
       // The reply is a plain value; awaiting it also disposes of the RPC's own handles.
-      return stub.shardctl(envelope as Envelope);
+      return stub.shardctl(envelope);
     },
   };
 }

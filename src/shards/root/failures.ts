@@ -7,7 +7,7 @@
 import type { OperationFault, OperationWait } from "../../model/operation.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import { EngineFault, fullFault, isFull, messageOf } from "../storage/faults.ts";
-import type { OperationRecord } from "./operation-record.ts";
+import { type OperationRecord, participants } from "./operation-record.ts";
 import { Busy } from "./raise-fence.ts";
 import { type DriverContext, save } from "./progress.ts";
 
@@ -23,6 +23,12 @@ export const DUPLICATE_TRIES_MAX = 5;
  * takes.
  */
 const DIFFER_MS_MAX = 600_000;
+
+/**
+ * How often tables are copied again, for each participant: each start of each one may bring a
+ * change, and a rollout that is taken back and made again starts each a few times.
+ */
+const ROUNDS_PER_PARTICIPANT = 16;
 
 /** What a step waits for. Nothing is held meanwhile, and whoever waits too long can cancel. */
 export class Waiting extends Error {
@@ -89,11 +95,17 @@ export function recordFailure(context: DriverContext, before: OperationRecord, t
  * this attempt is down.
  */
 function prepareAgain(context: DriverContext, record: OperationRecord, lastError: string): void {
+  const round = (record.round ?? 0) + 1;
+  if (round > ROUNDS_PER_PARTICIPANT * participants(record).length) {
+    const message = `Tables have changed ${round} times while they were moved: ${lastError}. Something changes them again and again, as a constructor that rebuilds one at each start: let them be as they are, then start again. What was not cut over yet is where it was`;
+    end(context, record, { fault: { kind: "schema", message } });
+    return;
+  }
   save(context, record, {
     step: "prepare",
     attempt: record.attempt + 1,
     liftsFences: true,
-    round: (record.round ?? 0) + 1,
+    round,
     preparingSince: context.runtime.now(),
     lastError,
     duplicateTries: 0,

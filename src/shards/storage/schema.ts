@@ -21,6 +21,10 @@ export const UNIQUE_PREFIX = "shardctl_unique_";
 /** Triggers that refuse rows of other members. */
 export const OWNED_PREFIX = "shardctl_owned_";
 
+const PROMOTED = "json_extract(OLD.value, '$.promotion.attempt')";
+const ARE_LIVE =
+  "shardctl: rows that were not committed are live here, which only the library that made them so takes back: deploy it again";
+
 const STATEMENTS = [
   // One JSON document per key: `schema`, `name`, `membership`, `moving`, `movedSchema`, `checked`,
   // `directoryTurn`, `userAlarm`.
@@ -69,9 +73,21 @@ const STATEMENTS = [
   `CREATE TABLE IF NOT EXISTS shardctl_owned (id INTEGER PRIMARY KEY, low, high)`,
   // Participant: room for what must be written even when the storage is full.
   `CREATE TABLE IF NOT EXISTS shardctl_reserve (id INTEGER PRIMARY KEY, filler BLOB NOT NULL)`,
+  // Target of a shift, rolled back to a library that knows no promotion: it takes no rows, raises no
+  // other fence and ends no part while rows are live before their commit. It may lift its fence.
+  `CREATE TRIGGER IF NOT EXISTS shardctl_promoted_receive BEFORE INSERT ON shardctl_received
+     WHEN EXISTS (SELECT 1 FROM shardctl_meta WHERE key = 'moving' AND json_extract(value, '$.promotion.attempt') IS NOT NULL)
+     BEGIN SELECT RAISE(ABORT, ${quoteText(ARE_LIVE)}); END`,
+  `CREATE TRIGGER IF NOT EXISTS shardctl_promoted_fence BEFORE UPDATE ON shardctl_meta
+     WHEN OLD.key = 'moving' AND ${PROMOTED} = json_extract(NEW.value, '$.promotion.attempt')
+       AND json_extract(NEW.value, '$.fence') NOT IN (0, ${PROMOTED})
+     BEGIN SELECT RAISE(ABORT, ${quoteText(ARE_LIVE)}); END`,
+  `CREATE TRIGGER IF NOT EXISTS shardctl_promoted_end BEFORE DELETE ON shardctl_meta
+     WHEN OLD.key = 'moving' AND ${PROMOTED} IS NOT NULL
+     BEGIN SELECT RAISE(ABORT, ${quoteText(ARE_LIVE)}); END`,
 ] as const;
 
-/** Tables and indexes that the statements above make. */
+/** Tables, indexes and triggers that the statements above make. */
 const NAMES = STATEMENTS.flatMap((statement) => / IF NOT EXISTS (\w+)/.exec(statement)?.[1] ?? []);
 
 const COUNT_NAMES = `SELECT count(*) AS n FROM sqlite_master WHERE name IN (${NAMES.map(quoteText).join(", ")})`;
@@ -126,7 +142,7 @@ export function openSchema(sql: Sql): string | null {
   return null;
 }
 
-/** True when every private table and index is there. */
+/** True when every private table, index and trigger is there. */
 export function isSchemaWhole(sql: Sql): boolean {
   return sql.first<{ n: number }>(COUNT_NAMES)?.n === NAMES.length;
 }

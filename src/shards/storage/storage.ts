@@ -1,9 +1,8 @@
 /**
- * What the library needs from the runtime: SQLite, alarms, a clock and other objects. A Durable Object's `ctx.storage` has this shape;
- * the simulator brings its own. Nothing else in this folder touches the platform.
+ * What the library needs from the runtime: SQLite, alarms and a clock. A Durable Object's
+ * `ctx.storage` has this shape; the simulator brings its own. Nothing else in this folder touches
+ * the platform.
  */
-import type { ProtocolReply } from "../../model/wire/protocol.ts";
-
 /** A value that goes into or comes out of SQLite through JavaScript. Row contents never do, except large text and blobs, byte for byte. */
 export type SqlValue = string | number | null | ArrayBuffer;
 export type SqlRow = Record<string, SqlValue>;
@@ -48,11 +47,6 @@ export type Sleep = (delayMs: number, signal?: AbortSignal) => Promise<void>;
  * anew.
  */
 export type RunAlone = <Value>(work: (sleep: Sleep) => Promise<Value>) => Promise<Value>;
-
-/** Sends a request to another object of the same class, by name. Rejects when there is no answer: that is never an empty answer. */
-export interface Peers {
-  send(member: string, request: object): Promise<ProtocolReply<unknown>>;
-}
 
 /** Thin reading helpers over `sql.exec`, so that every statement of the library reads the same. */
 export class Sql {

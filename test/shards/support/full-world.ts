@@ -11,7 +11,7 @@ import { DEFAULT_OPERATION_POLICY, type OperationKind, type OperationStatus, typ
 import { PROTOCOL_VERSION } from "../../../src/model/wire/protocol.ts";
 import { SLOT_COUNT } from "../../../src/model/layout/slots.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
-import type { LayoutReply, MemberRequest } from "../../../src/shards/protocol/messages.ts";
+import type { MemberRequest, ReplyTo } from "../../../src/shards/protocol/messages.ts";
 import { textOf } from "../../../src/shards/storage/storage.ts";
 import { checkEnd } from "../../sim/check-end.ts";
 import { NO_DEPLOYS } from "../../sim/hazards.ts";
@@ -80,7 +80,7 @@ export class FullWorld {
   }
 
   async start(kind: OperationKind): Promise<OperationStatus> {
-    const { layout, epoch } = await this.ask<LayoutReply>({ kind: "layout" });
+    const { layout, epoch } = await this.ask({ kind: "layout" });
     const operation = {
       kind,
       epoch,
@@ -95,13 +95,13 @@ export class FullWorld {
       requestedBy: "a test",
       refuseEmpty: false,
     };
-    return this.ask<OperationStatus>({ kind: "start", operation });
+    return this.ask({ kind: "start", operation });
   }
 
   async end(id: number): Promise<OperationStatus> {
     await this.run(() => !this.isRunning, END_MS_MAX);
     if (this.isRunning) throw new Error(`Operation ${id} hangs: ${this.#record()}`);
-    return this.ask<OperationStatus>({ kind: "operation", id });
+    return this.ask({ kind: "operation", id });
   }
 
   get isRunning(): boolean {
@@ -170,12 +170,12 @@ export class FullWorld {
   }
 
   /** Asks as a control half does; again when the object is just being reset. */
-  async ask<Reply>(request: MemberRequest, member = ROOT): Promise<Reply> {
+  async ask<const Request extends MemberRequest>(request: Request, member = ROOT): Promise<ReplyTo<Request>> {
     for (let tries = 1; ; tries++) {
       try {
         const envelope = { protocol: PROTOCOL_VERSION, namespace: ROOT, member, request };
         const reply = await this.until(this.world.clientPeers("operator").send(member, envelope));
-        if (reply.ok) return reply.value as Reply;
+        if (reply.ok) return reply.value;
         throw new Error(`${request.kind}: ${reply.failure.message}`);
       } catch (error) {
         if (!(error instanceof Unreachable) || tries >= 10) throw error;

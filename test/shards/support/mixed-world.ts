@@ -11,7 +11,7 @@ import { DEFAULT_OPERATION_POLICY, type OperationKind, type OperationStatus, typ
 import type { ProtocolReply } from "../../../src/model/wire/protocol.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
 
-import type { MemberRequest } from "../../../src/shards/protocol/messages.ts";
+import type { MemberRequest, ReplyTo } from "../../../src/shards/protocol/messages.ts";
 import { Host } from "../../../src/shards/host/host.ts";
 import { Router } from "../../../src/shards/router.ts";
 import { Host as OldHost, Router as OldRouter } from "../../fixtures/old-library.js";
@@ -123,7 +123,7 @@ export class MixedWorld {
 
   /** Runs one operation to its end, with callers at work before, during and after it. Gives its status. */
   async operate(kind: OperationKind): Promise<OperationStatus> {
-    const { layout, epoch } = await this.ask<{ layout: Layout; epoch: number }>({ kind: "layout" });
+    const { layout, epoch } = await this.ask({ kind: "layout" });
     const to = TARGETS[kind](layout);
     const callers = this.#callers.map((caller) => caller.start());
     await this.#sleep(40);
@@ -136,14 +136,14 @@ export class MixedWorld {
       requestedBy: "a test",
       refuseEmpty: false,
     };
-    const { id } = await this.ask<OperationStatus>({ kind: "start", operation });
+    const { id } = await this.ask({ kind: "start", operation });
     const isOver = (): boolean => this.#journal("state = 'running'") === undefined;
     const end = await this.#run(isOver, END_MS_MAX);
     if (!isOver()) throw new Error(`${kind} hangs (${end}) in ${JSON.stringify(this.#journal("state = 'running'"))}`);
     await this.#sleep(40);
     for (const caller of this.#callers) caller.stop();
     await this.#until(Promise.all(callers));
-    return this.ask<OperationStatus>({ kind: "operation", id });
+    return this.ask({ kind: "operation", id });
   }
 
   /** Ends the rollout, lets everything come to rest, and gives all that is wrong with it. */
@@ -172,12 +172,14 @@ export class MixedWorld {
   }
 
   /** Asks the root as a control half does that speaks protocol 1; again when it is just being deployed. */
-  async ask<Reply>(request: MemberRequest, member = ROOT): Promise<Reply> {
+  async ask<const Request extends MemberRequest>(request: Request, member = ROOT): Promise<ReplyTo<Request>> {
     for (let tries = 1; ; tries++) {
       try {
         const envelope = { protocol: 1, namespace: ROOT, member, request };
-        const reply: ProtocolReply<unknown> = await this.#until(this.world.clientPeers("operator").send(member, envelope));
-        if (reply.ok) return reply.value as Reply;
+        const reply: ProtocolReply<ReplyTo<Request>> = await this.#until(
+          this.world.clientPeers("operator").send(member, envelope),
+        );
+        if (reply.ok) return reply.value;
         throw new Error(`${request.kind}: ${reply.failure.message}`);
       } catch (error) {
         if (!(error instanceof Unreachable) || tries >= 10) throw error;

@@ -15,7 +15,7 @@ import {
 } from "../../../src/model/operation.ts";
 import type { ProtocolReply } from "../../../src/model/wire/protocol.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
-import type { LayoutReply, MemberRequest } from "../../../src/shards/protocol/messages.ts";
+import type { LayoutReply, MemberRequest, ReplyTo } from "../../../src/shards/protocol/messages.ts";
 import type { ShardHost } from "../../../src/shards/index.ts";
 
 /** Polls of one operation; with the pause in between, about a minute. */
@@ -67,15 +67,15 @@ export class TestNamespace<Class extends Sharded> {
   }
 
   /** Asks again while the object does not answer, as it may just be killed. @throws Error with its own words when it refuses. */
-  async ask<Reply>(request: MemberRequest, member = this.name): Promise<Reply> {
+  async ask<const Request extends MemberRequest>(request: Request, member = this.name): Promise<ReplyTo<Request>> {
     const reply = await this.#send(request, member);
-    if (reply.ok) return reply.value as Reply;
+    if (reply.ok) return reply.value;
     throw new Error(reply.failure.message);
   }
 
-  async #send(request: MemberRequest, member: string): Promise<ProtocolReply<unknown>> {
+  async #send<const Request extends MemberRequest>(request: Request, member: string): Promise<ProtocolReply<ReplyTo<Request>>> {
     for (let tries = 1; ; tries++) {
-      const endpoint = this.stub(member) as unknown as { shardctl(envelope: object): Promise<ProtocolReply<unknown>> };
+      const endpoint = this.stub(member) as unknown as { shardctl(envelope: object): Promise<ProtocolReply<ReplyTo<Request>>> };
       try {
         return await endpoint.shardctl({ protocol: PROTOCOL, namespace: this.name, member, request });
       } catch (error) {
@@ -91,7 +91,7 @@ export class TestNamespace<Class extends Sharded> {
   }
 
   live(): Promise<LayoutReply> {
-    return this.ask<LayoutReply>({ kind: "layout" });
+    return this.ask({ kind: "layout" });
   }
 
   async start(kind: OperationKind, to: Layout, policy: Partial<OperationPolicy> = {}): Promise<OperationStatus> {
@@ -105,13 +105,13 @@ export class TestNamespace<Class extends Sharded> {
       requestedBy: "a test",
       refuseEmpty: false,
     };
-    return this.ask<OperationStatus>({ kind: "start", operation });
+    return this.ask({ kind: "start", operation });
   }
 
   /** The operation as it is once `until` is true of it; by default once it has ended. */
   async reached(id: number, until = (status: OperationStatus): boolean => status.state !== "running"): Promise<OperationStatus> {
     for (let poll = 0; poll < POLLS_MAX; poll++) {
-      const status = await this.ask<OperationStatus>({ kind: "operation", id });
+      const status = await this.ask({ kind: "operation", id });
       if (until(status)) return status;
       if (poll % POLLS_PER_POKE === POLLS_PER_POKE - 1) await this.ask({ kind: "resolve", operation: id, attempt: 0 });
       await new Promise((resolve) => setTimeout(resolve, POLL_PAUSE_MS));
@@ -206,7 +206,7 @@ export class TestNamespace<Class extends Sharded> {
       const traces = await this.inside(member, (_, state) => tracesOf(state.storage.sql, isMember, epoch));
       found.push(...traces.map((trace) => `${member}: ${trace}`));
     }
-    const history = await this.ask<readonly OperationStatus[]>({ kind: "history", limit: 100 });
+    const history = await this.ask({ kind: "history", limit: 100 });
     found.push(
       ...history.filter((operation) => operation.state === "running").map((operation) => `operation ${operation.id} still runs`),
     );

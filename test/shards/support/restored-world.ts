@@ -4,7 +4,6 @@ import { shiftMembers } from "../../../src/model/operation-mode.ts";
 import { DEFAULT_OPERATION_POLICY } from "../../../src/model/operation.ts";
 import type { RepairOutcome, RepairPlan } from "../../../src/model/repair.ts";
 import { resizeHashLayout } from "../../../src/model/strategies/hash.ts";
-import type { LayoutReply } from "../../../src/shards/protocol/messages.ts";
 import { RefusedError } from "../../../src/shards/protocol/refused-error.ts";
 import { Router } from "../../../src/shards/router.ts";
 import { textOf } from "../../../src/shards/storage/storage.ts";
@@ -56,7 +55,7 @@ export class RestoredWorld extends FullWorld {
    * over and activated by `one` of its members, or by `all`.
    */
   async widen(count: number, by: "one" | "all"): Promise<void> {
-    const { layout, epoch } = await this.ask<LayoutReply>({ kind: "layout" });
+    const { layout, epoch } = await this.ask({ kind: "layout" });
     if (layout.kind !== "hash") throw new Error("Only slots are rebalanced here");
     const operation = {
       kind: "rebalance",
@@ -84,16 +83,16 @@ export class RestoredWorld extends FullWorld {
   }
 
   describe(): Promise<LiveNamespace> {
-    return this.ask<LiveNamespace>({ kind: "describe", object: "O" });
+    return this.ask({ kind: "describe", object: "O" });
   }
 
   planRepair(acceptLoss: readonly string[] = [], members: readonly string[] = []): Promise<RepairPlan> {
-    return this.ask<RepairPlan>({ kind: "planRepair", repair: { members, acceptLoss } });
+    return this.ask({ kind: "planRepair", repair: { members, acceptLoss } });
   }
 
   async repair(acceptLoss: readonly string[] = [], members: readonly string[] = []): Promise<RepairOutcome> {
     const { fingerprint } = await this.planRepair(acceptLoss, members);
-    return this.ask<RepairOutcome>({ kind: "repair", repair: { members, acceptLoss }, fingerprint, by: "a test" });
+    return this.ask({ kind: "repair", repair: { members, acceptLoss }, fingerprint, by: "a test" });
   }
 
   /** Rows that repairs have set aside on an object. */
