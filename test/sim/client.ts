@@ -12,11 +12,10 @@ import { hasKeyedDirectory } from "../../src/model/layout/directory.ts";
 import type { Layout } from "../../src/model/layout/layout.ts";
 import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import { toKey } from "../../src/model/layout/key.ts";
-import type { Envelope } from "../../src/model/wire/protocol.ts";
 import { isCopying } from "./operator.ts";
 import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { Router } from "../../src/shards/router.ts";
-import type { Peers } from "../../src/shards/storage/storage.ts";
+import type { Peers } from "../../src/shards/protocol/peers.ts";
 import { type Entry, type History, type Op, keyOfView } from "./history.ts";
 import { LayoutChanged, routeItem } from "./route-item.ts";
 import { type ClientStep, GROUPS, type Intent, type Moment, RIVALS, groupOf } from "./scenario.ts";
@@ -91,6 +90,8 @@ export class Client {
         return this.#stray(intent);
       case "sweep":
         return this.#sweep(intent);
+      case "pin":
+        return this.#pin(intent);
       case "putMany":
         return this.#putMany(intent.items);
       case "relay":
@@ -111,7 +112,7 @@ export class Client {
   async #call(
     intent: Exclude<
       Intent,
-      { kind: "list" | "fanOut" | "stray" | "sweep" | "putMany" | "relay" | "regroup" | "exchange" | "twin" | "rival" }
+      { kind: "list" | "fanOut" | "stray" | "sweep" | "pin" | "putMany" | "relay" | "regroup" | "exchange" | "twin" | "rival" }
     >,
   ): Promise<void> {
     const { id } = intent;
@@ -402,6 +403,27 @@ export class Client {
     );
   }
 
+  async #pin({ isAtSource, afterMs, forMs }: Intent & { kind: "pin" }): Promise<void> {
+    const { times } = this.#world.promoting;
+    await this.#awaitUntil(MOMENT_MS_MAX, () => this.#world.promoting.times > times);
+    await this.#sleep(afterMs);
+    const target = this.#world.object(this.#world.promoting.name);
+    const id = target.promotedIds()[0];
+    if (id === undefined) return;
+    const source = [...this.#world.objects.values()].find((object) => object !== target && object.holds(id));
+    const holder = isAtSource ? source : target;
+    try {
+      if (!(await holder?.stray((store) => store.pin(id)))) return;
+      await this.#sleep(forMs);
+      await holder?.stray((store) => {
+        store.unpin(id);
+      });
+    } catch (error) {
+      if (!hasExpectedEnd(error) && !String(error).includes("shardctl: "))
+        this.#world.violate(`${this.#name} pin ${id}: ${String(error)}`);
+    }
+  }
+
   #route(
     id: string,
     grp: string,
@@ -453,11 +475,11 @@ export class Client {
   #watchedPeers(): Peers {
     const peers = this.#world.clientPeers(this.#name);
     return {
-      send: async (member, request) => {
+      send: async (member, envelope) => {
         try {
-          return await peers.send(member, request);
+          return await peers.send(member, envelope);
         } catch (error) {
-          const { kind } = (request as Envelope<{ kind: string }>).request;
+          const { kind } = envelope.request;
           if (kind === "call" && error instanceof Unreachable) this.#unanswered++;
           throw error;
         }

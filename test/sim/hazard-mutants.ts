@@ -30,6 +30,43 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     edits: [{ file: "shards/move/frozen-tables.ts", find: "if (frozen.specs === specs) return;", replace: "return;" }],
   },
   {
+    name: "steps-of-migrations-ignored",
+    needs: "hasDeploys",
+    rule: "members have run the same steps of their migrations when rows are made live: a step may change rows and no definition",
+    edits: [
+      { file: "shards/root/walk.ts", find: "  requireSameSteps(replies);\n", replace: "" },
+      {
+        file: "shards/member/member-state.ts",
+        find: "if (frozen.steps !== undefined && frozen.steps !== steps)",
+        replace: "if (false)",
+      },
+    ],
+  },
+  {
+    name: "pointing-tables-unguarded",
+    needs: "hasDirectWriters",
+    rule: "no row of another table comes to point at one that leaves, once it is decided which do",
+    edits: [
+      {
+        file: "shards/member/guarded-member.ts",
+        find: "isPointedAt ? pointingAt(this.sql, declared) : []",
+        replace: "isPointedAt ? [] : []",
+      },
+    ],
+  },
+  {
+    name: "cut-over-waits-for-the-schema",
+    needs: "hasDeploys",
+    rule: "behind a cutover a wave ends by the tables as they were frozen, whatever a deploy makes of them",
+    edits: [
+      {
+        file: "shards/host/engine-handlers.ts",
+        find: "host.member.planAfterCutover(operation), table",
+        replace: "host.member.plan(operation), table",
+      },
+    ],
+  },
+  {
     name: "fence-raised-over-running-calls",
     needs: "hasNestedCalls",
     rule: "raised-when-idle: a fence is raised only in a turn in which no call runs",

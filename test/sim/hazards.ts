@@ -78,6 +78,7 @@ export function chooseDeploys(random: Random, hasUniqueIndex: boolean): Deploys 
     throws,
     startMs: random.chance(`${label}/isSlow`, 0.3) ? random.pick(`${label}/startMs`, [20, 300, 2_000, 6_000, 20_000]) : 0,
   });
+  if (random.chance("deploy/stamps", 0.15)) return planStamps(random);
   const first = chooseChanges(random, "deploy/first", hasUniqueIndex, []);
   const both = [...first, ...chooseChanges(random, "deploy/second", hasUniqueIndex, first)];
   const story = random.pick("deploy/story", ["once", "twice", "twice", "back", "back", "flaw", "otherKey"] as const);
@@ -103,18 +104,31 @@ export function chooseDeploys(random: Random, hasUniqueIndex: boolean): Deploys 
   }
 }
 
+/**
+ * A migration that changes rows and no definition, by a migrator that runs each step once. It runs on
+ * some objects long before it does on others.
+ */
+function planStamps(random: Random): Deploys {
+  const stamped: StoreVersion = { changes: ["stamp"], runsOnce: true, isAtomic: true, startMs: 0, throws: false };
+  const deploys = plan(random, [stamped], [1]);
+  const share = random.pick("deploy/stampsShare", [0.5, 0.5, 1]);
+  return { ...deploys, steps: deploys.steps.map((step) => ({ ...step, share })) };
+}
+
 function plan(random: Random, later: readonly StoreVersion[], order: readonly number[], goesBack = false): Deploys {
   const steps = order.map((version, index): DeployStep => {
     const label = `deploy/${index}`;
+    const step = random.pick(`${label}/step`, STEPS);
     return {
       index,
       afterMs: random.whole(`${label}/ms`, 1, 2_500),
-      step: random.pick(`${label}/step`, STEPS),
+      step,
       needsStep: false,
       version,
       share: random.chance(`${label}/gradual`, 0.3) ? 0.5 : 1,
       restarts: random.pick(`${label}/restarts`, [0.3, 0.7, 1, 1]),
-      restartMsMax: random.pick(`${label}/restartMs`, [1, 300, 2_000]),
+      // A wave that has cut over is active a moment later.
+      restartMsMax: random.pick(`${label}/restartMs`, step === "activate" ? [1, 1, 20] : [1, 300, 2_000]),
     };
   });
   return { versions: [FIRST_VERSION, ...later], steps, goesBack };

@@ -30,9 +30,29 @@ export const REGRESSIONS: readonly Regression[] = [
     reason: "an operation that was started while the root did chores stood still until the next chore",
   },
   {
+    seed: 88,
+    mutant: "pointing-tables-unguarded",
+    reason: "a timer's pin came to point at an item that had been promised to another shard",
+  },
+  {
+    seed: 118,
+    mutant: "steps-of-migrations-ignored",
+    reason: "rows went from a source that had not run a migration to a target that had, and were never stamped",
+  },
+  {
+    seed: 136,
+    mutant: "rows-after-promotion",
+    reason: "a page came again while its target made rows live, and was taken",
+  },
+  {
     seed: 225,
     mutant: "fence-raised-over-running-calls",
     reason: "a call began between the question what runs and the fence, and met the guard of a retired member",
+  },
+  {
+    seed: 243,
+    mutant: "cut-over-waits-for-the-schema",
+    reason: "a deploy between the cutover and the deletion at a source left the wave waiting for the schema of before",
   },
   {
     seed: 343,

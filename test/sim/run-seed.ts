@@ -49,7 +49,7 @@ export async function runSeed(seed: number, cuts: Cuts = NO_CUTS, isTraced = fal
     scheduler,
     faults: scenario.faults,
     partitioners: PARTITIONERS,
-    store: { ...scenario, rebuilds: rebuiltTable(scenario) },
+    store: { ...scenario, hasPins: scenario.hasDirectWriters, rebuilds: rebuiltTable(scenario) },
     versions: scenario.deploys.versions,
     isHostFirst: scenario.isHostFirst,
     trace: isTraced ? (line) => trace.push(line) : null,

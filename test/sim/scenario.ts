@@ -80,6 +80,11 @@ export type Intent =
    */
   | { readonly kind: "sweep"; readonly id: string; readonly fenceMs: number; readonly afterMs: number }
   /**
+   * A timer that pins an item for a while, in a table of its object's own that points at it: one that
+   * a target has just made live, on its target or, with `isAtSource`, where it still is served.
+   */
+  | { readonly kind: "pin"; readonly isAtSource: boolean; readonly afterMs: number; readonly forMs: number }
+  /**
    * Puts that are made by one call: the owner of each item calls the owner of the next. `isOwn`: through the host's router; else through one
    * that the engine does not know. `isBack`: the last one calls itself.
    */
@@ -265,6 +270,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
         chooseRival(random, client, rivalShare) ??
         chooseRegroup(random, client, regroupShare, ids) ??
         chooseRelay(random, client, nestedShare, shared) ??
+        choosePin(random, client, sweepShare) ??
         chooseSweep(random, client, sweepShare, shared) ??
         chooseFanOut(random, client, fanOutShare) ??
         chooseIntent(random, client, shared, ids, nestedShare > 0 ? 5_000 : 1_400),
@@ -424,6 +430,18 @@ function chooseSweep(random: Random, client: number, share: number, shared: read
   if (!random.chance(label, share)) return null;
   const fenceMs = random.chance(`${label}/atFence`, 0.7) ? FENCE_WAIT_MS : 0;
   return { kind: "sweep", id: random.pick(`${label}/id`, shared), fenceMs, afterMs: random.whole(`${label}/afterMs`, 0, 30) };
+}
+
+/** Once it is decided which rows leave. One that comes before is gone soon: an operation that meets it ends. */
+function choosePin(random: Random, client: number, share: number): Intent | null {
+  const label = `pin/${client}`;
+  if (!random.chance(label, share)) return null;
+  return {
+    kind: "pin",
+    isAtSource: random.chance(`${label}/atSource`, 0.6),
+    afterMs: random.whole(`${label}/afterMs`, 0, 25),
+    forMs: random.whole(`${label}/forMs`, 0, 30),
+  };
 }
 
 /** Slow ones, and some that begin just before a fence: what they meet must be the rows of one layout. */

@@ -12,7 +12,8 @@
  * Calls of the user's methods are never brought twice: that would be the client's own second call, not the engine's.
  */
 import type { Envelope } from "../../src/model/wire/protocol.ts";
-import type { Peers } from "../../src/shards/storage/storage.ts";
+import type { Peers } from "../../src/shards/protocol/peers.ts";
+import { peersOf } from "../support/peers-of.ts";
 import { Deployment } from "./deployment.ts";
 import { FanOuts } from "./fan-outs.ts";
 import { SimObject, describeRequest } from "./object.ts";
@@ -23,6 +24,9 @@ import type { StoreVersion } from "./versions.ts";
 const NOT_DOUBLED = new Set(["call"]);
 /** What routers send, also within a method. */
 const NEVER_SILENT = new Set(["call", "admit", "dismiss", "query", "locate", "layout"]);
+
+/** Where requests come twice at all: how often a page does while its target makes rows live. */
+const PAGE_AGAIN = 0.5;
 
 export class World implements Surroundings {
   readonly options: WorldOptions;
@@ -77,12 +81,12 @@ export class World implements Surroundings {
 
   /** Peers of a client: nothing gates what it sends, and it does not crash. */
   clientPeers(name: string): Peers {
-    return {
-      send: (member, envelope) =>
+    return peersOf(
+      (member, envelope) =>
         new Promise((resolve, reject) => {
-          this.transmit(name, member, envelope as Envelope, { resolve, reject });
+          this.transmit(name, member, envelope, { resolve, reject });
         }),
-    };
+    );
   }
 
   /** Carries a request over the network, and its reply back. */
@@ -124,7 +128,8 @@ export class World implements Surroundings {
   /** Brings the last page again when its target is just making rows live: it must take none by then. */
   #repeatPage(label: string, to: string): void {
     const page = this.#pages.get(to);
-    if (!page || !this.strikes("doubled", `${label}/page`, this.options.faults.doubled)) return;
+    const probability = this.options.faults.doubled > 0 ? PAGE_AGAIN : 0;
+    if (!page || !this.strikes("doubled", `${label}/page`, probability)) return;
     const delayMs = this.options.random.whole(`${label}/page/again`, 1, 20);
     this.trace(() => `the last page for ${to} comes AGAIN after ${delayMs} ms`);
     this.options.scheduler.at(delayMs, () => this.object(to).deliver(page.from, structuredClone(page.body), IGNORE));
