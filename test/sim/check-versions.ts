@@ -41,10 +41,6 @@ function checkRows(world: World, { name, storage }: SimObject, changes: readonly
     const wrong = count("items WHERE extra <> iif(extra_tag = 0, 'filled', 'put ' || extra_tag)");
     if (wrong > 0) world.violate(`${name} has ${wrong} rows that lost what was stored in the new column`);
   }
-  if (changes.includes("stamp") && fillsAll) {
-    const lacking = count("items WHERE stamped = 0");
-    if (lacking > 0) world.violate(`${name} has ${lacking} rows that no migration has stamped`);
-  }
   if (hasLabels) {
     const lacking = count("items WHERE id NOT IN (SELECT item FROM labels)");
     if (fillsAll && lacking > 0) world.violate(`${name} has ${lacking} rows without the label that each was given`);

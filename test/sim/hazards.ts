@@ -45,12 +45,19 @@ export interface FullDiskStep {
   readonly liftedAfterMs: number | null;
 }
 
-/** The root goes back to an earlier moment of the namespace, while it owns no rows. */
+/** An object goes back to an earlier moment, or loses everything. */
 export interface RestoreStep {
   readonly index: number;
+  /** `quiet`: the root, only while it owns no rows and takes part in nothing, so that nothing may be lost. */
+  readonly which: "quiet" | "root" | "member" | "any";
+  /** Nothing is left of it. */
+  readonly isLost: boolean;
   /** Until the moment to which it goes back, and from then on. */
   readonly takenAfterMs: number;
   readonly afterMs: number;
+  /** Waits then, a while, for an operation in this step. */
+  readonly takenStep: Step | null;
+  readonly step: Step | null;
 }
 
 const STEPS: readonly (Step | null)[] = [
@@ -78,7 +85,6 @@ export function chooseDeploys(random: Random, hasUniqueIndex: boolean): Deploys 
     throws,
     startMs: random.chance(`${label}/isSlow`, 0.3) ? random.pick(`${label}/startMs`, [20, 300, 2_000, 6_000, 20_000]) : 0,
   });
-  if (random.chance("deploy/stamps", 0.15)) return planStamps(random);
   const first = chooseChanges(random, "deploy/first", hasUniqueIndex, []);
   const both = [...first, ...chooseChanges(random, "deploy/second", hasUniqueIndex, first)];
   const story = random.pick("deploy/story", ["once", "twice", "twice", "back", "back", "flaw", "otherKey"] as const);
@@ -104,31 +110,18 @@ export function chooseDeploys(random: Random, hasUniqueIndex: boolean): Deploys 
   }
 }
 
-/**
- * A migration that changes rows and no definition, by a migrator that runs each step once. It runs on
- * some objects long before it does on others.
- */
-function planStamps(random: Random): Deploys {
-  const stamped: StoreVersion = { changes: ["stamp"], runsOnce: true, isAtomic: true, startMs: 0, throws: false };
-  const deploys = plan(random, [stamped], [1]);
-  const share = random.pick("deploy/stampsShare", [0.5, 0.5, 1]);
-  return { ...deploys, steps: deploys.steps.map((step) => ({ ...step, share })) };
-}
-
 function plan(random: Random, later: readonly StoreVersion[], order: readonly number[], goesBack = false): Deploys {
   const steps = order.map((version, index): DeployStep => {
     const label = `deploy/${index}`;
-    const step = random.pick(`${label}/step`, STEPS);
     return {
       index,
       afterMs: random.whole(`${label}/ms`, 1, 2_500),
-      step,
+      step: random.pick(`${label}/step`, STEPS),
       needsStep: false,
       version,
       share: random.chance(`${label}/gradual`, 0.3) ? 0.5 : 1,
       restarts: random.pick(`${label}/restarts`, [0.3, 0.7, 1, 1]),
-      // A wave that has cut over is active a moment later.
-      restartMsMax: random.pick(`${label}/restartMs`, step === "activate" ? [1, 1, 20] : [1, 300, 2_000]),
+      restartMsMax: random.pick(`${label}/restartMs`, [1, 300, 2_000]),
     };
   });
   return { versions: [FIRST_VERSION, ...later], steps, goesBack };
@@ -164,10 +157,36 @@ export function chooseFullDisks(random: Random): FullDiskStep[] {
   });
 }
 
-export function chooseRestores(random: Random): RestoreStep[] {
+/** The root goes back while it owns no rows. */
+export function chooseQuietRestores(random: Random): RestoreStep[] {
   return Array.from({ length: random.whole("restore/count", 1, 2) }, (_, index) => ({
     index,
+    which: "quiet",
+    isLost: false,
     takenAfterMs: random.whole(`restore/${index}/takenMs`, 1, 1_500),
     afterMs: random.whole(`restore/${index}/ms`, 50, 3_000),
+    takenStep: null,
+    step: null,
   }));
+}
+
+/** Any object goes back at any time; in some runs objects that are `lost` keep nothing. */
+export function chooseRestores(random: Random, hasRestores: boolean, hasLostStorage: boolean): RestoreStep[] {
+  return Array.from({ length: random.whole("setback/count", 1, 2) }, (_, index) => {
+    const label = `setback/${index}`;
+    const which = random.pick(`${label}/which`, ["root", "root", "member", "member", "any"] as const);
+    const isLost = hasLostStorage && (!hasRestores || random.chance(`${label}/isLost`, 0.5));
+    const takenStep = random.pick(`${label}/takenStep`, STEPS);
+    const step = random.pick(`${label}/step`, STEPS);
+    return {
+      index,
+      which,
+      isLost,
+      takenAfterMs: random.whole(`${label}/takenMs`, 1, 1_500),
+      // Within one operation steps follow each other soon.
+      afterMs: random.whole(`${label}/ms`, 1, takenStep === null ? 2_500 : random.pick(`${label}/msMax`, [30, 200, 2_500])),
+      takenStep,
+      step,
+    };
+  });
 }

@@ -8,12 +8,6 @@
  * Nor that a pause holds back an activation: the turn that has cut over goes on to it by itself, so that a pause must meet a failure of
  * that very turn. `test/shards/pause.test.ts` shows it.
  *
- * Nor that a table which is copied again takes no page from before: the late page must bring a row that its source has deleted between
- * a rebuild of the table and its new capture. `test/shards/recopy.test.ts` shows it.
- *
- * Nor that a promotion goes by the frozen columns: a target whose tables are others refuses before. Its undo does, in
- * `test/shards/promotion.test.ts`, and what ends a wave behind its cutover: see "cut-over-waits-for-the-schema".
- *
  * Rules are named as in `test/protocol-model/rules.ts` where the model knows them.
  */
 import type { SourceEdit } from "./edit-sources.ts";
@@ -29,7 +23,7 @@ export interface Mutant {
 }
 
 const DRAINED = "if (await this.oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return {…};";
-const OLDER_PAGE = "if (sequence === last) return …; if (sequence < last) throw refused(…);";
+const OLDER_PAGE = "if (sequence === last) return …; if (sequence < last) throw wentBack(…);";
 const SERVES_ALREADY = 'if (plan.moving.mode === "swap" && this.membership.serving) {';
 const DELETES_FIRST = "for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);";
 
@@ -293,14 +287,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "rows-after-promotion",
     rule: "no-late-rows: a target that has promoted takes no rows before the attempt is decided",
-    edits: [
-      { file: "shards/member/member.ts", find: "if (promotion || (fence", replace: "if (false && (fence" },
-      {
-        file: "shards/storage/schema.ts",
-        find: "json_extract(value, '$.promotion.attempt') IS NOT NULL)",
-        replace: "false)",
-      },
-    ],
+    edits: [{ file: "shards/member/member.ts", find: "if (promotion || (fence", replace: "if (false && (fence" }],
   },
   {
     name: "commit-without-promotion",

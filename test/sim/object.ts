@@ -4,15 +4,13 @@
  */
 import { createHash } from "node:crypto";
 import type { Envelope, ProtocolReply } from "../../src/model/wire/protocol.ts";
-import { stageName } from "../../src/shards/move/move-plan.ts";
 import { Host } from "../../src/shards/host/host.ts";
-import { peersOf } from "../support/peers-of.ts";
 import { Router } from "../../src/shards/router.ts";
-import { type RunAlone, type Runtime, type Sleep, quoteName, textOf } from "../../src/shards/storage/storage.ts";
+import type { Peers, RunAlone, Runtime, Sleep } from "../../src/shards/storage/storage.ts";
 import { DISK_IS_FULL, SimStorage, type Snapshot } from "./storage.ts";
 import { Store, type StorePorts } from "./store.ts";
 import { type Answer, type Surroundings, Unreachable } from "./surroundings.ts";
-import { DeployedFlaw, FIRST_VERSION, LOCAL_TABLES, type StoreVersion, tablesOf } from "./versions.ts";
+import { DeployedFlaw, FIRST_VERSION, MIGRATIONS_TABLE, type StoreVersion, tablesOf } from "./versions.ts";
 
 const ALARM_RETRY_MS = 2_000;
 /** After which the first tables of a new object are there, with those of the engine. */
@@ -100,17 +98,8 @@ export class SimObject {
     return this.storage.peek("SELECT 1 FROM items WHERE id = ?", id).length > 0;
   }
 
-  /** Items that are live here before their cutover. */
-  promotedIds(): string[] {
-    if (this.promotion() === null) return [];
-    const staged = quoteName(stageName("items"));
-    return this.storage
-      .peek(`SELECT id FROM items WHERE id IN (SELECT id FROM ${staged}) ORDER BY id`)
-      .map((row) => textOf(row["id"]));
-  }
-
   /** The attempt whose rows are live here already, before it is decided; null for none. */
-  promotion(): number | null {
+  #promotion(): number | null {
     if (this.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0) return null;
     const query = "SELECT json_extract(value, '$.promotion.attempt') AS attempt FROM shardctl_meta WHERE key = 'moving'";
     const attempt = this.storage.peek(query)[0]?.["attempt"] ?? null;
@@ -148,10 +137,10 @@ export class SimObject {
       });
     };
     this.#whenStarted(({ host }) => {
-      const promoted = kindOf(envelope) === "receive" ? this.promotion() : null;
+      const promoted = kindOf(envelope) === "receive" ? this.#promotion() : null;
       host.handle(envelope).then(
         (reply) => {
-          if (promoted !== null && reply.ok && this.promotion() === promoted)
+          if (promoted !== null && reply.ok && this.#promotion() === promoted)
             this.#world.violate(`${this.name} took rows although it has promoted attempt ${promoted}`);
           this.#world.trace(() => `${this.name} → ${from}: ${kindOf(envelope)} ${describeReply(reply)}`);
           end(() => answer.resolve(structuredClone(reply)));
@@ -252,11 +241,13 @@ export class SimObject {
       },
     };
     const send = (member: string, envelope: Envelope): Promise<ProtocolReply<unknown>> => this.#send(member, envelope);
-    const peers = peersOf((member, envelope) => {
-      this.#checkMark(running, envelope);
-      return send(member, envelope);
-    });
-    const unknownPeers = peersOf(send);
+    const peers: Peers = {
+      send: (member, envelope) => {
+        this.#checkMark(running, envelope as Envelope);
+        return send(member, envelope as Envelope);
+      },
+    };
+    const unknownPeers: Peers = { send: (member, envelope) => send(member, envelope as Envelope) };
     const ports: StorePorts = {
       storage: this.storage,
       runtime,
@@ -270,7 +261,7 @@ export class SimObject {
     const identify = (name: string): "mine" | "other" => (name === this.name ? "mine" : "other");
     const alone: RunAlone = (work) => this.#runAlone(work);
     const platform = { self: this.name, identify, idOf: String, storage: this.storage, runtime, alone, peers };
-    const options = { tables: tablesOf(version), localTables: LOCAL_TABLES, partitioners };
+    const options = { tables: tablesOf(version), localTables: [MIGRATIONS_TABLE], partitioners };
     const store = new Store(ports, storeOptions, version);
     const early = isHostFirst ? createHost(platform, store, options) : undefined;
     // As ShardHost does, and ShardedObject for a host that is made while the constructor waits.

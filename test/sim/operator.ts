@@ -10,7 +10,7 @@ import { PROTOCOL_VERSION, type ProtocolReply } from "../../src/model/wire/proto
 import { SLOT_COUNT } from "../../src/model/layout/slots.ts";
 import { freshHashLayout, resizeHashLayout } from "../../src/model/strategies/hash.ts";
 import { freshRangeLayout } from "../../src/model/strategies/range.ts";
-import type { LayoutReply, MemberRequest, ReplyTo } from "../../src/shards/protocol/messages.ts";
+import type { LayoutReply } from "../../src/shards/protocol/messages.ts";
 import { textOf } from "../../src/shards/storage/storage.ts";
 import type { Random } from "./random.ts";
 import { LONG_PAUSE_MS, type OperatorStep, type PauseStep, type Scenario } from "./scenario.ts";
@@ -43,7 +43,7 @@ export async function runOperator(world: World, name: string, steps: readonly Op
     if (step.startsAtChores) await awaitChores(world);
     else await sleep(world, step.afterMs);
     await awaitRightKey(world);
-    const live = step.startsAtChores ? peekLayout(world) : await ask(world, name, { kind: "layout" });
+    const live = step.startsAtChores ? peekLayout(world) : await ask<LayoutReply>(world, name, { kind: "layout" });
     if (!live) continue;
     const { kind, to } = chooseChange(
       world.options.random,
@@ -70,7 +70,7 @@ export async function runOperator(world: World, name: string, steps: readonly Op
       () =>
         `${name} #${step.index}: ${kind} from ${live.layout.kind} (${live.layout.members.length}) to ${to.kind} ${JSON.stringify(to.members)}`,
     );
-    const started = await ask(world, name, { kind: "start", operation });
+    const started = await ask<OperationStatus>(world, name, { kind: "start", operation });
     if (started && step.pause !== null) await holdUp(world, name, started.id, step.pause);
     if (started && step.cancelAfterMs !== null) {
       await sleep(world, step.cancelsAtFence ? 1 : step.cancelAfterMs);
@@ -100,7 +100,7 @@ async function holdUp(world: World, name: string, id: number, { afterMs, moment,
   await sleep(world, moment === "any" ? afterMs : 1);
   if (moment === "fence") await awaitFence(world);
   if (moment === "activation") await awaitActivation(world);
-  const paused = await ask(world, name, { kind: "pause", id, reason: "a pause", by: name });
+  const paused = await ask<OperationStatus>(world, name, { kind: "pause", id, reason: "a pause", by: name });
   await sleep(world, forMs);
   if (paused) checkStandstill(world, paused, forMs >= LONG_PAUSE_MS);
   if (cancels) {
@@ -268,12 +268,12 @@ function freshLayout(
   from: Layout,
   more: readonly Kind[],
   keys: readonly ("id" | "grp")[],
-  { deploys }: Scenario,
+  { deploys, hasSetbacks }: Scenario,
 ): Layout {
   // A directory has the key of each row: another column's would be claimed by callers who know nothing of it.
-  const mayHaveDirectory = !deploys.versions.some(({ changes }) => changes.includes("otherKey"));
+  const mayHaveDirectory = !hasSetbacks && !deploys.versions.some(({ changes }) => changes.includes("otherKey"));
   return withDirectory(
-    chooseLayout(random, label, namespace, from, more, keys),
+    chooseLayout(random, label, namespace, from, more, keys, hasSetbacks),
     random.chance(`${label}/directory`, 0.3) && mayHaveDirectory,
   );
 }
@@ -285,12 +285,13 @@ function chooseLayout(
   from: Layout,
   more: readonly Kind[],
   keys: readonly ("id" | "grp")[],
+  isPlain: boolean,
 ): Layout {
   const count = random.whole(`${label}/count`, 1, MEMBERS_MAX);
   const generation = swapGeneration(namespace, from, count);
   const members = shardNames(namespace, generation, count);
   const shardKey = random.pick(`${label}/key`, keys);
-  const kinds: readonly Kind[] = ["hash", "hash", "range", "range", "custom", "roundRobin", ...more];
+  const kinds: readonly Kind[] = ["hash", "hash", "range", "range", "custom", isPlain ? "hash" : "roundRobin", ...more];
   switch (random.pick(`${label}/kind`, kinds)) {
     case "hash":
       return freshHashLayout(shardKey, generation, members);
@@ -332,22 +333,18 @@ function splitPoints(random: Random, label: string, shardKey: string, count: num
 }
 
 /** Asks the root, a few times when there is no answer. Undefined when it refuses, or stays silent. */
-async function ask<const Request extends MemberRequest>(
-  world: World,
-  name: string,
-  request: Request,
-): Promise<ReplyTo<Request> | undefined> {
+export async function ask<Reply>(world: World, name: string, request: object): Promise<Reply | undefined> {
   const { namespace } = world.options;
   const peers = world.clientPeers(name);
   for (let tries = 0; tries < TRIES_MAX; tries++) {
-    let reply: ProtocolReply<ReplyTo<Request>>;
+    let reply: ProtocolReply<unknown>;
     try {
       reply = await peers.send(namespace, { protocol: PROTOCOL_VERSION, namespace, member: namespace, request });
     } catch {
       await sleep(world, 20);
       continue;
     }
-    return reply.ok ? reply.value : undefined;
+    return reply.ok ? (reply.value as Reply) : undefined;
   }
   return undefined;
 }

@@ -30,19 +30,24 @@ export const REGRESSIONS: readonly Regression[] = [
     reason: "an operation that was started while the root did chores stood still until the next chore",
   },
   {
-    seed: 88,
-    mutant: "pointing-tables-unguarded",
-    reason: "a timer's pin came to point at an item that had been promised to another shard",
+    seed: 13,
+    mutant: "source-sends-anew",
+    reason: "a source that was restored while rows were copied made writes live again that it had lost",
   },
   {
-    seed: 118,
-    mutant: "steps-of-migrations-ignored",
-    reason: "rows went from a source that had not run a migration to a target that had, and were never stamped",
+    seed: 42,
+    mutant: "first-operation-proves-nothing",
+    reason: "no repair was possible of a namespace whose root was lost while it was first sharded",
   },
   {
-    seed: 136,
-    mutant: "rows-after-promotion",
-    reason: "a page came again while its target made rows live, and was taken",
+    seed: 153,
+    mutant: "pages-may-be-missing",
+    reason: "a target that had forgotten a page among those that it had taken went live without it: a delete came back",
+  },
+  {
+    seed: 163,
+    mutant: "end-is-told-once",
+    reason: "a target that went back to before the end of its operation waited for that for ever, and its callers with it",
   },
   {
     seed: 225,
@@ -50,14 +55,25 @@ export const REGRESSIONS: readonly Regression[] = [
     reason: "a call began between the question what runs and the fence, and met the guard of a retired member",
   },
   {
-    seed: 243,
-    mutant: "cut-over-waits-for-the-schema",
-    reason: "a deploy between the cutover and the deletion at a source left the wave waiting for the schema of before",
-  },
-  {
     seed: 343,
     mutant: "targets-not-fenced",
     reason: "a rival was put on a target between the look at its rows and their promotion",
+  },
+  {
+    seed: 279,
+    mutant: "empties-the-lost-for-ever",
+    reason: "the root asked a former member without storage every half minute to empty itself",
+  },
+  {
+    seed: 538,
+    mutant: "left-rows-in-the-way",
+    reason: "rows of a root that went back to before a cutover kept it from taking any again",
+  },
+  {
+    seed: 1_822,
+    mutant: "cancel-hears-nobody",
+    reason:
+      "a root that went back to just before a cutover cancelled the operation, and a target that had not heard yet dropped its rows",
   },
   {
     seed: 20_159,

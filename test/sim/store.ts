@@ -97,12 +97,10 @@ export class Store {
     const [columns, values] = changes.includes("column")
       ? [", extra, extra_tag", ", 'put ' || CAST(?4 AS INTEGER), ?4"]
       : ["", ""];
-    const stamped = changes.includes("stamp") ? 1 : 0;
     const extra = columns === "" ? "" : ", extra = excluded.extra, extra_tag = excluded.extra_tag";
     this.#storage.sql.exec(
-      `INSERT INTO items (id, grp, n, tag, v, code, stamped${columns}) VALUES (?1, ?2, ?3, ?4, ${value}, ?5, ${stamped}${values})
-       ON CONFLICT (id) DO UPDATE SET grp = excluded.grp, n = excluded.n, tag = excluded.tag, v = excluded.v, code = excluded.code,
-         stamped = max(stamped, excluded.stamped)${extra}`,
+      `INSERT INTO items (id, grp, n, tag, v, code${columns}) VALUES (?1, ?2, ?3, ?4, ${value}, ?5${values})
+       ON CONFLICT (id) DO UPDATE SET grp = excluded.grp, n = excluded.n, tag = excluded.tag, v = excluded.v, code = excluded.code${extra}`,
       id,
       grp,
       n,
@@ -195,18 +193,6 @@ export class Store {
       }
       return { isOrphanStored, notesLeft };
     });
-  }
-
-  /** As a timer of the class may do: false when the item is not here. */
-  pin(id: string): boolean {
-    if (!this.get(id)) return false;
-    this.#storage.sql.exec("INSERT OR IGNORE INTO pins (item) VALUES (?)", id);
-    return true;
-  }
-
-  /** Leaves a pin whose item is gone: it is looked for in the end. */
-  unpin(id: string): void {
-    this.#storage.sql.exec("DELETE FROM pins WHERE item = ? AND item IN (SELECT id FROM items)", id);
   }
 
   note(id: string, seq: number, body: string): boolean {

@@ -16,10 +16,9 @@ import type { HostStorage, SqlRow } from "../../src/shards/storage/storage.ts";
  * | `unique`    | creates a unique index                                                          |
  * | `rebuild`   | builds a table anew, with one more column, and gives it the old one's name      |
  * | `table`     | creates and declares a table that follows the items, with a row for each of them |
- * | `stamp`     | changes rows and no definition: each gets a stamp, as those get that are put    |
  * | `otherKey`  | declares that groups are found in another column, which has other values        |
  */
-export type Change = "column" | "index" | "noIndex" | "unique" | "rebuild" | "table" | "stamp" | "otherKey";
+export type Change = "column" | "index" | "noIndex" | "unique" | "rebuild" | "table" | "otherKey";
 
 export interface StoreVersion {
   /** In the order in which they are made. */
@@ -41,16 +40,12 @@ export class DeployedFlaw extends Error {}
 export interface SchemaOptions {
   readonly hasForeignKey: boolean;
   readonly hasUniqueIndex: boolean;
-  /** A table of each object's own, that points at items. */
-  readonly hasPins?: boolean;
   /** A table that is followed by reference cannot be dropped: its rows would take their followers along. */
   readonly rebuilds: "items" | "notes";
 }
 
-/** The table of a migrator that the engine knows: no row of it ever moves. */
-export const MIGRATIONS_TABLE = "d1_migrations";
-/** Tables that no row ever leaves. */
-export const LOCAL_TABLES = [MIGRATIONS_TABLE, "pins"];
+/** The table of a migrator: no row of it ever moves. */
+export const MIGRATIONS_TABLE = "store_migrations";
 
 export function tablesOf({ changes }: StoreVersion): readonly TableSpec[] {
   return [
@@ -67,17 +62,17 @@ export function migrate(storage: HostStorage, version: StoreVersion, options: Sc
 
 function runChanges(storage: HostStorage, { changes, runsOnce }: StoreVersion, options: SchemaOptions): void {
   const { sql } = storage;
-  if (runsOnce) sql.exec(`CREATE TABLE IF NOT EXISTS ${MIGRATIONS_TABLE} (name TEXT PRIMARY KEY)`);
+  if (runsOnce) sql.exec(`CREATE TABLE IF NOT EXISTS ${MIGRATIONS_TABLE} (id TEXT PRIMARY KEY)`);
   for (const change of changes) {
     if (!runsOnce) {
       CHANGES[change](sql, options);
       continue;
     }
-    if (sql.exec(`SELECT 1 FROM ${MIGRATIONS_TABLE} WHERE name = ?`, change).toArray().length > 0) continue;
+    if (sql.exec(`SELECT 1 FROM ${MIGRATIONS_TABLE} WHERE id = ?`, change).toArray().length > 0) continue;
     // Both or none, as migrators do.
     storage.transactionSync(() => {
       CHANGES[change](sql, options);
-      sql.exec(`INSERT INTO ${MIGRATIONS_TABLE} (name) VALUES (?)`, change);
+      sql.exec(`INSERT INTO ${MIGRATIONS_TABLE} (id) VALUES (?)`, change);
     });
   }
 }
@@ -103,7 +98,6 @@ const CHANGES: Readonly<Record<Change, (sql: Sql, options: SchemaOptions) => voi
     );
     sql.exec("INSERT INTO labels (item, text) SELECT id, 'filled' FROM items WHERE id NOT IN (SELECT item FROM labels)");
   },
-  stamp: (sql) => void sql.exec("UPDATE items SET stamped = 1 WHERE stamped = 0"),
   otherKey: (sql) => {
     if (!columnsOf(sql, "items").includes("home")) sql.exec("ALTER TABLE items ADD COLUMN home TEXT");
     sql.exec("UPDATE items SET home = 'g' || ((substr(grp, 2) + 1) % 5) WHERE home IS NULL");
@@ -127,7 +121,7 @@ function rebuild(sql: Sql, table: string, definition: string, options: string): 
 }
 
 const FIRST_ITEM_COLUMNS =
-  "id TEXT PRIMARY KEY, grp TEXT, n INTEGER NOT NULL, tag INTEGER NOT NULL, v, code TEXT NOT NULL, extra_tag INTEGER NOT NULL DEFAULT 0, stamped INTEGER NOT NULL DEFAULT 0";
+  "id TEXT PRIMARY KEY, grp TEXT, n INTEGER NOT NULL, tag INTEGER NOT NULL, v, code TEXT NOT NULL, extra_tag INTEGER NOT NULL DEFAULT 0";
 const NOTES_KEY = "PRIMARY KEY (item, seq)";
 
 function itemColumns(sql: Sql): string {
@@ -140,11 +134,10 @@ function noteColumns(hasForeignKey: boolean): string {
 }
 
 /** The tables of the first version. */
-export function createTables(sql: Sql, { hasForeignKey, hasUniqueIndex, hasPins }: SchemaOptions): void {
+export function createTables(sql: Sql, { hasForeignKey, hasUniqueIndex }: SchemaOptions): void {
   sql.exec(`CREATE TABLE IF NOT EXISTS items (${FIRST_ITEM_COLUMNS})`);
   if (hasUniqueIndex) CHANGES.unique(sql, { hasForeignKey, hasUniqueIndex, rebuilds: "notes" });
   sql.exec(`CREATE TABLE IF NOT EXISTS notes (${noteColumns(hasForeignKey)}, ${NOTES_KEY}) WITHOUT ROWID`);
-  if (hasPins) sql.exec("CREATE TABLE pins (item TEXT PRIMARY KEY REFERENCES items (id) ON DELETE CASCADE)");
 }
 
 export function columnsOf(sql: Sql, table: string): string[] {

@@ -12,10 +12,10 @@
  * Calls of the user's methods are never brought twice: that would be the client's own second call, not the engine's.
  */
 import type { Envelope } from "../../src/model/wire/protocol.ts";
-import type { Peers } from "../../src/shards/protocol/peers.ts";
-import { peersOf } from "../support/peers-of.ts";
+import type { Peers } from "../../src/shards/storage/storage.ts";
 import { Deployment } from "./deployment.ts";
 import { FanOuts } from "./fan-outs.ts";
+import { Setbacks } from "./setbacks.ts";
 import { SimObject, describeRequest } from "./object.ts";
 import { type Answer, type Surroundings, Unreachable, type WorldOptions } from "./surroundings.ts";
 import type { StoreVersion } from "./versions.ts";
@@ -25,15 +25,14 @@ const NOT_DOUBLED = new Set(["call"]);
 /** What routers send, also within a method. */
 const NEVER_SILENT = new Set(["call", "admit", "dismiss", "query", "locate", "layout"]);
 
-/** Where requests come twice at all: how often a page does while its target makes rows live. */
-const PAGE_AGAIN = 0.5;
-
 export class World implements Surroundings {
   readonly options: WorldOptions;
   readonly objects = new Map<string, SimObject>();
   /** Which version of the class each object runs. */
   readonly deployment: Deployment;
   readonly nextLimits: { readonly pages: number; readonly liftedAfterMs: number | null }[] = [];
+  /** Objects that went back, or lost everything. */
+  readonly setbacks: Setbacks;
   /** Calls to all members that change rows. */
   readonly fanOuts: FanOuts;
   /** What must never happen, in order. */
@@ -54,6 +53,7 @@ export class World implements Surroundings {
 
   constructor(options: WorldOptions) {
     this.options = options;
+    this.setbacks = new Setbacks(this);
     this.fanOuts = new FanOuts(() => options.scheduler.steps);
     this.deployment = new Deployment(options.versions, options.random);
   }
@@ -71,7 +71,8 @@ export class World implements Surroundings {
   /** True for a run without any fault. */
   get isCalm(): boolean {
     const { faults, versions } = this.options;
-    return Object.values(faults).every((rate) => rate === 0) && versions.length === 1 && this.struck["full"] === undefined;
+    const isUndisturbed = this.struck["full"] === undefined && this.setbacks.all.length === 0;
+    return Object.values(faults).every((rate) => rate === 0) && versions.length === 1 && isUndisturbed;
   }
 
   /** True while a fence stands on any object, or on the one that is named. */
@@ -81,12 +82,12 @@ export class World implements Surroundings {
 
   /** Peers of a client: nothing gates what it sends, and it does not crash. */
   clientPeers(name: string): Peers {
-    return peersOf(
-      (member, envelope) =>
+    return {
+      send: (member, envelope) =>
         new Promise((resolve, reject) => {
-          this.transmit(name, member, envelope, { resolve, reject });
+          this.transmit(name, member, envelope as Envelope, { resolve, reject });
         }),
-    );
+    };
   }
 
   /** Carries a request over the network, and its reply back. */
@@ -119,6 +120,7 @@ export class World implements Surroundings {
       this.trace(() => `${from} → ${to}: ${describeRequest(envelope)} comes AGAIN after ${delayMs} ms`);
       this.options.scheduler.at(delayMs, () => target.deliver(from, structuredClone(body), IGNORE));
     }
+    if (kind === "mend") this.setbacks.mend(to);
     if (kind === "hold") this.looks++;
     if (kind === "receive") this.#pages.set(to, { from, body });
     if (kind === "promote") this.#repeatPage(label, to);
@@ -128,8 +130,7 @@ export class World implements Surroundings {
   /** Brings the last page again when its target is just making rows live: it must take none by then. */
   #repeatPage(label: string, to: string): void {
     const page = this.#pages.get(to);
-    const probability = this.options.faults.doubled > 0 ? PAGE_AGAIN : 0;
-    if (!page || !this.strikes("doubled", `${label}/page`, probability)) return;
+    if (!page || !this.strikes("doubled", `${label}/page`, this.options.faults.doubled)) return;
     const delayMs = this.options.random.whole(`${label}/page/again`, 1, 20);
     this.trace(() => `the last page for ${to} comes AGAIN after ${delayMs} ms`);
     this.options.scheduler.at(delayMs, () => this.object(to).deliver(page.from, structuredClone(page.body), IGNORE));
