@@ -9,12 +9,13 @@ import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import { ownsSamePart } from "../../src/model/layout/own-part.ts";
 import type { OperationRecord } from "../../src/shards/root/operation-record.ts";
 import type { Membership } from "../../src/shards/member/membership.ts";
-import { type SqlRow, textOf } from "../../src/shards/storage/storage.ts";
+import { textOf } from "../../src/shards/storage/storage.ts";
 import { checkVersions, knowsAll } from "./check-versions.ts";
 import { keyOfView } from "./history.ts";
 import type { Deploys } from "./hazards.ts";
 import type { Scenario } from "./scenario.ts";
-import { LIST_QUERY, type View, viewOf } from "./store.ts";
+import { hasTable, readMeta, viewsOf } from "./peek.ts";
+import type { View } from "./store.ts";
 import type { SimObject } from "./object.ts";
 import { tablesOf } from "./versions.ts";
 import type { World } from "./world.ts";
@@ -34,6 +35,8 @@ export interface EndState {
 type Expected = Pick<Scenario, "hasTwins" | "hasRivals" | "deploys"> & {
   /** True where a repair has left epochs out, and ended operations. */
   readonly isRepaired?: boolean;
+  /** True where members went back: operations may miss what they need of them. */
+  readonly hasSetbacks?: boolean;
 };
 
 /** Reads the end state, and tells `world` of everything that is wrong with it. */
@@ -48,7 +51,7 @@ export function checkEnd(world: World, scenario: Expected): EndState {
   for (const object of world.objects.values()) {
     const isMember = registry.layout.members.includes(object.name);
     checkObject(world, object, registry, isMember, operations.length > 0);
-    for (const view of rowsOf(object)) {
+    for (const view of viewsOf(object)) {
       if (!isMember) {
         world.violate(`${object.name} is no member but still holds ${view.id}`);
         continue;
@@ -72,7 +75,7 @@ interface Registry {
 }
 
 function checkRegistry(world: World, root: SimObject, isRepaired: boolean): Registry {
-  const rows = has(root, "shardctl_registry")
+  const rows = hasTable(root, "shardctl_registry")
     ? root.storage.peek("SELECT epoch, layout FROM shardctl_registry ORDER BY epoch")
     : [];
   rows.forEach((row, index) => {
@@ -85,7 +88,7 @@ function checkRegistry(world: World, root: SimObject, isRepaired: boolean): Regi
 }
 
 function checkOperations(world: World, root: SimObject, epoch: number, scenario: Expected): OperationRecord[] {
-  if (!has(root, "shardctl_operations")) return [];
+  if (!hasTable(root, "shardctl_operations")) return [];
   const records = root.storage
     .peek("SELECT record FROM shardctl_operations ORDER BY id")
     .map((row) => JSON.parse(textOf(row["record"])) as OperationRecord);
@@ -136,6 +139,8 @@ function isExplained(world: World, record: OperationRecord, scenario: Expected):
       // A root that went back asks for what its members have ended.
       return fault?.kind === "cancelled" && (world.cancels.has(id) || scenario.isRepaired === true);
     case "failed":
+      // A member that went back has forgotten its part: nothing was changed.
+      if (fault?.kind === "outOfStep") return scenario.hasSetbacks === true && world.setbacks.all.length > 0;
       if (fault?.kind === "storageFull") return hasFilledUp(world, record, fault.message);
       if (fault?.kind === "schema" && /\d rows of 'pins' stay on/.test(fault.message)) return true;
       if (fault?.kind === "schema") return hasOtherTables(world, record, fault.message, scenario.deploys);
@@ -184,15 +189,15 @@ function checkObject(world: World, object: SimObject, registry: Registry, isMemb
     "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl\\_guard\\_%' ESCAPE '\\'",
   );
   if (isMember && guards.length > 0) world.violate(`${name} serves but refuses writes: ${guards.length} guards`);
-  if (has(object, "notes")) checkForeignKeys(world, object, isMember);
-  if (!has(object, "shardctl_meta")) return;
+  if (hasTable(object, "notes")) checkForeignKeys(world, object, isMember);
+  if (!hasTable(object, "shardctl_meta")) return;
   for (const table of MOVE_RECORDS) {
     const count = Number(storage.peek(`SELECT count(*) AS n FROM shardctl_${table}`)[0]?.["n"]);
     if (count > 0) world.violate(`${name} has ${count} rows left in shardctl_${table}`);
   }
-  const moving = meta(object, "moving");
+  const moving = readMeta(object, "moving");
   if (moving !== undefined) world.violate(`${name} still takes part in a move: ${JSON.stringify(moving).slice(0, 120)}`);
-  const membership = meta(object, "membership") as Membership | undefined;
+  const membership = readMeta<Membership>(object, "membership");
   if (isMember && hasRun && epoch > 0) checkMembership(world, name, registry, membership);
   if (!isMember && membership?.serving) world.violate(`${name} is no member but serves`);
   if (!isMember && membership && !refusesWrites(storage, guards.length)) world.violate(`${name} is no member but takes writes`);
@@ -226,7 +231,7 @@ function checkForeignKeys(world: World, object: SimObject, isMember: boolean): v
   const orphans = storage.peek("SELECT item, seq FROM notes WHERE item NOT IN (SELECT id FROM items)");
   if (orphans.length > 0) world.violate(`${name} has notes without their item: ${JSON.stringify(orphans)}`);
   if (storage.peek("PRAGMA foreign_keys")[0]?.["foreign_keys"] !== 1) world.violate(`${name} no longer enforces foreign keys`);
-  if (isMember && has(object, "pins")) checkPins(world, object);
+  if (isMember && hasTable(object, "pins")) checkPins(world, object);
 }
 
 function checkPins(world: World, { name, storage }: SimObject): void {
@@ -253,7 +258,7 @@ function checkEntry(world: World, layout: Layout, { id, grp }: View): void {
   if (!hasKeyedDirectory(layout)) return;
   const holder = world.object(directoryMember(layout, id));
   const query = "SELECT owner FROM shardctl_directory WHERE table_name = 'items' AND id = ?";
-  const entry = has(holder, "shardctl_directory") ? holder.storage.peek(query, id)[0]?.["owner"] : undefined;
+  const entry = hasTable(holder, "shardctl_directory") ? holder.storage.peek(query, id)[0]?.["owner"] : undefined;
   const key = `t${layout.shardKey === "grp" ? grp : id}`;
   if (entry !== key)
     world.violate(
@@ -271,19 +276,4 @@ function ownerOf(world: World, layout: Layout, view: View): string {
     "owner"
   ];
   return owner === undefined ? `unknown to the directory on ${holder.name}` : textOf(owner);
-}
-
-function rowsOf(object: SimObject): View[] {
-  if (!has(object, "items")) return [];
-  const views = object.storage.peek<SqlRow>(`${LIST_QUERY} ORDER BY id`).map(viewOf);
-  return views;
-}
-
-function has(object: SimObject, name: string): boolean {
-  return object.storage.peek("SELECT 1 FROM sqlite_master WHERE name = ?", name).length > 0;
-}
-
-function meta(object: SimObject, key: string): unknown {
-  const value = object.storage.peek("SELECT value FROM shardctl_meta WHERE key = ?", key)[0]?.["value"];
-  return value === undefined ? undefined : JSON.parse(textOf(value));
 }

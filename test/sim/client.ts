@@ -16,7 +16,8 @@ import { isCopying } from "./operator.ts";
 import { RefusedError } from "../../src/shards/protocol/refused-error.ts";
 import { Router } from "../../src/shards/router.ts";
 import type { Peers } from "../../src/shards/protocol/peers.ts";
-import { type Entry, type History, type Op, keyOfView } from "./history.ts";
+import { type Entry, type History, type Op, type RanOn, keyOfView } from "./history.ts";
+import { epochOf } from "./peek.ts";
 import { LayoutChanged, routeItem } from "./route-item.ts";
 import { type ClientStep, GROUPS, type Intent, type Moment, RIVALS, groupOf } from "./scenario.ts";
 import { LIST_QUERY, NOT_HERE, type Raised, type View, viewOf } from "./store.ts";
@@ -57,6 +58,8 @@ export class Client {
   /** Items whose group must not change any more. */
   readonly #fixed = new Set<string>();
   #unanswered = 0;
+  /** Who has answered the last call. */
+  #ranOn: RanOn[] = [];
 
   constructor(world: World, history: History, name: string, keys: readonly string[]) {
     this.#world = world;
@@ -297,6 +300,7 @@ export class Client {
     if (first === undefined) return;
     const entries = puts.map(({ id, grp, n, tag }) => this.#history.begin(this.#name, id, { kind: "put", grp, n, tag }));
     this.#unanswered = 0;
+    this.#ranOn = [];
     try {
       await this.#route(first.id, first.grp, true, "relay", [first, rest, isOwn, isBack, delayMs]);
       for (const entry of entries) this.#history.end(entry, undefined);
@@ -312,6 +316,7 @@ export class Client {
 
   async #list(by: "call" | "query"): Promise<void> {
     const invokedAt = this.#world.options.scheduler.steps;
+    this.#ranOn = [];
     let views: View[];
     try {
       if (by === "call") {
@@ -335,7 +340,10 @@ export class Client {
       byKey.set(key, view);
       if (!view.intact) this.#world.violate(`${this.#name} saw ${view.id} with another value than was stored`);
     }
-    this.#history.sawAll(this.#name, this.#keys, invokedAt, byKey);
+    // What was answered by another epoch has been asked again.
+    const epoch = this.#ranOn.at(-1)?.epoch;
+    const ranOn = this.#ranOn.filter((each) => each.epoch === epoch);
+    this.#history.sawAll(this.#name, this.#keys, invokedAt, byKey, ranOn);
   }
 
   /** Which rows it has changed is checked in the end: see `fan-outs.ts`. */
@@ -347,6 +355,7 @@ export class Client {
     const name = fanOuts.begin(this.#name, by);
     const askedAt = scheduler.now;
     this.#unanswered = 0;
+    this.#ranOn = [];
     try {
       const answers = (await this.#router.callAll("raiseAll", name, by, slowMs)) as Raised[][];
       fanOuts.end(name, { kind: "succeeded", answers });
@@ -366,9 +375,11 @@ export class Client {
     const root = this.#world.object(this.#world.options.namespace);
     await this.#awaitUntil(fenceMs, () => this.#world.isFenced(root.name));
     this.#unanswered = 0;
+    this.#ranOn = [];
     const write = (): Promise<void> => {
       this.#unanswered = 1;
       return root.stray((store) => {
+        this.#ranOn = [{ member: root.name, epoch: epochOf(root) }];
         store.put(id, grp, n, tag);
       });
     };
@@ -377,6 +388,8 @@ export class Client {
 
   /** A routed call that was admitted never meets a guard: a fence is raised only where none runs. */
   #checkGuards(call: string, error: unknown): void {
+    // What falls out of step waits for no call.
+    if (this.#world.setbacks.all.length > 0) return;
     if (NOT_ADMITTED.some((message) => String(error).includes(message)))
       this.#world.violate(`${this.#name} ${call} was admitted, and then refused by a guard: ${String(error)}`);
   }
@@ -388,12 +401,16 @@ export class Client {
     const holder = [...this.#world.objects.values()].find((object) => object.holds(id));
     if (holder === undefined) return;
     this.#unanswered = 0;
+    this.#ranOn = [];
     await this.#record(
       id,
       { kind: "remove" },
       async () => {
         this.#unanswered = 1;
-        const { isOrphanStored, notesLeft } = await holder.stray((store) => store.sweep(id));
+        const { isOrphanStored, notesLeft } = await holder.stray((store) => {
+          this.#ranOn = [{ member: holder.name, epoch: epochOf(holder) }];
+          return store.sweep(id);
+        });
         if (isOrphanStored) this.#world.violate(`${holder.name} stored a note of no item`);
         if (notesLeft > 0) this.#world.violate(`${holder.name} kept ${notesLeft} notes of ${id}, which it removed`);
         return true;
@@ -439,10 +456,11 @@ export class Client {
   async #record(key: string, op: Op, work: () => Promise<unknown>, ownMs = 0, isRouted = true): Promise<Entry | "dropped"> {
     const entry = this.#history.begin(this.#name, key, op);
     this.#unanswered = 0;
+    this.#ranOn = [];
     const { scheduler } = this.#world.options;
     const askedAt = scheduler.now;
     try {
-      this.#history.end(entry, await work());
+      this.#history.end(entry, await work(), this.#ranOn.slice(-1));
       this.#checkWait(`${op.kind}(${key})`, scheduler.now - askedAt - ownMs);
     } catch (error) {
       if (isRouted) this.#checkGuards(`${op.kind}(${key})`, error);
@@ -476,10 +494,17 @@ export class Client {
     const peers = this.#world.clientPeers(this.#name);
     return {
       send: async (member, envelope) => {
+        const { request } = envelope;
+        const { kind } = request;
+        const sentAt = this.#world.options.scheduler.steps;
         try {
-          return await peers.send(member, envelope);
+          const reply = await peers.send(member, envelope);
+          if (reply.ok && (request.kind === "call" || request.kind === "query")) {
+            this.#ranOn.push({ member, epoch: request.epoch });
+            this.#world.setbacks.answered(member, request.epoch, sentAt);
+          }
+          return reply;
         } catch (error) {
-          const { kind } = envelope.request;
           if (kind === "call" && error instanceof Unreachable) this.#unanswered++;
           throw error;
         }

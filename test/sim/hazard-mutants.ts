@@ -199,4 +199,189 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     rule: "repair-proves: epochs that the lost registry may have given are left out",
     edits: [{ file: "shards/root/repair-plan.ts", find: "EPOCHS_SKIPPED = …;", replace: "EPOCHS_SKIPPED = 0;" }],
   },
+  {
+    name: "adopts-any-epoch",
+    needs: "hasSetbacks",
+    rule: "one-history: a member goes to no epoch at which it owns another part without having taken part in an operation",
+    edits: [
+      {
+        file: "shards/member/member.ts",
+        find: "if (ownsSamePart(this.self, membership.layout, layout)) this.#serve({ ...membership, epoch, layout });",
+        replace: "if (!membership.trouble) this.#serve({ ...membership, epoch, layout });",
+      },
+    ],
+  },
+  {
+    name: "ends-without-its-cutover",
+    needs: "hasSetbacks",
+    rule: "one-history: a member ends no operation without the cutovers that it has acknowledged",
+    edits: [
+      {
+        file: "shards/member/member.ts",
+        find: "if (!before.trouble && !ownsSamePart(self, before.layout, layout)) throw this.unproven(epoch);",
+        replace: "",
+      },
+    ],
+  },
+  {
+    name: "begins-on-any-ground",
+    needs: "hasSetbacks",
+    rule: "one-history: a member begins no operation whose ground it does not stand on",
+    edits: [{ file: "shards/member/proven-member.ts", find: "if (isNext) return;", replace: "if (isNext || isSource) return;" }],
+  },
+  {
+    name: "obeys-a-root-behind",
+    needs: "hasSetbacks",
+    rule: "one-history: a member obeys no message of a root that is behind it",
+    edits: [
+      {
+        file: "shards/member/evidence.ts",
+        find: "registryEpoch !== undefined && membership.epoch > registryEpoch",
+        replace: "registryEpoch !== undefined && membership.epoch > registryEpoch && false",
+      },
+    ],
+  },
+  {
+    name: "end-is-told-once",
+    needs: "hasSetbacks",
+    rule: "one-history: who takes part in an operation that has ended is told its end again",
+    edits: [
+      {
+        file: "shards/host/registry-watch.ts",
+        find: "if (asker !== undefined) this.#host.root.tellAgain(record, asker);",
+        replace: "",
+      },
+    ],
+  },
+  {
+    name: "pages-may-be-missing",
+    needs: "hasSetbacks",
+    rule: "one-history: a target goes on only with every page that its sources take for stored",
+    edits: [
+      {
+        file: "shards/host/engine-handlers.ts",
+        find: "host.member.requirePages([{ source, target: host.member.self, sequence: stored }]);",
+        replace: "",
+      },
+      { file: "shards/member/proven-member.ts", find: "if (!lost) return;", replace: "return;" },
+    ],
+  },
+  {
+    name: "source-sends-anew",
+    needs: "hasSetbacks",
+    rule: "one-history: a source that has forgotten pages which it has sent ends the operation",
+    edits: [
+      {
+        file: "shards/move/receive.ts",
+        find: "if (sequence < last) throw wentBack(…);",
+        replace: 'if (sequence < last) throw new Error("older");',
+      },
+      { file: "shards/member/proven-member.ts", find: "if (ahead && isAll)", replace: "if (ahead && false)" },
+    ],
+  },
+  {
+    name: "repair-takes-silence-for-nothing",
+    needs: "hasSetbacks",
+    rule: "repair-proves: nothing is concluded from silence",
+    edits: [
+      {
+        file: "shards/root/repair.ts",
+        find: 'error.reason.kind === "outOfStep" ? "knowsNothing" : "silent"',
+        replace: 'error.reason.kind === "outOfStep" ? "knowsNothing" : "knowsNothing"',
+      },
+    ],
+  },
+  {
+    name: "strays-stay",
+    needs: "hasSetbacks",
+    rule: "repair-proves: rows that are not a member's own are set aside",
+    edits: [
+      {
+        file: "shards/move/strays.ts",
+        find: "const aside = found.filter(({ keys }) => keys.length > 0);",
+        replace: "const aside = found.filter(() => false);",
+      },
+    ],
+  },
+  {
+    name: "strays-deleted",
+    needs: "hasSetbacks",
+    rule: "repair-proves: no row is deleted",
+    edits: [
+      {
+        file: "shards/move/strays.ts",
+        find: "const kept = keepAsideTable(sql, table);",
+        replace:
+          'const kept = keepAsideTable(sql, table);\n    if (keys.length > 0) { for (let from = 0; from < keys.length; from += PAGE_ROWS) deleteKeys(sql, table.name, table, `[${keys.slice(from, from + PAGE_ROWS).join(",")}]`); continue; }',
+      },
+    ],
+  },
+  {
+    name: "losses-accepted-unasked",
+    needs: "hasSetbacks",
+    rule: "repair-proves: what is lost has to be accepted by name",
+    edits: [
+      {
+        file: "shards/root/repair-plan.ts",
+        find: "losses.filter(({ member }) => !acceptLoss.includes(member)).map(refuseLoss)",
+        replace: "losses.filter(({ member }) => acceptLoss === undefined && member === root).map(refuseLoss)",
+      },
+    ],
+  },
+  {
+    name: "repair-unseen",
+    needs: "hasSetbacks",
+    rule: "repair-proves: only the plan that was shown is applied",
+    edits: [{ file: "shards/root/repair.ts", find: "if (plan.fingerprint !== fingerprint)", replace: "if (false)" }],
+  },
+  {
+    name: "cutover-taken-back",
+    needs: "hasSetbacks",
+    rule: "repair-proves: an operation goes forward where its layout was cut over",
+    edits: [
+      {
+        file: "shards/root/repair-plan.ts",
+        find: "const isForward = isCommitted &&",
+        replace: "const isForward = !isCommitted &&",
+      },
+    ],
+  },
+  {
+    name: "cancel-hears-nobody",
+    needs: "hasSetbacks",
+    rule: "one-history: before a cancelled operation drops what came, its root hears of a cutover that it has forgotten",
+    edits: [
+      {
+        file: "shards/root/clean-up.ts",
+        find: 'if (kind === "abandon" && record.attempt > 0) await hearAll(context, record);',
+        replace: "",
+      },
+    ],
+  },
+  {
+    name: "first-operation-proves-nothing",
+    needs: "hasSetbacks",
+    rule: "repair-proves: who takes part in the first operation proves that nothing was cut over before it",
+    edits: [{ file: "shards/root/repair-plan.ts", find: " && !isFirst(told, newestEpoch)", replace: "" }],
+  },
+  {
+    name: "left-rows-in-the-way",
+    needs: "hasSetbacks",
+    rule: "repair-proves: rows of a source that went back are set aside when its cutover is carried on",
+    edits: [
+      { file: "shards/root/repair-plan.ts", find: "isTold && isMember && !hasForgotten", replace: "isTold && !hasForgotten" },
+    ],
+  },
+  {
+    name: "empties-the-lost-for-ever",
+    needs: "hasSetbacks",
+    rule: "repair-proves: an object that has lost everything has nothing to empty",
+    edits: [
+      {
+        file: "shards/root/chores.ts",
+        find: 'if (kind === "empty" && error instanceof EngineFault && error.kind === "outOfStep") return true;',
+        replace: "",
+      },
+    ],
+  },
 ];

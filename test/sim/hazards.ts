@@ -45,12 +45,19 @@ export interface FullDiskStep {
   readonly liftedAfterMs: number | null;
 }
 
-/** The root goes back to an earlier moment of the namespace, while it owns no rows. */
+/** An object goes back to an earlier moment, or loses everything. */
 export interface RestoreStep {
   readonly index: number;
+  /** `quiet`: the root, only while it owns no rows and takes part in nothing, so that nothing may be lost. */
+  readonly which: "quiet" | "root" | "member" | "any";
+  /** Nothing is left of it. */
+  readonly isLost: boolean;
   /** Until the moment to which it goes back, and from then on. */
   readonly takenAfterMs: number;
   readonly afterMs: number;
+  /** Waits then, a while, for an operation in this step. */
+  readonly takenStep: Step | null;
+  readonly step: Step | null;
 }
 
 const STEPS: readonly (Step | null)[] = [
@@ -164,10 +171,36 @@ export function chooseFullDisks(random: Random): FullDiskStep[] {
   });
 }
 
-export function chooseRestores(random: Random): RestoreStep[] {
+/** The root goes back while it owns no rows. */
+export function chooseQuietRestores(random: Random): RestoreStep[] {
   return Array.from({ length: random.whole("restore/count", 1, 2) }, (_, index) => ({
     index,
+    which: "quiet",
+    isLost: false,
     takenAfterMs: random.whole(`restore/${index}/takenMs`, 1, 1_500),
     afterMs: random.whole(`restore/${index}/ms`, 50, 3_000),
+    takenStep: null,
+    step: null,
   }));
+}
+
+/** Any object goes back at any time; in some runs objects that are `lost` keep nothing. */
+export function chooseRestores(random: Random, hasRestores: boolean, hasLostStorage: boolean): RestoreStep[] {
+  return Array.from({ length: random.whole("setback/count", 1, 2) }, (_, index) => {
+    const label = `setback/${index}`;
+    const which = random.pick(`${label}/which`, ["root", "root", "member", "member", "any"] as const);
+    const isLost = hasLostStorage && (!hasRestores || random.chance(`${label}/isLost`, 0.5));
+    const takenStep = random.pick(`${label}/takenStep`, STEPS);
+    const step = random.pick(`${label}/step`, STEPS);
+    return {
+      index,
+      which,
+      isLost,
+      takenAfterMs: random.whole(`${label}/takenMs`, 1, 1_500),
+      // Within one operation steps follow each other soon.
+      afterMs: random.whole(`${label}/ms`, 1, takenStep === null ? 2_500 : random.pick(`${label}/msMax`, [30, 200, 2_500])),
+      takenStep,
+      step,
+    };
+  });
 }

@@ -9,7 +9,18 @@ export type Op =
   | { readonly kind: "remove" }
   | { readonly kind: "increment"; readonly by: number }
   | { readonly kind: "note"; readonly seq: number; readonly body: string }
-  | { readonly kind: "regroup"; readonly grp: string };
+  | { readonly kind: "regroup"; readonly grp: string }
+  /** The object that had the item went back: it stays what it is, or becomes one of these. */
+  | { readonly kind: "goesBack"; readonly states: readonly ItemState[] };
+
+/** An item as it is stored, without its id; null for none. */
+export type ItemState = Omit<View, "id" | "intact"> | null;
+
+/** An object that has run a call, and the epoch that the call was routed by; of a write past the router the object's own. */
+export interface RanOn {
+  readonly member: string;
+  readonly epoch: number;
+}
 
 export interface Entry {
   readonly key: string;
@@ -20,6 +31,8 @@ export interface Entry {
   /** Infinity while, or when for ever, the outcome is not known: the call may take effect at any later time, or never. */
   returnedAt: number;
   result: unknown;
+  /** Who has answered. */
+  ranOn: readonly RanOn[];
 }
 
 export class History {
@@ -31,14 +44,15 @@ export class History {
   }
 
   begin(client: string, key: string, op: Op): Entry {
-    const entry: Entry = { key, client, op, invokedAt: this.#clock(), returnedAt: Infinity, result: undefined };
+    const entry: Entry = { key, client, op, invokedAt: this.#clock(), returnedAt: Infinity, result: undefined, ranOn: [] };
     this.entries.push(entry);
     return entry;
   }
 
-  end(entry: Entry, result: unknown): void {
+  end(entry: Entry, result: unknown, ranOn: readonly RanOn[] = []): void {
     entry.returnedAt = this.#clock();
     entry.result = result;
+    entry.ranOn = ranOn;
   }
 
   /** The call had no effect: nothing has run. */
@@ -48,7 +62,14 @@ export class History {
 
   /** What is known of a call after it has ended. */
   saw(client: string, key: string, op: Op, invokedAt: number, returnedAt: number, result: unknown): void {
-    this.entries.push({ key, client, op, invokedAt, returnedAt: Math.max(returnedAt, invokedAt + 1), result });
+    this.entries.push({ key, client, op, invokedAt, returnedAt: Math.max(returnedAt, invokedAt + 1), result, ranOn: [] });
+  }
+
+  /** An object has gone back in this step: its item may be in one of these states from then on. */
+  goesBack(object: string, key: string, step: number, states: readonly ItemState[]): void {
+    const op: Op = { kind: "goesBack", states };
+    // Nothing else is known of that very step.
+    this.entries.push({ key, client: object, op, invokedAt: step, returnedAt: step + 0.5, result: undefined, ranOn: [] });
   }
 
   /** True when an item may have been removed and put again between two steps: what all members were asked for then may show it twice. */
@@ -59,9 +80,16 @@ export class History {
   }
 
   /** What one read of every member showed of each key. */
-  sawAll(client: string, keys: readonly string[], invokedAt: number, views: ReadonlyMap<string, View>): void {
-    const returnedAt = this.#clock();
-    for (const key of keys) this.saw(client, key, { kind: "get" }, invokedAt, returnedAt, views.get(key) ?? null);
+  sawAll(
+    client: string,
+    keys: readonly string[],
+    invokedAt: number,
+    views: ReadonlyMap<string, View>,
+    ranOn: readonly RanOn[] = [],
+  ): void {
+    const returnedAt = Math.max(this.#clock(), invokedAt + 1);
+    for (const key of keys)
+      this.entries.push({ key, client, op: { kind: "get" }, invokedAt, returnedAt, result: views.get(key) ?? null, ranOn });
   }
 
   get size(): number {

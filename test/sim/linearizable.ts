@@ -4,11 +4,9 @@
  * A call whose outcome is not known may take effect at any time after it began, or never. A call whose answer says that it changed
  * nothing is taken as soon as it fits: no other order could do better.
  */
-import { type Entry, type Op, describeEntry } from "./history.ts";
+import { type Entry, type ItemState, type Op, describeEntry } from "./history.ts";
 import type { InitialRow } from "./scenario.ts";
 import type { View } from "./store.ts";
-
-export type ItemState = Omit<View, "id" | "intact"> | null;
 
 /** Configurations that one key may take: beyond it the history is too entangled to judge, which is reported. */
 const VISITED_MAX = 200_000;
@@ -38,10 +36,12 @@ export function checkKey(key: string, initial: ItemState, entries: readonly Entr
     return candidates.some((index) => {
       const entry = ops[index];
       if (!entry || changedNothing(entry)) return false;
+      const after = done | (1n << BigInt(index));
+      if (entry.op.kind === "goesBack") return [state, ...entry.op.states].some((each) => search(each, after));
       const next = applyOp(state, entry.op);
       const isKnown = entry.returnedAt !== Infinity;
       if (isKnown ? !fits(entry, next.result) : sameState(state, next.state)) return false;
-      return search(next.state, done | (1n << BigInt(index)));
+      return search(next.state, after);
     });
   };
   if (search(initial, 0n)) return null;
@@ -70,6 +70,7 @@ export function applyOp(state: ItemState, op: Op): { readonly state: ItemState; 
     case "put":
       return { state: { grp: op.grp, n: op.n, tag: op.tag, notes: state?.notes ?? "" }, result: undefined };
     case "get":
+    case "goesBack": // see above
       return { state, result: state };
     case "remove":
       return { state: null, result: state !== null };

@@ -29,7 +29,7 @@ export interface Mutant {
 }
 
 const DRAINED = "if (await this.oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return {…};";
-const OLDER_PAGE = "if (sequence === last) return …; if (sequence < last) throw refused(…);";
+const OLDER_PAGE = "if (sequence === last) return …; if (sequence < last) throw wentBack(…);";
 const SERVES_ALREADY = 'if (plan.moving.mode === "swap" && this.membership.serving) {';
 const DELETES_FIRST = "for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);";
 
@@ -298,6 +298,7 @@ export const MUTANTS: readonly Mutant[] = [
       {
         file: "shards/storage/schema.ts",
         find: "json_extract(value, '$.promotion.attempt') IS NOT NULL)",
+        isText: true,
         replace: "false)",
       },
     ],

@@ -268,12 +268,12 @@ function freshLayout(
   from: Layout,
   more: readonly Kind[],
   keys: readonly ("id" | "grp")[],
-  { deploys }: Scenario,
+  { deploys, hasSetbacks }: Scenario,
 ): Layout {
   // A directory has the key of each row: another column's would be claimed by callers who know nothing of it.
-  const mayHaveDirectory = !deploys.versions.some(({ changes }) => changes.includes("otherKey"));
+  const mayHaveDirectory = !hasSetbacks && !deploys.versions.some(({ changes }) => changes.includes("otherKey"));
   return withDirectory(
-    chooseLayout(random, label, namespace, from, more, keys),
+    chooseLayout(random, label, namespace, from, more, keys, hasSetbacks),
     random.chance(`${label}/directory`, 0.3) && mayHaveDirectory,
   );
 }
@@ -285,12 +285,13 @@ function chooseLayout(
   from: Layout,
   more: readonly Kind[],
   keys: readonly ("id" | "grp")[],
+  isPlain: boolean,
 ): Layout {
   const count = random.whole(`${label}/count`, 1, MEMBERS_MAX);
   const generation = swapGeneration(namespace, from, count);
   const members = shardNames(namespace, generation, count);
   const shardKey = random.pick(`${label}/key`, keys);
-  const kinds: readonly Kind[] = ["hash", "hash", "range", "range", "custom", "roundRobin", ...more];
+  const kinds: readonly Kind[] = ["hash", "hash", "range", "range", "custom", isPlain ? "hash" : "roundRobin", ...more];
   switch (random.pick(`${label}/kind`, kinds)) {
     case "hash":
       return freshHashLayout(shardKey, generation, members);
@@ -332,7 +333,7 @@ function splitPoints(random: Random, label: string, shardKey: string, count: num
 }
 
 /** Asks the root, a few times when there is no answer. Undefined when it refuses, or stays silent. */
-async function ask<const Request extends MemberRequest>(
+export async function ask<const Request extends MemberRequest>(
   world: World,
   name: string,
   request: Request,

@@ -15,6 +15,11 @@ export const REGRESSIONS: readonly Regression[] = [
     reason: "a note was sent before the item that it references: the target could not commit",
   },
   {
+    seed: 13,
+    mutant: "source-sends-anew",
+    reason: "a source that was restored while rows were copied made writes live again that it had lost",
+  },
+  {
     seed: 36,
     mutant: "dealt-owner-kept-for-the-gone",
     reason: "a row removed under one key and put under another was taken for two rows, by the directory too",
@@ -23,6 +28,11 @@ export const REGRESSIONS: readonly Regression[] = [
     seed: 36,
     mutant: "duplicates-count-at-once",
     reason: "a row that changed its shard key was taken for two rows at once",
+  },
+  {
+    seed: 42,
+    mutant: "first-operation-proves-nothing",
+    reason: "no repair was possible of a namespace whose root was lost while it was first sharded",
   },
   {
     seed: 72,
@@ -45,6 +55,16 @@ export const REGRESSIONS: readonly Regression[] = [
     reason: "a page came again while its target made rows live, and was taken",
   },
   {
+    seed: 153,
+    mutant: "pages-may-be-missing",
+    reason: "a target that had forgotten a page among those that it had taken went live without it: a delete came back",
+  },
+  {
+    seed: 163,
+    mutant: "end-is-told-once",
+    reason: "a target that went back to before the end of its operation waited for that for ever, and its callers with it",
+  },
+  {
     seed: 225,
     mutant: "fence-raised-over-running-calls",
     reason: "a call began between the question what runs and the fence, and met the guard of a retired member",
@@ -55,9 +75,25 @@ export const REGRESSIONS: readonly Regression[] = [
     reason: "a deploy between the cutover and the deletion at a source left the wave waiting for the schema of before",
   },
   {
+    seed: 279,
+    mutant: "empties-the-lost-for-ever",
+    reason: "the root asked a former member without storage every half minute to empty itself",
+  },
+  {
     seed: 343,
     mutant: "targets-not-fenced",
     reason: "a rival was put on a target between the look at its rows and their promotion",
+  },
+  {
+    seed: 538,
+    mutant: "left-rows-in-the-way",
+    reason: "rows of a root that went back to before a cutover kept it from taking any again",
+  },
+  {
+    seed: 1_822,
+    mutant: "cancel-hears-nobody",
+    reason:
+      "a root that went back to just before a cutover cancelled the operation, and a target that had not heard yet dropped its rows",
   },
   {
     seed: 20_159,

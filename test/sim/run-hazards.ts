@@ -62,7 +62,7 @@ async function fillUp(world: World, { index, afterMs, step, which, pages, lifted
   object.fillUp(pages, liftedAfterMs);
 }
 
-async function awaitStep(world: World, step: DeployStep["step"]): Promise<boolean> {
+export async function awaitStep(world: World, step: DeployStep["step"]): Promise<boolean> {
   if (step === null) return true;
   for (let waitedMs = 0; waitedMs < STEP_WAIT_MS_MAX; waitedMs += POLL_MS) {
     if (isIn(world, step)) return true;

@@ -7,7 +7,8 @@ import { History } from "./history.ts";
 import { checkKey, initialState } from "./linearizable.ts";
 import { PARTITIONERS, runOperator, runningOperation, waitsForTables } from "./operator.ts";
 import { deployNewest, runDeploys, runFullDisks } from "./run-hazards.ts";
-import { isInOrder, repairAgain, runRestores } from "./run-restores.ts";
+import { checkRepaired, isInOrder, repairAgain } from "./repairer.ts";
+import { runRestores } from "./run-restores.ts";
 import { Random } from "./random.ts";
 import { type Cuts, GROUPS, NO_CUTS, RIVALS, type Scenario, TWINS, createScenario } from "./scenario.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -85,16 +86,24 @@ async function play(world: World, scenario: Scenario, history: History): Promise
   follow("deploys", runDeploys(world, scenario.deploys.steps));
   follow("restores", runRestores(world, scenario.restores));
   let isOver = false;
-  if (scenario.hasRestores) void repairAgain(world, () => isOver);
+  const goesBack = scenario.restores.length > 0;
+  if (goesBack)
+    follow(
+      "repairer",
+      repairAgain(world, () => isOver),
+    );
   runFullDisks(world, scenario.fullDisks).forEach((work, index) => follow(`full disk ${index}`, work));
-  await scheduler.run(() => open === 0, start + FAULTY_MS_MAX, STEPS_MAX);
+  // The repairer goes on.
+  const last = goesBack ? 1 : 0;
+  await scheduler.run(() => open === last, start + FAULTY_MS_MAX, STEPS_MAX);
   world.isFaulty = false;
   if (scenario.hasDeploys) deployNewest(world);
   world.trace(() => "faults stop");
   const calmAt = scheduler.now;
   // Whoever has something to tell the root has done so by then.
-  const isTold = (): boolean => !scenario.hasRestores || scheduler.now >= calmAt + TELL_MS;
-  const isSettled = (): boolean => open === 0 && isTold() && isInOrder(world) && runningOperation(world) === null;
+  const isTold = (): boolean => !goesBack || scheduler.now >= calmAt + TELL_MS;
+  const isSettled = (): boolean =>
+    open === last && isTold() && isInOrder(world) && world.setbacks.isOver && runningOperation(world) === null;
   let recoveryMs = RECOVERY_MS_MAX + pausesMs(scenario);
   let recovered = await scheduler.run(isSettled, scheduler.now + recoveryMs, STEPS_MAX);
   if (waitsForTables(world)) {
@@ -106,8 +115,27 @@ async function play(world: World, scenario: Scenario, history: History): Promise
       `${recoveryMs / 60_000} minutes after the faults: ${open} clients wait, operation ${runningOperation(world) ?? "none"} runs (${recovered}): ${lastError(world)}`,
     );
   isOver = true;
+  if (scenario.hasSetbacks) await closeOff(world, history, scenario, follow, () => open === 0);
   const rested = await scheduler.run(() => false, scheduler.now + REST_MS_MAX, STEPS_MAX);
   if (rested !== "empty") world.violate(`it does not come to rest (${rested})`);
+}
+
+/** What must be so after the last repair, as callers and operators see it, and stay so over one more operation. */
+async function closeOff(
+  world: World,
+  history: History,
+  scenario: Scenario,
+  follow: (name: string, work: Promise<void>) => void,
+  isOver: () => boolean,
+): Promise<void> {
+  const { scheduler } = world.options;
+  const look = (): Promise<void> =>
+    new Client(world, history, "caller", keysOf(scenario)).run(
+      (["query", "call"] as const).map((by, index) => ({ index, afterMs: 1, intent: { kind: "list", by } })),
+    );
+  follow("closing", checkRepaired(world, scenario, look));
+  if ((await scheduler.run(isOver, scheduler.now + RECOVERY_MS_MAX, STEPS_MAX)) !== "done")
+    world.violate("the namespace does not come to order in the end");
 }
 
 /** What the running operation last met. */
@@ -152,15 +180,16 @@ function keysOf(scenario: Scenario): string[] {
 }
 
 function judge(world: World, scenario: Scenario, history: History): Omit<RunReport, "trace"> {
-  const end = checkEnd(world, { ...scenario, isRepaired: scenario.hasRestores });
+  const end = checkEnd(world, { ...scenario, isRepaired: scenario.hasRestores || scenario.hasLostStorage });
   const keys = keysOf(scenario);
   for (const id of end.views.keys()) if (!keys.includes(id)) world.violate(`${id} was never written`);
   for (const flaw of world.fanOuts.judge(history, keys)) world.violate(flaw);
+  for (const flaw of world.setbacks.judge(history, keys)) world.violate(flaw);
   const unknown = history.entries.filter((entry) => entry.returnedAt === Infinity).length;
   const calls = history.size;
   // What is stored in the end is one more read, after everything else.
   history.sawAll("end", keys, world.options.scheduler.steps + 1, end.views);
-  for (const key of keys) {
+  for (const key of world.setbacks.isUnknown ? [] : keys) {
     const entries = history.entries.filter((entry) => entry.key === key);
     const row = scenario.initial.find((candidate) => candidate.id === key);
     const flaw = checkKey(key, initialState(row), entries);

@@ -11,6 +11,7 @@ import {
   chooseDeploys,
   chooseFullDisks,
   type RestoreStep,
+  chooseQuietRestores,
   chooseRestores,
 } from "./hazards.ts";
 import { Random } from "./random.ts";
@@ -179,8 +180,12 @@ export interface Scenario {
   readonly hasDirectWriters: boolean;
   /** Calls to all members change rows. */
   readonly hasFanOuts: boolean;
-  /** The root goes back to an earlier moment, and is repaired. */
+  /** An object goes back to an earlier moment, and is repaired. */
   readonly hasRestores: boolean;
+  /** An object loses its storage, and is repaired. */
+  readonly hasLostStorage: boolean;
+  /** Any object may go back, at any time: what it had since may be lost. Else it is the root alone, while it owns nothing. */
+  readonly hasSetbacks: boolean;
   /** The class's host is made before its tables, as a field is. */
   readonly isHostFirst: boolean;
   readonly deploys: Deploys;
@@ -208,6 +213,8 @@ export const FEATURES = [
   "hasDirectWriters",
   "hasFanOuts",
   "hasRestores",
+  "hasLostStorage",
+  "hasSetbacks",
 ] as const;
 export type Feature = (typeof FEATURES)[number];
 
@@ -219,6 +226,7 @@ export interface Cuts {
   /** By their index. A deploy that is left out is skipped, the versions stay. */
   readonly deploys?: readonly number[];
   readonly fullDisks?: readonly number[];
+  readonly restores?: readonly number[];
 }
 export const NO_CUTS: Cuts = { faults: [], steps: [], operations: [] };
 
@@ -236,8 +244,11 @@ const DEPLOYS_SHARE = 0.25;
 const FULL_DISKS_SHARE = 0.2;
 const DIRECT_WRITERS_SHARE = 0.2;
 const FAN_OUTS_SHARE = 0.2;
-/** Of those in which nothing else gives operations reason to end otherwise. */
-const RESTORES_SHARE = 0.2;
+/** Of those in which nothing else gives operations reason to end otherwise: the root goes back while it owns nothing. */
+const QUIET_RESTORES_SHARE = 0.2;
+/** Objects of any kind go back, or lose everything: nothing else disturbs these runs. */
+const RESTORES_SHARE = 0.07;
+const LOST_STORAGE_SHARE = 0.07;
 
 export function groupOf(id: string): string {
   return GROUPS[Array.from(id).reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % GROUPS.length] ?? "g0";
@@ -245,18 +256,23 @@ export function groupOf(id: string): string {
 
 export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const random = new Random(seed);
+  const goesBack = random.chance("setbacks", RESTORES_SHARE);
+  const hasLostStorage = random.chance("lostStorage", LOST_STORAGE_SHARE);
+  // What is lost then must be known for each row: nothing else may disturb the run.
+  const hasSetbacks = [goesBack, hasLostStorage].some(Boolean);
+  const has = (label: string, share: number): boolean => random.chance(label, share) && !hasSetbacks;
   const clientCount = random.whole("clients", 2, 4);
   // Rare meetings of two rows under one id need many of them.
-  const twinShare = random.chance("twins", 0.25) ? random.pick("twinShare", [0.35, 0.85]) : 0;
-  const regroupShare = random.chance("regroups", 0.3) ? random.pick("regroupShare", [0.4, 0.8]) : 0;
+  const twinShare = has("twins", 0.25) ? random.pick("twinShare", [0.35, 0.85]) : 0;
+  const regroupShare = has("regroups", 0.3) ? random.pick("regroupShare", [0.4, 0.8]) : 0;
   const hasUniqueIndex = random.chance("unique", 0.4);
-  const rivalShare = hasUniqueIndex && twinShare === 0 && random.chance("rivals", 0.7) ? 0.3 : 0;
+  const rivalShare = hasUniqueIndex && twinShare === 0 && has("rivals", 0.7) ? 0.3 : 0;
   const stepMsMax = random.pick("stepMsMax", [40, 160, 160, 160]);
-  const nestedShare = random.chance("nested", NESTED_SHARE) ? random.pick("nestedShare", [0.15, 0.4]) : 0;
+  const nestedShare = has("nested", NESTED_SHARE) ? random.pick("nestedShare", [0.15, 0.4]) : 0;
   const sweepShare = random.chance("directWriters", DIRECT_WRITERS_SHARE) ? 0.3 : 0;
-  const fanOutShare = random.chance("fanOuts", FAN_OUTS_SHARE) ? random.pick("fanOutShare", [0.2, 0.5]) : 0;
-  const hasDeploys = random.chance("deploys", DEPLOYS_SHARE);
-  const hasFullDisks = random.chance("fullDisks", FULL_DISKS_SHARE);
+  const fanOutShare = has("fanOuts", FAN_OUTS_SHARE) ? random.pick("fanOutShare", [0.2, 0.5]) : 0;
+  const hasDeploys = has("deploys", DEPLOYS_SHARE);
+  const hasFullDisks = has("fullDisks", FULL_DISKS_SHARE);
   const shared = Array.from({ length: random.whole("shared", 2, 5) }, (_, index) => `s${index}`);
   const passive = Array.from({ length: random.whole("passive", 0, 14) }, (_, index) => `p${index}`);
   const own = Array.from({ length: clientCount }, (_, client) => [`c${client}a`, `c${client}b`]);
@@ -273,11 +289,12 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
         choosePin(random, client, sweepShare) ??
         chooseSweep(random, client, sweepShare, shared) ??
         chooseFanOut(random, client, fanOutShare) ??
-        chooseIntent(random, client, shared, ids, nestedShare > 0 ? 5_000 : 1_400),
+        plainOf(chooseIntent(random, client, shared, ids, nestedShare > 0 ? 5_000 : 1_400), hasSetbacks),
     })),
   );
-  const hasPauses = random.chance("holdsUp", 0.25);
-  const hasRestores = drawRestores(random, hasPauses || hasDeploys || hasFullDisks);
+  const hasPauses = has("holdsUp", 0.25);
+  const isDisturbed = [hasPauses, hasDeploys, hasFullDisks].some(Boolean);
+  const isQuiet = !isDisturbed && has("restores", QUIET_RESTORES_SHARE);
   const retainHours = random.pick("retain", [0, 0, 1, 24]);
   let operation = 0;
   const operators = Array.from({ length: random.chance("operators", 0.4) ? 2 : 1 }, () =>
@@ -310,8 +327,10 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     hasNestedCalls: nestedShare > 0,
     hasDirectWriters: sweepShare > 0,
     hasFanOuts: fanOutShare > 0,
-    hasRestores,
-    restores: hasRestores ? chooseRestores(random) : [],
+    hasRestores: goesBack || isQuiet,
+    hasLostStorage,
+    hasSetbacks,
+    restores: drawRestores(random, { goesBack, hasLostStorage, isQuiet }, cuts.restores ?? []),
     isHostFirst: hasDeploys && random.chance("hostFirst", 0.8),
     deploys: cutDeploys(hasDeploys ? chooseDeploys(random, hasUniqueIndex) : NO_DEPLOYS, cuts.deploys ?? []),
     fullDisks: hasFullDisks ? chooseFullDisks(random).filter((step) => !cuts.fullDisks?.includes(step.index)) : [],
@@ -335,8 +354,14 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   };
 }
 
-function drawRestores(random: Random, isDisturbed: boolean): boolean {
-  return !isDisturbed && random.chance("restores", RESTORES_SHARE);
+function drawRestores(
+  random: Random,
+  { goesBack, hasLostStorage, isQuiet }: Readonly<Record<"goesBack" | "hasLostStorage" | "isQuiet", boolean>>,
+  cut: readonly number[],
+): RestoreStep[] {
+  const isLoud = goesBack || hasLostStorage;
+  const steps = isLoud ? chooseRestores(random, goesBack, hasLostStorage) : isQuiet ? chooseQuietRestores(random) : [];
+  return steps.filter(({ index }) => !cut.includes(index));
 }
 
 function choosePause(random: Random): PauseStep {
@@ -412,6 +437,14 @@ function chooseIntent(
     return { kind: "stray", id: random.pick(`${label}/sharedId`, shared), n, tag, fenceMs };
   }
   return { kind: "list", by: random.chance(`${label}/query`, 0.5) ? "query" : "call" };
+}
+
+/** Where objects go back each call is of one row, and each row keeps its owner in a layout. */
+function plainOf(intent: Intent, isPlain: boolean): Intent {
+  if (!isPlain) return intent;
+  if (intent.kind === "regroup") return { kind: "get", id: intent.id };
+  const [first] = intent.kind === "putMany" ? intent.items : [];
+  return first === undefined ? intent : { kind: "put", ...first, slowMs: 0 };
 }
 
 /** Rows that change their shard key again and again: each is absent on one source, and new on another. */

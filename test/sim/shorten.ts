@@ -28,6 +28,7 @@ export async function shorten(seed: number, given: Cuts): Promise<Cuts> {
   );
   for (const { index } of scenario.deploys.steps) await tryCuts({ ...cuts, deploys: [...(cuts.deploys ?? []), index] });
   for (const { index } of scenario.fullDisks) await tryCuts({ ...cuts, fullDisks: [...(cuts.fullDisks ?? []), index] });
+  for (const { index } of scenario.restores) await tryCuts({ ...cuts, restores: [...(cuts.restores ?? []), index] });
   await leaveOut(
     scenario.clients.flat().map((step) => step.index),
     (some) => tryCuts({ ...cuts, steps: [...cuts.steps, ...some] }),

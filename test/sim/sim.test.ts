@@ -34,6 +34,7 @@ describe("the engine under simulated faults", () => {
       "lostReply",
       "restore",
       "silent",
+      "storage",
     ]);
   });
 

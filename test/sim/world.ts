@@ -16,6 +16,7 @@ import type { Peers } from "../../src/shards/protocol/peers.ts";
 import { peersOf } from "../support/peers-of.ts";
 import { Deployment } from "./deployment.ts";
 import { FanOuts } from "./fan-outs.ts";
+import { Setbacks } from "./setbacks.ts";
 import { SimObject, describeRequest } from "./object.ts";
 import { type Answer, type Surroundings, Unreachable, type WorldOptions } from "./surroundings.ts";
 import type { StoreVersion } from "./versions.ts";
@@ -34,6 +35,8 @@ export class World implements Surroundings {
   /** Which version of the class each object runs. */
   readonly deployment: Deployment;
   readonly nextLimits: { readonly pages: number; readonly liftedAfterMs: number | null }[] = [];
+  /** Objects that went back, or lost everything. */
+  readonly setbacks: Setbacks;
   /** Calls to all members that change rows. */
   readonly fanOuts: FanOuts;
   /** What must never happen, in order. */
@@ -54,6 +57,7 @@ export class World implements Surroundings {
 
   constructor(options: WorldOptions) {
     this.options = options;
+    this.setbacks = new Setbacks(this);
     this.fanOuts = new FanOuts(() => options.scheduler.steps);
     this.deployment = new Deployment(options.versions, options.random);
   }
@@ -71,7 +75,8 @@ export class World implements Surroundings {
   /** True for a run without any fault. */
   get isCalm(): boolean {
     const { faults, versions } = this.options;
-    return Object.values(faults).every((rate) => rate === 0) && versions.length === 1 && this.struck["full"] === undefined;
+    const isUndisturbed = this.struck["full"] === undefined && this.setbacks.all.length === 0;
+    return Object.values(faults).every((rate) => rate === 0) && versions.length === 1 && isUndisturbed;
   }
 
   /** True while a fence stands on any object, or on the one that is named. */
@@ -119,6 +124,7 @@ export class World implements Surroundings {
       this.trace(() => `${from} → ${to}: ${describeRequest(envelope)} comes AGAIN after ${delayMs} ms`);
       this.options.scheduler.at(delayMs, () => target.deliver(from, structuredClone(body), IGNORE));
     }
+    if (kind === "mend") this.setbacks.mend(to);
     if (kind === "hold") this.looks++;
     if (kind === "receive") this.#pages.set(to, { from, body });
     if (kind === "promote") this.#repeatPage(label, to);

@@ -77,7 +77,7 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
       chunks: stagedChunks(host.sql, host.member.plan(operation), waveRowsMax),
     }),
     rehearse: async ({ operation, incoming, outgoing = [], floors, attempt }) => {
-      host.member.requirePages(floors);
+      host.member.requirePages(floors, true);
       if (outgoing.length > 0) await refuseLeftBehind(host.member, operation, outgoing);
       // A source that takes nothing in this wave may still be sent rows for another.
       if (incoming.length === 0 && outgoing.length > 0) return;
@@ -90,7 +90,7 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
       const { operation, attempt, incoming, outgoing, floors } = request;
       host.member.requireCaughtUp(request);
       host.member.plan(operation); // its tables are those that were copied
-      host.member.requirePages(floors);
+      host.member.requirePages(floors, true);
       host.member.requireUnspoiled(operation, attempt);
       if (outgoing.length > 0) await refuseLeftBehind(host.member, operation, outgoing);
       if (incoming.length > 0) await host.writeRows(() => host.member.promote(operation, attempt, incoming));
@@ -117,9 +117,12 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
       return { epoch, ...VERSIONS, ...(trouble ? { trouble } : {}) };
     },
     // Member → member
-    receive: async ({ operation, source, sequence, parts, repairs = false }) => {
-      const receive = (): Received =>
-        receiveRows(host.sql, host.member.receivingPlan(operation), source, sequence, parts, repairs);
+    receive: async ({ operation, source, sequence, parts, repairs = false, stored = 0 }) => {
+      const receive = (): Received => {
+        const plan = host.member.receivingPlan(operation);
+        host.member.requirePages([{ source, target: host.member.self, sequence: stored }]);
+        return receiveRows(host.sql, plan, source, sequence, parts, repairs);
+      };
       return digestReceived(await host.writeRows(receive), host.platform.runtime);
     },
     check: async ({ operation, source, parts }) => ({

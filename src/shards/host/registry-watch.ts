@@ -72,6 +72,7 @@ export class RegistryWatch {
     if (isUnheard) this.#lose(`${asker ?? "a member"} takes part in operation ${operation}, which is not in the journal`, 0, by);
     this.hearEpoch(epoch, by);
     if (!isKnown || this.#host.member.membership.trouble) return { verdict: "pending" };
+    if (asker !== undefined) this.#host.root.tellAgain(record, asker);
     const isOver = record.state !== "running" || (record.step !== "activate" && record.attempt > attempt);
     return { verdict: isOver ? "released" : "pending" };
   }

@@ -6,6 +6,7 @@
  */
 import { type Layout, unshardedLayout } from "../../model/layout/layout.ts";
 import type { Moving } from "../move/moving.ts";
+import { forgetStored } from "../move/stored-pages.ts";
 import type { Trouble } from "../protocol/messages.ts";
 import { dropMeta, ensureSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { Sql } from "../storage/storage.ts";
@@ -80,6 +81,7 @@ export function dropMoving(sql: Sql): void {
   dropMeta(sql, "movedSchema");
   dropMeta(sql, "frozen");
   dropMeta(sql, "checked");
+  forgetStored(sql);
   clearMoveRecords(sql);
 }
 

@@ -5,6 +5,7 @@
 import type { Layout } from "../../model/layout/layout.ts";
 import { ownsSamePart } from "../../model/layout/own-part.ts";
 import { receivedPages } from "../move/recopy.ts";
+import { missesPages, wentBack } from "../move/receive.ts";
 import { setGuard } from "../move/guards.ts";
 import { countStrays } from "../move/strays.ts";
 import type { Moving } from "../move/moving.ts";
@@ -115,17 +116,18 @@ export class ProvenMember extends GuardedMember {
   }
 
   /**
-   * Refuses to act on rows that are not all here: a target that was restored has forgotten pages
-   * whose sources take them for stored. @throws EngineFault
+   * Refuses to act on rows that are not all here, or more than all: a target that was restored has
+   * forgotten pages whose sources take them for stored, a source has forgotten that it has sent
+   * them. `isAll`: behind a fence, where nothing more is sent. @throws EngineFault
    */
-  requirePages(floors: readonly PageFloor[] = []): void {
+  requirePages(floors: readonly PageFloor[] = [], isAll = false): void {
     const received = receivedPages(this.sql);
     const lost = floors.find(({ source, target, sequence }) => target === this.self && (received.get(source) ?? 0) < sequence);
+    const ahead = floors.find(({ source, target, sequence }) => target === this.self && (received.get(source) ?? 0) > sequence);
+    if (ahead && isAll)
+      throw wentBack(ahead.source, `${this.self} has page ${received.get(ahead.source) ?? 0} of it, of ${ahead.sequence}`);
     if (!lost) return;
-    throw new EngineFault(
-      "outOfStep",
-      `${this.self} has page ${received.get(lost.source) ?? 0} of ${lost.source}, which has sent it ${lost.sequence}: it was restored meanwhile. Nothing was changed: start again`,
-    );
+    throw missesPages(this.self, lost.source, received.get(lost.source) ?? 0, lost.sequence);
   }
 
   /** Tells a repair what this object knows of itself. */

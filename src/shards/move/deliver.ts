@@ -7,6 +7,7 @@
 import { EngineFault } from "../storage/faults.ts";
 import { type Batch, nextSequence } from "./outbox.ts";
 import type { SourceContext } from "./source-context.ts";
+import { noteStored, storedPage } from "./stored-pages.ts";
 
 /**
  * Sends rows, and compares what each target reads back of them with what was read here. Gives the tables in which a later row may still
@@ -25,7 +26,14 @@ export async function deliver(
       const parts = packed.map(({ part }) => part);
       const sequence = sequences.get(target) ?? 0;
       const [reply, digests] = await Promise.all([
-        context.ask(target, { kind: "receive", operation, source, sequence, parts }),
+        context.ask(target, {
+          kind: "receive",
+          operation,
+          source,
+          sequence,
+          stored: storedPage(context.sql, operation, target),
+          parts,
+        }),
         Promise.all(packed.map(({ text }) => runtime.digest(text))),
       ]);
       return { target, reply, isSame: digests.every((digest, index) => digest === reply.digests[index]) };
@@ -54,7 +62,10 @@ export async function check(
   if ((await context.ask(target, request)).mismatch < 0) return;
   const sequence = nextSequence(context.sql, target);
   const again = batch.rowsFor(target).map(({ part }) => part);
-  await context.ask(target, { kind: "receive", operation, source, sequence, parts: again, repairs });
+  const stored = storedPage(context.sql, operation, target);
+  await context.ask(target, { kind: "receive", operation, source, sequence, stored, parts: again, repairs });
+  context.plan(operation); // the move may have ended while we waited
+  noteStored(context.sql, operation, new Map([[target, sequence]]));
   const { mismatch } = await context.ask(target, request);
   if (mismatch < 0) return;
   throw new EngineFault(

@@ -16,6 +16,7 @@ import { type RowForm, inPlainForm, primaryKeyCells, primaryKeyMatches, rowBytes
 import type { SourceContext } from "./source-context.ts";
 import { type Sql, type SqlRow, quoteName } from "../storage/storage.ts";
 import { collate } from "../storage/tables.ts";
+import { noteStored } from "./stored-pages.ts";
 
 /** Log entries that one drain reads. */
 const DRAIN_KEYS_MAX = 1000;
@@ -90,7 +91,11 @@ async function drainPages(context: SourceContext, operation: number, budgetMs: n
       followedTo = Math.max(followedTo, drained.upTo);
       const found = await deliverUnlessRivals(context, operation, drained);
       context.plan(operation);
-      if (found === null) sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ?", after, drained.upTo);
+      if (found === null)
+        sql.transaction(() => {
+          noteStored(sql, operation, drained.sequences);
+          sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ?", after, drained.upTo);
+        });
       else after = drained.upTo;
       isFreed ||= found === null && rivals !== null;
       rivals ??= found;

@@ -12,7 +12,6 @@ import type { CheckPart, ReceiveReply, RowsPart } from "../protocol/messages.ts"
 import { type MovePlan, type MoveTable, tableOf } from "./move-plan.ts";
 import { foreignKeysOf, ownKeys } from "./origins.ts";
 import { rowsText, storedText } from "./read-back.ts";
-import { refused } from "../protocol/refused-error.ts";
 import type { Runtime, Sql } from "../storage/storage.ts";
 import { upsertRows } from "./store-rows.ts";
 
@@ -39,8 +38,9 @@ export function receiveRows(
       return { duplicates, ...readBack(sql, plan, tables, source) };
     };
     if (sequence === last) return answer(findDuplicates()); // delivered twice
-    // Rule "captured-until-stored": an older page is never acknowledged.
-    if (sequence < last) throw refused("staleEpoch", `Page ${sequence} of ${source} came after page ${last}`);
+    // Rule "captured-until-stored": an older page is never acknowledged. Who waits for the answer
+    // counts anew: what it has sent since then is here, and would be made live.
+    if (sequence < last) throw wentBack(source, `Its page ${sequence} came after page ${last}`);
     sql.run(
       "INSERT INTO shardctl_received (source, sequence) VALUES (?1, ?2) ON CONFLICT (source) DO UPDATE SET sequence = ?2",
       source,
@@ -57,6 +57,19 @@ export function receiveRows(
     });
     return answer(duplicates);
   });
+}
+
+/** A target that has forgotten pages which it has taken. Rule "one-history". */
+export function missesPages(target: string, source: string, has: number, sent: number): EngineFault {
+  return new EngineFault(
+    "outOfStep",
+    `${target} has page ${has} of ${source}, which has sent it ${sent}: it was restored meanwhile. Nothing was changed: start again`,
+  );
+}
+
+/** A source that has forgotten pages which it has sent. Rule "one-history". */
+export function wentBack(source: string, shown: string): EngineFault {
+  return new EngineFault("outOfStep", `${source} was restored meanwhile. Nothing was changed: start again. ${shown}`);
 }
 
 /** What was stored, before it is hashed: the text of each part's rows. */

@@ -15,6 +15,7 @@ import { inPlainForm } from "../storage/row-codec.ts";
 import type { SourceContext } from "./source-context.ts";
 import type { Runtime, Sql } from "../storage/storage.ts";
 import { type Page, type Walk, type WalkStep, readPage } from "./walk-page.ts";
+import { noteStored } from "./stored-pages.ts";
 
 /** Walks until everything is done or `budgetMs` is used; then drains, for as long again at most. */
 export async function walkSlice(context: SourceContext, operation: number, step: WalkStep, budgetMs: number): Promise<WalkReply> {
@@ -39,7 +40,10 @@ async function walkPages(context: SourceContext, operation: number, step: WalkSt
     rows += page.rows;
     bytes += page.bytes;
     context.plan(operation); // the move may have ended while we waited
-    sql.transaction(() => saveProgress(sql, step, next, page, unsettled));
+    sql.transaction(() => {
+      noteStored(sql, operation, page.sequences);
+      saveProgress(sql, step, next, page, unsettled);
+    });
     await pause(runtime, plan.moving.rowsPerSecondMax, rows, startedAt);
     if (runtime.now() - startedAt >= budgetMs) return { isDone: false, rows, bytes, outgoing: outgoing(sql) };
   }

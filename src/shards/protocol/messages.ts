@@ -303,6 +303,8 @@ export type PeerRequest =
       readonly kind: "receive";
       readonly source: string;
       readonly sequence: number;
+      /** The last page of this source that the target has answered for: one that was restored has it not. */
+      readonly stored?: number;
       /** Followed tables first. Applied in one transaction. */
       readonly parts: readonly RowsPart[];
       /** Of step verify: rows that were displaced, which must not displace what was compared before them. */

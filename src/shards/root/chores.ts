@@ -40,9 +40,10 @@ export async function doChores(context: DriverContext): Promise<void> {
 /**
  * True for a target that was never a member and has no room even for the records of an object that
  * lets go: nothing was begun there, and what may still be on its way has come. Its next operation
- * clears what is left.
+ * clears what is left. Also for one to be emptied that has lost its storage.
  */
 function isPointless({ journal }: DriverContext, { kind, member, operation, tries }: Chore, error: unknown): boolean {
+  if (kind === "empty" && error instanceof EngineFault && error.kind === "outOfStep") return true;
   if (kind !== "abandon" || tries < FULL_TRIES_MAX) return false;
   if (!(error instanceof EngineFault) || error.kind !== "storageFull") return false;
   return !journal.registry().layout.members.includes(member) && !journal.find(operation)?.from.members.includes(member);

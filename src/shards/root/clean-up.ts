@@ -1,4 +1,5 @@
 /** The end of an operation: every participant lets go, and the record says what has become of it. */
+import { RefusedError } from "../protocol/refused-error.ts";
 import { spendReserve } from "../storage/reserve.ts";
 import { each } from "./each.ts";
 import { BACKOFF_MS_MIN } from "./failures.ts";
@@ -12,6 +13,7 @@ export async function cleanUp(context: DriverContext, record: OperationRecord): 
   const { journal, runtime, sql } = context;
   const { layout, epoch } = journal.registry();
   const kind = record.fault === null ? "finish" : "abandon";
+  if (kind === "abandon" && record.attempt > 0) await hearAll(context, record);
   const silent: string[] = [];
   await each(participants(record), async (member) => {
     try {
@@ -47,6 +49,21 @@ export async function cleanUp(context: DriverContext, record: OperationRecord): 
       ended.fault ? { kind: ended.fault.kind, message: ended.fault.message } : { epoch },
     );
   });
+}
+
+/**
+ * Before anybody drops what came: a root that was restored to before a cutover hears of it here from
+ * those that have acted by it, and falls. Silence says nothing. @throws RefusedError
+ */
+async function hearAll(context: DriverContext, record: OperationRecord): Promise<void> {
+  await each(participants(record), async (member) => {
+    try {
+      await context.ask(member, { kind: "unfence", operation: record.id, attempt: record.attempt });
+    } catch (error) {
+      if (error instanceof RefusedError && error.reason.kind === "registryLost") throw error;
+    }
+  });
+  requireCurrent(context, record);
 }
 
 /**

@@ -72,12 +72,12 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
   const end = isRegistryLost ? endOfUnknown(told, layout, newestEpoch) : null;
   const mends = findMends(facts, layout, isRegistryLost, end);
   const losses = mends.flatMap(({ member, layout: taken }) =>
-    taken === null ? [] : lossOf(member, answers.get(member), layout),
+    taken === null && !(isRegistryLost && member === root) ? [] : lossOf(member, answers.get(member), layout),
   );
   const obstacles = [
     ...[...answers].filter(([, answer]) => answer === "silent").map(([member]) => `${member} ${SILENT}`),
     ...provers.filter((prover) => !sameLayout(layout, prover.layout)).map(({ member }) => `${member} ${OTHER_LAYOUT}`),
-    ...(isRegistryLost && provers.length === 0 ? [NOBODY_KNOWN] : []),
+    ...(isRegistryLost && provers.length === 0 && !isFirst(told, newestEpoch) ? [NOBODY_KNOWN] : []),
     ...(isRegistryLost || mends.length === 0 ? [] : refuseWhileRunning(running)),
     ...losses.filter(({ member }) => !acceptLoss.includes(member)).map(refuseLoss),
   ];
@@ -103,6 +103,14 @@ function oversOf(running: OperationRecord | undefined, end: ReturnType<typeof en
 /** Only the first operation makes an epoch: who is at 0 proves nothing. */
 function isSharded(epoch: number): boolean {
   return epoch > 0;
+}
+
+/**
+ * True when members take part in the first operation, and none has heard of its cutover: the root
+ * owns everything still, though it has lost the record, and perhaps the rows.
+ */
+function isFirst(told: readonly Testimony[], newestEpoch: number): boolean {
+  return !isSharded(newestEpoch) && told.some(({ moving }) => moving?.from.kind === "none");
 }
 
 function heardEpoch(told: readonly Testimony[], newestEpoch: number): number {
@@ -144,9 +152,16 @@ function endOfUnknown(
   const behind = movers.find(({ epoch }) => epoch < newestEpoch);
   const isCommitted = !sameLayout(layout, move.from);
   const isForward = isCommitted && (behind !== undefined || sameLayout(layout, move.to));
+  // Of a source that knows nothing of it the targets may have the only copies: they are not told to
+  // delete them, but set them aside.
+  if (!isForward && !move.from.members.every((source) => movers.some((mover) => isPartOf(mover, source, move)))) return null;
   const before = behind?.epoch === newestEpoch - 1 ? behind.layout : move.from;
   const promoted = Math.max(0, ...movers.map(({ moving }) => moving?.promoted ?? 0));
   return { kind: isForward ? "forward" : "back", move, before: isForward && behind ? before : layout, promoted };
+}
+
+function isPartOf({ member, moving }: Testimony & { readonly member: string }, source: string, move: TestifiedMove): boolean {
+  return member === source && moving?.operation === move.operation && moving.token === move.token;
 }
 
 /**
@@ -169,7 +184,10 @@ function findMends(
     } else if (isSameOperation(answer, live)) {
       // Null where the driver's next word to it tells the rest.
       const isTold = isRegistryLost || running?.step === "activate";
-      if (answer.trouble) mends.push({ member, layout: isTold && !hasForgotten(member, answer, layout) ? null : layout });
+      // Who owns nothing any more needs no word: what it has may be newer than what was moved, and is
+      // set aside.
+      const isLed = isTold && isMember && !hasForgotten(member, answer, layout);
+      if (answer.trouble) mends.push({ member, layout: isLed ? null : layout });
     } else if (answer.trouble || isLostRoot || isLeft(answer, isRegistryLost) || !ownsSamePart(member, answer.layout, layout)) {
       mends.push({ member, layout });
     }
@@ -222,6 +240,8 @@ function lossOf(
   if (!isKnown(answer)) {
     return [{ member, summary: `${member} has lost its storage, and with it the rows of its part: it begins anew without any` }];
   }
+  if (answer.trouble?.kind === "registryLost")
+    return [{ member, summary: `${member} has lost its registry, and with it what was written to its rows since then` }];
   if (answer.trouble?.kind === "outOfStep" && ownsSamePart(member, answer.layout, layout))
     return [{ member, summary: `Rows of ${member} may be gone: ${answer.trouble.message}` }];
   if (hasForgotten(member, answer, layout))

@@ -134,8 +134,9 @@ async function prepareRepair(context: RepairContext, request: RepairRequest): Pr
 }
 
 /**
- * Members in step that somebody has named, and that hold rows which are not their own: as a source
- * does whose target was restored before it could delete them. Every row of them is looked at.
+ * Objects in step that somebody has named, and that hold rows which are not their own: as a source
+ * does whose target was restored before it could delete them, or a former member that was restored
+ * itself; or that take part in an operation which nobody knows any more. Every row is looked at.
  */
 async function findMisplaced(
   context: RepairContext,
@@ -144,10 +145,12 @@ async function findMisplaced(
   { layout, mends, operations, isRegistryLost }: RepairDecision,
 ): Promise<MemberMend[]> {
   if (isRegistryLost || operations.length > 0 || context.journal.running()) return [];
-  const named = names.filter((name) => layout.members.includes(name) && !mends.some(({ member }) => member === name));
+  const named = names.filter((name) => !mends.some(({ member }) => member === name));
   const found = await each(named, async (member) => {
     const known = answers.get(member);
-    if (typeof known !== "object" || !known.isStored || known.moving) return [];
+    if (typeof known !== "object" || !known.isStored) return [];
+    // It has heard of no end, and nobody is left to tell it.
+    if (known.moving) return context.journal.chores().some((chore) => chore.member === member) ? [] : [{ member, layout }];
     const answer = await ask(context, member, layout);
     return typeof answer === "object" && answer.strays.length > 0 ? [{ member, layout }] : [];
   });

@@ -271,6 +271,19 @@ export class Root {
   }
 
   /**
+   * Tells a participant the end of an operation once more, which takes part in it again: it was
+   * restored to before it was told.
+   */
+  tellAgain(record: OperationRecord, member: string): void {
+    const { id, state, fault } = record;
+    if (state === "running" || member === this.#options.namespace || !participants(record).includes(member)) return;
+    const kind = fault === null ? "finish" : "abandon";
+    if (this.journal.chores().some((chore) => chore.member === member && chore.kind === kind && chore.operation >= id)) return;
+    this.journal.putChore({ member, kind, operation: id, dueAt: this.#options.runtime.now(), tries: 0 });
+    this.wake();
+  }
+
+  /**
    * Works on the operation and the chores; the alarm's body. Never throws for a failure of the work: the runtime would give up on the
    * alarm after six. At most one at a time.
    */
