@@ -73,7 +73,7 @@ const MESSAGES: { readonly [Kind in MessageKind]: Message<Kind> } = {
   abandon: { kind: "abandon", ...OPERATION, epoch: 0, layout: LAYOUT },
   empty: { kind: "empty", ...OPERATION },
   testify: { kind: "testify", layout: null },
-  mend: { kind: "mend", epoch: 1, layout: LAYOUT, endedUpTo: 0 },
+  mend: { kind: "mend", epoch: 1, layout: LAYOUT, endedUpTo: 0, known: null },
   count: { kind: "count" },
   health: { kind: "health" },
   receive: { kind: "receive", ...OPERATION, source: "x", sequence: 1, parts: [] },

@@ -47,7 +47,7 @@ function open(checkKeys?: KeyChecks, sql = openSql()): Member {
   sql.run("CREATE TABLE orders (id TEXT PRIMARY KEY, n INTEGER)");
   const member = new Member(optionsOf(sql, checkKeys));
   member.belongTo("orders", true);
-  member.mend({ kind: "mend", epoch: 1, layout: LAYOUT, endedUpTo: 1 });
+  member.mend({ kind: "mend", epoch: 1, layout: LAYOUT, endedUpTo: 1, known: null });
   void member.keepGuards();
   return member;
 }
@@ -95,7 +95,13 @@ describe("writers 2: the notes of what is owned", () => {
     const before = changes();
     void member.keepGuards();
     expect(changes()).toBe(before);
-    member.mend({ kind: "mend", epoch: 2, layout: { ...LAYOUT, ranges: [{ end: SLOT_COUNT, member: SELF }] }, endedUpTo: 1 });
+    member.mend({
+      kind: "mend",
+      epoch: 2,
+      layout: { ...LAYOUT, ranges: [{ end: SLOT_COUNT, member: SELF }] },
+      endedUpTo: 1,
+      known: null,
+    });
     expect(IDS.map((id) => refusal(member, INSERT, id))).toEqual(IDS.map(() => ""));
   });
 });

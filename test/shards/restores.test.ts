@@ -259,10 +259,34 @@ describe("writers 1: a repair", () => {
     const { layout } = await world.describe();
     await world.start("rebalance");
     await world.run(() => world.step === "copy", 60_000);
-    const late = world.ask({ kind: "mend", epoch: 1, layout, endedUpTo: 1 }, "ns-shard-0");
+    const late = world.ask({ kind: "mend", epoch: 1, layout, endedUpTo: 1, known: null }, "ns-shard-0");
     await expect(late).rejects.toThrow("plan the repair again");
     await world.run(() => !world.isRunning, 60_000);
     expect(await world.flaws()).toStrictEqual([]);
+  });
+
+  it("that comes late makes no member serve that has lost more since, and changes nothing twice", async () => {
+    const world = await open();
+    await world.operate("shard");
+    const { layout, epoch } = await world.describe();
+    const before = await world.snapshot();
+    await world.operate("rebalance");
+    world.restore("ns-shard-0", before);
+    await world.pass(60_000);
+    const knowing = world.caller();
+    await world.list(knowing);
+    const { epoch: now, layout: live } = await world.describe();
+    expect(now).toBeGreaterThan(epoch);
+    const endedUpTo = 2;
+    const known = { isStored: true, epoch, operation: 1 };
+    const mend = { kind: "mend", epoch: now, layout: live, endedUpTo, known } as const;
+    await world.repair(["ns-shard-0"]);
+    expect(await world.ask(mend, "ns-shard-0")).toStrictEqual({ setAside: [] });
+    world.restore("ns-shard-0");
+    await expect(world.ask(mend, "ns-shard-0")).rejects.toThrow("plan it again");
+    await world.pass(60_000);
+    expect((await world.describe()).disorder).toMatchObject({ kind: "outOfStep", members: ["ns-shard-0"] });
+    expect(layout.members).toContain("ns-shard-0");
   });
 
   it("is asked for by nobody while an operation begins", async () => {

@@ -8,7 +8,7 @@
  */
 import { hasKeyedDirectory } from "../../model/layout/directory.ts";
 import { ownsSamePart } from "../../model/layout/own-part.ts";
-import type { Layout } from "../../model/layout/layout.ts";
+import { type Layout, sameLayout } from "../../model/layout/layout.ts";
 import type { MoveRange } from "../../model/layout/move-range.ts";
 import { ownSince } from "../../model/layout/moves.ts";
 import { capturedCount, capturedKey, keepCapture, removeCapture } from "../move/capture.ts";
@@ -348,8 +348,13 @@ export class Member extends ProvenMember {
    * Serves again, as a repair has shown it. Idempotent. Foreign keys are off. @throws RefusedError
    * when nothing is to be repaired here: the member knows more than the repair.
    */
-  mend({ epoch, layout, endedUpTo }: Message<"mend">): MendReply {
+  mend({ epoch, layout, endedUpTo, known: planned }: Message<"mend">): MendReply {
     const { membership: before } = this;
+    if (planned !== null && !this.isStill(planned)) {
+      const isMended = before.epoch === epoch && before.ended === endedUpTo && !before.trouble;
+      if (isMended && layout !== null && sameLayout(before.layout, layout)) return { setAside: [] };
+      throw refused("invalid", `${this.self} is no longer as the repair was planned by: plan it again`);
+    }
     const isNewer = (this.moving?.operation ?? before.operation) > endedUpTo;
     if (before.epoch > epoch || (layout !== null && isNewer))
       throw refused(

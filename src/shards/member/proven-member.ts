@@ -9,7 +9,7 @@ import { missesPages, wentBack } from "../move/receive.ts";
 import { setGuard } from "../move/guards.ts";
 import { countStrays } from "../move/strays.ts";
 import type { Moving } from "../move/moving.ts";
-import type { Message, PageFloor, TestifiedMove, Testimony, Trouble } from "../protocol/messages.ts";
+import type { KnownState, Message, PageFloor, TestifiedMove, Testimony, Trouble } from "../protocol/messages.ts";
 import { type RefusedError, refused } from "../protocol/refused-error.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { spendReserve } from "../storage/reserve.ts";
@@ -146,6 +146,12 @@ export class ProvenMember extends GuardedMember {
       moving: moving ? testifiedMove(moving) : null,
       strays,
     };
+  }
+
+  /** True while nothing has changed since the member testified so. */
+  protected isStill({ isStored, epoch, operation }: KnownState): boolean {
+    const { membership } = this;
+    return this.isStored === isStored && membership.epoch === epoch && membership.operation === operation;
   }
 }
 

@@ -292,6 +292,11 @@ export type EngineRequest =
       readonly layout: Layout | null;
       /** Operations up to this one are over. */
       readonly endedUpTo: number;
+      /**
+       * The state of the member that the repair was planned by: one that comes late, when the
+       * member has lost more since, is refused. Null from the root to itself.
+       */
+      readonly known: KnownState | null;
     }
   | { readonly kind: "count" }
   | { readonly kind: "health" }
@@ -408,6 +413,8 @@ export interface Testimony {
    */
   readonly strays: readonly TableRows[];
 }
+/** What tells one state of a member from a later one. */
+export type KnownState = Pick<Testimony, "isStored" | "epoch" | "operation">;
 /** The operation that an object takes part in. */
 export interface TestifiedMove extends OfOperation {
   readonly mode: OperationMode;

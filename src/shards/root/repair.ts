@@ -9,7 +9,7 @@ import { operationModeFor } from "../../model/operation-mode.ts";
 import type { RepairOutcome, RepairPlan, RepairRequest, StrayRows } from "../../model/repair.ts";
 import { DEFAULT_OPERATION_POLICY } from "../../model/operation.ts";
 import { RefusedError, refused } from "../protocol/refused-error.ts";
-import type { TableRows, TestifiedMove, Testimony } from "../protocol/messages.ts";
+import type { KnownState, TableRows, TestifiedMove, Testimony } from "../protocol/messages.ts";
 import { FAN_OUT_MAX, each } from "./each.ts";
 import { type OperationRecord, newRecord, participants } from "./operation-record.ts";
 import type { DriverContext } from "./progress.ts";
@@ -31,6 +31,7 @@ export interface RepairContext extends DriverContext {
 interface Prepared {
   readonly decision: RepairDecision;
   readonly plan: RepairPlan;
+  readonly answers: ReadonlyMap<string, Answer>;
 }
 
 /** Shows what is out of step and what a repair would do. Changes nothing. */
@@ -50,7 +51,7 @@ export async function repair(
   fingerprint: string,
   by: string,
 ): Promise<RepairOutcome> {
-  const { decision, plan } = await prepareRepair(context, request);
+  const { decision, plan, answers } = await prepareRepair(context, request);
   const { root, journal } = context;
   if (plan.fingerprint !== fingerprint)
     throw refused(
@@ -61,7 +62,8 @@ export async function repair(
   const { epoch, endedUpTo } = decision;
   const setAside: StrayRows[] = [];
   const mend = async (member: string, layout: Layout | null): Promise<void> => {
-    const reply = await context.ask(member, { kind: "mend", epoch, layout, endedUpTo });
+    const known = member === root ? null : knownState(answers.get(member));
+    const reply = await context.ask(member, { kind: "mend", epoch, layout, endedUpTo, known });
     setAside.push(...reply.setAside.map(({ table, rows }) => ({ member, table, rows })));
   };
   const others = decision.mends.filter(({ member }) => member !== root);
@@ -129,8 +131,15 @@ async function prepareRepair(context: RepairContext, request: RepairRequest): Pr
   const fingerprint = (await context.runtime.digest(basis)).slice(0, 16);
   return {
     decision,
+    answers,
     plan: { namespace: root, fingerprint, disorder: disorderOf(root, troubles), testimonies, steps, losses, obstacles },
   };
+}
+
+function knownState(answer: Answer | undefined): KnownState {
+  if (typeof answer !== "object") return { isStored: false, epoch: 0, operation: 0 };
+  const { isStored, epoch, operation } = answer;
+  return { isStored, epoch, operation };
 }
 
 /**
