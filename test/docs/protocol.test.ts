@@ -129,7 +129,7 @@ describe("the rules", () => {
     const by = (path: string): string[] => CITATIONS.filter((each) => each.by === path).map(({ name }) => name);
     expect(by("src/shards/root/judge.ts")).toContain("judged-under-the-fence");
     expect(by("test/protocol-model/swap.ts")).toEqual(expect.arrayContaining(["no-late-rows", "operation-numbers"]));
-    expect(by("test/shards/claims.test.ts")).toEqual(["probe-revokes"]);
+    expect(by("test/shards/directory/claims.test.ts")).toEqual(["probe-revokes"]);
     expect(by("mutant skip-the-last-drain")).toEqual(["drain-before-cutover"]);
   });
 });

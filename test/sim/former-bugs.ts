@@ -3,7 +3,7 @@
  * finds them again shows that the scenarios still reach them.
  *
  * Not here, because one seed in thousands meets it: "gone-rows-wait-for-rivals" (two rows change places between two sources within one page
- * of each, and each source waits for the other's word). `test/shards/rivals.test.ts` shows it at the target alone.
+ * of each, and each source waits for the other's word). `test/shards/move/rivals.test.ts` shows it at the target alone.
  */
 import type { Mutant } from "./mutants.ts";
 

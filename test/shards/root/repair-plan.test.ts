@@ -1,0 +1,102 @@
+/** What a repair concludes from what objects say of themselves, and from their silence. */
+import { describe, expect, it } from "vitest";
+
+import { type Layout, shardNames, unshardedLayout } from "../../../src/model/layout/layout.ts";
+import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
+import type { Testimony } from "../../../src/shards/protocol/messages.ts";
+import { type Answer, type RepairFacts, decideRepair } from "../../../src/shards/root/repair-plan.ts";
+
+const ROOT = "ns";
+const NONE = unshardedLayout(ROOT, 0);
+const TWO = freshHashLayout("id", 0, shardNames(ROOT, 0, 2));
+const THREE = resizeHashLayout(TWO, shardNames(ROOT, 0, 3));
+
+function says(epoch: number, layout: Layout, more: Partial<Testimony> = {}): Testimony {
+  return { isStored: true, epoch, layout, operation: epoch, ended: epoch, trouble: null, moving: null, strays: [], ...more };
+}
+
+function decide(answers: Readonly<Record<string, Answer>>, more: Partial<RepairFacts> = {}): ReturnType<typeof decideRepair> {
+  return decideRepair({
+    root: ROOT,
+    registry: { epoch: 1, layout: TWO },
+    running: undefined,
+    newest: 1,
+    answers: new Map(Object.entries(answers)),
+    acceptLoss: [],
+    ...more,
+  });
+}
+
+const LOST = { kind: "registryLost", message: "lost", since: 0, epoch: 9, by: null } as const;
+
+describe("decideRepair", () => {
+  it("does nothing where nothing is out of step", () => {
+    const decision = decide({ ns: says(1, TWO), "ns-shard-0": says(1, TWO), "ns-shard-1": says(1, TWO) });
+    expect(decision).toMatchObject({ isRegistryLost: false, operations: [], mends: [], obstacles: [] });
+  });
+
+  it("takes the newest epoch that its members say alike, and leaves out those that may be lost", () => {
+    const shards = { "ns-shard-0": says(2, THREE), "ns-shard-1": says(2, THREE), "ns-shard-2": says(2, THREE) };
+    const decision = decide({ ns: says(1, TWO, { trouble: LOST }), ...shards });
+    expect(decision).toMatchObject({ isRegistryLost: true, layout: THREE, obstacles: [] });
+    expect(decision.epoch).toBeGreaterThan(9);
+    expect(decision.endedUpTo).toBe(2);
+  });
+
+  it("concludes nothing from silence", () => {
+    const decision = decide({
+      ns: says(1, TWO),
+      "ns-shard-0": says(2, THREE),
+      "ns-shard-1": "silent",
+      "ns-shard-2": says(2, THREE),
+    });
+    expect(decision.obstacles.join()).toContain("ns-shard-1 does not answer");
+  });
+
+  it("chooses nothing between two layouts of one epoch", () => {
+    const other = freshHashLayout("other", 1, shardNames(ROOT, 0, 3));
+    const decision = decide({ ns: says(1, TWO), "ns-shard-0": says(2, THREE), "ns-shard-1": says(2, other) });
+    expect(decision.obstacles.join()).toContain("another layout at the same epoch");
+  });
+
+  it("asks for a name where the root knows nobody any more", () => {
+    const empty = { ...says(0, NONE), isStored: false };
+    const decision = decide(
+      { ns: { ...empty, isStored: true, trouble: LOST } },
+      { registry: { epoch: 0, layout: NONE }, newest: 0 },
+    );
+    expect(decision.obstacles.join()).toContain("--member NAME");
+  });
+
+  it("wants a loss to be accepted by name", () => {
+    const answers = { ns: says(1, TWO), "ns-shard-0": "knowsNothing" as const, "ns-shard-1": says(1, TWO) };
+    expect(decide(answers).obstacles.join()).toContain("--accept-loss ns-shard-0");
+    expect(decide(answers, { acceptLoss: ["ns-shard-1"] }).obstacles).toHaveLength(1);
+    expect(decide(answers, { acceptLoss: ["ns-shard-0"] })).toMatchObject({
+      obstacles: [],
+      mends: [{ member: "ns-shard-0", layout: TWO }],
+    });
+  });
+
+  it("carries an operation forward once a wave of it has cut over, and ends it else", () => {
+    const moving = { operation: 2, token: "t", mode: "shift", from: TWO, to: THREE, promoted: null } as const;
+    const at = (epoch: number, layout: Layout): Testimony => says(epoch, layout, { operation: 2, ended: 1, moving });
+    const root = says(1, TWO, { trouble: LOST });
+    const open = decide({ ns: root, "ns-shard-0": at(1, TWO), "ns-shard-1": at(1, TWO), "ns-shard-2": at(0, NONE) });
+    expect(open).toMatchObject({ layout: TWO, operations: [{ kind: "back" }], mends: [{ member: "ns" }], obstacles: [] });
+    const cut = decide({ ns: root, "ns-shard-0": at(1, TWO), "ns-shard-1": at(1, TWO), "ns-shard-2": at(2, THREE) });
+    expect(cut).toMatchObject({ epoch: 2, layout: THREE, operations: [{ kind: "forward", before: TWO }], obstacles: [] });
+    const done = decide({ ns: root, "ns-shard-0": at(2, THREE), "ns-shard-1": at(2, THREE), "ns-shard-2": at(2, THREE) });
+    expect(done).toMatchObject({ layout: THREE, operations: [{ kind: "forward" }], obstacles: [] });
+  });
+
+  it("repairs no member while an operation may still be cancelled", () => {
+    const trouble = { kind: "outOfStep", message: "out", since: 0, epoch: 1, by: null } as const;
+    const running = { id: 2, step: "copy" } as unknown as NonNullable<RepairFacts["running"]>;
+    const decision = decide(
+      { ns: says(1, TWO), "ns-shard-0": says(1, TWO, { trouble }), "ns-shard-1": says(1, TWO) },
+      { running },
+    );
+    expect(decision.obstacles.join()).toContain("Operation 2 is running");
+  });
+});
