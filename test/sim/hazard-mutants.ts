@@ -70,7 +70,7 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "fence-raised-over-running-calls",
     needs: "hasNestedCalls",
     rule: "raised-when-idle: a fence is raised only in a turn in which no call runs",
-    edits: [{ file: "shards/host/host.ts", find: "if (state.runs > 0) return state;", replace: "" }],
+    edits: [{ file: "shards/host/fence-member.ts", find: "if (state.runs > 0) return state;", replace: "" }],
   },
   {
     name: "nested-calls-not-marked",

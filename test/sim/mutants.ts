@@ -28,7 +28,7 @@ export interface Mutant {
   readonly needs?: Feature;
 }
 
-const DRAINED = "if (await this.oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) return {…};";
+const DRAINED = "if (await host.oneSlice(() => member.drainToEnd(operation, attempt, budgetMs))) return {…};";
 const OLDER_PAGE = "if (sequence === last) return …; if (sequence < last) throw wentBack(…);";
 const SERVES_ALREADY = 'if (plan.moving.mode === "swap" && this.membership.serving) {';
 const DELETES_FIRST = "for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);";
@@ -37,7 +37,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "skip-the-last-drain",
     rule: "drain-before-cutover: a source answers drained only when its log is empty under the fence",
-    edits: [{ file: "shards/host/host.ts", find: DRAINED, replace: "return { attempt };" }],
+    edits: [{ file: "shards/host/fence-member.ts", find: DRAINED, replace: "return { attempt };" }],
   },
   {
     name: "unfence-by-timer",
@@ -254,10 +254,10 @@ export const MUTANTS: readonly Mutant[] = [
           '  deleteEarly(): void { if (this.moving?.mode === "swap") this.change(() => this.#deleteAll(this.tables())); }\n  backlog(): number {',
       },
       {
-        file: "shards/host/host.ts",
+        file: "shards/host/fence-member.ts",
         find: DRAINED,
         replace:
-          "if (await this.oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs))) { await this.#writeRows(() => this.member.deleteEarly()); return { attempt }; }",
+          "if (await host.oneSlice(() => member.drainToEnd(operation, attempt, budgetMs))) { await this.#writeRows(() => this.member.deleteEarly()); return { attempt }; }",
       },
     ],
   },

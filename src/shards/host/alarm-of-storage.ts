@@ -16,18 +16,14 @@
  */
 import { type RealAlarm, alarmOf } from "../platform/real-alarm.ts";
 import type { AlarmOptions } from "../storage/storage.ts";
+import type { EngineAlarm } from "./engine-alarm.ts";
 import type { UserAlarm } from "./user-alarm.ts";
 
 /** The part of the host that the replacement needs. */
-export interface AlarmHost {
+export interface StorageHost {
   readonly userAlarm: UserAlarm;
-  /**
-   * Sets the runtime's alarm to the earliest of what is due, and of `at`; call in the turn of the
-   * change.
-   */
-  arm(at: number | null, options?: AlarmOptions): Promise<void>;
-  /** When the engine itself has something to do; null for nothing. */
-  engineDue(): number | null;
+  /** Arm it in the turn of a change; `due` is the time of the engine's own work. */
+  readonly alarm: Pick<EngineAlarm, "arm" | "due">;
   /**
    * Remembers the object's part in a namespace; gives what writes down that its storage was
    * deleted, and is true when there was a part.
@@ -43,7 +39,7 @@ export interface AlarmFunctions {
 }
 
 /** Puts the user's alarm in the place of the runtime's, and gives it. */
-export function replaceAlarm(storage: DurableObjectStorage, real: RealAlarm, host: AlarmHost): AlarmFunctions {
+export function replaceAlarm(storage: DurableObjectStorage, real: RealAlarm, host: StorageHost): AlarmFunctions {
   const alarm = userFunctions(real, host);
   const runtime = Object.getPrototypeOf(storage) as DurableObjectStorage;
   const isReplaced = replace(storage, {
@@ -64,7 +60,7 @@ export function replaceAlarm(storage: DurableObjectStorage, real: RealAlarm, hos
   return alarm;
 }
 
-function userFunctions(real: RealAlarm, host: AlarmHost): AlarmFunctions {
+function userFunctions(real: RealAlarm, host: StorageHost): AlarmFunctions {
   const { userAlarm } = host;
   return {
     async setAlarm(scheduledTime, options) {
@@ -72,7 +68,7 @@ function userFunctions(real: RealAlarm, host: AlarmHost): AlarmFunctions {
       // The runtime has its own words for what is no time.
       if (!userAlarm.isKept || !(at > 0)) return real.setAlarm(scheduledTime as number, options);
       userAlarm.set(at);
-      return host.arm(at, options);
+      return host.alarm.arm(at, options);
     },
     async getAlarm(options) {
       return userAlarm.isKept ? userAlarm.get() : real.getAlarm(options);
@@ -91,18 +87,18 @@ function userFunctions(real: RealAlarm, host: AlarmHost): AlarmFunctions {
  * Elsewhere there are no private tables any more, so the runtime's alarm is the user's again, kept
  * or deleted as the compatibility date has it.
  */
-async function deleteEverything(deleteAll: () => Promise<void>, real: RealAlarm, host: AlarmHost): Promise<void> {
+async function deleteEverything(deleteAll: () => Promise<void>, real: RealAlarm, host: StorageHost): Promise<void> {
   const { userAlarm } = host;
   if (!userAlarm.isKept) return deleteAll();
   const userAt = userAlarm.get();
-  const engineAt = host.engineDue();
+  const engineAt = host.alarm.due();
   const noteLoss = host.rememberPart();
   await deleteAll();
   const isPart = noteLoss();
   const isAlarmDeleted = (await real.getAlarm()) === null;
   if (isPart) {
     if (!isAlarmDeleted && userAt !== null) userAlarm.set(userAt);
-    return host.arm(engineAt);
+    return host.alarm.arm(engineAt);
   }
   userAlarm.release();
   if (isAlarmDeleted) return;

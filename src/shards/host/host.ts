@@ -16,37 +16,35 @@ import { CatchUp } from "./catch-up.ts";
 import { Claims } from "../directory/claims.ts";
 import { Directory } from "../directory/directory.ts";
 import { distributeRows } from "../member/distribute.ts";
+import { EngineAlarm } from "./engine-alarm.ts";
 import { EngineFault, fullFault, isFull } from "../storage/faults.ts";
 import { Member } from "../member/member.ts";
 import type {
   Ask,
   CountReply,
-  FenceReply,
   LayoutReply,
   MemberRequest,
-  Message,
   MessageKind,
   ReplyTo,
   ResolveReply,
   Trouble,
 } from "../protocol/messages.ts";
-import { REVIVING, ROUTED, BEGINNING, INTRODUCES, AFTER_COMMIT, USERS_OWN, ANSWERED_IN_TROUBLE } from "./message-kinds.ts";
+import { INTRODUCES, AFTER_COMMIT, USERS_OWN, ANSWERED_IN_TROUBLE } from "./message-kinds.ts";
 import { OwnName } from "./own-name.ts";
 import { Root } from "../root/root.ts";
 import { runQuery } from "../member/query.ts";
 import type { ShardHostOptions } from "./host-options.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
-import { sentFloors } from "../move/recopy.ts";
 import { chainOf, markingPeers } from "../member/running-calls.ts";
+import { fenceMember } from "./fence-member.ts";
 import { FenceResolver } from "./fence-resolver.ts";
 import { Herald } from "./herald.ts";
 import { LEAST_PROTOCOL } from "../protocol/least-protocol.ts";
 import { RegistryWatch } from "./registry-watch.ts";
-import { RefusedError, refused } from "../protocol/refused-error.ts";
+import { RefusedError } from "../protocol/refused-error.ts";
 import { openSchema } from "../storage/schema.ts";
-import { type AlarmOptions, type HostStorage, Sql } from "../storage/storage.ts";
+import { type HostStorage, Sql } from "../storage/storage.ts";
 import { type AnswerTo, type Handler, type HandlerOf, createEngineHandlers } from "./engine-handlers.ts";
-import { sideBySide } from "./side-by-side.ts";
 import { NEEDS_TICKET, Tickets } from "../member/tickets.ts";
 import { TableFault } from "../storage/tables.ts";
 import { UserAlarm } from "./user-alarm.ts";
@@ -54,34 +52,10 @@ import { within } from "../protocol/within.ts";
 
 /** Longest wait for another object's answer; slices are far shorter. A member that hangs is then one that does not answer. */
 const ASK_MS_MAX = 60_000;
-/**
- * The alarm of an object that waits for a newer library is kept by setting it so far ahead, again
- * and again.
- */
-const NEWER_SCHEMA_ALARM_MS = 60_000;
-/** Budget of the fence's drain when the root names none. */
-const FENCE_WAIT_MS = 1_000;
-
 /** An operation could never reach a shard: it is refused before anything is journaled. */
 const NOT_CONFIGURED =
   "DO namespace not configured: the object does not know the binding of its own class. Export the class under its own name with compatibility_date 2025-11-17 or later, or give the host `namespace: env.<BINDING>`";
 
-/**
- * How much later than now an alarm is set at least: one that is set to now in its own handler may
- * fire late.
- */
-const ALARM_MS_MIN = 1;
-/** Pause between two looks at what has become due while the engine or the user's handler works. */
-const SIDE_PAUSE_MS = 1_000;
-/** An alarm that is this late is set again: the runtime may have given up on it. */
-const OVERDUE_MS = 1_000;
-/**
- * An alarm that is set for so much later than the engine's work is the user's. Longer than the
- * engine's own lease.
- */
-const FOUND_MS_MIN = 2_000;
-/** Messages that come often look after the alarm this often. */
-const REVIVE_PAUSE_MS = 1_000;
 type Handlers = { readonly [Kind in MessageKind]: Handler<Kind> };
 
 /** The parts that act under the object's name. */
@@ -97,6 +71,7 @@ interface Parts {
 export class Host {
   readonly sql: Sql;
   readonly userAlarm: UserAlarm;
+  readonly alarm: EngineAlarm;
   readonly platform: HostPlatform;
   readonly partitioners: Partitioners;
   readonly #target: object;
@@ -113,9 +88,6 @@ export class Host {
   #slice: Promise<unknown> = Promise.resolve();
   /** Messages in work that may make this object part of a namespace. */
   #introductions = 0;
-  /** Alarms in work: the engine's next is set when they end. */
-  #alarms = 0;
-  #reviveAt = 0;
 
   constructor(platform: HostPlatform, target: object, options: ShardHostOptions) {
     const { runtime, storage, peers } = platform;
@@ -131,6 +103,7 @@ export class Host {
     this.#watch = new RegistryWatch(this);
     this.#herald = new Herald(this);
     this.#resolver = new FenceResolver(this);
+    this.alarm = new EngineAlarm(this, this.#name, this.#resolver);
     this.#catchUp = new CatchUp({ runtime, epoch, ask: (wanted) => this.#askForEpoch(wanted) });
   }
 
@@ -169,7 +142,7 @@ export class Host {
       setAlarm: (at, options) => {
         // The alarm may wake an object that is given no name.
         this.#name.keep();
-        return this.#setAlarm(at, options);
+        return this.alarm.set(at, options);
       },
     };
     const member = new Member({ ...common, checkKeys });
@@ -197,7 +170,7 @@ export class Host {
     const misnamed = this.#name.refuse(envelope.member);
     if (misnamed) return failure(misnamed);
     const request = envelope.request as MemberRequest;
-    const alarm = this.#lookAfterAlarm(request.kind);
+    const alarm = this.alarm.lookAfter(request.kind);
     if (alarm) await alarm;
     const introduces = INTRODUCES.has(request.kind);
     if (!this.member.belongTo(envelope.namespace, introduces))
@@ -250,42 +223,8 @@ export class Host {
    * @throws what the user's handler throws in an object that was never sharded: the runtime then
    * runs it again.
    */
-  async onAlarm(userHandler?: () => unknown): Promise<void> {
-    if (this.newerSchema !== null) {
-      // Kept for the library that knows what is due.
-      const { runtime, storage } = this.platform;
-      await storage.setAlarm(runtime.now() + NEWER_SCHEMA_ALARM_MS);
-      return;
-    }
-    await this.member.keepGuards();
-    this.#name.keep();
-    this.#alarms++;
-    try {
-      const user = (): Promise<void> => this.userAlarm.run(userHandler);
-      if (userHandler) await sideBySide(this.platform.runtime, [this.#engineTurns(), user], SIDE_PAUSE_MS);
-      else await this.#engineTurns()().then(user);
-    } finally {
-      this.#alarms--;
-      // From what is stored now, in the turn that sets the alarm: something may have been started
-      // while we waited.
-      await this.arm(null);
-    }
-  }
-
-  /** Sets the runtime's alarm to the earliest of what is due, and of `at`. */
-  async arm(at: number | null, options?: AlarmOptions): Promise<void> {
-    const due = [at, this.engineDue(), this.userAlarm.get()].filter((time) => time !== null);
-    if (due.length > 0) await this.#setAlarm(Math.min(...due), options);
-  }
-
-  /**
-   * When the engine has something to do; null for nothing, and for an object that does not know its
-   * name.
-   */
-  engineDue(): number | null {
-    if (this.#name.value === undefined) return null;
-    const due = [this.root.nextDue(), this.#resolver.due()].filter((time) => time !== null);
-    return due.length > 0 ? Math.min(...due) : null;
+  onAlarm(userHandler?: () => unknown): Promise<void> {
+    return this.alarm.run(userHandler);
   }
 
   /** Remembers this object's part in a namespace, before everything is deleted. */
@@ -314,55 +253,6 @@ export class Host {
     const reason = this.homeFailure();
     if (reason) throw new RefusedError(reason);
     await this.userAlarm.adopt();
-  }
-
-  /** Does the engine's share of an alarm: everything at first, then what has become due. */
-  #engineTurns(): () => Promise<void> {
-    let isFirst = true;
-    return async () => {
-      const due = this.engineDue();
-      if (!isFirst && (due === null || due > this.platform.runtime.now())) return;
-      isFirst = false;
-      if (this.#name.value === undefined) return;
-      await this.#resolver.resolve();
-      await this.root.onAlarm();
-    };
-  }
-
-  /** Never later than the user's, and later than now. */
-  #setAlarm(at: number, options?: AlarmOptions): Promise<void> {
-    const { runtime, storage } = this.platform;
-    const earliest = Math.min(at, this.userAlarm.get() ?? at);
-    return storage.setAlarm(Math.max(runtime.now() + ALARM_MS_MIN, earliest), options);
-  }
-
-  /** Looks after the alarm before a message is answered; undefined when there is nothing to do. */
-  #lookAfterAlarm(kind: MessageKind): Promise<void> | undefined {
-    if (BEGINNING.has(kind)) return this.userAlarm.adopt().then(() => this.#revive());
-    if (REVIVING.has(kind)) return this.#revive();
-    if (ROUTED.has(kind) && this.member.moving === undefined) return undefined;
-    const now = this.platform.runtime.now();
-    if (now < this.#reviveAt) return undefined;
-    this.#reviveAt = now + REVIVE_PAUSE_MS;
-    return this.#revive();
-  }
-
-  /**
-   * Sets the engine's alarm when it is missing, or set for later than the work: somebody else has
-   * set it, or deleted it.
-   */
-  async #revive(): Promise<void> {
-    this.#name.keep();
-    const due = this.engineDue();
-    if (due === null || this.#alarms > 0) return;
-    const { runtime, storage } = this.platform;
-    const found = await storage.getAlarm();
-    const now = runtime.now();
-    const isSet = found !== null && found >= now - OVERDUE_MS && found <= Math.max(due, now) + ALARM_MS_MIN;
-    if (isSet || this.#alarms > 0) return;
-    // The engine sets none that far ahead of its work.
-    if (found !== null && found > Math.max(due, now) + FOUND_MS_MIN) this.userAlarm.keepFound(found);
-    await this.arm(due);
   }
 
   /** Sends to another object of the namespace, or to this one, and unwraps the reply. @throws EngineFault, or Error when refused or unreachable. */
@@ -494,7 +384,7 @@ export class Host {
     ...createEngineHandlers(this),
     fence: (request) => {
       this.member.requireCaughtUp(request);
-      return this.#fence(request);
+      return fenceMember(this, request);
     },
     // Member → root
     resolve: (request) => this.#watch.resolve(request),
@@ -529,40 +419,6 @@ export class Host {
     const next = this.#slice.then(turn, turn);
     this.#slice = next.catch(() => undefined);
     return next;
-  }
-
-  /**
-   * Puts up the fence, and drains to the end. Rule "raised-when-idle": only in a turn in which no
-   * call runs. The root counts the answer only for its current attempt.
-   */
-  async #fence({
-    operation,
-    attempt,
-    budgetMs = FENCE_WAIT_MS,
-    ifIdle = false,
-  }: Pick<Message<"fence">, "operation" | "attempt" | "ifIdle"> & { readonly budgetMs?: number }): Promise<FenceReply> {
-    const { from, to } = this.member.plan(operation).moving;
-    if (!ifIdle) {
-      // A root of an older library has no first phase: it is all done here.
-      this.member.requireAttempt(operation, attempt);
-      const until = this.platform.runtime.now() + budgetMs;
-      await this.admission.hold(
-        { operation, attempt, among: new Set([...from.members, ...to.members]), fromMs: 0, until },
-        budgetMs,
-      );
-    }
-    const busy = await this.writeRows(() => {
-      const state = this.admission.state();
-      if (state.runs > 0) return state;
-      this.member.fence(operation, attempt);
-      return null;
-    });
-    if (busy !== null && ifIdle) return { attempt: 0, busy };
-    if (busy !== null) throw refused("moving", `${this.member.self} still runs calls after ${budgetMs} ms`);
-    void this.arm(null);
-    if (await this.oneSlice(() => this.member.drainToEnd(operation, attempt, budgetMs)))
-      return { attempt, floors: sentFloors(this.sql, this.member.self) };
-    throw refused("moving", `${this.member.self} did not drain within ${budgetMs} ms`);
   }
 
   /** A call knows a newer epoch than this object. */
