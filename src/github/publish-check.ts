@@ -4,6 +4,7 @@
  * GitHub only ever adds annotations to a run, 50 at a time. So only those that it does not show yet are sent; and when it shows one that is no
  * longer true, a new run of the same name takes its place. A credential that cannot create check runs is no reason to stop.
  */
+import { compareText } from "../model/compare-text.ts";
 import { success } from "../model/result.ts";
 import type { Annotation, Check, CheckRef, GithubResult, GithubWriter } from "./port.ts";
 
@@ -68,11 +69,6 @@ function compareAnnotations(left: Annotation, right: Annotation): number {
     (left.column ?? 0) - (right.column ?? 0) ||
     compareText(left.message, right.message)
   );
-}
-
-function compareText(left: string, right: string): number {
-  if (left === right) return 0;
-  return left < right ? -1 : 1;
 }
 
 function keyOf({ path, line, column, level, title, message }: Annotation): string {

@@ -1,8 +1,8 @@
 /** Options as written → the spec of one environment: overrides merged, defaults filled in. Runs on manifests without errors only. */
+import { compareText } from "../model/compare-text.ts";
 import type { Key } from "../model/layout/key.ts";
 import { DEFAULT_POLICY, type NamespaceSpec, type Policy, type SourcePosition } from "../model/spec.ts";
 import { type SpecView, fitsStrategy, splitPointKey } from "./check-spec.ts";
-import { compareText } from "./manifest-error.ts";
 import { parseDuration } from "./fields.ts";
 import type { RawSpec, RawSplitPoint } from "./namespace-schema.ts";
 

@@ -1,6 +1,7 @@
 /** The rules that tie the declarations of a set together: each name once, dependencies that exist and make no cycle. */
+import { compareText } from "../model/compare-text.ts";
 import { formatPath, quoteText } from "./describe-value.ts";
-import { type ManifestError, compareText } from "./manifest-error.ts";
+import type { ManifestError } from "./manifest-error.ts";
 import { type Declaration, specPath } from "./read-declaration.ts";
 import { suggestWord } from "./suggest.ts";
 import { errorAt, hasPath, keyOffset, valueOffset } from "./yaml-node.ts";

@@ -3,6 +3,7 @@
  * and sorted, never thrown. A message names the value found, what is allowed, and the way out; it never carries more than a few
  * dozen characters of the file.
  */
+import { compareText } from "../model/compare-text.ts";
 
 /** A file as read: its path as people know it (relative to the repository), and its text or bytes. */
 export interface ManifestFile {
@@ -75,9 +76,4 @@ export function sortErrors(errors: readonly ManifestError[]): ManifestError[] {
     const previous = sorted[index - 1];
     return previous === undefined || compareErrors(previous, error) !== 0;
   });
-}
-
-/** Code-unit order, the same on every machine. */
-export function compareText(left: string, right: string): number {
-  return left < right ? -1 : left > right ? 1 : 0;
 }

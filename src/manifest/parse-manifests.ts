@@ -3,10 +3,11 @@
  *
  * Pure: no I/O, no clock. Never throws, whatever the files hold; nothing in them is executed, included or expanded.
  */
+import { compareText } from "../model/compare-text.ts";
 import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
 import { buildSpec } from "./build-spec.ts";
 import { checkSet } from "./check-set.ts";
-import { type ManifestError, type ManifestFile, NAMESPACES_MAX, compareText, sortErrors } from "./manifest-error.ts";
+import { type ManifestError, type ManifestFile, NAMESPACES_MAX, sortErrors } from "./manifest-error.ts";
 import { type Declaration, readDeclaration } from "./read-declaration.ts";
 import { readText } from "./read-text.ts";
 import { capErrors, readYaml } from "./read-yaml.ts";

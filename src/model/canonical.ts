@@ -4,6 +4,7 @@
  * Fingerprints and layout comparisons stand on it: a value that went through a registry, a request body or a plan file must still
  * be the same value.
  */
+import { compareText } from "./compare-text.ts";
 
 /** JSON with object keys sorted by UTF-16 unit and fields that are `undefined` left out. The form is hashed into fingerprints: never change. */
 export function canonicalJson(value: unknown): string {
@@ -11,7 +12,7 @@ export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item)).join(",")}]`;
   const fields = Object.entries(value)
     .filter(([, field]) => field !== undefined)
-    .toSorted(([left], [right]) => (left < right ? -1 : 1))
+    .toSorted(([left], [right]) => compareText(left, right))
     .map(([name, field]) => `${JSON.stringify(name)}:${canonicalJson(field)}`);
   return `{${fields.join(",")}}`;
 }

@@ -5,6 +5,7 @@
  * Two versions side by side are normal for the minutes of a rollout; a member that is nearly full
  * is not.
  */
+import { compareText } from "./compare-text.ts";
 import { formatBytes, formatShare } from "./figures.ts";
 import type { LiveNamespace, MemberStatus } from "./live.ts";
 
@@ -72,7 +73,7 @@ function mixOf(
   }
   if (groups.size < 2) return null;
   // The largest group first: the others are who differs.
-  const sorted = [...groups].toSorted(([left, some], [right, others]) => others.length - some.length || (left < right ? -1 : 1));
+  const sorted = [...groups].toSorted(([left, some], [right, others]) => others.length - some.length || compareText(left, right));
   return sorted.map(([value, names]) => `${listNames(names)} ${names.length === 1 ? one : many} ${value}`).join(", ");
 }
 

@@ -13,6 +13,7 @@
  * epochs and layouts are as reviewed, and it is the answer: the reviewed plan with today's counts. Otherwise skew is judged by
  * today's rows, and only the choices that still fit are kept.
  */
+import { compareText } from "../model/compare-text.ts";
 import { formatQuantity } from "../model/figures.ts";
 import type { LiveEntry, LiveState } from "../model/live.ts";
 import { type Change, type Notice, PLAN_VERSION, type Plan } from "../model/plan.ts";
@@ -125,8 +126,4 @@ function sortNotices(notices: readonly Notice[]): Notice[] {
     (left, right) =>
       compareText(left.namespace, right.namespace) || NOTICE_ORDER.indexOf(left.kind) - NOTICE_ORDER.indexOf(right.kind),
   );
-}
-
-function compareText(left: string, right: string): number {
-  return left < right ? -1 : left > right ? 1 : 0;
 }

@@ -15,6 +15,7 @@
  * `unreadable`, `unsupported`, `outOfStep` and `operationRunning` leave no change to guard:
  * `plan-namespace.ts` reports them.
  */
+import { compareText } from "../model/compare-text.ts";
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import type { LiveNamespace } from "../model/live.ts";
 import type { OperationPolicy } from "../model/operation.ts";
@@ -183,8 +184,4 @@ export function checkWhole({ changes, managed, unmanaged }: WholePlan): Block[] 
 function formatDuration(durationMs: number): string {
   const minutes = Math.round(durationMs / 60_000);
   return minutes % 60 === 0 ? `${minutes / 60}h` : `${minutes}m`;
-}
-
-function compareText(left: string, right: string): number {
-  return left < right ? -1 : left > right ? 1 : 0;
 }

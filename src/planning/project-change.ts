@@ -4,6 +4,7 @@
  * Counted rows are given to the owners under the target layout by the same lookups that route calls. Only two cases are estimates,
  * and say so: a sampled count, and a bucket of keys that a chosen split point cuts in two.
  */
+import { compareText } from "../model/compare-text.ts";
 import { compareKeys } from "../model/layout/key.ts";
 import type { Layout, RangeLayout } from "../model/layout/layout.ts";
 import { createOwnerLookup } from "../model/layout/owner-lookup.ts";
@@ -180,8 +181,4 @@ function sum(counts: readonly Count[], figure: keyof Count): number {
 function need<Value>(value: Value | undefined, what: string): Value {
   if (value === undefined) throw new Error(`The counts do not fit the layout: no ${what}`);
   return value;
-}
-
-function compareText(left: string, right: string): number {
-  return left < right ? -1 : left > right ? 1 : 0;
 }

@@ -1,5 +1,6 @@
 /** The drift report: what reconciliation found, as `GET /v1/drift` gives it and as alerts are made from. */
 import { sha256Hex, canonicalJson } from "../model/canonical.ts";
+import { compareText } from "../model/compare-text.ts";
 import { type Drift, DRIFT_KINDS, type DriftReport, type NamespaceCondition, type Pause } from "../model/drift.ts";
 import { newEnvironmentState } from "./environment-state.ts";
 import type { NamespaceState, TrackedDrift } from "./namespace-state.ts";
@@ -49,8 +50,4 @@ function compareDrifts(left: Drift, right: Drift): number {
     compareText(left.namespace ?? "", right.namespace ?? "") ||
     compareText(left.reason, right.reason)
   );
-}
-
-function compareText(left: string, right: string): number {
-  return left < right ? -1 : left > right ? 1 : 0;
 }

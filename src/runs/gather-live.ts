@@ -3,6 +3,7 @@
  *
  * It only reads, and a namespace that could not be read stays in the result as the failure it is.
  */
+import { compareText } from "../model/compare-text.ts";
 import type { LiveEntry, LiveState, NamespaceRef } from "../model/live.ts";
 import type { Plan } from "../model/plan.ts";
 import { distributionRequestFor } from "../planning/distribution-request.ts";
@@ -31,7 +32,7 @@ export async function gatherLive(
     const ref = { name: spec.name, object: spec.object };
     wanted.set(refKey(ref), { ref, spec });
   }
-  const sorted = [...wanted].toSorted(([left], [right]) => (left < right ? -1 : 1)).map(([, entry]) => entry);
+  const sorted = [...wanted].toSorted(([left], [right]) => compareText(left, right)).map(([, entry]) => entry);
   return { namespaces: await runBounded(sorted, READS_MAX, ({ ref, spec }) => readEntry(reader, ref, spec, basis)) };
 }
 
