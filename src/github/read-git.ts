@@ -1,4 +1,5 @@
 /** Commits, trees and files. A tree that GitHub truncates and bytes without the right hash are failures, never a part taken for the whole. */
+import { bytesToHex } from "../model/bytes-to-hex.ts";
 import { failure, success } from "../model/result.ts";
 import type { GithubCaller } from "./call.ts";
 import type { CommitRef, GithubReader, GithubResult, TreeFile } from "./port.ts";
@@ -135,6 +136,5 @@ async function hashBlob(bytes: Uint8Array): Promise<string> {
   const whole = new Uint8Array(header.byteLength + bytes.byteLength);
   whole.set(header);
   whole.set(bytes, header.byteLength);
-  const digest = await crypto.subtle.digest("SHA-1", whole);
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-1", whole)));
 }

@@ -4,6 +4,7 @@
  * Fingerprints and layout comparisons stand on it: a value that went through a registry, a request body or a plan file must still
  * be the same value.
  */
+import { bytesToHex } from "./bytes-to-hex.ts";
 import { compareText } from "./compare-text.ts";
 
 /** JSON with object keys sorted by UTF-16 unit and fields that are `undefined` left out. The form is hashed into fingerprints: never change. */
@@ -17,8 +18,8 @@ export function canonicalJson(value: unknown): string {
   return `{${fields.join(",")}}`;
 }
 
-/** SHA-256 of the text's UTF-8 bytes, 64 lower-case hex digits. WebCrypto, present in Node and in Workers. */
-export async function sha256Hex(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+/** SHA-256 of bytes, or of the text's UTF-8 bytes, 64 lower-case hex digits. WebCrypto, present in Node and in Workers. */
+export async function sha256Hex(content: string | BufferSource): Promise<string> {
+  const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+  return bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }

@@ -97,10 +97,7 @@ function explainHead({ kind, message, retryAt }: GithubFailure, { defaultBranch 
 /** Over paths and contents, and the environment they are read for: another one has other overrides. */
 async function digestFiles(files: readonly FoundFile[], environment: string): Promise<string> {
   const lines = [environment];
-  for (const { path, text } of files) {
-    const digest = await crypto.subtle.digest("SHA-256", new Uint8Array(text));
-    lines.push(`${path}\n${Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("")}`);
-  }
+  for (const { path, text } of files) lines.push(`${path}\n${await sha256Hex(new Uint8Array(text))}`);
   return sha256Hex(JSON.stringify(lines));
 }
 

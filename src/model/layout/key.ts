@@ -5,6 +5,7 @@
  * therefore travels as its storage class and a text, made by SQL for stored rows and by `toKey` for a caller's argument. Both
  * ways give the same key for the same value: that is what makes the caller's router and the engine agree on the owner.
  */
+import { bytesToHex } from "../bytes-to-hex.ts";
 
 /** SQLite's storage classes, as `typeof()` names them. */
 export type StorageClass = "null" | "integer" | "real" | "text" | "blob";
@@ -38,7 +39,7 @@ export function toKey(value: KeyInput): Key {
     case "number":
       return Number.isNaN(value) ? MISSING_KEY : realKey(value);
     default:
-      return value === null ? MISSING_KEY : { type: "blob", text: hexOf(value) };
+      return value === null ? MISSING_KEY : { type: "blob", text: bytesToHex(value).toUpperCase() };
   }
 }
 
@@ -136,10 +137,4 @@ function compareCodePoints(left: string, right: string): number {
     return aSurrogate === bSurrogate ? a - b : aSurrogate ? 1 : -1;
   }
   return left.length - right.length;
-}
-
-function hexOf(bytes: Uint8Array): string {
-  let hex = "";
-  for (const byte of bytes) hex += byte.toString(16).padStart(2, "0");
-  return hex.toUpperCase();
 }

@@ -19,6 +19,7 @@
  * would keep migrations from renaming that. AFTER, not BEFORE: only then has a row the values that
  * are stored.
  */
+import { bytesToHex } from "../../model/bytes-to-hex.ts";
 import type { Key } from "../../model/layout/key.ts";
 import type { Layout } from "../../model/layout/layout.ts";
 import { IS_ARMED, triggersOf } from "../move/guards.ts";
@@ -143,7 +144,7 @@ function ownedRows(layout: KeyedLayout, self: string): OwnedRow[] {
 }
 
 function literalOf({ type, text }: Key): string {
-  const bytes = (): string => [...new TextEncoder().encode(text)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const bytes = (): string => bytesToHex(new TextEncoder().encode(text));
   switch (type) {
     case "null":
       return "NULL";

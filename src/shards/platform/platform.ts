@@ -1,4 +1,5 @@
 /** The Durable Object runtime behind the library's ports: storage, clock, hashing, and other objects by name. */
+import { sha256Hex } from "../../model/canonical.ts";
 import type { Envelope, ProtocolReply } from "../../model/wire/protocol.ts";
 import { runBelow } from "./call-context.ts";
 import { Home, type ObjectNamespace, isTooLong } from "./home.ts";
@@ -50,11 +51,7 @@ export const platformRuntime: Runtime = {
         resolve();
       });
     }),
-  digest: async (content) => {
-    const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
-    const hash = await crypto.subtle.digest("SHA-256", bytes);
-    return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  },
+  digest: sha256Hex,
 };
 
 /** The platform of a Durable Object. `binding` is the namespace of its own class; null leaves the object unable to be sharded. */

@@ -8,6 +8,7 @@
  *
  * Trade-off: one pass of JSON on both sides, for exact int64, REAL, NUL and infinity; measured faster than bound parameters.
  */
+import { bytesToHex } from "../../model/bytes-to-hex.ts";
 import { EngineFault } from "./faults.ts";
 import { type Sql, type SqlRow, type SqlValue, quoteName, textOf } from "./storage.ts";
 import { type Table, keyTerms } from "./tables.ts";
@@ -149,7 +150,9 @@ export function cellBinding(cell: Cell): { readonly sql: string; readonly bindin
 
 /** Rows that go cell by cell, as text for the digest; bytes as hex. */
 export function cellsText(cells: readonly Cell[]): string {
-  return JSON.stringify(cells.map(({ type, value }) => [type, value instanceof ArrayBuffer ? hexOf(value) : value]));
+  return JSON.stringify(
+    cells.map(({ type, value }) => [type, value instanceof ArrayBuffer ? bytesToHex(new Uint8Array(value)) : value]),
+  );
 }
 
 const CELLS_PER_READ = 40;
@@ -190,15 +193,4 @@ function infiniteReal(value: string | ArrayBuffer | null): string {
   if (text === "Inf") return "9e999";
   if (text === "-Inf") return "-9e999";
   return text;
-}
-
-function hexOf(bytes: ArrayBuffer): string {
-  // As codes of digits: a string for each of two million bytes would take a hundred times their memory.
-  const digits = new TextEncoder().encode("0123456789abcdef");
-  const codes = new Uint8Array(bytes.byteLength * 2);
-  new Uint8Array(bytes).forEach((byte, index) => {
-    codes[2 * index] = digits[byte >> 4] ?? 0;
-    codes[2 * index + 1] = digits[byte & 15] ?? 0;
-  });
-  return new TextDecoder().decode(codes);
 }
