@@ -30,7 +30,6 @@ export interface PushEvent {
 export interface MergeGroupEvent {
   readonly kind: "mergeGroup";
   readonly sha: string;
-  readonly headRef: string;
   readonly baseRef: string;
 }
 
@@ -96,7 +95,7 @@ const pullRequestSchema = z.object({
     base: z.object({ ref: name, repo: z.object({ id: number }) }),
   }),
 });
-const mergeGroupSchema = z.object({ merge_group: z.object({ head_sha: sha, head_ref: name, base_ref: branchRef }) });
+const mergeGroupSchema = z.object({ merge_group: z.object({ head_sha: sha, base_ref: branchRef }) });
 const commentSchema = z.object({
   action: name,
   issue: z.object({ number, pull_request: z.unknown().optional() }),
@@ -139,8 +138,8 @@ function readEvent(variables: Variables, payload: object): Result<ActionsEvent, 
     case "merge_group": {
       const parsed = mergeGroupSchema.safeParse(payload);
       if (!parsed.success) return failure(describe(parsed.error, "the event"));
-      const { head_sha, head_ref, base_ref } = parsed.data.merge_group;
-      return success({ kind: "mergeGroup", sha: head_sha, headRef: head_ref, baseRef: shortBranch(base_ref) });
+      const { head_sha, base_ref } = parsed.data.merge_group;
+      return success({ kind: "mergeGroup", sha: head_sha, baseRef: shortBranch(base_ref) });
     }
     case "issue_comment":
       return readComment(payload, variables);

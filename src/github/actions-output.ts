@@ -1,15 +1,11 @@
 /**
- * Texts that a runner understands: outputs, annotations as workflow commands, and the step's summary.
+ * Texts that a runner understands: outputs, lines of its log, and the step's summary.
  *
  * What is written comes from manifests, which anybody may write: no value can end its output early, and none can become a command.
  */
-import type { Annotation } from "./port.ts";
 
 /** Bytes of one step's summary: a larger one is dropped whole by GitHub, without an error. */
 export const SUMMARY_BYTES_MAX = 1024 * 1024;
-
-/** Of each level in one step; GitHub shows no more. */
-export const COMMANDS_MAX = 10;
 
 const SUMMARY_NOTE = "\n\n… cut here: GitHub shows at most 1 MiB of a summary.\n";
 /** For earlier writes of the same step. */
@@ -33,27 +29,6 @@ export function formatOutputs(
   return lines.join("");
 }
 
-/** Annotations as workflow commands, for runs whose token may not write check runs. At most ten of each level, as GitHub shows. */
-export function formatAnnotations(annotations: readonly Annotation[]): string {
-  const counts = new Map<string, number>();
-  const lines: string[] = [];
-  for (const annotation of annotations) {
-    const command = annotation.level === "failure" ? "error" : annotation.level;
-    const shown = counts.get(command) ?? 0;
-    if (shown === COMMANDS_MAX) continue;
-    counts.set(command, shown + 1);
-    const { path, line, column, title, message } = annotation;
-    const properties = [
-      `file=${escapeProperty(path)}`,
-      `line=${line}`,
-      ...(column === null ? [] : [`col=${column}`]),
-      `title=${escapeProperty(title)}`,
-    ];
-    lines.push(`::${command} ${properties.join(",")}::${escapeData(message)}\n`);
-  }
-  return lines.join("");
-}
-
 /**
  * Lines for the log of a step, none of which is a workflow command: the runner acts on lines that begin with `::` (after blanks), and on `##[`
  * anywhere.
@@ -64,16 +39,6 @@ export function defuseCommands(text: string): string {
     .replaceAll("\r", "\n")
     .replaceAll("##[", "#\u200B#[")
     .replace(/^((?:[^\S\n]|\u0085)*)(?=::)/gmu, "$1\u200B");
-}
-
-/** The message of a workflow command on one line. */
-export function escapeData(text: string): string {
-  return text.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
-}
-
-/** A property of a workflow command. */
-export function escapeProperty(text: string): string {
-  return escapeData(text).replaceAll(":", "%3A").replaceAll(",", "%2C");
 }
 
 /** Markdown for the step's summary, cut at a line before GitHub's limit; nothing when not even the note of the cut fits. */

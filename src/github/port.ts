@@ -43,7 +43,6 @@ export interface Pull {
   readonly headSha: string;
   /** Name of the branch, without `refs/heads/`. */
   readonly baseRef: string;
-  readonly baseSha: string;
   readonly mergeCommitSha: string | null;
   /** True when the head lies in another repository, or that one is gone. */
   readonly isFork: boolean;

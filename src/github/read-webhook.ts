@@ -18,7 +18,6 @@ export type WebhookEvent =
       readonly headSha: string;
       readonly baseRef: string;
       readonly isFork: boolean;
-      readonly isMerged: boolean;
     }
   | { readonly kind: "push"; readonly ref: string; readonly sha: string; readonly isDeleted: boolean }
   | {
@@ -52,8 +51,6 @@ export interface WebhookOptions {
   readonly secret: string;
   /** Decimal digits: GitHub's id of the one repository that is listened to. */
   readonly repositoryId: string;
-  /** Default 4 MiB. */
-  readonly bodyBytesMax?: number;
 }
 
 /**
@@ -75,7 +72,6 @@ const pullRequestSchema = z.object({
   pull_request: z.object({
     head: z.object({ sha, repo: z.object({ id: number }).nullish() }),
     base: z.object({ ref: name, repo: z.object({ id: number }) }),
-    merged: z.boolean().nullish(),
   }),
 });
 const pushSchema = z.object({ ref: name, after: sha, deleted: z.boolean().nullish() });
@@ -94,7 +90,7 @@ export async function readWebhook(request: Request, options: WebhookOptions): Pr
     return refuse("unsigned", "The delivery has no X-Hub-Signature-256: set the webhook's secret on GitHub.");
   }
   if (!DELIVERY_ID.test(deliveryId)) return refuse("invalid", "The delivery has no X-GitHub-Delivery id.");
-  const body = await readBody(request, options.bodyBytesMax ?? WEBHOOK_BYTES_MAX);
+  const body = await readBody(request, WEBHOOK_BYTES_MAX);
   if (!body.ok) return body;
   if (body.value === "" || !(await verify(options.secret, body.value, signature))) {
     return refuse("unsigned", "The delivery's signature is wrong: the secret on GitHub is not the one that is set here.");
@@ -133,14 +129,13 @@ function toEvent(event: string, payload: object): ParsedEvent {
       return { success: true, data: { kind: "ping" } };
     case "pull_request":
       return pullRequestSchema
-        .transform(({ action, number: pull, pull_request: { head, base, merged } }) => ({
+        .transform(({ action, number: pull, pull_request: { head, base } }) => ({
           kind: "pullRequest" as const,
           action,
           number: pull,
           headSha: head.sha,
           baseRef: base.ref,
           isFork: head.repo?.id !== base.repo.id,
-          isMerged: merged === true,
         }))
         .safeParse(payload);
     case "push":

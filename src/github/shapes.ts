@@ -22,7 +22,7 @@ export const pullSchema: z.ZodType<Pull> = z
     merge_commit_sha: sha.nullish(),
     html_url: z.string(),
     head: z.object({ sha, repo: z.object({ id }).nullish() }),
-    base: z.object({ ref: z.string(), sha, repo: z.object({ id }) }),
+    base: z.object({ ref: z.string(), repo: z.object({ id }) }),
   })
   .transform(({ number, state, title, user, merged_at, merge_commit_sha, html_url, head, base }) => ({
     number,
@@ -31,7 +31,6 @@ export const pullSchema: z.ZodType<Pull> = z
     author: user,
     headSha: head.sha,
     baseRef: base.ref,
-    baseSha: base.sha,
     mergeCommitSha: merge_commit_sha ?? null,
     isFork: head.repo?.id !== base.repo.id,
     url: html_url,

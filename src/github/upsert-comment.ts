@@ -5,7 +5,7 @@
  * plan of another commit is not posted. Two writers may still create at the same moment; both look again afterwards, and both keep the oldest.
  */
 import { failure, success } from "../model/result.ts";
-import { headMarker, isSameBody, readHead } from "./markers.ts";
+import { headMarker, isSameBody } from "./markers.ts";
 import type { Comment, GithubFailure, GithubResult, GithubWriter } from "./port.ts";
 import { BODY_LENGTH_MAX } from "./writes.ts";
 
@@ -96,11 +96,6 @@ async function look(writer: GithubWriter, request: CommentRequest): Promise<Gith
 /** True after a failure that another look can settle: the answer was lost, or the comment was deleted just before its update. */
 function mayHaveHappened({ kind }: GithubFailure, isUpdate: boolean): boolean {
   return kind === "unreachable" || (isUpdate && kind === "notFound");
-}
-
-/** The head that a comment is about, as its second line says. */
-export function headOfComment(comment: Comment): string | null {
-  return readHead(comment.body);
 }
 
 function refuseLength(pull: number, length: number): GithubResult<never> {

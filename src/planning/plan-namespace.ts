@@ -131,7 +131,6 @@ function planChange(input: NamespaceInput, planned: Planned): NamespaceOutcome {
 }
 
 function describeChange(spec: NamespaceSpec, { live, decision, distribution }: Planned, to: Layout): Change {
-  const { bytesTotal: _bytesTotal, ...projection } = projectChange(live, to, distribution);
   return {
     kind: decision.kind,
     namespace: spec.name,
@@ -140,7 +139,7 @@ function describeChange(spec: NamespaceSpec, { live, decision, distribution }: P
     from: live.layout,
     to,
     reason: decision.reason,
-    ...projection,
+    ...projectChange(live, to, distribution),
     staysBehind: live.undeclaredTables.toSorted(),
     policy: operationPolicy(spec, decision, to),
     dependsOn: spec.dependsOn,

@@ -15,7 +15,6 @@ import { skewOf } from "../model/layout/skew.ts";
 import { dealRows } from "../model/strategies/round-robin.ts";
 
 export interface Projection extends Pick<Change, "moves" | "rowsTotal" | "rowsMoved" | "bytesMoved" | "estimate"> {
-  readonly bytesTotal: number;
   readonly skewBefore: Skew;
   readonly skewAfter: Skew;
   readonly missingKeys: number;
@@ -38,7 +37,6 @@ export function projectChange(live: LiveNamespace, to: Layout, distribution: Dis
   return {
     moves,
     rowsTotal: sum(portions, "rows"),
-    bytesTotal: sum(portions, "bytes"),
     rowsMoved: sum(moves, "rows"),
     bytesMoved: sum(moves, "bytes"),
     skewBefore: skewOf(live.layout.members.map((member) => before.get(member)?.rows ?? 0)),

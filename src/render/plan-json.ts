@@ -26,8 +26,3 @@ export function planDocument(plan: Plan): PlanDocument {
   const { version, environment, commit, fingerprint, ...rest } = plan;
   return { version, environment, commit, fingerprint, summary: summarizePlan(plan), ...rest };
 }
-
-/** The document as indented JSON, ending with a newline. */
-export function renderPlanJson(plan: Plan): string {
-  return `${JSON.stringify(planDocument(plan), null, 2)}\n`;
-}

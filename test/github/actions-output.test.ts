@@ -5,14 +5,7 @@ import { join } from "node:path";
 import { assert, dictionary, property, string, stringMatching } from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import {
-  capSummary,
-  defuseCommands,
-  formatAnnotations,
-  formatOutputs,
-  SUMMARY_BYTES_MAX,
-} from "../../src/github/actions-output.ts";
-import type { Annotation } from "../../src/github/port.ts";
+import { capSummary, defuseCommands, formatOutputs, SUMMARY_BYTES_MAX } from "../../src/github/actions-output.ts";
 import { startFakeGitHub } from "../support/github/index.ts";
 
 /** As the runner reads the file: `name<<delimiter`, lines, the delimiter. */
@@ -65,30 +58,6 @@ describe("outputs", () => {
 });
 
 describe("workflow commands", () => {
-  const annotation: Annotation = {
-    path: "manifests/a,b:c.yaml",
-    line: 3,
-    column: 7,
-    level: "failure",
-    title: "50 %, really: yes",
-    message: "one\r\n::set-output name=x::y",
-  };
-
-  it("carry annotations on one line each", () => {
-    expect(formatAnnotations([annotation, { ...annotation, level: "notice", column: null }])).toBe(
-      "::error file=manifests/a%2Cb%3Ac.yaml,line=3,col=7,title=50 %25%2C really%3A yes::one%0D%0A::set-output name=x::y\n" +
-        "::notice file=manifests/a%2Cb%3Ac.yaml,line=3,title=50 %25%2C really%3A yes::one%0D%0A::set-output name=x::y\n",
-    );
-  });
-
-  it("are ten of each level, as GitHub shows", () => {
-    const lines = formatAnnotations([
-      ...Array.from({ length: 15 }, () => annotation),
-      ...Array.from({ length: 15 }, (): Annotation => ({ ...annotation, level: "warning" })),
-    ]);
-    expect([lines.match(/^::error /gm)?.length, lines.match(/^::warning /gm)?.length]).toEqual([10, 10]);
-  });
-
   it("are none in text that somebody else wrote", () => {
     // The runner's rules: a line that begins with `::` after blanks, and `##[` anywhere.
     const isCommand = (line: string) => /^[\s\u0085]*::/u.test(line) || line.includes("##[");

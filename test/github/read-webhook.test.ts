@@ -52,7 +52,6 @@ describe("an event", () => {
       headSha: SHA,
       baseRef: "main",
       isFork: false,
-      isMerged: false,
     });
     const forked = { ...payload, pull_request: { ...payload.pull_request, head: { sha: SHA, repo: null } } };
     expect(await eventOf("pull_request", forked)).toMatchObject({ isFork: true });

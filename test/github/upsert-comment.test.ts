@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { headMarker, planMarker, readHead } from "../../src/github/markers.ts";
-import { type CommentRequest, headOfComment, upsertComment } from "../../src/github/upsert-comment.ts";
+import { type CommentRequest, upsertComment } from "../../src/github/upsert-comment.ts";
 import type { Pull } from "../support/github/index.ts";
 import { closePlace, failureOf, firstOf, openPlace, PERMISSIONS, type Place, valueOf, withToken } from "./support.ts";
 
@@ -35,7 +35,7 @@ describe("the comment", () => {
     const updated = valueOf(await upsertComment(place.client, request({ body: "another" })));
     expect(updated).toMatchObject({ kind: "updated" });
     expect(bodies()).toEqual([bodyOf("another")]);
-    expect("comment" in updated && headOfComment(updated.comment)).toBe(pull.head.sha);
+    expect("comment" in updated && readHead(updated.comment.body)).toBe(pull.head.sha);
   });
 
   it("is not made for what is worth saying only in place of something else", async () => {

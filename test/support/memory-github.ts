@@ -26,6 +26,12 @@ export interface NewPull {
   readonly baseRef?: string;
 }
 
+interface StoredPull extends Pull {
+  /** The default branch when it was opened. */
+  readonly baseSha: string;
+  readonly touched: readonly string[];
+}
+
 const LOGIN = "shardctl[bot]";
 
 export class MemoryGithub implements GithubWriter {
@@ -43,7 +49,7 @@ export class MemoryGithub implements GithubWriter {
   readonly before = new Map<Call, () => void | Promise<void>>();
   readonly #commits = new Map<string, Files>();
   readonly #blobs = new Map<string, string>();
-  readonly #pulls = new Map<number, Pull & { readonly touched: readonly string[] }>();
+  readonly #pulls = new Map<number, StoredPull>();
   #serial = 0;
   #main = "";
 
@@ -71,12 +77,11 @@ export class MemoryGithub implements GithubWriter {
       author: "octocat",
       headSha,
       baseRef,
-      baseSha: this.#main,
       mergeCommitSha: null,
       isFork,
       url: `https://github.com/acme/shop/pull/${number}`,
     };
-    this.#pulls.set(number, { ...pull, touched: Object.keys(files) });
+    this.#pulls.set(number, { ...pull, baseSha: this.#main, touched: Object.keys(files) });
     return pull;
   }
 
@@ -231,7 +236,7 @@ export class MemoryGithub implements GithubWriter {
     });
   }
 
-  #known(number: number): Pull & { readonly touched: readonly string[] } {
+  #known(number: number): StoredPull {
     const pull = this.#pulls.get(number);
     if (!pull) throw new Error(`There is no pull request ${number}`);
     return pull;
