@@ -18,7 +18,7 @@ const MEANINGS: readonly (readonly [ExitCode, string])[] = [
   [EXIT.stalePlan, "stale plan: what it was made from has changed"],
   [EXIT.blocked, "blocked by a guard"],
   [EXIT.locked, "locked: another run is active"],
-  [EXIT.interrupted, "interrupted; a run that was started goes on"],
+  [EXIT.interrupted, "interrupted; a run that was started continues"],
 ];
 
 /** The table that closes every help text. */

@@ -48,7 +48,7 @@ export async function followRun(
       if (interruption.signal.aborted) return leftAlone(run);
       if (!isTransient(answer.failure)) return { ok: false, failure: { ...answer.failure, hint: howToLook(run) } };
       lost++;
-      if (lost === 1) reporter.note("The server does not answer; the run goes on when it is back. Waiting for it.");
+      if (lost === 1) reporter.note("The server does not answer; the run continues when it is back. Waiting for it.");
       if (lost > LOST_POLLS_MAX)
         return fail("lostRun", `Gave up waiting for the server: ${answer.failure.message}`, howToLook(run));
       await session.host.sleep(backoffMs(Math.min(lost, BACKOFF_ATTEMPT_MAX), session.host.random), interruption.signal);
@@ -67,7 +67,7 @@ function openRunReporter(session: Session): RunReporter {
 }
 
 function leftAlone(run: Run): ReturnType<typeof fail> {
-  return fail("interrupted", `Stopped watching. Run ${run.id} goes on.`, howToLook(run), { run });
+  return fail("interrupted", `Stopped watching. Run ${run.id} continues.`, howToLook(run), { run });
 }
 
 function howToLook(run: Run): string {

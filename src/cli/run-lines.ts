@@ -26,7 +26,7 @@ export function openLines(session: Session): RunReporter {
     if (action.state !== before.state) {
       session.say(end === null ? `${name} started` : `${name} ${end}`);
     } else if (hold !== before.hold) {
-      session.say(`${name} ${hold ?? "goes on"}`);
+      session.say(`${name} ${hold ?? "has resumed"}`);
     } else if (action.state === "running" && tenth > before.tenth && session.host.now() - lastLineAt >= LINE_INTERVAL_MS) {
       session.say(`${name} ${tenth * TENTHS} %, ${describeWork(action)}`);
       lastLineAt = session.host.now();

@@ -18,7 +18,7 @@ export function progressOf(action: RunAction): number {
   return action.operation === null ? 0 : operationProgress(action.operation);
 }
 
-/** "copy, 12,000 of 171,075 rows"; before it that it stands still. */
+/** "copy, 12,000 of 171,075 rows"; before it that it is paused. */
 export function describeWork(action: RunAction): string {
   const operation = action.operation;
   if (operation === null) return action.state;
@@ -27,7 +27,7 @@ export function describeWork(action: RunAction): string {
   return `${operation.paused === null ? "" : "paused in "}${operation.step}${wave}, ${describeRows(operation, rows, "")}`;
 }
 
-/** Who has paused it and why; null while it goes on. */
+/** Who has paused it and why; null while it is not paused. */
 export function describeHold({ state, operation }: RunAction): string | null {
   const paused = state === "running" ? (operation?.paused ?? null) : null;
   return paused === null ? null : `paused by ${printable(paused.by)}: ${printable(paused.reason)}`;

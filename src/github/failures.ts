@@ -37,7 +37,7 @@ export function explainError(error: unknown, request: FailedRequest): GithubFail
   if (error instanceof RateLimitReached) return explainLimit(error, could);
   if (error instanceof UnusableCredential) return fail("unauthenticated", `${could}: ${error.message}`);
   if (error instanceof NoAnswer) {
-    return fail("unreachable", `${could}: ${error.message}. Try again; if it goes on, look at https://www.githubstatus.com.`);
+    return fail("unreachable", `${could}: ${error.message}. Try again; if it persists, look at https://www.githubstatus.com.`);
   }
   if (!isHttpError(error)) throw error;
   return error.response === undefined ? explainSilence(error, could) : explainStatus(error, could, request.needs);
@@ -83,7 +83,7 @@ function explainStatus(error: HttpError, could: string, needs: string): GithubFa
       return fail("conflict", `${said}. Somebody else changed it at the same time: try again.`);
     default:
       if (error.status >= 500)
-        return fail("unreachable", `${said}. Try again; if it goes on, look at https://www.githubstatus.com.`);
+        return fail("unreachable", `${said}. Try again; if it persists, look at https://www.githubstatus.com.`);
       return fail("invalid", `${said}.`);
   }
 }

@@ -32,7 +32,7 @@ export async function upsertIssue(writer: GithubWriter, request: IssueRequest): 
   const open = own.value.filter(({ state }) => state === "open");
   const issue = open[0] ?? own.value[0];
   for (const duplicate of open.slice(1)) {
-    const closed = await closeIssue(writer, request, duplicate, `This repeats #${issue?.number ?? 0}, which goes on.`);
+    const closed = await closeIssue(writer, request, duplicate, `This repeats #${issue?.number ?? 0}, which continues.`);
     if (!closed.ok) return closed;
   }
   if (!request.isOpen) return issue === undefined ? success({ kind: "absent" }) : settleIssue(writer, request, issue);

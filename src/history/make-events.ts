@@ -115,7 +115,7 @@ function holdEvent({ operation, namespace }: RunAction, before: RunAction | null
   const known = before?.operation && isPausedByUs(before.operation) ? before.operation.paused?.reason : null;
   if (hold === known || (hold === null && operation.paused !== null)) return [];
   const what = describeOperation(operation);
-  const summary = hold === null ? `${what} goes on` : `${what} is paused: ${hold}`;
+  const summary = hold === null ? `${what} has resumed` : `${what} is paused: ${hold}`;
   return [makeEvent({ ...about, namespace, kind: "pause", summary, actor: RECONCILER })];
 }
 

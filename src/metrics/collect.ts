@@ -131,7 +131,7 @@ function collectOperations({ activeRuns, unfollowed }: MetricFacts, counters: Co
         return { labels: { step }, value: followed + (unfollowed.get(step) ?? 0) };
       }),
     ),
-    gauge("operations_paused", "Operations that runs have under way, and that stand still on request.", [
+    gauge("operations_paused", "Operations that runs have under way, and that are paused.", [
       { labels: {}, value: running.filter(({ paused }) => paused !== null).length },
     ]),
     gauge("operation_write_pause_seconds", "The longest that writes have waited for an operation that a run has under way.", [

@@ -44,10 +44,10 @@ ${operation.lastError === null ? null : markup`<p class="warning">${mark("!")} R
 </div>`;
 }
 
-/** Why it stands still, when it does; null while it goes on. */
+/** Why it is paused; null while it is not. */
 function pauseNote({ paused }: OperationView): Markup | null {
   if (paused === null) return null;
-  return markup`<p class="warning paused">${mark("❚❚")} <strong>Paused: ${paused.reason}</strong> <span class="quiet">by ${paused.by}, since ${moment(paused.since)}. Reads and writes go on.</span></p>
+  return markup`<p class="warning paused">${mark("❚❚")} <strong>Paused: ${paused.reason}</strong> <span class="quiet">by ${paused.by}, since ${moment(paused.since)}. Reads and writes continue.</span></p>
 `;
 }
 

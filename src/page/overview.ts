@@ -69,7 +69,7 @@ export function surroundingsBlock(surroundings: Surroundings, links: Links): Mar
   return markup`${
     paused === null
       ? null
-      : markup`<div class="banner" id="paused"><p>${mark("❚❚")} <strong>Paused: nothing is applied.</strong> ${paused.reason}</p><p class="quiet">By ${paused.by}, since ${moment(paused.at)}. To go on: <code>shardctl resume --all</code></p></div>`
+      : markup`<div class="banner" id="paused"><p>${mark("❚❚")} <strong>Paused: nothing is applied.</strong> ${paused.reason}</p><p class="quiet">By ${paused.by}, since ${moment(paused.at)}. To resume: <code>shardctl resume --all</code></p></div>`
   }
 ${manifestsProblem === null ? null : markup`<div class="banner"><p>${mark("!")} <strong>The manifests at the head are not followed.</strong> ${manifestsProblem}</p></div>`}
 <p class="quiet" id="checked">${commitLink === null ? null : markup`Manifests at ${commitLink}. `}${

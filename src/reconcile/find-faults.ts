@@ -11,7 +11,7 @@ import type { Notice } from "../model/plan.ts";
 import type { AuditFinding, NamespaceState } from "./namespace-state.ts";
 import type { FoundDrift } from "./track-drifts.ts";
 
-/** A running operation that does not get on for so long is stalled: longer than any backoff of its driver. */
+/** A running operation without progress for so long has stalled: longer than any backoff of its driver. */
 export const STALLED_MS = 15 * 60_000;
 
 /** Two versions side by side are normal for so long: a rollout takes minutes. */
@@ -106,10 +106,10 @@ export function mixedVersionsFault(live: LiveNamespace): FoundDrift[] {
   ];
 }
 
-/** An operation that does not get on. Looking at it has poked it already. */
+/** An operation that has stalled. Looking at it has poked it already. */
 export function stalledFault(live: LiveNamespace, progress: NamespaceState["progress"], now: number): FoundDrift[] {
   const { operation } = live;
-  // One that stands still because somebody wants it to, is not stalled.
+  // One that somebody has paused is not stalled.
   if (operation?.state !== "running" || operation.paused !== null || progress === null) return [];
   // It says what it waits for: see `mixedVersionsFault`.
   if (operation.waitsFor) return [];
@@ -118,9 +118,9 @@ export function stalledFault(live: LiveNamespace, progress: NamespaceState["prog
   return [
     {
       kind: "stalled",
-      reason: `operation ${operation.id} (${operation.kind}) does not get on in step ${operation.step}`,
+      reason: `operation ${operation.id} (${operation.kind}) has stalled in step ${operation.step}`,
       detail: `no progress for ${minutes} minutes${operation.lastError ? `; ${operation.lastError}` : ""}`,
-      remedy: `It is poked at every tick and goes on by itself when the cause is gone; \`shardctl status ${live.name}\` shows it.`,
+      remedy: `It is poked at every tick and continues by itself when the cause is gone; \`shardctl status ${live.name}\` shows it.`,
     },
   ];
 }

@@ -1,5 +1,5 @@
 /**
- * An operation that a look finds running: whether it stands still, and lets go of what a run would wait for until its window opens.
+ * An operation that a look finds running: whether it is paused, and lets go of what a run would wait for until its window opens.
  *
  * While a run is about it, the run holds it, at each of its steps. What no run follows any more is held from here, by the manifest as it is
  * merged now: the rest of a run that let go of it, whoever started that. Windows are for what runs start; the switch is for everything.
@@ -41,7 +41,7 @@ export async function holdFollowed(
   if (held.ok && held.value === operation) return operation;
   spend(1);
   if (!held.ok) return operation;
-  const summary = hold === null ? `operation ${operation.id} goes on` : `operation ${operation.id} is paused: ${hold}`;
+  const summary = hold === null ? `operation ${operation.id} has resumed` : `operation ${operation.id} is paused: ${hold}`;
   ports.record(
     makeEvent({
       at: ports.now(),
@@ -64,7 +64,7 @@ function isAbout({ state, actions }: Run, name: string): boolean {
 /** A run that was started here does not keep the environment until tomorrow's window. */
 function letGo(run: Run, { name, run: own }: NamespaceState, operation: OperationStatus, { ports }: LookContext): void {
   if (run.id !== own || !isPausedByUs(operation) || operation.paused?.reason !== WINDOW_CLOSED) return;
-  const reason = `Its window closed in step ${operation.step}: operation ${operation.id} stands still, and goes on by itself in the next window.`;
+  const reason = `Its window closed in step ${operation.step}: operation ${operation.id} is paused, and resumes by itself in the next window.`;
   ports.runs.detach(run.id, name, reason);
 }
 

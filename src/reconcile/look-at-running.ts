@@ -19,7 +19,7 @@ export async function followOperation(before: NamespaceState, live: Following, c
   const state: NamespaceState = { ...before, progress, dueAt: 0, pending: null };
   const stalled = stalledFault(seen, progress, now);
   if (stalled.length > 0 && state.run !== null) {
-    const reason = `The operation does not get on (${stalled[0]?.detail ?? ""}). It goes on in the namespace; the run does not wait for it.`;
+    const reason = `The operation has stalled (${stalled[0]?.detail ?? ""}). It stays active in the namespace; the run no longer waits for it.`;
     context.ports.runs.detach(state.run, state.name, reason);
   }
   return {
@@ -35,7 +35,7 @@ function explainOperation({ run }: NamespaceState, operation: OperationStatus, s
   const what = `Operation ${id} (${kind}) is in step ${step}`;
   if (stalled !== null) return { type: "Stalled", reason: "OperationStalled", message: `${what}: ${stalled}` };
   const pause = describePause(operation);
-  if (pause !== null) return { type: "Reconciling", reason: "Paused", message: `${what}, and stands still. ${pause}` };
+  if (pause !== null) return { type: "Reconciling", reason: "Paused", message: `${what}. ${pause}` };
   return { type: "Reconciling", reason: run === null ? "OperationRunning" : "Applying", message: what };
 }
 

@@ -45,7 +45,7 @@ export async function resumeOperation(parts: PauseParts, ref: NamespaceRef): Pro
       throw new RefusedRequest("conflict", `Operation ${id} of '${ref.name}' would be paused again at once: ${hold}`);
   }
   const resumed = valueOf(await live.resume(ref, id));
-  await coordinator((calls) => calls.notePause(ref, `operation ${id} goes on`, by));
+  await coordinator((calls) => calls.notePause(ref, `operation ${id} has resumed`, by));
   return resumed;
 }
 

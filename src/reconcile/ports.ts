@@ -42,7 +42,7 @@ export interface RunPort {
   /** The active run that has to end before a change of these namespaces may start: the environment has one at a time. */
   findRival(namespaces: readonly string[]): Run | null;
   start(run: NewRun): Result<Run, string>;
-  /** Ends the run's part in a namespace whose operation does not get on, or waits for its window, so that the others need not wait for it. */
+  /** Ends the run's part in a namespace whose operation has stalled, or waits for its window, so that the others need not wait for it. */
   detach(id: string, namespace: string, reason: string): void;
 }
 

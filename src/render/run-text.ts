@@ -67,7 +67,7 @@ export function summarizeRun({ actions }: Pick<Run, "actions">): string {
 function actionCells(action: RunAction, now: number, palette: Palette): Cell[] {
   const paint = paintState(action.state, palette);
   const said = action.operation ? describeOperation(action.operation, now) : "";
-  // An operation that failed or stands still says why itself; an action can fail before there is one.
+  // An operation that failed or is paused says why itself; an action can fail before there is one.
   const isSaid = Boolean(action.operation?.fault) || (action.state === "running" && Boolean(action.operation?.paused));
   const detail =
     action.error !== null && !isSaid ? [said, printable(action.error)].filter((part) => part !== "").join(": ") : said;

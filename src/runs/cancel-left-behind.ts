@@ -1,5 +1,5 @@
 /**
- * Cancels what a run has left behind: operations that it let go of, because their window closed or they did not get on. The run has ended and
+ * Cancels what a run has left behind: operations that it let go of, because their window closed or they had stalled. The run has ended and
  * stays as it is; the namespaces' own journals have the end of it.
  */
 import { runBounded } from "../live/run-bounded.ts";

@@ -72,7 +72,7 @@ export class RunSteps {
     if (this.#isFenced(id)) return;
     const now = Date.now();
     const current = book.load(id);
-    const reason = `The run was given up after ${faults} internal errors: the Worker's log has them under ${id}. What is running in the namespace goes on.`;
+    const reason = `The run was given up after ${faults} internal errors: the Worker's log has them under ${id}. What is running in the namespace continues.`;
     book.write(faults < FAULTS_MAX ? current : failRun(current, reason, now), current, faults, now);
   }
 

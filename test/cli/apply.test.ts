@@ -261,7 +261,7 @@ describe("a run", () => {
     expect(said).toEqual([
       "orders: shard started",
       "orders: shard paused by shardctl reconciler: its window has closed",
-      "orders: shard goes on",
+      "orders: shard has resumed",
       "orders: shard done, 1,000 rows, epoch 1",
     ]);
   });

@@ -80,7 +80,7 @@ it("that was opened twice goes on as the older one", async () => {
   const older = firstOf(place.github.issues(place.repo));
   const newer = firstOf(place.github.issues(place.repo).slice(1));
   expect([older.state, newer.state]).toEqual(["open", "closed"]);
-  expect(place.github.comments(newer).map(({ body }) => body)).toEqual([`This repeats #${older.number}, which goes on.`]);
+  expect(place.github.comments(newer).map(({ body }) => body)).toEqual([`This repeats #${older.number}, which continues.`]);
 });
 
 it("needs a permission, which is named", async () => {

@@ -203,7 +203,7 @@ describe("an operation without progress", () => {
     expect(world.condition("orders")).toMatchObject({ type: "Reconciling", reason: "OperationRunning" });
     expect(await world.drifts()).toEqual([]);
     await world.tick(STALLED_MS / MINUTE);
-    const drift = { kind: "stalled", namespace: "orders", reason: "operation 1 (rebalance) does not get on in step prepare" };
+    const drift = { kind: "stalled", namespace: "orders", reason: "operation 1 (rebalance) has stalled in step prepare" };
     expect(await world.drifts()).toEqual([{ ...drift, state: "open" }]);
     expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "OperationStalled" });
     // It is looked at, and thereby poked, at every tick.
@@ -227,7 +227,7 @@ describe("an operation without progress", () => {
     expect(await world.membersOf("carts")).toBe(5);
     expect(world.startedRuns()[0]).toMatchObject({
       state: "failed",
-      actions: [{ error: expect.stringContaining("does not get on") }],
+      actions: [{ error: expect.stringContaining("has stalled") }],
     });
     expect(world.condition("orders")).toMatchObject({ reason: "OperationStalled" });
     // The cause goes: the operation ends by itself, and with it the drift.

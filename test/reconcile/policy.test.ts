@@ -137,7 +137,7 @@ describe("windows", () => {
       {
         state: "cancelled",
         actions: [
-          { namespace: "a-first", state: "notExecuted", error: expect.stringContaining("goes on by itself in the next window") },
+          { namespace: "a-first", state: "notExecuted", error: expect.stringContaining("resumes by itself in the next window") },
           { namespace: "b-then", state: "notExecuted" },
         ],
       },
@@ -159,7 +159,9 @@ describe("windows", () => {
     expect(await world.membersOf("a-first")).toBe(6);
     expect(world.condition("a-first")).toMatchObject({ type: "Ready", failures: 0 });
     expect(await world.membersOf("b-then")).toBe(6);
-    expect(world.events.filter(({ kind }) => kind === "pause").map(({ summary }) => summary)).toEqual(["operation 1 goes on"]);
+    expect(world.events.filter(({ kind }) => kind === "pause").map(({ summary }) => summary)).toEqual([
+      "operation 1 has resumed",
+    ]);
     expect(await world.drifts()).toEqual([]);
   });
 

@@ -172,7 +172,7 @@ describe("the switch", () => {
     expect(body.events.map(({ summary, actor }) => ({ summary, actor }))).toEqual(
       expect.arrayContaining([
         { summary: "shard 1 → 2 members, operation 1 is paused: everything is paused by ci", actor: "shardctl reconciler" },
-        { summary: "shard 1 → 2 members, operation 1 goes on", actor: "shardctl reconciler" },
+        { summary: "shard 1 → 2 members, operation 1 has resumed", actor: "shardctl reconciler" },
       ]),
     );
   }, 90_000);
@@ -221,7 +221,7 @@ describe("a pause by name", () => {
       "/v1/events?environment=name-1&kind=pause",
     );
     expect(body.events).toMatchObject([
-      { summary: "operation 1 goes on", actor: "ci", namespace: "n1-orders" },
+      { summary: "operation 1 has resumed", actor: "ci", namespace: "n1-orders" },
       { summary: "operation 1 is paused: black friday", actor: "ci", namespace: "n1-orders" },
     ]);
     const refused = await refusal("PUT", "/v1/namespaces/n1-orders/pause", { body: { reason: "again" } });

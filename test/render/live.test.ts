@@ -236,7 +236,7 @@ describe("renderRun", () => {
     await expect(renderRun(waiting, { now })).toMatchFileSnapshot("../golden/render/run-paused.txt");
   });
   it("that let go of what waits for its window", async () => {
-    const error = "Its window closed in step copy: operation 7 stands still, and goes on by itself in the next window.";
+    const error = "Its window closed in step copy: operation 7 is paused, and resumes by itself in the next window.";
     const left = action("orders", { kind: "rebalance", state: "notExecuted", operation: held, error });
     const over: Run = { ...run, state: "cancelled", finishedAt: COUNTED_AT, actions: [left] };
     await expect(renderRun(over, { now })).toMatchFileSnapshot("../golden/render/run-let-go.txt");

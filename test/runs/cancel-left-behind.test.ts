@@ -34,7 +34,7 @@ async function leftBehind(reason: string, isPaused: boolean) {
 describe("cancelling a run that has ended", () => {
   it.each([
     ["its window has closed", true, "cancelled"],
-    ["it does not get on", false, "failed"],
+    ["it has stalled", false, "failed"],
   ] as const)("cancels what it left behind because %s", async (reason, isPaused, state) => {
     const { live, run } = await leftBehind(reason, isPaused);
     expect(run).toMatchObject({ state, actions: [{ state: "done" }, { operation: { state: "running" } }] });
@@ -45,7 +45,7 @@ describe("cancelling a run that has ended", () => {
   });
 
   it("says why it was too late", async () => {
-    const { live, run } = await leftBehind("it does not get on", false);
+    const { live, run } = await leftBehind("it has stalled", false);
     for (let polls = 0; polls < 100; polls++) await live.operation(REF, 1);
     await expect(cancelLeftBehind(live, run)).rejects.toMatchObject({
       kind: "conflict",
@@ -54,7 +54,7 @@ describe("cancelling a run that has ended", () => {
   });
 
   it("asks nobody when nothing was left behind, or the run goes on", async () => {
-    const { live, run } = await leftBehind("it does not get on", false);
+    const { live, run } = await leftBehind("it has stalled", false);
     const done: Run = { ...run, actions: run.actions.slice(0, 1) };
     expect(await cancelLeftBehind(live, done)).toBeNull();
     expect(await cancelLeftBehind(live, { ...run, state: "running" })).toBeNull();

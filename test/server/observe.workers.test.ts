@@ -90,7 +90,7 @@ describe("the history", () => {
     expect(summaries).toContainEqual(["review", 71, "the plan was shown in pull request #71", "github-actions (octocat)"]);
     expect(summaries).toContainEqual(["release", 71, "the plan of pull request #71 was released, overriding skew", "ada"]);
     expect(summaries).toContainEqual(["pause", null, "nothing is applied any more: upgrade", "ci"]);
-    expect(summaries).toContainEqual(["pause", null, "reconciliation goes on", "ci"]);
+    expect(summaries).toContainEqual(["pause", null, "reconciliation has resumed", "ci"]);
   });
 
   it("tells of an operation that was started by hand, once it is seen and once it is over", async () => {

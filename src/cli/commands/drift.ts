@@ -53,7 +53,7 @@ async function lookNow(api: ApiClient, environment: string): Promise<CliResult<D
   }
   return fail(
     "timeout",
-    `The tick of ${environment} did not end within ${WAIT_S * WAITS_MAX} seconds. It goes on.`,
+    `The tick of ${environment} did not end within ${WAIT_S * WAITS_MAX} seconds. It continues.`,
     "What is known so far: shardctl drift",
   );
 }

@@ -1,4 +1,4 @@
-/** `shardctl pause` and `shardctl resume`: hold what moves rows, in one namespace or everywhere, and let it go on. */
+/** `shardctl pause` and `shardctl resume`: hold what moves rows, in one namespace or everywhere, and resume it. */
 import type { Command } from "commander";
 
 import type { OperationStatus } from "../../model/operation.ts";
@@ -23,7 +23,7 @@ export function definePause(program: Command, perform: Perform): void {
     .command("pause")
     .summary("hold what moves rows, in one namespace or everywhere")
     .description(
-      "Hold the running operation of a namespace: it stands still after its wave, and nothing is undone. With --all, everything: nothing new is applied, and what runs stands still.",
+      "Hold the running operation of a namespace: it pauses after its wave, and nothing is undone. With --all, everything: nothing new is applied, and running operations pause.",
     )
     .argument("[namespace]", "whose operation to hold")
     .option("--all", "everything that the reconciler does, in all its environments")
@@ -38,14 +38,14 @@ export function definePause(program: Command, perform: Perform): void {
 export function defineResume(program: Command, perform: Perform): void {
   const command = program
     .command("resume")
-    .summary("let go on what was paused")
-    .description("Let the paused operation of a namespace go on. With --all, everything that `pause --all` has stopped.")
-    .argument("[namespace]", "whose operation goes on")
+    .summary("resume what was paused")
+    .description("Resume the paused operation of a namespace. With --all, everything that `pause --all` has stopped.")
+    .argument("[namespace]", "whose operation to resume")
     .option("--all", "everything that `pause --all` has stopped; what was paused by name stays so")
     .option("--object <binding>", "its Durable Object binding, when several have a namespace of this name");
   withHelp(withServerOptions(command), [
-    ["shardctl resume orders", "let the operation in orders go on"],
-    ["shardctl resume --all", "let everything go on"],
+    ["shardctl resume orders", "resume the operation in orders"],
+    ["shardctl resume --all", "resume everything"],
   ]).action((name: string | undefined, options: PauseOptions) => perform(options, (session) => resume(session, name, options)));
 }
 
@@ -60,7 +60,7 @@ async function pause(session: Session, name: string | undefined, options: PauseO
   const paused = await api.pauseOperation(name, object, reason);
   if (!paused.ok) return paused;
   session.show(`${describe(name, paused.value)} is paused in step ${paused.value.step}: ${printable(reason)}`);
-  session.say(`It stands still until: shardctl resume ${printable(name)}`);
+  session.say(`It stays paused until: shardctl resume ${printable(name)}`);
   return { ok: true, value: { exitCode: EXIT.done, json: { operation: paused.value } } };
 }
 
@@ -69,7 +69,7 @@ async function pauseAll(session: Session, api: ApiClient, reason: string): Promi
   if (!paused.ok) return paused;
   session.show(`Everything is paused by ${printable(paused.value.by)}: ${printable(paused.value.reason)}`);
   session.say(
-    "Nothing new is applied. Operations that run stand still after their wave: those of runs within seconds, others at the next tick.\nLet it go on with: shardctl resume --all",
+    "Nothing new is applied. Running operations pause after their wave: those of runs within seconds, others at the next tick.\nResume with: shardctl resume --all",
   );
   return { ok: true, value: { exitCode: EXIT.done, json: { paused: paused.value } } };
 }
@@ -81,12 +81,12 @@ async function resume(session: Session, name: string | undefined, options: Pause
   if (name === undefined) {
     const resumed = await api.resumeAll();
     if (!resumed.ok) return resumed;
-    session.show("Everything goes on: what waits is applied at the next tick. What was paused by name stays paused.");
+    session.show("Everything is resumed: what waits is applied at the next tick. What was paused by name stays paused.");
     return { ok: true, value: { exitCode: EXIT.done, json: { paused: null } } };
   }
   const resumed = await api.resumeOperation(name, object);
   if (!resumed.ok) return resumed;
-  session.show(`${describe(name, resumed.value)} goes on in step ${resumed.value.step}.`);
+  session.show(`${describe(name, resumed.value)} has resumed in step ${resumed.value.step}.`);
   session.say(`Look at it with: shardctl status ${printable(name)}`);
   return { ok: true, value: { exitCode: EXIT.done, json: { operation: resumed.value } } };
 }

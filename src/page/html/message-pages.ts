@@ -22,7 +22,7 @@ ${problem === null ? null : markup`<p id="problem" class="warning" role="alert">
 <p id="hint" class="quiet">One of this Worker's tokens; the role read is enough. This browser keeps it in a cookie that no script can read.</p>
 <button>Sign in</button>
 </form>
-<p class="quiet">Signed in before, and came here by a link? <a href="${next}">Go on to the page</a>.${hasAccess ? " With Cloudflare Access in front, no token is needed." : ""}</p>
+<p class="quiet">Signed in before, and came here by a link? <a href="${next}">Continue to the page</a>.${hasAccess ? " With Cloudflare Access in front, no token is needed." : ""}</p>
 </main>`;
 }
 

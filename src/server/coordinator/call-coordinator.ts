@@ -19,7 +19,10 @@ export function createCoordinatorCalls(binding: DurableObjectNamespace): CallCoo
       return await use(open());
     } catch (error) {
       if (!isRestart(error)) throw error;
-      throw new RefusedRequest("unavailable", "The coordinator is restarting. Ask again in a moment; runs go on by themselves.");
+      throw new RefusedRequest(
+        "unavailable",
+        "The coordinator is restarting. Ask again in a moment; runs continue by themselves.",
+      );
     }
   };
 }
