@@ -1,4 +1,5 @@
 /** What changed between a reviewed plan and the plan of now, one line for each namespace that differs. Pure. */
+import { sameLayout } from "../model/layout/layout.ts";
 import type { Change, Plan } from "../model/plan.ts";
 
 const LINES_MAX = 20;
@@ -29,7 +30,7 @@ function describeOne(name: string, before: Change | undefined, after: Change | u
   if (before.epoch !== after.epoch) parts.push(`live epoch ${before.epoch} → ${after.epoch}`);
   if (before.to.members.length !== after.to.members.length) {
     parts.push(`${before.to.members.length} → ${after.to.members.length} members`);
-  } else if (JSON.stringify(before.to) !== JSON.stringify(after.to)) {
+  } else if (!sameLayout(before.to, after.to)) {
     parts.push("another target layout");
   }
   return parts.length === 0 ? [] : [`${name}: ${parts.join(", ")}`];
