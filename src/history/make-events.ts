@@ -9,7 +9,7 @@ import type { Plan } from "../model/plan.ts";
 import type { RepairOutcome } from "../model/repair.ts";
 import type { Release, Review } from "../model/review.ts";
 import { describeSummary, summarizePlan } from "../render/plan-summary.ts";
-import { summarizeRun } from "../render/run-text.ts";
+import { countActions } from "../render/run-text.ts";
 
 export function planEvent(plan: Plan, actor: string, now: number): NewEvent {
   const { environment, fingerprint } = plan;
@@ -72,7 +72,7 @@ export function runEvents(run: Run, before: Run | null, now: number): NewEvent[]
   });
   if (run.finishedAt === null || before?.finishedAt !== null) return [...started, ...operations];
   const rowsMoved = run.actions.reduce((sum, action) => sum + rowsMovedBy(action.operation), 0);
-  const summary = `the run ${run.state}: ${counted(run)}`;
+  const summary = `the run ${run.state}: ${countActions(run)}`;
   const ended = makeEvent({ ...about, kind: "run", summary, rowsMoved, durationMs: run.finishedAt - run.startedAt });
   return [...started, ...operations, ended];
 }
@@ -94,13 +94,6 @@ function aboutRun({ id, environment, requestedBy, origin, fingerprint }: Run, no
 function describeStart({ actions, overrides }: Run): string {
   const guards = overrides.length === 0 ? "" : `, overriding ${overrides.join(", ")}`;
   return `the run started: ${formatQuantity(actions.length, "change")}${guards}`;
-}
-
-/** "1 done, 1 failed". */
-function counted(run: Run): string {
-  return summarizeRun(run)
-    .replace(/^Run: /, "")
-    .replace(/\.$/, "");
 }
 
 function operationEvent(action: RunAction, before: RunAction | null, about: AboutRun): NewEvent[] {

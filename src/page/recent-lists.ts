@@ -117,7 +117,7 @@ function planCell(plan: PlanSummary | null, fingerprint: string, releasedBy: str
       ? markup`<span class="bad">${mark("!")} ${formatQuantity(plan.blocks, "block")}</span>`
       : null;
   const released = releasedBy === null ? null : markup`<span>released by ${releasedBy}</span>`;
-  const said = plan === null ? "no longer stored" : describeSummary(plan).replace(/^Plan: /, "");
+  const said = plan === null ? "no longer stored" : describeSummary(plan, "");
   return markup`${said}${blocks}${released}<span class="quiet code">${shorten(fingerprint, DIGITS)}</span>`;
 }
 

@@ -38,8 +38,8 @@ export function summarizePlan(plan: Plan): PlanSummary {
   };
 }
 
-/** "Plan: 1 to shard, 2 to rebalance, 5 in sync." or "No changes: 5 in sync." */
-export function describeSummary(summary: PlanSummary): string {
+/** "Plan: 1 to shard, 2 to rebalance, 5 in sync." or "No changes: 5 in sync." @param heading of a plan with changes. */
+export function describeSummary(summary: PlanSummary, heading = "Plan: "): string {
   const changes = (["shard", "rebalance", "rekey", "unshard"] as const).flatMap((kind) =>
     summary[kind] > 0 ? [`${formatCount(summary[kind])} to ${kind}`] : [],
   );
@@ -48,5 +48,5 @@ export function describeSummary(summary: PlanSummary): string {
     ...(summary.notPlanned > 0 ? [`${formatCount(summary.notPlanned)} not planned`] : []),
     ...(summary.unmanaged > 0 ? [`${formatCount(summary.unmanaged)} unmanaged`] : []),
   ];
-  return changes.length > 0 ? `Plan: ${[...changes, ...rest].join(", ")}.` : `No changes: ${rest.join(", ")}.`;
+  return changes.length > 0 ? `${heading}${[...changes, ...rest].join(", ")}.` : `No changes: ${rest.join(", ")}.`;
 }

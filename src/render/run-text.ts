@@ -55,13 +55,18 @@ export function renderRun(run: Run, { now, palette = PLAIN_PALETTE }: RunTextOpt
 }
 
 /** "Run: 1 done, 1 running, 2 pending." */
-export function summarizeRun({ actions }: Pick<Run, "actions">): string {
-  if (actions.length === 0) return "Run: nothing to do.";
+export function summarizeRun(run: Pick<Run, "actions">): string {
+  return `Run: ${countActions(run)}.`;
+}
+
+/** "1 done, 1 running, 2 pending" or "nothing to do". */
+export function countActions({ actions }: Pick<Run, "actions">): string {
+  if (actions.length === 0) return "nothing to do";
   const states = (["done", "running", "pending", "failed", "cancelled", "notExecuted"] as const).flatMap((state) => {
     const count = actions.filter((action) => action.state === state).length;
     return count > 0 ? [`${formatCount(count)} ${STATE_WORDS[state]}`] : [];
   });
-  return `Run: ${states.join(", ")}.`;
+  return states.join(", ");
 }
 
 function actionCells(action: RunAction, now: number, palette: Palette): Cell[] {
