@@ -145,7 +145,7 @@ export function findForgedRegistry(
 ): string | null {
   const { registry } = state;
   const { epoch, operation } = live;
-  if (registry === null || registry.specDigest !== state.specDigest || (registry.repairs ?? 0) !== repairs) return null;
+  if (registry === null || registry.specDigest !== state.specDigest || registry.repairs !== repairs) return null;
   if (epoch === registry.epoch) {
     return layoutDigest === registry.layoutDigest ? null : `holds another layout at epoch ${epoch} than before`;
   }

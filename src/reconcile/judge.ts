@@ -175,7 +175,7 @@ export function holdForDependency(pending: PendingChange, dependency: string): V
 
 /** Healing it would undo what somebody has applied, and may have been reviewed. */
 export function isMadeByStranger({ cause, stranger }: PendingChange): boolean {
-  return cause === "declared" && (stranger ?? null) !== null;
+  return cause === "declared" && stranger !== null;
 }
 
 /** The manifest asks for it and live was never as it asks now. */

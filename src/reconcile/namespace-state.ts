@@ -31,8 +31,8 @@ export interface PendingChange {
   /** Guards against it, but for the clock, `suspend` and what concerns the whole plan. */
   readonly blocks: readonly Block[];
   readonly lookedAt: number;
-  /** The run that made live what it is, when nobody here knows it; absent or null otherwise. */
-  readonly stranger?: string | null;
+  /** The run that made live what it is, when nobody here knows it; null otherwise. */
+  readonly stranger: string | null;
 }
 
 /** Runs of this namespace that failed in a row, and what they failed under: when that changes, the count begins again. */
@@ -58,12 +58,12 @@ export interface NamespaceState extends NamespaceRef {
   /** The spec that the last look compared. */
   readonly observedDigest: string | null;
   readonly observedCommit: string | null;
-  /** The registry as it was last believed, after how many repairs; absent for none. */
+  /** The registry as it was last believed, after how many repairs. */
   readonly registry: {
     readonly epoch: number;
     readonly layoutDigest: string;
     readonly specDigest: string | null;
-    readonly repairs?: number;
+    readonly repairs: number;
   } | null;
   readonly rows: number;
   /** 0: at the next pass. */
