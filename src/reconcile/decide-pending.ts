@@ -8,8 +8,8 @@ import { formatQuantity } from "../model/figures.ts";
 import { orderByDependency } from "../planning/execution-order.ts";
 import { RECONCILER } from "../runs/run-record.ts";
 import type { EnvironmentState } from "./environment-state.ts";
-import type { PendingState, WholePlan } from "./find-approvals.ts";
-import { describeDifference, INTERNAL_ERROR, type Judged, type Verdict } from "./judge.ts";
+import type { WholePlan } from "./find-approvals.ts";
+import { describeDifference, INTERNAL_ERROR, type Judged, type PendingState, type Verdict } from "./judge.ts";
 import { type DecideContext, isOpenIn, judgeAll, type Ruling, shows } from "./judge-all.ts";
 import { conditionOf, type NamespaceState } from "./namespace-state.ts";
 import type { ReconcilePorts } from "./ports.ts";
@@ -101,22 +101,18 @@ async function start(
 ): Promise<Started> {
   const { ports } = context;
   const failed = new Set<string>();
-  const outcome = await startBatch(
-    chosen.map(({ judged }) => judged),
-    whole,
-    {
-      live: context.live,
-      basisFor: context.basisFor,
-      spend: context.spend,
-      environment: env.environment,
-      commit: env.commit,
-      runs: ports.runs,
-      onError: (name, error) => {
-        failed.add(name);
-        ports.onError(name, error);
-      },
+  const outcome = await startBatch(chosen, whole, {
+    live: context.live,
+    basisFor: context.basisFor,
+    spend: context.spend,
+    environment: env.environment,
+    commit: env.commit,
+    runs: ports.runs,
+    onError: (name, error) => {
+      failed.add(name);
+      ports.onError(name, error);
     },
-  );
+  });
   if (!outcome.ok) {
     // What no longer stands is looked at again; the reason goes into the log, since the next pass finds out by itself.
     ports.store.write(chosen.map(({ state }) => ({ ...state, dueAt: 0 })));
@@ -143,9 +139,10 @@ async function start(
 
 function writeRulings(env: EnvironmentState, rulings: readonly Ruling[], ports: ReconcilePorts): void {
   const changed: NamespaceState[] = [];
-  for (const { judged, verdict } of rulings) {
-    const state = ports.store.read(judged.state) ?? judged.state;
-    const differences = track(env, { ...judged, state }, verdict, ports);
+  for (const ruling of rulings) {
+    const { verdict } = ruling;
+    const state = ports.store.read(ruling.state) ?? ruling.state;
+    const differences = track(env, { ...ruling, state }, verdict, ports);
     const held = verdict.kind === "hold" ? verdict : QUEUED;
     const next: NamespaceState = {
       ...state,

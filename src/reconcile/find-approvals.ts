@@ -6,16 +6,9 @@
  */
 import { fingerprintPlan } from "../planning/fingerprint.ts";
 import type { Guard, Plan } from "../model/plan.ts";
-import type { NamespaceSpec } from "../model/spec.ts";
-import { isMadeByStranger, isNew, type Approval } from "./judge.ts";
-import { isSameChange, type NamespaceState, type PendingChange } from "./namespace-state.ts";
+import { type Approval, isMadeByStranger, isNew, type PendingState } from "./judge.ts";
+import { isSameChange } from "./namespace-state.ts";
 import type { ReviewAnswer, ReviewedPlan } from "../reviews/review-lookup.ts";
-
-export interface PendingState {
-  readonly state: NamespaceState;
-  readonly spec: NamespaceSpec;
-  readonly pending: PendingChange;
-}
 
 /** A reviewed plan that stands as it was shown: every change of it is pending, with the same specs, epochs and layouts. */
 export interface WholePlan {

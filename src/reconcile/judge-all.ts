@@ -7,8 +7,16 @@ import type { Block, Guard, Plan } from "../model/plan.ts";
 import { checkWhole, standingBlocks } from "../planning/check-safety.ts";
 import { orderByDependency } from "../planning/execution-order.ts";
 import type { EnvironmentState } from "./environment-state.ts";
-import { findApproval, findWholePlans, type PendingState, type WholePlan } from "./find-approvals.ts";
-import { type Approval, holdForDependency, INTERNAL_ERROR, judgeChange, type Judged, type Verdict } from "./judge.ts";
+import { findApproval, findWholePlans, type WholePlan } from "./find-approvals.ts";
+import {
+  type Approved,
+  holdForDependency,
+  INTERNAL_ERROR,
+  judgeChange,
+  type Judged,
+  type PendingState,
+  type Verdict,
+} from "./judge.ts";
 import type { LookContext } from "./note-look.ts";
 import type { ReconcilePorts } from "./ports.ts";
 import type { ReviewAnswer } from "../reviews/review-lookup.ts";
@@ -18,12 +26,7 @@ export interface DecideContext extends LookContext {
   readonly reviews: () => Promise<ReviewAnswer>;
 }
 
-interface Approved extends PendingState {
-  readonly approval: Approval;
-}
-
-export interface Ruling extends PendingState {
-  readonly judged: Judged;
+export interface Ruling extends Judged {
   readonly verdict: Verdict;
 }
 
@@ -55,7 +58,7 @@ export async function judgeAll(
       return rule(one, overridesOf(one.state.name));
     } catch (error) {
       ports.onError(one.state.name, error);
-      return { ...one, judged: { ...one, blocks: [], isWindowOpen: false }, verdict: INTERNAL_ERROR };
+      return { ...one, blocks: [], isSuspended: one.spec.policy.suspend, isWindowOpen: false, verdict: INTERNAL_ERROR };
     }
   });
   return { rulings: holdDependents(rulings, ports), wholePlans };
@@ -63,9 +66,8 @@ export async function judgeAll(
   function rule(one: Approved, overrides: readonly Guard[]): Ruling {
     const blocks: Block[] = standingBlocks({ blocks: [...one.pending.blocks, ...bulk] }, overrides);
     const isWindowOpen = overrides.includes("window") || ports.isWindowOpen(one.spec.policy.windows, now);
-    const suspend = one.spec.policy.suspend && !overrides.includes("suspend");
-    const spec = { ...one.spec, policy: { ...one.spec.policy, suspend } };
-    const judged: Judged = { ...one, spec, blocks, isWindowOpen };
+    const isSuspended = one.spec.policy.suspend && !overrides.includes("suspend");
+    const judged: Judged = { ...one, blocks, isSuspended, isWindowOpen };
     const rival = ports.runs.findRival([one.state.name]);
     const verdict = judgeChange(judged, {
       now,
@@ -74,7 +76,7 @@ export async function judgeAll(
       rival: rival?.id ?? null,
       isInRival: rival !== null && isOpenIn(rival, one.state.name),
     });
-    return { ...one, judged: { ...judged, spec: one.spec }, verdict };
+    return { ...judged, verdict };
   }
 }
 

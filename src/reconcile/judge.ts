@@ -41,13 +41,22 @@ export type Approval =
   | { readonly kind: "none" }
   | { readonly kind: "unknown"; readonly message: string };
 
-export interface Judged {
+/** A namespace with a change to decide about; each stage of deciding adds to it. */
+export interface PendingState {
   readonly state: NamespaceState;
   readonly spec: NamespaceSpec;
   readonly pending: PendingChange;
+}
+
+export interface Approved extends PendingState {
   readonly approval: Approval;
+}
+
+export interface Judged extends Approved {
   /** Guards that stand, after overrides, the ones on the whole plan among them. */
   readonly blocks: readonly Block[];
+  /** After overrides, as is `isWindowOpen`. */
+  readonly isSuspended: boolean;
   readonly isWindowOpen: boolean;
 }
 
@@ -148,14 +157,14 @@ function judgeAttempts({ state: { attempts } }: Judged, { now }: Circumstances):
 const NEXT_TRY_MS_MAX = 7 * 3_600_000;
 
 function judgeMoment(
-  { spec, pending, isWindowOpen }: Judged,
+  { spec, pending, isSuspended, isWindowOpen }: Judged,
   { pausedBy, manifestsProblem, rival }: Circumstances,
 ): Verdict | null {
   const what = changeText(pending);
   if (pausedBy !== null) return hold("Reconciling", "Paused", `${what} waits: everything is paused by ${pausedBy}`);
   if (manifestsProblem !== null)
     return hold("Reconciling", "ManifestsInvalid", `${what} waits: ${manifestsProblem}, so nothing is applied`);
-  if (spec.policy.suspend) return hold("Reconciling", "Suspended", `${what} waits: policy.suspend is true`);
+  if (isSuspended) return hold("Reconciling", "Suspended", `${what} waits: policy.suspend is true`);
   if (!isWindowOpen) {
     const starts = spec.policy.windows.map(({ start, timezone }) => `"${start}" ${timezone}`).join(", ");
     return hold("Reconciling", "WindowClosed", `${what} waits for a window (they start at ${starts})`);

@@ -140,8 +140,12 @@ async function notePending(
 ): Promise<NamespaceState> {
   if (wanted === null) throw new Error(`The change of '${state.name}' has no cause`);
   const { cause, change } = wanted;
-  // `decide` asks these two by the clock and the manifest of its own moment.
-  const unsuspended = { ...spec, policy: { ...spec.policy, suspend: false } };
+  // `decide` asks window and suspend by the clock and the manifest of its own moment.
+  const blocks = checkSafety({
+    changes: [{ change, spec, live, windowOpen: true }],
+    managed: { namespaces: 0, rows: 0 },
+    unmanaged: 0,
+  }).filter(({ guard }) => guard !== "suspend");
   const pending: PendingChange = {
     cause,
     kind: change.kind,
@@ -150,11 +154,7 @@ async function notePending(
     fromDigest: await digestLayout(change.from),
     toDigest: await digestLayout(change.to),
     rowsMoved: change.rowsMoved,
-    blocks: checkSafety({
-      changes: [{ change, spec: unsuspended, live, windowOpen: true }],
-      managed: { namespaces: 0, rows: 0 },
-      unmanaged: 0,
-    }),
+    blocks,
     lookedAt: context.ports.now(),
     stranger: findStranger(live, context),
   };

@@ -3,6 +3,7 @@
  * at this moment, and left out when that no longer agrees with what was judged. A run checks once more before each of its starts.
  */
 import type { Run } from "../model/api.ts";
+import { compareText } from "../model/compare-text.ts";
 import type { Change, Guard, InSync, Plan } from "../model/plan.ts";
 import { PLAN_VERSION } from "../model/plan.ts";
 import { checkSafety, standingBlocks } from "../planning/check-safety.ts";
@@ -87,7 +88,7 @@ function pickWhole(
 }
 
 function desiredOf(judged: readonly Judged[], { environment, commit }: StartContext): DesiredState {
-  const namespaces = judged.map(({ spec }) => spec).toSorted((left, right) => (left.name < right.name ? -1 : 1));
+  const namespaces = judged.map(({ spec }) => spec).toSorted((left, right) => compareText(left.name, right.name));
   return { environment, commit, namespaces };
 }
 
