@@ -2,6 +2,7 @@
 import type { Reporter, TestModule } from "vitest/node";
 
 const COLUMN = 10;
+const STATES = ["passed", "failed", "skipped"] as const;
 
 export class RunSummary implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
@@ -13,9 +14,12 @@ function summarize(modules: readonly TestModule[]): string[] {
   const projects = Map.groupBy(modules, ({ project }) => project.name);
   const lines = [...projects].map(([name, files]) => {
     const tests = files.flatMap(({ children }) => [...children.allTests()]);
-    const count = (state: "passed" | "failed" | "skipped"): string =>
-      `${tests.filter((test) => test.result().state === state).length} ${state}`;
-    return `${name.padEnd(COLUMN)}${files.length} files, ${count("passed")}, ${count("failed")}, ${count("skipped")}`;
+    const counts = STATES.map((state) => ({
+      state,
+      count: tests.filter((test) => test.result().state === state).length,
+    })).filter(({ count }) => count > 0);
+    const ended = counts.map(({ state, count }) => `, ${count} ${state}`).join("");
+    return `${name.padEnd(COLUMN)}${files.length} files${ended}`;
   });
   return [...lines, "The largest tables of cases ran in part: npm run test:long runs them whole."];
 }
