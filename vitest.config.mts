@@ -21,12 +21,18 @@ export default defineConfig(({ mode }) => ({
           name: "unit",
           provide: { isLong: mode === "long" },
           include: ["test/**/*.test.ts"],
-          exclude: ["test/**/*.workers.test.ts", "test/e2e/**", "test/crash/{crash,object-files,restore-stories}.test.ts"],
+          exclude: [
+            "test/**/*.workers.test.ts",
+            "test/e2e/**",
+            "test/crash/{crash,object-files,restore-stories}.test.ts",
+          ],
           testTimeout: 60_000,
         },
       },
       {
-        plugins: [cloudflareTest({ wrangler: { configPath: "./test/support/wrangler.shards.json" } })],
+        plugins: [
+          cloudflareTest({ wrangler: { configPath: "./test/support/wrangler.shards.json" } }),
+        ],
         test: {
           name: "shards",
           provide: { isLong: mode === "long" },
@@ -36,7 +42,9 @@ export default defineConfig(({ mode }) => ({
         },
       },
       {
-        plugins: [cloudflareTest({ wrangler: { configPath: "./test/support/wrangler.control.json" } })],
+        plugins: [
+          cloudflareTest({ wrangler: { configPath: "./test/support/wrangler.control.json" } }),
+        ],
         test: {
           name: "control",
           provide: { isLong: mode === "long" },
@@ -50,7 +58,10 @@ export default defineConfig(({ mode }) => ({
         test: {
           name: "e2e",
           provide: { isLong: mode === "long" },
-          include: ["test/e2e/**/*.test.ts", "test/crash/{crash,object-files,restore-stories}.test.ts"],
+          include: [
+            "test/e2e/**/*.test.ts",
+            "test/crash/{crash,object-files,restore-stories}.test.ts",
+          ],
           fileParallelism: false,
           testTimeout: 300_000,
           hookTimeout: 120_000,

@@ -21,7 +21,10 @@ const SECRETS: readonly RegExp[] = [
 
 /** Writes an error with its facts; the console is where Workers' logs and `wrangler tail` read from. */
 export function logError(event: string, facts: Facts, error: unknown): void {
-  const cause = error instanceof Error ? { error: error.message, stack: error.stack } : { error: String(error) };
+  const cause =
+    error instanceof Error
+      ? { error: error.message, stack: error.stack }
+      : { error: String(error) };
   // oxlint-disable-next-line no-console -- the console is a Worker's log
   console.error(toLine({ event, ...facts, ...cause }));
 }

@@ -16,7 +16,11 @@ afterEach(() => {
 });
 
 it("is JSON with the event, its facts and the correlation id", () => {
-  logEvent("reconcile.tick", { correlationId: tickId("production", 17), outcome: "complete", calls: 3 });
+  logEvent("reconcile.tick", {
+    correlationId: tickId("production", 17),
+    outcome: "complete",
+    calls: 3,
+  });
   expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
     { event: "reconcile.tick", correlationId: "tick-production-17", outcome: "complete", calls: 3 },
   ]);
@@ -28,8 +32,14 @@ const SECRETS = [
   ["a fine-grained token", "github_pat_11ABCDEFG0abcdefghijkl_mnopqrstuvwxyz"],
   ["a workflow's token", "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJyZXBvOmFjbWUifQ.c2lnbmF0dXJl"],
   ["a token of ours", "Bearer 6f1ed002ab5595859014ebf0951522d9a1f3cbbd3fb1a4fe2b2c6a8d6a9b6f1e"],
-  ["a private key", "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----"],
-  ["a private key that is cut off", "-----BEGIN RSA PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC"],
+  [
+    "a private key",
+    "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----",
+  ],
+  [
+    "a private key that is cut off",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC",
+  ],
   ["a webhook's address", "https://hooks.slack.com/services/T0/B0/XXXXverysecret"],
   ["another webhook's address", "https://discord.com/api/webhooks/1234/abcd-secret/slack"],
   ["a password in an address", "https://user:hunter2secret@example.com/path"],
@@ -39,7 +49,11 @@ const SECRETS = [
 
 it.each(SECRETS)("has no %s in it", (_, secret) => {
   const core = secret.split(/\s|https:\/\/|@example/).find((part) => part.length > 12) ?? secret;
-  logError("x", { message: `it said: ${secret}!` }, new Error(`failed with ${secret}`, { cause: secret }));
+  logError(
+    "x",
+    { message: `it said: ${secret}!` },
+    new Error(`failed with ${secret}`, { cause: secret }),
+  );
   logError("x", {}, secret);
   expect(lines).toHaveLength(2);
   for (const line of lines) {

@@ -18,7 +18,11 @@ export interface ChatMessage {
 export interface ChatBlock {
   readonly type: "header" | "section" | "context";
   readonly text?: { readonly type: "plain_text"; readonly text: string; readonly emoji: false };
-  readonly elements?: readonly { readonly type: "plain_text"; readonly text: string; readonly emoji: false }[];
+  readonly elements?: readonly {
+    readonly type: "plain_text";
+    readonly text: string;
+    readonly emoji: false;
+  }[];
 }
 
 /** Slack takes 50 blocks, 150 characters in a header and 3,000 in a section. */
@@ -44,10 +48,16 @@ export function renderAlertChat(message: AlertMessage, issueUrl: string | null):
         const remedy = printable(clipText(drift.remedy.replaceAll("`", "")));
         return {
           type: "section",
-          text: plain([describeDrift(drift), ...detail, `→ ${remedy}`].join("\n"), SECTION_LENGTH_MAX),
+          text: plain(
+            [describeDrift(drift), ...detail, `→ ${remedy}`].join("\n"),
+            SECTION_LENGTH_MAX,
+          ),
         };
       }),
-      ...[...more, ...link].map((text): ChatBlock => ({ type: "context", elements: [plain(text, SECTION_LENGTH_MAX)] })),
+      ...[...more, ...link].map((text): ChatBlock => ({
+        type: "context",
+        elements: [plain(text, SECTION_LENGTH_MAX)],
+      })),
     ],
   };
 }
@@ -70,7 +80,10 @@ function describeDrift(drift: Drift): string {
   return `${drift.kind} · ${printable(clipText(placeOf(drift)))}: ${printable(clipText(drift.reason))}`;
 }
 
-function plain(text: string, lengthMax: number): { readonly type: "plain_text"; readonly text: string; readonly emoji: false } {
+function plain(
+  text: string,
+  lengthMax: number,
+): { readonly type: "plain_text"; readonly text: string; readonly emoji: false } {
   return { type: "plain_text", text: shorten(text, lengthMax), emoji: false };
 }
 

@@ -19,11 +19,28 @@ const REMEDIES_LENGTH_MAX = 34_000;
 export function renderAlertIssue(message: AlertMessage): string {
   const { environment, drifts, driftCount, commit } = message;
   const unlisted = driftCount - drifts.length;
-  const fit = (render: (drift: Drift) => string, lengthMax: number, more: (hidden: number) => string): string =>
-    fitItems(drifts, render, { lengthMax, separator: "\n", describeHidden: (hidden) => more(hidden + unlisted) });
-  const rows = fit(driftRow, TABLE_LENGTH_MAX, (hidden) => `| … and ${formatCount(hidden)} more | | | |`);
-  const remedies = fit(driftRemedy, REMEDIES_LENGTH_MAX, (hidden) => `- … and ${formatCount(hidden)} more`);
-  const manifests = commit === null ? "" : ` against the manifests of ${codeMarkdown(shortCommit(commit))}`;
+  const fit = (
+    render: (drift: Drift) => string,
+    lengthMax: number,
+    more: (hidden: number) => string,
+  ): string =>
+    fitItems(drifts, render, {
+      lengthMax,
+      separator: "\n",
+      describeHidden: (hidden) => more(hidden + unlisted),
+    });
+  const rows = fit(
+    driftRow,
+    TABLE_LENGTH_MAX,
+    (hidden) => `| … and ${formatCount(hidden)} more | | | |`,
+  );
+  const remedies = fit(
+    driftRemedy,
+    REMEDIES_LENGTH_MAX,
+    (hidden) => `- … and ${formatCount(hidden)} more`,
+  );
+  const manifests =
+    commit === null ? "" : ` against the manifests of ${codeMarkdown(shortCommit(commit))}`;
   const parts = [
     `**Live and the merged manifests of ${codeMarkdown(shortName(environment))} part ways: ${countDrifts(message)}.**`,
     `| Drift | Namespace | What is wrong | Seen since |\n|---|---|---|---|\n${rows}`,
@@ -49,8 +66,15 @@ export function renderAlertClosing({ environment, commit, cause }: AlertMessage)
 }
 
 function driftRow(drift: Drift): string {
-  const what = [drift.reason, ...(drift.detail === null ? [] : [drift.detail])].map((text) => escapeMarkdown(clipText(text)));
-  const cells = [drift.kind, placeMarkdown(drift), what.join("<br>"), formatMoment(drift.firstSeenAt)];
+  const what = [drift.reason, ...(drift.detail === null ? [] : [drift.detail])].map((text) =>
+    escapeMarkdown(clipText(text)),
+  );
+  const cells = [
+    drift.kind,
+    placeMarkdown(drift),
+    what.join("<br>"),
+    formatMoment(drift.firstSeenAt),
+  ];
   return `| ${cells.join(" | ")} |`;
 }
 

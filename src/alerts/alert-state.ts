@@ -62,7 +62,10 @@ export function newAlertState(environment: string): AlertState {
     environment,
     target: null,
     // An issue may be left from before; nobody wants a first message in a chat that all is well.
-    channels: { issue: { ...fresh, told: null }, webhook: { ...fresh, told: { fingerprint: null } } },
+    channels: {
+      issue: { ...fresh, told: null },
+      webhook: { ...fresh, told: { fingerprint: null } },
+    },
     issueUrl: null,
   };
 }
@@ -74,11 +77,17 @@ export function decideAlert(before: AlertState, facts: AlertFacts): AlertState {
   if (open.length > 0) {
     if (before.target?.fingerprint === fingerprint) return before;
     const drifts = open.slice(0, DRIFTS_MAX);
-    return { ...before, target: { environment, drifts, driftCount: open.length, commit, cause: "drift", fingerprint } };
+    return {
+      ...before,
+      target: { environment, drifts, driftCount: open.length, commit, cause: "drift", fingerprint },
+    };
   }
   const isClean = facts.drifts.length === 0 && facts.isComplete;
   if (!isClean || before.target?.fingerprint === null) return before;
-  return { ...before, target: { environment, drifts: [], driftCount: 0, commit, cause: "clean", fingerprint: null } };
+  return {
+    ...before,
+    target: { environment, drifts: [], driftCount: 0, commit, cause: "clean", fingerprint: null },
+  };
 }
 
 /** The state of an environment that is not reconciled any more. */
@@ -87,7 +96,14 @@ export function retireAlert(before: AlertState): AlertState {
   if (target === null || target.fingerprint === null) return before;
   return {
     ...before,
-    target: { environment, drifts: [], driftCount: 0, commit: target.commit, cause: "retired", fingerprint: null },
+    target: {
+      environment,
+      drifts: [],
+      driftCount: 0,
+      commit: target.commit,
+      cause: "retired",
+      fingerprint: null,
+    },
   };
 }
 
@@ -112,7 +128,11 @@ export function afterTelling(
   issueUrl: string | null,
 ): AlertState {
   const told: Channel = { told: { fingerprint }, failures: 0, nextTryAt: 0, lastError: null };
-  return { ...state, issueUrl: issueUrl ?? state.issueUrl, channels: { ...state.channels, [name]: told } };
+  return {
+    ...state,
+    issueUrl: issueUrl ?? state.issueUrl,
+    channels: { ...state.channels, [name]: told },
+  };
 }
 
 /** The channel could not say it. `retryAt`: not before then. `random`: from 0 up to, not including, 1. */

@@ -1,7 +1,8 @@
 /** The alerts in the coordinator's SQLite: one row an environment. */
 import { type AlertState, newAlertState } from "./alert-state.ts";
 
-const SCHEMA = "CREATE TABLE IF NOT EXISTS alerts (environment TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID";
+const SCHEMA =
+  "CREATE TABLE IF NOT EXISTS alerts (environment TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID";
 
 export class AlertsStore {
   readonly #sql: SqlStorage;
@@ -12,7 +13,9 @@ export class AlertsStore {
   }
 
   read(environment: string): AlertState {
-    const row = this.#sql.exec<{ body: string }>("SELECT body FROM alerts WHERE environment = ?", environment).toArray()[0];
+    const row = this.#sql
+      .exec<{ body: string }>("SELECT body FROM alerts WHERE environment = ?", environment)
+      .toArray()[0];
     return row ? (JSON.parse(row.body) as AlertState) : newAlertState(environment);
   }
 

@@ -81,7 +81,9 @@ export class Alerts {
   /** When there is something to do; null for never. */
   nextAt(now: number): number | null {
     if (this.#pass !== null) return now + WATCH_MS;
-    const tries = this.#store.list().flatMap((state) => this.#channels(state).map((name) => nextTryAt(state, name, now)));
+    const tries = this.#store
+      .list()
+      .flatMap((state) => this.#channels(state).map((name) => nextTryAt(state, name, now)));
     const times = tries.filter((time) => time !== null);
     if (this.#ticked.size > 0) times.push(now);
     return times.length === 0 ? null : Math.max(now, this.#notBefore, Math.min(...times));
@@ -125,7 +127,10 @@ export class Alerts {
   #channels({ environment, issueUrl }: AlertState): readonly ChannelName[] {
     const { github, issueEnvironment, webhookUrl } = this.#parts;
     const hasIssue = github() !== null && (environment === issueEnvironment() || issueUrl !== null);
-    return [...(hasIssue ? (["issue"] as const) : []), ...(webhookUrl() === null ? [] : (["webhook"] as const))];
+    return [
+      ...(hasIssue ? (["issue"] as const) : []),
+      ...(webhookUrl() === null ? [] : (["webhook"] as const)),
+    ];
   }
 
   async #tell(environment: string, name: ChannelName): Promise<void> {
@@ -147,7 +152,14 @@ export class Alerts {
     this.#store.write(failed);
     const { failures, nextTryAt: retryAt } = failed.channels[name];
     const correlationId = this.#parts.correlationId(environment);
-    logEvent("alert.failed", { correlationId, environment, channel: name, failures, message: result.message, retryAt });
+    logEvent("alert.failed", {
+      correlationId,
+      environment,
+      channel: name,
+      failures,
+      message: result.message,
+      retryAt,
+    });
   }
 
   async #say(name: ChannelName, target: AlertTarget, issueUrl: string | null): Promise<Said> {
@@ -173,7 +185,8 @@ export class Alerts {
       isOpen,
       closingComment: isOpen ? "" : renderAlertClosing(target),
     });
-    if (!done.ok) return { ok: false, message: done.failure.message, retryAt: done.failure.retryAt };
+    if (!done.ok)
+      return { ok: false, message: done.failure.message, retryAt: done.failure.retryAt };
     const issueUrl = done.value.kind === "absent" ? null : done.value.issue.url;
     return { ok: true, issueUrl, summary: describeOutcome(done.value) };
   }
@@ -181,7 +194,12 @@ export class Alerts {
   async #sendChat(target: AlertTarget, issueUrl: string | null): Promise<Said> {
     const url = this.#parts.webhookUrl();
     if (url === null) throw new Error("The webhook was taken away in one turn");
-    const sent = await sendWebhook(this.#parts.send, url, renderAlertChat(target, issueUrl), Date.now());
+    const sent = await sendWebhook(
+      this.#parts.send,
+      url,
+      renderAlertChat(target, issueUrl),
+      Date.now(),
+    );
     if (!sent.ok) return { ok: false, ...sent.failure };
     const what = target.fingerprint === null ? "all is well" : `${target.driftCount} open`;
     return { ok: true, issueUrl: null, summary: `the alert webhook was told: ${what}` };
@@ -189,7 +207,15 @@ export class Alerts {
 
   #record({ environment, commit, fingerprint }: AlertTarget, summary: string): void {
     this.#parts.record(
-      makeEvent({ at: Date.now(), environment, kind: "alert", summary, actor: "shardctl", commit, fingerprint }),
+      makeEvent({
+        at: Date.now(),
+        environment,
+        kind: "alert",
+        summary,
+        actor: "shardctl",
+        commit,
+        fingerprint,
+      }),
     );
   }
 }

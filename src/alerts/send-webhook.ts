@@ -30,11 +30,17 @@ export async function sendWebhook(
     });
     await response.body?.cancel();
     if (response.ok) return success(null);
-    return failure({ message: explainStatus(response.status), retryAt: readRetryAfter(response.headers, now) });
+    return failure({
+      message: explainStatus(response.status),
+      retryAt: readRetryAfter(response.headers, now),
+    });
   } catch (error) {
     // The message of the error may quote the address.
     const name = error instanceof Error ? error.name : "unknown error";
-    return failure({ message: `the alert webhook gave no answer within ${TIMEOUT_MS / 1000} s (${name})`, retryAt: null });
+    return failure({
+      message: `the alert webhook gave no answer within ${TIMEOUT_MS / 1000} s (${name})`,
+      retryAt: null,
+    });
   }
 }
 
@@ -45,5 +51,7 @@ function explainStatus(status: number): string {
 
 function readRetryAfter(headers: Headers, now: number): number | null {
   const seconds = Number(headers.get("retry-after") ?? Number.NaN);
-  return Number.isFinite(seconds) && seconds > 0 ? now + Math.min(seconds, RETRY_AFTER_S_MAX) * 1000 : null;
+  return Number.isFinite(seconds) && seconds > 0
+    ? now + Math.min(seconds, RETRY_AFTER_S_MAX) * 1000
+    : null;
 }

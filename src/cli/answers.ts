@@ -32,7 +32,13 @@ export function readPlan(body: unknown): Plan | string {
 }
 
 export function readRun(body: unknown): Run | string {
-  const wrong = mismatch(body, { id: "string", fingerprint: "string", state: "string", updatedAt: "number", actions: "array" });
+  const wrong = mismatch(body, {
+    id: "string",
+    fingerprint: "string",
+    state: "string",
+    updatedAt: "number",
+    actions: "array",
+  });
   return wrong === null ? (body as Run) : `it is not a run: ${wrong}`;
 }
 
@@ -81,7 +87,9 @@ export function readNamespace(body: unknown): NamespaceReport | string {
   if (!isObject(body)) return "it is not a namespace: an object was expected";
   if (body["kind"] === "failed") {
     const wrong = mismatch(body, { name: "string", object: "string", failure: "object" });
-    return wrong === null ? (body as unknown as NamespaceReport) : `it is not a namespace: ${wrong}`;
+    return wrong === null
+      ? (body as unknown as NamespaceReport)
+      : `it is not a namespace: ${wrong}`;
   }
   const wrong = mismatch(body["namespace"], {
     name: "string",
@@ -98,7 +106,13 @@ export function readHistory(body: unknown): readonly OperationStatus[] | string 
 }
 
 export function readOperation(body: unknown): OperationStatus | string {
-  const wrong = mismatch(body, { id: "number", kind: "string", state: "string", step: "string", startedAt: "number" });
+  const wrong = mismatch(body, {
+    id: "number",
+    kind: "string",
+    state: "string",
+    step: "string",
+    startedAt: "number",
+  });
   return wrong === null ? (body as OperationStatus) : `it is not an operation: ${wrong}`;
 }
 
@@ -121,7 +135,12 @@ export function readRepairPlan(body: unknown): RepairPlan | string {
 }
 
 export function readRepairOutcome(body: unknown): RepairOutcome | string {
-  const wrong = mismatch(body, { namespace: "string", fingerprint: "string", steps: "array", setAside: "array" });
+  const wrong = mismatch(body, {
+    namespace: "string",
+    fingerprint: "string",
+    steps: "array",
+    setAside: "array",
+  });
   return wrong === null ? (body as RepairOutcome) : `it is not the outcome of a repair: ${wrong}`;
 }
 
@@ -131,24 +150,42 @@ export function readNothing(): null {
 }
 
 export function readDrift(body: unknown): DriftReport | string {
-  const wrong = mismatch(body, { environment: "string", fingerprint: "string", drifts: "array", conditions: "array" });
+  const wrong = mismatch(body, {
+    environment: "string",
+    fingerprint: "string",
+    drifts: "array",
+    conditions: "array",
+  });
   return wrong === null ? (body as DriftReport) : `it is not a drift report: ${wrong}`;
 }
 
 /** 202 says that the tick goes on, and the report is the one before it. */
-export function readTick(body: unknown, status: number): { readonly report: DriftReport; readonly isOver: boolean } | string {
+export function readTick(
+  body: unknown,
+  status: number,
+): { readonly report: DriftReport; readonly isOver: boolean } | string {
   const report = readDrift(body);
   return typeof report === "string" ? report : { report, isOver: status !== 202 };
 }
 
 export function readEvents(body: unknown): readonly HistoryEvent[] | string {
   return readList(body, "events", (item) => {
-    const wrong = mismatch(item, { id: "number", at: "number", kind: "string", summary: "string", actor: "string" });
+    const wrong = mismatch(item, {
+      id: "number",
+      at: "number",
+      kind: "string",
+      summary: "string",
+      actor: "string",
+    });
     return wrong === null ? (item as HistoryEvent) : `it is not an event: ${wrong}`;
   });
 }
 
-function readList<Item>(body: unknown, name: string, read: (item: unknown) => Item | string): readonly Item[] | string {
+function readList<Item>(
+  body: unknown,
+  name: string,
+  read: (item: unknown) => Item | string,
+): readonly Item[] | string {
   const list = isObject(body) ? body[name] : undefined;
   if (!Array.isArray(list)) return `it has no list "${name}"`;
   const items: Item[] = [];
@@ -165,7 +202,8 @@ function mismatch(body: unknown, shape: Shape): string | null {
   for (const [name, type] of Object.entries(shape)) {
     const value = body[name];
     const actual = Array.isArray(value) ? "array" : value === null ? "null" : typeof value;
-    if (actual !== type) return `"${name}" is ${value === undefined ? "missing" : actual}, not ${type}`;
+    if (actual !== type)
+      return `"${name}" is ${value === undefined ? "missing" : actual}, not ${type}`;
   }
   return null;
 }

@@ -16,7 +16,13 @@ import type { NamespaceRef } from "../model/live.ts";
 import type { OperationStatus } from "../model/operation.ts";
 import type { Plan } from "../model/plan.ts";
 import type { RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.ts";
-import type { ReleaseRequest, Review, ReviewList, ReviewReceipt, ReviewRequest } from "../model/review.ts";
+import type {
+  ReleaseRequest,
+  Review,
+  ReviewList,
+  ReviewReceipt,
+  ReviewRequest,
+} from "../model/review.ts";
 import {
   type Pause,
   readDrift,
@@ -53,12 +59,25 @@ export interface ApiClient {
   runs(filter?: RunFilter): Promise<CliResult<readonly Run[]>>;
   run(id: string): Promise<CliResult<Run>>;
   /** Waits up to `waitS` seconds for news after `since` (the run's `updatedAt`). Not repeated: the caller follows and decides. */
-  awaitRun(id: string, waitS: number, since: number | null, signal: AbortSignal): Promise<CliResult<Run>>;
+  awaitRun(
+    id: string,
+    waitS: number,
+    since: number | null,
+    signal: AbortSignal,
+  ): Promise<CliResult<Run>>;
   cancelRun(id: string): Promise<CliResult<Run>>;
-  pauseOperation(name: string, object: string | null, reason: string): Promise<CliResult<OperationStatus>>;
+  pauseOperation(
+    name: string,
+    object: string | null,
+    reason: string,
+  ): Promise<CliResult<OperationStatus>>;
   resumeOperation(name: string, object: string | null): Promise<CliResult<OperationStatus>>;
   /** Plans a repair: shows the disorder, and each step. */
-  planRepair(name: string, object: string | null, request: RepairRequest): Promise<CliResult<RepairPlan>>;
+  planRepair(
+    name: string,
+    object: string | null,
+    request: RepairRequest,
+  ): Promise<CliResult<RepairPlan>>;
   /** Applies exactly the plan of this fingerprint; asked again, it answers what that has done. */
   repair(
     name: string,
@@ -70,7 +89,10 @@ export interface ApiClient {
   /** What the last tick found. */
   drift(environment: string): Promise<CliResult<DriftReport>>;
   /** Runs a tick and waits up to `waitS` seconds for its end; `isOver` false: it goes on. */
-  reconcile(environment: string, waitS: number): Promise<CliResult<{ readonly report: DriftReport; readonly isOver: boolean }>>;
+  reconcile(
+    environment: string,
+    waitS: number,
+  ): Promise<CliResult<{ readonly report: DriftReport; readonly isOver: boolean }>>;
   /** Newest first; with `after`, what is newer than that id, oldest first. */
   events(query: EventQuery): Promise<CliResult<readonly HistoryEvent[]>>;
   /** Says that a pull request was shown a plan. */
@@ -102,28 +124,66 @@ const POLL_GRACE_MS = 10_000;
 
 export function createApiClient(host: Host, target: HttpTarget): ApiClient {
   const get = <Value>(path: string, read: ReadAnswer<Value>): Promise<CliResult<Value>> =>
-    sendRequest(host, target, { method: "GET", path, timeoutMs: READ_TIMEOUT_MS, repeat: "whenTransient" }, read);
+    sendRequest(
+      host,
+      target,
+      { method: "GET", path, timeoutMs: READ_TIMEOUT_MS, repeat: "whenTransient" },
+      read,
+    );
   // A repair asks every object of a namespace.
   const getSlowly = <Value>(path: string, read: ReadAnswer<Value>): Promise<CliResult<Value>> =>
-    sendRequest(host, target, { method: "GET", path, timeoutMs: PLAN_TIMEOUT_MS, repeat: "whenTransient" }, read);
-  const post = <Value>(path: string, body: unknown, repeat: Repeat, read: ReadAnswer<Value>): Promise<CliResult<Value>> =>
-    sendRequest(host, target, { method: "POST", path, body, timeoutMs: PLAN_TIMEOUT_MS, repeat }, read);
+    sendRequest(
+      host,
+      target,
+      { method: "GET", path, timeoutMs: PLAN_TIMEOUT_MS, repeat: "whenTransient" },
+      read,
+    );
+  const post = <Value>(
+    path: string,
+    body: unknown,
+    repeat: Repeat,
+    read: ReadAnswer<Value>,
+  ): Promise<CliResult<Value>> =>
+    sendRequest(
+      host,
+      target,
+      { method: "POST", path, body, timeoutMs: PLAN_TIMEOUT_MS, repeat },
+      read,
+    );
 
   // Putting twice is putting once.
-  const put = <Value>(path: string, body: unknown, read: ReadAnswer<Value>): Promise<CliResult<Value>> =>
-    sendRequest(host, target, { method: "PUT", path, body, timeoutMs: READ_TIMEOUT_MS, repeat: "whenTransient" }, read);
+  const put = <Value>(
+    path: string,
+    body: unknown,
+    read: ReadAnswer<Value>,
+  ): Promise<CliResult<Value>> =>
+    sendRequest(
+      host,
+      target,
+      { method: "PUT", path, body, timeoutMs: READ_TIMEOUT_MS, repeat: "whenTransient" },
+      read,
+    );
 
   const remove = <Value>(path: string, read: ReadAnswer<Value>): Promise<CliResult<Value>> =>
-    sendRequest(host, target, { method: "DELETE", path, timeoutMs: READ_TIMEOUT_MS, repeat: "whenTransient" }, read);
+    sendRequest(
+      host,
+      target,
+      { method: "DELETE", path, timeoutMs: READ_TIMEOUT_MS, repeat: "whenTransient" },
+      read,
+    );
 
   return {
     endpoint: target.endpoint,
-    namespaces: (filter = {}) => get(`/v1/namespaces${query({ object: filter.object, name: filter.name })}`, readNamespaces),
-    namespace: (name, object) => get(`/v1/namespaces/${encodeURIComponent(name)}${query({ object })}`, readNamespace),
-    history: (name, object) => get(`/v1/namespaces/${encodeURIComponent(name)}/history${query({ object })}`, readHistory),
+    namespaces: (filter = {}) =>
+      get(`/v1/namespaces${query({ object: filter.object, name: filter.name })}`, readNamespaces),
+    namespace: (name, object) =>
+      get(`/v1/namespaces/${encodeURIComponent(name)}${query({ object })}`, readNamespace),
+    history: (name, object) =>
+      get(`/v1/namespaces/${encodeURIComponent(name)}/history${query({ object })}`, readHistory),
     createPlan: (request) => post("/v1/plans", request, "whenTransient", readPlan),
     plan: (fingerprint) => get(`/v1/plans/${encodeURIComponent(fingerprint)}`, readPlan),
-    apply: (fingerprint, request) => post(`/v1/plans/${encodeURIComponent(fingerprint)}/apply`, request, "whenUnsent", readRun),
+    apply: (fingerprint, request) =>
+      post(`/v1/plans/${encodeURIComponent(fingerprint)}/apply`, request, "whenUnsent", readRun),
     runs: ({ environment, isActive } = {}) =>
       get(`/v1/runs${query({ environment, active: isActive === true ? "1" : null })}`, readRuns),
     run: (id) => get(`/v1/runs/${encodeURIComponent(id)}`, readRun),
@@ -140,24 +200,39 @@ export function createApiClient(host: Host, target: HttpTarget): ApiClient {
         },
         readRun,
       ),
-    cancelRun: (id) => post(`/v1/runs/${encodeURIComponent(id)}/cancel`, {}, "whenTransient", readRun),
-    pauseOperation: (name, object, reason) => put(pathOfPause(name, object), { reason }, readOperation),
+    cancelRun: (id) =>
+      post(`/v1/runs/${encodeURIComponent(id)}/cancel`, {}, "whenTransient", readRun),
+    pauseOperation: (name, object, reason) =>
+      put(pathOfPause(name, object), { reason }, readOperation),
     resumeOperation: (name, object) => remove(pathOfPause(name, object), readOperation),
     planRepair: (name, object, { members, acceptLoss }) => {
-      const named = [...members.map((member) => ["member", member]), ...acceptLoss.map((member) => ["acceptLoss", member])];
+      const named = [
+        ...members.map((member) => ["member", member]),
+        ...acceptLoss.map((member) => ["acceptLoss", member]),
+      ];
       return getSlowly(pathOfRepair(name, object, named), readRepairPlan);
     },
-    repair: (name, object, request) => post(pathOfRepair(name, object, []), request, "whenTransient", readRepairOutcome),
+    repair: (name, object, request) =>
+      post(pathOfRepair(name, object, []), request, "whenTransient", readRepairOutcome),
     pauseAll: (reason) => put("/v1/pause", { reason }, readPause),
     resumeAll: () => remove("/v1/pause", readNothing),
     drift: (environment) => get(`/v1/drift${query({ environment })}`, readDrift),
     // A second tick does what is left of the first.
     reconcile: (environment, waitS) =>
-      post(`/v1/reconcile${query({ environment, wait: String(waitS) })}`, undefined, "whenTransient", readTick),
+      post(
+        `/v1/reconcile${query({ environment, wait: String(waitS) })}`,
+        undefined,
+        "whenTransient",
+        readTick,
+      ),
     events: ({ after, limit, ...filter }) =>
-      get(`/v1/events${query({ ...filter, after: numeral(after), limit: numeral(limit) })}`, readEvents),
+      get(
+        `/v1/events${query({ ...filter, after: numeral(after), limit: numeral(limit) })}`,
+        readEvents,
+      ),
     putReview: (request) => put("/v1/reviews", request, readReceipt),
-    reviews: (environment, pull) => get(`/v1/reviews${query({ environment, pull: String(pull) })}`, readReviews),
+    reviews: (environment, pull) =>
+      get(`/v1/reviews${query({ environment, pull: String(pull) })}`, readReviews),
     releasePlan: (pull, request) => put(`/v1/reviews/${pull}/release`, request, readReview),
   };
 }
@@ -166,8 +241,14 @@ function pathOfPause(name: string, object: string | null): string {
   return `/v1/namespaces/${encodeURIComponent(name)}/pause${query({ object })}`;
 }
 
-function pathOfRepair(name: string, object: string | null, named: readonly (readonly string[])[]): string {
-  const search = new URLSearchParams([...(object === null ? [] : [["object", object]]), ...named].map((pair) => [...pair]));
+function pathOfRepair(
+  name: string,
+  object: string | null,
+  named: readonly (readonly string[])[],
+): string {
+  const search = new URLSearchParams(
+    [...(object === null ? [] : [["object", object]]), ...named].map((pair) => [...pair]),
+  );
   const text = search.toString();
   return `/v1/namespaces/${encodeURIComponent(name)}/repair${text === "" ? "" : `?${text}`}`;
 }
@@ -178,7 +259,8 @@ function numeral(value: number | undefined): string | null {
 
 function query(parameters: Readonly<Record<string, string | null | undefined>>): string {
   const search = new URLSearchParams();
-  for (const [name, value] of Object.entries(parameters)) if (value !== null && value !== undefined) search.set(name, value);
+  for (const [name, value] of Object.entries(parameters))
+    if (value !== null && value !== undefined) search.set(name, value);
   const text = search.toString();
   return text === "" ? "" : `?${text}`;
 }

@@ -11,19 +11,32 @@ import { planJson } from "./views.ts";
 export function readGuards(words: readonly string[]): CliResult<readonly Guard[]> {
   const unknown = words.filter((word) => !GUARDS.includes(word as Guard));
   if (unknown.length === 0) return { ok: true, value: [...new Set(words as readonly Guard[])] };
-  return fail("usage", `There is no guard '${unknown.join("', '")}'.`, `The guards are: ${GUARDS.join(", ")}.`);
+  return fail(
+    "usage",
+    `There is no guard '${unknown.join("', '")}'.`,
+    `The guards are: ${GUARDS.join(", ")}.`,
+  );
 }
 
 export function failBlocked(plan: Plan, blocks: readonly Block[]): ReturnType<typeof fail> {
-  const lines = blocks.map((block) => `  ${block.namespace ?? "whole plan"}: ${block.message} [${block.guard}]`);
-  const overridable = [...new Set(blocks.filter((block) => block.overridable).map((block) => block.guard))];
+  const lines = blocks.map(
+    (block) => `  ${block.namespace ?? "whole plan"}: ${block.message} [${block.guard}]`,
+  );
+  const overridable = [
+    ...new Set(blocks.filter((block) => block.overridable).map((block) => block.guard)),
+  ];
   const hard = blocks.some((block) => !block.overridable);
   const hint = hard
     ? "Resolve what cannot be overridden first, then plan again."
     : `Resolve it, or apply in spite of it: shardctl apply --override ${overridable.join(" ")}`;
-  return fail("blocked", `Nothing was applied: ${blocks.length} of the plan's guards say no.\n${lines.join("\n")}`, hint, {
-    plan: planJson(plan),
-  });
+  return fail(
+    "blocked",
+    `Nothing was applied: ${blocks.length} of the plan's guards say no.\n${lines.join("\n")}`,
+    hint,
+    {
+      plan: planJson(plan),
+    },
+  );
 }
 
 /**
@@ -43,17 +56,28 @@ export async function startRun(
   const runs = await api.runs();
   if (!runs.ok) return runs;
   const started = runs.value.find(
-    (run) => run.fingerprint === plan.fingerprint && (run.finishedAt === null || run.finishedAt >= nowMs),
+    (run) =>
+      run.fingerprint === plan.fingerprint && (run.finishedAt === null || run.finishedAt >= nowMs),
   );
-  return started === undefined ? api.apply(plan.fingerprint, request) : { ok: true, value: started };
+  return started === undefined
+    ? api.apply(plan.fingerprint, request)
+    : { ok: true, value: started };
 }
 
 function leftUnknown(failure: CliFailure): boolean {
-  return failure.kind === "unreachable" || failure.kind === "timeout" || failure.details?.["transient"] === true;
+  return (
+    failure.kind === "unreachable" ||
+    failure.kind === "timeout" ||
+    failure.details?.["transient"] === true
+  );
 }
 
 /** The plan of now, with the frozen choices of an earlier one as far as they still hold; without them when the server has forgotten it. */
-export async function planAgain(api: ApiClient, desired: DesiredState, basis: string): Promise<CliResult<Plan>> {
+export async function planAgain(
+  api: ApiClient,
+  desired: DesiredState,
+  basis: string,
+): Promise<CliResult<Plan>> {
   const current = await api.createPlan({ desired, basis });
   return current.ok || current.failure.kind !== "stalePlan" ? current : api.createPlan({ desired });
 }

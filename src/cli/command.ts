@@ -20,7 +20,10 @@ export type Example = readonly [command: string, what: string];
 /** Adds the options of commands that read manifests or the config. */
 export function withProjectOptions(command: Command): Command {
   return command
-    .option("--config <file>", "the config to use (default: shardctl.yaml, here or in a folder above)")
+    .option(
+      "--config <file>",
+      "the config to use (default: shardctl.yaml, here or in a folder above)",
+    )
     .option("-e, --environment <name>", "environment of the config");
 }
 
@@ -41,5 +44,8 @@ export function withHelp(command: Command, examples: readonly Example[]): Comman
 
 export function formatExamples(examples: readonly Example[]): string {
   const width = Math.max(...examples.map(([command]) => command.length));
-  return ["Examples:", ...examples.map(([command, what]) => `  $ ${command.padEnd(width)}   ${what}`)].join("\n");
+  return [
+    "Examples:",
+    ...examples.map(([command, what]) => `  $ ${command.padEnd(width)}   ${what}`),
+  ].join("\n");
 }

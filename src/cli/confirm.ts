@@ -6,21 +6,32 @@ import type { Session } from "./session.ts";
 
 const QUESTION = "Do you want to apply this plan? Only 'yes' is accepted: ";
 
-const ADVICE = "Review the plan, then run again with --auto-approve, or apply exactly that plan with --fingerprint.";
+const ADVICE =
+  "Review the plan, then run again with --auto-approve, or apply exactly that plan with --fingerprint.";
 
 /** @param advice what to do where there is nobody to ask. */
 export async function confirmApply(session: Session, advice = ADVICE): Promise<CliResult<null>> {
   const { stdin } = session.host;
   if (stdin.isTTY !== true) {
-    return fail("notConfirmed", "Nothing was applied: there is no terminal to ask for your approval.", advice);
+    return fail(
+      "notConfirmed",
+      "Nothing was applied: there is no terminal to ask for your approval.",
+      advice,
+    );
   }
   const answer = await ask(session);
   if (answer === null) return fail("interrupted", "Nothing was applied: interrupted.");
-  return answer === "yes" ? { ok: true, value: null } : fail("notConfirmed", "Nothing was applied: the answer was not 'yes'.");
+  return answer === "yes"
+    ? { ok: true, value: null }
+    : fail("notConfirmed", "Nothing was applied: the answer was not 'yes'.");
 }
 
 async function ask(session: Session): Promise<string | null> {
-  const lines = createInterface({ input: session.host.stdin, output: session.stream, terminal: session.stream.isTTY === true });
+  const lines = createInterface({
+    input: session.host.stdin,
+    output: session.stream,
+    terminal: session.stream.isTTY === true,
+  });
   const closed = new AbortController();
   // Ctrl-C in raw mode arrives here and not as a signal; Ctrl-D closes the input.
   lines.on("SIGINT", () => closed.abort());

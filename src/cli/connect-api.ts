@@ -22,7 +22,10 @@ export function connectApi(session: Session, project: Project): CliResult<ApiCli
   const isClear = url.value.startsWith("http:") && !isLoopback(url.value);
   if (isClear && (session.host.env[project.tokenVariable] ?? "") !== "")
     session.warn(`The token travels in the clear to ${url.value}. Use https.`);
-  return { ok: true, value: createApiClient(session.host, { endpoint: url.value, tokens: tokens.value }) };
+  return {
+    ok: true,
+    value: createApiClient(session.host, { endpoint: url.value, tokens: tokens.value }),
+  };
 }
 
 /** Credentials that a runner sets for its own use. */
@@ -35,15 +38,25 @@ const RUNNER_VARIABLE = /^(?:GITHUB|ACTIONS|RUNNER)_/;
 function chooseTokens(host: Host, project: Project, endpoint: string): CliResult<TokenSource> {
   if (RUNNER_VARIABLE.test(project.tokenVariable)) {
     const message = `tokenVariable is ${project.tokenVariable}, which holds what a runner of GitHub Actions uses itself: it is not sent to ${endpoint}.`;
-    return fail("config", message, `Name a variable of your own in ${CONFIG_NAME}, such as SHARDCTL_TOKEN.`);
+    return fail(
+      "config",
+      message,
+      `Name a variable of your own in ${CONFIG_NAME}, such as SHARDCTL_TOKEN.`,
+    );
   }
   const isSafe = endpoint.startsWith("https:") || isLoopback(endpoint);
-  const ofActions = isSafe && (host.env[project.tokenVariable] ?? "").trim() === "" ? tokenOfActions(host, endpoint) : null;
-  return ofActions === null ? tokenOfVariable(host, project.tokenVariable) : { ok: true, value: ofActions };
+  const ofActions =
+    isSafe && (host.env[project.tokenVariable] ?? "").trim() === ""
+      ? tokenOfActions(host, endpoint)
+      : null;
+  return ofActions === null
+    ? tokenOfVariable(host, project.tokenVariable)
+    : { ok: true, value: ofActions };
 }
 
 function readEndpoint(text: string): CliResult<string> {
-  const hint = "An endpoint looks like https://shardctl.example.workers.dev or http://127.0.0.1:8787.";
+  const hint =
+    "An endpoint looks like https://shardctl.example.workers.dev or http://127.0.0.1:8787.";
   if (!URL.canParse(text)) return fail("config", `The endpoint '${text}' is not a URL.`, hint);
   const url = new URL(text);
   if (url.protocol !== "https:" && url.protocol !== "http:")

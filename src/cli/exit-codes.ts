@@ -23,5 +23,8 @@ const MEANINGS: readonly (readonly [ExitCode, string])[] = [
 
 /** The table that closes every help text. */
 export function formatExitCodes(): string {
-  return ["Exit codes:", ...MEANINGS.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`)].join("\n");
+  return [
+    "Exit codes:",
+    ...MEANINGS.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`),
+  ].join("\n");
 }

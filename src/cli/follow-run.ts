@@ -46,12 +46,23 @@ export async function followRun(
         continue;
       }
       if (interruption.signal.aborted) return leftAlone(run);
-      if (!isTransient(answer.failure)) return { ok: false, failure: { ...answer.failure, hint: howToLook(run) } };
+      if (!isTransient(answer.failure))
+        return { ok: false, failure: { ...answer.failure, hint: howToLook(run) } };
       lost++;
-      if (lost === 1) reporter.note("The server does not answer; the run continues when it is back. Waiting for it.");
+      if (lost === 1)
+        reporter.note(
+          "The server does not answer; the run continues when it is back. Waiting for it.",
+        );
       if (lost > LOST_POLLS_MAX)
-        return fail("lostRun", `Gave up waiting for the server: ${answer.failure.message}`, howToLook(run));
-      await session.host.sleep(backoffMs(Math.min(lost, BACKOFF_ATTEMPT_MAX), session.host.random), interruption.signal);
+        return fail(
+          "lostRun",
+          `Gave up waiting for the server: ${answer.failure.message}`,
+          howToLook(run),
+        );
+      await session.host.sleep(
+        backoffMs(Math.min(lost, BACKOFF_ATTEMPT_MAX), session.host.random),
+        interruption.signal,
+      );
     }
     return { ok: true, value: run };
   } finally {
@@ -62,7 +73,8 @@ export async function followRun(
 
 /** Bars on a terminal, plain lines elsewhere. */
 function openRunReporter(session: Session): RunReporter {
-  const terminal = session.stream.isTTY === true && session.host.env["TERM"] !== "dumb" && !session.host.env["CI"];
+  const terminal =
+    session.stream.isTTY === true && session.host.env["TERM"] !== "dumb" && !session.host.env["CI"];
   return terminal ? openBars(session) : openLines(session);
 }
 

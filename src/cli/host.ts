@@ -4,7 +4,10 @@
  */
 
 /** A place to write text, with what bars need to know about it. */
-export type TextStream = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
+export type TextStream = NodeJS.WritableStream & {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+};
 
 interface Interruption {
   /** Aborts at the first Ctrl-C (or SIGTERM). */

@@ -21,18 +21,34 @@ export function failNonsense(
 }
 
 /** Why there was no answer, and whether asking again may help. */
-export function explainFetchError(target: HttpRecipient, request: HttpRequest, error: unknown): Attempt<never> {
-  if (request.signal?.aborted) return { result: fail("interrupted", "Interrupted."), trouble: "lasting" };
+export function explainFetchError(
+  target: HttpRecipient,
+  request: HttpRequest,
+  error: unknown,
+): Attempt<never> {
+  if (request.signal?.aborted)
+    return { result: fail("interrupted", "Interrupted."), trouble: "lasting" };
   if (error instanceof Error && error.name === "TimeoutError") {
     const message = `${target.endpoint} did not answer ${request.method} ${request.path} within ${request.timeoutMs / 1000} s.`;
-    return { result: fail("timeout", message, "Try again; if it stays slow, look at the Worker's logs."), trouble: "transient" };
+    return {
+      result: fail("timeout", message, "Try again; if it stays slow, look at the Worker's logs."),
+      trouble: "transient",
+    };
   }
   const cause = error instanceof Error ? error.cause : undefined;
   const code = codeOf(cause) ?? codeOf(error);
-  const reason = withoutToken(cause instanceof Error ? cause.message || String(code) : String(error), target.token);
-  const result = fail("unreachable", `Cannot reach ${target.endpoint}: ${reason}.`, hintFor(target, code));
+  const reason = withoutToken(
+    cause instanceof Error ? cause.message || String(code) : String(error),
+    target.token,
+  );
+  const result = fail(
+    "unreachable",
+    `Cannot reach ${target.endpoint}: ${reason}.`,
+    hintFor(target, code),
+  );
   if (code === "ECONNREFUSED") return { result, trouble: "unsent" };
-  if (code === "ENOTFOUND" || code?.startsWith("ERR_TLS") || code?.includes("CERT")) return { result, trouble: "lasting" };
+  if (code === "ENOTFOUND" || code?.startsWith("ERR_TLS") || code?.includes("CERT"))
+    return { result, trouble: "lasting" };
   return { result, trouble: "transient" };
 }
 

@@ -6,7 +6,13 @@
 import { type CliFailure, type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
 import { excerpt, explainFetchError, failNonsense } from "./http-failures.ts";
-import type { Attempt, HttpRecipient, HttpRequest, HttpTarget, ReadAnswer } from "./http-request.ts";
+import type {
+  Attempt,
+  HttpRecipient,
+  HttpRequest,
+  HttpTarget,
+  ReadAnswer,
+} from "./http-request.ts";
 import { describeProblem, readProblem } from "./problems.ts";
 
 /** 0.2 + 0.4 + 0.8 + 1.6 seconds of waiting: longer than a local runtime or an isolate needs to come back. */
@@ -25,7 +31,9 @@ export async function sendRequest<Value>(
   for (let attempt = 1; ; attempt++) {
     const { result, trouble } = await sendOnce(host, target, request, read);
     const repeat =
-      trouble === "unsent" ? request.repeat !== "never" : trouble === "transient" && request.repeat === "whenTransient";
+      trouble === "unsent"
+        ? request.repeat !== "never"
+        : trouble === "transient" && request.repeat === "whenTransient";
     if (!repeat || attempt === ATTEMPTS_MAX || request.signal?.aborted) return result;
     await host.sleep(backoffMs(attempt, host.random), request.signal);
   }
@@ -33,7 +41,11 @@ export async function sendRequest<Value>(
 
 /** True when the same question may be answered a moment later. */
 export function isTransient(failure: CliFailure): boolean {
-  return failure.kind === "unreachable" || failure.kind === "timeout" || failure.details?.["transient"] === true;
+  return (
+    failure.kind === "unreachable" ||
+    failure.kind === "timeout" ||
+    failure.details?.["transient"] === true
+  );
 }
 
 /** Doubling, with up to half as much again at random so that clients do not come back in step. */
@@ -50,8 +62,15 @@ async function sendOnce<Value>(
 ): Promise<Attempt<Value>> {
   const token = await target.tokens.take();
   if (!token.ok) return { result: token, trouble: "lasting" };
-  const recipient: HttpRecipient = { endpoint: target.endpoint, token: token.value, advice: target.tokens.advice };
-  const signals = [AbortSignal.timeout(request.timeoutMs), ...(request.signal === undefined ? [] : [request.signal])];
+  const recipient: HttpRecipient = {
+    endpoint: target.endpoint,
+    token: token.value,
+    advice: target.tokens.advice,
+  };
+  const signals = [
+    AbortSignal.timeout(request.timeoutMs),
+    ...(request.signal === undefined ? [] : [request.signal]),
+  ];
   const signal = AbortSignal.any(signals);
   try {
     const response = await fetchFollowing(host, recipient, request, signal);
@@ -109,7 +128,8 @@ async function readBody(response: Response): Promise<string> {
   if (response.body === null) return text;
   for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
     bytes += chunk.byteLength;
-    if (bytes > BODY_BYTES_MAX) throw new Error(`the answer is over ${BODY_BYTES_MAX / 1024 / 1024} MiB`);
+    if (bytes > BODY_BYTES_MAX)
+      throw new Error(`the answer is over ${BODY_BYTES_MAX / 1024 / 1024} MiB`);
     text += decoder.decode(chunk, { stream: true });
   }
   return text + decoder.decode();
@@ -138,7 +158,16 @@ function readAnswer<Value>(
     const message = `${target.endpoint} is not available: it answered ${request.method} ${request.path} with status ${response.status}. ${excerpt(text, target.token)}`;
     return { result: fail("server", message, "Try again in a moment.", { transient }), trouble };
   }
-  return { result: failNonsense(target, request, response, text, "this is not an answer of shardctl's API"), trouble };
+  return {
+    result: failNonsense(
+      target,
+      request,
+      response,
+      text,
+      "this is not an answer of shardctl's API",
+    ),
+    trouble,
+  };
 }
 
 function parseJson(text: string): unknown {

@@ -16,7 +16,9 @@ export function specOfLive(live: LiveNamespace, file: string): NamespaceSpec {
     count: layout.kind === "none" ? 1 : layout.members.length,
     directory: hasDirectory(layout),
     splitPoints:
-      layout.kind === "range" ? layout.ranges.map((range) => range.end).filter((end): end is Key => end !== null) : null,
+      layout.kind === "range"
+        ? layout.ranges.map((range) => range.end).filter((end): end is Key => end !== null)
+        : null,
     partitioner: layout.kind === "custom" ? layout.partitioner.name : null,
     dependsOn: [],
     policy: DEFAULT_POLICY,

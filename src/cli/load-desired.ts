@@ -2,7 +2,12 @@
 import { resolve } from "node:path";
 
 import type { DesiredState } from "../model/spec.ts";
-import { type ManifestError, type ParsedManifests, formatErrors, parseManifests } from "../manifest/index.ts";
+import {
+  type ManifestError,
+  type ParsedManifests,
+  formatErrors,
+  parseManifests,
+} from "../manifest/index.ts";
 import { type CliResult, fail } from "./failure.ts";
 import { findCommit } from "./git-commit.ts";
 import type { Host } from "./host.ts";
@@ -14,7 +19,11 @@ export interface ParsedProject extends ParsedManifests {
 }
 
 /** Reads and checks the manifests; errors in them fail the command. `paths` empty means those of the config. */
-export async function loadDesired(host: Host, project: Project, paths: readonly string[]): Promise<CliResult<DesiredState>> {
+export async function loadDesired(
+  host: Host,
+  project: Project,
+  paths: readonly string[],
+): Promise<CliResult<DesiredState>> {
   const parsed = await parseProject(host, project, paths);
   if (!parsed.ok) return parsed;
   const { desired, errors } = parsed.value;
@@ -34,12 +43,17 @@ function failInvalid(errors: readonly ManifestError[]): ReturnType<typeof fail> 
 }
 
 /** The same, with the errors as part of the value. */
-export async function parseProject(host: Host, project: Project, paths: readonly string[]): Promise<CliResult<ParsedProject>> {
+export async function parseProject(
+  host: Host,
+  project: Project,
+  paths: readonly string[],
+): Promise<CliResult<ParsedProject>> {
   const roots = paths.length === 0 ? project.manifests : paths;
   const files = await readManifestFiles(host.cwd, roots);
   if (!files.ok) return files;
   const first = roots[0];
-  const commit = roots.length === 1 && first !== undefined ? await findCommit(resolve(host.cwd, first)) : null;
+  const commit =
+    roots.length === 1 && first !== undefined ? await findCommit(resolve(host.cwd, first)) : null;
   const { environment, knownEnvironments } = project;
   const parsed = parseManifests(files.value, {
     environment,

@@ -16,7 +16,9 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 // Two folders up from both src/cli and dist/cli.
-const manifest = JSON.parse(readFileSync(fileURLToPath(new URL("../../package.json", import.meta.url).href), "utf8")) as {
+const manifest = JSON.parse(
+  readFileSync(fileURLToPath(new URL("../../package.json", import.meta.url).href), "utf8"),
+) as {
   readonly version: string;
 };
 

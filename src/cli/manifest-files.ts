@@ -18,13 +18,20 @@ const FILE_BYTES_READ_MAX = 1024 * 1024 + 1;
 const READS_AT_ONCE = 32;
 
 /** Reads files as given and every `*.yaml` and `*.yml` below folders. */
-export async function readManifestFiles(cwd: string, paths: readonly string[]): Promise<CliResult<readonly ManifestFile[]>> {
+export async function readManifestFiles(
+  cwd: string,
+  paths: readonly string[],
+): Promise<CliResult<readonly ManifestFile[]>> {
   const found = new Set<string>();
   for (const path of paths) {
     const absolute = resolve(cwd, path);
     const kind = await kindOf(absolute);
     if (kind === "other")
-      return fail("file", `There are no manifests at ${path}: no such file or folder.`, "Write a first one with: shardctl init");
+      return fail(
+        "file",
+        `There are no manifests at ${path}: no such file or folder.`,
+        "Write a first one with: shardctl init",
+      );
     if (kind === "file") found.add(absolute);
     else if (!(await walk(absolute, 0, found))) {
       return fail(
@@ -45,7 +52,10 @@ async function walk(folder: string, depth: number, found: Set<string>): Promise<
     if (entry.isDirectory()) {
       if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
       if (!(await walk(path, depth + 1, found))) return false;
-    } else if (MANIFEST_NAME.test(entry.name) && (entry.isFile() || (await kindOf(path)) === "file")) {
+    } else if (
+      MANIFEST_NAME.test(entry.name) &&
+      (entry.isFile() || (await kindOf(path)) === "file")
+    ) {
       found.add(path);
       if (found.size > FILES_MAX) return false;
     }
@@ -53,7 +63,10 @@ async function walk(folder: string, depth: number, found: Set<string>): Promise<
   return true;
 }
 
-async function readAll(cwd: string, paths: readonly string[]): Promise<CliResult<readonly ManifestFile[]>> {
+async function readAll(
+  cwd: string,
+  paths: readonly string[],
+): Promise<CliResult<readonly ManifestFile[]>> {
   const files: ManifestFile[] = [];
   for (let start = 0; start < paths.length; start += READS_AT_ONCE) {
     const batch = paths.slice(start, start + READS_AT_ONCE);
@@ -90,7 +103,11 @@ async function kindOf(path: string): Promise<"file" | "folder" | "other"> {
     const status = await stat(path);
     return status.isDirectory() ? "folder" : status.isFile() ? "file" : "other";
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT" || (error as NodeJS.ErrnoException).code === "ENOTDIR") return "other";
+    if (
+      (error as NodeJS.ErrnoException).code === "ENOENT" ||
+      (error as NodeJS.ErrnoException).code === "ENOTDIR"
+    )
+      return "other";
     throw error;
   }
 }

@@ -19,8 +19,17 @@ export interface PlanFile {
   readonly desired: DesiredState | null;
 }
 
-export async function writePlanFile(cwd: string, path: string, file: PlanFile): Promise<CliResult<null>> {
-  const document = { kind: "ShardctlPlanFile", version: PLAN_FILE_VERSION, desired: file.desired, plan: file.plan };
+export async function writePlanFile(
+  cwd: string,
+  path: string,
+  file: PlanFile,
+): Promise<CliResult<null>> {
+  const document = {
+    kind: "ShardctlPlanFile",
+    version: PLAN_FILE_VERSION,
+    desired: file.desired,
+    plan: file.plan,
+  };
   try {
     await writeFile(resolve(cwd, path), `${JSON.stringify(document, null, 2)}\n`);
     return { ok: true, value: null };
@@ -37,7 +46,8 @@ export async function readPlanFile(cwd: string, path: string): Promise<CliResult
   } catch (error) {
     return fail("file", `Cannot read a plan from ${path}: ${reasonOf(error)}.`, hint);
   }
-  const document = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
+  const document =
+    typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
   const whole = document["kind"] === "ShardctlPlanFile";
   if (whole && document["version"] !== PLAN_FILE_VERSION) {
     return fail(
@@ -47,6 +57,10 @@ export async function readPlanFile(cwd: string, path: string): Promise<CliResult
     );
   }
   const plan = readPlan(whole ? document["plan"] : body);
-  if (typeof plan === "string") return fail("file", `Cannot read a plan from ${path}: ${plan}.`, hint);
-  return { ok: true, value: { plan, desired: whole ? (document["desired"] as DesiredState | null) : null } };
+  if (typeof plan === "string")
+    return fail("file", `Cannot read a plan from ${path}: ${plan}.`, hint);
+  return {
+    ok: true,
+    value: { plan, desired: whole ? (document["desired"] as DesiredState | null) : null },
+  };
 }

@@ -46,7 +46,11 @@ const DEFINITIONS = [
 ];
 
 /** Runs one command line (without `node` and the script) and gives its exit code. Never throws for what a user did. */
-export async function runCli(host: Host, version: string, argv: readonly string[]): Promise<ExitCode> {
+export async function runCli(
+  host: Host,
+  version: string,
+  argv: readonly string[],
+): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.done;
   const perform: Perform = async (options, body) => {
     exitCode = await runInSession(openSession(host, options.json === true), body);
@@ -63,11 +67,18 @@ export async function runCli(host: Host, version: string, argv: readonly string[
   }
 }
 
-function buildProgram(host: Host, version: string, perform: Perform, onError: (text: string) => void): Command {
+function buildProgram(
+  host: Host,
+  version: string,
+  perform: Perform,
+  onError: (text: string) => void,
+): Command {
   const program = new Command("shardctl");
   configure(program, host, onError);
   program
-    .description("Shards Cloudflare Durable Objects from manifests in Git: declare, plan, review, apply.")
+    .description(
+      "Shards Cloudflare Durable Objects from manifests in Git: declare, plan, review, apply.",
+    )
     .version(version, "-V, --version", "print the version")
     .helpOption("-h, --help", "show help")
     .helpCommand("help [command]", "show help for a command")
@@ -102,7 +113,12 @@ function reportUsage(host: Host, argv: readonly string[], text: string): ExitCod
     return EXIT.error;
   }
   const message = text.replace(/^error: /, "").trim();
-  printFailure(host, json, { kind: "usage", message: capitalize(message), hint: "See: shardctl --help", exitCode: EXIT.error });
+  printFailure(host, json, {
+    kind: "usage",
+    message: capitalize(message),
+    hint: "See: shardctl --help",
+    exitCode: EXIT.error,
+  });
   return EXIT.error;
 }
 

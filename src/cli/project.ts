@@ -45,7 +45,10 @@ export async function loadProject(host: Host, options: CommonOptions): Promise<C
   const { path, text } = located.value;
   const shown = relative(host.cwd, path);
   const { config, errors } = parseConfig({ path: shown, text });
-  if (config === null) return fail("config", `The config has errors.\n${formatErrors(errors, "text")}`, null, { errors });
+  if (config === null)
+    return fail("config", `The config has errors.\n${formatErrors(errors, "text")}`, null, {
+      errors,
+    });
   const environment = chooseEnvironment(config, options.environment, shown);
   if (!environment.ok) return environment;
   const folder = dirname(path);
@@ -61,7 +64,8 @@ export async function loadProject(host: Host, options: CommonOptions): Promise<C
       knownEnvironments: known.length === 0 ? null : known,
       endpoint: given ?? configured?.endpoint ?? null,
       // The token of a configured environment is for its own endpoint only.
-      tokenVariable: (given === null ? configured?.tokenVariable : undefined) ?? DEFAULT_TOKEN_VARIABLE,
+      tokenVariable:
+        (given === null ? configured?.tokenVariable : undefined) ?? DEFAULT_TOKEN_VARIABLE,
       runtime: await readRuntime(folder),
     },
   };
@@ -91,7 +95,10 @@ interface ConfigText {
   readonly text: Uint8Array;
 }
 
-async function locateConfig(host: Host, given: string | undefined): Promise<CliResult<ConfigText | null>> {
+async function locateConfig(
+  host: Host,
+  given: string | undefined,
+): Promise<CliResult<ConfigText | null>> {
   if (given !== undefined) {
     const path = resolve(host.cwd, given);
     const text = await readIfPresent(path);
@@ -118,7 +125,11 @@ async function readIfPresent(path: string): Promise<CliResult<ConfigText | null>
   }
 }
 
-function chooseEnvironment(config: Config, given: string | undefined, path: string): CliResult<string> {
+function chooseEnvironment(
+  config: Config,
+  given: string | undefined,
+  path: string,
+): CliResult<string> {
   const known = Object.keys(config.environments).toSorted();
   if (given !== undefined && known.length > 0 && !known.includes(given)) {
     return fail("config", `${path} has no environment '${given}'.`, `It has: ${known.join(", ")}.`);

@@ -32,12 +32,20 @@ export function openBars(session: Session): RunReporter {
     if (bar !== undefined) multi.remove(bar);
     bars.delete(key);
     ended.add(key);
-    const mark = action.state === "done" ? colors.green("✓") : action.state === "failed" ? colors.red("✗") : colors.yellow("-");
+    const mark =
+      action.state === "done"
+        ? colors.green("✓")
+        : action.state === "failed"
+          ? colors.red("✗")
+          : colors.yellow("-");
     multi.log(`${mark} ${action.namespace.padEnd(NAME_WIDTH)} ${action.kind} ${end}\n`);
   };
 
   const show = (key: string, action: RunAction): void => {
-    const payload = { name: `${action.namespace} ${action.kind}`.padEnd(NAME_WIDTH), work: describeWork(action) };
+    const payload = {
+      name: `${action.namespace} ${action.kind}`.padEnd(NAME_WIDTH),
+      work: describeWork(action),
+    };
     const value = Math.round(progressOf(action) * BAR_TOTAL);
     const bar = bars.get(key);
     if (bar !== undefined) bar.update(value, payload);

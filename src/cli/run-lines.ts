@@ -1,6 +1,12 @@
 /** Progress in plain lines, for pipes and CI logs: every change of state, and between them at most one line a second and per 10 % of an action. */
 import type { RunAction } from "../model/api.ts";
-import { type RunReporter, describeEnd, describeHold, describeWork, progressOf } from "./run-progress.ts";
+import {
+  type RunReporter,
+  describeEnd,
+  describeHold,
+  describeWork,
+  progressOf,
+} from "./run-progress.ts";
 import type { Session } from "./session.ts";
 
 const LINE_INTERVAL_MS = 1_000;
@@ -27,7 +33,11 @@ export function openLines(session: Session): RunReporter {
       session.say(end === null ? `${name} started` : `${name} ${end}`);
     } else if (hold !== before.hold) {
       session.say(`${name} ${hold ?? "has resumed"}`);
-    } else if (action.state === "running" && tenth > before.tenth && session.host.now() - lastLineAt >= LINE_INTERVAL_MS) {
+    } else if (
+      action.state === "running" &&
+      tenth > before.tenth &&
+      session.host.now() - lastLineAt >= LINE_INTERVAL_MS
+    ) {
       session.say(`${name} ${tenth * TENTHS} %, ${describeWork(action)}`);
       lastLineAt = session.host.now();
     } else {

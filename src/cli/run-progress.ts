@@ -41,7 +41,9 @@ export function describeEnd(action: RunAction): string | null {
       return null;
     case "done": {
       const operation = action.operation;
-      return operation === null ? "done" : `done, ${formatQuantity(operation.rowsCopied, "row")}, epoch ${operation.epoch}`;
+      return operation === null
+        ? "done"
+        : `done, ${formatQuantity(operation.rowsCopied, "row")}, epoch ${operation.epoch}`;
     }
     case "failed":
       return `failed: ${printable(action.error ?? "no reason was given")}`;

@@ -52,7 +52,9 @@ export function openSession(host: Host, json: boolean): Session {
       if (!json) host.stdout.write(forLog(text));
     },
     warn: (text) =>
-      void host.stderr.write(`${pc.createColors(wantsColors(host, host.stderr)).yellow("Warning:")} ${forLog(text)}`),
+      void host.stderr.write(
+        `${pc.createColors(wantsColors(host, host.stderr)).yellow("Warning:")} ${forLog(text)}`,
+      ),
     command: (text) => {
       if (!json) host.stdout.write(asLines(text));
     },
@@ -74,7 +76,8 @@ export function printFailure(host: Host, json: boolean, failure: CliFailure): vo
   const { details, ...error } = failure;
   if (json) return printJson(host, { error, ...details });
   const colors = pc.createColors(wantsColors(host, host.stderr));
-  const forLog = (text: string): string => asLines(isRunner(host) ? defuseCommands(inert(text)) : inert(text));
+  const forLog = (text: string): string =>
+    asLines(isRunner(host) ? defuseCommands(inert(text)) : inert(text));
   host.stderr.write(`${colors.red("Error:")} ${forLog(failure.message)}`);
   if (failure.hint !== null) host.stderr.write(forLog(failure.hint));
 }

@@ -20,13 +20,20 @@ export function tokenOfVariable(host: Host, variable: string): CliResult<TokenSo
   const given = host.env[variable]?.trim() ?? "";
   // Anything else cannot be sent in a header, and the error of the attempt would print it.
   if (given !== "" && !/^[\x21-\x7e]+$/.test(given)) {
-    return fail("config", `${variable} has characters that no token has, such as spaces or line breaks.`, "Copy it again.");
+    return fail(
+      "config",
+      `${variable} has characters that no token has, such as spaces or line breaks.`,
+      "Copy it again.",
+    );
   }
   const advice =
     given === ""
       ? `Set ${variable}${host.env["GITHUB_ACTIONS"] === "true" ? ", or give the job `permissions: id-token: write`" : ""}.`
       : `Check ${variable}: its SHA-256 must be in the Worker's secret SHARDCTL_TOKENS.`;
-  return { ok: true, value: { advice, take: async () => ({ ok: true, value: given === "" ? null : given }) } };
+  return {
+    ok: true,
+    value: { advice, take: async () => ({ ok: true, value: given === "" ? null : given }) },
+  };
 }
 
 /** The tokens of a job with `id-token: write`; null outside of one. @param endpoint its origin is the token's audience. */
@@ -37,7 +44,8 @@ export function tokenOfActions(host: Host, endpoint: string): TokenSource | null
   const request = new URL(url);
   request.searchParams.set("audience", new URL(endpoint).origin);
   return {
-    advice: "Compare this job's repository, ref and environment with the `github` options of the Worker.",
+    advice:
+      "Compare this job's repository, ref and environment with the `github` options of the Worker.",
     take: () => askActions(host, request, secret),
   };
 }
@@ -58,7 +66,11 @@ async function askActions(host: Host, url: URL, secret: string): Promise<CliResu
 }
 
 /** The token, or why there is none. */
-async function askOnce(host: Host, url: URL, secret: string): Promise<{ readonly token: string } | string> {
+async function askOnce(
+  host: Host,
+  url: URL,
+  secret: string,
+): Promise<{ readonly token: string } | string> {
   try {
     const response = await host.fetch(url, {
       headers: { accept: "application/json", authorization: `bearer ${secret}` },

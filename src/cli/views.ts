@@ -32,15 +32,27 @@ export function planJson(plan: Plan): unknown {
   return planDocument(plan);
 }
 
-export function statusText({ colors, host }: Session, reports: readonly NamespaceReport[], members: boolean): string {
-  return renderStatus(reports, { now: host.now(), palette: colors, ...(members ? { members } : {}) });
+export function statusText(
+  { colors, host }: Session,
+  reports: readonly NamespaceReport[],
+  members: boolean,
+): string {
+  return renderStatus(reports, {
+    now: host.now(),
+    palette: colors,
+    ...(members ? { members } : {}),
+  });
 }
 
 export function runText({ colors, host }: Session, run: Run): string {
   return renderRun(run, { now: host.now(), palette: colors });
 }
 
-export function historyText({ colors, host }: Session, operations: readonly OperationStatus[], bookmarks = false): string {
+export function historyText(
+  { colors, host }: Session,
+  operations: readonly OperationStatus[],
+  bookmarks = false,
+): string {
   return renderHistory(operations, { now: host.now(), palette: colors, bookmarks });
 }
 
@@ -68,7 +80,12 @@ export function eventsText(events: readonly HistoryEvent[]): string {
 /** One line a run. */
 export function runsText({ colors }: Session, runs: readonly Run[]): string {
   if (runs.length === 0) return "No runs yet.\n";
-  const paints = { running: colors.yellow, succeeded: colors.green, failed: colors.red, cancelled: colors.dim };
+  const paints = {
+    running: colors.yellow,
+    succeeded: colors.green,
+    failed: colors.red,
+    cancelled: colors.dim,
+  };
   const rows = runs.map((run) => [
     printable(run.id),
     formatMoment(run.startedAt),

@@ -53,7 +53,12 @@ export interface ManualEvent {
   readonly sha: string;
 }
 
-export type ActionsEvent = PullRequestEvent | PushEvent | MergeGroupEvent | CommentEvent | ManualEvent;
+export type ActionsEvent =
+  | PullRequestEvent
+  | PushEvent
+  | MergeGroupEvent
+  | CommentEvent
+  | ManualEvent;
 
 export interface ActionsRun {
   readonly event: ActionsEvent;
@@ -95,22 +100,34 @@ const pullRequestSchema = z.object({
     base: z.object({ ref: name, repo: z.object({ id: number }) }),
   }),
 });
-const mergeGroupSchema = z.object({ merge_group: z.object({ head_sha: sha, base_ref: branchRef }) });
+const mergeGroupSchema = z.object({
+  merge_group: z.object({ head_sha: sha, base_ref: branchRef }),
+});
 const commentSchema = z.object({
   action: name,
   issue: z.object({ number, pull_request: z.unknown().optional() }),
-  comment: z.object({ id: number, body: z.string().nullish(), user: z.object({ login: name }).nullish() }),
+  comment: z.object({
+    id: number,
+    body: z.string().nullish(),
+    user: z.object({ login: name }).nullish(),
+  }),
 });
 
 /**
  * @param environment the runner's variables.
  * @param eventJson content of the file that `GITHUB_EVENT_PATH` names.
  */
-export function readActionsEvent(environment: Environment, eventJson: string): Result<ActionsRun, string> {
+export function readActionsEvent(
+  environment: Environment,
+  eventJson: string,
+): Result<ActionsRun, string> {
   // The runner sets variables that do not apply to an empty text.
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""));
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""),
+  );
   const variables = variablesSchema.safeParse(given);
-  if (!variables.success) return failure(`${describe(variables.error, "the run's variables")} Is this GitHub Actions?`);
+  if (!variables.success)
+    return failure(`${describe(variables.error, "the run's variables")} Is this GitHub Actions?`);
   const payload = parseJson(eventJson);
   if (payload === null) return failure("The event's file is not a JSON object.");
   const event = readEvent(variables.data, payload);
@@ -149,7 +166,11 @@ function readEvent(variables: Variables, payload: object): Result<ActionsEvent, 
     case "repository_dispatch": {
       const branch = readBranch(variables);
       if (!branch.ok) return branch;
-      return success({ kind: event === "push" ? "push" : "manual", branch: branch.value, sha: commit });
+      return success({
+        kind: event === "push" ? "push" : "manual",
+        branch: branch.value,
+        sha: commit,
+      });
     }
     case "pull_request_target":
     case "workflow_run":

@@ -22,7 +22,8 @@ export function formatOutputs(
   delimiter: string = `end_${crypto.randomUUID()}`,
 ): string {
   const lines = Object.entries(outputs).map(([name, value]) => {
-    if (!/^[A-Za-z_][\w-]*$/.test(name)) throw new Error(`${JSON.stringify(name)} cannot name an output`);
+    if (!/^[A-Za-z_][\w-]*$/.test(name))
+      throw new Error(`${JSON.stringify(name)} cannot name an output`);
     if (value.includes(delimiter)) throw new Error(`The output ${name} holds the delimiter`);
     return `${name}<<${delimiter}\n${value}\n${delimiter}\n`;
   });
@@ -42,7 +43,10 @@ export function defuseCommands(text: string): string {
 }
 
 /** Markdown for the step's summary, cut at a line before GitHub's limit; nothing when not even the note of the cut fits. */
-export function capSummary(markdown: string, bytesMax: number = SUMMARY_BYTES_MAX - SUMMARY_ROOM_BYTES): string {
+export function capSummary(
+  markdown: string,
+  bytesMax: number = SUMMARY_BYTES_MAX - SUMMARY_ROOM_BYTES,
+): string {
   const bytes = new TextEncoder().encode(markdown);
   if (bytes.byteLength <= bytesMax) return markdown;
   const room = bytesMax - new TextEncoder().encode(SUMMARY_NOTE).byteLength;

@@ -28,7 +28,11 @@ export interface ActionsVerifier {
    * @param audience what the job had to ask its token for.
    * @param now milliseconds since the Unix epoch.
    */
-  verify(token: string, audience: string, now: number): Promise<Result<ActionsCaller, TokenRefusal>>;
+  verify(
+    token: string,
+    audience: string,
+    now: number,
+  ): Promise<Result<ActionsCaller, TokenRefusal>>;
 }
 
 export interface TokenRefusal {
@@ -76,7 +80,11 @@ const KEYS_TIMEOUT_MS = 5000;
 const KEYS_COOLDOWN_MS = 30_000;
 const KEYS_AGE_MAX_MS = 10 * 60 * 1000;
 /** Events whose jobs work on, or are started by, what somebody outside may have written, though their ref is the default branch. */
-const EVENTS_WITHOUT_APPLY: ReadonlySet<string> = new Set(["pull_request", "pull_request_target", "workflow_run"]);
+const EVENTS_WITHOUT_APPLY: ReadonlySet<string> = new Set([
+  "pull_request",
+  "pull_request_target",
+  "workflow_run",
+]);
 
 const text = z.string().min(1).max(1024);
 const claimsSchema = z.object({
@@ -107,7 +115,9 @@ export function createActionsVerifier(options: ActionsVerifierOptions): ActionsV
   return {
     async verify(token, audience, now) {
       if (token.length > TOKEN_LENGTH_MAX)
-        return refuse(`The token has ${token.length} characters; tokens of GitHub Actions are shorter.`);
+        return refuse(
+          `The token has ${token.length} characters; tokens of GitHub Actions are shorter.`,
+        );
       try {
         const { payload } = await jwtVerify(token, keys, {
           algorithms: ["RS256"],
@@ -129,12 +139,21 @@ export function createActionsVerifier(options: ActionsVerifierOptions): ActionsV
 /** Why this job may not apply, naming every claim that is in the way; null when it may. */
 export function checkApply(caller: ActionsCaller, policy: ApplyPolicy): string | null {
   const wrong: string[] = [];
-  if (caller.ref !== policy.ref) wrong.push(`ref is ${quote(caller.ref)}, and only ${quote(policy.ref)} may apply`);
+  if (caller.ref !== policy.ref)
+    wrong.push(`ref is ${quote(caller.ref)}, and only ${quote(policy.ref)} may apply`);
   if (caller.environment !== policy.environment) {
-    const is = caller.environment === null ? "the job names no environment" : `environment is ${quote(caller.environment)}`;
-    wrong.push(`${is}, and only ${quote(policy.environment)} may apply (\`environment:\` of the job)`);
+    const is =
+      caller.environment === null
+        ? "the job names no environment"
+        : `environment is ${quote(caller.environment)}`;
+    wrong.push(
+      `${is}, and only ${quote(policy.environment)} may apply (\`environment:\` of the job)`,
+    );
   }
-  if (policy.workflow !== null && caller.workflowRef !== `${caller.repository}/${policy.workflow}@${policy.ref}`) {
+  if (
+    policy.workflow !== null &&
+    caller.workflowRef !== `${caller.repository}/${policy.workflow}@${policy.ref}`
+  ) {
     wrong.push(
       `workflow_ref is ${quote(caller.workflowRef)}, and only ${quote(policy.workflow)} at ${quote(policy.ref)} may apply`,
     );
@@ -147,18 +166,25 @@ export function checkApply(caller: ActionsCaller, policy: ApplyPolicy): string |
   return wrong.length === 0 ? null : `This job may plan but not apply: ${wrong.join("; ")}.`;
 }
 
-function readClaims(payload: JWTPayload, options: ActionsVerifierOptions): Result<ActionsCaller, TokenRefusal> {
+function readClaims(
+  payload: JWTPayload,
+  options: ActionsVerifierOptions,
+): Result<ActionsCaller, TokenRefusal> {
   const parsed = claimsSchema.safeParse(payload);
   if (!parsed.success) {
     const names = [...new Set(parsed.error.issues.map((issue) => issue.path.join(".")))].toSorted();
-    return refuse(`The token lacks claims, or they have the wrong form: ${names.join(", ")}. Is it a token of GitHub Actions?`);
+    return refuse(
+      `The token lacks claims, or they have the wrong form: ${names.join(", ")}. Is it a token of GitHub Actions?`,
+    );
   }
   const claims = parsed.data;
   const wrong = [
     compareId("repository_id", claims.repository_id, options.repositoryId),
     compareId("repository_owner_id", claims.repository_owner_id, options.ownerId),
   ].filter((problem) => problem !== null);
-  return wrong.length === 0 ? success(toCaller(claims)) : refuse(`The token is for another repository: ${wrong.join(", ")}.`);
+  return wrong.length === 0
+    ? success(toCaller(claims))
+    : refuse(`The token is for another repository: ${wrong.join(", ")}.`);
 }
 
 function compareId(claim: string, is: string, expected: string): string | null {
@@ -182,8 +208,13 @@ function toCaller(claims: Claims): ActionsCaller {
 }
 
 /** Failures of the keys' address are ours; everything else is the token's. */
-function explainRefusal(error: unknown, issuer: string, audience: string): Result<never, TokenRefusal> {
-  if (error instanceof errors.JWTExpired) return refuse("The token has expired (exp): ask for a new one in the same job.");
+function explainRefusal(
+  error: unknown,
+  issuer: string,
+  audience: string,
+): Result<never, TokenRefusal> {
+  if (error instanceof errors.JWTExpired)
+    return refuse("The token has expired (exp): ask for a new one in the same job.");
   if (error instanceof errors.JWTClaimValidationFailed) {
     const expected = new Map([
       ["iss", ` It must be ${quote(issuer)}.`],
@@ -192,10 +223,12 @@ function explainRefusal(error: unknown, issuer: string, audience: string): Resul
     const how = error.reason === "missing" ? "is missing" : "is not acceptable";
     return refuse(`The claim ${error.claim} ${how}.${expected.get(error.claim) ?? ""}`);
   }
-  if (error instanceof errors.JOSEAlgNotAllowed) return refuse("The token's algorithm (alg) is not allowed: only RS256 is.");
+  if (error instanceof errors.JOSEAlgNotAllowed)
+    return refuse("The token's algorithm (alg) is not allowed: only RS256 is.");
   if (error instanceof errors.JWKSNoMatchingKey)
     return refuse("The token is signed with a key (kid) that the issuer does not publish.");
-  if (error instanceof errors.JWSSignatureVerificationFailed) return refuse("The token's signature is wrong.");
+  if (error instanceof errors.JWSSignatureVerificationFailed)
+    return refuse("The token's signature is wrong.");
   if (
     error instanceof errors.JWTInvalid ||
     error instanceof errors.JWSInvalid ||
@@ -203,7 +236,8 @@ function explainRefusal(error: unknown, issuer: string, audience: string): Resul
   ) {
     return refuse("The token is not a signed JWT.");
   }
-  if (error instanceof errors.JOSENotSupported) return refuse("The token has a header (crit or alg) that is not supported.");
+  if (error instanceof errors.JOSENotSupported)
+    return refuse("The token has a header (crit or alg) that is not supported.");
   return failure({
     kind: "unavailable",
     message: `The keys of ${issuer} could not be read, so the token could not be checked. Try again.`,

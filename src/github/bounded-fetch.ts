@@ -37,7 +37,8 @@ export function boundFetch(send: typeof fetch, options: BoundedFetchOptions): ty
   const { timeoutMs, answerBytesMax, now, onRequest } = options;
   return async (input, init) => {
     const startedAt = now();
-    const address = typeof input === "string" ? input : input instanceof URL ? input.href : input.url;
+    const address =
+      typeof input === "string" ? input : input instanceof URL ? input.href : input.url;
     const sent = { method: init?.method ?? "GET", path: new URL(address).pathname };
     const abort = new AbortController();
     const overdue = Promise.withResolvers<never>();
@@ -49,7 +50,12 @@ export function boundFetch(send: typeof fetch, options: BoundedFetchOptions): ty
     try {
       const work = sendAndRead(send, input, { ...init, signal: abort.signal }, answerBytesMax);
       const answer = await Promise.race([work, overdue.promise]);
-      onRequest({ ...sent, status: answer.status, durationMs: now() - startedAt, headers: answer.headers });
+      onRequest({
+        ...sent,
+        status: answer.status,
+        durationMs: now() - startedAt,
+        headers: answer.headers,
+      });
       return answer;
     } catch (error) {
       onRequest({ ...sent, status: null, durationMs: now() - startedAt, headers: null });
@@ -69,7 +75,11 @@ async function sendAndRead(
   const answer = await send(input, init);
   const { status, statusText, headers } = answer;
   const bytes = await readBytes(answer, bytesMax);
-  return new Response(BODILESS_STATUSES.has(status) ? null : bytes, { status, statusText, headers });
+  return new Response(BODILESS_STATUSES.has(status) ? null : bytes, {
+    status,
+    statusText,
+    headers,
+  });
 }
 
 async function readBytes(answer: Response, bytesMax: number): Promise<Uint8Array<ArrayBuffer>> {

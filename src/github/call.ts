@@ -71,7 +71,10 @@ export interface GithubCaller {
   readonly graphqlUrl: string;
   readonly call: <Value>(ask: Ask<Value>) => Promise<GithubResult<Value>>;
   /** All pages of a list, 100 items each, at most `pagesMax`. */
-  readonly callPages: <Item>(ask: Omit<Ask<readonly Item[]>, "isCached">, pagesMax: number) => Promise<GithubResult<Pages<Item>>>;
+  readonly callPages: <Item>(
+    ask: Omit<Ask<readonly Item[]>, "isCached">,
+    pagesMax: number,
+  ) => Promise<GithubResult<Pages<Item>>>;
   readonly rateBudget: () => RateBudget | null;
 }
 
@@ -113,10 +116,13 @@ export function createCaller(options: GithubOptions): GithubCaller {
 
   async function send(wanted: Ask<unknown>, page: number | null): Promise<RawAnswer> {
     const isRead = wanted.isRead ?? wanted.route.startsWith("GET ");
-    const headers: Record<string, string> = wanted.authorize === undefined ? {} : { authorization: await wanted.authorize() };
+    const headers: Record<string, string> =
+      wanted.authorize === undefined ? {} : { authorization: await wanted.authorize() };
     const parameters: Record<string, unknown> = {
       // Where the route has no place for them they would be sent as a query, or in the body.
-      ...(wanted.route.includes("{owner}") ? { owner: repository.owner, repo: repository.name } : {}),
+      ...(wanted.route.includes("{owner}")
+        ? { owner: repository.owner, repo: repository.name }
+        : {}),
       ...wanted.parameters,
       ...(page === null ? {} : { per_page: PAGE_ITEMS, page }),
       // Only for writes: stated for a read, the plugin would retry refusals as well.
@@ -126,7 +132,9 @@ export function createCaller(options: GithubOptions): GithubCaller {
     const known = wanted.isCached === true ? await etags.get(url) : null;
     if (known !== null) headers["if-none-match"] = known.etag;
     try {
-      const answered = await pace.run(!isRead, () => octokit.request(wanted.route, { ...parameters, headers }));
+      const answered = await pace.run(!isRead, () =>
+        octokit.request(wanted.route, { ...parameters, headers }),
+      );
       const data: unknown = answered.data;
       const { etag, link = null } = answered.headers;
       if (wanted.isCached === true && etag !== undefined) {
@@ -152,7 +160,9 @@ export function createCaller(options: GithubOptions): GithubCaller {
       return success({ value: wanted.answer.parse(data), link });
     } catch (error) {
       const explained =
-        error instanceof z.ZodError ? explainNonsense(request, describeIssue(error)) : explainError(error, request);
+        error instanceof z.ZodError
+          ? explainNonsense(request, describeIssue(error))
+          : explainError(error, request);
       return failure(explained);
     }
   }
@@ -172,7 +182,8 @@ export function createCaller(options: GithubOptions): GithubCaller {
         const answered = await ask({ ...wanted, isCached: true }, page);
         if (!answered.ok) return answered;
         items.push(...answered.value.value);
-        if (!/rel="next"/.test(answered.value.link ?? "")) return success({ items, isComplete: true });
+        if (!/rel="next"/.test(answered.value.link ?? ""))
+          return success({ items, isComplete: true });
       }
       return success({ items, isComplete: false });
     },
@@ -192,7 +203,11 @@ export async function callWholeList<Item>(
   return failure({ kind: "invalid", message, retryAt: null });
 }
 
-function createOctokit(options: GithubOptions, app: AppCredential | null, onHeaders: (headers: Headers) => void): Octokit {
+function createOctokit(
+  options: GithubOptions,
+  app: AppCredential | null,
+  onHeaders: (headers: Headers) => void,
+): Octokit {
   const { credentials, apiUrl = DEFAULT_API_URL, now = Date.now, log } = options;
   const bounded = boundFetch(options.fetch ?? fetch, {
     timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
@@ -226,13 +241,19 @@ function readBudget(headers: Headers): RateBudget | null {
   const resource = headers.get("x-ratelimit-resource");
   if (resource !== null && resource !== "core") return null;
   const numberOf = (name: string) => Number.parseInt(headers.get(`x-ratelimit-${name}`) ?? "", 10);
-  const [limit, remaining, resetsAt] = [numberOf("limit"), numberOf("remaining"), numberOf("reset") * 1000];
+  const [limit, remaining, resetsAt] = [
+    numberOf("limit"),
+    numberOf("remaining"),
+    numberOf("reset") * 1000,
+  ];
   return Number.isNaN(limit + remaining + resetsAt) ? null : { limit, remaining, resetsAt };
 }
 
 function describeIssue(error: z.ZodError): string {
   const [first] = error.issues;
-  return first === undefined ? "" : `${first.path.join(".") || "the whole answer"}: ${first.message}`;
+  return first === undefined
+    ? ""
+    : `${first.path.join(".") || "the whole answer"}: ${first.message}`;
 }
 
 function sleepFor(durationMs: number): Promise<void> {

@@ -23,7 +23,12 @@ export type GithubCredentials =
 /** The part of Octokit's request that is used here. */
 interface RequestFunction {
   (route: string, parameters?: object): Promise<{ readonly data: unknown }>;
-  readonly endpoint: { merge(route: unknown, parameters?: unknown): { headers: Record<string, string | number | undefined> } };
+  readonly endpoint: {
+    merge(
+      route: unknown,
+      parameters?: unknown,
+    ): { headers: Record<string, string | number | undefined> };
+  };
 }
 
 const RENEW_BEFORE_MS = 5 * 60 * 1000;
@@ -44,7 +49,11 @@ export function checkPrivateKey(privateKey: string): string | null {
 
 export interface AppCredential {
   /** For `Octokit`'s `authStrategy`. */
-  readonly hook: (request: RequestFunction, route: unknown, parameters?: unknown) => Promise<unknown>;
+  readonly hook: (
+    request: RequestFunction,
+    route: unknown,
+    parameters?: unknown,
+  ) => Promise<unknown>;
   /** Authorization header for what only the App itself may ask. */
   readonly appAuthorization: () => Promise<string>;
 }
@@ -58,7 +67,9 @@ export function createAppCredential(
   const problem = checkPrivateKey(privateKey);
   const sign = problem === null ? createAppAuth({ appId: credentials.appId, privateKey }) : null;
   let installation: Promise<number> | null =
-    credentials.installationId === undefined ? null : Promise.resolve(Number(credentials.installationId));
+    credentials.installationId === undefined
+      ? null
+      : Promise.resolve(Number(credentials.installationId));
   let known: { readonly token: string; readonly expiresAt: number } | null = null;
 
   async function appAuthorization(): Promise<string> {
@@ -74,7 +85,10 @@ export function createAppCredential(
     }
   }
 
-  async function findInstallation(request: RequestFunction, authorization: string): Promise<number> {
+  async function findInstallation(
+    request: RequestFunction,
+    authorization: string,
+  ): Promise<number> {
     const { data } = await request("GET /repos/{owner}/{repo}/installation", {
       owner: repository.owner,
       repo: repository.name,
@@ -101,7 +115,11 @@ export function createAppCredential(
     return made.token;
   }
 
-  async function hook(request: RequestFunction, route: unknown, parameters?: unknown): Promise<unknown> {
+  async function hook(
+    request: RequestFunction,
+    route: unknown,
+    parameters?: unknown,
+  ): Promise<unknown> {
     const endpoint = request.endpoint.merge(route, parameters);
     if (endpoint.headers["authorization"] !== undefined) return request(endpoint as never);
     const used = known;

@@ -23,7 +23,8 @@ export class UnusableCredential extends Error {
 }
 
 const SAID_LENGTH_MAX = 500;
-const CREDENTIAL = /\b(?:gh[a-z]_\w+|github_pat_\w+|ey[\w-]+\.[\w-]+\.[\w-]+)|\b(?:token|bearer)\s+\S+/gi;
+const CREDENTIAL =
+  /\b(?:gh[a-z]_\w+|github_pat_\w+|ey[\w-]+\.[\w-]+\.[\w-]+)|\b(?:token|bearer)\s+\S+/gi;
 
 interface HttpError {
   readonly status: number;
@@ -35,12 +36,18 @@ interface HttpError {
 export function explainError(error: unknown, request: FailedRequest): GithubFailure {
   const could = `Could not ${request.what}`;
   if (error instanceof RateLimitReached) return explainLimit(error, could);
-  if (error instanceof UnusableCredential) return fail("unauthenticated", `${could}: ${error.message}`);
+  if (error instanceof UnusableCredential)
+    return fail("unauthenticated", `${could}: ${error.message}`);
   if (error instanceof NoAnswer) {
-    return fail("unreachable", `${could}: ${error.message}. Try again; if it persists, look at https://www.githubstatus.com.`);
+    return fail(
+      "unreachable",
+      `${could}: ${error.message}. Try again; if it persists, look at https://www.githubstatus.com.`,
+    );
   }
   if (!isHttpError(error)) throw error;
-  return error.response === undefined ? explainSilence(error, could) : explainStatus(error, could, request.needs);
+  return error.response === undefined
+    ? explainSilence(error, could)
+    : explainStatus(error, could, request.needs);
 }
 
 /** An answer that is not what GitHub's API answers, such as a proxy's page. */
@@ -69,7 +76,10 @@ function explainStatus(error: HttpError, could: string, needs: string): GithubFa
   const said = `${could}: GitHub answered ${error.status}, ${sanitize(error.message)}`;
   switch (error.status) {
     case 401:
-      return fail("unauthenticated", `${said}. The token is unknown, expired or revoked: give a new one.`);
+      return fail(
+        "unauthenticated",
+        `${said}. The token is unknown, expired or revoked: give a new one.`,
+      );
     case 403: {
       const accepted = error.response?.headers["x-accepted-github-permissions"];
       const missing = namePermissions(accepted ?? "") ?? needs;
@@ -78,12 +88,18 @@ function explainStatus(error: HttpError, could: string, needs: string): GithubFa
     }
     case 404:
     case 410:
-      return fail("notFound", `${said}. It does not exist, or the credential may not see it (needs ${needs}).`);
+      return fail(
+        "notFound",
+        `${said}. It does not exist, or the credential may not see it (needs ${needs}).`,
+      );
     case 409:
       return fail("conflict", `${said}. Somebody else changed it at the same time: try again.`);
     default:
       if (error.status >= 500)
-        return fail("unreachable", `${said}. Try again; if it persists, look at https://www.githubstatus.com.`);
+        return fail(
+          "unreachable",
+          `${said}. Try again; if it persists, look at https://www.githubstatus.com.`,
+        );
       return fail("invalid", `${said}.`);
   }
 }
@@ -92,7 +108,11 @@ function explainStatus(error: HttpError, could: string, needs: string): GithubFa
 function namePermissions(header: string): string | null {
   const sets = header
     .split(";")
-    .map((set) => [...set.matchAll(/(\w+)\s*=\s*(\w+)/g)].map(([, name, access]) => `\`${name}: ${access}\``).join(" and "))
+    .map((set) =>
+      [...set.matchAll(/(\w+)\s*=\s*(\w+)/g)]
+        .map(([, name, access]) => `\`${name}: ${access}\``)
+        .join(" and "),
+    )
     .filter((set) => set !== "");
   return sets.length === 0 ? null : sets.join(", or ");
 }

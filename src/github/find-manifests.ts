@@ -58,14 +58,21 @@ export async function findManifests(
   const found = new Map<string, Uint8Array>();
   const missing: TreeFile[] = [];
   for (const file of listed.value) {
-    const bytes = file.bytes > FILE_BYTES_MAX ? new Uint8Array(FILE_BYTES_MAX + 1) : await cache.get(file.blobSha);
+    const bytes =
+      file.bytes > FILE_BYTES_MAX
+        ? new Uint8Array(FILE_BYTES_MAX + 1)
+        : await cache.get(file.blobSha);
     if (bytes === null) missing.push(file);
     else found.set(file.path, bytes);
   }
   const wanted = uniqueBlobs(missing);
   const fetchable = wanted.slice(0, options.fetchesMax ?? FETCHES_MAX);
   for (let start = 0; start < fetchable.length; start += FETCHES_AT_ONCE) {
-    const fetched = await fetchBlobs(reader, fetchable.slice(start, start + FETCHES_AT_ONCE), cache);
+    const fetched = await fetchBlobs(
+      reader,
+      fetchable.slice(start, start + FETCHES_AT_ONCE),
+      cache,
+    );
     if (!fetched.ok) return fetched;
     for (const file of missing) {
       const bytes = fetched.value.get(file.blobSha);
@@ -74,9 +81,16 @@ export async function findManifests(
   }
   const left = wanted.length - fetchable.length;
   if (left > 0) return success({ kind: "incomplete", fetched: fetchable.length, missing: left });
-  const files = listed.value.map(({ path }) => ({ path, text: found.get(path) ?? new Uint8Array() }));
+  const files = listed.value.map(({ path }) => ({
+    path,
+    text: found.get(path) ?? new Uint8Array(),
+  }));
   const config = files.find(({ path }) => path === CONFIG_PATH) ?? null;
-  return success({ kind: "complete", files: files.filter(({ path }) => path !== CONFIG_PATH), config });
+  return success({
+    kind: "complete",
+    files: files.filter(({ path }) => path !== CONFIG_PATH),
+    config,
+  });
 }
 
 /** Manifests and config with their hashes, within the limits, sorted by path. */
@@ -89,11 +103,15 @@ async function listManifests(
   if (!below.ok) return below;
   const config = await reader.file(commit, CONFIG_PATH);
   if (!config.ok) return config;
-  const manifests = below.value.filter(({ path }) => path !== CONFIG_PATH && isManifestPath(path, folder));
+  const manifests = below.value.filter(
+    ({ path }) => path !== CONFIG_PATH && isManifestPath(path, folder),
+  );
   const files = config.value === null ? manifests : [...manifests, config.value];
   const link = files.find(({ isLink }) => isLink);
   if (link !== undefined) {
-    return refuse(`${link.path} is a symbolic link. Put the file itself there, or move the link out of ${folder}.`);
+    return refuse(
+      `${link.path} is a symbolic link. Put the file itself there, or move the link out of ${folder}.`,
+    );
   }
   if (files.length > FILES_MAX) {
     return refuse(
@@ -120,7 +138,9 @@ async function fetchBlobs(
   cache: BlobCache,
 ): Promise<GithubResult<ReadonlyMap<string, Uint8Array>>> {
   const fetched = new Map<string, Uint8Array>();
-  const answers = await Promise.all(blobShas.map(async (blobSha) => ({ blobSha, blob: await reader.blob(blobSha) })));
+  const answers = await Promise.all(
+    blobShas.map(async (blobSha) => ({ blobSha, blob: await reader.blob(blobSha) })),
+  );
   let failed: GithubResult<never> | null = null;
   for (const { blobSha, blob } of answers) {
     if (!blob.ok) {

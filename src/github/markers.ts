@@ -24,7 +24,9 @@ export function headMarker(headSha: string): string {
 
 /** The commit that a marked comment is about; null when a person took the line out. */
 export function readHead(body: string): string | null {
-  return /^<!-- shardctl:head:([0-9a-f]{40}) -->\r?$/.exec(body.split("\n", 2)[1] ?? "")?.[1] ?? null;
+  return (
+    /^<!-- shardctl:head:([0-9a-f]{40}) -->\r?$/.exec(body.split("\n", 2)[1] ?? "")?.[1] ?? null
+  );
 }
 
 /** True when GitHub would show both the same: it may change line ends, and drops blanks at the end. */

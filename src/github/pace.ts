@@ -90,7 +90,9 @@ export function createPace({ writeSpacingMs, waitMaxMs, now, sleep }: PaceOption
 
 /** When to try again, if the error is a rate limit, primary or secondary; null for every other error. */
 function findRetryTime(error: unknown, now: number): number | null {
-  const { status, message, response } = (typeof error === "object" && error !== null ? error : {}) as {
+  const { status, message, response } = (
+    typeof error === "object" && error !== null ? error : {}
+  ) as {
     readonly status?: unknown;
     readonly message?: unknown;
     readonly response?: { readonly headers?: Readonly<Record<string, string | undefined>> };
@@ -98,7 +100,8 @@ function findRetryTime(error: unknown, now: number): number | null {
   const headers = response?.headers ?? {};
   const retryAfterSeconds = Number(headers["retry-after"] ?? Number.NaN);
   const hasRetryAfter = Number.isFinite(retryAfterSeconds) && retryAfterSeconds >= 0;
-  const isLimit = status === 429 || (status === 403 && (hasRetryAfter || /\brate limit/i.test(String(message))));
+  const isLimit =
+    status === 429 || (status === 403 && (hasRetryAfter || /\brate limit/i.test(String(message))));
   if (!isLimit) return null;
   if (hasRetryAfter) return now + retryAfterSeconds * 1000;
   const resetSeconds = Number(headers["x-ratelimit-reset"] ?? Number.NaN);

@@ -15,18 +15,23 @@ export interface ApplyCommand {
 const COMMAND = /^\/shardctl(?:[ \t]|$)/;
 const LENGTH_MAX = 1000;
 const OVERRIDES_MAX = 50;
-const USAGE = "Write `/shardctl apply <fingerprint>`, with `--override <guard>` for each guard that it may pass.";
+const USAGE =
+  "Write `/shardctl apply <fingerprint>`, with `--override <guard>` for each guard that it may pass.";
 
 /** Null for a comment that is not addressed to us; a failure says what is wrong with one that is. */
 export function parseCommand(body: string): Result<ApplyCommand, string> | null {
   const line = body.trim();
   if (!COMMAND.test(line)) return null;
-  if (line.includes("\n")) return failure(`A command is a comment of one line, with nothing else in it. ${USAGE}`);
-  if (line.length > LENGTH_MAX) return failure(`The command is longer than ${LENGTH_MAX} characters. ${USAGE}`);
+  if (line.includes("\n"))
+    return failure(`A command is a comment of one line, with nothing else in it. ${USAGE}`);
+  if (line.length > LENGTH_MAX)
+    return failure(`The command is longer than ${LENGTH_MAX} characters. ${USAGE}`);
   const [, verb, fingerprint, ...rest] = line.split(/[ \t]+/);
   if (verb !== "apply") return failure(`The only command is apply. ${USAGE}`);
   if (fingerprint === undefined || !/^[0-9a-f]{64}$/i.test(fingerprint)) {
-    return failure(`A plan is named by all 64 digits of its fingerprint: copy the line from the comment with the plan. ${USAGE}`);
+    return failure(
+      `A plan is named by all 64 digits of its fingerprint: copy the line from the comment with the plan. ${USAGE}`,
+    );
   }
   const overrides = readOverrides(rest);
   return overrides.ok
@@ -50,6 +55,7 @@ function readOverrides(words: readonly string[]): Result<readonly string[], stri
     }
   }
   if (names === 0) return failure(`--override needs the name of a guard. ${USAGE}`);
-  if (overrides.size > OVERRIDES_MAX) return failure(`The command names more than ${OVERRIDES_MAX} guards. ${USAGE}`);
+  if (overrides.size > OVERRIDES_MAX)
+    return failure(`The command names more than ${OVERRIDES_MAX} guards. ${USAGE}`);
   return success([...overrides]);
 }

@@ -137,7 +137,9 @@ export interface GithubReader {
   /** Open pull requests into a branch, oldest first. */
   openPulls(baseRef: string): Promise<GithubResult<readonly Pull[]>>;
   /** Paths that a pull request touches, old names included. `isComplete` is false beyond GitHub's 3,000. */
-  pullFiles(number: number): Promise<GithubResult<{ readonly paths: readonly string[]; readonly isComplete: boolean }>>;
+  pullFiles(
+    number: number,
+  ): Promise<GithubResult<{ readonly paths: readonly string[]; readonly isComplete: boolean }>>;
   /** Pull requests that a commit belongs to, merged ones first. */
   pullsOfCommit(sha: string): Promise<GithubResult<readonly Pull[]>>;
   /** Own comments whose first line is exactly the marker, oldest first. */
@@ -170,5 +172,8 @@ export interface GithubWriter extends GithubReader {
     change: { readonly title?: string; readonly body?: string; readonly state?: "open" | "closed" },
   ): Promise<GithubResult<Issue>>;
   commentOnIssue(number: number, body: string): Promise<GithubResult<Comment>>;
-  reactTo(commentId: number, reaction: "+1" | "-1" | "eyes" | "rocket" | "confused"): Promise<GithubResult<null>>;
+  reactTo(
+    commentId: number,
+    reaction: "+1" | "-1" | "eyes" | "rocket" | "confused",
+  ): Promise<GithubResult<null>>;
 }

@@ -18,18 +18,24 @@ export const ANNOTATIONS_MAX = 500;
 
 const LEVELS: readonly Annotation["level"][] = ["failure", "warning", "notice"];
 
-export async function publishCheck(writer: GithubWriter, check: Check): Promise<GithubResult<CheckOutcome>> {
+export async function publishCheck(
+  writer: GithubWriter,
+  check: Check,
+): Promise<GithubResult<CheckOutcome>> {
   const wanted = limitAnnotations(check);
   const known = await writer.checks(check.headSha, check.name);
   if (!known.ok)
-    return known.failure.kind === "forbidden" ? success({ kind: "notAllowed", message: known.failure.message }) : known;
+    return known.failure.kind === "forbidden"
+      ? success({ kind: "notAllowed", message: known.failure.message })
+      : known;
   const run = known.value.find(({ externalId }) => externalId === check.externalId);
   if (run === undefined) return createRun(writer, wanted);
   const shown = run.annotationCount === 0 ? success([]) : await writer.checkAnnotations(run.id);
   if (!shown.ok) return shown;
   const wantedKeys = new Set(wanted.annotations.map((annotation) => keyOf(annotation)));
   const shownKeys = new Set(shown.value.map((annotation) => keyOf(annotation)));
-  if (shown.value.some((annotation) => !wantedKeys.has(keyOf(annotation)))) return createRun(writer, wanted);
+  if (shown.value.some((annotation) => !wantedKeys.has(keyOf(annotation))))
+    return createRun(writer, wanted);
   const fresh = wanted.annotations.filter((annotation) => !shownKeys.has(keyOf(annotation)));
   if (fresh.length === 0 && isSame(run, wanted)) return success({ kind: "unchanged", id: run.id });
   const updated = await writer.updateCheck(run.id, { ...wanted, annotations: fresh });
@@ -40,13 +46,17 @@ async function createRun(writer: GithubWriter, check: Check): Promise<GithubResu
   const created = await writer.createCheck(check);
   if (created.ok) return success({ kind: "created", id: created.value.id });
   if (created.failure.kind !== "forbidden") return created;
-  const hint = "Check runs are written by Apps and by the token of a workflow only. The comment says the same.";
+  const hint =
+    "Check runs are written by Apps and by the token of a workflow only. The comment says the same.";
   return success({ kind: "notAllowed", message: `${created.failure.message} ${hint}` });
 }
 
 function isSame(run: CheckRef, check: Check): boolean {
   return (
-    run.conclusion === check.conclusion && run.title === check.title && run.summary === check.summary && run.text === check.text
+    run.conclusion === check.conclusion &&
+    run.title === check.title &&
+    run.summary === check.summary &&
+    run.text === check.text
   );
 }
 
@@ -58,7 +68,11 @@ function limitAnnotations(check: Check): Check {
   if (left <= 0) return { ...check, annotations: sorted };
   const [most, more] = [ANNOTATIONS_MAX, left].map((count) => count.toLocaleString("en-US"));
   const note = `The ${most} most severe annotations are shown, ${more} more are left out.`;
-  return { ...check, summary: `${note}\n\n${check.summary}`, annotations: sorted.slice(0, ANNOTATIONS_MAX) };
+  return {
+    ...check,
+    summary: `${note}\n\n${check.summary}`,
+    annotations: sorted.slice(0, ANNOTATIONS_MAX),
+  };
 }
 
 function compareAnnotations(left: Annotation, right: Annotation): number {

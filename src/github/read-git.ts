@@ -10,7 +10,9 @@ const REPOSITORY = "/repos/{owner}/{repo}";
 const FILE_MODE = "100";
 const LINK_MODE = "120000";
 
-export function createGitReads(caller: GithubCaller): Pick<GithubReader, "branchHead" | "commit" | "files" | "file" | "blob"> {
+export function createGitReads(
+  caller: GithubCaller,
+): Pick<GithubReader, "branchHead" | "commit" | "files" | "file" | "blob"> {
   const { call } = caller;
   return {
     branchHead: (branch) =>
@@ -37,7 +39,11 @@ export function createGitReads(caller: GithubCaller): Pick<GithubReader, "branch
 }
 
 /** Goes down to the folder level by level, so that a truncated answer is about its own files and not about a large repository. */
-async function listFiles(caller: GithubCaller, commit: CommitRef, folder: string): Promise<GithubResult<readonly TreeFile[]>> {
+async function listFiles(
+  caller: GithubCaller,
+  commit: CommitRef,
+  folder: string,
+): Promise<GithubResult<readonly TreeFile[]>> {
   const segments = splitPath(folder);
   const found = await findEntry(caller, commit, segments);
   if (!found.ok) return found;
@@ -48,13 +54,24 @@ async function listFiles(caller: GithubCaller, commit: CommitRef, folder: string
   if (!tree.ok) return tree;
   if (tree.value.isTruncated) {
     const shown = tree.value.entries.length.toLocaleString("en-US");
-    return refuseFolder(folder, `it has more files than GitHub lists in one answer (it stopped after ${shown})`);
+    return refuseFolder(
+      folder,
+      `it has more files than GitHub lists in one answer (it stopped after ${shown})`,
+    );
   }
   const prefix = segments.length === 0 ? "" : `${segments.join("/")}/`;
-  return success(tree.value.entries.filter((entry) => isFile(entry)).map((entry) => toFile(entry, `${prefix}${entry.path}`)));
+  return success(
+    tree.value.entries
+      .filter((entry) => isFile(entry))
+      .map((entry) => toFile(entry, `${prefix}${entry.path}`)),
+  );
 }
 
-async function findFile(caller: GithubCaller, commit: CommitRef, path: string): Promise<GithubResult<TreeFile | null>> {
+async function findFile(
+  caller: GithubCaller,
+  commit: CommitRef,
+  path: string,
+): Promise<GithubResult<TreeFile | null>> {
   const found = await findEntry(caller, commit, splitPath(path));
   if (!found.ok) return found;
   return success(found.value !== null && isFile(found.value) ? toFile(found.value, path) : null);
@@ -69,7 +86,8 @@ async function findEntry(
   segments: readonly string[],
 ): Promise<GithubResult<Entry | null>> {
   const path = segments.join("/");
-  if (segments.length > FOLDER_DEPTH_MAX) return refuseFolder(path, `it is deeper than ${FOLDER_DEPTH_MAX} folders`);
+  if (segments.length > FOLDER_DEPTH_MAX)
+    return refuseFolder(path, `it is deeper than ${FOLDER_DEPTH_MAX} folders`);
   let entry: Entry = { path: "", mode: "040000", type: "tree", sha: commit.treeSha, bytes: 0 };
   for (const segment of segments) {
     if (entry.type !== "tree") return success(null);
@@ -77,7 +95,9 @@ async function findEntry(
     if (!level.ok) return level;
     const next = level.value.entries.find((candidate) => candidate.path === segment);
     if (next === undefined) {
-      return level.value.isTruncated ? refuseFolder(path, "a folder above it has more entries than GitHub lists") : success(null);
+      return level.value.isTruncated
+        ? refuseFolder(path, "a folder above it has more entries than GitHub lists")
+        : success(null);
     }
     entry = next;
   }
@@ -97,7 +117,11 @@ function toFile({ sha, bytes, mode }: Entry, path: string): TreeFile {
   return { path, blobSha: sha, bytes, isLink: mode === LINK_MODE };
 }
 
-function readTree(caller: GithubCaller, treeSha: string, isRecursive: boolean): Promise<GithubResult<shapes.Tree>> {
+function readTree(
+  caller: GithubCaller,
+  treeSha: string,
+  isRecursive: boolean,
+): Promise<GithubResult<shapes.Tree>> {
   return caller.call({
     what: `list the tree ${treeSha}`,
     route: `GET ${REPOSITORY}/git/trees/{tree_sha}`,

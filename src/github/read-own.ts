@@ -14,7 +14,10 @@ const CHECK_PAGES_MAX = 10;
 const ANNOTATION_PAGES_MAX = 20;
 const REPOSITORY = "/repos/{owner}/{repo}";
 
-type OwnReads = Pick<GithubReader, "login" | "commentsWith" | "issuesWith" | "checks" | "checkAnnotations">;
+type OwnReads = Pick<
+  GithubReader,
+  "login" | "commentsWith" | "issuesWith" | "checks" | "checkAnnotations"
+>;
 
 export function createOwnReads(caller: GithubCaller): OwnReads {
   const login = rememberSuccess(() => findLogin(caller));
@@ -31,7 +34,9 @@ export function createOwnReads(caller: GithubCaller): OwnReads {
         needs: "`pull_requests: read`",
       });
       if (!comments.ok) return comments;
-      const own = comments.value.filter((comment) => comment.author === author.value && firstLine(comment.body) === marker);
+      const own = comments.value.filter(
+        (comment) => comment.author === author.value && firstLine(comment.body) === marker,
+      );
       return success(own.toSorted((left, right) => left.id - right.id));
     },
     async issuesWith(marker) {
@@ -45,7 +50,9 @@ export function createOwnReads(caller: GithubCaller): OwnReads {
         needs: "`issues: read`",
       });
       if (!issues.ok) return issues;
-      const own = issues.value.filter((issue) => issue.author === author.value && firstLine(issue.body) === marker);
+      const own = issues.value.filter(
+        (issue) => issue.author === author.value && firstLine(issue.body) === marker,
+      );
       return success(own.toSorted((left, right) => left.number - right.number));
     },
     async checks(headSha, name) {
@@ -94,7 +101,12 @@ async function findLogin(caller: GithubCaller): Promise<GithubResult<string>> {
       authorize: app.appAuthorization,
     });
   }
-  const user = await caller.call({ what, route: "GET /user", answer: shapes.userSchema, needs: "a token of a user" });
+  const user = await caller.call({
+    what,
+    route: "GET /user",
+    answer: shapes.userSchema,
+    needs: "a token of a user",
+  });
   if (user.ok || user.failure.kind !== "forbidden") return user;
   const parameters = { baseUrl: caller.graphqlUrl, query: "{ viewer { login } }" };
   return caller.call({
@@ -107,7 +119,9 @@ async function findLogin(caller: GithubCaller): Promise<GithubResult<string>> {
   });
 }
 
-function rememberSuccess<Value>(find: () => Promise<GithubResult<Value>>): () => Promise<GithubResult<Value>> {
+function rememberSuccess<Value>(
+  find: () => Promise<GithubResult<Value>>,
+): () => Promise<GithubResult<Value>> {
   let known: GithubResult<Value> | null = null;
   return async () => {
     const found = known ?? (await find());

@@ -10,7 +10,10 @@ const PULL_PAGES_MAX = 10;
 const FILE_PAGES_MAX = 30;
 const REPOSITORY = "/repos/{owner}/{repo}";
 
-type PullReads = Pick<GithubReader, "pull" | "openPulls" | "pullFiles" | "pullsOfCommit" | "permissionOf">;
+type PullReads = Pick<
+  GithubReader,
+  "pull" | "openPulls" | "pullFiles" | "pullsOfCommit" | "permissionOf"
+>;
 
 export function createPullReads(caller: GithubCaller): PullReads {
   const { call, callPages } = caller;
@@ -45,7 +48,10 @@ export function createPullReads(caller: GithubCaller): PullReads {
       );
       if (!names.ok) return names;
       const { items, isComplete } = names.value;
-      return success({ paths: items.flat(), isComplete: isComplete && items.length < FILE_PAGES_MAX * 100 });
+      return success({
+        paths: items.flat(),
+        isComplete: isComplete && items.length < FILE_PAGES_MAX * 100,
+      });
     },
     async pullsOfCommit(sha) {
       const pulls = await callWholeList(caller, 1, {
@@ -57,7 +63,11 @@ export function createPullReads(caller: GithubCaller): PullReads {
       });
       if (!pulls.ok) return pulls;
       const isOther = (pull: { readonly state: string }) => (pull.state === "merged" ? 0 : 1);
-      return success(pulls.value.toSorted((left, right) => isOther(left) - isOther(right) || left.number - right.number));
+      return success(
+        pulls.value.toSorted(
+          (left, right) => isOther(left) - isOther(right) || left.number - right.number,
+        ),
+      );
     },
     permissionOf: (user) =>
       call({

@@ -19,7 +19,12 @@ export type WebhookEvent =
       readonly baseRef: string;
       readonly isFork: boolean;
     }
-  | { readonly kind: "push"; readonly ref: string; readonly sha: string; readonly isDeleted: boolean }
+  | {
+      readonly kind: "push";
+      readonly ref: string;
+      readonly sha: string;
+      readonly isDeleted: boolean;
+    }
   | {
       readonly kind: "comment";
       /** `created`, `edited` or `deleted`. */
@@ -78,22 +83,36 @@ const pushSchema = z.object({ ref: name, after: sha, deleted: z.boolean().nullis
 const commentSchema = z.object({
   action: name,
   issue: z.object({ number, pull_request: z.unknown().optional() }),
-  comment: z.object({ id: number, body: z.string().nullish(), user: z.object({ login: name }).nullish() }),
+  comment: z.object({
+    id: number,
+    body: z.string().nullish(),
+    user: z.object({ login: name }).nullish(),
+  }),
 });
 
-export async function readWebhook(request: Request, options: WebhookOptions): Promise<Result<WebhookDelivery, WebhookRefusal>> {
+export async function readWebhook(
+  request: Request,
+  options: WebhookOptions,
+): Promise<Result<WebhookDelivery, WebhookRefusal>> {
   const signature = request.headers.get("x-hub-signature-256");
   const deliveryId = request.headers.get("x-github-delivery") ?? "";
   const event = request.headers.get("x-github-event") ?? "";
   // Before the body: whoever does not even claim to be GitHub is not read.
   if (signature === null || !SIGNATURE.test(signature)) {
-    return refuse("unsigned", "The delivery has no X-Hub-Signature-256: set the webhook's secret on GitHub.");
+    return refuse(
+      "unsigned",
+      "The delivery has no X-Hub-Signature-256: set the webhook's secret on GitHub.",
+    );
   }
-  if (!DELIVERY_ID.test(deliveryId)) return refuse("invalid", "The delivery has no X-GitHub-Delivery id.");
+  if (!DELIVERY_ID.test(deliveryId))
+    return refuse("invalid", "The delivery has no X-GitHub-Delivery id.");
   const body = await readBody(request, WEBHOOK_BYTES_MAX);
   if (!body.ok) return body;
   if (body.value === "" || !(await verify(options.secret, body.value, signature))) {
-    return refuse("unsigned", "The delivery's signature is wrong: the secret on GitHub is not the one that is set here.");
+    return refuse(
+      "unsigned",
+      "The delivery's signature is wrong: the secret on GitHub is not the one that is set here.",
+    );
   }
   return readEvent(deliveryId, event, body.value, options.repositoryId);
 }
@@ -106,17 +125,26 @@ function readEvent(
 ): Result<WebhookDelivery, WebhookRefusal> {
   const payload = parseJson(body);
   if (payload === null)
-    return refuse("invalid", "The body is not a JSON object: set the webhook's content type to application/json.");
+    return refuse(
+      "invalid",
+      "The body is not a JSON object: set the webhook's content type to application/json.",
+    );
   const repository = repositorySchema.safeParse(payload);
   const isOurs = repository.success && String(repository.data.repository.id) === repositoryId;
   if (!isOurs && !(event === "ping" && !repository.success)) {
     const is = repository.success ? `repository ${repository.data.repository.id}` : "no repository";
-    return refuse("otherRepository", `The delivery is about ${is}; this Worker listens to repository ${repositoryId}.`);
+    return refuse(
+      "otherRepository",
+      `The delivery is about ${is}; this Worker listens to repository ${repositoryId}.`,
+    );
   }
   const parsed = toEvent(event, payload);
   return parsed.success
     ? success({ deliveryId, event: parsed.data })
-    : refuse("invalid", `The ${event} event has the wrong shape at ${parsed.error.issues[0]?.path.join(".") ?? "its root"}.`);
+    : refuse(
+        "invalid",
+        `The ${event} event has the wrong shape at ${parsed.error.issues[0]?.path.join(".") ?? "its root"}.`,
+      );
 }
 
 type ParsedEvent =
@@ -140,7 +168,12 @@ function toEvent(event: string, payload: object): ParsedEvent {
         .safeParse(payload);
     case "push":
       return pushSchema
-        .transform(({ ref, after, deleted }) => ({ kind: "push" as const, ref, sha: after, isDeleted: deleted === true }))
+        .transform(({ ref, after, deleted }) => ({
+          kind: "push" as const,
+          ref,
+          sha: after,
+          isDeleted: deleted === true,
+        }))
         .safeParse(payload);
     case "issue_comment":
       return commentSchema
@@ -155,7 +188,10 @@ function toEvent(event: string, payload: object): ParsedEvent {
         }))
         .safeParse(payload);
     default:
-      return { success: true, data: { kind: "other", name: event.replace(/[^\w.-]/g, "").slice(0, 64) } };
+      return {
+        success: true,
+        data: { kind: "other", name: event.replace(/[^\w.-]/g, "").slice(0, 64) },
+      };
   }
 }
 
@@ -169,7 +205,10 @@ function parseJson(text: string): object | null {
 }
 
 /** The body as text, given up as soon as it is longer than the limit, whatever its length header says. */
-async function readBody(request: Request, bytesMax: number): Promise<Result<string, WebhookRefusal>> {
+async function readBody(
+  request: Request,
+  bytesMax: number,
+): Promise<Result<string, WebhookRefusal>> {
   const tooLarge = refuse("tooLarge", `The body is larger than ${bytesMax} bytes.`);
   if (Number(request.headers.get("content-length") ?? 0) > bytesMax) return tooLarge;
   if (request.body === null) return success("");
@@ -189,11 +228,15 @@ async function readBody(request: Request, bytesMax: number): Promise<Result<stri
       text += decoder.decode(part.value, { stream: true });
     }
   } catch (error) {
-    if (error instanceof TypeError) return refuse("invalid", "The body broke off, or is not UTF-8 text.");
+    if (error instanceof TypeError)
+      return refuse("invalid", "The body broke off, or is not UTF-8 text.");
     throw error;
   }
 }
 
-function refuse(kind: WebhookRefusal["kind"], message: string): { readonly ok: false; readonly failure: WebhookRefusal } {
+function refuse(
+  kind: WebhookRefusal["kind"],
+  message: string,
+): { readonly ok: false; readonly failure: WebhookRefusal } {
   return failure({ kind, message });
 }

@@ -1,7 +1,15 @@
 /** GitHub's answers → the port's values. What is not read here is not looked at; what is missing makes the whole answer nonsense. */
 import * as z from "zod";
 
-import type { CheckConclusion, CheckRef, Comment, CommitRef, Issue, Permission, Pull } from "./port.ts";
+import type {
+  CheckConclusion,
+  CheckRef,
+  Comment,
+  CommitRef,
+  Issue,
+  Permission,
+  Pull,
+} from "./port.ts";
 
 const sha = z.string().regex(/^[0-9a-f]{40}$/);
 /** An account that was deleted is null; GitHub shows it as "ghost". */
@@ -24,17 +32,19 @@ export const pullSchema: z.ZodType<Pull> = z
     head: z.object({ sha, repo: z.object({ id }).nullish() }),
     base: z.object({ ref: z.string(), repo: z.object({ id }) }),
   })
-  .transform(({ number, state, title, user, merged_at, merge_commit_sha, html_url, head, base }) => ({
-    number,
-    state: (merged_at ?? null) === null ? state : ("merged" as const),
-    title,
-    author: user,
-    headSha: head.sha,
-    baseRef: base.ref,
-    mergeCommitSha: merge_commit_sha ?? null,
-    isFork: head.repo?.id !== base.repo.id,
-    url: html_url,
-  }));
+  .transform(
+    ({ number, state, title, user, merged_at, merge_commit_sha, html_url, head, base }) => ({
+      number,
+      state: (merged_at ?? null) === null ? state : ("merged" as const),
+      title,
+      author: user,
+      headSha: head.sha,
+      baseRef: base.ref,
+      mergeCommitSha: merge_commit_sha ?? null,
+      isFork: head.repo?.id !== base.repo.id,
+      url: html_url,
+    }),
+  );
 
 export const pullsSchema: z.ZodType<readonly Pull[]> = z.array(pullSchema);
 
@@ -59,7 +69,15 @@ export interface Tree {
 
 export const treeSchema: z.ZodType<Tree> = z
   .object({
-    tree: z.array(z.object({ path: z.string(), mode: z.string(), type: z.string(), sha, size: z.number().optional() })),
+    tree: z.array(
+      z.object({
+        path: z.string(),
+        mode: z.string(),
+        type: z.string(),
+        sha,
+        size: z.number().optional(),
+      }),
+    ),
     truncated: z.boolean(),
   })
   .transform(({ tree, truncated }) => ({
@@ -69,7 +87,9 @@ export const treeSchema: z.ZodType<Tree> = z
 
 export const blobSchema: z.ZodType<Uint8Array<ArrayBuffer>> = z
   .object({ content: z.string(), encoding: z.literal("base64") })
-  .transform(({ content }) => Uint8Array.from(atob(content.replace(/\s/g, "")), (char) => char.charCodeAt(0)));
+  .transform(({ content }) =>
+    Uint8Array.from(atob(content.replace(/\s/g, "")), (char) => char.charCodeAt(0)),
+  );
 
 export const fileNamesSchema: z.ZodType<readonly (readonly string[])[]> = z.array(
   z
@@ -81,7 +101,12 @@ export const fileNamesSchema: z.ZodType<readonly (readonly string[])[]> = z.arra
 
 export const commentSchema: z.ZodType<Comment> = z
   .object({ id, user: account, body: z.string().nullish(), html_url: z.string() })
-  .transform(({ id: number, user, body, html_url }) => ({ id: number, author: user, body: body ?? "", url: html_url }));
+  .transform(({ id: number, user, body, html_url }) => ({
+    id: number,
+    author: user,
+    body: body ?? "",
+    url: html_url,
+  }));
 
 export const commentsSchema: z.ZodType<readonly Comment[]> = z.array(commentSchema);
 
@@ -175,11 +200,15 @@ export const annotationsSchema = z.array(
 export const permissionSchema: z.ZodType<Permission> = z
   .object({ permission: z.string() })
   .transform(({ permission }) =>
-    permission === "admin" || permission === "write" || permission === "read" ? permission : ("none" as const),
+    permission === "admin" || permission === "write" || permission === "read"
+      ? permission
+      : ("none" as const),
   );
 
 export const userSchema = z.object({ login: z.string().min(1) }).transform(({ login }) => login);
-export const appSchema = z.object({ slug: z.string().min(1) }).transform(({ slug }) => `${slug}[bot]`);
+export const appSchema = z
+  .object({ slug: z.string().min(1) })
+  .transform(({ slug }) => `${slug}[bot]`);
 export const viewerSchema = z
   .object({ data: z.object({ viewer: z.object({ login: z.string().min(1) }) }) })
   .transform(({ data }) => data.viewer.login);

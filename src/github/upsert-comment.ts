@@ -37,7 +37,10 @@ export type CommentOutcome =
 /** A write is looked at afterwards, and done again when another writer came between; so often. */
 const ROUNDS_MAX = 4;
 
-export async function upsertComment(writer: GithubWriter, request: CommentRequest): Promise<GithubResult<CommentOutcome>> {
+export async function upsertComment(
+  writer: GithubWriter,
+  request: CommentRequest,
+): Promise<GithubResult<CommentOutcome>> {
   const text = `${request.marker}\n${headMarker(request.headSha)}\n\n${request.body}`;
   if (text.length > BODY_LENGTH_MAX) return refuseLength(request.pull, text.length);
   let kind: Written = "unchanged";
@@ -46,15 +49,21 @@ export async function upsertComment(writer: GithubWriter, request: CommentReques
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const seen = await look(writer, request);
     if (!seen.ok) return seen;
-    if (seen.value.headSha !== request.headSha) return success({ kind: "superseded", headSha: seen.value.headSha });
+    if (seen.value.headSha !== request.headSha)
+      return success({ kind: "superseded", headSha: seen.value.headSha });
     if (!seen.value.isWanted) return success({ kind: "closed" });
     const { comment } = seen.value;
     duplicatesRemoved += seen.value.duplicatesRemoved;
-    if (comment !== null && isSameBody(comment.body, text)) return success({ kind, comment, duplicatesRemoved });
-    if (comment === null && written === null && !request.createIfAbsent) return success({ kind: "absent" });
+    if (comment !== null && isSameBody(comment.body, text))
+      return success({ kind, comment, duplicatesRemoved });
+    if (comment === null && written === null && !request.createIfAbsent)
+      return success({ kind: "absent" });
     // GitHub's lists may lag behind its writes: what it said was created is not created again.
     if (comment === null && kind === "created" && written?.ok === true) break;
-    written = comment === null ? await writer.createComment(request.pull, text) : await writer.updateComment(comment.id, text);
+    written =
+      comment === null
+        ? await writer.createComment(request.pull, text)
+        : await writer.updateComment(comment.id, text);
     if (!written.ok && !mayHaveHappened(written.failure, comment !== null)) return written;
     kind = nextKind(kind, comment);
   }
@@ -81,7 +90,8 @@ async function look(writer: GithubWriter, request: CommentRequest): Promise<Gith
   if (!pull.ok) return pull;
   const { headSha, state } = pull.value;
   const isWanted = request.onlyWhileOpen !== true || state === "open";
-  if (headSha !== request.headSha || !isWanted) return success({ headSha, isWanted, comment: null, duplicatesRemoved: 0 });
+  if (headSha !== request.headSha || !isWanted)
+    return success({ headSha, isWanted, comment: null, duplicatesRemoved: 0 });
   const own = await writer.commentsWith(request.pull, request.marker);
   if (!own.ok) return own;
   const [comment, ...duplicates] = own.value;
@@ -90,7 +100,12 @@ async function look(writer: GithubWriter, request: CommentRequest): Promise<Gith
     // One that is gone already was removed by another writer.
     if (!deleted.ok && deleted.failure.kind !== "notFound") return deleted;
   }
-  return success({ headSha, isWanted, comment: comment ?? null, duplicatesRemoved: duplicates.length });
+  return success({
+    headSha,
+    isWanted,
+    comment: comment ?? null,
+    duplicatesRemoved: duplicates.length,
+  });
 }
 
 /** True after a failure that another look can settle: the answer was lost, or the comment was deleted just before its update. */

@@ -22,20 +22,32 @@ export interface IssueRequest {
 }
 
 export type IssueOutcome =
-  | { readonly kind: "created" | "updated" | "reopened" | "closed" | "unchanged"; readonly issue: Issue }
+  | {
+      readonly kind: "created" | "updated" | "reopened" | "closed" | "unchanged";
+      readonly issue: Issue;
+    }
   /** There is none, and all is well. */
   | { readonly kind: "absent" };
 
-export async function upsertIssue(writer: GithubWriter, request: IssueRequest): Promise<GithubResult<IssueOutcome>> {
+export async function upsertIssue(
+  writer: GithubWriter,
+  request: IssueRequest,
+): Promise<GithubResult<IssueOutcome>> {
   const own = await writer.issuesWith(request.marker);
   if (!own.ok) return own;
   const open = own.value.filter(({ state }) => state === "open");
   const issue = open[0] ?? own.value[0];
   for (const duplicate of open.slice(1)) {
-    const closed = await closeIssue(writer, request, duplicate, `This repeats #${issue?.number ?? 0}, which continues.`);
+    const closed = await closeIssue(
+      writer,
+      request,
+      duplicate,
+      `This repeats #${issue?.number ?? 0}, which continues.`,
+    );
     if (!closed.ok) return closed;
   }
-  if (!request.isOpen) return issue === undefined ? success({ kind: "absent" }) : settleIssue(writer, request, issue);
+  if (!request.isOpen)
+    return issue === undefined ? success({ kind: "absent" }) : settleIssue(writer, request, issue);
   return showIssue(writer, request, issue);
 }
 
@@ -52,11 +64,20 @@ async function showIssue(
   if (isSameBody(issue.body, body)) return success({ kind: "unchanged", issue });
   const isClosed = issue.state === "closed";
   // The title stays as it is: people may have changed it, and it says nothing that changes.
-  const updated = await writer.updateIssue(issue.number, { body, ...(isClosed ? { state: "open" } : {}) });
-  return updated.ok ? success({ kind: isClosed ? "reopened" : "updated", issue: updated.value }) : updated;
+  const updated = await writer.updateIssue(issue.number, {
+    body,
+    ...(isClosed ? { state: "open" } : {}),
+  });
+  return updated.ok
+    ? success({ kind: isClosed ? "reopened" : "updated", issue: updated.value })
+    : updated;
 }
 
-async function settleIssue(writer: GithubWriter, request: IssueRequest, issue: Issue): Promise<GithubResult<IssueOutcome>> {
+async function settleIssue(
+  writer: GithubWriter,
+  request: IssueRequest,
+  issue: Issue,
+): Promise<GithubResult<IssueOutcome>> {
   if (issue.state === "closed") return success({ kind: "unchanged", issue });
   const closed = await closeIssue(writer, request, issue, request.closingComment);
   return closed.ok ? success({ kind: "closed", issue: closed.value }) : closed;
@@ -72,5 +93,8 @@ async function closeIssue(
   const said = await writer.commentOnIssue(issue.number, comment);
   if (!said.ok) return said;
   const rest = issue.body.split("\n").slice(1).join("\n");
-  return writer.updateIssue(issue.number, { state: "closed", body: `${marker}\n${CLOSED_MARKER}\n${rest}` });
+  return writer.updateIssue(issue.number, {
+    state: "closed",
+    body: `${marker}\n${CLOSED_MARKER}\n${rest}`,
+  });
 }

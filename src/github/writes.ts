@@ -5,7 +5,14 @@
  */
 import { failure, success } from "../model/result.ts";
 import type { GithubCaller } from "./call.ts";
-import type { Annotation, Check, CheckRef, GithubReader, GithubResult, GithubWriter } from "./port.ts";
+import type {
+  Annotation,
+  Check,
+  CheckRef,
+  GithubReader,
+  GithubResult,
+  GithubWriter,
+} from "./port.ts";
 import * as shapes from "./shapes.ts";
 
 /** Characters of a comment or an issue. */
@@ -89,7 +96,11 @@ export function createWrites(caller: GithubCaller): Writes {
 }
 
 /** The first request makes or changes the run, the others add annotations: GitHub takes 50 at once and appends them. */
-async function sendCheck(caller: GithubCaller, id: number | null, check: Check): Promise<GithubResult<CheckRef>> {
+async function sendCheck(
+  caller: GithubCaller,
+  id: number | null,
+  check: Check,
+): Promise<GithubResult<CheckRef>> {
   const what = `${id === null ? "create" : "update"} the check run ${check.name}`;
   const refused = checkTexts(what, check);
   if (refused !== null) return refused;
@@ -102,8 +113,17 @@ async function sendCheck(caller: GithubCaller, id: number | null, check: Check):
       ...describeCheck(check, annotations),
       ...(runId === null ? { head_sha: check.headSha } : { check_run_id: runId }),
     };
-    const route = runId === null ? `POST ${REPOSITORY}/check-runs` : `PATCH ${REPOSITORY}/check-runs/{check_run_id}`;
-    const shown = await caller.call({ what, route, parameters, answer: shapes.checkSchema, needs: "`checks: write`" });
+    const route =
+      runId === null
+        ? `POST ${REPOSITORY}/check-runs`
+        : `PATCH ${REPOSITORY}/check-runs/{check_run_id}`;
+    const shown = await caller.call({
+      what,
+      route,
+      parameters,
+      answer: shapes.checkSchema,
+      needs: "`checks: write`",
+    });
     if (!shown.ok) return shown;
     sent = success(shown.value.check);
     runId = shown.value.check.id;
@@ -116,18 +136,29 @@ function describeCheck(check: Check, annotations: readonly Annotation[]): Record
   return {
     name: check.name,
     external_id: check.externalId,
-    ...(check.conclusion === null ? { status: "in_progress" } : { status: "completed", conclusion: check.conclusion }),
+    ...(check.conclusion === null
+      ? { status: "in_progress" }
+      : { status: "completed", conclusion: check.conclusion }),
     ...(check.detailsUrl === null ? {} : { details_url: check.detailsUrl }),
     output: {
       title: check.title,
       summary: check.summary,
       text: check.text,
-      ...(annotations.length === 0 ? {} : { annotations: annotations.map((annotation) => describeAnnotation(annotation)) }),
+      ...(annotations.length === 0
+        ? {}
+        : { annotations: annotations.map((annotation) => describeAnnotation(annotation)) }),
     },
   };
 }
 
-function describeAnnotation({ path, line, column, level, title, message }: Annotation): Record<string, unknown> {
+function describeAnnotation({
+  path,
+  line,
+  column,
+  level,
+  title,
+  message,
+}: Annotation): Record<string, unknown> {
   return {
     path,
     start_line: line,
@@ -140,18 +171,26 @@ function describeAnnotation({ path, line, column, level, title, message }: Annot
 }
 
 function checkBody(what: string, body: string): GithubResult<never> | null {
-  return body.length > BODY_LENGTH_MAX ? refuseLength(what, "the body", body.length, BODY_LENGTH_MAX) : null;
+  return body.length > BODY_LENGTH_MAX
+    ? refuseLength(what, "the body", body.length, BODY_LENGTH_MAX)
+    : null;
 }
 
 function checkTexts(what: string, check: Check): GithubResult<never> | null {
   for (const part of ["summary", "text"] as const) {
     const { length } = check[part];
-    if (length > CHECK_TEXT_LENGTH_MAX) return refuseLength(what, `the ${part}`, length, CHECK_TEXT_LENGTH_MAX);
+    if (length > CHECK_TEXT_LENGTH_MAX)
+      return refuseLength(what, `the ${part}`, length, CHECK_TEXT_LENGTH_MAX);
   }
   return null;
 }
 
-function refuseLength(what: string, part: string, length: number, max: number): GithubResult<never> {
+function refuseLength(
+  what: string,
+  part: string,
+  length: number,
+  max: number,
+): GithubResult<never> {
   const [is, most] = [length, max].map((count) => count.toLocaleString("en-US"));
   const message = `Could not ${what}: ${part} has ${is} characters, and GitHub takes ${most}. Nothing was sent; show less of it.`;
   return failure({ kind: "invalid", message, retryAt: null });

@@ -77,7 +77,8 @@ export class HistoryStore {
       ["id > ?", after],
     ];
     const given = conditions.filter(([, value]) => value !== null);
-    const where = given.length === 0 ? "" : `WHERE ${given.map(([condition]) => condition).join(" AND ")}`;
+    const where =
+      given.length === 0 ? "" : `WHERE ${given.map(([condition]) => condition).join(" AND ")}`;
     return this.#sql
       .exec<EventRow>(
         `SELECT id, at, environment, kind, namespace, body FROM events ${where} ORDER BY id ${after === null ? "DESC" : "ASC"} LIMIT ?`,
@@ -95,8 +96,15 @@ export class HistoryStore {
   /** The age is counted from the earliest of the last events: one clock that was ahead must not take the whole history away. */
   #forgetOld(newest: number): void {
     const { now } = this.#sql
-      .exec<{ now: number }>("SELECT min(at) AS now FROM events WHERE id > ?", newest - FORGET_EVERY)
+      .exec<{ now: number }>(
+        "SELECT min(at) AS now FROM events WHERE id > ?",
+        newest - FORGET_EVERY,
+      )
       .one();
-    this.#sql.exec("DELETE FROM events WHERE id <= ? OR at < ?", newest - EVENTS_MAX, now - EVENT_AGE_MAX_MS);
+    this.#sql.exec(
+      "DELETE FROM events WHERE id <= ? OR at < ?",
+      newest - EVENTS_MAX,
+      now - EVENT_AGE_MAX_MS,
+    );
   }
 }

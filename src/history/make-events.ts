@@ -14,7 +14,8 @@ import { countActions } from "../render/run-text.ts";
 export function planEvent(plan: Plan, actor: string, now: number): NewEvent {
   const { environment, fingerprint } = plan;
   const counts = summarizePlan(plan);
-  const blocks = counts.blocks === 0 ? "" : ` ${formatQuantity(counts.blocks, "block")} against it.`;
+  const blocks =
+    counts.blocks === 0 ? "" : ` ${formatQuantity(counts.blocks, "block")} against it.`;
   return makeEvent({
     at: now,
     environment,
@@ -26,7 +27,14 @@ export function planEvent(plan: Plan, actor: string, now: number): NewEvent {
   });
 }
 
-export function reviewEvent({ environment, pull, headSha, fingerprint, requestedBy, reviewedAt }: Review): NewEvent {
+export function reviewEvent({
+  environment,
+  pull,
+  headSha,
+  fingerprint,
+  requestedBy,
+  reviewedAt,
+}: Review): NewEvent {
   const summary = `the plan was shown in pull request #${pull}`;
   return makeEvent({
     at: reviewedAt,
@@ -46,7 +54,15 @@ export function releaseEvent(
 ): NewEvent {
   const guards = overrides.length === 0 ? "" : `, overriding ${overrides.join(", ")}`;
   const summary = `the plan of pull request #${pull} was released${guards}`;
-  return makeEvent({ at: releasedAt, environment, kind: "release", summary, actor: releasedBy, pull, fingerprint });
+  return makeEvent({
+    at: releasedAt,
+    environment,
+    kind: "release",
+    summary,
+    actor: releasedBy,
+    pull,
+    fingerprint,
+  });
 }
 
 /** A repair of a namespace was applied. The fingerprint is that of its plan. */
@@ -57,15 +73,27 @@ export function repairEvent(
   now: number,
 ): NewEvent {
   const rows = setAside.reduce((sum, stray) => sum + stray.rows, 0);
-  const aside = rows === 0 ? "no row was set aside" : `${formatQuantity(rows, "row was", "rows were")} set aside`;
+  const aside =
+    rows === 0
+      ? "no row was set aside"
+      : `${formatQuantity(rows, "row was", "rows were")} set aside`;
   const summary = `the namespace was repaired: ${formatQuantity(steps.length, "step")}, ${aside}`;
-  return makeEvent({ at: now, environment, kind: "repair", namespace, summary, actor, fingerprint });
+  return makeEvent({
+    at: now,
+    environment,
+    kind: "repair",
+    namespace,
+    summary,
+    actor,
+    fingerprint,
+  });
 }
 
 /** What a step of a run is worth telling: that it started, that operations ended, that it ended. */
 export function runEvents(run: Run, before: Run | null, now: number): NewEvent[] {
   const about = aboutRun(run, now);
-  const started: NewEvent[] = before === null ? [makeEvent({ ...about, kind: "run", summary: describeStart(run) })] : [];
+  const started: NewEvent[] =
+    before === null ? [makeEvent({ ...about, kind: "run", summary: describeStart(run) })] : [];
   const operations = run.actions.flatMap((action, index) => {
     const known = before?.actions[index] ?? null;
     return [...holdEvent(action, known, about), ...operationEvent(action, known, about)];
@@ -73,13 +101,25 @@ export function runEvents(run: Run, before: Run | null, now: number): NewEvent[]
   if (run.finishedAt === null || before?.finishedAt !== null) return [...started, ...operations];
   const rowsMoved = run.actions.reduce((sum, action) => sum + rowsMovedBy(action.operation), 0);
   const summary = `the run ${run.state}: ${countActions(run)}`;
-  const ended = makeEvent({ ...about, kind: "run", summary, rowsMoved, durationMs: run.finishedAt - run.startedAt });
+  const ended = makeEvent({
+    ...about,
+    kind: "run",
+    summary,
+    rowsMoved,
+    durationMs: run.finishedAt - run.startedAt,
+  });
   return [...started, ...operations, ended];
 }
 
-type AboutRun = Pick<NewEvent, "at" | "environment" | "actor" | "commit" | "pull" | "fingerprint" | "run">;
+type AboutRun = Pick<
+  NewEvent,
+  "at" | "environment" | "actor" | "commit" | "pull" | "fingerprint" | "run"
+>;
 
-function aboutRun({ id, environment, requestedBy, origin, fingerprint }: Run, now: number): AboutRun {
+function aboutRun(
+  { id, environment, requestedBy, origin, fingerprint }: Run,
+  now: number,
+): AboutRun {
   return {
     at: now,
     environment,
@@ -98,14 +138,21 @@ function describeStart({ actions, overrides }: Run): string {
 
 function operationEvent(action: RunAction, before: RunAction | null, about: AboutRun): NewEvent[] {
   const { operation, namespace } = action;
-  return endedNow(action, before) && operation !== null ? [operationEnd(operation, { ...about, namespace })] : [];
+  return endedNow(action, before) && operation !== null
+    ? [operationEnd(operation, { ...about, namespace })]
+    : [];
 }
 
 /** The run's own pauses, and that they are over; those of people are told when they ask. */
-function holdEvent({ operation, namespace }: RunAction, before: RunAction | null, about: AboutRun): NewEvent[] {
+function holdEvent(
+  { operation, namespace }: RunAction,
+  before: RunAction | null,
+  about: AboutRun,
+): NewEvent[] {
   if (operation?.state !== "running") return [];
   const hold = isPausedByUs(operation) ? operation.paused?.reason : null;
-  const known = before?.operation && isPausedByUs(before.operation) ? before.operation.paused?.reason : null;
+  const known =
+    before?.operation && isPausedByUs(before.operation) ? before.operation.paused?.reason : null;
   if (hold === known || (hold === null && operation.paused !== null)) return [];
   const what = describeOperation(operation);
   const summary = hold === null ? `${what} has resumed` : `${what} is paused: ${hold}`;
@@ -133,7 +180,11 @@ export function operationStart(
   operation: OperationStatus,
   about: Pick<NewEvent, "at" | "environment" | "actor" | "namespace">,
 ): NewEvent {
-  return makeEvent({ ...about, kind: "operation", summary: `${describeOperation(operation)} started without a run` });
+  return makeEvent({
+    ...about,
+    kind: "operation",
+    summary: `${describeOperation(operation)} started without a run`,
+  });
 }
 
 /** "rebalance 4 → 6 members, operation 3". */

@@ -56,10 +56,16 @@ export class WatchedOperations {
   }
 
   /** A namespace was read. Asks for its history only when more than one operation began since the last look. */
-  async noteLive(environment: string, live: LiveNamespace, readHistory: ReadHistory, now: number): Promise<void> {
+  async noteLive(
+    environment: string,
+    live: LiveNamespace,
+    readHistory: ReadHistory,
+    now: number,
+  ): Promise<void> {
     const { operation } = live;
     const wanted = countUnseen(this.#read(environment, live), operation);
-    if (wanted <= 1) return this.#tell(environment, live, operation === null ? [] : [operation], now);
+    if (wanted <= 1)
+      return this.#tell(environment, live, operation === null ? [] : [operation], now);
     const history = await readHistory(Math.min(wanted, MISSED_MAX));
     // Not told now is told at the next look: nothing was written.
     if (!history.ok) return;
@@ -74,7 +80,8 @@ export class WatchedOperations {
       if (operation === null || !endedNow(action, before?.actions[index] ?? null)) return;
       const ref = { object, name: namespace };
       const seen = this.#read(run.environment, ref);
-      if (seen === null || compareAge(operation, seen) >= 0) this.#write(run.environment, ref, operation);
+      if (seen === null || compareAge(operation, seen) >= 0)
+        this.#write(run.environment, ref, operation);
     });
   }
 
@@ -91,7 +98,12 @@ export class WatchedOperations {
   }
 
   /** @param operations oldest first. Looks may overlap, so the row is read in the turn in which it is written. */
-  #tell(environment: string, ref: NamespaceRef, operations: readonly OperationStatus[], now: number): void {
+  #tell(
+    environment: string,
+    ref: NamespaceRef,
+    operations: readonly OperationStatus[],
+    now: number,
+  ): void {
     let seen = this.#read(environment, ref);
     if (seen === null && operations.length === 0) this.#write(environment, ref, NOTHING);
     for (const operation of operations) {
@@ -99,8 +111,14 @@ export class WatchedOperations {
       if (seen !== null && compareAge(operation, seen) < 0) continue;
       const event = eventOf(environment, seen, operation, now);
       if (event !== null) this.#parts.record(event);
-      if (event !== null && operation.state !== "running") this.#parts.onEnd(environment, operation);
-      if (seen === null || compareAge(operation, seen) > 0 || seen.state !== operation.state || seen.step !== operation.step)
+      if (event !== null && operation.state !== "running")
+        this.#parts.onEnd(environment, operation);
+      if (
+        seen === null ||
+        compareAge(operation, seen) > 0 ||
+        seen.state !== operation.state ||
+        seen.step !== operation.step
+      )
         this.#write(environment, ref, operation);
       seen = operation;
     }
@@ -109,17 +127,23 @@ export class WatchedOperations {
   /** True while a run waits for it, or is about to. */
   #isFollowed({ correlationId, namespace }: OperationStatus): boolean {
     const id = runIdOf(correlationId);
-    const run = id === null ? undefined : this.#parts.activeRuns().find((active) => active.id === id);
+    const run =
+      id === null ? undefined : this.#parts.activeRuns().find((active) => active.id === id);
     const action = run?.actions.find((one) => one.namespace === namespace);
     return action?.state === "running" || action?.state === "pending";
   }
 
   #read(environment: string, { object, name }: NamespaceRef): Watched | null {
-    const query = "SELECT id, startedAt, state, step FROM watchedOperations WHERE environment = ? AND object = ? AND name = ?";
+    const query =
+      "SELECT id, startedAt, state, step FROM watchedOperations WHERE environment = ? AND object = ? AND name = ?";
     return this.#sql.exec<WatchedRow>(query, environment, object, name).toArray()[0] ?? null;
   }
 
-  #write(environment: string, { object, name }: NamespaceRef, { id, startedAt, state, step }: Watched): void {
+  #write(
+    environment: string,
+    { object, name }: NamespaceRef,
+    { id, startedAt, state, step }: Watched,
+  ): void {
     this.#sql.exec(
       `INSERT INTO watchedOperations VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (environment, object, name) DO UPDATE SET
         id = excluded.id, startedAt = excluded.startedAt, state = excluded.state, step = excluded.step`,
@@ -146,7 +170,12 @@ function countUnseen(seen: Watched | null, operation: OperationStatus | null): n
   return operation.id - seen.id + (seen.state === "running" ? 1 : 0);
 }
 
-function eventOf(environment: string, seen: Watched | null, operation: OperationStatus, now: number): NewEvent | null {
+function eventOf(
+  environment: string,
+  seen: Watched | null,
+  operation: OperationStatus,
+  now: number,
+): NewEvent | null {
   const { namespace, state, requestedBy, correlationId } = operation;
   const run = runIdOf(correlationId);
   const about = { at: now, environment, namespace, actor: requestedBy };
@@ -158,6 +187,9 @@ function eventOf(environment: string, seen: Watched | null, operation: Operation
 }
 
 /** Above 0 when the left one began later. */
-function compareAge(left: Pick<Watched, "id" | "startedAt">, right: Pick<Watched, "id" | "startedAt">): number {
+function compareAge(
+  left: Pick<Watched, "id" | "startedAt">,
+  right: Pick<Watched, "id" | "startedAt">,
+): number {
   return left.startedAt - right.startedAt || left.id - right.id;
 }

@@ -5,7 +5,14 @@
  * guess: an answer that is not a reply of the protocol is a failure, never an empty namespace. Every call takes a new stub,
  * because a stub stays broken after its object was aborted; nothing is retried here, since only the caller knows what is idempotent.
  */
-import type { Count, Distribution, LiveFailure, LiveNamespace, LiveResult, NamespaceRef } from "../model/live.ts";
+import type {
+  Count,
+  Distribution,
+  LiveFailure,
+  LiveNamespace,
+  LiveResult,
+  NamespaceRef,
+} from "../model/live.ts";
 import { PeerProtocols } from "../model/wire/peer-protocols.ts";
 import {
   type ControlReplies,
@@ -66,11 +73,15 @@ export function createObjectAccess(
     const limitMs = options.timeoutMs ?? timeoutMs;
     try {
       const reply = await protocols.exchange(`${ref.object}/${member}`, async (protocol) =>
-        requireReply(await withTimeout(callObject(binding, ref, member, protocol, request), limitMs)),
+        requireReply(
+          await withTimeout(callObject(binding, ref, member, protocol, request), limitMs),
+        ),
       );
       return readReply<Reply>(ref, request.kind, reply);
     } catch (error) {
-      return failure(error instanceof NotAReply ? nonsense(ref, request.kind) : explainException(ref, error));
+      return failure(
+        error instanceof NotAReply ? nonsense(ref, request.kind) : explainException(ref, error),
+      );
     }
   }
 
@@ -121,7 +132,10 @@ class CallTimeout extends Error {}
 async function withTimeout<Value>(call: Promise<Value>, timeoutMs: number): Promise<Value> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new CallTimeout(`no answer within ${timeoutMs} ms`)), timeoutMs);
+    timer = setTimeout(
+      () => reject(new CallTimeout(`no answer within ${timeoutMs} ms`)),
+      timeoutMs,
+    );
   });
   try {
     return await Promise.race([call, timeout]);
@@ -147,8 +161,13 @@ function isRefusal(reason: unknown): boolean {
   return isRecord(reason) && typeof reason["message"] === "string";
 }
 
-function readReply<Value>(ref: NamespaceRef, asked: string, reply: ProtocolReply<unknown>): LiveResult<Value> {
-  if (reply.ok) return isRecord(reply.value) ? success(reply.value as Value) : failure(nonsense(ref, asked));
+function readReply<Value>(
+  ref: NamespaceRef,
+  asked: string,
+  reply: ProtocolReply<unknown>,
+): LiveResult<Value> {
+  if (reply.ok)
+    return isRecord(reply.value) ? success(reply.value as Value) : failure(nonsense(ref, asked));
   const { kind: reason, message } = reply.failure;
   if (reason === "unreachable") return failure({ kind: "unreachable", message });
   return failure({ kind: "refused", message, reason });
@@ -168,7 +187,10 @@ function checkNamespace(ref: NamespaceRef, live: LiveNamespace): LiveResult<Live
   return complete ? success(live) : failure(nonsense(ref, "describe"));
 }
 
-function checkDistribution(ref: NamespaceRef, distribution: Distribution): LiveResult<Distribution> {
+function checkDistribution(
+  ref: NamespaceRef,
+  distribution: Distribution,
+): LiveResult<Distribution> {
   const complete = Number.isInteger(distribution.rows) && Array.isArray(distribution.members);
   return complete ? success(distribution) : failure(nonsense(ref, "distribute"));
 }
@@ -185,7 +207,9 @@ function checkRepair<Value extends RepairPlan | RepairOutcome>(
 ): LiveResult<Value> {
   const fields = repair as unknown as Readonly<Record<string, unknown>>;
   const isWhole =
-    repair.namespace === ref.name && typeof repair.fingerprint === "string" && lists.every((name) => Array.isArray(fields[name]));
+    repair.namespace === ref.name &&
+    typeof repair.fingerprint === "string" &&
+    lists.every((name) => Array.isArray(fields[name]));
   return isWhole ? success(repair) : failure(nonsense(ref, asked));
 }
 
@@ -213,7 +237,8 @@ function nonsense(ref: NamespaceRef, asked: string): LiveFailure {
 }
 
 // workerd's two ways to say that there is nothing to call: no such method, or a class that offers no RPC at all.
-const NO_METHOD = /does not implement (the method|"?shardctl)|does not support RPC|is not a function/i;
+const NO_METHOD =
+  /does not implement (the method|"?shardctl)|does not support RPC|is not a function/i;
 
 function explainException(ref: NamespaceRef, error: unknown): LiveFailure {
   const text = error instanceof Error ? error.message : String(error);
@@ -223,7 +248,10 @@ function explainException(ref: NamespaceRef, error: unknown): LiveFailure {
       message: `The class behind '${ref.object}' has no shardctl() method, so '${ref.name}' cannot be sharded. Add ShardHost to the class (see shardctl/durable-object).`,
     };
   }
-  return { kind: "unreachable", message: `'${ref.name}' behind '${ref.object}' could not be reached: ${text}` };
+  return {
+    kind: "unreachable",
+    message: `'${ref.name}' behind '${ref.object}' could not be reached: ${text}`,
+  };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

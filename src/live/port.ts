@@ -1,5 +1,12 @@
 /** The port to live namespaces. Adapters: Durable Object bindings (in a Worker) and in-memory (tests, benchmarks). */
-import type { Count, Distribution, DistributionRequest, LiveNamespace, LiveResult, NamespaceRef } from "../model/live.ts";
+import type {
+  Count,
+  Distribution,
+  DistributionRequest,
+  LiveNamespace,
+  LiveResult,
+  NamespaceRef,
+} from "../model/live.ts";
 import type { OperationStatus, StartOperation } from "../model/operation.ts";
 import type { RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.ts";
 
@@ -48,5 +55,10 @@ export interface LiveAccess extends LiveReader, MemberReader {
    * plan is another by now, or has obstacles, and as `operationRunning` while an operation makes
    * progress.
    */
-  repair(ref: NamespaceRef, request: RepairRequest, fingerprint: string, by: string): Promise<LiveResult<RepairOutcome>>;
+  repair(
+    ref: NamespaceRef,
+    request: RepairRequest,
+    fingerprint: string,
+    by: string,
+  ): Promise<LiveResult<RepairOutcome>>;
 }

@@ -1,7 +1,12 @@
 /** Options as written → the spec of one environment: overrides merged, defaults filled in. Runs on manifests without errors only. */
 import { compareText } from "../model/compare-text.ts";
 import type { Key } from "../model/layout/key.ts";
-import { DEFAULT_POLICY, type NamespaceSpec, type Policy, type SourcePosition } from "../model/spec.ts";
+import {
+  DEFAULT_POLICY,
+  type NamespaceSpec,
+  type Policy,
+  type SourcePosition,
+} from "../model/spec.ts";
 import { type SpecView, fitsStrategy, splitPointKey } from "./check-spec.ts";
 import { parseDuration } from "./fields.ts";
 import type { RawSpec, RawSplitPoint } from "./namespace-schema.ts";
@@ -15,20 +20,26 @@ type RawPolicy = NonNullable<RawSpec["policy"]>;
 export function mergeOverride(base: SpecView, override: SpecView): SpecView {
   const { strategy } = override.options;
   const changes = strategy !== undefined && strategy !== base.options.strategy;
-  const inherited = Object.entries(base.options).filter(([key, value]) => !changes || fitsStrategy(key, value, strategy));
+  const inherited = Object.entries(base.options).filter(
+    ([key, value]) => !changes || fitsStrategy(key, value, strategy),
+  );
   const options: Record<string, unknown> = Object.fromEntries(inherited);
   const broken = new Set([...base.broken].filter((key) => !Object.hasOwn(override.options, key)));
   for (const key of override.broken) broken.add(key);
   for (const [key, value] of Object.entries(override.options)) {
     if (value === null) delete options[key];
-    else options[key] = key === "policy" ? mergePolicy(base.options.policy, value as RawPolicy) : value;
+    else
+      options[key] =
+        key === "policy" ? mergePolicy(base.options.policy, value as RawPolicy) : value;
   }
   for (const key of override.broken) delete options[key];
   return { options, broken };
 }
 
 function mergePolicy(base: RawPolicy | undefined, override: RawPolicy): RawPolicy {
-  return Object.fromEntries(Object.entries({ ...base, ...override }).filter(([, value]) => value !== null));
+  return Object.fromEntries(
+    Object.entries({ ...base, ...override }).filter(([, value]) => value !== null),
+  );
 }
 
 /** Fills in defaults. Throws when the options have not passed `checkSpec`: that would be a mistake of this program. */
@@ -38,12 +49,24 @@ export function buildSpec(
   options: Partial<RawSpec>,
   source: SourcePosition,
 ): NamespaceSpec {
-  const { object, strategy, shardKey, count, directory, splitPoints, partitioner, dependsOn, policy } = options;
+  const {
+    object,
+    strategy,
+    shardKey,
+    count,
+    directory,
+    splitPoints,
+    partitioner,
+    dependsOn,
+    policy,
+  } = options;
   if (object === undefined || strategy === undefined)
     throw new Error(`The options of ${name} were not checked before they were used`);
   return {
     name,
-    labels: Object.fromEntries(Object.entries(labels).toSorted(([left], [right]) => compareText(left, right))),
+    labels: Object.fromEntries(
+      Object.entries(labels).toSorted(([left], [right]) => compareText(left, right)),
+    ),
     object,
     strategy,
     shardKey: shardKey ?? null,

@@ -30,7 +30,11 @@ export function checkSet(
   for (const declaration of declarations) {
     for (const environment of [null, ...declaration.environments.keys()]) {
       if (isComplete) errors.push(...checkDependencies(declaration, environment, byName, names));
-      if (environment !== null && knownEnvironments !== null && !knownEnvironments.includes(environment)) {
+      if (
+        environment !== null &&
+        knownEnvironments !== null &&
+        !knownEnvironments.includes(environment)
+      ) {
         errors.push(environmentError(declaration, environment, knownEnvironments));
       }
     }
@@ -66,14 +70,19 @@ function checkDependencies(
   for (const [index, name] of dependenciesOf(declaration, environment).entries()) {
     if (byName.has(name)) continue;
     const near = suggestWord(name, names);
-    const hint = near === null ? "Declare it, or remove it here." : `Did you mean ${quoteText(near)}?`;
+    const hint =
+      near === null ? "Declare it, or remove it here." : `Did you mean ${quoteText(near)}?`;
     const message = `${formatPath([...path, index])} names ${quoteText(name)}, which no manifest declares. ${hint}`;
     errors.push(errorAt(document, valueOffset(document, [...path, index]), "dependsOn", message));
   }
   return errors;
 }
 
-function environmentError(declaration: Declaration, environment: string, known: readonly string[]): ManifestError {
+function environmentError(
+  declaration: Declaration,
+  environment: string,
+  known: readonly string[],
+): ManifestError {
   const { document } = declaration;
   const near = suggestWord(environment, known);
   const hint = near === null ? "" : ` Did you mean ${quoteText(near)}?`;
@@ -83,7 +92,10 @@ function environmentError(declaration: Declaration, environment: string, known: 
 }
 
 function dependenciesOf(declaration: Declaration, environment: string | null): readonly string[] {
-  const view = environment === null ? declaration.base : (declaration.environments.get(environment) ?? declaration.base);
+  const view =
+    environment === null
+      ? declaration.base
+      : (declaration.environments.get(environment) ?? declaration.base);
   return view.options.dependsOn ?? [];
 }
 
@@ -91,7 +103,8 @@ function dependenciesOf(declaration: Declaration, environment: string | null): r
 function checkCycles(byName: ReadonlyMap<string, Named>): ManifestError[] {
   const overriding = new Set<string>();
   for (const { document, environments } of byName.values()) {
-    for (const name of environments.keys()) if (hasPath(document, [...specPath(name), "dependsOn"])) overriding.add(name);
+    for (const name of environments.keys())
+      if (hasPath(document, [...specPath(name), "dependsOn"])) overriding.add(name);
   }
   const known = new Set<string>();
   const errors: ManifestError[] = [];
@@ -120,7 +133,11 @@ function findCycles(byName: ReadonlyMap<string, Named>, environment: string | nu
     const enter = (name: string): void => {
       const declaration = byName.get(name);
       depths.set(name, path.length);
-      path.push({ name, next: declaration === undefined ? [] : dependenciesOf(declaration, environment), at: 0 });
+      path.push({
+        name,
+        next: declaration === undefined ? [] : dependenciesOf(declaration, environment),
+        at: 0,
+      });
     };
     enter(start);
     for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
@@ -150,20 +167,30 @@ const CYCLE_NAMES_SHOWN_MAX = 10;
 function showCycle(cycle: Cycle): string {
   const names = cycle.map((name) => (/^[\w.-]{1,60}$/u.test(name) ? name : quoteText(name)));
   const shown =
-    names.length > CYCLE_NAMES_SHOWN_MAX ? [...names.slice(0, CYCLE_NAMES_SHOWN_MAX), `… (${names.length} names)`] : names;
+    names.length > CYCLE_NAMES_SHOWN_MAX
+      ? [...names.slice(0, CYCLE_NAMES_SHOWN_MAX), `… (${names.length} names)`]
+      : names;
   return [...shown, names[0] ?? ""].join(" → ");
 }
 
 /** Stands at the dependency of the first name that states it in this environment. */
-function cycleError(byName: ReadonlyMap<string, Named>, cycle: Cycle, environment: string | null, shown: string): ManifestError {
+function cycleError(
+  byName: ReadonlyMap<string, Named>,
+  cycle: Cycle,
+  environment: string | null,
+  shown: string,
+): ManifestError {
   const stated = cycle.flatMap((name, index) => {
     const declaration = byName.get(name);
     if (declaration === undefined) return [];
-    const at = dependenciesOf(declaration, environment).indexOf(cycle[(index + 1) % cycle.length] ?? "");
+    const at = dependenciesOf(declaration, environment).indexOf(
+      cycle[(index + 1) % cycle.length] ?? "",
+    );
     const path = [...specPath(environment), "dependsOn", at];
     return hasPath(declaration.document, path) ? [{ declaration, path }] : [];
   })[0];
-  if (stated === undefined) throw new Error("A cycle of dependsOn must be stated by one of its manifests");
+  if (stated === undefined)
+    throw new Error("A cycle of dependsOn must be stated by one of its manifests");
   const { document } = stated.declaration;
   const prefix = environment === null ? "" : `In environment ${environment}: `;
   const [only] = cycle;

@@ -39,9 +39,27 @@ type FittedOption = "shardKey" | "count" | "directory" | "splitPoints" | "partit
 
 const FIT: Readonly<Record<Strategy, Readonly<Record<FittedOption, Need>>>> = {
   hash: { shardKey: "must", count: "must", directory: "may", splitPoints: "no", partitioner: "no" },
-  range: { shardKey: "must", count: "must", directory: "may", splitPoints: "may", partitioner: "no" },
-  roundRobin: { shardKey: "must", count: "must", directory: "may", splitPoints: "no", partitioner: "no" },
-  custom: { shardKey: "must", count: "must", directory: "may", splitPoints: "no", partitioner: "must" },
+  range: {
+    shardKey: "must",
+    count: "must",
+    directory: "may",
+    splitPoints: "may",
+    partitioner: "no",
+  },
+  roundRobin: {
+    shardKey: "must",
+    count: "must",
+    directory: "may",
+    splitPoints: "no",
+    partitioner: "no",
+  },
+  custom: {
+    shardKey: "must",
+    count: "must",
+    directory: "may",
+    splitPoints: "no",
+    partitioner: "must",
+  },
   none: { shardKey: "no", count: "may", directory: "may", splitPoints: "no", partitioner: "no" },
 };
 
@@ -59,10 +77,17 @@ export function checkSpec({ options, broken }: SpecView): SpecFault[] {
   const faults: SpecFault[] = [];
   if (strategy !== undefined) {
     for (const option of Object.keys(FIT[strategy]) as FittedOption[]) {
-      if (!broken.has(option)) faults.push(...checkFit(option, options[option] !== undefined, strategy));
+      if (!broken.has(option))
+        faults.push(...checkFit(option, options[option] !== undefined, strategy));
     }
     if (strategy === "none" && count !== undefined && count !== 1) {
-      faults.push(fault("strategy", ["count"], `spec.count must be 1 or left out with strategy none, but is ${count}.`));
+      faults.push(
+        fault(
+          "strategy",
+          ["count"],
+          `spec.count must be 1 or left out with strategy none, but is ${count}.`,
+        ),
+      );
     }
     if (strategy === "none" && directory === true) {
       faults.push(
@@ -85,7 +110,8 @@ export function checkSpec({ options, broken }: SpecView): SpecFault[] {
     }
   }
   if (splitPoints !== undefined && (strategy === undefined || strategy === "range")) {
-    if (count !== undefined && splitPoints.length !== count - 1) faults.push(wrongLength(splitPoints.length, count));
+    if (count !== undefined && splitPoints.length !== count - 1)
+      faults.push(wrongLength(splitPoints.length, count));
     faults.push(...checkSplitPoints(splitPoints));
   }
   if (dependsOn !== undefined) faults.push(...checkRepeats(dependsOn));
@@ -95,7 +121,8 @@ export function checkSpec({ options, broken }: SpecView): SpecFault[] {
 /** True when an option has a meaning under a strategy: what a change of strategy in an environment inherits. */
 export function fitsStrategy(option: string, value: unknown, strategy: Strategy): boolean {
   if (option === "count") return strategy !== "none";
-  if (option === "directory") return value === true ? strategy !== "none" : strategy !== "roundRobin";
+  if (option === "directory")
+    return value === true ? strategy !== "none" : strategy !== "roundRobin";
   return !Object.hasOwn(FIT.none, option) || FIT[strategy][option as FittedOption] !== "no";
 }
 
@@ -113,12 +140,26 @@ function fault(kind: ManifestErrorKind, path: NodePath, message: string, atKey =
 function checkFit(option: FittedOption, given: boolean, strategy: Strategy): SpecFault[] {
   const need = FIT[strategy][option];
   if (need === "must" && !given) {
-    return [fault("strategy", ["strategy"], `spec.${option} is missing: strategy ${strategy} needs ${PURPOSE[option]}.`)];
+    return [
+      fault(
+        "strategy",
+        ["strategy"],
+        `spec.${option} is missing: strategy ${strategy} needs ${PURPOSE[option]}.`,
+      ),
+    ];
   }
   if (need !== "no" || !given) return [];
   const takers = (Object.keys(FIT) as Strategy[]).filter((other) => FIT[other][option] !== "no");
-  const wayOut = takers.length === 1 ? `Remove it, or set strategy to ${takers.join("")}` : "Remove it";
-  return [fault("strategy", [option], `spec.${option} does not fit strategy ${strategy}. ${wayOut}.`, true)];
+  const wayOut =
+    takers.length === 1 ? `Remove it, or set strategy to ${takers.join("")}` : "Remove it";
+  return [
+    fault(
+      "strategy",
+      [option],
+      `spec.${option} does not fit strategy ${strategy}. ${wayOut}.`,
+      true,
+    ),
+  ];
 }
 
 function wrongLength(length: number, count: number): SpecFault {
@@ -147,14 +188,16 @@ function checkSplitPoints(points: readonly RawSplitPoint[]): SpecFault[] {
       continue;
     }
     const order: number = previous === null ? 1 : compareKeys(key, previous);
-    if (previous !== null && order <= 0) faults.push(fault("splitPoints", path, orderMessage(index, key, previous, order)));
+    if (previous !== null && order <= 0)
+      faults.push(fault("splitPoints", path, orderMessage(index, key, previous, order)));
     previous = key;
   }
   return faults;
 }
 
 function orderMessage(index: number, key: Key, previous: Key, order: number): string {
-  if (order === 0) return `spec.splitPoints[${index}] repeats ${showKey(key)}. Give each split point once.`;
+  if (order === 0)
+    return `spec.splitPoints[${index}] repeats ${showKey(key)}. Give each split point once.`;
   const hint = key.type === previous.type ? "" : ": SQLite sorts numbers before text before blobs";
   return `spec.splitPoints[${index}] must be above the one before it, but ${showKey(key)} is below ${showKey(previous)}${hint}. Sort them ascending.`;
 }
@@ -169,7 +212,11 @@ function checkRepeats(names: readonly string[]): SpecFault[] {
   for (const [index, name] of names.entries()) {
     if (seen.has(name))
       faults.push(
-        fault("dependsOn", ["dependsOn", index], `spec.dependsOn[${index}] repeats ${quoteText(name)}. Give each name once.`),
+        fault(
+          "dependsOn",
+          ["dependsOn", index],
+          `spec.dependsOn[${index}] repeats ${quoteText(name)}. Give each name once.`,
+        ),
       );
     seen.add(name);
   }

@@ -23,7 +23,8 @@ export function endpointAddress(text: string): string | null {
   const url = new URL(text);
   const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
   if (url.protocol !== "https:" && !(url.protocol === "http:" && isLocal)) return null;
-  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") return null;
+  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "")
+    return null;
   return url.href.replace(/\/+$/u, "");
 }
 
@@ -49,13 +50,20 @@ const tokenVariable = fields
   });
 
 const environmentSchema = z
-  .strictObject({ endpoint, tokenVariable: tokenVariable.optional() }, { error: "must be a map with endpoint" })
+  .strictObject(
+    { endpoint, tokenVariable: tokenVariable.optional() },
+    { error: "must be a map with endpoint" },
+  )
   .meta({ description: "One Worker, and the live state behind it." });
 
 export const configSchema = z
   .strictObject({
-    apiVersion: z.literal(API_VERSION, { error: `must be ${API_VERSION}` }).meta({ description: "Version of this format." }),
-    kind: z.literal(CONFIG_KIND, { error: `must be ${CONFIG_KIND}` }).meta({ description: "What this document is." }),
+    apiVersion: z
+      .literal(API_VERSION, { error: `must be ${API_VERSION}` })
+      .meta({ description: "Version of this format." }),
+    kind: z
+      .literal(CONFIG_KIND, { error: `must be ${CONFIG_KIND}` })
+      .meta({ description: "What this document is." }),
     manifests: fields
       .textOf(
         `must be a folder below this file, with / between names${fields.WHY}write for example "manifests"`,
@@ -67,9 +75,13 @@ export const configSchema = z
         examples: ["manifests"],
       }),
     environments: z
-      .record(z.string().regex(fields.ENVIRONMENT_NAME, { error: fields.ENVIRONMENT_EXPECTED }), environmentSchema, {
-        error: "must be a map from names of environments to their endpoints",
-      })
+      .record(
+        z.string().regex(fields.ENVIRONMENT_NAME, { error: fields.ENVIRONMENT_EXPECTED }),
+        environmentSchema,
+        {
+          error: "must be a map from names of environments to their endpoints",
+        },
+      )
       .optional()
       .meta({
         description: "Environments by name.",
@@ -78,8 +90,14 @@ export const configSchema = z
     defaultEnvironment: z
       .string({ error: "must be the name of one of the environments" })
       .optional()
-      .meta({ description: "The environment that commands use when none is named.", examples: ["production"] }),
+      .meta({
+        description: "The environment that commands use when none is named.",
+        examples: ["production"],
+      }),
   })
-  .meta({ title: "shardctl config", description: "Where the manifests are, and which environments there are." });
+  .meta({
+    title: "shardctl config",
+    description: "Where the manifests are, and which environments there are.",
+  });
 
 export type RawConfig = z.infer<typeof configSchema>;

@@ -11,9 +11,12 @@ export function quoteText(text: string): string {
 
 /** Escapes what a terminal obeys and what turns the direction of text; line breaks included. */
 export function escapeControls(text: string): string {
-  return text.replaceAll(/[\p{Cc}\u2028\u2029\u200E\u200F\u202A-\u202E\u2066-\u2069]/gu, (character) => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  });
+  return text.replaceAll(
+    /[\p{Cc}\u2028\u2029\u200E\u200F\u202A-\u202E\u2066-\u2069]/gu,
+    (character) => {
+      return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+    },
+  );
 }
 
 /** What was found, for "…, but is X". */
@@ -27,7 +30,11 @@ export function describeValue(value: unknown): string {
     case "boolean":
       return String(value);
     default:
-      return value === null || value === undefined ? "empty" : Array.isArray(value) ? "a list" : "a map";
+      return value === null || value === undefined
+        ? "empty"
+        : Array.isArray(value)
+          ? "a list"
+          : "a map";
   }
 }
 
@@ -36,7 +43,8 @@ export function formatPath(path: readonly PropertyKey[]): string {
   let text = "";
   for (const part of path) {
     if (typeof part === "number") text += `[${part}]`;
-    else text += `${text === "" ? "" : "."}${/^[\w$-]+$/u.test(String(part)) ? String(part) : quoteText(String(part))}`;
+    else
+      text += `${text === "" ? "" : "."}${/^[\w$-]+$/u.test(String(part)) ? String(part) : quoteText(String(part))}`;
   }
   return text;
 }

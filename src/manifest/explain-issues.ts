@@ -5,7 +5,14 @@ import { describeValue, formatPath, quoteText } from "./describe-value.ts";
 import { WHY } from "./fields.ts";
 import type { ManifestError } from "./manifest-error.ts";
 import { suggestWord } from "./suggest.ts";
-import { type NodePath, type YamlDocument, errorAt, hasPath, keyOffset, valueOffset } from "./yaml-node.ts";
+import {
+  type NodePath,
+  type YamlDocument,
+  errorAt,
+  hasPath,
+  keyOffset,
+  valueOffset,
+} from "./yaml-node.ts";
 
 export interface Explained {
   readonly errors: readonly ManifestError[];
@@ -27,8 +34,11 @@ export function explainIssues(
     else broken.push(issue.path);
   }
   for (const issue of issues) {
-    const misspelt = !hasPath(document, issue.path) && broken.filter((path) => samePath(path, issue.path)).length > 1;
-    if (issue.code !== "unrecognized_keys" && !misspelt) errors.push(explainIssue(document, issue, secret(issue.path)));
+    const misspelt =
+      !hasPath(document, issue.path) &&
+      broken.filter((path) => samePath(path, issue.path)).length > 1;
+    if (issue.code !== "unrecognized_keys" && !misspelt)
+      errors.push(explainIssue(document, issue, secret(issue.path)));
   }
   return { errors, broken };
 }
@@ -58,14 +68,23 @@ function explainUnknown(
   }
 }
 
-function explainIssue(document: YamlDocument, issue: z.core.$ZodIssue, isSecret: boolean): ManifestError {
+function explainIssue(
+  document: YamlDocument,
+  issue: z.core.$ZodIssue,
+  isSecret: boolean,
+): ManifestError {
   const { path } = issue;
   const isKey = issue.code === "invalid_key";
   const said = isKey ? (issue.issues[0]?.message ?? issue.message) : issue.message;
   const [rule = "", why] = said.split(WHY);
   if (!hasPath(document, path)) {
     const reason = why === undefined ? "" : `; ${why}`;
-    return errorAt(document, valueOffset(document, path), "missing", `${formatPath(path)} is missing: it ${rule}${reason}.`);
+    return errorAt(
+      document,
+      valueOffset(document, path),
+      "missing",
+      `${formatPath(path)} is missing: it ${rule}${reason}.`,
+    );
   }
   const reason = why === undefined ? "" : `: ${why}`;
   if (isKey) {
@@ -82,10 +101,13 @@ function quotesHint(issue: z.core.$ZodIssue, value: unknown, said: string): stri
   if (issue.code !== "invalid_type") return "";
   // Any text will do where the rule says "text"; elsewhere quotes would only lead to the next error.
   const wantsText = issue.expected === "string" && /\btext\b/u.test(said);
-  if (wantsText && ["number", "bigint", "boolean"].includes(typeof value)) return " Put it in quotes to make it text.";
-  const isNumeric = typeof value === "string" && value.trim() !== "" && Number.isFinite(Number(value));
+  if (wantsText && ["number", "bigint", "boolean"].includes(typeof value))
+    return " Put it in quotes to make it text.";
+  const isNumeric =
+    typeof value === "string" && value.trim() !== "" && Number.isFinite(Number(value));
   const wantsNumber = issue.expected === "number" || issue.expected === "int";
-  return (wantsNumber && isNumeric) || (issue.expected === "boolean" && (value === "true" || value === "false"))
+  return (wantsNumber && isNumeric) ||
+    (issue.expected === "boolean" && (value === "true" || value === "false"))
     ? " Remove the quotes."
     : "";
 }
@@ -116,7 +138,8 @@ function allowedKeys(schema: z.ZodType, path: NodePath): string[] {
 
 function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
   let current = schema;
-  while (current instanceof z.ZodOptional || current instanceof z.ZodNullable) current = current.unwrap();
+  while (current instanceof z.ZodOptional || current instanceof z.ZodNullable)
+    current = current.unwrap();
   return current;
 }
 
@@ -128,7 +151,11 @@ function samePath(left: NodePath, right: NodePath): boolean {
  * Checks that a document is a map of this `apiVersion` and `kind`; anything else would only give errors about the wrong format. One of
  * the two missing is left to the schema, which knows a misspelt key.
  */
-export function checkHeader(document: YamlDocument, apiVersion: string, kind: string): readonly ManifestError[] {
+export function checkHeader(
+  document: YamlDocument,
+  apiVersion: string,
+  kind: string,
+): readonly ManifestError[] {
   const { root } = document;
   if (root.kind !== "map") {
     const message = `A document must be a map with apiVersion: ${apiVersion} and kind: ${kind}, but is ${describeValue(root.value)}.`;
@@ -143,7 +170,12 @@ export function checkHeader(document: YamlDocument, apiVersion: string, kind: st
     const value = root.value[key];
     if (value === wanted || !root.entries.has(key)) return [];
     return [
-      errorAt(document, valueOffset(document, [key]), "version", `${key} must be ${wanted}, but is ${describeValue(value)}.`),
+      errorAt(
+        document,
+        valueOffset(document, [key]),
+        "version",
+        `${key} must be ${wanted}, but is ${describeValue(value)}.`,
+      ),
     ];
   });
 }

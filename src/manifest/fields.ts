@@ -12,7 +12,8 @@ export const WHY = "\n";
 
 /** A whole number from `least` to `most`. */
 export function wholeNumber(least: number, most: number): z.ZodNumber {
-  const range = most === Number.MAX_SAFE_INTEGER ? `, ${least} or more` : ` from ${least} to ${most}`;
+  const range =
+    most === Number.MAX_SAFE_INTEGER ? `, ${least} or more` : ` from ${least} to ${most}`;
   const error = `must be a whole number${range}`;
   return z.number({ error }).int({ error }).min(least, { error }).max(most, { error });
 }
@@ -27,7 +28,9 @@ export function textOf(error: string, test: RegExp | ((text: string) => boolean)
 export function oneOf<const Words extends readonly [string, ...string[]]>(
   words: Words,
 ): z.ZodEnum<{ [Word in Words[number]]: Word }> {
-  return z.enum(words, { error: `must be ${words.length > 1 ? "one of " : ""}${words.join(", ")}` });
+  return z.enum(words, {
+    error: `must be ${words.length > 1 ? "one of " : ""}${words.join(", ")}`,
+  });
 }
 
 /** True or false. */
@@ -40,7 +43,8 @@ const NAME_BYTES_MAX = 512;
 /** Why a namespace cannot have this name, or null when it can. The two last rules keep the objects of two namespaces apart. */
 export function nameFault(name: string): string | null {
   const bytes = new TextEncoder().encode(name).byteLength;
-  if (bytes < 1 || bytes > NAME_BYTES_MAX) return `must be from 1 to ${NAME_BYTES_MAX} bytes of text`;
+  if (bytes < 1 || bytes > NAME_BYTES_MAX)
+    return `must be from 1 to ${NAME_BYTES_MAX} bytes of text`;
   if (/\p{Cc}/u.test(name) || !name.isWellFormed()) return "must not have control characters";
   if (name !== name.trim()) return "must not begin or end with a space";
   if (/-shard-\d+$/u.test(name))
@@ -56,7 +60,9 @@ export function namespaceName(): z.ZodString {
   const error = "must be the name of a namespace, as text";
   return z
     .string({ error })
-    .refine((name) => nameFault(name) === null, { error: (issue) => nameFault(String(issue.input)) ?? error })
+    .refine((name) => nameFault(name) === null, {
+      error: (issue) => nameFault(String(issue.input)) ?? error,
+    })
     .meta({ minLength: 1, maxLength: NAME_BYTES_MAX });
 }
 
@@ -75,7 +81,10 @@ export function shardKeyPath(): z.ZodString {
 
 /** A name that JavaScript accepts: a binding, a partitioner. */
 export function identifier(what: string, example: string): z.ZodString {
-  return textOf(`must be ${what}${WHY}write a JavaScript name such as ${example}`, /^[A-Za-z_$][A-Za-z0-9_$]*$/u);
+  return textOf(
+    `must be ${what}${WHY}write a JavaScript name such as ${example}`,
+    /^[A-Za-z_$][A-Za-z0-9_$]*$/u,
+  );
 }
 
 const DURATION = /^(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?$/u;
@@ -85,7 +94,9 @@ const DURATION_MS_MAX = 7 * 24 * 3_600_000;
 export function parseDuration(text: string): number | null {
   const parts = DURATION.exec(text);
   if (!parts) return null;
-  const [days = 0, hours = 0, minutes = 0, seconds = 0] = parts.slice(1).map((part) => Number(part ?? 0));
+  const [days = 0, hours = 0, minutes = 0, seconds = 0] = parts
+    .slice(1)
+    .map((part) => Number(part ?? 0));
   const durationMs = (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000;
   return durationMs > 0 && durationMs <= DURATION_MS_MAX ? durationMs : null;
 }
@@ -103,7 +114,10 @@ export function formatDuration(durationMs: number): string {
 
 /** How long a window stays open. */
 export function duration(): z.ZodString {
-  return textOf("must be a duration such as 30m, 2h or 1h30m, at most 7 days (168h)", (text) => parseDuration(text) !== null);
+  return textOf(
+    "must be a duration such as 30m, 2h or 1h30m, at most 7 days (168h)",
+    (text) => parseDuration(text) !== null,
+  );
 }
 
 const CRON_TEXT_MAX = 200;
@@ -124,16 +138,20 @@ const CRON_REFERENCE = new Date(Date.UTC(2024, 0, 1));
 
 /** Why a text is no start of a window, or null when it is. */
 const cronFault = remember((text: string): string | null => {
-  const shape = "must be a cron expression with exactly 5 fields (minute hour day-of-month month day-of-week)";
+  const shape =
+    "must be a cron expression with exactly 5 fields (minute hour day-of-month month day-of-week)";
   if (text.length > CRON_TEXT_MAX) return `${shape} in at most ${CRON_TEXT_MAX} characters`;
   const fields = text.trim() === "" ? 0 : text.trim().split(/\s+/u).length;
   if (fields !== 5) return `${shape}${WHY}${fields} fields found`;
   try {
     const cron = new Cron(text, { paused: true, mode: "5-part", timezone: "UTC" });
-    return cron.nextRun(CRON_REFERENCE) === null ? `must be a cron expression that comes true${WHY}no date ever fits it` : null;
+    return cron.nextRun(CRON_REFERENCE) === null
+      ? `must be a cron expression that comes true${WHY}no date ever fits it`
+      : null;
   } catch (error) {
     // The parser says no by throwing. Its text says which field.
-    const reason = error instanceof Error ? error.message.replace(/^CronPattern: /u, "") : String(error);
+    const reason =
+      error instanceof Error ? error.message.replace(/^CronPattern: /u, "") : String(error);
     return `${shape}${WHY}${escapeControls(reason.slice(0, 150))}`;
   }
 });
@@ -143,7 +161,9 @@ export function cronExpression(): z.ZodString {
   const error = "must be a cron expression with exactly 5 fields";
   return z
     .string({ error })
-    .refine((text) => cronFault(text) === null, { error: (issue) => cronFault(String(issue.input)) ?? error });
+    .refine((text) => cronFault(text) === null, {
+      error: (issue) => cronFault(String(issue.input)) ?? error,
+    });
 }
 
 const isTimezone = remember((name: string): boolean => {
@@ -163,4 +183,5 @@ export function timezone(): z.ZodString {
 
 /** The name of an environment, as a key. */
 export const ENVIRONMENT_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$/u;
-export const ENVIRONMENT_EXPECTED = "must be the name of an environment: at most 63 letters, digits, - and _";
+export const ENVIRONMENT_EXPECTED =
+  "must be the name of an environment: at most 63 letters, digits, - and _";

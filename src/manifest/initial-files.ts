@@ -7,7 +7,9 @@ import { DEFAULT_NAMESPACE_SCHEMA, schemaLine } from "./render-manifest.ts";
 export const DEFAULT_CONFIG_SCHEMA = "./node_modules/shardctl/schemas/config.schema.json";
 
 /** The text of a first `shardctl.yaml`. `worker` is the name of a Worker that there will be, and production then no comment. */
-export function initialConfig(options: { readonly schema?: string; readonly worker?: string } = {}): string {
+export function initialConfig(
+  options: { readonly schema?: string; readonly worker?: string } = {},
+): string {
   const { worker } = options;
   const mark = worker === undefined ? "# " : "";
   return `${schemaLine(options.schema ?? DEFAULT_CONFIG_SCHEMA)}
@@ -35,7 +37,11 @@ export interface FirstManifest {
 const COMMENT_COLUMN = 31;
 
 /** The text of a first manifest. */
-export function initialManifest({ schema, name = "example", object = "EXAMPLE" }: FirstManifest = {}): string {
+export function initialManifest({
+  schema,
+  name = "example",
+  object = "EXAMPLE",
+}: FirstManifest = {}): string {
   const nameLine = `  name: ${plainOrQuoted(name)}`.padEnd(COMMENT_COLUMN);
   const objectLine = `  object: ${plainOrQuoted(object)}`.padEnd(COMMENT_COLUMN);
   return `${schemaLine(schema ?? DEFAULT_NAMESPACE_SCHEMA)}

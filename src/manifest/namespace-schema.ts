@@ -8,7 +8,13 @@ import * as fields from "./fields.ts";
 export const API_VERSION = "shardctl.dev/v1";
 export const NAMESPACE_KIND = "Namespace";
 
-const STRATEGIES = ["hash", "range", "roundRobin", "custom", "none"] as const satisfies readonly Strategy[];
+const STRATEGIES = [
+  "hash",
+  "range",
+  "roundRobin",
+  "custom",
+  "none",
+] as const satisfies readonly Strategy[];
 const RETAIN_HOURS_MAX = 8760;
 const MAX_SKEW_MAX = 1000;
 const LABELS_MAX = 64;
@@ -22,14 +28,21 @@ const windowSchema = z
       }),
       duration: fields
         .duration()
-        .meta({ description: "How long it stays open, at most 7 days.", examples: ["2h", "30m", "1h30m"] }),
+        .meta({
+          description: "How long it stays open, at most 7 days.",
+          examples: ["2h", "30m", "1h30m"],
+        }),
       timezone: fields
         .timezone()
         .optional()
-        .meta({ description: "IANA time zone of `start`. Default UTC.", examples: ["Europe/Berlin", "UTC"] }),
+        .meta({
+          description: "IANA time zone of `start`. Default UTC.",
+          examples: ["Europe/Berlin", "UTC"],
+        }),
     },
     {
-      error: 'must be a map with start and duration, for example { start: "0 2 * * 1-5", duration: 2h, timezone: Europe/Berlin }',
+      error:
+        'must be a map with start and duration, for example { start: "0 2 * * 1-5", duration: 2h, timezone: Europe/Berlin }',
     },
   )
   .meta({ description: "A time in which changes may start." });
@@ -39,7 +52,8 @@ const skewError = `must be a number above 1, at most ${MAX_SKEW_MAX}`;
 const budgetSchema = z.strictObject(
   {
     rows: fields.wholeNumber(1, Number.MAX_SAFE_INTEGER).meta({
-      description: "Most rows that one action may move. An action above it is blocked, not truncated.",
+      description:
+        "Most rows that one action may move. An action above it is blocked, not truncated.",
       examples: [5_000_000],
     }),
   },
@@ -51,14 +65,24 @@ const policyShape = {
     .number({ error: skewError })
     .gt(1, { error: skewError })
     .max(MAX_SKEW_MAX, { error: skewError })
-    .meta({ description: `Largest tolerated max/average rows over shards. Default ${DEFAULT_POLICY.maxSkew}.`, examples: [1.5] }),
+    .meta({
+      description: `Largest tolerated max/average rows over shards. Default ${DEFAULT_POLICY.maxSkew}.`,
+      examples: [1.5],
+    }),
   selfHeal: fields
     .oneOf(["off", "alert", "apply"])
-    .meta({ description: `What reconciliation may do by itself after drift. Default ${DEFAULT_POLICY.selfHeal}.` }),
-  suspend: fields.flag().meta({ description: "True stops every change of this namespace. Default false." }),
+    .meta({
+      description: `What reconciliation may do by itself after drift. Default ${DEFAULT_POLICY.selfHeal}.`,
+    }),
+  suspend: fields
+    .flag()
+    .meta({ description: "True stops every change of this namespace. Default false." }),
   onMissingKey: fields
     .oneOf(["reject", "allow"])
-    .meta({ description: "Rows without the shard key: refuse the change, or route them by the empty key. Default reject." }),
+    .meta({
+      description:
+        "Rows without the shard key: refuse the change, or route them by the empty key. Default reject.",
+    }),
   windows: z
     .array(windowSchema, { error: "must be a list of windows" })
     .max(32, { error: "must be a list of at most 32 windows" })
@@ -66,7 +90,10 @@ const policyShape = {
   budget: budgetSchema.meta({ description: "Limits of one action. Left out: none." }),
   rowsPerSecondMax: fields
     .wholeNumber(1, Number.MAX_SAFE_INTEGER)
-    .meta({ description: "Throttle of the copy, in rows per second. Left out: none.", examples: [20_000] }),
+    .meta({
+      description: "Throttle of the copy, in rows per second. Left out: none.",
+      examples: [20_000],
+    }),
   retainHours: fields.wholeNumber(0, RETAIN_HOURS_MAX).meta({
     description: `How long retired members keep their rows, in hours. Default ${DEFAULT_POLICY.retainHours}.`,
     examples: [24],
@@ -75,7 +102,10 @@ const policyShape = {
 
 const splitPointError = 'must be a number, text, or { blob: "<hex digits>" }';
 const blobSchema = z.strictObject({
-  blob: fields.textOf('must be hex digits in quotes, two for each byte, such as "0AFF"', /^(?:[0-9A-Fa-f]{2})*$/u),
+  blob: fields.textOf(
+    'must be hex digits in quotes, two for each byte, such as "0AFF"',
+    /^(?:[0-9A-Fa-f]{2})*$/u,
+  ),
 });
 const splitPointSchema = z
   .custom<number | bigint | string | { readonly blob: string }>(
@@ -89,37 +119,57 @@ const splitPointSchema = z
   .meta({
     anyOf: [
       { type: ["number", "string"] },
-      { type: "object", required: ["blob"], additionalProperties: false, properties: { blob: { type: "string" } } },
+      {
+        type: "object",
+        required: ["blob"],
+        additionalProperties: false,
+        properties: { blob: { type: "string" } },
+      },
     ],
   });
 
 const specShape = {
   object: fields
     .identifier("the Durable Object binding whose class holds the namespace", "ORDERS")
-    .meta({ description: "Durable Object binding whose class holds this namespace.", examples: ["ORDERS"] }),
-  strategy: fields.oneOf(STRATEGIES).meta({ description: "How rows find their shard. none is unsharded.", examples: ["hash"] }),
+    .meta({
+      description: "Durable Object binding whose class holds this namespace.",
+      examples: ["ORDERS"],
+    }),
+  strategy: fields
+    .oneOf(STRATEGIES)
+    .meta({ description: "How rows find their shard. none is unsharded.", examples: ["hash"] }),
   shardKey: fields.shardKeyPath().meta({
     description: "Column, or JSON path below a JSON column. Every strategy but none needs it.",
     examples: ["id", "data.customer.id"],
   }),
-  count: fields.wholeNumber(1, SHARD_COUNT_MAX).meta({ description: "Number of shards.", examples: [8] }),
+  count: fields
+    .wholeNumber(1, SHARD_COUNT_MAX)
+    .meta({ description: "Number of shards.", examples: [8] }),
   directory: fields.flag().meta({
-    description: "True: ids are unique over the shards and found without their key. Always on for roundRobin. Default false.",
+    description:
+      "True: ids are unique over the shards and found without their key. Always on for roundRobin. Default false.",
   }),
   splitPoints: z
     .array(splitPointSchema, { error: "must be a list of count - 1 keys, such as [1000, 2000]" })
     .max(SHARD_COUNT_MAX - 1, { error: `must be a list of at most ${SHARD_COUNT_MAX - 1} keys` })
     .meta({
-      description: "range only: the count - 1 inner bounds, ascending. Left out: quantiles, frozen in the plan.",
+      description:
+        "range only: the count - 1 inner bounds, ascending. Left out: quantiles, frozen in the plan.",
       examples: [[1000, 2000]],
     }),
   partitioner: fields
     .identifier("the name of a partitioner that the class registers", "byRegion")
-    .meta({ description: "custom only: a partitioner that the class registers under this name.", examples: ["byRegion"] }),
+    .meta({
+      description: "custom only: a partitioner that the class registers under this name.",
+      examples: ["byRegion"],
+    }),
   dependsOn: z
     .array(fields.namespaceName(), { error: "must be a list of names of namespaces" })
     .max(100, { error: "must be a list of at most 100 names of namespaces" })
-    .meta({ description: "Namespaces whose actions must have finished before this one's start.", examples: [["customers"]] }),
+    .meta({
+      description: "Namespaces whose actions must have finished before this one's start.",
+      examples: [["customers"]],
+    }),
 };
 
 const policySchema = z
@@ -133,13 +183,18 @@ const overrideSchema = z
       object: specShape.object.optional(),
       strategy: specShape.strategy.optional(),
       policy: z
-        .strictObject(optionalFields(nullableFields(policyShape)), { error: "must be a map of policy options" })
+        .strictObject(optionalFields(nullableFields(policyShape)), {
+          error: "must be a map of policy options",
+        })
         .nullish()
         .meta({ description: "Merged over the policy of spec. null removes it." }),
     },
     { error: "must be a map of the options that differ in this environment" },
   )
-  .meta({ description: "Options that differ in this environment, merged over spec. null removes an option." });
+  .meta({
+    description:
+      "Options that differ in this environment, merged over spec. null removes an option.",
+  });
 
 const specSchema = z
   .strictObject(
@@ -149,9 +204,13 @@ const specSchema = z
       strategy: specShape.strategy,
       policy: policySchema.optional(),
       environments: z
-        .record(z.string().regex(fields.ENVIRONMENT_NAME, { error: fields.ENVIRONMENT_EXPECTED }), overrideSchema, {
-          error: "must be a map from the names of environments to what differs there",
-        })
+        .record(
+          z.string().regex(fields.ENVIRONMENT_NAME, { error: fields.ENVIRONMENT_EXPECTED }),
+          overrideSchema,
+          {
+            error: "must be a map from the names of environments to what differs there",
+          },
+        )
         .optional()
         .meta({ description: "Overrides by environment.", examples: [{ staging: { count: 2 } }] }),
     },
@@ -165,13 +224,20 @@ const labelKeyError = "must be a label name: at most 63 letters, digits, ., _, /
 /** `apiVersion` and `kind` are checked before, with their own messages. */
 export const namespaceSchema = z
   .strictObject({
-    apiVersion: z.literal(API_VERSION, { error: `must be ${API_VERSION}` }).meta({ description: "Version of this format." }),
-    kind: z.literal(NAMESPACE_KIND, { error: `must be ${NAMESPACE_KIND}` }).meta({ description: "What this document declares." }),
+    apiVersion: z
+      .literal(API_VERSION, { error: `must be ${API_VERSION}` })
+      .meta({ description: "Version of this format." }),
+    kind: z
+      .literal(NAMESPACE_KIND, { error: `must be ${NAMESPACE_KIND}` })
+      .meta({ description: "What this document declares." }),
     metadata: z.strictObject(
       {
         name: fields
           .namespaceName()
-          .meta({ description: "Name of the namespace: the name of its root object.", examples: ["orders"] }),
+          .meta({
+            description: "Name of the namespace: the name of its root object.",
+            examples: ["orders"],
+          }),
         labels: z
           .record(
             z.string().regex(/^[A-Za-z0-9][\w./-]{0,62}$/u, { error: labelKeyError }),
@@ -182,13 +248,19 @@ export const namespaceSchema = z
             error: `must be a map of at most ${LABELS_MAX} labels`,
           })
           .optional()
-          .meta({ description: "Free labels, shown in reports.", examples: [{ team: "checkout" }] }),
+          .meta({
+            description: "Free labels, shown in reports.",
+            examples: [{ team: "checkout" }],
+          }),
       },
       { error: "must be a map with name" },
     ),
     spec: specSchema,
   })
-  .meta({ title: "shardctl namespace", description: "A dataset inside one Durable Object class, and the shards it shall have." });
+  .meta({
+    title: "shardctl namespace",
+    description: "A dataset inside one Durable Object class, and the shards it shall have.",
+  });
 
 /** What `spec` says before defaults: the options of one environment after merging. */
 export type RawSpec = Omit<z.infer<typeof specSchema>, "environments">;
@@ -213,5 +285,8 @@ function nullableFields<S extends Shape>(shape: S): Nullable<S> {
 /** Wrappers keep the description and examples of what they wrap, for editors. */
 function carryMeta<T extends z.ZodType>(from: z.ZodType, to: T): T {
   const { description, examples } = from.meta() ?? {};
-  return to.meta({ ...(description === undefined ? {} : { description }), ...(examples === undefined ? {} : { examples }) });
+  return to.meta({
+    ...(description === undefined ? {} : { description }),
+    ...(examples === undefined ? {} : { examples }),
+  });
 }

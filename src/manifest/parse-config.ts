@@ -47,12 +47,22 @@ export function parseConfig(file: ManifestFile): ParsedConfig {
   const [document, second] = documents;
   if (document === undefined) {
     const message = `The config is empty. Begin it with "apiVersion: ${API_VERSION}" and "kind: ${CONFIG_KIND}".`;
-    return { config: null, errors: [{ file: file.path, line: 1, column: 1, message, kind: "missing" }] };
+    return {
+      config: null,
+      errors: [{ file: file.path, line: 1, column: 1, message, kind: "missing" }],
+    };
   }
   if (second !== undefined) {
     return {
       config: null,
-      errors: [errorAt(second, second.root.offset, "limit", "A config is one document: remove this second one.")],
+      errors: [
+        errorAt(
+          second,
+          second.root.offset,
+          "limit",
+          "A config is one document: remove this second one.",
+        ),
+      ],
     };
   }
   return readConfig(document);
@@ -62,9 +72,12 @@ function readConfig(document: YamlDocument): ParsedConfig {
   const header = checkHeader(document, API_VERSION, CONFIG_KIND);
   if (header.length > 0) return { config: null, errors: sortErrors(header) };
   const parsed = configSchema.safeParse(document.root.value);
-  const errors = parsed.success ? [] : [...explainIssues(document, configSchema, parsed.error.issues, isSecret).errors];
+  const errors = parsed.success
+    ? []
+    : [...explainIssues(document, configSchema, parsed.error.issues, isSecret).errors];
   errors.push(...checkDefault(document));
-  if (!parsed.success || errors.length > 0) return { config: null, errors: capErrors(sortErrors(errors)) };
+  if (!parsed.success || errors.length > 0)
+    return { config: null, errors: capErrors(sortErrors(errors)) };
   return { config: buildConfig(parsed.data), errors: [] };
 }
 
@@ -78,14 +91,17 @@ function checkDefault(document: YamlDocument): ManifestError[] {
     readonly defaultEnvironment: unknown;
     readonly environments: unknown;
   };
-  const isMap = typeof environments === "object" && environments !== null && !Array.isArray(environments);
+  const isMap =
+    typeof environments === "object" && environments !== null && !Array.isArray(environments);
   if (typeof defaultEnvironment !== "string" || (environments !== undefined && !isMap)) return [];
   const known = isMap ? Object.keys(environments) : [];
   if (known.includes(defaultEnvironment)) return [];
   const near = suggestWord(defaultEnvironment, known);
   const hint = near === null ? "" : ` Did you mean ${quoteText(near)}?`;
   const list =
-    known.length === 0 ? " There are none." : ` Known: ${known.map((name) => quoteText(name).slice(1, -1)).join(", ")}.`;
+    known.length === 0
+      ? " There are none."
+      : ` Known: ${known.map((name) => quoteText(name).slice(1, -1)).join(", ")}.`;
   const message = `defaultEnvironment names ${quoteText(defaultEnvironment)}, which is not among environments.${hint}${list}`;
   return [errorAt(document, valueOffset(document, ["defaultEnvironment"]), "environment", message)];
 }
@@ -94,13 +110,18 @@ function buildConfig(raw: RawConfig): Config {
   const environments = Object.entries(raw.environments ?? {}).map(
     ([name, { endpoint, tokenVariable }]): [string, ConfigEnvironment] => [
       name,
-      { endpoint: endpointAddress(endpoint) ?? endpoint, tokenVariable: tokenVariable ?? DEFAULT_TOKEN_VARIABLE },
+      {
+        endpoint: endpointAddress(endpoint) ?? endpoint,
+        tokenVariable: tokenVariable ?? DEFAULT_TOKEN_VARIABLE,
+      },
     ],
   );
   const [only] = environments;
   return {
-    manifests: relativeFolder(raw.manifests ?? DEFAULT_MANIFESTS_FOLDER) ?? DEFAULT_MANIFESTS_FOLDER,
+    manifests:
+      relativeFolder(raw.manifests ?? DEFAULT_MANIFESTS_FOLDER) ?? DEFAULT_MANIFESTS_FOLDER,
     environments: Object.fromEntries(environments),
-    defaultEnvironment: raw.defaultEnvironment ?? (environments.length === 1 ? (only?.[0] ?? null) : null),
+    defaultEnvironment:
+      raw.defaultEnvironment ?? (environments.length === 1 ? (only?.[0] ?? null) : null),
   };
 }

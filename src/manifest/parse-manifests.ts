@@ -7,7 +7,12 @@ import { compareText } from "../model/compare-text.ts";
 import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
 import { buildSpec } from "./build-spec.ts";
 import { checkSet } from "./check-set.ts";
-import { type ManifestError, type ManifestFile, NAMESPACES_MAX, sortErrors } from "./manifest-error.ts";
+import {
+  type ManifestError,
+  type ManifestFile,
+  NAMESPACES_MAX,
+  sortErrors,
+} from "./manifest-error.ts";
 import { type Declaration, readDeclaration } from "./read-declaration.ts";
 import { readText } from "./read-text.ts";
 import { capErrors, readYaml } from "./read-yaml.ts";
@@ -40,11 +45,16 @@ export const DEFAULT_ENVIRONMENT = "default";
  * Each file holds one or many YAML documents; empty ones are skipped. Errors are values, 1-based positions pointing at the
  * offending key or value.
  */
-export function parseManifests(files: readonly ManifestFile[], options: ParseOptions): ParsedManifests {
+export function parseManifests(
+  files: readonly ManifestFile[],
+  options: ParseOptions,
+): ParsedManifests {
   const { declarations, errors: readErrors, complete } = readFiles(files);
   const setErrors = checkSet(declarations, complete, options.knownEnvironments ?? null);
   const errors = sortErrors([...readErrors, ...setErrors]);
-  const environments = new Set(declarations.flatMap(({ environments: overrides }) => [...overrides.keys()]));
+  const environments = new Set(
+    declarations.flatMap(({ environments: overrides }) => [...overrides.keys()]),
+  );
   return {
     desired: errors.length > 0 ? null : buildState(declarations, options),
     errors,
@@ -84,7 +94,11 @@ function readFiles(files: readonly ManifestFile[]): ReadFiles {
         const limit = NAMESPACES_MAX.toLocaleString("en-US");
         const message = `The manifests declare more than ${limit} namespaces; reading stopped here. Split the set.`;
         const offset = valueOffset(document, ["metadata", "name"]);
-        return { declarations, errors: [...errors, errorAt(document, offset, "limit", message)], complete: false };
+        return {
+          declarations,
+          errors: [...errors, errorAt(document, offset, "limit", message)],
+          complete: false,
+        };
       }
       declarations.push(declaration);
     }
@@ -93,7 +107,10 @@ function readFiles(files: readonly ManifestFile[]): ReadFiles {
   return { declarations, errors, complete };
 }
 
-function buildState(declarations: readonly Declaration[], { environment, commit = null }: ParseOptions): DesiredState {
+function buildState(
+  declarations: readonly Declaration[],
+  { environment, commit = null }: ParseOptions,
+): DesiredState {
   const namespaces = declarations.map((declaration) => buildNamespace(declaration, environment));
   return {
     environment: environment ?? DEFAULT_ENVIRONMENT,
@@ -102,7 +119,10 @@ function buildState(declarations: readonly Declaration[], { environment, commit 
   };
 }
 
-function buildNamespace({ document, name, labels, base, environments }: Declaration, environment: string | null): NamespaceSpec {
+function buildNamespace(
+  { document, name, labels, base, environments }: Declaration,
+  environment: string | null,
+): NamespaceSpec {
   if (name === null) throw new Error("A declaration without errors must have a name");
   const { options } = (environment === null ? undefined : environments.get(environment)) ?? base;
   const place = document.placeAt(valueOffset(document, ["metadata", "name"]));

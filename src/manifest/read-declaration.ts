@@ -5,7 +5,14 @@ import { checkHeader, explainIssues } from "./explain-issues.ts";
 import { nameFault } from "./fields.ts";
 import type { ManifestError } from "./manifest-error.ts";
 import { API_VERSION, NAMESPACE_KIND, namespaceSchema } from "./namespace-schema.ts";
-import { type NodePath, type YamlDocument, errorAt, hasPath, keyOffset, valueOffset } from "./yaml-node.ts";
+import {
+  type NodePath,
+  type YamlDocument,
+  errorAt,
+  hasPath,
+  keyOffset,
+  valueOffset,
+} from "./yaml-node.ts";
 
 export interface Declaration {
   readonly document: YamlDocument;
@@ -32,7 +39,9 @@ export function readDeclaration(document: YamlDocument): ReadDeclaration {
   if (header.length > 0) return { declaration: null, errors: header };
   const { value } = document.root;
   const parsed = namespaceSchema.safeParse(value);
-  const { errors, broken } = parsed.success ? NOTHING_WRONG : explainIssues(document, namespaceSchema, parsed.error.issues);
+  const { errors, broken } = parsed.success
+    ? NOTHING_WRONG
+    : explainIssues(document, namespaceSchema, parsed.error.issues);
   const { metadata, spec } = value as { readonly metadata: unknown; readonly spec: unknown };
   const base = viewOf(spec, broken, ["spec"]);
   const environments = new Map<string, SpecView>();
@@ -56,7 +65,10 @@ export function readDeclaration(document: YamlDocument): ReadDeclaration {
   return { declaration, errors: found };
 }
 
-const NOTHING_WRONG: { readonly errors: readonly ManifestError[]; readonly broken: readonly NodePath[] } = {
+const NOTHING_WRONG: {
+  readonly errors: readonly ManifestError[];
+  readonly broken: readonly NodePath[];
+} = {
   errors: [],
   broken: [],
 };
@@ -66,32 +78,57 @@ function viewOf(value: unknown, brokenPaths: readonly NodePath[], at: NodePath):
   const broken = new Set<string>();
   for (const path of brokenPaths) {
     const option = path[at.length];
-    if (option !== undefined && option !== "environments" && at.every((part, index) => path[index] === part))
+    if (
+      option !== undefined &&
+      option !== "environments" &&
+      at.every((part, index) => path[index] === part)
+    )
       broken.add(String(option));
   }
-  const options = Object.entries(mapOf(value)).filter(([key]) => key !== "environments" && !broken.has(key));
+  const options = Object.entries(mapOf(value)).filter(
+    ([key]) => key !== "environments" && !broken.has(key),
+  );
   return { options: Object.fromEntries(options), broken };
 }
 
 function mapOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : {};
 }
 
 /** Places faults of a spec; of an environment, at the override's own position. */
-function explainFaults(document: YamlDocument, environment: string | null, faults: readonly SpecFault[]): ManifestError[] {
+function explainFaults(
+  document: YamlDocument,
+  environment: string | null,
+  faults: readonly SpecFault[],
+): ManifestError[] {
   const root = specPath(environment);
   return faults.map((fault) => {
-    const path = fault.paths.map((below) => [...root, ...below]).find((candidate) => hasPath(document, candidate));
+    const path = fault.paths
+      .map((below) => [...root, ...below])
+      .find((candidate) => hasPath(document, candidate));
     const atKey = fault.atKey || path === undefined;
     const offset = atKey ? keyOffset(document, path ?? root) : valueOffset(document, path);
     const prefix = environment === null ? "" : `In environment ${environment}: `;
-    return errorAt(document, offset, fault.kind, prefix + fault.message + inheritedHint(document, environment, fault));
+    return errorAt(
+      document,
+      offset,
+      fault.kind,
+      prefix + fault.message + inheritedHint(document, environment, fault),
+    );
   });
 }
 
 /** Split points that an environment inherits cannot be left out there: only null removes them. */
-function inheritedHint(document: YamlDocument, environment: string | null, fault: SpecFault): string {
+function inheritedHint(
+  document: YamlDocument,
+  environment: string | null,
+  fault: SpecFault,
+): string {
   const isInherited =
-    environment !== null && fault.kind === "splitPoints" && !hasPath(document, [...specPath(environment), "splitPoints"]);
+    environment !== null &&
+    fault.kind === "splitPoints" &&
+    !hasPath(document, [...specPath(environment), "splitPoints"]);
   return isInherited ? " Those of spec are inherited: set splitPoints here too, or to null." : "";
 }

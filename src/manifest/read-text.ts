@@ -1,13 +1,21 @@
 /** Bytes of a file → its text. Refuses what is too large or is not UTF-8 text, so that nothing behind it has to think about either. */
-import { FILE_BYTES_MAX, type ManifestError, type ManifestErrorKind, type ManifestFile } from "./manifest-error.ts";
+import {
+  FILE_BYTES_MAX,
+  type ManifestError,
+  type ManifestErrorKind,
+  type ManifestFile,
+} from "./manifest-error.ts";
 
-export type TextResult = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly error: ManifestError };
+export type TextResult =
+  | { readonly ok: true; readonly text: string }
+  | { readonly ok: false; readonly error: ManifestError };
 
 /** Decodes and checks one file. A byte order mark is dropped; line ends stay as they are. */
 export function readText(file: ManifestFile): TextResult {
   const bytes = typeof file.text === "string" ? encodeText(file.text) : file.text;
   if (bytes === null || bytes.byteLength > FILE_BYTES_MAX) {
-    const size = bytes === null ? "more than 1 MiB" : `${bytes.byteLength.toLocaleString("en-US")} bytes`;
+    const size =
+      bytes === null ? "more than 1 MiB" : `${bytes.byteLength.toLocaleString("en-US")} bytes`;
     return refuse(
       file,
       "limit",
@@ -17,11 +25,18 @@ export function readText(file: ManifestFile): TextResult {
   const text = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true }).decode(bytes);
   const nul = text.indexOf("\0");
   if (nul >= 0)
-    return refuse(file, "binary", "The file is not text: it has a NUL byte here. Save it as UTF-8.", text.slice(0, nul));
+    return refuse(
+      file,
+      "binary",
+      "The file is not text: it has a NUL byte here. Save it as UTF-8.",
+      text.slice(0, nul),
+    );
   if (text.includes("\uFFFD")) {
     const at = firstDifference(bytes, new TextEncoder().encode(text));
     if (at !== null) {
-      const before = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true }).decode(bytes.subarray(0, at));
+      const before = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true }).decode(
+        bytes.subarray(0, at),
+      );
       const byte = (bytes[at] ?? 0).toString(16).toUpperCase().padStart(2, "0");
       return refuse(
         file,
@@ -52,5 +67,14 @@ function refuse(
   before = "",
 ): { readonly ok: false; readonly error: ManifestError } {
   const lines = before.replace(/^\uFEFF/u, "").split("\n");
-  return { ok: false, error: { file: file.path, line: lines.length, column: (lines.at(-1) ?? "").length + 1, message, kind } };
+  return {
+    ok: false,
+    error: {
+      file: file.path,
+      line: lines.length,
+      column: (lines.at(-1) ?? "").length + 1,
+      message,
+      kind,
+    },
+  };
 }

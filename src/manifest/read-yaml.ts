@@ -5,7 +5,18 @@
  * other YAML versions are refused. The syntax tree is checked for depth before anything recursive touches it, keys are compared
  * in linear time, and an alias shares its anchor's value instead of copying it, so that no input of the allowed size is costly.
  */
-import { type CST, Composer, type Document, type Node, Parser, LineCounter, isAlias, isMap, isScalar, isSeq } from "yaml";
+import {
+  type CST,
+  Composer,
+  type Document,
+  type Node,
+  Parser,
+  LineCounter,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+} from "yaml";
 
 import { escapeControls, quoteText } from "./describe-value.ts";
 import {
@@ -33,12 +44,17 @@ export function readYaml(file: string, text: string): YamlFile {
     return line === 0 ? { line: 1, column: 1 } : { line, column: col };
   };
   const errors: ManifestError[] = [];
-  const report: Report = (offset, kind, message) => errors.push({ file, ...placeAt(offset), kind, message });
+  const report: Report = (offset, kind, message) =>
+    errors.push({ file, ...placeAt(offset), kind, message });
 
   const tokens = [...new Parser(lines.addNewLine).parse(text)];
   const { tooDeep, unclosed } = surveyTokens(tokens);
   if (tooDeep !== null) {
-    report(tooDeep, "limit", `Lists and maps are nested deeper than ${NESTING_MAX} levels here. A manifest needs fewer than 10.`);
+    report(
+      tooDeep,
+      "limit",
+      `Lists and maps are nested deeper than ${NESTING_MAX} levels here. A manifest needs fewer than 10.`,
+    );
     return { documents: [], errors };
   }
   const documents: YamlDocument[] = [];
@@ -72,7 +88,10 @@ interface Survey {
 
 /** Looks at every token without recursion. */
 function surveyTokens(tokens: readonly CST.Token[]): Survey {
-  const open: { readonly token: CST.Token; readonly depth: number }[] = tokens.map((token) => ({ token, depth: 0 }));
+  const open: { readonly token: CST.Token; readonly depth: number }[] = tokens.map((token) => ({
+    token,
+    depth: 0,
+  }));
   let tooDeep: number | null = null;
   let unclosed: Survey["unclosed"] = null;
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
@@ -82,11 +101,14 @@ function surveyTokens(tokens: readonly CST.Token[]): Survey {
       continue;
     }
     const message = closingFault(token);
-    if (message !== null && (unclosed === null || token.offset > unclosed.offset)) unclosed = { offset: token.offset, message };
-    if (token.type === "document" && token.value) open.push({ token: token.value, depth: "items" in token.value ? 1 : 0 });
+    if (message !== null && (unclosed === null || token.offset > unclosed.offset))
+      unclosed = { offset: token.offset, message };
+    if (token.type === "document" && token.value)
+      open.push({ token: token.value, depth: "items" in token.value ? 1 : 0 });
     if (!("items" in token)) continue;
     for (const { key, value } of token.items) {
-      for (const inner of [key, value]) if (inner) open.push({ token: inner, depth: "items" in inner ? depth + 1 : depth });
+      for (const inner of [key, value])
+        if (inner) open.push({ token: inner, depth: "items" in inner ? depth + 1 : depth });
     }
   }
   return { tooDeep, unclosed };
@@ -95,9 +117,13 @@ function surveyTokens(tokens: readonly CST.Token[]): Survey {
 function closingFault(token: CST.Token): string | null {
   switch (token.type) {
     case "double-quoted-scalar":
-      return token.source.length > 1 && token.source.endsWith('"') ? null : 'The text that begins here with " is never closed.';
+      return token.source.length > 1 && token.source.endsWith('"')
+        ? null
+        : 'The text that begins here with " is never closed.';
     case "single-quoted-scalar":
-      return token.source.length > 1 && token.source.endsWith("'") ? null : "The text that begins here with ' is never closed.";
+      return token.source.length > 1 && token.source.endsWith("'")
+        ? null
+        : "The text that begins here with ' is never closed.";
     case "flow-collection": {
       const isList = token.start.source === "[";
       if (token.end.some(({ source }) => source === (isList ? "]" : "}"))) return null;
@@ -110,7 +136,11 @@ function closingFault(token: CST.Token): string | null {
   }
 }
 
-function readDocument(parsed: Document.Parsed, unclosed: Survey["unclosed"], report: Report): YamlNode | null {
+function readDocument(
+  parsed: Document.Parsed,
+  unclosed: Survey["unclosed"],
+  report: Report,
+): YamlNode | null {
   for (const error of parsed.errors) {
     const follows = unclosed !== null && error.pos[0] >= unclosed.offset;
     if (follows) report(unclosed.offset, "syntax", `Not valid YAML: ${unclosed.message}`);
@@ -118,7 +148,11 @@ function readDocument(parsed: Document.Parsed, unclosed: Survey["unclosed"], rep
   }
   const version = parsed.directives.yaml.version;
   if (version !== "1.2")
-    report(parsed.range[0], "unsupported", `%YAML ${version} is not supported. Remove the line: manifests are YAML 1.2.`);
+    report(
+      parsed.range[0],
+      "unsupported",
+      `%YAML ${version} is not supported. Remove the line: manifests are YAML 1.2.`,
+    );
   if (parsed.errors.length > 0 || version !== "1.2" || parsed.contents === null) return null;
   const reader = new DocumentReader(report);
   const root = reader.read(parsed.contents);
@@ -129,24 +163,38 @@ function readDocument(parsed: Document.Parsed, unclosed: Survey["unclosed"], rep
 function reportSyntax(offset: number, code: string, message: string, report: Report): void {
   switch (code) {
     case "NON_STRING_KEY":
-      return report(offset, "unsupported", "A key must be plain text, not a list, a map or an alias.");
+      return report(
+        offset,
+        "unsupported",
+        "A key must be plain text, not a list, a map or an alias.",
+      );
     case "RESOURCE_EXHAUSTION":
       return report(offset, "limit", "This part is too complex to read.");
     default: {
       const [sentence = ""] = message.split("\n");
-      return report(offset, "syntax", `Not valid YAML: ${escapeControls(sentence.slice(0, 200)).replace(/[.:]$/u, "")}.`);
+      return report(
+        offset,
+        "syntax",
+        `Not valid YAML: ${escapeControls(sentence.slice(0, 200)).replace(/[.:]$/u, "")}.`,
+      );
     }
   }
 }
 
 const TAG_PREFIX = "tag:yaml.org,2002:";
-const PLAIN_TAGS = new Set(["!", ...["str", "int", "float", "bool", "null", "map", "seq"].map((name) => TAG_PREFIX + name)]);
+const PLAIN_TAGS = new Set([
+  "!",
+  ...["str", "int", "float", "bool", "null", "map", "seq"].map((name) => TAG_PREFIX + name),
+]);
 
 /** Converts the nodes of one document, in the order of the text, so that an alias means the last anchor before it. */
 class DocumentReader {
   failed = false;
   private readonly report: Report;
-  private readonly anchors = new Map<string, { readonly node: YamlNode; readonly size: number } | "open">();
+  private readonly anchors = new Map<
+    string,
+    { readonly node: YamlNode; readonly size: number } | "open"
+  >();
   private aliased = 0;
   private overflown = false;
   /** Values of the node read last, with its aliases expanded. */
@@ -171,7 +219,8 @@ class DocumentReader {
     const { anchor } = node;
     if (anchor !== undefined) this.anchors.set(anchor, "open");
     const found = this.readContent(node, offset);
-    if (anchor !== undefined && found !== null) this.anchors.set(anchor, { node: found, size: this.size });
+    if (anchor !== undefined && found !== null)
+      this.anchors.set(anchor, { node: found, size: this.size });
     return found;
   }
 
@@ -183,15 +232,27 @@ class DocumentReader {
     }
     if (isSeq(node)) return this.readList(node.items as readonly Node[], offset);
     if (isMap(node)) return this.readMap(node.items as readonly YamlPair[], offset);
-    return this.refuse(offset, "unsupported", "This YAML is not supported: write a list, a map or a value.");
+    return this.refuse(
+      offset,
+      "unsupported",
+      "This YAML is not supported: write a list, a map or a value.",
+    );
   }
 
   private readAlias(name: string, offset: number): YamlNode | null {
     const found = this.anchors.get(name);
     if (found === undefined)
-      return this.refuse(offset, "syntax", `The alias *${quoteText(name).slice(1, -1)} has no anchor before it.`);
+      return this.refuse(
+        offset,
+        "syntax",
+        `The alias *${quoteText(name).slice(1, -1)} has no anchor before it.`,
+      );
     if (found === "open")
-      return this.refuse(offset, "unsupported", `The alias *${quoteText(name).slice(1, -1)} stands inside its own anchor.`);
+      return this.refuse(
+        offset,
+        "unsupported",
+        `The alias *${quoteText(name).slice(1, -1)} stands inside its own anchor.`,
+      );
     this.aliased += found.size;
     this.size = found.size;
     if (this.aliased <= ALIASED_VALUES_MAX) return found.node;
@@ -224,12 +285,17 @@ class DocumentReader {
     let size = 1;
     for (const pair of pairs) {
       const key = this.readKey(pair.key);
-      const node = pair.value === null ? blankNode(pair.key.range?.[1] ?? offset) : this.read(pair.value);
+      const node =
+        pair.value === null ? blankNode(pair.key.range?.[1] ?? offset) : this.read(pair.value);
       if (key === null || node === null) continue;
       const keyOffset = pair.key.range?.[0] ?? offset;
       const first = entries.get(key);
       if (first !== undefined) {
-        this.refuse(keyOffset, "duplicateKey", `The key ${quoteText(key)} is given twice in this map. Keep one.`);
+        this.refuse(
+          keyOffset,
+          "duplicateKey",
+          `The key ${quoteText(key)} is given twice in this map. Keep one.`,
+        );
         continue;
       }
       entries.set(key, { keyOffset, node });
@@ -244,14 +310,19 @@ class DocumentReader {
     const offset = node.range?.[0] ?? 0;
     const key = isScalar(node) ? node.value : null;
     if (typeof key !== "string")
-      return this.refuse(offset, "unsupported", "A key must be plain text, not a list, a map or an alias.");
+      return this.refuse(
+        offset,
+        "unsupported",
+        "A key must be plain text, not a list, a map or an alias.",
+      );
     if (key === "<<")
       return this.refuse(
         offset,
         "unsupported",
         "Merge keys (<<) are not supported: write the values out, or alias single values.",
       );
-    if (key === "__proto__") return this.refuse(offset, "unsupported", "The key __proto__ is not allowed.");
+    if (key === "__proto__")
+      return this.refuse(offset, "unsupported", "The key __proto__ is not allowed.");
     return key;
   }
 
@@ -289,7 +360,9 @@ function plainScalar(value: unknown): string | number | bigint | boolean | null 
 /** One slip of syntax makes several errors on its line: the first is the one to read. */
 function onePerLine(errors: readonly ManifestError[]): ManifestError[] {
   const sorted = sortErrors(errors);
-  return sorted.filter((error, index) => error.kind !== "syntax" || sorted[index - 1]?.line !== error.line);
+  return sorted.filter(
+    (error, index) => error.kind !== "syntax" || sorted[index - 1]?.line !== error.line,
+  );
 }
 
 /** Keeps a hopeless file from burying the others. */

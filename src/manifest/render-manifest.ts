@@ -18,10 +18,18 @@ export interface RenderOptions {
 const FLOW_ITEMS_MAX = 10;
 
 /** Renders a spec as YAML text that ends with a line break. Defaults are left out. */
-export function renderManifest(spec: NamespaceSpec, { schema = DEFAULT_NAMESPACE_SCHEMA }: RenderOptions = {}): string {
+export function renderManifest(
+  spec: NamespaceSpec,
+  { schema = DEFAULT_NAMESPACE_SCHEMA }: RenderOptions = {},
+): string {
   const labels = Object.keys(spec.labels).length === 0 ? {} : { labels: spec.labels };
   const document = new Document(
-    { apiVersion: API_VERSION, kind: NAMESPACE_KIND, metadata: { name: spec.name, ...labels }, spec: specFields(spec) },
+    {
+      apiVersion: API_VERSION,
+      kind: NAMESPACE_KIND,
+      metadata: { name: spec.name, ...labels },
+      spec: specFields(spec),
+    },
     { version: "1.2", schema: "core", aliasDuplicateObjects: false },
   );
   const short = (spec.splitPoints?.length ?? 0) <= FLOW_ITEMS_MAX ? [["spec", "splitPoints"]] : [];
@@ -60,13 +68,19 @@ function specFields(spec: NamespaceSpec): Record<string, unknown> {
 
 function policyFields(policy: Policy): Record<string, unknown> {
   const { windows, budgetRows, ...plain } = policy;
-  const changed = Object.entries(plain).filter(([key, value]) => value !== DEFAULT_POLICY[key as keyof typeof plain]);
+  const changed = Object.entries(plain).filter(
+    ([key, value]) => value !== DEFAULT_POLICY[key as keyof typeof plain],
+  );
   return {
     ...Object.fromEntries(changed),
     ...(windows.length === 0
       ? {}
       : {
-          windows: windows.map(({ start, durationMs, timezone }) => ({ start, duration: formatDuration(durationMs), timezone })),
+          windows: windows.map(({ start, durationMs, timezone }) => ({
+            start,
+            duration: formatDuration(durationMs),
+            timezone,
+          })),
         }),
     ...(budgetRows === null ? {} : { budget: { rows: budgetRows } }),
   };

@@ -38,7 +38,12 @@ export interface YamlDocument {
 export type NodePath = readonly PropertyKey[];
 
 /** Makes an error at an offset of the document's file. */
-export function errorAt(document: YamlDocument, offset: number, kind: ManifestErrorKind, message: string): ManifestError {
+export function errorAt(
+  document: YamlDocument,
+  offset: number,
+  kind: ManifestErrorKind,
+  message: string,
+): ManifestError {
   return { file: document.file, ...document.placeAt(offset), message, kind };
 }
 
@@ -77,7 +82,10 @@ function walk(root: YamlNode, path: NodePath): Found {
   return found;
 }
 
-function child(node: YamlNode, part: PropertyKey): { readonly node: YamlNode; readonly keyOffset: number } | null {
+function child(
+  node: YamlNode,
+  part: PropertyKey,
+): { readonly node: YamlNode; readonly keyOffset: number } | null {
   switch (node.kind) {
     case "map":
       return node.entries.get(String(part)) ?? null;

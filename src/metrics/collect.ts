@@ -49,7 +49,8 @@ export function collectMetrics(facts: MetricFacts, counters: CountersStore): Met
 }
 
 function collectTicks({ environments }: MetricFacts, counters: CountersStore): MetricFamily[] {
-  const counted = (name: string) => counters.list(name).map(({ labels, value }): MetricSample => ({ labels, value }));
+  const counted = (name: string) =>
+    counters.list(name).map(({ labels, value }): MetricSample => ({ labels, value }));
   const each = (read: (state: EnvironmentState) => number | null): MetricSample[] =>
     environments.flatMap(({ state }) => {
       const value = read(state);
@@ -57,7 +58,13 @@ function collectTicks({ environments }: MetricFacts, counters: CountersStore): M
     });
   return [
     counter("reconcile_ticks_total", "Ticks that ended, by outcome.", counted("reconcile_ticks")),
-    histogram("reconcile_duration_seconds", "How long ticks took.", counters, "reconcile_seconds", TICK_BUCKETS_S),
+    histogram(
+      "reconcile_duration_seconds",
+      "How long ticks took.",
+      counters,
+      "reconcile_seconds",
+      TICK_BUCKETS_S,
+    ),
     gauge(
       "reconcile_last_end_timestamp_seconds",
       "When the last tick ended.",
@@ -73,16 +80,31 @@ function collectTicks({ environments }: MetricFacts, counters: CountersStore): M
       "1 while a tick is under way.",
       each((state) => (isUnderWay(state) ? 1 : 0)),
     ),
-    counter("reconcile_github_requests_total", "Requests to GitHub by ticks.", counted("reconcile_github_requests")),
-    counter("reconcile_namespace_calls_total", "Calls to live namespaces by ticks.", counted("reconcile_namespace_calls")),
-    counter("reconcile_runs_started_total", "Runs that ticks have started.", counted("reconcile_runs_started")),
+    counter(
+      "reconcile_github_requests_total",
+      "Requests to GitHub by ticks.",
+      counted("reconcile_github_requests"),
+    ),
+    counter(
+      "reconcile_namespace_calls_total",
+      "Calls to live namespaces by ticks.",
+      counted("reconcile_namespace_calls"),
+    ),
+    counter(
+      "reconcile_runs_started_total",
+      "Runs that ticks have started.",
+      counted("reconcile_runs_started"),
+    ),
   ];
 }
 
 function collectState({ environments, paused, now }: MetricFacts): MetricFamily[] {
   const labelled = (read: (facts: EnvironmentFacts) => readonly MetricSample[]): MetricSample[] =>
     environments.flatMap((facts) =>
-      read(facts).map((sample) => ({ ...sample, labels: { environment: facts.state.environment, ...sample.labels } })),
+      read(facts).map((sample) => ({
+        ...sample,
+        labels: { environment: facts.state.environment, ...sample.labels },
+      })),
     );
   return [
     gauge(
@@ -91,7 +113,9 @@ function collectState({ environments, paused, now }: MetricFacts): MetricFamily[
       labelled(({ drifts }) =>
         DRIFT_KINDS.flatMap((kind) =>
           DRIFT_STATES.map((state) => {
-            const value = drifts.filter((drift) => drift.kind === kind && drift.state === state).length;
+            const value = drifts.filter(
+              (drift) => drift.kind === kind && drift.state === state,
+            ).length;
             return { labels: { kind, state }, value };
           }),
         ),
@@ -100,7 +124,9 @@ function collectState({ environments, paused, now }: MetricFacts): MetricFamily[
     gauge(
       "conditions",
       "Namespaces by condition.",
-      labelled(({ conditions }) => CONDITION_TYPES.map((type) => ({ labels: { type }, value: conditions[type] }))),
+      labelled(({ conditions }) =>
+        CONDITION_TYPES.map((type) => ({ labels: { type }, value: conditions[type] })),
+      ),
     ),
     gauge(
       "pending_changes",
@@ -112,14 +138,22 @@ function collectState({ environments, paused, now }: MetricFacts): MetricFamily[
       "How long the oldest of them has been in its condition; 0 without one.",
       labelled(({ pending }) => [{ labels: {}, value: ageSeconds(pending.since, now) }]),
     ),
-    gauge("paused", "1 while nothing is applied anywhere.", [{ labels: {}, value: paused === null ? 0 : 1 }]),
+    gauge("paused", "1 while nothing is applied anywhere.", [
+      { labels: {}, value: paused === null ? 0 : 1 },
+    ]),
   ];
 }
 
-function collectOperations({ activeRuns, unfollowed }: MetricFacts, counters: CountersStore): MetricFamily[] {
-  const counted = (name: string) => counters.list(name).map(({ labels, value }): MetricSample => ({ labels, value }));
+function collectOperations(
+  { activeRuns, unfollowed }: MetricFacts,
+  counters: CountersStore,
+): MetricFamily[] {
+  const counted = (name: string) =>
+    counters.list(name).map(({ labels, value }): MetricSample => ({ labels, value }));
   const running = activeRuns.flatMap(({ actions }) =>
-    actions.flatMap(({ state, operation }) => (state === "running" && operation?.state === "running" ? [operation] : [])),
+    actions.flatMap(({ state, operation }) =>
+      state === "running" && operation?.state === "running" ? [operation] : [],
+    ),
   );
   const states = ["pending", "running"] as const;
   return [
@@ -134,9 +168,16 @@ function collectOperations({ activeRuns, unfollowed }: MetricFacts, counters: Co
     gauge("operations_paused", "Operations that runs have under way, and that are paused.", [
       { labels: {}, value: running.filter(({ paused }) => paused !== null).length },
     ]),
-    gauge("operation_write_pause_seconds", "The longest that writes have waited for an operation that a run has under way.", [
-      { labels: {}, value: Math.max(0, ...running.map(({ writePauseMs }) => writePauseMs?.max ?? 0)) / 1000 },
-    ]),
+    gauge(
+      "operation_write_pause_seconds",
+      "The longest that writes have waited for an operation that a run has under way.",
+      [
+        {
+          labels: {},
+          value: Math.max(0, ...running.map(({ writePauseMs }) => writePauseMs?.max ?? 0)) / 1000,
+        },
+      ],
+    ),
     histogram(
       "write_pause_seconds",
       "The longest that writes waited at a cutover, of each operation that ended.",
@@ -152,18 +193,35 @@ function collectOperations({ activeRuns, unfollowed }: MetricFacts, counters: Co
       "Actions of active runs that are not over.",
       states.map((state) => ({
         labels: { state },
-        value: activeRuns.reduce((sum, { actions }) => sum + actions.filter((action) => action.state === state).length, 0),
+        value: activeRuns.reduce(
+          (sum, { actions }) => sum + actions.filter((action) => action.state === state).length,
+          0,
+        ),
       })),
     ),
-    counter("operations_ended_total", "Operations that ended, by kind and state.", counted("operations_ended")),
-    counter("operation_duration_seconds_total", "How long those took, in sum.", counted("operation_seconds")),
-    counter("rows_moved_total", "Rows that completed operations have moved.", counted("rows_moved")),
+    counter(
+      "operations_ended_total",
+      "Operations that ended, by kind and state.",
+      counted("operations_ended"),
+    ),
+    counter(
+      "operation_duration_seconds_total",
+      "How long those took, in sum.",
+      counted("operation_seconds"),
+    ),
+    counter(
+      "rows_moved_total",
+      "Rows that completed operations have moved.",
+      counted("rows_moved"),
+    ),
     counter("runs_ended_total", "Runs that ended, by state.", counted("runs_ended")),
   ];
 }
 
 function collectAlerts({ alerts }: MetricFacts, counters: CountersStore): MetricFamily[] {
-  const messages = counters.list("alert_messages").map(({ labels, value }): MetricSample => ({ labels, value }));
+  const messages = counters
+    .list("alert_messages")
+    .map(({ labels, value }): MetricSample => ({ labels, value }));
   const known = alerts.slice(0, ENVIRONMENTS_MAX);
   return [
     gauge(
@@ -200,7 +258,9 @@ function collectGithub({ budget, pullTasks, now }: MetricFacts): MetricFamily[] 
     ),
     gauge("github_requests_limit", "GitHub's limit of requests.", limit),
     gauge("github_reset_timestamp_seconds", "When GitHub's limit resets.", resets),
-    gauge("pull_tasks", "Pieces of work on pull requests in the queue.", [{ labels: {}, value: pullTasks.count }]),
+    gauge("pull_tasks", "Pieces of work on pull requests in the queue.", [
+      { labels: {}, value: pullTasks.count },
+    ]),
     gauge("pull_task_age_seconds", "How long the oldest of them is overdue.", [
       { labels: {}, value: ageSeconds(pullTasks.oldestDueAt, now) },
     ]),
@@ -212,13 +272,22 @@ function ageSeconds(since: number | null, now: number): number {
 }
 
 /** The counters under `stored`: for each environment a sum, and a count for each limit. */
-function histogram(name: string, help: string, counters: CountersStore, stored: string, limits: readonly number[]): MetricFamily {
+function histogram(
+  name: string,
+  help: string,
+  counters: CountersStore,
+  stored: string,
+  limits: readonly number[],
+): MetricFamily {
   const buckets = counters.list(`${stored}_bucket`);
   const samples = counters.list(`${stored}_sum`).flatMap(({ labels, value }): MetricSample[] => {
     const { environment = "" } = labels;
     let count = 0;
     const cumulative = [...limits.map(String), "+Inf"].map((le): MetricSample => {
-      count += buckets.find((bucket) => bucket.labels["environment"] === environment && bucket.labels["le"] === le)?.value ?? 0;
+      count +=
+        buckets.find(
+          (bucket) => bucket.labels["environment"] === environment && bucket.labels["le"] === le,
+        )?.value ?? 0;
       return { suffix: "_bucket", labels: { environment, le }, value: count };
     });
     return [

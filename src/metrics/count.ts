@@ -18,7 +18,8 @@ export function countTick(
   const seconds = (durationMs ?? 0) / 1000;
   counters.add("reconcile_ticks", { environment, outcome: outcome ?? "incomplete" }, 1);
   observe(counters, "reconcile_seconds", environment, seconds, TICK_BUCKETS_S);
-  if (outcome === "complete") counters.set("reconcile_last_success", { environment }, (checkedAt ?? 0) / 1000);
+  if (outcome === "complete")
+    counters.set("reconcile_last_success", { environment }, (checkedAt ?? 0) / 1000);
   if (lastFigures === null) return;
   counters.add("reconcile_github_requests", { environment }, lastFigures.requests);
   counters.add("reconcile_namespace_calls", { environment }, lastFigures.calls);
@@ -31,25 +32,50 @@ export function countRun(counters: CountersStore, run: Run, before: Run | null):
     if (!endedNow(action, before?.actions[index] ?? null) || action.operation === null) return;
     countOperation(counters, environment, action.operation);
   });
-  if (run.finishedAt !== null && before?.finishedAt === null) counters.add("runs_ended", { environment, state }, 1);
+  if (run.finishedAt !== null && before?.finishedAt === null)
+    counters.add("runs_ended", { environment, state }, 1);
 }
 
 /** An operation has ended. */
-export function countOperation(counters: CountersStore, environment: string, operation: OperationStatus): void {
+export function countOperation(
+  counters: CountersStore,
+  environment: string,
+  operation: OperationStatus,
+): void {
   const { kind, state, startedAt, finishedAt, updatedAt, writePauseMs } = operation;
   counters.add("operations_ended", { environment, kind, state }, 1);
-  counters.add("operation_seconds", { environment, kind }, Math.max(0, (finishedAt ?? updatedAt) - startedAt) / 1000);
+  counters.add(
+    "operation_seconds",
+    { environment, kind },
+    Math.max(0, (finishedAt ?? updatedAt) - startedAt) / 1000,
+  );
   counters.add("rows_moved", { environment }, rowsMovedBy(operation));
-  if (writePauseMs !== null) observe(counters, "write_pause", environment, writePauseMs.max / 1000, PAUSE_BUCKETS_S);
+  if (writePauseMs !== null)
+    observe(counters, "write_pause", environment, writePauseMs.max / 1000, PAUSE_BUCKETS_S);
 }
 
-export function countAlert(counters: CountersStore, environment: string, channel: ChannelName, outcome: "told" | "failed"): void {
+export function countAlert(
+  counters: CountersStore,
+  environment: string,
+  channel: ChannelName,
+  outcome: "told" | "failed",
+): void {
   counters.add("alert_messages", { environment, channel, outcome }, 1);
 }
 
 /** One value of a histogram. One row changes, and the sum: what is below the larger limits is added up when it is read. */
-function observe(counters: CountersStore, name: string, environment: string, seconds: number, buckets: readonly number[]): void {
+function observe(
+  counters: CountersStore,
+  name: string,
+  environment: string,
+  seconds: number,
+  buckets: readonly number[],
+): void {
   const bucket = buckets.find((limit) => seconds <= limit);
   counters.add(`${name}_sum`, { environment }, seconds);
-  counters.add(`${name}_bucket`, { environment, le: bucket === undefined ? "+Inf" : String(bucket) }, 1);
+  counters.add(
+    `${name}_bucket`,
+    { environment, le: bucket === undefined ? "+Inf" : String(bucket) },
+    1,
+  );
 }

@@ -45,15 +45,22 @@ export class CountersStore {
   /** Sorted by labels. */
   list(name: string): Counter[] {
     return this.#sql
-      .exec<{ labels: string; value: number }>("SELECT labels, value FROM counters WHERE name = ? ORDER BY labels", name)
+      .exec<{ labels: string; value: number }>(
+        "SELECT labels, value FROM counters WHERE name = ? ORDER BY labels",
+        name,
+      )
       .toArray()
       .map(({ labels, value }) => ({ labels: JSON.parse(labels) as Labels, value }));
   }
 
   #hasRoom(name: string, labels: Labels): boolean {
-    const known = this.#sql.exec("SELECT 1 FROM counters WHERE name = ? AND labels = ?", name, JSON.stringify(labels)).toArray();
+    const known = this.#sql
+      .exec("SELECT 1 FROM counters WHERE name = ? AND labels = ?", name, JSON.stringify(labels))
+      .toArray();
     return (
-      known.length > 0 || this.#sql.exec<{ series: number }>("SELECT count(*) AS series FROM counters").one().series < SERIES_MAX
+      known.length > 0 ||
+      this.#sql.exec<{ series: number }>("SELECT count(*) AS series FROM counters").one().series <
+        SERIES_MAX
     );
   }
 }

@@ -23,13 +23,19 @@ const DEFAULT_GAP_MS = 60 * 60_000;
 
 /** The heartbeat after an event. An expression that has not come for long was taken out of the Worker's config. */
 export function beat(before: Heartbeat | null, cron: string, now: number): Heartbeat {
-  const others = (before?.crons ?? []).filter((known) => known.cron !== cron && now - known.at <= GAPS_MAX * known.gapMs);
+  const others = (before?.crons ?? []).filter(
+    (known) => known.cron !== cron && now - known.at <= GAPS_MAX * known.gapMs,
+  );
   const crons = [...others, { cron, gapMs: gapOf(cron, now), at: now }];
   return { at: now, crons: crons.toSorted((left, right) => (left.cron < right.cron ? -1 : 1)) };
 }
 
 /** False when no event came for three gaps, or an environment's last pass ended before that and none is getting on. */
-export function isBeating(heartbeat: Heartbeat | null, environments: readonly EnvironmentState[], now: number): boolean {
+export function isBeating(
+  heartbeat: Heartbeat | null,
+  environments: readonly EnvironmentState[],
+  now: number,
+): boolean {
   if (heartbeat === null || heartbeat.crons.length === 0) return true;
   const allowedMs = GAPS_MAX * Math.min(...heartbeat.crons.map(({ gapMs }) => gapMs));
   if (now - heartbeat.at > allowedMs) return false;
@@ -41,7 +47,10 @@ export function isBeating(heartbeat: Heartbeat | null, environments: readonly En
 
 function gapOf(cron: string, now: number): number {
   try {
-    const [first, second] = new Cron(cron, { paused: true, timezone: "UTC" }).nextRuns(2, new Date(now));
+    const [first, second] = new Cron(cron, { paused: true, timezone: "UTC" }).nextRuns(
+      2,
+      new Date(now),
+    );
     return first && second ? second.getTime() - first.getTime() : DEFAULT_GAP_MS;
   } catch {
     return DEFAULT_GAP_MS; // Cloudflare's expressions know more than croner's; the event itself is what counts

@@ -30,9 +30,16 @@ export function renderMetrics(families: readonly MetricFamily[]): string {
 
 function renderFamily({ name, help, type, samples }: MetricFamily): string[] {
   if (!NAME.test(name)) throw new Error(`'${name}' is no name of a metric`);
-  const lines = samples.map(({ suffix = "", labels, value }) => `${name}${suffix}${renderLabels(labels)} ${renderValue(value)}`);
+  const lines = samples.map(
+    ({ suffix = "", labels, value }) =>
+      `${name}${suffix}${renderLabels(labels)} ${renderValue(value)}`,
+  );
   // Buckets have an order of their own: that of their limits.
-  return [`# HELP ${name} ${escapeHelp(help)}`, `# TYPE ${name} ${type}`, ...(type === "histogram" ? lines : lines.toSorted())];
+  return [
+    `# HELP ${name} ${escapeHelp(help)}`,
+    `# TYPE ${name} ${type}`,
+    ...(type === "histogram" ? lines : lines.toSorted()),
+  ];
 }
 
 function renderLabels(labels: Readonly<Record<string, string>>): string {

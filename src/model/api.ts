@@ -86,7 +86,12 @@ export interface NamespaceList {
 
 export type NamespaceReport =
   | { readonly kind: "live"; readonly namespace: LiveNamespace }
-  | { readonly kind: "failed"; readonly name: string; readonly object: string; readonly failure: LiveFailure };
+  | {
+      readonly kind: "failed";
+      readonly name: string;
+      readonly object: string;
+      readonly failure: LiveFailure;
+    };
 
 /** `GET /v1/namespaces/:name/history?object=&limit=<1 … 1000, default 50>`: newest first. */
 export interface OperationList {

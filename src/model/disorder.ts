@@ -50,7 +50,8 @@ export function remedyOf({ kind }: Disorder, namespace: string): string {
   const states = {
     registryLost:
       "Nothing is planned or applied here until it is repaired. A root that knows of its loss serves no call; keep writers away from one that does not",
-    outOfStep: "These members serve nothing, and nothing is planned or applied here, until they are repaired",
+    outOfStep:
+      "These members serve nothing, and nothing is planned or applied here, until they are repaired",
   };
   return `${states[kind]}: \`${repairCommand(namespace)}\` shows what each object says and what would be done; only what was shown is applied.`;
 }
@@ -60,13 +61,22 @@ export function remedyOf({ kind }: Disorder, namespace: string): string {
  * epoch that is below one that was live. Epochs are never used again, so such a root has lost what
  * it knew, and what it says of its layout is not to be believed.
  */
-export function withKnownLoss(live: LiveNamespace, seen: Pick<SeenRegistry, "epoch" | "at"> | null): LiveNamespace {
+export function withKnownLoss(
+  live: LiveNamespace,
+  seen: Pick<SeenRegistry, "epoch" | "at"> | null,
+): LiveNamespace {
   if (live.disorder || seen === null || live.epoch >= seen.epoch) return live;
   return { ...live, disorder: lostRegistry(live, seen) };
 }
 
-function lostRegistry({ name, epoch, layout }: LiveNamespace, seen: Pick<SeenRegistry, "epoch" | "at">): Disorder {
-  const now = layout.kind === "none" ? "unsharded" : `${layout.kind} over ${formatQuantity(layout.members.length, "member")}`;
+function lostRegistry(
+  { name, epoch, layout }: LiveNamespace,
+  seen: Pick<SeenRegistry, "epoch" | "at">,
+): Disorder {
+  const now =
+    layout.kind === "none"
+      ? "unsharded"
+      : `${layout.kind} over ${formatQuantity(layout.members.length, "member")}`;
   return {
     kind: "registryLost",
     members: [name],
@@ -77,5 +87,7 @@ function lostRegistry({ name, epoch, layout }: LiveNamespace, seen: Pick<SeenReg
 
 function listNames(names: readonly string[]): string {
   const hidden = names.length - NAMES_MAX;
-  return hidden > 0 ? `${names.slice(0, NAMES_MAX).join(", ")} and ${hidden} more` : names.join(", ");
+  return hidden > 0
+    ? `${names.slice(0, NAMES_MAX).join(", ")} and ${hidden} more`
+    : names.join(", ");
 }

@@ -87,7 +87,12 @@ export type LiveResult<Value> = Result<Value, LiveFailure>;
 export type DistributionRequest =
   | { readonly by: "slots"; readonly shardKey: string }
   | { readonly by: "keys"; readonly shardKey: string; readonly boundaries: readonly Key[] }
-  | { readonly by: "shards"; readonly shardKey: string; readonly partitioner: PartitionerRef; readonly count: number };
+  | {
+      readonly by: "shards";
+      readonly shardKey: string;
+      readonly partitioner: PartitionerRef;
+      readonly count: number;
+    };
 
 /** Rows of one bucket on one member. */
 export interface SlotBucket extends Count {

@@ -53,7 +53,9 @@ export function describeFullness({ name, storage = 0 }: MemberStatus): string {
  * place.
  */
 export function endedFull({ operation }: Pick<LiveNamespace, "operation">): boolean {
-  return operation !== null && operation.state !== "running" && operation.fault?.kind === "storageFull";
+  return (
+    operation !== null && operation.state !== "running" && operation.fault?.kind === "storageFull"
+  );
 }
 
 /** A member that answers and names no library is an old one, where others do. */
@@ -73,11 +75,17 @@ function mixOf(
   }
   if (groups.size < 2) return null;
   // The largest group first: the others are who differs.
-  const sorted = [...groups].toSorted(([left, some], [right, others]) => others.length - some.length || compareText(left, right));
-  return sorted.map(([value, names]) => `${listNames(names)} ${names.length === 1 ? one : many} ${value}`).join(", ");
+  const sorted = [...groups].toSorted(
+    ([left, some], [right, others]) => others.length - some.length || compareText(left, right),
+  );
+  return sorted
+    .map(([value, names]) => `${listNames(names)} ${names.length === 1 ? one : many} ${value}`)
+    .join(", ");
 }
 
 function listNames(names: readonly string[]): string {
   const hidden = names.length - NAMES_MAX;
-  return hidden > 0 ? `${names.slice(0, NAMES_MAX).join(", ")} and ${hidden} more` : names.join(", ");
+  return hidden > 0
+    ? `${names.slice(0, NAMES_MAX).join(", ")} and ${hidden} more`
+    : names.join(", ");
 }

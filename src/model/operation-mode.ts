@@ -29,8 +29,11 @@ import type { OperationMode } from "./operation.ts";
 export function operationModeFor(from: Layout, to: Layout): OperationMode {
   if (from.kind === "none" || to.kind === "none") return "swap";
   const ordered = from.kind === to.kind && (to.kind === "hash" || to.kind === "range");
-  if (hasDirectory(from) !== hasDirectory(to) || (to.kind === "range" && hasDirectory(to))) return "swap";
-  return ordered && from.shardKey === to.shardKey && from.generation === to.generation ? "shift" : "swap";
+  if (hasDirectory(from) !== hasDirectory(to) || (to.kind === "range" && hasDirectory(to)))
+    return "swap";
+  return ordered && from.shardKey === to.shardKey && from.generation === to.generation
+    ? "shift"
+    : "swap";
 }
 
 /** The generation of a layout whose members must all be new. Goes on past a generation whose names are in use (shards can be named by hand). */

@@ -10,7 +10,15 @@ export type OperationKind = "shard" | "rebalance" | "rekey" | "unshard";
 export type OperationMode = "swap" | "shift";
 
 /** Steps in order. `fence` is passed once per wave, with `cutover` and `activate`. */
-export const STEPS = ["prepare", "copy", "verify", "fence", "cutover", "activate", "cleanUp"] as const;
+export const STEPS = [
+  "prepare",
+  "copy",
+  "verify",
+  "fence",
+  "cutover",
+  "activate",
+  "cleanUp",
+] as const;
 export type Step = (typeof STEPS)[number];
 
 export type OperationState = "running" | "completed" | "cancelled" | "failed";
@@ -123,7 +131,11 @@ export interface OperationStatus {
    */
   readonly writePauseMs: WritePause | null;
   /** Progress of each source. */
-  readonly sources: readonly { readonly member: string; readonly rowsCopied: number; readonly rowsVerified: number }[];
+  readonly sources: readonly {
+    readonly member: string;
+    readonly rowsCopied: number;
+    readonly rowsVerified: number;
+  }[];
   readonly from: Layout;
   readonly to: Layout;
   readonly epochFrom: number;
@@ -153,7 +165,9 @@ export interface OperationStatus {
 }
 
 /** Members with a bookmark to restore to, by name; none from a runtime that keeps none. */
-export function listBookmarks({ bookmarks = {} }: OperationStatus): { readonly member: string; readonly bookmark: string }[] {
+export function listBookmarks({
+  bookmarks = {},
+}: OperationStatus): { readonly member: string; readonly bookmark: string }[] {
   return Object.entries(bookmarks)
     .filter(([, bookmark]) => /[^0-]/.test(bookmark))
     .map(([member, bookmark]) => ({ member, bookmark }))

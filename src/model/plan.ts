@@ -88,7 +88,13 @@ export interface InSync {
  * reach the policy, an unhealthy member of a namespace that does not change.
  */
 export interface Notice {
-  readonly kind: "unmanaged" | "staysBehind" | "skewRemains" | "largeKey" | "estimate" | "unhealthy";
+  readonly kind:
+    | "unmanaged"
+    | "staysBehind"
+    | "skewRemains"
+    | "largeKey"
+    | "estimate"
+    | "unhealthy";
   readonly namespace: string;
   readonly message: string;
 }

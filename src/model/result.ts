@@ -8,7 +8,10 @@ export function success<Value>(value: Value): { readonly ok: true; readonly valu
   return { ok: true, value };
 }
 
-export function failure<Failure>(reason: Failure): { readonly ok: false; readonly failure: Failure } {
+export function failure<Failure>(reason: Failure): {
+  readonly ok: false;
+  readonly failure: Failure;
+} {
   return { ok: false, failure: reason };
 }
 

@@ -4,7 +4,10 @@ import type { NamespaceSpec } from "../model/spec.ts";
 import { formatDuration } from "../render/time.ts";
 
 /** What a policy says, for a person. */
-export function describePolicy({ policy, dependsOn }: NamespaceSpec): { readonly name: string; readonly value: string }[] {
+export function describePolicy({
+  policy,
+  dependsOn,
+}: NamespaceSpec): { readonly name: string; readonly value: string }[] {
   const windows = policy.windows.map(
     ({ start, durationMs, timezone }) => `${start} for ${formatDuration(durationMs)}, ${timezone}`,
   );
@@ -13,7 +16,13 @@ export function describePolicy({ policy, dependsOn }: NamespaceSpec): { readonly
     { name: "Self-heal", value: policy.selfHeal },
     { name: "Suspended", value: policy.suspend ? "yes" : "no" },
     { name: "Windows", value: windows.length === 0 ? "always open" : windows.join("; ") },
-    { name: "Budget", value: policy.budgetRows === null ? "no limit" : `${formatCount(policy.budgetRows)} rows an action` },
+    {
+      name: "Budget",
+      value:
+        policy.budgetRows === null
+          ? "no limit"
+          : `${formatCount(policy.budgetRows)} rows an action`,
+    },
     ...(policy.rowsPerSecondMax === null
       ? []
       : [{ name: "Pace", value: `at most ${formatCount(policy.rowsPerSecondMax)} rows a second` }]),

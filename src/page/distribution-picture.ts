@@ -45,10 +45,19 @@ function measure({ buckets, members, rows, unhealthyCount }: Sight, maxSkew: num
   const average = members === 0 ? 0 : rows / Math.max(1, members - unhealthyCount);
   const limit = maxSkew === null ? null : average * toleratedSkew(maxSkew, rows, members);
   const most = Math.max(1, ...buckets.map(({ rowsMax }) => rowsMax));
-  return { average, limit, top: Math.max(most, limit !== null && limit < 3 * most ? limit : 0) * 1.05 };
+  return {
+    average,
+    limit,
+    top: Math.max(most, limit !== null && limit < 3 * most ? limit : 0) * 1.05,
+  };
 }
 
-function bar(bucket: MemberBucket, index: number, scale: (rows: number) => number, limit: number | null): Markup {
+function bar(
+  bucket: MemberBucket,
+  index: number,
+  scale: (rows: number) => number,
+  limit: number | null,
+): Markup {
   const x = index * BAR_WIDTH + GAP / 2;
   const healthy = bucket.members - bucket.unhealthy;
   const rect = (rows: number, name: string): Markup => {
@@ -62,13 +71,18 @@ function bar(bucket: MemberBucket, index: number, scale: (rows: number) => numbe
   if (healthy === 0) return markup`${silent}`;
   const above = limit !== null && bucket.rowsMax > limit ? " above" : "";
   const average = rect(bucket.rowsTotal / healthy, `average${above}`);
-  return healthy === 1 ? markup`${average}${silent}` : markup`${rect(bucket.rowsMax, `most${above}`)}${average}${silent}`;
+  return healthy === 1
+    ? markup`${average}${silent}`
+    : markup`${rect(bucket.rowsMax, `most${above}`)}${average}${silent}`;
 }
 
 /** "8 shards: least 117,020 (orders-shard-3), average 150,541, most 161,200 (orders-shard-7)". */
 export function describeSpread(sight: Sight): string {
   const { members, rows, fullest, emptiest, unhealthyCount, isSharded } = sight;
-  const silent = unhealthyCount === 0 ? "" : `; ${formatQuantity(unhealthyCount, "member does", "members do")} not answer`;
+  const silent =
+    unhealthyCount === 0
+      ? ""
+      : `; ${formatQuantity(unhealthyCount, "member does", "members do")} not answer`;
   if (!isSharded) return `Unsharded: ${formatQuantity(rows, "row")} on one object${silent}`;
   if (fullest === null || emptiest === null) return `${formatQuantity(members, "shard")}${silent}`;
   const average = formatCount(rows / Math.max(1, members - unhealthyCount));
@@ -77,12 +91,18 @@ export function describeSpread(sight: Sight): string {
 }
 
 /** The skew against what is allowed, with a mark and words. */
-export function skewFigure({ skew, rows, members, isSharded }: Sight, maxSkew: number | null): Markup {
+export function skewFigure(
+  { skew, rows, members, isSharded }: Sight,
+  maxSkew: number | null,
+): Markup {
   if (!isSharded) return markup`–`;
   if (skew === null) return markup`unknown while a member is silent`;
   if (maxSkew === null) return markup`${formatSkew(skew)}`;
   const tolerated = toleratedSkew(maxSkew, rows, members);
-  const allowed = tolerated > maxSkew ? `${formatSkew(tolerated)} is chance for so few rows` : `${formatSkew(maxSkew)} allowed`;
+  const allowed =
+    tolerated > maxSkew
+      ? `${formatSkew(tolerated)} is chance for so few rows`
+      : `${formatSkew(maxSkew)} allowed`;
   return skew > tolerated
     ? markup`<span class="bad">${mark("▲")} ${formatSkew(skew)}, above the ${allowed}</span>`
     : markup`${formatSkew(skew)} <span class="quiet">of ${allowed}</span>`;
@@ -109,7 +129,9 @@ function bucketRow(
   const label = members === 1 ? `${first}` : `${first} … ${first + members - 1}`;
   const silent = unhealthy > 0 ? ` (${formatQuantity(unhealthy, "does", "do")} not answer)` : "";
   const average = formatCount(rowsTotal / Math.max(1, members - unhealthy));
-  const figures = isGrouped ? [formatCount(rowsMin), average, formatCount(rowsMax)] : [formatCount(rowsTotal)];
+  const figures = isGrouped
+    ? [formatCount(rowsMin), average, formatCount(rowsMax)]
+    : [formatCount(rowsTotal)];
   return markup`<tr role="row"><th scope="row" role="rowheader">${label}${silent}</th>${[
     ...figures,
     formatShare(rowsTotal, rows),

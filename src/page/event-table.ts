@@ -21,7 +21,9 @@ export function eventTable(events: readonly HistoryEvent[], links: Links): Marku
       key: String(event.id),
       cells: [
         markup`${shortened(event.summary)}<span class="quiet">${event.kind}${figures(event)}</span>`,
-        event.namespace === null ? markup`<span class="quiet">environment</span>` : markup`${event.namespace}`,
+        event.namespace === null
+          ? markup`<span class="quiet">environment</span>`
+          : markup`${event.namespace}`,
         origin(event, links),
         markup`${event.actor}`,
         moment(event.at),
@@ -51,5 +53,7 @@ function origin({ pull, commit, run, fingerprint, kind }: HistoryEvent, links: L
       ? []
       : [markup`<span class="code">plan ${shorten(fingerprint, DIGITS)}</span>`]),
   ];
-  return parts.length === 0 ? markup`–` : markup`${parts.map((part, index) => markup`${index === 0 ? null : ", "}${part}`)}`;
+  return parts.length === 0
+    ? markup`–`
+    : markup`${parts.map((part, index) => markup`${index === 0 ? null : ", "}${part}`)}`;
 }

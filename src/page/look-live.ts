@@ -54,7 +54,11 @@ export async function lookLive(
     return looked;
   });
   await Promise.race([learned, wait(WAIT_MS_MAX)]);
-  return { facts: facts.map((one) => withLook(one, inTime.get(one), now)), inTime: new Map(inTime), learned };
+  return {
+    facts: facts.map((one) => withLook(one, inTime.get(one), now)),
+    inTime: new Map(inTime),
+    learned,
+  };
 }
 
 /** The operation itself, where it moves without a run: the root alone answers that. */
@@ -64,7 +68,9 @@ export async function followOperations(
   now: number,
 ): Promise<readonly NamespaceFacts[]> {
   const moving = facts.filter(({ view, isFollowed }) => {
-    return view.running !== null && !isFollowed && now - (view.sight?.seenAt ?? 0) > RUNNING_AGE_MAX_MS;
+    return (
+      view.running !== null && !isFollowed && now - (view.sight?.seenAt ?? 0) > RUNNING_AGE_MAX_MS
+    );
   });
   if (moving.length === 0) return facts;
   const asked = runBounded(moving.slice(0, LOOKS_MAX), AT_ONCE_MAX, async (one) => {
@@ -81,7 +87,10 @@ function isDue({ view, askedAt }: NamespaceFacts, freshness: Freshness, now: num
   const members = view.sight?.members ?? 0;
   const isClose = freshness === "one" || view.running !== null;
   if (askedAt - now > CLOCK_AHEAD_MS_MAX) return true;
-  return now - askedAt > (isClose ? Math.max(CLOSE_AGE_MIN_MS, members * AGE_PER_MEMBER_MS) : LIST_AGE_MAX_MS);
+  return (
+    now - askedAt >
+    (isClose ? Math.max(CLOSE_AGE_MIN_MS, members * AGE_PER_MEMBER_MS) : LIST_AGE_MAX_MS)
+  );
 }
 
 async function lookAt(live: LiveReader, object: string, name: string): Promise<Looked> {
@@ -110,7 +119,8 @@ function withLook(facts: NamespaceFacts, looked: Looked | undefined, now: number
 
 function withOperation(facts: NamespaceFacts, operation: OperationView | null): NamespaceFacts {
   if (operation === null) return facts;
-  if (operation.state === "running") return { ...facts, view: { ...facts.view, running: operation } };
+  if (operation.state === "running")
+    return { ...facts, view: { ...facts.view, running: operation } };
   // It has ended, so that the namespace is not what it was when it was seen.
   return { ...facts, askedAt: 0, view: { ...facts.view, running: null } };
 }

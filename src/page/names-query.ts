@@ -7,13 +7,18 @@ import type { NamespaceRef } from "../model/live.ts";
 import type { StateFilter } from "./page-data.ts";
 
 /** Rank in the list: what needs a person comes first. */
-const RANKS: Readonly<Record<Exclude<StateFilter, "Unknown">, number>> = { Stalled: 0, Reconciling: 1, Ready: 2 };
+const RANKS: Readonly<Record<Exclude<StateFilter, "Unknown">, number>> = {
+  Stalled: 0,
+  Reconciling: 1,
+  Ready: 2,
+};
 
 const FIELDS = ["listRank", "drifts"] as const;
 const VALUES: Readonly<Record<(typeof FIELDS)[number], (row: string) => string>> = {
   listRank: (row) =>
     `CASE json_extract(${row}body, '$.condition.type') WHEN 'Stalled' THEN 0 WHEN 'Reconciling' THEN 1 ELSE 2 END`,
-  drifts: (row) => `json_array_length(${row}body, '$.faults') + json_array_length(${row}body, '$.differences')`,
+  drifts: (row) =>
+    `json_array_length(${row}body, '$.faults') + json_array_length(${row}body, '$.differences')`,
 };
 const valuesOf = (row: string): string => FIELDS.map((field) => VALUES[field](row)).join(", ");
 
@@ -81,7 +86,8 @@ export class NamesQuery {
         environment,
       )
       .toArray();
-    const countOf = (rank: number): number => ranked.find(({ listRank }) => listRank === rank)?.count ?? 0;
+    const countOf = (rank: number): number =>
+      ranked.find(({ listRank }) => listRank === rank)?.count ?? 0;
     return {
       Stalled: countOf(RANKS.Stalled),
       Reconciling: countOf(RANKS.Reconciling),
@@ -99,11 +105,15 @@ export class NamesQuery {
     const seen = this.#listSeen(filter, offset, limit);
     const left = limit - seen.length;
     if (left === 0) return seen;
-    return [...seen, ...this.#listUnseen(filter, Math.max(0, offset - this.#countSeen(filter)), left)];
+    return [
+      ...seen,
+      ...this.#listUnseen(filter, Math.max(0, offset - this.#countSeen(filter)), left),
+    ];
   }
 
   find(environment: string, { object, name }: NamespaceRef): NamespaceState | null {
-    const query = "SELECT body FROM reconciledNames WHERE environment = ? AND name = ? AND object = ?";
+    const query =
+      "SELECT body FROM reconciledNames WHERE environment = ? AND name = ? AND object = ?";
     const row = this.#sql.exec<{ body: string }>(query, environment, name, object).toArray()[0];
     return row ? (JSON.parse(row.body) as NamespaceState) : null;
   }
@@ -117,7 +127,8 @@ export class NamesQuery {
 
   /** Namespaces with a drift, by name. */
   drifting(environment: string, limit: number): NamespaceState[] {
-    const query = "SELECT name, object FROM listedNames WHERE environment = ? AND drifts > 0 ORDER BY name, object LIMIT ?";
+    const query =
+      "SELECT name, object FROM listedNames WHERE environment = ? AND drifts > 0 ORDER BY name, object LIMIT ?";
     const refs = this.#sql.exec<RefRow>(query, environment, limit).toArray();
     return refs.flatMap((ref) => this.find(environment, ref) ?? []);
   }
@@ -135,17 +146,33 @@ export class NamesQuery {
 
   #countUnseen({ environment, search, state }: NamesFilter): number {
     if (state !== null && state !== "Unknown") return 0;
-    return this.#sql.exec<{ count: number }>(`SELECT count(*) AS count ${UNSEEN}`, environment, search).one().count;
+    return this.#sql
+      .exec<{ count: number }>(`SELECT count(*) AS count ${UNSEEN}`, environment, search)
+      .one().count;
   }
 
-  #listSeen({ environment, search, state }: NamesFilter, offset: number, limit: number): NamedState[] {
+  #listSeen(
+    { environment, search, state }: NamesFilter,
+    offset: number,
+    limit: number,
+  ): NamedState[] {
     if (state === "Unknown") return [];
     const query = `SELECT name, object ${SEEN} ORDER BY listRank, name, object LIMIT ?4 OFFSET ?5`;
-    const refs = this.#sql.exec<RefRow>(query, environment, search, rankOf(state), limit, offset).toArray();
-    return refs.map(({ name, object }) => ({ name, object, state: this.find(environment, { name, object }) }));
+    const refs = this.#sql
+      .exec<RefRow>(query, environment, search, rankOf(state), limit, offset)
+      .toArray();
+    return refs.map(({ name, object }) => ({
+      name,
+      object,
+      state: this.find(environment, { name, object }),
+    }));
   }
 
-  #listUnseen({ environment, search, state }: NamesFilter, offset: number, limit: number): NamedState[] {
+  #listUnseen(
+    { environment, search, state }: NamesFilter,
+    offset: number,
+    limit: number,
+  ): NamedState[] {
     if (state !== null && state !== "Unknown") return [];
     const query = `SELECT seen.name AS name, seen.object AS object ${UNSEEN} ORDER BY seen.name, seen.object LIMIT ?3 OFFSET ?4`;
     const refs = this.#sql.exec<RefRow>(query, environment, search, limit, offset).toArray();

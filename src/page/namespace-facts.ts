@@ -2,7 +2,14 @@
 import type { HistoryEvent } from "../model/event.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
-import type { MemberView, NamespaceView, Overview, RunView, StateFilter, Surroundings } from "./page-data.ts";
+import type {
+  MemberView,
+  NamespaceView,
+  Overview,
+  RunView,
+  StateFilter,
+  Surroundings,
+} from "./page-data.ts";
 import type { Looked } from "./sights-store.ts";
 
 export interface OverviewRequest {
@@ -41,7 +48,10 @@ export interface PageCalls {
   /** Everything known for the overview; no namespace is asked. */
   readOverview(request: OverviewRequest): Promise<OverviewFacts>;
   /** Null when the namespace is not known in that environment. */
-  readNamespacePage(environment: string | null, ref: NamespaceRef): Promise<NamespacePageFacts | null>;
+  readNamespacePage(
+    environment: string | null,
+    ref: NamespaceRef,
+  ): Promise<NamespacePageFacts | null>;
   readRunViews(ids: readonly string[]): Promise<RunView[]>;
   /** Keeps what namespaces answered when they were asked for the status page. */
   noteLooks(looks: readonly Looked[]): Promise<void>;

@@ -55,22 +55,35 @@ function say({ name, running, drifts, condition, sight }: NamespaceView): string
     ...(sight?.disorder ? [`It is out of step: ${sight.disorder.kind}`] : []),
     ...(running === null
       ? []
-      : [`${running.paused === null ? "Under way" : "Paused"}: ${running.kind}, ${stepWord(running.step)}`]),
-    ...(drifts.length === 0 ? [] : [`Drift: ${[...new Set(drifts.map(({ kind }) => kind))].join(", ")}`]),
+      : [
+          `${running.paused === null ? "Under way" : "Paused"}: ${running.kind}, ${stepWord(running.step)}`,
+        ]),
+    ...(drifts.length === 0
+      ? []
+      : [`Drift: ${[...new Set(drifts.map(({ kind }) => kind))].join(", ")}`]),
   ];
   return `${parts.join(". ")}.`;
 }
 
 function describeCondition({ condition: said }: NamespaceView): Markup {
-  if (said === null) return markup`<span class="quiet">Reconciliation has not looked at it yet.</span>`;
+  if (said === null)
+    return markup`<span class="quiet">Reconciliation has not looked at it yet.</span>`;
   const again = said.nextTryAt === null ? null : markup`, tried again at ${moment(said.nextTryAt)}`;
-  const failures = said.failures === 0 ? null : markup`, after ${formatQuantity(said.failures, "failure")} in a row`;
+  const failures =
+    said.failures === 0
+      ? null
+      : markup`, after ${formatQuantity(said.failures, "failure")} in a row`;
   return markup`<strong>${reasonWords(said.reason)}</strong>: ${said.message} <span class="quiet">since ${moment(said.since)}${failures}${again}</span>`;
 }
 
 function facts({ declared, policy, source, namespace: { sight } }: NamespacePage): Markup {
   const rows: readonly (readonly [string, Markup])[] = [
-    ["Live", sight === null ? markup`not seen yet` : markup`${sight.layout}, epoch ${formatCount(sight.epoch)}`],
+    [
+      "Live",
+      sight === null
+        ? markup`not seen yet`
+        : markup`${sight.layout}, epoch ${formatCount(sight.epoch)}`,
+    ],
     [
       "Declared",
       declared === null
@@ -82,11 +95,19 @@ function facts({ declared, policy, source, namespace: { sight } }: NamespacePage
   return markup`<dl class="facts">${rows.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-function rowsSection(sight: Sight, { name, maxSkew }: NamespaceView, members: readonly MemberView[]): Markup {
+function rowsSection(
+  sight: Sight,
+  { name, maxSkew }: NamespaceView,
+  members: readonly MemberView[],
+): Markup {
   const isGrouped = sight.buckets.some((bucket) => bucket.members > 1);
   const largest = Math.max(...sight.buckets.map((bucket) => bucket.members));
   const legend = [
-    ...(isGrouped ? [`A bar is up to ${formatCount(largest)} shards: dark their average, light the fullest of them.`] : []),
+    ...(isGrouped
+      ? [
+          `A bar is up to ${formatCount(largest)} shards: dark their average, light the fullest of them.`,
+        ]
+      : []),
     "Dotted: the average.",
     ...(showsLimit(sight, maxSkew) ? ["Dashed: the most that the policy allows."] : []),
     ...(sight.unhealthyCount > 0 ? ["An outline: no answer."] : []),
@@ -108,8 +129,17 @@ function membersTable(members: readonly MemberView[], sight: Sight, name: string
   const title = isPart
     ? `${formatCount(members.length)} of ${formatQuantity(sight.members, "member")}: silent, fullest and emptiest`
     : "All members";
-  const isNamed = members.some(({ library, storage }) => library !== undefined || storage !== undefined);
-  const heads = ["Member", "Rows", "Share", "Bytes", ...(isNamed ? ["Storage", "Library", "Schema"] : []), "Health"];
+  const isNamed = members.some(
+    ({ library, storage }) => library !== undefined || storage !== undefined,
+  );
+  const heads = [
+    "Member",
+    "Rows",
+    "Share",
+    "Bytes",
+    ...(isNamed ? ["Storage", "Library", "Schema"] : []),
+    "Health",
+  ];
   const rows = members.map((member) => {
     const counts = member.healthy
       ? [formatCount(member.rows), formatShare(member.rows, sight.rows), formatBytes(member.bytes)]
@@ -133,5 +163,7 @@ function describeFacts({ storage, library, schema }: MemberView): string[] {
 
 /** How old the facts of a member are that does not answer now. */
 function describeMemory({ saidAt }: MemberView): Markup | null {
-  return saidAt === undefined ? null : markup` <span class="quiet">storage and version as of ${moment(saidAt)}</span>`;
+  return saidAt === undefined
+    ? null
+    : markup` <span class="quiet">storage and version as of ${moment(saidAt)}</span>`;
 }

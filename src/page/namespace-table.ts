@@ -10,7 +10,10 @@ import { reasonWords, stateBadge, stateOf } from "./html/state-badge.ts";
 
 const COLUMNS = ["Namespace", "State", "Layout", "Rows over shards", "Now"] as const;
 
-export function namespaceTable({ namespaces, environment }: Pick<Overview, "namespaces" | "environment">): Markup {
+export function namespaceTable({
+  namespaces,
+  environment,
+}: Pick<Overview, "namespaces" | "environment">): Markup {
   return markup`<table class="cards" role="table"><caption class="hidden">Namespaces, those that need somebody first</caption>
 <thead role="rowgroup"><tr role="row">${COLUMNS.map((name) => markup`<th scope="col" role="columnheader">${name}</th>`)}</tr></thead>
 <tbody role="rowgroup">${namespaces.map((namespace) => row(namespace, environment))}</tbody></table>`;
@@ -52,10 +55,14 @@ function now({ running, drifts, condition, sight }: NamespaceView): Markup {
   // The words of a lost registry about an operation may be the past.
   if (disorder !== null) return markup`${disorder}${drift}`;
   if (running !== null) {
-    const pause = running.paused === null ? null : markup`<span class="clipped">${mark("❚❚")} ${running.paused.reason}</span>`;
+    const pause =
+      running.paused === null
+        ? null
+        : markup`<span class="clipped">${mark("❚❚")} ${running.paused.reason}</span>`;
     return markup`<span>${running.kind}: ${describeStep(running)}, ${formatShare(operationProgress(running), 1)}</span>${pause}${drift}${silent}`;
   }
   if (drift !== null || silent !== null) return markup`${drift}${silent}`;
-  if (condition !== null && condition.type !== "Ready") return markup`<span class="clipped">${condition.message}</span>`;
+  if (condition !== null && condition.type !== "Ready")
+    return markup`<span class="clipped">${condition.message}</span>`;
   return markup`<span class="quiet">at rest</span>`;
 }

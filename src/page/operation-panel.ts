@@ -23,10 +23,18 @@ const PROGRESS_TOTAL = 1000;
 export function operationPanel(operation: OperationView, label: string): Markup {
   const share = operationProgress(operation);
   const facts: readonly (readonly [string, Markup])[] = [
-    ["Copied", markup`${describeRows(operation, operation.rowsCopied, "")}, ${formatBytes(operation.bytesCopied)}`],
+    [
+      "Copied",
+      markup`${describeRows(operation, operation.rowsCopied, "")}, ${formatBytes(operation.bytesCopied)}`,
+    ],
     ["Verified", markup`${formatQuantity(operation.rowsVerified, "row")}`],
     ...(operation.waves > 0
-      ? [["Wave", markup`${formatCount(operation.wave)} of ${formatCount(operation.waves)}`] as const]
+      ? [
+          [
+            "Wave",
+            markup`${formatCount(operation.wave)} of ${formatCount(operation.waves)}`,
+          ] as const,
+        ]
       : []),
     ["Time left", markup`${describeEta(operation)}`],
     ["Write pause", markup`${describeWritePause(operation)}`],
@@ -52,8 +60,16 @@ function pauseNote({ paused }: OperationView): Markup | null {
 }
 
 /** The step in words, for a line. */
-export function describeStep({ step, wave, waves, paused }: Pick<OperationView, "step" | "wave" | "waves" | "paused">): string {
-  const place = waves > 1 ? `${STEP_WORDS[step]}, wave ${formatCount(wave)} of ${formatCount(waves)}` : STEP_WORDS[step];
+export function describeStep({
+  step,
+  wave,
+  waves,
+  paused,
+}: Pick<OperationView, "step" | "wave" | "waves" | "paused">): string {
+  const place =
+    waves > 1
+      ? `${STEP_WORDS[step]}, wave ${formatCount(wave)} of ${formatCount(waves)}`
+      : STEP_WORDS[step];
   return paused === null ? place : `paused in ${place}`;
 }
 
@@ -84,7 +100,9 @@ function stepList({ step, mode, waves, paused }: OperationView): Markup {
     return markup`<li class="${state}"${current}>${mark(sign)} ${STEP_WORDS[one]}<span class="hidden"> (${words})</span></li>`;
   });
   const note =
-    mode === "shift" && waves > 1 ? markup`<p class="quiet">Fence, cut over and activate are passed once a wave.</p>` : null;
+    mode === "shift" && waves > 1
+      ? markup`<p class="quiet">Fence, cut over and activate are passed once a wave.</p>`
+      : null;
   return markup`<ol class="steps">${items}</ol>${note}`;
 }
 
@@ -97,7 +115,8 @@ export function describeEta(operation: OperationView): string {
   const elapsedMs = operation.updatedAt - operation.startedAt;
   if (operation.paused !== null) return "not while it is paused";
   if (share >= 1) return "rows are copied and verified; what is left takes no rows";
-  if (share < PROGRESS_MIN || elapsedMs < ELAPSED_MIN_MS) return "not known yet: too little is done to tell";
+  if (share < PROGRESS_MIN || elapsedMs < ELAPSED_MIN_MS)
+    return "not known yet: too little is done to tell";
   const leftMs = (elapsedMs * (1 - share)) / share;
   const pace = formatCount(((operation.rowsCopied + operation.rowsVerified) / elapsedMs) * 1000);
   return `about ${formatDuration(leftMs)}, at the average so far: ${pace} rows read a second for ${formatDuration(elapsedMs)}`;

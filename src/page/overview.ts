@@ -6,7 +6,13 @@ import { eventTable } from "./event-table.ts";
 import { linkTo, mark, type Markup, markup, moment } from "./html/markup.ts";
 import { namespaceTable } from "./namespace-table.ts";
 import { describeStep, operationPanel, stepWord } from "./operation-panel.ts";
-import { type Links, type Overview, type RunningPlace, STATE_FILTERS, type Surroundings } from "./page-data.ts";
+import {
+  type Links,
+  type Overview,
+  type RunningPlace,
+  STATE_FILTERS,
+  type Surroundings,
+} from "./page-data.ts";
 import { driftTable, planTable, reviewTable, runTable } from "./recent-lists.ts";
 import { stateBadge } from "./html/state-badge.ts";
 
@@ -17,7 +23,8 @@ const PANELS_MAX = 5;
 const DIGITS = 8;
 
 export function renderOverview(overview: Overview, links: Links): Markup {
-  const { environment, namespaces, drifts, driftCount, running, runs, reviews, plans, events } = overview;
+  const { environment, namespaces, drifts, driftCount, running, runs, reviews, plans, events } =
+    overview;
   const isMoving = running.length > 0 || namespaces.some((namespace) => namespace.running !== null);
   return markup`<main id="main" tabindex="-1" data-refresh-ms="${isMoving ? REFRESH_RUNNING_MS : REFRESH_RESTING_MS}">
 <h1>${environment ?? "Nothing here yet"}</h1>
@@ -45,13 +52,17 @@ ${overview.checkedAt === null ? markup`<p class="quiet">Not known: reconciliatio
 function say({ counts, running, driftCount, paused }: Overview): string {
   const states = STATE_FILTERS.flatMap((state) => {
     if (counts[state] === 0) return [];
-    return [`${formatCount(counts[state])} ${state === "Unknown" ? "not looked at" : state.toLowerCase()}`];
+    return [
+      `${formatCount(counts[state])} ${state === "Unknown" ? "not looked at" : state.toLowerCase()}`,
+    ];
   });
   const parts = [
     states.length === 0 ? "No namespaces" : `Namespaces: ${states.join(", ")}`,
     ...(running.length === 0
       ? []
-      : [`Under way: ${running.map((place) => `${place.namespace} (${placeWord(place)})`).join(", ")}`]),
+      : [
+          `Under way: ${running.map((place) => `${place.namespace} (${placeWord(place)})`).join(", ")}`,
+        ]),
     ...(driftCount === 0 ? [] : [`Drift: ${formatCount(driftCount)}`]),
     ...(paused === null ? [] : ["Paused"]),
   ];
@@ -85,7 +96,9 @@ function firstSteps(): Markup {
 
 function underWay({ namespaces, environment, running }: Overview): Markup | null {
   const moving = namespaces.filter((namespace) => namespace.running !== null);
-  const elsewhere = running.filter((one) => !moving.some(({ name, object }) => name === one.namespace && object === one.object));
+  const elsewhere = running.filter(
+    (one) => !moving.some(({ name, object }) => name === one.namespace && object === one.object),
+  );
   if (moving.length === 0 && elsewhere.length === 0) return null;
   const panels = moving.slice(0, PANELS_MAX).map((namespace) => {
     const { name, object, running: operation } = namespace;
@@ -99,7 +112,11 @@ function underWay({ namespaces, environment, running }: Overview): Markup | null
       object,
       step: operation === null ? "" : describeStep(operation),
     })),
-    ...elsewhere.map((place) => ({ name: place.namespace, object: place.object, step: placeWord(place) })),
+    ...elsewhere.map((place) => ({
+      name: place.namespace,
+      object: place.object,
+      step: placeWord(place),
+    })),
   ];
   const rest = others.map(
     (other) =>

@@ -160,7 +160,8 @@ export interface Overview extends Surroundings {
 }
 
 /** With what the member last said of itself; absent for what it never said. */
-export interface MemberView extends NamedCount, Pick<MemberStatus, "library" | "schema" | "storage" | "saidAt"> {
+export interface MemberView
+  extends NamedCount, Pick<MemberStatus, "library" | "schema" | "storage" | "saidAt"> {
   readonly index: number;
   readonly healthy: boolean;
   readonly error: string | null;

@@ -11,7 +11,12 @@ import { viewOperation } from "./sight.ts";
 import type { Reconciliation } from "../reconcile/reconciliation.ts";
 import type { CoordinatorStore } from "../runs/store.ts";
 import { NamesQuery, type NamedState } from "./names-query.ts";
-import type { NamespaceFacts, NamespacePageFacts, OverviewFacts, OverviewRequest } from "./namespace-facts.ts";
+import type {
+  NamespaceFacts,
+  NamespacePageFacts,
+  OverviewFacts,
+  OverviewRequest,
+} from "./namespace-facts.ts";
 import { RecentFacts, type RecentSources } from "./recent-facts.ts";
 import { SightsStore, type Looked } from "./sights-store.ts";
 
@@ -79,12 +84,14 @@ export class PageFacts {
       matches,
       namespaces: listed.map((named) => this.#facts(named, running)),
       ...drifts,
-      running: [...running.values()].slice(0, RUNNING_MAX).map(({ namespace, object, operation }) => ({
-        namespace,
-        object,
-        step: operation?.step ?? "prepare",
-        isPaused: (operation?.paused ?? null) !== null,
-      })),
+      running: [...running.values()]
+        .slice(0, RUNNING_MAX)
+        .map(({ namespace, object, operation }) => ({
+          namespace,
+          object,
+          step: operation?.step ?? "prepare",
+          isPaused: (operation?.paused ?? null) !== null,
+        })),
       ...this.#recent.of(environment),
     };
   }
@@ -110,8 +117,11 @@ export class PageFacts {
   }
 
   #surroundings(asked: string | null): Surroundings {
-    const environments = [...new Set([...this.#sources.reconciliation.environments(), ...this.#names.environments()])].toSorted();
-    const environment = asked !== null && environments.includes(asked) ? asked : (environments[0] ?? null);
+    const environments = [
+      ...new Set([...this.#sources.reconciliation.environments(), ...this.#names.environments()]),
+    ].toSorted();
+    const environment =
+      asked !== null && environments.includes(asked) ? asked : (environments[0] ?? null);
     const state = environment === null ? null : this.#sources.reconciliation.state(environment);
     return {
       environment,
@@ -124,12 +134,16 @@ export class PageFacts {
     };
   }
 
-  #facts({ name, object, state }: NamedState, running: ReadonlyMap<string, RunAction>): NamespaceFacts {
+  #facts(
+    { name, object, state }: NamedState,
+    running: ReadonlyMap<string, RunAction>,
+  ): NamespaceFacts {
     const stored = this.#sights.get({ name, object });
     const sight = stored?.sight ?? null;
     const action = running.get(keyOf({ name, object }));
     const seen = sight?.operation?.state === "running" ? sight.operation : null;
-    const followed = action?.operation?.state === "running" ? viewOperation(action.operation) : null;
+    const followed =
+      action?.operation?.state === "running" ? viewOperation(action.operation) : null;
     return {
       view: {
         name,
@@ -150,16 +164,23 @@ export class PageFacts {
   #drifts(environment: string): Pick<Overview, "drifts" | "driftCount"> {
     const own = this.#sources.reconciliation.state(environment)?.drifts ?? [];
     const drifting = this.#names.drifting(environment, DRIFTS_MAX);
-    const drifts = sortDrifts([...own, ...drifting.flatMap(({ faults, differences }) => [...faults, ...differences])]);
+    const drifts = sortDrifts([
+      ...own,
+      ...drifting.flatMap(({ faults, differences }) => [...faults, ...differences]),
+    ]);
     const beyond = Math.max(0, this.#names.countDrifting(environment) - drifting.length);
     return { drifts: drifts.slice(0, DRIFTS_MAX), driftCount: drifts.length + beyond };
   }
 
   /** What runs have under way, by namespace. */
   #runningActions(): ReadonlyMap<string, RunAction> {
-    const runs = this.#sources.store.listActiveRuns().flatMap(({ id }) => this.#sources.findRun(id) ?? []);
+    const runs = this.#sources.store
+      .listActiveRuns()
+      .flatMap(({ id }) => this.#sources.findRun(id) ?? []);
     const actions = runs.flatMap((run) => run.actions.filter(({ state }) => state === "running"));
-    return new Map(actions.map((action) => [keyOf({ name: action.namespace, object: action.object }), action]));
+    return new Map(
+      actions.map((action) => [keyOf({ name: action.namespace, object: action.object }), action]),
+    );
   }
 }
 

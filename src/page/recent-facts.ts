@@ -43,8 +43,12 @@ export class RecentFacts {
   of(environment: string): Pick<Overview, "runs" | "reviews" | "plans" | "events"> {
     const { store, reviews } = this.#sources;
     return {
-      runs: store.listRuns({ environment, limit: RECENT_MAX, isActive: false }).flatMap(({ id }) => this.#run(id)),
-      reviews: reviews.list({ environment, pull: null }, RECENT_MAX).map((review) => this.#review(review)),
+      runs: store
+        .listRuns({ environment, limit: RECENT_MAX, isActive: false })
+        .flatMap(({ id }) => this.#run(id)),
+      reviews: reviews
+        .list({ environment, pull: null }, RECENT_MAX)
+        .map((review) => this.#review(review)),
       plans: this.#storedPlans(environment),
       events: this.events(environment, null),
     };
@@ -57,7 +61,14 @@ export class RecentFacts {
 
   /** Newest first; of one namespace, or of all and the environment itself. */
   events(environment: string, namespace: string | null): HistoryEvent[] {
-    return this.#sources.listEvents({ environment, namespace, kind: null, before: null, after: null, limit: RECENT_MAX });
+    return this.#sources.listEvents({
+      environment,
+      namespace,
+      kind: null,
+      before: null,
+      after: null,
+      limit: RECENT_MAX,
+    });
   }
 
   #run(id: string): RunView[] {
@@ -73,7 +84,16 @@ export class RecentFacts {
   #review(review: Review): ReviewView {
     const { pull, headSha, fingerprint, requestedBy, reviewedAt, runUrl, release } = review;
     const plan = this.#plan(fingerprint);
-    return { pull, headSha, fingerprint, requestedBy, reviewedAt, runUrl, releasedBy: release?.releasedBy ?? null, plan };
+    return {
+      pull,
+      headSha,
+      fingerprint,
+      requestedBy,
+      reviewedAt,
+      runUrl,
+      releasedBy: release?.releasedBy ?? null,
+      plan,
+    };
   }
 
   #storedPlans(environment: string): StoredPlanView[] {
@@ -84,7 +104,11 @@ export class RecentFacts {
         RECENT_MAX,
       )
       .toArray()
-      .map(({ fingerprint, storedAt }) => ({ fingerprint, storedAt, plan: this.#plan(fingerprint) }));
+      .map(({ fingerprint, storedAt }) => ({
+        fingerprint,
+        storedAt,
+        plan: this.#plan(fingerprint),
+      }));
   }
 
   #plan(fingerprint: string): PlanSummary | null {
@@ -100,7 +124,17 @@ export class RecentFacts {
 }
 
 function viewRun(run: Run): RunView {
-  const { id, environment, state, fingerprint, requestedBy, origin, startedAt, finishedAt, actions } = run;
+  const {
+    id,
+    environment,
+    state,
+    fingerprint,
+    requestedBy,
+    origin,
+    startedAt,
+    finishedAt,
+    actions,
+  } = run;
   const counts: Partial<Record<RunAction["state"], number>> = {};
   for (const action of actions) counts[action.state] = (counts[action.state] ?? 0) + 1;
   const failed = actions.filter((action) => action.state === "failed");
@@ -118,7 +152,10 @@ function viewRun(run: Run): RunView {
     counts,
     failures: failed
       .slice(0, FAILURES_MAX)
-      .map(({ namespace, error, operation }) => ({ namespace, error: error ?? operation?.fault?.message ?? "no reason given" })),
+      .map(({ namespace, error, operation }) => ({
+        namespace,
+        error: error ?? operation?.fault?.message ?? "no reason given",
+      })),
   };
 }
 

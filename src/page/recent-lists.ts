@@ -11,11 +11,22 @@ import { describeWritePause } from "./operation-panel.ts";
 import { table } from "./html/table.ts";
 
 const DIGITS = 8;
-const RUN_MARKS = { running: "↻", succeeded: "✓", failed: "✗", cancelled: "–", completed: "✓" } as const;
+const RUN_MARKS = {
+  running: "↻",
+  succeeded: "✓",
+  failed: "✗",
+  cancelled: "–",
+  completed: "✓",
+} as const;
 const RUN_COUNTS = ["done", "running", "pending", "failed", "cancelled", "notExecuted"] as const;
 
-export function driftTable(drifts: readonly Drift[], driftCount: number, environment: string | null): Markup {
-  if (drifts.length === 0) return markup`<p class="quiet">${mark("✓")} None: live is as the manifests say.</p>`;
+export function driftTable(
+  drifts: readonly Drift[],
+  driftCount: number,
+  environment: string | null,
+): Markup {
+  if (drifts.length === 0)
+    return markup`<p class="quiet">${mark("✓")} None: live is as the manifests say.</p>`;
   const more = driftCount - drifts.length;
   return markup`${table(
     "Drift: where live and the manifests part ways",
@@ -68,7 +79,9 @@ export function runTable(runs: readonly RunView[], links: Links): Markup {
 function describeCounts({ counts }: RunView): string {
   const said = RUN_COUNTS.flatMap((state) => {
     const count = counts[state] ?? 0;
-    return count === 0 ? [] : [`${formatCount(count)} ${state === "notExecuted" ? "not executed" : state}`];
+    return count === 0
+      ? []
+      : [`${formatCount(count)} ${state === "notExecuted" ? "not executed" : state}`];
   });
   return said.length === 0 ? "nothing to do" : said.join(", ");
 }
@@ -83,7 +96,8 @@ function origin({ pull, commit, runUrl, fingerprint }: RunView, links: Links): M
 }
 
 export function reviewTable(reviews: readonly ReviewView[], links: Links): Markup {
-  if (reviews.length === 0) return markup`<p class="quiet">No plan was shown in a pull request yet.</p>`;
+  if (reviews.length === 0)
+    return markup`<p class="quiet">No plan was shown in a pull request yet.</p>`;
   return table(
     "Plans shown in pull requests, newest first",
     ["Pull request", "Plan", "By", "Shown"],
@@ -111,7 +125,11 @@ export function planTable(plans: readonly StoredPlanView[]): Markup {
   );
 }
 
-function planCell(plan: PlanSummary | null, fingerprint: string, releasedBy: string | null): Markup {
+function planCell(
+  plan: PlanSummary | null,
+  fingerprint: string,
+  releasedBy: string | null,
+): Markup {
   const blocks =
     plan !== null && plan.blocks > 0
       ? markup`<span class="bad">${mark("!")} ${formatQuantity(plan.blocks, "block")}</span>`
@@ -121,7 +139,11 @@ function planCell(plan: PlanSummary | null, fingerprint: string, releasedBy: str
   return markup`${said}${blocks}${released}<span class="quiet code">${shorten(fingerprint, DIGITS)}</span>`;
 }
 
-export function historyTable(history: readonly OperationView[], runs: readonly RunView[], links: Links): Markup {
+export function historyTable(
+  history: readonly OperationView[],
+  runs: readonly RunView[],
+  links: Links,
+): Markup {
   if (history.length === 0) return markup`<p class="quiet">No operation yet.</p>`;
   return table(
     "Operations of the namespace, newest first",
@@ -142,7 +164,14 @@ export function historyTable(history: readonly OperationView[], runs: readonly R
   );
 }
 
-function describeEnd({ state, rowsCopied, startedAt, finishedAt, fault, paused }: OperationView): string {
+function describeEnd({
+  state,
+  rowsCopied,
+  startedAt,
+  finishedAt,
+  fault,
+  paused,
+}: OperationView): string {
   const took = finishedAt === null ? "" : ` after ${formatDuration(finishedAt - startedAt)}`;
   switch (state) {
     case "running":

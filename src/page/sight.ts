@@ -34,7 +34,9 @@ export function makeSight(live: LiveNamespace, seenAt: number): Sight {
     buckets: bucketMembers(members),
     fullest: extreme(healthy, (left, right) => left.rows > right.rows),
     emptiest: extreme(healthy, (left, right) => left.rows < right.rows),
-    unhealthy: silent.slice(0, UNHEALTHY_MAX).map(({ name, error }) => ({ name, error: error ?? "no reason given" })),
+    unhealthy: silent
+      .slice(0, UNHEALTHY_MAX)
+      .map(({ name, error }) => ({ name, error: error ?? "no reason given" })),
     unhealthyCount: silent.length,
     undeclaredTables: live.undeclaredTables,
     operation: live.operation === null ? null : viewOperation(live.operation),
@@ -44,7 +46,15 @@ export function makeSight(live: LiveNamespace, seenAt: number): Sight {
 }
 
 export function viewOperation(operation: OperationStatus): OperationView {
-  const { from, to, sources: _sources, correlationId, namespace: _namespace, bookmarks: _bookmarks, ...rest } = operation;
+  const {
+    from,
+    to,
+    sources: _sources,
+    correlationId,
+    namespace: _namespace,
+    bookmarks: _bookmarks,
+    ...rest
+  } = operation;
   const change = describeChange({
     kind: operation.kind,
     from,
@@ -65,7 +75,11 @@ export function listMembers(members: readonly MemberStatus[]): MemberView[] {
     .filter(({ healthy }) => healthy)
     .toSorted((left, right) => right.rows - left.rows || left.index - right.index);
   if (all.length <= MEMBERS_LISTED_MAX) return [...silent, ...ranked];
-  return [...silent.slice(0, SILENT_MAX), ...ranked.slice(0, FULLEST_MAX), ...ranked.slice(FULLEST_MAX).slice(-EMPTIEST_MAX)];
+  return [
+    ...silent.slice(0, SILENT_MAX),
+    ...ranked.slice(0, FULLEST_MAX),
+    ...ranked.slice(FULLEST_MAX).slice(-EMPTIEST_MAX),
+  ];
 }
 
 /** Neighbours in order of the shard index, in groups that differ by one member at most. */

@@ -17,7 +17,10 @@ const SCHEMA = `
 
 /** What a namespace answered when it was asked for the page. */
 export type Looked = NamespaceRef &
-  ({ readonly live: LiveNamespace; readonly problem: null } | { readonly live: null; readonly problem: string });
+  (
+    | { readonly live: LiveNamespace; readonly problem: null }
+    | { readonly live: null; readonly problem: string }
+  );
 
 export interface StoredSight {
   /** Milliseconds since the Unix epoch; 0 when it is to be asked again. */
@@ -67,15 +70,27 @@ export class SightsStore {
 
   get({ object, name }: NamespaceRef): StoredSight | null {
     const row = this.#sql
-      .exec<SightRow>("SELECT askedAt, sight, problem FROM sights WHERE object = ? AND name = ?", object, name)
+      .exec<SightRow>(
+        "SELECT askedAt, sight, problem FROM sights WHERE object = ? AND name = ?",
+        object,
+        name,
+      )
       .toArray()[0];
     if (!row) return null;
-    return { askedAt: row.askedAt, sight: row.sight === null ? null : (JSON.parse(row.sight) as Sight), problem: row.problem };
+    return {
+      askedAt: row.askedAt,
+      sight: row.sight === null ? null : (JSON.parse(row.sight) as Sight),
+      problem: row.problem,
+    };
   }
 
   members({ object, name }: NamespaceRef): MemberView[] {
     const row = this.#sql
-      .exec<{ members: string | null }>("SELECT members FROM sights WHERE object = ? AND name = ?", object, name)
+      .exec<{ members: string | null }>(
+        "SELECT members FROM sights WHERE object = ? AND name = ?",
+        object,
+        name,
+      )
       .toArray()[0];
     return row?.members ? (JSON.parse(row.members) as MemberView[]) : [];
   }

@@ -14,8 +14,14 @@ import type { NamespaceSpec } from "../model/spec.ts";
 import { sameSplitPoints, splitPointsOf } from "../model/strategies/range.ts";
 
 /** The basis's change of the namespace when it can still be made as it stands; null otherwise. */
-export function findBasis(basis: Plan | null, spec: NamespaceSpec, live: LiveNamespace): Change | null {
-  const change = basis?.changes.find((one) => one.namespace === spec.name && one.object === spec.object);
+export function findBasis(
+  basis: Plan | null,
+  spec: NamespaceSpec,
+  live: LiveNamespace,
+): Change | null {
+  const change = basis?.changes.find(
+    (one) => one.namespace === spec.name && one.object === spec.object,
+  );
   if (!change || change.epoch !== live.epoch || !sameLayout(change.from, live.layout)) return null;
   return fitsSpec(change.to, spec, live) ? change : null;
 }
@@ -38,7 +44,10 @@ function fitsSpec(to: Layout, spec: NamespaceSpec, live: LiveNamespace): boolean
       return spec.splitPoints === null || sameSplitPoints(splitPointsOf(to), spec.splitPoints);
     case "custom": {
       const { name, version } = to.partitioner;
-      return name === spec.partitioner && live.partitioners.some((one) => one.name === name && one.version === version);
+      return (
+        name === spec.partitioner &&
+        live.partitioners.some((one) => one.name === name && one.version === version)
+      );
     }
   }
 }

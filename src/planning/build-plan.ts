@@ -50,14 +50,21 @@ async function assemblePlan(input: PlanInput, holdsSkew: boolean): Promise<Plan>
   const outcomes = planNamespaces(input, holdsSkew);
   const changes = sortChanges(desired, outcomes);
   const unmanaged = findUnmanaged(desired, live);
-  const epochs = new Map(outcomes.map(({ spec, outcome }) => [spec.name, outcome.live?.epoch ?? null]));
+  const epochs = new Map(
+    outcomes.map(({ spec, outcome }) => [spec.name, outcome.live?.epoch ?? null]),
+  );
   const blocks = [
     ...outcomes.flatMap(({ outcome }) => (outcome.kind === "blocked" ? [outcome.block] : [])),
     ...checkSafety({
       changes: outcomes.flatMap(({ spec, outcome }) =>
-        outcome.kind === "change" ? [{ ...outcome, spec, windowOpen: input.isWindowOpen?.(spec) ?? true }] : [],
+        outcome.kind === "change"
+          ? [{ ...outcome, spec, windowOpen: input.isWindowOpen?.(spec) ?? true }]
+          : [],
       ),
-      managed: { namespaces: desired.namespaces.length, rows: outcomes.reduce((sum, { outcome }) => sum + rowsOf(outcome), 0) },
+      managed: {
+        namespaces: desired.namespaces.length,
+        rows: outcomes.reduce((sum, { outcome }) => sum + rowsOf(outcome), 0),
+      },
       unmanaged: unmanaged.length,
     }),
   ];
@@ -70,7 +77,10 @@ async function assemblePlan(input: PlanInput, holdsSkew: boolean): Promise<Plan>
       .flatMap(({ outcome }) => (outcome.kind === "inSync" ? [outcome.inSync] : []))
       .toSorted((left, right) => compareText(left.namespace, right.namespace)),
     blocks: sortBlocks(blocks),
-    notices: sortNotices([...outcomes.flatMap(({ outcome }) => outcome.notices), ...unmanaged.map(unmanagedNotice)]),
+    notices: sortNotices([
+      ...outcomes.flatMap(({ outcome }) => outcome.notices),
+      ...unmanaged.map(unmanagedNotice),
+    ]),
     fingerprint: await fingerprintPlan({ desired, epochs, changes }),
   };
 }
@@ -81,7 +91,8 @@ function planNamespaces({ desired, live, basis = null }: PlanInput, holdsSkew: b
   return desired.namespaces.map((spec) => {
     const entry = entries.get(refKey(spec));
     const fault = faults.get(spec.name);
-    if (fault === undefined) return { spec, outcome: planNamespace({ spec, entry, basis, holdsSkew }) };
+    if (fault === undefined)
+      return { spec, outcome: planNamespace({ spec, entry, basis, holdsSkew }) };
     const block = blockOf("unsupported", spec.name, fault);
     const known = entry?.namespace.ok ? entry.namespace.value : null;
     return { spec, outcome: { kind: "blocked", block, live: known, notices: [] } };
@@ -90,7 +101,9 @@ function planNamespaces({ desired, live, basis = null }: PlanInput, holdsSkew: b
 
 function sortChanges(desired: DesiredState, outcomes: Outcomes): Change[] {
   const byName = new Map(
-    outcomes.flatMap(({ outcome }) => (outcome.kind === "change" ? [[outcome.change.namespace, outcome.change]] : [])),
+    outcomes.flatMap(({ outcome }) =>
+      outcome.kind === "change" ? [[outcome.change.namespace, outcome.change]] : [],
+    ),
   );
   return orderByDependency(desired.namespaces).names.flatMap((name) => byName.get(name) ?? []);
 }
@@ -119,11 +132,19 @@ function refKey({ name, object }: { readonly name: string; readonly object: stri
   return `${object}\n${name}`;
 }
 
-const NOTICE_ORDER: readonly Notice["kind"][] = ["unhealthy", "skewRemains", "largeKey", "estimate", "staysBehind", "unmanaged"];
+const NOTICE_ORDER: readonly Notice["kind"][] = [
+  "unhealthy",
+  "skewRemains",
+  "largeKey",
+  "estimate",
+  "staysBehind",
+  "unmanaged",
+];
 
 function sortNotices(notices: readonly Notice[]): Notice[] {
   return notices.toSorted(
     (left, right) =>
-      compareText(left.namespace, right.namespace) || NOTICE_ORDER.indexOf(left.kind) - NOTICE_ORDER.indexOf(right.kind),
+      compareText(left.namespace, right.namespace) ||
+      NOTICE_ORDER.indexOf(left.kind) - NOTICE_ORDER.indexOf(right.kind),
   );
 }

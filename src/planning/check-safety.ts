@@ -73,7 +73,10 @@ export function standingBlocks(plan: Pick<Plan, "blocks">, overrides: readonly G
 }
 
 /** The policy of a change that is applied under overrides: who overrides `missingKey` lets rows without the key through. */
-export function policyUnderOverrides(policy: OperationPolicy, overrides: readonly Guard[]): OperationPolicy {
+export function policyUnderOverrides(
+  policy: OperationPolicy,
+  overrides: readonly Guard[],
+): OperationPolicy {
   return overrides.includes("missingKey") ? { ...policy, allowMissingKey: true } : policy;
 }
 
@@ -81,7 +84,8 @@ export function policyUnderOverrides(policy: OperationPolicy, overrides: readonl
 export function sortBlocks(blocks: readonly Block[]): Block[] {
   return blocks.toSorted(
     (left, right) =>
-      GUARDS.indexOf(left.guard) - GUARDS.indexOf(right.guard) || compareText(left.namespace ?? "", right.namespace ?? ""),
+      GUARDS.indexOf(left.guard) - GUARDS.indexOf(right.guard) ||
+      compareText(left.namespace ?? "", right.namespace ?? ""),
   );
 }
 
@@ -94,9 +98,16 @@ function checkChange(guarded: ChangeUnderGuard): Block[] {
     ["skew", skewMessage(guarded)],
     ["budget", budgetMessage(guarded)],
     ["window", windowMessage(guarded)],
-    ["suspend", guarded.spec.policy.suspend ? "policy.suspend is true: set it to false, or apply with --override suspend" : null],
+    [
+      "suspend",
+      guarded.spec.policy.suspend
+        ? "policy.suspend is true: set it to false, or apply with --override suspend"
+        : null,
+    ],
   ];
-  return found.flatMap(([guard, message]) => (message === null ? [] : [blockOf(guard, change.namespace, message)]));
+  return found.flatMap(([guard, message]) =>
+    message === null ? [] : [blockOf(guard, change.namespace, message)],
+  );
 }
 
 /** What is wrong with the members that do not answer, or null when all do. */
@@ -132,7 +143,10 @@ function skewMessage({ change, spec }: ChangeUnderGuard): string | null {
 }
 
 /** True when the members after the change would be more uneven than the policy, or chance with so few rows, allows. */
-export function isSkewed(change: Pick<Change, "skewAfter" | "rowsTotal" | "to">, maxSkew: number): boolean {
+export function isSkewed(
+  change: Pick<Change, "skewAfter" | "rowsTotal" | "to">,
+  maxSkew: number,
+): boolean {
   return change.skewAfter > toleratedSkew(maxSkew, change.rowsTotal, change.to.members.length);
 }
 

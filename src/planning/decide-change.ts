@@ -33,23 +33,46 @@ export interface Decision {
 }
 
 /** Decides by the table above. `partitioner` is the registered one that the spec names, null for other strategies. */
-export function decideChange(spec: NamespaceSpec, live: LiveNamespace, partitioner: PartitionerRef | null): Decision | null {
+export function decideChange(
+  spec: NamespaceSpec,
+  live: LiveNamespace,
+  partitioner: PartitionerRef | null,
+): Decision | null {
   return decideDeclared(spec, live.layout, partitioner) ?? decideSkew(spec, live);
 }
 
-function decideDeclared(spec: NamespaceSpec, layout: Layout, partitioner: PartitionerRef | null): Decision | null {
-  if (layout.kind === "none") return spec.strategy === "none" ? null : declared("shard", "not sharded yet");
+function decideDeclared(
+  spec: NamespaceSpec,
+  layout: Layout,
+  partitioner: PartitionerRef | null,
+): Decision | null {
+  if (layout.kind === "none")
+    return spec.strategy === "none" ? null : declared("shard", "not sharded yet");
   if (spec.strategy === "none") return declared("unshard", "declared unsharded");
-  if (spec.strategy !== layout.kind) return declared("rekey", `strategy ${layout.kind} → ${spec.strategy}`);
-  if (spec.shardKey !== layout.shardKey) return declared("rekey", `key ${layout.shardKey} → ${spec.shardKey}`);
-  if (layout.kind === "custom" && partitioner && !samePartitioner(layout.partitioner, partitioner)) {
-    return declared("rekey", `partitioner ${formatPartitioner(layout.partitioner)} → ${formatPartitioner(partitioner)}`);
+  if (spec.strategy !== layout.kind)
+    return declared("rekey", `strategy ${layout.kind} → ${spec.strategy}`);
+  if (spec.shardKey !== layout.shardKey)
+    return declared("rekey", `key ${layout.shardKey} → ${spec.shardKey}`);
+  if (
+    layout.kind === "custom" &&
+    partitioner &&
+    !samePartitioner(layout.partitioner, partitioner)
+  ) {
+    return declared(
+      "rekey",
+      `partitioner ${formatPartitioner(layout.partitioner)} → ${formatPartitioner(partitioner)}`,
+    );
   }
   if (spec.directory !== hasDirectory(layout)) {
     return declared("rekey", spec.directory ? "directory false → true" : "directory true → false");
   }
-  if (spec.count !== layout.members.length) return declared("rebalance", `count ${layout.members.length} → ${spec.count}`);
-  if (layout.kind === "range" && spec.splitPoints && !sameSplitPoints(splitPointsOf(layout), spec.splitPoints)) {
+  if (spec.count !== layout.members.length)
+    return declared("rebalance", `count ${layout.members.length} → ${spec.count}`);
+  if (
+    layout.kind === "range" &&
+    spec.splitPoints &&
+    !sameSplitPoints(splitPointsOf(layout), spec.splitPoints)
+  ) {
     return declared("rebalance", `split points → ${spec.splitPoints.map(formatKey).join(", ")}`);
   }
   return null;
@@ -60,7 +83,11 @@ function decideSkew(spec: NamespaceSpec, live: LiveNamespace): Decision | null {
   if (live.layout.kind === "none" || live.members.some((member) => !member.healthy)) return null;
   const skew = liveSkew(live);
   if (skew <= liveTolerance(spec, live)) return null;
-  return { kind: "rebalance", cause: "skew", reason: `skew ${skew.toFixed(2)} is above ${spec.policy.maxSkew}` };
+  return {
+    kind: "rebalance",
+    cause: "skew",
+    reason: `skew ${skew.toFixed(2)} is above ${spec.policy.maxSkew}`,
+  };
 }
 
 /** Live rows over all members. */

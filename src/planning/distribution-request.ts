@@ -25,7 +25,8 @@ export function distributionRequestFor(
   basis: Plan | null = null,
 ): DistributionRequest | null {
   if (live.disorder || live.operation?.state === "running") return null;
-  const partitioner = spec.strategy === "custom" ? findPartitioner(spec.partitioner, live.partitioners) : null;
+  const partitioner =
+    spec.strategy === "custom" ? findPartitioner(spec.partitioner, live.partitioners) : null;
   if (partitioner && !partitioner.ok) return null;
   const decision = decideChange(spec, live, partitioner?.value ?? null);
   const frozen = findBasis(basis, spec, live);
@@ -49,7 +50,9 @@ function requestFor(
     }
     case "custom":
       // A partitioner that spreads badly cannot be levelled, so skew alone asks for no count.
-      return partitioner && decision?.cause !== "skew" ? { by: "shards", shardKey, partitioner, count: spec.count } : null;
+      return partitioner && decision?.cause !== "skew"
+        ? { by: "shards", shardKey, partitioner, count: spec.count }
+        : null;
     case "roundRobin":
     case "none":
       return null;
@@ -63,7 +66,10 @@ export function answersRequest(answer: DistributionRequest, request: Distributio
     case "slots":
       return answer.by === "slots";
     case "keys":
-      return answer.by === "keys" && request.boundaries.every((key) => answer.boundaries.some((other) => sameKey(key, other)));
+      return (
+        answer.by === "keys" &&
+        request.boundaries.every((key) => answer.boundaries.some((other) => sameKey(key, other)))
+      );
     case "shards":
       return (
         answer.by === "shards" &&

@@ -18,7 +18,10 @@ export function orderByDependency(specs: readonly NamespaceSpec[]): ExecutionOrd
     const known = new Set(spec.dependsOn.filter((name) => byName.has(name)));
     const unknown = spec.dependsOn.filter((name) => !byName.has(name));
     if (unknown.length > 0)
-      faults.set(spec.name, `spec.dependsOn names ${unknown.join(", ")}, which no manifest declares: declare it or remove it`);
+      faults.set(
+        spec.name,
+        `spec.dependsOn names ${unknown.join(", ")}, which no manifest declares: declare it or remove it`,
+      );
     waiting.set(spec.name, known.size);
     for (const name of known) dependents.set(name, [...(dependents.get(name) ?? []), spec.name]);
   }
@@ -33,7 +36,11 @@ export function orderByDependency(specs: readonly NamespaceSpec[]): ExecutionOrd
     }
   }
   for (const [name, left] of waiting) {
-    if (left > 0) faults.set(name, "spec.dependsOn goes round in a circle, or leads into one: remove one dependency");
+    if (left > 0)
+      faults.set(
+        name,
+        "spec.dependsOn goes round in a circle, or leads into one: remove one dependency",
+      );
   }
   return { names, faults };
 }
@@ -49,7 +56,11 @@ class NameHeap {
 
   add(name: string): void {
     let at = this.#names.push(name) - 1;
-    for (let parent = (at - 1) >> 1; at > 0 && this.#at(at) < this.#at(parent); parent = (at - 1) >> 1) {
+    for (
+      let parent = (at - 1) >> 1;
+      at > 0 && this.#at(at) < this.#at(parent);
+      parent = (at - 1) >> 1
+    ) {
       this.#swap(at, parent);
       at = parent;
     }

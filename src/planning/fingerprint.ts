@@ -18,14 +18,23 @@ export interface FingerprintInput {
 }
 
 /** SHA-256 over the canonical JSON of the decisions, lower-case hex. Independent of the order of namespaces and of fields. */
-export async function fingerprintPlan({ desired, epochs, changes }: FingerprintInput): Promise<string> {
+export async function fingerprintPlan({
+  desired,
+  epochs,
+  changes,
+}: FingerprintInput): Promise<string> {
   const changed = new Set(changes.map(({ namespace }) => namespace));
   const namespaces = desired.namespaces
     .filter(({ name }) => changed.has(name))
     .toSorted((left, right) => (left.name < right.name ? -1 : 1))
-    .map(({ source: _source, labels: _labels, ...spec }) => ({ spec, epoch: epochs.get(spec.name) ?? null }));
+    .map(({ source: _source, labels: _labels, ...spec }) => ({
+      spec,
+      epoch: epochs.get(spec.name) ?? null,
+    }));
   const decided = changes
     .map(({ kind, namespace, object, from, to }) => ({ kind, namespace, object, from, to }))
     .toSorted((left, right) => (left.namespace < right.namespace ? -1 : 1));
-  return sha256Hex(canonicalJson({ environment: desired.environment, namespaces, changes: decided }));
+  return sha256Hex(
+    canonicalJson({ environment: desired.environment, namespaces, changes: decided }),
+  );
 }

@@ -18,10 +18,15 @@ export function changeNotices(
   const found: [Notice["kind"], string | null][] = [
     ["staysBehind", staysBehindMessage(live)],
     ["skewRemains", skewRemainsMessage(spec, change)],
-    ["largeKey", isSkewed(change, spec.policy.maxSkew) ? largeKeyMessage(change, distribution) : null],
+    [
+      "largeKey",
+      isSkewed(change, spec.policy.maxSkew) ? largeKeyMessage(change, distribution) : null,
+    ],
     ["estimate", estimateMessage(change)],
   ];
-  return found.flatMap(([kind, message]) => (message === null ? [] : [{ kind, namespace: spec.name, message }]));
+  return found.flatMap(([kind, message]) =>
+    message === null ? [] : [{ kind, namespace: spec.name, message }],
+  );
 }
 
 /** Notices of a namespace that does not change. */
@@ -56,7 +61,12 @@ function staysBehindMessage(live: LiveNamespace): string | null {
 
 function skewRemainsMessage(spec: NamespaceSpec, change: Change): string | null {
   // A shard or rekey above policy is blocked by a guard, and so is a rebalance that makes it worse.
-  if (change.kind !== "rebalance" || change.skewAfter > change.skewBefore || !isSkewed(change, spec.policy.maxSkew)) return null;
+  if (
+    change.kind !== "rebalance" ||
+    change.skewAfter > change.skewBefore ||
+    !isSkewed(change, spec.policy.maxSkew)
+  )
+    return null;
   return `skew ${change.skewAfter.toFixed(2)} after the change is still above policy.maxSkew ${spec.policy.maxSkew}: choose another key, or raise policy.maxSkew`;
 }
 
@@ -70,11 +80,15 @@ function largeKeyMessage(change: Change, distribution: Distribution | null): str
   );
 }
 
-function heaviestPart(change: Change, distribution: Distribution): { readonly part: string; readonly rows: number } | null {
+function heaviestPart(
+  change: Change,
+  distribution: Distribution,
+): { readonly part: string; readonly rows: number } | null {
   switch (change.to.kind) {
     case "hash": {
       let heaviest = { slot: 0, rows: 0 };
-      for (const [slot, rows] of countSlots(distribution)) if (rows > heaviest.rows) heaviest = { slot, rows };
+      for (const [slot, rows] of countSlots(distribution))
+        if (rows > heaviest.rows) heaviest = { slot, rows };
       return { part: `slot (${heaviest.slot})`, rows: heaviest.rows };
     }
     case "range": {

@@ -52,7 +52,12 @@ export function planNamespace(input: NamespaceInput): NamespaceOutcome {
   if (!entry) return blocked(spec, null, "unreadable", "was not read: plan again");
   if (!entry.namespace.ok) {
     const { failure: reason } = entry.namespace;
-    return blocked(spec, null, isOutOfStep(reason) ? "outOfStep" : "unreadable", unreadableMessage(reason, spec));
+    return blocked(
+      spec,
+      null,
+      isOutOfStep(reason) ? "outOfStep" : "unreadable",
+      unreadableMessage(reason, spec),
+    );
   }
   const live = entry.namespace.value;
   // The rest that it says of itself, a running operation too, may be the past.
@@ -62,13 +67,21 @@ export function planNamespace(input: NamespaceInput): NamespaceOutcome {
     const message = `operation ${id} (${kind}, step ${step}) is running: plan again when it has ended; see 'shardctl status ${spec.name}'`;
     return blocked(spec, live, "operationRunning", message);
   }
-  const partitioner = spec.strategy === "custom" ? findPartitioner(spec.partitioner, live.partitioners) : success(null);
+  const partitioner =
+    spec.strategy === "custom"
+      ? findPartitioner(spec.partitioner, live.partitioners)
+      : success(null);
   if (!partitioner.ok) return blocked(spec, live, "unsupported", partitioner.failure);
   const decision = decide(input, live, partitioner.value);
   if (!decision) return inSync(live, inSyncNotices(live));
   const distribution = requireCounts(input, entry, live);
   if (!distribution.ok) return { kind: "blocked", block: distribution.failure, live, notices: [] };
-  return planChange(input, { live, decision, partitioner: partitioner.value, distribution: distribution.value });
+  return planChange(input, {
+    live,
+    decision,
+    partitioner: partitioner.value,
+    distribution: distribution.value,
+  });
 }
 
 /** Decides anew, but for skew under a basis that is held: there the basis's word counts, not today's rows. */
@@ -80,7 +93,9 @@ function decide(
   const decision = decideChange(spec, live, partitioner);
   if (!holdsSkew || decision?.cause === "declared") return decision;
   const held = findBasis(basis, spec, live);
-  return held?.kind === "rebalance" ? { kind: "rebalance", cause: "skew", reason: held.reason } : null;
+  return held?.kind === "rebalance"
+    ? { kind: "rebalance", cause: "skew", reason: held.reason }
+    : null;
 }
 
 /** The counts that the change needs; null when it needs none. */
@@ -98,8 +113,17 @@ function requireCounts(
   const refusal = counted?.ok === false ? counted.failure : null;
   const why = refusal?.message ?? "the counts are missing or answer another question";
   // A fault is the tables' own no: it will be the same the next time.
-  const wayOut = refusal?.reason === "fault" ? "correct spec.shardKey, or the tables of the class" : "plan again";
-  return failure(blockOf("unreadable", spec.name, `the rows could not be counted by ${request.shardKey} (${why}): ${wayOut}`));
+  const wayOut =
+    refusal?.reason === "fault"
+      ? "correct spec.shardKey, or the tables of the class"
+      : "plan again";
+  return failure(
+    blockOf(
+      "unreadable",
+      spec.name,
+      `the rows could not be counted by ${request.shardKey} (${why}): ${wayOut}`,
+    ),
+  );
 }
 
 interface Planned {
@@ -115,8 +139,17 @@ function planChange(input: NamespaceInput, planned: Planned): NamespaceOutcome {
   const frozen = frozenLayout(findBasis(input.basis, spec, live), decision.kind);
   if (frozen) {
     const change = describeChange(spec, planned, frozen);
-    const stillHelps = decision.cause === "declared" || input.holdsSkew || isWorthwhile(change.skewBefore, change.skewAfter);
-    if (stillHelps) return { kind: "change", change, live, notices: changeNotices(spec, live, change, distribution) };
+    const stillHelps =
+      decision.cause === "declared" ||
+      input.holdsSkew ||
+      isWorthwhile(change.skewBefore, change.skewAfter);
+    if (stillHelps)
+      return {
+        kind: "change",
+        change,
+        live,
+        notices: changeNotices(spec, live, change, distribution),
+      };
   }
   // Which rows a custom partitioner gives to whom is not the planner's to choose.
   if (decision.cause === "skew" && live.layout.kind === "custom")
@@ -130,7 +163,11 @@ function planChange(input: NamespaceInput, planned: Planned): NamespaceOutcome {
   return { kind: "change", change, live, notices: changeNotices(spec, live, change, distribution) };
 }
 
-function describeChange(spec: NamespaceSpec, { live, decision, distribution }: Planned, to: Layout): Change {
+function describeChange(
+  spec: NamespaceSpec,
+  { live, decision, distribution }: Planned,
+  to: Layout,
+): Change {
   return {
     kind: decision.kind,
     namespace: spec.name,
@@ -149,7 +186,8 @@ function describeChange(spec: NamespaceSpec, { live, decision, distribution }: P
 
 /** Rows without the key already have an owner when the key stays, and need none to be dealt out in turn or to go home. */
 function operationPolicy(spec: NamespaceSpec, decision: Decision, to: Layout): OperationPolicy {
-  const keyMatters = decision.kind !== "rebalance" && to.kind !== "none" && to.kind !== "roundRobin";
+  const keyMatters =
+    decision.kind !== "rebalance" && to.kind !== "none" && to.kind !== "roundRobin";
   return {
     ...DEFAULT_OPERATION_POLICY,
     allowMissingKey: !keyMatters || spec.policy.onMissingKey === "allow",
@@ -179,7 +217,12 @@ function inSync(live: LiveNamespace, notices: readonly Notice[]): NamespaceOutco
   };
 }
 
-function blocked(spec: NamespaceSpec, live: LiveNamespace | null, guard: Block["guard"], message: string): NamespaceOutcome {
+function blocked(
+  spec: NamespaceSpec,
+  live: LiveNamespace | null,
+  guard: Block["guard"],
+  message: string,
+): NamespaceOutcome {
   return { kind: "blocked", block: blockOf(guard, spec.name, message), live, notices: [] };
 }
 

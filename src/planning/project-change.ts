@@ -14,7 +14,10 @@ import type { Change, MoveSummary, Skew } from "../model/plan.ts";
 import { skewOf } from "../model/layout/skew.ts";
 import { dealRows } from "../model/strategies/round-robin.ts";
 
-export interface Projection extends Pick<Change, "moves" | "rowsTotal" | "rowsMoved" | "bytesMoved" | "estimate"> {
+export interface Projection extends Pick<
+  Change,
+  "moves" | "rowsTotal" | "rowsMoved" | "bytesMoved" | "estimate"
+> {
   readonly skewBefore: Skew;
   readonly skewAfter: Skew;
   readonly missingKeys: number;
@@ -28,7 +31,11 @@ interface Portion extends Count {
 }
 
 /** What the change from the live layout to `to` does. Counts come from the distribution, or from the members where none is needed. */
-export function projectChange(live: LiveNamespace, to: Layout, distribution: Distribution | null): Projection {
+export function projectChange(
+  live: LiveNamespace,
+  to: Layout,
+  distribution: Distribution | null,
+): Projection {
   const portions = distribution ? portionsOf(to, distribution) : portionsOfMembers(live, to);
   const before = sumBy(portions, (portion) => portion.source);
   const after = sumBy(portions, (portion) => portion.target);
@@ -131,7 +138,8 @@ function summarizeMoves(portions: readonly Portion[]): MoveSummary[] {
     });
   }
   return [...byPair.values()].toSorted(
-    (left, right) => compareText(left.source, right.source) || compareText(left.target, right.target),
+    (left, right) =>
+      compareText(left.source, right.source) || compareText(left.target, right.target),
   );
 }
 
@@ -139,12 +147,19 @@ function summarizeMoves(portions: readonly Portion[]): MoveSummary[] {
 const CONFIDENCE_95 = 1.96;
 
 /** The relative error of the fullest member's count, the figure that guards compare. */
-function estimateError(to: Layout, distribution: Distribution, rowsAfter: readonly number[]): Change["estimate"] {
+function estimateError(
+  to: Layout,
+  distribution: Distribution,
+  rowsAfter: readonly number[],
+): Change["estimate"] {
   const most = Math.max(1, ...rowsAfter);
   const every = distribution.sampledEvery ?? 1;
   const sampling = CONFIDENCE_95 * Math.sqrt((every - 1) / most);
-  const cut = to.kind === "range" ? Math.max(0, ...halvedRows(to, distribution).values()) / most : 0;
-  return sampling + cut > 0 || distribution.sampledEvery !== null ? { sampledEvery: every, error: sampling + cut } : null;
+  const cut =
+    to.kind === "range" ? Math.max(0, ...halvedRows(to, distribution).values()) / most : 0;
+  return sampling + cut > 0 || distribution.sampledEvery !== null
+    ? { sampledEvery: every, error: sampling + cut }
+    : null;
 }
 
 /** Per member, half the rows of the buckets that its bounds cut: they may be its own or its neighbour's. */
@@ -153,21 +168,31 @@ function halvedRows(to: RangeLayout, distribution: Distribution): Map<string, nu
   const halved = new Map<string, number>();
   for (const { first, last, rows } of distribution.members.flatMap((member) => member.keys ?? [])) {
     const owners = new Set([ownerOf(first), ownerOf(last)]);
-    if (owners.size > 1) for (const owner of owners) halved.set(owner, (halved.get(owner) ?? 0) + rows / 2);
+    if (owners.size > 1)
+      for (const owner of owners) halved.set(owner, (halved.get(owner) ?? 0) + rows / 2);
   }
   return halved;
 }
 
-function eachMember(distribution: Distribution, portions: (member: MemberDistribution) => Portion[]): Portion[] {
+function eachMember(
+  distribution: Distribution,
+  portions: (member: MemberDistribution) => Portion[],
+): Portion[] {
   return distribution.members.flatMap((member) => portions(member));
 }
 
-function sumBy(portions: readonly Portion[], nameOf: (portion: Portion) => string): Map<string, Count> {
+function sumBy(
+  portions: readonly Portion[],
+  nameOf: (portion: Portion) => string,
+): Map<string, Count> {
   const sums = new Map<string, Count>();
   for (const portion of portions) {
     const name = nameOf(portion);
     const sofar = sums.get(name);
-    sums.set(name, { rows: portion.rows + (sofar?.rows ?? 0), bytes: portion.bytes + (sofar?.bytes ?? 0) });
+    sums.set(name, {
+      rows: portion.rows + (sofar?.rows ?? 0),
+      bytes: portion.bytes + (sofar?.bytes ?? 0),
+    });
   }
   return sums;
 }

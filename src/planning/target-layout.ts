@@ -21,7 +21,11 @@ import { skewGoal, skewOf, toleratedSkew } from "../model/layout/skew.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { customLayout } from "../model/strategies/custom.ts";
 import { freshHashLayout, levelHashLayout, resizeHashLayout } from "../model/strategies/hash.ts";
-import { chooseSplitPoints, freshRangeLayout, resizeRangeLayout } from "../model/strategies/range.ts";
+import {
+  chooseSplitPoints,
+  freshRangeLayout,
+  resizeRangeLayout,
+} from "../model/strategies/range.ts";
 import { roundRobinLayout } from "../model/strategies/round-robin.ts";
 import type { Decision } from "./decide-change.ts";
 import { rowsByMember } from "./project-change.ts";
@@ -43,13 +47,17 @@ export function targetLayout(input: TargetInput): Result<Layout, string> {
   if (input.decision.kind === "rebalance") {
     if (live.layout.kind === "hash") return success(rebalanceHash(live.layout, input));
     // The directory's entries cannot move with ranges of keys: its rows are copied to new members.
-    if (live.layout.kind === "range" && !hasDirectory(live.layout)) return rebalanceRange(live.layout, input);
+    if (live.layout.kind === "range" && !hasDirectory(live.layout))
+      return rebalanceRange(live.layout, input);
   }
   const fresh = freshLayout(spec.shardKey, input);
   return fresh.ok ? success(withDirectory(fresh.value, spec.directory)) : fresh;
 }
 
-function freshLayout(shardKey: string, { spec, live, distribution, partitioner }: TargetInput): Result<Layout, string> {
+function freshLayout(
+  shardKey: string,
+  { spec, live, distribution, partitioner }: TargetInput,
+): Result<Layout, string> {
   const generation = swapGeneration(spec.name, live.layout, spec.count);
   const members = shardNames(spec.name, generation, spec.count);
   switch (spec.strategy) {
@@ -57,7 +65,9 @@ function freshLayout(shardKey: string, { spec, live, distribution, partitioner }
       return success(freshHashLayout(shardKey, generation, members));
     case "range": {
       const splitPoints = splitPointsFor(spec, distribution);
-      return splitPoints.ok ? success(freshRangeLayout(shardKey, generation, members, splitPoints.value)) : splitPoints;
+      return splitPoints.ok
+        ? success(freshRangeLayout(shardKey, generation, members, splitPoints.value))
+        : splitPoints;
     }
     case "custom":
       if (!partitioner) throw new Error(`No partitioner was found for namespace '${spec.name}'`);
@@ -71,24 +81,37 @@ function freshLayout(shardKey: string, { spec, live, distribution, partitioner }
 
 function rebalanceHash(layout: HashLayout, { spec, distribution }: TargetInput): HashLayout {
   const members = shiftMembers(spec.name, layout, spec.count);
-  const resized = members.length === layout.members.length ? layout : resizeHashLayout(layout, members);
+  const resized =
+    members.length === layout.members.length ? layout : resizeHashLayout(layout, members);
   if (!distribution) return resized;
   const tolerated = toleratedSkew(spec.policy.maxSkew, distribution.rows, spec.count);
   if (skewOf(rowsByMember(resized, distribution)) <= tolerated) return resized;
   return levelHashLayout(resized, countSlots(distribution), skewGoal(tolerated));
 }
 
-function rebalanceRange(layout: RangeLayout, { spec, distribution }: TargetInput): Result<RangeLayout, string> {
+function rebalanceRange(
+  layout: RangeLayout,
+  { spec, distribution }: TargetInput,
+): Result<RangeLayout, string> {
   const splitPoints = splitPointsFor(spec, distribution);
   if (!splitPoints.ok) return splitPoints;
   if (!distribution) throw new Error(`No counts for namespace '${spec.name}'`);
-  return success(resizeRangeLayout(layout, shiftMembers(spec.name, layout, spec.count), splitPoints.value, distribution));
+  return success(
+    resizeRangeLayout(
+      layout,
+      shiftMembers(spec.name, layout, spec.count),
+      splitPoints.value,
+      distribution,
+    ),
+  );
 }
 
 function splitPointsFor(spec: NamespaceSpec, distribution: Distribution | null) {
   if (spec.splitPoints) return success(spec.splitPoints);
   if (!distribution || distribution.rows === 0) {
-    return failure(`an empty namespace has no keys to choose split points from: declare ${spec.count - 1} spec.splitPoints`);
+    return failure(
+      `an empty namespace has no keys to choose split points from: declare ${spec.count - 1} spec.splitPoints`,
+    );
   }
   const chosen = chooseSplitPoints(distribution, spec.count);
   if (chosen) return success(chosen);
@@ -101,7 +124,8 @@ function splitPointsFor(spec: NamespaceSpec, distribution: Distribution | null) 
 export function countSlots(distribution: Distribution): Map<number, number> {
   const rows = new Map<number, number>();
   for (const member of distribution.members) {
-    for (const bucket of member.slots ?? []) rows.set(bucket.slot, (rows.get(bucket.slot) ?? 0) + bucket.rows);
+    for (const bucket of member.slots ?? [])
+      rows.set(bucket.slot, (rows.get(bucket.slot) ?? 0) + bucket.rows);
   }
   return rows;
 }

@@ -23,12 +23,16 @@ interface Reply {
   readonly text: string;
 }
 
-export async function answerCommand(parts: PullParts, command: CommentedCommand): Promise<GithubResult<null>> {
+export async function answerCommand(
+  parts: PullParts,
+  command: CommentedCommand,
+): Promise<GithubResult<null>> {
   const { github } = parts;
   const permission = await github.permissionOf(command.login);
   if (!permission.ok) return permission;
   // Anybody may comment on a public repository: they get a sign, and no comment that they could cause at will.
-  if (permission.value !== "write" && permission.value !== "admin") return react(parts, command, "-1");
+  if (permission.value !== "write" && permission.value !== "admin")
+    return react(parts, command, "-1");
   const pull = await github.pull(command.pull);
   if (!pull.ok) return pull;
   // The answer outlives the coordinator's memory of deliveries: one that comes again much later, or
@@ -55,10 +59,12 @@ async function obey(parts: PullParts, pull: Pull, command: CommentedCommand): Pr
   const { coordinator, settings, now } = parts;
   const { fingerprint, overrides, login } = command;
   const { environment } = settings;
-  if (fingerprint === null) return refuse(escapeMarkdown(command.message ?? "The command was not understood."));
+  if (fingerprint === null)
+    return refuse(escapeMarkdown(command.message ?? "The command was not understood."));
   if (pull.baseRef !== settings.defaultBranch)
     return refuse(`This pull request does not go into ${codeMarkdown(settings.defaultBranch)}.`);
-  if (pull.state === "closed") return refuse("This pull request was closed without a merge: there is nothing to apply.");
+  if (pull.state === "closed")
+    return refuse("This pull request was closed without a merge: there is nothing to apply.");
   const body = await coordinator((calls) => calls.readPlan(fingerprint));
   const plan = body === null ? null : (decodeJson(body) as Plan);
   if (plan === null || plan.environment !== environment)
@@ -66,24 +72,48 @@ async function obey(parts: PullParts, pull: Pull, command: CommentedCommand): Pr
       `No plan ${short(fingerprint)} of ${codeMarkdown(environment)} is stored: it was made elsewhere, or has expired.`,
     );
   const releasedAt = now();
-  const release = { releasedBy: login, releasedAt, expiresAt: releasedAt + RELEASE_AGE_MAX_MS, overrides };
-  const review = await coordinator((calls) => calls.releaseReview(environment, pull.number, fingerprint, release));
+  const release = {
+    releasedBy: login,
+    releasedAt,
+    expiresAt: releasedAt + RELEASE_AGE_MAX_MS,
+    overrides,
+  };
+  const review = await coordinator((calls) =>
+    calls.releaseReview(environment, pull.number, fingerprint, release),
+  );
   if (review === null)
-    return refuse(`Plan ${short(fingerprint)} was never shown in this pull request, so nobody could read it here.`);
+    return refuse(
+      `Plan ${short(fingerprint)} was never shown in this pull request, so nobody could read it here.`,
+    );
   const until = new Date(release.expiresAt).toISOString();
   const overridden = overrides.length === 0 ? "" : ` with ${overrides.join(", ")} overridden`;
   if (pull.state === "open") {
-    return accept(`Plan ${short(fingerprint)} is released${overridden} until ${until}. It is applied after the merge.`);
+    return accept(
+      `Plan ${short(fingerprint)} is released${overridden} until ${until}. It is applied after the merge.`,
+    );
   }
   return start(parts, pull, command, fingerprint);
 }
 
-async function start(parts: PullParts, pull: Pull, { login, overrides }: CommentedCommand, fingerprint: string): Promise<Reply> {
+async function start(
+  parts: PullParts,
+  pull: Pull,
+  { login, overrides }: CommentedCommand,
+  fingerprint: string,
+): Promise<Reply> {
   const origin = { pull: pull.number, commit: pull.mergeCommitSha, runUrl: null };
   try {
     const requestedBy = `${WORKER_NAME} (${login})`;
-    const run = await applyPlan(parts, { fingerprint, overrides, requestedBy, origin, needsReview: true });
-    return accept(`Run ${codeMarkdown(run.id)} of plan ${short(fingerprint)} was started. The comment above follows it.`);
+    const run = await applyPlan(parts, {
+      fingerprint,
+      overrides,
+      requestedBy,
+      origin,
+      needsReview: true,
+    });
+    return accept(
+      `Run ${codeMarkdown(run.id)} of plan ${short(fingerprint)} was started. The comment above follows it.`,
+    );
   } catch (error) {
     if (error instanceof RefusedRequest) return refuse(escapeMarkdown(error.message));
     throw error;
@@ -106,7 +136,10 @@ async function postAnswer(
   const [first] = own.value;
   const body = `${marker}\n${text}\n`;
   if (first?.body.trimEnd() === body.trimEnd()) return success(null);
-  const written = first === undefined ? await github.createComment(pull, body) : await github.updateComment(first.id, body);
+  const written =
+    first === undefined
+      ? await github.createComment(pull, body)
+      : await github.updateComment(first.id, body);
   return written.ok ? success(null) : written;
 }
 

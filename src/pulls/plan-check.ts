@@ -80,14 +80,17 @@ export function renderCheck(state: CheckState): RenderedCheck {
 
 function checkOfPlan(plan: Plan, desired: DesiredState): RenderedCheck {
   const places = new Map(desired.namespaces.map(({ name, source }) => [name, source]));
-  const at = (namespace: string | null): SourcePosition | undefined => (namespace === null ? undefined : places.get(namespace));
+  const at = (namespace: string | null): SourcePosition | undefined =>
+    namespace === null ? undefined : places.get(namespace);
   const blocked = plan.blocks.length === 0 ? "" : ` Blocked: ${formatCount(plan.blocks.length)}.`;
   return {
     conclusion: plan.blocks.length === 0 ? "success" : "failure",
     title: shorten(`${describeSummary(summarizePlan(plan))}${blocked}`, TITLE_LENGTH_MAX),
     summary: renderPlanMarkdown(plan),
     annotations: [
-      ...plan.blocks.flatMap((block: Block) => markIf(at(block.namespace), "failure", `Blocked: ${block.guard}`, block.message)),
+      ...plan.blocks.flatMap((block: Block) =>
+        markIf(at(block.namespace), "failure", `Blocked: ${block.guard}`, block.message),
+      ),
       ...plan.notices.flatMap((notice: Notice) =>
         markIf(
           at(notice.namespace),
@@ -100,11 +103,21 @@ function checkOfPlan(plan: Plan, desired: DesiredState): RenderedCheck {
   };
 }
 
-function markIf(place: SourcePosition | undefined, level: CheckMark["level"], title: string, message: string): CheckMark[] {
+function markIf(
+  place: SourcePosition | undefined,
+  level: CheckMark["level"],
+  title: string,
+  message: string,
+): CheckMark[] {
   return place === undefined ? [] : [markAt(place, level, title, message)];
 }
 
-function markAt(place: SourcePosition, level: CheckMark["level"], title: string, message: string): CheckMark {
+function markAt(
+  place: SourcePosition,
+  level: CheckMark["level"],
+  title: string,
+  message: string,
+): CheckMark {
   const text = printable(shorten(message, MESSAGE_LENGTH_MAX));
   return {
     path: place.file,

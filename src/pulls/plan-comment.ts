@@ -34,7 +34,12 @@ export type CommentState =
   /** No plan could be made. */
   | { readonly kind: "unplanned"; readonly message: string }
   /** Merged, but live is no longer what was reviewed. `moved` has one line for each difference. */
-  | { readonly kind: "stale"; readonly reviewed: string | null; readonly moved: readonly string[]; readonly plan: Plan }
+  | {
+      readonly kind: "stale";
+      readonly reviewed: string | null;
+      readonly moved: readonly string[];
+      readonly plan: Plan;
+    }
   /** Merged, but something stands against it. */
   | { readonly kind: "held"; readonly message: string; readonly plan: Plan }
   | { readonly kind: "run"; readonly plan: Plan; readonly run: Run };
@@ -86,7 +91,11 @@ function bodyOf(state: CommentState, context: CommentContext): string[] {
     case "stale":
       return [...explainStale(state), planOf(state.plan, RUN_TABLE_LENGTH_MAX)];
     case "held":
-      return ["**Merged, but not applied.**", escapeMarkdown(clipText(state.message)), planOf(state.plan, RUN_TABLE_LENGTH_MAX)];
+      return [
+        "**Merged, but not applied.**",
+        escapeMarkdown(clipText(state.message)),
+        planOf(state.plan, RUN_TABLE_LENGTH_MAX),
+      ];
     case "run":
       return describeRun(state.plan, state.run, context.now);
     default:
@@ -95,13 +104,17 @@ function bodyOf(state: CommentState, context: CommentContext): string[] {
 }
 
 function planOf(plan: Plan, lengthMax = MARKDOWN_LENGTH_MAX): string {
-  return renderPlanMarkdown(plan, { lengthMax: lengthMax - FRAME_LENGTH_MAX, hasHeading: false }).trimEnd();
+  return renderPlanMarkdown(plan, {
+    lengthMax: lengthMax - FRAME_LENGTH_MAX,
+    hasHeading: false,
+  }).trimEnd();
 }
 
 function afterPlan(plan: Plan, { environment }: CommentContext): string {
   const where = codeMarkdown(shorten(environment, ENVIRONMENT_LENGTH_MAX));
   const hard = plan.blocks.filter(({ overridable }) => !overridable);
-  if (hard.length > 0) return `Merging applies nothing to ${where} as long as a block stands that nobody can override.`;
+  if (hard.length > 0)
+    return `Merging applies nothing to ${where} as long as a block stands that nobody can override.`;
   if (plan.changes.length === 0) return `Merging changes nothing in ${where}.`;
   if (plan.blocks.length > 0) {
     return `Merging applies nothing to ${where} as long as a guard stands. Resolve it, or, after the merge, release exactly this plan:\n\n${releaseCommand(plan)}`;
@@ -109,7 +122,11 @@ function afterPlan(plan: Plan, { environment }: CommentContext): string {
   return `Merging applies exactly this plan to ${where}, or nothing if live has moved by then.`;
 }
 
-function explainStale({ reviewed, moved, plan }: Extract<CommentState, { kind: "stale" }>): string[] {
+function explainStale({
+  reviewed,
+  moved,
+  plan,
+}: Extract<CommentState, { kind: "stale" }>): string[] {
   const lines = fitItems(moved, (line) => `- ${escapeMarkdown(clipText(line))}`, {
     lengthMax: LIST_LENGTH_MAX,
     separator: "\n",
@@ -128,7 +145,11 @@ function explainStale({ reviewed, moved, plan }: Extract<CommentState, { kind: "
 
 /** The comment that releases a plan; whoever copies it sees which guards it overrides. */
 export function releaseCommand(plan: Pick<Plan, "fingerprint" | "blocks">): string {
-  const guards = [...new Set(plan.blocks.flatMap(({ guard, overridable }): Guard[] => (overridable ? [guard] : [])))];
+  const guards = [
+    ...new Set(
+      plan.blocks.flatMap(({ guard, overridable }): Guard[] => (overridable ? [guard] : [])),
+    ),
+  ];
   const override = guards.length === 0 ? "" : ` --override ${guards.join(" ")}`;
   return `\`\`\`\n/shardctl apply ${plan.fingerprint}${override}\n\`\`\``;
 }
@@ -150,16 +171,20 @@ const ACTION_MARKS: Readonly<Record<RunAction["state"], string>> = {
 };
 
 function describeRun(plan: Plan, run: Run, now: number): string[] {
-  const isNothingDone = run.state === "failed" && run.actions.every(({ state }) => state !== "done");
+  const isNothingDone =
+    run.state === "failed" && run.actions.every(({ state }) => state !== "done");
   const title = isNothingDone ? "Not applied: something failed." : RUN_TITLES[run.state];
   const took =
-    run.finishedAt === null ? `started ${formatMoment(run.startedAt)}` : `took ${formatDuration(run.finishedAt - run.startedAt)}`;
+    run.finishedAt === null
+      ? `started ${formatMoment(run.startedAt)}`
+      : `took ${formatDuration(run.finishedAt - run.startedAt)}`;
   const rows = fitItems(run.actions, (action) => actionRow(plan, action, now), {
     lengthMax: RUN_TABLE_LENGTH_MAX,
     separator: "\n",
     describeHidden: (hidden) => `| … and ${formatCount(hidden)} more | | | |`,
   });
-  const overrides = run.overrides.length === 0 ? [] : [`Guards overridden: ${run.overrides.join(", ")}.`];
+  const overrides =
+    run.overrides.length === 0 ? [] : [`Guards overridden: ${run.overrides.join(", ")}.`];
   const open = run.state === "failed" || run.state === "cancelled" ? [whatNow(run)] : [];
   return [
     `**${title} ${summarizeRun(run)}**`,
@@ -175,7 +200,11 @@ function whatNow({ actions }: Run): string {
   return `${formatCount(left)} of ${formatCount(actions.length)} changes were not made. No row is lost: a change that did not end left a valid layout, the others were not started. Plan again, for example by running the workflow again, to try what is left.`;
 }
 
-function actionRow(plan: Plan, { namespace, kind, state, operation, error }: RunAction, now: number): string {
+function actionRow(
+  plan: Plan,
+  { namespace, kind, state, operation, error }: RunAction,
+  now: number,
+): string {
   const change = plan.changes.find((entry) => entry.namespace === namespace);
   const said = operation ? describeOperation(operation, now) : "";
   const isSaid = Boolean(operation?.fault) || (state === "running" && Boolean(operation?.paused));
@@ -201,6 +230,10 @@ export function listProblems(errors: readonly ManifestProblem[]): string {
     errors,
     ({ file, line, column, message }) =>
       `- ${codeMarkdown(clipText(`${file}:${line}:${column}`))} ${escapeMarkdown(clipText(message))}`,
-    { lengthMax: LIST_LENGTH_MAX, separator: "\n", describeHidden: (hidden) => `- … and ${formatCount(hidden)} more errors` },
+    {
+      lengthMax: LIST_LENGTH_MAX,
+      separator: "\n",
+      describeHidden: (hidden) => `- … and ${formatCount(hidden)} more errors`,
+    },
   );
 }

@@ -28,10 +28,16 @@ export const MERGED = "merged:";
 
 export type MergedOutcome = "settled" | "pending" | "stale";
 
-export async function postMerged(parts: PullParts, pull: Pull, posted: PostedPull): Promise<GithubResult<MergedOutcome>> {
+export async function postMerged(
+  parts: PullParts,
+  pull: Pull,
+  posted: PostedPull,
+): Promise<GithubResult<MergedOutcome>> {
   const { coordinator, settings, pulls, now } = parts;
   const { environment } = settings;
-  const [active] = await coordinator((calls) => calls.listRuns({ limit: 1, isActive: true, environment }));
+  const [active] = await coordinator((calls) =>
+    calls.listRuns({ limit: 1, isActive: true, environment }),
+  );
   if (active !== undefined) return success(waitFor(parts, posted));
   const review = await coordinator((calls) => calls.newestReview(environment, pull.number));
   const reviewed = review === null ? null : await readPlan(parts, review);
@@ -48,7 +54,8 @@ export async function postMerged(parts: PullParts, pull: Pull, posted: PostedPul
   }
   const isAsShown = reviewed !== null && left.value.every((change) => isSame(change, reviewed));
   const digest = `${MERGED}${plan.fingerprint}`;
-  if (isAsShown || posted.posted === digest) return success(waitFor(parts, { ...posted, posted: isAsShown ? MERGED : digest }));
+  if (isAsShown || posted.posted === digest)
+    return success(waitFor(parts, { ...posted, posted: isAsShown ? MERGED : digest }));
   const moved = reviewed === null ? [] : describePlanDifference(reviewed, plan);
   const state = { kind: "stale", reviewed: review?.fingerprint ?? null, moved, plan } as const;
   const commented = await postComment(parts, pull, state);
@@ -79,14 +86,19 @@ async function readPlan({ coordinator }: PullParts, { fingerprint }: Review): Pr
 }
 
 /** The plan of the default branch as it is now; null when its manifests have errors. */
-async function planBranch(parts: PullParts, reviewed: Plan | null): Promise<GithubResult<Plan | null>> {
+async function planBranch(
+  parts: PullParts,
+  reviewed: Plan | null,
+): Promise<GithubResult<Plan | null>> {
   const { github, settings, blobs, live, coordinator } = parts;
   const read = await readBranchManifests(github, settings, blobs);
   if (!read.ok) return read;
   const { environment } = settings;
   const { desired } = parseManifests(read.value.files, { environment, commit: read.value.commit });
   if (desired === null) return success(null);
-  return success((await makePlan({ live, coordinator }, desired, reviewed?.fingerprint ?? null)).plan);
+  return success(
+    (await makePlan({ live, coordinator }, desired, reviewed?.fingerprint ?? null)).plan,
+  );
 }
 
 /** The changes of now that are this pull request's: those of the namespaces that it has shown, else of the files that it touches. */
@@ -108,7 +120,9 @@ async function findLeft(
 
 function isSame(change: Change, reviewed: Plan): boolean {
   const shown = reviewed.changes.find(({ namespace }) => namespace === change.namespace);
-  return shown !== undefined && canonicalJson(essenceOf(shown)) === canonicalJson(essenceOf(change));
+  return (
+    shown !== undefined && canonicalJson(essenceOf(shown)) === canonicalJson(essenceOf(change))
+  );
 }
 
 function essenceOf({ kind, namespace, object, epoch, from, to }: Change): object {

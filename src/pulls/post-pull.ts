@@ -32,19 +32,34 @@ export type PullOutcome =
   | "superseded"
   | MergedOutcome;
 
-type Verdict = Extract<CommentState, { kind: "planned" | "invalid" | "validated" | "unplanned" }> & CheckState;
+type Verdict = Extract<CommentState, { kind: "planned" | "invalid" | "validated" | "unplanned" }> &
+  CheckState;
 
-export async function postPull(parts: PullParts, number: number, again: boolean): Promise<GithubResult<PullOutcome>> {
+export async function postPull(
+  parts: PullParts,
+  number: number,
+  again: boolean,
+): Promise<GithubResult<PullOutcome>> {
   const read = await parts.github.pull(number);
   // Not found can also mean not allowed to see: that is no reason to forget a review.
-  if (!read.ok) return read.failure.kind === "notFound" ? success(await forgetPull(parts, number, false)) : read;
+  if (!read.ok)
+    return read.failure.kind === "notFound"
+      ? success(await forgetPull(parts, number, false))
+      : read;
   const pull = read.value;
   const posted = parts.pulls.get(number);
   const wasPosted = posted !== null && posted.posted !== null;
   if (pull.state === "merged" && pull.baseRef === parts.settings.defaultBranch && wasPosted)
     return postMerged(parts, pull, posted);
-  if (!isOpen(parts, pull)) return success(await forgetPull(parts, number, pull.state === "closed"));
-  const manifests = await readPullManifests(parts.github, pull, parts.settings, parts.blobs, wasPosted);
+  if (!isOpen(parts, pull))
+    return success(await forgetPull(parts, number, pull.state === "closed"));
+  const manifests = await readPullManifests(
+    parts.github,
+    pull,
+    parts.settings,
+    parts.blobs,
+    wasPosted,
+  );
   if (manifests.ok && !manifests.value.isTouched && !wasPosted) {
     // Branch protection may wait for the check; once for each head, since a scan asks for no more.
     const checked = await postCheck(parts, pull, { kind: "untouched" });
@@ -64,14 +79,20 @@ export async function postPull(parts: PullParts, number: number, again: boolean)
   return post(parts, pull, verdict.value, digest);
 }
 
-async function post(parts: PullParts, before: Pull, verdict: Verdict, digest: string): Promise<GithubResult<PullOutcome>> {
+async function post(
+  parts: PullParts,
+  before: Pull,
+  verdict: Verdict,
+  digest: string,
+): Promise<GithubResult<PullOutcome>> {
   const { github, pulls, queue, now } = parts;
   const { number, headSha } = before;
   const read = await github.pull(number);
   if (!read.ok) return read;
   if (!isOpen(parts, read.value)) {
     // Merged while its plan ran: what it had shown before, if anything, is compared with live next.
-    if (read.value.state === "merged" && pulls.get(number) !== null) queue({ kind: "pull", pull: number, again: false });
+    if (read.value.state === "merged" && pulls.get(number) !== null)
+      queue({ kind: "pull", pull: number, again: false });
     else await forgetPull(parts, number, read.value.state === "closed");
     return success("closed");
   }
@@ -93,7 +114,11 @@ async function post(parts: PullParts, before: Pull, verdict: Verdict, digest: st
 }
 
 /** What the pull request shows counts, also when a slow workflow of an older commit has said otherwise since. */
-async function countAsReviewed({ coordinator, settings, now }: PullParts, pull: Pull, verdict: Verdict): Promise<void> {
+async function countAsReviewed(
+  { coordinator, settings, now }: PullParts,
+  pull: Pull,
+  verdict: Verdict,
+): Promise<void> {
   if (verdict.kind !== "planned") return;
   const { fingerprint } = verdict.plan;
   const newest = await findNewest(coordinator, settings.environment, pull.number);
@@ -110,7 +135,11 @@ async function countAsReviewed({ coordinator, settings, now }: PullParts, pull: 
 }
 
 /** Checks and plans. A fork's manifests are only checked, unless the Worker was told to show counts of live rows to anybody. */
-async function judge(parts: PullParts, pull: Pull, manifests: GithubResult<PullManifests>): Promise<GithubResult<Verdict>> {
+async function judge(
+  parts: PullParts,
+  pull: Pull,
+  manifests: GithubResult<PullManifests>,
+): Promise<GithubResult<Verdict>> {
   const { settings } = parts;
   if (!manifests.ok) {
     const { kind, message } = manifests.failure;
@@ -124,11 +153,16 @@ async function judge(parts: PullParts, pull: Pull, manifests: GithubResult<PullM
     ...(known === null ? {} : { knownEnvironments: Object.keys(known.environments) }),
   });
   if (desired === null) return success({ kind: "invalid", errors });
-  if (pull.isFork && !settings.showForkCounts) return success({ kind: "validated", namespaces: desired.namespaces.length });
+  if (pull.isFork && !settings.showForkCounts)
+    return success({ kind: "validated", namespaces: desired.namespaces.length });
   return success(await plan(parts, pull, desired));
 }
 
-async function plan({ live, coordinator, settings }: PullParts, pull: Pull, desired: DesiredState): Promise<Verdict> {
+async function plan(
+  { live, coordinator, settings }: PullParts,
+  pull: Pull,
+  desired: DesiredState,
+): Promise<Verdict> {
   const basis = await findBasis(coordinator, settings.environment, pull.number);
   try {
     const made = await makePlan({ live, coordinator }, desired, basis, false);
@@ -140,15 +174,25 @@ async function plan({ live, coordinator, settings }: PullParts, pull: Pull, desi
 }
 
 /** The plan that the pull request shows now: its frozen choices are kept where nothing moved. */
-async function findBasis(coordinator: PullParts["coordinator"], environment: string, pull: number): Promise<string | null> {
+async function findBasis(
+  coordinator: PullParts["coordinator"],
+  environment: string,
+  pull: number,
+): Promise<string | null> {
   const newest = await findNewest(coordinator, environment, pull);
   if (newest === null) return null;
   const stored = await coordinator((calls) => calls.readPlan(newest.fingerprint));
   return stored === null ? null : newest.fingerprint;
 }
 
-async function findNewest(coordinator: PullParts["coordinator"], environment: string, pull: number): Promise<Review | null> {
-  const [newest]: Review[] = await coordinator((calls) => calls.listReviews({ environment, pull }, 1));
+async function findNewest(
+  coordinator: PullParts["coordinator"],
+  environment: string,
+  pull: number,
+): Promise<Review | null> {
+  const [newest]: Review[] = await coordinator((calls) =>
+    calls.listReviews({ environment, pull }, 1),
+  );
   return newest ?? null;
 }
 
@@ -157,7 +201,11 @@ function isOpen({ settings }: PullParts, pull: Pull): boolean {
 }
 
 /** @param isOver true when it can no longer be merged: then its reviews are forgotten too. */
-async function forgetPull({ pulls, coordinator, settings }: PullParts, number: number, isOver: boolean): Promise<PullOutcome> {
+async function forgetPull(
+  { pulls, coordinator, settings }: PullParts,
+  number: number,
+  isOver: boolean,
+): Promise<PullOutcome> {
   pulls.forget(number);
   if (isOver) await coordinator((calls) => calls.forgetReviews(settings.environment, number));
   return "closed";
@@ -165,7 +213,9 @@ async function forgetPull({ pulls, coordinator, settings }: PullParts, number: n
 
 /** What a reader would call the same: counts and times may differ. */
 async function digestOf(pull: Pull, verdict: Verdict): Promise<string> {
-  return sha256Hex(canonicalJson({ headSha: pull.headSha, kind: verdict.kind, ...essenceOf(verdict) }));
+  return sha256Hex(
+    canonicalJson({ headSha: pull.headSha, kind: verdict.kind, ...essenceOf(verdict) }),
+  );
 }
 
 function essenceOf(verdict: Verdict): object {
@@ -173,7 +223,14 @@ function essenceOf(verdict: Verdict): object {
     case "planned":
       return essenceOfPlan(verdict.plan);
     case "invalid":
-      return { errors: verdict.errors.map(({ file, line, column, message }) => ({ file, line, column, message })) };
+      return {
+        errors: verdict.errors.map(({ file, line, column, message }) => ({
+          file,
+          line,
+          column,
+          message,
+        })),
+      };
     case "validated":
       return { namespaces: verdict.namespaces };
     case "unplanned":

@@ -16,6 +16,10 @@ export async function postRun(parts: PullParts, id: string): Promise<GithubResul
   if (!pull.ok) return pull.failure.kind === "notFound" ? success(null) : pull;
   // A run outlives its plan only by weeks; then there is nobody left to tell.
   if (body === null) return success(null);
-  const posted = await postComment(parts, pull.value, { kind: "run", plan: decodeJson(body) as Plan, run });
+  const posted = await postComment(parts, pull.value, {
+    kind: "run",
+    plan: decodeJson(body) as Plan,
+    run,
+  });
   return posted.ok ? success(null) : posted;
 }

@@ -50,7 +50,8 @@ export class PullWork {
   queue(tasks: readonly PullTask[], now: number): void {
     if (tasks.length === 0 || !this.#parts.settings()?.posts) return;
     for (const task of tasks) {
-      if (!this.#tasks.put(keyOfTask(task), task, now)) logEvent("pull.task.dropped", { key: keyOfTask(task) });
+      if (!this.#tasks.put(keyOfTask(task), task, now))
+        logEvent("pull.task.dropped", { key: keyOfTask(task) });
     }
   }
 
@@ -58,7 +59,10 @@ export class PullWork {
   tellRun({ id, environment, origin, state }: Run, now: number): void {
     if (environment !== this.#parts.settings()?.environment) return;
     const own: PullTask[] = origin?.pull ? [{ kind: "run", run: id }] : [];
-    this.queue([...own, ...(state === "running" ? [] : [{ kind: "scan", all: true } as const])], now);
+    this.queue(
+      [...own, ...(state === "running" ? [] : [{ kind: "scan", all: true } as const])],
+      now,
+    );
   }
 
   /** When there is something to do; null for never. */
@@ -98,7 +102,12 @@ export class PullWork {
       const done = await doTask(parts, task.body);
       if (done.ok) return this.#tasks.complete(task, Date.now());
       const { kind, message, retryAt } = done.failure;
-      logEvent("pull.task.postponed", { key: task.key, failures: task.failures + 1, kind, message });
+      logEvent("pull.task.postponed", {
+        key: task.key,
+        failures: task.failures + 1,
+        kind,
+        message,
+      });
       if (kind === "rateLimited") this.#limitedUntil = retryAt ?? Date.now() + WATCH_MS;
       this.#postpone(task, retryAt);
     } catch (error) {
@@ -113,7 +122,8 @@ export class PullWork {
   }
 
   #postpone(task: StoredTask<PullTask>, retryAt: number | null): void {
-    if (!this.#tasks.postpone(task, retryAt, Date.now())) logEvent("pull.task.givenUp", { key: task.key });
+    if (!this.#tasks.postpone(task, retryAt, Date.now()))
+      logEvent("pull.task.givenUp", { key: task.key });
   }
 
   #open(): PullParts | null {

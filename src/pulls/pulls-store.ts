@@ -27,9 +27,18 @@ export class PullsStore {
   }
 
   put({ number, headSha, posted, plannedAt }: PostedPull): void {
-    this.#sql.exec("INSERT OR REPLACE INTO pulls VALUES (?, ?, ?, ?)", number, headSha, posted, plannedAt);
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO pulls VALUES (?, ?, ?, ?)",
+      number,
+      headSha,
+      posted,
+      plannedAt,
+    );
     // The newest pull requests matter most; a forgotten one is found again by the next scan.
-    this.#sql.exec("DELETE FROM pulls WHERE number NOT IN (SELECT number FROM pulls ORDER BY number DESC LIMIT ?)", PULLS_MAX);
+    this.#sql.exec(
+      "DELETE FROM pulls WHERE number NOT IN (SELECT number FROM pulls ORDER BY number DESC LIMIT ?)",
+      PULLS_MAX,
+    );
   }
 
   forget(number: number): void {

@@ -5,7 +5,12 @@
  * Files are read through the API of the base repository and parsed; nothing of them is executed, whoever wrote them.
  */
 import { failure, success } from "../model/result.ts";
-import { findManifests, type BlobCache, type FoundFile, type FoundManifests } from "../github/find-manifests.ts";
+import {
+  findManifests,
+  type BlobCache,
+  type FoundFile,
+  type FoundManifests,
+} from "../github/find-manifests.ts";
 import { touchesManifests } from "../github/manifest-paths.ts";
 import type { CommitRef, GithubReader, GithubResult, Pull } from "../github/port.ts";
 import type { GithubSettings } from "../github/settings.ts";

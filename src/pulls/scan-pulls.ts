@@ -13,7 +13,10 @@ export const REPLAN_MS = 15 * 60 * 1000;
 const MERGED_LOOK_MS = 5 * 60 * 1000;
 
 /** @param all true plans every known one anew. */
-export async function scanPulls({ github, settings, pulls, queue, now }: PullParts, all: boolean): Promise<GithubResult<number>> {
+export async function scanPulls(
+  { github, settings, pulls, queue, now }: PullParts,
+  all: boolean,
+): Promise<GithubResult<number>> {
   const open = await github.openPulls(settings.defaultBranch);
   if (!open.ok) return open;
   const known = new Map(pulls.list().map((pull) => [pull.number, pull]));

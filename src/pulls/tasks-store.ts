@@ -40,7 +40,10 @@ export class TasksStore<Body> {
   /** Asks for work. False when there is too much of it already. */
   put(key: string, body: Body, dueAt: number): boolean {
     const { tasks, known } = this.#sql
-      .exec<{ tasks: number; known: number }>("SELECT count(*) AS tasks, coalesce(sum(key = ?), 0) AS known FROM tasks", key)
+      .exec<{ tasks: number; known: number }>(
+        "SELECT count(*) AS tasks, coalesce(sum(key = ?), 0) AS known FROM tasks",
+        key,
+      )
       .one();
     if (tasks >= TASKS_MAX && known === 0) return false;
     this.#sql.exec(
@@ -68,7 +71,8 @@ export class TasksStore<Body> {
 
   /** Null when nothing is to be done. */
   nextDueAt(): number | null {
-    return this.#sql.exec<{ dueAt: number | null }>("SELECT min(dueAt) AS dueAt FROM tasks").one().dueAt;
+    return this.#sql.exec<{ dueAt: number | null }>("SELECT min(dueAt) AS dueAt FROM tasks").one()
+      .dueAt;
   }
 
   clear(): void {
@@ -82,7 +86,11 @@ export class TasksStore<Body> {
   }
 
   /** It failed: again later, at the earliest at `retryAt` if that is given; false when it has failed too often and is given up. */
-  postpone({ key, failures, version }: StoredTask<Body>, retryAt: number | null, now: number): boolean {
+  postpone(
+    { key, failures, version }: StoredTask<Body>,
+    retryAt: number | null,
+    now: number,
+  ): boolean {
     if (failures >= RETRIES_MAX) {
       this.#sql.exec("DELETE FROM tasks WHERE key = ? AND version = ?", key, version);
       return false;

@@ -14,7 +14,12 @@ import { formatQuantity } from "../model/figures.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
 import type { EnvironmentState, ManifestsProblem } from "./environment-state.ts";
-import { digestShape, digestSpec, newNamespaceState, type NamespaceState } from "./namespace-state.ts";
+import {
+  digestShape,
+  digestSpec,
+  newNamespaceState,
+  type NamespaceState,
+} from "./namespace-state.ts";
 import type { ManifestReading, ReconcilePorts } from "./ports.ts";
 import { retryDelayMs } from "./schedule.ts";
 import { type FoundDrift, trackDrifts } from "./track-drifts.ts";
@@ -27,14 +32,21 @@ const ERRORS_MAX = 5;
 const WRITES_MAX = 500;
 
 /** Reads the manifests and takes over what changed. Written in parts; the environment last, so that a killed pass reads them again. */
-export async function adoptManifests(env: EnvironmentState, ports: ReconcilePorts): Promise<EnvironmentState> {
+export async function adoptManifests(
+  env: EnvironmentState,
+  ports: ReconcilePorts,
+): Promise<EnvironmentState> {
   const now = ports.now();
-  const waits = env.silence !== null && env.silence.nextTryAt > now && env.silence.nextTryAt - now < SILENCE_MS_MAX * 4;
+  const waits =
+    env.silence !== null &&
+    env.silence.nextTryAt > now &&
+    env.silence.nextTryAt - now < SILENCE_MS_MAX * 4;
   const reading: ManifestReading = waits
     ? { kind: "failed", message: env.silence.message, retryAt: env.silence.nextTryAt, requests: 0 }
     : await ports.manifests.read(knownTree(env));
   const requests = env.pass.figures.requests + reading.requests;
-  if (reading.kind === "incomplete") return { ...env, pass: { ...env.pass, figures: { ...env.pass.figures, requests } } };
+  if (reading.kind === "incomplete")
+    return { ...env, pass: { ...env.pass, figures: { ...env.pass.figures, requests } } };
   const read = await follow(env, reading, ports);
   // Without manifests every namespace would look like one that nobody declares.
   if (read.silence === null && read.manifestsProblem === null) rememberUnmanaged(ports);
@@ -48,7 +60,11 @@ export async function adoptManifests(env: EnvironmentState, ports: ReconcilePort
     now: ports.now(),
     record: ports.record,
   });
-  return { ...read, drifts, pass: { ...env.pass, phase: "look", figures: { ...env.pass.figures, requests } } };
+  return {
+    ...read,
+    drifts,
+    pass: { ...env.pass, phase: "look", figures: { ...env.pass.figures, requests } },
+  };
 }
 
 /** What comes back after it was gone is read again: it may be what was refused before. */
@@ -67,9 +83,18 @@ async function follow(
     case "failed":
       return { ...env, silence: lengthenSilence(env, reading, ports) };
     case "absent":
-      return { ...env, silence: null, manifestsProblem: { kind: "absent", reason: reading.message, detail: null } };
+      return {
+        ...env,
+        silence: null,
+        manifestsProblem: { kind: "absent", reason: reading.message, detail: null },
+      };
     case "invalid":
-      return { ...env, silence: null, treeSha: reading.treeSha, manifestsProblem: explainInvalid(reading.errors) };
+      return {
+        ...env,
+        silence: null,
+        treeSha: reading.treeSha,
+        manifestsProblem: explainInvalid(reading.errors),
+      };
     case "desired":
       return followDesired(env, reading, ports);
   }
@@ -105,7 +130,9 @@ async function adoptSpecs(desired: DesiredState, { store, now }: ReconcilePorts)
     declared.add(key);
     const specDigest = await digestSpec(spec);
     if (known.get(key) !== specDigest)
-      changed.push(await withSpec(store.read(spec) ?? newNamespaceState(spec, now()), spec, specDigest));
+      changed.push(
+        await withSpec(store.read(spec) ?? newNamespaceState(spec, now()), spec, specDigest),
+      );
     flush(WRITES_MAX);
   }
   for (const ref of store.digests()) {
@@ -118,7 +145,11 @@ async function adoptSpecs(desired: DesiredState, { store, now }: ReconcilePorts)
 }
 
 /** The next look compares with the new spec; what was decided under the old one is forgotten, but not a run that is under way. */
-async function withSpec(state: NamespaceState, spec: NamespaceSpec | null, specDigest: string | null): Promise<NamespaceState> {
+async function withSpec(
+  state: NamespaceState,
+  spec: NamespaceSpec | null,
+  specDigest: string | null,
+): Promise<NamespaceState> {
   const shapeDigest = spec === null ? null : await digestShape(spec);
   return { ...state, spec, specDigest, shapeDigest, pending: null, dueAt: 0, attempts: null };
 }
@@ -139,7 +170,12 @@ function lengthenSilence(
   const failures = (silence?.failures ?? 0) + 1;
   // A clock that went back must not make a silence look shorter than nothing.
   const since = Math.min(silence?.since ?? at, at);
-  return { failures, since, message, nextTryAt: Math.max(retryAt ?? 0, at + retryDelayMs(failures, random) / 2) };
+  return {
+    failures,
+    since,
+    message,
+    nextTryAt: Math.max(retryAt ?? 0, at + retryDelayMs(failures, random) / 2),
+  };
 }
 
 function explainInvalid(errors: readonly string[]): ManifestsProblem {
@@ -161,7 +197,10 @@ const REMEDIES: Readonly<Record<ManifestsProblem["kind"], string>> = {
     "Restore the manifests, or unshard a namespace by declaring `strategy: none`. Until then the last state is followed and nothing is applied.",
 };
 
-function findManifestsDrift({ manifestsProblem, silence, treeSha }: EnvironmentState, now: number): FoundDrift[] {
+function findManifestsDrift(
+  { manifestsProblem, silence, treeSha }: EnvironmentState,
+  now: number,
+): FoundDrift[] {
   if (manifestsProblem) {
     const { kind, reason, detail } = manifestsProblem;
     return [{ kind: "manifests", reason, detail, remedy: REMEDIES[kind] }];
@@ -174,7 +213,8 @@ function findManifestsDrift({ manifestsProblem, silence, treeSha }: EnvironmentS
       kind: "manifests",
       reason: "the manifests cannot be read from GitHub",
       detail: `${silence.message} (${formatQuantity(silence.failures, "try", "tries")})`,
-      remedy: "Look at githubstatus.com and at the Worker's credentials. Until then the last state is followed.",
+      remedy:
+        "Look at githubstatus.com and at the Worker's credentials. Until then the last state is followed.",
     },
   ];
 }

@@ -11,7 +11,13 @@ export function createAppliedSource(
       const applied = newest(known);
       if (applied === null || applied === "unchanged") return { kind: "unchanged", requests: 0 };
       const { fingerprint, desired } = applied;
-      return { kind: "desired", commit: desired.commit, treeSha: fingerprint, desired, requests: 0 };
+      return {
+        kind: "desired",
+        commit: desired.commit,
+        treeSha: fingerprint,
+        desired,
+        requests: 0,
+      };
     },
   };
 }

@@ -59,7 +59,9 @@ async function findMisplaced(
   if (!counted.ok) return null;
   // What a change to the very same layout would move lies where it does not belong.
   const { moves, rowsMoved } = projectChange(state, state.layout, counted.value);
-  const listed = moves.slice(0, MOVES_MAX).map(({ source, target, rows }) => `${source} → ${target}: ${rows}`);
+  const listed = moves
+    .slice(0, MOVES_MAX)
+    .map(({ source, target, rows }) => `${source} → ${target}: ${rows}`);
   return { misplacedRows: rowsMoved, moves: listed };
 }
 
@@ -71,7 +73,12 @@ function requestFor(layout: Layout): DistributionRequest | null {
     case "range":
       return { by: "keys", shardKey: layout.shardKey, boundaries: splitPointsOf(layout) };
     case "custom":
-      return { by: "shards", shardKey: layout.shardKey, partitioner: layout.partitioner, count: layout.members.length };
+      return {
+        by: "shards",
+        shardKey: layout.shardKey,
+        partitioner: layout.partitioner,
+        count: layout.members.length,
+      };
     case "none":
     case "roundRobin":
       return null;
@@ -88,15 +95,29 @@ async function findOrphans(
   const start = (before?.orphanCursor ?? 0) < candidates.length ? (before?.orphanCursor ?? 0) : 0;
   const asked = candidates.slice(start, start + CANDIDATES_MAX);
   spend(asked.length);
-  const found = await runBounded(asked, ASKED_AT_ONCE, async (name) => ({ name, rows: await rowsOn(ref, name, live, spend) }));
+  const found = await runBounded(asked, ASKED_AT_ONCE, async (name) => ({
+    name,
+    rows: await rowsOn(ref, name, live, spend),
+  }));
   // What was found before and not asked now, stays found.
-  const kept = (before?.orphans ?? []).filter(({ name }) => candidates.includes(name) && !asked.includes(name));
-  const orphans = [...kept, ...found.filter(({ rows }) => rows > 0)].toSorted((left, right) => (left.name < right.name ? -1 : 1));
-  return { orphans, orphanCursor: start + asked.length >= candidates.length ? 0 : start + asked.length };
+  const kept = (before?.orphans ?? []).filter(
+    ({ name }) => candidates.includes(name) && !asked.includes(name),
+  );
+  const orphans = [...kept, ...found.filter(({ rows }) => rows > 0)].toSorted((left, right) =>
+    left.name < right.name ? -1 : 1,
+  );
+  return {
+    orphans,
+    orphanCursor: start + asked.length >= candidates.length ? 0 : start + asked.length,
+  };
 }
 
 /** Sorted names of objects that no layout names, but one did or would; and those that held rows at the last audit. */
-async function findCandidates(ref: NamespaceRef, { layout }: LiveNamespace, context: AuditContext): Promise<string[]> {
+async function findCandidates(
+  ref: NamespaceRef,
+  { layout }: LiveNamespace,
+  context: AuditContext,
+): Promise<string[]> {
   context.spend(1);
   const history = await context.live.history(ref, HISTORY_MAX);
   const operations = history.ok ? history.value : [];
@@ -110,7 +131,9 @@ async function findCandidates(ref: NamespaceRef, { layout }: LiveNamespace, cont
   const layouts = [layout, ...operations.flatMap(({ from, to }) => [from, to])];
   const known = (context.before?.orphans ?? []).map(({ name }) => name);
   const named = new Set([...layout.members, ...recent]);
-  return [...new Set([...known, ...former, ...namesBeyond(ref.name, layouts)])].filter((name) => !named.has(name)).toSorted();
+  return [...new Set([...known, ...former, ...namesBeyond(ref.name, layouts)])]
+    .filter((name) => !named.has(name))
+    .toSorted();
 }
 
 /** The next names of each generation that is known. */
@@ -121,7 +144,9 @@ function namesBeyond(namespace: string, layouts: readonly Layout[]): string[] {
     counts.set(generation, Math.max(count, counts.get(generation) ?? 0));
   }
   return [...counts].flatMap(([generation, count]) =>
-    Array.from({ length: BEYOND_MAX }, (_, index) => shardName(namespace, generation, count + index)),
+    Array.from({ length: BEYOND_MAX }, (_, index) =>
+      shardName(namespace, generation, count + index),
+    ),
   );
 }
 

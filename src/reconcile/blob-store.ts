@@ -14,7 +14,9 @@ export class BlobStore implements BlobCache {
 
   get(blobSha: string): Uint8Array | null {
     this.#used.add(blobSha);
-    const row = this.#sql.exec<{ body: ArrayBuffer }>("SELECT body FROM manifestBlobs WHERE blobSha = ?", blobSha).toArray()[0];
+    const row = this.#sql
+      .exec<{ body: ArrayBuffer }>("SELECT body FROM manifestBlobs WHERE blobSha = ?", blobSha)
+      .toArray()[0];
     return row ? new Uint8Array(row.body) : null;
   }
 

@@ -1,13 +1,23 @@
 /** The drift report: what reconciliation found, as `GET /v1/drift` gives it and as alerts are made from. */
 import { sha256Hex, canonicalJson } from "../model/canonical.ts";
 import { compareText } from "../model/compare-text.ts";
-import { type Drift, DRIFT_KINDS, type DriftReport, type NamespaceCondition, type Pause } from "../model/drift.ts";
+import {
+  type Drift,
+  DRIFT_KINDS,
+  type DriftReport,
+  type NamespaceCondition,
+  type Pause,
+} from "../model/drift.ts";
 import { newEnvironmentState } from "./environment-state.ts";
 import type { NamespaceState, TrackedDrift } from "./namespace-state.ts";
 import type { ReconcileStore } from "./ports.ts";
 
 /** Drifts sorted by kind, then namespace; conditions of the namespaces that a manifest declares, by name. */
-export async function buildReport(environment: string, store: ReconcileStore, paused: Pause | null): Promise<DriftReport> {
+export async function buildReport(
+  environment: string,
+  store: ReconcileStore,
+  paused: Pause | null,
+): Promise<DriftReport> {
   const state = store.readEnvironment() ?? newEnvironmentState(environment);
   const tracked: TrackedDrift[] = [...state.drifts];
   const conditions: NamespaceCondition[] = [];
@@ -35,12 +45,17 @@ export function sortDrifts(tracked: readonly TrackedDrift[]): Drift[] {
 
 /** @param drifts sorted. */
 export function fingerprintDrifts(drifts: readonly Drift[]): Promise<string> {
-  const open = drifts.filter(({ state }) => state === "open").map(({ kind, namespace, reason }) => ({ kind, namespace, reason }));
+  const open = drifts
+    .filter(({ state }) => state === "open")
+    .map(({ kind, namespace, reason }) => ({ kind, namespace, reason }));
   return sha256Hex(canonicalJson(open));
 }
 
 /** What was said of a spec holds for every commit that left it as it was. */
-function conditionUnder({ condition, specDigest, observedDigest }: NamespaceState, commit: string | null): NamespaceCondition {
+function conditionUnder(
+  { condition, specDigest, observedDigest }: NamespaceState,
+  commit: string | null,
+): NamespaceCondition {
   return specDigest === observedDigest ? { ...condition, observedCommit: commit } : condition;
 }
 

@@ -9,7 +9,13 @@ import { orderByDependency } from "../planning/execution-order.ts";
 import { RECONCILER } from "../runs/run-record.ts";
 import type { EnvironmentState } from "./environment-state.ts";
 import type { WholePlan } from "./find-approvals.ts";
-import { describeDifference, INTERNAL_ERROR, type Judged, type PendingState, type Verdict } from "./judge.ts";
+import {
+  describeDifference,
+  INTERNAL_ERROR,
+  type Judged,
+  type PendingState,
+  type Verdict,
+} from "./judge.ts";
 import { type DecideContext, isOpenIn, judgeAll, type Ruling, shows } from "./judge-all.ts";
 import { conditionOf, type NamespaceState } from "./namespace-state.ts";
 import type { ReconcilePorts } from "./ports.ts";
@@ -24,7 +30,10 @@ const FRESH_MS = 10 * 60_000;
 /** `refresh`: look once more at what is about to be started. */
 export type Decided = { readonly next: "done" | "refresh"; readonly runsStarted: number };
 
-export async function decidePending(env: EnvironmentState, context: DecideContext): Promise<Decided> {
+export async function decidePending(
+  env: EnvironmentState,
+  context: DecideContext,
+): Promise<Decided> {
   const { store, now } = context.ports;
   const pendings = adoptOwnRuns(readPending(context.ports), context.ports, env);
   if (pendings.length === 0) return { next: "done", runsStarted: 0 };
@@ -36,10 +45,13 @@ export async function decidePending(env: EnvironmentState, context: DecideContex
     return { next: "refresh", runsStarted: 0 };
   }
   const { chosen, whole } = chooseBatch(appliable, wholePlans);
-  const { started, failed } = chosen.length === 0 ? NOTHING_STARTED : await start(env, chosen, whole, context);
+  const { started, failed } =
+    chosen.length === 0 ? NOTHING_STARTED : await start(env, chosen, whole, context);
   const others = rulings
     .filter(({ state }) => !started.has(state.name))
-    .map((ruling) => (failed.has(ruling.state.name) ? { ...ruling, verdict: INTERNAL_ERROR } : ruling));
+    .map((ruling) =>
+      failed.has(ruling.state.name) ? { ...ruling, verdict: INTERNAL_ERROR } : ruling,
+    );
   writeRulings(env, others, context.ports);
   return { next: "done", runsStarted: started.size > 0 ? 1 : 0 };
 }
@@ -47,18 +59,27 @@ export async function decidePending(env: EnvironmentState, context: DecideContex
 function readPending({ store }: ReconcilePorts): PendingState[] {
   return store.pending().flatMap((state) => {
     const { spec, pending, silences, run } = state;
-    return spec !== null && pending !== null && silences === 0 && run === null ? [{ state, spec, pending }] : [];
+    return spec !== null && pending !== null && silences === 0 && run === null
+      ? [{ state, spec, pending }]
+      : [];
   });
 }
 
 /** A tick that was killed between a start and its note finds its run again. */
-function adoptOwnRuns(pendings: readonly PendingState[], ports: ReconcilePorts, env: EnvironmentState): PendingState[] {
+function adoptOwnRuns(
+  pendings: readonly PendingState[],
+  ports: ReconcilePorts,
+  env: EnvironmentState,
+): PendingState[] {
   return pendings.filter(({ state }) => {
     const rival = ports.runs.findRival([state.name]);
     if (rival?.requestedBy !== RECONCILER || rival.environment !== env.environment) return true;
     if (!isOpenIn(rival, state.name)) return true;
     const { pull } = rival.origin ?? { pull: null };
-    const approval = pull === null ? state.approval : { run: rival.id, shapeDigest: state.shapeDigest ?? "", pull };
+    const approval =
+      pull === null
+        ? state.approval
+        : { run: rival.id, shapeDigest: state.shapeDigest ?? "", pull };
     ports.store.write([{ ...state, run: rival.id, pending: null, approval, dueAt: 0 }]);
     return false;
   });
@@ -76,8 +97,13 @@ function chooseBatch(
     if (all.length === whole.plan.changes.length) return { chosen: all, whole };
   }
   const released = wholePlans.filter(({ overrides }) => overrides.length > 0);
-  const free = appliable.filter(({ state }) => !released.some(({ plan }) => shows(plan, state.name)));
-  const specs = free.map(({ spec }) => ({ ...spec, dependsOn: spec.dependsOn.filter((name) => byName.has(name)) }));
+  const free = appliable.filter(
+    ({ state }) => !released.some(({ plan }) => shows(plan, state.name)),
+  );
+  const specs = free.map(({ spec }) => ({
+    ...spec,
+    dependsOn: spec.dependsOn.filter((name) => byName.has(name)),
+  }));
   const chosen = orderByDependency(specs)
     .names.slice(0, BATCH_MAX)
     .flatMap((name) => byName.get(name) ?? []);
@@ -127,17 +153,27 @@ async function start(
       run: run.id,
       pending: null,
       dueAt: 0,
-      approval: approval.kind === "reviewed" ? { run: run.id, shapeDigest: state.shapeDigest ?? "", pull: approval.pull } : null,
+      approval:
+        approval.kind === "reviewed"
+          ? { run: run.id, shapeDigest: state.shapeDigest ?? "", pull: approval.pull }
+          : null,
       differences: track(env, judged, { kind: "apply" }, ports),
     };
     const message = `Run ${run.id} applies ${judged.pending.kind} (${formatQuantity(judged.pending.rowsMoved, "row")})`;
-    return { ...running, condition: conditionOf(running, now, { type: "Reconciling", reason: "Applying", message }) };
+    return {
+      ...running,
+      condition: conditionOf(running, now, { type: "Reconciling", reason: "Applying", message }),
+    };
   });
   ports.store.write(states);
   return { started: new Set(states.map(({ name }) => name)), failed };
 }
 
-function writeRulings(env: EnvironmentState, rulings: readonly Ruling[], ports: ReconcilePorts): void {
+function writeRulings(
+  env: EnvironmentState,
+  rulings: readonly Ruling[],
+  ports: ReconcilePorts,
+): void {
   const changed: NamespaceState[] = [];
   for (const ruling of rulings) {
     const { verdict } = ruling;
@@ -156,10 +192,20 @@ function writeRulings(env: EnvironmentState, rulings: readonly Ruling[], ports: 
   if (changed.length > 0) ports.store.write(changed);
 }
 
-const QUEUED = { type: "Reconciling", reason: "Queued", message: "Waits for its turn", nextTryAt: null } as const;
+const QUEUED = {
+  type: "Reconciling",
+  reason: "Queued",
+  message: "Waits for its turn",
+  nextTryAt: null,
+} as const;
 
 /** The pass that counts is that of the look: two decisions about one look do not make two looks. */
-function track(env: EnvironmentState, judged: Judged, verdict: Verdict, ports: ReconcilePorts): NamespaceState["differences"] {
+function track(
+  env: EnvironmentState,
+  judged: Judged,
+  verdict: Verdict,
+  ports: ReconcilePorts,
+): NamespaceState["differences"] {
   const found = describeDifference(judged, verdict);
   const { state } = judged;
   return trackDrifts(state.differences, found === null ? [] : [found], {

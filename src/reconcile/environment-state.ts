@@ -59,7 +59,13 @@ export interface ManifestsProblem {
   readonly detail: string | null;
 }
 
-export const NO_FIGURES: TickFigures = { requests: 0, calls: 0, looks: 0, audits: 0, runsStarted: 0 };
+export const NO_FIGURES: TickFigures = {
+  requests: 0,
+  calls: 0,
+  looks: 0,
+  audits: 0,
+  runsStarted: 0,
+};
 
 export function newEnvironmentState(environment: string): EnvironmentState {
   return {

@@ -17,7 +17,10 @@ export interface WholePlan {
   readonly overrides: readonly Guard[];
 }
 
-export async function findApproval({ state, spec, pending }: PendingState, answer: ReviewAnswer): Promise<Approval> {
+export async function findApproval(
+  { state, spec, pending }: PendingState,
+  answer: ReviewAnswer,
+): Promise<Approval> {
   if (answer.kind === "found") {
     for (const { plan, pull } of answer.plans) {
       for (const change of plan.changes) {
@@ -28,10 +31,17 @@ export async function findApproval({ state, spec, pending }: PendingState, answe
   }
   const { approval } = state;
   // Our own run of a reviewed change has moved the epoch: what it left is still what was reviewed.
-  if (approval !== null && approval.shapeDigest === state.shapeDigest && state.attempts?.epoch === pending.epoch)
+  if (
+    approval !== null &&
+    approval.shapeDigest === state.shapeDigest &&
+    state.attempts?.epoch === pending.epoch
+  )
     return { kind: "reviewed", pull: approval.pull, change: null };
-  if (!isNew(state, pending) && spec.policy.selfHeal === "apply" && !isMadeByStranger(pending)) return { kind: "heals" };
-  return answer.kind === "failed" && isNew(state, pending) ? { kind: "unknown", message: answer.message } : { kind: "none" };
+  if (!isNew(state, pending) && spec.policy.selfHeal === "apply" && !isMadeByStranger(pending))
+    return { kind: "heals" };
+  return answer.kind === "failed" && isNew(state, pending)
+    ? { kind: "unknown", message: answer.message }
+    : { kind: "none" };
 }
 
 /** The reviewed plans that stand as a whole, newest review first. */
@@ -43,12 +53,17 @@ export async function findWholePlans(
   const byName = new Map(pendings.map((one) => [one.state.name, one]));
   const whole: WholePlan[] = [];
   for (const { plan, pull, overrides } of plans) {
-    if (plan.changes.length > 0 && (await isPendingAsShown(environment, plan, byName))) whole.push({ plan, pull, overrides });
+    if (plan.changes.length > 0 && (await isPendingAsShown(environment, plan, byName)))
+      whole.push({ plan, pull, overrides });
   }
   return whole;
 }
 
-async function isPendingAsShown(environment: string, plan: Plan, byName: ReadonlyMap<string, PendingState>): Promise<boolean> {
+async function isPendingAsShown(
+  environment: string,
+  plan: Plan,
+  byName: ReadonlyMap<string, PendingState>,
+): Promise<boolean> {
   const shown: PendingState[] = [];
   for (const change of plan.changes) {
     const one = byName.get(change.namespace);

@@ -20,7 +20,10 @@ export const MIXED_MS = 15 * 60_000;
 /** Names that a reason lists. */
 const NAMES_MAX = 5;
 
-export function unreadableFault(failure: LiveFailure, { name, object }: NamespaceState): FoundDrift {
+export function unreadableFault(
+  failure: LiveFailure,
+  { name, object }: NamespaceState,
+): FoundDrift {
   // A root that refuses even to be read for its own disorder has the same way out.
   if (failure.reason === "registryLost" || failure.reason === "outOfStep") {
     const disorder = { kind: failure.reason, members: [name], message: failure.message, since: 0 };
@@ -32,9 +35,18 @@ export function unreadableFault(failure: LiveFailure, { name, object }: Namespac
     };
   }
   const [reason, remedy] = {
-    unbound: [`the Worker has no Durable Object binding ${object}`, "Bind it and deploy, or correct spec.object."],
-    notShardable: [`the class behind ${object} does not speak shardctl's protocol`, "Add ShardHost to the class and deploy."],
-    unreachable: ["the namespace does not answer", `See the logs of the object; \`shardctl status ${name}\` asks again.`],
+    unbound: [
+      `the Worker has no Durable Object binding ${object}`,
+      "Bind it and deploy, or correct spec.object.",
+    ],
+    notShardable: [
+      `the class behind ${object} does not speak shardctl's protocol`,
+      "Add ShardHost to the class and deploy.",
+    ],
+    unreachable: [
+      "the namespace does not answer",
+      `See the logs of the object; \`shardctl status ${name}\` asks again.`,
+    ],
     refused: ["the namespace refuses to be read", `\`shardctl status ${name}\` says why.`],
   }[failure.kind] as [string, string];
   return { kind: "unreadable", reason, detail: failure.message, remedy };
@@ -69,9 +81,17 @@ export function storageFullFault(live: LiveNamespace): FoundDrift[] {
   const isEnded = endedFull(live);
   if (full.length === 0 && !isEnded) return [];
   const names = full.map(({ name }) => name);
-  const ended = isEnded ? [`operation ${live.operation?.id ?? ""} ended because a member has no room left`] : [];
-  const nearly = full.length === 0 ? [] : [`${listNames(names)} ${full.length === 1 ? "is" : "are"} nearly full`];
-  const details = [...full.slice(0, NAMES_MAX).map(describeFullness), ...(isEnded ? [live.operation?.fault?.message ?? ""] : [])];
+  const ended = isEnded
+    ? [`operation ${live.operation?.id ?? ""} ended because a member has no room left`]
+    : [];
+  const nearly =
+    full.length === 0
+      ? []
+      : [`${listNames(names)} ${full.length === 1 ? "is" : "are"} nearly full`];
+  const details = [
+    ...full.slice(0, NAMES_MAX).map(describeFullness),
+    ...(isEnded ? [live.operation?.fault?.message ?? ""] : []),
+  ];
   return [
     {
       kind: "storageFull",
@@ -107,7 +127,11 @@ export function mixedVersionsFault(live: LiveNamespace): FoundDrift[] {
 }
 
 /** An operation that has stalled. Looking at it has poked it already. */
-export function stalledFault(live: LiveNamespace, progress: NamespaceState["progress"], now: number): FoundDrift[] {
+export function stalledFault(
+  live: LiveNamespace,
+  progress: NamespaceState["progress"],
+  now: number,
+): FoundDrift[] {
   const { operation } = live;
   // One that somebody has paused is not stalled.
   if (operation?.state !== "running" || operation.paused !== null || progress === null) return [];
@@ -145,9 +169,12 @@ export function findForgedRegistry(
 ): string | null {
   const { registry } = state;
   const { epoch, operation } = live;
-  if (registry === null || registry.specDigest !== state.specDigest || registry.repairs !== repairs) return null;
+  if (registry === null || registry.specDigest !== state.specDigest || registry.repairs !== repairs)
+    return null;
   if (epoch === registry.epoch) {
-    return layoutDigest === registry.layoutDigest ? null : `holds another layout at epoch ${epoch} than before`;
+    return layoutDigest === registry.layoutDigest
+      ? null
+      : `holds another layout at epoch ${epoch} than before`;
   }
   const isCommitted = operation === null || operation.epoch >= epoch;
   return isCommitted ? null : `is at epoch ${epoch}, and no operation has committed it`;
@@ -183,7 +210,8 @@ export function auditFaults(audit: AuditFinding | null, heals: boolean): FoundDr
       kind: "orphan",
       reason: `objects that no layout names hold rows: ${listNames(orphans.map(({ name }) => name))}`,
       detail: orphans.map(({ name, rows }) => `${name}: ${formatQuantity(rows, "row")}`).join("; "),
-      remedy: "Nothing touches them. Move what is needed through the namespace, then delete the objects.",
+      remedy:
+        "Nothing touches them. Move what is needed through the namespace, then delete the objects.",
     });
   }
   return found;
@@ -194,7 +222,14 @@ export function remainingSkewFault(notices: readonly Notice[], maxSkew: number):
   const notice = notices.find(({ kind }) => kind === "skewRemains");
   if (!notice) return [];
   const reason = `more uneven than policy.maxSkew ${maxSkew} allows, and a rebalance would not help`;
-  return [{ kind: "skew", reason, detail: notice.message, remedy: "Choose another shard key, or raise policy.maxSkew." }];
+  return [
+    {
+      kind: "skew",
+      reason,
+      detail: notice.message,
+      remedy: "Choose another shard key, or raise policy.maxSkew.",
+    },
+  ];
 }
 
 export function unmanagedFault({ name, object }: LiveNamespace): FoundDrift {
@@ -208,5 +243,7 @@ export function unmanagedFault({ name, object }: LiveNamespace): FoundDrift {
 
 function listNames(names: readonly string[]): string {
   const hidden = names.length - NAMES_MAX;
-  return hidden > 0 ? `${names.slice(0, NAMES_MAX).join(", ")} and ${hidden} more` : names.join(", ");
+  return hidden > 0
+    ? `${names.slice(0, NAMES_MAX).join(", ")} and ${hidden} more`
+    : names.join(", ");
 }

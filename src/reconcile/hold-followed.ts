@@ -41,7 +41,10 @@ export async function holdFollowed(
   if (held.ok && held.value === operation) return operation;
   spend(1);
   if (!held.ok) return operation;
-  const summary = hold === null ? `operation ${operation.id} has resumed` : `operation ${operation.id} is paused: ${hold}`;
+  const summary =
+    hold === null
+      ? `operation ${operation.id} has resumed`
+      : `operation ${operation.id} is paused: ${hold}`;
   ports.record(
     makeEvent({
       at: ports.now(),
@@ -58,12 +61,21 @@ export async function holdFollowed(
 }
 
 function isAbout({ state, actions }: Run, name: string): boolean {
-  return state === "running" && actions.some((action) => action.namespace === name && action.state === "running");
+  return (
+    state === "running" &&
+    actions.some((action) => action.namespace === name && action.state === "running")
+  );
 }
 
 /** A run that was started here does not keep the environment until tomorrow's window. */
-function letGo(run: Run, { name, run: own }: NamespaceState, operation: OperationStatus, { ports }: LookContext): void {
-  if (run.id !== own || !isPausedByUs(operation) || operation.paused?.reason !== WINDOW_CLOSED) return;
+function letGo(
+  run: Run,
+  { name, run: own }: NamespaceState,
+  operation: OperationStatus,
+  { ports }: LookContext,
+): void {
+  if (run.id !== own || !isPausedByUs(operation) || operation.paused?.reason !== WINDOW_CLOSED)
+    return;
   const reason = `Its window closed in step ${operation.step}: operation ${operation.id} is paused, and resumes by itself in the next window.`;
   ports.runs.detach(run.id, name, reason);
 }
@@ -76,13 +88,20 @@ function isSwitchOff({ paused }: OperationStatus, resumedAt: number | null): boo
   return resumedAt !== null && resumedAt + CLOCKS_MS_MAX >= (paused?.since ?? 0);
 }
 
-function findHold({ spec }: NamespaceState, operation: OperationStatus, run: Run | null, { ports }: LookContext): string | null {
+function findHold(
+  { spec }: NamespaceState,
+  operation: OperationStatus,
+  run: Run | null,
+  { ports }: LookContext,
+): string | null {
   const paused = ports.paused();
   if (paused !== null) return `${SWITCH_REASON}${paused.by}`;
   // A switch that nobody here remembers to have been turned off was lost with its storage.
-  if (isHeldBySwitch(operation) && !isSwitchOff(operation, ports.resumedAt())) return operation.paused?.reason ?? null;
+  if (isHeldBySwitch(operation) && !isSwitchOff(operation, ports.resumedAt()))
+    return operation.paused?.reason ?? null;
   // A run of another Worker is that one's to hold; what was paused is let go on by whoever sees the window open first.
-  const isOurs = run !== null || (runIdOf(operation.correlationId) !== null && isPausedByUs(operation));
+  const isOurs =
+    run !== null || (runIdOf(operation.correlationId) !== null && isPausedByUs(operation));
   if (!isOurs || spec === null || run?.overrides.includes("window")) return null;
   return ports.isWindowOpen(spec.policy.windows, ports.now()) ? null : WINDOW_CLOSED;
 }

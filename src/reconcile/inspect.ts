@@ -44,7 +44,8 @@ export async function inspectNamespace(
   spend(1);
   const namespace = await live.describe(spec);
   if (!namespace.ok) return { kind: "silent", failure: namespace.failure };
-  if (namespace.value.operation?.state === "running") return { kind: "running", live: namespace.value };
+  if (namespace.value.operation?.state === "running")
+    return { kind: "running", live: namespace.value };
   return planFrom(spec, namespace.value, audit, context);
 }
 
@@ -55,19 +56,34 @@ export async function planFrom(
   audit: AuditFinding | null,
   { live, basisFor, spend }: InspectContext,
 ): Promise<Extract<Inspection, { kind: "planned" }>> {
-  const partitioner = spec.strategy === "custom" ? findPartitioner(spec.partitioner, state.partitioners) : success(null);
+  const partitioner =
+    spec.strategy === "custom"
+      ? findPartitioner(spec.partitioner, state.partitioners)
+      : success(null);
   const decision = partitioner.ok ? decideChange(spec, state, partitioner.value) : null;
   const basis = decision === null ? null : await basisFor(spec.name);
   const request = distributionRequestFor(spec, state, basis);
   if (request !== null) spend(1);
   const distribution = request === null ? null : await live.distribute(spec, request);
   const ref = { name: spec.name, object: spec.object };
-  const outcome = planNamespace({ spec, entry: { ref, namespace: success(state), distribution }, basis, holdsSkew: false });
+  const outcome = planNamespace({
+    spec,
+    entry: { ref, namespace: success(state), distribution },
+    basis,
+    holdsSkew: false,
+  });
   if (outcome.kind === "change") {
-    return { kind: "planned", live: state, outcome, wanted: { cause: decision?.cause ?? "declared", change: outcome.change } };
+    return {
+      kind: "planned",
+      live: state,
+      outcome,
+      wanted: { cause: decision?.cause ?? "declared", change: outcome.change },
+    };
   }
   const relocation =
-    outcome.kind === "inSync" && audit && audit.misplacedRows > 0 ? relocateChange(spec, state, audit.misplacedRows) : null;
+    outcome.kind === "inSync" && audit && audit.misplacedRows > 0
+      ? relocateChange(spec, state, audit.misplacedRows)
+      : null;
   return {
     kind: "planned",
     live: state,

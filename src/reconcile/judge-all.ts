@@ -37,15 +37,21 @@ export async function judgeAll(
   context: DecideContext,
 ): Promise<{ readonly rulings: Ruling[]; readonly wholePlans: readonly WholePlan[] }> {
   const { ports, managed } = context;
-  const isAsked = env.commit !== null && pendings.some(({ pending }) => pending.cause === "declared");
-  const answer: ReviewAnswer = isAsked ? await context.reviews() : { kind: "found", plans: [], requests: 0 };
+  const isAsked =
+    env.commit !== null && pendings.some(({ pending }) => pending.cause === "declared");
+  const answer: ReviewAnswer = isAsked
+    ? await context.reviews()
+    : { kind: "found", plans: [], requests: 0 };
   const approved: Approved[] = [];
   for (const one of pendings) approved.push({ ...one, approval: await findApproval(one, answer) });
   const plans = answer.kind === "found" ? answer.plans : [];
   const wholePlans = await findWholePlans(env.environment, pendings, plans);
   const overridesOf = (name: string): readonly Guard[] =>
-    wholePlans.find(({ plan, overrides }) => overrides.length > 0 && shows(plan, name))?.overrides ?? [];
-  const wanted = approved.filter(({ approval }) => approval.kind === "reviewed" || approval.kind === "heals");
+    wholePlans.find(({ plan, overrides }) => overrides.length > 0 && shows(plan, name))
+      ?.overrides ?? [];
+  const wanted = approved.filter(
+    ({ approval }) => approval.kind === "reviewed" || approval.kind === "heals",
+  );
   const bulk = checkWhole({
     changes: wanted.map(({ pending }) => ({ change: pending })),
     managed: { namespaces: managed, rows: ports.store.totals().rows },
@@ -58,14 +64,21 @@ export async function judgeAll(
       return rule(one, overridesOf(one.state.name));
     } catch (error) {
       ports.onError(one.state.name, error);
-      return { ...one, blocks: [], isSuspended: one.spec.policy.suspend, isWindowOpen: false, verdict: INTERNAL_ERROR };
+      return {
+        ...one,
+        blocks: [],
+        isSuspended: one.spec.policy.suspend,
+        isWindowOpen: false,
+        verdict: INTERNAL_ERROR,
+      };
     }
   });
   return { rulings: holdDependents(rulings, ports), wholePlans };
 
   function rule(one: Approved, overrides: readonly Guard[]): Ruling {
     const blocks: Block[] = standingBlocks({ blocks: [...one.pending.blocks, ...bulk] }, overrides);
-    const isWindowOpen = overrides.includes("window") || ports.isWindowOpen(one.spec.policy.windows, now);
+    const isWindowOpen =
+      overrides.includes("window") || ports.isWindowOpen(one.spec.policy.windows, now);
     const isSuspended = one.spec.policy.suspend && !overrides.includes("suspend");
     const judged: Judged = { ...one, blocks, isSuspended, isWindowOpen };
     const rival = ports.runs.findRival([one.state.name]);
@@ -102,7 +115,8 @@ function holdDependents(rulings: readonly Ruling[], { store }: ReconcilePorts): 
     const ruling = byName.get(name);
     if (ruling?.verdict.kind !== "apply") continue;
     const missing = ruling.spec.dependsOn.find((dependency) => !isReady(dependency));
-    if (missing !== undefined) byName.set(name, { ...ruling, verdict: holdForDependency(ruling.pending, missing) });
+    if (missing !== undefined)
+      byName.set(name, { ...ruling, verdict: holdForDependency(ruling.pending, missing) });
   }
   // A circle leads nowhere: the planner refuses it, and so do we.
   for (const [name, fault] of order.faults) {
@@ -114,5 +128,7 @@ function holdDependents(rulings: readonly Ruling[], { store }: ReconcilePorts): 
 
 /** True while the run has something to do in the namespace: what has ended there is counted already, and the run is about the others. */
 export function isOpenIn({ actions }: Run, name: string): boolean {
-  return actions.some(({ namespace, state }) => namespace === name && (state === "pending" || state === "running"));
+  return actions.some(
+    ({ namespace, state }) => namespace === name && (state === "pending" || state === "running"),
+  );
 }

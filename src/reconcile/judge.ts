@@ -91,8 +91,16 @@ export type Verdict =
 /** Judges by the table, but for what it depends on. */
 export function judgeChange(judged: Judged, circumstances: Circumstances): Verdict {
   if (circumstances.isInRival && circumstances.rival !== null)
-    return hold("Reconciling", "InRun", `${changeText(judged.pending)}: run ${circumstances.rival} is about it`);
-  return judgeRight(judged) ?? judgeAttempts(judged, circumstances) ?? judgeMoment(judged, circumstances) ?? { kind: "apply" };
+    return hold(
+      "Reconciling",
+      "InRun",
+      `${changeText(judged.pending)}: run ${circumstances.rival} is about it`,
+    );
+  return (
+    judgeRight(judged) ??
+    judgeAttempts(judged, circumstances) ??
+    judgeMoment(judged, circumstances) ?? { kind: "apply" }
+  );
 }
 
 function judgeRight({ state, spec, pending, approval, blocks }: Judged): Verdict | null {
@@ -105,7 +113,11 @@ function judgeRight({ state, spec, pending, approval, blocks }: Judged): Verdict
       );
     case "none":
       if (isNew(state, pending))
-        return hold("Stalled", "NotReviewed", `${changeText(pending)} is merged, but no plan that was reviewed shows it`);
+        return hold(
+          "Stalled",
+          "NotReviewed",
+          `${changeText(pending)} is merged, but no plan that was reviewed shows it`,
+        );
       if (isMadeByStranger(pending))
         return hold(
           "Stalled",
@@ -120,7 +132,11 @@ function judgeRight({ state, spec, pending, approval, blocks }: Judged): Verdict
     case "heals":
     case "reviewed":
       if (approval.kind === "heals" && !isConfirmed(state, pending))
-        return hold("Reconciling", "Confirming", `${changeText(pending)}: seen once, mended when the next look agrees`);
+        return hold(
+          "Reconciling",
+          "Confirming",
+          `${changeText(pending)}: seen once, mended when the next look agrees`,
+        );
       return blocks.length === 0
         ? null
         : hold(
@@ -161,25 +177,44 @@ function judgeMoment(
   { pausedBy, manifestsProblem, rival }: Circumstances,
 ): Verdict | null {
   const what = changeText(pending);
-  if (pausedBy !== null) return hold("Reconciling", "Paused", `${what} waits: everything is paused by ${pausedBy}`);
+  if (pausedBy !== null)
+    return hold("Reconciling", "Paused", `${what} waits: everything is paused by ${pausedBy}`);
   if (manifestsProblem !== null)
-    return hold("Reconciling", "ManifestsInvalid", `${what} waits: ${manifestsProblem}, so nothing is applied`);
+    return hold(
+      "Reconciling",
+      "ManifestsInvalid",
+      `${what} waits: ${manifestsProblem}, so nothing is applied`,
+    );
   if (isSuspended) return hold("Reconciling", "Suspended", `${what} waits: policy.suspend is true`);
   if (!isWindowOpen) {
-    const starts = spec.policy.windows.map(({ start, timezone }) => `"${start}" ${timezone}`).join(", ");
-    return hold("Reconciling", "WindowClosed", `${what} waits for a window (they start at ${starts})`);
+    const starts = spec.policy.windows
+      .map(({ start, timezone }) => `"${start}" ${timezone}`)
+      .join(", ");
+    return hold(
+      "Reconciling",
+      "WindowClosed",
+      `${what} waits for a window (they start at ${starts})`,
+    );
   }
-  return rival === null ? null : hold("Reconciling", "Locked", `${what} waits for run ${rival} to end`);
+  return rival === null
+    ? null
+    : hold("Reconciling", "Locked", `${what} waits for run ${rival} to end`);
 }
 
 /** A drift is mended when a look of another pass has seen it before; misplaced rows were confirmed by their audits. */
 function isConfirmed({ differences, pass }: NamespaceState, { cause }: PendingChange): boolean {
   const kind = cause === "skew" ? "skew" : "spec";
-  return cause === "misplaced" || differences.some((drift) => drift.kind === kind && drift.pass < pass);
+  return (
+    cause === "misplaced" || differences.some((drift) => drift.kind === kind && drift.pass < pass)
+  );
 }
 
 export function holdForDependency(pending: PendingChange, dependency: string): Verdict {
-  return hold("Reconciling", "DependencyPending", `${changeText(pending)} waits for '${dependency}', which is not ready`);
+  return hold(
+    "Reconciling",
+    "DependencyPending",
+    `${changeText(pending)} waits for '${dependency}', which is not ready`,
+  );
 }
 
 /** Healing it would undo what somebody has applied, and may have been reviewed. */
@@ -218,19 +253,33 @@ export function describeDifference(judged: Judged, verdict: Verdict): FoundDrift
 }
 
 function skewDrift({ spec, pending }: Judged): Omit<FoundDrift, "remedy"> {
-  return { kind: "skew", reason: `more uneven than policy.maxSkew ${spec.policy.maxSkew} allows`, detail: pending.reason };
+  return {
+    kind: "skew",
+    reason: `more uneven than policy.maxSkew ${spec.policy.maxSkew} allows`,
+    detail: pending.reason,
+  };
 }
 
 function specDrift({ state, pending, blocks }: Judged): Omit<FoundDrift, "remedy"> {
   const guards = [...new Set(blocks.map(({ guard }) => guard))].join(", ");
-  const why = isNew(state, pending) ? (guards === "" ? "merged, but not reviewed" : `blocked by ${guards}`) : "live was changed";
-  return { kind: "spec", reason: `${pending.kind}: ${withoutKeys(pending.reason)} (${why})`, detail: null };
+  const why = isNew(state, pending)
+    ? guards === ""
+      ? "merged, but not reviewed"
+      : `blocked by ${guards}`
+    : "live was changed";
+  return {
+    kind: "spec",
+    reason: `${pending.kind}: ${withoutKeys(pending.reason)} (${why})`,
+    detail: null,
+  };
 }
 
 function remedyFor({ state, pending, approval, spec }: Judged, verdict: Verdict): string {
   if (verdict.kind === "hold" && verdict.reason === "Blocked") return `${verdict.message}.`;
   if (approval.kind === "heals") {
-    return verdict.kind === "apply" ? "It is being mended." : `It is mended by itself: ${verdict.message}.`;
+    return verdict.kind === "apply"
+      ? "It is being mended."
+      : `It is mended by itself: ${verdict.message}.`;
   }
   if (isNew(state, pending))
     return "Open a pull request that touches its manifest, to have the plan shown and reviewed; or `shardctl apply` by hand.";
@@ -249,6 +298,11 @@ function withoutKeys(reason: string): string {
   return reason.startsWith("split points") ? "other split points" : reason;
 }
 
-function hold(type: ConditionType, reason: string, message: string, nextTryAt: number | null = null): Verdict {
+function hold(
+  type: ConditionType,
+  reason: string,
+  message: string,
+  nextTryAt: number | null = null,
+): Verdict {
   return { kind: "hold", type, reason, message, nextTryAt };
 }

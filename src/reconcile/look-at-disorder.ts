@@ -14,11 +14,20 @@ import type { FoundDrift } from "./track-drifts.ts";
 
 type Disordered = LiveNamespace & { readonly disorder: Disorder };
 
-export function holdDisordered(before: NamespaceState, live: Disordered, context: LookContext): NamespaceState {
+export function holdDisordered(
+  before: NamespaceState,
+  live: Disordered,
+  context: LookContext,
+): NamespaceState {
   const { env, ports } = context;
   const { disorder } = live;
   const what = describeDisorder(disorder);
-  if (before.run !== null) ports.runs.detach(before.run, before.name, `Nothing is applied here until it is repaired: ${what}.`);
+  if (before.run !== null)
+    ports.runs.detach(
+      before.run,
+      before.name,
+      `Nothing is applied here until it is repaired: ${what}.`,
+    );
   const state: NamespaceState = {
     ...before,
     silences: 0,
@@ -33,7 +42,11 @@ export function holdDisordered(before: NamespaceState, live: Disordered, context
   const found = [disorderFault(live), ...otherFaults(live), ...auditFaults(state.audit, false)];
   const message = `${what}. Nothing is planned or applied here until it is repaired. ${disorder.message}`;
   const reason = disorder.kind === "registryLost" ? "RegistryLost" : "OutOfStep";
-  return rest({ ...state, faults: track(state, found, context) }, { type: "Stalled", reason, message }, context);
+  return rest(
+    { ...state, faults: track(state, found, context) },
+    { type: "Stalled", reason, message },
+    context,
+  );
 }
 
 /** The drift, with the way out. */
@@ -53,5 +66,8 @@ export function disorderFault({ name, disorder }: Disordered): FoundDrift {
 function otherFaults(live: Disordered): FoundDrift[] {
   const { disorder, members } = live;
   if (disorder.kind === "registryLost") return [];
-  return memberFaults({ ...live, members: members.filter(({ name }) => !disorder.members.includes(name)) });
+  return memberFaults({
+    ...live,
+    members: members.filter(({ name }) => !disorder.members.includes(name)),
+  });
 }

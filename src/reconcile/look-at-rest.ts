@@ -6,17 +6,40 @@ import { liveRows } from "../planning/decide-change.ts";
 import { runIdOf } from "../model/run-operation.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { auditNamespace } from "./audit.ts";
-import { auditFaults, findForgedRegistry, forgedFault, remainingSkewFault, memberFaults, unmanagedFault } from "./find-faults.ts";
+import {
+  auditFaults,
+  findForgedRegistry,
+  forgedFault,
+  remainingSkewFault,
+  memberFaults,
+  unmanagedFault,
+} from "./find-faults.ts";
 import { planFrom, type WantedChange } from "./inspect.ts";
-import { type AuditFinding, digestLayout, type NamespaceState, type PendingChange } from "./namespace-state.ts";
-import { type ConditionChange, dueAfter, type LookContext, rest, track, trackDifferences } from "./note-look.ts";
+import {
+  type AuditFinding,
+  digestLayout,
+  type NamespaceState,
+  type PendingChange,
+} from "./namespace-state.ts";
+import {
+  type ConditionChange,
+  dueAfter,
+  type LookContext,
+  rest,
+  track,
+  trackDifferences,
+} from "./note-look.ts";
 import { AUDIT_MS_MAX, auditIntervalMs, checkIntervalMs, nextTurn } from "./schedule.ts";
 import type { FoundDrift } from "./track-drifts.ts";
 
 /** An audit that found something, or could not be made, is repeated after so long. */
 const AUDIT_AGAIN_MS = 3_600_000;
 
-export async function settleAtRest(before: NamespaceState, live: LiveNamespace, context: LookContext): Promise<NamespaceState> {
+export async function settleAtRest(
+  before: NamespaceState,
+  live: LiveNamespace,
+  context: LookContext,
+): Promise<NamespaceState> {
   const layoutDigest = await digestLayout(live.layout);
   const repairs = context.ports.registries.read(before)?.repairs ?? 0;
   const forged = findForgedRegistry(live, layoutDigest, before, repairs);
@@ -30,7 +53,9 @@ export async function settleAtRest(before: NamespaceState, live: LiveNamespace, 
     ...audited,
     registry: { epoch: live.epoch, layoutDigest, specDigest: audited.specDigest, repairs },
   };
-  return state.spec === null ? noteUnmanaged(state, live, context) : planSpec(state, state.spec, live, context);
+  return state.spec === null
+    ? noteUnmanaged(state, live, context)
+    : planSpec(state, state.spec, live, context);
 }
 
 /** A new layout is audited now; a namespace that is met for the first time, at its turn. */
@@ -40,21 +65,34 @@ function auditTurn(
   layoutDigest: string,
   context: LookContext,
 ): number {
-  if (registry === null) return nextTurn(name, auditIntervalMs(context.managed), context.ports.now());
+  if (registry === null)
+    return nextTurn(name, auditIntervalMs(context.managed), context.ports.now());
   return registry.epoch === epoch && registry.layoutDigest === layoutDigest ? auditDueAt : 0;
 }
 
-async function auditIfDue(state: NamespaceState, live: LiveNamespace, context: LookContext): Promise<NamespaceState> {
+async function auditIfDue(
+  state: NamespaceState,
+  live: LiveNamespace,
+  context: LookContext,
+): Promise<NamespaceState> {
   const { ports, managed, spend } = context;
   const now = ports.now();
   const isDue = state.auditDueAt <= now || state.auditDueAt > now + AUDIT_MS_MAX + AUDIT_AGAIN_MS;
   // An unmanaged namespace is reported and left alone; a member that does not answer can not be counted.
   if (!isDue || state.spec === null || live.members.some(({ healthy }) => !healthy)) return state;
-  if (!context.takeAudit()) return { ...state, auditDueAt: nextTurn(state.name, checkIntervalMs(managed), now) };
+  if (!context.takeAudit())
+    return { ...state, auditDueAt: nextTurn(state.name, checkIntervalMs(managed), now) };
   const { retainHours } = state.spec.policy;
-  const audit = await auditNamespace(state, live, { live: ports.live, retainHours, before: state.audit, now, spend });
+  const audit = await auditNamespace(state, live, {
+    live: ports.live,
+    retainHours,
+    before: state.audit,
+    now,
+    spend,
+  });
   if (audit === null) return { ...state, auditDueAt: now + AUDIT_AGAIN_MS };
-  if (isClean(audit)) return { ...state, audit, auditDueAt: nextTurn(state.name, auditIntervalMs(managed), now) };
+  if (isClean(audit))
+    return { ...state, audit, auditDueAt: nextTurn(state.name, auditIntervalMs(managed), now) };
   // What one audit found, the next pass has to find again before anybody hears of it.
   const isNews = state.audit === null || isClean(state.audit);
   return { ...state, audit, auditDueAt: isNews ? 0 : now + AUDIT_AGAIN_MS };
@@ -64,16 +102,34 @@ function isClean({ misplacedRows, orphans }: AuditFinding): boolean {
   return misplacedRows === 0 && orphans.length === 0;
 }
 
-function holdForged(state: NamespaceState, live: LiveNamespace, what: string, context: LookContext): NamespaceState {
+function holdForged(
+  state: NamespaceState,
+  live: LiveNamespace,
+  what: string,
+  context: LookContext,
+): NamespaceState {
   const held = { ...state, pending: null };
-  const faults = track(held, [...memberFaults(live), forgedFault(what), ...auditFaults(state.audit, false)], context);
+  const faults = track(
+    held,
+    [...memberFaults(live), forgedFault(what), ...auditFaults(state.audit, false)],
+    context,
+  );
   const message = `The registry was changed by hand: it ${what}. Nothing is applied here.`;
-  return rest({ ...held, faults }, { type: "Stalled", reason: "RegistryChanged", message }, context);
+  return rest(
+    { ...held, faults },
+    { type: "Stalled", reason: "RegistryChanged", message },
+    context,
+  );
 }
 
-function noteUnmanaged(state: NamespaceState, live: LiveNamespace, context: LookContext): NamespaceState {
+function noteUnmanaged(
+  state: NamespaceState,
+  live: LiveNamespace,
+  context: LookContext,
+): NamespaceState {
   // A root that was only ever asked, and holds nothing, is no namespace.
-  const isNothing = live.epoch === 0 && liveRows(live) === 0 && live.members.every(({ healthy }) => healthy);
+  const isNothing =
+    live.epoch === 0 && liveRows(live) === 0 && live.members.every(({ healthy }) => healthy);
   const faults = track(state, isNothing ? [] : [unmanagedFault(live)], context);
   const differences = trackDifferences(state, [], context);
   const message = "No manifest declares it";
@@ -95,40 +151,74 @@ async function planSpec(
   const isSilenced = selfHeal === "off";
   const common = [
     ...memberFaults(live),
-    ...auditFaults(state.audit, selfHeal === "apply").filter(({ kind }) => kind === "orphan" || !isSilenced),
+    ...auditFaults(state.audit, selfHeal === "apply").filter(
+      ({ kind }) => kind === "orphan" || !isSilenced,
+    ),
   ];
   switch (outcome.kind) {
     case "blocked": {
       const { guard, message } = outcome.block;
       const faults = track(state, [...common, ...blockedFault(guard, message)], context);
       const blocked = { ...state, faults, pending: null };
-      return rest(blocked, { type: "Stalled", reason: guard === "unsupported" ? "Unsupported" : "Unreadable", message }, context);
+      return rest(
+        blocked,
+        {
+          type: "Stalled",
+          reason: guard === "unsupported" ? "Unsupported" : "Unreadable",
+          message,
+        },
+        context,
+      );
     }
     case "change":
-      return notePending({ ...state, faults: track(state, common, context) }, spec, live, wanted, context);
+      return notePending(
+        { ...state, faults: track(state, common, context) },
+        spec,
+        live,
+        wanted,
+        context,
+      );
     case "inSync": {
       const skew = isSilenced ? [] : remainingSkewFault(outcome.notices, spec.policy.maxSkew);
       const faults = track(state, [...common, ...skew], context);
-      const synced: NamespaceState = { ...state, faults, syncedDigest: state.shapeDigest, approval: null };
+      const synced: NamespaceState = {
+        ...state,
+        faults,
+        syncedDigest: state.shapeDigest,
+        approval: null,
+      };
       // Misplaced rows are moved once two audits agree.
-      const isConfirmed = faults.some(({ kind, state: seen }) => kind === "misplaced" && seen !== "watching");
-      if (wanted && selfHeal === "apply" && isConfirmed) return notePending(synced, spec, live, wanted, context);
+      const isConfirmed = faults.some(
+        ({ kind, state: seen }) => kind === "misplaced" && seen !== "watching",
+      );
+      if (wanted && selfHeal === "apply" && isConfirmed)
+        return notePending(synced, spec, live, wanted, context);
       const differences = trackDifferences(state, [], context);
-      return rest({ ...synced, differences, pending: null, attempts: null }, readiness(synced, live), context);
+      return rest(
+        { ...synced, differences, pending: null, attempts: null },
+        readiness(synced, live),
+        context,
+      );
     }
   }
 }
 
 /** In sync is not always well. */
 function readiness({ faults }: NamespaceState, live: LiveNamespace): ConditionChange {
-  const fault = faults.find(({ kind }) => kind === "unhealthy") ?? faults.find(({ kind }) => kind === "misplaced");
+  const fault =
+    faults.find(({ kind }) => kind === "unhealthy") ??
+    faults.find(({ kind }) => kind === "misplaced");
   if (!fault) {
     const counted = `${formatQuantity(live.layout.members.length, "member")}, ${formatQuantity(liveRows(live), "row")}, epoch ${live.epoch}`;
     return { type: "Ready", reason: "InSync", message: `As declared: ${counted}` };
   }
   const type = fault.state === "open" ? "Stalled" : "Reconciling";
   const reason = fault.kind === "unhealthy" ? "Unhealthy" : "Misplaced";
-  return { type, reason, message: `As declared, but ${fault.reason}${fault.detail ? ` (${fault.detail})` : ""}` };
+  return {
+    type,
+    reason,
+    message: `As declared, but ${fault.reason}${fault.detail ? ` (${fault.detail})` : ""}`,
+  };
 }
 
 async function notePending(
@@ -175,8 +265,22 @@ function blockedFault(guard: string, message: string): FoundDrift[] {
   if (guard === "unhealthyMember") return [];
   if (guard === "unsupported") {
     const reason = "the manifest asks for what cannot be done";
-    return [{ kind: "spec", reason, detail: message, remedy: "Correct the manifest, or the class; the detail says what." }];
+    return [
+      {
+        kind: "spec",
+        reason,
+        detail: message,
+        remedy: "Correct the manifest, or the class; the detail says what.",
+      },
+    ];
   }
   const reason = "its rows could not be counted";
-  return [{ kind: "unreadable", reason, detail: message, remedy: "It is asked again; see the logs of the object." }];
+  return [
+    {
+      kind: "unreadable",
+      reason,
+      detail: message,
+      remedy: "It is asked again; see the logs of the object.",
+    },
+  ];
 }

@@ -5,11 +5,21 @@ import { describePause } from "../runs/hold-operation.ts";
 import { auditFaults, progressMark, stalledFault, memberFaults } from "./find-faults.ts";
 import { holdFollowed } from "./hold-followed.ts";
 import { conditionOf, type NamespaceState } from "./namespace-state.ts";
-import { type ConditionChange, healing, type LookContext, markHealing, track } from "./note-look.ts";
+import {
+  type ConditionChange,
+  healing,
+  type LookContext,
+  markHealing,
+  track,
+} from "./note-look.ts";
 
 type Following = LiveNamespace & { readonly operation: OperationStatus };
 
-export async function followOperation(before: NamespaceState, live: Following, context: LookContext): Promise<NamespaceState> {
+export async function followOperation(
+  before: NamespaceState,
+  live: Following,
+  context: LookContext,
+): Promise<NamespaceState> {
   const operation = await holdFollowed(before, live, context);
   const seen = { ...live, operation };
   const now = context.ports.now();
@@ -24,37 +34,80 @@ export async function followOperation(before: NamespaceState, live: Following, c
   }
   return {
     ...state,
-    faults: track(state, [...memberFaults(live), ...stalled, ...healing(state, auditFaults(state.audit, true))], context),
+    faults: track(
+      state,
+      [...memberFaults(live), ...stalled, ...healing(state, auditFaults(state.audit, true))],
+      context,
+    ),
     differences: state.run === null ? state.differences : markHealing(state.differences),
-    condition: conditionOf(state, now, explainOperation(state, operation, stalled[0]?.detail ?? null)),
+    condition: conditionOf(
+      state,
+      now,
+      explainOperation(state, operation, stalled[0]?.detail ?? null),
+    ),
   };
 }
 
-function explainOperation({ run }: NamespaceState, operation: OperationStatus, stalled: string | null): ConditionChange {
+function explainOperation(
+  { run }: NamespaceState,
+  operation: OperationStatus,
+  stalled: string | null,
+): ConditionChange {
   const { id, kind, step } = operation;
   const what = `Operation ${id} (${kind}) is in step ${step}`;
-  if (stalled !== null) return { type: "Stalled", reason: "OperationStalled", message: `${what}: ${stalled}` };
+  if (stalled !== null)
+    return { type: "Stalled", reason: "OperationStalled", message: `${what}: ${stalled}` };
   const pause = describePause(operation);
-  if (pause !== null) return { type: "Reconciling", reason: "Paused", message: `${what}. ${pause}` };
-  return { type: "Reconciling", reason: run === null ? "OperationRunning" : "Applying", message: what };
+  if (pause !== null)
+    return { type: "Reconciling", reason: "Paused", message: `${what}. ${pause}` };
+  return {
+    type: "Reconciling",
+    reason: run === null ? "OperationRunning" : "Applying",
+    message: what,
+  };
 }
 
-export function waitInRun(before: NamespaceState, live: LiveNamespace, context: LookContext): NamespaceState {
+export function waitInRun(
+  before: NamespaceState,
+  live: LiveNamespace,
+  context: LookContext,
+): NamespaceState {
   const state: NamespaceState = { ...before, dueAt: 0, pending: null };
   letGoOutsideWindow(state, context);
   const message = `Run ${state.run ?? ""} is going to change it`;
   return {
     ...state,
-    faults: track(state, [...memberFaults(live), ...healing(state, auditFaults(state.audit, true))], context),
+    faults: track(
+      state,
+      [...memberFaults(live), ...healing(state, auditFaults(state.audit, true))],
+      context,
+    ),
     differences: markHealing(state.differences),
-    condition: conditionOf(state, context.ports.now(), { type: "Reconciling", reason: "Applying", message }),
+    condition: conditionOf(state, context.ports.now(), {
+      type: "Reconciling",
+      reason: "Applying",
+      message,
+    }),
   };
 }
 
 /** A run that was started here does not keep the environment until tomorrow's window: what it has not started waits for another run. */
 function letGoOutsideWindow({ name, run: id, spec }: NamespaceState, { ports }: LookContext): void {
   const run = id === null ? null : ports.runs.find(id);
-  if (!run || !spec || run.overrides.includes("window") || ports.isWindowOpen(spec.policy.windows, ports.now())) return;
-  const isPending = run.actions.some(({ namespace, state }) => namespace === name && state === "pending");
-  if (isPending) ports.runs.detach(run.id, name, "Its window closed before its turn came: it waits for the next.");
+  if (
+    !run ||
+    !spec ||
+    run.overrides.includes("window") ||
+    ports.isWindowOpen(spec.policy.windows, ports.now())
+  )
+    return;
+  const isPending = run.actions.some(
+    ({ namespace, state }) => namespace === name && state === "pending",
+  );
+  if (isPending)
+    ports.runs.detach(
+      run.id,
+      name,
+      "Its window closed before its turn came: it waits for the next.",
+    );
 }

@@ -35,37 +35,67 @@ const SILENCE_REASONS: Readonly<Record<string, string>> = {
 };
 
 /** The state after the look. The only writes are the caller's. */
-export async function lookAt(before: NamespaceState, context: LookContext): Promise<NamespaceState> {
+export async function lookAt(
+  before: NamespaceState,
+  context: LookContext,
+): Promise<NamespaceState> {
   const { ports, env, spend } = context;
   spend(1);
   const described = await ports.live.describe(before);
   if (!described.ok) return noteSilence(before, described.failure, context);
   const live = described.value;
   if (live.disorder) return holdDisordered(before, { ...live, disorder: live.disorder }, context);
-  ports.registries.note(before, { epoch: live.epoch, members: live.layout.members, at: ports.now() });
-  const settled = settleRun({ ...before, silences: 0, observedCommit: env.commit, pass: env.pass.number }, live, context);
-  const state: NamespaceState = { ...settled, rows: liveRows(live), observedDigest: settled.specDigest };
+  ports.registries.note(before, {
+    epoch: live.epoch,
+    members: live.layout.members,
+    at: ports.now(),
+  });
+  const settled = settleRun(
+    { ...before, silences: 0, observedCommit: env.commit, pass: env.pass.number },
+    live,
+    context,
+  );
+  const state: NamespaceState = {
+    ...settled,
+    rows: liveRows(live),
+    observedDigest: settled.specDigest,
+  };
   const { operation } = live;
-  if (operation?.state === "running") return followOperation(state, { ...live, operation }, context);
+  if (operation?.state === "running")
+    return followOperation(state, { ...live, operation }, context);
   if (state.run !== null) return waitInRun({ ...state, progress: null }, live, context);
   return settleAtRest({ ...state, progress: null }, live, context);
 }
 
-function noteSilence(before: NamespaceState, reason: LiveFailure, context: LookContext): NamespaceState {
+function noteSilence(
+  before: NamespaceState,
+  reason: LiveFailure,
+  context: LookContext,
+): NamespaceState {
   const { ports, env } = context;
   const now = ports.now();
   const silences = before.silences + 1;
   const nextTryAt = now + retryDelayMs(silences, ports.random);
-  const state = { ...before, silences, pass: env.pass.number, dueAt: silences === 1 ? 0 : nextTryAt };
+  const state = {
+    ...before,
+    silences,
+    pass: env.pass.number,
+    dueAt: silences === 1 ? 0 : nextTryAt,
+  };
   const fault = unreadableFault(reason, state);
   const isOutOfStep = fault.kind !== "unreadable";
-  const needsPerson = isOutOfStep || reason.kind === "unbound" || reason.kind === "notShardable" || silences >= SILENCES_MAX;
+  const needsPerson =
+    isOutOfStep ||
+    reason.kind === "unbound" ||
+    reason.kind === "notShardable" ||
+    silences >= SILENCES_MAX;
   return {
     ...state,
     faults: track(state, before.spec === null ? [] : [fault], context),
     condition: conditionOf(state, now, {
       type: needsPerson ? "Stalled" : "Reconciling",
-      reason: SILENCE_REASONS[fault.kind === "unreadable" ? reason.kind : fault.kind] ?? "Unreadable",
+      reason:
+        SILENCE_REASONS[fault.kind === "unreadable" ? reason.kind : fault.kind] ?? "Unreadable",
       message: `${fault.reason}: ${reason.message}`,
       nextTryAt,
     }),

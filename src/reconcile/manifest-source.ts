@@ -23,7 +23,10 @@ interface KnownHead {
   readonly setDigest: string;
 }
 
-type SourceSettings = Pick<GithubSettings, "environment" | "manifests" | "defaultBranch" | "repository">;
+type SourceSettings = Pick<
+  GithubSettings,
+  "environment" | "manifests" | "defaultBranch" | "repository"
+>;
 
 export function createManifestSource(
   github: GithubReader,
@@ -38,14 +41,19 @@ export function createManifestSource(
       const head = await github.branchHead(defaultBranch);
       if (!head.ok) return explainHead(head.failure, settings);
       const known = documents.read<KnownHead>("head", environment);
-      const isSame = known?.place === place && known.rootTreeSha === head.value.treeSha && known.setDigest === knownDigest;
+      const isSame =
+        known?.place === place &&
+        known.rootTreeSha === head.value.treeSha &&
+        known.setDigest === knownDigest;
       if (isSame) return { kind: "unchanged", requests: 1 };
       return readHead(head.value, knownDigest);
     },
   };
 
   async function readHead(commit: CommitRef, knownDigest: string | null): Promise<ManifestReading> {
-    const found = await findManifests(github, commit, manifests, blobs, { fetchesMax: FETCHES_MAX });
+    const found = await findManifests(github, commit, manifests, blobs, {
+      fetchesMax: FETCHES_MAX,
+    });
     const requests = 1 + LISTING_REQUESTS;
     if (!found.ok) {
       // Refused for what the branch holds, such as a link: the same again until it changes.
@@ -57,9 +65,15 @@ export function createManifestSource(
           errors: [found.failure.message],
           requests,
         };
-      return { kind: "failed", message: found.failure.message, retryAt: found.failure.retryAt, requests };
+      return {
+        kind: "failed",
+        message: found.failure.message,
+        retryAt: found.failure.retryAt,
+        requests,
+      };
     }
-    if (found.value.kind === "incomplete") return { kind: "incomplete", requests: requests + found.value.fetched };
+    if (found.value.kind === "incomplete")
+      return { kind: "incomplete", requests: requests + found.value.fetched };
     const { files, config } = found.value;
     const setDigest = await digestFiles(config === null ? files : [config, ...files], environment);
     blobs.dropUnused();
@@ -84,20 +98,26 @@ export function createManifestSource(
       ...(known.length === 0 ? {} : { knownEnvironments: known }),
     });
     const errors = [...(parsedConfig?.errors ?? []), ...parsed.errors].map(formatError);
-    if (parsed.desired === null || errors.length > 0) return { kind: "invalid", commit: sha, treeSha, errors, requests };
+    if (parsed.desired === null || errors.length > 0)
+      return { kind: "invalid", commit: sha, treeSha, errors, requests };
     return { kind: "desired", commit: sha, treeSha, desired: parsed.desired, requests };
   }
 }
 
-function explainHead({ kind, message, retryAt }: GithubFailure, { defaultBranch }: SourceSettings): ManifestReading {
-  if (kind === "notFound") return { kind: "absent", message: `the branch ${defaultBranch} is not there`, requests: 1 };
+function explainHead(
+  { kind, message, retryAt }: GithubFailure,
+  { defaultBranch }: SourceSettings,
+): ManifestReading {
+  if (kind === "notFound")
+    return { kind: "absent", message: `the branch ${defaultBranch} is not there`, requests: 1 };
   return { kind: "failed", message, retryAt, requests: 1 };
 }
 
 /** Over paths and contents, and the environment they are read for: another one has other overrides. */
 async function digestFiles(files: readonly FoundFile[], environment: string): Promise<string> {
   const lines = [environment];
-  for (const { path, text } of files) lines.push(`${path}\n${await sha256Hex(new Uint8Array(text))}`);
+  for (const { path, text } of files)
+    lines.push(`${path}\n${await sha256Hex(new Uint8Array(text))}`);
   return sha256Hex(JSON.stringify(lines));
 }
 

@@ -78,7 +78,11 @@ export interface NamespaceState extends NamespaceRef {
   /** The run that applies a change of this namespace, started here. */
   readonly run: string | null;
   /** The last run that was started here for a reviewed change: what it left unfinished may be taken up again under the same shape. */
-  readonly approval: { readonly run: string; readonly shapeDigest: string; readonly pull: number } | null;
+  readonly approval: {
+    readonly run: string;
+    readonly shapeDigest: string;
+    readonly pull: number;
+  } | null;
   readonly attempts: FailedAttempts | null;
   /** A running operation as last seen to move. */
   readonly progress: { readonly mark: string; readonly since: number } | null;
@@ -142,7 +146,12 @@ export function newNamespaceState(ref: NamespaceRef, now: number): NamespaceStat
 export function conditionOf(
   state: NamespaceState,
   now: number,
-  next: { readonly type: ConditionType; readonly reason: string; readonly message: string; readonly nextTryAt?: number | null },
+  next: {
+    readonly type: ConditionType;
+    readonly reason: string;
+    readonly message: string;
+    readonly nextTryAt?: number | null;
+  },
 ): NamespaceCondition {
   const { condition } = state;
   const isSame = condition.type === next.type && condition.reason === next.reason;
@@ -160,7 +169,11 @@ export function conditionOf(
 }
 
 /** SHA-256 of what a spec asks for: labels and the place in a file are not part of it. */
-export function digestSpec({ source: _source, labels: _labels, ...spec }: NamespaceSpec): Promise<string> {
+export function digestSpec({
+  source: _source,
+  labels: _labels,
+  ...spec
+}: NamespaceSpec): Promise<string> {
   return sha256Hex(canonicalJson(spec));
 }
 
@@ -174,7 +187,9 @@ export function digestShape({
   splitPoints,
   partitioner,
 }: NamespaceSpec): Promise<string> {
-  return sha256Hex(canonicalJson({ object, strategy, shardKey, count, directory, splitPoints, partitioner }));
+  return sha256Hex(
+    canonicalJson({ object, strategy, shardKey, count, directory, splitPoints, partitioner }),
+  );
 }
 
 export function digestLayout(layout: Layout): Promise<string> {
@@ -182,7 +197,11 @@ export function digestLayout(layout: Layout): Promise<string> {
 }
 
 /** True when the change is the one that was found: same namespace, start, end and epoch. */
-export async function isSameChange(state: NamespaceState, pending: PendingChange, change: Change): Promise<boolean> {
+export async function isSameChange(
+  state: NamespaceState,
+  pending: PendingChange,
+  change: Change,
+): Promise<boolean> {
   return (
     change.namespace === state.name &&
     change.object === state.object &&

@@ -16,10 +16,22 @@ export interface LookContext extends InspectContext {
   readonly takeAudit: () => boolean;
 }
 
-export type ConditionChange = { readonly type: ConditionType; readonly reason: string; readonly message: string };
+export type ConditionChange = {
+  readonly type: ConditionType;
+  readonly reason: string;
+  readonly message: string;
+};
 
-export function rest(state: NamespaceState, change: ConditionChange, context: LookContext): NamespaceState {
-  return { ...state, dueAt: dueAfter(state, context), condition: conditionOf(state, context.ports.now(), change) };
+export function rest(
+  state: NamespaceState,
+  change: ConditionChange,
+  context: LookContext,
+): NamespaceState {
+  return {
+    ...state,
+    dueAt: dueAfter(state, context),
+    condition: conditionOf(state, context.ports.now(), change),
+  };
 }
 
 /** What was seen once is looked at in the next pass; an audit that had to wait, too. */
@@ -31,14 +43,23 @@ export function dueAfter(state: NamespaceState, { ports, managed }: LookContext)
 }
 
 export function healing(state: NamespaceState, found: readonly FoundDrift[]): FoundDrift[] {
-  return found.map((one) => ({ ...one, isHealing: state.run !== null && one.kind === "misplaced" }));
+  return found.map((one) => ({
+    ...one,
+    isHealing: state.run !== null && one.kind === "misplaced",
+  }));
 }
 
-export function markHealing(differences: NamespaceState["differences"]): NamespaceState["differences"] {
+export function markHealing(
+  differences: NamespaceState["differences"],
+): NamespaceState["differences"] {
   return differences.map((drift) => ({ ...drift, state: "healing" }));
 }
 
-export function track(state: NamespaceState, found: readonly FoundDrift[], context: LookContext): NamespaceState["faults"] {
+export function track(
+  state: NamespaceState,
+  found: readonly FoundDrift[],
+  context: LookContext,
+): NamespaceState["faults"] {
   return trackDrifts(state.faults, found, trackContext(state, context));
 }
 

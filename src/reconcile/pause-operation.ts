@@ -20,7 +20,11 @@ export interface PauseParts {
 }
 
 /** @throws RefusedRequest when no operation is running, nothing is left to hold up, or the namespace does not answer. */
-export async function pauseOperation(parts: PauseParts, ref: NamespaceRef, reason: string): Promise<OperationStatus> {
+export async function pauseOperation(
+  parts: PauseParts,
+  ref: NamespaceRef,
+  reason: string,
+): Promise<OperationStatus> {
   const { live, coordinator, by } = parts;
   const { id } = await findRunning(
     live,
@@ -34,25 +38,44 @@ export async function pauseOperation(parts: PauseParts, ref: NamespaceRef, reaso
 }
 
 /** The operation that goes on; one that was not paused is left as it is. @throws RefusedRequest the same, and while the Worker itself holds it. */
-export async function resumeOperation(parts: PauseParts, ref: NamespaceRef): Promise<OperationStatus> {
+export async function resumeOperation(
+  parts: PauseParts,
+  ref: NamespaceRef,
+): Promise<OperationStatus> {
   const { live, coordinator, by } = parts;
-  const operation = await findRunning(live, ref, "resume", `\`shardctl history ${ref.name}\` shows how the last one ended.`);
+  const operation = await findRunning(
+    live,
+    ref,
+    "resume",
+    `\`shardctl history ${ref.name}\` shows how the last one ended.`,
+  );
   const { id, paused } = operation;
   if (paused === null) return operation;
   if (isPausedByUs(operation)) {
     const hold = await coordinator((calls) => calls.findOperationHold(ref));
     if (hold !== null)
-      throw new RefusedRequest("conflict", `Operation ${id} of '${ref.name}' would be paused again at once: ${hold}`);
+      throw new RefusedRequest(
+        "conflict",
+        `Operation ${id} of '${ref.name}' would be paused again at once: ${hold}`,
+      );
   }
   const resumed = valueOf(await live.resume(ref, id));
   await coordinator((calls) => calls.notePause(ref, `operation ${id} has resumed`, by));
   return resumed;
 }
 
-async function findRunning(live: LiveAccess, ref: NamespaceRef, verb: string, advice: string): Promise<OperationStatus> {
+async function findRunning(
+  live: LiveAccess,
+  ref: NamespaceRef,
+  verb: string,
+  advice: string,
+): Promise<OperationStatus> {
   const { operation } = valueOf(await live.describe(ref));
   if (operation?.state === "running") return operation;
-  throw new RefusedRequest("conflict", `No operation of '${ref.name}' is running: there is nothing to ${verb}. ${advice}`);
+  throw new RefusedRequest(
+    "conflict",
+    `No operation of '${ref.name}' is running: there is nothing to ${verb}. ${advice}`,
+  );
 }
 
 function valueOf<Value>(result: LiveResult<Value>): Value {

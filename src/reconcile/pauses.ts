@@ -34,7 +34,10 @@ export class Pauses {
     const { documents, environments } = this.#parts;
     if (this.read() === null && pause === null) return;
     documents.setPause(pause, Date.now());
-    const summary = pause === null ? "reconciliation has resumed" : `nothing is applied any more: ${pause.reason}`;
+    const summary =
+      pause === null
+        ? "reconciliation has resumed"
+        : `nothing is applied any more: ${pause.reason}`;
     for (const environment of environments()) this.#record(environment, null, summary, by);
   }
 
@@ -42,9 +45,12 @@ export class Pauses {
   findHold(ref: NamespaceRef): string | null {
     const { environments, specOf } = this.#parts;
     const paused = this.read();
-    if (paused !== null) return `everything is paused by ${paused.by} (${paused.reason}). \`shardctl resume --all\` resumes it.`;
+    if (paused !== null)
+      return `everything is paused by ${paused.by} (${paused.reason}). \`shardctl resume --all\` resumes it.`;
     const specs = environments().map((environment) => specOf(environment, ref));
-    const isHeld = specs.some((spec) => spec !== null && !isAnyWindowOpen(spec.policy.windows, Date.now()));
+    const isHeld = specs.some(
+      (spec) => spec !== null && !isAnyWindowOpen(spec.policy.windows, Date.now()),
+    );
     return isHeld
       ? "no window of its policy.windows is open. It resumes by itself in the next one; to resume it before, merge other windows."
       : null;
@@ -59,6 +65,8 @@ export class Pauses {
   }
 
   #record(environment: string, namespace: string | null, summary: string, actor: string): void {
-    this.#parts.record(makeEvent({ at: Date.now(), environment, kind: "pause", namespace, summary, actor }));
+    this.#parts.record(
+      makeEvent({ at: Date.now(), environment, kind: "pause", namespace, summary, actor }),
+    );
   }
 }

@@ -27,8 +27,18 @@ export interface ManifestSource {
 /** Each with the requests that it took. `absent`: the branch or the folder is gone. */
 export type ManifestReading = { readonly requests: number } & (
   | { readonly kind: "unchanged" }
-  | { readonly kind: "desired"; readonly commit: string | null; readonly treeSha: string; readonly desired: DesiredState }
-  | { readonly kind: "invalid"; readonly commit: string | null; readonly treeSha: string; readonly errors: readonly string[] }
+  | {
+      readonly kind: "desired";
+      readonly commit: string | null;
+      readonly treeSha: string;
+      readonly desired: DesiredState;
+    }
+  | {
+      readonly kind: "invalid";
+      readonly commit: string | null;
+      readonly treeSha: string;
+      readonly errors: readonly string[];
+    }
   | { readonly kind: "absent"; readonly message: string }
   /** There is more than fits one slice: the next call goes on. */
   | { readonly kind: "incomplete" }

@@ -50,7 +50,11 @@ const DUE_MAX = 128;
 const AUDITS_MAX = 50;
 
 /** Begins the next pass, unless one is under way. */
-export function beginPass({ store, environment, now }: Pick<ReconcilePorts, "store" | "environment" | "now">): EnvironmentState {
+export function beginPass({
+  store,
+  environment,
+  now,
+}: Pick<ReconcilePorts, "store" | "environment" | "now">): EnvironmentState {
   const state = store.readEnvironment() ?? newEnvironmentState(environment);
   if (isUnderWay(state)) return state;
   const pass = {
@@ -85,7 +89,10 @@ class Slice {
 
   constructor(ports: ReconcilePorts, budget: SliceBudget) {
     // A root that has lost its storage without knowing it is out of step for every part of a pass.
-    this.#ports = { ...ports, live: watchRegistries(ports.live, (ref) => ports.registries.read(ref)) };
+    this.#ports = {
+      ...ports,
+      live: watchRegistries(ports.live, (ref) => ports.registries.read(ref)),
+    };
     this.#budget = budget;
     this.state = ports.store.readEnvironment() ?? newEnvironmentState(ports.environment);
   }
@@ -149,14 +156,16 @@ class Slice {
   async #decide(): Promise<void> {
     const { next, runsStarted } = await decidePending(this.state, this.#context());
     this.#count({ runsStarted });
-    if (next === "refresh") this.state = { ...this.state, pass: { ...this.state.pass, phase: "look", refreshed: true } };
+    if (next === "refresh")
+      this.state = { ...this.state, pass: { ...this.state.pass, phase: "look", refreshed: true } };
     else if (next === "done") this.#end();
   }
 
   #end(): void {
     const { store, now } = this.#ports;
     const { manifestsProblem, silence, pass } = this.state;
-    const isComplete = manifestsProblem === null && silence === null && store.totals().unreadable === 0;
+    const isComplete =
+      manifestsProblem === null && silence === null && store.totals().unreadable === 0;
     this.state = {
       ...this.state,
       checkedAt: now(),
@@ -172,7 +181,10 @@ class Slice {
   }
 
   #count(figures: Partial<TickFigures>): void {
-    this.state = { ...this.state, pass: { ...this.state.pass, figures: addFigures(this.state.pass.figures, figures) } };
+    this.state = {
+      ...this.state,
+      pass: { ...this.state.pass, figures: addFigures(this.state.pass.figures, figures) },
+    };
   }
 
   #context(): DecideContext {
@@ -210,6 +222,9 @@ class Slice {
   async #basisFor(namespace: string): Promise<Plan | null> {
     const answer = await this.#reviews();
     if (answer.kind === "failed") return null;
-    return answer.plans.find(({ plan }) => plan.changes.some((change) => change.namespace === namespace))?.plan ?? null;
+    return (
+      answer.plans.find(({ plan }) => plan.changes.some((change) => change.namespace === namespace))
+        ?.plan ?? null
+    );
   }
 }

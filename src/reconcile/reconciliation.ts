@@ -89,14 +89,21 @@ export class Reconciliation {
   /** Environments that are reconciled here, sorted. */
   environments(): readonly string[] {
     const settings = this.#parts.settings();
-    return settings !== null && this.#parts.github() !== null ? [settings.environment] : this.#parts.plans.appliedEnvironments();
+    return settings !== null && this.#parts.github() !== null
+      ? [settings.environment]
+      : this.#parts.plans.appliedEnvironments();
   }
 
   /**
    * A repair was applied: what it has left is believed, the history has it, and the next pass
    * looks.
    */
-  noteRepair(environments: readonly string[], ref: NamespaceRef, repair: AppliedRepair, by: string): void {
+  noteRepair(
+    environments: readonly string[],
+    ref: NamespaceRef,
+    repair: AppliedRepair,
+    by: string,
+  ): void {
     const now = Date.now();
     if (!this.registries.noteRepair(ref, repair, now)) return;
     for (const environment of environments) {
@@ -171,7 +178,10 @@ export class Reconciliation {
     const until = Date.now() + SLICE_MS_MAX;
     for (const environment of environments) {
       try {
-        const { next, state } = await reconcile(this.#ports(environment), { calls: SLICE_CALLS_MAX, until });
+        const { next, state } = await reconcile(this.#ports(environment), {
+          calls: SLICE_CALLS_MAX,
+          until,
+        });
         this.#notBefore.delete(environment);
         if (next === "more") continue;
         this.#parts.onTick(state);
@@ -220,12 +230,17 @@ export class Reconciliation {
     };
   }
 
-  #sources(environment: string): { readonly manifests: ManifestSource; readonly reviews: ReviewLookup } {
+  #sources(environment: string): {
+    readonly manifests: ManifestSource;
+    readonly reviews: ReviewLookup;
+  } {
     const settings = this.#parts.settings();
     const github = this.#parts.github();
     if (settings === null || github === null) {
       return {
-        manifests: createAppliedSource((known) => this.#parts.plans.newestApplied(environment, known)),
+        manifests: createAppliedSource((known) =>
+          this.#parts.plans.newestApplied(environment, known),
+        ),
         reviews: { find: () => Promise.resolve({ kind: "found", plans: [], requests: 0 }) },
       };
     }
@@ -244,7 +259,8 @@ export class Reconciliation {
   }
 
   #store(environment: string): StateStore {
-    const known = this.#stores.get(environment) ?? new StateStore(this.#sql, this.#documents, environment);
+    const known =
+      this.#stores.get(environment) ?? new StateStore(this.#sql, this.#documents, environment);
     this.#stores.set(environment, known);
     return known;
   }

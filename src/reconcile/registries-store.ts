@@ -43,22 +43,37 @@ export class RegistriesStore implements SeenRegistries {
   /** Call after the tables of reconciliation are there. */
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    if (sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'registries'").toArray().length > 0) return;
+    if (
+      sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'registries'").toArray()
+        .length > 0
+    )
+      return;
     sql.exec(SCHEMA);
     sql.exec(SEED);
   }
 
   read({ object, name }: NamespaceRef): SeenRegistry | null {
     const row = this.#sql
-      .exec<Row>("SELECT epoch, members, at, repairs FROM registries WHERE object = ? AND name = ?", object, name)
+      .exec<Row>(
+        "SELECT epoch, members, at, repairs FROM registries WHERE object = ? AND name = ?",
+        object,
+        name,
+      )
       .toArray()[0];
     return row ? { ...row, members: JSON.parse(row.members) as string[] } : null;
   }
 
-  note(ref: NamespaceRef, { epoch, members, at }: Pick<SeenRegistry, "epoch" | "members" | "at">): void {
+  note(
+    ref: NamespaceRef,
+    { epoch, members, at }: Pick<SeenRegistry, "epoch" | "members" | "at">,
+  ): void {
     const known = this.read(ref);
     // Members change with the epoch; of one that was taken over from before there are none yet.
-    if (known !== null && (known.epoch > epoch || (known.epoch === epoch && known.members.length > 0))) return;
+    if (
+      known !== null &&
+      (known.epoch > epoch || (known.epoch === epoch && known.members.length > 0))
+    )
+      return;
     this.#sql.exec(
       `INSERT INTO registries VALUES (?, ?, ?, ?, ?, 0, NULL)
         ON CONFLICT (object, name) DO UPDATE SET epoch = excluded.epoch, members = excluded.members, at = excluded.at`,
@@ -104,7 +119,11 @@ export class RegistriesStore implements SeenRegistries {
 
   #newestRepair({ object, name }: NamespaceRef): AppliedRepair | null {
     const row = this.#sql
-      .exec<{ repair: string | null }>("SELECT repair FROM registries WHERE object = ? AND name = ?", object, name)
+      .exec<{ repair: string | null }>(
+        "SELECT repair FROM registries WHERE object = ? AND name = ?",
+        object,
+        name,
+      )
       .toArray()[0];
     return row?.repair ? (JSON.parse(row.repair) as AppliedRepair) : null;
   }

@@ -13,7 +13,11 @@ import { liveRows, liveSkew } from "../planning/decide-change.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 
 /** The change, or null for a layout whose owners do not follow from keys. */
-export function relocateChange(spec: NamespaceSpec, live: LiveNamespace, misplacedRows: number): Change | null {
+export function relocateChange(
+  spec: NamespaceSpec,
+  live: LiveNamespace,
+  misplacedRows: number,
+): Change | null {
   const to = relocatedLayout(spec.name, live.layout);
   if (to === null) return null;
   const rows = liveRows(live);
@@ -58,9 +62,21 @@ function relocatedLayout(namespace: string, layout: Layout): Layout | null {
   const generation = swapGeneration(namespace, layout, layout.members.length);
   const members = shardNames(namespace, generation, layout.members.length);
   if (layout.kind === "custom") return { ...layout, generation, members };
-  const renamed = new Map(layout.members.map((member, index) => [member, members[index] ?? member]));
+  const renamed = new Map(
+    layout.members.map((member, index) => [member, members[index] ?? member]),
+  );
   const rename = (member: string): string => renamed.get(member) ?? member;
   if (layout.kind === "hash")
-    return { ...layout, generation, members, ranges: layout.ranges.map(({ end, member }) => ({ end, member: rename(member) })) };
-  return { ...layout, generation, members, ranges: layout.ranges.map(({ end, member }) => ({ end, member: rename(member) })) };
+    return {
+      ...layout,
+      generation,
+      members,
+      ranges: layout.ranges.map(({ end, member }) => ({ end, member: rename(member) })),
+    };
+  return {
+    ...layout,
+    generation,
+    members,
+    ranges: layout.ranges.map(({ end, member }) => ({ end, member: rename(member) })),
+  };
 }

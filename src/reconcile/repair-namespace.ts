@@ -24,13 +24,19 @@ export interface RepairParts<Live extends LiveReader = LiveAccess> {
  * Writes nothing. @throws RefusedRequest when the namespace does not answer, or speaks no protocol
  * that knows repairs.
  */
-export async function planRepair(parts: RepairParts<LiveReader>, ref: NamespaceRef, asked: RepairRequest): Promise<RepairPlan> {
+export async function planRepair(
+  parts: RepairParts<LiveReader>,
+  ref: NamespaceRef,
+  asked: RepairRequest,
+): Promise<RepairPlan> {
   const request = await withSeenMembers(parts, ref, asked);
   const plan = valueOf(await parts.live.planRepair(ref, request));
   if (plan.disorder !== null) return plan;
   const { disorder, epoch, layout } = valueOf(await parts.live.describe(ref));
   if (!disorder) return plan;
-  return plan.steps.length > 0 ? { ...plan, disorder } : withForgottenRegistry(plan, disorder, request, { epoch, layout });
+  return plan.steps.length > 0
+    ? { ...plan, disorder }
+    : withForgottenRegistry(plan, disorder, request, { epoch, layout });
 }
 
 /**
@@ -49,7 +55,10 @@ export async function applyRepair(
 ): Promise<RepairOutcome> {
   const { live, coordinator } = parts;
   const current = await planRepair(parts, ref, asked);
-  const known = current.fingerprint === fingerprint ? null : await coordinator((calls) => calls.findRepair(ref, fingerprint));
+  const known =
+    current.fingerprint === fingerprint
+      ? null
+      : await coordinator((calls) => calls.findRepair(ref, fingerprint));
   if (known !== null) return known;
   refuseOther(ref, fingerprint, current);
   const applied = await live.repair(ref, await withSeenMembers(parts, ref, asked), fingerprint, by);
@@ -65,7 +74,10 @@ function withForgottenRegistry(
   plan: RepairPlan,
   disorder: Disorder,
   { acceptLoss }: RepairRequest,
-  { epoch, layout }: { readonly epoch: number; readonly layout: { readonly members: readonly string[] } },
+  {
+    epoch,
+    layout,
+  }: { readonly epoch: number; readonly layout: { readonly members: readonly string[] } },
 ): RepairPlan {
   const { namespace: member } = plan;
   const summary = `no object that was asked remembers the layout that was live: what it stood for is lost, and the registry of now is accepted (epoch ${epoch}, ${formatQuantity(layout.members.length, "member")})`;
@@ -95,7 +107,11 @@ function refuseOther(ref: NamespaceRef, fingerprint: string, current: RepairPlan
   if (current.obstacles.length === 0) return;
   const errors = current.obstacles.map((message) => ({ path: ref.name, message }));
   const counted = formatQuantity(errors.length, "obstacle stands", "obstacles stand");
-  throw new RefusedRequest("blocked", `Nothing was repaired: ${counted} against it. ${current.obstacles.join("; ")}.`, errors);
+  throw new RefusedRequest(
+    "blocked",
+    `Nothing was repaired: ${counted} against it. ${current.obstacles.join("; ")}.`,
+    errors,
+  );
 }
 
 function stalePlan({ name }: NamespaceRef, fingerprint: string): RefusedRequest {
@@ -106,5 +122,8 @@ function stalePlan({ name }: NamespaceRef, fingerprint: string): RefusedRequest 
 function valueOf<Value>(result: LiveResult<Value>): Value {
   if (result.ok) return result.value;
   const { kind, message } = result.failure;
-  throw new RefusedRequest(kind === "unreachable" ? "unavailable" : kind === "unbound" ? "notFound" : "conflict", message);
+  throw new RefusedRequest(
+    kind === "unreachable" ? "unavailable" : kind === "unbound" ? "notFound" : "conflict",
+    message,
+  );
 }

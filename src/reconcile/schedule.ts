@@ -41,7 +41,8 @@ export function retryDelayMs(failures: number, random: () => number): number {
 /** FNV-1a over UTF-16 units: spreads names, and secures nothing. */
 function hashName(name: string): number {
   let hash = 0x811c9dc5;
-  for (let at = 0; at < name.length; at++) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193) >>> 0;
+  for (let at = 0; at < name.length; at++)
+    hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193) >>> 0;
   return hash;
 }
 

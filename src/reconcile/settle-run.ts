@@ -14,23 +14,43 @@ export const RUN_FAILURES_MAX = 5;
 const GIVEN_UP_MS = 6 * 3_600_000;
 
 /** Takes note of how the run that was started here has ended for this namespace. */
-export function settleRun(state: NamespaceState, live: LiveNamespace, { ports, env }: LookContext): NamespaceState {
+export function settleRun(
+  state: NamespaceState,
+  live: LiveNamespace,
+  { ports, env }: LookContext,
+): NamespaceState {
   if (state.run === null) return forgetAttempts(state, live, env.commit);
   const run = ports.runs.find(state.run);
   const action = run?.actions.find(({ namespace }) => namespace === state.name);
   if (run && (action?.state === "pending" || action?.state === "running")) return state;
-  const ended = { ...state, run: null, approval: isLeftBy(run, action, live) ? state.approval : null };
+  const ended = {
+    ...state,
+    run: null,
+    approval: isLeftBy(run, action, live) ? state.approval : null,
+  };
   if (!run || !action || action.state === "done") return { ...ended, attempts: null };
   // What it depended on counts its own failures, and what missed its window has not failed.
   if (action.state === "notExecuted" && action.error !== CANCELLED_BEFORE_START) return ended;
-  return { ...ended, attempts: countFailure(state, live, { run, error: action.error ?? "", commit: env.commit }, ports) };
+  return {
+    ...ended,
+    attempts: countFailure(
+      state,
+      live,
+      { run, error: action.error ?? "", commit: env.commit },
+      ports,
+    ),
+  };
 }
 
 /**
  * True when live is as the run's own operation has left it. What others have made of it since, as
  * after a restore of the Worker's storage to a time when the run went on, nobody has reviewed.
  */
-function isLeftBy(run: Run | null, action: RunAction | undefined, { epoch, operation }: LiveNamespace): boolean {
+function isLeftBy(
+  run: Run | null,
+  action: RunAction | undefined,
+  { epoch, operation }: LiveNamespace,
+): boolean {
   if (!run) return false;
   if (operation !== null && runIdOf(operation.correlationId) === run.id) return true;
   return action?.operation?.epoch === epoch;
@@ -39,7 +59,11 @@ function isLeftBy(run: Run | null, action: RunAction | undefined, { epoch, opera
 function countFailure(
   state: NamespaceState,
   live: LiveNamespace,
-  { run, error, commit }: { readonly run: Run; readonly error: string; readonly commit: string | null },
+  {
+    run,
+    error,
+    commit,
+  }: { readonly run: Run; readonly error: string; readonly commit: string | null },
   { now, random }: ReconcilePorts,
 ): FailedAttempts {
   const wasCancelled = run.state === "cancelled";
@@ -57,12 +81,17 @@ function countFailure(
 }
 
 /** New manifests or somebody else's epoch are a new situation. */
-function forgetAttempts(state: NamespaceState, live: LiveNamespace, commit: string | null): NamespaceState {
+function forgetAttempts(
+  state: NamespaceState,
+  live: LiveNamespace,
+  commit: string | null,
+): NamespaceState {
   const { attempts } = state;
   if (attempts === null) return state;
   if (attempts.epoch === null && live.operation?.state !== "running")
     return { ...state, attempts: { ...attempts, epoch: live.epoch } };
   const isSameEpoch = attempts.epoch === null || attempts.epoch === live.epoch;
-  const isSame = isSameEpoch && attempts.specDigest === state.specDigest && attempts.commit === commit;
+  const isSame =
+    isSameEpoch && attempts.specDigest === state.specDigest && attempts.commit === commit;
   return isSame ? state : { ...state, attempts: null };
 }

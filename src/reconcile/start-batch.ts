@@ -48,7 +48,9 @@ export async function startBatch(
     judged: one,
     change: await changeSafely(one, context),
   }));
-  const startable = found.flatMap(({ judged: one, change }) => (change === null ? [] : [{ judged: one, change }]));
+  const startable = found.flatMap(({ judged: one, change }) =>
+    change === null ? [] : [{ judged: one, change }],
+  );
   if (startable.length === 0) return failure("none of the changes is as it was judged any more");
   const { plan, desired } = await makePlan(startable, context);
   return start(plan, desired, startable, [], context);
@@ -61,7 +63,11 @@ function start(
   overrides: readonly Guard[],
   { runs, commit }: StartContext,
 ): Result<{ readonly run: Run; readonly started: readonly Startable[] }, string> {
-  const pulls = new Set(started.map(({ judged: { approval } }) => (approval.kind === "reviewed" ? approval.pull : null)));
+  const pulls = new Set(
+    started.map(({ judged: { approval } }) =>
+      approval.kind === "reviewed" ? approval.pull : null,
+    ),
+  );
   const [pull] = pulls;
   const run = runs.start({
     plan,
@@ -88,7 +94,9 @@ function pickWhole(
 }
 
 function desiredOf(judged: readonly Judged[], { environment, commit }: StartContext): DesiredState {
-  const namespaces = judged.map(({ spec }) => spec).toSorted((left, right) => compareText(left.name, right.name));
+  const namespaces = judged
+    .map(({ spec }) => spec)
+    .toSorted((left, right) => compareText(left.name, right.name));
   return { environment, commit, namespaces };
 }
 
@@ -101,12 +109,16 @@ async function changeSafely(judged: Judged, context: StartContext): Promise<Chan
   }
 }
 
-async function changeFor({ state, spec, pending, approval }: Judged, context: StartContext): Promise<Change | null> {
+async function changeFor(
+  { state, spec, pending, approval }: Judged,
+  context: StartContext,
+): Promise<Change | null> {
   if (approval.kind === "reviewed" && approval.change !== null) return approval.change;
   const inspection = await inspectNamespace(spec, state.audit, context);
   if (inspection.kind !== "planned" || inspection.wanted === null) return null;
   const { cause, change } = inspection.wanted;
-  if (cause !== pending.cause || change.kind !== pending.kind || change.epoch !== pending.epoch) return null;
+  if (cause !== pending.cause || change.kind !== pending.kind || change.epoch !== pending.epoch)
+    return null;
   const blocks = checkSafety({
     changes: [{ change, spec, live: inspection.live, windowOpen: true }],
     managed: { namespaces: 0, rows: 0 },
@@ -125,7 +137,9 @@ async function makePlan(
     ...spec,
     dependsOn: spec.dependsOn.filter((name) => byName.has(name)),
   }));
-  const changes = orderByDependency(inBatch).names.flatMap((name) => byName.get(name)?.change ?? []);
+  const changes = orderByDependency(inBatch).names.flatMap(
+    (name) => byName.get(name)?.change ?? [],
+  );
   const { environment, commit } = context;
   const desired = desiredOf(
     startable.map(({ judged }) => judged),
@@ -135,7 +149,16 @@ async function makePlan(
   const inSync: readonly InSync[] = [];
   const fingerprint = await fingerprintPlan({ desired, epochs, changes });
   return {
-    plan: { version: PLAN_VERSION, environment, commit, changes, inSync, blocks: [], notices: [], fingerprint },
+    plan: {
+      version: PLAN_VERSION,
+      environment,
+      commit,
+      changes,
+      inSync,
+      blocks: [],
+      notices: [],
+      fingerprint,
+    },
     desired,
   };
 }

@@ -56,13 +56,19 @@ export class ReconcileDocuments {
 
   /** Environments that were ever reconciled here, sorted. */
   environments(): string[] {
-    const rows = this.#sql.exec<{ id: string }>("SELECT id FROM reconcileDocuments WHERE kind = 'environment' ORDER BY id");
+    const rows = this.#sql.exec<{ id: string }>(
+      "SELECT id FROM reconcileDocuments WHERE kind = 'environment' ORDER BY id",
+    );
     return rows.toArray().map(({ id }) => id);
   }
 
   read<Body>(kind: string, id: string): Body | null {
     const row = this.#sql
-      .exec<{ body: string }>("SELECT body FROM reconcileDocuments WHERE kind = ? AND id = ?", kind, id)
+      .exec<{ body: string }>(
+        "SELECT body FROM reconcileDocuments WHERE kind = ? AND id = ?",
+        kind,
+        id,
+      )
       .toArray()[0];
     return row ? (JSON.parse(row.body) as Body) : null;
   }
@@ -124,7 +130,10 @@ export class StateStore implements ReconcileStore {
         state.rows,
         JSON.stringify(state),
       );
-      this.#count({ specDigest: state.specDigest, silences: state.silences, rowCount: state.rows }, 1);
+      this.#count(
+        { specDigest: state.specDigest, silences: state.silences, rowCount: state.rows },
+        1,
+      );
     }
   }
 
@@ -139,11 +148,19 @@ export class StateStore implements ReconcileStore {
   }
 
   due(pass: number, dueBy: number, dueAfter: number, limit: number): NamespaceState[] {
-    const inTime = this.#bodies("dueAt <= ? AND pass < ? ORDER BY dueAt, name LIMIT ?", dueBy, pass, limit);
+    const inTime = this.#bodies(
+      "dueAt <= ? AND pass < ? ORDER BY dueAt, name LIMIT ?",
+      dueBy,
+      pass,
+      limit,
+    );
     const left = limit - inTime.length;
     return left === 0
       ? inTime
-      : [...inTime, ...this.#bodies("dueAt > ? AND pass < ? ORDER BY dueAt LIMIT ?", dueAfter, pass, left)];
+      : [
+          ...inTime,
+          ...this.#bodies("dueAt > ? AND pass < ? ORDER BY dueAt LIMIT ?", dueAfter, pass, left),
+        ];
   }
 
   pending(): NamespaceState[] {
@@ -173,7 +190,10 @@ export class StateStore implements ReconcileStore {
   *all(): Generator<NamespaceState> {
     // Read to its end first: the reader may write between two rows.
     const names = this.#sql
-      .exec<{ body: string }>("SELECT body FROM reconciledNames WHERE environment = ? ORDER BY name, object", this.#environment)
+      .exec<{ body: string }>(
+        "SELECT body FROM reconciledNames WHERE environment = ? ORDER BY name, object",
+        this.#environment,
+      )
       .toArray();
     for (const { body } of names) yield JSON.parse(body) as NamespaceState;
   }
@@ -202,7 +222,8 @@ export class StateStore implements ReconcileStore {
 
   #figures({ name, object }: NamespaceRef): TotalsRow | null {
     if (this.#totals === null) return null;
-    const query = "SELECT specDigest, silences, rowCount FROM reconciledNames WHERE environment = ? AND name = ? AND object = ?";
+    const query =
+      "SELECT specDigest, silences, rowCount FROM reconciledNames WHERE environment = ? AND name = ? AND object = ?";
     return this.#sql.exec<TotalsRow>(query, this.#environment, name, object).toArray()[0] ?? null;
   }
 

@@ -36,12 +36,17 @@ export function trackDrifts(
   const drifts = found.map((one) => trackOne(before, one, context));
   for (const gone of before) {
     const stays = drifts.some(({ kind }) => kind === gone.kind);
-    if (gone.state !== "watching" && !stays) context.record(driftEvent(context, `${gone.kind} is gone: ${gone.reason}`));
+    if (gone.state !== "watching" && !stays)
+      context.record(driftEvent(context, `${gone.kind} is gone: ${gone.reason}`));
   }
   return drifts;
 }
 
-function trackOne(before: readonly TrackedDrift[], found: FoundDrift, context: TrackContext): TrackedDrift {
+function trackOne(
+  before: readonly TrackedDrift[],
+  found: FoundDrift,
+  context: TrackContext,
+): TrackedDrift {
   const { isHealing = false, normalMs = 0, ...facts } = found;
   const ofKind = before.filter(({ kind }) => kind === found.kind);
   const same = ofKind.find(({ reason }) => reason === found.reason);
@@ -49,7 +54,8 @@ function trackOne(before: readonly TrackedDrift[], found: FoundDrift, context: T
   const pass = same?.pass ?? context.pass;
   const firstSeenAt = same?.firstSeenAt ?? context.now;
   const isOpen = wasOpen || (pass < context.pass && context.now - firstSeenAt >= normalMs);
-  if (isOpen && (!wasOpen || !same)) context.record(driftEvent(context, `${found.kind}: ${found.reason}`));
+  if (isOpen && (!wasOpen || !same))
+    context.record(driftEvent(context, `${found.kind}: ${found.reason}`));
   return {
     ...facts,
     namespace: context.namespace,
@@ -66,6 +72,17 @@ export function isWatching(drifts: readonly TrackedDrift[]): boolean {
   return drifts.some(({ state }) => state === "watching");
 }
 
-function driftEvent({ environment, namespace, commit, now }: TrackContext, summary: string): NewEvent {
-  return makeEvent({ at: now, environment, kind: "drift", namespace, summary, actor: "shardctl", commit });
+function driftEvent(
+  { environment, namespace, commit, now }: TrackContext,
+  summary: string,
+): NewEvent {
+  return makeEvent({
+    at: now,
+    environment,
+    kind: "drift",
+    namespace,
+    summary,
+    actor: "shardctl",
+    commit,
+  });
 }

@@ -12,8 +12,13 @@ export type Cell = string | { readonly text: string; readonly paint: (text: stri
 const DEFAULT_GAP = 3;
 
 /** One line per row. Rows may be shorter than the columns. */
-export function alignColumns(columns: readonly Column[], rows: readonly (readonly Cell[])[]): string[] {
-  const widths = columns.map((_, index) => rows.reduce((most, row) => Math.max(most, widthOf(textOf(row[index]))), 0));
+export function alignColumns(
+  columns: readonly Column[],
+  rows: readonly (readonly Cell[])[],
+): string[] {
+  const widths = columns.map((_, index) =>
+    rows.reduce((most, row) => Math.max(most, widthOf(textOf(row[index]))), 0),
+  );
   return rows.map((row) => {
     let line = "";
     let pending = "";

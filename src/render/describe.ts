@@ -6,17 +6,30 @@ import type { OperationKind, OperationStatus } from "../model/operation.ts";
 import type { Change, Plan, Skew } from "../model/plan.ts";
 import { splitPointsOf } from "../model/strategies/range.ts";
 
-export const SYMBOLS: Readonly<Record<OperationKind, string>> = { shard: "+", rebalance: "~", rekey: "-/+", unshard: "-" };
+export const SYMBOLS: Readonly<Record<OperationKind, string>> = {
+  shard: "+",
+  rebalance: "~",
+  rekey: "-/+",
+  unshard: "-",
+};
 
 /** "hash(data.customer.id) × 8", "custom byRegion v2(data.region) × 4", "unsharded". */
 export function describeLayout(layout: Layout): string {
   if (layout.kind === "none") return "unsharded";
-  const name = layout.kind === "custom" ? `custom ${layout.partitioner.name} v${layout.partitioner.version}` : layout.kind;
+  const name =
+    layout.kind === "custom"
+      ? `custom ${layout.partitioner.name} v${layout.partitioner.version}`
+      : layout.kind;
   return `${name}(${layout.shardKey}) × ${formatCount(layout.members.length)}`;
 }
 
 /** What changes, in a few words: "8 → 12 shards", "data.userId → data.tenantId × 8", "4 → 1". */
-export function describeChange({ kind, from, to, reason }: Pick<Change, "kind" | "from" | "to" | "reason">): string {
+export function describeChange({
+  kind,
+  from,
+  to,
+  reason,
+}: Pick<Change, "kind" | "from" | "to" | "reason">): string {
   const counts = `${formatCount(from.members.length)} → ${formatCount(to.members.length)}`;
   switch (kind) {
     case "shard":
@@ -31,7 +44,8 @@ export function describeChange({ kind, from, to, reason }: Pick<Change, "kind" |
 }
 
 function describeRekey(from: Layout, to: Layout): string {
-  const sameShape = from.kind !== "none" && to.kind === from.kind && from.members.length === to.members.length;
+  const sameShape =
+    from.kind !== "none" && to.kind === from.kind && from.members.length === to.members.length;
   if (sameShape && from.shardKey !== to.shardKey) {
     return `${from.shardKey} → ${to.shardKey} × ${formatCount(to.members.length)}`;
   }
@@ -39,7 +53,11 @@ function describeRekey(from: Layout, to: Layout): string {
 }
 
 /** "1.04", "1.31 → 1.05", and "" where there is nothing to compare. */
-export function describeSkew({ kind, skewBefore, skewAfter }: Pick<Change, "kind" | "skewBefore" | "skewAfter">): string {
+export function describeSkew({
+  kind,
+  skewBefore,
+  skewAfter,
+}: Pick<Change, "kind" | "skewBefore" | "skewAfter">): string {
   switch (kind) {
     case "shard":
       return formatSkew(skewAfter);
@@ -57,8 +75,12 @@ export function formatSkew(skew: Skew): string {
 
 /** Namespaces whose skew after the plan is above their policy. */
 export function skewedNamespaces(plan: Plan): ReadonlySet<string> {
-  const blocked = plan.blocks.flatMap(({ guard, namespace }) => (guard === "skew" && namespace !== null ? [namespace] : []));
-  const remaining = plan.notices.flatMap(({ kind, namespace }) => (kind === "skewRemains" ? [namespace] : []));
+  const blocked = plan.blocks.flatMap(({ guard, namespace }) =>
+    guard === "skew" && namespace !== null ? [namespace] : [],
+  );
+  const remaining = plan.notices.flatMap(({ kind, namespace }) =>
+    kind === "skewRemains" ? [namespace] : [],
+  );
   return new Set([...blocked, ...remaining]);
 }
 

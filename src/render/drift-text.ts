@@ -17,13 +17,22 @@ const COMMIT_DIGITS = 7;
 const CONDITIONS_MAX = 50;
 
 /** The report as lines of text, ending with a newline. */
-export function renderDrift(report: DriftReport, { now, palette = PLAIN_PALETTE }: DriftTextOptions): string {
+export function renderDrift(
+  report: DriftReport,
+  { now, palette = PLAIN_PALETTE }: DriftTextOptions,
+): string {
   const { drifts, paused } = report;
   const blocks = [
     [palette.bold(headOf(report, now))],
     ...(paused === null
       ? []
-      : [[palette.yellow(`Paused by ${printable(paused.by)} ${formatAge(paused.at, now)}: ${printable(paused.reason)}`)]]),
+      : [
+          [
+            palette.yellow(
+              `Paused by ${printable(paused.by)} ${formatAge(paused.at, now)}: ${printable(paused.reason)}`,
+            ),
+          ],
+        ]),
     ...drifts.map((drift) => driftLines(drift, now, palette)),
     conditionLines(report.conditions, now, palette),
     [summaryOf(report)],
@@ -37,8 +46,10 @@ export function placeOf({ namespace }: Drift): string {
 }
 
 function headOf({ environment, commit, checkedAt }: DriftReport, now: number): string {
-  const manifests = commit === null ? "" : ` · manifests@${printable(shorten(commit, COMMIT_DIGITS))}`;
-  const checked = checkedAt === null ? "not looked at yet" : `looked at ${formatAge(checkedAt, now)}`;
+  const manifests =
+    commit === null ? "" : ` · manifests@${printable(shorten(commit, COMMIT_DIGITS))}`;
+  const checked =
+    checkedAt === null ? "not looked at yet" : `looked at ${formatAge(checkedAt, now)}`;
   return `shardctl drift · ${printable(environment)}${manifests} · ${checked}`;
 }
 
@@ -53,7 +64,11 @@ function driftLines(drift: Drift, now: number, palette: Palette): string[] {
   ];
 }
 
-function conditionLines(conditions: readonly NamespaceCondition[], now: number, palette: Palette): string[] {
+function conditionLines(
+  conditions: readonly NamespaceCondition[],
+  now: number,
+  palette: Palette,
+): string[] {
   const others = conditions.filter(({ type }) => type !== "Ready");
   const rows = others
     .slice(0, CONDITIONS_MAX)
@@ -66,7 +81,10 @@ function conditionLines(conditions: readonly NamespaceCondition[], now: number, 
     ]);
   const hidden = others.length - rows.length;
   const columns = Array.from({ length: 5 }, () => ({ align: "left" as const }));
-  return [...alignColumns(columns, rows), ...(hidden > 0 ? [`… and ${formatCount(hidden)} more`] : [])];
+  return [
+    ...alignColumns(columns, rows),
+    ...(hidden > 0 ? [`… and ${formatCount(hidden)} more`] : []),
+  ];
 }
 
 function summaryOf({ drifts, conditions, isComplete, checkedAt }: DriftReport): string {

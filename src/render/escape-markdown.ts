@@ -13,11 +13,16 @@ const ZERO_WIDTH_SPACE = "&#8203;";
 /** Inert Markdown that reads as the text: safe in a paragraph, a table cell, a list item, and an HTML element. One line. */
 export function escapeMarkdown(text: string): string {
   return printable(text)
-    .replace(ENTITIES, (mark) => `&#${mark.charCodeAt(0)};${mark === "@" || mark === "#" ? ZERO_WIDTH_SPACE : ""}`)
+    .replace(
+      ENTITIES,
+      (mark) => `&#${mark.charCodeAt(0)};${mark === "@" || mark === "#" ? ZERO_WIDTH_SPACE : ""}`,
+    )
     .replace(/(www)\./gi, "$1&#46;")
     .replace(/\b(GH)-(?=\d)/gi, `$1&#45;${ZERO_WIDTH_SPACE}`)
     .replace(/^([-+=]|\d+[.)](?=\s|$))/, (mark) =>
-      Array.from(mark, (character) => (/\d/.test(character) ? character : `&#${character.charCodeAt(0)};`)).join(""),
+      Array.from(mark, (character) =>
+        /\d/.test(character) ? character : `&#${character.charCodeAt(0)};`,
+      ).join(""),
     );
 }
 

@@ -12,7 +12,11 @@ export interface FittedPart {
  * As many leading items as fit, rendered, and a last line that counts the others. Empty when not even that fits. Renders one item more
  * than it shows at most: of 10,000 changes only a few dozen have room.
  */
-export function fitItems<Item>(items: readonly Item[], render: (item: Item) => string, part: FittedPart): string {
+export function fitItems<Item>(
+  items: readonly Item[],
+  render: (item: Item) => string,
+  part: FittedPart,
+): string {
   const shown: string[] = [];
   // Room for the line that counts the hidden ones is kept free from the start.
   let room = part.lengthMax - part.describeHidden(items.length).length - part.separator.length;

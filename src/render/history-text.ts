@@ -27,14 +27,24 @@ export function renderHistory(
     formatMoment(operation.startedAt),
     printable(operation.namespace),
     operation.kind,
-    printable(describeChange({ ...operation, reason: `levelled ${formatQuantity(operation.to.members.length, "shard")}` })),
+    printable(
+      describeChange({
+        ...operation,
+        reason: `levelled ${formatQuantity(operation.to.members.length, "shard")}`,
+      }),
+    ),
     `epoch ${operation.epochFrom}${operation.epoch === operation.epochFrom ? "" : ` → ${operation.epoch}`}`,
     stateCell(operation, palette),
     `by ${printable(operation.requestedBy)}`,
     describeOperation(operation, now),
   ]);
-  const lines = alignColumns([{ align: "right" }, ...Array.from({ length: 8 }, () => ({ align: "left" as const }))], rows);
-  const all = bookmarks ? lines.flatMap((line, index) => [line, ...bookmarkLines(operations[index])]) : lines;
+  const lines = alignColumns(
+    [{ align: "right" }, ...Array.from({ length: 8 }, () => ({ align: "left" as const }))],
+    rows,
+  );
+  const all = bookmarks
+    ? lines.flatMap((line, index) => [line, ...bookmarkLines(operations[index])])
+    : lines;
   return `${all.join("\n")}\n`;
 }
 

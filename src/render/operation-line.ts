@@ -7,7 +7,8 @@ import { formatAge, formatDuration } from "./time.ts";
 
 /** "copy, 25.0 % (301,083 of 1,204,332 rows copied, 0 verified), wave 2 of 9, 3 retries (last: …)"; before it who has paused it, and why. */
 function describeProgress(operation: OperationStatus): string {
-  const { step, wave, waves, rowsCopied, rowsVerified, retries, lastError, paused, waitsFor } = operation;
+  const { step, wave, waves, rowsCopied, rowsVerified, retries, lastError, paused, waitsFor } =
+    operation;
   const share = formatShare(operationProgress(operation), 1);
   const parts = [
     ...(paused === null ? [] : [`paused by ${printable(paused.by)}: ${printable(paused.reason)}`]),
@@ -15,7 +16,9 @@ function describeProgress(operation: OperationStatus): string {
     `${step}, ${share} (${describeRows(operation, rowsCopied, " copied")}, ${formatCount(rowsVerified)} verified)`,
     ...(waves > 0 ? [`wave ${formatCount(wave)} of ${formatCount(waves)}`] : []),
     ...(retries > 0
-      ? [`${formatQuantity(retries, "retry", "retries")}${lastError === null ? "" : ` (last: ${printable(lastError)})`}`]
+      ? [
+          `${formatQuantity(retries, "retry", "retries")}${lastError === null ? "" : ` (last: ${printable(lastError)})`}`,
+        ]
       : []),
   ];
   return parts.join(", ");

@@ -14,4 +14,11 @@ export interface Palette {
 const plain: Paint = (text) => text;
 
 /** No colours: files, pipes, `NO_COLOR`. */
-export const PLAIN_PALETTE: Palette = { bold: plain, dim: plain, green: plain, yellow: plain, red: plain, cyan: plain };
+export const PLAIN_PALETTE: Palette = {
+  bold: plain,
+  dim: plain,
+  green: plain,
+  yellow: plain,
+  red: plain,
+  cyan: plain,
+};

@@ -8,17 +8,26 @@ export function describePlanDifference(reviewed: Plan, current: Plan): string[] 
   const before = byName(reviewed);
   const after = byName(current);
   const names = [...new Set([...before.keys(), ...after.keys()])].toSorted();
-  const lines = names.flatMap((name) => describeOne(name, before.get(name), after.get(name), current));
+  const lines = names.flatMap((name) =>
+    describeOne(name, before.get(name), after.get(name), current),
+  );
   if (reviewed.environment !== current.environment)
     lines.unshift(`environment: ${reviewed.environment} → ${current.environment}`);
   // The fingerprint also covers the specs of namespaces that are in sync.
-  if (lines.length === 0) lines.push("the declared specs changed, without changing what would be done");
+  if (lines.length === 0)
+    lines.push("the declared specs changed, without changing what would be done");
   const more = lines.length - LINES_MAX;
   return more > 0 ? [...lines.slice(0, LINES_MAX), `and ${more} more`] : lines;
 }
 
-function describeOne(name: string, before: Change | undefined, after: Change | undefined, current: Plan): string[] {
-  if (before === undefined) return after === undefined ? [] : [`${name}: ${after.kind} is new (${after.reason})`];
+function describeOne(
+  name: string,
+  before: Change | undefined,
+  after: Change | undefined,
+  current: Plan,
+): string[] {
+  if (before === undefined)
+    return after === undefined ? [] : [`${name}: ${after.kind} is new (${after.reason})`];
   if (after === undefined) {
     const inSync = current.inSync.find((entry) => entry.namespace === name);
     return [

@@ -7,7 +7,13 @@
  */
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import type { Block, Change, Plan } from "../model/plan.ts";
-import { SYMBOLS, describeChange, describeLayout, describeSkew, skewedNamespaces } from "./describe.ts";
+import {
+  SYMBOLS,
+  describeChange,
+  describeLayout,
+  describeSkew,
+  skewedNamespaces,
+} from "./describe.ts";
 import { codeMarkdown, escapeMarkdown } from "./escape-markdown.ts";
 import { clipText, fitItems } from "./fit-items.ts";
 import { describeSummary, summarizePlan } from "./plan-summary.ts";
@@ -55,7 +61,10 @@ export function renderPlanMarkdown(
 }
 
 function headingOf(plan: Plan): string {
-  const commit = plan.commit === null ? "" : ` · manifests@${escapeMarkdown(shorten(plan.commit, COMMIT_DIGITS))}`;
+  const commit =
+    plan.commit === null
+      ? ""
+      : ` · manifests@${escapeMarkdown(shorten(plan.commit, COMMIT_DIGITS))}`;
   return `### shardctl plan · ${escapeMarkdown(shorten(plan.environment, ENVIRONMENT_LENGTH_MAX))}${commit}`;
 }
 
@@ -103,7 +112,8 @@ function noticeSection({ notices }: Plan, lengthMax: number): string {
   if (notices.length === 0) return "";
   const lines = fitItems(
     notices,
-    ({ namespace, message }) => `- ${codeMarkdown(clipText(namespace))}: ${escapeMarkdown(clipText(message))}`,
+    ({ namespace, message }) =>
+      `- ${codeMarkdown(clipText(namespace))}: ${escapeMarkdown(clipText(message))}`,
     {
       lengthMax,
       separator: "\n",
@@ -119,8 +129,14 @@ function changeDetails(change: Change): string {
     `From ${escapeMarkdown(clipText(describeLayout(change.from)))} at epoch ${change.epoch} to ${escapeMarkdown(clipText(describeLayout(change.to)))}: ${escapeMarkdown(clipText(change.reason))}.`,
     `${formatCount(change.rowsMoved)} of ${formatCount(change.rowsTotal)} rows move, counted ${formatMoment(change.countedAt)}.`,
     ...(change.missingKeys > 0 ? [`${formatCount(change.missingKeys)} rows have no key.`] : []),
-    ...(points === 0 ? [] : [`${formatQuantity(points, "split point")}: <code>shardctl plan --moves</code> shows them.`]),
-    ...(change.dependsOn.length > 0 ? [`After ${escapeMarkdown(clipText(change.dependsOn.join(", ")))}.`] : []),
+    ...(points === 0
+      ? []
+      : [
+          `${formatQuantity(points, "split point")}: <code>shardctl plan --moves</code> shows them.`,
+        ]),
+    ...(change.dependsOn.length > 0
+      ? [`After ${escapeMarkdown(clipText(change.dependsOn.join(", ")))}.`]
+      : []),
     `Declared in ${codeMarkdown(clipText(change.source.file))}, line ${change.source.line}.`,
   ];
   const moves = change.moves.slice(0, MOVES_MAX).map(({ source, target, rows, bytes }) => {
@@ -128,6 +144,9 @@ function changeDetails(change: Change): string {
   });
   const hidden = change.moves.length - moves.length;
   if (hidden > 0) moves.push(`| … and ${formatCount(hidden)} more moves | | | |`);
-  const table = moves.length > 0 ? `\n\n| From | To | Rows | Bytes |\n|---|---|---:|---:|\n${moves.join("\n")}` : "";
+  const table =
+    moves.length > 0
+      ? `\n\n| From | To | Rows | Bytes |\n|---|---|---:|---:|\n${moves.join("\n")}`
+      : "";
   return `<details><summary>${codeMarkdown(clipText(change.namespace))}: ${change.kind}, ${escapeMarkdown(clipText(describeChange(change)))}</summary>\n\n${facts.join("\n")}${table}\n\n</details>`;
 }

@@ -21,9 +21,12 @@ export interface PlanSummary {
 export function summarizePlan(plan: Plan): PlanSummary {
   const planned = new Set([...plan.changes, ...plan.inSync].map(({ namespace }) => namespace));
   const blocked = new Set(
-    plan.blocks.flatMap(({ namespace }) => (namespace === null || planned.has(namespace) ? [] : [namespace])),
+    plan.blocks.flatMap(({ namespace }) =>
+      namespace === null || planned.has(namespace) ? [] : [namespace],
+    ),
   );
-  const countOf = (kind: OperationKind): number => plan.changes.filter((change) => change.kind === kind).length;
+  const countOf = (kind: OperationKind): number =>
+    plan.changes.filter((change) => change.kind === kind).length;
   return {
     shard: countOf("shard"),
     rebalance: countOf("rebalance"),
@@ -48,5 +51,7 @@ export function describeSummary(summary: PlanSummary, heading = "Plan: "): strin
     ...(summary.notPlanned > 0 ? [`${formatCount(summary.notPlanned)} not planned`] : []),
     ...(summary.unmanaged > 0 ? [`${formatCount(summary.unmanaged)} unmanaged`] : []),
   ];
-  return changes.length > 0 ? `${heading}${[...changes, ...rest].join(", ")}.` : `No changes: ${rest.join(", ")}.`;
+  return changes.length > 0
+    ? `${heading}${[...changes, ...rest].join(", ")}.`
+    : `No changes: ${rest.join(", ")}.`;
 }

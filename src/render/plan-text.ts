@@ -7,7 +7,13 @@ import { formatBytes, formatCount, formatShare } from "../model/figures.ts";
 import type { OperationKind } from "../model/operation.ts";
 import type { Block, Change, Plan } from "../model/plan.ts";
 import { type Cell, type Column, alignColumns } from "./columns.ts";
-import { SYMBOLS, describeChange, describeSkew, describeSplitPoints, skewedNamespaces } from "./describe.ts";
+import {
+  SYMBOLS,
+  describeChange,
+  describeSkew,
+  describeSplitPoints,
+  skewedNamespaces,
+} from "./describe.ts";
 import { PLAIN_PALETTE, type Palette } from "./palette.ts";
 import { describeSummary, summarizePlan } from "./plan-summary.ts";
 import { printable, shorten } from "./printable.ts";
@@ -37,7 +43,10 @@ const CHANGE_COLUMNS: readonly Column[] = [
 ];
 
 /** The plan as lines of text, ending with a newline. */
-export function renderPlanText(plan: Plan, { palette = PLAIN_PALETTE, moves = false }: PlanTextOptions = {}): string {
+export function renderPlanText(
+  plan: Plan,
+  { palette = PLAIN_PALETTE, moves = false }: PlanTextOptions = {},
+): string {
   const sections = [
     [palette.bold(describeHeader(plan))],
     changeLines(plan, palette),
@@ -67,12 +76,18 @@ function changeLines(plan: Plan, palette: Palette): string[] {
   const inSync = plan.inSync.slice(0, IN_SYNC_LINES_MAX);
   const rows = [
     ...plan.changes.map((change) => changeCells(change, skewed, palette)),
-    ...inSync.map(({ namespace }): Cell[] => ["", printable(namespace), { text: "in sync", paint: palette.dim }]),
+    ...inSync.map(({ namespace }): Cell[] => [
+      "",
+      printable(namespace),
+      { text: "in sync", paint: palette.dim },
+    ]),
   ];
   // A plan in sync has no symbols, but its names stand where they always stand.
   const lines = alignColumns(CHANGE_COLUMNS, [["-/+"], ...rows]).slice(1);
   const hidden = plan.inSync.length - inSync.length;
-  return hidden > 0 ? [...lines, palette.dim(`    … and ${formatCount(hidden)} more in sync`)] : lines;
+  return hidden > 0
+    ? [...lines, palette.dim(`    … and ${formatCount(hidden)} more in sync`)]
+    : lines;
 }
 
 function changeCells(change: Change, skewed: ReadonlySet<string>, palette: Palette): Cell[] {
@@ -118,7 +133,8 @@ function noticeLines({ notices }: Plan, palette: Palette): string[] {
   return [
     `Notices: ${formatCount(notices.length)}`,
     ...notices.map(
-      ({ kind, namespace, message }) => `    ${printable(namespace)}: ${printable(message)} ${palette.dim(`[${kind}]`)}`,
+      ({ kind, namespace, message }) =>
+        `    ${printable(namespace)}: ${printable(message)} ${palette.dim(`[${kind}]`)}`,
     ),
   ];
 }
@@ -139,7 +155,13 @@ function moveLines(change: Change, palette: Palette): string[] {
     palette.bold(`${printable(change.namespace)}: ${printable(change.reason)}`),
     ...(points === null ? [] : [`  split points: ${printable(points)}`]),
     ...alignColumns(
-      [{ align: "left" }, { align: "left", gap: 1 }, { align: "left", gap: 1 }, { align: "right" }, { align: "right" }],
+      [
+        { align: "left" },
+        { align: "left", gap: 1 },
+        { align: "left", gap: 1 },
+        { align: "right" },
+        { align: "right" },
+      ],
       rows,
     ),
     ...(hidden > 0 ? [palette.dim(`  … and ${formatCount(hidden)} more moves`)] : []),

@@ -3,7 +3,13 @@
  * command that applies exactly that. What stands against it comes with its way out.
  */
 import { formatCount, formatQuantity } from "../model/figures.ts";
-import type { RepairOutcome, RepairPlan, RepairRequest, RepairStep, StrayRows } from "../model/repair.ts";
+import type {
+  RepairOutcome,
+  RepairPlan,
+  RepairRequest,
+  RepairStep,
+  StrayRows,
+} from "../model/repair.ts";
 import { alignColumns } from "./columns.ts";
 import { PLAIN_PALETTE, type Palette } from "./palette.ts";
 import { printable } from "./printable.ts";
@@ -29,7 +35,10 @@ export function renderRepairPlan(
 ): string {
   const { disorder, steps, losses, obstacles } = plan;
   const blocks = [
-    [palette.bold(headOf(plan, now)), ...(disorder === null ? [] : [`  ${palette.red(printable(disorder.message))}`])],
+    [
+      palette.bold(headOf(plan, now)),
+      ...(disorder === null ? [] : [`  ${palette.red(printable(disorder.message))}`]),
+    ],
     listed("What each object says:", testimonyLines(plan)),
     listed("What would be done:", stepLines(steps)),
     listed(
@@ -54,7 +63,10 @@ export function renderRepairOutcome(
     [palette.bold(`${printable(namespace)} is repaired: ${formatQuantity(steps.length, "step")}.`)],
     listed("What was done:", stepLines(steps)),
     listed("Rows that were set aside:", alignColumns(ROW_COLUMNS, setAside.map(strayCells))),
-    [...(setAside.length > 0 ? [KEPT] : []), `Look at it with: shardctl status ${shellWord(namespace)}`],
+    [
+      ...(setAside.length > 0 ? [KEPT] : []),
+      `Look at it with: shardctl status ${shellWord(namespace)}`,
+    ],
   ].filter((lines) => lines.length > 0);
   return `${blocks.map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }
@@ -88,12 +100,17 @@ const KEPT =
 const ROW_COLUMNS = [{ align: "left" }, { align: "left" }, { align: "right" }] as const;
 
 function headOf({ namespace, disorder }: RepairPlan, now: number): string {
-  const state = disorder === null ? "nothing is out of step" : `${disorder.kind}, since ${formatAge(disorder.since, now)}`;
+  const state =
+    disorder === null
+      ? "nothing is out of step"
+      : `${disorder.kind}, since ${formatAge(disorder.since, now)}`;
   return `shardctl repair · ${printable(namespace)} · ${state}`;
 }
 
 function testimonyLines({ testimonies }: RepairPlan): string[] {
-  const rows = testimonies.slice(0, TESTIMONIES_MAX).map(({ member, says }) => [printable(member), printable(says)]);
+  const rows = testimonies
+    .slice(0, TESTIMONIES_MAX)
+    .map(({ member, says }) => [printable(member), printable(says)]);
   const hidden = testimonies.length - rows.length;
   return [
     ...alignColumns([{ align: "left" }, { align: "left" }], rows),
@@ -117,11 +134,16 @@ function strayCells({ member, table, rows }: StrayRows): string[] {
 }
 
 function summaryOf({ steps, losses, obstacles }: RepairPlan): string {
-  const rows = steps.flatMap(({ setAside }) => setAside).reduce((sum, stray) => sum + stray.rows, 0);
+  const rows = steps
+    .flatMap(({ setAside }) => setAside)
+    .reduce((sum, stray) => sum + stray.rows, 0);
   return `Repair: ${formatQuantity(steps.length, "step")}, ${formatQuantity(rows, "row")} set aside, ${formatQuantity(losses.length, "loss", "losses")}, ${formatQuantity(obstacles.length, "obstacle")}.`;
 }
 
-function closingLines(plan: RepairPlan, asked: RepairRequest & { readonly object: string | null }): string[] {
+function closingLines(
+  plan: RepairPlan,
+  asked: RepairRequest & { readonly object: string | null },
+): string[] {
   const { disorder, steps, obstacles, fingerprint } = plan;
   const kept = steps.some(({ setAside }) => setAside.length > 0) ? [KEPT] : [];
   if (isApplicable(plan))
@@ -131,8 +153,16 @@ function closingLines(plan: RepairPlan, asked: RepairRequest & { readonly object
       "Apply exactly this, or nothing, with:",
       `  ${applyCommand(plan, asked)}`,
     ];
-  if (obstacles.length > 0) return [...kept, "It cannot be applied like this: remove what stands against it, and plan again."];
-  return disorder === null ? [] : ["Nothing can be proven, so nothing would be done. Name further objects with --member <name>."];
+  if (obstacles.length > 0)
+    return [
+      ...kept,
+      "It cannot be applied like this: remove what stands against it, and plan again.",
+    ];
+  return disorder === null
+    ? []
+    : [
+        "Nothing can be proven, so nothing would be done. Name further objects with --member <name>.",
+      ];
 }
 
 function listed(title: string, lines: readonly string[]): string[] {

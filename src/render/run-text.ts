@@ -47,10 +47,17 @@ export function renderRun(run: Run, { now, palette = PLAIN_PALETTE }: RunTextOpt
       : `took ${formatDuration(run.finishedAt - run.startedAt)}`,
   ];
   const lines = alignColumns(
-    [{ align: "left" }, { align: "left", gap: 1 }, { align: "left" }, { align: "left" }, { align: "left" }],
+    [
+      { align: "left" },
+      { align: "left", gap: 1 },
+      { align: "left" },
+      { align: "left" },
+      { align: "left" },
+    ],
     run.actions.map((action) => actionCells(action, now, palette)),
   );
-  const overrides = run.overrides.length > 0 ? [`Guards overridden: ${run.overrides.join(", ")}`] : [];
+  const overrides =
+    run.overrides.length > 0 ? [`Guards overridden: ${run.overrides.join(", ")}`] : [];
   return `${[palette.bold(head.join(" · ")), ...lines, summarizeRun(run), ...overrides].join("\n")}\n`;
 }
 
@@ -62,7 +69,9 @@ export function summarizeRun(run: Pick<Run, "actions">): string {
 /** "1 done, 1 running, 2 pending" or "nothing to do". */
 export function countActions({ actions }: Pick<Run, "actions">): string {
   if (actions.length === 0) return "nothing to do";
-  const states = (["done", "running", "pending", "failed", "cancelled", "notExecuted"] as const).flatMap((state) => {
+  const states = (
+    ["done", "running", "pending", "failed", "cancelled", "notExecuted"] as const
+  ).flatMap((state) => {
     const count = actions.filter((action) => action.state === state).length;
     return count > 0 ? [`${formatCount(count)} ${STATE_WORDS[state]}`] : [];
   });
@@ -73,9 +82,13 @@ function actionCells(action: RunAction, now: number, palette: Palette): Cell[] {
   const paint = paintState(action.state, palette);
   const said = action.operation ? describeOperation(action.operation, now) : "";
   // An operation that failed or is paused says why itself; an action can fail before there is one.
-  const isSaid = Boolean(action.operation?.fault) || (action.state === "running" && Boolean(action.operation?.paused));
+  const isSaid =
+    Boolean(action.operation?.fault) ||
+    (action.state === "running" && Boolean(action.operation?.paused));
   const detail =
-    action.error !== null && !isSaid ? [said, printable(action.error)].filter((part) => part !== "").join(": ") : said;
+    action.error !== null && !isSaid
+      ? [said, printable(action.error)].filter((part) => part !== "").join(": ")
+      : said;
   return [
     { text: `  ${STATE_MARKS[action.state]}`, paint },
     printable(action.namespace),

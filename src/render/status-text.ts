@@ -25,10 +25,14 @@ export interface StatusTextOptions {
 const BOOKMARKS_MAX = 8;
 
 /** Namespaces as lines of text, in the order given, ending with a newline. */
-export function renderStatus(reports: readonly NamespaceReport[], options: StatusTextOptions): string {
+export function renderStatus(
+  reports: readonly NamespaceReport[],
+  options: StatusTextOptions,
+): string {
   const { now, palette = PLAIN_PALETTE, members = reports.length === 1 } = options;
   if (reports.length === 0) return "No namespaces are live.\n";
-  if (members) return `${reports.map((report) => memberLines(report, now, palette).join("\n")).join("\n\n")}\n`;
+  if (members)
+    return `${reports.map((report) => memberLines(report, now, palette).join("\n")).join("\n\n")}\n`;
   const rows = reports.map((report): Cell[] =>
     report.kind === "live" ? liveCells(report.namespace, palette) : failedCells(report, palette),
   );
@@ -62,7 +66,10 @@ function liveCells(live: LiveNamespace, palette: Palette): Cell[] {
   ];
 }
 
-function failedCells({ name, object, failure }: Extract<NamespaceReport, { kind: "failed" }>, palette: Palette): Cell[] {
+function failedCells(
+  { name, object, failure }: Extract<NamespaceReport, { kind: "failed" }>,
+  palette: Palette,
+): Cell[] {
   return [
     printable(name),
     printable(object),
@@ -76,11 +83,19 @@ function failedCells({ name, object, failure }: Extract<NamespaceReport, { kind:
 }
 
 function stateCell(live: LiveNamespace, palette: Palette): Cell {
-  if (live.disorder) return { text: live.disorder.kind === "registryLost" ? "registry lost" : "out of step", paint: palette.red };
+  if (live.disorder)
+    return {
+      text: live.disorder.kind === "registryLost" ? "registry lost" : "out of step",
+      paint: palette.red,
+    };
   const unhealthy = live.members.filter((member) => !member.healthy).length;
   if (unhealthy > 0)
-    return { text: `${formatCount(unhealthy)} of ${formatCount(live.members.length)} members unhealthy`, paint: palette.red };
-  if (nearlyFull(live.members).length > 0 || endedFull(live)) return { text: "storage full", paint: palette.red };
+    return {
+      text: `${formatCount(unhealthy)} of ${formatCount(live.members.length)} members unhealthy`,
+      paint: palette.red,
+    };
+  if (nearlyFull(live.members).length > 0 || endedFull(live))
+    return { text: "storage full", paint: palette.red };
   const { operation } = live;
   if (operation?.state === "running") {
     const how = operation.paused === null ? "running" : "paused";
@@ -99,7 +114,9 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
   }
   const live = report.namespace;
   const total = totalOf(live);
-  const isNamed = live.members.some(({ library, storage }) => library !== undefined || storage !== undefined);
+  const isNamed = live.members.some(
+    ({ library, storage }) => library !== undefined || storage !== undefined,
+  );
   const isRemembered = isNamed && live.members.some(({ saidAt }) => saidAt !== undefined);
   const rows = live.members.map((member): Cell[] => [
     `  ${printable(member.name)}`,
@@ -112,7 +129,10 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
       ? { text: `ok, ${formatCount(member.responseMs)} ms`, paint: palette.green }
       : { text: `unhealthy: ${printable(member.error ?? "no reason given")}`, paint: palette.red },
   ]);
-  const heads = [...(isNamed ? ["STORAGE", "LIBRARY", "SCHEMA"] : []), ...(isRemembered ? ["AS OF"] : [])];
+  const heads = [
+    ...(isNamed ? ["STORAGE", "LIBRARY", "SCHEMA"] : []),
+    ...(isRemembered ? ["AS OF"] : []),
+  ];
   return [
     palette.bold(
       `${printable(live.name)} · ${printable(live.object)} · ${printable(describeLayout(live.layout))} · epoch ${formatCount(live.epoch)}`,
@@ -141,7 +161,11 @@ function memberLines(report: NamespaceReport, now: number, palette: Palette): st
 
 /** As last known, also of a member that does not answer. */
 function factCells({ storage, library, schema }: MemberStatus): Cell[] {
-  return [storage === undefined ? "–" : formatBytes(storage), printable(library ?? "–"), printable(schema ?? "–")];
+  return [
+    storage === undefined ? "–" : formatBytes(storage),
+    printable(library ?? "–"),
+    printable(schema ?? "–"),
+  ];
 }
 
 /** How old a member's facts are: those of one that does not answer now are remembered. */
@@ -168,7 +192,9 @@ function stateLines(live: LiveNamespace, palette: Palette): string[] {
   return [
     ...full.map((member) => `  ${palette.red(printable(describeFullness(member)))}`),
     ...(full.length > 0 || endedFull(live)
-      ? ["  → delete rows or drop indexes there; then shard, or raise spec.count while there is room"]
+      ? [
+          "  → delete rows or drop indexes there; then shard, or raise spec.count while there is room",
+        ]
       : []),
     ...(mix === null
       ? []
@@ -198,23 +224,32 @@ function bookmarkLines(operation: OperationStatus): string[] {
     "  Bookmarks from before it, to restore an object to:",
     ...alignColumns(
       [{ align: "left" }, { align: "left" }],
-      bookmarks.slice(0, BOOKMARKS_MAX).map(({ member, bookmark }) => [`    ${printable(member)}`, printable(bookmark)]),
+      bookmarks
+        .slice(0, BOOKMARKS_MAX)
+        .map(({ member, bookmark }) => [`    ${printable(member)}`, printable(bookmark)]),
     ),
     ...(hidden > 0
-      ? [`    … and ${formatCount(hidden)} more: shardctl history ${printable(operation.namespace)} --bookmarks`]
+      ? [
+          `    … and ${formatCount(hidden)} more: shardctl history ${printable(operation.namespace)} --bookmarks`,
+        ]
       : []),
   ];
 }
 
 /** Unknown as long as a member is silent. */
 function describeLiveSkew({ members }: LiveNamespace): string {
-  return members.every((member) => member.healthy) ? formatSkew(skewOf(members.map((member) => member.rows))) : "–";
+  return members.every((member) => member.healthy)
+    ? formatSkew(skewOf(members.map((member) => member.rows)))
+    : "–";
 }
 
 /** Of the members that answered. */
 function totalOf(live: LiveNamespace): { readonly rows: number; readonly bytes: number } {
-  return live.members.reduce((sum, { rows, bytes }) => ({ rows: sum.rows + rows, bytes: sum.bytes + bytes }), {
-    rows: 0,
-    bytes: 0,
-  });
+  return live.members.reduce(
+    (sum, { rows, bytes }) => ({ rows: sum.rows + rows, bytes: sum.bytes + bytes }),
+    {
+      rows: 0,
+      bytes: 0,
+    },
+  );
 }

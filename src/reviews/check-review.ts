@@ -34,9 +34,11 @@ export function checkReview(
   { newest, own }: KnownReviews,
   now: number,
 ): Result<readonly Guard[], string> {
-  if (pull === null) return failure("a workflow may only apply what a pull request has shown, and none was named.");
+  if (pull === null)
+    return failure("a workflow may only apply what a pull request has shown, and none was named.");
   const release = own?.release && own.release.expiresAt > now ? own.release : null;
-  if (release === null && newest?.fingerprint !== fingerprint) return failure(explain(fingerprint, pull, newest, own));
+  if (release === null && newest?.fingerprint !== fingerprint)
+    return failure(explain(fingerprint, pull, newest, own));
   const allowed = release?.overrides ?? [];
   const refused = overrides.filter((guard) => !allowed.includes(guard));
   if (refused.length > 0) {
@@ -47,11 +49,18 @@ export function checkReview(
   return success(allowed);
 }
 
-function explain(fingerprint: string, pull: number, newest: Review | null, own: Review | null): string {
+function explain(
+  fingerprint: string,
+  pull: number,
+  newest: Review | null,
+  own: Review | null,
+): string {
   const shown = newest
     ? `pull request #${pull} was last shown plan ${short(newest.fingerprint)} (commit ${short(newest.headSha)}, ${new Date(newest.reviewedAt).toISOString()}), this is plan ${short(fingerprint)}.`
     : `no plan was shown in pull request #${pull}, so nobody has reviewed plan ${short(fingerprint)}.`;
-  const expired = own?.release ? ` Its release expired at ${new Date(own.release.expiresAt).toISOString()}.` : "";
+  const expired = own?.release
+    ? ` Its release expired at ${new Date(own.release.expiresAt).toISOString()}.`
+    : "";
   return `${shown}${expired} Read the new plan; then somebody who may write can release it with the comment \`/shardctl apply ${fingerprint}\`.`;
 }
 

@@ -8,7 +8,10 @@ export interface PullReviewsParts {
   readonly store: ReviewsStore;
   readonly readPlan: (fingerprint: string) => Plan | null;
   readonly onReview: (review: Review) => void;
-  readonly onRelease: (review: Pick<Review, "environment" | "pull" | "fingerprint">, release: Release) => void;
+  readonly onRelease: (
+    review: Pick<Review, "environment" | "pull" | "fingerprint">,
+    release: Release,
+  ) => void;
 }
 
 export class PullReviews {

@@ -13,7 +13,12 @@ export interface ReviewCalls {
   /** The plan that a merge of the pull request may apply. */
   newestReview(environment: string, pull: number): Promise<Review | null>;
   /** Null when the plan was never shown in that pull request. */
-  releaseReview(environment: string, pull: number, fingerprint: string, release: Release): Promise<Review | null>;
+  releaseReview(
+    environment: string,
+    pull: number,
+    fingerprint: string,
+    release: Release,
+  ): Promise<Review | null>;
   /** A pull request that can no longer be merged. */
   forgetReviews(environment: string, pull: number): Promise<void>;
 }

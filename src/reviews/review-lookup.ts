@@ -52,23 +52,45 @@ export function createReviewLookup(github: GithubReader, parts: ReviewParts): Re
         const found = await github.pull(pull);
         requests++;
         if (!found.ok && found.failure.kind !== "notFound") return failed(found.failure, requests);
-        if (found.ok && found.value.state === "merged" && found.value.baseRef === parts.defaultBranch) merged.add(pull);
+        if (
+          found.ok &&
+          found.value.state === "merged" &&
+          found.value.baseRef === parts.defaultBranch
+        )
+          merged.add(pull);
       }
       const standing = pulls.filter((pull) => merged.has(pull));
-      return { kind: "found", requests, plans: standing.flatMap((pull) => plansOf(pull, reviews, parts)) };
+      return {
+        kind: "found",
+        requests,
+        plans: standing.flatMap((pull) => plansOf(pull, reviews, parts)),
+      };
     },
   };
 }
 
 /** The newest review, and every one that was released and has not expired. */
-function plansOf(pull: number, reviews: readonly Review[], { environment, newest, readPlan, now }: ReviewParts): ReviewedPlan[] {
+function plansOf(
+  pull: number,
+  reviews: readonly Review[],
+  { environment, newest, readPlan, now }: ReviewParts,
+): ReviewedPlan[] {
   const last = newest(environment, pull);
   const own = reviews.filter((review) => review.pull === pull);
-  const valid = own.filter((review) => review.fingerprint === last?.fingerprint || (review.release?.expiresAt ?? 0) > now());
+  const valid = own.filter(
+    (review) =>
+      review.fingerprint === last?.fingerprint || (review.release?.expiresAt ?? 0) > now(),
+  );
   return valid.flatMap(({ fingerprint, release }) => {
     const plan = readPlan(fingerprint);
     if (plan === null) return [];
-    return [{ pull, plan, overrides: release !== null && release.expiresAt > now() ? release.overrides : [] }];
+    return [
+      {
+        pull,
+        plan,
+        overrides: release !== null && release.expiresAt > now() ? release.overrides : [],
+      },
+    ];
   });
 }
 

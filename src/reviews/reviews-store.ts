@@ -57,7 +57,10 @@ export class ReviewsStore {
   }
 
   /** False when the plan was never shown there. */
-  release({ environment, pull, fingerprint }: Pick<Review, "environment" | "pull" | "fingerprint">, release: Release): boolean {
+  release(
+    { environment, pull, fingerprint }: Pick<Review, "environment" | "pull" | "fingerprint">,
+    release: Release,
+  ): boolean {
     const { rowsWritten } = this.#sql.exec(
       "UPDATE reviews SET release = ? WHERE environment = ? AND pull = ? AND fingerprint = ?",
       JSON.stringify(release),
@@ -71,12 +74,23 @@ export class ReviewsStore {
   /** The plan that a merge may apply. */
   newest(environment: string, pull: number): Review | null {
     return (
-      this.#read("WHERE environment = ? AND pull = ? AND counts = 1 ORDER BY place DESC LIMIT 1", environment, pull)[0] ?? null
+      this.#read(
+        "WHERE environment = ? AND pull = ? AND counts = 1 ORDER BY place DESC LIMIT 1",
+        environment,
+        pull,
+      )[0] ?? null
     );
   }
 
   find(environment: string, pull: number, fingerprint: string): Review | null {
-    return this.#read("WHERE environment = ? AND pull = ? AND fingerprint = ?", environment, pull, fingerprint)[0] ?? null;
+    return (
+      this.#read(
+        "WHERE environment = ? AND pull = ? AND fingerprint = ?",
+        environment,
+        pull,
+        fingerprint,
+      )[0] ?? null
+    );
   }
 
   /** Newest first. */
@@ -108,8 +122,13 @@ export class ReviewsStore {
   }
 
   #read(condition: string, ...bindings: SqlStorageValue[]): Review[] {
-    const rows = this.#sql.exec<ReviewRow>(`SELECT ${COLUMNS} FROM reviews ${condition}`, ...bindings).toArray();
-    return rows.map(({ release, ...row }) => ({ ...row, release: release === null ? null : (JSON.parse(release) as Release) }));
+    const rows = this.#sql
+      .exec<ReviewRow>(`SELECT ${COLUMNS} FROM reviews ${condition}`, ...bindings)
+      .toArray();
+    return rows.map(({ release, ...row }) => ({
+      ...row,
+      release: release === null ? null : (JSON.parse(release) as Release),
+    }));
   }
 
   #forgetOld(now: number): void {

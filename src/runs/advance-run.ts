@@ -49,7 +49,9 @@ const HISTORY_MAX = 20;
 const LOOKS_MAX = 16;
 
 /** What one look at one action gave: its next value, or no answer. */
-type Outcome = { readonly kind: "settled"; readonly action: RunAction } | { readonly kind: "silent"; readonly message: string };
+type Outcome =
+  | { readonly kind: "settled"; readonly action: RunAction }
+  | { readonly kind: "silent"; readonly message: string };
 
 /** Why a change must not start or go on now: a window has closed, or everything is paused. Null when it may. */
 export type FindHold = (change: Change) => string | null;
@@ -100,7 +102,9 @@ class Step {
 
   /** Asks every running operation how far it is; asks it to cancel when the run is cancelled. */
   async followRunning(): Promise<void> {
-    const running = this.actions.filter((action) => action.state === "running" && this.#isDue(action));
+    const running = this.actions.filter(
+      (action) => action.state === "running" && this.#isDue(action),
+    );
     const follow = this.#record.cancelRequested ? cancelOperation : pollOperation;
     await this.#settleAll(running, (action) => follow(this.#live, action, this.#holdOf(action)));
   }
@@ -108,7 +112,10 @@ class Step {
   /** Starts what an earlier step has attempted; in a cancelled run, only finds out whether it had started. */
   async startAttempted(): Promise<void> {
     const attempted = this.actions.filter(
-      (action) => action.state === "pending" && this.attempts[action.namespace] !== undefined && this.#isDue(action),
+      (action) =>
+        action.state === "pending" &&
+        this.attempts[action.namespace] !== undefined &&
+        this.#isDue(action),
     );
     const { run } = this.#record;
     const reason = this.#noMoreStarts();
@@ -117,8 +124,12 @@ class Step {
     } else {
       const held = attempted.filter((action) => this.#findHold(this.#changeOf(action)) !== null);
       await this.#hold(held);
-      const chosen = attempted.filter((action) => !held.includes(action)).slice(0, this.#freePlaces());
-      await this.#settleAll(chosen, (action) => startChange(this.#live, action, this.#changeOf(action), run));
+      const chosen = attempted
+        .filter((action) => !held.includes(action))
+        .slice(0, this.#freePlaces());
+      await this.#settleAll(chosen, (action) =>
+        startChange(this.#live, action, this.#changeOf(action), run),
+      );
     }
   }
 
@@ -126,7 +137,8 @@ class Step {
   giveUpPending(): void {
     const before = new Map<string, RunAction>();
     this.actions = this.actions.map((action) => {
-      const isUntouched = action.state === "pending" && this.attempts[action.namespace] === undefined;
+      const isUntouched =
+        action.state === "pending" && this.attempts[action.namespace] === undefined;
       const next = isUntouched ? this.#giveUp(action, before) : action;
       before.set(next.namespace, next);
       return next;
@@ -136,19 +148,32 @@ class Step {
   /** Attempts the pending actions whose dependencies are done, in plan order, as many as there are free places. */
   attemptNext(): void {
     const states = new Map(this.actions.map(({ namespace, state }) => [namespace, state]));
-    const isFresh = ({ state, namespace }: RunAction): boolean => state === "pending" && this.attempts[namespace] === undefined;
+    const isFresh = ({ state, namespace }: RunAction): boolean =>
+      state === "pending" && this.attempts[namespace] === undefined;
     const ready = this.actions.filter(
-      (action) => isFresh(action) && this.#changeOf(action).dependsOn.every((name) => (states.get(name) ?? "done") === "done"),
+      (action) =>
+        isFresh(action) &&
+        this.#changeOf(action).dependsOn.every((name) => (states.get(name) ?? "done") === "done"),
     );
     const aboutToStart = this.actions.filter(
-      (action) => action.state === "pending" && this.attempts[action.namespace]?.failures === 0 && this.#isDue(action),
+      (action) =>
+        action.state === "pending" &&
+        this.attempts[action.namespace]?.failures === 0 &&
+        this.#isDue(action),
     );
-    for (const { namespace } of ready.slice(0, Math.max(0, this.#freePlaces() - aboutToStart.length))) {
+    for (const { namespace } of ready.slice(
+      0,
+      Math.max(0, this.#freePlaces() - aboutToStart.length),
+    )) {
       this.attempts[namespace] = { failures: 0, notBefore: this.#now };
     }
-    const isStuck = this.actions.every((action) => action.state !== "running" && (action.state !== "pending" || isFresh(action)));
+    const isStuck = this.actions.every(
+      (action) => action.state !== "running" && (action.state !== "pending" || isFresh(action)),
+    );
     if (isStuck && this.actions.some(isFresh))
-      throw new Error(`The changes of plan ${this.#record.run.fingerprint} depend on each other in a circle`);
+      throw new Error(
+        `The changes of plan ${this.#record.run.fingerprint} depend on each other in a circle`,
+      );
   }
 
   /** They have to wait, unless an interrupted step has started them already; they are asked about again after a while. */
@@ -158,14 +183,19 @@ class Step {
       return adoptOperation(this.#live, action, this.#record.run.id, { ...action, error });
     });
     for (const { namespace } of held) {
-      const isPending = this.actions.some((action) => action.namespace === namespace && action.state === "pending");
+      const isPending = this.actions.some(
+        (action) => action.namespace === namespace && action.state === "pending",
+      );
       this.attempts[namespace] ??= { failures: 0, notBefore: this.#now + HOLD_MS };
       if (!isPending) delete this.attempts[namespace];
     }
   }
 
   #freePlaces(): number {
-    return Math.max(0, RUNNING_MAX - this.actions.filter(({ state }) => state === "running").length);
+    return Math.max(
+      0,
+      RUNNING_MAX - this.actions.filter(({ state }) => state === "running").length,
+    );
   }
 
   #giveUp(action: RunAction, before: ReadonlyMap<string, RunAction>): RunAction {
@@ -202,8 +232,14 @@ class Step {
     return isAttemptDue(this.attempts[namespace], this.#now);
   }
 
-  async #settleAll(actions: readonly RunAction[], settle: (action: RunAction) => Promise<Outcome>): Promise<void> {
-    const outcomes = await runBounded(actions, LOOKS_MAX, async (action) => ({ action, outcome: await settle(action) }));
+  async #settleAll(
+    actions: readonly RunAction[],
+    settle: (action: RunAction) => Promise<Outcome>,
+  ): Promise<void> {
+    const outcomes = await runBounded(actions, LOOKS_MAX, async (action) => ({
+      action,
+      outcome: await settle(action),
+    }));
     for (const { action, outcome } of outcomes) {
       if (outcome.kind === "settled") this.#accept(outcome.action);
       else this.#askAgain(action, outcome.message);
@@ -212,22 +248,34 @@ class Step {
 
   #accept(action: RunAction): void {
     delete this.attempts[action.namespace];
-    this.actions = this.actions.map((other) => (other.namespace === action.namespace ? action : other));
+    this.actions = this.actions.map((other) =>
+      other.namespace === action.namespace ? action : other,
+    );
   }
 
   #askAgain(action: RunAction, message: string): void {
     const attempt = nextAttempt(this.attempts[action.namespace], this.#now);
     if (attempt.failures > RETRIES_MAX) {
-      this.#accept({ ...action, state: "failed", error: explainSilence(action, attempt.failures, message) });
+      this.#accept({
+        ...action,
+        state: "failed",
+        error: explainSilence(action, attempt.failures, message),
+      });
       return;
     }
-    this.#accept({ ...action, error: `${message} (no answer ${attempt.failures} times, given up after ${RETRIES_MAX + 1})` });
+    this.#accept({
+      ...action,
+      error: `${message} (no answer ${attempt.failures} times, given up after ${RETRIES_MAX + 1})`,
+    });
     this.attempts[action.namespace] = attempt;
   }
 
   #changeOf({ namespace }: RunAction): Change {
     const change = this.#changes.get(namespace);
-    if (!change) throw new Error(`Run ${this.#record.run.id} has an action for '${namespace}', which its plan does not change`);
+    if (!change)
+      throw new Error(
+        `Run ${this.#record.run.id} has an action for '${namespace}', which its plan does not change`,
+      );
     return change;
   }
 }
@@ -237,7 +285,9 @@ function notExecuted(action: RunAction, error: string): RunAction {
 }
 
 function explainSilence({ operation }: RunAction, failures: number, message: string): string {
-  const doubt = operation ? `Operation ${operation.id} may still be running there` : "An operation may have been started there";
+  const doubt = operation
+    ? `Operation ${operation.id} may still be running there`
+    : "An operation may have been started there";
   return `No answer in ${failures} tries: ${message}. ${doubt}: look at the namespace's status before the next plan.`;
 }
 
@@ -255,7 +305,12 @@ export function explainStale(change: Change, live: LiveNamespace): string | null
   return null;
 }
 
-async function startChange(live: LiveAccess, action: RunAction, change: Change, run: RunRecord["run"]): Promise<Outcome> {
+async function startChange(
+  live: LiveAccess,
+  action: RunAction,
+  change: Change,
+  run: RunRecord["run"],
+): Promise<Outcome> {
   const ref = refOf(action);
   const described = await live.describe(ref);
   if (!described.ok) return settleFailure(action, described.failure);
@@ -277,7 +332,12 @@ async function startChange(live: LiveAccess, action: RunAction, change: Change, 
 }
 
 /** What looks stale may be our own doing: the step that started the operation was interrupted before it could say so. */
-async function adoptOperation(live: LiveAccess, action: RunAction, runId: string, otherwise: RunAction): Promise<Outcome> {
+async function adoptOperation(
+  live: LiveAccess,
+  action: RunAction,
+  runId: string,
+  otherwise: RunAction,
+): Promise<Outcome> {
   const history = await live.history(refOf(action), HISTORY_MAX);
   if (!history.ok) return settleFailure(action, history.failure);
   const correlationId = correlationIdOf(runId, action.namespace);
@@ -285,7 +345,12 @@ async function adoptOperation(live: LiveAccess, action: RunAction, runId: string
   return own ? settleAnswer(action, success(own)) : { kind: "settled", action: otherwise };
 }
 
-function findStarted(live: LiveAccess, action: RunAction, runId: string, reason: string): Promise<Outcome> {
+function findStarted(
+  live: LiveAccess,
+  action: RunAction,
+  runId: string,
+  reason: string,
+): Promise<Outcome> {
   return adoptOperation(live, action, runId, notExecuted(action, reason));
 }
 
@@ -298,33 +363,55 @@ interface FoundHold {
   readonly letsGo: "all" | "windows";
 }
 
-async function pollOperation(live: LiveAccess, action: RunAction, { hold, letsGo }: FoundHold): Promise<Outcome> {
+async function pollOperation(
+  live: LiveAccess,
+  action: RunAction,
+  { hold, letsGo }: FoundHold,
+): Promise<Outcome> {
   const status = await live.operation(refOf(action), operationOf(action).id);
   if (!status.ok) return settleAnswer(action, status);
   const paused = status.value.paused?.reason ?? null;
   const stays = hold === null && letsGo === "windows" && paused !== WINDOW_CLOSED;
-  return settleAnswer(action, await holdOperation(live, refOf(action), status.value, stays ? paused : hold));
+  return settleAnswer(
+    action,
+    await holdOperation(live, refOf(action), status.value, stays ? paused : hold),
+  );
 }
 
 /** After cutover a cancel is refused and the operation goes forward: then its progress is followed as before. */
-async function cancelOperation(live: LiveAccess, action: RunAction, hold: FoundHold): Promise<Outcome> {
+async function cancelOperation(
+  live: LiveAccess,
+  action: RunAction,
+  hold: FoundHold,
+): Promise<Outcome> {
   const cancelled = await live.cancel(refOf(action), operationOf(action).id);
-  if (!cancelled.ok && cancelled.failure.kind === "refused") return pollOperation(live, action, hold);
+  if (!cancelled.ok && cancelled.failure.kind === "refused")
+    return pollOperation(live, action, hold);
   return settleAnswer(action, cancelled);
 }
 
 function settleAnswer(action: RunAction, answer: LiveResult<OperationStatus>): Outcome {
-  return answer.ok ? { kind: "settled", action: followOperation(action, answer.value) } : settleFailure(action, answer.failure);
+  return answer.ok
+    ? { kind: "settled", action: followOperation(action, answer.value) }
+    : settleFailure(action, answer.failure);
 }
 
 /**
  * Bookmarks stay in the namespace's own history: a run is written at every step, and has thousands
  * of actions.
  */
-function followOperation(action: RunAction, { bookmarks: _bookmarks, ...operation }: OperationStatus): RunAction {
+function followOperation(
+  action: RunAction,
+  { bookmarks: _bookmarks, ...operation }: OperationStatus,
+): RunAction {
   switch (operation.state) {
     case "running":
-      return { ...action, state: "running", operation, error: describePause(operation) ?? operation.lastError };
+      return {
+        ...action,
+        state: "running",
+        operation,
+        error: describePause(operation) ?? operation.lastError,
+      };
     case "completed":
       return { ...action, state: "done", operation, error: null };
     case "failed":
@@ -352,7 +439,9 @@ function settleFailure(action: RunAction, { kind, message, reason }: LiveFailure
   // Between our look and our start somebody else was faster, or the object is restarting, or being
   // deployed: looking again decides it.
   const lookAgain = kind === "unreachable" || (reason !== undefined && LOOK_AGAIN.has(reason));
-  return lookAgain ? { kind: "silent", message } : { kind: "settled", action: { ...action, state: "failed", error: message } };
+  return lookAgain
+    ? { kind: "silent", message }
+    : { kind: "settled", action: { ...action, state: "failed", error: message } };
 }
 
 function refOf({ namespace, object }: RunAction): NamespaceRef {

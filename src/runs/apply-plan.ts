@@ -27,7 +27,10 @@ export interface ApplyParts {
 }
 
 /** @throws RefusedRequest as above; nothing was started then. */
-export async function applyPlan({ live, coordinator }: ApplyParts, order: ApplyOrder): Promise<Run> {
+export async function applyPlan(
+  { live, coordinator }: ApplyParts,
+  order: ApplyOrder,
+): Promise<Run> {
   const { fingerprint } = order;
   const plan = decodeJson(await readStoredPlan(coordinator, fingerprint)) as Plan;
   const allowed = await coordinator((calls) => calls.checkReview(order));
@@ -43,7 +46,9 @@ export async function applyPlan({ live, coordinator }: ApplyParts, order: ApplyO
   const stale = await findStaleChanges(plan, live);
   const pull = order.origin?.pull ?? null;
   const finished =
-    stale.length > 0 && pull !== null ? await coordinator((calls) => calls.findSucceeded(fingerprint, pull)) : null;
+    stale.length > 0 && pull !== null
+      ? await coordinator((calls) => calls.findSucceeded(fingerprint, pull))
+      : null;
   if (finished) return finished;
   refuseStale(stale);
   const started = await coordinator((calls) => calls.startRun(order));
@@ -71,9 +76,17 @@ async function closedWindows(coordinator: Call<PlanCalls>, plan: Plan): Promise<
 
 function refuseBlocked(blocks: readonly Block[]): void {
   if (blocks.length === 0) return;
-  const errors = blocks.map(({ namespace, guard, message }) => ({ path: namespace ?? "", message: `${guard}: ${message}` }));
-  const counted = blocks.length === 1 ? "1 guard stands against it" : `${blocks.length} guards stand against it`;
-  throw new RefusedRequest("blocked", `Nothing was applied: ${counted}. ${listMessages(errors)}`, errors);
+  const errors = blocks.map(({ namespace, guard, message }) => ({
+    path: namespace ?? "",
+    message: `${guard}: ${message}`,
+  }));
+  const counted =
+    blocks.length === 1 ? "1 guard stands against it" : `${blocks.length} guards stand against it`;
+  throw new RefusedRequest(
+    "blocked",
+    `Nothing was applied: ${counted}. ${listMessages(errors)}`,
+    errors,
+  );
 }
 
 function refuseStale(problems: readonly ChangeProblem[]): void {
@@ -118,10 +131,14 @@ function timeOf(at: number): string {
   return new Date(at).toISOString();
 }
 
-function listMessages(errors: readonly { readonly path: string; readonly message: string }[]): string {
+function listMessages(
+  errors: readonly { readonly path: string; readonly message: string }[],
+): string {
   const shown = errors
     .slice(0, MESSAGES_MAX)
-    .map(({ path, message }) => (path === "" || message.includes(`'${path}'`) ? `${message}.` : `${path}: ${message}.`));
+    .map(({ path, message }) =>
+      path === "" || message.includes(`'${path}'`) ? `${message}.` : `${path}: ${message}.`,
+    );
   const hidden = errors.length - shown.length;
   return [...shown, ...(hidden > 0 ? [`And ${hidden} more.`] : [])].join(" ");
 }

@@ -11,7 +11,10 @@ import { RefusedRequest } from "../model/refused-request.ts";
 const CALLS_MAX = 4;
 
 /** The run with those operations as they are now; null when it has left nothing behind. @throws RefusedRequest when one is past its cutover, or silent. */
-export async function cancelLeftBehind(live: Pick<LiveAccess, "cancel">, run: Run): Promise<Run | null> {
+export async function cancelLeftBehind(
+  live: Pick<LiveAccess, "cancel">,
+  run: Run,
+): Promise<Run | null> {
   if (run.state === "running" || !run.actions.some(isLeftBehind)) return null;
   const actions = await runBounded(run.actions, CALLS_MAX, (action) => cancelAction(live, action));
   return { ...run, actions };
@@ -21,7 +24,10 @@ function isLeftBehind({ state, operation }: RunAction): boolean {
   return (state === "notExecuted" || state === "failed") && operation?.state === "running";
 }
 
-async function cancelAction(live: Pick<LiveAccess, "cancel">, action: RunAction): Promise<RunAction> {
+async function cancelAction(
+  live: Pick<LiveAccess, "cancel">,
+  action: RunAction,
+): Promise<RunAction> {
   const { namespace, object, operation } = action;
   if (!isLeftBehind(action) || operation === null) return action;
   const cancelled = await live.cancel({ name: namespace, object }, operation.id);

@@ -13,12 +13,17 @@ export interface ChangeProblem {
 
 /** Every change whose namespace is not, or not readably, as planned. A namespace that cannot be read is a problem, not a pass. */
 export async function findStaleChanges(plan: Plan, live: LiveReader): Promise<ChangeProblem[]> {
-  const found = await runBounded(plan.changes, READS_MAX, async (change): Promise<ChangeProblem | null> => {
-    const { namespace } = change;
-    const described = await live.describe({ name: namespace, object: change.object });
-    if (!described.ok) return { namespace, kind: "unreadable", message: described.failure.message };
-    const message = explainStale(change, described.value);
-    return message === null ? null : { namespace, kind: "stale", message };
-  });
+  const found = await runBounded(
+    plan.changes,
+    READS_MAX,
+    async (change): Promise<ChangeProblem | null> => {
+      const { namespace } = change;
+      const described = await live.describe({ name: namespace, object: change.object });
+      if (!described.ok)
+        return { namespace, kind: "unreadable", message: described.failure.message };
+      const message = explainStale(change, described.value);
+      return message === null ? null : { namespace, kind: "stale", message };
+    },
+  );
   return found.filter((problem) => problem !== null);
 }

@@ -26,14 +26,23 @@ export async function gatherLive(
   knownRefs: readonly NamespaceRef[],
   basis: Plan | null = null,
 ): Promise<LiveState> {
-  const wanted = new Map<string, { readonly ref: NamespaceRef; readonly spec: NamespaceSpec | null }>();
+  const wanted = new Map<
+    string,
+    { readonly ref: NamespaceRef; readonly spec: NamespaceSpec | null }
+  >();
   for (const ref of knownRefs) wanted.set(refKey(ref), { ref, spec: null });
   for (const spec of desired.namespaces) {
     const ref = { name: spec.name, object: spec.object };
     wanted.set(refKey(ref), { ref, spec });
   }
-  const sorted = [...wanted].toSorted(([left], [right]) => compareText(left, right)).map(([, entry]) => entry);
-  return { namespaces: await runBounded(sorted, READS_MAX, ({ ref, spec }) => readEntry(reader, ref, spec, basis)) };
+  const sorted = [...wanted]
+    .toSorted(([left], [right]) => compareText(left, right))
+    .map(([, entry]) => entry);
+  return {
+    namespaces: await runBounded(sorted, READS_MAX, ({ ref, spec }) =>
+      readEntry(reader, ref, spec, basis),
+    ),
+  };
 }
 
 async function readEntry(
@@ -43,8 +52,13 @@ async function readEntry(
   basis: Plan | null,
 ): Promise<LiveEntry> {
   const namespace = await reader.describe(ref);
-  const request = spec && namespace.ok ? distributionRequestFor(spec, namespace.value, basis) : null;
-  return { ref, namespace, distribution: request === null ? null : await reader.distribute(ref, request) };
+  const request =
+    spec && namespace.ok ? distributionRequestFor(spec, namespace.value, basis) : null;
+  return {
+    ref,
+    namespace,
+    distribution: request === null ? null : await reader.distribute(ref, request),
+  };
 }
 
 function refKey({ name, object }: NamespaceRef): string {

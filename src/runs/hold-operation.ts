@@ -39,7 +39,8 @@ export async function holdOperation(
 ): Promise<LiveResult<OperationStatus>> {
   const { id, state, paused } = operation;
   const isTheirs = paused !== null && !isPausedByUs(operation);
-  if (state !== "running" || isTheirs || (paused?.reason ?? null) === hold) return success(operation);
+  if (state !== "running" || isTheirs || (paused?.reason ?? null) === hold)
+    return success(operation);
   if (hold === null) return live.resume(ref, id);
   const answer = await live.pause(ref, id, { reason: hold, by: RECONCILER });
   // All of it is committed already: it ends, wherever the clock stands.

@@ -39,7 +39,8 @@ export async function makePlan(
   remembers = true,
 ): Promise<MadePlan> {
   const desired = sortNamespaces(given);
-  const basisPlan = basis === null ? null : (decodeJson(await readStoredPlan(coordinator, basis)) as Plan);
+  const basisPlan =
+    basis === null ? null : (decodeJson(await readStoredPlan(coordinator, basis)) as Plan);
   const known = await coordinator((calls) => calls.listNamespaces(desired.environment));
   const state = await gatherLive(live, desired, known, basisPlan);
   const now = Date.now();
@@ -56,14 +57,24 @@ export async function makePlan(
       `The plan has ${body.length} bytes, more than ${PLAN_BYTES_MAX}: plan fewer namespaces at a time.`,
     );
   }
-  const seen = remembers ? state.namespaces.filter(({ namespace }) => namespace.ok).map(({ ref }) => ref) : [];
-  const stored = { fingerprint: plan.fingerprint, environment: plan.environment, body, desired: encodeJson(desired) };
+  const seen = remembers
+    ? state.namespaces.filter(({ namespace }) => namespace.ok).map(({ ref }) => ref)
+    : [];
+  const stored = {
+    fingerprint: plan.fingerprint,
+    environment: plan.environment,
+    body,
+    desired: encodeJson(desired),
+  };
   await coordinator((calls) => calls.storePlan(stored, seen, caller?.name ?? "shardctl"));
   return { plan, body };
 }
 
 /** The stored plan as UTF-8 JSON, or the refusal `unknownPlan`. */
-export async function readStoredPlan(coordinator: Call<PlanCalls>, fingerprint: string): Promise<Uint8Array> {
+export async function readStoredPlan(
+  coordinator: Call<PlanCalls>,
+  fingerprint: string,
+): Promise<Uint8Array> {
   const body = await coordinator((calls) => calls.readPlan(fingerprint));
   if (body) return body;
   throw unknownPlan(fingerprint);
@@ -77,5 +88,8 @@ export function unknownPlan(fingerprint: string): RefusedRequest {
 }
 
 function sortNamespaces(desired: DesiredState): DesiredState {
-  return { ...desired, namespaces: desired.namespaces.toSorted((left, right) => (left.name < right.name ? -1 : 1)) };
+  return {
+    ...desired,
+    namespaces: desired.namespaces.toSorted((left, right) => (left.name < right.name ? -1 : 1)),
+  };
 }

@@ -44,7 +44,8 @@ export class PlanBook {
     const now = Date.now();
     storage.transactionSync(() => {
       // The same plan made again is no news.
-      if (store.getPlan(stored.fingerprint) === null) onPlan(decodeJson(stored.body) as Plan, actor, now);
+      if (store.getPlan(stored.fingerprint) === null)
+        onPlan(decodeJson(stored.body) as Plan, actor, now);
       store.putPlan(stored, keptPlans(), now);
       store.rememberNamespaces(stored.environment, seen);
     });
@@ -54,7 +55,11 @@ export class PlanBook {
   putOwn(plan: Plan, desired: DesiredState, actor: string): void {
     const { fingerprint, environment } = plan;
     if (this.#parts.store.getPlan(fingerprint) !== null) return;
-    this.put({ fingerprint, environment, body: encodeJson(plan), desired: encodeJson(desired) }, [], actor);
+    this.put(
+      { fingerprint, environment, body: encodeJson(plan), desired: encodeJson(desired) },
+      [],
+      actor,
+    );
   }
 
   /** Environments that somebody applied something to, sorted. */
@@ -63,7 +68,10 @@ export class PlanBook {
   }
 
   /** What somebody applied last to the environment: the state it is meant to have. */
-  newestApplied(environment: string, knownFingerprint: string | null): AppliedState | "unchanged" | null {
+  newestApplied(
+    environment: string,
+    knownFingerprint: string | null,
+  ): AppliedState | "unchanged" | null {
     const applied = this.#parts.store.listApplied().find((one) => one.environment === environment);
     if (applied === undefined) return null;
     const { fingerprint } = applied;

@@ -3,7 +3,13 @@
  *
  * Decides nothing: `start-runs.ts` says which runs begin, `step-runs.ts` what becomes of them.
  */
-import { delayUntilNextMs, detachAction, requestCancel, STEP_DELAY_LONGEST_MS, type RunRecord } from "./run-record.ts";
+import {
+  delayUntilNextMs,
+  detachAction,
+  requestCancel,
+  STEP_DELAY_LONGEST_MS,
+  type RunRecord,
+} from "./run-record.ts";
 import type { Run } from "../model/api.ts";
 import type { CoordinatorStore, RunFilter, RunRow } from "./store.ts";
 import { Waiters } from "./waiters.ts";
@@ -131,5 +137,7 @@ function isNonsense(at: number, now: number): boolean {
 }
 
 function faultDelayMs(faults: number): number {
-  return faults === 0 ? 0 : Math.min(FAULT_DELAY_LONGEST_MS, FAULT_DELAY_FIRST_MS * 2 ** (faults - 1));
+  return faults === 0
+    ? 0
+    : Math.min(FAULT_DELAY_LONGEST_MS, FAULT_DELAY_FIRST_MS * 2 ** (faults - 1));
 }

@@ -62,7 +62,10 @@ const POLL_LONGEST_MS = 2_000;
 export const HOLD_MS = 5_000;
 
 /** A run in which nothing has been started yet. */
-export function createRun(plan: Plan, { id, requestedBy, overrides, origin, leaseToken, now }: NewRun): RunRecord {
+export function createRun(
+  plan: Plan,
+  { id, requestedBy, overrides, origin, leaseToken, now }: NewRun,
+): RunRecord {
   const run: Run = {
     id,
     environment: plan.environment,
@@ -93,13 +96,18 @@ export const STEP_DELAY_LONGEST_MS = RETRY_LONGEST_MS;
 
 /** True when the attempt may be made now. */
 export function isAttemptDue(attempt: Attempt | undefined, now: number): boolean {
-  return attempt === undefined || attempt.notBefore <= now || attempt.notBefore - now > STEP_DELAY_LONGEST_MS;
+  return (
+    attempt === undefined ||
+    attempt.notBefore <= now ||
+    attempt.notBefore - now > STEP_DELAY_LONGEST_MS
+  );
 }
 
 /** Milliseconds until the next step is worth taking, or null when the run has ended. */
 export function delayUntilNextMs(record: RunRecord, now: number): number | null {
   if (record.run.state !== "running") return null;
-  const isFull = record.run.actions.filter(({ state }) => state === "running").length >= RUNNING_MAX;
+  const isFull =
+    record.run.actions.filter(({ state }) => state === "running").length >= RUNNING_MAX;
   const delays = record.run.actions.flatMap((action) => {
     const attempt = record.attempts[action.namespace];
     const waitMs = attempt && !isAttemptDue(attempt, now) ? attempt.notBefore - now : 0;
@@ -125,14 +133,21 @@ function pollDelayMs(action: RunAction, now: number): number {
 /** The attempt after one more silence: its delay doubles from half a second to half a minute. */
 export function nextAttempt(before: Attempt | undefined, now: number): Attempt {
   const failures = (before?.failures ?? 0) + 1;
-  return { failures, notBefore: now + Math.min(RETRY_LONGEST_MS, RETRY_FIRST_MS * 2 ** (failures - 1)) };
+  return {
+    failures,
+    notBefore: now + Math.min(RETRY_LONGEST_MS, RETRY_FIRST_MS * 2 ** (failures - 1)),
+  };
 }
 
 /** Ends a run that cannot go on: what is open has failed for the given reason. */
 export function failRun(record: RunRecord, reason: string, now: number): RunRecord {
   const actions = record.run.actions.map((action): RunAction => {
     if (!isOpen(action.state)) return action;
-    return { ...action, state: action.state === "pending" ? "notExecuted" : "failed", error: reason };
+    return {
+      ...action,
+      state: action.state === "pending" ? "notExecuted" : "failed",
+      error: reason,
+    };
   });
   const failed = withActions(record, actions, {}, now);
   return { ...failed, run: { ...failed.run, state: "failed" } };
@@ -149,7 +164,12 @@ export const CANCELLED_BEFORE_START = "The run was cancelled before this started
  * Lets go of one open action: an operation of it goes on in the namespace, but the run, and who waits for it, no longer wait for it. One that
  * stands still has not failed.
  */
-export function detachAction(record: RunRecord, namespace: string, reason: string, now: number): RunRecord {
+export function detachAction(
+  record: RunRecord,
+  namespace: string,
+  reason: string,
+  now: number,
+): RunRecord {
   const actions = record.run.actions.map((action): RunAction => {
     if (action.namespace !== namespace || !isOpen(action.state)) return action;
     const hasFailed = action.state === "running" && action.operation?.paused === null;
@@ -175,20 +195,26 @@ export function withActions(
   now: number,
 ): RunRecord {
   const state = stateOf(actions);
-  const same = state === record.run.state && JSON.stringify(actions) === JSON.stringify(record.run.actions);
+  const same =
+    state === record.run.state && JSON.stringify(actions) === JSON.stringify(record.run.actions);
   const heartbeatAt = Math.max(now, record.run.lease.heartbeatAt);
   const lease = { ...record.run.lease, heartbeatAt, expiresAt: heartbeatAt + LEASE_MS };
   if (same) return { ...record, attempts, run: { ...record.run, lease } };
   const updatedAt = Math.max(now, record.run.updatedAt + 1);
   const finishedAt = state === "running" ? null : updatedAt;
-  return { ...record, attempts, run: { ...record.run, lease, actions, state, updatedAt, finishedAt } };
+  return {
+    ...record,
+    attempts,
+    run: { ...record.run, lease, actions, state, updatedAt, finishedAt },
+  };
 }
 
 /** Failed before cancelled before succeeded: a run tells the worst that happened to it. */
 function stateOf(actions: readonly RunAction[]): RunState {
   if (actions.some(({ state }) => isOpen(state))) return "running";
   if (actions.some(({ state }) => state === "failed")) return "failed";
-  if (actions.some(({ state }) => state === "cancelled" || state === "notExecuted")) return "cancelled";
+  if (actions.some(({ state }) => state === "cancelled" || state === "notExecuted"))
+    return "cancelled";
   return "succeeded";
 }
 

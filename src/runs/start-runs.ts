@@ -58,11 +58,21 @@ export class RunStarts {
     if (!overrides.ok) return overrides;
     const now = Date.now();
     const rival = this.#findRival(claimOf(plan), now);
-    if (rival) return rival.fingerprint === fingerprint ? success(rival) : failure({ kind: "locked", run: rival });
+    if (rival)
+      return rival.fingerprint === fingerprint
+        ? success(rival)
+        : failure({ kind: "locked", run: rival });
     const id = createRunId(now);
     this.#takeOver(plan.environment, id, now);
     const leaseToken = store.nextLeaseToken(plan.environment);
-    const record = createRun(plan, { id, requestedBy, overrides: overrides.value, origin, leaseToken, now });
+    const record = createRun(plan, {
+      id,
+      requestedBy,
+      overrides: overrides.value,
+      origin,
+      leaseToken,
+      now,
+    });
     if (requestedBy !== RECONCILER) store.rememberApplied(plan.environment, fingerprint);
     book.write(record, null, 0, now);
     return success(record.run);
@@ -72,10 +82,20 @@ export class RunStarts {
   startOwn({ plan, desired, overrides, origin }: NewRun): Result<Run, string> {
     const { fingerprint } = plan;
     this.#parts.plans.putOwn(plan, desired, RECONCILER);
-    const started = this.start({ fingerprint, overrides, requestedBy: RECONCILER, origin, needsReview: false });
+    const started = this.start({
+      fingerprint,
+      overrides,
+      requestedBy: RECONCILER,
+      origin,
+      needsReview: false,
+    });
     return started.ok
       ? started
-      : failure(started.failure.kind === "locked" ? `run ${started.failure.run.id} is active` : started.failure.kind);
+      : failure(
+          started.failure.kind === "locked"
+            ? `run ${started.failure.run.id} is active`
+            : started.failure.kind,
+        );
   }
 
   /** The guards that the order may override. */
@@ -111,7 +131,8 @@ export class RunStarts {
   #findRival({ environment, namespaces, fingerprint }: Claim, now: number): Run | null {
     const own = new Set(namespaces);
     for (const run of this.#parts.book.active()) {
-      const overlaps = run.environment === environment || run.actions.some(({ namespace }) => own.has(namespace));
+      const overlaps =
+        run.environment === environment || run.actions.some(({ namespace }) => own.has(namespace));
       if (overlaps && (run.lease.expiresAt > now || run.fingerprint === fingerprint)) return run;
     }
     return null;

@@ -46,9 +46,25 @@ export class RunSteps {
       const before = book.load(id);
       const plan = plans.read(fingerprint);
       const now = Date.now();
-      if (this.#isFenced(id)) book.write(failRun(before, "A newer run of the environment took over.", now), before, 0, now);
-      else if (plan) this.#save(before, await advanceRun(before, plan, live(), now, this.#findHold(before, now)));
-      else book.write(failRun(before, `Plan ${fingerprint} is no longer stored: plan again.`, now), before, 0, now);
+      if (this.#isFenced(id))
+        book.write(
+          failRun(before, "A newer run of the environment took over.", now),
+          before,
+          0,
+          now,
+        );
+      else if (plan)
+        this.#save(
+          before,
+          await advanceRun(before, plan, live(), now, this.#findHold(before, now)),
+        );
+      else
+        book.write(
+          failRun(before, `Plan ${fingerprint} is no longer stored: plan again.`, now),
+          before,
+          0,
+          now,
+        );
     } catch (error) {
       this.#saveFault(id, faults + 1, error);
     }
@@ -79,7 +95,10 @@ export class RunSteps {
   /** True when a newer run has taken the environment over: what an older one still has to say no longer counts. */
   #isFenced(id: string): boolean {
     const { run } = this.#parts.book.load(id);
-    return run.state !== "running" || run.lease.token < this.#parts.store.newestLeaseToken(run.environment);
+    return (
+      run.state !== "running" ||
+      run.lease.token < this.#parts.store.newestLeaseToken(run.environment)
+    );
   }
 
   #findHold({ run }: RunRecord, now: number): FindHold {

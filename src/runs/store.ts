@@ -61,7 +61,11 @@ export class CoordinatorStore {
   }
 
   /** @param kept plans that stay however old they are. */
-  putPlan({ fingerprint, environment, body, desired }: StoredPlan, kept: readonly string[], now: number): void {
+  putPlan(
+    { fingerprint, environment, body, desired }: StoredPlan,
+    kept: readonly string[],
+    now: number,
+  ): void {
     this.#sql.exec(
       "INSERT INTO plans VALUES (?, ?, ?) ON CONFLICT (fingerprint) DO UPDATE SET storedAt = excluded.storedAt",
       fingerprint,
@@ -83,7 +87,12 @@ export class CoordinatorStore {
 
   rememberNamespaces(environment: string, refs: readonly NamespaceRef[]): void {
     for (const { name, object } of refs)
-      this.#sql.exec("INSERT OR IGNORE INTO namespaces VALUES (?, ?, ?)", environment, name, object);
+      this.#sql.exec(
+        "INSERT OR IGNORE INTO namespaces VALUES (?, ?, ?)",
+        environment,
+        name,
+        object,
+      );
   }
 
   /** Namespaces of one environment, or of all, each once, sorted by name. */
@@ -121,15 +130,22 @@ export class CoordinatorStore {
       record.cancelRequested ? 1 : 0,
       faults,
     );
-    this.#putDocument("run", head.id, encodeJson({ head, attempts: record.attempts, actionCount: actions.length }));
+    this.#putDocument(
+      "run",
+      head.id,
+      encodeJson({ head, attempts: record.attempts, actionCount: actions.length }),
+    );
     actions.forEach((action, index) => {
-      if (action !== before?.run.actions[index]) this.#putDocument("action", actionId(head.id, index), encodeJson(action));
+      if (action !== before?.run.actions[index])
+        this.#putDocument("action", actionId(head.id, index), encodeJson(action));
     });
     if (before === null) this.#forgetRuns();
   }
 
   getRun(id: string): RunRecord | null {
-    const row = this.#sql.exec<{ cancelRequested: number }>("SELECT cancelRequested FROM runs WHERE id = ?", id).toArray()[0];
+    const row = this.#sql
+      .exec<{ cancelRequested: number }>("SELECT cancelRequested FROM runs WHERE id = ?", id)
+      .toArray()[0];
     const body = this.#getDocument("run", id);
     if (!row || !body) return null;
     const { head, attempts, actionCount } = decodeJson(body) as StoredRun;
@@ -150,7 +166,9 @@ export class CoordinatorStore {
 
   /** The last token of the environment; 0 before the first. */
   newestLeaseToken(environment: string): number {
-    const row = this.#sql.exec<{ token: number }>("SELECT token FROM leases WHERE environment = ?", environment).toArray()[0];
+    const row = this.#sql
+      .exec<{ token: number }>("SELECT token FROM leases WHERE environment = ?", environment)
+      .toArray()[0];
     return row?.token ?? 0;
   }
 
@@ -186,7 +204,9 @@ export class CoordinatorStore {
   /** The plan that was applied last in each environment, sorted by environment. */
   listApplied(): { readonly environment: string; readonly fingerprint: string }[] {
     return this.#sql
-      .exec<Record<"environment" | "fingerprint", string>>("SELECT environment, fingerprint FROM applied ORDER BY environment")
+      .exec<Record<"environment" | "fingerprint", string>>(
+        "SELECT environment, fingerprint FROM applied ORDER BY environment",
+      )
       .toArray();
   }
 
@@ -199,7 +219,9 @@ export class CoordinatorStore {
   }
 
   #readRuns(query: string, ...bindings: SqlStorageValue[]): RunRow[] {
-    const rows = this.#sql.exec<Record<keyof RunRow, SqlStorageValue>>(query, ...bindings).toArray();
+    const rows = this.#sql
+      .exec<Record<keyof RunRow, SqlStorageValue>>(query, ...bindings)
+      .toArray();
     return rows.map((row) => row as unknown as RunRow);
   }
 
@@ -238,7 +260,11 @@ export class CoordinatorStore {
       .toArray();
     for (const { id } of old) {
       this.#deleteDocument("run", id);
-      this.#sql.exec("DELETE FROM documents WHERE kind = 'action' AND id >= ? AND id < ?", actionPrefix(id), `${id}0`);
+      this.#sql.exec(
+        "DELETE FROM documents WHERE kind = 'action' AND id >= ? AND id < ?",
+        actionPrefix(id),
+        `${id}0`,
+      );
       this.#sql.exec("DELETE FROM runs WHERE id = ?", id);
     }
   }
@@ -253,7 +279,11 @@ export class CoordinatorStore {
 
   #getDocument(kind: string, id: string): Uint8Array | null {
     const parts = this.#sql
-      .exec<{ body: ArrayBuffer }>("SELECT body FROM documents WHERE kind = ? AND id = ? ORDER BY part", kind, id)
+      .exec<{ body: ArrayBuffer }>(
+        "SELECT body FROM documents WHERE kind = ? AND id = ? ORDER BY part",
+        kind,
+        id,
+      )
       .toArray();
     if (parts.length === 0) return null;
     const body = new Uint8Array(parts.reduce((total, part) => total + part.body.byteLength, 0));

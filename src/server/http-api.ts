@@ -42,7 +42,12 @@ export interface HttpApiOptions extends AccessOptions, ViewerOptions {
 
 export function createHttpApi(options: HttpApiOptions): Api {
   const api: Api = new Hono<ApiEnv>();
-  api.use(methodNotAllowed({ app: api, onMethodNotAllowed: (context, methods) => refuseMethod(context.req.method, methods) }));
+  api.use(
+    methodNotAllowed({
+      app: api,
+      onMethodNotAllowed: (context, methods) => refuseMethod(context.req.method, methods),
+    }),
+  );
   api.use(async (context, next) => {
     const correlationId = correlationIdOf(context.req.header("cf-ray"));
     const startedAt = Date.now();
@@ -75,7 +80,9 @@ export function createHttpApi(options: HttpApiOptions): Api {
   addWebhookRoute(api);
   addPageRoutes(api, options);
   options.extend?.(api, requireRole);
-  api.notFound((context) => problemResponse("notFound", `There is nothing at ${context.req.path}.`));
+  api.notFound((context) =>
+    problemResponse("notFound", `There is nothing at ${context.req.path}.`),
+  );
   api.onError((error, context) =>
     error instanceof RefusedRequest
       ? problemResponse(error.kind, error.message, error.errors)
@@ -85,12 +92,19 @@ export function createHttpApi(options: HttpApiOptions): Api {
 }
 
 /** Asks the coordinator once a request, and only when a namespace is read. */
-function createSeenLookup(coordinator: CallCoordinator): (ref: NamespaceRef) => Promise<SeenRegistry | null> {
+function createSeenLookup(
+  coordinator: CallCoordinator,
+): (ref: NamespaceRef) => Promise<SeenRegistry | null> {
   let known: Promise<ReadonlyMap<string, SeenRegistry>> | null = null;
   return async ({ object, name }) => {
     known ??= coordinator((calls) => calls.listRegistries()).then(
       (all) =>
-        new Map(all.map((one) => [`${one.object}/${one.name}`, { epoch: one.epoch, at: one.at, members: [], repairs: 0 }])),
+        new Map(
+          all.map((one) => [
+            `${one.object}/${one.name}`,
+            { epoch: one.epoch, at: one.at, members: [], repairs: 0 },
+          ]),
+        ),
     );
     return (await known).get(`${object}/${name}`) ?? null;
   };
@@ -102,20 +116,39 @@ function correlationIdOf(ray: string | undefined): string {
 }
 
 /** What changes something, and what was refused: the runtime's own log has the rest. No query, header or body goes in. */
-function logRequest({ req, res, var: { caller } }: ApiContext, correlationId: string, durationMs: number): void {
+function logRequest(
+  { req, res, var: { caller } }: ApiContext,
+  correlationId: string,
+  durationMs: number,
+): void {
   if (req.method === "GET" && res.status < 400) return;
   const { method, path } = req;
   // Not set when the request never got as far as its check.
   const by = (caller as Caller | undefined)?.name ?? "";
-  logEvent("http.request", { correlationId, method, path, status: res.status, durationMs, caller: by });
+  logEvent("http.request", {
+    correlationId,
+    method,
+    path,
+    status: res.status,
+    durationMs,
+    caller: by,
+  });
 }
 
 function refuseMethod(method: string, allowed: readonly string[]): Response {
   const allow = allowed.join(", ");
-  return problemResponse("methodNotAllowed", `${method} is not possible here; ${allow} is.`, undefined, { allow });
+  return problemResponse(
+    "methodNotAllowed",
+    `${method} is not possible here; ${allow} is.`,
+    undefined,
+    { allow },
+  );
 }
 
 function hideError(error: unknown, id: string): Response {
   logError("http.unexpected", { correlationId: id }, error);
-  return problemResponse("internal", `Something went wrong that should not have. The Worker's log has it under the id ${id}.`);
+  return problemResponse(
+    "internal",
+    `Something went wrong that should not have. The Worker's log has it under the id ${id}.`,
+  );
 }

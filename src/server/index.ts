@@ -28,18 +28,32 @@ import { createCoordinatorCalls } from "./coordinator/call-coordinator.ts";
 import { Coordinator } from "./coordinator/coordinator.ts";
 import { createHttpApi } from "./http-api.ts";
 import type { ObjectBindings } from "./objects.ts";
-import { createAccessVerifier, type AccessSettings, type AccessVerifier } from "./access/access-verifier.ts";
+import {
+  createAccessVerifier,
+  type AccessSettings,
+  type AccessVerifier,
+} from "./access/access-verifier.ts";
 import { createSettingsReader, type ReconcilerOptions } from "./options.ts";
 import type { Settings } from "./settings.ts";
 import type { GithubSettings } from "../github/settings.ts";
 
 export type { GithubCredentials } from "../github/client.ts";
-export type { AlertOptions, CloudflareAccessOptions, GithubOptions, OidcOptions, ReconcilerOptions } from "./options.ts";
+export type {
+  AlertOptions,
+  CloudflareAccessOptions,
+  GithubOptions,
+  OidcOptions,
+  ReconcilerOptions,
+} from "./options.ts";
 
 /** A Worker's handlers, and the Durable Object class that the entry file must export. */
 export interface ReconcilerWorker<Env> {
   readonly fetch: (request: Request, env: Env, context: ExecutionContext) => Promise<Response>;
-  readonly scheduled: (controller: ScheduledController, env: Env, context: ExecutionContext) => Promise<void>;
+  readonly scheduled: (
+    controller: ScheduledController,
+    env: Env,
+    context: ExecutionContext,
+  ) => Promise<void>;
   readonly Reconciler: new (ctx: DurableObjectState, env: Env) => Coordinator<Env>;
 }
 
@@ -51,7 +65,8 @@ export interface ReconcilerParts {
 }
 
 const REAL_PARTS: ReconcilerParts = {
-  openGithub: ({ repository, apiUrl }, credentials) => createGithubClient({ repository, credentials, apiUrl }),
+  openGithub: ({ repository, apiUrl }, credentials) =>
+    createGithubClient({ repository, credentials, apiUrl }),
   openVerifier: ({ repositoryId, ownerId, oidc: { issuer, jwksUrl } }) =>
     createActionsVerifier({ issuer, jwksUrl, repositoryId, ownerId }),
 };
@@ -71,7 +86,9 @@ export function createReconciler<Env extends object>(
     settings: bind(settings),
     live: bind((env) => createObjectAccess(options.objects(env))),
     coordinator: bind(options.coordinator),
-    tokens: bind(options.tokens ?? ((env) => (env as { readonly SHARDCTL_TOKENS?: string }).SHARDCTL_TOKENS)),
+    tokens: bind(
+      options.tokens ?? ((env) => (env as { readonly SHARDCTL_TOKENS?: string }).SHARDCTL_TOKENS),
+    ),
     openVerifier,
     openAccess: (access) => openAccess(access),
     allowAnonymous: options.allowAnonymous ?? false,

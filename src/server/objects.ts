@@ -6,11 +6,14 @@ export type ObjectBindings = Readonly<Record<string, DurableObjectNamespace>>;
 export function findObjectBindings(env: object, excluded: string): ObjectBindings {
   return Object.fromEntries(
     Object.entries(env).filter(
-      (entry): entry is [string, DurableObjectNamespace] => entry[0] !== excluded && isObjectBinding(entry[1]),
+      (entry): entry is [string, DurableObjectNamespace] =>
+        entry[0] !== excluded && isObjectBinding(entry[1]),
     ),
   );
 }
 
 function isObjectBinding(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "idFromName" in value && "getByName" in value;
+  return (
+    typeof value === "object" && value !== null && "idFromName" in value && "getByName" in value
+  );
 }

@@ -105,11 +105,16 @@ const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 const text = z.string().min(1).max(1024);
 const NUMERIC_ID = "must be GitHub's numeric id";
-const id = z.union([z.int().min(1), z.string().regex(/^[1-9]\d{0,18}$/, NUMERIC_ID)], { error: NUMERIC_ID }).transform(String);
+const id = z
+  .union([z.int().min(1), z.string().regex(/^[1-9]\d{0,18}$/, NUMERIC_ID)], { error: NUMERIC_ID })
+  .transform(String);
 // A credential must not travel in the clear; a test's server is on this machine.
 const address = z
   .url({ error: "must be an address" })
-  .refine((value) => isSafeAddress(value), "must be an https address (http on a loopback address only)");
+  .refine(
+    (value) => isSafeAddress(value),
+    "must be an https address (http on a loopback address only)",
+  );
 const ref = text.regex(/^refs\/(heads|tags)\/\S+$/, "must be a full ref, such as refs/heads/main");
 
 const githubSchema = z.strictObject({
@@ -119,7 +124,10 @@ const githubSchema = z.strictObject({
   environment: text,
   manifests: z
     .string()
-    .regex(/^(?!\/)(?!(.*\/)?\.\.(\/|$))[^\\\p{Cc}]*$/u, "must be a folder of the repository, such as manifests")
+    .regex(
+      /^(?!\/)(?!(.*\/)?\.\.(\/|$))[^\\\p{Cc}]*$/u,
+      "must be a folder of the repository, such as manifests",
+    )
     .exactOptional(),
   defaultBranch: text.regex(/^\S+$/, "must be the name of a branch").exactOptional(),
   credentials: z
@@ -130,7 +138,9 @@ const githubSchema = z.strictObject({
         appId: id,
         privateKey: z
           .string()
-          .refine((key) => checkPrivateKey(key) === null, { error: (issue) => checkPrivateKey(String(issue.input)) ?? "" }),
+          .refine((key) => checkPrivateKey(key) === null, {
+            error: (issue) => checkPrivateKey(String(issue.input)) ?? "",
+          }),
         installationId: id.exactOptional(),
       }),
     ])
@@ -145,7 +155,10 @@ const githubSchema = z.strictObject({
       applyRef: ref.exactOptional(),
       applyEnvironment: text.exactOptional(),
       applyWorkflow: text
-        .regex(/^\.github\/workflows\/[^/@]+\.ya?ml$/, "must be a path such as .github/workflows/apply.yml")
+        .regex(
+          /^\.github\/workflows\/[^/@]+\.ya?ml$/,
+          "must be a path such as .github/workflows/apply.yml",
+        )
         .exactOptional(),
     })
     .exactOptional(),
@@ -161,7 +174,9 @@ const accessSchema = z
         /^(https:\/\/)?[a-z0-9-]+(\.cloudflareaccess\.com)?\/?$/i,
         "must be the team's name, or <team>.cloudflareaccess.com",
       ),
-    audience: z.string().regex(/^[0-9a-f]{64}$/i, "must be the application's AUD tag, 64 hex digits"),
+    audience: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/i, "must be the application's AUD tag, 64 hex digits"),
   })
   .optional();
 
@@ -188,7 +203,9 @@ function readSettings<Env extends object>(
   const defaults = env as DefaultEnv;
   const given = options.github?.(env);
   const github = given === undefined ? null : githubSchema.safeParse(withDefaults(given, defaults));
-  const alerts = alertsSchema.safeParse(options.alerts?.(env) ?? compact({ webhookUrl: textOf(defaults.ALERT_WEBHOOK_URL) }));
+  const alerts = alertsSchema.safeParse(
+    options.alerts?.(env) ?? compact({ webhookUrl: textOf(defaults.ALERT_WEBHOOK_URL) }),
+  );
   const access = accessSchema.safeParse(options.access?.(env));
   const issues = [
     ...(access.error?.issues.map((issue) => ({ root: "access", issue })) ?? []),
@@ -196,7 +213,9 @@ function readSettings<Env extends object>(
     ...(alerts.error?.issues.map((issue) => ({ root: "alerts", issue })) ?? []),
   ];
   if (issues.length > 0 || !alerts.success || !access.success) {
-    const listed = issues.map(({ root, issue }) => `${[root, ...issue.path].join(".")}: ${issue.message}`).join("; ");
+    const listed = issues
+      .map(({ root, issue }) => `${[root, ...issue.path].join(".")}: ${issue.message}`)
+      .join("; ");
     return failure(
       `This Worker is set up wrongly. Correct the options of createReconciler, or the variables behind them: ${listed}.`,
     );
@@ -213,9 +232,15 @@ function withDefaults(given: GithubOptions, env: DefaultEnv): unknown {
   const appId = textOf(env.GITHUB_APP_ID);
   const privateKey = textOf(env.GITHUB_APP_PRIVATE_KEY);
   const token = textOf(env.GITHUB_TOKEN);
-  const app = appId !== undefined && privateKey !== undefined ? { kind: "app", appId, privateKey } : undefined;
+  const app =
+    appId !== undefined && privateKey !== undefined
+      ? { kind: "app", appId, privateKey }
+      : undefined;
   const credentials = app ?? (token === undefined ? undefined : { kind: "token", token });
-  return { ...compact({ credentials, webhookSecret: textOf(env.GITHUB_WEBHOOK_SECRET) }), ...compact(given) };
+  return {
+    ...compact({ credentials, webhookSecret: textOf(env.GITHUB_WEBHOOK_SECRET) }),
+    ...compact(given),
+  };
 }
 
 function settleGithub(options: z.infer<typeof githubSchema>): GithubSettings {

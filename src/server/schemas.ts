@@ -18,7 +18,11 @@ const PATH_LENGTH_MAX = 1024;
 // Names end up in logs and terminals: no control characters.
 const PRINTABLE = /^[^\p{Cc}\p{Cs}]+$/u;
 
-const name = z.string().min(1).max(NAME_LENGTH_MAX).regex(PRINTABLE, "must have no control characters");
+const name = z
+  .string()
+  .min(1)
+  .max(NAME_LENGTH_MAX)
+  .regex(PRINTABLE, "must have no control characters");
 const bindingName = z
   .string()
   .max(NAME_LENGTH_MAX)
@@ -62,7 +66,8 @@ const namespaceSpec = z
     source: z.strictObject({ file: z.string().max(4096), line: count, column: count }),
   })
   .superRefine((spec, context) => {
-    for (const [path, message] of findContradictions(spec)) context.addIssue({ code: "custom", path: [path], message });
+    for (const [path, message] of findContradictions(spec))
+      context.addIssue({ code: "custom", path: [path], message });
   });
 
 export const planRequestSchema: z.ZodType<PlanRequest> = z.strictObject({
@@ -76,7 +81,11 @@ export const planRequestSchema: z.ZodType<PlanRequest> = z.strictObject({
         const seen = new Set<string>();
         specs.forEach((spec, index) => {
           if (seen.has(spec.name))
-            context.addIssue({ code: "custom", path: [index, "name"], message: `'${spec.name}' is there twice` });
+            context.addIssue({
+              code: "custom",
+              path: [index, "name"],
+              message: `'${spec.name}' is there twice`,
+            });
           seen.add(spec.name);
         });
       }),
@@ -88,12 +97,20 @@ const commitSha = z.string().regex(/^[0-9a-f]{40}$/, "must be 40 lower-case hex 
 const pullNumber = z.int().min(1);
 const pageUrl = z.url({ protocol: /^https?$/ }).max(2048);
 
-const originSchema = z.strictObject({ pull: pullNumber.nullable(), commit: commitSha.nullable(), runUrl: pageUrl.nullable() });
+const originSchema = z.strictObject({
+  pull: pullNumber.nullable(),
+  commit: commitSha.nullable(),
+  runUrl: pageUrl.nullable(),
+});
 
 export const applyRequestSchema: z.ZodType<ApplyRequest> = z.strictObject({
   origin: originSchema.exactOptional(),
   overrides: z.array(z.enum(GUARDS)).max(GUARDS.length).exactOptional(),
-  requestedBy: z.string().max(200).regex(PRINTABLE, "must have no control characters").exactOptional(),
+  requestedBy: z
+    .string()
+    .max(200)
+    .regex(PRINTABLE, "must have no control characters")
+    .exactOptional(),
 });
 
 const loginName = z.string().min(1).max(100).regex(PRINTABLE, "must have no control characters");
@@ -114,19 +131,32 @@ export const releaseRequestSchema: z.ZodType<ReleaseRequest> = z.strictObject({
 
 /** Options that do not fit the strategy, by field. */
 function findContradictions(
-  spec: Pick<NamespaceSpec, "strategy" | "shardKey" | "count" | "directory" | "splitPoints" | "partitioner">,
+  spec: Pick<
+    NamespaceSpec,
+    "strategy" | "shardKey" | "count" | "directory" | "splitPoints" | "partitioner"
+  >,
 ): [string, string][] {
   const { strategy, shardKey, splitPoints, partitioner } = spec;
   const found: [string, string][] = [];
-  if (strategy === "none" && shardKey !== null) found.push(["shardKey", "must be null with strategy none"]);
-  if (strategy !== "none" && shardKey === null) found.push(["shardKey", `is needed with strategy ${strategy}`]);
-  if (strategy === "none" && spec.count !== 1) found.push(["count", "must be 1 with strategy none"]);
-  if (strategy === "roundRobin" && !spec.directory) found.push(["directory", "must be true with strategy roundRobin"]);
-  if (strategy !== "range" && splitPoints !== null) found.push(["splitPoints", "are for strategy range only"]);
+  if (strategy === "none" && shardKey !== null)
+    found.push(["shardKey", "must be null with strategy none"]);
+  if (strategy !== "none" && shardKey === null)
+    found.push(["shardKey", `is needed with strategy ${strategy}`]);
+  if (strategy === "none" && spec.count !== 1)
+    found.push(["count", "must be 1 with strategy none"]);
+  if (strategy === "roundRobin" && !spec.directory)
+    found.push(["directory", "must be true with strategy roundRobin"]);
+  if (strategy !== "range" && splitPoints !== null)
+    found.push(["splitPoints", "are for strategy range only"]);
   if (strategy === "range" && splitPoints !== null && splitPoints.length !== spec.count - 1) {
-    found.push(["splitPoints", `must be count - 1 = ${spec.count - 1}, there are ${splitPoints.length}`]);
+    found.push([
+      "splitPoints",
+      `must be count - 1 = ${spec.count - 1}, there are ${splitPoints.length}`,
+    ]);
   }
-  if (strategy !== "custom" && partitioner !== null) found.push(["partitioner", "is for strategy custom only"]);
-  if (strategy === "custom" && partitioner === null) found.push(["partitioner", "is needed with strategy custom"]);
+  if (strategy !== "custom" && partitioner !== null)
+    found.push(["partitioner", "is for strategy custom only"]);
+  if (strategy === "custom" && partitioner === null)
+    found.push(["partitioner", "is needed with strategy custom"]);
   return found;
 }

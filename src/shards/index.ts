@@ -3,7 +3,15 @@ export { ShardHost, type ShardHostOptions } from "./host/shard-host.ts";
 export type { Migration } from "./host/migrations.ts";
 export { ShardedObject } from "./host/sharded-object.ts";
 export { ThingsObject } from "./things/things-object.ts";
-export type { Json, JsonObject, ObjectEntry, Relationship, RelationshipInput, Thing, ThingInput } from "./things/things.ts";
+export type {
+  Json,
+  JsonObject,
+  ObjectEntry,
+  Relationship,
+  RelationshipInput,
+  Thing,
+  ThingInput,
+} from "./things/things.ts";
 export type {
   RebalanceOptions,
   RebalanceOutcome,
@@ -14,7 +22,12 @@ export type {
   ShardRegistry,
   ShardStats,
 } from "./host/shard-request.ts";
-export type { Aggregation, QueryShards, QueryShardsResult, ShardResult } from "./client/query-shards.ts";
+export type {
+  Aggregation,
+  QueryShards,
+  QueryShardsResult,
+  ShardResult,
+} from "./client/query-shards.ts";
 export type { TableSpec } from "./storage/tables.ts";
 export type { RegistryEntry, StoredEvent } from "./root/journal.ts";
 export { RefusedError } from "./protocol/refused-error.ts";

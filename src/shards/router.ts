@@ -15,7 +15,11 @@ import { chainBelow } from "./platform/call-context.ts";
 import { FanOut } from "./client/fan-out.ts";
 import { LayoutView, type NewIds, type RouteKey } from "./client/layout-view.ts";
 import type { LayoutReply, ReplyTo, RouterRequest } from "./protocol/messages.ts";
-import { type QueryShards, type QueryShardsResult, mergeShardResults } from "./client/query-shards.ts";
+import {
+  type QueryShards,
+  type QueryShardsResult,
+  mergeShardResults,
+} from "./client/query-shards.ts";
 import { LEAST_PROTOCOL } from "./protocol/least-protocol.ts";
 import { RefusedError } from "./protocol/refused-error.ts";
 import type { ProtocolReply } from "../model/wire/protocol.ts";
@@ -46,14 +50,19 @@ export function connect<Class extends object = Record<string, (...args: never[])
   namespace: string,
   options: ConnectOptions = {},
 ): Router<Class> {
-  return new Router<Class>(markingPeers(createPeers(binding), chainBelow), namespace, platformRuntime, options);
+  return new Router<Class>(
+    markingPeers(createPeers(binding), chainBelow),
+    namespace,
+    platformRuntime,
+    options,
+  );
 }
 
 /** The methods of a class as routed calls: the same arguments, the answer as a promise. */
 export type Routed<Class extends object> = {
-  readonly [Name in keyof Class as Class[Name] extends (...args: never[]) => unknown ? Name : never]: Class[Name] extends (
-    ...args: infer Args
-  ) => infer Value
+  readonly [
+    Name in keyof Class as Class[Name] extends (...args: never[]) => unknown ? Name : never
+  ]: Class[Name] extends (...args: infer Args) => infer Value
     ? (...args: Args) => Promise<Awaited<Value>>
     : never;
 };
@@ -91,7 +100,8 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
         // A proxy that is awaited must not look like a promise.
         typeof name !== "string" || name === "then"
           ? undefined
-          : (...args: unknown[]): Promise<unknown> => this.attempt((view) => view.callOwner(key, name, args, newIds)),
+          : (...args: unknown[]): Promise<unknown> =>
+              this.attempt((view) => view.callOwner(key, name, args, newIds)),
     });
   }
 
@@ -101,7 +111,13 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   }
 
   /** Calls the member that has the row with this id, as the directory says. `deal` gives an unknown id its owner; else the answer is `undefined`. */
-  callById(table: string, id: string, deal: boolean, method: string, ...args: readonly unknown[]): Promise<unknown> {
+  callById(
+    table: string,
+    id: string,
+    deal: boolean,
+    method: string,
+    ...args: readonly unknown[]
+  ): Promise<unknown> {
     return this.attempt((view) => view.callById(table, id, deal, method, args));
   }
 
@@ -131,11 +147,16 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
         view.layout.members.map(async (member) => {
           try {
             const asked = view.query(member, query, params);
-            const reply = await (timeout === undefined ? asked : within(this.#runtime, asked, timeout, member));
+            const reply = await (timeout === undefined
+              ? asked
+              : within(this.#runtime, asked, timeout, member));
             return { reply, duration: this.#runtime.now() - started };
           } catch (error) {
             if (!continueOnError || isMovedOn(error)) throw error;
-            return { error: error instanceof Error ? error.message : String(error), duration: this.#runtime.now() - started };
+            return {
+              error: error instanceof Error ? error.message : String(error),
+              duration: this.#runtime.now() - started,
+            };
           }
         }),
       );
@@ -161,7 +182,8 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
       try {
         return await work(view);
       } catch (error) {
-        const isAgain = isMovedOn(error) || (this.#options.retryUnanswered === true && isUnanswered(error));
+        const isAgain =
+          isMovedOn(error) || (this.#options.retryUnanswered === true && isUnanswered(error));
         if (!isAgain || tries >= TRIES_MAX) throw error;
         const fresh = await this.#share();
         refusals = fresh.epoch > view.epoch ? 0 : refusals + 1;
@@ -195,7 +217,9 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
         `'${this.#namespace}' is sharded by ${layout.shardKey}, but this caller routes by ${shardKey}: nothing was called`,
       );
     }
-    this.#view = new LayoutView(layout, epoch, partitioners, (member, request) => this.#send(member, request));
+    this.#view = new LayoutView(layout, epoch, partitioners, (member, request) =>
+      this.#send(member, request),
+    );
     return this.#view;
   }
 
@@ -203,7 +227,10 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   async #askLayout(): Promise<LayoutReply> {
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#send(this.#namespace, { kind: "layout", epoch: Math.max(this.#heardEpoch, this.#view?.epoch ?? 0) });
+        return await this.#send(this.#namespace, {
+          kind: "layout",
+          epoch: Math.max(this.#heardEpoch, this.#view?.epoch ?? 0),
+        });
       } catch (error) {
         if (!isMovedOn(error) || tries >= TRIES_MAX) throw error;
       }
@@ -211,7 +238,10 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
     }
   }
 
-  async #send<const Request extends RouterRequest>(member: string, request: Request): Promise<ReplyTo<Request>> {
+  async #send<const Request extends RouterRequest>(
+    member: string,
+    request: Request,
+  ): Promise<ReplyTo<Request>> {
     const namespace = this.#namespace;
     const send = (protocol: number): Promise<ProtocolReply<ReplyTo<Request>>> =>
       this.#peers.send(member, { protocol, namespace, member, request });

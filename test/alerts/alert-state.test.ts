@@ -36,7 +36,13 @@ function drift(namespace: string, state: DriftState = "open"): Drift {
 /** The fingerprint names the open drifts, as the report's does. */
 function tick(drifts: readonly Drift[] = [], isComplete = true): AlertFacts {
   const open = drifts.filter(({ state }) => state === "open").map(({ namespace }) => namespace);
-  return { environment: "production", commit: "3f9c2e1", isComplete, fingerprint: open.join("+"), drifts };
+  return {
+    environment: "production",
+    commit: "3f9c2e1",
+    isComplete,
+    fingerprint: open.join("+"),
+    drifts,
+  };
 }
 
 /** A channel that tells at once whatever it is behind with, and what it told: the fingerprint, or "closed". */
@@ -57,15 +63,47 @@ describe("what is told", () => {
   const carts = drift("carts");
   it.each([
     { name: "nothing, when all is well", ticks: [tick(), tick()], told: [] },
-    { name: "nothing of what was seen once", ticks: [tick([drift("orders", "watching")]), tick()], told: [] },
-    { name: "nothing of what heals by itself", ticks: [tick([drift("orders", "healing")]), tick()], told: [] },
-    { name: "a drift, once", ticks: [tick([orders]), tick([orders]), tick([orders])], told: ["orders"] },
-    { name: "another one", ticks: [tick([orders]), tick([orders, carts])], told: ["orders", "orders+carts"] },
-    { name: "one that is gone", ticks: [tick([orders, carts]), tick([carts])], told: ["orders+carts", "carts"] },
+    {
+      name: "nothing of what was seen once",
+      ticks: [tick([drift("orders", "watching")]), tick()],
+      told: [],
+    },
+    {
+      name: "nothing of what heals by itself",
+      ticks: [tick([drift("orders", "healing")]), tick()],
+      told: [],
+    },
+    {
+      name: "a drift, once",
+      ticks: [tick([orders]), tick([orders]), tick([orders])],
+      told: ["orders"],
+    },
+    {
+      name: "another one",
+      ticks: [tick([orders]), tick([orders, carts])],
+      told: ["orders", "orders+carts"],
+    },
+    {
+      name: "one that is gone",
+      ticks: [tick([orders, carts]), tick([carts])],
+      told: ["orders+carts", "carts"],
+    },
     { name: "the end", ticks: [tick([orders]), tick(), tick()], told: ["orders", "closed"] },
-    { name: "the same again", ticks: [tick([orders]), tick(), tick([orders])], told: ["orders", "closed", "orders"] },
-    { name: "no end while something could not be read", ticks: [tick([orders]), tick([], false)], told: ["orders"] },
-    { name: "no end while it is being mended", ticks: [tick([orders]), tick([drift("orders", "healing")])], told: ["orders"] },
+    {
+      name: "the same again",
+      ticks: [tick([orders]), tick(), tick([orders])],
+      told: ["orders", "closed", "orders"],
+    },
+    {
+      name: "no end while something could not be read",
+      ticks: [tick([orders]), tick([], false)],
+      told: ["orders"],
+    },
+    {
+      name: "no end while it is being mended",
+      ticks: [tick([orders]), tick([drift("orders", "healing")])],
+      told: ["orders"],
+    },
     {
       name: "no end while something else was seen once",
       ticks: [tick([orders]), tick([drift("carts", "watching")])],
@@ -104,7 +142,10 @@ describe("what is told", () => {
 
 describe("an outage", () => {
   /** A day of ticks in which the channel fails, and what the drifts are in each. Gives the tries and the state after it. */
-  function outage(factsOf: (minute: number) => AlertFacts): { readonly tries: number; readonly state: AlertState } {
+  function outage(factsOf: (minute: number) => AlertFacts): {
+    readonly tries: number;
+    readonly state: AlertState;
+  } {
     let state = newAlertState("production");
     let tries = 0;
     for (let minute = 0; minute < DAY_MINUTES; minute++) {
@@ -113,13 +154,20 @@ describe("an outage", () => {
       const at = nextTryAt(state, "webhook", now);
       if (at === null || at > now) continue;
       tries++;
-      state = afterFailure(state, "webhook", { message: "answered 503", retryAt: null }, { now, random: 0.5 });
+      state = afterFailure(
+        state,
+        "webhook",
+        { message: "answered 503", retryAt: null },
+        { now, random: 0.5 },
+      );
     }
     return { tries, state };
   }
 
   it("of a day is tried about once an hour, and ends with one message about how it is then", () => {
-    const { tries, state } = outage((minute) => tick(minute % 2 === 0 ? [drift("orders")] : [drift("orders"), drift("carts")]));
+    const { tries, state } = outage((minute) =>
+      tick(minute % 2 === 0 ? [drift("orders")] : [drift("orders"), drift("carts")]),
+    );
     expect(tries).toBeGreaterThan(20);
     expect(tries).toBeLessThan(50);
     expect(JSON.stringify(state).length).toBeLessThan(3000);
@@ -139,7 +187,12 @@ describe("an outage", () => {
 
   it("of one channel is none of the other", () => {
     const open = decideAlert(newAlertState("production"), tick([drift("orders")]));
-    const failed = afterFailure(open, "issue", { message: "down", retryAt: NOW + 50 * MINUTE_MS }, { now: NOW, random: 0 });
+    const failed = afterFailure(
+      open,
+      "issue",
+      { message: "down", retryAt: NOW + 50 * MINUTE_MS },
+      { now: NOW, random: 0 },
+    );
     expect(nextTryAt(failed, "issue", NOW)).toBe(NOW + 50 * MINUTE_MS);
     expect(nextTryAt(failed, "webhook", NOW)).toBe(0);
   });
@@ -147,7 +200,12 @@ describe("an outage", () => {
   it("is not made longer by a clock that was ahead", () => {
     const open = decideAlert(newAlertState("production"), tick([drift("orders")]));
     const ahead = NOW + 365 * DAY_MINUTES * MINUTE_MS;
-    const failed = afterFailure(open, "issue", { message: "down", retryAt: null }, { now: ahead, random: 0 });
+    const failed = afterFailure(
+      open,
+      "issue",
+      { message: "down", retryAt: null },
+      { now: ahead, random: 0 },
+    );
     expect(nextTryAt(failed, "issue", NOW)).toBe(NOW);
   });
 
@@ -155,7 +213,12 @@ describe("an outage", () => {
     const open = decideAlert(newAlertState("production"), tick([drift("orders")]));
     if (open.target === null) throw new Error("There should be something to say");
     const meanwhile = decideAlert(open, tick([drift("carts")]));
-    const told = afterTelling(meanwhile, "issue", open.target, "https://github.com/acme/data/issues/7");
+    const told = afterTelling(
+      meanwhile,
+      "issue",
+      open.target,
+      "https://github.com/acme/data/issues/7",
+    );
     expect(isBehind(told, "issue")).toBe(true);
     expect(told.target?.fingerprint).toBe("carts");
   });

@@ -18,7 +18,8 @@ function drift(changes: Partial<Drift> = {}): Drift {
     state: "open",
     reason: "rebalance: count 6 → 8 (live was changed)",
     detail: null,
-    remedy: "`shardctl plan` shows what would be done, `shardctl apply` does it. Or set policy.selfHeal to apply (it is alert).",
+    remedy:
+      "`shardctl plan` shows what would be done, `shardctl apply` does it. Or set policy.selfHeal to apply (it is alert).",
     firstSeenAt: SEEN_AT,
     lastSeenAt: SEEN_AT + 60_000,
     ...changes,
@@ -44,14 +45,16 @@ const SEVERAL = [
     namespace: "carts",
     reason: "carts-shard-1 does not answer",
     detail: "1 of 4 members; carts-shard-1: it is not a member of 'carts'",
-    remedy: "`shardctl status carts` shows all. A shard that was deleted comes back by point-in-time recovery of its object.",
+    remedy:
+      "`shardctl status carts` shows all. A shard that was deleted comes back by point-in-time recovery of its object.",
   }),
   drift({
     kind: "manifests",
     namespace: null,
     object: null,
     reason: "the manifests on the default branch are not valid",
-    detail: 'manifests/a.yaml:7:13 spec.strategy must be one of hash, range, but is the text "hsah"',
+    detail:
+      'manifests/a.yaml:7:13 spec.strategy must be one of hash, range, but is the text "hsah"',
     remedy: "Correct them: `shardctl validate` shows every error. Until then nothing is applied.",
   }),
 ];
@@ -80,13 +83,23 @@ describe("the issue", () => {
 
   it("names the kind and the way out of members that are full or run several versions", () => {
     const body = renderAlertIssue(message(MEMBERS));
-    for (const text of ["storageFull", "drop indexes", "mixedVersions", "finish the deploy or roll it back"])
+    for (const text of [
+      "storageFull",
+      "drop indexes",
+      "mixedVersions",
+      "finish the deploy or roll it back",
+    ])
       expect(body).toContain(text);
   });
 
   it("writers 1: names what is out of step, and the command that shows the way out", () => {
     const body = renderAlertIssue(message(DISORDERED));
-    for (const text of ["registryLost", "outOfStep", "`shardctl repair carts`", "`shardctl repair orders`"])
+    for (const text of [
+      "registryLost",
+      "outOfStep",
+      "`shardctl repair carts`",
+      "`shardctl repair orders`",
+    ])
       expect(body.replaceAll(/<\/?code>/g, "`")).toContain(text);
   });
 
@@ -100,7 +113,11 @@ describe("the issue", () => {
 
   it("counts what does not fit, and stays under GitHub's limit", () => {
     const many = Array.from({ length: 200 }, (_, index) =>
-      drift({ namespace: `namespace-${index}`, reason: "r".repeat(900), remedy: "`x`".repeat(300) }),
+      drift({
+        namespace: `namespace-${index}`,
+        reason: "r".repeat(900),
+        remedy: "`x`".repeat(300),
+      }),
     );
     const body = renderAlertIssue(message(many, { driftCount: 9000 }));
     expect(body.length).toBeLessThan(60_000);
@@ -120,7 +137,9 @@ describe("the issue", () => {
   });
 
   it.each(["clean", "retired"] as const)("closes with a word: %s", async (cause) => {
-    await expect(`${renderAlertClosing(message([], { cause }))}\n`).toMatchFileSnapshot(`../golden/alert/closing-${cause}.md`);
+    await expect(`${renderAlertClosing(message([], { cause }))}\n`).toMatchFileSnapshot(
+      `../golden/alert/closing-${cause}.md`,
+    );
   });
 });
 
@@ -139,17 +158,23 @@ describe("the chat message", () => {
   });
 
   it("calls nobody and links nowhere", () => {
-    const { text, blocks } = renderAlertChat(message([HOSTILE], { environment: "<!here> @all" }), null);
+    const { text, blocks } = renderAlertChat(
+      message([HOSTILE], { environment: "<!here> @all" }),
+      null,
+    );
     expect(text).not.toMatch(/<|>|@(?!\u200B)|\](?!\u200B)|:\/\/(?!\u200B)/);
     // Slack reads no marks in plain text.
     expect(JSON.stringify(blocks)).not.toContain('"mrkdwn"');
   });
 
   it("keeps to Slack's limits", () => {
-    const many = Array.from({ length: 200 }, () => drift({ reason: "r".repeat(3000), detail: "d".repeat(5000) }));
+    const many = Array.from({ length: 200 }, () =>
+      drift({ reason: "r".repeat(3000), detail: "d".repeat(5000) }),
+    );
     const { blocks } = renderAlertChat(message(many, { driftCount: 10_000 }), ISSUE_URL);
     expect(blocks.length).toBeLessThanOrEqual(50);
-    for (const { type, text } of blocks) expect(text?.text.length ?? 0).toBeLessThanOrEqual(type === "header" ? 150 : 3000);
+    for (const { type, text } of blocks)
+      expect(text?.text.length ?? 0).toBeLessThanOrEqual(type === "header" ? 150 : 3000);
     expect(JSON.stringify(blocks)).toContain("… and 9,980 more");
   });
 });

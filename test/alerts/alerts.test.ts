@@ -42,7 +42,8 @@ class Place {
       webhookUrl: () => "https://chat.example/webhook",
       facts: async (environment) => this.factsOf(environment),
       send: async (_, init) => {
-        if (this.status === 200) this.messages.push(JSON.parse(init?.body as string) as { text: string });
+        if (this.status === 200)
+          this.messages.push(JSON.parse(init?.body as string) as { text: string });
         return new Response(null, { status: this.status });
       },
       record: ({ summary }) => void this.summaries.push(summary),
@@ -113,7 +114,11 @@ it("opens the same issue again, rather than another", async () => {
 
 it("one channel that is down does not keep the other from telling, and is not asked again at once", async () => {
   const place = new Place();
-  place.github.failing.set("issuesWith", { kind: "rateLimited", message: "slow down", retryAt: Date.now() + 3_600_000 });
+  place.github.failing.set("issuesWith", {
+    kind: "rateLimited",
+    message: "slow down",
+    retryAt: Date.now() + 3_600_000,
+  });
   await place.tick([ORDERS]);
   await place.tick([ORDERS]);
   expect(place.tries).toEqual(["issue failed", "webhook told"]);
@@ -129,18 +134,26 @@ it("a chat that was down is told again when its time has come, once, and how it 
   await place.tick([ORDERS]);
   expect(place.tries).toEqual(["issue told", "webhook failed"]);
   const [state] = place.alerts.list();
-  expect(state?.channels.webhook).toMatchObject({ failures: 1, lastError: "the alert webhook answered 503" });
+  expect(state?.channels.webhook).toMatchObject({
+    failures: 1,
+    lastError: "the alert webhook answered 503",
+  });
   await place.tick([ORDERS, { ...ORDERS, namespace: "carts" }]);
   place.status = 200;
   // Its time has not come yet.
   place.alerts.start(Date.now());
   expect(place.messages).toEqual([]);
   for (const [name, row] of place.rows) {
-    place.rows.set(name, { ...row, channels: { ...row.channels, webhook: { ...row.channels.webhook, nextTryAt: 0 } } });
+    place.rows.set(name, {
+      ...row,
+      channels: { ...row.channels, webhook: { ...row.channels.webhook, nextTryAt: 0 } },
+    });
   }
   place.alerts.start(Date.now());
   await place.rest();
-  expect(place.messages.map(({ text }) => text.split("\n")[0])).toEqual(["shardctl: production has drifted, 2 drifts are open"]);
+  expect(place.messages.map(({ text }) => text.split("\n")[0])).toEqual([
+    "shardctl: production has drifted, 2 drifts are open",
+  ]);
   expect(place.alerts.nextAt(Date.now())).toBeNull();
 });
 
@@ -151,7 +164,9 @@ it("after a crash between telling and writing, the issue is found as it should b
   place.open();
   await place.tick([ORDERS]);
   expect(place.issues()).toEqual([["open", "<!-- shardctl:alert:production -->"]]);
-  expect(place.github.writes().filter((write) => write === "createIssue" || write === "updateIssue")).toEqual(["createIssue"]);
+  expect(
+    place.github.writes().filter((write) => write === "createIssue" || write === "updateIssue"),
+  ).toEqual(["createIssue"]);
 });
 
 it("closes the issue of an environment that was renamed, and opens one for the new name", async () => {
@@ -163,7 +178,9 @@ it("closes the issue of an environment that was renamed, and opens one for the n
     ["closed", "<!-- shardctl:alert:production -->"],
     ["open", "<!-- shardctl:alert:live -->"],
   ]);
-  expect(place.messages.map(({ text }) => text.split("\n")[0])).toContain("shardctl: production is not reconciled here any more");
+  expect(place.messages.map(({ text }) => text.split("\n")[0])).toContain(
+    "shardctl: production is not reconciled here any more",
+  );
 });
 
 it("a defect ends the pass, is logged, and is not run into again at once", async () => {

@@ -6,7 +6,10 @@ import { sendWebhook } from "../../src/alerts/send-webhook.ts";
 
 const URL_WITH_SECRET = "https://hooks.slack.com/services/T000/B000/verysecretvalue";
 const NOW = Date.UTC(2026, 10, 24);
-const MESSAGE = renderAlertChat({ environment: "production", drifts: [], driftCount: 0, commit: null, cause: "clean" }, null);
+const MESSAGE = renderAlertChat(
+  { environment: "production", drifts: [], driftCount: 0, commit: null, cause: "clean" },
+  null,
+);
 
 it("posts the message as JSON, and takes any 2xx for an answer", async () => {
   const sent: { readonly url: string; readonly init: RequestInit | undefined }[] = [];
@@ -16,12 +19,20 @@ it("posts the message as JSON, and takes any 2xx for an answer", async () => {
   };
   expect(await sendWebhook(send, URL_WITH_SECRET, MESSAGE, NOW)).toEqual({ ok: true, value: null });
   expect(sent).toHaveLength(1);
-  expect(sent[0]).toMatchObject({ url: URL_WITH_SECRET, init: { method: "POST", redirect: "manual" } });
+  expect(sent[0]).toMatchObject({
+    url: URL_WITH_SECRET,
+    init: { method: "POST", redirect: "manual" },
+  });
   expect(JSON.parse(sent[0]?.init?.body as string)).toEqual(MESSAGE);
 });
 
 it.each([
-  { name: "an error of theirs", answer: new Response("oops", { status: 503 }), says: "answered 503", retryAt: null },
+  {
+    name: "an error of theirs",
+    answer: new Response("oops", { status: 503 }),
+    says: "answered 503",
+    retryAt: null,
+  },
   {
     name: "a limit",
     answer: new Response("", { status: 429, headers: { "retry-after": "120" } }),
@@ -55,7 +66,8 @@ it.each([
 });
 
 it("no answer is a failure, even when the error quotes the address", async () => {
-  const send: typeof fetch = () => Promise.reject(new TypeError(`fetch failed: ${URL_WITH_SECRET}`));
+  const send: typeof fetch = () =>
+    Promise.reject(new TypeError(`fetch failed: ${URL_WITH_SECRET}`));
   const result = await sendWebhook(send, URL_WITH_SECRET, MESSAGE, NOW);
   expect(result).toMatchObject({ ok: false, failure: { retryAt: null } });
   expect(JSON.stringify(result)).not.toMatch(/secret|hooks/);

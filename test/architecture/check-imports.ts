@@ -18,7 +18,9 @@ for (const floors of [SRC_FLOORS, SHARDS_FLOORS]) {
     .map((path) => `${folder}/${path.replaceAll("\\", "/")}`);
   const files = new Map(paths.map((path) => [path, readFileSync(`${ROOT}${path}`, "utf8")]));
   const problems = findUpwardImports(floors, files);
-  if (problems.length === 0) process.stdout.write(`imports: ${files.size} files of ${folder} import downward\n`);
-  for (const problem of problems) process.stderr.write(`imports: ${describeProblem(floors, problem)}\n`);
+  if (problems.length === 0)
+    process.stdout.write(`imports: ${files.size} files of ${folder} import downward\n`);
+  for (const problem of problems)
+    process.stderr.write(`imports: ${describeProblem(floors, problem)}\n`);
   if (problems.length > 0) process.exitCode = 1;
 }

@@ -30,7 +30,9 @@ const RETIRED: readonly (readonly [phrase: RegExp, instead: string])[] = [
 /** Faults of one file, by line. */
 export function findProseFaults(source: string): ProseFault[] {
   const faults: ProseFault[] = [];
-  const isLong = source.split("\n").map((text) => text.length > COLUMNS_MAX && !TABLE_ROW.test(text));
+  const isLong = source
+    .split("\n")
+    .map((text) => text.length > COLUMNS_MAX && !TABLE_ROW.test(text));
   let [line, isComment] = [0, false];
   for (const { type, value } of tokenize(source)) {
     const last = line + value.split("\n").length - 1;
@@ -38,18 +40,28 @@ export function findProseFaults(source: string): ProseFault[] {
       // A comment of several lines begins once.
       const isBegun = isComment && type === "SingleLineComment";
       const first = isBegun ? null : QUESTION.exec(textOf(value));
-      if (first) faults.push({ line: line + 1, reason: `a comment begins with "${first[0]}": say what it is or does` });
+      if (first)
+        faults.push({
+          line: line + 1,
+          reason: `a comment begins with "${first[0]}": say what it is or does`,
+        });
     } else if (HOLDS_TEXT.has(type)) {
       isLong.fill(false, line, last + 1);
     }
-    if (type !== "WhiteSpace" && type !== "LineTerminatorSequence") isComment = type === "SingleLineComment";
+    if (type !== "WhiteSpace" && type !== "LineTerminatorSequence")
+      isComment = type === "SingleLineComment";
     line = last;
   }
   for (const [index, text] of source.split("\n").entries()) {
-    if (isLong[index]) faults.push({ line: index + 1, reason: `${text.length} columns, at most ${COLUMNS_MAX}` });
+    if (isLong[index])
+      faults.push({ line: index + 1, reason: `${text.length} columns, at most ${COLUMNS_MAX}` });
     for (const [phrase, instead] of RETIRED) {
       const found = phrase.exec(text);
-      if (found) faults.push({ line: index + 1, reason: `"${found[0]}" is retired: "${instead}", for example` });
+      if (found)
+        faults.push({
+          line: index + 1,
+          reason: `"${found[0]}" is retired: "${instead}", for example`,
+        });
     }
   }
   return faults.toSorted((left, right) => left.line - right.line);

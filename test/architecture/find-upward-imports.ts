@@ -24,7 +24,10 @@ export type FloorProblem =
  * @param files text of each file by its path from the root of the repository; those outside of the folder are skipped.
  * @returns in the order of paths, then of the table; empty when every import goes down or stays in its room.
  */
-export function findUpwardImports(floors: Floors, files: ReadonlyMap<string, string>): FloorProblem[] {
+export function findUpwardImports(
+  floors: Floors,
+  files: ReadonlyMap<string, string>,
+): FloorProblem[] {
   const { rooms, imports } = floors;
   const wrong: FloorProblem[] = [];
   const found = new Set<string>();
@@ -38,7 +41,8 @@ export function findUpwardImports(floors: Floors, files: ReadonlyMap<string, str
       if (other === null || other === own) continue;
       used.add(`${own} ${other}`);
       if (rooms.indexOf(other) > rooms.indexOf(own)) wrong.push({ kind: "upward", from, to });
-      else if (imports !== undefined && !imports[own]?.includes(other)) wrong.push({ kind: "notAllowed", from, to });
+      else if (imports !== undefined && !imports[own]?.includes(other))
+        wrong.push({ kind: "notAllowed", from, to });
     }
   }
   return [
@@ -48,8 +52,12 @@ export function findUpwardImports(floors: Floors, files: ReadonlyMap<string, str
         .filter((other) => !used.has(`${room} ${other}`))
         .map((other) => ({ kind: "unused", room, imported: other }) as const),
     ),
-    ...[...found].filter((room) => !rooms.includes(room)).map((room) => ({ kind: "unknownRoom", room }) as const),
-    ...rooms.filter((room) => !found.has(room)).map((room) => ({ kind: "noSuchRoom", room }) as const),
+    ...[...found]
+      .filter((room) => !rooms.includes(room))
+      .map((room) => ({ kind: "unknownRoom", room }) as const),
+    ...rooms
+      .filter((room) => !found.has(room))
+      .map((room) => ({ kind: "noSuchRoom", room }) as const),
   ];
 }
 

@@ -26,7 +26,17 @@ const SRC_IMPORTS = {
   reviews: ["model", "github"],
   runs: ["log.ts", "model", "planning", "live", "reviews"],
   history: ["model", "render", "runs"],
-  reconcile: ["log.ts", "model", "planning", "manifest", "live", "github", "reviews", "runs", "history"],
+  reconcile: [
+    "log.ts",
+    "model",
+    "planning",
+    "manifest",
+    "live",
+    "github",
+    "reviews",
+    "runs",
+    "history",
+  ],
   alerts: ["log.ts", "model", "github", "render", "history"],
   metrics: ["model", "github", "history", "reconcile", "alerts"],
   page: ["model", "live", "github", "render", "reviews", "runs", "history", "reconcile"],
@@ -49,7 +59,11 @@ const SRC_IMPORTS = {
   cli: ["model", "planning", "manifest", "github", "render", "pulls"],
 } as const;
 
-export const SRC_FLOORS: Floors = { folder: "src", rooms: Object.keys(SRC_IMPORTS), imports: SRC_IMPORTS };
+export const SRC_FLOORS: Floors = {
+  folder: "src",
+  rooms: Object.keys(SRC_IMPORTS),
+  imports: SRC_IMPORTS,
+};
 
 export const SHARDS_FLOORS: Floors = {
   folder: "src/shards",

@@ -23,8 +23,14 @@ const CLEAN: Readonly<Record<string, string>> = {
   "src/garden/tree.ts": `import type { Roof } from "../house/roof.ts";\nexport type Tree = 1 | Roof;\n`,
 };
 
-function find(changes: Readonly<Record<string, string>>, floors: Partial<Floors> = {}): FloorProblem[] {
-  return findUpwardImports({ ...FLOORS, ...floors }, new Map(Object.entries({ ...CLEAN, ...changes })));
+function find(
+  changes: Readonly<Record<string, string>>,
+  floors: Partial<Floors> = {},
+): FloorProblem[] {
+  return findUpwardImports(
+    { ...FLOORS, ...floors },
+    new Map(Object.entries({ ...CLEAN, ...changes })),
+  );
 }
 
 describe("floors", () => {
@@ -35,8 +41,14 @@ describe("floors", () => {
   it.each([
     ["a value", `import { box } from "../attic/box.ts";\nexport const door = box;\n`],
     ["a type", `import type { Box } from "../attic/box.ts";\nexport type Door = Box;\n`],
-    ["a type among values", `import { type Box, box } from "../attic/box.ts";\nexport const door: Box = box;\n`],
-    ["several lines", `import {\n  box,\n  type Box,\n} from "../attic/box.ts";\nexport const door: Box = box;\n`],
+    [
+      "a type among values",
+      `import { type Box, box } from "../attic/box.ts";\nexport const door: Box = box;\n`,
+    ],
+    [
+      "several lines",
+      `import {\n  box,\n  type Box,\n} from "../attic/box.ts";\nexport const door: Box = box;\n`,
+    ],
     ["an effect", `import "../attic/box.ts";\n`],
     ["a namespace", `import * as box from "../attic/box.ts";\nexport const door = box;\n`],
     ["what is passed on", `export { box } from "../attic/box.ts";\n`],
@@ -53,19 +65,26 @@ describe("floors", () => {
   });
 
   it("count a file that lies in no folder as a room", () => {
-    expect(find({ "src/house/attic/box.ts": `import { roof } from "../roof.ts";\nexport const box = roof;\n` })).toEqual([
-      { kind: "upward", from: "src/house/attic/box.ts", to: "src/house/roof.ts" },
-    ]);
+    expect(
+      find({
+        "src/house/attic/box.ts": `import { roof } from "../roof.ts";\nexport const box = roof;\n`,
+      }),
+    ).toEqual([{ kind: "upward", from: "src/house/attic/box.ts", to: "src/house/roof.ts" }]);
   });
 
   it("do not take an example in a comment for an import", () => {
     expect(
-      find({ "src/house/hall/door.ts": `/**\n * import { box } from "../attic/box.ts";\n */\nexport const door = 1;\n` }),
+      find({
+        "src/house/hall/door.ts": `/**\n * import { box } from "../attic/box.ts";\n */\nexport const door = 1;\n`,
+      }),
     ).toEqual([]);
   });
 
   it("refuse a room that is on no floor, and a floor that is no room", () => {
-    const problems = find({ "src/house/shed/rake.ts": "export const rake = 1;\n" }, { rooms: [...FLOORS.rooms, "tower"] });
+    const problems = find(
+      { "src/house/shed/rake.ts": "export const rake = 1;\n" },
+      { rooms: [...FLOORS.rooms, "tower"] },
+    );
     expect(problems).toEqual([
       { kind: "unknownRoom", room: "shed" },
       { kind: "noSuchRoom", room: "tower" },
@@ -74,7 +93,11 @@ describe("floors", () => {
 
   it("name both files, and the order of the rooms", () => {
     expect(
-      describeProblem(SHARDS_FLOORS, { kind: "upward", from: "src/shards/storage/a.ts", to: "src/shards/host/b.ts" }),
+      describeProblem(SHARDS_FLOORS, {
+        kind: "upward",
+        from: "src/shards/storage/a.ts",
+        to: "src/shards/host/b.ts",
+      }),
     ).toContain(
       "src/shards/storage/a.ts imports src/shards/host/b.ts, a floor above it. From the ground up: storage, protocol, ",
     );
@@ -103,9 +126,12 @@ describe("a table of imports", () => {
 
   it("refuses an upward import even where it names the room", () => {
     const up = { ...imports, cellar: ["hall"], hall: [] };
-    expect(find({ "src/house/cellar/cork.ts": `export { door } from "../hall/door.ts";\n` }, { imports: up })).toEqual([
-      { kind: "upward", from: "src/house/cellar/cork.ts", to: "src/house/hall/door.ts" },
-    ]);
+    expect(
+      find(
+        { "src/house/cellar/cork.ts": `export { door } from "../hall/door.ts";\n` },
+        { imports: up },
+      ),
+    ).toEqual([{ kind: "upward", from: "src/house/cellar/cork.ts", to: "src/house/hall/door.ts" }]);
   });
 
   it("has nothing that no file makes", () => {
@@ -127,12 +153,15 @@ describe("the lists of rooms in CONTRIBUTING.md", () => {
   it("say of each room of src what it may import, from the top", async () => {
     const page = await readFile(`${ROOT}CONTRIBUTING.md`, "utf8");
     const rows = page.slice(page.indexOf("| folder ")).split("\n\n")[0] ?? "";
-    const listed = [...rows.matchAll(/^\| `src\/([^`]+)` .*\| ([^|]+)\|$/gm)].map(([, room, allowed = ""]) => [
-      room,
-      allowed.trim(),
-    ]);
+    const listed = [...rows.matchAll(/^\| `src\/([^`]+)` .*\| ([^|]+)\|$/gm)].map(
+      ([, room, allowed = ""]) => [room, allowed.trim()],
+    );
     const { rooms, imports } = SRC_FLOORS;
-    expect(listed).toEqual(rooms.toReversed().map((room) => [room, imports?.[room]?.toReversed().join(", ") || "nothing"]));
+    expect(listed).toEqual(
+      rooms
+        .toReversed()
+        .map((room) => [room, imports?.[room]?.toReversed().join(", ") || "nothing"]),
+    );
   });
 
   it("are those of the floors of src/shards, from the top", async () => {
@@ -145,11 +174,16 @@ describe("the lists of rooms in CONTRIBUTING.md", () => {
 
 interface LintRules {
   readonly rules: Readonly<Record<string, unknown>>;
-  readonly overrides: readonly { readonly files: readonly string[]; readonly rules: Readonly<Record<string, unknown>> }[];
+  readonly overrides: readonly {
+    readonly files: readonly string[];
+    readonly rules: Readonly<Record<string, unknown>>;
+  }[];
 }
 
 /** The linter's exit code and report on a tree, under the project's own setting of the rule on circles. */
-async function lintCircles(files: Readonly<Record<string, string>>): Promise<{ readonly code: number; readonly report: string }> {
+async function lintCircles(
+  files: Readonly<Record<string, string>>,
+): Promise<{ readonly code: number; readonly report: string }> {
   await using folder = await temporaryFolder();
   const { rules } = await readLintRules();
   const config = {
@@ -162,8 +196,13 @@ async function lintCircles(files: Readonly<Record<string, string>>): Promise<{ r
     await mkdir(join(folder.path, dirname(path)), { recursive: true });
     await writeFile(join(folder.path, path), text);
   }
-  const lint = spawn(process.execPath, [`${ROOT}node_modules/oxlint/bin/oxlint`, "src"], { cwd: folder.path });
-  const [report, code] = await Promise.all([readText(lint.stdout), once(lint, "close").then(([status]) => Number(status))]);
+  const lint = spawn(process.execPath, [`${ROOT}node_modules/oxlint/bin/oxlint`, "src"], {
+    cwd: folder.path,
+  });
+  const [report, code] = await Promise.all([
+    readText(lint.stdout),
+    once(lint, "close").then(([status]) => Number(status)),
+  ]);
   return { code, report };
 }
 
@@ -178,8 +217,12 @@ describe("the linter's rule on circles", () => {
       "src/farm/hen.ts": `export type { Chick } from "../chick.ts";\nexport type Hen = 1;\n`,
       "src/chick.ts": `import { type Egg } from "./egg.ts";\nexport type Chick = Egg[];\n`,
     });
-    expect({ code, report }).toMatchObject({ code: 1, report: expect.stringContaining("no-cycle") });
-    for (const file of ["src/egg.ts", "src/farm/hen.ts", "src/chick.ts"]) expect(report).toContain(file);
+    expect({ code, report }).toMatchObject({
+      code: 1,
+      report: expect.stringContaining("no-cycle"),
+    });
+    for (const file of ["src/egg.ts", "src/farm/hen.ts", "src/chick.ts"])
+      expect(report).toContain(file);
   });
 
   it("lets a tree pass in which two files share a third", async () => {
@@ -188,12 +231,17 @@ describe("the linter's rule on circles", () => {
       "src/hen.ts": `import type { Bird } from "./bird.ts";\nimport type { Egg } from "./egg.ts";\nexport type Hen = Bird | Egg;\n`,
       "src/bird.ts": `export type Bird = 1;\n`,
     });
-    expect({ code, report }).toMatchObject({ code: 0, report: expect.stringContaining("on 3 files") });
+    expect({ code, report }).toMatchObject({
+      code: 0,
+      report: expect.stringContaining("on 3 files"),
+    });
   });
 
   it("is not loosened for anything in src", async () => {
     const { overrides } = await readLintRules();
-    const loosened = overrides.filter(({ rules }) => "import/no-cycle" in rules).flatMap(({ files }) => files);
+    const loosened = overrides
+      .filter(({ rules }) => "import/no-cycle" in rules)
+      .flatMap(({ files }) => files);
     expect(loosened.filter((pattern) => !pattern.startsWith("test/"))).toEqual([]);
   });
 });

@@ -5,17 +5,31 @@ import { findProseFaults } from "./find-prose-faults.ts";
 const linesOf = (source: string): number[] => findProseFaults(source).map(({ line }) => line);
 
 it("finds comments that begin with a question word", () => {
-  expect(linesOf("/** What it is. */\nlet a;\n/**\n * Whether so.\n */\nlet b;\n// Who does it.\n")).toEqual([1, 3, 7]);
-  expect(linesOf("/** Sends what was kept. */\n/** Whatever. */\n// Sends\n// what was kept.\n// Who knows.\n")).toEqual([]);
+  expect(
+    linesOf("/** What it is. */\nlet a;\n/**\n * Whether so.\n */\nlet b;\n// Who does it.\n"),
+  ).toEqual([1, 3, 7]);
+  expect(
+    linesOf(
+      "/** Sends what was kept. */\n/** Whatever. */\n// Sends\n// what was kept.\n// Who knows.\n",
+    ),
+  ).toEqual([]);
   expect(linesOf('const a = "// What is this";\n')).toEqual([]);
 });
 
 it("finds lines above 100 columns, but for tables and texts", () => {
   const wide = "x".repeat(99);
   expect(linesOf(`// ${wide}\nconst ${wide} = 1;\n/** | ${wide} | */\n`)).toEqual([1, 2, 3]);
-  expect(linesOf(`/**\n * | ${wide} |\n */\nconst a = "${wide}";\nconst b = \`\n${wide}\${1}\n${wide}--\n\`;\n`)).toEqual([]);
+  expect(
+    linesOf(
+      `/**\n * | ${wide} |\n */\nconst a = "${wide}";\nconst b = \`\n${wide}\${1}\n${wide}--\n\`;\n`,
+    ),
+  ).toEqual([]);
 });
 
 it("finds retired phrases, in texts too", () => {
-  expect(linesOf('const a = "The operation does not get on.";\n// The check was well.\n// As well as it can.\n')).toEqual([1, 2]);
+  expect(
+    linesOf(
+      'const a = "The operation does not get on.";\n// The check was well.\n// As well as it can.\n',
+    ),
+  ).toEqual([1, 2]);
 });

@@ -8,7 +8,13 @@ import type { OperationPause } from "../../src/model/operation.ts";
 import { EXIT } from "../../src/cli/exit-codes.ts";
 import { environmentFor, temporaryProject } from "./support/project.ts";
 import { type RunOptions, runInProcess, spawnCli } from "./support/run-cli.ts";
-import { type Answer, type Script, type ScriptedServer, problem, startScriptedServer } from "./support/scripted-server.ts";
+import {
+  type Answer,
+  type Script,
+  type ScriptedServer,
+  problem,
+  startScriptedServer,
+} from "./support/scripted-server.ts";
 import { reconciler } from "./support/scripts.ts";
 import {
   EMPTY_PLAN,
@@ -31,14 +37,24 @@ afterEach(async () => {
   server = undefined;
 });
 
-async function applyAgainst(script: Script, argv: readonly string[], options: Partial<RunOptions> = {}) {
+async function applyAgainst(
+  script: Script,
+  argv: readonly string[],
+  options: Partial<RunOptions> = {},
+) {
   server = await startScriptedServer(script);
   await using project = await temporaryProject();
-  return await runInProcess(["apply", ...argv], { cwd: project.path, env: environmentFor(server.endpoint), ...options });
+  return await runInProcess(["apply", ...argv], {
+    cwd: project.path,
+    env: environmentFor(server.endpoint),
+    ...options,
+  });
 }
 
 function applied(): unknown[] {
-  return (server?.requests ?? []).filter((request) => request.path.endsWith("/apply")).map((request) => request.body);
+  return (server?.requests ?? [])
+    .filter((request) => request.path.endsWith("/apply"))
+    .map((request) => request.body);
 }
 
 describe("approval", () => {
@@ -90,14 +106,24 @@ describe("guards", () => {
   });
 
   it("are overridden by name", async () => {
-    const run = await applyAgainst(reconciler({ plan }), ["--auto-approve", "--override", "skew", "--requested-by", "ada"]);
+    const run = await applyAgainst(reconciler({ plan }), [
+      "--auto-approve",
+      "--override",
+      "skew",
+      "--requested-by",
+      "ada",
+    ]);
     expect(run.exitCode).toBe(EXIT.done);
     expect(applied()).toEqual([{ overrides: ["skew"], requestedBy: "ada" }]);
   });
 
   it("that cannot be overridden stay", async () => {
     const hard = planOf({ blocks: [{ ...skewBlock(), guard: "unreadable", overridable: false }] });
-    const run = await applyAgainst(reconciler({ plan: hard }), ["--auto-approve", "--override", "unreadable"]);
+    const run = await applyAgainst(reconciler({ plan: hard }), [
+      "--auto-approve",
+      "--override",
+      "unreadable",
+    ]);
     expect(run.exitCode).toBe(EXIT.blocked);
     expect(applied()).toEqual([]);
   });
@@ -110,11 +136,18 @@ describe("guards", () => {
 });
 
 describe("a refusal of the server", () => {
-  const refusing = (answer: Answer) => reconciler({ first: (request) => (request.path.endsWith("/apply") ? answer : undefined) });
+  const refusing = (answer: Answer) =>
+    reconciler({ first: (request) => (request.path.endsWith("/apply") ? answer : undefined) });
 
   it("for a lock exits with 5 and names the run", async () => {
     const run = await applyAgainst(
-      refusing(problem("locked", 409, "Nothing was applied: run run-0 is active. Cancel it with `shardctl cancel run-0`.")),
+      refusing(
+        problem(
+          "locked",
+          409,
+          "Nothing was applied: run run-0 is active. Cancel it with `shardctl cancel run-0`.",
+        ),
+      ),
       ["--auto-approve"],
     );
     expect(run.exitCode).toBe(EXIT.locked);
@@ -123,7 +156,10 @@ describe("a refusal of the server", () => {
   });
 
   it("for a guard exits with 4", async () => {
-    const run = await applyAgainst(refusing(problem("blocked", 409, "orders: outside its window.")), ["--auto-approve"]);
+    const run = await applyAgainst(
+      refusing(problem("blocked", 409, "orders: outside its window.")),
+      ["--auto-approve"],
+    );
     expect(run.exitCode).toBe(EXIT.blocked);
     expect(run.stderr).toContain("outside its window");
   });
@@ -135,7 +171,10 @@ describe("a refusal of the server", () => {
         if (path.endsWith("/apply")) return problem("stalePlan", 409, "orders is at epoch 3.");
         if (path !== "/v1/plans") return undefined;
         plans++;
-        const moved = planOf({ fingerprint: OTHER_FINGERPRINT, changes: [shardChange({ epoch: 3 })] });
+        const moved = planOf({
+          fingerprint: OTHER_FINGERPRINT,
+          changes: [shardChange({ epoch: 3 })],
+        });
         return { status: 200, json: plans === 1 ? planOf() : moved };
       },
     });
@@ -153,7 +192,10 @@ describe("a reviewed plan", () => {
     expect((await runInProcess(["plan", "--out", "plan.json"], options)).exitCode).toBe(EXIT.done);
     const run = await runInProcess(["apply", "--plan", "plan.json", "--auto-approve"], options);
     expect(run.exitCode).toBe(EXIT.done);
-    expect(server.requests.at(1)?.body).toMatchObject({ basis: FINGERPRINT, desired: { namespaces: [{ name: "orders" }] } });
+    expect(server.requests.at(1)?.body).toMatchObject({
+      basis: FINGERPRINT,
+      desired: { namespaces: [{ name: "orders" }] },
+    });
   });
 
   it("from a file that has become stale is not applied", async () => {
@@ -161,7 +203,13 @@ describe("a reviewed plan", () => {
     const script = reconciler({
       first: ({ path }) =>
         path === "/v1/plans"
-          ? { status: 200, json: planOf({ fingerprint, changes: fingerprint === FINGERPRINT ? [shardChange()] : [] }) }
+          ? {
+              status: 200,
+              json: planOf({
+                fingerprint,
+                changes: fingerprint === FINGERPRINT ? [shardChange()] : [],
+              }),
+            }
           : undefined,
     });
     server = await startScriptedServer(script);
@@ -191,13 +239,20 @@ describe("a reviewed plan", () => {
     { name: "is missing", text: null, says: "ENOENT" },
     { name: "is not JSON", text: "{", says: "Cannot read a plan" },
     { name: "is no plan", text: "{}", says: "it is not a plan" },
-    { name: "is of a later version", text: '{"kind":"ShardctlPlanFile","version":9}', says: "version 9" },
+    {
+      name: "is of a later version",
+      text: '{"kind":"ShardctlPlanFile","version":9}',
+      says: "version 9",
+    },
   ];
   it.each(FILES)("in a file that $name is refused", async ({ text, says }) => {
     server = await startScriptedServer(reconciler());
     await using project = await temporaryProject();
     if (text !== null) await writeFile(join(project.path, "plan.json"), text);
-    const run = await runInProcess(["apply", "--plan", "plan.json"], { cwd: project.path, env: environmentFor(server.endpoint) });
+    const run = await runInProcess(["apply", "--plan", "plan.json"], {
+      cwd: project.path,
+      env: environmentFor(server.endpoint),
+    });
     expect(run.exitCode).toBe(EXIT.error);
     expect(run.stderr).toContain(says);
     expect(server.requests).toHaveLength(0);
@@ -206,9 +261,15 @@ describe("a reviewed plan", () => {
 
 describe("a run", () => {
   it("is followed through a restart of the server, which is told once", async () => {
-    const down: readonly Answer[] = [{ kind: "reset" }, { status: 502, text: "" }, { status: 503, text: "" }];
+    const down: readonly Answer[] = [
+      { kind: "reset" },
+      { status: 502, text: "" },
+      { status: 503, text: "" },
+    ];
     const [first, second, third, last] = RUN_STEPS;
-    const polls = [first, second, ...down, third, ...down, last].filter((step) => step !== undefined);
+    const polls = [first, second, ...down, third, ...down, last].filter(
+      (step) => step !== undefined,
+    );
     const run = await applyAgainst(reconciler({ polls }), ["--auto-approve"]);
     expect(run.exitCode).toBe(EXIT.done);
     expect(run.stdout.match(/The server does not answer/g)).toHaveLength(2);
@@ -246,7 +307,10 @@ describe("a run", () => {
 
   it("whose operation is paused says so, and that it goes on", async () => {
     const step = (updatedAt: number, paused: OperationPause | null) =>
-      runOf({ updatedAt, actions: [actionOf({ state: "running", operation: operationOf({ paused }) })] });
+      runOf({
+        updatedAt,
+        actions: [actionOf({ state: "running", operation: operationOf({ paused }) })],
+      });
     const held = { by: "shardctl reconciler", reason: "its window has closed", since: NOON };
     const polls = [
       step(NOON + 1, null),
@@ -271,13 +335,18 @@ describe("a run", () => {
     expect(run.exitCode).toBe(EXIT.done);
     expect(run.stdout).toContain("█");
     // The cursor is hidden while bars are drawn, and shown again.
-    expect(run.stdout.lastIndexOf("\u001b[?25h")).toBeGreaterThan(run.stdout.lastIndexOf("\u001b[?25l"));
+    expect(run.stdout.lastIndexOf("\u001b[?25h")).toBeGreaterThan(
+      run.stdout.lastIndexOf("\u001b[?25l"),
+    );
   });
 
   it("goes on after Ctrl-C, which says how to look and how to cancel", async () => {
     server = await startScriptedServer(reconciler({ polls: RUN_STEPS.slice(1, 2) }));
     await using project = await temporaryProject();
-    const child = spawnCli(["apply", "--auto-approve"], { cwd: project.path, env: environmentFor(server.endpoint) });
+    const child = spawnCli(["apply", "--auto-approve"], {
+      cwd: project.path,
+      env: environmentFor(server.endpoint),
+    });
     await child.waitFor("shard started");
     child.process.kill("SIGINT");
     const run = await child.ended;
@@ -291,7 +360,10 @@ describe("a run", () => {
 it("writes the plan file with the desired state", async () => {
   server = await startScriptedServer(reconciler());
   await using project = await temporaryProject();
-  await runInProcess(["plan", "--out", "plan.json"], { cwd: project.path, env: environmentFor(server.endpoint) });
+  await runInProcess(["plan", "--out", "plan.json"], {
+    cwd: project.path,
+    env: environmentFor(server.endpoint),
+  });
   const file = JSON.parse(await readFile(join(project.path, "plan.json"), "utf8")) as unknown;
   expect(file).toMatchObject({
     kind: "ShardctlPlanFile",

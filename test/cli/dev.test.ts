@@ -32,7 +32,9 @@ describe("the generated Worker", () => {
   });
 
   it("is not made from manifests that have errors", async () => {
-    await using project = await temporaryProject({ "manifests/a.yaml": MANIFEST.replace("count: 2", "count: 0") });
+    await using project = await temporaryProject({
+      "manifests/a.yaml": MANIFEST.replace("count: 2", "count: 0"),
+    });
     const run = await runInProcess(["dev"], { cwd: project.path });
     expect(run.exitCode).toBe(EXIT.error);
     expect(run.stderr).toContain("manifests/a.yaml:9:");
@@ -103,13 +105,25 @@ describe("the tick", () => {
 
   it("comes at once, then after each interval, through the scheduled handler, until the runtime is stopped", async () => {
     const { asked, waits, lines } = await tickThrough([200, 200, 200]);
-    expect(asked).toEqual(Array.from({ length: 3 }, () => "http://127.0.0.1:1/cdn-cgi/handler/scheduled?cron=*+*+*+*+*"));
+    expect(asked).toEqual(
+      Array.from(
+        { length: 3 },
+        () => "http://127.0.0.1:1/cdn-cgi/handler/scheduled?cron=*+*+*+*+*",
+      ),
+    );
     expect(waits).toEqual([10_000, 10_000, 10_000]);
     expect(lines).toEqual([]);
   });
 
   it("that fails is told once, until one has worked, and does not end the ticking", async () => {
-    const { asked, lines } = await tickThrough([500, 500, new Error("fetch failed"), 200, new Error("fetch failed"), 500]);
+    const { asked, lines } = await tickThrough([
+      500,
+      500,
+      new Error("fetch failed"),
+      200,
+      new Error("fetch failed"),
+      500,
+    ]);
     expect(asked).toHaveLength(6);
     expect(lines).toEqual([
       "A tick failed: the Worker's scheduled handler answered 500. Nothing is reconciled until one works; the next is in 10 s.",
@@ -191,7 +205,9 @@ describe("the note of a running runtime", () => {
       await removeRuntime(project.path, process.pid + 1);
       expect((await runInProcess(["plan"], { cwd: project.path })).exitCode).toBe(EXIT.done);
       await removeRuntime(project.path, process.pid);
-      expect((await runInProcess(["plan"], { cwd: project.path })).stderr).toContain("No reconciler is configured");
+      expect((await runInProcess(["plan"], { cwd: project.path })).stderr).toContain(
+        "No reconciler is configured",
+      );
     } finally {
       await server.close();
     }

@@ -6,7 +6,13 @@ import { nodeHost } from "../../src/cli/host.ts";
 import { sendRequest } from "../../src/cli/http.ts";
 import { TOKEN, environmentFor, temporaryProject } from "./support/project.ts";
 import { runInProcess } from "./support/run-cli.ts";
-import { type Answer, type Script, type ScriptedServer, problem, startScriptedServer } from "./support/scripted-server.ts";
+import {
+  type Answer,
+  type Script,
+  type ScriptedServer,
+  problem,
+  startScriptedServer,
+} from "./support/scripted-server.ts";
 import { reconciler } from "./support/scripts.ts";
 import { planOf } from "./support/states.ts";
 
@@ -19,7 +25,10 @@ afterEach(async () => {
 async function planAgainst(script: Script, ...argv: string[]) {
   server = await startScriptedServer(script);
   await using project = await temporaryProject();
-  return await runInProcess(["plan", ...argv], { cwd: project.path, env: environmentFor(server.endpoint) });
+  return await runInProcess(["plan", ...argv], {
+    cwd: project.path,
+    env: environmentFor(server.endpoint),
+  });
 }
 
 const HTML = "<!doctype html>\n<html><title>Welcome to nginx!</title></html>";
@@ -54,8 +63,20 @@ const ROWS: readonly Row[] = [
     says: ["it is not a plan", '"version" is missing'],
     requests: 1,
   },
-  { name: "a list", answer: { status: 200, json: [] }, exitCode: EXIT.error, says: ["an object was expected"], requests: 1 },
-  { name: "an empty body", answer: { status: 200, text: "" }, exitCode: EXIT.error, says: ["The answer is empty."], requests: 1 },
+  {
+    name: "a list",
+    answer: { status: 200, json: [] },
+    exitCode: EXIT.error,
+    says: ["an object was expected"],
+    requests: 1,
+  },
+  {
+    name: "an empty body",
+    answer: { status: 200, text: "" },
+    exitCode: EXIT.error,
+    says: ["The answer is empty."],
+    requests: 1,
+  },
   {
     name: "a newer plan",
     answer: { status: 200, json: { ...planOf(), version: 2 } },
@@ -153,7 +174,11 @@ describe("plan against a server that", () => {
   it("gets the token, and no redirect to elsewhere gets it", async () => {
     const other = await startScriptedServer(() => ({ status: 200, json: planOf() }));
     try {
-      await planAgainst(() => ({ status: 307, headers: { location: `${other.endpoint}/v1/plans` }, text: "" }));
+      await planAgainst(() => ({
+        status: 307,
+        headers: { location: `${other.endpoint}/v1/plans` },
+        text: "",
+      }));
       expect(server?.requests[0]?.authorization).toBe(`Bearer ${TOKEN}`);
       expect(other.requests).toHaveLength(0);
     } finally {
@@ -167,7 +192,10 @@ describe("an endpoint that", () => {
     const gone = await startScriptedServer(() => ({ kind: "silence" }));
     await gone.close();
     await using project = await temporaryProject();
-    const run = await runInProcess(["status"], { cwd: project.path, env: environmentFor(gone.endpoint) });
+    const run = await runInProcess(["status"], {
+      cwd: project.path,
+      env: environmentFor(gone.endpoint),
+    });
     expect(run.exitCode).toBe(EXIT.error);
     expect(run.stderr).toContain(`Cannot reach ${gone.endpoint}`);
     expect(run.stderr).toContain("shardctl dev");
@@ -189,12 +217,19 @@ describe("an endpoint that", () => {
 
   const SHAPES = [
     { name: "is no URL", endpoint: "not a url", says: "is not a URL" },
-    { name: "is of another protocol", endpoint: "ftp://example.com", says: "neither http nor https" },
+    {
+      name: "is of another protocol",
+      endpoint: "ftp://example.com",
+      says: "neither http nor https",
+    },
     { name: "carries a password", endpoint: "https://me:secret@example.com", says: "password" },
   ];
   it.each(SHAPES)("$name is refused", async ({ endpoint, says }) => {
     await using project = await temporaryProject();
-    const run = await runInProcess(["plan"], { cwd: project.path, env: { SHARDCTL_ENDPOINT: endpoint } });
+    const run = await runInProcess(["plan"], {
+      cwd: project.path,
+      env: { SHARDCTL_ENDPOINT: endpoint },
+    });
     expect(run.exitCode).toBe(EXIT.error);
     expect(run.stderr).toContain(says);
     expect(run.stderr).not.toContain("secret");
@@ -211,7 +246,10 @@ describe("an endpoint that", () => {
   it("wants a token says so when none is set", async () => {
     server = await startScriptedServer(() => problem("unauthenticated", 401, "Send the token."));
     await using project = await temporaryProject();
-    const run = await runInProcess(["status"], { cwd: project.path, env: { SHARDCTL_ENDPOINT: server.endpoint } });
+    const run = await runInProcess(["status"], {
+      cwd: project.path,
+      env: { SHARDCTL_ENDPOINT: server.endpoint },
+    });
     expect(run.stderr).toContain("Set SHARDCTL_TOKEN");
     expect(server.requests[0]?.authorization).toBeUndefined();
   });

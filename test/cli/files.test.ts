@@ -25,7 +25,10 @@ describe("init", () => {
     expect(run.exitCode).toBe(EXIT.done);
     await expect(run.stdout).toMatchFileSnapshot("../golden/cli/init.txt");
     const check = await runInProcess(["validate"], { cwd: folder.path });
-    expect(check).toMatchObject({ exitCode: EXIT.done, stdout: "1 namespace in 1 file is valid.\n" });
+    expect(check).toMatchObject({
+      exitCode: EXIT.done,
+      stdout: "1 namespace in 1 file is valid.\n",
+    });
   });
 
   it("overwrites nothing, and writes nothing beside what is there", async () => {
@@ -40,7 +43,10 @@ describe("init", () => {
 });
 
 describe("validate", () => {
-  const BROKEN = MANIFEST.replace("count: 2", "count: 2000").replace("strategy: hash", "stratgy: hash");
+  const BROKEN = MANIFEST.replace("count: 2", "count: 2000").replace(
+    "strategy: hash",
+    "stratgy: hash",
+  );
 
   it("prints every error of every file and fails", async () => {
     await using project = await temporaryProject({
@@ -60,7 +66,10 @@ describe("validate", () => {
   });
 
   it("checks the paths it is given, and no others", async () => {
-    await using project = await temporaryProject({ "manifests/a.yaml": BROKEN, "other/b.yaml": MANIFEST });
+    await using project = await temporaryProject({
+      "manifests/a.yaml": BROKEN,
+      "other/b.yaml": MANIFEST,
+    });
     const run = await runInProcess(["validate", "other"], { cwd: project.path });
     expect(run).toMatchObject({ exitCode: EXIT.done, stdout: "1 namespace in 1 file is valid.\n" });
   });
@@ -104,7 +113,13 @@ describe("import", () => {
     const text = await readFile(join(folder.path, "manifests/orders.yaml"), "utf8");
     const { desired } = parseManifests([{ path: "orders.yaml", text }], { environment: null });
     expect(desired?.namespaces).toMatchObject([
-      { name: "orders", object: "ORDERS", strategy: "hash", shardKey: "data.customer.id", count: 2 },
+      {
+        name: "orders",
+        object: "ORDERS",
+        strategy: "hash",
+        shardKey: "data.customer.id",
+        count: 2,
+      },
     ]);
     const second = await runInProcess(["import"], options);
     expect(second.exitCode).toBe(EXIT.error);
@@ -123,10 +138,18 @@ describe("import", () => {
   });
 
   it("writes nothing when a namespace cannot be read", async () => {
-    const failed = { kind: "failed", name: "carts", object: "CARTS", failure: { kind: "unbound", message: "no binding CARTS" } };
+    const failed = {
+      kind: "failed",
+      name: "carts",
+      object: "CARTS",
+      failure: { kind: "unbound", message: "no binding CARTS" },
+    };
     server = await startScriptedServer(() => ({ status: 200, json: { namespaces: [failed] } }));
     await using folder = await temporaryFolder();
-    const run = await runInProcess(["import"], { cwd: folder.path, env: environmentFor(server.endpoint) });
+    const run = await runInProcess(["import"], {
+      cwd: folder.path,
+      env: environmentFor(server.endpoint),
+    });
     expect(run.exitCode).toBe(EXIT.error);
     expect(run.stderr).toContain("carts (CARTS): no binding CARTS");
   });
@@ -166,13 +189,24 @@ defaultEnvironment: staging
       "shardctl.yaml": config("https://shardctl.invalid"),
       "declared/orders.yaml": MANIFEST,
     });
-    await runInProcess(["plan", "--endpoint", server.endpoint], { cwd: project.path, env: { STAGING_TOKEN: "s" } });
+    await runInProcess(["plan", "--endpoint", server.endpoint], {
+      cwd: project.path,
+      env: { STAGING_TOKEN: "s" },
+    });
     expect(server.requests[0]?.authorization).toBeUndefined();
   });
 
   const MISTAKES = [
-    { name: "an environment it does not have", argv: ["plan", "-e", "prod"], says: "It has: production, staging." },
-    { name: "a file that is not there", argv: ["plan", "--config", "other.yaml"], says: "There is no config at other.yaml" },
+    {
+      name: "an environment it does not have",
+      argv: ["plan", "-e", "prod"],
+      says: "It has: production, staging.",
+    },
+    {
+      name: "a file that is not there",
+      argv: ["plan", "--config", "other.yaml"],
+      says: "There is no config at other.yaml",
+    },
   ];
   it.each(MISTAKES)("says no to $name", async ({ argv, says }) => {
     await using project = await temporaryProject({
@@ -185,7 +219,9 @@ defaultEnvironment: staging
   });
 
   it("with errors is refused with their places", async () => {
-    await using project = await temporaryProject({ "shardctl.yaml": "apiVersion: shardctl.dev/v1\nkind: Config\nmanifest: x\n" });
+    await using project = await temporaryProject({
+      "shardctl.yaml": "apiVersion: shardctl.dev/v1\nkind: Config\nmanifest: x\n",
+    });
     const run = await runInProcess(["plan"], { cwd: project.path });
     expect(run.exitCode).toBe(EXIT.error);
     expect(run.stderr).toContain("shardctl.yaml:3:1:");

@@ -10,7 +10,14 @@ import { temporaryProject } from "./support/project.ts";
 import { temporaryFolder } from "./support/run-cli.ts";
 
 function git(cwd: string, ...argv: string[]): string {
-  const identity = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"];
+  const identity = [
+    "-c",
+    "user.name=test",
+    "-c",
+    "user.email=test@example.com",
+    "-c",
+    "commit.gpgsign=false",
+  ];
   return execFileSync("git", ["-C", cwd, ...identity, ...argv], { encoding: "utf8" }).trim();
 }
 

@@ -48,7 +48,12 @@ let repo: Repository;
 let worker: ScriptedServer;
 beforeEach(async () => {
   github = await startFakeGitHub();
-  repo = github.createRepo({ owner: "acme", name: "data", private: true, files: { "manifests/orders.yaml": "old: 1\n" } });
+  repo = github.createRepo({
+    owner: "acme",
+    name: "data",
+    private: true,
+    files: { "manifests/orders.yaml": "old: 1\n" },
+  });
 });
 afterEach(async () => {
   await worker?.close();
@@ -68,7 +73,15 @@ interface World {
 }
 
 function world(given: Partial<World> = {}): World {
-  return { plan: planOf(), plans: [], reviews: [], postedBy: "caller", runs: [], first: () => undefined, ...given };
+  return {
+    plan: planOf(),
+    plans: [],
+    reviews: [],
+    postedBy: "caller",
+    runs: [],
+    first: () => undefined,
+    ...given,
+  };
 }
 
 function reviewOf(pull: Pull, overrides: Partial<Review> = {}): Review {
@@ -91,18 +104,30 @@ function answer(state: World, request: RecordedRequest): Answer {
   const url = new URL(request.path, "http://worker");
   const call = `${request.method} ${url.pathname}`;
   if (call === "POST /v1/plans") return { status: 200, json: state.plan };
-  if (call === "GET /v1/reviews") return { status: 200, json: { reviews: state.reviews, postedBy: state.postedBy } };
+  if (call === "GET /v1/reviews")
+    return { status: 200, json: { reviews: state.reviews, postedBy: state.postedBy } };
   if (call === "PUT /v1/reviews") {
-    const review = { ...(request.body as Review), environment: "local", requestedBy: "ci", reviewedAt: NOON, release: null };
+    const review = {
+      ...(request.body as Review),
+      environment: "local",
+      requestedBy: "ci",
+      reviewedAt: NOON,
+      release: null,
+    };
     return { status: 200, json: { review, postedBy: state.postedBy } };
   }
   if (call === "GET /v1/runs") {
     const isActive = url.searchParams.get("active") === "1";
-    return { status: 200, json: { runs: state.runs.filter(({ finishedAt }) => !isActive || finishedAt === null) } };
+    return {
+      status: 200,
+      json: { runs: state.runs.filter(({ finishedAt }) => !isActive || finishedAt === null) },
+    };
   }
   const run = state.runs.find(({ id }) => url.pathname === `/v1/runs/${id}`);
   if (run !== undefined) return { status: 200, json: run };
-  const plan = [state.plan, ...state.plans].find(({ fingerprint }) => url.pathname === `/v1/plans/${fingerprint}`);
+  const plan = [state.plan, ...state.plans].find(
+    ({ fingerprint }) => url.pathname === `/v1/plans/${fingerprint}`,
+  );
   if (plan !== undefined) return { status: 200, json: plan };
   return problem("notFound", 404, `There is no ${call}.`);
 }
@@ -119,23 +144,33 @@ async function runStep(
   options: Partial<ActionsOptions> & { readonly manifest?: string } = {},
 ): Promise<Step> {
   worker = await startScriptedServer((request) => answer(state, request));
-  await using project = await temporaryProject({ "manifests/orders.yaml": options.manifest ?? MANIFEST });
-  const actions = await github.actionsEnv(event, { directory: join(project.path, ".runner"), ...options });
+  await using project = await temporaryProject({
+    "manifests/orders.yaml": options.manifest ?? MANIFEST,
+  });
+  const actions = await github.actionsEnv(event, {
+    directory: join(project.path, ".runner"),
+    ...options,
+  });
   const run = await runInProcess([command, "--github"], {
     cwd: project.path,
     env: { ...actions.env, SHARDCTL_ENDPOINT: worker.endpoint, SHARDCTL_TOKEN: TOKEN },
     host: { now: Date.now },
   });
-  if (github.journal.unknown.length > 0) throw new Error(`GitHub does not know ${JSON.stringify(github.journal.unknown)}`);
+  if (github.journal.unknown.length > 0)
+    throw new Error(`GitHub does not know ${JSON.stringify(github.journal.unknown)}`);
   return { ...run, outputs: await actions.readOutputs(), summary: await actions.readSummary() };
 }
 
-function openPull(files: Readonly<Record<string, string>> = { "manifests/orders.yaml": "new: 1\n" }): Pull {
+function openPull(
+  files: Readonly<Record<string, string>> = { "manifests/orders.yaml": "new: 1\n" },
+): Pull {
   return github.openPull(repo, { head: "topic", title: "topic", files });
 }
 
 function asked(method: string, path: string): readonly unknown[] {
-  return worker.requests.filter((request) => request.method === method && request.path.startsWith(path)).map(({ body }) => body);
+  return worker.requests
+    .filter((request) => request.method === method && request.path.startsWith(path))
+    .map(({ body }) => body);
 }
 
 function githubWrites(): readonly string[] {
@@ -147,7 +182,11 @@ function githubWrites(): readonly string[] {
 describe("a plan", () => {
   it("of a pull request that is closed or merged while it is made is posted nowhere, and does not count", async () => {
     for (const end of ["close", "merge"] as const) {
-      const pull = github.openPull(repo, { head: end, title: end, files: { "manifests/orders.yaml": `${end}: 1\n` } });
+      const pull = github.openPull(repo, {
+        head: end,
+        title: end,
+        files: { "manifests/orders.yaml": `${end}: 1\n` },
+      });
       const over = () => void (end === "close" ? github.closePull(pull) : github.mergePull(pull));
       const state = world();
       state.first = ({ method, path }) => {
@@ -157,7 +196,9 @@ describe("a plan", () => {
       const step = await runStep("plan", { kind: "pull_request", pull }, state);
       expect(step.exitCode, step.stderr).toBe(EXIT.done);
       expect(step.outputs["outcome"]).toBe("closed");
-      expect(step.stdout).toContain("Nothing was posted: the pull request was closed or merged meanwhile.");
+      expect(step.stdout).toContain(
+        "Nothing was posted: the pull request was closed or merged meanwhile.",
+      );
       expect(githubWrites()).toEqual([]);
       expect(asked("PUT", "/v1/reviews")).toEqual([]);
       await worker.close();
@@ -168,7 +209,8 @@ describe("a plan", () => {
     const pull = openPull();
     const state = world({ postedBy: "worker" });
     state.first = ({ method, path }) => {
-      if (method === "POST" && path === "/v1/plans") github.push(pull, { "manifests/orders.yaml": "newer: 1\n" });
+      if (method === "POST" && path === "/v1/plans")
+        github.push(pull, { "manifests/orders.yaml": "newer: 1\n" });
       return undefined;
     };
     const step = await runStep("plan", { kind: "pull_request", pull }, state);
@@ -179,7 +221,12 @@ describe("a plan", () => {
   it("of manifests with errors makes no second comment where the Worker posts, or cannot be asked", async () => {
     const pull = openPull();
     const manifest = MANIFEST.replace("hash", "hush");
-    const posting = await runStep("plan", { kind: "pull_request", pull }, world({ postedBy: "worker" }), { manifest });
+    const posting = await runStep(
+      "plan",
+      { kind: "pull_request", pull },
+      world({ postedBy: "worker" }),
+      { manifest },
+    );
     expect(posting.exitCode).toBe(EXIT.error);
     expect(posting.outputs["outcome"]).toBe("invalid");
     expect(posting.stdout).toMatch(/^::error file=manifests\/orders\.yaml,/m);
@@ -188,7 +235,9 @@ describe("a plan", () => {
     const silent = world({ first: () => ({ status: 503, text: "down" }) });
     const unknown = await runStep("plan", { kind: "pull_request", pull }, silent, { manifest });
     expect(unknown.exitCode).toBe(EXIT.error);
-    expect(unknown.stderr).toContain("The Worker does not say who keeps the comment, so none is made");
+    expect(unknown.stderr).toContain(
+      "The Worker does not say who keeps the comment, so none is made",
+    );
     expect(github.comments(pull)).toEqual([]);
     expect(github.checkRuns(repo, pull.head.sha)).toMatchObject([{ conclusion: "failure" }]);
   });
@@ -199,11 +248,15 @@ describe("a plan", () => {
     const planned = await runStep("plan", { kind: "merge_group", pull }, world());
     expect(planned.exitCode, planned.stderr).toBe(EXIT.done);
     expect(planned.outputs["outcome"]).toBe("planned");
-    expect(github.checkRuns(repo, sha)).toMatchObject([{ name: "shardctl (default)", conclusion: "success" }]);
+    expect(github.checkRuns(repo, sha)).toMatchObject([
+      { name: "shardctl (default)", conclusion: "success" },
+    ]);
     expect(githubWrites()).toEqual(["POST /repos/acme/data/check-runs"]);
     expect(asked("PUT", "/v1/reviews")).toEqual([]);
     await worker.close();
-    const invalid = await runStep("plan", { kind: "merge_group", pull }, world(), { manifest: MANIFEST.replace("hash", "hush") });
+    const invalid = await runStep("plan", { kind: "merge_group", pull }, world(), {
+      manifest: MANIFEST.replace("hash", "hush"),
+    });
     expect(invalid.exitCode).toBe(EXIT.error);
     expect(github.checkRuns(repo, sha).at(-1)).toMatchObject({ conclusion: "failure" });
   });
@@ -212,9 +265,19 @@ describe("a plan", () => {
     const pull = openPull();
     worker = await startScriptedServer(() => ({ status: 200, json: {} }));
     const config = `apiVersion: shardctl.dev/v1\nkind: Config\nenvironments:\n  local: { endpoint: "${worker.endpoint}", tokenVariable: GITHUB_TOKEN }\n`;
-    await using project = await temporaryProject({ "manifests/orders.yaml": MANIFEST, "shardctl.yaml": config });
-    const actions = await github.actionsEnv({ kind: "pull_request", pull }, { directory: join(project.path, ".runner") });
-    const run = await runInProcess(["plan", "--github"], { cwd: project.path, env: actions.env, host: { now: Date.now } });
+    await using project = await temporaryProject({
+      "manifests/orders.yaml": MANIFEST,
+      "shardctl.yaml": config,
+    });
+    const actions = await github.actionsEnv(
+      { kind: "pull_request", pull },
+      { directory: join(project.path, ".runner") },
+    );
+    const run = await runInProcess(["plan", "--github"], {
+      cwd: project.path,
+      env: actions.env,
+      host: { now: Date.now },
+    });
     expect(run.exitCode).toBe(EXIT.error);
     expect(run.stderr).toContain("tokenVariable is GITHUB_TOKEN");
     expect(worker.requests).toEqual([]);
@@ -235,7 +298,9 @@ describe("trouble with GitHub", () => {
 
   it("that begins between comment and check leaves a plan that does not count, and the next run completes it", async () => {
     const pull = openPull();
-    github.faults.after("POST", `/repos/acme/data/issues/${pull.number}/comments`, () => github.limits.exhaust(60 * 60_000));
+    github.faults.after("POST", `/repos/acme/data/issues/${pull.number}/comments`, () =>
+      github.limits.exhaust(60 * 60_000),
+    );
     const step = await runStep("plan", { kind: "pull_request", pull }, world());
     expect(step.exitCode).toBe(EXIT.error);
     expect(asked("PUT", "/v1/reviews")).toEqual([]);
@@ -252,7 +317,11 @@ describe("trouble with GitHub", () => {
     const pull = openPull();
     github.mergePull(pull);
     github.faults.down = 502;
-    const step = await runStep("apply", { kind: "push", repo }, world({ reviews: [reviewOf(pull)] }));
+    const step = await runStep(
+      "apply",
+      { kind: "push", repo },
+      world({ reviews: [reviewOf(pull)] }),
+    );
     expect(step.exitCode).toBe(EXIT.error);
     expect(step.outputs["outcome"]).toBe("error");
     expect(step.stderr).toContain("githubstatus.com");
@@ -265,10 +334,13 @@ describe("trouble with GitHub", () => {
     github.faults.failNext({ method: "POST", path: "/comments", status: 422, times: 9 });
     const other = planOf({ fingerprint: OTHER_FINGERPRINT, changes: [shardChange({ epoch: 3 })] });
     const state = world({ plan: other, plans: [planOf()], reviews: [reviewOf(pull)] });
-    state.first = ({ path }) => (path.endsWith("/apply") ? problem("notReviewed", 409, "another plan was shown") : undefined);
+    state.first = ({ path }) =>
+      path.endsWith("/apply") ? problem("notReviewed", 409, "another plan was shown") : undefined;
     const step = await runStep("apply", { kind: "push", repo }, state);
     expect(step.exitCode).toBe(EXIT.error);
-    expect(step.stderr).toContain(`Nothing was applied: live is not what pull request #${pull.number} was shown.`);
+    expect(step.stderr).toContain(
+      `Nothing was applied: live is not what pull request #${pull.number} was shown.`,
+    );
     expect(step.stderr).toContain("422");
   });
 });
@@ -297,13 +369,30 @@ describe("an apply", () => {
     const halfWay = planOf({
       fingerprint: OTHER_FINGERPRINT,
       changes: [],
-      blocks: [{ guard: "operationRunning", namespace: "orders", message: "operation 1 is running", overridable: false }],
+      blocks: [
+        {
+          guard: "operationRunning",
+          namespace: "orders",
+          message: "operation 1 is running",
+          overridable: false,
+        },
+      ],
     });
-    const state = world({ plan: halfWay, plans: [planOf()], reviews: [reviewOf(pull)], runs: [ownRun(pull)] });
+    const state = world({
+      plan: halfWay,
+      plans: [planOf()],
+      reviews: [reviewOf(pull)],
+      runs: [ownRun(pull)],
+    });
     let polls = 0;
     state.first = ({ path }) => {
       if (path.startsWith("/v1/runs/") && ++polls === 2)
-        state.runs = [ownRun(pull, { ...ENDED, actions: [actionOf({ state: "done", operation: operationOf() })] })];
+        state.runs = [
+          ownRun(pull, {
+            ...ENDED,
+            actions: [actionOf({ state: "done", operation: operationOf() })],
+          }),
+        ];
       return undefined;
     };
     const step = await runStep("apply", { kind: "push", repo }, state, { runAttempt: 2 });
@@ -324,7 +413,12 @@ describe("an apply", () => {
       actionOf({ namespace: "carts", state: "failed", error: "a member did not answer" }),
       actionOf({ namespace: "events", state: "notExecuted", error: "carts failed" }),
     ];
-    const ended = ownRun(pull, { state: "failed", finishedAt: NOON + 3000, updatedAt: NOON + 3000, actions });
+    const ended = ownRun(pull, {
+      state: "failed",
+      finishedAt: NOON + 3000,
+      updatedAt: NOON + 3000,
+      actions,
+    });
     const state = world({ plan, reviews: [reviewOf(pull)] });
     state.first = ({ method, path }) => {
       if (method !== "POST" || !path.endsWith("/apply")) return undefined;
@@ -345,26 +439,47 @@ describe("an apply", () => {
 
   it("behind another run waits for it, also when that one makes its own plan impossible to make", async () => {
     const pull = merged();
-    const rival = runOf({ id: "run-0", lease: LIVE_LEASE, origin: { pull: 99, commit: null, runUrl: null } });
+    const rival = runOf({
+      id: "run-0",
+      lease: LIVE_LEASE,
+      origin: { pull: 99, commit: null, runUrl: null },
+    });
     const busy = planOf({
       fingerprint: OTHER_FINGERPRINT,
       changes: [],
-      blocks: [{ guard: "operationRunning", namespace: "orders", message: "operation 1 is running", overridable: false }],
+      blocks: [
+        {
+          guard: "operationRunning",
+          namespace: "orders",
+          message: "operation 1 is running",
+          overridable: false,
+        },
+      ],
     });
-    const state = world({ plan: busy, plans: [planOf()], reviews: [reviewOf(pull)], runs: [rival] });
+    const state = world({
+      plan: busy,
+      plans: [planOf()],
+      reviews: [reviewOf(pull)],
+      runs: [rival],
+    });
     state.first = ({ method, path }) => {
       if (path.startsWith("/v1/runs/run-0")) {
         state.runs = [{ ...rival, ...ENDED }];
         state.plan = planOf();
       }
       if (method !== "POST" || !path.endsWith("/apply")) return undefined;
-      const run = ownRun(pull, { ...ENDED, actions: [actionOf({ state: "done", operation: operationOf() })] });
+      const run = ownRun(pull, {
+        ...ENDED,
+        actions: [actionOf({ state: "done", operation: operationOf() })],
+      });
       state.runs = [run, ...state.runs];
       return { status: 202, json: run };
     };
     const step = await runStep("apply", { kind: "push", repo }, state);
     expect(step.exitCode, step.stdout + step.stderr).toBe(EXIT.done);
-    expect(step.stdout).toContain("Run run-0 of local is active, asked for by ada for pull request #99.");
+    expect(step.stdout).toContain(
+      "Run run-0 of local is active, asked for by ada for pull request #99.",
+    );
     expect(github.journal.find("PATCH", "/comments/").length).toBeGreaterThan(0);
     expect(github.comments(pull)[0]?.body).toContain("**Applied.");
   });
@@ -372,7 +487,8 @@ describe("an apply", () => {
   it("behind a lock that no list shows waits between its tries, gives up in the end, and says so", async () => {
     const pull = merged();
     const state = world({ reviews: [reviewOf(pull)] });
-    state.first = ({ path }) => (path.endsWith("/apply") ? problem("locked", 409, "run run-0 is active.") : undefined);
+    state.first = ({ path }) =>
+      path.endsWith("/apply") ? problem("locked", 409, "run run-0 is active.") : undefined;
     const step = await runStep("apply", { kind: "push", repo }, state);
     expect(step.exitCode).toBe(EXIT.locked);
     expect(step.outputs["outcome"]).toBe("locked");
@@ -383,11 +499,16 @@ describe("an apply", () => {
     const pull = merged();
     const namespace = "::stop-commands::x";
     const plan = planOf({ changes: [shardChange({ namespace })] });
-    const actions = [actionOf({ namespace, state: "failed", error: "no\n::error::pwned ##[command]x" })];
-    const running = ownRun(pull, { actions: [actionOf({ namespace, state: "running", operation: operationOf({ namespace }) })] });
+    const actions = [
+      actionOf({ namespace, state: "failed", error: "no\n::error::pwned ##[command]x" }),
+    ];
+    const running = ownRun(pull, {
+      actions: [actionOf({ namespace, state: "running", operation: operationOf({ namespace }) })],
+    });
     const state = world({ plan, reviews: [reviewOf(pull)] });
     state.first = ({ method, path }) => {
-      if (path.startsWith("/v1/runs/")) state.runs = [{ ...running, ...ENDED, state: "failed", actions }];
+      if (path.startsWith("/v1/runs/"))
+        state.runs = [{ ...running, ...ENDED, state: "failed", actions }];
       if (method !== "POST" || !path.endsWith("/apply")) return undefined;
       state.runs = [running];
       return { status: 202, json: running };
@@ -403,7 +524,8 @@ describe("an apply", () => {
     merged();
     const errors = [{ path: "::add-mask::x", message: "no" }];
     const state = world({
-      first: ({ path }) => (path === "/v1/plans" ? problem("invalid", 400, "no\n::error::x", errors) : undefined),
+      first: ({ path }) =>
+        path === "/v1/plans" ? problem("invalid", 400, "no\n::error::x", errors) : undefined,
     });
     const step = await runStep("apply", { kind: "push", repo }, state);
     expect(step.stderr).toContain("add-mask");
@@ -414,13 +536,16 @@ describe("an apply", () => {
     const pull = merged();
     const state = world({ reviews: [reviewOf(pull)] });
     state.first = ({ path }) => {
-      if (path === "/v1/plans") github.commit(repo, { files: { "manifests/orders.yaml": "old: 1\n" }, message: "Revert" });
+      if (path === "/v1/plans")
+        github.commit(repo, { files: { "manifests/orders.yaml": "old: 1\n" }, message: "Revert" });
       return undefined;
     };
     const step = await runStep("apply", { kind: "push", repo }, state);
     expect(step.exitCode, step.stderr).toBe(EXIT.done);
     expect(step.outputs["outcome"]).toBe("superseded");
-    expect(step.stderr).toContain("declares otherwise in manifests/orders.yaml. The job of the newer commit applies that.");
+    expect(step.stderr).toContain(
+      "declares otherwise in manifests/orders.yaml. The job of the newer commit applies that.",
+    );
     expect(worker.requests.filter(({ path }) => path.endsWith("/apply"))).toEqual([]);
     expect(github.comments(pull)[0]?.body).toContain("Merged, but not applied.");
   });
@@ -429,8 +554,12 @@ describe("an apply", () => {
     const pull = merged();
     const state = world({ reviews: [reviewOf(pull)] });
     state.first = ({ method, path }) => {
-      if (path === "/v1/plans") github.commit(repo, { files: { "manifests/carts.yaml": "new: 1\n" }, message: "Next" });
-      const run = ownRun(pull, { ...ENDED, actions: [actionOf({ state: "done", operation: operationOf() })] });
+      if (path === "/v1/plans")
+        github.commit(repo, { files: { "manifests/carts.yaml": "new: 1\n" }, message: "Next" });
+      const run = ownRun(pull, {
+        ...ENDED,
+        actions: [actionOf({ state: "done", operation: operationOf() })],
+      });
       return method === "POST" && path.endsWith("/apply") ? { status: 202, json: run } : undefined;
     };
     const step = await runStep("apply", { kind: "push", repo }, state);
@@ -439,7 +568,11 @@ describe("an apply", () => {
 
   it("of a job that is run again long after, when live is as declared, does nothing", async () => {
     const pull = merged();
-    const step = await runStep("apply", { kind: "push", repo }, world({ plan: EMPTY_PLAN, reviews: [reviewOf(pull)] }));
+    const step = await runStep(
+      "apply",
+      { kind: "push", repo },
+      world({ plan: EMPTY_PLAN, reviews: [reviewOf(pull)] }),
+    );
     expect(step.exitCode).toBe(EXIT.done);
     expect(step.outputs["outcome"]).toBe("no_changes");
     expect(githubWrites()).toEqual([]);
@@ -457,7 +590,9 @@ describe("a release", () => {
     const pull = openPull();
     github.mergePull(pull);
     const comment = commandOn(pull);
-    const step = await runStep("apply", { kind: "issue_comment", repo, comment }, world(), { actor: comment.author });
+    const step = await runStep("apply", { kind: "issue_comment", repo, comment }, world(), {
+      actor: comment.author,
+    });
     expect(step.exitCode, step.stderr).toBe(EXIT.stalePlan);
     expect(asked("PUT", `/v1/reviews/${pull.number}/release`)).toEqual([]);
     expect(asked("PUT", "/v1/reviews")).toHaveLength(1);
@@ -473,7 +608,10 @@ describe("a release", () => {
     state.first = ({ method, path }) => {
       const release = { releasedBy: "ada", releasedAt: NOON, expiresAt: NOON, overrides: [] };
       if (path.endsWith("/release")) return { status: 200, json: reviewOf(pull, { release }) };
-      const run = runOf({ ...ENDED, actions: [actionOf({ state: "done", operation: operationOf() })] });
+      const run = runOf({
+        ...ENDED,
+        actions: [actionOf({ state: "done", operation: operationOf() })],
+      });
       return method === "POST" && path.endsWith("/apply") ? { status: 202, json: run } : undefined;
     };
     github.faults.before("POST", "/reactions", () => github.deleteComment(comment));

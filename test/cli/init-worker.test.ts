@@ -20,9 +20,13 @@ async function shopFolder(files: Readonly<Record<string, string>> = {}) {
 
 async function filesIn(folder: string): Promise<Record<string, string>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const paths = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
   const texts = await Promise.all(
-    paths.map(async (path) => [path.slice(folder.length + 1), await readFile(path, "utf8")] as const),
+    paths.map(
+      async (path) => [path.slice(folder.length + 1), await readFile(path, "utf8")] as const,
+    ),
   );
   return Object.fromEntries(texts.toSorted(([left], [right]) => (left < right ? -1 : 1)));
 }
@@ -34,7 +38,14 @@ async function bundle(folder: string): Promise<string> {
     .join("\n");
 }
 
-const REPOSITORY = ["--repository", "acme/shop", "--repository-id", "1296269", "--owner-id", "583231"];
+const REPOSITORY = [
+  "--repository",
+  "acme/shop",
+  "--repository-id",
+  "1296269",
+  "--owner-id",
+  "583231",
+];
 
 describe("in an empty folder", () => {
   const CASES = [
@@ -50,7 +61,9 @@ describe("in an empty folder", () => {
     const run = await runInProcess(["init", "--worker", ...argv], { cwd: folder.path });
     expect(run).toMatchObject({ exitCode: EXIT.done, stderr: "" });
     await expect(run.stdout).toMatchFileSnapshot(`../golden/cli/init-worker-${name}.txt`);
-    await expect(await bundle(folder.path)).toMatchFileSnapshot(`../golden/cli/init-worker-${name}-files.txt`);
+    await expect(await bundle(folder.path)).toMatchFileSnapshot(
+      `../golden/cli/init-worker-${name}-files.txt`,
+    );
     const check = await runInProcess(["validate"], { cwd: folder.path });
     expect(check.exitCode).toBe(EXIT.done);
   });
@@ -70,17 +83,29 @@ describe("in an empty folder", () => {
     const run = await runInProcess(["init", "--worker", "--json"], { cwd: folder.path });
     expect(JSON.parse(run.stdout)).toMatchObject({
       name: "shop",
-      written: expect.arrayContaining(["shardctl.yaml", "manifests/example.yaml", "wrangler.jsonc", "src/index.ts"]) as unknown,
+      written: expect.arrayContaining([
+        "shardctl.yaml",
+        "manifests/example.yaml",
+        "wrangler.jsonc",
+        "src/index.ts",
+      ]) as unknown,
       kept: [],
       ignored: expect.arrayContaining([".shardctl/", ".dev.vars"]) as unknown,
       add: null,
-      secrets: expect.arrayContaining([expect.objectContaining({ name: "SHARDCTL_TOKENS", required: true })]) as unknown,
+      secrets: expect.arrayContaining([
+        expect.objectContaining({ name: "SHARDCTL_TOKENS", required: true }),
+      ]) as unknown,
     });
   });
 
   it("keeps an entry file and a class that are there, and says what the entry lacks", async () => {
-    await using project = await temporaryProject({ "src/index.ts": "// mine", "src/orders.ts": "// mine too" });
-    const run = await runInProcess(["init", "--worker", "--binding", "ORDERS"], { cwd: project.path });
+    await using project = await temporaryProject({
+      "src/index.ts": "// mine",
+      "src/orders.ts": "// mine too",
+    });
+    const run = await runInProcess(["init", "--worker", "--binding", "ORDERS"], {
+      cwd: project.path,
+    });
     expect(run.stdout).toContain("Kept src/index.ts, which is there already");
     expect(run.stdout).toContain("Add to src/index.ts, the entry file, unless it is there:");
     expect(await readFile(join(project.path, "src/index.ts"), "utf8")).toBe("// mine");
@@ -107,15 +132,18 @@ describe("beside a wrangler config", () => {
     { name: "jsonc", file: "wrangler.jsonc", text: CONFIG, argv: [] },
     { name: "toml", file: "wrangler.toml", text: TOML, argv: ["--binding", "ORDERS"] },
   ];
-  it.each(CASES)("says what to add, and leaves it alone: $name", async ({ name, file, text, argv }) => {
-    await using folder = await shopFolder({ [file]: text });
-    const run = await runInProcess(["init", "--worker", ...argv], { cwd: folder.path });
-    expect(run).toMatchObject({ exitCode: EXIT.done, stderr: "" });
-    await expect(run.stdout).toMatchFileSnapshot(`../golden/cli/init-worker-${name}.txt`);
-    const files = await filesIn(folder.path);
-    expect(files[file]).toBe(text);
-    expect(Object.keys(files).filter((path) => path.endsWith(".ts"))).toEqual([]);
-  });
+  it.each(CASES)(
+    "says what to add, and leaves it alone: $name",
+    async ({ name, file, text, argv }) => {
+      await using folder = await shopFolder({ [file]: text });
+      const run = await runInProcess(["init", "--worker", ...argv], { cwd: folder.path });
+      expect(run).toMatchObject({ exitCode: EXIT.done, stderr: "" });
+      await expect(run.stdout).toMatchFileSnapshot(`../golden/cli/init-worker-${name}.txt`);
+      const files = await filesIn(folder.path);
+      expect(files[file]).toBe(text);
+      expect(Object.keys(files).filter((path) => path.endsWith(".ts"))).toEqual([]);
+    },
+  );
 
   it("takes bindings from the manifests first, and their classes from the config", async () => {
     await using folder = await shopFolder({ "wrangler.jsonc": CONFIG });
@@ -135,18 +163,29 @@ describe("beside a wrangler config", () => {
 
   it("warns of a class without SQLite", async () => {
     await using folder = await shopFolder({ "wrangler.jsonc": CONFIG });
-    const run = await runInProcess(["init", "--worker", "--binding", "SALES", "OLD"], { cwd: folder.path });
-    expect(run.stdout).toContain("Warning: Old was created by new_classes, so it has no SQLite: its rows cannot be sharded.");
+    const run = await runInProcess(["init", "--worker", "--binding", "SALES", "OLD"], {
+      cwd: folder.path,
+    });
+    expect(run.stdout).toContain(
+      "Warning: Old was created by new_classes, so it has no SQLite: its rows cannot be sharded.",
+    );
   });
 
   it("puts a Worker of its own beside it", async () => {
     await using folder = await shopFolder({ "wrangler.jsonc": CONFIG });
-    const run = await runInProcess(["init", "--worker", "--script", "shop", "--binding", "SALES", "--class", "SalesObject"], {
-      cwd: folder.path,
-    });
+    const run = await runInProcess(
+      ["init", "--worker", "--script", "shop", "--binding", "SALES", "--class", "SalesObject"],
+      {
+        cwd: folder.path,
+      },
+    );
     expect(run.stdout).toContain("Wrote control/wrangler.jsonc");
     const config = readConfig(await readFile(join(folder.path, "control/wrangler.jsonc"), "utf8"));
-    expect(config?.durable_objects.bindings[0]).toEqual({ name: "SALES", class_name: "SalesObject", script_name: "shop" });
+    expect(config?.durable_objects.bindings[0]).toEqual({
+      name: "SALES",
+      class_name: "SalesObject",
+      script_name: "shop",
+    });
   });
 
   it.each([
@@ -160,7 +199,10 @@ describe("beside a wrangler config", () => {
 
 describe("refuses", () => {
   it.each([
-    { argv: ["--binding", "ORDERS", "--class", "A", "B"], says: "There are 1 bindings (ORDERS) and 2 classes (A, B)." },
+    {
+      argv: ["--binding", "ORDERS", "--class", "A", "B"],
+      says: "There are 1 bindings (ORDERS) and 2 classes (A, B).",
+    },
     { argv: ["--binding", "or-ders"], says: "'or-ders' is no name of a binding or a class" },
     { argv: ["--binding", "A", "A"], says: "'A' is there twice" },
     { argv: ["--binding", "A", "B", "--class", "C", "C"], says: "'C' is there twice" },
@@ -168,7 +210,10 @@ describe("refuses", () => {
     { argv: ["--script", "My Shop"], says: "'My Shop' is no name of a Worker" },
     { argv: ["--script", "shop", "--name", "shop"], says: "--name and --script are both 'shop'" },
     { argv: ["--repository", "acme"], says: "--repository is owner/name" },
-    { argv: ["--repository", "acme/shop", "--repository-id", "7"], says: "gh api repos/acme/shop --jq" },
+    {
+      argv: ["--repository", "acme/shop", "--repository-id", "7"],
+      says: "gh api repos/acme/shop --jq",
+    },
   ])("$argv", async ({ argv, says }) => {
     await using folder = await shopFolder();
     const run = await runInProcess(["init", "--worker", ...argv], { cwd: folder.path });

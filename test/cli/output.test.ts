@@ -9,7 +9,14 @@ import { environmentFor, temporaryProject } from "./support/project.ts";
 import { MAIN, TEST_VERSION, runInProcess, temporaryFolder } from "./support/run-cli.ts";
 import { problem, type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
 import { reconciler } from "./support/scripts.ts";
-import { RUN_ID, driftReport, liveReport, planOf, repairPlan, skewBlock } from "./support/states.ts";
+import {
+  RUN_ID,
+  driftReport,
+  liveReport,
+  planOf,
+  repairPlan,
+  skewBlock,
+} from "./support/states.ts";
 
 const COMMANDS = [
   "init",
@@ -74,7 +81,10 @@ describe("a mistake on the command line", () => {
     { argv: ["pause", "orders"], says: "Say why" },
     { argv: ["repair", "orders", "--fingerprint", "ab"], says: "it goes with --apply" },
     { argv: ["history", "--bookmarks"], says: "--bookmarks goes with a namespace" },
-    { argv: ["pause", "--reason", "incident 7"], says: "Say what to pause: a namespace, or --all." },
+    {
+      argv: ["pause", "--reason", "incident 7"],
+      says: "Say what to pause: a namespace, or --all.",
+    },
     { argv: ["pause", "orders", "--all", "--reason", "x"], says: "not both" },
     { argv: ["resume"], says: "Say what to resume: a namespace, or --all." },
     { argv: ["dev", "--port", "http"], says: "0 to 65535" },
@@ -92,7 +102,9 @@ describe("a mistake on the command line", () => {
   it("is JSON with --json", async () => {
     const run = await runInProcess(["plan", "--json", "--nonsense"], { cwd: "/" });
     expect(run.exitCode).toBe(EXIT.error);
-    expect(JSON.parse(run.stdout)).toMatchObject({ error: { kind: "usage", exitCode: EXIT.error } });
+    expect(JSON.parse(run.stdout)).toMatchObject({
+      error: { kind: "usage", exitCode: EXIT.error },
+    });
   });
 });
 
@@ -120,7 +132,10 @@ describe("--json", () => {
     { argv: ["cancel", RUN_ID], exitCode: EXIT.done },
     { argv: ["pause", "orders", "--reason", "black friday"], exitCode: EXIT.done },
     { argv: ["repair", "orders"], exitCode: EXIT.done },
-    { argv: ["repair", "orders", "--apply", "--fingerprint", repairPlan().fingerprint], exitCode: EXIT.done },
+    {
+      argv: ["repair", "orders", "--apply", "--fingerprint", repairPlan().fingerprint],
+      exitCode: EXIT.done,
+    },
     { argv: ["pause", "--all", "--reason", "incident 7"], exitCode: EXIT.done },
     { argv: ["resume", "orders"], exitCode: EXIT.done },
     { argv: ["resume", "--all"], exitCode: EXIT.done },
@@ -131,7 +146,10 @@ describe("--json", () => {
   it.each(INVOCATIONS)("keeps stdout of $argv pure", async ({ argv, exitCode }) => {
     server = await startScriptedServer(reconciler());
     await using project = await temporaryProject();
-    const run = await runInProcess([...argv, "--json"], { cwd: project.path, env: environmentFor(server.endpoint) });
+    const run = await runInProcess([...argv, "--json"], {
+      cwd: project.path,
+      env: environmentFor(server.endpoint),
+    });
     expect(run.exitCode).toBe(exitCode);
     const document = JSON.parse(run.stdout) as Record<string, unknown>;
     expect("error" in document).toBe(exitCode === EXIT.error);
@@ -169,24 +187,45 @@ describe("--json", () => {
 describe("exit codes of plan", () => {
   it.each([
     { name: "changes", plan: planOf(), argv: ["plan"], exitCode: EXIT.done },
-    { name: "changes, asked for", plan: planOf(), argv: ["plan", "--exit-code"], exitCode: EXIT.changesPending },
+    {
+      name: "changes, asked for",
+      plan: planOf(),
+      argv: ["plan", "--exit-code"],
+      exitCode: EXIT.changesPending,
+    },
     {
       name: "a block, asked for",
       plan: planOf({ blocks: [skewBlock()] }),
       argv: ["plan", "--exit-code"],
       exitCode: EXIT.blocked,
     },
-    { name: "nothing, asked for", plan: planOf({ changes: [] }), argv: ["plan", "--exit-code"], exitCode: EXIT.done },
+    {
+      name: "nothing, asked for",
+      plan: planOf({ changes: [] }),
+      argv: ["plan", "--exit-code"],
+      exitCode: EXIT.done,
+    },
   ])("$name", async ({ plan, argv, exitCode }) => {
     server = await startScriptedServer(reconciler({ plan }));
     await using project = await temporaryProject();
-    expect((await runInProcess(argv, { cwd: project.path, env: environmentFor(server.endpoint) })).exitCode).toBe(exitCode);
+    expect(
+      (await runInProcess(argv, { cwd: project.path, env: environmentFor(server.endpoint) }))
+        .exitCode,
+    ).toBe(exitCode);
   });
 });
 
 it("status fails, and shows the others, when a namespace cannot be read", async () => {
-  const unread = { kind: "failed", name: "carts", object: "CARTS", failure: { kind: "unbound", message: "no binding CARTS" } };
-  server = await startScriptedServer(() => ({ status: 200, json: { namespaces: [unread, liveReport()] } }));
+  const unread = {
+    kind: "failed",
+    name: "carts",
+    object: "CARTS",
+    failure: { kind: "unbound", message: "no binding CARTS" },
+  };
+  server = await startScriptedServer(() => ({
+    status: 200,
+    json: { namespaces: [unread, liveReport()] },
+  }));
   await using project = await temporaryProject();
   const options = { cwd: project.path, env: environmentFor(server.endpoint) };
   const run = await runInProcess(["status"], options);
@@ -195,26 +234,52 @@ it("status fails, and shows the others, when a namespace cannot be read", async 
   expect(run.stdout).toMatch(/^orders .* ok$/m);
   const json = await runInProcess(["status", "--json"], options);
   expect(json.exitCode).toBe(EXIT.error);
-  expect(JSON.parse(json.stdout)).toMatchObject({ namespaces: [{ kind: "failed" }, { kind: "live" }] });
+  expect(JSON.parse(json.stdout)).toMatchObject({
+    namespaces: [{ kind: "failed" }, { kind: "live" }],
+  });
 });
 
 describe("exit codes of drift", () => {
   const incomplete = driftReport({ drifts: [], isComplete: false });
   it.each([
     { name: "a drift", report: driftReport(), argv: ["drift"], exitCode: EXIT.done },
-    { name: "a drift, asked for", report: driftReport(), argv: ["drift", "--exit-code"], exitCode: EXIT.changesPending },
-    { name: "none, asked for", report: driftReport({ drifts: [] }), argv: ["drift", "--exit-code"], exitCode: EXIT.done },
-    { name: "nobody knows, asked for", report: incomplete, argv: ["drift", "--exit-code"], exitCode: EXIT.error },
+    {
+      name: "a drift, asked for",
+      report: driftReport(),
+      argv: ["drift", "--exit-code"],
+      exitCode: EXIT.changesPending,
+    },
+    {
+      name: "none, asked for",
+      report: driftReport({ drifts: [] }),
+      argv: ["drift", "--exit-code"],
+      exitCode: EXIT.done,
+    },
+    {
+      name: "nobody knows, asked for",
+      report: incomplete,
+      argv: ["drift", "--exit-code"],
+      exitCode: EXIT.error,
+    },
   ])("$name", async ({ report, argv, exitCode }) => {
     server = await startScriptedServer(() => ({ status: 200, json: report }));
     await using project = await temporaryProject();
-    expect((await runInProcess(argv, { cwd: project.path, env: environmentFor(server.endpoint) })).exitCode).toBe(exitCode);
+    expect(
+      (await runInProcess(argv, { cwd: project.path, env: environmentFor(server.endpoint) }))
+        .exitCode,
+    ).toBe(exitCode);
   });
 
   it("a tick that goes on is waited for", async () => {
-    server = await startScriptedServer((_, count) => ({ status: count < 3 ? 202 : 200, json: driftReport({ drifts: [] }) }));
+    server = await startScriptedServer((_, count) => ({
+      status: count < 3 ? 202 : 200,
+      json: driftReport({ drifts: [] }),
+    }));
     await using project = await temporaryProject();
-    const run = await runInProcess(["drift", "--now"], { cwd: project.path, env: environmentFor(server.endpoint) });
+    const run = await runInProcess(["drift", "--now"], {
+      cwd: project.path,
+      env: environmentFor(server.endpoint),
+    });
     expect(run.exitCode).toBe(EXIT.done);
     expect(server.requests.map(({ method, path }) => `${method} ${path}`)).toEqual(
       Array.from({ length: 3 }, () => "POST /v1/reconcile?environment=default&wait=30"),
@@ -224,7 +289,10 @@ describe("exit codes of drift", () => {
   it("a tick that does not end is given up, and says so", async () => {
     server = await startScriptedServer(() => ({ status: 202, json: driftReport() }));
     await using project = await temporaryProject();
-    const run = await runInProcess(["drift", "--now"], { cwd: project.path, env: environmentFor(server.endpoint) });
+    const run = await runInProcess(["drift", "--now"], {
+      cwd: project.path,
+      env: environmentFor(server.endpoint),
+    });
     expect(run).toMatchObject({ exitCode: EXIT.error, stdout: "" });
     expect(run.stderr).toContain("did not end within 300 seconds");
   });
@@ -237,7 +305,9 @@ it("history --export prints every event once, oldest first, a page at a time", a
   const run = await runInProcess(argv, { cwd: project.path, env: environmentFor(server.endpoint) });
   expect(run.exitCode).toBe(EXIT.done);
   const lines = run.stdout.trimEnd().split("\n");
-  expect(lines.map((line) => (JSON.parse(line) as { readonly id: number }).id)).toEqual([1, 2, 3, 4]);
+  expect(lines.map((line) => (JSON.parse(line) as { readonly id: number }).id)).toEqual([
+    1, 2, 3, 4,
+  ]);
   const filter = "environment=default&namespace=orders&kind=drift";
   expect(server.requests.map(({ path }) => path)).toEqual(
     [0, 4].map((after) => `/v1/events?${filter}&after=${after}&limit=1000`),
@@ -263,32 +333,46 @@ describe("text for people", () => {
     { name: "resume", argv: ["resume", "orders"] },
     { name: "resume-all", argv: ["resume", "--all"] },
     { name: "repair", argv: ["repair", "orders"] },
-    { name: "repair-done", argv: ["repair", "orders", "--apply", "--fingerprint", repairPlan().fingerprint] },
+    {
+      name: "repair-done",
+      argv: ["repair", "orders", "--apply", "--fingerprint", repairPlan().fingerprint],
+    },
   ])("$name", async ({ name, argv }) => {
     server = await startScriptedServer(reconciler());
     await using project = await temporaryProject();
-    const run = await runInProcess(argv, { cwd: project.path, env: environmentFor(server.endpoint) });
+    const run = await runInProcess(argv, {
+      cwd: project.path,
+      env: environmentFor(server.endpoint),
+    });
     expect(run.exitCode).toBe(EXIT.done);
     await expect(run.stdout).toMatchFileSnapshot(`../golden/cli/${name}.txt`);
   });
 });
 
 it("pause and resume ask for the one namespace and its binding, or for everything, and pass on why it was refused", async () => {
-  const refusal = "Operation 3 of 'orders' would be paused again at once: no window of its policy.windows is open.";
+  const refusal =
+    "Operation 3 of 'orders' would be paused again at once: no window of its policy.windows is open.";
   server = await startScriptedServer(
     reconciler({
       first: ({ method, path }) =>
-        method === "DELETE" && path.includes("object=LATER") ? problem("conflict", 409, refusal) : undefined,
+        method === "DELETE" && path.includes("object=LATER")
+          ? problem("conflict", 409, refusal)
+          : undefined,
     }),
   );
   await using project = await temporaryProject();
-  const ask = (...argv: string[]) => runInProcess(argv, { cwd: project.path, env: environmentFor(server?.endpoint ?? "") });
+  const ask = (...argv: string[]) =>
+    runInProcess(argv, { cwd: project.path, env: environmentFor(server?.endpoint ?? "") });
   await ask("pause", "orders", "--object", "ORDERS", "--reason", "black friday");
   await ask("resume", "orders", "--object", "ORDERS");
   await ask("pause", "--all", "--reason", "incident 7");
   await ask("resume", "--all");
   expect(server.requests.map(({ method, path, body }) => ({ method, path, body }))).toEqual([
-    { method: "PUT", path: "/v1/namespaces/orders/pause?object=ORDERS", body: { reason: "black friday" } },
+    {
+      method: "PUT",
+      path: "/v1/namespaces/orders/pause?object=ORDERS",
+      body: { reason: "black friday" },
+    },
     { method: "DELETE", path: "/v1/namespaces/orders/pause?object=ORDERS", body: undefined },
     { method: "PUT", path: "/v1/pause", body: { reason: "incident 7" } },
     { method: "DELETE", path: "/v1/pause", body: undefined },
@@ -304,9 +388,19 @@ describe("colours", () => {
     { name: "not in a pipe", terminal: false, env: {}, colored: false },
     { name: "not with NO_COLOR", terminal: true, env: { NO_COLOR: "1" }, colored: false },
     { name: "not on a dumb terminal", terminal: true, env: { TERM: "dumb" }, colored: false },
-    { name: "in a pipe with FORCE_COLOR", terminal: false, env: { FORCE_COLOR: "1" }, colored: true },
+    {
+      name: "in a pipe with FORCE_COLOR",
+      terminal: false,
+      env: { FORCE_COLOR: "1" },
+      colored: true,
+    },
     { name: "not with FORCE_COLOR=0", terminal: true, env: { FORCE_COLOR: "0" }, colored: false },
-    { name: "not with both: NO_COLOR wins", terminal: true, env: { FORCE_COLOR: "1", NO_COLOR: "1" }, colored: false },
+    {
+      name: "not with both: NO_COLOR wins",
+      terminal: true,
+      env: { FORCE_COLOR: "1", NO_COLOR: "1" },
+      colored: false,
+    },
   ])("$name", async ({ terminal, env, colored }) => {
     server = await startScriptedServer(reconciler());
     await using project = await temporaryProject();
@@ -322,7 +416,10 @@ describe("colours", () => {
 
 it("ends quietly when its reader goes away", async () => {
   await using folder = await temporaryFolder();
-  const child = spawn(process.execPath, [MAIN, "help", "apply"], { cwd: folder.path, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [MAIN, "help", "apply"], {
+    cwd: folder.path,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   child.stdout.destroy();
   let stderr = "";
   child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString("utf8")));

@@ -7,7 +7,14 @@ import { specOfLive } from "../../src/cli/live-spec.ts";
 import { describePlanDifference } from "../../src/render/plan-difference.ts";
 import { describeEnd, describeHold, describeWork, progressOf } from "../../src/cli/run-progress.ts";
 import { parseManifests, renderManifest } from "../../src/manifest/index.ts";
-import { actionOf, hashLayout, liveReport, operationOf, planOf, shardChange } from "./support/states.ts";
+import {
+  actionOf,
+  hashLayout,
+  liveReport,
+  operationOf,
+  planOf,
+  shardChange,
+} from "./support/states.ts";
 
 describe("the difference of two plans", () => {
   const carts = shardChange({ namespace: "carts", object: "CARTS" });
@@ -22,7 +29,11 @@ describe("the difference of two plans", () => {
     epoch: 4,
   } as const;
   it.each([
-    { name: "another epoch", current: planOf({ changes: [shardChange({ epoch: 2 })] }), lines: ["orders: live epoch 0 → 2"] },
+    {
+      name: "another epoch",
+      current: planOf({ changes: [shardChange({ epoch: 2 })] }),
+      lines: ["orders: live epoch 0 → 2"],
+    },
     {
       name: "nothing to do any more",
       current: planOf({ changes: [], inSync: [inSync] }),
@@ -43,14 +54,24 @@ describe("the difference of two plans", () => {
       current: planOf({ changes: [shardChange({ to: hashLayout("orders", 2, "id") })] }),
       lines: ["orders: another target layout"],
     },
-    { name: "only specs", current: planOf(), lines: ["the declared specs changed, without changing what would be done"] },
-    { name: "another environment", current: planOf({ environment: "production" }), lines: ["environment: local → production"] },
+    {
+      name: "only specs",
+      current: planOf(),
+      lines: ["the declared specs changed, without changing what would be done"],
+    },
+    {
+      name: "another environment",
+      current: planOf({ environment: "production" }),
+      lines: ["environment: local → production"],
+    },
   ])("$name", ({ current, lines }) => {
     expect(describePlanDifference(planOf(), current)).toEqual(lines);
   });
 
   it("is cut when it is long", () => {
-    const many = Array.from({ length: 30 }, (_, index) => shardChange({ namespace: `n${10 + index}` }));
+    const many = Array.from({ length: 30 }, (_, index) =>
+      shardChange({ namespace: `n${10 + index}` }),
+    );
     const lines = describePlanDifference(planOf({ changes: [] }), planOf({ changes: many }));
     expect(lines).toHaveLength(21);
     expect(lines.at(-1)).toBe("and 10 more");
@@ -59,13 +80,21 @@ describe("the difference of two plans", () => {
 
 describe("the manifest of a live namespace", () => {
   const members = ["orders-shard-0", "orders-shard-1"];
-  const layouts: readonly { readonly name: string; readonly layout: Layout; readonly spec: object }[] = [
+  const layouts: readonly {
+    readonly name: string;
+    readonly layout: Layout;
+    readonly spec: object;
+  }[] = [
     {
       name: "none",
       layout: { kind: "none", generation: 0, members: ["orders"] },
       spec: { strategy: "none", shardKey: null, count: 1 },
     },
-    { name: "hash", layout: hashLayout("orders", 2), spec: { strategy: "hash", shardKey: "data.customer.id", count: 2 } },
+    {
+      name: "hash",
+      layout: hashLayout("orders", 2),
+      spec: { strategy: "hash", shardKey: "data.customer.id", count: 2 },
+    },
     {
       name: "range",
       layout: {
@@ -78,7 +107,11 @@ describe("the manifest of a live namespace", () => {
           { end: null, member: "orders-shard-1" },
         ],
       },
-      spec: { strategy: "range", count: 2, splitPoints: [{ type: "integer", text: "9007199254740993" }] },
+      spec: {
+        strategy: "range",
+        count: 2,
+        splitPoints: [{ type: "integer", text: "9007199254740993" }],
+      },
     },
     {
       name: "roundRobin",
@@ -87,7 +120,13 @@ describe("the manifest of a live namespace", () => {
     },
     {
       name: "custom",
-      layout: { kind: "custom", shardKey: "id", generation: 0, members, partitioner: { name: "byRegion", version: 3 } },
+      layout: {
+        kind: "custom",
+        shardKey: "id",
+        generation: 0,
+        members,
+        partitioner: { name: "byRegion", version: 3 },
+      },
       spec: { strategy: "custom", partitioner: "byRegion", count: 2 },
     },
   ];
@@ -96,7 +135,9 @@ describe("the manifest of a live namespace", () => {
     if (report.kind !== "live") throw new Error("The report of these tests is live");
     const live: LiveNamespace = { ...report.namespace, layout };
     const text = renderManifest(specOfLive(live, "manifests/orders.yaml"));
-    const { desired, errors } = parseManifests([{ path: "orders.yaml", text }], { environment: null });
+    const { desired, errors } = parseManifests([{ path: "orders.yaml", text }], {
+      environment: null,
+    });
     expect(errors).toEqual([]);
     expect(desired?.namespaces).toMatchObject([{ name: "orders", object: "ORDERS", ...spec }]);
   });
@@ -105,7 +146,11 @@ describe("the manifest of a live namespace", () => {
 describe("progress", () => {
   it.each([
     { name: "nothing yet", action: actionOf(), progress: 0 },
-    { name: "half copied", action: actionOf({ state: "running", operation: operationOf({ rowsCopied: 500 }) }), progress: 0.25 },
+    {
+      name: "half copied",
+      action: actionOf({ state: "running", operation: operationOf({ rowsCopied: 500 }) }),
+      progress: 0.25,
+    },
     {
       name: "copied more than once",
       action: actionOf({ state: "running", operation: operationOf({ rowsCopied: 1500 }) }),
@@ -113,12 +158,18 @@ describe("progress", () => {
     },
     {
       name: "verified",
-      action: actionOf({ state: "running", operation: operationOf({ rowsCopied: 1000, rowsVerified: 1000 }) }),
+      action: actionOf({
+        state: "running",
+        operation: operationOf({ rowsCopied: 1000, rowsVerified: 1000 }),
+      }),
       progress: 1,
     },
     {
       name: "no rows",
-      action: actionOf({ state: "running", operation: operationOf({ rowsTotal: 0, rowsCopied: 0 }) }),
+      action: actionOf({
+        state: "running",
+        operation: operationOf({ rowsTotal: 0, rowsCopied: 0 }),
+      }),
       progress: 0,
     },
     { name: "done", action: actionOf({ state: "done" }), progress: 1 },
@@ -127,13 +178,21 @@ describe("progress", () => {
   });
 
   it.each([
-    { name: "an estimate", operation: { mode: "shift" as const }, says: "copy, 250 of about 1,000 rows" },
+    {
+      name: "an estimate",
+      operation: { mode: "shift" as const },
+      says: "copy, 250 of about 1,000 rows",
+    },
     {
       name: "more than was estimated",
       operation: { mode: "shift" as const, rowsTotal: 667, rowsCopied: 680 },
       says: "copy, 680 rows, about 667 expected",
     },
-    { name: "rows that were copied again", operation: { rowsCopied: 1001 }, says: "copy, 1,001 rows, 1,000 expected" },
+    {
+      name: "rows that were copied again",
+      operation: { rowsCopied: 1001 },
+      says: "copy, 1,001 rows, 1,000 expected",
+    },
     {
       name: "a shift that has copied all",
       operation: { mode: "shift" as const, step: "verify" as const, rowsVerified: 9 },
@@ -145,9 +204,13 @@ describe("progress", () => {
 
   it("is told by step, with waves where there are any", () => {
     expect(describeWork(actionOf({ operation: operationOf() }))).toBe("copy, 250 of 1,000 rows");
-    expect(describeWork(actionOf({ operation: operationOf({ step: "verify", rowsVerified: 10, wave: 2, waves: 5 }) }))).toBe(
-      "verify (wave 2 of 5), 10 of 1,000 rows",
-    );
+    expect(
+      describeWork(
+        actionOf({
+          operation: operationOf({ step: "verify", rowsVerified: 10, wave: 2, waves: 5 }),
+        }),
+      ),
+    ).toBe("verify (wave 2 of 5), 10 of 1,000 rows");
   });
 
   it("says that it stands still, and by whom", () => {
@@ -163,7 +226,10 @@ describe("progress", () => {
     { action: actionOf({ state: "running" }), end: null },
     { action: actionOf({ state: "failed", error: "no answer" }), end: "failed: no answer" },
     { action: actionOf({ state: "cancelled" }), end: "cancelled" },
-    { action: actionOf({ state: "notExecuted", error: "orders failed" }), end: "not executed: orders failed" },
+    {
+      action: actionOf({ state: "notExecuted", error: "orders failed" }),
+      end: "not executed: orders failed",
+    },
   ])("ends as $end", ({ action, end }) => {
     expect(describeEnd(action)).toBe(end);
   });

@@ -5,12 +5,19 @@ import { EXIT } from "../../src/cli/exit-codes.ts";
 import type { RepairPlan } from "../../src/model/repair.ts";
 import { environmentFor, temporaryProject } from "./support/project.ts";
 import { runInProcess } from "./support/run-cli.ts";
-import { type Answer, problem, type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
+import {
+  type Answer,
+  problem,
+  type ScriptedServer,
+  startScriptedServer,
+} from "./support/scripted-server.ts";
 import { reconciler } from "./support/scripts.ts";
 import { repairOutcome, repairPlan } from "./support/states.ts";
 
 const CALM = repairPlan({ disorder: null, steps: [] });
-const BLOCKED = repairPlan({ obstacles: ["orders-shard-0 does not answer: plan again when it does"] });
+const BLOCKED = repairPlan({
+  obstacles: ["orders-shard-0 does not answer: plan again when it does"],
+});
 
 let server: ScriptedServer | undefined;
 afterEach(async () => {
@@ -18,23 +25,43 @@ afterEach(async () => {
   server = undefined;
 });
 
-async function run(argv: readonly string[], { plan = repairPlan(), applied }: { plan?: RepairPlan; applied?: Answer } = {}) {
+async function run(
+  argv: readonly string[],
+  { plan = repairPlan(), applied }: { plan?: RepairPlan; applied?: Answer } = {},
+) {
   server = await startScriptedServer(
     reconciler({
       first: ({ method, path }) => {
         if (!path.includes("/repair")) return undefined;
-        return method === "GET" ? { status: 200, json: plan } : (applied ?? { status: 200, json: repairOutcome(plan) });
+        return method === "GET"
+          ? { status: 200, json: plan }
+          : (applied ?? { status: 200, json: repairOutcome(plan) });
       },
     }),
   );
   await using project = await temporaryProject();
-  const ended = await runInProcess(argv, { cwd: project.path, env: environmentFor(server.endpoint) });
-  return { ...ended, requests: server.requests.map(({ method, path, body }) => ({ method, path, body })) };
+  const ended = await runInProcess(argv, {
+    cwd: project.path,
+    env: environmentFor(server.endpoint),
+  });
+  return {
+    ...ended,
+    requests: server.requests.map(({ method, path, body }) => ({ method, path, body })),
+  };
 }
 
 describe("writers 1: shardctl repair", () => {
   it("asks for the plan as it was told, changes nothing, and repeats what it was told in the command that applies it", async () => {
-    const argv = ["--object", "ORDERS", "--member", "orders-shard-0", "--member", "old", "--accept-loss", "orders-shard-1"];
+    const argv = [
+      "--object",
+      "ORDERS",
+      "--member",
+      "orders-shard-0",
+      "--member",
+      "old",
+      "--accept-loss",
+      "orders-shard-1",
+    ];
     const { exitCode, stdout, requests } = await run(["repair", "orders", ...argv]);
     expect(exitCode).toBe(EXIT.done);
     expect(requests).toEqual([
@@ -49,7 +76,18 @@ describe("writers 1: shardctl repair", () => {
 
   it("applies exactly the plan of the fingerprint, without asking for another", async () => {
     const { fingerprint } = repairPlan();
-    const argv = ["repair", "orders", "--apply", "--fingerprint", fingerprint, "--accept-loss", "a", "--member", "b", "--json"];
+    const argv = [
+      "repair",
+      "orders",
+      "--apply",
+      "--fingerprint",
+      fingerprint,
+      "--accept-loss",
+      "a",
+      "--member",
+      "b",
+      "--json",
+    ];
     const { exitCode, stdout, requests } = await run(argv);
     expect(exitCode).toBe(EXIT.done);
     expect(requests).toEqual([
@@ -70,11 +108,25 @@ describe("writers 1: shardctl repair", () => {
   });
 
   it.each<[string, number, Answer]>([
-    ["the plan is another by now", EXIT.stalePlan, problem("stalePlan", 409, "Nothing was repaired: it is another.")],
-    ["something stands against it", EXIT.blocked, problem("blocked", 409, "Nothing was repaired: 1 obstacle.")],
-    ["an operation makes progress", EXIT.error, problem("conflict", 409, "Operation 3 of 'orders' is running")],
+    [
+      "the plan is another by now",
+      EXIT.stalePlan,
+      problem("stalePlan", 409, "Nothing was repaired: it is another."),
+    ],
+    [
+      "something stands against it",
+      EXIT.blocked,
+      problem("blocked", 409, "Nothing was repaired: 1 obstacle."),
+    ],
+    [
+      "an operation makes progress",
+      EXIT.error,
+      problem("conflict", 409, "Operation 3 of 'orders' is running"),
+    ],
   ])("says why it was refused: %s", async (_why, code, applied) => {
-    const { exitCode, stderr } = await run(["repair", "orders", "--apply", "--fingerprint", "ab"], { applied });
+    const { exitCode, stderr } = await run(["repair", "orders", "--apply", "--fingerprint", "ab"], {
+      applied,
+    });
     expect(exitCode).toBe(code);
     expect(stderr).not.toContain("shardctl plan");
     expect(stderr).not.toContain("--override");
@@ -94,7 +146,9 @@ describe("writers 1: shardctl repair", () => {
   });
 
   it("believes no answer that is not a plan", async () => {
-    const { exitCode, stderr } = await run(["repair", "orders"], { plan: { namespace: "orders" } as RepairPlan });
+    const { exitCode, stderr } = await run(["repair", "orders"], {
+      plan: { namespace: "orders" } as RepairPlan,
+    });
     expect(exitCode).toBe(EXIT.error);
     expect(stderr).toContain('"fingerprint" is missing');
   });
@@ -119,7 +173,10 @@ it("writers 1: import writes no manifest from a registry that is lost", async ()
   };
   server = await startScriptedServer(
     reconciler({
-      first: ({ path }) => (path.startsWith("/v1/namespaces") ? { status: 200, json: { namespaces: [live] } } : undefined),
+      first: ({ path }) =>
+        path.startsWith("/v1/namespaces")
+          ? { status: 200, json: { namespaces: [live] } }
+          : undefined,
     }),
   );
   await using project = await temporaryProject();

@@ -4,7 +4,11 @@ import { afterEach, describe, expect, it } from "vitest";
 import { EXIT } from "../../src/cli/exit-codes.ts";
 import { temporaryProject } from "./support/project.ts";
 import { runInProcess } from "./support/run-cli.ts";
-import { type Script, type ScriptedServer, startScriptedServer } from "./support/scripted-server.ts";
+import {
+  type Script,
+  type ScriptedServer,
+  startScriptedServer,
+} from "./support/scripted-server.ts";
 import { reconciler } from "./support/scripts.ts";
 
 const SECRET = "runner-secret";
@@ -51,7 +55,9 @@ describe("in a job that may ask for tokens", () => {
       worker.requests.map((_, index) => `Bearer jwt-${index + 1}`),
     );
     expect(issuer.requests[0]?.authorization).toBe(`bearer ${SECRET}`);
-    expect(issuer.requests[0]?.path).toBe(`/token?api-version=2&audience=${encodeURIComponent(worker.endpoint)}`);
+    expect(issuer.requests[0]?.path).toBe(
+      `/token?api-version=2&audience=${encodeURIComponent(worker.endpoint)}`,
+    );
   });
 
   it("a token that somebody has set comes first", async () => {
@@ -61,7 +67,10 @@ describe("in a job that may ask for tokens", () => {
   });
 
   it("an issuer that gives none ends the command, and its secret is not printed", async () => {
-    const { run, worker, issuer } = await applyInActions(() => ({ status: 500, text: `no, ${SECRET}` }));
+    const { run, worker, issuer } = await applyInActions(() => ({
+      status: 500,
+      text: `no, ${SECRET}`,
+    }));
     expect(run.exitCode).toBe(EXIT.error);
     expect(run.stderr).toContain("GitHub Actions gave no token: it answered with status 500.");
     expect(run.stdout + run.stderr).not.toContain(SECRET);
@@ -74,7 +83,13 @@ it("in a job without the permission, the refusal names it", async () => {
   const worker = await start(() => ({
     status: 401,
     headers: { "content-type": "application/problem+json" },
-    json: { type: "about:blank", title: "t", status: 401, detail: "Send the token.", kind: "unauthenticated" },
+    json: {
+      type: "about:blank",
+      title: "t",
+      status: 401,
+      detail: "Send the token.",
+      kind: "unauthenticated",
+    },
   }));
   await using project = await temporaryProject();
   const run = await runInProcess(["plan"], {

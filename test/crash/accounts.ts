@@ -10,11 +10,17 @@ export const NAMESPACE = "ledger";
 /** Notes that an account keeps: the newest ones. */
 export const NOTES_MAX = 4;
 /** Accounts that only alarms write: they are counted up, and never deleted. */
-export const COUNTED_IDS: readonly string[] = Array.from({ length: 24 }, (_, index) => accountId("a0", index));
+export const COUNTED_IDS: readonly string[] = Array.from({ length: 24 }, (_, index) =>
+  accountId("a0", index),
+);
 /** Accounts that alarms delete, one after the other. */
-export const DOOMED_IDS: readonly string[] = Array.from({ length: 300 }, (_, index) => accountId("d0", index));
+export const DOOMED_IDS: readonly string[] = Array.from({ length: 300 }, (_, index) =>
+  accountId("d0", index),
+);
 /** Accounts with a tally, which only calls to all members write. */
-export const TALLIED_IDS: readonly string[] = Array.from({ length: 40 }, (_, index) => accountId("t0", index));
+export const TALLIED_IDS: readonly string[] = Array.from({ length: 40 }, (_, index) =>
+  accountId("t0", index),
+);
 /** Distinct values of `grp`, from 0 on. */
 export const GROUPS = 1000;
 const REGIONS = ["af-1", "ap-1", "ap-2", "eu-1", "eu-2", "sa-1", "us-1", "us-2"];
@@ -55,7 +61,8 @@ export function keyOf(id: string, shardKey: string | null): string | number | nu
 
 /** What one write makes of a state. The Worker does the same in SQL. */
 export function applyWrite(state: AccountState, kind: WriteKind, serial: number): AccountState {
-  const noted = (notes: readonly number[]): number[] => [...notes, serial].toSorted((a, b) => a - b).slice(-NOTES_MAX);
+  const noted = (notes: readonly number[]): number[] =>
+    [...notes, serial].toSorted((a, b) => a - b).slice(-NOTES_MAX);
   switch (kind) {
     case "put":
       return { amount: state?.amount ?? 0, serial, notes: noted(state?.notes ?? []) };
@@ -72,7 +79,9 @@ export function applyWrite(state: AccountState, kind: WriteKind, serial: number)
 
 /** One text for each state: what the Worker answers and what is compared. */
 export function stateText(state: AccountState): string {
-  return state === null ? "none" : `${state.amount} by ${state.serial} notes ${state.notes.join(",")}`;
+  return state === null
+    ? "none"
+    : `${state.amount} by ${state.serial} notes ${state.notes.join(",")}`;
 }
 
 /** The state that a text of `stateText` says. */
@@ -82,9 +91,16 @@ export function readState(text: string): AccountState {
     if (text !== stateText(null)) throw new Error(`Not the state of an account: ${text}`);
     return null;
   }
-  return { amount: Number(amount), serial: Number(serial), notes: notes === "" ? [] : notes.split(",").map(Number) };
+  return {
+    amount: Number(amount),
+    serial: Number(serial),
+    notes: notes === "" ? [] : notes.split(",").map(Number),
+  };
 }
 
 export const PARTITIONERS: Partitioners = {
-  byRegion: { version: 1, owner: (key, count) => (key.text.charCodeAt(0) + key.text.charCodeAt(1)) % count },
+  byRegion: {
+    version: 1,
+    owner: (key, count) => (key.text.charCodeAt(0) + key.text.charCodeAt(1)) % count,
+  },
 };

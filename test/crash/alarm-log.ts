@@ -11,7 +11,15 @@ import { COUNTED_IDS, DOOMED_IDS, NOTES_MAX, stateText } from "./accounts.ts";
  * The others must not be: `orphan`, a row that points at nothing was accepted; `left`, rows stayed that point at what was deleted;
  * `failed`, a write failed with something else than a refusal, named in place of the account.
  */
-export type AlarmEvent = "counted" | "deleted" | "marked" | "refused" | "orphanRefused" | "orphan" | "left" | "failed";
+export type AlarmEvent =
+  | "counted"
+  | "deleted"
+  | "marked"
+  | "refused"
+  | "orphanRefused"
+  | "orphan"
+  | "left"
+  | "failed";
 
 export interface AlarmEntry {
   readonly event: AlarmEvent;
@@ -46,7 +54,9 @@ export function countAlarms(logs: readonly AlarmLog[]): AlarmCounts {
 export function expectByAlarms(logs: readonly AlarmLog[]): Map<string, readonly string[]> {
   const entries = logs.flatMap(({ alarms }) => alarms);
   const timesOf = (event: AlarmEvent, id: string): number =>
-    entries.filter((entry) => entry.event === event && entry.id === id).reduce((sum, { times }) => sum + times, 0);
+    entries
+      .filter((entry) => entry.event === event && entry.id === id)
+      .reduce((sum, { times }) => sum + times, 0);
   const counted = (id: string): string => countedText(timesOf("counted", id));
   const doomed = (id: string): string => stateText(timesOf("deleted", id) > 0 ? null : DOOMED);
   return new Map([
@@ -61,7 +71,9 @@ export function checkAlarms(logs: readonly AlarmLog[]): string[] {
   for (const { event, id, times } of logs.flatMap(({ alarms }) => alarms))
     if (event === "deleted") deleted.set(id, (deleted.get(id) ?? 0) + times);
   return [
-    ...[...deleted].filter(([, times]) => times > 1).map(([id, times]) => `alarms have deleted ${id} ${times} times`),
+    ...[...deleted]
+      .filter(([, times]) => times > 1)
+      .map(([id, times]) => `alarms have deleted ${id} ${times} times`),
     ...logs.flatMap(({ member, alarms }) => alarms.flatMap((entry) => describe(member, entry))),
   ];
 }
@@ -90,6 +102,9 @@ const DOOMED = { amount: 0, serial: 1, notes: [1] };
 
 /** An account that was counted up so often: every time with a note. */
 export function countedText(times: number): string {
-  const notes = Array.from({ length: Math.min(times, NOTES_MAX) }, (_, index) => times - Math.min(times, NOTES_MAX) + index + 1);
+  const notes = Array.from(
+    { length: Math.min(times, NOTES_MAX) },
+    (_, index) => times - Math.min(times, NOTES_MAX) + index + 1,
+  );
   return stateText({ amount: times, serial: times, notes });
 }

@@ -43,7 +43,9 @@ export class AlarmWork {
     this.#storeOrphan("notes", "INSERT INTO notes (account, serial) VALUES (?, 1)");
     const marked = doomed ?? counted;
     if (marked === undefined) return false;
-    this.#write("marked", marked, () => this.#sql.exec("INSERT INTO marks (account) VALUES (?)", marked));
+    this.#write("marked", marked, () =>
+      this.#sql.exec("INSERT INTO marks (account) VALUES (?)", marked),
+    );
     await new Promise((resolve) => setTimeout(resolve, Math.random() * MARK_MS_MAX));
     if (doomed !== undefined) this.#delete(doomed);
     this.#sql.exec("DELETE FROM marks");
@@ -52,7 +54,8 @@ export class AlarmWork {
 
   #delete(id: string): void {
     this.#write("deleted", id, () => {
-      const isGone = this.#sql.exec("DELETE FROM accounts WHERE id = ? RETURNING id", id).toArray().length > 0;
+      const isGone =
+        this.#sql.exec("DELETE FROM accounts WHERE id = ? RETURNING id", id).toArray().length > 0;
       // It has left, or an alarm before a crash was the one: nothing was deleted here.
       if (!isGone) return false;
       const pointing =
@@ -91,7 +94,8 @@ export class AlarmWork {
   }
 
   #pick(ids: readonly string[]): string | undefined {
-    const here = "SELECT id FROM accounts WHERE id IN (SELECT value FROM json_each(?)) ORDER BY random() LIMIT 1";
+    const here =
+      "SELECT id FROM accounts WHERE id IN (SELECT value FROM json_each(?)) ORDER BY random() LIMIT 1";
     return this.#sql.exec<{ id: string }>(here, JSON.stringify(ids)).toArray()[0]?.id;
   }
 }

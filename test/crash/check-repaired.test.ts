@@ -12,7 +12,11 @@ describe("checkLive", () => {
 
   it.each([
     { what: "all is right", rows: [["a", "1 by 1 notes 1"]], problem: [] },
-    { what: "one is missing", rows: [], problem: ['a query finds a as "none", expected "1 by 1 notes 1"'] },
+    {
+      what: "one is missing",
+      rows: [],
+      problem: ['a query finds a as "none", expected "1 by 1 notes 1"'],
+    },
     {
       what: "one is older",
       rows: [["a", "0 by 1 notes 1"]],
@@ -48,7 +52,8 @@ describe("checkLive", () => {
 });
 
 describe("checkAside", () => {
-  const rows = (...texts: readonly string[]) => new Map([["m", texts.map((text) => [text, "0 by 1 notes 1"] as const)]]);
+  const rows = (...texts: readonly string[]) =>
+    new Map([["m", texts.map((text) => [text, "0 by 1 notes 1"] as const)]]);
   const counted = (count: number) => [
     { member: "m", table: "accounts", rows: count },
     { member: "m", table: "notes", rows: 9 },

@@ -10,14 +10,20 @@ export function checkLive(
   possible: ReadonlyMap<string, readonly string[]>,
 ): string[] {
   const found = new Map(rows);
-  const doubled = rows.filter(([id], index) => rows.findIndex(([other]) => other === id) !== index).map(([id]) => id);
+  const doubled = rows
+    .filter(([id], index) => rows.findIndex(([other]) => other === id) !== index)
+    .map(([id]) => id);
   const wrong = [...possible].flatMap(([id, states]) => {
     const state = found.get(id) ?? ABSENT;
-    return states.includes(state) ? [] : [`a query finds ${id} as "${state}", expected "${states.join(" | ")}"`];
+    return states.includes(state)
+      ? []
+      : [`a query finds ${id} as "${state}", expected "${states.join(" | ")}"`];
   });
   return [
     ...[...new Set(doubled)].map((id) => `a query finds ${id} twice`),
-    ...[...found.keys()].filter((id) => !possible.has(id)).map((id) => `a query finds ${id}, which must not be live`),
+    ...[...found.keys()]
+      .filter((id) => !possible.has(id))
+      .map((id) => `a query finds ${id}, which must not be live`),
     ...wrong,
   ];
 }
@@ -37,7 +43,9 @@ export function checkAside(
       .filter((stray) => stray.member === member && stray.table === "accounts")
       .reduce((sum, { rows }) => sum + rows, 0);
     return [
-      ...[...(must ?? [])].filter((row) => are?.has(row) !== true).map((row) => `${member} must have set aside ${row}`),
+      ...[...(must ?? [])]
+        .filter((row) => are?.has(row) !== true)
+        .map((row) => `${member} must have set aside ${row}`),
       ...[...(are ?? [])]
         .filter((row) => must?.has(row) !== true)
         .map((row) => `${member} has set aside ${row}, which nobody expected`),

@@ -7,7 +7,14 @@ import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import { freshHashLayout } from "../../src/model/strategies/hash.ts";
 import { roundRobinLayout } from "../../src/model/strategies/round-robin.ts";
 import { GUARD_MESSAGES } from "../../src/shards/move/guards.ts";
-import { COUNTED_IDS, DOOMED_IDS, NAMESPACE, TALLIED_IDS, accountId, stateText } from "./accounts.ts";
+import {
+  COUNTED_IDS,
+  DOOMED_IDS,
+  NAMESPACE,
+  TALLIED_IDS,
+  accountId,
+  stateText,
+} from "./accounts.ts";
 import { type AlarmEvent, countAlarms, countedText, expectByAlarms } from "./alarm-log.ts";
 import { type Expected, type Found, checkState } from "./check-state.ts";
 import type { Dump } from "./dump.ts";
@@ -47,7 +54,12 @@ function dumpOf(member: string, change: Partial<Dump> = {}): Dump {
     isMoving: false,
     running: [],
     chores: [],
-    accounts: isRoot ? [] : IDS.filter((id) => id !== DELETED && owner(toKey(id)) === member).map((id) => [id, stateOf(id)]),
+    accounts: isRoot
+      ? []
+      : IDS.filter((id) => id !== DELETED && owner(toKey(id)) === member).map((id) => [
+          id,
+          stateOf(id),
+        ]),
     damaged: [],
     strayNotes: [],
     dangling: [],
@@ -58,7 +70,9 @@ function dumpOf(member: string, change: Partial<Dump> = {}): Dump {
           { event: "deleted", id: DELETED, times: 1 },
         ]
       : [{ event: "counted", id: COUNTED, times: 1 }],
-    tallies: isRoot ? [] : TALLIED_IDS.filter((id) => owner(toKey(id)) === member).map((id) => [id, [1, 2]]),
+    tallies: isRoot
+      ? []
+      : TALLIED_IDS.filter((id) => owner(toKey(id)) === member).map((id) => [id, [1, 2]]),
     directory: [],
     strayWrite: isRoot ? `${GUARD_MESSAGES.notMember}: SQLITE_CONSTRAINT` : null,
     ...change,
@@ -67,7 +81,9 @@ function dumpOf(member: string, change: Partial<Dump> = {}): Dump {
 
 /** A sound state of two shards and a retired root, with one object's dump changed. */
 function found(member = NAMESPACE, change: (dump: Dump) => Partial<Dump> = () => ({})): Found {
-  const dumps = [NAMESPACE, ...MEMBERS].map((name) => (name === member ? dumpOf(name, change(dumpOf(name))) : dumpOf(name)));
+  const dumps = [NAMESPACE, ...MEMBERS].map((name) =>
+    name === member ? dumpOf(name, change(dumpOf(name))) : dumpOf(name),
+  );
   return { layout: LAYOUT, epoch: 1, dumps };
 }
 
@@ -90,7 +106,9 @@ function stateOf(id: string): string {
 
 /** Calls that the first tally of a member has met instead. */
 function met(serials: readonly number[]): (dump: Dump) => Partial<Dump> {
-  return ({ tallies }) => ({ tallies: tallies.map(([id, before], index) => [id, index === 0 ? serials : before] as const) });
+  return ({ tallies }) => ({
+    tallies: tallies.map(([id, before], index) => [id, index === 0 ? serials : before] as const),
+  });
 }
 
 function logged(event: AlarmEvent, id: string, times = 1): (dump: Dump) => Partial<Dump> {
@@ -100,7 +118,12 @@ function logged(event: AlarmEvent, id: string, times = 1): (dump: Dump) => Parti
 const [FIRST, SECOND] = MEMBERS as [string, string];
 const ELSEWHERE = accountId("w1", 99);
 
-const damages: readonly { name: string; member: string; change: (dump: Dump) => Partial<Dump>; finds: RegExp }[] = [
+const damages: readonly {
+  name: string;
+  member: string;
+  change: (dump: Dump) => Partial<Dump>;
+  finds: RegExp;
+}[] = [
   {
     name: "an object of an older version",
     member: SECOND,
@@ -119,8 +142,18 @@ const damages: readonly { name: string; member: string; change: (dump: Dump) => 
     change: () => ({ schema: ["id", "status_2"] }),
     finds: /has no accounts_by_status_2/,
   },
-  { name: "a row that is not filled", member: FIRST, change: () => ({ unfilled: [IDS[0] ?? ""] }), finds: /^not filled: / },
-  { name: "a lost row", member: FIRST, change: (dump) => ({ accounts: dump.accounts.slice(1) }), finds: /^lost: / },
+  {
+    name: "a row that is not filled",
+    member: FIRST,
+    change: () => ({ unfilled: [IDS[0] ?? ""] }),
+    finds: /^not filled: /,
+  },
+  {
+    name: "a lost row",
+    member: FIRST,
+    change: (dump) => ({ accounts: dump.accounts.slice(1) }),
+    finds: /^lost: /,
+  },
   {
     name: "a row on both members",
     member: FIRST,
@@ -131,7 +164,9 @@ const damages: readonly { name: string; member: string; change: (dump: Dump) => 
     name: "an undone write",
     member: SECOND,
     change: (dump) => ({
-      accounts: dump.accounts.map(([id]) => [id, stateText({ amount: 2, serial: 8, notes: [8] })] as const),
+      accounts: dump.accounts.map(
+        ([id]) => [id, stateText({ amount: 2, serial: 8, notes: [8] })] as const,
+      ),
     }),
     finds: /^wrong: /,
   },
@@ -141,8 +176,18 @@ const damages: readonly { name: string; member: string; change: (dump: Dump) => 
     change: (dump) => ({ accounts: [...dump.accounts, [ELSEWHERE, HELD]] }),
     finds: /never written/,
   },
-  { name: "another payload", member: FIRST, change: () => ({ damaged: ["x"] }), finds: /^damaged: / },
-  { name: "a note without its account", member: FIRST, change: () => ({ strayNotes: ["x/1"] }), finds: /^misplaced: note/ },
+  {
+    name: "another payload",
+    member: FIRST,
+    change: () => ({ damaged: ["x"] }),
+    finds: /^damaged: /,
+  },
+  {
+    name: "a note without its account",
+    member: FIRST,
+    change: () => ({ strayNotes: ["x/1"] }),
+    finds: /^misplaced: note/,
+  },
   {
     name: "a staging table",
     member: FIRST,
@@ -161,8 +206,18 @@ const damages: readonly { name: string; member: string; change: (dump: Dump) => 
     change: () => ({ triggers: ["shardctl_guard_insert_notes"] }),
     finds: /trigger shardctl_guard/,
   },
-  { name: "the record of a move", member: SECOND, change: () => ({ isMoving: true }), finds: /record of a move/ },
-  { name: "a running operation", member: NAMESPACE, change: () => ({ running: [4] }), finds: /operation 4 still runs/ },
+  {
+    name: "the record of a move",
+    member: SECOND,
+    change: () => ({ isMoving: true }),
+    finds: /record of a move/,
+  },
+  {
+    name: "a running operation",
+    member: NAMESPACE,
+    change: () => ({ running: [4] }),
+    finds: /operation 4 still runs/,
+  },
   {
     name: "an unheard end",
     member: NAMESPACE,
@@ -181,7 +236,12 @@ const damages: readonly { name: string; member: string; change: (dump: Dump) => 
     change: () => ({ strayWrite: GUARD_MESSAGES.moving }),
     finds: /refuses a write/,
   },
-  { name: "a retired member that takes writes", member: NAMESPACE, change: () => ({ strayWrite: null }), finds: /takes writes/ },
+  {
+    name: "a retired member that takes writes",
+    member: NAMESPACE,
+    change: () => ({ strayWrite: null }),
+    finds: /takes writes/,
+  },
   {
     name: "a retired member that serves",
     member: NAMESPACE,
@@ -221,15 +281,30 @@ const damagesOfAlarms: typeof damages = [
     change: ({ alarms }) => ({ alarms: alarms.filter(({ event }) => event !== "deleted") }),
     finds: new RegExp(`^lost: ${DELETED}`),
   },
-  { name: "an account deleted twice", member: SECOND, change: logged("deleted", DELETED), finds: /deleted \S+ 2 times/ },
+  {
+    name: "an account deleted twice",
+    member: SECOND,
+    change: logged("deleted", DELETED),
+    finds: /deleted \S+ 2 times/,
+  },
   {
     name: "an orphan that was accepted",
     member: FIRST,
     change: logged("orphan", "marks"),
     finds: /points? at nothing \(marks\)/,
   },
-  { name: "a cascade that stopped", member: FIRST, change: logged("left", DELETED, 2), finds: /2 rows that point at it stayed/ },
-  { name: "an alarm that failed", member: FIRST, change: logged("failed", "SQLITE_CORRUPT"), finds: /failed 1 times: SQLITE/ },
+  {
+    name: "a cascade that stopped",
+    member: FIRST,
+    change: logged("left", DELETED, 2),
+    finds: /2 rows that point at it stayed/,
+  },
+  {
+    name: "an alarm that failed",
+    member: FIRST,
+    change: logged("failed", "SQLITE_CORRUPT"),
+    finds: /failed 1 times: SQLITE/,
+  },
   {
     name: "a row that points at nothing",
     member: NAMESPACE,
@@ -239,19 +314,54 @@ const damagesOfAlarms: typeof damages = [
 ];
 
 const damagesOfFanOuts: typeof damages = [
-  { name: "a row that an acknowledged call to all left out", member: FIRST, change: met([2]), finds: /^call 1 .* 0 times/ },
-  { name: "a row that it met twice", member: FIRST, change: met([1, 1, 2]), finds: /^call 1 .* 2 times/ },
+  {
+    name: "a row that an acknowledged call to all left out",
+    member: FIRST,
+    change: met([2]),
+    finds: /^call 1 .* 0 times/,
+  },
+  {
+    name: "a row that it met twice",
+    member: FIRST,
+    change: met([1, 1, 2]),
+    finds: /^call 1 .* 2 times/,
+  },
   {
     name: "a row that one which may run twice left out",
     member: SECOND,
     change: met([1]),
     finds: /^call 2 .*may run twice.* 0 times/,
   },
-  { name: "a row that a failed call met twice", member: FIRST, change: met([1, 2, 3, 3]), finds: /^call 3 .* 2 times: 500/ },
-  { name: "a row that a refused call met", member: FIRST, change: met([1, 2, 5]), finds: /^call 5 .* 1 times: 409/ },
-  { name: "a row that an unsent call met", member: FIRST, change: met([1, 2, 6]), finds: /^call 6 .* 1 times/ },
-  { name: "a call that nobody made", member: SECOND, change: met([1, 2, 7]), finds: /^call 7 .* never made/ },
-  { name: "a lost tally", member: SECOND, change: ({ tallies }) => ({ tallies: tallies.slice(1) }), finds: /^lost: the tally/ },
+  {
+    name: "a row that a failed call met twice",
+    member: FIRST,
+    change: met([1, 2, 3, 3]),
+    finds: /^call 3 .* 2 times: 500/,
+  },
+  {
+    name: "a row that a refused call met",
+    member: FIRST,
+    change: met([1, 2, 5]),
+    finds: /^call 5 .* 1 times: 409/,
+  },
+  {
+    name: "a row that an unsent call met",
+    member: FIRST,
+    change: met([1, 2, 6]),
+    finds: /^call 6 .* 1 times/,
+  },
+  {
+    name: "a call that nobody made",
+    member: SECOND,
+    change: met([1, 2, 7]),
+    finds: /^call 7 .* never made/,
+  },
+  {
+    name: "a lost tally",
+    member: SECOND,
+    change: ({ tallies }) => ({ tallies: tallies.slice(1) }),
+    finds: /^lost: the tally/,
+  },
   {
     name: "a tally on both members",
     member: FIRST,
@@ -277,17 +387,22 @@ describe("the checker", () => {
     expect(checkState(found(), expectedOf(found()))).toEqual([]);
   });
 
-  it.each([...damages, ...damagesOfAlarms, ...damagesOfFanOuts])("finds $name", ({ member, change, finds }) => {
-    const damaged = found(member, change);
-    const problems = checkState(damaged, expectedOf(damaged));
-    expect(problems).toEqual(expect.arrayContaining([expect.stringMatching(finds)]));
-  });
+  it.each([...damages, ...damagesOfAlarms, ...damagesOfFanOuts])(
+    "finds $name",
+    ({ member, change, finds }) => {
+      const damaged = found(member, change);
+      const problems = checkState(damaged, expectedOf(damaged));
+      expect(problems).toEqual(expect.arrayContaining([expect.stringMatching(finds)]));
+    },
+  );
 
   it("finds a deleted row that is back", () => {
     const [back = ""] = WRITTEN;
     const expected = expectedOf(found());
     const possible = new Map([...expected.possible, [back, ["none"]] as const]);
-    expect(checkState(found(), { ...expected, possible })).toEqual([expect.stringContaining(`back from deletion: ${back}`)]);
+    expect(checkState(found(), { ...expected, possible })).toEqual([
+      expect.stringContaining(`back from deletion: ${back}`),
+    ]);
   });
 
   it("finds rows that are on another member than the layout says", () => {
@@ -297,7 +412,9 @@ describe("the checker", () => {
       return dump.member === NAMESPACE ? dump : { ...dump, accounts: dumpOf(other).accounts };
     });
     const problems = checkState({ ...swapped, dumps }, expectedOf(swapped));
-    expect(problems.filter((problem) => problem.startsWith("misplaced: "))).toHaveLength(IDS.length - 1);
+    expect(problems.filter((problem) => problem.startsWith("misplaced: "))).toHaveLength(
+      IDS.length - 1,
+    );
   });
 
   it("asks the directory where a roundRobin row must be", () => {
@@ -333,7 +450,11 @@ describe("what may be of calls to all members", () => {
 });
 
 it("counts what alarms wrote by all objects' logs", () => {
-  expect(countAlarms(found().dumps)).toMatchObject({ counted: COUNTED_TIMES, deleted: 1, orphan: 0 });
+  expect(countAlarms(found().dumps)).toMatchObject({
+    counted: COUNTED_TIMES,
+    deleted: 1,
+    orphan: 0,
+  });
 });
 
 describe("the model of an account", () => {
@@ -357,7 +478,9 @@ describe("the model of an account", () => {
     const model = new AccountModel();
     model.acknowledge(id, "put", 1, "0 by 1 notes 1");
     model.acknowledge(id, "increment", 2, "1 by 2 notes 1,2");
-    expect(model.acknowledge(id, "increment", 3, answer)).toContain('expected "2 by 3 notes 1,2,3"');
+    expect(model.acknowledge(id, "increment", 3, answer)).toContain(
+      'expected "2 by 3 notes 1,2,3"',
+    );
   });
 
   it("allows both outcomes of a write without an answer, until an answer tells which it was", () => {

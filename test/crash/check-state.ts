@@ -39,7 +39,9 @@ export function checkState(found: Found, expected: Expected): string[] {
   const members = new Set(found.layout.members);
   const serving = found.dumps.filter((dump) => members.has(dump.member));
   const others = found.dumps.filter((dump) => !members.has(dump.member));
-  const missing = [...members].filter((member) => !found.dumps.some((dump) => dump.member === member));
+  const missing = [...members].filter(
+    (member) => !found.dumps.some((dump) => dump.member === member),
+  );
   return [
     ...missing.map((member) => `${member} is a member that no operation has named`),
     ...checkRows(found, serving, expected),
@@ -54,11 +56,14 @@ export function checkState(found: Found, expected: Expected): string[] {
 
 /** Every object has started with the last version, and none of its rows lacks what that version's constructor fills in. */
 function checkVersion({ member, version, schema, unfilled }: Dump, expected: Expected): string[] {
-  if (version !== expected.version) return [`${member} runs version ${version}, deployed is ${expected.version}`];
+  if (version !== expected.version)
+    return [`${member} runs version ${version}, deployed is ${expected.version}`];
   const made = addedColumns(version).flatMap(({ column }) => [column, `accounts_by_${column}`]);
   const missing = made.filter((name) => !schema.includes(name));
   return [
-    ...missing.map((name) => `${member} has no ${name}, which the constructor of version ${version} makes`),
+    ...missing.map(
+      (name) => `${member} has no ${name}, which the constructor of version ${version} makes`,
+    ),
     ...unfilled.map((id) => `not filled: ${id} on ${member} lacks a value that it was given`),
   ];
 }
@@ -81,7 +86,12 @@ function checkRows(found: Found, serving: readonly Dump[], { possible }: Expecte
   ];
 }
 
-function checkRow(id: string, places: readonly Place[], states: readonly string[], ownerOf: (id: string) => string): string[] {
+function checkRow(
+  id: string,
+  places: readonly Place[],
+  states: readonly string[],
+  ownerOf: (id: string) => string,
+): string[] {
   const [first] = places;
   const problems = checkValue(id, places, states);
   if (first === undefined) return problems;
@@ -98,7 +108,9 @@ function checkValue(id: string, places: readonly Place[], states: readonly strin
   if (states.includes(state)) return [];
   const isDeleted = states.every((possible) => possible === ABSENT);
   const kind = state === ABSENT ? "lost" : isDeleted ? "back from deletion" : "wrong";
-  return [`${kind}: ${id} is "${state}" (on ${membersOf(places) || "no member"}), expected "${states.join(" | ")}"`];
+  return [
+    `${kind}: ${id} is "${state}" (on ${membersOf(places) || "no member"}), expected "${states.join(" | ")}"`,
+  ];
 }
 
 function membersOf(places: readonly Place[]): string {
@@ -131,8 +143,13 @@ function checkLeftovers({
     ...leftovers.map((leftover) => `left on ${member}: ${leftover}`),
     ...(isMoving ? [`left on ${member}: the record of a move`] : []),
     ...running.map((id) => `left on ${member}: operation ${id} still runs`),
-    ...late.map((chore) => `left on ${member}: chore ${chore.kind} for ${chore.member} (operation ${chore.operation})`),
-    ...triggers.filter((name) => !isStanding(name)).map((name) => `left on ${member}: trigger ${name}`),
+    ...late.map(
+      (chore) =>
+        `left on ${member}: chore ${chore.kind} for ${chore.member} (operation ${chore.operation})`,
+    ),
+    ...triggers
+      .filter((name) => !isStanding(name))
+      .map((name) => `left on ${member}: trigger ${name}`),
     ...damaged.map((id) => `damaged: ${id} on ${member} has another payload than was written`),
     ...dangling.map((reference) => `dangling on ${member}: ${reference}`),
     ...strayNotes.map((note) => `misplaced: note ${note} is on ${member} without its account`),
@@ -147,7 +164,10 @@ function isStanding(trigger: string): boolean {
   return trigger.startsWith(GUARD_PREFIX) || trigger.startsWith(OWNED_PREFIX);
 }
 
-function checkServing({ member, membership, triggers, strayWrite, directory }: Dump, { layout, epoch }: Found): string[] {
+function checkServing(
+  { member, membership, triggers, strayWrite, directory }: Dump,
+  { layout, epoch }: Found,
+): string[] {
   const isNew = membership === null && epoch === 0 && member === NAMESPACE;
   const serves = isNew || (membership?.serving === true && membership.epoch === epoch);
   const hasStrayDirectory = layout.kind !== "roundRobin" && directory.length > 0;
@@ -157,17 +177,24 @@ function checkServing({ member, membership, triggers, strayWrite, directory }: D
       : [
           `${member} is a member at epoch ${epoch}, but its record says ${membership ? `epoch ${membership.epoch}, ${membership.serving ? "serving" : "not serving"}` : "nothing"}`,
         ]),
-    ...triggers.filter((name) => name.startsWith(GUARD_PREFIX)).map((name) => `left on ${member}: trigger ${name}`),
+    ...triggers
+      .filter((name) => name.startsWith(GUARD_PREFIX))
+      .map((name) => `left on ${member}: trigger ${name}`),
     ...(strayWrite === null || strayWrite.startsWith(WRONG_KEY)
       ? []
       : [`${member} is a member, but refuses a write: ${strayWrite}`]),
     ...(hasStrayDirectory
-      ? [`left on ${member}: ${directory.length} directory entries, though the layout has no directory`]
+      ? [
+          `left on ${member}: ${directory.length} directory entries, though the layout has no directory`,
+        ]
       : []),
   ];
 }
 
-function checkRetired({ member, membership, strayWrite, accounts, tallies, directory }: Dump, { empty }: Expected): string[] {
+function checkRetired(
+  { member, membership, strayWrite, accounts, tallies, directory }: Dump,
+  { empty }: Expected,
+): string[] {
   const rows = accounts.length + tallies.length + directory.length;
   return [
     ...(membership?.serving === true ? [`${member} is no member, but serves`] : []),

@@ -47,9 +47,15 @@ export class Control {
     const deadline = Date.now() + waitMs;
     for (;;) {
       const status = await this.ask<OperationStatus>({ kind: "operation", id });
-      if (status.state !== "running" || (step !== "idle" && STEPS.indexOf(status.step) >= STEPS.indexOf(step))) return status;
+      if (
+        status.state !== "running" ||
+        (step !== "idle" && STEPS.indexOf(status.step) >= STEPS.indexOf(step))
+      )
+        return status;
       if (Date.now() >= deadline)
-        throw new Error(`Operation ${id} did not get to ${step} within ${waitMs} ms: ${JSON.stringify(status)}`);
+        throw new Error(
+          `Operation ${id} did not get to ${step} within ${waitMs} ms: ${JSON.stringify(status)}`,
+        );
       await sleep(POLL_MS);
     }
   }

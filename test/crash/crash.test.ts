@@ -9,7 +9,14 @@ const RUN_MS_MAX = 270_000;
 it(
   "loses nothing when the runtime is killed in the middle of operations",
   async ({ signal, onTestFinished }) => {
-    const run = runCrashes({ kills: KILLS, seed: 3, writers: 8, signal, keepOnFailure: false, onProgress: () => undefined });
+    const run = runCrashes({
+      kills: KILLS,
+      seed: 3,
+      writers: 8,
+      signal,
+      keepOnFailure: false,
+      onProgress: () => undefined,
+    });
     // Also after a timeout: the run is aborted then, and what it started must be gone before the test process is.
     onTestFinished(async () => void (await run), RUN_MS_MAX);
     const report = await run;

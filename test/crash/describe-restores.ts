@@ -4,7 +4,10 @@ import type { RestoreReport } from "./run-restores.ts";
 export function describeRestores({ seed, stories, problems }: RestoreReport): string {
   const lines = [
     `Seed ${seed}`,
-    ...stories.flatMap(({ name, seconds, lines: told }) => [`${name} (${seconds} s)`, ...told.map((line) => `  ${line}`)]),
+    ...stories.flatMap(({ name, seconds, lines: told }) => [
+      `${name} (${seconds} s)`,
+      ...told.map((line) => `  ${line}`),
+    ]),
     problems.length === 0
       ? "In order after every repair, every row accounted for."
       : `WRONG (${problems.length}):\n${problems.map((problem) => `  ${problem}`).join("\n")}`,

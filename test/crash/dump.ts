@@ -13,7 +13,11 @@ export interface Dump {
   /** Ids of accounts that lack what the versions' constructors fill in, or what was stored with them. */
   readonly unfilled: readonly string[];
   /** Null when the object has no record of its membership: it was never told of an operation. */
-  readonly membership: { readonly epoch: number; readonly serving: boolean; readonly layout: unknown } | null;
+  readonly membership: {
+    readonly epoch: number;
+    readonly serving: boolean;
+    readonly layout: unknown;
+  } | null;
   /** Names of the engine's triggers: guards and captures. */
   readonly triggers: readonly string[];
   /** Staging tables, and private tables of a move that have rows. */
@@ -21,7 +25,11 @@ export interface Dump {
   readonly isMoving: boolean;
   /** Running operations in its journal: only a root has any. */
   readonly running: readonly number[];
-  readonly chores: readonly { readonly member: string; readonly kind: string; readonly operation: number }[];
+  readonly chores: readonly {
+    readonly member: string;
+    readonly kind: string;
+    readonly operation: number;
+  }[];
   /** Id → the state that `stateText` gives. */
   readonly accounts: readonly (readonly [string, string])[];
   /** Ids of accounts whose payload is not the one that their serial makes. */
@@ -57,7 +65,8 @@ export function dumpObject(member: string, storage: DurableObjectStorage): Dump 
       .exec<{ id: string; value: string }>(query)
       .toArray()
       .map((row) => [row.id, row.value]);
-  const isKnown = texts("SELECT name AS text FROM sqlite_master WHERE name = 'shardctl_meta'").length > 0;
+  const isKnown =
+    texts("SELECT name AS text FROM sqlite_master WHERE name = 'shardctl_meta'").length > 0;
   const known = (query: string): string[] => (isKnown ? texts(query) : []);
   const [membership] = known("SELECT value AS text FROM shardctl_meta WHERE key = 'membership'");
   const schema = texts(
@@ -72,17 +81,25 @@ export function dumpObject(member: string, storage: DurableObjectStorage): Dump 
     version: VERSION,
     schema,
     unfilled:
-      isUnfilled.length === 0 ? [] : texts(`SELECT id AS text FROM accounts WHERE ${isUnfilled.join(" OR ")} ORDER BY id`),
+      isUnfilled.length === 0
+        ? []
+        : texts(`SELECT id AS text FROM accounts WHERE ${isUnfilled.join(" OR ")} ORDER BY id`),
     membership: membership === undefined ? null : (JSON.parse(membership) as Dump["membership"]),
-    triggers: texts("SELECT name AS text FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl%' ORDER BY name"),
+    triggers: texts(
+      "SELECT name AS text FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl%' ORDER BY name",
+    ),
     leftovers: [
       ...texts(
         "SELECT name AS text FROM sqlite_master WHERE type = 'table' AND name LIKE 'shardctl\\_stage\\_%' ESCAPE '\\' ORDER BY name",
       ),
-      ...MOVE_RECORDS.flatMap((table) => known(`SELECT 'rows in shardctl_${table}' AS text FROM shardctl_${table} LIMIT 1`)),
+      ...MOVE_RECORDS.flatMap((table) =>
+        known(`SELECT 'rows in shardctl_${table}' AS text FROM shardctl_${table} LIMIT 1`),
+      ),
     ],
     isMoving: known("SELECT key AS text FROM shardctl_meta WHERE key = 'moving'").length > 0,
-    running: known("SELECT id AS text FROM shardctl_operations WHERE state = 'running' ORDER BY id").map(Number),
+    running: known(
+      "SELECT id AS text FROM shardctl_operations WHERE state = 'running' ORDER BY id",
+    ).map(Number),
     chores: isKnown
       ? sql
           .exec<{ member: string; kind: string; operation: number }>(
@@ -91,7 +108,9 @@ export function dumpObject(member: string, storage: DurableObjectStorage): Dump 
           .toArray()
       : [],
     accounts: readAccounts(sql),
-    damaged: texts(`SELECT id AS text FROM accounts WHERE payload IS NOT ${PAYLOAD_SQL} ORDER BY id`),
+    damaged: texts(
+      `SELECT id AS text FROM accounts WHERE payload IS NOT ${PAYLOAD_SQL} ORDER BY id`,
+    ),
     strayNotes: texts(
       "SELECT account || '/' || serial AS text FROM notes WHERE account NOT IN (SELECT id FROM accounts) ORDER BY 1",
     ),
@@ -102,12 +121,15 @@ export function dumpObject(member: string, storage: DurableObjectStorage): Dump 
       .filter(({ table }) => !table.startsWith("shardctl_"))
       .map(({ table, parent }) => `${table} → ${parent}`),
     // Their type is the one that the alarms write.
-    alarms: sql.exec("SELECT event, id, times FROM alarm_log ORDER BY event, id").toArray() as unknown as AlarmEntry[],
-    tallies: pairs("SELECT account AS id, calls AS value FROM tallies ORDER BY id").map(([id, calls]) => [
-      id,
-      calls.split(",").slice(0, -1).map(Number),
-    ]),
-    directory: isKnown ? pairs("SELECT id, owner AS value FROM shardctl_directory ORDER BY id") : [],
+    alarms: sql
+      .exec("SELECT event, id, times FROM alarm_log ORDER BY event, id")
+      .toArray() as unknown as AlarmEntry[],
+    tallies: pairs("SELECT account AS id, calls AS value FROM tallies ORDER BY id").map(
+      ([id, calls]) => [id, calls.split(",").slice(0, -1).map(Number)],
+    ),
+    directory: isKnown
+      ? pairs("SELECT id, owner AS value FROM shardctl_directory ORDER BY id")
+      : [],
     strayWrite: tryStrayWrite(storage),
   };
 }
@@ -116,7 +138,12 @@ export function dumpObject(member: string, storage: DurableObjectStorage): Dump 
 export const ACCOUNTS_SQL = accountsSql("accounts", "notes", "");
 
 /** A row of `ACCOUNTS_SQL`. A type, since the runtime wants one that has an index. */
-export type AccountRow = { readonly id: string; readonly amount: number; readonly serial: number; readonly notes: string };
+export type AccountRow = {
+  readonly id: string;
+  readonly amount: number;
+  readonly serial: number;
+  readonly notes: string;
+};
 
 /** The account's id, and the state that `stateText` gives. */
 export function toState({ id, amount, serial, notes }: AccountRow): readonly [string, string] {
@@ -137,12 +164,18 @@ export type SetAside = readonly [string, string];
 
 /** The accounts that repairs have set aside on this object, each with the notes that went with it. */
 export function dumpAside(sql: SqlStorage): readonly SetAside[] {
-  const tables = sql.exec<{ name: string }>("SELECT name FROM sqlite_master WHERE type = 'table'").toArray();
+  const tables = sql
+    .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE type = 'table'")
+    .toArray();
   const names = new Set(tables.map(({ name }) => name));
   const [accounts, notes] = [`${ASIDE_PREFIX}accounts`, `${ASIDE_PREFIX}notes`];
   if (!names.has(accounts)) return [];
   const none = "(SELECT 0 AS account, 0 AS serial, 0 AS shardctl_epoch WHERE false)";
-  const query = accountsSql(accounts, names.has(notes) ? notes : none, "AND shardctl_epoch = a.shardctl_epoch");
+  const query = accountsSql(
+    accounts,
+    names.has(notes) ? notes : none,
+    "AND shardctl_epoch = a.shardctl_epoch",
+  );
   return sql.exec<AccountRow>(query).toArray().map(toState);
 }
 

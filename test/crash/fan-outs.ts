@@ -24,7 +24,8 @@ export class FanOuts {
   /** Calls by their outcome. */
   counts(mayRunTwice: boolean): Readonly<Record<Outcome, number>> {
     const counts = { acknowledged: 0, unknown: 0, refused: 0, unsent: 0 };
-    for (const made of this.made.values()) if (made.mayRunTwice === mayRunTwice) counts[made.outcome]++;
+    for (const made of this.made.values())
+      if (made.mayRunTwice === mayRunTwice) counts[made.outcome]++;
     return counts;
   }
 
@@ -33,7 +34,11 @@ export class FanOuts {
     const answer = await this.#runtime.post("/all", { serial, mayRunTwice });
     const isAnswered = answer.kind === "answered";
     const outcome = answer.kind === "answered" ? "acknowledged" : answer.kind;
-    this.made.set(serial, { outcome, mayRunTwice, message: answer.kind === "answered" ? null : answer.message });
+    this.made.set(serial, {
+      outcome,
+      mayRunTwice,
+      message: answer.kind === "answered" ? null : answer.message,
+    });
     if (!isAnswered && !this.crew.isStopped) await this.#runtime.waitUntilUp();
     await sleep(PAUSE_MS);
   }

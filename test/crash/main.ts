@@ -9,7 +9,10 @@ import { RESTORE_STORIES } from "./restore-stories.ts";
 import { runCrashes } from "./run-crashes.ts";
 import { runRestores } from "./run-restores.ts";
 
-const { json, keep, restore, story, ...options } = readCommand(process.argv.slice(2), Date.now() % 1_000_000);
+const { json, keep, restore, story, ...options } = readCommand(
+  process.argv.slice(2),
+  Date.now() % 1_000_000,
+);
 const interrupt = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupt.abort());
 

@@ -46,12 +46,18 @@ export class AccountModel {
   /** A write's answer was lost: it has happened or not. It does not happen later. */
   lose(id: string, kind: WriteKind, serial: number): void {
     const states = new Map([...this.#states(id), ...this.#after(id, kind, serial)]);
-    if (states.size > STATES_MAX) throw new Error(`Account ${id} may have ${states.size} states: too many answers were lost`);
+    if (states.size > STATES_MAX)
+      throw new Error(`Account ${id} may have ${states.size} states: too many answers were lost`);
     this.#possible.set(id, states);
     this.#note(id, `${kind} ${serial} → no answer`);
   }
 
-  #observe(id: string, call: string, states: ReadonlyMap<string, AccountState>, answer: string): string | null {
+  #observe(
+    id: string,
+    call: string,
+    states: ReadonlyMap<string, AccountState>,
+    answer: string,
+  ): string | null {
     this.#note(id, `${call} → ${answer}`);
     if (states.has(answer)) {
       this.#possible.set(id, new Map([[answer, states.get(answer) ?? null]]));

@@ -53,7 +53,10 @@ interface Runtime {
   kill(): Promise<void>;
 }
 
-async function openFolder(): Promise<{ readonly folder: string; readonly start: () => Promise<Runtime> }> {
+async function openFolder(): Promise<{
+  readonly folder: string;
+  readonly start: () => Promise<Runtime>;
+}> {
   const folder = await mkdtemp(join(tmpdir(), "shardctl-object-files-"));
   const stops: (() => Promise<void>)[] = [];
   onTestFinished(async () => {
@@ -75,10 +78,19 @@ async function openFolder(): Promise<{ readonly folder: string; readonly start: 
   );
   const start = async (): Promise<Runtime> => {
     const [program, port] = [findWrangler(import.meta.dirname), await findPort(0)];
-    if (program === null || port === null) throw new Error("wrangler is not installed, or there is no free port");
+    if (program === null || port === null)
+      throw new Error("wrangler is not installed, or there is no free port");
     const logFile = join(folder, "wrangler.log");
     const persistTo = join(folder, "state");
-    const wrangler = startWrangler(program, { folder, config, port, persistTo, logFile, verbose: false, env: process.env });
+    const wrangler = startWrangler(program, {
+      folder,
+      config,
+      port,
+      persistTo,
+      logFile,
+      verbose: false,
+      env: process.env,
+    });
     stops.push(() => wrangler.stop());
     const url = `http://127.0.0.1:${port}/`;
     const deadline = Date.now() + START_MS_MAX;
@@ -88,12 +100,15 @@ async function openFolder(): Promise<{ readonly folder: string; readonly start: 
         () => false,
       ))
     ) {
-      if (Date.now() > deadline) throw new Error(`The runtime did not start:\n${readLogTail(logFile)}`);
+      if (Date.now() > deadline)
+        throw new Error(`The runtime did not start:\n${readLogTail(logFile)}`);
       await sleep(50);
     }
     return {
       ask: async (name, body = {}) =>
-        (await (await fetch(`${url}${name}`, { method: "POST", body: JSON.stringify(body) })).json()) as Shelf,
+        (await (
+          await fetch(`${url}${name}`, { method: "POST", body: JSON.stringify(body) })
+        ).json()) as Shelf,
       kill: async () => {
         process.kill(-wrangler.pid, "SIGKILL");
         await wrangler.stop();
@@ -103,47 +118,54 @@ async function openFolder(): Promise<{ readonly folder: string; readonly start: 
   return { folder, start };
 }
 
-it("puts one object back, also where its newest rows are in its log only, and takes one away", { timeout: 180_000 }, async () => {
-  const { folder, start } = await openFolder();
-  const files = new ObjectFiles(join(folder, "state"), WORKER, "Shelf");
-  const before = await start();
-  const { id } = await before.ask("a", { title: "old", copies: 3 });
-  await before.ask("b", { title: "old", copies: 3 });
-  await before.kill();
-  const early = await files.snapshot(id, join(folder, "early"));
-  expect(early.files).toContain(`${id}.sqlite-wal`);
+it(
+  "puts one object back, also where its newest rows are in its log only, and takes one away",
+  { timeout: 180_000 },
+  async () => {
+    const { folder, start } = await openFolder();
+    const files = new ObjectFiles(join(folder, "state"), WORKER, "Shelf");
+    const before = await start();
+    const { id } = await before.ask("a", { title: "old", copies: 3 });
+    await before.ask("b", { title: "old", copies: 3 });
+    await before.kill();
+    const early = await files.snapshot(id, join(folder, "early"));
+    expect(early.files).toContain(`${id}.sqlite-wal`);
 
-  const then = await start();
-  const alarm = Date.now() + LATER_MS;
-  expect(await then.ask("a", { title: "new", copies: MANY, alarm })).toMatchObject({ titles: [`new ${MANY}`, "old 3"], alarm });
-  await then.ask("b", { title: "new", copies: 2 });
-  await then.kill();
-  const late = await files.snapshot(id, join(folder, "late"));
-  await files.restore(early);
+    const then = await start();
+    const alarm = Date.now() + LATER_MS;
+    expect(await then.ask("a", { title: "new", copies: MANY, alarm })).toMatchObject({
+      titles: [`new ${MANY}`, "old 3"],
+      alarm,
+    });
+    await then.ask("b", { title: "new", copies: 2 });
+    await then.kill();
+    const late = await files.snapshot(id, join(folder, "late"));
+    await files.restore(early);
 
-  const restored = await start();
-  // The alarm goes back too.
-  expect(await restored.ask("a")).toMatchObject({ titles: ["old 3"], alarm: null });
-  expect((await restored.ask("b")).titles).toEqual(["new 2", "old 3"]);
-  // What is stored after a restore is kept.
-  await restored.ask("a", { title: "newer", copies: 1 });
-  await restored.kill();
+    const restored = await start();
+    // The alarm goes back too.
+    expect(await restored.ask("a")).toMatchObject({ titles: ["old 3"], alarm: null });
+    expect((await restored.ask("b")).titles).toEqual(["new 2", "old 3"]);
+    // What is stored after a restore is kept.
+    await restored.ask("a", { title: "newer", copies: 1 });
+    await restored.kill();
 
-  const again = await start();
-  expect((await again.ask("a")).titles).toEqual(["newer 1", "old 3"]);
-  await again.kill();
-  await files.restore(late);
+    const again = await start();
+    expect((await again.ask("a")).titles).toEqual(["newer 1", "old 3"]);
+    await again.kill();
+    await files.restore(late);
 
-  const forward = await start();
-  expect(await forward.ask("a")).toMatchObject({ titles: [`new ${MANY}`, "old 3"], alarm });
-  await forward.kill();
-  await files.remove(id);
+    const forward = await start();
+    expect(await forward.ask("a")).toMatchObject({ titles: [`new ${MANY}`, "old 3"], alarm });
+    await forward.kill();
+    await files.remove(id);
 
-  const emptied = await start();
-  expect(await emptied.ask("a")).toMatchObject({ titles: [], alarm: null });
-  expect((await emptied.ask("b")).titles).toEqual(["new 2", "old 3"]);
-  await emptied.kill();
-  // Of an object that had stored nothing, nothing is left.
-  const nothing = await files.snapshot("0".repeat(64), join(folder, "nothing"));
-  expect(nothing.files).toEqual([]);
-});
+    const emptied = await start();
+    expect(await emptied.ask("a")).toMatchObject({ titles: [], alarm: null });
+    expect((await emptied.ask("b")).titles).toEqual(["new 2", "old 3"]);
+    await emptied.kill();
+    // Of an object that had stored nothing, nothing is left.
+    const nothing = await files.snapshot("0".repeat(64), join(folder, "nothing"));
+    expect(nothing.files).toEqual([]);
+  },
+);

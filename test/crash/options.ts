@@ -41,6 +41,7 @@ export function readCommand(args: readonly string[], seed: number): CrashCommand
 
 function wholeNumber(option: string, text: string): number {
   const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1) throw new Error(`${option} must be a whole number from 1, not '${text}'`);
+  if (!Number.isSafeInteger(number) || number < 1)
+    throw new Error(`${option} must be a whole number from 1, not '${text}'`);
   return number;
 }

@@ -9,7 +9,13 @@ for (const story of SHORT_STORIES) {
   it(
     `${story.name}: refused until it is repaired, then in order, with every row accounted for`,
     async ({ signal, onTestFinished }) => {
-      const run = runRestores({ seed: 1, stories: [story], signal, keepOnFailure: false, onProgress: () => undefined });
+      const run = runRestores({
+        seed: 1,
+        stories: [story],
+        signal,
+        keepOnFailure: false,
+        onProgress: () => undefined,
+      });
       // Also after a timeout: what the run started must be gone before the test process is.
       onTestFinished(async () => void (await run), STORY_MS_MAX);
       const { problems, stories } = await run;

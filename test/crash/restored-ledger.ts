@@ -116,12 +116,18 @@ export class RestoredLedger {
   async #fill(): Promise<void> {
     const ids = Array.from({ length: FILLED }, (_, index) => accountId("f", index));
     for (let from = 0; from < ids.length; from += FILL_SIDE_BY_SIDE) {
-      await Promise.all(ids.slice(from, from + FILL_SIDE_BY_SIDE).map((id, index) => this.#put(id, from + index + 1)));
+      await Promise.all(
+        ids
+          .slice(from, from + FILL_SIDE_BY_SIDE)
+          .map((id, index) => this.#put(id, from + index + 1)),
+      );
     }
   }
 
   async #put(id: string, serial: number): Promise<void> {
-    const state = String(await this.#control.insist("/write", { kind: "put", id, serial, known: null }));
+    const state = String(
+      await this.#control.insist("/write", { kind: "put", id, serial, known: null }),
+    );
     const problem = this.#model.acknowledge(id, "put", serial, state);
     if (problem !== null) this.problems.push(problem);
   }
@@ -156,7 +162,8 @@ export class RestoredLedger {
 
   async #end(id: number): Promise<void> {
     const ended = await this.#control.untilStep(id, "idle", WAIT_MS_MAX);
-    if (ended.state !== "completed") throw new Error(`Operation ${id} ended as ${ended.state}: ${JSON.stringify(ended.fault)}`);
+    if (ended.state !== "completed")
+      throw new Error(`Operation ${id} ended as ${ended.state}: ${JSON.stringify(ended.fault)}`);
     await this.#settle();
     this.#lastOperation = id;
     this.#known = await this.#control.live();
@@ -202,7 +209,10 @@ export class RestoredLedger {
         return caught;
       });
       await this.#runtime.waitUntilUp();
-      if (snapshot) this.#tell(`killed in step ${step} of ${name}${instead ? ", root put back to before it" : ""}`);
+      if (snapshot)
+        this.#tell(
+          `killed in step ${step} of ${name}${instead ? ", root put back to before it" : ""}`,
+        );
       if (!snapshot || !instead) await this.#end(await start());
       await this.#writers.crew.pause();
       if (snapshot) return { member: NAMESPACE, snapshot, accounts: [] };
@@ -231,20 +241,26 @@ export class RestoredLedger {
 
   #goBack(member: string, accounts: Copy["accounts"]): void {
     const had = new Map(accounts);
-    for (const id of this.#model.ids()) if (this.#ownerOf(id) === member) this.#model.goBack(id, had.get(id) ?? "none");
+    for (const id of this.#model.ids())
+      if (this.#ownerOf(id) === member) this.#model.goBack(id, had.get(id) ?? "none");
     const strays = accounts.filter(([id]) => this.#ownerOf(id) !== member);
     if (strays.length > 0) this.#aside.set(member, [...(this.#aside.get(member) ?? []), ...strays]);
   }
 
   #ownerOf(id: string): string {
     const { layout } = this.#known;
-    return createOwnerLookup(layout, PARTITIONERS)(toKey(keyOf(id, layout.kind === "none" ? null : layout.shardKey)));
+    return createOwnerLookup(
+      layout,
+      PARTITIONERS,
+    )(toKey(keyOf(id, layout.kind === "none" ? null : layout.shardKey)));
   }
 
   /** A write by a caller who knows nothing, to a root that serves as unsharded because nobody has told it yet. */
   async writeUntold(): Promise<void> {
     const id = accountId("x", ++this.#strangers);
-    const state = String(await this.#control.insist("/write", { kind: "put", id, serial: 1, known: null }));
+    const state = String(
+      await this.#control.insist("/write", { kind: "put", id, serial: 1, known: null }),
+    );
     this.#aside.set(NAMESPACE, [...(this.#aside.get(NAMESPACE) ?? []), [id, state]]);
     this.#tell("a caller who knew nothing was served, as by an unsharded root");
   }
@@ -253,8 +269,14 @@ export class RestoredLedger {
   async callKnowing(): Promise<void> {
     const id = accountId("f", 0);
     const serial = 1_000_000 + ++this.#strangers;
-    const answer = await this.#runtime.post("/write", { kind: "put", id, serial, known: this.#known });
-    if (answer.kind !== "answered") throw new Error(`A caller who knows the layout was not served: ${answer.message}`);
+    const answer = await this.#runtime.post("/write", {
+      kind: "put",
+      id,
+      serial,
+      known: this.#known,
+    });
+    if (answer.kind !== "answered")
+      throw new Error(`A caller who knows the layout was not served: ${answer.message}`);
     const problem = this.#model.acknowledge(id, "put", serial, String(answer.value));
     if (problem !== null) this.problems.push(problem);
   }
@@ -263,12 +285,18 @@ export class RestoredLedger {
   async meet(kind: Disorder["kind"], members: readonly string[], isTold = true): Promise<void> {
     await this.#until(`a query is refused as ${kind}`, async () => {
       const answer = await this.#runtime.post("/query", {});
-      if (answer.kind === "answered" && isTold) this.#expectLive(answer.value, "before the disorder was known");
+      if (answer.kind === "answered" && isTold)
+        this.#expectLive(answer.value, "before the disorder was known");
       return answer.kind === "refused" && answer.reason === kind;
     });
-    const { disorder } = await this.#control.ask<LiveNamespace>({ kind: "describe", object: "LEDGER" });
+    const { disorder } = await this.#control.ask<LiveNamespace>({
+      kind: "describe",
+      object: "LEDGER",
+    });
     if (disorder?.kind !== kind || disorder.members.toSorted().join() !== members.toSorted().join())
-      this.problems.push(`describe says ${JSON.stringify(disorder)}, expected ${kind} of ${members.join(" and ")}`);
+      this.problems.push(
+        `describe says ${JSON.stringify(disorder)}, expected ${kind} of ${members.join(" and ")}`,
+      );
     const isLost = kind === "registryLost";
     const ids = this.#model.ids();
     const refused = ids.filter((id) => isLost || members.includes(this.#ownerOf(id)));
@@ -276,21 +304,40 @@ export class RestoredLedger {
     const counts = { refused: 0, answered: 0 };
     for (const id of refused.slice(0, PROBES)) {
       for (const call of ["update", "read"]) {
-        const answer = await this.#runtime.post("/write", { kind: call, id, serial: 1, known: null, isStranger: true });
+        const answer = await this.#runtime.post("/write", {
+          kind: call,
+          id,
+          serial: 1,
+          known: null,
+          isStranger: true,
+        });
         if (answer.kind === "refused" && answer.reason === kind) counts.refused++;
-        else this.problems.push(`${call} of ${id} on a member that is out of step: ${JSON.stringify(answer)}`);
+        else
+          this.problems.push(
+            `${call} of ${id} on a member that is out of step: ${JSON.stringify(answer)}`,
+          );
       }
     }
     for (const id of served) {
-      const answer = await this.#runtime.post("/write", { kind: "read", id, serial: 1, known: null, isStranger: true });
-      const problem = answer.kind === "answered" ? this.#model.read(id, String(answer.value)) : JSON.stringify(answer);
+      const answer = await this.#runtime.post("/write", {
+        kind: "read",
+        id,
+        serial: 1,
+        known: null,
+        isStranger: true,
+      });
+      const problem =
+        answer.kind === "answered"
+          ? this.#model.read(id, String(answer.value))
+          : JSON.stringify(answer);
       if (problem === null) counts.answered++;
       else this.problems.push(`read of ${id}, whose owner is in step: ${problem}`);
     }
     for (const member of members) {
       const { membership, strayWrite } = await this.#control.dump(member);
       // An object that has forgotten that it is a member refuses calls, but no write of its own code.
-      if (membership !== null && strayWrite === null) this.problems.push(`${member} is out of step, and takes direct writes`);
+      if (membership !== null && strayWrite === null)
+        this.problems.push(`${member} is out of step, and takes direct writes`);
     }
     this.#tell(
       `callers: ${counts.refused} calls and every query refused (${kind}), ${counts.answered} calls of other owners answered`,
@@ -309,7 +356,8 @@ export class RestoredLedger {
     const started = await this.#begin(name)
       .then((start) => start())
       .then((id) => `operation ${id}`, String);
-    if (!started.includes("lost its registry")) this.problems.push(`An operation was started amid the disorder: ${started}`);
+    if (!started.includes("lost its registry"))
+      this.problems.push(`An operation was started amid the disorder: ${started}`);
   }
 
   /**
@@ -323,24 +371,35 @@ export class RestoredLedger {
     for (const { summary } of first.losses) this.#tell(`loss: ${summary}`);
     const losers = first.losses.map(({ member }) => member).toSorted();
     if (losers.join() !== acceptLoss.toSorted().join())
-      this.problems.push(`The plan names losses of ${losers.join() || "nobody"}, expected ${acceptLoss.join() || "nobody"}`);
+      this.problems.push(
+        `The plan names losses of ${losers.join() || "nobody"}, expected ${acceptLoss.join() || "nobody"}`,
+      );
     if (losers.length > 0) {
       const refused = await this.#repair(first, []);
       if (refused.kind !== "refused" || !refused.message.includes("--accept-loss"))
-        this.problems.push(`A repair whose losses nobody accepted: ${JSON.stringify(refused).slice(0, 300)}`);
+        this.problems.push(
+          `A repair whose losses nobody accepted: ${JSON.stringify(refused).slice(0, 300)}`,
+        );
     }
     const other = await this.#repair({ ...first, fingerprint: "0".repeat(16) }, acceptLoss);
-    if (other.kind !== "refused") this.problems.push(`A repair of another plan: ${JSON.stringify(other).slice(0, 300)}`);
+    if (other.kind !== "refused")
+      this.problems.push(`A repair of another plan: ${JSON.stringify(other).slice(0, 300)}`);
     await this.#repairAsShown(acceptLoss, mishap);
     await this.#until("the namespace is in order", async () => {
-      const { disorder } = await this.#control.ask<LiveNamespace>({ kind: "describe", object: "LEDGER" });
+      const { disorder } = await this.#control.ask<LiveNamespace>({
+        kind: "describe",
+        object: "LEDGER",
+      });
       return disorder === null;
     });
     await this.#settle();
     await this.#writers.crew.pause();
     this.#known = await this.#control.live();
-    this.#lastOperation = (await this.#control.ask<OperationStatus[]>({ kind: "history", limit: 1 }))[0]?.id ?? 0;
-    const aside = this.#counted.map(({ member, table, rows }) => `${rows} of ${table} on ${member}`);
+    this.#lastOperation =
+      (await this.#control.ask<OperationStatus[]>({ kind: "history", limit: 1 }))[0]?.id ?? 0;
+    const aside = this.#counted.map(
+      ({ member, table, rows }) => `${rows} of ${table} on ${member}`,
+    );
     this.#tell(`repaired: epoch ${this.#known.epoch}, set aside ${aside.join(", ") || "nothing"}`);
   }
 
@@ -352,16 +411,22 @@ export class RestoredLedger {
       const answer = await this.#repair(plan, acceptLoss);
       if (answer.kind === "answered") return this.#count(answer);
       // Something else by now: a member has heard of something between the two.
-      if (tries >= PLANS_MAX) throw new Error(`The repair was not applied in ${PLANS_MAX} tries: ${answer.message}`);
+      if (tries >= PLANS_MAX)
+        throw new Error(`The repair was not applied in ${PLANS_MAX} tries: ${answer.message}`);
     }
   }
 
   async #repairBadly(acceptLoss: readonly string[], mishap: Mishap): Promise<void> {
     const plan = await this.#plan(acceptLoss);
     if (mishap === "twice") {
-      const answers = await Promise.all([this.#repair(plan, acceptLoss), this.#repair(plan, acceptLoss)]);
+      const answers = await Promise.all([
+        this.#repair(plan, acceptLoss),
+        this.#repair(plan, acceptLoss),
+      ]);
       for (const answer of answers) if (answer.kind === "answered") this.#count(answer);
-      return this.#tell(`two people applied the plan: ${answers.map(({ kind }) => kind).join(", ")}`);
+      return this.#tell(
+        `two people applied the plan: ${answers.map(({ kind }) => kind).join(", ")}`,
+      );
     }
     const workerd = await this.#runtime.findWorkerd();
     const repair = this.#repair(plan, acceptLoss);
@@ -380,12 +445,20 @@ export class RestoredLedger {
   }
 
   #plan(acceptLoss: readonly string[]): Promise<RepairPlan> {
-    return this.#control.ask<RepairPlan>({ kind: "planRepair", repair: { members: [], acceptLoss } });
+    return this.#control.ask<RepairPlan>({
+      kind: "planRepair",
+      repair: { members: [], acceptLoss },
+    });
   }
 
   #repair({ fingerprint }: RepairPlan, acceptLoss: readonly string[]): Promise<Answer> {
     const repair = { members: [], acceptLoss };
-    return this.#runtime.post("/root", { kind: "repair", repair, fingerprint, by: "restore stories" });
+    return this.#runtime.post("/root", {
+      kind: "repair",
+      repair,
+      fingerprint,
+      by: "restore stories",
+    });
   }
 
   /** Every row, as callers find it and as repairs have set it aside. */
@@ -393,10 +466,13 @@ export class RestoredLedger {
     await this.#writers.crew.pause();
     this.#expectLive(await this.#control.insist("/query", {}), "after the repair");
     const found = new Map<string, readonly SetAside[]>();
-    for (const member of this.#objects) found.set(member, (await this.#control.insist("/aside", { member })) as SetAside[]);
+    for (const member of this.#objects)
+      found.set(member, (await this.#control.insist("/aside", { member })) as SetAside[]);
     this.problems.push(...checkAside(found, this.#aside, this.#isCounted ? this.#counted : null));
     const aside = [...found.values()].reduce((sum, rows) => sum + rows.length, 0);
-    this.#tell(`accounted for: ${this.#model.ids().length} accounts live or gone as they must be, ${aside} set aside`);
+    this.#tell(
+      `accounted for: ${this.#model.ids().length} accounts live or gone as they must be, ${aside} set aside`,
+    );
   }
 
   /** Another operation, and then everything that must hold of all objects. */
@@ -404,14 +480,20 @@ export class RestoredLedger {
     await this.operate(name);
     await this.account();
     const dumps = await Promise.all([...this.#objects].map((member) => this.#control.dump(member)));
-    const possible = new Map(this.#model.ids().map((id) => [id, this.#model.possible(id)] as const));
+    const possible = new Map(
+      this.#model.ids().map((id) => [id, this.#model.possible(id)] as const),
+    );
     const expected = { possible, empty: new Set<string>(), fanOuts: null, version: 1 };
     this.problems.push(...checkState({ ...(await this.#control.live()), dumps }, expected));
   }
 
   #expectLive(value: unknown, when: string): void {
-    const possible = new Map(this.#model.ids().map((id) => [id, this.#model.possible(id)] as const));
-    this.problems.push(...checkLive(value as [string, string][], possible).map((problem) => `${when}, ${problem}`));
+    const possible = new Map(
+      this.#model.ids().map((id) => [id, this.#model.possible(id)] as const),
+    );
+    this.problems.push(
+      ...checkLive(value as [string, string][], possible).map((problem) => `${when}, ${problem}`),
+    );
   }
 
   async #folderFor(member: string): Promise<string> {

@@ -5,7 +5,11 @@
 import { sleep } from "../../src/cli/host.ts";
 import type { Layout } from "../../src/model/layout/layout.ts";
 import { sameLayout } from "../../src/model/layout/layout.ts";
-import { DEFAULT_OPERATION_POLICY, type OperationStatus, STEPS } from "../../src/model/operation.ts";
+import {
+  DEFAULT_OPERATION_POLICY,
+  type OperationStatus,
+  STEPS,
+} from "../../src/model/operation.ts";
 import { Random } from "../sim/random.ts";
 import { NAMESPACE, TALLIED_IDS, accountId, stateText } from "./accounts.ts";
 import { type AlarmCounts, countAlarms, expectByAlarms } from "./alarm-log.ts";
@@ -15,7 +19,13 @@ import type { Dump } from "./dump.ts";
 import { FanOuts } from "./fan-outs.ts";
 import { AccountModel } from "./model.ts";
 import { CrashRuntime } from "./runtime.ts";
-import { KILL_STEPS, type KillStep, type PlannedKill, type PlannedOperation, planOperations } from "./schedule.ts";
+import {
+  KILL_STEPS,
+  type KillStep,
+  type PlannedKill,
+  type PlannedOperation,
+  planOperations,
+} from "./schedule.ts";
 import type { Outcome } from "./tallies.ts";
 import { untilAborted } from "./until-aborted.ts";
 import { type WriteCounts, Writers } from "./writers.ts";
@@ -133,8 +143,11 @@ class CrashRun {
   async all(): Promise<void> {
     const ids = Array.from({ length: FILLERS }, (_, index) => accountId("f", index));
     await this.#control.insist("/fill", { ids });
-    ids.forEach((id, index) => this.#fillers.set(id, [stateText({ amount: 0, serial: index + 1, notes: [] })]));
-    for (const id of TALLIED_IDS) this.#fillers.set(id, [stateText({ amount: 0, serial: 0, notes: [] })]);
+    ids.forEach((id, index) =>
+      this.#fillers.set(id, [stateText({ amount: 0, serial: index + 1, notes: [] })]),
+    );
+    for (const id of TALLIED_IDS)
+      this.#fillers.set(id, [stateText({ amount: 0, serial: 0, notes: [] })]);
     for (const planned of planOperations(this.#random)) {
       if (this.#options.signal.aborted) return;
       if (this.#kills >= this.#options.kills || this.isWrong()) break;
@@ -158,7 +171,8 @@ class CrashRun {
       await this.#fanOuts.crew.pause();
       await this.#check(ended, planned);
       if (!isMarked(ended) || this.isWrong() || this.#options.signal.aborted) return;
-      if (tries >= MARKED_TRIES_MAX) throw new Error(`${planned.name} met marks ${tries} times: ${ended.fault?.message}`);
+      if (tries >= MARKED_TRIES_MAX)
+        throw new Error(`${planned.name} met marks ${tries} times: ${ended.fault?.message}`);
     }
   }
 
@@ -194,7 +208,11 @@ class CrashRun {
       kind: planned.kind,
       epoch,
       to,
-      policy: { ...DEFAULT_OPERATION_POLICY, waveRowsMax: WAVE_ROWS_MAX, retainHours: planned.retainHours },
+      policy: {
+        ...DEFAULT_OPERATION_POLICY,
+        waveRowsMax: WAVE_ROWS_MAX,
+        retainHours: planned.retainHours,
+      },
       correlationId: `${this.#options.seed}-${this.#checks}`,
       requestedBy: "crash run",
       refuseEmpty: false,
@@ -202,7 +220,9 @@ class CrashRun {
     // Started again when the answer is lost: the correlation id makes it one operation.
     const start = this.#control.ask<OperationStatus>({ kind: "start", operation });
     start.catch(() => undefined); // awaited below; a kill may fail first
-    const { early = [], late = [] } = Object.groupBy(planned.kills, (kill) => (isBeforeCancel(kill, planned) ? "early" : "late"));
+    const { early = [], late = [] } = Object.groupBy(planned.kills, (kill) =>
+      isBeforeCancel(kill, planned) ? "early" : "late",
+    );
     for (const kill of early) await this.#killWhen(kill);
     const { id } = await start;
     if (planned.cancelFrom !== null) await this.#cancel(id, planned.cancelFrom);
@@ -224,13 +244,18 @@ class CrashRun {
     if (this.#kills >= this.#options.kills) return;
     const pid = await this.#runtime.findWorkerd();
     const steps = kill.step === "idle" ? [] : STEPS.slice(STEPS.indexOf(kill.step));
-    const isRunning = await this.#control.insist("/untilStep", { after: this.#lastOperation, steps });
+    const isRunning = await this.#control.insist("/untilStep", {
+      after: this.#lastOperation,
+      steps,
+    });
     if (isRunning === true || kill.step === "idle") await this.#kill(kill, pid);
   }
 
   async #kill({ step, delay, isWholeTree, deploys }: PlannedKill, workerd: number): Promise<void> {
     await sleep(delay * DELAY_MS_MAX[step]);
-    const found = isWholeTree ? await this.#runtime.killTree(deploys) : await this.#runtime.killWorkerd(workerd);
+    const found = isWholeTree
+      ? await this.#runtime.killTree(deploys)
+      : await this.#runtime.killWorkerd(workerd);
     this.#kills++;
     if (isWholeTree) this.#treeKills++;
     if (deploys !== null) {
@@ -240,7 +265,9 @@ class CrashRun {
     }
     const at = found ?? "idle";
     this.#steps[at] = (this.#steps[at] ?? 0) + 1;
-    this.#options.onProgress(`kill ${this.#kills}: ${isWholeTree ? "everything" : "workerd"} in ${at} (aimed at ${step})`);
+    this.#options.onProgress(
+      `kill ${this.#kills}: ${isWholeTree ? "everything" : "workerd"} in ${at} (aimed at ${step})`,
+    );
     await this.#runtime.waitUntilUp();
   }
 
@@ -252,7 +279,8 @@ class CrashRun {
       const answer = await this.#runtime.post("/root", { kind: "cancel", id });
       // Refused: it has cut over already.
       if (answer.kind === "answered" || answer.kind === "refused") return;
-      if (Date.now() >= deadline) throw new Error(`Operation ${id} could not be cancelled: ${answer.message}`);
+      if (Date.now() >= deadline)
+        throw new Error(`Operation ${id} could not be cancelled: ${answer.message}`);
       await sleep(POLL_MS);
     }
   }
@@ -261,8 +289,13 @@ class CrashRun {
     this.#checks++;
     const wrong = this.#checkEnd(ended, planned);
     const live = await this.#control.live();
-    if (ended.state === "completed" && !sameLayout(live.layout, ended.to)) wrong.push("The layout is not the declared one");
-    if (ended.mode === "swap" && ended.state !== "completed" && !sameLayout(live.layout, ended.from))
+    if (ended.state === "completed" && !sameLayout(live.layout, ended.to))
+      wrong.push("The layout is not the declared one");
+    if (
+      ended.mode === "swap" &&
+      ended.state !== "completed" &&
+      !sameLayout(live.layout, ended.from)
+    )
       wrong.push("The layout has changed, though the operation was cancelled");
     this.#empty = mustBeEmpty(this.#empty, ended, live.layout, planned.retainHours === 0);
     const dumps = await this.#settledDumps();
@@ -272,8 +305,15 @@ class CrashRun {
       ...expectByAlarms(dumps),
       ...this.#model.ids().map((id) => [id, this.#model.possible(id)] as const),
     ]);
-    const expected = { possible, fanOuts: this.#fanOuts.made, empty: this.#empty, version: this.#version };
-    wrong.push(...checkState({ ...live, dumps }, expected).map((problem) => this.#explain(problem)));
+    const expected = {
+      possible,
+      fanOuts: this.#fanOuts.made,
+      empty: this.#empty,
+      version: this.#version,
+    };
+    wrong.push(
+      ...checkState({ ...live, dumps }, expected).map((problem) => this.#explain(problem)),
+    );
     if (wrong.length === 0) return;
     this.problems.push(
       `After operation ${ended.id} (${planned.name}, ${ended.state}, epoch ${live.epoch}), seed ${this.#options.seed}:`,
@@ -283,13 +323,22 @@ class CrashRun {
 
   /** A crash is no reason to fail: it must be carried on. */
   #checkEnd(ended: OperationStatus, { cancelFrom, name }: PlannedOperation): string[] {
-    if (ended.state === "completed" || (ended.state === "cancelled" && cancelFrom !== null) || isMarked(ended)) return [];
-    return [`${name} ended as ${ended.state}: ${JSON.stringify(ended.fault)} (last error: ${ended.lastError ?? "none"})`];
+    if (
+      ended.state === "completed" ||
+      (ended.state === "cancelled" && cancelFrom !== null) ||
+      isMarked(ended)
+    )
+      return [];
+    return [
+      `${name} ended as ${ended.state}: ${JSON.stringify(ended.fault)} (last error: ${ended.lastError ?? "none"})`,
+    ];
   }
 
   #explain(problem: string): string {
     const id = /\b\d{5}-w\d+-\d+\b/.exec(problem)?.[0];
-    return id === undefined ? problem : `${problem}. Its last calls: ${this.#model.recent(id).join("; ")}`;
+    return id === undefined
+      ? problem
+      : `${problem}. Its last calls: ${this.#model.recent(id).join("; ")}`;
   }
 
   /** All objects, once the chores that the operation left are done: members that were dead at its end are told later. */
@@ -297,7 +346,9 @@ class CrashRun {
     const deadline = Date.now() + END_MS_MAX;
     for (;;) {
       const root = await this.#control.dump(NAMESPACE);
-      const isWaiting = root.chores.some((chore) => chore.kind !== "empty" || this.#empty.has(chore.member));
+      const isWaiting = root.chores.some(
+        (chore) => chore.kind !== "empty" || this.#empty.has(chore.member),
+      );
       if (!isWaiting || Date.now() >= deadline)
         return Promise.all([...this.#objects].map((member) => this.#control.dump(member)));
       await sleep(POLL_MS);
@@ -314,7 +365,12 @@ function isBeforeCancel({ step }: PlannedKill, { cancelFrom }: PlannedOperation)
 }
 
 /** Targets of a cancelled swap, and members that retired with no time to stay; until they are named again. */
-function mustBeEmpty(before: ReadonlySet<string>, ended: OperationStatus, live: Layout, isRetiredEmpty: boolean): Set<string> {
+function mustBeEmpty(
+  before: ReadonlySet<string>,
+  ended: OperationStatus,
+  live: Layout,
+  isRetiredEmpty: boolean,
+): Set<string> {
   const empty = new Set(before);
   for (const member of [...ended.from.members, ...ended.to.members]) empty.delete(member);
   if (ended.state !== "completed") {

@@ -35,7 +35,9 @@ export async function runRestores(options: RestoreOptions): Promise<RestoreRepor
     if (options.signal.aborted) break;
     stories.push(await playStory(story, options));
   }
-  const problems = stories.flatMap(({ name, problems: found }) => found.map((problem) => `${name}: ${problem}`));
+  const problems = stories.flatMap(({ name, problems: found }) =>
+    found.map((problem) => `${name}: ${problem}`),
+  );
   if (options.signal.aborted) problems.push("Interrupted before the end");
   return { seed: options.seed, stories, problems };
 }
@@ -60,5 +62,10 @@ async function playStory(
     await ledger.stop(isKept);
     if (isKept) onProgress(`The directory was kept: ${ledger.folder}`);
   }
-  return { name, seconds: Math.round((Date.now() - startedAt) / 1000), lines, problems: ledger.allProblems() };
+  return {
+    name,
+    seconds: Math.round((Date.now() - startedAt) / 1000),
+    lines,
+    problems: ledger.allProblems(),
+  };
 }

@@ -9,7 +9,11 @@ import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 
 import { findPort } from "../../src/cli/dev/find-port.ts";
-import { type WranglerProcess, findWrangler, startWrangler } from "../../src/cli/dev/run-wrangler.ts";
+import {
+  type WranglerProcess,
+  findWrangler,
+  startWrangler,
+} from "../../src/cli/dev/run-wrangler.ts";
 import { sleep } from "../../src/cli/host.ts";
 import type { Step } from "../../src/model/operation.ts";
 import { findWorkerd } from "../support/server.ts";
@@ -57,7 +61,8 @@ export class CrashRuntime {
   static async create(latencyMs: number): Promise<CrashRuntime> {
     const program = findWrangler(PROJECT);
     const port = await findPort(0);
-    if (program === null || port === null) throw new Error("wrangler is not installed, or there is no free port");
+    if (program === null || port === null)
+      throw new Error("wrangler is not installed, or there is no free port");
     const folder = await mkdtemp(join(tmpdir(), "shardctl-crash-"));
     const config = {
       name: WORKER_NAME,
@@ -99,16 +104,22 @@ export class CrashRuntime {
         throw new Error(`POST ${path} had no answer within ${REQUEST_MS_MAX} ms`, { cause: error });
       return { kind: cause?.code === "ECONNREFUSED" ? "unsent" : "unknown", message };
     }
-    if (response.status === 200) return { kind: "answered", value: (JSON.parse(text) as { readonly answer: unknown }).answer };
+    if (response.status === 200)
+      return { kind: "answered", value: (JSON.parse(text) as { readonly answer: unknown }).answer };
     const message = `${response.status} ${text.slice(0, 300)}`;
     if (response.status !== 409) return { kind: "unknown", message };
-    return { kind: "refused", message, reason: (JSON.parse(text) as { readonly reason: string }).reason };
+    return {
+      kind: "refused",
+      message,
+      reason: (JSON.parse(text) as { readonly reason: string }).reason,
+    };
   }
 
   /** The id of a member, by which its files are named. */
   async idOf(member: string): Promise<string> {
     const answer = await this.post("/idOf", { member });
-    if (answer.kind !== "answered") throw new Error(`The Worker does not answer: ${answer.message}`);
+    if (answer.kind !== "answered")
+      throw new Error(`The Worker does not answer: ${answer.message}`);
     return String(answer.value);
   }
 
@@ -122,9 +133,13 @@ export class CrashRuntime {
     const deadline = Date.now() + UP_MS_MAX;
     while (Date.now() < deadline) {
       if (!this.#isStopping && !this.#wrangler.isRunning())
-        throw new Error(`wrangler has ended: ${await this.#wrangler.ended}\n${await this.readLog()}`);
+        throw new Error(
+          `wrangler has ended: ${await this.#wrangler.ended}\n${await this.readLog()}`,
+        );
       try {
-        const response = await fetch(`http://127.0.0.1:${this.#port}/`, { signal: AbortSignal.timeout(5_000) });
+        const response = await fetch(`http://127.0.0.1:${this.#port}/`, {
+          signal: AbortSignal.timeout(5_000),
+        });
         await response.body?.cancel();
         if (response.ok) return;
       } catch {
@@ -132,7 +147,9 @@ export class CrashRuntime {
       }
       await sleep(UP_POLL_MS);
     }
-    throw new Error(`The runtime did not come back within ${UP_MS_MAX} ms:\n${await this.readLog()}`);
+    throw new Error(
+      `The runtime did not come back within ${UP_MS_MAX} ms:\n${await this.readLog()}`,
+    );
   }
 
   /** The process of the user's workerd, looked up ahead so that a kill comes at once. */
@@ -180,7 +197,10 @@ export class CrashRuntime {
   async #writeVersion(version: number): Promise<void> {
     const file = join(this.#folder, VERSION_FILE);
     const source = await readFile(file, "utf8");
-    await writeFile(file, source.replace(/VERSION: number = \d+;/, `VERSION: number = ${version};`));
+    await writeFile(
+      file,
+      source.replace(/VERSION: number = \d+;/, `VERSION: number = ${version};`),
+    );
   }
 
   /** Ends everything and removes the directory, unless it is to be looked at. */
@@ -215,7 +235,12 @@ export class CrashRuntime {
       env: { ...process.env, WRANGLER_LOG: "warn" },
       logFile: this.#logFile(),
     };
-    return startWrangler(this.#program, { ...shared, config, persistTo: this.#persistTo(), port: this.#port });
+    return startWrangler(this.#program, {
+      ...shared,
+      config,
+      persistTo: this.#persistTo(),
+      port: this.#port,
+    });
   }
 
   #persistTo(): string {
@@ -231,11 +256,15 @@ export class CrashRuntime {
     await this.#files.snapshot(this.#rootId, copies);
     const database = new DatabaseSync(join(copies, `${this.#rootId}.sqlite`));
     try {
-      const hasJournal = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").get() !== undefined;
+      const hasJournal =
+        database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").get() !==
+        undefined;
       const row = hasJournal
         ? database.prepare("SELECT record FROM shardctl_operations WHERE state = 'running'").get()
         : undefined;
-      return row === undefined ? null : (JSON.parse(String(row["record"])) as { readonly step: Step }).step;
+      return row === undefined
+        ? null
+        : (JSON.parse(String(row["record"])) as { readonly step: Step }).step;
     } finally {
       database.close();
       await rm(copies, { recursive: true, force: true });

@@ -3,7 +3,12 @@
  * from the seed. Pure.
  */
 import { toKey } from "../../src/model/layout/key.ts";
-import { type Layout, type RangeLayout, shardNames, unshardedLayout } from "../../src/model/layout/layout.ts";
+import {
+  type Layout,
+  type RangeLayout,
+  shardNames,
+  unshardedLayout,
+} from "../../src/model/layout/layout.ts";
 import { shiftMembers, swapGeneration } from "../../src/model/operation-mode.ts";
 import type { OperationKind } from "../../src/model/operation.ts";
 import { customLayout } from "../../src/model/strategies/custom.ts";
@@ -14,7 +19,15 @@ import type { Random } from "../sim/random.ts";
 import { GROUPS, NAMESPACE } from "./accounts.ts";
 
 /** Steps that a kill can find in the journal: `cutover` is over in the turn that begins it. `idle` is between operations. */
-export const KILL_STEPS = ["prepare", "copy", "verify", "fence", "activate", "cleanUp", "idle"] as const;
+export const KILL_STEPS = [
+  "prepare",
+  "copy",
+  "verify",
+  "fence",
+  "activate",
+  "cleanUp",
+  "idle",
+] as const;
 export type KillStep = (typeof KILL_STEPS)[number];
 
 export interface Change {
@@ -29,15 +42,31 @@ const CHANGES: readonly Change[] = [
   { name: "rebalance up", kind: "rebalance", to: (from) => resizeHash(from, 6) },
   { name: "rebalance down", kind: "rebalance", to: (from) => resizeHash(from, 3) },
   { name: "rekey", kind: "rekey", to: (from) => hashBy("region", 4, from) },
-  { name: "rekey to range", kind: "rekey", to: (from) => cutRange(from, fresh(from, 3), [0.2, 0.7]) },
-  { name: "rebalance range", kind: "rebalance", to: (from) => cutRange(from, shifted(from, 5), [0.1, 0.35, 0.6, 0.8]) },
-  { name: "rekey to roundRobin", kind: "rekey", to: (from) => roundRobinLayout("id", generation(from, 3), fresh(from, 3)) },
+  {
+    name: "rekey to range",
+    kind: "rekey",
+    to: (from) => cutRange(from, fresh(from, 3), [0.2, 0.7]),
+  },
+  {
+    name: "rebalance range",
+    kind: "rebalance",
+    to: (from) => cutRange(from, shifted(from, 5), [0.1, 0.35, 0.6, 0.8]),
+  },
+  {
+    name: "rekey to roundRobin",
+    kind: "rekey",
+    to: (from) => roundRobinLayout("id", generation(from, 3), fresh(from, 3)),
+  },
   {
     name: "rekey to custom",
     kind: "rekey",
     to: (from) => customLayout("region", generation(from, 4), fresh(from, 4), PARTITIONER),
   },
-  { name: "unshard", kind: "unshard", to: (from) => unshardedLayout(NAMESPACE, swapGeneration(NAMESPACE, from, 1)) },
+  {
+    name: "unshard",
+    kind: "unshard",
+    to: (from) => unshardedLayout(NAMESPACE, swapGeneration(NAMESPACE, from, 1)),
+  },
 ];
 
 /** @throws Error when a round has no such change. */
@@ -80,7 +109,10 @@ const CANCEL_SHARE = 0.2;
 /** Plans operations for ever; the caller stops when it has its kills. Every kind meets every step within two rounds. */
 export function* planOperations(random: Random): Generator<PlannedOperation> {
   let version = 1;
-  const planDeploys = (kills: readonly PlannedKill[], first: KillStep | null = null): PlannedKill[] =>
+  const planDeploys = (
+    kills: readonly PlannedKill[],
+    first: KillStep | null = null,
+  ): PlannedKill[] =>
     kills.map((kill) => {
       if (!random.chance("deploy", DEPLOY_SHARE) && kill.step !== first) return kill;
       return { ...kill, isWholeTree: true, deploys: ++version };
@@ -93,8 +125,18 @@ export function* planOperations(random: Random): Generator<PlannedOperation> {
         yield { name, kind, to, kills: planDeploys(kills), cancelFrom, retainHours: 24 };
       }
       const steps = KILL_STEPS.filter((_, step) => (step + round + index) % 2 === 0);
-      const kills = planDeploys(planKills(random, steps), version === 1 && round + index === 0 ? FIRST_DEPLOY : null);
-      yield { name, kind, to, kills, cancelFrom: null, retainHours: random.chance("retain", 0.5) ? 0 : 24 };
+      const kills = planDeploys(
+        planKills(random, steps),
+        version === 1 && round + index === 0 ? FIRST_DEPLOY : null,
+      );
+      yield {
+        name,
+        kind,
+        to,
+        kills,
+        cancelFrom: null,
+        retainHours: random.chance("retain", 0.5) ? 0 : 24,
+      };
     }
   }
 }

@@ -25,8 +25,13 @@ export interface Tallies {
   readonly tallies: readonly (readonly [string, readonly number[]])[];
 }
 
-export function checkTallies(serving: readonly Tallies[], made: ReadonlyMap<number, FanOut>): string[] {
-  const places = serving.flatMap(({ member, tallies }) => tallies.map(([id, serials]) => ({ member, id, serials })));
+export function checkTallies(
+  serving: readonly Tallies[],
+  made: ReadonlyMap<number, FanOut>,
+): string[] {
+  const places = serving.flatMap(({ member, tallies }) =>
+    tallies.map(([id, serials]) => ({ member, id, serials })),
+  );
   const unknown = places.filter(({ id }) => !TALLIED_IDS.includes(id));
   return [
     ...unknown.map(({ member, id }) => `the tally of ${id} on ${member} was never made`),
@@ -34,13 +39,20 @@ export function checkTallies(serving: readonly Tallies[], made: ReadonlyMap<numb
       const held = places.filter((place) => place.id === id);
       const [first, second] = held;
       if (!first) return [`lost: the tally of ${id}`];
-      if (second) return [`doubled: the tally of ${id} is on ${held.map(({ member }) => member).join(" and ")}`];
+      if (second)
+        return [
+          `doubled: the tally of ${id} is on ${held.map(({ member }) => member).join(" and ")}`,
+        ];
       return checkTally(id, first.serials, made);
     }),
   ];
 }
 
-function checkTally(id: string, serials: readonly number[], made: ReadonlyMap<number, FanOut>): string[] {
+function checkTally(
+  id: string,
+  serials: readonly number[],
+  made: ReadonlyMap<number, FanOut>,
+): string[] {
   const times = new Map<number, number>();
   for (const serial of serials) times.set(serial, (times.get(serial) ?? 0) + 1);
   return [

@@ -6,5 +6,8 @@ export const VERSION: number = 1;
 
 /** The columns that the versions up to this one have added, by version. */
 export function addedColumns(version: number): { readonly column: string; readonly by: number }[] {
-  return Array.from({ length: version - 1 }, (_, index) => ({ column: `status_${index + 2}`, by: index + 2 }));
+  return Array.from({ length: version - 1 }, (_, index) => ({
+    column: `status_${index + 2}`,
+    by: index + 2,
+  }));
 }

@@ -4,7 +4,11 @@
  * Messages of the engine take a while to arrive and to be answered, as they do between machines: without that every step would be over
  * within a millisecond, and a random kill would hit none but the longest.
  */
-import { PROTOCOL_VERSION, type Envelope, type ProtocolReply } from "../../src/model/wire/protocol.ts";
+import {
+  PROTOCOL_VERSION,
+  type Envelope,
+  type ProtocolReply,
+} from "../../src/model/wire/protocol.ts";
 import { LayoutView } from "../../src/shards/client/layout-view.ts";
 import type { LayoutReply } from "../../src/shards/protocol/messages.ts";
 import { ShardedObject } from "../../src/shards/index.ts";
@@ -25,7 +29,16 @@ import {
   stateText,
 } from "./accounts.ts";
 import { ALARM_TABLES, AlarmWork } from "./alarm-work.ts";
-import { ACCOUNTS_SQL, type AccountRow, type Dump, PAYLOAD_SQL, type SetAside, dumpAside, dumpObject, toState } from "./dump.ts";
+import {
+  ACCOUNTS_SQL,
+  type AccountRow,
+  type Dump,
+  PAYLOAD_SQL,
+  type SetAside,
+  dumpAside,
+  dumpObject,
+  toState,
+} from "./dump.ts";
 import { VERSION, addedColumns } from "./version.ts";
 
 interface CrashEnv {
@@ -83,7 +96,8 @@ export class Ledger extends ShardedObject<CrashEnv> {
     `);
     if (VERSION > 1) ctx.storage.transactionSync(() => this.#migrate());
     void ctx.blockConcurrencyWhile(async () => {
-      if ((await ctx.storage.getAlarm()) === null) await ctx.storage.setAlarm(Date.now() + ALARM_MS);
+      if ((await ctx.storage.getAlarm()) === null)
+        await ctx.storage.setAlarm(Date.now() + ALARM_MS);
     });
   }
 
@@ -98,7 +112,10 @@ export class Ledger extends ShardedObject<CrashEnv> {
   #migrate(): void {
     const { sql } = this.ctx.storage;
     for (const { column } of addedColumns(VERSION)) {
-      if (sql.exec("SELECT 1 FROM pragma_table_info('accounts') WHERE name = ?", column).toArray().length === 0)
+      if (
+        sql.exec("SELECT 1 FROM pragma_table_info('accounts') WHERE name = ?", column).toArray()
+          .length === 0
+      )
         sql.exec(`ALTER TABLE accounts ADD COLUMN ${column} TEXT`);
       sql.exec(`UPDATE accounts SET ${column} = 'filled' WHERE ${column} IS NULL`);
       sql.exec(`CREATE INDEX IF NOT EXISTS accounts_by_${column} ON accounts (${column})`);
@@ -124,8 +141,15 @@ export class Ledger extends ShardedObject<CrashEnv> {
 
   readAccount(id: string): string {
     const { sql } = this.ctx.storage;
-    const [row] = sql.exec<{ amount: number; serial: number }>("SELECT amount, serial FROM accounts WHERE id = ?", id).toArray();
-    const notes = sql.exec<{ serial: number }>("SELECT serial FROM notes WHERE account = ? ORDER BY serial", id).toArray();
+    const [row] = sql
+      .exec<{ amount: number; serial: number }>(
+        "SELECT amount, serial FROM accounts WHERE id = ?",
+        id,
+      )
+      .toArray();
+    const notes = sql
+      .exec<{ serial: number }>("SELECT serial FROM notes WHERE account = ? ORDER BY serial", id)
+      .toArray();
     const state: AccountState = row ? { ...row, notes: notes.map((note) => note.serial) } : null;
     return stateText(state);
   }
@@ -135,15 +159,18 @@ export class Ledger extends ShardedObject<CrashEnv> {
     const { storage } = this.ctx;
     storage.transactionSync(() => {
       ids.forEach((id, index) => this.#insert("INSERT", id, index + 1, FILLER_BYTES));
-      for (const id of [...COUNTED_IDS, ...TALLIED_IDS]) this.#insert("INSERT", id, 0, ACCOUNT_BYTES);
-      for (const id of TALLIED_IDS) storage.sql.exec("INSERT INTO tallies (account, calls) VALUES (?, '')", id);
+      for (const id of [...COUNTED_IDS, ...TALLIED_IDS])
+        this.#insert("INSERT", id, 0, ACCOUNT_BYTES);
+      for (const id of TALLIED_IDS)
+        storage.sql.exec("INSERT INTO tallies (account, calls) VALUES (?, '')", id);
       for (const id of DOOMED_IDS) this.#change("put", id, 1);
     });
   }
 
   /** Notes a call in every tally that is here. */
   tally(serial: number): number {
-    return this.ctx.storage.sql.exec("UPDATE tallies SET calls = calls || ? || ','", String(serial)).rowsWritten;
+    return this.ctx.storage.sql.exec("UPDATE tallies SET calls = calls || ? || ','", String(serial))
+      .rowsWritten;
   }
 
   /**
@@ -153,9 +180,14 @@ export class Ledger extends ShardedObject<CrashEnv> {
   async untilStep(after: number, steps: readonly string[]): Promise<boolean> {
     const { sql } = this.ctx.storage;
     for (;;) {
-      const hasJournal = sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").toArray().length > 0;
-      const newest = "SELECT id, state, record ->> '$.step' AS step FROM shardctl_operations ORDER BY id DESC LIMIT 1";
-      const [row] = hasJournal ? sql.exec<{ id: number; state: string; step: string }>(newest).toArray() : [];
+      const hasJournal =
+        sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").toArray()
+          .length > 0;
+      const newest =
+        "SELECT id, state, record ->> '$.step' AS step FROM shardctl_operations ORDER BY id DESC LIMIT 1";
+      const [row] = hasJournal
+        ? sql.exec<{ id: number; state: string; step: string }>(newest).toArray()
+        : [];
       if (row && row.id > after && row.state !== "running") return false;
       if (row && row.id > after && steps.includes(row.step)) return true;
       await new Promise((resolve) => setTimeout(resolve, STEP_POLL_MS));
@@ -183,7 +215,11 @@ export class Ledger extends ShardedObject<CrashEnv> {
       case "increment": {
         const amount = kind === "increment" ? "amount + 1" : "amount";
         const found = sql
-          .exec(`UPDATE accounts SET serial = ?, amount = ${amount} WHERE id = ? RETURNING id`, serial, id)
+          .exec(
+            `UPDATE accounts SET serial = ?, amount = ${amount} WHERE id = ? RETURNING id`,
+            serial,
+            id,
+          )
           .toArray();
         sql.exec(`UPDATE accounts SET payload = ${PAYLOAD_SQL} WHERE id = ?`, id);
         if (kind === "increment" && found.length > 0) this.#addNote(id, serial);
@@ -196,7 +232,8 @@ export class Ledger extends ShardedObject<CrashEnv> {
 
   /** Its serial is its amount, so that its whole state follows from how often it was counted up. */
   #countUp(id: string): void {
-    const counted = "UPDATE accounts SET amount = amount + 1, serial = amount + 1 WHERE id = ? RETURNING serial";
+    const counted =
+      "UPDATE accounts SET amount = amount + 1, serial = amount + 1 WHERE id = ? RETURNING serial";
     const { serial } = this.ctx.storage.sql.exec<{ serial: number }>(counted, id).one();
     this.ctx.storage.sql.exec(`UPDATE accounts SET payload = ${PAYLOAD_SQL} WHERE id = ?`, id);
     this.#addNote(id, serial);
@@ -209,7 +246,9 @@ export class Ledger extends ShardedObject<CrashEnv> {
     const values = ["serial", String(VERSION), ...added.map(() => "'by ' || serial")];
     const updates = columns.map((column) => `, ${column} = excluded.${column}`).join("");
     const conflict =
-      verb === "INSERT" ? `ON CONFLICT (id) DO UPDATE SET serial = excluded.serial, payload = excluded.payload${updates}` : "";
+      verb === "INSERT"
+        ? `ON CONFLICT (id) DO UPDATE SET serial = excluded.serial, payload = excluded.payload${updates}`
+        : "";
     this.ctx.storage.sql.exec(
       `${verb} INTO accounts (id, region, grp, amount, serial, size, payload, ${columns.join(", ")})
        SELECT ?1, ?2, ?3, 0, serial, size, ${PAYLOAD_SQL}, ${values.join(", ")} FROM (SELECT CAST(?4 AS INTEGER) AS serial, CAST(?5 AS INTEGER) AS size) WHERE true ${conflict}`,
@@ -250,21 +289,37 @@ interface WriteBody {
   readonly isStranger?: boolean;
 }
 
-async function callOwner(env: CrashEnv, { kind, id, serial, known, isStranger = false }: WriteBody): Promise<unknown> {
-  const [method, args] = kind === "read" ? (["readAccount", [id]] as const) : (["write", [kind, id, serial]] as const);
+async function callOwner(
+  env: CrashEnv,
+  { kind, id, serial, known, isStranger = false }: WriteBody,
+): Promise<unknown> {
+  const [method, args] =
+    kind === "read" ? (["readAccount", [id]] as const) : (["write", [kind, id, serial]] as const);
   const call = async (view: LayoutView): Promise<unknown> => {
-    if (view.layout.kind !== "roundRobin") return view.callOwner((shardKey) => keyOf(id, shardKey), method, args);
-    const answer = await view.callById("accounts", id, kind === "put" || kind === "replace", method, args);
+    if (view.layout.kind !== "roundRobin")
+      return view.callOwner((shardKey) => keyOf(id, shardKey), method, args);
+    const answer = await view.callById(
+      "accounts",
+      id,
+      kind === "put" || kind === "replace",
+      method,
+      args,
+    );
     return answer ?? stateText(null); // not in the directory: there is no such account
   };
   if (known !== null) {
     try {
-      return await call(new LayoutView(known.layout, known.epoch, PARTITIONERS, (member, request) => ask(env, member, request)));
+      return await call(
+        new LayoutView(known.layout, known.epoch, PARTITIONERS, (member, request) =>
+          ask(env, member, request),
+        ),
+      );
     } catch (error) {
       if (!(error instanceof RefusedError) || !error.reason.retryable) throw error;
     }
   }
-  if (isStranger) return connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS }).attempt(call);
+  if (isStranger)
+    return connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS }).attempt(call);
   router ??= connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS });
   return router.attempt(call);
 }
@@ -277,7 +332,11 @@ interface FanOutBody {
 function callAll(env: CrashEnv, { serial, mayRunTwice }: FanOutBody): Promise<unknown> {
   const known = fanOutRouters.get(mayRunTwice);
   const fanOutRouter =
-    known ?? connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS, retryUnanswered: mayRunTwice });
+    known ??
+    connect<Ledger>(env.LEDGER, NAMESPACE, {
+      partitioners: PARTITIONERS,
+      retryUnanswered: mayRunTwice,
+    });
   fanOutRouters.set(mayRunTwice, fanOutRouter);
   return fanOutRouter.callAll("tally", serial);
 }
@@ -339,7 +398,8 @@ export default {
       return Response.json({ answer: await answerRequest(request, env) });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      if (error instanceof RefusedError) return Response.json({ error: message, reason: error.reason.kind }, { status: 409 });
+      if (error instanceof RefusedError)
+        return Response.json({ error: message, reason: error.reason.kind }, { status: 409 });
       return Response.json({ error: message }, { status: 500 });
     }
   },

@@ -35,7 +35,14 @@ const CALLS: readonly (readonly [number, WriteKind | "read"])[] = [
 ];
 
 export class Writers {
-  readonly counts: WriteCounts = { acknowledged: 0, reads: 0, unknown: 0, refused: 0, unsent: 0, slowestMs: 0 };
+  readonly counts: WriteCounts = {
+    acknowledged: 0,
+    reads: 0,
+    unknown: 0,
+    refused: 0,
+    unsent: 0,
+    slowestMs: 0,
+  };
   /** Answers that no possible state explains. */
   readonly problems: string[] = [];
   readonly #runtime: CrashRuntime;
@@ -55,7 +62,8 @@ export class Writers {
 
   async #write(writer: number, turn: number): Promise<void> {
     const label = `writer ${writer}`;
-    if (turn % CALLS_PER_REFRESH === 0) this.#known.set(writer, (await this.#askLayout()) ?? this.#known.get(writer) ?? null);
+    if (turn % CALLS_PER_REFRESH === 0)
+      this.#known.set(writer, (await this.#askLayout()) ?? this.#known.get(writer) ?? null);
     const id = accountId(`w${writer}`, this.#random.whole(label, 0, ACCOUNTS_PER_WRITER - 1));
     const draw = this.#random.next(label);
     const kind = CALLS.find(([upTo]) => draw < upTo)?.[1] ?? "read";
@@ -70,12 +78,20 @@ export class Writers {
   }
 
   /** False when there was no answer. */
-  async #call(kind: WriteKind | "read", id: string, serial: number, known: unknown): Promise<boolean> {
+  async #call(
+    kind: WriteKind | "read",
+    id: string,
+    serial: number,
+    known: unknown,
+  ): Promise<boolean> {
     const startedAt = Date.now();
     const answer = await this.#runtime.post("/write", { kind, id, serial, known });
     if (answer.kind === "answered") {
       const state = String(answer.value);
-      const problem = kind === "read" ? this.#model.read(id, state) : this.#model.acknowledge(id, kind, serial, state);
+      const problem =
+        kind === "read"
+          ? this.#model.read(id, state)
+          : this.#model.acknowledge(id, kind, serial, state);
       if (problem !== null) this.problems.push(problem);
       this.counts[kind === "read" ? "reads" : "acknowledged"]++;
       this.counts.slowestMs = Math.max(this.counts.slowestMs, Date.now() - startedAt);

@@ -13,7 +13,13 @@ import { SRC_FLOORS } from "../architecture/floors.ts";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url).href);
 const PAGE = readFileSync(join(ROOT, "docs/architecture.md"), "utf8");
 
-const WAYS = ["Manifest to comment", "Call to method", "Row to row", "Webhook to comment", "Tick to history"];
+const WAYS = [
+  "Manifest to comment",
+  "Call to method",
+  "Row to row",
+  "Webhook to comment",
+  "Tick to history",
+];
 
 /** The text below a heading, up to the next one. */
 function partOf(heading: string): string {
@@ -27,10 +33,12 @@ interface Place {
 
 /** The rows of a part's table that name a file and something in it. */
 function placesOf(heading: string): Place[] {
-  return [...partOf(heading).matchAll(/`(src\/[^`]+\.ts)` +\| `(\w+)` +\|/gu)].map(([, file = "", name = ""]) => ({
-    file,
-    name,
-  }));
+  return [...partOf(heading).matchAll(/`(src\/[^`]+\.ts)` +\| `(\w+)` +\|/gu)].map(
+    ([, file = "", name = ""]) => ({
+      file,
+      name,
+    }),
+  );
 }
 
 function rowCount(heading: string): number {
@@ -65,6 +73,8 @@ describe.each(["Where is …", ...WAYS])("%s", (heading) => {
 
   it.each(placesOf(heading))("$name is in $file", ({ file, name }) => {
     const text = readFileSync(join(ROOT, file), "utf8");
-    expect(text).toMatch(new RegExp(`\\b(?:function|class|type|interface|const|async) ${name}\\b`, "u"));
+    expect(text).toMatch(
+      new RegExp(`\\b(?:function|class|type|interface|const|async) ${name}\\b`, "u"),
+    );
   });
 });

@@ -63,7 +63,10 @@ const BLOCKS = PAGES.flatMap(blocksOf);
 
 /** Blocks with this info string, as named rows. */
 function blocksWith(info: string): [string, CodeBlock][] {
-  return BLOCKS.filter((block) => block.info === info).map((block) => [`${block.page}:${block.line}`, block]);
+  return BLOCKS.filter((block) => block.info === info).map((block) => [
+    `${block.page}:${block.line}`,
+    block,
+  ]);
 }
 
 /** The names that the anchors of a page have on GitHub. */
@@ -107,7 +110,9 @@ describe("links", () => {
     const broken = targets.filter((target) => {
       const [path = "", anchor] = target.split("#");
       const file = path === "" ? page : relative(ROOT, join(ROOT, dirname(page), path));
-      return !existsSync(join(ROOT, file)) || (anchor !== undefined && !anchorsOf(file).includes(anchor));
+      return (
+        !existsSync(join(ROOT, file)) || (anchor !== undefined && !anchorsOf(file).includes(anchor))
+      );
     });
     expect(broken).toEqual([]);
   });
@@ -120,7 +125,10 @@ describe("links", () => {
 
 describe("code blocks", () => {
   it.each(blocksWith("yaml manifest"))("the manifest at %s is valid", (_, { page, text }) => {
-    expect(parseManifests([{ path: page, text: new TextEncoder().encode(text) }], { environment: null }).errors).toEqual([]);
+    expect(
+      parseManifests([{ path: page, text: new TextEncoder().encode(text) }], { environment: null })
+        .errors,
+    ).toEqual([]);
   });
 
   it.each(blocksWith("yaml config"))("the config at %s is valid", (_, { page, text }) => {
@@ -132,7 +140,9 @@ describe("code blocks", () => {
   });
 
   it("no manifest goes unchecked", () => {
-    const unmarked = BLOCKS.filter(({ info, text }) => info === "yaml" && text.includes("apiVersion: shardctl.dev"));
+    const unmarked = BLOCKS.filter(
+      ({ info, text }) => info === "yaml" && text.includes("apiVersion: shardctl.dev"),
+    );
     expect(unmarked.map(({ page, line }) => `${page}:${line}`)).toEqual([]);
   });
 
@@ -143,26 +153,39 @@ describe("code blocks", () => {
     "shardctl/manifest": "src/manifest/index.ts",
   };
   const imports = BLOCKS.flatMap(({ page, line, text }) =>
-    [...text.matchAll(/import (?:type )?\{([^}]*)\} from "(shardctl\/[\w-]+)"/gu)].flatMap((match) =>
-      (match[1] ?? "").split(",").map((name) => [name.trim().replace(/^type /u, ""), match[2] ?? "", `${page}:${line}`] as const),
+    [...text.matchAll(/import (?:type )?\{([^}]*)\} from "(shardctl\/[\w-]+)"/gu)].flatMap(
+      (match) =>
+        (match[1] ?? "")
+          .split(",")
+          .map(
+            (name) =>
+              [name.trim().replace(/^type /u, ""), match[2] ?? "", `${page}:${line}`] as const,
+          ),
     ),
   );
   it.each(imports)("%s of %s, imported at %s, is there", (name, module) => {
     const source = read(MODULES[module as keyof typeof MODULES]);
     const exported = [
-      ...source.matchAll(/export (?:type )?(?:\{([^}]*)\}|(?:abstract )?(?:class|function|interface|type|const) (\w+))/gu),
+      ...source.matchAll(
+        /export (?:type )?(?:\{([^}]*)\}|(?:abstract )?(?:class|function|interface|type|const) (\w+))/gu,
+      ),
     ];
     expect(
-      exported.flatMap((match) => (match[1] ?? match[2] ?? "").split(",").map((part) => part.trim().replace(/^type /u, ""))),
+      exported.flatMap((match) =>
+        (match[1] ?? match[2] ?? "").split(",").map((part) => part.trim().replace(/^type /u, "")),
+      ),
     ).toContain(name);
   });
 });
 
 describe("options", () => {
-  const help = async (command: string): Promise<string> => (await runInProcess(["help", command], { cwd: ROOT })).stdout;
+  const help = async (command: string): Promise<string> =>
+    (await runInProcess(["help", command], { cwd: ROOT })).stdout;
 
   it.each(COMMANDS)("docs/cli.md has those of %s, and no others", async (command) => {
-    const defined = [...(await help(command)).matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gmu)].map((match) => match[1]);
+    const defined = [...(await help(command)).matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gmu)].map(
+      (match) => match[1],
+    );
     const common = firstCells(sectionOf("docs/cli.md", "Common to all")).flatMap(optionsIn);
     const own = firstCells(sectionOf("docs/cli.md", command)).flatMap(optionsIn);
     expect(defined).toEqual(expect.arrayContaining(own));
@@ -179,54 +202,68 @@ describe("options", () => {
     ).filter(({ command }) => COMMANDS.includes(command));
     expect(uses.length).toBeGreaterThan(20);
     for (const { command, rest, at } of uses) {
-      for (const option of optionsIn(rest)) expect(await help(command), `${at}: shardctl ${command} ${option}`).toContain(option);
+      for (const option of optionsIn(rest))
+        expect(await help(command), `${at}: shardctl ${command} ${option}`).toContain(option);
     }
   });
 
   it("the list of commands is the program's", async () => {
     const { stdout } = await runInProcess(["--help"], { cwd: ROOT });
-    const listed = [...(stdout.split("Commands:")[1]?.split("Examples:")[0] ?? "").matchAll(/^ {2}([a-z]+) /gmu)].map(
-      (match) => match[1],
-    );
+    const listed = [
+      ...(stdout.split("Commands:")[1]?.split("Examples:")[0] ?? "").matchAll(/^ {2}([a-z]+) /gmu),
+    ].map((match) => match[1]);
     expect(new Set(listed)).toEqual(new Set([...COMMANDS, "help"]));
   });
 });
 
 describe("lists", () => {
   it("guards, and whether they can be overridden", () => {
-    const rows = [...sectionOf("docs/manifests.md", "Guards").matchAll(/^\| `(\w+)` .*\| (yes|no) +\|$/gmu)];
+    const rows = [
+      ...sectionOf("docs/manifests.md", "Guards").matchAll(/^\| `(\w+)` .*\| (yes|no) +\|$/gmu),
+    ];
     expect(rows.map((row) => [row[1], row[2]])).toEqual(
       GUARDS.map((guard) => [guard, blockOf(guard, null, "").overridable ? "yes" : "no"]),
     );
   });
 
   it("exit codes", () => {
-    const cells = firstCells(sectionOf("docs/cli.md", "Common to all")).filter((cell) => /^\d+$/u.test(cell));
+    const cells = firstCells(sectionOf("docs/cli.md", "Common to all")).filter((cell) =>
+      /^\d+$/u.test(cell),
+    );
     expect(cells.map(Number)).toEqual(Object.values(EXIT));
   });
 
   it("problem kinds", () => {
-    const cells = firstCells(sectionOf("docs/http-api.md", "Problems")).filter((cell) => cell !== "kind");
+    const cells = firstCells(sectionOf("docs/http-api.md", "Problems")).filter(
+      (cell) => cell !== "kind",
+    );
     expect(cells.toSorted()).toEqual([...PROBLEM_KINDS].toSorted());
   });
 
   it("routes, with their roles", () => {
-    const sources = readdirSync(join(ROOT, "src/server/routes")).map((name) => read(`src/server/routes/${name}`));
+    const sources = readdirSync(join(ROOT, "src/server/routes")).map((name) =>
+      read(`src/server/routes/${name}`),
+    );
     const routes = sources.flatMap((source) => [
       ...source.matchAll(/api\.(get|post|put|delete)\("(\/v1[^"]*)", requireRole\("(\w+)"\)/gu),
     ]);
     const documented = [
-      ...sectionOf("docs/http-api.md", "Who may ask").matchAll(/^\| `(GET|POST|PUT|DELETE) (\/v1\S*)` +\| `(\w+)`/gmu),
+      ...sectionOf("docs/http-api.md", "Who may ask").matchAll(
+        /^\| `(GET|POST|PUT|DELETE) (\/v1\S*)` +\| `(\w+)`/gmu,
+      ),
     ];
     expect(documented.map((row) => row.slice(1, 4).join(" ")).toSorted()).toEqual(
-      routes.map(([, method = "", path, role]) => `${method.toUpperCase()} ${path} ${role}`).toSorted(),
+      routes
+        .map(([, method = "", path, role]) => `${method.toUpperCase()} ${path} ${role}`)
+        .toSorted(),
     );
     expect(documented.every((row) => ROLES.some((role) => role === row[3]))).toBe(true);
   });
 
   it("every field of manifests and config has its row", () => {
     const cells = firstCells(read("docs/manifests.md")).map((cell) => cell.split(".").at(-1));
-    for (const { text } of jsonSchemas()) for (const field of fieldsOf(JSON.parse(text))) expect(cells).toContain(field);
+    for (const { text } of jsonSchemas())
+      for (const field of fieldsOf(JSON.parse(text))) expect(cells).toContain(field);
   });
 });
 
@@ -242,8 +279,11 @@ function fieldsOf(schema: Schema): string[] {
     const inside = name === "splitPoints" ? [] : fieldsOf(child);
     return inside.length === 0 ? [name] : inside;
   };
-  const own = Object.entries(schema.properties ?? {}).flatMap(([name, child]) => below(name, child));
+  const own = Object.entries(schema.properties ?? {}).flatMap(([name, child]) =>
+    below(name, child),
+  );
   const items = schema.items === undefined ? [] : fieldsOf(schema.items);
-  const values = typeof schema.additionalProperties === "object" ? fieldsOf(schema.additionalProperties) : [];
+  const values =
+    typeof schema.additionalProperties === "object" ? fieldsOf(schema.additionalProperties) : [];
   return [...new Set([...own, ...items, ...values])];
 }

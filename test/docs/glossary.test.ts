@@ -7,7 +7,9 @@ import { expect, it } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url).href);
 const GLOSSARY = readFileSync(`${ROOT}docs/glossary.md`, "utf8");
-const WORDS = [...GLOSSARY.matchAll(/^\| \*\*(.+?)\*\* +\|/gm)].flatMap(([, words = ""]) => words.split(", "));
+const WORDS = [...GLOSSARY.matchAll(/^\| \*\*(.+?)\*\* +\|/gm)].flatMap(([, words = ""]) =>
+  words.split(", "),
+);
 /** Words that any reader of programs knows, and products. */
 const PLAIN: ReadonlySet<string> = new Set([
   "access",

@@ -30,9 +30,12 @@ describe("in production", () => {
 
   it.each(rows)("$number names a test, or says what is open", ({ today }) => {
     const tests = [...today.matchAll(/\]\(([^)]+)\)/gu)].map((match) => match[1] ?? "");
-    expect(tests.filter((path) => !/^\.\.\/test\/.*\.test\.ts$/u.test(path) || !existsSync(join(ROOT, "docs", path)))).toEqual(
-      [],
-    );
+    expect(
+      tests.filter(
+        (path) =>
+          !/^\.\.\/test\/.*\.test\.ts$/u.test(path) || !existsSync(join(ROOT, "docs", path)),
+      ),
+    ).toEqual([]);
     const [, open] = /\bopen: (.*)$/u.exec(today) ?? [];
     // What is open is said in words.
     const isSaid = open === undefined ? tests.length > 0 : open.length > 20;
@@ -44,6 +47,8 @@ it("every path that it names exists", () => {
   const paths = [...PAGE.matchAll(/`((?:src|test)\/[^`\s]+)`/gu)].map((match) => match[1] ?? "");
   expect(paths.length).toBeGreaterThan(10);
   const exists = (path: string): boolean =>
-    ["", ".test.ts", ".workers.test.ts"].some((ending) => existsSync(join(ROOT, `${path}${ending}`)));
+    ["", ".test.ts", ".workers.test.ts"].some((ending) =>
+      existsSync(join(ROOT, `${path}${ending}`)),
+    );
   expect(paths.filter((path) => !exists(path))).toEqual([]);
 });

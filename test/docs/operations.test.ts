@@ -78,6 +78,8 @@ it("every event of the log that it lists is written somewhere", () => {
 });
 
 it("the history's limits and kinds are those of the code", () => {
-  expect(PAGE).toContain(`the newest ${EVENTS_MAX.toLocaleString("en-US")} of them, for ${EVENT_AGE_MAX_MS / 86_400_000} days`);
+  expect(PAGE).toContain(
+    `the newest ${EVENTS_MAX.toLocaleString("en-US")} of them, for ${EVENT_AGE_MAX_MS / 86_400_000} days`,
+  );
   for (const kind of EVENT_KINDS) expect(PAGE).toMatch(new RegExp(`Every [^.]*\\b${kind}\\b`, "u"));
 });

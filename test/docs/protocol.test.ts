@@ -54,7 +54,10 @@ function nameOfRule(rule: string): string | undefined {
   return new RegExp(`^(${NAME})(?::|$)`, "u").exec(rule)?.[1];
 }
 
-const SOURCES = [...filesBelow("src", ".ts"), ...filesBelow("test", ".ts").filter((path) => !path.startsWith("test/docs/"))];
+const SOURCES = [
+  ...filesBelow("src", ".ts"),
+  ...filesBelow("test", ".ts").filter((path) => !path.startsWith("test/docs/")),
+];
 const CITATIONS: readonly Citation[] = [
   ...SOURCES.flatMap((path) => citationsIn(path, CITED)),
   ...filesBelow("test/protocol-model", ".ts").flatMap((path) => citationsIn(path, IN_BRACKETS)),
@@ -84,7 +87,9 @@ function partOf(heading: string): string {
 
 /** The rows of the tables in a text, as their cells, without the head. */
 function rowsOf(text: string): string[][] {
-  return [...text.matchAll(/^\|(.*)\|$/gmu)].map((match) => (match[1] ?? "").split("|").map((cell) => cell.trim())).slice(2);
+  return [...text.matchAll(/^\|(.*)\|$/gmu)]
+    .map((match) => (match[1] ?? "").split("|").map((cell) => cell.trim()))
+    .slice(2);
 }
 
 function lineOf({ name, text }: Section, begins: string): string {
@@ -95,7 +100,8 @@ function lineOf({ name, text }: Section, begins: string): string {
 
 /** Names in ``model (`one`, `two`)`` of the line of proofs. */
 function proofsOf(section: Section, kind: "model" | "simulator"): string[] {
-  const [, list = ""] = new RegExp(`${kind} \\(([^)]*)\\)`, "u").exec(lineOf(section, "- Proven by:")) ?? [];
+  const [, list = ""] =
+    new RegExp(`${kind} \\(([^)]*)\\)`, "u").exec(lineOf(section, "- Proven by:")) ?? [];
   return [...list.matchAll(/`([^`]+)`/gu)].map((match) => match[1] ?? "");
 }
 
@@ -114,7 +120,9 @@ describe("the rules", () => {
 
   it("that other pages name have their section", () => {
     const known = new Set(SECTIONS.map(({ name }) => name));
-    const named = ["CONTRIBUTING.md", "README.md", ...filesBelow("docs", ".md")].flatMap((path) => citationsIn(path, ON_PAGES));
+    const named = ["CONTRIBUTING.md", "README.md", ...filesBelow("docs", ".md")].flatMap((path) =>
+      citationsIn(path, ON_PAGES),
+    );
     expect(named.length).toBeGreaterThan(0);
     expect(named.filter(({ name }) => !known.has(name))).toEqual([]);
   });
@@ -126,9 +134,12 @@ describe("the rules", () => {
   });
 
   it("are found in each form that they are cited in", () => {
-    const by = (path: string): string[] => CITATIONS.filter((each) => each.by === path).map(({ name }) => name);
+    const by = (path: string): string[] =>
+      CITATIONS.filter((each) => each.by === path).map(({ name }) => name);
     expect(by("src/shards/root/judge.ts")).toContain("judged-under-the-fence");
-    expect(by("test/protocol-model/swap.ts")).toEqual(expect.arrayContaining(["no-late-rows", "operation-numbers"]));
+    expect(by("test/protocol-model/swap.ts")).toEqual(
+      expect.arrayContaining(["no-late-rows", "operation-numbers"]),
+    );
     expect(by("test/shards/directory/claims.test.ts")).toEqual(["probe-revokes"]);
     expect(by("mutant skip-the-last-drain")).toEqual(["drain-before-cutover"]);
   });
@@ -148,36 +159,53 @@ describe.each(SECTIONS)("$name", (section) => {
     expect(kept.filter((link) => link.startsWith("../src/")).length).toBeGreaterThan(0);
     const tests = linksIn(lineOf(section, "- Proven by:"));
     expect(tests.filter((link) => !/^\.\.\/test\/.*\.test\.ts$/u.test(link))).toEqual([]);
-    expect([...proofsOf(section, "model"), ...proofsOf(section, "simulator"), ...tests].length).toBeGreaterThan(0);
+    expect(
+      [...proofsOf(section, "model"), ...proofsOf(section, "simulator"), ...tests].length,
+    ).toBeGreaterThan(0);
     expect([...kept, ...tests].filter((link) => !existsSync(join(DOCS, link)))).toEqual([]);
   });
 
   it("lists the variants of the model that leave it out, and no others", () => {
     const variants = listVariants().filter(({ rule }) => rule === name);
-    expect(new Set(proofsOf(section, "model"))).toEqual(new Set(variants.map((variant) => variant.name)));
+    expect(new Set(proofsOf(section, "model"))).toEqual(
+      new Set(variants.map((variant) => variant.name)),
+    );
   });
 
   it("lists the mutants that are named for it, and none that is named for another rule", () => {
     const listed = proofsOf(section, "simulator");
-    const own = ALL_MUTANTS.filter(({ rule }) => nameOfRule(rule) === name).map((mutant) => mutant.name);
+    const own = ALL_MUTANTS.filter(({ rule }) => nameOfRule(rule) === name).map(
+      (mutant) => mutant.name,
+    );
     expect(listed).toEqual(expect.arrayContaining(own));
-    const ruleOf = (mutant: string): string => nameOfRule(ALL_MUTANTS.find((each) => each.name === mutant)?.rule ?? "") ?? name;
+    const ruleOf = (mutant: string): string =>
+      nameOfRule(ALL_MUTANTS.find((each) => each.name === mutant)?.rule ?? "") ?? name;
     expect(listed.filter((mutant) => ruleOf(mutant) !== name)).toEqual([]);
   });
 });
 
 describe("mutants of the simulator", () => {
   it("stand with the rule that they take away, or in the table of their own: each once, and no others", () => {
-    const listed = [...SECTIONS.flatMap((section) => proofsOf(section, "simulator")), ...MUTANT_ROWS.map(mutantOfRow)];
+    const listed = [
+      ...SECTIONS.flatMap((section) => proofsOf(section, "simulator")),
+      ...MUTANT_ROWS.map(mutantOfRow),
+    ];
     expect(listed.toSorted()).toEqual(ALL_MUTANTS.map(({ name }) => name).toSorted());
   });
 
-  it.each(MUTANT_ROWS.map((row) => ({ name: mutantOfRow(row), row })))("$name has its row whole", ({ row }) => {
-    const [, holds = "", without = "", kept = ""] = row;
-    expect(Math.min(holds.length, without.length)).toBeGreaterThan(20);
-    expect(linksIn(kept).length).toBeGreaterThan(0);
-    expect(linksIn(kept).filter((link) => !link.startsWith("../src/") || !existsSync(join(DOCS, link)))).toEqual([]);
-  });
+  it.each(MUTANT_ROWS.map((row) => ({ name: mutantOfRow(row), row })))(
+    "$name has its row whole",
+    ({ row }) => {
+      const [, holds = "", without = "", kept = ""] = row;
+      expect(Math.min(holds.length, without.length)).toBeGreaterThan(20);
+      expect(linksIn(kept).length).toBeGreaterThan(0);
+      expect(
+        linksIn(kept).filter(
+          (link) => !link.startsWith("../src/") || !existsSync(join(DOCS, link)),
+        ),
+      ).toEqual([]);
+    },
+  );
 });
 
 it("the steps are those of an operation, in order", () => {

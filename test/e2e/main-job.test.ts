@@ -39,7 +39,11 @@ interface Thing {
 
 const things: readonly Thing[] = Array.from({ length: THINGS }, (_, index) => ({
   id: `order-${String(index).padStart(6, "0")}`,
-  data: { customer: { id: `c${index % CUSTOMERS}` }, total: index / 100, note: index % 7 === 0 ? "naïve 🦆\nline" : null },
+  data: {
+    customer: { id: `c${index % CUSTOMERS}` },
+    total: index / 100,
+    note: index % 7 === 0 ? "naïve 🦆\nline" : null,
+  },
 }));
 
 let project: Awaited<ReturnType<typeof temporaryProject>>;
@@ -76,7 +80,9 @@ async function edit(before: string, after: string): Promise<void> {
 
 async function readLive(): Promise<LiveNamespace> {
   const run = await shardctl("status", "orders", "--json");
-  const { namespaces } = JSON.parse(run.stdout) as { readonly namespaces: readonly NamespaceReport[] };
+  const { namespaces } = JSON.parse(run.stdout) as {
+    readonly namespaces: readonly NamespaceReport[];
+  };
   const [report] = namespaces;
   if (report?.kind !== "live") throw new Error(`orders cannot be read: ${run.stdout}`);
   return report.namespace;
@@ -107,7 +113,11 @@ describe("the main job", () => {
       });
       expect(response.status).toBe(200);
     }
-    expect(await readLive()).toMatchObject({ epoch: 0, layout: { kind: "none" }, members: [{ name: "orders", rows: THINGS }] });
+    expect(await readLive()).toMatchObject({
+      epoch: 0,
+      layout: { kind: "none" },
+      members: [{ name: "orders", rows: THINGS }],
+    });
   });
 
   it("shards by id", async () => {
@@ -131,7 +141,9 @@ describe("the main job", () => {
 
   it("applies a reviewed plan once, and refuses it as stale afterwards", async () => {
     await edit("shardKey: id", "shardKey: data.customer.id");
-    expect((await shardctl("plan", "--out", "plan.json", "--exit-code")).exitCode).toBe(EXIT.changesPending);
+    expect((await shardctl("plan", "--out", "plan.json", "--exit-code")).exitCode).toBe(
+      EXIT.changesPending,
+    );
     const first = await shardctl("apply", "--plan", "plan.json", "--auto-approve");
     expect(first.stderr).toBe("");
     expect(first.exitCode).toBe(EXIT.done);
@@ -156,7 +168,10 @@ describe("the main job", () => {
   });
 
   it("unshards", async () => {
-    await edit("  strategy: hash\n  shardKey: data.customer.id\n  count: 6\n", "  strategy: none\n");
+    await edit(
+      "  strategy: hash\n  shardKey: data.customer.id\n  count: 6\n",
+      "  strategy: none\n",
+    );
     expect(await planAndApply()).toEqual({ kinds: ["unshard"], exitCode: EXIT.done, stderr: "" });
     await expectLive(1);
   });
@@ -184,7 +199,9 @@ describe("the main job", () => {
       after = page.at(-1)?.id
     ) {
       const query = after === undefined ? "" : `&after=${after}`;
-      const response = await fetch(`${runtime.endpoint}/data/ORDERS/orders/things?limit=${BATCH}${query}`);
+      const response = await fetch(
+        `${runtime.endpoint}/data/ORDERS/orders/things?limit=${BATCH}${query}`,
+      );
       page = (await response.json()) as readonly Thing[];
       read.push(...page.map(({ id, data }) => ({ id, data })));
     }
@@ -197,8 +214,12 @@ describe("the main job", () => {
       const { conditions } = (await response.json()) as DriftReport;
       return conditions.map(({ namespace, type, reason }) => [namespace, type, reason]);
     };
-    await expect.poll(look, { timeout: 60_000, interval: 500 }).toEqual([["orders", "Ready", "InSync"]]);
-    const { checkedAt } = (await (await fetch(`${runtime.endpoint}/v1/drift`)).json()) as DriftReport;
+    await expect
+      .poll(look, { timeout: 60_000, interval: 500 })
+      .toEqual([["orders", "Ready", "InSync"]]);
+    const { checkedAt } = (await (
+      await fetch(`${runtime.endpoint}/v1/drift`)
+    ).json()) as DriftReport;
     expect(checkedAt).not.toBeNull();
     expect(await (await fetch(`${runtime.endpoint}/`)).text()).toContain("Namespaces: 1 ready.");
   });

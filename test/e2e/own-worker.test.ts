@@ -30,7 +30,10 @@ const TICKED = WORKER.replace(
   async scheduled(controller, env) { if (controller.cron === "* * * * *") await env.COUNTER.getByName("one").next(); },
 };
 `,
-).replace("async next()", 'async count() { return (await this.ctx.storage.get("count")) ?? 0; }\n  async next()');
+).replace(
+  "async next()",
+  'async count() { return (await this.ctx.storage.get("count")) ?? 0; }\n  async next()',
+);
 const CONFIG = {
   name: "own",
   main: "worker.js",
@@ -59,7 +62,9 @@ it("keeps its state when workerd is killed and when the runtime is stopped", asy
   try {
     const before = await next(first.endpoint);
     await first.killWorkerd();
-    await expect.poll(() => next(first.endpoint).catch(() => 0), { timeout: 20_000 }).toBeGreaterThan(before);
+    await expect
+      .poll(() => next(first.endpoint).catch(() => 0), { timeout: 20_000 })
+      .toBeGreaterThan(before);
     last = await next(first.endpoint);
   } finally {
     await first.stop();
@@ -101,5 +106,7 @@ it("says why a Worker does not build, and leaves nothing behind", async () => {
   const run = await spawnCli(["dev", "--port", "0", ...ARGV], { cwd: project.path }).ended;
   expect(run.exitCode).toBe(EXIT.error);
   expect(run.stderr).toContain("worker.js:1:16");
-  await expect(readFile(join(project.path, ".shardctl/state/shardctl-dev.pid"))).rejects.toThrow("ENOENT");
+  await expect(readFile(join(project.path, ".shardctl/state/shardctl-dev.pid"))).rejects.toThrow(
+    "ENOENT",
+  );
 });

@@ -30,17 +30,27 @@ beforeAll(async () => {
   folder = await temporaryFolder();
   project = join(folder.path, "shop");
   await mkdir(project);
-  await writeFile(join(project, "package.json"), JSON.stringify({ name: "shop", private: true, type: "module" }));
+  await writeFile(
+    join(project, "package.json"),
+    JSON.stringify({ name: "shop", private: true, type: "module" }),
+  );
   // The build of `prepack` writes to stdout too: the document of --json comes last.
   const { stdout } = await call("npm", ["pack", "--json", "--pack-destination", folder.path], ROOT);
   const [tarball] = JSON.parse(stdout.slice(stdout.search(/^\[$/mu))) as [
     { readonly filename: string; readonly files: readonly { readonly path: string }[] },
   ];
   packed = tarball.files.map(({ path }) => path);
-  const install = ["install", "--prefer-offline", "--no-audit", "--no-fund", join(folder.path, tarball.filename)];
+  const install = [
+    "install",
+    "--prefer-offline",
+    "--no-audit",
+    "--no-fund",
+    join(folder.path, tarball.filename),
+  ];
   installed = textOf(await call("npm", install));
   await mkdir(join(project, "node_modules/@cloudflare"), { recursive: true });
-  for (const name of LENT) await symlink(join(ROOT, "node_modules", name), join(project, "node_modules", name));
+  for (const name of LENT)
+    await symlink(join(ROOT, "node_modules", name), join(project, "node_modules", name));
 }, INSTALL_TIMEOUT_MS);
 afterAll(() => folder[Symbol.asyncDispose]());
 
@@ -68,14 +78,19 @@ async function call(program: string, argv: readonly string[], cwd = project): Pr
   try {
     return await execute(program, argv, { cwd, env, maxBuffer: OUTPUT_BYTES_MAX });
   } catch (error) {
-    throw new Error(`${program} ${argv.join(" ")} failed:\n${textOf(error as Said)}`, { cause: error });
+    throw new Error(`${program} ${argv.join(" ")} failed:\n${textOf(error as Said)}`, {
+      cause: error,
+    });
   }
 }
 
-const run = async (program: string, argv: readonly string[]): Promise<string> => textOf(await call(program, argv));
-const shardctl = (...argv: readonly string[]): Promise<string> => run(join(project, "node_modules/.bin/shardctl"), argv);
+const run = async (program: string, argv: readonly string[]): Promise<string> =>
+  textOf(await call(program, argv));
+const shardctl = (...argv: readonly string[]): Promise<string> =>
+  run(join(project, "node_modules/.bin/shardctl"), argv);
 const node = (...argv: readonly string[]): Promise<string> => run(process.execPath, argv);
-const tsc = (config: string): Promise<string> => run(join(ROOT, "node_modules/.bin/tsc"), ["-p", config]);
+const tsc = (config: string): Promise<string> =>
+  run(join(ROOT, "node_modules/.bin/tsc"), ["-p", config]);
 const dryRun = (config: string): Promise<string> =>
   node(join(ROOT, "node_modules/wrangler/bin/wrangler.js"), "deploy", "--dry-run", "-c", config);
 
@@ -86,11 +101,15 @@ describe("the tarball", () => {
       "LICENSE",
       "README.md",
       "package.json",
-      ...(await readdir(join(ROOT, "schemas"))).filter((name) => name.endsWith(".json")).map((name) => `schemas/${name}`),
+      ...(await readdir(join(ROOT, "schemas")))
+        .filter((name) => name.endsWith(".json"))
+        .map((name) => `schemas/${name}`),
     ]);
     // A file whose source is gone would be a leftover of an earlier build.
     const sources = await readdir(join(ROOT, "src"), { recursive: true });
-    const built = packed.filter((path) => path.endsWith(".js")).map((path) => path.slice("dist/".length).replace(/js$/u, "ts"));
+    const built = packed
+      .filter((path) => path.endsWith(".js"))
+      .map((path) => path.slice("dist/".length).replace(/js$/u, "ts"));
     expect(built.toSorted()).toEqual(sources.filter((path) => path.endsWith(".ts")).toSorted());
   });
 
@@ -137,24 +156,32 @@ export const errors: number = parseManifests([], { environment: null }).errors.l
 export const version: string = metadata.version;
 `;
 
-  it.each(["bundler", "nodenext"])("are typed, with moduleResolution %s", async (moduleResolution) => {
-    const imported = [...CONSUMER.matchAll(/from "shardctl\/([\w.-]+)"/gu)].map((match) => `./${match[1] ?? ""}`);
-    expect(new Set(imported)).toEqual(new Set(Object.keys(manifest.exports)));
-    const compilerOptions = {
-      target: "es2024",
-      lib: ["es2024"],
-      types: ["@cloudflare/workers-types"],
-      module: moduleResolution === "bundler" ? "preserve" : "nodenext",
-      moduleResolution,
-      strict: true,
-      skipLibCheck: false,
-      noEmit: true,
-    };
-    await mkdir(join(project, moduleResolution));
-    await writeFile(join(project, moduleResolution, "consumer.ts"), CONSUMER);
-    await writeFile(join(project, moduleResolution, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["."] }));
-    expect(await tsc(moduleResolution)).toBe("");
-  });
+  it.each(["bundler", "nodenext"])(
+    "are typed, with moduleResolution %s",
+    async (moduleResolution) => {
+      const imported = [...CONSUMER.matchAll(/from "shardctl\/([\w.-]+)"/gu)].map(
+        (match) => `./${match[1] ?? ""}`,
+      );
+      expect(new Set(imported)).toEqual(new Set(Object.keys(manifest.exports)));
+      const compilerOptions = {
+        target: "es2024",
+        lib: ["es2024"],
+        types: ["@cloudflare/workers-types"],
+        module: moduleResolution === "bundler" ? "preserve" : "nodenext",
+        moduleResolution,
+        strict: true,
+        skipLibCheck: false,
+        noEmit: true,
+      };
+      await mkdir(join(project, moduleResolution));
+      await writeFile(join(project, moduleResolution, "consumer.ts"), CONSUMER);
+      await writeFile(
+        join(project, moduleResolution, "tsconfig.json"),
+        JSON.stringify({ compilerOptions, include: ["."] }),
+      );
+      expect(await tsc(moduleResolution)).toBe("");
+    },
+  );
 
   it("for people's own tooling run in Node", async () => {
     const source = `
@@ -166,7 +193,16 @@ export const version: string = metadata.version;
 
 describe("Workers of init --worker", () => {
   it("with the class in the same Worker: tsc, validate and wrangler take what was written", async () => {
-    await shardctl("init", "--worker", "--binding", "ORDERS", "CARTS", "--class", "Orders", "ShoppingCarts");
+    await shardctl(
+      "init",
+      "--worker",
+      "--binding",
+      "ORDERS",
+      "CARTS",
+      "--class",
+      "Orders",
+      "ShoppingCarts",
+    );
     expect(await shardctl("validate")).toContain("2 namespaces in 2 files are valid.");
     expect(await tsc(".")).toBe("");
     const said = await dryRun("wrangler.jsonc");
@@ -177,9 +213,26 @@ describe("Workers of init --worker", () => {
   });
 
   it("with the class in another Worker, and a repository to follow", async () => {
-    const repository = ["--repository", "acme/shop", "--repository-id", "1296269", "--owner-id", "583231"];
-    await shardctl("init", "--worker", "--binding", "ORDERS", "--script", "orders-worker", ...repository);
-    expect(await readFile(join(project, "control/src/index.ts"), "utf8")).toContain(`repository: "acme/shop"`);
+    const repository = [
+      "--repository",
+      "acme/shop",
+      "--repository-id",
+      "1296269",
+      "--owner-id",
+      "583231",
+    ];
+    await shardctl(
+      "init",
+      "--worker",
+      "--binding",
+      "ORDERS",
+      "--script",
+      "orders-worker",
+      ...repository,
+    );
+    expect(await readFile(join(project, "control/src/index.ts"), "utf8")).toContain(
+      `repository: "acme/shop"`,
+    );
     expect(await tsc("control")).toBe("");
     const said = await dryRun("control/wrangler.jsonc");
     expect(said).toMatch(/env\.ORDERS \(Orders, defined in orders-worker\) +Durable Object/u);

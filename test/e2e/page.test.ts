@@ -60,7 +60,9 @@ async function call<Body>(method: string, path: string, body?: unknown): Promise
 
 async function apply(namespaces: readonly NamespaceSpec[]): Promise<Run> {
   const plan = await call<Plan>("POST", "/v1/plans", { desired: desired(...namespaces) });
-  return call<Run>("POST", `/v1/plans/${plan.fingerprint}/apply`, { overrides: plan.blocks.map(({ guard }) => guard) });
+  return call<Run>("POST", `/v1/plans/${plan.fingerprint}/apply`, {
+    overrides: plan.blocks.map(({ guard }) => guard),
+  });
 }
 
 async function ended(run: Run): Promise<Run> {
@@ -101,13 +103,17 @@ describe.skipIf(chromium === null)("the status page in Chromium", () => {
       variables: { SHARDCTL_TOKENS: JSON.stringify([{ name: "tester", role: "apply", sha256 }]) },
     });
     browser = await startBrowser(chromium ?? "");
-    const things = Array.from({ length: THINGS }, (_, index) => ({ id: `cart-${index}`, data: { total: index } }));
+    const things = Array.from({ length: THINGS }, (_, index) => ({
+      id: `cart-${index}`,
+      data: { total: index },
+    }));
     await call("POST", "/data/THINGS/carts/things", things);
     await call("PUT", "/test/events/1000/20000");
     await call("PUT", "/test/sessions/6/60");
     await call("PUT", `/test/${encodeURIComponent(HOSTILE)}/3/30`);
     const run = await ended(await apply(declared(2, null)));
-    if (run.state !== "succeeded") throw new Error(`The carts could not be sharded: ${JSON.stringify(run)}`);
+    if (run.state !== "succeeded")
+      throw new Error(`The carts could not be sharded: ${JSON.stringify(run)}`);
     await call("POST", "/v1/reconcile?environment=production");
   });
   afterAll(async () => {
@@ -168,7 +174,9 @@ describe.skipIf(chromium === null)("the status page in Chromium", () => {
     expect(await ended(run)).toMatchObject({ state: "succeeded" });
     await page.getByText("hash(id) × 5").first().waitFor();
     expect(await page.evaluate("window.isSameDocument")).toBe(true);
-    expect(await page.evaluate("document.activeElement.textContent")).toBe("The picture as a table");
+    expect(await page.evaluate("document.activeElement.textContent")).toBe(
+      "The picture as a table",
+    );
     expect(await page.evaluate("scrollY")).toBe(120);
     expect(selected).toContain("carts");
     expect(await page.evaluate("getSelection().toString()")).toBe(selected);
@@ -183,8 +191,12 @@ describe.skipIf(chromium === null)("the status page in Chromium", () => {
     const table = page.getByRole("table", { name: /^Namespaces/ });
     for (const name of ["carts", "events", "sessions"])
       expect(await table.getByRole("link", { name, exact: true }).count()).toBe(1);
-    expect(await table.getByRole("row", { name: /events/ }).textContent()).toMatch(/✓ Ready.*hash\(id\) × 1,000.*rows/s);
-    expect(await table.getByRole("img").first().getAttribute("aria-label")).toMatch(/^Rows over \d/);
+    expect(await table.getByRole("row", { name: /events/ }).textContent()).toMatch(
+      /✓ Ready.*hash\(id\) × 1,000.*rows/s,
+    );
+    expect(await table.getByRole("img").first().getAttribute("aria-label")).toMatch(
+      /^Rows over \d/,
+    );
     expect(await page.locator("#runs tbody tr").count()).toBe(2);
     expect(await page.locator("#plans tbody tr").count()).toBe(2);
     expect(await page.locator("#events").textContent()).toMatch(
@@ -225,7 +237,11 @@ describe.skipIf(chromium === null)("the status page in Chromium", () => {
   });
 
   it("fits 320 pixels, and is dark where the reader's system is", async () => {
-    const page = await open("/?environment=production", { ...PHONE, colorScheme: "dark", isMobile: true });
+    const page = await open("/?environment=production", {
+      ...PHONE,
+      colorScheme: "dark",
+      isMobile: true,
+    });
     const paths = [
       "/?environment=production",
       "/namespaces/ORDERS/events?environment=production",
@@ -234,12 +250,21 @@ describe.skipIf(chromium === null)("the status page in Chromium", () => {
     ];
     for (const path of paths) {
       await page.goto(`${worker.endpoint}${path}`);
-      await page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))");
-      expect([path, await page.evaluate("document.documentElement.scrollWidth")]).toEqual([path, 320]);
-      expect(await page.evaluate("getComputedStyle(document.body).backgroundColor")).toBe("rgb(16, 21, 28)");
+      await page.evaluate(
+        "document.querySelectorAll('details').forEach((one) => (one.open = true))",
+      );
+      expect([path, await page.evaluate("document.documentElement.scrollWidth")]).toEqual([
+        path,
+        320,
+      ]);
+      expect(await page.evaluate("getComputedStyle(document.body).backgroundColor")).toBe(
+        "rgb(16, 21, 28)",
+      );
     }
     const light = await open("/?environment=production");
-    expect(await light.evaluate("getComputedStyle(document.body).backgroundColor")).toBe("rgb(255, 255, 255)");
+    expect(await light.evaluate("getComputedStyle(document.body).backgroundColor")).toBe(
+      "rgb(255, 255, 255)",
+    );
   });
 
   it("is used by keyboard alone", async () => {
@@ -258,7 +283,9 @@ describe.skipIf(chromium === null)("the status page in Chromium", () => {
     for (let presses = 0; presses < 40 && (await focused()) !== "events"; presses++) {
       await page.keyboard.press("Tab");
     }
-    expect(await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")).toBe("solid");
+    expect(await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")).toBe(
+      "solid",
+    );
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { level: 1, name: /^events/ }).waitFor();
     await page.getByText("The picture as a table").focus();
@@ -272,7 +299,10 @@ describe.skipIf(chromium === null)("the status page in Chromium", () => {
     await page.reload();
     await page.evaluate(WATCH_CHANGES);
     const answers: number[] = [];
-    page.on("response", (response) => void (response.url().includes("part=main") && answers.push(response.status())));
+    page.on(
+      "response",
+      (response) => void (response.url().includes("part=main") && answers.push(response.status())),
+    );
     for (let refreshes = 1; refreshes <= 4; refreshes++) {
       // The last two are answered in full, though nothing is new.
       if (refreshes === 3) {
@@ -298,7 +328,9 @@ describe.skipIf(chromium === null)("the status page in Chromium", () => {
     await page.setContent(
       `<!doctype html><html lang="en"><title>x</title><style>${STYLESHEET}</style><body>${main}</body></html>`,
     );
-    await expect(`${await page.locator("main").ariaSnapshot()}\n`).toMatchFileSnapshot("../golden/page/busy.aria.yaml");
+    await expect(`${await page.locator("main").ariaSnapshot()}\n`).toMatchFileSnapshot(
+      "../golden/page/busy.aria.yaml",
+    );
   });
 
   it("says when it is not connected, and goes on when it is again", async () => {
@@ -310,7 +342,9 @@ describe.skipIf(chromium === null)("the status page in Chromium", () => {
       await page.clock.runFor(60_000);
       return page.locator("#connection").textContent();
     };
-    await expect.poll(connection, { timeout: 30_000 }).toBe("Not connected: what you see may be old.");
+    await expect
+      .poll(connection, { timeout: 30_000 })
+      .toBe("Not connected: what you see may be old.");
     await page.unroute(/part=main/);
     await expect.poll(connection, { timeout: 30_000 }).toBe("");
     // What the test itself cut off.
@@ -323,7 +357,9 @@ describe.skipIf(chromium === null)("the status page in Chromium", () => {
     const page = await open("/?environment=production", { javaScriptEnabled: false });
     expect(await page.locator("noscript meta[http-equiv=refresh]").count()).toBe(1);
     expect(await page.locator("#namespaces tbody tr").count()).toBe(4);
-    expect(await page.locator("time").first().textContent()).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ$/);
+    expect(await page.locator("time").first().textContent()).toMatch(
+      /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ$/,
+    );
   });
 
   it("had no error, no blocked resource and no request to anywhere else on any page", () => {

@@ -16,7 +16,11 @@ const UNSHARDED = (name: string) =>
 let story: PullStory;
 beforeAll(async () => {
   story = await PullStory.start({
-    files: { "manifests/orders.yaml": UNSHARDED("orders"), "manifests/carts.yaml": UNSHARDED("carts"), "README.md": "data" },
+    files: {
+      "manifests/orders.yaml": UNSHARDED("orders"),
+      "manifests/carts.yaml": UNSHARDED("carts"),
+      "README.md": "data",
+    },
   });
   await story.putThings("orders", 300);
   await story.putThings("carts", 200);
@@ -26,7 +30,12 @@ afterAll(async () => {
 });
 
 function openPull(head: string, files: Readonly<Record<string, string>>, fork?: string): Pull {
-  return story.github.openPull(story.repo, { head, title: head, files, ...(fork === undefined ? {} : { fork }) });
+  return story.github.openPull(story.repo, {
+    head,
+    title: head,
+    files,
+    ...(fork === undefined ? {} : { fork }),
+  });
 }
 
 /** The only comment of a pull request. */
@@ -46,7 +55,10 @@ function said({ exitCode, stdout, stderr }: StepRun): string {
 }
 
 async function membersOf(name: string): Promise<number> {
-  const { namespaces } = await story.ask<NamespaceList>("GET", `/v1/namespaces?object=ORDERS&name=${name}`);
+  const { namespaces } = await story.ask<NamespaceList>(
+    "GET",
+    `/v1/namespaces?object=ORDERS&name=${name}`,
+  );
   const [report] = namespaces;
   return report?.kind === "live" ? report.namespace.layout.members.length : -1;
 }
@@ -66,12 +78,16 @@ describe("a pull request that is merged as reviewed", () => {
     expect(step.exitCode, said(step)).toBe(EXIT.done);
     expect(commentOf(pull)).toContain("**Plan: 1 to shard, 1 in sync.**");
     expect(commentOf(pull)).toContain("Merging applies exactly this plan");
-    expect(checksOf(pull.head.sha)).toMatchObject([{ conclusion: "success", title: "Plan: 1 to shard, 1 in sync." }]);
+    expect(checksOf(pull.head.sha)).toMatchObject([
+      { conclusion: "success", title: "Plan: 1 to shard, 1 in sync." },
+    ]);
     expect(step.outputs).toMatchObject({ outcome: "planned", has_changes: "true" });
     expect(commentOf(pull)).toContain(step.outputs["fingerprint"]);
     expect(step.summary).toContain("**Plan: 1 to shard, 1 in sync.**");
     expect(await membersOf("orders")).toBe(1);
-    const writes = story.github.journal.writes.slice(before).filter(({ path }) => path !== "/graphql");
+    const writes = story.github.journal.writes
+      .slice(before)
+      .filter(({ path }) => path !== "/graphql");
     expect(writes.map(({ method, path }) => `${method} ${path.replace(/\d+/g, "n")}`)).toEqual([
       "POST /repos/acme/data/issues/n/comments",
       "POST /repos/acme/data/check-runs",
@@ -84,7 +100,9 @@ describe("a pull request that is merged as reviewed", () => {
     expect(commentOf(pull)).toContain("hash(id) × 6");
     const writes = story.github.journal.writes.length;
     await story.plan(pull, { runAttempt: 2 });
-    const again = story.github.journal.writes.slice(writes).filter(({ path }) => path.includes("/comments"));
+    const again = story.github.journal.writes
+      .slice(writes)
+      .filter(({ path }) => path.includes("/comments"));
     // The same plan in another run: only its link to the run differs.
     expect(again.length).toBeLessThanOrEqual(1);
     expect(story.commentsOf(pull)).toHaveLength(1);
@@ -98,10 +116,16 @@ describe("a pull request that is merged as reviewed", () => {
   });
 
   it("puts errors on the lines of the manifest, and takes the plan away", async () => {
-    story.github.push(pull, { "manifests/orders.yaml": manifestOf("orders", 6).replace("strategy: hash", "strategy: hush") });
+    story.github.push(pull, {
+      "manifests/orders.yaml": manifestOf("orders", 6).replace("strategy: hash", "strategy: hush"),
+    });
     const step = await story.plan(pull);
     expect(step.exitCode).toBe(EXIT.error);
-    expect(step.outputs).toMatchObject({ outcome: "invalid", has_changes: "false", fingerprint: "" });
+    expect(step.outputs).toMatchObject({
+      outcome: "invalid",
+      has_changes: "false",
+      fingerprint: "",
+    });
     expect(commentOf(pull)).toContain("The manifests have 1 error: nothing was planned.");
     const [check] = checksOf(pull.head.sha);
     expect(check).toMatchObject({ conclusion: "failure" });
@@ -119,7 +143,9 @@ describe("a pull request that is merged as reviewed", () => {
     expect(step.outputs).toMatchObject({ outcome: "applied" });
     expect(commentOf(pull)).toContain("**Applied. Run: 1 done.**");
     expect(await membersOf("orders")).toBe(6);
-    expect(await runsOf(pull)).toMatchObject([{ state: "succeeded", origin: { pull: pull.number } }]);
+    expect(await runsOf(pull)).toMatchObject([
+      { state: "succeeded", origin: { pull: pull.number } },
+    ]);
   });
 
   it("does nothing more when the job runs again, and still shows what was done", async () => {
@@ -144,7 +170,9 @@ describe("a pull request whose plan has moved", () => {
     });
     const run = await story.ask<Run>("POST", `/v1/plans/${byHand.fingerprint}/apply`, {});
     await expect
-      .poll(async () => (await story.ask<Run>("GET", `/v1/runs/${run.id}?wait=10`)).state, { timeout: 60_000 })
+      .poll(async () => (await story.ask<Run>("GET", `/v1/runs/${run.id}?wait=10`)).state, {
+        timeout: 60_000,
+      })
       .toBe("succeeded");
     story.github.mergePull(pull);
     const step = await story.apply();
@@ -198,7 +226,10 @@ describe("a pull request that cannot be applied", () => {
   });
 
   it("from a fork, is checked without writing or asking anything, whatever its manifests say", async () => {
-    const hostile = manifestOf("carts", 3).replace("strategy: hash", 'strategy: "\\n::add-mask::hash\\n::set-output name=x::y"');
+    const hostile = manifestOf("carts", 3).replace(
+      "strategy: hash",
+      'strategy: "\\n::add-mask::hash\\n::set-output name=x::y"',
+    );
     const pull = openPull("from-fork", { "manifests/carts.yaml": hostile }, "stranger");
     const writes = story.github.journal.writes.length;
     const step = await story.plan(pull);
@@ -236,7 +267,8 @@ it("a newer commit wins over the plan of an older one that ends later", async ()
   const old = pull.head.sha;
   story.github.faults.before("POST", `/repos/acme/data/issues/${pull.number}/comments`, () => {});
   story.github.faults.before("GET", `/repos/acme/data/pulls/${pull.number}`, () => {
-    if (pull.head.sha === old) story.github.push(pull, { "manifests/carts.yaml": manifestOf("carts", 3) });
+    if (pull.head.sha === old)
+      story.github.push(pull, { "manifests/carts.yaml": manifestOf("carts", 3) });
   });
   const late = await story.plan(pull);
   expect(late.exitCode, said(late)).toBe(EXIT.done);
@@ -251,7 +283,9 @@ it("a namespace that is only proposed is nobody else's business", async () => {
   const proposal = openPull("wishes", { "manifests/wishes.yaml": manifestOf("wishes", 2) });
   const proposed = await story.plan(proposal);
   expect(proposed.exitCode, said(proposed)).toBe(EXIT.done);
-  const other = await story.plan(openPull("two-carts", { "manifests/carts.yaml": manifestOf("carts", 2) }));
+  const other = await story.plan(
+    openPull("two-carts", { "manifests/carts.yaml": manifestOf("carts", 2) }),
+  );
   expect(other.stdout).toContain("carts");
   expect(other.stdout).not.toContain("wishes");
 });
@@ -262,7 +296,11 @@ it("through a merge queue, on a runner that is lost: the queue gets its check, a
   const planned = await story.plan(pull);
   expect(planned.outputs, said(planned)).toMatchObject({ outcome: "planned" });
   const { sha } = story.github.enqueue(pull);
-  const queued = await story.runStep("plan", { kind: "merge_group", pull }, { workflow: "plan.yml" });
+  const queued = await story.runStep(
+    "plan",
+    { kind: "merge_group", pull },
+    { workflow: "plan.yml" },
+  );
   expect(queued.exitCode, said(queued)).toBe(EXIT.done);
   expect(checksOf(sha)).toMatchObject([{ conclusion: "success" }]);
   story.github.landQueue(pull);
@@ -270,7 +308,10 @@ it("through a merge queue, on a runner that is lost: the queue gets its check, a
   expect(await runsOf(pull)).toMatchObject([{ state: "running" }]);
   const step = await story.apply({ runAttempt: 2 });
   expect(step.exitCode, said(step)).toBe(EXIT.done);
-  expect(step.outputs).toMatchObject({ outcome: "applied", fingerprint: planned.outputs["fingerprint"] });
+  expect(step.outputs).toMatchObject({
+    outcome: "applied",
+    fingerprint: planned.outputs["fingerprint"],
+  });
   expect(commentOf(pull)).toContain("**Applied. Run: 1 done.**");
   expect(await runsOf(pull)).toHaveLength(1);
   expect(await membersOf("carts")).toBe(2);

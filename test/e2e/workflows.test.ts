@@ -22,7 +22,11 @@ afterAll(async () => {
 });
 
 /** @param text the workflow; default the one of this repository. */
-async function runJob(workflow: "plan" | "apply", event: ActionsEvent, text?: string): Promise<JobRun> {
+async function runJob(
+  workflow: "plan" | "apply",
+  event: ActionsEvent,
+  text?: string,
+): Promise<JobRun> {
   const folder = await mkdtemp(join(tmpdir(), "shardctl-job-"));
   const actions = await story.github.actionsEnv(event, {
     directory: join(folder, "runner"),
@@ -31,12 +35,21 @@ async function runJob(workflow: "plan" | "apply", event: ActionsEvent, text?: st
     environment: workflow === "apply" ? ENVIRONMENT : null,
   });
   await using runner = new JobRunner(story, actions, join(folder, "workspace"));
-  return await (text === undefined ? runner.run(`${workflow}.yml`, workflow) : runner.runText(text, workflow));
+  return await (text === undefined
+    ? runner.run(`${workflow}.yml`, workflow)
+    : runner.runText(text, workflow));
 }
 
 it("plan.yml shows the plan of a pull request, by the code of the default branch", async () => {
-  const files = { "manifests/orders.yaml": manifestOf("orders", 3), "src/cli/main.ts": "process.exit(99);\n" };
-  const pull = story.github.openPull(story.repo, { head: "three-shards", title: "Three shards", files });
+  const files = {
+    "manifests/orders.yaml": manifestOf("orders", 3),
+    "src/cli/main.ts": "process.exit(99);\n",
+  };
+  const pull = story.github.openPull(story.repo, {
+    head: "three-shards",
+    title: "Three shards",
+    files,
+  });
   const job = await runJob("plan", { kind: "pull_request", pull });
   expect(job.exitCode, job.output).toBe(EXIT.done);
   expect(job.scripts).toBe(2);
@@ -47,7 +60,11 @@ it("plan.yml shows the plan of a pull request, by the code of the default branch
 
 it("apply.yml applies what a merged pull request has shown", async () => {
   const files = { "manifests/orders.yaml": manifestOf("orders", 2) };
-  const pull = story.github.openPull(story.repo, { head: "two-shards", title: "Two shards", files });
+  const pull = story.github.openPull(story.repo, {
+    head: "two-shards",
+    title: "Two shards",
+    files,
+  });
   await story.plan(pull);
   story.github.mergePull(pull);
   const job = await runJob("apply", { kind: "push", repo: story.repo });
@@ -57,10 +74,19 @@ it("apply.yml applies what a merged pull request has shown", async () => {
 });
 
 it("the workflows of docs/github.md do the same in a repository that has nothing but manifests", async () => {
-  const guide = await readFile(fileURLToPath(new URL("../../docs/github.md", import.meta.url).href), "utf8");
-  const [plan = "", apply = ""] = [...guide.matchAll(/^```yaml\n(name: .*?)^```$/gms)].map(([, text = ""]) => text);
+  const guide = await readFile(
+    fileURLToPath(new URL("../../docs/github.md", import.meta.url).href),
+    "utf8",
+  );
+  const [plan = "", apply = ""] = [...guide.matchAll(/^```yaml\n(name: .*?)^```$/gms)].map(
+    ([, text = ""]) => text,
+  );
   const files = { "manifests/orders.yaml": manifestOf("orders", 5) };
-  const pull = story.github.openPull(story.repo, { head: "five-shards", title: "Five shards", files });
+  const pull = story.github.openPull(story.repo, {
+    head: "five-shards",
+    title: "Five shards",
+    files,
+  });
   const planned = await runJob("plan", { kind: "pull_request", pull }, plan);
   expect(planned.exitCode, planned.output).toBe(EXIT.done);
   expect(story.commentsOf(pull)[0]).toContain("hash(id) × 5");

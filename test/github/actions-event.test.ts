@@ -20,7 +20,12 @@ let directory: string;
 
 beforeAll(async () => {
   github = await startFakeGitHub();
-  repo = github.createRepo({ owner: "acme", name: "data", private: true, files: { "manifests/a.yaml": "a" } });
+  repo = github.createRepo({
+    owner: "acme",
+    name: "data",
+    private: true,
+    files: { "manifests/a.yaml": "a" },
+  });
   directory = await mkdtemp(join(tmpdir(), "shardctl-actions-"));
 });
 
@@ -32,12 +37,19 @@ afterAll(async () => {
 let branches = 0;
 beforeEach(() => {
   branches += 1;
-  pull = github.openPull(repo, { head: `more-${branches}`, title: "More", files: { "manifests/a.yaml": String(branches) } });
+  pull = github.openPull(repo, {
+    head: `more-${branches}`,
+    title: "More",
+    files: { "manifests/a.yaml": String(branches) },
+  });
 });
 
 async function read(event: FakeEvent, variables: Readonly<Record<string, string>> = {}) {
   const run = await github.actionsEnv(event, { directory: await mkdtemp(join(directory, "run-")) });
-  return { run, result: readActionsEvent({ ...run.env, ...variables }, JSON.stringify(run.payload)) };
+  return {
+    run,
+    result: readActionsEvent({ ...run.env, ...variables }, JSON.stringify(run.payload)),
+  };
 }
 
 async function eventOf(event: FakeEvent) {
@@ -76,7 +88,10 @@ describe("an event", () => {
       fork: `mallory-${branches}`,
       files: { "manifests/a.yaml": "f" },
     });
-    expect(await eventOf({ kind: "pull_request", pull: forked })).toMatchObject({ kind: "pullRequest", isFork: true });
+    expect(await eventOf({ kind: "pull_request", pull: forked })).toMatchObject({
+      kind: "pullRequest",
+      isFork: true,
+    });
   });
 
   it("of a push, a merge queue and a comment", async () => {
@@ -96,14 +111,23 @@ describe("an event", () => {
     });
     const issue = github.createIssueAs("octocat", repo, { title: "Question" });
     const talk = github.commentAs("octocat", issue, "hello");
-    expect(await eventOf({ kind: "issue_comment", repo, comment: talk })).toMatchObject({ isPull: false });
+    expect(await eventOf({ kind: "issue_comment", repo, comment: talk })).toMatchObject({
+      isPull: false,
+    });
     const group = github.enqueue(pull);
-    expect(await eventOf({ kind: "merge_group", pull })).toMatchObject({ kind: "mergeGroup", sha: group.sha, baseRef: "main" });
+    expect(await eventOf({ kind: "merge_group", pull })).toMatchObject({
+      kind: "mergeGroup",
+      sha: group.sha,
+      baseRef: "main",
+    });
   });
 
   it.each(["workflow_dispatch", "schedule"])("of a run by %s is a manual one", async (name) => {
     const { result } = await read({ kind: "push", repo }, { GITHUB_EVENT_NAME: name });
-    expect(result).toMatchObject({ ok: true, value: { event: { kind: "manual", branch: "main" } } });
+    expect(result).toMatchObject({
+      ok: true,
+      value: { event: { kind: "manual", branch: "main" } },
+    });
   });
 
   it.each([
@@ -117,10 +141,20 @@ describe("an event", () => {
 
   it.each([
     ["outside of Actions", {}, "{}", /Is this GitHub Actions\?/],
-    ["with a repository that is none", { GITHUB_REPOSITORY: "a/b/../c" }, "{}", /GITHUB_REPOSITORY/],
+    [
+      "with a repository that is none",
+      { GITHUB_REPOSITORY: "a/b/../c" },
+      "{}",
+      /GITHUB_REPOSITORY/,
+    ],
     ["with an event that is no JSON", null, "{", /not a JSON object/],
     ["with an event of another shape", null, "[]", /not a JSON object/],
-    ["with an event that lacks the head", null, '{"action":"opened","number":1,"pull_request":{}}', /pull_request\.head/],
+    [
+      "with an event that lacks the head",
+      null,
+      '{"action":"opened","number":1,"pull_request":{}}',
+      /pull_request\.head/,
+    ],
     [
       "with a head that is no sha",
       null,
@@ -129,7 +163,15 @@ describe("an event", () => {
     ],
   ])("%s is refused by name", async (_, variables, json, message) => {
     const run = await github.actionsEnv({ kind: "pull_request", pull }, { directory });
-    const env = variables === null ? run.env : Object.keys(variables).length === 0 ? {} : { ...run.env, ...variables };
-    expect(readActionsEvent(env, json)).toMatchObject({ ok: false, failure: expect.stringMatching(message) as string });
+    const env =
+      variables === null
+        ? run.env
+        : Object.keys(variables).length === 0
+          ? {}
+          : { ...run.env, ...variables };
+    expect(readActionsEvent(env, json)).toMatchObject({
+      ok: false,
+      failure: expect.stringMatching(message) as string,
+    });
   });
 });

@@ -5,7 +5,12 @@ import { join } from "node:path";
 import { assert, dictionary, property, string, stringMatching } from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { capSummary, defuseCommands, formatOutputs, SUMMARY_BYTES_MAX } from "../../src/github/actions-output.ts";
+import {
+  capSummary,
+  defuseCommands,
+  formatOutputs,
+  SUMMARY_BYTES_MAX,
+} from "../../src/github/actions-output.ts";
 import { startFakeGitHub } from "../support/github/index.ts";
 
 /** As the runner reads the file: `name<<delimiter`, lines, the delimiter. */
@@ -24,7 +29,10 @@ function readOutputs(text: string): Record<string, string> {
 
 describe("outputs", () => {
   it("come out as they went in, whatever is in them", () => {
-    const values = dictionary(stringMatching(/^[a-z][a-z_]{0,10}$/), string({ unit: "binary-ascii" }));
+    const values = dictionary(
+      stringMatching(/^[a-z][a-z_]{0,10}$/),
+      string({ unit: "binary-ascii" }),
+    );
     assert(
       property(values, (outputs) => {
         expect(readOutputs(formatOutputs(outputs))).toEqual({ ...outputs });
@@ -49,7 +57,10 @@ describe("outputs", () => {
         run.env["GITHUB_OUTPUT"] ?? "",
         formatOutputs({ has_changes: "true", outcome: "planned\nfingerprint=forged" }),
       );
-      expect(await run.readOutputs()).toEqual({ has_changes: "true", outcome: "planned\nfingerprint=forged" });
+      expect(await run.readOutputs()).toEqual({
+        has_changes: "true",
+        outcome: "planned\nfingerprint=forged",
+      });
       expect(await readFile(run.env["GITHUB_OUTPUT"] ?? "", "utf8")).toContain("<<end_");
     } finally {
       await rm(directory, { recursive: true });
@@ -71,11 +82,15 @@ describe("workflow commands", () => {
       "::::",
       "\u00a0\u2028::warning::y",
     ];
-    expect(hostile.flatMap((text) => defuseCommands(text).split("\n").filter(isCommand))).toEqual([]);
+    expect(hostile.flatMap((text) => defuseCommands(text).split("\n").filter(isCommand))).toEqual(
+      [],
+    );
     expect(hostile.every((text) => text.split(/[\r\n]/).some(isCommand))).toBe(true);
     assert(
       property(string({ unit: "binary-ascii" }), (text) => {
-        expect(defuseCommands(`${text}\n ::error::${text}`).split("\n").filter(isCommand)).toEqual([]);
+        expect(defuseCommands(`${text}\n ::error::${text}`).split("\n").filter(isCommand)).toEqual(
+          [],
+        );
       }),
     );
     expect(defuseCommands("a::b\nall well")).toBe("a::b\nall well");
@@ -91,7 +106,9 @@ describe("a summary", () => {
     const line = `${"ä".repeat(100)}\n`;
     const cut = capSummary(line.repeat(20_000));
     expect(new TextEncoder().encode(cut).byteLength).toBeLessThan(SUMMARY_BYTES_MAX);
-    expect(cut.endsWith(`${"ä".repeat(100)}\n\n… cut here: GitHub shows at most 1 MiB of a summary.\n`)).toBe(true);
+    expect(
+      cut.endsWith(`${"ä".repeat(100)}\n\n… cut here: GitHub shows at most 1 MiB of a summary.\n`),
+    ).toBe(true);
     expect(cut).not.toContain("\uFFFD");
   });
 

@@ -8,7 +8,13 @@ import {
   checkApply,
   createActionsVerifier,
 } from "../../src/github/actions-verifier.ts";
-import { type FakeGitHub, type MintOptions, type OidcJob, type Repository, startFakeGitHub } from "../support/github/index.ts";
+import {
+  type FakeGitHub,
+  type MintOptions,
+  type OidcJob,
+  type Repository,
+  startFakeGitHub,
+} from "../support/github/index.ts";
 
 const AUDIENCE = "https://shards.example";
 let github: FakeGitHub;
@@ -58,7 +64,11 @@ async function verify(
   return verifierWith(options).verify(token, AUDIENCE, now);
 }
 
-async function refusal(mint: MintOptions = {}, options: Partial<ActionsVerifierOptions> = {}, now?: number) {
+async function refusal(
+  mint: MintOptions = {},
+  options: Partial<ActionsVerifierOptions> = {},
+  now?: number,
+) {
   const verified = await verify(mint, {}, options, now);
   if (verified.ok) throw new Error("The token was believed");
   return verified.failure;
@@ -84,14 +94,18 @@ describe("a token", () => {
   });
 
   it("of a job without an environment, on any branch, is believed", async () => {
-    expect(await verify({}, { environment: null, ref: "refs/pull/1/merge", eventName: "pull_request" })).toMatchObject({
+    expect(
+      await verify({}, { environment: null, ref: "refs/pull/1/merge", eventName: "pull_request" }),
+    ).toMatchObject({
       ok: true,
       value: { environment: null },
     });
   });
 
   it("whose subject has any form is believed: it is not read", async () => {
-    expect((await verify({ claims: { sub: "repo:mallory/other:ref:refs/heads/main" } })).ok).toBe(true);
+    expect((await verify({ claims: { sub: "repo:mallory/other:ref:refs/heads/main" } })).ok).toBe(
+      true,
+    );
     expect((await verify({ claims: { sub: undefined } })).ok).toBe(true);
   });
 
@@ -109,8 +123,16 @@ describe("a token", () => {
       /claim aud is not acceptable\. It must be "https:\/\/shards\.example"/,
     ],
     ["without an audience", () => refusal({ claims: { aud: undefined } }), /claim aud is missing/],
-    ["of another issuer", () => refusal({ claims: { iss: "https://evil.example" } }), /claim iss is not acceptable/],
-    ["of another owner", () => refusal({ claims: { repository_owner_id: "1" } }), /repository_owner_id is "1"/],
+    [
+      "of another issuer",
+      () => refusal({ claims: { iss: "https://evil.example" } }),
+      /claim iss is not acceptable/,
+    ],
+    [
+      "of another owner",
+      () => refusal({ claims: { repository_owner_id: "1" } }),
+      /repository_owner_id is "1"/,
+    ],
     [
       "of another repository and owner",
       () => refusal({ claims: { repository_id: "2", repository_owner_id: "1" } }),
@@ -125,18 +147,33 @@ describe("a token", () => {
     ["without an end", () => refusal({ claims: { exp: undefined } }), /claim exp is missing/],
     [
       "that lives for days",
-      () => refusal({ claims: { iat: Math.floor(Date.now() / 1000) - 86_400, exp: Math.floor(Date.now() / 1000) + 86_400 } }),
+      () =>
+        refusal({
+          claims: {
+            iat: Math.floor(Date.now() / 1000) - 86_400,
+            exp: Math.floor(Date.now() / 1000) + 86_400,
+          },
+        }),
       /expired|iat is not acceptable/,
     ],
     ["without a signature", () => refusal({ alg: "none" }), /signed JWT|algorithm/],
-    ["signed with a key that is not the issuer's", () => refusal({ key: "unknown" }), /signature is wrong/],
+    [
+      "signed with a key that is not the issuer's",
+      () => refusal({ key: "unknown" }),
+      /signature is wrong/,
+    ],
     ["without an id", () => refusal({ claims: { jti: undefined } }), /lacks claims.*: jti\./],
     [
       "without what it is for",
-      () => refusal({ claims: { ref: undefined, event_name: undefined, repository_id: undefined } }),
+      () =>
+        refusal({ claims: { ref: undefined, event_name: undefined, repository_id: undefined } }),
       /: event_name, ref, repository_id\./,
     ],
-    ["with ids that are numbers", () => refusal({ claims: { repository_id: 5 } }), /: repository_id\./],
+    [
+      "with ids that are numbers",
+      () => refusal({ claims: { repository_id: 5 } }),
+      /: repository_id\./,
+    ],
   ])("%s is refused, and the claim named", async (_, refuse, message) => {
     const refused = await refuse();
     expect(refused.kind).toBe("refused");
@@ -169,7 +206,8 @@ describe("keys", () => {
     const verifier = verifierWith();
     const token = async () => github.oidc.mintOidcToken(job(), { audience: AUDIENCE });
     const before = github.oidc.jwksReads;
-    for (let index = 0; index < 5; index++) expect((await verifier.verify(await token(), AUDIENCE, Date.now())).ok).toBe(true);
+    for (let index = 0; index < 5; index++)
+      expect((await verifier.verify(await token(), AUDIENCE, Date.now())).ok).toBe(true);
     expect(github.oidc.jwksReads - before).toBe(1);
     await github.oidc.rotateKeys();
     expect((await verifier.verify(await token(), AUDIENCE, Date.now())).ok).toBe(true);
@@ -178,7 +216,9 @@ describe("keys", () => {
 
   it("that are retired are not believed any more", async () => {
     await github.oidc.rotateKeys({ keepOld: false });
-    expect((await refusal({ key: "retired" })).message).toMatch(/key \(kid\) that the issuer does not publish/);
+    expect((await refusal({ key: "retired" })).message).toMatch(
+      /key \(kid\) that the issuer does not publish/,
+    );
   });
 
   it("are not read for each of many tokens with unknown keys", async () => {
@@ -203,7 +243,11 @@ describe("keys", () => {
 });
 
 describe("applying", () => {
-  const policy: ApplyPolicy = { ref: "refs/heads/main", environment: "production", workflow: ".github/workflows/apply.yml" };
+  const policy: ApplyPolicy = {
+    ref: "refs/heads/main",
+    environment: "production",
+    workflow: ".github/workflows/apply.yml",
+  };
 
   async function callerOf(fields: Partial<OidcJob>): Promise<ActionsCaller> {
     const verified = await verify({}, fields);
@@ -213,7 +257,9 @@ describe("applying", () => {
 
   it("is allowed to the one job that the policy names", async () => {
     expect(checkApply(await callerOf({}), policy)).toBeNull();
-    expect(checkApply(await callerOf({ workflow: "other.yml" }), { ...policy, workflow: null })).toBeNull();
+    expect(
+      checkApply(await callerOf({ workflow: "other.yml" }), { ...policy, workflow: null }),
+    ).toBeNull();
   });
 
   it.each<[string, Partial<OidcJob>, RegExp]>([
@@ -233,7 +279,11 @@ describe("applying", () => {
       /event_name is "pull_request_target"/,
     ],
     ["from workflow_run", { eventName: "workflow_run" }, /event_name is "workflow_run"/],
-    ["without an environment", { environment: null }, /the job names no environment, and only "production" may apply/],
+    [
+      "without an environment",
+      { environment: null },
+      /the job names no environment, and only "production" may apply/,
+    ],
     ["from another environment", { environment: "staging" }, /environment is "staging"/],
     [
       "from another workflow",

@@ -6,7 +6,16 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createGithubClient, readOnly } from "../../src/github/client.ts";
 import type { LoggedRequest } from "../../src/github/client.ts";
 import { startFakeGitHub } from "../support/github/index.ts";
-import { closePlace, failureOf, openPlace, ORDERS, PERMISSIONS, type Place, valueOf, withToken } from "./support.ts";
+import {
+  closePlace,
+  failureOf,
+  openPlace,
+  ORDERS,
+  PERMISSIONS,
+  type Place,
+  valueOf,
+  withToken,
+} from "./support.ts";
 
 let place: Place;
 
@@ -33,7 +42,10 @@ describe("files", () => {
     expect(valueOf(await place.client.files(head, "."))).toHaveLength(3);
     expect(valueOf(await place.client.files(head, "nowhere/below"))).toEqual([]);
     expect(valueOf(await place.client.commit(head.sha))).toEqual(head);
-    expect(valueOf(await place.client.file(head, "README.md"))).toMatchObject({ path: "README.md", bytes: 1 });
+    expect(valueOf(await place.client.file(head, "README.md"))).toMatchObject({
+      path: "README.md",
+      bytes: 1,
+    });
     expect(valueOf(await place.client.file(head, "manifests"))).toBeNull();
     expect(valueOf(await place.client.file(head, "README.md/x"))).toBeNull();
   });
@@ -48,7 +60,11 @@ describe("files", () => {
 
   it("with bytes that are not those of the hash are refused", async () => {
     const blobSha = "a".repeat(40);
-    place.github.faults.failNext({ path: "/git/blobs/", status: 200, body: { content: btoa("other"), encoding: "base64" } });
+    place.github.faults.failNext({
+      path: "/git/blobs/",
+      status: 200,
+      body: { content: btoa("other"), encoding: "base64" },
+    });
     expect(failureOf(await place.client.blob(blobSha))).toMatchObject({
       kind: "unreachable",
       message: expect.stringContaining("have the hash") as string,
@@ -57,11 +73,23 @@ describe("files", () => {
 
   it("of a tree that GitHub cuts off are refused with the way out", async () => {
     await using github = await startFakeGitHub({ treeEntriesMax: 2 });
-    const files = Object.fromEntries(["a", "b", "c"].map((name) => [`manifests/${name}.yaml`, name]));
-    const repo = github.createRepo({ owner: "acme", name: "data", private: true, files: { ...files, "only/one.yaml": "1" } });
-    const client = place.clientWith({ apiUrl: github.url, ...withToken(github.createActionsToken(repo, PERMISSIONS)) });
+    const files = Object.fromEntries(
+      ["a", "b", "c"].map((name) => [`manifests/${name}.yaml`, name]),
+    );
+    const repo = github.createRepo({
+      owner: "acme",
+      name: "data",
+      private: true,
+      files: { ...files, "only/one.yaml": "1" },
+    });
+    const client = place.clientWith({
+      apiUrl: github.url,
+      ...withToken(github.createActionsToken(repo, PERMISSIONS)),
+    });
     const head = valueOf(await client.branchHead("main"));
-    expect(failureOf(await client.files(head, "manifests")).message).toMatch(/more files than GitHub lists.*folder of their own/);
+    expect(failureOf(await client.files(head, "manifests")).message).toMatch(
+      /more files than GitHub lists.*folder of their own/,
+    );
     // A folder that fits is not hurt by a repository that does not.
     expect(valueOf(await client.files(head, "only"))).toHaveLength(1);
   });
@@ -83,31 +111,53 @@ describe("what has not changed", () => {
     const kept = new Map<string, { etag: string; link: string | null; body: string }>();
     const etags = {
       get: (address: string) => kept.get(address) ?? null,
-      set: (address: string, entry: { etag: string; link: string | null; body: string }) => void kept.set(address, entry),
+      set: (address: string, entry: { etag: string; link: string | null; body: string }) =>
+        void kept.set(address, entry),
     };
     const first = valueOf(await place.clientWith({ etags }).branchHead("main"));
     expect(valueOf(await place.clientWith({ etags }).branchHead("main"))).toEqual(first);
-    expect(place.github.journal.find("GET", "/branches/main").map(({ status }) => status)).toEqual([200, 304]);
+    expect(place.github.journal.find("GET", "/branches/main").map(({ status }) => status)).toEqual([
+      200, 304,
+    ]);
   });
 
   it("is not shared between clients of two repositories", async () => {
     const other = place.github.createRepo({ owner: "acme", name: "other", private: true });
     const otherToken = place.github.createActionsToken(other, PERMISSIONS);
-    const otherClient = place.clientWith({ repository: { owner: "acme", name: "other" }, ...withToken(otherToken) });
-    const [mine, theirs] = await Promise.all([place.client.branchHead("main"), otherClient.branchHead("main")]);
+    const otherClient = place.clientWith({
+      repository: { owner: "acme", name: "other" },
+      ...withToken(otherToken),
+    });
+    const [mine, theirs] = await Promise.all([
+      place.client.branchHead("main"),
+      otherClient.branchHead("main"),
+    ]);
     expect(valueOf(mine).sha).toBe(place.repo.refs.get("refs/heads/main"));
     expect(valueOf(theirs).sha).toBe(other.refs.get("refs/heads/main"));
     // Its token opens nothing else.
-    expect(failureOf(await place.clientWith(withToken(otherToken)).branchHead("main")).kind).toBe("notFound");
+    expect(failureOf(await place.clientWith(withToken(otherToken)).branchHead("main")).kind).toBe(
+      "notFound",
+    );
   });
 });
 
 describe("pull requests", () => {
   it("tell their state, their head, and whether they come from a fork", async () => {
     const { github, repo, client } = place;
-    const pull = github.openPull(repo, { head: "more", title: "More", files: { "manifests/orders.yaml": "x" } });
-    const forked = github.openPull(repo, { head: "more", title: "Fork", fork: "mallory", files: { "README.md": "y" } });
-    expect(valueOf(await client.openPulls("main")).map(({ number, isFork }) => [number, isFork])).toEqual([
+    const pull = github.openPull(repo, {
+      head: "more",
+      title: "More",
+      files: { "manifests/orders.yaml": "x" },
+    });
+    const forked = github.openPull(repo, {
+      head: "more",
+      title: "Fork",
+      fork: "mallory",
+      files: { "README.md": "y" },
+    });
+    expect(
+      valueOf(await client.openPulls("main")).map(({ number, isFork }) => [number, isFork]),
+    ).toEqual([
       [pull.number, false],
       [forked.number, true],
     ]);
@@ -118,7 +168,10 @@ describe("pull requests", () => {
       author: "octocat",
       isFork: false,
     });
-    expect(valueOf(await client.pullFiles(pull.number))).toEqual({ paths: ["manifests/orders.yaml"], isComplete: true });
+    expect(valueOf(await client.pullFiles(pull.number))).toEqual({
+      paths: ["manifests/orders.yaml"],
+      isComplete: true,
+    });
     github.deleteRepo(forked.head.repo);
     expect(valueOf(await client.pull(forked.number)).isFork).toBe(true);
     github.closePull(forked);
@@ -131,7 +184,9 @@ describe("pull requests", () => {
 
   it("list every page", async () => {
     const { github, repo, client } = place;
-    const files = Object.fromEntries(Array.from({ length: 230 }, (_, index) => [`manifests/n${index}.yaml`, "n"]));
+    const files = Object.fromEntries(
+      Array.from({ length: 230 }, (_, index) => [`manifests/n${index}.yaml`, "n"]),
+    );
     const pull = github.openPull(repo, { head: "many", title: "Many", files });
     const { paths, isComplete } = valueOf(await client.pullFiles(pull.number));
     expect([new Set(paths).size, isComplete]).toEqual([230, true]);
@@ -141,7 +196,9 @@ describe("pull requests", () => {
     place.github.addCollaborator(place.repo, "writer", "maintain");
     place.github.addCollaborator(place.repo, "reader", "read");
     place.github.createUser("mallory");
-    const found = await Promise.all(["writer", "reader", "mallory"].map((login) => place.client.permissionOf(login)));
+    const found = await Promise.all(
+      ["writer", "reader", "mallory"].map((login) => place.client.permissionOf(login)),
+    );
     expect(found.map((one) => valueOf(one))).toEqual(["write", "read", "none"]);
   });
 });
@@ -152,8 +209,12 @@ describe("who writes", () => {
     github.addCollaborator(repo, "robot", "write");
     const app = await github.createApp({ slug: "shardctl-acme", permissions: PERMISSIONS });
     github.installApp(app, "acme");
-    const asApp = place.clientWith({ credentials: { kind: "app", appId: app.id, privateKey: app.keys?.pkcs8 ?? "" } });
-    const asUser = place.clientWith(withToken(github.createUserToken("robot", { permissions: PERMISSIONS })));
+    const asApp = place.clientWith({
+      credentials: { kind: "app", appId: app.id, privateKey: app.keys?.pkcs8 ?? "" },
+    });
+    const asUser = place.clientWith(
+      withToken(github.createUserToken("robot", { permissions: PERMISSIONS })),
+    );
     expect(valueOf(await place.client.login())).toBe("github-actions[bot]");
     expect(valueOf(await asUser.login())).toBe("robot");
     expect(valueOf(await asApp.login())).toBe("shardctl-acme[bot]");
@@ -167,12 +228,18 @@ describe("an App", () => {
     const app = await github.createApp({ slug: "shardctl-acme", permissions: PERMISSIONS });
     github.installApp(app, "acme");
     let now = Date.now();
-    const credentials = { kind: "app", appId: app.id, privateKey: (app.keys?.pkcs8 ?? "").replaceAll("\n", "\\n") } as const;
+    const credentials = {
+      kind: "app",
+      appId: app.id,
+      privateKey: (app.keys?.pkcs8 ?? "").replaceAll("\n", "\\n"),
+    } as const;
     const client = place.clientWith({ credentials, now: () => now });
     valueOf(await client.branchHead("main"));
     valueOf(await client.branchHead("main"));
     const made = () => github.journal.find("POST", "/access_tokens");
-    expect(made().map(({ body }) => JSON.parse(body) as unknown)).toEqual([{ repositories: ["data"] }]);
+    expect(made().map(({ body }) => JSON.parse(body) as unknown)).toEqual([
+      { repositories: ["data"] },
+    ]);
     now += 56 * 60 * 1000;
     valueOf(await client.branchHead("main"));
     expect(made()).toHaveLength(2);
@@ -182,9 +249,15 @@ describe("an App", () => {
     const { github } = place;
     const app = await github.createApp({ slug: "shardctl-acme", permissions: PERMISSIONS });
     github.installApp(app, "acme");
-    const client = place.clientWith({ credentials: { kind: "app", appId: app.id, privateKey: app.keys?.pkcs8 ?? "" } });
+    const client = place.clientWith({
+      credentials: { kind: "app", appId: app.id, privateKey: app.keys?.pkcs8 ?? "" },
+    });
     valueOf(await client.branchHead("main"));
-    github.faults.failNext({ path: "/branches/", status: 401, body: { message: "Bad credentials" } });
+    github.faults.failNext({
+      path: "/branches/",
+      status: 401,
+      body: { message: "Bad credentials" },
+    });
     valueOf(await client.branchHead("main"));
     expect(github.journal.find("POST", "/access_tokens")).toHaveLength(2);
   });
@@ -203,37 +276,49 @@ describe("an App", () => {
     const privateKey = keys[form as keyof typeof keys];
     const client = place.clientWith({ credentials: { kind: "app", appId: app.id, privateKey } });
     const refused = failureOf(await client.branchHead("main"));
-    expect(refused).toMatchObject({ kind: "unauthenticated", message: expect.stringMatching(message) as string });
+    expect(refused).toMatchObject({
+      kind: "unauthenticated",
+      message: expect.stringMatching(message) as string,
+    });
     expect(refused.message).not.toContain(privateKey.slice(40, 80) || "never");
     expect(place.github.journal.requests).toEqual([]);
   });
 
   it("that is not installed says so", async () => {
     const app = await place.github.createApp({ slug: "shardctl-acme", permissions: PERMISSIONS });
-    const client = place.clientWith({ credentials: { kind: "app", appId: app.id, privateKey: app.keys?.pkcs8 ?? "" } });
+    const client = place.clientWith({
+      credentials: { kind: "app", appId: app.id, privateKey: app.keys?.pkcs8 ?? "" },
+    });
     expect(failureOf(await client.branchHead("main")).kind).toBe("notFound");
   });
 });
 
 describe("when GitHub is in trouble", () => {
-  it.each([502, 503, "reset"] as const)("a read is tried four times and then says so (%s)", async (down) => {
-    place.github.faults.down = down;
-    const refused = failureOf(await place.client.branchHead("main"));
-    expect(refused).toMatchObject({ kind: "unreachable", retryAt: null });
-    expect(refused.message).toMatch(/^Could not read branch main of acme\/data: /);
-    expect(place.github.journal.requests).toHaveLength(4);
-  });
+  it.each([502, 503, "reset"] as const)(
+    "a read is tried four times and then says so (%s)",
+    async (down) => {
+      place.github.faults.down = down;
+      const refused = failureOf(await place.client.branchHead("main"));
+      expect(refused).toMatchObject({ kind: "unreachable", retryAt: null });
+      expect(refused.message).toMatch(/^Could not read branch main of acme\/data: /);
+      expect(place.github.journal.requests).toHaveLength(4);
+    },
+  );
 
   it("a read goes well at the second try", async () => {
     place.github.faults.failNext({ path: "/branches/", status: 502 });
-    expect(valueOf(await place.client.branchHead("main")).sha).toBe(place.repo.refs.get("refs/heads/main"));
+    expect(valueOf(await place.client.branchHead("main")).sha).toBe(
+      place.repo.refs.get("refs/heads/main"),
+    );
   });
 
   it("a write is never sent twice", async () => {
     const pull = place.github.openPull(place.repo, { head: "more", title: "More" });
     for (const status of [502, "lostAnswer"] as const) {
       place.github.faults.failNext({ method: "POST", status });
-      expect(failureOf(await place.client.createComment(pull.number, "hello")).kind).toBe("unreachable");
+      expect(failureOf(await place.client.createComment(pull.number, "hello")).kind).toBe(
+        "unreachable",
+      );
     }
     expect(place.github.journal.find("POST", "/comments")).toHaveLength(2);
     expect(place.github.comments(pull)).toHaveLength(1);
@@ -270,7 +355,11 @@ describe("when GitHub is in trouble", () => {
   });
 
   it("another server's page is not taken for an answer", async () => {
-    place.github.faults.failNext({ path: "/branches/", status: 200, body: { hello: "from the proxy" } });
+    place.github.faults.failNext({
+      path: "/branches/",
+      status: 200,
+      body: { hello: "from the proxy" },
+    });
     expect(failureOf(await place.client.branchHead("main"))).toMatchObject({
       kind: "unreachable",
       message: expect.stringContaining("not what GitHub's API answers (commit") as string,
@@ -312,9 +401,20 @@ describe("rate limits", () => {
 
   it("that come again and again end in an answer", async () => {
     let now = 1_000_000;
-    const client = place.clientWith({ now: () => now, sleep: async (durationMs) => void (now += durationMs) });
-    place.github.faults.failNext({ path: "/branches/", status: 429, headers: { "retry-after": "8" }, times: 4 });
-    expect(failureOf(await client.branchHead("main"))).toMatchObject({ kind: "rateLimited", retryAt: now + 8000 });
+    const client = place.clientWith({
+      now: () => now,
+      sleep: async (durationMs) => void (now += durationMs),
+    });
+    place.github.faults.failNext({
+      path: "/branches/",
+      status: 429,
+      headers: { "retry-after": "8" },
+      times: 4,
+    });
+    expect(failureOf(await client.branchHead("main"))).toMatchObject({
+      kind: "rateLimited",
+      retryAt: now + 8000,
+    });
     expect(place.github.journal.requests.length).toBeLessThanOrEqual(4);
   });
 
@@ -325,7 +425,10 @@ describe("rate limits", () => {
       body: { message: "You have exceeded a secondary rate limit." },
     });
     const client = place.clientWith({ now: () => 5000 });
-    expect(failureOf(await client.branchHead("main"))).toMatchObject({ kind: "rateLimited", retryAt: 65_000 });
+    expect(failureOf(await client.branchHead("main"))).toMatchObject({
+      kind: "rateLimited",
+      retryAt: 65_000,
+    });
   });
 
   it("are kept away from by a pause between writes, one after the other", async () => {
@@ -349,7 +452,9 @@ describe("a missing permission", () => {
     ["pull_requests", "openPulls", "`pull_requests: read`"],
   ] as const)("%s is named", async (missing, call, named) => {
     const { [missing]: _, ...permissions } = PERMISSIONS;
-    const client = place.clientWith(withToken(place.github.createActionsToken(place.repo, permissions)));
+    const client = place.clientWith(
+      withToken(place.github.createActionsToken(place.repo, permissions)),
+    );
     const refused = failureOf(await client[call]("main"));
     expect(refused.kind).toBe("forbidden");
     expect(refused.message).toContain(named);
@@ -357,25 +462,46 @@ describe("a missing permission", () => {
 
   it("to write is named, as GitHub says it", async () => {
     const pull = place.github.openPull(place.repo, { head: "more", title: "More" });
-    const reading = { contents: "read", pull_requests: "read", issues: "read", checks: "read" } as const;
-    const client = place.clientWith(withToken(place.github.createActionsToken(place.repo, reading)));
-    expect(failureOf(await client.createComment(pull.number, "hi")).message).toMatch(/`pull_requests: write`/);
-    expect(failureOf(await client.createIssue({ title: "t", body: "b", labels: [] })).message).toContain("`issues: write`");
+    const reading = {
+      contents: "read",
+      pull_requests: "read",
+      issues: "read",
+      checks: "read",
+    } as const;
+    const client = place.clientWith(
+      withToken(place.github.createActionsToken(place.repo, reading)),
+    );
+    expect(failureOf(await client.createComment(pull.number, "hi")).message).toMatch(
+      /`pull_requests: write`/,
+    );
+    expect(
+      failureOf(await client.createIssue({ title: "t", body: "b", labels: [] })).message,
+    ).toContain("`issues: write`");
   });
 
   it("never shows the credential", async () => {
     const lines: LoggedRequest[] = [];
     const secret = "ghs_veryverysecret0000000000000000000000";
-    const client = place.clientWith({ credentials: { kind: "token", token: secret }, log: (line) => lines.push(line) });
+    const client = place.clientWith({
+      credentials: { kind: "token", token: secret },
+      log: (line) => lines.push(line),
+    });
     const refused = failureOf(await client.branchHead("main"));
-    expect(refused).toMatchObject({ kind: "unauthenticated", message: expect.stringContaining("give a new one") as string });
+    expect(refused).toMatchObject({
+      kind: "unauthenticated",
+      message: expect.stringContaining("give a new one") as string,
+    });
     const echoed = place.clientWith({
       credentials: { kind: "token", token: secret },
       fetch: () => Promise.reject(new TypeError(`bad header: token ${secret}`)),
     });
     expect(failureOf(await echoed.branchHead("main")).message).toContain("[hidden]");
-    expect(JSON.stringify([refused, lines, await echoed.branchHead("main")])).not.toContain("verysecret");
-    expect(lines).toMatchObject([{ method: "GET", path: "/repos/acme/data/branches/main", status: 401 }]);
+    expect(JSON.stringify([refused, lines, await echoed.branchHead("main")])).not.toContain(
+      "verysecret",
+    );
+    expect(lines).toMatchObject([
+      { method: "GET", path: "/repos/acme/data/branches/main", status: 401 },
+    ]);
   });
 });
 
@@ -396,7 +522,9 @@ describe("a read-only client", () => {
       "updateComment",
       "updateIssue",
     ]);
-    expect(valueOf(await reader.branchHead("main"))).toEqual(valueOf(await place.client.branchHead("main")));
+    expect(valueOf(await reader.branchHead("main"))).toEqual(
+      valueOf(await place.client.branchHead("main")),
+    );
     expect(place.github.journal.writes).toEqual([]);
   });
 });
@@ -420,7 +548,8 @@ it("asks GitHub Enterprise Server's GraphQL beside its REST API", async () => {
   const asked: string[] = [];
   const send: typeof fetch = async (input) => {
     asked.push(input as string);
-    if (asked.length === 1) return Response.json({ message: "Resource not accessible by integration" }, { status: 403 });
+    if (asked.length === 1)
+      return Response.json({ message: "Resource not accessible by integration" }, { status: 403 });
     return Response.json({ data: { viewer: { login: "github-actions[bot]" } } });
   };
   const client = place.clientWith({ apiUrl: "https://git.example/api/v3", fetch: send });

@@ -21,7 +21,10 @@ let pull: { readonly number: number; readonly headSha: string };
 
 beforeAll(async () => {
   const tokens = { [TOKEN]: { login: "acme", scopes: ["repo"] } };
-  const seed = { tokens, github: { users: [{ login: "acme" }], repos: [{ owner: "acme", name: "data" }] } };
+  const seed = {
+    tokens,
+    github: { users: [{ login: "acme" }], repos: [{ owner: "acme", name: "data" }] },
+  };
   emulator = await createEmulator({ service: "github", port: 0, seed });
   client = createGithubClient({
     repository: { owner: "acme", name: "data" },
@@ -33,18 +36,33 @@ beforeAll(async () => {
   const { sha } = main["object"] as { readonly sha: string };
   await send("POST", "git/refs", { ref: "refs/heads/topic", sha });
   const content = Buffer.from(MANIFEST).toString("base64");
-  await send("PUT", "contents/manifests/orders.yaml", { message: "Add orders", content, branch: "topic" });
+  await send("PUT", "contents/manifests/orders.yaml", {
+    message: "Add orders",
+    content,
+    branch: "topic",
+  });
   const opened = await send("POST", "pulls", { title: "Orders", head: "topic", base: "main" });
-  pull = { number: opened["number"] as number, headSha: (opened["head"] as { readonly sha: string }).sha };
+  pull = {
+    number: opened["number"] as number,
+    headSha: (opened["head"] as { readonly sha: string }).sha,
+  };
 });
 afterAll(async () => {
   await emulator?.close();
 });
 
-async function send(method: string, path: string, body?: object): Promise<Readonly<Record<string, unknown>>> {
+async function send(
+  method: string,
+  path: string,
+  body?: object,
+): Promise<Readonly<Record<string, unknown>>> {
   const response = await fetch(`${emulator.url}/repos/acme/data/${path}`, {
     method,
-    headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json", "user-agent": "test" },
+    headers: {
+      authorization: `Bearer ${TOKEN}`,
+      "content-type": "application/json",
+      "user-agent": "test",
+    },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const text = await response.text();
@@ -58,14 +76,32 @@ function valueOf<Value>(result: GithubResult<Value>): Value {
 }
 
 it("goes from the first plan to the merge with one comment", async () => {
-  expect(valueOf(await client.openPulls("main")).map(({ number, state }) => [number, state])).toEqual([[pull.number, "open"]]);
+  expect(
+    valueOf(await client.openPulls("main")).map(({ number, state }) => [number, state]),
+  ).toEqual([[pull.number, "open"]]);
   const commit = valueOf(await client.commit(pull.headSha));
-  const found = valueOf(await findManifests(client, commit, "manifests", { get: () => null, set: () => {} }));
+  const found = valueOf(
+    await findManifests(client, commit, "manifests", { get: () => null, set: () => {} }),
+  );
   expect(found).toMatchObject({ kind: "complete", files: [{ path: "manifests/orders.yaml" }] });
-  const request = { pull: pull.number, marker: planMarker("production"), headSha: pull.headSha, createIfAbsent: true };
-  expect(valueOf(await upsertComment(client, { ...request, body: "1 to shard", onlyWhileOpen: true })).kind).toBe("created");
-  expect(valueOf(await upsertComment(client, { ...request, body: "2 to shard", onlyWhileOpen: true })).kind).toBe("updated");
-  expect(valueOf(await upsertComment(client, { ...request, body: "2 to shard", onlyWhileOpen: true })).kind).toBe("unchanged");
+  const request = {
+    pull: pull.number,
+    marker: planMarker("production"),
+    headSha: pull.headSha,
+    createIfAbsent: true,
+  };
+  expect(
+    valueOf(await upsertComment(client, { ...request, body: "1 to shard", onlyWhileOpen: true }))
+      .kind,
+  ).toBe("created");
+  expect(
+    valueOf(await upsertComment(client, { ...request, body: "2 to shard", onlyWhileOpen: true }))
+      .kind,
+  ).toBe("updated");
+  expect(
+    valueOf(await upsertComment(client, { ...request, body: "2 to shard", onlyWhileOpen: true }))
+      .kind,
+  ).toBe("unchanged");
   const check = {
     name: "shardctl (production)",
     headSha: pull.headSha,
@@ -79,10 +115,17 @@ it("goes from the first plan to the merge with one comment", async () => {
   };
   expect(valueOf(await publishCheck(client, check)).kind).toBe("created");
   await send("PUT", `pulls/${pull.number}/merge`, {});
-  expect(valueOf(await client.pull(pull.number))).toMatchObject({ state: "merged", headSha: pull.headSha });
-  expect(valueOf(await upsertComment(client, { ...request, body: "late", onlyWhileOpen: true })).kind).toBe("closed");
-  expect(valueOf(await upsertComment(client, { ...request, body: "Applied." })).kind).toBe("updated");
-  expect(valueOf(await client.commentsWith(pull.number, request.marker)).map(({ body }) => body)).toEqual([
-    expect.stringContaining("Applied."),
-  ]);
+  expect(valueOf(await client.pull(pull.number))).toMatchObject({
+    state: "merged",
+    headSha: pull.headSha,
+  });
+  expect(
+    valueOf(await upsertComment(client, { ...request, body: "late", onlyWhileOpen: true })).kind,
+  ).toBe("closed");
+  expect(valueOf(await upsertComment(client, { ...request, body: "Applied." })).kind).toBe(
+    "updated",
+  );
+  expect(
+    valueOf(await client.commentsWith(pull.number, request.marker)).map(({ body }) => body),
+  ).toEqual([expect.stringContaining("Applied.")]);
 });

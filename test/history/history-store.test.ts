@@ -2,12 +2,23 @@
 import { expect, it } from "vitest";
 
 import { makeEvent } from "../../src/history/make-event.ts";
-import { EVENT_AGE_MAX_MS, type EventFilter, HistoryStore } from "../../src/history/history-store.ts";
+import {
+  EVENT_AGE_MAX_MS,
+  type EventFilter,
+  HistoryStore,
+} from "../../src/history/history-store.ts";
 import { openNodeSql } from "../support/node-sql.ts";
 
 const NOW = Date.UTC(2026, 10, 24);
 const DAY_MS = 24 * 60 * 60 * 1000;
-const ALL: EventFilter = { environment: null, namespace: null, kind: null, before: null, after: null, limit: 1000 };
+const ALL: EventFilter = {
+  environment: null,
+  namespace: null,
+  kind: null,
+  before: null,
+  after: null,
+  limit: 1000,
+};
 
 function open() {
   const store = new HistoryStore(openNodeSql());

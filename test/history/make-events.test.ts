@@ -9,7 +9,15 @@ import { COUNTED_AT } from "../support/state.ts";
 const NOW = COUNTED_AT + 60_000;
 
 function action(changes: Partial<RunAction> = {}): RunAction {
-  return { namespace: "orders", object: "ORDERS", kind: "rebalance", state: "running", operation: null, error: null, ...changes };
+  return {
+    namespace: "orders",
+    object: "ORDERS",
+    kind: "rebalance",
+    state: "running",
+    operation: null,
+    error: null,
+    ...changes,
+  };
 }
 
 function run(actions: readonly RunAction[], changes: Partial<Run> = {}): Run {
@@ -42,7 +50,9 @@ const ABOUT = {
 };
 
 it("that it started, and what it overrides", () => {
-  expect(runEvents(run([action({ state: "pending" })], { overrides: ["skew", "window"] }), null, NOW)).toEqual([
+  expect(
+    runEvents(run([action({ state: "pending" })], { overrides: ["skew", "window"] }), null, NOW),
+  ).toEqual([
     {
       ...ABOUT,
       kind: "run",
@@ -56,7 +66,10 @@ it("that it started, and what it overrides", () => {
 
 it("that an operation ended, with what it moved and how long it took", () => {
   const before = run([action({ operation: shift(ORDERS) }), action({ namespace: "carts" })]);
-  const after = run([action({ state: "done", operation: COMPLETED }), action({ namespace: "carts" })]);
+  const after = run([
+    action({ state: "done", operation: COMPLETED }),
+    action({ namespace: "carts" }),
+  ]);
   expect(runEvents(after, before, NOW)).toEqual([
     {
       ...ABOUT,
@@ -71,10 +84,19 @@ it("that an operation ended, with what it moved and how long it took", () => {
 });
 
 it("that it ended, with what all of it moved", () => {
-  const failed = shift(ORDERS, { state: "failed", fault: { kind: "missingKey", message: "3 rows lack the shard key" } });
-  const before = run([action({ state: "done", operation: COMPLETED }), action({ namespace: "carts", operation: shift(ORDERS) })]);
+  const failed = shift(ORDERS, {
+    state: "failed",
+    fault: { kind: "missingKey", message: "3 rows lack the shard key" },
+  });
+  const before = run([
+    action({ state: "done", operation: COMPLETED }),
+    action({ namespace: "carts", operation: shift(ORDERS) }),
+  ]);
   const after = run(
-    [action({ state: "done", operation: COMPLETED }), action({ namespace: "carts", state: "failed", operation: failed })],
+    [
+      action({ state: "done", operation: COMPLETED }),
+      action({ namespace: "carts", state: "failed", operation: failed }),
+    ],
     { state: "failed", finishedAt: COUNTED_AT + 30_000 },
   );
   expect(
@@ -86,13 +108,19 @@ it("that it ended, with what all of it moved", () => {
       durationMs,
     ]),
   ).toEqual([
-    ["operation", "carts", "rebalance 8 → 12 members, operation 7 failed: 3 rows lack the shard key", 0, 20_000],
+    [
+      "operation",
+      "carts",
+      "rebalance 8 → 12 members, operation 7 failed: 3 rows lack the shard key",
+      0,
+      20_000,
+    ],
     ["run", null, "the run failed: 1 done, 1 failed", 4_000, 30_000],
   ]);
 });
 
 it("of one that was started by hand no pull request and no commit", () => {
-  expect(runEvents(run([action()], { origin: null, requestedBy: "ada" }), null, NOW)).toMatchObject([
-    { actor: "ada", commit: null, pull: null },
-  ]);
+  expect(runEvents(run([action()], { origin: null, requestedBy: "ada" }), null, NOW)).toMatchObject(
+    [{ actor: "ada", commit: null, pull: null }],
+  );
 });

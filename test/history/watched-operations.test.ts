@@ -8,7 +8,14 @@ import type { OperationStatus } from "../../src/model/operation.ts";
 import { failure, success } from "../../src/model/result.ts";
 import { MISSED_MAX, WatchedOperations } from "../../src/history/watched-operations.ts";
 import { openNodeSql } from "../support/node-sql.ts";
-import { COUNTED_AT, hashOf, liveNamespace, rowsOf, runningOperation, world } from "../support/state.ts";
+import {
+  COUNTED_AT,
+  hashOf,
+  liveNamespace,
+  rowsOf,
+  runningOperation,
+  world,
+} from "../support/state.ts";
 
 const ORDERS = world("orders", { layout: hashOf("orders", 4), rows: rowsOf(400) });
 const RUN = "run-mgr1a2b3-4c5d6e7f";
@@ -28,18 +35,36 @@ function operation(id: number, changes: Partial<OperationStatus> = {}): Operatio
 }
 
 function ended(id: number, changes: Partial<OperationStatus> = {}): OperationStatus {
-  return operation(id, { state: "completed", step: "cleanUp", finishedAt: COUNTED_AT + id * MINUTE_MS + 12_000, ...changes });
+  return operation(id, {
+    state: "completed",
+    step: "cleanUp",
+    finishedAt: COUNTED_AT + id * MINUTE_MS + 12_000,
+    ...changes,
+  });
 }
 
 const ofRun = { correlationId: `${RUN}:orders`, requestedBy: "ci" } as const;
 
 /** A run with one action, whose operation is the one given. */
-function run(state: RunAction["state"], of: OperationStatus | null, runState: Run["state"] = "running"): Run {
+function run(
+  state: RunAction["state"],
+  of: OperationStatus | null,
+  runState: Run["state"] = "running",
+): Run {
   return {
     id: RUN,
     environment: "production",
     state: runState,
-    actions: [{ namespace: "orders", object: ORDERS.object, kind: "rebalance", state, operation: of, error: null }],
+    actions: [
+      {
+        namespace: "orders",
+        object: ORDERS.object,
+        kind: "rebalance",
+        state,
+        operation: of,
+        error: null,
+      },
+    ],
   } as unknown as Run;
 }
 
@@ -58,7 +83,8 @@ class Place {
     this.watch = new WatchedOperations(this.sql, {
       activeRuns: () => this.active,
       record: (event) => void this.events.push(event),
-      onEnd: (environment, { id, state }) => void this.endings.push(`${environment} ${id} ${state}`),
+      onEnd: (environment, { id, state }) =>
+        void this.endings.push(`${environment} ${id} ${state}`),
     });
     return this.watch;
   }
@@ -114,9 +140,17 @@ describe("an operation by hand", () => {
   it("that failed says why, and moved nothing", async () => {
     const place = new Place();
     await place.look(null);
-    await place.look(ended(1, { state: "failed", fault: { kind: "missingKey", message: "3 rows lack the shard key" } }));
+    await place.look(
+      ended(1, {
+        state: "failed",
+        fault: { kind: "missingKey", message: "3 rows lack the shard key" },
+      }),
+    );
     expect(place.events).toMatchObject([
-      { summary: "rebalance 4 → 6 members, operation 1 failed: 3 rows lack the shard key", rowsMoved: 0 },
+      {
+        summary: "rebalance 4 → 6 members, operation 1 failed: 3 rows lack the shard key",
+        rowsMoved: 0,
+      },
     ]);
   });
 
@@ -127,7 +161,9 @@ describe("an operation by hand", () => {
     expect(place.said()).toEqual([]);
     const other = new Place();
     await other.look(operation(4));
-    expect(other.said()).toEqual([["rebalance 4 → 6 members, operation 4 started without a run", "ada"]]);
+    expect(other.said()).toEqual([
+      ["rebalance 4 → 6 members, operation 4 started without a run", "ada"],
+    ]);
   });
 
   it("between two looks is found in the namespace's own history, which is asked for no more than that", async () => {
@@ -182,7 +218,9 @@ describe("an operation by hand", () => {
     await place.look(null);
     await place.look(ended(1));
     await place.look(ended(2));
-    await place.look(ended(1, { startedAt: COUNTED_AT + 60 * MINUTE_MS, finishedAt: COUNTED_AT + 61 * MINUTE_MS }));
+    await place.look(
+      ended(1, { startedAt: COUNTED_AT + 60 * MINUTE_MS, finishedAt: COUNTED_AT + 61 * MINUTE_MS }),
+    );
     expect(place.endings).toHaveLength(3);
   });
 
@@ -208,19 +246,22 @@ describe("an operation by hand", () => {
 });
 
 describe("an operation of a run", () => {
-  it.each(["pending", "running"] as const)("whose action is %s is told by the run", async (state) => {
-    const place = new Place();
-    place.active = [run(state, null)];
-    await place.look(null);
-    await place.look(operation(1, ofRun));
-    await place.look(ended(1, ofRun));
-    expect(place.said()).toEqual([]);
-    const done = run("done", ended(1, ofRun), "succeeded");
-    place.watch.noteRun(done, run("running", operation(1, ofRun)));
-    place.active = [];
-    await place.look(ended(1, ofRun));
-    expect(place.said()).toEqual([]);
-  });
+  it.each(["pending", "running"] as const)(
+    "whose action is %s is told by the run",
+    async (state) => {
+      const place = new Place();
+      place.active = [run(state, null)];
+      await place.look(null);
+      await place.look(operation(1, ofRun));
+      await place.look(ended(1, ofRun));
+      expect(place.said()).toEqual([]);
+      const done = run("done", ended(1, ofRun), "succeeded");
+      place.watch.noteRun(done, run("running", operation(1, ofRun)));
+      place.active = [];
+      await place.look(ended(1, ofRun));
+      expect(place.said()).toEqual([]);
+    },
+  );
 
   it("that the run let go of is told when it ends, under the run's id", async () => {
     const place = new Place();
@@ -230,14 +271,21 @@ describe("an operation of a run", () => {
     expect([...place.watch.running(["production"])]).toEqual([["copy", 1]]);
     place.active = [];
     await place.look(ended(1, ofRun));
-    expect(place.events).toMatchObject([{ summary: "rebalance 4 → 6 members, operation 1 completed", actor: "ci", run: RUN }]);
+    expect(place.events).toMatchObject([
+      { summary: "rebalance 4 → 6 members, operation 1 completed", actor: "ci", run: RUN },
+    ]);
   });
 
   it("does not hide the one by hand that follows it", async () => {
     const place = new Place();
-    place.watch.noteRun(run("done", ended(1, ofRun), "succeeded"), run("running", operation(1, ofRun)));
+    place.watch.noteRun(
+      run("done", ended(1, ofRun), "succeeded"),
+      run("running", operation(1, ofRun)),
+    );
     await place.look(operation(2));
-    expect(place.said()).toEqual([["rebalance 4 → 6 members, operation 2 started without a run", "ada"]]);
+    expect(place.said()).toEqual([
+      ["rebalance 4 → 6 members, operation 2 started without a run", "ada"],
+    ]);
   });
 });
 

@@ -34,15 +34,27 @@ describe("createObjectAccess", () => {
     await controlsOf("moves").setPace(1000);
     const request = { ...shardChange("moves"), requestedBy: "test", refuseEmpty: false };
     const started = await live.start(ref, { ...request, correlationId: "one" });
-    expect(started).toMatchObject({ ok: true, value: { id: 1, state: "running", correlationId: "one" } });
-    expect(await live.operation(ref, 1)).toMatchObject({ ok: true, value: { id: 1, step: "copy" } });
+    expect(started).toMatchObject({
+      ok: true,
+      value: { id: 1, state: "running", correlationId: "one" },
+    });
+    expect(await live.operation(ref, 1)).toMatchObject({
+      ok: true,
+      value: { id: 1, step: "copy" },
+    });
     expect(await live.start(ref, { ...request, correlationId: "two" })).toMatchObject({
       ok: false,
       failure: { kind: "refused", reason: "operationRunning" },
     });
     expect(await live.cancel(ref, 1)).toMatchObject({ ok: true, value: { state: "cancelled" } });
-    expect(await live.history(ref, 10)).toMatchObject({ ok: true, value: [{ id: 1, state: "cancelled" }] });
-    expect(await live.operation(ref, 9)).toMatchObject({ ok: false, failure: { kind: "refused", reason: "notFound" } });
+    expect(await live.history(ref, 10)).toMatchObject({
+      ok: true,
+      value: [{ id: 1, state: "cancelled" }],
+    });
+    expect(await live.operation(ref, 9)).toMatchObject({
+      ok: false,
+      failure: { kind: "refused", reason: "notFound" },
+    });
   });
 
   it("names the bindings that exist when one does not", async () => {
@@ -74,7 +86,10 @@ describe("createObjectAccess", () => {
     ["throws", "unreachable"],
     ["silent", "unreachable"],
   ] as const)("an object that answers %s is a failure: %s", async (name, kind) => {
-    expect(await live.describe({ name, object: "ODD" })).toMatchObject({ ok: false, failure: { kind } });
+    expect(await live.describe({ name, object: "ODD" })).toMatchObject({
+      ok: false,
+      failure: { kind },
+    });
   });
 
   it("tells an exception from silence", async () => {

@@ -1,7 +1,12 @@
 /** Every kind of bad manifest, with the exact messages as a person reads them, and the place marked in the source. */
 import { describe, expect, it } from "vitest";
 
-import { type ManifestError, type ManifestFile, formatErrors, parseManifests } from "../../src/manifest/index.ts";
+import {
+  type ManifestError,
+  type ManifestFile,
+  formatErrors,
+  parseManifests,
+} from "../../src/manifest/index.ts";
 import { BAD_MANIFESTS } from "./bad-manifests.ts";
 
 const EXCERPT_MAX = 100;
@@ -10,7 +15,10 @@ const EXCERPT_MAX = 100;
 function excerpt(error: ManifestError, files: readonly ManifestFile[]): string {
   const file = files.find(({ path }) => path === error.file);
   const text = typeof file?.text === "string" ? file.text : new TextDecoder().decode(file?.text);
-  const line = (text.replace(/^\uFEFF/u, "").split("\n")[error.line - 1] ?? "").replaceAll(/\p{Cc}/gu, "·");
+  const line = (text.replace(/^\uFEFF/u, "").split("\n")[error.line - 1] ?? "").replaceAll(
+    /\p{Cc}/gu,
+    "·",
+  );
   return `    ${line.slice(0, EXCERPT_MAX)}\n    ${" ".repeat(error.column - 1)}^`;
 }
 
@@ -20,7 +28,9 @@ describe("bad manifests", () => {
     expect(desired).toBeNull();
     expect(errors).not.toEqual([]);
     const shown = errors
-      .map((error) => `${formatErrors([error], "text")}   [${error.kind}]\n${excerpt(error, files)}\n`)
+      .map(
+        (error) => `${formatErrors([error], "text")}   [${error.kind}]\n${excerpt(error, files)}\n`,
+      )
       .join("\n");
     await expect(shown).toMatchFileSnapshot(`../golden/manifest/bad/${name}.txt`);
   });

@@ -17,8 +17,16 @@ const HASH = "object: ORDERS\nstrategy: hash\nshardKey: id\ncount: 4";
 const RANGE = "object: ORDERS\nstrategy: range\nshardKey: id\ncount: 3";
 const NONE = "object: ORDERS\nstrategy: none";
 
-function bad(name: string, text: string | Uint8Array, options?: Partial<ParseOptions>): BadManifest {
-  return { name, files: [{ path: "manifests/orders.yaml", text }], ...(options === undefined ? {} : { options }) };
+function bad(
+  name: string,
+  text: string | Uint8Array,
+  options?: Partial<ParseOptions>,
+): BadManifest {
+  return {
+    name,
+    files: [{ path: "manifests/orders.yaml", text }],
+    ...(options === undefined ? {} : { options }),
+  };
 }
 
 function spec(name: string, lines: string): BadManifest {
@@ -59,7 +67,10 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   bad("too-large", `${manifest(HASH)}#${"x".repeat(1_048_576)}`),
   bad("too-large-bytes", new TextEncoder().encode(`${manifest(HASH)}#${"\u00E9".repeat(600_000)}`)),
   // YAML
-  bad("syntax-indent", "apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata:\n  name: orders\n labels: {}\n"),
+  bad(
+    "syntax-indent",
+    "apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata:\n  name: orders\n labels: {}\n",
+  ),
   bad("syntax-tab", "apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata:\n\tname: orders\n"),
   bad("syntax-quote", 'apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata:\n  name: "orders\n'),
   bad("syntax-unclosed-list", `${manifest(HASH)}  dependsOn: [a, b\n`),
@@ -81,11 +92,20 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   bad("syntax-map-unclosed", manifest("object: ORDERS\npolicy: { maxSkew: 2\nstrategy: none")),
   // Header
   bad("header-missing", "version: '3'\nservices:\n  web: {}\n"),
-  bad("api-version-wrong", manifest(HASH).replace("shardctl.dev/v1", "v1").replace("Namespace", "ConfigMap")),
+  bad(
+    "api-version-wrong",
+    manifest(HASH).replace("shardctl.dev/v1", "v1").replace("Namespace", "ConfigMap"),
+  ),
   bad("api-version-missing", manifest(HASH).replace("apiVersion: shardctl.dev/v1\n", "")),
   bad("kind-wrong", manifest(HASH).replace("Namespace", "Namespaces")),
-  bad("metadata-missing", "apiVersion: shardctl.dev/v1\nkind: Namespace\nspec:\n  object: A\n  strategy: none\n"),
-  bad("spec-empty", "apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata:\n  name: orders\nspec:\n"),
+  bad(
+    "metadata-missing",
+    "apiVersion: shardctl.dev/v1\nkind: Namespace\nspec:\n  object: A\n  strategy: none\n",
+  ),
+  bad(
+    "spec-empty",
+    "apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata:\n  name: orders\nspec:\n",
+  ),
   // Keys and values
   bad("unknown-key-near", manifest(HASH.replace("shardKey", "shardkey"))),
   bad("unknown-key-far", manifest(`${HASH}\nreplicas: 3`)),
@@ -108,7 +128,10 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   policy("budget-number", "budget: 5000000"),
   policy("rows-per-second-negative", "rowsPerSecondMax: -5\nretainHours: 1.5"),
   policy("suspend-text", 'suspend: "true"'),
-  bad("label-number", manifest(HASH).replace("  name: orders\n", "  name: orders\n  labels: { tier: 1, 'a b': x }\n")),
+  bad(
+    "label-number",
+    manifest(HASH).replace("  name: orders\n", "  name: orders\n  labels: { tier: 1, 'a b': x }\n"),
+  ),
   // Names
   named("name-empty", '""'),
   named("name-number", "2024"),
@@ -127,7 +150,10 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   spec("hash-with-split-points", `${HASH}\nsplitPoints: [1, 2, 3]`),
   spec("hash-with-partitioner", `${HASH}\npartitioner: byRegion`),
   spec("custom-without-partitioner", HASH.replace("hash", "custom")),
-  spec("none-with-everything", `${NONE}\nshardKey: id\ncount: 8\ndirectory: true\nsplitPoints: []\npartitioner: p`),
+  spec(
+    "none-with-everything",
+    `${NONE}\nshardKey: id\ncount: 8\ndirectory: true\nsplitPoints: []\npartitioner: p`,
+  ),
   spec("round-robin-without-directory", `${HASH.replace("hash", "roundRobin")}\ndirectory: false`),
   // Split points
   spec("split-points-too-few", `${RANGE}\nsplitPoints: [1000]`),
@@ -141,7 +167,10 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   spec("split-points-not-int64", `${RANGE}\nsplitPoints: [1, 9223372036854775808]`),
   spec("split-points-scalar", `${RANGE}\nsplitPoints: 1000`),
   // Windows
-  policy("window-cron-fields", 'windows:\n  - { start: "0 2 * *", duration: 2h }\n  - { start: "0 0 2 * * 1", duration: 2h }'),
+  policy(
+    "window-cron-fields",
+    'windows:\n  - { start: "0 2 * *", duration: 2h }\n  - { start: "0 0 2 * * 1", duration: 2h }',
+  ),
   policy("window-cron-value", 'windows:\n  - { start: "61 2 * * *", duration: 2h }'),
   policy("window-cron-never", 'windows:\n  - { start: "0 0 31 2 *", duration: 2h }'),
   policy(
@@ -149,7 +178,10 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
     'windows:\n  - { start: "0 2 * * *", duration: 2 hours }\n  - { start: "0 2 * * *", duration: 200h }\n  - { start: "0 2 * * *", duration: 0m }',
   ),
   policy("window-duration-number", 'windows:\n  - { start: "0 2 * * *", duration: 30 }'),
-  policy("window-timezone", 'windows:\n  - { start: "0 2 * * *", duration: 2h, timezone: Europe/Berlim }'),
+  policy(
+    "window-timezone",
+    'windows:\n  - { start: "0 2 * * *", duration: 2h, timezone: Europe/Berlim }',
+  ),
   policy("window-incomplete", "windows:\n  - { timezone: UTC }\n  - daily"),
   // Sets
   {
@@ -161,24 +193,45 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   },
   spec("depends-on-unknown", `${HASH}\ndependsOn: [customers, orderz]`),
   cycle("depends-on-itself", { orders: "orders" }),
-  cycle("depends-on-cycle", { carts: "orders", orders: "customers", customers: "carts", other: "carts" }),
-  cycle("depends-on-two-cycles", { carts: "orders, customers", orders: "carts", customers: "carts" }),
+  cycle("depends-on-cycle", {
+    carts: "orders",
+    orders: "customers",
+    customers: "carts",
+    other: "carts",
+  }),
+  cycle("depends-on-two-cycles", {
+    carts: "orders, customers",
+    orders: "carts",
+    customers: "carts",
+  }),
   spec("depends-on-repeated", `${HASH}\ndependsOn: [orders-archive, orders-archive]`),
   {
     name: "depends-on-cycle-in-environment",
     files: [
       { path: "manifests/a.yaml", text: manifest(`${HASH}\ndependsOn: [b]`, "a") },
-      { path: "manifests/b.yaml", text: manifest(`${HASH}\nenvironments:\n  staging: { dependsOn: [a] }`, "b") },
+      {
+        path: "manifests/b.yaml",
+        text: manifest(`${HASH}\nenvironments:\n  staging: { dependsOn: [a] }`, "b"),
+      },
     ],
   },
   // Environments
-  spec("environment-invalid-values", `${HASH}\nenvironments:\n  staging: { count: 0, stratgy: none }\n  "a b": {}`),
+  spec(
+    "environment-invalid-values",
+    `${HASH}\nenvironments:\n  staging: { count: 0, stratgy: none }\n  "a b": {}`,
+  ),
   spec(
     "environment-does-not-fit",
     `${RANGE}\nsplitPoints: [10, 20]\nenvironments:\n  staging: { count: 2 }\n  test: { splitPoints: [5] }\n  dev: { strategy: custom }`,
   ),
-  spec("environment-removes-required", `${HASH}\nenvironments:\n  staging: { shardKey: null }\n  test: { object: null }`),
-  spec("environment-repeats-base-error", `${HASH}\nsplitPoints: [1]\nenvironments:\n  staging: { count: 2 }`),
+  spec(
+    "environment-removes-required",
+    `${HASH}\nenvironments:\n  staging: { shardKey: null }\n  test: { object: null }`,
+  ),
+  spec(
+    "environment-repeats-base-error",
+    `${HASH}\nsplitPoints: [1]\nenvironments:\n  staging: { count: 2 }`,
+  ),
   bad("environment-unknown", manifest(`${HASH}\nenvironments:\n  stagin: { count: 2 }`), {
     knownEnvironments: ["production", "staging"],
   }),

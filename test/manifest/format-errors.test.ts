@@ -3,8 +3,20 @@ import { describe, expect, it } from "vitest";
 import { type ManifestError, formatErrors } from "../../src/manifest/index.ts";
 
 const ERRORS: readonly ManifestError[] = [
-  { file: "manifests/a,b:c.yaml", line: 3, column: 7, kind: "invalid", message: "50 % of\r\nthe rows: a, b" },
-  { file: "manifests/\u001B[2J\n.yaml", line: 1, column: 1, kind: "syntax", message: "::error::forged" },
+  {
+    file: "manifests/a,b:c.yaml",
+    line: 3,
+    column: 7,
+    kind: "invalid",
+    message: "50 % of\r\nthe rows: a, b",
+  },
+  {
+    file: "manifests/\u001B[2J\n.yaml",
+    line: 1,
+    column: 1,
+    kind: "syntax",
+    message: "::error::forged",
+  },
 ];
 
 describe("formatErrors", () => {

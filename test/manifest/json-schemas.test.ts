@@ -19,7 +19,10 @@ interface Schema {
 
 /** Every option of a schema, with its path. */
 function options(schema: Schema, path: string): [path: string, schema: Schema][] {
-  const own = Object.entries(schema.properties ?? {}).map(([key, inner]): [string, Schema] => [`${path}.${key}`, inner]);
+  const own = Object.entries(schema.properties ?? {}).map(([key, inner]): [string, Schema] => [
+    `${path}.${key}`,
+    inner,
+  ]);
   const inner = [
     schema.items,
     typeof schema.additionalProperties === "object" ? schema.additionalProperties : undefined,
@@ -30,15 +33,20 @@ function options(schema: Schema, path: string): [path: string, schema: Schema][]
 }
 
 describe("JSON schemas", () => {
-  it.each(jsonSchemas())("schemas/$name is up to date (else: npm run schemas)", ({ name, text }) => {
-    expect(readFileSync(`${ROOT}/schemas/${name}`, "utf8")).toBe(text);
-  });
+  it.each(jsonSchemas())(
+    "schemas/$name is up to date (else: npm run schemas)",
+    ({ name, text }) => {
+      expect(readFileSync(`${ROOT}/schemas/${name}`, "utf8")).toBe(text);
+    },
+  );
 
   it.each(jsonSchemas())("$name describes every option and allows no other", ({ name, text }) => {
     const schema = JSON.parse(text) as Schema;
     const all = options(schema, name);
     expect(all.length).toBeGreaterThan(5);
-    const silent = all.filter(([path, { description }]) => description === undefined && !/\.(?:metadata|blob)$/u.test(path));
+    const silent = all.filter(
+      ([path, { description }]) => description === undefined && !/\.(?:metadata|blob)$/u.test(path),
+    );
     expect(silent.map(([path]) => path)).toEqual([]);
     const open = [[name, schema] as const, ...all].filter(
       ([, { properties, additionalProperties }]) => properties && additionalProperties !== false,
@@ -49,12 +57,18 @@ describe("JSON schemas", () => {
   it("has examples that the parser takes", () => {
     const [, namespace] = jsonSchemas();
     const { properties } = JSON.parse(namespace?.text ?? "") as Schema;
-    const example = (schema: Schema | undefined, key: string): unknown => schema?.properties?.[key]?.examples?.[0];
+    const example = (schema: Schema | undefined, key: string): unknown =>
+      schema?.properties?.[key]?.examples?.[0];
     const keys = ["object", "strategy", "shardKey", "count"];
     const spec = Object.fromEntries(keys.map((key) => [key, example(properties?.["spec"], key)]));
     const policyKeys = ["maxSkew", "rowsPerSecondMax", "retainHours"];
-    const policy = Object.fromEntries(policyKeys.map((key) => [key, example(properties?.["spec"]?.properties?.["policy"], key)]));
-    const metadata = { name: example(properties?.["metadata"], "name"), labels: example(properties?.["metadata"], "labels") };
+    const policy = Object.fromEntries(
+      policyKeys.map((key) => [key, example(properties?.["spec"]?.properties?.["policy"], key)]),
+    );
+    const metadata = {
+      name: example(properties?.["metadata"], "name"),
+      labels: example(properties?.["metadata"], "labels"),
+    };
     const environments = example(properties?.["spec"], "environments");
     const text = JSON.stringify({
       apiVersion: "shardctl.dev/v1",
@@ -77,13 +91,22 @@ describe("the repository's own manifests", () => {
     }));
     const { desired, errors } = parseManifests(files, { environment: null });
     expect(errors).toEqual([]);
-    expect(desired?.namespaces.map(({ name, object, shardKey, count }) => ({ name, object, shardKey, count }))).toContainEqual({
+    expect(
+      desired?.namespaces.map(({ name, object, shardKey, count }) => ({
+        name,
+        object,
+        shardKey,
+        count,
+      })),
+    ).toContainEqual({
       name: "cities",
       object: "CITIES",
       shardKey: "id",
       count: 8,
     });
     for (const { text } of files)
-      expect(text).toMatch(/^# yaml-language-server: \$schema=\.\.\/schemas\/namespace\.schema\.json\n/u);
+      expect(text).toMatch(
+        /^# yaml-language-server: \$schema=\.\.\/schemas\/namespace\.schema\.json\n/u,
+      );
   });
 });

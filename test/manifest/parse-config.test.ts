@@ -1,11 +1,19 @@
 import { describe, expect, it } from "vitest";
 
-import { formatErrors, initialConfig, initialManifest, parseConfig, parseManifests } from "../../src/manifest/index.ts";
+import {
+  formatErrors,
+  initialConfig,
+  initialManifest,
+  parseConfig,
+  parseManifests,
+} from "../../src/manifest/index.ts";
 
 const HEADER = "apiVersion: shardctl.dev/v1\nkind: Config\n";
-const PRODUCTION = "environments:\n  production:\n    endpoint: https://shardctl.example.workers.dev/\n";
+const PRODUCTION =
+  "environments:\n  production:\n    endpoint: https://shardctl.example.workers.dev/\n";
 
-const parse = (text: string): ReturnType<typeof parseConfig> => parseConfig({ path: "shardctl.yaml", text });
+const parse = (text: string): ReturnType<typeof parseConfig> =>
+  parseConfig({ path: "shardctl.yaml", text });
 
 describe("parseConfig", () => {
   it("reads every option", () => {
@@ -14,7 +22,10 @@ describe("parseConfig", () => {
       config: {
         manifests: "deploy/shards",
         environments: {
-          production: { endpoint: "https://shardctl.example.workers.dev", tokenVariable: "PRODUCTION_TOKEN" },
+          production: {
+            endpoint: "https://shardctl.example.workers.dev",
+            tokenVariable: "PRODUCTION_TOKEN",
+          },
           local: { endpoint: "http://127.0.0.1:8787", tokenVariable: "SHARDCTL_TOKEN" },
         },
         defaultEnvironment: "local",
@@ -24,9 +35,15 @@ describe("parseConfig", () => {
   });
 
   it("has defaults: the folder manifests, the only environment, none", () => {
-    expect(parse(HEADER).config).toEqual({ manifests: "manifests", environments: {}, defaultEnvironment: null });
+    expect(parse(HEADER).config).toEqual({
+      manifests: "manifests",
+      environments: {},
+      defaultEnvironment: null,
+    });
     expect(parse(HEADER + PRODUCTION).config).toMatchObject({ defaultEnvironment: "production" });
-    expect(parse(`${HEADER + PRODUCTION}  local: { endpoint: http://localhost:1 }\n`).config).toMatchObject({
+    expect(
+      parse(`${HEADER + PRODUCTION}  local: { endpoint: http://localhost:1 }\n`).config,
+    ).toMatchObject({
       defaultEnvironment: null,
     });
     expect(parse(`${HEADER}manifests: .\n`).config).toMatchObject({ manifests: "." });
@@ -40,9 +57,18 @@ describe("parseConfig", () => {
     ["folder-absolute", `${HEADER}manifests: /etc\n`],
     ["folder-backslash", `${HEADER}manifests: a\\b\n`],
     ["endpoint-missing", `${HEADER}environments:\n  production: {}\n`],
-    ["endpoint-plain-http", `${HEADER}environments:\n  production: { endpoint: "http://shardctl.example.com" }\n`],
-    ["endpoint-no-address", `${HEADER}environments:\n  production: { endpoint: shardctl.example.com }\n`],
-    ["endpoint-with-password", `${HEADER}environments:\n  production: { endpoint: "https://me:hunter2@shardctl.example.com" }\n`],
+    [
+      "endpoint-plain-http",
+      `${HEADER}environments:\n  production: { endpoint: "http://shardctl.example.com" }\n`,
+    ],
+    [
+      "endpoint-no-address",
+      `${HEADER}environments:\n  production: { endpoint: shardctl.example.com }\n`,
+    ],
+    [
+      "endpoint-with-password",
+      `${HEADER}environments:\n  production: { endpoint: "https://me:hunter2@shardctl.example.com" }\n`,
+    ],
     ["token-pasted", `${HEADER}${PRODUCTION}    tokenVariable: sk_hunter2_hunter2\n`],
     ["token-key", `${HEADER}${PRODUCTION}    token: hunter2\n`],
     ["default-unknown", `${HEADER}${PRODUCTION}defaultEnvironment: prodution\n`],
@@ -67,7 +93,9 @@ describe("initial files", () => {
     expect(parse(initialConfig())).toEqual({
       config: {
         manifests: "manifests",
-        environments: { local: { endpoint: "http://127.0.0.1:8787", tokenVariable: "SHARDCTL_TOKEN" } },
+        environments: {
+          local: { endpoint: "http://127.0.0.1:8787", tokenVariable: "SHARDCTL_TOKEN" },
+        },
         defaultEnvironment: "local",
       },
       errors: [],
@@ -82,7 +110,10 @@ describe("initial files", () => {
       desired: { namespaces: [{ name: "example", count: 4 }] },
     });
     await expect(initialManifest()).toMatchFileSnapshot("../golden/manifest/initial-manifest.yaml");
-    const uncommented = initialManifest().replaceAll(/^( *)# (labels|windows|budget|environments|  staging)/gmu, "$1$2");
+    const uncommented = initialManifest().replaceAll(
+      /^( *)# (labels|windows|budget|environments|  staging)/gmu,
+      "$1$2",
+    );
     const all = parseManifests([{ path: "a.yaml", text: uncommented }], {
       environment: "staging",
       knownEnvironments: ["staging"],

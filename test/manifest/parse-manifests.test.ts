@@ -7,10 +7,16 @@ import { type ManifestFile, NAMESPACES_MAX, parseManifests } from "../../src/man
 import { manifest } from "./bad-manifests.ts";
 
 function example(name: string): ManifestFile {
-  return { path: `examples/${name}`, text: readFileSync(`${import.meta.dirname}/examples/${name}`) };
+  return {
+    path: `examples/${name}`,
+    text: readFileSync(`${import.meta.dirname}/examples/${name}`),
+  };
 }
 
-function parse(files: readonly ManifestFile[], environment: string | null = null): readonly NamespaceSpec[] {
+function parse(
+  files: readonly ManifestFile[],
+  environment: string | null = null,
+): readonly NamespaceSpec[] {
   const { desired, errors } = parseManifests(files, { environment });
   expect(errors).toEqual([]);
   return desired?.namespaces ?? [];
@@ -81,18 +87,34 @@ describe("parseManifests", () => {
   });
 
   it("knows the environments that manifests override, and keeps environment and commit in the state", () => {
-    const { desired, environments } = parseManifests(EXAMPLES, { environment: "staging", commit: "3f9c2e1" });
+    const { desired, environments } = parseManifests(EXAMPLES, {
+      environment: "staging",
+      commit: "3f9c2e1",
+    });
     expect(environments).toEqual(["range", "staging", "test"]);
     expect(desired).toMatchObject({ environment: "staging", commit: "3f9c2e1" });
-    expect(parseManifests(EXAMPLES, { environment: null }).desired).toMatchObject({ environment: "default", commit: null });
+    expect(parseManifests(EXAMPLES, { environment: null }).desired).toMatchObject({
+      environment: "default",
+      commit: null,
+    });
   });
 
   it("uses an alias's value, and the last anchor before it", () => {
     const customers = parse(EXAMPLES).find(({ name }) => name === "customers");
     expect(customers).toMatchObject({ labels: { team: "customers", tier: "1" }, directory: true });
-    const text = manifest(`${HASH.replace("ORDERS", "&a FIRST")}\npartitioner: &a SECOND`).replace("hash", "custom");
-    const aliased = text.replace("name: orders", "name: orders\n  labels: { before: &a x, after: *a }");
-    expect(parseOne(aliased)).toMatchObject({ labels: { before: "x", after: "x" }, object: "FIRST", partitioner: "SECOND" });
+    const text = manifest(`${HASH.replace("ORDERS", "&a FIRST")}\npartitioner: &a SECOND`).replace(
+      "hash",
+      "custom",
+    );
+    const aliased = text.replace(
+      "name: orders",
+      "name: orders\n  labels: { before: &a x, after: *a }",
+    );
+    expect(parseOne(aliased)).toMatchObject({
+      labels: { before: "x", after: "x" },
+      object: "FIRST",
+      partitioner: "SECOND",
+    });
   });
 
   it.each([
@@ -113,7 +135,8 @@ describe("parseManifests", () => {
   });
 
   it("makes an empty set of an empty file", () => {
-    for (const text of ["", "\n# nothing\n", "---\n---\n", "\uFEFF"]) expect(parse([{ path: "a.yaml", text }])).toEqual([]);
+    for (const text of ["", "\n# nothing\n", "---\n---\n", "\uFEFF"])
+      expect(parse([{ path: "a.yaml", text }])).toEqual([]);
     expect(parse([])).toEqual([]);
   });
 });
@@ -123,7 +146,8 @@ describe("split points", () => {
     manifest(`object: A\nstrategy: range\nshardKey: id\ncount: ${count}\nsplitPoints: ${points}`);
 
   it("keeps whole numbers beyond 2^53 exactly, and numbers and text apart", () => {
-    const points = '[-9223372036854775808, 9007199254740993, 9223372036854775807, "10", "9", { blob: "0aff" }]';
+    const points =
+      '[-9223372036854775808, 9007199254740993, 9223372036854775807, "10", "9", { blob: "0aff" }]';
     expect(parseOne(range(points, 7)).splitPoints).toEqual([
       { type: "integer", text: "-9223372036854775808" },
       { type: "integer", text: "9007199254740993" },
@@ -163,8 +187,19 @@ describe("environments", () => {
   });
 
   it("drops options that have no meaning under another strategy", () => {
-    expect(orders("test")).toEqual({ ...orders(null), strategy: "none", shardKey: null, count: 1, directory: false });
-    expect(orders("range")).toMatchObject({ strategy: "range", shardKey: "data.customer.id", count: 5, directory: true });
+    expect(orders("test")).toEqual({
+      ...orders(null),
+      strategy: "none",
+      shardKey: null,
+      count: 1,
+      directory: false,
+    });
+    expect(orders("range")).toMatchObject({
+      strategy: "range",
+      shardKey: "data.customer.id",
+      count: 5,
+      directory: true,
+    });
   });
 
   it("takes the base for an environment that no manifest names", () => {
@@ -187,8 +222,9 @@ describe("limits of a set", () => {
     const perFile = 8_000;
     const files = Array.from({ length: 7 }, (_, file) => ({
       path: `${file}.yaml`,
-      text: Array.from({ length: file < 6 ? perFile : NAMESPACES_MAX - 6 * perFile + 1 }, (_unused, index) =>
-        one(file * perFile + index),
+      text: Array.from(
+        { length: file < 6 ? perFile : NAMESPACES_MAX - 6 * perFile + 1 },
+        (_unused, index) => one(file * perFile + index),
       ).join("\n---\n"),
     }));
     const { desired, errors } = parseManifests(files, { environment: null });
@@ -199,17 +235,24 @@ describe("limits of a set", () => {
         line: 2 * (NAMESPACES_MAX - 6 * perFile) + 1,
         column: 65,
         kind: "limit",
-        message: "The manifests declare more than 50,000 namespaces; reading stopped here. Split the set.",
+        message:
+          "The manifests declare more than 50,000 namespaces; reading stopped here. Split the set.",
       },
     ]);
   }, 120_000);
 
   it("lists at most 1,000 errors of a file and says how many are left", () => {
-    const { errors } = parseManifests([{ path: "a.yaml", text: Array.from({ length: 1200 }, () => "a: 1").join("\n---\n") }], {
-      environment: null,
-    });
+    const { errors } = parseManifests(
+      [{ path: "a.yaml", text: Array.from({ length: 1200 }, () => "a: 1").join("\n---\n") }],
+      {
+        environment: null,
+      },
+    );
     expect(errors).toHaveLength(1001);
-    expect(errors.at(-1)).toMatchObject({ kind: "limit", message: "200 more errors in this file are not listed." });
+    expect(errors.at(-1)).toMatchObject({
+      kind: "limit",
+      message: "200 more errors in this file are not listed.",
+    });
   });
 
   it("does not call a dependency unknown when a file cannot be read", () => {
@@ -217,6 +260,8 @@ describe("limits of a set", () => {
       { path: "a.yaml", text: manifest(`${HASH}\ndependsOn: [customers]`) },
       { path: "b.yaml", text: "\0" },
     ];
-    expect(parseManifests(files, { environment: null }).errors.map(({ kind }) => kind)).toEqual(["binary"]);
+    expect(parseManifests(files, { environment: null }).errors.map(({ kind }) => kind)).toEqual([
+      "binary",
+    ]);
   });
 });

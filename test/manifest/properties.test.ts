@@ -4,7 +4,12 @@ import { describe, expect, it } from "vitest";
 
 import { type Key, compareKeys, toKey } from "../../src/model/layout/key.ts";
 import type { NamespaceSpec, Policy, Window } from "../../src/model/spec.ts";
-import { formatErrors, parseConfig, parseManifests, renderManifest } from "../../src/manifest/index.ts";
+import {
+  formatErrors,
+  parseConfig,
+  parseManifests,
+  renderManifest,
+} from "../../src/manifest/index.ts";
 import { manifest } from "./bad-manifests.ts";
 
 const VALID = `${manifest(
@@ -22,15 +27,22 @@ environments:
 )}---\n${manifest("object: A\nstrategy: none", "orders2")}`;
 
 function checkAnything(text: string | Uint8Array): void {
-  const { desired, errors } = parseManifests([{ path: "a.yaml", text }], { environment: "staging" });
+  const { desired, errors } = parseManifests([{ path: "a.yaml", text }], {
+    environment: "staging",
+  });
   expect(desired === null).toBe(errors.length > 0);
-  const lineCount = (typeof text === "string" ? text : new TextDecoder().decode(text)).split("\n").length;
+  const lineCount = (typeof text === "string" ? text : new TextDecoder().decode(text)).split(
+    "\n",
+  ).length;
   let previous = { line: 0, column: 0 };
   for (const error of errors) {
     expect(error.line).toBeGreaterThanOrEqual(1);
     expect(error.column).toBeGreaterThanOrEqual(1);
     expect(error.line).toBeLessThanOrEqual(lineCount);
-    expect(error.line > previous.line || (error.line === previous.line && error.column >= previous.column)).toBe(true);
+    expect(
+      error.line > previous.line ||
+        (error.line === previous.line && error.column >= previous.column),
+    ).toBe(true);
     previous = error;
   }
   const shown = formatErrors(errors, "text");
@@ -87,14 +99,18 @@ describe("any input", { timeout: TIMEOUT_MS }, () => {
   it("of text is refused or read, never thrown at", () => {
     const text = fc.oneof(
       fc.string({ unit: "binary", maxLength: 200 }),
-      fc.array(fc.constantFrom(...FRAGMENTS, "a", "b", "spec"), { maxLength: 40 }).map((parts) => parts.join("")),
+      fc
+        .array(fc.constantFrom(...FRAGMENTS, "a", "b", "spec"), { maxLength: 40 })
+        .map((parts) => parts.join("")),
     );
     fc.assert(fc.property(text, checkAnything), { numRuns: 400 });
   });
 
   it("that was valid before something was put in, cut out or moved is refused or read", () => {
     checkAnything(VALID);
-    expect(parseManifests([{ path: "a.yaml", text: VALID }], { environment: "staging" }).errors).toEqual([]);
+    expect(
+      parseManifests([{ path: "a.yaml", text: VALID }], { environment: "staging" }).errors,
+    ).toEqual([]);
     const mutation = fc.record({
       from: fc.nat(VALID.length),
       length: fc.nat(30),
@@ -104,7 +120,10 @@ describe("any input", { timeout: TIMEOUT_MS }, () => {
     const mutated = fc.array(mutation, { minLength: 1, maxLength: 4 }).map((steps) => {
       let text = VALID;
       for (const { from, length, insert, copy } of steps)
-        text = text.slice(0, from) + insert + text.slice(copy ? Math.max(0, from - length) : from + length);
+        text =
+          text.slice(0, from) +
+          insert +
+          text.slice(copy ? Math.max(0, from - length) : from + length);
       return text;
     });
     fc.assert(fc.property(mutated, checkAnything), { numRuns: 600 });
@@ -119,7 +138,11 @@ describe("any input", { timeout: TIMEOUT_MS }, () => {
     fc.assert(
       fc.property(fc.nat(lines.length - 1), value, (index, json) => {
         expect(lines[index]).toBeDefined();
-        checkAnything(lines.map((line, at) => (at === index ? line.replace(/: .*$/u, `: ${json}`) : line)).join("\n"));
+        checkAnything(
+          lines
+            .map((line, at) => (at === index ? line.replace(/: .*$/u, `: ${json}`) : line))
+            .join("\n"),
+        );
       }),
       { numRuns: 400 },
     );
@@ -128,13 +151,21 @@ describe("any input", { timeout: TIMEOUT_MS }, () => {
 
 const name = fc
   .string({ unit: "grapheme", minLength: 1, maxLength: 30 })
-  .filter((text) => text.isWellFormed() && !/\p{Cc}/u.test(text) && text === text.trim() && !/-(?:shard-|g)\d+$/u.test(text));
+  .filter(
+    (text) =>
+      text.isWellFormed() &&
+      !/\p{Cc}/u.test(text) &&
+      text === text.trim() &&
+      !/-(?:shard-|g)\d+$/u.test(text),
+  );
 const identifier = fc.stringMatching(/^[A-Za-z_$][A-Za-z0-9_$]{0,20}$/u);
 const shardKey = fc.stringMatching(/^[A-Za-z_][A-Za-z0-9_]{0,8}(?:\.[A-Za-z0-9_-]{1,6}){0,4}$/u);
 const splitPoint: fc.Arbitrary<Key> = fc.oneof(
   fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map(toKey),
   fc.double({ noNaN: true }).map(toKey),
-  fc.constantFrom(2 ** 63, -(2 ** 63), 2 ** 64, 1e20, 1e21, -0, Infinity, -Infinity, 5e-324).map(toKey),
+  fc
+    .constantFrom(2 ** 63, -(2 ** 63), 2 ** 64, 1e20, 1e21, -0, Infinity, -Infinity, 5e-324)
+    .map(toKey),
   fc.string({ unit: "binary", maxLength: 12 }).map(toKey),
   fc
     .constantFrom(
@@ -162,7 +193,9 @@ const splitPoint: fc.Arbitrary<Key> = fc.oneof(
 );
 const splitPoints = fc.array(splitPoint, { maxLength: 14 }).map((keys) => {
   const sorted = keys.toSorted(compareKeys);
-  return sorted.filter((key, index) => index === 0 || compareKeys(key, sorted[index - 1] as Key) !== 0);
+  return sorted.filter(
+    (key, index) => index === 0 || compareKeys(key, sorted[index - 1] as Key) !== 0,
+  );
 });
 const window: fc.Arbitrary<Window> = fc.record({
   start: fc.constantFrom("0 2 * * 1-5", "*/5 * * * *", "0 0 1 JAN *"),
@@ -204,7 +237,9 @@ const namespaceSpec: fc.Arbitrary<NamespaceSpec> = fc
     const points = drawn.strategy === "range" ? drawn.splitPoints : null;
     return {
       ...drawn,
-      labels: Object.fromEntries(Object.entries(drawn.labels).toSorted(([left], [right]) => (left < right ? -1 : 1))),
+      labels: Object.fromEntries(
+        Object.entries(drawn.labels).toSorted(([left], [right]) => (left < right ? -1 : 1)),
+      ),
       shardKey: isNone ? null : drawn.shardKey,
       count: isNone ? 1 : points === null ? drawn.count : points.length + 1,
       directory: drawn.strategy === "roundRobin" || (!isNone && drawn.directory),
@@ -220,7 +255,9 @@ describe("renderManifest", { timeout: TIMEOUT_MS }, () => {
     fc.assert(
       fc.property(namespaceSpec, (spec) => {
         const text = renderManifest(spec);
-        const { desired, errors } = parseManifests([{ path: "a.yaml", text }], { environment: null });
+        const { desired, errors } = parseManifests([{ path: "a.yaml", text }], {
+          environment: null,
+        });
         expect(errors).toEqual([]);
         expect(desired?.namespaces).toEqual([spec]);
         expect(renderManifest(desired?.namespaces[0] ?? spec)).toBe(text);

@@ -1,7 +1,10 @@
 /** The metrics of a busy Worker as one golden text, and what counts as what. */
 import { expect, it } from "vitest";
 
-import { type EnvironmentState, newEnvironmentState } from "../../src/reconcile/environment-state.ts";
+import {
+  type EnvironmentState,
+  newEnvironmentState,
+} from "../../src/reconcile/environment-state.ts";
 import type { Run, RunAction } from "../../src/model/api.ts";
 import type { Step } from "../../src/model/operation.ts";
 import { renderMetrics } from "../../src/metrics/metrics-text.ts";
@@ -32,7 +35,14 @@ function facts(changes: Partial<MetricFacts> = {}): MetricFacts {
 function ticked(durationMs: number, changes: Partial<EnvironmentState> = {}): EnvironmentState {
   const lastFigures = { requests: 1, calls: 12, looks: 10, audits: 1, runsStarted: 0 };
   const state = newEnvironmentState("production");
-  return { ...state, outcome: "complete", durationMs, checkedAt: COUNTED_AT - MINUTE_MS, lastFigures, ...changes };
+  return {
+    ...state,
+    outcome: "complete",
+    durationMs,
+    checkedAt: COUNTED_AT - MINUTE_MS,
+    lastFigures,
+    ...changes,
+  };
 }
 
 function action(changes: Partial<RunAction>): RunAction {
@@ -48,12 +58,25 @@ function action(changes: Partial<RunAction>): RunAction {
 }
 
 function run(actions: readonly RunAction[], changes: Partial<Run> = {}): Run {
-  return { id: "run-1-2", environment: "production", state: "running", finishedAt: null, actions, ...changes } as Run;
+  return {
+    id: "run-1-2",
+    environment: "production",
+    state: "running",
+    finishedAt: null,
+    actions,
+    ...changes,
+  } as Run;
 }
 
 /** The samples of one family as text. */
-function samplesOf(name: string, given: MetricFacts, counters = new CountersStore(openNodeSql())): readonly string[] {
-  const families = collectMetrics(given, counters).filter((family) => family.name === `shardctl_${name}`);
+function samplesOf(
+  name: string,
+  given: MetricFacts,
+  counters = new CountersStore(openNodeSql()),
+): readonly string[] {
+  const families = collectMetrics(given, counters).filter(
+    (family) => family.name === `shardctl_${name}`,
+  );
   return renderMetrics(families)
     .trimEnd()
     .split("\n")
@@ -77,7 +100,11 @@ it("reads as one text", async () => {
   });
   countRun(counters, after, before);
   countOperation(counters, "production", { ...ended, writePauseMs: { last: 7_000, max: 7_000 } });
-  countOperation(counters, "production", shift(ORDERS, { state: "cancelled", finishedAt: COUNTED_AT }));
+  countOperation(
+    counters,
+    "production",
+    shift(ORDERS, { state: "cancelled", finishedAt: COUNTED_AT }),
+  );
   countAlert(counters, "production", "issue", "told");
   countAlert(counters, "production", "webhook", "failed");
 
@@ -89,7 +116,12 @@ it("reads as one text", async () => {
     fingerprint: "f",
     drifts: [open],
   });
-  const failed = afterFailure(alert, "webhook", { message: "answered 503", retryAt: null }, { now: COUNTED_AT, random: 0 });
+  const failed = afterFailure(
+    alert,
+    "webhook",
+    { message: "answered 503", retryAt: null },
+    { now: COUNTED_AT, random: 0 },
+  );
   const text = renderMetrics(
     collectMetrics(
       facts({
@@ -108,7 +140,12 @@ it("reads as one text", async () => {
           run([
             action({}),
             action({
-              operation: shift(ORDERS, { step: "copy", paused: PAUSE, retries: 3, writePauseMs: { last: 18, max: 250 } }),
+              operation: shift(ORDERS, {
+                step: "copy",
+                paused: PAUSE,
+                retries: 3,
+                writePauseMs: { last: 18, max: 250 },
+              }),
             }),
             action({ state: "pending", operation: null }),
           ]),
@@ -126,10 +163,17 @@ it("reads as one text", async () => {
 });
 
 it("an operation that its run has let go of counts where it is followed, and once", () => {
-  const active = [run([action({ state: "failed" }), action({ state: "pending", operation: null })])];
-  const sum = (lines: readonly string[]): number => lines.reduce((total, line) => total + Number(line.split(" ").at(-1)), 0);
+  const active = [
+    run([action({ state: "failed" }), action({ state: "pending", operation: null })]),
+  ];
+  const sum = (lines: readonly string[]): number =>
+    lines.reduce((total, line) => total + Number(line.split(" ").at(-1)), 0);
   expect(sum(samplesOf("operations", facts({ activeRuns: active })))).toBe(0);
-  expect(sum(samplesOf("operations", facts({ activeRuns: active, unfollowed: new Map([["cutover", 1]]) })))).toBe(1);
+  expect(
+    sum(
+      samplesOf("operations", facts({ activeRuns: active, unfollowed: new Map([["cutover", 1]]) })),
+    ),
+  ).toBe(1);
 });
 
 it("an operation that never cut over has no write pause", () => {
@@ -145,12 +189,15 @@ it("an operation that ended counts once, however often its run is written", () =
   const done = run([action({ state: "done", operation: ended })]);
   countRun(counters, done, run([action({})]));
   countRun(counters, done, done);
-  expect(samplesOf("rows_moved_total", facts(), counters)).toEqual(['shardctl_rows_moved_total{environment="production"} 10']);
+  expect(samplesOf("rows_moved_total", facts(), counters)).toEqual([
+    'shardctl_rows_moved_total{environment="production"} 10',
+  ]);
 });
 
 it("above a bound no new series is begun, and those that there are go on", () => {
   const counters = new CountersStore(openNodeSql());
-  for (let series = 0; series < SERIES_MAX + 10; series++) counters.add("runs_ended", { environment: `e${series}` }, 1);
+  for (let series = 0; series < SERIES_MAX + 10; series++)
+    counters.add("runs_ended", { environment: `e${series}` }, 1);
   counters.add("runs_ended", { environment: "e0" }, 1);
   const listed = counters.list("runs_ended");
   expect(listed).toHaveLength(SERIES_MAX);

@@ -1,7 +1,10 @@
 /** Whether ticks come as often as the Worker's cron says. */
 import { describe, expect, it } from "vitest";
 
-import { newEnvironmentState, type EnvironmentState } from "../../src/reconcile/environment-state.ts";
+import {
+  newEnvironmentState,
+  type EnvironmentState,
+} from "../../src/reconcile/environment-state.ts";
 import { beat, type Heartbeat, isBeating } from "../../src/metrics/heartbeat.ts";
 
 const NOW = Date.UTC(2026, 10, 24, 12);
@@ -18,14 +21,35 @@ function underWay(startedAt: number): EnvironmentState {
 
 /** A heartbeat after events at the given minutes. */
 function beats(...events: readonly (readonly [cron: string, minute: number])[]): Heartbeat | null {
-  return events.reduce<Heartbeat | null>((before, [cron, minute]) => beat(before, cron, NOW + minute * MINUTE_MS), null);
+  return events.reduce<Heartbeat | null>(
+    (before, [cron, minute]) => beat(before, cron, NOW + minute * MINUTE_MS),
+    null,
+  );
 }
 
 describe("is", () => {
   it.each([
-    { name: "well before the first event", heartbeat: null, states: [], minute: 1000, isWell: true },
-    { name: "well within three minutes", heartbeat: beats(["* * * * *", 0]), states: [], minute: 3, isWell: true },
-    { name: "ill after that", heartbeat: beats(["* * * * *", 0]), states: [], minute: 3.1, isWell: false },
+    {
+      name: "well before the first event",
+      heartbeat: null,
+      states: [],
+      minute: 1000,
+      isWell: true,
+    },
+    {
+      name: "well within three minutes",
+      heartbeat: beats(["* * * * *", 0]),
+      states: [],
+      minute: 3,
+      isWell: true,
+    },
+    {
+      name: "ill after that",
+      heartbeat: beats(["* * * * *", 0]),
+      states: [],
+      minute: 3.1,
+      isWell: false,
+    },
     {
       name: "well for half an hour with a slower cron",
       heartbeat: beats(["*/10 * * * *", 0]),
@@ -33,7 +57,13 @@ describe("is", () => {
       minute: 30,
       isWell: true,
     },
-    { name: "ill after that, too", heartbeat: beats(["*/10 * * * *", 0]), states: [], minute: 31, isWell: false },
+    {
+      name: "ill after that, too",
+      heartbeat: beats(["*/10 * * * *", 0]),
+      states: [],
+      minute: 31,
+      isWell: false,
+    },
     {
       name: "judged by the shortest of several crons",
       heartbeat: beats(["* * * * *", 0], ["0 3 * * *", 0]),
@@ -55,7 +85,13 @@ describe("is", () => {
       minute: 181,
       isWell: false,
     },
-    { name: "ill when no pass ended", heartbeat: beats(["* * * * *", 9]), states: [ended(NOW)], minute: 10, isWell: false },
+    {
+      name: "ill when no pass ended",
+      heartbeat: beats(["* * * * *", 9]),
+      states: [ended(NOW)],
+      minute: 10,
+      isWell: false,
+    },
     {
       name: "well when the last pass has just ended",
       heartbeat: beats(["* * * * *", 9]),
@@ -70,7 +106,13 @@ describe("is", () => {
       minute: 30,
       isWell: true,
     },
-    { name: "ill when it does not end", heartbeat: beats(["* * * * *", 40]), states: [underWay(NOW)], minute: 41, isWell: false },
+    {
+      name: "ill when it does not end",
+      heartbeat: beats(["* * * * *", 40]),
+      states: [underWay(NOW)],
+      minute: 41,
+      isWell: false,
+    },
     {
       name: "ill when one of several environments is",
       heartbeat: beats(["* * * * *", 10]),

@@ -5,7 +5,8 @@ import { expect, it } from "vitest";
 import { type MetricFamily, renderMetrics } from "../../src/metrics/metrics-text.ts";
 
 /** One line of samples: name, labels, value. Source: prometheus.io/docs/instrumenting/exposition_formats. */
-const SAMPLE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)$/;
+const SAMPLE =
+  /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)$/;
 
 function family(changes: Partial<MetricFamily> = {}): MetricFamily {
   return { name: "shardctl_drifts", help: "Drifts.", type: "gauge", samples: [], ...changes };
@@ -41,8 +42,14 @@ it("gives help, type and sorted samples", () => {
 });
 
 it("keeps the buckets of a histogram in their order", () => {
-  const bucket = (le: string, value: number) => ({ suffix: "_bucket" as const, labels: { le }, value });
-  const text = renderMetrics([family({ type: "histogram", samples: [bucket("5", 1), bucket("10", 2), bucket("+Inf", 3)] })]);
+  const bucket = (le: string, value: number) => ({
+    suffix: "_bucket" as const,
+    labels: { le },
+    value,
+  });
+  const text = renderMetrics([
+    family({ type: "histogram", samples: [bucket("5", 1), bucket("10", 2), bucket("+Inf", 3)] }),
+  ]);
   expect(text.split("\n").slice(2, 5)).toEqual([
     'shardctl_drifts_bucket{le="5"} 1',
     'shardctl_drifts_bucket{le="10"} 2',
@@ -53,7 +60,9 @@ it("keeps the buckets of a histogram in their order", () => {
 it("carries any text in a label, and nothing of it out of the label", () => {
   assert(
     property(string({ unit: "binary" }), (value) => {
-      const lines = renderMetrics([family({ samples: [{ labels: { environment: value }, value: 1 }] })])
+      const lines = renderMetrics([
+        family({ samples: [{ labels: { environment: value }, value: 1 }] }),
+      ])
         .trimEnd()
         .split("\n");
       expect(lines).toHaveLength(3);

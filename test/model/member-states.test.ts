@@ -1,7 +1,13 @@
 /** What members say of themselves: one version or several, and how full they are. */
 import { describe, expect, it } from "vitest";
 import type { MemberStatus } from "../../src/model/live.ts";
-import { STORAGE_BYTES_MAX, describeFullness, describeMix, endedFull, nearlyFull } from "../../src/model/member-states.ts";
+import {
+  STORAGE_BYTES_MAX,
+  describeFullness,
+  describeMix,
+  endedFull,
+  nearlyFull,
+} from "../../src/model/member-states.ts";
 import { hashOf, runningOperation, world } from "../support/state.ts";
 
 const operation = (changes: Parameters<typeof runningOperation>[2]) =>
@@ -17,11 +23,23 @@ describe("describeMix", () => {
     ["all run one", [member("a", { library: "0.2.0" }), member("b", { library: "0.2.0" })], null],
     [
       "one is older and says so",
-      [member("a", { library: "0.2.0" }), member("b", { library: "0.1.0" }), member("c", { library: "0.2.0" })],
+      [
+        member("a", { library: "0.2.0" }),
+        member("b", { library: "0.1.0" }),
+        member("c", { library: "0.2.0" }),
+      ],
       "a, c run 0.2.0, b runs 0.1.0",
     ],
-    ["one answers and says nothing", [member("a", { library: "0.2.0" }), member("b")], "a runs 0.2.0, b runs an older version"],
-    ["one is silent and never said anything", [member("a", { library: "0.2.0" }), member("b", { healthy: false })], null],
+    [
+      "one answers and says nothing",
+      [member("a", { library: "0.2.0" }), member("b")],
+      "a runs 0.2.0, b runs an older version",
+    ],
+    [
+      "one is silent and never said anything",
+      [member("a", { library: "0.2.0" }), member("b", { healthy: false })],
+      null,
+    ],
     [
       "one is silent, and was older when it was last heard of",
       [member("a", { library: "0.2.0" }), member("b", { healthy: false, library: "0.1.0" })],
@@ -38,22 +56,35 @@ describe("describeMix", () => {
 
   it("names few of many", () => {
     const old = Array.from({ length: 8 }, (_, index) => member(`m${index}`, { library: "1" }));
-    expect(describeMix([...old, member("x", { library: "2" })])).toBe("m0, m1, m2 and 5 more run 1, x runs 2");
+    expect(describeMix([...old, member("x", { library: "2" })])).toBe(
+      "m0, m1, m2 and 5 more run 1, x runs 2",
+    );
   });
 });
 
 describe("room", () => {
   it("is said of members from 80 % on, fullest first", () => {
-    const members = [0.79, 0.8, 0.95].map((share, index) => member(`m${index}`, { storage: STORAGE_BYTES_MAX * share }));
-    expect(nearlyFull([...members, member("silent")]).map(({ name }) => name)).toEqual(["m2", "m1"]);
-    expect(describeFullness(members[2] as MemberStatus)).toMatch(/^m2 stores .*, 95\.0 % of what an object may$/);
+    const members = [0.79, 0.8, 0.95].map((share, index) =>
+      member(`m${index}`, { storage: STORAGE_BYTES_MAX * share }),
+    );
+    expect(nearlyFull([...members, member("silent")]).map(({ name }) => name)).toEqual([
+      "m2",
+      "m1",
+    ]);
+    expect(describeFullness(members[2] as MemberStatus)).toMatch(
+      /^m2 stores .*, 95\.0 % of what an object may$/,
+    );
   });
 
   it("is what ended the newest operation, until there is another", () => {
     const fault = { kind: "storageFull", message: "a has no room left" } as const;
     expect(endedFull({ operation: operation({ state: "failed", fault }) })).toBe(true);
     expect(endedFull({ operation: operation({ state: "running", fault: null }) })).toBe(false);
-    expect(endedFull({ operation: operation({ state: "failed", fault: { ...fault, kind: "mismatch" } }) })).toBe(false);
+    expect(
+      endedFull({
+        operation: operation({ state: "failed", fault: { ...fault, kind: "mismatch" } }),
+      }),
+    ).toBe(false);
     expect(endedFull({ operation: null })).toBe(false);
   });
 });

@@ -17,9 +17,24 @@ it.each([
   ["range, other split points", rangeOf("orders", [1]), rangeOf("orders", [2]), "shift"],
   ["hash to range", hashOf("orders", 2), rangeOf("orders", [2]), "swap"],
   ["roundRobin, other count", roundRobin, { ...roundRobin, generation: 1 }, "swap"],
-  ["hash, a directory switched on", hashOf("orders", 8), withDirectory(hashOf("orders", 8), true), "swap"],
-  ["hash with a directory", withDirectory(hashOf("orders", 8), true), withDirectory(hashOf("orders", 9), true), "shift"],
-  ["range with a directory", withDirectory(rangeOf("orders", [1]), true), withDirectory(rangeOf("orders", [2]), true), "swap"],
+  [
+    "hash, a directory switched on",
+    hashOf("orders", 8),
+    withDirectory(hashOf("orders", 8), true),
+    "swap",
+  ],
+  [
+    "hash with a directory",
+    withDirectory(hashOf("orders", 8), true),
+    withDirectory(hashOf("orders", 9), true),
+    "shift",
+  ],
+  [
+    "range with a directory",
+    withDirectory(rangeOf("orders", [1]), true),
+    withDirectory(rangeOf("orders", [2]), true),
+    "swap",
+  ],
 ] as const)("%s", (_name, from, to, mode) => {
   expect(operationModeFor(from, to)).toBe(mode);
 });
@@ -34,5 +49,7 @@ it("takes the next generation whose names are all free", () => {
 
 it("adds and removes the highest indexes", () => {
   expect(shiftMembers("orders", hashOf("orders", 3, "id", 2), 1)).toEqual(["orders-g2-shard-0"]);
-  expect(shiftMembers("orders", hashOf("orders", 1, "id", 2), 3)).toEqual(shardNames("orders", 2, 3));
+  expect(shiftMembers("orders", hashOf("orders", 1, "id", 2), 3)).toEqual(
+    shardNames("orders", 2, 3),
+  );
 });

@@ -19,7 +19,9 @@ function manifest(name: string, count: number, object = "ORDERS"): string {
 const GOOD = manifest("bl-orders", 2);
 
 async function show(path: string): Promise<string> {
-  const request = new Request(`https://control.test${path}`, { headers: { authorization: "Bearer read-token" } });
+  const request = new Request(`https://control.test${path}`, {
+    headers: { authorization: "Bearer read-token" },
+  });
   const response = await gitops.fetch(request, controlEnv, createExecutionContext());
   const html = await response.text();
   if (response.status !== 200) throw new Error(`${path}: ${response.status} ${html}`);
@@ -43,14 +45,19 @@ async function setAskedAt(askedAt: number): Promise<void> {
 
 /** The page of the environment, and that of the namespace. */
 async function both(): Promise<readonly [string, string]> {
-  return Promise.all([show("/?environment=production"), show("/namespaces/ORDERS/bl-orders?environment=production")]);
+  return Promise.all([
+    show("/?environment=production"),
+    show("/namespaces/ORDERS/bl-orders?environment=production"),
+  ]);
 }
 
 it("all is well", async () => {
   github.pushMain({ [PATH]: GOOD });
   const { desired } = parseManifests([{ path: PATH, text: GOOD }], { environment: "production" });
   const plan = await planFor(desired?.namespaces ?? []);
-  const { body } = await ask<{ id: string }>("POST", `/v1/plans/${plan.fingerprint}/apply`, { body: {} });
+  const { body } = await ask<{ id: string }>("POST", `/v1/plans/${plan.fingerprint}/apply`, {
+    body: {},
+  });
   expect(await endOf(body.id)).toMatchObject({ state: "succeeded" });
   await tick();
   const [overview, namespace] = await both();
@@ -59,7 +66,11 @@ it("all is well", async () => {
 });
 
 it("GitHub is unreachable, then back", async () => {
-  github.failing.set("branchHead", { kind: "unreachable", message: "GitHub did not answer", retryAt: null });
+  github.failing.set("branchHead", {
+    kind: "unreachable",
+    message: "GitHub did not answer",
+    retryAt: null,
+  });
   await tick();
   for (const html of await both()) {
     expect(html).toContain("They could not be read 1 time in a row: GitHub did not answer.");
@@ -69,7 +80,9 @@ it("GitHub is unreachable, then back", async () => {
   github.failing.clear();
   await runInDurableObject(gitopsStub(), (_instance, state) => {
     const { sql } = state.storage;
-    const { body } = sql.exec<{ body: string }>("SELECT body FROM reconcileDocuments WHERE kind = 'environment'").one();
+    const { body } = sql
+      .exec<{ body: string }>("SELECT body FROM reconcileDocuments WHERE kind = 'environment'")
+      .one();
     sql.exec(
       "UPDATE reconcileDocuments SET body = ? WHERE kind = 'environment'",
       body.replace(/"nextTryAt":\d+/g, '"nextTryAt":0'),
@@ -99,7 +112,10 @@ it("the manifests stop parsing, then all are deleted", async () => {
 
 it("a binding is gone, and an object falls over", async () => {
   github.pushMain({ [PATH]: `${GOOD}---\n${manifest("bl-gone", 2, "GONE")}` });
-  await controlsOf("bl-orders").breakCalls({ kind: "unreachable", message: "the object fell over" }, 50);
+  await controlsOf("bl-orders").breakCalls(
+    { kind: "unreachable", message: "the object fell over" },
+    50,
+  );
   await tick();
   await tick();
   await setAskedAt(0);
@@ -107,7 +123,9 @@ it("a binding is gone, and an object falls over", async () => {
   expect(overview).toMatch(/Namespaces: \d stalled/);
   expect(overview).toContain("the Worker has no Durable Object binding GONE");
   expect(overview).toContain("not seen yet");
-  expect(await show("/namespaces/GONE/bl-gone?environment=production")).toContain("has no Durable Object binding");
+  expect(await show("/namespaces/GONE/bl-gone?environment=production")).toContain(
+    "has no Durable Object binding",
+  );
   // As it was seen last, and that it does not answer now.
   expect(namespace).toContain("hash(id) × 2");
   expect(namespace).toContain("It could not be asked just now");
@@ -118,9 +136,13 @@ it("a binding is gone, and an object falls over", async () => {
 
 it("a run fails, and the clock is wrong", async () => {
   await controlsOf("bl-orders").failNext({ kind: "internal", message: "disk on fire" });
-  const { desired } = parseManifests([{ path: PATH, text: manifest("bl-orders", 3) }], { environment: "production" });
+  const { desired } = parseManifests([{ path: PATH, text: manifest("bl-orders", 3) }], {
+    environment: "production",
+  });
   const plan = await planFor(desired?.namespaces ?? []);
-  const { body } = await ask<{ id: string }>("POST", `/v1/plans/${plan.fingerprint}/apply`, { body: {} });
+  const { body } = await ask<{ id: string }>("POST", `/v1/plans/${plan.fingerprint}/apply`, {
+    body: {},
+  });
   expect(await endOf(body.id)).toMatchObject({ state: "failed" });
   const [overview, namespace] = await both();
   expect(overview).toContain("bl-orders: disk on fire");
@@ -141,7 +163,15 @@ it("the history has 100,000 rows", async () => {
        INSERT INTO events (at, environment, kind, namespace, body)
          SELECT ?, 'production', 'operation', 'n' || (n % 500), json_set(?, '$.summary', 'row ' || n) FROM numbers`,
       Date.now(),
-      JSON.stringify({ actor: "ci", commit: null, pull: null, fingerprint: null, run: null, rowsMoved: 1, durationMs: 1 }),
+      JSON.stringify({
+        actor: "ci",
+        commit: null,
+        pull: null,
+        fingerprint: null,
+        run: null,
+        rowsMoved: 1,
+        durationMs: 1,
+      }),
     );
   });
   const [overview, namespace] = await both();

@@ -41,7 +41,9 @@ import { COUNTED_AT, hashOf, liveNamespace, rowsOf, world } from "../support/sta
 const GOLDEN = "../golden/page";
 const ASSETS = { stylesheet: "/assets/style.css", script: "/assets/script.js", build: "build" };
 
-const hostile = liveNamespace(world(HOSTILE, { object: "ORDERS", layout: hashOf(HOSTILE, 3), rows: rowsOf(300) }));
+const hostile = liveNamespace(
+  world(HOSTILE, { object: "ORDERS", layout: hashOf(HOSTILE, 3), rows: rowsOf(300) }),
+);
 
 const disordered = [LOST, OUT_OF_STEP].map((live) =>
   view(live, {
@@ -57,15 +59,26 @@ const faulty = [FULL, MIXED].map((live) => view(live, { drifts: driftsOf(live) }
 const [full, mixed] = faulty;
 
 const pages: readonly (readonly [string, Markup])[] = [
-  ["empty", renderOverview(overview({ environment: null, environments: [], commit: null, checkedAt: null }), LINKS)],
+  [
+    "empty",
+    renderOverview(
+      overview({ environment: null, environments: [], commit: null, checkedAt: null }),
+      LINKS,
+    ),
+  ],
   ["busy", renderOverview(BUSY, LINKS)],
   [
     "paused",
     renderOverview(
       overview({
         paused: { by: "ci", reason: "database upgrade", at: COUNTED_AT },
-        manifestsProblem: "the manifests do not parse: orders.yaml:3. The last good manifests stay in force.",
-        namespaces: [view(liveNamespace(ORDERS), { condition: condition("orders", { type: "Reconciling", reason: "Paused" }) })],
+        manifestsProblem:
+          "the manifests do not parse: orders.yaml:3. The last good manifests stay in force.",
+        namespaces: [
+          view(liveNamespace(ORDERS), {
+            condition: condition("orders", { type: "Reconciling", reason: "Paused" }),
+          }),
+        ],
         isComplete: false,
       }),
       LINKS,
@@ -121,7 +134,10 @@ const pages: readonly (readonly [string, Markup])[] = [
   ],
   [
     "namespace-shift",
-    renderNamespacePage(namespacePage(liveNamespace(SHIFTING), { history: [viewOperation(shift(ORDERS))] }), LINKS),
+    renderNamespacePage(
+      namespacePage(liveNamespace(SHIFTING), { history: [viewOperation(shift(ORDERS))] }),
+      LINKS,
+    ),
   ],
   [
     "namespace-held",
@@ -144,7 +160,10 @@ const pages: readonly (readonly [string, Markup])[] = [
     ),
   ],
   ["overview-held", renderOverview(overview({ namespaces: [view(liveNamespace(HELD))] }), LINKS)],
-  ["namespace-thousand", renderNamespacePage(namespacePage(withSilent(liveNamespace(THOUSAND), 2)), LINKS)],
+  [
+    "namespace-thousand",
+    renderNamespacePage(namespacePage(withSilent(liveNamespace(THOUSAND), 2)), LINKS),
+  ],
   [
     "namespace-drift",
     renderNamespacePage(
@@ -156,7 +175,11 @@ const pages: readonly (readonly [string, Markup])[] = [
             message: "5 runs failed: no answer",
             failures: 5,
           }),
-          drifts: [drift("spec", "sessions", { reason: "rebalance: split points → secret-c, secret-d (live was changed)" })],
+          drifts: [
+            drift("spec", "sessions", {
+              reason: "rebalance: split points → secret-c, secret-d (live was changed)",
+            }),
+          ],
         }),
         history: [
           viewOperation(
@@ -169,7 +192,12 @@ const pages: readonly (readonly [string, Markup])[] = [
         ],
         problem: "unreachable: no answer within 2000 ms",
         events: [
-          event({ id: 5, kind: "drift", namespace: "sessions", summary: "skew: more uneven than policy.maxSkew 1.5 allows" }),
+          event({
+            id: 5,
+            kind: "drift",
+            namespace: "sessions",
+            summary: "skew: more uneven than policy.maxSkew 1.5 allows",
+          }),
         ],
       }),
       LINKS,
@@ -178,20 +206,39 @@ const pages: readonly (readonly [string, Markup])[] = [
   [
     "namespace-full",
     renderNamespacePage(
-      namespacePage(FULL, { ...(full && { namespace: full }), history: FULL.operation ? [viewOperation(FULL.operation)] : [] }),
+      namespacePage(FULL, {
+        ...(full && { namespace: full }),
+        history: FULL.operation ? [viewOperation(FULL.operation)] : [],
+      }),
       LINKS,
     ),
   ],
-  ["namespace-mixed", renderNamespacePage(namespacePage(MIXED, { ...(mixed && { namespace: mixed }) }), LINKS)],
+  [
+    "namespace-mixed",
+    renderNamespacePage(namespacePage(MIXED, { ...(mixed && { namespace: mixed }) }), LINKS),
+  ],
   ["overview-faulty", renderOverview(overview({ namespaces: faulty }), LINKS)],
   ["overview-disorder", renderOverview(overview({ namespaces: disordered }), LINKS)],
-  ["namespace-lost", renderNamespacePage(namespacePage(LOST, { ...(lost && { namespace: lost }) }), LINKS)],
+  [
+    "namespace-lost",
+    renderNamespacePage(namespacePage(LOST, { ...(lost && { namespace: lost }) }), LINKS),
+  ],
   [
     "namespace-out-of-step",
-    renderNamespacePage(namespacePage(OUT_OF_STEP, { ...(outOfStep && { namespace: outOfStep }) }), LINKS),
+    renderNamespacePage(
+      namespacePage(OUT_OF_STEP, { ...(outOfStep && { namespace: outOfStep }) }),
+      LINKS,
+    ),
   ],
   ["namespace-hostile", renderNamespacePage(namespacePage(hostile), LINKS)],
-  ["login", renderLogin({ next: `/?search=${HOSTILE}`, problem: "The token is not known to this Worker.", hasAccess: true })],
+  [
+    "login",
+    renderLogin({
+      next: `/?search=${HOSTILE}`,
+      problem: "The token is not known to this Worker.",
+      hasAccess: true,
+    }),
+  ],
   ["message", renderMessage("Not found", `No namespace ${HOSTILE}`)],
 ];
 
@@ -211,29 +258,42 @@ describe("pages", () => {
     await expect(document).toMatchFileSnapshot(`${GOLDEN}/document.html`);
   });
 
-  it.each(pages)("%s keeps what the strict policy and readers of screens need", async (_name, main) => {
-    const html = await toText(main);
-    expect(html).not.toMatch(/<(script|style|iframe|object|embed)\b|\sstyle=|\son[a-z]+=(?!x)["']|javascript:/i);
-    for (const mark of ["\u202E", "\u0007"]) expect(html).not.toContain(mark);
-    expect(html).not.toContain("secret-");
-    expect(html.match(/<h1\b/g)).toHaveLength(1);
-    for (const table of html.match(/<table[\s\S]*?<\/table>/g) ?? []) expect(table).toContain("<caption");
-    for (const svg of html.match(/<svg[^>]*>/g) ?? []) expect(svg).toMatch(/role="img" aria-label="[^"]+"/);
-    const ids = [...html.matchAll(/\sid="([^"]+)"/g)].map(([, id]) => id);
-    expect(new Set(ids).size).toBe(ids.length);
-  });
+  it.each(pages)(
+    "%s keeps what the strict policy and readers of screens need",
+    async (_name, main) => {
+      const html = await toText(main);
+      expect(html).not.toMatch(
+        /<(script|style|iframe|object|embed)\b|\sstyle=|\son[a-z]+=(?!x)["']|javascript:/i,
+      );
+      for (const mark of ["\u202E", "\u0007"]) expect(html).not.toContain(mark);
+      expect(html).not.toContain("secret-");
+      expect(html.match(/<h1\b/g)).toHaveLength(1);
+      for (const table of html.match(/<table[\s\S]*?<\/table>/g) ?? [])
+        expect(table).toContain("<caption");
+      for (const svg of html.match(/<svg[^>]*>/g) ?? [])
+        expect(svg).toMatch(/role="img" aria-label="[^"]+"/);
+      const ids = [...html.matchAll(/\sid="([^"]+)"/g)].map(([, id]) => id);
+      expect(new Set(ids).size).toBe(ids.length);
+    },
+  );
 
   it("show what is wrong with members, and the way out", async () => {
-    const shown = (await toText(renderOverview(overview({ namespaces: faulty }), LINKS))).replaceAll("&#39;", "'");
+    const shown = (
+      await toText(renderOverview(overview({ namespaces: faulty }), LINKS))
+    ).replaceAll("&#39;", "'");
     const found = [FULL, MIXED].flatMap(driftsOf);
     expect(found.map(({ kind }) => kind)).toEqual(["storageFull", "unhealthy", "mixedVersions"]);
-    for (const { kind, reason, remedy } of found) for (const text of [kind, reason, remedy]) expect(shown).toContain(text);
+    for (const { kind, reason, remedy } of found)
+      for (const text of [kind, reason, remedy]) expect(shown).toContain(text);
   });
 
   it("writers 1: show what is out of step, and the way out, on both pages", async () => {
-    const list = (await toText(renderOverview(overview({ namespaces: disordered }), LINKS))).replaceAll("&#39;", "'");
+    const list = (
+      await toText(renderOverview(overview({ namespaces: disordered }), LINKS))
+    ).replaceAll("&#39;", "'");
     const one = await toText(renderNamespacePage(namespacePage(LOST), LINKS));
-    for (const text of ["registry lost: to be repaired", "out of step: to be repaired"]) expect(list).toContain(text);
+    for (const text of ["registry lost: to be repaired", "out of step: to be repaired"])
+      expect(list).toContain(text);
     expect(one).toContain("<code>shardctl repair carts</code>");
     for (const { kind, reason, remedy } of [LOST, OUT_OF_STEP].flatMap(driftsOf))
       for (const text of [kind, reason, remedy]) expect(list).toContain(text);
@@ -241,41 +301,55 @@ describe("pages", () => {
 
   it("show the version and the size of each member, and how old they are where it is silent", async () => {
     const html = await toText(renderNamespacePage(namespacePage(MIXED), LINKS));
-    const rowOf = (name: string): string => new RegExp(`<tr[^>]*data-key="${name}".*?</tr>`, "s").exec(html)?.[0] ?? "";
-    for (const text of ["98.0 kB", "0.1.0", "5f2a0c3b9d17"]) expect(rowOf("orders-shard-1")).toContain(text);
+    const rowOf = (name: string): string =>
+      new RegExp(`<tr[^>]*data-key="${name}".*?</tr>`, "s").exec(html)?.[0] ?? "";
+    for (const text of ["98.0 kB", "0.1.0", "5f2a0c3b9d17"])
+      expect(rowOf("orders-shard-1")).toContain(text);
     expect(rowOf("orders-shard-1")).not.toContain("<time");
-    for (const text of ["98.0 kB", "0.2.0", "<time"]) expect(rowOf("orders-shard-2")).toContain(text);
+    for (const text of ["98.0 kB", "0.2.0", "<time"])
+      expect(rowOf("orders-shard-2")).toContain(text);
     // Objects of the version before say nothing of themselves.
     const plain = await toText(renderNamespacePage(namespacePage(liveNamespace(ORDERS)), LINKS));
-    for (const head of ["Storage", "Library", "Schema"]) expect([head, plain.includes(`>${head}<`)]).toEqual([head, false]);
+    for (const head of ["Storage", "Library", "Schema"])
+      expect([head, plain.includes(`>${head}<`)]).toEqual([head, false]);
   });
 
   it("name no row's key where an operation or a reason could", async () => {
-    const page = namespacePage(liveNamespace(SKEWED), { problem: "rebalance: split points → secret-a, secret-b" });
+    const page = namespacePage(liveNamespace(SKEWED), {
+      problem: "rebalance: split points → secret-a, secret-b",
+    });
     expect(await toText(renderNamespacePage(page, LINKS))).not.toContain("secret-");
   });
 });
 
 describe("a sight", () => {
-  it.each([1, 2, BUCKETS_MAX, BUCKETS_MAX + 1, 999, 1000])("of %i members puts every member in one bucket", (count) => {
-    const live = liveNamespace(world("n", { layout: hashOf("n", count), rows: rowsOf(5_000) }));
-    const { buckets, rows } = makeSight(live, 0);
-    expect(buckets.length).toBeLessThanOrEqual(BUCKETS_MAX);
-    expect(buckets.reduce((sum, { members }) => sum + members, 0)).toBe(count);
-    expect(buckets.reduce((sum, { rowsTotal }) => sum + rowsTotal, 0)).toBe(rows);
-    buckets.forEach(({ first, members, rowsMin, rowsMax }, index) => {
-      const own = live.members.slice(first, first + members).map((member) => member.rows);
-      expect([rowsMin, rowsMax]).toEqual([Math.min(...own), Math.max(...own)]);
-      expect(first + members).toBe(buckets[index + 1]?.first ?? count);
-    });
-    expect(Math.max(...buckets.map(({ members }) => members)) - Math.min(...buckets.map(({ members }) => members))).toBeLessThan(
-      2,
-    );
-  });
+  it.each([1, 2, BUCKETS_MAX, BUCKETS_MAX + 1, 999, 1000])(
+    "of %i members puts every member in one bucket",
+    (count) => {
+      const live = liveNamespace(world("n", { layout: hashOf("n", count), rows: rowsOf(5_000) }));
+      const { buckets, rows } = makeSight(live, 0);
+      expect(buckets.length).toBeLessThanOrEqual(BUCKETS_MAX);
+      expect(buckets.reduce((sum, { members }) => sum + members, 0)).toBe(count);
+      expect(buckets.reduce((sum, { rowsTotal }) => sum + rowsTotal, 0)).toBe(rows);
+      buckets.forEach(({ first, members, rowsMin, rowsMax }, index) => {
+        const own = live.members.slice(first, first + members).map((member) => member.rows);
+        expect([rowsMin, rowsMax]).toEqual([Math.min(...own), Math.max(...own)]);
+        expect(first + members).toBe(buckets[index + 1]?.first ?? count);
+      });
+      expect(
+        Math.max(...buckets.map(({ members }) => members)) -
+          Math.min(...buckets.map(({ members }) => members)),
+      ).toBeLessThan(2);
+    },
+  );
 
   it("knows no skew while a member is silent, and names the silent ones", () => {
     const sight = makeSight(withSilent(liveNamespace(ORDERS), 7), 0);
-    expect(sight).toMatchObject({ skew: null, unhealthyCount: 7, fullest: { name: "orders-shard-7" } });
+    expect(sight).toMatchObject({
+      skew: null,
+      unhealthyCount: 7,
+      fullest: { name: "orders-shard-7" },
+    });
     expect(sight.unhealthy).toHaveLength(5);
   });
 
@@ -290,7 +364,9 @@ describe("a sight", () => {
   });
 
   it("of an operation leaves its layouts out", () => {
-    const text = JSON.stringify(viewOperation(shift(SKEWED, { from: SKEWED.layout, correlationId: "run-a-b:sessions" })));
+    const text = JSON.stringify(
+      viewOperation(shift(SKEWED, { from: SKEWED.layout, correlationId: "run-a-b:sessions" })),
+    );
     expect(text).not.toContain("secret-");
     expect(JSON.parse(text)).toMatchObject({ run: "run-a-b" });
   });
@@ -298,16 +374,28 @@ describe("a sight", () => {
 
 describe("the time left", () => {
   const cases = [
-    ["nothing done", { rowsCopied: 0, rowsVerified: 0 }, "not known yet: too little is done to tell"],
+    [
+      "nothing done",
+      { rowsCopied: 0, rowsVerified: 0 },
+      "not known yet: too little is done to tell",
+    ],
     ["just begun", { startedAt: COUNTED_AT - 500 }, "not known yet: too little is done to tell"],
     [
       "half",
       { rowsCopied: 3_000, rowsVerified: 1_000 },
       "about 20.0 s, at the average so far: 200 rows read a second for 20.0 s",
     ],
-    ["all rows", { rowsCopied: 4_000, rowsVerified: 4_000 }, "rows are copied and verified; what is left takes no rows"],
+    [
+      "all rows",
+      { rowsCopied: 4_000, rowsVerified: 4_000 },
+      "rows are copied and verified; what is left takes no rows",
+    ],
     ["a pause", { paused: PAUSE }, "not while it is paused"],
-    ["no rows at all", { rowsTotal: 0, rowsCopied: 0, rowsVerified: 0 }, "not known yet: too little is done to tell"],
+    [
+      "no rows at all",
+      { rowsTotal: 0, rowsCopied: 0, rowsVerified: 0 },
+      "not known yet: too little is done to tell",
+    ],
   ] as const;
   it.each(cases)("after %s", (_name, changes, expected) => {
     expect(describeEta(viewOperation(shift(ORDERS, changes)))).toBe(expected);
@@ -319,14 +407,20 @@ describe("the files of the page", () => {
     expect(SCRIPT.length).toBeLessThan(3_072);
     expect(() => new Script(SCRIPT)).not.toThrow();
     expect(STYLESHEET.length).toBeLessThan(12_000);
-    for (const file of [SCRIPT, STYLESHEET]) expect(file).not.toMatch(/https?:|url\(|@import|eval\(|innerHTML/);
+    for (const file of [SCRIPT, STYLESHEET])
+      expect(file).not.toMatch(/https?:|url\(|@import|eval\(|innerHTML/);
   });
 });
 
 describe("the colours", () => {
   const themes = [...STYLESHEET.matchAll(/:root \{([^}]*)\}/g)].map(
     ([, block]) =>
-      new Map([...(block ?? "").matchAll(/--([\w-]+): (#[0-9a-f]+)/g)].map(([, name, value]) => [name ?? "", value ?? ""])),
+      new Map(
+        [...(block ?? "").matchAll(/--([\w-]+): (#[0-9a-f]+)/g)].map(([, name, value]) => [
+          name ?? "",
+          value ?? "",
+        ]),
+      ),
   );
   const pairs = [
     ["ink", "paper", 4.5],
@@ -351,7 +445,9 @@ describe("the colours", () => {
   it.each(pairs)("%s on %s keep a contrast of %d in light and dark", (front, back, least) => {
     expect(themes).toHaveLength(2);
     for (const theme of themes) {
-      const [light, dark] = [luminance(theme.get(front)), luminance(theme.get(back))].toSorted((left, right) => right - left);
+      const [light, dark] = [luminance(theme.get(front)), luminance(theme.get(back))].toSorted(
+        (left, right) => right - left,
+      );
       expect(((light ?? 0) + 0.05) / ((dark ?? 0) + 0.05)).toBeGreaterThanOrEqual(least);
     }
   });
@@ -359,7 +455,9 @@ describe("the colours", () => {
 
 /** Relative luminance as WCAG 2 defines it. */
 function luminance(color: string | undefined): number {
-  const digits = /^#(\w\w)(\w\w)(\w\w)$/.exec((color ?? "").replace(/^#(\w)(\w)(\w)$/, "#$1$1$2$2$3$3"));
+  const digits = /^#(\w\w)(\w\w)(\w\w)$/.exec(
+    (color ?? "").replace(/^#(\w)(\w)(\w)$/, "#$1$1$2$2$3$3"),
+  );
   if (digits === null) throw new Error(`No colour: ${color}`);
   const [red = 0, green = 0, blue = 0] = digits.slice(1).map((hex) => {
     const part = Number.parseInt(hex, 16) / 255;

@@ -1,11 +1,24 @@
-import { createExecutionContext, runInDurableObject, SELF, waitOnExecutionContext } from "cloudflare:test";
+import {
+  createExecutionContext,
+  runInDurableObject,
+  SELF,
+  waitOnExecutionContext,
+} from "cloudflare:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
 
 import { createAccessVerifier } from "../../src/server/access/access-verifier.ts";
 import { createReconciler } from "../../src/server/index.ts";
 import type { ControlEnv } from "../support/control-worker.ts";
-import { applyPlan, controlEnv, controlsOf, coordinatorStub, followRun, makePlan, spec } from "../support/control-api.ts";
+import {
+  applyPlan,
+  controlEnv,
+  controlsOf,
+  coordinatorStub,
+  followRun,
+  makePlan,
+  spec,
+} from "../support/control-api.ts";
 
 const ORIGIN = "https://control.test";
 const AUDIENCE = "a".repeat(64);
@@ -15,7 +28,10 @@ function ask(path: string, init: RequestInit = {}): Promise<Response> {
   return SELF.fetch(`${ORIGIN}${path}`, { redirect: "manual", ...init });
 }
 
-function signIn(fields: Record<string, string>, headers: Record<string, string> = {}): Promise<Response> {
+function signIn(
+  fields: Record<string, string>,
+  headers: Record<string, string> = {},
+): Promise<Response> {
   return ask("/login", {
     method: "POST",
     body: new URLSearchParams(fields).toString(),
@@ -25,7 +41,8 @@ function signIn(fields: Record<string, string>, headers: Record<string, string> 
 
 async function read(path: string): Promise<string> {
   const response = await ask(path, { headers: { authorization: "Bearer read-token" } });
-  if (response.status !== 200) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+  if (response.status !== 200)
+    throw new Error(`${path}: ${response.status} ${await response.text()}`);
   return response.text();
 }
 
@@ -39,23 +56,29 @@ describe("who may look", () => {
     async (path) => {
       const response = await ask(path);
       expect(response.status).toBe(303);
-      expect(new URL(response.headers.get("location") ?? "", ORIGIN).searchParams.get("next")).toBe(path);
+      expect(new URL(response.headers.get("location") ?? "", ORIGIN).searchParams.get("next")).toBe(
+        path,
+      );
       expect((await ask(`${path}${path.includes("?") ? "&" : "?"}part=main`)).status).toBe(401);
     },
   );
 
-  it.each(["read-token", "plan-token", "apply-token"])("lets %s in, by header and by cookie", async (token) => {
-    expect((await ask("/", { headers: { authorization: `Bearer ${token}` } })).status).toBe(200);
-    const signedIn = await signIn({ token, next: "/?environment=page" });
-    expect(signedIn.status).toBe(303);
-    expect(signedIn.headers.get("location")).toBe("/?environment=page");
-    const cookie = signedIn.headers.get("set-cookie") ?? "";
-    expect(cookie).toMatch(/^__Host-shardctl=/);
-    for (const part of ["HttpOnly", "Secure", "SameSite=Strict", "Path=/"]) expect(cookie).toContain(part);
-    const page = await ask("/", { headers: { cookie: cookie.split(";")[0] ?? "" } });
-    expect(page.status).toBe(200);
-    expect(await page.text()).toContain("Sign out");
-  });
+  it.each(["read-token", "plan-token", "apply-token"])(
+    "lets %s in, by header and by cookie",
+    async (token) => {
+      expect((await ask("/", { headers: { authorization: `Bearer ${token}` } })).status).toBe(200);
+      const signedIn = await signIn({ token, next: "/?environment=page" });
+      expect(signedIn.status).toBe(303);
+      expect(signedIn.headers.get("location")).toBe("/?environment=page");
+      const cookie = signedIn.headers.get("set-cookie") ?? "";
+      expect(cookie).toMatch(/^__Host-shardctl=/);
+      for (const part of ["HttpOnly", "Secure", "SameSite=Strict", "Path=/"])
+        expect(cookie).toContain(part);
+      const page = await ask("/", { headers: { cookie: cookie.split(";")[0] ?? "" } });
+      expect(page.status).toBe(200);
+      expect(await page.text()).toContain("Sign out");
+    },
+  );
 
   it.each(["wrong", "", "  ", "two words", "x".repeat(2000)])(
     "refuses a wrong token and keeps nothing of it (%#)",
@@ -88,15 +111,18 @@ describe("who may look", () => {
     ["/namespaces/ORDERS/a%2Fb", "/namespaces/ORDERS/a%2Fb"],
   ])("goes from signing in at %s to %s", async (next, expected) => {
     expect((await signIn({ token: "read-token", next })).headers.get("location")).toBe(expected);
-    expect(await (await ask(`/login?${new URLSearchParams({ next }).toString()}`)).text()).toContain(
-      `name="next" value="${expected}"`,
-    );
+    expect(
+      await (await ask(`/login?${new URLSearchParams({ next }).toString()}`)).text(),
+    ).toContain(`name="next" value="${expected}"`);
   });
 
-  it.each(["https://evil.test", "null", "http://control.test"])("signs nobody in or out for a form of %s", async (origin) => {
-    expect((await signIn({ token: "read-token", next: "/" }, { origin })).status).toBe(403);
-    expect((await ask("/logout", { method: "POST", headers: { origin } })).status).toBe(403);
-  });
+  it.each(["https://evil.test", "null", "http://control.test"])(
+    "signs nobody in or out for a form of %s",
+    async (origin) => {
+      expect((await signIn({ token: "read-token", next: "/" }, { origin })).status).toBe(403);
+      expect((await ask("/logout", { method: "POST", headers: { origin } })).status).toBe(403);
+    },
+  );
 
   it("forgets the token at signing out", async () => {
     const response = await ask("/logout", { method: "POST", headers: { origin: ORIGIN } });
@@ -130,7 +156,9 @@ describe("Cloudflare Access", () => {
   async function fetchKeys(url: unknown): Promise<Response> {
     asked.push(String(url));
     if (isDown) return new Response("down", { status: 503 });
-    return Response.json({ keys: [{ ...(await exportJWK(keys.publicKey)), kid: "k", alg: "RS256", use: "sig" }] });
+    return Response.json({
+      keys: [{ ...(await exportJWK(keys.publicKey)), kid: "k", alg: "RS256", use: "sig" }],
+    });
   }
 
   beforeAll(async () => {
@@ -140,7 +168,14 @@ describe("Cloudflare Access", () => {
 
   async function token(claims: Record<string, unknown> = {}, byStranger = false): Promise<string> {
     const now = Math.floor(Date.now() / 1000);
-    const all = { iss: ISSUER, aud: [AUDIENCE], iat: now, exp: now + 300, email: "ada@acme.test", ...claims };
+    const all = {
+      iss: ISSUER,
+      aud: [AUDIENCE],
+      iat: now,
+      exp: now + 300,
+      email: "ada@acme.test",
+      ...claims,
+    };
     return new SignJWT(all)
       .setProtectedHeader({ alg: "RS256", kid: "k" })
       .sign(byStranger ? stranger.privateKey : keys.privateKey);
@@ -148,7 +183,9 @@ describe("Cloudflare Access", () => {
 
   async function enter(assertion: string, path = "/"): Promise<Response> {
     const context = createExecutionContext();
-    const request = new Request(`${ORIGIN}${path}`, { headers: { "cf-access-jwt-assertion": assertion } });
+    const request = new Request(`${ORIGIN}${path}`, {
+      headers: { "cf-access-jwt-assertion": assertion },
+    });
     const response = await worker.fetch(request, controlEnv, context);
     await waitOnExecutionContext(context);
     return response;
@@ -183,11 +220,17 @@ describe("Cloudflare Access", () => {
   });
 
   it("tells a team whose keys cannot be read from a wrong token", async () => {
-    const fresh = createAccessVerifier({ issuer: ISSUER, audience: AUDIENCE }, { fetch: fetchKeys });
+    const fresh = createAccessVerifier(
+      { issuer: ISSUER, audience: AUDIENCE },
+      { fetch: fetchKeys },
+    );
     isDown = true;
     const verified = await fresh.verify(await token(), Date.now());
     isDown = false;
-    expect(verified).toMatchObject({ ok: false, failure: expect.stringContaining("could not be read") });
+    expect(verified).toMatchObject({
+      ok: false,
+      failure: expect.stringContaining("could not be read"),
+    });
   });
 
   it("means nothing to a Worker without the option", async () => {
@@ -199,7 +242,11 @@ describe("Cloudflare Access", () => {
     [{ team: "acme.example.com", audience: AUDIENCE }, "access.team"],
     [{ team: "acme", audience: "short" }, "access.audience"],
   ])("refuses the option %j", async (access, expected) => {
-    const wrong = createReconciler<ControlEnv>({ objects: () => ({}), coordinator: (env) => env.SHARDCTL, access: () => access });
+    const wrong = createReconciler<ControlEnv>({
+      objects: () => ({}),
+      coordinator: (env) => env.SHARDCTL,
+      access: () => access,
+    });
     const response = await wrong.fetch(new Request(ORIGIN), controlEnv, createExecutionContext());
     expect(response.status).toBe(503);
     expect(await response.text()).toContain(expected);
@@ -207,20 +254,22 @@ describe("Cloudflare Access", () => {
 });
 
 describe("answers", () => {
-  it.each(["/", "/namespaces/ORDERS/p-orders?environment=page", "/login", "/namespaces/ORDERS/nobody"])(
-    "%s has a strict policy and no cache",
-    async (path) => {
-      const { headers } = await ask(path, { headers: { authorization: "Bearer read-token" } });
-      expect(headers.get("content-security-policy")).toBe(
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
-      );
-      expect(headers.get("x-content-type-options")).toBe("nosniff");
-      expect(headers.get("referrer-policy")).toBe("same-origin");
-      expect(headers.get("strict-transport-security")).toBeNull();
-      expect(headers.get("cache-control")).toBe("no-store");
-      expect(headers.get("content-type")).toBe("text/html; charset=utf-8");
-    },
-  );
+  it.each([
+    "/",
+    "/namespaces/ORDERS/p-orders?environment=page",
+    "/login",
+    "/namespaces/ORDERS/nobody",
+  ])("%s has a strict policy and no cache", async (path) => {
+    const { headers } = await ask(path, { headers: { authorization: "Bearer read-token" } });
+    expect(headers.get("content-security-policy")).toBe(
+      "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
+    );
+    expect(headers.get("x-content-type-options")).toBe("nosniff");
+    expect(headers.get("referrer-policy")).toBe("same-origin");
+    expect(headers.get("strict-transport-security")).toBeNull();
+    expect(headers.get("cache-control")).toBe("no-store");
+    expect(headers.get("content-type")).toBe("text/html; charset=utf-8");
+  });
 
   it("keep stylesheet and script for ever, under names that change with them", async () => {
     const html = await read("/?environment=page");
@@ -241,7 +290,11 @@ describe("answers", () => {
     const etag = first.headers.get("etag") ?? "";
     expect(await first.text()).toMatch(/^<main id="main"[\s\S]*<\/main>$/);
     expect((await ask(path, { headers: { ...headers, "if-none-match": etag } })).status).toBe(304);
-    expect((await read("/?environment=page")).match(/data-etag="([^"]*)"/)?.[1]?.replaceAll("&quot;", '"')).toBe(etag);
+    expect(
+      (await read("/?environment=page"))
+        .match(/data-etag="([^"]*)"/)?.[1]
+        ?.replaceAll("&quot;", '"'),
+    ).toBe(etag);
     await makePlan("page", [spec("p-orders", { count: 5 })]);
     expect((await ask(path, { headers: { ...headers, "if-none-match": etag } })).status).toBe(200);
   });
@@ -250,7 +303,10 @@ describe("answers", () => {
     const response = await ask("/?page=x", { headers: { authorization: "Bearer read-token" } });
     expect(response.status).toBe(400);
     expect(await response.text()).toContain("?page= must be a whole number");
-    expect((await ask("/namespaces/ORDERS/nobody", { headers: { authorization: "Bearer read-token" } })).status).toBe(404);
+    expect(
+      (await ask("/namespaces/ORDERS/nobody", { headers: { authorization: "Bearer read-token" } }))
+        .status,
+    ).toBe(404);
   });
 });
 
@@ -261,13 +317,21 @@ describe("what is asked for a page", () => {
       "many",
       names.map((name) => spec(name)),
     );
-    for (let tries = 0; tries < 10 && (await read("/?environment=many")).includes("not seen yet"); tries++) {
+    for (
+      let tries = 0;
+      tries < 10 && (await read("/?environment=many")).includes("not seen yet");
+      tries++
+    ) {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    const verbs = await Promise.all(names.map(async (name) => (await controlsOf(name).verbs()).length));
+    const verbs = await Promise.all(
+      names.map(async (name) => (await controlsOf(name).verbs()).length),
+    );
     const html = await read("/?environment=many");
     expect(html).toContain("Page 1 of 2, 60 namespaces");
-    expect(await Promise.all(names.map(async (name) => (await controlsOf(name).verbs()).length))).toEqual(verbs);
+    expect(
+      await Promise.all(names.map(async (name) => (await controlsOf(name).verbs()).length)),
+    ).toEqual(verbs);
     // Planning read each of them once; the page the first fifty, once more.
     const [shown, beyond] = [verbs.slice(0, 50), verbs.slice(50)];
     expect(new Set(shown)).toEqual(new Set([(beyond[0] ?? 0) + 1]));
@@ -295,7 +359,9 @@ describe("what is asked for a page", () => {
     const after = await read("/?environment=moves");
     expect(after).not.toContain('id="underway"');
     expect(after).toContain("hash(id) × 2");
-    expect(after).toMatch(/What happened[\s\S]*the run succeeded: 1 done[\s\S]*shard 1 → 2 members, operation 1 completed/);
+    expect(after).toMatch(
+      /What happened[\s\S]*the run succeeded: 1 done[\s\S]*shard 1 → 2 members, operation 1 completed/,
+    );
     expect(await read("/namespaces/ORDERS/p-moving?environment=moves")).toMatch(
       /#1 shard[\s\S]*3 rows moved[\s\S]*What happened[\s\S]*operation 1 completed/,
     );
@@ -319,7 +385,15 @@ describe("the list of 10,000 namespaces", () => {
         state.storage.sql.exec(
           "INSERT INTO reconciledNames VALUES ('big', ?, 'ORDERS', 0, 0, 'x', 0, 0, 0, ?)",
           name,
-          JSON.stringify({ name, object: "ORDERS", spec: null, condition, faults, differences: [], padding: "x".repeat(2000) }),
+          JSON.stringify({
+            name,
+            object: "ORDERS",
+            spec: null,
+            condition,
+            faults,
+            differences: [],
+            padding: "x".repeat(2000),
+          }),
         );
       };
       for (let index = 0; index < 10_000; index++) {
@@ -336,7 +410,11 @@ describe("the list of 10,000 namespaces", () => {
           lastSeenAt: 1,
           pass: 1,
         };
-        insert(`n${String(index).padStart(5, "0")}`, isStalled ? "Stalled" : "Ready", isStalled ? [drift] : []);
+        insert(
+          `n${String(index).padStart(5, "0")}`,
+          isStalled ? "Stalled" : "Ready",
+          isStalled ? [drift] : [],
+        );
       }
       const plan = (query: string): string =>
         state.storage.sql
@@ -347,7 +425,9 @@ describe("the list of 10,000 namespaces", () => {
       const of = "FROM listedNames INDEXED BY listedByRank WHERE environment = 'big'";
       const covered = /^SEARCH listedNames USING COVERING INDEX listedByRank \(environment=\?\)$/;
       expect(plan(`SELECT listRank, count(*) ${of} GROUP BY listRank`)).toMatch(covered);
-      expect(plan(`SELECT name, object ${of} ORDER BY listRank, name, object LIMIT 50`)).toMatch(covered);
+      expect(plan(`SELECT name, object ${of} ORDER BY listRank, name, object LIMIT 50`)).toMatch(
+        covered,
+      );
     });
     const first = await read("/?environment=big");
     expect(first).toContain("Namespaces: 4 stalled, 9,996 ready");

@@ -3,7 +3,16 @@ import { describe, expect, it } from "vitest";
 import { toKey } from "../../src/model/layout/key.ts";
 import type { NamespaceSpec } from "../../src/model/spec.ts";
 import { checkPlan, planOf } from "../support/check-plan.ts";
-import { type World, desired, hashOf, integerRows, rangeOf, rowsOf, spec, world } from "../support/state.ts";
+import {
+  type World,
+  desired,
+  hashOf,
+  integerRows,
+  rangeOf,
+  rowsOf,
+  spec,
+  world,
+} from "../support/state.ts";
 
 const quantiles = spec("orders", { strategy: "range", count: 4 });
 const reviewedRows = integerRows(1000);
@@ -29,7 +38,9 @@ describe("choices that follow the counts stay as reviewed", () => {
     expect(second.fingerprint).toBe(first.fingerprint);
     expect(second.changes[0]?.to).toEqual(first.changes[0]?.to);
     expect(second.changes[0]?.rowsTotal).toBe(1100);
-    expect(await checkPlan(desired(quantiles), [world("orders", { rows: mergedRows })], second)).toBe(1);
+    expect(
+      await checkPlan(desired(quantiles), [world("orders", { rows: mergedRows })], second),
+    ).toBe(1);
   });
 
   it("slots moved for skew, also when the skew has sunk below the policy meanwhile", async () => {
@@ -78,11 +89,19 @@ describe("choices are made anew", () => {
     ["the strategy changed", spec("orders", { count: 4 }), after],
     [
       "split points were declared",
-      { ...quantiles, splitPoints: [toKey(1), toKey(2), toKey(3)], policy: { ...quantiles.policy, maxSkew: 4 } },
+      {
+        ...quantiles,
+        splitPoints: [toKey(1), toKey(2), toKey(3)],
+        policy: { ...quantiles.policy, maxSkew: 4 },
+      },
       after,
     ],
     ["the live layout changed", quantiles, { ...after, layout: hashOf("orders", 2) }],
-    ["the reviewed change was of another kind", quantiles, { ...after, layout: rangeOf("orders", [500]) }],
+    [
+      "the reviewed change was of another kind",
+      quantiles,
+      { ...after, layout: rangeOf("orders", [500]) },
+    ],
   ] as const)("when %s", async (_name, merged, live) => {
     const { first, fresh, second } = await replan(quantiles, before, merged, live);
     expect(second.fingerprint).toBe(fresh.fingerprint);
@@ -91,8 +110,15 @@ describe("choices are made anew", () => {
 
   it("for the namespace concerned only: another one keeps its choice", async () => {
     const users = spec("users", { strategy: "range", count: 2 });
-    const first = await planOf(desired(quantiles, users), [before, world("users", { rows: reviewedRows })]);
-    const second = await planOf(desired(quantiles, users), [{ ...after, epoch: 9 }, world("users", { rows: mergedRows })], first);
+    const first = await planOf(desired(quantiles, users), [
+      before,
+      world("users", { rows: reviewedRows }),
+    ]);
+    const second = await planOf(
+      desired(quantiles, users),
+      [{ ...after, epoch: 9 }, world("users", { rows: mergedRows })],
+      first,
+    );
     expect(second.fingerprint).not.toBe(first.fingerprint);
     expect(second.changes.map(({ to }) => to)).not.toContainEqual(first.changes[0]?.to);
     expect(second.changes.map(({ to }) => to)).toContainEqual(first.changes[1]?.to);

@@ -29,14 +29,19 @@ import {
   world,
 } from "../support/state.ts";
 
-const byDigit: Partitioners = { byDigit: { version: 2, owner: (key, count) => Number(key.text.at(-1) ?? 0) % count } };
+const byDigit: Partitioners = {
+  byDigit: { version: 2, owner: (key, count) => Number(key.text.at(-1) ?? 0) % count },
+};
 
 function roundRobin(count: number, generation = 0): Layout {
   return roundRobinLayout("id", generation, shardNames("orders", generation, count));
 }
 
 function custom(count: number, version: number, generation = 0): Layout {
-  return customLayout("id", generation, shardNames("orders", generation, count), { name: "byDigit", version });
+  return customLayout("id", generation, shardNames("orders", generation, count), {
+    name: "byDigit",
+    version,
+  });
 }
 
 /** Rows with a second key: the tenant, of which there are as many as asked for. */
@@ -50,7 +55,9 @@ const skewedRows: Row[] = [
   ...Array.from({ length: 1000 }, (_, tag) => `{t${tag}}`)
     .filter((tag) => slotOf(toKey(tag)) < SLOT_COUNT / 8)
     .slice(0, 15)
-    .flatMap((tag) => Array.from({ length: 40 }, (_, row) => ({ key: `${tag}${row}`, bytes: 100 }))),
+    .flatMap((tag) =>
+      Array.from({ length: 40 }, (_, row) => ({ key: `${tag}${row}`, bytes: 100 })),
+    ),
 ];
 
 interface Case {
@@ -75,7 +82,12 @@ const cases: readonly Case[] = [
     live: { rows: rowsOf(2000) },
     expected: "shard hash g0 swap: not sharded yet",
   },
-  { name: "empty, hash declared", spec: spec("orders"), live: {}, expected: "shard hash g0 swap: not sharded yet" },
+  {
+    name: "empty, hash declared",
+    spec: spec("orders"),
+    live: {},
+    expected: "shard hash g0 swap: not sharded yet",
+  },
   {
     name: "one row into 1000 shards",
     spec: spec("orders", { count: 1000 }),
@@ -255,13 +267,22 @@ const cases: readonly Case[] = [
   },
   {
     name: "range, skewed as declared",
-    spec: spec("orders", { strategy: "range", count: 4, splitPoints: [toKey(100), toKey(200), toKey(300)] }),
+    spec: spec("orders", {
+      strategy: "range",
+      count: 4,
+      splitPoints: [toKey(100), toKey(200), toKey(300)],
+    }),
     live: { rows: integerRows(2000), layout: rangeOf("orders", [100, 200, 300]) },
     expected: "in sync",
   },
   {
     name: "unsharded, custom declared",
-    spec: spec("orders", { strategy: "custom", count: 4, partitioner: "byDigit", policy: { maxSkew: 2 } }),
+    spec: spec("orders", {
+      strategy: "custom",
+      count: 4,
+      partitioner: "byDigit",
+      policy: { maxSkew: 2 },
+    }),
     live: { rows: integerRows(1000), partitioners: byDigit },
     expected: "shard custom g0 swap: not sharded yet",
   },
@@ -279,7 +300,12 @@ const cases: readonly Case[] = [
   },
   {
     name: "custom, skewed by the partitioner",
-    spec: spec("orders", { strategy: "custom", count: 8, partitioner: "byDigit", policy: { maxSkew: 1.2 } }),
+    spec: spec("orders", {
+      strategy: "custom",
+      count: 8,
+      partitioner: "byDigit",
+      policy: { maxSkew: 1.2 },
+    }),
     live: { rows: integerRows(4000), layout: custom(8, 2), partitioners: byDigit },
     expected: "in sync",
   },
@@ -327,10 +353,13 @@ describe("from declared and live to a change that does what it says", () => {
     const worlds = [world("orders", live)];
     const plan = await planOf(desired(wanted), worlds);
     const said = plan.changes.map(
-      ({ kind, from, to, reason }) => `${kind} ${to.kind} g${to.generation} ${operationModeFor(from, to)}: ${reason}`,
+      ({ kind, from, to, reason }) =>
+        `${kind} ${to.kind} g${to.generation} ${operationModeFor(from, to)}: ${reason}`,
     );
     expect(said).toEqual(expected === "in sync" ? [] : [expected]);
-    expect(plan.inSync.map(({ namespace }) => namespace)).toEqual(expected === "in sync" ? ["orders"] : []);
+    expect(plan.inSync.map(({ namespace }) => namespace)).toEqual(
+      expected === "in sync" ? ["orders"] : [],
+    );
     expect(plan.blocks.map(({ guard }) => guard)).toEqual(blocked);
     expect(await checkPlan(desired(wanted), worlds, plan)).toBe(plan.changes.length);
   });
@@ -347,7 +376,10 @@ describe("skew", () => {
 
   it("that a rebalance can lower but not cure gets a notice and no block", async () => {
     const heavy = Array.from({ length: 2000 }, () => ({ key: "{x}", bytes: 1 }));
-    const light = Array.from({ length: 1500 }, (_, index) => ({ key: `{light${index}}`, bytes: 1 }));
+    const light = Array.from({ length: 1500 }, (_, index) => ({
+      key: `{light${index}}`,
+      bytes: 1,
+    }));
     // Everything lies on one of the two members.
     const layout = {
       ...hashOf("orders", 2),
@@ -366,20 +398,34 @@ describe("skew", () => {
   });
 
   it("that no rebalance can lower is reported as remaining", async () => {
-    const rows = [...rowsOf(800), ...Array.from({ length: 2000 }, () => ({ key: "same", bytes: 1 }))];
-    const plan = await planOf(desired(spec("orders")), [world("orders", { rows, layout: hashOf("orders", 8) })]);
+    const rows = [
+      ...rowsOf(800),
+      ...Array.from({ length: 2000 }, () => ({ key: "same", bytes: 1 })),
+    ];
+    const plan = await planOf(desired(spec("orders")), [
+      world("orders", { rows, layout: hashOf("orders", 8) }),
+    ]);
     expect(plan.notices.map(({ kind, message }) => `${kind}: ${message}`)).toEqual([
-      expect.stringMatching(/^skewRemains: skew \d\.\d\d is above policy.maxSkew 1.5, but a rebalance would not help: /),
+      expect.stringMatching(
+        /^skewRemains: skew \d\.\d\d is above policy.maxSkew 1.5, but a rebalance would not help: /,
+      ),
     ]);
   });
 
   it("that the policy tolerates adds no moves to a count change", async () => {
-    const rows = [...rowsOf(1600), ...Array.from({ length: 150 }, (_, row) => ({ key: `{one}${row}`, bytes: 1 }))];
-    const plan = await planOf(desired(spec("orders", { count: 4 })), [world("orders", { rows, layout: hashOf("orders", 2) })]);
+    const rows = [
+      ...rowsOf(1600),
+      ...Array.from({ length: 150 }, (_, row) => ({ key: `{one}${row}`, bytes: 1 })),
+    ];
+    const plan = await planOf(desired(spec("orders", { count: 4 })), [
+      world("orders", { rows, layout: hashOf("orders", 2) }),
+    ]);
     const [change] = plan.changes;
     expect(change?.skewAfter).toBeGreaterThan(1.25);
     expect(change?.skewAfter).toBeLessThan(1.5);
-    expect(new Set(change?.moves.map(({ target }) => target))).toEqual(new Set(["orders-shard-2", "orders-shard-3"]));
+    expect(new Set(change?.moves.map(({ target }) => target))).toEqual(
+      new Set(["orders-shard-2", "orders-shard-3"]),
+    );
   });
 
   it("above the policy after a count change is levelled in the same change", async () => {
@@ -397,11 +443,26 @@ describe("skew", () => {
     const live = liveNamespace(from);
     const rows = [3997, 1, 1, 1];
     const members = live.members.map((member, index) => ({ ...member, rows: rows[index] ?? 0 }));
-    const entry = { ...liveEntry(from, wanted), namespace: { ok: true as const, value: { ...live, members } } };
+    const entry = {
+      ...liveEntry(from, wanted),
+      namespace: { ok: true as const, value: { ...live, members } },
+    };
     const plan = await buildPlan({ desired: desired(wanted), live: { namespaces: [entry] } });
     expect(
-      plan.changes.map(({ to, reason, skewAfter, rowsMoved }) => ({ members: to.members, reason, skewAfter, rowsMoved })),
-    ).toEqual([{ members: shardNames("orders", 1, 4), reason: "skew 4.00 is above 1.5", skewAfter: 1, rowsMoved: 4000 }]);
+      plan.changes.map(({ to, reason, skewAfter, rowsMoved }) => ({
+        members: to.members,
+        reason,
+        skewAfter,
+        rowsMoved,
+      })),
+    ).toEqual([
+      {
+        members: shardNames("orders", 1, 4),
+        reason: "skew 4.00 is above 1.5",
+        skewAfter: 1,
+        rowsMoved: 4000,
+      },
+    ]);
   });
 
   it("of a namespace with a silent member is not judged", async () => {
@@ -409,7 +470,11 @@ describe("skew", () => {
     const entry = liveEntry(from, spec("orders"));
     const live = liveNamespace(from);
     const members = live.members.map((member, index) =>
-      index === 0 ? { ...member, rows: 20_000 } : index === 1 ? { ...member, rows: 0, healthy: false, error: "timeout" } : member,
+      index === 0
+        ? { ...member, rows: 20_000 }
+        : index === 1
+          ? { ...member, rows: 0, healthy: false, error: "timeout" }
+          : member,
     );
     const plan = await buildPlan({
       desired: desired(spec("orders")),
@@ -420,7 +485,8 @@ describe("skew", () => {
       {
         kind: "unhealthy",
         namespace: "orders",
-        message: "1 of 8 members did not answer (orders-shard-1: timeout): plan again when it answers",
+        message:
+          "1 of 8 members did not answer (orders-shard-1: timeout): plan again when it answers",
       },
     ]);
   });
@@ -432,7 +498,10 @@ describe("what gives no change", () => {
     const plan = await planOf(desired(wanted), live);
     expect(plan.changes).toEqual([]);
     expect(plan.inSync).toEqual([]);
-    return plan.blocks.map(({ guard, overridable, message }) => `${guard}${overridable ? " (overridable)" : ""}: ${message}`)[0];
+    return plan.blocks.map(
+      ({ guard, overridable, message }) =>
+        `${guard}${overridable ? " (overridable)" : ""}: ${message}`,
+    )[0];
   };
 
   it("a running operation", async () => {
@@ -444,23 +513,33 @@ describe("what gives no change", () => {
 
   it("an ended operation does not stand in the way", async () => {
     const operation = runningOperation(orders, hashOf("orders", 8), { state: "failed" });
-    expect((await planOf(desired(spec("orders")), [{ ...orders, operation }])).changes).toHaveLength(1);
+    expect(
+      (await planOf(desired(spec("orders")), [{ ...orders, operation }])).changes,
+    ).toHaveLength(1);
   });
 
   it("an unknown partitioner", async () => {
     expect(
-      await firstBlock(spec("orders", { strategy: "custom", partitioner: "byRegion" }), [{ ...orders, partitioners: byDigit }]),
+      await firstBlock(spec("orders", { strategy: "custom", partitioner: "byRegion" }), [
+        { ...orders, partitioners: byDigit },
+      ]),
     ).toBe(
       "unsupported: the class registers no partitioner 'byRegion' (registered: byDigit v2): register it and deploy, or correct spec.partitioner",
     );
   });
 
   it("range without split points over no rows, or over too few values", async () => {
-    expect(await firstBlock(spec("orders", { strategy: "range", count: 3 }), [world("orders")])).toBe(
+    expect(
+      await firstBlock(spec("orders", { strategy: "range", count: 3 }), [world("orders")]),
+    ).toBe(
       "unsupported: an empty namespace has no keys to choose split points from: declare 2 spec.splitPoints",
     );
     const rows = Array.from({ length: 50 }, (_, index) => ({ key: index % 2, bytes: 1 }));
-    expect(await firstBlock(spec("orders", { strategy: "range", count: 3 }), [world("orders", { rows })])).toBe(
+    expect(
+      await firstBlock(spec("orders", { strategy: "range", count: 3 }), [
+        world("orders", { rows }),
+      ]),
+    ).toBe(
       "unsupported: the 50 rows have too few different values of id for 3 ranges: declare spec.splitPoints or lower spec.count",
     );
   });
@@ -469,16 +548,22 @@ describe("what gives no change", () => {
     expect(await firstBlock(spec("orders", { dependsOn: ["users"] }))).toContain(
       "spec.dependsOn names users, which no manifest declares",
     );
-    const plan = await planOf(desired(spec("a", { dependsOn: ["b"] }), spec("b", { dependsOn: ["a"] })), [
-      world("a"),
-      world("b"),
-    ]);
+    const plan = await planOf(
+      desired(spec("a", { dependsOn: ["b"] }), spec("b", { dependsOn: ["a"] })),
+      [world("a"), world("b")],
+    );
     expect(plan.changes).toEqual([]);
-    expect(plan.blocks.map(({ namespace, guard }) => `${namespace} ${guard}`)).toEqual(["a unsupported", "b unsupported"]);
+    expect(plan.blocks.map(({ namespace, guard }) => `${namespace} ${guard}`)).toEqual([
+      "a unsupported",
+      "b unsupported",
+    ]);
   });
 
   it.each([
-    ["unbound", "the Worker has no Durable Object binding ORDERS (why): bind it and deploy, or correct spec.object"],
+    [
+      "unbound",
+      "the Worker has no Durable Object binding ORDERS (why): bind it and deploy, or correct spec.object",
+    ],
     [
       "notShardable",
       "the class behind ORDERS does not answer as a shardctl host (why): add ShardHost to it and deploy, or correct spec.object",
@@ -486,9 +571,18 @@ describe("what gives no change", () => {
     ["unreachable", "did not answer (why): plan again when it does"],
     ["refused", "refused to be read (why); see 'shardctl status orders'"],
   ] as const)("a namespace that is %s", async (kind, message) => {
-    const entry = { ref: { name: "orders", object: "ORDERS" }, namespace: failure({ kind, message: "why" }), distribution: null };
-    const plan = await buildPlan({ desired: desired(spec("orders")), live: { namespaces: [entry] } });
-    expect(plan.blocks).toEqual([{ guard: "unreadable", namespace: "orders", message, overridable: false }]);
+    const entry = {
+      ref: { name: "orders", object: "ORDERS" },
+      namespace: failure({ kind, message: "why" }),
+      distribution: null,
+    };
+    const plan = await buildPlan({
+      desired: desired(spec("orders")),
+      live: { namespaces: [entry] },
+    });
+    expect(plan.blocks).toEqual([
+      { guard: "unreadable", namespace: "orders", message, overridable: false },
+    ]);
     expect([plan.changes, plan.inSync]).toEqual([[], []]);
   });
 
@@ -499,14 +593,26 @@ describe("what gives no change", () => {
       ...liveEntry(orders, spec("orders")),
       distribution: failure({ kind: "unreachable", message: "timeout" } as const),
     };
-    const uncounted = await buildPlan({ desired: desired(spec("orders")), live: { namespaces: [entry] } });
-    expect(uncounted.blocks.map(({ message }) => message)).toEqual(["the rows could not be counted by id (timeout): plan again"]);
+    const uncounted = await buildPlan({
+      desired: desired(spec("orders")),
+      live: { namespaces: [entry] },
+    });
+    expect(uncounted.blocks.map(({ message }) => message)).toEqual([
+      "the rows could not be counted by id (timeout): plan again",
+    ]);
   });
 
   it("a shard key that the tables do not have", async () => {
-    const refused = failure({ kind: "refused", reason: "fault", message: "Table 'orders' has no column 'id'" } as const);
+    const refused = failure({
+      kind: "refused",
+      reason: "fault",
+      message: "Table 'orders' has no column 'id'",
+    } as const);
     const entry = { ...liveEntry(orders, spec("orders")), distribution: refused };
-    const plan = await buildPlan({ desired: desired(spec("orders")), live: { namespaces: [entry] } });
+    const plan = await buildPlan({
+      desired: desired(spec("orders")),
+      live: { namespaces: [entry] },
+    });
     expect(plan.blocks.map(({ message }) => message)).toEqual([
       "the rows could not be counted by id (Table 'orders' has no column 'id'): correct spec.shardKey, or the tables of the class",
     ]);
@@ -514,7 +620,10 @@ describe("what gives no change", () => {
 
   it("counts by another key than the declared one", async () => {
     const entry = liveEntry(orders, spec("orders", { shardKey: "tenant" }));
-    const plan = await buildPlan({ desired: desired(spec("orders")), live: { namespaces: [entry] } });
+    const plan = await buildPlan({
+      desired: desired(spec("orders")),
+      live: { namespaces: [entry] },
+    });
     expect(plan.blocks.map(({ message }) => message)).toEqual([
       "the rows could not be counted by id (the counts are missing or answer another question): plan again",
     ]);
@@ -523,10 +632,16 @@ describe("what gives no change", () => {
 
 describe("unmanaged namespaces", () => {
   it("are left alone with a notice, also when the same name is declared in another object", async () => {
-    const worlds = [world("orders", { rows: rowsOf(10) }), world("orders", { object: "OLD", rows: rowsOf(3) }), world("carts")];
+    const worlds = [
+      world("orders", { rows: rowsOf(10) }),
+      world("orders", { object: "OLD", rows: rowsOf(3) }),
+      world("carts"),
+    ];
     const plan = await planOf(desired(spec("orders", { strategy: "none" })), worlds);
     expect(plan.changes).toEqual([]);
-    expect(plan.notices.map(({ kind, namespace, message }) => `${kind} ${namespace}: ${message}`)).toEqual([
+    expect(
+      plan.notices.map(({ kind, namespace, message }) => `${kind} ${namespace}: ${message}`),
+    ).toEqual([
       "unmanaged carts: is live in ORDERS (0 rows on 1 member) and no manifest declares it: it is left alone; 'shardctl import' writes its manifest",
       "unmanaged orders: is live in OLD (3 rows on 1 member) and no manifest declares it: it is left alone; 'shardctl import' writes its manifest",
     ]);
@@ -556,7 +671,9 @@ it("says what stays behind", async () => {
     world("orders", { rows: rowsOf(100), undeclaredTables: ["notes", "audit"] }),
   ]);
   expect(plan.changes[0]?.staysBehind).toEqual(["audit", "notes"]);
-  expect(plan.notices[0]?.message).toBe("2 tables stay where they are, because the class declares no table spec: audit, notes");
+  expect(plan.notices[0]?.message).toBe(
+    "2 tables stay where they are, because the class declares no table spec: audit, notes",
+  );
 });
 
 it("says how far a sampled count may be off", async () => {
@@ -564,7 +681,13 @@ it("says how far a sampled count may be off", async () => {
   const live = liveState(wanted, [world("orders", { rows: rowsOf(8000) })]);
   const sampled = live.namespaces.map((entry) =>
     entry.distribution?.ok
-      ? { ...entry, distribution: { ok: true as const, value: { ...entry.distribution.value, sampledEvery: 10 } } }
+      ? {
+          ...entry,
+          distribution: {
+            ok: true as const,
+            value: { ...entry.distribution.value, sampledEvery: 10 },
+          },
+        }
       : entry,
   );
   const plan = await buildPlan({ desired: wanted, live: { namespaces: sampled } });
@@ -601,7 +724,10 @@ describe("any two declarations in turn", () => {
         fc.array(declaration, { minLength: 1, maxLength: 4 }),
         fc.integer({ min: 30, max: 200 }),
         async (declarations, many) => {
-          const rows = integerRows(many).map((row, index) => ({ ...row, other: (index * 37) % 101 }));
+          const rows = integerRows(many).map((row, index) => ({
+            ...row,
+            other: (index * 37) % 101,
+          }));
           let worlds = [world("orders", { rows, partitioners: byDigit })];
           for (const one of declarations) {
             const plan = await planOf(desired(one), worlds);

@@ -50,7 +50,10 @@ const cases: readonly Case[] = [
   {
     name: "rows without the key under a count change, which re-routes them by the same key",
     spec: spec("orders", { shardKey: "tenant", count: 12 }),
-    live: { rows: withTenants(2000, (index) => (index % 100 === 0 ? null : `t${index}`)), layout: hashOf("orders", 8, "tenant") },
+    live: {
+      rows: withTenants(2000, (index) => (index % 100 === 0 ? null : `t${index}`)),
+      layout: hashOf("orders", 8, "tenant"),
+    },
     expected: [],
   },
   {
@@ -67,25 +70,44 @@ const cases: readonly Case[] = [
     live: { rows: withTenants(1000, (index) => (index % 2 ? "one" : "two")) },
     expected: [],
   },
-  { name: "the chance skew of few rows", spec: spec("orders"), live: { rows: rowsOf(20) }, expected: [] },
+  {
+    name: "the chance skew of few rows",
+    spec: spec("orders"),
+    live: { rows: rowsOf(20) },
+    expected: [],
+  },
   {
     name: "budget exceeded",
     spec: spec("orders", { policy: { budgetRows: 1999 } }),
     live: { rows: rowsOf(2000) },
-    expected: ["budget: 2,000 rows would move, policy.budget.rows is 1,999: raise the budget, or apply with --override budget"],
+    expected: [
+      "budget: 2,000 rows would move, policy.budget.rows is 1,999: raise the budget, or apply with --override budget",
+    ],
   },
-  { name: "budget met", spec: spec("orders", { policy: { budgetRows: 2000 } }), live: { rows: rowsOf(2000) }, expected: [] },
+  {
+    name: "budget met",
+    spec: spec("orders", { policy: { budgetRows: 2000 } }),
+    live: { rows: rowsOf(2000) },
+    expected: [],
+  },
   {
     name: "unshard of more than an object holds",
     spec: spec("orders", { strategy: "none" }),
-    live: { rows: rowsOf(20).map((row) => ({ ...row, bytes: 600_000_000 })), layout: hashOf("orders", 2) },
+    live: {
+      rows: rowsOf(20).map((row) => ({ ...row, bytes: 600_000_000 })),
+      layout: hashOf("orders", 2),
+    },
     expected: [
       "tooLargeToUnshard (never overridable): 12.0 GB would lie in one object, which holds 10.0 GB: keep the namespace sharded, or delete rows first",
     ],
   },
   {
     name: "outside the windows",
-    spec: spec("orders", { policy: { windows: [{ start: "0 2 * * 1-5", durationMs: 2 * HOUR_MS, timezone: "Europe/Berlin" }] } }),
+    spec: spec("orders", {
+      policy: {
+        windows: [{ start: "0 2 * * 1-5", durationMs: 2 * HOUR_MS, timezone: "Europe/Berlin" }],
+      },
+    }),
     live: { rows: rowsOf(2000) },
     windowOpen: false,
     expected: [
@@ -96,7 +118,9 @@ const cases: readonly Case[] = [
     name: "suspended",
     spec: spec("orders", { policy: { suspend: true } }),
     live: { rows: rowsOf(2000) },
-    expected: ["suspend: policy.suspend is true: set it to false, or apply with --override suspend"],
+    expected: [
+      "suspend: policy.suspend is true: set it to false, or apply with --override suspend",
+    ],
   },
   {
     name: "suspended, outside the windows, but in sync",
@@ -115,7 +139,10 @@ it.each(cases)("$name", async ({ spec: wanted, live, windowOpen = true, expected
     isWindowOpen: () => windowOpen,
   });
   expect(
-    plan.blocks.map(({ guard, overridable, message }) => `${guard}${overridable ? "" : " (never overridable)"}: ${message}`),
+    plan.blocks.map(
+      ({ guard, overridable, message }) =>
+        `${guard}${overridable ? "" : " (never overridable)"}: ${message}`,
+    ),
   ).toEqual(expected);
 });
 
@@ -124,22 +151,37 @@ it("a silent member blocks every change, counted or not", async () => {
   const from = world("orders", { rows: rowsOf(2000), layout: hashOf("orders", 8) });
   const live = liveNamespace(from);
   const members = live.members.map((member, index) =>
-    index === 3 ? { ...member, rows: 0, bytes: 0, healthy: false, error: "timeout after 5000 ms" } : member,
+    index === 3
+      ? { ...member, rows: 0, bytes: 0, healthy: false, error: "timeout after 5000 ms" }
+      : member,
   );
-  const entry = { ...liveEntry(from, wanted), namespace: { ok: true as const, value: { ...live, members } } };
-  const message = "1 of 8 members did not answer (orders-shard-3: timeout after 5000 ms): plan again when it answers";
+  const entry = {
+    ...liveEntry(from, wanted),
+    namespace: { ok: true as const, value: { ...live, members } },
+  };
+  const message =
+    "1 of 8 members did not answer (orders-shard-3: timeout after 5000 ms): plan again when it answers";
   for (const distribution of [entry.distribution, null]) {
-    const plan = await buildPlan({ desired: desired(wanted), live: { namespaces: [{ ...entry, distribution }] } });
+    const plan = await buildPlan({
+      desired: desired(wanted),
+      live: { namespaces: [{ ...entry, distribution }] },
+    });
     expect(plan.changes).toHaveLength(distribution ? 1 : 0);
-    expect(plan.blocks).toEqual([{ guard: "unhealthyMember", namespace: "orders", message, overridable: false }]);
+    expect(plan.blocks).toEqual([
+      { guard: "unhealthyMember", namespace: "orders", message, overridable: false },
+    ]);
   }
 });
 
 it("a count change that makes skew worse is blocked, one that makes it better is not", async () => {
   // Half of the rows have one key: with two shards that is even, with eight it is not.
   const rows = [...rowsOf(400), ...Array.from({ length: 400 }, () => ({ key: "same", bytes: 1 }))];
-  const up = await planOf(desired(spec("orders", { count: 8 })), [world("orders", { rows, layout: hashOf("orders", 2) })]);
-  const down = await planOf(desired(spec("orders", { count: 4 })), [world("orders", { rows, layout: hashOf("orders", 8) })]);
+  const up = await planOf(desired(spec("orders", { count: 8 })), [
+    world("orders", { rows, layout: hashOf("orders", 2) }),
+  ]);
+  const down = await planOf(desired(spec("orders", { count: 4 })), [
+    world("orders", { rows, layout: hashOf("orders", 8) }),
+  ]);
   expect(up.blocks.map(({ guard }) => guard)).toEqual(["skew"]);
   expect(down.blocks).toEqual([]);
   expect(down.notices.map(({ kind }) => kind)).toEqual(["skewRemains", "largeKey"]);
@@ -147,7 +189,11 @@ it("a count change that makes skew worse is blocked, one that makes it better is
 
 describe("the whole plan", () => {
   const many = (count: number, changing: number, rows = 300) => ({
-    state: desired(...Array.from({ length: count }, (_, index) => spec(`ns-${index}`, { count: index < changing ? 3 : 2 }))),
+    state: desired(
+      ...Array.from({ length: count }, (_, index) =>
+        spec(`ns-${index}`, { count: index < changing ? 3 : 2 }),
+      ),
+    ),
     worlds: Array.from({ length: count }, (_, index) =>
       world(`ns-${index}`, { rows: rowsOf(rows), layout: hashOf(`ns-${index}`, 2) }),
     ),
@@ -195,9 +241,17 @@ describe("the whole plan", () => {
 
 describe("overrides", () => {
   it("lift what they name, but never what cannot be overridden", () => {
-    const block = (guard: Guard, overridable: boolean) => ({ guard, namespace: "orders", message: "", overridable });
+    const block = (guard: Guard, overridable: boolean) => ({
+      guard,
+      namespace: "orders",
+      message: "",
+      overridable,
+    });
     const blocks = [block("unsupported", false), block("skew", true), block("budget", true)];
-    expect(standingBlocks({ blocks }, ["skew", "unsupported"]).map(({ guard }) => guard)).toEqual(["unsupported", "budget"]);
+    expect(standingBlocks({ blocks }, ["skew", "unsupported"]).map(({ guard }) => guard)).toEqual([
+      "unsupported",
+      "budget",
+    ]);
   });
 
   it("of missingKey let such rows through the engine too", async () => {

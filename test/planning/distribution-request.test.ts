@@ -17,12 +17,25 @@ import {
   world,
 } from "../support/state.ts";
 
-const orders = world("orders", { rows: rowsOf(2000), partitioners: { byDigit: { version: 2, owner: () => 0 } } });
+const orders = world("orders", {
+  rows: rowsOf(2000),
+  partitioners: { byDigit: { version: 2, owner: () => 0 } },
+});
 const skewed = integerRows(1000);
 
 const cases: readonly { name: string; spec: NamespaceSpec; live: World; expected: unknown }[] = [
-  { name: "in sync", spec: spec("orders"), live: { ...orders, layout: hashOf("orders", 8) }, expected: null },
-  { name: "hash", spec: spec("orders", { shardKey: "tenant" }), live: orders, expected: { by: "slots", shardKey: "tenant" } },
+  {
+    name: "in sync",
+    spec: spec("orders"),
+    live: { ...orders, layout: hashOf("orders", 8) },
+    expected: null,
+  },
+  {
+    name: "hash",
+    spec: spec("orders", { shardKey: "tenant" }),
+    live: orders,
+    expected: { by: "slots", shardKey: "tenant" },
+  },
   {
     name: "hash, other count",
     spec: spec("orders", { count: 9 }),
@@ -51,7 +64,12 @@ const cases: readonly { name: string; spec: NamespaceSpec; live: World; expected
     name: "custom",
     spec: spec("orders", { strategy: "custom", count: 4, partitioner: "byDigit" }),
     live: orders,
-    expected: { by: "shards", shardKey: "id", partitioner: { name: "byDigit", version: 2 }, count: 4 },
+    expected: {
+      by: "shards",
+      shardKey: "id",
+      partitioner: { name: "byDigit", version: 2 },
+      count: 4,
+    },
   },
   {
     name: "custom, unknown",
@@ -59,7 +77,12 @@ const cases: readonly { name: string; spec: NamespaceSpec; live: World; expected
     live: orders,
     expected: null,
   },
-  { name: "roundRobin", spec: spec("orders", { strategy: "roundRobin" }), live: orders, expected: null },
+  {
+    name: "roundRobin",
+    spec: spec("orders", { strategy: "roundRobin" }),
+    live: orders,
+    expected: null,
+  },
   {
     name: "unshard",
     spec: spec("orders", { strategy: "none" }),
@@ -87,7 +110,13 @@ it.each(cases)("$name", ({ spec: wanted, live, expected }) => {
 it("asks for the split points that the basis has chosen, so that their projection is exact", async () => {
   const wanted = spec("orders", { strategy: "range", count: 4 });
   const basis = await planOf(desired(wanted), [world("orders", { rows: integerRows(1000) })]);
-  expect(distributionRequestFor(wanted, liveNamespace(world("orders", { rows: integerRows(1100) })), basis)).toEqual({
+  expect(
+    distributionRequestFor(
+      wanted,
+      liveNamespace(world("orders", { rows: integerRows(1100) })),
+      basis,
+    ),
+  ).toEqual({
     by: "keys",
     shardKey: "id",
     boundaries: [250, 500, 750].map(toKey),

@@ -12,13 +12,19 @@ it("is the smallest order by name in which everything comes after what it depend
       (names, pairs) => {
         // A later name depends on an earlier one of the list, so there is no circle.
         const specs = names.map((name, index) =>
-          spec(name, { dependsOn: pairs.filter(([from, to]) => from === index && to < index).map(([, to]) => names[to] ?? "") }),
+          spec(name, {
+            dependsOn: pairs
+              .filter(([from, to]) => from === index && to < index)
+              .map(([, to]) => names[to] ?? ""),
+          }),
         );
         const { names: order, faults } = orderByDependency(specs);
         expect(faults.size).toBe(0);
         const left = new Map(specs.map((one) => [one.name, one]));
         for (const name of order) {
-          const ready = [...left.values()].filter((one) => one.dependsOn.every((needed) => !left.has(needed)));
+          const ready = [...left.values()].filter((one) =>
+            one.dependsOn.every((needed) => !left.has(needed)),
+          );
           expect(name).toBe(ready.map((one) => one.name).toSorted()[0]);
           left.delete(name);
         }
@@ -38,5 +44,7 @@ it("names what is undeclared, and all that goes round in circles or waits for th
   ]);
   expect(names).toEqual(["d", "e"]);
   expect([...faults.keys()].toSorted()).toEqual(["a", "b", "c", "d"]);
-  expect(faults.get("d")).toBe("spec.dependsOn names x, y, which no manifest declares: declare it or remove it");
+  expect(faults.get("d")).toBe(
+    "spec.dependsOn names x, y, which no manifest declares: declare it or remove it",
+  );
 });

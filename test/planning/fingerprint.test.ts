@@ -15,26 +15,52 @@ const base: FingerprintInput = {
     ["orders", 3],
     ["users", 2],
   ]),
-  changes: [{ kind: "rebalance", namespace: "orders", object: "ORDERS", from: hashOf("orders", 4), to: hashOf("orders", 8) }],
+  changes: [
+    {
+      kind: "rebalance",
+      namespace: "orders",
+      object: "ORDERS",
+      from: hashOf("orders", 4),
+      to: hashOf("orders", 8),
+    },
+  ],
 };
 
 function withSpec(changes: Partial<NamespaceSpec>): FingerprintInput {
-  return { ...base, desired: desired(...specs.map((one) => (one.name === "orders" ? { ...one, ...changes } : one))) };
+  return {
+    ...base,
+    desired: desired(...specs.map((one) => (one.name === "orders" ? { ...one, ...changes } : one))),
+  };
 }
 
 describe("the fingerprint stays the same", () => {
   const kept: [string, FingerprintInput][] = [
-    ["when a manifest moves to another file and line", withSpec({ source: { file: "other.yaml", line: 99, column: 1 } })],
+    [
+      "when a manifest moves to another file and line",
+      withSpec({ source: { file: "other.yaml", line: 99, column: 1 } }),
+    ],
     ["when labels change", withSpec({ labels: { team: "search" } })],
     ["when the commit changes", { ...base, desired: { ...base.desired, commit: null } }],
     [
       "when namespaces are listed in another order",
       { ...base, desired: { ...base.desired, namespaces: base.desired.namespaces.toReversed() } },
     ],
-    ["when a namespace that is in sync has another epoch", { ...base, epochs: new Map([...base.epochs, ["carts", 2]]) }],
-    ["when a namespace that is in sync can no longer be read", { ...base, epochs: new Map([...base.epochs, ["users", null]]) }],
-    ["when a namespace that is in sync is no longer declared", { ...base, desired: desired(...specs.slice(1)) }],
-    ["after a trip through JSON with fields in another order", { ...base, desired: JSON.parse(canonicalJson(base.desired)) }],
+    [
+      "when a namespace that is in sync has another epoch",
+      { ...base, epochs: new Map([...base.epochs, ["carts", 2]]) },
+    ],
+    [
+      "when a namespace that is in sync can no longer be read",
+      { ...base, epochs: new Map([...base.epochs, ["users", null]]) },
+    ],
+    [
+      "when a namespace that is in sync is no longer declared",
+      { ...base, desired: desired(...specs.slice(1)) },
+    ],
+    [
+      "after a trip through JSON with fields in another order",
+      { ...base, desired: JSON.parse(canonicalJson(base.desired)) },
+    ],
   ];
   it.each(kept)("%s", async (_name, input) => {
     expect(await fingerprintPlan(input)).toBe(await fingerprintPlan(base));
@@ -42,10 +68,14 @@ describe("the fingerprint stays the same", () => {
 
   it("whatever the counts, as long as the decisions are the same", async () => {
     const wanted = desired(spec("orders", { count: 12, policy: { maxSkew: 9 } }));
-    const first = await planOf(wanted, [world("orders", { rows: rowsOf(10), layout: hashOf("orders", 8) })]);
+    const first = await planOf(wanted, [
+      world("orders", { rows: rowsOf(10), layout: hashOf("orders", 8) }),
+    ]);
     await fc.assert(
       fc.asyncProperty(fc.nat(200), async (count) => {
-        const plan = await planOf(wanted, [world("orders", { rows: rowsOf(count, "x"), layout: hashOf("orders", 8) })]);
+        const plan = await planOf(wanted, [
+          world("orders", { rows: rowsOf(count, "x"), layout: hashOf("orders", 8) }),
+        ]);
         expect(plan.fingerprint).toBe(first.fingerprint);
       }),
       { numRuns: 20 },
@@ -57,7 +87,10 @@ describe("the fingerprint changes", () => {
   const [change] = base.changes;
   const changed: [string, FingerprintInput][] = [
     ["with the environment", { ...base, desired: { ...base.desired, environment: "staging" } }],
-    ["with the epoch of a namespace that changes", { ...base, epochs: new Map([...base.epochs, ["orders", 4]]) }],
+    [
+      "with the epoch of a namespace that changes",
+      { ...base, epochs: new Map([...base.epochs, ["orders", 4]]) },
+    ],
     ["with the strategy", withSpec({ strategy: "range" })],
     ["with the key", withSpec({ shardKey: "tenant" })],
     ["with the count", withSpec({ count: 9 })],
@@ -65,8 +98,14 @@ describe("the fingerprint changes", () => {
     ["with the object", withSpec({ object: "OTHER" })],
     ["with the dependencies", withSpec({ dependsOn: ["carts"] })],
     ["with the policy", withSpec({ policy: { ...spec("orders").policy, budgetRows: 1 } })],
-    ["with the target layout", { ...base, changes: change ? [{ ...change, to: hashOf("orders", 7) }] : [] }],
-    ["with the live layout", { ...base, changes: change ? [{ ...change, from: hashOf("orders", 3) }] : [] }],
+    [
+      "with the target layout",
+      { ...base, changes: change ? [{ ...change, to: hashOf("orders", 7) }] : [] },
+    ],
+    [
+      "with the live layout",
+      { ...base, changes: change ? [{ ...change, from: hashOf("orders", 3) }] : [] },
+    ],
     ["with the kind of change", { ...base, changes: change ? [{ ...change, kind: "rekey" }] : [] }],
     ["without the change", { ...base, changes: [] }],
   ];
@@ -76,7 +115,11 @@ describe("the fingerprint changes", () => {
 });
 
 it("is SHA-256 in lower-case hex, and never changes between releases", async () => {
-  expect(await sha256Hex("abc")).toBe("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  expect(canonicalJson({ b: [1, { d: undefined, c: "ü" }], a: null })).toBe('{"a":null,"b":[1,{"c":"ü"}]}');
+  expect(await sha256Hex("abc")).toBe(
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+  );
+  expect(canonicalJson({ b: [1, { d: undefined, c: "ü" }], a: null })).toBe(
+    '{"a":null,"b":[1,{"c":"ü"}]}',
+  );
   await expect(await fingerprintPlan(base)).toMatchFileSnapshot("../golden/plan/fingerprint.txt");
 });

@@ -1,7 +1,13 @@
 // The list of what is searched: the specified protocols in each situation, which must have no
 // violation, and the weakened variants, each of which must have one. `npm run model` and the tests
 // run the same list.
-import { FENCE_SITUATIONS, FENCE_VARIANTS, type FenceSituation, type FenceVariant, fenceModel } from "./fence.ts";
+import {
+  FENCE_SITUATIONS,
+  FENCE_VARIANTS,
+  type FenceSituation,
+  type FenceVariant,
+  fenceModel,
+} from "./fence.ts";
 import type { Rule } from "./rules.ts";
 import { search, type SearchResult } from "./search.ts";
 import { shiftModel } from "./shift.ts";
@@ -50,7 +56,12 @@ export function listSpecifications(): Specification[] {
     };
   });
   const fence = (Object.keys(FENCE_SITUATIONS) as FenceSituation[]).map((name): Specification => {
-    return { protocol: "fence", name, says: FENCE_SITUATIONS[name].says, run: () => search(fenceModel(name), STATES_MAX, true) };
+    return {
+      protocol: "fence",
+      name,
+      says: FENCE_SITUATIONS[name].says,
+      run: () => search(fenceModel(name), STATES_MAX, true),
+    };
   });
   return [swap, ...shift, ...fence];
 }
@@ -58,18 +69,34 @@ export function listSpecifications(): Specification[] {
 export function listVariants(): WeakenedVariant[] {
   const swap = (Object.keys(SWAP_VARIANTS) as SwapVariant[]).map((name): WeakenedVariant => {
     const { rule, says } = SWAP_VARIANTS[name];
-    return { protocol: "swap", name, rule, says, run: () => search(swapModel(SWAP_BOUNDS.quick, name), STATES_MAX) };
+    return {
+      protocol: "swap",
+      name,
+      rule,
+      says,
+      run: () => search(swapModel(SWAP_BOUNDS.quick, name), STATES_MAX),
+    };
   });
   const shift = (Object.keys(SHIFT_VARIANTS) as ShiftVariant[]).map((name): WeakenedVariant => {
     const variant = variantOf(name);
     const { scenario, bounds } = settingOf(name);
     const run = (): SearchResult =>
-      search(shiftModel(scenario, bounds, name, variant.breaks), STATES_MAX, variant.breaks === "end");
+      search(
+        shiftModel(scenario, bounds, name, variant.breaks),
+        STATES_MAX,
+        variant.breaks === "end",
+      );
     return { protocol: "shift", name, rule: variant.rule, says: variant.says, run };
   });
   const fence = (Object.keys(FENCE_VARIANTS) as FenceVariant[]).map((name): WeakenedVariant => {
     const { rule, says, situation } = FENCE_VARIANTS[name];
-    return { protocol: "fence", name, rule, says, run: () => search(fenceModel(situation, name), STATES_MAX, true) };
+    return {
+      protocol: "fence",
+      name,
+      rule,
+      says,
+      run: () => search(fenceModel(situation, name), STATES_MAX, true),
+    };
   });
   return [...swap, ...shift, ...fence];
 }

@@ -161,8 +161,12 @@ class World {
    */
   running(state: State, member: number, outermost = false): number {
     return this.situation.calls.reduce((count, path, call) => {
-      const levels = path.flatMap((at, level) => (at === member && hasBit(byteOf(state, runningAt(call)), level) ? [level] : []));
-      return count + levels.filter((level) => !outermost || !path.slice(0, level).some(isInWave)).length;
+      const levels = path.flatMap((at, level) =>
+        at === member && hasBit(byteOf(state, runningAt(call)), level) ? [level] : [],
+      );
+      return (
+        count + levels.filter((level) => !outermost || !path.slice(0, level).some(isInWave)).length
+      );
     }, 0);
   }
 
@@ -210,7 +214,8 @@ export function fenceModel(name: FenceSituation, variant?: FenceVariant): Model<
 
 function rootSteps(world: World, state: State, step: Step): void {
   const root = byteOf(state, 0);
-  const all = (stands: number): boolean => WAVE.every((member) => byteOf(state, memberAt(member)) === stands);
+  const all = (stands: number): boolean =>
+    WAVE.every((member) => byteOf(state, memberAt(member)) === stands);
   const enter = (says: string, phase: number): void => step(says, (to) => (to[0] = phase));
   if (root === IDLE) enter("root begins an attempt", world.is("one-phase") ? RAISING : HOLDING);
   if (root === HOLDING && all(READY)) enter("root hears that all are ready", RAISING);
@@ -227,16 +232,20 @@ function memberSteps(world: World, state: State, member: number, step: Step): vo
   const root = byteOf(state, 0);
   const stands = byteOf(state, memberAt(member));
   const name = NAMES[member];
-  const stand = (says: string, next: number): void => step(`${name} ${says}`, (to) => (to[memberAt(member)] = next));
+  const stand = (says: string, next: number): void =>
+    step(`${name} ${says}`, (to) => (to[memberAt(member)] = next));
   const running = world.running(state, member);
   if (root === HOLDING && stands === OPEN) stand("holds calls from outside", HELD);
-  const isReady = world.is("by-chain-and-waits") ? world.running(state, member, true) === 0 : running === 0;
+  const isReady = world.is("by-chain-and-waits")
+    ? world.running(state, member, true) === 0
+    : running === 0;
   // A member that has said that it is ready is asked again after another was busy, and may be busy
   // itself by then.
   if (root === HOLDING && stands === HELD && isReady) stand("is ready", READY);
   if (stands === RAISED && running === 0) stand("is fenced: nothing runs any more", FENCED);
   if (root !== RAISING || stands >= RAISED) return;
-  if (world.is("one-phase", "any-nested-and-waits", "by-chain-and-waits")) stand("raises the fence", RAISED);
+  if (world.is("one-phase", "any-nested-and-waits", "by-chain-and-waits"))
+    stand("raises the fence", RAISED);
   else if (running === 0) stand("raises the fence: nothing runs", FENCED);
   else if (world.is("busy-stays-held"))
     step(`${name} is busy: it is asked again`, (to) => {
@@ -250,12 +259,19 @@ function memberSteps(world: World, state: State, member: number, step: Step): vo
     });
 }
 
-function callSteps(world: World, state: State, path: readonly number[], call: number, step: Step): void {
+function callSteps(
+  world: World,
+  state: State,
+  path: readonly number[],
+  call: number,
+  step: Step,
+): void {
   const waiting = byteOf(state, waitingAt(call));
   const running = byteOf(state, runningAt(call));
   const name = `call ${path.map((member) => NAMES[member]).join(" > ")}`;
   const nameAt = (level: number): string => NAMES[path[level] ?? 0] ?? "?";
-  if (waiting === 0 && running === 0) step(`${name} arrives at ${nameAt(0)}`, (to) => (to[waitingAt(call)] = 1));
+  if (waiting === 0 && running === 0)
+    step(`${name} arrives at ${nameAt(0)}`, (to) => (to[waitingAt(call)] = 1));
   if (waiting > 0 && world.admits(state, call, waiting - 1))
     step(`${name} runs at ${nameAt(waiting - 1)}`, (to) => {
       to[runningAt(call)] = running | (1 << (waiting - 1));
@@ -263,10 +279,14 @@ function callSteps(world: World, state: State, path: readonly number[], call: nu
     });
   if (waiting === 0 && running !== 0) {
     const top = 31 - Math.clz32(running);
-    if (top + 1 < path.length) step(`${name} calls ${nameAt(top + 1)}`, (to) => (to[waitingAt(call)] = top + 2));
+    if (top + 1 < path.length)
+      step(`${name} calls ${nameAt(top + 1)}`, (to) => (to[waitingAt(call)] = top + 2));
     else step(`${name} ends`, (to) => (to[runningAt(call)] = 0));
   }
   const hasCalledOn = waiting > 1 || running >> 1 !== 0;
   if (world.situation.detached && hasBit(running, 0) && hasCalledOn)
-    step(`${name} ends at ${nameAt(0)} and leaves the rest behind`, (to) => (to[runningAt(call)] = running & ~1));
+    step(
+      `${name} ends at ${nameAt(0)} and leaves the rest behind`,
+      (to) => (to[runningAt(call)] = running & ~1),
+    );
 }

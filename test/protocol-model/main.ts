@@ -4,13 +4,23 @@
 // with 1 when a specified protocol has a violation or a variant has none. Without --quick it takes
 // some minutes and up to 1 GB.
 import { parseArgs } from "node:util";
-import { listSpecifications, listVariants, PROTOCOLS, type Specification, type WeakenedVariant } from "./checks.ts";
+import {
+  listSpecifications,
+  listVariants,
+  PROTOCOLS,
+  type Specification,
+  type WeakenedVariant,
+} from "./checks.ts";
 import { RULES, type Rule } from "./rules.ts";
 import type { SearchResult } from "./search.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { variant: { type: "string" }, list: { type: "boolean", default: false }, quick: { type: "boolean", default: false } },
+  options: {
+    variant: { type: "string" },
+    list: { type: "boolean", default: false },
+    quick: { type: "boolean", default: false },
+  },
 });
 const wanted = positionals[0] ?? "all";
 
@@ -18,14 +28,16 @@ if (!["all", ...PROTOCOLS].includes(wanted)) {
   console.error(`unknown protocol '${wanted}': use ${PROTOCOLS.join(", ")} or all`);
   process.exitCode = 1;
 } else if (values.list) printList();
-else process.exitCode = (values.variant === undefined ? runAll() : runNamed(values.variant)) ? 0 : 1;
+else
+  process.exitCode = (values.variant === undefined ? runAll() : runNamed(values.variant)) ? 0 : 1;
 
 function isWanted(of: { readonly protocol: string }): boolean {
   return wanted === "all" || of.protocol === wanted;
 }
 
 function printList(): void {
-  for (const { protocol, name, says } of listSpecifications().filter(isWanted)) console.log(`${protocol} ${name}: ${says}`);
+  for (const { protocol, name, says } of listSpecifications().filter(isWanted))
+    console.log(`${protocol} ${name}: ${says}`);
   for (const { protocol, name, rule, says } of listVariants().filter(isWanted))
     console.log(`${protocol} --variant ${name} [${rule}]: ${says}`);
   for (const rule of Object.keys(RULES) as Rule[]) console.log(`[${rule}] ${RULES[rule]}`);
@@ -64,7 +76,10 @@ function runVariant({ protocol, name, rule, says, run }: WeakenedVariant): boole
   return result.violation !== undefined;
 }
 
-function printResult(what: string, { states, ended, depth, complete, violation }: SearchResult): void {
+function printResult(
+  what: string,
+  { states, ended, depth, complete, violation }: SearchResult,
+): void {
   const extent =
     violation === undefined
       ? complete
@@ -75,7 +90,9 @@ function printResult(what: string, { states, ended, depth, complete, violation }
     `  ${what}: ${states.toLocaleString("en")} states, ${ended.toLocaleString("en")} of them ended, depth ${depth}, ${extent}`,
   );
   console.log(
-    violation === undefined ? "  no violation" : `  VIOLATION after ${violation.trace.length} steps: ${violation.what}`,
+    violation === undefined
+      ? "  no violation"
+      : `  VIOLATION after ${violation.trace.length} steps: ${violation.what}`,
   );
   violation?.trace.forEach((step, at) => console.log(`    ${String(at + 1).padStart(2)}. ${step}`));
 }

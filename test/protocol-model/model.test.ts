@@ -4,18 +4,27 @@ import { RULES } from "./rules.ts";
 import { type Model, search, STUCK } from "./search.ts";
 import { dropInertMessages } from "./shift-inert.ts";
 import { type Bounds, SCENARIOS, type ScenarioName } from "./shift-scenarios.ts";
-import { IDLE_CANCELLED, IDLE_DONE, PROMOTE_SENT, RELEASE_SENT, type State } from "./shift-state.ts";
+import {
+  IDLE_CANCELLED,
+  IDLE_DONE,
+  PROMOTE_SENT,
+  RELEASE_SENT,
+  type State,
+} from "./shift-state.ts";
 import { settingOf, SHIFT_VARIANTS, type ShiftVariant } from "./shift-variants.ts";
 import type { World } from "./shift-world.ts";
 import { shiftModel } from "./shift.ts";
 
 describe("the specified protocols", { timeout: 60_000 }, () => {
-  it.each(listSpecifications())("$protocol $name has no violation, and can end from every state", ({ run }) => {
-    const { violation, complete, ended } = run("quick");
-    expect(violation).toBeUndefined();
-    expect(complete).toBe(true);
-    expect(ended).toBeGreaterThan(0);
-  });
+  it.each(listSpecifications())(
+    "$protocol $name has no violation, and can end from every state",
+    ({ run }) => {
+      const { violation, complete, ended } = run("quick");
+      expect(violation).toBeUndefined();
+      expect(complete).toBe(true);
+      expect(ended).toBeGreaterThan(0);
+    },
+  );
 });
 
 describe("weakened variants", { timeout: 60_000 }, () => {
@@ -28,7 +37,11 @@ describe("weakened variants", { timeout: 60_000 }, () => {
     const settings = (Object.keys(SHIFT_VARIANTS) as ShiftVariant[]).map(settingOf);
     const different = new Map(settings.map((setting) => [JSON.stringify(setting), setting]));
     for (const { scenario, bounds } of different.values()) {
-      const { violation, complete } = search(shiftModel(scenario, bounds), Number.POSITIVE_INFINITY, true);
+      const { violation, complete } = search(
+        shiftModel(scenario, bounds),
+        Number.POSITIVE_INFINITY,
+        true,
+      );
       expect({ violation, complete }).toEqual({ violation: undefined, complete: true });
     }
   });
@@ -42,13 +55,15 @@ describe("weakened variants", { timeout: 60_000 }, () => {
 describe("the shift model reaches what it is to prove something of", { timeout: 60_000 }, () => {
   const reaches = (name: ScenarioName, found: (world: World, state: State) => boolean): boolean => {
     const model = shiftModel(SCENARIOS[name], SCENARIOS[name].quick);
-    const violation = (state: State): string | undefined => (found(model.world, state) ? "found" : undefined);
+    const violation = (state: State): string | undefined =>
+      found(model.world, state) ? "found" : undefined;
     return search({ ...model, violation }, Number.POSITIVE_INFINITY).violation !== undefined;
   };
 
   it("an attempt given up after a promotion, and the operation done by the next one", () => {
     const found = reaches("two", ({ fields }, state) => {
-      const isGivenUp = fields.sent.has(state, PROMOTE_SENT, 1, 1) && fields.sent.has(state, RELEASE_SENT, 1, 1);
+      const isGivenUp =
+        fields.sent.has(state, PROMOTE_SENT, 1, 1) && fields.sent.has(state, RELEASE_SENT, 1, 1);
       return isGivenUp && fields.phase.get(state) === IDLE_DONE;
     });
     expect(found).toBe(true);
@@ -57,7 +72,9 @@ describe("the shift model reaches what it is to prove something of", { timeout: 
   it("a target that is full before it has promoted, and the operation cancelled", () => {
     const found = reaches("full", ({ fields }, state) => {
       const isAsked = fields.sent.has(state, PROMOTE_SENT, 1, 1);
-      return isAsked && fields.full.get(state, 1) === 1 && fields.phase.get(state) === IDLE_CANCELLED;
+      return (
+        isAsked && fields.full.get(state, 1) === 1 && fields.phase.get(state) === IDLE_CANCELLED
+      );
     });
     expect(found).toBe(true);
   });
@@ -71,7 +88,11 @@ describe("the shift model reaches what it is to prove something of", { timeout: 
 
   it("a second operation under way while a member still has the promotion of the first", () => {
     const found = reaches("again", ({ fields }, state) => {
-      return fields.operation.get(state) === 2 && fields.promoted.get(state, 1) !== 0 && fields.seen.get(state, 1) === 1;
+      return (
+        fields.operation.get(state) === 2 &&
+        fields.promoted.get(state, 1) !== 0 &&
+        fields.seen.get(state, 1) === 1
+      );
     });
     expect(found).toBe(true);
   });
@@ -79,13 +100,21 @@ describe("the shift model reaches what it is to prove something of", { timeout: 
 
 describe("leaving out inert messages", { timeout: 60_000 }, () => {
   const states = (name: ScenarioName, bounds: Partial<Bounds>, all: boolean): Set<string> => {
-    const model = shiftModel(SCENARIOS[name], { ...SCENARIOS[name].quick, ...bounds }, undefined, undefined, all);
+    const model = shiftModel(
+      SCENARIOS[name],
+      { ...SCENARIOS[name].quick, ...bounds },
+      undefined,
+      undefined,
+      all,
+    );
     const found = new Set<string>();
     const keep = (state: State): undefined => {
       const reduced = state.slice();
       dropInertMessages(model.world, reduced);
       found.add(reduced.join());
-      return model.violation(state) === undefined ? undefined : expect.fail("the specified protocol has a violation");
+      return model.violation(state) === undefined
+        ? undefined
+        : expect.fail("the specified protocol has a violation");
     };
     search({ ...model, violation: keep }, Number.POSITIVE_INFINITY);
     return found;
@@ -137,7 +166,10 @@ describe("search", { timeout: 60_000 }, () => {
   });
 
   it("stops at the limit and says that it is not complete", () => {
-    expect(search(counter(100, 90, Infinity), 50)).toMatchObject({ complete: false, violation: undefined });
+    expect(search(counter(100, 90, Infinity), 50)).toMatchObject({
+      complete: false,
+      violation: undefined,
+    });
   });
 
   it("finds a state that can never end", () => {

@@ -7,7 +7,8 @@ export const RULES = {
     "Every call names its operation, a number that only grows in a namespace. A member refuses calls of an operation older than the newest it has seen, and of one that has ended there; it takes rows, fences and drains only for the one that runs.",
   "prepare-once":
     "Prepare acts once per operation: repeated, it answers again and changes nothing. Otherwise a late copy of it would empty the log or the staging of the operation that is running.",
-  "capture-before-copy": "Capture is installed in the transaction that records the operation, before the first row is read.",
+  "capture-before-copy":
+    "Capture is installed in the transaction that records the operation, before the first row is read.",
   "captured-until-stored":
     "A captured key leaves the log when the page that carried it is acknowledged as stored, and only the entries that this page covered: a change made meanwhile stays. The log is durable.",
   "deletes-are-captured":
@@ -25,7 +26,8 @@ export const RULES = {
   "fence-until-told":
     "A fence is durable, holds back reads and writes, and is lifted by the root's answer for that attempt and by nothing else: no timer, no crash, no late answer.",
   "durable-abort": "The root makes the abort of an attempt durable before it tells anyone.",
-  "commit-rechecks-journal": "The root checks in the turn in which it commits that its journal is still in that attempt.",
+  "commit-rechecks-journal":
+    "The root checks in the turn in which it commits that its journal is still in that attempt.",
   "marked-while-running":
     "A call that a member makes while it runs another names the members below it, its chain. What cannot be marked costs an attempt.",
   "nested-calls-run":
@@ -52,17 +54,20 @@ export const RULES = {
     "A promotion belongs to an attempt. Whatever ends that attempt at a target (the root's answer, a newer fence, a clean-up, the next operation) undoes it in the transaction that lifts or replaces the fence: it deletes exactly the rows that the promotion has made live, and needs no space. That it has promoted is durable.",
   "staged-until-acknowledged":
     "Promoted rows stay staged until every member has acknowledged the epoch: by them a target knows what to undo, and a source what to delete. The fence of a later wave drops them.",
-  "activation-only-flips": "After the commit a target changes its epoch and lifts its fence, and does nothing that could fail.",
+  "activation-only-flips":
+    "After the commit a target changes its epoch and lifts its fence, and does nothing that could fail.",
   "a-way-out-before-the-commit":
     "Until the commit the root can give up an attempt and the operation, whatever a target answers and however often.",
   "sources-delete-last":
     "No source deletes a row before every target of the wave acts by the new epoch. A member that is source and target changes its epoch with the targets, and keeps its fence until it has deleted.",
   "foreign-keys-in-force":
     "Foreign keys are never off at a member that serves. Parents and children are promoted, and deleted, in one transaction, at whose end they hold.",
-  "repeats-are-answered": "A call whose work is done already is answered again: its first answer may be lost.",
+  "repeats-are-answered":
+    "A call whose work is done already is answered again: its first answer may be lost.",
   "activated-before-next":
     "The root starts the next wave, a cancel or the clean-up only when every member has acknowledged the last cutover.",
-  "one-epoch": "A member serves a call only at its own epoch: older is refused, newer makes it activate first.",
+  "one-epoch":
+    "A member serves a call only at its own epoch: older is refused, newer makes it activate first.",
   "one-epoch-queries": "A cross-shard query uses answers of one epoch only, else it starts over.",
 } as const;
 

@@ -71,11 +71,15 @@ function unfitCommit(world: World, state: State): string | undefined {
     const hasPromoted = fields.promoted.get(state, member) === fields.attempt.get(state);
     return hasBit(targets, member) && fields.epoch.get(state, member) < epoch && !hasPromoted;
   });
-  return late === undefined ? undefined : `epoch ${epoch} is committed, and ${nameOf(late)} has not promoted its rows`;
+  return late === undefined
+    ? undefined
+    : `epoch ${epoch} is committed, and ${nameOf(late)} has not promoted its rows`;
 }
 
 function lostRow({ fields }: World, state: State): string | undefined {
-  return fields.wrong.get(state) === ROW_LOST ? "a row that was there before has been deleted" : undefined;
+  return fields.wrong.get(state) === ROW_LOST
+    ? "a row that was there before has been deleted"
+    : undefined;
 }
 
 /**
@@ -91,7 +95,8 @@ function missingCopy(world: World, state: State): string | undefined {
     const isHeld = world.members.some((member) => {
       const epoch = fields.epoch.get(state, member);
       const isOwner = ownerOf(world, epoch, key) === member;
-      const wasOwner = fields.leaving.get(state, member) === 1 && ownerOf(world, epoch - 1, key) === member;
+      const wasOwner =
+        fields.leaving.get(state, member) === 1 && ownerOf(world, epoch - 1, key) === member;
       return (isOwner || wasOwner) && fields.live.get(state, member, key) === last;
     });
     if (!isHeld) return `nobody that owns ${keyName(key)} by its own epoch has its last write`;
@@ -104,7 +109,8 @@ function brokenConstraint(world: World, state: State): string | undefined {
   for (const member of world.members) {
     if (scenario.rivals && world.keys.every((key) => fields.live.get(state, member, key) !== 0))
       return `${nameOf(member)} has x and y, which have one unique value`;
-    if (scenario.family && isFamilyBroken(world, state, member)) return `${nameOf(member)} has the child y and not its parent x`;
+    if (scenario.family && isFamilyBroken(world, state, member))
+      return `${nameOf(member)} has the child y and not its parent x`;
   }
   return undefined;
 }
@@ -116,9 +122,13 @@ function leftover(world: World, state: State): string | undefined {
     if (left !== undefined) return `the operation has ended and ${nameOf(member)} still ${left}`;
   }
   const unserved = world.keys.find((key) => {
-    return !world.members.some((member) => epochAdmitted(world, state, member, key, true) !== undefined);
+    return !world.members.some(
+      (member) => epochAdmitted(world, state, member, key, true) !== undefined,
+    );
   });
-  return unserved === undefined ? undefined : `the operation has ended and nobody serves ${keyName(unserved)}`;
+  return unserved === undefined
+    ? undefined
+    : `the operation has ended and nobody serves ${keyName(unserved)}`;
 }
 
 function leftBehind(world: World, state: State, member: number): string | undefined {
@@ -128,7 +138,11 @@ function leftBehind(world: World, state: State, member: number): string | undefi
   for (const key of world.keys) {
     if (fields.staged.get(state, member, key) !== 0) return "has staged rows";
     const value = fields.live.get(state, member, key);
-    if (value !== 0 && value !== STRAY_VALUE && ownerOf(world, fields.epoch.get(state, member), key) !== member)
+    if (
+      value !== 0 &&
+      value !== STRAY_VALUE &&
+      ownerOf(world, fields.epoch.get(state, member), key) !== member
+    )
       return `has ${keyName(key)}=${value}, which it does not own`;
   }
   return undefined;

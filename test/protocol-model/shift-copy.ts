@@ -10,7 +10,12 @@ const DELETED = 1;
  * Capture: the trigger of a write, also of one to a key that has moved already: see [waves-apart].
  * [capture-before-copy]
  */
-export function captureWrite({ fields, pairs, weak }: World, to: State, member: number, key: number): void {
+export function captureWrite(
+  { fields, pairs, weak }: World,
+  to: State,
+  member: number,
+  key: number,
+): void {
   if (fields.active.get(to, member) === 0) return;
   const operation = fields.seen.get(to, member);
   pairs.forEach(({ source, keys }, pair) => {
@@ -50,7 +55,10 @@ export function isDrained({ fields, pairs, weak }: World, state: State, member: 
   return pairs.every(({ source }, pair) => {
     if (source !== member) return true;
     if (fields.captured.get(state, pair) !== 0 && !weak["skip-last-drain"]) return false;
-    return weak["drained-while-outstanding"] || (fields.outstanding.get(state, pair) | fields.inPage.get(state, pair)) === 0;
+    return (
+      weak["drained-while-outstanding"] ||
+      (fields.outstanding.get(state, pair) | fields.inPage.get(state, pair)) === 0
+    );
   });
 }
 
@@ -59,30 +67,45 @@ export function copySteps(world: World, state: State, step: Step): void {
     sourceSteps(world, state, pair, index, step);
     for (let operation = 1; operation <= world.fields.operation.get(state); operation++) {
       const count = world.fields.pageCount.get(state, operation, index);
-      for (let page = 0; page < count; page++) pageArrives(world, state, { pair, index, operation, page }, step);
+      for (let page = 0; page < count; page++)
+        pageArrives(world, state, { pair, index, operation, page }, step);
     }
   });
 }
 
-function sourceSteps(world: World, state: State, { source, target, keys }: Pair, pair: number, step: Step): void {
+function sourceSteps(
+  world: World,
+  state: State,
+  { source, target, keys }: Pair,
+  pair: number,
+  step: Step,
+): void {
   const { fields, bounds } = world;
   const operation = fields.seen.get(state, source);
   if (fields.active.get(state, source) === 0 || (keys[operation] ?? 0) === 0) return;
   const log = fields.captured.get(state, pair) | fields.inPage.get(state, pair);
   const isOutstanding = fields.outstanding.get(state, pair) === 1;
   if (fields.pageCount.get(state, operation, pair) < bounds.pages) {
-    if (log !== 0) step(`${nameOf(source)} sends a page to ${nameOf(target)}`, (to) => sendPage(world, to, pair, operation));
+    if (log !== 0)
+      step(`${nameOf(source)} sends a page to ${nameOf(target)}`, (to) =>
+        sendPage(world, to, pair, operation),
+      );
     const hasRows = world.keys.some((key) => fields.resendable.get(state, pair, key) !== 0);
     if (hasRows && !isOutstanding)
-      step(`${nameOf(source)} sends the rows of its last page again`, (to) => repairPage(world, to, pair, operation));
+      step(`${nameOf(source)} sends the rows of its last page again`, (to) =>
+        repairPage(world, to, pair, operation),
+      );
   }
   if (isOutstanding && fields.acknowledged.get(state, pair) === 1)
-    step(`${nameOf(source)} hears that its page ${fields.sequence.get(state, pair)} is stored`, (to) => {
-      fields.outstanding.set(to, 0, pair);
-      fields.inPage.set(to, 0, pair);
-      fields.acknowledged.set(to, 0, pair);
-      if (world.weak["ack-clears-log"]) fields.captured.set(to, 0, pair);
-    });
+    step(
+      `${nameOf(source)} hears that its page ${fields.sequence.get(state, pair)} is stored`,
+      (to) => {
+        fields.outstanding.set(to, 0, pair);
+        fields.inPage.set(to, 0, pair);
+        fields.acknowledged.set(to, 0, pair);
+        if (world.weak["ack-clears-log"]) fields.captured.set(to, 0, pair);
+      },
+    );
 }
 
 /**
@@ -103,8 +126,11 @@ function sendPage(world: World, to: State, pair: number, operation: number): voi
   putOnWire(world, to, pair, operation, rows);
   fields.inPage.set(to, weak["log-cleared-at-send"] ? 0 : log, pair);
   fields.captured.set(to, 0, pair);
-  const keepsOlder = weak["repair-of-an-older-page"] && rows.some((_row, key) => fields.resendable.get(to, pair, key) !== 0);
-  if (world.scenario.repairs && !keepsOlder) rows.forEach((row, key) => fields.resendable.set(to, row, pair, key));
+  const keepsOlder =
+    weak["repair-of-an-older-page"] &&
+    rows.some((_row, key) => fields.resendable.get(to, pair, key) !== 0);
+  if (world.scenario.repairs && !keepsOlder)
+    rows.forEach((row, key) => fields.resendable.set(to, row, pair, key));
 }
 
 /**
@@ -116,7 +142,13 @@ function repairPage(world: World, to: State, pair: number, operation: number): v
   putOnWire(world, to, pair, operation, rows);
 }
 
-function putOnWire({ fields, pairs, bounds }: World, to: State, pair: number, operation: number, rows: readonly number[]): void {
+function putOnWire(
+  { fields, pairs, bounds }: World,
+  to: State,
+  pair: number,
+  operation: number,
+  rows: readonly number[],
+): void {
   const number = fields.sequence.get(to, pair) + 1;
   fields.sequence.set(to, number, pair);
   fields.outstanding.set(to, 1, pair);
@@ -149,12 +181,22 @@ function pageArrives(world: World, state: State, arrival: Arrival, step: Step): 
   if (!isNew && number !== last) return;
   // Only the answer to the last page of the operation that runs at the source changes anything
   // there.
-  const answers = fields.seen.get(state, source) === operation && fields.sequence.get(state, index) === number;
-  if (!isNew && (!answers || fields.acknowledged.get(state, index) === 1 || fields.outstanding.get(state, index) === 0)) return;
-  step(`page ${number} of ${nameOf(source)} ${describePage(world, state, arrival)} arrives at ${nameOf(target)}`, (to) => {
-    if (isNew) storePage(world, to, arrival);
-    if (answers && fields.outstanding.get(to, index) === 1) fields.acknowledged.set(to, 1, index);
-  });
+  const answers =
+    fields.seen.get(state, source) === operation && fields.sequence.get(state, index) === number;
+  if (
+    !isNew &&
+    (!answers ||
+      fields.acknowledged.get(state, index) === 1 ||
+      fields.outstanding.get(state, index) === 0)
+  )
+    return;
+  step(
+    `page ${number} of ${nameOf(source)} ${describePage(world, state, arrival)} arrives at ${nameOf(target)}`,
+    (to) => {
+      if (isNew) storePage(world, to, arrival);
+      if (answers && fields.outstanding.get(to, index) === 1) fields.acknowledged.set(to, 1, index);
+    },
+  );
 }
 
 /**
@@ -162,10 +204,18 @@ function pageArrives(world: World, state: State, arrival: Arrival, step: Step): 
  * does not count for what it is.
  */
 function takesRowsThoughPromoted({ weak }: World): boolean {
-  return weak["rows-after-promotion"] || weak["promotion-outlives-attempt"] || weak["promotes-before-drained"];
+  return (
+    weak["rows-after-promotion"] ||
+    weak["promotion-outlives-attempt"] ||
+    weak["promotes-before-drained"]
+  );
 }
 
-function storePage({ fields, pairs, keys, bounds }: World, to: State, { pair, index, operation, page }: Arrival): void {
+function storePage(
+  { fields, pairs, keys, bounds }: World,
+  to: State,
+  { pair, index, operation, page }: Arrival,
+): void {
   const row = (operation * pairs.length + index) * bounds.pages + page;
   for (const key of keys) {
     const value = fields.pageRow.get(to, row, key);
@@ -175,7 +225,11 @@ function storePage({ fields, pairs, keys, bounds }: World, to: State, { pair, in
   fields.lastSequence.set(to, Math.max(number, fields.lastSequence.get(to, index)), index);
 }
 
-function describePage({ fields, pairs, keys, bounds }: World, state: State, { index, operation, page }: Arrival): string {
+function describePage(
+  { fields, pairs, keys, bounds }: World,
+  state: State,
+  { index, operation, page }: Arrival,
+): string {
   const row = (operation * pairs.length + index) * bounds.pages + page;
   const parts = keys.flatMap((key) => {
     const value = fields.pageRow.get(state, row, key);
@@ -194,11 +248,14 @@ export function crashSteps(world: World, state: State, member: number, step: Ste
   const own = pairs.flatMap(({ source }, pair) => (source === member ? [pair] : []));
   const isWaiting = own.some(
     (pair) =>
-      fields.outstanding.get(state, pair) === 1 || world.keys.some((key) => fields.resendable.get(state, pair, key) !== 0),
+      fields.outstanding.get(state, pair) === 1 ||
+      world.keys.some((key) => fields.resendable.get(state, pair, key) !== 0),
   );
   const losesFence = weak["fence-lost-in-crash"] && fields.fence.get(state, member) !== 0;
-  const losesPromotion = weak["promotion-forgotten-in-crash"] && fields.promoted.get(state, member) !== 0;
-  const losesSequence = weak["sequence-lost-in-crash"] && own.some((pair) => fields.sequence.get(state, pair) !== 0);
+  const losesPromotion =
+    weak["promotion-forgotten-in-crash"] && fields.promoted.get(state, member) !== 0;
+  const losesSequence =
+    weak["sequence-lost-in-crash"] && own.some((pair) => fields.sequence.get(state, pair) !== 0);
   if (!isWaiting && !losesFence && !losesPromotion && !losesSequence) return;
   step(`${nameOf(member)} crashes`, (to) => {
     for (const pair of own) {

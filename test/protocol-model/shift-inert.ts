@@ -17,10 +17,13 @@ export function dropInertMessages(world: World, state: State): void {
     }
     const isHeard = members.every((member) => {
       const seen = fields.seen.get(state, member);
-      return seen > operation || (seen === operation && fields.active.get(state, member) === 0 && isOver);
+      return (
+        seen > operation || (seen === operation && fields.active.get(state, member) === 0 && isOver)
+      );
     });
     for (let attempt = 1; attempt <= bounds.attempts; attempt++) {
-      const counts = !isOver && attempt === fields.attempt.get(state) && fields.phase.get(state) === FENCE;
+      const counts =
+        !isOver && attempt === fields.attempt.get(state) && fields.phase.get(state) === FENCE;
       if (!counts) {
         fields.drainedBy.set(state, 0, operation, attempt);
         fields.promotedBy.set(state, 0, operation, attempt);
@@ -41,7 +44,8 @@ function dropPages({ fields, bounds, pairs, keys }: World, state: State, operati
   pairs.forEach(({ target }, pair) => {
     const seen = fields.seen.get(state, target);
     const last = fields.lastSequence.get(state, pair);
-    const isOver = seen > operation || (seen === operation && fields.active.get(state, target) === 0);
+    const isOver =
+      seen > operation || (seen === operation && fields.active.get(state, target) === 0);
     for (let page = 0; page < fields.pageCount.get(state, operation, pair); page++) {
       const number = fields.pageNumber.get(state, operation * pairs.length + pair, page);
       if (!isOver && (seen !== operation || number > last)) continue;

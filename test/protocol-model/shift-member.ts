@@ -2,7 +2,16 @@
 // member's SQLite, so it changes the member as a whole or not at all, and its answer is noted as
 // sent. The rules in brackets are those of rules.ts.
 import { crashSteps, isDrained, resetCopy } from "./shift-copy.ts";
-import { FENCE, FENCE_SENT, type Field, hasBit, PROMOTE_SENT, RELEASE_SENT, ROW_LOST, type State } from "./shift-state.ts";
+import {
+  FENCE,
+  FENCE_SENT,
+  type Field,
+  hasBit,
+  PROMOTE_SENT,
+  RELEASE_SENT,
+  ROW_LOST,
+  type State,
+} from "./shift-state.ts";
 import { nameOf, ownerOf, type Step, type Wave, waveAfter, type World } from "./shift-world.ts";
 
 export function memberSteps(world: World, state: State, member: number, step: Step): void {
@@ -13,10 +22,13 @@ export function memberSteps(world: World, state: State, member: number, step: St
     for (let attempt = 1; attempt <= world.bounds.attempts; attempt++)
       attemptSteps(world, state, { member, operation, attempt }, step);
   }
-  for (let epoch = 1; epoch <= fields.committed.get(state); epoch++) activationArrives(world, state, member, epoch, step);
+  for (let epoch = 1; epoch <= fields.committed.get(state); epoch++)
+    activationArrives(world, state, member, epoch, step);
   crashSteps(world, state, member, step);
   if (world.scenario.fillsUp?.includes(member) && fields.full.get(state, member) === 0)
-    step(`${nameOf(member)} takes no more rows: its storage is full`, (to) => fields.full.set(to, 1, member));
+    step(`${nameOf(member)} takes no more rows: its storage is full`, (to) =>
+      fields.full.set(to, 1, member),
+    );
   if (weak["unfence-by-timer"] && fields.fence.get(state, member) !== 0)
     step(`${nameOf(member)} lifts its fence by a timer`, (to) => fields.fence.set(to, 0, member));
   if (fields.half.get(state, member) === 1) secondHalf(world, state, member, step);
@@ -27,14 +39,22 @@ export function memberSteps(world: World, state: State, member: number, step: St
  * leftovers.
  * [prepare-once, operation-numbers, capture-before-copy, promotion-ends-with-its-attempt]
  */
-function prepareArrives(world: World, state: State, member: number, operation: number, step: Step): void {
+function prepareArrives(
+  world: World,
+  state: State,
+  member: number,
+  operation: number,
+  step: Step,
+): void {
   const { fields, weak } = world;
   const seen = fields.seen.get(state, member);
   const runs = seen === operation && fields.active.get(state, member) === 1;
   const isAnswered = fields.preparedBy.has(state, member, operation);
   if (runs && isAnswered && !weak["prepare-twice"]) return;
   const isOver =
-    operation < seen ? !weak["older-operation-accepted"] : operation === seen && !runs && !weak["ended-operation-accepted"];
+    operation < seen
+      ? !weak["older-operation-accepted"]
+      : operation === seen && !runs && !weak["ended-operation-accepted"];
   if (isOver) return;
   step(`prepare of operation ${operation} arrives at ${nameOf(member)}`, (to) => {
     fields.preparedBy.add(to, member, operation);
@@ -50,11 +70,22 @@ function prepareArrives(world: World, state: State, member: number, operation: n
  * Clean-up: ends the operation here. A member that never saw it notes that it has ended.
  * [operation-numbers, durable-abort, promotion-ends-with-its-attempt]
  */
-function cleanUpArrives(world: World, state: State, member: number, operation: number, step: Step): void {
+function cleanUpArrives(
+  world: World,
+  state: State,
+  member: number,
+  operation: number,
+  step: Step,
+): void {
   const { fields, weak } = world;
   const sent = fields.cleanUpSent.get(state, operation);
   const seen = fields.seen.get(state, member);
-  if (sent === 0 || operation < seen || (operation === seen && fields.active.get(state, member) === 0)) return;
+  if (
+    sent === 0 ||
+    operation < seen ||
+    (operation === seen && fields.active.get(state, member) === 0)
+  )
+    return;
   if (!canUndo(world, state, member)) return;
   const isUnknown = operation > seen;
   step(`clean-up of operation ${operation} arrives at ${nameOf(member)}`, (to) => {
@@ -93,12 +124,18 @@ function attemptSteps(world: World, state: State, call: Call, step: Step): void 
   const runs = fields.seen.get(state, member) === operation;
   if (runs && hasBit(sent, FENCE_SENT)) fenceArrives(world, state, call, step);
   if (runs && hasBit(sent, FENCE_SENT)) answersDrained(world, state, call, step);
-  if (runs && (hasBit(sent, PROMOTE_SENT) || (hasBit(sent, FENCE_SENT) && weak["promotes-before-drained"])))
+  if (
+    runs &&
+    (hasBit(sent, PROMOTE_SENT) || (hasBit(sent, FENCE_SENT) && weak["promotes-before-drained"]))
+  )
     promoteArrives(world, state, call, step);
   if (!runs && !weak["release-without-operation"]) return;
   const isRunning =
-    operation === fields.operation.get(state) && attempt === fields.attempt.get(state) && fields.phase.get(state) === FENCE;
-  if (hasBit(sent, RELEASE_SENT) || (weak["abort-not-durable"] && isRunning)) releaseArrives(world, state, call, step);
+    operation === fields.operation.get(state) &&
+    attempt === fields.attempt.get(state) &&
+    fields.phase.get(state) === FENCE;
+  if (hasBit(sent, RELEASE_SENT) || (weak["abort-not-durable"] && isRunning))
+    releaseArrives(world, state, call, step);
 }
 
 /**
@@ -107,31 +144,53 @@ function attemptSteps(world: World, state: State, call: Call, step: Step): void 
  * [waves-apart, fence-attempts, operation-numbers, promotion-ends-with-its-attempt,
  * staged-until-acknowledged]
  */
-function fenceArrives(world: World, state: State, { member, operation, attempt }: Call, step: Step): void {
+function fenceArrives(
+  world: World,
+  state: State,
+  { member, operation, attempt }: Call,
+  step: Step,
+): void {
   const { fields, weak } = world;
   const standing = fields.fence.get(state, member);
   const takes = weak["old-fence-replaces-newer"] ? attempt !== standing : attempt > standing;
   const wave = waveAfter(world, fields.waveEpoch.get(state, operation, attempt));
-  const isFenced = hasBit(wave.sources, member) || (hasBit(wave.targets, member) && !weak["targets-not-fenced"]);
-  if (attempt <= fields.released.get(state, member) || !takes || !isFenced || !canUndo(world, state, member)) return;
+  const isFenced =
+    hasBit(wave.sources, member) || (hasBit(wave.targets, member) && !weak["targets-not-fenced"]);
+  if (
+    attempt <= fields.released.get(state, member) ||
+    !takes ||
+    !isFenced ||
+    !canUndo(world, state, member)
+  )
+    return;
   step(`fence of attempt ${attempt} arrives at ${nameOf(member)}`, (to) => {
     if (!weak["promotion-outlives-attempt"]) undoPromotion(world, to, member);
     fields.fence.set(to, attempt, member);
     const epoch = fields.epoch.get(to, member);
     if (weak["promotes-all-staged"]) return;
-    for (const key of world.keys) if (ownerOf(world, epoch, key) === member) fields.staged.set(to, 0, member, key);
+    for (const key of world.keys)
+      if (ownerOf(world, epoch, key) === member) fields.staged.set(to, 0, member, key);
   });
 }
 
 /** A fenced member says so, and a source only when it is drained. [drain-before-cutover] */
-function answersDrained(world: World, state: State, { member, operation, attempt }: Call, step: Step): void {
+function answersDrained(
+  world: World,
+  state: State,
+  { member, operation, attempt }: Call,
+  step: Step,
+): void {
   const { fields, weak } = world;
   if (fields.fence.get(state, member) !== attempt || !isDrained(world, state, member)) return;
   const name = nameOf(member);
   if (!fields.drainedBy.has(state, member, operation, attempt))
-    step(`${name} says that it is drained, attempt ${attempt}`, (to) => fields.drainedBy.add(to, member, operation, attempt));
+    step(`${name} says that it is drained, attempt ${attempt}`, (to) =>
+      fields.drainedBy.add(to, member, operation, attempt),
+    );
   if (weak["delete-before-cutover"] && fields.phase.get(state) === FENCE)
-    step(`${name} deletes the rows of the wave`, (to) => deleteMoved(world, to, member, fields.epoch.get(to, member)));
+    step(`${name} deletes the rows of the wave`, (to) =>
+      deleteMoved(world, to, member, fields.epoch.get(to, member)),
+    );
 }
 
 /**
@@ -139,11 +198,17 @@ function answersDrained(world: World, state: State, { member, operation, attempt
  * does not fit is refused, as often as it is tried.
  * [promoted-before-commit, fence-attempts, nothing-in-the-way]
  */
-function promoteArrives(world: World, state: State, { member, operation, attempt }: Call, step: Step): void {
+function promoteArrives(
+  world: World,
+  state: State,
+  { member, operation, attempt }: Call,
+  step: Step,
+): void {
   const { fields, weak } = world;
   const wave = waveAfter(world, fields.waveEpoch.get(state, operation, attempt));
   const isUnfenced = weak["targets-not-fenced"] || weak["late-promotion-accepted"];
-  if (!hasBit(wave.targets, member) || (fields.fence.get(state, member) !== attempt && !isUnfenced)) return;
+  if (!hasBit(wave.targets, member) || (fields.fence.get(state, member) !== attempt && !isUnfenced))
+    return;
   const isDone =
     fields.promoted.get(state, member) === attempt ||
     (weak["promotion-outlives-attempt"] && fields.promoted.get(state, member) !== 0);
@@ -154,7 +219,11 @@ function promoteArrives(world: World, state: State, { member, operation, attempt
     );
     return;
   }
-  if (fields.promoted.get(state, member) !== 0 || fields.full.get(state, member) === 1 || fields.half.get(state, member) === 1)
+  if (
+    fields.promoted.get(state, member) !== 0 ||
+    fields.full.get(state, member) === 1 ||
+    fields.half.get(state, member) === 1
+  )
     return;
   if (!fits(world, state, member, wave)) return;
   const says = `${nameOf(member)} promotes under the fence of attempt ${attempt}`;
@@ -180,16 +249,27 @@ function promoteArrives(world: World, state: State, { member, operation, attempt
  */
 export function fits(world: World, state: State, member: number, wave: Wave): boolean {
   const { fields, weak, scenario } = world;
-  const coming = (wave.arriving[member] ?? []).filter((key) => fields.staged.get(state, member, key) !== 0);
+  const coming = (wave.arriving[member] ?? []).filter(
+    (key) => fields.staged.get(state, member, key) !== 0,
+  );
   const isHere = (key: number): boolean => fields.live.get(state, member, key) !== 0;
   if (!weak["promotion-replaces"] && coming.some(isHere)) return false;
   const isThere = (key: number): boolean => coming.includes(key) || isHere(key);
-  if (scenario.rivals && world.keys.every(isThere) && !weak["promotion-replaces"] && !weak["promotion-unchecked"]) return false;
+  if (
+    scenario.rivals &&
+    world.keys.every(isThere) &&
+    !weak["promotion-replaces"] &&
+    !weak["promotion-unchecked"]
+  )
+    return false;
   return !scenario.family || !isThere(1) || isThere(0);
 }
 
 /** The keys that a variant promotes in a transaction of their own, before the others. */
-function splitPromotion({ weak }: World, arriving: readonly number[]): readonly number[] | undefined {
+function splitPromotion(
+  { weak }: World,
+  arriving: readonly number[],
+): readonly number[] | undefined {
   if (arriving.length < 2) return undefined;
   if (weak["children-first"]) return arriving.slice(1);
   return weak["promotes-in-two-transactions"] ? arriving.slice(0, 1) : undefined;
@@ -200,20 +280,29 @@ function promote(world: World, to: State, member: number): void {
   const epoch = fields.epoch.get(to, member);
   const arriving = waveAfter(world, epoch).arriving[member] ?? [];
   const isOwned = (key: number): boolean => ownerOf(world, epoch, key) === member;
-  for (const key of weak["promotes-all-staged"] ? [...arriving, ...world.keys.filter(isOwned)] : arriving) {
+  for (const key of weak["promotes-all-staged"]
+    ? [...arriving, ...world.keys.filter(isOwned)]
+    : arriving) {
     if (weak["children-without-parents"] && key === 0) continue;
     makeLive(world, to, member, key);
     if (weak["staged-dropped-at-promotion"]) fields.staged.set(to, 0, member, key);
   }
 }
 
-function makeLive({ fields, scenario, keys, weak }: World, to: State, member: number, key: number): void {
+function makeLive(
+  { fields, scenario, keys, weak }: World,
+  to: State,
+  member: number,
+  key: number,
+): void {
   const row = fields.staged.get(to, member, key);
   if (row === 0) return;
   const isInTheWay = (other: number): boolean =>
-    fields.live.get(to, member, other) !== 0 && (other === key || (scenario.rivals === true && weak["promotion-replaces"]));
+    fields.live.get(to, member, other) !== 0 &&
+    (other === key || (scenario.rivals === true && weak["promotion-replaces"]));
   for (const other of keys.filter(isInTheWay)) {
-    if (fields.half.get(to, member) === 0 && weak["promotion-replaces"]) fields.wrong.set(to, ROW_LOST);
+    if (fields.half.get(to, member) === 0 && weak["promotion-replaces"])
+      fields.wrong.set(to, ROW_LOST);
     fields.live.set(to, 0, member, other);
   }
   fields.live.set(to, row, member, key);
@@ -231,14 +320,19 @@ function undoPromotion(world: World, to: State, member: number): void {
   for (const key of waveAfter(world, fields.epoch.get(to, member)).arriving[member] ?? []) {
     const isOurs = fields.staged.get(to, member, key) !== 0;
     if (!isOurs && !weak["undo-deletes-ranges"] && !weak["staged-dropped-at-promotion"]) continue;
-    if (!isOurs && weak["undo-deletes-ranges"] && fields.live.get(to, member, key) !== 0) fields.wrong.set(to, ROW_LOST);
+    if (!isOurs && weak["undo-deletes-ranges"] && fields.live.get(to, member, key) !== 0)
+      fields.wrong.set(to, ROW_LOST);
     fields.live.set(to, 0, member, key);
     if (weak["staged-dropped-with-undo"]) fields.staged.set(to, 0, member, key);
   }
 }
 
 function canUndo({ fields, weak }: World, state: State, member: number): boolean {
-  return !weak["undo-needs-space"] || fields.promoted.get(state, member) === 0 || fields.full.get(state, member) === 0;
+  return (
+    !weak["undo-needs-space"] ||
+    fields.promoted.get(state, member) === 0 ||
+    fields.full.get(state, member) === 0
+  );
 }
 
 /**
@@ -270,7 +364,13 @@ function releaseArrives(world: World, state: State, { member, attempt }: Call, s
  * fence from the first round to the second. [activate-once, activate-in-one-transaction,
  * sources-delete-last, repeats-are-answered]
  */
-function activationArrives(world: World, state: State, member: number, epoch: number, step: Step): void {
+function activationArrives(
+  world: World,
+  state: State,
+  member: number,
+  epoch: number,
+  step: Step,
+): void {
   const { fields, weak } = world;
   const { targets, sources } = waveAfter(world, epoch - 1);
   const isTarget = hasBit(targets, member);
@@ -279,17 +379,26 @@ function activationArrives(world: World, state: State, member: number, epoch: nu
   else if (isTarget) repeats(world, state, member, epoch, fields.actsBy, step);
   if (fields.othersTold.get(state, epoch) === 0 && !weak["sources-told-at-once"]) return;
   if (isTarget && !hasBit(sources, member)) return;
-  const isDue = isTarget ? fields.leaving.get(state, member) === 1 && fields.epoch.get(state, member) === epoch : isFirst;
+  const isDue = isTarget
+    ? fields.leaving.get(state, member) === 1 && fields.epoch.get(state, member) === epoch
+    : isFirst;
   if (isDue) otherActivates(world, state, member, epoch, step);
   else if (!isFirst) repeats(world, state, member, epoch, fields.finishedBy, step);
 }
 
-function targetActivates(world: World, state: State, member: number, epoch: number, step: Step): void {
+function targetActivates(
+  world: World,
+  state: State,
+  member: number,
+  epoch: number,
+  step: Step,
+): void {
   const { fields, weak } = world;
   const wave = waveAfter(world, epoch - 1);
   const isPromoted = fields.promoted.get(state, member) !== 0;
   // Only variants come here without a promotion: they make it now, if they can.
-  if (!isPromoted && (!fits(world, state, member, wave) || fields.full.get(state, member) === 1)) return;
+  if (!isPromoted && (!fits(world, state, member, wave) || fields.full.get(state, member) === 1))
+    return;
   if (weak["activation-needs-space"] && fields.full.get(state, member) === 1) return;
   const isSource = hasBit(wave.sources, member) && !weak["both-lift-with-targets"];
   const says = `activation of epoch ${epoch} arrives at ${nameOf(member)}, a target`;
@@ -304,7 +413,8 @@ function targetActivates(world: World, state: State, member: number, epoch: numb
     if (hasBit(wave.sources, member)) fields.leaving.set(to, 1, member);
     if (!isSource) liftFence(world, to, member);
     if (weak["late-page-after-promotion"]) forgetNumbers(world, to, member);
-    if (weak["staged-dropped-early"]) for (const key of wave.arriving[member] ?? []) fields.staged.set(to, 0, member, key);
+    if (weak["staged-dropped-early"])
+      for (const key of wave.arriving[member] ?? []) fields.staged.set(to, 0, member, key);
   };
   step(says, (to) => {
     activate(to);
@@ -313,10 +423,17 @@ function targetActivates(world: World, state: State, member: number, epoch: numb
   if (world.scenario.losesAnswers) step(`${says}, and its answer is lost`, activate);
 }
 
-function otherActivates(world: World, state: State, member: number, epoch: number, step: Step): void {
+function otherActivates(
+  world: World,
+  state: State,
+  member: number,
+  epoch: number,
+  step: Step,
+): void {
   const { fields, weak } = world;
   const activate = (to: State): void => {
-    if (weak["unfence-before-delete"] || weak["parents-deleted-first"]) fields.half.set(to, 1, member);
+    if (weak["unfence-before-delete"] || weak["parents-deleted-first"])
+      fields.half.set(to, 1, member);
     if (weak["parents-deleted-first"]) fields.live.set(to, 0, member, 0);
     else if (!weak["unfence-before-delete"]) deleteMoved(world, to, member, epoch - 1);
     fields.epoch.set(to, epoch, member);
@@ -332,15 +449,26 @@ function otherActivates(world: World, state: State, member: number, epoch: numbe
 }
 
 /** A late or repeated activation. [activate-once, repeats-are-answered] */
-function repeats(world: World, state: State, member: number, epoch: number, answers: Field, step: Step): void {
+function repeats(
+  world: World,
+  state: State,
+  member: number,
+  epoch: number,
+  answers: Field,
+  step: Step,
+): void {
   const { fields, weak } = world;
   const { arriving } = waveAfter(world, epoch - 1);
   const says = `activation of epoch ${epoch} arrives late at ${nameOf(member)}`;
-  if (weak["late-activate-promotes"] && (arriving[member] ?? []).some((key) => fields.staged.get(state, member, key) !== 0))
+  if (
+    weak["late-activate-promotes"] &&
+    (arriving[member] ?? []).some((key) => fields.staged.get(state, member, key) !== 0)
+  )
     step(`${says}: it promotes`, (to) => {
       for (const key of arriving[member] ?? []) makeLive(world, to, member, key);
     });
-  if (weak["late-activate-deletes"]) step(`${says}: it deletes`, (to) => deleteKeys(world, to, member, epoch - 1));
+  if (weak["late-activate-deletes"])
+    step(`${says}: it deletes`, (to) => deleteKeys(world, to, member, epoch - 1));
   if (weak["late-activate-lifts-fence"] && fields.fence.get(state, member) !== 0)
     step(`${says}: it lifts the fence`, (to) => fields.fence.set(to, 0, member));
   if (!weak["repeat-unanswered"] && !answers.has(state, member, epoch))
@@ -370,7 +498,8 @@ function deleteMoved(world: World, to: State, member: number, epoch: number): vo
 }
 
 function deleteKeys(world: World, to: State, member: number, epoch: number): void {
-  for (const { key } of waveAfter(world, epoch).leaving[member] ?? []) world.fields.live.set(to, 0, member, key);
+  for (const { key } of waveAfter(world, epoch).leaving[member] ?? [])
+    world.fields.live.set(to, 0, member, key);
 }
 
 /** The second transaction of what a variant has split. */

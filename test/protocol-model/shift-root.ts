@@ -23,12 +23,14 @@ import { operationOf, type Step, waveAfter, type World } from "./shift-world.ts"
 export function rootSteps(world: World, state: State, step: Step): void {
   const { fields, weak, scenario, everyone } = world;
   const operation = fields.operation.get(state);
-  const enter = (says: string, phase: number): void => step(says, (to) => fields.phase.set(to, phase));
+  const enter = (says: string, phase: number): void =>
+    step(says, (to) => fields.phase.set(to, phase));
   const phase = fields.phase.get(state);
   const isCleaned = scenario.chores || hasAll(fields.cleanedBy.get(state, operation), everyone);
   switch (phase) {
     case PREPARE:
-      if (hasAll(fields.preparedBy.get(state, operation), everyone)) enter("root notes: prepared, rows may move", MOVE);
+      if (hasAll(fields.preparedBy.get(state, operation), everyone))
+        enter("root notes: prepared, rows may move", MOVE);
       break;
     case MOVE:
       if (fields.attempt.get(state) < world.bounds.attempts) beginAttempt(world, state, step);
@@ -73,7 +75,9 @@ function fenceSteps(world: World, state: State, step: Step): void {
   const attempt = fields.attempt.get(state);
   const asked = fields.sent.has(state, PROMOTE_SENT, operation, attempt);
   if (isDrained(world, state) && !asked)
-    step(`root sends: promote, attempt ${attempt}`, (to) => fields.sent.add(to, PROMOTE_SENT, operation, attempt));
+    step(`root sends: promote, attempt ${attempt}`, (to) =>
+      fields.sent.add(to, PROMOTE_SENT, operation, attempt),
+    );
   commit(world, state, step);
   if (asked && weak["waits-for-promotion"]) return;
   step(`root notes: attempt ${attempt} is aborted`, (to) => {
@@ -97,7 +101,8 @@ function isPromoted(world: World, state: State): boolean {
   const { fields, weak } = world;
   if (weak["commits-before-promoted"]) return true;
   const { targets } = waveAfter(world, fields.committed.get(state));
-  const counted = countedBits(world, state, fields.promotedBy, weak["old-promotion-counts"]) & targets;
+  const counted =
+    countedBits(world, state, fields.promotedBy, weak["old-promotion-counts"]) & targets;
   return weak["first-promoted-commits"] ? counted !== 0 : counted === targets;
 }
 
@@ -105,12 +110,19 @@ function isPromoted(world: World, state: State): boolean {
  * The answers to the current attempt; of a variant, those to older ones too; and of another, those
  * of the operation before.
  */
-function countedBits({ fields, weak }: World, state: State, answers: Field, withOlder: boolean): number {
+function countedBits(
+  { fields, weak }: World,
+  state: State,
+  answers: Field,
+  withOlder: boolean,
+): number {
   const operation = fields.operation.get(state);
   const attempt = fields.attempt.get(state);
   let bits = answers.get(state, operation, attempt);
-  if (withOlder) for (let older = 1; older < attempt; older++) bits |= answers.get(state, operation, older);
-  if (weak["answers-without-operation"] && operation > 1) bits |= answers.get(state, operation - 1, attempt);
+  if (withOlder)
+    for (let older = 1; older < attempt; older++) bits |= answers.get(state, operation, older);
+  if (weak["answers-without-operation"] && operation > 1)
+    bits |= answers.get(state, operation - 1, attempt);
   return bits;
 }
 
@@ -136,7 +148,9 @@ function stepsAfterCutover(world: World, state: State, step: Step): void {
   const { targets, sources } = waveAfter(world, epoch - 1);
   const act = hasAll(fields.actsBy.get(state, epoch), targets);
   if (act && fields.othersTold.get(state, epoch) === 0)
-    step(`root hears that all targets act by epoch ${epoch}, tells the others`, (to) => fields.othersTold.set(to, 1, epoch));
+    step(`root hears that all targets act by epoch ${epoch}, tells the others`, (to) =>
+      fields.othersTold.set(to, 1, epoch),
+    );
   const others = everyone & ~(targets & ~sources);
   const all = act && hasAll(fields.finishedBy.get(state, epoch), others);
   if (epoch === operationOf(world, operation).last) {

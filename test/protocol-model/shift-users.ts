@@ -13,15 +13,23 @@ const CHILD = 1;
 export function userSteps(world: World, state: State, step: Step): void {
   const { fields, scenario, bounds } = world;
   for (const member of world.members) {
-    if (fields.writes.get(state) < bounds.writes) for (const key of world.keys) userWrites(world, state, member, key, step);
+    if (fields.writes.get(state) < bounds.writes)
+      for (const key of world.keys) userWrites(world, state, member, key, step);
     if (scenario.counts) memberAnswersCount(world, state, member, step);
     if (scenario.strays && fields.strays.get(state) === 0) userStrays(world, state, member, step);
   }
-  if (fields.countEpoch.get(state) !== 0) step("the count starts over", (to) => endCount(world, to));
+  if (fields.countEpoch.get(state) !== 0)
+    step("the count starts over", (to) => endCount(world, to));
 }
 
 /** Whether a call of a client that routed by `epoch` is served. [one-epoch, fence-until-told] */
-function admits(world: World, state: State, member: number, epoch: number, reads: boolean): boolean {
+function admits(
+  world: World,
+  state: State,
+  member: number,
+  epoch: number,
+  reads: boolean,
+): boolean {
   const { fields, weak, scenario } = world;
   if (fields.fence.get(state, member) !== 0 && !(reads && weak["reads-pass-fence"])) return false;
   const own = fields.epoch.get(state, member);
@@ -33,36 +41,56 @@ function admits(world: World, state: State, member: number, epoch: number, reads
  * The newest epoch by which a client would route this key to this member and be served, or
  * undefined.
  */
-export function epochAdmitted(world: World, state: State, member: number, key: number, reads: boolean): number | undefined {
+export function epochAdmitted(
+  world: World,
+  state: State,
+  member: number,
+  key: number,
+  reads: boolean,
+): number | undefined {
   const { fields, scenario } = world;
-  if (scenario.judgesByOwnLayout && ownerOf(world, fields.epoch.get(state, member), key) !== member) return undefined;
+  if (scenario.judgesByOwnLayout && ownerOf(world, fields.epoch.get(state, member), key) !== member)
+    return undefined;
   for (let epoch = fields.committed.get(state); epoch >= 0; epoch--)
-    if (ownerOf(world, epoch, key) === member && admits(world, state, member, epoch, reads)) return epoch;
+    if (ownerOf(world, epoch, key) === member && admits(world, state, member, epoch, reads))
+      return epoch;
   return undefined;
 }
 
 /** Keys (bits) that exist. */
 function existingKeys({ fields, keys }: World, state: State): number {
-  return keys.reduce((bits, key) => (fields.last.get(state, key) === 0 ? bits : bits | (1 << key)), 0);
+  return keys.reduce(
+    (bits, key) => (fields.last.get(state, key) === 0 ? bits : bits | (1 << key)),
+    0,
+  );
 }
 
 /** A put or a delete by a client that routed by any epoch so far. */
 function userWrites(world: World, state: State, member: number, key: number, step: Step): void {
   const { fields, weak, scenario } = world;
-  if (!scenario.layouts.some((layout) => layout[key] !== scenario.layouts[0]?.[key]) && !scenario.counts && !scenario.rivals)
+  if (
+    !scenario.layouts.some((layout) => layout[key] !== scenario.layouts[0]?.[key]) &&
+    !scenario.counts &&
+    !scenario.rivals
+  )
     return;
   const epoch = epochAdmitted(world, state, member, key, false);
-  const passesFence = weak["deletes-pass-fence"] && ownerOf(world, fields.epoch.get(state, member), key) === member;
+  const passesFence =
+    weak["deletes-pass-fence"] && ownerOf(world, fields.epoch.get(state, member), key) === member;
   if (epoch === undefined && !passesFence) return;
   const by = epoch === undefined ? "an alarm" : `a client of epoch ${epoch}`;
   const value = FIRST_VALUE + 1 + fields.writes.get(state);
   const isHere = (other: number): boolean => fields.live.get(state, member, other) !== 0;
   const hasRival = scenario.rivals && world.keys.some((other) => other !== key && isHere(other));
   // The variant turns them off for an attempt, and not on again.
-  const isFamily = scenario.family === true && !(weak["foreign-keys-off"] && fields.released.get(state, member) > 0);
+  const isFamily =
+    scenario.family === true &&
+    !(weak["foreign-keys-off"] && fields.released.get(state, member) > 0);
   const hasNoParent = isFamily && key === CHILD && !isHere(PARENT);
   if (epoch !== undefined && !hasRival && !hasNoParent)
-    step(`${by} puts ${keyName(key)}=${value} at ${nameOf(member)}`, (to) => write(world, to, member, [key], value));
+    step(`${by} puts ${keyName(key)}=${value} at ${nameOf(member)}`, (to) =>
+      write(world, to, member, [key], value),
+    );
   if (fields.last.get(state, key) === 0) return;
   const cascades = isFamily && key === PARENT && isHere(CHILD);
   const says = `${by} deletes ${keyName(key)} at ${nameOf(member)}`;
@@ -71,7 +99,13 @@ function userWrites(world: World, state: State, member: number, key: number, ste
   );
 }
 
-function write(world: World, to: State, member: number, keys: readonly number[], value: number): void {
+function write(
+  world: World,
+  to: State,
+  member: number,
+  keys: readonly number[],
+  value: number,
+): void {
   const { fields, weak } = world;
   keys.forEach((key, at) => {
     fields.live.set(to, value, member, key);
@@ -93,11 +127,14 @@ function userStrays(world: World, state: State, member: number, step: Step): voi
   if (fields.fence.get(state, member) !== 0) return;
   for (const key of world.keys) {
     if (ownerOf(world, fields.epoch.get(state, member), key) === member) continue;
-    step(`a stray write puts ${keyName(key)}=${STRAY_VALUE} at ${nameOf(member)}, which does not own it`, (to) => {
-      fields.live.set(to, STRAY_VALUE, member, key);
-      captureWrite(world, to, member, key);
-      fields.strays.set(to, 1);
-    });
+    step(
+      `a stray write puts ${keyName(key)}=${STRAY_VALUE} at ${nameOf(member)}, which does not own it`,
+      (to) => {
+        fields.live.set(to, STRAY_VALUE, member, key);
+        captureWrite(world, to, member, key);
+        fields.strays.set(to, 1);
+      },
+    );
   }
 }
 
@@ -125,17 +162,28 @@ function memberAnswersCount(world: World, state: State, member: number, step: St
     const twice = rows.some((key) => fields.countSeen.has(to, key));
     for (const key of rows) fields.countSeen.add(to, key);
     const waits = world.members.some((other) => {
-      return !fields.countAnswered.has(to, other) && world.keys.some((key) => ownerOf(world, epoch, key) === other);
+      return (
+        !fields.countAnswered.has(to, other) &&
+        world.keys.some((key) => ownerOf(world, epoch, key) === other)
+      );
     });
     const seen = fields.countSeen.get(to);
-    const isWrong = (seen & ~fields.countEver.get(to)) !== 0 || (!waits && (fields.countAlways.get(to) & ~seen) !== 0);
+    const isWrong =
+      (seen & ~fields.countEver.get(to)) !== 0 ||
+      (!waits && (fields.countAlways.get(to) & ~seen) !== 0);
     if (twice || isWrong) fields.wrong.set(to, MISCOUNTED);
     else if (!waits) endCount(world, to);
   });
 }
 
 function endCount({ fields }: World, to: State): void {
-  for (const field of [fields.countEpoch, fields.countAnswered, fields.countSeen, fields.countEver, fields.countAlways])
+  for (const field of [
+    fields.countEpoch,
+    fields.countAnswered,
+    fields.countSeen,
+    fields.countEver,
+    fields.countAlways,
+  ])
     field.set(to, 0);
 }
 

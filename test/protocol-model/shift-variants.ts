@@ -8,7 +8,15 @@ import { type Bounds, type Scenario, type ScenarioName, SCENARIOS } from "./shif
  * that was there before; a last write that no owner has; a broken constraint; something left behind
  * by an operation that has ended; or one that can never end.
  */
-export type Breaks = "read" | "count" | "commit" | "row" | "copy" | "constraint" | "leftover" | "end";
+export type Breaks =
+  | "read"
+  | "count"
+  | "commit"
+  | "row"
+  | "copy"
+  | "constraint"
+  | "leftover"
+  | "end";
 
 interface Variant {
   readonly rule: Rule;
@@ -127,7 +135,12 @@ const COPYING = {
 } as const satisfies Record<string, Variant>;
 
 const FENCES = {
-  "unfence-by-timer": { breaks: "read", rule: "fence-until-told", says: "a fence lifts by a timer", scenario: "waves" },
+  "unfence-by-timer": {
+    breaks: "read",
+    rule: "fence-until-told",
+    says: "a fence lifts by a timer",
+    scenario: "waves",
+  },
   "fence-lost-in-crash": {
     breaks: "read",
     rule: "fence-until-told",
@@ -491,13 +504,22 @@ const OPERATIONS = {
   },
 } as const satisfies Record<string, Variant>;
 
-export const SHIFT_VARIANTS = { ...COPYING, ...FENCES, ...PROMOTION, ...ACTIVATION, ...OPERATIONS } as const;
+export const SHIFT_VARIANTS = {
+  ...COPYING,
+  ...FENCES,
+  ...PROMOTION,
+  ...ACTIVATION,
+  ...OPERATIONS,
+} as const;
 
 export type ShiftVariant = keyof typeof SHIFT_VARIANTS;
 export const variantOf = (name: ShiftVariant): Variant => SHIFT_VARIANTS[name];
 
 /** What a variant is searched in: the situation, as small as shows it. */
-export function settingOf(name: ShiftVariant): { readonly scenario: Scenario; readonly bounds: Bounds } {
+export function settingOf(name: ShiftVariant): {
+  readonly scenario: Scenario;
+  readonly bounds: Bounds;
+} {
   const { scenario, starts = "copied", bounds } = variantOf(name);
   return { scenario: { ...SCENARIOS[scenario], starts }, bounds: { ...SMALLEST, ...bounds } };
 }

@@ -52,10 +52,15 @@ export interface World {
 export function makeWorld(scenario: Scenario, bounds: Bounds, variant?: ShiftVariant): World {
   const { layouts, operations } = scenario;
   const names = Object.keys(SHIFT_VARIANTS) as ShiftVariant[];
-  const weak = Object.fromEntries(names.map((name) => [name, name === variant])) as Record<ShiftVariant, boolean>;
+  const weak = Object.fromEntries(names.map((name) => [name, name === variant])) as Record<
+    ShiftVariant,
+    boolean
+  >;
   const members = Array.from({ length: Math.max(...layouts.flat()) + 1 }, (_, member) => member);
   const keys = Array.from({ length: layouts[0]?.length ?? 0 }, (_, key) => key);
-  const waves = layouts.slice(1).map((after, epoch) => makeWave(layouts[epoch] ?? after, after, members));
+  const waves = layouts
+    .slice(1)
+    .map((after, epoch) => makeWave(layouts[epoch] ?? after, after, members));
   const pairs = makePairs(scenario, members, keys);
   const { fields, widthBytes } = makeFields({
     members: members.length,
@@ -80,7 +85,11 @@ export function makeWorld(scenario: Scenario, bounds: Bounds, variant?: ShiftVar
   };
 }
 
-function makeWave(before: readonly number[], after: readonly number[], members: readonly number[]): Wave {
+function makeWave(
+  before: readonly number[],
+  after: readonly number[],
+  members: readonly number[],
+): Wave {
   const moves = before.flatMap((source, key) => {
     const target = after[key] ?? source;
     return source === target ? [] : [{ key, source, target }];
@@ -88,17 +97,26 @@ function makeWave(before: readonly number[], after: readonly number[], members: 
   return {
     sources: moves.reduce((bits, { source }) => bits | (1 << source), 0),
     targets: moves.reduce((bits, { target }) => bits | (1 << target), 0),
-    arriving: members.map((member) => moves.filter(({ target }) => target === member).map(({ key }) => key)),
+    arriving: members.map((member) =>
+      moves.filter(({ target }) => target === member).map(({ key }) => key),
+    ),
     leaving: members.map((member) => moves.filter(({ source }) => source === member)),
   };
 }
 
-function makePairs({ layouts, operations }: Scenario, members: readonly number[], keys: readonly number[]): Pair[] {
+function makePairs(
+  { layouts, operations }: Scenario,
+  members: readonly number[],
+  keys: readonly number[],
+): Pair[] {
   const pairs = members.flatMap((source) =>
     members.map((target): Pair => {
       const moving = operations.map(({ first, last }) =>
         keys.reduce((bits, key) => {
-          const moves = source !== target && layouts[first]?.[key] === source && layouts[last]?.[key] === target;
+          const moves =
+            source !== target &&
+            layouts[first]?.[key] === source &&
+            layouts[last]?.[key] === target;
           return moves ? bits | (1 << key) : bits;
         }, 0),
       );
@@ -111,7 +129,8 @@ function makePairs({ layouts, operations }: Scenario, members: readonly number[]
 /** The owner of a key at an epoch. */
 export function ownerOf(world: World, epoch: number, key: number): number {
   const owner = world.scenario.layouts[epoch]?.[key];
-  if (owner === undefined) throw new Error(`the scenario has no owner of key ${key} at epoch ${epoch}`);
+  if (owner === undefined)
+    throw new Error(`the scenario has no owner of key ${key} at epoch ${epoch}`);
   return owner;
 }
 

@@ -54,12 +54,24 @@ export const SWAP_BOUNDS = {
 } as const satisfies Record<string, Bounds>;
 
 export const SWAP_VARIANTS = {
-  "no-sequence-numbers": { rule: "sequence-numbers", says: "the target stores pages in the order in which they arrive" },
+  "no-sequence-numbers": {
+    rule: "sequence-numbers",
+    says: "the target stores pages in the order in which they arrive",
+  },
   "late-rows": { rule: "no-late-rows", says: "a target that serves still takes rows of the move" },
-  "abort-not-durable": { rule: "durable-abort", says: "the root answers aborted before its journal says so" },
+  "abort-not-durable": {
+    rule: "durable-abort",
+    says: "the root answers aborted before its journal says so",
+  },
   "unfence-by-timer": { rule: "fence-until-told", says: "a fence lifts by a timer" },
-  "attempts-ignored": { rule: "fence-attempts", says: "the root counts a drained answer of an older attempt" },
-  "old-fence-replaces-newer": { rule: "fence-attempts", says: "a late fence call of an older attempt replaces the newer one" },
+  "attempts-ignored": {
+    rule: "fence-attempts",
+    says: "the root counts a drained answer of an older attempt",
+  },
+  "old-fence-replaces-newer": {
+    rule: "fence-attempts",
+    says: "a late fence call of an older attempt replaces the newer one",
+  },
   "sequence-lost-in-crash": {
     rule: "sequence-numbers",
     says: "the source counts its pages in memory: after a crash it uses a number twice",
@@ -69,8 +81,14 @@ export const SWAP_VARIANTS = {
     rule: "captured-until-stored",
     says: "the key leaves the log (or the cursor moves) when the page is sent, and a crash forgets the page",
   },
-  "ack-clears-log": { rule: "captured-until-stored", says: "an acknowledgement also clears what was captured after its page" },
-  "skip-last-drain": { rule: "drain-before-cutover", says: "the source answers drained while its log is not empty" },
+  "ack-clears-log": {
+    rule: "captured-until-stored",
+    says: "an acknowledgement also clears what was captured after its page",
+  },
+  "skip-last-drain": {
+    rule: "drain-before-cutover",
+    says: "the source answers drained while its log is not empty",
+  },
   "commit-unchecked": {
     rule: "commit-rechecks-journal",
     says: "the root commits on an answer it had heard, though the attempt was aborted meanwhile",
@@ -79,7 +97,10 @@ export const SWAP_VARIANTS = {
     rule: "operation-numbers",
     says: "a target still takes rows of an operation that was cancelled, and they stay behind",
   },
-  "source-serves-on": { rule: "one-epoch", says: "a source that was told of the cutover still serves calls of the older epoch" },
+  "source-serves-on": {
+    rule: "one-epoch",
+    says: "a source that was told of the cutover still serves calls of the older epoch",
+  },
   "activate-at-drain": {
     rule: "cutover-first",
     says: "the target serves as soon as the root has heard that the source is drained, before the commit",
@@ -96,7 +117,10 @@ export function swapModel(bounds: Bounds, variant?: SwapVariant): Model<SwapStat
   const names = Object.keys(SWAP_VARIANTS) as SwapVariant[];
   const world: World = {
     bounds,
-    weak: Object.fromEntries(names.map((name) => [name, name === variant])) as Record<SwapVariant, boolean>,
+    weak: Object.fromEntries(names.map((name) => [name, name === variant])) as Record<
+      SwapVariant,
+      boolean
+    >,
   };
   return {
     initial: {
@@ -145,7 +169,8 @@ const SAYS = {
 type Kind = keyof typeof SAYS;
 const KINDS = Object.keys(SAYS) as Kind[];
 
-const pack = (kind: Kind, number = 0, value = 0): number => (KINDS.indexOf(kind) + 1) | (number << 8) | (value << 16);
+const pack = (kind: Kind, number = 0, value = 0): number =>
+  (KINDS.indexOf(kind) + 1) | (number << 8) | (value << 16);
 function unpack(message: number): { kind: Kind; number: number; value: number } {
   const kind = KINDS[(message & 255) - 1];
   if (kind === undefined) throw new Error(`${message} is not a message`);
@@ -157,7 +182,13 @@ function describe(message: number): string {
 }
 
 function copyState(state: SwapState): SwapState {
-  return { ...state, root: { ...state.root }, source: { ...state.source }, target: { ...state.target }, bag: state.bag.slice() };
+  return {
+    ...state,
+    root: { ...state.root },
+    source: { ...state.source },
+    target: { ...state.target },
+    bag: state.bag.slice(),
+  };
 }
 
 function post(world: World, state: SwapState, message: number): boolean {
@@ -235,7 +266,9 @@ function receiveCopy(world: World, state: SwapState): number {
   const { source } = state;
   if (source.retired === 1 || source.ended === 1) return IGNORED;
   if (source.copying === 1)
-    return source.captured === 0 && source.inPage === 0 && source.outstanding === 0 ? pack("copied") : IGNORED;
+    return source.captured === 0 && source.inPage === 0 && source.outstanding === 0
+      ? pack("copied")
+      : IGNORED;
   source.copying = 1;
   return sendPage(world, source);
 }
@@ -250,10 +283,16 @@ function sendPage(world: World, source: SwapState["source"]): number {
 }
 
 /** [sequence-numbers, no-late-rows, operation-numbers] */
-function receivePage(world: World, target: SwapState["target"], seq: number, value: number): number {
+function receivePage(
+  world: World,
+  target: SwapState["target"],
+  seq: number,
+  value: number,
+): number {
   if (target.active === 1 && !world.weak["late-rows"]) return IGNORED;
   if (target.ended === 1 && !world.weak["ended-operation-accepted"]) return IGNORED;
-  if (seq <= target.lastSeq && target.active === 0 && !world.weak["no-sequence-numbers"]) return IGNORED;
+  if (seq <= target.lastSeq && target.active === 0 && !world.weak["no-sequence-numbers"])
+    return IGNORED;
   target.value = value;
   target.lastSeq = Math.max(target.lastSeq, seq);
   return pack("ack", seq);
@@ -270,8 +309,16 @@ function receiveAck(world: World, source: SwapState["source"], seq: number): num
 
 /** [fence-attempts] */
 function receiveFence(world: World, source: SwapState["source"], attempt: number): number {
-  if (source.retired === 1 || source.ended === 1 || source.copying === 0 || attempt <= source.released) return IGNORED;
-  const takes = world.weak["old-fence-replaces-newer"] ? attempt !== source.fence : attempt > source.fence;
+  if (
+    source.retired === 1 ||
+    source.ended === 1 ||
+    source.copying === 0 ||
+    attempt <= source.released
+  )
+    return IGNORED;
+  const takes = world.weak["old-fence-replaces-newer"]
+    ? attempt !== source.fence
+    : attempt > source.fence;
   if (!takes) return IGNORED;
   source.fence = attempt;
   return 0;
@@ -363,7 +410,8 @@ function rootActs(world: World, state: SwapState, emit: Emit<SwapState>): void {
     // [commit-rechecks-journal, drain-before-cutover]
     if (root.heard === 1) note("root commits epoch 1", commit);
     if (root.heard === 1 && weak["activate-at-drain"]) send(world, state, pack("activate"), emit);
-    if (root.attempt < bounds.attempts) note(`root notes: attempt ${root.attempt} is aborted`, (to) => abort(world, to));
+    if (root.attempt < bounds.attempts)
+      note(`root notes: attempt ${root.attempt} is aborted`, (to) => abort(world, to));
   }
   if (root.phase === COMMITTED) {
     send(world, state, pack("activate"), emit);
@@ -390,12 +438,20 @@ function send(world: World, state: SwapState, message: number, emit: Emit<SwapSt
 function sourceActs(world: World, state: SwapState, emit: Emit<SwapState>): void {
   const { source } = state;
   const { weak, bounds } = world;
-  if (source.retired === 0 && source.ended === 0 && (source.captured === 1 || source.inPage === 1) && source.seq < bounds.pages) {
+  if (
+    source.retired === 0 &&
+    source.ended === 0 &&
+    (source.captured === 1 || source.inPage === 1) &&
+    source.seq < bounds.pages
+  ) {
     const to = copyState(state);
     const page = sendPage(world, to.source);
     if (post(world, to, page)) emit("sent", page, to);
   }
-  const empty = (source.captured === 0 || weak["skip-last-drain"]) && source.inPage === 0 && source.outstanding === 0;
+  const empty =
+    (source.captured === 0 || weak["skip-last-drain"]) &&
+    source.inPage === 0 &&
+    source.outstanding === 0;
   if (source.fence !== 0 && empty) send(world, state, pack("drained", source.fence), emit);
   if (source.fence !== 0) send(world, state, pack("ask", source.fence), emit);
   const crashes =
@@ -453,8 +509,11 @@ const hasEnded = ({ root, source, target }: SwapState): boolean =>
 function leftover(state: SwapState): string | undefined {
   const { root, source, target } = state;
   if (root.phase !== CANCELLED || !hasEnded(state)) return undefined;
-  if (source.fence !== 0 || source.copying !== 0) return "the operation was cancelled and the source is still fenced or captures";
-  return target.value === 0 ? undefined : `the operation was cancelled and the target still has the value ${target.value}`;
+  if (source.fence !== 0 || source.copying !== 0)
+    return "the operation was cancelled and the source is still fenced or captures";
+  return target.value === 0
+    ? undefined
+    : `the operation was cancelled and the target still has the value ${target.value}`;
 }
 
 function wrongRead(world: World, state: SwapState): string | undefined {
@@ -473,7 +532,12 @@ const WIDTH_BYTES = BAG_AT + BAG_MAX * 4;
 function encode({ root, source, target, last, writes, bag }: SwapState, into: Uint8Array): void {
   into[0] = root.phase | (root.heard << 4);
   into[1] = root.attempt;
-  into[2] = source.retired | (source.copying << 1) | (source.captured << 2) | (source.inPage << 3) | (source.outstanding << 4);
+  into[2] =
+    source.retired |
+    (source.copying << 1) |
+    (source.captured << 2) |
+    (source.inPage << 3) |
+    (source.outstanding << 4);
   into[3] = source.value;
   into[4] = source.fence;
   into[5] = source.released;
@@ -484,7 +548,8 @@ function encode({ root, source, target, last, writes, bag }: SwapState, into: Ui
   into[10] = writes | (source.ended << 4) | (target.ended << 5);
   for (let at = 0; at < bag.length; at++) {
     const message = bag[at] ?? 0;
-    for (let byte = 0; byte < 4; byte++) into[BAG_AT + at * 4 + byte] = (message >> (8 * byte)) & 255;
+    for (let byte = 0; byte < 4; byte++)
+      into[BAG_AT + at * 4 + byte] = (message >> (8 * byte)) & 255;
   }
 }
 

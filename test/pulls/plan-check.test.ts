@@ -28,7 +28,14 @@ const states: Record<string, () => Promise<CheckState>> = {
   },
   invalid: async () => ({
     kind: "invalid",
-    errors: [{ file: "manifests/orders.yaml", line: 7, column: 10, message: 'unknown key "shardkey": did you mean "shardKey"?' }],
+    errors: [
+      {
+        file: "manifests/orders.yaml",
+        line: 7,
+        column: 10,
+        message: 'unknown key "shardkey": did you mean "shardKey"?',
+      },
+    ],
   }),
   validated: async () => ({ kind: "validated", namespaces: 1 }),
   untouched: async () => ({ kind: "untouched" }),
@@ -39,7 +46,9 @@ describe("a check", () => {
   it.each(Object.entries(states))("%s", async (name, makeState) => {
     const state = await makeState();
     const { summary, ...check } = renderCheck(state);
-    await expect(`${JSON.stringify(check, null, 2)}\n`).toMatchFileSnapshot(`../golden/render/pull-request/check-${name}.json`);
+    await expect(`${JSON.stringify(check, null, 2)}\n`).toMatchFileSnapshot(
+      `../golden/render/pull-request/check-${name}.json`,
+    );
     expect(summary).toMatch(state.kind === "planned" ? renderPlanMarkdown(state.plan) : /\w/);
   });
 
@@ -55,10 +64,24 @@ describe("a check", () => {
   it("does not obey what stands in a message", () => {
     const { annotations } = renderCheck({
       kind: "invalid",
-      errors: [{ file: "a.yaml", line: 0, column: 0, message: "\u001b[2K\n::set-output name=x::y".padEnd(100_000, "!") }],
+      errors: [
+        {
+          file: "a.yaml",
+          line: 0,
+          column: 0,
+          message: "\u001b[2K\n::set-output name=x::y".padEnd(100_000, "!"),
+        },
+      ],
     });
     expect(annotations).toEqual([
-      { path: "a.yaml", line: 1, column: null, level: "failure", title: "Manifest error", message: expect.any(String) },
+      {
+        path: "a.yaml",
+        line: 1,
+        column: null,
+        level: "failure",
+        title: "Manifest error",
+        message: expect.any(String),
+      },
     ]);
     expect(annotations[0]?.message).toMatch(/^\\u\{1b\}\[2K\\u\{a\}::set-output/);
     expect(annotations[0]?.message.length).toBeLessThan(65_536);

@@ -43,9 +43,17 @@ function runOf(plan: Plan, state: Run["state"], states: readonly Partial<RunActi
 
 const done: Partial<RunAction> = {
   state: "done",
-  operation: operationOf({ state: "completed", startedAt: NOW - 90_000, finishedAt: NOW - 80_000, rowsCopied: 900 }),
+  operation: operationOf({
+    state: "completed",
+    startedAt: NOW - 90_000,
+    finishedAt: NOW - 80_000,
+    rowsCopied: 900,
+  }),
 };
-const running: Partial<RunAction> = { state: "running", operation: operationOf({ startedAt: NOW - 80_000 }) };
+const running: Partial<RunAction> = {
+  state: "running",
+  operation: operationOf({ startedAt: NOW - 80_000 }),
+};
 const failed: Partial<RunAction> = {
   state: "failed",
   operation: operationOf({
@@ -64,20 +72,41 @@ const states: Record<string, () => Promise<CommentState>> = {
   invalid: async () => ({
     kind: "invalid",
     errors: [
-      { file: "manifests/orders.yaml", line: 7, column: 10, message: 'unknown key "shardkey": did you mean "shardKey"?' },
-      { file: "manifests/carts.yaml", line: 8, column: 10, message: "count must be 1..1000, found 4000" },
+      {
+        file: "manifests/orders.yaml",
+        line: 7,
+        column: 10,
+        message: 'unknown key "shardkey": did you mean "shardKey"?',
+      },
+      {
+        file: "manifests/carts.yaml",
+        line: 8,
+        column: 10,
+        message: "count must be 1..1000, found 4000",
+      },
     ],
   }),
   validated: async () => ({ kind: "validated", namespaces: 12 }),
   unplanned: async () => ({ kind: "unplanned", message: "The Worker did not answer within 60 s." }),
   stale: async () => {
     const [reviewed, plan] = [await emptyPlan(), await everyKindPlan()];
-    return { kind: "stale", reviewed: reviewed.fingerprint, moved: describePlanDifference(reviewed, plan), plan };
+    return {
+      kind: "stale",
+      reviewed: reviewed.fingerprint,
+      moved: describePlanDifference(reviewed, plan),
+      plan,
+    };
   },
-  unreviewed: async () => ({ kind: "stale", reviewed: null, moved: [], plan: await everyKindPlan() }),
+  unreviewed: async () => ({
+    kind: "stale",
+    reviewed: null,
+    moved: [],
+    plan: await everyKindPlan(),
+  }),
   held: async () => ({
     kind: "held",
-    message: "Run run-mb1z-7f3a12bc of production is active since 2026-03-01 11:58:25Z: this is tried again when it has ended.",
+    message:
+      "Run run-mb1z-7f3a12bc of production is active since 2026-03-01 11:58:25Z: this is tried again when it has ended.",
     plan: await everyKindPlan(),
   }),
   running: async () => {
@@ -90,8 +119,15 @@ const states: Record<string, () => Promise<CommentState>> = {
   },
   failed: async () => {
     const plan = await everyKindPlan();
-    const notExecuted: Partial<RunAction> = { state: "notExecuted", error: "Depends on 'sessions', which has failed" };
-    return { kind: "run", plan, run: runOf(plan, "failed", [done, done, done, failed, notExecuted]) };
+    const notExecuted: Partial<RunAction> = {
+      state: "notExecuted",
+      error: "Depends on 'sessions', which has failed",
+    };
+    return {
+      kind: "run",
+      plan,
+      run: runOf(plan, "failed", [done, done, done, failed, notExecuted]),
+    };
   },
 };
 
@@ -137,10 +173,16 @@ describe("a comment", () => {
       { kind: "held", message: hostile, plan: renamed },
       { kind: "run", plan: renamed, run: { ...hostileRun, id: hostile, requestedBy: hostile } },
     ] satisfies CommentState[]) {
-      const comment = renderComment(state, { ...context, environment: hostile, url: `https://x.example/) ${hostile}` });
+      const comment = renderComment(state, {
+        ...context,
+        environment: hostile,
+        url: `https://x.example/) ${hostile}`,
+      });
       expect(comment).not.toMatch(/@octocat|<!--|!\[|\n# |\]\(https?:\/\/(?!github\.com\/acme)/);
       // The only details are the plan's own, and each is closed once.
-      expect(comment.match(/<\/details>/g)?.length ?? 0).toBe(comment.match(/<details>/g)?.length ?? 0);
+      expect(comment.match(/<\/details>/g)?.length ?? 0).toBe(
+        comment.match(/<details>/g)?.length ?? 0,
+      );
     }
   });
 });

@@ -1,4 +1,9 @@
-import { createExecutionContext, createScheduledController, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import {
+  createExecutionContext,
+  createScheduledController,
+  runDurableObjectAlarm,
+  runInDurableObject,
+} from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { Problem, Run } from "../../src/model/api.ts";
@@ -15,7 +20,10 @@ import { pullClaims, workflowToken } from "../support/workflow-tokens.ts";
 
 const MARKER = planMarker("production");
 
-function manifest(name: string, spec = "strategy: hash\n  shardKey: id\n  count: 2\n  policy: { maxSkew: 100 }"): string {
+function manifest(
+  name: string,
+  spec = "strategy: hash\n  shardKey: id\n  count: 2\n  policy: { maxSkew: 100 }",
+): string {
   return `apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata:\n  name: ${name}\nspec:\n  object: ORDERS\n  ${spec}\n`;
 }
 
@@ -25,7 +33,9 @@ function openPull(number: number, name: string, text = manifest(name), isFork = 
 }
 
 function bodiesOf(pull: number): string[] {
-  return github.comments.filter((comment) => comment.pull === pull && comment.body.startsWith(MARKER)).map(({ body }) => body);
+  return github.comments
+    .filter((comment) => comment.pull === pull && comment.body.startsWith(MARKER))
+    .map(({ body }) => body);
 }
 
 function checksOf(headSha: string): (typeof github.checkRuns)[number][] {
@@ -33,7 +43,8 @@ function checksOf(headSha: string): (typeof github.checkRuns)[number][] {
 }
 
 async function reviewsOf(pull: number): Promise<ReviewList["reviews"]> {
-  return (await ask<ReviewList>("GET", `/v1/reviews?environment=production&pull=${pull}`)).body.reviews;
+  return (await ask<ReviewList>("GET", `/v1/reviews?environment=production&pull=${pull}`)).body
+    .reviews;
 }
 
 /** Until the coordinator has nothing to do about pull requests now. */
@@ -42,7 +53,11 @@ async function settle(): Promise<void> {
     async () => {
       await runDurableObjectAlarm(gitopsStub());
       const left = await runInDurableObject(gitopsStub(), (_instance, { storage }) =>
-        Number(storage.sql.exec("SELECT count(*) AS n FROM tasks WHERE dueAt <= ?", Date.now()).one()["n"]),
+        Number(
+          storage.sql.exec("SELECT count(*) AS n FROM tasks WHERE dueAt <= ?", Date.now()).one()[
+            "n"
+          ],
+        ),
       );
       expect(left).toBe(0);
     },
@@ -64,8 +79,15 @@ interface Delivery {
 }
 
 async function hmac(secret: string, body: string): Promise<string> {
-  const encode = (text: string): Uint8Array<ArrayBuffer> => new Uint8Array(new TextEncoder().encode(text));
-  const key = await crypto.subtle.importKey("raw", encode(secret), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  const encode = (text: string): Uint8Array<ArrayBuffer> =>
+    new Uint8Array(new TextEncoder().encode(text));
+  const key = await crypto.subtle.importKey(
+    "raw",
+    encode(secret),
+    { name: "HMAC", hash: "SHA-256" },
+    false,
+    ["sign"],
+  );
   const signature = new Uint8Array(await crypto.subtle.sign("HMAC", key, encode(body)));
   return `sha256=${[...signature].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
@@ -77,16 +99,32 @@ async function deliver(
 ): ReturnType<typeof ask<{ readonly tasks: number } & Problem>> {
   const body = JSON.stringify({ repository: { id: repository }, ...payload });
   const signature = secret === null ? {} : { "x-hub-signature-256": await hmac(secret, body) };
-  return ask("POST", "/github/webhook", { body, headers: { "x-github-event": event, "x-github-delivery": id, ...signature } });
+  return ask("POST", "/github/webhook", {
+    body,
+    headers: { "x-github-event": event, "x-github-delivery": id, ...signature },
+  });
 }
 
-function pullEvent(number: number, headSha: string, action = "synchronize", baseRef = "main"): object {
+function pullEvent(
+  number: number,
+  headSha: string,
+  action = "synchronize",
+  baseRef = "main",
+): object {
   const base = { ref: baseRef, repo: { id: 1001 } };
-  return { action, number, pull_request: { head: { sha: headSha, repo: { id: 1001 } }, base, merged: false } };
+  return {
+    action,
+    number,
+    pull_request: { head: { sha: headSha, repo: { id: 1001 } }, base, merged: false },
+  };
 }
 
 /** Somebody writes a comment, and GitHub tells of it. */
-async function say(pull: number, login: string, body: string): Promise<{ readonly id: number; readonly answer: string | null }> {
+async function say(
+  pull: number,
+  login: string,
+  body: string,
+): Promise<{ readonly id: number; readonly answer: string | null }> {
   const { id } = github.addComment(pull, login, body);
   await deliver("issue_comment", {
     action: "created",
@@ -94,12 +132,19 @@ async function say(pull: number, login: string, body: string): Promise<{ readonl
     comment: { id, body, user: { login } },
   });
   await settle();
-  return { id, answer: github.comments.find((entry) => entry.body.startsWith(answerMarker(id)))?.body ?? null };
+  return {
+    id,
+    answer: github.comments.find((entry) => entry.body.startsWith(answerMarker(id)))?.body ?? null,
+  };
 }
 
 github.permissions.set("ada", "write");
 
-const DOWN: GithubFailure = { kind: "unreachable", message: "GitHub did not answer", retryAt: null };
+const DOWN: GithubFailure = {
+  kind: "unreachable",
+  message: "GitHub did not answer",
+  retryAt: null,
+};
 
 afterEach(() => {
   github.failing.clear();
@@ -113,7 +158,9 @@ describe("an open pull request", () => {
     expect(bodiesOf(1)).toHaveLength(1);
     expect(bodiesOf(1)[0]).toContain(headMarker(headSha));
     expect(bodiesOf(1)[0]).toContain("g1-orders");
-    expect(checksOf(headSha)).toMatchObject([{ conclusion: "success", name: "shardctl (production)" }]);
+    expect(checksOf(headSha)).toMatchObject([
+      { conclusion: "success", name: "shardctl (production)" },
+    ]);
     const [review] = await reviewsOf(1);
     expect(review).toMatchObject({ headSha, requestedBy: "shardctl" });
     expect(bodiesOf(1)[0]).toContain(review?.fingerprint);
@@ -144,7 +191,9 @@ describe("an open pull request", () => {
     const { headSha } = github.openPull(4, { files: { "README.md": "# Shop" } });
     await see(4);
     expect(bodiesOf(4)).toEqual([]);
-    expect(checksOf(headSha)).toMatchObject([{ conclusion: "success", title: "No manifest is touched" }]);
+    expect(checksOf(headSha)).toMatchObject([
+      { conclusion: "success", title: "No manifest is touched" },
+    ]);
     const before = github.journal.filter((call) => call === "pullFiles").length;
     await work({ kind: "scan", all: false });
     expect(github.journal.filter((call) => call === "pullFiles")).toHaveLength(before);
@@ -161,10 +210,17 @@ describe("an open pull request", () => {
   });
 
   it("with errors has them on the lines of the manifest, and nothing is reviewed", async () => {
-    const headSha = openPull(6, "g6-orders", manifest("g6-orders", "strategy: hash\n  shardKey: id\n  count: 0"));
+    const headSha = openPull(
+      6,
+      "g6-orders",
+      manifest("g6-orders", "strategy: hash\n  shardKey: id\n  count: 0"),
+    );
     await see(6);
     expect(checksOf(headSha)).toMatchObject([
-      { conclusion: "failure", annotations: [{ path: "manifests/g6-orders.yaml", line: 9, level: "failure" }] },
+      {
+        conclusion: "failure",
+        annotations: [{ path: "manifests/g6-orders.yaml", line: 9, level: "failure" }],
+      },
     ]);
     expect(bodiesOf(6)[0]).toContain("1 error");
     expect(await reviewsOf(6)).toEqual([]);
@@ -214,7 +270,12 @@ describe("a pull request from a fork", () => {
   });
 
   it("has workflow commands in its manifest shown as text", async () => {
-    const headSha = openPull(22, "k2-orders", `::error file=x::%0A::set-output name=a::b\n${manifest("k2-orders")}`, true);
+    const headSha = openPull(
+      22,
+      "k2-orders",
+      `::error file=x::%0A::set-output name=a::b\n${manifest("k2-orders")}`,
+      true,
+    );
     await see(22);
     expect(checksOf(headSha)).toMatchObject([{ conclusion: "failure" }]);
     expect(bodiesOf(22)[0]).not.toMatch(/^::/m);
@@ -260,7 +321,10 @@ describe("bad timing", () => {
     await see(40);
     const token = await workflowToken(pullClaims(40));
     const body = { pull: 40, headSha: oldSha, fingerprint: old?.fingerprint, runUrl: null };
-    expect(await ask("PUT", "/v1/reviews", { token, body })).toMatchObject({ status: 200, body: { postedBy: "worker" } });
+    expect(await ask("PUT", "/v1/reviews", { token, body })).toMatchObject({
+      status: 200,
+      body: { postedBy: "worker" },
+    });
     await settle();
     const [newest] = await reviewsOf(40);
     expect(newest).toMatchObject({ headSha: newSha });
@@ -270,17 +334,20 @@ describe("bad timing", () => {
   it.each([
     [33, "closed", (number: number): void => github.closePull(number)],
     [34, "merged", (number: number): void => github.mergePull(number)],
-  ] as const)("pull request %i is %s while its plan runs: nothing is posted", async (number, _state, end) => {
-    openPull(number, `t${number}-orders`);
-    github.before.set("blob", () => {
-      github.before.clear();
-      end(number);
-    });
-    await see(number);
-    expect(bodiesOf(number)).toEqual([]);
-    expect(await reviewsOf(number)).toEqual([]);
-    github.pushMain({ [`manifests/t${number}-orders.yaml`]: null });
-  });
+  ] as const)(
+    "pull request %i is %s while its plan runs: nothing is posted",
+    async (number, _state, end) => {
+      openPull(number, `t${number}-orders`);
+      github.before.set("blob", () => {
+        github.before.clear();
+        end(number);
+      });
+      await see(number);
+      expect(bodiesOf(number)).toEqual([]);
+      expect(await reviewsOf(number)).toEqual([]);
+      github.pushMain({ [`manifests/t${number}-orders.yaml`]: null });
+    },
+  );
 
   it("a pull request that is closed loses its reviews, one that is merged keeps them", async () => {
     openPull(35, "t35-orders");
@@ -309,19 +376,30 @@ describe("bad timing", () => {
 
   it("GitHub limits us for an hour: nothing is asked meanwhile, and no hot loop", async () => {
     openPull(38, "t38-orders");
-    github.failing.set("pull", { kind: "rateLimited", message: "slow down", retryAt: Date.now() + 1500 });
+    github.failing.set("pull", {
+      kind: "rateLimited",
+      message: "slow down",
+      retryAt: Date.now() + 1500,
+    });
     await see(38);
     github.failing.clear();
     const before = github.journal.length;
     await gitopsStub().queuePullTasks([{ kind: "pull", pull: 38, again: false }]);
     await runDurableObjectAlarm(gitopsStub());
     expect(github.journal).toHaveLength(before);
-    await vi.waitFor(() => expect(bodiesOf(38)).toHaveLength(1), { timeout: 10_000, interval: 100 });
+    await vi.waitFor(() => expect(bodiesOf(38)).toHaveLength(1), {
+      timeout: 10_000,
+      interval: 100,
+    });
   });
 
   it("a credential that may not write checks: the comment still tells everything", async () => {
     openPull(39, "t39-orders");
-    github.failing.set("createCheck", { kind: "forbidden", message: "needs `checks: write`", retryAt: null });
+    github.failing.set("createCheck", {
+      kind: "forbidden",
+      message: "needs `checks: write`",
+      retryAt: null,
+    });
     await see(39);
     expect(bodiesOf(39)).toHaveLength(1);
     expect(await reviewsOf(39)).toHaveLength(1);
@@ -344,12 +422,16 @@ describe("after the merge", () => {
     expect(shown?.fingerprint).not.toBe(before?.fingerprint);
     expect(bodiesOf(71)[0]).toContain(`/shardctl apply ${shown?.fingerprint}`);
     // Shown after the merge: nobody has reviewed it yet.
-    expect(await gitopsStub().newestReview("production", 71)).toMatchObject({ fingerprint: before?.fingerprint });
+    expect(await gitopsStub().newestReview("production", 71)).toMatchObject({
+      fingerprint: before?.fingerprint,
+    });
     const writes = github.writes().length;
     await work({ kind: "scan", all: true });
     expect(github.writes()).toHaveLength(writes);
     const { answer } = await say(71, "ada", `/shardctl apply ${shown?.fingerprint}`);
-    expect(await endOf(/run-[\w-]+/.exec(answer ?? "")?.[0] ?? "")).toMatchObject({ state: "succeeded" });
+    expect(await endOf(/run-[\w-]+/.exec(answer ?? "")?.[0] ?? "")).toMatchObject({
+      state: "succeeded",
+    });
     await settle();
     expect(bodiesOf(71)[0]).toContain("Applied.");
     github.pushMain({ "manifests/m1-orders.yaml": null });
@@ -372,16 +454,20 @@ describe("a webhook", () => {
   it("brings the plan into the pull request, once for each delivery", async () => {
     const headSha = openPull(41, "h1-orders");
     const delivery = { id: "11111111-2222-3333-4444-555555555555" };
-    expect(await deliver("pull_request", pullEvent(41, headSha, "opened"), delivery)).toMatchObject({
-      status: 202,
-      body: { tasks: 1 },
-    });
+    expect(await deliver("pull_request", pullEvent(41, headSha, "opened"), delivery)).toMatchObject(
+      {
+        status: 202,
+        body: { tasks: 1 },
+      },
+    );
     await settle();
     expect(bodiesOf(41)).toHaveLength(1);
-    expect(await deliver("pull_request", pullEvent(41, headSha, "opened"), delivery)).toMatchObject({
-      status: 202,
-      body: { tasks: 0 },
-    });
+    expect(await deliver("pull_request", pullEvent(41, headSha, "opened"), delivery)).toMatchObject(
+      {
+        status: 202,
+        body: { tasks: 0 },
+      },
+    );
   });
 
   it.each([
@@ -399,23 +485,46 @@ describe("a webhook", () => {
 
   it("of 30 MB is refused before it is read", async () => {
     const body = "x".repeat(30_000_000);
-    const headers = { "x-github-event": "push", "x-github-delivery": "d-30", "x-hub-signature-256": `sha256=${"0".repeat(64)}` };
-    expect(await ask("POST", "/github/webhook", { body, headers })).toMatchObject({ status: 413, body: { kind: "tooLarge" } });
+    const headers = {
+      "x-github-event": "push",
+      "x-github-delivery": "d-30",
+      "x-hub-signature-256": `sha256=${"0".repeat(64)}`,
+    };
+    expect(await ask("POST", "/github/webhook", { body, headers })).toMatchObject({
+      status: 413,
+      body: { kind: "tooLarge" },
+    });
   });
 
   it.each([
     ["a ping", "ping", {}],
-    ["a pull request into another branch", "pull_request", pullEvent(43, "d".repeat(40), "opened", "release")],
-    ["a push to another branch", "push", { ref: "refs/heads/topic", after: "d".repeat(40), deleted: false }],
+    [
+      "a pull request into another branch",
+      "pull_request",
+      pullEvent(43, "d".repeat(40), "opened", "release"),
+    ],
+    [
+      "a push to another branch",
+      "push",
+      { ref: "refs/heads/topic", after: "d".repeat(40), deleted: false },
+    ],
     [
       "a comment of talk",
       "issue_comment",
-      { action: "created", issue: { number: 1, pull_request: {} }, comment: { id: 1, body: "nice", user: { login: "a" } } },
+      {
+        action: "created",
+        issue: { number: 1, pull_request: {} },
+        comment: { id: 1, body: "nice", user: { login: "a" } },
+      },
     ],
     [
       "a command in an issue",
       "issue_comment",
-      { action: "created", issue: { number: 1 }, comment: { id: 1, body: "/shardctl apply x", user: { login: "a" } } },
+      {
+        action: "created",
+        issue: { number: 1 },
+        comment: { id: 1, body: "/shardctl apply x", user: { login: "a" } },
+      },
     ],
   ])("with %s asks for nothing", async (_name, event, payload) => {
     expect(await deliver(event, payload)).toMatchObject({ status: 202, body: { tasks: 0 } });
@@ -455,7 +564,11 @@ describe("/shardctl apply", () => {
     expect(answer).toContain("was started");
     expect(github.reactions).toContainEqual({ commentId: id, reaction: "rocket" });
     const runId = /run-[\w-]+/.exec(answer ?? "")?.[0] ?? "";
-    expect(await endOf(runId)).toMatchObject({ state: "succeeded", origin: { pull: 61 }, requestedBy: "shardctl (ada)" });
+    expect(await endOf(runId)).toMatchObject({
+      state: "succeeded",
+      origin: { pull: 61 },
+      requestedBy: "shardctl (ada)",
+    });
     await settle();
     expect(bodiesOf(61)).toHaveLength(1);
     expect(bodiesOf(61)[0]).toContain("Applied.");
@@ -478,7 +591,8 @@ describe("/shardctl apply", () => {
   });
 
   it("before the merge releases only", async () => {
-    const suspended = "strategy: hash\n  shardKey: id\n  count: 2\n  policy: { maxSkew: 100, suspend: true }";
+    const suspended =
+      "strategy: hash\n  shardKey: id\n  count: 2\n  policy: { maxSkew: 100, suspend: true }";
     const fingerprint = await shown(64, "c4-orders", manifest("c4-orders", suspended));
     const { answer } = await say(64, "ada", `/shardctl apply ${fingerprint} --override suspend`);
     expect(answer).toContain("after the merge");
@@ -497,22 +611,38 @@ describe("/shardctl apply", () => {
       storage.sql.exec("UPDATE reviews SET release = NULL WHERE pull = 69");
     });
     const comment = { id, body, user: { login: "ada" } };
-    await deliver("issue_comment", { action: "created", issue: { number: 69, pull_request: {} }, comment });
+    await deliver("issue_comment", {
+      action: "created",
+      issue: { number: 69, pull_request: {} },
+      comment,
+    });
     await settle();
     expect((await reviewsOf(69))[0]?.release).toBeNull();
-    expect(github.comments.filter((entry) => entry.body.startsWith(answerMarker(id))).map((entry) => entry.body)).toEqual([
-      answer,
-    ]);
+    expect(
+      github.comments
+        .filter((entry) => entry.body.startsWith(answerMarker(id)))
+        .map((entry) => entry.body),
+    ).toEqual([answer]);
     // Asked for anew, it is.
     await say(69, "ada", body);
     expect((await reviewsOf(69))[0]?.release).toMatchObject({ releasedBy: "ada" });
   });
 
   it.each([
-    ["a plan that was never shown here", 65, (_own: string, other: string) => `/shardctl apply ${other}`, "never shown"],
+    [
+      "a plan that was never shown here",
+      65,
+      (_own: string, other: string) => `/shardctl apply ${other}`,
+      "never shown",
+    ],
     ["a plan that nobody knows", 66, () => `/shardctl apply ${"0".repeat(64)}`, "No plan"],
     ["half a fingerprint", 67, () => "/shardctl apply abc", "all 64 digits"],
-    ["an unknown guard", 68, (own: string) => `/shardctl apply ${own} --override everything`, "no guard everything"],
+    [
+      "an unknown guard",
+      68,
+      (own: string) => `/shardctl apply ${own} --override everything`,
+      "no guard everything",
+    ],
   ] as const)("of %s is answered with what is wrong", async (_name, pull, write, message) => {
     const fingerprint = await shown(pull, `c${pull}-orders`);
     const other = (await reviewsOf(1))[0]?.fingerprint ?? "";
@@ -524,7 +654,14 @@ describe("/shardctl apply", () => {
   it("that is delivered or done twice is answered once", async () => {
     const fingerprint = await shown(69, "c9-orders");
     const { id } = await say(69, "ada", `/shardctl apply ${fingerprint}`);
-    const command = { pull: 69, commentId: id, login: "ada", fingerprint, overrides: [], message: null };
+    const command = {
+      pull: 69,
+      commentId: id,
+      login: "ada",
+      fingerprint,
+      overrides: [],
+      message: null,
+    };
     await work({ kind: "command", ...command });
     expect(github.comments.filter(({ body }) => body.startsWith(answerMarker(id)))).toHaveLength(1);
   });

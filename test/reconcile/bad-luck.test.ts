@@ -7,12 +7,16 @@ import { failure } from "../../src/model/result.ts";
 import { hashOf, spec } from "../support/state.ts";
 import { hashed, HOUR, MINUTE, World } from "./support/world.ts";
 
-const orders = (changes: Parameters<typeof spec>[1] = {}) => spec("orders", { count: 4, ...changes });
+const orders = (changes: Parameters<typeof spec>[1] = {}) =>
+  spec("orders", { count: 4, ...changes });
 const OUTAGE = "could not read the head of main: GitHub did not answer";
 
 async function settled(...names: string[]): Promise<World> {
   const all = ["orders", ...names];
-  const world = new World({ live: all.map((name) => hashed(name, 4)), specs: all.map((name) => spec(name, { count: 4 })) });
+  const world = new World({
+    live: all.map((name) => hashed(name, 4)),
+    specs: all.map((name) => spec(name, { count: 4 })),
+  });
   await world.tick();
   return world;
 }
@@ -30,12 +34,19 @@ describe("GitHub", () => {
       world.now += 9 * MINUTE;
     }
     expect((await world.report()).drifts).toMatchObject([
-      { kind: "manifests", namespace: null, state: "open", reason: "the manifests cannot be read from GitHub" },
+      {
+        kind: "manifests",
+        namespace: null,
+        state: "open",
+        reason: "the manifests cannot be read from GitHub",
+      },
     ]);
     // Backoff: a day of outage is not a day of requests.
     expect(world.githubRequests - before).toBeLessThan(150);
     expect(world.condition("orders")).toMatchObject({ type: "Ready" });
-    expect(world.events.map(({ summary }) => summary)).toEqual(["manifests: the manifests cannot be read from GitHub"]);
+    expect(world.events.map(({ summary }) => summary)).toEqual([
+      "manifests: the manifests cannot be read from GitHub",
+    ]);
     world.githubFails = null;
     await world.reviewAndMerge([orders({ count: 6 })]);
     world.now += HOUR;
@@ -49,20 +60,29 @@ describe("GitHub", () => {
     ["cannot be read", OUTAGE, "desired", "the manifests cannot be read from GitHub"],
     ["do not parse", null, "invalid", "the manifests on the default branch are not valid"],
     ["are not there", null, "absent", "the folder manifests is gone"],
-  ] as const)("never read yet, %s: that is said at the second tick, and no namespace is called unmanaged", async (...row) => {
-    const [, outage, reading, reason] = row;
-    const world = new World({ live: [hashed("orders", 4)], specs: [] });
-    world.known.push({ name: "orders", object: "ORDERS" });
-    world.merge([], reading);
-    world.githubFails = outage;
-    await world.tick(2);
-    expect(await world.drifts()).toEqual([{ kind: "manifests", namespace: null, state: "open", reason }]);
-    world.githubFails = null;
-    world.merge([orders()]);
-    world.now += HOUR;
-    await world.tick(2);
-    expect(await world.report()).toMatchObject({ isComplete: true, drifts: [], conditions: [{ type: "Ready" }] });
-  });
+  ] as const)(
+    "never read yet, %s: that is said at the second tick, and no namespace is called unmanaged",
+    async (...row) => {
+      const [, outage, reading, reason] = row;
+      const world = new World({ live: [hashed("orders", 4)], specs: [] });
+      world.known.push({ name: "orders", object: "ORDERS" });
+      world.merge([], reading);
+      world.githubFails = outage;
+      await world.tick(2);
+      expect(await world.drifts()).toEqual([
+        { kind: "manifests", namespace: null, state: "open", reason },
+      ]);
+      world.githubFails = null;
+      world.merge([orders()]);
+      world.now += HOUR;
+      await world.tick(2);
+      expect(await world.report()).toMatchObject({
+        isComplete: true,
+        drifts: [],
+        conditions: [{ type: "Ready" }],
+      });
+    },
+  );
 
   it("without reviews for a while: nothing is applied on a guess", async () => {
     const world = await settled();
@@ -74,7 +94,10 @@ describe("GitHub", () => {
       reviews: { find: () => Promise.resolve({ kind: "failed", message: OUTAGE, requests: 1 }) },
     });
     await world.tick(3);
-    expect(world.condition("orders")).toMatchObject({ type: "Reconciling", reason: "ReviewUnknown" });
+    expect(world.condition("orders")).toMatchObject({
+      type: "Reconciling",
+      reason: "ReviewUnknown",
+    });
     expect(await world.drifts()).toEqual([]);
     expect(world.startedRuns()).toEqual([]);
   });
@@ -85,25 +108,30 @@ describe("manifests that are not to be followed", () => {
     ["do not parse", "invalid", "the manifests on the default branch are not valid"],
     ["are gone with their folder", "absent", "the folder manifests is gone"],
     ["are deleted all at once", "desired", "no manifest declares a namespace any more"],
-  ] as const)("that %s: the last good state is held, nothing is applied, and it is said", async (_name, reading, reason) => {
-    const world = await settled("carts");
-    world.merge([orders({ policy: { selfHeal: "apply" } }), spec("carts", { count: 4 })]);
-    await world.tick();
-    world.merge([], reading);
-    world.live.edit("orders", { epoch: 2, layout: hashOf("orders", 6) });
-    await world.tick(5);
-    const drifts = await world.drifts();
-    expect(drifts).toContainEqual({ kind: "manifests", namespace: null, state: "open", reason });
-    expect(drifts).toContainEqual(expect.objectContaining({ kind: "spec", namespace: "orders", state: "open" }));
-    expect(world.condition("orders")).toMatchObject({ reason: "ManifestsInvalid" });
-    expect(world.condition("carts")).toMatchObject({ type: "Ready" });
-    expect(world.startedRuns()).toEqual([]);
-    expect((await world.report()).isComplete).toBe(false);
-    world.merge([orders({ policy: { selfHeal: "apply" } }), spec("carts", { count: 4 })]);
-    await world.tick(3);
-    expect(await world.drifts()).toEqual([]);
-    expect(await world.membersOf("orders")).toBe(4);
-  });
+  ] as const)(
+    "that %s: the last good state is held, nothing is applied, and it is said",
+    async (_name, reading, reason) => {
+      const world = await settled("carts");
+      world.merge([orders({ policy: { selfHeal: "apply" } }), spec("carts", { count: 4 })]);
+      await world.tick();
+      world.merge([], reading);
+      world.live.edit("orders", { epoch: 2, layout: hashOf("orders", 6) });
+      await world.tick(5);
+      const drifts = await world.drifts();
+      expect(drifts).toContainEqual({ kind: "manifests", namespace: null, state: "open", reason });
+      expect(drifts).toContainEqual(
+        expect.objectContaining({ kind: "spec", namespace: "orders", state: "open" }),
+      );
+      expect(world.condition("orders")).toMatchObject({ reason: "ManifestsInvalid" });
+      expect(world.condition("carts")).toMatchObject({ type: "Ready" });
+      expect(world.startedRuns()).toEqual([]);
+      expect((await world.report()).isComplete).toBe(false);
+      world.merge([orders({ policy: { selfHeal: "apply" } }), spec("carts", { count: 4 })]);
+      await world.tick(3);
+      expect(await world.drifts()).toEqual([]);
+      expect(await world.membersOf("orders")).toBe(4);
+    },
+  );
 
   it("and come back as the very tree that was followed", async () => {
     const world = await settled();
@@ -203,29 +231,39 @@ describe("a namespace that cannot be read", () => {
     ["unbound", "Unbound", "the Worker has no Durable Object binding ORDERS"],
     ["notShardable", "NotShardable", "the class behind ORDERS does not speak shardctl's protocol"],
     ["unreachable", "Unreadable", "the namespace does not answer"],
-  ] as const)("(%s) is asked less and less, and does not stop the others", async (kind, reason, drift) => {
-    const world = await settled("carts");
-    world.live.breakCalls("orders", { kind, message: "no such luck" }, Number.POSITIVE_INFINITY);
-    await world.reviewAndMerge([orders(), spec("carts", { count: 6 })]).catch(() => undefined);
-    world.merge([orders(), spec("carts", { count: 6, policy: { maxSkew: 1.6 } })]);
-    world.reviewed = [
-      { pull: 3, plan: await world.plan([orders(), spec("carts", { count: 6, policy: { maxSkew: 1.6 } })]), overrides: [] },
-    ];
-    await world.tick(3);
-    expect(await world.membersOf("carts")).toBe(6);
-    expect(await world.drifts()).toEqual([{ kind: "unreadable", namespace: "orders", state: "open", reason: drift }]);
-    expect(world.condition("orders")).toMatchObject({ reason });
-    expect((await world.report()).isComplete).toBe(false);
-    const asked = (): number => world.live.calls.filter((call) => call === "describe orders").length;
-    const before = asked();
-    for (let minutes = 0; minutes < 6 * 60; minutes++) await world.tick();
-    expect(asked() - before).toBeLessThan(30);
-    world.live.breakCalls("orders", { kind, message: "" }, 0);
-    world.now += HOUR;
-    await world.tick(2);
-    expect(await world.drifts()).toEqual([]);
-    expect((await world.report()).isComplete).toBe(true);
-  });
+  ] as const)(
+    "(%s) is asked less and less, and does not stop the others",
+    async (kind, reason, drift) => {
+      const world = await settled("carts");
+      world.live.breakCalls("orders", { kind, message: "no such luck" }, Number.POSITIVE_INFINITY);
+      await world.reviewAndMerge([orders(), spec("carts", { count: 6 })]).catch(() => undefined);
+      world.merge([orders(), spec("carts", { count: 6, policy: { maxSkew: 1.6 } })]);
+      world.reviewed = [
+        {
+          pull: 3,
+          plan: await world.plan([orders(), spec("carts", { count: 6, policy: { maxSkew: 1.6 } })]),
+          overrides: [],
+        },
+      ];
+      await world.tick(3);
+      expect(await world.membersOf("carts")).toBe(6);
+      expect(await world.drifts()).toEqual([
+        { kind: "unreadable", namespace: "orders", state: "open", reason: drift },
+      ]);
+      expect(world.condition("orders")).toMatchObject({ reason });
+      expect((await world.report()).isComplete).toBe(false);
+      const asked = (): number =>
+        world.live.calls.filter((call) => call === "describe orders").length;
+      const before = asked();
+      for (let minutes = 0; minutes < 6 * 60; minutes++) await world.tick();
+      expect(asked() - before).toBeLessThan(30);
+      world.live.breakCalls("orders", { kind, message: "" }, 0);
+      world.now += HOUR;
+      await world.tick(2);
+      expect(await world.drifts()).toEqual([]);
+      expect((await world.report()).isComplete).toBe(true);
+    },
+  );
 
   it("because it hangs holds up its own look, and no other", async () => {
     const names = Array.from({ length: 60 }, (_, index) => `b-${index}`);
@@ -236,16 +274,27 @@ describe("a namespace that cannot be read", () => {
     const hanging = new Promise<LiveResult<LiveNamespace>>((resolve) => (answer = resolve));
     world.ports = () => ({
       ...ports,
-      live: { ...ports.live, describe: (ref) => (ref.name === "a-hangs" ? hanging : ports.live.describe(ref)) },
+      live: {
+        ...ports.live,
+        describe: (ref) => (ref.name === "a-hangs" ? hanging : ports.live.describe(ref)),
+      },
     });
     const asked = world.live.calls.length;
     const pass = world.pass();
-    await vi.waitFor(() => expect(new Set(world.live.calls.slice(asked)).size).toBe(names.length + 1));
+    await vi.waitFor(() =>
+      expect(new Set(world.live.calls.slice(asked)).size).toBe(names.length + 1),
+    );
     // The adapter gives up after a while, and says so.
     answer(failure({ kind: "unreachable", message: "no answer within 30000 ms" }));
     expect(await pass).toMatchObject({ outcome: "incomplete" });
-    expect(world.condition("a-hangs")).toMatchObject({ type: "Reconciling", reason: "Unreadable", failures: 1 });
-    expect((await world.report()).conditions.filter(({ type }) => type === "Ready")).toHaveLength(names.length + 1);
+    expect(world.condition("a-hangs")).toMatchObject({
+      type: "Reconciling",
+      reason: "Unreadable",
+      failures: 1,
+    });
+    expect((await world.report()).conditions.filter(({ type }) => type === "Ready")).toHaveLength(
+      names.length + 1,
+    );
   });
 
   it("for a reason inside ourselves is noted with it, and the others go on", async () => {
@@ -254,7 +303,9 @@ describe("a namespace that cannot be read", () => {
     const broken = {
       ...ports.live,
       describe: (ref: { name: string; object: string }) =>
-        ref.name === "orders" ? Promise.reject(new TypeError("x is undefined")) : ports.live.describe(ref),
+        ref.name === "orders"
+          ? Promise.reject(new TypeError("x is undefined"))
+          : ports.live.describe(ref),
     };
     world.ports = () => ({ ...ports, live: broken });
     await world.tick(3);
@@ -268,9 +319,13 @@ describe("trouble of one namespace in the last phase", () => {
   const healing = (name: string) => spec(name, { count: 4, policy: { selfHeal: "apply" } });
 
   async function drifted(): Promise<World> {
-    const world = new World({ live: [hashed("orders", 4), hashed("carts", 4)], specs: [healing("orders"), healing("carts")] });
+    const world = new World({
+      live: [hashed("orders", 4), hashed("carts", 4)],
+      specs: [healing("orders"), healing("carts")],
+    });
     await world.tick();
-    for (const name of ["orders", "carts"]) world.live.edit(name, { epoch: 2, layout: hashOf(name, 6) });
+    for (const name of ["orders", "carts"])
+      world.live.edit(name, { epoch: 2, layout: hashOf(name, 6) });
     return world;
   }
 
@@ -280,11 +335,15 @@ describe("trouble of one namespace in the last phase", () => {
       (world: World) => {
         const ports = world.ports();
         const broken = { start: "0 2 * * *", durationMs: HOUR, timezone: "Nowhere/Land" };
-        world.merge([spec("orders", { count: 4, policy: { selfHeal: "apply", windows: [broken] } }), healing("carts")]);
+        world.merge([
+          spec("orders", { count: 4, policy: { selfHeal: "apply", windows: [broken] } }),
+          healing("carts"),
+        ]);
         world.ports = () => ({
           ...ports,
           isWindowOpen: (windows) => {
-            if (windows.length > 0) throw new RangeError("Invalid time zone specified: Nowhere/Land");
+            if (windows.length > 0)
+              throw new RangeError("Invalid time zone specified: Nowhere/Land");
             return true;
           },
         });
@@ -301,7 +360,9 @@ describe("trouble of one namespace in the last phase", () => {
             ...ports.live,
             // The look is answered, and the question before the start is not.
             describe: (ref) =>
-              ref.name === "orders" && looks++ > 1 ? Promise.reject(new TypeError("x is undefined")) : ports.live.describe(ref),
+              ref.name === "orders" && looks++ > 1
+                ? Promise.reject(new TypeError("x is undefined"))
+                : ports.live.describe(ref),
           },
         });
       },
@@ -317,14 +378,26 @@ describe("trouble of one namespace in the last phase", () => {
   });
 
   it("is counted once for each run, also while the run goes on elsewhere", async () => {
-    const world = new World({ live: [hashed("orders", 4), hashed("carts", 4)], specs: [orders(), spec("carts", { count: 4 })] });
+    const world = new World({
+      live: [hashed("orders", 4), hashed("carts", 4)],
+      specs: [orders(), spec("carts", { count: 4 })],
+    });
     await world.tick();
     world.live.stall("carts", true);
-    world.live.failNext("orders", { kind: "mismatch", message: "1 of 9 chunks differ. Nothing was changed" });
+    world.live.failNext("orders", {
+      kind: "mismatch",
+      message: "1 of 9 chunks differ. Nothing was changed",
+    });
     await world.reviewAndMerge([orders({ count: 6 }), spec("carts", { count: 6 })]);
     await world.tick(8);
-    expect(world.startedRuns()).toMatchObject([{ state: "running", actions: [{ state: "running" }, { state: "failed" }] }]);
-    expect(world.condition("orders")).toMatchObject({ type: "Reconciling", reason: "Locked", failures: 1 });
+    expect(world.startedRuns()).toMatchObject([
+      { state: "running", actions: [{ state: "running" }, { state: "failed" }] },
+    ]);
+    expect(world.condition("orders")).toMatchObject({
+      type: "Reconciling",
+      reason: "Locked",
+      failures: 1,
+    });
   });
 });
 
@@ -344,7 +417,11 @@ describe("a run that fails half-way every time", () => {
 
   it("is given up after some tries with its reason, and leaves the others alone", async () => {
     const world = await failing();
-    expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "RetriesExhausted", failures: RUN_FAILURES_MAX });
+    expect(world.condition("orders")).toMatchObject({
+      type: "Stalled",
+      reason: "RetriesExhausted",
+      failures: RUN_FAILURES_MAX,
+    });
     expect(world.condition("orders")?.message).toContain(fault.message);
     expect(world.startedRuns()).toHaveLength(RUN_FAILURES_MAX);
     expect(await world.drifts()).toEqual([
@@ -362,7 +439,8 @@ describe("a run that fails half-way every time", () => {
   it.each([
     [
       "the manifest changes",
-      async (world: World) => void (await world.reviewAndMerge([orders({ count: 5 }), spec("carts", { count: 4 })])),
+      async (world: World) =>
+        void (await world.reviewAndMerge([orders({ count: 5 }), spec("carts", { count: 4 })])),
       5,
     ],
     ["a long time has gone by", async (world: World) => void (world.now += 7 * HOUR), 6],
@@ -384,7 +462,11 @@ describe("a run that fails half-way every time", () => {
   });
 
   it("is left alone for as long when a person cancels it", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders()], pollsToComplete: () => 1000 });
+    const world = new World({
+      live: [hashed("orders", 4)],
+      specs: [orders()],
+      pollsToComplete: () => 1000,
+    });
     await world.tick();
     await world.reviewAndMerge([orders({ count: 6 })]);
     await world.tick(2);

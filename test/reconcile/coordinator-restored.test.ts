@@ -71,7 +71,11 @@ describe("writers 1: a coordinator that lost its storage", () => {
 
   it("does not let go of what a switch holds that it has forgotten; one that was turned off it does", async () => {
     for (const isLost of [true, false]) {
-      const world = new World({ live: [hashed("orders", 4)], specs: [orders(4)], pollsToComplete: () => 1_000_000 });
+      const world = new World({
+        live: [hashed("orders", 4)],
+        specs: [orders(4)],
+        pollsToComplete: () => 1_000_000,
+      });
       await world.tick(2);
       await world.reviewAndMerge([orders(6)]);
       await world.tick(1);
@@ -134,18 +138,29 @@ describe("writers 1: a coordinator that was restored to yesterday", () => {
   });
 
   it("follows what a run has under way to its end, and lets nothing go on that it has not held itself", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders(4)], pollsToComplete: () => 20 });
+    const world = new World({
+      live: [hashed("orders", 4)],
+      specs: [orders(4)],
+      pollsToComplete: () => 20,
+    });
     await world.tick(2);
     const id = world.startRunOf(await world.plan([orders(6)]));
     await world.stepRuns(3);
     const yesterday = backUp(world);
     const { actions = [] } = world.runs.get(id)?.record.run ?? {};
     const held = { reason: "everything is paused by ada", by: RECONCILER };
-    await world.live.pause({ name: "orders", object: "ORDERS" }, actions[0]?.operation?.id ?? 0, held);
+    await world.live.pause(
+      { name: "orders", object: "ORDERS" },
+      actions[0]?.operation?.id ?? 0,
+      held,
+    );
     restore(world, yesterday);
     world.now += 24 * HOUR;
     await world.stepRuns(30);
-    expect(world.runs.get(id)?.record.run).toMatchObject({ state: "running", actions: [{ operation: { paused: held } }] });
+    expect(world.runs.get(id)?.record.run).toMatchObject({
+      state: "running",
+      actions: [{ operation: { paused: held } }],
+    });
     await world.live.resume({ name: "orders", object: "ORDERS" }, actions[0]?.operation?.id ?? 0);
     await world.stepRuns(30);
     expect(world.runs.get(id)?.record.run).toMatchObject({ state: "succeeded" });
@@ -156,10 +171,18 @@ describe("writers 1: a coordinator that was restored to yesterday", () => {
     await world.reviewAndMerge([orders(6)]);
     await world.pass();
     world.live.failNext("orders", { kind: "timeout", message: "no answer" });
-    for (let steps = 0; world.startedRuns()[0]?.actions[0]?.operation === null && steps < 9; steps++) await world.stepRuns(1);
+    for (
+      let steps = 0;
+      world.startedRuns()[0]?.actions[0]?.operation === null && steps < 9;
+      steps++
+    )
+      await world.stepRuns(1);
     const yesterday = backUp(world);
-    expect(world.startedRuns()).toMatchObject([{ state: "running", actions: [{ state: "running" }] }]);
-    for (let minute = 0; (await world.membersOf("orders")) !== 6 && minute < 60; minute++) await world.tick();
+    expect(world.startedRuns()).toMatchObject([
+      { state: "running", actions: [{ state: "running" }] },
+    ]);
+    for (let minute = 0; (await world.membersOf("orders")) !== 6 && minute < 60; minute++)
+      await world.tick();
     // Back to four with a review, then six once more without one.
     await world.reviewAndMerge([orders(4)]);
     await world.tick(3);

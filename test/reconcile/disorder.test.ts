@@ -24,7 +24,11 @@ const LOST = {
 } as const;
 
 /** A root after `deleteAll`: it says that it was never sharded, and means it. */
-const EMPTY: Partial<MemoryNamespace> = { epoch: 0, layout: unshardedLayout("orders", 0), rows: [] };
+const EMPTY: Partial<MemoryNamespace> = {
+  epoch: 0,
+  layout: unshardedLayout("orders", 0),
+  rows: [],
+};
 
 function orders(count: number, policy: Partial<NamespaceSpec["policy"]> = {}): NamespaceSpec {
   return {
@@ -44,42 +48,56 @@ function orders(count: number, policy: Partial<NamespaceSpec["policy"]> = {}): N
 }
 
 describe("writers 1: a namespace that says that it is out of step", () => {
-  it.each([OUT_OF_STEP, LOST])("is drift $kind with the way out, and nothing is applied", async (disorder) => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders(4)] });
-    await world.tick(2);
-    world.live.edit("orders", { disorder });
-    // Reviewed and merged, and still not applied.
-    await world.reviewAndMerge([orders(8)]);
-    await world.tick(3);
-    const [drift] = (await world.report()).drifts;
-    expect(drift).toMatchObject({ kind: disorder.kind, state: "open", detail: disorder.message });
-    expect(drift?.remedy).toContain("`shardctl repair orders`");
-    expect(world.condition("orders")).toMatchObject({
-      type: "Stalled",
-      reason: disorder.kind === "outOfStep" ? "OutOfStep" : "RegistryLost",
-    });
-    expect(world.startedRuns()).toEqual([]);
-    world.live.edit("orders", { disorder: null });
-    await world.tick(2);
-    expect(await world.drifts()).toMatchObject([{ kind: "spec" }]);
-    expect(world.events.map(({ summary }) => summary)).toContainEqual(expect.stringContaining(`${disorder.kind} is gone`));
-  });
+  it.each([OUT_OF_STEP, LOST])(
+    "is drift $kind with the way out, and nothing is applied",
+    async (disorder) => {
+      const world = new World({ live: [hashed("orders", 4)], specs: [orders(4)] });
+      await world.tick(2);
+      world.live.edit("orders", { disorder });
+      // Reviewed and merged, and still not applied.
+      await world.reviewAndMerge([orders(8)]);
+      await world.tick(3);
+      const [drift] = (await world.report()).drifts;
+      expect(drift).toMatchObject({ kind: disorder.kind, state: "open", detail: disorder.message });
+      expect(drift?.remedy).toContain("`shardctl repair orders`");
+      expect(world.condition("orders")).toMatchObject({
+        type: "Stalled",
+        reason: disorder.kind === "outOfStep" ? "OutOfStep" : "RegistryLost",
+      });
+      expect(world.startedRuns()).toEqual([]);
+      world.live.edit("orders", { disorder: null });
+      await world.tick(2);
+      expect(await world.drifts()).toMatchObject([{ kind: "spec" }]);
+      expect(world.events.map(({ summary }) => summary)).toContainEqual(
+        expect.stringContaining(`${disorder.kind} is gone`),
+      );
+    },
+  );
 
   it("is left alone by a run that was started before, and does not keep others from theirs", async () => {
-    const world = new World({ live: [hashed("orders", 4), hashed("carts", 4)], specs: [orders(4)] });
+    const world = new World({
+      live: [hashed("orders", 4), hashed("carts", 4)],
+      specs: [orders(4)],
+    });
     await world.tick(2);
     await world.reviewAndMerge([orders(8)]);
     await world.pass();
     expect(world.startedRuns()).toMatchObject([{ state: "running" }]);
     world.live.edit("orders", { disorder: OUT_OF_STEP });
     await world.stepRuns();
-    expect(world.startedRuns()).toMatchObject([{ actions: [{ state: "failed", operation: null }] }]);
+    expect(world.startedRuns()).toMatchObject([
+      { actions: [{ state: "failed", operation: null }] },
+    ]);
     expect(world.startedRuns()[0]?.actions[0]?.error).toContain("shardctl repair orders");
     expect(await world.membersOf("orders")).toBe(4);
   });
 
   it("is not waited for by a run whose operation is under way, nor is that operation touched", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders(4)], pollsToComplete: () => 1000 });
+    const world = new World({
+      live: [hashed("orders", 4)],
+      specs: [orders(4)],
+      pollsToComplete: () => 1000,
+    });
     await world.tick(2);
     await world.reviewAndMerge([orders(8)]);
     await world.pass();
@@ -87,22 +105,35 @@ describe("writers 1: a namespace that says that it is out of step", () => {
     world.live.edit("orders", { disorder: LOST });
     const before = world.live.calls.length;
     await world.pass();
-    expect(world.startedRuns()).toMatchObject([{ state: "failed", actions: [{ operation: { state: "running" } }] }]);
+    expect(world.startedRuns()).toMatchObject([
+      { state: "failed", actions: [{ operation: { state: "running" } }] },
+    ]);
     expect(world.live.calls.slice(before)).toEqual(["describe orders"]);
   });
 
   it("blocks the plan, with the command that shows the way out", async () => {
-    const world = new World({ live: [hashed("orders", 4, 200, { disorder: OUT_OF_STEP })], specs: [] });
+    const world = new World({
+      live: [hashed("orders", 4, 200, { disorder: OUT_OF_STEP })],
+      specs: [],
+    });
     const plan = await world.plan([orders(8)]);
     expect(plan.changes).toEqual([]);
-    expect(plan.blocks).toMatchObject([{ guard: "outOfStep", namespace: "orders", overridable: false }]);
-    expect(plan.blocks[0]?.message).toMatch(new RegExp(`${second} is out of step.*shardctl repair orders`));
+    expect(plan.blocks).toMatchObject([
+      { guard: "outOfStep", namespace: "orders", overridable: false },
+    ]);
+    expect(plan.blocks[0]?.message).toMatch(
+      new RegExp(`${second} is out of step.*shardctl repair orders`),
+    );
     expect(world.live.calls).toEqual(["describe orders"]);
   });
 
   it("that refuses even to be read is the same drift", async () => {
     const world = new World({ live: [hashed("orders", 4)], specs: [orders(4)] });
-    world.live.breakCalls("orders", { kind: "refused", reason: "registryLost", message: LOST.message }, 3);
+    world.live.breakCalls(
+      "orders",
+      { kind: "refused", reason: "registryLost", message: LOST.message },
+      3,
+    );
     await world.tick(2);
     expect(await world.drifts()).toMatchObject([{ kind: "registryLost", state: "open" }]);
     expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "RegistryLost" });
@@ -130,23 +161,29 @@ describe("writers 1: a root that lost its storage and does not know it", () => {
     ["restored to before its last operation", { epoch: 2, layout: hashOf("orders", 2) }],
     ["restored to the same layout at an older epoch", { epoch: 2 }],
     ["empty", EMPTY],
-  ])("%s, is gone when it is back, and is not accepted by a new manifest either", async (_name, change) => {
-    const world = new World({ live: [hashed("orders", 4, 200, { epoch: 3 })], specs: [orders(4)] });
-    await world.tick(2);
-    world.live.edit("orders", change);
-    await world.tick(2);
-    world.live.edit("orders", { epoch: 3, layout: hashOf("orders", 4), rows: idRows(200) });
-    await world.tick(1);
-    expect(await world.drifts()).toEqual([]);
-    world.live.edit("orders", change);
-    await world.tick(2);
-    await world.reviewAndMerge([orders(6)]);
-    await world.tick(3);
-    expect(await world.drifts()).toMatchObject([{ kind: "registryLost", state: "open" }]);
-    expect(world.startedRuns()).toEqual([]);
-    const [drift] = (await world.report()).drifts;
-    expect(drift?.detail).toContain("was at epoch 3 before");
-  });
+  ])(
+    "%s, is gone when it is back, and is not accepted by a new manifest either",
+    async (_name, change) => {
+      const world = new World({
+        live: [hashed("orders", 4, 200, { epoch: 3 })],
+        specs: [orders(4)],
+      });
+      await world.tick(2);
+      world.live.edit("orders", change);
+      await world.tick(2);
+      world.live.edit("orders", { epoch: 3, layout: hashOf("orders", 4), rows: idRows(200) });
+      await world.tick(1);
+      expect(await world.drifts()).toEqual([]);
+      world.live.edit("orders", change);
+      await world.tick(2);
+      await world.reviewAndMerge([orders(6)]);
+      await world.tick(3);
+      expect(await world.drifts()).toMatchObject([{ kind: "registryLost", state: "open" }]);
+      expect(world.startedRuns()).toEqual([]);
+      const [drift] = (await world.report()).drifts;
+      expect(drift?.detail).toContain("was at epoch 3 before");
+    },
+  );
 
   it("is told of where no manifest declares it", async () => {
     const world = new World({ live: [hashed("orders", 4, 200, { epoch: 3 })], specs: [] });
@@ -176,7 +213,11 @@ describe("writers 1: a root that lost its storage and does not know it", () => {
   });
 
   it("is seen while an operation moves the epoch", async () => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders(4)], pollsToComplete: () => 1000 });
+    const world = new World({
+      live: [hashed("orders", 4)],
+      specs: [orders(4)],
+      pollsToComplete: () => 1000,
+    });
     await world.tick(2);
     await world.reviewAndMerge([orders(8)]);
     await world.tick(1);

@@ -12,7 +12,8 @@ import { customLayout } from "../../src/model/strategies/custom.ts";
 import { hashOf, spec } from "../support/state.ts";
 import { hashed, HOUR, idRows, MINUTE, unsharded, World } from "./support/world.ts";
 
-const orders = (changes: Parameters<typeof spec>[1] = {}) => spec("orders", { count: 4, ...changes });
+const orders = (changes: Parameters<typeof spec>[1] = {}) =>
+  spec("orders", { count: 4, ...changes });
 const healing = (selfHeal: SelfHeal) => orders({ policy: { selfHeal } });
 
 /** Passes and steps as in an hour of ticks, at the times at which something is due. */
@@ -26,25 +27,33 @@ async function anHour(world: World): Promise<void> {
 describe("a manual rebalance", () => {
   const cases: [SelfHeal, object[]][] = [
     ["off", []],
-    ["alert", [{ kind: "spec", namespace: "orders", reason: "rebalance: count 6 → 4 (live was changed)" }]],
+    [
+      "alert",
+      [{ kind: "spec", namespace: "orders", reason: "rebalance: count 6 → 4 (live was changed)" }],
+    ],
   ];
-  it.each(cases)("with selfHeal %s is reported, or not, and left alone", async (selfHeal, expected) => {
-    const world = new World({ live: [hashed("orders", 4)], specs: [healing(selfHeal)] });
-    await world.tick();
-    world.live.edit("orders", { epoch: 2, layout: hashOf("orders", 6) });
-    await world.tick();
-    expect(await world.drifts()).toEqual(expected.map((drift) => ({ ...drift, state: "watching" })));
-    await world.tick();
-    expect(await world.drifts()).toEqual(expected.map((drift) => ({ ...drift, state: "open" })));
-    expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "Drifted" });
-    await anHour(world);
-    expect(world.startedRuns()).toEqual([]);
-    // Somebody puts it back.
-    world.live.edit("orders", { epoch: 3, layout: hashOf("orders", 4) });
-    await world.tick(3);
-    expect(await world.drifts()).toEqual([]);
-    expect(world.condition("orders")).toMatchObject({ type: "Ready" });
-  });
+  it.each(cases)(
+    "with selfHeal %s is reported, or not, and left alone",
+    async (selfHeal, expected) => {
+      const world = new World({ live: [hashed("orders", 4)], specs: [healing(selfHeal)] });
+      await world.tick();
+      world.live.edit("orders", { epoch: 2, layout: hashOf("orders", 6) });
+      await world.tick();
+      expect(await world.drifts()).toEqual(
+        expected.map((drift) => ({ ...drift, state: "watching" })),
+      );
+      await world.tick();
+      expect(await world.drifts()).toEqual(expected.map((drift) => ({ ...drift, state: "open" })));
+      expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "Drifted" });
+      await anHour(world);
+      expect(world.startedRuns()).toEqual([]);
+      // Somebody puts it back.
+      world.live.edit("orders", { epoch: 3, layout: hashOf("orders", 4) });
+      await world.tick(3);
+      expect(await world.drifts()).toEqual([]);
+      expect(world.condition("orders")).toMatchObject({ type: "Ready" });
+    },
+  );
 
   it("is undone with selfHeal apply", async () => {
     const world = new World({ live: [hashed("orders", 4)], specs: [healing("apply")] });
@@ -53,23 +62,32 @@ describe("a manual rebalance", () => {
     await world.tick(4);
     expect(await world.membersOf("orders")).toBe(4);
     expect(await world.drifts()).toEqual([]);
-    expect(world.startedRuns()).toMatchObject([{ state: "succeeded", actions: [{ namespace: "orders", kind: "rebalance" }] }]);
+    expect(world.startedRuns()).toMatchObject([
+      { state: "succeeded", actions: [{ namespace: "orders", kind: "rebalance" }] },
+    ]);
   });
 });
 
 describe("members of several versions", () => {
   const [one = "", two = ""] = shardNames("orders", 0, 4);
   const names = shardNames("orders", 0, 4);
-  const all = (library: string) => Object.fromEntries(names.map((name) => [name, { library, schema: "aa" }]));
+  const all = (library: string) =>
+    Object.fromEntries(names.map((name) => [name, { library, schema: "aa" }]));
   const open = (): World => new World({ live: [hashed("orders", 4)], specs: [orders()] });
 
   it("are shown at once, are no alert while a rollout lasts, and are gone when it is over", async () => {
     const world = open();
-    world.live.edit("orders", { facts: { ...all("0.2.0"), [one]: { library: "0.1.0", schema: "aa" } } });
+    world.live.edit("orders", {
+      facts: { ...all("0.2.0"), [one]: { library: "0.1.0", schema: "aa" } },
+    });
     await world.tick();
-    expect(await world.drifts()).toMatchObject([{ kind: "mixedVersions", namespace: "orders", state: "watching" }]);
+    expect(await world.drifts()).toMatchObject([
+      { kind: "mixedVersions", namespace: "orders", state: "watching" },
+    ]);
     world.now += MIXED_MS / 2;
-    world.live.edit("orders", { facts: { ...all("0.2.0"), [two]: { library: "0.1.0", schema: "aa" } } });
+    world.live.edit("orders", {
+      facts: { ...all("0.2.0"), [two]: { library: "0.1.0", schema: "aa" } },
+    });
     await world.tick(2);
     expect(await world.drifts()).toMatchObject([{ kind: "mixedVersions", state: "watching" }]);
     world.live.edit("orders", { facts: all("0.2.0") });
@@ -79,10 +97,14 @@ describe("members of several versions", () => {
 
   it("open a drift after a quarter of an hour, whoever differs by then", async () => {
     const world = open();
-    world.live.edit("orders", { facts: { ...all("0.2.0"), [one]: { library: "0.2.0", schema: "bb" } } });
+    world.live.edit("orders", {
+      facts: { ...all("0.2.0"), [one]: { library: "0.2.0", schema: "bb" } },
+    });
     await world.tick(2);
     world.now += MIXED_MS;
-    world.live.edit("orders", { facts: { ...all("0.2.0"), [two]: { library: "0.2.0", schema: "bb" } } });
+    world.live.edit("orders", {
+      facts: { ...all("0.2.0"), [two]: { library: "0.2.0", schema: "bb" } },
+    });
     await world.tick();
     expect(await world.drifts()).toMatchObject([{ kind: "mixedVersions", state: "open" }]);
   });
@@ -94,7 +116,9 @@ describe("a member that is nearly full", () => {
     const [name = ""] = shardNames("orders", 0, 4);
     world.live.edit("orders", { facts: { [name]: { storage: 9_500_000_000 } } });
     await world.tick(2);
-    expect(await world.drifts()).toMatchObject([{ kind: "storageFull", state: "open", reason: `${name} is nearly full` }]);
+    expect(await world.drifts()).toMatchObject([
+      { kind: "storageFull", state: "open", reason: `${name} is nearly full` },
+    ]);
     world.live.edit("orders", { facts: { [name]: { storage: 1_000_000 } } });
     await world.tick();
     expect(await world.drifts()).toEqual([]);
@@ -102,14 +126,28 @@ describe("a member that is nearly full", () => {
 });
 
 describe("a partitioner of a new version", () => {
-  const byLength = (version: number): Partitioner => ({ version, owner: (key, count) => (key.text.length + version) % count });
+  const byLength = (version: number): Partitioner => ({
+    version,
+    owner: (key, count) => (key.text.length + version) % count,
+  });
 
   it("is found, though neither manifest nor registry has changed", async () => {
     const registered: Record<string, readonly Partitioner[]> = { byLength: [byLength(1)] };
     const partitioners: Partitioners = registered;
-    const layout = customLayout("id", 0, shardNames("orders", 0, 4), { name: "byLength", version: 1 });
-    const declared = orders({ strategy: "custom", partitioner: "byLength", policy: { maxSkew: 100 } });
-    const world = new World({ live: [hashed("orders", 4, 200, { layout })], specs: [declared], partitioners });
+    const layout = customLayout("id", 0, shardNames("orders", 0, 4), {
+      name: "byLength",
+      version: 1,
+    });
+    const declared = orders({
+      strategy: "custom",
+      partitioner: "byLength",
+      policy: { maxSkew: 100 },
+    });
+    const world = new World({
+      live: [hashed("orders", 4, 200, { layout })],
+      specs: [declared],
+      partitioners,
+    });
     await world.tick();
     expect(world.condition("orders")).toMatchObject({ type: "Ready" });
     registered["byLength"] = [byLength(1), byLength(2)];
@@ -139,7 +177,12 @@ describe("a registry that was changed by hand", () => {
     world.live.edit("orders", change);
     await world.tick(3);
     const reason = `the registry was changed by hand: it ${what}`;
-    expect(await world.drifts()).toContainEqual({ kind: "spec", namespace: "orders", state: "open", reason });
+    expect(await world.drifts()).toContainEqual({
+      kind: "spec",
+      namespace: "orders",
+      state: "open",
+      reason,
+    });
     expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "RegistryChanged" });
     await anHour(world);
     expect(world.startedRuns()).toEqual([]);
@@ -165,7 +208,8 @@ describe("a deleted shard", () => {
   it("does not answer for its namespace any more: reported, nothing is concluded", async () => {
     const world = new World({ live: [hashed("orders", 4)], specs: [healing("apply")] });
     await world.tick();
-    const lost = "orders-shard-2 is part of namespace 'orders-shard-2', the message is for 'orders'";
+    const lost =
+      "orders-shard-2 is part of namespace 'orders-shard-2', the message is for 'orders'";
     world.live.edit("orders", { unhealthy: { "orders-shard-2": lost } });
     await world.tick();
     expect((await world.report()).drifts).toMatchObject([
@@ -200,12 +244,22 @@ describe("an operation without progress", () => {
     );
     expect(started.ok).toBe(true);
     await world.tick(3);
-    expect(world.condition("orders")).toMatchObject({ type: "Reconciling", reason: "OperationRunning" });
+    expect(world.condition("orders")).toMatchObject({
+      type: "Reconciling",
+      reason: "OperationRunning",
+    });
     expect(await world.drifts()).toEqual([]);
     await world.tick(STALLED_MS / MINUTE);
-    const drift = { kind: "stalled", namespace: "orders", reason: "operation 1 (rebalance) has stalled in step prepare" };
+    const drift = {
+      kind: "stalled",
+      namespace: "orders",
+      reason: "operation 1 (rebalance) has stalled in step prepare",
+    };
     expect(await world.drifts()).toEqual([{ ...drift, state: "open" }]);
-    expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "OperationStalled" });
+    expect(world.condition("orders")).toMatchObject({
+      type: "Stalled",
+      reason: "OperationStalled",
+    });
     // It is looked at, and thereby poked, at every tick.
     const looks = world.live.calls.length;
     await world.tick(4);
@@ -219,7 +273,9 @@ describe("an operation without progress", () => {
     world.live.stall("orders", true);
     await world.reviewAndMerge([orders({ count: 6 }), spec("carts", { count: 4 })]);
     await world.tick(2);
-    expect(world.startedRuns()).toMatchObject([{ state: "running", actions: [{ namespace: "orders", state: "running" }] }]);
+    expect(world.startedRuns()).toMatchObject([
+      { state: "running", actions: [{ namespace: "orders", state: "running" }] },
+    ]);
     await world.reviewAndMerge([orders({ count: 6 }), spec("carts", { count: 5 })]);
     await world.tick(2);
     expect(world.condition("carts")).toMatchObject({ reason: "Locked" });
@@ -246,7 +302,11 @@ describe("misplaced rows", () => {
     hashed("orders", 4, 100, {
       rows: [
         ...idRows(100),
-        { keys: { id: "lost" }, rows: 3, misplacedOn: hashOf("orders", 4).members[misplacedMember()] ?? "" },
+        {
+          keys: { id: "lost" },
+          rows: 3,
+          misplacedOn: hashOf("orders", 4).members[misplacedMember()] ?? "",
+        },
       ],
     });
 
@@ -270,16 +330,25 @@ describe("misplaced rows", () => {
     const world = new World({ live: [misplaced()], specs: [healing("apply")] });
     await anHour(world);
     await anHour(world);
-    expect(world.startedRuns()).toMatchObject([{ state: "succeeded", actions: [{ kind: "rekey", namespace: "orders" }] }]);
+    expect(world.startedRuns()).toMatchObject([
+      { state: "succeeded", actions: [{ kind: "rekey", namespace: "orders" }] },
+    ]);
     expect(await world.drifts()).toEqual([]);
     expect(world.condition("orders")).toMatchObject({ type: "Ready" });
     const described = await world.live.describe({ name: "orders", object: "ORDERS" });
-    expect(described).toMatchObject({ value: { layout: { generation: 1, members: shardNames("orders", 1, 4) } } });
-    expect(world.events.map(({ summary }) => summary)).toContain("misplaced: rows lie on members that do not own them");
+    expect(described).toMatchObject({
+      value: { layout: { generation: 1, members: shardNames("orders", 1, 4) } },
+    });
+    expect(world.events.map(({ summary }) => summary)).toContain(
+      "misplaced: rows lie on members that do not own them",
+    );
   });
 
   it("are not moved beyond the budget", async () => {
-    const world = new World({ live: [misplaced()], specs: [orders({ policy: { selfHeal: "apply", budgetRows: 50 } })] });
+    const world = new World({
+      live: [misplaced()],
+      specs: [orders({ policy: { selfHeal: "apply", budgetRows: 50 } })],
+    });
     await anHour(world);
     await anHour(world);
     expect(world.startedRuns()).toEqual([]);
@@ -300,7 +369,10 @@ function misplacedMember(): number {
 describe("orphans", () => {
   it("are rows on objects that former layouts or the naming would name", async () => {
     const strays = { "orders-shard-4": 7, "orders-shard-5": 0 };
-    const world = new World({ live: [hashed("orders", 4, 100, { strays })], specs: [healing("apply")] });
+    const world = new World({
+      live: [hashed("orders", 4, 100, { strays })],
+      specs: [healing("apply")],
+    });
     await anHour(world);
     await anHour(world);
     expect((await world.report()).drifts).toMatchObject([
@@ -335,29 +407,46 @@ describe("orphans", () => {
 });
 
 describe("skew", () => {
-  const uneven = () => hashed("orders", 4, 0, { rows: idRows(400).map((row, index) => ({ ...row, rows: index < 9 ? 100 : 1 })) });
+  const uneven = () =>
+    hashed("orders", 4, 0, {
+      rows: idRows(400).map((row, index) => ({ ...row, rows: index < 9 ? 100 : 1 })),
+    });
 
   it("above policy is reported without its figure, and levelled with selfHeal apply", async () => {
     const heavy = uneven();
     const world = new World({ live: [heavy], specs: [orders({ policy: { maxSkew: 1.05 } })] });
     await world.tick(3);
     const [drift] = (await world.report()).drifts;
-    expect(drift).toMatchObject({ kind: "skew", state: "open", reason: "more uneven than policy.maxSkew 1.05 allows" });
+    expect(drift).toMatchObject({
+      kind: "skew",
+      state: "open",
+      reason: "more uneven than policy.maxSkew 1.05 allows",
+    });
     expect(drift?.detail).toMatch(/^skew 1\.\d\d is above 1\.05$/);
     world.merge([orders({ policy: { maxSkew: 1.05, selfHeal: "apply" } })]);
     await world.tick(3);
-    expect(world.startedRuns()).toMatchObject([{ state: "succeeded", actions: [{ kind: "rebalance" }] }]);
+    expect(world.startedRuns()).toMatchObject([
+      { state: "succeeded", actions: [{ kind: "rebalance" }] },
+    ]);
     expect((await world.report()).drifts.filter(({ kind }) => kind === "spec")).toEqual([]);
   });
 });
 
 describe("namespaces without a manifest", () => {
   it("are reported and left alone; one that holds nothing is none", async () => {
-    const world = new World({ live: [hashed("orders", 4), hashed("carts", 2), unsharded("empty", 0)], specs: [orders()] });
+    const world = new World({
+      live: [hashed("orders", 4), hashed("carts", 2), unsharded("empty", 0)],
+      specs: [orders()],
+    });
     world.known = ["orders", "carts", "empty"].map((name) => ({ name, object: "ORDERS" }));
     await world.tick(2);
     expect(await world.drifts()).toEqual([
-      { kind: "unmanaged", namespace: "carts", state: "open", reason: "live in ORDERS, and no manifest declares it" },
+      {
+        kind: "unmanaged",
+        namespace: "carts",
+        state: "open",
+        reason: "live in ORDERS, and no manifest declares it",
+      },
     ]);
     await anHour(world);
     expect(world.live.calls.filter((call) => call.endsWith("carts"))).not.toContain("start carts");

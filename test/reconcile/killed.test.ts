@@ -20,7 +20,12 @@ async function passOrDie(world: World, calls: number): Promise<void> {
 }
 
 function createWorld(): World {
-  const live = [hashed("a-shared", 4), hashed("b-drifted", 4), unsharded("c-new"), hashed("d-unmanaged", 2)];
+  const live = [
+    hashed("a-shared", 4),
+    hashed("b-drifted", 4),
+    unsharded("c-new"),
+    hashed("d-unmanaged", 2),
+  ];
   const world = new World({ live, specs: [] });
   world.known = [{ name: "d-unmanaged", object: "ORDERS" }];
   return world;
@@ -37,7 +42,10 @@ const after = [
   spec("c-new", { count: 2, dependsOn: ["a-shared"] }),
 ];
 
-type Step = { readonly kind: "die"; readonly calls: number } | { readonly kind: "tick" } | { readonly kind: "run" };
+type Step =
+  | { readonly kind: "die"; readonly calls: number }
+  | { readonly kind: "tick" }
+  | { readonly kind: "run" };
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("die" as const), calls: fc.nat(25) }) },
   { weight: 1, arbitrary: fc.constant({ kind: "tick" } as const) },
@@ -63,7 +71,12 @@ async function play(steps: readonly Step[]): Promise<unknown> {
   const { drifts, conditions, isComplete, fingerprint } = await world.report();
   const starts = world.live.calls.filter((call) => call.startsWith("start ")).toSorted();
   return {
-    drifts: drifts.map(({ kind, namespace, state, reason }) => ({ kind, namespace, state, reason })),
+    drifts: drifts.map(({ kind, namespace, state, reason }) => ({
+      kind,
+      namespace,
+      state,
+      reason,
+    })),
     conditions: conditions.map(({ namespace, type, reason }) => ({ namespace, type, reason })),
     isComplete,
     fingerprint,
@@ -104,7 +117,12 @@ it("killed around the edges of a window: the operation is started once, paused o
   );
   await fc.assert(
     fc.asyncProperty(fc.array(moved, { maxLength: 14 }), async (steps) => {
-      const world = new World({ live: [hashed("orders", 4)], specs: declared(4), pollsToComplete: () => 30, startAt: noonOf(0) });
+      const world = new World({
+        live: [hashed("orders", 4)],
+        specs: declared(4),
+        pollsToComplete: () => 30,
+        startAt: noonOf(0),
+      });
       await world.tick();
       await world.reviewAndMerge(declared(6));
       let day = 0;
@@ -117,7 +135,8 @@ it("killed around the edges of a window: the operation is started once, paused o
       world.now = noonOf(day) + HOUR;
       await world.tick(3);
       const outside = await world.live.describe(ref);
-      const running = outside.ok && outside.value.operation?.state === "running" ? [outside.value.operation] : [];
+      const running =
+        outside.ok && outside.value.operation?.state === "running" ? [outside.value.operation] : [];
       expect(running.filter(({ paused }) => paused === null)).toEqual([]);
       world.now = noonOf(day) + DAY;
       for (let ticks = 0; ticks < 8; ticks++) {

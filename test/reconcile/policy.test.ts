@@ -1,17 +1,30 @@
 /** What policy lets reconciliation do, and when. */
 import { describe, expect, it } from "vitest";
 
-import { delayUntilNextMs, HOLD_MS, RECONCILER, type RunRecord } from "../../src/runs/run-record.ts";
+import {
+  delayUntilNextMs,
+  HOLD_MS,
+  RECONCILER,
+  type RunRecord,
+} from "../../src/runs/run-record.ts";
 import { DEFAULT_OPERATION_POLICY, type OperationPause } from "../../src/model/operation.ts";
 import type { Window } from "../../src/model/spec.ts";
 import { hashOf, spec } from "../support/state.ts";
 import { hashed, HOUR, MINUTE, World } from "./support/world.ts";
 
-const orders = (changes: Parameters<typeof spec>[1] = {}) => spec("orders", { count: 4, ...changes });
+const orders = (changes: Parameters<typeof spec>[1] = {}) =>
+  spec("orders", { count: 4, ...changes });
 
-async function drifted(policy: NonNullable<Parameters<typeof spec>[1]>["policy"], startAt?: number): Promise<World> {
+async function drifted(
+  policy: NonNullable<Parameters<typeof spec>[1]>["policy"],
+  startAt?: number,
+): Promise<World> {
   const declared = orders({ policy: { selfHeal: "apply", ...policy } });
-  const world = new World({ live: [hashed("orders", 4)], specs: [declared], ...(startAt === undefined ? {} : { startAt }) });
+  const world = new World({
+    live: [hashed("orders", 4)],
+    specs: [declared],
+    ...(startAt === undefined ? {} : { startAt }),
+  });
   await world.tick();
   world.live.edit("orders", { epoch: 2, layout: hashOf("orders", 6) });
   return world;
@@ -31,7 +44,8 @@ async function pauseOf(world: World, name: string): Promise<OperationPause | nul
 
 /** Nobody polls it, and in memory nothing goes on by itself. */
 async function finishOperation(world: World, name: string): Promise<void> {
-  for (let polls = 0; polls < 40; polls++) await world.live.operation({ name, object: "ORDERS" }, 1);
+  for (let polls = 0; polls < 40; polls++)
+    await world.live.operation({ name, object: "ORDERS" }, 1);
 }
 
 async function startByHand(world: World, name: string): Promise<void> {
@@ -71,7 +85,9 @@ describe("self-healing", () => {
       message: expect.stringContaining("budget"),
     });
     expect(world.startedRuns()).toEqual([]);
-    expect((await world.report()).drifts).toMatchObject([{ kind: "spec", remedy: expect.stringContaining("budget") }]);
+    expect((await world.report()).drifts).toMatchObject([
+      { kind: "spec", remedy: expect.stringContaining("budget") },
+    ]);
   });
 
   it("never starts over a member that does not answer", async () => {
@@ -93,7 +109,11 @@ describe("windows", () => {
     ["in winter at 01:30 UTC", Date.UTC(2026, 1, 10, 0, 0), Date.UTC(2026, 1, 10, 1, 30)],
     ["in summer at 00:30 UTC", Date.UTC(2026, 6, 10, 0, 0), Date.UTC(2026, 6, 10, 0, 30)],
     // 2026-03-29: 02:00 local becomes 03:00; 02:30 is not there, and the window opens when the gap is over, at 01:00 UTC.
-    ["in the night that clocks go forward", Date.UTC(2026, 2, 29, 0, 0), Date.UTC(2026, 2, 29, 1, 0)],
+    [
+      "in the night that clocks go forward",
+      Date.UTC(2026, 2, 29, 0, 0),
+      Date.UTC(2026, 2, 29, 1, 0),
+    ],
     // 2026-10-25: 02:30 is there twice; the first is 00:30 UTC.
     ["in the night that clocks go back", Date.UTC(2026, 9, 25, 0, 0), Date.UTC(2026, 9, 25, 0, 30)],
   ];
@@ -129,15 +149,26 @@ describe("windows", () => {
     expect(await pauseOf(world, "a-first")).toBeNull();
     world.now += 10 * MINUTE;
     await world.tick(20);
-    expect(await pauseOf(world, "a-first")).toMatchObject({ by: RECONCILER, reason: "its window has closed" });
+    expect(await pauseOf(world, "a-first")).toMatchObject({
+      by: RECONCILER,
+      reason: "its window has closed",
+    });
     expect(await world.membersOf("a-first")).toBe(4);
-    expect(world.condition("a-first")).toMatchObject({ type: "Reconciling", reason: "Paused", failures: 0 });
+    expect(world.condition("a-first")).toMatchObject({
+      type: "Reconciling",
+      reason: "Paused",
+      failures: 0,
+    });
     expect(world.condition("a-first")?.message).toContain("its window has closed");
     expect(world.startedRuns()).toMatchObject([
       {
         state: "cancelled",
         actions: [
-          { namespace: "a-first", state: "notExecuted", error: expect.stringContaining("resumes by itself in the next window") },
+          {
+            namespace: "a-first",
+            state: "notExecuted",
+            error: expect.stringContaining("resumes by itself in the next window"),
+          },
           { namespace: "b-then", state: "notExecuted" },
         ],
       },
@@ -150,23 +181,33 @@ describe("windows", () => {
     expect(await world.membersOf("carts")).toBe(5);
     expect(await pauseOf(world, "a-first")).not.toBeNull();
     world.now = NEXT_NOON;
-    world.reviewed = [{ pull: 77, plan: await world.plan(specs(6, 5)), overrides: [] }, ...world.reviewed];
+    world.reviewed = [
+      { pull: 77, plan: await world.plan(specs(6, 5)), overrides: [] },
+      ...world.reviewed,
+    ];
     await world.tick();
     expect(await pauseOf(world, "a-first")).toBeNull();
-    expect(world.condition("a-first")).toMatchObject({ type: "Reconciling", reason: "OperationRunning" });
+    expect(world.condition("a-first")).toMatchObject({
+      type: "Reconciling",
+      reason: "OperationRunning",
+    });
     await finishOperation(world, "a-first");
     await world.tick(8);
     expect(await world.membersOf("a-first")).toBe(6);
     expect(world.condition("a-first")).toMatchObject({ type: "Ready", failures: 0 });
     expect(await world.membersOf("b-then")).toBe(6);
-    expect(world.events.filter(({ kind }) => kind === "pause").map(({ summary }) => summary)).toEqual([
-      "operation 1 has resumed",
-    ]);
+    expect(
+      world.events.filter(({ kind }) => kind === "pause").map(({ summary }) => summary),
+    ).toEqual(["operation 1 has resumed"]);
     expect(await world.drifts()).toEqual([]);
   });
 
   it("do not pause what overrides them", async () => {
-    const world = new World({ live: [hashed("a-first", 4)], specs: [windowed("a-first", 4)], pollsToComplete: () => 12 });
+    const world = new World({
+      live: [hashed("a-first", 4)],
+      specs: [windowed("a-first", 4)],
+      pollsToComplete: () => 12,
+    });
     await world.tick();
     world.now += HOUR;
     await world.reviewAndMerge([windowed("a-first", 6)], ["window"]);
@@ -176,7 +217,11 @@ describe("windows", () => {
   });
 
   it("pause the operation of somebody's run, which waits and goes on with it", async () => {
-    const world = new World({ live: [hashed("a-first", 4)], specs: [windowed("a-first", 4)], pollsToComplete: () => 12 });
+    const world = new World({
+      live: [hashed("a-first", 4)],
+      specs: [windowed("a-first", 4)],
+      pollsToComplete: () => 12,
+    });
     await world.tick();
     const plan = await world.reviewAndMerge([windowed("a-first", 6)]);
     const ci = world.startRunOf(plan);
@@ -191,35 +236,45 @@ describe("windows", () => {
     expect(delayUntilNextMs(recordOf(world, ci), world.now)).toBe(HOLD_MS);
     world.now = NEXT_NOON;
     await world.tick(3);
-    expect(world.runs.get(ci)?.record.run).toMatchObject({ state: "succeeded", actions: [{ error: null }] });
+    expect(world.runs.get(ci)?.record.run).toMatchObject({
+      state: "succeeded",
+      actions: [{ error: null }],
+    });
     expect(await world.membersOf("a-first")).toBe(6);
   });
 
-  it.each(["ci", RECONCILER])("leave alone what a person has paused in a run of %s", async (requestedBy) => {
-    const world = new World({ live: [hashed("a-first", 4)], specs: [windowed("a-first", 4)], pollsToComplete: () => 12 });
-    await world.tick();
-    const plan = await world.reviewAndMerge([windowed("a-first", 6)]);
-    if (requestedBy === RECONCILER) await world.pass();
-    else world.startRunOf(plan);
-    await world.stepRuns(6);
-    const theirs = { by: "alice", reason: "black friday" };
-    await world.live.pause({ name: "a-first", object: "ORDERS" }, 1, theirs);
-    for (const now of [world.now, world.now + 20 * MINUTE, NEXT_NOON, NEXT_NOON + HOUR]) {
-      world.now = now;
-      await world.tick(3);
-      expect(await pauseOf(world, "a-first")).toMatchObject(theirs);
-    }
-    expect(world.condition("a-first")).toMatchObject({
-      type: "Reconciling",
-      reason: expect.stringMatching(/^(Paused|InRun)$/),
-    });
-    // Standing still on request for an hour is not being stalled.
-    expect(await world.drifts()).toEqual([]);
-    await world.live.resume({ name: "a-first", object: "ORDERS" }, 1);
-    world.now = NEXT_NOON;
-    await world.tick(4);
-    expect(await world.membersOf("a-first")).toBe(6);
-  });
+  it.each(["ci", RECONCILER])(
+    "leave alone what a person has paused in a run of %s",
+    async (requestedBy) => {
+      const world = new World({
+        live: [hashed("a-first", 4)],
+        specs: [windowed("a-first", 4)],
+        pollsToComplete: () => 12,
+      });
+      await world.tick();
+      const plan = await world.reviewAndMerge([windowed("a-first", 6)]);
+      if (requestedBy === RECONCILER) await world.pass();
+      else world.startRunOf(plan);
+      await world.stepRuns(6);
+      const theirs = { by: "alice", reason: "black friday" };
+      await world.live.pause({ name: "a-first", object: "ORDERS" }, 1, theirs);
+      for (const now of [world.now, world.now + 20 * MINUTE, NEXT_NOON, NEXT_NOON + HOUR]) {
+        world.now = now;
+        await world.tick(3);
+        expect(await pauseOf(world, "a-first")).toMatchObject(theirs);
+      }
+      expect(world.condition("a-first")).toMatchObject({
+        type: "Reconciling",
+        reason: expect.stringMatching(/^(Paused|InRun)$/),
+      });
+      // Standing still on request for an hour is not being stalled.
+      expect(await world.drifts()).toEqual([]);
+      await world.live.resume({ name: "a-first", object: "ORDERS" }, 1);
+      world.now = NEXT_NOON;
+      await world.tick(4);
+      expect(await world.membersOf("a-first")).toBe(6);
+    },
+  );
 
   it("are not for what somebody starts without a run", async () => {
     const world = new World({ live: [hashed("a-first", 4)], specs: [windowed("a-first", 4)] });
@@ -232,7 +287,11 @@ describe("windows", () => {
   });
 
   it("that change by a merge let go on what they held", async () => {
-    const world = new World({ live: [hashed("a-first", 4)], specs: [windowed("a-first", 4)], pollsToComplete: () => 40 });
+    const world = new World({
+      live: [hashed("a-first", 4)],
+      specs: [windowed("a-first", 4)],
+      pollsToComplete: () => 40,
+    });
     await world.tick();
     await world.reviewAndMerge([windowed("a-first", 6)]);
     await world.tick(2);
@@ -246,11 +305,17 @@ describe("windows", () => {
 
   it("hold a reviewed change without calling it drift", async () => {
     const windows: Window[] = [{ start: "0 2 * * *", durationMs: HOUR, timezone: "UTC" }];
-    const world = new World({ live: [hashed("orders", 4)], specs: [orders({ policy: { windows } })] });
+    const world = new World({
+      live: [hashed("orders", 4)],
+      specs: [orders({ policy: { windows } })],
+    });
     await world.tick();
     await world.reviewAndMerge([orders({ count: 6, policy: { windows } })]);
     await world.tick(30);
-    expect(world.condition("orders")).toMatchObject({ type: "Reconciling", reason: "WindowClosed" });
+    expect(world.condition("orders")).toMatchObject({
+      type: "Reconciling",
+      reason: "WindowClosed",
+    });
     expect(await world.drifts()).toEqual([]);
     world.now = Date.UTC(2026, 2, 3, 2, 10);
     await world.tick(2);
@@ -265,7 +330,10 @@ describe("the switch for everything", () => {
     await world.tick(10);
     expect(world.startedRuns()).toEqual([]);
     expect(await world.drifts()).toMatchObject([{ kind: "spec", state: "open" }]);
-    expect(world.condition("orders")).toMatchObject({ reason: "Paused", message: expect.stringContaining("ops") });
+    expect(world.condition("orders")).toMatchObject({
+      reason: "Paused",
+      message: expect.stringContaining("ops"),
+    });
     world.paused = null;
     await world.tick(2);
     expect(await world.membersOf("orders")).toBe(4);
@@ -275,7 +343,10 @@ describe("the switch for everything", () => {
 describe("the switch and what runs", () => {
   it("pauses operations, of runs and by hand, and lets them go on when it is off", async () => {
     const live = [hashed("orders", 4), hashed("by-hand", 4)];
-    const specs = (count: number) => [orders({ count }), spec("by-hand", { count: 4, policy: { selfHeal: "off" } })];
+    const specs = (count: number) => [
+      orders({ count }),
+      spec("by-hand", { count: 4, policy: { selfHeal: "off" } }),
+    ];
     const world = new World({ live, specs: specs(4), pollsToComplete: () => 20 });
     await world.tick();
     await world.reviewAndMerge(specs(6));
@@ -284,7 +355,10 @@ describe("the switch and what runs", () => {
     world.paused = { by: "ops", reason: "incident 7", at: world.now };
     await world.tick(20);
     for (const name of ["orders", "by-hand"]) {
-      expect(await pauseOf(world, name)).toMatchObject({ by: RECONCILER, reason: "everything is paused by ops" });
+      expect(await pauseOf(world, name)).toMatchObject({
+        by: RECONCILER,
+        reason: "everything is paused by ops",
+      });
       expect(world.condition(name)).toMatchObject({ type: "Reconciling", reason: "Paused" });
     }
     expect(world.startedRuns()).toMatchObject([{ state: "running" }]);
@@ -298,7 +372,8 @@ describe("the switch and what runs", () => {
 
 describe("guards on the whole plan, and releases", () => {
   const names = Array.from({ length: 12 }, (_, index) => `n${String(index).padStart(2, "0")}`);
-  const all = (count: (index: number) => number) => names.map((name, index) => spec(name, { count: count(index) }));
+  const all = (count: (index: number) => number) =>
+    names.map((name, index) => spec(name, { count: count(index) }));
 
   async function bulk(): Promise<{ world: World; specs: ReturnType<typeof all> }> {
     const world = new World({ live: names.map((name) => hashed(name, 4)), specs: all(() => 4) });
@@ -335,7 +410,9 @@ describe("guards on the whole plan, and releases", () => {
     world.live.edit("n00", { epoch: 3 });
     world.reviewed = [{ pull: 9, plan: await world.plan(specs), overrides: ["bulkChange"] }];
     await world.tick(4);
-    expect(world.startedRuns()).toMatchObject([{ overrides: ["bulkChange"], state: "succeeded", origin: { pull: 9 } }]);
+    expect(world.startedRuns()).toMatchObject([
+      { overrides: ["bulkChange"], state: "succeeded", origin: { pull: 9 } },
+    ]);
     expect(world.startedRuns()[0]?.fingerprint).not.toBe(plan.fingerprint);
     expect(await world.membersOf("n05")).toBe(6);
   });
@@ -343,7 +420,10 @@ describe("guards on the whole plan, and releases", () => {
 
 describe("the lock", () => {
   it("is somebody else's run: its namespaces are left to it, the others wait", async () => {
-    const world = new World({ live: [hashed("orders", 4), hashed("carts", 4)], specs: [orders(), spec("carts", { count: 4 })] });
+    const world = new World({
+      live: [hashed("orders", 4), hashed("carts", 4)],
+      specs: [orders(), spec("carts", { count: 4 })],
+    });
     await world.tick();
     const plan = await world.reviewAndMerge([orders({ count: 6 }), spec("carts", { count: 4 })]);
     const ci = world.startRunOf({ ...plan, environment: "production" });
@@ -354,7 +434,9 @@ describe("the lock", () => {
     expect(world.runs.get(ci)?.record.run.state).toBe("succeeded");
     expect(world.condition("orders")).toMatchObject({ type: "Ready" });
     expect(await world.drifts()).toEqual([]);
-    expect([...world.runs.values()].filter(({ record }) => record.run.requestedBy === RECONCILER)).toEqual([]);
+    expect(
+      [...world.runs.values()].filter(({ record }) => record.run.requestedBy === RECONCILER),
+    ).toEqual([]);
     expect(world.now).toBeGreaterThan(MINUTE);
   });
 });

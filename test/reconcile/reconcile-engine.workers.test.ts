@@ -19,7 +19,9 @@ import {
 } from "../support/real-namespaces.ts";
 
 async function fill(name: string, things: number): Promise<void> {
-  await realObject(name).putMany(Array.from({ length: things }, (_, index) => ({ id: `thing-${index}` })));
+  await realObject(name).putMany(
+    Array.from({ length: things }, (_, index) => ({ id: `thing-${index}` })),
+  );
 }
 
 async function reconcileNow(environment: string): Promise<DriftReport> {
@@ -35,13 +37,18 @@ async function loseStorage(name: string): Promise<void> {
 }
 
 async function planRepair(name: string, query = ""): Promise<RepairPlan> {
-  const { status, body } = await call<RepairPlan>("GET", `/v1/namespaces/${name}/repair?object=REAL${query}`);
+  const { status, body } = await call<RepairPlan>(
+    "GET",
+    `/v1/namespaces/${name}/repair?object=REAL${query}`,
+  );
   expect(status).toBe(200);
   return body;
 }
 
 async function repair(name: string, body: object): Promise<RepairOutcome> {
-  const answer = await call<RepairOutcome>("POST", `/v1/namespaces/${name}/repair?object=REAL`, { body });
+  const answer = await call<RepairOutcome>("POST", `/v1/namespaces/${name}/repair?object=REAL`, {
+    body,
+  });
   expect(answer).toMatchObject({ status: 200 });
   return answer.body;
 }
@@ -72,7 +79,9 @@ it("writers 1: finds a root that lost its storage, and has its members prove the
   await reconcileNow("engine-6");
   await loseStorage("re-root");
   await reconcileNow("engine-6");
-  expect((await reconcileNow("engine-6")).drifts).toMatchObject([{ kind: "registryLost", state: "open" }]);
+  expect((await reconcileNow("engine-6")).drifts).toMatchObject([
+    { kind: "registryLost", state: "open" },
+  ]);
   const plan = await planRepair("re-root");
   expect(plan).toMatchObject({ disorder: { kind: "registryLost" }, obstacles: [] });
   expect(plan.steps.map(({ kind }) => kind)).toContain("registry");
@@ -93,7 +102,8 @@ it("pokes an operation that has lost its alarm", async () => {
     const runtime = Object.getPrototypeOf(state.storage) as DurableObjectStorage;
     await runtime.deleteAlarm.call(state.storage);
     // Nothing but a look sets it again.
-    if ((await runtime.getAlarm.call(state.storage)) !== null) throw new Error("The alarm is still there");
+    if ((await runtime.getAlarm.call(state.storage)) !== null)
+      throw new Error("The alarm is still there");
   });
   const alarmOf = () =>
     runInDurableObject(root, (_instance, { storage }) =>
@@ -120,12 +130,17 @@ it("finds rows on a member that does not own them, and orphans; moves the first 
     sql.exec(inserted);
     sql.exec("PRAGMA legacy_alter_table = ON");
   });
-  await runInDurableObject(realObject("re-stray-shard-3"), (_instance, state) => void state.storage.sql.exec(inserted));
+  await runInDurableObject(
+    realObject("re-stray-shard-3"),
+    (_instance, state) => void state.storage.sql.exec(inserted),
+  );
   // Met, found, found again.
   await reconcileNow("engine-3");
   await reconcileNow("engine-3");
   const found = await reconcileNow("engine-3");
-  expect(found.drifts).toContainEqual(expect.objectContaining({ kind: "misplaced", namespace: "re-stray" }));
+  expect(found.drifts).toContainEqual(
+    expect.objectContaining({ kind: "misplaced", namespace: "re-stray" }),
+  );
   expect(found.drifts).toContainEqual(
     expect.objectContaining({
       kind: "orphan",
@@ -140,7 +155,10 @@ it("finds rows on a member that does not own them, and orphans; moves the first 
   }
   const after = await reconcileNow("engine-3");
   expect(after.drifts.map(({ kind }) => kind)).toEqual(["orphan"]);
-  const { data } = await realObject("re-stray").queryShards({ query: "SELECT count(*) AS n FROM things", aggregation: "sum" });
+  const { data } = await realObject("re-stray").queryShards({
+    query: "SELECT count(*) AS n FROM things",
+    aggregation: "sum",
+  });
   expect(data).toBe(70);
 });
 
@@ -150,16 +168,25 @@ async function closeWindows(fingerprint: string, environment: string): Promise<v
   await runInDurableObject(coordinatorStub(), (_instance, state) => {
     const { sql } = state.storage;
     const where = "kind = 'desired' AND id = ? AND part = 0";
-    const { body } = sql.exec<{ body: ArrayBuffer }>(`SELECT body FROM documents WHERE ${where}`, fingerprint).one();
+    const { body } = sql
+      .exec<{ body: ArrayBuffer }>(`SELECT body FROM documents WHERE ${where}`, fingerprint)
+      .one();
     const desired = JSON.parse(new TextDecoder().decode(body)) as DesiredState;
-    const namespaces = desired.namespaces.map((one) => ({ ...one, policy: { ...one.policy, windows } }));
+    const namespaces = desired.namespaces.map((one) => ({
+      ...one,
+      policy: { ...one.policy, windows },
+    }));
     const closed = new TextEncoder().encode(JSON.stringify({ ...desired, namespaces }));
     sql.exec(`UPDATE documents SET body = ? WHERE ${where}`, closed, fingerprint);
     setDeclaredWindows(sql, environment, windows);
   });
 }
 
-function setDeclaredWindows(sql: SqlStorage, environment: string, windows: readonly Window[]): void {
+function setDeclaredWindows(
+  sql: SqlStorage,
+  environment: string,
+  windows: readonly Window[],
+): void {
   sql.exec(
     "UPDATE reconciledNames SET body = json_set(body, '$.spec.policy.windows', json(?)) WHERE environment = ?",
     JSON.stringify(windows),
@@ -172,28 +199,43 @@ it("pauses an operation whose window closes, holds it over restarts of its root,
   await applyReal("engine-5", [declareReal("re-window", 2)]);
   await reconcileNow("engine-5");
   const slow = declareReal("re-window", 3);
-  const run = await applyPlan(await makePlan("engine-5", [{ ...slow, policy: { ...slow.policy, rowsPerSecondMax: 10 } }]));
+  const run = await applyPlan(
+    await makePlan("engine-5", [{ ...slow, policy: { ...slow.policy, rowsPerSecondMax: 10 } }]),
+  );
   await followRun(run.id, ({ actions }) => actions[0]?.state === "running");
   await closeWindows(run.fingerprint, "engine-5");
   const isHeld = ({ actions }: Run): boolean => (actions[0]?.operation?.paused ?? null) !== null;
   const held = await followRun(run.id, (seen) => seen.finishedAt !== null || isHeld(seen));
   const why = { by: "shardctl reconciler", reason: "its window has closed" };
-  expect(held).toMatchObject({ state: "running", actions: [{ state: "running", operation: { state: "running", paused: why } }] });
+  expect(held).toMatchObject({
+    state: "running",
+    actions: [{ state: "running", operation: { state: "running", paused: why } }],
+  });
   // Its writes are not held up, and a restart of the root lets nothing go on.
   await realObject("re-window").putMany([{ id: "late" }]);
-  await runInDurableObject(realObject("re-window"), (_instance, state) => state.abort("restart")).catch(() => undefined);
+  await runInDurableObject(realObject("re-window"), (_instance, state) =>
+    state.abort("restart"),
+  ).catch(() => undefined);
   const report = await reconcileNow("engine-5");
   expect(report.conditions).toMatchObject([
     { type: "Reconciling", reason: "Paused", message: expect.stringContaining(why.reason) },
   ]);
   const still = await followRun(run.id, () => true);
-  expect(still.actions[0]?.operation).toMatchObject({ paused: why, epoch: held.actions[0]?.operation?.epoch });
+  expect(still.actions[0]?.operation).toMatchObject({
+    paused: why,
+    epoch: held.actions[0]?.operation?.epoch,
+  });
   // The next window: here by a merge that takes the closed one away.
-  await runInDurableObject(coordinatorStub(), (_instance, state) => setDeclaredWindows(state.storage.sql, "engine-5", []));
+  await runInDurableObject(coordinatorStub(), (_instance, state) =>
+    setDeclaredWindows(state.storage.sql, "engine-5", []),
+  );
   expect(await followRun(run.id)).toMatchObject({
     state: "succeeded",
     actions: [{ state: "done", operation: { paused: null } }],
   });
-  const { data } = await realObject("re-window").queryShards({ query: "SELECT count(*) AS n FROM things", aggregation: "sum" });
+  const { data } = await realObject("re-window").queryShards({
+    query: "SELECT count(*) AS n FROM things",
+    aggregation: "sum",
+  });
   expect(data).toBe(181);
 }, 120_000);

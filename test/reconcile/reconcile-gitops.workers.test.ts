@@ -42,13 +42,17 @@ async function makeDue(): Promise<void> {
 
 /** What reconciliation asked GitHub for since then; work on pull requests has other names for what it asks. */
 function requestsSince(from: number): string[] {
-  return github.journal.slice(from).filter((call) => ["branchHead", "files", "file", "blob", "pull"].includes(call));
+  return github.journal
+    .slice(from)
+    .filter((call) => ["branchHead", "files", "file", "blob", "pull"].includes(call));
 }
 
 it("follows the default branch: reviewed is applied, unchanged costs one request, broken and deleted manifests apply nothing", async () => {
   github.pushMain({ [PATH]: manifests({ "rg-orders": 2, "rg-carts": 2 }) });
   const first = await reconcileNow();
-  expect(first.conditions).toMatchObject(NAMES.toSorted().map((namespace) => ({ namespace, reason: "NotReviewed" })));
+  expect(first.conditions).toMatchObject(
+    NAMES.toSorted().map((namespace) => ({ namespace, reason: "NotReviewed" })),
+  );
 
   // The same as a pull request whose plan was shown, and merged.
   const text = manifests({ "rg-orders": 2, "rg-carts": 3 });
@@ -58,10 +62,16 @@ it("follows the default branch: reviewed is applied, unchanged costs one request
   github.mergePull(61);
   await reconcileNow();
   const { body } = await ask<{ runs: Run[] }>("GET", "/v1/runs?environment=production&limit=1");
-  expect(body.runs[0]).toMatchObject({ fingerprint: plan.fingerprint, requestedBy: "shardctl reconciler", origin: { pull: 61 } });
+  expect(body.runs[0]).toMatchObject({
+    fingerprint: plan.fingerprint,
+    requestedBy: "shardctl reconciler",
+    origin: { pull: 61 },
+  });
   expect(await endOf(body.runs[0]?.id ?? "")).toMatchObject({ state: "succeeded" });
   const done = await reconcileNow();
-  expect(done.conditions).toMatchObject(NAMES.toSorted().map((namespace) => ({ namespace, type: "Ready" })));
+  expect(done.conditions).toMatchObject(
+    NAMES.toSorted().map((namespace) => ({ namespace, type: "Ready" })),
+  );
   expect(done.isComplete).toBe(true);
 
   // Nothing changed: the head, and that is all.
@@ -87,7 +97,9 @@ it("follows the default branch: reviewed is applied, unchanged costs one request
     await reconcileNow();
     await makeDue();
     const held = await reconcileNow();
-    expect(held.drifts).toContainEqual(expect.objectContaining({ kind: "manifests", namespace: null, state: "open", reason }));
+    expect(held.drifts).toContainEqual(
+      expect.objectContaining({ kind: "manifests", namespace: null, state: "open", reason }),
+    );
     expect(held.isComplete).toBe(false);
     expect(held.conditions).toHaveLength(2);
   }

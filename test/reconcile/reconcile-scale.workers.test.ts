@@ -19,7 +19,10 @@ import { hashOf } from "../support/state.ts";
 
 const ENVIRONMENT = "scale";
 const SHARDS = 8;
-const NAMES = Array.from({ length: inject("isLong") ? 200 : 40 }, (_, index) => `scale-${String(index).padStart(3, "0")}`);
+const NAMES = Array.from(
+  { length: inject("isLong") ? 200 : 40 },
+  (_, index) => `scale-${String(index).padStart(3, "0")}`,
+);
 const CHANGED = [NAMES[1], NAMES[17], NAMES[38]];
 const DRIFTED = "scale-023";
 
@@ -35,10 +38,14 @@ const namespaceOf = (call: string) => call.replace(/^\w+ /, "").replace(/-shard-
 const describing = (names: readonly string[]) => names.map((name) => `describe ${name}`);
 
 it(`costs what is due and what has changed, with ${NAMES.length} namespaces of ${SHARDS} shards`, async () => {
-  await Promise.all(NAMES.map((name) => realObject(name).putMany([{ id: "a" }, { id: "b" }, { id: "c" }])));
+  await Promise.all(
+    NAMES.map((name) => realObject(name).putMany([{ id: "a" }, { id: "b" }, { id: "c" }])),
+  );
   const specs = NAMES.map((name) => declareReal(name, SHARDS));
   const run = await applyReal(ENVIRONMENT, specs);
-  expect(run.actions.map(({ operation }) => operation?.to.members.length)).toEqual(NAMES.map(() => SHARDS));
+  expect(run.actions.map(({ operation }) => operation?.to.members.length)).toEqual(
+    NAMES.map(() => SHARDS),
+  );
 
   // The first pass meets each of them once.
   const first = await pass();
@@ -57,8 +64,12 @@ it(`costs what is due and what has changed, with ${NAMES.length} namespaces of $
   expect(idle.report.conditions).toHaveLength(NAMES.length);
 
   // Three have changed, and nobody else is asked.
-  const next = specs.map((spec) => (CHANGED.includes(spec.name) ? declareReal(spec.name, SHARDS + 1) : spec));
-  expect((await applyReal(ENVIRONMENT, next)).actions.map(({ namespace }) => namespace)).toEqual(CHANGED);
+  const next = specs.map((spec) =>
+    CHANGED.includes(spec.name) ? declareReal(spec.name, SHARDS + 1) : spec,
+  );
+  expect((await applyReal(ENVIRONMENT, next)).actions.map(({ namespace }) => namespace)).toEqual(
+    CHANGED,
+  );
   const few = await pass();
   expect([...new Set(few.asked.map(namespaceOf))]).toEqual(CHANGED);
 
@@ -71,6 +82,10 @@ it(`costs what is due and what has changed, with ${NAMES.length} namespaces of $
   expect(found.asked.filter((call) => namespaceOf(call) !== DRIFTED)).toEqual(
     describing(NAMES.filter((name) => name !== DRIFTED)),
   );
-  expect(found.report.drifts).toMatchObject([{ kind: "spec", namespace: DRIFTED, state: "watching" }]);
-  expect((await pass()).report.drifts).toMatchObject([{ kind: "spec", namespace: DRIFTED, state: "open" }]);
+  expect(found.report.drifts).toMatchObject([
+    { kind: "spec", namespace: DRIFTED, state: "watching" },
+  ]);
+  expect((await pass()).report.drifts).toMatchObject([
+    { kind: "spec", namespace: DRIFTED, state: "open" },
+  ]);
 }, 600_000);

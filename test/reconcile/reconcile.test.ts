@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { spec } from "../support/state.ts";
 import { hashed, unsharded, World } from "./support/world.ts";
 
-const orders = (changes: Parameters<typeof spec>[1] = {}) => spec("orders", { count: 4, ...changes });
+const orders = (changes: Parameters<typeof spec>[1] = {}) =>
+  spec("orders", { count: 4, ...changes });
 
 describe("a merged change", () => {
   it("is applied when its plan was reviewed, and is then in sync", async () => {
@@ -29,7 +30,11 @@ describe("a merged change", () => {
     world.merge([orders({ count: 6 })]);
     await world.tick();
     expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "NotReviewed" });
-    const drift = { kind: "spec", namespace: "orders", reason: "rebalance: count 4 → 6 (merged, but not reviewed)" };
+    const drift = {
+      kind: "spec",
+      namespace: "orders",
+      reason: "rebalance: count 4 → 6 (merged, but not reviewed)",
+    };
     expect(await world.drifts()).toEqual([{ ...drift, state: "watching" }]);
     await world.tick();
     expect(await world.drifts()).toEqual([{ ...drift, state: "open" }]);
@@ -45,19 +50,28 @@ describe("a merged change", () => {
   });
 
   it("goes in dependency order, and what is not reviewed holds its dependents", async () => {
-    const specs = [spec("a-first", { count: 2 }), spec("b-then", { count: 2, dependsOn: ["a-first"] })];
+    const specs = [
+      spec("a-first", { count: 2 }),
+      spec("b-then", { count: 2, dependsOn: ["a-first"] }),
+    ];
     const world = new World({ live: [unsharded("a-first"), unsharded("b-then")], specs: [] });
     const plan = await world.plan(specs);
     world.merge(specs);
     world.reviewed = [
-      { pull: 1, overrides: [], plan: { ...plan, changes: plan.changes.filter(({ namespace }) => namespace === "b-then") } },
+      {
+        pull: 1,
+        overrides: [],
+        plan: { ...plan, changes: plan.changes.filter(({ namespace }) => namespace === "b-then") },
+      },
     ];
     await world.tick(3);
     expect(world.condition("b-then")).toMatchObject({ reason: "DependencyPending" });
     expect(world.startedRuns()).toEqual([]);
     world.reviewed = [{ pull: 1, overrides: [], plan }];
     await world.tick(2);
-    expect(world.startedRuns().map(({ actions }) => actions.map(({ namespace }) => namespace))).toEqual([["a-first", "b-then"]]);
+    expect(
+      world.startedRuns().map(({ actions }) => actions.map(({ namespace }) => namespace)),
+    ).toEqual([["a-first", "b-then"]]);
     expect(await world.membersOf("b-then")).toBe(2);
   });
 });

@@ -1,4 +1,8 @@
-import { createExecutionContext, createScheduledController, runInDurableObject } from "cloudflare:test";
+import {
+  createExecutionContext,
+  createScheduledController,
+  runInDurableObject,
+} from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 
 import type { DriftReport } from "../../src/model/drift.ts";
@@ -19,18 +23,27 @@ import worker from "../support/control-worker.ts";
 
 /** A cron tick, as the runtime sends it. */
 async function scheduled(): Promise<void> {
-  await worker.scheduled(createScheduledController({ cron: "* * * * *" }), controlEnv, createExecutionContext());
+  await worker.scheduled(
+    createScheduledController({ cron: "* * * * *" }),
+    controlEnv,
+    createExecutionContext(),
+  );
 }
 
 /** A pass that begins now, to its end. */
 async function reconcileNow(environment: string): Promise<DriftReport> {
-  const { status, body } = await call<DriftReport>("POST", `/v1/reconcile?environment=${environment}`);
+  const { status, body } = await call<DriftReport>(
+    "POST",
+    `/v1/reconcile?environment=${environment}`,
+  );
   if (status !== 200) throw new Error(`The pass did not end: ${status} ${JSON.stringify(body)}`);
   return body;
 }
 
 async function driftOf(environment: string): Promise<DriftReport> {
-  return (await call<DriftReport>("GET", `/v1/drift?environment=${environment}`, { token: "read-token" })).body;
+  return (
+    await call<DriftReport>("GET", `/v1/drift?environment=${environment}`, { token: "read-token" })
+  ).body;
 }
 
 /** Lets every namespace be due again: tests do not wait for a minute to go by. */
@@ -54,7 +67,13 @@ describe("a tick", () => {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     const report = await driftOf("tick-1");
-    expect(report).toMatchObject({ environment: "tick-1", commit: "3f9c2e1", isComplete: true, drifts: [], paused: null });
+    expect(report).toMatchObject({
+      environment: "tick-1",
+      commit: "3f9c2e1",
+      isComplete: true,
+      drifts: [],
+      paused: null,
+    });
     expect(report.conditions).toMatchObject([
       { namespace: "t1-orders", type: "Ready", reason: "InSync", observedCommit: "3f9c2e1" },
     ]);
@@ -65,7 +84,9 @@ describe("a tick", () => {
     await reconcileNow("tick-2");
     await controlsOf("t2-orders").edit({ epoch: 9, layout: hashOf("t2-orders", 3) });
     await makeDue();
-    expect((await reconcileNow("tick-2")).drifts).toMatchObject([{ kind: "spec", state: "watching" }]);
+    expect((await reconcileNow("tick-2")).drifts).toMatchObject([
+      { kind: "spec", state: "watching" },
+    ]);
     const report = await reconcileNow("tick-2");
     expect(report.drifts).toMatchObject([
       {
@@ -87,30 +108,43 @@ describe("a tick", () => {
     await makeDue();
     await reconcileNow("tick-3");
     expect((await reconcileNow("tick-3")).conditions).toMatchObject([{ reason: "Applying" }]);
-    const runs = (await call<{ runs: { id: string; requestedBy: string }[] }>("GET", "/v1/runs?environment=tick-3&limit=1")).body
-      .runs;
+    const runs = (
+      await call<{ runs: { id: string; requestedBy: string }[] }>(
+        "GET",
+        "/v1/runs?environment=tick-3&limit=1",
+      )
+    ).body.runs;
     expect(runs).toMatchObject([{ requestedBy: "shardctl reconciler" }]);
     expect(await followRun(runs[0]?.id ?? "")).toMatchObject({ state: "succeeded" });
-    expect((await reconcileNow("tick-3")).conditions).toMatchObject([{ type: "Ready", reason: "InSync" }]);
+    expect((await reconcileNow("tick-3")).conditions).toMatchObject([
+      { type: "Ready", reason: "InSync" },
+    ]);
   });
 
   it("goes on after the coordinator crashed in the middle of it", async () => {
     await applied("tick-4", "t4-orders");
     await controlsOf("t4-orders").setDelay(300);
     await scheduled();
-    await runInDurableObject(coordinatorStub(), (_instance, state) => state.abort("crash")).catch(() => undefined);
+    await runInDurableObject(coordinatorStub(), (_instance, state) => state.abort("crash")).catch(
+      () => undefined,
+    );
     // No other tick: the alarm that was set carries it on.
     for (let tries = 0; tries < 200 && (await driftOf("tick-4")).checkedAt === null; tries++) {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    expect(await driftOf("tick-4")).toMatchObject({ isComplete: true, conditions: [{ type: "Ready" }] });
+    expect(await driftOf("tick-4")).toMatchObject({
+      isComplete: true,
+      conditions: [{ type: "Ready" }],
+    });
   });
 });
 
 describe("a pass", () => {
   it("that is more than one slice may do goes on by alarm", async () => {
     const names = Array.from({ length: 450 }, (_, index) => `t5-${String(index).padStart(3, "0")}`);
-    const declared = names.map((name) => spec(name, { strategy: "none", shardKey: null, count: 1 }));
+    const declared = names.map((name) =>
+      spec(name, { strategy: "none", shardKey: null, count: 1 }),
+    );
     await followRun((await applyPlan(await makePlan("tick-5", declared))).id);
     // One call begins one slice of 400 calls.
     const report = await reconcileNow("tick-5");
@@ -123,10 +157,15 @@ describe("a pass", () => {
     await applied("fails-2", "f2-orders");
     await reconcileNow("fails-1");
     await runInDurableObject(coordinatorStub(), (_instance, state) => {
-      state.storage.sql.exec("UPDATE reconciledNames SET dueAt = 0, body = 'null' WHERE environment = 'fails-1'");
+      state.storage.sql.exec(
+        "UPDATE reconciledNames SET dueAt = 0, body = 'null' WHERE environment = 'fails-1'",
+      );
     });
     expect((await call("POST", "/v1/reconcile?environment=fails-1&wait=1")).status).toBe(500);
-    expect(await reconcileNow("fails-2")).toMatchObject({ isComplete: true, conditions: [{ type: "Ready" }] });
+    expect(await reconcileNow("fails-2")).toMatchObject({
+      isComplete: true,
+      conditions: [{ type: "Ready" }],
+    });
     await runInDurableObject(coordinatorStub(), (_instance, state) => {
       state.storage.sql.exec("DELETE FROM reconciledNames WHERE environment = 'fails-1'");
     });
@@ -143,10 +182,15 @@ describe("the switch", () => {
       state: "running",
       actions: [{ state: "pending", error: "Waits: everything is paused by ci" }],
     });
-    expect(await reconcileNow("pause-1")).toMatchObject({ paused: { by: "ci", reason: "database upgrade" } });
+    expect(await reconcileNow("pause-1")).toMatchObject({
+      paused: { by: "ci", reason: "database upgrade" },
+    });
     expect((await call("DELETE", "/v1/pause")).status).toBe(204);
     expect(await followRun(run.id)).toMatchObject({ state: "succeeded" });
-    expect(await reconcileNow("pause-1")).toMatchObject({ paused: null, conditions: [{ type: "Ready" }] });
+    expect(await reconcileNow("pause-1")).toMatchObject({
+      paused: null,
+      conditions: [{ type: "Ready" }],
+    });
   }, 90_000);
 
   it("pauses what runs, and lets it go on", async () => {
@@ -161,7 +205,10 @@ describe("the switch", () => {
     });
     // Nobody gets it past the switch by name.
     const refused = await refusal("DELETE", "/v1/namespaces/p2-orders/pause");
-    expect(refused).toMatchObject({ status: 409, body: { kind: "conflict", detail: expect.stringContaining("resume --all") } });
+    expect(refused).toMatchObject({
+      status: 409,
+      body: { kind: "conflict", detail: expect.stringContaining("resume --all") },
+    });
     await controlsOf("p2-orders").setPace(1);
     await call("DELETE", "/v1/pause");
     expect(await followRun(run.id)).toMatchObject({ state: "succeeded" });
@@ -171,7 +218,10 @@ describe("the switch", () => {
     );
     expect(body.events.map(({ summary, actor }) => ({ summary, actor }))).toEqual(
       expect.arrayContaining([
-        { summary: "shard 1 → 2 members, operation 1 is paused: everything is paused by ci", actor: "shardctl reconciler" },
+        {
+          summary: "shard 1 → 2 members, operation 1 is paused: everything is paused by ci",
+          actor: "shardctl reconciler",
+        },
         { summary: "shard 1 → 2 members, operation 1 has resumed", actor: "shardctl reconciler" },
       ]),
     );
@@ -202,8 +252,13 @@ describe("a pause by name", () => {
     await controlsOf("n1-orders").setPace(200);
     const run = await applyPlan(await makePlan("name-1", [spec("n1-orders")]));
     await followRun(run.id, ({ actions }) => actions[0]?.state === "running");
-    const paused = await call("PUT", "/v1/namespaces/n1-orders/pause", { body: { reason: "black friday" } });
-    expect(paused).toMatchObject({ status: 200, body: { state: "running", paused: { by: "ci", reason: "black friday" } } });
+    const paused = await call("PUT", "/v1/namespaces/n1-orders/pause", {
+      body: { reason: "black friday" },
+    });
+    expect(paused).toMatchObject({
+      status: 200,
+      body: { state: "running", paused: { by: "ci", reason: "black friday" } },
+    });
     const held = await followRun(run.id, ({ actions }) => actions[0]?.operation?.paused !== null);
     expect(held.actions[0]?.error).toBe("Paused by ci: black friday");
     expect((await reconcileNow("name-1")).paused).toBeNull();
@@ -212,19 +267,26 @@ describe("a pause by name", () => {
       namespace: { operation: { paused: { by: "ci" } } },
     });
     await controlsOf("n1-orders").setPace(1);
-    expect(await call("DELETE", "/v1/namespaces/n1-orders/pause")).toMatchObject({ status: 200, body: { paused: null } });
+    expect(await call("DELETE", "/v1/namespaces/n1-orders/pause")).toMatchObject({
+      status: 200,
+      body: { paused: null },
+    });
     // Twice is once.
     expect((await call("DELETE", "/v1/namespaces/n1-orders/pause")).status).toBeOneOf([200, 409]);
     expect(await followRun(run.id)).toMatchObject({ state: "succeeded" });
-    const { body } = await call<{ events: { summary: string; actor: string; namespace: string }[] }>(
-      "GET",
-      "/v1/events?environment=name-1&kind=pause",
-    );
+    const { body } = await call<{
+      events: { summary: string; actor: string; namespace: string }[];
+    }>("GET", "/v1/events?environment=name-1&kind=pause");
     expect(body.events).toMatchObject([
       { summary: "operation 1 has resumed", actor: "ci", namespace: "n1-orders" },
       { summary: "operation 1 is paused: black friday", actor: "ci", namespace: "n1-orders" },
     ]);
-    const refused = await refusal("PUT", "/v1/namespaces/n1-orders/pause", { body: { reason: "again" } });
-    expect(refused).toMatchObject({ status: 409, body: { detail: expect.stringContaining("there is nothing to pause") } });
+    const refused = await refusal("PUT", "/v1/namespaces/n1-orders/pause", {
+      body: { reason: "again" },
+    });
+    expect(refused).toMatchObject({
+      status: 409,
+      body: { detail: expect.stringContaining("there is nothing to pause") },
+    });
   }, 90_000);
 });

@@ -7,13 +7,20 @@ import { hashed, HOUR, World } from "./support/world.ts";
 const NAMESPACES = 10_000;
 /** Ticks of an hour, as they are played here. */
 const TICKS = 12;
-const names = Array.from({ length: NAMESPACES }, (_, index) => `n${String(index).padStart(5, "0")}`);
+const names = Array.from(
+  { length: NAMESPACES },
+  (_, index) => `n${String(index).padStart(5, "0")}`,
+);
 
 it("keeps 10,000 namespaces with a few calls a tick, and touches the 10 that change", async () => {
   const specs = names.map((name) => spec(name, { count: 2 }));
   const world = new World({ live: names.map((name) => hashed(name, 2, 1)), specs });
   const touched = (from: number): Set<string> =>
-    new Set(world.live.calls.slice(from).map((call) => (call.split(" ")[1] ?? "").replace(/-shard-\d+$/, "")));
+    new Set(
+      world.live.calls
+        .slice(from)
+        .map((call) => (call.split(" ")[1] ?? "").replace(/-shard-\d+$/, "")),
+    );
 
   // The first pass meets all of them, in many slices.
   const first = await world.pass();
@@ -46,7 +53,9 @@ it("keeps 10,000 namespaces with a few calls a tick, and touches the 10 that cha
   await world.pass();
   expect(world.githubRequests - requests).toBeLessThanOrEqual(6);
   expect(touched(calls)).toEqual(chosen);
-  expect(world.startedRuns()).toMatchObject([{ state: "succeeded", fingerprint: plan.fingerprint }]);
+  expect(world.startedRuns()).toMatchObject([
+    { state: "succeeded", fingerprint: plan.fingerprint },
+  ]);
   expect((await world.report()).conditions.filter(({ type }) => type !== "Ready")).toEqual([]);
 
   // The turns of an hour are spread over its minutes.

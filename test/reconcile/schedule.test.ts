@@ -40,19 +40,28 @@ describe("a retry", () => {
 describe("turns", () => {
   it("of one name are an interval apart, and lie ahead whatever the clock says", () => {
     fc.assert(
-      fc.property(fc.string(), fc.integer({ min: 1, max: 10_000 }), fc.integer({ min: 0, max: 2 ** 45 }), (name, count, now) => {
-        const intervalMs = checkIntervalMs(count);
-        const turn = nextTurn(name, intervalMs, now);
-        expect(turn).toBeGreaterThan(now);
-        expect(turn - now).toBeLessThanOrEqual(intervalMs);
-        expect(nextTurn(name, intervalMs, turn)).toBe(turn + intervalMs);
-      }),
+      fc.property(
+        fc.string(),
+        fc.integer({ min: 1, max: 10_000 }),
+        fc.integer({ min: 0, max: 2 ** 45 }),
+        (name, count, now) => {
+          const intervalMs = checkIntervalMs(count);
+          const turn = nextTurn(name, intervalMs, now);
+          expect(turn).toBeGreaterThan(now);
+          expect(turn - now).toBeLessThanOrEqual(intervalMs);
+          expect(nextTurn(name, intervalMs, turn)).toBe(turn + intervalMs);
+        },
+      ),
     );
   });
 
   it("come every minute for a few, once an hour for 10,000, and audits once a day at least", () => {
     expect([1, 160].map(checkIntervalMs)).toEqual([MINUTE, MINUTE]);
     expect([10_000, 1_000_000].map(checkIntervalMs)).toEqual([CHECK_MS_MAX, CHECK_MS_MAX]);
-    expect([1, 10_000, 1_000_000].map(auditIntervalMs)).toEqual([60 * MINUTE, AUDIT_MS_MAX, AUDIT_MS_MAX]);
+    expect([1, 10_000, 1_000_000].map(auditIntervalMs)).toEqual([
+      60 * MINUTE,
+      AUDIT_MS_MAX,
+      AUDIT_MS_MAX,
+    ]);
   });
 });

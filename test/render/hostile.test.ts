@@ -40,7 +40,13 @@ const HOSTILE: readonly [string, string][] = [
 function planWith(text: string, plan: Plan): Plan {
   const [change] = plan.changes;
   if (!change) throw new Error("The plan has changes");
-  const to = { kind: "custom", shardKey: text, generation: 1, members: [text], partitioner: { name: text, version: 1 } } as const;
+  const to = {
+    kind: "custom",
+    shardKey: text,
+    generation: 1,
+    members: [text],
+    partitioner: { name: text, version: 1 },
+  } as const;
   const ranges = {
     kind: "range",
     shardKey: text,
@@ -88,7 +94,9 @@ describe.each(HOSTILE)("%s", (_name, text) => {
   it("prints one line a line, without controls", () => {
     const lines = renderPlanText(planWith(text, model), { moves: true });
     expect(lines.match(/[^\P{C}\n]/u)).toBeNull();
-    expect(lines.split("\n")).toHaveLength(renderPlanText(planWith("plain", model), { moves: true }).split("\n").length);
+    expect(lines.split("\n")).toHaveLength(
+      renderPlanText(planWith("plain", model), { moves: true }).split("\n").length,
+    );
   });
 
   it("leaves the structure of the Markdown as a plain name does", () => {
@@ -111,8 +119,14 @@ it.each(["@", "😀", "|\n", "\u001b"])(
   "a plan full of long names made of %j stays under the limit, with its totals",
   async (character) => {
     const plan = planWith(character.repeat(5000), model);
-    const many = <Item>(items: readonly Item[]): Item[] => Array.from({ length: 200 }, () => items).flat();
-    const full = { ...plan, changes: many(plan.changes), blocks: many(plan.blocks), notices: many(plan.notices) };
+    const many = <Item>(items: readonly Item[]): Item[] =>
+      Array.from({ length: 200 }, () => items).flat();
+    const full = {
+      ...plan,
+      changes: many(plan.changes),
+      blocks: many(plan.blocks),
+      notices: many(plan.notices),
+    };
     const markdown = renderPlanMarkdown(full);
     expect(markdown.length).toBeLessThan(60_000);
     expect(markdown).toContain("**Plan: 200 to shard, 200 to rekey, 200 to unshard, 1 in sync.**");
@@ -132,7 +146,9 @@ describe("escapeMarkdown", () => {
   it("keeps no character that Markdown or HTML could act on", () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
-        expect(escapeMarkdown(text).replace(/&#\d+;/g, "")).not.toMatch(/[&<>"'`*_~|\\[\]{}$:^#@\n\r]/);
+        expect(escapeMarkdown(text).replace(/&#\d+;/g, "")).not.toMatch(
+          /[&<>"'`*_~|\\[\]{}$:^#@\n\r]/,
+        );
       }),
     );
   });

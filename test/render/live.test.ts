@@ -8,7 +8,15 @@ import { renderHistory } from "../../src/render/history-text.ts";
 import { renderRun } from "../../src/render/run-text.ts";
 import { renderStatus } from "../../src/render/status-text.ts";
 import { formatAge, formatDuration, formatMoment } from "../../src/render/time.ts";
-import { COUNTED_AT, hashOf, liveNamespace, rangeOf, rowsOf, runningOperation, world } from "../support/state.ts";
+import {
+  COUNTED_AT,
+  hashOf,
+  liveNamespace,
+  rangeOf,
+  rowsOf,
+  runningOperation,
+  world,
+} from "../support/state.ts";
 
 const now = COUNTED_AT + 12_300;
 const orders = world("orders", { rows: rowsOf(2000), layout: hashOf("orders", 4), epoch: 3 });
@@ -78,7 +86,9 @@ function live(changes: Partial<ReturnType<typeof liveNamespace>> = {}): Namespac
   return { kind: "live", namespace: { ...liveNamespace(orders), ...changes } };
 }
 const unhealthy = liveNamespace(orders).members.map((member, index) =>
-  index === 1 ? { ...member, rows: 0, bytes: 0, healthy: false, error: "timeout after 5000 ms" } : member,
+  index === 1
+    ? { ...member, rows: 0, bytes: 0, healthy: false, error: "timeout after 5000 ms" }
+    : member,
 );
 const lost: NamespaceReport = {
   kind: "failed",
@@ -94,15 +104,25 @@ describe("renderStatus", () => {
     const members = [
       { ...first, library: "0.2.0", schema: "5f2a0c3b9d17", storage: 9_100_000_000 },
       { ...second, library: "0.1.0", schema: "5f2a0c3b9d17", storage: 120_000 },
-      ...others.map((member) => ({ ...member, library: "0.2.0", schema: "5f2a0c3b9d17", storage: 98_000 })),
+      ...others.map((member) => ({
+        ...member,
+        library: "0.2.0",
+        schema: "5f2a0c3b9d17",
+        storage: 98_000,
+      })),
     ];
-    const waitsFor = { kind: "mixedVersions", message: `${second.name} runs 0.1.0, which cannot promote yet` } as const;
-    await expect(renderStatus([live({ members, operation: { ...running, waitsFor } })], { now })).toMatchFileSnapshot(
-      "../golden/render/status-states.txt",
-    );
+    const waitsFor = {
+      kind: "mixedVersions",
+      message: `${second.name} runs 0.1.0, which cannot promote yet`,
+    } as const;
+    await expect(
+      renderStatus([live({ members, operation: { ...running, waitsFor } })], { now }),
+    ).toMatchFileSnapshot("../golden/render/status-states.txt");
     expect(renderStatus([live({ members }), lost], { now })).toContain("storage full");
     const roomy = members.map((member) => ({ ...member, storage: 1 }));
-    expect(renderStatus([live({ members: roomy, operation: null }), lost], { now })).toContain("mixed versions");
+    expect(renderStatus([live({ members: roomy, operation: null }), lost], { now })).toContain(
+      "mixed versions",
+    );
   });
 
   it("writers 1: says that a namespace is out of step, and the way out", async () => {
@@ -122,7 +142,10 @@ describe("renderStatus", () => {
       message: "The root is behind orders-shard-0",
       since: now - 120_000,
     } as const;
-    const reports = [live({ disorder: outOfStep, operation: { ...completed, bookmarks } }), live({ disorder: registryLost })];
+    const reports = [
+      live({ disorder: outOfStep, operation: { ...completed, bookmarks } }),
+      live({ disorder: registryLost }),
+    ];
     const lines = [renderStatus(reports, { now }), renderStatus(reports, { now, members: true })];
     await expect(lines.join("\n")).toMatchFileSnapshot("../golden/render/status-disorder.txt");
     // The local runtime keeps no bookmarks, and says so by zeros.
@@ -134,13 +157,27 @@ describe("renderStatus", () => {
     if (!first || !second) throw new Error("Members are missing");
     const facts = { library: "0.2.0", schema: "5f2a0c3b9d17", storage: 98_000 };
     const silent = { rows: 0, bytes: 0, healthy: false, error: "timeout after 5000 ms" };
-    const remembered = { ...first, ...silent, ...facts, library: "0.1.0", saidAt: now - 2 * 3_600_000 - 5 * 60_000 };
-    const members = [remembered, { ...second, ...silent }, ...others.map((member) => ({ ...member, ...facts }))];
-    await expect(renderStatus([live({ members })], { now })).toMatchFileSnapshot("../golden/render/status-remembered.txt");
+    const remembered = {
+      ...first,
+      ...silent,
+      ...facts,
+      library: "0.1.0",
+      saidAt: now - 2 * 3_600_000 - 5 * 60_000,
+    };
+    const members = [
+      remembered,
+      { ...second, ...silent },
+      ...others.map((member) => ({ ...member, ...facts })),
+    ];
+    await expect(renderStatus([live({ members })], { now })).toMatchFileSnapshot(
+      "../golden/render/status-remembered.txt",
+    );
     const text = renderStatus([live({ members: [remembered, ...others] })], { now });
     expect(text).toMatch(/orders-shard-0 .* 98\.0 kB +0\.1\.0 +5f2a0c3b9d17 +2h 5m ago +unhealthy/);
     // Nothing is remembered of members that answer, or that never said anything.
-    expect(renderStatus([live({ members: others.map((member) => ({ ...member, ...facts })) })], { now })).not.toContain("AS OF");
+    expect(
+      renderStatus([live({ members: others.map((member) => ({ ...member, ...facts })) })], { now }),
+    ).not.toContain("AS OF");
     expect(renderStatus([live({ members: unhealthy })], { now })).not.toContain("AS OF");
   });
 
@@ -150,27 +187,36 @@ describe("renderStatus", () => {
       live({ name: "busy", operation: running }),
       live({ name: "sick", members: unhealthy }),
       { kind: "live", namespace: liveNamespace(world("carts", { rows: rowsOf(3) })) } as const,
-      { kind: "live", namespace: liveNamespace(world("visits", { rows: rowsOf(9), layout: rangeOf("visits", ["m"]) })) } as const,
+      {
+        kind: "live",
+        namespace: liveNamespace(
+          world("visits", { rows: rowsOf(9), layout: rangeOf("visits", ["m"]) }),
+        ),
+      } as const,
       lost,
     ];
     await expect(renderStatus(reports, { now })).toMatchFileSnapshot("../golden/render/status.txt");
   });
 
   it("shows the members, the skew and the running operation of one", async () => {
-    await expect(renderStatus([live({ operation: running, undeclaredTables: ["notes"] })], { now })).toMatchFileSnapshot(
-      "../golden/render/status-one.txt",
-    );
+    await expect(
+      renderStatus([live({ operation: running, undeclaredTables: ["notes"] })], { now }),
+    ).toMatchFileSnapshot("../golden/render/status-one.txt");
   });
 
   it("shows who has paused an operation, and why", async () => {
-    await expect(renderStatus([live({ operation: held })], { now })).toMatchFileSnapshot("../golden/render/status-paused.txt");
-    expect(renderStatus([live({ operation: held }), lost], { now })).toContain("rebalance paused (copy)");
+    await expect(renderStatus([live({ operation: held })], { now })).toMatchFileSnapshot(
+      "../golden/render/status-paused.txt",
+    );
+    expect(renderStatus([live({ operation: held }), lost], { now })).toContain(
+      "rebalance paused (copy)",
+    );
   });
 
   it("shows a silent member without numbers, and why", async () => {
-    await expect(renderStatus([live({ members: unhealthy, operation: failed })], { now })).toMatchFileSnapshot(
-      "../golden/render/status-unhealthy.txt",
-    );
+    await expect(
+      renderStatus([live({ members: unhealthy, operation: failed })], { now }),
+    ).toMatchFileSnapshot("../golden/render/status-unhealthy.txt");
   });
 
   it("says why a namespace could not be read, and that there is none", () => {
@@ -232,12 +278,23 @@ describe("renderRun", () => {
   });
   it("that waits for a window, and says it once", async () => {
     const error = "Paused by shardctl reconciler: its window has closed";
-    const waiting = { ...run, actions: [action("orders", { kind: "rebalance", state: "running", operation: held, error })] };
-    await expect(renderRun(waiting, { now })).toMatchFileSnapshot("../golden/render/run-paused.txt");
+    const waiting = {
+      ...run,
+      actions: [action("orders", { kind: "rebalance", state: "running", operation: held, error })],
+    };
+    await expect(renderRun(waiting, { now })).toMatchFileSnapshot(
+      "../golden/render/run-paused.txt",
+    );
   });
   it("that let go of what waits for its window", async () => {
-    const error = "Its window closed in step copy: operation 7 is paused, and resumes by itself in the next window.";
-    const left = action("orders", { kind: "rebalance", state: "notExecuted", operation: held, error });
+    const error =
+      "Its window closed in step copy: operation 7 is paused, and resumes by itself in the next window.";
+    const left = action("orders", {
+      kind: "rebalance",
+      state: "notExecuted",
+      operation: held,
+      error,
+    });
     const over: Run = { ...run, state: "cancelled", finishedAt: COUNTED_AT, actions: [left] };
     await expect(renderRun(over, { now })).toMatchFileSnapshot("../golden/render/run-let-go.txt");
   });
@@ -245,23 +302,27 @@ describe("renderRun", () => {
     await expect(renderRun(ended, { now })).toMatchFileSnapshot("../golden/render/run-failed.txt");
   });
   it("with nothing to do", () => {
-    expect(renderRun({ ...run, actions: [], state: "succeeded", finishedAt: COUNTED_AT }, { now })).toContain(
-      "\nRun: nothing to do.\n",
-    );
+    expect(
+      renderRun({ ...run, actions: [], state: "succeeded", finishedAt: COUNTED_AT }, { now }),
+    ).toContain("\nRun: nothing to do.\n");
   });
 });
 
 describe("renderHistory", () => {
   it("lists operations", async () => {
-    await expect(renderHistory([running, completed, failed, cancelled, levelled], { now })).toMatchFileSnapshot(
-      "../golden/render/history.txt",
-    );
+    await expect(
+      renderHistory([running, completed, failed, cancelled, levelled], { now }),
+    ).toMatchFileSnapshot("../golden/render/history.txt");
   });
   it("lists where participants can be restored to", async () => {
-    const bookmarks = { "orders-shard-1": "0000007c-1", "orders-shard-0": "0000007b-1", orders: "00000000-0" };
-    await expect(renderHistory([{ ...completed, bookmarks }, failed], { now, bookmarks: true })).toMatchFileSnapshot(
-      "../golden/render/history-bookmarks.txt",
-    );
+    const bookmarks = {
+      "orders-shard-1": "0000007c-1",
+      "orders-shard-0": "0000007b-1",
+      orders: "00000000-0",
+    };
+    await expect(
+      renderHistory([{ ...completed, bookmarks }, failed], { now, bookmarks: true }),
+    ).toMatchFileSnapshot("../golden/render/history-bookmarks.txt");
     expect(renderHistory([{ ...completed, bookmarks }], { now })).not.toContain("0000007b-1");
   });
 
@@ -271,25 +332,24 @@ describe("renderHistory", () => {
 });
 
 it("counts copying as one half of an operation and verifying as the other", () => {
-  expect(operationProgress({ ...running, rowsTotal: 200, rowsCopied: 100, rowsVerified: 0 })).toBe(0.25);
-  expect(operationProgress({ ...running, rowsTotal: 200, rowsCopied: 200, rowsVerified: 200 })).toBe(1);
+  expect(operationProgress({ ...running, rowsTotal: 200, rowsCopied: 100, rowsVerified: 0 })).toBe(
+    0.25,
+  );
+  expect(
+    operationProgress({ ...running, rowsTotal: 200, rowsCopied: 200, rowsVerified: 200 }),
+  ).toBe(1);
   // Repaired chunks are copied twice, and an empty namespace has nothing to copy.
-  expect(operationProgress({ ...running, rowsTotal: 200, rowsCopied: 260, rowsVerified: 0 })).toBe(0.5);
+  expect(operationProgress({ ...running, rowsTotal: 200, rowsCopied: 260, rowsVerified: 0 })).toBe(
+    0.5,
+  );
   expect(operationProgress({ ...running, rowsTotal: 0, rowsCopied: 0, rowsVerified: 0 })).toBe(0);
   expect(operationProgress({ ...running, state: "completed", rowsTotal: 0 })).toBe(1);
 });
 
 it("writes moments and durations", () => {
-  expect([0, 840, 12_340, 59_949, 59_950, 95_000, 7_500_000, 273_600_000].map(formatDuration)).toEqual([
-    "0 ms",
-    "840 ms",
-    "12.3 s",
-    "59.9 s",
-    "1m 0s",
-    "1m 35s",
-    "2h 5m",
-    "3d 4h",
-  ]);
+  expect(
+    [0, 840, 12_340, 59_949, 59_950, 95_000, 7_500_000, 273_600_000].map(formatDuration),
+  ).toEqual(["0 ms", "840 ms", "12.3 s", "59.9 s", "1m 0s", "1m 35s", "2h 5m", "3d 4h"]);
   expect(formatMoment(COUNTED_AT)).toBe("2026-03-01 12:00:00Z");
   expect([formatAge(COUNTED_AT, now), formatAge(now, now), formatAge(now + 5000, now)]).toEqual([
     "12.3 s ago",

@@ -3,7 +3,14 @@ import { describe, expect, it } from "vitest";
 import { planDocument } from "../../src/render/plan-json.ts";
 import { MARKDOWN_LENGTH_MAX, renderPlanMarkdown } from "../../src/render/plan-markdown.ts";
 import { renderPlanText } from "../../src/render/plan-text.ts";
-import { blockedPlan, emptyPlan, estimatedPlan, everyKindPlan, hugePlan, unmanagedPlan } from "../support/plans.ts";
+import {
+  blockedPlan,
+  emptyPlan,
+  estimatedPlan,
+  everyKindPlan,
+  hugePlan,
+  unmanagedPlan,
+} from "../support/plans.ts";
 
 const plans = {
   everyKind: everyKindPlan,
@@ -15,11 +22,15 @@ const plans = {
 
 describe.each(Object.entries(plans))("%s", (name, makePlan) => {
   it("as text", async () => {
-    await expect(renderPlanText(await makePlan())).toMatchFileSnapshot(`../golden/render/plan-${name}.txt`);
+    await expect(renderPlanText(await makePlan())).toMatchFileSnapshot(
+      `../golden/render/plan-${name}.txt`,
+    );
   });
 
   it("as Markdown", async () => {
-    await expect(renderPlanMarkdown(await makePlan())).toMatchFileSnapshot(`../golden/render/plan-${name}.md`);
+    await expect(renderPlanMarkdown(await makePlan())).toMatchFileSnapshot(
+      `../golden/render/plan-${name}.md`,
+    );
   });
 
   it("as JSON, which reads back as the plan", async () => {
@@ -37,9 +48,13 @@ it("lists who moves what when asked to", async () => {
   const few = {
     ...plan,
     blocks: [],
-    changes: plan.changes.filter(({ namespace }) => namespace === "archive" || namespace === "visits"),
+    changes: plan.changes.filter(
+      ({ namespace }) => namespace === "archive" || namespace === "visits",
+    ),
   };
-  await expect(renderPlanText(few, { moves: true })).toMatchFileSnapshot("../golden/render/plan-moves.txt");
+  await expect(renderPlanText(few, { moves: true })).toMatchFileSnapshot(
+    "../golden/render/plan-moves.txt",
+  );
 });
 
 it("paints symbols, blocks and the fingerprint with the palette it is given", async () => {
@@ -52,7 +67,9 @@ it("paints symbols, blocks and the fingerprint with the palette it is given", as
     red: tag("red"),
     cyan: tag("cyan"),
   };
-  await expect(renderPlanText(await everyKindPlan(), { palette })).toMatchFileSnapshot("../golden/render/plan-palette.txt");
+  await expect(renderPlanText(await everyKindPlan(), { palette })).toMatchFileSnapshot(
+    "../golden/render/plan-palette.txt",
+  );
 });
 
 describe("a huge plan", () => {
@@ -62,23 +79,32 @@ describe("a huge plan", () => {
     expect(renderPlanText(await hugePlan(500))).toContain("    … and 980 more in sync\n");
   });
 
-  it.each([100, 500, 10_000])("of %d changes stays under GitHub's limit, with the totals in full", async (changes) => {
-    const plan = await hugePlan(changes);
-    const markdown = renderPlanMarkdown(plan);
-    expect(markdown.length).toBeLessThan(MARKDOWN_LENGTH_MAX);
-    const count = changes.toLocaleString("en-US");
-    expect(markdown).toContain(`**Plan: ${count} to rebalance, ${(2 * changes).toLocaleString("en-US")} in sync.**`);
-    expect(markdown).toContain(`**Blocked: ${count}**`);
-    expect(markdown).toContain(`Notices: ${count}`);
-    expect(markdown).toContain(plan.fingerprint);
-    // The details fill the room: nothing is given away.
-    expect(markdown.length).toBeGreaterThan(MARKDOWN_LENGTH_MAX - 6000);
-    const shown = markdown.match(/^<details>/gm)?.length ?? 0;
-    expect(markdown.match(/<\/details>/g)).toHaveLength(shown);
-    expect(markdown).toContain(`_Details of ${(changes - shown).toLocaleString("en-US")} more changes are left out._`);
-  });
+  it.each([100, 500, 10_000])(
+    "of %d changes stays under GitHub's limit, with the totals in full",
+    async (changes) => {
+      const plan = await hugePlan(changes);
+      const markdown = renderPlanMarkdown(plan);
+      expect(markdown.length).toBeLessThan(MARKDOWN_LENGTH_MAX);
+      const count = changes.toLocaleString("en-US");
+      expect(markdown).toContain(
+        `**Plan: ${count} to rebalance, ${(2 * changes).toLocaleString("en-US")} in sync.**`,
+      );
+      expect(markdown).toContain(`**Blocked: ${count}**`);
+      expect(markdown).toContain(`Notices: ${count}`);
+      expect(markdown).toContain(plan.fingerprint);
+      // The details fill the room: nothing is given away.
+      expect(markdown.length).toBeGreaterThan(MARKDOWN_LENGTH_MAX - 6000);
+      const shown = markdown.match(/^<details>/gm)?.length ?? 0;
+      expect(markdown.match(/<\/details>/g)).toHaveLength(shown);
+      expect(markdown).toContain(
+        `_Details of ${(changes - shown).toLocaleString("en-US")} more changes are left out._`,
+      );
+    },
+  );
 
   it("of 500 changes, to look at", async () => {
-    await expect(renderPlanMarkdown(await hugePlan(500))).toMatchFileSnapshot("../golden/render/plan-huge-500.md");
+    await expect(renderPlanMarkdown(await hugePlan(500))).toMatchFileSnapshot(
+      "../golden/render/plan-huge-500.md",
+    );
   });
 });

@@ -2,7 +2,12 @@
 import { describe, expect, it } from "vitest";
 
 import type { RepairOutcome, RepairPlan } from "../../src/model/repair.ts";
-import { applyCommand, isApplicable, renderRepairOutcome, renderRepairPlan } from "../../src/render/repair-text.ts";
+import {
+  applyCommand,
+  isApplicable,
+  renderRepairOutcome,
+  renderRepairPlan,
+} from "../../src/render/repair-text.ts";
 
 const now = Date.UTC(2026, 10, 24, 12, 0, 0);
 const ASKED = { members: [], acceptLoss: [], object: null };
@@ -44,7 +49,12 @@ const PLAN: RepairPlan = {
       ],
     },
   ],
-  losses: [{ member: "orders-shard-1", summary: "what was written to orders-shard-1 since its restore point is gone" }],
+  losses: [
+    {
+      member: "orders-shard-1",
+      summary: "what was written to orders-shard-1 since its restore point is gone",
+    },
+  ],
   obstacles: [],
 };
 
@@ -58,15 +68,27 @@ const OUTCOME: RepairOutcome = {
 describe("writers 1: the plan of a repair", () => {
   it.each<[string, RepairPlan]>([
     ["plan", PLAN],
-    ["obstacles", { ...PLAN, obstacles: ["orders-shard-1 does not answer: plan again when it does"] }],
-    ["nothing", { ...PLAN, disorder: null, steps: [], losses: [], testimonies: PLAN.testimonies.slice(1, 2) }],
+    [
+      "obstacles",
+      { ...PLAN, obstacles: ["orders-shard-1 does not answer: plan again when it does"] },
+    ],
+    [
+      "nothing",
+      { ...PLAN, disorder: null, steps: [], losses: [], testimonies: PLAN.testimonies.slice(1, 2) },
+    ],
     ["unproven", { ...PLAN, steps: [], losses: [] }],
   ])("%s", async (name, plan) => {
-    await expect(renderRepairPlan(plan, ASKED, { now })).toMatchFileSnapshot(`../golden/render/repair-${name}.txt`);
+    await expect(renderRepairPlan(plan, ASKED, { now })).toMatchFileSnapshot(
+      `../golden/render/repair-${name}.txt`,
+    );
   });
 
   it("has the command that applies exactly it, as it was asked, safe for a shell", () => {
-    const asked = { members: ["orders-shard-0", "it's; rm -rf /"], acceptLoss: ["orders-shard-1"], object: "ORDERS" };
+    const asked = {
+      members: ["orders-shard-0", "it's; rm -rf /"],
+      acceptLoss: ["orders-shard-1"],
+      object: "ORDERS",
+    };
     const command = applyCommand(PLAN, asked);
     expect(command).toBe(
       `shardctl repair orders --object ORDERS --member orders-shard-0 --member 'it'\\''s; rm -rf /' --accept-loss orders-shard-1 --apply --fingerprint ${PLAN.fingerprint}`,
@@ -86,13 +108,19 @@ describe("writers 1: the plan of a repair", () => {
   });
 
   it("does not let what objects say steer a terminal", () => {
-    const hostile = { ...PLAN, testimonies: [{ member: "a\u001b[2J", says: "\u0007\u202Ex" }], losses: [] };
+    const hostile = {
+      ...PLAN,
+      testimonies: [{ member: "a\u001b[2J", says: "\u0007\u202Ex" }],
+      losses: [],
+    };
     const text = renderRepairPlan(hostile, ASKED, { now });
     for (const mark of ["\u001b", "\u0007", "\u202E"]) expect(text).not.toContain(mark);
   });
 });
 
 it("writers 1: what a repair has done", async () => {
-  await expect(renderRepairOutcome(OUTCOME)).toMatchFileSnapshot("../golden/render/repair-done.txt");
+  await expect(renderRepairOutcome(OUTCOME)).toMatchFileSnapshot(
+    "../golden/render/repair-done.txt",
+  );
   expect(renderRepairOutcome({ ...OUTCOME, setAside: [] })).not.toContain("No row is deleted");
 });

@@ -38,8 +38,12 @@ function lookup(
   const pull = (number: number) => {
     asked.push(number);
     const known = pulls[number] ?? "gone";
-    if (known === "gone") return Promise.resolve(failure({ kind: "notFound", message: "gone", retryAt: null }));
-    if (known === "down") return Promise.resolve(failure({ kind: "unavailable", message: "GitHub is down", retryAt: null }));
+    if (known === "gone")
+      return Promise.resolve(failure({ kind: "notFound", message: "gone", retryAt: null }));
+    if (known === "down")
+      return Promise.resolve(
+        failure({ kind: "unavailable", message: "GitHub is down", retryAt: null }),
+      );
     return Promise.resolve(success(known));
   };
   const found = createReviewLookup({ pull } as unknown as GithubReader, {
@@ -58,7 +62,13 @@ const MERGED = { state: "merged", baseRef: "main" };
 
 describe("reviewed plans", () => {
   it("are the newest of each pull request that is merged into the default branch", async () => {
-    const reviews = [review(4, "d"), review(3, "c"), review(2, "b2"), review(2, "b1"), review(1, "a")];
+    const reviews = [
+      review(4, "d"),
+      review(3, "c"),
+      review(2, "b2"),
+      review(2, "b1"),
+      review(1, "a"),
+    ];
     const { find, asked } = lookup(reviews, {
       1: MERGED,
       2: MERGED,
@@ -86,16 +96,22 @@ describe("reviewed plans", () => {
       ],
     });
     clock.now = NOON + 1;
-    expect(await find()).toMatchObject({ plans: [{ plan: { fingerprint: "newest" }, overrides: [] }] });
+    expect(await find()).toMatchObject({
+      plans: [{ plan: { fingerprint: "newest" }, overrides: [] }],
+    });
   });
 
   it("whose own release has expired stand, without what it would override", async () => {
     const { find } = lookup([review(1, "newest", { release: release(NOON) })], { 1: MERGED });
-    expect(await find()).toMatchObject({ plans: [{ plan: { fingerprint: "newest" }, overrides: [] }] });
+    expect(await find()).toMatchObject({
+      plans: [{ plan: { fingerprint: "newest" }, overrides: [] }],
+    });
   });
 
   it("are unknown while GitHub does not say which pull requests are merged; one that is gone is none", async () => {
-    expect(await lookup([review(2, "b"), review(1, "a")], { 1: MERGED, 2: "down" }).find()).toMatchObject({
+    expect(
+      await lookup([review(2, "b"), review(1, "a")], { 1: MERGED, 2: "down" }).find(),
+    ).toMatchObject({
       kind: "failed",
       message: "GitHub is down",
     });

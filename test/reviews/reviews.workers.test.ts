@@ -1,7 +1,12 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { Problem, Run, RunList } from "../../src/model/api.ts";
-import { RELEASE_AGE_MAX_MS, type Review, type ReviewList, type ReviewReceipt } from "../../src/model/review.ts";
+import {
+  RELEASE_AGE_MAX_MS,
+  type Review,
+  type ReviewList,
+  type ReviewReceipt,
+} from "../../src/model/review.ts";
 import { LEASE_MS } from "../../src/runs/run-record.ts";
 import { controlsOf, spec } from "../support/control-api.ts";
 import { applyAs, ask, endOf, gitopsStub, planFor, review, SHA } from "../support/gitops-api.ts";
@@ -40,7 +45,10 @@ describe("a workflow's token", () => {
     ["no repository_id", { repository_id: undefined }, "repository_id"],
   ])("with %s is refused, and the claim named", async (_name, claims, claim) => {
     const answer = await ask<Problem>("GET", "/v1/runs", { token: await workflowToken(claims) });
-    expect(answer).toMatchObject({ status: 401, body: { kind: "unauthenticated", detail: expect.stringContaining(claim) } });
+    expect(answer).toMatchObject({
+      status: 401,
+      body: { kind: "unauthenticated", detail: expect.stringContaining(claim) },
+    });
     expect(answer.headers.get("www-authenticate")).toContain("Bearer");
   });
 
@@ -57,17 +65,35 @@ describe("a workflow's token", () => {
     ["another ref", { ref: "refs/heads/topic" }, "ref"],
     ["another environment", { environment: "staging" }, "environment"],
     ["no environment", { environment: undefined }, "environment"],
-    ["another workflow", { workflow_ref: "acme/shop/.github/workflows/evil.yml@refs/heads/main" }, "workflow_ref"],
-    ["the workflow of another ref", { workflow_ref: "acme/shop/.github/workflows/apply.yml@refs/heads/x" }, "workflow_ref"],
-    ["pull_request_target, whose ref is the default branch", { event_name: "pull_request_target" }, "event_name"],
+    [
+      "another workflow",
+      { workflow_ref: "acme/shop/.github/workflows/evil.yml@refs/heads/main" },
+      "workflow_ref",
+    ],
+    [
+      "the workflow of another ref",
+      { workflow_ref: "acme/shop/.github/workflows/apply.yml@refs/heads/x" },
+      "workflow_ref",
+    ],
+    [
+      "pull_request_target, whose ref is the default branch",
+      { event_name: "pull_request_target" },
+      "event_name",
+    ],
   ])("with %s may not apply, and the claim is named", async (_name, claims, claim) => {
-    const answer = await ask<Problem>("POST", `/v1/plans/${"0".repeat(64)}/apply`, { token: await workflowToken(claims) });
-    expect(answer).toMatchObject({ status: 403, body: { kind: "forbidden", detail: expect.stringContaining(claim) } });
+    const answer = await ask<Problem>("POST", `/v1/plans/${"0".repeat(64)}/apply`, {
+      token: await workflowToken(claims),
+    });
+    expect(answer).toMatchObject({
+      status: 403,
+      body: { kind: "forbidden", detail: expect.stringContaining(claim) },
+    });
   });
 
   it("reads often, but changes something only once", async () => {
     const token = await workflowToken();
-    for (let time = 0; time < 3; time++) expect((await ask("GET", "/v1/runs", { token })).status).toBe(200);
+    for (let time = 0; time < 3; time++)
+      expect((await ask("GET", "/v1/runs", { token })).status).toBe(200);
     const path = `/v1/plans/${"0".repeat(64)}/apply`;
     expect(await ask("POST", path, { token })).toMatchObject({ status: 404 });
     expect(await ask("POST", path, { token })).toMatchObject({
@@ -80,14 +106,17 @@ describe("a workflow's token", () => {
   it("costs no request for the keys each time, and none are read for a token that is no JWT", async () => {
     await ask("GET", "/v1/runs", { token: await workflowToken() });
     const before = issuer.fetches;
-    for (let time = 0; time < 3; time++) await ask("GET", "/v1/runs", { token: await workflowToken() });
+    for (let time = 0; time < 3; time++)
+      await ask("GET", "/v1/runs", { token: await workflowToken() });
     await ask("GET", "/v1/runs", { token: "read-token" });
     expect(issuer.fetches).toBe(before);
   });
 
   it("that cannot be checked is not called wrong", async () => {
     issuer.isDown = true;
-    const answer = await ask<Problem>("GET", "/v1/runs", { token: await workflowToken({}, { kid: "key-3" }) });
+    const answer = await ask<Problem>("GET", "/v1/runs", {
+      token: await workflowToken({}, { kid: "key-3" }),
+    });
     expect(answer).toMatchObject({ status: 503, body: { kind: "unavailable" } });
   });
 });
@@ -112,7 +141,10 @@ describe("a review", () => {
     });
     await review(11, second.fingerprint, "b".repeat(40));
     const { body } = await ask<ReviewList>("GET", "/v1/reviews?environment=production&pull=11");
-    expect(body.reviews.map(({ fingerprint }) => fingerprint)).toEqual([second.fingerprint, first.fingerprint]);
+    expect(body.reviews.map(({ fingerprint }) => fingerprint)).toEqual([
+      second.fingerprint,
+      first.fingerprint,
+    ]);
     expect((await ask<ReviewList>("GET", "/v1/reviews?pull=12")).body.reviews).toEqual([]);
   });
 
@@ -121,12 +153,18 @@ describe("a review", () => {
     for (const claims of [pullClaims(13), { ref: "refs/heads/topic", environment: undefined }]) {
       const token = await workflowToken(claims);
       const body = { pull: 14, headSha: SHA, fingerprint: plan.fingerprint, runUrl: null };
-      expect(await ask("PUT", "/v1/reviews", { token, body })).toMatchObject({ status: 403, body: { kind: "forbidden" } });
+      expect(await ask("PUT", "/v1/reviews", { token, body })).toMatchObject({
+        status: 403,
+        body: { kind: "forbidden" },
+      });
     }
   });
 
   it("of a plan that is not stored is refused", async () => {
-    expect(await review(15, "0".repeat(64))).toMatchObject({ status: 404, body: { kind: "unknownPlan" } });
+    expect(await review(15, "0".repeat(64))).toMatchObject({
+      status: 404,
+      body: { kind: "unknownPlan" },
+    });
   });
 
   it.each([
@@ -136,7 +174,10 @@ describe("a review", () => {
     ["runUrl", { runUrl: "javascript:alert(1)" }],
   ])("with a wrong %s is refused", async (path, change) => {
     const body = { pull: 16, headSha: SHA, fingerprint: "0".repeat(64), runUrl: null, ...change };
-    expect(await ask("PUT", "/v1/reviews", { body })).toMatchObject({ status: 400, body: { errors: [{ path }] } });
+    expect(await ask("PUT", "/v1/reviews", { body })).toMatchObject({
+      status: 400,
+      body: { errors: [{ path }] },
+    });
   });
 });
 
@@ -144,14 +185,23 @@ describe("an apply by a workflow", () => {
   it("does what the pull request has shown, once, whoever asks again", async () => {
     const plan = await planFor([spec("w1-orders")]);
     await review(21, plan.fingerprint);
-    const [first, second] = await Promise.all([applyAs<Run>(21, plan.fingerprint), applyAs<Run>(21, plan.fingerprint)]);
-    expect(first).toMatchObject({ status: 202, body: { origin: { pull: 21, commit: SHA }, overrides: [] } });
+    const [first, second] = await Promise.all([
+      applyAs<Run>(21, plan.fingerprint),
+      applyAs<Run>(21, plan.fingerprint),
+    ]);
+    expect(first).toMatchObject({
+      status: 202,
+      body: { origin: { pull: 21, commit: SHA }, overrides: [] },
+    });
     expect(second.body.id).toBe(first.body.id);
     const run = await endOf(first.body.id);
     expect(run.state).toBe("succeeded");
     const again = await applyAs<Run>(21, plan.fingerprint);
     expect(again).toMatchObject({ status: 202, body: { id: run.id, state: "succeeded" } });
-    expect(await ask("POST", `/v1/plans/${plan.fingerprint}/apply`)).toMatchObject({ status: 409, body: { kind: "stalePlan" } });
+    expect(await ask("POST", `/v1/plans/${plan.fingerprint}/apply`)).toMatchObject({
+      status: 409,
+      body: { kind: "stalePlan" },
+    });
   });
 
   it("of a plan that no pull request has shown is refused, also in an empty world", async () => {
@@ -160,8 +210,13 @@ describe("an apply by a workflow", () => {
       status: 409,
       body: { kind: "notReviewed", detail: expect.stringContaining("#22") },
     });
-    expect(await applyAs(null, plan.fingerprint)).toMatchObject({ status: 409, body: { kind: "notReviewed" } });
-    const bare = await ask("POST", `/v1/plans/${plan.fingerprint}/apply`, { token: await workflowToken() });
+    expect(await applyAs(null, plan.fingerprint)).toMatchObject({
+      status: 409,
+      body: { kind: "notReviewed" },
+    });
+    const bare = await ask("POST", `/v1/plans/${plan.fingerprint}/apply`, {
+      token: await workflowToken(),
+    });
     expect(bare).toMatchObject({ status: 409, body: { kind: "notReviewed" } });
     expect(await controlsOf("w2-orders").verbs()).not.toContain("start");
   });
@@ -171,7 +226,10 @@ describe("an apply by a workflow", () => {
     const newer = await planFor([spec("w3-orders", { count: 3 })]);
     await review(23, old.fingerprint);
     await review(23, newer.fingerprint);
-    expect(await applyAs(24, newer.fingerprint)).toMatchObject({ status: 409, body: { kind: "notReviewed" } });
+    expect(await applyAs(24, newer.fingerprint)).toMatchObject({
+      status: 409,
+      body: { kind: "notReviewed" },
+    });
     const answer = await applyAs<Problem>(23, old.fingerprint);
     expect(answer).toMatchObject({ status: 409, body: { kind: "notReviewed" } });
     expect(answer.body.detail).toContain(newer.fingerprint.slice(0, 12));
@@ -181,15 +239,31 @@ describe("an apply by a workflow", () => {
   it("of a plan that it has shown itself after the merge needs a release by a person", async () => {
     const plan = await planFor([spec("w4-orders")]);
     const body = { pull: 25, headSha: SHA, fingerprint: plan.fingerprint, runUrl: null };
-    expect((await ask("PUT", "/v1/reviews", { token: await workflowToken(), body })).status).toBe(200);
-    expect(await applyAs(25, plan.fingerprint)).toMatchObject({ status: 409, body: { kind: "notReviewed" } });
+    expect((await ask("PUT", "/v1/reviews", { token: await workflowToken(), body })).status).toBe(
+      200,
+    );
+    expect(await applyAs(25, plan.fingerprint)).toMatchObject({
+      status: 409,
+      body: { kind: "notReviewed" },
+    });
     const release = { fingerprint: plan.fingerprint, releasedBy: "octocat", overrides: [] };
-    const byPush = await ask("PUT", "/v1/reviews/25/release", { token: await workflowToken(), body: release });
-    expect(byPush).toMatchObject({ status: 403, body: { detail: expect.stringContaining("not on push") } });
+    const byPush = await ask("PUT", "/v1/reviews/25/release", {
+      token: await workflowToken(),
+      body: release,
+    });
+    expect(byPush).toMatchObject({
+      status: 403,
+      body: { detail: expect.stringContaining("not on push") },
+    });
     const byOther = await workflowToken({ event_name: "issue_comment", actor: "mallory" });
-    expect(await ask("PUT", "/v1/reviews/25/release", { token: byOther, body: release })).toMatchObject({ status: 403 });
+    expect(
+      await ask("PUT", "/v1/reviews/25/release", { token: byOther, body: release }),
+    ).toMatchObject({ status: 403 });
     const byComment = await workflowToken({ event_name: "issue_comment" });
-    const released = await ask<Review>("PUT", "/v1/reviews/25/release", { token: byComment, body: release });
+    const released = await ask<Review>("PUT", "/v1/reviews/25/release", {
+      token: byComment,
+      body: release,
+    });
     expect(released).toMatchObject({ status: 200, body: { release: { releasedBy: "octocat" } } });
     const run = await applyAs<Run>(25, plan.fingerprint);
     expect(run.status).toBe(202);
@@ -201,12 +275,21 @@ describe("an apply by a workflow", () => {
     const plan = await planFor([spec("w5-orders", { policy })]);
     await review(26, plan.fingerprint);
     const overriding = await applyAs<Problem>(26, plan.fingerprint, { overrides: ["suspend"] });
-    expect(overriding).toMatchObject({ status: 409, body: { kind: "notReviewed", detail: expect.stringContaining("suspend") } });
-    expect(await applyAs(26, plan.fingerprint)).toMatchObject({ status: 409, body: { kind: "blocked" } });
+    expect(overriding).toMatchObject({
+      status: 409,
+      body: { kind: "notReviewed", detail: expect.stringContaining("suspend") },
+    });
+    expect(await applyAs(26, plan.fingerprint)).toMatchObject({
+      status: 409,
+      body: { kind: "blocked" },
+    });
     const body = { fingerprint: plan.fingerprint, releasedBy: "ada", overrides: ["suspend"] };
     await ask("PUT", "/v1/reviews/26/release", { body });
     moveClock(RELEASE_AGE_MAX_MS + 60_000);
-    expect(await applyAs(26, plan.fingerprint)).toMatchObject({ status: 409, body: { kind: "blocked" } });
+    expect(await applyAs(26, plan.fingerprint)).toMatchObject({
+      status: 409,
+      body: { kind: "blocked" },
+    });
     vi.restoreAllMocks();
     const run = await applyAs<Run>(26, plan.fingerprint);
     expect(run).toMatchObject({ status: 202, body: { overrides: ["suspend"] } });
@@ -216,7 +299,10 @@ describe("an apply by a workflow", () => {
   it("of a plan that was never shown in the pull request cannot be released there", async () => {
     const plan = await planFor([spec("w6-orders")]);
     const body = { fingerprint: plan.fingerprint, releasedBy: "ada", overrides: [] };
-    expect(await ask("PUT", "/v1/reviews/27/release", { body })).toMatchObject({ status: 409, body: { kind: "notReviewed" } });
+    expect(await ask("PUT", "/v1/reviews/27/release", { body })).toMatchObject({
+      status: 409,
+      body: { kind: "notReviewed" },
+    });
     expect(await ask("PUT", "/v1/reviews/x/release", { body })).toMatchObject({ status: 400 });
   });
 
@@ -238,12 +324,22 @@ describe("the lease of an environment", () => {
     await review(32, other.fingerprint);
     const { body: refused } = await applyAs<Problem>(32, other.fingerprint);
     expect(refused.kind).toBe("locked");
-    for (const part of [run.id, "github-actions (octocat)", "#31", "actions/runs/77", "active since", "last step", "lease"]) {
+    for (const part of [
+      run.id,
+      "github-actions (octocat)",
+      "#31",
+      "actions/runs/77",
+      "active since",
+      "last step",
+      "lease",
+    ]) {
       expect(refused.detail).toContain(part);
     }
     const active = await ask<RunList>("GET", "/v1/runs?active=1&environment=production");
     expect(active.body.runs.map(({ id }) => id)).toEqual([run.id]);
-    expect((await ask<RunList>("GET", "/v1/runs?active=1&environment=staging")).body.runs).toEqual([]);
+    expect((await ask<RunList>("GET", "/v1/runs?active=1&environment=staging")).body.runs).toEqual(
+      [],
+    );
     expect((await applyAs<Run>(31, plan.fingerprint)).body.id).toBe(run.id);
     await ask("POST", `/v1/runs/${run.id}/cancel`);
     expect((await endOf(run.id)).lease.heartbeatAt).toBeGreaterThan(run.lease.heartbeatAt);
@@ -254,15 +350,26 @@ describe("the lease of an environment", () => {
     const controls = controlsOf("l2-orders");
     await controls.setPace(1000);
     const plan = await planFor([spec("l2-orders")]);
-    const { body: old } = await ask<Run>("POST", `/v1/plans/${plan.fingerprint}/apply`, { body: {} });
+    const { body: old } = await ask<Run>("POST", `/v1/plans/${plan.fingerprint}/apply`, {
+      body: {},
+    });
     const next = await planFor([spec("l2-next")]);
-    await vi.waitFor(async () => expect((await ask<Run>("GET", `/v1/runs/${old.id}`)).body.actions[0]?.state).toBe("running"));
+    await vi.waitFor(async () =>
+      expect((await ask<Run>("GET", `/v1/runs/${old.id}`)).body.actions[0]?.state).toBe("running"),
+    );
     // The step that is under way hangs until after the takeover.
     await controls.setDelay(600);
     const asked = (await controls.verbs()).length;
-    while ((await controls.verbs()).length <= asked) await new Promise((resolve) => setTimeout(resolve, 5));
+    while ((await controls.verbs()).length <= asked)
+      await new Promise((resolve) => setTimeout(resolve, 5));
     moveClock(LEASE_MS + 60_000);
-    const order = { fingerprint: next.fingerprint, overrides: [], requestedBy: "test", origin: null, needsReview: false };
+    const order = {
+      fingerprint: next.fingerprint,
+      overrides: [],
+      requestedBy: "test",
+      origin: null,
+      needsReview: false,
+    };
     const taken = await gitopsStub().startRun(order);
     if (!taken.ok) throw new Error(`No run: ${taken.failure.kind}`);
     expect(taken.value.lease.token).toBe(old.lease.token + 1);

@@ -43,7 +43,9 @@ class Bench {
 
   /** One step, then the clock at the time of the next. The record goes through JSON, as it does in storage. */
   async step(): Promise<void> {
-    this.record = JSON.parse(JSON.stringify(await advanceRun(this.record, this.plan, this.live, this.now))) as RunRecord;
+    this.record = JSON.parse(
+      JSON.stringify(await advanceRun(this.record, this.plan, this.live, this.now)),
+    ) as RunRecord;
     this.now += delayUntilNextMs(this.record, this.now) ?? 0;
   }
 
@@ -62,7 +64,9 @@ class Bench {
   }
 
   states(): Record<string, string> {
-    return Object.fromEntries(this.record.run.actions.map(({ namespace, state }) => [namespace, state]));
+    return Object.fromEntries(
+      this.record.run.actions.map(({ namespace, state }) => [namespace, state]),
+    );
   }
 
   action(name: string): RunRecord["run"]["actions"][number] {
@@ -72,12 +76,16 @@ class Bench {
   }
 
   starts(): string[] {
-    return this.live.calls.filter((call) => call.startsWith("start ")).map((call) => call.slice("start ".length));
+    return this.live.calls
+      .filter((call) => call.startsWith("start "))
+      .map((call) => call.slice("start ".length));
   }
 }
 
 function benchOf(dependencies: Readonly<Record<string, readonly string[]>>): Bench {
-  return new Bench(planOf(Object.entries(dependencies).map(([name, dependsOn]) => shardChange(name, dependsOn))));
+  return new Bench(
+    planOf(Object.entries(dependencies).map(([name, dependsOn]) => shardChange(name, dependsOn))),
+  );
 }
 
 describe("advanceRun", () => {
@@ -88,7 +96,10 @@ describe("advanceRun", () => {
     expect(bench.states()).toEqual({ a: "done", b: "done" });
     const live = await bench.live.describe({ name: "a", object: "ORDERS" });
     expect(live).toMatchObject({ ok: true, value: { epoch: 2, layout: { kind: "hash" } } });
-    expect(bench.action("a").operation).toMatchObject({ state: "completed", correlationId: correlationIdOf("run-1", "a") });
+    expect(bench.action("a").operation).toMatchObject({
+      state: "completed",
+      correlationId: correlationIdOf("run-1", "a"),
+    });
     expect(bench.record.run.finishedAt).toBe(bench.record.run.updatedAt);
   });
 
@@ -112,7 +123,10 @@ describe("advanceRun", () => {
     let most = 0;
     while (bench.record.run.state === "running") {
       await bench.step();
-      most = Math.max(most, bench.record.run.actions.filter(({ state }) => state === "running").length);
+      most = Math.max(
+        most,
+        bench.record.run.actions.filter(({ state }) => state === "running").length,
+      );
     }
     expect(most).toBe(RUNNING_MAX);
     expect(bench.starts()).toEqual(names);
@@ -123,7 +137,12 @@ describe("advanceRun", () => {
     bench.live.failNext("bad", { kind: "mismatch", message: "2 of 3 chunks differ" });
     await bench.finish();
     expect(bench.record.run.state).toBe("failed");
-    expect(bench.states()).toEqual({ bad: "failed", good: "done", needsBad: "notExecuted", needsThat: "notExecuted" });
+    expect(bench.states()).toEqual({
+      bad: "failed",
+      good: "done",
+      needsBad: "notExecuted",
+      needsThat: "notExecuted",
+    });
     expect(bench.action("bad").error).toBe("2 of 3 chunks differ");
     expect(bench.action("needsBad").error).toContain("'bad'");
     expect(bench.starts()).not.toContain("needsBad");
@@ -131,24 +150,39 @@ describe("advanceRun", () => {
 
   it.each([
     ["another epoch", { epoch: 7 }, "epoch 7"],
-    ["another layout at the same epoch", { layout: { kind: "none", generation: 3, members: ["a"] } }, "layout"],
-  ] as const)("fails a change as stale when the namespace has %s", async (_name, change, message) => {
-    const bench = benchOf({ a: [], b: [] });
-    bench.live.edit("a", change);
-    await bench.finish();
-    expect(bench.states()).toEqual({ a: "failed", b: "done" });
-    expect(bench.action("a").error).toMatch(/^Stale/);
-    expect(bench.action("a").error).toContain(message);
-    expect(bench.starts()).toEqual(["b"]);
-  });
+    [
+      "another layout at the same epoch",
+      { layout: { kind: "none", generation: 3, members: ["a"] } },
+      "layout",
+    ],
+  ] as const)(
+    "fails a change as stale when the namespace has %s",
+    async (_name, change, message) => {
+      const bench = benchOf({ a: [], b: [] });
+      bench.live.edit("a", change);
+      await bench.finish();
+      expect(bench.states()).toEqual({ a: "failed", b: "done" });
+      expect(bench.action("a").error).toMatch(/^Stale/);
+      expect(bench.action("a").error).toContain(message);
+      expect(bench.starts()).toEqual(["b"]);
+    },
+  );
 
   it("fails a change as stale while somebody else's operation runs there", async () => {
     const bench = benchOf({ a: [] });
-    const other = { ...shardChange("a"), requestedBy: "somebody", correlationId: "other", refuseEmpty: false };
+    const other = {
+      ...shardChange("a"),
+      requestedBy: "somebody",
+      correlationId: "other",
+      refuseEmpty: false,
+    };
     bench.pace = 1000;
     await bench.live.start({ name: "a", object: "ORDERS" }, other);
     await bench.finish();
-    expect(bench.action("a")).toMatchObject({ state: "failed", error: expect.stringContaining("operation 1 (shard)") });
+    expect(bench.action("a")).toMatchObject({
+      state: "failed",
+      error: expect.stringContaining("operation 1 (shard)"),
+    });
   });
 
   it("finds its own operation again when the step that started it was lost", async () => {
@@ -160,7 +194,9 @@ describe("advanceRun", () => {
     bench.record = before; // what a crash before the write leaves
     await bench.finish();
     expect(bench.states()).toEqual({ a: "done" });
-    expect((await bench.live.history({ name: "a", object: "ORDERS" }, 10)).ok && bench.starts()).toEqual(["a"]);
+    expect(
+      (await bench.live.history({ name: "a", object: "ORDERS" }, 10)).ok && bench.starts(),
+    ).toEqual(["a"]);
   });
 
   it("finds its own operation again when it has completed meanwhile", async () => {
@@ -171,14 +207,19 @@ describe("advanceRun", () => {
     bench.record = before;
     await bench.finish();
     expect(bench.record.run.state).toBe("succeeded");
-    expect(await bench.live.describe({ name: "a", object: "ORDERS" })).toMatchObject({ value: { epoch: 2 } });
+    expect(await bench.live.describe({ name: "a", object: "ORDERS" })).toMatchObject({
+      value: { epoch: 2 },
+    });
   });
 
   it("waits out an unreachable namespace without holding up the others", async () => {
     const bench = benchOf({ a: [], b: [] });
     bench.live.breakCalls("a", UNREACHABLE, 3);
     await bench.until(() => bench.states()["b"] === "done");
-    expect(bench.action("a")).toMatchObject({ state: "pending", error: expect.stringContaining("no answer within 30000 ms") });
+    expect(bench.action("a")).toMatchObject({
+      state: "pending",
+      error: expect.stringContaining("no answer within 30000 ms"),
+    });
     await bench.finish();
     expect(bench.states()).toEqual({ a: "done", b: "done" });
     expect(bench.action("a").error).toBeNull();
@@ -215,7 +256,9 @@ describe("advanceRun", () => {
     const bench = benchOf({ a: [], b: [] });
     bench.pace = 5;
     bench.live.breakCalls("a", UNREACHABLE, 3);
-    await bench.until(() => bench.action("a").error !== null && bench.action("b").state === "running");
+    await bench.until(
+      () => bench.action("a").error !== null && bench.action("b").state === "running",
+    );
     bench.now += years * 365 * 24 * 3_600_000;
     const { now } = bench;
     await bench.finish();
@@ -249,7 +292,9 @@ describe("advanceRun", () => {
 
   it("lets an overridden missingKey through to the operation", async () => {
     const change = shardChange("a");
-    const bench = new Bench(planOf([{ ...change, policy: { ...change.policy, allowMissingKey: false } }]));
+    const bench = new Bench(
+      planOf([{ ...change, policy: { ...change.policy, allowMissingKey: false } }]),
+    );
     bench.record = createRun(bench.plan, {
       id: "run-1",
       requestedBy: "test",
@@ -260,7 +305,8 @@ describe("advanceRun", () => {
     });
     const started: boolean[] = [];
     const live = { ...bench.live, start: recordPolicy(bench.live, started) };
-    while (started.length === 0) bench.record = await advanceRun(bench.record, bench.plan, live, bench.now);
+    while (started.length === 0)
+      bench.record = await advanceRun(bench.record, bench.plan, live, bench.now);
     expect(started).toEqual([true]);
   });
 
@@ -301,10 +347,15 @@ describe("a cancelled run", () => {
     await bench.until(() => bench.states()["a"] === "running");
     const live = {
       ...bench.live,
-      cancel: async () => ({ ok: false, failure: { kind: "refused", reason: "tooLate", message: "after cutover" } }) as const,
+      cancel: async () =>
+        ({
+          ok: false,
+          failure: { kind: "refused", reason: "tooLate", message: "after cutover" },
+        }) as const,
     };
     bench.record = requestCancel(bench.record);
-    while (bench.record.run.state === "running") bench.record = await advanceRun(bench.record, bench.plan, live, bench.now);
+    while (bench.record.run.state === "running")
+      bench.record = await advanceRun(bench.record, bench.plan, live, bench.now);
     expect(bench.states()).toEqual({ a: "done", b: "notExecuted" });
     expect(bench.record.run.state).toBe("cancelled");
   });
@@ -318,7 +369,9 @@ describe("a cancelled run", () => {
     bench.record = requestCancel(before);
     await bench.finish();
     expect(bench.states()).toEqual({ a: "cancelled" });
-    expect(await bench.live.history({ name: "a", object: "ORDERS" }, 10)).toMatchObject({ value: [{ state: "cancelled" }] });
+    expect(await bench.live.history({ name: "a", object: "ORDERS" }, 10)).toMatchObject({
+      value: [{ state: "cancelled" }],
+    });
   });
 
   it("does not start what was only attempted", async () => {
@@ -345,8 +398,16 @@ describe("a hold", () => {
     const live = createMemoryAccess({ namespaces: names.map(unshardedNamespace), now: () => now });
     const plan = planOf(names.map((name) => shardChange(name)));
     const held = new Set(["a"]);
-    const findHold: FindHold = ({ namespace }) => (held.has(namespace) ? "no window is open" : null);
-    let record = createRun(plan, { id: "run-1", requestedBy: "ci", overrides: [], origin: null, leaseToken: 1, now });
+    const findHold: FindHold = ({ namespace }) =>
+      held.has(namespace) ? "no window is open" : null;
+    let record = createRun(plan, {
+      id: "run-1",
+      requestedBy: "ci",
+      overrides: [],
+      origin: null,
+      leaseToken: 1,
+      now,
+    });
     const step = async (): Promise<void> => {
       record = await advanceRun(record, plan, live, now, findHold);
       now += delayUntilNextMs(record, now) ?? 0;
@@ -360,15 +421,26 @@ describe("a hold", () => {
     expect(delayUntilNextMs(record, now - 1)).toBeGreaterThan(0);
     held.clear();
     for (let steps = 0; steps < 10; steps++) await step();
-    expect(record.run).toMatchObject({ state: "succeeded", actions: [{ state: "done", error: null }, { state: "done" }] });
+    expect(record.run).toMatchObject({
+      state: "succeeded",
+      actions: [{ state: "done", error: null }, { state: "done" }],
+    });
   });
 
   it("does not keep a cancelled run from ending", async () => {
     const now = 1_000_000;
     const live = createMemoryAccess({ namespaces: [unshardedNamespace("a")], now: () => now });
     const plan = planOf([shardChange("a")]);
-    let record = createRun(plan, { id: "run-1", requestedBy: "ci", overrides: [], origin: null, leaseToken: 1, now });
-    for (let steps = 0; steps < 3; steps++) record = await advanceRun(record, plan, live, now, () => "everything is paused");
+    let record = createRun(plan, {
+      id: "run-1",
+      requestedBy: "ci",
+      overrides: [],
+      origin: null,
+      leaseToken: 1,
+      now,
+    });
+    for (let steps = 0; steps < 3; steps++)
+      record = await advanceRun(record, plan, live, now, () => "everything is paused");
     record = await advanceRun(requestCancel(record), plan, live, now, () => "everything is paused");
     expect(record.run).toMatchObject({ state: "cancelled", actions: [{ state: "notExecuted" }] });
   });

@@ -20,13 +20,23 @@ async function leftBehind(reason: string, isPaused: boolean) {
     pollsToComplete: () => pace.of,
   });
   const plan = planOf([shardChange("b"), shardChange("a", ["b"])]);
-  let record: RunRecord = createRun(plan, { id: "run-1", requestedBy: "ci", overrides: [], origin: null, leaseToken: 1, now });
+  let record: RunRecord = createRun(plan, {
+    id: "run-1",
+    requestedBy: "ci",
+    overrides: [],
+    origin: null,
+    leaseToken: 1,
+    now,
+  });
   for (let steps = 0; steps < 12 && record.run.actions[1]?.state !== "running"; steps++) {
     record = await advanceRun(record, plan, live, now);
     if (record.run.actions[0]?.state === "done") pace.of = 100;
     now += 5000;
   }
-  if (isPaused) record = await advanceRun(record, plan, live, now, ({ namespace }) => (namespace === "a" ? reason : null));
+  if (isPaused)
+    record = await advanceRun(record, plan, live, now, ({ namespace }) =>
+      namespace === "a" ? reason : null,
+    );
   record = detachAction(record, "a", reason, now);
   return { live, run: record.run };
 }
@@ -37,10 +47,18 @@ describe("cancelling a run that has ended", () => {
     ["it has stalled", false, "failed"],
   ] as const)("cancels what it left behind because %s", async (reason, isPaused, state) => {
     const { live, run } = await leftBehind(reason, isPaused);
-    expect(run).toMatchObject({ state, actions: [{ state: "done" }, { operation: { state: "running" } }] });
+    expect(run).toMatchObject({
+      state,
+      actions: [{ state: "done" }, { operation: { state: "running" } }],
+    });
     const after = await cancelLeftBehind(live, run);
-    expect(after).toMatchObject({ state, actions: [{ state: "done" }, { operation: { state: "cancelled" } }] });
-    expect(await live.history(REF, 1)).toMatchObject({ value: [{ state: "cancelled", paused: null }] });
+    expect(after).toMatchObject({
+      state,
+      actions: [{ state: "done" }, { operation: { state: "cancelled" } }],
+    });
+    expect(await live.history(REF, 1)).toMatchObject({
+      value: [{ state: "cancelled", paused: null }],
+    });
     expect(live.calls.filter((call) => call.startsWith("cancel "))).toEqual(["cancel a"]);
   });
 

@@ -31,7 +31,11 @@ describe("findStaleChanges", () => {
     expect(await findStaleChanges(plan, live)).toEqual([
       { namespace: "a", kind: "stale", message: "operation 1 (shard) of 'a' is running" },
       { namespace: "b", kind: "unreadable", message: "no answer" },
-      { namespace: "c", kind: "stale", message: "the layout of 'c' at epoch 1 is not the planned one" },
+      {
+        namespace: "c",
+        kind: "stale",
+        message: "the layout of 'c' at epoch 1 is not the planned one",
+      },
       { namespace: "d", kind: "stale", message: "'d' is at epoch 2, the plan was made at epoch 1" },
     ]);
   });
@@ -41,14 +45,20 @@ describe("findStaleChanges", () => {
     const [first] = plan.changes;
     if (!first) throw new Error("no change");
     const ref = { name: "a", object: "ORDERS" };
-    const started = await live.start(ref, { ...first, correlationId: "x", requestedBy: "y", refuseEmpty: false });
+    const started = await live.start(ref, {
+      ...first,
+      correlationId: "x",
+      requestedBy: "y",
+      refuseEmpty: false,
+    });
     await live.cancel(ref, started.ok ? started.value.id : 0);
     const ended = await live.history(ref, 1);
     const described = await live.describe(ref);
     if (!ended.ok || !described.ok) throw new Error("unreadable");
     const withEnded = {
       ...live,
-      describe: async () => ({ ok: true, value: { ...described.value, operation: ended.value[0] ?? null } }) as const,
+      describe: async () =>
+        ({ ok: true, value: { ...described.value, operation: ended.value[0] ?? null } }) as const,
     };
     expect(await findStaleChanges(planOf([first]), withEnded)).toEqual([]);
   });

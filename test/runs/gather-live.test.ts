@@ -25,9 +25,17 @@ function spec(name: string, changes: Partial<NamespaceSpec> = {}): NamespaceSpec
   };
 }
 
-const desiredOf = (...namespaces: NamespaceSpec[]): DesiredState => ({ environment: "test", commit: null, namespaces });
+const desiredOf = (...namespaces: NamespaceSpec[]): DesiredState => ({
+  environment: "test",
+  commit: null,
+  namespaces,
+});
 const memoryOf = (...names: string[]): MemoryAccess =>
-  createMemoryAccess({ namespaces: names.map(unshardedNamespace), now: () => 5, pollsToComplete: () => 0 });
+  createMemoryAccess({
+    namespaces: names.map(unshardedNamespace),
+    now: () => 5,
+    pollsToComplete: () => 0,
+  });
 
 describe("gatherLive", () => {
   it("reads every desired and every known namespace once, and counts only what a plan needs", async () => {
@@ -36,20 +44,34 @@ describe("gatherLive", () => {
     const known = ["forgotten", "same"].map((name) => ({ name, object: "ORDERS" }));
     const state = await gatherLive(live, desiredOf(spec("changes"), same), known);
     expect(
-      state.namespaces.map(({ ref, namespace, distribution }) => [ref.name, namespace.ok, distribution?.ok ?? null]),
+      state.namespaces.map(({ ref, namespace, distribution }) => [
+        ref.name,
+        namespace.ok,
+        distribution?.ok ?? null,
+      ]),
     ).toEqual([
       ["changes", true, true],
       ["forgotten", true, null],
       ["same", true, null],
     ]);
-    expect(live.calls.toSorted()).toEqual(["describe changes", "describe forgotten", "describe same", "distribute changes"]);
+    expect(live.calls.toSorted()).toEqual([
+      "describe changes",
+      "describe forgotten",
+      "describe same",
+      "distribute changes",
+    ]);
   });
 
   it("keeps a namespace that cannot be read as the failure it is", async () => {
     const live = memoryOf("down", "up");
     live.breakCalls("down", { kind: "unreachable", message: "no answer" }, 1);
     const state = await gatherLive(live, desiredOf(spec("down"), spec("gone"), spec("up")), []);
-    expect(state.namespaces.map(({ ref, namespace }) => [ref.name, namespace.ok ? "read" : namespace.failure.kind])).toEqual([
+    expect(
+      state.namespaces.map(({ ref, namespace }) => [
+        ref.name,
+        namespace.ok ? "read" : namespace.failure.kind,
+      ]),
+    ).toEqual([
       ["down", "unreachable"],
       ["gone", "unbound"],
       ["up", "read"],
@@ -59,7 +81,10 @@ describe("gatherLive", () => {
   it("keeps a failed count apart from no count", async () => {
     const live: LiveReader = {
       ...memoryOf("a"),
-      distribute: async () => ({ ok: false, failure: { kind: "unreachable", message: "too slow" } }),
+      distribute: async () => ({
+        ok: false,
+        failure: { kind: "unreachable", message: "too slow" },
+      }),
     };
     const state = await gatherLive(live, desiredOf(spec("a")), []);
     expect(state.namespaces[0]).toMatchObject({
@@ -69,7 +94,9 @@ describe("gatherLive", () => {
   });
 
   it("reads the old and the new place of a namespace whose binding was changed", async () => {
-    const state = await gatherLive(memoryOf("a"), desiredOf(spec("a", { object: "OTHER" })), [{ name: "a", object: "ORDERS" }]);
+    const state = await gatherLive(memoryOf("a"), desiredOf(spec("a", { object: "OTHER" })), [
+      { name: "a", object: "ORDERS" },
+    ]);
     expect(state.namespaces.map(({ ref, namespace }) => [ref.object, namespace.ok])).toEqual([
       ["ORDERS", true],
       ["OTHER", false],
@@ -109,7 +136,9 @@ describe("runBounded", () => {
   });
 
   it("passes an exception on", async () => {
-    const failing = runBounded([1, 2, 3], 2, (item) => (item === 2 ? Promise.reject(new Error("two")) : Promise.resolve(item)));
+    const failing = runBounded([1, 2, 3], 2, (item) =>
+      item === 2 ? Promise.reject(new Error("two")) : Promise.resolve(item),
+    );
     await expect(failing).rejects.toThrow("two");
   });
 });

@@ -3,7 +3,16 @@ import { describe, expect, it } from "vitest";
 import type { Run } from "../../src/model/api.ts";
 import type { Plan } from "../../src/model/plan.ts";
 import { DEFAULT_POLICY } from "../../src/model/spec.ts";
-import { applyPlan, call, controlsOf, desired, followRun, makePlan, refusal, spec } from "../support/control-api.ts";
+import {
+  applyPlan,
+  call,
+  controlsOf,
+  desired,
+  followRun,
+  makePlan,
+  refusal,
+  spec,
+} from "../support/control-api.ts";
 
 /** A minute that is over for a year whenever the test runs: no window is open. */
 const LONG_AGO = { start: "0 0 29 2 *", durationMs: 60_000, timezone: "UTC" };
@@ -11,14 +20,19 @@ const ALWAYS = { start: "* * * * *", durationMs: 3_600_000, timezone: "Europe/Be
 
 describe("POST /v1/plans", () => {
   it("plans what differs, and keeps the plan under its fingerprint", async () => {
-    const plan = await makePlan("plan-1", [spec("p1-orders"), spec("p1-carts", { strategy: "none", shardKey: null, count: 1 })]);
+    const plan = await makePlan("plan-1", [
+      spec("p1-orders"),
+      spec("p1-carts", { strategy: "none", shardKey: null, count: 1 }),
+    ]);
     expect(plan).toMatchObject({
       environment: "plan-1",
       changes: [{ kind: "shard", namespace: "p1-orders", epoch: 1, rowsTotal: 3 }],
       inSync: [{ namespace: "p1-carts", rows: 3 }],
       blocks: [],
     });
-    const stored = await call<Plan>("GET", `/v1/plans/${plan.fingerprint}`, { token: "read-token" });
+    const stored = await call<Plan>("GET", `/v1/plans/${plan.fingerprint}`, {
+      token: "read-token",
+    });
     expect(stored.status).toBe(200);
     expect(stored.body).toEqual(plan);
   });
@@ -45,24 +59,36 @@ describe("POST /v1/plans", () => {
   ])("blocks %s as unreadable and changes nothing", async (_name, name, object, message) => {
     const plan = await makePlan("plan-4", [spec(name, { object })]);
     expect(plan.changes).toEqual([]);
-    expect(plan.blocks).toMatchObject([{ guard: "unreadable", namespace: name, message: expect.stringContaining(message) }]);
-    const answer = await refusal("POST", `/v1/plans/${plan.fingerprint}/apply`, { body: { overrides: ["unreadable"] } });
+    expect(plan.blocks).toMatchObject([
+      { guard: "unreadable", namespace: name, message: expect.stringContaining(message) },
+    ]);
+    const answer = await refusal("POST", `/v1/plans/${plan.fingerprint}/apply`, {
+      body: { overrides: ["unreadable"] },
+    });
     expect(answer).toMatchObject({ status: 409, body: { kind: "blocked" } });
   });
 
   it("builds on a basis, and refuses one that it does not know", async () => {
     const basis = await makePlan("plan-5", [spec("p5-orders", { strategy: "range" })]);
     const body = { desired: desired("plan-5", [spec("p5-orders", { strategy: "range" })]) };
-    const again = await call<Plan>("POST", "/v1/plans", { body: { ...body, basis: basis.fingerprint } });
+    const again = await call<Plan>("POST", "/v1/plans", {
+      body: { ...body, basis: basis.fingerprint },
+    });
     expect(again.body.fingerprint).toBe(basis.fingerprint);
-    const unknown = await refusal("POST", "/v1/plans", { body: { ...body, basis: "0".repeat(64) } });
+    const unknown = await refusal("POST", "/v1/plans", {
+      body: { ...body, basis: "0".repeat(64) },
+    });
     expect(unknown).toMatchObject({ status: 404, body: { kind: "unknownPlan" } });
   });
 
   it("stores and returns a plan larger than a row may be", async () => {
     const long = "x".repeat(4000);
     const specs = Array.from({ length: 800 }, (_, index) =>
-      spec(`p6-${index}`, { object: "GONE", source: { file: long, line: 1, column: 1 }, labels: { long: long.slice(0, 500) } }),
+      spec(`p6-${index}`, {
+        object: "GONE",
+        source: { file: long, line: 1, column: 1 },
+        labels: { long: long.slice(0, 500) },
+      }),
     );
     const plan = await makePlan("plan-6", specs);
     expect(plan.blocks).toHaveLength(800);
@@ -80,44 +106,119 @@ describe("a request body", () => {
     ["null", "null", "the body"],
     ["an unknown key", { desired: desired("b", [good]), force: true }, "force"],
     ["an unknown key inside", { desired: { ...desired("b", [good]), extra: 1 } }, "extra"],
-    ["an unknown key in a namespace", { desired: desired("b", [{ ...good, shards: 3 } as never]) }, "desired.namespaces.0"],
+    [
+      "an unknown key in a namespace",
+      { desired: desired("b", [{ ...good, shards: 3 } as never]) },
+      "desired.namespaces.0",
+    ],
     ["a missing field", { desired: { environment: "b", commit: null } }, "desired.namespaces"],
-    ["a count of 0", { desired: desired("b", [{ ...good, count: 0 }]) }, "desired.namespaces.0.count"],
-    ["a count of 1001", { desired: desired("b", [{ ...good, count: 1001 }]) }, "desired.namespaces.0.count"],
-    ["half a shard", { desired: desired("b", [{ ...good, count: 1.5 }]) }, "desired.namespaces.0.count"],
+    [
+      "a count of 0",
+      { desired: desired("b", [{ ...good, count: 0 }]) },
+      "desired.namespaces.0.count",
+    ],
+    [
+      "a count of 1001",
+      { desired: desired("b", [{ ...good, count: 1001 }]) },
+      "desired.namespaces.0.count",
+    ],
+    [
+      "half a shard",
+      { desired: desired("b", [{ ...good, count: 1.5 }]) },
+      "desired.namespaces.0.count",
+    ],
     [
       "an unknown strategy",
       { desired: desired("b", [{ ...good, strategy: "modulo" as never }]) },
       "desired.namespaces.0.strategy",
     ],
     ["a hash without a key", { desired: desired("b", [{ ...good, shardKey: null }]) }, "shardKey"],
-    ["none with a key", { desired: desired("b", [{ ...good, strategy: "none", count: 1 }]) }, "shardKey"],
-    ["none with shards", { desired: desired("b", [{ ...good, strategy: "none", shardKey: null }]) }, "count"],
-    ["custom without a partitioner", { desired: desired("b", [{ ...good, strategy: "custom" }]) }, "partitioner"],
-    ["hash with a partitioner", { desired: desired("b", [{ ...good, partitioner: "byRegion" }]) }, "partitioner"],
-    ["hash with split points", { desired: desired("b", [{ ...good, splitPoints: [] }]) }, "splitPoints"],
-    ["too few split points", { desired: desired("b", [{ ...good, strategy: "range", splitPoints: [] }]) }, "count - 1 = 1"],
-    ["roundRobin without a directory", { desired: desired("b", [{ ...good, strategy: "roundRobin" }]) }, "directory"],
+    [
+      "none with a key",
+      { desired: desired("b", [{ ...good, strategy: "none", count: 1 }]) },
+      "shardKey",
+    ],
+    [
+      "none with shards",
+      { desired: desired("b", [{ ...good, strategy: "none", shardKey: null }]) },
+      "count",
+    ],
+    [
+      "custom without a partitioner",
+      { desired: desired("b", [{ ...good, strategy: "custom" }]) },
+      "partitioner",
+    ],
+    [
+      "hash with a partitioner",
+      { desired: desired("b", [{ ...good, partitioner: "byRegion" }]) },
+      "partitioner",
+    ],
+    [
+      "hash with split points",
+      { desired: desired("b", [{ ...good, splitPoints: [] }]) },
+      "splitPoints",
+    ],
+    [
+      "too few split points",
+      { desired: desired("b", [{ ...good, strategy: "range", splitPoints: [] }]) },
+      "count - 1 = 1",
+    ],
+    [
+      "roundRobin without a directory",
+      { desired: desired("b", [{ ...good, strategy: "roundRobin" }]) },
+      "directory",
+    ],
     ["the same namespace twice", { desired: desired("b", [good, good]) }, "twice"],
-    ["a name with a line break", { desired: desired("b", [{ ...good, name: "a\nb" }]) }, "control characters"],
-    ["an empty name", { desired: desired("b", [{ ...good, name: "" }]) }, "desired.namespaces.0.name"],
-    ["a binding that is no name", { desired: desired("b", [{ ...good, object: "OR DERS" }]) }, "binding"],
-    ["a basis that is no fingerprint", { desired: desired("b", [good]), basis: "abc" }, "64 lower-case hex"],
+    [
+      "a name with a line break",
+      { desired: desired("b", [{ ...good, name: "a\nb" }]) },
+      "control characters",
+    ],
+    [
+      "an empty name",
+      { desired: desired("b", [{ ...good, name: "" }]) },
+      "desired.namespaces.0.name",
+    ],
+    [
+      "a binding that is no name",
+      { desired: desired("b", [{ ...good, object: "OR DERS" }]) },
+      "binding",
+    ],
+    [
+      "a basis that is no fingerprint",
+      { desired: desired("b", [good]), basis: "abc" },
+      "64 lower-case hex",
+    ],
     [
       "a window that is no cron expression",
-      { desired: desired("b", [{ ...good, policy: { ...DEFAULT_POLICY, windows: [{ ...ALWAYS, start: "soon" }] } }]) },
+      {
+        desired: desired("b", [
+          { ...good, policy: { ...DEFAULT_POLICY, windows: [{ ...ALWAYS, start: "soon" }] } },
+        ]),
+      },
       "cron expression",
     ],
     [
       "a window in an unknown time zone",
-      { desired: desired("b", [{ ...good, policy: { ...DEFAULT_POLICY, windows: [{ ...ALWAYS, timezone: "Mars/Olympus" }] } }]) },
+      {
+        desired: desired("b", [
+          {
+            ...good,
+            policy: { ...DEFAULT_POLICY, windows: [{ ...ALWAYS, timezone: "Mars/Olympus" }] },
+          },
+        ]),
+      },
       "time zone",
     ],
   ])("with %s is refused and named", async (_name, body, message) => {
     const answer = await refusal("POST", "/v1/plans", { body });
     expect(answer.status).toBe(400);
     expect(answer.headers.get("content-type")).toBe("application/problem+json");
-    expect(answer.body).toMatchObject({ kind: "invalid", status: 400, type: "https://shardctl.dev/problems/invalid" });
+    expect(answer.body).toMatchObject({
+      kind: "invalid",
+      status: 400,
+      type: "https://shardctl.dev/problems/invalid",
+    });
     expect(answer.body.detail).toContain(message);
   });
 
@@ -133,7 +234,9 @@ describe("a request body", () => {
   it("is read only up to 8 MiB", async () => {
     const answer = await refusal("POST", "/v1/plans", { body: " ".repeat(8 * 1024 * 1024 + 1) });
     expect(answer).toMatchObject({ status: 413, body: { kind: "tooLarge" } });
-    const apply = await refusal("POST", `/v1/plans/${"0".repeat(64)}/apply`, { body: " ".repeat(8 * 1024 * 1024 + 1) });
+    const apply = await refusal("POST", `/v1/plans/${"0".repeat(64)}/apply`, {
+      body: " ".repeat(8 * 1024 * 1024 + 1),
+    });
     expect(apply.status).toBe(413);
   });
 });
@@ -151,9 +254,15 @@ describe("POST /v1/plans/:fingerprint/apply", () => {
       requestedBy: "ci",
     });
     const run = await followRun(answer.body.id);
-    expect(run).toMatchObject({ state: "succeeded", actions: [{ namespace: "a1-orders", state: "done", error: null }] });
+    expect(run).toMatchObject({
+      state: "succeeded",
+      actions: [{ namespace: "a1-orders", state: "done", error: null }],
+    });
     const next = await makePlan("apply-1", [spec("a1-orders")]);
-    expect(next).toMatchObject({ changes: [], inSync: [{ namespace: "a1-orders", members: 2, epoch: 2 }] });
+    expect(next).toMatchObject({
+      changes: [],
+      inSync: [{ namespace: "a1-orders", members: 2, epoch: 2 }],
+    });
   });
 
   it("answers with the active run when the same plan is applied again", async () => {
@@ -169,10 +278,16 @@ describe("POST /v1/plans/:fingerprint/apply", () => {
   it("refuses while another run of the environment is active, and names it", async () => {
     await controlsOf("a3-slow").setPace(1000);
     const slow = await makePlan("apply-3", [spec("a3-slow")]);
-    const other = await makePlan("apply-3", [spec("a3-slow", { strategy: "none", shardKey: null, count: 1 }), spec("a3-other")]);
+    const other = await makePlan("apply-3", [
+      spec("a3-slow", { strategy: "none", shardKey: null, count: 1 }),
+      spec("a3-other"),
+    ]);
     const run = await applyPlan(slow);
     const answer = await refusal("POST", `/v1/plans/${other.fingerprint}/apply`);
-    expect(answer).toMatchObject({ status: 409, body: { kind: "locked", detail: expect.stringContaining(run.id) } });
+    expect(answer).toMatchObject({
+      status: 409,
+      body: { kind: "locked", detail: expect.stringContaining(run.id) },
+    });
     await call("POST", `/v1/runs/${run.id}/cancel`);
     await followRun(run.id);
     expect((await call("POST", `/v1/plans/${other.fingerprint}/apply`)).status).toBe(202);
@@ -180,9 +295,16 @@ describe("POST /v1/plans/:fingerprint/apply", () => {
 
   it("gives the lock to one of two plans that are applied at the same moment", async () => {
     for (const name of ["a4-one", "a4-two"]) await controlsOf(name).setPace(1000);
-    const plans = [await makePlan("apply-4", [spec("a4-one")]), await makePlan("apply-4", [spec("a4-two")])];
-    const answers = await Promise.all(plans.map(({ fingerprint }) => refusal("POST", `/v1/plans/${fingerprint}/apply`)));
-    expect(answers.map(({ status }) => status).toSorted((left, right) => left - right)).toEqual([202, 409]);
+    const plans = [
+      await makePlan("apply-4", [spec("a4-one")]),
+      await makePlan("apply-4", [spec("a4-two")]),
+    ];
+    const answers = await Promise.all(
+      plans.map(({ fingerprint }) => refusal("POST", `/v1/plans/${fingerprint}/apply`)),
+    );
+    expect(answers.map(({ status }) => status).toSorted((left, right) => left - right)).toEqual([
+      202, 409,
+    ]);
   });
 
   it("locks a namespace across environments, and leaves other environments alone", async () => {
@@ -191,18 +313,29 @@ describe("POST /v1/plans/:fingerprint/apply", () => {
     const same = await makePlan("apply-5-two", [spec("a5-shared", { count: 3 })]);
     const free = await makePlan("apply-5-three", [spec("a5-free")]);
     await applyPlan(one);
-    expect(await refusal("POST", `/v1/plans/${same.fingerprint}/apply`)).toMatchObject({ status: 409, body: { kind: "locked" } });
+    expect(await refusal("POST", `/v1/plans/${same.fingerprint}/apply`)).toMatchObject({
+      status: 409,
+      body: { kind: "locked" },
+    });
     expect((await followRun((await applyPlan(free)).id)).state).toBe("succeeded");
   });
 
   it.each([
     ["another epoch", "a6-epoch", { epoch: 4 }, "epoch 4"],
-    ["another layout", "a6-layout", { layout: { kind: "none", generation: 9, members: ["a6-layout"] } }, "layout"],
+    [
+      "another layout",
+      "a6-layout",
+      { layout: { kind: "none", generation: 9, members: ["a6-layout"] } },
+      "layout",
+    ],
   ] as const)("refuses a stale plan: %s", async (_name, name, change, message) => {
     const plan = await makePlan("apply-6", [spec(name), spec(`${name}-too`)]);
     await controlsOf(name).edit(change);
     const answer = await refusal("POST", `/v1/plans/${plan.fingerprint}/apply`);
-    expect(answer).toMatchObject({ status: 409, body: { kind: "stalePlan", detail: expect.stringContaining(message) } });
+    expect(answer).toMatchObject({
+      status: 409,
+      body: { kind: "stalePlan", detail: expect.stringContaining(message) },
+    });
     expect(answer.body.errors).toMatchObject([{ path: name }]);
     expect(await controlsOf(`${name}-too`).verbs()).not.toContain("start");
   });
@@ -214,21 +347,30 @@ describe("POST /v1/plans/:fingerprint/apply", () => {
     await followRun(run.id, ({ actions }) => actions[0]?.state === "running");
     // The other run's operation is live, but not its lock: an operation may also be started by the object's own code.
     const answer = await refusal("POST", `/v1/plans/${plan.fingerprint}/apply`);
-    expect(answer).toMatchObject({ status: 409, body: { detail: expect.stringContaining(run.id) } });
+    expect(answer).toMatchObject({
+      status: 409,
+      body: { detail: expect.stringContaining(run.id) },
+    });
   });
 
   it("refuses a plan that was applied already", async () => {
     const plan = await makePlan("apply-8", [spec("a8-orders")]);
     await followRun((await applyPlan(plan)).id);
     const answer = await refusal("POST", `/v1/plans/${plan.fingerprint}/apply`);
-    expect(answer).toMatchObject({ status: 409, body: { kind: "stalePlan", detail: expect.stringContaining("epoch 2") } });
+    expect(answer).toMatchObject({
+      status: 409,
+      body: { kind: "stalePlan", detail: expect.stringContaining("epoch 2") },
+    });
   });
 
   it("refuses for now when a namespace cannot be read", async () => {
     const plan = await makePlan("apply-9", [spec("a9-orders")]);
     await controlsOf("a9-orders").breakCalls({ kind: "unreachable", message: "" }, 1);
     const answer = await refusal("POST", `/v1/plans/${plan.fingerprint}/apply`);
-    expect(answer).toMatchObject({ status: 503, body: { kind: "unavailable", detail: expect.stringContaining("fell over") } });
+    expect(answer).toMatchObject({
+      status: 503,
+      body: { kind: "unavailable", detail: expect.stringContaining("fell over") },
+    });
     expect((await call("POST", `/v1/plans/${plan.fingerprint}/apply`)).status).toBe(202);
   });
 
@@ -243,8 +385,14 @@ describe("POST /v1/plans/:fingerprint/apply", () => {
     const plan = await makePlan("apply-10", [spec("a10-orders", { policy })]);
     const path = `/v1/plans/${plan.fingerprint}/apply`;
     const blocked = await refusal("POST", path);
-    expect(blocked).toMatchObject({ status: 409, body: { kind: "blocked", detail: expect.stringContaining("2 guards") } });
-    expect(blocked.body.errors?.map(({ message }) => message.split(":")[0]).toSorted()).toEqual(["budget", "suspend"]);
+    expect(blocked).toMatchObject({
+      status: 409,
+      body: { kind: "blocked", detail: expect.stringContaining("2 guards") },
+    });
+    expect(blocked.body.errors?.map(({ message }) => message.split(":")[0]).toSorted()).toEqual([
+      "budget",
+      "suspend",
+    ]);
     expect((await refusal("POST", path, { body: { overrides: ["budget"] } })).status).toBe(409);
     const answer = await call<Run>("POST", path, { body: { overrides: ["budget", "suspend"] } });
     expect(answer).toMatchObject({ status: 202, body: { overrides: ["budget", "suspend"] } });
@@ -254,7 +402,9 @@ describe("POST /v1/plans/:fingerprint/apply", () => {
     const open = { ...DEFAULT_POLICY, maxSkew: 100, windows: [LONG_AGO, ALWAYS] };
     const plan = await makePlan("apply-11", [spec("a11-open", { policy: open })]);
     expect((await call("POST", `/v1/plans/${plan.fingerprint}/apply`)).status).toBe(202);
-    const closed = await makePlan("apply-11b", [spec("a11-closed", { policy: { ...open, windows: [LONG_AGO] } })]);
+    const closed = await makePlan("apply-11b", [
+      spec("a11-closed", { policy: { ...open, windows: [LONG_AGO] } }),
+    ]);
     const path = `/v1/plans/${closed.fingerprint}/apply`;
     expect(await refusal("POST", path)).toMatchObject({
       status: 409,
@@ -265,7 +415,9 @@ describe("POST /v1/plans/:fingerprint/apply", () => {
 
   it("keeps who asked, and never lets a body replace the token's name", async () => {
     const plan = await makePlan("apply-12", [spec("a12-orders")]);
-    const answer = await call<Run>("POST", `/v1/plans/${plan.fingerprint}/apply`, { body: { requestedBy: "alice" } });
+    const answer = await call<Run>("POST", `/v1/plans/${plan.fingerprint}/apply`, {
+      body: { requestedBy: "alice" },
+    });
     expect(answer.body.requestedBy).toBe("ci (alice)");
   });
 

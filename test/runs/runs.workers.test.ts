@@ -24,7 +24,9 @@ import {
 
 /** Kills the coordinator the way a crash does: what is not durable is lost, its memory too. */
 async function crashCoordinator(): Promise<void> {
-  await runInDurableObject(coordinatorStub(), (_instance, state) => state.abort("crash")).catch(() => undefined);
+  await runInDurableObject(coordinatorStub(), (_instance, state) => state.abort("crash")).catch(
+    () => undefined,
+  );
 }
 
 async function dropAlarm(): Promise<void> {
@@ -48,7 +50,10 @@ describe("following a run", () => {
     const run = await applyPlan(await makePlan("follow-1", [spec("f1-orders")]));
     const seen: Run[] = [run];
     while (seen.at(-1)?.finishedAt === null) {
-      const { body } = await call<Run>("GET", `/v1/runs/${run.id}?wait=10&since=${seen.at(-1)?.updatedAt}`);
+      const { body } = await call<Run>(
+        "GET",
+        `/v1/runs/${run.id}?wait=10&since=${seen.at(-1)?.updatedAt}`,
+      );
       seen.push(body);
     }
     const times = seen.map(({ updatedAt }) => updatedAt);
@@ -67,9 +72,15 @@ describe("following a run", () => {
     expect(again.body).toEqual(ended);
   });
 
-  it.each(["wait=31", "wait=-1", "wait=1.5", "wait=soon", "since=x", "wait="])("refuses ?%s", async (query) => {
-    expect(await refusal("GET", `/v1/runs/any?${query}`)).toMatchObject({ status: 400, body: { kind: "invalid" } });
-  });
+  it.each(["wait=31", "wait=-1", "wait=1.5", "wait=soon", "since=x", "wait="])(
+    "refuses ?%s",
+    async (query) => {
+      expect(await refusal("GET", `/v1/runs/any?${query}`)).toMatchObject({
+        status: 400,
+        body: { kind: "invalid" },
+      });
+    },
+  );
 
   it("does not know every run", async () => {
     for (const path of ["/v1/runs/run-0", "/v1/runs/run-0?wait=1"]) {
@@ -101,7 +112,9 @@ describe("a run", () => {
     ]);
     const run = await followRun((await applyPlan(plan)).id);
     expect(run.state).toBe("failed");
-    expect(Object.fromEntries(run.actions.map(({ namespace, state }) => [namespace, state]))).toEqual({
+    expect(
+      Object.fromEntries(run.actions.map(({ namespace, state }) => [namespace, state])),
+    ).toEqual({
       "r1-base": "failed",
       "r1-a-dependent": "notExecuted",
       "r1-other": "done",
@@ -112,13 +125,19 @@ describe("a run", () => {
 
   it("is cancelled: the running operation is undone and the rest never starts", async () => {
     await controlsOf("r2-slow").setPace(1000);
-    const plan = await makePlan("run-2", [spec("r2-slow"), spec("r2-then", { dependsOn: ["r2-slow"] })]);
+    const plan = await makePlan("run-2", [
+      spec("r2-slow"),
+      spec("r2-then", { dependsOn: ["r2-slow"] }),
+    ]);
     const { id } = await applyPlan(plan);
     await followRun(id, ({ actions }) => actions[0]?.state === "running");
     const answer = await call<Run>("POST", `/v1/runs/${id}/cancel`);
     expect(answer.status).toBe(202);
     const run = await followRun(id);
-    expect(run).toMatchObject({ state: "cancelled", actions: [{ state: "cancelled" }, { state: "notExecuted" }] });
+    expect(run).toMatchObject({
+      state: "cancelled",
+      actions: [{ state: "cancelled" }, { state: "notExecuted" }],
+    });
     expect((await call("POST", `/v1/runs/${id}/cancel`)).status).toBe(202);
     expect((await makePlan("run-2", [spec("r2-slow")])).changes).toHaveLength(1);
   });
@@ -130,7 +149,8 @@ describe("a run", () => {
     await followRun(id, ({ actions }) => actions[0]?.state === "running");
     await controls.setDelay(400);
     const asked = (await controls.verbs()).length;
-    while ((await controls.verbs()).length <= asked) await new Promise((resolve) => setTimeout(resolve, 5));
+    while ((await controls.verbs()).length <= asked)
+      await new Promise((resolve) => setTimeout(resolve, 5));
     await call("POST", `/v1/runs/${id}/cancel`);
     expect(await followRun(id)).toMatchObject({ state: "cancelled" });
   });
@@ -138,7 +158,10 @@ describe("a run", () => {
   it("cannot be cancelled when it has succeeded", async () => {
     const run = await followRun((await applyPlan(await makePlan("run-3", [spec("r3-orders")]))).id);
     const answer = await refusal("POST", `/v1/runs/${run.id}/cancel`);
-    expect(answer).toMatchObject({ status: 409, body: { kind: "conflict", detail: expect.stringContaining("succeeded") } });
+    expect(answer).toMatchObject({
+      status: 409,
+      body: { kind: "conflict", detail: expect.stringContaining("succeeded") },
+    });
   });
 
   it("waits out a namespace that falls over", async () => {
@@ -160,13 +183,19 @@ describe("a run", () => {
     let crashes = 0;
     for (let run = await followRun(id, () => true); run.finishedAt === null; crashes++) {
       await crashCoordinator();
-      run = await followRun(id, ({ updatedAt, finishedAt }) => updatedAt > run.updatedAt || finishedAt !== null);
+      run = await followRun(
+        id,
+        ({ updatedAt, finishedAt }) => updatedAt > run.updatedAt || finishedAt !== null,
+      );
     }
     expect(crashes).toBeGreaterThan(2);
     const run = await followRun(id);
     expect(run.actions.map(({ state }) => state)).toEqual(names.map(() => "done"));
     for (const name of names) {
-      const history = await call<{ operations: unknown[] }>("GET", `/v1/namespaces/${name}/history`);
+      const history = await call<{ operations: unknown[] }>(
+        "GET",
+        `/v1/namespaces/${name}/history`,
+      );
       expect(history.body.operations).toHaveLength(1);
     }
   });
@@ -199,7 +228,9 @@ describe("a run", () => {
     await followRun(id, ({ actions }) => actions[0]?.state === "running");
     const before = (await call<Run>("GET", `/v1/runs/${id}`)).body;
     expect(await runDurableObjectAlarm(coordinatorStub())).toBe(true);
-    const armed = await runInDurableObject(coordinatorStub(), (_instance, state) => state.storage.getAlarm());
+    const armed = await runInDurableObject(coordinatorStub(), (_instance, state) =>
+      state.storage.getAlarm(),
+    );
     expect(armed).not.toBeNull();
     const after = (await call<Run>("GET", `/v1/runs/${id}`)).body;
     expect(after.updatedAt).toBeGreaterThanOrEqual(before.updatedAt);
@@ -234,7 +265,9 @@ describe("a run", () => {
       actions: [{ state: "failed", error: expect.stringContaining("internal errors") }],
     });
     expect(JSON.stringify(run)).not.toContain("secret internals");
-    expect(await refusal("POST", `/v1/plans/${plan.fingerprint}/apply`)).toMatchObject({ body: { kind: "stalePlan" } });
+    expect(await refusal("POST", `/v1/plans/${plan.fingerprint}/apply`)).toMatchObject({
+      body: { kind: "stalePlan" },
+    });
   });
 
   it("survives every object of the Worker being restarted at once", async () => {

@@ -29,7 +29,10 @@ class Bench {
 
   constructor() {
     const sql = openNodeSql();
-    const storage = { sql, transactionSync: <Value>(write: () => Value): Value => write() } as unknown as DurableObjectStorage;
+    const storage = {
+      sql,
+      transactionSync: <Value>(write: () => Value): Value => write(),
+    } as unknown as DurableObjectStorage;
     const store = new CoordinatorStore(sql);
     const plans = new PlanBook({ storage, store, keptPlans: () => [], onPlan: () => undefined });
     this.book = new RunBook({ storage, store, arm: () => undefined, onWrite: () => undefined });
@@ -50,16 +53,33 @@ class Bench {
     });
     const plan = planOf(NAMES.map((name) => shardChange(name)));
     const desired = encodeJson({ environment: plan.environment, commit: null, namespaces: [] });
-    plans.put({ fingerprint: plan.fingerprint, environment: plan.environment, body: encodeJson(plan), desired }, [], "ci");
+    plans.put(
+      {
+        fingerprint: plan.fingerprint,
+        environment: plan.environment,
+        body: encodeJson(plan),
+        desired,
+      },
+      [],
+      "ci",
+    );
     const leaseToken = store.nextLeaseToken(plan.environment);
-    const record = createRun(plan, { id: ID, requestedBy: "ci", overrides: [], origin: null, leaseToken, now: Date.now() });
+    const record = createRun(plan, {
+      id: ID,
+      requestedBy: "ci",
+      overrides: [],
+      origin: null,
+      leaseToken,
+      now: Date.now(),
+    });
     this.book.write(record, null, 0, Date.now());
   }
 
   /** Steps, each at its time, until both operations run. */
   async begin(): Promise<void> {
     for (let steps = 0; steps < 5; steps++) await this.step();
-    if (this.states().some((state) => state !== "running")) throw new Error(`Not running: ${this.states().join(", ")}`);
+    if (this.states().some((state) => state !== "running"))
+      throw new Error(`Not running: ${this.states().join(", ")}`);
   }
 
   async step(): Promise<void> {
@@ -102,7 +122,10 @@ describe("while a step asks namespaces", () => {
     expect(bench.book.load(ID).cancelRequested).toBe(true);
     bench.onAsked = () => undefined;
     await bench.step();
-    expect(bench.run()).toMatchObject({ state: "cancelled", actions: [{ state: "cancelled" }, { state: "cancelled" }] });
+    expect(bench.run()).toMatchObject({
+      state: "cancelled",
+      actions: [{ state: "cancelled" }, { state: "cancelled" }],
+    });
   });
 
   it("what one step could not note, the next finds: nothing is started twice", async () => {
@@ -113,13 +136,22 @@ describe("while a step asks namespaces", () => {
       start: async (...order: Parameters<MemoryAccess["start"]>) => {
         const answer = await started(...order);
         // Somebody writes between the start and its note.
-        if (isFirst) bench.book.write(structuredClone(bench.book.load(ID)), bench.book.load(ID), 0, Date.now());
+        if (isFirst)
+          bench.book.write(
+            structuredClone(bench.book.load(ID)),
+            bench.book.load(ID),
+            0,
+            Date.now(),
+          );
         isFirst = false;
         return answer;
       },
     });
     await bench.begin();
-    expect(bench.live.calls.filter((call) => call.startsWith("start ")).toSorted()).toEqual(["start a", "start b"]);
+    expect(bench.live.calls.filter((call) => call.startsWith("start ")).toSorted()).toEqual([
+      "start a",
+      "start b",
+    ]);
   });
 });
 

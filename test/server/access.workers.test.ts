@@ -12,10 +12,16 @@ afterEach(() => {
   switches.areObjectsBroken = false;
 });
 
-async function askWith(tokens: string | undefined, authorization?: string): Promise<{ status: number; body: Problem }> {
+async function askWith(
+  tokens: string | undefined,
+  authorization?: string,
+): Promise<{ status: number; body: Problem }> {
   const { SHARDCTL_TOKENS: _configured, ...rest } = controlEnv;
   const env = tokens === undefined ? rest : { ...rest, SHARDCTL_TOKENS: tokens };
-  const request = new Request("http://control.test/v1/runs", authorization === undefined ? {} : { headers: { authorization } });
+  const request = new Request(
+    "http://control.test/v1/runs",
+    authorization === undefined ? {} : { headers: { authorization } },
+  );
   const response = await worker.fetch(request, env, createExecutionContext());
   return { status: response.status, body: await response.json() };
 }
@@ -48,13 +54,16 @@ describe("roles", () => {
     expect(refused).toEqual(order.slice(0, order.indexOf(needed)));
   });
 
-  it.each(endpoints)("%s %s is closed without a token, or with a wrong one", async (method, path) => {
-    for (const token of [null, "wrong-token", "", "apply-token-", "x".repeat(5000)]) {
-      const answer = await refusal(method, path, { token });
-      expect(answer).toMatchObject({ status: 401, body: { kind: "unauthenticated" } });
-      expect(answer.headers.get("www-authenticate")).toContain("Bearer");
-    }
-  });
+  it.each(endpoints)(
+    "%s %s is closed without a token, or with a wrong one",
+    async (method, path) => {
+      for (const token of [null, "wrong-token", "", "apply-token-", "x".repeat(5000)]) {
+        const answer = await refusal(method, path, { token });
+        expect(answer).toMatchObject({ status: 401, body: { kind: "unauthenticated" } });
+        expect(answer.headers.get("www-authenticate")).toContain("Bearer");
+      }
+    },
+  );
 
   it("wants the scheme Bearer, in any case", async () => {
     const ask = (authorization: string): Promise<Response> =>
@@ -66,11 +75,14 @@ describe("roles", () => {
 });
 
 describe("SHARDCTL_TOKENS", () => {
-  it.each([undefined, "", "  "])("as %j closes the Worker and says how to open it", async (tokens) => {
-    const answer = await askWith(tokens, "Bearer apply-token");
-    expect(answer).toMatchObject({ status: 401, body: { kind: "unauthenticated" } });
-    expect(answer.body.detail).toContain("Set the secret SHARDCTL_TOKENS");
-  });
+  it.each([undefined, "", "  "])(
+    "as %j closes the Worker and says how to open it",
+    async (tokens) => {
+      const answer = await askWith(tokens, "Bearer apply-token");
+      expect(answer).toMatchObject({ status: 401, body: { kind: "unauthenticated" } });
+      expect(answer.body.detail).toContain("Set the secret SHARDCTL_TOKENS");
+    },
+  );
 
   it.each([
     ["no JSON", "hunter2"],
@@ -78,7 +90,10 @@ describe("SHARDCTL_TOKENS", () => {
     ["an entry without a role", '[{"name":"ci","sha256":"hunter2"}]'],
     ["an unknown role", `[{"name":"ci","role":"root","sha256":"${"0".repeat(64)}"}]`],
     ["a token in the clear", '[{"name":"ci","role":"apply","token":"hunter2"}]'],
-    ["the Worker's own name", `[{"name":"shardctl reconciler","role":"apply","sha256":"${"0".repeat(64)}"}]`],
+    [
+      "the Worker's own name",
+      `[{"name":"shardctl reconciler","role":"apply","sha256":"${"0".repeat(64)}"}]`,
+    ],
     ["a short hash", '[{"name":"ci","role":"apply","sha256":"abcd"}]'],
   ])("with %s closes the Worker, and repeats nothing of the secret", async (_name, tokens) => {
     const answer = await askWith(tokens, "Bearer hunter2");
@@ -93,7 +108,10 @@ describe("SHARDCTL_TOKENS", () => {
       .map((byte) => byte.toString(16).padStart(2, "0"))
       .join("")
       .toUpperCase();
-    expect((await askWith(JSON.stringify([{ name: "loud", role: "read", sha256 }]), "Bearer loud")).status).toBe(200);
+    expect(
+      (await askWith(JSON.stringify([{ name: "loud", role: "read", sha256 }]), "Bearer loud"))
+        .status,
+    ).toBe(200);
   });
 });
 
@@ -102,10 +120,20 @@ describe("a Worker that is set up wrongly", () => {
     const wrong = createReconciler<ControlEnv>({
       objects: () => ({}),
       coordinator: (env) => env.SHARDCTL,
-      github: () => ({ repository: "shop", repositoryId: 1, ownerId: 2, environment: "production", webhookSecret: "hunter2" }),
+      github: () => ({
+        repository: "shop",
+        repositoryId: 1,
+        ownerId: 2,
+        environment: "production",
+        webhookSecret: "hunter2",
+      }),
     });
     for (const path of ["/healthz", "/v1/runs", "/nothing"]) {
-      const response = await wrong.fetch(new Request(`http://control.test${path}`), controlEnv, createExecutionContext());
+      const response = await wrong.fetch(
+        new Request(`http://control.test${path}`),
+        controlEnv,
+        createExecutionContext(),
+      );
       expect(response.status).toBe(503);
       const { detail } = await response.json<Problem>();
       expect(detail).toContain("github.repository: must be owner/name; github.webhookSecret");
@@ -119,7 +147,10 @@ describe("everything else", () => {
     "GET %s is not there",
     async (path) => {
       const answer = await refusal("GET", path);
-      expect(answer).toMatchObject({ status: 404, body: { kind: "notFound", detail: expect.stringContaining(path) } });
+      expect(answer).toMatchObject({
+        status: 404,
+        body: { kind: "notFound", detail: expect.stringContaining(path) },
+      });
       expect(answer.headers.get("content-type")).toBe("application/problem+json");
     },
   );

@@ -1,7 +1,15 @@
 import { describe, expect, it } from "vitest";
 
 import type { NamespaceList, NamespaceReport, OperationList } from "../../src/model/api.ts";
-import { applyPlan, call, controlsOf, followRun, makePlan, refusal, spec } from "../support/control-api.ts";
+import {
+  applyPlan,
+  call,
+  controlsOf,
+  followRun,
+  makePlan,
+  refusal,
+  spec,
+} from "../support/control-api.ts";
 
 const token = "read-token";
 
@@ -10,10 +18,16 @@ describe("GET /v1/namespaces", () => {
     await makePlan("ns-1", [spec("n1-b"), spec("n1-a"), spec("n1-typo", { object: "ODERS" })]);
     const { body } = await call<NamespaceList>("GET", "/v1/namespaces?environment=ns-1", { token });
     expect(body.namespaces).toMatchObject([
-      { kind: "live", namespace: { name: "n1-a", object: "ORDERS", epoch: 1, members: [{ rows: 3 }] } },
+      {
+        kind: "live",
+        namespace: { name: "n1-a", object: "ORDERS", epoch: 1, members: [{ rows: 3 }] },
+      },
       { kind: "live", namespace: { name: "n1-b" } },
     ]);
-    expect((await call<NamespaceList>("GET", "/v1/namespaces?environment=none", { token })).body.namespaces).toEqual([]);
+    expect(
+      (await call<NamespaceList>("GET", "/v1/namespaces?environment=none", { token })).body
+        .namespaces,
+    ).toEqual([]);
     const all = await call<NamespaceList>("GET", "/v1/namespaces", { token });
     expect(all.body.namespaces).toHaveLength(2);
   });
@@ -33,10 +47,16 @@ describe("GET /v1/namespaces", () => {
   });
 
   it("asks one that is not known, for import", async () => {
-    const { body } = await call<NamespaceList>("GET", "/v1/namespaces?object=ORDERS&name=n3-unknown", { token });
+    const { body } = await call<NamespaceList>(
+      "GET",
+      "/v1/namespaces?object=ORDERS&name=n3-unknown",
+      { token },
+    );
     expect(body.namespaces).toMatchObject([{ kind: "live", namespace: { name: "n3-unknown" } }]);
     const bare = await call<NamespaceList>("GET", "/v1/namespaces?object=BARE&name=n3", { token });
-    expect(bare.body.namespaces).toMatchObject([{ kind: "failed", failure: { kind: "notShardable" } }]);
+    expect(bare.body.namespaces).toMatchObject([
+      { kind: "failed", failure: { kind: "notShardable" } },
+    ]);
     const gone = await call<NamespaceList>("GET", "/v1/namespaces?object=GONE&name=n3", { token });
     expect(gone.body.namespaces).toMatchObject([{ kind: "failed", failure: { kind: "unbound" } }]);
     const known = await call<NamespaceList>("GET", "/v1/namespaces?name=n3-unknown", { token });
@@ -52,7 +72,9 @@ describe("GET /v1/namespaces/:name", () => {
       kind: "live",
       namespace: { name: "n4/with slash & ümlaut" },
     });
-    expect((await call<NamespaceReport>("GET", "/v1/namespaces/n4-new?object=ORDERS", { token })).body).toMatchObject({
+    expect(
+      (await call<NamespaceReport>("GET", "/v1/namespaces/n4-new?object=ORDERS", { token })).body,
+    ).toMatchObject({
       kind: "live",
     });
     expect(await refusal("GET", "/v1/namespaces/n4-new", { token })).toMatchObject({
@@ -65,15 +87,23 @@ describe("GET /v1/namespaces/:name", () => {
 describe("GET /v1/namespaces/:name/history", () => {
   it("lists operations, newest first", async () => {
     await followRun((await applyPlan(await makePlan("ns-5", [spec("n5-orders")]))).id);
-    await followRun((await applyPlan(await makePlan("ns-5", [spec("n5-orders", { count: 3 })]))).id);
-    const { body } = await call<OperationList>("GET", "/v1/namespaces/n5-orders/history", { token });
+    await followRun(
+      (await applyPlan(await makePlan("ns-5", [spec("n5-orders", { count: 3 })]))).id,
+    );
+    const { body } = await call<OperationList>("GET", "/v1/namespaces/n5-orders/history", {
+      token,
+    });
     expect(body.operations.map(({ id, kind, state }) => ({ id, kind, state }))).toEqual([
       { id: 2, kind: "rebalance", state: "completed" },
       { id: 1, kind: "shard", state: "completed" },
     ]);
-    const one = await call<OperationList>("GET", "/v1/namespaces/n5-orders/history?limit=1", { token });
+    const one = await call<OperationList>("GET", "/v1/namespaces/n5-orders/history?limit=1", {
+      token,
+    });
     expect(one.body.operations.map(({ id }) => id)).toEqual([2]);
-    expect((await refusal("GET", "/v1/namespaces/n5-orders/history?limit=0", { token })).status).toBe(400);
+    expect(
+      (await refusal("GET", "/v1/namespaces/n5-orders/history?limit=0", { token })).status,
+    ).toBe(400);
   });
 
   it.each([
@@ -81,7 +111,9 @@ describe("GET /v1/namespaces/:name/history", () => {
     ["BARE", 409, "conflict"],
     ["ODD", 503, "unavailable"],
   ])("behind %s answers %i", async (object, status, kind) => {
-    expect(await refusal("GET", `/v1/namespaces/n6/history?object=${object}`, { token })).toMatchObject({
+    expect(
+      await refusal("GET", `/v1/namespaces/n6/history?object=${object}`, { token }),
+    ).toMatchObject({
       status,
       body: { kind },
     });

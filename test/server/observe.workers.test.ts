@@ -1,5 +1,9 @@
 /** History, metrics, health, alerts and the log of the control half, on the real runtime. */
-import { createExecutionContext, createScheduledController, runInDurableObject } from "cloudflare:test";
+import {
+  createExecutionContext,
+  createScheduledController,
+  runInDurableObject,
+} from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import { makeEvent, type NewEvent } from "../../src/history/make-event.ts";
@@ -33,8 +37,13 @@ async function eventsOf(query: string): Promise<readonly HistoryEvent[]> {
   return (await call<EventList>("GET", `/v1/events?${query}`, { token: "read-token" })).body.events;
 }
 
-async function text(path: string, headers: Readonly<Record<string, string>> = {}): Promise<Response> {
-  const request = new Request(`http://control.test${path}`, { headers: { authorization: "Bearer read-token", ...headers } });
+async function text(
+  path: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Response> {
+  const request = new Request(`http://control.test${path}`, {
+    headers: { authorization: "Bearer read-token", ...headers },
+  });
   return worker.fetch(request, controlEnv, createExecutionContext());
 }
 
@@ -74,8 +83,13 @@ describe("the history", () => {
     });
     expect(await eventsOf("environment=events-1&namespace=e1-orders")).toEqual([events[1]]);
     expect(await eventsOf("environment=events-1&kind=plan")).toEqual([events[3]]);
-    expect(await eventsOf(`environment=events-1&before=${events[1]?.id}&limit=1`)).toEqual([events[2]]);
-    expect(await eventsOf(`environment=events-1&after=${events[2]?.id}`)).toEqual([events[1], events[0]]);
+    expect(await eventsOf(`environment=events-1&before=${events[1]?.id}&limit=1`)).toEqual([
+      events[2],
+    ]);
+    expect(await eventsOf(`environment=events-1&after=${events[2]?.id}`)).toEqual([
+      events[1],
+      events[0],
+    ]);
   });
 
   it("tells of reviews, releases and pauses", async () => {
@@ -86,16 +100,33 @@ describe("the history", () => {
     await ask("PUT", "/v1/pause", { body: { reason: "upgrade" } });
     await ask("DELETE", "/v1/pause");
     const { body } = await ask<EventList>("GET", "/v1/events?environment=production&limit=1000");
-    const summaries = body.events.map(({ kind, pull, summary, actor }) => [kind, pull, summary, actor]);
-    expect(summaries).toContainEqual(["review", 71, "the plan was shown in pull request #71", "github-actions (octocat)"]);
-    expect(summaries).toContainEqual(["release", 71, "the plan of pull request #71 was released, overriding skew", "ada"]);
+    const summaries = body.events.map(({ kind, pull, summary, actor }) => [
+      kind,
+      pull,
+      summary,
+      actor,
+    ]);
+    expect(summaries).toContainEqual([
+      "review",
+      71,
+      "the plan was shown in pull request #71",
+      "github-actions (octocat)",
+    ]);
+    expect(summaries).toContainEqual([
+      "release",
+      71,
+      "the plan of pull request #71 was released, overriding skew",
+      "ada",
+    ]);
     expect(summaries).toContainEqual(["pause", null, "nothing is applied any more: upgrade", "ci"]);
     expect(summaries).toContainEqual(["pause", null, "reconciliation has resumed", "ci"]);
   });
 
   it("tells of an operation that was started by hand, once it is seen and once it is over", async () => {
     const policy = { ...DEFAULT_POLICY, maxSkew: 100 };
-    await followRun((await applyPlan(await makePlan("events-2", [spec("e2-orders", { policy })]))).id);
+    await followRun(
+      (await applyPlan(await makePlan("events-2", [spec("e2-orders", { policy })]))).id,
+    );
     await reconcileNow("events-2");
     const before = (await eventsOf("environment=events-2&kind=operation")).length;
     await controlsOf("e2-orders").setPace(3);
@@ -155,7 +186,14 @@ describe("the history", () => {
         Date.now(),
       );
       const store = new HistoryStore(sql);
-      const filter = { environment: null, namespace: null, kind: null, before: null, after: null, limit: 50 };
+      const filter = {
+        environment: null,
+        namespace: null,
+        kind: null,
+        before: null,
+        after: null,
+        limit: 50,
+      };
       for (const query of [
         { ...filter, environment: "rare" },
         { ...filter, environment: "many" },
@@ -168,9 +206,15 @@ describe("the history", () => {
       }
       const plan = (where: string) =>
         sql
-          .exec<{ detail: string }>(`EXPLAIN QUERY PLAN SELECT id FROM events WHERE ${where} ORDER BY id DESC LIMIT 50`)
+          .exec<{ detail: string }>(
+            `EXPLAIN QUERY PLAN SELECT id FROM events WHERE ${where} ORDER BY id DESC LIMIT 50`,
+          )
           .toArray();
-      for (const where of ["environment = 'a'", "environment = 'a' AND namespace = 'b'", "environment = 'a' AND kind = 'c'"]) {
+      for (const where of [
+        "environment = 'a'",
+        "environment = 'a' AND namespace = 'b'",
+        "environment = 'a' AND kind = 'c'",
+      ]) {
         const details = plan(where)
           .map(({ detail }) => detail)
           .join("; ");
@@ -185,9 +229,13 @@ describe("the history", () => {
       .trimEnd()
       .split("\n");
     expect(lines).toHaveLength(total - total / 1000);
-    const ids = [lines[0], lines[5000], lines.at(-1)].map((line) => (JSON.parse(line ?? "") as HistoryEvent).id);
+    const ids = [lines[0], lines[5000], lines.at(-1)].map(
+      (line) => (JSON.parse(line ?? "") as HistoryEvent).id,
+    );
     expect(ids).toEqual(ids.toSorted((left, right) => left - right));
-    const newest = await text("/v1/events?environment=many&limit=3", { accept: "application/jsonl" });
+    const newest = await text("/v1/events?environment=many&limit=3", {
+      accept: "application/jsonl",
+    });
     expect(
       new TextDecoder()
         .decode(await newest.arrayBuffer())
@@ -200,12 +248,16 @@ describe("the history", () => {
     await runInDurableObject(coordinatorStub(), (_instance, state) => {
       const { sql } = state.storage;
       const store = new HistoryStore(sql);
-      const event = (at: number): NewEvent => makeEvent({ at, environment: "bounded", kind: "plan", summary: "x", actor: "y" });
+      const event = (at: number): NewEvent =>
+        makeEvent({ at, environment: "bounded", kind: "plan", summary: "x", actor: "y" });
       const now = Date.now();
-      const count = () => sql.exec<{ count: number }>("SELECT count(*) AS count FROM events").one().count;
+      const count = () =>
+        sql.exec<{ count: number }>("SELECT count(*) AS count FROM events").one().count;
       store.put(event(now - EVENT_AGE_MAX_MS - 1));
       for (let puts = 0; puts < 200; puts++) store.put(event(now));
-      expect(sql.exec("SELECT 1 FROM events WHERE environment = 'bounded' AND at < ?", now).toArray()).toEqual([]);
+      expect(
+        sql.exec("SELECT 1 FROM events WHERE environment = 'bounded' AND at < ?", now).toArray(),
+      ).toEqual([]);
       sql.exec("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events'", EVENTS_MAX);
       for (let puts = 0; puts < 100; puts++) store.put(event(now));
       expect(count()).toBeLessThanOrEqual(300);
@@ -250,7 +302,9 @@ describe("GET /metrics", () => {
     await reconcileNow("metrics-1");
     const found = await metrics();
     expect(
-      Object.fromEntries([...found].filter(([name]) => name.includes('"metrics-1"') && !name.includes("seconds"))),
+      Object.fromEntries(
+        [...found].filter(([name]) => name.includes('"metrics-1"') && !name.includes("seconds")),
+      ),
     ).toMatchObject({
       'shardctl_drifts{environment="metrics-1",kind="spec",state="open"}': 1,
       'shardctl_drifts{environment="metrics-1",kind="skew",state="open"}': 0,
@@ -258,13 +312,22 @@ describe("GET /metrics", () => {
       'shardctl_conditions{environment="metrics-1",type="Ready"}': 0,
       'shardctl_pending_changes{environment="metrics-1"}': 1,
       'shardctl_operations_ended_total{environment="metrics-1",kind="shard",state="completed"}': 1,
-      'shardctl_rows_moved_total{environment="metrics-1"}': run.actions[0]?.operation?.rowsCopied ?? -1,
+      'shardctl_rows_moved_total{environment="metrics-1"}':
+        run.actions[0]?.operation?.rowsCopied ?? -1,
       'shardctl_runs_ended_total{environment="metrics-1",state="succeeded"}': 1,
     });
-    expect(found.get('shardctl_reconcile_ticks_total{environment="metrics-1",outcome="complete"}')).toBeGreaterThanOrEqual(3);
-    const buckets = found.get('shardctl_reconcile_duration_seconds_bucket{environment="metrics-1",le="+Inf"}');
-    expect(buckets).toBe(found.get('shardctl_reconcile_duration_seconds_count{environment="metrics-1"}'));
-    expect(found.get('shardctl_reconcile_last_success_timestamp_seconds{environment="metrics-1"}')).toBeGreaterThan(1.7e9);
+    expect(
+      found.get('shardctl_reconcile_ticks_total{environment="metrics-1",outcome="complete"}'),
+    ).toBeGreaterThanOrEqual(3);
+    const buckets = found.get(
+      'shardctl_reconcile_duration_seconds_bucket{environment="metrics-1",le="+Inf"}',
+    );
+    expect(buckets).toBe(
+      found.get('shardctl_reconcile_duration_seconds_count{environment="metrics-1"}'),
+    );
+    expect(
+      found.get('shardctl_reconcile_last_success_timestamp_seconds{environment="metrics-1"}'),
+    ).toBeGreaterThan(1.7e9);
     expect(found.get("shardctl_paused")).toBe(0);
     expect((await call("GET", "/metrics", { token: null })).status).toBe(401);
   });
@@ -282,7 +345,9 @@ describe("GET /metrics", () => {
     const found = await metrics();
     expect(found.size).toBe(series);
     expect(found.get('shardctl_conditions{environment="metrics-1",type="Stalled"}')).toBe(10_001);
-    expect(found.get('shardctl_drifts{environment="metrics-1",kind="spec",state="open"}')).toBe(10_001);
+    expect(found.get('shardctl_drifts{environment="metrics-1",kind="spec",state="open"}')).toBe(
+      10_001,
+    );
     await runInDurableObject(coordinatorStub(), (_instance, state) => {
       state.storage.sql.exec("DELETE FROM reconciledNames WHERE name LIKE 'many-%'");
     });
@@ -297,12 +362,18 @@ describe("GET /healthz", () => {
   };
 
   it("is well until ticks stay away, and says no more than that", async () => {
-    await worker.scheduled(createScheduledController({ cron: "* * * * *" }), controlEnv, createExecutionContext());
+    await worker.scheduled(
+      createScheduledController({ cron: "* * * * *" }),
+      controlEnv,
+      createExecutionContext(),
+    );
     expect(await status()).toBe(200);
     const shift = (minutes: number) =>
       runInDurableObject(coordinatorStub(), (_instance, state) => {
         const { sql } = state.storage;
-        const kept = sql.exec<{ body: string }>("SELECT body FROM reconcileDocuments WHERE kind = 'heartbeat'").one().body;
+        const kept = sql
+          .exec<{ body: string }>("SELECT body FROM reconcileDocuments WHERE kind = 'heartbeat'")
+          .one().body;
         const heartbeat = JSON.parse(kept) as { at: number };
         sql.exec(
           "UPDATE reconcileDocuments SET body = ? WHERE kind = 'heartbeat'",
@@ -324,12 +395,17 @@ describe("alerts", () => {
     const [name, path] = ["al-orders", "manifests/things.yaml"];
     const manifest = `apiVersion: shardctl.dev/v1\nkind: Namespace\nmetadata: { name: ${name} }\nspec: { object: ORDERS, strategy: hash, shardKey: id, count: 2, policy: { maxSkew: 100 } }\n`;
     github.pushMain({ [path]: manifest });
-    const tick = async (): Promise<DriftReport> => (await ask<DriftReport>("POST", "/v1/reconcile")).body;
+    const tick = async (): Promise<DriftReport> =>
+      (await ask<DriftReport>("POST", "/v1/reconcile")).body;
     const until = (isThere: () => boolean): Promise<void> =>
       vi.waitFor(() => expect(isThere()).toBe(true), { timeout: 10_000, interval: 50 });
     const writes = (): number => github.writes().filter((write) => /Issue/.test(write)).length;
 
-    github.failing.set("issuesWith", { kind: "unreachable", message: "GitHub did not answer", retryAt: null });
+    github.failing.set("issuesWith", {
+      kind: "unreachable",
+      message: "GitHub did not answer",
+      retryAt: null,
+    });
     await tick();
     expect((await tick()).drifts).toMatchObject([{ kind: "spec", namespace: name, state: "open" }]);
     await until(() => github.journal.includes("issuesWith"));
@@ -342,11 +418,17 @@ describe("alerts", () => {
     github.failing.clear();
     await runInDurableObject(gitopsStub(), (_instance, state) => {
       const { body } = state.storage.sql.exec<{ body: string }>("SELECT body FROM alerts").one();
-      state.storage.sql.exec("UPDATE alerts SET body = ?", body.replace(/"nextTryAt":\d+/g, '"nextTryAt":0'));
+      state.storage.sql.exec(
+        "UPDATE alerts SET body = ?",
+        body.replace(/"nextTryAt":\d+/g, '"nextTryAt":0'),
+      );
     });
     await tick();
     await until(() => github.issues.length === 1);
-    expect(github.issues[0]).toMatchObject({ state: "open", title: "shardctl: production has drifted" });
+    expect(github.issues[0]).toMatchObject({
+      state: "open",
+      title: "shardctl: production has drifted",
+    });
     expect(github.issues[0]?.body).toContain(name);
 
     const before = writes();
@@ -355,13 +437,21 @@ describe("alerts", () => {
     expect(writes()).toBe(before);
 
     // Applied by hand: as declared.
-    const { body: run } = await ask<{ id: string }>("POST", `/v1/plans/${(await planFor([spec(name)])).fingerprint}/apply`, {
-      body: {},
-    });
-    await vi.waitFor(async () => expect((await ask("GET", `/v1/runs/${run.id}`)).body).toMatchObject({ state: "succeeded" }), {
-      timeout: 20_000,
-      interval: 200,
-    });
+    const { body: run } = await ask<{ id: string }>(
+      "POST",
+      `/v1/plans/${(await planFor([spec(name)])).fingerprint}/apply`,
+      {
+        body: {},
+      },
+    );
+    await vi.waitFor(
+      async () =>
+        expect((await ask("GET", `/v1/runs/${run.id}`)).body).toMatchObject({ state: "succeeded" }),
+      {
+        timeout: 20_000,
+        interval: 200,
+      },
+    );
     await makeDue(gitopsStub());
     await tick();
     await until(() => github.issues[0]?.state === "closed");
@@ -378,10 +468,20 @@ describe("the log", () => {
   it("has one JSON text a line, an id in each line of a request, and no token", async () => {
     const lines: string[] = [];
     for (const method of ["log", "error", "warn", "info"] as const)
-      vi.spyOn(console, method).mockImplementation((...parts: unknown[]) => void lines.push(parts.map(String).join(" ")));
-    const secrets = ["apply-token", "plan-token", "not-a-known-token", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"];
+      vi.spyOn(console, method).mockImplementation(
+        (...parts: unknown[]) => void lines.push(parts.map(String).join(" ")),
+      );
+    const secrets = [
+      "apply-token",
+      "plan-token",
+      "not-a-known-token",
+      "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2lnbmF0dXJl",
+    ];
     for (const token of secrets)
-      await call("POST", "/v1/plans", { token, body: { desired: desired("log-1", [spec("l1-orders")]) } });
+      await call("POST", "/v1/plans", {
+        token,
+        body: { desired: desired("log-1", [spec("l1-orders")]) },
+      });
     const answer = await call("POST", "/v1/plans?token=apply-token", { body: "{" });
     const run = await followRun((await applyPlan(await makePlan("log-1", [spec("l1-orders")]))).id);
     await reconcileNow("log-1");
@@ -396,12 +496,27 @@ describe("the log", () => {
       }),
     );
     expect(requests.filter(({ status }) => status === 401).length).toBeGreaterThanOrEqual(2);
-    expect(requests.every(({ correlationId }) => typeof correlationId === "string" && correlationId !== "")).toBe(true);
-    expect(entries).toContainEqual(expect.objectContaining({ event: "history.run", correlationId: run.id }));
-    expect(entries).toContainEqual(expect.objectContaining({ event: "history.plan", correlationId: run.fingerprint }));
-    expect(entries.filter(({ correlationId }) => typeof correlationId !== "string" || correlationId === "")).toEqual([]);
+    expect(
+      requests.every(
+        ({ correlationId }) => typeof correlationId === "string" && correlationId !== "",
+      ),
+    ).toBe(true);
     expect(entries).toContainEqual(
-      expect.objectContaining({ event: "reconcile.tick", correlationId: expect.stringMatching(/^tick-log-1-\d+$/) as string }),
+      expect.objectContaining({ event: "history.run", correlationId: run.id }),
+    );
+    expect(entries).toContainEqual(
+      expect.objectContaining({ event: "history.plan", correlationId: run.fingerprint }),
+    );
+    expect(
+      entries.filter(
+        ({ correlationId }) => typeof correlationId !== "string" || correlationId === "",
+      ),
+    ).toEqual([]);
+    expect(entries).toContainEqual(
+      expect.objectContaining({
+        event: "reconcile.tick",
+        correlationId: expect.stringMatching(/^tick-log-1-\d+$/) as string,
+      }),
     );
     for (const secret of secrets) expect(lines.join("\n")).not.toContain(secret);
   });

@@ -3,7 +3,12 @@ import { describe, expect, it } from "vitest";
 import { createSettingsReader, type GithubOptions } from "../../src/server/options.ts";
 import type { Settings } from "../../src/server/settings.ts";
 
-const GITHUB: GithubOptions = { repository: "acme/shop", repositoryId: 42, ownerId: "7", environment: "production" };
+const GITHUB: GithubOptions = {
+  repository: "acme/shop",
+  repositoryId: 42,
+  ownerId: "7",
+  environment: "production",
+};
 
 function read(github: GithubOptions | undefined, env: object = {}): Settings {
   const settings = createSettingsReader({ github: () => github })(env);
@@ -19,7 +24,11 @@ function refused(github: unknown, env: object = {}): string {
 
 describe("the options of a Worker", () => {
   it("without GitHub have none", () => {
-    expect(read(undefined, { GITHUB_TOKEN: "t" })).toEqual({ github: null, access: null, alertWebhookUrl: null });
+    expect(read(undefined, { GITHUB_TOKEN: "t" })).toEqual({
+      github: null,
+      access: null,
+      alertWebhookUrl: null,
+    });
   });
 
   it("have a default for all but the repository, its ids and the environment", () => {
@@ -47,9 +56,17 @@ describe("the options of a Worker", () => {
   });
 
   it("take credentials and secrets from the variables of the Worker, an app before a token", () => {
-    const token = { GITHUB_TOKEN: "t", GITHUB_WEBHOOK_SECRET: "0123456789abcdef", ALERT_WEBHOOK_URL: "https://hooks.test/1" };
+    const token = {
+      GITHUB_TOKEN: "t",
+      GITHUB_WEBHOOK_SECRET: "0123456789abcdef",
+      ALERT_WEBHOOK_URL: "https://hooks.test/1",
+    };
     expect(read(GITHUB, token)).toMatchObject({
-      github: { credentials: { kind: "token", token: "t" }, webhookSecret: "0123456789abcdef", posts: true },
+      github: {
+        credentials: { kind: "token", token: "t" },
+        webhookSecret: "0123456789abcdef",
+        posts: true,
+      },
       alertWebhookUrl: "https://hooks.test/1",
     });
     const privateKey = "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----";
@@ -72,25 +89,53 @@ describe("the options of a Worker", () => {
   });
 
   it.each([
-    ["a repository without an owner", { repository: "shop" }, "github.repository: must be owner/name"],
-    ["a name in place of an id", { repositoryId: "shop" }, "github.repositoryId: must be GitHub's numeric id"],
+    [
+      "a repository without an owner",
+      { repository: "shop" },
+      "github.repository: must be owner/name",
+    ],
+    [
+      "a name in place of an id",
+      { repositoryId: "shop" },
+      "github.repositoryId: must be GitHub's numeric id",
+    ],
     ["an id of 0", { ownerId: 0 }, "github.ownerId"],
     ["no environment", { environment: "" }, "github.environment"],
     ["a folder outside", { manifests: "../other" }, "github.manifests"],
     ["an absolute folder", { manifests: "/etc" }, "github.manifests"],
-    ["a short branch as ref", { oidc: { applyRef: "main" } }, "github.oidc.applyRef: must be a full ref"],
-    ["a workflow with its ref", { oidc: { applyWorkflow: ".github/workflows/a.yml@main" } }, "github.oidc.applyWorkflow"],
+    [
+      "a short branch as ref",
+      { oidc: { applyRef: "main" } },
+      "github.oidc.applyRef: must be a full ref",
+    ],
+    [
+      "a workflow with its ref",
+      { oidc: { applyWorkflow: ".github/workflows/a.yml@main" } },
+      "github.oidc.applyWorkflow",
+    ],
     ["a misspelt option", { oidc: { audiance: "x" } }, "audiance"],
-    ["an API in the clear", { apiUrl: "http://api.github.com" }, "github.apiUrl: must be an https address"],
+    [
+      "an API in the clear",
+      { apiUrl: "http://api.github.com" },
+      "github.apiUrl: must be an https address",
+    ],
     ["an issuer that is no address", { oidc: { issuer: "github" } }, "github.oidc.issuer"],
   ])("are refused with %s", (_name, change, message) => {
     expect(refused({ ...GITHUB, ...change })).toContain(message);
   });
 
   it.each([
-    ["a PKCS#1 key", { GITHUB_APP_ID: "99", GITHUB_APP_PRIVATE_KEY: "-----BEGIN RSA PRIVATE KEY-----hunter2" }, "openssl pkcs8"],
+    [
+      "a PKCS#1 key",
+      { GITHUB_APP_ID: "99", GITHUB_APP_PRIVATE_KEY: "-----BEGIN RSA PRIVATE KEY-----hunter2" },
+      "openssl pkcs8",
+    ],
     ["a short webhook secret", { GITHUB_WEBHOOK_SECRET: "hunter2" }, "github.webhookSecret"],
-    ["an alert address in the clear", { ALERT_WEBHOOK_URL: "http://hooks.test/hunter2" }, "alerts.webhookUrl"],
+    [
+      "an alert address in the clear",
+      { ALERT_WEBHOOK_URL: "http://hooks.test/hunter2" },
+      "alerts.webhookUrl",
+    ],
   ])("are refused with %s, which is not repeated", (_name, env, message) => {
     expect(refused(GITHUB, env)).toContain(message);
     expect(refused(GITHUB, env)).not.toContain("hunter2");

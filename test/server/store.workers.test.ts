@@ -2,32 +2,72 @@ import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 
 import { createRun, requestCancel, type RunRecord } from "../../src/runs/run-record.ts";
-import { CoordinatorStore, decodeJson, encodeJson, PLAN_AGE_MAX_MS, PLANS_MAX, RUNS_MAX } from "../../src/runs/store.ts";
+import {
+  CoordinatorStore,
+  decodeJson,
+  encodeJson,
+  PLAN_AGE_MAX_MS,
+  PLANS_MAX,
+  RUNS_MAX,
+} from "../../src/runs/store.ts";
 import { ONCE_MAX, OnceStore } from "../../src/server/coordinator/once-store.ts";
-import { REVIEW_AGE_MAX_MS, ReviewsStore, type NewReview } from "../../src/reviews/reviews-store.ts";
+import {
+  REVIEW_AGE_MAX_MS,
+  ReviewsStore,
+  type NewReview,
+} from "../../src/reviews/reviews-store.ts";
 import { TASKS_MAX, TasksStore } from "../../src/pulls/tasks-store.ts";
 import { controlEnv } from "../support/control-api.ts";
 import { planOf, shardChange } from "../support/apply-plans.ts";
 
 const NOW = Date.UTC(2026, 2, 1);
 
-function withStore(name: string, use: (store: CoordinatorStore, sql: SqlStorage) => void): Promise<void> {
+function withStore(
+  name: string,
+  use: (store: CoordinatorStore, sql: SqlStorage) => void,
+): Promise<void> {
   const stub = controlEnv.BARE.getByName(`store-${name}`);
-  return runInDurableObject(stub, (_instance, state) => use(new CoordinatorStore(state.storage.sql), state.storage.sql));
+  return runInDurableObject(stub, (_instance, state) =>
+    use(new CoordinatorStore(state.storage.sql), state.storage.sql),
+  );
 }
 
 function putPlan(store: CoordinatorStore, fingerprint: string, now: number): void {
-  store.putPlan({ fingerprint, environment: "test", body: encodeJson({ fingerprint }), desired: encodeJson({}) }, [], now);
+  store.putPlan(
+    {
+      fingerprint,
+      environment: "test",
+      body: encodeJson({ fingerprint }),
+      desired: encodeJson({}),
+    },
+    [],
+    now,
+  );
 }
 
 function newReview(pull: number, digits: string, reviewedAt = NOW): NewReview {
   const fingerprint = digits.padEnd(64, "0");
-  return { environment: "test", pull, fingerprint, headSha: "a".repeat(40), runUrl: null, requestedBy: "test", reviewedAt };
+  return {
+    environment: "test",
+    pull,
+    fingerprint,
+    headSha: "a".repeat(40),
+    runUrl: null,
+    requestedBy: "test",
+    reviewedAt,
+  };
 }
 
 function newRun(id: string, now: number, fingerprint = "f".repeat(64)): RunRecord {
   const plan = { ...planOf([shardChange("a"), shardChange("b")]), fingerprint };
-  return createRun(plan, { id, requestedBy: "test", overrides: ["skew"], origin: null, leaseToken: 1, now });
+  return createRun(plan, {
+    id,
+    requestedBy: "test",
+    overrides: ["skew"],
+    origin: null,
+    leaseToken: 1,
+    now,
+  });
 }
 
 function ended(record: RunRecord): RunRecord {
@@ -36,7 +76,9 @@ function ended(record: RunRecord): RunRecord {
 
 /** Faster than an assertion that walks three million elements. */
 function sameBytes(left: Uint8Array | null, right: Uint8Array): boolean {
-  return left !== null && left.length === right.length && left.every((byte, at) => byte === right[at]);
+  return (
+    left !== null && left.length === right.length && left.every((byte, at) => byte === right[at])
+  );
 }
 
 function count(sql: SqlStorage, query: string): number {
@@ -48,10 +90,23 @@ describe("CoordinatorStore", () => {
     withStore("large", (store) => {
       const body = encodeJson({ text: "ü€😀".repeat(400_000) });
       expect(body.length).toBeGreaterThan(3_000_000);
-      store.putPlan({ fingerprint: "large", environment: "test", body, desired: encodeJson([1]) }, [], NOW);
+      store.putPlan(
+        { fingerprint: "large", environment: "test", body, desired: encodeJson([1]) },
+        [],
+        NOW,
+      );
       expect(sameBytes(store.getPlan("large"), body)).toBe(true);
       expect(decodeJson(store.getDesired("large") ?? new Uint8Array())).toEqual([1]);
-      store.putPlan({ fingerprint: "large", environment: "test", body: encodeJson({}), desired: encodeJson([]) }, [], NOW);
+      store.putPlan(
+        {
+          fingerprint: "large",
+          environment: "test",
+          body: encodeJson({}),
+          desired: encodeJson([]),
+        },
+        [],
+        NOW,
+      );
       expect(store.getPlan("large")).toEqual(encodeJson({}));
     }));
 
@@ -82,11 +137,20 @@ describe("CoordinatorStore", () => {
 
   it("reads runs back as they were written, with what only the next step needs", () =>
     withStore("runs", (store) => {
-      const run: RunRecord = { ...newRun("run-1", NOW), attempts: { a: { failures: 2, notBefore: NOW + 500 } } };
+      const run: RunRecord = {
+        ...newRun("run-1", NOW),
+        attempts: { a: { failures: 2, notBefore: NOW + 500 } },
+      };
       store.putRun(run, null, 3);
       expect(store.getRun("run-1")).toEqual(run);
       expect(store.listActiveRuns()).toEqual([
-        { id: "run-1", fingerprint: "f".repeat(64), environment: "test", state: "running", faults: 3 },
+        {
+          id: "run-1",
+          fingerprint: "f".repeat(64),
+          environment: "test",
+          state: "running",
+          faults: 3,
+        },
       ]);
       const cancelled = requestCancel(run);
       store.putRun(cancelled, run, 0);
@@ -99,12 +163,15 @@ describe("CoordinatorStore", () => {
   it("forgets the oldest runs that have ended, with their actions, and no active one", () =>
     withStore("many", (store, sql) => {
       store.putRun(newRun("run-active", NOW), null, 0);
-      for (let index = 0; index <= RUNS_MAX; index++) store.putRun(ended(newRun(`run-${index}`, NOW + 1 + index)), null, 0);
+      for (let index = 0; index <= RUNS_MAX; index++)
+        store.putRun(ended(newRun(`run-${index}`, NOW + 1 + index)), null, 0);
       expect(store.getRun("run-active")).not.toBeNull();
       expect(store.getRun("run-0")).toBeNull();
       expect(store.getRun("run-1")).not.toBeNull();
       expect(count(sql, "SELECT count(*) AS n FROM runs")).toBe(RUNS_MAX + 1);
-      expect(count(sql, "SELECT count(*) AS n FROM documents WHERE kind = 'action'")).toBe((RUNS_MAX + 1) * 2);
+      expect(count(sql, "SELECT count(*) AS n FROM documents WHERE kind = 'action'")).toBe(
+        (RUNS_MAX + 1) * 2,
+      );
     }));
 
   it("remembers each namespace once an environment", () =>
@@ -124,19 +191,30 @@ describe("CoordinatorStore", () => {
 });
 
 describe("ReviewsStore", () => {
-  const open = (name: string, use: (reviews: ReviewsStore, sql: SqlStorage) => void): Promise<void> =>
+  const open = (
+    name: string,
+    use: (reviews: ReviewsStore, sql: SqlStorage) => void,
+  ): Promise<void> =>
     withStore(`reviews-${name}`, (_store, sql) => use(new ReviewsStore(sql), sql));
 
   it("has the last one as the newest, also when it was there before, and keeps its release", () =>
     open("order", (reviews) => {
-      const release = { releasedBy: "ada", releasedAt: NOW, expiresAt: NOW + 1, overrides: ["skew" as const] };
+      const release = {
+        releasedBy: "ada",
+        releasedAt: NOW,
+        expiresAt: NOW + 1,
+        overrides: ["skew" as const],
+      };
       reviews.put(newReview(7, "1"), true);
       expect(reviews.release(newReview(7, "1"), release)).toBe(true);
       expect(reviews.release(newReview(8, "1"), release)).toBe(false);
       reviews.put(newReview(7, "2"), true);
       expect(reviews.newest("test", 7)?.fingerprint).toMatch(/^2/);
       reviews.put(newReview(7, "1"), true);
-      expect(reviews.newest("test", 7)).toMatchObject({ fingerprint: "1".padEnd(64, "0"), release });
+      expect(reviews.newest("test", 7)).toMatchObject({
+        fingerprint: "1".padEnd(64, "0"),
+        release,
+      });
       expect(reviews.newest("other", 7)).toBeNull();
     }));
 
@@ -165,7 +243,12 @@ describe("ReviewsStore", () => {
       reviews.put(newReview(7, "4"), true);
       reviews.put(newReview(7, "5"), true);
       const later = NOW + PLAN_AGE_MAX_MS + 1;
-      const plan = { fingerprint: "new", environment: "test", body: encodeJson({}), desired: encodeJson({}) };
+      const plan = {
+        fingerprint: "new",
+        environment: "test",
+        body: encodeJson({}),
+        desired: encodeJson({}),
+      };
       store.putPlan(plan, reviews.keptPlans(), later);
       expect(store.getPlan(shown)).not.toBeNull();
       expect(store.getPlan(replaced)).toBeNull();
@@ -178,7 +261,9 @@ describe("ReviewsStore", () => {
       reviews.forgetPull("test", 8);
       expect(reviews.list({ environment: null, pull: null }, 10)).toHaveLength(1);
       reviews.put(newReview(9, "1", NOW + REVIEW_AGE_MAX_MS + 1), true);
-      expect(reviews.list({ environment: "test", pull: null }, 10).map(({ pull }) => pull)).toEqual([9]);
+      expect(reviews.list({ environment: "test", pull: null }, 10).map(({ pull }) => pull)).toEqual(
+        [9],
+      );
     }));
 });
 

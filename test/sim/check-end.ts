@@ -46,7 +46,9 @@ export function checkEnd(world: World, scenario: Expected): EndState {
   const root = world.object(namespace);
   const registry = checkRegistry(world, root, scenario.isRepaired === true);
   const operations = checkOperations(world, root, registry.epoch, scenario);
-  const members = [...world.objects.values()].filter(({ name }) => registry.layout.members.includes(name));
+  const members = [...world.objects.values()].filter(({ name }) =>
+    registry.layout.members.includes(name),
+  );
   checkVersions(world, members, scenario.deploys);
   const views = new Map<string, View>();
   for (const object of world.objects.values()) {
@@ -63,7 +65,8 @@ export function checkEnd(world: World, scenario: Expected): EndState {
       checkEntry(world, registry.layout, view);
       if (!view.intact) world.violate(`${view.id} has another value than was stored`);
       const owner = ownerOf(world, registry.layout, view);
-      if (owner !== object.name) world.violate(`${view.id} (${view.grp}) stands on ${object.name}, its owner is ${owner}`);
+      if (owner !== object.name)
+        world.violate(`${view.id} (${view.grp}) stands on ${object.name}, its owner is ${owner}`);
     }
   }
   return { ...registry, views, operations };
@@ -81,21 +84,38 @@ function checkRegistry(world: World, root: SimObject, isRepaired: boolean): Regi
     : [];
   rows.forEach((row, index) => {
     if (Number(row["epoch"]) !== index + 1 && !isRepaired)
-      world.violate(`the registry's epochs are not 1, 2, 3 …: ${rows.map((each) => Number(each["epoch"])).join(", ")}`);
+      world.violate(
+        `the registry's epochs are not 1, 2, 3 …: ${rows.map((each) => Number(each["epoch"])).join(", ")}`,
+      );
   });
   const last = rows.at(-1);
-  if (!last) return { isRepaired, layout: { kind: "none", generation: 0, members: [world.options.namespace] }, epoch: 0 };
-  return { isRepaired, layout: JSON.parse(textOf(last["layout"])) as Layout, epoch: Number(last["epoch"]) };
+  if (!last)
+    return {
+      isRepaired,
+      layout: { kind: "none", generation: 0, members: [world.options.namespace] },
+      epoch: 0,
+    };
+  return {
+    isRepaired,
+    layout: JSON.parse(textOf(last["layout"])) as Layout,
+    epoch: Number(last["epoch"]),
+  };
 }
 
-function checkOperations(world: World, root: SimObject, epoch: number, scenario: Expected): OperationRecord[] {
+function checkOperations(
+  world: World,
+  root: SimObject,
+  epoch: number,
+  scenario: Expected,
+): OperationRecord[] {
   if (!hasTable(root, "shardctl_operations")) return [];
   const records = root.storage
     .peek("SELECT record FROM shardctl_operations ORDER BY id")
     .map((row) => JSON.parse(textOf(row["record"])) as OperationRecord);
   if (scenario.isRepaired !== true) checkEpochs(world, root, epoch, records);
   for (const record of records) checkOperation(world, record, scenario);
-  if (root.storage.peek("SELECT 1 FROM shardctl_waves").length > 0) world.violate("waves are left in the journal");
+  if (root.storage.peek("SELECT 1 FROM shardctl_waves").length > 0)
+    world.violate("waves are left in the journal");
   const chores = root.storage.peek("SELECT member, kind FROM shardctl_chores");
   if (chores.length > 0) world.violate(`chores are left: ${JSON.stringify(chores)}`);
   return records;
@@ -104,26 +124,44 @@ function checkOperations(world: World, root: SimObject, epoch: number, scenario:
 function checkOperation(world: World, record: OperationRecord, scenario: Expected): void {
   const { id, kind, state, fault, wavesDone } = record;
   if (state === "running")
-    world.violate(`operation ${id} (${kind}) is still running, in step ${record.step}: ${record.lastError ?? "no error"}`);
+    world.violate(
+      `operation ${id} (${kind}) is still running, in step ${record.step}: ${record.lastError ?? "no error"}`,
+    );
   const isEndedByRepair = scenario.isRepaired === true && /repair/.test(fault?.message ?? "");
   if (!isEndedByRepair && !isExplained(world, record, scenario))
-    world.violate(`operation ${id} (${kind}) ended for no reason with ${fault?.kind ?? "nothing"}: ${fault?.message ?? state}`);
+    world.violate(
+      `operation ${id} (${kind}) ended for no reason with ${fault?.kind ?? "nothing"}: ${fault?.message ?? state}`,
+    );
   if (state === "completed" && wavesDone !== record.waveCount)
     world.violate(`operation ${id} completed after ${wavesDone} of ${record.waveCount} waves`);
 }
 
 /** Each operation begins where the one before it ended, and commits what it says. */
-function checkEpochs(world: World, root: SimObject, epoch: number, records: readonly OperationRecord[]): void {
+function checkEpochs(
+  world: World,
+  root: SimObject,
+  epoch: number,
+  records: readonly OperationRecord[],
+): void {
   let reached = 0;
   for (const { id, epochFrom, epoch: ended } of records) {
     if (epochFrom !== reached)
-      world.violate(`operation ${id} began at epoch ${epochFrom}, the one before it ended at ${reached}`);
-    const committed = Number(root.storage.peek("SELECT count(*) AS n FROM shardctl_registry WHERE operation = ?", id)[0]?.["n"]);
+      world.violate(
+        `operation ${id} began at epoch ${epochFrom}, the one before it ended at ${reached}`,
+      );
+    const committed = Number(
+      root.storage.peek("SELECT count(*) AS n FROM shardctl_registry WHERE operation = ?", id)[0]?.[
+        "n"
+      ],
+    );
     if (ended !== epochFrom + committed)
-      world.violate(`operation ${id} committed ${committed} epochs from ${epochFrom}, and ended at ${ended}`);
+      world.violate(
+        `operation ${id} committed ${committed} epochs from ${epochFrom}, and ended at ${ended}`,
+      );
     reached = ended;
   }
-  if (reached !== epoch) world.violate(`the last operation ended at epoch ${reached}, the registry is at ${epoch}`);
+  if (reached !== epoch)
+    world.violate(`the last operation ended at epoch ${reached}, the registry is at ${epoch}`);
 }
 
 /**
@@ -144,14 +182,22 @@ function isExplained(world: World, record: OperationRecord, scenario: Expected):
   }
 }
 
-function hasReason(world: World, record: OperationRecord, fault: OperationFault, scenario: Expected): boolean {
+function hasReason(
+  world: World,
+  record: OperationRecord,
+  fault: OperationFault,
+  scenario: Expected,
+): boolean {
   switch (fault.kind) {
     case "outOfStep": // a member that went back has forgotten its part: nothing was changed
       return scenario.hasSetbacks === true && world.setbacks.all.length > 0;
     case "storageFull":
       return hasFilledUp(world, record, fault.message);
     case "schema": // a timer's row may point at one that is about to leave
-      return /\d rows of 'pins' stay on/.test(fault.message) || hasOtherTables(world, record, fault.message, scenario.deploys);
+      return (
+        /\d rows of 'pins' stay on/.test(fault.message) ||
+        hasOtherTables(world, record, fault.message, scenario.deploys)
+      );
     case "duplicateId":
       return scenario.hasTwins || scenario.hasRivals;
     default:
@@ -160,7 +206,11 @@ function hasReason(world: World, record: OperationRecord, fault: OperationFault,
 }
 
 /** True when a statement of the object that the fault names has found no room while the operation ran. */
-function hasFilledUp(world: World, { startedAt, finishedAt }: OperationRecord, message: string): boolean {
+function hasFilledUp(
+  world: World,
+  { startedAt, finishedAt }: OperationRecord,
+  message: string,
+): boolean {
   const named = /^(.+?) has no room left/.exec(message)?.[1] ?? "";
   const times = world.fullAt.get(named === "The root" ? world.options.namespace : named) ?? [];
   return times.some((at) => at >= startedAt && at <= (finishedAt ?? Infinity));
@@ -179,13 +229,22 @@ function hasOtherTables(
   if (message.includes("declares its tables in another way"))
     return new Set(versions.map((version) => JSON.stringify(tablesOf(version)))).size > 1;
   if (!STAY_DIFFERENT.some((words) => message.includes(words))) return false;
-  return !knowsAll(versions) || world.failedStarts.some((at) => at >= startedAt && at <= (finishedAt ?? Infinity));
+  return (
+    !knowsAll(versions) ||
+    world.failedStarts.some((at) => at >= startedAt && at <= (finishedAt ?? Infinity))
+  );
 }
 
 /** What an operation says that has waited in vain for tables to be the same. */
 const STAY_DIFFERENT = ["has other columns on", "have not run the same steps of their migrations"];
 
-function checkObject(world: World, object: SimObject, registry: Registry, isMember: boolean, hasRun: boolean): void {
+function checkObject(
+  world: World,
+  object: SimObject,
+  registry: Registry,
+  isMember: boolean,
+  hasRun: boolean,
+): void {
   const { layout, epoch } = registry;
   const { name, storage } = object;
   const left = storage
@@ -199,7 +258,8 @@ function checkObject(world: World, object: SimObject, registry: Registry, isMemb
   const guards = storage.peek(
     "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl\\_guard\\_%' ESCAPE '\\'",
   );
-  if (isMember && guards.length > 0) world.violate(`${name} serves but refuses writes: ${guards.length} guards`);
+  if (isMember && guards.length > 0)
+    world.violate(`${name} serves but refuses writes: ${guards.length} guards`);
   if (hasTable(object, "notes")) checkForeignKeys(world, object, isMember);
   if (!hasTable(object, "shardctl_meta")) return;
   for (const table of MOVE_RECORDS) {
@@ -207,17 +267,21 @@ function checkObject(world: World, object: SimObject, registry: Registry, isMemb
     if (count > 0) world.violate(`${name} has ${count} rows left in shardctl_${table}`);
   }
   const moving = readMeta(object, "moving");
-  if (moving !== undefined) world.violate(`${name} still takes part in a move: ${JSON.stringify(moving).slice(0, 120)}`);
+  if (moving !== undefined)
+    world.violate(`${name} still takes part in a move: ${JSON.stringify(moving).slice(0, 120)}`);
   const membership = readMeta<Membership>(object, "membership");
   if (isMember && hasRun && epoch > 0) checkMembership(world, name, registry, membership);
   if (!isMember && membership?.serving) world.violate(`${name} is no member but serves`);
-  if (!isMember && membership && !refusesWrites(storage, guards.length)) world.violate(`${name} is no member but takes writes`);
+  if (!isMember && membership && !refusesWrites(storage, guards.length))
+    world.violate(`${name} is no member but takes writes`);
   checkDirectory(world, object, layout, isMember);
 }
 
 /** Guards stand, and their row says so. Whether they are armed is a matter of the object's life: it need not be running. */
 function refusesWrites(storage: SimObject["storage"], guards: number): boolean {
-  return guards > 0 && storage.peek("SELECT 1 FROM shardctl_guard WHERE reason = 'notMember'").length > 0;
+  return (
+    guards > 0 && storage.peek("SELECT 1 FROM shardctl_guard WHERE reason = 'notMember'").length > 0
+  );
 }
 
 /** A member serves, by the registry's layout and at its epoch. */
@@ -228,10 +292,14 @@ function checkMembership(
   membership: Membership | undefined,
 ): void {
   // After a repair members hear of the newest epoch when they are called.
-  const isBehind = membership?.epoch !== epoch && !(isRepaired && membership && ownsSamePart(name, membership.layout, layout));
+  const isBehind =
+    membership?.epoch !== epoch &&
+    !(isRepaired && membership && ownsSamePart(name, membership.layout, layout));
   if (isBehind || !membership?.serving) {
     const does = membership?.serving ? "serves" : "does not serve";
-    world.violate(`${name} is a member at epoch ${epoch}, but is at ${membership?.epoch ?? "none"} and ${does}`);
+    world.violate(
+      `${name} is a member at epoch ${epoch}, but is at ${membership?.epoch ?? "none"} and ${does}`,
+    );
   } else if (!isRepaired && JSON.stringify(membership.layout) !== JSON.stringify(layout)) {
     world.violate(`${name} serves by another layout than the registry's`);
   }
@@ -239,15 +307,20 @@ function checkMembership(
 
 function checkForeignKeys(world: World, object: SimObject, isMember: boolean): void {
   const { name, storage } = object;
-  const orphans = storage.peek("SELECT item, seq FROM notes WHERE item NOT IN (SELECT id FROM items)");
-  if (orphans.length > 0) world.violate(`${name} has notes without their item: ${JSON.stringify(orphans)}`);
-  if (storage.peek("PRAGMA foreign_keys")[0]?.["foreign_keys"] !== 1) world.violate(`${name} no longer enforces foreign keys`);
+  const orphans = storage.peek(
+    "SELECT item, seq FROM notes WHERE item NOT IN (SELECT id FROM items)",
+  );
+  if (orphans.length > 0)
+    world.violate(`${name} has notes without their item: ${JSON.stringify(orphans)}`);
+  if (storage.peek("PRAGMA foreign_keys")[0]?.["foreign_keys"] !== 1)
+    world.violate(`${name} no longer enforces foreign keys`);
   if (isMember && hasTable(object, "pins")) checkPins(world, object);
 }
 
 function checkPins(world: World, { name, storage }: SimObject): void {
   const dangling = storage.peek("SELECT item FROM pins WHERE item NOT IN (SELECT id FROM items)");
-  if (dangling.length > 0) world.violate(`${name} has pins without their item: ${JSON.stringify(dangling)}`);
+  if (dangling.length > 0)
+    world.violate(`${name} has pins without their item: ${JSON.stringify(dangling)}`);
 }
 
 function checkDirectory(world: World, object: SimObject, layout: Layout, isMember: boolean): void {
@@ -260,7 +333,9 @@ function checkDirectory(world: World, object: SimObject, layout: Layout, isMembe
   for (const row of rows) {
     const holder = directoryMember(layout, textOf(row["id"]));
     if (holder !== object.name)
-      world.violate(`the directory entry of ${textOf(row["id"])} stands on ${object.name}, it belongs on ${holder}`);
+      world.violate(
+        `the directory entry of ${textOf(row["id"])} stands on ${object.name}, it belongs on ${holder}`,
+      );
   }
 }
 
@@ -269,7 +344,9 @@ function checkEntry(world: World, layout: Layout, { id, grp }: View): void {
   if (!hasKeyedDirectory(layout)) return;
   const holder = world.object(directoryMember(layout, id));
   const query = "SELECT owner FROM shardctl_directory WHERE table_name = 'items' AND id = ?";
-  const entry = hasTable(holder, "shardctl_directory") ? holder.storage.peek(query, id)[0]?.["owner"] : undefined;
+  const entry = hasTable(holder, "shardctl_directory")
+    ? holder.storage.peek(query, id)[0]?.["owner"]
+    : undefined;
   const key = `t${layout.shardKey === "grp" ? grp : id}`;
   if (entry !== key)
     world.violate(
@@ -283,8 +360,9 @@ function ownerOf(world: World, layout: Layout, view: View): string {
     return createOwnerLookup(layout, world.options.partitioners)(toKey(key));
   }
   const holder = world.object(directoryMember(layout, view.id));
-  const owner = holder.storage.peek("SELECT owner FROM shardctl_directory WHERE table_name = 'items' AND id = ?", view.id)[0]?.[
-    "owner"
-  ];
+  const owner = holder.storage.peek(
+    "SELECT owner FROM shardctl_directory WHERE table_name = 'items' AND id = ?",
+    view.id,
+  )[0]?.["owner"];
   return owner === undefined ? `unknown to the directory on ${holder.name}` : textOf(owner);
 }

@@ -34,7 +34,10 @@ const RIVAL_IN_THE_WAY = "UNIQUE constraint failed: items.code";
 const GUARDED = "shardctl: ";
 
 /** What the guards say of a fence and of an object that owns nothing: no routed call is admitted there. */
-const NOT_ADMITTED = ["the namespace is being moved, nothing was written", "this object owns no part of the namespace"];
+const NOT_ADMITTED = [
+  "the namespace is being moved, nothing was written",
+  "this object owns no part of the namespace",
+];
 
 /** Methods that may store a new item: where ids are unique they are claimed first. */
 const STORES: ReadonlySet<string> = new Set(["put", "slowPut", "relay"]);
@@ -115,7 +118,20 @@ export class Client {
   async #call(
     intent: Exclude<
       Intent,
-      { kind: "list" | "fanOut" | "stray" | "sweep" | "pin" | "putMany" | "relay" | "regroup" | "exchange" | "twin" | "rival" }
+      {
+        kind:
+          | "list"
+          | "fanOut"
+          | "stray"
+          | "sweep"
+          | "pin"
+          | "putMany"
+          | "relay"
+          | "regroup"
+          | "exchange"
+          | "twin"
+          | "rival";
+      }
     >,
   ): Promise<void> {
     const { id } = intent;
@@ -125,17 +141,32 @@ export class Client {
       case "put": {
         const { n, tag, slowMs } = intent;
         const [method, args] =
-          slowMs > 0 ? (["slowPut", [id, grp, n, tag, slowMs]] as const) : (["put", [id, grp, n, tag]] as const);
-        const put = await this.#record(id, { kind: "put", grp, n, tag }, () => this.#route(id, grp, true, method, args), slowMs);
+          slowMs > 0
+            ? (["slowPut", [id, grp, n, tag, slowMs]] as const)
+            : (["put", [id, grp, n, tag]] as const);
+        const put = await this.#record(
+          id,
+          { kind: "put", grp, n, tag },
+          () => this.#route(id, grp, true, method, args),
+          slowMs,
+        );
         // It may still arrive, under this group: the item must keep it.
         if (put !== "dropped" && put.returnedAt === Infinity) this.#fixed.add(id);
         return;
       }
       case "get":
-        await this.#record(id, { kind: "get" }, async () => (await this.#route(id, grp, false, "get", [id])) ?? null);
+        await this.#record(
+          id,
+          { kind: "get" },
+          async () => (await this.#route(id, grp, false, "get", [id])) ?? null,
+        );
         return;
       case "remove":
-        await this.#record(id, { kind: "remove" }, async () => (await this.#route(id, grp, false, "remove", [id])) ?? false);
+        await this.#record(
+          id,
+          { kind: "remove" },
+          async () => (await this.#route(id, grp, false, "remove", [id])) ?? false,
+        );
         return;
       case "increment":
         await this.#record(
@@ -216,9 +247,12 @@ export class Client {
   /** Twins are only touched while each group has a member of its own: else one id would be one row. */
   async #twin({ id, grp: chosen, does, n, tag, moment }: Intent & { kind: "twin" }): Promise<void> {
     const isAlone = (layout: Layout, group: string): boolean => {
-      if (layout.kind === "none" || layout.kind === "roundRobin" || layout.shardKey === "id") return false;
+      if (layout.kind === "none" || layout.kind === "roundRobin" || layout.shardKey === "id")
+        return false;
       const owner = createOwnerLookup(layout, this.#world.options.partitioners);
-      return GROUPS.every((other) => other === group || owner(toKey(other)) !== owner(toKey(group)));
+      return GROUPS.every(
+        (other) => other === group || owner(toKey(other)) !== owner(toKey(group)),
+      );
     };
     const grp = await this.#awaitMoment(moment, chosen, tag, GROUPS, isAlone, (group) => group);
     const isApart = (layout: Layout): boolean => isAlone(layout, grp);
@@ -227,18 +261,25 @@ export class Client {
     await this.#record(
       keyOfView({ id, grp }),
       op,
-      async () => (await this.#route(id, grp, false, does, args, isApart)) ?? (does === "get" ? null : undefined),
+      async () =>
+        (await this.#route(id, grp, false, does, args, isApart)) ??
+        (does === "get" ? null : undefined),
     );
   }
 
   async #rival({ id: chosen, does, n, tag, moment }: Intent & { kind: "rival" }): Promise<void> {
-    const suits = (layout: Layout): boolean => layout.kind !== "none" && layout.kind !== "roundRobin";
+    const suits = (layout: Layout): boolean =>
+      layout.kind !== "none" && layout.kind !== "roundRobin";
     const id = await this.#awaitMoment(moment, chosen, tag, RIVALS, suits, groupOf);
     const grp = groupOf(id);
     const op: Op = does === "put" ? { kind: "put", grp, n, tag } : { kind: does };
     const args = does === "put" ? [id, grp, n, tag] : [id];
     const nothing = { put: undefined, get: null, remove: false }[does];
-    await this.#record(id, op, async () => (await this.#route(id, grp, does === "put", does, args)) ?? nothing);
+    await this.#record(
+      id,
+      op,
+      async () => (await this.#route(id, grp, does === "put", does, args)) ?? nothing,
+    );
   }
 
   /**
@@ -264,26 +305,39 @@ export class Client {
     };
     await this.#awaitUntil(MOMENT_MS_MAX, isNow);
     const suiting = choices.filter((choice) => suits(layout, choice));
-    const there = suiting.filter((choice) => this.#ownerOf(layout, choice, groupOfChoice(choice)) === this.#world.promoting.name);
+    const there = suiting.filter(
+      (choice) =>
+        this.#ownerOf(layout, choice, groupOfChoice(choice)) === this.#world.promoting.name,
+    );
     const among = moment === "promotion" && there.length > 0 ? there : suiting;
     return among[tag % Math.max(1, among.length)] ?? chosen;
   }
 
   #ownerOf(layout: Layout, id: string, grp: string): string {
     if (layout.kind === "none" || layout.kind === "roundRobin") return "";
-    return createOwnerLookup(layout, this.#world.options.partitioners)(toKey(layout.shardKey === "grp" ? grp : id));
+    return createOwnerLookup(
+      layout,
+      this.#world.options.partitioners,
+    )(toKey(layout.shardKey === "grp" ? grp : id));
   }
 
-  async #putMany(items: readonly { readonly id: string; readonly n: number; readonly tag: number }[]): Promise<void> {
+  async #putMany(
+    items: readonly { readonly id: string; readonly n: number; readonly tag: number }[],
+  ): Promise<void> {
     const rows = items.map((item) => ({ ...item, grp: groupOf(item.id) }));
     let entries: Entry[] = [];
     try {
       await this.#router.attempt(async (view) => {
         if (view.layout.kind === "roundRobin") throw new LayoutChanged("Items are put one by one");
         // An attempt that fails may have put some of them: each is a put of its own, of unknown outcome.
-        entries = rows.map(({ id, grp, n, tag }) => this.#history.begin(this.#name, id, { kind: "put", grp, n, tag }));
-        const keyOf = (row: (typeof rows)[number], shardKey: string | null): string => row[shardKey === "grp" ? "grp" : "id"];
-        await view.callGrouped(rows, keyOf, "putMany", undefined, ({ id }) => [{ table: "items", ids: [id] }]);
+        entries = rows.map(({ id, grp, n, tag }) =>
+          this.#history.begin(this.#name, id, { kind: "put", grp, n, tag }),
+        );
+        const keyOf = (row: (typeof rows)[number], shardKey: string | null): string =>
+          row[shardKey === "grp" ? "grp" : "id"];
+        await view.callGrouped(rows, keyOf, "putMany", undefined, ({ id }) => [
+          { table: "items", ids: [id] },
+        ]);
       });
       for (const entry of entries) this.#history.end(entry, undefined);
     } catch (error) {
@@ -292,22 +346,33 @@ export class Client {
   }
 
   /** Every hop is a put of its own: which of them were made, a failure does not say, unless it says that the first was not. */
-  async #relay({ hops, isOwn, isBack, delayMs, fenceMs }: Intent & { kind: "relay" }): Promise<void> {
+  async #relay({
+    hops,
+    isOwn,
+    isBack,
+    delayMs,
+    fenceMs,
+  }: Intent & { kind: "relay" }): Promise<void> {
     const { looks } = this.#world;
     await this.#awaitUntil(fenceMs, () => this.#world.looks > looks);
     const puts = hops.map((hop) => ({ ...hop, grp: groupOf(hop.id) }));
     const [first, ...rest] = puts;
     if (first === undefined) return;
-    const entries = puts.map(({ id, grp, n, tag }) => this.#history.begin(this.#name, id, { kind: "put", grp, n, tag }));
+    const entries = puts.map(({ id, grp, n, tag }) =>
+      this.#history.begin(this.#name, id, { kind: "put", grp, n, tag }),
+    );
     this.#unanswered = 0;
     this.#ranOn = [];
     try {
       await this.#route(first.id, first.grp, true, "relay", [first, rest, isOwn, isBack, delayMs]);
       for (const entry of entries) this.#history.end(entry, undefined);
     } catch (error) {
-      const hasNotRun = this.#unanswered === 0 && error instanceof RefusedError && error.reason.retryable;
+      const hasNotRun =
+        this.#unanswered === 0 && error instanceof RefusedError && error.reason.retryable;
       this.#checkGuards("relay", error);
-      this.#world.trace(() => `${this.#name} relay ${hasNotRun ? "has not run" : "is unknown"}: ${String(error)}`);
+      this.#world.trace(
+        () => `${this.#name} relay ${hasNotRun ? "has not run" : "is unknown"}: ${String(error)}`,
+      );
       if (hasNotRun) for (const entry of entries) this.#history.drop(entry);
       else if (!hasExpectedEnd(error) && !NESTED_ENDS.some((end) => String(error).includes(end)))
         this.#world.violate(`${this.#name} relay: ${String(error)}`);
@@ -322,7 +387,10 @@ export class Client {
       if (by === "call") {
         views = ((await this.#router.callAll("list")) as View[][]).flat();
       } else {
-        const { data } = await this.#router.queryShards({ query: LIST_QUERY, aggregation: "concat" });
+        const { data } = await this.#router.queryShards({
+          query: LIST_QUERY,
+          aggregation: "concat",
+        });
         views = (data as Record<string, unknown>[]).map(viewOf);
       }
     } catch (error) {
@@ -335,10 +403,13 @@ export class Client {
       const before = byKey.get(key);
       // Members answer one after the other: an item that its client removes and puts under another
       // group meanwhile stands under each in turn.
-      const isRegrouped = before?.grp !== view.grp && this.#history.isStoredAnew(key, invokedAt, Infinity);
-      if (before && !isRegrouped) this.#world.violate(`${this.#name} saw ${key} twice in one ${by} of all members`);
+      const isRegrouped =
+        before?.grp !== view.grp && this.#history.isStoredAnew(key, invokedAt, Infinity);
+      if (before && !isRegrouped)
+        this.#world.violate(`${this.#name} saw ${key} twice in one ${by} of all members`);
       byKey.set(key, view);
-      if (!view.intact) this.#world.violate(`${this.#name} saw ${view.id} with another value than was stored`);
+      if (!view.intact)
+        this.#world.violate(`${this.#name} saw ${view.id} with another value than was stored`);
     }
     // What was answered by another epoch has been asked again.
     const epoch = this.#ranOn.at(-1)?.epoch;
@@ -366,7 +437,11 @@ export class Client {
       if (!hasExpectedEnd(error) || (this.#world.isCalm && String(error).endsWith(HAVE_MOVED)))
         this.#world.violate(`${this.#name} fanOut ${name}: ${String(error)}`);
       this.#world.trace(() => `${this.#name} fanOut ${name} fails: ${String(error)}`);
-      fanOuts.end(name, { kind: "failed", message: String(error), isUnknown: this.#unanswered > 0 });
+      fanOuts.end(name, {
+        kind: "failed",
+        message: String(error),
+        isUnknown: this.#unanswered > 0,
+      });
     }
   }
 
@@ -391,11 +466,14 @@ export class Client {
     // What falls out of step waits for no call.
     if (this.#world.setbacks.all.length > 0) return;
     if (NOT_ADMITTED.some((message) => String(error).includes(message)))
-      this.#world.violate(`${this.#name} ${call} was admitted, and then refused by a guard: ${String(error)}`);
+      this.#world.violate(
+        `${this.#name} ${call} was admitted, and then refused by a guard: ${String(error)}`,
+      );
   }
 
   async #sweep({ id, fenceMs, afterMs }: Intent & { kind: "sweep" }): Promise<void> {
-    const isFencedSomewhere = (): boolean => [...this.#world.objects.keys()].some((name) => this.#world.isFenced(name));
+    const isFencedSomewhere = (): boolean =>
+      [...this.#world.objects.keys()].some((name) => this.#world.isFenced(name));
     await this.#awaitUntil(fenceMs, isFencedSomewhere);
     if (afterMs > 0) await this.#sleep(afterMs);
     const holder = [...this.#world.objects.values()].find((object) => object.holds(id));
@@ -412,7 +490,8 @@ export class Client {
           return store.sweep(id);
         });
         if (isOrphanStored) this.#world.violate(`${holder.name} stored a note of no item`);
-        if (notesLeft > 0) this.#world.violate(`${holder.name} kept ${notesLeft} notes of ${id}, which it removed`);
+        if (notesLeft > 0)
+          this.#world.violate(`${holder.name} kept ${notesLeft} notes of ${id}, which it removed`);
         return true;
       },
       0,
@@ -427,7 +506,9 @@ export class Client {
     const target = this.#world.object(this.#world.promoting.name);
     const id = target.promotedIds()[0];
     if (id === undefined) return;
-    const source = [...this.#world.objects.values()].find((object) => object !== target && object.holds(id));
+    const source = [...this.#world.objects.values()].find(
+      (object) => object !== target && object.holds(id),
+    );
     const holder = isAtSource ? source : target;
     try {
       if (!(await holder?.stray((store) => store.pin(id)))) return;
@@ -449,11 +530,21 @@ export class Client {
     args: readonly unknown[],
     fits?: (layout: Layout) => boolean,
   ): Promise<unknown> {
-    return routeItem(this.#router, { id, grp, deal, method, args, isNew: STORES.has(method) }, fits);
+    return routeItem(
+      this.#router,
+      { id, grp, deal, method, args, isNew: STORES.has(method) },
+      fits,
+    );
   }
 
   /** `ownMs`: how long the method itself takes. */
-  async #record(key: string, op: Op, work: () => Promise<unknown>, ownMs = 0, isRouted = true): Promise<Entry | "dropped"> {
+  async #record(
+    key: string,
+    op: Op,
+    work: () => Promise<unknown>,
+    ownMs = 0,
+    isRouted = true,
+  ): Promise<Entry | "dropped"> {
     const entry = this.#history.begin(this.#name, key, op);
     this.#unanswered = 0;
     this.#ranOn = [];
@@ -464,14 +555,17 @@ export class Client {
       this.#checkWait(`${op.kind}(${key})`, scheduler.now - askedAt - ownMs);
     } catch (error) {
       if (isRouted) this.#checkGuards(`${op.kind}(${key})`, error);
-      const isRefused = [GUARDED, NOT_HERE, RIVAL_IN_THE_WAY, DISK_IS_FULL].some((message) => String(error).includes(message));
+      const isRefused = [GUARDED, NOT_HERE, RIVAL_IN_THE_WAY, DISK_IS_FULL].some((message) =>
+        String(error).includes(message),
+      );
       const hasNotRun = isRefused || (this.#unanswered === 0 && hasExpectedEnd(error));
       if (hasNotRun) {
         this.#world.trace(() => `${this.#name} ${op.kind}(${key}) has not run: ${String(error)}`);
         this.#history.drop(entry);
         return "dropped";
       }
-      if (!hasExpectedEnd(error)) this.#world.violate(`${this.#name} ${op.kind}(${key}): ${String(error)}`);
+      if (!hasExpectedEnd(error))
+        this.#world.violate(`${this.#name} ${op.kind}(${key}): ${String(error)}`);
       this.#world.trace(() => `${this.#name} ${op.kind}(${key}) is unknown: ${String(error)}`);
       return entry;
     }
@@ -481,7 +575,8 @@ export class Client {
 
   /** Where no fault strikes, only a fence makes callers wait, and never for a call that runs. */
   #checkWait(what: string, waitedMs: number): void {
-    if (this.#world.isCalm && waitedMs > WAIT_MS_MAX) this.#world.violate(`${this.#name} ${what} waited ${waitedMs} ms`);
+    if (this.#world.isCalm && waitedMs > WAIT_MS_MAX)
+      this.#world.violate(`${this.#name} ${what} waited ${waitedMs} ms`);
   }
 
   #groupOf(id: string): string | null {
@@ -513,7 +608,8 @@ export class Client {
   }
 
   async #awaitUntil(waitMsMax: number, isNow: () => boolean): Promise<void> {
-    for (let waitedMs = 0; waitedMs < waitMsMax && !isNow(); waitedMs += POLL_MS) await this.#sleep(POLL_MS);
+    for (let waitedMs = 0; waitedMs < waitMsMax && !isNow(); waitedMs += POLL_MS)
+      await this.#sleep(POLL_MS);
   }
 
   #sleep(delayMs: number): Promise<void> {

@@ -29,7 +29,9 @@ export function editSource(source: string, { file, find, isText, replace }: Sour
   const places = isText ? findText(source, find) : findCode(source, find);
   const [place] = places;
   if (!place || places.length > 1)
-    throw new Error(`The code to be replaced stands ${places.length} times in src/${file}, expected once:\n${find}`);
+    throw new Error(
+      `The code to be replaced stands ${places.length} times in src/${file}, expected once:\n${find}`,
+    );
   return source.slice(0, place.start) + replace + source.slice(place.end);
 }
 

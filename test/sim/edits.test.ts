@@ -10,10 +10,15 @@ import { MUTANTS } from "./mutants.ts";
 describe("the edits of the simulator", () => {
   const named = [...MUTANTS, ...HAZARD_MUTANTS, ...FORMER_BUGS, { name: "scaled", edits: SCALED }];
 
-  it.each(named.map(({ name, edits }) => [name, edits] as const))("%s: each fits once, and leaves code", (_, edits) => {
-    const sources = new Map<string, string>();
-    for (const edit of edits) sources.set(edit.file, editSource(sources.get(edit.file) ?? readSource(edit.file), edit));
-    expect(sources.size).toBeGreaterThan(0);
-    for (const source of sources.values()) expect(() => stripTypeScriptTypes(source)).not.toThrow();
-  });
+  it.each(named.map(({ name, edits }) => [name, edits] as const))(
+    "%s: each fits once, and leaves code",
+    (_, edits) => {
+      const sources = new Map<string, string>();
+      for (const edit of edits)
+        sources.set(edit.file, editSource(sources.get(edit.file) ?? readSource(edit.file), edit));
+      expect(sources.size).toBeGreaterThan(0);
+      for (const source of sources.values())
+        expect(() => stripTypeScriptTypes(source)).not.toThrow();
+    },
+  );
 });

@@ -50,7 +50,14 @@ export class FanOuts {
   /** Gives the call's name: its method is told it, and says what it has run. */
   begin(client: string, by: number): string {
     const name = `${client}/${this.#calls.length}`;
-    this.#calls.push({ name, client, by, invokedAt: this.#clock(), returnedAt: Infinity, end: null });
+    this.#calls.push({
+      name,
+      client,
+      by,
+      invokedAt: this.#clock(),
+      returnedAt: Infinity,
+      end: null,
+    });
     return name;
   }
 
@@ -73,8 +80,11 @@ export class FanOuts {
       for (const { row, until } of rows) record(history, call, keyOfView(row), until, row.n);
       const met = new Set(rows.map(({ row }) => keyOfView(row)));
       if (call.end?.kind === "succeeded")
-        for (const key of keys) if (!met.has(key)) record(history, call, key, call.returnedAt, null);
-      return [...checkRuns(call, runs), ...checkTwice(call, rows, history)].map((flaw) => `call ${call.name} to all ${flaw}`);
+        for (const key of keys)
+          if (!met.has(key)) record(history, call, key, call.returnedAt, null);
+      return [...checkRuns(call, runs), ...checkTwice(call, rows, history)].map(
+        (flaw) => `call ${call.name} to all ${flaw}`,
+      );
     });
   }
 }
@@ -86,11 +96,18 @@ interface Changed {
 
 /** What a caller was told where it was told something: what it was not told is known from the members. */
 function changedRows({ end, returnedAt }: FanOutCall, runs: readonly Run[]): Changed[] {
-  if (end?.kind === "succeeded") return end.answers.flat().map((row) => ({ row, until: returnedAt }));
+  if (end?.kind === "succeeded")
+    return end.answers.flat().map((row) => ({ row, until: returnedAt }));
   return runs.flatMap(({ rows, at }) => rows.map((row) => ({ row, until: at })));
 }
 
-function record(history: History, { client, by, invokedAt }: FanOutCall, key: string, until: number, n: number | null): void {
+function record(
+  history: History,
+  { client, by, invokedAt }: FanOutCall,
+  key: string,
+  until: number,
+  n: number | null,
+): void {
   history.saw(client, key, { kind: "increment", by }, invokedAt, until, n);
 }
 
@@ -101,7 +118,8 @@ function checkRuns({ end }: FanOutCall, runs: readonly Run[]): string[] {
   if (twice !== undefined) flaws.push(`ran twice on ${twice}`);
   if (end === null) return [...flaws, "has not ended"];
   if (end.kind === "succeeded") {
-    if (runs.length !== end.answers.length) flaws.push(`has ${end.answers.length} answers, and ran on ${members.join(", ")}`);
+    if (runs.length !== end.answers.length)
+      flaws.push(`has ${end.answers.length} answers, and ran on ${members.join(", ")}`);
     return flaws;
   }
   const named = NAMES.exec(end.message);
@@ -112,14 +130,20 @@ function checkRuns({ end }: FanOutCall, runs: readonly Run[]): string[] {
   }
   const ran = named[1]?.split(", ") ?? [];
   const perhaps = named[2]?.split(", ") ?? [];
-  for (const member of ran) if (!members.includes(member)) flaws.push(`did not run on ${member}: ${end.message}`);
+  for (const member of ran)
+    if (!members.includes(member)) flaws.push(`did not run on ${member}: ${end.message}`);
   for (const member of members)
-    if (!ran.includes(member) && !perhaps.includes(member)) flaws.push(`ran on ${member} as well: ${end.message}`);
+    if (!ran.includes(member) && !perhaps.includes(member))
+      flaws.push(`ran on ${member} as well: ${end.message}`);
   return flaws;
 }
 
 /** Only an item that its client has removed and put under another group meanwhile is another row, and may be met again. */
-function checkTwice({ invokedAt }: FanOutCall, changed: readonly Changed[], history: History): string[] {
+function checkTwice(
+  { invokedAt }: FanOutCall,
+  changed: readonly Changed[],
+  history: History,
+): string[] {
   const met = new Map<string, Raised>();
   const flaws: string[] = [];
   for (const { row, until } of changed) {
@@ -127,7 +151,8 @@ function checkTwice({ invokedAt }: FanOutCall, changed: readonly Changed[], hist
     const before = met.get(key);
     met.set(key, row);
     if (before === undefined) continue;
-    if (before.grp === row.grp || !history.isStoredAnew(key, invokedAt, until)) flaws.push(`changed ${key} twice`);
+    if (before.grp === row.grp || !history.isStoredAnew(key, invokedAt, until))
+      flaws.push(`changed ${key} twice`);
   }
   return flaws;
 }

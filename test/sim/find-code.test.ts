@@ -29,7 +29,9 @@ describe("findCode", () => {
 
   it("takes … for any code with its brackets closed, as little as possible", () => {
     expect(textsOf("const N = 5_000; const M = 2;", "N = …;")).toEqual(["N = 5_000;"]);
-    expect(textsOf('f(a, (b) => { c(")"); }, d); g();', "f(…);")).toEqual(['f(a, (b) => { c(")"); }, d);']);
+    expect(textsOf('f(a, (b) => { c(")"); }, d); g();', "f(…);")).toEqual([
+      'f(a, (b) => { c(")"); }, d);',
+    ]);
     expect(textsOf("{ f(a } b)", "f(… b)")).toEqual([]);
   });
 

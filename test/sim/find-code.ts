@@ -14,7 +14,12 @@ interface Token {
 /** Stands in a pattern for any code, as little as possible, with its brackets closed. */
 export const ANY = "…";
 
-const BLANK: ReadonlySet<string> = new Set(["WhiteSpace", "LineTerminatorSequence", "MultiLineComment", "SingleLineComment"]);
+const BLANK: ReadonlySet<string> = new Set([
+  "WhiteSpace",
+  "LineTerminatorSequence",
+  "MultiLineComment",
+  "SingleLineComment",
+]);
 const OPENING: ReadonlySet<string> = new Set(["(", "[", "{"]);
 const CLOSING: ReadonlySet<string> = new Set([")", "]", "}"]);
 
@@ -50,10 +55,15 @@ function tokensOf(source: string): Token[] {
 }
 
 /** The index behind the last token of a match that begins at `index`; null when there is none. */
-function matchFrom(tokens: readonly Token[], index: number, wanted: readonly string[]): number | null {
+function matchFrom(
+  tokens: readonly Token[],
+  index: number,
+  wanted: readonly string[],
+): number | null {
   const [first, ...rest] = wanted;
   if (first === undefined) return index;
-  if (first !== ANY) return tokens[index]?.text === first ? matchFrom(tokens, index + 1, rest) : null;
+  if (first !== ANY)
+    return tokens[index]?.text === first ? matchFrom(tokens, index + 1, rest) : null;
   let depth = 0;
   for (let next = index; next < tokens.length; next++) {
     const behind = depth === 0 ? matchFrom(tokens, next, rest) : null;

@@ -46,13 +46,25 @@ export const FORMER_BUGS: readonly Mutant[] = [
     name: "duplicates-count-at-once",
     needs: "hasRegroups",
     rule: "a row that changes its shard key stands twice until its old source has said so: the step is tried again",
-    edits: [{ file: "shards/root/failures.ts", find: "if (isDuplicate(error)) return null;", replace: "" }],
+    edits: [
+      {
+        file: "shards/root/failures.ts",
+        find: "if (isDuplicate(error)) return null;",
+        replace: "",
+      },
+    ],
   },
   {
     name: "pages-wait-behind-rivals",
     needs: "hasRegroups",
     rule: "a page of the log with rivals does not keep those behind it: another source may wait for what is gone in one of them",
-    edits: [{ file: "shards/move/drain.ts", find: "rivals ??= found;", replace: "if (found !== null) throw found;" }],
+    edits: [
+      {
+        file: "shards/move/drain.ts",
+        find: "rivals ??= found;",
+        replace: "if (found !== null) throw found;",
+      },
+    ],
   },
   {
     name: "tries-prove-duplicates",
@@ -72,8 +84,16 @@ export const FORMER_BUGS: readonly Mutant[] = [
     needs: "hasRegroups",
     rule: "judged-under-the-fence: what one source says while the others have not sent their logs proves nothing",
     edits: [
-      { file: "shards/root/failures.ts", find: "DUPLICATE_TRIES_MAX = …;", replace: "DUPLICATE_TRIES_MAX = 0;" },
-      { file: "shards/root/judge.ts", find: "raiseFence(attempt, { pass: ignoreDuplicate })", replace: "raiseFence(attempt)" },
+      {
+        file: "shards/root/failures.ts",
+        find: "DUPLICATE_TRIES_MAX = …;",
+        replace: "DUPLICATE_TRIES_MAX = 0;",
+      },
+      {
+        file: "shards/root/judge.ts",
+        find: "raiseFence(attempt, { pass: ignoreDuplicate })",
+        replace: "raiseFence(attempt)",
+      },
     ],
   },
 ];

@@ -9,7 +9,9 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "guards-armed-at-the-start",
     needs: "hasDeploys",
     rule: "a constructor writes freely: guards are armed once the object has started",
-    edits: [{ file: "shards/move/guards.ts", find: " AND ${IS_ARMED}`", isText: true, replace: "`" }],
+    edits: [
+      { file: "shards/move/guards.ts", find: " AND ${IS_ARMED}`", isText: true, replace: "`" },
+    ],
   },
   {
     name: "retired-rows-left-in-place",
@@ -21,13 +23,25 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "changed-tables-go-on",
     needs: "hasDeploys",
     rule: "tables that a deploy has changed are copied again before the cutover",
-    edits: [{ file: "shards/member/member-state.ts", find: "    if (changed.length > 0)\n", replace: "    if (false)\n" }],
+    edits: [
+      {
+        file: "shards/member/member-state.ts",
+        find: "    if (changed.length > 0)\n",
+        replace: "    if (false)\n",
+      },
+    ],
   },
   {
     name: "other-declaration-goes-on",
     needs: "hasDeploys",
     rule: "a class that declares other keys in the middle of a move ends it before the cutover",
-    edits: [{ file: "shards/move/frozen-tables.ts", find: "if (frozen.specs === specs) return;", replace: "return;" }],
+    edits: [
+      {
+        file: "shards/move/frozen-tables.ts",
+        find: "if (frozen.specs === specs) return;",
+        replace: "return;",
+      },
+    ],
   },
   {
     name: "steps-of-migrations-ignored",
@@ -70,7 +84,13 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "fence-raised-over-running-calls",
     needs: "hasNestedCalls",
     rule: "raised-when-idle: a fence is raised only in a turn in which no call runs",
-    edits: [{ file: "shards/host/fence-member.ts", find: "if (state.runs > 0) return state;", replace: "" }],
+    edits: [
+      {
+        file: "shards/host/fence-member.ts",
+        find: "if (state.runs > 0) return state;",
+        replace: "",
+      },
+    ],
   },
   {
     name: "nested-calls-not-marked",
@@ -88,7 +108,13 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "no-room-for-the-end",
     needs: "hasFullDisks",
     rule: "what must be written after a commit has its room before it",
-    edits: [{ file: "shards/member/member.ts", find: "keepReserve(this.sql, JSON.stringify([from, to]).length);", replace: "" }],
+    edits: [
+      {
+        file: "shards/member/member.ts",
+        find: "keepReserve(this.sql, JSON.stringify([from, to]).length);",
+        replace: "",
+      },
+    ],
   },
   {
     name: "fan-out-begins-anew",
@@ -130,7 +156,13 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "tickets-hold-no-fence",
     needs: "hasFanOuts",
     rule: "one-layout-for-all: a ticket is a running call, and no fence goes up while it stands",
-    edits: [{ file: "shards/member/tickets.ts", find: "return ended.promise;", replace: "return Promise.resolve();" }],
+    edits: [
+      {
+        file: "shards/member/tickets.ts",
+        find: "return ended.promise;",
+        replace: "return Promise.resolve();",
+      },
+    ],
   },
   {
     name: "tickets-unchecked",
@@ -142,7 +174,11 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
         find: "if (ticket === undefined) return failure(…);",
         replace: "",
       },
-      { file: "shards/member/tickets.ts", find: "ticket.end();\n    }", replace: "ticket?.end();\n    }" },
+      {
+        file: "shards/member/tickets.ts",
+        find: "ticket.end();\n    }",
+        replace: "ticket?.end();\n    }",
+      },
     ],
   },
   {
@@ -167,7 +203,11 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
         find: "if (token === undefined || known === undefined || known === token) return null;",
         replace: "return null;",
       },
-      { file: "shards/host/registry-watch.ts", find: "|| record.token === token", replace: "|| true" },
+      {
+        file: "shards/host/registry-watch.ts",
+        find: "|| record.token === token",
+        replace: "|| true",
+      },
     ],
   },
   {
@@ -191,13 +231,25 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "newer-epoch-is-no-news",
     needs: "hasRestores",
     rule: "one-history: whoever names a newer epoch than the registry has shows that it is lost",
-    edits: [{ file: "shards/host/registry-watch.ts", find: "return epoch > own ? ", replace: "return epoch > own && false ? " }],
+    edits: [
+      {
+        file: "shards/host/registry-watch.ts",
+        find: "return epoch > own ? ",
+        replace: "return epoch > own && false ? ",
+      },
+    ],
   },
   {
     name: "repair-gives-epochs-again",
     needs: "hasRestores",
     rule: "repair-proves: epochs that the lost registry may have given are left out",
-    edits: [{ file: "shards/root/repair-plan.ts", find: "EPOCHS_SKIPPED = …;", replace: "EPOCHS_SKIPPED = 0;" }],
+    edits: [
+      {
+        file: "shards/root/repair-plan.ts",
+        find: "EPOCHS_SKIPPED = …;",
+        replace: "EPOCHS_SKIPPED = 0;",
+      },
+    ],
   },
   {
     name: "adopts-any-epoch",
@@ -227,7 +279,13 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "begins-on-any-ground",
     needs: "hasSetbacks",
     rule: "one-history: a member begins no operation whose ground it does not stand on",
-    edits: [{ file: "shards/member/proven-member.ts", find: "if (isNext) return;", replace: "if (isNext || isSource) return;" }],
+    edits: [
+      {
+        file: "shards/member/proven-member.ts",
+        find: "if (isNext) return;",
+        replace: "if (isNext || isSource) return;",
+      },
+    ],
   },
   {
     name: "obeys-a-root-behind",
@@ -276,7 +334,11 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
         find: "if (sequence < last) throw wentBack(…);",
         replace: 'if (sequence < last) throw new Error("older");',
       },
-      { file: "shards/member/proven-member.ts", find: "if (ahead && isAll)", replace: "if (ahead && false)" },
+      {
+        file: "shards/member/proven-member.ts",
+        find: "if (ahead && isAll)",
+        replace: "if (ahead && false)",
+      },
     ],
   },
   {
@@ -324,7 +386,8 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
       {
         file: "shards/root/repair-plan.ts",
         find: "losses.filter(({ member }) => !acceptLoss.includes(member)).map(refuseLoss)",
-        replace: "losses.filter(({ member }) => acceptLoss === undefined && member === root).map(refuseLoss)",
+        replace:
+          "losses.filter(({ member }) => acceptLoss === undefined && member === root).map(refuseLoss)",
       },
     ],
   },
@@ -332,7 +395,13 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "repair-unseen",
     needs: "hasSetbacks",
     rule: "repair-proves: only the plan that was shown is applied",
-    edits: [{ file: "shards/root/repair.ts", find: "if (plan.fingerprint !== fingerprint)", replace: "if (false)" }],
+    edits: [
+      {
+        file: "shards/root/repair.ts",
+        find: "if (plan.fingerprint !== fingerprint)",
+        replace: "if (false)",
+      },
+    ],
   },
   {
     name: "cutover-taken-back",
@@ -362,14 +431,20 @@ export const HAZARD_MUTANTS: readonly Mutant[] = [
     name: "first-operation-proves-nothing",
     needs: "hasSetbacks",
     rule: "repair-proves: who takes part in the first operation proves that nothing was cut over before it",
-    edits: [{ file: "shards/root/repair-plan.ts", find: " && !isFirst(told, newestEpoch)", replace: "" }],
+    edits: [
+      { file: "shards/root/repair-plan.ts", find: " && !isFirst(told, newestEpoch)", replace: "" },
+    ],
   },
   {
     name: "left-rows-in-the-way",
     needs: "hasSetbacks",
     rule: "repair-proves: rows of a source that went back are set aside when its cutover is carried on",
     edits: [
-      { file: "shards/root/repair-plan.ts", find: "isTold && isMember && !hasForgotten", replace: "isTold && !hasForgotten" },
+      {
+        file: "shards/root/repair-plan.ts",
+        find: "isTold && isMember && !hasForgotten",
+        replace: "isTold && !hasForgotten",
+      },
     ],
   },
   {

@@ -83,12 +83,22 @@ export function chooseDeploys(random: Random, hasUniqueIndex: boolean): Deploys 
     ...flags,
     changes,
     throws,
-    startMs: random.chance(`${label}/isSlow`, 0.3) ? random.pick(`${label}/startMs`, [20, 300, 2_000, 6_000, 20_000]) : 0,
+    startMs: random.chance(`${label}/isSlow`, 0.3)
+      ? random.pick(`${label}/startMs`, [20, 300, 2_000, 6_000, 20_000])
+      : 0,
   });
   if (random.chance("deploy/stamps", 0.15)) return planStamps(random);
   const first = chooseChanges(random, "deploy/first", hasUniqueIndex, []);
   const both = [...first, ...chooseChanges(random, "deploy/second", hasUniqueIndex, first)];
-  const story = random.pick("deploy/story", ["once", "twice", "twice", "back", "back", "flaw", "otherKey"] as const);
+  const story = random.pick("deploy/story", [
+    "once",
+    "twice",
+    "twice",
+    "back",
+    "back",
+    "flaw",
+    "otherKey",
+  ] as const);
   switch (story) {
     case "once":
       return plan(random, [version("v1", first)], [1]);
@@ -96,16 +106,26 @@ export function chooseDeploys(random: Random, hasUniqueIndex: boolean): Deploys 
       return plan(random, [version("v1", first), version("v2", both)], [1, 2]);
     case "back":
       // A table that is no longer declared would stay behind: that is no way back, and nobody's fault but the owner's.
-      if (first.includes("table")) return plan(random, [version("v1", first), version("v2", both)], [1, 2]);
+      if (first.includes("table"))
+        return plan(random, [version("v1", first), version("v2", both)], [1, 2]);
       return plan(random, [version("v1", first), version("v2", both)], [1, 0, 2], true);
     case "flaw":
       return plan(random, [version("v1", first, true), version("v2", first)], [1, 2]);
     case "otherKey": {
       const mended = first.filter((change) => change !== "table");
-      const deploys = plan(random, [version("v1", [...mended, "otherKey"]), version("v2", mended)], [1, 2]);
+      const deploys = plan(
+        random,
+        [version("v1", [...mended, "otherKey"]), version("v2", mended)],
+        [1, 2],
+      );
       // Only in the middle of a move: one that is begun by this key would rightly move rows by it.
       const [other, ...rest] = deploys.steps;
-      const step = random.pick("deploy/otherKeyStep", ["copy", "verify", "fence", "activate"] as const);
+      const step = random.pick("deploy/otherKeyStep", [
+        "copy",
+        "verify",
+        "fence",
+        "activate",
+      ] as const);
       return { ...deploys, steps: other ? [{ ...other, step, needsStep: true }, ...rest] : rest };
     }
   }
@@ -116,13 +136,24 @@ export function chooseDeploys(random: Random, hasUniqueIndex: boolean): Deploys 
  * some objects long before it does on others.
  */
 function planStamps(random: Random): Deploys {
-  const stamped: StoreVersion = { changes: ["stamp"], runsOnce: true, isAtomic: true, startMs: 0, throws: false };
+  const stamped: StoreVersion = {
+    changes: ["stamp"],
+    runsOnce: true,
+    isAtomic: true,
+    startMs: 0,
+    throws: false,
+  };
   const deploys = plan(random, [stamped], [1]);
   const share = random.pick("deploy/stampsShare", [0.5, 0.5, 1]);
   return { ...deploys, steps: deploys.steps.map((step) => ({ ...step, share })) };
 }
 
-function plan(random: Random, later: readonly StoreVersion[], order: readonly number[], goesBack = false): Deploys {
+function plan(
+  random: Random,
+  later: readonly StoreVersion[],
+  order: readonly number[],
+  goesBack = false,
+): Deploys {
   const steps = order.map((version, index): DeployStep => {
     const label = `deploy/${index}`;
     const step = random.pick(`${label}/step`, STEPS);
@@ -135,13 +166,21 @@ function plan(random: Random, later: readonly StoreVersion[], order: readonly nu
       share: random.chance(`${label}/gradual`, 0.3) ? 0.5 : 1,
       restarts: random.pick(`${label}/restarts`, [0.3, 0.7, 1, 1]),
       // A wave that has cut over is active a moment later.
-      restartMsMax: random.pick(`${label}/restartMs`, step === "activate" ? [1, 1, 20] : [1, 300, 2_000]),
+      restartMsMax: random.pick(
+        `${label}/restartMs`,
+        step === "activate" ? [1, 1, 20] : [1, 300, 2_000],
+      ),
     };
   });
   return { versions: [FIRST_VERSION, ...later], steps, goesBack };
 }
 
-function chooseChanges(random: Random, label: string, hasUniqueIndex: boolean, before: readonly Change[]): Change[] {
+function chooseChanges(
+  random: Random,
+  label: string,
+  hasUniqueIndex: boolean,
+  before: readonly Change[],
+): Change[] {
   const all: readonly Change[] = [
     "column",
     "column",
@@ -151,22 +190,36 @@ function chooseChanges(random: Random, label: string, hasUniqueIndex: boolean, b
     "table",
     ...(hasUniqueIndex ? [] : ["unique" as const]),
   ];
-  const chosen = new Set(Array.from({ length: random.whole(`${label}/count`, 1, 3) }, () => random.pick(`${label}/change`, all)));
+  const chosen = new Set(
+    Array.from({ length: random.whole(`${label}/count`, 1, 3) }, () =>
+      random.pick(`${label}/change`, all),
+    ),
+  );
   const fresh = [...chosen].filter((change) => !before.includes(change));
-  return before.includes("index") && random.chance(`${label}/dropsIndex`, 0.5) ? [...fresh, "noIndex"] : fresh;
+  return before.includes("index") && random.chance(`${label}/dropsIndex`, 0.5)
+    ? [...fresh, "noIndex"]
+    : fresh;
 }
 
 export function chooseFullDisks(random: Random): FullDiskStep[] {
   return Array.from({ length: random.whole("full/count", 1, 3) }, (_, index): FullDiskStep => {
     const label = `full/${index}`;
-    const which = random.pick(`${label}/which`, ["root", "present", "present", "next", "next"] as const);
+    const which = random.pick(`${label}/which`, [
+      "root",
+      "present",
+      "present",
+      "next",
+      "next",
+    ] as const);
     return {
       index,
       afterMs: random.whole(`${label}/ms`, 1, 2_500),
       step: random.pick(`${label}/step`, STEPS),
       which,
       pages: random.pick(`${label}/pages`, [0, 0, 1, 2, 4, 8]),
-      liftedAfterMs: random.chance(`${label}/isLifted`, 0.5) ? random.whole(`${label}/liftedMs`, 200, 9_000) : null,
+      liftedAfterMs: random.chance(`${label}/isLifted`, 0.5)
+        ? random.whole(`${label}/liftedMs`, 200, 9_000)
+        : null,
     };
   });
 }
@@ -185,10 +238,20 @@ export function chooseQuietRestores(random: Random): RestoreStep[] {
 }
 
 /** Any object goes back at any time; in some runs objects that are `lost` keep nothing. */
-export function chooseRestores(random: Random, hasRestores: boolean, hasLostStorage: boolean): RestoreStep[] {
+export function chooseRestores(
+  random: Random,
+  hasRestores: boolean,
+  hasLostStorage: boolean,
+): RestoreStep[] {
   return Array.from({ length: random.whole("setback/count", 1, 2) }, (_, index) => {
     const label = `setback/${index}`;
-    const which = random.pick(`${label}/which`, ["root", "root", "member", "member", "any"] as const);
+    const which = random.pick(`${label}/which`, [
+      "root",
+      "root",
+      "member",
+      "member",
+      "any",
+    ] as const);
     const isLost = hasLostStorage && (!hasRestores || random.chance(`${label}/isLost`, 0.5));
     const takenStep = random.pick(`${label}/takenStep`, STEPS);
     const step = random.pick(`${label}/step`, STEPS);
@@ -198,7 +261,11 @@ export function chooseRestores(random: Random, hasRestores: boolean, hasLostStor
       isLost,
       takenAfterMs: random.whole(`${label}/takenMs`, 1, 1_500),
       // Within one operation steps follow each other soon.
-      afterMs: random.whole(`${label}/ms`, 1, takenStep === null ? 2_500 : random.pick(`${label}/msMax`, [30, 200, 2_500])),
+      afterMs: random.whole(
+        `${label}/ms`,
+        1,
+        takenStep === null ? 2_500 : random.pick(`${label}/msMax`, [30, 200, 2_500]),
+      ),
       takenStep,
       step,
     };

@@ -44,7 +44,15 @@ export class History {
   }
 
   begin(client: string, key: string, op: Op): Entry {
-    const entry: Entry = { key, client, op, invokedAt: this.#clock(), returnedAt: Infinity, result: undefined, ranOn: [] };
+    const entry: Entry = {
+      key,
+      client,
+      op,
+      invokedAt: this.#clock(),
+      returnedAt: Infinity,
+      result: undefined,
+      ranOn: [],
+    };
     this.entries.push(entry);
     return entry;
   }
@@ -61,21 +69,47 @@ export class History {
   }
 
   /** What is known of a call after it has ended. */
-  saw(client: string, key: string, op: Op, invokedAt: number, returnedAt: number, result: unknown): void {
-    this.entries.push({ key, client, op, invokedAt, returnedAt: Math.max(returnedAt, invokedAt + 1), result, ranOn: [] });
+  saw(
+    client: string,
+    key: string,
+    op: Op,
+    invokedAt: number,
+    returnedAt: number,
+    result: unknown,
+  ): void {
+    this.entries.push({
+      key,
+      client,
+      op,
+      invokedAt,
+      returnedAt: Math.max(returnedAt, invokedAt + 1),
+      result,
+      ranOn: [],
+    });
   }
 
   /** An object has gone back in this step: its item may be in one of these states from then on. */
   goesBack(object: string, key: string, step: number, states: readonly ItemState[]): void {
     const op: Op = { kind: "goesBack", states };
     // Nothing else is known of that very step.
-    this.entries.push({ key, client: object, op, invokedAt: step, returnedAt: step + 0.5, result: undefined, ranOn: [] });
+    this.entries.push({
+      key,
+      client: object,
+      op,
+      invokedAt: step,
+      returnedAt: step + 0.5,
+      result: undefined,
+      ranOn: [],
+    });
   }
 
   /** True when an item may have been removed and put again between two steps: what all members were asked for then may show it twice. */
   isStoredAnew(key: string, from: number, until: number): boolean {
-    const isThen = ({ invokedAt, returnedAt }: Entry): boolean => invokedAt <= until && returnedAt >= from;
-    const kinds = new Set(this.entries.filter((entry) => entry.key === key && isThen(entry)).map(({ op }) => op.kind));
+    const isThen = ({ invokedAt, returnedAt }: Entry): boolean =>
+      invokedAt <= until && returnedAt >= from;
+    const kinds = new Set(
+      this.entries.filter((entry) => entry.key === key && isThen(entry)).map(({ op }) => op.kind),
+    );
     return kinds.has("remove") && kinds.has("put");
   }
 
@@ -89,7 +123,15 @@ export class History {
   ): void {
     const returnedAt = Math.max(this.#clock(), invokedAt + 1);
     for (const key of keys)
-      this.entries.push({ key, client, op: { kind: "get" }, invokedAt, returnedAt, result: views.get(key) ?? null, ranOn });
+      this.entries.push({
+        key,
+        client,
+        op: { kind: "get" },
+        invokedAt,
+        returnedAt,
+        result: views.get(key) ?? null,
+        ranOn,
+      });
   }
 
   get size(): number {

@@ -12,8 +12,14 @@ import type { View } from "./store.ts";
 const VISITED_MAX = 200_000;
 
 /** Null when the history fits, else why not. */
-export function checkKey(key: string, initial: ItemState, entries: readonly Entry[]): string | null {
-  const ops = entries.toSorted((left, right) => left.invokedAt - right.invokedAt || left.returnedAt - right.returnedAt);
+export function checkKey(
+  key: string,
+  initial: ItemState,
+  entries: readonly Entry[],
+): string | null {
+  const ops = entries.toSorted(
+    (left, right) => left.invokedAt - right.invokedAt || left.returnedAt - right.returnedAt,
+  );
   const visited = new Set<string>();
   const search = (state: ItemState, doneBefore: bigint): boolean => {
     let done = doneBefore;
@@ -23,21 +29,29 @@ export function checkKey(key: string, initial: ItemState, entries: readonly Entr
       candidates = candidatesOf(ops, done);
       for (const index of candidates) {
         const entry = ops[index];
-        if (!entry || !changedNothing(entry) || !fits(entry, applyOp(state, entry.op).result)) continue;
+        if (!entry || !changedNothing(entry) || !fits(entry, applyOp(state, entry.op).result))
+          continue;
         done |= 1n << BigInt(index);
         again = true;
       }
     }
-    if (ops.every((entry, index) => entry.returnedAt === Infinity || (done & (1n << BigInt(index))) !== 0n)) return true;
+    if (
+      ops.every(
+        (entry, index) => entry.returnedAt === Infinity || (done & (1n << BigInt(index))) !== 0n,
+      )
+    )
+      return true;
     const configuration = `${done.toString(36)}|${JSON.stringify(state)}`;
     if (visited.has(configuration)) return false;
-    if (visited.size >= VISITED_MAX) throw new Error(`The history of ${key} is too entangled to judge`);
+    if (visited.size >= VISITED_MAX)
+      throw new Error(`The history of ${key} is too entangled to judge`);
     visited.add(configuration);
     return candidates.some((index) => {
       const entry = ops[index];
       if (!entry || changedNothing(entry)) return false;
       const after = done | (1n << BigInt(index));
-      if (entry.op.kind === "goesBack") return [state, ...entry.op.states].some((each) => search(each, after));
+      if (entry.op.kind === "goesBack")
+        return [state, ...entry.op.states].some((each) => search(each, after));
       const next = applyOp(state, entry.op);
       const isKnown = entry.returnedAt !== Infinity;
       if (isKnown ? !fits(entry, next.result) : sameState(state, next.state)) return false;
@@ -65,17 +79,25 @@ function candidatesOf(ops: readonly Entry[], done: bigint): number[] {
 }
 
 /** One call on one item, alone. */
-export function applyOp(state: ItemState, op: Op): { readonly state: ItemState; readonly result: unknown } {
+export function applyOp(
+  state: ItemState,
+  op: Op,
+): { readonly state: ItemState; readonly result: unknown } {
   switch (op.kind) {
     case "put":
-      return { state: { grp: op.grp, n: op.n, tag: op.tag, notes: state?.notes ?? "" }, result: undefined };
+      return {
+        state: { grp: op.grp, n: op.n, tag: op.tag, notes: state?.notes ?? "" },
+        result: undefined,
+      };
     case "get":
     case "goesBack": // see above
       return { state, result: state };
     case "remove":
       return { state: null, result: state !== null };
     case "increment":
-      return state === null ? { state, result: null } : { state: { ...state, n: state.n + op.by }, result: state.n + op.by };
+      return state === null
+        ? { state, result: null }
+        : { state: { ...state, n: state.n + op.by }, result: state.n + op.by };
     case "note":
       return state === null
         ? { state, result: false }
@@ -102,10 +124,18 @@ function fits(entry: Entry, result: unknown): boolean {
   if (entry.op.kind !== "get") return (entry.result ?? null) === (result ?? null);
   const seen = entry.result as View | null;
   if (seen === null) return result === null;
-  return seen.intact && sameState({ grp: seen.grp, n: seen.n, tag: seen.tag, notes: seen.notes }, result as ItemState);
+  return (
+    seen.intact &&
+    sameState({ grp: seen.grp, n: seen.n, tag: seen.tag, notes: seen.notes }, result as ItemState)
+  );
 }
 
 function sameState(left: ItemState, right: ItemState): boolean {
   if (left === null || right === null) return left === right;
-  return left.grp === right.grp && left.n === right.n && left.tag === right.tag && left.notes === right.notes;
+  return (
+    left.grp === right.grp &&
+    left.n === right.n &&
+    left.tag === right.tag &&
+    left.notes === right.notes
+  );
 }

@@ -54,10 +54,15 @@ if (values.mutants) {
   const { runMany, runOne } = await import("./report.ts");
   process.exitCode =
     values.seed !== undefined
-      ? await runOne(Number(values.seed), { cuts: values.cuts, isRaw: values.raw, isJson: values.json })
+      ? await runOne(Number(values.seed), {
+          cuts: values.cuts,
+          isRaw: values.raw,
+          isJson: values.json,
+        })
       : await runMany({
           seeds:
-            values.only?.split(",").map(Number) ?? seedsFrom(Number(values.from), Number(values.seeds ?? SEEDS), values.with),
+            values.only?.split(",").map(Number) ??
+            seedsFrom(Number(values.from), Number(values.seeds ?? SEEDS), values.with),
           isJson: values.json,
           stopsAtFirst: values["stop-at-first"],
         });
@@ -66,12 +71,15 @@ if (values.mutants) {
 function findMutant(name: string): Mutant {
   const mutant = MUTANTS.find((candidate) => candidate.name === name);
   if (mutant) return mutant;
-  throw new Error(`No mutant '${name}'. There are: ${MUTANTS.map((candidate) => candidate.name).join(", ")}`);
+  throw new Error(
+    `No mutant '${name}'. There are: ${MUTANTS.map((candidate) => candidate.name).join(", ")}`,
+  );
 }
 
 function seedsFrom(first: number, count: number, named: string | undefined): number[] {
   const feature = FEATURES.find((candidate) => candidate === named);
-  if (named !== undefined && feature === undefined) throw new Error(`No '${named}'. There are: ${FEATURES.join(", ")}`);
+  if (named !== undefined && feature === undefined)
+    throw new Error(`No '${named}'. There are: ${FEATURES.join(", ")}`);
   const seeds: number[] = [];
   for (let seed = first; seeds.length < count; seed++)
     if (feature === undefined || createScenario(seed)[feature]) seeds.push(seed);

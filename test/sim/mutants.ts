@@ -28,10 +28,12 @@ export interface Mutant {
   readonly needs?: Feature;
 }
 
-const DRAINED = "if (await host.oneSlice(() => member.drainToEnd(operation, attempt, budgetMs))) return {…};";
+const DRAINED =
+  "if (await host.oneSlice(() => member.drainToEnd(operation, attempt, budgetMs))) return {…};";
 const OLDER_PAGE = "if (sequence === last) return …; if (sequence < last) throw wentBack(…);";
 const SERVES_ALREADY = 'if (plan.moving.mode === "swap" && this.membership.serving) {';
-const DELETES_FIRST = "for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);";
+const DELETES_FIRST =
+  "for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);";
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -42,7 +44,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "unfence-by-timer",
     rule: "fence-until-told: a fence is lifted by the root's answer and by nothing else",
-    edits: [{ file: "shards/host/fence-resolver.ts", find: 'if (reply.verdict === "pending") return;', replace: "" }],
+    edits: [
+      {
+        file: "shards/host/fence-resolver.ts",
+        find: 'if (reply.verdict === "pending") return;',
+        replace: "",
+      },
+    ],
   },
   {
     name: "unfence-when-the-root-is-silent",
@@ -80,23 +88,41 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-guard-on-who-left",
     rule: "an object that is no member refuses writes to its tables",
-    edits: [{ file: "shards/member/member.ts", find: 'else this.guard("notMember");', replace: "" }],
+    edits: [
+      { file: "shards/member/member.ts", find: 'else this.guard("notMember");', replace: "" },
+    ],
   },
   {
     name: "forget-a-captured-delete",
     rule: "deletes-are-captured",
-    edits: [{ file: "shards/move/capture.ts", find: 'captureTrigger(table, "after_delete", …),', replace: "" }],
+    edits: [
+      {
+        file: "shards/move/capture.ts",
+        find: 'captureTrigger(table, "after_delete", …),',
+        replace: "",
+      },
+    ],
   },
   {
     name: "no-capture-of-updates",
     rule: "capture-before-copy: every write by any path is captured",
-    edits: [{ file: "shards/move/capture.ts", find: 'captureTrigger(table, "after_update", …),', replace: "" }],
+    edits: [
+      {
+        file: "shards/move/capture.ts",
+        find: 'captureTrigger(table, "after_update", …),',
+        replace: "",
+      },
+    ],
   },
   {
     name: "followers-stay-behind",
     rule: "a row that changes its owner takes its followers along",
     edits: [
-      { file: "shards/move/drain.ts", find: "captureFollowers(sql, plan, Math.max(after, followedTo), upTo);", replace: "" },
+      {
+        file: "shards/move/drain.ts",
+        find: "captureFollowers(sql, plan, Math.max(after, followedTo), upTo);",
+        replace: "",
+      },
     ],
   },
   {
@@ -131,7 +157,8 @@ export const MUTANTS: readonly Mutant[] = [
       {
         file: "shards/move/drain.ts",
         find: 'sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ?", after, drained.upTo);',
-        replace: 'sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ? OR true", after, drained.upTo);',
+        replace:
+          'sql.run("DELETE FROM shardctl_captured WHERE id > ? AND id <= ? OR true", after, drained.upTo);',
       },
     ],
   },
@@ -139,7 +166,11 @@ export const MUTANTS: readonly Mutant[] = [
     name: "accept-a-stale-epoch",
     rule: "one-epoch: a member refuses calls of an older epoch",
     edits: [
-      { file: "shards/member/admission.ts", find: "if (epoch < membership.epoch) {", replace: "if (false) {" },
+      {
+        file: "shards/member/admission.ts",
+        find: "if (epoch < membership.epoch) {",
+        replace: "if (false) {",
+      },
       {
         file: "shards/member/admission.ts",
         find: "if (!membership.serving) return refusal",
@@ -156,16 +187,32 @@ export const MUTANTS: readonly Mutant[] = [
     name: "accept-keys-of-others",
     rule: "one owner per key: a member runs calls only for keys that it owns",
     edits: [
-      { file: "shards/member/admission.ts", find: "if (epoch < membership.epoch) {", replace: "if (false) {" },
-      { file: "shards/member/admission.ts", find: "if (keys.some((key) => this.#owner(key) !== self))", replace: "if (false)" },
+      {
+        file: "shards/member/admission.ts",
+        find: "if (epoch < membership.epoch) {",
+        replace: "if (false) {",
+      },
+      {
+        file: "shards/member/admission.ts",
+        find: "if (keys.some((key) => this.#owner(key) !== self))",
+        replace: "if (false)",
+      },
     ],
   },
   {
     name: "promote-twice",
     rule: "activate-once: a late activation changes nothing",
     edits: [
-      { file: "shards/member/member.ts", find: "if (this.membership.epoch >= epoch) return;", replace: "" },
-      { file: "shards/member/member.ts", find: "if (membership.epoch >= epoch) return;", replace: "" },
+      {
+        file: "shards/member/member.ts",
+        find: "if (this.membership.epoch >= epoch) return;",
+        replace: "",
+      },
+      {
+        file: "shards/member/member.ts",
+        find: "if (membership.epoch >= epoch) return;",
+        replace: "",
+      },
       {
         file: "shards/move/promote.ts",
         find: "`INSERT OR ABORT INTO ${quoteName(table.name)} (${columns}) SELECT",
@@ -181,25 +228,38 @@ export const MUTANTS: readonly Mutant[] = [
       {
         file: "shards/root/walk.ts",
         find: "      round: record.round ?? 0,\n    });",
-        replace: "      round: record.round ?? 0,\n    }).catch(() => ({ isDone: true, rows: 0, bytes: 0, outgoing: [] }));",
+        replace:
+          "      round: record.round ?? 0,\n    }).catch(() => ({ isDone: true, rows: 0, bytes: 0, outgoing: [] }));",
       },
     ],
   },
   {
     name: "silence-counts-as-drained",
     rule: "drain-before-cutover: the root commits only when every member of the wave has answered",
-    edits: [{ file: "shards/root/each.ts", find: "if (failures.length > 0) throw first;", replace: "" }],
+    edits: [
+      { file: "shards/root/each.ts", find: "if (failures.length > 0) throw first;", replace: "" },
+    ],
   },
   {
     name: "copy-ends-early",
     rule: "the walk ends when a page finds no row, not when it finds one",
-    edits: [{ file: "shards/move/walk-page.ts", find: "const isLast = seen === 0;", replace: "const isLast = true;" }],
+    edits: [
+      {
+        file: "shards/move/walk-page.ts",
+        find: "const isLast = seen === 0;",
+        replace: "const isLast = true;",
+      },
+    ],
   },
   {
     name: "unverified-copy",
     rule: "no source row is removed before the digest of its copy matched",
     edits: [
-      { file: "shards/move/deliver.ts", find: "if (!isSame) await check(", replace: "if (false) await check(" },
+      {
+        file: "shards/move/deliver.ts",
+        find: "if (!isSame) await check(",
+        replace: "if (false) await check(",
+      },
       {
         file: "shards/move/walk.ts",
         find: "else await Promise.all(page.batch.targets.map(…));",
@@ -229,7 +289,11 @@ export const MUTANTS: readonly Mutant[] = [
     name: "absent-speaks-for-others",
     rule: "a source speaks only for rows that came from it: its word that a row is gone deletes no row of another source",
     edits: [
-      { file: "shards/move/origins.ts", find: ".filter((row) => row.origin === null || row.origin === source)", replace: "" },
+      {
+        file: "shards/move/origins.ts",
+        find: ".filter((row) => row.origin === null || row.origin === source)",
+        replace: "",
+      },
     ],
   },
   {
@@ -288,13 +352,23 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "promotion-not-undone",
     rule: "promoted-before-commit: what was promoted under an attempt that is given up is taken back before the fence falls",
-    edits: [{ file: "shards/member/member.ts", find: "if (stands || isOver) this.#undoPromotion(moving);", replace: "" }],
+    edits: [
+      {
+        file: "shards/member/member.ts",
+        find: "if (stands || isOver) this.#undoPromotion(moving);",
+        replace: "",
+      },
+    ],
   },
   {
     name: "rows-after-promotion",
     rule: "no-late-rows: a target that has promoted takes no rows before the attempt is decided",
     edits: [
-      { file: "shards/member/member.ts", find: "if (promotion || (fence", replace: "if (false && (fence" },
+      {
+        file: "shards/member/member.ts",
+        find: "if (promotion || (fence",
+        replace: "if (false && (fence",
+      },
       {
         file: "shards/storage/schema.ts",
         find: "json_extract(value, '$.promotion.attempt') IS NOT NULL)",
@@ -306,7 +380,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "commit-without-promotion",
     rule: "promoted-before-commit: the root commits a wave only when its rows are live on every target",
-    edits: [{ file: "shards/root/fence.ts", find: "    await promote(fenced, attempt.record, wave);\n", replace: "" }],
+    edits: [
+      {
+        file: "shards/root/fence.ts",
+        find: "    await promote(fenced, attempt.record, wave);\n",
+        replace: "",
+      },
+    ],
   },
   {
     name: "targets-not-fenced",
@@ -410,12 +490,14 @@ export const MUTANTS: readonly Mutant[] = [
       {
         file: "shards/root/root.ts",
         find: "if (this.nextDue() === null) return;",
-        replace: "Object.assign(this, { isIdle: false });\n    if (this.nextDue() === null) return;",
+        replace:
+          "Object.assign(this, { isIdle: false });\n    if (this.nextDue() === null) return;",
       },
       {
         file: "shards/root/root.ts",
         find: "await doChores(context);",
-        replace: "Object.assign(this, { isIdle: this.journal.running() === undefined });\n    await doChores(context);",
+        replace:
+          "Object.assign(this, { isIdle: this.journal.running() === undefined });\n    await doChores(context);",
       },
     ],
   },
@@ -459,7 +541,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: "pause-forgets-the-log",
     needs: "hasPauses",
     rule: "the logs of a paused operation are drained",
-    edits: [{ file: "shards/root/pause.ts", find: "await drainAll(context, record);", replace: "" }],
+    edits: [
+      { file: "shards/root/pause.ts", find: "await drainAll(context, record);", replace: "" },
+    ],
   },
   {
     name: "foreign-keys-off-for-users",

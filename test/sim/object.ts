@@ -8,11 +8,23 @@ import { stageName } from "../../src/shards/move/move-plan.ts";
 import { Host } from "../../src/shards/host/host.ts";
 import { peersOf } from "../support/peers-of.ts";
 import { Router } from "../../src/shards/router.ts";
-import { type RunAlone, type Runtime, type Sleep, quoteName, textOf } from "../../src/shards/storage/storage.ts";
+import {
+  type RunAlone,
+  type Runtime,
+  type Sleep,
+  quoteName,
+  textOf,
+} from "../../src/shards/storage/storage.ts";
 import { DISK_IS_FULL, SimStorage, type Snapshot } from "./storage.ts";
 import { Store, type StorePorts } from "./store.ts";
 import { type Answer, type Surroundings, Unreachable } from "./surroundings.ts";
-import { DeployedFlaw, FIRST_VERSION, LOCAL_TABLES, type StoreVersion, tablesOf } from "./versions.ts";
+import {
+  DeployedFlaw,
+  FIRST_VERSION,
+  LOCAL_TABLES,
+  type StoreVersion,
+  tablesOf,
+} from "./versions.ts";
 
 const ALARM_RETRY_MS = 2_000;
 /** After which the first tables of a new object are there, with those of the engine. */
@@ -89,14 +101,17 @@ export class SimObject {
 
   /** Read from its database. */
   isFenced(): boolean {
-    if (this.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0) return false;
-    const query = "SELECT 1 FROM shardctl_meta WHERE key = 'moving' AND json_extract(value, '$.fence') > 0";
+    if (this.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0)
+      return false;
+    const query =
+      "SELECT 1 FROM shardctl_meta WHERE key = 'moving' AND json_extract(value, '$.fence') > 0";
     return this.storage.peek(query).length > 0;
   }
 
   /** Read from its database. */
   holds(id: string): boolean {
-    if (this.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'items'").length === 0) return false;
+    if (this.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'items'").length === 0)
+      return false;
     return this.storage.peek("SELECT 1 FROM items WHERE id = ?", id).length > 0;
   }
 
@@ -111,8 +126,10 @@ export class SimObject {
 
   /** The attempt whose rows are live here already, before it is decided; null for none. */
   promotion(): number | null {
-    if (this.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0) return null;
-    const query = "SELECT json_extract(value, '$.promotion.attempt') AS attempt FROM shardctl_meta WHERE key = 'moving'";
+    if (this.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0)
+      return null;
+    const query =
+      "SELECT json_extract(value, '$.promotion.attempt') AS attempt FROM shardctl_meta WHERE key = 'moving'";
     const attempt = this.storage.peek(query)[0]?.["attempt"] ?? null;
     return attempt === null ? null : Number(attempt);
   }
@@ -134,10 +151,13 @@ export class SimObject {
     const life = this.#life;
     this.#world.trace(() => `${this.name} ← ${from}: ${describeRequest(envelope)}`);
     // A source is asked too, but has nothing that could be replaced.
-    if (takesRows(envelope)) this.#world.promoting = { name: this.name, times: this.#world.promoting.times + 1 };
+    if (takesRows(envelope))
+      this.#world.promoting = { name: this.name, times: this.#world.promoting.times + 1 };
     this.#answers.add(answer);
     if (kindOf(envelope) === "start" && this.#world.isMisdeclared) {
-      answer.reject(new Unreachable("nobody starts an operation while a version with another shard key runs"));
+      answer.reject(
+        new Unreachable("nobody starts an operation while a version with another shard key runs"),
+      );
       return;
     }
     const end = (settle: () => void): void => {
@@ -152,8 +172,12 @@ export class SimObject {
       host.handle(envelope).then(
         (reply) => {
           if (promoted !== null && reply.ok && this.promotion() === promoted)
-            this.#world.violate(`${this.name} took rows although it has promoted attempt ${promoted}`);
-          this.#world.trace(() => `${this.name} → ${from}: ${kindOf(envelope)} ${describeReply(reply)}`);
+            this.#world.violate(
+              `${this.name} took rows although it has promoted attempt ${promoted}`,
+            );
+          this.#world.trace(
+            () => `${this.name} → ${from}: ${kindOf(envelope)} ${describeReply(reply)}`,
+          );
           end(() => answer.resolve(structuredClone(reply)));
           return undefined;
         },
@@ -193,7 +217,10 @@ export class SimObject {
   /** `retryAlarmMs`: when an alarm whose handler ran is tried again. */
   crash(why: string, retryAlarmMs = 0): void {
     const { scheduler, random } = this.#world.options;
-    this.#world.trace(() => `${this.name} CRASHES (${why})${this.storage.isDirty ? ", unflushed writes are gone" : ""}`);
+    this.#world.trace(
+      () =>
+        `${this.name} CRASHES (${why})${this.storage.isDirty ? ", unflushed writes are gone" : ""}`,
+    );
     this.#life++;
     this.#running = null;
     this.#gate = [];
@@ -206,7 +233,8 @@ export class SimObject {
       );
     }
     this.#answers = new Set();
-    if (this.#alarmRuns !== null) this.storage.restoreAlarm(retryAlarmMs > 0 ? scheduler.now + retryAlarmMs : this.#alarmRuns);
+    if (this.#alarmRuns !== null)
+      this.storage.restoreAlarm(retryAlarmMs > 0 ? scheduler.now + retryAlarmMs : this.#alarmRuns);
     this.#alarmRuns = null;
     this.#armAlarm();
   }
@@ -240,18 +268,26 @@ export class SimObject {
 
   /** @throws what the class's constructor throws. */
   #start(): Running {
-    const { partitioners, store: storeOptions, isHostFirst, namespace, createHost = newHost } = this.#world.options;
+    const {
+      partitioners,
+      store: storeOptions,
+      isHostFirst,
+      namespace,
+      createHost = newHost,
+    } = this.#world.options;
     const version = (this.version = this.#world.deployment.versionOf(this.name));
     const runtime: Runtime = {
       now: () => this.#world.options.scheduler.now,
       // A turn later is not at once: others may come between.
-      sleep: (delayMs, signal) => this.#after("sleep", Math.max(delayMs, this.#yieldMs()), () => undefined, signal),
+      sleep: (delayMs, signal) =>
+        this.#after("sleep", Math.max(delayMs, this.#yieldMs()), () => undefined, signal),
       digest: (content) => {
         const bytes = typeof content === "string" ? content : new Uint8Array(content);
         return this.#after("digest", 1, () => createHash("sha256").update(bytes).digest("hex"));
       },
     };
-    const send = (member: string, envelope: Envelope): Promise<ProtocolReply<unknown>> => this.#send(member, envelope);
+    const send = (member: string, envelope: Envelope): Promise<ProtocolReply<unknown>> =>
+      this.#send(member, envelope);
     const peers = peersOf((member, envelope) => {
       this.#checkMark(running, envelope);
       return send(member, envelope);
@@ -261,15 +297,26 @@ export class SimObject {
       storage: this.storage,
       runtime,
       // Its answer may never leave.
-      ran: (call, rows) => this.#committed.push(() => this.#world.fanOuts.ran(call, this.name, rows)),
+      ran: (call, rows) =>
+        this.#committed.push(() => this.#world.fanOuts.ran(call, this.name, rows)),
       router: (isOwn) =>
         isOwn && running.host.platform.peers !== null
-          ? new Router(running.host.platform.peers, running.host.namespace, runtime, { partitioners })
+          ? new Router(running.host.platform.peers, running.host.namespace, runtime, {
+              partitioners,
+            })
           : new Router(unknownPeers, namespace, runtime, { partitioners }),
     };
     const identify = (name: string): "mine" | "other" => (name === this.name ? "mine" : "other");
     const alone: RunAlone = (work) => this.#runAlone(work);
-    const platform = { self: this.name, identify, idOf: String, storage: this.storage, runtime, alone, peers };
+    const platform = {
+      self: this.name,
+      identify,
+      idOf: String,
+      storage: this.storage,
+      runtime,
+      alone,
+      peers,
+    };
     const options = { tables: tablesOf(version), localTables: LOCAL_TABLES, partitioners };
     const store = new Store(ports, storeOptions, version);
     const early = isHostFirst ? createHost(platform, store, options) : undefined;
@@ -310,7 +357,8 @@ export class SimObject {
     if (this.hasFailedFull) this.#world.failedStarts.push(this.#world.options.scheduler.now);
     if (!(error instanceof DeployedFlaw) && !this.hasFailedFull && !this.#isOwnersFlaw(message))
       this.#world.violateOnce(`${this.name} does not start: ${message}`);
-    if (this.#world.options.random.chance(`start/${this.name}/keeps`, 0.5) && !this.#flush()) return;
+    if (this.#world.options.random.chance(`start/${this.name}/keeps`, 0.5) && !this.#flush())
+      return;
     this.crash(`does not start: ${message}`, ALARM_RETRY_MS);
   }
 
@@ -320,7 +368,8 @@ export class SimObject {
    */
   #isOwnersFlaw(message: string): boolean {
     if (this.#world.options.isHostFirst || !message.includes("FOREIGN KEY")) return false;
-    if (this.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0) return false;
+    if (this.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0)
+      return false;
     const query =
       "SELECT 1 FROM shardctl_meta WHERE key = 'moving' AND json_extract(value, '$.mode') = 'swap' AND json_extract(value, '$.isTarget')";
     return this.storage.peek(query).length > 0;
@@ -348,7 +397,12 @@ export class SimObject {
   }
 
   /** A promise that resolves after a while, in this life only. */
-  #after<Value>(label: string, delayMs: number, value: () => Value, signal?: AbortSignal): Promise<Value> {
+  #after<Value>(
+    label: string,
+    delayMs: number,
+    value: () => Value,
+    signal?: AbortSignal,
+  ): Promise<Value> {
     const life = this.#life;
     return new Promise((resolve) => {
       const callOff = this.#world.options.scheduler.at(delayMs, () => {
@@ -420,8 +474,11 @@ export class SimObject {
   #flushSoon(): void {
     const { scheduler, random, faults } = this.#world.options;
     const life = this.#life;
-    const isSlow = this.#world.isFaulty && random.chance(`flush/${this.name}/slow`, faults.slowFlush);
-    const delayMs = isSlow ? random.whole(`flush/${this.name}/slowMs`, 5, 60) : random.whole(`flush/${this.name}/ms`, 0, 2);
+    const isSlow =
+      this.#world.isFaulty && random.chance(`flush/${this.name}/slow`, faults.slowFlush);
+    const delayMs = isSlow
+      ? random.whole(`flush/${this.name}/slowMs`, 5, 60)
+      : random.whole(`flush/${this.name}/ms`, 0, 2);
     scheduler.at(delayMs, () => {
       if (life !== this.#life) return;
       if (!this.#flush()) return;
@@ -455,7 +512,9 @@ export class SimObject {
     const time = this.storage.durableAlarm;
     if (time === null) return;
     const { scheduler, random } = this.#world.options;
-    scheduler.at(Math.max(0, time - scheduler.now) + random.whole(`alarm/${this.name}`, 0, 5), () => this.#fireAlarm());
+    scheduler.at(Math.max(0, time - scheduler.now) + random.whole(`alarm/${this.name}`, 0, 5), () =>
+      this.#fireAlarm(),
+    );
   }
 
   #fireAlarm(): void {
@@ -478,7 +537,8 @@ export class SimObject {
         },
         (error: unknown) => {
           if (life !== this.#life) return;
-          if (!String(error).includes(DISK_IS_FULL)) this.#world.violate(`the alarm of ${this.name} threw: ${String(error)}`);
+          if (!String(error).includes(DISK_IS_FULL))
+            this.#world.violate(`the alarm of ${this.name} threw: ${String(error)}`);
           this.storage.restoreAlarm(scheduler.now + ALARM_RETRY_MS);
           end();
         },
@@ -488,7 +548,10 @@ export class SimObject {
   }
 
   #maybeCrash(where: string): boolean {
-    if (!this.#world.strikes("crash", `crash/${this.name}/${where}`, this.#world.options.faults.crash)) return false;
+    if (
+      !this.#world.strikes("crash", `crash/${this.name}/${where}`, this.#world.options.faults.crash)
+    )
+      return false;
     // After the step, with all that it still runs before it waits again: between two steps nothing of an object runs.
     if (where === "flush") this.crash(where);
     else this.#world.options.scheduler.at(0, () => this.crash(`after ${where}`));
@@ -502,8 +565,13 @@ function kindOf(envelope: Envelope): string {
 
 /** True for a promotion, or for the check that takes its place in a swap, of rows that are to become live. */
 function takesRows(envelope: Envelope): boolean {
-  const { kind, incoming } = envelope.request as { readonly kind: string; readonly incoming?: readonly unknown[] };
-  return (kind === "promote" || kind === "rehearse") && incoming !== undefined && incoming.length > 0;
+  const { kind, incoming } = envelope.request as {
+    readonly kind: string;
+    readonly incoming?: readonly unknown[];
+  };
+  return (
+    (kind === "promote" || kind === "rehearse") && incoming !== undefined && incoming.length > 0
+  );
 }
 
 export function describeRequest(envelope: Envelope): string {
@@ -514,7 +582,9 @@ export function describeRequest(envelope: Envelope): string {
 }
 
 function describeReply(reply: ProtocolReply<unknown>): string {
-  const text = reply.ok ? JSON.stringify(reply.value) : `REFUSED ${reply.failure.kind}: ${reply.failure.message}`;
+  const text = reply.ok
+    ? JSON.stringify(reply.value)
+    : `REFUSED ${reply.failure.kind}: ${reply.failure.message}`;
   return text === undefined ? "done" : text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 

@@ -1,7 +1,13 @@
 /** An operator: starts operations of every kind against the layout it last saw, as the control half does, and cancels some of them. */
 import { toKey } from "../../src/model/layout/key.ts";
 import { withDirectory } from "../../src/model/layout/directory.ts";
-import { type HashLayout, type Layout, type RangeLayout, shardNames, unshardedLayout } from "../../src/model/layout/layout.ts";
+import {
+  type HashLayout,
+  type Layout,
+  type RangeLayout,
+  shardNames,
+  unshardedLayout,
+} from "../../src/model/layout/layout.ts";
 import type { Partitioners } from "../../src/model/layout/partitioners.ts";
 import { expandSlots, joinSlots } from "../../src/model/layout/slot-table.ts";
 import { shiftMembers, swapGeneration } from "../../src/model/operation-mode.ts";
@@ -19,7 +25,8 @@ import type { World } from "./world.ts";
 export const PARTITIONERS: Partitioners = {
   byLetters: {
     version: 1,
-    owner: (key, shardCount) => Array.from(key.text).reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % shardCount,
+    owner: (key, shardCount) =>
+      Array.from(key.text).reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % shardCount,
   },
 };
 
@@ -38,12 +45,19 @@ const RESUME_MS = 200;
 /** How long a start waits for chores. */
 const CHORES_WAIT_MS_MAX = 3_000;
 
-export async function runOperator(world: World, name: string, steps: readonly OperatorStep[], scenario: Scenario): Promise<void> {
+export async function runOperator(
+  world: World,
+  name: string,
+  steps: readonly OperatorStep[],
+  scenario: Scenario,
+): Promise<void> {
   for (const [at, step] of steps.entries()) {
     if (step.startsAtChores) await awaitChores(world);
     else await sleep(world, step.afterMs);
     await awaitRightKey(world);
-    const live = step.startsAtChores ? peekLayout(world) : await ask(world, name, { kind: "layout" });
+    const live = step.startsAtChores
+      ? peekLayout(world)
+      : await ask(world, name, { kind: "layout" });
     if (!live) continue;
     const { kind, to } = chooseChange(
       world.options.random,
@@ -88,15 +102,22 @@ async function awaitRightKey(world: World): Promise<void> {
 }
 
 async function awaitFence(world: World): Promise<void> {
-  for (let waitedMs = 0; waitedMs < FENCE_WAIT_MS_MAX && !world.isFenced(); waitedMs++) await sleep(world, 1);
+  for (let waitedMs = 0; waitedMs < FENCE_WAIT_MS_MAX && !world.isFenced(); waitedMs++)
+    await sleep(world, 1);
 }
 
 async function awaitActivation(world: World): Promise<void> {
-  for (let waitedMs = 0; waitedMs < ACTIVATION_WAIT_MS_MAX && !isIn(world, "activate"); waitedMs++) await sleep(world, 1);
+  for (let waitedMs = 0; waitedMs < ACTIVATION_WAIT_MS_MAX && !isIn(world, "activate"); waitedMs++)
+    await sleep(world, 1);
 }
 
 /** Pauses an operation for a while, and sees to it that it stands still. */
-async function holdUp(world: World, name: string, id: number, { afterMs, moment, forMs, cancels }: PauseStep): Promise<void> {
+async function holdUp(
+  world: World,
+  name: string,
+  id: number,
+  { afterMs, moment, forMs, cancels }: PauseStep,
+): Promise<void> {
   await sleep(world, moment === "any" ? afterMs : 1);
   if (moment === "fence") await awaitFence(world);
   if (moment === "activation") await awaitActivation(world);
@@ -116,21 +137,34 @@ async function holdUp(world: World, name: string, id: number, { afterMs, moment,
 /** What must hold when an operation has been paused for a while: nothing has changed hands since the answer. */
 function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: boolean): void {
   // What a deploy or a full disk does to an operation ends it whenever it is met.
-  if (hasFailed(world, id) && (world.options.versions.length > 1 || world.struck["full"] !== undefined)) return;
+  if (
+    hasFailed(world, id) &&
+    (world.options.versions.length > 1 || world.struck["full"] !== undefined)
+  )
+    return;
   const live = peekLayout(world)?.epoch ?? 0;
-  if (live !== epoch) world.violate(`operation ${id} was paused at epoch ${epoch}, and has gone on to ${live}`);
-  if (runningOperation(world) !== id) world.violate(`operation ${id} has ended although it is paused`);
+  if (live !== epoch)
+    world.violate(`operation ${id} was paused at epoch ${epoch}, and has gone on to ${live}`);
+  if (runningOperation(world) !== id)
+    world.violate(`operation ${id} has ended although it is paused`);
   else if (!isPaused(world)) world.violate(`operation ${id} has gone on although it is paused`);
   if (!isLong) return;
   // Without its part taken at every member nothing can be drained. The end judges whether it has waited with reason.
   const isTakingPart = isIn(world, "prepare") && waitsForTables(world);
   for (const object of world.objects.values()) {
-    if (object.isFenced()) world.violate(`${object.name} is still fenced although operation ${id} is paused`);
-    if (object.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_captured'").length === 0) continue;
+    if (object.isFenced())
+      world.violate(`${object.name} is still fenced although operation ${id} is paused`);
+    if (
+      object.storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_captured'").length ===
+      0
+    )
+      continue;
     const left = object.storage.peek("SELECT 1 FROM shardctl_captured").length;
     // A row that has a rival stays in the log until the operation has been resumed and has judged it.
     if (left > 0 && !isTakingPart && !hasFoundTwice(world))
-      world.violate(`the log of ${object.name} has ${left} entries although nobody writes: operation ${id} is paused`);
+      world.violate(
+        `the log of ${object.name} has ${left} entries although nobody writes: operation ${id} is paused`,
+      );
   }
 }
 
@@ -146,9 +180,14 @@ async function awaitChores(world: World): Promise<void> {
 /** The live layout, read from the root's database: asking for it would take longer than chores do. */
 function peekLayout(world: World): LayoutReply | undefined {
   const { storage } = world.object(world.options.namespace);
-  if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_registry'").length === 0) return undefined;
-  const row = storage.peek("SELECT epoch, layout FROM shardctl_registry ORDER BY epoch DESC LIMIT 1")[0];
-  return row && { epoch: Number(row["epoch"]), layout: JSON.parse(textOf(row["layout"])) as Layout };
+  if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_registry'").length === 0)
+    return undefined;
+  const row = storage.peek(
+    "SELECT epoch, layout FROM shardctl_registry ORDER BY epoch DESC LIMIT 1",
+  )[0];
+  return (
+    row && { epoch: Number(row["epoch"]), layout: JSON.parse(textOf(row["layout"])) as Layout }
+  );
 }
 
 async function awaitEnd(world: World, id: number): Promise<void> {
@@ -161,7 +200,8 @@ async function awaitEnd(world: World, id: number): Promise<void> {
 /** The id of the running operation, read from the root's database. */
 export function runningOperation(world: World): number | null {
   const { storage } = world.object(world.options.namespace);
-  if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").length === 0) return null;
+  if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").length === 0)
+    return null;
   const id = storage.peek("SELECT id FROM shardctl_operations WHERE state = 'running'")[0]?.["id"];
   return id === undefined ? null : Number(id);
 }
@@ -182,12 +222,14 @@ export function waitsForTables(world: World): boolean {
 
 /** True when the last drains of the running operation have found an id twice. */
 function hasFoundTwice(world: World): boolean {
-  const query = "SELECT 1 FROM shardctl_operations WHERE state = 'running' AND json_extract(record, '$.duplicateTries') > 0";
+  const query =
+    "SELECT 1 FROM shardctl_operations WHERE state = 'running' AND json_extract(record, '$.duplicateTries') > 0";
   return world.object(world.options.namespace).storage.peek(query).length > 0;
 }
 
 function isPaused(world: World): boolean {
-  const query = "SELECT 1 FROM shardctl_operations WHERE state = 'running' AND json_extract(record, '$.paused') IS NOT NULL";
+  const query =
+    "SELECT 1 FROM shardctl_operations WHERE state = 'running' AND json_extract(record, '$.paused') IS NOT NULL";
   return world.object(world.options.namespace).storage.peek(query).length > 0;
 }
 
@@ -200,7 +242,9 @@ export function isCopying(world: World): boolean {
 export function isIn(world: World, ...steps: readonly Step[]): boolean {
   if (runningOperation(world) === null) return false;
   const { storage } = world.object(world.options.namespace);
-  const row = storage.peek("SELECT json_extract(record, '$.step') AS step FROM shardctl_operations WHERE state = 'running'")[0];
+  const row = storage.peek(
+    "SELECT json_extract(record, '$.step') AS step FROM shardctl_operations WHERE state = 'running'",
+  )[0];
   return row !== undefined && steps.some((step) => step === row["step"]);
 }
 
@@ -247,9 +291,14 @@ function chooseChange(
   scenario: Scenario,
 ): { readonly kind: OperationKind; readonly to: Layout } {
   const { unshards, rekeys, first, next, keys } = leaningOf(scenario);
-  if (from.kind === "none") return { kind: "shard", to: freshLayout(random, label, namespace, from, first, keys, scenario) };
+  if (from.kind === "none")
+    return {
+      kind: "shard",
+      to: freshLayout(random, label, namespace, from, first, keys, scenario),
+    };
   const roll = random.next(label) * 10;
-  if (roll < unshards) return { kind: "unshard", to: unshardedLayout(namespace, swapGeneration(namespace, from, 1)) };
+  if (roll < unshards)
+    return { kind: "unshard", to: unshardedLayout(namespace, swapGeneration(namespace, from, 1)) };
   if (roll < unshards + rekeys || (from.kind !== "hash" && from.kind !== "range"))
     return { kind: "rekey", to: freshLayout(random, label, namespace, from, next, keys, scenario) };
   const isSkew = random.chance(`${label}/skew`, 0.35);
@@ -257,7 +306,10 @@ function chooseChange(
   const members = shiftMembers(namespace, from, count);
   return {
     kind: "rebalance",
-    to: from.kind === "hash" ? shiftedHash(random, label, from, members, isSkew) : shiftedRange(random, label, from, members),
+    to:
+      from.kind === "hash"
+        ? shiftedHash(random, label, from, members, isSkew)
+        : shiftedRange(random, label, from, members),
   };
 }
 
@@ -271,7 +323,8 @@ function freshLayout(
   { deploys, hasSetbacks }: Scenario,
 ): Layout {
   // A directory has the key of each row: another column's would be claimed by callers who know nothing of it.
-  const mayHaveDirectory = !hasSetbacks && !deploys.versions.some(({ changes }) => changes.includes("otherKey"));
+  const mayHaveDirectory =
+    !hasSetbacks && !deploys.versions.some(({ changes }) => changes.includes("otherKey"));
   return withDirectory(
     chooseLayout(random, label, namespace, from, more, keys, hasSetbacks),
     random.chance(`${label}/directory`, 0.3) && mayHaveDirectory,
@@ -291,30 +344,64 @@ function chooseLayout(
   const generation = swapGeneration(namespace, from, count);
   const members = shardNames(namespace, generation, count);
   const shardKey = random.pick(`${label}/key`, keys);
-  const kinds: readonly Kind[] = ["hash", "hash", "range", "range", "custom", isPlain ? "hash" : "roundRobin", ...more];
+  const kinds: readonly Kind[] = [
+    "hash",
+    "hash",
+    "range",
+    "range",
+    "custom",
+    isPlain ? "hash" : "roundRobin",
+    ...more,
+  ];
   switch (random.pick(`${label}/kind`, kinds)) {
     case "hash":
       return freshHashLayout(shardKey, generation, members);
     case "range":
-      return freshRangeLayout(shardKey, generation, members, splitPoints(random, label, shardKey, count - 1));
+      return freshRangeLayout(
+        shardKey,
+        generation,
+        members,
+        splitPoints(random, label, shardKey, count - 1),
+      );
     case "custom":
-      return { kind: "custom", shardKey, generation, members, partitioner: { name: "byLetters", version: 1 } };
+      return {
+        kind: "custom",
+        shardKey,
+        generation,
+        members,
+        partitioner: { name: "byLetters", version: 1 },
+      };
     case "roundRobin":
       return { kind: "roundRobin", shardKey: "id", generation, members };
   }
 }
 
-function shiftedHash(random: Random, label: string, from: HashLayout, members: readonly string[], isSkew: boolean): HashLayout {
+function shiftedHash(
+  random: Random,
+  label: string,
+  from: HashLayout,
+  members: readonly string[],
+  isSkew: boolean,
+): HashLayout {
   if (!isSkew) return resizeHashLayout(from, members);
   const bySlot = expandSlots(from.ranges);
   for (let piece = 0; piece < 3; piece++) {
     const start = random.whole(`${label}/slot`, 0, SLOT_COUNT - 2);
-    bySlot.fill(random.pick(`${label}/taker`, members), start, random.whole(`${label}/slotEnd`, start + 1, SLOT_COUNT));
+    bySlot.fill(
+      random.pick(`${label}/taker`, members),
+      start,
+      random.whole(`${label}/slotEnd`, start + 1, SLOT_COUNT),
+    );
   }
   return { ...from, ranges: joinSlots(bySlot) };
 }
 
-function shiftedRange(random: Random, label: string, from: RangeLayout, members: readonly string[]): RangeLayout {
+function shiftedRange(
+  random: Random,
+  label: string,
+  from: RangeLayout,
+  members: readonly string[],
+): RangeLayout {
   const order = random.chance(`${label}/turn`, 0.3) ? members.toReversed() : members;
   const fresh = freshRangeLayout(
     from.shardKey,
@@ -325,10 +412,19 @@ function shiftedRange(random: Random, label: string, from: RangeLayout, members:
   return { ...fresh, members };
 }
 
-function splitPoints(random: Random, label: string, shardKey: string, count: number): { type: "text"; text: string }[] {
-  const texts = shardKey === "id" ? ["c0a", "c1", "c2a", "p1", "p3", "p6", "s1", "s2", "s4"] : ["g1", "g2", "g3", "g4"];
+function splitPoints(
+  random: Random,
+  label: string,
+  shardKey: string,
+  count: number,
+): { type: "text"; text: string }[] {
+  const texts =
+    shardKey === "id"
+      ? ["c0a", "c1", "c2a", "p1", "p3", "p6", "s1", "s2", "s4"]
+      : ["g1", "g2", "g3", "g4"];
   const chosen = new Set<string>();
-  for (let tries = 0; chosen.size < count && tries < 100; tries++) chosen.add(random.pick(`${label}/split`, texts));
+  for (let tries = 0; chosen.size < count && tries < 100; tries++)
+    chosen.add(random.pick(`${label}/split`, texts));
   return [...chosen].toSorted().map((text) => ({ type: "text" as const, text: toKey(text).text }));
 }
 
@@ -343,7 +439,12 @@ export async function ask<const Request extends MemberRequest>(
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     let reply: ProtocolReply<ReplyTo<Request>>;
     try {
-      reply = await peers.send(namespace, { protocol: PROTOCOL_VERSION, namespace, member: namespace, request });
+      reply = await peers.send(namespace, {
+        protocol: PROTOCOL_VERSION,
+        namespace,
+        member: namespace,
+        request,
+      });
     } catch {
       await sleep(world, 20);
       continue;

@@ -35,7 +35,9 @@ export function registryOf(world: Peeked): { readonly epoch: number; readonly la
   const { namespace } = world.options;
   const root = world.object(namespace);
   const row = hasTable(root, "shardctl_registry")
-    ? root.storage.peek("SELECT epoch, layout FROM shardctl_registry ORDER BY epoch DESC LIMIT 1")[0]
+    ? root.storage.peek(
+        "SELECT epoch, layout FROM shardctl_registry ORDER BY epoch DESC LIMIT 1",
+      )[0]
     : undefined;
   if (!row) return { epoch: 0, layout: unshardedLayout(namespace, 0) };
   return { epoch: Number(row["epoch"]), layout: JSON.parse(textOf(row["layout"])) as Layout };
@@ -55,6 +57,8 @@ export function asideOf(object: SimObject): View[] {
         (SELECT seq, body FROM shardctl_aside_notes AS n WHERE n.item = i.id AND n.shardctl_epoch = i.shardctl_epoch ORDER BY seq)), '')`
     : "''";
   return object.storage
-    .peek<SqlRow>(`SELECT id, grp, n, tag, 1 AS intact, ${notes} AS notes FROM shardctl_aside_items AS i ORDER BY id`)
+    .peek<SqlRow>(
+      `SELECT id, grp, n, tag, 1 AS intact, ${notes} AS notes FROM shardctl_aside_items AS i ORDER BY id`,
+    )
     .map(viewOf);
 }

@@ -17,12 +17,14 @@ export const REGRESSIONS: readonly Regression[] = [
   {
     seed: 13,
     mutant: "source-sends-anew",
-    reason: "a source that was restored while rows were copied made writes live again that it had lost",
+    reason:
+      "a source that was restored while rows were copied made writes live again that it had lost",
   },
   {
     seed: 36,
     mutant: "dealt-owner-kept-for-the-gone",
-    reason: "a row removed under one key and put under another was taken for two rows, by the directory too",
+    reason:
+      "a row removed under one key and put under another was taken for two rows, by the directory too",
   },
   {
     seed: 36,
@@ -37,7 +39,8 @@ export const REGRESSIONS: readonly Regression[] = [
   {
     seed: 72,
     mutant: "wake-lost-in-the-alarm",
-    reason: "an operation that was started while the root did chores stood still until the next chore",
+    reason:
+      "an operation that was started while the root did chores stood still until the next chore",
   },
   {
     seed: 88,
@@ -47,7 +50,8 @@ export const REGRESSIONS: readonly Regression[] = [
   {
     seed: 118,
     mutant: "steps-of-migrations-ignored",
-    reason: "rows went from a source that had not run a migration to a target that had, and were never stamped",
+    reason:
+      "rows went from a source that had not run a migration to a target that had, and were never stamped",
   },
   {
     seed: 136,
@@ -57,22 +61,26 @@ export const REGRESSIONS: readonly Regression[] = [
   {
     seed: 153,
     mutant: "pages-may-be-missing",
-    reason: "a target that had forgotten a page among those that it had taken went live without it: a delete came back",
+    reason:
+      "a target that had forgotten a page among those that it had taken went live without it: a delete came back",
   },
   {
     seed: 163,
     mutant: "end-is-told-once",
-    reason: "a target that went back to before the end of its operation waited for that for ever, and its callers with it",
+    reason:
+      "a target that went back to before the end of its operation waited for that for ever, and its callers with it",
   },
   {
     seed: 225,
     mutant: "fence-raised-over-running-calls",
-    reason: "a call began between the question what runs and the fence, and met the guard of a retired member",
+    reason:
+      "a call began between the question what runs and the fence, and met the guard of a retired member",
   },
   {
     seed: 243,
     mutant: "cut-over-waits-for-the-schema",
-    reason: "a deploy between the cutover and the deletion at a source left the wave waiting for the schema of before",
+    reason:
+      "a deploy between the cutover and the deletion at a source left the wave waiting for the schema of before",
   },
   {
     seed: 279,
@@ -104,11 +112,13 @@ export const REGRESSIONS: readonly Regression[] = [
   {
     seed: 45_484,
     mutant: "tries-prove-duplicates",
-    reason: "a row that changed its key again and again through a storm of faults used up every try, and was taken for two",
+    reason:
+      "a row that changed its key again and again through a storm of faults used up every try, and was taken for two",
   },
   {
     seed: 300_510,
     mutant: "earlier-part-forgotten",
-    reason: "a target heard neither the end of a cancelled operation nor the beginning of the next, and kept its rows",
+    reason:
+      "a target heard neither the end of a cancelled operation nor the beginning of the next, and kept its rows",
   },
 ];

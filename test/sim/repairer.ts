@@ -52,17 +52,24 @@ export async function repairAgain(world: World, isOver: () => boolean): Promise<
 
 /** True while the root has a registry that is not lost and that it may act by. */
 export function isInOrder(world: World): boolean {
-  return readMeta<Membership>(world.object(world.options.namespace), "membership")?.trouble === undefined;
+  return (
+    readMeta<Membership>(world.object(world.options.namespace), "membership")?.trouble === undefined
+  );
 }
 
 /**
  * What must be so after the last repair: nothing is out of step, rows that lie where no call is
  * routed to are set aside where somebody looks, and another operation goes to its end.
  */
-export async function checkRepaired(world: World, scenario: Scenario, look: () => Promise<void>): Promise<void> {
+export async function checkRepaired(
+  world: World,
+  scenario: Scenario,
+  look: () => Promise<void>,
+): Promise<void> {
   await look();
   const live = await ask<LiveNamespace>(world, { kind: "describe", object: "O" });
-  if (live?.disorder !== null) world.violate(`it is still out of step: ${live?.disorder?.message ?? "no answer"}`);
+  if (live?.disorder !== null)
+    world.violate(`it is still out of step: ${live?.disorder?.message ?? "no answer"}`);
   if (world.setbacks.all.length > 0) await repairAll(world);
   await look();
   await runOneMore(world, scenario);
@@ -72,7 +79,8 @@ export async function checkRepaired(world: World, scenario: Scenario, look: () =
 /** Another operation goes to its end. */
 async function runOneMore(world: World, scenario: Scenario): Promise<void> {
   const { layout, epoch } = (await ask<LayoutReply>(world, { kind: "layout" })) ?? {};
-  if (layout === undefined || epoch === undefined) return world.violate("the root does not say its layout in the end");
+  if (layout === undefined || epoch === undefined)
+    return world.violate("the root does not say its layout in the end");
   const { namespace } = world.options;
   const generation = swapGeneration(namespace, layout, 2);
   const operation = {
@@ -85,10 +93,14 @@ async function runOneMore(world: World, scenario: Scenario): Promise<void> {
     refuseEmpty: false,
   } as const;
   const started = await ask<OperationStatus>(world, { kind: "start", operation });
-  for (let polls = 0; polls < POLLS_MAX && runningOperation(world) !== null; polls++) await sleep(world, LOOK_MS);
-  const ended = started && (await ask<OperationStatus>(world, { kind: "operation", id: started.id }));
+  for (let polls = 0; polls < POLLS_MAX && runningOperation(world) !== null; polls++)
+    await sleep(world, LOOK_MS);
+  const ended =
+    started && (await ask<OperationStatus>(world, { kind: "operation", id: started.id }));
   if (ended?.state !== "completed")
-    world.violate(`the operation after the repair is ${ended?.state ?? "not begun"}: ${ended?.fault?.message ?? ""}`);
+    world.violate(
+      `the operation after the repair is ${ended?.state ?? "not begun"}: ${ended?.fault?.message ?? ""}`,
+    );
 }
 
 /** Names every object to the repair, until there is nothing left to do. */
@@ -98,18 +110,31 @@ async function repairAll(world: World): Promise<void> {
     const plan = await plannedRepair(world, members);
     if (!plan) return world.violate("a repair that names every object is not planned");
     if (plan.steps.length === 0) return;
-    if (plan.obstacles.length > 0) return world.violate(`the last repair cannot be: ${plan.obstacles.join("; ")}`);
-    world.trace(() => `the last repair: ${plan.steps.map(({ member, summary }) => `${member}: ${summary}`).join("; ")}`);
+    if (plan.obstacles.length > 0)
+      return world.violate(`the last repair cannot be: ${plan.obstacles.join("; ")}`);
+    world.trace(
+      () =>
+        `the last repair: ${plan.steps.map(({ member, summary }) => `${member}: ${summary}`).join("; ")}`,
+    );
     await apply(world, members, plan, "once");
-    for (let polls = 0; polls < POLLS_MAX && runningOperation(world) !== null; polls++) await sleep(world, LOOK_MS);
+    for (let polls = 0; polls < POLLS_MAX && runningOperation(world) !== null; polls++)
+      await sleep(world, LOOK_MS);
   }
   world.violate("repairs come to no end");
 }
 
 /** A plan that accepts the losses which it names itself. */
-async function plannedRepair(world: World, members: readonly string[]): Promise<(RepairPlan & Asked) | undefined> {
-  const planFor = async (acceptLoss: readonly string[]): Promise<(RepairPlan & Asked) | undefined> => {
-    const plan = await ask<RepairPlan>(world, { kind: "planRepair", repair: { members, acceptLoss } });
+async function plannedRepair(
+  world: World,
+  members: readonly string[],
+): Promise<(RepairPlan & Asked) | undefined> {
+  const planFor = async (
+    acceptLoss: readonly string[],
+  ): Promise<(RepairPlan & Asked) | undefined> => {
+    const plan = await ask<RepairPlan>(world, {
+      kind: "planRepair",
+      repair: { members, acceptLoss },
+    });
     return plan && { ...plan, members, acceptLoss };
   };
   const first = await planFor([]);
@@ -117,12 +142,18 @@ async function plannedRepair(world: World, members: readonly string[]): Promise<
   for (const { member, summary } of losses)
     if (!world.setbacks.hasStruck(member))
       world.violateOnce(`a repair has ${member} lose rows, which never went back: ${summary}`);
-  if (first && losses.length > first.obstacles.length) world.violateOnce("a repair loses rows that nobody has accepted to lose");
+  if (first && losses.length > first.obstacles.length)
+    world.violateOnce("a repair loses rows that nobody has accepted to lose");
   const acceptLoss = losses.map(({ member }) => member);
   return losses.length === 0 ? first : planFor(acceptLoss);
 }
 
-async function apply(world: World, members: readonly string[], plan: RepairPlan & Asked, how = chooseHow(world)): Promise<void> {
+async function apply(
+  world: World,
+  members: readonly string[],
+  plan: RepairPlan & Asked,
+  how = chooseHow(world),
+): Promise<void> {
   const { random, scheduler, namespace } = world.options;
   const repair = { members, acceptLoss: plan.acceptLoss };
   // Accepted with the first message, whatever becomes of it.
@@ -130,12 +161,20 @@ async function apply(world: World, members: readonly string[], plan: RepairPlan 
   const askOne = (by: string): Promise<RepairOutcome | undefined> =>
     ask<RepairOutcome>(world, { kind: "repair", repair, fingerprint: plan.fingerprint, by });
   world.trace(
-    () => `a repair is applied (${how}): ${plan.steps.map(({ member, summary }) => `${member}: ${summary}`).join("; ")}`,
+    () =>
+      `a repair is applied (${how}): ${plan.steps.map(({ member, summary }) => `${member}: ${summary}`).join("; ")}`,
   );
-  const other = await ask<RepairOutcome>(world, { kind: "repair", repair, fingerprint: "of another plan", by: "somebody" });
+  const other = await ask<RepairOutcome>(world, {
+    kind: "repair",
+    repair,
+    fingerprint: "of another plan",
+    by: "somebody",
+  });
   if (other) world.violate("a repair that nobody was shown has been applied");
   if (how === "killed")
-    scheduler.at(random.whole("repair/killedMs", 2, 60), () => world.object(namespace).crash("killed amid a repair"));
+    scheduler.at(random.whole("repair/killedMs", 2, 60), () =>
+      world.object(namespace).crash("killed amid a repair"),
+    );
   await Promise.all([askOne("operator"), ...(how === "twice" ? [askOne("another operator")] : [])]);
 }
 
@@ -180,7 +219,9 @@ async function callAll(world: World): Promise<void> {
     sleep: (delayMs: number) => sleep(world, delayMs),
     digest: () => Promise.reject(new Error("A caller hashes nothing")),
   };
-  const router = new Router(world.clientPeers("a new caller"), namespace, runtime, { partitioners });
+  const router = new Router(world.clientPeers("a new caller"), namespace, runtime, {
+    partitioners,
+  });
   await router.callAll("list").catch(() => undefined); // what is out of step refuses it
 }
 
@@ -192,8 +233,11 @@ async function ask<Reply>(world: World, request: MemberRequest): Promise<Reply |
   const { namespace } = world.options;
   try {
     const envelope = { protocol: PROTOCOL_VERSION, namespace, member: namespace, request };
-    const reply: ProtocolReply<unknown> = await world.clientPeers("repairer").send(namespace, envelope);
-    if (!reply.ok) world.trace(() => `repairer: ${request.kind} is refused: ${reply.failure.message}`);
+    const reply: ProtocolReply<unknown> = await world
+      .clientPeers("repairer")
+      .send(namespace, envelope);
+    if (!reply.ok)
+      world.trace(() => `repairer: ${request.kind} is refused: ${reply.failure.message}`);
     return reply.ok ? (reply.value as Reply) : undefined;
   } catch {
     return undefined; // it looks again

@@ -26,7 +26,10 @@ export async function runMany(options: {
     const report = await guarded(seed);
     reports.push(report);
     if (report.violations.length === 0) continue;
-    if (!isJson) console.log(`seed ${seed}: ${report.violations.length} violations, first: ${report.violations[0] ?? ""}`);
+    if (!isJson)
+      console.log(
+        `seed ${seed}: ${report.violations.length} violations, first: ${report.violations[0] ?? ""}`,
+      );
     if (stopsAtFirst) break;
   }
   const summary = summarize(reports);
@@ -50,10 +53,14 @@ export async function runOne(
     console.log(JSON.stringify({ ...report, cuts }));
   } else {
     console.log(report.trace.join("\n"));
-    console.log(`\nseed ${seed}: ${report.violations.length === 0 ? "all is well" : `${report.violations.length} violations`}`);
+    console.log(
+      `\nseed ${seed}: ${report.violations.length === 0 ? "all is well" : `${report.violations.length} violations`}`,
+    );
     for (const violation of report.violations) console.log(`  - ${violation}`);
     if (report.violations.length > 0)
-      console.log(`\nThis run again: node test/sim/main.ts --seed ${seed} --raw --cuts '${JSON.stringify(cuts)}'`);
+      console.log(
+        `\nThis run again: node test/sim/main.ts --seed ${seed} --raw --cuts '${JSON.stringify(cuts)}'`,
+      );
   }
   return report.violations.length > 0 ? 1 : 0;
 }
@@ -63,17 +70,32 @@ async function guarded(seed: number): Promise<RunReport> {
   try {
     return await runSeed(seed);
   } catch (error) {
-    const violations = [`the simulation broke off: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`];
-    return { seed, violations, steps: 0, calls: 0, unknown: 0, epochs: 0, operations: {}, faults: {}, trace: [] };
+    const violations = [
+      `the simulation broke off: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    ];
+    return {
+      seed,
+      violations,
+      steps: 0,
+      calls: 0,
+      unknown: 0,
+      epochs: 0,
+      operations: {},
+      faults: {},
+      trace: [],
+    };
   }
 }
 
 function summarize(reports: readonly RunReport[]): Summary {
-  const total = (count: (report: RunReport) => number): number => reports.reduce((sum, report) => sum + count(report), 0);
+  const total = (count: (report: RunReport) => number): number =>
+    reports.reduce((sum, report) => sum + count(report), 0);
   return {
     from: reports[0]?.seed ?? 0,
     seeds: reports.length,
-    failed: reports.filter(({ violations }) => violations.length > 0).map(({ seed, violations }) => ({ seed, violations })),
+    failed: reports
+      .filter(({ violations }) => violations.length > 0)
+      .map(({ seed, violations }) => ({ seed, violations })),
     steps: total((report) => report.steps),
     calls: total((report) => report.calls),
     unknown: total((report) => report.unknown),
@@ -85,8 +107,11 @@ function summarize(reports: readonly RunReport[]): Summary {
 
 function merge(counts: readonly Readonly<Record<string, number>>[]): Record<string, number> {
   const merged: Record<string, number> = {};
-  for (const count of counts) for (const [name, n] of Object.entries(count)) merged[name] = (merged[name] ?? 0) + n;
-  return Object.fromEntries(Object.entries(merged).toSorted(([left], [right]) => (left < right ? -1 : 1)));
+  for (const count of counts)
+    for (const [name, n] of Object.entries(count)) merged[name] = (merged[name] ?? 0) + n;
+  return Object.fromEntries(
+    Object.entries(merged).toSorted(([left], [right]) => (left < right ? -1 : 1)),
+  );
 }
 
 function summaryText(summary: Summary): string {

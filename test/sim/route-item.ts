@@ -22,8 +22,11 @@ export function routeItem(
   fits?: (layout: Layout) => boolean,
 ): Promise<unknown> {
   return router.attempt(async (view) => {
-    if (fits !== undefined && !fits(view.layout)) throw new LayoutChanged("The layout no longer suits the call");
-    const isById = view.layout.kind === "roundRobin" || (view.knowsKeys && method === "get" && fits === undefined);
+    if (fits !== undefined && !fits(view.layout))
+      throw new LayoutChanged("The layout no longer suits the call");
+    const isById =
+      view.layout.kind === "roundRobin" ||
+      (view.knowsKeys && method === "get" && fits === undefined);
     if (isById) return view.callById("items", id, deal, method, args);
     const newIds = isNew ? [{ table: "items", ids: [id] }] : [];
     return view.callOwner((shardKey) => (shardKey === "grp" ? grp : id), method, args, newIds);

@@ -21,34 +21,54 @@ export async function runDeploys(world: World, steps: readonly DeployStep[]): Pr
 
 /** Deploys the newest version to every object, and starts each: after this nothing older runs. */
 export function deployNewest(world: World): void {
-  deploy(world, "deploy/newest", world.deployment.last, { share: 1, restarts: 1, restartMsMax: NEWEST_MS - 1 });
-  for (const object of world.objects.values()) world.options.scheduler.at(NEWEST_MS, () => object.start());
+  deploy(world, "deploy/newest", world.deployment.last, {
+    share: 1,
+    restarts: 1,
+    restartMsMax: NEWEST_MS - 1,
+  });
+  for (const object of world.objects.values())
+    world.options.scheduler.at(NEWEST_MS, () => object.start());
 }
 
 function deploy(
   world: World,
   label: string,
   version: number,
-  { share, restarts, restartMsMax }: { readonly share: number; readonly restarts: number; readonly restartMsMax: number },
+  {
+    share,
+    restarts,
+    restartMsMax,
+  }: { readonly share: number; readonly restarts: number; readonly restartMsMax: number },
 ): void {
   const { random, scheduler } = world.options;
   world.trace(() => `version ${version} is DEPLOYED (to ${share * 100} %)`);
   world.strike("deploy");
   world.deployment.deploy(version, share);
   for (const object of world.objects.values()) {
-    if (world.deployment.versionOf(object.name) === object.version || !random.chance(`${label}/restarts`, restarts)) continue;
+    if (
+      world.deployment.versionOf(object.name) === object.version ||
+      !random.chance(`${label}/restarts`, restarts)
+    )
+      continue;
     scheduler.at(random.whole(`${label}/restartMs`, 0, restartMsMax), () => {
-      if (world.deployment.versionOf(object.name) !== object.version) object.crash(`restarted for version ${version}`);
+      if (world.deployment.versionOf(object.name) !== object.version)
+        object.crash(`restarted for version ${version}`);
     });
   }
 }
 
 /** Full disks are independent of each other. */
-export function runFullDisks(world: World, steps: readonly FullDiskStep[]): readonly Promise<void>[] {
+export function runFullDisks(
+  world: World,
+  steps: readonly FullDiskStep[],
+): readonly Promise<void>[] {
   return steps.map((step) => fillUp(world, step));
 }
 
-async function fillUp(world: World, { index, afterMs, step, which, pages, liftedAfterMs }: FullDiskStep): Promise<void> {
+async function fillUp(
+  world: World,
+  { index, afterMs, step, which, pages, liftedAfterMs }: FullDiskStep,
+): Promise<void> {
   const { random, namespace } = world.options;
   await sleep(world, afterMs);
   await awaitStep(world, step);

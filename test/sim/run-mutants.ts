@@ -27,7 +27,13 @@ const MAIN = join(import.meta.dirname, "main.ts");
 const VIOLATION_LENGTH_MAX = 140;
 
 /** Gives the exit code: 1 when a mutant survived. */
-export async function runMutants({ mutants, from, seeds, processes, isJson }: MutantRun): Promise<number> {
+export async function runMutants({
+  mutants,
+  from,
+  seeds,
+  processes,
+  isJson,
+}: MutantRun): Promise<number> {
   const reports: MutantReport[] = [];
   const queue = [...mutants];
   const work = async (): Promise<void> => {
@@ -50,15 +56,31 @@ export async function runMutants({ mutants, from, seeds, processes, isJson }: Mu
 }
 
 /** Runs seeds against one mutant until one notices, the one that is known to notice first. @throws Error when the run says nothing: an edit that does not fit, or a crash. */
-export async function tryMutant({ name, rule, needs }: Mutant, from: number, seeds: number): Promise<MutantReport> {
+export async function tryMutant(
+  { name, rule, needs }: Mutant,
+  from: number,
+  seeds: number,
+): Promise<MutantReport> {
   const known = REGRESSIONS.find(({ mutant }) => mutant === name);
-  const some = ["--seeds", String(seeds), "--from", String(from), ...(needs ? ["--with", needs] : [])];
+  const some = [
+    "--seeds",
+    String(seeds),
+    "--from",
+    String(from),
+    ...(needs ? ["--with", needs] : []),
+  ];
   let tried = 0;
   for (const which of known ? [["--only", String(known.seed)], some] : [some]) {
     const summary = await runSeeds(["--mutant", name, "--stop-at-first", ...which]);
     const first = summary.failed[0];
     tried += summary.seeds;
-    if (first) return { name, rule, seeds: tried, caught: { seed: first.seed, violation: first.violations[0] ?? "" } };
+    if (first)
+      return {
+        name,
+        rule,
+        seeds: tried,
+        caught: { seed: first.seed, violation: first.violations[0] ?? "" },
+      };
   }
   return { name, rule, seeds: tried, caught: null };
 }
@@ -66,7 +88,9 @@ export async function tryMutant({ name, rule, needs }: Mutant, from: number, see
 /** Runs the simulator's command line in a process of its own. @throws Error with its output when it gives no summary. */
 export function runSeeds(args: readonly string[]): Promise<Summary> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [MAIN, ...args, "--json"], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, [MAIN, ...args, "--json"], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     let output = "";
     let errors = "";
     child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
@@ -75,7 +99,12 @@ export function runSeeds(args: readonly string[]): Promise<Summary> {
     child.on("close", (code) => {
       const last = output.trim().split("\n").at(-1) ?? "";
       if (last.startsWith("{")) resolve(JSON.parse(last) as Summary);
-      else reject(new Error(`The simulation ended with code ${code ?? "none"} and no summary:\n${errors}\n${output}`));
+      else
+        reject(
+          new Error(
+            `The simulation ended with code ${code ?? "none"} and no summary:\n${errors}\n${output}`,
+          ),
+        );
     });
   });
 }
@@ -83,6 +112,7 @@ export function runSeeds(args: readonly string[]): Promise<Summary> {
 function describeMutant({ name, rule, caught, seeds }: MutantReport): string {
   if (!caught) return `SURVIVED  ${name}: ${seeds} seeds saw nothing\n          ${rule}`;
   const [first = ""] = caught.violation.split("\n");
-  const said = first.length > VIOLATION_LENGTH_MAX ? `${first.slice(0, VIOLATION_LENGTH_MAX)}…` : first;
+  const said =
+    first.length > VIOLATION_LENGTH_MAX ? `${first.slice(0, VIOLATION_LENGTH_MAX)}…` : first;
   return `noticed   ${name}: seed ${caught.seed}, the ${seeds}. of the run\n          ${rule}\n          ${said}`;
 }

@@ -18,7 +18,8 @@ const WAIT_MS_MAX = 6_000;
 
 /** One after the other. */
 export async function runRestores(world: World, steps: readonly RestoreStep[]): Promise<void> {
-  for (const step of steps) await (step.which === "quiet" ? goBackQuietly(world, step) : goBack(world, step));
+  for (const step of steps)
+    await (step.which === "quiet" ? goBackQuietly(world, step) : goBack(world, step));
 }
 
 /** The root, while it owns no rows: nothing that was acknowledged may be lost for it. */
@@ -26,7 +27,10 @@ async function goBackQuietly(world: World, { takenAfterMs, afterMs }: RestoreSte
   const root = world.object(world.options.namespace);
   await sleep(world, takenAfterMs);
   let snapshot: Snapshot | null = null;
-  const isTaken = await until(world, () => ownsNothing(world) && (snapshot = root.storage.snapshot()) !== null);
+  const isTaken = await until(
+    world,
+    () => ownsNothing(world) && (snapshot = root.storage.snapshot()) !== null,
+  );
   if (!isTaken) return;
   await sleep(world, afterMs);
   if (!(await until(world, () => ownsNothing(world)))) return;
@@ -71,12 +75,20 @@ function chooseObject(
   snapshots: ReadonlyMap<string, Snapshot> | null,
 ): SimObject | undefined {
   const { random, namespace } = world.options;
-  const there = [...world.objects.values()].filter(({ name }) => snapshots === null || snapshots.has(name));
+  const there = [...world.objects.values()].filter(
+    ({ name }) => snapshots === null || snapshots.has(name),
+  );
   const { members } = truthOf(world).layout;
   const wanted = there.filter(({ name }) =>
-    which === "root" ? name === namespace : which === "member" ? members.includes(name) && name !== namespace : true,
+    which === "root"
+      ? name === namespace
+      : which === "member"
+        ? members.includes(name) && name !== namespace
+        : true,
   );
-  return there.length === 0 ? undefined : random.pick(`${label}/object`, wanted.length > 0 ? wanted : there);
+  return there.length === 0
+    ? undefined
+    : random.pick(`${label}/object`, wanted.length > 0 ? wanted : there);
 }
 
 /** True while the registry is what all know, and no object is out of step. */
@@ -92,14 +104,20 @@ function ownsNothing(world: World): boolean {
   if (!hasTable(root, "shardctl_registry")) return false;
   const layouts = [
     ...storage.peek("SELECT layout FROM shardctl_registry ORDER BY epoch DESC LIMIT 1"),
-    ...storage.peek("SELECT json_extract(record, '$.from') AS layout FROM shardctl_operations WHERE state = 'running'"),
-    ...storage.peek("SELECT json_extract(record, '$.to') AS layout FROM shardctl_operations WHERE state = 'running'"),
+    ...storage.peek(
+      "SELECT json_extract(record, '$.from') AS layout FROM shardctl_operations WHERE state = 'running'",
+    ),
+    ...storage.peek(
+      "SELECT json_extract(record, '$.to') AS layout FROM shardctl_operations WHERE state = 'running'",
+    ),
   ].map((row) => JSON.parse(textOf(row["layout"])) as Layout);
   const isPart = [...world.objects.values()].some((object) => {
     const moving = readMeta<Moving>(object, "moving");
     return moving && [...moving.from.members, ...moving.to.members].includes(namespace);
   });
-  const known = [...world.objects.values()].flatMap((object) => readMeta<Membership>(object, "membership") ?? []);
+  const known = [...world.objects.values()].flatMap(
+    (object) => readMeta<Membership>(object, "membership") ?? [],
+  );
   const newest = known.toSorted((left, right) => right.epoch - left.epoch)[0];
   return (
     layouts.length > 0 &&

@@ -10,7 +10,15 @@ import { deployNewest, runDeploys, runFullDisks } from "./run-hazards.ts";
 import { checkRepaired, isInOrder, repairAgain } from "./repairer.ts";
 import { runRestores } from "./run-restores.ts";
 import { Random } from "./random.ts";
-import { type Cuts, GROUPS, NO_CUTS, RIVALS, type Scenario, TWINS, createScenario } from "./scenario.ts";
+import {
+  type Cuts,
+  GROUPS,
+  NO_CUTS,
+  RIVALS,
+  type Scenario,
+  TWINS,
+  createScenario,
+} from "./scenario.ts";
 import { Scheduler } from "./scheduler.ts";
 import { World } from "./world.ts";
 
@@ -40,7 +48,11 @@ const STEPS_MAX = 60_000;
 /** Time for what is told the root once faults have stopped, and for its repair. */
 const TELL_MS = 5_000;
 
-export async function runSeed(seed: number, cuts: Cuts = NO_CUTS, isTraced = false): Promise<RunReport> {
+export async function runSeed(
+  seed: number,
+  cuts: Cuts = NO_CUTS,
+  isTraced = false,
+): Promise<RunReport> {
   const scenario = createScenario(seed, cuts);
   const trace: string[] = [];
   const scheduler = new Scheduler();
@@ -77,12 +89,18 @@ async function play(world: World, scenario: Scenario, history: History): Promise
       () => open--,
       (error: unknown) => {
         open--;
-        world.violate(`${name} broke off: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+        world.violate(
+          `${name} broke off: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+        );
       },
     );
   };
-  scenario.clients.forEach((steps, index) => follow(`client ${index}`, new Client(world, history, `c${index}`, keys).run(steps)));
-  scenario.operators.forEach((steps, index) => follow(`operator ${index}`, runOperator(world, `o${index}`, steps, scenario)));
+  scenario.clients.forEach((steps, index) =>
+    follow(`client ${index}`, new Client(world, history, `c${index}`, keys).run(steps)),
+  );
+  scenario.operators.forEach((steps, index) =>
+    follow(`operator ${index}`, runOperator(world, `o${index}`, steps, scenario)),
+  );
   follow("deploys", runDeploys(world, scenario.deploys.steps));
   follow("restores", runRestores(world, scenario.restores));
   let isOver = false;
@@ -92,7 +110,9 @@ async function play(world: World, scenario: Scenario, history: History): Promise
       "repairer",
       repairAgain(world, () => isOver),
     );
-  runFullDisks(world, scenario.fullDisks).forEach((work, index) => follow(`full disk ${index}`, work));
+  runFullDisks(world, scenario.fullDisks).forEach((work, index) =>
+    follow(`full disk ${index}`, work),
+  );
   // The repairer goes on.
   const last = goesBack ? 1 : 0;
   await scheduler.run(() => open === last, start + FAULTY_MS_MAX, STEPS_MAX);
@@ -103,7 +123,11 @@ async function play(world: World, scenario: Scenario, history: History): Promise
   // Whoever has something to tell the root has done so by then.
   const isTold = (): boolean => !goesBack || scheduler.now >= calmAt + TELL_MS;
   const isSettled = (): boolean =>
-    open === last && isTold() && isInOrder(world) && world.setbacks.isOver && runningOperation(world) === null;
+    open === last &&
+    isTold() &&
+    isInOrder(world) &&
+    world.setbacks.isOver &&
+    runningOperation(world) === null;
   let recoveryMs = RECOVERY_MS_MAX + pausesMs(scenario);
   let recovered = await scheduler.run(isSettled, scheduler.now + recoveryMs, STEPS_MAX);
   if (waitsForTables(world)) {
@@ -131,7 +155,11 @@ async function closeOff(
   const { scheduler } = world.options;
   const look = (): Promise<void> =>
     new Client(world, history, "caller", keysOf(scenario)).run(
-      (["query", "call"] as const).map((by, index) => ({ index, afterMs: 1, intent: { kind: "list", by } })),
+      (["query", "call"] as const).map((by, index) => ({
+        index,
+        afterMs: 1,
+        intent: { kind: "list", by },
+      })),
     );
   follow("closing", checkRepaired(world, scenario, look));
   if ((await scheduler.run(isOver, scheduler.now + RECOVERY_MS_MAX, STEPS_MAX)) !== "done")
@@ -140,14 +168,16 @@ async function closeOff(
 
 /** What the running operation last met. */
 function lastError(world: World): string {
-  const query = "SELECT json_extract(record, '$.lastError') AS error FROM shardctl_operations WHERE state = 'running'";
+  const query =
+    "SELECT json_extract(record, '$.lastError') AS error FROM shardctl_operations WHERE state = 'running'";
   const error = world.object(world.options.namespace).storage.peek(query)[0]?.["error"] ?? null;
   return typeof error === "string" ? error : "no error";
 }
 
 /** Rows of a table that is followed by reference would go with it when it is dropped. */
 function rebuiltTable({ hasForeignKey, deploys }: Scenario): "items" | "notes" {
-  const isReferenced = hasForeignKey || deploys.versions.some(({ changes }) => changes.includes("table"));
+  const isReferenced =
+    hasForeignKey || deploys.versions.some(({ changes }) => changes.includes("table"));
   return isReferenced ? "notes" : "items";
 }
 
@@ -176,13 +206,25 @@ async function fill(world: World, scenario: Scenario): Promise<void> {
 function keysOf(scenario: Scenario): string[] {
   const own = scenario.clients.flatMap((_, client) => [`c${client}a`, `c${client}b`]);
   const twins = TWINS.flatMap((id) => GROUPS.map((grp) => `${id}@${grp}`));
-  return [...new Set([...scenario.initial.map((row) => row.id), ...scenario.shared, ...own, ...twins, ...RIVALS])].toSorted();
+  return [
+    ...new Set([
+      ...scenario.initial.map((row) => row.id),
+      ...scenario.shared,
+      ...own,
+      ...twins,
+      ...RIVALS,
+    ]),
+  ].toSorted();
 }
 
 function judge(world: World, scenario: Scenario, history: History): Omit<RunReport, "trace"> {
-  const end = checkEnd(world, { ...scenario, isRepaired: scenario.hasRestores || scenario.hasLostStorage });
+  const end = checkEnd(world, {
+    ...scenario,
+    isRepaired: scenario.hasRestores || scenario.hasLostStorage,
+  });
   const keys = keysOf(scenario);
-  for (const id of end.views.keys()) if (!keys.includes(id)) world.violate(`${id} was never written`);
+  for (const id of end.views.keys())
+    if (!keys.includes(id)) world.violate(`${id} was never written`);
   for (const flaw of world.fanOuts.judge(history, keys)) world.violate(flaw);
   for (const flaw of world.setbacks.judge(history, keys)) world.violate(flaw);
   const unknown = history.entries.filter((entry) => entry.returnedAt === Infinity).length;

@@ -45,15 +45,30 @@ export type Moment = "any" | "fence" | "promotion";
 
 /** What a client does. `grp` is the group that the item has by then. */
 export type Intent =
-  | { readonly kind: "put"; readonly id: string; readonly n: number; readonly tag: number; readonly slowMs: number }
+  | {
+      readonly kind: "put";
+      readonly id: string;
+      readonly n: number;
+      readonly tag: number;
+      readonly slowMs: number;
+    }
   | { readonly kind: "get"; readonly id: string }
   | { readonly kind: "remove"; readonly id: string }
   | { readonly kind: "increment"; readonly id: string; readonly by: number }
   | { readonly kind: "note"; readonly id: string; readonly seq: number; readonly body: string }
   /** `copyMs` waits until rows have been copied for so long; null does not wait. */
-  | { readonly kind: "regroup"; readonly id: string; readonly grp: string; readonly copyMs: number | null }
+  | {
+      readonly kind: "regroup";
+      readonly id: string;
+      readonly grp: string;
+      readonly copyMs: number | null;
+    }
   /** Two items change places: each takes the other's group. */
-  | { readonly kind: "exchange"; readonly ids: readonly [string, string]; readonly copyMs: number | null }
+  | {
+      readonly kind: "exchange";
+      readonly ids: readonly [string, string];
+      readonly copyMs: number | null;
+    }
   /** The same id under another group: another item, as long as one member never owns both groups. */
   | {
       readonly kind: "twin";
@@ -74,17 +89,33 @@ export type Intent =
       readonly moment: Moment;
     }
   /** Writes on the root itself, past the router; `fenceMs` waits so long for a fence, and writes while it stands. */
-  | { readonly kind: "stray"; readonly id: string; readonly n: number; readonly tag: number; readonly fenceMs: number }
+  | {
+      readonly kind: "stray";
+      readonly id: string;
+      readonly n: number;
+      readonly tag: number;
+      readonly fenceMs: number;
+    }
   /**
    * A timer of the object that has the item: removes it with its notes, and tries a note of no item. `fenceMs` waits so long for a fence
    * somewhere, and then `afterMs` more.
    */
-  | { readonly kind: "sweep"; readonly id: string; readonly fenceMs: number; readonly afterMs: number }
+  | {
+      readonly kind: "sweep";
+      readonly id: string;
+      readonly fenceMs: number;
+      readonly afterMs: number;
+    }
   /**
    * A timer that pins an item for a while, in a table of its object's own that points at it: one that
    * a target has just made live, on its target or, with `isAtSource`, where it still is served.
    */
-  | { readonly kind: "pin"; readonly isAtSource: boolean; readonly afterMs: number; readonly forMs: number }
+  | {
+      readonly kind: "pin";
+      readonly isAtSource: boolean;
+      readonly afterMs: number;
+      readonly forMs: number;
+    }
   /**
    * Puts that are made by one call: the owner of each item calls the owner of the next. `isOwn`: through the host's router; else through one
    * that the engine does not know. `isBack`: the last one calls itself.
@@ -99,7 +130,10 @@ export type Intent =
       readonly fenceMs: number;
     }
   /** Several items at once, all or nothing per member. */
-  | { readonly kind: "putMany"; readonly items: readonly { readonly id: string; readonly n: number; readonly tag: number }[] }
+  | {
+      readonly kind: "putMany";
+      readonly items: readonly { readonly id: string; readonly n: number; readonly tag: number }[];
+    }
   /** Adds to every item, by one call to all members. `fenceMs` waits so long for a root that asks what runs, and then `afterMs` more. */
   | {
       readonly kind: "fanOut";
@@ -251,7 +285,10 @@ const RESTORES_SHARE = 0.07;
 const LOST_STORAGE_SHARE = 0.07;
 
 export function groupOf(id: string): string {
-  return GROUPS[Array.from(id).reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % GROUPS.length] ?? "g0";
+  return (
+    GROUPS[Array.from(id).reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % GROUPS.length] ??
+    "g0"
+  );
 }
 
 export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
@@ -260,7 +297,8 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const hasLostStorage = random.chance("lostStorage", LOST_STORAGE_SHARE);
   // What is lost then must be known for each row: nothing else may disturb the run.
   const hasSetbacks = [goesBack, hasLostStorage].some(Boolean);
-  const has = (label: string, share: number): boolean => random.chance(label, share) && !hasSetbacks;
+  const has = (label: string, share: number): boolean =>
+    random.chance(label, share) && !hasSetbacks;
   const clientCount = random.whole("clients", 2, 4);
   // Rare meetings of two rows under one id need many of them.
   const twinShare = has("twins", 0.25) ? random.pick("twinShare", [0.35, 0.85]) : 0;
@@ -278,19 +316,25 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const own = Array.from({ length: clientCount }, (_, client) => [`c${client}a`, `c${client}b`]);
   let index = 0;
   const clients = own.map((ids, client) =>
-    Array.from({ length: random.whole("steps", 8, 26) * (regroupShare + fanOutShare > 0 ? 2 : 1) }, (): ClientStep => ({
-      index: index++,
-      afterMs: random.whole("stepMs", 1, stepMsMax),
-      intent:
-        chooseTwin(random, client, twinShare) ??
-        chooseRival(random, client, rivalShare) ??
-        chooseRegroup(random, client, regroupShare, ids) ??
-        chooseRelay(random, client, nestedShare, shared) ??
-        choosePin(random, client, sweepShare) ??
-        chooseSweep(random, client, sweepShare, shared) ??
-        chooseFanOut(random, client, fanOutShare) ??
-        plainOf(chooseIntent(random, client, shared, ids, nestedShare > 0 ? 5_000 : 1_400), hasSetbacks),
-    })),
+    Array.from(
+      { length: random.whole("steps", 8, 26) * (regroupShare + fanOutShare > 0 ? 2 : 1) },
+      (): ClientStep => ({
+        index: index++,
+        afterMs: random.whole("stepMs", 1, stepMsMax),
+        intent:
+          chooseTwin(random, client, twinShare) ??
+          chooseRival(random, client, rivalShare) ??
+          chooseRegroup(random, client, regroupShare, ids) ??
+          chooseRelay(random, client, nestedShare, shared) ??
+          choosePin(random, client, sweepShare) ??
+          chooseSweep(random, client, sweepShare, shared) ??
+          chooseFanOut(random, client, fanOutShare) ??
+          plainOf(
+            chooseIntent(random, client, shared, ids, nestedShare > 0 ? 5_000 : 1_400),
+            hasSetbacks,
+          ),
+      }),
+    ),
   );
   const hasPauses = has("holdsUp", 0.25);
   const isDisturbed = [hasPauses, hasDeploys, hasFullDisks].some(Boolean);
@@ -300,14 +344,19 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const operators = Array.from({ length: random.chance("operators", 0.4) ? 2 : 1 }, () =>
     // What regroups and calls to all members are to disturb is a second move: see `FOR_REGROUPS`.
     Array.from(
-      { length: Math.max(random.whole("operations", 1, 4), regroupShare + fanOutShare > 0 ? 3 : 0) },
+      {
+        length: Math.max(random.whole("operations", 1, 4), regroupShare + fanOutShare > 0 ? 3 : 0),
+      },
       (): OperatorStep => ({
         index: operation++,
         afterMs: random.whole("operatorMs", 1, 500),
         startsAtChores: random.chance("atChores", 0.3),
         // Some chores of the root are due at once, others much later.
         retainHours: random.chance("retainsShort", 0.4) ? 0 : retainHours,
-        rowsPerSecondMax: regroupShare > 0 && random.chance("slowMove", 0.5) ? random.pick("rowsPerSecond", [40, 150]) : null,
+        rowsPerSecondMax:
+          regroupShare > 0 && random.chance("slowMove", 0.5)
+            ? random.pick("rowsPerSecond", [40, 150])
+            : null,
         waits: random.chance("waits", 0.75),
         cancelAfterMs: random.chance("cancels", 0.25) ? random.whole("cancelMs", 1, 1_500) : null,
         cancelsAtFence: random.chance("cancelsAtFence", 0.4),
@@ -332,8 +381,13 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
     hasSetbacks,
     restores: drawRestores(random, { goesBack, hasLostStorage, isQuiet }, cuts.restores ?? []),
     isHostFirst: hasDeploys && random.chance("hostFirst", 0.8),
-    deploys: cutDeploys(hasDeploys ? chooseDeploys(random, hasUniqueIndex) : NO_DEPLOYS, cuts.deploys ?? []),
-    fullDisks: hasFullDisks ? chooseFullDisks(random).filter((step) => !cuts.fullDisks?.includes(step.index)) : [],
+    deploys: cutDeploys(
+      hasDeploys ? chooseDeploys(random, hasUniqueIndex) : NO_DEPLOYS,
+      cuts.deploys ?? [],
+    ),
+    fullDisks: hasFullDisks
+      ? chooseFullDisks(random).filter((step) => !cuts.fullDisks?.includes(step.index))
+      : [],
     faults: cutFaults(chooseFaults(random), cuts.faults),
     hasUniqueIndex,
     // What they break is seen by its cascades.
@@ -350,22 +404,38 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
       })),
     shared,
     clients: clients.map((steps) => steps.filter((step) => !cuts.steps.includes(step.index))),
-    operators: operators.map((steps) => steps.filter((step) => !cuts.operations.includes(step.index))),
+    operators: operators.map((steps) =>
+      steps.filter((step) => !cuts.operations.includes(step.index)),
+    ),
   };
 }
 
 function drawRestores(
   random: Random,
-  { goesBack, hasLostStorage, isQuiet }: Readonly<Record<"goesBack" | "hasLostStorage" | "isQuiet", boolean>>,
+  {
+    goesBack,
+    hasLostStorage,
+    isQuiet,
+  }: Readonly<Record<"goesBack" | "hasLostStorage" | "isQuiet", boolean>>,
   cut: readonly number[],
 ): RestoreStep[] {
   const isLoud = goesBack || hasLostStorage;
-  const steps = isLoud ? chooseRestores(random, goesBack, hasLostStorage) : isQuiet ? chooseQuietRestores(random) : [];
+  const steps = isLoud
+    ? chooseRestores(random, goesBack, hasLostStorage)
+    : isQuiet
+      ? chooseQuietRestores(random)
+      : [];
   return steps.filter(({ index }) => !cut.includes(index));
 }
 
 function choosePause(random: Random): PauseStep {
-  const moment = random.pick("pauseMoment", ["any", "any", "fence", "fence", "activation"] as const);
+  const moment = random.pick("pauseMoment", [
+    "any",
+    "any",
+    "fence",
+    "fence",
+    "activation",
+  ] as const);
   const isLong = moment === "activation" || random.chance("pausesLong", 0.3);
   return {
     afterMs: random.whole("pauseMs", 1, 1_200),
@@ -412,7 +482,9 @@ function chooseIntent(
 ): Intent {
   const label = `intent/${client}`;
   const roll = random.next(label);
-  const id = random.chance(`${label}/own`, 0.4) ? random.pick(`${label}/ownId`, own) : random.pick(`${label}/sharedId`, shared);
+  const id = random.chance(`${label}/own`, 0.4)
+    ? random.pick(`${label}/ownId`, own)
+    : random.pick(`${label}/sharedId`, shared);
   const n = random.whole(`${label}/n`, 0, 999);
   const tag = random.whole(`${label}/tag`, 1, 9_999);
   if (roll < 0.24)
@@ -421,17 +493,34 @@ function chooseIntent(
       id,
       n,
       tag,
-      slowMs: random.chance(`${label}/slow`, 0.12) ? random.whole(`${label}/slowMs`, 5, slowMsMax) : 0,
+      slowMs: random.chance(`${label}/slow`, 0.12)
+        ? random.whole(`${label}/slowMs`, 5, slowMsMax)
+        : 0,
     };
   if (roll < 0.4) return { kind: "get", id };
   if (roll < 0.54) return { kind: "remove", id };
   if (roll < 0.7) return { kind: "increment", id, by: random.whole(`${label}/by`, 1, 9) };
   if (roll < 0.8)
-    return { kind: "note", id, seq: random.whole(`${label}/seq`, 0, 3), body: `b${random.whole(`${label}/body`, 0, 99)}` };
+    return {
+      kind: "note",
+      id,
+      seq: random.whole(`${label}/seq`, 0, 3),
+      body: `b${random.whole(`${label}/body`, 0, 99)}`,
+    };
   if (roll < 0.84)
-    return { kind: "putMany", items: shared.slice(0, 3).map((item, index) => ({ id: item, n: n + index, tag: tag + index })) };
+    return {
+      kind: "putMany",
+      items: shared
+        .slice(0, 3)
+        .map((item, index) => ({ id: item, n: n + index, tag: tag + index })),
+    };
   if (roll < 0.89)
-    return { kind: "regroup", id: random.pick(`${label}/ownId`, own), grp: random.pick(`${label}/grp`, GROUPS), copyMs: null };
+    return {
+      kind: "regroup",
+      id: random.pick(`${label}/ownId`, own),
+      grp: random.pick(`${label}/grp`, GROUPS),
+      copyMs: null,
+    };
   if (roll < 0.93) {
     const fenceMs = random.chance(`${label}/atFence`, 0.5) ? FENCE_WAIT_MS : 0;
     return { kind: "stray", id: random.pick(`${label}/sharedId`, shared), n, tag, fenceMs };
@@ -448,21 +537,43 @@ function plainOf(intent: Intent, isPlain: boolean): Intent {
 }
 
 /** Rows that change their shard key again and again: each is absent on one source, and new on another. */
-function chooseRegroup(random: Random, client: number, share: number, own: readonly string[]): Intent | null {
+function chooseRegroup(
+  random: Random,
+  client: number,
+  share: number,
+  own: readonly string[],
+): Intent | null {
   const label = `regroup/${client}`;
   if (!random.chance(label, share)) return null;
-  const copyMs = random.chance(`${label}/atCopy`, 0.6) ? random.whole(`${label}/copyMs`, 1, 120) : null;
+  const copyMs = random.chance(`${label}/atCopy`, 0.6)
+    ? random.whole(`${label}/copyMs`, 1, 120)
+    : null;
   const [first, second] = own;
   if (first !== undefined && second !== undefined && random.chance(`${label}/exchange`, 0.4))
     return { kind: "exchange", ids: [first, second], copyMs };
-  return { kind: "regroup", id: random.pick(`${label}/id`, own), grp: random.pick(`${label}/grp`, GROUPS), copyMs };
+  return {
+    kind: "regroup",
+    id: random.pick(`${label}/id`, own),
+    grp: random.pick(`${label}/grp`, GROUPS),
+    copyMs,
+  };
 }
 
-function chooseSweep(random: Random, client: number, share: number, shared: readonly string[]): Intent | null {
+function chooseSweep(
+  random: Random,
+  client: number,
+  share: number,
+  shared: readonly string[],
+): Intent | null {
   const label = `sweep/${client}`;
   if (!random.chance(label, share)) return null;
   const fenceMs = random.chance(`${label}/atFence`, 0.7) ? FENCE_WAIT_MS : 0;
-  return { kind: "sweep", id: random.pick(`${label}/id`, shared), fenceMs, afterMs: random.whole(`${label}/afterMs`, 0, 30) };
+  return {
+    kind: "sweep",
+    id: random.pick(`${label}/id`, shared),
+    fenceMs,
+    afterMs: random.whole(`${label}/afterMs`, 0, 30),
+  };
 }
 
 /** Once it is decided which rows leave. One that comes before is gone soon: an operation that meets it ends. */
@@ -508,7 +619,14 @@ function chooseTwin(random: Random, client: number, share: number): Intent | nul
 function chooseRival(random: Random, client: number, share: number): Intent | null {
   const label = `rival/${client}`;
   if (!random.chance(label, share)) return null;
-  const does = random.pick(`${label}/does`, ["put", "put", "put", "get", "remove", "remove"] as const);
+  const does = random.pick(`${label}/does`, [
+    "put",
+    "put",
+    "put",
+    "get",
+    "remove",
+    "remove",
+  ] as const);
   return {
     kind: "rival",
     id: random.pick(`${label}/id`, RIVALS),
@@ -521,7 +639,12 @@ function chooseRival(random: Random, client: number, share: number): Intent | nu
 }
 
 /** Calls within calls, among the items that keep their groups. */
-function chooseRelay(random: Random, client: number, share: number, shared: readonly string[]): Intent | null {
+function chooseRelay(
+  random: Random,
+  client: number,
+  share: number,
+  shared: readonly string[],
+): Intent | null {
   const label = `relay/${client}`;
   if (!random.chance(label, share)) return null;
   const first = random.whole(`${label}/id`, 0, shared.length - 1);
@@ -537,7 +660,10 @@ function chooseRelay(random: Random, client: number, share: number, shared: read
     })),
     isOwn: random.chance(`${label}/isOwn`, 0.75),
     isBack: count === 1 || random.chance(`${label}/isBack`, 0.3),
-    delayMs: atFence || random.chance(`${label}/isSlow`, 0.3) ? random.whole(`${label}/delayMs`, 5, 900) : 0,
+    delayMs:
+      atFence || random.chance(`${label}/isSlow`, 0.3)
+        ? random.whole(`${label}/delayMs`, 5, 900)
+        : 0,
     fenceMs: atFence ? FENCE_WAIT_MS : 0,
   };
 }

@@ -80,7 +80,9 @@ export class Scheduler {
 }
 
 function isBefore(left: Event, right: Event | undefined): boolean {
-  return right === undefined || left.at < right.at || (left.at === right.at && left.order < right.order);
+  return (
+    right === undefined || left.at < right.at || (left.at === right.at && left.order < right.order)
+  );
 }
 
 /** Node runs an immediate only when no microtask is left. */

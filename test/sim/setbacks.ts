@@ -15,7 +15,14 @@ import { toKey } from "../../src/model/layout/key.ts";
 import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
 import { ownsSamePart } from "../../src/model/layout/own-part.ts";
 import type { Membership } from "../../src/shards/member/membership.ts";
-import { type Peeked, asideOf, epochOf as peekEpoch, registryOf, readMeta, viewsOf } from "./peek.ts";
+import {
+  type Peeked,
+  asideOf,
+  epochOf as peekEpoch,
+  registryOf,
+  readMeta,
+  viewsOf,
+} from "./peek.ts";
 import { type Entry, type History, type ItemState, keyOfView } from "./history.ts";
 import { checkKey } from "./linearizable.ts";
 import type { SimObject } from "./object.ts";
@@ -77,17 +84,23 @@ export class Setbacks {
       truth,
       had,
       kept: byKey(viewsOf(object)),
-      isUnheard: object.name === options.namespace && truth.epoch > 0 && heardEpoch(this.#world, object) < truth.epoch,
+      isUnheard:
+        object.name === options.namespace &&
+        truth.epoch > 0 &&
+        heardEpoch(this.#world, object) < truth.epoch,
       mendedAt: Infinity,
     });
-    this.#world.trace(() => `${object.name} is back at epoch ${knew?.epoch ?? "none"}, of ${truth.epoch}`);
+    this.#world.trace(
+      () => `${object.name} is back at epoch ${knew?.epoch ?? "none"}, of ${truth.epoch}`,
+    );
     this.#world.strike(snapshot === null ? "storage" : "restore");
   }
 
   /** A repair tells the object what it owns. */
   mend(member: string): void {
     for (const setback of this.all)
-      if (setback.member === member) setback.mendedAt = Math.min(setback.mendedAt, this.#world.options.scheduler.steps);
+      if (setback.member === member)
+        setback.mendedAt = Math.min(setback.mendedAt, this.#world.options.scheduler.steps);
   }
 
   hasStruck(member: string): boolean {
@@ -97,11 +110,22 @@ export class Setbacks {
   /** A routed call has run: an object that is told of a newer epoch knows that it cannot know what is its own. */
   answered(member: string, epoch: number, sentAt: number): void {
     for (const { knew, truth, wasMoving, mendedAt, ...setback } of this.all) {
-      if (setback.member !== member || setback.isUnheard || wasMoving || sentAt <= setback.step || mendedAt < Infinity) continue;
+      if (
+        setback.member !== member ||
+        setback.isUnheard ||
+        wasMoving ||
+        sentAt <= setback.step ||
+        mendedAt < Infinity
+      )
+        continue;
       const before = knew?.layout ?? null;
-      const isSame = before === null ? !truth.layout.members.includes(member) : ownsSamePart(member, before, truth.layout);
+      const isSame =
+        before === null
+          ? !truth.layout.members.includes(member)
+          : ownsSamePart(member, before, truth.layout);
       const isRoot = member === this.#world.options.namespace;
-      if (isSame || epoch === epochOf(knew) || (isRoot && hasTaken(this.#world, truth.epoch))) continue;
+      if (isSame || epoch === epochOf(knew) || (isRoot && hasTaken(this.#world, truth.epoch)))
+        continue;
       this.#world.violate(
         `${member} has answered at epoch ${epoch}, although it went back to ${epochOf(knew)} and is not repaired`,
       );
@@ -154,10 +178,13 @@ export class Setbacks {
   #owns(layout: Layout, member: string, key: string): boolean {
     if (!layout.members.includes(member)) return false;
     if (layout.kind === "none") return true;
-    if (layout.kind === "roundRobin") throw new Error("Nobody goes back where a directory deals owners");
+    if (layout.kind === "roundRobin")
+      throw new Error("Nobody goes back where a directory deals owners");
     return (
-      createOwnerLookup(layout, this.#world.options.partitioners)(toKey(layout.shardKey === "grp" ? groupOf(key) : key)) ===
-      member
+      createOwnerLookup(
+        layout,
+        this.#world.options.partitioners,
+      )(toKey(layout.shardKey === "grp" ? groupOf(key) : key)) === member
     );
   }
 
@@ -169,7 +196,9 @@ export class Setbacks {
     const flaws: string[] = [];
     for (const key of keys) {
       if (this.#owns(truth.layout, member, key)) continue;
-      const maybe = history.entries.filter((entry) => entry.key === key && isAstray(setback, entry));
+      const maybe = history.entries.filter(
+        (entry) => entry.key === key && isAstray(setback, entry),
+      );
       // What was under way may have been answered before it went back, or after.
       for (const entry of maybe) if (entry.invokedAt < setback.step) entry.returnedAt = Infinity;
       const astray = maybe.filter(({ invokedAt }) => invokedAt >= setback.step);
@@ -177,7 +206,9 @@ export class Setbacks {
       const stored = astray.filter(({ op }) => op.kind !== "get");
       if (stored.length === 0 || !isLast) continue;
       const aside = asideOf(this.#world.object(member)).filter((view) => keyOfView(view) === key);
-      const unknown = history.entries.filter((entry) => entry.key === key && entry.returnedAt === Infinity);
+      const unknown = history.entries.filter(
+        (entry) => entry.key === key && entry.returnedAt === Infinity,
+      );
       const flaw = checkAside(key, stateOf(kept.get(key)), [...astray, ...unknown], aside);
       if (flaw) flaws.push(`${member} went back, and ${flaw}`);
     }
@@ -186,13 +217,21 @@ export class Setbacks {
 }
 
 /** Done by the object that went back, for a caller of its own epoch, to an item of another. */
-function isAstray({ member, step, knew, mendedAt }: Setback, { ranOn, invokedAt, returnedAt }: Entry): boolean {
+function isAstray(
+  { member, step, knew, mendedAt }: Setback,
+  { ranOn, invokedAt, returnedAt }: Entry,
+): boolean {
   const isThen = returnedAt > step && returnedAt < Infinity && invokedAt < mendedAt;
   return isThen && ranOn.some((ran) => ran.member === member && ran.epoch === epochOf(knew));
 }
 
 /** Null when one of the rows that were set aside, or none, is what the calls have made of it. */
-function checkAside(key: string, kept: ItemState, entries: readonly Entry[], aside: readonly View[]): string | null {
+function checkAside(
+  key: string,
+  kept: ItemState,
+  entries: readonly Entry[],
+  aside: readonly View[],
+): string | null {
   let flaw: string | null = null;
   for (const view of [null, ...aside]) {
     const last: Entry = {
@@ -221,7 +260,9 @@ function hasTaken(world: Peeked, epoch: number): boolean {
 
 /** The newest epoch and layout that any object has stored. */
 export function truthOf(world: Peeked): Truth {
-  const known = [...world.objects.values()].flatMap((object) => readMeta<Membership>(object, "membership") ?? []);
+  const known = [...world.objects.values()].flatMap(
+    (object) => readMeta<Membership>(object, "membership") ?? [],
+  );
   return known.reduce(
     (newest: Truth, { epoch, layout }) => (epoch > newest.epoch ? { epoch, layout } : newest),
     registryOf(world),

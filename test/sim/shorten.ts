@@ -26,9 +26,12 @@ export async function shorten(seed: number, given: Cuts): Promise<Cuts> {
     scenario.operators.flat().map((step) => step.index),
     (some) => tryCuts({ ...cuts, operations: [...cuts.operations, ...some] }),
   );
-  for (const { index } of scenario.deploys.steps) await tryCuts({ ...cuts, deploys: [...(cuts.deploys ?? []), index] });
-  for (const { index } of scenario.fullDisks) await tryCuts({ ...cuts, fullDisks: [...(cuts.fullDisks ?? []), index] });
-  for (const { index } of scenario.restores) await tryCuts({ ...cuts, restores: [...(cuts.restores ?? []), index] });
+  for (const { index } of scenario.deploys.steps)
+    await tryCuts({ ...cuts, deploys: [...(cuts.deploys ?? []), index] });
+  for (const { index } of scenario.fullDisks)
+    await tryCuts({ ...cuts, fullDisks: [...(cuts.fullDisks ?? []), index] });
+  for (const { index } of scenario.restores)
+    await tryCuts({ ...cuts, restores: [...(cuts.restores ?? []), index] });
   await leaveOut(
     scenario.clients.flat().map((step) => step.index),
     (some) => tryCuts({ ...cuts, steps: [...cuts.steps, ...some] }),
@@ -43,7 +46,10 @@ function shapeOf(violation: string): string {
 }
 
 /** Tries halves, quarters, … down to single ones. */
-async function leaveOut(all: readonly number[], tryWithout: (some: readonly number[]) => Promise<boolean>): Promise<void> {
+async function leaveOut(
+  all: readonly number[],
+  tryWithout: (some: readonly number[]) => Promise<boolean>,
+): Promise<void> {
   let left = all;
   for (let size = Math.max(1, Math.ceil(all.length / 2)); ; size = Math.ceil(size / 2)) {
     for (let start = 0; start < left.length;) {

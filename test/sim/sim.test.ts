@@ -9,7 +9,12 @@ import { runSeeds } from "./run-mutants.ts";
 /** Generous: the seeds take half a minute on an idle machine. */
 const TIMEOUT_MS = 600_000;
 /** Noticed by one of the first seeds: these rules show everywhere. */
-const NOTICED_SOON = ["skip-the-last-drain", "forget-a-captured-delete", "copy-ends-early", "unverified-copy"];
+const NOTICED_SOON = [
+  "skip-the-last-drain",
+  "forget-a-captured-delete",
+  "copy-ends-early",
+  "unverified-copy",
+];
 const SOON = 40;
 
 describe("the engine under simulated faults", () => {
@@ -18,25 +23,29 @@ describe("the engine under simulated faults", () => {
     { from: 76, seeds: 75 },
     { from: 151, seeds: 75 },
     { from: 226, seeds: 75 },
-  ])("loses nothing in $seeds runs from seed $from", { timeout: TIMEOUT_MS }, async ({ from, seeds }) => {
-    const summary = await runSeeds(["--seeds", String(seeds), "--from", String(from)]);
-    expect(summary.failed).toEqual([]);
-    expect(summary.seeds).toBe(seeds);
-    // Runs in which nothing happens prove nothing.
-    expect(summary.epochs).toBeGreaterThan(seeds);
-    expect(Object.keys(summary.faults)).toEqual([
-      "crash",
-      "deploy",
-      "doubled",
-      "full",
-      "late",
-      "lost",
-      "lostReply",
-      "restore",
-      "silent",
-      "storage",
-    ]);
-  });
+  ])(
+    "loses nothing in $seeds runs from seed $from",
+    { timeout: TIMEOUT_MS },
+    async ({ from, seeds }) => {
+      const summary = await runSeeds(["--seeds", String(seeds), "--from", String(from)]);
+      expect(summary.failed).toEqual([]);
+      expect(summary.seeds).toBe(seeds);
+      // Runs in which nothing happens prove nothing.
+      expect(summary.epochs).toBeGreaterThan(seeds);
+      expect(Object.keys(summary.faults)).toEqual([
+        "crash",
+        "deploy",
+        "doubled",
+        "full",
+        "late",
+        "lost",
+        "lostReply",
+        "restore",
+        "silent",
+        "storage",
+      ]);
+    },
+  );
 
   it("passes every seed that once did not", { timeout: TIMEOUT_MS }, async () => {
     const seeds = [...new Set(REGRESSIONS.map(({ seed }) => seed))];
@@ -48,7 +57,13 @@ describe("the engine under simulated faults", () => {
 
 describe("the simulator", () => {
   it.for(NOTICED_SOON)("notices the mutant %s soon", { timeout: TIMEOUT_MS }, async (mutant) => {
-    const summary = await runSeeds(["--mutant", mutant, "--stop-at-first", "--seeds", String(SOON)]);
+    const summary = await runSeeds([
+      "--mutant",
+      mutant,
+      "--stop-at-first",
+      "--seeds",
+      String(SOON),
+    ]);
     expect(summary.failed).toHaveLength(1);
   });
 

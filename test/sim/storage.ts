@@ -17,7 +17,8 @@ import type { HostStorage, SqlCursor, SqlRow, SqlValue } from "../../src/shards/
 const READS = /^\s*(select|values|explain)\b/i;
 /** No write: it works outside a transaction and does nothing inside one. */
 const SETS_FOREIGN_KEYS = /^\s*pragma\s+foreign_keys\s*=/i;
-const DENIED = /^\s*(begin|commit|end|rollback|savepoint|release|attach|detach|vacuum|reindex|analyze)\b/i;
+const DENIED =
+  /^\s*(begin|commit|end|rollback|savepoint|release|attach|detach|vacuum|reindex|analyze)\b/i;
 const PRAGMA = /^\s*pragma\s+(\w+)/i;
 const PRAGMAS = new Set([
   "table_list",
@@ -92,7 +93,8 @@ export class SimStorage implements HostStorage {
   }
 
   readonly sql = {
-    exec: <Row extends SqlRow>(query: string, ...bindings: SqlValue[]): SqlCursor<Row> => this.#exec<Row>(query, bindings),
+    exec: <Row extends SqlRow>(query: string, ...bindings: SqlValue[]): SqlCursor<Row> =>
+      this.#exec<Row>(query, bindings),
   };
 
   transactionSync<Value>(closure: () => Value): Value {
@@ -102,7 +104,8 @@ export class SimStorage implements HostStorage {
     this.#database.exec(`SAVEPOINT ${name}`);
     try {
       const value = closure();
-      if (value instanceof Promise) throw new Error("transactionSync: the closure must be synchronous");
+      if (value instanceof Promise)
+        throw new Error("transactionSync: the closure must be synchronous");
       this.#database.exec(`RELEASE ${name}`);
       return value;
     } catch (error) {
@@ -174,7 +177,10 @@ export class SimStorage implements HostStorage {
   /** Takes what is durable; null while something is to be flushed. */
   snapshot(): Snapshot | null {
     if (this.#isOpen) return null;
-    return { database: (this.#database as DatabaseSync & Serializing).serialize(), alarm: this.#durableAlarm };
+    return {
+      database: (this.#database as DatabaseSync & Serializing).serialize(),
+      alarm: this.#durableAlarm,
+    };
   }
 
   /** Goes back to what was durable then; with null, to an empty database. The object must end its life first. */
@@ -252,7 +258,8 @@ export class SimStorage implements HostStorage {
     if (known) return known;
     const statement = this.#database.prepare(query);
     statement.setReadBigInts(true);
-    const isRead = READS.test(query) || (PRAGMA.test(query) && !query.includes("defer_foreign_keys"));
+    const isRead =
+      READS.test(query) || (PRAGMA.test(query) && !query.includes("defer_foreign_keys"));
     const prepared = { statement, isRead };
     this.#prepared.set(query, prepared);
     return prepared;
@@ -283,9 +290,11 @@ function toSql(value: SqlValue): SQLInputValue {
 function refuseQuery(query: string, parameters: number): void {
   if (DENIED.test(query)) throw new Error(`not authorized: ${query.slice(0, 60)}`);
   const pragma = PRAGMA.exec(query)?.[1];
-  if (pragma !== undefined && !PRAGMAS.has(pragma.toLowerCase())) throw new Error(`not authorized: PRAGMA ${pragma}`);
+  if (pragma !== undefined && !PRAGMAS.has(pragma.toLowerCase()))
+    throw new Error(`not authorized: PRAGMA ${pragma}`);
   if (/^\s*create\s+temp/i.test(query)) throw new Error("not authorized: TEMP");
   if (parameters > PARAMETERS_MAX) throw new Error("too many SQL variables");
   if (query.length > SQL_LENGTH_MAX) throw new Error("statement too long");
-  if (query.split(/\bUNION\b/).length > COMPOUND_TERMS_MAX) throw new Error("too many terms in compound SELECT");
+  if (query.split(/\bUNION\b/).length > COMPOUND_TERMS_MAX)
+    throw new Error("too many terms in compound SELECT");
 }

@@ -6,7 +6,13 @@ import type { HostStorage, Runtime, SqlRow } from "../../src/shards/storage/stor
 import type { Router } from "../../src/shards/router.ts";
 import { routeItem } from "./route-item.ts";
 import { RIVALS } from "./scenario.ts";
-import { DeployedFlaw, type SchemaOptions, type StoreVersion, createTables, migrate } from "./versions.ts";
+import {
+  DeployedFlaw,
+  type SchemaOptions,
+  type StoreVersion,
+  createTables,
+  migrate,
+} from "./versions.ts";
 
 /** What the class has of its object. */
 export interface StorePorts {
@@ -79,9 +85,12 @@ export class Store {
    * held back; null when it is over at once. @throws what a migration throws, and `DeployedFlaw` for a version that is meant to.
    */
   start(): Promise<void> | null {
-    const isNew = this.#storage.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'notes'").toArray().length === 0;
+    const isNew =
+      this.#storage.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'notes'").toArray()
+        .length === 0;
     if (isNew) createTables(this.#storage.sql, this.#options);
-    if (this.#version.startMs > 0) return this.#runtime.sleep(this.#version.startMs).then(() => this.#migrate());
+    if (this.#version.startMs > 0)
+      return this.#runtime.sleep(this.#version.startMs).then(() => this.#migrate());
     this.#migrate();
     return null;
   }
@@ -109,10 +118,18 @@ export class Store {
       tag,
       RIVALS.includes(id) ? `rival/${tag % 2}` : `${id}/${tag % 3}`,
     );
-    if (changes.includes("table")) this.#storage.sql.exec("INSERT OR REPLACE INTO labels (item, text) VALUES (?, 'put')", id);
+    if (changes.includes("table"))
+      this.#storage.sql.exec("INSERT OR REPLACE INTO labels (item, text) VALUES (?, 'put')", id);
   }
 
-  putMany(rows: readonly { readonly id: string; readonly grp: string; readonly n: number; readonly tag: number }[]): void {
+  putMany(
+    rows: readonly {
+      readonly id: string;
+      readonly grp: string;
+      readonly n: number;
+      readonly tag: number;
+    }[],
+  ): void {
     this.#storage.transactionSync(() => {
       for (const { id, grp, n, tag } of rows) this.put(id, grp, n, tag);
     });
@@ -125,7 +142,13 @@ export class Store {
   }
 
   /** Puts the first item, and has the owner of the next put the rest, while this call runs. With `isBack` the last one calls itself. */
-  async relay(first: Hop, hops: readonly Hop[], isOwn: boolean, isBack: boolean, delayMs: number): Promise<void> {
+  async relay(
+    first: Hop,
+    hops: readonly Hop[],
+    isOwn: boolean,
+    isBack: boolean,
+    delayMs: number,
+  ): Promise<void> {
     this.relays++;
     try {
       await this.#relay(first, hops, isOwn, isBack, delayMs);
@@ -134,7 +157,13 @@ export class Store {
     }
   }
 
-  async #relay(first: Hop, hops: readonly Hop[], isOwn: boolean, isBack: boolean, delayMs: number): Promise<void> {
+  async #relay(
+    first: Hop,
+    hops: readonly Hop[],
+    isOwn: boolean,
+    isBack: boolean,
+    delayMs: number,
+  ): Promise<void> {
     if (delayMs > 0) await this.#runtime.sleep(delayMs);
     // Last of all, so that a fence which did not wait for this call would be in its way.
     this.put(first.id, first.grp, first.n, first.tag);
@@ -144,7 +173,13 @@ export class Store {
       const args = [next, rest, isOwn, isBack, delayMs];
       await routeItem(router, { ...next, deal: true, method: "relay", args, isNew: true });
     } else if (isBack) {
-      await routeItem(router, { ...first, deal: false, method: "get", args: [first.id], isNew: false });
+      await routeItem(router, {
+        ...first,
+        deal: false,
+        method: "get",
+        args: [first.id],
+        isNew: false,
+      });
     }
   }
 
@@ -167,7 +202,9 @@ export class Store {
   /** Adds to every item, as a part of the named call to all members. */
   async raiseAll(call: string, by: number, delayMs: number): Promise<Raised[]> {
     if (delayMs > 0) await this.#runtime.sleep(delayMs);
-    const raised = this.#storage.sql.exec<SqlRow & Raised>("UPDATE items SET n = n + ? RETURNING id, grp, n", by).toArray();
+    const raised = this.#storage.sql
+      .exec<SqlRow & Raised>("UPDATE items SET n = n + ? RETURNING id, grp, n", by)
+      .toArray();
     this.#ports.ran(call, raised);
     return raised;
   }
@@ -175,8 +212,12 @@ export class Store {
   remove(id: string): boolean {
     return this.#storage.transactionSync(() => {
       // With a foreign key the notes are left to its cascade.
-      if (!this.#options.hasForeignKey) this.#storage.sql.exec("DELETE FROM notes WHERE item = ?", id);
-      return this.#storage.sql.exec("DELETE FROM items WHERE id = ? RETURNING id", id).toArray().length > 0;
+      if (!this.#options.hasForeignKey)
+        this.#storage.sql.exec("DELETE FROM notes WHERE item = ?", id);
+      return (
+        this.#storage.sql.exec("DELETE FROM items WHERE id = ? RETURNING id", id).toArray().length >
+        0
+      );
     });
   }
 
@@ -206,19 +247,28 @@ export class Store {
 
   /** Leaves a pin whose item is gone: it is looked for in the end. */
   unpin(id: string): void {
-    this.#storage.sql.exec("DELETE FROM pins WHERE item = ? AND item IN (SELECT id FROM items)", id);
+    this.#storage.sql.exec(
+      "DELETE FROM pins WHERE item = ? AND item IN (SELECT id FROM items)",
+      id,
+    );
   }
 
   note(id: string, seq: number, body: string): boolean {
     if (!this.get(id)) return false;
-    this.#storage.sql.exec("INSERT OR REPLACE INTO notes (item, seq, body) VALUES (?, ?, ?)", id, seq, body);
+    this.#storage.sql.exec(
+      "INSERT OR REPLACE INTO notes (item, seq, body) VALUES (?, ?, ?)",
+      id,
+      seq,
+      body,
+    );
     return true;
   }
 
   /** Changes the group, when this member owns the old and the new key: then both are in `items`. */
   regroup(items: readonly { readonly id: string; readonly grp: string }[]): void {
     const [first, second] = items;
-    if (first && second) this.#storage.sql.exec("UPDATE items SET grp = ? WHERE id = ?", second.grp, first.id);
+    if (first && second)
+      this.#storage.sql.exec("UPDATE items SET grp = ? WHERE id = ?", second.grp, first.id);
   }
 }
 

@@ -19,7 +19,15 @@ import type { HostStorage, SqlRow } from "../../src/shards/storage/storage.ts";
  * | `stamp`     | changes rows and no definition: each gets a stamp, as those get that are put    |
  * | `otherKey`  | declares that groups are found in another column, which has other values        |
  */
-export type Change = "column" | "index" | "noIndex" | "unique" | "rebuild" | "table" | "stamp" | "otherKey";
+export type Change =
+  | "column"
+  | "index"
+  | "noIndex"
+  | "unique"
+  | "rebuild"
+  | "table"
+  | "stamp"
+  | "otherKey";
 
 export interface StoreVersion {
   /** In the order in which they are made. */
@@ -33,7 +41,13 @@ export interface StoreVersion {
   readonly throws: boolean;
 }
 
-export const FIRST_VERSION: StoreVersion = { changes: [], runsOnce: false, isAtomic: true, startMs: 0, throws: false };
+export const FIRST_VERSION: StoreVersion = {
+  changes: [],
+  runsOnce: false,
+  isAtomic: true,
+  startMs: 0,
+  throws: false,
+};
 
 /** What a version throws that is meant to. */
 export class DeployedFlaw extends Error {}
@@ -54,7 +68,9 @@ export const LOCAL_TABLES = [MIGRATIONS_TABLE, "pins"];
 
 export function tablesOf({ changes }: StoreVersion): readonly TableSpec[] {
   return [
-    changes.includes("otherKey") ? { name: "items", shardKeys: { grp: "home" } } : { name: "items" },
+    changes.includes("otherKey")
+      ? { name: "items", shardKeys: { grp: "home" } }
+      : { name: "items" },
     { name: "notes", follows: "items", by: "item" },
     ...(changes.includes("table") ? [{ name: "labels", follows: "items", by: "item" }] : []),
   ];
@@ -65,7 +81,11 @@ export function migrate(storage: HostStorage, version: StoreVersion, options: Sc
   else runChanges(storage, version, options);
 }
 
-function runChanges(storage: HostStorage, { changes, runsOnce }: StoreVersion, options: SchemaOptions): void {
+function runChanges(
+  storage: HostStorage,
+  { changes, runsOnce }: StoreVersion,
+  options: SchemaOptions,
+): void {
   const { sql } = storage;
   if (runsOnce) sql.exec(`CREATE TABLE IF NOT EXISTS ${MIGRATIONS_TABLE} (name TEXT PRIMARY KEY)`);
   for (const change of changes) {
@@ -73,7 +93,8 @@ function runChanges(storage: HostStorage, { changes, runsOnce }: StoreVersion, o
       CHANGES[change](sql, options);
       continue;
     }
-    if (sql.exec(`SELECT 1 FROM ${MIGRATIONS_TABLE} WHERE name = ?`, change).toArray().length > 0) continue;
+    if (sql.exec(`SELECT 1 FROM ${MIGRATIONS_TABLE} WHERE name = ?`, change).toArray().length > 0)
+      continue;
     // Both or none, as migrators do.
     storage.transactionSync(() => {
       CHANGES[change](sql, options);
@@ -86,7 +107,8 @@ type Sql = HostStorage["sql"];
 
 const CHANGES: Readonly<Record<Change, (sql: Sql, options: SchemaOptions) => void>> = {
   column: (sql) => {
-    if (!columnsOf(sql, "items").includes("extra")) sql.exec("ALTER TABLE items ADD COLUMN extra TEXT");
+    if (!columnsOf(sql, "items").includes("extra"))
+      sql.exec("ALTER TABLE items ADD COLUMN extra TEXT");
     sql.exec("UPDATE items SET extra = 'filled' WHERE extra IS NULL");
   },
   index: (sql) => void sql.exec("CREATE INDEX IF NOT EXISTS items_by_n ON items (n)"),
@@ -94,18 +116,28 @@ const CHANGES: Readonly<Record<Change, (sql: Sql, options: SchemaOptions) => voi
   unique: (sql) => void sql.exec("CREATE UNIQUE INDEX IF NOT EXISTS items_by_code ON items (code)"),
   rebuild: (sql, { rebuilds, hasForeignKey }) => {
     if (columnsOf(sql, rebuilds).includes("rev")) return;
-    if (rebuilds === "items") rebuild(sql, "items", `${itemColumns(sql)}, rev INTEGER NOT NULL DEFAULT 1`, "");
-    else rebuild(sql, "notes", `${noteColumns(hasForeignKey)}, rev INTEGER NOT NULL DEFAULT 1, ${NOTES_KEY}`, " WITHOUT ROWID");
+    if (rebuilds === "items")
+      rebuild(sql, "items", `${itemColumns(sql)}, rev INTEGER NOT NULL DEFAULT 1`, "");
+    else
+      rebuild(
+        sql,
+        "notes",
+        `${noteColumns(hasForeignKey)}, rev INTEGER NOT NULL DEFAULT 1, ${NOTES_KEY}`,
+        " WITHOUT ROWID",
+      );
   },
   table: (sql) => {
     sql.exec(
       "CREATE TABLE IF NOT EXISTS labels (item TEXT PRIMARY KEY REFERENCES items (id) ON DELETE CASCADE, text TEXT NOT NULL)",
     );
-    sql.exec("INSERT INTO labels (item, text) SELECT id, 'filled' FROM items WHERE id NOT IN (SELECT item FROM labels)");
+    sql.exec(
+      "INSERT INTO labels (item, text) SELECT id, 'filled' FROM items WHERE id NOT IN (SELECT item FROM labels)",
+    );
   },
   stamp: (sql) => void sql.exec("UPDATE items SET stamped = 1 WHERE stamped = 0"),
   otherKey: (sql) => {
-    if (!columnsOf(sql, "items").includes("home")) sql.exec("ALTER TABLE items ADD COLUMN home TEXT");
+    if (!columnsOf(sql, "items").includes("home"))
+      sql.exec("ALTER TABLE items ADD COLUMN home TEXT");
     sql.exec("UPDATE items SET home = 'g' || ((substr(grp, 2) + 1) % 5) WHERE home IS NULL");
   },
 };
@@ -140,11 +172,17 @@ function noteColumns(hasForeignKey: boolean): string {
 }
 
 /** The tables of the first version. */
-export function createTables(sql: Sql, { hasForeignKey, hasUniqueIndex, hasPins }: SchemaOptions): void {
+export function createTables(
+  sql: Sql,
+  { hasForeignKey, hasUniqueIndex, hasPins }: SchemaOptions,
+): void {
   sql.exec(`CREATE TABLE IF NOT EXISTS items (${FIRST_ITEM_COLUMNS})`);
   if (hasUniqueIndex) CHANGES.unique(sql, { hasForeignKey, hasUniqueIndex, rebuilds: "notes" });
-  sql.exec(`CREATE TABLE IF NOT EXISTS notes (${noteColumns(hasForeignKey)}, ${NOTES_KEY}) WITHOUT ROWID`);
-  if (hasPins) sql.exec("CREATE TABLE pins (item TEXT PRIMARY KEY REFERENCES items (id) ON DELETE CASCADE)");
+  sql.exec(
+    `CREATE TABLE IF NOT EXISTS notes (${noteColumns(hasForeignKey)}, ${NOTES_KEY}) WITHOUT ROWID`,
+  );
+  if (hasPins)
+    sql.exec("CREATE TABLE pins (item TEXT PRIMARY KEY REFERENCES items (id) ON DELETE CASCADE)");
 }
 
 export function columnsOf(sql: Sql, table: string): string[] {

@@ -69,19 +69,26 @@ export class World implements Surroundings {
   }
 
   get isMisdeclared(): boolean {
-    return this.deployment.isMisdeclared || [...this.objects.values()].some(({ version }) => isMisdeclared(version));
+    return (
+      this.deployment.isMisdeclared ||
+      [...this.objects.values()].some(({ version }) => isMisdeclared(version))
+    );
   }
 
   /** True for a run without any fault. */
   get isCalm(): boolean {
     const { faults, versions } = this.options;
     const isUndisturbed = this.struck["full"] === undefined && this.setbacks.all.length === 0;
-    return Object.values(faults).every((rate) => rate === 0) && versions.length === 1 && isUndisturbed;
+    return (
+      Object.values(faults).every((rate) => rate === 0) && versions.length === 1 && isUndisturbed
+    );
   }
 
   /** True while a fence stands on any object, or on the one that is named. */
   isFenced(name?: string): boolean {
-    return [...this.objects.values()].some((object) => (name === undefined || object.name === name) && object.isFenced());
+    return [...this.objects.values()].some(
+      (object) => (name === undefined || object.name === name) && object.isFenced(),
+    );
   }
 
   /** Peers of a client: nothing gates what it sends, and it does not crash. */
@@ -106,7 +113,11 @@ export class World implements Surroundings {
       this.later(label, () => answer.reject(new Unreachable(`network: request to ${to} was lost`)));
       return;
     }
-    if (this.objects.has(from) && !NEVER_SILENT.has(kind) && this.strikes("silent", label, faults.silent)) {
+    if (
+      this.objects.has(from) &&
+      !NEVER_SILENT.has(kind) &&
+      this.strikes("silent", label, faults.silent)
+    ) {
       // Of the engine's own messages only: a router has no time limit of its own.
       this.trace(() => `${from} → ${to}: ${describeRequest(envelope)} will NEVER be answered`);
       this.later(label, () => target.deliver(from, body, IGNORE));
@@ -115,13 +126,17 @@ export class World implements Surroundings {
     if (this.strikes("late", label, faults.lateRequest)) {
       const delayMs = this.options.random.whole(`${label}/late`, 50, 6_000);
       this.trace(() => `${from} → ${to}: ${describeRequest(envelope)} is ${delayMs} ms LATE`);
-      this.later(label, () => answer.reject(new Unreachable(`network: request to ${to} timed out`)));
+      this.later(label, () =>
+        answer.reject(new Unreachable(`network: request to ${to} timed out`)),
+      );
       this.options.scheduler.at(delayMs, () => target.deliver(from, body, IGNORE));
       return;
     }
     if (!NOT_DOUBLED.has(kind) && this.strikes("doubled", label, faults.doubled)) {
       const delayMs = this.options.random.whole(`${label}/again`, 1, 4_000);
-      this.trace(() => `${from} → ${to}: ${describeRequest(envelope)} comes AGAIN after ${delayMs} ms`);
+      this.trace(
+        () => `${from} → ${to}: ${describeRequest(envelope)} comes AGAIN after ${delayMs} ms`,
+      );
       this.options.scheduler.at(delayMs, () => target.deliver(from, structuredClone(body), IGNORE));
     }
     if (kind === "mend") this.setbacks.mend(to);
@@ -138,7 +153,9 @@ export class World implements Surroundings {
     if (!page || !this.strikes("doubled", `${label}/page`, probability)) return;
     const delayMs = this.options.random.whole(`${label}/page/again`, 1, 20);
     this.trace(() => `the last page for ${to} comes AGAIN after ${delayMs} ms`);
-    this.options.scheduler.at(delayMs, () => this.object(to).deliver(page.from, structuredClone(page.body), IGNORE));
+    this.options.scheduler.at(delayMs, () =>
+      this.object(to).deliver(page.from, structuredClone(page.body), IGNORE),
+    );
   }
 
   /** Schedules after the network's delay. */
@@ -157,7 +174,8 @@ export class World implements Surroundings {
   }
 
   strikes(fault: string, label: string, probability: number): boolean {
-    if (!this.isFaulty || !this.options.random.chance(`${label}/${fault}`, probability)) return false;
+    if (!this.isFaulty || !this.options.random.chance(`${label}/${fault}`, probability))
+      return false;
     this.strike(fault);
     return true;
   }
@@ -173,7 +191,9 @@ export class World implements Surroundings {
   }
 
   trace(line: () => string): void {
-    this.options.trace?.(`${String(this.options.scheduler.now - 1_000_000_000).padStart(8)} ms  ${line()}`);
+    this.options.trace?.(
+      `${String(this.options.scheduler.now - 1_000_000_000).padStart(8)} ms  ${line()}`,
+    );
   }
 
   close(): void {

@@ -3,7 +3,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import {
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+} from "playwright-core";
 
 /** Those that work as root, without a display, and ask nobody outside. */
 const FLAGS = [
@@ -32,7 +37,11 @@ export interface TestBrowser extends AsyncDisposable {
 /** Starts the browser with a fresh profile. */
 export async function startBrowser(executablePath: string): Promise<TestBrowser> {
   const profile = await mkdtemp(join(tmpdir(), "shardctl-browser-"));
-  const browser = await chromium.launch({ executablePath, headless: true, args: [...FLAGS, `--crash-dumps-dir=${profile}`] });
+  const browser = await chromium.launch({
+    executablePath,
+    headless: true,
+    args: [...FLAGS, `--crash-dumps-dir=${profile}`],
+  });
   const contexts: BrowserContext[] = [];
   return {
     async open(options = {}) {
@@ -42,7 +51,8 @@ export async function startBrowser(executablePath: string): Promise<TestBrowser>
       const problems: string[] = [];
       const strangers: string[] = [];
       page.on("console", (message) => {
-        if (message.type() === "error" || message.type() === "warning") problems.push(message.text());
+        if (message.type() === "error" || message.type() === "warning")
+          problems.push(message.text());
       });
       page.on("pageerror", (error) => problems.push(error.message));
       page.on("request", (request) => {

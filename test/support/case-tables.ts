@@ -119,18 +119,26 @@ export const CASE_TABLES: Readonly<Record<string, CaseTables>> = {
   },
   // Keys that compare alike although they differ, each kind in another way.
   nocase: alike("id TEXT COLLATE NOCASE PRIMARY KEY, region TEXT, n INTEGER"),
-  nocaseClustered: alike("id TEXT COLLATE NOCASE PRIMARY KEY, region TEXT, n INTEGER", "WITHOUT ROWID"),
+  nocaseClustered: alike(
+    "id TEXT COLLATE NOCASE PRIMARY KEY, region TEXT, n INTEGER",
+    "WITHOUT ROWID",
+  ),
   nocaseUnique: alike("id TEXT COLLATE NOCASE PRIMARY KEY, region TEXT, n INTEGER UNIQUE"),
   nocasePair: alike(
     "part TEXT COLLATE NOCASE DEFAULT 'part', id TEXT COLLATE NOCASE, region TEXT, n INTEGER, PRIMARY KEY (part, id)",
     "WITHOUT ROWID",
   ),
   nocaseIndex: alike("id TEXT NOT NULL, region TEXT, n INTEGER, PRIMARY KEY (id COLLATE NOCASE)"),
-  nocaseColumn: alike("id TEXT COLLATE NOCASE NOT NULL, region TEXT, n INTEGER, PRIMARY KEY (id COLLATE BINARY)"),
+  nocaseColumn: alike(
+    "id TEXT COLLATE NOCASE NOT NULL, region TEXT, n INTEGER, PRIMARY KEY (id COLLATE BINARY)",
+  ),
   rtrim: alike("id TEXT COLLATE RTRIM PRIMARY KEY, region TEXT, n INTEGER"),
   untyped: alike("id PRIMARY KEY NOT NULL, region TEXT, n INTEGER"),
   // Rows that are replaced by their rowid alone.
-  rowids: { ...alike('id TEXT PRIMARY KEY, region TEXT, n INTEGER, "rowid" TEXT'), checkKeys: "all" },
+  rowids: {
+    ...alike('id TEXT PRIMARY KEY, region TEXT, n INTEGER, "rowid" TEXT'),
+    checkKeys: "all",
+  },
   chain: {
     ddl: `
       CREATE TABLE IF NOT EXISTS tops (id PRIMARY KEY NOT NULL, region);
@@ -144,9 +152,18 @@ export const CASE_TABLES: Readonly<Record<string, CaseTables>> = {
     ],
   },
   // Refused, each for another reason.
-  keyless: { ddl: `CREATE TABLE IF NOT EXISTS loose (region TEXT, word TEXT);`, tables: [{ name: "loose" }] },
-  nullkey: { ddl: `CREATE TABLE IF NOT EXISTS holes (id TEXT PRIMARY KEY, region TEXT);`, tables: [{ name: "holes" }] },
-  keylacking: { ddl: `CREATE TABLE IF NOT EXISTS lacking (id TEXT PRIMARY KEY, word TEXT);`, tables: [{ name: "lacking" }] },
+  keyless: {
+    ddl: `CREATE TABLE IF NOT EXISTS loose (region TEXT, word TEXT);`,
+    tables: [{ name: "loose" }],
+  },
+  nullkey: {
+    ddl: `CREATE TABLE IF NOT EXISTS holes (id TEXT PRIMARY KEY, region TEXT);`,
+    tables: [{ name: "holes" }],
+  },
+  keylacking: {
+    ddl: `CREATE TABLE IF NOT EXISTS lacking (id TEXT PRIMARY KEY, word TEXT);`,
+    tables: [{ name: "lacking" }],
+  },
   missing: {
     ddl: `CREATE TABLE IF NOT EXISTS present (id TEXT PRIMARY KEY, region TEXT);`,
     tables: [{ name: "present" }, { name: "absent" }],
@@ -191,7 +208,9 @@ export function deployTables(namespace: string, tables: CaseTables): void {
 
 /** The schema of an object, by its name. */
 export function caseTables(name: string | undefined): CaseTables {
-  const newer = [...deployed].find(([namespace]) => name === namespace || name?.startsWith(`${namespace}-`));
+  const newer = [...deployed].find(
+    ([namespace]) => name === namespace || name?.startsWith(`${namespace}-`),
+  );
   if (newer) return newer[1];
   const found = CASE_TABLES[(name ?? "").split("~")[0] ?? ""];
   if (!found) throw new Error(`No case is named like '${String(name)}'`);

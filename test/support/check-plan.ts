@@ -11,20 +11,30 @@ import { buildPlan } from "../../src/planning/build-plan.ts";
 import type { DesiredState } from "../../src/model/spec.ts";
 import { type World, liveState, placedRows } from "../support/state.ts";
 
-export async function planOf(wanted: DesiredState, worlds: readonly World[], basis: Plan | null = null): Promise<Plan> {
+export async function planOf(
+  wanted: DesiredState,
+  worlds: readonly World[],
+  basis: Plan | null = null,
+): Promise<Plan> {
   return buildPlan({ desired: wanted, live: liveState(wanted, worlds, basis), basis });
 }
 
 /** The worlds after every change of the plan. */
 export function applyPlanTo(worlds: readonly World[], plan: Plan): World[] {
   return worlds.map((from) => {
-    const change = plan.changes.find((one) => one.namespace === from.name && one.object === from.object);
+    const change = plan.changes.find(
+      (one) => one.namespace === from.name && one.object === from.object,
+    );
     return change ? { ...from, layout: change.to, epoch: from.epoch + 1 } : from;
   });
 }
 
 /** Checks every change against the rows, and that a second plan has nothing left to do (where no guard spoke against the first). Gives the number of changes checked. */
-export async function checkPlan(wanted: DesiredState, worlds: readonly World[], plan: Plan): Promise<number> {
+export async function checkPlan(
+  wanted: DesiredState,
+  worlds: readonly World[],
+  plan: Plan,
+): Promise<number> {
   for (const change of plan.changes) {
     const from = worlds.find((one) => one.name === change.namespace);
     if (!from) throw new Error(`No world ${change.namespace}`);
@@ -43,7 +53,8 @@ function checkMembers(change: Change, from: World): void {
   expect(change.epoch).toBe(from.epoch);
   expect(new Set(change.to.members).size).toBe(change.to.members.length);
   const kept = change.to.members.filter((member) => from.layout.members.includes(member));
-  const isShift = change.kind === "rebalance" && operationModeFor(change.from, change.to) === "shift";
+  const isShift =
+    change.kind === "rebalance" && operationModeFor(change.from, change.to) === "shift";
   if (isShift) {
     expect(change.to.generation).toBe(change.from.generation);
     expect(kept).toHaveLength(Math.min(change.from.members.length, change.to.members.length));
@@ -66,7 +77,10 @@ function checkFigures(change: Change, from: World): void {
     fillBefore.set(source, (fillBefore.get(source) ?? 0) + 1);
     if (source === target) return;
     const sofar = moved.get(`${source} ${target}`) ?? { rows: 0, bytes: 0 };
-    moved.set(`${source} ${target}`, { rows: sofar.rows + 1, bytes: sofar.bytes + (row.bytes ?? 0) });
+    moved.set(`${source} ${target}`, {
+      rows: sofar.rows + 1,
+      bytes: sofar.bytes + (row.bytes ?? 0),
+    });
   });
   const rowsMoved = [...moved.values()].reduce((sum, { rows }) => sum + rows, 0);
   expect(change.rowsTotal).toBe(from.rows.length);
@@ -78,7 +92,12 @@ function checkFigures(change: Change, from: World): void {
   // Which row is dealt to whom is decided when it is dealt.
   if (change.to.kind === "roundRobin" || change.from.kind === "roundRobin") return;
   expect(
-    Object.fromEntries(change.moves.map(({ source, target, rows, bytes }) => [`${source} ${target}`, { rows, bytes }])),
+    Object.fromEntries(
+      change.moves.map(({ source, target, rows, bytes }) => [
+        `${source} ${target}`,
+        { rows, bytes },
+      ]),
+    ),
   ).toEqual(Object.fromEntries(moved));
 }
 

@@ -35,10 +35,18 @@ export async function call<Body>(
     headers: token === null ? {} : { authorization: `Bearer ${token}` },
   });
   const text = await response.text();
-  return { status: response.status, headers: response.headers, body: (text === "" ? null : JSON.parse(text)) as Body };
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: (text === "" ? null : JSON.parse(text)) as Body,
+  };
 }
 
-export function refusal(method: string, path: string, options: CallOptions = {}): Promise<Answer<Problem>> {
+export function refusal(
+  method: string,
+  path: string,
+  options: CallOptions = {},
+): Promise<Answer<Problem>> {
   return call<Problem>(method, path, options);
 }
 
@@ -64,8 +72,13 @@ export function desired(environment: string, namespaces: readonly NamespaceSpec[
   return { environment, commit: "3f9c2e1", namespaces };
 }
 
-export async function makePlan(environment: string, namespaces: readonly NamespaceSpec[]): Promise<Plan> {
-  const answer = await call<Plan>("POST", "/v1/plans", { body: { desired: desired(environment, namespaces) } });
+export async function makePlan(
+  environment: string,
+  namespaces: readonly NamespaceSpec[],
+): Promise<Plan> {
+  const answer = await call<Plan>("POST", "/v1/plans", {
+    body: { desired: desired(environment, namespaces) },
+  });
   if (answer.status !== 200) throw new Error(`No plan: ${JSON.stringify(answer.body)}`);
   return answer.body;
 }
@@ -79,7 +92,10 @@ export async function applyPlan(plan: Plan): Promise<Run> {
 const POLLS_MAX = 60;
 
 /** Follows a run by long polls until the condition holds; by default until it has ended. */
-export async function followRun(id: string, until: (run: Run) => boolean = (run) => run.finishedAt !== null): Promise<Run> {
+export async function followRun(
+  id: string,
+  until: (run: Run) => boolean = (run) => run.finishedAt !== null,
+): Promise<Run> {
   let since = 0;
   for (let polls = 0; polls < POLLS_MAX; polls++) {
     const { body } = await call<Run>("GET", `/v1/runs/${id}?wait=1&since=${since}`);
@@ -95,5 +111,7 @@ export function controlsOf(name: string): FakeControls {
 }
 
 export function coordinatorStub(): DurableObjectStub<Coordinator<ControlEnv>> {
-  return controlEnv.SHARDCTL.getByName(COORDINATOR_NAME) as unknown as DurableObjectStub<Coordinator<ControlEnv>>;
+  return controlEnv.SHARDCTL.getByName(COORDINATOR_NAME) as unknown as DurableObjectStub<
+    Coordinator<ControlEnv>
+  >;
 }

@@ -39,7 +39,9 @@ export class OddObject extends DurableObject {
       object: "ODD",
       epoch: 1,
       layout: { kind: "none", generation: 0, members: [envelope.namespace] },
-      members: [{ name: envelope.namespace, rows: 0, bytes: 0, healthy: true, error: null, responseMs: 0 }],
+      members: [
+        { name: envelope.namespace, rows: 0, bytes: 0, healthy: true, error: null, responseMs: 0 },
+      ],
       operation: null,
     };
     switch (envelope.namespace) {
@@ -68,7 +70,8 @@ export class FakeThings extends DurableObject {
   readonly #things = new Map<string, { readonly id: string }>();
 
   async putMany(things: readonly { readonly id: string }[]): Promise<number> {
-    if (things.some(({ id }) => id === "moving")) throw new Error("'moving' is being moved: try again");
+    if (things.some(({ id }) => id === "moving"))
+      throw new Error("'moving' is being moved: try again");
     for (const thing of things) this.#things.set(thing.id, thing);
     return things.length;
   }
@@ -138,7 +141,13 @@ const followed = createReconciler<ControlEnv>(
   {
     openGithub: () => github,
     openVerifier: ({ repositoryId, ownerId }) =>
-      createActionsVerifier({ issuer: ISSUER, repositoryId, ownerId, fetch: fetchKeys, cooldownMs: 0 }),
+      createActionsVerifier({
+        issuer: ISSUER,
+        repositoryId,
+        ownerId,
+        fetch: fetchKeys,
+        cooldownMs: 0,
+      }),
   },
 );
 /** The control half of a Worker that follows a repository. */

@@ -5,7 +5,12 @@
 import { DurableObject } from "cloudflare:workers";
 
 import type { Envelope } from "../../src/model/wire/protocol.ts";
-import { ShardHost, type ShardHostOptions, ShardedObject, type TableSpec } from "../../src/shards/index.ts";
+import {
+  ShardHost,
+  type ShardHostOptions,
+  ShardedObject,
+  type TableSpec,
+} from "../../src/shards/index.ts";
 
 /**
  * Where the host is made: as a field, before the migration; after it; before or after a migration in `blockConcurrencyWhile` has begun;
@@ -26,7 +31,9 @@ export interface Version {
 export const versions = new Map<string, Version>();
 
 function versionOf(name: string): Version {
-  const found = [...versions].find(([namespace]) => name === namespace || name.startsWith(`${namespace}-`));
+  const found = [...versions].find(
+    ([namespace]) => name === namespace || name.startsWith(`${namespace}-`),
+  );
   if (!found) throw new Error(`No version of ${name} is deployed`);
   return found[1];
 }

@@ -41,7 +41,11 @@ export class FakeNamespace extends DurableObject implements FakeControls {
     if (this.#delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#delayMs));
     const answer = await this.#ask(request);
     if (answer.ok) return success(answer.value);
-    return failure({ kind: answer.failure.reason ?? "invalid", message: answer.failure.message, retryable: false });
+    return failure({
+      kind: answer.failure.reason ?? "invalid",
+      message: answer.failure.message,
+      retryable: false,
+    });
   }
 
   async setPace(pollsToComplete: number): Promise<void> {
@@ -94,7 +98,9 @@ export class FakeNamespace extends DurableObject implements FakeControls {
 
   #ask(
     request: ControlRequest,
-  ): ReturnType<MemoryAccess["describe" | "distribute" | "history" | "start" | "planRepair" | "repair"]> {
+  ): ReturnType<
+    MemoryAccess["describe" | "distribute" | "history" | "start" | "planRepair" | "repair"]
+  > {
     const access = this.#open();
     const ref = { name: this.#name, object: "ORDERS" };
     switch (request.kind) {

@@ -28,14 +28,19 @@ function machine(found: readonly (string | null)[], install: Machine["install"])
 
 describe("a search for Chromium", () => {
   it("takes the one that is there, and installs nothing", async () => {
-    const { machine: given, warnings } = machine(["/usr/bin/chromium"], () => Promise.reject(new Error("not wanted")));
+    const { machine: given, warnings } = machine(["/usr/bin/chromium"], () =>
+      Promise.reject(new Error("not wanted")),
+    );
     expect(await findChromium(given)).toBe("/usr/bin/chromium");
     expect(warnings).toEqual([]);
   });
 
   it("installs one where that can be done", async () => {
     let installs = 0;
-    const { machine: given, warnings } = machine([null, "/usr/bin/chromium"], async () => void installs++);
+    const { machine: given, warnings } = machine(
+      [null, "/usr/bin/chromium"],
+      async () => void installs++,
+    );
     expect(await findChromium(given)).toBe("/usr/bin/chromium");
     expect([installs, warnings]).toEqual([1, []]);
   });
@@ -48,7 +53,9 @@ describe("a search for Chromium", () => {
   });
 
   it("says why it could not be installed, and that the tests are skipped", async () => {
-    const { machine: given, warnings } = machine([null, null], () => Promise.reject(new Error("no network")));
+    const { machine: given, warnings } = machine([null, null], () =>
+      Promise.reject(new Error("no network")),
+    );
     expect(await findChromium(given)).toBeNull();
     expect(warnings[0]).toBe("chromium could not be installed: Error: no network");
     expect(warnings[1]).toContain(LOUD);
@@ -70,7 +77,10 @@ it("finds a program that can be run, in the order of the search path", async () 
 
 it("the tests themselves are skipped without one, and the run succeeds and says so", async () => {
   await using folder = await temporaryFolder();
-  const vitest = join(dirname(fileURLToPath(import.meta.resolve("vitest/package.json"))), "vitest.mjs");
+  const vitest = join(
+    dirname(fileURLToPath(import.meta.resolve("vitest/package.json"))),
+    "vitest.mjs",
+  );
   // A search path without programs: nothing is found, and there is nothing to install it with.
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("VITEST"));
   const { stdout, stderr } = await promisify(execFile)(

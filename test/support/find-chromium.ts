@@ -26,13 +26,20 @@ const THIS_MACHINE: Machine = {
 };
 
 /** Path of a Chromium, installed if need be; null when there is none to be had. */
-export async function findChromium({ find, install, warn }: Machine = THIS_MACHINE): Promise<string | null> {
+export async function findChromium({ find, install, warn }: Machine = THIS_MACHINE): Promise<
+  string | null
+> {
   const found = await find();
   if (found !== null) return found;
-  if (install !== null) await install().catch((error: unknown) => warn(`chromium could not be installed: ${String(error)}`));
+  if (install !== null)
+    await install().catch((error: unknown) =>
+      warn(`chromium could not be installed: ${String(error)}`),
+    );
   const installed = await find();
   if (installed === null)
-    warn(`\n${"!".repeat(80)}\nNO CHROMIUM: the tests of the status page in a browser are SKIPPED.\n${"!".repeat(80)}\n`);
+    warn(
+      `\n${"!".repeat(80)}\nNO CHROMIUM: the tests of the status page in a browser are SKIPPED.\n${"!".repeat(80)}\n`,
+    );
   return installed;
 }
 

@@ -32,19 +32,35 @@ export async function ask<Body>(
   });
   const response = await gitops.fetch(request, controlEnv, createExecutionContext());
   const text = await response.text();
-  return { status: response.status, headers: response.headers, body: (text === "" ? null : JSON.parse(text)) as Body };
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: (text === "" ? null : JSON.parse(text)) as Body,
+  };
 }
 
-export async function planFor(namespaces: readonly NamespaceSpec[], environment = "production"): Promise<Plan> {
-  const answer = await ask<Plan>("POST", "/v1/plans", { body: { desired: desired(environment, namespaces) } });
+export async function planFor(
+  namespaces: readonly NamespaceSpec[],
+  environment = "production",
+): Promise<Plan> {
+  const answer = await ask<Plan>("POST", "/v1/plans", {
+    body: { desired: desired(environment, namespaces) },
+  });
   if (answer.status !== 200) throw new Error(`No plan: ${JSON.stringify(answer.body)}`);
   return answer.body;
 }
 
 /** As the plan job of the pull request. */
-export async function review<Body>(pull: number, fingerprint: string, headSha = SHA): Promise<Answer<Body>> {
+export async function review<Body>(
+  pull: number,
+  fingerprint: string,
+  headSha = SHA,
+): Promise<Answer<Body>> {
   const token = await workflowToken(pullClaims(pull));
-  return ask<Body>("PUT", "/v1/reviews", { token, body: { pull, headSha, fingerprint, runUrl: null } });
+  return ask<Body>("PUT", "/v1/reviews", {
+    token,
+    body: { pull, headSha, fingerprint, runUrl: null },
+  });
 }
 
 /** As the apply job after the merge. */
@@ -55,7 +71,10 @@ export async function applyAs<Body>(
 ): Promise<Answer<Body>> {
   const origin = { pull, commit: SHA, runUrl: "https://github.com/acme/shop/actions/runs/77" };
   const body = { origin, overrides };
-  return ask<Body>("POST", `/v1/plans/${fingerprint}/apply`, { token: token ?? (await workflowToken()), body });
+  return ask<Body>("POST", `/v1/plans/${fingerprint}/apply`, {
+    token: token ?? (await workflowToken()),
+    body,
+  });
 }
 
 const POLLS_MAX = 60;
@@ -70,5 +89,7 @@ export async function endOf(id: string): Promise<Run> {
 }
 
 export function gitopsStub(): DurableObjectStub<Coordinator<ControlEnv>> {
-  return controlEnv.GITOPS.getByName(COORDINATOR_NAME) as unknown as DurableObjectStub<Coordinator<ControlEnv>>;
+  return controlEnv.GITOPS.getByName(COORDINATOR_NAME) as unknown as DurableObjectStub<
+    Coordinator<ControlEnv>
+  >;
 }

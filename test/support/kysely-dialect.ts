@@ -31,7 +31,10 @@ function driverOf(storage: DurableObjectStorage): Driver {
     throw new Error("A Durable Object has no BEGIN: use storage.transactionSync");
   };
   const connection: DatabaseConnection = {
-    executeQuery: async <Row>({ sql: text, parameters }: CompiledQuery): Promise<QueryResult<Row>> => {
+    executeQuery: async <Row>({
+      sql: text,
+      parameters,
+    }: CompiledQuery): Promise<QueryResult<Row>> => {
       const cursor = storage.sql.exec(text, ...(parameters as SqlStorageValue[]));
       return { rows: cursor.toArray() as Row[], numAffectedRows: BigInt(cursor.rowsWritten) };
     },
@@ -59,7 +62,12 @@ function introspectorOf(db: Kysely<unknown>): DatabaseIntrospector {
         SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT GLOB '_cf_*' AND name NOT GLOB 'sqlite_*'`.execute(
         db,
       );
-      return rows.map(({ name, type }) => ({ name, isView: type === "view", isForeign: false, columns: [] }));
+      return rows.map(({ name, type }) => ({
+        name,
+        isView: type === "view",
+        isForeign: false,
+        columns: [],
+      }));
     },
   };
 }

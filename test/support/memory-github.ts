@@ -100,23 +100,29 @@ export class MemoryGithub implements GithubWriter {
   mergePull(number: number): void {
     const pull = this.#known(number);
     const files = this.#commits.get(pull.headSha) ?? new Map<string, string>();
-    const mergeCommitSha = this.pushMain(Object.fromEntries(pull.touched.map((path) => [path, files.get(path) ?? null])));
+    const mergeCommitSha = this.pushMain(
+      Object.fromEntries(pull.touched.map((path) => [path, files.get(path) ?? null])),
+    );
     this.#pulls.set(number, { ...pull, state: "merged", mergeCommitSha });
   }
 
   login = (): Promise<GithubResult<string>> => this.#answer("login", () => LOGIN);
   branchHead = (branch: string): Promise<GithubResult<CommitRef>> =>
     this.#answer("branchHead", () => (branch === "main" ? this.#ref(this.#main) : null));
-  commit = (sha: string): Promise<GithubResult<CommitRef>> => this.#answer("commit", () => this.#ref(sha));
+  commit = (sha: string): Promise<GithubResult<CommitRef>> =>
+    this.#answer("commit", () => this.#ref(sha));
   files: GithubWriter["files"] = (commit, folder) =>
-    this.#answer("files", () => this.#list(commit.sha).filter(({ path }) => path.startsWith(`${folder}/`)));
-  file: GithubWriter["file"] = (commit, path) =>
-    this.#answer("file", () => ({ found: this.#list(commit.sha).find((file) => file.path === path) ?? null })).then((read) =>
-      read.ok ? success(read.value.found) : read,
+    this.#answer("files", () =>
+      this.#list(commit.sha).filter(({ path }) => path.startsWith(`${folder}/`)),
     );
+  file: GithubWriter["file"] = (commit, path) =>
+    this.#answer("file", () => ({
+      found: this.#list(commit.sha).find((file) => file.path === path) ?? null,
+    })).then((read) => (read.ok ? success(read.value.found) : read));
   blob = (blobSha: string): Promise<GithubResult<Uint8Array>> =>
     this.#answer("blob", () => new TextEncoder().encode(this.#blobs.get(blobSha)));
-  pull = (number: number): Promise<GithubResult<Pull>> => this.#answer("pull", () => this.#pulls.get(number) ?? null);
+  pull = (number: number): Promise<GithubResult<Pull>> =>
+    this.#answer("pull", () => this.#pulls.get(number) ?? null);
   openPulls = (baseRef: string): Promise<GithubResult<readonly Pull[]>> =>
     this.#answer("openPulls", () =>
       [...this.#pulls.values()].filter((pull) => pull.state === "open" && pull.baseRef === baseRef),
@@ -124,13 +130,20 @@ export class MemoryGithub implements GithubWriter {
   pullFiles: GithubWriter["pullFiles"] = (number) =>
     this.#answer("pullFiles", () => ({ paths: this.#known(number).touched, isComplete: true }));
   pullsOfCommit = (sha: string): Promise<GithubResult<readonly Pull[]>> =>
-    this.#answer("pullsOfCommit", () => [...this.#pulls.values()].filter(({ mergeCommitSha }) => mergeCommitSha === sha));
+    this.#answer("pullsOfCommit", () =>
+      [...this.#pulls.values()].filter(({ mergeCommitSha }) => mergeCommitSha === sha),
+    );
   commentsWith = (pull: number, marker: string): Promise<GithubResult<readonly Comment[]>> =>
     this.#answer("commentsWith", () =>
-      this.comments.filter((comment) => comment.pull === pull && comment.author === LOGIN && firstLine(comment.body) === marker),
+      this.comments.filter(
+        (comment) =>
+          comment.pull === pull && comment.author === LOGIN && firstLine(comment.body) === marker,
+      ),
     );
   issuesWith = (marker: string): Promise<GithubResult<readonly Issue[]>> =>
-    this.#answer("issuesWith", () => this.issues.filter(({ body }) => firstLine(body) === marker).map((issue) => ({ ...issue })));
+    this.#answer("issuesWith", () =>
+      this.issues.filter(({ body }) => firstLine(body) === marker).map((issue) => ({ ...issue })),
+    );
   checks = (headSha: string, name: string): Promise<GithubResult<readonly CheckRef[]>> =>
     this.#answer("checks", () =>
       this.checkRuns
@@ -139,7 +152,10 @@ export class MemoryGithub implements GithubWriter {
         .toReversed(),
     );
   checkAnnotations: GithubWriter["checkAnnotations"] = (id) =>
-    this.#answer("checkAnnotations", () => this.checkRuns.find((check) => check.id === id)?.annotations ?? null);
+    this.#answer(
+      "checkAnnotations",
+      () => this.checkRuns.find((check) => check.id === id)?.annotations ?? null,
+    );
   permissionOf = (login: string): Promise<GithubResult<Permission>> =>
     this.#answer("permissionOf", () => this.permissions.get(login) ?? "read");
   rateBudget = (): null => null;
@@ -175,14 +191,23 @@ export class MemoryGithub implements GithubWriter {
       this.checkRuns[at] = run;
       return { ...run, annotationCount: run.annotations.length };
     });
-  createIssue = ({ title, body }: { readonly title: string; readonly body: string }): Promise<GithubResult<Issue>> =>
+  createIssue = ({
+    title,
+    body,
+  }: {
+    readonly title: string;
+    readonly body: string;
+  }): Promise<GithubResult<Issue>> =>
     this.#answer<Issue>("createIssue", () => {
       const number = 1000 + this.issues.length;
       const url = `https://github.com/acme/shop/issues/${number}`;
       this.issues.push({ number, state: "open", title, body, author: LOGIN, url });
       return this.issues.at(-1) ?? null;
     });
-  updateIssue = (number: number, change: Partial<Pick<Issue, "title" | "body" | "state">>): Promise<GithubResult<Issue>> =>
+  updateIssue = (
+    number: number,
+    change: Partial<Pick<Issue, "title" | "body" | "state">>,
+  ): Promise<GithubResult<Issue>> =>
     this.#answer<Issue>("updateIssue", () => {
       const at = this.issues.findIndex((issue) => issue.number === number);
       const issue = this.issues[at];
@@ -193,12 +218,20 @@ export class MemoryGithub implements GithubWriter {
   commentOnIssue = (issue: number, body: string): Promise<GithubResult<Comment>> =>
     this.#answer<Comment>("commentOnIssue", () => this.addComment(issue, LOGIN, body));
   reactTo: GithubWriter["reactTo"] = (commentId, reaction) =>
-    this.#answer("reactTo", () => this.reactions.push({ commentId, reaction })).then((done) => (done.ok ? success(null) : done));
+    this.#answer("reactTo", () => this.reactions.push({ commentId, reaction })).then((done) =>
+      done.ok ? success(null) : done,
+    );
 
   /** A comment of anybody. */
   addComment(pull: number, author: string, body: string): Comment {
     const id = ++this.#serial;
-    const comment = { id, author, body, url: `https://github.com/acme/shop/pull/${pull}#issuecomment-${id}`, pull };
+    const comment = {
+      id,
+      author,
+      body,
+      url: `https://github.com/acme/shop/pull/${pull}#issuecomment-${id}`,
+      pull,
+    };
     this.comments.push(comment);
     return comment;
   }
@@ -209,7 +242,9 @@ export class MemoryGithub implements GithubWriter {
     const failed = this.failing.get(call);
     if (failed) return failure(failed);
     const value = give();
-    return value === null ? failure({ kind: "notFound", message: `${call} found nothing`, retryAt: null }) : success(value);
+    return value === null
+      ? failure({ kind: "notFound", message: `${call} found nothing`, retryAt: null })
+      : success(value);
   }
 
   #commit(base: Files, changes: Readonly<Record<string, string | null>>): string {

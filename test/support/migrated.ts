@@ -29,7 +29,11 @@ interface Deployment {
 const deployments = new Map<string, Deployment>();
 
 /** Deploys these steps to the objects of one namespace. Each has them from its next start on. */
-export function deploySteps(namespace: string, migrator: MigratorName, steps: readonly Step[]): void {
+export function deploySteps(
+  namespace: string,
+  migrator: MigratorName,
+  steps: readonly Step[],
+): void {
   deployments.set(namespace, { migrator, steps });
 }
 
@@ -46,11 +50,16 @@ export class Migrated extends ShardedObject {
   constructor(ctx: DurableObjectState, env: unknown) {
     super(ctx, env);
     const name = ctx.id.name ?? "";
-    const found = [...deployments].find(([namespace]) => name === namespace || name.startsWith(`${namespace}-`));
+    const found = [...deployments].find(
+      ([namespace]) => name === namespace || name.startsWith(`${namespace}-`),
+    );
     if (!found) throw new Error(`No steps are deployed for ${name}`);
     const [, { migrator, steps }] = found;
     if (migrator === "host") this.shards.migrate(steps.map((step) => hostStep(step)));
-    else void ctx.blockConcurrencyWhile(() => (migrator === "drizzle" ? runDrizzle : runKysely)(ctx, steps));
+    else
+      void ctx.blockConcurrencyWhile(() =>
+        (migrator === "drizzle" ? runDrizzle : runKysely)(ctx, steps),
+      );
   }
 
   /** A call of a user. */
@@ -72,12 +81,20 @@ function hostStep({ id, up, backfill }: Step): Migration {
 }
 
 async function runDrizzle(ctx: DurableObjectState, steps: readonly Step[]): Promise<void> {
-  const entries = steps.map(({ id }, idx) => ({ idx, when: Number.parseFloat(id) * 10, tag: id, breakpoints: true }));
+  const entries = steps.map(({ id }, idx) => ({
+    idx,
+    when: Number.parseFloat(id) * 10,
+    tag: id,
+    breakpoints: true,
+  }));
   const texts = steps.map(({ up, backfill = [] }, index) => [
     `m${String(index).padStart(4, "0")}`,
     [...up, ...backfill].join("--> statement-breakpoint\n"),
   ]);
-  await migrate(drizzle(ctx.storage), { journal: { entries }, migrations: Object.fromEntries(texts) });
+  await migrate(drizzle(ctx.storage), {
+    journal: { entries },
+    migrations: Object.fromEntries(texts),
+  });
 }
 
 async function runKysely(ctx: DurableObjectState, steps: readonly Step[]): Promise<void> {

@@ -14,7 +14,8 @@ export function openNodeSql(): SqlStorage {
       const rows = isSchema ? [] : (database.prepare(query).all(...bindings) as Row[]);
       const one = (): Row => {
         const [row] = rows;
-        if (row === undefined || rows.length > 1) throw new Error(`Expected exactly one row, but got ${rows.length}`);
+        if (row === undefined || rows.length > 1)
+          throw new Error(`Expected exactly one row, but got ${rows.length}`);
         return row;
       };
       return { toArray: () => rows, one, [Symbol.iterator]: () => rows[Symbol.iterator]() };

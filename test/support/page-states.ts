@@ -8,10 +8,26 @@ import type { LiveNamespace, MemberStatus } from "../../src/model/live.ts";
 import type { OperationStatus } from "../../src/model/operation.ts";
 import { unshardedLayout } from "../../src/model/layout/layout.ts";
 import { describePolicy, describeSpec } from "../../src/page/describe-spec.ts";
-import type { Links, NamespacePage, NamespaceView, Overview, Surroundings } from "../../src/page/page-data.ts";
+import type {
+  Links,
+  NamespacePage,
+  NamespaceView,
+  Overview,
+  Surroundings,
+} from "../../src/page/page-data.ts";
 import { listMembers, makeSight, viewOperation } from "../../src/page/sight.ts";
 import { fullFault } from "../../src/shards/storage/faults.ts";
-import { COUNTED_AT, hashOf, liveNamespace, rangeOf, rowsOf, runningOperation, spec, world, type World } from "./state.ts";
+import {
+  COUNTED_AT,
+  hashOf,
+  liveNamespace,
+  rangeOf,
+  rowsOf,
+  runningOperation,
+  spec,
+  world,
+  type World,
+} from "./state.ts";
 
 const HOUR_MS = 3_600_000;
 const COMMIT = "3f9c2e1a4d5b6c7d8e9f0a1b2c3d4e5f6a7b8c9d";
@@ -34,7 +50,10 @@ export const SURROUNDINGS: Surroundings = {
   manifestsProblem: null,
 };
 
-export function condition(name: string, changes: Partial<NamespaceCondition> = {}): NamespaceCondition {
+export function condition(
+  name: string,
+  changes: Partial<NamespaceCondition> = {},
+): NamespaceCondition {
   return {
     namespace: name,
     object: "ORDERS",
@@ -64,7 +83,9 @@ export function drift(kind: DriftKind, name: string, changes: Partial<Drift> = {
   };
 }
 
-export function event(changes: Pick<HistoryEvent, "id" | "kind" | "summary"> & Partial<HistoryEvent>): HistoryEvent {
+export function event(
+  changes: Pick<HistoryEvent, "id" | "kind" | "summary"> & Partial<HistoryEvent>,
+): HistoryEvent {
   return {
     at: COUNTED_AT - HOUR_MS + changes.id,
     environment: "production",
@@ -100,10 +121,17 @@ export const ORDERS = world("orders", { layout: hashOf("orders", 8), rows: rowsO
 /** Half copied, in the second of nine waves. */
 export const SHIFTING: World = { ...ORDERS, operation: shift(ORDERS) };
 
-export const PAUSE = { reason: "its window has closed", by: "shardctl reconciler", since: COUNTED_AT - HOUR_MS } as const;
+export const PAUSE = {
+  reason: "its window has closed",
+  by: "shardctl reconciler",
+  since: COUNTED_AT - HOUR_MS,
+} as const;
 
 /** Stands still between two waves. */
-export const HELD: World = { ...ORDERS, operation: shift(ORDERS, { paused: PAUSE, writePauseMs: { last: 18, max: 41 } }) };
+export const HELD: World = {
+  ...ORDERS,
+  operation: shift(ORDERS, { paused: PAUSE, writePauseMs: { last: 18, max: 41 } }),
+};
 
 export function shift(from: World, changes: Partial<OperationStatus> = {}): OperationStatus {
   return runningOperation(from, hashOf(from.name, 12), {
@@ -122,7 +150,11 @@ export function shift(from: World, changes: Partial<OperationStatus> = {}): Oper
   });
 }
 
-export const THOUSAND = world("events", { layout: hashOf("events", 1000), rows: rowsOf(40_000), epoch: 7 });
+export const THOUSAND = world("events", {
+  layout: hashOf("events", 1000),
+  rows: rowsOf(40_000),
+  epoch: 7,
+});
 
 /** Every row of the range below one key: far above the policy. */
 export const SKEWED = world("sessions", {
@@ -132,13 +164,18 @@ export const SKEWED = world("sessions", {
 
 export function withSilent(live: LiveNamespace, count: number): LiveNamespace {
   const members = live.members.map((member, index) =>
-    index < count ? { ...member, rows: 0, bytes: 0, healthy: false, error: "no answer within 5000 ms" } : member,
+    index < count
+      ? { ...member, rows: 0, bytes: 0, healthy: false, error: "no answer within 5000 ms" }
+      : member,
   );
   return { ...live, members };
 }
 
 /** With library, schema and storage, as members of this version say them. */
-function withFacts(live: LiveNamespace, changes: readonly Partial<MemberStatus>[] = []): LiveNamespace {
+function withFacts(
+  live: LiveNamespace,
+  changes: readonly Partial<MemberStatus>[] = [],
+): LiveNamespace {
   const members = live.members.map((member, index) => ({
     ...member,
     library: "0.2.0",
@@ -156,7 +193,10 @@ export const FULL: LiveNamespace = withFacts(
     operation: shift(ORDERS, {
       state: "failed",
       finishedAt: COUNTED_AT,
-      fault: { kind: "storageFull", message: fullFault("orders-shard-3", "database or disk is full", true).message },
+      fault: {
+        kind: "storageFull",
+        message: fullFault("orders-shard-3", "database or disk is full", true).message,
+      },
     }),
   }),
   [{ storage: 9_100_000_000 }],
@@ -167,13 +207,22 @@ export const MIXED: LiveNamespace = withFacts(
   liveNamespace({
     ...SHIFTING,
     operation: shift(ORDERS, {
-      waitsFor: { kind: "mixedVersions", message: "orders-shard-1 runs 0.1.0, which cannot promote yet" },
+      waitsFor: {
+        kind: "mixedVersions",
+        message: "orders-shard-1 runs 0.1.0, which cannot promote yet",
+      },
     }),
   }),
   [
     {},
     { library: "0.1.0" },
-    { rows: 0, bytes: 0, healthy: false, error: "no answer within 5000 ms", saidAt: COUNTED_AT - 2 * HOUR_MS },
+    {
+      rows: 0,
+      bytes: 0,
+      healthy: false,
+      error: "no answer within 5000 ms",
+      saidAt: COUNTED_AT - 2 * HOUR_MS,
+    },
   ],
 );
 
@@ -183,7 +232,8 @@ export const OUT_OF_STEP: LiveNamespace = {
   disorder: {
     kind: "outOfStep",
     members: ["orders-shard-2"],
-    message: "orders-shard-2 is at epoch 3, the namespace at epoch 4: it was restored to an earlier time",
+    message:
+      "orders-shard-2 is at epoch 3, the namespace at epoch 4: it was restored to an earlier time",
     since: COUNTED_AT - HOUR_MS,
   },
 };
@@ -198,7 +248,9 @@ export const LOST: LiveNamespace = withKnownLoss(
 export function driftsOf(live: LiveNamespace): Drift[] {
   const { disorder } = live;
   const found = disorder ? [disorderFault({ ...live, disorder })] : memberFaults(live);
-  return found.map(({ kind, reason, detail, remedy }) => drift(kind, live.name, { reason, detail, remedy }));
+  return found.map(({ kind, reason, detail, remedy }) =>
+    drift(kind, live.name, { reason, detail, remedy }),
+  );
 }
 
 export function overview(changes: Partial<Overview> = {}): Overview {
@@ -217,7 +269,9 @@ export function overview(changes: Partial<Overview> = {}): Overview {
     drifts: namespaces.flatMap(({ drifts }) => drifts),
     driftCount: namespaces.flatMap(({ drifts }) => drifts).length,
     running: namespaces.flatMap(({ name, object, running }) =>
-      running === null ? [] : [{ namespace: name, object, step: running.step, isPaused: running.paused !== null }],
+      running === null
+        ? []
+        : [{ namespace: name, object, step: running.step, isPaused: running.paused !== null }],
     ),
     runs: [],
     reviews: [],
@@ -227,7 +281,10 @@ export function overview(changes: Partial<Overview> = {}): Overview {
   };
 }
 
-export function namespacePage(live: LiveNamespace, changes: Partial<NamespacePage> = {}): NamespacePage {
+export function namespacePage(
+  live: LiveNamespace,
+  changes: Partial<NamespacePage> = {},
+): NamespacePage {
   const declared = spec(live.name);
   return {
     ...SURROUNDINGS,
@@ -260,18 +317,33 @@ const PLAN = {
 /** A busy environment: what most readers see. */
 export const BUSY: Overview = overview({
   namespaces: [
-    view(withSilent(liveNamespace(world("archive", { layout: hashOf("archive", 4), rows: rowsOf(4_000) })), 1), {
-      condition: condition("archive", {
-        type: "Stalled",
-        reason: "Unhealthy",
-        message: "As declared, but a member does not answer",
-        failures: 3,
-        nextTryAt: COUNTED_AT + HOUR_MS,
-      }),
-      drifts: [drift("unhealthy", "archive", { reason: "archive-shard-0 does not answer", remedy: "See its log." })],
-    }),
+    view(
+      withSilent(
+        liveNamespace(world("archive", { layout: hashOf("archive", 4), rows: rowsOf(4_000) })),
+        1,
+      ),
+      {
+        condition: condition("archive", {
+          type: "Stalled",
+          reason: "Unhealthy",
+          message: "As declared, but a member does not answer",
+          failures: 3,
+          nextTryAt: COUNTED_AT + HOUR_MS,
+        }),
+        drifts: [
+          drift("unhealthy", "archive", {
+            reason: "archive-shard-0 does not answer",
+            remedy: "See its log.",
+          }),
+        ],
+      },
+    ),
     view(liveNamespace(SKEWED), {
-      condition: condition("sessions", { type: "Stalled", reason: "Drifted", message: "skew 3.00 is above 1.5" }),
+      condition: condition("sessions", {
+        type: "Stalled",
+        reason: "Drifted",
+        message: "skew 3.00 is above 1.5",
+      }),
       drifts: [
         drift("skew", "sessions", { reason: "skew is above 1.5", detail: "3.00 now" }),
         drift("spec", "sessions", {
@@ -362,7 +434,19 @@ export const BUSY: Overview = overview({
       rowsMoved: 4_000,
       durationMs: 12_345,
     }),
-    event({ id: 7, kind: "alert", summary: "the alert was opened: issue #7", fingerprint: "c".repeat(64), commit: COMMIT }),
-    event({ id: 6, kind: "plan", summary: "Plan: 1 to rebalance.", actor: "ci", fingerprint: "9b1f0c5e".repeat(8) }),
+    event({
+      id: 7,
+      kind: "alert",
+      summary: "the alert was opened: issue #7",
+      fingerprint: "c".repeat(64),
+      commit: COMMIT,
+    }),
+    event({
+      id: 6,
+      kind: "plan",
+      summary: "Plan: 1 to rebalance.",
+      actor: "ci",
+      fingerprint: "9b1f0c5e".repeat(8),
+    }),
   ],
 });

@@ -30,7 +30,10 @@ export class LargeNamespace extends FakeNamespace {
   }
 
   async #fill(shards: number, rows: number): Promise<void> {
-    const groups = Array.from({ length: rows }, (_, index) => ({ keys: { id: `row-${index}` }, rows: index % 7 === 0 ? 3 : 1 }));
+    const groups = Array.from({ length: rows }, (_, index) => ({
+      keys: { id: `row-${index}` },
+      rows: index % 7 === 0 ? 3 : 1,
+    }));
     await this.edit({ layout: hashOf(this.ctx.id.name ?? "", shards), epoch: 4, rows: groups });
   }
 }

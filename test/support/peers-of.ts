@@ -3,6 +3,8 @@ import type { Envelope, ProtocolReply } from "../../src/model/wire/protocol.ts";
 import type { MemberRequest } from "../../src/shards/protocol/messages.ts";
 import type { Peers } from "../../src/shards/protocol/peers.ts";
 
-export function peersOf(send: (member: string, envelope: Envelope<MemberRequest>) => Promise<ProtocolReply<unknown>>): Peers {
+export function peersOf(
+  send: (member: string, envelope: Envelope<MemberRequest>) => Promise<ProtocolReply<unknown>>,
+): Peers {
   return { send: (member, envelope) => send(member, envelope) as Promise<ProtocolReply<never>> };
 }

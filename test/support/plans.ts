@@ -3,11 +3,26 @@ import type { Change, Plan } from "../../src/model/plan.ts";
 import { buildPlan } from "../../src/planning/build-plan.ts";
 import { failure } from "../../src/model/result.ts";
 import { planOf } from "./check-plan.ts";
-import { type Row, type World, desired, hashOf, integerRows, liveState, rowsOf, runningOperation, spec, world } from "./state.ts";
+import {
+  type Row,
+  type World,
+  desired,
+  hashOf,
+  integerRows,
+  liveState,
+  rowsOf,
+  runningOperation,
+  spec,
+  world,
+} from "./state.ts";
 
 /** Rows under two keys: their own, and one of a few tenants or none. */
 function eventRows(count: number, tenantOf: (index: number) => string | null): Row[] {
-  return rowsOf(count, "event-").map((row, index) => ({ ...row, bytes: 740, other: tenantOf(index) }));
+  return rowsOf(count, "event-").map((row, index) => ({
+    ...row,
+    bytes: 740,
+    other: tenantOf(index),
+  }));
 }
 
 const fiveSpecs = [
@@ -19,7 +34,10 @@ const fiveSpecs = [
   spec("visits", { strategy: "range", count: 4, dependsOn: ["sessions"] }),
 ];
 const fiveWorlds = [
-  world("orders", { rows: rowsOf(12_043).map((row) => ({ ...row, bytes: 1234 })), undeclaredTables: ["audit_log", "notes"] }),
+  world("orders", {
+    rows: rowsOf(12_043).map((row) => ({ ...row, bytes: 1234 })),
+    undeclaredTables: ["audit_log", "notes"],
+  }),
   world("sessions", { rows: rowsOf(4011, "s-"), layout: hashOf("sessions", 8), epoch: 12 }),
   world("events", {
     rows: eventRows(2000, (index) => (index % 8 === 0 ? null : `t${index % 400}`)),
@@ -47,7 +65,9 @@ export async function everyKindPlan(): Promise<Plan> {
 export async function blockedPlan(): Promise<Plan> {
   const worlds = [
     world("busy", { rows: rowsOf(10) }),
-    world("tenants", { rows: rowsOf(1000).map((row, index) => ({ ...row, other: index % 2 ? "one" : "two" })) }),
+    world("tenants", {
+      rows: rowsOf(1000).map((row, index) => ({ ...row, other: index % 2 ? "one" : "two" })),
+    }),
     world("frozen", { rows: rowsOf(5000) }),
     world("ranges"),
   ];
@@ -65,7 +85,10 @@ export async function blockedPlan(): Promise<Plan> {
     spec("ranges", { strategy: "range" }),
     spec("lost", { object: "LOST" }),
   );
-  const live = liveState(state, [{ ...busy, operation: runningOperation(busy, hashOf("busy", 8)) }, ...worlds.slice(1)]);
+  const live = liveState(state, [
+    { ...busy, operation: runningOperation(busy, hashOf("busy", 8)) },
+    ...worlds.slice(1),
+  ]);
   const lost = {
     ref: { name: "lost", object: "LOST" },
     namespace: failure({ kind: "unbound", message: "env has no LOST" } as const),
@@ -92,7 +115,13 @@ export async function estimatedPlan(): Promise<Plan> {
   const live = liveState(state, [world("orders", { rows: rowsOf(80_000) })]);
   const namespaces = live.namespaces.map((entry) =>
     entry.distribution?.ok
-      ? { ...entry, distribution: { ok: true as const, value: { ...entry.distribution.value, sampledEvery: 10 } } }
+      ? {
+          ...entry,
+          distribution: {
+            ok: true as const,
+            value: { ...entry.distribution.value, sampledEvery: 10 },
+          },
+        }
       : entry,
   );
   return buildPlan({ desired: state, live: { namespaces } });
@@ -116,7 +145,10 @@ export async function hugePlan(changes: number): Promise<Plan> {
   const nameOf = (index: number): string => `orders-${String(index).padStart(5, "0")}`;
   return {
     ...plan,
-    changes: Array.from({ length: changes }, (_, index): Change => ({ ...one, namespace: nameOf(index) })),
+    changes: Array.from({ length: changes }, (_, index): Change => ({
+      ...one,
+      namespace: nameOf(index),
+    })),
     inSync: Array.from({ length: changes * 2 }, (_, index) => ({
       namespace: nameOf(changes + index),
       object: "ORDERS",

@@ -5,7 +5,11 @@
  */
 
 /** Beginnings of what the runtime writes about an exception. */
-const TRACES = ["uncaught exception;", "Annotating with brokenness;", "NOSENTRY SQLite alarm overdue"];
+const TRACES = [
+  "uncaught exception;",
+  "Annotating with brokenness;",
+  "NOSENTRY SQLite alarm overdue",
+];
 
 /** True for an entry of the runtime's log that tells of an exception. */
 export function isRuntimeTrace(entry: string): boolean {
@@ -15,7 +19,9 @@ export function isRuntimeTrace(entry: string): boolean {
 /** Drops those entries from what this process writes to its standard error. */
 export function hideRuntimeTraces(): void {
   if (process.env["SHARDCTL_RUNTIME_LOG"] === "1") return;
-  const write = process.stderr.write.bind(process.stderr) as (...args: readonly unknown[]) => boolean;
+  const write = process.stderr.write.bind(process.stderr) as (
+    ...args: readonly unknown[]
+  ) => boolean;
   process.stderr.write = (...args: readonly unknown[]): boolean =>
     typeof args[0] === "string" && isRuntimeTrace(args[0]) ? true : write(...args);
 }

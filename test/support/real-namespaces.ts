@@ -19,24 +19,41 @@ export function realObject(name: string): DurableObjectStub<RealThings> {
   return controlEnv.REAL.getByName(name);
 }
 
-export function declareReal(name: string, count: number, selfHeal: SelfHeal = "alert"): NamespaceSpec {
-  return spec(name, { object: "REAL", count, policy: { ...DEFAULT_POLICY, maxSkew: 100, selfHeal } });
+export function declareReal(
+  name: string,
+  count: number,
+  selfHeal: SelfHeal = "alert",
+): NamespaceSpec {
+  return spec(name, {
+    object: "REAL",
+    count,
+    policy: { ...DEFAULT_POLICY, maxSkew: 100, selfHeal },
+  });
 }
 
 /** Plans and applies, and follows the run for as long as it takes: the test's own limit ends what hangs. */
-export async function applyReal(environment: string, specs: readonly NamespaceSpec[]): Promise<Run> {
+export async function applyReal(
+  environment: string,
+  specs: readonly NamespaceSpec[],
+): Promise<Run> {
   const { fingerprint } = await makePlan(environment, specs);
-  const { body } = await call<Run>("POST", `/v1/plans/${fingerprint}/apply`, { body: { overrides: ["bulkChange"] } });
+  const { body } = await call<Run>("POST", `/v1/plans/${fingerprint}/apply`, {
+    body: { overrides: ["bulkChange"] },
+  });
   let run = body;
   while (run.finishedAt === null) run = (await call<Run>("GET", `/v1/runs/${run.id}?wait=5`)).body;
-  if (run.state !== "succeeded") throw new Error(JSON.stringify(run.actions.filter(({ error }) => error !== null)));
+  if (run.state !== "succeeded")
+    throw new Error(JSON.stringify(run.actions.filter(({ error }) => error !== null)));
   return run;
 }
 
 /** One pass to its end. */
 export async function reconcileReal(environment: string): Promise<DriftReport> {
   for (let tries = 0; tries < PASS_TRIES_MAX; tries++) {
-    const { status, body } = await call<DriftReport>("POST", `/v1/reconcile?environment=${environment}`);
+    const { status, body } = await call<DriftReport>(
+      "POST",
+      `/v1/reconcile?environment=${environment}`,
+    );
     if (status === 200) return body;
   }
   throw new Error(`The pass in ${environment} does not end`);
@@ -70,10 +87,28 @@ export function askRoot(root: Pick<RealThings, "shardctl">, name: string): AskRo
 
 /** Starts a rebalance as somebody would who knows nothing of manifests; by default to the very same layout. @throws when it is refused. */
 export async function rebalanceByHand(ask: AskRoot, to?: Layout): Promise<OperationStatus> {
-  const { layout, epoch } = await answerOf<LiveNamespace>(ask, { kind: "describe", object: "REAL" });
-  const policy = { allowMissingKey: true, rowsPerSecondMax: null, waveRowsMax: 100, retainHours: 1 };
-  const operation = { epoch, to: to ?? layout, policy, correlationId: "by-hand", requestedBy: "someone", refuseEmpty: false };
-  return answerOf<OperationStatus>(ask, { kind: "start", operation: { kind: "rebalance", ...operation } });
+  const { layout, epoch } = await answerOf<LiveNamespace>(ask, {
+    kind: "describe",
+    object: "REAL",
+  });
+  const policy = {
+    allowMissingKey: true,
+    rowsPerSecondMax: null,
+    waveRowsMax: 100,
+    retainHours: 1,
+  };
+  const operation = {
+    epoch,
+    to: to ?? layout,
+    policy,
+    correlationId: "by-hand",
+    requestedBy: "someone",
+    refuseEmpty: false,
+  };
+  return answerOf<OperationStatus>(ask, {
+    kind: "start",
+    operation: { kind: "rebalance", ...operation },
+  });
 }
 
 /** The operation once it has ended. */

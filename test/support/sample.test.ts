@@ -3,7 +3,9 @@ import { expect, inject, it } from "vitest";
 import { sample, thinOut } from "./sample.ts";
 
 const PLACES = [0, 1, 2, 3, 4, 5];
-const TABLE = PLACES.flatMap((row) => PLACES.flatMap((column) => ["a", "b", "c"].map((layer) => ({ row, column, layer }))));
+const TABLE = PLACES.flatMap((row) =>
+  PLACES.flatMap((column) => ["a", "b", "c"].map((layer) => ({ row, column, layer }))),
+);
 
 it("gives as many different cases as asked for, in their order", () => {
   const chosen = thinOut(TABLE, 20);

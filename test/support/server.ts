@@ -15,7 +15,10 @@ export interface DevRuntime {
 }
 
 /** Starts `shardctl dev` on a free port in a project folder and waits until it is ready. @throws Error with its output when it does not start. */
-export async function startDevRuntime(cwd: string, argv: readonly string[] = []): Promise<DevRuntime> {
+export async function startDevRuntime(
+  cwd: string,
+  argv: readonly string[] = [],
+): Promise<DevRuntime> {
   const child = spawn(process.execPath, [MAIN, "dev", "--json", "--port", "0", ...argv], {
     cwd,
     env: { ...process.env, SHARDCTL_ENDPOINT: "", SHARDCTL_TOKEN: "" },
@@ -30,11 +33,17 @@ export async function startDevRuntime(cwd: string, argv: readonly string[] = [])
       stdout += text;
       if (stdout.includes("\n")) resolve(stdout);
     });
-    void ended.then(() => reject(new Error(`shardctl dev ended before it was ready:\n${stdout}${stderr}`)));
+    void ended.then(() =>
+      reject(new Error(`shardctl dev ended before it was ready:\n${stdout}${stderr}`)),
+    );
   });
-  const note = JSON.parse(await ready) as { readonly endpoint?: string; readonly wranglerPid?: number };
+  const note = JSON.parse(await ready) as {
+    readonly endpoint?: string;
+    readonly wranglerPid?: number;
+  };
   const { endpoint, wranglerPid } = note;
-  if (endpoint === undefined || wranglerPid === undefined) throw new Error(`shardctl dev did not start: ${JSON.stringify(note)}`);
+  if (endpoint === undefined || wranglerPid === undefined)
+    throw new Error(`shardctl dev did not start: ${JSON.stringify(note)}`);
   return {
     endpoint,
     killWorkerd: () => killWorkerd(wranglerPid, new URL(endpoint).port),
@@ -59,13 +68,21 @@ export async function findWorkerd(group: number, port: string): Promise<number> 
     if (!/^\d+$/.test(entry)) continue;
     const { commandLine, processGroup } = await readProcess(entry);
     const isProxy = commandLine.includes(`127.0.0.1:${port}`);
-    if (processGroup !== group || !commandLine.includes("workerd") || !commandLine.includes("serve") || isProxy) continue;
+    if (
+      processGroup !== group ||
+      !commandLine.includes("workerd") ||
+      !commandLine.includes("serve") ||
+      isProxy
+    )
+      continue;
     return Number(entry);
   }
   throw new Error(`No workerd of the user is in process group ${group}`);
 }
 
-async function readProcess(pid: string): Promise<{ readonly commandLine: string; readonly processGroup: number }> {
+async function readProcess(
+  pid: string,
+): Promise<{ readonly commandLine: string; readonly processGroup: number }> {
   try {
     const [commandLine, stat] = await Promise.all([
       readFile(`/proc/${pid}/cmdline`, "utf8"),

@@ -70,8 +70,14 @@ export class Things extends ThingsObject<ShardsEnv> {
   /** A call that writes, and then lets a refusal of another call escape. */
   putAndBeRefused(id: string): void {
     if (this.getHere(id) !== null) throw new Error("This has run before");
-    this.putHere([{ id, type: "", name: null, data: {}, visibility: "private", createdAt: 1, updatedAt: 1 }]);
-    throw new RefusedError({ kind: "moving", message: "Another member is being moved", retryable: true });
+    this.putHere([
+      { id, type: "", name: null, data: {}, visibility: "private", createdAt: 1, updatedAt: 1 },
+    ]);
+    throw new RefusedError({
+      kind: "moving",
+      message: "Another member is being moved",
+      retryable: true,
+    });
   }
 
   /** Calls the owner of the path's first key, which calls the next one's, each after a wait. Gives where they ran. */
@@ -84,7 +90,10 @@ export class Things extends ThingsObject<ShardsEnv> {
       const courier = this.env.COURIER.get(this.env.COURIER.idFromName(next.connectTo ?? ""));
       return [here, ...(await courier.carry(next, rest, waitMs))];
     }
-    const router = next.connectTo === undefined ? this.shards.router<Things>() : connect<Things>(this.env.THINGS, next.connectTo);
+    const router =
+      next.connectTo === undefined
+        ? this.shards.router<Things>()
+        : connect<Things>(this.env.THINGS, next.connectTo);
     const called = router.at(next.key).callAlong(rest, waitMs);
     if (!next.isDetached) return [here, ...(await called)];
     this.ctx.waitUntil(called.catch(() => undefined));
@@ -101,7 +110,17 @@ export class Things extends ThingsObject<ShardsEnv> {
   /** A call that is still running while its member is being fenced. */
   async putSlowly(id: string, country: string, waitMs: number): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, waitMs));
-    this.putHere([{ id, type: "", name: null, data: { country }, visibility: "private", createdAt: 1, updatedAt: 1 }]);
+    this.putHere([
+      {
+        id,
+        type: "",
+        name: null,
+        data: { country },
+        visibility: "private",
+        createdAt: 1,
+        updatedAt: 1,
+      },
+    ]);
   }
 }
 
@@ -178,10 +197,24 @@ export class Shop extends ShardedObject<ShardsEnv> {
   }): void {
     this.ctx.storage.transactionSync(() => {
       const { sql } = this.ctx.storage;
-      sql.exec("INSERT OR IGNORE INTO customers (id, name, region) VALUES (?, ?, 'eu-west')", order.customer, order.customer);
-      sql.exec("INSERT INTO orders (id, customer_id, total) VALUES (?, ?, ?)", order.id, order.customer, order.total);
+      sql.exec(
+        "INSERT OR IGNORE INTO customers (id, name, region) VALUES (?, ?, 'eu-west')",
+        order.customer,
+        order.customer,
+      );
+      sql.exec(
+        "INSERT INTO orders (id, customer_id, total) VALUES (?, ?, ?)",
+        order.id,
+        order.customer,
+        order.total,
+      );
       order.lines.forEach((sku, line) =>
-        sql.exec("INSERT INTO order_lines (order_id, line, sku) VALUES (?, ?, ?)", order.id, line, sku),
+        sql.exec(
+          "INSERT INTO order_lines (order_id, line, sku) VALUES (?, ?, ?)",
+          order.id,
+          line,
+          sku,
+        ),
       );
     });
   }
@@ -196,7 +229,10 @@ export class Shop extends ShardedObject<ShardsEnv> {
 
 /** Sets alarms of its own, as if the host needed none, and notes when they are served. */
 export class Timers extends ShardedObject<ShardsEnv> {
-  override readonly shards = this.createHost({ tables: [{ name: "items" }], localTables: ["served"] });
+  override readonly shards = this.createHost({
+    tables: [{ name: "items" }],
+    localTables: ["served"],
+  });
 
   constructor(ctx: DurableObjectState, env: ShardsEnv) {
     super(ctx, env);
@@ -215,11 +251,15 @@ export const oldObjects = new Set<string>();
 /** Runs one of two versions of the library, as its name is among `oldObjects` or not when it starts. */
 export class Mixed extends DurableObject<ShardsEnv> {
   readonly isOld = oldObjects.has(this.ctx.id.name ?? "");
-  readonly shards = new (this.isOld ? OldShardHost : NewShardHost)(this.ctx, this, { tables: [{ name: "items" }] });
+  readonly shards = new (this.isOld ? OldShardHost : NewShardHost)(this.ctx, this, {
+    tables: [{ name: "items" }],
+  });
 
   constructor(ctx: DurableObjectState, env: ShardsEnv) {
     super(ctx, env);
-    ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, grp TEXT NOT NULL, n INTEGER NOT NULL)");
+    ctx.storage.sql.exec(
+      "CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, grp TEXT NOT NULL, n INTEGER NOT NULL)",
+    );
   }
 
   shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>> {
@@ -231,11 +271,19 @@ export class Mixed extends DurableObject<ShardsEnv> {
   }
 
   put(id: string, grp: string, n: number): void {
-    this.ctx.storage.sql.exec("INSERT OR REPLACE INTO items (id, grp, n) VALUES (?, ?, ?)", id, grp, n);
+    this.ctx.storage.sql.exec(
+      "INSERT OR REPLACE INTO items (id, grp, n) VALUES (?, ?, ?)",
+      id,
+      grp,
+      n,
+    );
   }
 
   get(id: string): number | null {
-    return this.ctx.storage.sql.exec<{ n: number }>("SELECT n FROM items WHERE id = ?", id).toArray()[0]?.n ?? null;
+    return (
+      this.ctx.storage.sql.exec<{ n: number }>("SELECT n FROM items WHERE id = ?", id).toArray()[0]
+        ?.n ?? null
+    );
   }
 }
 

@@ -4,10 +4,20 @@
  * A `World` is one namespace as a list of rows and a layout. Everything that the planner reads of it (members' counts, distributions)
  * is counted here row by row with `createOwnerLookup`, so that a projection can be checked against rows it has not seen.
  */
-import { type Key, type KeyInput, compareKeys, isMissing, toKey } from "../../src/model/layout/key.ts";
+import {
+  type Key,
+  type KeyInput,
+  compareKeys,
+  isMissing,
+  toKey,
+} from "../../src/model/layout/key.ts";
 import { type Layout, shardNames, unshardedLayout } from "../../src/model/layout/layout.ts";
 import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";
-import { type Partitioners, newestPartitioners, registeredPartitioner } from "../../src/model/layout/partitioners.ts";
+import {
+  type Partitioners,
+  newestPartitioners,
+  registeredPartitioner,
+} from "../../src/model/layout/partitioners.ts";
 import type {
   Count,
   Distribution,
@@ -22,7 +32,12 @@ import type { Plan } from "../../src/model/plan.ts";
 import { distributionRequestFor } from "../../src/planning/distribution-request.ts";
 import { success } from "../../src/model/result.ts";
 import { slotOf } from "../../src/model/layout/slots.ts";
-import { DEFAULT_POLICY, type DesiredState, type NamespaceSpec, type Policy } from "../../src/model/spec.ts";
+import {
+  DEFAULT_POLICY,
+  type DesiredState,
+  type NamespaceSpec,
+  type Policy,
+} from "../../src/model/spec.ts";
 import { freshHashLayout } from "../../src/model/strategies/hash.ts";
 import { freshRangeLayout } from "../../src/model/strategies/range.ts";
 
@@ -95,8 +110,18 @@ export function hashOf(name: string, count: number, shardKey = "id", generation 
   return freshHashLayout(shardKey, generation, shardNames(name, generation, count));
 }
 
-export function rangeOf(name: string, splitPoints: readonly KeyInput[], shardKey = "id", generation = 0): Layout {
-  return freshRangeLayout(shardKey, generation, shardNames(name, generation, splitPoints.length + 1), splitPoints.map(toKey));
+export function rangeOf(
+  name: string,
+  splitPoints: readonly KeyInput[],
+  shardKey = "id",
+  generation = 0,
+): Layout {
+  return freshRangeLayout(
+    shardKey,
+    generation,
+    shardNames(name, generation, splitPoints.length + 1),
+    splitPoints.map(toKey),
+  );
 }
 
 /** `count` rows with the ids `<prefix>0`, `<prefix>1`, …, 100 bytes each. */
@@ -132,9 +157,14 @@ export function liveNamespace(from: World): LiveNamespace {
 }
 
 /** The entry that a gatherer makes: the registry, and the counts that the planner asks for. */
-export function liveEntry(from: World, wanted: NamespaceSpec | undefined, basis: Plan | null = null): LiveEntry {
+export function liveEntry(
+  from: World,
+  wanted: NamespaceSpec | undefined,
+  basis: Plan | null = null,
+): LiveEntry {
   const namespace = liveNamespace(from);
-  const request = wanted?.object === from.object ? distributionRequestFor(wanted, namespace, basis) : null;
+  const request =
+    wanted?.object === from.object ? distributionRequestFor(wanted, namespace, basis) : null;
   return {
     ref: { name: from.name, object: from.object },
     namespace: success(namespace),
@@ -142,7 +172,11 @@ export function liveEntry(from: World, wanted: NamespaceSpec | undefined, basis:
   };
 }
 
-export function liveState(wanted: DesiredState, worlds: readonly World[], basis: Plan | null = null): LiveState {
+export function liveState(
+  wanted: DesiredState,
+  worlds: readonly World[],
+  basis: Plan | null = null,
+): LiveState {
   return {
     namespaces: worlds.map((one) =>
       liveEntry(
@@ -155,9 +189,16 @@ export function liveState(wanted: DesiredState, worlds: readonly World[], basis:
 }
 
 /** Every row of the world with the member that holds it now. Rows of a roundRobin layout are dealt in turn. */
-export function placedRows({ layout, rows, partitioners }: World): { readonly row: Row; readonly member: string }[] {
+export function placedRows({
+  layout,
+  rows,
+  partitioners,
+}: World): { readonly row: Row; readonly member: string }[] {
   if (layout.kind === "roundRobin") {
-    return rows.map((row, index) => ({ row, member: layout.members[index % layout.members.length] ?? "" }));
+    return rows.map((row, index) => ({
+      row,
+      member: layout.members[index % layout.members.length] ?? "",
+    }));
   }
   const ownerOf = createOwnerLookup(layout, partitioners);
   const shardKey = layout.kind === "none" ? "id" : layout.shardKey;
@@ -193,7 +234,13 @@ export function distribution(from: World, request: DistributionRequest): Distrib
       const rows = placed.filter((one) => one.member === member).map(({ row }) => row);
       switch (request.by) {
         case "slots":
-          return { member, slots: countBy(rows, (row) => slotOf(keyOf(row))).map(([slot, count]) => ({ slot, ...count })) };
+          return {
+            member,
+            slots: countBy(rows, (row) => slotOf(keyOf(row))).map(([slot, count]) => ({
+              slot,
+              ...count,
+            })),
+          };
         case "shards": {
           const partitioner = registeredPartitioner(request.partitioner, from.partitioners);
           const counts = countBy(rows, (row) => partitioner.owner(keyOf(row), request.count));
@@ -225,7 +272,8 @@ function keyBuckets(rows: readonly Row[], keyOf: (row: Row) => Key, boundaries: 
     const bucket = buckets.at(-1);
     const sameKey = bucket !== undefined && compareKeys(bucket.last, key) === 0;
     const crosses =
-      bucket !== undefined && boundaries.some((edge) => compareKeys(bucket.last, edge) < 0 && compareKeys(key, edge) >= 0);
+      bucket !== undefined &&
+      boundaries.some((edge) => compareKeys(bucket.last, edge) < 0 && compareKeys(key, edge) >= 0);
     if (bucket && (sameKey || (bucket.rows < BUCKET_ROWS_MAX && !crosses))) {
       bucket.last = key;
       bucket.rows++;
@@ -238,7 +286,11 @@ function keyBuckets(rows: readonly Row[], keyOf: (row: Row) => Key, boundaries: 
 }
 
 /** A running operation on its way from a world's layout. */
-export function runningOperation(from: World, to: Layout, changes: Partial<OperationStatus> = {}): OperationStatus {
+export function runningOperation(
+  from: World,
+  to: Layout,
+  changes: Partial<OperationStatus> = {},
+): OperationStatus {
   return {
     id: 7,
     namespace: from.name,

@@ -6,7 +6,9 @@ export const AUDIENCE = "https://shardctl.test";
 
 const keys = await generateKeyPair("RS256", { extractable: true });
 const strangerKeys = await generateKeyPair("RS256", { extractable: true });
-const jwks = { keys: [{ ...(await exportJWK(keys.publicKey)), kid: "key-1", alg: "RS256", use: "sig" }] };
+const jwks = {
+  keys: [{ ...(await exportJWK(keys.publicKey)), kid: "key-1", alg: "RS256", use: "sig" }],
+};
 
 /** How often the keys were fetched, and whether they can be. */
 export const issuer = { fetches: 0, isDown: false };
@@ -33,7 +35,9 @@ export const APPLY_CLAIMS = {
 };
 
 /** Of the plan job of a pull request. */
-export function pullClaims(pull: number): Partial<Record<keyof typeof APPLY_CLAIMS, string | undefined>> {
+export function pullClaims(
+  pull: number,
+): Partial<Record<keyof typeof APPLY_CLAIMS, string | undefined>> {
   return { ref: `refs/pull/${pull}/merge`, event_name: "pull_request", environment: undefined };
 }
 

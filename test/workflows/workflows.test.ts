@@ -10,7 +10,11 @@ import { parse } from "yaml";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url).href);
 const FOLDER = join(ROOT, ".github/workflows");
 const names = (await readdir(FOLDER)).toSorted();
-const texts = new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(FOLDER, name), "utf8")] as const)));
+const texts = new Map(
+  await Promise.all(
+    names.map(async (name) => [name, await readFile(join(FOLDER, name), "utf8")] as const),
+  ),
+);
 const action = await readFile(join(ROOT, "action.yml"), "utf8");
 
 interface Step {
@@ -22,12 +26,20 @@ interface Workflow {
   readonly permissions: Readonly<Record<string, string>>;
   readonly concurrency?: unknown;
   readonly jobs: Readonly<
-    Record<string, { readonly steps: readonly Step[]; readonly "timeout-minutes": number; readonly concurrency?: unknown }>
+    Record<
+      string,
+      {
+        readonly steps: readonly Step[];
+        readonly "timeout-minutes": number;
+        readonly concurrency?: unknown;
+      }
+    >
   >;
 }
 
 const workflows = new Map([...texts].map(([name, text]) => [name, parse(text) as Workflow]));
-const actionSteps = (parse(action) as { readonly runs: { readonly steps: readonly Step[] } }).runs.steps;
+const actionSteps = (parse(action) as { readonly runs: { readonly steps: readonly Step[] } }).runs
+  .steps;
 const workflowSteps = [...workflows].flatMap(([name, { jobs }]) =>
   Object.values(jobs).flatMap(({ steps }) => steps.map((step) => ({ name, step }))),
 );
@@ -43,21 +55,33 @@ describe.each([...texts])("%s", (name, text) => {
   });
 
   it("ends by itself", () => {
-    for (const job of Object.values(workflows.get(name)?.jobs ?? {})) expect(job["timeout-minutes"]).toBeGreaterThan(0);
+    for (const job of Object.values(workflows.get(name)?.jobs ?? {}))
+      expect(job["timeout-minutes"]).toBeGreaterThan(0);
   });
 });
 
 it("each workflow has the permissions that it needs and no other", () => {
-  expect(Object.fromEntries([...workflows].map(([name, { permissions }]) => [name, permissions]))).toEqual({
+  expect(
+    Object.fromEntries([...workflows].map(([name, { permissions }]) => [name, permissions])),
+  ).toEqual({
     "ci.yml": { contents: "read" },
-    "plan.yml": { contents: "read", "pull-requests": "write", checks: "write", "id-token": "write" },
+    "plan.yml": {
+      contents: "read",
+      "pull-requests": "write",
+      checks: "write",
+      "id-token": "write",
+    },
     "apply.yml": { contents: "read", "pull-requests": "write", "id-token": "write" },
   });
 });
 
 it("an apply is cancelled by nothing, nor pushed out while it waits, not even by a comment somewhere", () => {
   const apply = workflows.get("apply.yml");
-  expect(apply?.jobs["apply"]?.concurrency).toEqual({ group: "shardctl-apply", "cancel-in-progress": false, queue: "max" });
+  expect(apply?.jobs["apply"]?.concurrency).toEqual({
+    group: "shardctl-apply",
+    "cancel-in-progress": false,
+    queue: "max",
+  });
   // A group of the workflow is entered before the job's condition is looked at.
   expect(apply?.concurrency).toBeUndefined();
 });
@@ -69,7 +93,8 @@ it("only the safe triggers are used: none runs a stranger's code with this repos
 it("every action from elsewhere is pinned by its commit, with the version beside it", () => {
   const uses = [...texts.values(), action].flatMap((text) => text.match(/uses: .*/g) ?? []);
   expect(uses.length).toBeGreaterThan(4);
-  for (const line of uses) expect(line).toMatch(/^uses: (\.\/|[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$)/);
+  for (const line of uses)
+    expect(line).toMatch(/^uses: (\.\/|[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$)/);
 });
 
 it("no script holds an expression: what an event says reaches a shell through variables only", () => {
@@ -88,5 +113,8 @@ it("a pull request is planned by the code of the default branch", () => {
   const steps = workflows.get("plan.yml")?.jobs["plan"]?.steps ?? [];
   const code = steps.find(({ with: inputs }) => inputs?.["path"] === "shardctl");
   expect(code?.with?.["ref"]).toBe("${{ github.event.repository.default_branch }}");
-  expect(steps.at(-1)).toMatchObject({ uses: "./shardctl", with: { command: "plan", "working-directory": "change" } });
+  expect(steps.at(-1)).toMatchObject({
+    uses: "./shardctl",
+    with: { command: "plan", "working-directory": "change" },
+  });
 });

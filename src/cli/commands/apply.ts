@@ -8,7 +8,14 @@ import type { Guard, Plan } from "../../model/plan.ts";
 import { standingBlocks } from "../../planning/check-safety.ts";
 import type { DesiredState } from "../../model/spec.ts";
 import type { ApiClient } from "../api-client.ts";
-import { explainStale, failBlocked, failStale, planAgain, readGuards, startRun } from "../apply-steps.ts";
+import {
+  explainStale,
+  failBlocked,
+  failStale,
+  planAgain,
+  readGuards,
+  startRun,
+} from "../apply-steps.ts";
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";
 import { confirmApply } from "../confirm.ts";
 import { connectApi } from "../connect-api.ts";
@@ -41,12 +48,17 @@ export function defineApply(program: Command, perform: Perform): void {
   const command = program
     .command("apply")
     .summary("show the plan, ask, and carry it out")
-    .description("Show the plan, ask, and carry it out. The run lives on the server: Ctrl-C only ends the watching.")
+    .description(
+      "Show the plan, ask, and carry it out. The run lives on the server: Ctrl-C only ends the watching.",
+    )
     .argument("[paths...]", "manifests (default: those of the config)")
     .option("--auto-approve", "do not ask")
     .option("--github", "in a workflow: apply what the merged pull request has shown, or nothing")
     .option("--plan <file>", "apply the plan of `plan --out`, or nothing if it is stale")
-    .option("--fingerprint <hash>", "apply the plan with this fingerprint, or nothing if it is stale")
+    .option(
+      "--fingerprint <hash>",
+      "apply the plan with this fingerprint, or nothing if it is stale",
+    )
     .option("--override <guard...>", "apply in spite of these guards, for this plan only")
     .option("--requested-by <name>", "who asks, for the history (default: the user's name)");
   withHelp(withServerOptions(command), [
@@ -54,10 +66,16 @@ export function defineApply(program: Command, perform: Perform): void {
     ["shardctl apply --auto-approve", "the same in a script"],
     ["shardctl apply --plan plan.json", "exactly the plan that was reviewed"],
     ["shardctl apply --override skew", "in spite of the skew that the plan shows"],
-  ]).action((paths: string[], options: ApplyOptions) => perform(options, (session) => apply(session, paths, options)));
+  ]).action((paths: string[], options: ApplyOptions) =>
+    perform(options, (session) => apply(session, paths, options)),
+  );
 }
 
-async function apply(session: Session, paths: readonly string[], options: ApplyOptions): Promise<CliResult<Outcome>> {
+async function apply(
+  session: Session,
+  paths: readonly string[],
+  options: ApplyOptions,
+): Promise<CliResult<Outcome>> {
   const overrides = readGuards(options.override ?? []);
   if (!overrides.ok) return overrides;
   if (options.plan !== undefined && options.fingerprint !== undefined) {
@@ -92,7 +110,11 @@ async function choosePlan(
   return plan.ok ? { ok: true, value: { plan: plan.value, desired: desired.value } } : plan;
 }
 
-async function planOfFile(session: Session, api: ApiClient, path: string): Promise<CliResult<Candidate>> {
+async function planOfFile(
+  session: Session,
+  api: ApiClient,
+  path: string,
+): Promise<CliResult<Candidate>> {
   const file = await readPlanFile(session.host.cwd, path);
   if (!file.ok) return file;
   const { plan: reviewed, desired } = file.value;
@@ -124,7 +146,13 @@ async function applyPlan(
     const confirmed = await confirmApply(session);
     if (!confirmed.ok) return confirmed;
   }
-  const run = await startRun(api, plan, overrides, options.requestedBy ?? userName(session), session.host.now());
+  const run = await startRun(
+    api,
+    plan,
+    overrides,
+    options.requestedBy ?? userName(session),
+    session.host.now(),
+  );
   if (!run.ok) return explainStale(api, run.failure, plan, desired);
   session.say(`\nRun ${run.value.id} started.`);
   const ended = await followRun(session, api, run.value);
@@ -133,10 +161,12 @@ async function applyPlan(
 
 async function conclude(session: Session, plan: Plan, run: Run): Promise<CliResult<Outcome>> {
   session.say(`\n${runText(session, run)}`);
-  if (run.state === "succeeded") return { ok: true, value: { exitCode: EXIT.done, json: { plan: planJson(plan), run } } };
+  if (run.state === "succeeded")
+    return { ok: true, value: { exitCode: EXIT.done, json: { plan: planJson(plan), run } } };
   const unfinished = run.actions.filter((action) => action.state !== "done");
   const lines = unfinished.map(
-    (action) => `  ${action.namespace}: ${action.kind} ${action.state}${action.error === null ? "" : `: ${action.error}`}`,
+    (action) =>
+      `  ${action.namespace}: ${action.kind} ${action.state}${action.error === null ? "" : `: ${action.error}`}`,
   );
   return fail(
     "runFailed",

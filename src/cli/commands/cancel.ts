@@ -13,14 +13,22 @@ export function defineCancel(program: Command, perform: Perform): void {
   const command = program
     .command("cancel")
     .summary("stop a run")
-    .description("Cancel a run. Namespaces before their cutover go back to where they were; those after it are finished.")
+    .description(
+      "Cancel a run. Namespaces before their cutover go back to where they were; those after it are finished.",
+    )
     .argument("<run>", "id of the run, as `apply` and `history` print it");
-  withHelp(withServerOptions(command), [["shardctl cancel <run>", "stop a run that `apply` started"]]).action(
-    (run: string, options: CommonOptions) => perform(options, (session) => cancel(session, run, options)),
+  withHelp(withServerOptions(command), [
+    ["shardctl cancel <run>", "stop a run that `apply` started"],
+  ]).action((run: string, options: CommonOptions) =>
+    perform(options, (session) => cancel(session, run, options)),
   );
 }
 
-async function cancel(session: Session, id: string, options: CommonOptions): Promise<CliResult<Outcome>> {
+async function cancel(
+  session: Session,
+  id: string,
+  options: CommonOptions,
+): Promise<CliResult<Outcome>> {
   const project = await loadProject(session.host, options);
   if (!project.ok) return project;
   const api = connectApi(session, project.value);
@@ -28,6 +36,7 @@ async function cancel(session: Session, id: string, options: CommonOptions): Pro
   const run = await api.value.cancelRun(id);
   if (!run.ok) return run;
   session.show(runText(session, run.value));
-  if (run.value.finishedAt === null) session.say(`It is being cancelled. Look at it with: shardctl status --run ${run.value.id}`);
+  if (run.value.finishedAt === null)
+    session.say(`It is being cancelled. Look at it with: shardctl status --run ${run.value.id}`);
   return { ok: true, value: { exitCode: EXIT.done, json: run.value } };
 }

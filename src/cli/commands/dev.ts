@@ -31,9 +31,14 @@ export function defineDev(program: Command, perform: Perform): void {
   const command = program
     .command("dev")
     .summary("start the local runtime")
-    .description("Start the local runtime (workerd), with durable state and every binding that the manifests name.")
+    .description(
+      "Start the local runtime (workerd), with durable state and every binding that the manifests name.",
+    )
     .option("--port <number>", "port on 127.0.0.1; 0 takes a free one", readPort, DEFAULT_PORT)
-    .option("--persist-to <folder>", "where the state is kept (default: .shardctl/state in the project)")
+    .option(
+      "--persist-to <folder>",
+      "where the state is kept (default: .shardctl/state in the project)",
+    )
     .option(
       "--tick <seconds>",
       "how often to reconcile, as the cron trigger does; 0: never (default: 10; with your own Worker 0)",
@@ -50,10 +55,17 @@ export function defineDev(program: Command, perform: Perform): void {
 
 async function dev(session: Session, options: DevOptions): Promise<CliResult<Outcome>> {
   const { host } = session;
-  const own = options.config !== undefined && WRANGLER_CONFIG.test(options.config) ? resolve(host.cwd, options.config) : null;
-  const project = await loadProject(host, own === null ? options : { ...options, config: undefined });
+  const own =
+    options.config !== undefined && WRANGLER_CONFIG.test(options.config)
+      ? resolve(host.cwd, options.config)
+      : null;
+  const project = await loadProject(
+    host,
+    own === null ? options : { ...options, config: undefined },
+  );
   if (!project.ok) return project;
-  const bindings = own === null ? await findBindings(host, project.value) : ({ ok: true, value: [] } as const);
+  const bindings =
+    own === null ? await findBindings(host, project.value) : ({ ok: true, value: [] } as const);
   if (!bindings.ok) return bindings;
   const { folder } = project.value;
   const interruption = host.interceptInterrupt();
@@ -63,7 +75,10 @@ async function dev(session: Session, options: DevOptions): Promise<CliResult<Out
       {
         folder,
         port: options.port,
-        persistTo: resolve(options.persistTo === undefined ? folder : host.cwd, options.persistTo ?? ".shardctl/state"),
+        persistTo: resolve(
+          options.persistTo === undefined ? folder : host.cwd,
+          options.persistTo ?? ".shardctl/state",
+        ),
         bindings: bindings.value,
         wranglerConfig: own,
         verbose: options.verbose === true,
@@ -72,7 +87,11 @@ async function dev(session: Session, options: DevOptions): Promise<CliResult<Out
     );
     if (!started.ok) return started;
     const tickS = options.tick ?? (own === null ? DEFAULT_TICK_S : 0);
-    announce(session, started.value, project.value, { bindings: bindings.value, isOwnWorker: own !== null, tickS });
+    announce(session, started.value, project.value, {
+      bindings: bindings.value,
+      isOwnWorker: own !== null,
+      tickS,
+    });
     return await waitForEnd(session, started.value, tickS * 1000, interruption.signal);
   } finally {
     interruption.release();
@@ -86,7 +105,12 @@ function announce(
   { bindings, isOwnWorker, tickS }: Pick<Announcement, "bindings" | "isOwnWorker" | "tickS">,
 ): void {
   if (session.json) {
-    const facts = { endpoint: server.endpoint, pid: process.pid, wranglerPid: server.wrangler.pid, bindings };
+    const facts = {
+      endpoint: server.endpoint,
+      pid: process.pid,
+      wranglerPid: server.wrangler.pid,
+      bindings,
+    };
     session.host.stdout.write(`${JSON.stringify(facts)}\n`);
     return;
   }
@@ -114,10 +138,19 @@ export interface Announcement {
 }
 
 /** What people read when the runtime is ready. A Worker of the user's own decides itself who may ask. */
-export function announcement({ endpoint, plain, folder, bindings, isOwnWorker, tickS }: Announcement): string {
+export function announcement({
+  endpoint,
+  plain,
+  folder,
+  bindings,
+  isOwnWorker,
+  tickS,
+}: Announcement): string {
   return [
     `The local runtime is ready at ${endpoint}`,
-    ...(bindings.length === 0 ? [] : [`Bindings: ${bindings.join(", ")}   (a new one in the manifests needs a restart)`]),
+    ...(bindings.length === 0
+      ? []
+      : [`Bindings: ${bindings.join(", ")}   (a new one in the manifests needs a restart)`]),
     "",
     tickS === 0
       ? "Nothing is reconciled by itself: --tick 10 calls the scheduled handler every 10 s."
@@ -135,7 +168,12 @@ export function announcement({ endpoint, plain, folder, bindings, isOwnWorker, t
   ].join("\n");
 }
 
-async function waitForEnd(session: Session, server: DevServer, tickMs: number, signal: AbortSignal): Promise<CliResult<Outcome>> {
+async function waitForEnd(
+  session: Session,
+  server: DevServer,
+  tickMs: number,
+  signal: AbortSignal,
+): Promise<CliResult<Outcome>> {
   const ticking = new AbortController();
   const ticks =
     tickMs === 0
@@ -154,7 +192,11 @@ async function waitForEnd(session: Session, server: DevServer, tickMs: number, s
   await ticks;
   await server.stop();
   if (exit !== null)
-    return fail("dev", `wrangler ended by itself: ${exit}.`, `The log is in ${server.logFile}. Start again: shardctl dev`);
+    return fail(
+      "dev",
+      `wrangler ended by itself: ${exit}.`,
+      `The log is in ${server.logFile}. Start again: shardctl dev`,
+    );
   session.say("Stopped.");
   // The document was printed when the runtime was ready.
   return { ok: true, value: { exitCode: EXIT.done, json: undefined } };
@@ -181,7 +223,9 @@ function readPort(text: string): number {
 async function findBindings(host: Host, project: Project): Promise<CliResult<readonly string[]>> {
   const loaded = await loadDesired(host, project, []);
   if (!loaded.ok) return loaded;
-  const bindings = [...new Set(loaded.value.namespaces.map((namespace) => namespace.object))].toSorted();
+  const bindings = [
+    ...new Set(loaded.value.namespaces.map((namespace) => namespace.object)),
+  ].toSorted();
   if (bindings.length > 0) return { ok: true, value: bindings };
   return fail(
     "manifests",

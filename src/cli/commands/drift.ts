@@ -24,9 +24,14 @@ export function defineDrift(program: Command, perform: Perform): void {
   const command = program
     .command("drift")
     .summary("show where live and the merged manifests part ways")
-    .description("Show drift: what reconciliation found at its last tick, since when, and what to do about it.")
+    .description(
+      "Show drift: what reconciliation found at its last tick, since when, and what to do about it.",
+    )
     .option("--now", "run a tick first, and wait for its end (needs a token with the role apply)")
-    .option("--exit-code", "exit with 2 when there is drift, with 1 when not everything could be looked at");
+    .option(
+      "--exit-code",
+      "exit with 2 when there is drift, with 1 when not everything could be looked at",
+    );
   withHelp(withServerOptions(command), [
     ["shardctl drift", "as of the last tick"],
     ["shardctl drift --now --exit-code", "look now, and fail when there is drift"],
@@ -39,10 +44,19 @@ async function drift(session: Session, options: DriftOptions): Promise<CliResult
   const api = connectApi(session, project.value);
   if (!api.ok) return api;
   const { environment } = project.value;
-  const report = options.now === true ? await lookNow(api.value, environment) : await api.value.drift(environment);
+  const report =
+    options.now === true
+      ? await lookNow(api.value, environment)
+      : await api.value.drift(environment);
   if (!report.ok) return report;
   session.show(driftText(session, report.value));
-  return { ok: true, value: { exitCode: options.exitCode === true ? judge(report.value) : EXIT.done, json: report.value } };
+  return {
+    ok: true,
+    value: {
+      exitCode: options.exitCode === true ? judge(report.value) : EXIT.done,
+      json: report.value,
+    },
+  };
 }
 
 async function lookNow(api: ApiClient, environment: string): Promise<CliResult<DriftReport>> {

@@ -27,12 +27,20 @@ export function defineHistory(program: Command, perform: Perform): void {
   const command = program
     .command("history")
     .summary("show what happened, runs, or the operations of one namespace")
-    .description("Show what happened in the environment, its runs, or the operations of one namespace. Newest first.")
+    .description(
+      "Show what happened in the environment, its runs, or the operations of one namespace. Newest first.",
+    )
     .argument("[namespace]", "the operations of this namespace; with --kind or --export its events")
-    .option("--object <binding>", "its Durable Object binding, when several have a namespace of this name")
+    .option(
+      "--object <binding>",
+      "its Durable Object binding, when several have a namespace of this name",
+    )
     .option("--runs", "show the runs of the reconciler")
     .addOption(new Option("--kind <kind>", "show only events of this kind").choices(EVENT_KINDS))
-    .option("--bookmarks", "with a namespace: where each participant can be restored to, from before each operation")
+    .option(
+      "--bookmarks",
+      "with a namespace: where each participant can be restored to, from before each operation",
+    )
     .option("--export", "print every event as one JSON text a line, oldest first");
   withHelp(withServerOptions(command), [
     ["shardctl history", "what happened last"],
@@ -44,7 +52,11 @@ export function defineHistory(program: Command, perform: Perform): void {
   );
 }
 
-async function history(session: Session, name: string | undefined, options: HistoryOptions): Promise<CliResult<Outcome>> {
+async function history(
+  session: Session,
+  name: string | undefined,
+  options: HistoryOptions,
+): Promise<CliResult<Outcome>> {
   const isOfEvents = options.kind !== undefined || options.export === true;
   if (options.runs === true && (isOfEvents || name !== undefined))
     return fail("usage", "--runs goes with no namespace, --kind or --export.");
@@ -57,9 +69,16 @@ async function history(session: Session, name: string | undefined, options: Hist
   const api = connectApi(session, project.value);
   if (!api.ok) return api;
   if (options.runs === true) return showRuns(session, api.value);
-  if (name !== undefined && !isOfEvents) return showOperations(session, api.value, project.value, name, options);
-  const filter = { environment: project.value.environment, namespace: name ?? null, kind: options.kind ?? null };
-  return options.export === true ? exportEvents(session, api.value, filter) : showEvents(session, api.value, filter);
+  if (name !== undefined && !isOfEvents)
+    return showOperations(session, api.value, project.value, name, options);
+  const filter = {
+    environment: project.value.environment,
+    namespace: name ?? null,
+    kind: options.kind ?? null,
+  };
+  return options.export === true
+    ? exportEvents(session, api.value, filter)
+    : showEvents(session, api.value, filter);
 }
 
 async function showRuns(session: Session, api: ApiClient): Promise<CliResult<Outcome>> {
@@ -80,7 +99,10 @@ async function showOperations(
   const operations = await api.history(name, object);
   if (!operations.ok) return operations;
   session.show(historyText(session, operations.value, options.bookmarks));
-  return { ok: true, value: { exitCode: EXIT.done, json: { namespace: name, operations: operations.value } } };
+  return {
+    ok: true,
+    value: { exitCode: EXIT.done, json: { namespace: name, operations: operations.value } },
+  };
 }
 
 interface Wanted {
@@ -89,7 +111,11 @@ interface Wanted {
   readonly kind: EventKind | null;
 }
 
-async function showEvents(session: Session, api: ApiClient, wanted: Wanted): Promise<CliResult<Outcome>> {
+async function showEvents(
+  session: Session,
+  api: ApiClient,
+  wanted: Wanted,
+): Promise<CliResult<Outcome>> {
   const events = await api.events(wanted);
   if (!events.ok) return events;
   session.show(eventsText(events.value));
@@ -97,14 +123,19 @@ async function showEvents(session: Session, api: ApiClient, wanted: Wanted): Pro
 }
 
 /** A page at a time, so that a broken connection costs one page and not the whole. */
-async function exportEvents(session: Session, api: ApiClient, wanted: Wanted): Promise<CliResult<Outcome>> {
+async function exportEvents(
+  session: Session,
+  api: ApiClient,
+  wanted: Wanted,
+): Promise<CliResult<Outcome>> {
   let after = 0;
   for (;;) {
     const page = await api.events({ ...wanted, after, limit: EXPORT_PAGE });
     if (!page.ok) return page;
     for (const event of page.value) session.host.stdout.write(`${JSON.stringify(event)}\n`);
     const last = page.value.at(-1);
-    if (last === undefined || last.id <= after) return { ok: true, value: { exitCode: EXIT.done, json: undefined } };
+    if (last === undefined || last.id <= after)
+      return { ok: true, value: { exitCode: EXIT.done, json: undefined } };
     after = last.id;
   }
 }

@@ -29,7 +29,10 @@ export function defineImport(program: Command, perform: Perform): void {
     .command("import")
     .summary("write manifests for what is live")
     .description("Write a manifest for each live namespace. A plan of them finds nothing to do.")
-    .option("--namespace <name>", "only this one; with --object also one that the reconciler has never seen")
+    .option(
+      "--namespace <name>",
+      "only this one; with --object also one that the reconciler has never seen",
+    )
     .option("--object <binding>", "only namespaces of this Durable Object binding")
     .option("--out <folder>", "where to write (default: the first manifests folder of the config)")
     .option("--force", "overwrite manifests that are there");
@@ -37,7 +40,9 @@ export function defineImport(program: Command, perform: Perform): void {
     ["shardctl import", "all that the reconciler knows"],
     ["shardctl import --namespace orders --object ORDERS", "one"],
     ["shardctl import --out imported", "beside the present manifests, to compare"],
-  ]).action((options: ImportOptions) => perform(options, (session) => importLive(session, options)));
+  ]).action((options: ImportOptions) =>
+    perform(options, (session) => importLive(session, options)),
+  );
 }
 
 async function importLive(session: Session, options: ImportOptions): Promise<CliResult<Outcome>> {
@@ -58,10 +63,15 @@ async function importLive(session: Session, options: ImportOptions): Promise<Cli
     const { name, object, disorder } = report.namespace;
     // A manifest of what a lost registry says would be applied one day.
     if (disorder) {
-      unreadable.push(`  ${name} (${object}): ${describeDisorder(disorder)}; see: ${repairCommand(name)}`);
+      unreadable.push(
+        `  ${name} (${object}): ${describeDisorder(disorder)}; see: ${repairCommand(name)}`,
+      );
       continue;
     }
-    const path = relative(session.host.cwd, join(session.host.cwd, out, `${report.namespace.name}.yaml`));
+    const path = relative(
+      session.host.cwd,
+      join(session.host.cwd, out, `${report.namespace.name}.yaml`),
+    );
     files.push({ path, text: renderManifest(specOfLive(report.namespace, path)) });
   }
   if (unreadable.length > 0)
@@ -82,11 +92,19 @@ async function importLive(session: Session, options: ImportOptions): Promise<Cli
     "Overwrite with --force, or write elsewhere with --out.",
   );
   if (!written.ok) return written;
-  session.show(`${files.map((file) => `Wrote ${file.path}`).join("\n")}\n\nCheck that they say what is live: shardctl plan`);
-  return { ok: true, value: { exitCode: EXIT.done, json: { written: files.map((file) => file.path) } } };
+  session.show(
+    `${files.map((file) => `Wrote ${file.path}`).join("\n")}\n\nCheck that they say what is live: shardctl plan`,
+  );
+  return {
+    ok: true,
+    value: { exitCode: EXIT.done, json: { written: files.map((file) => file.path) } },
+  };
 }
 
-async function findLive(api: ApiClient, options: ImportOptions): Promise<CliResult<readonly NamespaceReport[]>> {
+async function findLive(
+  api: ApiClient,
+  options: ImportOptions,
+): Promise<CliResult<readonly NamespaceReport[]>> {
   if (options.namespace !== undefined && options.object !== undefined) {
     const report = await api.namespace(options.namespace, options.object);
     return report.ok ? { ok: true, value: [report.value] } : report;

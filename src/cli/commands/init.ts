@@ -34,20 +34,40 @@ export function defineInit(program: Command, perform: Perform): void {
       `Write ${CONFIG_NAME} and ${MANIFEST_PATH} here, and what \`shardctl dev\` leaves behind into .gitignore. With --worker also a Worker that plans and applies. Overwrites nothing.`,
     )
     .option("--worker", "write a wrangler config, an entry file and a list of secrets")
-    .option("--binding <name...>", "Durable Object bindings of your classes (default: those of the manifests)")
-    .option("--class <name...>", "your classes, in the order of the bindings (default: ORDER_LINES is OrderLines)")
+    .option(
+      "--binding <name...>",
+      "Durable Object bindings of your classes (default: those of the manifests)",
+    )
+    .option(
+      "--class <name...>",
+      "your classes, in the order of the bindings (default: ORDER_LINES is OrderLines)",
+    )
     .option("--script <name>", "the Worker that has the classes, when it is another one")
-    .option("--name <name>", "name of the Worker (default: the folder's, or that of --script with -shardctl)")
+    .option(
+      "--name <name>",
+      "name of the Worker (default: the folder's, or that of --script with -shardctl)",
+    )
     .option("--out <folder>", "where the Worker goes (default: here, or control with --script)")
-    .option("--repository <owner/name>", "GitHub repository with the manifests, to follow it and its pull requests")
+    .option(
+      "--repository <owner/name>",
+      "GitHub repository with the manifests, to follow it and its pull requests",
+    )
     .option("--repository-id <number>", "GitHub's number of the repository")
     .option("--owner-id <number>", "GitHub's number of its owner");
   withHelp(command, [
     ["shardctl init", "start in an empty folder or an existing project"],
-    ["shardctl init --worker --binding ORDERS --class Orders", "a Worker with your class and shardctl in it"],
-    ["shardctl init --worker --binding ORDERS --script shop", "a Worker of its own, for a class in the Worker shop"],
+    [
+      "shardctl init --worker --binding ORDERS --class Orders",
+      "a Worker with your class and shardctl in it",
+    ],
+    [
+      "shardctl init --worker --binding ORDERS --script shop",
+      "a Worker of its own, for a class in the Worker shop",
+    ],
   ]).action((options: InitOptions) =>
-    perform(options, (session) => (options.worker === true ? initWorker(session, options) : init(session, options))),
+    perform(options, (session) =>
+      options.worker === true ? initWorker(session, options) : init(session, options),
+    ),
   );
 }
 
@@ -55,7 +75,11 @@ async function init(session: Session, options: InitOptions): Promise<CliResult<O
   const { json: _, worker: __, ...others } = options;
   const stray = Object.keys(others)[0];
   if (stray !== undefined)
-    return fail("usage", "Bindings, classes, names and repositories are those of a Worker.", "Add --worker.");
+    return fail(
+      "usage",
+      "Bindings, classes, names and repositories are those of a Worker.",
+      "Add --worker.",
+    );
   const files: readonly NewFile[] = [
     { path: CONFIG_NAME, text: initialConfig() },
     { path: MANIFEST_PATH, text: initialManifest() },
@@ -76,5 +100,8 @@ async function init(session: Session, options: InitOptions): Promise<CliResult<O
     ...(ignored.value.length === 0 ? [] : [`Added ${ignored.value.join(", ")} to .gitignore`]),
   ];
   session.show(`${lines.join("\n")}\n\n${NEXT_STEPS}`);
-  return { ok: true, value: { exitCode: EXIT.done, json: { written: paths, ignored: ignored.value } } };
+  return {
+    ok: true,
+    value: { exitCode: EXIT.done, json: { written: paths, ignored: ignored.value } },
+  };
 }

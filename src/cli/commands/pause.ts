@@ -28,60 +28,94 @@ export function definePause(program: Command, perform: Perform): void {
     .argument("[namespace]", "whose operation to hold")
     .option("--all", "everything that the reconciler does, in all its environments")
     .option("--reason <text>", "why; others see it (required)")
-    .option("--object <binding>", "its Durable Object binding, when several have a namespace of this name");
+    .option(
+      "--object <binding>",
+      "its Durable Object binding, when several have a namespace of this name",
+    );
   withHelp(withServerOptions(command), [
     ['shardctl pause orders --reason "black friday"', "hold the operation that runs in orders"],
     ['shardctl pause --all --reason "incident 7"', "stop everything"],
-  ]).action((name: string | undefined, options: PauseOptions) => perform(options, (session) => pause(session, name, options)));
+  ]).action((name: string | undefined, options: PauseOptions) =>
+    perform(options, (session) => pause(session, name, options)),
+  );
 }
 
 export function defineResume(program: Command, perform: Perform): void {
   const command = program
     .command("resume")
     .summary("resume what was paused")
-    .description("Resume the paused operation of a namespace. With --all, everything that `pause --all` has stopped.")
+    .description(
+      "Resume the paused operation of a namespace. With --all, everything that `pause --all` has stopped.",
+    )
     .argument("[namespace]", "whose operation to resume")
     .option("--all", "everything that `pause --all` has stopped; what was paused by name stays so")
-    .option("--object <binding>", "its Durable Object binding, when several have a namespace of this name");
+    .option(
+      "--object <binding>",
+      "its Durable Object binding, when several have a namespace of this name",
+    );
   withHelp(withServerOptions(command), [
     ["shardctl resume orders", "resume the operation in orders"],
     ["shardctl resume --all", "resume everything"],
-  ]).action((name: string | undefined, options: PauseOptions) => perform(options, (session) => resume(session, name, options)));
+  ]).action((name: string | undefined, options: PauseOptions) =>
+    perform(options, (session) => resume(session, name, options)),
+  );
 }
 
-async function pause(session: Session, name: string | undefined, options: PauseOptions): Promise<CliResult<Outcome>> {
+async function pause(
+  session: Session,
+  name: string | undefined,
+  options: PauseOptions,
+): Promise<CliResult<Outcome>> {
   const { reason } = options;
   if (reason === undefined || reason.trim() === "")
-    return fail("usage", "Say why, for those who find it paused: --reason <text>.", "See: shardctl pause --help");
+    return fail(
+      "usage",
+      "Say why, for those who find it paused: --reason <text>.",
+      "See: shardctl pause --help",
+    );
   const opened = await open(session, name, options, "pause");
   if (!opened.ok) return opened;
   const { api, object } = opened.value;
   if (name === undefined) return pauseAll(session, api, reason);
   const paused = await api.pauseOperation(name, object, reason);
   if (!paused.ok) return paused;
-  session.show(`${describe(name, paused.value)} is paused in step ${paused.value.step}: ${printable(reason)}`);
+  session.show(
+    `${describe(name, paused.value)} is paused in step ${paused.value.step}: ${printable(reason)}`,
+  );
   session.say(`It stays paused until: shardctl resume ${printable(name)}`);
   return { ok: true, value: { exitCode: EXIT.done, json: { operation: paused.value } } };
 }
 
-async function pauseAll(session: Session, api: ApiClient, reason: string): Promise<CliResult<Outcome>> {
+async function pauseAll(
+  session: Session,
+  api: ApiClient,
+  reason: string,
+): Promise<CliResult<Outcome>> {
   const paused = await api.pauseAll(reason);
   if (!paused.ok) return paused;
-  session.show(`Everything is paused by ${printable(paused.value.by)}: ${printable(paused.value.reason)}`);
+  session.show(
+    `Everything is paused by ${printable(paused.value.by)}: ${printable(paused.value.reason)}`,
+  );
   session.say(
     "Nothing new is applied. Running operations pause after their wave: those of runs within seconds, others at the next tick.\nResume with: shardctl resume --all",
   );
   return { ok: true, value: { exitCode: EXIT.done, json: { paused: paused.value } } };
 }
 
-async function resume(session: Session, name: string | undefined, options: PauseOptions): Promise<CliResult<Outcome>> {
+async function resume(
+  session: Session,
+  name: string | undefined,
+  options: PauseOptions,
+): Promise<CliResult<Outcome>> {
   const opened = await open(session, name, options, "resume");
   if (!opened.ok) return opened;
   const { api, object } = opened.value;
   if (name === undefined) {
     const resumed = await api.resumeAll();
     if (!resumed.ok) return resumed;
-    session.show("Everything is resumed: what waits is applied at the next tick. What was paused by name stays paused.");
+    session.show(
+      "Everything is resumed: what waits is applied at the next tick. What was paused by name stays paused.",
+    );
     return { ok: true, value: { exitCode: EXIT.done, json: { paused: null } } };
   }
   const resumed = await api.resumeOperation(name, object);
@@ -96,16 +130,27 @@ interface Opened {
   readonly object: string | null;
 }
 
-async function open(session: Session, name: string | undefined, options: PauseOptions, verb: string): Promise<CliResult<Opened>> {
+async function open(
+  session: Session,
+  name: string | undefined,
+  options: PauseOptions,
+  verb: string,
+): Promise<CliResult<Opened>> {
   if ((name === undefined) === (options.all !== true)) {
-    const message = name === undefined ? `Say what to ${verb}: a namespace, or --all.` : "Give a namespace or --all, not both.";
+    const message =
+      name === undefined
+        ? `Say what to ${verb}: a namespace, or --all.`
+        : "Give a namespace or --all, not both.";
     return fail("usage", message, `See: shardctl ${verb} --help`);
   }
   const project = await loadProject(session.host, options);
   if (!project.ok) return project;
   const api = connectApi(session, project.value);
   if (!api.ok) return api;
-  return { ok: true, value: { api: api.value, object: await objectOf(session, project.value, name, options.object) } };
+  return {
+    ok: true,
+    value: { api: api.value, object: await objectOf(session, project.value, name, options.object) },
+  };
 }
 
 async function objectOf(

@@ -31,9 +31,16 @@ export function definePlan(program: Command, perform: Perform): void {
     .argument("[paths...]", "manifests (default: those of the config)")
     .option("--exit-code", "exit with 2 when changes are pending, with 4 when a guard blocks them")
     .option("--moves", "list what each change moves between which members")
-    .option("--github", "in a workflow: show the plan in the pull request, as a comment and a check")
+    .option(
+      "--github",
+      "in a workflow: show the plan in the pull request, as a comment and a check",
+    )
     .option("--out <file>", "also write the plan to a file, for `apply --plan`")
-    .addOption(new Option("--format <format>", "how to print the plan").choices(["text", "markdown", "json"]).default("text"));
+    .addOption(
+      new Option("--format <format>", "how to print the plan")
+        .choices(["text", "markdown", "json"])
+        .default("text"),
+    );
   withHelp(withServerOptions(command), [
     ["shardctl plan", "what differs in the default environment"],
     ["shardctl plan -e production --exit-code", "a check for CI"],
@@ -45,7 +52,11 @@ export function definePlan(program: Command, perform: Perform): void {
   });
 }
 
-async function plan(session: Session, paths: readonly string[], options: PlanOptions): Promise<CliResult<Outcome>> {
+async function plan(
+  session: Session,
+  paths: readonly string[],
+  options: PlanOptions,
+): Promise<CliResult<Outcome>> {
   const project = await loadProject(session.host, options);
   if (!project.ok) return project;
   if (options.github === true) return planInActions(session, project.value, paths);
@@ -57,13 +68,25 @@ async function plan(session: Session, paths: readonly string[], options: PlanOpt
   const answer = await api.value.createPlan({ desired });
   if (!answer.ok) return answer;
   if (options.out !== undefined) {
-    const written = await writePlanFile(session.host.cwd, options.out, { plan: answer.value, desired });
+    const written = await writePlanFile(session.host.cwd, options.out, {
+      plan: answer.value,
+      desired,
+    });
     if (!written.ok) return written;
   }
-  session.show(options.format === "markdown" ? planMarkdown(answer.value) : planText(session, answer.value, options.moves));
+  session.show(
+    options.format === "markdown"
+      ? planMarkdown(answer.value)
+      : planText(session, answer.value, options.moves),
+  );
   if (options.out !== undefined)
-    session.say(`\nThe plan is in ${options.out}. Apply it with: shardctl apply --plan ${options.out}`);
-  return { ok: true, value: { exitCode: exitCodeOf(answer.value, options), json: planJson(answer.value) } };
+    session.say(
+      `\nThe plan is in ${options.out}. Apply it with: shardctl apply --plan ${options.out}`,
+    );
+  return {
+    ok: true,
+    value: { exitCode: exitCodeOf(answer.value, options), json: planJson(answer.value) },
+  };
 }
 
 function exitCodeOf(answer: Plan, options: PlanOptions): ExitCode {

@@ -41,29 +41,62 @@ export function defineRepair(program: Command, perform: Perform): void {
     )
     .argument("<namespace>", "which one")
     .option("--apply", "carry it out; asks first, unless --fingerprint says what was shown")
-    .option("--fingerprint <hash>", "with --apply: the plan that was shown, or nothing if it is another by now")
-    .option("--accept-loss <member>", "accept what is lost with this member; may be repeated", collect)
-    .option("--member <name>", "ask this object, too, when the root no longer knows it; may be repeated", collect)
-    .option("--object <binding>", "its Durable Object binding, when several have a namespace of this name")
-    .option("--exit-code", "exit with 2 when there is something to repair, with 4 when something stands against it");
+    .option(
+      "--fingerprint <hash>",
+      "with --apply: the plan that was shown, or nothing if it is another by now",
+    )
+    .option(
+      "--accept-loss <member>",
+      "accept what is lost with this member; may be repeated",
+      collect,
+    )
+    .option(
+      "--member <name>",
+      "ask this object, too, when the root no longer knows it; may be repeated",
+      collect,
+    )
+    .option(
+      "--object <binding>",
+      "its Durable Object binding, when several have a namespace of this name",
+    )
+    .option(
+      "--exit-code",
+      "exit with 2 when there is something to repair, with 4 when something stands against it",
+    );
   withHelp(withServerOptions(command), [
     ["shardctl repair orders", "what is out of step, and what would be done"],
     ["shardctl repair orders --apply", "show it, ask, and do it"],
     ["shardctl repair orders --apply --fingerprint <hash>", "exactly the plan that was shown"],
     ["shardctl repair orders --member orders-shard-0", "for a root that has forgotten its members"],
-  ]).action((name: string, options: RepairOptions) => perform(options, (session) => repair(session, name, options)));
+  ]).action((name: string, options: RepairOptions) =>
+    perform(options, (session) => repair(session, name, options)),
+  );
 }
 
-async function repair(session: Session, name: string, options: RepairOptions): Promise<CliResult<Outcome>> {
+async function repair(
+  session: Session,
+  name: string,
+  options: RepairOptions,
+): Promise<CliResult<Outcome>> {
   if (options.fingerprint !== undefined && options.apply !== true)
-    return fail("usage", "--fingerprint says which plan to apply: it goes with --apply.", "See: shardctl repair --help");
+    return fail(
+      "usage",
+      "--fingerprint says which plan to apply: it goes with --apply.",
+      "See: shardctl repair --help",
+    );
   const project = await loadProject(session.host, options);
   if (!project.ok) return project;
   const api = connectApi(session, project.value);
   if (!api.ok) return api;
   const object = await findObject(session.host, project.value, name, options.object);
-  const wanted: Wanted = { name, object, members: options.member ?? [], acceptLoss: options.acceptLoss ?? [] };
-  if (options.fingerprint !== undefined) return applyExactly(session, api.value, wanted, options.fingerprint);
+  const wanted: Wanted = {
+    name,
+    object,
+    members: options.member ?? [],
+    acceptLoss: options.acceptLoss ?? [],
+  };
+  if (options.fingerprint !== undefined)
+    return applyExactly(session, api.value, wanted, options.fingerprint);
   const planned = await api.value.planRepair(name, object, wanted);
   if (!planned.ok) return planned;
   const plan = planned.value;
@@ -73,16 +106,26 @@ async function repair(session: Session, name: string, options: RepairOptions): P
 }
 
 /** The plan was shown here, and is applied when it is approved here. */
-async function applyShown(session: Session, api: ApiClient, wanted: Wanted, plan: RepairPlan): Promise<CliResult<Outcome>> {
+async function applyShown(
+  session: Session,
+  api: ApiClient,
+  wanted: Wanted,
+  plan: RepairPlan,
+): Promise<CliResult<Outcome>> {
   if (plan.obstacles.length > 0) {
     const lines = plan.obstacles.map((obstacle) => `  ${obstacle}`).join("\n");
-    return fail("blocked", `Nothing was repaired: this stands against it.\n${lines}`, null, { plan });
+    return fail("blocked", `Nothing was repaired: this stands against it.\n${lines}`, null, {
+      plan,
+    });
   }
   if (!isApplicable(plan)) {
     session.say("Nothing to do.");
     return { ok: true, value: { exitCode: EXIT.done, json: { plan, outcome: null } } };
   }
-  const confirmed = await confirmApply(session, `Read the plan, then apply exactly it: ${applyCommand(plan, wanted)}`);
+  const confirmed = await confirmApply(
+    session,
+    `Read the plan, then apply exactly it: ${applyCommand(plan, wanted)}`,
+  );
   return confirmed.ok ? applyExactly(session, api, wanted, plan.fingerprint) : confirmed;
 }
 
@@ -102,7 +145,9 @@ async function applyExactly(
 /** Plans of manifests are not what is meant here. */
 function withWayOut(failure: CliFailure, name: string): CliFailure {
   const isOfPlan = failure.kind === "stalePlan" || failure.kind === "blocked";
-  return isOfPlan ? { ...failure, hint: `Look at the plan of now: shardctl repair ${name}` } : failure;
+  return isOfPlan
+    ? { ...failure, hint: `Look at the plan of now: shardctl repair ${name}` }
+    : failure;
 }
 
 function exitCodeOf(plan: RepairPlan, { exitCode }: RepairOptions): ExitCode {

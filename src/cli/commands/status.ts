@@ -21,17 +21,27 @@ export function defineStatus(program: Command, perform: Perform): void {
     .summary("show what is live, or how a run stands")
     .description("Show the live namespaces with rows, skew and health, or one run.")
     .argument("[namespace]", "only this one")
-    .option("--object <binding>", "its Durable Object binding, when several have a namespace of this name")
+    .option(
+      "--object <binding>",
+      "its Durable Object binding, when several have a namespace of this name",
+    )
     .option("--run <id>", "show a run and how far its actions are");
   withHelp(withServerOptions(command), [
     ["shardctl status", "all namespaces"],
     ["shardctl status orders", "one, with every member"],
     ["shardctl status --run <id>", "a run that `apply` started"],
-  ]).action((name: string | undefined, options: StatusOptions) => perform(options, (session) => status(session, name, options)));
+  ]).action((name: string | undefined, options: StatusOptions) =>
+    perform(options, (session) => status(session, name, options)),
+  );
 }
 
-async function status(session: Session, name: string | undefined, options: StatusOptions): Promise<CliResult<Outcome>> {
-  if (name !== undefined && options.run !== undefined) return fail("usage", "Give a namespace or --run, not both.");
+async function status(
+  session: Session,
+  name: string | undefined,
+  options: StatusOptions,
+): Promise<CliResult<Outcome>> {
+  if (name !== undefined && options.run !== undefined)
+    return fail("usage", "Give a namespace or --run, not both.");
   const project = await loadProject(session.host, options);
   if (!project.ok) return project;
   const api = connectApi(session, project.value);
@@ -43,15 +53,27 @@ async function status(session: Session, name: string | undefined, options: Statu
     return { ok: true, value: { exitCode: EXIT.done, json: run.value } };
   }
   const object =
-    name === undefined ? (options.object ?? null) : await findObject(session.host, project.value, name, options.object);
-  const filter = { ...(name === undefined ? {} : { name }), ...(object === null ? {} : { object }) };
+    name === undefined
+      ? (options.object ?? null)
+      : await findObject(session.host, project.value, name, options.object);
+  const filter = {
+    ...(name === undefined ? {} : { name }),
+    ...(object === null ? {} : { object }),
+  };
   const reports = await api.value.namespaces(filter);
   if (!reports.ok) return reports;
   if (name !== undefined && reports.value.length === 0) {
-    return fail("notFound", `No namespace '${name}' is known to ${api.value.endpoint}.`, "All that are known: shardctl status");
+    return fail(
+      "notFound",
+      `No namespace '${name}' is known to ${api.value.endpoint}.`,
+      "All that are known: shardctl status",
+    );
   }
   session.show(statusText(session, reports.value, name !== undefined));
   // A script that asks how things stand must not take "could not be read" for "all is well".
   const unread = reports.value.some((report) => report.kind === "failed");
-  return { ok: true, value: { exitCode: unread ? EXIT.error : EXIT.done, json: { namespaces: reports.value } } };
+  return {
+    ok: true,
+    value: { exitCode: unread ? EXIT.error : EXIT.done, json: { namespaces: reports.value } },
+  };
 }

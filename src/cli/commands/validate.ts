@@ -21,7 +21,9 @@ export function defineValidate(program: Command, perform: Perform): void {
     .description("Check all manifests and print every error as file:line:column: message.")
     .argument("[paths...]", "files and folders (default: those of the config)")
     .addOption(
-      new Option("--format <format>", "how to print errors; github makes annotations").choices(ERROR_FORMATS).default("text"),
+      new Option("--format <format>", "how to print errors; github makes annotations")
+        .choices(ERROR_FORMATS)
+        .default("text"),
     );
   withHelp(withProjectOptions(command), [
     ["shardctl validate", "the manifests of the config"],
@@ -34,7 +36,11 @@ export function defineValidate(program: Command, perform: Perform): void {
   });
 }
 
-async function validate(session: Session, paths: readonly string[], options: ValidateOptions): Promise<CliResult<Outcome>> {
+async function validate(
+  session: Session,
+  paths: readonly string[],
+  options: ValidateOptions,
+): Promise<CliResult<Outcome>> {
   const project = await loadProject(session.host, options);
   if (!project.ok) return project;
   const parsed = await parseProject(session.host, project.value, paths);
@@ -42,7 +48,11 @@ async function validate(session: Session, paths: readonly string[], options: Val
   const { desired, errors, fileCount } = parsed.value;
   if (fileCount === 0) {
     const roots = paths.length === 0 ? project.value.manifests : paths;
-    return fail("manifests", `There are no manifests (*.yaml) in ${roots.join(", ")}.`, "Write a first one with: shardctl init");
+    return fail(
+      "manifests",
+      `There are no manifests (*.yaml) in ${roots.join(", ")}.`,
+      "Write a first one with: shardctl init",
+    );
   }
   const namespaces = desired === null ? 0 : desired.namespaces.length;
   const json = { version: 1, valid: errors.length === 0, namespaces, files: fileCount, errors };
@@ -50,7 +60,9 @@ async function validate(session: Session, paths: readonly string[], options: Val
     const text = formatErrors(errors, options.format);
     if (options.format === "github") session.command(text);
     else session.show(text);
-    session.show(`${formatQuantity(errors.length, "error")} in ${formatQuantity(fileCount, "file")}.`);
+    session.show(
+      `${formatQuantity(errors.length, "error")} in ${formatQuantity(fileCount, "file")}.`,
+    );
     return { ok: true, value: { exitCode: EXIT.error, json } };
   }
   session.show(

@@ -7,7 +7,13 @@ import { type CliResult, fail } from "../failure.ts";
 import { type Host } from "../host.ts";
 import { findPort } from "./find-port.ts";
 import { type DevWorkerSources, generateDevWorker } from "./generate-worker.ts";
-import { type WranglerProcess, findWrangler, hasLoggedError, readLogTail, startWrangler } from "./run-wrangler.ts";
+import {
+  type WranglerProcess,
+  findWrangler,
+  hasLoggedError,
+  readLogTail,
+  startWrangler,
+} from "./run-wrangler.ts";
 import { DEV_FOLDER, removeRuntime, writeRuntime } from "./runtime-file.ts";
 import { lockState } from "./state-lock.ts";
 
@@ -34,10 +40,18 @@ const READY_TIMEOUT_MS = 60_000;
 const READY_POLL_MS = 150;
 const PROBE_TIMEOUT_MS = 5_000;
 
-export async function startDevServer(host: Host, options: DevOptions, signal: AbortSignal): Promise<CliResult<DevServer>> {
+export async function startDevServer(
+  host: Host,
+  options: DevOptions,
+  signal: AbortSignal,
+): Promise<CliResult<DevServer>> {
   const program = findWrangler(options.folder);
   if (program === null)
-    return fail("dev", "wrangler is not installed: it runs the local runtime.", "Install it: npm install --save-dev wrangler");
+    return fail(
+      "dev",
+      "wrangler is not installed: it runs the local runtime.",
+      "Install it: npm install --save-dev wrangler",
+    );
   const lock = await lockState(options.persistTo);
   if ("holder" in lock) {
     return fail(
@@ -64,10 +78,19 @@ export async function startDevServer(host: Host, options: DevOptions, signal: Ab
   };
 }
 
-async function startLocked(host: Host, program: string, options: DevOptions, signal: AbortSignal): Promise<CliResult<DevServer>> {
+async function startLocked(
+  host: Host,
+  program: string,
+  options: DevOptions,
+  signal: AbortSignal,
+): Promise<CliResult<DevServer>> {
   const port = await findPort(options.port);
   if (port === null)
-    return fail("dev", `Port ${options.port} is in use.`, "Stop what uses it, or take another: shardctl dev --port 0");
+    return fail(
+      "dev",
+      `Port ${options.port} is in use.`,
+      "Stop what uses it, or take another: shardctl dev --port 0",
+    );
   const folder = join(options.folder, DEV_FOLDER);
   await mkdir(folder, { recursive: true });
   const config = options.wranglerConfig ?? (await writeWorker(folder, options.bindings));
@@ -77,9 +100,14 @@ async function startLocked(host: Host, program: string, options: DevOptions, sig
   const trouble = await waitUntilReady(host, endpoint, wrangler, logFile, signal);
   if (trouble !== null) {
     await wrangler.stop();
-    if (signal.aborted) return fail("interrupted", "Interrupted before the local runtime was ready.");
+    if (signal.aborted)
+      return fail("interrupted", "Interrupted before the local runtime was ready.");
     const log = options.verbose ? "" : `\n${readLogTail(logFile)}`;
-    return fail("dev", `The local runtime did not start: ${trouble}.${log}`, `The whole log is in ${logFile}.`);
+    return fail(
+      "dev",
+      `The local runtime did not start: ${trouble}.${log}`,
+      `The whole log is in ${logFile}.`,
+    );
   }
   await writeRuntime(options.folder, { endpoint, pid: process.pid });
   const stop = async (): Promise<void> => {
@@ -91,8 +119,12 @@ async function startLocked(host: Host, program: string, options: DevOptions, sig
 
 async function writeWorker(folder: string, bindings: readonly string[]): Promise<string> {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const source = (path: string): string => fileURLToPath(new URL(`../../${path}.${extension}`, import.meta.url).href);
-  const sources: DevWorkerSources = { worker: source("server/dev"), objects: source("shards/index") };
+  const source = (path: string): string =>
+    fileURLToPath(new URL(`../../${path}.${extension}`, import.meta.url).href);
+  const sources: DevWorkerSources = {
+    worker: source("server/dev"),
+    objects: source("shards/index"),
+  };
   const entryName = `worker.${extension}`;
   const { entry, config } = generateDevWorker(bindings, sources, entryName);
   const configPath = join(folder, "wrangler.json");
@@ -125,10 +157,15 @@ async function waitUntilReady(
 
 async function answers(host: Host, endpoint: string): Promise<boolean> {
   try {
-    const response = await host.fetch(`${endpoint}/healthz`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
+    const response = await host.fetch(`${endpoint}/healthz`, {
+      signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
+    });
     await response.body?.cancel();
     // The API says that it is not well when it has not been ticked for long, as after a night: that is an answer.
-    return response.status < 500 || response.headers.get("content-type")?.includes("problem+json") === true;
+    return (
+      response.status < 500 ||
+      response.headers.get("content-type")?.includes("problem+json") === true
+    );
   } catch {
     // Not listening yet is what we are waiting out; a lasting reason shows as the end of wrangler or the timeout.
     return false;

@@ -7,7 +7,9 @@ const HOST = "127.0.0.1";
 export function findPort(port: number): Promise<number | null> {
   return new Promise((resolve, reject) => {
     const server = createServer();
-    server.once("error", (error: NodeJS.ErrnoException) => (error.code === "EADDRINUSE" ? resolve(null) : reject(error)));
+    server.once("error", (error: NodeJS.ErrnoException) =>
+      error.code === "EADDRINUSE" ? resolve(null) : reject(error),
+    );
     server.listen({ port, host: HOST, exclusive: true }, () => {
       const address = server.address();
       const found = typeof address === "object" && address !== null ? address.port : null;

@@ -16,12 +16,18 @@ export interface TickOptions {
 }
 
 /** Ticks at once, and then that long after each tick has ended. Never throws. */
-export async function keepTicking(host: Host, { endpoint, intervalMs, say }: TickOptions, signal: AbortSignal): Promise<void> {
+export async function keepTicking(
+  host: Host,
+  { endpoint, intervalMs, say }: TickOptions,
+  signal: AbortSignal,
+): Promise<void> {
   let wasWell = true;
   while (!signal.aborted) {
     const trouble = await tick(host, endpoint, signal);
     if (trouble !== null && wasWell && !signal.aborted)
-      say(`A tick failed: ${trouble}. Nothing is reconciled until one works; the next is in ${intervalMs / 1000} s.`);
+      say(
+        `A tick failed: ${trouble}. Nothing is reconciled until one works; the next is in ${intervalMs / 1000} s.`,
+      );
     wasWell = trouble === null;
     await host.sleep(intervalMs, signal);
   }

@@ -31,12 +31,15 @@ export async function removeRuntime(projectFolder: string, pid: number): Promise
 /** The note, or null when there is none. */
 export async function readRuntime(projectFolder: string): Promise<DevRuntime | null> {
   try {
-    const note = JSON.parse(await readFile(runtimePath(projectFolder), "utf8")) as Partial<DevRuntime>;
+    const note = JSON.parse(
+      await readFile(runtimePath(projectFolder), "utf8"),
+    ) as Partial<DevRuntime>;
     const { endpoint, pid } = note;
     return typeof endpoint === "string" && typeof pid === "number" ? { endpoint, pid } : null;
   } catch (error) {
     // No note, or one that was half written when its process was killed: nothing is known to run.
-    if ((error as NodeJS.ErrnoException).code === "ENOENT" || error instanceof SyntaxError) return null;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT" || error instanceof SyntaxError)
+      return null;
     throw error;
   }
 }

@@ -52,11 +52,19 @@ const EVENT_BYTES_MAX = 30 * 1024 * 1024;
 export async function openActions(session: Session): Promise<CliResult<Actions>> {
   const { env } = session.host;
   if (env["GITHUB_ACTIONS"] !== "true") {
-    return fail("usage", "--github is for GitHub Actions, and this is no workflow run.", "Leave it out here: shardctl plan");
+    return fail(
+      "usage",
+      "--github is for GitHub Actions, and this is no workflow run.",
+      "Leave it out here: shardctl plan",
+    );
   }
   const token = env["GITHUB_TOKEN"]?.trim() ?? "";
   if (token === "") {
-    return fail("usage", "GITHUB_TOKEN is not set.", "Give it to the step:  env: { GITHUB_TOKEN: ${{ github.token }} }");
+    return fail(
+      "usage",
+      "GITHUB_TOKEN is not set.",
+      "Give it to the step:  env: { GITHUB_TOKEN: ${{ github.token }} }",
+    );
   }
   const text = await readEventFile(env["GITHUB_EVENT_PATH"] ?? "");
   if (!text.ok) return text;
@@ -79,25 +87,40 @@ export async function openActions(session: Session): Promise<CliResult<Actions>>
       github,
       summarize: (markdown) => summarize(env["GITHUB_STEP_SUMMARY"], markdown),
       output: ({ outcome, hasChanges, fingerprint }) =>
-        append(env["GITHUB_OUTPUT"], formatOutputs({ outcome, has_changes: String(hasChanges), fingerprint: fingerprint ?? "" })),
+        append(
+          env["GITHUB_OUTPUT"],
+          formatOutputs({
+            outcome,
+            has_changes: String(hasChanges),
+            fingerprint: fingerprint ?? "",
+          }),
+        ),
     },
   };
 }
 
 /** GitHub's no, as the command's. */
 export function failGithub({ message, kind }: GithubFailure): ReturnType<typeof fail> {
-  const hint = kind === "forbidden" ? "Add it to the workflow's `permissions:`; docs/github.md has them all." : null;
+  const hint =
+    kind === "forbidden"
+      ? "Add it to the workflow's `permissions:`; docs/github.md has them all."
+      : null;
   return fail("server", message, hint);
 }
 
 async function readEventFile(path: string): Promise<CliResult<string>> {
-  if (path === "") return fail("usage", "GITHUB_EVENT_PATH is not set, so the event of this run is not known.");
+  if (path === "")
+    return fail("usage", "GITHUB_EVENT_PATH is not set, so the event of this run is not known.");
   try {
     const bytes = await readFile(path);
-    if (bytes.byteLength > EVENT_BYTES_MAX) return fail("usage", `The event of this run has ${bytes.byteLength} bytes.`);
+    if (bytes.byteLength > EVENT_BYTES_MAX)
+      return fail("usage", `The event of this run has ${bytes.byteLength} bytes.`);
     return { ok: true, value: bytes.toString("utf8") };
   } catch (error) {
-    return fail("usage", `The event of this run cannot be read: ${error instanceof Error ? error.message : String(error)}.`);
+    return fail(
+      "usage",
+      `The event of this run cannot be read: ${error instanceof Error ? error.message : String(error)}.`,
+    );
   }
 }
 

@@ -29,7 +29,15 @@ import type { Project } from "../project.ts";
 import type { Outcome, Session } from "../session.ts";
 import { planText, runText } from "../views.ts";
 import { type Actions, openActions } from "./actions.ts";
-import { type EndingFlow, end, endHeld, endIgnored, endRun, endStale, writeComment } from "./end-apply.ts";
+import {
+  type EndingFlow,
+  end,
+  endHeld,
+  endIgnored,
+  endRun,
+  endStale,
+  writeComment,
+} from "./end-apply.ts";
 import { findOutdated } from "./find-outdated.ts";
 import { type ApplyFlow, prepareApply } from "./prepare-apply.ts";
 import type { ReleaseOrder } from "./read-release.ts";
@@ -44,7 +52,11 @@ const RIVAL_PAUSE_MS = 5_000;
 const PROGRESS_PAUSE_FIRST_MS = 15_000;
 const PROGRESS_PAUSE_LONGEST_MS = 5 * 60_000;
 
-export async function applyInActions(session: Session, project: Project, paths: readonly string[]): Promise<CliResult<Outcome>> {
+export async function applyInActions(
+  session: Session,
+  project: Project,
+  paths: readonly string[],
+): Promise<CliResult<Outcome>> {
   const opened = await openActions(session);
   if (!opened.ok) return opened;
   const result = await applyUntilEnd(session, opened.value, project, paths);
@@ -83,8 +95,12 @@ async function tryApply(prepared: ApplyFlow): Promise<CliResult<Outcome | "again
   if (!active.ok) return active;
   const own = active.value.find((run) => isOwn(flow, run));
   if (own !== undefined) return attach(flow, own);
-  const reviewed = pull === null ? null : findReviewed(listed?.value.reviews ?? [], pull, flow.release);
-  const planned = reviewed === null ? await api.createPlan({ desired }) : await planAgain(api, desired, reviewed.fingerprint);
+  const reviewed =
+    pull === null ? null : findReviewed(listed?.value.reviews ?? [], pull, flow.release);
+  const planned =
+    reviewed === null
+      ? await api.createPlan({ desired })
+      : await planAgain(api, desired, reviewed.fingerprint);
   if (!planned.ok) return planned;
   const plan = planned.value;
   flow.session.show(planText(flow.session, plan));
@@ -97,10 +113,15 @@ async function tryApply(prepared: ApplyFlow): Promise<CliResult<Outcome | "again
 }
 
 /** What the pull request has shown, or what was released there, or nothing. */
-async function applyAsShown(flow: EndingFlow, plan: Plan, reviewed: Review | null): Promise<CliResult<Outcome | "again">> {
+async function applyAsShown(
+  flow: EndingFlow,
+  plan: Plan,
+  reviewed: Review | null,
+): Promise<CliResult<Outcome | "again">> {
   const outdated = await findOutdated(flow.actions.github, flow, plan);
   if (!outdated.ok) return outdated;
-  if (outdated.value.length > 0) return endHeld(flow, plan, describeOutdated(flow, outdated.value), "superseded", EXIT.done);
+  if (outdated.value.length > 0)
+    return endHeld(flow, plan, describeOutdated(flow, outdated.value), "superseded", EXIT.done);
   const shown = await showAgain(flow, plan, reviewed);
   if (!shown.ok) return shown;
   const overrides = await releaseIfAsked(flow, plan, reviewed);
@@ -108,7 +129,9 @@ async function applyAsShown(flow: EndingFlow, plan: Plan, reviewed: Review | nul
   if (overrides.value === "otherPlan") return endStale(flow, plan, reviewed);
   const blocks = standingBlocks(plan, overrides.value);
   if (blocks.length > 0) {
-    const message = blocks.map(({ namespace, message: why }) => `${namespace ?? "The plan"}: ${why}.`).join(" ");
+    const message = blocks
+      .map(({ namespace, message: why }) => `${namespace ?? "The plan"}: ${why}.`)
+      .join(" ");
     return endHeld(flow, plan, message, "blocked", EXIT.blocked);
   }
   return startAndFollow(flow, plan, reviewed, overrides.value);
@@ -131,15 +154,29 @@ async function attach(flow: EndingFlow, run: Run): Promise<CliResult<Outcome>> {
 }
 
 /** What the pull request's own commit was shown; for a release, the plan that it names. */
-function findReviewed(reviews: readonly Review[], pull: Pull, release: ReleaseOrder | null): Review | null {
-  if (release !== null) return reviews.find(({ fingerprint }) => fingerprint === release.fingerprint) ?? null;
+function findReviewed(
+  reviews: readonly Review[],
+  pull: Pull,
+  release: ReleaseOrder | null,
+): Review | null {
+  if (release !== null)
+    return reviews.find(({ fingerprint }) => fingerprint === release.fingerprint) ?? null;
   return reviews.find(({ headSha }) => headSha === pull.headSha) ?? null;
 }
 
 /** A plan that differs from the reviewed one is told to the Worker too: a person can then release it. */
-async function showAgain({ api, actions, pull, sha }: EndingFlow, plan: Plan, reviewed: Review | null): Promise<CliResult<null>> {
+async function showAgain(
+  { api, actions, pull, sha }: EndingFlow,
+  plan: Plan,
+  reviewed: Review | null,
+): Promise<CliResult<null>> {
   if (pull === null || plan.fingerprint === reviewed?.fingerprint) return { ok: true, value: null };
-  const stored = await api.putReview({ fingerprint: plan.fingerprint, pull: pull.number, headSha: sha, runUrl: actions.runUrl });
+  const stored = await api.putReview({
+    fingerprint: plan.fingerprint,
+    pull: pull.number,
+    headSha: sha,
+    runUrl: actions.runUrl,
+  });
   return stored.ok ? { ok: true, value: null } : stored;
 }
 
@@ -151,7 +188,8 @@ async function releaseIfAsked(
 ): Promise<CliResult<readonly Guard[] | "otherPlan">> {
   if (release === null) return { ok: true, value: reviewed?.release?.overrides ?? [] };
   // A plan that the pull request has not shown before cannot have been read in it: it is shown now.
-  if (release.fingerprint !== plan.fingerprint || reviewed === null) return { ok: true, value: "otherPlan" };
+  if (release.fingerprint !== plan.fingerprint || reviewed === null)
+    return { ok: true, value: "otherPlan" };
   const { fingerprint, releasedBy, overrides } = release;
   const stored = await api.releasePlan(release.pull.number, { fingerprint, releasedBy, overrides });
   return stored.ok ? { ok: true, value: stored.value.release?.overrides ?? [] } : stored;
@@ -169,18 +207,24 @@ async function startAndFollow(
   if (started.ok) return follow(flow, plan, started.value);
   const { kind } = started.failure;
   if (kind === "stalePlan") return endStale(flow, plan, reviewed);
-  if (kind === "blocked") return endHeld(flow, plan, started.failure.message, "blocked", EXIT.blocked);
+  if (kind === "blocked")
+    return endHeld(flow, plan, started.failure.message, "blocked", EXIT.blocked);
   if (kind === "locked") return findRival(flow, plan, started.failure.message);
   return started;
 }
 
 /** A run that began since we looked, or one of another environment with the same namespaces. */
-async function findRival(flow: EndingFlow, plan: Plan, message: string): Promise<CliResult<Outcome | "again">> {
+async function findRival(
+  flow: EndingFlow,
+  plan: Plan,
+  message: string,
+): Promise<CliResult<Outcome | "again">> {
   const active = await flow.api.runs({ isActive: true });
   if (!active.ok) return active;
   const own = new Set(plan.changes.map(({ namespace }) => namespace));
   const rival = active.value.find(
-    ({ environment, actions }) => environment === plan.environment || actions.some(({ namespace }) => own.has(namespace)),
+    ({ environment, actions }) =>
+      environment === plan.environment || actions.some(({ namespace }) => own.has(namespace)),
   );
   if (rival !== undefined) return waitForRival(flow, plan, rival, message);
   await flow.session.host.sleep(RIVAL_PAUSE_MS);
@@ -193,9 +237,18 @@ function describeRival({ id, environment, requestedBy, origin }: Run): string {
 }
 
 /** The run that is in the way goes on in the Worker, whoever started it: it is watched to its end, and then this one is planned anew. */
-async function waitForRival(flow: EndingFlow, plan: Plan, rival: Run, message: string): Promise<CliResult<Outcome | "again">> {
+async function waitForRival(
+  flow: EndingFlow,
+  plan: Plan,
+  rival: Run,
+  message: string,
+): Promise<CliResult<Outcome | "again">> {
   flow.session.say(`\n${message}\nIt is waited for.`);
-  const posted = await writeComment(flow, { kind: "held", message: `${message} This is tried again when it has ended.`, plan });
+  const posted = await writeComment(flow, {
+    kind: "held",
+    message: `${message} This is tried again when it has ended.`,
+    plan,
+  });
   if (!posted.ok) return posted;
   const ended = await followRun(flow.session, flow.api, rival);
   return ended.ok ? { ok: true, value: "again" } : ended;
@@ -224,7 +277,9 @@ async function endUnchanged(flow: EndingFlow, plan: Plan): Promise<CliResult<Out
   const { api, pull, project, session } = flow;
   const runs = pull === null ? null : await api.runs({ environment: project.environment });
   if (runs !== null && !runs.ok) return runs;
-  const own = runs?.value.find(({ origin }) => origin?.pull === pull?.number && origin?.commit === flow.sha);
+  const own = runs?.value.find(
+    ({ origin }) => origin?.pull === pull?.number && origin?.commit === flow.sha,
+  );
   if (own !== undefined) return follow(flow, plan, own);
   session.say("Nothing to do: live is what the manifests say.");
   const posted = await writeComment(flow, { kind: "planned", plan }, false);

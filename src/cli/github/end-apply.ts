@@ -18,7 +18,12 @@ export interface EndingFlow extends ApplyFlow {
   readonly isWorkerPosting: boolean;
 }
 
-const OUTCOMES = { running: "error", succeeded: "applied", failed: "failed", cancelled: "cancelled" } as const;
+const OUTCOMES = {
+  running: "error",
+  succeeded: "applied",
+  failed: "failed",
+  cancelled: "cancelled",
+} as const;
 
 export async function endRun(flow: EndingFlow, plan: Plan, run: Run): Promise<CliResult<Outcome>> {
   const state: CommentState = { kind: "run", plan, run };
@@ -26,14 +31,26 @@ export async function endRun(flow: EndingFlow, plan: Plan, run: Run): Promise<Cl
   const posted = await writeComment(flow, state);
   if (!posted.ok) return posted;
   const isDone = run.state === "succeeded";
-  return end(flow, OUTCOMES[run.state], plan, isDone ? EXIT.done : EXIT.error, { plan: planJson(plan), run });
+  return end(flow, OUTCOMES[run.state], plan, isDone ? EXIT.done : EXIT.error, {
+    plan: planJson(plan),
+    run,
+  });
 }
 
-export async function endStale(flow: EndingFlow, plan: Plan, reviewed: Review | null): Promise<CliResult<Outcome>> {
+export async function endStale(
+  flow: EndingFlow,
+  plan: Plan,
+  reviewed: Review | null,
+): Promise<CliResult<Outcome>> {
   const { api, session, pull } = flow;
   const before = reviewed === null ? null : await api.plan(reviewed.fingerprint);
   const moved = before?.ok ? describePlanDifference(before.value, plan) : [];
-  const state: CommentState = { kind: "stale", reviewed: reviewed?.fingerprint ?? null, moved, plan };
+  const state: CommentState = {
+    kind: "stale",
+    reviewed: reviewed?.fingerprint ?? null,
+    moved,
+    plan,
+  };
   const why =
     pull === null
       ? "no pull request has shown this commit's plan. Open one, or apply it with a token of a person: shardctl apply"
@@ -60,7 +77,11 @@ export async function endHeld(
   return posted.ok ? end(flow, outcome, plan, exitCode) : posted;
 }
 
-export async function endIgnored(session: Session, actions: Actions, why: string): Promise<CliResult<Outcome>> {
+export async function endIgnored(
+  session: Session,
+  actions: Actions,
+  why: string,
+): Promise<CliResult<Outcome>> {
   session.show(why);
   await actions.output({ outcome: "ignored", hasChanges: false, fingerprint: null });
   return { ok: true, value: { exitCode: EXIT.done, json: { ignored: why } } };
@@ -73,17 +94,43 @@ export async function end(
   exitCode: ExitCode,
   json: unknown = { plan: planJson(plan), run: null },
 ): Promise<CliResult<Outcome>> {
-  await actions.output({ outcome, hasChanges: plan.changes.length > 0, fingerprint: plan.fingerprint });
+  await actions.output({
+    outcome,
+    hasChanges: plan.changes.length > 0,
+    fingerprint: plan.fingerprint,
+  });
   return { ok: true, value: { exitCode, json } };
 }
 
-export async function writeComment(flow: EndingFlow, state: CommentState, createIfAbsent = true): Promise<CliResult<null>> {
+export async function writeComment(
+  flow: EndingFlow,
+  state: CommentState,
+  createIfAbsent = true,
+): Promise<CliResult<null>> {
   if (flow.pull === null || flow.isWorkerPosting) return { ok: true, value: null };
-  const place = { pull: flow.pull.number, headSha: flow.pull.headSha, environment: flow.project.environment };
-  const posted = await postComment(flow.session, flow.actions, place, state, { createIfAbsent, onlyWhileOpen: false });
+  const place = {
+    pull: flow.pull.number,
+    headSha: flow.pull.headSha,
+    environment: flow.project.environment,
+  };
+  const posted = await postComment(flow.session, flow.actions, place, state, {
+    createIfAbsent,
+    onlyWhileOpen: false,
+  });
   return posted.ok ? { ok: true, value: null } : posted;
 }
 
-function contextOf({ project, pull, sha, actions, session }: EndingFlow): Parameters<typeof renderComment>[1] {
-  return { environment: project.environment, headSha: pull?.headSha ?? sha, url: actions.runUrl, now: session.host.now() };
+function contextOf({
+  project,
+  pull,
+  sha,
+  actions,
+  session,
+}: EndingFlow): Parameters<typeof renderComment>[1] {
+  return {
+    environment: project.environment,
+    headSha: pull?.headSha ?? sha,
+    url: actions.runUrl,
+    now: session.host.now(),
+  };
 }

@@ -28,14 +28,25 @@ export async function findOutdated(
   const commit = await github.commit(sha);
   if (!commit.ok) return failGithub(commit.failure);
   const folders = manifests.map((folder) => atRepositoryRoot(prefix, folder));
-  const [before, now] = [await listBlobs(github, commit.value, folders), await listBlobs(github, head.value, folders)];
+  const [before, now] = [
+    await listBlobs(github, commit.value, folders),
+    await listBlobs(github, head.value, folders),
+  ];
   if (!before.ok) return failGithub(before.failure);
   if (!now.ok) return failGithub(now.failure);
-  const paths = [...new Set(plan.changes.map(({ source }) => atRepositoryRoot(prefix, source.file)))].toSorted();
+  const paths = [
+    ...new Set(plan.changes.map(({ source }) => atRepositoryRoot(prefix, source.file))),
+  ].toSorted();
   const unknown = paths.find((path) => !before.value.has(path));
   if (unknown !== undefined)
-    return fail("manifests", `${unknown} is not in commit ${sha}, so it cannot be compared with ${branch}.`);
-  return { ok: true, value: paths.filter((path) => now.value.get(path) !== before.value.get(path)) };
+    return fail(
+      "manifests",
+      `${unknown} is not in commit ${sha}, so it cannot be compared with ${branch}.`,
+    );
+  return {
+    ok: true,
+    value: paths.filter((path) => now.value.get(path) !== before.value.get(path)),
+  };
 }
 
 async function listBlobs(

@@ -44,7 +44,11 @@ interface Flow {
   readonly prefix: string;
 }
 
-export async function planInActions(session: Session, project: Project, paths: readonly string[]): Promise<CliResult<Outcome>> {
+export async function planInActions(
+  session: Session,
+  project: Project,
+  paths: readonly string[],
+): Promise<CliResult<Outcome>> {
   const opened = await openActions(session);
   if (!opened.ok) return opened;
   const actions = opened.value;
@@ -56,16 +60,34 @@ export async function planInActions(session: Session, project: Project, paths: r
 
 async function planEvent(flow: Flow, paths: readonly string[]): Promise<CliResult<Outcome>> {
   const { event } = flow.actions;
-  if (event.kind === "comment") return fail("usage", "A comment is no event to plan for.", "Use it for: shardctl apply --github");
+  if (event.kind === "comment")
+    return fail(
+      "usage",
+      "A comment is no event to plan for.",
+      "Use it for: shardctl apply --github",
+    );
   const parsed = await parseProject(flow.session.host, flow.project, paths);
   if (!parsed.ok) return parsed;
-  const errors = parsed.value.errors.map((error) => ({ ...error, file: atRepositoryRoot(flow.prefix, error.file) }));
-  const desired = parsed.value.desired === null ? null : withRootedSources(parsed.value.desired, flow.prefix);
-  if (event.kind !== "pullRequest") return desired === null ? failCommit(flow, errors) : planCommit(flow, desired);
-  if (event.isFork) return desired === null ? failInvalid(flow, errors) : endValidated(flow, desired, "it comes from a fork");
-  const place: PullPlace = { pull: event.pull, headSha: event.headSha, environment: flow.project.environment };
+  const errors = parsed.value.errors.map((error) => ({
+    ...error,
+    file: atRepositoryRoot(flow.prefix, error.file),
+  }));
+  const desired =
+    parsed.value.desired === null ? null : withRootedSources(parsed.value.desired, flow.prefix);
+  if (event.kind !== "pullRequest")
+    return desired === null ? failCommit(flow, errors) : planCommit(flow, desired);
+  if (event.isFork)
+    return desired === null
+      ? failInvalid(flow, errors)
+      : endValidated(flow, desired, "it comes from a fork");
+  const place: PullPlace = {
+    pull: event.pull,
+    headSha: event.headSha,
+    environment: flow.project.environment,
+  };
   if (desired === null) return showInvalid(flow, place, errors);
-  if (flow.project.endpoint === null) return endValidated(flow, desired, "no Worker is configured for this environment");
+  if (flow.project.endpoint === null)
+    return endValidated(flow, desired, "no Worker is configured for this environment");
   return planPull(flow, event, place, desired);
 }
 
@@ -79,7 +101,9 @@ async function planPull(
   const files = await actions.github.pullFiles(event.pull);
   if (!files.ok) return failGithub(files.failure);
   const folders = project.manifests.map((folder) => atRepositoryRoot(flow.prefix, folder));
-  const isTouched = !files.value.isComplete || folders.some((folder) => touchesManifests(files.value.paths, folder));
+  const isTouched =
+    !files.value.isComplete ||
+    folders.some((folder) => touchesManifests(files.value.paths, folder));
   if (!isTouched) {
     const old = await actions.github.commentsWith(event.pull, planMarker(place.environment));
     if (!old.ok) return failGithub(old.failure);
@@ -95,7 +119,9 @@ async function planPull(
   await actions.summarize(renderPlanMarkdown(plan, { lengthMax: SUMMARY_LENGTH_MAX }));
   const shown = await showPlan(flow, api.value, place, { plan, desired, isTouched });
   if (!shown.ok) return shown;
-  return shown.value === "posted" ? end(flow, outcomeOf(plan, isTouched), plan) : endUnposted(flow, shown.value, plan);
+  return shown.value === "posted"
+    ? end(flow, outcomeOf(plan, isTouched), plan)
+    : endUnposted(flow, shown.value, plan);
 }
 
 interface Shown {
@@ -126,18 +152,33 @@ async function showPlan(
     const standing = await findStanding(actions, place);
     if (!standing.ok || standing.value !== "posted") return standing;
   }
-  const stored = await api.putReview({ fingerprint: plan.fingerprint, pull, headSha, runUrl: actions.runUrl });
+  const stored = await api.putReview({
+    fingerprint: plan.fingerprint,
+    pull,
+    headSha,
+    runUrl: actions.runUrl,
+  });
   return stored.ok ? { ok: true, value: "posted" } : stored;
 }
 
-async function showInvalid(flow: Flow, place: PullPlace, errors: readonly ManifestError[]): Promise<CliResult<Outcome>> {
+async function showInvalid(
+  flow: Flow,
+  place: PullPlace,
+  errors: readonly ManifestError[],
+): Promise<CliResult<Outcome>> {
   const poster = await findPoster(flow, place);
   if (poster === "worker") {
     flow.session.say(WORKER_POSTS);
     return failInvalid(flow, errors);
   }
   const rules = { createIfAbsent: poster === "caller", onlyWhileOpen: true };
-  const comment = await postComment(flow.session, flow.actions, place, { kind: "invalid", errors }, rules);
+  const comment = await postComment(
+    flow.session,
+    flow.actions,
+    place,
+    { kind: "invalid", errors },
+    rules,
+  );
   if (!comment.ok) return comment;
   if (comment.value !== "posted") return endUnposted(flow, comment.value, null);
   const check = await postCheck(flow.session, flow.actions, place, { kind: "invalid", errors });
@@ -153,7 +194,9 @@ async function findPoster(
   const api = connectApi(session, project);
   const known = api.ok ? await api.value.reviews(environment, pull) : api;
   if (known.ok) return known.value.postedBy;
-  session.warn(`The Worker does not say who keeps the comment, so none is made: ${known.failure.message}`);
+  session.warn(
+    `The Worker does not say who keeps the comment, so none is made: ${known.failure.message}`,
+  );
   return "unknown";
 }
 
@@ -165,7 +208,13 @@ async function showUnplanned(
   const { message } = failed.failure;
   // An old plan must not look like the plan of this commit.
   const rules = { createIfAbsent: false, onlyWhileOpen: true };
-  const comment = await postComment(flow.session, flow.actions, place, { kind: "unplanned", message }, rules);
+  const comment = await postComment(
+    flow.session,
+    flow.actions,
+    place,
+    { kind: "unplanned", message },
+    rules,
+  );
   if (!comment.ok) return comment;
   if (comment.value !== "posted") return failed;
   const check = await postCheck(flow.session, flow.actions, place, { kind: "unplanned", message });
@@ -184,32 +233,53 @@ async function planCommit(flow: Flow, desired: DesiredState): Promise<CliResult<
   return check.ok ? end(flow, outcomeOf(plan, true), plan) : check;
 }
 
-async function failCommit(flow: Flow, errors: readonly ManifestError[]): Promise<CliResult<Outcome>> {
+async function failCommit(
+  flow: Flow,
+  errors: readonly ManifestError[],
+): Promise<CliResult<Outcome>> {
   const check = await checkQueue(flow, { kind: "invalid", errors });
   return check.ok ? failInvalid(flow, errors) : check;
 }
 
 /** A merge queue waits for the required check on the commit that it made; nowhere else is one asked for. */
-async function checkQueue({ session, actions, project }: Flow, state: CheckState): Promise<CliResult<null>> {
+async function checkQueue(
+  { session, actions, project }: Flow,
+  state: CheckState,
+): Promise<CliResult<null>> {
   const { event } = actions;
   if (event.kind !== "mergeGroup") return { ok: true, value: null };
-  return postCheck(session, actions, { headSha: event.sha, environment: project.environment }, state);
+  return postCheck(
+    session,
+    actions,
+    { headSha: event.sha, environment: project.environment },
+    state,
+  );
 }
 
 /** Marks on the lines of the manifests by workflow commands: they need no permission, so they work for forks too. */
-async function failInvalid({ session, actions }: Flow, errors: readonly ManifestError[]): Promise<CliResult<Outcome>> {
+async function failInvalid(
+  { session, actions }: Flow,
+  errors: readonly ManifestError[],
+): Promise<CliResult<Outcome>> {
   session.command(formatErrors(errors, "github"));
   await actions.summarize(`### The manifests have errors\n\n${listProblems(errors)}\n`);
   await actions.output({ outcome: "invalid", hasChanges: false, fingerprint: null });
   return { ok: true, value: { exitCode: EXIT.error, json: { errors } } };
 }
 
-async function endValidated({ session, actions }: Flow, desired: DesiredState, why: string): Promise<CliResult<Outcome>> {
+async function endValidated(
+  { session, actions }: Flow,
+  desired: DesiredState,
+  why: string,
+): Promise<CliResult<Outcome>> {
   const said = `${desired.namespaces.length} namespaces are declared without an error. They were not compared with live: ${why}.`;
   session.show(said);
   await actions.summarize(`${said}\n`);
   await actions.output({ outcome: "validated", hasChanges: false, fingerprint: null });
-  return { ok: true, value: { exitCode: EXIT.done, json: { namespaces: desired.namespaces.length } } };
+  return {
+    ok: true,
+    value: { exitCode: EXIT.done, json: { namespaces: desired.namespaces.length } },
+  };
 }
 
 async function endUntouched(flow: Flow, place: PullPlace): Promise<CliResult<Outcome>> {
@@ -218,7 +288,11 @@ async function endUntouched(flow: Flow, place: PullPlace): Promise<CliResult<Out
   return check.ok ? end(flow, "untouched", null) : check;
 }
 
-async function endUnposted(flow: Flow, why: Exclude<Posted, "posted">, plan: Plan | null): Promise<CliResult<Outcome>> {
+async function endUnposted(
+  flow: Flow,
+  why: Exclude<Posted, "posted">,
+  plan: Plan | null,
+): Promise<CliResult<Outcome>> {
   const because = {
     superseded: "a newer commit was pushed meanwhile",
     closed: "the pull request was closed or merged meanwhile",
@@ -227,8 +301,16 @@ async function endUnposted(flow: Flow, why: Exclude<Posted, "posted">, plan: Pla
   return end(flow, why, plan);
 }
 
-async function end({ actions }: Flow, outcome: ActionsOutcome, plan: Plan | null): Promise<CliResult<Outcome>> {
-  await actions.output({ outcome, hasChanges: (plan?.changes.length ?? 0) > 0, fingerprint: plan?.fingerprint ?? null });
+async function end(
+  { actions }: Flow,
+  outcome: ActionsOutcome,
+  plan: Plan | null,
+): Promise<CliResult<Outcome>> {
+  await actions.output({
+    outcome,
+    hasChanges: (plan?.changes.length ?? 0) > 0,
+    fingerprint: plan?.fingerprint ?? null,
+  });
   const exitCode = outcome === "blocked" ? EXIT.blocked : EXIT.done;
   return { ok: true, value: { exitCode, json: plan === null ? undefined : planJson(plan) } };
 }

@@ -36,7 +36,11 @@ export type PreparedApply =
   | { readonly kind: "ignored"; readonly why: string };
 
 type MergeEvent = Exclude<ActionsEvent, { readonly kind: "pullRequest" | "mergeGroup" }>;
-type Cause = { readonly kind: "cause"; readonly pull: Pull | null; readonly release: ReleaseOrder | null };
+type Cause = {
+  readonly kind: "cause";
+  readonly pull: Pull | null;
+  readonly release: ReleaseOrder | null;
+};
 
 export async function prepareApply(
   session: Session,

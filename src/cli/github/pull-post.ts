@@ -35,7 +35,12 @@ export async function postComment(
   state: CommentState,
   rules: CommentRules,
 ): Promise<CliResult<Posted>> {
-  const body = renderComment(state, { environment, headSha, url: actions.runUrl, now: session.host.now() });
+  const body = renderComment(state, {
+    environment,
+    headSha,
+    url: actions.runUrl,
+    now: session.host.now(),
+  });
   const marker = planMarker(environment);
   const outcome = await upsertComment(actions.github, { pull, marker, headSha, body, ...rules });
   if (!outcome.ok) return failGithub(outcome.failure);
@@ -44,7 +49,10 @@ export async function postComment(
 }
 
 /** Whether a plan of this commit is still worth showing, for whoever does not write the comment. */
-export async function findStanding({ github }: Actions, { pull, headSha }: PullHead): Promise<CliResult<Posted>> {
+export async function findStanding(
+  { github }: Actions,
+  { pull, headSha }: PullHead,
+): Promise<CliResult<Posted>> {
   const read = await github.pull(pull);
   if (!read.ok) return failGithub(read.failure);
   if (read.value.headSha !== headSha) return { ok: true, value: "superseded" };
@@ -71,6 +79,7 @@ export async function postCheck(
     detailsUrl: actions.runUrl,
   });
   if (!outcome.ok) return failGithub(outcome.failure);
-  if (outcome.value.kind === "notAllowed") session.warn(`There is no check run: ${outcome.value.message}`);
+  if (outcome.value.kind === "notAllowed")
+    session.warn(`There is no check run: ${outcome.value.message}`);
   return { ok: true, value: null };
 }

@@ -20,7 +20,11 @@ export type ReadRelease =
   | { readonly kind: "ignored"; readonly why: string };
 
 /** Answers the comment with a reaction: eyes for one that is heard, a frown for one that is not. An edited or deleted comment is no command. */
-export async function readRelease(session: Session, { github }: Actions, event: CommentEvent): Promise<CliResult<ReadRelease>> {
+export async function readRelease(
+  session: Session,
+  { github }: Actions,
+  event: CommentEvent,
+): Promise<CliResult<ReadRelease>> {
   const react = async (reaction: "eyes" | "confused"): Promise<void> => {
     const reacted = await github.reactTo(event.commentId, reaction);
     // A sign only: the comment may be gone, and what it says still counts.
@@ -38,16 +42,22 @@ export async function readRelease(session: Session, { github }: Actions, event: 
   const permission = await github.permissionOf(event.author);
   if (!permission.ok) return failGithub(permission.failure);
   if (permission.value !== "write" && permission.value !== "admin") {
-    return refuse(`${event.author} may not write to this repository, so their comment releases nothing.`);
+    return refuse(
+      `${event.author} may not write to this repository, so their comment releases nothing.`,
+    );
   }
   const pull = await github.pull(event.pull);
   if (!pull.ok) return failGithub(pull.failure);
-  if (pull.value.state !== "merged") return refuse("A plan is released after the merge: this pull request is not merged.");
+  if (pull.value.state !== "merged")
+    return refuse("A plan is released after the merge: this pull request is not merged.");
   await react("eyes");
   const { fingerprint } = command.value;
   return {
     ok: true,
-    value: { kind: "release", order: { pull: pull.value, fingerprint, releasedBy: event.author, overrides: guards.value } },
+    value: {
+      kind: "release",
+      order: { pull: pull.value, fingerprint, releasedBy: event.author, overrides: guards.value },
+    },
   };
 }
 

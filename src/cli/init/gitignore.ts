@@ -8,7 +8,10 @@ import { reasonOf } from "../manifest-files.ts";
 const GITIGNORE = ".gitignore";
 
 /** Adds the lines that are missing, and gives them. A line with another slash at its ends is the same one. */
-export async function addToGitignore(cwd: string, lines: readonly string[]): Promise<CliResult<readonly string[]>> {
+export async function addToGitignore(
+  cwd: string,
+  lines: readonly string[],
+): Promise<CliResult<readonly string[]>> {
   const path = join(cwd, GITIGNORE);
   try {
     const before = await readText(path);

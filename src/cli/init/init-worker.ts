@@ -23,13 +23,22 @@ import {
   moduleName,
   wranglerConfigText,
 } from "./worker-files.ts";
-import { type WorkerObject, type WorkerOptions, type WorkerRequest, readWorkerRequest, workerFolder } from "./worker-request.ts";
+import {
+  type WorkerObject,
+  type WorkerOptions,
+  type WorkerRequest,
+  readWorkerRequest,
+  workerFolder,
+} from "./worker-request.ts";
 import { findAdditions, findWranglerConfig, objectsOf } from "./wrangler-config.ts";
 
 const FIRST_BINDING = "EXAMPLE";
 const IGNORED = ["node_modules/", ".shardctl/", ".wrangler/", ".dev.vars"];
 
-export async function initWorker(session: Session, options: WorkerOptions): Promise<CliResult<Outcome>> {
+export async function initWorker(
+  session: Session,
+  options: WorkerOptions,
+): Promise<CliResult<Outcome>> {
   const { cwd } = session.host;
   const project = await loadProject(session.host, {});
   if (!project.ok) return project;
@@ -89,7 +98,9 @@ async function defaultBindings(
       "Name them: shardctl init --worker --binding ORDERS   Or see what is wrong: shardctl validate",
     );
   }
-  const bindings = [...new Set(parsed.value.desired.namespaces.map(({ object }) => object))].toSorted();
+  const bindings = [
+    ...new Set(parsed.value.desired.namespaces.map(({ object }) => object)),
+  ].toSorted();
   return { ok: true, value: bindings.length === 0 ? others : bindings };
 }
 
@@ -98,7 +109,10 @@ function projectFiles({ name, objects }: WorkerRequest): readonly NewFile[] {
     { path: CONFIG_NAME, text: initialConfig({ worker: name }) },
     ...objects.map(({ binding }) => {
       const namespace = binding.toLowerCase().replaceAll("_", "-");
-      return { path: `manifests/${namespace}.yaml`, text: initialManifest({ name: namespace, object: binding }) };
+      return {
+        path: `manifests/${namespace}.yaml`,
+        text: initialManifest({ name: namespace, object: binding }),
+      };
     }),
   ];
 }
@@ -109,7 +123,10 @@ function workerFiles(request: WorkerRequest): readonly NewFile[] {
   return [
     { path: inFolder("wrangler.jsonc"), text: wranglerConfigText(request) },
     { path: inFolder(ENTRY_PATH), text: entryText(request) },
-    ...own.map((object) => ({ path: inFolder(`src/${moduleName(object.className)}.ts`), text: classText(object) })),
+    ...own.map((object) => ({
+      path: inFolder(`src/${moduleName(object.className)}.ts`),
+      text: classText(object),
+    })),
     { path: inFolder("tsconfig.json"), text: TSCONFIG_TEXT },
   ];
 }
@@ -120,6 +137,7 @@ async function split(
 ): Promise<{ readonly missing: NewFile[]; readonly present: NewFile[] }> {
   const missing: NewFile[] = [];
   const present: NewFile[] = [];
-  for (const file of files) ((await exists(resolve(cwd, file.path))) ? present : missing).push(file);
+  for (const file of files)
+    ((await exists(resolve(cwd, file.path))) ? present : missing).push(file);
   return { missing, present };
 }

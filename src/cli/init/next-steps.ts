@@ -24,7 +24,11 @@ export function describeRest(result: InitResult): string {
   ].join("\n");
   const entry = found?.config?.main === undefined ? ENTRY_PATH : found.config.main;
   const keptEntry = found !== null || kept.includes(join(request.folder, ENTRY_PATH));
-  const parts = [done, ...configPart(result), ...(keptEntry ? [entryPart(request, join(request.folder, entry))] : [])];
+  const parts = [
+    done,
+    ...configPart(result),
+    ...(keptEntry ? [entryPart(request, join(request.folder, entry))] : []),
+  ];
   return parts.join("\n\n");
 }
 
@@ -33,7 +37,9 @@ function configPart({ found, additions }: InitResult): string[] {
   const lines = describeAdditions(additions, found.path);
   const unknown = found.config === null ? ", but for what it has already" : "";
   return [
-    lines === null ? `${found.path} has all that shardctl needs.` : `Add to ${found.path}${unknown}:\n\n${lines}`,
+    lines === null
+      ? `${found.path} has all that shardctl needs.`
+      : `Add to ${found.path}${unknown}:\n\n${lines}`,
     ...additions.warnings.map((warning) => `Warning: ${warning}`),
   ];
 }
@@ -58,7 +64,10 @@ export function describeNextSteps({ request, found }: InitResult): string {
   const config = found?.path ?? join(request.folder, "wrangler.jsonc");
   const flag = request.folder === "." ? "" : ` -c ${config}`;
   const width = Math.max(...SECRETS.map(({ name }) => name.length));
-  const secrets = SECRETS.map(({ name, required, what }) => `  ${name.padEnd(width)}   ${required ? "required: " : ""}${what}`);
+  const secrets = SECRETS.map(
+    ({ name, required, what }) =>
+      `  ${name.padEnd(width)}   ${required ? "required: " : ""}${what}`,
+  );
   const classFiles = request.objects
     .map(({ className }) => join(request.folder, "src", `${moduleName(className)}.ts`))
     .join(", ");
@@ -79,7 +88,11 @@ export function describeNextSteps({ request, found }: InitResult): string {
     `npx wrangler deploy${flag}, then npx wrangler secret put <NAME>${flag} for each secret that you use`,
     "Set environments.production.endpoint in shardctl.yaml to the address that it prints, and: npx shardctl plan -e production",
   ];
-  return ["Secrets of the Worker:", ...secrets, "", "Next steps:", ...steps.map((step, index) => `  ${index + 1}. ${step}`)].join(
-    "\n",
-  );
+  return [
+    "Secrets of the Worker:",
+    ...secrets,
+    "",
+    "Next steps:",
+    ...steps.map((step, index) => `  ${index + 1}. ${step}`),
+  ].join("\n");
 }

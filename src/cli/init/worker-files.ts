@@ -4,7 +4,12 @@
  */
 import { relative } from "node:path";
 
-import { COORDINATOR_BINDING, COORDINATOR_CLASS, type WorkerObject, type WorkerRequest } from "./worker-request.ts";
+import {
+  COORDINATOR_BINDING,
+  COORDINATOR_CLASS,
+  type WorkerObject,
+  type WorkerRequest,
+} from "./worker-request.ts";
 
 /** The runtime finds a class's own binding from 2025-11-17 on. */
 const COMPATIBILITY_DATE = "2026-10-01";
@@ -19,11 +24,23 @@ export interface Secret {
 }
 
 export const SECRETS: readonly Secret[] = [
-  { name: "SHARDCTL_TOKENS", required: true, what: "who may ask: a list of names, roles and hashes" },
-  { name: "GITHUB_TOKEN", required: false, what: "a fine-grained token for the repository, or in its place the next two" },
+  {
+    name: "SHARDCTL_TOKENS",
+    required: true,
+    what: "who may ask: a list of names, roles and hashes",
+  },
+  {
+    name: "GITHUB_TOKEN",
+    required: false,
+    what: "a fine-grained token for the repository, or in its place the next two",
+  },
   { name: "GITHUB_APP_ID", required: false, what: "the number of a GitHub App" },
   { name: "GITHUB_APP_PRIVATE_KEY", required: false, what: "its key, as PKCS#8 PEM" },
-  { name: "GITHUB_WEBHOOK_SECRET", required: false, what: "the secret of the repository's webhook, 16 characters or more" },
+  {
+    name: "GITHUB_WEBHOOK_SECRET",
+    required: false,
+    what: "the secret of the repository's webhook, 16 characters or more",
+  },
   { name: "ALERT_WEBHOOK_URL", required: false, what: "a Slack-compatible address for alerts" },
 ];
 
@@ -54,7 +71,9 @@ export function ownClassesOf({ objects, script }: WorkerRequest): readonly strin
 export function inlineJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(inlineJson).join(", ")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const fields = Object.entries(value).map(([name, field]) => `${JSON.stringify(name)}: ${inlineJson(field)}`);
+  const fields = Object.entries(value).map(
+    ([name, field]) => `${JSON.stringify(name)}: ${inlineJson(field)}`,
+  );
   return `{ ${fields.join(", ")} }`;
 }
 
@@ -86,7 +105,9 @@ ${bindings.join(",\n")}
 export function entryText(request: WorkerRequest): string {
   const isOwn = request.script === null;
   const imports = isOwn
-    ? request.objects.map(({ className }) => `import { ${className} } from "./${moduleName(className)}";\n`)
+    ? request.objects.map(
+        ({ className }) => `import { ${className} } from "./${moduleName(className)}";\n`,
+      )
     : [];
   return `import { createReconciler } from "shardctl/worker";
 ${imports.length === 0 ? "" : `\n${imports.join("")}`}
@@ -130,7 +151,11 @@ const GITHUB_PLACE = `  // To follow the default branch of a repository and answ
   //   environment: "production", // the environment of the manifests that this Worker holds
   // }),`;
 
-function githubText({ repository, repositoryId, ownerId }: NonNullable<WorkerRequest["github"]>): string {
+function githubText({
+  repository,
+  repositoryId,
+  ownerId,
+}: NonNullable<WorkerRequest["github"]>): string {
   return `  github: () => ({
     repository: ${JSON.stringify(repository)},
     repositoryId: ${repositoryId},

@@ -30,7 +30,11 @@ export interface WorkerRequest {
   /** The Worker that has the classes; null when it is this one. */
   readonly script: string | null;
   readonly objects: readonly WorkerObject[];
-  readonly github: { readonly repository: string; readonly repositoryId: string; readonly ownerId: string } | null;
+  readonly github: {
+    readonly repository: string;
+    readonly repositoryId: string;
+    readonly ownerId: string;
+  } | null;
 }
 
 export const COORDINATOR_BINDING = "SHARDCTL";
@@ -65,19 +69,33 @@ export function readWorkerRequest(
   const github = readRepository(options);
   if (!github.ok) return github;
   const folder = workerFolder(options);
-  const name = options.name ?? (script === null ? workerNameOf(basename(resolve(cwd, folder))) : `${script}-shardctl`);
+  const name =
+    options.name ??
+    (script === null ? workerNameOf(basename(resolve(cwd, folder))) : `${script}-shardctl`);
   const wrong = [script ?? name, name].find((given) => !WORKER_NAME.test(given));
   if (wrong !== undefined)
-    return fail("usage", `'${wrong}' is no name of a Worker: lower-case letters, digits and dashes, at most 63.`);
+    return fail(
+      "usage",
+      `'${wrong}' is no name of a Worker: lower-case letters, digits and dashes, at most 63.`,
+    );
   if (name === script)
-    return fail("usage", `--name and --script are both '${name}'.`, "Leave out --script when the class is in this Worker.");
-  return { ok: true, value: { name, folder, script, objects: objects.value, github: github.value } };
+    return fail(
+      "usage",
+      `--name and --script are both '${name}'.`,
+      "Leave out --script when the class is in this Worker.",
+    );
+  return {
+    ok: true,
+    value: { name, folder, script, objects: objects.value, github: github.value },
+  };
 }
 
 /** `ORDER_LINES` → `OrderLines`. */
 function classNameOf(binding: string): string {
   const words = binding.split("_").filter((word) => word !== "");
-  const name = words.map((word) => word.charAt(0).toUpperCase() + word.slice(1).toLowerCase()).join("");
+  const name = words
+    .map((word) => word.charAt(0).toUpperCase() + word.slice(1).toLowerCase())
+    .join("");
   return IDENTIFIER.test(name) ? name : `Class${name}`;
 }
 
@@ -93,7 +111,8 @@ function readObjects(
       "Give each binding its class, in the same order: --binding ORDERS CARTS --class Orders Carts",
     );
   }
-  const knownClass = (binding: string): string | undefined => known.find((object) => object.binding === binding)?.className;
+  const knownClass = (binding: string): string | undefined =>
+    known.find((object) => object.binding === binding)?.className;
   const objects = bindings.map((binding, index) => ({
     binding,
     className: classes[index] ?? knownClass(binding) ?? classNameOf(binding),
@@ -101,7 +120,10 @@ function readObjects(
   const words = objects.flatMap(({ binding, className }) => [binding, className]);
   const wrong = words.find((word) => !IDENTIFIER.test(word));
   if (wrong !== undefined)
-    return fail("usage", `'${wrong}' is no name of a binding or a class: letters, digits and underscores.`);
+    return fail(
+      "usage",
+      `'${wrong}' is no name of a binding or a class: letters, digits and underscores.`,
+    );
   if (words.includes(COORDINATOR_BINDING) || words.includes(COORDINATOR_CLASS))
     return fail(
       "usage",
@@ -111,15 +133,27 @@ function readObjects(
     const names = objects.map((object) => object[part]);
     const twice = names.find((name, index) => names.indexOf(name) !== index);
     // Two bindings of one class would open the same objects.
-    if (twice !== undefined) return fail("usage", `'${twice}' is there twice: every binding has a class of its own.`);
+    if (twice !== undefined)
+      return fail("usage", `'${twice}' is there twice: every binding has a class of its own.`);
   }
   return { ok: true, value: objects };
 }
 
-function readRepository({ repository, repositoryId, ownerId }: WorkerOptions): CliResult<WorkerRequest["github"]> {
-  if (repository === undefined && repositoryId === undefined && ownerId === undefined) return { ok: true, value: null };
-  if (repository === undefined || !REPOSITORY.test(repository)) return fail("usage", "--repository is owner/name.");
-  if (repositoryId === undefined || ownerId === undefined || !NUMERIC_ID.test(repositoryId) || !NUMERIC_ID.test(ownerId)) {
+function readRepository({
+  repository,
+  repositoryId,
+  ownerId,
+}: WorkerOptions): CliResult<WorkerRequest["github"]> {
+  if (repository === undefined && repositoryId === undefined && ownerId === undefined)
+    return { ok: true, value: null };
+  if (repository === undefined || !REPOSITORY.test(repository))
+    return fail("usage", "--repository is owner/name.");
+  if (
+    repositoryId === undefined ||
+    ownerId === undefined ||
+    !NUMERIC_ID.test(repositoryId) ||
+    !NUMERIC_ID.test(ownerId)
+  ) {
     return fail(
       "usage",
       `${repository} needs --repository-id and --owner-id, GitHub's numbers: names can be taken over by somebody else, numbers cannot.`,

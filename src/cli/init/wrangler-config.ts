@@ -7,7 +7,13 @@ import { join, resolve } from "node:path";
 
 import * as z from "zod";
 
-import { CRON, type ConfiguredBinding, bindingsOf, inlineJson, ownClassesOf } from "./worker-files.ts";
+import {
+  CRON,
+  type ConfiguredBinding,
+  bindingsOf,
+  inlineJson,
+  ownClassesOf,
+} from "./worker-files.ts";
 import { COORDINATOR_CLASS, type WorkerObject, type WorkerRequest } from "./worker-request.ts";
 
 /** In the order in which wrangler looks for them. */
@@ -17,7 +23,9 @@ const TAG = "shardctl";
 const configSchema = z.looseObject({
   main: z.string().optional(),
   durable_objects: z
-    .looseObject({ bindings: z.array(z.looseObject({ name: z.string(), class_name: z.string() })).default([]) })
+    .looseObject({
+      bindings: z.array(z.looseObject({ name: z.string(), class_name: z.string() })).default([]),
+    })
     .default({ bindings: [] }),
   migrations: z
     .array(
@@ -43,7 +51,10 @@ export interface FoundConfig {
 /** What a config lacks. A class that has rows of another kind of storage is a warning: nothing can be added to mend it. */
 export interface Additions {
   readonly bindings: readonly ConfiguredBinding[];
-  readonly migration: { readonly tag: string; readonly new_sqlite_classes: readonly string[] } | null;
+  readonly migration: {
+    readonly tag: string;
+    readonly new_sqlite_classes: readonly string[];
+  } | null;
   readonly crons: readonly string[];
   readonly warnings: readonly string[];
 }
@@ -70,7 +81,10 @@ export function objectsOf(config: WranglerConfig | null): readonly WorkerObject[
 export function readConfig(text: string): WranglerConfig | null {
   // A string comes first in each pattern, so that what looks like a comment inside one stays.
   const bare = text
-    .replaceAll(/("(?:\\.|[^"\\])*")|\/\/[^\n]*|\/\*[\s\S]*?\*\//g, (_, quoted?: string) => quoted ?? " ")
+    .replaceAll(
+      /("(?:\\.|[^"\\])*")|\/\/[^\n]*|\/\*[\s\S]*?\*\//g,
+      (_, quoted?: string) => quoted ?? " ",
+    )
     .replaceAll(/("(?:\\.|[^"\\])*")|,(?=\s*[}\]])/g, (_, quoted?: string) => quoted ?? "");
   try {
     return configSchema.safeParse(JSON.parse(bare)).data ?? null;
@@ -84,29 +98,46 @@ export function readConfig(text: string): WranglerConfig | null {
 export function findAdditions(request: WorkerRequest, config: WranglerConfig | null): Additions {
   const bound = config?.durable_objects.bindings ?? [];
   const migrations = config?.migrations ?? [];
-  const stored = new Set(migrations.flatMap((migration) => [...migration.new_sqlite_classes, ...migration.new_classes]));
+  const stored = new Set(
+    migrations.flatMap((migration) => [...migration.new_sqlite_classes, ...migration.new_classes]),
+  );
   const classes = ownClassesOf(request).filter((name) => !stored.has(name));
   const tags = new Set(migrations.map(({ tag }) => tag));
   let number = 1;
   while (tags.has(`${TAG}-${number}`)) number++;
   const unfit = new Set(migrations.flatMap((migration) => migration.new_classes));
   return {
-    bindings: bindingsOf(request).filter(({ name }) => !bound.some((binding) => binding.name === name)),
-    migration: classes.length === 0 ? null : { tag: `${TAG}-${number}`, new_sqlite_classes: classes },
+    bindings: bindingsOf(request).filter(
+      ({ name }) => !bound.some((binding) => binding.name === name),
+    ),
+    migration:
+      classes.length === 0 ? null : { tag: `${TAG}-${number}`, new_sqlite_classes: classes },
     crons: config?.triggers.crons.includes(CRON) === true ? [] : [CRON],
     warnings: ownClassesOf(request)
       .filter((name) => unfit.has(name))
-      .map((name) => `${name} was created by new_classes, so it has no SQLite: its rows cannot be sharded.`),
+      .map(
+        (name) =>
+          `${name} was created by new_classes, so it has no SQLite: its rows cannot be sharded.`,
+      ),
   };
 }
 
 /** The additions as lines for people, in the form of the config; null when nothing is missing. */
-export function describeAdditions({ bindings, migration, crons }: Additions, path: string): string | null {
+export function describeAdditions(
+  { bindings, migration, crons }: Additions,
+  path: string,
+): string | null {
   if (bindings.length === 0 && migration === null && crons.length === 0) return null;
-  return path.endsWith(".toml") ? tomlLines(bindings, migration, crons) : jsonLines(bindings, migration, crons);
+  return path.endsWith(".toml")
+    ? tomlLines(bindings, migration, crons)
+    : jsonLines(bindings, migration, crons);
 }
 
-function jsonLines(bindings: Additions["bindings"], migration: Additions["migration"], crons: Additions["crons"]): string {
+function jsonLines(
+  bindings: Additions["bindings"],
+  migration: Additions["migration"],
+  crons: Additions["crons"],
+): string {
   return [
     ...bindings.map((binding) => `  to durable_objects.bindings:  ${inlineJson(binding)}`),
     ...(migration === null ? [] : [`  to migrations, at the end:    ${inlineJson(migration)}`]),
@@ -114,8 +145,13 @@ function jsonLines(bindings: Additions["bindings"], migration: Additions["migrat
   ].join("\n");
 }
 
-function tomlLines(bindings: Additions["bindings"], migration: Additions["migration"], crons: Additions["crons"]): string {
-  const fields = (record: object): string[] => Object.entries(record).map(([name, value]) => `  ${name} = ${inlineJson(value)}`);
+function tomlLines(
+  bindings: Additions["bindings"],
+  migration: Additions["migration"],
+  crons: Additions["crons"],
+): string {
+  const fields = (record: object): string[] =>
+    Object.entries(record).map(([name, value]) => `  ${name} = ${inlineJson(value)}`);
   return [
     ...bindings.flatMap((binding) => ["  [[durable_objects.bindings]]", ...fields(binding), ""]),
     ...(migration === null ? [] : ["  [[migrations]]", ...fields(migration), ""]),

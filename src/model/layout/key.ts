@@ -62,7 +62,13 @@ export function keyText(key: Key): string {
   return key.text;
 }
 
-const CLASS_ORDER: Readonly<Record<StorageClass, number>> = { null: 0, integer: 1, real: 1, text: 2, blob: 3 };
+const CLASS_ORDER: Readonly<Record<StorageClass, number>> = {
+  null: 0,
+  integer: 1,
+  real: 1,
+  text: 2,
+  blob: 3,
+};
 
 /**
  * SQLite's own order: NULL < numbers < text < blob. Text compares by UTF-8 bytes (BINARY collation), which is the order of code

@@ -74,7 +74,9 @@ export type Layout = NoneLayout | HashLayout | RangeLayout | CustomLayout | Roun
 
 /** The name of a shard. Stored, and the identity of a Durable Object: never change. */
 export function shardName(namespace: string, generation: number, index: number): string {
-  return generation === 0 ? `${namespace}-shard-${index}` : `${namespace}-g${generation}-shard-${index}`;
+  return generation === 0
+    ? `${namespace}-shard-${index}`
+    : `${namespace}-g${generation}-shard-${index}`;
 }
 
 export function shardNames(namespace: string, generation: number, count: number): string[] {
@@ -94,6 +96,7 @@ export function sameLayout(left: Layout, right: Layout): boolean {
 /** @throws Error when there is no such member: a layout that is not whole. */
 export function memberAt(members: readonly string[], index: number): string {
   const member = members[index];
-  if (member === undefined) throw new Error(`Layout has no member ${index} (it has ${members.length})`);
+  if (member === undefined)
+    throw new Error(`Layout has no member ${index} (it has ${members.length})`);
   return member;
 }

@@ -13,7 +13,10 @@ export function rangeContains(range: MoveRange, key: Key): boolean {
     const slot = slotOf(key);
     return slot >= range.from && slot < range.to;
   }
-  return (range.from === null || compareKeys(key, range.from) >= 0) && (range.to === null || compareKeys(key, range.to) < 0);
+  return (
+    (range.from === null || compareKeys(key, range.from) >= 0) &&
+    (range.to === null || compareKeys(key, range.to) < 0)
+  );
 }
 
 /** The part that two ranges of one kind share, or null. */
@@ -24,9 +27,14 @@ export function intersectRanges(left: MoveRange, right: MoveRange): MoveRange | 
     return from < to ? { kind: "slots", from, to } : null;
   }
   if (left.kind === "keys" && right.kind === "keys") {
-    const from = left.from === null || (right.from !== null && compareKeys(right.from, left.from) > 0) ? right.from : left.from;
+    const from =
+      left.from === null || (right.from !== null && compareKeys(right.from, left.from) > 0)
+        ? right.from
+        : left.from;
     const to = compareEnds(left.to, right.to) <= 0 ? left.to : right.to;
-    return from === null || to === null || compareKeys(from, to) < 0 ? { kind: "keys", from, to } : null;
+    return from === null || to === null || compareKeys(from, to) < 0
+      ? { kind: "keys", from, to }
+      : null;
   }
   throw new Error("Ranges of slots and of keys do not meet");
 }

@@ -18,22 +18,31 @@ export interface Move {
 /** What changes hands from `before` to `after`, in key order, adjacent pieces joined. Both must be of one kind, hash or range. */
 export function diffRanges(before: HashLayout, after: HashLayout): Move[];
 export function diffRanges(before: RangeLayout, after: RangeLayout): Move[];
-export function diffRanges(before: HashLayout | RangeLayout, after: HashLayout | RangeLayout): Move[] {
+export function diffRanges(
+  before: HashLayout | RangeLayout,
+  after: HashLayout | RangeLayout,
+): Move[] {
   if (before.kind === "hash" && after.kind === "hash") {
-    return diffOrdered(before.ranges, after.ranges, (a, b) => a - b, SLOT_COUNT).map(({ from, to, source, target }) => ({
-      source,
-      target,
-      range: { kind: "slots", from: from ?? 0, to: to ?? SLOT_COUNT },
-    }));
+    return diffOrdered(before.ranges, after.ranges, (a, b) => a - b, SLOT_COUNT).map(
+      ({ from, to, source, target }) => ({
+        source,
+        target,
+        range: { kind: "slots", from: from ?? 0, to: to ?? SLOT_COUNT },
+      }),
+    );
   }
   if (before.kind === "range" && after.kind === "range") {
-    return diffOrdered<Key | null>(before.ranges, after.ranges, compareEnds, null).map(({ from, to, source, target }) => ({
-      source,
-      target,
-      range: { kind: "keys", from: from ?? null, to },
-    }));
+    return diffOrdered<Key | null>(before.ranges, after.ranges, compareEnds, null).map(
+      ({ from, to, source, target }) => ({
+        source,
+        target,
+        range: { kind: "keys", from: from ?? null, to },
+      }),
+    );
   }
-  throw new Error(`No moves between a ${before.kind} and a ${after.kind} layout: rows are copied to new members instead`);
+  throw new Error(
+    `No moves between a ${before.kind} and a ${after.kind} layout: rows are copied to new members instead`,
+  );
 }
 
 /**
@@ -51,7 +60,10 @@ export function ownSince(before: Layout, now: Layout, member: string): MoveRange
 }
 
 /** The layout after some of the moves: the moved ranges belong to their targets. Members are kept; unknown targets are added at the end. */
-export function applyMoves<L extends HashLayout | RangeLayout>(layout: L, moves: readonly Move[]): L {
+export function applyMoves<L extends HashLayout | RangeLayout>(
+  layout: L,
+  moves: readonly Move[],
+): L {
   const members = [...layout.members];
   for (const move of moves) if (!members.includes(move.target)) members.push(move.target);
   if (layout.kind === "hash") {
@@ -92,7 +104,8 @@ function diffOrdered<End>(
     if (!old || !next) break;
     const order = compare(old.end, next.end);
     const to = order <= 0 ? old.end : next.end;
-    if (old.member !== next.member) appendDifference(found, { from, to, source: old.member, target: next.member });
+    if (old.member !== next.member)
+      appendDifference(found, { from, to, source: old.member, target: next.member });
     if (order <= 0) left++;
     if (order >= 0) right++;
     from = to;
@@ -102,9 +115,17 @@ function diffOrdered<End>(
   return found;
 }
 
-function appendDifference<End>(found: OrderedDifference<End>[], piece: OrderedDifference<End>): void {
+function appendDifference<End>(
+  found: OrderedDifference<End>[],
+  piece: OrderedDifference<End>,
+): void {
   const previous = found.at(-1);
-  if (previous && previous.to === piece.from && previous.source === piece.source && previous.target === piece.target) {
+  if (
+    previous &&
+    previous.to === piece.from &&
+    previous.source === piece.source &&
+    previous.target === piece.target
+  ) {
     found[found.length - 1] = { ...previous, to: piece.to };
   } else {
     found.push(piece);
@@ -112,7 +133,12 @@ function appendDifference<End>(found: OrderedDifference<End>[], piece: OrderedDi
 }
 
 /** Gives [from, to) to `target`, cutting the ranges it overlaps. */
-function assignKeys(ranges: readonly KeyRange[], from: Key | null, to: Key | null, target: string): KeyRange[] {
+function assignKeys(
+  ranges: readonly KeyRange[],
+  from: Key | null,
+  to: Key | null,
+  target: string,
+): KeyRange[] {
   const pieces: KeyRange[] = [];
   let start: Key | null = null; // inclusive start of the current range; null is below every key
   let isFirst = true;
@@ -124,7 +150,10 @@ function assignKeys(ranges: readonly KeyRange[], from: Key | null, to: Key | nul
     const overlapStart = beginsBefore ? from : start;
     const endsAfterFrom = from === null || compareEnds(end, from) > 0;
     const startsBeforeTo =
-      to === null || (isFirst && overlapStart === null) || overlapStart === null || compareKeys(overlapStart, to) < 0;
+      to === null ||
+      (isFirst && overlapStart === null) ||
+      overlapStart === null ||
+      compareKeys(overlapStart, to) < 0;
     if (endsAfterFrom && startsBeforeTo) {
       pieces.push({ end: compareEnds(end, to) <= 0 ? end : to, member: target });
       // The part after it stays.

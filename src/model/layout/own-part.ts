@@ -18,9 +18,18 @@ function partOf(member: string, layout: Layout): unknown {
       return { kind: layout.kind };
     case "hash":
     case "range":
-      return { kind: layout.kind, shardKey: layout.shardKey, pieces: piecesOf<unknown>(member, layout.ranges) };
+      return {
+        kind: layout.kind,
+        shardKey: layout.shardKey,
+        pieces: piecesOf<unknown>(member, layout.ranges),
+      };
     case "custom":
-      return { kind: layout.kind, shardKey: layout.shardKey, members: layout.members, partitioner: layout.partitioner };
+      return {
+        kind: layout.kind,
+        shardKey: layout.shardKey,
+        members: layout.members,
+        partitioner: layout.partitioner,
+      };
     case "roundRobin":
       return { kind: layout.kind, shardKey: layout.shardKey, members: layout.members };
   }

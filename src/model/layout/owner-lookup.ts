@@ -13,7 +13,10 @@ import { slotOf } from "./slots.ts";
  *
  * @throws Error when the layout's partitioner is not registered, is of another version, or returns an index out of range.
  */
-export function createOwnerLookup(layout: Layout, partitioners: Partitioners = {}): (key: Key) => string {
+export function createOwnerLookup(
+  layout: Layout,
+  partitioners: Partitioners = {},
+): (key: Key) => string {
   switch (layout.kind) {
     case "none": {
       const root = memberAt(layout.members, 0);

@@ -19,7 +19,10 @@ export interface Partitioner {
 export type Partitioners = Readonly<Record<string, Partitioner | readonly Partitioner[]>>;
 
 /** The registered partitioner of that name and version. @throws Error naming what is registered. */
-export function registeredPartitioner(ref: PartitionerRef, partitioners: Partitioners): Partitioner {
+export function registeredPartitioner(
+  ref: PartitionerRef,
+  partitioners: Partitioners,
+): Partitioner {
   const versions = versionsOf(ref.name, partitioners);
   if (versions.length === 0) {
     const known = Object.keys(partitioners).toSorted().join(", ") || "none";

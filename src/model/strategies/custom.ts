@@ -19,10 +19,15 @@ export function customLayout(
 }
 
 /** The registered partitioner of that name, or a message that names the registered ones. */
-export function findPartitioner(name: string | null, registered: readonly PartitionerRef[]): Result<PartitionerRef, string> {
+export function findPartitioner(
+  name: string | null,
+  registered: readonly PartitionerRef[],
+): Result<PartitionerRef, string> {
   const found = registered.find((partitioner) => partitioner.name === name);
   if (found) return success({ name: found.name, version: found.version });
-  const known = registered.map((partitioner) => `${partitioner.name} v${partitioner.version}`).toSorted();
+  const known = registered
+    .map((partitioner) => `${partitioner.name} v${partitioner.version}`)
+    .toSorted();
   return failure(
     `the class registers no partitioner '${name ?? ""}' (registered: ${known.join(", ") || "none"}): register it and deploy, or correct spec.partitioner`,
   );

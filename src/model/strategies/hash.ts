@@ -17,8 +17,15 @@ import { expandSlots, joinSlots } from "../layout/slot-table.ts";
 import { SLOT_COUNT } from "../layout/slots.ts";
 
 /** An even layout over the members, in index order. */
-export function freshHashLayout(shardKey: string, generation: number, members: readonly string[]): HashLayout {
-  const ranges = members.map((member, index) => ({ end: Math.floor(((index + 1) * SLOT_COUNT) / members.length), member }));
+export function freshHashLayout(
+  shardKey: string,
+  generation: number,
+  members: readonly string[],
+): HashLayout {
+  const ranges = members.map((member, index) => ({
+    end: Math.floor(((index + 1) * SLOT_COUNT) / members.length),
+    member,
+  }));
   return { kind: "hash", shardKey, generation, members, ranges };
 }
 
@@ -34,14 +41,17 @@ export function resizeHashLayout(layout: HashLayout, members: readonly string[])
     from = end;
   }
   const quotas = slotQuotas(members, owned);
-  for (const [member, runs] of owned) pool.push(...cutSurplus(runs, countSlots(runs) - (quotas.get(member) ?? 0)));
+  for (const [member, runs] of owned)
+    pool.push(...cutSurplus(runs, countSlots(runs) - (quotas.get(member) ?? 0)));
   pool.sort((left, right) => left.from - right.from);
   for (const [member, runs] of owned) {
     const missing = (quotas.get(member) ?? 0) - countSlots(runs);
     runs.push(...takeLowest(pool, missing).map((run) => ({ ...run, member })));
   }
   const runs = [...owned.values()].flat().toSorted((left, right) => left.from - right.from);
-  const ranges = runs.filter((run, index) => run.member !== runs[index + 1]?.member).map(({ end, member }) => ({ end, member }));
+  const ranges = runs
+    .filter((run, index) => run.member !== runs[index + 1]?.member)
+    .map(({ end, member }) => ({ end, member }));
   return { ...layout, members, ranges };
 }
 
@@ -88,11 +98,16 @@ function takeLowest(pool: SlotRun[], missing: number): SlotRun[] {
   return taken;
 }
 
-function slotQuotas(members: readonly string[], owned: ReadonlyMap<string, readonly SlotRun[]>): Map<string, number> {
+function slotQuotas(
+  members: readonly string[],
+  owned: ReadonlyMap<string, readonly SlotRun[]>,
+): Map<string, number> {
   const base = Math.floor(SLOT_COUNT / members.length);
   const extra = SLOT_COUNT % members.length;
   const counts = new Map(members.map((member) => [member, countSlots(owned.get(member) ?? [])]));
-  const byOwned = members.toSorted((left, right) => (counts.get(right) ?? 0) - (counts.get(left) ?? 0));
+  const byOwned = members.toSorted(
+    (left, right) => (counts.get(right) ?? 0) - (counts.get(left) ?? 0),
+  );
   return new Map(byOwned.map((member, rank) => [member, rank < extra ? base + 1 : base]));
 }
 
@@ -118,7 +133,11 @@ interface Load {
  * The layout with slots moved from full to empty members until none is above `goal` (max/average), or nothing helps any more.
  * `rowsBySlot` may leave out empty slots, which stay where they are.
  */
-export function levelHashLayout(layout: HashLayout, rowsBySlot: ReadonlyMap<number, number>, goal: number): HashLayout {
+export function levelHashLayout(
+  layout: HashLayout,
+  rowsBySlot: ReadonlyMap<number, number>,
+  goal: number,
+): HashLayout {
   const bySlot = expandSlots(layout.ranges);
   const loads = weighMembers(layout.members, bySlot, rowsBySlot);
   const average = loads.reduce((sum, load) => sum + load.rows, 0) / loads.length;
@@ -133,8 +152,14 @@ export function levelHashLayout(layout: HashLayout, rowsBySlot: ReadonlyMap<numb
   return { ...layout, ranges: joinSlots(bySlot) };
 }
 
-function weighMembers(members: readonly string[], bySlot: readonly string[], rowsBySlot: ReadonlyMap<number, number>): Load[] {
-  const loads = new Map<string, Load>(members.map((member) => [member, { member, rows: 0, slots: [] }]));
+function weighMembers(
+  members: readonly string[],
+  bySlot: readonly string[],
+  rowsBySlot: ReadonlyMap<number, number>,
+): Load[] {
+  const loads = new Map<string, Load>(
+    members.map((member) => [member, { member, rows: 0, slots: [] }]),
+  );
   for (const [slot, rows] of rowsBySlot) {
     const load = loads.get(bySlot[slot] ?? "");
     if (!load) throw new Error(`Slot ${slot} belongs to no member of the layout`);

@@ -29,7 +29,9 @@ export function resizeRangeLayout(
   splitPoints: readonly Key[],
   distribution: Distribution,
 ): RangeLayout {
-  const staying = layout.ranges.map((range) => range.member).filter((member) => members.includes(member));
+  const staying = layout.ranges
+    .map((range) => range.member)
+    .filter((member) => members.includes(member));
   const added = members.filter((member) => !staying.includes(member));
   const places = placeInOrder(retainedRows(staying, splitPoints, distribution), members.length);
   const inOrder = Array.from<string | undefined>({ length: members.length });
@@ -46,7 +48,10 @@ export function splitPointsOf(layout: RangeLayout): Key[] {
 
 /** True when both lists cut the keys at the same places. */
 export function sameSplitPoints(left: readonly Key[], right: readonly Key[]): boolean {
-  return left.length === right.length && left.every((key, index) => compareKeys(key, right[index] ?? key) === 0);
+  return (
+    left.length === right.length &&
+    left.every((key, index) => compareKeys(key, right[index] ?? key) === 0)
+  );
 }
 
 /**
@@ -74,7 +79,9 @@ export function chooseSplitPoints(distribution: Distribution, count: number): Ke
 
 /** Buckets with rows, of all members, by first key. */
 function bucketsOf(distribution: Distribution): KeyBucket[] {
-  return distribution.members.flatMap((member) => (member.keys ?? []).filter((bucket) => bucket.rows > 0));
+  return distribution.members.flatMap((member) =>
+    (member.keys ?? []).filter((bucket) => bucket.rows > 0),
+  );
 }
 
 interface Cut {
@@ -94,7 +101,12 @@ function possibleCuts(distribution: Distribution): Cut[] {
   byFirst.forEach((bucket, index) => {
     const previous = byFirst[index - 1];
     if (previous && compareKeys(previous.first, bucket.first) !== 0) {
-      for (let last = byLast[at]; last && compareKeys(last.last, bucket.first) < 0; last = byLast[++at]) ended += last.rows;
+      for (
+        let last = byLast[at];
+        last && compareKeys(last.last, bucket.first) < 0;
+        last = byLast[++at]
+      )
+        ended += last.rows;
       cuts.push({ key: bucket.first, below: (begun + ended) / 2 });
     }
     begun += bucket.rows;
@@ -113,19 +125,29 @@ function nearestCut(cuts: readonly Cut[], target: number, from: number, to: numb
   }
   const before = cuts[low - 1];
   const here = cuts[low];
-  return low > from && before && here && target - before.below <= here.below - target ? low - 1 : low;
+  return low > from && before && here && target - before.below <= here.below - target
+    ? low - 1
+    : low;
 }
 
 function cutRanges(members: readonly string[], splitPoints: readonly Key[]): KeyRange[] {
   if (splitPoints.length !== members.length - 1) {
-    throw new Error(`${members.length} members need ${members.length - 1} split points, not ${splitPoints.length}`);
+    throw new Error(
+      `${members.length} members need ${members.length - 1} split points, not ${splitPoints.length}`,
+    );
   }
   return members.map((member, index) => ({ end: splitPoints[index] ?? null, member }));
 }
 
 /** Rows that each staying member would keep on each new range. */
-function retainedRows(staying: readonly string[], splitPoints: readonly Key[], distribution: Distribution): number[][] {
-  const byMember = new Map(distribution.members.map((member) => [member.member, member.keys ?? []]));
+function retainedRows(
+  staying: readonly string[],
+  splitPoints: readonly Key[],
+  distribution: Distribution,
+): number[][] {
+  const byMember = new Map(
+    distribution.members.map((member) => [member.member, member.keys ?? []]),
+  );
   return staying.map((member) => {
     const rows = Array.from<number>({ length: splitPoints.length + 1 }).fill(0);
     for (const bucket of byMember.get(member) ?? []) {
@@ -158,13 +180,17 @@ function placeInOrder(retained: readonly (readonly number[])[], columns: number)
       const here = (member + 1) * width + column;
       best[here] = column <= member ? -1 : (best[here - 1] ?? -1);
       if (column > member)
-        best[here] = Math.max(best[here] ?? -1, (best[member * width + column - 1] ?? 0) + (rows[column - 1] ?? 0));
+        best[here] = Math.max(
+          best[here] ?? -1,
+          (best[member * width + column - 1] ?? 0) + (rows[column - 1] ?? 0),
+        );
     }
   });
   const places: number[] = [];
   let column = columns;
   for (let member = retained.length; member > 0; member--) {
-    while (column > member && best[member * width + column - 1] === best[member * width + column]) column--;
+    while (column > member && best[member * width + column - 1] === best[member * width + column])
+      column--;
     places.unshift(--column);
   }
   return places;

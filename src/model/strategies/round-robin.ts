@@ -7,7 +7,11 @@
 import type { RoundRobinLayout } from "../layout/layout.ts";
 
 /** The layout over the members, in index order. `shardKey` is kept as a label for later changes of strategy. */
-export function roundRobinLayout(shardKey: string, generation: number, members: readonly string[]): RoundRobinLayout {
+export function roundRobinLayout(
+  shardKey: string,
+  generation: number,
+  members: readonly string[],
+): RoundRobinLayout {
   return { kind: "roundRobin", shardKey, generation, members };
 }
 

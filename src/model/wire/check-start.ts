@@ -9,17 +9,23 @@ import type { OperationPolicy, StartOperation } from "../operation.ts";
 import { SLOT_COUNT } from "../layout/slots.ts";
 
 /** What is wrong with the layout or the policy; null when nothing is. */
-export function findStartProblem({ to, policy }: Pick<StartOperation, "to" | "policy">): string | null {
+export function findStartProblem({
+  to,
+  policy,
+}: Pick<StartOperation, "to" | "policy">): string | null {
   return findLayoutProblem(to) ?? findPolicyProblem(policy);
 }
 
 function findLayoutProblem(to: Layout): string | null {
   if (to.members.length === 0) return "The target layout has no members";
-  if (new Set(to.members).size !== to.members.length) return "The names of the target members must be unique";
+  if (new Set(to.members).size !== to.members.length)
+    return "The names of the target members must be unique";
   if (to.members.includes("")) return "A target member has no name";
   switch (to.kind) {
     case "none":
-      return to.members.length === 1 ? null : `An unsharded layout has one member, not ${to.members.length}`;
+      return to.members.length === 1
+        ? null
+        : `An unsharded layout has one member, not ${to.members.length}`;
     case "hash":
       return findSlotProblem(to.ranges) ?? findStranger(to.ranges, to.members);
     case "range":
@@ -33,10 +39,13 @@ function findLayoutProblem(to: Layout): string | null {
 function findSlotProblem(ranges: readonly SlotRange[]): string | null {
   let before = 0;
   for (const { end } of ranges) {
-    if (!Number.isInteger(end) || end <= before) return `Slot ranges must end at ascending slots: ${end} follows ${before}`;
+    if (!Number.isInteger(end) || end <= before)
+      return `Slot ranges must end at ascending slots: ${end} follows ${before}`;
     before = end;
   }
-  return before === SLOT_COUNT ? null : `The last slot range must end at ${SLOT_COUNT}, not at ${before}`;
+  return before === SLOT_COUNT
+    ? null
+    : `The last slot range must end at ${SLOT_COUNT}, not at ${before}`;
 }
 
 function findKeyProblem(ranges: readonly KeyRange[]): string | null {
@@ -52,16 +61,26 @@ function findKeyProblem(ranges: readonly KeyRange[]): string | null {
   return null;
 }
 
-function findStranger(ranges: readonly (SlotRange | KeyRange)[], members: readonly string[]): string | null {
+function findStranger(
+  ranges: readonly (SlotRange | KeyRange)[],
+  members: readonly string[],
+): string | null {
   const known = new Set(members);
   const stranger = ranges.find(({ member }) => !known.has(member));
-  return stranger ? `A range belongs to ${stranger.member}, which is no member of the target layout` : null;
+  return stranger
+    ? `A range belongs to ${stranger.member}, which is no member of the target layout`
+    : null;
 }
 
-function findPolicyProblem({ waveRowsMax, retainHours, rowsPerSecondMax }: OperationPolicy): string | null {
+function findPolicyProblem({
+  waveRowsMax,
+  retainHours,
+  rowsPerSecondMax,
+}: OperationPolicy): string | null {
   if (!Number.isInteger(waveRowsMax) || waveRowsMax < 1)
     return `waveRowsMax must be a whole number from 1 on, not ${waveRowsMax}`;
-  if (!Number.isFinite(retainHours) || retainHours < 0) return `retainHours must be a number from 0 on, not ${retainHours}`;
+  if (!Number.isFinite(retainHours) || retainHours < 0)
+    return `retainHours must be a number from 0 on, not ${retainHours}`;
   if (rowsPerSecondMax !== null && !(Number.isFinite(rowsPerSecondMax) && rowsPerSecondMax >= 1))
     return `rowsPerSecondMax must be null or a number from 1 on, not ${rowsPerSecondMax}`;
   return null;

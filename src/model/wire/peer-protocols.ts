@@ -61,7 +61,8 @@ export class PeerProtocols {
       this.#remember(peer, spoken);
       if (!refusesNumber(reply)) return reply;
       const next = this.#choose(spoken, least);
-      if (next === null || next === protocol || tries >= TRIES_MAX) return failure(this.#noneInCommon(peer, spoken, least));
+      if (next === null || next === protocol || tries >= TRIES_MAX)
+        return failure(this.#noneInCommon(peer, spoken, least));
       protocol = next;
     }
   }
@@ -72,7 +73,9 @@ export class PeerProtocols {
    */
   #choose(spoken: readonly number[] | undefined, least: number): number | null {
     if (spoken === undefined) return this.#untried(least);
-    return this.#speaks.findLast((protocol) => protocol >= least && spoken.includes(protocol)) ?? null;
+    return (
+      this.#speaks.findLast((protocol) => protocol >= least && spoken.includes(protocol)) ?? null
+    );
   }
 
   #untried(least: number): number {

@@ -46,7 +46,10 @@ const RETRYABLE: ReadonlySet<ProtocolFailure["kind"]> = new Set([
 ]);
 
 /** A refusal; its kind says whether asking again helps. */
-export function refusal(kind: Exclude<ProtocolFailure["kind"], "fault">, message: string): ProtocolFailure {
+export function refusal(
+  kind: Exclude<ProtocolFailure["kind"], "fault">,
+  message: string,
+): ProtocolFailure {
   return { kind, message, retryable: RETRYABLE.has(kind) };
 }
 

@@ -57,7 +57,12 @@ export type ControlRequest =
    * Applies the plan of this fingerprint, and nothing else: refused as `invalid` when it is another
    * by now.
    */
-  | { readonly kind: "repair"; readonly repair: RepairRequest; readonly fingerprint: string; readonly by: string };
+  | {
+      readonly kind: "repair";
+      readonly repair: RepairRequest;
+      readonly fingerprint: string;
+      readonly by: string;
+    };
 
 /** The reply to each control request. */
 export interface ControlReplies {
@@ -90,7 +95,9 @@ export interface TableCount extends Count {
  * An answer. `speaks` are the protocols of who answers, oldest first; an object that speaks
  * protocol 1 alone does not say so.
  */
-export type ProtocolReply<Value> = Result<Value, ProtocolFailure> & { readonly speaks?: readonly number[] };
+export type ProtocolReply<Value> = Result<Value, ProtocolFailure> & {
+  readonly speaks?: readonly number[];
+};
 
 /** The shape of a Durable Object that speaks the protocol, as a stub or in a test. */
 export interface ProtocolEndpoint {

@@ -2,7 +2,10 @@
 import type { NamespaceRef } from "../../model/live.ts";
 import type { StateFilter } from "../page-data.ts";
 
-export function namespaceAddress({ object, name }: NamespaceRef, environment: string | null): string {
+export function namespaceAddress(
+  { object, name }: NamespaceRef,
+  environment: string | null,
+): string {
   return `/namespaces/${encodeURIComponent(object)}/${encodeURIComponent(name)}${queryOf({ environment })}`;
 }
 
@@ -18,6 +21,8 @@ export function overviewAddress(query: {
 }
 
 function queryOf(parameters: Readonly<Record<string, string | null>>): string {
-  const given = Object.entries(parameters).filter((entry): entry is [string, string] => entry[1] !== null);
+  const given = Object.entries(parameters).filter(
+    (entry): entry is [string, string] => entry[1] !== null,
+  );
   return given.length === 0 ? "" : `?${new URLSearchParams(given).toString()}`;
 }

@@ -63,7 +63,10 @@ ${main}
   return `<!doctype html>\n${await toText(rendered)}`;
 }
 
-function environmentLinks({ environment, environments }: Pick<Surroundings, "environment" | "environments">): Markup | null {
+function environmentLinks({
+  environment,
+  environments,
+}: Pick<Surroundings, "environment" | "environments">): Markup | null {
   if (environments.length < 2) return null;
   const links = environments.map((one) => {
     const current = one === environment ? markup` aria-current="page"` : null;

@@ -3,7 +3,12 @@ import type { StateFilter } from "../page-data.ts";
 import type { NamespaceView } from "../page-data.ts";
 import { mark, type Markup, markup } from "./markup.ts";
 
-const MARKS: Readonly<Record<StateFilter, string>> = { Stalled: "!", Reconciling: "↻", Ready: "✓", Unknown: "?" };
+const MARKS: Readonly<Record<StateFilter, string>> = {
+  Stalled: "!",
+  Reconciling: "↻",
+  Ready: "✓",
+  Unknown: "?",
+};
 
 export function stateOf({ condition }: Pick<NamespaceView, "condition">): StateFilter {
   return condition?.type ?? "Unknown";

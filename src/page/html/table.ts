@@ -7,7 +7,11 @@ export interface TableRow {
   readonly cells: readonly Markup[];
 }
 
-export function table(caption: string, columns: readonly string[], rows: readonly TableRow[]): Markup {
+export function table(
+  caption: string,
+  columns: readonly string[],
+  rows: readonly TableRow[],
+): Markup {
   return markup`<table class="cards" role="table"><caption class="hidden">${caption}</caption>
 <thead role="rowgroup"><tr role="row">${columns.map((name) => markup`<th scope="col" role="columnheader">${name}</th>`)}</tr></thead>
 <tbody role="rowgroup">${rows.map(

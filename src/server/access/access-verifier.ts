@@ -37,7 +37,8 @@ export function createAccessVerifier(
   });
   return {
     async verify(token, now) {
-      if (token.length > TOKEN_LENGTH_MAX) return failure("The token of Cloudflare Access is too long to be one.");
+      if (token.length > TOKEN_LENGTH_MAX)
+        return failure("The token of Cloudflare Access is too long to be one.");
       try {
         const { payload } = await jwtVerify(token, keys, {
           algorithms: ["RS256"],
@@ -60,11 +61,16 @@ export function createAccessVerifier(
 
 /** Names the claim, never the token. */
 function explain(error: unknown, issuer: string): string {
-  if (error instanceof errors.JWTExpired) return "The token of Cloudflare Access has expired: load the page again.";
+  if (error instanceof errors.JWTExpired)
+    return "The token of Cloudflare Access has expired: load the page again.";
   if (error instanceof errors.JWTClaimValidationFailed) {
     return `The token of Cloudflare Access is for another team or application (claim ${error.claim}): compare the option access with the application.`;
   }
-  if (error instanceof errors.JWKSTimeout || !(error instanceof errors.JOSEError) || error.code === "ERR_JOSE_GENERIC") {
+  if (
+    error instanceof errors.JWKSTimeout ||
+    !(error instanceof errors.JOSEError) ||
+    error.code === "ERR_JOSE_GENERIC"
+  ) {
     return `The keys of ${issuer} could not be read, so the token of Cloudflare Access could not be checked. Try again.`;
   }
   return "The token of Cloudflare Access is not signed by the team.";

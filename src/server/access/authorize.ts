@@ -8,7 +8,11 @@ import type { MiddlewareHandler } from "hono";
 
 import type { Role } from "../../model/api.ts";
 import { failure, success, type Result } from "../../model/result.ts";
-import { checkApply, type ActionsCaller, type ActionsVerifier } from "../../github/actions-verifier.ts";
+import {
+  checkApply,
+  type ActionsCaller,
+  type ActionsVerifier,
+} from "../../github/actions-verifier.ts";
 import { readWorkflowToken } from "./actions-identity.ts";
 import type { ApiContext, ApiEnv } from "../context.ts";
 import { RefusedRequest } from "../../model/refused-request.ts";
@@ -37,19 +41,27 @@ export function createAuthorization(options: AccessOptions): RequireRole {
   return (needed) => async (context, next) => {
     const workflowToken = readWorkflowToken(context.req.header("authorization") ?? null);
     const caller =
-      workflowToken === null ? await findPerson(context, options) : await findWorkflow(context, workflowToken, verifierOf);
-    if (!hasRole(caller.role, needed)) throw new RefusedRequest("forbidden", explainRole(context, caller, needed));
+      workflowToken === null
+        ? await findPerson(context, options)
+        : await findWorkflow(context, workflowToken, verifierOf);
+    if (!hasRole(caller.role, needed))
+      throw new RefusedRequest("forbidden", explainRole(context, caller, needed));
     if (needed === "apply" && caller.actions !== null) await useUp(context, caller.actions);
     context.set("caller", caller);
     await next();
   };
 }
 
-async function findPerson(context: ApiContext, { tokens, allowAnonymous }: AccessOptions): Promise<Caller> {
+async function findPerson(
+  context: ApiContext,
+  { tokens, allowAnonymous }: AccessOptions,
+): Promise<Caller> {
   const authorization = context.req.header("authorization") ?? null;
   const secret = tokens(context.env);
   const isAnonymous = allowAnonymous && (authorization === null || !secret);
-  const caller = isAnonymous ? anonymous(context.req.raw) : await authenticate(authorization, secret);
+  const caller = isAnonymous
+    ? anonymous(context.req.raw)
+    : await authenticate(authorization, secret);
   if (caller.ok) return caller.value;
   throw unauthenticated(caller.failure);
 }
@@ -61,13 +73,17 @@ async function findWorkflow(
 ): Promise<Caller> {
   const { github } = context.var.settings;
   if (github === null) {
-    throw unauthenticated("This Worker accepts no tokens of workflows: its entry file names no repository (option `github`).");
+    throw unauthenticated(
+      "This Worker accepts no tokens of workflows: its entry file names no repository (option `github`).",
+    );
   }
   const audience = github.oidc.audience ?? new URL(context.req.url).origin;
   const verified = await verifierOf(github).verify(token, audience, Date.now());
   if (!verified.ok) {
     const { kind, message } = verified.failure;
-    throw kind === "unavailable" ? new RefusedRequest("unavailable", message) : unauthenticated(message);
+    throw kind === "unavailable"
+      ? new RefusedRequest("unavailable", message)
+      : unauthenticated(message);
   }
   const actions = verified.value;
   const role = checkApply(actions, applyPolicyOf(github)) === null ? "apply" : "plan";
@@ -80,16 +96,21 @@ function applyPolicyOf({ oidc }: GithubSettings): Parameters<typeof checkApply>[
 
 function explainRole(context: ApiContext, { name, role, actions }: Caller, needed: Role): string {
   const { github } = context.var.settings;
-  const reason = actions !== null && github !== null ? checkApply(actions, applyPolicyOf(github)) : null;
+  const reason =
+    actions !== null && github !== null ? checkApply(actions, applyPolicyOf(github)) : null;
   return reason ?? `Token '${name}' has the role ${role}; this call needs ${needed}.`;
 }
 
 /** Refuses a token that has changed something before. The call itself may reach the coordinator twice: it claims under its own id. */
 async function useUp(context: ApiContext, { tokenId, expiresAt }: ActionsCaller): Promise<void> {
   const claim = crypto.randomUUID();
-  const isFirst = await context.var.coordinator((calls) => calls.claimToken(tokenId, claim, expiresAt));
+  const isFirst = await context.var.coordinator((calls) =>
+    calls.claimToken(tokenId, claim, expiresAt),
+  );
   if (isFirst) return;
-  throw unauthenticated("This token (jti) was used to change something before: ask GitHub for a new one for each such call.");
+  throw unauthenticated(
+    "This token (jti) was used to change something before: ask GitHub for a new one for each such call.",
+  );
 }
 
 function unauthenticated(message: string): RefusedRequest {
@@ -105,8 +126,12 @@ export function isLoopback(hostname: string): boolean {
 /** Whoever can reach a loopback address is the developer, except a web page in their browser: that one sends its origin. */
 export function anonymous(request: Request): Result<Caller, string> {
   const { hostname, host } = new URL(request.url);
-  if (!isLoopback(hostname)) return failure(`Requests without a token are for loopback addresses only, not for ${hostname}.`);
+  if (!isLoopback(hostname))
+    return failure(
+      `Requests without a token are for loopback addresses only, not for ${hostname}.`,
+    );
   const origin = request.headers.get("origin");
-  if (origin !== null && origin !== `http://${host}`) return failure("Requests from other web pages need a token.");
+  if (origin !== null && origin !== `http://${host}`)
+    return failure("Requests from other web pages need a token.");
   return success({ name: "anonymous", role: "apply", actions: null });
 }

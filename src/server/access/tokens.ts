@@ -53,15 +53,23 @@ const tokensSchema = z
  *
  * Compares the SHA-256 of what was sent with every configured hash, each over all bytes, so that the time tells nothing about a token.
  */
-export async function authenticate(authorization: string | null, secret: string | undefined): Promise<Result<Caller, string>> {
-  if (secret === undefined || secret.trim() === "") return failure(`This Worker has no tokens, so it answers nobody. ${HOW_TO}`);
+export async function authenticate(
+  authorization: string | null,
+  secret: string | undefined,
+): Promise<Result<Caller, string>> {
+  if (secret === undefined || secret.trim() === "")
+    return failure(`This Worker has no tokens, so it answers nobody. ${HOW_TO}`);
   const tokens = parseTokens(secret);
   if (!tokens.ok) return tokens;
   const presented = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
   if (presented === undefined)
-    return failure("Send the token as `Authorization: Bearer <token>` (the CLI reads it from SHARDCTL_TOKEN).");
+    return failure(
+      "Send the token as `Authorization: Bearer <token>` (the CLI reads it from SHARDCTL_TOKEN).",
+    );
   if (presented.length > TOKEN_LENGTH_MAX) return failure("The token is not known to this Worker.");
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(presented)));
+  const hash = new Uint8Array(
+    await crypto.subtle.digest("SHA-256", new TextEncoder().encode(presented)),
+  );
   let found: Caller | null = null;
   for (const token of tokens.value) {
     if (equalBytes(token.hash, hash)) found = { name: token.name, role: token.role, actions: null };
@@ -84,10 +92,14 @@ function parseTokens(secret: string): Result<readonly Token[], string> {
   }
   const parsed = tokensSchema.safeParse(json);
   if (!parsed.success) {
-    const where = parsed.error.issues.map((issue) => `[${issue.path.join(".")}] ${issue.code}`).join(", ");
+    const where = parsed.error.issues
+      .map((issue) => `[${issue.path.join(".")}] ${issue.code}`)
+      .join(", ");
     return failure(`The secret SHARDCTL_TOKENS is not a list of tokens (${where}). ${HOW_TO}`);
   }
-  return success(parsed.data.map(({ name, role, sha256 }) => ({ name, role, hash: bytesOfHex(sha256) })));
+  return success(
+    parsed.data.map(({ name, role, sha256 }) => ({ name, role, hash: bytesOfHex(sha256) })),
+  );
 }
 
 function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
@@ -97,5 +109,7 @@ function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
 }
 
 function bytesOfHex(hex: string): Uint8Array {
-  return Uint8Array.from({ length: hex.length / 2 }, (_, index) => Number.parseInt(hex.slice(index * 2, index * 2 + 2), 16));
+  return Uint8Array.from({ length: hex.length / 2 }, (_, index) =>
+    Number.parseInt(hex.slice(index * 2, index * 2 + 2), 16),
+  );
 }

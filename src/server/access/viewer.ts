@@ -27,7 +27,11 @@ export interface Viewer {
 export type FindViewer = (context: ApiContext) => Promise<Result<Viewer, string | null>>;
 
 /** Null as a failure: nothing was sent to be recognised by. */
-export function createViewerCheck({ tokens, allowAnonymous, openAccess }: ViewerOptions): FindViewer {
+export function createViewerCheck({
+  tokens,
+  allowAnonymous,
+  openAccess,
+}: ViewerOptions): FindViewer {
   const verifiers = new WeakMap<AccessSettings, AccessVerifier>();
   const verifierOf = (settings: AccessSettings): AccessVerifier => {
     const verifier = verifiers.get(settings) ?? openAccess(settings);
@@ -60,7 +64,10 @@ export function forgetToken(context: ApiContext): void {
   deleteCookie(context, COOKIE, cookieOptions(context));
 }
 
-async function findByToken(context: ApiContext, secret: string | undefined): Promise<Result<Viewer, string | null>> {
+async function findByToken(
+  context: ApiContext,
+  secret: string | undefined,
+): Promise<Result<Viewer, string | null>> {
   const header = context.req.header("authorization");
   const cookie = getCookie(context, COOKIE, prefixOf(context)) || undefined;
   if (header === undefined && cookie === undefined) return failure(null);
@@ -71,7 +78,13 @@ async function findByToken(context: ApiContext, secret: string | undefined): Pro
 /** A browser keeps a secure cookie only from https; a loopback address needs none. */
 function cookieOptions(context: ApiContext) {
   const prefix = prefixOf(context);
-  return { path: "/", httpOnly: true, sameSite: "Strict", secure: prefix === "host", ...(prefix ? { prefix } : {}) } as const;
+  return {
+    path: "/",
+    httpOnly: true,
+    sameSite: "Strict",
+    secure: prefix === "host",
+    ...(prefix ? { prefix } : {}),
+  } as const;
 }
 
 function prefixOf(context: ApiContext): "host" | undefined {

@@ -38,7 +38,9 @@ export class AlarmClock {
   }
 
   nextAt(now: number): number | null {
-    const times = this.#sleepers.map((sleeper) => sleeper.nextAt(now)).filter((time) => time !== null);
+    const times = this.#sleepers
+      .map((sleeper) => sleeper.nextAt(now))
+      .filter((time) => time !== null);
     return times.length === 0 ? null : Math.min(...times);
   }
 }

@@ -9,7 +9,8 @@ import { RefusedRequest } from "../../model/refused-request.ts";
 export function createCoordinatorCalls(binding: DurableObjectNamespace): CallCoordinator {
   return async (use) => {
     // A stub stays broken after its object was reset: each try takes a new one.
-    const open = (): CoordinatorApi => binding.getByName(COORDINATOR_NAME) as unknown as CoordinatorApi;
+    const open = (): CoordinatorApi =>
+      binding.getByName(COORDINATOR_NAME) as unknown as CoordinatorApi;
     try {
       return await use(open());
     } catch (error) {

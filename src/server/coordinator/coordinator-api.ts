@@ -16,7 +16,15 @@ export const COORDINATOR_NAME = "coordinator";
 
 /** The coordinator as the HTTP API calls it. Every call may be repeated. */
 export interface CoordinatorApi
-  extends PlanCalls, RunCalls, ReviewCalls, ReconcileCalls, PauseCalls, RegistryCalls, PullCalls, PageCalls {
+  extends
+    PlanCalls,
+    RunCalls,
+    ReviewCalls,
+    ReconcileCalls,
+    PauseCalls,
+    RegistryCalls,
+    PullCalls,
+    PageCalls {
   resume(): Promise<number>;
   /** True the first time that a workflow's token changes something. */
   claimToken(id: string, claim: string, expiresAt: number): Promise<boolean>;

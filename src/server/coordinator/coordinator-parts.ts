@@ -66,7 +66,8 @@ export interface CoordinatorParts {
 /** Creates the tables that are missing, and starts nothing. */
 export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const { storage, settings } = outside;
-  const live = (): LiveAccess => watchRegistries(outside.live(), (ref) => reconciliation.registries.read(ref));
+  const live = (): LiveAccess =>
+    watchRegistries(outside.live(), (ref) => reconciliation.registries.read(ref));
   const followed = (): GithubSettings | null => settings()?.github ?? null;
   const arm = (): void => alarm.arm();
   const store = new CoordinatorStore(storage.sql);
@@ -143,7 +144,21 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   });
   const alarm = new AlarmClock(storage, [runs, pullWork, reconciliation, observation.alerts]);
   const once = new OnceStore(storage.sql);
-  return { store, reviewsStore, once, plans, reviews, runs, starts, steps, pullWork, reconciliation, observation, page, alarm };
+  return {
+    store,
+    reviewsStore,
+    once,
+    plans,
+    reviews,
+    runs,
+    starts,
+    steps,
+    pullWork,
+    reconciliation,
+    observation,
+    page,
+    alarm,
+  };
 }
 
 /** Shows the page and the history what reconciliation reads anyway, which saves their own calls. */
@@ -160,7 +175,12 @@ function noteSights(
       if (!described.ok) return described;
       const now = Date.now();
       page.noteLive(described.value, now);
-      await observation.noteLive(environment, described.value, (limit) => live.history(ref, limit), now);
+      await observation.noteLive(
+        environment,
+        described.value,
+        (limit) => live.history(ref, limit),
+        now,
+      );
       return described;
     },
   };

@@ -26,7 +26,11 @@ import type { ApplyOrder, StartRunFailure } from "../../runs/run-calls.ts";
 import { assembleCoordinator, type CoordinatorParts } from "./coordinator-parts.ts";
 import type { EventFilter } from "../../history/history-store.ts";
 import { logError } from "../../log.ts";
-import type { NamespacePageFacts, OverviewFacts, OverviewRequest } from "../../page/namespace-facts.ts";
+import type {
+  NamespacePageFacts,
+  OverviewFacts,
+  OverviewRequest,
+} from "../../page/namespace-facts.ts";
 import type { Looked } from "../../page/sights-store.ts";
 import type { PullTask } from "../../pulls/pull-task.ts";
 import type { AppliedRepair, NamedRegistry } from "../../reconcile/registries-store.ts";
@@ -131,7 +135,9 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
 
   async notePause(ref: NamespaceRef, summary: string, by: string): Promise<void> {
     const environments = this.#parts.store.environmentsOf(ref);
-    this.ctx.storage.transactionSync(() => this.#parts.reconciliation.pauses.note(environments, ref, summary, by));
+    this.ctx.storage.transactionSync(() =>
+      this.#parts.reconciliation.pauses.note(environments, ref, summary, by),
+    );
   }
 
   // Repairs.
@@ -147,7 +153,9 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   async noteRepair(ref: NamespaceRef, repair: AppliedRepair, by: string): Promise<void> {
     const { reconciliation, store } = this.#parts;
     const environments = store.environmentsOf(ref);
-    this.ctx.storage.transactionSync(() => reconciliation.noteRepair(environments, ref, repair, by));
+    this.ctx.storage.transactionSync(() =>
+      reconciliation.noteRepair(environments, ref, repair, by),
+    );
   }
 
   async findRepair(ref: NamespaceRef, fingerprint: string): Promise<RepairOutcome | null> {
@@ -218,7 +226,12 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     return this.#parts.reviewsStore.newest(environment, pull);
   }
 
-  async releaseReview(environment: string, pull: number, fingerprint: string, release: Release): Promise<Review | null> {
+  async releaseReview(
+    environment: string,
+    pull: number,
+    fingerprint: string,
+    release: Release,
+  ): Promise<Review | null> {
     return this.#parts.reviews.release(environment, pull, fingerprint, release);
   }
 
@@ -230,7 +243,8 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     const { once, pullWork, alarm } = this.#parts;
     const now = Date.now();
     const isNew = this.ctx.storage.transactionSync(() => {
-      if (!once.claim("delivery", id, crypto.randomUUID(), now + DELIVERY_MEMORY_MS, now)) return false;
+      if (!once.claim("delivery", id, crypto.randomUUID(), now + DELIVERY_MEMORY_MS, now))
+        return false;
       pullWork.queue(tasks, now);
       return true;
     });
@@ -253,7 +267,10 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     return this.#parts.page.overview(request);
   }
 
-  async readNamespacePage(environment: string | null, ref: NamespaceRef): Promise<NamespacePageFacts | null> {
+  async readNamespacePage(
+    environment: string | null,
+    ref: NamespaceRef,
+  ): Promise<NamespacePageFacts | null> {
     return this.#parts.page.namespace(environment, ref);
   }
 

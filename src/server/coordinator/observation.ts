@@ -72,12 +72,19 @@ export class Observation {
         const state = parts.state(environment);
         const drifts = sortDrifts(this.#drifts(environment, state));
         const fingerprint = await fingerprintDrifts(drifts);
-        return { environment, commit: state?.commit ?? null, isComplete: state?.outcome === "complete", fingerprint, drifts };
+        return {
+          environment,
+          commit: state?.commit ?? null,
+          isComplete: state?.outcome === "complete",
+          fingerprint,
+          drifts,
+        };
       },
       send: (input, init) => fetch(input, init),
       record: (event) => this.record(event),
       correlationId: (environment) => this.#tickOf(environment),
-      onTry: (environment, channel, outcome) => countAlert(this.#counters, environment, channel, outcome),
+      onTry: (environment, channel, outcome) =>
+        countAlert(this.#counters, environment, channel, outcome),
       onChange: parts.onChange,
     });
   }
@@ -114,7 +121,10 @@ export class Observation {
     this.record(reviewEvent(review));
   }
 
-  noteRelease(review: Pick<Review, "environment" | "pull" | "fingerprint">, release: Release): void {
+  noteRelease(
+    review: Pick<Review, "environment" | "pull" | "fingerprint">,
+    release: Release,
+  ): void {
     this.record(releaseEvent(review, release));
   }
 
@@ -126,7 +136,12 @@ export class Observation {
   }
 
   /** Reconciliation has read a namespace. */
-  noteLive(environment: string, live: LiveNamespace, readHistory: ReadHistory, now: number): Promise<void> {
+  noteLive(
+    environment: string,
+    live: LiveNamespace,
+    readHistory: ReadHistory,
+    now: number,
+  ): Promise<void> {
     return this.#operations.noteLive(environment, live, readHistory, now);
   }
 
@@ -196,7 +211,10 @@ export class Observation {
 
   #drifts(environment: string, state: EnvironmentState | null): TrackedDrift[] {
     const ofNamespaces = this.#names.drifting(environment, DRIFTING_MAX);
-    return [...(state?.drifts ?? []), ...ofNamespaces.flatMap(({ faults, differences }) => [...faults, ...differences])];
+    return [
+      ...(state?.drifts ?? []),
+      ...ofNamespaces.flatMap(({ faults, differences }) => [...faults, ...differences]),
+    ];
   }
 
   #pending(environment: string): EnvironmentFacts["pending"] {
@@ -211,7 +229,9 @@ export class Observation {
 
   #pullTasks(): { readonly count: number; readonly oldestDueAt: number | null } {
     return this.#sql
-      .exec<{ count: number; oldestDueAt: number | null }>("SELECT count(*) AS count, min(dueAt) AS oldestDueAt FROM tasks")
+      .exec<{ count: number; oldestDueAt: number | null }>(
+        "SELECT count(*) AS count, min(dueAt) AS oldestDueAt FROM tasks",
+      )
       .one();
   }
 

@@ -18,11 +18,20 @@ export class OnceStore {
   }
 
   /** True for the claim that came first, however often it comes. */
-  claim(kind: "delivery" | "token", id: string, claim: string, expiresAt: number, now: number): boolean {
+  claim(
+    kind: "delivery" | "token",
+    id: string,
+    claim: string,
+    expiresAt: number,
+    now: number,
+  ): boolean {
     this.#sql.exec("DELETE FROM once WHERE expiresAt <= ?", now);
     const { known } = this.#sql.exec<{ known: number }>("SELECT count(*) AS known FROM once").one();
-    if (known < ONCE_MAX) this.#sql.exec("INSERT OR IGNORE INTO once VALUES (?, ?, ?, ?)", kind, id, claim, expiresAt);
-    const row = this.#sql.exec<{ claim: string }>("SELECT claim FROM once WHERE kind = ? AND id = ?", kind, id).toArray()[0];
+    if (known < ONCE_MAX)
+      this.#sql.exec("INSERT OR IGNORE INTO once VALUES (?, ?, ?, ?)", kind, id, claim, expiresAt);
+    const row = this.#sql
+      .exec<{ claim: string }>("SELECT claim FROM once WHERE kind = ? AND id = ?", kind, id)
+      .toArray()[0];
     return row?.claim === claim;
   }
 }

@@ -1,5 +1,10 @@
 /** `GET /v1/events`: the history, as a page of JSON or as a stream of JSON lines. */
-import { EVENT_KINDS, type EventKind, type EventList, type HistoryEvent } from "../../model/event.ts";
+import {
+  EVENT_KINDS,
+  type EventKind,
+  type EventList,
+  type HistoryEvent,
+} from "../../model/event.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
 import type { CallCoordinator } from "../coordinator/coordinator-api.ts";
@@ -27,7 +32,11 @@ type Filter = Omit<EventFilter, "limit">;
 
 function readFilter(context: ApiContext): Filter {
   const id = (name: string): number | null => {
-    const value = readNumber(context, name, { min: 0, max: Number.MAX_SAFE_INTEGER, fallback: NONE });
+    const value = readNumber(context, name, {
+      min: 0,
+      max: Number.MAX_SAFE_INTEGER,
+      fallback: NONE,
+    });
     return value === NONE ? null : value;
   };
   return {
@@ -52,7 +61,11 @@ function readKind(text: string | undefined): EventKind | null {
 }
 
 /** Oldest first, read a page at a time: the history does not fit one call. With a limit, the newest so many. */
-async function streamEvents(coordinator: CallCoordinator, filter: Filter, limit: number | null): Promise<Response> {
+async function streamEvents(
+  coordinator: CallCoordinator,
+  filter: Filter,
+  limit: number | null,
+): Promise<Response> {
   const headers = { "content-type": `${JSON_LINES}; charset=utf-8` };
   if (limit !== null) {
     const events = await coordinator((calls) => calls.listEvents({ ...filter, limit }));
@@ -62,7 +75,9 @@ async function streamEvents(coordinator: CallCoordinator, filter: Filter, limit:
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       const from = after;
-      const events = await coordinator((calls) => calls.listEvents({ ...filter, after: from, limit: LIMIT_MAX }));
+      const events = await coordinator((calls) =>
+        calls.listEvents({ ...filter, after: from, limit: LIMIT_MAX }),
+      );
       after = events.at(-1)?.id ?? after;
       if (events.length > 0) controller.enqueue(new TextEncoder().encode(toLines(events)));
       if (events.length < LIMIT_MAX) controller.close();

@@ -19,14 +19,19 @@ export function addHealthRoutes(api: Api, requireRole: RequireRole): void {
   api.get("/healthz", async (context) => {
     const now = Date.now();
     if (known === null || now - known.at >= HEALTH_KEPT_MS || now < known.at) {
-      const isHealthy = await withinTime(context.var.coordinator((calls) => calls.isHealthy())).catch((error: unknown) => {
+      const isHealthy = await withinTime(
+        context.var.coordinator((calls) => calls.isHealthy()),
+      ).catch((error: unknown) => {
         logError("health.unanswered", {}, error);
         return false;
       });
       known = { isHealthy, at: now };
     }
     if (known.isHealthy) return context.json({ status: "ok" });
-    return problemResponse("unavailable", "The coordinator does not answer, or ticks have not come or not ended for too long.");
+    return problemResponse(
+      "unavailable",
+      "The coordinator does not answer, or ticks have not come or not ended for too long.",
+    );
   });
 
   api.get("/metrics", requireRole("read"), async (context) => {
@@ -38,7 +43,10 @@ export function addHealthRoutes(api: Api, requireRole: RequireRole): void {
 async function withinTime<Value>(work: Promise<Value>): Promise<Value> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const overdue = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`No answer within ${COORDINATOR_TIMEOUT_MS} ms`)), COORDINATOR_TIMEOUT_MS);
+    timer = setTimeout(
+      () => reject(new Error(`No answer within ${COORDINATOR_TIMEOUT_MS} ms`)),
+      COORDINATOR_TIMEOUT_MS,
+    );
   });
   return Promise.race([work, overdue]).finally(() => clearTimeout(timer));
 }

@@ -16,7 +16,9 @@ export function addNamespaceRoutes(api: Api, requireRole: RequireRole): void {
   api.get("/v1/namespaces", requireRole("read"), async (context) => {
     const { object, name, environment } = context.req.query();
     const refs = await chooseRefs(context, { object, name, environment });
-    const namespaces = await runBounded(refs, READS_MAX, (ref) => reportNamespace(context.var.live, ref));
+    const namespaces = await runBounded(refs, READS_MAX, (ref) =>
+      reportNamespace(context.var.live, ref),
+    );
     return context.json<NamespaceList>({ namespaces });
   });
 
@@ -31,7 +33,10 @@ export function addNamespaceRoutes(api: Api, requireRole: RequireRole): void {
     const history = await context.var.live.history(ref, limit);
     if (history.ok) return context.json<OperationList>({ operations: history.value });
     const { kind, message } = history.failure;
-    throw new RefusedRequest(kind === "unreachable" ? "unavailable" : kind === "unbound" ? "notFound" : "conflict", message);
+    throw new RefusedRequest(
+      kind === "unreachable" ? "unavailable" : kind === "unbound" ? "notFound" : "conflict",
+      message,
+    );
   });
 }
 
@@ -48,8 +53,16 @@ interface Filter {
 }
 
 /** With object and name: that one, known or not. Otherwise the known ones that match. */
-async function chooseRefs(context: ApiContext, { object, name, environment }: Filter): Promise<readonly NamespaceRef[]> {
+async function chooseRefs(
+  context: ApiContext,
+  { object, name, environment }: Filter,
+): Promise<readonly NamespaceRef[]> {
   if (object && name) return [{ object, name }];
-  const known = await context.var.coordinator((coordinator) => coordinator.listNamespaces(environment ?? null));
-  return known.filter((ref) => (object === undefined || ref.object === object) && (name === undefined || ref.name === name));
+  const known = await context.var.coordinator((coordinator) =>
+    coordinator.listNamespaces(environment ?? null),
+  );
+  return known.filter(
+    (ref) =>
+      (object === undefined || ref.object === object) && (name === undefined || ref.name === name),
+  );
 }

@@ -17,8 +17,19 @@ import { authenticate } from "../access/tokens.ts";
 import { serveAssets } from "../../page/html/assets.ts";
 import { createLinks } from "../../page/links.ts";
 import { followOperations, lookLive, type Looks } from "../../page/look-live.ts";
-import { respondLogin, respondMessage, respondPage, type Shown, wantsPart } from "./respond-page.ts";
-import { createViewerCheck, forgetToken, rememberToken, type ViewerOptions } from "../access/viewer.ts";
+import {
+  respondLogin,
+  respondMessage,
+  respondPage,
+  type Shown,
+  wantsPart,
+} from "./respond-page.ts";
+import {
+  createViewerCheck,
+  forgetToken,
+  rememberToken,
+  type ViewerOptions,
+} from "../access/viewer.ts";
 
 const SEARCH_LENGTH_MAX = 200;
 const PAGE_RANGE = { min: 1, max: 100_000, fallback: 1 };
@@ -58,8 +69,13 @@ export function addPageRoutes(api: Api, options: ViewerOptions): void {
       if (!viewer.ok) return askToSignIn(context, viewer.failure);
       try {
         const shown = await show(context);
-        if (shown !== null) return await respondPage(context, { ...shown, canSignOut: viewer.value.hasCookie });
-        return await respondMessage(404, "Not found", "No namespace of this name was ever planned or reconciled here.");
+        if (shown !== null)
+          return await respondPage(context, { ...shown, canSignOut: viewer.value.hasCookie });
+        return await respondMessage(
+          404,
+          "Not found",
+          "No namespace of this name was ever planned or reconciled here.",
+        );
       } catch (error) {
         return explainError(error, context.var.correlationId);
       }
@@ -68,19 +84,27 @@ export function addPageRoutes(api: Api, options: ViewerOptions): void {
   api.get("/namespaces/:object/:name", page(showNamespace));
 
   api.get("/login", (context) =>
-    respondLogin(200, { next: safeNext(context, context.req.query("next")), problem: null, hasAccess: hasAccess(context) }),
+    respondLogin(200, {
+      next: safeNext(context, context.req.query("next")),
+      problem: null,
+      hasAccess: hasAccess(context),
+    }),
   );
   api.post("/login", limitBody(FORM_BYTES_MAX), (context) => signIn(context, options));
   api.post("/logout", limitBody(FORM_BYTES_MAX), async (context) => {
-    if (!isOwnForm(context)) return respondMessage(403, "Not allowed", "This form came from another web page.");
+    if (!isOwnForm(context))
+      return respondMessage(403, "Not allowed", "This form came from another web page.");
     forgetToken(context);
     return context.redirect("/login", 303);
   });
 
   api.get("/assets/:file", async (context) => {
     const file = (await serveAssets()).files.get(context.req.path);
-    if (file === undefined) throw new RefusedRequest("notFound", `There is nothing at ${context.req.path}.`);
-    return new Response(file.text, { headers: { "content-type": file.type, "cache-control": ASSET_CACHE } });
+    if (file === undefined)
+      throw new RefusedRequest("notFound", `There is nothing at ${context.req.path}.`);
+    return new Response(file.text, {
+      headers: { "content-type": file.type, "cache-control": ASSET_CACHE },
+    });
   });
 }
 
@@ -94,7 +118,12 @@ async function showOverview(context: ApiContext): ReturnType<Show> {
   };
   const known = await coordinator((calls) => calls.readOverview(request));
   const now = Date.now();
-  const looks = await lookLive(live, await followOperations(live, known.namespaces, now), "list", now);
+  const looks = await lookLive(
+    live,
+    await followOperations(live, known.namespaces, now),
+    "list",
+    now,
+  );
   keepLooks(context, looks);
   const namespaces = looks.facts.map(({ view }) => view);
   const main = renderOverview({ ...known, namespaces }, createLinks(settings.github));
@@ -105,7 +134,9 @@ async function showNamespace(context: ApiContext): ReturnType<Show> {
   const { coordinator, live, settings } = context.var;
   const { object = "", name = "" } = context.req.param() as Readonly<Record<string, string>>;
   const environment = context.req.query("environment") ?? null;
-  const known = await coordinator((calls) => calls.readNamespacePage(environment, { object, name }));
+  const known = await coordinator((calls) =>
+    calls.readNamespacePage(environment, { object, name }),
+  );
   if (known === null) return null;
   const now = Date.now();
   const history = readHistory(context, object, name);
@@ -137,7 +168,10 @@ async function showNamespace(context: ApiContext): ReturnType<Show> {
 /** Empty when the namespace does not answer in time: the page says that elsewhere. */
 async function readHistory(context: ApiContext, object: string, name: string) {
   const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), HISTORY_WAIT_MS));
-  const answer = await Promise.race([context.var.live.history({ object, name }, HISTORY_MAX), late]);
+  const answer = await Promise.race([
+    context.var.live.history({ object, name }, HISTORY_MAX),
+    late,
+  ]);
   return answer?.ok ? answer.value : [];
 }
 
@@ -155,7 +189,8 @@ function askToSignIn(context: ApiContext, problem: string | null): Response | Pr
   if (wantsPart(context)) return context.text("Signed out.", 401);
   const { pathname, search } = new URL(context.req.url);
   const next = `${pathname}${search}`;
-  if (problem === null) return context.redirect(`/login?${new URLSearchParams({ next }).toString()}`, 303);
+  if (problem === null)
+    return context.redirect(`/login?${new URLSearchParams({ next }).toString()}`, 303);
   return respondLogin(401, { next, problem, hasAccess: hasAccess(context) });
 }
 
@@ -165,7 +200,8 @@ async function signIn(context: ApiContext, { tokens }: ViewerOptions): Promise<R
   const next = safeNext(context, typeof form["next"] === "string" ? form["next"] : undefined);
   const refuse = (status: 401 | 403, problem: string): Promise<Response> =>
     respondLogin(status, { next, problem, hasAccess: hasAccess(context) });
-  if (!isOwnForm(context)) return refuse(403, "This form came from another web page. Sign in here.");
+  if (!isOwnForm(context))
+    return refuse(403, "This form came from another web page. Sign in here.");
   const caller = await authenticate(`Bearer ${token}`, tokens(context.env));
   if (!caller.ok) return refuse(401, token === "" ? "Enter a token." : caller.failure);
   rememberToken(context, token);
@@ -177,7 +213,9 @@ function safeNext(context: ApiContext, next: string | undefined): string {
   const { origin } = new URL(context.req.url);
   if (next === undefined || !next.startsWith("/") || !URL.canParse(next, origin)) return "/";
   const url = new URL(next, origin);
-  return url.origin === origin && !/^\/(login|logout)\b/.test(url.pathname) ? `${url.pathname}${url.search}` : "/";
+  return url.origin === origin && !/^\/(login|logout)\b/.test(url.pathname)
+    ? `${url.pathname}${url.search}`
+    : "/";
 }
 
 /** A browser says where a form was; other pages may not sign anybody in or out. */
@@ -200,5 +238,9 @@ function explainError(error: unknown, correlationId: string): Promise<Response> 
     return respondMessage(status, "That did not work", error.message);
   }
   logError("page.unexpected", { correlationId }, error);
-  return respondMessage(500, "Something went wrong", `The Worker's log has it under the id ${correlationId}.`);
+  return respondMessage(
+    500,
+    "Something went wrong",
+    `The Worker's log has it under the id ${correlationId}.`,
+  );
 }

@@ -22,7 +22,9 @@ export function addPauseRoutes(api: Api, requireRole: RequireRole): void {
   api.put("/v1/pause", requireRole("apply"), limitBody(), async (context) => {
     const { reason } = await readBody(context, pauseSchema);
     const by = context.var.caller.name;
-    return context.json(await context.var.coordinator((calls) => calls.setPause({ by, reason, at: Date.now() }, by)));
+    return context.json(
+      await context.var.coordinator((calls) => calls.setPause({ by, reason, at: Date.now() }, by)),
+    );
   });
 
   api.delete("/v1/pause", requireRole("apply"), async (context) => {

@@ -19,7 +19,9 @@ export function addPlanRoutes(api: Api, requireRole: RequireRole): void {
   });
 
   api.get("/v1/plans/:fingerprint", requireRole("read"), async (context) => {
-    return jsonResponse(await readStoredPlan(context.var.coordinator, context.req.param("fingerprint")));
+    return jsonResponse(
+      await readStoredPlan(context.var.coordinator, context.req.param("fingerprint")),
+    );
   });
 
   api.post("/v1/plans/:fingerprint/apply", requireRole("apply"), limitBody(), async (context) => {

@@ -9,14 +9,22 @@ import { limitBody, readNumber } from "../read-request.ts";
 export function addReconcileRoutes(api: Api, requireRole: RequireRole): void {
   api.get("/v1/drift", requireRole("read"), async (context) => {
     const environment = await chooseEnvironment(context);
-    return context.json<DriftReport>(await context.var.coordinator((calls) => calls.readDrift(environment)));
+    return context.json<DriftReport>(
+      await context.var.coordinator((calls) => calls.readDrift(environment)),
+    );
   });
 
   /** 200 with the report of a pass that began after the request and is over; 202 with the last one while it goes on. */
   api.post("/v1/reconcile", requireRole("apply"), limitBody(), async (context) => {
-    const waitS = readNumber(context, "wait", { min: 0, max: RUN_WAIT_MAX_S, fallback: RUN_WAIT_MAX_S });
+    const waitS = readNumber(context, "wait", {
+      min: 0,
+      max: RUN_WAIT_MAX_S,
+      fallback: RUN_WAIT_MAX_S,
+    });
     const environment = await chooseEnvironment(context);
-    const isOver = await context.var.coordinator((calls) => calls.reconcile(environment, waitS * 1000));
+    const isOver = await context.var.coordinator((calls) =>
+      calls.reconcile(environment, waitS * 1000),
+    );
     const report = await context.var.coordinator((calls) => calls.readDrift(environment));
     return context.json<DriftReport>(report, isOver ? 200 : 202);
   });
@@ -26,12 +34,21 @@ export function addReconcileRoutes(api: Api, requireRole: RequireRole): void {
 async function chooseEnvironment(context: ApiContext): Promise<string> {
   const known = await context.var.coordinator((calls) => calls.listReconciled());
   const asked = context.req.query("environment");
-  const listed = known.length === 0 ? "none yet: apply a plan first, or give the Worker its repository" : known.join(", ");
+  const listed =
+    known.length === 0
+      ? "none yet: apply a plan first, or give the Worker its repository"
+      : known.join(", ");
   if (asked !== undefined) {
     if (known.includes(asked)) return asked;
-    throw new RefusedRequest("notFound", `The environment '${asked}' is not reconciled here (reconciled are: ${listed}).`);
+    throw new RefusedRequest(
+      "notFound",
+      `The environment '${asked}' is not reconciled here (reconciled are: ${listed}).`,
+    );
   }
   const [only] = known;
   if (only !== undefined && known.length === 1) return only;
-  throw new RefusedRequest("invalid", `Say which environment with ?environment= (reconciled are: ${listed}).`);
+  throw new RefusedRequest(
+    "invalid",
+    `Say which environment with ?environment= (reconciled are: ${listed}).`,
+  );
 }

@@ -43,7 +43,9 @@ export function addRepairRoutes(api: Api, requireRole: RequireRole): void {
     const { fingerprint, ...request } = await readBody(context, repairSchema);
     const ref = await resolveRef(context, context.req.param("name"));
     const by = context.var.caller.name;
-    return context.json<RepairOutcome>(await applyRepair(context.var, ref, request, fingerprint, by));
+    return context.json<RepairOutcome>(
+      await applyRepair(context.var, ref, request, fingerprint, by),
+    );
   });
 }
 

@@ -24,7 +24,10 @@ export function wantsPart(context: ApiContext): boolean {
   return context.req.query("part") === "main";
 }
 
-export async function respondPage(context: ApiContext, { title, main, surroundings, canSignOut }: Shown): Promise<Response> {
+export async function respondPage(
+  context: ApiContext,
+  { title, main, surroundings, canSignOut }: Shown,
+): Promise<Response> {
   const assets = await serveAssets();
   const text = await toText(main);
   const etag = `"${(await sha256Hex(text)).slice(0, ETAG_DIGITS)}"`;
@@ -35,7 +38,13 @@ export async function respondPage(context: ApiContext, { title, main, surroundin
       ? new Response(null, { status: 304, headers })
       : new Response(text, { headers: { ...headers, "content-type": HTML } });
   }
-  const document = await renderDocument(raw(text), { title: `${title} · shardctl`, assets, etag, surroundings, canSignOut });
+  const document = await renderDocument(raw(text), {
+    title: `${title} · shardctl`,
+    assets,
+    etag,
+    surroundings,
+    canSignOut,
+  });
   return new Response(document, { headers: { ...headers, "content-type": HTML } });
 }
 
@@ -59,5 +68,8 @@ async function respondStill(status: number, title: string, main: Markup): Promis
     surroundings: null,
     canSignOut: false,
   });
-  return new Response(document, { status, headers: { "content-type": HTML, "cache-control": "no-store" } });
+  return new Response(document, {
+    status,
+    headers: { "content-type": HTML, "cache-control": "no-store" },
+  });
 }

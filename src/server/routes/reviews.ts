@@ -39,7 +39,10 @@ export function addReviewRoutes(api: Api, requireRole: RequireRole): void {
   api.get("/v1/reviews", requireRole("read"), async (context) => {
     const limit = readNumber(context, "limit", LIST_LIMIT);
     const pull = readNumber(context, "pull", { min: 1, max: PULL_MAX, fallback: ANY });
-    const filter = { environment: context.req.query("environment") ?? null, pull: pull === ANY ? null : pull };
+    const filter = {
+      environment: context.req.query("environment") ?? null,
+      pull: pull === ANY ? null : pull,
+    };
     const reviews = await context.var.coordinator((calls) => calls.listReviews(filter, limit));
     return context.json<ReviewList>({ reviews, postedBy: postedBy(context, filter.environment) });
   });
@@ -67,7 +70,9 @@ async function storeReview(context: ApiContext, request: ReviewRequest): Promise
   const poster = postedBy(context, review.environment);
   // The Worker looks at the pull request itself: of two jobs that overtook each other, only one is about its head.
   if (poster === "worker")
-    await coordinator((calls) => calls.queuePullTasks([{ kind: "pull", pull: review.pull, again: false }]));
+    await coordinator((calls) =>
+      calls.queuePullTasks([{ kind: "pull", pull: review.pull, again: false }]),
+    );
   return { review, postedBy: poster };
 }
 
@@ -76,7 +81,11 @@ function postedBy(context: ApiContext, environment: string | null): ReviewReceip
   return github?.posts && github.environment === environment ? "worker" : "caller";
 }
 
-async function releasePlan(context: ApiContext, pull: number, request: ReleaseRequest): Promise<Review> {
+async function releasePlan(
+  context: ApiContext,
+  pull: number,
+  request: ReleaseRequest,
+): Promise<Review> {
   const { coordinator, caller } = context.var;
   const { actions } = caller;
   if (actions !== null && !RELEASE_EVENTS.has(actions.eventName)) {
@@ -94,8 +103,15 @@ async function releasePlan(context: ApiContext, pull: number, request: ReleaseRe
   const { fingerprint, overrides } = request;
   const plan = decodeJson(await readStoredPlan(coordinator, fingerprint)) as Plan;
   const releasedAt = Date.now();
-  const release = { releasedBy: request.releasedBy, releasedAt, expiresAt: releasedAt + RELEASE_AGE_MAX_MS, overrides };
-  const review = await coordinator((calls) => calls.releaseReview(plan.environment, pull, fingerprint, release));
+  const release = {
+    releasedBy: request.releasedBy,
+    releasedAt,
+    expiresAt: releasedAt + RELEASE_AGE_MAX_MS,
+    overrides,
+  };
+  const review = await coordinator((calls) =>
+    calls.releaseReview(plan.environment, pull, fingerprint, release),
+  );
   if (review) return review;
   throw new RefusedRequest(
     "notReviewed",

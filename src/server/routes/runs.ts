@@ -14,16 +14,24 @@ export function addRunRoutes(api: Api, requireRole: RequireRole): void {
     const limit = readNumber(context, "limit", LIST_LIMIT);
     const isActive = readNumber(context, "active", { min: 0, max: 1, fallback: 0 }) === 1;
     const environment = context.req.query("environment") ?? null;
-    const runs = await context.var.coordinator((calls) => calls.listRuns({ limit, isActive, environment }));
+    const runs = await context.var.coordinator((calls) =>
+      calls.listRuns({ limit, isActive, environment }),
+    );
     return context.json<RunList>({ runs });
   });
 
   api.get("/v1/runs/:id", requireRole("read"), async (context) => {
     const id = context.req.param("id");
     const waitS = readNumber(context, "wait", { min: 0, max: RUN_WAIT_MAX_S, fallback: 0 });
-    const since = readNumber(context, "since", { min: 0, max: Number.MAX_SAFE_INTEGER, fallback: NEVER });
+    const since = readNumber(context, "since", {
+      min: 0,
+      max: Number.MAX_SAFE_INTEGER,
+      fallback: NEVER,
+    });
     const run = await context.var.coordinator((calls) =>
-      waitS === 0 ? calls.readRun(id) : calls.waitForRun(id, since === NEVER ? null : since, waitS * 1000),
+      waitS === 0
+        ? calls.readRun(id)
+        : calls.waitForRun(id, since === NEVER ? null : since, waitS * 1000),
     );
     if (!run) throw unknownRun(id);
     return context.json<Run>(run);
@@ -36,13 +44,19 @@ export function addRunRoutes(api: Api, requireRole: RequireRole): void {
     const left = await cancelLeftBehind(context.var.live, run);
     if (left) return runAccepted(left);
     if (run.state === "running" || run.state === "cancelled") return runAccepted(run);
-    throw new RefusedRequest("conflict", `Run ${id} has ended already: it ${run.state}. There is nothing to cancel.`);
+    throw new RefusedRequest(
+      "conflict",
+      `Run ${id} has ended already: it ${run.state}. There is nothing to cancel.`,
+    );
   });
 }
 
 /** 202: the run goes on by itself, and `Location` says where to look. */
 export function runAccepted(run: Run): Response {
-  return Response.json(run, { status: 202, headers: { location: `/v1/runs/${encodeURIComponent(run.id)}` } });
+  return Response.json(run, {
+    status: 202,
+    headers: { location: `/v1/runs/${encodeURIComponent(run.id)}` },
+  });
 }
 
 function unknownRun(id: string): RefusedRequest {

@@ -25,13 +25,19 @@ const thingSchema = z.strictObject({
   createdAt: z.int().min(0).exactOptional(),
   updatedAt: z.int().min(0).exactOptional(),
 });
-const thingsSchema = z.array(thingSchema).min(1).max(THINGS_MAX) as z.ZodType<readonly ThingInput[]>;
+const thingsSchema = z.array(thingSchema).min(1).max(THINGS_MAX) as z.ZodType<
+  readonly ThingInput[]
+>;
 
 /** The calls of `ThingsObject` that this API uses. */
 type ThingsEndpoint = Pick<ThingsObject, "putMany" | "get" | "delete" | "listThings">;
 
 /** @param objects the bindings of an `env` whose classes are `ThingsObject`s. */
-export function addThingRoutes(api: Api, requireRole: RequireRole, objects: (env: object) => ObjectBindings): void {
+export function addThingRoutes(
+  api: Api,
+  requireRole: RequireRole,
+  objects: (env: object) => ObjectBindings,
+): void {
   const things = "/data/:binding/:namespace/things";
 
   api.post(things, requireRole("apply"), limitBody(DATA_BYTES_MAX), async (context) => {
@@ -44,19 +50,28 @@ export function addThingRoutes(api: Api, requireRole: RequireRole, objects: (env
     const limit = readNumber(context, "limit", PAGE_LIMIT);
     const after = context.req.query("after");
     const page = after === undefined ? { limit } : { after, limit };
-    return Response.json(await callThings(context, objects, (endpoint) => endpoint.listThings(page)));
+    return Response.json(
+      await callThings(context, objects, (endpoint) => endpoint.listThings(page)),
+    );
   });
 
   api.get(`${things}/:id`, requireRole("read"), async (context) => {
     const id = context.req.param("id");
-    const thing = await callThings(context, objects, (endpoint) => endpoint.get(id, context.req.query("key")));
+    const thing = await callThings(context, objects, (endpoint) =>
+      endpoint.get(id, context.req.query("key")),
+    );
     if (thing === null || thing === undefined)
-      throw new RefusedRequest("notFound", `There is no thing '${id}' in '${context.req.param("namespace")}'.`);
+      throw new RefusedRequest(
+        "notFound",
+        `There is no thing '${id}' in '${context.req.param("namespace")}'.`,
+      );
     return Response.json(thing);
   });
 
   api.delete(`${things}/:id`, requireRole("apply"), async (context) => {
-    await callThings(context, objects, (endpoint) => endpoint.delete(context.req.param("id"), context.req.query("key")));
+    await callThings(context, objects, (endpoint) =>
+      endpoint.delete(context.req.param("id"), context.req.query("key")),
+    );
     return new Response(null, { status: 204 });
   });
 }
@@ -72,7 +87,10 @@ async function callThings(
   const found = Object.hasOwn(bindings, binding) ? bindings[binding] : undefined;
   if (!found) {
     const known = Object.keys(bindings).toSorted().join(", ") || "none";
-    throw new RefusedRequest("notFound", `The Worker has no Durable Object binding '${binding}' (it has: ${known}).`);
+    throw new RefusedRequest(
+      "notFound",
+      `The Worker has no Durable Object binding '${binding}' (it has: ${known}).`,
+    );
   }
   try {
     return await use(found.getByName(namespace) as unknown as ThingsEndpoint);

@@ -24,7 +24,10 @@ export function addWebhookRoute(api: Api): void {
     const { settings, coordinator } = context.var;
     const { github } = settings;
     if (!github?.webhookSecret) {
-      throw new RefusedRequest("unauthenticated", "This Worker takes no webhooks: it has no GITHUB_WEBHOOK_SECRET.");
+      throw new RefusedRequest(
+        "unauthenticated",
+        "This Worker takes no webhooks: it has no GITHUB_WEBHOOK_SECRET.",
+      );
     }
     const { webhookSecret: secret, repositoryId } = github;
     const read = await readWebhook(context.req.raw, { secret, repositoryId });
@@ -50,7 +53,9 @@ export function tasksOf(
     case "comment":
       return event.isPull ? tasksOfComment(event, settings) : [];
     case "push":
-      return event.ref === `refs/heads/${settings.defaultBranch}` && !event.isDeleted ? [{ kind: "scan", all: true }] : [];
+      return event.ref === `refs/heads/${settings.defaultBranch}` && !event.isDeleted
+        ? [{ kind: "scan", all: true }]
+        : [];
     case "ping":
     case "other":
       return [];
@@ -61,15 +66,24 @@ function tasksOfComment(
   { action, pull, commentId, author, body }: Extract<WebhookEvent, { kind: "comment" }>,
   { environment }: Pick<GithubSettings, "environment">,
 ): readonly PullTask[] {
-  if (action === "deleted") return body.startsWith(planMarker(environment)) ? [{ kind: "pull", pull, again: true }] : [];
+  if (action === "deleted")
+    return body.startsWith(planMarker(environment)) ? [{ kind: "pull", pull, again: true }] : [];
   const command = action === "created" ? parseCommand(body) : null;
   if (command === null) return [];
   const common = { kind: "command", pull, commentId, login: author } as const;
-  if (!command.ok) return [{ ...common, fingerprint: null, overrides: [], message: command.failure }];
+  if (!command.ok)
+    return [{ ...common, fingerprint: null, overrides: [], message: command.failure }];
   const { fingerprint, overrides } = command.value;
   const unknown = overrides.filter((name) => !isGuard(name));
   if (unknown.length === 0)
-    return [{ ...common, fingerprint, overrides: overrides.filter((name) => isGuard(name)), message: null }];
+    return [
+      {
+        ...common,
+        fingerprint,
+        overrides: overrides.filter((name) => isGuard(name)),
+        message: null,
+      },
+    ];
   const message = `There is no guard ${unknown.join(", ")}; the guards are ${GUARDS.join(", ")}.`;
   return [{ ...common, fingerprint: null, overrides: [], message }];
 }

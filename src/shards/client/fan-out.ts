@@ -47,7 +47,11 @@ export class FanOut {
     const moving: string[] = [];
     await this.#all(open(), view, async (member) => {
       try {
-        return { answer: await view.callMember(member, this.#method, this.#args, [], [], { unlessMoving: true }) };
+        return {
+          answer: await view.callMember(member, this.#method, this.#args, [], [], {
+            unlessMoving: true,
+          }),
+        };
       } catch (error) {
         if (!(error instanceof RefusedError && error.reason.kind === "ticketNeeded")) throw error;
         moving.push(member);
@@ -65,9 +69,12 @@ export class FanOut {
     const unknown = [...this.#unknown].filter((member) => !ran.includes(member));
     const maybe = unknown.length > 0 ? `, perhaps also on ${unknown.join(", ")}` : "";
     const message = error instanceof Error ? error.message : String(error);
-    return new Error(`'${this.#method}' has run on ${ran.join(", ")}${maybe}, and on no other member: ${message}`, {
-      cause: error,
-    });
+    return new Error(
+      `'${this.#method}' has run on ${ran.join(", ")}${maybe}, and on no other member: ${message}`,
+      {
+        cause: error,
+      },
+    );
   }
 
   /** Takes a ticket from every member before any of them runs. */
@@ -83,11 +90,15 @@ export class FanOut {
       await take(first, []);
       await settled(others.map((member) => take(member, members)));
     } catch (error) {
-      await Promise.allSettled([...tickets].map(([member, ticket]) => view.dismiss(member, ticket)));
+      await Promise.allSettled(
+        [...tickets].map(([member, ticket]) => view.dismiss(member, ticket)),
+      );
       throw error;
     }
     await this.#all(members, view, async (member) => ({
-      answer: await view.callMember(member, this.#method, this.#args, [], [], { ticket: tickets.get(member) ?? "" }),
+      answer: await view.callMember(member, this.#method, this.#args, [], [], {
+        ticket: tickets.get(member) ?? "",
+      }),
     }));
   }
 
@@ -106,7 +117,8 @@ export class FanOut {
           this.#layout ??= view.layout;
         } catch (error) {
           // A row that is refused for its key ends a call that has run so far.
-          if (!(error instanceof RefusedError) || error.reason.kind === "wrongKey") this.#unknown.add(member);
+          if (!(error instanceof RefusedError) || error.reason.kind === "wrongKey")
+            this.#unknown.add(member);
           throw error;
         }
       }),
@@ -117,7 +129,9 @@ export class FanOut {
   #requireSame({ layout }: LayoutView): void {
     const before = this.#layout;
     if (before === undefined) return;
-    const changed = before.members.filter((member) => !this.#answers.has(member) && !ownsTheSame(before, layout, member));
+    const changed = before.members.filter(
+      (member) => !this.#answers.has(member) && !ownsTheSame(before, layout, member),
+    );
     if (changed.length === 0) return;
     if (!this.#mayRunTwice) throw new Error(`the rows of ${changed.join(", ")} have moved since`);
     this.#answers.clear();
@@ -136,7 +150,9 @@ function ownsTheSame(before: Layout, now: Layout, member: string): boolean {
       : before.kind === "range" && now.kind === "range"
         ? diffRanges(before, now)
         : null;
-  return moves !== null && !moves.some(({ source, target }) => source === member || target === member);
+  return (
+    moves !== null && !moves.some(({ source, target }) => source === member || target === member)
+  );
 }
 
 /**
@@ -145,7 +161,12 @@ function ownsTheSame(before: Layout, now: Layout, member: string): boolean {
  */
 async function settled(calls: readonly Promise<void>[]): Promise<void> {
   const results = await Promise.allSettled(calls);
-  const reasons = results.flatMap((each): unknown[] => (each.status === "rejected" ? [each.reason] : []));
+  const reasons = results.flatMap((each): unknown[] =>
+    each.status === "rejected" ? [each.reason] : [],
+  );
   if (reasons.length === 0) return;
-  throw reasons.find((reason) => !(reason instanceof RefusedError && reason.reason.retryable)) ?? reasons[0];
+  throw (
+    reasons.find((reason) => !(reason instanceof RefusedError && reason.reason.retryable)) ??
+    reasons[0]
+  );
 }

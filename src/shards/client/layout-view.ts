@@ -36,7 +36,12 @@ export class LayoutView {
   readonly #send: Ask<RouterRequest>;
   readonly #owner: ((key: Key) => string) | null;
 
-  constructor(layout: Layout, epoch: number, partitioners: Partitioners | undefined, send: Ask<RouterRequest>) {
+  constructor(
+    layout: Layout,
+    epoch: number,
+    partitioners: Partitioners | undefined,
+    send: Ask<RouterRequest>,
+  ) {
     this.layout = layout;
     this.epoch = epoch;
     this.#send = send;
@@ -49,9 +54,20 @@ export class LayoutView {
   }
 
   /** Calls a method of the member that owns the key. @throws Error in a roundRobin namespace. */
-  callOwner(key: RouteKey, method: string, args: readonly unknown[], newIds: readonly NewIds[] = []): Promise<unknown> {
+  callOwner(
+    key: RouteKey,
+    method: string,
+    args: readonly unknown[],
+    newIds: readonly NewIds[] = [],
+  ): Promise<unknown> {
     const wanted = this.#keyOf(key);
-    return this.callMember(this.#ownerOf(wanted), method, args, [wanted], this.#claimsOf(newIds, wanted));
+    return this.callMember(
+      this.#ownerOf(wanted),
+      method,
+      args,
+      [wanted],
+      this.#claimsOf(newIds, wanted),
+    );
   }
 
   /**
@@ -65,7 +81,10 @@ export class LayoutView {
     onDone: (items: readonly Item[], answer: unknown) => void = () => undefined,
     idsOf: (item: Item) => readonly NewIds[] = () => [],
   ): Promise<void> {
-    const groups = new Map<string, { readonly items: Item[]; readonly keys: Map<string, Key>; readonly claims: Claim[] }>();
+    const groups = new Map<
+      string,
+      { readonly items: Item[]; readonly keys: Map<string, Key>; readonly claims: Claim[] }
+    >();
     for (const item of items) {
       const key = toKey(keyOf(item, this.shardKey));
       const member = this.#ownerOf(key);
@@ -83,17 +102,34 @@ export class LayoutView {
   }
 
   /** Calls the member that has the row with this id, as the directory says. `deal` gives an unknown id its owner; else the answer is `undefined`. */
-  async callById(table: string, id: string, deal: boolean, method: string, args: readonly unknown[]): Promise<unknown> {
+  async callById(
+    table: string,
+    id: string,
+    deal: boolean,
+    method: string,
+    args: readonly unknown[],
+  ): Promise<unknown> {
     const { layout, epoch } = this;
     if (layout.kind !== "roundRobin") {
       if (!this.knowsKeys)
-        throw new Error(`A namespace sharded by ${layout.kind} without a directory has no owner by id: call by key`);
+        throw new Error(
+          `A namespace sharded by ${layout.kind} without a directory has no owner by id: call by key`,
+        );
       const key = await this.findKey(table, id);
       if (key !== undefined) return this.callMember(this.#ownerOf(key), method, args, [key]);
-      if (deal) throw new Error(`No row of '${table}' has this id: a new one is stored by its key, with at(key, { table, ids })`);
+      if (deal)
+        throw new Error(
+          `No row of '${table}' has this id: a new one is stored by its key, with at(key, { table, ids })`,
+        );
       return undefined;
     }
-    const { owner } = await this.#send(directoryMember(layout, id), { kind: "locate", epoch, table, id, deal });
+    const { owner } = await this.#send(directoryMember(layout, id), {
+      kind: "locate",
+      epoch,
+      table,
+      id,
+      deal,
+    });
     return owner === null ? undefined : this.callMember(owner, method, args);
   }
 
@@ -105,13 +141,20 @@ export class LayoutView {
   /** The shard key of the row with this id, as the directory has it; undefined when it knows none. @throws Error without a directory of keys. */
   async findKey(table: string, id: string): Promise<Key | undefined> {
     const { layout, epoch } = this;
-    if (!hasKeyedDirectory(layout)) throw new Error(`A namespace sharded by ${layout.kind} has no directory of keys`);
+    if (!hasKeyedDirectory(layout))
+      throw new Error(`A namespace sharded by ${layout.kind} has no directory of keys`);
     const holder = directoryMember(layout, id);
-    return (await this.#send(holder, { kind: "locate", epoch, table, id, deal: false })).key ?? undefined;
+    return (
+      (await this.#send(holder, { kind: "locate", epoch, table, id, deal: false })).key ?? undefined
+    );
   }
 
   /** Calls a method on every member, in the order of the shards. */
-  callAll(method: string, args: readonly unknown[], onAnswer: OnAnswer = () => undefined): Promise<readonly unknown[]> {
+  callAll(
+    method: string,
+    args: readonly unknown[],
+    onAnswer: OnAnswer = () => undefined,
+  ): Promise<readonly unknown[]> {
     return settleAll(
       this.layout.members.map(async (member) => {
         const answer = await this.callMember(member, method, args);
@@ -122,7 +165,12 @@ export class LayoutView {
   }
 
   /** Calls a method of the key's owner, and of the empty key's when that is another: it has the rows whose own key was not known. */
-  callOwners(key: RouteKey, method: string, args: readonly unknown[], onAnswer: OnAnswer = () => undefined): Promise<unknown[]> {
+  callOwners(
+    key: RouteKey,
+    method: string,
+    args: readonly unknown[],
+    onAnswer: OnAnswer = () => undefined,
+  ): Promise<unknown[]> {
     return this.#callOwners(this.#keyOf(key), method, args, onAnswer);
   }
 
@@ -137,7 +185,12 @@ export class LayoutView {
     return this.#callOwners((await this.findKey(table, id)) ?? MISSING_KEY, method, args, onAnswer);
   }
 
-  #callOwners(key: Key, method: string, args: readonly unknown[], onAnswer: OnAnswer): Promise<unknown[]> {
+  #callOwners(
+    key: Key,
+    method: string,
+    args: readonly unknown[],
+    onAnswer: OnAnswer,
+  ): Promise<unknown[]> {
     const wanted = new Map([MISSING_KEY, key].map((each) => [this.#ownerOf(each), each]));
     return settleAll(
       [...wanted].map(async ([member, each]) => {
@@ -153,7 +206,11 @@ export class LayoutView {
     return this.callMember(this.layout.members[0] ?? "", method, args);
   }
 
-  query(member: string, query: string, params: readonly (string | number | null)[]): Promise<QueryReply> {
+  query(
+    member: string,
+    query: string,
+    params: readonly (string | number | null)[],
+  ): Promise<QueryReply> {
     return this.#send(member, { kind: "query", epoch: this.epoch, query, params });
   }
 
@@ -166,7 +223,15 @@ export class LayoutView {
     mode: CallMode = {},
   ): Promise<unknown> {
     const claimed = claims.length > 0 ? { claims } : {};
-    return this.#send(member, { kind: "call", epoch: this.epoch, keys, method, args, ...claimed, ...mode });
+    return this.#send(member, {
+      kind: "call",
+      epoch: this.epoch,
+      keys,
+      method,
+      args,
+      ...claimed,
+      ...mode,
+    });
   }
 
   /** Takes a ticket for a call to all members, some of which already wait for this one. */
@@ -201,8 +266,13 @@ export class LayoutView {
  */
 async function settleAll<Value>(calls: readonly Promise<Value>[]): Promise<Value[]> {
   const settled = await Promise.allSettled(calls);
-  const reasons = settled.filter((each) => each.status === "rejected").map((each): unknown => each.reason);
+  const reasons = settled
+    .filter((each) => each.status === "rejected")
+    .map((each): unknown => each.reason);
   if (reasons.length > 0)
-    throw reasons.find((reason) => !(reason instanceof RefusedError && reason.reason.retryable)) ?? reasons[0];
+    throw (
+      reasons.find((reason) => !(reason instanceof RefusedError && reason.reason.retryable)) ??
+      reasons[0]
+    );
   return settled.filter((each) => each.status === "fulfilled").map((each) => each.value);
 }

@@ -46,22 +46,36 @@ export type ShardAnswer =
 type Row = SqlRow;
 
 /** @throws Error when a number is asked for and the first column holds something else, or the answers cannot be put in order. */
-export function mergeShardResults(request: QueryShards, answers: readonly ShardAnswer[]): QueryShardsResult {
+export function mergeShardResults(
+  request: QueryShards,
+  answers: readonly ShardAnswer[],
+): QueryShardsResult {
   const rows = answers.flatMap((answer) => ("reply" in answer ? answer.reply.rows : []));
   const shardResults = answers.map((answer, shardIndex): ShardResult => {
     const { duration } = answer;
     if ("error" in answer) return { shardIndex, itemCount: 0, duration, error: answer.error };
     return { shardIndex, itemCount: answer.reply.rows.length, duration };
   });
-  return { data: aggregate(request, rows, isCount(request.query, answers)), shardResults, totalItems: rows.length };
+  return {
+    data: aggregate(request, rows, isCount(request.query, answers)),
+    shardResults,
+    totalItems: rows.length,
+  };
 }
 
-function aggregate(request: QueryShards, rows: readonly Row[], isCounted: boolean): number | SqlRow[] {
+function aggregate(
+  request: QueryShards,
+  rows: readonly Row[],
+  isCounted: boolean,
+): number | SqlRow[] {
   switch (request.aggregation) {
     case "concat":
       return rows.slice(0, request.limit);
     case "merge":
-      return (request.orderBy ? rows.toSorted(rowOrder(request.orderBy, rows[0])) : rows).slice(0, request.limit);
+      return (request.orderBy ? rows.toSorted(rowOrder(request.orderBy, rows[0])) : rows).slice(
+        0,
+        request.limit,
+      );
     case "sum":
       return sumFirst(rows);
     case "count":
@@ -73,7 +87,9 @@ function aggregate(request: QueryShards, rows: readonly Row[], isCounted: boolea
         );
       }
       const values = numbersOf(rows);
-      return values.length === 0 ? 0 : values.reduce((total, value) => total + value, 0) / values.length;
+      return values.length === 0
+        ? 0
+        : values.reduce((total, value) => total + value, 0) / values.length;
     }
   }
 }
@@ -82,7 +98,10 @@ function aggregate(request: QueryShards, rows: readonly Row[], isCounted: boolea
 function isCount(query: string, answers: readonly ShardAnswer[]): boolean {
   if (/^\s*select\s+count\s*\(/i.test(query)) return true;
   const replies = answers.flatMap((answer) => ("reply" in answer ? [answer.reply.rows] : []));
-  return /\bcount\s*\(/i.test(query) && replies.every((rows) => rows.length === 1 && isNumberAlone(rows[0]));
+  return (
+    /\bcount\s*\(/i.test(query) &&
+    replies.every((rows) => rows.length === 1 && isNumberAlone(rows[0]))
+  );
 }
 
 function isNumberAlone(row: Row | undefined): boolean {
@@ -107,9 +126,12 @@ function numbersOf(rows: readonly Row[]): number[] {
 function rowOrder(orderBy: string, first: Row | undefined): (left: Row, right: Row) => number {
   const terms = orderBy.split(",").map((term) => {
     const [, column = "", direction = "ASC"] = /^(\S+)(?:\s+(ASC|DESC))?$/i.exec(term.trim()) ?? [];
-    if (column === "") throw new Error(`orderBy takes columns, each with ASC or DESC, not '${term.trim()}'`);
+    if (column === "")
+      throw new Error(`orderBy takes columns, each with ASC or DESC, not '${term.trim()}'`);
     if (first !== undefined && !Object.hasOwn(first, column)) {
-      throw new Error(`orderBy names ${column}, but the query selects ${Object.keys(first).join(", ")}`);
+      throw new Error(
+        `orderBy names ${column}, but the query selects ${Object.keys(first).join(", ")}`,
+      );
     }
     return { column, sign: direction.toUpperCase() === "DESC" ? -1 : 1 };
   });

@@ -11,7 +11,11 @@
  * | none of these                                    | absent     | whoever would store the row has yet to claim its id           |
  */
 import type { Key } from "../../model/layout/key.ts";
-import { type KeyedDirectoryLayout, directoryMember, hasKeyedDirectory } from "../../model/layout/directory.ts";
+import {
+  type KeyedDirectoryLayout,
+  directoryMember,
+  hasKeyedDirectory,
+} from "../../model/layout/directory.ts";
 import type { Admission } from "../member/admission.ts";
 import { nameOf, takenFailure } from "./directory.ts";
 import { messageOf } from "../storage/faults.ts";
@@ -94,7 +98,8 @@ export class Claims {
       for (let round = 1; ; round++) {
         const open = holds.filter((hold) => !hold.granted);
         if (open.length === 0) break;
-        if (round > CLAIM_ROUNDS_MAX) throw retry("the id of a row is wanted under several shard keys at once");
+        if (round > CLAIM_ROUNDS_MAX)
+          throw retry("the id of a row is wanted under several shard keys at once");
         const probes = open.map((hold) => hold.probes);
         await this.#claim(open.map((hold) => hold.claim));
         // Rule "probe-revokes".
@@ -117,7 +122,10 @@ export class Claims {
       if (!sameKey(layout, held, claim.key))
         throw retry(`${JSON.stringify(claim.id)} is just being stored under another shard key`);
       const keys = this.#stored(claim);
-      const others = [...keys, ...claims.filter((other) => nameOf(other) === nameOf(claim)).map((other) => other.key)];
+      const others = [
+        ...keys,
+        ...claims.filter((other) => nameOf(other) === nameOf(claim)).map((other) => other.key),
+      ];
       if (others.some((key) => !sameKey(layout, key, claim.key))) taken.push(claim);
       stored.set(nameOf(claim), keys.length > 0);
     }
@@ -138,7 +146,11 @@ export class Claims {
     const { sql } = this.#member;
     sql.transaction(() => {
       for (const { claim } of ended.filter((hold) => hold.granted))
-        sql.run("DELETE FROM shardctl_granted WHERE table_name = ? AND id = ?", claim.table, claim.id);
+        sql.run(
+          "DELETE FROM shardctl_granted WHERE table_name = ? AND id = ?",
+          claim.table,
+          claim.id,
+        );
     });
   }
 
@@ -161,7 +173,9 @@ export class Claims {
 
   async #claim(claims: readonly Claim[]): Promise<void> {
     const { epoch } = this.#member.membership;
-    await this.#toDirectories(claims, (member, part) => this.#ask(member, { kind: "claim", epoch, claims: part }));
+    await this.#toDirectories(claims, (member, part) =>
+      this.#ask(member, { kind: "claim", epoch, claims: part }),
+    );
   }
 
   /** Gives back the ids of deleted rows, beside the calls that go on. */
@@ -194,7 +208,12 @@ export class Claims {
           const { settled } = await this.#ask(member, { kind: "release", epoch, rows: asked });
           const names = new Set(settled.map((row) => nameOf(row)));
           for (const { table, id, last } of part.filter((row) => names.has(nameOf(row))))
-            sql.run("DELETE FROM shardctl_freed WHERE table_name = ? AND row_id = ? AND id <= ?", table, id, last);
+            sql.run(
+              "DELETE FROM shardctl_freed WHERE table_name = ? AND row_id = ? AND id <= ?",
+              table,
+              id,
+              last,
+            );
         });
       } catch (error) {
         // The entry of a row that is gone is no harm: it is asked for again, after this or a later call.
@@ -216,14 +235,24 @@ export class Claims {
       parts.set(member, [...(parts.get(member) ?? []), row]);
     }
     const sent = await Promise.allSettled([...parts].map(([member, part]) => send(member, part)));
-    const failures = sent.filter((each) => each.status === "rejected").map((each): unknown => each.reason);
+    const failures = sent
+      .filter((each) => each.status === "rejected")
+      .map((each): unknown => each.reason);
     if (failures.length > 0) throw failures.find((reason) => !isRetryable(reason)) ?? failures[0];
   }
 
   /** Nothing has run yet: no answer is a reason to retry. */
-  async #ask<const Request extends DirectoryRequest>(member: string, request: Request): Promise<ReplyTo<Request>> {
+  async #ask<const Request extends DirectoryRequest>(
+    member: string,
+    request: Request,
+  ): Promise<ReplyTo<Request>> {
     try {
-      return await within(this.#member.runtime, this.#member.ask(member, request), CLAIM_MS_MAX, member);
+      return await within(
+        this.#member.runtime,
+        this.#member.ask(member, request),
+        CLAIM_MS_MAX,
+        member,
+      );
     } catch (error) {
       if (error instanceof RefusedError) throw error;
       throw retry(`the directory on ${member} did not answer (${messageOf(error)})`);
@@ -243,12 +272,18 @@ export class Claims {
   #table(name: string): Table {
     const { epoch } = this.#member.membership;
     if (this.#tables?.epoch !== epoch) {
-      this.#tables = { epoch, byName: new Map(keyedTables(this.#member.tables()).map((table) => [table.name, table])) };
+      this.#tables = {
+        epoch,
+        byName: new Map(keyedTables(this.#member.tables()).map((table) => [table.name, table])),
+      };
     }
     const table = this.#tables.byName.get(name);
     if (table) return table;
     const known = [...this.#tables.byName.keys()].toSorted().join(", ");
-    throw refused("invalid", `Ids are claimed for tables that carry the shard key (${known}), not for '${name}'`);
+    throw refused(
+      "invalid",
+      `Ids are claimed for tables that carry the shard key (${known}), not for '${name}'`,
+    );
   }
 
   #layout(): KeyedDirectoryLayout | null {

@@ -10,7 +10,11 @@
  * said that it has no such row, and that no call of its own may yet store one: see `claims.ts`. An entry without a row is no harm.
  */
 import type { Key } from "../../model/layout/key.ts";
-import { type KeyedDirectoryLayout, directoryMember, hasKeyedDirectory } from "../../model/layout/directory.ts";
+import {
+  type KeyedDirectoryLayout,
+  directoryMember,
+  hasKeyedDirectory,
+} from "../../model/layout/directory.ts";
 import type { RoundRobinLayout } from "../../model/layout/layout.ts";
 import { type ProtocolFailure, refusal } from "../../model/wire/protocol-failure.ts";
 import type { Admission } from "../member/admission.ts";
@@ -47,7 +51,8 @@ export class Directory {
   locate(table: string, id: string, deal: boolean): LocateReply {
     const layout = this.#layoutOf([id]);
     const known = this.#entry({ table, id });
-    if (layout.kind !== "roundRobin") return { owner: null, key: known === undefined ? null : keyOf(known) };
+    if (layout.kind !== "roundRobin")
+      return { owner: null, key: known === undefined ? null : keyOf(known) };
     if (known !== undefined || !deal) return { owner: known ?? null, key: null };
     return { owner: this.#deal(layout.members, table, id), key: null };
   }
@@ -56,13 +61,16 @@ export class Directory {
   async claim(epoch: number, claims: readonly Claim[]): Promise<void> {
     await this.#settle(epoch, claims, async (found) => {
       const layout = this.#keyedLayout();
-      const others = found.filter(({ row, key }) => key !== undefined && !sameKey(layout, key, row.key));
+      const others = found.filter(
+        ({ row, key }) => key !== undefined && !sameKey(layout, key, row.key),
+      );
       const taken = await this.#probe(epoch, others);
       return () => {
         const standing = others.filter((_, index) => taken[index] !== "absent");
         if (standing.some((_, index) => taken[index] === "busy"))
           throw retry("an id is just being stored under another shard key");
-        if (standing.length > 0) throw new RefusedError(takenFailure(standing.map(({ row }) => row)));
+        if (standing.length > 0)
+          throw new RefusedError(takenFailure(standing.map(({ row }) => row)));
         for (const { table, id, key } of claims) this.#enter(table, id, key);
       };
     });
@@ -75,11 +83,17 @@ export class Directory {
       const known = found.filter(({ key }) => key !== undefined);
       const states = await this.#probe(epoch, known);
       return () => {
-        const busy = new Set(known.filter((_, index) => states[index] === "busy").map(({ row }) => row));
+        const busy = new Set(
+          known.filter((_, index) => states[index] === "busy").map(({ row }) => row),
+        );
         settled.push(...rows.filter((row) => !busy.has(row)));
         for (const [index, { row }] of known.entries()) {
           if (states[index] !== "absent") continue;
-          this.#sql.run("DELETE FROM shardctl_directory WHERE table_name = ? AND id = ?", row.table, row.id);
+          this.#sql.run(
+            "DELETE FROM shardctl_directory WHERE table_name = ? AND id = ?",
+            row.table,
+            row.id,
+          );
         }
       };
     });
@@ -93,13 +107,16 @@ export class Directory {
   async #settle<Row extends RowId>(
     epoch: number,
     rows: readonly Row[],
-    judge: (found: readonly { readonly row: Row; readonly key: Key | undefined }[]) => Promise<() => void>,
+    judge: (
+      found: readonly { readonly row: Row; readonly key: Key | undefined }[],
+    ) => Promise<() => void>,
   ): Promise<void> {
     await this.#admission.arrive(epoch);
     this.#admission.requireNow(epoch);
     this.#layoutOf(rows.map(({ id }) => id));
     const names = [...new Set(rows.map((row) => nameOf(row)))];
-    if (names.some((name) => this.#settling.has(name))) throw retry("an id is just being claimed by another call");
+    if (names.some((name) => this.#settling.has(name)))
+      throw retry("an id is just being claimed by another call");
     for (const name of names) this.#settling.add(name);
     try {
       const found = rows.map((row) => {
@@ -126,7 +143,9 @@ export class Directory {
     const states: ProbeReply["states"][number][] = [];
     await Promise.all(
       [...byOwner].map(async ([owner, indexes]) => {
-        const rows = indexes.flatMap((index) => found[index]?.row ?? []).map(({ table, id }) => ({ table, id }));
+        const rows = indexes
+          .flatMap((index) => found[index]?.row ?? [])
+          .map(({ table, id }) => ({ table, id }));
         const reply = await this.#member.ask(owner, { kind: "probe", epoch, rows });
         for (const [at, index] of indexes.entries()) states[index] = reply.states[at] ?? "busy";
       }),
@@ -151,8 +170,11 @@ export class Directory {
 
   #entry({ table, id }: RowId): string | undefined {
     if (!hasSchema(this.#sql)) return undefined;
-    return this.#sql.first<{ owner: string }>("SELECT owner FROM shardctl_directory WHERE table_name = ? AND id = ?", table, id)
-      ?.owner;
+    return this.#sql.first<{ owner: string }>(
+      "SELECT owner FROM shardctl_directory WHERE table_name = ? AND id = ?",
+      table,
+      id,
+    )?.owner;
   }
 
   #enter(table: string, id: string, key: Key): void {
@@ -172,7 +194,12 @@ export class Directory {
       const { self } = this.#member;
       const turn = readMeta<number>(this.#sql, "directoryTurn") ?? members.indexOf(self);
       const owner = members[turn % members.length] ?? self;
-      this.#sql.run("INSERT INTO shardctl_directory (table_name, id, owner) VALUES (?, ?, ?)", table, id, owner);
+      this.#sql.run(
+        "INSERT INTO shardctl_directory (table_name, id, owner) VALUES (?, ?, ?)",
+        table,
+        id,
+        owner,
+      );
       writeMeta(this.#sql, "directoryTurn", turn + 1);
       return owner;
     });
@@ -186,9 +213,12 @@ export function nameOf({ table, id }: RowId): string {
 
 /** The refusal of ids that rows have under another shard key. */
 export function takenFailure(rows: readonly RowId[]): ProtocolFailure {
-  const named = rows.slice(0, TAKEN_NAMED_MAX).map(({ table, id }) => `${JSON.stringify(id)} of ${table}`);
+  const named = rows
+    .slice(0, TAKEN_NAMED_MAX)
+    .map(({ table, id }) => `${JSON.stringify(id)} of ${table}`);
   const more = rows.length > named.length ? ` and ${rows.length - named.length} more` : "";
-  const stand = rows.length === 1 ? "is stored under another shard key" : "are stored under other shard keys";
+  const stand =
+    rows.length === 1 ? "is stored under another shard key" : "are stored under other shard keys";
   return refusal(
     "idTaken",
     `${named.join(", ")}${more} ${stand}, and ids are unique in this namespace: nothing was written. Delete what is there first, or choose another id`,

@@ -39,12 +39,18 @@ export interface AlarmFunctions {
 }
 
 /** Puts the user's alarm in the place of the runtime's, and gives it. */
-export function replaceAlarm(storage: DurableObjectStorage, real: RealAlarm, host: StorageHost): AlarmFunctions {
+export function replaceAlarm(
+  storage: DurableObjectStorage,
+  real: RealAlarm,
+  host: StorageHost,
+): AlarmFunctions {
   const alarm = userFunctions(real, host);
   const runtime = Object.getPrototypeOf(storage) as DurableObjectStorage;
   const isReplaced = replace(storage, {
     ...alarm,
-    transaction: <Value>(closure: (txn: DurableObjectTransaction) => Promise<Value>): Promise<Value> =>
+    transaction: <Value>(
+      closure: (txn: DurableObjectTransaction) => Promise<Value>,
+    ): Promise<Value> =>
       runtime.transaction.call(storage, (txn: DurableObjectTransaction) => {
         replace(txn, userFunctions(alarmOf(txn), host));
         return closure(txn);
@@ -87,7 +93,11 @@ function userFunctions(real: RealAlarm, host: StorageHost): AlarmFunctions {
  * Elsewhere there are no private tables any more, so the runtime's alarm is the user's again, kept
  * or deleted as the compatibility date has it.
  */
-async function deleteEverything(deleteAll: () => Promise<void>, real: RealAlarm, host: StorageHost): Promise<void> {
+async function deleteEverything(
+  deleteAll: () => Promise<void>,
+  real: RealAlarm,
+  host: StorageHost,
+): Promise<void> {
   const { userAlarm } = host;
   if (!userAlarm.isKept) return deleteAll();
   const userAt = userAlarm.get();
@@ -108,6 +118,11 @@ async function deleteEverything(deleteAll: () => Promise<void>, real: RealAlarm,
 /** True when every function now stands in the place of the object's own. */
 function replace(object: object, functions: object): boolean {
   return Object.entries(functions).every(([name, value]) =>
-    Reflect.defineProperty(object, name, { value, configurable: true, writable: true, enumerable: false }),
+    Reflect.defineProperty(object, name, {
+      value,
+      configurable: true,
+      writable: true,
+      enumerable: false,
+    }),
   );
 }

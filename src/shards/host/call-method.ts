@@ -16,7 +16,10 @@ export function callBelow({ runBelow }: HostPlatform, chain: Chain, work: () => 
 export function callMethod(target: object, name: string, args: readonly unknown[]): unknown {
   const method = methodOf(target, name);
   if (method === undefined || NOT_CALLABLE.has(name) || name.startsWith("_")) {
-    throw refused("invalid", `The class has no method '${name}' that can be called through the router`);
+    throw refused(
+      "invalid",
+      `The class has no method '${name}' that can be called through the router`,
+    );
   }
   return withoutRetries(() => Reflect.apply(method, target, args));
 }
@@ -29,7 +32,8 @@ async function withoutRetries(method: () => unknown): Promise<unknown> {
   try {
     return await method();
   } catch (error) {
-    if (error instanceof RefusedError && error.reason.retryable) throw new Error(error.message, { cause: error });
+    if (error instanceof RefusedError && error.reason.retryable)
+      throw new Error(error.message, { cause: error });
     throw error;
   }
 }
@@ -43,7 +47,10 @@ function methodOf(target: object, name: string): ((...args: unknown[]) => unknow
     prototype = Reflect.getPrototypeOf(prototype)
   ) {
     const found = Object.getOwnPropertyDescriptor(prototype, name);
-    if (found) return typeof found.value === "function" ? (found.value as (...args: unknown[]) => unknown) : undefined;
+    if (found)
+      return typeof found.value === "function"
+        ? (found.value as (...args: unknown[]) => unknown)
+        : undefined;
   }
   return undefined;
 }

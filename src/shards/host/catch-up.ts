@@ -67,18 +67,28 @@ export class CatchUp {
       if (this.#options.epoch() >= epoch) return;
     }
     const now = this.#options.epoch();
-    this.#asked = { at: runtime.now(), epoch: now, times: now === this.#asked.epoch ? this.#asked.times + 1 : 1 };
+    this.#asked = {
+      at: runtime.now(),
+      epoch: now,
+      times: now === this.#asked.epoch ? this.#asked.times + 1 : 1,
+    };
     await within(runtime, this.#options.ask(epoch), ASK_MS_MAX, "the root");
   }
 
   /** A question at another epoch than the last is progress: it need not wait. */
   #pauseMs(): number {
     const { epoch, times } = this.#asked;
-    return epoch === this.#options.epoch() ? Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(times - 1, 20)) : 0;
+    return epoch === this.#options.epoch()
+      ? Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(times - 1, 20))
+      : 0;
   }
 }
 
-function newArrival(): { readonly came: Promise<void>; readonly signal: AbortSignal; readonly end: () => void } {
+function newArrival(): {
+  readonly came: Promise<void>;
+  readonly signal: AbortSignal;
+  readonly end: () => void;
+} {
   const controller = new AbortController();
   const { promise, resolve } = Promise.withResolvers<void>();
   const end = (): void => {

@@ -97,7 +97,10 @@ export class EngineAlarm {
   set(at: number, options?: AlarmOptions): Promise<void> {
     const { platform, userAlarm } = this.#host;
     const earliest = Math.min(at, userAlarm.get() ?? at);
-    return platform.storage.setAlarm(Math.max(platform.runtime.now() + ALARM_MS_MIN, earliest), options);
+    return platform.storage.setAlarm(
+      Math.max(platform.runtime.now() + ALARM_MS_MIN, earliest),
+      options,
+    );
   }
 
   /** Looks after the alarm before a message is answered; undefined when there is nothing to do. */
@@ -136,7 +139,8 @@ export class EngineAlarm {
     const { platform, userAlarm } = this.#host;
     const found = await platform.storage.getAlarm();
     const now = platform.runtime.now();
-    const isSet = found !== null && found >= now - OVERDUE_MS && found <= Math.max(due, now) + ALARM_MS_MIN;
+    const isSet =
+      found !== null && found >= now - OVERDUE_MS && found <= Math.max(due, now) + ALARM_MS_MIN;
     if (isSet || this.#inWork > 0) return;
     // The engine sets none that far ahead of its work.
     if (found !== null && found > Math.max(due, now) + FOUND_MS_MIN) userAlarm.keepFound(found);

@@ -16,7 +16,15 @@ import { walkSlice } from "../move/walk.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
 import { LIBRARY_VERSION } from "../../model/wire/library-version.ts";
 import { type Chain, PROTOCOL_VERSION } from "../../model/wire/protocol.ts";
-import type { EngineRequest, MemberRequest, Message, MessageKind, PeerRequest, Replies, ReplyTo } from "../protocol/messages.ts";
+import type {
+  EngineRequest,
+  MemberRequest,
+  Message,
+  MessageKind,
+  PeerRequest,
+  Replies,
+  ReplyTo,
+} from "../protocol/messages.ts";
 import type { Sql } from "../storage/storage.ts";
 
 /** Digits of the digest by which tables are told apart. */
@@ -25,17 +33,27 @@ const SCHEMA_DIGITS = 12;
 const VERSIONS = { library: LIBRARY_VERSION, protocol: PROTOCOL_VERSION };
 
 /** The answer to a message of this kind, or a refusal. */
-export type Answer<Kind extends MessageKind> = Replies[Kind] | Result<Replies[Kind], ProtocolFailure>;
-export type Handler<Kind extends MessageKind> = (request: Message<Kind>, chain?: Chain) => Answer<Kind> | Promise<Answer<Kind>>;
+export type Answer<Kind extends MessageKind> =
+  | Replies[Kind]
+  | Result<Replies[Kind], ProtocolFailure>;
+export type Handler<Kind extends MessageKind> = (
+  request: Message<Kind>,
+  chain?: Chain,
+) => Answer<Kind> | Promise<Answer<Kind>>;
 
 /** The same by one message of the kind: what `distribute` is answered by hangs on who is asked. */
-export type AnswerTo<Request extends MemberRequest> = ReplyTo<Request> | Result<ReplyTo<Request>, ProtocolFailure>;
+export type AnswerTo<Request extends MemberRequest> =
+  | ReplyTo<Request>
+  | Result<ReplyTo<Request>, ProtocolFailure>;
 export type HandlerOf<Request extends MemberRequest> = (
   request: Request,
   chain?: Chain,
 ) => AnswerTo<Request> | Promise<AnswerTo<Request>>;
 
-type Kinds = Exclude<EngineRequest["kind"] | PeerRequest["kind"], "fence" | "resolve" | "distribute">;
+type Kinds = Exclude<
+  EngineRequest["kind"] | PeerRequest["kind"],
+  "fence" | "resolve" | "distribute"
+>;
 
 /**
  * The part of the host that the handlers need. `member` and `admission` are others once the object
@@ -52,8 +70,14 @@ export interface EngineHost {
   oneSlice<Value>(work: () => Promise<Value>): Promise<Value>;
 }
 
-export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kinds]: Handler<Kind> } {
-  const inRound = <Value>(operation: number, round: number | undefined, work: () => Promise<Value>): Promise<Value> =>
+export function createEngineHandlers(host: EngineHost): {
+  readonly [Kind in Kinds]: Handler<Kind>;
+} {
+  const inRound = <Value>(
+    operation: number,
+    round: number | undefined,
+    work: () => Promise<Value>,
+  ): Promise<Value> =>
     host.oneSlice(async () => {
       host.member.requireRound(operation, round);
       return work();
@@ -62,7 +86,10 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
     // Root → member
     prepare: async (request) => {
       const bookmark = host.platform.bookmark && (await bookmarkOf(host));
-      return { ...(await host.writeRows(() => host.member.prepare(request, bookmark))), ...VERSIONS };
+      return {
+        ...(await host.writeRows(() => host.member.prepare(request, bookmark))),
+        ...VERSIONS,
+      };
     },
     recopy: (request) =>
       request.part === "source"
@@ -72,7 +99,8 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
       inRound(operation, round, () => walkSlice(host.member, operation, "copy", budgetMs)),
     verify: ({ operation, budgetMs, round }) =>
       inRound(operation, round, () => walkSlice(host.member, operation, "verify", budgetMs)),
-    drain: ({ operation, budgetMs, round }) => inRound(operation, round, () => drainSlice(host.member, operation, budgetMs)),
+    drain: ({ operation, budgetMs, round }) =>
+      inRound(operation, round, () => drainSlice(host.member, operation, budgetMs)),
     chunks: ({ operation, waveRowsMax }) => ({
       chunks: stagedChunks(host.sql, host.member.plan(operation), waveRowsMax),
     }),
@@ -93,14 +121,19 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
       host.member.requirePages(floors, true);
       host.member.requireUnspoiled(operation, attempt);
       if (outgoing.length > 0) await refuseLeftBehind(host.member, operation, outgoing);
-      if (incoming.length > 0) await host.writeRows(() => host.member.promote(operation, attempt, incoming));
+      if (incoming.length > 0)
+        await host.writeRows(() => host.member.promote(operation, attempt, incoming));
     },
     hold: ({ operation, attempt, among, fromMs, holdMs, waitMs }) => {
       host.member.requireAttempt(operation, attempt);
       const until = host.platform.runtime.now() + holdMs;
-      return host.admission.hold({ operation, attempt, among: new Set(among), fromMs, until }, waitMs);
+      return host.admission.hold(
+        { operation, attempt, among: new Set(among), fromMs, until },
+        waitMs,
+      );
     },
-    unfence: ({ operation, attempt }) => host.writeRows(() => host.member.unfence(operation, attempt)),
+    unfence: ({ operation, attempt }) =>
+      host.writeRows(() => host.member.unfence(operation, attempt)),
     activate: ({ operation, activation }) => host.member.activate(operation, activation),
     finish: (request) => host.writeRows(() => host.member.finish(request)),
     abandon: (request) => host.writeRows(() => host.member.abandon(request)),
@@ -110,7 +143,13 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
     count: async () => {
       const { epoch, trouble } = host.member.membership;
       const facts = await factsOf(host);
-      return { ...host.member.count(), ...VERSIONS, ...facts, epoch, ...(trouble ? { trouble } : {}) };
+      return {
+        ...host.member.count(),
+        ...VERSIONS,
+        ...facts,
+        epoch,
+        ...(trouble ? { trouble } : {}),
+      };
     },
     health: () => {
       const { epoch, trouble } = host.member.membership;
@@ -126,12 +165,26 @@ export function createEngineHandlers(host: EngineHost): { readonly [Kind in Kind
       return digestReceived(await host.writeRows(receive), host.platform.runtime);
     },
     check: async ({ operation, source, parts }) => ({
-      mismatch: await checkRows(host.sql, host.member.receivingPlan(operation), source, parts, host.platform.runtime),
+      mismatch: await checkRows(
+        host.sql,
+        host.member.receivingPlan(operation),
+        source,
+        parts,
+        host.platform.runtime,
+      ),
     }),
     stagedKeys: ({ operation, table, source, range, after }) => {
       // A target that was repaired has none: its sources then delete nothing.
-      if (host.member.moving === undefined && host.member.membership.ended >= operation) return { keys: "[]", after: null };
-      return stagedKeys(host.sql, host.member.planAfterCutover(operation), table, source, range, after);
+      if (host.member.moving === undefined && host.member.membership.ended >= operation)
+        return { keys: "[]", after: null };
+      return stagedKeys(
+        host.sql,
+        host.member.planAfterCutover(operation),
+        table,
+        source,
+        range,
+        after,
+      );
     },
   };
 }
@@ -147,7 +200,11 @@ async function bookmarkOf({ platform }: EngineHost): Promise<string | undefined>
 }
 
 /** The digest of an object's tables, and its size. */
-async function factsOf({ sql, member, platform }: EngineHost): Promise<{ readonly schema: string; readonly storage?: number }> {
+async function factsOf({
+  sql,
+  member,
+  platform,
+}: EngineHost): Promise<{ readonly schema: string; readonly storage?: number }> {
   const storage = sql.databaseSize;
   const schema = await platform.runtime.digest(tableText(sql, member.knownTables()));
   return { schema: schema.slice(0, SCHEMA_DIGITS), ...(storage === undefined ? {} : { storage }) };

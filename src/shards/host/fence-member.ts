@@ -48,7 +48,8 @@ export async function fenceMember(host: FencedHost, request: FenceRequest): Prom
     return null;
   });
   if (busy !== null && ifIdle) return { attempt: 0, busy };
-  if (busy !== null) throw refused("moving", `${member.self} still runs calls after ${budgetMs} ms`);
+  if (busy !== null)
+    throw refused("moving", `${member.self} still runs calls after ${budgetMs} ms`);
   void host.alarm.arm(null);
   if (await host.oneSlice(() => member.drainToEnd(operation, attempt, budgetMs)))
     return { attempt, floors: sentFloors(host.sql, member.self) };

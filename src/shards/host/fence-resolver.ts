@@ -22,7 +22,9 @@ interface FencedHost {
 export class FenceResolver {
   readonly #host: FencedHost;
   /** When the root is to be asked; of that fence. */
-  #resolving: { readonly operation: number; readonly fence: number; readonly at: number } | undefined;
+  #resolving:
+    | { readonly operation: number; readonly fence: number; readonly at: number }
+    | undefined;
 
   constructor(host: FencedHost) {
     this.#host = host;
@@ -51,7 +53,13 @@ export class FenceResolver {
    */
   ask(operation: number, attempt: number, epoch: number): Promise<ResolveReply> {
     const { member, namespace } = this.#host;
-    return member.ask(namespace, { kind: "resolve", operation, attempt, epoch, asker: member.self });
+    return member.ask(namespace, {
+      kind: "resolve",
+      operation,
+      attempt,
+      epoch,
+      asker: member.self,
+    });
   }
 
   /**

@@ -37,7 +37,8 @@ export class Herald {
     const { membership, moving, self } = member;
     const now = platform.runtime.now();
     // A member that has to catch up asks the root anyway.
-    if (now < this.#dueAt || namespace === self || !membership.serving || epoch > membership.epoch) return;
+    if (now < this.#dueAt || namespace === self || !membership.serving || epoch > membership.epoch)
+      return;
     this.#dueAt = now + TELL_MS;
     const told = moving ? this.#host.askResolve(moving.operation, 0) : this.#host.layout();
     // Refused or not: the root has been told.

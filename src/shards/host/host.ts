@@ -8,7 +8,13 @@ import type { Partitioners } from "../../model/layout/partitioners.ts";
 import { type ProtocolFailure, faultRefusal, refusal } from "../../model/wire/protocol-failure.ts";
 import { refuseStrange, refuseStranger } from "../member/evidence.ts";
 import { PeerProtocols, refuseNumber } from "../../model/wire/peer-protocols.ts";
-import { type Chain, type Envelope, PROTOCOLS_SPOKEN, PROTOCOL_VERSION, type ProtocolReply } from "../../model/wire/protocol.ts";
+import {
+  type Chain,
+  type Envelope,
+  PROTOCOLS_SPOKEN,
+  PROTOCOL_VERSION,
+  type ProtocolReply,
+} from "../../model/wire/protocol.ts";
 import { type Result, failure, success } from "../../model/result.ts";
 import { Admission } from "../member/admission.ts";
 import { callBelow, callMethod } from "./call-method.ts";
@@ -44,7 +50,12 @@ import { RegistryWatch } from "./registry-watch.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
 import { openSchema } from "../storage/schema.ts";
 import { type HostStorage, Sql } from "../storage/storage.ts";
-import { type AnswerTo, type Handler, type HandlerOf, createEngineHandlers } from "./engine-handlers.ts";
+import {
+  type AnswerTo,
+  type Handler,
+  type HandlerOf,
+  createEngineHandlers,
+} from "./engine-handlers.ts";
 import { NEEDS_TICKET, Tickets } from "../member/tickets.ts";
 import { TableFault } from "../storage/tables.ts";
 import { UserAlarm } from "./user-alarm.ts";
@@ -91,7 +102,10 @@ export class Host {
 
   constructor(platform: HostPlatform, target: object, options: ShardHostOptions) {
     const { runtime, storage, peers } = platform;
-    this.platform = { ...platform, peers: peers && markingPeers(peers, () => this.admission.running.chain()) };
+    this.platform = {
+      ...platform,
+      peers: peers && markingPeers(peers, () => this.admission.running.chain()),
+    };
     this.#target = target;
     this.#options = options;
     this.partitioners = options.partitioners ?? {};
@@ -134,7 +148,17 @@ export class Host {
     const { tables: specs, localTables = [], checkKeys, onEvent, onEpoch } = this.#options;
     const ask: Ask = (member, request) => this.ask(member, request);
     const { sql, partitioners } = this;
-    const common = { sql, runtime, alone, self, specs, localTables, partitioners, ask, namespace: self };
+    const common = {
+      sql,
+      runtime,
+      alone,
+      self,
+      specs,
+      localTables,
+      partitioners,
+      ask,
+      namespace: self,
+    };
     const alarmed: HostStorage = {
       sql: storage.sql,
       transactionSync: (closure) => storage.transactionSync(closure),
@@ -149,8 +173,17 @@ export class Host {
     const troubleOfRoot = (): Trouble | undefined =>
       member.membership.namespace === self ? member.membership.trouble : undefined;
     const root = new Root({ ...common, storage: alarmed, onEvent, onEpoch, troubleOfRoot });
-    const admission = new Admission(member, this.partitioners, (epoch) => this.#catchUp.reach(epoch));
-    return { self, member, root, admission, directory: new Directory(member, admission), claims: new Claims(member, admission) };
+    const admission = new Admission(member, this.partitioners, (epoch) =>
+      this.#catchUp.reach(epoch),
+    );
+    return {
+      self,
+      member,
+      root,
+      admission,
+      directory: new Directory(member, admission),
+      claims: new Claims(member, admission),
+    };
   }
 
   /** The namespace that this object belongs to: its own name when it is a root. */
@@ -231,7 +264,8 @@ export class Host {
   rememberPart(): () => boolean {
     const { member } = this;
     const { membership } = member;
-    const hasPart = membership.epoch > 0 || membership.operation > 0 || this.root.journal.nextId() > 1;
+    const hasPart =
+      membership.epoch > 0 || membership.operation > 0 || this.root.journal.nextId() > 1;
     const keepRegistry = this.root.rememberUnsharded();
     return () => {
       const isLost = member.loseStorage(hasPart ? membership : null, keepRegistry !== null);
@@ -242,7 +276,9 @@ export class Host {
 
   /** Why this object cannot reach the others of a namespace; null when it can. */
   homeFailure(): ProtocolFailure | null {
-    return this.platform.peers === null ? refusal("invalid", NOT_CONFIGURED) : this.#name.homeFailure();
+    return this.platform.peers === null
+      ? refusal("invalid", NOT_CONFIGURED)
+      : this.#name.homeFailure();
   }
 
   /**
@@ -256,9 +292,14 @@ export class Host {
   }
 
   /** Sends to another object of the namespace, or to this one, and unwraps the reply. @throws EngineFault, or Error when refused or unreachable. */
-  async ask<const Request extends MemberRequest>(member: string, request: Request): Promise<ReplyTo<Request>> {
-    const reply = member === this.member.self ? await this.#answer(request) : await this.#send(member, request);
-    if (reply.ok && request.kind === "count") this.#watch.hearEpoch((reply.value as CountReply).epoch ?? 0, member);
+  async ask<const Request extends MemberRequest>(
+    member: string,
+    request: Request,
+  ): Promise<ReplyTo<Request>> {
+    const reply =
+      member === this.member.self ? await this.#answer(request) : await this.#send(member, request);
+    if (reply.ok && request.kind === "count")
+      this.#watch.hearEpoch((reply.value as CountReply).epoch ?? 0, member);
     if (reply.ok) return reply.value;
     const { failure: reason } = reply;
     this.#watch.hearRefusal(member, request, reason);
@@ -275,24 +316,36 @@ export class Host {
     return this.ask(this.namespace, { kind: "layout", epoch, asker: this.member.self });
   }
 
-  async #send<const Request extends MemberRequest>(member: string, request: Request): Promise<ProtocolReply<ReplyTo<Request>>> {
+  async #send<const Request extends MemberRequest>(
+    member: string,
+    request: Request,
+  ): Promise<ProtocolReply<ReplyTo<Request>>> {
     const { peers, runtime } = this.platform;
     if (peers === null) throw new Error("DO namespace not configured");
     const homeless = this.#name.homeFailure();
     if (homeless) throw new RefusedError(homeless);
     const send = (protocol: number): Promise<ProtocolReply<ReplyTo<Request>>> =>
-      within(runtime, peers.send(member, { protocol, namespace: this.namespace, member, request }), ASK_MS_MAX, member);
+      within(
+        runtime,
+        peers.send(member, { protocol, namespace: this.namespace, member, request }),
+        ASK_MS_MAX,
+        member,
+      );
     try {
       return await this.#protocols.exchange(member, send, LEAST_PROTOCOL[request.kind]);
     } catch (error) {
       // A full object may be reset with the transaction that it could not end: the exception is all
       // that it says.
-      if (isFull(error) && !USERS_OWN.has(request.kind)) throw fullFault(member, error, !AFTER_COMMIT.has(request.kind));
+      if (isFull(error) && !USERS_OWN.has(request.kind))
+        throw fullFault(member, error, !AFTER_COMMIT.has(request.kind));
       throw error;
     }
   }
 
-  async #answer<const Request extends MemberRequest>(request: Request, chain?: Chain): Promise<ProtocolReply<ReplyTo<Request>>> {
+  async #answer<const Request extends MemberRequest>(
+    request: Request,
+    chain?: Chain,
+  ): Promise<ProtocolReply<ReplyTo<Request>>> {
     try {
       const answer = await this.#dispatch(request, chain);
       return isResult(answer) ? answer : success(answer);
@@ -306,7 +359,9 @@ export class Host {
       if (error instanceof RefusedError) return failure(error.reason);
       // What the user's own code meets is the user's to see.
       if (isFull(error) && !USERS_OWN.has(request.kind))
-        return failure(faultRefusal(fullFault(this.member.self, error, !AFTER_COMMIT.has(request.kind))));
+        return failure(
+          faultRefusal(fullFault(this.member.self, error, !AFTER_COMMIT.has(request.kind))),
+        );
       throw error;
     } finally {
       this.admission.changed();
@@ -320,13 +375,19 @@ export class Host {
   ): AnswerTo<Request> | Promise<AnswerTo<Request>> {
     const { membership, moving, self } = this.member;
     const { trouble } = membership;
-    if (trouble && !ANSWERED_IN_TROUBLE.has(request.kind)) return failure(refusal(trouble.kind, trouble.message));
+    if (trouble && !ANSWERED_IN_TROUBLE.has(request.kind))
+      return failure(refusal(trouble.kind, trouble.message));
     const strange = refuseStrange(self, membership, moving, request);
     if (strange) return failure(strange);
     // Typed by its kind, which the compiler does not follow into the table of handlers.
     const handler = this.#handlers[request.kind] as HandlerOf<Request> | undefined;
     if (!handler)
-      return failure(refusal("invalid", `Unknown request '${request.kind}': the objects of a namespace must run one version`));
+      return failure(
+        refusal(
+          "invalid",
+          `Unknown request '${request.kind}': the objects of a namespace must run one version`,
+        ),
+      );
     return handler(request, chain);
   }
 
@@ -361,21 +422,28 @@ export class Host {
     layout: (request) => this.#watch.layout(request),
     call: ({ epoch, keys, method, args, claims = [], unlessMoving = false, ticket }, chain) => {
       if (ticket !== undefined)
-        return this.#tickets.run(ticket, () => this.#parts.claims.run([], () => this.#callMethod(method, args, chain)));
+        return this.#tickets.run(ticket, () =>
+          this.#parts.claims.run([], () => this.#callMethod(method, args, chain)),
+        );
       if (unlessMoving && this.member.moving !== undefined) return NEEDS_TICKET;
       this.#herald.tell(epoch);
-      return this.admission.run({ epoch, keys: [...keys, ...claims.map((claim) => claim.key)], method, chain }, () =>
-        this.#parts.claims.run(claims, () => this.#callMethod(method, args, chain)),
+      return this.admission.run(
+        { epoch, keys: [...keys, ...claims.map((claim) => claim.key)], method, chain },
+        () => this.#parts.claims.run(claims, () => this.#callMethod(method, args, chain)),
       );
     },
     admit: (request, chain) => this.#tickets.give(this.admission, request, chain),
     dismiss: ({ ticket }) => this.#tickets.dismiss(ticket),
     query: ({ epoch, query, params }) => {
       this.#herald.tell(epoch);
-      return this.admission.run({ epoch, keys: [], endsAtOnce: true }, () => runQuery(this.sql, query, params));
+      return this.admission.run({ epoch, keys: [], endsAtOnce: true }, () =>
+        runQuery(this.sql, query, params),
+      );
     },
     locate: ({ epoch, table, id, deal }) =>
-      this.admission.run({ epoch, keys: [], endsAtOnce: true }, () => this.#parts.directory.locate(table, id, deal)),
+      this.admission.run({ epoch, keys: [], endsAtOnce: true }, () =>
+        this.#parts.directory.locate(table, id, deal),
+      ),
     // Member → member, for the directory
     claim: ({ epoch, claims }) => this.#parts.directory.claim(epoch, claims),
     release: ({ epoch, rows }) => this.#parts.directory.release(epoch, rows),
@@ -406,7 +474,9 @@ export class Host {
    */
   async #callMethod(method: string, args: readonly unknown[], chain: Chain = []): Promise<unknown> {
     try {
-      return await callBelow(this.platform, chainOf(this.member.self, chain), () => callMethod(this.#target, method, args));
+      return await callBelow(this.platform, chainOf(this.member.self, chain), () =>
+        callMethod(this.#target, method, args),
+      );
     } catch (error) {
       if (isFull(error)) this.member.makeRoom();
       throw this.admission.explain(error);
@@ -437,7 +507,9 @@ export class Host {
 }
 
 /** Results that handlers give themselves. The user's methods are wrapped by admission, so theirs cannot be taken for one. */
-function isResult<Value>(answer: Value | Result<Value, ProtocolFailure>): answer is Result<Value, ProtocolFailure> {
+function isResult<Value>(
+  answer: Value | Result<Value, ProtocolFailure>,
+): answer is Result<Value, ProtocolFailure> {
   const given: unknown = answer;
   return (
     given instanceof Object &&

@@ -27,16 +27,32 @@ export const ROUTED: ReadonlySet<MessageKind> = new Set([
   "probe",
 ]);
 /** Messages after which there may be private tables, and an alarm of the engine. */
-export const BEGINNING: ReadonlySet<MessageKind> = new Set(["start", "prepare", "abandon", "finish", "empty"]);
+export const BEGINNING: ReadonlySet<MessageKind> = new Set([
+  "start",
+  "prepare",
+  "abandon",
+  "finish",
+  "empty",
+]);
 
 /**
  * Messages that tell an object which namespace it is part of, if it does not know yet: the
  * beginning of its part, the end of one that it never heard of, and its repair.
  */
-export const INTRODUCES: ReadonlySet<MemberRequest["kind"]> = new Set(["prepare", "abandon", "finish", "mend"]);
+export const INTRODUCES: ReadonlySet<MemberRequest["kind"]> = new Set([
+  "prepare",
+  "abandon",
+  "finish",
+  "mend",
+]);
 
 /** Messages that come after a commit, or after the end: what they meet undoes nothing. */
-export const AFTER_COMMIT: ReadonlySet<MessageKind> = new Set(["activate", "finish", "abandon", "empty"]);
+export const AFTER_COMMIT: ReadonlySet<MessageKind> = new Set([
+  "activate",
+  "finish",
+  "abandon",
+  "empty",
+]);
 /** Messages that run code of the user, whose errors are not the engine's. */
 export const USERS_OWN: ReadonlySet<MessageKind> = new Set(["call", "query"]);
 

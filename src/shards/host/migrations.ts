@@ -83,7 +83,10 @@ export function runMigrations(
  * Plans the steps for an object with these records. @throws Error when the list cannot be
  * followed on this object.
  */
-export function planMigrations(ids: readonly string[], records: readonly MigrationRecord[]): MigrationPlan {
+export function planMigrations(
+  ids: readonly string[],
+  records: readonly MigrationRecord[],
+): MigrationPlan {
   refuseBadIds(ids);
   const known = new Map(records.map((found) => [found.id, found]));
   let before: { readonly id: string; readonly at: number } | undefined;
@@ -110,14 +113,18 @@ export function planMigrations(ids: readonly string[], records: readonly Migrati
       const found = known.get(id);
       return found && !found.isWithdrawn ? [] : [{ id, isAgain: found !== undefined }];
     }),
-    withdrawals: records.filter(({ id, isWithdrawn }) => !isWithdrawn && !given.has(id)).map(({ id }) => id),
+    withdrawals: records
+      .filter(({ id, isWithdrawn }) => !isWithdrawn && !given.has(id))
+      .map(({ id }) => id),
   };
 }
 
 function refuseBadIds(ids: readonly string[]): void {
-  if (ids.includes("")) throw new Error("A migration has an empty id: give each step a name of its own");
+  if (ids.includes(""))
+    throw new Error("A migration has an empty id: give each step a name of its own");
   const twice = ids.find((id, index) => ids.indexOf(id) !== index);
-  if (twice !== undefined) throw new Error(`Two migrations have the id '${twice}': give each step a name of its own`);
+  if (twice !== undefined)
+    throw new Error(`Two migrations have the id '${twice}': give each step a name of its own`);
 }
 
 function runStep(sql: SqlStorage, step: Migration, isAgain: boolean): void {
@@ -138,12 +145,16 @@ function refusePromise(returned: unknown): void {
   if (typeof returned !== "object" || returned === null || !("then" in returned)) return;
   // Its failure is not to be reported by the runtime as well.
   void Promise.resolve(returned as PromiseLike<unknown>).catch(() => undefined);
-  throw new Error("it is asynchronous: a step is one transaction, so write it without async and await");
+  throw new Error(
+    "it is asynchronous: a step is one transaction, so write it without async and await",
+  );
 }
 
 function readRecords(sql: SqlStorage): MigrationRecord[] {
   const exists =
-    sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'shardctl_migrations'").toArray().length > 0;
+    sql
+      .exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'shardctl_migrations'")
+      .toArray().length > 0;
   if (!exists) return [];
   return sql
     .exec<{ id: string; at: number; withdrawn: number }>(
@@ -156,7 +167,9 @@ function readRecords(sql: SqlStorage): MigrationRecord[] {
 
 function keepRecord(sql: SqlStorage, id: string, at: number): void {
   for (const name of ["shardctl_migrations", "shardctl_migrations_withdrawn"])
-    sql.exec(`CREATE TABLE IF NOT EXISTS ${name} (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID`);
+    sql.exec(
+      `CREATE TABLE IF NOT EXISTS ${name} (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID`,
+    );
   sql.exec("INSERT INTO shardctl_migrations (id, at) VALUES (?, ?)", id, at);
 }
 

@@ -37,7 +37,8 @@ export class OwnName {
    */
   refuse(name: string): ProtocolFailure | null {
     if (this.#value === name) return null;
-    if (this.#value !== undefined) return refusal("invalid", `This is ${this.#value}, the message is for ${name}`);
+    if (this.#value !== undefined)
+      return refusal("invalid", `This is ${this.#value}, the message is for ${name}`);
     const verdict = this.#platform.identify(name);
     if (verdict !== "mine") return refusal("invalid", REFUSALS[verdict](name));
     this.#value = name;
@@ -53,7 +54,10 @@ export class OwnName {
     if (this.#value === undefined) return refusal("invalid", NAMELESS);
     const verdict = this.#platform.identify(this.#value);
     if (verdict !== "mine")
-      return refusal("invalid", verdict === "other" ? STRANGE_BINDING(this.#value) : REFUSALS[verdict](this.#value));
+      return refusal(
+        "invalid",
+        verdict === "other" ? STRANGE_BINDING(this.#value) : REFUSALS[verdict](this.#value),
+      );
     this.#isAtHome = true;
     return null;
   }
@@ -76,8 +80,16 @@ export class OwnName {
     // An earlier library stored no name, but names of its namespace.
     const { namespace, layout } = readMembership(this.#sql, "", "");
     const { from, to } = readMoving(this.#sql) ?? {};
-    const names = [stored ?? "", namespace, ...layout.members, ...(from?.members ?? []), ...(to?.members ?? [])];
-    return [...new Set(names)].find((name) => name !== "" && this.#platform.identify(name) === "mine");
+    const names = [
+      stored ?? "",
+      namespace,
+      ...layout.members,
+      ...(from?.members ?? []),
+      ...(to?.members ?? []),
+    ];
+    return [...new Set(names)].find(
+      (name) => name !== "" && this.#platform.identify(name) === "mine",
+    );
   }
 }
 

@@ -36,10 +36,17 @@ export class RegistryWatch {
   hearRefusal(member: string, request: MemberRequest, reason: ProtocolFailure): void {
     // A message that came late was of an older epoch than its addressee's: that is no news either.
     if (reason.epoch !== undefined) return throwIf(this.hearEpoch(reason.epoch, member));
-    if (!this.#isRoot || reason.kind !== "registryLost" || !("operation" in request) || request.kind === "start") return;
+    if (
+      !this.#isRoot ||
+      reason.kind !== "registryLost" ||
+      !("operation" in request) ||
+      request.kind === "start"
+    )
+      return;
     // A late word about an operation that is over is no news.
     const running = this.#host.root.journal.running();
-    if (running?.id === request.operation && running.token === request.token) throw this.#lose(reason.message, 0, member);
+    if (running?.id === request.operation && running.token === request.token)
+      throw this.#lose(reason.message, 0, member);
   }
 
   /**
@@ -49,7 +56,9 @@ export class RegistryWatch {
   hearEpoch(epoch: number, by: string | null): RefusedError | null {
     if (!this.#isRoot) return null;
     const own = this.#host.root.journal.epoch();
-    return epoch > own ? this.#lose(`${by ?? "a caller"} knows epoch ${epoch}, the registry is at ${own}`, epoch, by) : null;
+    return epoch > own
+      ? this.#lose(`${by ?? "a caller"} knows epoch ${epoch}, the registry is at ${own}`, epoch, by)
+      : null;
   }
 
   /** The live layout. @throws RefusedError when who asks knows a newer one. */
@@ -67,13 +76,21 @@ export class RegistryWatch {
     const by = asker ?? null;
     const { journal } = this.#host.root;
     const record = journal.find(operation);
-    const isKnown = record !== undefined && (token === undefined || record.token === undefined || record.token === token);
+    const isKnown =
+      record !== undefined &&
+      (token === undefined || record.token === undefined || record.token === token);
     const isUnheard = !isKnown && (record !== undefined || operation >= journal.nextId());
-    if (isUnheard) this.#lose(`${asker ?? "a member"} takes part in operation ${operation}, which is not in the journal`, 0, by);
+    if (isUnheard)
+      this.#lose(
+        `${asker ?? "a member"} takes part in operation ${operation}, which is not in the journal`,
+        0,
+        by,
+      );
     this.hearEpoch(epoch, by);
     if (!isKnown || this.#host.member.membership.trouble) return { verdict: "pending" };
     if (asker !== undefined) this.#host.root.tellAgain(record, asker);
-    const isOver = record.state !== "running" || (record.step !== "activate" && record.attempt > attempt);
+    const isOver =
+      record.state !== "running" || (record.step !== "activate" && record.attempt > attempt);
     return { verdict: isOver ? "released" : "pending" };
   }
 

@@ -84,7 +84,8 @@ export class ShardHost {
     this.#alarm = replaceAlarm(ctx.storage, realAlarmOf(ctx.storage), this.#any);
     const { member } = this.#any;
     // What a newer library has stored must not be acted upon: see `newerSchema`.
-    if (this.#any.newerSchema === null && member.beginStart()) whenStarted(ctx, () => endStart(member));
+    if (this.#any.newerSchema === null && member.beginStart())
+      whenStarted(ctx, () => endStart(member));
   }
 
   /**
@@ -177,7 +178,9 @@ export class ShardHost {
 
   /** True while this object is its whole namespace and nothing holds it, by its own membership. */
   isWhole(): boolean {
-    return this.#host.member.membership.layout.kind === "none" && this.#host.admission.servesNow([]);
+    return (
+      this.#host.member.membership.layout.kind === "none" && this.#host.admission.servesNow([])
+    );
   }
 
   /** What names a row here together with its id; null while unsharded, and where a directory knows the ids. */
@@ -188,7 +191,9 @@ export class ShardHost {
 
   /** The live layout and its epoch, as the root's registry has it. A shard gives the one that it knows, which may be older. */
   registry(): { readonly epoch: number; readonly layout: Layout } {
-    const { epoch, layout } = this.#isRoot() ? this.#host.root.journal.registry() : this.#host.member.membership;
+    const { epoch, layout } = this.#isRoot()
+      ? this.#host.root.journal.registry()
+      : this.#host.member.membership;
     return { epoch, layout };
   }
 
@@ -226,10 +231,18 @@ export class ShardHost {
     const live = await this.#describe();
     requireHealthy(live);
     const { key, count, strategy = "hash" } = options;
-    if (live.members.every((member) => member.rows === 0)) throw new Error("Cannot shard empty DO: no data to shard");
-    const partitioner = strategy === "custom" ? requirePartitioner(options.keyExtractor, live.partitioners) : null;
+    if (live.members.every((member) => member.rows === 0))
+      throw new Error("Cannot shard empty DO: no data to shard");
+    const partitioner =
+      strategy === "custom" ? requirePartitioner(options.keyExtractor, live.partitioners) : null;
     const directory = options.directory ?? strategy === "roundRobin";
-    const spec = specOf(live.name, { strategy, shardKey: key, count, directory, partitioner: partitioner?.name ?? null });
+    const spec = specOf(live.name, {
+      strategy,
+      shardKey: key,
+      count,
+      directory,
+      partitioner: partitioner?.name ?? null,
+    });
     const planned = await this.#targetLayout(live, spec, "shard");
     const to = options.targetShards ? renameMembers(planned, options.targetShards) : planned;
     const record = await this.#run(live, "shard", to, options, startedAt);
@@ -244,7 +257,11 @@ export class ShardHost {
     if (!this.isSharded()) throw new Error("DO is not sharded");
     const live = await this.#describe();
     requireHealthy(live);
-    const to = await this.#targetLayout(live, specOf(live.name, { strategy: "none", shardKey: null, count: 1 }), "unshard");
+    const to = await this.#targetLayout(
+      live,
+      specOf(live.name, { strategy: "none", shardKey: null, count: 1 }),
+      "unshard",
+    );
     const ended = await this.#run(live, "unshard", to, options, startedAt);
     return { itemsMoved: ended.rowsTotal, duration: this.#now() - startedAt };
   }
@@ -259,19 +276,39 @@ export class ShardHost {
     if (layout.kind === "none") throw new Error("DO is not sharded");
     const count = options.targetCount ?? layout.members.length;
     if (!Number.isInteger(count) || count < 1) throw new Error("Shard count must be positive");
-    if (count > SHARD_COUNT_MAX) throw new Error(`Shard count too large: maximum ${SHARD_COUNT_MAX} shards`);
-    const policy = { ...DEFAULT_POLICY, onMissingKey: "allow" as const, maxSkew: options.maxSkew ?? DEFAULT_POLICY.maxSkew };
+    if (count > SHARD_COUNT_MAX)
+      throw new Error(`Shard count too large: maximum ${SHARD_COUNT_MAX} shards`);
+    const policy = {
+      ...DEFAULT_POLICY,
+      onMissingKey: "allow" as const,
+      maxSkew: options.maxSkew ?? DEFAULT_POLICY.maxSkew,
+    };
     const partitioner = layout.kind === "custom" ? layout.partitioner.name : null;
     const { kind: strategy, shardKey } = layout;
-    const spec = specOf(live.name, { strategy, shardKey, count, directory: hasDirectory(layout), partitioner, policy });
+    const spec = specOf(live.name, {
+      strategy,
+      shardKey,
+      count,
+      directory: hasDirectory(layout),
+      partitioner,
+      policy,
+    });
     const incremental = await this.#targetLayout(live, spec, "rebalance");
     const isFull = options.strategy === "full";
     const to =
       isFull && incremental.kind === "hash"
-        ? withDirectory(freshHashLayout(incremental.shardKey, incremental.generation, incremental.members), hasDirectory(layout))
+        ? withDirectory(
+            freshHashLayout(incremental.shardKey, incremental.generation, incremental.members),
+            hasDirectory(layout),
+          )
         : incremental;
     if (JSON.stringify(to) === JSON.stringify(layout)) {
-      return { itemsMoved: 0, newStats: await this.#stats(), modifiedShards: [], duration: this.#now() - startedAt };
+      return {
+        itemsMoved: 0,
+        newStats: await this.#stats(),
+        modifiedShards: [],
+        duration: this.#now() - startedAt,
+      };
     }
     const ended = await this.#run(live, "rebalance", to, options, startedAt);
     const moves = ended.mode === "shift" && ended.state === "completed" ? movesOf(ended) : [];
@@ -279,13 +316,18 @@ export class ShardHost {
     return {
       itemsMoved: this.#host.root.journal.status(ended).rowsCopied,
       newStats: await this.#stats(),
-      modifiedShards: to.members.flatMap((member, index) => (ended.mode === "swap" || touched.has(member) ? [index] : [])),
+      modifiedShards: to.members.flatMap((member, index) =>
+        ended.mode === "swap" || touched.has(member) ? [index] : [],
+      ),
       duration: this.#now() - startedAt,
     };
   }
 
   /** The registry, and the health of each shard. */
-  async discoverShards(): Promise<{ readonly registry: ShardRegistry; readonly health: readonly ShardHealth[] }> {
+  async discoverShards(): Promise<{
+    readonly registry: ShardRegistry;
+    readonly health: readonly ShardHealth[];
+  }> {
     if (!this.isSharded()) throw new Error("DO is not sharded");
     const live = await this.#describe();
     const lastCheck = this.#now();
@@ -311,15 +353,25 @@ export class ShardHost {
 
   async #describe(): Promise<LiveNamespace> {
     if (!this.#isRoot()) {
-      throw new Error(`${this.#host.member.self} is a shard of '${this.#host.namespace}': ask the object of that name`);
+      throw new Error(
+        `${this.#host.member.self} is a shard of '${this.#host.namespace}': ask the object of that name`,
+      );
     }
     return this.#host.root.describe("");
   }
 
-  async #targetLayout(live: LiveNamespace, spec: NamespaceSpec, kind: OperationKind): Promise<Layout> {
-    const partitioner = spec.strategy === "custom" ? requirePartitioner(spec.partitioner ?? undefined, live.partitioners) : null;
+  async #targetLayout(
+    live: LiveNamespace,
+    spec: NamespaceSpec,
+    kind: OperationKind,
+  ): Promise<Layout> {
+    const partitioner =
+      spec.strategy === "custom"
+        ? requirePartitioner(spec.partitioner ?? undefined, live.partitioners)
+        : null;
     const decision = { kind, cause: "declared" as const, reason: "" };
-    const request = distributionRequestFor(spec, { ...live, operation: null }) ?? this.#requestFor(spec);
+    const request =
+      distributionRequestFor(spec, { ...live, operation: null }) ?? this.#requestFor(spec);
     const distribution = request && (await this.#host.root.distribute(request));
     const target = targetLayout({ spec, live, decision, distribution, partitioner });
     if (!target.ok) throw new Error(target.failure);
@@ -330,7 +382,10 @@ export class ShardHost {
   #requestFor({
     strategy,
     shardKey,
-  }: NamespaceSpec): { by: "slots"; shardKey: string } | { by: "keys"; shardKey: string; boundaries: Key[] } | null {
+  }: NamespaceSpec):
+    | { by: "slots"; shardKey: string }
+    | { by: "keys"; shardKey: string; boundaries: Key[] }
+    | null {
     if (shardKey === null) return null;
     if (strategy === "hash") return { by: "slots", shardKey };
     return strategy === "range" ? { by: "keys", shardKey, boundaries: [] } : null;
@@ -359,12 +414,15 @@ export class ShardHost {
     if (!started.ok) throw new Error(started.failure.message);
     const { id } = started.value;
     const isOver = (record: OperationRecord): boolean => record.state !== "running";
-    if (options.mode !== undefined && options.mode !== "atomic") return root.waitFor(id, () => true, 0);
+    if (options.mode !== undefined && options.mode !== "atomic")
+      return root.waitFor(id, () => true, 0);
     const timeoutMs = options.timeout ?? SHARD_TIMEOUT_MS;
     let record = await root.waitFor(id, isOver, Math.max(0, timeoutMs - (this.#now() - startedAt)));
     if (!isOver(record)) {
       const last = record.lastError === null ? "" : ` (last problem: ${record.lastError})`;
-      const where = record.paused ? `${record.step}, paused by ${record.paused.by} (${record.paused.reason}),` : record.step;
+      const where = record.paused
+        ? `${record.step}, paused by ${record.paused.by} (${record.paused.reason}),`
+        : record.step;
       const message = `Operation ${id} (${kind}) timed out after ${timeoutMs} ms in step ${where} and was cancelled: nothing was changed${last}`;
       root.cancel(id, { kind: "timeout", message });
       // Past the cutover it can only go forward, which takes as long as it takes.
@@ -384,7 +442,9 @@ export class ShardHost {
     const live = await this.#describe();
     // Before the cutover the answer must not pass the root off as the only shard.
     const isPending = record.state === "running" && live.epoch === record.epochFrom;
-    const registry = isPending ? this.#registryOf({ ...live, layout: record.to }, "pending") : this.#registryOf(live);
+    const registry = isPending
+      ? this.#registryOf({ ...live, layout: record.to }, "pending")
+      : this.#registryOf(live);
     const counts = await this.#keyedCounts();
     return {
       shardKey: registry.shardKey,
@@ -406,13 +466,22 @@ export class ShardHost {
 
   /** Rows of the tables that carry the key, per member. */
   async #keyedCounts(): Promise<number[]> {
-    const keyed = new Set(this.#specs.filter((spec) => !("follows" in spec)).map((spec) => spec.name));
+    const keyed = new Set(
+      this.#specs.filter((spec) => !("follows" in spec)).map((spec) => spec.name),
+    );
     const { members } = this.registry().layout;
-    const replies = await Promise.all(members.map((member) => this.#host.ask(member, { kind: "count" })));
-    return replies.map((reply) => reply.tables.reduce((total, { table, rows }) => total + (keyed.has(table) ? rows : 0), 0));
+    const replies = await Promise.all(
+      members.map((member) => this.#host.ask(member, { kind: "count" })),
+    );
+    return replies.map((reply) =>
+      reply.tables.reduce((total, { table, rows }) => total + (keyed.has(table) ? rows : 0), 0),
+    );
   }
 
-  #registryOf({ layout, epoch, name }: LiveNamespace, status: ShardEndpoint["status"] = "active"): ShardRegistry {
+  #registryOf(
+    { layout, epoch, name }: LiveNamespace,
+    status: ShardEndpoint["status"] = "active",
+  ): ShardRegistry {
     const committed = this.#host.root.journal.registry();
     return {
       id: `${name}@${epoch}`,
@@ -454,10 +523,14 @@ function createOwnerCheck(to: Layout, { partitioners }: Host): void {
 
 /** Without `alarm` the runtime refuses an alarm, without `shardctl` no object can be asked: an operation could start and never end. */
 function requireDelegates(target: object): void {
-  const missing = Object.entries(DELEGATES).filter(([name]) => typeof Reflect.get(target, name) !== "function");
+  const missing = Object.entries(DELEGATES).filter(
+    ([name]) => typeof Reflect.get(target, name) !== "function",
+  );
   if (missing.length === 0) return;
   const lines = missing.map(([, line]) => `\n  ${line}`).join("");
-  throw new Error(`The class ${target.constructor.name} must hand its messages and alarms to the host. Add:${lines}`);
+  throw new Error(
+    `The class ${target.constructor.name} must hand its messages and alarms to the host. Add:${lines}`,
+  );
 }
 
 const DELEGATES = {

@@ -103,12 +103,14 @@ export function validateShardOptions(options: ShardOptions): void {
   const { key, count, strategy = "hash", targetShards } = options;
   if (typeof key !== "string" || key === "") throw new Error("Shard key is required");
   if (!Number.isInteger(count) || count < 1) throw new Error("Shard count must be positive");
-  if (count > SHARD_COUNT_MAX) throw new Error(`Shard count too large: maximum ${SHARD_COUNT_MAX} shards`);
+  if (count > SHARD_COUNT_MAX)
+    throw new Error(`Shard count too large: maximum ${SHARD_COUNT_MAX} shards`);
   if (!STRATEGIES.has(strategy)) throw new Error(`Invalid shard strategy: '${strategy}'`);
   if (targetShards && targetShards.length !== count) {
     throw new Error(`targetShards names ${targetShards.length} shards, but count is ${count}`);
   }
-  if (targetShards && new Set(targetShards).size !== count) throw new Error("targetShards must be unique");
+  if (targetShards && new Set(targetShards).size !== count)
+    throw new Error("targetShards must be unique");
 }
 
 /** The request as a manifest would say it, for the planner's own code. */
@@ -131,9 +133,15 @@ export function specOf(
 }
 
 /** @throws Error naming the partitioners that are registered. */
-export function requirePartitioner(name: string | undefined, registered: readonly PartitionerRef[]): PartitionerRef {
+export function requirePartitioner(
+  name: string | undefined,
+  registered: readonly PartitionerRef[],
+): PartitionerRef {
   const found = findPartitioner(name ?? null, registered);
-  if (!found.ok) throw new Error(`Strategy 'custom' needs keyExtractor, the name of a registered partitioner: ${found.failure}`);
+  if (!found.ok)
+    throw new Error(
+      `Strategy 'custom' needs keyExtractor, the name of a registered partitioner: ${found.failure}`,
+    );
   return found.value;
 }
 
@@ -145,13 +153,19 @@ export function renameMembers(layout: Layout, names: readonly string[]): Layout 
     return {
       ...layout,
       members,
-      ranges: layout.ranges.map((range) => ({ ...range, member: renamed.get(range.member) ?? range.member })),
+      ranges: layout.ranges.map((range) => ({
+        ...range,
+        member: renamed.get(range.member) ?? range.member,
+      })),
     };
   if (layout.kind === "range")
     return {
       ...layout,
       members,
-      ranges: layout.ranges.map((range) => ({ ...range, member: renamed.get(range.member) ?? range.member })),
+      ranges: layout.ranges.map((range) => ({
+        ...range,
+        member: renamed.get(range.member) ?? range.member,
+      })),
     };
   return { ...layout, members };
 }
@@ -159,7 +173,10 @@ export function renameMembers(layout: Layout, names: readonly string[]): Layout 
 export function statsOf(counts: readonly number[]): ShardStats {
   const total = counts.reduce((sum, count) => sum + count, 0);
   const average = counts.length === 0 ? 0 : total / counts.length;
-  const variance = counts.length === 0 ? 0 : counts.reduce((sum, count) => sum + (count - average) ** 2, 0) / counts.length;
+  const variance =
+    counts.length === 0
+      ? 0
+      : counts.reduce((sum, count) => sum + (count - average) ** 2, 0) / counts.length;
   const min = counts.length === 0 ? 0 : Math.min(...counts);
   const max = counts.length === 0 ? 0 : Math.max(...counts);
   return {
@@ -175,5 +192,8 @@ export function statsOf(counts: readonly number[]): ShardStats {
 /** @throws Error naming the first member that did not answer: an unreachable shard is never an empty one. */
 export function requireHealthy(live: LiveNamespace): void {
   const ill = live.members.find((member) => !member.healthy);
-  if (ill) throw new Error(`${ill.name} is unreachable (${ill.error ?? "no answer"}): nothing was changed`);
+  if (ill)
+    throw new Error(
+      `${ill.name} is unreachable (${ill.error ?? "no answer"}): nothing was changed`,
+    );
 }

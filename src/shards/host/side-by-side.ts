@@ -10,7 +10,11 @@ import type { Runtime } from "../storage/storage.ts";
  *
  * @throws what the first of them threw that failed, when both have ended.
  */
-export async function sideBySide(runtime: Runtime, works: readonly (() => Promise<void>)[], pauseMs: number): Promise<void> {
+export async function sideBySide(
+  runtime: Runtime,
+  works: readonly (() => Promise<void>)[],
+  pauseMs: number,
+): Promise<void> {
   const running = new Set(works);
   let idle = new AbortController();
   const keep = async (work: () => Promise<void>): Promise<void> => {

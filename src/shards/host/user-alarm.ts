@@ -146,7 +146,8 @@ export class UserAlarm {
     const running = this.#running;
     if (!this.isKept || running === undefined) return;
     const stored = this.#read();
-    const isUntouched = running === "theRuntimes" ? stored === undefined : stored !== undefined && this.#runs(stored);
+    const isUntouched =
+      running === "theRuntimes" ? stored === undefined : stored !== undefined && this.#runs(stored);
     if (!isUntouched) return;
     if (failures === 0 || failures > RETRIES_MAX) return this.clear();
     this.set(this.#runtime.now() + RETRY_MS_MIN * 2 ** (failures - 1));

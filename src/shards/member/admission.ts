@@ -55,7 +55,11 @@ export class Admission {
   /** Calls that wait behind a fence or a hold. */
   #waitingCalls = 0;
 
-  constructor(member: Member, partitioners: Partitioners, catchUp: (epoch: number) => Promise<void>) {
+  constructor(
+    member: Member,
+    partitioners: Partitioners,
+    catchUp: (epoch: number) => Promise<void>,
+  ) {
     this.running = new RunningCalls(member.self);
     this.#member = member;
     this.#partitioners = partitioners;
@@ -63,7 +67,10 @@ export class Admission {
   }
 
   /** Runs `work` when this member may serve the call, under the epoch that it was admitted by. */
-  async run<Value>(arrival: Arrival, work: () => Value | Promise<Value>): Promise<Result<Value, ProtocolFailure>> {
+  async run<Value>(
+    arrival: Arrival,
+    work: () => Value | Promise<Value>,
+  ): Promise<Result<Value, ProtocolFailure>> {
     const { epoch, keys, chain = [], method = "", isTicket = false } = arrival;
     const { runtime } = this.#member;
     const arrivedAt = runtime.now();
@@ -74,7 +81,10 @@ export class Admission {
       const now = runtime.now();
       const heldUntil = verdict === "run" ? this.#heldUntil(arrival, arrivedAt) : null;
       if (verdict === "run" && heldUntil === null) break;
-      if (now >= deadline) return failure(retryLater(`${this.#member.self} waited ${WAIT_MS_MAX} ms for a move to end`));
+      if (now >= deadline)
+        return failure(
+          retryLater(`${this.#member.self} waited ${WAIT_MS_MAX} ms for a move to end`),
+        );
       if (verdict === "catchUp") {
         try {
           await this.#catchUp(epoch);
@@ -84,7 +94,11 @@ export class Admission {
         if (this.#member.membership.epoch < epoch) await runtime.sleep(CATCH_UP_PAUSE_MS);
       } else {
         if (this.#waitingCalls >= WAITING_MAX)
-          return failure(retryLater(`${this.#member.self} is being moved, and ${WAITING_MAX} calls wait for it already`));
+          return failure(
+            retryLater(
+              `${this.#member.self} is being moved, and ${WAITING_MAX} calls wait for it already`,
+            ),
+          );
         this.#waitingCalls++;
         await this.#change(Math.min(deadline, heldUntil ?? deadline) - now);
         this.#waitingCalls--;
@@ -120,7 +134,9 @@ export class Admission {
     const verdict = this.#judge(epoch, []);
     if (verdict === "run") return;
     throw new RefusedError(
-      typeof verdict === "object" ? verdict : retryLater(`${this.#member.self} is fenced, or has yet to reach epoch ${epoch}`),
+      typeof verdict === "object"
+        ? verdict
+        : retryLater(`${this.#member.self} is fenced, or has yet to reach epoch ${epoch}`),
     );
   }
 
@@ -145,7 +161,10 @@ export class Admission {
   async hold(hold: Hold, waitMs: number): Promise<RunningState> {
     const { runtime } = this.#member;
     if (isOlder(hold, this.#hold))
-      throw refused("moving", `Attempt ${hold.attempt} of operation ${hold.operation} is over on ${this.#member.self}`);
+      throw refused(
+        "moving",
+        `Attempt ${hold.attempt} of operation ${hold.operation} is over on ${this.#member.self}`,
+      );
     this.#hold = hold;
     this.running.noteHold(hold.until);
     this.changed();
@@ -175,9 +194,14 @@ export class Admission {
       const message = `${self} is at epoch ${membership.epoch}, the call was routed by epoch ${epoch}`;
       return { ...refusal("staleEpoch", message), epoch: membership.epoch };
     }
-    if (!membership.serving) return refusal("notMember", `${self} owns no part of '${membership.namespace}' at epoch ${epoch}`);
+    if (!membership.serving)
+      return refusal(
+        "notMember",
+        `${self} owns no part of '${membership.namespace}' at epoch ${epoch}`,
+      );
     const textColumn = keys.some(isNumber) ? this.#textColumn() : undefined;
-    if (textColumn !== undefined) return refusal("invalid", `${self}: column ${textColumn} is TEXT: pass the key as text`);
+    if (textColumn !== undefined)
+      return refusal("invalid", `${self}: column ${textColumn} is TEXT: pass the key as text`);
     if (keys.some((key) => this.#owner(key) !== self))
       return refusal("notOwner", `${self} does not own the key at epoch ${epoch}`);
     const isFenced = moving !== undefined && moving.fence !== 0;
@@ -185,12 +209,19 @@ export class Admission {
   }
 
   /** Until when a hold keeps this call waiting; null when none does. */
-  #heldUntil({ chain = [], method = "", endsAtOnce = false }: Arrival, arrivedAt: number): number | null {
+  #heldUntil(
+    { chain = [], method = "", endsAtOnce = false }: Arrival,
+    arrivedAt: number,
+  ): number | null {
     const { moving, runtime } = this.#member;
     const hold = this.#hold;
     const now = runtime.now();
     if (hold === undefined || endsAtOnce || !holdStands(hold, moving, now)) return null;
-    const until = waitsUntil(hold, { chain, usualMs: this.running.usualMs(method, now), arrivedAt });
+    const until = waitsUntil(hold, {
+      chain,
+      usualMs: this.running.usualMs(method, now),
+      arrivedAt,
+    });
     return until !== null && until > now ? until : null;
   }
 
@@ -198,7 +229,10 @@ export class Admission {
     const { membership, self } = this.#member;
     if (membership.layout.kind === "roundRobin") return self; // the directory has decided
     if (this.#lookup?.epoch !== membership.epoch) {
-      this.#lookup = { epoch: membership.epoch, owner: createOwnerLookup(membership.layout, this.#partitioners) };
+      this.#lookup = {
+        epoch: membership.epoch,
+        owner: createOwnerLookup(membership.layout, this.#partitioners),
+      };
     }
     return this.#lookup.owner(key);
   }
@@ -208,7 +242,8 @@ export class Admission {
     const { membership } = this.#member;
     const { layout, epoch } = membership;
     if (layout.kind === "none" || layout.kind === "roundRobin") return undefined;
-    if (this.#keyColumn?.epoch !== epoch) this.#keyColumn = { epoch, text: this.#member.textKeyColumn(layout.shardKey) };
+    if (this.#keyColumn?.epoch !== epoch)
+      this.#keyColumn = { epoch, text: this.#member.textKeyColumn(layout.shardKey) };
     return this.#keyColumn.text;
   }
 

@@ -82,7 +82,10 @@ function shardOf(
   partitioners: Partitioners,
 ): (key: Key) => number {
   const members = Array.from({ length: count }, (_, index) => String(index));
-  const owner = createOwnerLookup({ kind: "custom", shardKey, generation: 0, members, partitioner }, partitioners);
+  const owner = createOwnerLookup(
+    { kind: "custom", shardKey, generation: 0, members, partitioner },
+    partitioners,
+  );
   return (key) => Number(owner(key));
 }
 
@@ -95,7 +98,8 @@ function countKeys(
 ): KeyBucket[] {
   const union = unionAll(
     tables.map(
-      (table) => `SELECT k, bytes, ${table.followed === null ? 1 : 0} AS is_keyed FROM (${sampled(table, shardKey, every)})`,
+      (table) =>
+        `SELECT k, bytes, ${table.followed === null ? 1 : 0} AS is_keyed FROM (${sampled(table, shardKey, every)})`,
     ),
   );
   const rowsMax = Math.ceil(totalRows(sql, tables) / KEY_BUCKETS_MAX);
@@ -135,7 +139,8 @@ function crossesBoundary(key: Key, bounds: readonly Key[], index: number): boole
 
 function totalRows(sql: Sql, tables: readonly Table[]): number {
   return tables.reduce(
-    (total, { name }) => total + (sql.first<{ n: number }>(`SELECT count(*) AS n FROM ${quoteName(name)}`)?.n ?? 0),
+    (total, { name }) =>
+      total + (sql.first<{ n: number }>(`SELECT count(*) AS n FROM ${quoteName(name)}`)?.n ?? 0),
     0,
   );
 }

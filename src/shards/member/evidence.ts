@@ -30,7 +30,10 @@ export function refuseStrange(
   const ended = membership.tokenOf === operation ? membership.token : undefined;
   const known = moving?.operation === operation ? moving.token : ended;
   if (token === undefined || known === undefined || known === token) return null;
-  return refusal("registryLost", `${self} knows another operation ${operation} than the one that this message is of`);
+  return refusal(
+    "registryLost",
+    `${self} knows another operation ${operation} than the one that this message is of`,
+  );
 }
 
 /** Messages that only a part of a namespace can answer. */
@@ -53,7 +56,11 @@ const ASKED_OF_MEMBERS: ReadonlySet<MessageKind> = new Set([
  * name, or asks an object that has lost its storage.
  */
 export function refuseStranger(
-  { self, membership, isStored }: { readonly self: string; readonly membership: Membership; readonly isStored: boolean },
+  {
+    self,
+    membership,
+    isStored,
+  }: { readonly self: string; readonly membership: Membership; readonly isStored: boolean },
   namespace: string,
   request: MemberRequest,
 ): ProtocolFailure {
@@ -62,12 +69,16 @@ export function refuseStranger(
     const lost = `${self} knows nothing of namespace '${namespace}': it has lost its storage, or was never part of it`;
     return refusal("outOfStep", `${lost}: ${REPAIR}`);
   }
-  const isPartOfMove = "operation" in request && request.kind !== "start" && request.kind !== "prepare";
+  const isPartOfMove =
+    "operation" in request && request.kind !== "start" && request.kind !== "prepare";
   if (isPartOfMove && !isStored) {
     const message = `${self} knows nothing of operation ${request.operation}: it has lost its storage`;
     return faultRefusal({ kind: "outOfStep", message });
   }
   const message = `${self} is part of namespace '${membership.namespace}', the message is for '${namespace}'`;
   if (kind !== "prepare") return refusal("invalid", message);
-  return faultRefusal({ kind: "schema", message: `${message}. Nothing was changed: choose other names for the shards` });
+  return faultRefusal({
+    kind: "schema",
+    message: `${message}. Nothing was changed: choose other names for the shards`,
+  });
 }

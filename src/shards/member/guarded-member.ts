@@ -31,7 +31,13 @@ import { fullFault, isFull } from "../storage/faults.ts";
 import { requireRoom } from "../storage/reserve.ts";
 import { ensureSchema, hasSchema, isSchemaWhole } from "../storage/schema.ts";
 import { quoteName } from "../storage/storage.ts";
-import { type Table, TableFault, type TableSpec, existingTables, resolveTables } from "../storage/tables.ts";
+import {
+  type Table,
+  TableFault,
+  type TableSpec,
+  existingTables,
+  resolveTables,
+} from "../storage/tables.ts";
 import { type MemberOptions, MemberState } from "./member-state.ts";
 import type { Membership } from "./membership.ts";
 import { keepUnique } from "./unique.ts";
@@ -67,7 +73,8 @@ export class GuardedMember extends MemberState {
       )
     )
       this.liftKeyTriggers();
-    if (moving?.mode === "swap" && moving.isTarget && !membership.serving) this.foreignKeys.openForStart();
+    if (moving?.mode === "swap" && moving.isTarget && !membership.serving)
+      this.foreignKeys.openForStart();
     if (!this.#isGuarded()) return hasKeyedDirectory(membership.layout) || this.#checksKeys();
     this.change(() => removeOldGuards(this.sql));
     return true;
@@ -115,7 +122,8 @@ export class GuardedMember extends MemberState {
       this.guard(!membership.serving ? "notMember" : isFenced ? "moving" : null);
       // A table that was rebuilt without its capture is found by the frozen definitions, and
       // copied again.
-      if (isFenced && moving.isSource && membership.serving && capturedCount(this.sql) > 0) spoilFence(this.sql, moving.fence);
+      if (isFenced && moving.isSource && membership.serving && capturedCount(this.sql) > 0)
+        spoilFence(this.sql, moving.fence);
     });
     return true;
   }
@@ -149,7 +157,9 @@ export class GuardedMember extends MemberState {
    * A statement that makes a table or a trigger and finds no room would take the object with it.
    */
   protected hasRoomForGuards(): boolean {
-    return (isSchemaWhole(this.sql) && guardsStand(this.sql, ...this.#guarded())) || this.#hasRoom();
+    return (
+      (isSchemaWhole(this.sql) && guardsStand(this.sql, ...this.#guarded())) || this.#hasRoom()
+    );
   }
 
   #hasRoom(): boolean {
@@ -176,7 +186,8 @@ export class GuardedMember extends MemberState {
    */
   protected presentTables(): Table[] {
     const present = new Set(existingTables(this.sql, this.declared()));
-    const isWhole = (spec: TableSpec): boolean => present.has(spec.name) && (!("follows" in spec) || present.has(spec.follows));
+    const isWhole = (spec: TableSpec): boolean =>
+      present.has(spec.name) && (!("follows" in spec) || present.has(spec.follows));
     return resolveTables(
       this.sql,
       this.options.specs.filter((spec) => isWhole(spec)),
@@ -190,7 +201,8 @@ export class GuardedMember extends MemberState {
   protected noteKeys(membership: Membership): Membership {
     const { ownedEpoch: _, ...unnoted } = membership;
     const { layout, serving, epoch } = membership;
-    if (!serving || !hasKeysToCheck(layout, this.#keyChecks) || !isSchemaWhole(this.sql)) return unnoted;
+    if (!serving || !hasKeysToCheck(layout, this.#keyChecks) || !isSchemaWhole(this.sql))
+      return unnoted;
     return noteOwned(this.sql, this.self, layout) ? { ...unnoted, ownedEpoch: epoch } : unnoted;
   }
 
@@ -237,7 +249,8 @@ export class GuardedMember extends MemberState {
       const { membership } = this;
       const noted = this.noteKeys(membership);
       // Without room the notes stay what they were, of another epoch: nothing goes by them.
-      if (noted.ownedEpoch !== membership.ownedEpoch && this.#hasRoom()) this.put({ membership: noted });
+      if (noted.ownedEpoch !== membership.ownedEpoch && this.#hasRoom())
+        this.put({ membership: noted });
       this.keepKeyTriggers(membership.layout);
     });
   }

@@ -57,7 +57,9 @@ export function waitsUntil(hold: Hold, { chain, usualMs, arrivedAt }: HeldCall):
 
 /** True while the hold keeps calls waiting. */
 export function holdStands(hold: Hold, moving: Moving | undefined, now: number): boolean {
-  return now < hold.until && moving?.operation === hold.operation && hold.attempt >= moving.fenceFloor;
+  return (
+    now < hold.until && moving?.operation === hold.operation && hold.attempt >= moving.fenceFloor
+  );
 }
 
 /**
@@ -69,5 +71,9 @@ function isNested(hold: Hold, chain: Chain): boolean {
 
 /** True for a late message of an earlier attempt, which must not replace what stands. */
 export function isOlder(hold: Hold, standing: Hold | undefined): boolean {
-  return standing !== undefined && standing.operation === hold.operation && standing.attempt > hold.attempt;
+  return (
+    standing !== undefined &&
+    standing.operation === hold.operation &&
+    standing.attempt > hold.attempt
+  );
 }

@@ -6,7 +6,14 @@
  */
 import type { Partitioners } from "../../model/layout/partitioners.ts";
 import { EngineFault } from "../storage/faults.ts";
-import { type Membership, dropMoving, readMembership, readMoving, writeMembership, writeMoving } from "./membership.ts";
+import {
+  type Membership,
+  dropMoving,
+  readMembership,
+  readMoving,
+  writeMembership,
+  writeMoving,
+} from "./membership.ts";
 import {
   type FrozenTables,
   TablesNow,
@@ -146,7 +153,10 @@ export class MemberState implements SourceContext {
         `A deploy has changed ${changed.join(", ")} on ${this.self}: what it changed is copied again`,
       );
     if (frozen.steps !== undefined && frozen.steps !== steps)
-      throw refused("tablesChanged", `A deploy has migrated ${this.self}: the others are waited for`);
+      throw refused(
+        "tablesChanged",
+        `A deploy has migrated ${this.self}: the others are waited for`,
+      );
     return plan;
   }
 
@@ -159,7 +169,10 @@ export class MemberState implements SourceContext {
     if (moving?.operation !== operation) {
       const { operation: newest } = this.membership;
       if (newest < operation)
-        throw new EngineFault("outOfStep", `${this.self} knows nothing of operation ${operation}: it was restored meanwhile`);
+        throw new EngineFault(
+          "outOfStep",
+          `${this.self} knows nothing of operation ${operation}: it was restored meanwhile`,
+        );
       throw new EngineFault(
         "cancelled",
         `Operation ${operation} does not run on ${this.self} (${moving ? `operation ${moving.operation} does` : "none does"})`,
@@ -182,7 +195,8 @@ export class MemberState implements SourceContext {
   }
 
   #tablesNow(frozen: FrozenTables): TablesRead {
-    if (this.#now?.of !== frozen) this.#now = { of: frozen, tables: new TablesNow(this.sql, frozen.tables) };
+    if (this.#now?.of !== frozen)
+      this.#now = { of: frozen, tables: new TablesNow(this.sql, frozen.tables) };
     return this.#now.tables.read();
   }
 
@@ -212,7 +226,11 @@ export class MemberState implements SourceContext {
    * operation ends. @throws EngineFault
    */
   #requireMovedSchema(frozen: FrozenTables): void {
-    if (this.#isFrozen || readMeta<string>(this.sql, MOVED_SCHEMA) === schemaText(this.sql, frozen.tables)) return;
+    if (
+      this.#isFrozen ||
+      readMeta<string>(this.sql, MOVED_SCHEMA) === schemaText(this.sql, frozen.tables)
+    )
+      return;
     throw new EngineFault(
       "schema",
       `The tables on ${this.self} were changed together with the library while an operation runs. Nothing was changed: start it again`,
@@ -255,7 +273,10 @@ export class MemberState implements SourceContext {
   /** Names the operation in a message of it, so that it is not taken for another of that number. */
   #named<const Request extends MemberRequest>(request: Request): Request {
     const { moving } = this;
-    const isOf = "operation" in request && moving?.operation === request.operation && moving.token !== undefined;
+    const isOf =
+      "operation" in request &&
+      moving?.operation === request.operation &&
+      moving.token !== undefined;
     return isOf ? { ...request, token: moving.token } : request;
   }
 

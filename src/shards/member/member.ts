@@ -34,9 +34,21 @@ import { refused } from "../protocol/refused-error.ts";
 import { ensureSchema } from "../storage/schema.ts";
 import { drainSlice } from "../move/drain.ts";
 import { quoteName } from "../storage/storage.ts";
-import { type Table, checkPrimaryKey, existingTables, presentTable, undeclaredTables } from "../storage/tables.ts";
+import {
+  type Table,
+  checkPrimaryKey,
+  existingTables,
+  presentTable,
+  undeclaredTables,
+} from "../storage/tables.ts";
 import { deleteAllRows, deleteKeys } from "../move/delete-keys.ts";
-import { changedTables, definitionsOf, refuseOtherSpecs, specsText, stepsOf } from "../move/frozen-tables.ts";
+import {
+  changedTables,
+  definitionsOf,
+  refuseOtherSpecs,
+  specsText,
+  stepsOf,
+} from "../move/frozen-tables.ts";
 import { keepReserve, lendTriggerRoom, requireRoom, spendReserve } from "../storage/reserve.ts";
 import { sentFloors, takeAgain } from "../move/recopy.ts";
 import { promoteRows, undoPromotion } from "../move/promote.ts";
@@ -59,7 +71,10 @@ export class Member extends ProvenMember {
   receivingPlan(operation: number): MovePlan {
     const plan = this.plan(operation);
     if (plan.moving.mode === "swap" && this.membership.serving) {
-      throw new EngineFault("cancelled", `${this.self} serves already: it takes no more rows of operation ${operation}`);
+      throw new EngineFault(
+        "cancelled",
+        `${this.self} serves already: it takes no more rows of operation ${operation}`,
+      );
     }
     const { fence, promotion, rehearsed } = plan.moving;
     if (promotion || (fence !== 0 && rehearsed === fence)) {
@@ -110,7 +125,10 @@ export class Member extends ProvenMember {
           ...fence,
         };
         // Epochs at which its part has not changed it need not have heard of.
-        this.put({ moving, membership: { ...membership, ...(isSource && { epoch, layout: from }), ...named } });
+        this.put({
+          moving,
+          membership: { ...membership, ...(isSource && { epoch, layout: from }), ...named },
+        });
         if (hasKeyedDirectory(to)) checkIds(tables);
         if (isSource) this.#prepareSource([...tables, ...movedDirectories(moving)], to);
         if (isTarget && !membership.serving) this.#clearTarget(tables, membership);
@@ -124,7 +142,11 @@ export class Member extends ProvenMember {
       return {
         counts: isSource ? this.#counts(tables) : [],
         uniqueRules: uniqueRules(this.sql, tables),
-        shapes: tables.map(({ name: table, columns, primaryKey }) => ({ table, columns, primaryKey })),
+        shapes: tables.map(({ name: table, columns, primaryKey }) => ({
+          table,
+          columns,
+          primaryKey,
+        })),
         steps: stepsOf(this.sql),
         ...(this.moving?.bookmark === undefined ? {} : { bookmark: this.moving.bookmark }),
         changed: changedTables(this.frozen(), definitionsOf(this.sql, this.frozen().tables)),
@@ -146,7 +168,14 @@ export class Member extends ProvenMember {
         this.put({ moving: { ...moving, rounds: { ...rounds, [part]: round } } });
         if (part === "source") this.#walkAgain(moving, names);
         this.freezeTables();
-        if (part === "target") takeAgain(this.sql, this.planAfterCutover(operation), names, floors, this.membership.serving);
+        if (part === "target")
+          takeAgain(
+            this.sql,
+            this.planAfterCutover(operation),
+            names,
+            floors,
+            this.membership.serving,
+          );
       }
       return { floors: sentFloors(this.sql, this.self) };
     });
@@ -180,7 +209,10 @@ export class Member extends ProvenMember {
       const plan = this.plan(operation);
       const { moving } = plan;
       if (moving.fence !== attempt)
-        throw new EngineFault("cancelled", `Fence attempt ${attempt} of operation ${operation} is over on ${this.self}`);
+        throw new EngineFault(
+          "cancelled",
+          `Fence attempt ${attempt} of operation ${operation} is over on ${this.self}`,
+        );
       if (moving.promotion) return;
       this.#promoteInto(plan, incoming);
       this.put({ moving: { ...moving, promotion: { attempt, incoming } } });
@@ -198,7 +230,8 @@ export class Member extends ProvenMember {
       this.change(() => {
         noteChecked(this.sql, moving);
         // Never back to an earlier attempt, whose message came late.
-        if (attempt !== undefined) this.put({ moving: { ...moving, rehearsed: Math.max(attempt, moving.rehearsed ?? 0) } });
+        if (attempt !== undefined)
+          this.put({ moving: { ...moving, rehearsed: Math.max(attempt, moving.rehearsed ?? 0) } });
         // Needed when it serves: the activation is to change rows only.
         if (hasKeyedDirectory(moving.to)) keepUnique(this.sql, this.tables(), moving.to);
         this.keepKeyTriggers(moving.to);
@@ -211,7 +244,9 @@ export class Member extends ProvenMember {
   /** Drains the log to its end; only under a fence does an empty log stay empty. */
   async drainToEnd(operation: number, attempt: number, budgetMs: number): Promise<boolean> {
     const { backlog } = await drainSlice(this, operation, budgetMs);
-    return backlog === 0 && this.plan(operation).moving.fence === attempt && !this.isSpoiled(attempt);
+    return (
+      backlog === 0 && this.plan(operation).moving.fence === attempt && !this.isSpoiled(attempt)
+    );
   }
 
   /** Lifts the fence of an attempt, on the root's word that it is over. */
@@ -225,7 +260,9 @@ export class Member extends ProvenMember {
       if (stands || isOver) spendReserve(this.sql);
       if (stands || isOver) this.#undoPromotion(moving);
       const lifted = stands ? { fence: 0, promotion: null } : isOver ? { promotion: null } : {};
-      this.put({ moving: { ...moving, ...lifted, fenceFloor: Math.max(moving.fenceFloor, attempt + 1) } });
+      this.put({
+        moving: { ...moving, ...lifted, fenceFloor: Math.max(moving.fenceFloor, attempt + 1) },
+      });
       if (stands && this.membership.serving) setGuard(this.sql, null);
     });
   }
@@ -235,16 +272,30 @@ export class Member extends ProvenMember {
    * rows, and then changes its epoch. Rule "activate-in-one-transaction": the source's fence has
    * stood since before the cutover and ends here, after the deletion.
    */
-  async activate(operation: number, { epoch, layout, incoming, outgoing, attempt }: Activation): Promise<void> {
+  async activate(
+    operation: number,
+    { epoch, layout, incoming, outgoing, attempt }: Activation,
+  ): Promise<void> {
     if (this.membership.epoch >= epoch) return;
     // A member that has seen a newer operation is told of an older one: that comes late.
-    const isForgotten = this.moving?.operation !== operation && this.membership.operation < operation;
+    const isForgotten =
+      this.moving?.operation !== operation && this.membership.operation < operation;
     if (this.membership.trouble || isForgotten)
-      throw this.fall("outOfStep", `${this.self} knows nothing of operation ${operation}, which has cut over`, epoch);
+      throw this.fall(
+        "outOfStep",
+        `${this.self} knows nothing of operation ${operation}, which has cut over`,
+        epoch,
+      );
     const plan = this.planAfterCutover(operation);
     for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);
     try {
-      await this.#cutOver(plan, { epoch, layout, incoming, outgoing, ...(attempt === undefined ? {} : { attempt }) });
+      await this.#cutOver(plan, {
+        epoch,
+        layout,
+        incoming,
+        outgoing,
+        ...(attempt === undefined ? {} : { attempt }),
+      });
     } catch (error) {
       if (error instanceof NotPromoted) throw this.fall("outOfStep", error.message, epoch);
       throw error;
@@ -261,7 +312,9 @@ export class Member extends ProvenMember {
         spendReserve(this.sql);
         const isPromoted = incoming.length === 0 || Boolean(moving.promotion);
         if (attempt !== undefined && !(isPromoted && isCheckedFor(moving, attempt)))
-          throw new NotPromoted(`${this.self} has not promoted attempt ${attempt} of operation ${operation}, which has cut over`);
+          throw new NotPromoted(
+            `${this.self} has not promoted attempt ${attempt} of operation ${operation}, which has cut over`,
+          );
         if (!isPromoted) promoteRows(this.sql, plan, incoming, this.self);
         this.#serve({ ...membership, epoch, layout });
         const fenceFloor = Math.max(moving.fenceFloor, moving.fence + 1);
@@ -277,7 +330,8 @@ export class Member extends ProvenMember {
    */
   finish(request: Message<"finish">): void {
     const { operation, epoch, layout } = request;
-    const moved = this.moving?.operation === operation ? this.frozen().tables.map(({ name }) => name) : [];
+    const moved =
+      this.moving?.operation === operation ? this.frozen().tables.map(({ name }) => name) : [];
     const names = [...new Set([...this.declared(), ...moved])];
     this.#end(
       request,
@@ -324,7 +378,10 @@ export class Member extends ProvenMember {
         return;
       }
       if (this.moving) {
-        throw refused("moving", `${this.self} has not heard yet that operation ${operation} is over`);
+        throw refused(
+          "moving",
+          `${this.self} has not heard yet that operation ${operation} is over`,
+        );
       }
       // An older library, or a full database, has left the rows where they were.
       if (membership.retired) this.#deleteAll();
@@ -339,7 +396,8 @@ export class Member extends ProvenMember {
     this.change(() => {
       const membership = this.membership;
       if (membership.epoch >= epoch || this.moving || membership.trouble) return;
-      if (ownsSamePart(this.self, membership.layout, layout)) this.#serve({ ...membership, epoch, layout });
+      if (ownsSamePart(this.self, membership.layout, layout))
+        this.#serve({ ...membership, epoch, layout });
       else this.unproven(epoch);
     });
   }
@@ -353,7 +411,10 @@ export class Member extends ProvenMember {
     if (planned !== null && !this.isStill(planned)) {
       const isMended = before.epoch === epoch && before.ended === endedUpTo && !before.trouble;
       if (isMended && layout !== null && sameLayout(before.layout, layout)) return { setAside: [] };
-      throw refused("invalid", `${this.self} is no longer as the repair was planned by: plan it again`);
+      throw refused(
+        "invalid",
+        `${this.self} is no longer as the repair was planned by: plan it again`,
+      );
     }
     const isNewer = (this.moving?.operation ?? before.operation) > endedUpTo;
     if (before.epoch > epoch || (layout !== null && isNewer))
@@ -368,13 +429,29 @@ export class Member extends ProvenMember {
       if (layout === null) {
         const { trouble: ____, ...known } = before;
         // A cutover that it has missed is activated first: until then nothing is served.
-        return this.moving && known.epoch < epoch ? this.put({ membership: known }) : this.#serve(known);
+        return this.moving && known.epoch < epoch
+          ? this.put({ membership: known })
+          : this.#serve(known);
       }
       this.#forgetMove();
       removeCapture(this.sql);
-      setAside = setStraysAside(this.sql, this.presentTables(), layout, this.self, this.options.partitioners, epoch);
+      setAside = setStraysAside(
+        this.sql,
+        this.presentTables(),
+        layout,
+        this.self,
+        this.options.partitioners,
+        epoch,
+      );
       if (!layout.members.includes(this.self)) this.#clearDirectory();
-      this.#serve({ ...membership, operation: endedUpTo, ended: endedUpTo, epoch, layout, retired: false });
+      this.#serve({
+        ...membership,
+        operation: endedUpTo,
+        ended: endedUpTo,
+        epoch,
+        layout,
+        retired: false,
+      });
       if (this.membership.serving) removeGuards(this.sql);
       // Rows that may stand on it now came by no operation: the next may not clear them.
       else this.put({ membership: { ...this.membership, retired: false } });
@@ -431,7 +508,8 @@ export class Member extends ProvenMember {
     this.#prepareSource([...tables, ...movedDirectories(moving)], moving.to);
     for (const table of tables) if (names.includes(table.name)) forgetLost(this.sql, moving, table);
     for (const table of names)
-      for (const records of ["walk", "outgoing"]) this.sql.run(`DELETE FROM shardctl_${records} WHERE table_name = ?`, table);
+      for (const records of ["walk", "outgoing"])
+        this.sql.run(`DELETE FROM shardctl_${records} WHERE table_name = ?`, table);
   }
 
   #prepareSource(tables: readonly Table[], to: Layout): void {
@@ -481,7 +559,8 @@ export class Member extends ProvenMember {
   }
 
   #clearDirectory(): void {
-    for (const table of ["directory", "granted", "freed"]) this.sql.run(`DELETE FROM shardctl_${table}`);
+    for (const table of ["directory", "granted", "freed"])
+      this.sql.run(`DELETE FROM shardctl_${table}`);
   }
 
   /** Fetches from the target which rows it has now, and deletes them here, page by page behind the fence. */
@@ -504,7 +583,9 @@ export class Member extends ProvenMember {
         const present = presentTable(this.sql, table);
         if (present)
           await this.foreignKeys.off(() =>
-            this.change(() => lendTriggerRoom(this.sql, () => deleteKeys(this.sql, table.name, present, keys))),
+            this.change(() =>
+              lendTriggerRoom(this.sql, () => deleteKeys(this.sql, table.name, present, keys)),
+            ),
           );
         after = page.after;
       } while (after !== null);

@@ -55,7 +55,9 @@ export function noteOwned(sql: Sql, self: string, layout: KeyedLayout): boolean 
   const stale = new Map(found.map(({ id, text }) => [text, id]));
   const missing = ownedRows(layout, self).filter(({ low, high }) => {
     // As SQL writes them itself: a key may be too large a number for JavaScript.
-    const noted = sql.first<{ text: string }>(`SELECT quote(${low}) || ' ' || quote(${high}) AS text`);
+    const noted = sql.first<{ text: string }>(
+      `SELECT quote(${low}) || ' ' || quote(${high}) AS text`,
+    );
     return noted === undefined || !stale.delete(noted.text);
   });
   for (const id of stale.values()) sql.run("DELETE FROM shardctl_owned WHERE id = ?", id);
@@ -84,10 +86,17 @@ export function liftKeyTriggers(sql: Sql): void {
  * life after a deploy that has changed them. It would keep the constructor from dropping the
  * column.
  */
-export function nameOtherColumns(sql: Sql, specs: readonly TableSpec[], layout: Layout, checks: KeyChecks): boolean {
+export function nameOtherColumns(
+  sql: Sql,
+  specs: readonly TableSpec[],
+  layout: Layout,
+  checks: KeyChecks,
+): boolean {
   const keys = new Map<string, string>();
   if (hasKeysToCheck(layout, checks))
-    for (const spec of specs) if (!("follows" in spec)) keys.set(spec.name, spec.shardKeys?.[layout.shardKey] ?? layout.shardKey);
+    for (const spec of specs)
+      if (!("follows" in spec))
+        keys.set(spec.name, spec.shardKeys?.[layout.shardKey] ?? layout.shardKey);
   return keyTriggersOf(sql).some(({ tbl_name: table, sql: text }) => {
     const column = keys.get(table)?.split(".")[0];
     return column === undefined || !text.includes(`NEW.${quoteName(column)}`);
@@ -103,7 +112,9 @@ export function compareKeyTriggers(
 ): { readonly missing: readonly string[]; readonly wrong: readonly string[] } {
   const triggers =
     layout !== null && hasKeysToCheck(layout, checks)
-      ? tables.filter((table) => hasKeyColumn(table, layout.shardKey)).flatMap((table) => keyTriggers(table, layout, checks))
+      ? tables
+          .filter((table) => hasKeyColumn(table, layout.shardKey))
+          .flatMap((table) => keyTriggers(table, layout, checks))
       : [];
   const wanted = new Map(triggers.map((trigger) => [trigger.name, trigger.sql]));
   const wrong: string[] = [];
@@ -118,7 +129,9 @@ export function compareKeyTriggers(
  * False for a table that follows another, and where a deploy has taken the column of the key away.
  */
 function hasKeyColumn({ followed, shardKeys, columns }: Table, shardKey: string): boolean {
-  return followed === null && columns.includes((shardKeys[shardKey] ?? shardKey).split(".")[0] ?? "");
+  return (
+    followed === null && columns.includes((shardKeys[shardKey] ?? shardKey).split(".")[0] ?? "")
+  );
 }
 
 function keyTriggersOf(sql: Sql): ReturnType<typeof triggersOf> {
@@ -136,10 +149,17 @@ interface OwnedRow {
  */
 function ownedRows(layout: KeyedLayout, self: string): OwnedRow[] {
   if (layout.kind === "custom") return [];
-  const ends = layout.ranges.map(({ end }) => (typeof end === "number" ? String(end) : end === null ? "NULL" : literalOf(end)));
+  const ends = layout.ranges.map(({ end }) =>
+    typeof end === "number" ? String(end) : end === null ? "NULL" : literalOf(end),
+  );
   return layout.ranges.flatMap(({ member }, index) => {
     if (member !== self) return [];
-    return [{ low: ends[index - 1] ?? (layout.kind === "hash" ? "0" : "NULL"), high: ends[index] ?? "NULL" }];
+    return [
+      {
+        low: ends[index - 1] ?? (layout.kind === "hash" ? "0" : "NULL"),
+        high: ends[index] ?? "NULL",
+      },
+    ];
   });
 }
 
@@ -151,7 +171,11 @@ function literalOf({ type, text }: Key): string {
     case "integer":
       return text;
     case "real":
-      return /^-?Infinity$/.test(text) ? text.replace("Infinity", "9e999") : /[.e]/.test(text) ? text : `${text}.0`;
+      return /^-?Infinity$/.test(text)
+        ? text.replace("Infinity", "9e999")
+        : /[.e]/.test(text)
+          ? text
+          : `${text}.0`;
     case "text":
       return `CAST(x'${bytes()}' AS TEXT)`;
     case "blob":
@@ -171,7 +195,9 @@ interface KeyTrigger {
 const IS_OF_NOW = `EXISTS (SELECT 1 FROM shardctl_meta AS m WHERE m.key = 'membership' AND m.value ->> '$.ownedEpoch' = m.value ->> '$.epoch' AND m.value ->> '$.serving') AND ${IS_ARMED}`;
 
 function keyTriggers(table: Table, layout: KeyedLayout, checks: KeyChecks): KeyTrigger[] {
-  const [oldKey, newKey] = ["OLD", "NEW"].map((alias) => keyExpression(table, layout.shardKey, alias)) as [string, string];
+  const [oldKey, newKey] = ["OLD", "NEW"].map((alias) =>
+    keyExpression(table, layout.shardKey, alias),
+  ) as [string, string];
   const changed = `${differs(oldKey, newKey)} AND NOT ${sameKeySql(layout, oldKey, newKey)}`;
   const [oldTold, newTold] = [toldKey(oldKey), toldKey(newKey)];
   const name = quoteText(`${WRONG_KEY} table ${table.name}: `);
@@ -180,7 +206,9 @@ function keyTriggers(table: Table, layout: KeyedLayout, checks: KeyChecks): KeyT
   const isOwned = ownedCondition(layout, newKey);
   return [
     keyTrigger(table, "change", "AFTER UPDATE", changed, becomes),
-    ...(checks === "all" && isOwned !== null ? [keyTrigger(table, "insert", "AFTER INSERT", `NOT ${isOwned}`, strays)] : []),
+    ...(checks === "all" && isOwned !== null
+      ? [keyTrigger(table, "insert", "AFTER INSERT", `NOT ${isOwned}`, strays)]
+      : []),
   ];
 }
 
@@ -211,7 +239,13 @@ function toldKey(key: string): string {
   return `(SELECT CASE WHEN octet_length(k) > ${TOLD_BYTES_MAX} THEN 'a key of ' || octet_length(k) || ' bytes' ELSE quote(k) END FROM (SELECT ${key} AS k LIMIT 1))`;
 }
 
-function keyTrigger(table: Table, label: string, event: string, when: string, message: string): KeyTrigger {
+function keyTrigger(
+  table: Table,
+  label: string,
+  event: string,
+  when: string,
+  message: string,
+): KeyTrigger {
   const name = `${OWNED_PREFIX}${label}_${table.name}`;
   const sql = `CREATE TRIGGER ${quoteName(name)} ${event} ON ${quoteName(table.name)} WHEN ${when} AND ${IS_OF_NOW} BEGIN SELECT RAISE(ABORT, ${message}); END`;
   return { name, sql };

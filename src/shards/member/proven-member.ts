@@ -9,7 +9,14 @@ import { missesPages, wentBack } from "../move/receive.ts";
 import { setGuard } from "../move/guards.ts";
 import { countStrays } from "../move/strays.ts";
 import type { Moving } from "../move/moving.ts";
-import type { KnownState, Message, PageFloor, TestifiedMove, Testimony, Trouble } from "../protocol/messages.ts";
+import type {
+  KnownState,
+  Message,
+  PageFloor,
+  TestifiedMove,
+  Testimony,
+  Trouble,
+} from "../protocol/messages.ts";
 import { type RefusedError, refused } from "../protocol/refused-error.ts";
 import { EngineFault } from "../storage/faults.ts";
 import { spendReserve } from "../storage/reserve.ts";
@@ -27,11 +34,16 @@ export class ProvenMember extends GuardedMember {
     const { membership, self } = this;
     if (this.moving?.operation === operation || membership.ended === operation) return;
     if (membership.operation > operation) {
-      throw refused("registryLost", `${self} has seen operation ${membership.operation}, and ${operation} begins only now`);
+      throw refused(
+        "registryLost",
+        `${self} has seen operation ${membership.operation}, and ${operation} begins only now`,
+      );
     }
     const isSource = from.members.includes(self);
     const isNext = isSource
-      ? membership.serving && membership.epoch <= epoch && ownsSamePart(self, membership.layout, from)
+      ? membership.serving &&
+        membership.epoch <= epoch &&
+        ownsSamePart(self, membership.layout, from)
       : !membership.serving;
     if (isNext) return;
     const known = `${self} ${membership.serving ? "serves" : "owns nothing"} at epoch ${membership.epoch}`;
@@ -46,7 +58,12 @@ export class ProvenMember extends GuardedMember {
    * Serves nothing from here on, until it is repaired: this member cannot prove what it owns. Gives
    * the refusal to be thrown.
    */
-  fall(kind: Trouble["kind"], reason: string, epoch: number, by: string | null = null): RefusedError {
+  fall(
+    kind: Trouble["kind"],
+    reason: string,
+    epoch: number,
+    by: string | null = null,
+  ): RefusedError {
     const known = this.membership.trouble;
     if (known) return refused(known.kind, known.message);
     const message = `${reason}. It serves and writes nothing: ${REPAIR}`;
@@ -54,7 +71,11 @@ export class ProvenMember extends GuardedMember {
     this.change(() => {
       spendReserve(this.sql);
       this.put({
-        membership: { ...this.membership, serving: false, trouble: { kind, message, since: this.runtime.now(), epoch, by } },
+        membership: {
+          ...this.membership,
+          serving: false,
+          trouble: { kind, message, since: this.runtime.now(), epoch, by },
+        },
       });
       // Admission refuses by the record; guards are for what is no routed call.
       if (this.hasRoomForGuards()) this.guard("notMember");
@@ -75,9 +96,15 @@ export class ProvenMember extends GuardedMember {
     const { serving, retired: _, ...known } = before;
     const isRoot = before.namespace === this.self;
     ensureSchema(this.sql);
-    this.change(() => this.put({ membership: { ...known, serving: isRegistryKept, retired: false } }));
+    this.change(() =>
+      this.put({ membership: { ...known, serving: isRegistryKept, retired: false } }),
+    );
     if (!isRegistryKept && (isRoot || serving))
-      this.fall(isRoot ? "registryLost" : "outOfStep", `The storage of ${this.self} was deleted (deleteAll)`, before.epoch);
+      this.fall(
+        isRoot ? "registryLost" : "outOfStep",
+        `The storage of ${this.self} was deleted (deleteAll)`,
+        before.epoch,
+      );
     return true;
   }
 
@@ -91,7 +118,10 @@ export class ProvenMember extends GuardedMember {
   requireAttempt(operation: number, attempt: number): void {
     const { moving } = this.planAfterCutover(operation);
     if (attempt < moving.fenceFloor || attempt < moving.fence)
-      throw new EngineFault("cancelled", `Fence attempt ${attempt} of operation ${operation} is over on ${this.self}`);
+      throw new EngineFault(
+        "cancelled",
+        `Fence attempt ${attempt} of operation ${operation} is over on ${this.self}`,
+      );
   }
 
   /**
@@ -101,7 +131,10 @@ export class ProvenMember extends GuardedMember {
   requireRound(operation: number, round = 0): void {
     const now = this.planAfterCutover(operation).moving.rounds?.source ?? 0;
     if (round === now) return;
-    throw refused("moving", `${this.self} has prepared operation ${operation} in round ${now}, not ${round}`);
+    throw refused(
+      "moving",
+      `${this.self} has prepared operation ${operation} in round ${now}, not ${round}`,
+    );
   }
 
   /**
@@ -111,8 +144,13 @@ export class ProvenMember extends GuardedMember {
   requireCaughtUp({ operation, registryEpoch = 0 }: Message<"fence" | "promote">): void {
     const { membership, moving, self } = this;
     const epochFrom = moving?.operation === operation ? moving.epochFrom : undefined;
-    if (epochFrom === undefined || registryEpoch <= epochFrom || membership.epoch >= registryEpoch) return;
-    throw this.fall("outOfStep", `${self} is at epoch ${membership.epoch}, and has acknowledged ${registryEpoch}`, registryEpoch);
+    if (epochFrom === undefined || registryEpoch <= epochFrom || membership.epoch >= registryEpoch)
+      return;
+    throw this.fall(
+      "outOfStep",
+      `${self} is at epoch ${membership.epoch}, and has acknowledged ${registryEpoch}`,
+      registryEpoch,
+    );
   }
 
   /**
@@ -122,10 +160,19 @@ export class ProvenMember extends GuardedMember {
    */
   requirePages(floors: readonly PageFloor[] = [], isAll = false): void {
     const received = receivedPages(this.sql);
-    const lost = floors.find(({ source, target, sequence }) => target === this.self && (received.get(source) ?? 0) < sequence);
-    const ahead = floors.find(({ source, target, sequence }) => target === this.self && (received.get(source) ?? 0) > sequence);
+    const lost = floors.find(
+      ({ source, target, sequence }) =>
+        target === this.self && (received.get(source) ?? 0) < sequence,
+    );
+    const ahead = floors.find(
+      ({ source, target, sequence }) =>
+        target === this.self && (received.get(source) ?? 0) > sequence,
+    );
     if (ahead && isAll)
-      throw wentBack(ahead.source, `${this.self} has page ${received.get(ahead.source) ?? 0} of it, of ${ahead.sequence}`);
+      throw wentBack(
+        ahead.source,
+        `${this.self} has page ${received.get(ahead.source) ?? 0} of it, of ${ahead.sequence}`,
+      );
     if (!lost) return;
     throw missesPages(this.self, lost.source, received.get(lost.source) ?? 0, lost.sequence);
   }
@@ -135,7 +182,10 @@ export class ProvenMember extends GuardedMember {
     const { membership, moving, isStored } = this;
     const { epoch, operation, ended, trouble = null } = membership;
     const { partitioners } = this.options;
-    const strays = layout === null ? [] : countStrays(this.sql, this.presentTables(), layout, this.self, partitioners);
+    const strays =
+      layout === null
+        ? []
+        : countStrays(this.sql, this.presentTables(), layout, this.self, partitioners);
     return {
       isStored,
       epoch,
@@ -151,11 +201,21 @@ export class ProvenMember extends GuardedMember {
   /** True while nothing has changed since the member testified so. */
   protected isStill({ isStored, epoch, operation }: KnownState): boolean {
     const { membership } = this;
-    return this.isStored === isStored && membership.epoch === epoch && membership.operation === operation;
+    return (
+      this.isStored === isStored && membership.epoch === epoch && membership.operation === operation
+    );
   }
 }
 
-function testifiedMove({ operation, token, mode, from, to, promotion, rehearsed }: Moving): TestifiedMove {
+function testifiedMove({
+  operation,
+  token,
+  mode,
+  from,
+  to,
+  promotion,
+  rehearsed,
+}: Moving): TestifiedMove {
   return {
     operation,
     ...(token === undefined ? {} : { token }),

@@ -8,12 +8,19 @@ import { requireRead } from "./read-only.ts";
 export const QUERY_ROWS_MAX = 100_000;
 
 /** @throws RefusedError when the query would write, is no lone SELECT, or returns too many rows. */
-export function runQuery(sql: Sql, query: string, params: readonly (string | number | null)[]): QueryReply {
+export function runQuery(
+  sql: Sql,
+  query: string,
+  params: readonly (string | number | null)[],
+): QueryReply {
   const statement = requireRead(sql, query, params);
   const rows: SqlRow[] = [];
   for (const row of sql.run(statement, ...params)) {
     if (rows.length === QUERY_ROWS_MAX)
-      throw refused("invalid", `The query returns more than ${QUERY_ROWS_MAX} rows from one shard: aggregate, or add a LIMIT`);
+      throw refused(
+        "invalid",
+        `The query returns more than ${QUERY_ROWS_MAX} rows from one shard: aggregate, or add a LIMIT`,
+      );
     rows.push(row);
   }
   return { columns: Object.keys(rows[0] ?? {}), rows };

@@ -32,7 +32,11 @@ const FIRST_WORD = new RegExp(`^${BLANK}(select|values|with)\\b`, "i");
  * The only statement of a query, known to read only, without the semicolon at its end. @throws
  * RefusedError
  */
-export function requireRead(sql: Sql, query: string, params: readonly (string | number | null)[]): string {
+export function requireRead(
+  sql: Sql,
+  query: string,
+  params: readonly (string | number | null)[],
+): string {
   const statement = loneStatement(query);
   const [, first] = FIRST_WORD.exec(statement) ?? [];
   if (first === undefined) throw refusedRead("the query must be a SELECT, WITH or VALUES");
@@ -47,11 +51,14 @@ export function requireRead(sql: Sql, query: string, params: readonly (string | 
  * certain.
  */
 function loneStatement(query: string): string {
-  if (query.includes("\0")) throw refusedRead("the query has a NUL character, behind which nothing would run");
+  if (query.includes("\0"))
+    throw refusedRead("the query has a NUL character, behind which nothing would run");
   for (const { index, groups } of query.matchAll(TOKENS)) {
-    if (groups?.["variable"] !== undefined) throw refusedRead("the query has a parameter whose name has parentheses");
+    if (groups?.["variable"] !== undefined)
+      throw refusedRead("the query has a parameter whose name has parentheses");
     if (groups?.["end"] === undefined) continue;
-    if (!NOTHING_MORE.test(query.slice(index))) throw refusedRead("the query has more than one statement. Nothing was run");
+    if (!NOTHING_MORE.test(query.slice(index)))
+      throw refusedRead("the query has more than one statement. Nothing was run");
     return query.slice(0, index);
   }
   return query;
@@ -66,10 +73,15 @@ interface Step extends SqlRow {
  * True when SQLite's program for the statement begins a transaction that writes. Prepares the
  * statement, and does not run it.
  */
-function beginsWrite(sql: Sql, statement: string, params: readonly (string | number | null)[]): boolean {
+function beginsWrite(
+  sql: Sql,
+  statement: string,
+  params: readonly (string | number | null)[],
+): boolean {
   const program = sql.rows<Step>(`EXPLAIN ${statement}`, ...params);
   // Of a program that is written in another way than this reads it, nothing is known.
-  if (program[0]?.opcode !== "Init") throw new Error("SQLite explains a statement in a way that this library does not know");
+  if (program[0]?.opcode !== "Init")
+    throw new Error("SQLite explains a statement in a way that this library does not know");
   return program.some(({ opcode, p2 }) => opcode === "Transaction" && p2 !== 0);
 }
 

@@ -29,15 +29,23 @@ export function putAway(sql: Sql, declared: readonly string[]): void {
   const tables = existingTables(sql, declared);
   if (!tables.some((table) => hasRows(sql, table))) return;
   dropRetired(sql);
-  const definitions = tables.map((table) => ({ table, statement: definitionOf(sql, table), indexes: indexesOf(sql, table) }));
-  const views = sql.rows<Definition>("SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY rowid");
+  const definitions = tables.map((table) => ({
+    table,
+    statement: definitionOf(sql, table),
+    indexes: indexesOf(sql, table),
+  }));
+  const views = sql.rows<Definition>(
+    "SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY rowid",
+  );
   const triggers = triggersOf(sql);
   for (const { name } of triggers) sql.run(`DROP TRIGGER ${quoteName(name)}`);
   for (const { name } of views) sql.run(`DROP VIEW ${quoteName(name)}`);
   // Before anything is created: a full database has room again.
-  for (const { indexes } of definitions) for (const { name } of indexes) sql.run(`DROP INDEX ${quoteName(name)}`);
+  for (const { indexes } of definitions)
+    for (const { name } of indexes) sql.run(`DROP INDEX ${quoteName(name)}`);
   withAlterMode(sql, hasPointers(sql, tables), () => {
-    for (const table of tables) sql.run(`ALTER TABLE ${quoteName(table)} RENAME TO ${quoteName(retiredName(table))}`);
+    for (const table of tables)
+      sql.run(`ALTER TABLE ${quoteName(table)} RENAME TO ${quoteName(retiredName(table))}`);
   });
   for (const { table, statement, indexes } of definitions) {
     sql.run(statement);
@@ -56,7 +64,10 @@ export function dropRetired(sql: Sql): void {
 }
 
 /** Counts what was put away of a table. */
-export function countRetired(sql: Sql, table: string): { readonly rows: number; readonly bytes: number } {
+export function countRetired(
+  sql: Sql,
+  table: string,
+): { readonly rows: number; readonly bytes: number } {
   const name = retiredName(table);
   if (!retiredTables(sql).includes(name)) return { rows: 0, bytes: 0 };
   // By its own columns: the table in its place may have others by now.
@@ -91,14 +102,18 @@ function hasRows(sql: Sql, table: string): boolean {
 }
 
 function definitionOf(sql: Sql, table: string): string {
-  const found = sql.first<{ sql: string }>("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", table);
+  const found = sql.first<{ sql: string }>(
+    "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?",
+    table,
+  );
   if (!found) throw new Error(`Table '${table}' has no definition`);
   return found.sql;
 }
 
 /** Reads the indexes that a statement made: the others come with the table. */
 function indexesOf(sql: Sql, table: string): Definition[] {
-  const query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL ORDER BY rowid";
+  const query =
+    "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL ORDER BY rowid";
   return sql.rows<Definition>(query, table);
 }
 
@@ -111,8 +126,10 @@ function hasPointers(sql: Sql, tables: readonly string[]): boolean {
 }
 
 function withAlterMode(sql: Sql, isLegacy: boolean, work: () => void): void {
-  const read = (pragma: string): number => Number(sql.first<Record<string, number>>(`PRAGMA ${pragma}`)?.[pragma]);
-  if (isLegacy && read("foreign_keys") === 1) throw new Error("Rows cannot be put away while foreign keys are enforced");
+  const read = (pragma: string): number =>
+    Number(sql.first<Record<string, number>>(`PRAGMA ${pragma}`)?.[pragma]);
+  if (isLegacy && read("foreign_keys") === 1)
+    throw new Error("Rows cannot be put away while foreign keys are enforced");
   const before = read("legacy_alter_table");
   sql.run(`PRAGMA legacy_alter_table = ${isLegacy ? "ON" : "OFF"}`);
   try {
@@ -124,7 +141,10 @@ function withAlterMode(sql: Sql, isLegacy: boolean, work: () => void): void {
 
 /** AUTOINCREMENT goes on where it was. */
 function keepSequence(sql: Sql, table: string): void {
-  if (sql.first("SELECT 1 AS found FROM sqlite_master WHERE name = 'sqlite_sequence'") === undefined) return;
+  if (
+    sql.first("SELECT 1 AS found FROM sqlite_master WHERE name = 'sqlite_sequence'") === undefined
+  )
+    return;
   sql.run(
     "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, seq FROM sqlite_sequence WHERE name = ?2",
     table,

@@ -63,7 +63,8 @@ export class RunningCalls {
     this.#count(call.chain, -1);
     // What ran under a hold may have waited for a call that was held: that says nothing of its
     // method.
-    if (call.startedAt >= this.#heldUntil && !call.isTicket) this.#remember(call.method, now - call.startedAt, now);
+    if (call.startedAt >= this.#heldUntil && !call.isTicket)
+      this.#remember(call.method, now - call.startedAt, now);
   }
 
   /** A hold stands here until then, if nothing ends it before. */
@@ -104,7 +105,10 @@ export class RunningCalls {
     return {
       runs: this.#calls.size,
       oldestMs,
-      longestMs: Math.max(oldestMs, ...[...this.#taken.keys()].map((method) => this.usualMs(method, now))),
+      longestMs: Math.max(
+        oldestMs,
+        ...[...this.#taken.keys()].map((method) => this.usualMs(method, now)),
+      ),
     };
   }
 

@@ -21,7 +21,10 @@ const TICKET_MS = 2_000;
 
 /** Refuses a call to all members without a ticket, at a member that takes part in a move. */
 export const NEEDS_TICKET = failure(
-  refusal("ticketNeeded", "A member that takes part in a move runs calls to all members by tickets"),
+  refusal(
+    "ticketNeeded",
+    "A member that takes part in a move runs calls to all members by tickets",
+  ),
 );
 
 type TicketReply = Result<{ readonly ticket: string }, ProtocolFailure>;
@@ -45,7 +48,11 @@ export class Tickets {
   }
 
   /** Gives a ticket once the call is admitted, under the epoch that it names, or the refusal. */
-  async give(admission: Admission, { epoch, method, among }: Message<"admit">, chain: Chain = []): Promise<TicketReply> {
+  async give(
+    admission: Admission,
+    { epoch, method, among }: Message<"admit">,
+    chain: Chain = [],
+  ): Promise<TicketReply> {
     const below = chain === "many" ? chain : [...chain, ...among];
     const given = Promise.withResolvers<TicketReply>();
     const outcome = admission.run({ epoch, keys: [], method, chain: below, isTicket: true }, () => {
@@ -64,9 +71,15 @@ export class Tickets {
   }
 
   /** Runs `work` as the call of a ticket, or refuses it when the ticket stands no more. */
-  async run<Value>(name: string, work: () => Promise<Value>): Promise<Result<Value, ProtocolFailure>> {
+  async run<Value>(
+    name: string,
+    work: () => Promise<Value>,
+  ): Promise<Result<Value, ProtocolFailure>> {
     const ticket = this.#take(name);
-    if (ticket === undefined) return failure(refusal("moving", `Ticket ${name} stands no more, and nothing has run: retry`));
+    if (ticket === undefined)
+      return failure(
+        refusal("moving", `Ticket ${name} stands no more, and nothing has run: retry`),
+      );
     try {
       return success(await work());
     } finally {

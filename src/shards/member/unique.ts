@@ -42,7 +42,8 @@ export function checkIds(tables: readonly Table[]): void {
  */
 export function keepUnique(sql: Sql, tables: readonly Table[], layout: Layout | null): void {
   const keyed = layout !== null && hasKeyedDirectory(layout) ? layout : null;
-  const triggers = keyed === null ? [] : keyedTables(tables).flatMap((table) => uniqueTriggers(table, keyed));
+  const triggers =
+    keyed === null ? [] : keyedTables(tables).flatMap((table) => uniqueTriggers(table, keyed));
   const wanted = new Map(triggers.map((trigger) => [trigger.name, trigger.sql]));
   for (const found of triggersOf(sql).filter(({ name }) => name.startsWith(UNIQUE_PREFIX))) {
     if (wanted.get(found.name) === found.sql) wanted.delete(found.name);
@@ -63,7 +64,9 @@ interface UniqueTrigger {
 
 function uniqueTriggers(table: Table, layout: KeyedDirectoryLayout): UniqueTrigger[] {
   const id = quoteName(table.primaryKey[0] ?? "");
-  const [oldKey, newKey] = ["OLD", "NEW"].map((alias) => keyExpression(table, layout.shardKey, alias)) as [string, string];
+  const [oldKey, newKey] = ["OLD", "NEW"].map((alias) =>
+    keyExpression(table, layout.shardKey, alias),
+  ) as [string, string];
   const stored = `EXISTS (SELECT 1 FROM ${quoteName(table.name)} AS t WHERE t.${id} = NEW.${id} AND CAST(t.${id} AS TEXT) COLLATE BINARY = CAST(NEW.${id} AS TEXT) AND ${sameKeySql(layout, keyExpression(table, layout.shardKey, "t"), newKey)})`;
   const granted = `EXISTS (SELECT 1 FROM shardctl_granted AS g WHERE g.table_name = ${quoteText(table.name)} AND g.id = CAST(NEW.${id} AS TEXT) AND ${sameKeySql(layout, "g.key", newKey)})`;
   const freed = `INSERT INTO shardctl_freed (table_name, row_id) VALUES (${quoteText(table.name)}, CAST(OLD.${id} AS TEXT));`;
@@ -73,7 +76,13 @@ function uniqueTriggers(table: Table, layout: KeyedDirectoryLayout): UniqueTrigg
   const changed = `NOT ${sameKeySql(layout, oldKey, newKey)} OR (${renames} AND NOT ${granted})`;
   const refuseChange = `SELECT CASE WHEN ${sameKeySql(layout, oldKey, newKey)} THEN RAISE(ABORT, ${quoteText(NOT_CLAIMED)}) ELSE RAISE(ABORT, ${quoteText(KEY_CHANGES)}) END;`;
   return [
-    uniqueTrigger(table, "insert", "BEFORE INSERT", `NOT ${stored} AND NOT ${granted}`, abort(NOT_CLAIMED)),
+    uniqueTrigger(
+      table,
+      "insert",
+      "BEFORE INSERT",
+      `NOT ${stored} AND NOT ${granted}`,
+      abort(NOT_CLAIMED),
+    ),
     uniqueTrigger(table, "alike", "BEFORE INSERT", `EXISTS (${alike})`, abort(READS_THE_SAME)),
     uniqueTrigger(table, "alike_update", "BEFORE UPDATE", alikeRenamed, abort(READS_THE_SAME)),
     uniqueTrigger(table, "update", "BEFORE UPDATE", changed, refuseChange),
@@ -95,7 +104,13 @@ export function sameKeySql({ kind }: Pick<Layout, "kind">, left: string, right: 
   return `(${exact} OR (${alike}))`;
 }
 
-function uniqueTrigger(table: Table, label: string, event: string, when: string, body: string): UniqueTrigger {
+function uniqueTrigger(
+  table: Table,
+  label: string,
+  event: string,
+  when: string,
+  body: string,
+): UniqueTrigger {
   const name = `${UNIQUE_PREFIX}${label}_${table.name}`;
   const sql = `CREATE TRIGGER ${quoteName(name)} ${event} ON ${quoteName(table.name)} WHEN ${when} BEGIN ${body} END`;
   return { name, sql };

@@ -15,11 +15,18 @@ const CAUSES_MAX = 8;
  * The refusal that an error of the user's code stands for; null for any other error. `ownerOf`
  * gives the member that owns a key by the layout of now.
  */
-export function explainWrongKey(error: unknown, ownerOf: (key: Key) => string): RefusedError | null {
+export function explainWrongKey(
+  error: unknown,
+  ownerOf: (key: Key) => string,
+): RefusedError | null {
   let found = error;
   for (let depth = 0; depth < CAUSES_MAX && found instanceof Error; depth++) {
     const at = found.message.indexOf(WRONG_KEY);
-    if (at !== -1) return refused("wrongKey", withOwner(found.message.slice(at).replace(SQLITE_CODE, ""), ownerOf));
+    if (at !== -1)
+      return refused(
+        "wrongKey",
+        withOwner(found.message.slice(at).replace(SQLITE_CODE, ""), ownerOf),
+      );
     found = found.cause;
   }
   return null;

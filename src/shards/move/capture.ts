@@ -78,7 +78,12 @@ function captureTriggers(sql: Sql, table: Table, shardKey: string | null): Captu
   return [
     captureTrigger(table, "after_insert", "AFTER INSERT", capture("NEW", "1")),
     captureTrigger(table, "after_delete", "AFTER DELETE", capture("OLD", "1")),
-    captureTrigger(table, "after_update", "AFTER UPDATE", capture("NEW", `max(${changesKey}, ${wasMoved})`)),
+    captureTrigger(
+      table,
+      "after_update",
+      "AFTER UPDATE",
+      capture("NEW", `max(${changesKey}, ${wasMoved})`),
+    ),
     captureTrigger(table, "after_rename", renames, capture("OLD", "1") + capture("NEW", "1")),
     ...rivalsOf(sql, table).flatMap(({ label, same, changes }) => {
       const on = `ON ${quoteName(table.name)}`;

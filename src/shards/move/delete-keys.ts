@@ -27,6 +27,8 @@ export function deleteSameKeys(sql: Sql, { table, store }: MoveTable, keys: stri
 
 /** SQL that is true for a row under `t` whose primary key is one of those bound as `?1`. */
 export function inKeys(table: Table): string {
-  const cells = table.primaryKey.map((_, index) => jsonCell("j.value", index, 0, table.primaryKey.length, true));
+  const cells = table.primaryKey.map((_, index) =>
+    jsonCell("j.value", index, 0, table.primaryKey.length, true),
+  );
   return `(${primaryKeyOrder(table, "t")}) IN (SELECT ${cells.join(", ")} FROM json_each(?1) AS j)`;
 }

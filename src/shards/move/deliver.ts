@@ -36,12 +36,17 @@ export async function deliver(
         }),
         Promise.all(packed.map(({ text }) => runtime.digest(text))),
       ]);
-      return { target, reply, isSame: digests.every((digest, index) => digest === reply.digests[index]) };
+      return {
+        target,
+        reply,
+        isSame: digests.every((digest, index) => digest === reply.digests[index]),
+      };
     }),
   );
   const duplicates = answers.flatMap(({ reply }) => reply.duplicates);
   if (duplicates.length > 0) throw new EngineFault("duplicateId", duplicateMessage(duplicates));
-  for (const { target, isSame } of answers) if (!isSame) await check(context, operation, batch, target, false);
+  for (const { target, isSame } of answers)
+    if (!isSame) await check(context, operation, batch, target, false);
   return new Set(answers.flatMap(({ reply }) => reply.unsettled));
 }
 
@@ -63,7 +68,15 @@ export async function check(
   const sequence = nextSequence(context.sql, target);
   const again = batch.rowsFor(target).map(({ part }) => part);
   const stored = storedPage(context.sql, operation, target);
-  await context.ask(target, { kind: "receive", operation, source, sequence, stored, parts: again, repairs });
+  await context.ask(target, {
+    kind: "receive",
+    operation,
+    source,
+    sequence,
+    stored,
+    parts: again,
+    repairs,
+  });
   context.plan(operation); // the move may have ended while we waited
   noteStored(context.sql, operation, new Map([[target, sequence]]));
   const { mismatch } = await context.ask(target, request);
@@ -78,6 +91,9 @@ const DUPLICATES_NAMED_MAX = 20;
 
 function duplicateMessage(duplicates: readonly string[]): string {
   const named = duplicates.slice(0, DUPLICATES_NAMED_MAX).join(", ");
-  const more = duplicates.length > DUPLICATES_NAMED_MAX ? ` and ${duplicates.length - DUPLICATES_NAMED_MAX} more` : "";
+  const more =
+    duplicates.length > DUPLICATES_NAMED_MAX
+      ? ` and ${duplicates.length - DUPLICATES_NAMED_MAX} more`
+      : "";
   return `${duplicates.length} ids stand under more than one shard key and would become one row: ${named}${more}. Nothing was changed: give each row its own id, then start again`;
 }

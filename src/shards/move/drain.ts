@@ -12,7 +12,14 @@ import { RefusedError } from "../protocol/refused-error.ts";
 import { within } from "../protocol/within.ts";
 import { type MovePlan, type MoveTable, forgetDealt } from "./move-plan.ts";
 import { Batch, PAGE_BYTES_MAX, createScan, nextSequence, tableFrom } from "./outbox.ts";
-import { type RowForm, inPlainForm, primaryKeyCells, primaryKeyMatches, rowBytes, rowJson } from "../storage/row-codec.ts";
+import {
+  type RowForm,
+  inPlainForm,
+  primaryKeyCells,
+  primaryKeyMatches,
+  rowBytes,
+  rowJson,
+} from "../storage/row-codec.ts";
 import type { SourceContext } from "./source-context.ts";
 import { type Sql, type SqlRow, quoteName } from "../storage/storage.ts";
 import { collate } from "../storage/tables.ts";
@@ -27,7 +34,11 @@ const PATIENCE = 4;
  * Sends captured changes until the log is empty or `budgetMs` is used.
  * @throws EngineFault when rows have rivals on a target, once everything else is sent.
  */
-export async function drainSlice(context: SourceContext, operation: number, budgetMs: number): Promise<DrainReply> {
+export async function drainSlice(
+  context: SourceContext,
+  operation: number,
+  budgetMs: number,
+): Promise<DrainReply> {
   const rivals = await drainPages(context, operation, budgetMs);
   if (rivals !== null) throw rivals;
   return { backlog: capturedCount(context.sql) };
@@ -38,7 +49,11 @@ export async function drainSlice(context: SourceContext, operation: number, budg
  * judges it. So does what a target is slow to take, or does not answer to: the walk's own answer is
  * not kept waiting for it, and who stays silent is met again by the next page.
  */
-export async function drainMeanwhile(context: SourceContext, operation: number, budgetMs: number): Promise<void> {
+export async function drainMeanwhile(
+  context: SourceContext,
+  operation: number,
+  budgetMs: number,
+): Promise<void> {
   if (capturedCount(context.sql) === 0) return;
   try {
     await drainPages(withDeadline(context, budgetMs * PATIENCE), operation, budgetMs);
@@ -59,7 +74,12 @@ function withDeadline(context: SourceContext, leftMs: number): SourceContext {
   const until = runtime.now() + leftMs;
   const ask: Ask = async (target, request) => {
     try {
-      return await within(runtime, context.ask(target, request), Math.max(0, until - runtime.now()), target);
+      return await within(
+        runtime,
+        context.ask(target, request),
+        Math.max(0, until - runtime.now()),
+        target,
+      );
     } catch (error) {
       if (error instanceof EngineFault || error instanceof RefusedError) throw error;
       throw new Unanswered(messageOf(error), { cause: error });
@@ -77,7 +97,11 @@ function withDeadline(context: SourceContext, leftMs: number): SourceContext {
  * The followers of an entry are appended once, however often its page is read: else each reading
  * would find new ones to send, and go on until the time is up.
  */
-async function drainPages(context: SourceContext, operation: number, budgetMs: number): Promise<EngineFault | null> {
+async function drainPages(
+  context: SourceContext,
+  operation: number,
+  budgetMs: number,
+): Promise<EngineFault | null> {
   const { runtime, sql } = context;
   const startedAt = runtime.now();
   let after = 0;
@@ -86,7 +110,9 @@ async function drainPages(context: SourceContext, operation: number, budgetMs: n
   let isFreed = false;
   for (;;) {
     const plan = context.plan(operation);
-    const drained = inPlainForm(sql, (form) => readCaptured(context, plan, { after, followedTo }, form));
+    const drained = inPlainForm(sql, (form) =>
+      readCaptured(context, plan, { after, followedTo }, form),
+    );
     if (drained) {
       followedTo = Math.max(followedTo, drained.upTo);
       const found = await deliverUnlessRivals(context, operation, drained);
@@ -108,7 +134,11 @@ async function drainPages(context: SourceContext, operation: number, budgetMs: n
 }
 
 /** Null when the page is stored; the fault when the rows of it have rivals, and what is gone is all that was done. */
-async function deliverUnlessRivals(context: SourceContext, operation: number, page: Drained): Promise<EngineFault | null> {
+async function deliverUnlessRivals(
+  context: SourceContext,
+  operation: number,
+  page: Drained,
+): Promise<EngineFault | null> {
   try {
     await deliver(context, operation, page.batch, page.sequences);
     return null;
@@ -159,7 +189,9 @@ function readCaptured(
     );
     if (keys.length > 0) addCurrent(sql, plan, batch, table, keys, self, form);
   }
-  const sequences = new Map(batch.targets.map((target) => [target, nextSequence(sql, target)] as const));
+  const sequences = new Map(
+    batch.targets.map((target) => [target, nextSequence(sql, target)] as const),
+  );
   return { batch, sequences, upTo };
 }
 
@@ -183,7 +215,8 @@ function capturedBytes(sql: Sql, plan: MovePlan, after: number, upTo: number): n
     return sql.first<{ bytes: number | null }>(query, after, upTo, table.name)?.bytes ?? 0;
   });
   // Of rows that are gone only the keys are left, which go into one statement all the same.
-  const keys = "SELECT sum(octet_length(pk)) AS bytes FROM shardctl_captured WHERE id > ? AND id <= ?";
+  const keys =
+    "SELECT sum(octet_length(pk)) AS bytes FROM shardctl_captured WHERE id > ? AND id <= ?";
   const ofKeys = sql.first<{ bytes: number | null }>(keys, after, upTo)?.bytes ?? 0;
   return Math.max(
     ofKeys,
@@ -193,9 +226,12 @@ function capturedBytes(sql: Sql, plan: MovePlan, after: number, upTo: number): n
 
 /** A row that moved takes its followers along: they are appended to the log, as if each had been written. */
 function captureFollowers(sql: Sql, plan: MovePlan, after: number, upTo: number): void {
-  const followers = plan.tables.flatMap(({ table }) => (table.followed === null ? [] : [{ table, followed: table.followed }]));
+  const followers = plan.tables.flatMap(({ table }) =>
+    table.followed === null ? [] : [{ table, followed: table.followed }],
+  );
   if (followers.length === 0) return;
-  const newest = sql.first<{ id: number }>("SELECT max(id) AS id FROM shardctl_captured")?.id ?? upTo;
+  const newest =
+    sql.first<{ id: number }>("SELECT max(id) AS id FROM shardctl_captured")?.id ?? upTo;
   for (const { table, followed } of followers) {
     const { table: parent, by } = followed;
     sql.run(
@@ -232,7 +268,10 @@ function addCurrent(
   const scan = createScan(sql, table, form);
   const list = `[${keys.map((entry) => entry.pk).join(",")}]`;
   const from = `json_each(?1) AS j CROSS JOIN ${tableFrom(table)} ON ${primaryKeyMatches(table.table, "t", "j.value")}`;
-  for (const found of sql.rows<SqlRow>(`${scan.sql(from, "j.key AS entry, ")} ORDER BY j.key`, list)) {
+  for (const found of sql.rows<SqlRow>(
+    `${scan.sql(from, "j.key AS entry, ")} ORDER BY j.key`,
+    list,
+  )) {
     const row = scan.read(found);
     const known = owners.get(row.key);
     const owner = known === undefined ? batch.add(table, row) : known;
@@ -245,7 +284,8 @@ function addCurrent(
     // A row that is where it was needs no word to the others.
     if (owner !== undefined && isMoved === 0) continue;
     for (const target of plan.targets) {
-      if (target !== owner && !(plan.moving.mode === "shift" && target === self)) batch.addAbsent(table, target, pk);
+      if (target !== owner && !(plan.moving.mode === "shift" && target === self))
+        batch.addAbsent(table, target, pk);
     }
   }
 }

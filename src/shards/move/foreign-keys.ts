@@ -93,7 +93,9 @@ export class ForeignKeys {
       if (this.#areOn() === isOn) return;
       await sleep(0);
     }
-    throw new Error(`Foreign keys could not be turned ${isOn ? "on" : "off"}: a transaction is always open`);
+    throw new Error(
+      `Foreign keys could not be turned ${isOn ? "on" : "off"}: a transaction is always open`,
+    );
   }
 
   #areOn(): boolean {
@@ -101,7 +103,11 @@ export class ForeignKeys {
   }
 
   #exist(): boolean {
-    return this.#sql.first("SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND sql LIKE '%REFERENCES%'") !== undefined;
+    return (
+      this.#sql.first(
+        "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND sql LIKE '%REFERENCES%'",
+      ) !== undefined
+    );
   }
 }
 
@@ -112,7 +118,12 @@ export class ForeignKeys {
  * In a shift only the rows of `incoming` are read: making rows live takes none away, so rows that were here before point at what they pointed
  * at. @throws EngineFault
  */
-export function checkForeignKeys(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string): void {
+export function checkForeignKeys(
+  sql: Sql,
+  plan: MovePlan,
+  incoming: readonly MoveRange[],
+  self: string,
+): void {
   const isShift = plan.moving.mode === "shift";
   const isLate = !isShift && isChecked(sql, plan.moving);
   for (const moveTable of plan.tables) {
@@ -140,7 +151,9 @@ interface Dangling {
 
 function danglingRows(sql: Sql, table: string): Dangling[] {
   const counts = new Map<string, number>();
-  for (const { parent } of sql.stream<{ parent: string }>(`PRAGMA foreign_key_check(${quoteName(table)})`))
+  for (const { parent } of sql.stream<{ parent: string }>(
+    `PRAGMA foreign_key_check(${quoteName(table)})`,
+  ))
     counts.set(parent, (counts.get(parent) ?? 0) + 1);
   return [...counts].map(([parent, rows]) => ({ parent, rows }));
 }
@@ -154,7 +167,12 @@ function danglingLate(sql: Sql, table: MoveTable): Dangling[] {
 }
 
 /** The same for the staged rows of some ranges, by an index of the parent for each. */
-function danglingStaged(sql: Sql, table: string, store: string, incoming: readonly MoveRange[]): Dangling[] {
+function danglingStaged(
+  sql: Sql,
+  table: string,
+  store: string,
+  incoming: readonly MoveRange[],
+): Dangling[] {
   return referencesOf(sql, table).flatMap((reference) => {
     const rows = incoming.reduce((total, range) => {
       const within = withinRange(range);

@@ -39,7 +39,13 @@ export interface TablesRead {
 export class TablesNow {
   readonly #sql: Sql;
   readonly #tables: readonly Table[];
-  #known: { readonly schema: string; readonly definitions: string; readonly stepTables: readonly string[] } | undefined;
+  #known:
+    | {
+        readonly schema: string;
+        readonly definitions: string;
+        readonly stepTables: readonly string[];
+      }
+    | undefined;
 
   constructor(sql: Sql, tables: readonly Table[]) {
     this.#sql = sql;
@@ -76,7 +82,12 @@ export function definitionsOf(sql: Sql, tables: readonly Table[]): string {
     WHERE lower(tbl_name) IN (SELECT lower(value) FROM json_each(?)) AND (type = 'table' OR (type = 'index' AND (sql IS NULL OR sql LIKE 'CREATE UNIQUE%'))
       OR (type = 'trigger' AND substr(name, 1, ${CAPTURE_PREFIX.length}) = ${quoteText(CAPTURE_PREFIX)})) ORDER BY tbl, type, name`;
   const names = JSON.stringify(tables.map((table) => table.name));
-  return textOf(sql.first(`SELECT json_group_array(json_array(tbl, type, name, sql)) AS text FROM (${kept})`, names)?.["text"]);
+  return textOf(
+    sql.first(
+      `SELECT json_group_array(json_array(tbl, type, name, sql)) AS text FROM (${kept})`,
+      names,
+    )?.["text"],
+  );
 }
 
 /**
@@ -87,7 +98,8 @@ const STEP_QUERIES: Readonly<Record<string, string>> = {
   shardctl_migrations: "SELECT id AS step FROM shardctl_migrations ORDER BY 1",
   // Its own rule: all steps up to the newest have run. Its migrator for Durable Objects leaves the
   // hash empty and the id NULL.
-  __drizzle_migrations: "SELECT CAST(created_at AS TEXT) AS step FROM __drizzle_migrations ORDER BY created_at DESC LIMIT 1",
+  __drizzle_migrations:
+    "SELECT CAST(created_at AS TEXT) AS step FROM __drizzle_migrations ORDER BY created_at DESC LIMIT 1",
   kysely_migration: "SELECT name AS step FROM kysely_migration ORDER BY 1",
   d1_migrations: "SELECT name AS step FROM d1_migrations ORDER BY 1",
 };
@@ -104,7 +116,8 @@ export function stepsOf(sql: Sql): string {
 /** Which of the migrators' tables stand here. */
 function stepTablesOf(sql: Sql): string[] {
   const names = JSON.stringify(Object.keys(STEP_QUERIES));
-  const query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN (SELECT value FROM json_each(?)) ORDER BY name";
+  const query =
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN (SELECT value FROM json_each(?)) ORDER BY name";
   return sql.rows<{ name: string }>(query, names).map(({ name }) => name);
 }
 
@@ -129,7 +142,10 @@ export function changedTables(frozen: FrozenTables, now: string): string[] {
   const [before, after] = [byTable(frozen.definitions), byTable(now)];
   const isChanged = (table: Table): boolean => {
     const name = table.name.toLowerCase();
-    return before.get(name) !== after.get(name) || (table.followed !== null && isChanged(table.followed.table));
+    return (
+      before.get(name) !== after.get(name) ||
+      (table.followed !== null && isChanged(table.followed.table))
+    );
   };
   return frozen.tables.filter((table) => isChanged(table)).map((table) => table.name);
 }
@@ -138,7 +154,12 @@ export function changedTables(frozen: FrozenTables, now: string): string[] {
  * @throws EngineFault when the class declares other tables, or other keys of them, than when the
  * move began.
  */
-export function refuseOtherSpecs(frozen: FrozenTables, specs: string, self: string, operation: number): void {
+export function refuseOtherSpecs(
+  frozen: FrozenTables,
+  specs: string,
+  self: string,
+  operation: number,
+): void {
   if (frozen.specs === specs) return;
   throw new EngineFault(
     "schema",
@@ -148,7 +169,12 @@ export function refuseOtherSpecs(frozen: FrozenTables, specs: string, self: stri
 
 function byTable(definitions: string): Map<string, string> {
   const texts = new Map<string, string>();
-  for (const [table, ...definition] of JSON.parse(definitions) as [string, string, string, string | null][])
+  for (const [table, ...definition] of JSON.parse(definitions) as [
+    string,
+    string,
+    string,
+    string | null,
+  ][])
     texts.set(table, (texts.get(table) ?? "") + JSON.stringify(definition));
   return texts;
 }

@@ -25,7 +25,8 @@ import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
 /** Why a write is refused. The texts are part of the API: routers and tests look for the prefix. */
 export const GUARD_MESSAGES = {
   moving: "shardctl: the namespace is being moved, nothing was written: retry in a moment",
-  notMember: "shardctl: this object owns no part of the namespace, nothing was written: call through the router",
+  notMember:
+    "shardctl: this object owns no part of the namespace, nothing was written: call through the router",
 } as const;
 export type GuardReason = keyof typeof GUARD_MESSAGES;
 
@@ -47,14 +48,22 @@ const ABORT = `SELECT CASE reason WHEN 'moving' THEN RAISE(ABORT, ${quoteText(GU
  * leave is decided, and none may come that would point at one of them. Nor at those of a target
  * that does not serve yet: they may be taken back, or deleted at their source.
  */
-export function keepGuards(sql: Sql, tables: readonly string[], pointing: readonly string[] = []): void {
+export function keepGuards(
+  sql: Sql,
+  tables: readonly string[],
+  pointing: readonly string[] = [],
+): void {
   const { missing, wrong } = compareGuards(sql, tables, pointing);
   for (const name of wrong) sql.run(`DROP TRIGGER ${quoteName(name)}`);
   for (const statement of missing) sql.run(statement);
 }
 
 /** True when `keepGuards` would make none. */
-export function guardsStand(sql: Sql, tables: readonly string[], pointing: readonly string[]): boolean {
+export function guardsStand(
+  sql: Sql,
+  tables: readonly string[],
+  pointing: readonly string[],
+): boolean {
   return compareGuards(sql, tables, pointing).missing.length === 0;
 }
 
@@ -64,7 +73,11 @@ function compareGuards(
   tables: readonly string[],
   pointing: readonly string[],
 ): { readonly missing: readonly string[]; readonly wrong: readonly string[] } {
-  const triggers = [...guardTriggers(tables, EVENTS), ...guardTriggers(pointing, POINTING_EVENTS), KEEP_ROW];
+  const triggers = [
+    ...guardTriggers(tables, EVENTS),
+    ...guardTriggers(pointing, POINTING_EVENTS),
+    KEEP_ROW,
+  ];
   const wanted = new Map(triggers.map((trigger) => [trigger.name, trigger.sql]));
   const wrong: string[] = [];
   for (const { name, sql: found } of guardsOf(sql)) {
@@ -81,7 +94,11 @@ export function removeGuards(sql: Sql): void {
 
 /** Removes the guards of an older library, which abort whatever the row says. */
 export function removeOldGuards(sql: Sql): void {
-  keepTriggers(sql, (trigger) => trigger.sql.includes("shardctl_guard WHERE") || trigger.tbl_name === "shardctl_guard");
+  keepTriggers(
+    sql,
+    (trigger) =>
+      trigger.sql.includes("shardctl_guard WHERE") || trigger.tbl_name === "shardctl_guard",
+  );
 }
 
 /**
@@ -111,7 +128,11 @@ export function spoiledAttempt(sql: Sql): number {
 }
 
 /** Runs `write` with every trigger of the tables lifted, and puts them back, all in one transaction. */
-export function withoutTriggers<Value>(sql: Sql, tables: readonly string[], write: () => Value): Value {
+export function withoutTriggers<Value>(
+  sql: Sql,
+  tables: readonly string[],
+  write: () => Value,
+): Value {
   return liftTriggers(sql, tables, () => true, write);
 }
 
@@ -119,7 +140,11 @@ export function withoutTriggers<Value>(sql: Sql, tables: readonly string[], writ
  * The same for what only deletes: triggers that check keys see no deletion, and stay. A full disk
  * may have no room to put them back.
  */
-export function deleteUnseen<Value>(sql: Sql, tables: readonly string[], write: () => Value): Value {
+export function deleteUnseen<Value>(
+  sql: Sql,
+  tables: readonly string[],
+  write: () => Value,
+): Value {
   return liftTriggers(sql, tables, ({ name }) => !name.startsWith(OWNED_PREFIX), write);
 }
 
@@ -132,7 +157,9 @@ function liftTriggers<Value>(
   return sql.transaction(() => {
     // SQLite keeps the name as the trigger was written, whatever its case.
     const names = new Set(tables.map((table) => table.toLowerCase()));
-    const lifted = triggersOf(sql).filter((trigger) => names.has(trigger.tbl_name.toLowerCase()) && isLifted(trigger));
+    const lifted = triggersOf(sql).filter(
+      (trigger) => names.has(trigger.tbl_name.toLowerCase()) && isLifted(trigger),
+    );
     for (const trigger of lifted) sql.run(`DROP TRIGGER ${quoteName(trigger.name)}`);
     const value = write();
     for (const trigger of lifted) sql.run(trigger.sql);
@@ -149,7 +176,10 @@ const KEEP_ROW = {
   sql: `CREATE TRIGGER ${quoteName(`${GUARD_PREFIX}row`)} BEFORE DELETE ON shardctl_guard BEGIN SELECT RAISE(ABORT, 'shardctl: the row of shardctl_guard stays'); END`,
 };
 
-function guardTriggers(tables: readonly string[], events: readonly string[]): Pick<Trigger, "name" | "sql">[] {
+function guardTriggers(
+  tables: readonly string[],
+  events: readonly string[],
+): Pick<Trigger, "name" | "sql">[] {
   return tables.flatMap((table) =>
     events.map((event) => {
       const name = `${GUARD_PREFIX}${event.toLowerCase()}_${table}`;
@@ -166,7 +196,8 @@ interface Trigger extends Record<string, string> {
 }
 
 function keepTriggers(sql: Sql, stays: (trigger: Trigger) => boolean): void {
-  for (const trigger of guardsOf(sql)) if (!stays(trigger)) sql.run(`DROP TRIGGER ${quoteName(trigger.name)}`);
+  for (const trigger of guardsOf(sql))
+    if (!stays(trigger)) sql.run(`DROP TRIGGER ${quoteName(trigger.name)}`);
 }
 
 function guardsOf(sql: Sql): Trigger[] {
@@ -175,5 +206,7 @@ function guardsOf(sql: Sql): Trigger[] {
 
 /** Every trigger of the database. */
 export function triggersOf(sql: Sql): Trigger[] {
-  return sql.rows<Trigger>("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name");
+  return sql.rows<Trigger>(
+    "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name",
+  );
 }

@@ -46,14 +46,20 @@ export function noteLate(
   const references = tables.flatMap(({ table }) => referencesOf(sql, table.name));
   for (const { part, table } of parts) {
     if (references.some((reference) => reference.table === table.table.name))
-      sql.run("INSERT OR IGNORE INTO shardctl_late (table_name, pk) SELECT ?1, value FROM json_each(?2)", part.table, part.keys);
+      sql.run(
+        "INSERT OR IGNORE INTO shardctl_late (table_name, pk) SELECT ?1, value FROM json_each(?2)",
+        part.table,
+        part.keys,
+      );
     for (const reference of references) {
       if (!isSameName(reference.parent, part.table)) continue;
       const child = tables.find((each) => each.table.name === reference.table);
       if (!child) continue;
       noteChildren(sql, reference, child, table, part.absent);
       // A row in place of another under the same primary key is no other parent, unless it is pointed at by something else.
-      const byKey = reference.columns.every(({ key }) => table.table.primaryKey.some((column) => isSameName(column, key)));
+      const byKey = reference.columns.every(({ key }) =>
+        table.table.primaryKey.some((column) => isSameName(column, key)),
+      );
       if (!byKey) noteChildren(sql, reference, child, table, part.keys);
     }
   }
@@ -66,7 +72,13 @@ export function countLate(sql: Sql, { table }: MoveTable, reference: Reference):
   return sql.first<{ n: number }>(query, table.name)?.n ?? 0;
 }
 
-function noteChildren(sql: Sql, reference: Reference, child: MoveTable, parent: MoveTable, keys: string): void {
+function noteChildren(
+  sql: Sql,
+  reference: Reference,
+  child: MoveTable,
+  parent: MoveTable,
+  keys: string,
+): void {
   if (keys === "[]") return;
   sql.run(
     `INSERT OR IGNORE INTO shardctl_late (table_name, pk) SELECT ?1, ${rowJson(child.table.primaryKey, "c")} FROM json_each(?2) AS j

@@ -11,7 +11,14 @@ import { EngineFault } from "../storage/faults.ts";
 import { primaryKeyMatches } from "../storage/row-codec.ts";
 import { type Sql, type SqlRow, quoteName } from "../storage/storage.ts";
 import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
-import { type Reference, isAlike, isSameName, pointingTables, pointsAt, referencesOf } from "./references.ts";
+import {
+  type Reference,
+  isAlike,
+  isSameName,
+  pointingTables,
+  pointsAt,
+  referencesOf,
+} from "./references.ts";
 import { findRefuge } from "./refuge.ts";
 import type { SourceContext } from "./source-context.ts";
 
@@ -22,16 +29,34 @@ export interface Outgoing {
 }
 
 /** @throws EngineFault when a row would stay whose parent leaves. */
-export async function refuseLeftBehind(context: SourceContext, operation: number, outgoing: readonly Outgoing[]): Promise<void> {
+export async function refuseLeftBehind(
+  context: SourceContext,
+  operation: number,
+  outgoing: readonly Outgoing[],
+): Promise<void> {
   const { sql, self } = context;
   for (const { reference, parent } of partable(sql, context.plan(operation))) {
     let rows = 0;
     for (const { target, range } of outgoing) {
       let after: string | null = null;
       do {
-        const request = { kind: "stagedKeys", operation, source: self, range, table: parent.table.name, after } as const;
+        const request = {
+          kind: "stagedKeys",
+          operation,
+          source: self,
+          range,
+          table: parent.table.name,
+          after,
+        } as const;
         const page: StagedKeysReply = await context.ask(target, request);
-        rows += countStaying(context, context.plan(operation), reference, parent, page.keys, outgoing);
+        rows += countStaying(
+          context,
+          context.plan(operation),
+          reference,
+          parent,
+          page.keys,
+          outgoing,
+        );
         after = page.after;
       } while (after !== null);
     }
@@ -51,27 +76,41 @@ interface Partable {
 
 /** The foreign keys to tables that move, by which rows of different keys may point at each other. */
 function partable(sql: Sql, plan: MovePlan): Partable[] {
-  const find = (name: string): MoveTable | undefined => plan.tables.find(({ table }) => isSameName(table.name, name));
+  const find = (name: string): MoveTable | undefined =>
+    plan.tables.find(({ table }) => isSameName(table.name, name));
   return pointingTables(sql)
     .flatMap((name) => referencesOf(sql, name))
     .flatMap((reference) => {
       const [parent, child] = [find(reference.parent), find(reference.table)];
-      return parent && !(child && goTogether(sql, plan, reference, parent, child)) ? [{ reference, parent }] : [];
+      return parent && !(child && goTogether(sql, plan, reference, parent, child))
+        ? [{ reference, parent }]
+        : [];
     });
 }
 
-function goTogether(sql: Sql, { moving }: MovePlan, reference: Reference, parent: MoveTable, child: MoveTable): boolean {
+function goTogether(
+  sql: Sql,
+  { moving }: MovePlan,
+  reference: Reference,
+  parent: MoveTable,
+  child: MoveTable,
+): boolean {
   const [column, more] = reference.columns;
   const [id] = parent.table.primaryKey;
   if (!column || more || id === undefined || parent.table.primaryKey.length > 1) return false;
   // Keys that are merely alike may lie in different slots.
-  if (!isSameName(column.key, id) || parent.table.hasLikeKeys || !isAlike(sql, reference)) return false;
+  if (!isSameName(column.key, id) || parent.table.hasLikeKeys || !isAlike(sql, reference))
+    return false;
   const { followed } = child.table;
-  if (followed !== null) return followed.table.name === parent.table.name && isSameName(followed.by, column.child);
+  if (followed !== null)
+    return followed.table.name === parent.table.name && isSameName(followed.by, column.child);
   if (parent.table.followed !== null || moving.to.kind === "none") return false;
   const keyOfTable = ({ table }: MoveTable, key: string): string => table.shardKeys[key] ?? key;
   const { shardKey } = moving.to;
-  return isSameName(keyOfTable(child, shardKey), column.child) && isSameName(keyOfTable(parent, shardKey), column.key);
+  return (
+    isSameName(keyOfTable(child, shardKey), column.child) &&
+    isSameName(keyOfTable(parent, shardKey), column.key)
+  );
 }
 
 /** Rows that point at some of these parents, and are in no range that leaves. One turn. */
@@ -96,7 +135,8 @@ function countStaying(
   const refuge = findRefuge(plan.moving, self);
   let staying = 0;
   for (const row of sql.stream<SqlRow>(query, keys)) {
-    const isMisplaced = origin !== null && plan.originOf !== null && plan.originOf(keyOf(row["origin"])) !== self;
+    const isMisplaced =
+      origin !== null && plan.originOf !== null && plan.originOf(keyOf(row["origin"])) !== self;
     // As `Batch.add` decides: what is misplaced stays, or takes refuge.
     const leaves = (range: MoveRange): boolean =>
       isMisplaced ? (refuge?.isWithin(range) ?? false) : rangeContains(range, keyOf(row["route"]));

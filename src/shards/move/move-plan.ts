@@ -4,7 +4,12 @@
  * Built from the move's record and the user's schema on every call, so that nothing but SQLite survives a crash.
  */
 import { type Key, keyFromSql } from "../../model/layout/key.ts";
-import { type KeyedDirectoryLayout, directoryMember, hasDirectory, hasKeyedDirectory } from "../../model/layout/directory.ts";
+import {
+  type KeyedDirectoryLayout,
+  directoryMember,
+  hasDirectory,
+  hasKeyedDirectory,
+} from "../../model/layout/directory.ts";
 import type { Layout, RoundRobinLayout } from "../../model/layout/layout.ts";
 import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
 import type { Partitioners } from "../../model/layout/partitioners.ts";
@@ -70,7 +75,12 @@ export function movedDirectories({ mode, to }: Pick<Moving, "mode" | "to">): Tab
   return [{ ...DEALT_TABLE, name: "shardctl_directory", shardKeys: { [to.shardKey]: "id" } }];
 }
 
-export function buildMovePlan(sql: Sql, moving: Moving, declared: readonly Table[], partitioners: Partitioners): MovePlan {
+export function buildMovePlan(
+  sql: Sql,
+  moving: Moving,
+  declared: readonly Table[],
+  partitioners: Partitioners,
+): MovePlan {
   const { from, to } = moving;
   const routesByKey = from.kind !== "roundRobin" && from.kind !== "none";
   const store = (name: string): string => (moving.mode === "shift" ? stageName(name) : name);
@@ -84,8 +94,15 @@ export function buildMovePlan(sql: Sql, moving: Moving, declared: readonly Table
     routeSql: (alias) => routeExpression(to, table, alias),
     originSql: (alias) => (routesByKey ? keyExpression(table, from.shardKey, alias) : null),
     ownerOf: owner ?? ((id) => dealer(table, id)),
-    enter: makesDirectory && table.followed === null ? (pk, key) => enterKey(sql, table, pk, key) : enterNothing,
-    needsKey: table.followed === null && declared.includes(table) && to.kind !== "none" && to.kind !== "roundRobin",
+    enter:
+      makesDirectory && table.followed === null
+        ? (pk, key) => enterKey(sql, table, pk, key)
+        : enterNothing,
+    needsKey:
+      table.followed === null &&
+      declared.includes(table) &&
+      to.kind !== "none" &&
+      to.kind !== "roundRobin",
   }));
   if (to.kind === "roundRobin" || makesDirectory) moveTables.push(directoryOf(to));
   return {
@@ -100,7 +117,10 @@ export function buildMovePlan(sql: Sql, moving: Moving, declared: readonly Table
 export function tableOf(plan: MovePlan, name: string): MoveTable {
   const found = plan.tables.find(({ table }) => table.name === name);
   if (!found)
-    throw new EngineFault("schema", `Table '${name}' is not declared here: the objects of a namespace must run the same class`);
+    throw new EngineFault(
+      "schema",
+      `Table '${name}' is not declared here: the objects of a namespace must run the same class`,
+    );
   return found;
 }
 
@@ -122,7 +142,12 @@ export function keyOf(column: SqlValue | undefined): Key {
   return keyFromSql(CLASS_OF_LETTER[text.slice(0, 1)] ?? "null", text.slice(1));
 }
 
-const CLASS_OF_LETTER: Readonly<Record<string, string>> = { t: "text", i: "integer", r: "real", b: "blob" };
+const CLASS_OF_LETTER: Readonly<Record<string, string>> = {
+  t: "text",
+  i: "integer",
+  r: "real",
+  b: "blob",
+};
 
 function routeExpression(to: Layout, table: Table, alias: string): string {
   switch (to.kind) {
@@ -171,7 +196,12 @@ function createDealer(sql: Sql, to: Layout): (table: Table, id: Key) => string {
     if (leading !== table && !rowExists(sql, leading, id)) return to.members[0] ?? "";
     turn ??= sql.first<{ n: number }>("SELECT count(*) AS n FROM shardctl_dealt")?.n ?? 0;
     const owner = to.members[turn++ % to.members.length] ?? "";
-    sql.run("INSERT INTO shardctl_dealt (table_name, id, owner) VALUES (?, ?, ?)", leading.name, id.text, owner);
+    sql.run(
+      "INSERT INTO shardctl_dealt (table_name, id, owner) VALUES (?, ?, ?)",
+      leading.name,
+      id.text,
+      owner,
+    );
     captureDealt(sql, leading, id.text);
     return owner;
   };
@@ -190,7 +220,8 @@ function enterKey(sql: Sql, table: Table, pk: string, key: Key): void {
   if (changed) captureDealt(sql, table, changed.id);
   if (changed?.rows === 1) return;
   // An entry that stays as it is was made by this row before, or by one that reads the same.
-  const stored = changed ?? sql.first<{ id: string }>(`SELECT ${id.replaceAll("?2", "?1")} AS id`, pk);
+  const stored =
+    changed ?? sql.first<{ id: string }>(`SELECT ${id.replaceAll("?2", "?1")} AS id`, pk);
   if (stored) refuseAlike(sql, table, stored.id);
 }
 
@@ -213,7 +244,8 @@ function captureDealt(sql: Sql, table: Table, id: string): void {
  * another key, and two owners of one id would be taken for two rows.
  */
 export function forgetDealt(sql: Sql, { to, mode }: Moving, table: Table, pk: string): void {
-  if (mode !== "swap" || !hasDirectory(to) || table.followed !== null || table === DEALT_TABLE) return;
+  if (mode !== "swap" || !hasDirectory(to) || table.followed !== null || table === DEALT_TABLE)
+    return;
   const id = `CAST(${primaryKeyCells(table, "?2")[0] ?? "NULL"} AS TEXT)`;
   const gone = sql.rows<{ id: string }>(
     `DELETE FROM shardctl_dealt WHERE table_name = ?1 AND id = ${id} RETURNING id`,
@@ -245,6 +277,9 @@ export function forgetLost(sql: Sql, { to, mode }: Moving, table: Table): void {
 
 function rowExists(sql: Sql, table: Table, id: Key): boolean {
   return (
-    sql.first(`SELECT 1 AS found FROM ${quoteName(table.name)} AS t WHERE ${idMatches(table, "t", "?1")}`, id.text) !== undefined
+    sql.first(
+      `SELECT 1 AS found FROM ${quoteName(table.name)} AS t WHERE ${idMatches(table, "t", "?1")}`,
+      id.text,
+    ) !== undefined
   );
 }

@@ -58,6 +58,9 @@ export interface Promotion {
  * True unless this is the target of a swap that was not checked whole behind the fence of the
  * attempt, as one that was restored since. What an older library has prepared is taken as it is.
  */
-export function isCheckedFor({ mode, isTarget, epochFrom, rehearsed }: Moving, attempt: number): boolean {
+export function isCheckedFor(
+  { mode, isTarget, epochFrom, rehearsed }: Moving,
+  attempt: number,
+): boolean {
   return mode === "shift" || !isTarget || epochFrom === undefined || rehearsed === attempt;
 }

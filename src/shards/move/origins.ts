@@ -9,7 +9,13 @@ import { primaryKeyMatches, rowJson } from "../storage/row-codec.ts";
 import { type Sql, type SqlRow, quoteName, textOf } from "../storage/storage.ts";
 
 /** Those of `keys` that are stored here and came from `source`. */
-export function ownKeys(sql: Sql, plan: MovePlan, table: MoveTable, keys: string, source: string): string {
+export function ownKeys(
+  sql: Sql,
+  plan: MovePlan,
+  table: MoveTable,
+  keys: string,
+  source: string,
+): string {
   return `[${storedOrigins(sql, plan, table, keys)
     .filter((row) => row.origin === null || row.origin === source)
     .map((row) => row.key)
@@ -17,7 +23,13 @@ export function ownKeys(sql: Sql, plan: MovePlan, table: MoveTable, keys: string
 }
 
 /** Those of `keys` that are stored here and came from another source. */
-export function foreignKeysOf(sql: Sql, plan: MovePlan, table: MoveTable, keys: string, source: string): string[] {
+export function foreignKeysOf(
+  sql: Sql,
+  plan: MovePlan,
+  table: MoveTable,
+  keys: string,
+  source: string,
+): string[] {
   if (plan.moving.mode === "swap" && plan.originOf === null) return [];
   return storedOrigins(sql, plan, table, keys)
     .filter((row) => row.origin !== null && row.origin !== source)
@@ -25,9 +37,19 @@ export function foreignKeysOf(sql: Sql, plan: MovePlan, table: MoveTable, keys: 
 }
 
 /** Keeps which of the rows of a part came from `source`, where their keys do not say it. */
-export function rememberOrigins(sql: Sql, plan: MovePlan, { table }: MoveTable, part: RowsPart, source: string): void {
+export function rememberOrigins(
+  sql: Sql,
+  plan: MovePlan,
+  { table }: MoveTable,
+  part: RowsPart,
+  source: string,
+): void {
   if (plan.moving.mode === "shift" || plan.originOf === null) return;
-  sql.run("DELETE FROM shardctl_origin WHERE table_name = ?1 AND pk IN (SELECT value FROM json_each(?2))", table.name, part.keys);
+  sql.run(
+    "DELETE FROM shardctl_origin WHERE table_name = ?1 AND pk IN (SELECT value FROM json_each(?2))",
+    table.name,
+    part.keys,
+  );
   if (part.originCount === 0) return;
   sql.run(
     "INSERT INTO shardctl_origin (table_name, pk, source) SELECT ?1, value, ?3 FROM json_each(?2)",

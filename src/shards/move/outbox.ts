@@ -93,7 +93,8 @@ export class Batch {
    */
   add(table: MoveTable, row: ScannedRow): string | null {
     const { moving, originOf } = this.#plan;
-    const isMisplaced = originOf !== null && row.origin !== null && originOf(row.origin) !== this.#self;
+    const isMisplaced =
+      originOf !== null && row.origin !== null && originOf(row.origin) !== this.#self;
     const refuge = moving.mode === "shift" && isMisplaced ? this.#refuge : null;
     const owner = refuge?.owner ?? table.ownerOf(row.route);
     if (moving.mode === "shift" && refuge === null && (owner === this.#self || isMisplaced)) {
@@ -142,7 +143,10 @@ export class Batch {
       const [first = [], ...rest] = splitRows(part.rows);
       const absent = { absent: `[${part.absent.join(",")}]`, absentCount: part.absent.length };
       const packed = packRows(table, part, first, part.large);
-      return [{ ...packed, part: { ...packed.part, ...absent } }, ...rest.map((rows) => packRows(table, part, rows, []))];
+      return [
+        { ...packed, part: { ...packed.part, ...absent } },
+        ...rest.map((rows) => packRows(table, part, rows, [])),
+      ];
     });
   }
 
@@ -164,8 +168,14 @@ export class Batch {
   }
 
   /** Rows and bytes per table for one target. */
-  countsFor(target: string): { readonly table: string; readonly rows: number; readonly bytes: number }[] {
-    return this.#parts(target).map(([table, part]) => ({ table, rows: part.keys.length, bytes: part.bytes }));
+  countsFor(
+    target: string,
+  ): { readonly table: string; readonly rows: number; readonly bytes: number }[] {
+    return this.#parts(target).map(([table, part]) => ({
+      table,
+      rows: part.keys.length,
+      bytes: part.bytes,
+    }));
   }
 
   #parts(target: string): [string, PartBuilder][] {
@@ -183,19 +193,36 @@ export class Batch {
     let part = tables.get(table.name);
     if (!part) {
       const { columns } = table;
-      part = { columns, rows: [], keys: [], texts: [], large: [], absent: [], origins: new Set(), bytes: 0, withBlobs: false };
+      part = {
+        columns,
+        rows: [],
+        keys: [],
+        texts: [],
+        large: [],
+        absent: [],
+        origins: new Set(),
+        bytes: 0,
+        withBlobs: false,
+      };
       tables.set(table.name, part);
     }
     return part;
   }
 }
 
-function packRows(table: string, part: PartBuilder, rows: PartBuilder["rows"], large: readonly LargeRow[]): Packed {
+function packRows(
+  table: string,
+  part: PartBuilder,
+  rows: PartBuilder["rows"],
+  large: readonly LargeRow[],
+): Packed {
   const keys = [...rows.map((row) => row.key), ...large.map((row) => row.key)];
   const origins = part.origins.size === 0 ? [] : keys.filter((key) => part.origins.has(key));
   const text = rows.map((row) => row.text).join(",");
   // Most rows are sent as they were read.
-  const sent = rows.every((row) => row.json === row.text) ? text : rows.map((row) => row.json).join(",");
+  const sent = rows.every((row) => row.json === row.text)
+    ? text
+    : rows.map((row) => row.json).join(",");
   return {
     part: {
       table,
@@ -278,7 +305,12 @@ export function createScan(sql: Sql, table: MoveTable, form: RowForm): Scan {
     `CASE WHEN ${rowBytes(columns, "t")} <= ${LARGE_ROW_BYTES} THEN ${rowJson(columns, "t", form)} END AS row`,
   ];
   const selected = parts.join(", ");
-  const read = (key: string, routed: string, own: string | null, stored: string | null): ScannedRow => {
+  const read = (
+    key: string,
+    routed: string,
+    own: string | null,
+    stored: string | null,
+  ): ScannedRow => {
     const routeKey = keyOf(routed);
     const json = stored === null || isAltered(stored) ? null : stored;
     return {
@@ -294,7 +326,12 @@ export function createScan(sql: Sql, table: MoveTable, form: RowForm): Scan {
     sql: (from, others = "") => `SELECT ${others}${selected} FROM ${from}`,
     linesSql: (select) => {
       // JSON has neither tabs nor line ends of its own.
-      const cells = ["pk", "json_quote(route)", ...(hasOwnOrigin ? ["json_quote(origin)"] : []), "coalesce(row, '')"];
+      const cells = [
+        "pk",
+        "json_quote(route)",
+        ...(hasOwnOrigin ? ["json_quote(origin)"] : []),
+        "coalesce(row, '')",
+      ];
       return `SELECT group_concat(${cells.join(" || char(9) || ")}, char(10)) AS lines FROM (${select})`;
     },
     read: (row) =>
@@ -308,7 +345,12 @@ export function createScan(sql: Sql, table: MoveTable, form: RowForm): Scan {
       for (const line of lines.split("\n")) {
         const cells = line.split("\t");
         const row = cells.at(-1) ?? "";
-        yield read(cells[0] ?? "", unquote(cells[1]), hasOwnOrigin ? unquote(cells[2]) : null, row === "" ? null : row);
+        yield read(
+          cells[0] ?? "",
+          unquote(cells[1]),
+          hasOwnOrigin ? unquote(cells[2]) : null,
+          row === "" ? null : row,
+        );
       }
     },
   };
@@ -330,7 +372,10 @@ export function nextSequence(sql: Sql, target: string): number {
     "INSERT INTO shardctl_sent (target, sequence) VALUES (?, 1) ON CONFLICT (target) DO UPDATE SET sequence = sequence + 1",
     target,
   );
-  return sql.first<{ sequence: number }>("SELECT sequence FROM shardctl_sent WHERE target = ?", target)?.sequence ?? 1;
+  return (
+    sql.first<{ sequence: number }>("SELECT sequence FROM shardctl_sent WHERE target = ?", target)
+      ?.sequence ?? 1
+  );
 }
 
 export function tableFrom(table: MoveTable): string {

@@ -11,7 +11,13 @@ import { SLOT_COUNT, slotOf } from "../../model/layout/slots.ts";
 import { keyFromSql } from "../../model/layout/key.ts";
 import type { SqlValue } from "../storage/storage.ts";
 
-const CLASS: Readonly<Record<StorageClass, number>> = { null: 0, integer: 1, real: 1, text: 2, blob: 3 };
+const CLASS: Readonly<Record<StorageClass, number>> = {
+  null: 0,
+  integer: 1,
+  real: 1,
+  text: 2,
+  blob: 3,
+};
 
 /** The two leading elements of a staged row's JSON array, without brackets. */
 export function positionJson(layout: Layout, key: Key): string {
@@ -20,19 +26,33 @@ export function positionJson(layout: Layout, key: Key): string {
 }
 
 /** SQL that is true for staged rows (columns `shardctl_class`, `shardctl_position`) inside the range. */
-export function withinRange(range: MoveRange): { readonly sql: string; readonly bindings: readonly SqlValue[] } {
+export function withinRange(range: MoveRange): {
+  readonly sql: string;
+  readonly bindings: readonly SqlValue[];
+} {
   if (range.kind === "slots")
-    return { sql: "shardctl_position >= ? AND shardctl_position < ?", bindings: [range.from, range.to] };
+    return {
+      sql: "shardctl_position >= ? AND shardctl_position < ?",
+      bindings: [range.from, range.to],
+    };
   const bounds: { sql: string; bindings: readonly SqlValue[] }[] = [];
   if (range.from !== null) bounds.push(compareTo(">=", range.from));
   if (range.to !== null) bounds.push(compareTo("<", range.to));
   if (bounds.length === 0) return { sql: "true", bindings: [] };
-  return { sql: bounds.map((bound) => bound.sql).join(" AND "), bindings: bounds.flatMap((bound) => bound.bindings) };
+  return {
+    sql: bounds.map((bound) => bound.sql).join(" AND "),
+    bindings: bounds.flatMap((bound) => bound.bindings),
+  };
 }
 
 /** The range from one staged position up to the next, exclusive; `undefined` is the end of the keyspace on that side. */
-export function rangeBetween(layout: Layout, from: StagedPosition | undefined, to: StagedPosition | undefined): MoveRange {
-  if (layout.kind === "hash") return { kind: "slots", from: Number(from?.text ?? 0), to: Number(to?.text ?? SLOT_COUNT) };
+export function rangeBetween(
+  layout: Layout,
+  from: StagedPosition | undefined,
+  to: StagedPosition | undefined,
+): MoveRange {
+  if (layout.kind === "hash")
+    return { kind: "slots", from: Number(from?.text ?? 0), to: Number(to?.text ?? SLOT_COUNT) };
   return { kind: "keys", from: from ? positionKey(from) : null, to: to ? positionKey(to) : null };
 }
 
@@ -49,9 +69,17 @@ function positionKey(position: StagedPosition): Key {
 }
 
 function compareTo(operator: string, key: Key): { sql: string; bindings: readonly SqlValue[] } {
-  const value = key.type === "integer" || key.type === "real" ? numberText(key) : key.type === "null" ? "0" : "?";
+  const value =
+    key.type === "integer" || key.type === "real"
+      ? numberText(key)
+      : key.type === "null"
+        ? "0"
+        : "?";
   const bindings = value === "?" ? [key.text] : [];
-  return { sql: `(shardctl_class, shardctl_position) ${operator} (${CLASS[key.type]}, ${value})`, bindings };
+  return {
+    sql: `(shardctl_class, shardctl_position) ${operator} (${CLASS[key.type]}, ${value})`,
+    bindings,
+  };
 }
 
 function numberText(key: Key): string {

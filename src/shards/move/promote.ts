@@ -24,7 +24,12 @@ const RIVALS_NAMED_MAX = 20;
  * capture neither. Call inside a transaction, with foreign keys off. @throws EngineFault when the
  * rows do not fit; the transaction must then be rolled back.
  */
-export function promoteRows(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string): void {
+export function promoteRows(
+  sql: Sql,
+  plan: MovePlan,
+  incoming: readonly MoveRange[],
+  self: string,
+): void {
   try {
     insertStaged(sql, plan, incoming);
     checkForeignKeys(sql, plan, incoming, self);
@@ -59,7 +64,12 @@ export function undoPromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveR
  * Tries a promotion and rolls it back, or, in a swap, checks what came. @throws EngineFault when
  * the rows do not fit.
  */
-export function rehearsePromotion(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string): void {
+export function rehearsePromotion(
+  sql: Sql,
+  plan: MovePlan,
+  incoming: readonly MoveRange[],
+  self: string,
+): void {
   const rolledBack = new Error("rehearsal");
   try {
     sql.transaction(() => {
@@ -98,7 +108,13 @@ function insertRows(sql: Sql, table: Table, store: string, incoming: readonly Mo
 }
 
 /** Says what a person can do about rows that the live tables refuse. */
-function explainRefusal(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[], self: string, error: unknown): unknown {
+function explainRefusal(
+  sql: Sql,
+  plan: MovePlan,
+  incoming: readonly MoveRange[],
+  self: string,
+  error: unknown,
+): unknown {
   const message = messageOf(error);
   if (error instanceof EngineFault || isFull(error)) return error;
   if (!message.includes("UNIQUE constraint failed"))
@@ -125,7 +141,8 @@ function findRivals(sql: Sql, plan: MovePlan, incoming: readonly MoveRange[]): s
       const within = withinRange(range);
       const query = `SELECT ${rowJson(table.primaryKey, "s")} AS pk FROM ${quoteName(store)} AS s CROSS JOIN ${quoteName(table.name)} AS t ON ${same} WHERE ${within.sql} LIMIT ${RIVALS_NAMED_MAX}`;
       const rivals = sql.rows<{ pk: string }>(query, ...within.bindings).map((row) => row.pk);
-      if (rivals.length > 0) return `ids that rows of '${table.name}' have here already: ${rivals.join(", ")}`;
+      if (rivals.length > 0)
+        return `ids that rows of '${table.name}' have here already: ${rivals.join(", ")}`;
     }
   }
   return null;

@@ -27,16 +27,26 @@ import { type Sql, type SqlRow, quoteName, textOf } from "../storage/storage.ts"
 import { type Table, keyTerms } from "../storage/tables.ts";
 
 /** The rows of a part as they are stored, as text or as its UTF-8 bytes. Differs from the source's text when any of them does. */
-export function storedText(sql: Sql, { moving }: MovePlan, moveTable: MoveTable, part: RowsPart): string | ArrayBuffer {
+export function storedText(
+  sql: Sql,
+  { moving }: MovePlan,
+  moveTable: MoveTable,
+  part: RowsPart,
+): string | ArrayBuffer {
   const { table, store } = moveTable;
   if (part.large.length === 0 && part.rowCount > 0) {
     // What one source has walked in the order of its keys stands there without a row between: no key is looked up.
     const isAlone = moving.mode === "swap" && moving.from.members.length === 1;
     const span = isAlone ? joinRows(sql, table, spanOf(moveTable, part), part, "BLOB") : null;
     // What it has picked for a drain stands among others.
-    return span?.count === part.rowCount ? span.rows : joinRows(sql, table, listOf(moveTable, part), part, "BLOB").rows;
+    return span?.count === part.rowCount
+      ? span.rows
+      : joinRows(sql, table, listOf(moveTable, part), part, "BLOB").rows;
   }
-  const rows = part.rowCount === 0 ? "" : textOf(joinRows(sql, table, listOf(moveTable, part), part, "TEXT").rows);
+  const rows =
+    part.rowCount === 0
+      ? ""
+      : textOf(joinRows(sql, table, listOf(moveTable, part), part, "TEXT").rows);
   return partText(
     rows,
     part.large.map(({ key }) => cellsText(readCells(sql, { ...table, name: store }, key))),
@@ -52,7 +62,11 @@ export function rowsText(sql: Sql, { table, store }: MoveTable, keys: string): s
     const texts: string[] = [];
     for (const row of sql.rows<SqlRow>(query, keys)) {
       const json = row["row"] === null ? null : textOf(row["row"]);
-      texts.push(json === null || isAltered(json) ? cellsText(readCells(sql, stored, textOf(row["pk"]))) : json);
+      texts.push(
+        json === null || isAltered(json)
+          ? cellsText(readCells(sql, stored, textOf(row["pk"])))
+          : json,
+      );
     }
     return texts.join("\n");
   });
@@ -63,7 +77,9 @@ function spanOf({ table, store }: MoveTable, { withBlobs }: RowsPart): string {
   const order = primaryKeyOrder(table, "t");
   const bound = (at: string): string =>
     table.primaryKey
-      .map((_, index) => jsonCell(`json_extract(?1, '$[${at}]')`, index, 0, table.primaryKey.length, withBlobs))
+      .map((_, index) =>
+        jsonCell(`json_extract(?1, '$[${at}]')`, index, 0, table.primaryKey.length, withBlobs),
+      )
       .join(", ");
   return `${quoteName(store)} AS t WHERE (${order}) >= (${bound("0")}) AND (${order}) <= (${bound("#-1")}) ORDER BY ${order}`;
 }
@@ -71,7 +87,10 @@ function spanOf({ table, store }: MoveTable, { withBlobs }: RowsPart): string {
 /** The same of the rows under the keys of a part, large ones left out. */
 function listOf({ table, store }: MoveTable, { rowCount, withBlobs }: RowsPart): string {
   const same = keyTerms(table, "t")
-    .map((term, index) => `${term} = ${jsonCell("j.value", index, 0, table.primaryKey.length, withBlobs)}`)
+    .map(
+      (term, index) =>
+        `${term} = ${jsonCell("j.value", index, 0, table.primaryKey.length, withBlobs)}`,
+    )
     .join(" AND ");
   return `json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${same} WHERE j.key < ${rowCount} ORDER BY j.key`;
 }
@@ -80,7 +99,13 @@ function listOf({ table, store }: MoveTable, { rowCount, withBlobs }: RowsPart):
 type JoinedAs = "BLOB" | "TEXT";
 
 /** Rows of a part as one text, and how many: one more than there should be shows as well as all of them. */
-function joinRows(sql: Sql, { columns }: Table, from: string, { keys, rowCount, withBlobs }: RowsPart, as: JoinedAs): Joined {
+function joinRows(
+  sql: Sql,
+  { columns }: Table,
+  from: string,
+  { keys, rowCount, withBlobs }: RowsPart,
+  as: JoinedAs,
+): Joined {
   const read = (form: RowForm): Joined | undefined => {
     const rows = `SELECT ${rowJson(columns, "t", form)} AS row FROM ${from} LIMIT ${rowCount + 1}`;
     const joined = `SELECT coalesce(CAST(group_concat(row, ',') AS ${as}), '') AS rows, count(*) AS count FROM (${rows})`;

@@ -30,7 +30,10 @@ export function receiveRows(
   const tables = parts.map((part) => ({ part, table: sameTable(plan, part, source) }));
   return sql.transaction(() => {
     const last =
-      sql.first<{ sequence: number }>("SELECT sequence FROM shardctl_received WHERE source = ?", source)?.sequence ?? 0;
+      sql.first<{ sequence: number }>(
+        "SELECT sequence FROM shardctl_received WHERE source = ?",
+        source,
+      )?.sequence ?? 0;
     const findDuplicates = (): string[] =>
       tables.flatMap(({ part, table }) => foreignKeysOf(sql, plan, table, part.keys, source));
     const answer = (duplicates: string[]): Received => {
@@ -50,9 +53,11 @@ export function receiveRows(
     const stores = tables.map(({ table }) => table.store);
     const duplicates = withoutTriggers(sql, stores, () => {
       // What is gone goes in any case: two sources may be waiting for each other's word, when rows have changed places.
-      for (const { part, table } of tables.toReversed()) deleteAbsent(sql, plan, table, part, source);
+      for (const { part, table } of tables.toReversed())
+        deleteAbsent(sql, plan, table, part, source);
       const found = findDuplicates();
-      if (found.length === 0) for (const { part, table } of tables) upsertRows(sql, plan, table, part, source, repairs);
+      if (found.length === 0)
+        for (const { part, table } of tables) upsertRows(sql, plan, table, part, source, repairs);
       return found;
     });
     return answer(duplicates);
@@ -60,7 +65,12 @@ export function receiveRows(
 }
 
 /** A target that has forgotten pages which it has taken. Rule "one-history". */
-export function missesPages(target: string, source: string, has: number, sent: number): EngineFault {
+export function missesPages(
+  target: string,
+  source: string,
+  has: number,
+  sent: number,
+): EngineFault {
   return new EngineFault(
     "outOfStep",
     `${target} has page ${has} of ${source}, which has sent it ${sent}: it was restored meanwhile. Nothing was changed: start again`,
@@ -69,15 +79,27 @@ export function missesPages(target: string, source: string, has: number, sent: n
 
 /** A source that has forgotten pages which it has sent. Rule "one-history". */
 export function wentBack(source: string, shown: string): EngineFault {
-  return new EngineFault("outOfStep", `${source} was restored meanwhile. Nothing was changed: start again. ${shown}`);
+  return new EngineFault(
+    "outOfStep",
+    `${source} was restored meanwhile. Nothing was changed: start again. ${shown}`,
+  );
 }
 
 /** What was stored, before it is hashed: the text of each part's rows. */
-export type Received = Omit<ReceiveReply, "digests"> & { readonly texts: readonly (string | ArrayBuffer)[] };
+export type Received = Omit<ReceiveReply, "digests"> & {
+  readonly texts: readonly (string | ArrayBuffer)[];
+};
 
 /** Hashes what was read back: the source compares it with what it has read. */
-export async function digestReceived({ duplicates, texts, unsettled }: Received, runtime: Runtime): Promise<ReceiveReply> {
-  return { duplicates, digests: await Promise.all(texts.map((text) => runtime.digest(text))), unsettled };
+export async function digestReceived(
+  { duplicates, texts, unsettled }: Received,
+  runtime: Runtime,
+): Promise<ReceiveReply> {
+  return {
+    duplicates,
+    digests: await Promise.all(texts.map((text) => runtime.digest(text))),
+    unsettled,
+  };
 }
 
 /** Reads the rows of the parts as they are stored now. Rows that should be gone and are not make a text that matches nothing. */
@@ -88,13 +110,17 @@ function readBack(
   source: string,
 ): Pick<Received, "texts" | "unsettled"> {
   const texts = tables.map(({ part, table }) => {
-    const isGone = part.absentCount === 0 || ownKeys(sql, plan, table, part.absent, source) === "[]";
+    const isGone =
+      part.absentCount === 0 || ownKeys(sql, plan, table, part.absent, source) === "[]";
     return isGone ? storedText(sql, plan, table, part) : "rows that should be gone";
   });
   // Rows replace each other by the unique values of a live table, which a staging table has not, and by keys that are alike here.
   const isUnsettled = ({ table }: MoveTable): boolean =>
     table.hasLikeKeys || (plan.moving.mode === "swap" && table.hasConstraints);
-  return { texts, unsettled: tables.filter(({ table }) => isUnsettled(table)).map(({ part }) => part.table) };
+  return {
+    texts,
+    unsettled: tables.filter(({ table }) => isUnsettled(table)).map(({ part }) => part.table),
+  };
 }
 
 /** Compares with the source's rows: index of the first part that differs, or -1. */
@@ -107,7 +133,10 @@ export async function checkRows(
 ): Promise<number> {
   const texts = parts.map((part) => {
     const table = tableOf(plan, part.table);
-    return { text: rowsText(sql, table, part.keys), hasAbsent: ownKeys(sql, plan, table, part.absent, source) !== "[]" };
+    return {
+      text: rowsText(sql, table, part.keys),
+      hasAbsent: ownKeys(sql, plan, table, part.absent, source) !== "[]",
+    };
   });
   for (const [index, { text, hasAbsent }] of texts.entries()) {
     if (hasAbsent || (await runtime.digest(text)) !== parts[index]?.digest) return index;
@@ -127,9 +156,19 @@ function sameTable(plan: MovePlan, { table: name, columns }: RowsPart, source: s
   );
 }
 
-function deleteAbsent(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string): void {
+function deleteAbsent(
+  sql: Sql,
+  plan: MovePlan,
+  table: MoveTable,
+  part: RowsPart,
+  source: string,
+): void {
   if (part.absentCount === 0) return;
   const own = ownKeys(sql, plan, table, part.absent, source);
   deleteKeys(sql, table.store, table.table, own);
-  sql.run("DELETE FROM shardctl_origin WHERE table_name = ?1 AND pk IN (SELECT value FROM json_each(?2))", table.table.name, own);
+  sql.run(
+    "DELETE FROM shardctl_origin WHERE table_name = ?1 AND pk IN (SELECT value FROM json_each(?2))",
+    table.table.name,
+    own,
+  );
 }

@@ -28,7 +28,8 @@ export function takeAgain(
       for (const { table } of changed.toReversed()) sql.run(`DELETE FROM ${quoteName(table.name)}`);
     });
   for (const { table } of changed)
-    for (const records of ["origin", "late"]) sql.run(`DELETE FROM shardctl_${records} WHERE table_name = ?`, table.name);
+    for (const records of ["origin", "late"])
+      sql.run(`DELETE FROM shardctl_${records} WHERE table_name = ?`, table.name);
   dropChecked(sql);
   for (const { source, sequence } of floors)
     sql.run(
@@ -42,12 +43,16 @@ export function takeAgain(
 /** The last page that this source has sent to each target. */
 export function sentFloors(sql: Sql, source: string): PageFloor[] {
   return sql
-    .rows<{ target: string; sequence: number }>("SELECT target, sequence FROM shardctl_sent ORDER BY target")
+    .rows<{ target: string; sequence: number }>(
+      "SELECT target, sequence FROM shardctl_sent ORDER BY target",
+    )
     .map(({ target, sequence }) => ({ source, target, sequence }));
 }
 
 /** The last page that this target has taken from each source. */
 export function receivedPages(sql: Sql): ReadonlyMap<string, number> {
-  const rows = sql.rows<{ source: string; sequence: number }>("SELECT source, sequence FROM shardctl_received");
+  const rows = sql.rows<{ source: string; sequence: number }>(
+    "SELECT source, sequence FROM shardctl_received",
+  );
   return new Map(rows.map(({ source, sequence }) => [source, sequence]));
 }

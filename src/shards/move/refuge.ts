@@ -27,7 +27,8 @@ export function findRefuge({ mode, from, to }: Moving, self: string): Refuge | n
     const first = from.ranges.findIndex((range) => range.member === self);
     if (first < 0) return null;
     const slot = from.ranges[first - 1]?.end ?? 0;
-    const isWithin = (range: MoveRange): boolean => range.kind === "slots" && slot >= range.from && slot < range.to;
+    const isWithin = (range: MoveRange): boolean =>
+      range.kind === "slots" && slot >= range.from && slot < range.to;
     return { owner: createSlotLookup(to.ranges)(slot), position: `0,${slot}`, isWithin };
   }
   if (from.kind === "range" && to.kind === "range") {

@@ -13,7 +13,11 @@ import { type Table, TableFault, columnRules, isRowidTable } from "../storage/ta
 export function idChange(sql: Sql, table: Table): string {
   return table.primaryKey
     .map((column) => changeOf(column))
-    .concat(untypedKeys(sql, table).map((column) => `typeof(OLD.${quoteName(column)}) IS NOT typeof(NEW.${quoteName(column)})`))
+    .concat(
+      untypedKeys(sql, table).map(
+        (column) => `typeof(OLD.${quoteName(column)}) IS NOT typeof(NEW.${quoteName(column)})`,
+      ),
+    )
     .join(" OR ");
 }
 
@@ -42,24 +46,39 @@ interface Rivals {
 
 export function rivalsOf(sql: Sql, table: Table): Rivals[] {
   const defaults = requiredDefaults(sql, table);
-  const byIndex = uniqueColumns(sql, table).map(({ isKey, isPartial, name: index, columns }, number): Rivals => {
-    const changes = isKey ? idChange(sql, table) : columns.map(({ name }) => changeOf(name)).join(" OR ");
-    const same = columns
-      .map(({ name, collation }) => `r.${quoteName(name)} = ${newValue(name, defaults)} COLLATE ${quoteName(collation)}`)
-      .join(" AND ");
-    const label = isKey ? "key" : String(number);
-    if (!isPartial) return { label, same, changes };
-    const condition = conditionOf(sql, table, index);
-    // A row enters a partial index by any column that the index's condition looks at.
-    return { label, same: condition === null ? same : `${same} AND ${condition}`, changes: null };
-  });
+  const byIndex = uniqueColumns(sql, table).map(
+    ({ isKey, isPartial, name: index, columns }, number): Rivals => {
+      const changes = isKey
+        ? idChange(sql, table)
+        : columns.map(({ name }) => changeOf(name)).join(" OR ");
+      const same = columns
+        .map(
+          ({ name, collation }) =>
+            `r.${quoteName(name)} = ${newValue(name, defaults)} COLLATE ${quoteName(collation)}`,
+        )
+        .join(" AND ");
+      const label = isKey ? "key" : String(number);
+      if (!isPartial) return { label, same, changes };
+      const condition = conditionOf(sql, table, index);
+      // A row enters a partial index by any column that the index's condition looks at.
+      return { label, same: condition === null ? same : `${same} AND ${condition}`, changes: null };
+    },
+  );
   const rowid = rowidName(sql, table);
   if (rowid === null) return byIndex;
   // Of a row whose rowid is left to SQLite it is -1 here.
-  return [...byIndex, { label: "rowid", same: `r.${rowid} = NEW.${rowid}`, changes: `OLD.${rowid} IS NOT NEW.${rowid}` }];
+  return [
+    ...byIndex,
+    {
+      label: "rowid",
+      same: `r.${rowid} = NEW.${rowid}`,
+      changes: `OLD.${rowid} IS NOT NEW.${rowid}`,
+    },
+  ];
 }
 
-const TOKEN = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?\*\/|[\w$\u{80}-\u{10ffff}]+|[\s\S]/gu;
+const TOKEN =
+  /'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?\*\/|[\w$\u{80}-\u{10ffff}]+|[\s\S]/gu;
 
 /**
  * The condition of a partial index, as SQL for a row under `r`: with it SQLite finds rivals by that
@@ -67,7 +86,11 @@ const TOKEN = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[\s
  * name alone: then it does.
  */
 function conditionOf(sql: Sql, table: Table, index: string): string | null {
-  const text = sql.first<{ sql: string }>("SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", index)?.sql ?? "";
+  const text =
+    sql.first<{ sql: string }>(
+      "SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?",
+      index,
+    )?.sql ?? "";
   const where = [...text.matchAll(TOKEN)].find(([token]) => token.toUpperCase() === "WHERE");
   if (!where) return null;
   const condition = `(${text.slice(where.index + "WHERE".length)}\n)`;
@@ -95,7 +118,9 @@ function requiredDefaults(sql: Sql, table: Table): Map<string, string> {
     `PRAGMA table_xinfo(${quoteName(table.name)})`,
   );
   return new Map(
-    columns.flatMap(({ name, notnull, dflt_value: text }) => (notnull === 0 || text === null ? [] : [[name, defaultSql(text)]])),
+    columns.flatMap(({ name, notnull, dflt_value: text }) =>
+      notnull === 0 || text === null ? [] : [[name, defaultSql(text)]],
+    ),
   );
 }
 
@@ -105,7 +130,9 @@ function defaultSql(text: string): string {
   if (/^[\p{L}_][\p{L}\p{N}_$]*$/u.test(text)) return quoteText(text);
   const quoted = /^(?:"((?:[^"]|"")*)"|`((?:[^`]|``)*)`|\[([^\]]*)\])$/.exec(text);
   if (!quoted) return `(${text}\n)`;
-  return quoteText(quoted[1]?.replaceAll('""', '"') ?? quoted[2]?.replaceAll("``", "`") ?? quoted[3] ?? "");
+  return quoteText(
+    quoted[1]?.replaceAll('""', '"') ?? quoted[2]?.replaceAll("``", "`") ?? quoted[3] ?? "",
+  );
 }
 
 /**
@@ -120,7 +147,9 @@ function rowidName(sql: Sql, table: Table): string | null {
 }
 
 function columnNames(sql: Sql, table: Table): string[] {
-  return sql.rows<{ name: string }>(`PRAGMA table_xinfo(${quoteName(table.name)})`).map(({ name }) => name);
+  return sql
+    .rows<{ name: string }>(`PRAGMA table_xinfo(${quoteName(table.name)})`)
+    .map(({ name }) => name);
 }
 
 /** The statements of a trigger that capture them. */
@@ -156,12 +185,16 @@ interface UniqueColumns {
 function uniqueColumns(sql: Sql, table: Table): UniqueColumns[] {
   const isAmbiguous = table.hasLikeKeys || untypedKeys(sql, table).length > 0;
   return sql
-    .rows<{ name: string; unique: number; origin: string; partial: number }>(`PRAGMA index_list(${quoteName(table.name)})`)
+    .rows<{ name: string; unique: number; origin: string; partial: number }>(
+      `PRAGMA index_list(${quoteName(table.name)})`,
+    )
     .filter((index) => index.unique === 1 && (index.origin !== "pk" || isAmbiguous))
     .toSorted((left, right) => Number(left.origin === "pk") - Number(right.origin === "pk"))
     .map((index) => {
       const columns = sql
-        .rows<{ name: string | null; coll: string | null; key: number }>(`PRAGMA index_xinfo(${quoteName(index.name)})`)
+        .rows<{ name: string | null; coll: string | null; key: number }>(
+          `PRAGMA index_xinfo(${quoteName(index.name)})`,
+        )
         .filter((column) => column.key === 1);
       const found = columns.map(({ name, coll }): IndexColumn => {
         if (name !== null) return { name, collation: coll ?? "BINARY" };
@@ -169,6 +202,11 @@ function uniqueColumns(sql: Sql, table: Table): UniqueColumns[] {
           `Table '${table.name}' has a unique index on an expression (${index.name}): a replaced row could not be seen. Use columns`,
         );
       });
-      return { name: index.name, isKey: index.origin === "pk", isPartial: index.partial === 1, columns: found };
+      return {
+        name: index.name,
+        isKey: index.origin === "pk",
+        isPartial: index.partial === 1,
+        columns: found,
+      };
     });
 }

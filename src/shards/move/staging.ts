@@ -7,7 +7,14 @@ import type { MoveRange } from "../../model/layout/move-range.ts";
 import type { ChunksReply, StagedKeysReply } from "../protocol/messages.ts";
 import { type MovePlan, type MoveTable, tableOf } from "./move-plan.ts";
 import { type StagedPosition, rangeBetween, withinRange } from "./position.ts";
-import { exactText, isTooBig, primaryKeyAfter, primaryKeyOrder, rowBytes, rowJson } from "../storage/row-codec.ts";
+import {
+  exactText,
+  isTooBig,
+  primaryKeyAfter,
+  primaryKeyOrder,
+  rowBytes,
+  rowJson,
+} from "../storage/row-codec.ts";
 import { refused } from "../protocol/refused-error.ts";
 import { POSITION_PREFIX } from "../storage/schema.ts";
 import { type Sql, type SqlRow, quoteName, unionAll } from "../storage/storage.ts";
@@ -31,7 +38,9 @@ export function createStagingOf(sql: Sql, { table, store }: MoveTable): void {
   if (existingTables(sql, [store]).length > 0)
     throw refused("moving", `A cursor that is still open keeps ${store} from being made again`);
   const rules = columnRules(sql, table.name);
-  const columns = table.columns.map((column) => `${quoteName(column)} ${rules.get(column) ?? ""}`).join(", ");
+  const columns = table.columns
+    .map((column) => `${quoteName(column)} ${rules.get(column) ?? ""}`)
+    .join(", ");
   const key = primaryKeyDefinition(sql, table);
   sql.run(
     `CREATE TABLE IF NOT EXISTS ${quoteName(store)} (${columns}, shardctl_class, shardctl_position, shardctl_source TEXT, PRIMARY KEY (${key})) WITHOUT ROWID`,
@@ -63,7 +72,11 @@ export function dropStaged(sql: Sql, plan: MovePlan, ranges: readonly MoveRange[
 
 /** A cursor that somebody left open keeps SQLite from dropping any table until it is collected: the rows go in any case. */
 function dropTable(sql: Sql, name: string): void {
-  if (sql.first("SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?", name) === undefined) return;
+  if (
+    sql.first("SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?", name) ===
+    undefined
+  )
+    return;
   try {
     sql.transaction(() => sql.run(`DROP TABLE ${quoteName(name)}`));
   } catch {
@@ -74,17 +87,23 @@ function dropTable(sql: Sql, name: string): void {
 /** Cuts the staged rows into pieces of at most `waveRowsMax` rows, never through a single position. */
 export function stagedChunks(sql: Sql, plan: MovePlan, waveRowsMax: number): ChunksReply["chunks"] {
   const union = unionAll(
-    plan.tables.map(({ store }) => `SELECT shardctl_class AS c, shardctl_position AS p FROM ${quoteName(store)}`),
+    plan.tables.map(
+      ({ store }) => `SELECT shardctl_class AS c, shardctl_position AS p FROM ${quoteName(store)}`,
+    ),
   );
   const query = `SELECT c AS class, typeof(p) AS type, ${exactText("p")} AS text, count(*) AS n FROM (${union}) GROUP BY c, p ORDER BY c, p`;
   const starts: { at: StagedPosition | undefined; rows: number }[] = [{ at: undefined, rows: 0 }];
   for (const row of sql.stream<{ class: number; type: string; text: string; n: number }>(query)) {
     const current = starts.at(-1);
     if (!current) break;
-    if (current.rows > 0 && current.rows + row.n > waveRowsMax) starts.push({ at: row, rows: row.n });
+    if (current.rows > 0 && current.rows + row.n > waveRowsMax)
+      starts.push({ at: row, rows: row.n });
     else current.rows += row.n;
   }
-  return starts.map(({ at, rows }, index) => ({ range: rangeBetween(plan.moving.to, at, starts[index + 1]?.at), rows }));
+  return starts.map(({ at, rows }, index) => ({
+    range: rangeBetween(plan.moving.to, at, starts[index + 1]?.at),
+    rows,
+  }));
 }
 
 /** A page of the primary keys that a source staged in a range: what the source deletes once they are live here, in one statement. */
@@ -101,11 +120,16 @@ export function stagedKeys(
   const cursor = after === null ? "?2 IS NULL" : primaryKeyAfter(table, "t", "?2");
   const select = (columns: string, rowsMax: number): string =>
     `SELECT ${columns} FROM ${quoteName(store)} AS t WHERE t.shardctl_source = ?1 AND ${cursor} AND ${within.sql} ORDER BY ${primaryKeyOrder(table, "t")} LIMIT ${rowsMax}`;
-  const first = <Row extends SqlRow>(query: string): Row | undefined => sql.first<Row>(query, source, after, ...within.bindings);
+  const first = <Row extends SqlRow>(query: string): Row | undefined =>
+    sql.first<Row>(query, source, after, ...within.bindings);
   // By what the keys take as they are stored; as JSON they may take more.
   const sizes = select(`${rowBytes(table.primaryKey, "t")} AS n`, STAGED_KEYS_MAX);
-  const bytes = first<{ bytes: number | null }>(`SELECT sum(n) AS bytes FROM (${sizes})`)?.bytes ?? 0;
-  let rowsMax = Math.max(1, Math.floor(STAGED_KEYS_MAX * Math.min(1, (0.8 * STAGED_KEYS_BYTES_MAX) / Math.max(1, bytes))));
+  const bytes =
+    first<{ bytes: number | null }>(`SELECT sum(n) AS bytes FROM (${sizes})`)?.bytes ?? 0;
+  let rowsMax = Math.max(
+    1,
+    Math.floor(STAGED_KEYS_MAX * Math.min(1, (0.8 * STAGED_KEYS_BYTES_MAX) / Math.max(1, bytes))),
+  );
   for (; ; rowsMax = Math.ceil(rowsMax / 4)) {
     const keys = select(`${rowJson(table.primaryKey, "t")} AS pk`, rowsMax);
     const page = unlessTooBig(() =>
@@ -127,7 +151,10 @@ interface KeysPage extends SqlRow {
 
 /** The last key of an array of keys, taken by SQLite: no value passes through JavaScript. */
 function lastOf(sql: Sql, keys: string): string | null {
-  return sql.first<{ last: string | null }>("SELECT json_extract(?, '$[#-1]') AS last", keys)?.last ?? null;
+  return (
+    sql.first<{ last: string | null }>("SELECT json_extract(?, '$[#-1]') AS last", keys)?.last ??
+    null
+  );
 }
 
 /** Null when a text would have been longer than SQLite allows. */

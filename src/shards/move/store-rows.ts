@@ -18,7 +18,14 @@ import { type Sql, quoteName } from "../storage/storage.ts";
  *
  * Every insert says itself what becomes of a row in its way: a table may have a rule of its own (`UNIQUE ON CONFLICT REPLACE`).
  */
-export function upsertRows(sql: Sql, plan: MovePlan, table: MoveTable, part: RowsPart, source: string, repairs: boolean): void {
+export function upsertRows(
+  sql: Sql,
+  plan: MovePlan,
+  table: MoveTable,
+  part: RowsPart,
+  source: string,
+  repairs: boolean,
+): void {
   const displaces = !repairs && !mayMeetOthers(plan, table);
   try {
     if (repairs) deleteSameKeys(sql, table, part.keys);
@@ -59,10 +66,19 @@ function storeRows(
   if (part.rowCount > 0) {
     const { columns } = table.table;
     const offset = plan.moving.mode === "shift" ? STAGE_POSITION.length : 0;
-    const cells = columns.map((_, index) => jsonCell("j.value", index, offset, columns.length + offset, part.withBlobs));
-    const staged = plan.moving.mode === "shift" ? ["json_extract(j.value, '$[0]')", "json_extract(j.value, '$[1]')", "?2"] : [];
+    const cells = columns.map((_, index) =>
+      jsonCell("j.value", index, offset, columns.length + offset, part.withBlobs),
+    );
+    const staged =
+      plan.moving.mode === "shift"
+        ? ["json_extract(j.value, '$[0]')", "json_extract(j.value, '$[1]')", "?2"]
+        : [];
     const select = `SELECT ${[...cells, ...staged].join(", ")} FROM json_each(?1) AS j WHERE true`;
-    sql.run(`${insert} ${into(plan, table)} ${select}`, part.rows, ...(staged.length > 0 ? [source] : []));
+    sql.run(
+      `${insert} ${into(plan, table)} ${select}`,
+      part.rows,
+      ...(staged.length > 0 ? [source] : []),
+    );
   }
   for (const { position, cells } of part.large) {
     const bound = cells.map((cell) => cellBinding(cell));
@@ -70,10 +86,17 @@ function storeRows(
     const at = bound.flatMap((cell) => cell.bindings).length + 1;
     const staged =
       plan.moving.mode === "shift"
-        ? { sql: [`json_extract(?${at}, '$[0]')`, `json_extract(?${at}, '$[1]')`, "?"], bindings: [`[${position}]`, source] }
+        ? {
+            sql: [`json_extract(?${at}, '$[0]')`, `json_extract(?${at}, '$[1]')`, "?"],
+            bindings: [`[${position}]`, source],
+          }
         : { sql: [], bindings: [] };
     const values = [...bound.map((cell) => cell.sql), ...staged.sql].join(", ");
-    sql.run(`${insert} ${into(plan, table)} VALUES (${values})`, ...bound.flatMap((cell) => cell.bindings), ...staged.bindings);
+    sql.run(
+      `${insert} ${into(plan, table)} VALUES (${values})`,
+      ...bound.flatMap((cell) => cell.bindings),
+      ...staged.bindings,
+    );
   }
   rememberOrigins(sql, plan, table, part, source);
 }

@@ -16,9 +16,16 @@ interface Stored {
 }
 
 /** Call where it is certain that the move has not ended while the answers came. */
-export function noteStored(sql: Sql, operation: number, sequences: ReadonlyMap<string, number>): void {
+export function noteStored(
+  sql: Sql,
+  operation: number,
+  sequences: ReadonlyMap<string, number>,
+): void {
   if (sequences.size > 0)
-    writeMeta(sql, KEY, { operation, pages: { ...read(sql, operation), ...Object.fromEntries(sequences) } });
+    writeMeta(sql, KEY, {
+      operation,
+      pages: { ...read(sql, operation), ...Object.fromEntries(sequences) },
+    });
 }
 
 /** The number of the last page that the target has answered for; 0 for none. */

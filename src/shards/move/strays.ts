@@ -26,7 +26,11 @@ const EPOCH_COLUMN = "shardctl_epoch";
  * key. In a roundRobin layout the directory alone knows the owner: what stands on a member is its
  * own.
  */
-function strayKeys(layout: Layout, self: string, partitioners: Partitioners): ((key: Key) => boolean) | boolean {
+function strayKeys(
+  layout: Layout,
+  self: string,
+  partitioners: Partitioners,
+): ((key: Key) => boolean) | boolean {
   if (!layout.members.includes(self)) return true;
   if (layout.kind === "none" || layout.kind === "roundRobin") return false;
   const ownerOf = createOwnerLookup(layout, partitioners);
@@ -88,11 +92,17 @@ export function setStraysAside(
 }
 
 /** Primary keys as JSON arrays. */
-function findStrays(sql: Sql, table: Table, layout: Layout, isStray: ((key: Key) => boolean) | true): string[] {
+function findStrays(
+  sql: Sql,
+  table: Table,
+  layout: Layout,
+  isStray: ((key: Key) => boolean) | true,
+): string[] {
   const key = isStray === true ? "NULL" : keySql(table, layout);
   const query = `SELECT pk, ${keyColumn("k", "key")} FROM (SELECT ${rowJson(table.primaryKey, "t")} AS pk, ${key} AS k FROM ${quoteName(table.name)} AS t)`;
   const keys: string[] = [];
-  for (const row of sql.stream(query)) if (isStray === true || isStray(keyOf(row["key"]))) keys.push(textOf(row["pk"]));
+  for (const row of sql.stream(query))
+    if (isStray === true || isStray(keyOf(row["key"]))) keys.push(textOf(row["pk"]));
   return keys;
 }
 
@@ -108,7 +118,9 @@ function keySql(table: Table, layout: Layout): string {
 function keepAsideTable(sql: Sql, table: Table): string {
   const wanted = [EPOCH_COLUMN, ...table.columns];
   const columnsOf = (name: string): string[] =>
-    sql.rows<{ name: string }>(`PRAGMA table_info(${quoteName(name)})`).map((column) => column.name);
+    sql
+      .rows<{ name: string }>(`PRAGMA table_info(${quoteName(name)})`)
+      .map((column) => column.name);
   for (let number = 1; ; number++) {
     const name = `${ASIDE_PREFIX}${table.name}${number === 1 ? "" : `_${number}`}`;
     const columns = columnsOf(name);

@@ -13,7 +13,11 @@ import { type Table, primaryKeyDefinition } from "../storage/tables.ts";
 /** The rules of the tables. What SQLite does not tell in parts is compared by the whole text of its definition. */
 export function uniqueRules(sql: Sql, tables: readonly Table[]): UniqueRule[] {
   return tables.flatMap((table) => {
-    const primaryKey = { table: table.name, index: null, rule: `PRIMARY KEY (${primaryKeyDefinition(sql, table)})` };
+    const primaryKey = {
+      table: table.name,
+      index: null,
+      rule: `PRIMARY KEY (${primaryKeyDefinition(sql, table)})`,
+    };
     const indexes = sql
       .rows<IndexInfo>(`PRAGMA index_list(${quoteName(table.name)})`)
       .filter(({ unique, origin }) => unique === 1 && origin !== "pk")
@@ -26,7 +30,10 @@ export function uniqueRules(sql: Sql, tables: readonly Table[]): UniqueRule[] {
  * Refuses a move when a target has a rule that a source has not.
  * @throws EngineFault that names the table, the rule, and what to do.
  */
-export function refuseOtherRules(sources: readonly RulesOfMember[], targets: readonly RulesOfMember[]): void {
+export function refuseOtherRules(
+  sources: readonly RulesOfMember[],
+  targets: readonly RulesOfMember[],
+): void {
   const distinctSources = distinct(sources);
   for (const target of distinct(targets)) {
     for (const source of distinctSources) {
@@ -48,13 +55,19 @@ interface IndexInfo extends Record<string, string | number> {
 
 function indexRule(sql: Sql, table: Table, { name, partial }: IndexInfo): string {
   const columns = sql
-    .rows<{ name: string | null; coll: string | null; key: number }>(`PRAGMA index_xinfo(${quoteName(name)})`)
+    .rows<{ name: string | null; coll: string | null; key: number }>(
+      `PRAGMA index_xinfo(${quoteName(name)})`,
+    )
     .filter(({ key }) => key === 1);
   const rule = `UNIQUE (${columns.map((column) => `${quoteName(column.name ?? "?")} COLLATE ${quoteName(column.coll ?? "BINARY")}`).join(", ")})`;
   // A condition, an expression, or a generated column: only the definition says what it is.
-  const isPlain = partial === 0 && columns.every((column) => column.name !== null && table.columns.includes(column.name));
+  const isPlain =
+    partial === 0 &&
+    columns.every((column) => column.name !== null && table.columns.includes(column.name));
   if (isPlain) return rule;
-  const isGenerated = columns.some((column) => column.name !== null && !table.columns.includes(column.name));
+  const isGenerated = columns.some(
+    (column) => column.name !== null && !table.columns.includes(column.name),
+  );
   const definitions = sql
     .rows<{ sql: string | null }>(
       "SELECT sql FROM sqlite_master WHERE (type = 'index' AND name = ?1) OR (?2 AND type = 'table' AND name = ?3) ORDER BY type",
@@ -68,7 +81,12 @@ function indexRule(sql: Sql, table: Table, { name, partial }: IndexInfo): string
 
 /** One member of each kind: a thousand shards of one class have one set of rules. */
 function distinct(members: readonly RulesOfMember[]): RulesOfMember[] {
-  const byRules = new Map(members.map((member) => [member.uniqueRules.map((rule) => textOfRule(rule)).join("\n"), member]));
+  const byRules = new Map(
+    members.map((member) => [
+      member.uniqueRules.map((rule) => textOfRule(rule)).join("\n"),
+      member,
+    ]),
+  );
   return [...byRules.values()];
 }
 

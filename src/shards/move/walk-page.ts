@@ -16,7 +16,13 @@ import {
   nextSequence,
   tableFrom,
 } from "./outbox.ts";
-import { type RowForm, isTooBig, primaryKeyAfter, primaryKeyOrder, rowJson } from "../storage/row-codec.ts";
+import {
+  type RowForm,
+  isTooBig,
+  primaryKeyAfter,
+  primaryKeyOrder,
+  rowJson,
+} from "../storage/row-codec.ts";
 import type { SourceContext } from "./source-context.ts";
 import type { Sql, SqlRow } from "../storage/storage.ts";
 
@@ -42,7 +48,13 @@ export interface Page {
 const PAGE_BYTES_CEILING = 8 * 1024 * 1024;
 const PAGE_BYTES_PER_TARGET = 256 * 1024;
 
-export function readPage(context: SourceContext, plan: MovePlan, { table, cursor }: Walk, step: WalkStep, form: RowForm): Page {
+export function readPage(
+  context: SourceContext,
+  plan: MovePlan,
+  { table, cursor }: Walk,
+  step: WalkStep,
+  form: RowForm,
+): Page {
   const { sql, self } = context;
   // From here on, changes of the directory are captured: see `createDealer`.
   sql.run(
@@ -54,7 +66,10 @@ export function readPage(context: SourceContext, plan: MovePlan, { table, cursor
   const scan = createScan(sql, table, form);
   // Under a throttle a page is at most a second's worth.
   const rowsMax = Math.min(PAGE_ROWS_MAX, plan.moving.rowsPerSecondMax ?? PAGE_ROWS_MAX);
-  const bytesMax = Math.min(PAGE_BYTES_CEILING, Math.max(PAGE_BYTES_MAX, plan.targets.length * PAGE_BYTES_PER_TARGET));
+  const bytesMax = Math.min(
+    PAGE_BYTES_CEILING,
+    Math.max(PAGE_BYTES_MAX, plan.targets.length * PAGE_BYTES_PER_TARGET),
+  );
   // Rows with a captured change are settled by the drain, which checks them itself.
   const leavesOut = step === "verify" && capturedCount(sql) > 0;
   let last = cursor;
@@ -79,7 +94,11 @@ export function readPage(context: SourceContext, plan: MovePlan, { table, cursor
     limit = Math.floor((seen * Math.min(bytesMax - bytes, PAGE_BYTES_MAX)) / Math.max(1, bytes));
     isFull ||= found.isEmpty || seen >= rowsMax || limit < 1;
   }
-  const sequences = new Map(step === "copy" ? batch.targets.map((target) => [target, nextSequence(sql, target)] as const) : []);
+  const sequences = new Map(
+    step === "copy"
+      ? batch.targets.map((target) => [target, nextSequence(sql, target)] as const)
+      : [],
+  );
   const isLast = seen === 0;
   return { batch, sequences, cursor: last, isLast, rows, bytes };
 }

@@ -18,13 +18,23 @@ import { type Page, type Walk, type WalkStep, readPage } from "./walk-page.ts";
 import { noteStored } from "./stored-pages.ts";
 
 /** Walks until everything is done or `budgetMs` is used; then drains, for as long again at most. */
-export async function walkSlice(context: SourceContext, operation: number, step: WalkStep, budgetMs: number): Promise<WalkReply> {
+export async function walkSlice(
+  context: SourceContext,
+  operation: number,
+  step: WalkStep,
+  budgetMs: number,
+): Promise<WalkReply> {
   const reply = await walkPages(context, operation, step, budgetMs);
   await drainMeanwhile(context, operation, budgetMs);
   return reply;
 }
 
-async function walkPages(context: SourceContext, operation: number, step: WalkStep, budgetMs: number): Promise<WalkReply> {
+async function walkPages(
+  context: SourceContext,
+  operation: number,
+  step: WalkStep,
+  budgetMs: number,
+): Promise<WalkReply> {
   const { runtime, sql } = context;
   const startedAt = runtime.now();
   let rows = 0;
@@ -36,7 +46,10 @@ async function walkPages(context: SourceContext, operation: number, step: WalkSt
     const page = inPlainForm(sql, (form) => readPage(context, plan, next, step, form));
     let unsettled: ReadonlySet<string> = new Set();
     if (step === "copy") unsettled = await deliver(context, operation, page.batch, page.sequences);
-    else await Promise.all(page.batch.targets.map((target) => check(context, operation, page.batch, target, true)));
+    else
+      await Promise.all(
+        page.batch.targets.map((target) => check(context, operation, page.batch, target, true)),
+      );
     rows += page.rows;
     bytes += page.bytes;
     context.plan(operation); // the move may have ended while we waited
@@ -45,7 +58,8 @@ async function walkPages(context: SourceContext, operation: number, step: WalkSt
       saveProgress(sql, step, next, page, unsettled);
     });
     await pause(runtime, plan.moving.rowsPerSecondMax, rows, startedAt);
-    if (runtime.now() - startedAt >= budgetMs) return { isDone: false, rows, bytes, outgoing: outgoing(sql) };
+    if (runtime.now() - startedAt >= budgetMs)
+      return { isDone: false, rows, bytes, outgoing: outgoing(sql) };
   }
 }
 
@@ -58,17 +72,25 @@ function nextTable(sql: Sql, plan: MovePlan, step: WalkStep): Walk | undefined {
     );
     // What the targets have read back as they stored it, and nothing can have displaced since, is not read again.
     if (!walk && step === "verify" && isSettled(sql, table)) continue;
-    if (walk?.done !== 1) return { table, cursor: walk?.cursor ?? null, ordinal: walk?.ordinal ?? 0 };
+    if (walk?.done !== 1)
+      return { table, cursor: walk?.cursor ?? null, ordinal: walk?.ordinal ?? 0 };
   }
   return undefined;
 }
 
 function isSettled(sql: Sql, { table }: MoveTable): boolean {
-  const open = "SELECT 1 AS found FROM shardctl_outgoing WHERE table_name = ? AND rows_verified < rows_copied LIMIT 1";
+  const open =
+    "SELECT 1 AS found FROM shardctl_outgoing WHERE table_name = ? AND rows_verified < rows_copied LIMIT 1";
   return sql.first(open, table.name) === undefined;
 }
 
-function saveProgress(sql: Sql, step: WalkStep, { table }: Walk, page: Page, unsettled: ReadonlySet<string>): void {
+function saveProgress(
+  sql: Sql,
+  step: WalkStep,
+  { table }: Walk,
+  page: Page,
+  unsettled: ReadonlySet<string>,
+): void {
   sql.run(
     "UPDATE shardctl_walk SET cursor = ?, ordinal = ordinal + ?, done = ? WHERE step = ? AND table_name = ?",
     page.cursor,
@@ -95,7 +117,13 @@ function saveProgress(sql: Sql, step: WalkStep, { table }: Walk, page: Page, uns
 
 function outgoing(sql: Sql): OutgoingCount[] {
   return sql
-    .rows<{ target: string; table_name: string; rows_copied: number; rows_verified: number; bytes_copied: number }>(
+    .rows<{
+      target: string;
+      table_name: string;
+      rows_copied: number;
+      rows_verified: number;
+      bytes_copied: number;
+    }>(
       "SELECT target, table_name, rows_copied, rows_verified, bytes_copied FROM shardctl_outgoing ORDER BY target, table_name",
     )
     .map((row) => ({
@@ -108,7 +136,13 @@ function outgoing(sql: Sql): OutgoingCount[] {
 }
 
 /** Lets the object's other calls have their turn after every page, and waits for as long as the throttle says. */
-async function pause(runtime: Runtime, rowsPerSecondMax: number | null, rows: number, startedAt: number): Promise<void> {
-  const dueMs = rowsPerSecondMax === null ? 0 : (rows / rowsPerSecondMax) * 1000 - (runtime.now() - startedAt);
+async function pause(
+  runtime: Runtime,
+  rowsPerSecondMax: number | null,
+  rows: number,
+  startedAt: number,
+): Promise<void> {
+  const dueMs =
+    rowsPerSecondMax === null ? 0 : (rows / rowsPerSecondMax) * 1000 - (runtime.now() - startedAt);
   await runtime.sleep(Math.max(0, dueMs));
 }

@@ -32,7 +32,10 @@ let isSought = store !== null;
 /**
  * Runs a routed call; what it sends until it ends, by any router of this Worker, is below `chain`.
  */
-export async function runBelow<Value>(chain: Chain, work: () => Value | Promise<Value>): Promise<Value> {
+export async function runBelow<Value>(
+  chain: Chain,
+  work: () => Value | Promise<Value>,
+): Promise<Value> {
   if (!isSought) await seek();
   if (store === null) return work();
   const context: CallContext = { chain, isOver: false };
@@ -67,12 +70,16 @@ async function seek(): Promise<void> {
 
 function builtinModule(): unknown {
   const runtime: unknown = Reflect.get(globalThis, "process");
-  const find: unknown = runtime instanceof Object ? Reflect.get(runtime, "getBuiltinModule") : undefined;
+  const find: unknown =
+    runtime instanceof Object ? Reflect.get(runtime, "getBuiltinModule") : undefined;
   return typeof find === "function" ? Reflect.apply(find, runtime, [MODULE]) : undefined;
 }
 
 function storeFrom(module: unknown): Store<CallContext> | null {
   // The namespace of a module is no instance of Object.
-  const found: unknown = typeof module === "object" && module !== null ? Reflect.get(module, "AsyncLocalStorage") : undefined;
+  const found: unknown =
+    typeof module === "object" && module !== null
+      ? Reflect.get(module, "AsyncLocalStorage")
+      : undefined;
   return typeof found === "function" ? (Reflect.construct(found, []) as Store<CallContext>) : null;
 }

@@ -36,7 +36,8 @@ export class Home {
   identify(name: string): NameVerdict {
     if (isTooLong(name)) return "tooLong";
     if (this.#binding === null) return "unprovable";
-    const leadsHere = (form: ObjectNamespace): boolean => form.idFromName(name).toString() === this.#id.toString();
+    const leadsHere = (form: ObjectNamespace): boolean =>
+      form.idFromName(name).toString() === this.#id.toString();
     // First as it was given: it may be in the jurisdiction already, and cannot be given one twice.
     const form = leadsHere(this.#binding) ? this.#binding : this.#restricted(this.#binding);
     if (form === null || !leadsHere(form)) return "other";
@@ -52,7 +53,10 @@ export class Home {
     try {
       return inJurisdictionOf(this.#id, binding);
     } catch (error) {
-      console.error(`shardctl: the binding cannot be used in jurisdiction '${this.#id.jurisdiction ?? ""}'`, error);
+      console.error(
+        `shardctl: the binding cannot be used in jurisdiction '${this.#id.jurisdiction ?? ""}'`,
+        error,
+      );
       return null;
     }
   }
@@ -67,7 +71,10 @@ export class Home {
  * The binding within the jurisdiction of an id; itself when the id has none. @throws what the
  * runtime says against the jurisdiction.
  */
-export function inJurisdictionOf(id: DurableObjectId, binding: ObjectNamespace | null): ObjectNamespace | null {
+export function inJurisdictionOf(
+  id: DurableObjectId,
+  binding: ObjectNamespace | null,
+): ObjectNamespace | null {
   if (id.jurisdiction === undefined || binding?.jurisdiction === undefined) return binding;
   return binding.jurisdiction(id.jurisdiction as never);
 }

@@ -11,7 +11,9 @@ import type { Runtime } from "../storage/storage.ts";
 
 /** An object of the namespace's own class, as its stub. */
 interface Endpoint {
-  shardctl<Request extends MemberRequest>(envelope: Envelope<Request>): Promise<ProtocolReply<ReplyTo<Request>>>;
+  shardctl<Request extends MemberRequest>(
+    envelope: Envelope<Request>,
+  ): Promise<ProtocolReply<ReplyTo<Request>>>;
 }
 
 /** Sends through a binding. A new stub for every call: a stub is dead after its object was aborted. */
@@ -38,7 +40,9 @@ export function ownNamespace(ctx: DurableObjectState, object: object): ObjectNam
   const entries: unknown = Reflect.get(ctx, "exports");
   if (!(entries instanceof Object)) return null;
   const exported: unknown = Reflect.get(entries, object.constructor.name);
-  return exported instanceof Object && "idFromName" in exported ? (exported as ObjectNamespace) : null;
+  return exported instanceof Object && "idFromName" in exported
+    ? (exported as ObjectNamespace)
+    : null;
 }
 
 export const platformRuntime: Runtime = {
@@ -55,7 +59,10 @@ export const platformRuntime: Runtime = {
 };
 
 /** The platform of a Durable Object. `binding` is the namespace of its own class; null leaves the object unable to be sharded. */
-export function durableObjectPlatform(ctx: DurableObjectState, binding: ObjectNamespace | null): HostPlatform {
+export function durableObjectPlatform(
+  ctx: DurableObjectState,
+  binding: ObjectNamespace | null,
+): HostPlatform {
   const { id, storage } = ctx;
   const home = new Home(id, binding);
   return {

@@ -6,7 +6,12 @@
  * typed by hand.
  */
 import type { Key } from "../../model/layout/key.ts";
-import type { Count, Distribution, DistributionRequest, MemberDistribution } from "../../model/live.ts";
+import type {
+  Count,
+  Distribution,
+  DistributionRequest,
+  MemberDistribution,
+} from "../../model/live.ts";
 import type { Layout } from "../../model/layout/layout.ts";
 import type { MoveRange } from "../../model/layout/move-range.ts";
 import type { OperationMode } from "../../model/operation.ts";
@@ -36,7 +41,12 @@ export type RouterRequest =
    * Admits a call to all members, and has it wait: see `Tickets`. `among`: the members that others
    * hold tickets of for it.
    */
-  | { readonly kind: "admit"; readonly epoch: number; readonly method: string; readonly among: readonly string[] }
+  | {
+      readonly kind: "admit";
+      readonly epoch: number;
+      readonly method: string;
+      readonly among: readonly string[];
+    }
   /** Gives back a ticket that is not used. */
   | { readonly kind: "dismiss"; readonly ticket: string }
   | {
@@ -46,7 +56,13 @@ export type RouterRequest =
       readonly params: readonly (string | number | null)[];
     }
   /** Where the row with this id is, by the directory. `deal` assigns an owner to an id that has none (roundRobin). */
-  | { readonly kind: "locate"; readonly epoch: number; readonly table: string; readonly id: string; readonly deal: boolean };
+  | {
+      readonly kind: "locate";
+      readonly epoch: number;
+      readonly table: string;
+      readonly id: string;
+      readonly deal: boolean;
+    };
 
 /**
  * The ways in which a call to all members runs. Both absent for every other, and unknown to
@@ -300,7 +316,11 @@ export type EngineRequest =
     }
   | { readonly kind: "count" }
   | { readonly kind: "health" }
-  | { readonly kind: "distribute"; readonly distribution: DistributionRequest; readonly sampleEvery: number };
+  | {
+      readonly kind: "distribute";
+      readonly distribution: DistributionRequest;
+      readonly sampleEvery: number;
+    };
 
 /** From a source to a target, or from a member to the root. */
 export type PeerRequest =
@@ -315,7 +335,11 @@ export type PeerRequest =
       /** Of step verify: rows that were displaced, which must not displace what was compared before them. */
       readonly repairs?: boolean;
     } & OfOperation)
-  | ({ readonly kind: "check"; readonly source: string; readonly parts: readonly CheckPart[] } & OfOperation)
+  | ({
+      readonly kind: "check";
+      readonly source: string;
+      readonly parts: readonly CheckPart[];
+    } & OfOperation)
   | ({
       readonly kind: "stagedKeys";
       readonly source: string;
@@ -324,9 +348,15 @@ export type PeerRequest =
       readonly after: string | null;
     } & OfOperation)
   /** A fenced member asks the root what became of the operation; also wakes the root's driver. */
-  | ({ readonly kind: "resolve"; readonly attempt: number; readonly epoch?: number } & OfOperation & FromMember);
+  | ({ readonly kind: "resolve"; readonly attempt: number; readonly epoch?: number } & OfOperation &
+      FromMember);
 
-export type MemberRequest = ControlRequest | RouterRequest | DirectoryRequest | EngineRequest | PeerRequest;
+export type MemberRequest =
+  | ControlRequest
+  | RouterRequest
+  | DirectoryRequest
+  | EngineRequest
+  | PeerRequest;
 export type MessageKind = MemberRequest["kind"];
 
 /** The message of a kind. */
@@ -375,7 +405,9 @@ export interface Replies extends Omit<ControlReplies, "distribute"> {
 }
 
 /** The answer to one message. */
-export type ReplyTo<Request extends MemberRequest> = Request extends { readonly sampleEvery: number }
+export type ReplyTo<Request extends MemberRequest> = Request extends {
+  readonly sampleEvery: number;
+}
   ? DistributeReply
   : Request extends { readonly kind: "distribute" }
     ? Distribution

@@ -12,6 +12,9 @@ export class RefusedError extends Error {
 }
 
 /** The exception of a refusal; its kind says whether asking again helps. */
-export function refused(kind: Exclude<ProtocolFailure["kind"], "fault">, message: string): RefusedError {
+export function refused(
+  kind: Exclude<ProtocolFailure["kind"], "fault">,
+  message: string,
+): RefusedError {
   return new RefusedError(refusal(kind, message));
 }

@@ -2,7 +2,12 @@
 import type { Runtime } from "../storage/storage.ts";
 
 /** The value of `work`, or a rejection when it takes longer than `timeoutMs`. The work itself is not stopped: its answer is ignored. */
-export async function within<Value>(runtime: Runtime, work: Promise<Value>, timeoutMs: number, who: string): Promise<Value> {
+export async function within<Value>(
+  runtime: Runtime,
+  work: Promise<Value>,
+  timeoutMs: number,
+  who: string,
+): Promise<Value> {
   const answered = new AbortController();
   const late = runtime.sleep(timeoutMs, answered.signal).then((): never => {
     throw new Error(`${who} did not answer within ${timeoutMs} ms`);

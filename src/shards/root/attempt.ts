@@ -69,7 +69,8 @@ export class FenceAttempt {
       if (left > 0) return left;
       throw new Error(`the fence would stand for more than ${mostMs} ms`);
     };
-    const ask: Ask = async (member, request) => within(context.runtime, context.ask(member, request), leftMs(), member);
+    const ask: Ask = async (member, request) =>
+      within(context.runtime, context.ask(member, request), leftMs(), member);
     return { ...context, ask, leftMs };
   }
 
@@ -78,11 +79,18 @@ export class FenceAttempt {
    * The failures of the step count on. What callers have waited is noted also where the operation
    * has moved on meanwhile. @throws Superseded then.
    */
-  async giveUp(failures: Pick<OperationRecord, "retries" | "duplicateTries" | "busyTries"> = this.record): Promise<void> {
+  async giveUp(
+    failures: Pick<OperationRecord, "retries" | "duplicateTries" | "busyTries"> = this.record,
+  ): Promise<void> {
     const { retries, duplicateTries = 0, busyTries = 0 } = failures;
     this.#noteWait();
     const over = { attempt: this.record.attempt + 1, liftsFences: true };
-    this.record = proceed(this.context, this.record, { ...over, retries, duplicateTries, busyTries });
+    this.record = proceed(this.context, this.record, {
+      ...over,
+      retries,
+      duplicateTries,
+      busyTries,
+    });
     this.record = await liftFences(this.context, this.record, this.members);
   }
 
@@ -94,7 +102,10 @@ export class FenceAttempt {
     const current = journal.running();
     if (current?.id !== this.record.id || waitedMs === 0) return;
     const givenUpMs = (current.givenUpMs ?? 0) + waitedMs;
-    save(this.context, current, { givenUpMs, writePauseMs: addPause(current.writePauseMs, givenUpMs) });
+    save(this.context, current, {
+      givenUpMs,
+      writePauseMs: addPause(current.writePauseMs, givenUpMs),
+    });
   }
 }
 
@@ -114,6 +125,8 @@ export async function liftFences(
   members: readonly string[] = participants(record),
 ): Promise<OperationRecord> {
   const { id: operation, attempt } = record;
-  await each(members, (member) => context.ask(member, { kind: "unfence", operation, attempt: attempt - 1 }));
+  await each(members, (member) =>
+    context.ask(member, { kind: "unfence", operation, attempt: attempt - 1 }),
+  );
   return save(context, requireCurrent(context, record), { liftsFences: false });
 }

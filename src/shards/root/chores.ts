@@ -24,7 +24,12 @@ export async function doChores(context: DriverContext): Promise<void> {
   await each(due.slice(0, FAN_OUT_MAX), async (chore) => {
     const { member, kind, operation } = chore;
     try {
-      await within(runtime, context.ask(member, { kind, operation, epoch, layout }), CHORE_MS_MAX, member);
+      await within(
+        runtime,
+        context.ask(member, { kind, operation, epoch, layout }),
+        CHORE_MS_MAX,
+        member,
+      );
       sql.transaction(() => journal.dropChore(chore));
     } catch (error) {
       if (isPointless(context, chore, error)) {
@@ -32,7 +37,11 @@ export async function doChores(context: DriverContext): Promise<void> {
         return;
       }
       // Not an error of its own: the member is asked again, less and less often.
-      journal.putChore({ ...chore, tries: chore.tries + 1, dueAt: runtime.now() + backoffMs(chore.tries + 1) });
+      journal.putChore({
+        ...chore,
+        tries: chore.tries + 1,
+        dueAt: runtime.now() + backoffMs(chore.tries + 1),
+      });
     }
   });
 }
@@ -42,9 +51,16 @@ export async function doChores(context: DriverContext): Promise<void> {
  * lets go: nothing was begun there, and what may still be on its way has come. Its next operation
  * clears what is left. Also for one to be emptied that has lost its storage.
  */
-function isPointless({ journal }: DriverContext, { kind, member, operation, tries }: Chore, error: unknown): boolean {
+function isPointless(
+  { journal }: DriverContext,
+  { kind, member, operation, tries }: Chore,
+  error: unknown,
+): boolean {
   if (kind === "empty" && error instanceof EngineFault && error.kind === "outOfStep") return true;
   if (kind !== "abandon" || tries < FULL_TRIES_MAX) return false;
   if (!(error instanceof EngineFault) || error.kind !== "storageFull") return false;
-  return !journal.registry().layout.members.includes(member) && !journal.find(operation)?.from.members.includes(member);
+  return (
+    !journal.registry().layout.members.includes(member) &&
+    !journal.find(operation)?.from.members.includes(member)
+  );
 }

@@ -27,9 +27,24 @@ export async function cleanUp(context: DriverContext, record: OperationRecord): 
     const current = requireCurrent(context, record);
     spendReserve(sql);
     // First of all: the record gives the room back that it had to grow, and the waves give theirs.
-    const fault = record.fault && { ...record.fault, message: withOutcome(record.fault.message, record) };
-    const ended = save(context, current, { state: endedState(fault), fault, finishedAt: now, lastError: null });
-    for (const member of silent) journal.putChore({ member, kind, operation: record.id, dueAt: now + BACKOFF_MS_MIN, tries: 0 });
+    const fault = record.fault && {
+      ...record.fault,
+      message: withOutcome(record.fault.message, record),
+    };
+    const ended = save(context, current, {
+      state: endedState(fault),
+      fault,
+      finishedAt: now,
+      lastError: null,
+    });
+    for (const member of silent)
+      journal.putChore({
+        member,
+        kind,
+        operation: record.id,
+        dueAt: now + BACKOFF_MS_MIN,
+        tries: 0,
+      });
     const retired = record.from.members.filter((member) => !layout.members.includes(member));
     if (kind === "finish") {
       for (const member of retired) {
@@ -73,7 +88,9 @@ async function hearAll(context: DriverContext, record: OperationRecord): Promise
 function withOutcome(message: string, { wavesDone, waveCount, epoch }: OperationRecord): string {
   if (wavesDone === 0) return message;
   const outcome = `${wavesDone} of ${waveCount} waves are cut over, and the layout is valid at epoch ${epoch}`;
-  return NOTHING_CHANGED.test(message) ? message.replace(NOTHING_CHANGED, outcome) : `${message}. ${outcome}`;
+  return NOTHING_CHANGED.test(message)
+    ? message.replace(NOTHING_CHANGED, outcome)
+    : `${message}. ${outcome}`;
 }
 
 const NOTHING_CHANGED = /nothing was changed/i;

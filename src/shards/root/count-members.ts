@@ -28,8 +28,11 @@ export interface MemberCount {
 export async function countMember({ ask, runtime }: Asking, member: string): Promise<MemberCount> {
   const startedAt = runtime.now();
   try {
-    const { tables, undeclared, library, schema, storage, trouble } = await ask(member, { kind: "count" });
-    const sum = (count: (table: TableCount) => number): number => tables.reduce((total, table) => total + count(table), 0);
+    const { tables, undeclared, library, schema, storage, trouble } = await ask(member, {
+      kind: "count",
+    });
+    const sum = (count: (table: TableCount) => number): number =>
+      tables.reduce((total, table) => total + count(table), 0);
     const rows = sum((table) => table.rows);
     const bytes = sum((table) => table.bytes);
     return {
@@ -62,7 +65,10 @@ export async function countMember({ ask, runtime }: Asking, member: string): Pro
 }
 
 /** Why an object that is no member serves nothing until it is repaired; silence says nothing. */
-export async function askTrouble({ ask, runtime }: Asking, member: string): Promise<Trouble | undefined> {
+export async function askTrouble(
+  { ask, runtime }: Asking,
+  member: string,
+): Promise<Trouble | undefined> {
   try {
     return (await ask(member, { kind: "health" })).trouble;
   } catch (error) {
@@ -83,10 +89,15 @@ export async function distributeOverMembers(
   distribution: DistributionRequest,
 ): Promise<Distribution> {
   const counts = await Promise.all(members.map((member) => ask(member, { kind: "count" })));
-  const rows = counts.flatMap((count) => count.tables).reduce((total, table) => total + table.rows, 0);
+  const rows = counts
+    .flatMap((count) => count.tables)
+    .reduce((total, table) => total + table.rows, 0);
   const sampleEvery = Math.max(1, Math.ceil(rows / SAMPLE_FREE_ROWS));
-  const replies = await Promise.all(members.map((member) => ask(member, { kind: "distribute", distribution, sampleEvery })));
-  const sum = (count: (reply: DistributeReply) => number): number => replies.reduce((total, reply) => total + count(reply), 0);
+  const replies = await Promise.all(
+    members.map((member) => ask(member, { kind: "distribute", distribution, sampleEvery })),
+  );
+  const sum = (count: (reply: DistributeReply) => number): number =>
+    replies.reduce((total, reply) => total + count(reply), 0);
   return {
     request: distribution,
     rows: sum((reply) => reply.rows),

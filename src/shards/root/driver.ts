@@ -38,7 +38,8 @@ export async function drive(context: DriverContext, budgetMs: number): Promise<v
   for (;;) {
     const record = journal.running();
     if (!record || record.notBefore > runtime.now()) return;
-    const overrunMs = record.step === "activate" ? Infinity : record.step === "fence" ? OVERRUN_MS_MAX : 0;
+    const overrunMs =
+      record.step === "activate" ? Infinity : record.step === "fence" ? OVERRUN_MS_MAX : 0;
     if (runtime.now() - startedAt >= budgetMs + overrunMs) return;
     try {
       await advance(context, record);

@@ -51,31 +51,51 @@ export function isConclusive(error: unknown): boolean {
  */
 function waitOf(error: unknown): OperationWait | null {
   if (error instanceof Waiting) return { kind: error.what, message: error.message };
-  const isVersion = error instanceof RefusedError && (error.reason.kind === "protocol" || error.reason.kind === "newerSchema");
+  const isVersion =
+    error instanceof RefusedError &&
+    (error.reason.kind === "protocol" || error.reason.kind === "newerSchema");
   return isVersion ? { kind: "mixedVersions", message: error.message } : null;
 }
 
-export function recordFailure(context: DriverContext, before: OperationRecord, thrown: unknown): void {
+export function recordFailure(
+  context: DriverContext,
+  before: OperationRecord,
+  thrown: unknown,
+): void {
   const { journal, runtime } = context;
   const record = journal.running();
   if (!record || record.id !== before.id) return;
   const isOwn = isFull(thrown) && !(thrown instanceof EngineFault);
   const error = isOwn ? fullFault("The root", thrown, isOpen(record)) : thrown;
-  if (isOpen(record) && isTablesChanged(error)) return prepareAgain(context, record, messageOf(error));
+  if (isOpen(record) && isTablesChanged(error))
+    return prepareAgain(context, record, messageOf(error));
   const retries = record.retries + 1;
   const waitsFor = waitOf(error);
   if (isOpen(record) && waitsFor !== null) {
     if (isHopeless(record, waitsFor, runtime.now())) {
-      end(context, record, { retries, fault: { kind: "schema", message: `${waitsFor.message}. Nothing was changed` } });
+      end(context, record, {
+        retries,
+        fault: { kind: "schema", message: `${waitsFor.message}. Nothing was changed` },
+      });
       return;
     }
-    save(context, record, { retries, waitsFor, lastError: waitsFor.message, notBefore: runtime.now() + backoffMs(retries) });
+    save(context, record, {
+      retries,
+      waitsFor,
+      lastError: waitsFor.message,
+      notBefore: runtime.now() + backoffMs(retries),
+    });
     return;
   }
   if (isTooWide(record, error)) {
     // The rows of fewer waves are held twice: before the operation ends for want of room, each is
     // cut over alone.
-    save(context, record, { waveSpan: 1, retries, lastError: messageOf(error), notBefore: runtime.now() + BACKOFF_MS_MIN });
+    save(context, record, {
+      waveSpan: 1,
+      retries,
+      lastError: messageOf(error),
+      notBefore: runtime.now() + BACKOFF_MS_MIN,
+    });
     return;
   }
   const failed = {
@@ -124,10 +144,19 @@ export function end(
   record: OperationRecord,
   change: Partial<OperationRecord> & { readonly fault: OperationFault },
 ): OperationRecord {
-  return save(context, record, { ...change, step: "cleanUp", attempt: record.attempt + 1, paused: null, notBefore: 0 });
+  return save(context, record, {
+    ...change,
+    step: "cleanUp",
+    attempt: record.attempt + 1,
+    paused: null,
+    notBefore: 0,
+  });
 }
 
-function countDuplicate({ duplicateTries = 0 }: OperationRecord, error: unknown): Partial<OperationRecord> {
+function countDuplicate(
+  { duplicateTries = 0 }: OperationRecord,
+  error: unknown,
+): Partial<OperationRecord> {
   return { duplicateTries: duplicateTries + 1, duplicateFound: messageOf(error) };
 }
 
@@ -141,7 +170,10 @@ function faultOf(error: unknown, retries: number): OperationFault | null {
   if (isDuplicate(error)) return null;
   if (error instanceof EngineFault) return { kind: error.kind, message: error.message };
   if (retries > RETRIES_MAX)
-    return { kind: "unreachable", message: `Gave up after ${retries} tries: ${messageOf(error)}. Nothing was changed` };
+    return {
+      kind: "unreachable",
+      message: `Gave up after ${retries} tries: ${messageOf(error)}. Nothing was changed`,
+    };
   return null;
 }
 
@@ -149,13 +181,23 @@ function faultOf(error: unknown, retries: number): OperationFault | null {
  * True when tables stay different for longer than a rollout takes, as after one that was rolled
  * back.
  */
-function isHopeless({ preparingSince, startedAt }: OperationRecord, { kind }: OperationWait, now: number): boolean {
+function isHopeless(
+  { preparingSince, startedAt }: OperationRecord,
+  { kind }: OperationWait,
+  now: number,
+): boolean {
   return kind === "tablesDiffer" && now - (preparingSince ?? startedAt) >= DIFFER_MS_MAX;
 }
 
 /** True when a promotion of several waves at once had no room. */
 function isTooWide({ step, mode, waveSpan }: OperationRecord, error: unknown): boolean {
-  return step === "fence" && mode === "shift" && waveSpan > 1 && error instanceof EngineFault && error.kind === "storageFull";
+  return (
+    step === "fence" &&
+    mode === "shift" &&
+    waveSpan > 1 &&
+    error instanceof EngineFault &&
+    error.kind === "storageFull"
+  );
 }
 
 function isTablesChanged(error: unknown): boolean {

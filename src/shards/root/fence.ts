@@ -32,7 +32,10 @@ import {
  * epoch in the turn in which the last answer counts. Rule "fence-attempts": only answers to the
  * attempt that the journal holds count.
  */
-export async function fenceAndCutOver(context: DriverContext, record: OperationRecord): Promise<void> {
+export async function fenceAndCutOver(
+  context: DriverContext,
+  record: OperationRecord,
+): Promise<void> {
   if (record.fault !== null) {
     proceed(context, record, { step: "cleanUp", attempt: record.attempt + 1 });
     return;
@@ -42,7 +45,10 @@ export async function fenceAndCutOver(context: DriverContext, record: OperationR
   // In a shift the targets serve too: nobody may see, nor get in the way of, what they promote
   // before the cutover.
   const targets = targetsOf(wave);
-  const members = record.mode === "swap" ? record.from.members : [...new Set([...sourcesOf(wave), ...targets])].toSorted();
+  const members =
+    record.mode === "swap"
+      ? record.from.members
+      : [...new Set([...sourcesOf(wave), ...targets])].toSorted();
   const attempt = new FenceAttempt(context, record, members);
   try {
     // What the commit and the end of the operation write must have room, also on a root that is no
@@ -60,7 +66,9 @@ export async function fenceAndCutOver(context: DriverContext, record: OperationR
     await attempt.giveUp();
     if (error instanceof StillBusy && isWide) return narrowWaves(context, attempt.record, error);
     if (isConclusive(error)) throw error;
-    throw new Error(`The fence could not be closed (attempt ${number}): ${messageOf(error)}`, { cause: error });
+    throw new Error(`The fence could not be closed (attempt ${number}): ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -75,18 +83,29 @@ function narrowWaves(context: DriverContext, record: OperationRecord, busy: Stil
     const waves = packByPairs(journal.waves(record.id, record.wavesDone, -1));
     journal.replaceWaves(record.id, record.wavesDone, waves);
     const change = { isNarrow: true, waveSpan: 1, waveCount: record.wavesDone + waves.length };
-    save(context, current, { ...change, notBefore: runtime.now() + busy.pauseMs, lastError: busy.message });
+    save(context, current, {
+      ...change,
+      notBefore: runtime.now() + busy.pauseMs,
+      lastError: busy.message,
+    });
   });
 }
 
 /** The point of no return: one transaction on the root. */
-export function cutOver(context: DriverContext, record: OperationRecord, wave: Wave, fencedAt: number): void {
+export function cutOver(
+  context: DriverContext,
+  record: OperationRecord,
+  wave: Wave,
+  fencedAt: number,
+): void {
   const { sql, journal, runtime } = context;
   sql.transaction(() => {
     requireCurrent(context, record);
     const before = journal.registry();
     if (before.epoch !== record.epoch)
-      throw new Error(`The registry is at epoch ${before.epoch}, operation ${record.id} expected ${record.epoch}`);
+      throw new Error(
+        `The registry is at epoch ${before.epoch}, operation ${record.id} expected ${record.epoch}`,
+      );
     spendReserve(sql);
     const layout = isLastWave(record) ? record.to : layoutAfter(before.layout, wave);
     const epoch = record.epoch + 1;
@@ -110,7 +129,13 @@ export async function activate(context: DriverContext, record: OperationRecord):
   for (const members of [targets, others]) {
     await each(members, (member) => {
       const [incoming, outgoing] = [incomingOf(wave, member), outgoingOf(wave, member)];
-      const activation = { epoch, layout, incoming, outgoing, ...(record.isPromoted ? { attempt: record.attempt } : {}) };
+      const activation = {
+        epoch,
+        layout,
+        incoming,
+        outgoing,
+        ...(record.isPromoted ? { attempt: record.attempt } : {}),
+      };
       return context.ask(member, { kind: "activate", operation: record.id, activation });
     });
   }
@@ -133,8 +158,12 @@ export function isLastWave({ wavesDone, waveSpan, waveCount }: OperationRecord):
 }
 
 /** The waves that are cut over together next. */
-export function waveInWork({ journal }: DriverContext, { id, wavesDone, waveSpan }: OperationRecord): Wave {
+export function waveInWork(
+  { journal }: DriverContext,
+  { id, wavesDone, waveSpan }: OperationRecord,
+): Wave {
   const waves = journal.waves(id, wavesDone, waveSpan);
-  if (waves.length === 0) throw new Error(`Wave ${wavesDone} of operation ${id} is not in the journal`);
+  if (waves.length === 0)
+    throw new Error(`Wave ${wavesDone} of operation ${id} is not in the journal`);
   return joinWaves(waves);
 }

@@ -76,7 +76,10 @@ function paddedRecord(record: OperationRecord): string {
   if (record.state !== "running") return text;
   const { from, to } = record;
   const sources = from.members.reduce((room, member) => room + member.length + SOURCE_ROOM, 0);
-  const bookmarks = participants(record).reduce((room, member) => room + member.length + BOOKMARK_ROOM, 0);
+  const bookmarks = participants(record).reduce(
+    (room, member) => room + member.length + BOOKMARK_ROOM,
+    0,
+  );
   return text.padEnd(JSON.stringify([from, to]).length + sources + bookmarks + RECORD_ROOM);
 }
 
@@ -106,13 +109,20 @@ export class Journal {
         )
       : undefined;
     if (!row) return { epoch: 0, layout: unshardedLayout(this.#namespace, 0), committedAt: 0 };
-    return { epoch: row.epoch, layout: JSON.parse(row.layout) as Layout, committedAt: row.committed_at };
+    return {
+      epoch: row.epoch,
+      layout: JSON.parse(row.layout) as Layout,
+      committedAt: row.committed_at,
+    };
   }
 
   /** The epoch of the live layout, without the layout. */
   epoch(): number {
     if (!hasSchema(this.#sql)) return 0;
-    return this.#sql.first<{ epoch: number | null }>("SELECT max(epoch) AS epoch FROM shardctl_registry")?.epoch ?? 0;
+    return (
+      this.#sql.first<{ epoch: number | null }>("SELECT max(epoch) AS epoch FROM shardctl_registry")
+        ?.epoch ?? 0
+    );
   }
 
   /** The cutover. Call in the transaction that also moves the operation on. */
@@ -148,13 +158,19 @@ export class Journal {
 
   nextId(): number {
     if (!hasSchema(this.#sql)) return 1;
-    const newest = this.#sql.first<{ id: number | null }>("SELECT max(id) AS id FROM shardctl_operations")?.id ?? 0;
+    const newest =
+      this.#sql.first<{ id: number | null }>("SELECT max(id) AS id FROM shardctl_operations")?.id ??
+      0;
     return Math.max(newest, readMeta<number>(this.#sql, NUMBERS_USED) ?? 0) + 1;
   }
 
   /** Never gives these numbers to an operation again: a journal that was lost has. */
   skipTo(operation: number): void {
-    writeMeta(this.#sql, NUMBERS_USED, Math.max(operation, readMeta<number>(this.#sql, NUMBERS_USED) ?? 0));
+    writeMeta(
+      this.#sql,
+      NUMBERS_USED,
+      Math.max(operation, readMeta<number>(this.#sql, NUMBERS_USED) ?? 0),
+    );
   }
 
   insert(record: OperationRecord): void {
@@ -165,7 +181,10 @@ export class Journal {
       record.state,
       paddedRecord(record),
     );
-    this.#sql.run("DELETE FROM shardctl_operations WHERE state <> 'running' AND id <= ?", record.id - HISTORY_MAX);
+    this.#sql.run(
+      "DELETE FROM shardctl_operations WHERE state <> 'running' AND id <= ?",
+      record.id - HISTORY_MAX,
+    );
     this.#dropBeyond(HISTORY_BYTES_MAX);
   }
 
@@ -177,7 +196,8 @@ export class Journal {
       paddedRecord(record),
       record.id,
     );
-    if (record.state !== "running") this.#sql.run("DELETE FROM shardctl_waves WHERE operation = ?", record.id);
+    if (record.state !== "running")
+      this.#sql.run("DELETE FROM shardctl_waves WHERE operation = ?", record.id);
   }
 
   /** Stores what each wave of an operation holds, a row for each. Call in the transaction that also stores their number. */
@@ -246,7 +266,12 @@ export class Journal {
   }
 
   dropChore({ member, kind, operation }: Chore): void {
-    this.#sql.run("DELETE FROM shardctl_chores WHERE member = ? AND kind = ? AND operation = ?", member, kind, operation);
+    this.#sql.run(
+      "DELETE FROM shardctl_chores WHERE member = ? AND kind = ? AND operation = ?",
+      member,
+      kind,
+      operation,
+    );
   }
 
   addEvent(
@@ -274,7 +299,14 @@ export class Journal {
   events(limit: number): StoredEvent[] {
     if (!hasSchema(this.#sql)) return [];
     return this.#sql
-      .rows<{ id: number; type: string; correlation_id: string; operation: number | null; at: number; detail: string }>(
+      .rows<{
+        id: number;
+        type: string;
+        correlation_id: string;
+        operation: number | null;
+        at: number;
+        detail: string;
+      }>(
         "SELECT id, type, correlation_id, operation, at, detail FROM shardctl_events ORDER BY id DESC LIMIT ?",
         limit,
       )
@@ -305,7 +337,10 @@ export class Journal {
   #read(where: string, ...bindings: (string | number)[]): OperationRecord[] {
     if (!hasSchema(this.#sql)) return [];
     return this.#sql
-      .rows<{ record: string }>(`SELECT record FROM shardctl_operations WHERE ${where}`, ...bindings)
+      .rows<{ record: string }>(
+        `SELECT record FROM shardctl_operations WHERE ${where}`,
+        ...bindings,
+      )
       .map((row) => JSON.parse(row.record) as OperationRecord);
   }
 }

@@ -25,7 +25,10 @@ import { type Fenced, raiseFence } from "./raise-fence.ts";
 import { NO_WAVE } from "./waves.ts";
 
 /** Ends the operation if ids stand twice; else goes on, in step fence by cutting over: the fence is closed already. */
-export async function judgeDuplicates(context: DriverContext, record: OperationRecord): Promise<void> {
+export async function judgeDuplicates(
+  context: DriverContext,
+  record: OperationRecord,
+): Promise<void> {
   // Rows change places between any two sources; in a shift the targets have rows of their own as well.
   const members = record.mode === "swap" ? record.from.members : participants(record);
   const wave = record.step === "fence" ? waveInWork(context, record) : NO_WAVE;
@@ -48,16 +51,23 @@ export async function judgeDuplicates(context: DriverContext, record: OperationR
     await attempt.giveUp({ ...record, duplicateTries: DUPLICATE_TRIES_MAX });
     if (isConclusive(error)) throw error;
     const found = record.duplicateFound ?? "Ids were found twice";
-    throw new Error(`${found}. Whether they stand twice could not be judged behind a fence yet: ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw new Error(
+      `${found}. Whether they stand twice could not be judged behind a fence yet: ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
   await attempt.giveUp({ retries: 0, duplicateTries: 0 });
 }
 
 /** True when it is the targets' check before the fence that finds ids twice. */
 function settlesTargets({ step, mode, sources }: OperationRecord): boolean {
-  return step === "verify" && mode === "swap" && Object.values(sources).every(({ isVerified }) => isVerified);
+  return (
+    step === "verify" &&
+    mode === "swap" &&
+    Object.values(sources).every(({ isVerified }) => isVerified)
+  );
 }
 
 /** Both rounds. @throws EngineFault `duplicateId` when a row has a rival in the second. */
@@ -73,7 +83,9 @@ async function closeFence(attempt: FenceAttempt): Promise<Fenced> {
     step === "copy" ? isCopied : isVerified;
   const open = Object.entries(sources).filter(([, source]) => !isDone(source));
   // One page each: the one that was found twice is the next of its source. Their counts come with the next slice.
-  await each(open, ([source]) => fenced.ask(source, { kind: step, operation, budgetMs: 0, round: attempt.record.round ?? 0 }));
+  await each(open, ([source]) =>
+    fenced.ask(source, { kind: step, operation, budgetMs: 0, round: attempt.record.round ?? 0 }),
+  );
   return fenced;
 }
 

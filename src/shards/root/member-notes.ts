@@ -22,10 +22,16 @@ interface Note {
 }
 
 /** The same statuses, those that did not answer with what they last said. */
-export function noteMembers(sql: Sql, statuses: readonly MemberStatus[], now: number): MemberStatus[] {
+export function noteMembers(
+  sql: Sql,
+  statuses: readonly MemberStatus[],
+  now: number,
+): MemberStatus[] {
   if (!hasSchema(sql)) return [...statuses];
   const notes = readNotes(sql);
-  const said = statuses.filter(({ healthy }) => healthy).map((status) => ({ name: status.name, facts: factsOf(status) }));
+  const said = statuses
+    .filter(({ healthy }) => healthy)
+    .map((status) => ({ name: status.name, facts: factsOf(status) }));
   const news = said.filter(({ name, facts }) => isNews(notes.get(name), facts, now));
   const gone = [...notes.keys()].filter((name) => !statuses.some((status) => status.name === name));
   if (news.length > 0 || gone.length > 0) write(sql, news, gone, now);
@@ -58,7 +64,12 @@ function readNotes(sql: Sql): Map<string, Note> {
   );
 }
 
-function write(sql: Sql, news: readonly { name: string; facts: MemberFacts }[], gone: readonly string[], now: number): void {
+function write(
+  sql: Sql,
+  news: readonly { name: string; facts: MemberFacts }[],
+  gone: readonly string[],
+  now: number,
+): void {
   try {
     // Each row for itself: what one turn writes is durable together anyway.
     for (const name of gone) sql.run("DELETE FROM shardctl_members WHERE name = ?", name);

@@ -3,7 +3,12 @@
  *
  * Stored as JSON in the journal: records of earlier versions may lack what came later, and a change of shape is a migration.
  */
-import type { OperationFault, OperationPolicy, OperationState, OperationStatus } from "../../model/operation.ts";
+import type {
+  OperationFault,
+  OperationPolicy,
+  OperationState,
+  OperationStatus,
+} from "../../model/operation.ts";
 
 /** A wave of the full size is cut into this many, so that it can be made smaller. */
 export const WAVE_SPAN_MAX = 4;
@@ -68,7 +73,16 @@ export interface OperationRecord extends Omit<
 /** The part of a record that is the same for every operation at its beginning. */
 type Beginning = Omit<
   OperationRecord,
-  "kind" | "mode" | "from" | "to" | "epochFrom" | "epoch" | "policy" | "correlationId" | "requestedBy" | "refuseEmpty"
+  | "kind"
+  | "mode"
+  | "from"
+  | "to"
+  | "epochFrom"
+  | "epoch"
+  | "policy"
+  | "correlationId"
+  | "requestedBy"
+  | "refuseEmpty"
 >;
 
 /** Begins the record of an operation. */
@@ -107,12 +121,29 @@ export interface SourceProgress {
 
 /** The record as the world sees it. */
 export function operationStatus(namespace: string, record: OperationRecord): OperationStatus {
-  const { id, kind, mode, state, step, from, to, epochFrom, epoch, correlationId, requestedBy } = record;
-  const { startedAt, updatedAt, finishedAt, fault, lastError, retries, rowsTotal, sources, waveCount, wavesDone } = record;
+  const { id, kind, mode, state, step, from, to, epochFrom, epoch, correlationId, requestedBy } =
+    record;
+  const {
+    startedAt,
+    updatedAt,
+    finishedAt,
+    fault,
+    lastError,
+    retries,
+    rowsTotal,
+    sources,
+    waveCount,
+    wavesDone,
+  } = record;
   // Records of operations that ended before there were pauses lack both.
-  const { paused = null, writePauseMs = null, waitsFor = null } = record as Partial<OperationRecord>;
+  const {
+    paused = null,
+    writePauseMs = null,
+    waitsFor = null,
+  } = record as Partial<OperationRecord>;
   const progress = Object.values(sources);
-  const sum = (count: (source: SourceProgress) => number): number => progress.reduce((total, source) => total + count(source), 0);
+  const sum = (count: (source: SourceProgress) => number): number =>
+    progress.reduce((total, source) => total + count(source), 0);
   const isShift = record.mode === "shift";
   return {
     id,
@@ -143,7 +174,11 @@ export function operationStatus(namespace: string, record: OperationRecord): Ope
     writePauseMs,
     waitsFor,
     ...(record.bookmarks === undefined ? {} : { bookmarks: record.bookmarks }),
-    sources: Object.entries(sources).map(([member, { rowsCopied, rowsVerified }]) => ({ member, rowsCopied, rowsVerified })),
+    sources: Object.entries(sources).map(([member, { rowsCopied, rowsVerified }]) => ({
+      member,
+      rowsCopied,
+      rowsVerified,
+    })),
   };
 }
 

@@ -45,7 +45,13 @@ export function requestPause(
 /** Lets the operation go on, with all its tries. */
 export function requestResume(context: DriverContext, record: OperationRecord): OperationRecord {
   if (!record.paused) return record;
-  return save(context, record, { paused: null, retries: 0, duplicateTries: 0, busyTries: 0, notBefore: 0 });
+  return save(context, record, {
+    paused: null,
+    retries: 0,
+    duplicateTries: 0,
+    busyTries: 0,
+    notBefore: 0,
+  });
 }
 
 /** One turn of a paused operation. */
@@ -55,5 +61,9 @@ export async function keepPaused(context: DriverContext, record: OperationRecord
   const current = requireCurrent(context, record);
   // Resumed meanwhile: no time is lost.
   if (!current.paused) return;
-  save(context, current, { retries: 0, lastError: null, notBefore: context.runtime.now() + PAUSED_DRAIN_MS });
+  save(context, current, {
+    retries: 0,
+    lastError: null,
+    notBefore: context.runtime.now() + PAUSED_DRAIN_MS,
+  });
 }

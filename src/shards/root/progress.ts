@@ -18,7 +18,11 @@ export interface DriverContext {
   readonly journal: Journal;
   readonly ask: Ask;
   /** Stores an event and hands it to the user's callback. */
-  readonly emit: (type: string, record: OperationRecord, detail: Readonly<Record<string, unknown>>) => void;
+  readonly emit: (
+    type: string,
+    record: OperationRecord,
+    detail: Readonly<Record<string, unknown>>,
+  ) => void;
   /** An epoch was committed; called in its transaction. */
   readonly committed: () => void;
   /** The record has changed: wake who waits for it. */
@@ -29,7 +33,11 @@ export interface DriverContext {
 export class Superseded extends Error {}
 
 /** Moves the operation on, if it still is what the caller began with; its failures are forgotten. */
-export function proceed(context: DriverContext, record: OperationRecord, change: Partial<OperationRecord>): OperationRecord {
+export function proceed(
+  context: DriverContext,
+  record: OperationRecord,
+  change: Partial<OperationRecord>,
+): OperationRecord {
   return save(context, requireCurrent(context, record), {
     retries: 0,
     duplicateTries: 0,
@@ -40,8 +48,16 @@ export function proceed(context: DriverContext, record: OperationRecord, change:
   });
 }
 
-export function save(context: DriverContext, record: OperationRecord, change: Partial<OperationRecord>): OperationRecord {
-  const next: OperationRecord = { ...record, ...shortened(change), updatedAt: context.runtime.now() };
+export function save(
+  context: DriverContext,
+  record: OperationRecord,
+  change: Partial<OperationRecord>,
+): OperationRecord {
+  const next: OperationRecord = {
+    ...record,
+    ...shortened(change),
+    updatedAt: context.runtime.now(),
+  };
   context.journal.update(next);
   context.changed();
   return next;
@@ -71,6 +87,9 @@ export function requireCurrent(context: DriverContext, record: OperationRecord):
     current.step === record.step &&
     current.attempt === record.attempt &&
     current.wavesDone === record.wavesDone;
-  if (!isSame) throw new Superseded(`Operation ${record.id} has moved on from step ${record.step satisfies Step}`);
+  if (!isSame)
+    throw new Superseded(
+      `Operation ${record.id} has moved on from step ${record.step satisfies Step}`,
+    );
   return current;
 }

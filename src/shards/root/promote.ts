@@ -24,7 +24,10 @@ export async function promote(context: Fenced, record: OperationRecord, wave: Wa
   const { id: operation, attempt } = record;
   // A source of either mode that has written since it said that it is drained, as a constructor
   // may, says so now.
-  const promotes = record.mode === "swap" ? record.from.members : [...new Set([...targetsOf(wave), ...sourcesOf(wave)])];
+  const promotes =
+    record.mode === "swap"
+      ? record.from.members
+      : [...new Set([...targetsOf(wave), ...sourcesOf(wave)])];
   const check = record.mode === "swap" ? checkTargets(context, record, context) : undefined;
   await Promise.all([check, askToPromote(context, promotes.toSorted(), operation, attempt, wave)]);
 }
@@ -66,7 +69,10 @@ export async function checkTargets(
  * Has the targets of a swap check what points at what, before the fence. A row may have come whose
  * parent is still in the log, so only what dangles after several drains is a fault.
  */
-export async function settleTargets(context: DriverContext, record: OperationRecord): Promise<void> {
+export async function settleTargets(
+  context: DriverContext,
+  record: OperationRecord,
+): Promise<void> {
   for (let tries = 1; ; tries++) {
     await drainAll(context, record);
     try {

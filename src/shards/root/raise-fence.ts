@@ -80,12 +80,16 @@ export interface RaiseOptions {
  * @throws StillBusy when calls ran on in every round, and Error when it could not be done: the
  * caller gives the attempt up.
  */
-export async function raiseFence(attempt: FenceAttempt, options: RaiseOptions = {}): Promise<Fenced> {
+export async function raiseFence(
+  attempt: FenceAttempt,
+  options: RaiseOptions = {},
+): Promise<Fenced> {
   const { context } = attempt;
   const { pass = fail, isWide = false } = options;
   for (let round = 1; ; round++) {
     const plan = planRound(await look(attempt), round);
-    if (plan.kind === "outlast") throw new Busy(`${describe(plan.busy)}: the fence goes up once it has ended`);
+    if (plan.kind === "outlast")
+      throw new Busy(`${describe(plan.busy)}: the fence goes up once it has ended`);
     let busy: readonly Seen[] = [];
     if (plan.drained.length > 0) busy = await drainLong(attempt, plan.drained, plan.drainMs);
     if (busy.length === 0 && plan.holdsAll) busy = await holdAll(attempt);
@@ -107,7 +111,12 @@ const HINT =
   "Calls to other keys are let through when they are made with this.shards.router(), or, with the flag nodejs_als, by connect() inside a method";
 
 export type RoundPlan =
-  | { readonly kind: "try"; readonly drained: readonly string[]; readonly drainMs: number; readonly holdsAll: boolean }
+  | {
+      readonly kind: "try";
+      readonly drained: readonly string[];
+      readonly drainMs: number;
+      readonly holdsAll: boolean;
+    }
   /** Nobody is kept waiting for a call that may never end. */
   | { readonly kind: "outlast"; readonly busy: Seen };
 
@@ -136,7 +145,9 @@ export function pauseAfter(round: number, waitedMs: number): number {
 
 /** Asks what runs, and keeps nobody waiting. */
 function look(attempt: FenceAttempt): Promise<Seen[]> {
-  return each(attempt.members, (member) => askHold(attempt, member, { among: [], fromMs: 0, holdMs: 0, waitMs: 0 }));
+  return each(attempt.members, (member) =>
+    askHold(attempt, member, { among: [], fromMs: 0, holdMs: 0, waitMs: 0 }),
+  );
 }
 
 /**
@@ -144,7 +155,11 @@ function look(attempt: FenceAttempt): Promise<Seen[]> {
  * is silent keeps nobody waiting. The others keep nobody waiting, but are told: their calls may now
  * wait for one that is held. Gives the members that are still busy in the end.
  */
-async function drainLong(attempt: FenceAttempt, drained: readonly string[], drainMs: number): Promise<Seen[]> {
+async function drainLong(
+  attempt: FenceAttempt,
+  drained: readonly string[],
+  drainMs: number,
+): Promise<Seen[]> {
   const { runtime } = attempt.context;
   const deadline = runtime.now() + drainMs;
   for (;;) {
@@ -153,7 +168,9 @@ async function drainLong(attempt: FenceAttempt, drained: readonly string[], drai
       const [fromMs, waitMs] = drained.includes(member) ? [LONG_MS, mostMs] : [Infinity, 0];
       return { among: drained, fromMs, holdMs: DRAIN_HOLD_MS, waitMs };
     });
-    const busy = seen.filter(({ member, oldestMs }) => drained.includes(member) && oldestMs >= LONG_MS);
+    const busy = seen.filter(
+      ({ member, oldestMs }) => drained.includes(member) && oldestMs >= LONG_MS,
+    );
     if (busy.length === 0 || runtime.now() >= deadline) return busy;
   }
 }
@@ -168,7 +185,10 @@ async function holdAll(attempt: FenceAttempt): Promise<Seen[]> {
   return (await hold(attempt, () => terms)).filter(({ runs }) => runs > 0);
 }
 
-async function hold(attempt: FenceAttempt, termsFor: (member: string) => HoldTerms): Promise<Seen[]> {
+async function hold(
+  attempt: FenceAttempt,
+  termsFor: (member: string) => HoldTerms,
+): Promise<Seen[]> {
   const askedAt = attempt.context.runtime.now();
   const seen = await each(attempt.members, (member) => askHold(attempt, member, termsFor(member)));
   if (seen.some(({ waiting }) => waiting > 0)) attempt.waitingSince(askedAt);
@@ -182,7 +202,11 @@ type HoldTerms = Pick<Message<"hold">, "among" | "fromMs" | "holdMs" | "waitMs">
  * @throws RefusedError `protocol` from a member of an older library: nobody is fenced before it is
  * deployed.
  */
-async function askHold({ context, record }: FenceAttempt, member: string, terms: HoldTerms): Promise<Seen> {
+async function askHold(
+  { context, record }: FenceAttempt,
+  member: string,
+  terms: HoldTerms,
+): Promise<Seen> {
   const { id: operation, attempt } = record;
   return { member, ...(await context.ask(member, { kind: "hold", operation, attempt, ...terms })) };
 }
@@ -196,7 +220,13 @@ async function raise(
   const { id: operation, attempt: number } = attempt.record;
   const replies = await each(attempt.members, async (member) => {
     const budgetMs = fenced.leftMs();
-    const asked: Promise<FenceReply> = fenced.ask(member, { kind: "fence", operation, attempt: number, budgetMs, ifIdle: true });
+    const asked: Promise<FenceReply> = fenced.ask(member, {
+      kind: "fence",
+      operation,
+      attempt: number,
+      budgetMs,
+      ifIdle: true,
+    });
     const reply = await asked.catch((error: unknown) => pass(error));
     return { floors: reply?.floors ?? [], busy: reply?.busy ? [{ member, ...reply.busy }] : [] };
   });

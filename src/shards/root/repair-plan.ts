@@ -63,27 +63,42 @@ const EPOCHS_SKIPPED = 2;
 
 export function decideRepair(facts: RepairFacts): RepairDecision {
   const { root, registry, running, newest, answers, acceptLoss } = facts;
-  const told = [...answers].flatMap(([member, answer]) => (isKnown(answer) ? [{ member, ...answer }] : []));
+  const told = [...answers].flatMap(([member, answer]) =>
+    isKnown(answer) ? [{ member, ...answer }] : [],
+  );
   const newestEpoch = Math.max(registry.epoch, ...told.map(({ epoch }) => epoch));
   const trouble = told.find(({ member }) => member === root)?.trouble ?? null;
   const isRegistryLost = registry.epoch < newestEpoch || trouble?.kind === "registryLost";
   const provers = told.filter(({ epoch }) => epoch === newestEpoch && isSharded(newestEpoch));
-  const layout = registry.epoch === newestEpoch ? registry.layout : (provers[0]?.layout ?? registry.layout);
+  const layout =
+    registry.epoch === newestEpoch ? registry.layout : (provers[0]?.layout ?? registry.layout);
   const end = isRegistryLost ? endOfUnknown(told, layout, newestEpoch) : null;
   const mends = findMends(facts, layout, isRegistryLost, end);
   const losses = mends.flatMap(({ member, layout: taken }) =>
-    taken === null && !(isRegistryLost && member === root) ? [] : lossOf(member, answers.get(member), layout),
+    taken === null && !(isRegistryLost && member === root)
+      ? []
+      : lossOf(member, answers.get(member), layout),
   );
   const obstacles = [
-    ...[...answers].filter(([, answer]) => answer === "silent").map(([member]) => `${member} ${SILENT}`),
-    ...provers.filter((prover) => !sameLayout(layout, prover.layout)).map(({ member }) => `${member} ${OTHER_LAYOUT}`),
-    ...(isRegistryLost && provers.length === 0 && !isFirst(told, newestEpoch) ? [NOBODY_KNOWN] : []),
+    ...[...answers]
+      .filter(([, answer]) => answer === "silent")
+      .map(([member]) => `${member} ${SILENT}`),
+    ...provers
+      .filter((prover) => !sameLayout(layout, prover.layout))
+      .map(({ member }) => `${member} ${OTHER_LAYOUT}`),
+    ...(isRegistryLost && provers.length === 0 && !isFirst(told, newestEpoch)
+      ? [NOBODY_KNOWN]
+      : []),
     ...(isRegistryLost || mends.length === 0 ? [] : refuseWhileRunning(running)),
     ...losses.filter(({ member }) => !acceptLoss.includes(member)).map(refuseLoss),
   ];
   return {
     epoch:
-      end?.kind === "forward" ? newestEpoch : isRegistryLost ? heardEpoch(told, newestEpoch) + EPOCHS_SKIPPED : registry.epoch,
+      end?.kind === "forward"
+        ? newestEpoch
+        : isRegistryLost
+          ? heardEpoch(told, newestEpoch) + EPOCHS_SKIPPED
+          : registry.epoch,
     layout,
     isRegistryLost,
     operations: [...(end ? [end] : []), ...(isRegistryLost ? oversOf(running, end) : [])],
@@ -96,7 +111,10 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
 }
 
 /** An operation that the lost journal has running, and no member takes part in. */
-function oversOf(running: OperationRecord | undefined, end: ReturnType<typeof endOfUnknown>): OperationEnd[] {
+function oversOf(
+  running: OperationRecord | undefined,
+  end: ReturnType<typeof endOfUnknown>,
+): OperationEnd[] {
   return running && running.id !== end?.move.operation ? [{ kind: "over", record: running }] : [];
 }
 
@@ -118,8 +136,10 @@ function heardEpoch(told: readonly Testimony[], newestEpoch: number): number {
 }
 
 const SILENT = "does not answer, and may know more than the others: plan again when it does";
-const OTHER_LAYOUT = "knows another layout at the same epoch than the others: both cannot be, and nothing is chosen";
-const NOBODY_KNOWN = "The root knows none of its members any more: name one that you remember, with --member NAME";
+const OTHER_LAYOUT =
+  "knows another layout at the same epoch than the others: both cannot be, and nothing is chosen";
+const NOBODY_KNOWN =
+  "The root knows none of its members any more: name one that you remember, with --member NAME";
 
 function isKnown(answer: Answer): answer is Testimony {
   return typeof answer === "object" && answer.isStored;
@@ -128,7 +148,9 @@ function isKnown(answer: Answer): answer is Testimony {
 /** Behind the last decision of an operation a member that missed it can only follow. */
 function refuseWhileRunning(running: OperationRecord | undefined): string[] {
   if (!running || running.step === "activate" || running.step === "cleanUp") return [];
-  return [`Operation ${running.id} is running: wait for its end, or cancel it, and plan the repair again`];
+  return [
+    `Operation ${running.id} is running: wait for its end, or cancel it, and plan the repair again`,
+  ];
 }
 
 function refuseLoss({ member, summary }: RepairDecision["losses"][number]): string {
@@ -154,13 +176,26 @@ function endOfUnknown(
   const isForward = isCommitted && (behind !== undefined || sameLayout(layout, move.to));
   // Of a source that knows nothing of it the targets may have the only copies: they are not told to
   // delete them, but set them aside.
-  if (!isForward && !move.from.members.every((source) => movers.some((mover) => isPartOf(mover, source, move)))) return null;
+  if (
+    !isForward &&
+    !move.from.members.every((source) => movers.some((mover) => isPartOf(mover, source, move)))
+  )
+    return null;
   const before = behind?.epoch === newestEpoch - 1 ? behind.layout : move.from;
   const promoted = Math.max(0, ...movers.map(({ moving }) => moving?.promoted ?? 0));
-  return { kind: isForward ? "forward" : "back", move, before: isForward && behind ? before : layout, promoted };
+  return {
+    kind: isForward ? "forward" : "back",
+    move,
+    before: isForward && behind ? before : layout,
+    promoted,
+  };
 }
 
-function isPartOf({ member, moving }: Testimony & { readonly member: string }, source: string, move: TestifiedMove): boolean {
+function isPartOf(
+  { member, moving }: Testimony & { readonly member: string },
+  source: string,
+  move: TestifiedMove,
+): boolean {
   return member === source && moving?.operation === move.operation && moving.token === move.token;
 }
 
@@ -188,7 +223,12 @@ function findMends(
       // set aside.
       const isLed = isTold && isMember && !hasForgotten(member, answer, layout);
       if (answer.trouble) mends.push({ member, layout: isLed ? null : layout });
-    } else if (answer.trouble || isLostRoot || isLeft(answer, isRegistryLost) || !ownsSamePart(member, answer.layout, layout)) {
+    } else if (
+      answer.trouble ||
+      isLostRoot ||
+      isLeft(answer, isRegistryLost) ||
+      !ownsSamePart(member, answer.layout, layout)
+    ) {
       mends.push({ member, layout });
     }
   }
@@ -201,7 +241,11 @@ interface Numbered {
 }
 
 /** The operation that goes on, or is ended by the driver: its members hear of it from there. */
-function liveOperation(running: OperationRecord | undefined, isRegistryLost: boolean, end: OperationEnd | null): Numbered | null {
+function liveOperation(
+  running: OperationRecord | undefined,
+  isRegistryLost: boolean,
+  end: OperationEnd | null,
+): Numbered | null {
   if (!isRegistryLost) return running ? { operation: running.id, token: running.token } : null;
   return end === null || end.kind === "over" ? null : end.move;
 }
@@ -215,14 +259,22 @@ function isSameOperation({ moving }: Testimony, live: Numbered | null): boolean 
  * True for who has forgotten what it needs to follow a cutover, as the rows that were to come: the
  * driver cannot lead it on.
  */
-function hasForgotten(member: string, { moving, trouble, layout: known }: Testimony, layout: Layout): boolean {
+function hasForgotten(
+  member: string,
+  { moving, trouble, layout: known }: Testimony,
+  layout: Layout,
+): boolean {
   const isToOwn = layout.members.includes(member) && !ownsSamePart(member, known, layout);
   return isToOwn && moving !== null && trouble?.kind === "outOfStep";
 }
 
 /** True for a participant whose word an operation needs that can only go forward. */
 function isAwaited(member: string, running: OperationRecord | undefined): boolean {
-  return running !== undefined && refuseWhileRunning(running).length === 0 && participants(running).includes(member);
+  return (
+    running !== undefined &&
+    refuseWhileRunning(running).length === 0 &&
+    participants(running).includes(member)
+  );
 }
 
 /** True for who takes part in an operation whose end the lost registry had yet to tell. */
@@ -238,10 +290,20 @@ function lossOf(
 ): { readonly member: string; readonly summary: string }[] {
   if (answer === undefined || answer === "silent" || !layout.members.includes(member)) return [];
   if (!isKnown(answer)) {
-    return [{ member, summary: `${member} has lost its storage, and with it the rows of its part: it begins anew without any` }];
+    return [
+      {
+        member,
+        summary: `${member} has lost its storage, and with it the rows of its part: it begins anew without any`,
+      },
+    ];
   }
   if (answer.trouble?.kind === "registryLost")
-    return [{ member, summary: `${member} has lost its registry, and with it what was written to its rows since then` }];
+    return [
+      {
+        member,
+        summary: `${member} has lost its registry, and with it what was written to its rows since then`,
+      },
+    ];
   if (answer.trouble?.kind === "outOfStep" && ownsSamePart(member, answer.layout, layout))
     return [{ member, summary: `Rows of ${member} may be gone: ${answer.trouble.message}` }];
   if (hasForgotten(member, answer, layout))
@@ -267,7 +329,8 @@ export function disorderOf(
   }[],
 ): Disorder | null {
   const lost = members.find(({ member, kind }) => member === root && kind === "registryLost");
-  if (lost) return { kind: "registryLost", members: [root], message: lost.message, since: lost.since };
+  if (lost)
+    return { kind: "registryLost", members: [root], message: lost.message, since: lost.since };
   const first = members[0];
   if (!first) return null;
   return {
@@ -295,7 +358,10 @@ export function describeSteps(
     steps.push({ kind: "operation", member: root, summary, setAside: [] });
   }
   if (isRegistryLost) {
-    const shards = layout.kind === "none" ? "unsharded" : `${layout.members.length} shards by ${layout.shardKey}`;
+    const shards =
+      layout.kind === "none"
+        ? "unsharded"
+        : `${layout.members.length} shards by ${layout.shardKey}`;
     steps.push({
       kind: "registry",
       member: root,
@@ -307,7 +373,9 @@ export function describeSteps(
     const setAside = straysOf(member).map(({ table, rows }) => ({ member, table, rows }));
     const owns = layout.members.includes(member) ? "its part" : "no part";
     const summary =
-      taken === null ? `Serves again, by what it knows` : `Takes the layout at epoch ${epoch}, with ${owns} of the keys`;
+      taken === null
+        ? `Serves again, by what it knows`
+        : `Takes the layout at epoch ${epoch}, with ${owns} of the keys`;
     steps.push({ kind: "member", member, summary, setAside });
   }
   return steps;

@@ -35,7 +35,10 @@ interface Prepared {
 }
 
 /** Shows what is out of step and what a repair would do. Changes nothing. */
-export async function planRepair(context: RepairContext, request: RepairRequest): Promise<RepairPlan> {
+export async function planRepair(
+  context: RepairContext,
+  request: RepairRequest,
+): Promise<RepairPlan> {
   return (await prepareRepair(context, request)).plan;
 }
 
@@ -58,7 +61,8 @@ export async function repair(
       "invalid",
       `The repair would do something else by now (${plan.fingerprint}): nothing was changed, look at its plan again`,
     );
-  if (plan.obstacles.length > 0) throw refused("invalid", `The repair cannot be applied: ${plan.obstacles.join("; ")}`);
+  if (plan.obstacles.length > 0)
+    throw refused("invalid", `The repair cannot be applied: ${plan.obstacles.join("; ")}`);
   const { epoch, endedUpTo } = decision;
   const setAside: StrayRows[] = [];
   const mend = async (member: string, layout: Layout | null): Promise<void> => {
@@ -72,11 +76,13 @@ export async function repair(
     (member) => mend(member, others.find((each_) => each_.member === member)?.layout ?? null),
   );
   context.sql.transaction(() => {
-    if (journal.epoch() > epoch) throw refused("invalid", "The registry has moved on: plan the repair again");
+    if (journal.epoch() > epoch)
+      throw refused("invalid", "The registry has moved on: plan the repair again");
     for (const end of decision.operations) endOperation(context, decision, end, by);
     journal.skipTo(endedUpTo);
     // A repair that was killed has committed it already.
-    if (decision.isRegistryLost && journal.epoch() < epoch) journal.commitEpoch(epoch, decision.layout, 0, context.runtime.now());
+    if (decision.isRegistryLost && journal.epoch() < epoch)
+      journal.commitEpoch(epoch, decision.layout, 0, context.runtime.now());
     journal.addEvent("namespace.repaired", fingerprint, null, context.runtime.now(), {
       by,
       epoch,
@@ -104,7 +110,13 @@ async function prepareRepair(context: RepairContext, request: RepairRequest): Pr
     acceptLoss: request.acceptLoss,
   });
   const strays = new Map<string, readonly TableRows[]>();
-  decision = { ...decision, mends: [...decision.mends, ...(await findMisplaced(context, request.members, answers, decision))] };
+  decision = {
+    ...decision,
+    mends: [
+      ...decision.mends,
+      ...(await findMisplaced(context, request.members, answers, decision)),
+    ],
+  };
   await each(
     decision.mends.flatMap(({ member, layout }) => (layout === null ? [] : [member])),
     async (member) => {
@@ -113,7 +125,10 @@ async function prepareRepair(context: RepairContext, request: RepairRequest): Pr
     },
   );
   const steps = describeSteps(decision, root, (member) => strays.get(member) ?? []);
-  const testimonies = [...answers].map(([member, answer]) => ({ member, says: describeAnswer(answer) }));
+  const testimonies = [...answers].map(([member, answer]) => ({
+    member,
+    says: describeAnswer(answer),
+  }));
   const { layout, epoch, operations, losses, obstacles } = decision;
   const basis = canonicalJson({
     root,
@@ -132,7 +147,15 @@ async function prepareRepair(context: RepairContext, request: RepairRequest): Pr
   return {
     decision,
     answers,
-    plan: { namespace: root, fingerprint, disorder: disorderOf(root, troubles), testimonies, steps, losses, obstacles },
+    plan: {
+      namespace: root,
+      fingerprint,
+      disorder: disorderOf(root, troubles),
+      testimonies,
+      steps,
+      losses,
+      obstacles,
+    },
   };
 }
 
@@ -159,7 +182,10 @@ async function findMisplaced(
     const known = answers.get(member);
     if (typeof known !== "object" || !known.isStored) return [];
     // It has heard of no end, and nobody is left to tell it.
-    if (known.moving) return context.journal.chores().some((chore) => chore.member === member) ? [] : [{ member, layout }];
+    if (known.moving)
+      return context.journal.chores().some((chore) => chore.member === member)
+        ? []
+        : [{ member, layout }];
     const answer = await ask(context, member, layout);
     return typeof answer === "object" && answer.strays.length > 0 ? [{ member, layout }] : [];
   });
@@ -167,7 +193,10 @@ async function findMisplaced(
 }
 
 /** Asks the root, and everybody that somebody names, until nobody names a new one. */
-async function hearAll(context: RepairContext, names: readonly string[]): Promise<ReadonlyMap<string, Answer>> {
+async function hearAll(
+  context: RepairContext,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, Answer>> {
   const { root, journal } = context;
   const answers = new Map<string, Answer>();
   const running = journal.running();
@@ -186,7 +215,10 @@ async function hearAll(context: RepairContext, names: readonly string[]): Promis
         answers.set(member, answer);
         if (typeof answer !== "object" || !answer.isStored) return;
         const { layout, moving, trouble } = answer;
-        found.push(...membersOf(layout, moving?.from, moving?.to), ...(trouble?.by ? [trouble.by] : []));
+        found.push(
+          ...membersOf(layout, moving?.from, moving?.to),
+          ...(trouble?.by ? [trouble.by] : []),
+        );
       });
     }
     next = found.filter((name) => !answers.has(name));
@@ -199,7 +231,9 @@ async function ask(context: RepairContext, member: string, layout: Layout | null
     return await context.ask(member, { kind: "testify", layout });
   } catch (error) {
     // Only the word of an object that has nothing counts as nothing.
-    return error instanceof RefusedError && error.reason.kind === "outOfStep" ? "knowsNothing" : "silent";
+    return error instanceof RefusedError && error.reason.kind === "outOfStep"
+      ? "knowsNothing"
+      : "silent";
   }
 }
 
@@ -216,14 +250,26 @@ function endOperation(
 ): void {
   const now = runtime.now();
   if (end.kind === "over") {
-    const fault = { kind: "cancelled", message: "Ended by a repair: its members had ended it, or knew nothing of it" } as const;
-    journal.update({ ...end.record, state: "failed", fault, finishedAt: now, updatedAt: now, lastError: null });
+    const fault = {
+      kind: "cancelled",
+      message: "Ended by a repair: its members had ended it, or knew nothing of it",
+    } as const;
+    journal.update({
+      ...end.record,
+      state: "failed",
+      fault,
+      finishedAt: now,
+      updatedAt: now,
+      lastError: null,
+    });
     return;
   }
   const { move, before, promoted } = end;
   const known = journal.find(move.operation);
   // The journal may have another of that number, which it has begun since.
-  const isSame = known !== undefined && (move.token === undefined || known.token === undefined || known.token === move.token);
+  const isSame =
+    known !== undefined &&
+    (move.token === undefined || known.token === undefined || known.token === move.token);
   const isForward = end.kind === "forward";
   const epoch = isForward ? epochAfter : journal.epoch();
   const record: OperationRecord = {
@@ -245,7 +291,9 @@ function endOperation(
     fencedAt: now,
     notBefore: 0,
     paused: null,
-    fault: isForward ? null : { kind: "cancelled", message: "Ended by a repair: the registry of its root was lost" },
+    fault: isForward
+      ? null
+      : { kind: "cancelled", message: "Ended by a repair: the registry of its root was lost" },
     finishedAt: null,
     updatedAt: now,
   };
@@ -256,7 +304,9 @@ function endOperation(
     if (participants(record).includes(member)) continue;
     journal.putChore({ member, kind: "abandon", operation: record.id, dueAt: now, tries: 0 });
   }
-  journal.putWaves(record.id, [{ moves: isForward && move.mode === "shift" ? movesBetween(before, layout) : [], rows: 0 }]);
+  journal.putWaves(record.id, [
+    { moves: isForward && move.mode === "shift" ? movesBetween(before, layout) : [], rows: 0 },
+  ]);
 }
 
 /** The moves between two layouts; none where whole members changed. */
@@ -273,7 +323,12 @@ function kindOf(from: Layout, to: Layout): OperationRecord["kind"] {
 }
 
 /** The record of an operation that only its members know. */
-function lostRecord({ operation, from, to, token }: TestifiedMove, epochFrom: number, now: number, by: string): OperationRecord {
+function lostRecord(
+  { operation, from, to, token }: TestifiedMove,
+  epochFrom: number,
+  now: number,
+  by: string,
+): OperationRecord {
   return {
     ...newRecord(operation, now),
     kind: kindOf(from, to),
@@ -295,9 +350,20 @@ function describeAnswer(answer: Answer): string {
   return describeTestimony(answer);
 }
 
-function describeTestimony({ epoch, layout, operation, ended, moving, trouble }: Testimony): string {
-  const shards = layout.kind === "none" ? "unsharded" : `${layout.members.length} shards by ${layout.shardKey}`;
-  const seen = operation === 0 ? "no operation" : `operation ${operation}${ended >= operation ? ", ended" : ""}`;
+function describeTestimony({
+  epoch,
+  layout,
+  operation,
+  ended,
+  moving,
+  trouble,
+}: Testimony): string {
+  const shards =
+    layout.kind === "none" ? "unsharded" : `${layout.members.length} shards by ${layout.shardKey}`;
+  const seen =
+    operation === 0
+      ? "no operation"
+      : `operation ${operation}${ended >= operation ? ", ended" : ""}`;
   const part = moving ? `, takes part in operation ${moving.operation}` : "";
   return `epoch ${epoch}: ${shards}; has seen ${seen}${part}${trouble ? `; ${trouble.message}` : ""}`;
 }

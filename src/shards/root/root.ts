@@ -5,7 +5,12 @@
  */
 import { findStartProblem } from "../../model/wire/check-start.ts";
 import { type Partitioners, newestPartitioners } from "../../model/layout/partitioners.ts";
-import type { Distribution, DistributionRequest, LiveNamespace, TableStatus } from "../../model/live.ts";
+import type {
+  Distribution,
+  DistributionRequest,
+  LiveNamespace,
+  TableStatus,
+} from "../../model/live.ts";
 import { operationModeFor } from "../../model/operation-mode.ts";
 import type { OperationFault, OperationStatus, StartOperation } from "../../model/operation.ts";
 import { type ProtocolFailure, refusal } from "../../model/wire/protocol-failure.ts";
@@ -13,7 +18,12 @@ import type { Disorder, RepairOutcome, RepairPlan, RepairRequest } from "../../m
 import { type Result, failure, success } from "../../model/result.ts";
 import type { Ask, MemberRequest, Trouble } from "../protocol/messages.ts";
 import { doChores } from "./chores.ts";
-import { type MemberCount, askTrouble, countMember, distributeOverMembers } from "./count-members.ts";
+import {
+  type MemberCount,
+  askTrouble,
+  countMember,
+  distributeOverMembers,
+} from "./count-members.ts";
 import { drive, requestCancel } from "./driver.ts";
 import { Journal, type RegistryEntry, type StoredEvent } from "./journal.ts";
 import { each } from "./each.ts";
@@ -63,7 +73,9 @@ export class Root {
   async describe(object: string): Promise<LiveNamespace> {
     const { runtime, specs, namespace, partitioners } = this.#options;
     const { layout, epoch } = this.journal.registry();
-    const counts = await Promise.all(layout.members.map((member) => countMember(this.#options, member)));
+    const counts = await Promise.all(
+      layout.members.map((member) => countMember(this.#options, member)),
+    );
     const running = this.journal.running();
     const latest = running ?? this.journal.history(1)[0];
     return {
@@ -78,7 +90,10 @@ export class Root {
         counts.map((count) => count.status),
         runtime.now(),
       ),
-      tables: specs.map((spec): TableStatus => ({ name: spec.name, role: "follows" in spec ? "follows" : "keyed" })),
+      tables: specs.map((spec): TableStatus => ({
+        name: spec.name,
+        role: "follows" in spec ? "follows" : "keyed",
+      })),
       undeclaredTables: [...new Set(counts.flatMap((count) => count.undeclared))].toSorted(),
       partitioners: newestPartitioners(partitioners),
       countedAt: runtime.now(),
@@ -88,8 +103,13 @@ export class Root {
   /** Collects the troubles of its members, and of the root, which need not be one of them. */
   async #findDisorder(counts: readonly MemberCount[]): Promise<Disorder | null> {
     const { namespace, troubleOfRoot } = this.#options;
-    const counted = counts.flatMap(({ status, trouble }) => (trouble ? [{ member: status.name, ...trouble }] : []));
-    const troubles = [...counted, ...(await this.#troublesBeside(counts.map(({ status }) => status.name)))];
+    const counted = counts.flatMap(({ status, trouble }) =>
+      trouble ? [{ member: status.name, ...trouble }] : [],
+    );
+    const troubles = [
+      ...counted,
+      ...(await this.#troublesBeside(counts.map(({ status }) => status.name))),
+    ];
     const own = troubleOfRoot();
     const others = troubles.filter(({ member }) => member !== namespace);
     return disorderOf(namespace, own ? [{ member: namespace, ...own }, ...others] : others);
@@ -98,20 +118,32 @@ export class Root {
   /**
    * Of those that take part in an operation, or have yet to hear of its end, and are no members.
    */
-  async #troublesBeside(members: readonly string[]): Promise<({ readonly member: string } & Trouble)[]> {
+  async #troublesBeside(
+    members: readonly string[],
+  ): Promise<({ readonly member: string } & Trouble)[]> {
     const running = this.journal.running();
     // A target that has yet to be prepared knows nothing rightly, and so does one that never was.
-    const waiting = this.journal.chores().filter(({ tries, kind }) => tries > 0 && kind !== "abandon");
-    const parts = running?.step === "prepare" ? running.from.members : running ? participants(running) : [];
+    const waiting = this.journal
+      .chores()
+      .filter(({ tries, kind }) => tries > 0 && kind !== "abandon");
+    const parts =
+      running?.step === "prepare" ? running.from.members : running ? participants(running) : [];
     const names = [...parts, ...waiting.map(({ member }) => member)];
     const beside = [...new Set(names)].filter((name) => !members.includes(name));
-    const troubles = await each(beside, async (member) => ({ member, trouble: await askTrouble(this.#options, member) }));
+    const troubles = await each(beside, async (member) => ({
+      member,
+      trouble: await askTrouble(this.#options, member),
+    }));
     return troubles.flatMap(({ member, trouble }) => (trouble ? [{ member, ...trouble }] : []));
   }
 
   /** Counts by a key on every member. @throws when a member does not answer. */
   distribute(distribution: DistributionRequest): Promise<Distribution> {
-    return distributeOverMembers(this.#options, this.journal.registry().layout.members, distribution);
+    return distributeOverMembers(
+      this.#options,
+      this.journal.registry().layout.members,
+      distribution,
+    );
   }
 
   /** Journals the operation; the alarm does the rest. The same correlation id starts nothing twice. */
@@ -152,7 +184,11 @@ export class Root {
       // What ends the operation must have room even where the storage fills up meanwhile.
       keepReserve(sql, JSON.stringify([layout, request.to]).length);
       this.journal.insert(record);
-      this.#emit(`${request.kind}.started`, record, { namespace, count: request.to.members.length, strategy: request.to.kind });
+      this.#emit(`${request.kind}.started`, record, {
+        namespace,
+        count: request.to.members.length,
+        strategy: request.to.kind,
+      });
     });
     this.wake();
     return success(this.journal.status(record));
@@ -202,7 +238,8 @@ export class Root {
   ): Result<OperationStatus, ProtocolFailure> {
     const record = this.journal.find(id);
     if (!record) return failure(this.#notFound(id));
-    if (record.state !== "running" || record.fault !== null) return success(this.journal.status(record));
+    if (record.state !== "running" || record.fault !== null)
+      return success(this.journal.status(record));
     const cancelled = requestCancel(this.#context(), record, fault);
     if (cancelled === "tooLate") {
       return failure(
@@ -222,7 +259,8 @@ export class Root {
     if (!record) return failure(this.#notFound(id));
     const paused = requestPause(this.#context(), record, { reason, by });
     if (paused === "tooLate") {
-      const where = record.state === "running" ? `is in step ${record.step}` : `has ended: ${record.state}`;
+      const where =
+        record.state === "running" ? `is in step ${record.step}` : `has ended: ${record.state}`;
       return failure(refusal("tooLate", `Operation ${id} ${where}: nothing is left to hold up`));
     }
     if (!record.paused) this.#emit(`${record.kind}.paused`, paused, { reason, by });
@@ -236,14 +274,20 @@ export class Root {
     if (!record) return failure(this.#notFound(id));
     const resumed = requestResume(this.#context(), record);
     if (record.paused) {
-      this.#emit(`${record.kind}.resumed`, resumed, { pausedMs: this.#options.runtime.now() - record.paused.since });
+      this.#emit(`${record.kind}.resumed`, resumed, {
+        pausedMs: this.#options.runtime.now() - record.paused.since,
+      });
       this.wake();
     }
     return success(this.journal.status(resumed));
   }
 
   /** Waits until the operation satisfies `until`, or `waitMs` have passed; gives what it is then. */
-  async waitFor(id: number, until: (record: OperationRecord) => boolean, waitMs: number): Promise<OperationRecord> {
+  async waitFor(
+    id: number,
+    until: (record: OperationRecord) => boolean,
+    waitMs: number,
+  ): Promise<OperationRecord> {
     const { runtime } = this.#options;
     const deadline = runtime.now() + waitMs;
     for (;;) {
@@ -276,10 +320,26 @@ export class Root {
    */
   tellAgain(record: OperationRecord, member: string): void {
     const { id, state, fault } = record;
-    if (state === "running" || member === this.#options.namespace || !participants(record).includes(member)) return;
+    if (
+      state === "running" ||
+      member === this.#options.namespace ||
+      !participants(record).includes(member)
+    )
+      return;
     const kind = fault === null ? "finish" : "abandon";
-    if (this.journal.chores().some((chore) => chore.member === member && chore.kind === kind && chore.operation >= id)) return;
-    this.journal.putChore({ member, kind, operation: id, dueAt: this.#options.runtime.now(), tries: 0 });
+    if (
+      this.journal
+        .chores()
+        .some((chore) => chore.member === member && chore.kind === kind && chore.operation >= id)
+    )
+      return;
+    this.journal.putChore({
+      member,
+      kind,
+      operation: id,
+      dueAt: this.#options.runtime.now(),
+      tries: 0,
+    });
     this.wake();
   }
 
@@ -333,7 +393,8 @@ export class Root {
     if (problem !== null) return refusal("invalid", problem);
     const isSwap = operationModeFor(registry.layout, to) === "swap";
     const stays = to.members.find((member) => registry.layout.members.includes(member));
-    if (isSwap && stays !== undefined) return refusal("invalid", `${stays} cannot be a source and a target of one swap`);
+    if (isSwap && stays !== undefined)
+      return refusal("invalid", `${stays} cannot be a source and a target of one swap`);
     return null;
   }
 
@@ -363,11 +424,16 @@ export class Root {
   #named<const Request extends MemberRequest>(request: Request): Request {
     if (!("operation" in request) || request.kind === "start") return request;
     const token = this.#tokenOf(request.operation);
-    return { ...request, registryEpoch: this.journal.epoch(), ...(token === undefined ? {} : { token }) };
+    return {
+      ...request,
+      registryEpoch: this.journal.epoch(),
+      ...(token === undefined ? {} : { token }),
+    };
   }
 
   #tokenOf(operation: number): string | undefined {
-    if (this.#token?.operation !== operation) this.#token = { operation, token: this.journal.find(operation)?.token };
+    if (this.#token?.operation !== operation)
+      this.#token = { operation, token: this.journal.find(operation)?.token };
     return this.#token.token;
   }
 
@@ -379,7 +445,13 @@ export class Root {
 
   #emit(type: string, record: OperationRecord, detail: Readonly<Record<string, unknown>>): void {
     const { runtime, onEvent } = this.#options;
-    const event = this.journal.addEvent(type, record.correlationId, record.id, runtime.now(), detail);
+    const event = this.journal.addEvent(
+      type,
+      record.correlationId,
+      record.id,
+      runtime.now(),
+      detail,
+    );
     // After this turn: the callback is the user's, and must not be able to fail the transaction that it is told of.
     if (onEvent) void Promise.resolve(event).then(onEvent);
   }

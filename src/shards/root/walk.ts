@@ -7,7 +7,12 @@ import { SLICE_MS, drainAll } from "./drain.ts";
 import { each } from "./each.ts";
 import { Waiting, isDuplicate } from "./failures.ts";
 import type { Journal, Wave } from "./journal.ts";
-import { type OperationRecord, WAVE_SPAN_MAX, type SourceProgress, participants } from "./operation-record.ts";
+import {
+  type OperationRecord,
+  WAVE_SPAN_MAX,
+  type SourceProgress,
+  participants,
+} from "./operation-record.ts";
 import { type DriverContext, proceed, requireCurrent, save } from "./progress.ts";
 import { settleTargets } from "./promote.ts";
 import { NO_WAVE, movesOf, packWaves, targetsOf } from "./waves.ts";
@@ -16,29 +21,55 @@ export async function prepare(context: DriverContext, record: OperationRecord): 
   const { id: operation, from, to, mode, epochFrom: epoch, policy } = record;
   const { allowMissingKey } = policy;
   const rowsPerSecondMax =
-    policy.rowsPerSecondMax === null ? null : Math.max(1, Math.floor(policy.rowsPerSecondMax / from.members.length));
+    policy.rowsPerSecondMax === null
+      ? null
+      : Math.max(1, Math.floor(policy.rowsPerSecondMax / from.members.length));
   const replies = await each(participants(record), async (member) => {
-    const request = { kind: "prepare", operation, epoch, mode, from, to, allowMissingKey, rowsPerSecondMax } as const;
+    const request = {
+      kind: "prepare",
+      operation,
+      epoch,
+      mode,
+      from,
+      to,
+      allowMissingKey,
+      rowsPerSecondMax,
+    } as const;
     const reply = await context.ask(member, request);
     const { shapes, changed = [], steps = "[]" } = reply;
     // Not a fault: while a version is being rolled out, the member is asked until it has it.
     if (shapes === undefined)
-      throw new Waiting("mixedVersions", `${member} runs an older version of the library: deploy this one everywhere`);
+      throw new Waiting(
+        "mixedVersions",
+        `${member} runs an older version of the library: deploy this one everywhere`,
+      );
     return { ...reply, member, shapes, changed, steps };
   });
-  const repliesOf = (members: readonly string[]): typeof replies => replies.filter(({ member }) => members.includes(member));
+  const repliesOf = (members: readonly string[]): typeof replies =>
+    replies.filter(({ member }) => members.includes(member));
   const current = requireCurrent(context, record);
   // A member that has prepared its tables again says no more that they have changed.
-  const recopies = [...new Set([...(current.recopies ?? []), ...replies.flatMap(({ changed }) => changed)])].toSorted();
+  const recopies = [
+    ...new Set([...(current.recopies ?? []), ...replies.flatMap(({ changed }) => changed)]),
+  ].toSorted();
   save(context, current, { recopies, ...keepBookmarks(current, replies) });
   requireSameShapes(replies);
   requireSameSteps(replies);
   requireSameRules(repliesOf(from.members), repliesOf(to.members));
   if (record.round !== undefined) await recopy(context, record, record.round, recopies);
-  const rowsFound = replies.flatMap((reply) => reply.counts).reduce((total, count) => total + count.rows, 0);
+  const rowsFound = replies
+    .flatMap((reply) => reply.counts)
+    .reduce((total, count) => total + count.rows, 0);
   const rowsTotal = record.mode === "swap" ? rowsFound : estimateMoved(record, rowsFound);
-  if (rowsFound === 0 && record.refuseEmpty) throw new EngineFault("internal", "Cannot shard empty DO: no data to shard");
-  const fresh: SourceProgress = { isCopied: false, isVerified: false, rowsCopied: 0, bytesCopied: 0, rowsVerified: 0 };
+  if (rowsFound === 0 && record.refuseEmpty)
+    throw new EngineFault("internal", "Cannot shard empty DO: no data to shard");
+  const fresh: SourceProgress = {
+    isCopied: false,
+    isVerified: false,
+    rowsCopied: 0,
+    bytesCopied: 0,
+    rowsVerified: 0,
+  };
   proceed(context, record, {
     step: "copy",
     recopies: [],
@@ -55,7 +86,9 @@ function keepBookmarks(
   { bookmarks = {} }: OperationRecord,
   replies: readonly { readonly member: string; readonly bookmark?: string }[],
 ): Pick<OperationRecord, "bookmarks"> {
-  const said = replies.flatMap(({ member, bookmark }) => (bookmark === undefined ? [] : [[member, bookmark] as const]));
+  const said = replies.flatMap(({ member, bookmark }) =>
+    bookmark === undefined ? [] : [[member, bookmark] as const],
+  );
   return said.length === 0 ? {} : { bookmarks: { ...Object.fromEntries(said), ...bookmarks } };
 }
 
@@ -63,13 +96,24 @@ function keepBookmarks(
  * Has every member prepare changed tables again. Sources first: what they have sent until then no
  * target takes any more.
  */
-async function recopy(context: DriverContext, record: OperationRecord, round: number, tables: readonly string[]): Promise<void> {
+async function recopy(
+  context: DriverContext,
+  record: OperationRecord,
+  round: number,
+  tables: readonly string[],
+): Promise<void> {
   const { id: operation, from, to } = record;
   const request = { kind: "recopy", operation, round, tables } as const;
-  const sent = await each(from.members, (member) => context.ask(member, { ...request, part: "source", floors: [] }));
+  const sent = await each(from.members, (member) =>
+    context.ask(member, { ...request, part: "source", floors: [] }),
+  );
   const floors = sent.flatMap((reply) => reply.floors);
   await each(to.members, (member) =>
-    context.ask(member, { ...request, part: "target", floors: floors.filter(({ target }) => target === member) }),
+    context.ask(member, {
+      ...request,
+      part: "target",
+      floors: floors.filter(({ target }) => target === member),
+    }),
   );
 }
 
@@ -92,7 +136,10 @@ function requireSameShapes([first, ...others]: readonly PreparedMember[]): void 
 }
 
 /** A table that one member has and the other has not, or has in another shape. */
-function findOther(first: readonly TableShape[], second: readonly TableShape[]): TableShape | undefined {
+function findOther(
+  first: readonly TableShape[],
+  second: readonly TableShape[],
+): TableShape | undefined {
   const texts = new Set(first.map((shape) => JSON.stringify(shape)));
   const other = second.find((shape) => !texts.has(JSON.stringify(shape)));
   return other ?? first.find(({ table }) => !second.some((shape) => shape.table === table));
@@ -109,7 +156,10 @@ function requireSameSteps([first, ...others]: readonly PreparedMember[]): void {
 }
 
 /** @throws Waiting while a target takes rows for one that a source tells apart. */
-function requireSameRules(sources: readonly RulesOfMember[], targets: readonly RulesOfMember[]): void {
+function requireSameRules(
+  sources: readonly RulesOfMember[],
+  targets: readonly RulesOfMember[],
+): void {
   try {
     refuseOtherRules(sources, targets);
   } catch (error) {
@@ -128,8 +178,13 @@ function estimateMoved(record: OperationRecord, rowsFound: number): number {
 }
 
 /** One slice of every source that is not done. */
-export async function walk(context: DriverContext, record: OperationRecord, step: "copy" | "verify"): Promise<void> {
-  const isDone = (source: SourceProgress): boolean => (step === "copy" ? source.isCopied : source.isVerified);
+export async function walk(
+  context: DriverContext,
+  record: OperationRecord,
+  step: "copy" | "verify",
+): Promise<void> {
+  const isDone = (source: SourceProgress): boolean =>
+    step === "copy" ? source.isCopied : source.isVerified;
   const open = Object.entries(record.sources).filter(([, source]) => !isDone(source));
   const drained = drainDone(
     context,
@@ -166,7 +221,10 @@ export async function walk(context: DriverContext, record: OperationRecord, step
     proceed(context, record, { sources });
   } else if (step === "copy") {
     await drainAll(context, record);
-    const rowsTotal = Object.values(sources).reduce((total, source) => total + source.rowsCopied, 0);
+    const rowsTotal = Object.values(sources).reduce(
+      (total, source) => total + source.rowsCopied,
+      0,
+    );
     proceed(context, record, { sources, rowsTotal, step: "verify" });
   } else {
     // What is verified stays so, however often the check of the targets is tried.
@@ -196,12 +254,23 @@ const ANSWER_MS_MAX = 60_000;
  * fails here, or has rivals, is met again when the step ends. Who has not answered yet is not asked
  * again: a source drains once at a time, and questions to a silent one would pile up.
  */
-async function drainDone(context: DriverContext, record: OperationRecord, sources: readonly string[]): Promise<void> {
+async function drainDone(
+  context: DriverContext,
+  record: OperationRecord,
+  sources: readonly string[],
+): Promise<void> {
   const { journal, runtime } = context;
-  const request = { kind: "drain", operation: record.id, budgetMs: SLICE_MS, round: record.round ?? 0 } as const;
+  const request = {
+    kind: "drain",
+    operation: record.id,
+    budgetMs: SLICE_MS,
+    round: record.round ?? 0,
+  } as const;
   const asked = draining.get(journal) ?? new Map<string, number>();
   draining.set(journal, asked);
-  const idle = sources.filter((source) => runtime.now() - (asked.get(source) ?? -Infinity) >= ANSWER_MS_MAX);
+  const idle = sources.filter(
+    (source) => runtime.now() - (asked.get(source) ?? -Infinity) >= ANSWER_MS_MAX,
+  );
   await Promise.allSettled(
     idle.map(async (source) => {
       const askedAt = runtime.now();
@@ -216,7 +285,11 @@ async function drainDone(context: DriverContext, record: OperationRecord, source
 }
 
 /** Waits for work that does not fail, but no longer than that. */
-async function atMost({ runtime }: DriverContext, work: Promise<void>, waitMs: number): Promise<void> {
+async function atMost(
+  { runtime }: DriverContext,
+  work: Promise<void>,
+  waitMs: number,
+): Promise<void> {
   const done = new AbortController();
   const late = runtime.sleep(waitMs, done.signal).catch(() => undefined);
   await Promise.race([work, late]);
@@ -229,7 +302,11 @@ async function planWaves(context: DriverContext, record: OperationRecord): Promi
   const waveRowsMax = Math.max(1, Math.floor(record.policy.waveRowsMax / WAVE_SPAN_MAX));
   const staged: { target: string; chunks: ChunksReply["chunks"] }[] = [];
   for (const target of targetsOf({ moves })) {
-    const { chunks } = await context.ask(target, { kind: "chunks", operation: record.id, waveRowsMax });
+    const { chunks } = await context.ask(target, {
+      kind: "chunks",
+      operation: record.id,
+      waveRowsMax,
+    });
     staged.push({ target, chunks });
   }
   return packWaves(moves, staged, waveRowsMax);

@@ -40,7 +40,11 @@ export function packWaves(
       for (let start = 0; start < pieces.length; start += WAVE_MOVES_MAX) {
         const part = pieces.slice(start, start + WAVE_MOVES_MAX);
         const last = waves.at(-1);
-        if (last && last.rows + rows <= waveRowsMax && last.moves.length + part.length <= WAVE_MOVES_MAX) {
+        if (
+          last &&
+          last.rows + rows <= waveRowsMax &&
+          last.moves.length + part.length <= WAVE_MOVES_MAX
+        ) {
           last.moves.push(...part);
           last.rows += rows;
         } else {
@@ -61,7 +65,10 @@ export function movesOf({ from, to }: Pick<OperationRecord, "from" | "to">): Mov
 
 /** Waves that are cut over together, as one. */
 export function joinWaves(waves: readonly Wave[]): Wave {
-  return { moves: waves.flatMap((wave) => wave.moves), rows: waves.reduce((total, wave) => total + wave.rows, 0) };
+  return {
+    moves: waves.flatMap((wave) => wave.moves),
+    rows: waves.reduce((total, wave) => total + wave.rows, 0),
+  };
 }
 
 /** True when more than two members change hands in a wave: it can be cut into smaller ones. */
@@ -82,7 +89,11 @@ export function packByPairs(waves: readonly Wave[]): Wave[] {
       const ofPair = packed.get(pair) ?? [];
       packed.set(pair, ofPair);
       const last = ofPair.at(-1);
-      if (last && last.rows + share <= rowsMax && last.moves.length + part.length <= WAVE_MOVES_MAX) {
+      if (
+        last &&
+        last.rows + share <= rowsMax &&
+        last.moves.length + part.length <= WAVE_MOVES_MAX
+      ) {
         last.moves.push(...part);
         last.rows += share;
       } else ofPair.push({ moves: [...part], rows: share });
@@ -119,5 +130,7 @@ export function incomingOf(wave: Wave, member: string): Move["range"][] {
 }
 
 export function outgoingOf(wave: Wave, member: string): { target: string; range: Move["range"] }[] {
-  return wave.moves.filter((move) => move.source === member).map(({ target, range }) => ({ target, range }));
+  return wave.moves
+    .filter((move) => move.source === member)
+    .map(({ target, range }) => ({ target, range }));
 }

@@ -34,7 +34,10 @@ const ROOM_KEY = "room";
  */
 export function keepReserve(sql: Sql, recordBytes: number): void {
   const bytes = RESERVE_BYTES_MIN + 2 * recordBytes;
-  const kept = sql.first<{ bytes: number | null }>("SELECT sum(octet_length(filler)) AS bytes FROM shardctl_reserve")?.bytes ?? 0;
+  const kept =
+    sql.first<{ bytes: number | null }>(
+      "SELECT sum(octet_length(filler)) AS bytes FROM shardctl_reserve",
+    )?.bytes ?? 0;
   if (kept >= bytes + TRIGGER_BYTES) return;
   sql.run("DELETE FROM shardctl_reserve");
   setAside(sql, 1, bytes);

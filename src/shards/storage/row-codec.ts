@@ -39,10 +39,16 @@ export interface LargeRow {
 export type RowForm = "plain" | "masked";
 
 /** `json_array` over columns, with the blob mask as its last element. */
-export function rowJson(columns: readonly string[], alias: string, form: RowForm = "masked"): string {
+export function rowJson(
+  columns: readonly string[],
+  alias: string,
+  form: RowForm = "masked",
+): string {
   const stored = columns.map((column) => `${alias}.${quoteName(column)}`);
   if (form === "plain") return `json_array(${stored.join(", ")}, NULL)`;
-  const values = stored.map((column) => `CASE typeof(${column}) WHEN 'blob' THEN hex(${column}) ELSE ${column} END`);
+  const values = stored.map(
+    (column) => `CASE typeof(${column}) WHEN 'blob' THEN hex(${column}) ELSE ${column} END`,
+  );
   return `json_array(${[...values, blobMask(stored)].join(", ")})`;
 }
 
@@ -51,7 +57,8 @@ export function inPlainForm<Value>(sql: Sql, work: (form: RowForm) => Value): Va
   try {
     return sql.transaction(() => work("plain"));
   } catch (error) {
-    if (!(error instanceof Error) || !error.message.includes("JSON cannot hold BLOB values")) throw error;
+    if (!(error instanceof Error) || !error.message.includes("JSON cannot hold BLOB values"))
+      throw error;
     return sql.transaction(() => work("masked"));
   }
 }
@@ -73,7 +80,13 @@ export function rowBytes(columns: readonly string[], alias: string): string {
  * The SQL value of column `column` of a JSON row whose columns begin at `offset` and whose mask stands at `maskAt`.
  * `withBlobs: false` is the fast form for pages without any blob.
  */
-export function jsonCell(json: string, column: number, offset: number, maskAt: number, withBlobs: boolean): string {
+export function jsonCell(
+  json: string,
+  column: number,
+  offset: number,
+  maskAt: number,
+  withBlobs: boolean,
+): string {
   const value = `json_extract(${json}, '$[${offset + column}]')`;
   if (!withBlobs) return value;
   return `CASE WHEN substr(json_extract(${json}, '$[${maskAt}]'), ${column + 1}, 1) = '1' THEN unhex(${value}) ELSE ${value} END`;
@@ -81,7 +94,9 @@ export function jsonCell(json: string, column: number, offset: number, maskAt: n
 
 /** The columns of a primary key, taken from a JSON array made by `rowJson(primaryKey)`. */
 export function primaryKeyCells(table: Table, json: string): string[] {
-  return table.primaryKey.map((_, index) => jsonCell(json, index, 0, table.primaryKey.length, true));
+  return table.primaryKey.map((_, index) =>
+    jsonCell(json, index, 0, table.primaryKey.length, true),
+  );
 }
 
 /** `t.pk1 = … AND t.pk2 = …` against a JSON key. */
@@ -115,8 +130,12 @@ export function readCells(sql: Sql, table: Table, primaryKeyJson: string): Cell[
   const cells: Cell[] = [];
   // A result has at most 100 columns.
   for (let start = 0; start < table.columns.length; start += CELLS_PER_READ) {
-    const columns = table.columns.slice(start, start + CELLS_PER_READ).map((column) => `t.${quoteName(column)}`);
-    const selected = columns.map((column, index) => `typeof(${column}) AS t${index}, ${cellColumn(column)} AS v${index}`);
+    const columns = table.columns
+      .slice(start, start + CELLS_PER_READ)
+      .map((column) => `t.${quoteName(column)}`);
+    const selected = columns.map(
+      (column, index) => `typeof(${column}) AS t${index}, ${cellColumn(column)} AS v${index}`,
+    );
     const found = sql.first<SqlRow>(
       `SELECT ${selected.join(", ")} FROM ${quoteName(table.name)} AS t WHERE ${primaryKeyMatches(table, "t", "?1")}`,
       primaryKeyJson,
@@ -127,13 +146,18 @@ export function readCells(sql: Sql, table: Table, primaryKeyJson: string): Cell[
         `Table '${table.name}' has text in its primary key that is not UTF-8 (near ${primaryKeyJson}): correct it, then start again`,
       );
     }
-    columns.forEach((_, index) => cells.push({ type: textOf(found[`t${index}`]), value: cellValue(found[`v${index}`]) }));
+    columns.forEach((_, index) =>
+      cells.push({ type: textOf(found[`t${index}`]), value: cellValue(found[`v${index}`]) }),
+    );
   }
   return cells;
 }
 
 /** The SQL and the bindings that store a cell exactly. */
-export function cellBinding(cell: Cell): { readonly sql: string; readonly bindings: readonly SqlValue[] } {
+export function cellBinding(cell: Cell): {
+  readonly sql: string;
+  readonly bindings: readonly SqlValue[];
+} {
   switch (cell.type) {
     case "integer":
       return { sql: "CAST(? AS INTEGER)", bindings: [cell.value] };
@@ -151,7 +175,10 @@ export function cellBinding(cell: Cell): { readonly sql: string; readonly bindin
 /** Rows that go cell by cell, as text for the digest; bytes as hex. */
 export function cellsText(cells: readonly Cell[]): string {
   return JSON.stringify(
-    cells.map(({ type, value }) => [type, value instanceof ArrayBuffer ? bytesToHex(new Uint8Array(value)) : value]),
+    cells.map(({ type, value }) => [
+      type,
+      value instanceof ArrayBuffer ? bytesToHex(new Uint8Array(value)) : value,
+    ]),
   );
 }
 

@@ -111,7 +111,10 @@ export function ensureSchema(sql: Sql): void {
     for (const statement of STATEMENTS) sql.run(statement);
     const found = schemaVersion(sql);
     if (found === undefined) {
-      sql.run("INSERT INTO shardctl_meta (key, value) VALUES ('schema', ?)", String(SCHEMA_VERSION));
+      sql.run(
+        "INSERT INTO shardctl_meta (key, value) VALUES ('schema', ?)",
+        String(SCHEMA_VERSION),
+      );
     } else if (found > SCHEMA_VERSION) {
       throw new Error(newerSchemaText(found));
     }
@@ -148,7 +151,9 @@ export function isSchemaWhole(sql: Sql): boolean {
 }
 
 function schemaVersion(sql: Sql): number | undefined {
-  const found = sql.first<{ value: string }>("SELECT value FROM shardctl_meta WHERE key = 'schema'");
+  const found = sql.first<{ value: string }>(
+    "SELECT value FROM shardctl_meta WHERE key = 'schema'",
+  );
   return found && Number(found.value);
 }
 
@@ -158,7 +163,11 @@ function newerSchemaText(found: number): string {
 
 /** True when the object has the private tables. */
 export function hasSchema(sql: Sql): boolean {
-  return sql.first("SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = 'shardctl_meta'") !== undefined;
+  return (
+    sql.first(
+      "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = 'shardctl_meta'",
+    ) !== undefined
+  );
 }
 
 /** Reads one JSON document, or undefined. The caller vouches for the type: only this library writes them. */

@@ -55,7 +55,10 @@ export function resolveTables(sql: Sql, specs: readonly TableSpec[]): Table[] {
     if (known) return known;
     const spec = specs.find((candidate) => candidate.name === name);
     if (!spec) throw new TableFault(`Table '${name}' is followed by another but is not declared`);
-    if (inProgress.has(name)) throw new TableFault(`Tables follow each other in a circle: ${[...inProgress, name].join(" → ")}`);
+    if (inProgress.has(name))
+      throw new TableFault(
+        `Tables follow each other in a circle: ${[...inProgress, name].join(" → ")}`,
+      );
     inProgress.add(name);
     const table = readTable(sql, spec, "follows" in spec ? resolve(spec.follows) : null);
     inProgress.delete(name);
@@ -76,7 +79,11 @@ export function schemaText(sql: Sql, tables: readonly Table[]): string {
     WHERE (type = 'trigger' AND substr(name, 1, ${CAPTURE_PREFIX.length}) = ${quoteText(CAPTURE_PREFIX)})
       OR (type IN ('table', 'index') AND lower(tbl_name) IN (SELECT lower(value) FROM json_each(?))) ORDER BY type, name`;
   const names = JSON.stringify(tables.map((table) => table.name));
-  return textOf(sql.first(`SELECT json_group_array(json_array(name, sql)) AS text FROM (${kept})`, names)?.["text"]);
+  return textOf(
+    sql.first(`SELECT json_group_array(json_array(name, sql)) AS text FROM (${kept})`, names)?.[
+      "text"
+    ],
+  );
 }
 
 /** The columns of the primary key as a table definition has them, each with its collation: what is one key in the table is one in a copy. */
@@ -92,14 +99,20 @@ function keyCollationsOf(sql: Sql, table: Pick<Table, "name" | "primaryKey">): s
     .rows<{ name: string; origin: string }>(`PRAGMA index_list(${quoteName(table.name)})`)
     .find((found) => found.origin === "pk");
   const columns = index
-    ? sql.rows<{ name: string | null; coll: string | null }>(`PRAGMA index_xinfo(${quoteName(index.name)})`)
+    ? sql.rows<{ name: string | null; coll: string | null }>(
+        `PRAGMA index_xinfo(${quoteName(index.name)})`,
+      )
     : [];
-  return table.primaryKey.map((name) => columns.find((column) => column.name === name)?.coll ?? "BINARY");
+  return table.primaryKey.map(
+    (name) => columns.find((column) => column.name === name)?.coll ?? "BINARY",
+  );
 }
 
 /** True when rows have a rowid that is not their primary key. */
 export function isRowidTable(sql: Sql, table: Pick<Table, "name">): boolean {
-  const listed = sql.rows<{ name: string; wr: number }>("PRAGMA table_list").find(({ name }) => name === table.name);
+  const listed = sql
+    .rows<{ name: string; wr: number }>("PRAGMA table_list")
+    .find(({ name }) => name === table.name);
   const indexes = sql.rows<{ origin: string }>(`PRAGMA index_list(${quoteName(table.name)})`);
   // An INTEGER PRIMARY KEY is the rowid itself, and needs no index.
   return listed?.wr === 0 && indexes.some(({ origin }) => origin === "pk");
@@ -107,8 +120,12 @@ export function isRowidTable(sql: Sql, table: Pick<Table, "name">): boolean {
 
 /** What each column makes of a value that it stores: its affinity by SQLite's own rules, and NOT NULL. */
 export function columnRules(sql: Sql, table: string): ReadonlyMap<string, string> {
-  const listed = sql.rows<{ name: string; strict: number }>("PRAGMA table_list").find(({ name }) => name === table);
-  const infos = sql.rows<ColumnInfo & { type: string; notnull: number }>(`PRAGMA table_xinfo(${quoteName(table)})`);
+  const listed = sql
+    .rows<{ name: string; strict: number }>("PRAGMA table_list")
+    .find(({ name }) => name === table);
+  const infos = sql.rows<ColumnInfo & { type: string; notnull: number }>(
+    `PRAGMA table_xinfo(${quoteName(table)})`,
+  );
   return new Map(
     infos.map(({ name, type, notnull }) => {
       const affinity = listed?.strict === 1 && type === "ANY" ? "BLOB" : affinityOf(type);
@@ -135,7 +152,11 @@ export function checkPrimaryKey(sql: Sql, table: Table): void {
 }
 
 /** Tables of the database that are neither declared nor somebody's private bookkeeping, and hold at least one row. */
-export function undeclaredTables(sql: Sql, specs: readonly TableSpec[], local: readonly string[]): string[] {
+export function undeclaredTables(
+  sql: Sql,
+  specs: readonly TableSpec[],
+  local: readonly string[],
+): string[] {
   const declared = new Set([...specs.map((spec) => spec.name), ...local]);
   return userTables(sql, ["table", "virtual"])
     .filter((name) => !declared.has(name))
@@ -147,7 +168,8 @@ export function undeclaredTables(sql: Sql, specs: readonly TableSpec[], local: r
  * or when the followed row does not exist.
  */
 export function keyExpression(table: Table, shardKey: string, alias: string): string {
-  if (table.followed === null) return pathExpression(table, table.shardKeys[shardKey] ?? shardKey, alias);
+  if (table.followed === null)
+    return pathExpression(table, table.shardKeys[shardKey] ?? shardKey, alias);
   const { table: followed, by } = table.followed;
   const inner = `${alias}_f`;
   return `(SELECT ${keyExpression(followed, shardKey, inner)} FROM ${quoteName(followed.name)} AS ${inner} WHERE ${keyTerms(followed, inner).join("")} = ${alias}.${quoteName(by)})`;
@@ -167,7 +189,9 @@ export function idExpression(table: Table, alias: string): string {
  * columns have no collations.
  */
 export function keyTerms({ primaryKey, keyCollations }: Table, alias: string): string[] {
-  return primaryKey.map((name, index) => `${alias}.${quoteName(name)}${collate(keyCollations?.[index])}`);
+  return primaryKey.map(
+    (name, index) => `${alias}.${quoteName(name)}${collate(keyCollations?.[index])}`,
+  );
 }
 
 /** The suffix that has an expression compared by a collation; nothing where none is named. */
@@ -201,7 +225,9 @@ interface ColumnInfo extends Record<string, string | number | null> {
 
 function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
   if (!userTables(sql).includes(spec.name)) {
-    throw new TableFault(`Table '${spec.name}' is declared but does not exist: create it in the class's constructor`);
+    throw new TableFault(
+      `Table '${spec.name}' is declared but does not exist: create it in the class's constructor`,
+    );
   }
   const infos = sql.rows<ColumnInfo>(`PRAGMA table_xinfo(${quoteName(spec.name)})`);
   const columns = infos
@@ -212,7 +238,8 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
     .filter((column) => column.pk > 0)
     .toSorted((left, right) => left.pk - right.pk)
     .map((column) => column.name);
-  if (primaryKey.length === 0) throw new TableFault(`Table '${spec.name}' has no primary key: rows could not be told apart`);
+  if (primaryKey.length === 0)
+    throw new TableFault(`Table '${spec.name}' has no primary key: rows could not be told apart`);
   if (columns.length > COLUMNS_MAX) {
     throw new TableFault(
       `Table '${spec.name}' has ${columns.length} columns, at most ${COLUMNS_MAX} can be moved: three more are needed while rows wait`,
@@ -220,7 +247,9 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
   }
   if (followed && "by" in spec) {
     if (!columns.includes(spec.by))
-      throw new TableFault(`Table '${spec.name}' follows '${followed.name}' by '${spec.by}', which is not a column of it`);
+      throw new TableFault(
+        `Table '${spec.name}' follows '${followed.name}' by '${spec.by}', which is not a column of it`,
+      );
     if (followed.primaryKey.length !== 1)
       throw new TableFault(
         `Table '${spec.name}' cannot follow '${followed.name}': its primary key has ${followed.primaryKey.length} columns`,
@@ -243,9 +272,13 @@ function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
 const COLUMNS_MAX = 97;
 
 function hasConstraints(sql: Sql, table: string): boolean {
-  const indexes = sql.rows<{ unique: number; origin: string }>(`PRAGMA index_list(${quoteName(table)})`);
+  const indexes = sql.rows<{ unique: number; origin: string }>(
+    `PRAGMA index_list(${quoteName(table)})`,
+  );
   const foreignKeys = sql.rows(`PRAGMA foreign_key_list(${quoteName(table)})`);
-  return foreignKeys.length > 0 || indexes.some((index) => index.unique === 1 && index.origin !== "pk");
+  return (
+    foreignKeys.length > 0 || indexes.some((index) => index.unique === 1 && index.origin !== "pk")
+  );
 }
 
 /** By the words of the definition: a column of such a name merely has the table tried out before a cutover. */
@@ -262,7 +295,12 @@ function namesCollation(sql: Sql, table: string): boolean {
 }
 
 function definitionOf(sql: Sql, table: string): string {
-  return sql.first<{ sql: string }>("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", table)?.sql ?? "";
+  return (
+    sql.first<{ sql: string }>(
+      "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?",
+      table,
+    )?.sql ?? ""
+  );
 }
 
 /**
@@ -301,7 +339,10 @@ const NOT_USER_TABLES = [
 function userTables(sql: Sql, types: readonly string[] = ["table"]): string[] {
   return sql
     .rows<{ name: string; type: string }>("PRAGMA table_list")
-    .filter((row) => types.includes(row.type) && !NOT_USER_TABLES.some((prefix) => row.name.startsWith(prefix)))
+    .filter(
+      (row) =>
+        types.includes(row.type) && !NOT_USER_TABLES.some((prefix) => row.name.startsWith(prefix)),
+    )
     .map((row) => row.name)
     .toSorted();
 }

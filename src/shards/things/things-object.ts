@@ -64,8 +64,11 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
 
   shard(options: ShardOptions): Promise<ShardOutcome> {
     // `tenantId` is short for `data.tenantId`.
-    const isColumn = typeof options.key === "string" && THING_COLUMNS.includes(options.key.split(".")[0] ?? "");
-    return this.shards.shard(isColumn || !options.key ? options : { ...options, key: `data.${options.key}` });
+    const isColumn =
+      typeof options.key === "string" && THING_COLUMNS.includes(options.key.split(".")[0] ?? "");
+    return this.shards.shard(
+      isColumn || !options.key ? options : { ...options, key: `data.${options.key}` },
+    );
   }
 
   unshard(
@@ -78,7 +81,10 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     return this.shards.isSharded();
   }
 
-  discoverShards(): Promise<{ readonly registry: ShardRegistry; readonly health: readonly ShardHealth[] }> {
+  discoverShards(): Promise<{
+    readonly registry: ShardRegistry;
+    readonly health: readonly ShardHealth[];
+  }> {
     return this.shards.discoverShards();
   }
 
@@ -112,7 +118,8 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
 
   /** Stores many things, at most 10,000; each member's part is all or nothing. */
   async putMany(inputs: readonly ThingInput[]): Promise<number> {
-    if (inputs.length > THINGS_MAX) throw new Error(`${inputs.length} things at once: the maximum is ${THINGS_MAX}`);
+    if (inputs.length > THINGS_MAX)
+      throw new Error(`${inputs.length} things at once: the maximum is ${THINGS_MAX}`);
     return (await this.#putAll(inputs)).length;
   }
 
@@ -121,11 +128,21 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     if (this.#isLocal()) return this.getHere(id);
     return this.shards.router().attempt(async (view) => {
       if (view.layout.kind === "roundRobin")
-        return ((await view.callById("things", id, false, "getHere", [id])) as Thing | undefined) ?? null;
+        return (
+          ((await view.callById("things", id, false, "getHere", [id])) as Thing | undefined) ?? null
+        );
       const known = knownKey(view, id, key);
-      if (known !== undefined) return view.callOwner(known, "getHere", [id, known]) as Promise<Thing | null>;
-      if (view.knowsKeys) return ((await view.callById("things", id, false, "getHere", [id])) as Thing | undefined) ?? null;
-      return ((await view.callAll("getHere", [id])) as (Thing | null)[]).find((thing) => thing !== null) ?? null;
+      if (known !== undefined)
+        return view.callOwner(known, "getHere", [id, known]) as Promise<Thing | null>;
+      if (view.knowsKeys)
+        return (
+          ((await view.callById("things", id, false, "getHere", [id])) as Thing | undefined) ?? null
+        );
+      return (
+        ((await view.callAll("getHere", [id])) as (Thing | null)[]).find(
+          (thing) => thing !== null,
+        ) ?? null
+      );
     });
   }
 
@@ -137,9 +154,11 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
       isDeleted ||= answer === true;
     };
     await this.shards.router().attempt(async (view) => {
-      if (view.layout.kind === "roundRobin") return note(await view.callById("things", id, false, "deleteHere", [id]));
+      if (view.layout.kind === "roundRobin")
+        return note(await view.callById("things", id, false, "deleteHere", [id]));
       const known = knownKey(view, id, key);
-      if (known === undefined && view.knowsKeys) return view.callOwnersById("things", id, "deleteHere", [id], note);
+      if (known === undefined && view.knowsKeys)
+        return view.callOwnersById("things", id, "deleteHere", [id], note);
       return known === undefined
         ? view.callAll("deleteHere", [id], note)
         : view.callOwners(known, "deleteHere", [id, known], note);
@@ -148,9 +167,10 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
   }
 
   /** Things in order of their id, after an id; a full page may have a next one. */
-  async listThings({ after = "", limit = LIST_LIMIT }: { readonly after?: string; readonly limit?: number } = {}): Promise<
-    Thing[]
-  > {
+  async listThings({
+    after = "",
+    limit = LIST_LIMIT,
+  }: { readonly after?: string; readonly limit?: number } = {}): Promise<Thing[]> {
     const count = Math.min(Math.max(1, limit), THINGS_MAX);
     if (this.#isLocal()) return this.listHere(after, count);
     const pages = (await this.shards.router().callAll("listHere", after, count)) as Thing[][];
@@ -173,7 +193,8 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     else {
       await this.shards.router().attempt(async (view) => {
         if (view.layout.kind === "roundRobin") {
-          const isKnown = (await view.callById("things", from, false, "getHere", [from])) !== undefined;
+          const isKnown =
+            (await view.callById("things", from, false, "getHere", [from])) !== undefined;
           return isKnown
             ? view.callById("things", from, false, "relateHere", [relationship])
             : view.callFirst("relateHere", [relationship]);
@@ -201,10 +222,19 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
 
   async relationshipsOf(from: string, key?: KeyInput): Promise<Relationship[]> {
     if (this.#isLocal()) return this.relationshipsHere(from);
-    const answers = (await this.#withFrom(from, key, "relationshipsHere", [from])) as (Relationship[] | undefined)[];
+    const answers = (await this.#withFrom(from, key, "relationshipsHere", [from])) as (
+      | Relationship[]
+      | undefined
+    )[];
     // One may be stored twice: before its thing was there, and again afterwards. The later answer is the owner's.
-    const found = new Map(answers.flatMap((list) => list ?? []).map((each) => [JSON.stringify([each.verb, each.to]), each]));
-    return [...found.values()].toSorted((left, right) => compareTexts(left.verb, right.verb) || compareTexts(left.to, right.to));
+    const found = new Map(
+      answers
+        .flatMap((list) => list ?? [])
+        .map((each) => [JSON.stringify([each.verb, each.to]), each]),
+    );
+    return [...found.values()].toSorted(
+      (left, right) => compareTexts(left.verb, right.verb) || compareTexts(left.to, right.to),
+    );
   }
 
   // — what the owner does; reached through the router —
@@ -243,12 +273,19 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
       const thing = key === undefined ? null : this.#stored(id);
       if (thing && !this.#isUnder(thing, key)) return false;
       this.ctx.storage.sql.exec('DELETE FROM relationships WHERE "from" = ?', id);
-      return this.ctx.storage.sql.exec("DELETE FROM things WHERE id = ? RETURNING id", id).toArray().length > 0;
+      return (
+        this.ctx.storage.sql.exec("DELETE FROM things WHERE id = ? RETURNING id", id).toArray()
+          .length > 0
+      );
     });
   }
 
   listHere(after: string, limit: number): Thing[] {
-    return this.#rows<ThingRow>("SELECT * FROM things WHERE id > ? ORDER BY id LIMIT ?", after, limit).map((row) => thingOf(row));
+    return this.#rows<ThingRow>(
+      "SELECT * FROM things WHERE id > ? ORDER BY id LIMIT ?",
+      after,
+      limit,
+    ).map((row) => thingOf(row));
   }
 
   relateHere({ from, verb, to, data, createdAt }: Relationship): void {
@@ -273,9 +310,10 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
   }
 
   relationshipsHere(from: string): Relationship[] {
-    return this.#rows<RelationshipRow>('SELECT * FROM relationships WHERE "from" = ? ORDER BY verb, "to"', from).map((row) =>
-      relationshipOf(row),
-    );
+    return this.#rows<RelationshipRow>(
+      'SELECT * FROM relationships WHERE "from" = ? ORDER BY verb, "to"',
+      from,
+    ).map((row) => relationshipOf(row));
   }
 
   async #putAll(inputs: readonly ThingInput[]): Promise<Thing[]> {
@@ -291,13 +329,17 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     }
     const done = new Map<Thing, number>();
     const note = (group: readonly Thing[], answer: unknown): void =>
-      group.forEach((thing, index) => done.set(thing, (answer as number[])[index] ?? thing.createdAt));
+      group.forEach((thing, index) =>
+        done.set(thing, (answer as number[])[index] ?? thing.createdAt),
+      );
     await this.shards.router().attempt(async (view) => {
       // What was taken is not sent again: somebody may have deleted it since.
       const open = things.filter((thing) => !done.has(thing));
       const idsOf = ({ id }: Thing): NewIds[] => [{ table: "things", ids: [id] }];
-      if (view.layout.kind !== "roundRobin") return view.callGrouped(open, keyAt, "putHere", note, idsOf);
-      for (const thing of open) note([thing], await view.callById("things", thing.id, true, "putHere", [[thing]]));
+      if (view.layout.kind !== "roundRobin")
+        return view.callGrouped(open, keyAt, "putHere", note, idsOf);
+      for (const thing of open)
+        note([thing], await view.callById("things", thing.id, true, "putHere", [[thing]]));
     });
     return things.map((thing) => withStored(thing, done.get(thing)));
   }
@@ -319,8 +361,11 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
         return [first, owned];
       }
       const known = knownKey(view, from, key);
-      if (known === undefined && view.knowsKeys) return view.callOwnersById("things", from, method, args, onAnswer);
-      return known === undefined ? view.callAll(method, args, onAnswer) : view.callOwners(known, method, args, onAnswer);
+      if (known === undefined && view.knowsKeys)
+        return view.callOwnersById("things", from, method, args, onAnswer);
+      return known === undefined
+        ? view.callAll(method, args, onAnswer)
+        : view.callOwners(known, method, args, onAnswer);
     });
   }
 
@@ -332,7 +377,11 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
   /** Without a key, and where keys say nothing about the identity of a thing, every thing is. */
   #isUnder(thing: Thing, key: KeyInput): boolean {
     const path = this.shards.identityKey();
-    return path === null || key === undefined || keyText(toKey(keyAt(thing, path))) === keyText(toKey(key));
+    return (
+      path === null ||
+      key === undefined ||
+      keyText(toKey(keyAt(thing, path))) === keyText(toKey(key))
+    );
   }
 
   #refuseOtherKey(thing: Thing): void {
@@ -340,7 +389,9 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     if (path === null || path === "id") return;
     const stored = this.#stored(thing.id);
     if (stored && !this.#isUnder(stored, keyAt(thing, path) ?? null))
-      throw new Error(`Thing ${JSON.stringify(thing.id)} is stored under another shard key: delete it there first`);
+      throw new Error(
+        `Thing ${JSON.stringify(thing.id)} is stored under another shard key: delete it there first`,
+      );
   }
 
   /** True while this object is its whole namespace: calls then run in place, in the turn that asked. */
@@ -348,7 +399,10 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     return this.shards.isWhole();
   }
 
-  #rows<Row extends Record<string, SqlStorageValue>>(query: string, ...bindings: SqlStorageValue[]): Row[] {
+  #rows<Row extends Record<string, SqlStorageValue>>(
+    query: string,
+    ...bindings: SqlStorageValue[]
+  ): Row[] {
     return this.ctx.storage.sql.exec<Row>(query, ...bindings).toArray();
   }
 
@@ -356,7 +410,12 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     this.ctx.storage.sql.exec("DELETE FROM objects");
     members.forEach((ns, shardIndex) => {
       const doId = this.shards.objectId(ns);
-      this.ctx.storage.sql.exec("INSERT INTO objects (ns, doId, shardIndex) VALUES (?, ?, ?)", ns, doId, shardIndex);
+      this.ctx.storage.sql.exec(
+        "INSERT INTO objects (ns, doId, shardIndex) VALUES (?, ?, ?)",
+        ns,
+        doId,
+        shardIndex,
+      );
     });
   }
 }

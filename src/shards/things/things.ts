@@ -39,8 +39,13 @@ export interface ObjectEntry {
 }
 
 /** Rows as SQLite gives them: `data` is JSON text. */
-export type ThingRow = Omit<{ -readonly [Column in keyof Thing]: Thing[Column] }, "data"> & { data: string };
-export type RelationshipRow = Omit<{ -readonly [Column in keyof Relationship]: Relationship[Column] }, "data"> & { data: string };
+export type ThingRow = Omit<{ -readonly [Column in keyof Thing]: Thing[Column] }, "data"> & {
+  data: string;
+};
+export type RelationshipRow = Omit<
+  { -readonly [Column in keyof Relationship]: Relationship[Column] },
+  "data"
+> & { data: string };
 
 /** Columns of `things`: a shard key begins with one of them. */
 export const THING_COLUMNS = ["id", "type", "name", "data", "visibility", "createdAt", "updatedAt"];
@@ -60,7 +65,10 @@ export function keyAt(thing: Thing, path: string | null): KeyInput {
   for (const segment of below) {
     // A path of SQL by names finds nothing in a list.
     const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
-    value = isObject && Object.hasOwn(value as object, segment) ? (value as Record<string, unknown>)[segment] : undefined;
+    value =
+      isObject && Object.hasOwn(value as object, segment)
+        ? (value as Record<string, unknown>)[segment]
+        : undefined;
   }
   if (value !== null && typeof value === "object") return storedText(value);
   return below.length > 0 && typeof value === "number" ? storedNumber(value) : (value as KeyInput);
@@ -82,19 +90,32 @@ function storedText(value: object): string {
 }
 
 export function completeThing(input: ThingInput, now: number): Thing {
-  const thing: Thing = { type: "", name: null, data: {}, visibility: "private", createdAt: now, updatedAt: now, ...input };
+  const thing: Thing = {
+    type: "",
+    name: null,
+    data: {},
+    visibility: "private",
+    createdAt: now,
+    updatedAt: now,
+    ...input,
+  };
   // A lone surrogate cannot be stored as UTF-8; JSON.stringify escapes those in `data`.
   for (const text of [thing.id, thing.type, thing.name, thing.visibility]) {
     if (typeof text === "string" && !text.isWellFormed())
       throw new Error(`Thing ${JSON.stringify(thing.id)} has text that is not valid Unicode`);
   }
   if (typeof thing.id !== "string" || thing.id === "") throw new Error("A thing needs an id");
-  const bytes = [thing.id, thing.type, thing.name ?? "", thing.visibility, JSON.stringify(thing.data)].reduce(
-    (total, text) => total + new TextEncoder().encode(text).length,
-    0,
-  );
+  const bytes = [
+    thing.id,
+    thing.type,
+    thing.name ?? "",
+    thing.visibility,
+    JSON.stringify(thing.data),
+  ].reduce((total, text) => total + new TextEncoder().encode(text).length, 0);
   if (bytes > ROW_BYTES_MAX)
-    throw new Error(`Thing ${JSON.stringify(thing.id)} has ${bytes} bytes, the maximum for one row is ${ROW_BYTES_MAX}`);
+    throw new Error(
+      `Thing ${JSON.stringify(thing.id)} has ${bytes} bytes, the maximum for one row is ${ROW_BYTES_MAX}`,
+    );
   return thing;
 }
 

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { temporaryFolder } from "./run-cli.ts";
 import { MANIFEST } from "./states.ts";
 
-export async function temporaryProject(manifests: Readonly<Record<string, string>> = { "manifests/orders.yaml": MANIFEST }) {
+export async function temporaryProject(
+  manifests: Readonly<Record<string, string>> = { "manifests/orders.yaml": MANIFEST },
+) {
   const folder = await temporaryFolder();
   for (const [path, text] of Object.entries(manifests)) {
     const absolute = join(folder.path, path);

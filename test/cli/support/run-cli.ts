@@ -64,7 +64,10 @@ export interface CliChild {
 }
 
 /** Starts the CLI as a child under this very Node. */
-export function spawnCli(argv: readonly string[], options: Omit<RunOptions, "terminal" | "typed" | "host">): CliChild {
+export function spawnCli(
+  argv: readonly string[],
+  options: Omit<RunOptions, "terminal" | "typed" | "host">,
+): CliChild {
   const child = spawn(process.execPath, [MAIN, ...argv], {
     cwd: options.cwd,
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...options.env },
@@ -93,7 +96,11 @@ export function spawnCli(argv: readonly string[], options: Omit<RunOptions, "ter
       const look = (): void => {
         if ((stdout + stderr).includes(text)) resolve();
         else if (child.exitCode !== null)
-          reject(new Error(`The CLI ended with ${child.exitCode} before it said "${text}":\n${stdout}${stderr}`));
+          reject(
+            new Error(
+              `The CLI ended with ${child.exitCode} before it said "${text}":\n${stdout}${stderr}`,
+            ),
+          );
         else return;
         watchers.delete(look);
       };
@@ -106,12 +113,18 @@ export function spawnCli(argv: readonly string[], options: Omit<RunOptions, "ter
 /** A folder that is removed at the end of its scope. */
 export async function temporaryFolder(): Promise<{ readonly path: string } & AsyncDisposable> {
   const path = await mkdtemp(join(tmpdir(), "shardctl-test-"));
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 3 }) };
+  return {
+    path,
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 3 }),
+  };
 }
 
 function capture(isTTY: boolean): { readonly stream: Host["stdout"]; text(): string } {
   const chunks: string[] = [];
   const stream = new PassThrough();
   stream.on("data", (chunk: Buffer) => chunks.push(chunk.toString("utf8")));
-  return { stream: Object.assign(stream, { isTTY, columns: 100, rows: 40 }), text: () => chunks.join("") };
+  return {
+    stream: Object.assign(stream, { isTTY, columns: 100, rows: 40 }),
+    text: () => chunks.join(""),
+  };
 }

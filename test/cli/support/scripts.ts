@@ -2,7 +2,16 @@
 import type { Run } from "../../../src/model/api.ts";
 import type { Plan } from "../../../src/model/plan.ts";
 import { type Answer, type RecordedRequest, type Script, problem } from "./scripted-server.ts";
-import { RUN_STEPS, driftReport, events, liveReport, operationOf, planOf, repairOutcome, repairPlan } from "./states.ts";
+import {
+  RUN_STEPS,
+  driftReport,
+  events,
+  liveReport,
+  operationOf,
+  planOf,
+  repairOutcome,
+  repairPlan,
+} from "./states.ts";
 
 export interface Reconciler {
   readonly plan?: Plan;
@@ -22,7 +31,9 @@ export function reconciler({ plan = planOf(), polls = RUN_STEPS, first }: Reconc
   };
   const json = (status: number, body: unknown) => (): Answer => ({ status, json: body });
   const ended = operationOf({ state: "completed", finishedAt: operationOf().updatedAt });
-  const held = operationOf({ paused: { by: "ada", reason: "black friday", since: operationOf().updatedAt } });
+  const held = operationOf({
+    paused: { by: "ada", reason: "black friday", since: operationOf().updatedAt },
+  });
   const routes: readonly (readonly [RegExp, () => Answer])[] = [
     [/^POST \/v1\/plans$/, json(200, plan)],
     [new RegExp(`^POST /v1/plans/${plan.fingerprint}/apply$`), json(202, RUN_STEPS[0])],

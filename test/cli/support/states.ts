@@ -13,9 +13,16 @@ export const RUN_ID = "run-1";
 /** 2026-11-20T10:00:00Z */
 export const NOON = 1_795_168_800_000;
 
-export function hashLayout(namespace: string, count: number, shardKey = "data.customer.id"): HashLayout {
+export function hashLayout(
+  namespace: string,
+  count: number,
+  shardKey = "data.customer.id",
+): HashLayout {
   const members = shardNames(namespace, 0, count);
-  const ranges = members.map((member, index) => ({ end: Math.round((16_384 * (index + 1)) / count), member }));
+  const ranges = members.map((member, index) => ({
+    end: Math.round((16_384 * (index + 1)) / count),
+    member,
+  }));
   return { kind: "hash", shardKey, generation: 0, members, ranges };
 }
 
@@ -108,7 +115,15 @@ export function operationOf(overrides: Partial<OperationStatus> = {}): Operation
 }
 
 export function actionOf(overrides: Partial<RunAction> = {}): RunAction {
-  return { namespace: "orders", object: "ORDERS", kind: "shard", state: "pending", operation: null, error: null, ...overrides };
+  return {
+    namespace: "orders",
+    object: "ORDERS",
+    kind: "shard",
+    state: "pending",
+    operation: null,
+    error: null,
+    ...overrides,
+  };
 }
 
 export function runOf(overrides: Partial<Run> = {}): Run {
@@ -132,10 +147,18 @@ export function runOf(overrides: Partial<Run> = {}): Run {
 /** The states of a run that goes well, in order. */
 export const RUN_STEPS: readonly Run[] = [
   runOf(),
-  runOf({ updatedAt: NOON + 1000, actions: [actionOf({ state: "running", operation: operationOf() })] }),
+  runOf({
+    updatedAt: NOON + 1000,
+    actions: [actionOf({ state: "running", operation: operationOf() })],
+  }),
   runOf({
     updatedAt: NOON + 2000,
-    actions: [actionOf({ state: "running", operation: operationOf({ step: "verify", rowsCopied: 1000, rowsVerified: 500 }) })],
+    actions: [
+      actionOf({
+        state: "running",
+        operation: operationOf({ step: "verify", rowsCopied: 1000, rowsVerified: 500 }),
+      }),
+    ],
   }),
   runOf({
     state: "succeeded",
@@ -168,8 +191,22 @@ export function liveReport(): NamespaceReport {
       epoch: 1,
       operation: null,
       members: [
-        { name: "orders-shard-0", rows: 600, bytes: 120_000, healthy: true, error: null, responseMs: 3 },
-        { name: "orders-shard-1", rows: 400, bytes: 80_000, healthy: true, error: null, responseMs: 4 },
+        {
+          name: "orders-shard-0",
+          rows: 600,
+          bytes: 120_000,
+          healthy: true,
+          error: null,
+          responseMs: 3,
+        },
+        {
+          name: "orders-shard-1",
+          rows: 400,
+          bytes: 80_000,
+          healthy: true,
+          error: null,
+          responseMs: 4,
+        },
       ],
       tables: [{ name: "things", role: "keyed" }],
       undeclaredTables: [],
@@ -181,7 +218,13 @@ export function liveReport(): NamespaceReport {
 
 /** What a tick found: a drift in one namespace, and another that waits for its window. */
 export function driftReport(overrides: Partial<DriftReport> = {}): DriftReport {
-  const condition = { object: "ORDERS", observedCommit: "3f9c2e1", since: NOON - 120_000, failures: 0, nextTryAt: null };
+  const condition = {
+    object: "ORDERS",
+    observedCommit: "3f9c2e1",
+    since: NOON - 120_000,
+    failures: 0,
+    nextTryAt: null,
+  };
   return {
     environment: "local",
     commit: "3f9c2e1aa0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5",
@@ -213,8 +256,20 @@ export function driftReport(overrides: Partial<DriftReport> = {}): DriftReport {
       },
     ],
     conditions: [
-      { ...condition, namespace: "carts", type: "Ready", reason: "InSync", message: "In sync at epoch 3" },
-      { ...condition, namespace: "orders", type: "Stalled", reason: "Drifted", message: "rebalance (count 6 → 8)" },
+      {
+        ...condition,
+        namespace: "carts",
+        type: "Ready",
+        reason: "InSync",
+        message: "In sync at epoch 3",
+      },
+      {
+        ...condition,
+        namespace: "orders",
+        type: "Stalled",
+        reason: "Drifted",
+        message: "rebalance (count 6 → 8)",
+      },
     ],
     paused: { by: "ada", reason: "database upgrade", at: NOON - 60_000 },
     ...overrides,
@@ -232,7 +287,13 @@ export function events(): readonly HistoryEvent[] {
     rowsMoved: null,
     durationMs: null,
   };
-  const run = { ...common, actor: "ada", pull: 7, commit: "3f9c2e1aa0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5", run: RUN_ID };
+  const run = {
+    ...common,
+    actor: "ada",
+    pull: 7,
+    commit: "3f9c2e1aa0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5",
+    run: RUN_ID,
+  };
   return [
     {
       ...run,
@@ -284,18 +345,32 @@ export function repairPlan(changes: Partial<RepairPlan> = {}): RepairPlan {
   return {
     namespace: "orders",
     fingerprint: "9d17".repeat(16),
-    disorder: { kind: "outOfStep", members: [member], message: `${member} was restored to epoch 3`, since: NOON - 120_000 },
+    disorder: {
+      kind: "outOfStep",
+      members: [member],
+      message: `${member} was restored to epoch 3`,
+      since: NOON - 120_000,
+    },
     testimonies: [
       { member: "orders", says: "root, epoch 4, hash over 2 members" },
       { member, says: "epoch 3, 26 rows" },
     ],
-    steps: [{ kind: "member", member, summary: "takes epoch 4", setAside: [{ member, table: "things", rows: 3 }] }],
+    steps: [
+      {
+        kind: "member",
+        member,
+        summary: "takes epoch 4",
+        setAside: [{ member, table: "things", rows: 3 }],
+      },
+    ],
     losses: [],
     obstacles: [],
     ...changes,
   };
 }
 
-export function repairOutcome({ namespace, fingerprint, steps }: RepairPlan = repairPlan()): RepairOutcome {
+export function repairOutcome(
+  { namespace, fingerprint, steps }: RepairPlan = repairPlan(),
+): RepairOutcome {
   return { namespace, fingerprint, steps, setAside: steps.flatMap(({ setAside }) => setAside) };
 }

@@ -1,7 +1,11 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { directoryMember, hasKeyedDirectory, withDirectory } from "../../../src/model/layout/directory.ts";
+import {
+  directoryMember,
+  hasKeyedDirectory,
+  withDirectory,
+} from "../../../src/model/layout/directory.ts";
 import { toKey } from "../../../src/model/layout/key.ts";
 import type { RoundRobinLayout } from "../../../src/model/layout/layout.ts";
 import { createOwnerLookup } from "../../../src/model/layout/owner-lookup.ts";
@@ -25,7 +29,12 @@ describe("directoryMember", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 1000 }), fc.string(), (count, id) => {
         const members = Array.from({ length: count }, (_, index) => `m${index}`);
-        const layout: RoundRobinLayout = { kind: "roundRobin", shardKey: "id", generation: 0, members };
+        const layout: RoundRobinLayout = {
+          kind: "roundRobin",
+          shardKey: "id",
+          generation: 0,
+          members,
+        };
         const index = members.indexOf(directoryMember(layout, id));
         const slot = slotOf(toKey(id));
         expect(index).toBeGreaterThanOrEqual(0);

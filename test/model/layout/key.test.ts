@@ -23,10 +23,24 @@ const storable: fc.Arbitrary<null | number | bigint | string | Uint8Array> = fc.
   fc.double({ noNaN: true }),
   fc.integer(),
   fc.bigInt({ min: INT64_MIN, max: INT64_MAX }),
-  fc.constantFrom(2 ** 53, 2 ** 53 + 2, 2 ** 63, -(2 ** 63), -0, 1e308, Infinity, -Infinity, 0.1, 1e21, 5e-324),
+  fc.constantFrom(
+    2 ** 53,
+    2 ** 53 + 2,
+    2 ** 63,
+    -(2 ** 63),
+    -0,
+    1e308,
+    Infinity,
+    -Infinity,
+    0.1,
+    1e21,
+    5e-324,
+  ),
   fc.bigInt({ min: 2n ** 53n - 3n, max: 2n ** 53n + 3n }),
   // Units around the surrogates are where UTF-16 order and byte order differ.
-  fc.string({ unit: fc.constantFrom("a", "b", "\0", "é", "\ud7ff", "\ue000", "\uffff", "😀", "𐀀", "{", "}") }),
+  fc.string({
+    unit: fc.constantFrom("a", "b", "\0", "é", "\ud7ff", "\ue000", "\uffff", "😀", "𐀀", "{", "}"),
+  }),
   fc.string({ unit: "grapheme" }).map((text) => text.toWellFormed()),
   fc.uint8Array({ maxLength: 4 }),
 );
@@ -35,14 +49,19 @@ const database = new DatabaseSync(":memory:");
 // Without a type, so that each value keeps its own storage class.
 database.exec("CREATE TABLE pair (id INTEGER PRIMARY KEY, value)");
 
-function store(left: null | number | bigint | string | Uint8Array, right: null | number | bigint | string | Uint8Array): void {
+function store(
+  left: null | number | bigint | string | Uint8Array,
+  right: null | number | bigint | string | Uint8Array,
+): void {
   database.exec("DELETE FROM pair");
   database.prepare("INSERT INTO pair VALUES (1, ?), (2, ?)").run(left, right);
 }
 
 function sqlOrder(): number {
   // ORDER BY compares across classes; equal values count as one rank.
-  const ranks = database.prepare("SELECT rank() OVER (ORDER BY value) AS rank FROM pair ORDER BY id").all() as { rank: number }[];
+  const ranks = database
+    .prepare("SELECT rank() OVER (ORDER BY value) AS rank FROM pair ORDER BY id")
+    .all() as { rank: number }[];
   return Math.sign((ranks[0]?.rank ?? 0) - (ranks[1]?.rank ?? 0));
 }
 
@@ -63,7 +82,9 @@ describe("compareKeys", () => {
         const sorted = values.map(toKey).toSorted(compareKeys);
         for (let left = 0; left < sorted.length; left++) {
           for (let right = left; right < sorted.length; right++) {
-            expect(compareKeys(sorted[left] ?? MISSING_KEY, sorted[right] ?? MISSING_KEY)).toBeLessThanOrEqual(0);
+            expect(
+              compareKeys(sorted[left] ?? MISSING_KEY, sorted[right] ?? MISSING_KEY),
+            ).toBeLessThanOrEqual(0);
           }
         }
       }),
@@ -112,7 +133,12 @@ it("hashes 1, 1.0 and '1' alike, and the missing key like the empty text", () =>
 
 it("calls NULL and empty text missing, and nothing else", () => {
   expect([null, undefined, ""].map((value) => isMissing(toKey(value)))).toEqual([true, true, true]);
-  expect([0, " ", false, new Uint8Array()].map((value) => isMissing(toKey(value)))).toEqual([false, false, false, false]);
+  expect([0, " ", false, new Uint8Array()].map((value) => isMissing(toKey(value)))).toEqual([
+    false,
+    false,
+    false,
+    false,
+  ]);
 });
 
 it("writes keys as people do", () => {

@@ -9,5 +9,8 @@ it("compares layouts by content, not by the order in which fields were written",
 });
 
 it("names shards by generation", () => {
-  expect([shardName("orders", 0, 3), shardName("orders", 2, 3)]).toEqual(["orders-shard-3", "orders-g2-shard-3"]);
+  expect([shardName("orders", 0, 3), shardName("orders", 2, 3)]).toEqual([
+    "orders-shard-3",
+    "orders-g2-shard-3",
+  ]);
 });

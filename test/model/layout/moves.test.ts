@@ -31,20 +31,27 @@ describe("diffRanges and applyMoves", () => {
 
   it("range: exactly the keys whose owner differs, and applying them gives the other layout's owners", () => {
     fc.assert(
-      fc.property(rangeLayout, rangeLayout, fc.array(key, { minLength: 20, maxLength: 20 }), (before, after, keys) => {
-        const moves = diffRanges(before, after);
-        const applied = applyMoves(before, moves);
-        for (const one of [...keys, ...before.ranges, ...after.ranges].map((item) =>
-          "member" in item ? (item.end ?? toKey("zz")) : item,
-        )) {
-          const source = ownerByScan(before, one);
-          const target = ownerByScan(after, one);
-          const holding = moves.filter((move) => rangeContains(move.range, one));
-          expect(holding.map((move) => [move.source, move.target])).toEqual(source === target ? [] : [[source, target]]);
-          expect(createOwnerLookup(applied)(one)).toBe(target);
-        }
-        expect(applyMoves(before, [])).toEqual({ ...before, ranges: before.ranges });
-      }),
+      fc.property(
+        rangeLayout,
+        rangeLayout,
+        fc.array(key, { minLength: 20, maxLength: 20 }),
+        (before, after, keys) => {
+          const moves = diffRanges(before, after);
+          const applied = applyMoves(before, moves);
+          for (const one of [...keys, ...before.ranges, ...after.ranges].map((item) =>
+            "member" in item ? (item.end ?? toKey("zz")) : item,
+          )) {
+            const source = ownerByScan(before, one);
+            const target = ownerByScan(after, one);
+            const holding = moves.filter((move) => rangeContains(move.range, one));
+            expect(holding.map((move) => [move.source, move.target])).toEqual(
+              source === target ? [] : [[source, target]],
+            );
+            expect(createOwnerLookup(applied)(one)).toBe(target);
+          }
+          expect(applyMoves(before, [])).toEqual({ ...before, ranges: before.ranges });
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -55,7 +62,9 @@ describe("diffRanges and applyMoves", () => {
         const moves = diffRanges(before, after);
         const done = moves.slice(0, many % (moves.length + 1));
         const moved = done.some((move) => rangeContains(move.range, one));
-        expect(createOwnerLookup(applyMoves(before, done))(one)).toBe(ownerByScan(moved ? after : before, one));
+        expect(createOwnerLookup(applyMoves(before, done))(one)).toBe(
+          ownerByScan(moved ? after : before, one),
+        );
       }),
     );
   });
@@ -68,7 +77,9 @@ describe("diffRanges and applyMoves", () => {
       members: ["a"],
       ranges: [{ end: SLOT_COUNT, member: "a" }],
     } as const;
-    expect(applyMoves(before, [{ source: "a", target: "z", range: { kind: "slots", from: 5, to: 7 } }])).toEqual({
+    expect(
+      applyMoves(before, [{ source: "a", target: "z", range: { kind: "slots", from: 5, to: 7 } }]),
+    ).toEqual({
       ...before,
       members: ["a", "z"],
       ranges: [
@@ -77,7 +88,15 @@ describe("diffRanges and applyMoves", () => {
         { end: SLOT_COUNT, member: "a" },
       ],
     });
-    const range = { kind: "range", shardKey: "id", generation: 0, members: ["a"], ranges: [{ end: null, member: "a" }] } as const;
-    expect(() => diffRanges(before as never, range as never)).toThrow("No moves between a hash and a range layout");
+    const range = {
+      kind: "range",
+      shardKey: "id",
+      generation: 0,
+      members: ["a"],
+      ranges: [{ end: null, member: "a" }],
+    } as const;
+    expect(() => diffRanges(before as never, range as never)).toThrow(
+      "No moves between a hash and a range layout",
+    );
   });
 });

@@ -54,7 +54,9 @@ describe("createOwnerLookup", () => {
     );
     const versions = [byRegion, { version: 3, owner: () => 0 }];
     expect(createOwnerLookup(custom, { byRegion: versions })(toKey("eu"))).toBe("b");
-    expect(() => createOwnerLookup(custom, { byRegion: [] })).toThrow("is not registered here (registered: byRegion)");
+    expect(() => createOwnerLookup(custom, { byRegion: [] })).toThrow(
+      "is not registered here (registered: byRegion)",
+    );
     expect(newestPartitioners({ byZone: byRegion, byRegion: versions })).toEqual([
       { name: "byRegion", version: 3 },
       { name: "byZone", version: 2 },
@@ -63,12 +65,14 @@ describe("createOwnerLookup", () => {
   });
 
   it.each([2, -1, 0.5, Number.NaN])("refuses the index %d of a bad partitioner", (index) => {
-    expect(() => createOwnerLookup(custom, { byRegion: { version: 2, owner: () => index } })(toKey("eu"))).toThrow(
-      "expected an index from 0 to 1",
-    );
+    expect(() =>
+      createOwnerLookup(custom, { byRegion: { version: 2, owner: () => index } })(toKey("eu")),
+    ).toThrow("expected an index from 0 to 1");
   });
 
   it("has no answer for roundRobin", () => {
-    expect(() => createOwnerLookup({ kind: "roundRobin", shardKey: "id", generation: 0, members: ["a"] })).toThrow("directory");
+    expect(() =>
+      createOwnerLookup({ kind: "roundRobin", shardKey: "id", generation: 0, members: ["a"] }),
+    ).toThrow("directory");
   });
 });

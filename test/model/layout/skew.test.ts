@@ -19,9 +19,13 @@ it("tolerates what chance explains for few rows, and the policy alone for many",
   expect(toleratedSkew(1.5, 50, 8)).toBeLessThan(8);
   expect(toleratedSkew(1.5, 0, 8)).toBe(1.5);
   fc.assert(
-    fc.property(fc.integer({ min: 100, max: 1e9 }), fc.integer({ min: 1, max: 1000 }), (average, members) => {
-      expect(toleratedSkew(1.5, average * members, members)).toBe(1.5);
-    }),
+    fc.property(
+      fc.integer({ min: 100, max: 1e9 }),
+      fc.integer({ min: 1, max: 1000 }),
+      (average, members) => {
+        expect(toleratedSkew(1.5, average * members, members)).toBe(1.5);
+      },
+    ),
   );
 });
 
@@ -32,15 +36,9 @@ it("aims below the limit, and asks for a gain", () => {
 
 it("writes figures as people read them", () => {
   expect([0, 999, 1000, 1_204_332].map(formatCount)).toEqual(["0", "999", "1,000", "1,204,332"]);
-  expect([0, 999, 1000, 123_456, 999_600, 10_000_000_000, 12_345_678_901_234].map(formatBytes)).toEqual([
-    "0 B",
-    "999 B",
-    "1.0 kB",
-    "123 kB",
-    "1.0 MB",
-    "10.0 GB",
-    "12.3 TB",
-  ]);
+  expect(
+    [0, 999, 1000, 123_456, 999_600, 10_000_000_000, 12_345_678_901_234].map(formatBytes),
+  ).toEqual(["0 B", "999 B", "1.0 kB", "123 kB", "1.0 MB", "10.0 GB", "12.3 TB"]);
   expect([
     formatShare(1, 3),
     formatShare(0, 0),

@@ -9,7 +9,8 @@ function crc16(bytes: Uint8Array): number {
   let crc = 0;
   for (const byte of bytes) {
     crc ^= byte << 8;
-    for (let bit = 0; bit < 8; bit++) crc = crc & 0x8000 ? ((crc << 1) ^ 0x1021) & 0xffff : (crc << 1) & 0xffff;
+    for (let bit = 0; bit < 8; bit++)
+      crc = crc & 0x8000 ? ((crc << 1) ^ 0x1021) & 0xffff : (crc << 1) & 0xffff;
   }
   return crc;
 }
@@ -19,7 +20,9 @@ describe("slotOf", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme" }), (text) => {
         fc.pre(!text.includes("{"));
-        expect(slotOf(toKey(text))).toBe(crc16(new TextEncoder().encode(text.toWellFormed())) % SLOT_COUNT);
+        expect(slotOf(toKey(text))).toBe(
+          crc16(new TextEncoder().encode(text.toWellFormed())) % SLOT_COUNT,
+        );
       }),
     );
   });

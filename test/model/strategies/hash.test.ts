@@ -7,7 +7,11 @@ import { expandSlots } from "../../../src/model/layout/slot-table.ts";
 import { shiftMembers } from "../../../src/model/operation-mode.ts";
 import { skewOf } from "../../../src/model/layout/skew.ts";
 import { SLOT_COUNT } from "../../../src/model/layout/slots.ts";
-import { freshHashLayout, levelHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
+import {
+  freshHashLayout,
+  levelHashLayout,
+  resizeHashLayout,
+} from "../../../src/model/strategies/hash.ts";
 
 const count = fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 1000 }));
 
@@ -21,13 +25,17 @@ function resize(layout: HashLayout, size: number): HashLayout {
 
 function slotCounts(layout: HashLayout): number[] {
   const counts = new Map<string, number>();
-  for (const member of expandSlots(layout.ranges)) counts.set(member, (counts.get(member) ?? 0) + 1);
+  for (const member of expandSlots(layout.ranges))
+    counts.set(member, (counts.get(member) ?? 0) + 1);
   expect([...counts.keys()].every((member) => layout.members.includes(member))).toBe(true);
   return layout.members.map((member) => counts.get(member) ?? 0);
 }
 
 function movedSlots(before: HashLayout, after: HashLayout): number {
-  return diffRanges(before, after).reduce((sum, { range }) => sum + (range.kind === "slots" ? range.to - range.from : 0), 0);
+  return diffRanges(before, after).reduce(
+    (sum, { range }) => sum + (range.kind === "slots" ? range.to - range.from : 0),
+    0,
+  );
 }
 
 /** Every slot owned, and no member more than one slot fuller than another. */
@@ -62,7 +70,9 @@ describe("resizeHashLayout", () => {
           const next = resize(layout, size);
           expect(isEven(next)).toBe(true);
           expect(next.members).toHaveLength(size);
-          expect(movedSlots(layout, next)).toBeLessThanOrEqual(minimumMoves(layout.members.length, size) + size);
+          expect(movedSlots(layout, next)).toBeLessThanOrEqual(
+            minimumMoves(layout.members.length, size) + size,
+          );
           layout = next;
         }
       }),
@@ -76,7 +86,8 @@ describe("resizeHashLayout", () => {
         const before = fresh(from);
         const after = resize(before, to);
         for (const { source, target } of diffRanges(before, after)) {
-          const stays = to > from ? before.members.includes(target) : after.members.includes(source);
+          const stays =
+            to > from ? before.members.includes(target) : after.members.includes(source);
           expect(stays).toBe(false);
         }
       }),
@@ -89,7 +100,12 @@ describe("resizeHashLayout", () => {
     expect(resize(fresh(2), 4).members).toEqual(shardNames("orders", 0, 4));
     // Names given by hand stay, and a taken index is skipped.
     const named = freshHashLayout("id", 0, ["eu", "orders-shard-2"]);
-    expect(resize(named, 4).members).toEqual(["eu", "orders-shard-2", "orders-shard-3", "orders-shard-4"]);
+    expect(resize(named, 4).members).toEqual([
+      "eu",
+      "orders-shard-2",
+      "orders-shard-3",
+      "orders-shard-4",
+    ]);
   });
 
   it("changes nothing when the count stays", () => {
@@ -101,7 +117,8 @@ describe("levelHashLayout", () => {
   function rowsOf(layout: HashLayout, rowsBySlot: ReadonlyMap<number, number>): number[] {
     const bySlot = expandSlots(layout.ranges);
     const rows = new Map<string, number>();
-    for (const [slot, many] of rowsBySlot) rows.set(bySlot[slot] ?? "", (rows.get(bySlot[slot] ?? "") ?? 0) + many);
+    for (const [slot, many] of rowsBySlot)
+      rows.set(bySlot[slot] ?? "", (rows.get(bySlot[slot] ?? "") ?? 0) + many);
     return layout.members.map((member) => rows.get(member) ?? 0);
   }
 
@@ -127,7 +144,9 @@ describe("levelHashLayout", () => {
         (size, rowsBySlot, goal) => {
           const before = fresh(size);
           const after = levelHashLayout(before, rowsBySlot, goal);
-          expect(skewOf(rowsOf(after, rowsBySlot))).toBeLessThanOrEqual(skewOf(rowsOf(before, rowsBySlot)));
+          expect(skewOf(rowsOf(after, rowsBySlot))).toBeLessThanOrEqual(
+            skewOf(rowsOf(before, rowsBySlot)),
+          );
           expect(levelHashLayout(after, rowsBySlot, goal)).toEqual(after);
         },
       ),
@@ -137,19 +156,33 @@ describe("levelHashLayout", () => {
 
   it("reaches the goal when the slots are small, moving hardly more than the excess", () => {
     fc.assert(
-      fc.property(fc.integer({ min: 2, max: 20 }), fc.integer({ min: 2, max: 9 }), (size, factor) => {
-        // The first member's slots are `factor` times as full as the others'.
-        const before = fresh(size);
-        const bySlot = expandSlots(before.ranges);
-        const rowsBySlot = new Map(bySlot.map((member, slot) => [slot, member === before.members[0] ? factor : 1]));
-        const after = levelHashLayout(before, rowsBySlot, 1.25);
-        const average = rowsOf(before, rowsBySlot).reduce((sum, rows) => sum + rows, 0) / size;
-        const excess = rowsOf(before, rowsBySlot).reduce((sum, rows) => sum + Math.max(0, rows - average * 1.25), 0);
-        const bySlotAfter = expandSlots(after.ranges);
-        const moved = [...rowsBySlot].reduce((sum, [slot, rows]) => sum + (bySlot[slot] === bySlotAfter[slot] ? 0 : rows), 0);
-        expect(skewOf(rowsOf(after, rowsBySlot))).toBeLessThanOrEqual(1.25 + (2 * factor) / average);
-        expect(moved).toBeLessThanOrEqual(excess + 2 * factor);
-      }),
+      fc.property(
+        fc.integer({ min: 2, max: 20 }),
+        fc.integer({ min: 2, max: 9 }),
+        (size, factor) => {
+          // The first member's slots are `factor` times as full as the others'.
+          const before = fresh(size);
+          const bySlot = expandSlots(before.ranges);
+          const rowsBySlot = new Map(
+            bySlot.map((member, slot) => [slot, member === before.members[0] ? factor : 1]),
+          );
+          const after = levelHashLayout(before, rowsBySlot, 1.25);
+          const average = rowsOf(before, rowsBySlot).reduce((sum, rows) => sum + rows, 0) / size;
+          const excess = rowsOf(before, rowsBySlot).reduce(
+            (sum, rows) => sum + Math.max(0, rows - average * 1.25),
+            0,
+          );
+          const bySlotAfter = expandSlots(after.ranges);
+          const moved = [...rowsBySlot].reduce(
+            (sum, [slot, rows]) => sum + (bySlot[slot] === bySlotAfter[slot] ? 0 : rows),
+            0,
+          );
+          expect(skewOf(rowsOf(after, rowsBySlot))).toBeLessThanOrEqual(
+            1.25 + (2 * factor) / average,
+          );
+          expect(moved).toBeLessThanOrEqual(excess + 2 * factor);
+        },
+      ),
       { numRuns: 40 },
     );
   });
@@ -158,7 +191,9 @@ describe("levelHashLayout", () => {
     const before = fresh(2);
     const light = Array.from({ length: 100 }, (_, slot) => [slot, 1] as const);
     const after = levelHashLayout(before, new Map([...light, [200, 50], [9000, 50]]), 1);
-    expect(diffRanges(before, after).map(({ range }) => range)).toEqual([{ kind: "slots", from: 200, to: 201 }]);
+    expect(diffRanges(before, after).map(({ range }) => range)).toEqual([
+      { kind: "slots", from: 200, to: 201 },
+    ]);
   });
 
   it("frees a member of everything but the slot that cannot be split", () => {

@@ -13,7 +13,14 @@ import {
   sameSplitPoints,
   splitPointsOf,
 } from "../../../src/model/strategies/range.ts";
-import { type World, countMembers, distribution, integerRows, rangeOf, world } from "../../support/state.ts";
+import {
+  type World,
+  countMembers,
+  distribution,
+  integerRows,
+  rangeOf,
+  world,
+} from "../../support/state.ts";
 
 const request = { by: "keys", shardKey: "id", boundaries: [] } as const;
 
@@ -27,7 +34,12 @@ function rowsUnder(from: World, layout: RangeLayout): number[] {
 }
 
 const keys = fc.array(
-  fc.oneof(fc.integer({ min: 0, max: 500 }), fc.constant(7), fc.string({ maxLength: 3 }), fc.constant(null)),
+  fc.oneof(
+    fc.integer({ min: 0, max: 500 }),
+    fc.constant(7),
+    fc.string({ maxLength: 3 }),
+    fc.constant(null),
+  ),
   {
     minLength: 1,
     maxLength: 400,
@@ -36,11 +48,17 @@ const keys = fc.array(
 
 describe("chooseSplitPoints", () => {
   it("cuts evenly where keys are many", () => {
-    expect(quantiles(world("orders", { rows: integerRows(1000) }), 4)?.map((key) => key.text)).toEqual(["250", "500", "750"]);
+    expect(
+      quantiles(world("orders", { rows: integerRows(1000) }), 4)?.map((key) => key.text),
+    ).toEqual(["250", "500", "750"]);
   });
 
   it("gives a heavy key a range and shares the rest", () => {
-    const rows = [...integerRows(100), ...Array.from({ length: 500 }, () => ({ key: 50 })), ...integerRows(100, 100)];
+    const rows = [
+      ...integerRows(100),
+      ...Array.from({ length: 500 }, () => ({ key: 50 })),
+      ...integerRows(100, 100),
+    ];
     const from = world("orders", { rows });
     const layout = freshRangeLayout("id", 0, ["a", "b", "c", "d"], quantiles(from, 4) ?? []);
     expect(rowsUnder(from, layout)).toEqual([50, 501, 75, 74]);
@@ -54,7 +72,9 @@ describe("chooseSplitPoints", () => {
         expect(chosen !== null && distinct < count).toBe(false);
         if (!chosen) return;
         expect(chosen).toHaveLength(count - 1);
-        chosen.slice(1).forEach((key, index) => expect(compareKeys(chosen[index] ?? key, key)).toBeLessThan(0));
+        chosen
+          .slice(1)
+          .forEach((key, index) => expect(compareKeys(chosen[index] ?? key, key)).toBeLessThan(0));
       }),
     );
   });
@@ -66,7 +86,9 @@ describe("chooseSplitPoints", () => {
         const chosen = quantiles(from, count);
         if (!chosen) return;
         const names = Array.from({ length: count }, (_, index) => `m${index}`);
-        expect(Math.min(...rowsUnder(from, freshRangeLayout("id", 0, names, chosen)))).toBeGreaterThan(0);
+        expect(
+          Math.min(...rowsUnder(from, freshRangeLayout("id", 0, names, chosen))),
+        ).toBeGreaterThan(0);
       }),
     );
   });
@@ -74,7 +96,13 @@ describe("chooseSplitPoints", () => {
   it("cuts overlapping buckets of several members near the middle", () => {
     const hash = world("orders", {
       rows: integerRows(2000),
-      layout: { kind: "custom", shardKey: "id", generation: 0, members: ["a", "b", "c"], partitioner: { name: "p", version: 1 } },
+      layout: {
+        kind: "custom",
+        shardKey: "id",
+        generation: 0,
+        members: ["a", "b", "c"],
+        partitioner: { name: "p", version: 1 },
+      },
       partitioners: { p: { version: 1, owner: (key) => Number(key.text) % 3 } },
     });
     const layout = freshRangeLayout("id", 1, ["d", "e", "f", "g"], quantiles(hash, 4) ?? []);
@@ -99,9 +127,21 @@ describe("resizeRangeLayout", () => {
   }
 
   it("doubling splits each member in two, and moves half of the rows", () => {
-    const from = world("orders", { rows: integerRows(800), layout: rangeOf("orders", [200, 400, 600]) });
+    const from = world("orders", {
+      rows: integerRows(800),
+      layout: rangeOf("orders", [200, 400, 600]),
+    });
     const to = resize(from, 8);
-    expect(to.ranges.map((range) => range.member.replace("orders-shard-", ""))).toEqual(["0", "4", "1", "5", "2", "6", "3", "7"]);
+    expect(to.ranges.map((range) => range.member.replace("orders-shard-", ""))).toEqual([
+      "0",
+      "4",
+      "1",
+      "5",
+      "2",
+      "6",
+      "3",
+      "7",
+    ]);
     expect(movedRows(from, to)).toBe(400);
   });
 
@@ -113,10 +153,15 @@ describe("resizeRangeLayout", () => {
         fc.integer({ min: 100, max: 500 }),
         (before, after, rows) => {
           const points = Array.from({ length: before - 1 }, (_, index) => (index + 1) * 10);
-          const from = world("orders", { rows: integerRows(rows), layout: rangeOf("orders", points) });
+          const from = world("orders", {
+            rows: integerRows(rows),
+            layout: rangeOf("orders", points),
+          });
           const to = resize(from, after);
           const staying = to.members.slice(0, Math.min(before, after));
-          expect(to.ranges.map((range) => range.member).filter((member) => staying.includes(member))).toEqual(staying);
+          expect(
+            to.ranges.map((range) => range.member).filter((member) => staying.includes(member)),
+          ).toEqual(staying);
           expect(new Set(to.ranges.map((range) => range.member))).toEqual(new Set(to.members));
           expect(skewOf(rowsUnder(from, to))).toBeLessThan(1.5);
         },
@@ -126,9 +171,14 @@ describe("resizeRangeLayout", () => {
 
   it("places members where most of their rows stay", () => {
     // All rows lie in the last member's range: it keeps the first part of its own, and the empty ones come before it.
-    const from = world("orders", { rows: integerRows(300, 1000), layout: rangeOf("orders", [10, 20]) });
+    const from = world("orders", {
+      rows: integerRows(300, 1000),
+      layout: rangeOf("orders", [10, 20]),
+    });
     const to = resize(from, 6);
-    const keeps = from.rows.filter(({ key }) => createOwnerLookup(to)(toKey(key)) === "orders-shard-2").length;
+    const keeps = from.rows.filter(
+      ({ key }) => createOwnerLookup(to)(toKey(key)) === "orders-shard-2",
+    ).length;
     expect(keeps).toBe(50);
     expect(movedRows(from, to)).toBe(250);
   });
@@ -137,12 +187,22 @@ describe("resizeRangeLayout", () => {
     const rows = [...Array.from({ length: 50 }, () => ({ key: 100 })), ...integerRows(60, 200)];
     const from = world("orders", { rows, layout: rangeOf("orders", [150]) });
     const layout = from.layout as RangeLayout;
-    const to = resizeRangeLayout(layout, shiftMembers("orders", layout, 3), [100, 150].map(toKey), distribution(from, request));
+    const to = resizeRangeLayout(
+      layout,
+      shiftMembers("orders", layout, 3),
+      [100, 150].map(toKey),
+      distribution(from, request),
+    );
     expect(movedRows(from, to)).toBe(0);
   });
 
   it("compares split points by order, not by text", () => {
-    expect(sameSplitPoints(splitPointsOf(rangeOf("orders", [1, 2]) as RangeLayout), [toKey(1), toKey(2n)])).toBe(true);
+    expect(
+      sameSplitPoints(splitPointsOf(rangeOf("orders", [1, 2]) as RangeLayout), [
+        toKey(1),
+        toKey(2n),
+      ]),
+    ).toBe(true);
     expect(sameSplitPoints([toKey(1)], [toKey("1")])).toBe(false);
     expect(sameSplitPoints([toKey(1)], [])).toBe(false);
   });

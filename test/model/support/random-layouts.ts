@@ -22,8 +22,15 @@ export const hashLayout: fc.Arbitrary<HashLayout> = fc
   .chain((cuts) =>
     member.map((last) => {
       const bySlot = Array.from<string>({ length: SLOT_COUNT }).fill(last);
-      for (const [end, name] of cuts.toSorted(([left], [right]) => right - left)) bySlot.fill(name, 0, end);
-      return { kind: "hash" as const, shardKey: "id", generation: 0, members: MEMBERS, ranges: joinSlots(bySlot) };
+      for (const [end, name] of cuts.toSorted(([left], [right]) => right - left))
+        bySlot.fill(name, 0, end);
+      return {
+        kind: "hash" as const,
+        shardKey: "id",
+        generation: 0,
+        members: MEMBERS,
+        ranges: joinSlots(bySlot),
+      };
     }),
   );
 

@@ -4,7 +4,11 @@ import { describe, expect, it } from "vitest";
 import { LIBRARY_VERSION } from "../../../src/model/wire/library-version.ts";
 import { PeerProtocols, refuseNumber } from "../../../src/model/wire/peer-protocols.ts";
 import { refusal } from "../../../src/model/wire/protocol-failure.ts";
-import { PROTOCOLS_SPOKEN, PROTOCOL_VERSION, type ProtocolReply } from "../../../src/model/wire/protocol.ts";
+import {
+  PROTOCOLS_SPOKEN,
+  PROTOCOL_VERSION,
+  type ProtocolReply,
+} from "../../../src/model/wire/protocol.ts";
 import { failure, success } from "../../../src/model/result.ts";
 
 /** A peer that speaks these protocols; the numbers that it was sent. */
@@ -16,16 +20,22 @@ class Peer {
     this.speaks = speaks;
   }
 
-  readonly send = (protocol: number): Promise<ProtocolReply<unknown>> => Promise.resolve(this.#answer(protocol));
+  readonly send = (protocol: number): Promise<ProtocolReply<unknown>> =>
+    Promise.resolve(this.#answer(protocol));
 
   /** As the library of protocol 1 answers, and as this one does. */
   #answer(protocol: number): ProtocolReply<unknown> {
     this.sent.push(protocol);
     const { speaks } = this;
     if (speaks.length === 1 && speaks[0] === 1)
-      return protocol === 1 ? success("done") : failure(refusal("invalid", "Only protocol 1 is spoken here"));
+      return protocol === 1
+        ? success("done")
+        : failure(refusal("invalid", "Only protocol 1 is spoken here"));
     if (speaks.includes(protocol)) return { ...success("done"), speaks };
-    return { ...failure(refusal("protocol", `Only protocols ${speaks.join(" and ")} are spoken here`)), speaks };
+    return {
+      ...failure(refusal("protocol", `Only protocols ${speaks.join(" and ")} are spoken here`)),
+      speaks,
+    };
   }
 }
 
@@ -36,7 +46,8 @@ describe("PeerProtocols", () => {
     const protocols = new PeerProtocols();
     const peer = new Peer([1, 2]);
     expect(protocols.newestOf("m")).toBe(null);
-    for (let calls = 0; calls < 3; calls++) expect(await protocols.exchange("m", peer.send)).toMatchObject(DONE);
+    for (let calls = 0; calls < 3; calls++)
+      expect(await protocols.exchange("m", peer.send)).toMatchObject(DONE);
     expect(peer.sent).toEqual([1, 2, 2]);
     expect(protocols.newestOf("m")).toBe(2);
   });
@@ -44,7 +55,8 @@ describe("PeerProtocols", () => {
   it("stays with protocol 1 towards an object that knows no other", async () => {
     const protocols = new PeerProtocols();
     const peer = new Peer([1]);
-    for (let calls = 0; calls < 3; calls++) expect(await protocols.exchange("m", peer.send)).toMatchObject(DONE);
+    for (let calls = 0; calls < 3; calls++)
+      expect(await protocols.exchange("m", peer.send)).toMatchObject(DONE);
     expect(peer.sent).toEqual([1, 1, 1]);
     expect(protocols.newestOf("m")).toBe(1);
   });
@@ -91,7 +103,9 @@ describe("PeerProtocols", () => {
     const peer = new Peer(speaks);
     const answer = await protocols.exchange("m", peer.send);
     expect(answer).toMatchObject({ ok: false, failure: { kind: "protocol", retryable: true } });
-    expect(answer.ok ? "" : answer.failure.message).toContain(`m speaks protocol ${speaks.join(" and ")}`);
+    expect(answer.ok ? "" : answer.failure.message).toContain(
+      `m speaks protocol ${speaks.join(" and ")}`,
+    );
     expect(peer.sent).toEqual(sent);
   });
 
@@ -108,7 +122,9 @@ describe("PeerProtocols", () => {
       const peer = new Peer([1]);
       await protocols.exchange("m", peer.send);
       for (let tries = 0; tries < 2; tries++) {
-        expect(await protocols.exchange("m", peer.send, 2)).toMatchObject({ failure: { kind: "protocol", retryable: true } });
+        expect(await protocols.exchange("m", peer.send, 2)).toMatchObject({
+          failure: { kind: "protocol", retryable: true },
+        });
       }
       peer.speaks = [1, 2];
       expect(await protocols.exchange("m", peer.send, 2)).toMatchObject(DONE);
@@ -118,7 +134,9 @@ describe("PeerProtocols", () => {
 
   it("does not take a refusal that the peer passes on for one of its own", async () => {
     const protocols = new PeerProtocols();
-    const passedOn = failure(refusal("protocol", "another speaks protocol 1, this message needs 2"));
+    const passedOn = failure(
+      refusal("protocol", "another speaks protocol 1, this message needs 2"),
+    );
     let sent = 0;
     const send = async (): Promise<ProtocolReply<unknown>> => {
       sent++;

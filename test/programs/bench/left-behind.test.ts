@@ -17,9 +17,13 @@ function startProcess(then: string) {
     const sleeping = runProgram(process.execPath, ["--eval", "console.log(process.pid); setTimeout(() => {}, 600_000)"]).catch(() => {});
     console.log(folder);
     ${then}`;
-  const child = spawn(process.execPath, ["--no-warnings", "--input-type=module", "--eval", script], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = spawn(
+    process.execPath,
+    ["--no-warnings", "--input-type=module", "--eval", script],
+    {
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
   const folder = new Promise<string>((resolve) => {
     child.stdout.setEncoding("utf8").once("data", (text: string) => resolve(text.trim()));
   });
@@ -28,15 +32,18 @@ function startProcess(then: string) {
 }
 
 describe("a benchmark that ends", () => {
-  it.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("by %s leaves no folder and no program behind", async (signal) => {
-    const { child, folder, ended } = startProcess("await sleeping;");
-    const made = await folder;
-    expect(existsSync(made)).toBe(true);
-    child.kill(signal);
-    // Its output is closed only when the program that it started has ended too.
-    expect(await ended).toBe(130);
-    expect(existsSync(made)).toBe(false);
-  });
+  it.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
+    "by %s leaves no folder and no program behind",
+    async (signal) => {
+      const { child, folder, ended } = startProcess("await sleeping;");
+      const made = await folder;
+      expect(existsSync(made)).toBe(true);
+      child.kill(signal);
+      // Its output is closed only when the program that it started has ended too.
+      expect(await ended).toBe(130);
+      expect(existsSync(made)).toBe(false);
+    },
+  );
 
   it("by itself or by an error leaves nothing behind either, and begins nothing new", async () => {
     const { child, folder, ended } = startProcess(
@@ -52,7 +59,10 @@ describe("a benchmark that ends", () => {
 
 describe("a program that fails", () => {
   it("is an error with all that it wrote", async () => {
-    const failing = runProgram(process.execPath, ["--eval", "console.log('out'); console.error('err'); process.exit(3)"]);
+    const failing = runProgram(process.execPath, [
+      "--eval",
+      "console.log('out'); console.error('err'); process.exit(3)",
+    ]);
     await expect(failing).rejects.toThrow(/ended with 3:\nout\nerr$/);
   });
 

@@ -45,7 +45,9 @@ export function undoOnSignals(): void {
 }
 
 /** A new folder below `base`, removed at the end or by `remove`. */
-export async function makeTemporaryFolder(base = tmpdir()): Promise<{ readonly folder: string; readonly remove: Undo }> {
+export async function makeTemporaryFolder(
+  base = tmpdir(),
+): Promise<{ readonly folder: string; readonly remove: Undo }> {
   const folder = await mkdtemp(join(base, "shardctl-bench-"));
   const remove = async (): Promise<void> => {
     forget();

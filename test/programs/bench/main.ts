@@ -48,7 +48,9 @@ const loadBefore = loadavg()[0] ?? 0;
 undoOnSignals();
 try {
   const options = readOptions(process.argv.slice(2), Object.keys(BENCHMARKS));
-  const chosen = Object.entries(BENCHMARKS).filter(([name]) => options.only?.includes(name) ?? true);
+  const chosen = Object.entries(BENCHMARKS).filter(
+    ([name]) => options.only?.includes(name) ?? true,
+  );
   if (options.against === null) await benchAlone(options, chosen);
   else {
     const benchmarks = Object.fromEntries(chosen.map(([name, { run }]) => [name, run]));
@@ -62,7 +64,10 @@ try {
   await undoAll();
 }
 
-async function benchAlone(options: BenchOptions, chosen: readonly (readonly [string, Titled])[]): Promise<void> {
+async function benchAlone(
+  options: BenchOptions,
+  chosen: readonly (readonly [string, Titled])[],
+): Promise<void> {
   const engine: Engine = { name: "This tree", folder: THIS_FOLDER };
   const sections: Section[] = [];
   for (const [name, { title, run }] of chosen) {
@@ -81,7 +86,10 @@ async function benchAlone(options: BenchOptions, chosen: readonly (readonly [str
     commit: currentCommit(),
     machine: describeMachine(),
   };
-  await writeFile(options.jsonFile, `${JSON.stringify({ ...taken, runs, rows, figures }, null, 2)}\n`);
+  await writeFile(
+    options.jsonFile,
+    `${JSON.stringify({ ...taken, runs, rows, figures }, null, 2)}\n`,
+  );
   console.log(`Written to ${options.jsonFile}, after ${Math.round(taken.durationMs / 1000)} s`);
   if (options.markdownFile !== null) {
     const titles = Object.values(BENCHMARKS).map(({ title }) => title);
@@ -103,12 +111,17 @@ function describeMachine(): Taken["machine"] {
 /** A message with what is behind it: a benchmark's errors are about its Worker, and our own stack says nothing of that. */
 function explain(error: Error): string {
   const { cause } = error;
-  return cause instanceof Error && !error.message.includes(cause.message) ? `${error.message}\n${explain(cause)}` : error.message;
+  return cause instanceof Error && !error.message.includes(cause.message)
+    ? `${error.message}\n${explain(cause)}`
+    : error.message;
 }
 
 function currentCommit(): string | null {
   try {
-    return execFileSync("git", ["rev-parse", "HEAD"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+    return execFileSync("git", ["rev-parse", "HEAD"], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    }).trim();
   } catch {
     return null; // not a clone
   }

@@ -41,13 +41,23 @@ export async function writeMarkdown(
   await writeFile(file, replaceFigures(document, taken, sections, titles));
 }
 
-function replaceFigures(document: string, taken: Taken, sections: readonly Section[], titles: readonly string[]): string {
+function replaceFigures(
+  document: string,
+  taken: Taken,
+  sections: readonly Section[],
+  titles: readonly string[],
+): string {
   const begin = document.indexOf(BEGIN);
   const end = document.indexOf(END);
-  if (begin < 0 || end < begin) throw new Error(`The file needs two lines for the figures to stand between: ${BEGIN} and ${END}`);
+  if (begin < 0 || end < begin)
+    throw new Error(
+      `The file needs two lines for the figures to stand between: ${BEGIN} and ${END}`,
+    );
   const found = new Map(sections.map((section) => [section.title, renderSection(taken, section)]));
   const kept = new Map(splitSections(document.slice(begin + BEGIN.length, end)));
-  const parts = titles.map((title) => found.get(title) ?? kept.get(title)).filter((part) => part !== undefined);
+  const parts = titles
+    .map((title) => found.get(title) ?? kept.get(title))
+    .filter((part) => part !== undefined);
   return `${document.slice(0, begin)}${[BEGIN, ...parts, END].join("\n\n")}${document.slice(end + END.length)}`;
 }
 
@@ -63,16 +73,35 @@ function splitSections(text: string): [string, string][] {
 function renderSection(taken: Taken, { title, figures }: Section): string {
   const rows = figures.map((figure) => {
     const [name = "", value = "", reference = "", ...rest] = cellsOf(figure);
-    return [name, value, reference, figure.reference?.name ?? "", ...rest.map((cell) => (cell === "NO" ? "**no**" : cell))];
+    return [
+      name,
+      value,
+      reference,
+      figure.reference?.name ?? "",
+      ...rest.map((cell) => (cell === "NO" ? "**no**" : cell)),
+    ];
   });
   const cells = [COLUMNS, ...rows];
-  const widths = COLUMNS.map((_, column) => Math.max(4, ...cells.map((row) => row[column]?.length ?? 0)));
+  const widths = COLUMNS.map((_, column) =>
+    Math.max(4, ...cells.map((row) => row[column]?.length ?? 0)),
+  );
   const line = (row: readonly string[]): string =>
     `| ${row.map((cell, column) => (isText(column) ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join(" | ")} |`;
-  const rule = widths.map((width, column) => (isText(column) ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
-  const notes = figures.flatMap(({ name, note }) => (note === undefined ? [] : [`- ${name}: ${note}`]));
+  const rule = widths.map((width, column) =>
+    isText(column) ? "-".repeat(width) : `${"-".repeat(width - 1)}:`,
+  );
+  const notes = figures.flatMap(({ name, note }) =>
+    note === undefined ? [] : [`- ${name}: ${note}`],
+  );
   const lines = [line(COLUMNS), line(rule), ...rows.map((row) => line(row))];
-  return [`### ${title}`, "", takenLine(taken), "", ...lines, ...(notes.length > 0 ? ["", ...notes] : [])].join("\n");
+  return [
+    `### ${title}`,
+    "",
+    takenLine(taken),
+    "",
+    ...lines,
+    ...(notes.length > 0 ? ["", ...notes] : []),
+  ].join("\n");
 }
 
 function isText(column: number): boolean {

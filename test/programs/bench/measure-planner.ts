@@ -43,7 +43,10 @@ async function makeInput(namespaces: number): Promise<PlanInput> {
     caseOf(`namespace-${String(index).padStart(5, "0")}`, index % 100),
   );
   const wanted = desired(...cases.map((one) => one.spec));
-  const access = createMemoryAccess({ namespaces: cases.map((one) => one.live), now: () => COUNTED_AT });
+  const access = createMemoryAccess({
+    namespaces: cases.map((one) => one.live),
+    now: () => COUNTED_AT,
+  });
   return { desired: wanted, live: await gatherLive(access, wanted, []) };
 }
 
@@ -52,15 +55,30 @@ async function measurePlan(input: PlanInput): Promise<PlannerMeasurement> {
   const inputBytes = resetPeakMemory();
   const startedAt = performance.now();
   const plan = await buildPlan(input);
-  return { planMs: performance.now() - startedAt, inputBytes, peakBytes: readMemory("VmHWM"), changes: plan.changes.length };
+  return {
+    planMs: performance.now() - startedAt,
+    inputBytes,
+    peakBytes: readMemory("VmHWM"),
+    changes: plan.changes.length,
+  };
 }
 
-function caseOf(name: string, share: number): { readonly spec: NamespaceSpec; readonly live: MemoryNamespace } {
-  const on = (layout: MemoryNamespace["layout"]): MemoryNamespace => ({ name, object: "ORDERS", layout, epoch: 3, rows });
+function caseOf(
+  name: string,
+  share: number,
+): { readonly spec: NamespaceSpec; readonly live: MemoryNamespace } {
+  const on = (layout: MemoryNamespace["layout"]): MemoryNamespace => ({
+    name,
+    object: "ORDERS",
+    layout,
+    epoch: 3,
+    rows,
+  });
   if (share < 60) return { spec: spec(name), live: on(hashOf(name, 8)) };
   if (share < 75) return { spec: spec(name), live: on(unshardedLayout(name, 0)) };
   if (share < 90) return { spec: spec(name, { count: 12 }), live: on(hashOf(name, 8)) };
-  if (share < 95) return { spec: spec(name, { shardKey: "data.country" }), live: on(hashOf(name, 8)) };
+  if (share < 95)
+    return { spec: spec(name, { shardKey: "data.country" }), live: on(hashOf(name, 8)) };
   return { spec: spec(name, { strategy: "none" }), live: on(hashOf(name, 8)) };
 }
 
@@ -71,7 +89,9 @@ function resetPeakMemory(): number {
 }
 
 function readMemory(field: "VmRSS" | "VmHWM"): number {
-  const kilobytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+  const kilobytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(
+    readFileSync("/proc/self/status", "utf8"),
+  )?.[1];
   if (kilobytes === undefined) throw new Error(`/proc/self/status does not say ${field}`);
   return Number(kilobytes) * 1024;
 }

@@ -43,10 +43,14 @@ export function readOptions(args: readonly string[], known: readonly string[]): 
   const against = values.against ?? null;
   const only = values.only?.split(",") ?? (against === null ? null : AGAINST_DEFAULT);
   const unknown = only?.find((name) => !known.includes(name));
-  if (unknown !== undefined) throw new Error(`--only knows no '${unknown}': choose of ${known.join(", ")}`);
-  const foreign = against === null ? undefined : only?.find((name) => !OF_THE_ENGINE.includes(name));
+  if (unknown !== undefined)
+    throw new Error(`--only knows no '${unknown}': choose of ${known.join(", ")}`);
+  const foreign =
+    against === null ? undefined : only?.find((name) => !OF_THE_ENGINE.includes(name));
   if (foreign !== undefined) {
-    throw new Error(`--against compares engines, and '${foreign}' measures none: choose of ${OF_THE_ENGINE.join(", ")}`);
+    throw new Error(
+      `--against compares engines, and '${foreign}' measures none: choose of ${OF_THE_ENGINE.join(", ")}`,
+    );
   }
   if (against !== null && values.markdown !== undefined) {
     throw new Error("--markdown writes the figures of one commit: leave it out, or --against");
@@ -55,7 +59,9 @@ export function readOptions(args: readonly string[], known: readonly string[]): 
     runs: readCount("--runs", values.runs, RUNS_MAX),
     rows: readCount("--rows", values.rows, ROWS_MAX),
     only,
-    pauseShards: values["pause-shards"].split(",").map((count) => readCount("--pause-shards", count, SHARDS_MAX)),
+    pauseShards: values["pause-shards"]
+      .split(",")
+      .map((count) => readCount("--pause-shards", count, SHARDS_MAX)),
     against,
     jsonFile: values.json,
     markdownFile: values.markdown ?? null,

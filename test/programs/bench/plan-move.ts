@@ -41,7 +41,11 @@ export async function planMove(runtime: BenchRuntime, request: MoveRequest): Pro
 function layoutFor(namespace: string, from: Layout, to: Target): Layout {
   switch (to.kind) {
     case "shard":
-      return freshHashLayout("id", from.generation, shardNames(namespace, from.generation, to.count));
+      return freshHashLayout(
+        "id",
+        from.generation,
+        shardNames(namespace, from.generation, to.count),
+      );
     case "rebalance":
       if (from.kind !== "hash") throw new Error(`${namespace} is not sharded by hash`);
       return resizeHashLayout(from, shiftMembers(namespace, from, to.count));

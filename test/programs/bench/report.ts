@@ -39,7 +39,8 @@ export interface ReportedFigure extends Figure {
 
 /** @throws Error when a goal asks for a ratio and there is no reference. */
 export function reportFigure(figure: Figure): ReportedFigure {
-  if (figure.goal?.of === "ratio" && figure.reference === null) throw new Error("A goal for a ratio needs a reference");
+  if (figure.goal?.of === "ratio" && figure.reference === null)
+    throw new Error("A goal for a ratio needs a reference");
   const median = medianOf(figure.values);
   const ratio = ratioOf(figure);
   return {
@@ -62,12 +63,22 @@ export function renderTable(figures: readonly ReportedFigure[]): string[] {
 }
 
 /** Lines of cells under a header and a rule, as wide as their widest cell; the columns of `left` begin at the left, the others end at the right. */
-export function alignColumns(header: readonly string[], rows: readonly (readonly string[])[], left: readonly number[]): string[] {
+export function alignColumns(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  left: readonly number[],
+): string[] {
   const cells = [header, ...rows];
-  const widths = header.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  const widths = header.map((_, column) =>
+    Math.max(...cells.map((row) => row[column]?.length ?? 0)),
+  );
   const lines = cells.map((row) =>
     row
-      .map((cell, column) => (left.includes(column) ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .map((cell, column) =>
+        left.includes(column)
+          ? cell.padEnd(widths[column] ?? 0)
+          : cell.padStart(widths[column] ?? 0),
+      )
       .join("  ")
       .trimEnd(),
   );
@@ -78,7 +89,18 @@ const HEADER = ["figure", "value", "reference", "ratio", "goal", "reached", "spr
 
 /** One line of the table, in the order of its header. */
 export function cellsOf(figure: ReportedFigure): string[] {
-  const { name, unit, median, none = "no value", referenceMedian, ratio, goal, isReached, spread, values } = figure;
+  const {
+    name,
+    unit,
+    median,
+    none = "no value",
+    referenceMedian,
+    ratio,
+    goal,
+    isReached,
+    spread,
+    values,
+  } = figure;
   const measured = presentOf(values).length;
   return [
     name,
@@ -96,14 +118,20 @@ function ratioOf({ values, reference }: Figure): number | null {
   if (reference === null) return null;
   // A reference that was taken once stands beside every run.
   const once = reference.values.length === 1 ? reference.values[0] : undefined;
-  return medianOf(values.map((value, run) => ratioTo(value, once ?? reference.values[run] ?? null)));
+  return medianOf(
+    values.map((value, run) => ratioTo(value, once ?? reference.values[run] ?? null)),
+  );
 }
 
 function ratioTo(value: number | null, reference: number | null): number | null {
   return value === null || reference === null || reference === 0 ? null : value / reference;
 }
 
-function isWithin({ of, is, limit }: Goal, value: number | null, ratio: number | null): boolean | null {
+function isWithin(
+  { of, is, limit }: Goal,
+  value: number | null,
+  ratio: number | null,
+): boolean | null {
   const found = of === "value" ? value : ratio;
   if (found === null) return null;
   return is === "atLeast" ? found >= limit : found <= limit;
@@ -114,7 +142,8 @@ function formatGoal({ of, is, limit }: Goal, unit: Unit): string {
 }
 
 export function formatValue(value: number, unit: Unit): string {
-  const digits = unit === "ratio" ? 3 : value >= 100 || Number.isInteger(value) ? 0 : value >= 10 ? 1 : 2;
+  const digits =
+    unit === "ratio" ? 3 : value >= 100 || Number.isInteger(value) ? 0 : value >= 10 ? 1 : 2;
   const text = value.toFixed(digits).replace(/\B(?=(\d{3})+(?!\d)(?<!\.\d*))/g, ",");
   return unit === "ratio" ? text : `${text} ${unit}`;
 }

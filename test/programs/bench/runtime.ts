@@ -8,7 +8,12 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { findPort } from "../../../src/cli/dev/find-port.ts";
-import { type WranglerProcess, findWrangler, readLogTail, startWrangler } from "../../../src/cli/dev/run-wrangler.ts";
+import {
+  type WranglerProcess,
+  findWrangler,
+  readLogTail,
+  startWrangler,
+} from "../../../src/cli/dev/run-wrangler.ts";
 import { type Engine, THIS_FOLDER, WORKER_FILE } from "./engine.ts";
 import { makeTemporaryFolder, runProgram, undoAtEnd } from "./left-behind.ts";
 
@@ -72,7 +77,9 @@ export async function startRuntime(engine: Engine, base?: string): Promise<Bench
         try {
           return await callWorker<Value>(port, handler, args);
         } catch (error) {
-          throw new Error(`The bench Worker failed; its log ends with:\n${readLogTail(logFile)}`, { cause: error });
+          throw new Error(`The bench Worker failed; its log ends with:\n${readLogTail(logFile)}`, {
+            cause: error,
+          });
         }
       },
       resetPeakMemory: async () => {
@@ -104,10 +111,23 @@ async function buildBundle(engine: Engine): Promise<string> {
   await mkdir(out);
   await runProgram(
     process.execPath,
-    ["--no-warnings", requireWrangler(), "deploy", "--dry-run", `--outdir=${out}`, `--config=${config}`],
+    [
+      "--no-warnings",
+      requireWrangler(),
+      "deploy",
+      "--dry-run",
+      `--outdir=${out}`,
+      `--config=${config}`,
+    ],
     {
       cwd: folder,
-      env: { ...process.env, CI: "1", NO_COLOR: "1", WRANGLER_SEND_METRICS: "false", WRANGLER_LOG_PATH: join(folder, "logs") },
+      env: {
+        ...process.env,
+        CI: "1",
+        NO_COLOR: "1",
+        WRANGLER_SEND_METRICS: "false",
+        WRANGLER_LOG_PATH: join(folder, "logs"),
+      },
     },
   );
   return join(out, "worker.js");
@@ -118,7 +138,12 @@ function workerConfig(main: string): string {
     name: "shardctl-bench",
     main,
     compatibility_date: COMPATIBILITY_DATE,
-    durable_objects: { bindings: Object.entries(CLASSES).map(([name, className]) => ({ name, class_name: className })) },
+    durable_objects: {
+      bindings: Object.entries(CLASSES).map(([name, className]) => ({
+        name,
+        class_name: className,
+      })),
+    },
     migrations: [{ tag: "v1", new_sqlite_classes: Object.values(CLASSES) }],
   });
 }
@@ -129,7 +154,11 @@ function requireWrangler(): string {
   return program;
 }
 
-async function waitUntilReady(port: number, wrangler: WranglerProcess, logFile: string): Promise<void> {
+async function waitUntilReady(
+  port: number,
+  wrangler: WranglerProcess,
+  logFile: string,
+): Promise<void> {
   const deadline = Date.now() + READY_TIMEOUT_MS;
   while (Date.now() < deadline && wrangler.isRunning()) {
     try {
@@ -159,18 +188,28 @@ async function findWorkerd(group: number, port: number): Promise<number> {
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
     const { commandLine, processGroup } = await readProcess(entry);
-    if (processGroup !== group || !commandLine.includes("workerd") || !commandLine.includes("serve")) continue;
+    if (
+      processGroup !== group ||
+      !commandLine.includes("workerd") ||
+      !commandLine.includes("serve")
+    )
+      continue;
     if (!commandLine.includes(`127.0.0.1:${port}`)) return Number(entry);
   }
   throw new Error(`No workerd of the Worker is in process group ${group}`);
 }
 
-async function readProcess(pid: string): Promise<{ readonly commandLine: string; readonly processGroup: number }> {
+async function readProcess(
+  pid: string,
+): Promise<{ readonly commandLine: string; readonly processGroup: number }> {
   try {
     const commandLine = await readFile(`/proc/${pid}/cmdline`, "utf8");
     const stat = await readFile(`/proc/${pid}/stat`, "utf8");
     // After the name in parentheses: state, parent, process group.
-    return { commandLine, processGroup: Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2]) };
+    return {
+      commandLine,
+      processGroup: Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2]),
+    };
   } catch {
     return { commandLine: "", processGroup: -1 }; // it ended while we were looking
   }

@@ -1,14 +1,37 @@
 import { describe, expect, it } from "vitest";
 
-import { CONFIDENCE, maxOf, medianOf, minOf, perSecond, quantileOf, ratioInterval, shareOf, spreadOf } from "./statistics.ts";
+import {
+  CONFIDENCE,
+  maxOf,
+  medianOf,
+  minOf,
+  perSecond,
+  quantileOf,
+  ratioInterval,
+  shareOf,
+  spreadOf,
+} from "./statistics.ts";
 
 describe("a series without values", () => {
-  it.each([{ series: [] }, { series: [null] }, { series: [null, null, null] }])("has no figure: $series", ({ series }) => {
-    expect([medianOf, minOf, maxOf, spreadOf].map((work) => work(series))).toEqual([null, null, null, null]);
-    expect([0, 0.5, 0.99, 1].map((share) => quantileOf(series, share))).toEqual([null, null, null, null]);
-    expect(ratioInterval(series, [1, 2])).toBeNull();
-    expect(ratioInterval([1, 2], series)).toBeNull();
-  });
+  it.each([{ series: [] }, { series: [null] }, { series: [null, null, null] }])(
+    "has no figure: $series",
+    ({ series }) => {
+      expect([medianOf, minOf, maxOf, spreadOf].map((work) => work(series))).toEqual([
+        null,
+        null,
+        null,
+        null,
+      ]);
+      expect([0, 0.5, 0.99, 1].map((share) => quantileOf(series, share))).toEqual([
+        null,
+        null,
+        null,
+        null,
+      ]);
+      expect(ratioInterval(series, [1, 2])).toBeNull();
+      expect(ratioInterval([1, 2], series)).toBeNull();
+    },
+  );
 });
 
 describe("a quantile", () => {
@@ -28,7 +51,12 @@ describe("a quantile", () => {
 describe("a rate or a share", () => {
   it("has no value where nothing was counted or no time passed", () => {
     expect(perSecond(100, 50)).toBe(2000);
-    expect([perSecond(100, 0), perSecond(0, 50), shareOf(3, 0), shareOf(0, 0)]).toEqual([null, null, null, null]);
+    expect([perSecond(100, 0), perSecond(0, 50), shareOf(3, 0), shareOf(0, 0)]).toEqual([
+      null,
+      null,
+      null,
+      null,
+    ]);
     expect(shareOf(0, 4)).toBe(0);
   });
 });
@@ -41,14 +69,20 @@ describe("the interval of a ratio", () => {
     { values: [1, 2, 3, 4], others: [5, 6, 7, 8], outside: 2 / 70 },
     { values: [1, 2, 3, 4, 5], others: [6, 7, 8, 9, 10], outside: (2 * (1 + 1 + 2)) / 252 },
     { values: [1, 2, 3, 4], others: [5, 6, 7, 8, 9], outside: (2 * (1 + 1)) / 126 },
-  ])("has the confidence of $values.length and $others.length runs", ({ values, others, outside }) => {
-    expect(ratioInterval(values, others)?.confidence).toBeCloseTo(1 - outside, 10);
-  });
+  ])(
+    "has the confidence of $values.length and $others.length runs",
+    ({ values, others, outside }) => {
+      expect(ratioInterval(values, others)?.confidence).toBeCloseTo(1 - outside, 10);
+    },
+  );
 
   it("goes over all ratios with four runs, and leaves out the two outermost at each end with five", () => {
     expect(ratioInterval([1, 2, 3, 4], [1, 1, 1, 1])).toMatchObject({ from: 1, to: 4 });
     expect(ratioInterval([1, 2, 3, 4, 5], [1, 1, 1, 1, 1])).toMatchObject({ from: 1, to: 5 });
-    expect(ratioInterval([10, 20, 30, 40, 50], [10, 20, 30, 40, 50])).toMatchObject({ from: 1 / 3, to: 3 });
+    expect(ratioInterval([10, 20, 30, 40, 50], [10, 20, 30, 40, 50])).toMatchObject({
+      from: 1 / 3,
+      to: 3,
+    });
   });
 
   it("has a side without end where the other side is zero, and is 1 where both are", () => {

@@ -24,7 +24,9 @@ export function quantileOf(series: Series, share: number): number | null {
   const at = share * (sorted.length - 1);
   const low = sorted[Math.floor(at)];
   const high = sorted[Math.ceil(at)];
-  return low === undefined || high === undefined ? null : low + (high - low) * (at - Math.floor(at));
+  return low === undefined || high === undefined
+    ? null
+    : low + (high - low) * (at - Math.floor(at));
 }
 
 /** Least value, null without values. */
@@ -76,10 +78,13 @@ export function ratioInterval(values: Series, others: Series): RatioInterval | n
   const chances = rankChances(left.length, right.length);
   let cut = 0;
   let outside = 2 * (chances[0] ?? 0);
-  while (outside + 2 * (chances[cut + 1] ?? 1) <= 1 - CONFIDENCE) outside += 2 * (chances[++cut] ?? 0);
+  while (outside + 2 * (chances[cut + 1] ?? 1) <= 1 - CONFIDENCE)
+    outside += 2 * (chances[++cut] ?? 0);
   const from = ratios[cut];
   const to = ratios[ratios.length - 1 - cut];
-  return from === undefined || to === undefined ? null : { from, to, confidence: Math.max(0, 1 - outside) };
+  return from === undefined || to === undefined
+    ? null
+    : { from, to, confidence: Math.max(0, 1 - outside) };
 }
 
 /** The chance of each value 0 … left·right of the Mann–Whitney statistic when both series are of one kind. */
@@ -91,7 +96,12 @@ function rankChances(left: number, right: number): number[] {
     for (let rights = 1; rights <= right; rights++) {
       const fewer = byRight[rights] ?? [];
       const same = next[rights - 1] ?? [];
-      next.push(Array.from({ length: lefts * rights + 1 }, (_, u) => (fewer[u - rights] ?? 0) + (same[u] ?? 0)));
+      next.push(
+        Array.from(
+          { length: lefts * rights + 1 },
+          (_, u) => (fewer[u - rights] ?? 0) + (same[u] ?? 0),
+        ),
+      );
     }
     byRight = next;
   }

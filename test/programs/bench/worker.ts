@@ -33,11 +33,14 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
 export default {
   async fetch(request: Request, env: BenchEnv): Promise<Response> {
     const handler = HANDLERS[new URL(request.url).pathname.slice(1)];
-    if (!handler || request.method !== "POST") return new Response("no such handler", { status: 404 });
+    if (!handler || request.method !== "POST")
+      return new Response("no such handler", { status: 404 });
     try {
       return Response.json((await handler(env, await request.json<never>())) ?? null);
     } catch (error) {
-      return new Response(error instanceof Error ? (error.stack ?? error.message) : String(error), { status: 500 });
+      return new Response(error instanceof Error ? (error.stack ?? error.message) : String(error), {
+        status: 500,
+      });
     }
   },
 };

@@ -34,17 +34,26 @@ async function tell(): Promise<void> {
   await story.putThings("orders", THINGS);
   await applyByHand(story, DECLARED, "ada");
   say("");
-  const inSync = await tickUntil(story, "the orders are as declared", ({ conditions }) => conditions[0]?.type === "Ready");
+  const inSync = await tickUntil(
+    story,
+    "the orders are as declared",
+    ({ conditions }) => conditions[0]?.type === "Ready",
+  );
   show(inSync);
   expect(inSync.drifts.length === 0 && inSync.isComplete, "no drift");
-  say("\nThe manifest says `selfHeal: apply`, and a window of one hour that opens in twelve hours.");
+  say(
+    "\nThe manifest says `selfHeal: apply`, and a window of one hour that opens in twelve hours.",
+  );
 
   heading(`Mallory reshards the orders by hand, into ${BY_HAND}`);
   await applyByHand(story, BY_HAND, "mallory");
   say("");
   const seen = await tickUntil(story, "one tick sees it", ({ drifts }) => drifts.length > 0);
   show(seen);
-  expect(seen.drifts[0]?.kind === "spec" && seen.drifts[0].state === "watching", "a drift that was seen once");
+  expect(
+    seen.drifts[0]?.kind === "spec" && seen.drifts[0].state === "watching",
+    "a drift that was seen once",
+  );
   await sleep(BETWEEN_TICKS_MS);
   expect(alertsOf(story).length === 0, "no alert after one tick");
 
@@ -55,11 +64,21 @@ async function tell(): Promise<void> {
   expect(open.conditions[0]?.reason === "WindowClosed", "a change that waits for its window");
   const opened = await awaitAlert(story, "open");
   showIssue(opened);
-  expect((await readOrders(story)).shards === BY_HAND, "a layout that nobody has touched outside the window");
+  expect(
+    (await readOrders(story)).shards === BY_HAND,
+    "a layout that nobody has touched outside the window",
+  );
 
   heading("A window is opened for it: the next tick mends it");
-  story.github.commit(story.repo, { files: { [FILE]: manifest(new Date()) }, message: "Open a window for the orders" });
-  const healing = await tickUntil(story, "a run has begun", ({ conditions }) => conditions[0]?.reason === "Applying");
+  story.github.commit(story.repo, {
+    files: { [FILE]: manifest(new Date()) },
+    message: "Open a window for the orders",
+  });
+  const healing = await tickUntil(
+    story,
+    "a run has begun",
+    ({ conditions }) => conditions[0]?.reason === "Applying",
+  );
   show(healing);
   expect(alertsOf(story)[0]?.state === "open", "an alert that stays open while it is mended");
 
@@ -67,7 +86,8 @@ async function tell(): Promise<void> {
   const healed = await tickUntil(
     story,
     "all is well",
-    ({ drifts, conditions, isComplete }) => isComplete && drifts.length === 0 && conditions[0]?.type === "Ready",
+    ({ drifts, conditions, isComplete }) =>
+      isComplete && drifts.length === 0 && conditions[0]?.type === "Ready",
   );
   show(healed);
   const closedAlert = await awaitAlert(story, "closed");
@@ -91,7 +111,12 @@ async function tell(): Promise<void> {
 function manifest(windowStart: Date): string {
   const start = `${windowStart.getUTCMinutes()} ${windowStart.getUTCHours()} * * *`;
   const window = `{ start: "${start}", duration: 1h, timezone: UTC }`;
-  return manifestOf("orders", DECLARED, "id", `  policy:\n    selfHeal: apply\n    maxSkew: 2\n    windows: [${window}]\n`);
+  return manifestOf(
+    "orders",
+    DECLARED,
+    "id",
+    `  policy:\n    selfHeal: apply\n    maxSkew: 2\n    windows: [${window}]\n`,
+  );
 }
 
 function tick(story: PullStory): Promise<DriftReport> {
@@ -99,7 +124,11 @@ function tick(story: PullStory): Promise<DriftReport> {
 }
 
 /** Runs ticks, as a cron does every minute, until the report is as wanted. */
-async function tickUntil(story: PullStory, what: string, isThere: (report: DriftReport) => boolean): Promise<DriftReport> {
+async function tickUntil(
+  story: PullStory,
+  what: string,
+  isThere: (report: DriftReport) => boolean,
+): Promise<DriftReport> {
   for (let ticks = 1; ticks <= TICKS_MAX; ticks++) {
     const report = await tick(story);
     if (isThere(report)) return report;
@@ -120,7 +149,9 @@ async function awaitAlert(story: PullStory, state: Issue["state"]): Promise<Issu
 }
 
 function alertsOf(story: PullStory): Issue[] {
-  return story.github.issues(story.repo).filter(({ body }) => body?.startsWith("<!-- shardctl:alert:"));
+  return story.github
+    .issues(story.repo)
+    .filter(({ body }) => body?.startsWith("<!-- shardctl:alert:"));
 }
 
 function show(report: DriftReport): void {
@@ -129,7 +160,10 @@ function show(report: DriftReport): void {
 
 function showIssue(issue: Issue): void {
   say("");
-  showComment(`#${issue.number} · ${issue.title} · ${issue.author.login}`, issue.body?.replace(/^(<!-- .* -->\n)+\n?/, "") ?? "");
+  showComment(
+    `#${issue.number} · ${issue.title} · ${issue.author.login}`,
+    issue.body?.replace(/^(<!-- .* -->\n)+\n?/, "") ?? "",
+  );
 }
 
 function expect(isSeen: boolean, what: string): void {

@@ -15,7 +15,8 @@ const keep = process.argv.includes("--keep");
 const runtimes: DemoRuntime[] = [];
 let isProved = false;
 const interrupted = new Promise<never>((_, reject) => {
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => reject(new Error(`Stopped by ${signal}.`)));
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => reject(new Error(`Stopped by ${signal}.`)));
 });
 
 try {
@@ -23,7 +24,9 @@ try {
 } catch (error) {
   // With --keep, Ctrl-C after the proof is how it ends.
   if (!isProved) {
-    process.stderr.write(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(
+      `\nThe demo failed: ${error instanceof Error ? error.message : String(error)}\n`,
+    );
     process.exitCode = 1;
   }
 } finally {
@@ -77,7 +80,9 @@ async function demonstrate(): Promise<void> {
   heading("Proof");
   await verifyCities(runtime.endpoint, cities);
   isProved = true;
-  say(`\nThe whole demo took ${Math.round((Date.now() - startedAt) / 1000)} s. Its project is in ${project.shown}.`);
+  say(
+    `\nThe whole demo took ${Math.round((Date.now() - startedAt) / 1000)} s. Its project is in ${project.shown}.`,
+  );
   if (keep) await stayUp(runtime, project.shown);
 }
 

@@ -16,7 +16,9 @@ export async function tellStory(tell: () => Promise<void>): Promise<void> {
     await tell();
     say(`\n${pc.green(pc.bold("Done"))} in ${((Date.now() - startedAt) / 1000).toFixed(0)} s.`);
   } catch (error) {
-    process.stderr.write(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(
+      `\nThe demo failed: ${error instanceof Error ? error.message : String(error)}\n`,
+    );
     process.exitCode = 1;
   }
 }
@@ -25,18 +27,27 @@ export async function tellStory(tell: () => Promise<void>): Promise<void> {
 export async function applyByHand(story: PullStory, count: number, who: string): Promise<void> {
   const file = { path: FILE, text: manifestOf("orders", count) };
   const { desired } = parseManifests([file], { environment: ENVIRONMENT, commit: null });
-  const { fingerprint } = await story.ask<{ readonly fingerprint: string }>("POST", "/v1/plans", { desired });
+  const { fingerprint } = await story.ask<{ readonly fingerprint: string }>("POST", "/v1/plans", {
+    desired,
+  });
   let run = await story.ask<Run>("POST", `/v1/plans/${fingerprint}/apply`, { requestedBy: who });
   while (run.finishedAt === null) run = await story.ask<Run>("GET", `/v1/runs/${run.id}?wait=10`);
   say(`${who} applies ${count} shards with a token: run ${run.id} ${run.state}.`);
   if (run.state !== "succeeded") throw new Error(`Run ${run.id} ${run.state}`);
 }
 
-export async function readOrders(story: PullStory): Promise<{ readonly rows: number; readonly shards: number }> {
-  const [report] = (await story.ask<NamespaceList>("GET", "/v1/namespaces?object=ORDERS&name=orders")).namespaces;
+export async function readOrders(
+  story: PullStory,
+): Promise<{ readonly rows: number; readonly shards: number }> {
+  const [report] = (
+    await story.ask<NamespaceList>("GET", "/v1/namespaces?object=ORDERS&name=orders")
+  ).namespaces;
   if (report?.kind !== "live") throw new Error("orders cannot be read");
   const { layout, members } = report.namespace;
-  return { rows: members.reduce((sum, member) => sum + member.rows, 0), shards: layout.members.length };
+  return {
+    rows: members.reduce((sum, member) => sum + member.rows, 0),
+    shards: layout.members.length,
+  };
 }
 
 /** Says what is live, and makes sure that it is what was declared. */

@@ -36,7 +36,9 @@ async function refuseSecond(folder: string): Promise<void> {
     // It was killed, and its note was left behind.
     return;
   }
-  throw new Error(`another demo is running: process ${runtime.pid} at ${runtime.endpoint}. Stop it first.`);
+  throw new Error(
+    `another demo is running: process ${runtime.pid} at ${runtime.endpoint}. Stop it first.`,
+  );
 }
 
 /** Replaces one line's text in the manifest and removes lines of options that no longer fit; prints the edit as a diff. */
@@ -61,7 +63,8 @@ export async function editManifest(
     say(`- ${line}`);
     return [];
   });
-  if (replaced !== 1) throw new Error(`${MANIFEST} has '${before}' ${replaced} times, and the demo edits it once`);
+  if (replaced !== 1)
+    throw new Error(`${MANIFEST} has '${before}' ${replaced} times, and the demo edits it once`);
   await writeFile(path, edited.join("\n"));
   say("");
 }

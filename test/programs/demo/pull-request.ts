@@ -61,19 +61,29 @@ async function tell(): Promise<void> {
   await proveOrders(story, 8);
 }
 
-async function step(story: PullStory, workflow: string, running: Promise<StepRun>, expected: number): Promise<StepRun> {
+async function step(
+  story: PullStory,
+  workflow: string,
+  running: Promise<StepRun>,
+  expected: number,
+): Promise<StepRun> {
   const run = await running;
   say(pc.dim(`$ ${workflow}`));
   for (const line of `${run.stdout}${run.stderr}`.trim().split("\n")) say(pc.dim(`  ${line}`));
   say(pc.dim(`  → exit ${run.exitCode}, outputs ${JSON.stringify(run.outputs)}\n`));
   if (run.exitCode !== expected)
-    throw new Error(`${workflow} exited with ${run.exitCode}, not ${expected}:\n${story.worker.log()}`);
+    throw new Error(
+      `${workflow} exited with ${run.exitCode}, not ${expected}:\n${story.worker.log()}`,
+    );
   return run;
 }
 
 function show(story: PullStory, pull: Pull): void {
-  const [comment, ...others] = story.github.comments(pull).filter(({ body }) => body.startsWith("<!-- shardctl:"));
-  if (comment === undefined || others.length > 0) throw new Error("There should be one comment of shardctl's");
+  const [comment, ...others] = story.github
+    .comments(pull)
+    .filter(({ body }) => body.startsWith("<!-- shardctl:"));
+  if (comment === undefined || others.length > 0)
+    throw new Error("There should be one comment of shardctl's");
   const [body = ""] = story.commentsOf(pull);
   showComment(`#${pull.number} · ${comment.author.login}`, body);
 }

@@ -12,12 +12,16 @@ export function heading(text: string): void {
 }
 
 /** Progress of the demo's own work: one line that is redrawn on a terminal, a line for each 10 % elsewhere. */
-export function openProgress(what: string, total: number): { readonly update: (done: number) => void } {
+export function openProgress(
+  what: string,
+  total: number,
+): { readonly update: (done: number) => void } {
   let tenth = 0;
   return {
     update: (done) => {
       const text = `${what}: ${done.toLocaleString("en-US")} of ${total.toLocaleString("en-US")}`;
-      if (process.stdout.isTTY) return void process.stdout.write(`\r${text}${done >= total ? "\n" : ""}`);
+      if (process.stdout.isTTY)
+        return void process.stdout.write(`\r${text}${done >= total ? "\n" : ""}`);
       const reached = Math.floor((done / total) * TENTHS);
       if (reached > tenth) say(text);
       tenth = Math.max(tenth, reached);

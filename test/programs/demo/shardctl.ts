@@ -8,15 +8,27 @@ import { say } from "./say.ts";
 
 const MAIN = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url).href);
 
-export async function runShardctl(cwd: string, argv: readonly string[], expected: readonly number[]): Promise<number> {
+export async function runShardctl(
+  cwd: string,
+  argv: readonly string[],
+  expected: readonly number[],
+): Promise<number> {
   say(pc.bold(`$ shardctl ${argv.join(" ")}`));
-  const child = spawn(process.execPath, [MAIN, ...argv], { cwd, env: cliEnvironment(), stdio: "inherit" });
+  const child = spawn(process.execPath, [MAIN, ...argv], {
+    cwd,
+    env: cliEnvironment(),
+    stdio: "inherit",
+  });
   const exitCode = await new Promise<number>((resolve, reject) => {
     child.once("error", reject);
-    child.once("exit", (code, signal) => (code === null ? reject(new Error(`shardctl was ended by ${signal}`)) : resolve(code)));
+    child.once("exit", (code, signal) =>
+      code === null ? reject(new Error(`shardctl was ended by ${signal}`)) : resolve(code),
+    );
   });
   if (!expected.includes(exitCode)) {
-    throw new Error(`shardctl ${argv.join(" ")} exited with ${exitCode}; expected was ${expected.join(" or ")}`);
+    throw new Error(
+      `shardctl ${argv.join(" ")} exited with ${exitCode}; expected was ${expected.join(" or ")}`,
+    );
   }
   if (exitCode !== 0) say(pc.dim(`(exit code ${exitCode})`));
   say("");

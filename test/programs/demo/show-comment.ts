@@ -8,7 +8,9 @@ export function showComment(title: string, body: string): void {
   const text = body
     .replace(/<details><summary>(.*?)<\/summary>[\s\S]*?<\/details>/g, "▸ $1")
     .replace(/<\/?(?:code|sub|details|summary)>/g, "")
-    .replace(/&#(\d+);/g, (_, code: string) => (code === "8203" ? "" : String.fromCodePoint(Number(code))))
+    .replace(/&#(\d+);/g, (_, code: string) =>
+      code === "8203" ? "" : String.fromCodePoint(Number(code)),
+    )
     .replace(/\n{3,}/g, "\n\n")
     .trim();
   say(pc.cyan(`┌─ ${title}`));

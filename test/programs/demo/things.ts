@@ -39,12 +39,15 @@ export async function verifyCities(endpoint: string, cities: readonly City[]): P
     seen.add(thing.id);
     const text = expected.get(thing.id);
     if (text === undefined) mistakes.push(`${thing.id} is no city of the file`);
-    else if (text !== canonicalText(thing.data)) mistakes.push(`${thing.id} is ${canonicalText(thing.data)}, was ${text}`);
+    else if (text !== canonicalText(thing.data))
+      mistakes.push(`${thing.id} is ${canonicalText(thing.data)}, was ${text}`);
     if (read % BATCH_CITIES === 0 || read === cities.length) progress.update(read);
   }
   for (const { id } of cities) if (!seen.has(id)) mistakes.push(`${id} is missing`);
   if (mistakes.length > 0) {
-    throw new Error(`${mistakes.length} mistakes, the first of them: ${mistakes.slice(0, MISTAKES_SHOWN).join("; ")}`);
+    throw new Error(
+      `${mistakes.length} mistakes, the first of them: ${mistakes.slice(0, MISTAKES_SHOWN).join("; ")}`,
+    );
   }
   say(
     `${read.toLocaleString("en-US")} of ${cities.length.toLocaleString("en-US")} cities are there, each once, each byte for byte as in the file.`,
@@ -55,7 +58,9 @@ async function* readThings(endpoint: string): AsyncGenerator<Thing> {
   let after: string | null = null;
   for (;;) {
     const query: string = after === null ? "" : `&after=${encodeURIComponent(after)}`;
-    const page = (await (await request(`${endpoint}${PATH}?limit=${BATCH_CITIES}${query}`)).json()) as readonly Thing[];
+    const page = (await (
+      await request(`${endpoint}${PATH}?limit=${BATCH_CITIES}${query}`)
+    ).json()) as readonly Thing[];
     yield* page;
     const last = page.at(-1);
     if (last === undefined) return;

@@ -93,8 +93,18 @@ if (chromium === null) throw new Error("There is no Chromium to take pictures wi
     await page.goto(`${origin}${path}`);
     const last = await page.locator(until).first().boundingBox();
     if (last === null) throw new Error(`${name}: there is no ${until}`);
-    const clip = { x: 0, y: 0, width: options.viewport?.width ?? WIDTH, height: Math.ceil(last.y + last.height + MARGIN) };
-    await page.screenshot({ path: `${FOLDER}${name}.png`, animations: "disabled", fullPage: true, clip });
+    const clip = {
+      x: 0,
+      y: 0,
+      width: options.viewport?.width ?? WIDTH,
+      height: Math.ceil(last.y + last.height + MARGIN),
+    };
+    await page.screenshot({
+      path: `${FOLDER}${name}.png`,
+      animations: "disabled",
+      fullPage: true,
+      clip,
+    });
     if (problems.length > 0) throw new Error(`${name}: ${problems.join("; ")}`);
     console.log(`docs/pictures/${name}.png`);
   }

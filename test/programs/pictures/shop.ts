@@ -111,9 +111,20 @@ export function openShop(now: number): Shop {
   const moving = rebalance(now);
   const orders = live("orders", now, { rows: ordersRows, epoch: 12, operation: moving });
   const sessionsRows = [61_204, 58_731, 214_880, 60_118, 57_406, 62_977];
-  const sessions = live("sessions", now, { rows: sessionsRows, layout: hashOf("sessions", 6, "account") });
-  const events = live("events", now, { rows: spread(1000, 24_310, 0.09), epoch: 7, layout: hashOf("events", 1000, "device") });
-  const carts = live("carts", now, { rows: spread(4, 20_480), object: "CARTS", layout: hashOf("carts", 4) });
+  const sessions = live("sessions", now, {
+    rows: sessionsRows,
+    layout: hashOf("sessions", 6, "account"),
+  });
+  const events = live("events", now, {
+    rows: spread(1000, 24_310, 0.09),
+    epoch: 7,
+    layout: hashOf("events", 1000, "device"),
+  });
+  const carts = live("carts", now, {
+    rows: spread(4, 20_480),
+    object: "CARTS",
+    layout: hashOf("carts", 4),
+  });
   const invoices = live("invoices", now, {
     rows: [418_092],
     epoch: 0,
@@ -124,7 +135,8 @@ export function openShop(now: number): Shop {
   const skewed = drift("skew", "sessions", {
     reason: "more uneven than policy.maxSkew 1.5 allows",
     detail: "skew 2.50 is above 1.5",
-    remedy: "shardctl plan shows what would be done, shardctl apply does it. Or set policy.selfHeal to apply (it is alert).",
+    remedy:
+      "shardctl plan shows what would be done, shardctl apply does it. Or set policy.selfHeal to apply (it is alert).",
     firstSeenAt: now - 2 * HOUR_MS,
     lastSeenAt: now - 20 * SECOND_MS,
   });
@@ -145,10 +157,17 @@ export function openShop(now: number): Shop {
       since: now - 95 * SECOND_MS,
     }),
   });
-  const eventsView = at(events, { condition: state("events", { message: "As declared: 1,000 members, epoch 7" }), maxSkew: 1.5 });
+  const eventsView = at(events, {
+    condition: state("events", { message: "As declared: 1,000 members, epoch 7" }),
+    maxSkew: 1.5,
+  });
   const events_ = happened(now);
   const runs = recentRuns(now);
-  const page = (view: NamespaceView, from: LiveNamespace, changes: Partial<NamespacePage>): NamespacePage => {
+  const page = (
+    view: NamespaceView,
+    from: LiveNamespace,
+    changes: Partial<NamespacePage>,
+  ): NamespacePage => {
     const declared = spec(from.name, {
       object: from.object,
       shardKey: from.layout.kind === "none" ? "id" : from.layout.shardKey,
@@ -170,7 +189,11 @@ export function openShop(now: number): Shop {
     };
   };
   const windowed = [{ start: "0 2 * * *", durationMs: 3 * HOUR_MS, timezone: "Europe/Berlin" }];
-  const ordersSpec = spec("orders", { shardKey: "customer", count: 12, policy: { maxSkew: 1.5, windows: windowed } });
+  const ordersSpec = spec("orders", {
+    shardKey: "customer",
+    count: 12,
+    policy: { maxSkew: 1.5, windows: windowed },
+  });
   const ordersFacts = { declared: describeSpec(ordersSpec), policy: describePolicy(ordersSpec) };
   const earlier = formerOperation(now);
   const held = rebalance(now, {
@@ -181,7 +204,11 @@ export function openShop(now: number): Shop {
     waves: 21,
     bytesCopied: 401_120 * BYTES_PER_ROW,
     startedAt: now - 52 * MINUTE_MS,
-    paused: { reason: "its window has closed", by: "shardctl reconciler", since: now - 25 * MINUTE_MS },
+    paused: {
+      reason: "its window has closed",
+      by: "shardctl reconciler",
+      since: now - 25 * MINUTE_MS,
+    },
     writePauseMs: { last: 18, max: 41 },
   });
   const heldView: NamespaceView = {
@@ -203,8 +230,14 @@ export function openShop(now: number): Shop {
       plans: plans(now),
       events: events_,
     }),
-    operation: page(ordersView, orders, { ...ordersFacts, history: [viewOperation(moving), viewOperation(earlier)] }),
-    paused: page(heldView, orders, { ...ordersFacts, history: [viewOperation(held), viewOperation(earlier)] }),
+    operation: page(ordersView, orders, {
+      ...ordersFacts,
+      history: [viewOperation(moving), viewOperation(earlier)],
+    }),
+    paused: page(heldView, orders, {
+      ...ordersFacts,
+      history: [viewOperation(held), viewOperation(earlier)],
+    }),
     drift: page(sessionsView, sessions, {}),
     thousand: page(eventsView, events, {}),
   };
@@ -315,7 +348,13 @@ function reviews(now: number): readonly ReviewView[] {
       reviewedAt: now - 3 * HOUR_MS,
       runUrl: null,
       releasedBy: null,
-      plan: { ...COUNTS, rebalance: 0, shard: 1, rowsMoved: 418_092, bytesMoved: 418_092 * BYTES_PER_ROW },
+      plan: {
+        ...COUNTS,
+        rebalance: 0,
+        shard: 1,
+        rowsMoved: 418_092,
+        bytesMoved: 418_092 * BYTES_PER_ROW,
+      },
     },
   ];
 }
@@ -326,8 +365,11 @@ function plans(now: number): readonly StoredPlanView[] {
 
 function happened(now: number): readonly HistoryEvent[] {
   const by = "github-actions (lovelace)";
-  const told = (id: number, ago: number, changes: Partial<HistoryEvent> & Pick<HistoryEvent, "kind" | "summary">): HistoryEvent =>
-    event({ ...changes, id, at: now - ago });
+  const told = (
+    id: number,
+    ago: number,
+    changes: Partial<HistoryEvent> & Pick<HistoryEvent, "kind" | "summary">,
+  ): HistoryEvent => event({ ...changes, id, at: now - ago });
   return [
     told(48, 96 * SECOND_MS, {
       kind: "run",
@@ -344,7 +386,11 @@ function happened(now: number): readonly HistoryEvent[] {
       pull: 128,
       commit: COMMIT,
     }),
-    told(46, 2 * HOUR_MS, { kind: "alert", summary: "the alert was opened: issue #130", commit: COMMIT }),
+    told(46, 2 * HOUR_MS, {
+      kind: "alert",
+      summary: "the alert was opened: issue #130",
+      commit: COMMIT,
+    }),
     told(45, 2 * HOUR_MS, {
       kind: "drift",
       namespace: "sessions",

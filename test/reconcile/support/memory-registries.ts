@@ -10,10 +10,18 @@ export class MemoryRegistries implements SeenRegistries {
     return this.#seen.get(`${object}/${name}`) ?? null;
   }
 
-  note(ref: NamespaceRef, { epoch, members, at }: Pick<SeenRegistry, "epoch" | "members" | "at">): void {
+  note(
+    ref: NamespaceRef,
+    { epoch, members, at }: Pick<SeenRegistry, "epoch" | "members" | "at">,
+  ): void {
     const known = this.read(ref);
     if (known === null || known.epoch < epoch)
-      this.#seen.set(`${ref.object}/${ref.name}`, { epoch, members, at, repairs: known?.repairs ?? 0 });
+      this.#seen.set(`${ref.object}/${ref.name}`, {
+        epoch,
+        members,
+        at,
+        repairs: known?.repairs ?? 0,
+      });
   }
 
   noteRepair(ref: NamespaceRef, at: number): void {

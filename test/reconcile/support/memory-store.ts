@@ -4,7 +4,10 @@ import type { NamespaceState } from "../../../src/reconcile/namespace-state.ts";
 import type { ReconcileStore, StoredDigest } from "../../../src/reconcile/ports.ts";
 import type { NamespaceRef } from "../../../src/model/live.ts";
 
-interface Row extends Pick<NamespaceState, "name" | "object" | "dueAt" | "pass" | "specDigest" | "silences" | "rows"> {
+interface Row extends Pick<
+  NamespaceState,
+  "name" | "object" | "dueAt" | "pass" | "specDigest" | "silences" | "rows"
+> {
   readonly isPending: boolean;
   readonly body: string;
 }
@@ -36,7 +39,16 @@ export class MemoryStore implements ReconcileStore {
     for (const state of states) {
       this.writes++;
       const { name, object, dueAt, pass, specDigest, silences, rows } = state;
-      const row = { name, object, dueAt, pass, specDigest, silences, rows, isPending: state.pending !== null };
+      const row = {
+        name,
+        object,
+        dueAt,
+        pass,
+        specDigest,
+        silences,
+        rows,
+        isPending: state.pending !== null,
+      };
       this.#rows.set(keyOf(state), { ...row, body: JSON.stringify(state) });
     }
   }
@@ -55,7 +67,11 @@ export class MemoryStore implements ReconcileStore {
   }
 
   digests(): StoredDigest[] {
-    return [...this.#rows.values()].map(({ name, object, specDigest }) => ({ name, object, specDigest }));
+    return [...this.#rows.values()].map(({ name, object, specDigest }) => ({
+      name,
+      object,
+      specDigest,
+    }));
   }
 
   *all(): Generator<NamespaceState> {

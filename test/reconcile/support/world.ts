@@ -11,7 +11,13 @@ import type { Drift, DriftReport, Pause } from "../../../src/model/drift.ts";
 import type { NewEvent } from "../../../src/history/make-event.ts";
 import { beginPass, reconcile } from "../../../src/reconcile/reconcile.ts";
 import { gatherLive } from "../../../src/runs/gather-live.ts";
-import { createRun, detachAction, RECONCILER, requestCancel, type RunRecord } from "../../../src/runs/run-record.ts";
+import {
+  createRun,
+  detachAction,
+  RECONCILER,
+  requestCancel,
+  type RunRecord,
+} from "../../../src/runs/run-record.ts";
 import type { Run } from "../../../src/model/api.ts";
 import { unshardedLayout } from "../../../src/model/layout/layout.ts";
 import type { NamespaceRef } from "../../../src/model/live.ts";
@@ -96,7 +102,10 @@ export class World {
   }
 
   /** Puts manifests on the default branch. */
-  merge(specs: readonly NamespaceSpec[], reading: "desired" | "invalid" | "absent" = "desired"): void {
+  merge(
+    specs: readonly NamespaceSpec[],
+    reading: "desired" | "invalid" | "absent" = "desired",
+  ): void {
     this.#commits++;
     const sha = this.#commits.toString(16).padStart(40, "0");
     this.#head = { commit: sha, treeSha: `tree-${sha}`, reading, specs };
@@ -131,7 +140,14 @@ export class World {
   /** A run that somebody else starts. */
   startRunOf(plan: Plan, requestedBy = "ci"): string {
     const id = `run-${this.runs.size + 1}`;
-    const record = createRun(plan, { id, requestedBy, overrides: [], origin: null, leaseToken: 1, now: this.now });
+    const record = createRun(plan, {
+      id,
+      requestedBy,
+      overrides: [],
+      origin: null,
+      leaseToken: 1,
+      now: this.now,
+    });
     this.runs.set(id, { record, plan });
     return id;
   }
@@ -155,7 +171,10 @@ export class World {
     for (let step = 0; step < steps; step++) {
       for (const [id, { record, plan }] of this.runs) {
         if (record.run.state === "running")
-          this.runs.set(id, { plan, record: await advanceRun(record, plan, this.live, this.now, this.#findHold(record)) });
+          this.runs.set(id, {
+            plan,
+            record: await advanceRun(record, plan, this.live, this.now, this.#findHold(record)),
+          });
       }
       this.now += 1000;
     }
@@ -178,7 +197,12 @@ export class World {
   }
 
   async drifts(): Promise<Pick<Drift, "kind" | "namespace" | "state" | "reason">[]> {
-    return (await this.report()).drifts.map(({ kind, namespace, state, reason }) => ({ kind, namespace, state, reason }));
+    return (await this.report()).drifts.map(({ kind, namespace, state, reason }) => ({
+      kind,
+      namespace,
+      state,
+      reason,
+    }));
   }
 
   condition(name: string): { type: string; reason: string; message: string } | undefined {
@@ -199,7 +223,9 @@ export class World {
   }
 
   startedRuns(): Run[] {
-    return [...this.runs.values()].map(({ record }) => record.run).filter(({ requestedBy }) => requestedBy === RECONCILER);
+    return [...this.runs.values()]
+      .map(({ record }) => record.run)
+      .filter(({ requestedBy }) => requestedBy === RECONCILER);
   }
 
   #desired(specs: readonly NamespaceSpec[]): DesiredState {
@@ -211,12 +237,27 @@ export class World {
   }
 
   #readManifests(known: string | null): ManifestReading {
-    if (this.githubFails !== null) return { kind: "failed", message: this.githubFails, retryAt: null, requests: 1 };
+    if (this.githubFails !== null)
+      return { kind: "failed", message: this.githubFails, retryAt: null, requests: 1 };
     const { commit, treeSha, reading, specs } = this.#head;
-    if (reading === "absent") return { kind: "absent", message: "the folder manifests is gone", requests: 1 };
+    if (reading === "absent")
+      return { kind: "absent", message: "the folder manifests is gone", requests: 1 };
     if (treeSha === known) return { kind: "unchanged", requests: 1 };
-    if (reading === "invalid") return { kind: "invalid", commit, treeSha, errors: ["orders.yaml:3:1 unknown key"], requests: 2 };
-    return { kind: "desired", commit, treeSha, desired: { ...this.#desired(specs), commit }, requests: 3 };
+    if (reading === "invalid")
+      return {
+        kind: "invalid",
+        commit,
+        treeSha,
+        errors: ["orders.yaml:3:1 unknown key"],
+        requests: 2,
+      };
+    return {
+      kind: "desired",
+      commit,
+      treeSha,
+      desired: { ...this.#desired(specs), commit },
+      requests: 3,
+    };
   }
 
   ports(): ReconcilePorts {
@@ -239,7 +280,8 @@ export class World {
         find: () =>
           guard((): ReviewAnswer => {
             this.githubRequests++;
-            if (this.githubFails !== null) return { kind: "failed", message: this.githubFails, requests: 1 };
+            if (this.githubFails !== null)
+              return { kind: "failed", message: this.githubFails, requests: 1 };
             return { kind: "found", plans: this.reviewed, requests: 1 };
           }),
       },
@@ -258,15 +300,29 @@ export class World {
         findRival: (names) => this.#findRival(names),
         start: ({ plan, overrides, origin }) => {
           const rival = this.#findRival(plan.changes.map(({ namespace }) => namespace));
-          if (rival) return rival.fingerprint === plan.fingerprint ? success(rival) : failure(`run ${rival.id} is active`);
+          if (rival)
+            return rival.fingerprint === plan.fingerprint
+              ? success(rival)
+              : failure(`run ${rival.id} is active`);
           const id = `run-${this.runs.size + 1}`;
-          const record = createRun(plan, { id, requestedBy: RECONCILER, overrides, origin, leaseToken: 1, now: this.now });
+          const record = createRun(plan, {
+            id,
+            requestedBy: RECONCILER,
+            overrides,
+            origin,
+            leaseToken: 1,
+            now: this.now,
+          });
           this.runs.set(id, { record, plan });
           return success(record.run);
         },
         detach: (id, namespace, reason) => {
           const found = this.runs.get(id);
-          if (found) this.runs.set(id, { ...found, record: detachAction(found.record, namespace, reason, this.now) });
+          if (found)
+            this.runs.set(id, {
+              ...found,
+              record: detachAction(found.record, namespace, reason, this.now),
+            });
         },
       },
       registries: this.registries,
@@ -294,15 +350,30 @@ export class World {
 
   /** As in the coordinator: an environment has one run at a time. */
   #findRival(names: readonly string[]): Run | null {
-    const active = [...this.runs.values()].map(({ record }) => record.run).filter(({ state }) => state === "running");
-    const overlaps = (run: Run): boolean => run.actions.some(({ namespace }) => names.includes(namespace));
+    const active = [...this.runs.values()]
+      .map(({ record }) => record.run)
+      .filter(({ state }) => state === "running");
+    const overlaps = (run: Run): boolean =>
+      run.actions.some(({ namespace }) => names.includes(namespace));
     return active.find((run) => run.environment === this.environment || overlaps(run)) ?? null;
   }
 }
 
 /** A hash namespace in memory with one row for each of `rows` ids. */
-export function hashed(name: string, count: number, rows = 200, changes: Partial<MemoryNamespace> = {}): MemoryNamespace {
-  return { name, object: "ORDERS", epoch: 1, layout: hashOf(name, count), rows: idRows(rows), ...changes };
+export function hashed(
+  name: string,
+  count: number,
+  rows = 200,
+  changes: Partial<MemoryNamespace> = {},
+): MemoryNamespace {
+  return {
+    name,
+    object: "ORDERS",
+    epoch: 1,
+    layout: hashOf(name, count),
+    rows: idRows(rows),
+    ...changes,
+  };
 }
 
 export function unsharded(name: string, rows = 200): MemoryNamespace {

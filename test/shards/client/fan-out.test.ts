@@ -10,8 +10,17 @@ import { peersOf } from "../../support/peers-of.ts";
 
 /** By thirds of the slots. */
 function hash(...owners: readonly [string, string, string]): HashLayout {
-  const ranges = owners.map((member, index) => ({ end: index === 2 ? 16_384 : 5_000 * (index + 1), member }));
-  return { kind: "hash", shardKey: "id", generation: 0, members: [...new Set(owners)].toSorted(), ranges };
+  const ranges = owners.map((member, index) => ({
+    end: index === 2 ? 16_384 : 5_000 * (index + 1),
+    member,
+  }));
+  return {
+    kind: "hash",
+    shardKey: "id",
+    generation: 0,
+    members: [...new Set(owners)].toSorted(),
+    ranges,
+  };
 }
 
 const BEFORE = hash("a", "b", "c");
@@ -38,18 +47,25 @@ function connect(
   const times = new Map<string, number>();
   const send = (member: string, envelope: Envelope): ProtocolReply<unknown> => {
     const request = envelope.request as RouterRequest;
-    if (request.kind === "layout") return { ...success({ layout: world.layout, epoch: world.epoch }), speaks: [1, 2] };
+    if (request.kind === "layout")
+      return { ...success({ layout: world.layout, epoch: world.epoch }), speaks: [1, 2] };
     const label = `${request.kind}${request.kind === "call" && request.ticket ? " by ticket" : ""} ${member}`;
     world.asked.push(label);
     times.set(label, (times.get(label) ?? 0) + 1);
     const answer = answers[member]?.(request, times.get(label) ?? 0) ?? RAN;
-    if (typeof answer === "object") return { ...failure(answer as ProtocolFailure), speaks: [1, 2] };
-    if (request.kind === "admit") return { ...success({ ticket: `ticket of ${member}` }), speaks: [1, 2] };
+    if (typeof answer === "object")
+      return { ...failure(answer as ProtocolFailure), speaks: [1, 2] };
+    if (request.kind === "admit")
+      return { ...success({ ticket: `ticket of ${member}` }), speaks: [1, 2] };
     if (request.kind === "call") world.ran.push(member);
     return { ...success(`${member} at ${world.epoch}`), speaks: [1, 2] };
   };
   const peers = peersOf(async (member, envelope) => send(member, envelope));
-  const runtime = { now: () => 0, sleep: () => Promise.resolve(), digest: () => Promise.resolve("") };
+  const runtime = {
+    now: () => 0,
+    sleep: () => Promise.resolve(),
+    digest: () => Promise.resolve(""),
+  };
   return { world, router: new Router(peers, "ns", runtime, { retryUnanswered }) };
 }
 
@@ -68,11 +84,17 @@ describe("writers 4: a call to all members", () => {
     const { world, router } = connect({ a: needsTicket, c: needsTicket });
     expect(await router.callAll("add")).toEqual(["a at 1", "b at 1", "c at 1"]);
     expect(world.ran).toEqual(["b", "a", "c"]);
-    expect(world.asked.slice(3)).toEqual(["admit a", "admit c", "call by ticket a", "call by ticket c"]);
+    expect(world.asked.slice(3)).toEqual([
+      "admit a",
+      "admit c",
+      "call by ticket a",
+      "call by ticket c",
+    ]);
   });
 
   it("gives tickets back when one is not given, and asks nobody again that has run", async () => {
-    const refuses: Answer = (request, times) => (request.kind === "admit" && times === 1 ? stale : needsTicket(request, times));
+    const refuses: Answer = (request, times) =>
+      request.kind === "admit" && times === 1 ? stale : needsTicket(request, times);
     const { world, router } = connect({ a: needsTicket, c: refuses });
     expect(await router.callAll("add")).toHaveLength(3);
     expect(world.asked).toContain("dismiss a");
@@ -88,7 +110,9 @@ describe("writers 4: a call to all members", () => {
       },
     });
     expect(await router.callAll("add")).toEqual(
-      ["a at 1", "b at 2", "c at 1"].map((text) => expect.stringContaining(text[0] ?? "") as string),
+      ["a at 1", "b at 2", "c at 1"].map(
+        (text) => expect.stringContaining(text[0] ?? "") as string,
+      ),
     );
     expect(world.ran.toSorted()).toEqual(["a", "b", "c"]);
   });
@@ -149,7 +173,8 @@ describe("writers 4: a call to all members", () => {
       {
         b: (_, times) => {
           if (times > 2) return undefined;
-          if (times === 1) throw Object.assign(new Error("the object was reset"), { retryable: true });
+          if (times === 1)
+            throw Object.assign(new Error("the object was reset"), { retryable: true });
           world.layout = hash("a", "d", "b");
           world.epoch = 2;
           return stale;

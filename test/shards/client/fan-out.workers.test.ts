@@ -45,7 +45,10 @@ async function countsOf(namespace: TestNamespace<Cases>): Promise<Record<string,
   const { layout } = await namespace.live();
   const counts: Record<string, number> = {};
   for (const member of layout.members) {
-    const found = await namespace.sql(member, "SELECT CAST(n AS TEXT) AS n, count(*) AS found FROM names GROUP BY n");
+    const found = await namespace.sql(
+      member,
+      "SELECT CAST(n AS TEXT) AS n, count(*) AS found FROM names GROUP BY n",
+    );
     for (const row of found) {
       const n = row["n"] as string;
       counts[n] = (counts[n] ?? 0) + Number(row["found"]);
@@ -62,9 +65,20 @@ describe("writers 4: calls to all members under rebalances", { timeout: 60_000 }
       const router = connect<Cases>(CASES, namespace.name);
       const add = (): Promise<unknown> => router.callAll("write", ADD);
       await add();
-      const moments: readonly MemberRequest["kind"][] = ["promote", "fence", "promote", "activate", "promote"];
+      const moments: readonly MemberRequest["kind"][] = [
+        "promote",
+        "fence",
+        "promote",
+        "activate",
+        "promote",
+      ];
       for (const [index, members] of [4, 3, 6, 5, 2].entries())
-        await callAt(namespace.name, moments[index] ?? "fence", () => namespace.toHash("id", members, { waveRowsMax }), add);
+        await callAt(
+          namespace.name,
+          moments[index] ?? "fence",
+          () => namespace.toHash("id", members, { waveRowsMax }),
+          add,
+        );
       expect(await countsOf(namespace)).toEqual({ "6": ROWS });
       expect(await namespace.leftovers()).toEqual([]);
     },
@@ -92,7 +106,8 @@ describe("writers 4: calls to all members under rebalances", { timeout: 60_000 }
   it("under a rekey and an unshard too", async () => {
     const namespace = await openRows(3);
     const router = connect<Cases>(CASES, namespace.name);
-    const mark = (): Promise<unknown> => router.callAll("write", "UPDATE names SET n = n + 1, region = 'r'");
+    const mark = (): Promise<unknown> =>
+      router.callAll("write", "UPDATE names SET n = n + 1, region = 'r'");
     await callAt(namespace.name, "fence", () => namespace.toHash("region", 2), mark);
     await callAt(namespace.name, "fence", () => namespace.unshard(), mark);
     expect(await countsOf(namespace)).toEqual({ "2": ROWS });

@@ -5,7 +5,12 @@ import { beforeAll, describe, expect, it, vi } from "vitest";
 import type { Envelope } from "../../../src/model/wire/protocol.ts";
 import { Host } from "../../../src/shards/host/host.ts";
 import { refusal } from "../../support/refusal.ts";
-import { type ShardsEnv, type Things, openedGates, reachedGates } from "../../support/shards-worker.ts";
+import {
+  type ShardsEnv,
+  type Things,
+  openedGates,
+  reachedGates,
+} from "../../support/shards-worker.ts";
 import { TestNamespace } from "../support/namespace.ts";
 
 const { THINGS } = env as unknown as ShardsEnv;
@@ -32,11 +37,20 @@ beforeAll(async () => {
 describe("queryShards", { timeout: 60_000 }, () => {
   it("sums, counts and averages exactly over all rows", async () => {
     expect(new Set(perShard).size).toBeGreaterThan(1);
-    const sum = await root.queryShards({ query: `SELECT ${VALUE} FROM things`, aggregation: "sum" });
+    const sum = await root.queryShards({
+      query: `SELECT ${VALUE} FROM things`,
+      aggregation: "sum",
+    });
     expect(sum.data).toBe((COUNT * (COUNT - 1)) / 2);
-    const average = await root.queryShards({ query: `SELECT ${VALUE} FROM things`, aggregation: "avg" });
+    const average = await root.queryShards({
+      query: `SELECT ${VALUE} FROM things`,
+      aggregation: "avg",
+    });
     expect(average.data).toBe((COUNT - 1) / 2);
-    const counted = await root.queryShards({ query: "SELECT count(*) FROM things", aggregation: "count" });
+    const counted = await root.queryShards({
+      query: "SELECT count(*) FROM things",
+      aggregation: "count",
+    });
     expect(counted.data).toBe(COUNT);
     const rows = await root.queryShards({
       query: `SELECT id FROM things WHERE ${VALUE} >= ?`,
@@ -44,11 +58,14 @@ describe("queryShards", { timeout: 60_000 }, () => {
       aggregation: "count",
     });
     expect(rows.data).toBe(COUNT - 10);
-    const nothing = await root.queryShards({ query: "SELECT id FROM things WHERE false", aggregation: "avg" });
+    const nothing = await root.queryShards({
+      query: "SELECT id FROM things WHERE false",
+      aggregation: "avg",
+    });
     expect(nothing).toMatchObject({ data: 0, totalItems: 0 });
-    expect(await refusal(() => root.queryShards({ query: "SELECT id FROM things", aggregation: "sum" }))).toContain(
-      "need numbers",
-    );
+    expect(
+      await refusal(() => root.queryShards({ query: "SELECT id FROM things", aggregation: "sum" })),
+    ).toContain("need numbers");
   });
 
   it("merges by an order, and cuts to the limit once more", async () => {
@@ -68,14 +85,25 @@ describe("queryShards", { timeout: 60_000 }, () => {
   });
 
   it("concatenates in the order of the shards, and accounts for each", async () => {
-    const answer = await root.queryShards({ query: "SELECT id FROM things ORDER BY id", aggregation: "concat" });
+    const answer = await root.queryShards({
+      query: "SELECT id FROM things ORDER BY id",
+      aggregation: "concat",
+    });
     const namespace = new TestNamespace(THINGS, NAME);
     const parts = await Promise.all(
-      [0, 1, 2].map((index) => namespace.sql(`${NAME}-shard-${index}`, "SELECT id FROM things ORDER BY id")),
+      [0, 1, 2].map((index) =>
+        namespace.sql(`${NAME}-shard-${index}`, "SELECT id FROM things ORDER BY id"),
+      ),
     );
     expect(answer.data).toEqual(parts.flat());
     expect(answer.totalItems).toBe(COUNT);
-    expect(answer.shardResults.map(({ shardIndex, itemCount, error }) => ({ shardIndex, itemCount, error }))).toEqual(
+    expect(
+      answer.shardResults.map(({ shardIndex, itemCount, error }) => ({
+        shardIndex,
+        itemCount,
+        error,
+      })),
+    ).toEqual(
       perShard.map((itemCount, shardIndex) => ({ shardIndex, itemCount, error: undefined })),
     );
     expect(answer.shardResults.every((result) => result.duration >= 0)).toBe(true);
@@ -95,31 +123,44 @@ describe("queryShards", { timeout: 60_000 }, () => {
     ["SELECT * FROM pragma_optimize(65538)", "pragma_optimize writes statistics"],
   ])("refuses: %s", async (query, message) => {
     const before = await new TestNamespace(THINGS, NAME).contents("things");
-    expect(await refusal(() => root.queryShards({ query, aggregation: "concat" }))).toContain(message);
+    expect(await refusal(() => root.queryShards({ query, aggregation: "concat" }))).toContain(
+      message,
+    );
     expect(await new TestNamespace(THINGS, NAME).contents("things")).toEqual(before);
   });
 
   it("fails whole when one shard fails, or reports it when asked to go on", async () => {
     // An overflow on the one shard that holds thing 33.
     const query = `SELECT abs(CASE WHEN ${VALUE} = 33 THEN -9223372036854775807 - 1 ELSE ${VALUE} END) AS n FROM things`;
-    expect(await refusal(() => root.queryShards({ query, aggregation: "sum" }))).toContain("integer overflow");
+    expect(await refusal(() => root.queryShards({ query, aggregation: "sum" }))).toContain(
+      "integer overflow",
+    );
     const answer = await root.queryShards({ query, aggregation: "count", continueOnError: true });
     const failed = answer.shardResults.filter((result) => result.error !== undefined);
     expect(failed).toHaveLength(1);
-    expect(failed[0]).toMatchObject({ itemCount: 0, error: expect.stringContaining("integer overflow") as string });
+    expect(failed[0]).toMatchObject({
+      itemCount: 0,
+      error: expect.stringContaining("integer overflow") as string,
+    });
     expect(answer.data).toBe(COUNT - (perShard[failed[0]?.shardIndex ?? -1] ?? 0));
   });
 
   it("gives up on a shard that is too slow", async () => {
     const handle = Reflect.get(Host.prototype, "handle");
-    const spy = vi.spyOn(Host.prototype, "handle").mockImplementation(async function slow(this: Host, envelope: Envelope) {
+    const spy = vi.spyOn(Host.prototype, "handle").mockImplementation(async function slow(
+      this: Host,
+      envelope: Envelope,
+    ) {
       const { kind } = envelope.request as { kind: string };
-      if (envelope.member === `${NAME}-shard-1` && kind === "query") await new Promise((resolve) => setTimeout(resolve, 2_000));
+      if (envelope.member === `${NAME}-shard-1` && kind === "query")
+        await new Promise((resolve) => setTimeout(resolve, 2_000));
       return handle.call(this, envelope);
     });
     try {
       const query = { query: "SELECT id FROM things", aggregation: "count" as const, timeout: 200 };
-      expect(await refusal(() => root.queryShards(query))).toContain(`${NAME}-shard-1 did not answer within 200 ms`);
+      expect(await refusal(() => root.queryShards(query))).toContain(
+        `${NAME}-shard-1 did not answer within 200 ms`,
+      );
       const answer = await root.queryShards({ ...query, continueOnError: true });
       expect(answer.shardResults[1]?.error).toContain("did not answer within 200 ms");
       expect(answer.data).toBe(COUNT - (perShard[1] ?? 0));
@@ -131,7 +172,11 @@ describe("queryShards", { timeout: 60_000 }, () => {
   it("answers for an unsharded namespace too", async () => {
     const whole = THINGS.getByName("unsharded-query");
     await whole.putMany([{ id: "a" }, { id: "b" }]);
-    const answer = await whole.queryShards({ query: "SELECT id FROM things", aggregation: "merge", orderBy: "id DESC" });
+    const answer = await whole.queryShards({
+      query: "SELECT id FROM things",
+      aggregation: "merge",
+      orderBy: "id DESC",
+    });
     expect(answer).toMatchObject({ data: [{ id: "b" }, { id: "a" }], totalItems: 2 });
   });
 });
@@ -142,7 +187,9 @@ describe("writers 6: a query that would write 100,500 rows", { timeout: 60_000 }
   it.each([
     ["WITH a AS (SELECT 1) DELETE FROM things RETURNING id"],
     ["WITH a AS (SELECT 1) UPDATE things SET name = 'changed' RETURNING id"],
-    ["WITH a AS (SELECT 1) REPLACE INTO things SELECT id, type, 'changed', data, visibility, 1, 1 FROM things RETURNING id"],
+    [
+      "WITH a AS (SELECT 1) REPLACE INTO things SELECT id, type, 'changed', data, visibility, 1, 1 FROM things RETURNING id",
+    ],
     ["SELECT 1; DELETE FROM things RETURNING id"],
   ])("is refused, and other callers' calls go on: %s", async (query) => {
     const name = `written-${query.length}`;
@@ -155,10 +202,15 @@ describe("writers 6: a query that would write 100,500 rows", { timeout: 60_000 }
     );
     const call = namespace.stub().waitFor(name);
     await vi.waitFor(() => expect(reachedGates.has(name)).toBe(true));
-    expect(await refusal(() => asked.queryShards({ query, aggregation: "concat" }))).toContain("queryShards reads only");
+    expect(await refusal(() => asked.queryShards({ query, aggregation: "concat" }))).toContain(
+      "queryShards reads only",
+    );
     openedGates.add(name);
     expect(await call).toBe(name);
-    const left = await namespace.sql(name, "SELECT count(*) AS n, count(name) AS changed FROM things");
+    const left = await namespace.sql(
+      name,
+      "SELECT count(*) AS n, count(name) AS changed FROM things",
+    );
     expect(left).toEqual([{ n: ROWS, changed: 0 }]);
   });
 });

@@ -2,7 +2,11 @@
 import { expect, it } from "vitest";
 import { toKey } from "../../../src/model/layout/key.ts";
 import { type KeyedDirectoryLayout, directoryMember } from "../../../src/model/layout/directory.ts";
-import { PROTOCOL_VERSION, type Envelope, type ProtocolReply } from "../../../src/model/wire/protocol.ts";
+import {
+  PROTOCOL_VERSION,
+  type Envelope,
+  type ProtocolReply,
+} from "../../../src/model/wire/protocol.ts";
 import { failure, success } from "../../../src/model/result.ts";
 import { Host } from "../../../src/shards/host/host.ts";
 import { writeMembership } from "../../../src/shards/member/membership.ts";
@@ -43,9 +47,16 @@ it("asks for the id again when the directory was told meanwhile that its row is 
       identify: (name) => (name === "owner" ? "mine" : "other"),
       idOf: String,
       storage,
-      runtime: { now: () => 0, sleep: () => new Promise(() => undefined), digest: () => Promise.resolve("") },
+      runtime: {
+        now: () => 0,
+        sleep: () => new Promise(() => undefined),
+        digest: () => Promise.resolve(""),
+      },
       alone: runAlone,
-      peers: peersOf((_, envelope) => new Promise((resolve) => (isClaim(envelope) ? answers.push(resolve) : undefined))),
+      peers: peersOf(
+        (_, envelope) =>
+          new Promise((resolve) => (isClaim(envelope) ? answers.push(resolve) : undefined)),
+      ),
     },
     new (class {
       put(): number {
@@ -55,7 +66,12 @@ it("asks for the id again when the directory was told meanwhile that its row is 
     { tables: [{ name: "items" }], partitioners: { first: { version: 1, owner: () => 0 } } },
   );
   const send = (request: MemberRequest): Promise<ProtocolReply<unknown>> =>
-    host.handle({ protocol: PROTOCOL_VERSION, namespace: "ns", member: "owner", request } satisfies Envelope);
+    host.handle({
+      protocol: PROTOCOL_VERSION,
+      namespace: "ns",
+      member: "owner",
+      request,
+    } satisfies Envelope);
   const key = toKey("g1");
   const claims = [{ table: "items", id: ID, key }];
   const call = send({ kind: "call", epoch: 1, keys: [key], method: "put", args: [], claims });

@@ -3,10 +3,18 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import { toKey } from "../../../src/model/layout/key.ts";
-import { directoryMember, hasKeyedDirectory, withDirectory } from "../../../src/model/layout/directory.ts";
+import {
+  directoryMember,
+  hasKeyedDirectory,
+  withDirectory,
+} from "../../../src/model/layout/directory.ts";
 import { type Layout, shardNames } from "../../../src/model/layout/layout.ts";
 import { createOwnerLookup } from "../../../src/model/layout/owner-lookup.ts";
-import { operationModeFor, shiftMembers, swapGeneration } from "../../../src/model/operation-mode.ts";
+import {
+  operationModeFor,
+  shiftMembers,
+  swapGeneration,
+} from "../../../src/model/operation-mode.ts";
 import type { Envelope } from "../../../src/model/wire/protocol.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
 import { Host } from "../../../src/shards/host/host.ts";
@@ -16,7 +24,13 @@ import { directoryText } from "../../../src/shards/move/move-plan.ts";
 import { connect } from "../../../src/shards/router.ts";
 import { textOf } from "../../../src/shards/storage/storage.ts";
 import { refusal } from "../../support/refusal.ts";
-import { type Cases, type Shop, type ShardsEnv, type Things, partitioners } from "../../support/shards-worker.ts";
+import {
+  type Cases,
+  type Shop,
+  type ShardsEnv,
+  type Things,
+  partitioners,
+} from "../../support/shards-worker.ts";
 import { TestNamespace } from "../support/namespace.ts";
 import { startWriters } from "../support/writers.ts";
 
@@ -30,7 +44,14 @@ afterEach(() => {
 
 type Strategy = "hash" | "range" | "custom";
 
-function layoutOf(name: string, strategy: Strategy, generation: number, count: number, directory = true, shardKey = KEY): Layout {
+function layoutOf(
+  name: string,
+  strategy: Strategy,
+  generation: number,
+  count: number,
+  directory = true,
+  shardKey = KEY,
+): Layout {
   const members = shardNames(name, generation, count);
   const ends = Array.from({ length: count - 1 }, (_, index) => toKey(`c${index + 1}`));
   const fresh: Record<Strategy, () => Layout> = {
@@ -42,21 +63,43 @@ function layoutOf(name: string, strategy: Strategy, generation: number, count: n
       members,
       ranges: members.map((member, index) => ({ end: ends[index] ?? null, member })),
     }),
-    custom: () => ({ kind: "custom", shardKey, generation, members, partitioner: { name: "byTail", version: 2 } }),
+    custom: () => ({
+      kind: "custom",
+      shardKey,
+      generation,
+      members,
+      partitioner: { name: "byTail", version: 2 },
+    }),
   };
   return withDirectory(fresh[strategy](), directory);
 }
 
 /** A namespace with a directory, over `count` shards; empty but for `rows` things. */
-async function open(name: string, count = 3, strategy: Strategy = "hash", rows = 0): Promise<TestNamespace<Things>> {
+async function open(
+  name: string,
+  count = 3,
+  strategy: Strategy = "hash",
+  rows = 0,
+): Promise<TestNamespace<Things>> {
   const namespace = new TestNamespace(THINGS, name);
-  if (rows > 0) await namespace.stub().putMany(Array.from({ length: rows }, (_, index) => thing(`r${index}`, `c${index % 5}`)));
+  if (rows > 0)
+    await namespace
+      .stub()
+      .putMany(Array.from({ length: rows }, (_, index) => thing(`r${index}`, `c${index % 5}`)));
   await namespace.run("shard", layoutOf(name, strategy, 0, count));
   return namespace;
 }
 
 function thing(id: string, country: string): Thing {
-  return { id, type: "", name: null, data: { country }, visibility: "private", createdAt: 1, updatedAt: 1 };
+  return {
+    id,
+    type: "",
+    name: null,
+    data: { country },
+    visibility: "private",
+    createdAt: 1,
+    updatedAt: 1,
+  };
 }
 
 /** Two countries of different shards. */
@@ -68,30 +111,43 @@ async function apart(namespace: TestNamespace<Things>): Promise<[string, string]
 }
 
 /** Every difference between the entries of the directory and the rows; `mayLag` lets entries stand whose row is gone. */
-async function directoryProblems(namespace: TestNamespace<Things>, mayLag = false): Promise<string[]> {
+async function directoryProblems(
+  namespace: TestNamespace<Things>,
+  mayLag = false,
+): Promise<string[]> {
   const { layout } = await namespace.live();
   const keys = new Map<string, string>();
   const entries = new Map<string, string>();
   const problems: string[] = [];
   for (const member of layout.members) {
-    for (const row of await namespace.sql(member, "SELECT id, json_extract(data, '$.country') AS k FROM things")) {
+    for (const row of await namespace.sql(
+      member,
+      "SELECT id, json_extract(data, '$.country') AS k FROM things",
+    )) {
       const id = textOf(row["id"] ?? null);
       if (keys.has(id)) problems.push(`${id} is stored twice`);
       keys.set(id, directoryText(toKey(row["k"] as string | null)));
     }
     if (member === namespace.name && (await namespace.live()).epoch === 0) continue;
-    for (const row of await namespace.sql(member, "SELECT id, owner FROM shardctl_directory WHERE table_name = 'things'")) {
+    for (const row of await namespace.sql(
+      member,
+      "SELECT id, owner FROM shardctl_directory WHERE table_name = 'things'",
+    )) {
       const id = textOf(row["id"] ?? null);
       if (entries.has(id)) problems.push(`the directory has ${id} twice`);
       entries.set(id, textOf(row["owner"] ?? null));
-      if (!hasKeyedDirectory(layout)) problems.push(`${member} has an entry of ${id}, but there is no directory`);
-      else if (directoryMember(layout, id) !== member) problems.push(`the entry of ${id} stands on ${member}`);
+      if (!hasKeyedDirectory(layout))
+        problems.push(`${member} has an entry of ${id}, but there is no directory`);
+      else if (directoryMember(layout, id) !== member)
+        problems.push(`the entry of ${id} stands on ${member}`);
     }
   }
   if (!hasKeyedDirectory(layout)) return problems;
   for (const [id, key] of keys)
-    if (entries.get(id) !== key) problems.push(`the directory says ${entries.get(id)} of ${id}, which has ${key}`);
-  for (const id of entries.keys()) if (!keys.has(id) && !mayLag) problems.push(`the directory has ${id}, which is gone`);
+    if (entries.get(id) !== key)
+      problems.push(`the directory says ${entries.get(id)} of ${id}, which has ${key}`);
+  for (const id of entries.keys())
+    if (!keys.has(id) && !mayLag) problems.push(`the directory has ${id}, which is gone`);
   return problems;
 }
 
@@ -113,7 +169,10 @@ function interceptMessages(
   ) => ReturnType<Host["handle"]> | undefined,
 ): void {
   const handle = Reflect.get(Host.prototype, "handle");
-  vi.spyOn(Host.prototype, "handle").mockImplementation(function seen(this: Host, envelope: Envelope) {
+  vi.spyOn(Host.prototype, "handle").mockImplementation(function seen(
+    this: Host,
+    envelope: Envelope,
+  ) {
     const pass = (): ReturnType<Host["handle"]> => handle.call(this, envelope);
     return intercept(envelope as Envelope<MemberRequest>, pass) ?? pass();
   });
@@ -125,7 +184,9 @@ describe.each(["hash", "range", "custom"] as const)("ids in a directory: %s", (s
     const [first, other] = await apart(namespace);
     const root = namespace.stub();
     await root.put(thing("x", first));
-    expect(await refusal(() => root.put(thing("x", other)))).toContain('"x" of things is stored under another shard key');
+    expect(await refusal(() => root.put(thing("x", other)))).toContain(
+      '"x" of things is stored under another shard key',
+    );
     expect(await root.get("x")).toMatchObject({ data: { country: first } });
     expect(await root.get("r7")).toMatchObject({ id: "r7" });
     expect(await root.get("nowhere")).toBeNull();
@@ -155,7 +216,8 @@ describe("writers of one id", { timeout: 60_000 }, () => {
       const outcomes = await Promise.all(
         COUNTRIES.slice(0, 8).map(async (country) => {
           const router = connect<Things>(THINGS, namespace.name);
-          const put = (): Promise<unknown> => router.at(country, { table: "things", ids: [id] }).putHere([thing(id, country)]);
+          const put = (): Promise<unknown> =>
+            router.at(country, { table: "things", ids: [id] }).putHere([thing(id, country)]);
           return (await refusal(put)) === "nothing was refused" ? [country] : [];
         }),
       );
@@ -173,7 +235,9 @@ describe("writers of one id", { timeout: 60_000 }, () => {
         let writes = 0;
         for (let step = 0; step < 25; step++) {
           const country = COUNTRIES[(writer * 7 + step) % 8] ?? "";
-          const isPut = (await refusal(() => namespace.stub().put(thing("x", country)))) === "nothing was refused";
+          const isPut =
+            (await refusal(() => namespace.stub().put(thing("x", country)))) ===
+            "nothing was refused";
           if (isPut) writes++;
           expect(await directoryProblems(namespace, true)).toEqual([]);
           if (isPut) await namespace.stub().delete("x");
@@ -199,12 +263,16 @@ describe("code of the class", () => {
     const namespace = await shop("shop-claims");
     const router = connect<Shop>(SHOP, namespace.name);
     const add = (id: number, customer: string): Promise<unknown> =>
-      router.at(customer, { table: "orders", ids: [id] }, { table: "customers", ids: [customer] }).addOrder(order(id, customer));
+      router
+        .at(customer, { table: "orders", ids: [id] }, { table: "customers", ids: [customer] })
+        .addOrder(order(id, customer));
     await add(1, "ann");
     await add(2, "ann");
     expect(await router.at("ann").ordersOf("ann")).toEqual([1, 2]);
     for (const customer of ["bob", "cid", "dan", "eve"])
-      expect(await refusal(() => add(1, customer))).toContain('"1" of orders is stored under another shard key');
+      expect(await refusal(() => add(1, customer))).toContain(
+        '"1" of orders is stored under another shard key',
+      );
     const unclaimed = await refusal(() => router.at("bob").addOrder(order(3, "bob")));
     expect(unclaimed).toContain("was not claimed for its shard key: nothing was written");
     expect(await router.at("bob").ordersOf("bob")).toEqual([]);
@@ -215,7 +283,9 @@ describe("code of the class", () => {
   it("cannot change the key of a row in place", async () => {
     const namespace = await shop("shop-keys");
     const router = connect<Shop>(SHOP, namespace.name);
-    await router.at("ann", { table: "orders", ids: [1] }, { table: "customers", ids: ["ann"] }).addOrder(order(1, "ann"));
+    await router
+      .at("ann", { table: "orders", ids: [1] }, { table: "customers", ids: ["ann"] })
+      .addOrder(order(1, "ann"));
     const owner = createOwnerLookup((await namespace.live()).layout)(toKey("ann"));
     const update = (set: string): Promise<string> =>
       namespace.inside(owner, (_, { storage }) => {
@@ -226,7 +296,9 @@ describe("code of the class", () => {
         }
         return "nothing was refused";
       });
-    expect(await update("customer_id = 'bob'")).toContain("the shard key of a row cannot change in place");
+    expect(await update("customer_id = 'bob'")).toContain(
+      "the shard key of a row cannot change in place",
+    );
     expect(await update("id = 2")).toContain("was not claimed for its shard key");
     expect(await update("note = 'x'")).toBe("nothing was refused");
   });
@@ -235,9 +307,13 @@ describe("code of the class", () => {
     const namespace = new TestNamespace<Cases>(CASES, "folded~ids");
     await namespace.run("shard", layoutOf(namespace.name, "hash", 0, 3, true, "region"));
     const router = connect<Cases>(CASES, namespace.name);
-    await router.at("r1", { table: "names", ids: ["anna"] }).write("INSERT INTO names VALUES ('anna', 'r1', 1)");
+    await router
+      .at("r1", { table: "names", ids: ["anna"] })
+      .write("INSERT INTO names VALUES ('anna', 'r1', 1)");
     const replace = "REPLACE INTO names VALUES ('Anna', 'r1', 2)";
-    expect(await refusal(() => router.at("r1").write(replace))).toContain("was not claimed for its shard key");
+    expect(await refusal(() => router.at("r1").write(replace))).toContain(
+      "was not claimed for its shard key",
+    );
     await router.at("r1", { table: "names", ids: ["Anna"] }).write(replace);
     await router.callById("names", "Anna", false, "write", "UPDATE names SET n = n + 1");
     const rows = await namespace.contents("names");
@@ -249,9 +325,19 @@ describe("operations under writers", { timeout: 240_000 }, () => {
   it("carry the directory along, make it, and let it go", async () => {
     const namespace = new TestNamespace(THINGS, "moving-ids");
     const writers = await startWriters(namespace, 3, 600);
-    const rekeyTo = async (strategy: Strategy, count: number, directory: boolean): Promise<Layout> => {
+    const rekeyTo = async (
+      strategy: Strategy,
+      count: number,
+      directory: boolean,
+    ): Promise<Layout> => {
       const { layout } = await namespace.live();
-      return layoutOf(namespace.name, strategy, swapGeneration(namespace.name, layout, count), count, directory);
+      return layoutOf(
+        namespace.name,
+        strategy,
+        swapGeneration(namespace.name, layout, count),
+        count,
+        directory,
+      );
     };
     const rebalanceTo = async (count: number): Promise<Layout> => {
       const { layout } = await namespace.live();
@@ -309,7 +395,9 @@ describe("operations under writers", { timeout: 240_000 }, () => {
     }
     await Promise.all(working);
     expect(stored).toBeGreaterThan(5);
-    expect(refusals.filter((refused) => !refused.includes("is stored under another shard key"))).toEqual([]);
+    expect(
+      refusals.filter((refused) => !refused.includes("is stored under another shard key")),
+    ).toEqual([]);
     expect(await directoryProblems(namespace, true)).toEqual([]);
   });
 });
@@ -335,7 +423,8 @@ describe("a crash", { timeout: 60_000 }, () => {
     expect(await refusal(() => put(first))).not.toBe("nothing was refused");
     if (!hasKeyedDirectory(layout)) throw new Error("no directory");
     const holder = directoryMember(layout, "x");
-    const entry = (): Promise<unknown> => namespace.sql(holder, "SELECT owner FROM shardctl_directory WHERE id = 'x'");
+    const entry = (): Promise<unknown> =>
+      namespace.sql(holder, "SELECT owner FROM shardctl_directory WHERE id = 'x'");
     expect(await entry()).toEqual([{ owner: `t${first}` }]);
     expect(await namespace.stub().get("x")).toBeNull();
     await put(other);
@@ -370,8 +459,14 @@ describe("a crash", { timeout: 60_000 }, () => {
     await namespace.stub().put(thing("x", other));
     const { layout, epoch } = await namespace.live();
     if (!hasKeyedDirectory(layout)) throw new Error("no directory");
-    const late = { kind: "claim", epoch, claims: [{ table: "things", id: "x", key: toKey(first) }] } as const;
-    await expect(namespace.ask(late, directoryMember(layout, "x"))).rejects.toThrow("is stored under another shard key");
+    const late = {
+      kind: "claim",
+      epoch,
+      claims: [{ table: "things", id: "x", key: toKey(first) }],
+    } as const;
+    await expect(namespace.ask(late, directoryMember(layout, "x"))).rejects.toThrow(
+      "is stored under another shard key",
+    );
     expect(await settled(namespace)).toEqual([]);
   });
 });
@@ -379,10 +474,13 @@ describe("a crash", { timeout: 60_000 }, () => {
 describe("switching the directory on", { timeout: 60_000 }, () => {
   it("finds ids that stand under two keys, lists them, and changes nothing", async () => {
     const namespace = new TestNamespace(THINGS, "doubled");
-    await namespace.stub().putMany(Array.from({ length: 30 }, (_, index) => thing(`r${index}`, `c${index % 5}`)));
+    await namespace
+      .stub()
+      .putMany(Array.from({ length: 30 }, (_, index) => thing(`r${index}`, `c${index % 5}`)));
     await namespace.run("shard", layoutOf(namespace.name, "hash", 0, 3, false));
     const [first, other] = await apart(namespace);
-    for (const id of ["x", "y"]) for (const country of [first, other]) await namespace.stub().put(thing(id, country));
+    for (const id of ["x", "y"])
+      for (const country of [first, other]) await namespace.stub().put(thing(id, country));
     const before = await namespace.contents("things");
     const started = await namespace.start("rekey", layoutOf(namespace.name, "hash", 1, 4));
     const ended = await namespace.reached(started.id);
@@ -399,7 +497,10 @@ describe("switching the directory on", { timeout: 60_000 }, () => {
 
   it("is refused for a table without a single-column primary key", async () => {
     const namespace = new TestNamespace(CASES, "values~directory");
-    const layout = withDirectory(freshHashLayout("region", 0, shardNames(namespace.name, 0, 2)), true);
+    const layout = withDirectory(
+      freshHashLayout("region", 0, shardNames(namespace.name, 0, 2)),
+      true,
+    );
     const ended = await namespace.reached((await namespace.start("shard", layout)).id);
     expect(ended.fault).toMatchObject({ kind: "unsupportedTable" });
   });

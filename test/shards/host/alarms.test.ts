@@ -35,14 +35,24 @@ function storageOf(id: FakeId): FakeStorage {
   return storage;
 }
 
-function send(id: FakeId, request: MemberRequest, member = id.name ?? ""): Promise<ProtocolReply<unknown>> {
-  return runtime.namespace().get(id).shardctl({ protocol: PROTOCOL_VERSION, namespace: "orders", member, request });
+function send(
+  id: FakeId,
+  request: MemberRequest,
+  member = id.name ?? "",
+): Promise<ProtocolReply<unknown>> {
+  return runtime
+    .namespace()
+    .get(id)
+    .shardctl({ protocol: PROTOCOL_VERSION, namespace: "orders", member, request });
 }
 
 /** As it is stored: no message is sent, which would revive what has stalled. */
 function stateOf({ database }: FakeStorage): unknown {
-  if (database.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").length === 0) return undefined;
-  return database.peek("SELECT state FROM shardctl_operations ORDER BY id DESC LIMIT 1")[0]?.["state"];
+  if (database.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").length === 0)
+    return undefined;
+  return database.peek("SELECT state FROM shardctl_operations ORDER BY id DESC LIMIT 1")[0]?.[
+    "state"
+  ];
 }
 
 const MEDDLING: Readonly<Record<string, (storage: DurableObjectStorage) => Promise<unknown>>> = {
@@ -53,7 +63,8 @@ const MEDDLING: Readonly<Record<string, (storage: DurableObjectStorage) => Promi
     await storage.setAlarm(Date.now() + FAR_MS);
     await storage.deleteAlarm();
   },
-  "sets it in a transaction": (storage) => storage.transaction((txn) => txn.setAlarm(Date.now() + FAR_MS)),
+  "sets it in a transaction": (storage) =>
+    storage.transaction((txn) => txn.setAlarm(Date.now() + FAR_MS)),
   "deletes it in a transaction": (storage) => storage.transaction((txn) => txn.deleteAlarm()),
   "sets it in a transaction that fails": (storage) =>
     storage
@@ -191,7 +202,9 @@ describe("line 4: the class's own alarm", () => {
     const options = { allowConcurrency: true, allowUnconfirmed: true };
     await shop.ctx.storage.setAlarm(Date.now() + FAR_MS, options);
     expect(storage.set.at(-1)?.options).toEqual(options);
-    await expect(shop.ctx.storage.setAlarm(-1)).rejects.toThrow("cannot be called with an alarm time <= 0");
+    await expect(shop.ctx.storage.setAlarm(-1)).rejects.toThrow(
+      "cannot be called with an alarm time <= 0",
+    );
     await expect(shop.ctx.storage.setAlarm(new Date(Number.NaN))).rejects.toThrow("alarm time");
   });
 
@@ -210,7 +223,9 @@ describe("line 4: the class's own alarm", () => {
     await shop.shards.shard({ key: "id", count: 2 });
     expect(warn).not.toHaveBeenCalled();
     await shop.ctx.storage.setAlarm(Date.now() + 5);
-    await expect.poll(() => warn.mock.calls).toMatchObject([[expect.stringContaining("shards.onAlarm(() => …)")]]);
+    await expect
+      .poll(() => warn.mock.calls)
+      .toMatchObject([[expect.stringContaining("shards.onAlarm(() => …)")]]);
     expect(await shop.ctx.storage.getAlarm()).toBeNull();
   });
 
@@ -231,7 +246,9 @@ describe("line 4: the class's own alarm", () => {
 
   it("does not wait for an operation, nor an operation for its handler", async () => {
     let letGo = (): void => undefined;
-    const { shop, storage } = open({ onAlarm: () => new Promise<void>((resolve) => (letGo = resolve)) });
+    const { shop, storage } = open({
+      onAlarm: () => new Promise<void>((resolve) => (letGo = resolve)),
+    });
     await shop.ctx.storage.setAlarm(Date.now() + 5);
     await expect.poll(() => shop.alarms).toBe(1);
     await shop.shards.shard({ key: "id", count: 2, mode: "staged" });
@@ -246,11 +263,16 @@ describe("line 4: an object that was never sharded", () => {
     const { shop, storage } = open();
     const at = Date.now() + FAR_MS;
     await shop.ctx.storage.setAlarm(at, { allowUnconfirmed: true });
-    expect(storage).toMatchObject({ alarm: at, set: [{ at, options: { allowUnconfirmed: true } }] });
+    expect(storage).toMatchObject({
+      alarm: at,
+      set: [{ at, options: { allowUnconfirmed: true } }],
+    });
     expect(await shop.shards.getAlarm()).toBe(at);
     await shop.ctx.storage.deleteAlarm();
     expect(storage.alarm).toBeNull();
-    expect(storage.database.peek("SELECT name FROM sqlite_master WHERE name LIKE 'shardctl%'")).toEqual([]);
+    expect(
+      storage.database.peek("SELECT name FROM sqlite_master WHERE name LIKE 'shardctl%'"),
+    ).toEqual([]);
   });
 
   it("has its handler tried again by the runtime", async () => {
@@ -323,25 +345,30 @@ const LOOKS: readonly MemberRequest[] = [
   { kind: "call", epoch: 0, keys: [], method: "get", args: ["i1"] },
 ];
 
-describe.each(LOOKS.map((request) => [request.kind, request] as const))("line 4: a message %s", (_, request) => {
-  it.each([
-    ["missing", null],
-    ["set for much later", FAR_MS],
-  ] as const)("revives an operation whose alarm is %s", async (_name, delayMs) => {
-    const { id, shop, storage } = open();
-    storage.isTicking = false;
-    await shop.shards.shard({ key: "id", count: 2, mode: "staged" });
-    // One turn of the driver: the root captures, so that calls know of the move.
-    const driving = shop.alarm();
-    await expect.poll(() => storage.database.peek("SELECT 1 FROM shardctl_meta WHERE key = 'moving'")).toHaveLength(1);
-    runtime.evict(id);
-    storage.isTicking = true;
-    storage.arm(delayMs === null ? null : Date.now() + delayMs);
-    await send(id, request);
-    await expect.poll(() => stateOf(storage), { timeout: 5_000 }).toBe("completed");
-    await driving;
-    // An alarm that the engine did not set was the class's own.
-    const own = await runtime.instance(id).ctx.storage.getAlarm();
-    expect(own !== null && own > Date.now()).toBe(delayMs !== null);
-  });
-});
+describe.each(LOOKS.map((request) => [request.kind, request] as const))(
+  "line 4: a message %s",
+  (_, request) => {
+    it.each([
+      ["missing", null],
+      ["set for much later", FAR_MS],
+    ] as const)("revives an operation whose alarm is %s", async (_name, delayMs) => {
+      const { id, shop, storage } = open();
+      storage.isTicking = false;
+      await shop.shards.shard({ key: "id", count: 2, mode: "staged" });
+      // One turn of the driver: the root captures, so that calls know of the move.
+      const driving = shop.alarm();
+      await expect
+        .poll(() => storage.database.peek("SELECT 1 FROM shardctl_meta WHERE key = 'moving'"))
+        .toHaveLength(1);
+      runtime.evict(id);
+      storage.isTicking = true;
+      storage.arm(delayMs === null ? null : Date.now() + delayMs);
+      await send(id, request);
+      await expect.poll(() => stateOf(storage), { timeout: 5_000 }).toBe("completed");
+      await driving;
+      // An alarm that the engine did not set was the class's own.
+      const own = await runtime.instance(id).ctx.storage.getAlarm();
+      expect(own !== null && own > Date.now()).toBe(delayMs !== null);
+    });
+  },
+);

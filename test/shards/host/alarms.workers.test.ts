@@ -15,7 +15,8 @@ const ROWS = 300;
 async function load(name: string): Promise<TestNamespace<Timers>> {
   const namespace = new TestNamespace(TIMERS, name);
   await namespace.inside(name, (_, { storage }) => {
-    for (let index = 0; index < ROWS; index++) storage.sql.exec("INSERT INTO items (id) VALUES (?)", `i${index}`);
+    for (let index = 0; index < ROWS; index++)
+      storage.sql.exec("INSERT INTO items (id) VALUES (?)", `i${index}`);
   });
   return namespace;
 }
@@ -23,7 +24,10 @@ async function load(name: string): Promise<TestNamespace<Timers>> {
 /** Until the operation has ended, by what is stored: a message would revive it. */
 async function untilOver(namespace: TestNamespace<Timers>): Promise<string> {
   for (let poll = 0; poll < 400; poll++) {
-    const [row] = await namespace.sql(namespace.name, "SELECT state FROM shardctl_operations ORDER BY id DESC LIMIT 1");
+    const [row] = await namespace.sql(
+      namespace.name,
+      "SELECT state FROM shardctl_operations ORDER BY id DESC LIMIT 1",
+    );
     if (row?.["state"] !== "running") return JSON.stringify(row?.["state"]);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
@@ -33,20 +37,31 @@ async function untilOver(namespace: TestNamespace<Timers>): Promise<string> {
 const MEDDLING: Readonly<Record<string, (storage: DurableObjectStorage) => Promise<unknown>>> = {
   "sets an alarm for much later": (storage) => storage.setAlarm(Date.now() + FAR_MS),
   "deletes its alarm": (storage) => storage.deleteAlarm(),
-  "sets an alarm in a transaction": (storage) => storage.transaction((txn) => txn.setAlarm(Date.now() + FAR_MS)),
+  "sets an alarm in a transaction": (storage) =>
+    storage.transaction((txn) => txn.setAlarm(Date.now() + FAR_MS)),
 };
 
-const KINDS: readonly MemberRequest["kind"][] = ["prepare", "copy", "verify", "fence", "activate", "finish"];
+const KINDS: readonly MemberRequest["kind"][] = [
+  "prepare",
+  "copy",
+  "verify",
+  "fence",
+  "activate",
+  "finish",
+];
 
 describe.each(Object.keys(MEDDLING))("line 4: a class that %s", (name) => {
   it.each([...KINDS])("before %s stalls no operation", async (kind) => {
     const namespace = await load(`alarms ${name} ${kind}`);
     interceptMessages(namespace.name, async ({ member, request }, forward) => {
       const meddle = MEDDLING[name] ?? (() => Promise.resolve());
-      if (request.kind === kind) await namespace.inside(member, (_, { storage }) => meddle(storage));
-      if (request.kind === kind) await namespace.inside(namespace.name, (_, { storage }) => meddle(storage));
+      if (request.kind === kind)
+        await namespace.inside(member, (_, { storage }) => meddle(storage));
+      if (request.kind === kind)
+        await namespace.inside(namespace.name, (_, { storage }) => meddle(storage));
       const answer = await forward();
-      if (request.kind === kind) await namespace.inside(namespace.name, (_, { storage }) => meddle(storage));
+      if (request.kind === kind)
+        await namespace.inside(namespace.name, (_, { storage }) => meddle(storage));
       return answer;
     });
     await namespace.start("shard", await namespace.hashTo("id", 2));
@@ -61,13 +76,22 @@ it("line 4: the class's own alarm is served while an operation runs, and after a
   const at = Date.now() + 300;
   await namespace.inside(namespace.name, (_, { storage }) => storage.setAlarm(at));
   await namespace.toHash("id", 2);
-  expect(await namespace.inside(namespace.name, (_, { storage }) => storage.getAlarm())).toBeOneOf([at, null]);
-  await expect.poll(() => namespace.sql(namespace.name, "SELECT at FROM served"), { timeout: 5_000 }).toHaveLength(1);
+  expect(await namespace.inside(namespace.name, (_, { storage }) => storage.getAlarm())).toBeOneOf([
+    at,
+    null,
+  ]);
+  await expect
+    .poll(() => namespace.sql(namespace.name, "SELECT at FROM served"), { timeout: 5_000 })
+    .toHaveLength(1);
   const later = Date.now() + 200;
   await namespace.inside(namespace.name, (_, { storage }) => storage.setAlarm(new Date(later)));
   await namespace.abort(namespace.name);
-  await expect.poll(() => namespace.sql(namespace.name, "SELECT at FROM served"), { timeout: 10_000 }).toHaveLength(2);
-  const [first, second] = (await namespace.sql(namespace.name, "SELECT at FROM served ORDER BY at")).map((row) => row["at"]);
+  await expect
+    .poll(() => namespace.sql(namespace.name, "SELECT at FROM served"), { timeout: 10_000 })
+    .toHaveLength(2);
+  const [first, second] = (
+    await namespace.sql(namespace.name, "SELECT at FROM served ORDER BY at")
+  ).map((row) => row["at"]);
   expect(first).toBeGreaterThanOrEqual(at);
   expect(second).toBeGreaterThanOrEqual(later);
 });
@@ -93,7 +117,9 @@ it("line 4: an alarm is rolled back with the transaction that set it", async () 
 it("line 4: deleteAll takes the class's own alarm with it, and none of the engine's", async () => {
   const namespace = await load("alarms deleted");
   const start = await namespace.hashTo("id", 2);
-  interceptMessages(namespace.name, (_, forward) => new Promise<void>((resolve) => setTimeout(resolve, 200)).then(forward));
+  interceptMessages(namespace.name, (_, forward) =>
+    new Promise<void>((resolve) => setTimeout(resolve, 200)).then(forward),
+  );
   await namespace.start("shard", start);
   const left = await namespace.inside(namespace.name, async (_, { storage }) => {
     await storage.setAlarm(Date.now() + FAR_MS);

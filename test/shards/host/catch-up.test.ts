@@ -60,13 +60,35 @@ interface Rig {
 }
 
 /** A shard at epoch 1 with 50 calls that were routed by epoch 2. */
-function hold(isMoving: boolean, answer: (request: MemberRequest) => Promise<ProtocolReply<unknown>>): Rig {
+function hold(
+  isMoving: boolean,
+  answer: (request: MemberRequest) => Promise<ProtocolReply<unknown>>,
+): Rig {
   const storage = openStorage();
   const sql = new Sql(storage);
-  const part = { layout: LAYOUT, serving: true, retired: false, operation: 1, ended: isMoving ? 0 : 1 };
+  const part = {
+    layout: LAYOUT,
+    serving: true,
+    retired: false,
+    operation: 1,
+    ended: isMoving ? 0 : 1,
+  };
   writeMembership(sql, { namespace: "ns", epoch: 1, ...part });
-  const move = { operation: 1, mode: "shift", isSource: false, isTarget: true, from: LAYOUT, to: LAYOUT } as const;
-  const fence = { fence: 3, fenceFloor: 1, rehearsed: 0, allowMissingKey: true, rowsPerSecondMax: null };
+  const move = {
+    operation: 1,
+    mode: "shift",
+    isSource: false,
+    isTarget: true,
+    from: LAYOUT,
+    to: LAYOUT,
+  } as const;
+  const fence = {
+    fence: 3,
+    fenceFloor: 1,
+    rehearsed: 0,
+    allowMissingKey: true,
+    rowsPerSecondMax: null,
+  };
   if (isMoving) writeMoving(sql, { ...move, ...fence });
   const clock = new Clock();
   const asked: string[] = [];
@@ -93,7 +115,9 @@ function hold(isMoving: boolean, answer: (request: MemberRequest) => Promise<Pro
   const send = (request: MemberRequest): Promise<ProtocolReply<unknown>> =>
     host.handle({ protocol: PROTOCOL_VERSION, namespace: "ns", member: SELF, request });
   for (let index = 0; index < CALLERS; index++)
-    void send({ kind: "call", epoch: 2, keys: [], method: "get", args: [] }).then((reply) => ended.push(reply));
+    void send({ kind: "call", epoch: 2, keys: [], method: "get", args: [] }).then((reply) =>
+      ended.push(reply),
+    );
   return { clock, asked, ended, host, send };
 }
 
@@ -127,7 +151,11 @@ it("line 4: a call waits for no pause and for no silent root once its epoch is t
   const { clock, asked, ended, send } = hold(true, () => new Promise(() => undefined));
   await clock.advance(300);
   expect(ended).toHaveLength(0);
-  await send({ kind: "activate", operation: 1, activation: { epoch: 2, layout: LAYOUT, incoming: [], outgoing: [] } });
+  await send({
+    kind: "activate",
+    operation: 1,
+    activation: { epoch: 2, layout: LAYOUT, incoming: [], outgoing: [] },
+  });
   await clock.advance(25);
   expect(ended).toHaveLength(CALLERS);
   expect(asked).toEqual(["resolve"]);

@@ -13,7 +13,8 @@ const ROWS = 20;
 async function shardedIn(name: string): Promise<TestNamespace<Timers>> {
   const namespace = new TestNamespace(TIMERS, name);
   await namespace.inside(name, (_, { storage }) => {
-    for (let index = 0; index < ROWS; index++) storage.sql.exec("INSERT INTO items (id) VALUES (?)", `i${index}`);
+    for (let index = 0; index < ROWS; index++)
+      storage.sql.exec("INSERT INTO items (id) VALUES (?)", `i${index}`);
   });
   await namespace.toHash("id", 2);
   return namespace;
@@ -22,7 +23,10 @@ async function shardedIn(name: string): Promise<TestNamespace<Timers>> {
 /** The number of rows that a new caller finds; the kind of the refusal instead. */
 async function found(name: string): Promise<number | string> {
   try {
-    const { data } = await connect(TIMERS, name).queryShards({ query: "SELECT count(*) AS n FROM items", aggregation: "sum" });
+    const { data } = await connect(TIMERS, name).queryShards({
+      query: "SELECT count(*) AS n FROM items",
+      aggregation: "sum",
+    });
     return data as number;
   } catch (error) {
     if (error instanceof RefusedError) return error.reason.kind;
@@ -30,7 +34,10 @@ async function found(name: string): Promise<number | string> {
   }
 }
 
-async function repaired(namespace: TestNamespace<Timers>, acceptLoss: readonly string[]): Promise<void> {
+async function repaired(
+  namespace: TestNamespace<Timers>,
+  acceptLoss: readonly string[],
+): Promise<void> {
   const repair = { members: [], acceptLoss };
   const { fingerprint } = await namespace.ask({ kind: "planRepair", repair });
   await namespace.ask({ kind: "repair", repair, fingerprint, by: "a test" });
@@ -67,5 +74,10 @@ it("writers 1: an object that was never sharded deletes its storage, and is as b
   await namespace.inside(namespace.name, (_, { storage }) => storage.deleteAll());
   await namespace.abort(namespace.name);
   expect(await found(namespace.name)).toBe(0);
-  expect(await namespace.sql(namespace.name, "SELECT name FROM sqlite_master WHERE name LIKE 'shardctl%'")).toStrictEqual([]);
+  expect(
+    await namespace.sql(
+      namespace.name,
+      "SELECT name FROM sqlite_master WHERE name LIKE 'shardctl%'",
+    ),
+  ).toStrictEqual([]);
 });

@@ -17,8 +17,13 @@ async function open(): Promise<MigratedNamespace> {
   return namespace;
 }
 
-async function ids(namespace: MigratedNamespace, table = "shardctl_migrations"): Promise<unknown[]> {
-  return (await namespace.sql(namespace.name, `SELECT id FROM ${table} ORDER BY at`)).map((row) => row["id"]);
+async function ids(
+  namespace: MigratedNamespace,
+  table = "shardctl_migrations",
+): Promise<unknown[]> {
+  return (await namespace.sql(namespace.name, `SELECT id FROM ${table} ORDER BY at`)).map(
+    (row) => row["id"],
+  );
 }
 
 /** Deploys the steps to the object, and lets it run them. */
@@ -38,19 +43,27 @@ describe("shards.migrate", { timeout: 60_000 }, () => {
     await deployed(namespace, [CREATE, MARK]);
     await deployed(namespace, [CREATE, MARK]);
     expect(await namespace.sql(namespace.name, "SELECT total_changes() AS n")).toEqual([{ n: 0 }]);
-    expect(await namespace.sql(namespace.name, "SELECT home FROM docs WHERE id = 'd0'")).toEqual([{ home: "h0!" }]);
+    expect(await namespace.sql(namespace.name, "SELECT home FROM docs WHERE id = 'd0'")).toEqual([
+      { home: "h0!" },
+    ]);
     expect(await ids(namespace)).toEqual(["1-docs", "2-mark"]);
   });
 
   it("undoes a step that throws, keeps those before it, names it, and goes on once it is mended", async () => {
     const namespace = await open();
-    const broken: Step = { id: "3-broken", up: ["UPDATE docs SET home = 'lost'"], backfill: ["UPDATE absent SET a = 1"] };
+    const broken: Step = {
+      id: "3-broken",
+      up: ["UPDATE docs SET home = 'lost'"],
+      backfill: ["UPDATE absent SET a = 1"],
+    };
     await namespace.deploy([CREATE, MARK, broken], [namespace.name]);
     const message = await failure(namespace);
     expect(message).toContain("Migration '3-broken' failed");
     expect(message).toContain("no such table: absent");
     await deployed(namespace, [CREATE, MARK]);
-    expect(await namespace.sql(namespace.name, "SELECT DISTINCT substr(home, 3) AS mark FROM docs")).toEqual([{ mark: "!" }]);
+    expect(
+      await namespace.sql(namespace.name, "SELECT DISTINCT substr(home, 3) AS mark FROM docs"),
+    ).toEqual([{ mark: "!" }]);
     expect(await ids(namespace)).toEqual(["1-docs", "2-mark"]);
     await deployed(namespace, [CREATE, MARK, { ...broken, backfill: [] }]);
     expect(await ids(namespace)).toEqual(["1-docs", "2-mark", "3-broken"]);
@@ -94,7 +107,9 @@ describe("shards.migrate", { timeout: 60_000 }, () => {
 
   it("is refused after the constructor", async () => {
     const namespace = await open();
-    expect(await refusal(async () => namespace.stub().migrateLate())).toContain("shards.migrate was called too late");
+    expect(await refusal(async () => namespace.stub().migrateLate())).toContain(
+      "shards.migrate was called too late",
+    );
     await deployed(namespace, [CREATE, STATUS]);
     expect(await ids(namespace)).toEqual(["1-docs", "2-status"]);
   });
@@ -115,10 +130,17 @@ describe("shards.migrate", { timeout: 60_000 }, () => {
   it("runs on the root that has retired, and its guards stand afterwards", async () => {
     const namespace = await open();
     await namespace.toHash("region", 2);
-    await namespace.deploy([CREATE, STATUS], [namespace.name, `${namespace.name}-shard-0`, `${namespace.name}-shard-1`]);
-    expect(await refusal(async () => namespace.stub().put("stray", "r1"))).toContain(GUARD_MESSAGES.notMember);
+    await namespace.deploy(
+      [CREATE, STATUS],
+      [namespace.name, `${namespace.name}-shard-0`, `${namespace.name}-shard-1`],
+    );
+    expect(await refusal(async () => namespace.stub().put("stray", "r1"))).toContain(
+      GUARD_MESSAGES.notMember,
+    );
     expect(await namespace.notes(namespace.name)).toBe(2);
-    expect(await namespace.values("status")).toEqual(Array.from({ length: ROWS }, (_, index) => `d${index} new`).toSorted());
+    expect(await namespace.values("status")).toEqual(
+      Array.from({ length: ROWS }, (_, index) => `d${index} new`).toSorted(),
+    );
     await namespace.unshard();
     expect(await namespace.values("status")).toHaveLength(ROWS);
   });

@@ -10,8 +10,16 @@ import { type FakeShop, createShop } from "../support/fake-shop.ts";
 let runtime: FakeRuntime<FakeShop>;
 afterEach(() => runtime.close());
 
-function send(id: FakeId, member: string, request: MemberRequest, namespace = member): Promise<ProtocolReply<unknown>> {
-  return runtime.namespace().get(id).shardctl({ protocol: PROTOCOL_VERSION, namespace, member, request });
+function send(
+  id: FakeId,
+  member: string,
+  request: MemberRequest,
+  namespace = member,
+): Promise<ProtocolReply<unknown>> {
+  return runtime
+    .namespace()
+    .get(id)
+    .shardctl({ protocol: PROTOCOL_VERSION, namespace, member, request });
 }
 
 const HEALTH = { kind: "health" } as const;
@@ -45,8 +53,11 @@ describe("line 5: an object that was first opened by its hex id", () => {
       runtime.evict(id);
       runtime.instance(namespace.idFromString(id.toString()));
     }
-    for (let index = 0; index < 20; index++) expect(await orders.at(`i${index}`).get(`i${index}`)).toBe(index);
-    await runtime.instance(namespace.idFromString(namespace.idFromName("orders").toString())).shards.unshard();
+    for (let index = 0; index < 20; index++)
+      expect(await orders.at(`i${index}`).get(`i${index}`)).toBe(index);
+    await runtime
+      .instance(namespace.idFromString(namespace.idFromName("orders").toString()))
+      .shards.unshard();
     expect(await orders.at("i3").get("i3")).toBe(3);
   });
 
@@ -57,17 +68,26 @@ describe("line 5: an object that was first opened by its hex id", () => {
     const id = namespace.idFromName("orders");
     runtime.evict(id);
     const root = runtime.instance(namespace.idFromString(id.toString()));
-    expect((await root.shards.discoverShards()).health).toMatchObject([{ healthy: true }, { healthy: true }]);
+    expect((await root.shards.discoverShards()).health).toMatchObject([
+      { healthy: true },
+      { healthy: true },
+    ]);
     await root.shards.unshard();
     expect(root.get("i7")).toBe(7);
   });
 
   it("that a message names otherwise refuses as before, and still learns its own name", async () => {
     runtime = createShop();
-    const id = runtime.namespace().idFromString(runtime.namespace().idFromName("orders").toString());
+    const id = runtime
+      .namespace()
+      .idFromString(runtime.namespace().idFromName("orders").toString());
     expect(await send(id, "others", HEALTH)).toMatchObject({
       ok: false,
-      failure: { kind: "invalid", retryable: false, message: expect.stringContaining("not the one named 'others'") },
+      failure: {
+        kind: "invalid",
+        retryable: false,
+        message: expect.stringContaining("not the one named 'others'"),
+      },
     });
     expect(await send(id, "orders", HEALTH)).toMatchObject({ ok: true });
     expect(await send(id, "others", HEALTH)).toMatchObject({
@@ -78,20 +98,32 @@ describe("line 5: an object that was first opened by its hex id", () => {
 
   it("refuses with what to do when the binding of its class is not known", async () => {
     runtime = createShop({ binding: () => null });
-    const id = runtime.namespace().idFromString(runtime.namespace().idFromName("orders").toString());
+    const id = runtime
+      .namespace()
+      .idFromString(runtime.namespace().idFromName("orders").toString());
     expect(await send(id, "orders", HEALTH)).toMatchObject({
       ok: false,
-      failure: { kind: "invalid", retryable: false, message: expect.stringContaining("namespace: env.<BINDING>") },
+      failure: {
+        kind: "invalid",
+        retryable: false,
+        message: expect.stringContaining("namespace: env.<BINDING>"),
+      },
     });
     runtime.evict(id);
-    expect(await send(runtime.namespace().idFromName("orders"), "orders", HEALTH)).toMatchObject({ ok: true });
+    expect(await send(runtime.namespace().idFromName("orders"), "orders", HEALTH)).toMatchObject({
+      ok: true,
+    });
   });
 
   it("starts nothing from inside while no message has named it", async () => {
     runtime = createShop();
-    const root = runtime.instance(runtime.namespace().idFromString(runtime.namespace().idFromName("orders").toString()));
+    const root = runtime.instance(
+      runtime.namespace().idFromString(runtime.namespace().idFromName("orders").toString()),
+    );
     root.put("a");
-    await expect(root.shards.shard({ key: "id", count: 2 })).rejects.toThrow("does not know its name");
+    await expect(root.shards.shard({ key: "id", count: 2 })).rejects.toThrow(
+      "does not know its name",
+    );
     expect(() => root.shards.router()).toThrow("does not know its name");
     expect(root.shards.isWhole()).toBe(true);
   });
@@ -103,7 +135,9 @@ describe("line 5: an object that was first opened by its hex id", () => {
     await send(id, "orders", HEALTH);
     const before = runtime.hashes;
     for (let calls = 0; calls < 50; calls++) {
-      expect(await send(id, "orders", { kind: "call", epoch: 0, keys: [], method: "get", args: ["a"] })).toMatchObject({
+      expect(
+        await send(id, "orders", { kind: "call", epoch: 0, keys: [], method: "get", args: ["a"] }),
+      ).toMatchObject({
         ok: true,
       });
     }
@@ -126,7 +160,9 @@ describe("line 5: an alarm that carries no name", () => {
     storage.isTicking = true;
     await runtime.fireOldAlarm(id);
     // No message has woken it: what is stored tells.
-    await expect.poll(() => storage.database.peek("SELECT max(epoch) AS epoch FROM shardctl_registry")).toEqual([{ epoch: 1 }]);
+    await expect
+      .poll(() => storage.database.peek("SELECT max(epoch) AS epoch FROM shardctl_registry"))
+      .toEqual([{ epoch: 1 }]);
   });
 
   it("finds the name among those of its namespace, where an earlier library has stored none", async () => {
@@ -135,7 +171,9 @@ describe("line 5: an alarm that carries no name", () => {
     const orders = await shard("orders");
     for (const member of ["orders", ...(await orders.layout()).layout.members]) {
       const id = namespace.idFromName(member);
-      runtime.storages.get(id.toString())?.database.sql.exec("DELETE FROM shardctl_meta WHERE key = 'name'");
+      runtime.storages
+        .get(id.toString())
+        ?.database.sql.exec("DELETE FROM shardctl_meta WHERE key = 'name'");
       runtime.evict(id);
       const object = runtime.instance(namespace.idFromString(id.toString()));
       await object.alarm();
@@ -148,16 +186,24 @@ describe("line 5: an object that can have no name", () => {
   it("made by newUniqueId is refused with a clear text", async () => {
     runtime = createShop();
     const refused = await send(runtime.namespace().newUniqueId(), "orders", HEALTH);
-    expect(refused).toMatchObject({ ok: false, failure: { message: expect.stringContaining("never made by newUniqueId") } });
+    expect(refused).toMatchObject({
+      ok: false,
+      failure: { message: expect.stringContaining("never made by newUniqueId") },
+    });
   });
 
   it("with a name above 1,024 bytes is refused with a clear text", async () => {
     runtime = createShop();
     const name = "ä".repeat(513);
     const refused = await send(runtime.namespace().idFromName(name), name, HEALTH);
-    expect(refused).toMatchObject({ ok: false, failure: { message: expect.stringContaining("longer than 1,024 bytes") } });
+    expect(refused).toMatchObject({
+      ok: false,
+      failure: { message: expect.stringContaining("longer than 1,024 bytes") },
+    });
     const longest = "ä".repeat(512);
-    expect(await send(runtime.namespace().idFromName(longest), longest, HEALTH)).toMatchObject({ ok: true });
+    expect(await send(runtime.namespace().idFromName(longest), longest, HEALTH)).toMatchObject({
+      ok: true,
+    });
   });
 
   it("with the database of another object does not take its name", async () => {

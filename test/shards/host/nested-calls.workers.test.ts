@@ -6,7 +6,13 @@ import { toKey } from "../../../src/model/layout/key.ts";
 import { createOwnerLookup } from "../../../src/model/layout/owner-lookup.ts";
 import type { OperationStatus } from "../../../src/model/operation.ts";
 import { connect } from "../../../src/shards/router.ts";
-import { type Hop, type ShardsEnv, type Things, openedGates, reachedGates } from "../../support/shards-worker.ts";
+import {
+  type Hop,
+  type ShardsEnv,
+  type Things,
+  openedGates,
+  reachedGates,
+} from "../../support/shards-worker.ts";
 import { startCallers } from "../support/callers.ts";
 import { interceptMessages } from "../support/intercept.ts";
 import { TestNamespace } from "../support/namespace.ts";
@@ -28,7 +34,14 @@ interface Rig {
 
 async function open(name: string, shards: number): Promise<Rig> {
   const namespace = new TestNamespace<Things>(THINGS, name);
-  const whole = { type: "", name: null, data: {}, visibility: "private", createdAt: 1, updatedAt: 1 };
+  const whole = {
+    type: "",
+    name: null,
+    data: {},
+    visibility: "private",
+    createdAt: 1,
+    updatedAt: 1,
+  };
   await namespace.stub().putMany(IDS.map((id) => ({ id, ...whole })));
   if (shards > 1) await namespace.toHash("id", shards);
   const { layout } = await namespace.live();
@@ -38,7 +51,8 @@ async function open(name: string, shards: number): Promise<Rig> {
   const asked: string[] = [];
   interceptMessages(name, ({ member, request }, forward) => {
     if (request.kind === "fence") attempts.add(request.attempt);
-    if (["fence", "unfence", "activate"].includes(request.kind)) asked.push(`${request.kind} ${member}`);
+    if (["fence", "unfence", "activate"].includes(request.kind))
+      asked.push(`${request.kind} ${member}`);
     return forward();
   });
   return { namespace, router: connect<Things>(THINGS, name), keys, attempts, asked };
@@ -59,7 +73,9 @@ describe("3: callers of a method that calls another key's owner", { timeout: 110
   it("keep no fence from going up: 24 of them, 4 to 5 shards", async () => {
     const rig = await open("nested", 4);
     const callers = startCallers(24, (caller, times) =>
-      rig.router.at(`t${(caller * 7 + times) % 120}`).callAlong([{ key: `t${(caller + times * 3) % 120}` }], 2),
+      rig.router
+        .at(`t${(caller * 7 + times) % 120}`)
+        .callAlong([{ key: `t${(caller + times * 3) % 120}` }], 2),
     );
     const { id } = await rebalance(rig, 5);
     const ended = await rig.namespace.reached(id);
@@ -86,7 +102,9 @@ describe("3: callers of a method that calls another key's owner", { timeout: 110
   it("do not hinder it where they do not wait for what they call", async () => {
     const rig = await open("detached", 3);
     const callers = startCallers(6, (caller) =>
-      rig.router.at(rig.keys[caller % 3] ?? "").callAlong([{ key: rig.keys[(caller + 1) % 3] ?? "", isDetached: true }], 3),
+      rig.router
+        .at(rig.keys[caller % 3] ?? "")
+        .callAlong([{ key: rig.keys[(caller + 1) % 3] ?? "", isDetached: true }], 3),
     );
     const { id } = await rebalance(rig, 4);
     expect(await rig.namespace.reached(id)).toMatchObject({ state: "completed" });
@@ -115,7 +133,11 @@ describe("3: callers of a method that calls another key's owner", { timeout: 110
     ];
     const callers = startCallers(6, () => rig.router.at(rig.keys[0] ?? "").callAlong(path, 3));
     const { id } = await rebalance(rig, 4);
-    expect(await rig.namespace.reached(id)).toMatchObject({ state: "completed", retries: 0, waves: 1 });
+    expect(await rig.namespace.reached(id)).toMatchObject({
+      state: "completed",
+      retries: 0,
+      waves: 1,
+    });
     await callers.stop();
     expect(rig.attempts.size).toBeLessThan(5);
   });
@@ -131,12 +153,16 @@ describe("3: callers of a method that calls another key's owner", { timeout: 110
     const calls = await callers.stop();
     expect(ended).toMatchObject({ state: "completed" });
     // Ten times the goal.
-    expect(Math.max(...calls.map(({ startedAt, endedAt }) => endedAt - startedAt))).toBeLessThan(10_000);
+    expect(Math.max(...calls.map(({ startedAt, endedAt }) => endedAt - startedAt))).toBeLessThan(
+      10_000,
+    );
   });
 
   it("do not deadlock a root that is the source of a swap", async () => {
     const rig = await open("rooted", 1);
-    const callers = startCallers(6, (caller) => rig.router.at(`t${caller}`).callAlong([{ key: "t1" }, { key: "t2" }], 3));
+    const callers = startCallers(6, (caller) =>
+      rig.router.at(`t${caller}`).callAlong([{ key: "t1" }, { key: "t2" }], 3),
+    );
     const shard = await rig.namespace.start("shard", await rig.namespace.hashTo("id", 3));
     expect(await rig.namespace.reached(shard.id)).toMatchObject({ state: "completed", retries: 0 });
     await callers.stop();
@@ -148,12 +174,15 @@ describe("3: a call that runs for long", { timeout: 110_000 }, () => {
     const rig = await open("long", 4);
     const long = rig.router.at(rig.keys[0] ?? "").waitFor("long");
     await reached("long");
-    const callers = startCallers(6, (caller) => rig.router.at(rig.keys[1 + (caller % 3)] ?? "").callAlong([], 1));
+    const callers = startCallers(6, (caller) =>
+      rig.router.at(rig.keys[1 + (caller % 3)] ?? "").callAlong([], 1),
+    );
     const { id } = await rebalance(rig, 5);
     await rig.namespace.reached(id, isFencing);
     // Each of the others has called several times while the fence waited for the long call.
     const before = callers.calls.length;
-    while (callers.calls.length < before + 60) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (callers.calls.length < before + 60)
+      await new Promise((resolve) => setTimeout(resolve, 5));
     expect(rig.asked).not.toContain("activate long-shard-0");
     // No stored fence was put up anywhere meanwhile.
     expect(rig.asked.filter((line) => line.startsWith("fence "))).toEqual([]);

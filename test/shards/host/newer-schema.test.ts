@@ -68,7 +68,11 @@ const MESSAGES: { readonly [Kind in MessageKind]: Message<Kind> } = {
   hold: { kind: "hold", ...OPERATION, attempt: 1, among: [], fromMs: 0, holdMs: 0, waitMs: 0 },
   fence: { kind: "fence", ...OPERATION, attempt: 1, budgetMs: 10 },
   unfence: { kind: "unfence", ...OPERATION, attempt: 1 },
-  activate: { kind: "activate", ...OPERATION, activation: { epoch: 1, layout: START.to, incoming: [], outgoing: [] } },
+  activate: {
+    kind: "activate",
+    ...OPERATION,
+    activation: { epoch: 1, layout: START.to, incoming: [], outgoing: [] },
+  },
   finish: { kind: "finish", ...OPERATION, epoch: 1, layout: START.to },
   abandon: { kind: "abandon", ...OPERATION, epoch: 0, layout: LAYOUT },
   empty: { kind: "empty", ...OPERATION },
@@ -104,10 +108,22 @@ const now = 1_000;
 
 function open(): Host {
   target = new Target();
-  const runtime = { now: () => now, sleep: () => Promise.resolve(), digest: () => Promise.resolve("") };
+  const runtime = {
+    now: () => now,
+    sleep: () => Promise.resolve(),
+    digest: () => Promise.resolve(""),
+  };
   const peers = { send: () => Promise.reject(new Error("It must ask nobody")) };
   return new Host(
-    { self: "ns", identify: () => "mine" as const, idOf: String, storage, runtime, alone: runAlone, peers },
+    {
+      self: "ns",
+      identify: () => "mine" as const,
+      idOf: String,
+      storage,
+      runtime,
+      alone: runAlone,
+      peers,
+    },
     target,
     {
       tables: [{ name: "items" }],
@@ -125,9 +141,15 @@ function setSchema(version: number): void {
 
 /** Everything that is stored, as text. */
 function contents(): string {
-  const tables = storage.peek<{ name: string; sql: string }>("SELECT name, sql FROM sqlite_master ORDER BY name");
+  const tables = storage.peek<{ name: string; sql: string }>(
+    "SELECT name, sql FROM sqlite_master ORDER BY name",
+  );
   return JSON.stringify(
-    tables.map(({ name, sql }) => [name, sql, sql?.startsWith("CREATE TABLE") ? storage.peek(`SELECT * FROM "${name}"`) : []]),
+    tables.map(({ name, sql }) => [
+      name,
+      sql,
+      sql?.startsWith("CREATE TABLE") ? storage.peek(`SELECT * FROM "${name}"`) : [],
+    ]),
   );
 }
 
@@ -161,8 +183,14 @@ describe("line 1f: an object written by a newer library", () => {
     setSchema(NEWER);
     const before = contents();
     const answer = await send(open(), message);
-    expect(answer).toMatchObject({ ok: false, failure: { kind: "newerSchema", retryable: true }, speaks: PROTOCOLS_SPOKEN });
-    expect(answer.ok ? "" : answer.failure.message).toContain(`schema ${NEWER}, this library knows ${SCHEMA_VERSION}`);
+    expect(answer).toMatchObject({
+      ok: false,
+      failure: { kind: "newerSchema", retryable: true },
+      speaks: PROTOCOLS_SPOKEN,
+    });
+    expect(answer.ok ? "" : answer.failure.message).toContain(
+      `schema ${NEWER}, this library knows ${SCHEMA_VERSION}`,
+    );
     expect(target.calls).toEqual([]);
     expect(contents()).toBe(before);
   });
@@ -217,7 +245,9 @@ describe("an object written by an older library", () => {
   it("gets the tables that have been added since, with its first message", async () => {
     storage.sql.exec("DROP TABLE shardctl_freed");
     expect(await send(open(), MESSAGES.health)).toMatchObject({ ok: true });
-    expect(storage.peek("SELECT name FROM sqlite_master WHERE name = 'shardctl_freed'")).toHaveLength(1);
+    expect(
+      storage.peek("SELECT name FROM sqlite_master WHERE name = 'shardctl_freed'"),
+    ).toHaveLength(1);
   });
 
   it("serves without them while no space is left", async () => {
@@ -226,7 +256,9 @@ describe("an object written by an older library", () => {
     const filled = open();
     expect(await send(filled, MESSAGES.health)).toMatchObject({ ok: true });
     expect(await send(filled, MESSAGES.call)).toMatchObject({ ok: true });
-    expect(storage.peek("SELECT name FROM sqlite_master WHERE name = 'shardctl_freed'")).toHaveLength(0);
+    expect(
+      storage.peek("SELECT name FROM sqlite_master WHERE name = 'shardctl_freed'"),
+    ).toHaveLength(0);
   });
 
   describe("in a move, when no space is left", () => {
@@ -254,10 +286,15 @@ describe("an object written by an older library", () => {
       expect(await send(open(), { ...MESSAGES.fence, ifIdle: true })).toMatchObject({ ok: true });
       const host = await openFull();
       expect(await send(host, MESSAGES.health)).toMatchObject({ ok: true });
-      expect(await send(host, { ...MESSAGES.fence, ifIdle: true })).toMatchObject({ ok: false, failure: { kind: "moving" } });
+      expect(await send(host, { ...MESSAGES.fence, ifIdle: true })).toMatchObject({
+        ok: false,
+        failure: { kind: "moving" },
+      });
       storage.peek("PRAGMA max_page_count = 100000");
       expect(await send(host, MESSAGES.health)).toMatchObject({ ok: true });
-      expect(storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_guard_insert_items'")).toHaveLength(1);
+      expect(
+        storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_guard_insert_items'"),
+      ).toHaveLength(1);
     });
   });
 

@@ -12,7 +12,13 @@ import { refused } from "../../../src/shards/protocol/refused-error.ts";
 import type { Root } from "../../../src/shards/root/root.ts";
 
 const EPOCH = 6;
-const DRAIN: MemberRequest = { kind: "drain", operation: 3, token: "t3", registryEpoch: 5, budgetMs: 10 };
+const DRAIN: MemberRequest = {
+  kind: "drain",
+  operation: 3,
+  token: "t3",
+  registryEpoch: 5,
+  budgetMs: 10,
+};
 
 /** A root at that epoch, whose operation 3 runs; and why it fell. */
 function watch(): { readonly watched: RegistryWatch; readonly falls: string[] } {
@@ -32,7 +38,10 @@ function watch(): { readonly watched: RegistryWatch; readonly falls: string[] } 
     find: (id: number) => (id === running.id ? running : undefined),
     nextId: () => 4,
   };
-  return { watched: new RegistryWatch({ member, root: { journal } as unknown as Root, namespace: "ns" }), falls };
+  return {
+    watched: new RegistryWatch({ member, root: { journal } as unknown as Root, namespace: "ns" }),
+    falls,
+  };
 }
 
 describe("writers 1: a root hears of", () => {
@@ -45,23 +54,32 @@ describe("writers 1: a root hears of", () => {
 
   it("a newer epoch, whoever names it", () => {
     const { watched, falls } = watch();
-    expect(() => watched.hearRefusal("a", DRAIN, { ...refusal("staleEpoch", "newer"), epoch: EPOCH + 1 })).toThrow(
-      "a knows epoch 7",
+    expect(() =>
+      watched.hearRefusal("a", DRAIN, { ...refusal("staleEpoch", "newer"), epoch: EPOCH + 1 }),
+    ).toThrow("a knows epoch 7");
+    expect(() => watched.layout({ kind: "layout", epoch: EPOCH + 1 })).toThrow(
+      "a caller knows epoch 7",
     );
-    expect(() => watched.layout({ kind: "layout", epoch: EPOCH + 1 })).toThrow("a caller knows epoch 7");
     expect(falls).toHaveLength(2);
   });
 
   it("another operation of the running one's number, and of none that is over", () => {
     const { watched, falls } = watch();
-    watched.hearRefusal("a", { ...DRAIN, operation: 2, token: "t2" }, refusal("registryLost", "another"));
+    watched.hearRefusal(
+      "a",
+      { ...DRAIN, operation: 2, token: "t2" },
+      refusal("registryLost", "another"),
+    );
     expect(falls).toEqual([]);
-    expect(() => watched.hearRefusal("a", DRAIN, refusal("registryLost", "another"))).toThrow("another");
+    expect(() => watched.hearRefusal("a", DRAIN, refusal("registryLost", "another"))).toThrow(
+      "another",
+    );
   });
 
   it("operations that are not in its journal, and lifts no fence of theirs", () => {
     const { watched, falls } = watch();
-    const ask = (operation: number, token: string) => watched.resolve({ kind: "resolve", operation, token, attempt: 1 });
+    const ask = (operation: number, token: string) =>
+      watched.resolve({ kind: "resolve", operation, token, attempt: 1 });
     expect(ask(2, "t2")).toEqual({ verdict: "pending" });
     expect(falls).toEqual([]);
     expect(ask(4, "t4")).toEqual({ verdict: "pending" });
@@ -83,6 +101,8 @@ it("writers 1: a token that an older library has carried on is not of the newer 
     ended: 3,
   };
   expect(refuseStrange("a", membership, undefined, DRAIN)).toBeNull();
-  expect(refuseStrange("a", { ...membership, tokenOf: 3 }, undefined, DRAIN)?.kind).toBe("registryLost");
+  expect(refuseStrange("a", { ...membership, tokenOf: 3 }, undefined, DRAIN)?.kind).toBe(
+    "registryLost",
+  );
   expect(refuseStrange("a", { ...membership, epoch: EPOCH }, undefined, DRAIN)?.epoch).toBe(EPOCH);
 });

@@ -7,11 +7,30 @@ import type { Member } from "../../../src/shards/member/member.ts";
 import type { Moving } from "../../../src/shards/move/moving.ts";
 
 const LAYOUT = freshHashLayout("id", 0, ["a", "b"]);
-const HOLD: Hold = { operation: 1, attempt: 3, among: new Set(["a", "b"]), fromMs: 0, until: 1_200 };
+const HOLD: Hold = {
+  operation: 1,
+  attempt: 3,
+  among: new Set(["a", "b"]),
+  fromMs: 0,
+  until: 1_200,
+};
 
 function moving(changes: Partial<Moving> = {}): Moving {
-  const part = { mode: "shift", isSource: true, isTarget: false, from: LAYOUT, to: LAYOUT } as const;
-  const rest = { operation: 1, allowMissingKey: true, rowsPerSecondMax: null, fence: 0, fenceFloor: 1, rehearsed: 0 };
+  const part = {
+    mode: "shift",
+    isSource: true,
+    isTarget: false,
+    from: LAYOUT,
+    to: LAYOUT,
+  } as const;
+  const rest = {
+    operation: 1,
+    allowMissingKey: true,
+    rowsPerSecondMax: null,
+    fence: 0,
+    fenceFloor: 1,
+    rehearsed: 0,
+  };
   return { ...part, ...rest, ...changes };
 }
 
@@ -31,11 +50,36 @@ describe("a hold", () => {
     ["from below members that are not held", HOLD, { chain: ["c", "d"], usualMs: 0 }, 1_200],
     ["from below a held member", HOLD, { chain: ["c", "b"], usualMs: 0 }, null],
     ["from below very many", HOLD, { chain: "many", usualMs: 0 }, null],
-    ["of an unknown method, where long ones are held", { ...HOLD, fromMs: 100 }, { chain: [], usualMs: 0 }, null],
-    ["of a short method, where long ones are held", { ...HOLD, fromMs: 100 }, { chain: [], usualMs: 99 }, null],
-    ["of a long method, as long as it takes and a little more", { ...HOLD, fromMs: 100 }, { chain: [], usualMs: 100 }, 1_150],
-    ["of a very long method, no longer than the hold", { ...HOLD, fromMs: 100 }, { chain: [], usualMs: 5_000 }, 1_200],
-    ["of a long method from below a held member", { ...HOLD, fromMs: 100 }, { chain: ["a"], usualMs: 5_000 }, null],
+    [
+      "of an unknown method, where long ones are held",
+      { ...HOLD, fromMs: 100 },
+      { chain: [], usualMs: 0 },
+      null,
+    ],
+    [
+      "of a short method, where long ones are held",
+      { ...HOLD, fromMs: 100 },
+      { chain: [], usualMs: 99 },
+      null,
+    ],
+    [
+      "of a long method, as long as it takes and a little more",
+      { ...HOLD, fromMs: 100 },
+      { chain: [], usualMs: 100 },
+      1_150,
+    ],
+    [
+      "of a very long method, no longer than the hold",
+      { ...HOLD, fromMs: 100 },
+      { chain: [], usualMs: 5_000 },
+      1_200,
+    ],
+    [
+      "of a long method from below a held member",
+      { ...HOLD, fromMs: 100 },
+      { chain: ["a"], usualMs: 5_000 },
+      null,
+    ],
   ] as const)("keeps a call waiting %s", (_, hold, call, until) => {
     expect(waitsUntil(hold, { ...call, arrivedAt: 800 })).toBe(until);
   });
@@ -53,10 +97,14 @@ describe("a member under a hold", () => {
   beforeEach(() => {
     clock.now = 1_000;
     timers = [];
-    state = { membership: { epoch: 5, serving: true, layout: LAYOUT, namespace: "ns" }, moving: moving() };
+    state = {
+      membership: { epoch: 5, serving: true, layout: LAYOUT, namespace: "ns" },
+      moving: moving(),
+    };
     const runtime = {
       now: () => clock.now,
-      sleep: (ms: number) => new Promise<void>((resolve) => timers.push({ at: clock.now + ms, wake: resolve })),
+      sleep: (ms: number) =>
+        new Promise<void>((resolve) => timers.push({ at: clock.now + ms, wake: resolve })),
     };
     const member = {
       self: "a",
@@ -128,7 +176,12 @@ describe("a member under a hold", () => {
   it("is ready no more while a call runs from below another held member", async () => {
     await admission.hold(HOLD, 0);
     const ended: (() => void)[] = [];
-    const nested = call("nested", [], { chain: ["b"] }, () => new Promise<void>((resolve) => ended.push(resolve)));
+    const nested = call(
+      "nested",
+      [],
+      { chain: ["b"] },
+      () => new Promise<void>((resolve) => ended.push(resolve)),
+    );
     await turn();
     expect(admission.state().runs).toBe(1);
     ended[0]?.();
@@ -154,7 +207,10 @@ describe("a member under a hold", () => {
     await admission.hold(HOLD, 0);
     const waiting = Array.from({ length: 1_000 }, () => call("one", ran));
     await turn();
-    expect(await call("one too many", ran)).toMatchObject({ ok: false, failure: { kind: "moving", retryable: true } });
+    expect(await call("one too many", ran)).toMatchObject({
+      ok: false,
+      failure: { kind: "moving", retryable: true },
+    });
     await pass(200);
     expect(await Promise.all(waiting)).toHaveLength(1_000);
     expect(ran).toHaveLength(1_000);

@@ -30,7 +30,11 @@ const STRAY = IDS.find((id) => owner(toKey(id)) === OTHER) ?? "";
 function optionsOf(sql: Sql, checkKeys?: KeyChecks): MemberOptions {
   return {
     sql,
-    runtime: { now: () => 0, sleep: () => Promise.resolve(), digest: () => Promise.reject(new Error("Nothing is to be hashed")) },
+    runtime: {
+      now: () => 0,
+      sleep: () => Promise.resolve(),
+      digest: () => Promise.reject(new Error("Nothing is to be hashed")),
+    },
     alone: runAlone,
     namespace: "orders",
     self: SELF,
@@ -53,7 +57,11 @@ function open(checkKeys?: KeyChecks, sql = openSql()): Member {
 }
 
 /** What a write was refused for; "" when it was not. */
-function refusal({ sql }: { readonly sql: Sql }, statement: string, ...params: readonly string[]): string {
+function refusal(
+  { sql }: { readonly sql: Sql },
+  statement: string,
+  ...params: readonly string[]
+): string {
   try {
     sql.run(statement, ...params).toArray();
     return "";
@@ -85,7 +93,9 @@ describe("writers 2: the notes of what is owned", () => {
   it("count only for the epoch that they were made at: an older library makes none", () => {
     const member = open();
     expect(refusal(member, INSERT, STRAY)).toContain("wrong key");
-    member.sql.run("UPDATE shardctl_meta SET value = json_set(value, '$.epoch', 2) WHERE key = 'membership'");
+    member.sql.run(
+      "UPDATE shardctl_meta SET value = json_set(value, '$.epoch', 2) WHERE key = 'membership'",
+    );
     expect(refusal(member, INSERT, STRAY)).toBe("");
   });
 
@@ -111,7 +121,9 @@ describe("writers 2: a full object", () => {
     const storage = openStorage();
     const { sql } = open("all", new Sql(storage));
     // As a library leaves it that knows of no notes, and serves more by now.
-    sql.run("UPDATE shardctl_meta SET value = json_set(value, '$.epoch', 2) WHERE key = 'membership'");
+    sql.run(
+      "UPDATE shardctl_meta SET value = json_set(value, '$.epoch', 2) WHERE key = 'membership'",
+    );
     sql.run("DELETE FROM shardctl_owned");
     sql.run("CREATE TABLE filler (bytes BLOB NOT NULL)");
     storage.limit(storage.pages);
@@ -131,29 +143,43 @@ describe("writers 2: a full object", () => {
     void later.keepGuards();
     expect(later.membership).toMatchObject({ ownedEpoch: 2 });
     expect(
-      refusal(later, "INSERT INTO orders (id) VALUES (?)", IDS.findLast((id) => owner(toKey(id)) === OTHER) ?? ""),
+      refusal(
+        later,
+        "INSERT INTO orders (id) VALUES (?)",
+        IDS.findLast((id) => owner(toKey(id)) === OTHER) ?? "",
+      ),
     ).toContain("wrong key");
   });
 });
 
 describe("writers 2: what a caller is told", () => {
   const told = (message: string, cause?: Error): string | undefined =>
-    explainWrongKey(cause ? new Error("Failed query", { cause }) : new Error(message), owner)?.reason.message;
+    explainWrongKey(cause ? new Error("Failed query", { cause }) : new Error(message), owner)
+      ?.reason.message;
 
-  it.each([STRAY, "it's", "", "two\nlines, '' and : nothing was written"])("names the owner of %j", (key) => {
-    const member = open();
-    member.sql.run("DROP TRIGGER shardctl_owned_insert_orders");
-    member.sql.run(INSERT, MINE[0] ?? "");
-    const message = told(refusal(member, CHANGE, key));
-    expect(message).toContain(`to '${key.replaceAll("'", "''")}' (of ${owner(toKey(key))}): nothing was written`);
-    expect(told("", new Error(refusal(member, CHANGE, key)))).toBe(message);
-  });
+  it.each([STRAY, "it's", "", "two\nlines, '' and : nothing was written"])(
+    "names the owner of %j",
+    (key) => {
+      const member = open();
+      member.sql.run("DROP TRIGGER shardctl_owned_insert_orders");
+      member.sql.run(INSERT, MINE[0] ?? "");
+      const message = told(refusal(member, CHANGE, key));
+      expect(message).toContain(
+        `to '${key.replaceAll("'", "''")}' (of ${owner(toKey(key))}): nothing was written`,
+      );
+      expect(told("", new Error(refusal(member, CHANGE, key)))).toBe(message);
+    },
+  );
 
   it("names no long key, and leaves every other error alone", () => {
     const member = open();
     const long =
-      Array.from({ length: 99 }, (_, index) => `${"x".repeat(300)}${index}`).find((key) => owner(toKey(key)) === OTHER) ?? "";
-    expect(told(refusal(member, INSERT, long))).toContain(`a key of ${long.length} bytes: nothing was written`);
+      Array.from({ length: 99 }, (_, index) => `${"x".repeat(300)}${index}`).find(
+        (key) => owner(toKey(key)) === OTHER,
+      ) ?? "";
+    expect(told(refusal(member, INSERT, long))).toContain(
+      `a key of ${long.length} bytes: nothing was written`,
+    );
     expect(told("UNIQUE constraint failed")).toBeUndefined();
     expect(explainWrongKey("shardctl: wrong key: thrown as a text", owner)).toBeNull();
   });

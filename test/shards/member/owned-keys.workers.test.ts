@@ -11,7 +11,13 @@ import type { KeyInput } from "../../../src/model/layout/key.ts";
 import type { Layout, RangeLayout } from "../../../src/model/layout/layout.ts";
 import { createOwnerLookup } from "../../../src/model/layout/owner-lookup.ts";
 import { RefusedError, connect } from "../../../src/shards/router.ts";
-import { type Cases, type Shop, type ShardsEnv, type Things, partitioners } from "../../support/shards-worker.ts";
+import {
+  type Cases,
+  type Shop,
+  type ShardsEnv,
+  type Things,
+  partitioners,
+} from "../../support/shards-worker.ts";
 import { DeployedNamespace, ITEMS, statements } from "../support/deploy.ts";
 import { TestNamespace } from "../support/namespace.ts";
 
@@ -80,10 +86,14 @@ describe("writers 2: by hash, of a table with", () => {
     await namespace.sql(namespace.name, `INSERT INTO items (id, region) VALUES ${values}`);
     await namespace.toHash("region", 4);
     keys = pick((await namespace.live()).layout);
-    for (const region of REGIONS) await router.at(region).write("INSERT INTO areas (region) VALUES (?)", region);
+    for (const region of REGIONS)
+      await router.at(region).write("INSERT INTO areas (region) VALUES (?)", region);
   });
 
-  const insert = (statement: string, ...params: string[]): [string, (k: Keys) => [string, ...string[]]] => [
+  const insert = (
+    statement: string,
+    ...params: string[]
+  ): [string, (k: Keys) => [string, ...string[]]] => [
     statement,
     (k) => [statement.replaceAll("$other", k.other).replaceAll("$mine", k.mine), ...params],
   ];
@@ -108,7 +118,10 @@ describe("writers 2: by hash, of a table with", () => {
     expect(reason.message).toMatch(/table (items|pairs|papers|anything|posts): /);
     for (const table of ["items", "pairs", "papers", "anything", "posts", "wishes"])
       expect(
-        await namespace.sql(keys.member, `SELECT * FROM ${table} WHERE ${table === "pairs" ? "n = 1" : "id IN ('x', 'y')"}`),
+        await namespace.sql(
+          keys.member,
+          `SELECT * FROM ${table} WHERE ${table === "pairs" ? "n = 1" : "id IN ('x', 'y')"}`,
+        ),
       ).toEqual([]);
   });
 
@@ -116,7 +129,9 @@ describe("writers 2: by hash, of a table with", () => {
     insert("UPDATE items SET region = '$other' WHERE id = 'old'"),
     insert("UPDATE items SET region = upper('$mine') WHERE id = 'old'"),
     insert("UPDATE items SET region = NULL WHERE id = 'old'"),
-    insert("INSERT INTO items (id, region) VALUES ('old', '$mine') ON CONFLICT (id) DO UPDATE SET region = '$other'"),
+    insert(
+      "INSERT INTO items (id, region) VALUES ('old', '$mine') ON CONFLICT (id) DO UPDATE SET region = '$other'",
+    ),
     insert("UPDATE pairs SET region = '$other' WHERE n = 7"),
     insert("UPDATE papers SET doc = json_set(doc, '$.region', '$other')"),
     insert("UPDATE papers SET doc = 'no json'"),
@@ -124,32 +139,55 @@ describe("writers 2: by hash, of a table with", () => {
     insert("DELETE FROM areas WHERE region = '$mine'"),
   ])("a key that changes in place: %s", async (_, statement) => {
     const { mine, member } = keys;
-    await router.at(mine).write("INSERT OR REPLACE INTO items (id, region) VALUES ('old', ?)", mine);
+    await router
+      .at(mine)
+      .write("INSERT OR REPLACE INTO items (id, region) VALUES ('old', ?)", mine);
     await router.at(mine).write("INSERT OR REPLACE INTO pairs (region, n) VALUES (?, 7)", mine);
-    await router.at(mine).write("INSERT OR REPLACE INTO papers (id, doc) VALUES ('old', json_object('region', ?))", mine);
-    await router.at(mine).write("INSERT OR REPLACE INTO posts (id, region) VALUES ('old', ?)", mine);
+    await router
+      .at(mine)
+      .write(
+        "INSERT OR REPLACE INTO papers (id, doc) VALUES ('old', json_object('region', ?))",
+        mine,
+      );
+    await router
+      .at(mine)
+      .write("INSERT OR REPLACE INTO posts (id, region) VALUES ('old', ?)", mine);
     const before = await Promise.all(
-      ["items", "pairs", "papers", "posts", "areas"].map((table) => namespace.exactRows(member, table)),
+      ["items", "pairs", "papers", "posts", "areas"].map((table) =>
+        namespace.exactRows(member, table),
+      ),
     );
     const reason = await refusal(router.at(mine).write(...statement(keys)));
     expect(reason).toMatchObject({ kind: "wrongKey", retryable: false });
     expect(reason.message).toContain(`from '${mine}' to `);
     const after = await Promise.all(
-      ["items", "pairs", "papers", "posts", "areas"].map((table) => namespace.exactRows(member, table)),
+      ["items", "pairs", "papers", "posts", "areas"].map((table) =>
+        namespace.exactRows(member, table),
+      ),
     );
     expect(after).toEqual(before);
   });
 
   it("what one member owns is written together, and updated, upserted and replaced", async () => {
     const { mine, mineToo, member } = keys;
-    await router.at(mine).write("INSERT INTO items (id, region) VALUES ('a', ?), ('b', ?)", mine, mineToo);
     await router
       .at(mine)
-      .write("INSERT INTO items (id, region) VALUES ('a', ?) ON CONFLICT (id) DO UPDATE SET n = n + 1", mineToo);
+      .write("INSERT INTO items (id, region) VALUES ('a', ?), ('b', ?)", mine, mineToo);
+    await router
+      .at(mine)
+      .write(
+        "INSERT INTO items (id, region) VALUES ('a', ?) ON CONFLICT (id) DO UPDATE SET n = n + 1",
+        mineToo,
+      );
     await router.at(mine).write("INSERT OR REPLACE INTO items (id, region) VALUES ('b', ?)", mine);
     await router.at(mine).write("UPDATE items SET region = region, n = 9 WHERE id = 'a'");
     await router.at(mine).write("INSERT INTO notes (id, item_id) VALUES ('n', 'a')");
-    expect(await namespace.sql(member, "SELECT id, region, n FROM items WHERE id IN ('a', 'b') ORDER BY id")).toEqual([
+    expect(
+      await namespace.sql(
+        member,
+        "SELECT id, region, n FROM items WHERE id IN ('a', 'b') ORDER BY id",
+      ),
+    ).toEqual([
       { id: "a", region: mine, n: 9 },
       { id: "b", region: mine, n: 0 },
     ]);
@@ -158,17 +196,22 @@ describe("writers 2: by hash, of a table with", () => {
   it("hash tags, numbers and texts that read the same, and NULL", async () => {
     const layout = (await namespace.live()).layout;
     const tagged = `{${keys.mine}}-tagged`;
-    await router.at(keys.mine).write("INSERT INTO anything (id, region) VALUES ('tagged', ?)", tagged);
+    await router
+      .at(keys.mine)
+      .write("INSERT INTO anything (id, region) VALUES ('tagged', ?)", tagged);
     for (const key of [7, -12345678, 0.5, "7", "", null, "ключ", new Uint8Array([0, 255]).buffer]) {
       const asKey = key instanceof ArrayBuffer ? new Uint8Array(key) : key;
       const owner = createOwnerLookup(layout)(toKey(asKey));
       const write = (at: string): Promise<unknown> =>
-        namespace.inside(at, (object) => object.write("INSERT OR REPLACE INTO anything (id, region) VALUES ('typed', ?)", key));
+        namespace.inside(at, (object) =>
+          object.write("INSERT OR REPLACE INTO anything (id, region) VALUES ('typed', ?)", key),
+        );
       await write(owner);
       const stranger = layout.members.find((member) => member !== owner) ?? "";
       // SQL does not make the text of 0.5 as JavaScript does: such a key is taken anywhere.
       expect(await outcome(write(stranger)), typeof key).toBe(key === 0.5 ? "stored" : "refused");
-      for (const member of layout.members) await namespace.sql(member, "DELETE FROM anything WHERE id = 'typed'");
+      for (const member of layout.members)
+        await namespace.sql(member, "DELETE FROM anything WHERE id = 'typed'");
     }
     const sevens = createOwnerLookup(layout)(toKey(7));
     await namespace.sql(sevens, "INSERT INTO anything (id, region) VALUES ('seven', 7)");
@@ -185,12 +228,18 @@ describe("writers 2: by hash, of a table with", () => {
       expect(both).toThrow(
         `shardctl: wrong key: table items: this member does not own the shard key of the new row, '${keys.other}'`,
       );
-      expect(storage.sql.exec("SELECT id FROM items WHERE id IN ('first', 'second')").toArray()).toEqual([]);
+      expect(
+        storage.sql.exec("SELECT id FROM items WHERE id IN ('first', 'second')").toArray(),
+      ).toEqual([]);
     });
   });
 
   it("callAll names the members that it may have run on", async () => {
-    const call = router.callAll("write", "INSERT INTO items (id, region) VALUES ('everywhere', ?)", keys.mine);
+    const call = router.callAll(
+      "write",
+      "INSERT INTO items (id, region) VALUES ('everywhere', ?)",
+      keys.mine,
+    );
     await expect(call).rejects.toThrow(/'write' has run on .*, perhaps also on .*wrong key/);
     const rows = await Promise.all(
       (await namespace.live()).layout.members.map((member) =>
@@ -203,9 +252,14 @@ describe("writers 2: by hash, of a table with", () => {
 
   it("an insert bills no row more, and a routed read writes nothing", async () => {
     const billed = await namespace.inside(keys.member, (_, { storage: { sql } }) => {
-      sql.exec("CREATE TABLE free_items (id TEXT PRIMARY KEY, region TEXT COLLATE NOCASE, n INTEGER NOT NULL DEFAULT 0)");
+      sql.exec(
+        "CREATE TABLE free_items (id TEXT PRIMARY KEY, region TEXT COLLATE NOCASE, n INTEGER NOT NULL DEFAULT 0)",
+      );
       const count = (table: string): number => {
-        const cursor = sql.exec(`INSERT INTO ${table} (id, region) VALUES ('billed', ?)`, keys.mine);
+        const cursor = sql.exec(
+          `INSERT INTO ${table} (id, region) VALUES ('billed', ?)`,
+          keys.mine,
+        );
         return cursor.rowsWritten;
       };
       const both = [count("free_items"), count("items")];
@@ -214,7 +268,9 @@ describe("writers 2: by hash, of a table with", () => {
     });
     expect(billed[1]).toBe(billed[0]);
     const changes = (): Promise<number> =>
-      namespace.inside(keys.member, (_, { storage: { sql } }) => Number(sql.exec("SELECT total_changes() AS n").one()["n"]));
+      namespace.inside(keys.member, (_, { storage: { sql } }) =>
+        Number(sql.exec("SELECT total_changes() AS n").one()["n"]),
+      );
     const before = await changes();
     await router.queryShards({ query: "SELECT * FROM items", aggregation: "concat" });
     await router.at(keys.mine).write("UPDATE items SET n = 1 WHERE 0");
@@ -251,10 +307,12 @@ describe("writers 2: a constructor", () => {
       );
       await namespace.deploy(seed, members);
       for (const member of members) {
-        expect(await namespace.sql(member, "SELECT region FROM items WHERE id = 'seed'")).toEqual([{ region: "r2" }]);
-        await expect(namespace.sql(member, "UPDATE items SET region = 'r3' WHERE id = 'seed'")).rejects.toThrow(
-          "shardctl: wrong key",
-        );
+        expect(await namespace.sql(member, "SELECT region FROM items WHERE id = 'seed'")).toEqual([
+          { region: "r2" },
+        ]);
+        await expect(
+          namespace.sql(member, "UPDATE items SET region = 'r3' WHERE id = 'seed'"),
+        ).rejects.toThrow("shardctl: wrong key");
       }
     }
   });
@@ -276,25 +334,48 @@ describe("writers 2: by range, custom and by no key", () => {
   it("a range takes the keys between its bounds, by storage class and bytes", async () => {
     const namespace = new TestNamespace<Cases>(CASES, "keys~range");
     const router = connect<Cases>(CASES, namespace.name);
-    await namespace.sql(namespace.name, "INSERT INTO items (id, region) VALUES ('a', 'a'), ('z', 'z')");
+    await namespace.sql(
+      namespace.name,
+      "INSERT INTO items (id, region) VALUES ('a', 'a'), ('z', 'z')",
+    );
     const layout = rangeTo(namespace.name, 1);
     const to: RangeLayout = {
       ...layout,
-      ranges: layout.ranges.map((range, index) => ({ ...range, member: layout.members[index] ?? "" })),
+      ranges: layout.ranges.map((range, index) => ({
+        ...range,
+        member: layout.members[index] ?? "",
+      })),
     };
     await namespace.run("shard", to);
     const owner = createOwnerLookup(to);
-    for (const key of [null, -5, 99.5, 100, 1e300, "", "5", "M", "m", "l\u{10ffff}", "zz", new Uint8Array([1]).buffer]) {
+    for (const key of [
+      null,
+      -5,
+      99.5,
+      100,
+      1e300,
+      "",
+      "5",
+      "M",
+      "m",
+      "l\u{10ffff}",
+      "zz",
+      new Uint8Array([1]).buffer,
+    ]) {
       const asKey = key instanceof ArrayBuffer ? new Uint8Array(key) : key;
       const mine = owner(toKey(asKey));
       for (const member of to.members) {
         const write = namespace.inside(member, (object) =>
           object.write("INSERT OR REPLACE INTO anything (id, region) VALUES ('k', ?)", key),
         );
-        expect(await outcome(write), `${toKey(asKey).text} at ${member}`).toBe(member === mine ? "stored" : "refused");
+        expect(await outcome(write), `${toKey(asKey).text} at ${member}`).toBe(
+          member === mine ? "stored" : "refused",
+        );
       }
     }
-    const reason = await refusal(router.at("a").write("UPDATE items SET region = 'b' WHERE id = 'a'"));
+    const reason = await refusal(
+      router.at("a").write("UPDATE items SET region = 'b' WHERE id = 'a'"),
+    );
     expect(reason.message).toContain(`from 'a' to 'b'`);
     // Bytes, not the collation of the column.
     await refusal(router.at("z").write("INSERT INTO items (id, region) VALUES ('upper', 'Z')"));
@@ -303,7 +384,10 @@ describe("writers 2: by range, custom and by no key", () => {
   it("a partitioner is not asked for a new row, but no key changes in place", async () => {
     const namespace = new TestNamespace<Cases>(CASES, "keys~custom");
     const router = connect<Cases>(CASES, namespace.name, { partitioners });
-    await namespace.sql(namespace.name, "INSERT INTO items (id, region) VALUES ('a', 'eu-1'), ('z', 'us-1')");
+    await namespace.sql(
+      namespace.name,
+      "INSERT INTO items (id, region) VALUES ('a', 'eu-1'), ('z', 'us-1')",
+    );
     const members = [0, 1].map((index) => `${namespace.name}-shard-${index}`);
     const to: Layout = {
       kind: "custom",
@@ -314,7 +398,9 @@ describe("writers 2: by range, custom and by no key", () => {
     };
     await namespace.run("shard", to);
     await router.at("eu-1").write("INSERT INTO items (id, region) VALUES ('b', 'eu-2')");
-    const reason = await refusal(router.at("eu-1").write("UPDATE items SET region = 'us-2' WHERE id = 'a'"));
+    const reason = await refusal(
+      router.at("eu-1").write("UPDATE items SET region = 'us-2' WHERE id = 'a'"),
+    );
     expect(reason.kind).toBe("wrongKey");
   });
 
@@ -329,8 +415,11 @@ describe("writers 2: by range, custom and by no key", () => {
     await namespace.toHash("region", 2);
     await namespace.unshard();
     await change();
-    const triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl%'";
-    expect(await namespace.sql((await namespace.live()).layout.members[0] ?? "", triggers)).toEqual([]);
+    const triggers =
+      "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl%'";
+    expect(await namespace.sql((await namespace.live()).layout.members[0] ?? "", triggers)).toEqual(
+      [],
+    );
   });
 });
 
@@ -347,9 +436,14 @@ describe("writers 2: during an operation", () => {
     const write = async (turn: number): Promise<void> => {
       const { layout } = await router.layout();
       const key = REGIONS[turn % REGIONS.length] ?? "";
-      const other = REGIONS.find((region) => createOwnerLookup(layout)(toKey(region)) !== createOwnerLookup(layout)(toKey(key)));
+      const other = REGIONS.find(
+        (region) =>
+          createOwnerLookup(layout)(toKey(region)) !== createOwnerLookup(layout)(toKey(key)),
+      );
       await router.at(key).write("INSERT INTO items (id, region) VALUES (?, ?)", `w${turn}`, key);
-      const reason = await refusal(router.at(key).write("UPDATE items SET region = ? WHERE id = ?", other ?? "", `w${turn}`));
+      const reason = await refusal(
+        router.at(key).write("UPDATE items SET region = ? WHERE id = ?", other ?? "", `w${turn}`),
+      );
       expect(reason.kind).toBe("wrongKey");
       refused++;
     };
@@ -377,7 +471,12 @@ describe("writers 2: during an operation", () => {
     // Every member refuses by the last layout.
     for (const [index, region] of REGIONS.entries()) {
       for (const member of members) {
-        const put = namespace.sql(member, "INSERT INTO items (id, region) VALUES (?, ?)", `last-${index}`, region);
+        const put = namespace.sql(
+          member,
+          "INSERT INTO items (id, region) VALUES (?, ?)",
+          `last-${index}`,
+          region,
+        );
         expect(await outcome(put)).toBe(owner(toKey(region)) === member ? "stored" : "refused");
       }
     }
@@ -391,7 +490,8 @@ describe("writers 2: what was found", () => {
   it("a routed update moves no row out of reach, and an insert by the wrong key is not stored", async () => {
     const namespace = new TestNamespace<Shop>(SHOP, "shop-keys");
     const router = connect<Shop>(SHOP, namespace.name);
-    for (let id = 0; id < 8; id++) await router.at("c1").addOrder({ id, customer: `c${id}`, total: 1, lines: ["x"] });
+    for (let id = 0; id < 8; id++)
+      await router.at("c1").addOrder({ id, customer: `c${id}`, total: 1, lines: ["x"] });
     await namespace.toHash("customer_id", 4);
     const owner = createOwnerLookup((await namespace.live()).layout);
     const strangers = Array.from({ length: 60 }, (_, index) => `n${index}`).filter(
@@ -413,7 +513,9 @@ describe("writers 2: what was found", () => {
     const namespace = new TestNamespace<Things>(THINGS, "things-keys");
     const put = async (ids: readonly string[]): Promise<void> => {
       for (const id of ids)
-        await namespace.inside(namespace.name, (object) => object.put({ id, type: "t", data: { country: `c${id.length % 3}` } }));
+        await namespace.inside(namespace.name, (object) =>
+          object.put({ id, type: "t", data: { country: `c${id.length % 3}` } }),
+        );
     };
     await put(["a", "bb", "ccc"]);
     await namespace.toHash("data.country", 3);

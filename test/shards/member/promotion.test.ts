@@ -33,7 +33,11 @@ beforeEach(async () => {
   sql.run("CREATE TABLE orders (id TEXT PRIMARY KEY)");
   member = new Member({
     sql,
-    runtime: { now: () => 0, sleep: () => Promise.resolve(), digest: () => Promise.reject(new Error("Nothing is to be hashed")) },
+    runtime: {
+      now: () => 0,
+      sleep: () => Promise.resolve(),
+      digest: () => Promise.reject(new Error("Nothing is to be hashed")),
+    },
     alone: runAlone,
     namespace: "orders",
     self: "orders-g1-shard-0",
@@ -86,7 +90,8 @@ const stage = (id: string, slot: number): void => {
     slot,
   );
 };
-const live = (): string[] => member.sql.rows<{ id: string }>("SELECT id FROM orders ORDER BY id").map(({ id }) => id);
+const live = (): string[] =>
+  member.sql.rows<{ id: string }>("SELECT id FROM orders ORDER BY id").map(({ id }) => id);
 const promote = (attempt: number): void => member.promote(OPERATION, attempt, INCOMING);
 
 describe("a target of a shift", () => {
@@ -156,7 +161,14 @@ describe("a target of a shift", () => {
   it("takes the promotion back when a newer operation finds it: the older one has ended without a word", () => {
     member.fence(OPERATION, 1);
     promote(1);
-    const next = { epoch: 1, mode: "shift", from: FROM, to: TO, allowMissingKey: false, rowsPerSecondMax: null } as const;
+    const next = {
+      epoch: 1,
+      mode: "shift",
+      from: FROM,
+      to: TO,
+      allowMissingKey: false,
+      rowsPerSecondMax: null,
+    } as const;
     member.prepare({ kind: "prepare", operation: OPERATION + 1, ...next });
     expect(live()).toEqual(["own"]);
   });
@@ -181,8 +193,13 @@ describe("a target of a shift", () => {
   it("takes a promotion back whose fence the library before has lifted", () => {
     member.fence(OPERATION, 1);
     promote(1);
-    const moving = member.sql.first<{ value: string }>("SELECT value FROM shardctl_meta WHERE key = 'moving'")?.value ?? "";
-    member.sql.run("UPDATE shardctl_meta SET value = ? WHERE key = 'moving'", moving.replace('"fence":1', '"fence":0'));
+    const moving =
+      member.sql.first<{ value: string }>("SELECT value FROM shardctl_meta WHERE key = 'moving'")
+        ?.value ?? "";
+    member.sql.run(
+      "UPDATE shardctl_meta SET value = ? WHERE key = 'moving'",
+      moving.replace('"fence":1', '"fence":0'),
+    );
     member.unfence(OPERATION, 0); // reads nothing new: what is stored is read by the next change
     member.unfence(OPERATION, 1);
     expect(live()).toEqual(["own"]);
@@ -192,7 +209,13 @@ describe("a target of a shift", () => {
   it("only changes its epoch when the attempt is committed, and takes rows for the next wave", async () => {
     member.fence(OPERATION, 1);
     promote(1);
-    await member.activate(OPERATION, { epoch: 2, layout: TO, incoming: INCOMING, outgoing: [], attempt: 1 });
+    await member.activate(OPERATION, {
+      epoch: 2,
+      layout: TO,
+      incoming: INCOMING,
+      outgoing: [],
+      attempt: 1,
+    });
     expect(live()).toEqual(["in-the-wave", "own"]);
     expect(member.membership.epoch).toBe(2);
     expect(takesRows()).toBe(true);
@@ -201,7 +224,13 @@ describe("a target of a shift", () => {
   it("does not act by a commit that it has not promoted for", async () => {
     member.fence(OPERATION, 1);
     await expect(
-      member.activate(OPERATION, { epoch: 2, layout: TO, incoming: INCOMING, outgoing: [], attempt: 1 }),
+      member.activate(OPERATION, {
+        epoch: 2,
+        layout: TO,
+        incoming: INCOMING,
+        outgoing: [],
+        attempt: 1,
+      }),
     ).rejects.toThrow("has not promoted attempt 1");
     expect(member.membership.epoch).toBe(1);
   });
@@ -215,7 +244,9 @@ describe("a target of a shift", () => {
   it("changes nothing when a row is in the way, names it, and can be given up", () => {
     member.sql.run("INSERT INTO orders (id) VALUES ('in-the-wave')");
     member.fence(OPERATION, 1);
-    expect(() => promote(1)).toThrow("ids that rows of 'orders' have here already: [\"in-the-wave\",null]");
+    expect(() => promote(1)).toThrow(
+      "ids that rows of 'orders' have here already: [\"in-the-wave\",null]",
+    );
     member.unfence(OPERATION, 1);
     expect(live()).toEqual(["in-the-wave", "own"]);
   });

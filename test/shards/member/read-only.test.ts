@@ -15,7 +15,11 @@ function openTable(): Sql {
 }
 
 function everythingIn(sql: Sql): unknown[] {
-  return [sql.rows("SELECT * FROM t"), sql.rows("SELECT * FROM heard"), sql.rows("SELECT name, sql FROM sqlite_master")];
+  return [
+    sql.rows("SELECT * FROM t"),
+    sql.rows("SELECT * FROM heard"),
+    sql.rows("SELECT name, sql FROM sqlite_master"),
+  ];
 }
 
 function refusalOf(query: () => unknown): RefusedError {
@@ -125,6 +129,10 @@ describe("writers 6: a query", () => {
     });
     runQuery(spied, "SELECT 1", []);
     runQuery(spied, "WITH a AS (SELECT 1) SELECT 1", []);
-    expect(ran).toEqual(["SELECT 1", "EXPLAIN WITH a AS (SELECT 1) SELECT 1", "WITH a AS (SELECT 1) SELECT 1"]);
+    expect(ran).toEqual([
+      "SELECT 1",
+      "EXPLAIN WITH a AS (SELECT 1) SELECT 1",
+      "WITH a AS (SELECT 1) SELECT 1",
+    ]);
   });
 });

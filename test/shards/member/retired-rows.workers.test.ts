@@ -19,12 +19,20 @@ const SCHEMA = [
   "CREATE TRIGGER IF NOT EXISTS log_items AFTER DELETE ON log BEGIN UPDATE items SET n = n + 100 WHERE id = OLD.what; END",
   "CREATE TRIGGER IF NOT EXISTS shown_insert INSTEAD OF INSERT ON shown BEGIN INSERT INTO items (id) VALUES (NEW.id); END",
 ];
-const POINTER = "CREATE TABLE IF NOT EXISTS marks (id TEXT PRIMARY KEY, item TEXT REFERENCES items (id) ON DELETE CASCADE)";
-const TABLES = [{ name: "items" }, { name: "parts", follows: "items", by: "item" }, { name: "counted" }] as const;
+const POINTER =
+  "CREATE TABLE IF NOT EXISTS marks (id TEXT PRIMARY KEY, item TEXT REFERENCES items (id) ON DELETE CASCADE)";
+const TABLES = [
+  { name: "items" },
+  { name: "parts", follows: "items", by: "item" },
+  { name: "counted" },
+] as const;
 const DEFINITIONS =
   "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'shardctl%' AND tbl_name NOT LIKE 'shardctl%' AND name NOT LIKE '%cf_%' AND name NOT LIKE 'sqlite_autoindex%' AND name NOT LIKE '%miniflare%' ORDER BY name";
 
-async function retire(name: string, schema: readonly string[]): Promise<{ namespace: DeployedNamespace; before: unknown }> {
+async function retire(
+  name: string,
+  schema: readonly string[],
+): Promise<{ namespace: DeployedNamespace; before: unknown }> {
   const namespace = new DeployedNamespace(name, "field", statements(...schema), TABLES);
   for (const statement of [
     "INSERT INTO items (id, region, n, mail) VALUES ('a', 'r1', 1, 'a@x'), ('b', 'r2', 2, 'b@x')",
@@ -48,14 +56,17 @@ describe.each([
     const name = `retired-${kind}`;
     const { namespace, before } = await retire(name, schema);
     expect(await namespace.sql(name, DEFINITIONS)).toEqual(before);
-    for (const table of ["items", "parts", "counted"]) expect(await namespace.sql(name, `SELECT * FROM ${table}`)).toEqual([]);
-    expect(await namespace.sql(name, "SELECT id, n, twice FROM shardctl_retired_items ORDER BY id")).toEqual([
+    for (const table of ["items", "parts", "counted"])
+      expect(await namespace.sql(name, `SELECT * FROM ${table}`)).toEqual([]);
+    expect(
+      await namespace.sql(name, "SELECT id, n, twice FROM shardctl_retired_items ORDER BY id"),
+    ).toEqual([
       { id: "a", n: 1, twice: 2 },
       { id: "b", n: 2, twice: 4 },
     ]);
-    expect(await namespace.sql(name, "SELECT name, seq FROM sqlite_sequence WHERE name = 'counted'")).toEqual([
-      { name: "counted", seq: 41 },
-    ]);
+    expect(
+      await namespace.sql(name, "SELECT name, seq FROM sqlite_sequence WHERE name = 'counted'"),
+    ).toEqual([{ name: "counted", seq: 41 }]);
     // What was put away points at what was put away, unless a table that stayed points at it, too.
     const dangling = await namespace.sql(name, "PRAGMA foreign_key_check");
     expect(dangling.length > 0).toBe(kind === "with");
@@ -72,20 +83,35 @@ describe.each([
     const { namespace, before } = await retire(name, schema);
     await namespace.unshard();
     expect(await namespace.sql(name, DEFINITIONS)).toEqual(before);
-    expect(await namespace.sql(name, "SELECT id FROM items ORDER BY id")).toEqual([{ id: "a" }, { id: "b" }]);
-    expect(await namespace.sql(name, "SELECT name FROM sqlite_master WHERE name LIKE 'shardctl%retired%'")).toEqual([]);
+    expect(await namespace.sql(name, "SELECT id FROM items ORDER BY id")).toEqual([
+      { id: "a" },
+      { id: "b" },
+    ]);
+    expect(
+      await namespace.sql(
+        name,
+        "SELECT name FROM sqlite_master WHERE name LIKE 'shardctl%retired%'",
+      ),
+    ).toEqual([]);
     expect(await namespace.leftovers()).toEqual([]);
     await namespace.sql(name, "DELETE FROM items WHERE id = 'a'");
     expect(await namespace.sql(name, "SELECT item FROM parts")).toEqual([{ item: "b" }]);
     await namespace.sql(name, "INSERT INTO items (id, region, n) VALUES ('c', 'r1', 7)");
-    expect(await namespace.sql(name, "SELECT what FROM log WHERE what = 'c'")).toEqual([{ what: "c" }]);
+    expect(await namespace.sql(name, "SELECT what FROM log WHERE what = 'c'")).toEqual([
+      { what: "c" },
+    ]);
   });
 
   it("drops them when its time is over, without a row written", async () => {
     const name = `emptied-${kind}`;
     const { namespace } = await retire(name, schema);
     await namespace.ask({ kind: "empty", operation: 1 });
-    expect(await namespace.sql(name, "SELECT name FROM sqlite_master WHERE name LIKE 'shardctl%retired%'")).toEqual([]);
+    expect(
+      await namespace.sql(
+        name,
+        "SELECT name FROM sqlite_master WHERE name LIKE 'shardctl%retired%'",
+      ),
+    ).toEqual([]);
     if (kind === "with") await namespace.sql(name, "INSERT INTO marks VALUES ('m', NULL)");
     expect(await namespace.leftovers([name])).toEqual([]);
   });

@@ -51,7 +51,12 @@ describe("what is sent while calls run", () => {
       }),
       () => running.chain(),
     );
-    const envelope: Envelope<Message<"health">> = { protocol: 1, namespace: "n", member: "c", request: { kind: "health" } };
+    const envelope: Envelope<Message<"health">> = {
+      protocol: 1,
+      namespace: "n",
+      member: "c",
+      request: { kind: "health" },
+    };
     await peers.send("c", envelope);
     running.start("m", [], 0);
     await peers.send("c", envelope);
@@ -73,9 +78,11 @@ describe("how long a method takes", () => {
     running.end(running.start("slow", [], 0), 4_000);
     running.end(running.start("slow", [], 0), 5_000);
     running.end(running.start("fast", [], 5_000), 5_003);
-    expect([running.usualMs("slow", 6_000), running.usualMs("fast", 6_000), running.usualMs("other", 6_000)]).toEqual([
-      5_000, 3, 0,
-    ]);
+    expect([
+      running.usualMs("slow", 6_000),
+      running.usualMs("fast", 6_000),
+      running.usualMs("other", 6_000),
+    ]).toEqual([5_000, 3, 0]);
     expect(running.usualMs("slow", 5_000 + 600_000)).toBe(5_000);
     expect(running.usualMs("slow", 5_001 + 600_000)).toBe(0);
   });
@@ -96,11 +103,19 @@ describe("how long a method takes", () => {
     running.end(running.start("slow", [], 0), 5_000);
     expect([0, 100].map((from) => running.runsLong(from, 5_000))).toEqual([false, false]);
     const fast = running.start("fast", [], 5_000);
-    expect([0, 100, Infinity].map((from) => running.runsLong(from, 5_099))).toEqual([true, false, false]);
+    expect([0, 100, Infinity].map((from) => running.runsLong(from, 5_099))).toEqual([
+      true,
+      false,
+      false,
+    ]);
     expect(running.runsLong(100, 5_100)).toBe(true);
     running.end(fast, 5_100);
     running.start("slow", [], 5_100);
-    expect([0, 100, Infinity].map((from) => running.runsLong(from, 5_100))).toEqual([true, true, false]);
+    expect([0, 100, Infinity].map((from) => running.runsLong(from, 5_100))).toEqual([
+      true,
+      true,
+      false,
+    ]);
   });
 
   it("does not count what ran under a hold: it may have waited for a call that was held", () => {

@@ -55,7 +55,8 @@ function walk(sql: Sql, to: Layout): string {
     for (const table of [...plan.tables, ...plan.tables]) {
       const batch = new Batch(sql, plan, "root");
       const scan = createScan(sql, table, "masked");
-      for (const row of sql.rows<SqlRow>(scan.sql(tableFrom(table)))) batch.add(table, scan.read(row));
+      for (const row of sql.rows<SqlRow>(scan.sql(tableFrom(table))))
+        batch.add(table, scan.read(row));
     }
   } catch (error) {
     if (error instanceof EngineFault) return `${error.kind}: ${error.message}`;
@@ -72,7 +73,9 @@ describe.each(LAYOUTS)("%s", (_, to) => {
     ["a REAL and a text", ANY, ["1.5, 'r'", "'1.5', 'q'"]],
   ])("refuses %s, and names both", (_name, definition, rows) => {
     const message = walk(open(definition, rows), to);
-    expect(message).toMatch(/^duplicateId: 2 rows of table 'items' have one id in the directory, which takes ids as text: /);
+    expect(message).toMatch(
+      /^duplicateId: 2 rows of table 'items' have one id in the directory, which takes ids as text: /,
+    );
     expect(message).toMatch(/\[1(\.5)?,null\], \["1(\.5)?",null\]\. Nothing was changed/);
   });
 
@@ -99,7 +102,8 @@ describe.each(LAYOUTS)("%s", (_, to) => {
 it("and a member with a directory takes no row whose id reads as another's", () => {
   const sql = open(ANY, ["1, 'r'", "'2', 'r'"]);
   keepUnique(sql, resolveTables(sql, [{ name: "items" }]), HASH);
-  for (const id of ["1", "2", "3"]) sql.run("INSERT INTO shardctl_granted VALUES ('items', ?, 'r')", id);
+  for (const id of ["1", "2", "3"])
+    sql.run("INSERT INTO shardctl_granted VALUES ('items', ?, 'r')", id);
   const write = (statement: string): void => void sql.run(statement);
   expect(() => write("INSERT INTO items VALUES ('1', 'r')")).toThrow(
     /takes ids as text, and the id of another row reads the same/,
@@ -109,7 +113,11 @@ it("and a member with a directory takes no row whose id reads as another's", () 
   write("INSERT OR REPLACE INTO items VALUES (1, 'r')");
   write("INSERT INTO items VALUES (3, 'r')");
   write("UPDATE items SET id = '3' WHERE id = 3");
-  expect(sql.rows("SELECT id FROM items ORDER BY id")).toEqual([{ id: 1 }, { id: "2" }, { id: "3" }]);
+  expect(sql.rows("SELECT id FROM items ORDER BY id")).toEqual([
+    { id: 1 },
+    { id: "2" },
+    { id: "3" },
+  ]);
 });
 
 describe("a row is found by its index", () => {
@@ -129,7 +137,9 @@ describe("a row is found by its index", () => {
         `EXPLAIN QUERY PLAN SELECT 1 FROM items AS t WHERE ${idMatches(table, "t", text)}`,
         "x",
       );
-      expect(plan.map(({ detail }) => detail)).toEqual([expect.stringMatching(/^SEARCH t USING .*(id|rowid)=\?\)$/)]);
+      expect(plan.map(({ detail }) => detail)).toEqual([
+        expect.stringMatching(/^SEARCH t USING .*(id|rowid)=\?\)$/),
+      ]);
     }
   });
 });

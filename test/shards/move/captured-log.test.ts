@@ -16,7 +16,10 @@ import { movingOf } from "../support/moving.ts";
 import { openSql } from "../support/node-storage.ts";
 import { createRig, startRebalance } from "../support/root-rig.ts";
 
-const MOVING = movingOf({ to: freshHashLayout("region", 0, ["s-0", "s-1"]), rowsPerSecondMax: 100 });
+const MOVING = movingOf({
+  to: freshHashLayout("region", 0, ["s-0", "s-1"]),
+  rowsPerSecondMax: 100,
+});
 const SPECS = [{ name: "items" }, { name: "parts", follows: "items", by: "item" }];
 const ROWS = 400;
 
@@ -35,7 +38,8 @@ function openSource(rows = ROWS): Sql {
   ensureSchema(sql);
   sql.run("CREATE TABLE items (id TEXT PRIMARY KEY, region TEXT, mail TEXT UNIQUE, n INTEGER)");
   sql.run("CREATE TABLE parts (item TEXT, part INTEGER, PRIMARY KEY (item, part))");
-  for (let n = 0; n < rows; n++) sql.run("INSERT INTO items VALUES (?, ?, ?, 0)", `i${n}`, `r${n % 7}`, `mail-${n}`);
+  for (let n = 0; n < rows; n++)
+    sql.run("INSERT INTO items VALUES (?, ?, ?, 0)", `i${n}`, `r${n % 7}`, `mail-${n}`);
   sql.run("INSERT INTO parts SELECT id, 1 FROM items WHERE id IN ('i1', 'i2')");
   keepCapture(sql, resolveTables(sql, SPECS), "region");
   return sql;
@@ -68,7 +72,12 @@ function contextOf(
       const { parts } = request as { readonly parts: readonly SentPart[] };
       now += 1_000;
       await answer(parts);
-      return { duplicates: [], digests: parts.map(() => "same"), unsettled: [], mismatch: -1 } as never;
+      return {
+        duplicates: [],
+        digests: parts.map(() => "same"),
+        unsettled: [],
+        mismatch: -1,
+      } as never;
     },
   };
 }
@@ -77,8 +86,15 @@ describe("writers 5: the log of captured keys", () => {
   it("has one entry a key, however often and in whichever way it is written", () => {
     const sql = openSource();
     for (let round = 0; round < 50; round++) {
-      for (let n = 0; n < 20; n++) sql.run("UPDATE items SET n = n + 1, mail = 'new-' || ? || id WHERE id = ?", round, `i${n}`);
-      sql.run("INSERT INTO items VALUES ('i0', 'r0', NULL, 1) ON CONFLICT (id) DO UPDATE SET n = n + 1");
+      for (let n = 0; n < 20; n++)
+        sql.run(
+          "UPDATE items SET n = n + 1, mail = 'new-' || ? || id WHERE id = ?",
+          round,
+          `i${n}`,
+        );
+      sql.run(
+        "INSERT INTO items VALUES ('i0', 'r0', NULL, 1) ON CONFLICT (id) DO UPDATE SET n = n + 1",
+      );
       sql.run("REPLACE INTO items VALUES ('i1', 'r1', 'other', 1)");
       sql.run("DELETE FROM items WHERE id = 'i2'");
       sql.run("INSERT INTO items (rowid, id, region) VALUES (-5, 'i2', 'r2')");
@@ -110,47 +126,54 @@ describe("writers 5: the log of captured keys", () => {
     expect(messages).toBeGreaterThan(1);
   });
 
-  it.each(["copy", "verify"] as const)("holds at most twice the keys written since the last slice of step %s", async (step) => {
-    const sql = openSource(1_000);
-    let written = new Set<string>();
-    let fresh = 0;
-    let slices = 0;
-    let most = 0;
-    const look = (): void => {
-      const entries = entriesOf(sql).length;
-      expect(entries).toBeLessThanOrEqual(2 * written.size);
-      most = Math.max(most, entries);
-    };
-    const context = contextOf(sql, () => {
-      for (let n = 0; n < 20; n++) {
-        sql.run("UPDATE items SET n = n + 1 WHERE id = ?", `i${n}`);
-        written.add(`i${n}`);
+  it.each(["copy", "verify"] as const)(
+    "holds at most twice the keys written since the last slice of step %s",
+    async (step) => {
+      const sql = openSource(1_000);
+      let written = new Set<string>();
+      let fresh = 0;
+      let slices = 0;
+      let most = 0;
+      const look = (): void => {
+        const entries = entriesOf(sql).length;
+        expect(entries).toBeLessThanOrEqual(2 * written.size);
+        most = Math.max(most, entries);
+      };
+      const context = contextOf(sql, () => {
+        for (let n = 0; n < 20; n++) {
+          sql.run("UPDATE items SET n = n + 1 WHERE id = ?", `i${n}`);
+          written.add(`i${n}`);
+        }
+        for (let n = 0; n < 5; n++) {
+          sql.run("INSERT INTO items VALUES (?, 'r', NULL, 0)", `fresh-${fresh}`);
+          written.add(`fresh-${fresh++}`);
+        }
+        look();
+      });
+      if (step === "verify")
+        sql.run("INSERT INTO shardctl_outgoing VALUES ('s-0', 'items', 10, 10, 0)");
+      for (let isDone = false; !isDone && slices < 60; slices++) {
+        written = new Set();
+        ({ isDone } = await walkSlice(context, 1, step, 1_500));
+        // What was written in the last slice is all that it may leave.
+        look();
       }
-      for (let n = 0; n < 5; n++) {
-        sql.run("INSERT INTO items VALUES (?, 'r', NULL, 0)", `fresh-${fresh}`);
-        written.add(`fresh-${fresh++}`);
-      }
-      look();
-    });
-    if (step === "verify") sql.run("INSERT INTO shardctl_outgoing VALUES ('s-0', 'items', 10, 10, 0)");
-    for (let isDone = false; !isDone && slices < 60; slices++) {
-      written = new Set();
-      ({ isDone } = await walkSlice(context, 1, step, 1_500));
-      // What was written in the last slice is all that it may leave.
-      look();
-    }
-    expect(slices).toBeGreaterThan(3);
-    expect(fresh).toBeGreaterThan(most);
-  });
+      expect(slices).toBeGreaterThan(3);
+      expect(fresh).toBeGreaterThan(most);
+    },
+  );
 
   it("does not grow while rows have rivals on a target, whatever is written meanwhile", async () => {
     const sql = openSource();
     const context = contextOf(sql, (parts) => {
-      for (let n = 0; n < 20; n++) sql.run("UPDATE items SET n = n + 1, region = 'r' || (n % 3) WHERE id = ?", `i${n}`);
-      if (parts.some(({ keys }) => keys.includes('"i1"'))) throw new EngineFault("duplicateId", "a rival");
+      for (let n = 0; n < 20; n++)
+        sql.run("UPDATE items SET n = n + 1, region = 'r' || (n % 3) WHERE id = ?", `i${n}`);
+      if (parts.some(({ keys }) => keys.includes('"i1"')))
+        throw new EngineFault("duplicateId", "a rival");
     });
     sql.run("UPDATE items SET region = 'elsewhere' WHERE id IN ('i1', 'i2')");
-    for (let slice = 0; slice < 30; slice++) await expect(drainSlice(context, 1, 5_000)).rejects.toThrow("a rival");
+    for (let slice = 0; slice < 30; slice++)
+      await expect(drainSlice(context, 1, 5_000)).rejects.toThrow("a rival");
     const keys = entriesOf(sql).map(({ pk }) => pk);
     expect(keys.length).toBe(new Set(keys).size);
     expect(keys.length).toBeLessThanOrEqual(22);
@@ -162,7 +185,8 @@ describe("writers 5: the log of captured keys", () => {
     let isFreed = false;
     const context = contextOf(sql, (parts) => {
       if (parts.some(({ keys }) => keys.includes('"i1499"'))) isFreed = true;
-      if (!isFreed && parts.some(({ keys }) => keys.includes('"i1"'))) throw new EngineFault("duplicateId", "a rival");
+      if (!isFreed && parts.some(({ keys }) => keys.includes('"i1"')))
+        throw new EngineFault("duplicateId", "a rival");
     });
     expect((await drainSlice(context, 1, 60_000)).backlog).toBe(0);
   });
@@ -170,11 +194,17 @@ describe("writers 5: the log of captured keys", () => {
 
 describe("writers 5: a drain in the middle of a walk", () => {
   /** Copies all of a source; what was captured goes to a target that does `answer`. */
-  async function copyAll(answer: () => Promise<void>): Promise<{ readonly isDone: boolean; readonly left: number }> {
+  async function copyAll(
+    answer: () => Promise<void>,
+  ): Promise<{ readonly isDone: boolean; readonly left: number }> {
     const sql = openSource(10);
     sql.run("UPDATE items SET n = 1 WHERE id = 'i3'");
     let isCopied = false;
-    const plain = contextOf(sql, () => (isCopied ? answer() : undefined), new Promise((resolve) => setImmediate(resolve)));
+    const plain = contextOf(
+      sql,
+      () => (isCopied ? answer() : undefined),
+      new Promise((resolve) => setImmediate(resolve)),
+    );
     const context: SourceContext = {
       ...plain,
       plan: (operation) => {
@@ -182,44 +212,58 @@ describe("writers 5: a drain in the middle of a walk", () => {
         return plain.plan(operation);
       },
     };
-    sql.run("INSERT INTO shardctl_walk (step, table_name, cursor, ordinal, done) VALUES ('copy', 'items', NULL, 0, 0)");
-    sql.run("INSERT INTO shardctl_walk (step, table_name, cursor, ordinal, done) VALUES ('copy', 'parts', NULL, 0, 0)");
+    sql.run(
+      "INSERT INTO shardctl_walk (step, table_name, cursor, ordinal, done) VALUES ('copy', 'items', NULL, 0, 0)",
+    );
+    sql.run(
+      "INSERT INTO shardctl_walk (step, table_name, cursor, ordinal, done) VALUES ('copy', 'parts', NULL, 0, 0)",
+    );
     const { isDone } = await walkSlice(context, 1, "copy", 500_000);
     return { isDone, left: entriesOf(sql).length };
   }
 
   it("does not keep the answer waiting for a target that is silent, or cannot be reached", async () => {
     expect(await copyAll(() => new Promise(() => undefined))).toEqual({ isDone: true, left: 1 });
-    expect(await copyAll(() => Promise.reject(new Error("Network connection lost")))).toEqual({ isDone: true, left: 1 });
+    expect(await copyAll(() => Promise.reject(new Error("Network connection lost")))).toEqual({
+      isDone: true,
+      left: 1,
+    });
   });
 
   it("passes on what a target refuses, and what fails here", async () => {
-    await expect(copyAll(() => Promise.reject(new RefusedError(refusal("tablesChanged", "other tables"))))).rejects.toThrow(
-      "other tables",
-    );
-    await expect(copyAll(() => Promise.reject(new EngineFault("cancelled", "it is over")))).rejects.toThrow("it is over");
+    await expect(
+      copyAll(() => Promise.reject(new RefusedError(refusal("tablesChanged", "other tables")))),
+    ).rejects.toThrow("other tables");
+    await expect(
+      copyAll(() => Promise.reject(new EngineFault("cancelled", "it is over"))),
+    ).rejects.toThrow("it is over");
   });
 });
 
 describe("writers 5: a rival whose row has followers", () => {
-  it.each([2, 1_500])("ends the drain after a few messages, whatever the time allows (%i followers)", async (followers) => {
-    const sql = openSource();
-    for (let part = 2; part <= followers; part++) sql.run("INSERT INTO parts VALUES ('i1', ?)", part);
-    sql.run("DELETE FROM shardctl_captured");
-    sql.run("UPDATE items SET region = 'elsewhere' WHERE id = 'i1'");
-    let messages = 0;
-    const context = contextOf(sql, (parts) => {
-      // Would go on for as long as the budget lasts otherwise.
-      if (++messages > 40) throw new Error("the drain does not end");
-      if (parts.some(({ table }) => table === "items")) throw new EngineFault("duplicateId", "a rival");
-    });
-    for (let tries = 0; tries < 2; tries++) {
-      messages = 0;
-      await expect(drainSlice(context, 1, 60_000_000)).rejects.toThrow("a rival");
-      // What waits is the rival: its followers were sent.
-      expect(entriesOf(sql).map(({ pk }) => pk)).toEqual(['["i1",null]']);
-    }
-  });
+  it.each([2, 1_500])(
+    "ends the drain after a few messages, whatever the time allows (%i followers)",
+    async (followers) => {
+      const sql = openSource();
+      for (let part = 2; part <= followers; part++)
+        sql.run("INSERT INTO parts VALUES ('i1', ?)", part);
+      sql.run("DELETE FROM shardctl_captured");
+      sql.run("UPDATE items SET region = 'elsewhere' WHERE id = 'i1'");
+      let messages = 0;
+      const context = contextOf(sql, (parts) => {
+        // Would go on for as long as the budget lasts otherwise.
+        if (++messages > 40) throw new Error("the drain does not end");
+        if (parts.some(({ table }) => table === "items"))
+          throw new EngineFault("duplicateId", "a rival");
+      });
+      for (let tries = 0; tries < 2; tries++) {
+        messages = 0;
+        await expect(drainSlice(context, 1, 60_000_000)).rejects.toThrow("a rival");
+        // What waits is the rival: its followers were sent.
+        expect(entriesOf(sql).map(({ pk }) => pk)).toEqual(['["i1",null]']);
+      }
+    },
+  );
 
   it("takes its followers along again when it is written again meanwhile", async () => {
     const sql = openSource();
@@ -245,7 +289,8 @@ describe("writers 5: the log of a source that has copied all it has", () => {
     let slices = 0;
     const drained: number[] = [];
     rig.ask = (member, request) => {
-      if (request.kind === "copy" && member === "m1") return { isDone: ++slices >= 5, rows: 5, bytes: 5, outgoing: [] };
+      if (request.kind === "copy" && member === "m1")
+        return { isDone: ++slices >= 5, rows: 5, bytes: 5, outgoing: [] };
       if (request.kind === "drain" && member === "m0" && slices < 5) {
         drained.push(slices);
         throw new EngineFault("duplicateId", "a rival");

@@ -22,7 +22,8 @@ function openItems(): ReturnType<typeof openSql> {
   const sql = openSql();
   ensureSchema(sql);
   sql.run("CREATE TABLE items (id TEXT PRIMARY KEY, note TEXT)");
-  for (let id = 0; id < ROWS; id++) sql.run("INSERT INTO items VALUES (?, 'first')", `${id}`.padEnd(3_000, "x"));
+  for (let id = 0; id < ROWS; id++)
+    sql.run("INSERT INTO items VALUES (?, 'first')", `${id}`.padEnd(3_000, "x"));
   return sql;
 }
 
@@ -35,14 +36,20 @@ it("compares all of many long keys, and says in which part a row differs", async
   if (!table) throw new Error("The plan has no table");
   const batch = new Batch(source, plan, "root");
   const scan = createScan(source, table, "plain");
-  for (const row of source.rows<SqlRow>(`${scan.sql(tableFrom(table))} ORDER BY id`)) batch.add(table, scan.read(row));
+  for (const row of source.rows<SqlRow>(`${scan.sql(tableFrom(table))} ORDER BY id`))
+    batch.add(table, scan.read(row));
 
   const parts = await batch.checksFor("s-0", runtime);
   expect(parts.length).toBeGreaterThan(1);
   expect(Math.max(...parts.map(({ keys }) => keys.length))).toBeLessThan(TEXT_BYTES_MAX);
   expect(parts.flatMap(({ keys }) => JSON.parse(keys) as unknown[])).toHaveLength(ROWS);
 
-  const theirs = buildMovePlan(target, { ...MOVING, isSource: false, isTarget: true }, resolveTables(target, tables), {});
+  const theirs = buildMovePlan(
+    target,
+    { ...MOVING, isSource: false, isTarget: true },
+    resolveTables(target, tables),
+    {},
+  );
   expect(await checkRows(target, theirs, "root", parts, runtime)).toBe(-1);
   target.run("UPDATE items SET note = 'second' WHERE id = (SELECT max(id) FROM items)");
   expect(await checkRows(target, theirs, "root", parts, runtime)).toBe(parts.length - 1);

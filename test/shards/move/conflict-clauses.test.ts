@@ -16,7 +16,11 @@ import { resolveTables } from "../../../src/shards/storage/tables.ts";
 import { TWO_REGIONS, movingOf } from "../support/moving.ts";
 import { openSql } from "../support/node-storage.ts";
 
-const MOVING = movingOf({ isTarget: true, from: TWO_REGIONS, to: { kind: "none", generation: 2, members: ["root"] } });
+const MOVING = movingOf({
+  isTarget: true,
+  from: TWO_REGIONS,
+  to: { kind: "none", generation: 2, members: ["root"] },
+});
 const SHIFT: Moving = {
   ...MOVING,
   mode: "shift",
@@ -28,12 +32,23 @@ const SHIFT: Moving = {
     ],
   },
 };
-const INCOMING: MoveRange[] = [{ kind: "keys", from: keyFromSql("text", "m"), to: keyFromSql("text", "z") }];
+const INCOMING: MoveRange[] = [
+  { kind: "keys", from: keyFromSql("text", "m"), to: keyFromSql("text", "z") },
+];
 
 const DEFINITIONS: readonly (readonly [string, string])[] = [
-  ["a unique value that replaces", "id TEXT PRIMARY KEY, region TEXT, mail TEXT UNIQUE ON CONFLICT REPLACE"],
-  ["a unique value that is ignored", "id TEXT PRIMARY KEY, region TEXT, mail TEXT UNIQUE ON CONFLICT IGNORE"],
-  ["a key that replaces", "id TEXT, region TEXT, mail TEXT PRIMARY KEY ON CONFLICT REPLACE, other TEXT UNIQUE"],
+  [
+    "a unique value that replaces",
+    "id TEXT PRIMARY KEY, region TEXT, mail TEXT UNIQUE ON CONFLICT REPLACE",
+  ],
+  [
+    "a unique value that is ignored",
+    "id TEXT PRIMARY KEY, region TEXT, mail TEXT UNIQUE ON CONFLICT IGNORE",
+  ],
+  [
+    "a key that replaces",
+    "id TEXT, region TEXT, mail TEXT PRIMARY KEY ON CONFLICT REPLACE, other TEXT UNIQUE",
+  ],
 ];
 
 function openObject(columns: string): Sql {

@@ -24,12 +24,20 @@ it("sends many long keys of deleted rows in several messages", async () => {
     {
       sql,
       self: "root",
-      runtime: { now: () => 0, sleep: () => Promise.resolve(), digest: () => Promise.resolve("same") },
+      runtime: {
+        now: () => 0,
+        sleep: () => Promise.resolve(),
+        digest: () => Promise.resolve("same"),
+      },
       plan: () => buildMovePlan(sql, MOVING, resolveTables(sql, [{ name: "items" }]), {}),
       ask: (_target, request) => {
         const { parts } = request as { readonly parts: readonly { readonly absent: string }[] };
         sent.push(...parts.map(({ absent }) => absent.length));
-        return Promise.resolve({ duplicates: [], digests: parts.map(() => "same"), unsettled: [] } as never);
+        return Promise.resolve({
+          duplicates: [],
+          digests: parts.map(() => "same"),
+          unsettled: [],
+        } as never);
       },
     },
     1,

@@ -27,11 +27,23 @@ const layoutOf = (members: readonly string[]): RangeLayout => ({
   shardKey: "region",
   generation: 1,
   members,
-  ranges: members.map((member, index) => ({ end: members.length - 1 === index ? null : keyFromSql("text", "m"), member })),
+  ranges: members.map((member, index) => ({
+    end: members.length - 1 === index ? null : keyFromSql("text", "m"),
+    member,
+  })),
 });
-const MOVING = movingOf({ mode: "shift", isTarget: true, from: layoutOf(["s-0"]), to: layoutOf(["s-0", "s-1"]) });
+const MOVING = movingOf({
+  mode: "shift",
+  isTarget: true,
+  from: layoutOf(["s-0"]),
+  to: layoutOf(["s-0", "s-1"]),
+});
 /** The first wave: regions from m up to q. The second: the rest. */
-const FIRST: MoveRange = { kind: "keys", from: keyFromSql("text", "m"), to: keyFromSql("text", "q") };
+const FIRST: MoveRange = {
+  kind: "keys",
+  from: keyFromSql("text", "m"),
+  to: keyFromSql("text", "q"),
+};
 const SECOND: MoveRange = { kind: "keys", from: keyFromSql("text", "q"), to: null };
 
 let sql: Sql;
@@ -50,10 +62,14 @@ const live = (table: string, ...values: string[]): unknown =>
   sql.run(`INSERT INTO ${quoteName(table)} VALUES (${values.join(", ")})`);
 /** Values in the order of the live table's columns. Text is class 2 in the order of keys. */
 function staged(table: string, region: string, ...values: string[]): unknown {
-  const columns = sql.rows<{ name: string }>(`PRAGMA table_info(${quoteName(table)})`).map(({ name }) => quoteName(name));
+  const columns = sql
+    .rows<{ name: string }>(`PRAGMA table_info(${quoteName(table)})`)
+    .map(({ name }) => quoteName(name));
   const names = [...columns, "shardctl_class", "shardctl_position", "shardctl_source"].join(", ");
   const row = values.map((value) => (value === "?" ? `'${region}'` : value)).join(", ");
-  return sql.run(`INSERT INTO ${quoteName(stageName(table))} (${names}) VALUES (${row}, 2, '${region}', 's-0')`);
+  return sql.run(
+    `INSERT INTO ${quoteName(stageName(table))} (${names}) VALUES (${row}, 2, '${region}', 's-0')`,
+  );
 }
 const rehearse = (...incoming: MoveRange[]): void => rehearsePromotion(sql, plan, incoming, "s-1");
 
@@ -80,33 +96,69 @@ function countByPragma(...incoming: MoveRange[]): number {
 describe("rows of a wave", () => {
   it.each<[string, () => unknown, number]>([
     ["none at all", () => undefined, 0],
-    ["a child whose parent is here", () => [live("parents", "'p'", "'z'", "NULL"), child("m", "'p'")], 0],
-    ["a child whose parent comes with it", () => [parent("m", "'p'", "NULL"), child("m", "'p'")], 0],
+    [
+      "a child whose parent is here",
+      () => [live("parents", "'p'", "'z'", "NULL"), child("m", "'p'")],
+      0,
+    ],
+    [
+      "a child whose parent comes with it",
+      () => [parent("m", "'p'", "NULL"), child("m", "'p'")],
+      0,
+    ],
     ["a child that has no parent", () => child("m", "NULL"), 0],
     ["a child whose parent is nowhere", () => child("m", "'p'"), 1],
-    ["a child whose parent comes with a later wave", () => [parent("q", "'p'", "NULL"), child("m", "'p'")], 1],
+    [
+      "a child whose parent comes with a later wave",
+      () => [parent("q", "'p'", "NULL"), child("m", "'p'")],
+      1,
+    ],
     ["a child of a later wave whose parent is nowhere", () => child("q", "'p'"), 0],
-    ["a parent whose name is written in other letters", () => [parent("m", "'P'", "NULL"), child("m", "'p'")], 0],
-    ["a parent named by a number, which is a text there", () => [parent("m", "'7'", "NULL"), child("m", "7")], 0],
+    [
+      "a parent whose name is written in other letters",
+      () => [parent("m", "'P'", "NULL"), child("m", "'p'")],
+      0,
+    ],
+    [
+      "a parent named by a number, which is a text there",
+      () => [parent("m", "'7'", "NULL"), child("m", "7")],
+      0,
+    ],
     ["a number that is another text", () => [parent("m", "'07'", "NULL"), child("m", "7")], 1],
     ["a row that points at itself", () => parent("m", "'p'", "'p'"), 0],
-    ["a row that points at one of its table", () => [parent("m", "'p'", "'q'"), parent("n", "'q'", "NULL")], 0],
+    [
+      "a row that points at one of its table",
+      () => [parent("m", "'p'", "'q'"), parent("n", "'q'", "NULL")],
+      0,
+    ],
     ["a row that points at one of its table that stays", () => parent("m", "'p'", "'q'"), 1],
-    ["a key of two columns", () => [staged("pairs", "m", "1", "'x'", "?"), child("m", "NULL", "'1'", "'x'")], 0],
-    ["a key of two columns, one of them wrong", () => [staged("pairs", "m", "1", "'x'", "?"), child("m", "NULL", "1", "'y'")], 1],
+    [
+      "a key of two columns",
+      () => [staged("pairs", "m", "1", "'x'", "?"), child("m", "NULL", "'1'", "'x'")],
+      0,
+    ],
+    [
+      "a key of two columns, one of them wrong",
+      () => [staged("pairs", "m", "1", "'x'", "?"), child("m", "NULL", "1", "'y'")],
+      1,
+    ],
     ["a key of two columns, one of them missing", () => child("m", "NULL", "1", "NULL"), 0],
   ])("%s", (_, fill, dangling) => {
     fill();
     expect(countByPragma(FIRST)).toBe(dangling);
     expect(faultOf(() => rehearse(FIRST))).toMatch(
-      dangling === 0 ? /^none$/ : /^1 rows of '(children|parents)' point at rows of '(parents|pairs)' that would not be with/,
+      dangling === 0
+        ? /^none$/
+        : /^1 rows of '(children|parents)' point at rows of '(parents|pairs)' that would not be with/,
     );
   });
 
   it("are counted over all ranges of the wave", () => {
     child("m", "'p'");
     child("r", "'p'");
-    expect(() => rehearse(FIRST, SECOND)).toThrow("2 rows of 'children' point at rows of 'parents'");
+    expect(() => rehearse(FIRST, SECOND)).toThrow(
+      "2 rows of 'children' point at rows of 'parents'",
+    );
     expect(sql.rows("SELECT id FROM children")).toEqual([]);
   });
 
@@ -123,7 +175,9 @@ describe("rows of a swap", () => {
   it("are read whole, as there are no others", () => {
     const swap = buildMovePlan(sql, { ...MOVING, mode: "swap" }, resolveTables(sql, TABLES), {});
     live("children", "'c'", "'a'", "'p'", "NULL", "NULL");
-    expect(() => rehearsePromotion(sql, swap, [], "s-1")).toThrow("1 rows of 'children' point at rows of 'parents'");
+    expect(() => rehearsePromotion(sql, swap, [], "s-1")).toThrow(
+      "1 rows of 'children' point at rows of 'parents'",
+    );
     live("parents", "'p'", "'a'", "NULL");
     expect(() => rehearsePromotion(sql, swap, [], "s-1")).not.toThrow();
   });
@@ -170,7 +224,9 @@ describe("a table that cannot take what comes", () => {
   });
 
   it("for it points at a column whose values are not unique is one too", () => {
-    sql.run("CREATE TABLE strays (id TEXT PRIMARY KEY, region TEXT, parent REFERENCES parents (region))");
+    sql.run(
+      "CREATE TABLE strays (id TEXT PRIMARY KEY, region TEXT, parent REFERENCES parents (region))",
+    );
     planFor({ ...MOVING, mode: "swap" }, "parents", "strays");
     live("parents", "'p'", "'z'", "NULL");
     live("strays", "'s'", "'z'", "'z'");

@@ -25,19 +25,25 @@ beforeEach(() => {
 
 const steps = (count: number): void => {
   sql.run("CREATE TABLE IF NOT EXISTS kysely_migration (name TEXT PRIMARY KEY, timestamp TEXT)");
-  for (let step = 0; step < count; step++) sql.run("INSERT OR IGNORE INTO kysely_migration (name) VALUES (?)", `step ${step}`);
+  for (let step = 0; step < count; step++)
+    sql.run("INSERT OR IGNORE INTO kysely_migration (name) VALUES (?)", `step ${step}`);
 };
 
 describe("tables read again and again", () => {
   it.each<[string, () => void]>([
     ["a column that was added", () => sql.run("ALTER TABLE items ADD COLUMN status TEXT")],
     ["a column that was dropped", () => sql.run("ALTER TABLE items DROP COLUMN code")],
-    ["a column that has another name of the same length", () => sql.run("ALTER TABLE items RENAME COLUMN code TO kode")],
+    [
+      "a column that has another name of the same length",
+      () => sql.run("ALTER TABLE items RENAME COLUMN code TO kode"),
+    ],
     ["a unique index", () => sql.run("CREATE UNIQUE INDEX by_code ON items (code)")],
     [
       "a table that was rebuilt by the same definition, and so lost its triggers",
       () => {
-        const definition = sql.first<{ sql: string }>("SELECT sql FROM sqlite_master WHERE name = 'items'")?.sql ?? "";
+        const definition =
+          sql.first<{ sql: string }>("SELECT sql FROM sqlite_master WHERE name = 'items'")?.sql ??
+          "";
         sql.run("DROP TABLE items");
         sql.run(definition);
       },
@@ -65,7 +71,10 @@ describe("tables read again and again", () => {
   it.each<[string, () => void]>([
     ["a plain index", () => sql.run("CREATE INDEX by_grp ON items (grp)")],
     ["a column of another table", () => sql.run("ALTER TABLE others ADD COLUMN status TEXT")],
-    ["a trigger of the user", () => sql.run("CREATE TRIGGER mine AFTER INSERT ON items BEGIN SELECT 1; END")],
+    [
+      "a trigger of the user",
+      () => sql.run("CREATE TRIGGER mine AFTER INSERT ON items BEGIN SELECT 1; END"),
+    ],
   ])("do not show %s", (_, change) => {
     const before = now.read().definitions;
     change();

@@ -4,7 +4,14 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { freshHashLayout } from "../../../src/model/strategies/hash.ts";
 import { Host } from "../../../src/shards/host/host.ts";
 import { type Membership, writeMembership } from "../../../src/shards/member/membership.ts";
-import { GUARD_MESSAGES, armGuards, keepGuards, removeGuards, setGuard, triggersOf } from "../../../src/shards/move/guards.ts";
+import {
+  GUARD_MESSAGES,
+  armGuards,
+  keepGuards,
+  removeGuards,
+  setGuard,
+  triggersOf,
+} from "../../../src/shards/move/guards.ts";
 import { ensureSchema } from "../../../src/shards/storage/schema.ts";
 import { Sql } from "../../../src/shards/storage/storage.ts";
 import type { SimStorage } from "../../sim/storage.ts";
@@ -33,10 +40,31 @@ function installOld(reason: keyof typeof GUARD_MESSAGES): void {
 /** An object that is no member. */
 function open(changes: Partial<Membership> = {}): Host {
   const layout = freshHashLayout("grp", 0, ["s-0", "s-1"]);
-  const membership = { namespace: "ns", epoch: 1, layout, serving: false, retired: false, operation: 1, ended: 1, ...changes };
+  const membership = {
+    namespace: "ns",
+    epoch: 1,
+    layout,
+    serving: false,
+    retired: false,
+    operation: 1,
+    ended: 1,
+    ...changes,
+  };
   writeMembership(sql, membership);
-  const runtime = { now: () => 0, sleep: () => Promise.resolve(), digest: () => Promise.resolve("") };
-  const platform = { self: "ns", identify: () => "mine" as const, idOf: String, storage, runtime, alone: runAlone, peers: null };
+  const runtime = {
+    now: () => 0,
+    sleep: () => Promise.resolve(),
+    digest: () => Promise.resolve(""),
+  };
+  const platform = {
+    self: "ns",
+    identify: () => "mine" as const,
+    idOf: String,
+    storage,
+    runtime,
+    alone: runAlone,
+    peers: null,
+  };
   return new Host(platform, {}, { tables: [{ name: "items" }] });
 }
 
@@ -75,7 +103,8 @@ describe("guards", () => {
 
   it("that are right are left as they are", () => {
     sql.transaction(() => keepGuards(sql, ["items"]));
-    const rows = (): unknown => sql.rows("SELECT rowid, name FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid");
+    const rows = (): unknown =>
+      sql.rows("SELECT rowid, name FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid");
     const before = rows();
     sql.transaction(() => keepGuards(sql, ["items"]));
     expect(rows()).toEqual(before);

@@ -25,7 +25,11 @@ beforeEach(() => {
   sql.run("CREATE TABLE orders (id TEXT PRIMARY KEY)");
   member = new Member({
     sql,
-    runtime: { now: () => 0, sleep: () => Promise.resolve(), digest: () => Promise.reject(new Error("Nothing is to be hashed")) },
+    runtime: {
+      now: () => 0,
+      sleep: () => Promise.resolve(),
+      digest: () => Promise.reject(new Error("Nothing is to be hashed")),
+    },
     alone: runAlone,
     namespace: "orders",
     self: SELF,
@@ -36,7 +40,14 @@ beforeEach(() => {
     ask: () => Promise.reject(new Error("Nobody is to be asked")),
   });
   member.belongTo("orders", true);
-  const prepare = { kind: "prepare", operation: OPERATION, epoch: 0, mode: "swap", from: FROM, to: TO } as const;
+  const prepare = {
+    kind: "prepare",
+    operation: OPERATION,
+    epoch: 0,
+    mode: "swap",
+    from: FROM,
+    to: TO,
+  } as const;
   member.prepare({ ...prepare, allowMissingKey: false, rowsPerSecondMax: null });
 });
 
@@ -64,7 +75,8 @@ const recopy = (sequence: number): unknown =>
     tables: ["orders"],
     floors: [{ source: SOURCE, target: SELF, sequence }],
   });
-const live = (): string[] => member.sql.rows<{ id: string }>("SELECT id FROM orders ORDER BY id").map(({ id }) => id);
+const live = (): string[] =>
+  member.sql.rows<{ id: string }>("SELECT id FROM orders ORDER BY id").map(({ id }) => id);
 
 it("takes no page that was sent before, also one that never came", () => {
   receive(1, "kept");

@@ -6,7 +6,8 @@ import { resolveTables } from "../../../src/shards/storage/tables.ts";
 import { openSql } from "../support/node-storage.ts";
 
 const COLUMNS = "id TEXT PRIMARY KEY, region TEXT, mail TEXT, active INTEGER";
-const ROWS = "INSERT INTO t (id, region, mail, active) VALUES ('a', 'r', 'x', 1), ('b', 'r', 'x', 0), ('c', 'r', 'y', 1)";
+const ROWS =
+  "INSERT INTO t (id, region, mail, active) VALUES ('a', 'r', 'x', 1), ('b', 'r', 'x', 0), ('c', 'r', 'y', 1)";
 const PARTIAL = "CREATE UNIQUE INDEX u ON t (mail) WHERE active = 1";
 
 /** Table, rows, and a write that takes row `a` away. */
@@ -69,7 +70,10 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
           `an update to NULL where the default is ${written}`,
           [table, rows, "UPDATE OR REPLACE t SET mail = NULL WHERE id = 'b'"],
         ],
-        [`an insert of NULL where the default is ${written}`, [table, rows, "INSERT OR REPLACE INTO t VALUES ('d', 'r', NULL)"]],
+        [
+          `an insert of NULL where the default is ${written}`,
+          [table, rows, "INSERT OR REPLACE INTO t VALUES ('d', 'r', NULL)"],
+        ],
       ];
     }),
   ),
@@ -94,10 +98,17 @@ it.each([
 ])("rows that the condition leaves out are no rivals: %s", (index) => {
   const sql = openSql();
   ensureSchema(sql);
-  for (const statement of [`CREATE TABLE t (${COLUMNS})`, index, ROWS, "INSERT INTO t VALUES ('e', 'r', 'x', 0)"])
+  for (const statement of [
+    `CREATE TABLE t (${COLUMNS})`,
+    index,
+    ROWS,
+    "INSERT INTO t VALUES ('e', 'r', 'x', 0)",
+  ])
     sql.run(statement);
   keepCapture(sql, resolveTables(sql, [{ name: "t" }]), "region");
   sql.run("UPDATE OR REPLACE t SET active = 1 WHERE id = 'b'");
-  const entries = sql.rows<{ pk: string }>("SELECT pk FROM shardctl_captured ORDER BY pk").map(({ pk }) => pk);
+  const entries = sql
+    .rows<{ pk: string }>("SELECT pk FROM shardctl_captured ORDER BY pk")
+    .map(({ pk }) => pk);
   expect(entries).toEqual(['["a",null]', '["b",null]']);
 });

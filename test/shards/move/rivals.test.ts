@@ -10,7 +10,11 @@ import { receiveRows } from "../../../src/shards/move/receive.ts";
 import { TWO_REGIONS, movingOf } from "../support/moving.ts";
 import { openSql } from "../support/node-storage.ts";
 
-const MOVING = movingOf({ isTarget: true, from: TWO_REGIONS, to: { kind: "none", generation: 2, members: ["root"] } });
+const MOVING = movingOf({
+  isTarget: true,
+  from: TWO_REGIONS,
+  to: { kind: "none", generation: 2, members: ["root"] },
+});
 
 function openObject(): Sql {
   const sql = openSql();
@@ -26,7 +30,8 @@ function pageOf(sql: Sql, self: string, gone: readonly string[]): RowsPart[] {
   if (!table) throw new Error("No table");
   const batch = new Batch(sql, plan, self);
   const scan = createScan(sql, table, "plain");
-  for (const row of sql.rows<SqlRow>(`${scan.sql(tableFrom(table))} ORDER BY id`)) batch.add(table, scan.read(row));
+  for (const row of sql.rows<SqlRow>(`${scan.sql(tableFrom(table))} ORDER BY id`))
+    batch.add(table, scan.read(row));
   for (const id of gone) batch.addAbsent(table, "root", JSON.stringify([id, null]));
   return batch.rowsFor("root").map(({ part }) => part);
 }

@@ -21,9 +21,17 @@ const layout = (members: readonly string[]): RangeLayout => ({
   shardKey: "k",
   generation: 0,
   members,
-  ranges: members.map((member, index) => ({ end: index === members.length - 1 ? null : SPLIT, member })),
+  ranges: members.map((member, index) => ({
+    end: index === members.length - 1 ? null : SPLIT,
+    member,
+  })),
 });
-const MOVING = movingOf({ mode: "shift", isTarget: true, from: layout(["s-0"]), to: layout(["s-0", "s-1"]) });
+const MOVING = movingOf({
+  mode: "shift",
+  isTarget: true,
+  from: layout(["s-0"]),
+  to: layout(["s-0", "s-1"]),
+});
 const LEAVES: MoveRange = { kind: "keys", from: SPLIT, to: null };
 
 function open(): { sql: Sql; plan: MovePlan } {
@@ -49,7 +57,8 @@ function send(): void {
   if (!table) throw new Error("No table");
   const batch = new Batch(source, sent, "s-0");
   const scan = createScan(source, table, "masked");
-  for (const row of source.rows<SqlRow>(`${scan.sql(tableFrom(table))} ORDER BY id`)) batch.add(table, scan.read(row));
+  for (const row of source.rows<SqlRow>(`${scan.sql(tableFrom(table))} ORDER BY id`))
+    batch.add(table, scan.read(row));
   receiveRows(
     target,
     plan,
@@ -132,7 +141,9 @@ describe("the keys of staged rows", () => {
       found.push(...(JSON.parse(page.keys) as [string, null][]).map(([id]) => id.slice(0, 5)));
       ({ after } = page);
     }
-    expect(found).toEqual(Array.from({ length: 6000 }, (_unused, index) => String(index).padStart(5, "0")));
+    expect(found).toEqual(
+      Array.from({ length: 6000 }, (_unused, index) => String(index).padStart(5, "0")),
+    );
     expect(pages).toBeGreaterThanOrEqual(pagesMin);
   });
 });

@@ -23,13 +23,26 @@ function verdict(source: readonly string[], target: readonly string[]): string {
 }
 
 describe("a target", () => {
-  const mail = (columns: string, name = "by_mail"): string[] => [...PLAIN, `CREATE UNIQUE INDEX ${name} ON items (${columns})`];
+  const mail = (columns: string, name = "by_mail"): string[] => [
+    ...PLAIN,
+    `CREATE UNIQUE INDEX ${name} ON items (${columns})`,
+  ];
   const table = (columns: string): string[] => [`CREATE TABLE items (${columns})`];
   it.each<[string, readonly string[], readonly string[], RegExp | "moves"]>([
     ["with the same definitions", mail("mail"), mail("mail"), "moves"],
     ["whose index has another name", mail("mail"), mail("mail", "other"), "moves"],
-    ["whose index is a constraint of the table", mail("mail"), table("state, mail TEXT UNIQUE, id TEXT PRIMARY KEY"), "moves"],
-    ["whose index is not unique", PLAIN, [...PLAIN, "CREATE INDEX by_mail ON items (mail)"], "moves"],
+    [
+      "whose index is a constraint of the table",
+      mail("mail"),
+      table("state, mail TEXT UNIQUE, id TEXT PRIMARY KEY"),
+      "moves",
+    ],
+    [
+      "whose index is not unique",
+      PLAIN,
+      [...PLAIN, "CREATE INDEX by_mail ON items (mail)"],
+      "moves",
+    ],
     ["without an index of the source", mail("mail"), PLAIN, "moves"],
     [
       "with an index of its own",
@@ -37,23 +50,48 @@ describe("a target", () => {
       mail("mail"),
       /'items' .* on s-1 by its index by_mail, UNIQUE \("mail" COLLATE "BINARY"\)/,
     ],
-    ["with an index over fewer columns", mail("mail, state"), mail("mail"), /create the index on s-0 as well, or drop it on s-1/],
+    [
+      "with an index over fewer columns",
+      mail("mail, state"),
+      mail("mail"),
+      /create the index on s-0 as well, or drop it on s-1/,
+    ],
     [
       "with an index of another collation",
       mail("mail"),
       mail("mail COLLATE NOCASE"),
       /COLLATE "NOCASE"\), as it does not on s-0/,
     ],
-    ["with another key", PLAIN, table("id TEXT, mail TEXT PRIMARY KEY, state"), /by its PRIMARY KEY \("mail" COLLATE "BINARY"\)/],
-    ["with a key of another collation", PLAIN, table("id TEXT PRIMARY KEY COLLATE RTRIM, mail, state"), /COLLATE "RTRIM"\)/],
+    [
+      "with another key",
+      PLAIN,
+      table("id TEXT, mail TEXT PRIMARY KEY, state"),
+      /by its PRIMARY KEY \("mail" COLLATE "BINARY"\)/,
+    ],
+    [
+      "with a key of another collation",
+      PLAIN,
+      table("id TEXT PRIMARY KEY COLLATE RTRIM, mail, state"),
+      /COLLATE "RTRIM"\)/,
+    ],
     [
       "with a key in another order",
       table("id, mail, state, PRIMARY KEY (id, mail)"),
       table("id, mail, state, PRIMARY KEY (mail, id)"),
       /let the table be the same/,
     ],
-    ["with the same condition", mail("mail) WHERE (state = 1"), mail("mail)  WHERE  (state = 1"), "moves"],
-    ["with another condition", mail("mail) WHERE (state = 1"), mail("mail) WHERE (state = 2"), /WHERE \(state = 2\)/],
+    [
+      "with the same condition",
+      mail("mail) WHERE (state = 1"),
+      mail("mail)  WHERE  (state = 1"),
+      "moves",
+    ],
+    [
+      "with another condition",
+      mail("mail) WHERE (state = 1"),
+      mail("mail) WHERE (state = 2"),
+      /WHERE \(state = 2\)/,
+    ],
     ["without the condition", mail("mail) WHERE (state = 1"), mail("mail"), /by its index by_mail/],
     ["with an expression", PLAIN, mail("lower(mail)"), /lower\(mail\)/],
     [
@@ -70,6 +108,8 @@ describe("a target", () => {
   it("is compared with every source", () => {
     const rules = (member: string, statements: readonly string[]) => rulesOf(member, statements);
     const sources = [rules("s-0", mail("mail")), rules("s-1", PLAIN), rules("s-2", mail("mail"))];
-    expect(() => refuseOtherRules(sources, [rules("s-3", mail("mail"))])).toThrow("as it does not on s-1");
+    expect(() => refuseOtherRules(sources, [rules("s-3", mail("mail"))])).toThrow(
+      "as it does not on s-1",
+    );
   });
 });

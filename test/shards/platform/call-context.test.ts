@@ -42,7 +42,10 @@ describe("3: inside a routed call", () => {
         return Promise.resolve({ ok: true, value: { layout, epoch: 0 } });
       },
     };
-    const binding = { idFromName: (name: string) => ({ name, equals: () => true }), get: () => stub };
+    const binding = {
+      idFromName: (name: string) => ({ name, equals: () => true }),
+      get: () => stub,
+    };
     const router = connect(binding as unknown as Parameters<typeof connect>[0], "there");
     await runBelow(["a", "b"], () => router.layout(true));
     await router.layout(true);
@@ -60,7 +63,8 @@ describe("3: inside a routed call", () => {
     try {
       const fresh = await import("../../../src/shards/platform/call-context.ts");
       expect(fresh.chainBelow()).toBeUndefined();
-      const call = (): Promise<unknown[]> => fresh.runBelow(["a"], () => ["ran", fresh.chainBelow()]);
+      const call = (): Promise<unknown[]> =>
+        fresh.runBelow(["a"], () => ["ran", fresh.chainBelow()]);
       expect(await Promise.all([call(), call()])).toEqual([
         ["ran", chain],
         ["ran", chain],

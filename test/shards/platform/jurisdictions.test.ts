@@ -43,9 +43,11 @@ describe.each(BINDINGS)("line 6: a root in a jurisdiction, with %s", (_, options
     const { registry } = await root.shards.shard({ key: "id", count: 3 });
     expect(new Set(runtime.jurisdictions.values())).toEqual(new Set(["eu"]));
     expect(runtime.jurisdictions.size).toBe(4);
-    for (const { ns, doId } of registry.endpoints) expect(doId).toBe(namespace.idFromName(ns).toString());
+    for (const { ns, doId } of registry.endpoints)
+      expect(doId).toBe(namespace.idFromName(ns).toString());
     const orders = connect<FakeShop>(namespace, "orders");
-    for (let index = 0; index < 20; index++) expect(await orders.at(`i${index}`).get(`i${index}`)).toBe(index);
+    for (let index = 0; index < 20; index++)
+      expect(await orders.at(`i${index}`).get(`i${index}`)).toBe(index);
     await root.shards.rebalanceShards({ targetCount: 4 });
     await root.shards.unshard();
     expect(root.get("i19")).toBe(19);
@@ -71,38 +73,63 @@ it("line 6: two roots of one name in two jurisdictions are two namespaces", asyn
     await root.shards.shard({ key: "id", count: 2 });
   }
   for (const [jurisdiction, n] of [["eu", 1] as const, ["us", 2] as const]) {
-    expect(await connect<FakeShop>(runtime.namespace().jurisdiction(jurisdiction), "orders").at("where").get("where")).toBe(n);
+    expect(
+      await connect<FakeShop>(runtime.namespace().jurisdiction(jurisdiction), "orders")
+        .at("where")
+        .get("where"),
+    ).toBe(n);
   }
   expect([...runtime.jurisdictions.values()].filter((each) => each === undefined)).toEqual([]);
 });
 
 it("line 6: without a jurisdiction nothing is asked of the binding", async () => {
-  runtime = createShop({ binding: (exported) => Object.assign(exported, { jurisdiction: () => expect.fail("asked") }) });
+  runtime = createShop({
+    binding: (exported) => Object.assign(exported, { jurisdiction: () => expect.fail("asked") }),
+  });
   const root = fill(runtime.namespace().idFromName("orders"));
   await root.shards.shard({ key: "id", count: 2 });
   expect(new Set(runtime.jurisdictions.values())).toEqual(new Set([undefined]));
 });
 
 const STRANGE: readonly [string, string | undefined, ShopOptions][] = [
-  ["of another class", undefined, { binding: () => createShop().namespace().jurisdiction("another class") }],
+  [
+    "of another class",
+    undefined,
+    { binding: () => createShop().namespace().jurisdiction("another class") },
+  ],
   ["of another jurisdiction", "eu", { binding: (exported) => exported.jurisdiction("us") }],
-  ["in a jurisdiction, of a root without one", undefined, { binding: (exported) => exported.jurisdiction("eu") }],
+  [
+    "in a jurisdiction, of a root without one",
+    undefined,
+    { binding: (exported) => exported.jurisdiction("eu") },
+  ],
 ];
 
 describe.each(STRANGE)("line 6: a binding %s", (_, jurisdiction, options) => {
   it("is refused at start and by the host's own router, and nothing is started", async () => {
     runtime = createShop(options);
-    const namespace = jurisdiction === undefined ? runtime.namespace() : runtime.namespace().jurisdiction(jurisdiction);
+    const namespace =
+      jurisdiction === undefined
+        ? runtime.namespace()
+        : runtime.namespace().jurisdiction(jurisdiction);
     const id = namespace.idFromName("orders");
     const root = fill(id);
     const message = { protocol: PROTOCOL_VERSION, namespace: "orders", member: "orders" } as const;
     expect(await namespace.get(id).shardctl({ ...message, request: START })).toMatchObject({
       ok: false,
-      failure: { kind: "invalid", retryable: false, message: expect.stringContaining("another object under the name 'orders'") },
+      failure: {
+        kind: "invalid",
+        retryable: false,
+        message: expect.stringContaining("another object under the name 'orders'"),
+      },
     });
-    await expect(root.shards.shard({ key: "id", count: 2 })).rejects.toThrow("another object under the name 'orders'");
+    await expect(root.shards.shard({ key: "id", count: 2 })).rejects.toThrow(
+      "another object under the name 'orders'",
+    );
     expect(() => root.shards.router()).toThrow("another object under the name 'orders'");
-    expect(await namespace.get(id).shardctl({ ...message, request: { kind: "history", limit: 1 } })).toMatchObject({ value: [] });
+    expect(
+      await namespace.get(id).shardctl({ ...message, request: { kind: "history", limit: 1 } }),
+    ).toMatchObject({ value: [] });
     expect(runtime.jurisdictions.size).toBe(1);
     expect(await connect<FakeShop>(namespace, "orders").at("i3").get("i3")).toBe(3);
   });

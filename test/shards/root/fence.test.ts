@@ -16,7 +16,9 @@ describe("a fence", () => {
     };
     await workToTheEnd(rig);
     expect(rig.record()).toMatchObject({ state: "completed", epoch: 2 });
-    const [first, second] = rig.asked.flatMap((line, index) => (line === "fence m0" ? [index] : []));
+    const [first, second] = rig.asked.flatMap((line, index) =>
+      line === "fence m0" ? [index] : [],
+    );
     expect(rig.asked.slice(first, second)).toContain("unfence m0");
     expect(rig.asked.slice(first, second)).toContain("unfence m2");
   });
@@ -46,7 +48,11 @@ describe("a fence", () => {
     };
     await workToTheEnd(rig);
     expect(standing.slice(0, 7)).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 16_000, 16_000]);
-    expect(rig.record()).toMatchObject({ state: "failed", fault: { kind: "unreachable" }, epoch: 1 });
+    expect(rig.record()).toMatchObject({
+      state: "failed",
+      fault: { kind: "unreachable" },
+      epoch: 1,
+    });
     expect(rig.record().fault?.message).toContain("m1 did not answer within");
   });
 });

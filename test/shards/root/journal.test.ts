@@ -21,7 +21,11 @@ beforeEach(() => {
 });
 
 describe("waves", () => {
-  const move: Move = { source: "orders-g1-shard-0", target: "orders-g1-shard-1", range: { kind: "slots", from: 0, to: 1 } };
+  const move: Move = {
+    source: "orders-g1-shard-0",
+    target: "orders-g1-shard-1",
+    range: { kind: "slots", from: 0, to: 1 },
+  };
   const waves = Array.from({ length: 30_000 }, (_, rows): Wave => ({ moves: [move], rows }));
 
   it("are no part of the record, however many there are", () => {
@@ -34,7 +38,10 @@ describe("waves", () => {
     );
     expect(largest?.bytes).toBeLessThan(ROW_BYTES_MAX / 100);
     expect(journal.find(1)?.waveCount).toBe(30_000);
-    expect(journal.status({ ...record, mode: "shift", waveCount: 30_000 })).toMatchObject({ wave: 1, waves: 30_000 });
+    expect(journal.status({ ...record, mode: "shift", waveCount: 30_000 })).toMatchObject({
+      wave: 1,
+      waves: 30_000,
+    });
   });
 
   it.each([
@@ -84,7 +91,9 @@ describe("the history", () => {
       journal.update({ ...record, state: "completed" });
     }
   };
-  const bytes = (): number => sql.first<{ n: number }>("SELECT sum(octet_length(record)) AS n FROM shardctl_operations")?.n ?? 0;
+  const bytes = (): number =>
+    sql.first<{ n: number }>("SELECT sum(octet_length(record)) AS n FROM shardctl_operations")?.n ??
+    0;
 
   it("keeps the newest thousand operations", () => {
     insertEnded(1_010, 1);
@@ -119,6 +128,16 @@ function recordOf(id: number, membersCount = 1): OperationRecord {
     members,
     ranges: members.map((member, index) => ({ end: index + 1, member })),
   };
-  const changes = { id, kind: "rebalance", mode: "shift", step: "verify", epochFrom: 1, epoch: 1 } as const;
-  return operationRecord({ from: layout, to: layout }, { ...changes, correlationId: `operation ${id}` });
+  const changes = {
+    id,
+    kind: "rebalance",
+    mode: "shift",
+    step: "verify",
+    epochFrom: 1,
+    epoch: 1,
+  } as const;
+  return operationRecord(
+    { from: layout, to: layout },
+    { ...changes, correlationId: `operation ${id}` },
+  );
 }

@@ -2,7 +2,13 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { MemberRequest } from "../../../src/shards/protocol/messages.ts";
 import { EngineFault } from "../../../src/shards/storage/faults.ts";
-import { type Rig, createRig, startRebalance, startSwap, workToTheEnd } from "../support/root-rig.ts";
+import {
+  type Rig,
+  createRig,
+  startRebalance,
+  startSwap,
+  workToTheEnd,
+} from "../support/root-rig.ts";
 
 /** Tries before it is judged, and one more. */
 const TRIES = 6;
@@ -22,12 +28,15 @@ function asked(kind: MemberRequest["kind"]): number {
 describe("an id that is found twice again and again", () => {
   it("while rows are copied does not count when it no longer is behind the fence", async () => {
     let copies = 0;
-    rig.ask = (member, { kind }) => (kind === "copy" && member === "m0" && ++copies <= TRIES ? twice() : undefined);
+    rig.ask = (member, { kind }) =>
+      kind === "copy" && member === "m0" && ++copies <= TRIES ? twice() : undefined;
     await workToTheEnd(rig);
     expect(rig.record()).toMatchObject({ state: "completed", fault: null, epoch: 2 });
     // The judgement's fence has gone up over everybody, twice around, and was lifted before the copy went on.
     const judged = rig.asked.slice(rig.asked.indexOf("fence m0"), rig.asked.indexOf("unfence m0"));
-    expect(judged.slice(0, 6).toSorted()).toEqual(["m0", "m0", "m1", "m1", "m2", "m2"].map((member) => `fence ${member}`));
+    expect(judged.slice(0, 6).toSorted()).toEqual(
+      ["m0", "m0", "m1", "m1", "m2", "m2"].map((member) => `fence ${member}`),
+    );
     expect(judged.slice(6).toSorted()).toEqual(["copy m0", "copy m1"]);
   });
 
@@ -47,17 +56,25 @@ describe("an id that is found twice again and again", () => {
   it.each([
     ["the logs", "fence"],
     ["the page", "copy"],
-  ] as const)("ends the operation when %s still have it in the second round", async (_, culprit) => {
-    rig.ask = (_member, { kind }) => (kind === "copy" || kind === culprit ? twice() : undefined);
-    await workToTheEnd(rig);
-    expect(rig.record()).toMatchObject({ state: "failed", fault: { kind: "duplicateId", message: MESSAGE }, epoch: 1 });
-    expect(asked("copy")).toBeGreaterThan(TRIES);
-    expect(rig.asked.slice(-3)).toEqual(["abandon m0", "abandon m1", "abandon m2"]);
-  });
+  ] as const)(
+    "ends the operation when %s still have it in the second round",
+    async (_, culprit) => {
+      rig.ask = (_member, { kind }) => (kind === "copy" || kind === culprit ? twice() : undefined);
+      await workToTheEnd(rig);
+      expect(rig.record()).toMatchObject({
+        state: "failed",
+        fault: { kind: "duplicateId", message: MESSAGE },
+        epoch: 1,
+      });
+      expect(asked("copy")).toBeGreaterThan(TRIES);
+      expect(rig.asked.slice(-3)).toEqual(["abandon m0", "abandon m1", "abandon m2"]);
+    },
+  );
 
   it("at a wave's promotion is judged, and the same fence cuts over when it is gone", async () => {
     let promotions = 0;
-    rig.ask = (member, { kind }) => (kind === "promote" && member === "m2" && ++promotions <= TRIES ? twice() : undefined);
+    rig.ask = (member, { kind }) =>
+      kind === "promote" && member === "m2" && ++promotions <= TRIES ? twice() : undefined;
     await workToTheEnd(rig);
     expect(rig.record()).toMatchObject({ state: "completed", fault: null, epoch: 2 });
     expect(promotions).toBe(TRIES + 1);
@@ -83,7 +100,10 @@ describe("an id that is found twice again and again", () => {
     await workToTheEnd(rig);
     // Two rounds take 1,200 ms: the second is not begun within the first attempt's second, and judges in the next attempt.
     expect(standing).toEqual([1_200]);
-    expect(rig.record()).toMatchObject({ state: "failed", fault: { kind: "duplicateId", message: MESSAGE } });
+    expect(rig.record()).toMatchObject({
+      state: "failed",
+      fault: { kind: "duplicateId", message: MESSAGE },
+    });
   });
 
   it("ends as unreachable, with what was found, when no fence ever closes; between two judgements the step itself is tried", async () => {
@@ -94,11 +114,14 @@ describe("an id that is found twice again and again", () => {
     await workToTheEnd(rig);
     const { fault } = rig.record();
     expect(fault).toMatchObject({ kind: "unreachable" });
-    expect(fault?.message).toContain("could not be judged behind a fence yet: the fence would stand for more than");
+    expect(fault?.message).toContain(
+      "could not be judged behind a fence yet: the fence would stand for more than",
+    );
     expect(fault?.message).toContain(MESSAGE);
     const fences = rig.asked.flatMap((line, index) => (line === "fence m2" ? [index] : []));
     expect(fences.length).toBeGreaterThan(1);
-    for (const [at, fence] of fences.slice(1).entries()) expect(rig.asked.slice(fences[at], fence)).toContain("copy m0");
+    for (const [at, fence] of fences.slice(1).entries())
+      expect(rig.asked.slice(fences[at], fence)).toContain("copy m0");
   });
 
   it("at the check of a swap's targets ends the operation when they still find it behind the fence", async () => {
@@ -106,9 +129,16 @@ describe("an id that is found twice again and again", () => {
     startSwap(rig);
     rig.ask = (_, { kind }) => (kind === "rehearse" ? twice() : undefined);
     await workToTheEnd(rig);
-    expect(rig.record()).toMatchObject({ state: "failed", fault: { kind: "duplicateId", message: MESSAGE }, epoch: 1 });
+    expect(rig.record()).toMatchObject({
+      state: "failed",
+      fault: { kind: "duplicateId", message: MESSAGE },
+      epoch: 1,
+    });
     const judged = rig.asked.slice(rig.asked.indexOf("fence m0"));
-    expect(judged.filter((line) => line.startsWith("rehearse "))).toEqual(["rehearse g0", "rehearse g1"]);
+    expect(judged.filter((line) => line.startsWith("rehearse "))).toEqual([
+      "rehearse g0",
+      "rehearse g1",
+    ]);
     expect(judged.slice(-4).every((line) => line.startsWith("abandon "))).toBe(true);
   });
 

@@ -21,9 +21,12 @@ beforeEach(() => {
 function status(name: string, facts: Partial<MemberStatus> = {}): MemberStatus {
   return { name, healthy: true, error: null, rows: 1, bytes: 1, responseMs: 1, ...facts };
 }
-const silent = (name: string): MemberStatus => status(name, { healthy: false, error: "no answer", rows: 0, bytes: 0 });
+const silent = (name: string): MemberStatus =>
+  status(name, { healthy: false, error: "no answer", rows: 0, bytes: 0 });
 const saidAt = (): number[] =>
-  storage.peek("SELECT said_at FROM shardctl_members ORDER BY name").map((row) => Number(row["said_at"]));
+  storage
+    .peek("SELECT said_at FROM shardctl_members ORDER BY name")
+    .map((row) => Number(row["said_at"]));
 
 describe("noteMembers", () => {
   it("gives what a member last said when it does not answer, and when that was", () => {
@@ -63,7 +66,9 @@ describe("noteMembers", () => {
   it("is still seen when no room is left", () => {
     storage.sql.exec("CREATE TABLE filler (content TEXT)");
     storage.flush();
-    storage.peek(`PRAGMA max_page_count = ${Number(storage.peek("PRAGMA page_count")[0]?.["page_count"])}`);
+    storage.peek(
+      `PRAGMA max_page_count = ${Number(storage.peek("PRAGMA page_count")[0]?.["page_count"])}`,
+    );
     const long = "x".repeat(20_000);
     expect(noteMembers(sql, [status("a", { ...FACTS, schema: long })], 1_000)).toHaveLength(1);
     expect(saidAt()).toEqual([]);

@@ -16,10 +16,13 @@ beforeEach(() => {
 });
 
 /** Pauses at the first message of this kind, before it is answered. */
-function pauseAt(kind: MemberRequest["kind"]): { readonly answers: Result<OperationStatus, ProtocolFailure>[] } {
+function pauseAt(kind: MemberRequest["kind"]): {
+  readonly answers: Result<OperationStatus, ProtocolFailure>[];
+} {
   const answers: Result<OperationStatus, ProtocolFailure>[] = [];
   rig.ask = (_, request) => {
-    if (request.kind === kind && answers.length === 0) answers.push(rig.root.pause(1, "the window has closed", "window"));
+    if (request.kind === kind && answers.length === 0)
+      answers.push(rig.root.pause(1, "the window has closed", "window"));
     return undefined;
   };
   return { answers };
@@ -38,23 +41,36 @@ describe("a pause", () => {
     ["chunks", "verify"],
     ["fence", "fence"],
     ["promote", "fence"],
-  ] as const)("during %s lets the operation stand in step %s, and it only drains", async (kind, step) => {
-    const id = startRebalance(rig);
-    const { answers } = pauseAt(kind);
-    await rig.work();
-    expect(answers).toMatchObject([{ ok: true, value: { paused: { reason: "the window has closed", by: "window" } } }]);
-    expect(rig.record()).toMatchObject({ step, state: "running", wavesDone: 0, epoch: 1 });
-    const before = rig.asked.length;
-    for (let alarms = 0; alarms < 3; alarms++) {
-      rig.clock.now += NEXT_DRAIN_MS;
+  ] as const)(
+    "during %s lets the operation stand in step %s, and it only drains",
+    async (kind, step) => {
+      const id = startRebalance(rig);
+      const { answers } = pauseAt(kind);
       await rig.work();
-    }
-    expect(rig.asked.slice(before).toSorted()).toEqual([...Array(3).fill("drain m0"), ...Array(3).fill("drain m1")]);
-    expect(rig.root.journal.registry().epoch).toBe(1);
-    rig.root.resume(id);
-    await rig.work();
-    expect(rig.record()).toMatchObject({ state: "completed", paused: null, wavesDone: 2, epoch: 2 });
-  });
+      expect(answers).toMatchObject([
+        { ok: true, value: { paused: { reason: "the window has closed", by: "window" } } },
+      ]);
+      expect(rig.record()).toMatchObject({ step, state: "running", wavesDone: 0, epoch: 1 });
+      const before = rig.asked.length;
+      for (let alarms = 0; alarms < 3; alarms++) {
+        rig.clock.now += NEXT_DRAIN_MS;
+        await rig.work();
+      }
+      expect(rig.asked.slice(before).toSorted()).toEqual([
+        ...Array(3).fill("drain m0"),
+        ...Array(3).fill("drain m1"),
+      ]);
+      expect(rig.root.journal.registry().epoch).toBe(1);
+      rig.root.resume(id);
+      await rig.work();
+      expect(rig.record()).toMatchObject({
+        state: "completed",
+        paused: null,
+        wavesDone: 2,
+        epoch: 2,
+      });
+    },
+  );
 
   it("in a fence's attempt ends the attempt first, and lifts every fence", async () => {
     startRebalance(rig);
@@ -111,35 +127,56 @@ describe("a pause", () => {
       return Promise.reject(new Error("silence"));
     };
     await rig.work();
-    expect(rig.record()).toMatchObject({ step: "activate", wavesDone: 0, epoch: 2, lastError: "silence" });
+    expect(rig.record()).toMatchObject({
+      step: "activate",
+      wavesDone: 0,
+      epoch: 2,
+      lastError: "silence",
+    });
     rig.clock.now = rig.record().notBefore;
     await rig.work();
-    expect(rig.record()).toMatchObject({ step: "fence", wavesDone: 1, epoch: 2, paused: { by: "b" } });
+    expect(rig.record()).toMatchObject({
+      step: "fence",
+      wavesDone: 1,
+      epoch: 2,
+      paused: { by: "b" },
+    });
   });
 
-  it.each(["activate", "finish"] as const)("has nothing left to hold up during the last %s", async (kind) => {
-    startRebalance(rig);
-    const { answers } = pauseAt(kind);
-    await rig.work();
-    expect(answers).toMatchObject([{ ok: false, failure: { kind: "tooLate" } }]);
-    expect(rig.record()).toMatchObject({ state: "completed", paused: null });
-    expect(rig.root.pause(1, "r", "b")).toMatchObject({
-      ok: false,
-      failure: { kind: "tooLate", message: expect.stringContaining("has ended: completed") },
-    });
-    expect(rig.root.resume(1)).toMatchObject({ ok: true, value: { state: "completed" } });
-  });
+  it.each(["activate", "finish"] as const)(
+    "has nothing left to hold up during the last %s",
+    async (kind) => {
+      startRebalance(rig);
+      const { answers } = pauseAt(kind);
+      await rig.work();
+      expect(answers).toMatchObject([{ ok: false, failure: { kind: "tooLate" } }]);
+      expect(rig.record()).toMatchObject({ state: "completed", paused: null });
+      expect(rig.root.pause(1, "r", "b")).toMatchObject({
+        ok: false,
+        failure: { kind: "tooLate", message: expect.stringContaining("has ended: completed") },
+      });
+      expect(rig.root.resume(1)).toMatchObject({ ok: true, value: { state: "completed" } });
+    },
+  );
 
   it("asked for again keeps its beginning and takes the new reason", async () => {
     const id = startRebalance(rig);
     rig.root.pause(id, "the window has closed", "window");
     rig.clock.now += 500;
     const again = rig.root.pause(id, "an incident", "ada");
-    expect(again).toMatchObject({ ok: true, value: { paused: { reason: "an incident", by: "ada", since: 1_000_000 } } });
+    expect(again).toMatchObject({
+      ok: true,
+      value: { paused: { reason: "an incident", by: "ada", since: 1_000_000 } },
+    });
     expect(rig.root.resume(id)).toMatchObject({ ok: true, value: { paused: null } });
     expect(rig.root.resume(id)).toMatchObject({ ok: true, value: { paused: null } });
     await rig.work();
-    expect(rig.events()).toEqual(["rebalance.started", "rebalance.paused", "rebalance.resumed", "rebalance.completed"]);
+    expect(rig.events()).toEqual([
+      "rebalance.started",
+      "rebalance.paused",
+      "rebalance.resumed",
+      "rebalance.completed",
+    ]);
     expect(rig.root.pause(9, "r", "b")).toMatchObject({ ok: false, failure: { kind: "notFound" } });
     expect(rig.root.resume(9)).toMatchObject({ ok: false, failure: { kind: "notFound" } });
   });
@@ -180,11 +217,19 @@ describe("a pause", () => {
       if (request.kind !== "activate" || rig.record().fault !== null) return undefined;
       rig.root.pause(id, "r", "b");
       rig.root.cancel(id);
-      expect(rig.root.pause(id, "r", "b")).toMatchObject({ ok: false, failure: { kind: "tooLate" } });
+      expect(rig.root.pause(id, "r", "b")).toMatchObject({
+        ok: false,
+        failure: { kind: "tooLate" },
+      });
       return undefined;
     };
     await rig.work();
-    expect(rig.record()).toMatchObject({ state: "cancelled", wavesDone: 1, epoch: 2, paused: null });
+    expect(rig.record()).toMatchObject({
+      state: "cancelled",
+      wavesDone: 1,
+      epoch: 2,
+      paused: null,
+    });
   });
 
   it("outlasts members that are silent for hours, and ends with a fault that no waiting heals", async () => {
@@ -199,20 +244,36 @@ describe("a pause", () => {
     expect(rig.record()).toMatchObject({ state: "running", lastError: "silence" });
     expect(rig.root.resume(id)).toMatchObject({ ok: true, value: { retries: 0 } });
     rig.root.pause(id, "r", "b");
-    rig.ask = (_, { kind }) => (kind === "drain" ? Promise.reject(new EngineFault("schema", "other tables")) : undefined);
+    rig.ask = (_, { kind }) =>
+      kind === "drain" ? Promise.reject(new EngineFault("schema", "other tables")) : undefined;
     await rig.work();
     await rig.work();
-    expect(rig.record()).toMatchObject({ state: "failed", paused: null, fault: { kind: "schema" } });
+    expect(rig.record()).toMatchObject({
+      state: "failed",
+      paused: null,
+      fault: { kind: "schema" },
+    });
   });
 
   it("tells who would start another operation", () => {
     const id = startRebalance(rig);
     rig.root.pause(id, "the window has closed", "window");
-    const request = { kind: "unshard", epoch: 1, to: FROM, policy: DEFAULT_OPERATION_POLICY, correlationId: "d" } as const;
-    expect(rig.root.start({ ...request, requestedBy: "a test", refuseEmpty: false })).toMatchObject({
-      ok: false,
-      failure: { kind: "operationRunning", message: expect.stringContaining("is paused (the window has closed)") },
-    });
+    const request = {
+      kind: "unshard",
+      epoch: 1,
+      to: FROM,
+      policy: DEFAULT_OPERATION_POLICY,
+      correlationId: "d",
+    } as const;
+    expect(rig.root.start({ ...request, requestedBy: "a test", refuseEmpty: false })).toMatchObject(
+      {
+        ok: false,
+        failure: {
+          kind: "operationRunning",
+          message: expect.stringContaining("is paused (the window has closed)"),
+        },
+      },
+    );
   });
 });
 

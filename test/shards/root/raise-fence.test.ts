@@ -1,27 +1,52 @@
 /** The root raises a fence only where nothing runs, and gives the attempt up where something does: nobody waits behind it for a call. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { refusal } from "../../../src/model/wire/protocol-failure.ts";
-import type { Message, MemberRequest, RunningState } from "../../../src/shards/protocol/messages.ts";
+import type {
+  Message,
+  MemberRequest,
+  RunningState,
+} from "../../../src/shards/protocol/messages.ts";
 import { RefusedError } from "../../../src/shards/protocol/refused-error.ts";
 import { addPause } from "../../../src/shards/root/attempt.ts";
 import { pauseAfter, planRound } from "../../../src/shards/root/raise-fence.ts";
-import { type Rig, createRig, startRebalance, startSwap, workToTheEnd } from "../support/root-rig.ts";
+import {
+  type Rig,
+  createRig,
+  startRebalance,
+  startSwap,
+  workToTheEnd,
+} from "../support/root-rig.ts";
 
 const IDLE: RunningState = { runs: 0, oldestMs: 0, longestMs: 0, waiting: 0 };
 const SHORT: RunningState = { runs: 2, oldestMs: 99, longestMs: 99, waiting: 0 };
 const LONG: RunningState = { runs: 1, oldestMs: 100, longestMs: 5_000, waiting: 0 };
 
 describe("a round", () => {
-  const plan = (states: Readonly<Record<string, RunningState>>, round = 1): ReturnType<typeof planRound> =>
+  const plan = (
+    states: Readonly<Record<string, RunningState>>,
+    round = 1,
+  ): ReturnType<typeof planRound> =>
     planRound(
       Object.entries(states).map(([member, state]) => ({ member, ...state })),
       round,
     );
 
   it.each([
-    ["raises at once where nothing runs", plan({ a: IDLE, b: IDLE }), { drained: [], holdsAll: false }],
-    ["holds all where something runs", plan({ a: IDLE, b: SHORT }), { drained: [], holdsAll: true }],
-    ["drains members with long calls first", plan({ a: LONG, b: SHORT, c: LONG }), { drained: ["a", "c"], holdsAll: true }],
+    [
+      "raises at once where nothing runs",
+      plan({ a: IDLE, b: IDLE }),
+      { drained: [], holdsAll: false },
+    ],
+    [
+      "holds all where something runs",
+      plan({ a: IDLE, b: SHORT }),
+      { drained: [], holdsAll: true },
+    ],
+    [
+      "drains members with long calls first",
+      plan({ a: LONG, b: SHORT, c: LONG }),
+      { drained: ["a", "c"], holdsAll: true },
+    ],
     [
       "takes calls for long that have been so, not those that may be",
       plan({ a: { ...LONG, runs: 0 } }),
@@ -30,7 +55,11 @@ describe("a round", () => {
     ["holds all once a round has failed", plan({ a: IDLE }, 2), { drained: [], holdsAll: true }],
     ["gives long calls twice their time", plan({ a: LONG }), { drainMs: 10_000 }],
     ["gives them not less than 400 ms", plan({ a: { ...LONG, longestMs: 100 } }), { drainMs: 400 }],
-    ["gives them not more than 16 s", plan({ a: { ...LONG, longestMs: 60_000 } }), { drainMs: 16_000 }],
+    [
+      "gives them not more than 16 s",
+      plan({ a: { ...LONG, longestMs: 60_000 } }),
+      { drainMs: 16_000 },
+    ],
   ])("%s", (_, planned, expected) => {
     expect(planned).toMatchObject({ kind: "try", ...expected });
   });
@@ -41,7 +70,9 @@ describe("a round", () => {
   });
 
   it("is followed by a pause, longer each time up to 400 ms", () => {
-    expect([1, 2, 3, 4, 5, 6].map((round) => pauseAfter(round, 0))).toEqual([50, 100, 200, 400, 400, 400]);
+    expect([1, 2, 3, 4, 5, 6].map((round) => pauseAfter(round, 0))).toEqual([
+      50, 100, 200, 400, 400, 400,
+    ]);
   });
 
   it("is followed by twice the time that callers waited in it, at least", () => {
@@ -102,7 +133,9 @@ describe("the root", () => {
     rig.ask = (member, request) => {
       if (request.kind !== "fence") return undefined;
       attempts.push([member, request.attempt]);
-      return member === "m1" && request.attempt <= 2 ? { attempt: 0, busy: SHORT } : { attempt: request.attempt };
+      return member === "m1" && request.attempt <= 2
+        ? { attempt: 0, busy: SHORT }
+        : { attempt: request.attempt };
     };
     await workToTheEnd(rig);
     expect(rig.record()).toMatchObject({ state: "completed", retries: 0 });
@@ -110,7 +143,16 @@ describe("the root", () => {
     const held = ["hold m0", "hold m1", "hold m0", "hold m1", "fence m0", "fence m1"];
     const lifted = ["unfence m0", "unfence m1"];
     const asked = fencing().filter((line) => !line.startsWith("rehearse"));
-    expect(asked).toEqual(["hold m0", "hold m1", "fence m0", "fence m1", ...lifted, ...held, ...lifted, ...held]);
+    expect(asked).toEqual([
+      "hold m0",
+      "hold m1",
+      "fence m0",
+      "fence m1",
+      ...lifted,
+      ...held,
+      ...lifted,
+      ...held,
+    ]);
   });
 
   it("puts up no fence, and holds no others, before long calls have ended", async () => {
@@ -132,7 +174,10 @@ describe("the root", () => {
       "hold m0 from 0 for 0 among ",
       "hold m1 from 0 for 0 among ",
       // The others hold nobody, but know that their calls may wait for one that is held.
-      ...[1, 2, 3, 4].flatMap(() => ["hold m0 from Infinity for 1000 among m1", "hold m1 from 100 for 1000 among m1"]),
+      ...[1, 2, 3, 4].flatMap(() => [
+        "hold m0 from Infinity for 1000 among m1",
+        "hold m1 from 100 for 1000 among m1",
+      ]),
       "hold m0 from 0 for 200 among m0,m1",
       "hold m1 from 0 for 200 among m0,m1",
       "fence m0",
@@ -144,7 +189,8 @@ describe("the root", () => {
     startSwap(rig);
     const kept: MemberRequest[] = [];
     rig.ask = (member, request) => {
-      if (request.kind === "fence" || (request.kind === "hold" && request.holdMs > 0)) kept.push(request);
+      if (request.kind === "fence" || (request.kind === "hold" && request.holdMs > 0))
+        kept.push(request);
       return request.kind === "hold" && member === "m1" ? { ...LONG, oldestMs: 60_000 } : undefined;
     };
     await workToTheEnd(rig);
@@ -164,7 +210,11 @@ describe("the root", () => {
     };
     await workToTheEnd(rig);
     // 30, then 70 twice and 30, and the same again for the attempt that succeeds.
-    expect(rig.record()).toMatchObject({ state: "completed", givenUpMs: 0, writePauseMs: { last: 370, max: 370 } });
+    expect(rig.record()).toMatchObject({
+      state: "completed",
+      givenUpMs: 0,
+      writePauseMs: { last: 370, max: 370 },
+    });
   });
 
   it("tells how long callers have waited also where no attempt succeeds", async () => {
@@ -182,26 +232,31 @@ describe("the root", () => {
     expect(fault?.message).toContain("this.shards.router()");
   });
 
-  it.each(["pause", "cancel"] as const)("stops at a %s between two slices of a drain, and lifts everything", async (how) => {
-    const id = startSwap(rig);
-    let slices = 0;
-    rig.ask = (member, request) => {
-      if (request.kind !== "hold" || member !== "m1") return undefined;
-      if (request.holdMs > 0 && ++slices === 2) {
-        rig.clock.now += 40;
-        if (how === "pause") rig.root.pause(id, "r", "b");
-        else rig.root.cancel(id);
-      }
-      return { ...LONG, waiting: 1 };
-    };
-    await rig.work();
-    expect(slices).toBe(2);
-    expect(rig.asked.some((line) => line.startsWith("fence "))).toBe(false);
-    const after = rig.asked.slice(rig.asked.findLastIndex((line) => line.startsWith("hold ")) + 1);
-    const end = how === "pause" ? "unfence" : "abandon";
-    expect(after).toEqual(expect.arrayContaining([`${end} m0`, `${end} m1`]));
-    expect(rig.record().writePauseMs).toEqual({ last: 40, max: 40 });
-  });
+  it.each(["pause", "cancel"] as const)(
+    "stops at a %s between two slices of a drain, and lifts everything",
+    async (how) => {
+      const id = startSwap(rig);
+      let slices = 0;
+      rig.ask = (member, request) => {
+        if (request.kind !== "hold" || member !== "m1") return undefined;
+        if (request.holdMs > 0 && ++slices === 2) {
+          rig.clock.now += 40;
+          if (how === "pause") rig.root.pause(id, "r", "b");
+          else rig.root.cancel(id);
+        }
+        return { ...LONG, waiting: 1 };
+      };
+      await rig.work();
+      expect(slices).toBe(2);
+      expect(rig.asked.some((line) => line.startsWith("fence "))).toBe(false);
+      const after = rig.asked.slice(
+        rig.asked.findLastIndex((line) => line.startsWith("hold ")) + 1,
+      );
+      const end = how === "pause" ? "unfence" : "abandon";
+      expect(after).toEqual(expect.arrayContaining([`${end} m0`, `${end} m1`]));
+      expect(rig.record().writePauseMs).toEqual({ last: 40, max: 40 });
+    },
+  );
 
   it("waits for a member of an older library, with nobody held", async () => {
     startRebalance(rig);
@@ -209,12 +264,15 @@ describe("the root", () => {
     const waits = new Set<string | undefined>();
     let refusals = 0;
     rig.ask = (member, request) => {
-      if (request.kind === "fence" || (request.kind === "hold" && request.holdMs > 0)) kept.push(member);
+      if (request.kind === "fence" || (request.kind === "hold" && request.holdMs > 0))
+        kept.push(member);
       if (request.kind !== "hold" || member !== "m1" || refusals === 4) return undefined;
       refusals++;
       if (refusals > 1) waits.add(rig.record().waitsFor?.kind);
       expect(kept).toEqual([]);
-      return Promise.reject(new RefusedError(refusal("protocol", "m1 speaks protocol 1, this message needs 2")));
+      return Promise.reject(
+        new RefusedError(refusal("protocol", "m1 speaks protocol 1, this message needs 2")),
+      );
     };
     await workToTheEnd(rig);
     expect([refusals, [...waits]]).toEqual([4, ["mixedVersions"]]);
@@ -223,14 +281,20 @@ describe("the root", () => {
 
   describe("where calls keep a fence of several members from closing", () => {
     /** The members that were fenced together, for each attempt; and what was promoted for whom. */
-    function watch(isBusy: (among: number) => boolean): { readonly fences: Map<number, Message<"fence">[]>; ranges: string[] } {
+    function watch(isBusy: (among: number) => boolean): {
+      readonly fences: Map<number, Message<"fence">[]>;
+      ranges: string[];
+    } {
       const fences = new Map<number, Message<"fence">[]>();
       const ranges: string[] = [];
       rig.ask = (member, request) => {
-        if (request.kind === "hold" && request.holdMs > 0 && isBusy(request.among.length)) return member === "m0" ? SHORT : IDLE;
+        if (request.kind === "hold" && request.holdMs > 0 && isBusy(request.among.length))
+          return member === "m0" ? SHORT : IDLE;
         if (request.kind === "hold" && request.holdMs === 0) return SHORT;
-        if (request.kind === "fence") fences.set(request.attempt, [...(fences.get(request.attempt) ?? []), request]);
-        if (request.kind === "activate") ranges.push(...request.activation.incoming.map((range) => JSON.stringify(range)));
+        if (request.kind === "fence")
+          fences.set(request.attempt, [...(fences.get(request.attempt) ?? []), request]);
+        if (request.kind === "activate")
+          ranges.push(...request.activation.incoming.map((range) => JSON.stringify(range)));
         return undefined;
       };
       return { fences, ranges };
@@ -246,7 +310,12 @@ describe("the root", () => {
       startRebalance(rig);
       const { fences, ranges } = watch((among) => among > 2);
       await workToTheEnd(rig);
-      expect(rig.record()).toMatchObject({ state: "completed", isNarrow: true, retries: 0, waveSpan: 1 });
+      expect(rig.record()).toMatchObject({
+        state: "completed",
+        isNarrow: true,
+        retries: 0,
+        waveSpan: 1,
+      });
       expect([...fences.values()].map((asked) => asked.length)).toEqual(Array(fences.size).fill(2));
       expect(rig.record().wavesDone).toBe(rig.record().waveCount);
       expect(ranges.toSorted()).toEqual(whole.ranges.toSorted());

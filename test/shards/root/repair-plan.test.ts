@@ -4,7 +4,11 @@ import { describe, expect, it } from "vitest";
 import { type Layout, shardNames, unshardedLayout } from "../../../src/model/layout/layout.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
 import type { Testimony } from "../../../src/shards/protocol/messages.ts";
-import { type Answer, type RepairFacts, decideRepair } from "../../../src/shards/root/repair-plan.ts";
+import {
+  type Answer,
+  type RepairFacts,
+  decideRepair,
+} from "../../../src/shards/root/repair-plan.ts";
 
 const ROOT = "ns";
 const NONE = unshardedLayout(ROOT, 0);
@@ -12,10 +16,23 @@ const TWO = freshHashLayout("id", 0, shardNames(ROOT, 0, 2));
 const THREE = resizeHashLayout(TWO, shardNames(ROOT, 0, 3));
 
 function says(epoch: number, layout: Layout, more: Partial<Testimony> = {}): Testimony {
-  return { isStored: true, epoch, layout, operation: epoch, ended: epoch, trouble: null, moving: null, strays: [], ...more };
+  return {
+    isStored: true,
+    epoch,
+    layout,
+    operation: epoch,
+    ended: epoch,
+    trouble: null,
+    moving: null,
+    strays: [],
+    ...more,
+  };
 }
 
-function decide(answers: Readonly<Record<string, Answer>>, more: Partial<RepairFacts> = {}): ReturnType<typeof decideRepair> {
+function decide(
+  answers: Readonly<Record<string, Answer>>,
+  more: Partial<RepairFacts> = {},
+): ReturnType<typeof decideRepair> {
   return decideRepair({
     root: ROOT,
     registry: { epoch: 1, layout: TWO },
@@ -31,12 +48,25 @@ const LOST = { kind: "registryLost", message: "lost", since: 0, epoch: 9, by: nu
 
 describe("decideRepair", () => {
   it("does nothing where nothing is out of step", () => {
-    const decision = decide({ ns: says(1, TWO), "ns-shard-0": says(1, TWO), "ns-shard-1": says(1, TWO) });
-    expect(decision).toMatchObject({ isRegistryLost: false, operations: [], mends: [], obstacles: [] });
+    const decision = decide({
+      ns: says(1, TWO),
+      "ns-shard-0": says(1, TWO),
+      "ns-shard-1": says(1, TWO),
+    });
+    expect(decision).toMatchObject({
+      isRegistryLost: false,
+      operations: [],
+      mends: [],
+      obstacles: [],
+    });
   });
 
   it("takes the newest epoch that its members say alike, and leaves out those that may be lost", () => {
-    const shards = { "ns-shard-0": says(2, THREE), "ns-shard-1": says(2, THREE), "ns-shard-2": says(2, THREE) };
+    const shards = {
+      "ns-shard-0": says(2, THREE),
+      "ns-shard-1": says(2, THREE),
+      "ns-shard-2": says(2, THREE),
+    };
     const decision = decide({ ns: says(1, TWO, { trouble: LOST }), ...shards });
     expect(decision).toMatchObject({ isRegistryLost: true, layout: THREE, obstacles: [] });
     expect(decision.epoch).toBeGreaterThan(9);
@@ -55,7 +85,11 @@ describe("decideRepair", () => {
 
   it("chooses nothing between two layouts of one epoch", () => {
     const other = freshHashLayout("other", 1, shardNames(ROOT, 0, 3));
-    const decision = decide({ ns: says(1, TWO), "ns-shard-0": says(2, THREE), "ns-shard-1": says(2, other) });
+    const decision = decide({
+      ns: says(1, TWO),
+      "ns-shard-0": says(2, THREE),
+      "ns-shard-1": says(2, other),
+    });
     expect(decision.obstacles.join()).toContain("another layout at the same epoch");
   });
 
@@ -69,7 +103,11 @@ describe("decideRepair", () => {
   });
 
   it("wants a loss to be accepted by name", () => {
-    const answers = { ns: says(1, TWO), "ns-shard-0": "knowsNothing" as const, "ns-shard-1": says(1, TWO) };
+    const answers = {
+      ns: says(1, TWO),
+      "ns-shard-0": "knowsNothing" as const,
+      "ns-shard-1": says(1, TWO),
+    };
     expect(decide(answers).obstacles.join()).toContain("--accept-loss ns-shard-0");
     expect(decide(answers, { acceptLoss: ["ns-shard-1"] }).obstacles).toHaveLength(1);
     expect(decide(answers, { acceptLoss: ["ns-shard-0"] })).toMatchObject({
@@ -79,14 +117,47 @@ describe("decideRepair", () => {
   });
 
   it("carries an operation forward once a wave of it has cut over, and ends it else", () => {
-    const moving = { operation: 2, token: "t", mode: "shift", from: TWO, to: THREE, promoted: null } as const;
-    const at = (epoch: number, layout: Layout): Testimony => says(epoch, layout, { operation: 2, ended: 1, moving });
+    const moving = {
+      operation: 2,
+      token: "t",
+      mode: "shift",
+      from: TWO,
+      to: THREE,
+      promoted: null,
+    } as const;
+    const at = (epoch: number, layout: Layout): Testimony =>
+      says(epoch, layout, { operation: 2, ended: 1, moving });
     const root = says(1, TWO, { trouble: LOST });
-    const open = decide({ ns: root, "ns-shard-0": at(1, TWO), "ns-shard-1": at(1, TWO), "ns-shard-2": at(0, NONE) });
-    expect(open).toMatchObject({ layout: TWO, operations: [{ kind: "back" }], mends: [{ member: "ns" }], obstacles: [] });
-    const cut = decide({ ns: root, "ns-shard-0": at(1, TWO), "ns-shard-1": at(1, TWO), "ns-shard-2": at(2, THREE) });
-    expect(cut).toMatchObject({ epoch: 2, layout: THREE, operations: [{ kind: "forward", before: TWO }], obstacles: [] });
-    const done = decide({ ns: root, "ns-shard-0": at(2, THREE), "ns-shard-1": at(2, THREE), "ns-shard-2": at(2, THREE) });
+    const open = decide({
+      ns: root,
+      "ns-shard-0": at(1, TWO),
+      "ns-shard-1": at(1, TWO),
+      "ns-shard-2": at(0, NONE),
+    });
+    expect(open).toMatchObject({
+      layout: TWO,
+      operations: [{ kind: "back" }],
+      mends: [{ member: "ns" }],
+      obstacles: [],
+    });
+    const cut = decide({
+      ns: root,
+      "ns-shard-0": at(1, TWO),
+      "ns-shard-1": at(1, TWO),
+      "ns-shard-2": at(2, THREE),
+    });
+    expect(cut).toMatchObject({
+      epoch: 2,
+      layout: THREE,
+      operations: [{ kind: "forward", before: TWO }],
+      obstacles: [],
+    });
+    const done = decide({
+      ns: root,
+      "ns-shard-0": at(2, THREE),
+      "ns-shard-1": at(2, THREE),
+      "ns-shard-2": at(2, THREE),
+    });
     expect(done).toMatchObject({ layout: THREE, operations: [{ kind: "forward" }], obstacles: [] });
   });
 

@@ -17,7 +17,12 @@ import { ensureSchema } from "../../../src/shards/storage/schema.ts";
 import { Sql } from "../../../src/shards/storage/storage.ts";
 import { EngineFault } from "../../../src/shards/storage/faults.ts";
 import { refusal } from "../../support/refusal.ts";
-import { type Shop, type ShardsEnv, type Things, partitioners } from "../../support/shards-worker.ts";
+import {
+  type Shop,
+  type ShardsEnv,
+  type Things,
+  partitioners,
+} from "../../support/shards-worker.ts";
 import { interceptMessages } from "../support/intercept.ts";
 import { TestNamespace } from "../support/namespace.ts";
 import { operationRecord } from "../support/operation-record.ts";
@@ -26,7 +31,11 @@ const { THINGS, SHOP } = env as unknown as ShardsEnv;
 
 async function load(name: string, count = 40): Promise<TestNamespace<Things>> {
   const namespace = new TestNamespace(THINGS, name);
-  await namespace.stub().putMany(Array.from({ length: count }, (_, index) => ({ id: `t${index}`, data: { k: `k${index}` } })));
+  await namespace
+    .stub()
+    .putMany(
+      Array.from({ length: count }, (_, index) => ({ id: `t${index}`, data: { k: `k${index}` } })),
+    );
   return namespace;
 }
 
@@ -36,7 +45,9 @@ async function send<Class extends Things | Shop>(
   member = namespace.name,
   asNamespace = namespace.name,
 ): Promise<ProtocolReply<unknown>> {
-  const endpoint = namespace.stub(member) as unknown as { shardctl(envelope: object): Promise<ProtocolReply<unknown>> };
+  const endpoint = namespace.stub(member) as unknown as {
+    shardctl(envelope: object): Promise<ProtocolReply<unknown>>;
+  };
   return endpoint.shardctl({ protocol: PROTOCOL_VERSION, namespace: asNamespace, member, request });
 }
 
@@ -45,10 +56,18 @@ describe("versions of a partitioner", () => {
     const namespace = await load("versions");
     const layout = (version: number): Layout => {
       const members = [0, 1].map((index) => `versions-v${version}-${index}`);
-      return { kind: "custom", shardKey: "data.k", generation: version, members, partitioner: { name: "byTail", version } };
+      return {
+        kind: "custom",
+        shardKey: "data.k",
+        generation: version,
+        members,
+        partitioner: { name: "byTail", version },
+      };
     };
     const things = THINGS.getByName("versions");
-    const router = new Router<Things>(createPeers(THINGS), "versions", platformRuntime, { partitioners });
+    const router = new Router<Things>(createPeers(THINGS), "versions", platformRuntime, {
+      partitioners,
+    });
     const found = async (): Promise<boolean> => {
       for (let index = 0; index < 40; index++) {
         if ((await router.at(`k${index}`).getHere(`t${index}`)) === null) return false;
@@ -58,13 +77,17 @@ describe("versions of a partitioner", () => {
     };
     await namespace.run("shard", layout(1));
     expect(await found()).toBe(true);
-    expect((await namespace.ask({ kind: "describe", object: "THINGS" })).partitioners).toContainEqual({
+    expect(
+      (await namespace.ask({ kind: "describe", object: "THINGS" })).partitioners,
+    ).toContainEqual({
       name: "byTail",
       version: 2,
     });
     await namespace.run("rekey", layout(2));
     expect(await found()).toBe(true);
-    expect((await namespace.sql("versions-v2-1", "SELECT count(*) AS n FROM things"))[0]).toEqual({ n: 20 });
+    expect((await namespace.sql("versions-v2-1", "SELECT count(*) AS n FROM things"))[0]).toEqual({
+      n: 20,
+    });
     expect(await namespace.leftovers()).toEqual([]);
   });
 });
@@ -76,7 +99,9 @@ describe("a key of another type than its column", () => {
     await router.at("5").addOrder({ id: 1, customer: "5", total: 1, lines: [] });
     await namespace.toHash("customer_id", 2);
     for (const key of [5, 5.5, 5n])
-      expect(await refusal(() => router.at(key).ordersOf("5"))).toContain("column id is TEXT: pass the key as text");
+      expect(await refusal(() => router.at(key).ordersOf("5"))).toContain(
+        "column id is TEXT: pass the key as text",
+      );
     expect(await router.at("5").ordersOf("5")).toEqual([1]);
     expect(await router.at(null).ordersOf("5")).toBeInstanceOf(Array);
   });
@@ -108,8 +133,14 @@ describe("what a router may call", () => {
   it("but methods of the class, and of those that it extends", async () => {
     const namespace = await load("callable", 1);
     const call = { kind: "call", epoch: 0, keys: [] } as const;
-    expect(await send(namespace, { ...call, method: "whereAmI", args: [] })).toMatchObject({ ok: true, value: "callable" });
-    expect(await send(namespace, { ...call, method: "getHere", args: ["t0"] })).toMatchObject({ ok: true, value: { id: "t0" } });
+    expect(await send(namespace, { ...call, method: "whereAmI", args: [] })).toMatchObject({
+      ok: true,
+      value: "callable",
+    });
+    expect(await send(namespace, { ...call, method: "getHere", args: ["t0"] })).toMatchObject({
+      ok: true,
+      value: { id: "t0" },
+    });
   });
 });
 
@@ -117,10 +148,18 @@ describe("a message for another namespace", () => {
   it("is refused by a root that was never sharded, and changes nothing", async () => {
     const namespace = await load("mine", 3);
     expect(
-      await send(namespace, { kind: "call", epoch: 0, keys: [], method: "whereAmI", args: [] }, "mine", "yours"),
+      await send(
+        namespace,
+        { kind: "call", epoch: 0, keys: [], method: "whereAmI", args: [] },
+        "mine",
+        "yours",
+      ),
     ).toMatchObject({
       ok: false,
-      failure: { kind: "outOfStep", message: expect.stringContaining("mine knows nothing of namespace 'yours'") as string },
+      failure: {
+        kind: "outOfStep",
+        message: expect.stringContaining("mine knows nothing of namespace 'yours'") as string,
+      },
     });
     expect(await namespace.stub().listThings()).toHaveLength(3);
   });
@@ -134,7 +173,9 @@ describe("a message for another namespace", () => {
     });
     const second = await load("second");
     const targetShards = ["second-a", "first-shard-0"];
-    expect(await refusal(() => second.stub().shard({ key: "id", count: 2, targetShards }))).toContain(
+    expect(
+      await refusal(() => second.stub().shard({ key: "id", count: 2, targetShards })),
+    ).toContain(
       "first-shard-0 is part of namespace 'first', the message is for 'second'. Nothing was changed: choose other names for the shards",
     );
     expect(await second.stub().listThings()).toHaveLength(40);
@@ -144,9 +185,11 @@ describe("a message for another namespace", () => {
   it("leaves a namespace with rows its own, when it was to become a shard of another", async () => {
     const own = await load("own-rows", 3);
     const other = await load("greedy", 3);
-    expect(await refusal(() => other.stub().shard({ key: "id", count: 2, targetShards: ["greedy-a", "own-rows"] }))).toContain(
-      "own-rows already holds 3 rows",
-    );
+    expect(
+      await refusal(() =>
+        other.stub().shard({ key: "id", count: 2, targetShards: ["greedy-a", "own-rows"] }),
+      ),
+    ).toContain("own-rows already holds 3 rows");
     await own.stub().put({ id: "t3", data: {} });
     expect(await own.stub().listThings()).toHaveLength(4);
   });
@@ -156,10 +199,20 @@ describe("a root", () => {
   it("refuses a layout and limits that cannot be", async () => {
     const namespace = await load("wrong-start", 3);
     const members = ["wrong-a"];
-    const short = { kind: "hash", shardKey: "id", generation: 0, members, ranges: [{ end: 9, member: "wrong-a" }] } as const;
+    const short = {
+      kind: "hash",
+      shardKey: "id",
+      generation: 0,
+      members,
+      ranges: [{ end: 9, member: "wrong-a" }],
+    } as const;
     const full = { ...short, ranges: [{ end: 16_384, member: "wrong-a" }] };
-    expect(await refusal(() => namespace.start("shard", short))).toContain("must end at 16384, not at 9");
-    expect(await refusal(() => namespace.start("shard", full, { waveRowsMax: 0 }))).toContain("waveRowsMax must be");
+    expect(await refusal(() => namespace.start("shard", short))).toContain(
+      "must end at 16384, not at 9",
+    );
+    expect(await refusal(() => namespace.start("shard", full, { waveRowsMax: 0 }))).toContain(
+      "waveRowsMax must be",
+    );
     expect(await namespace.ask({ kind: "history", limit: 10 })).toEqual([]);
   });
 
@@ -179,9 +232,12 @@ describe("a root", () => {
     const kept = await namespace.inside("epochs", (_, state) => {
       const journal = new Journal(new Sql(state.storage), "epochs");
       ensureSchema(new Sql(state.storage));
-      for (let epoch = 1; epoch <= 250; epoch++) journal.commitEpoch(epoch, unshardedLayout("epochs", 0), 1, epoch);
+      for (let epoch = 1; epoch <= 250; epoch++)
+        journal.commitEpoch(epoch, unshardedLayout("epochs", 0), 1, epoch);
       const found = state.storage.sql
-        .exec<{ low: number; high: number }>("SELECT min(epoch) AS low, max(epoch) AS high FROM shardctl_registry")
+        .exec<{ low: number; high: number }>(
+          "SELECT min(epoch) AS low, max(epoch) AS high FROM shardctl_registry",
+        )
         .one();
       return { ...found, live: journal.registry().epoch };
     });
@@ -197,7 +253,9 @@ describe("a root", () => {
         throw new EngineFault("duplicateId", "Rows do not fit. Nothing was changed");
       return forward();
     });
-    const started = await namespace.start("rebalance", await namespace.hashTo("id", 3), { waveRowsMax: 4 });
+    const started = await namespace.start("rebalance", await namespace.hashTo("id", 3), {
+      waveRowsMax: 4,
+    });
     const ended = await namespace.reached(started.id);
     expect(ended.state).toBe("failed");
     expect(ended.fault?.message).toMatch(
@@ -269,7 +327,9 @@ describe("the driver", () => {
     });
     expect(found.step).toBe("cleanUp");
     // All members of a swap are told at once.
-    expect(new Set(found.asked.slice(-2))).toEqual(new Set(["activate driven-shard-0", "activate driven"]));
+    expect(new Set(found.asked.slice(-2))).toEqual(
+      new Set(["activate driven-shard-0", "activate driven"]),
+    );
   });
 
   it("asks a bounded number of members for their chores, and goes on without those that hang", async () => {

@@ -5,19 +5,41 @@ import type { HashLayout } from "../../../src/model/layout/layout.ts";
 import { type Move, applyMoves, diffRanges } from "../../../src/model/layout/moves.ts";
 import { joinSlots } from "../../../src/model/layout/slot-table.ts";
 import { SLOT_COUNT } from "../../../src/model/layout/slots.ts";
-import { NO_WAVE, hasManyPairs, joinWaves, nextSpan, packByPairs, packWaves } from "../../../src/shards/root/waves.ts";
+import {
+  NO_WAVE,
+  hasManyPairs,
+  joinWaves,
+  nextSpan,
+  packByPairs,
+  packWaves,
+} from "../../../src/shards/root/waves.ts";
 
 const MOVES_MAX = 1_000;
 
 function layoutOf(ownerOfSlot: (slot: number) => string): HashLayout {
   const bySlot = Array.from({ length: SLOT_COUNT }, (_, slot) => ownerOfSlot(slot));
-  return { kind: "hash", shardKey: "id", generation: 1, members: [...new Set(bySlot)].toSorted(), ranges: joinSlots(bySlot) };
+  return {
+    kind: "hash",
+    shardKey: "id",
+    generation: 1,
+    members: [...new Set(bySlot)].toSorted(),
+    ranges: joinSlots(bySlot),
+  };
 }
 
 /** What a target answers: its rows cut at some slots, the whole keyspace covered. */
-function stagedAt(target: string, cuts: readonly number[], rows: number): Parameters<typeof packWaves>[1][number] {
+function stagedAt(
+  target: string,
+  cuts: readonly number[],
+  rows: number,
+): Parameters<typeof packWaves>[1][number] {
   const starts = [0, ...cuts, SLOT_COUNT];
-  const chunks = starts.slice(1).map((to, index) => ({ range: { kind: "slots" as const, from: starts[index] ?? 0, to }, rows }));
+  const chunks = starts
+    .slice(1)
+    .map((to, index) => ({
+      range: { kind: "slots" as const, from: starts[index] ?? 0, to },
+      rows,
+    }));
   return { target, chunks };
 }
 
@@ -53,7 +75,9 @@ describe("packWaves", () => {
     expect(waves.map(hasManyPairs)).toEqual([true, true, true, true]);
     const narrow = packByPairs(waves);
     expect(narrow.map(hasManyPairs)).toEqual([false, false, false, false]);
-    expect(narrow.map(({ rows, moves }) => [rows, moves.length])).toEqual(narrow.map(() => [10, 50]));
+    expect(narrow.map(({ rows, moves }) => [rows, moves.length])).toEqual(
+      narrow.map(() => [10, 50]),
+    );
     expect(applyMoves(from, joinWaves(narrow).moves).ranges).toEqual(to.ranges);
     expect(packByPairs([NO_WAVE])).toEqual([]);
   });
@@ -61,10 +85,15 @@ describe("packWaves", () => {
   it("holds every move exactly once, however the rows are cut", () => {
     const owner = fc.constantFrom("a", "b", "c");
     const cuts = fc.uniqueArray(fc.integer({ min: 1, max: SLOT_COUNT - 1 }), { maxLength: 6 });
-    const pieces = fc.array(fc.tuple(fc.integer({ min: 1, max: 1_000 }), owner, owner), { minLength: 4, maxLength: 40 });
+    const pieces = fc.array(fc.tuple(fc.integer({ min: 1, max: 1_000 }), owner, owner), {
+      minLength: 4,
+      maxLength: 40,
+    });
     fc.assert(
       fc.property(pieces, cuts, fc.integer({ min: 1, max: 50 }), (sizes, at, waveRowsMax) => {
-        const plan = sizes.flatMap(([size, before, after]) => Array.from({ length: size }, () => [before, after] as const));
+        const plan = sizes.flatMap(([size, before, after]) =>
+          Array.from({ length: size }, () => [before, after] as const),
+        );
         const from = layoutOf((slot) => plan[slot % plan.length]?.[0] ?? "a");
         const to = layoutOf((slot) => plan[slot % plan.length]?.[1] ?? "a");
         const sorted = at.toSorted((left, right) => left - right);
@@ -77,7 +106,9 @@ describe("packWaves", () => {
         expect(applyMoves(from, moves).ranges).toEqual(to.ranges);
         expect(slotsOf(moves)).toBe(slotsOf(diffRanges(from, to)));
         // A position is never cut: a wave may have one piece's rows above the limit, never two.
-        expect(Math.max(...waves.map((wave) => wave.rows))).toBeLessThanOrEqual(Math.max(7, waveRowsMax));
+        expect(Math.max(...waves.map((wave) => wave.rows))).toBeLessThanOrEqual(
+          Math.max(7, waveRowsMax),
+        );
       }),
       { numRuns: 40 },
     );
@@ -99,5 +130,8 @@ function moved(from: number, to: number): Move {
 }
 
 function slotsOf(moves: readonly Move[]): number {
-  return moves.reduce((total, { range }) => total + (range.kind === "slots" ? range.to - range.from : 0), 0);
+  return moves.reduce(
+    (total, { range }) => total + (range.kind === "slots" ? range.to - range.from : 0),
+    0,
+  );
 }

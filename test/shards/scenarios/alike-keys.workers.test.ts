@@ -25,15 +25,21 @@ interface Spelling {
 
 const inCase = { one: (n: number) => `'key-${n}'`, other: (n: number) => `'KEY-${n}'` };
 const SPELLINGS: readonly Spelling[] = [
-  ...["nocase", "nocaseClustered", "nocaseUnique", "nocasePair", "nocaseIndex", "nocaseColumn"].map((kind) => ({
-    kind,
-    ...inCase,
-  })),
+  ...["nocase", "nocaseClustered", "nocaseUnique", "nocasePair", "nocaseIndex", "nocaseColumn"].map(
+    (kind) => ({
+      kind,
+      ...inCase,
+    }),
+  ),
   { kind: "rtrim", one: (n) => `'key-${n}'`, other: (n) => `'key-${n}  '` },
   { kind: "untyped", one: (n) => `${n}`, other: (n) => `${n}.0` },
 ];
 
-type Way = readonly [name: string, move: (namespace: TestNamespace<Cases>) => Promise<unknown>, before?: number];
+type Way = readonly [
+  name: string,
+  move: (namespace: TestNamespace<Cases>) => Promise<unknown>,
+  before?: number,
+];
 const WAYS: readonly Way[] = [
   ["shard by region", (namespace) => namespace.toHash("region", 3)],
   ["shard by the key itself", (namespace) => namespace.toHash("id", 3)],
@@ -100,27 +106,37 @@ async function moveUnder(
 
 const TABLE = WAYS.flatMap((way) => KINDS.map((kind) => [way[0], kind, way] as const));
 
-describe.each(SPELLINGS)("writers 5: keys that compare alike: $kind", { timeout: 60_000 }, (spelling) => {
-  it.each(sample(TABLE, 3))("%s, written before '%s'", async (_, at, way) => {
-    expect(await moveUnder(spelling.kind, loadOf(spelling), writesOf(spelling), way, at)).toEqual([]);
-  });
-});
+describe.each(SPELLINGS)(
+  "writers 5: keys that compare alike: $kind",
+  { timeout: 60_000 },
+  (spelling) => {
+    it.each(sample(TABLE, 3))("%s, written before '%s'", async (_, at, way) => {
+      expect(await moveUnder(spelling.kind, loadOf(spelling), writesOf(spelling), way, at)).toEqual(
+        [],
+      );
+    });
+  },
+);
 
-describe("writers 5: keys that the table tells apart and its column does not", { timeout: 60_000 }, () => {
-  it.each(WAYS.map((way) => [way[0], way] as const))("%s", async (_name, way) => {
-    const load = [
-      ...loadOf({ kind: "", ...inCase }),
-      ...Array.from({ length: ROWS }, (_, n) => `INSERT ${insert(inCase.other(n), n)}`),
-    ];
-    const writes = [
-      "UPDATE names SET n = 7 WHERE id COLLATE BINARY = 'KEY-7'",
-      "DELETE FROM names WHERE id COLLATE BINARY = 'key-8'",
-      "UPDATE names SET id = 'Key-9' WHERE id COLLATE BINARY = 'key-9'",
-      "REPLACE INTO names (id, region, n) VALUES ('KEY-10', 'elsewhere', 10)",
-    ];
-    expect(await moveUnder("nocaseColumn", load, writes, way, "verify")).toEqual([]);
-  });
-});
+describe(
+  "writers 5: keys that the table tells apart and its column does not",
+  { timeout: 60_000 },
+  () => {
+    it.each(WAYS.map((way) => [way[0], way] as const))("%s", async (_name, way) => {
+      const load = [
+        ...loadOf({ kind: "", ...inCase }),
+        ...Array.from({ length: ROWS }, (_, n) => `INSERT ${insert(inCase.other(n), n)}`),
+      ];
+      const writes = [
+        "UPDATE names SET n = 7 WHERE id COLLATE BINARY = 'KEY-7'",
+        "DELETE FROM names WHERE id COLLATE BINARY = 'key-8'",
+        "UPDATE names SET id = 'Key-9' WHERE id COLLATE BINARY = 'key-9'",
+        "REPLACE INTO names (id, region, n) VALUES ('KEY-10', 'elsewhere', 10)",
+      ];
+      expect(await moveUnder("nocaseColumn", load, writes, way, "verify")).toEqual([]);
+    });
+  },
+);
 
 describe("writers 5: rows that are replaced by their rowid", { timeout: 60_000 }, () => {
   const load = loadOf({ kind: "", ...inCase });

@@ -60,7 +60,9 @@ async function runThrough(kind: Kind, step: Step, who: Who, laterMs: number): Pr
       deployedAt = mixed.world.options.scheduler.now;
       mixed.deployClass(1, namesOf(kind, who));
       mixed.after(LOOK_MS, () => {
-        begun = namesOf(kind, who).filter((name) => mixed.world.object(name).version !== FIRST_VERSION).length;
+        begun = namesOf(kind, who).filter(
+          (name) => mixed.world.object(name).version !== FIRST_VERSION,
+        ).length;
       });
       // What is deployed next, to all: the mended version, or the rest of the rollout.
       mixed.after(laterMs, () => mixed.deployClass(mixed.world.deployment.last));
@@ -71,7 +73,9 @@ async function runThrough(kind: Kind, step: Step, who: Who, laterMs: number): Pr
   return [
     ...(deployedAt > 0 ? [] : [`${kind} was never in step ${step}`]),
     ...(state === "completed" ? [] : [`${kind} ended as ${state}: ${fault?.message ?? ""}`]),
-    ...((finishedAt ?? 0) - deployedAt >= SLOW.startMs ? [] : [`${kind} did not wait for the deploy`]),
+    ...((finishedAt ?? 0) - deployedAt >= SLOW.startMs
+      ? []
+      : [`${kind} did not wait for the deploy`]),
     ...(begun > 0 ? [] : ["no object had begun with the deployed version"]),
     ...(calls > CALLS_MIN ? [] : [`Only ${calls} calls were answered`]),
     ...(await mixed.flaws()),
@@ -79,7 +83,9 @@ async function runThrough(kind: Kind, step: Step, who: Who, laterMs: number): Pr
 }
 
 describe("a constructor that takes 20 s, deployed in the middle of a rebalance", () => {
-  const table = STEPS.flatMap((step) => (["root", "source", "target", "all"] as const).map((who) => [step, who] as const));
+  const table = STEPS.flatMap((step) =>
+    (["root", "source", "target", "all"] as const).map((who) => [step, who] as const),
+  );
 
   it.each(sample(table, 8))("in step %s: on %s", async (step, who) => {
     await begin("rebalance", [SLOW]);
@@ -97,13 +103,18 @@ describe("a constructor that takes 20 s, deployed in the middle of a rebalance",
   });
 });
 
-describe.each(["shard", "rebalance", "rekey", "unshard"] as const)("a migration that throws in the middle of %s", (kind) => {
-  const parts = (["source", "target", "all"] as const).filter((who) => who !== "all" || kind === "rebalance" || kind === "rekey");
-  const table = STEPS.flatMap((step) => parts.map((who) => [step, who] as const));
+describe.each(["shard", "rebalance", "rekey", "unshard"] as const)(
+  "a migration that throws in the middle of %s",
+  (kind) => {
+    const parts = (["source", "target", "all"] as const).filter(
+      (who) => who !== "all" || kind === "rebalance" || kind === "rekey",
+    );
+    const table = STEPS.flatMap((step) => parts.map((who) => [step, who] as const));
 
-  it.each(sample(table, 5))("in step %s, until a deploy mends it: on %s", async (step, who) => {
-    const broken: StoreVersion = { ...FIRST_VERSION, changes: ["column"], throws: true };
-    await begin(kind, [broken, { ...broken, throws: false }]);
-    expect(await runThrough(kind, step, who, MENDED_MS)).toEqual([]);
-  });
-});
+    it.each(sample(table, 5))("in step %s, until a deploy mends it: on %s", async (step, who) => {
+      const broken: StoreVersion = { ...FIRST_VERSION, changes: ["column"], throws: true };
+      await begin(kind, [broken, { ...broken, throws: false }]);
+      expect(await runThrough(kind, step, who, MENDED_MS)).toEqual([]);
+    });
+  },
+);

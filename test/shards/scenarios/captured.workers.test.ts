@@ -55,18 +55,31 @@ const WRITES: Readonly<Record<string, readonly string[]>> = {
   "INSERT OR REPLACE of another row by its unique column": [
     "INSERT OR REPLACE INTO users VALUES ('new', 'r1', 'mail-3', 100, 100)",
   ],
-  "INSERT OR REPLACE of two rows by two unique indexes": ["INSERT OR REPLACE INTO users VALUES ('new', 'r1', 'mail-4', 5, 5)"],
-  "REPLACE of a row by its primary key": ["REPLACE INTO users VALUES ('u6', 'r2', 'mail-600', 600, 600)"],
-  "UPDATE OR REPLACE that removes another row": ["UPDATE OR REPLACE users SET email = 'mail-8' WHERE id = 'u7'"],
-  "an upsert": ["INSERT INTO users VALUES ('u9', 'r3', 'other', 9, 9) ON CONFLICT (id) DO UPDATE SET email = 'upserted'"],
+  "INSERT OR REPLACE of two rows by two unique indexes": [
+    "INSERT OR REPLACE INTO users VALUES ('new', 'r1', 'mail-4', 5, 5)",
+  ],
+  "REPLACE of a row by its primary key": [
+    "REPLACE INTO users VALUES ('u6', 'r2', 'mail-600', 600, 600)",
+  ],
+  "UPDATE OR REPLACE that removes another row": [
+    "UPDATE OR REPLACE users SET email = 'mail-8' WHERE id = 'u7'",
+  ],
+  "an upsert": [
+    "INSERT INTO users VALUES ('u9', 'r3', 'other', 9, 9) ON CONFLICT (id) DO UPDATE SET email = 'upserted'",
+  ],
   "a new primary key": ["UPDATE users SET id = 'renamed' WHERE id = 'u10'"],
   "primary keys that change places": [
     "UPDATE users SET id = 'tmp' WHERE id = 'u11'",
     "UPDATE users SET id = 'u11' WHERE id = 'u12'",
     "UPDATE users SET id = 'u12' WHERE id = 'tmp'",
   ],
-  "another shard key, and the user's trigger on it": ["UPDATE users SET region = 'r99' WHERE id IN ('u13', 'u14')"],
-  "delete, and insert again": ["DELETE FROM users WHERE id = 'u15'", "INSERT INTO users VALUES ('u15', 'r6', 'again', 15, 15)"],
+  "another shard key, and the user's trigger on it": [
+    "UPDATE users SET region = 'r99' WHERE id IN ('u13', 'u14')",
+  ],
+  "delete, and insert again": [
+    "DELETE FROM users WHERE id = 'u15'",
+    "INSERT INTO users VALUES ('u15', 'r6', 'again', 15, 15)",
+  ],
   "insert, and delete again": [
     "INSERT INTO users VALUES ('short', 'r6', 'short', 150, 150)",
     "DELETE FROM users WHERE id = 'short'",
@@ -86,17 +99,23 @@ const WRITES: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-describe("writes to a table with unique indexes and a trigger of its own", { timeout: 60_000 }, () => {
-  it.each(
-    sample(
-      Object.keys(WRITES).flatMap((name) => (["copy", "verify", "fence"] as const).map((kind) => [name, kind] as const)),
-      24,
-    ),
-  )("%s, before '%s'", async (name, kind) => {
-    const namespace = await openCase("unique", USERS);
-    expect(await shardUnder(namespace, USERS, WRITES[name] ?? [], kind, "users")).toEqual([]);
-  });
-});
+describe(
+  "writes to a table with unique indexes and a trigger of its own",
+  { timeout: 60_000 },
+  () => {
+    it.each(
+      sample(
+        Object.keys(WRITES).flatMap((name) =>
+          (["copy", "verify", "fence"] as const).map((kind) => [name, kind] as const),
+        ),
+        24,
+      ),
+    )("%s, before '%s'", async (name, kind) => {
+      const namespace = await openCase("unique", USERS);
+      expect(await shardUnder(namespace, USERS, WRITES[name] ?? [], kind, "users")).toEqual([]);
+    });
+  },
+);
 
 /** Two with each address: the first of them is active. */
 const SEATS = Array.from(
@@ -106,23 +125,34 @@ const SEATS = Array.from(
 );
 
 const WRITES_TO_SEATS: Readonly<Record<string, readonly string[]>> = {
-  "UPDATE OR REPLACE of the condition's column": ["UPDATE OR REPLACE seats SET active = 1 WHERE id IN ('s17', 's18')"],
-  "UPDATE OR REPLACE of an active row's address": ["UPDATE OR REPLACE seats SET mail = 'mail-5' WHERE id = 's6'"],
-  "INSERT OR REPLACE beside an active row": ["INSERT OR REPLACE INTO seats VALUES ('new', 'r1', 'mail-3', 1, 'new')"],
-  "UPDATE OR REPLACE to NULL, which stores the default": ["UPDATE OR REPLACE seats SET badge = NULL WHERE id = 's9'"],
+  "UPDATE OR REPLACE of the condition's column": [
+    "UPDATE OR REPLACE seats SET active = 1 WHERE id IN ('s17', 's18')",
+  ],
+  "UPDATE OR REPLACE of an active row's address": [
+    "UPDATE OR REPLACE seats SET mail = 'mail-5' WHERE id = 's6'",
+  ],
+  "INSERT OR REPLACE beside an active row": [
+    "INSERT OR REPLACE INTO seats VALUES ('new', 'r1', 'mail-3', 1, 'new')",
+  ],
+  "UPDATE OR REPLACE to NULL, which stores the default": [
+    "UPDATE OR REPLACE seats SET badge = NULL WHERE id = 's9'",
+  ],
   "INSERT OR REPLACE of NULL, which stores the default": [
     "INSERT OR REPLACE INTO seats VALUES ('new', 'r1', 'mail-new', 1, NULL)",
   ],
 };
 
 describe("writes to a table with a partial unique index", { timeout: 60_000 }, () => {
-  it.each(Object.keys(WRITES_TO_SEATS).flatMap((name) => (["verify", "fence"] as const).map((kind) => [name, kind] as const)))(
-    "%s, before '%s'",
-    async (name, kind) => {
-      const namespace = await openCase("partial", SEATS);
-      expect(await shardUnder(namespace, SEATS, WRITES_TO_SEATS[name] ?? [], kind, "seats")).toEqual([]);
-    },
-  );
+  it.each(
+    Object.keys(WRITES_TO_SEATS).flatMap((name) =>
+      (["verify", "fence"] as const).map((kind) => [name, kind] as const),
+    ),
+  )("%s, before '%s'", async (name, kind) => {
+    const namespace = await openCase("partial", SEATS);
+    expect(await shardUnder(namespace, SEATS, WRITES_TO_SEATS[name] ?? [], kind, "seats")).toEqual(
+      [],
+    );
+  });
 });
 
 describe("unique values over several shards", { timeout: 60_000 }, () => {
@@ -130,10 +160,18 @@ describe("unique values over several shards", { timeout: 60_000 }, () => {
     const namespace = await openCase("unique", USERS);
     await namespace.toHash("region", 3);
     const { layout } = await namespace.live();
-    const regions = await Promise.all(layout.members.map((member) => namespace.sql(member, "SELECT DISTINCT region FROM users")));
+    const regions = await Promise.all(
+      layout.members.map((member) => namespace.sql(member, "SELECT DISTINCT region FROM users")),
+    );
     for (const [index, member] of layout.members.entries()) {
       const region = regions[index]?.[0]?.["region"] as string;
-      await namespace.sql(member, "INSERT INTO users VALUES (?, ?, 'the same', ?, 0)", `own-${index}`, region, 1000 + index);
+      await namespace.sql(
+        member,
+        "INSERT INTO users VALUES (?, ?, 'the same', ?, 0)",
+        `own-${index}`,
+        region,
+        1000 + index,
+      );
     }
     const before = await namespace.contents("users");
     const message = await refusal(() => namespace.unshard());
@@ -153,7 +191,9 @@ describe("unique values over several shards", { timeout: 60_000 }, () => {
       // Once on each source, after its rows were copied.
       if (request.kind === "check" && !swapped.has(self)) {
         swapped.add(self);
-        const [one, other] = host.sql.rows<{ id: string; email: string }>("SELECT id, email FROM users ORDER BY id LIMIT 2");
+        const [one, other] = host.sql.rows<{ id: string; email: string }>(
+          "SELECT id, email FROM users ORDER BY id LIMIT 2",
+        );
         if (one && other) {
           host.sql.run("UPDATE users SET email = NULL WHERE id = ?", one.id);
           host.sql.run("UPDATE users SET email = ? WHERE id = ?", one.email, other.id);
@@ -176,7 +216,8 @@ describe("writes to tables whose rows depend on each other", { timeout: 60_000 }
   it("a cascade takes the lines of a deleted order along, a new order brings its own", async () => {
     const shop = new TestNamespace<Shop>(SHOP, "cascade");
     await shop.inside("cascade", (object) => {
-      for (let id = 0; id < 20; id++) object.addOrder({ id, customer: `c${id % 5}`, total: id, lines: ["a", "b"] });
+      for (let id = 0; id < 20; id++)
+        object.addOrder({ id, customer: `c${id % 5}`, total: id, lines: ["a", "b"] });
     });
     const wrote = beforeFirst("cascade", "verify", ({ host }) =>
       run(host.sql, [
@@ -218,24 +259,32 @@ describe("writes to tables whose rows depend on each other", { timeout: 60_000 }
       "rows that refer to rows of their own table",
       "selfish",
       "nodes",
-      ["INSERT INTO nodes VALUES ('a', NULL, 'r0'), ('b', 'a', 'r0'), ('0', 'b', 'r0'), ('z', NULL, 'r1'), ('y', 'z', 'r1')"],
+      [
+        "INSERT INTO nodes VALUES ('a', NULL, 'r0'), ('b', 'a', 'r0'), ('0', 'b', 'r0'), ('z', NULL, 'r1'), ('y', 'z', 'r1')",
+      ],
       "nodes",
       [],
     ],
-  ] as const)("%s: shard, rebalance up and down, unshard", async (_, kind, first, loadFirst, second, loadSecond) => {
-    const namespace = await openCase(kind, [...loadFirst, ...loadSecond]);
-    const before = [...(await namespace.contents(first)), ...(await namespace.contents(second))];
-    for (const step of [
-      () => namespace.toHash("region", 2),
-      () => namespace.toHash("region", 4),
-      () => namespace.toHash("region", 1),
-      () => namespace.unshard(),
-    ]) {
-      await step();
-      expect([...(await namespace.contents(first)), ...(await namespace.contents(second))]).toEqual(before);
-    }
-    expect(await namespace.leftovers()).toEqual([]);
-  });
+  ] as const)(
+    "%s: shard, rebalance up and down, unshard",
+    async (_, kind, first, loadFirst, second, loadSecond) => {
+      const namespace = await openCase(kind, [...loadFirst, ...loadSecond]);
+      const before = [...(await namespace.contents(first)), ...(await namespace.contents(second))];
+      for (const step of [
+        () => namespace.toHash("region", 2),
+        () => namespace.toHash("region", 4),
+        () => namespace.toHash("region", 1),
+        () => namespace.unshard(),
+      ]) {
+        await step();
+        expect([
+          ...(await namespace.contents(first)),
+          ...(await namespace.contents(second)),
+        ]).toEqual(before);
+      }
+      expect(await namespace.leftovers()).toEqual([]);
+    },
+  );
 
   it("an undeclared table that refers to rows which leave cannot stop a cutover half-way", async () => {
     const namespace = await openCase("outside", [
@@ -244,16 +293,24 @@ describe("writes to tables whose rows depend on each other", { timeout: 60_000 }
     await namespace.toHash("region", 2);
     const { layout } = await namespace.live();
     for (const member of layout.members)
-      await namespace.sql(member, "INSERT INTO pins (id, note_id) SELECT 'pin ' || id, id FROM notes");
+      await namespace.sql(
+        member,
+        "INSERT INTO pins (id, note_id) SELECT 'pin ' || id, id FROM notes",
+      );
     await refusal(() => namespace.toHash("region", 4));
     expect(await namespace.contents("notes")).toHaveLength(4);
     expect(await namespace.leftovers()).toEqual([]);
   });
 
   it("a primary key that differs only in case, where case does not count", async () => {
-    const load = ["INSERT INTO names VALUES ('Anna', 'r1', 1), ('Bea', 'r2', 2), ('Cleo', 'r3', 3)"];
+    const load = [
+      "INSERT INTO names VALUES ('Anna', 'r1', 1), ('Bea', 'r2', 2), ('Cleo', 'r3', 3)",
+    ];
     const namespace = await openCase("folded", load);
-    const writes = ["UPDATE names SET id = 'ANNA' WHERE id = 'anna'", "REPLACE INTO names VALUES ('bea', 'r5', 22)"];
+    const writes = [
+      "UPDATE names SET id = 'ANNA' WHERE id = 'anna'",
+      "REPLACE INTO names VALUES ('bea', 'r5', 22)",
+    ];
     expect(await shardUnder(namespace, load, writes, "verify", "names")).toEqual([]);
   });
 });

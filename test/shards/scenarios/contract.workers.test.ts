@@ -49,7 +49,12 @@ describe("shard", { timeout: 60_000 }, () => {
       return { shardIndex, ns, doId: THINGS.idFromName(ns).toString(), status: "active" };
     });
     expect(outcome.shardKey).toBe("id");
-    expect(outcome.registry).toMatchObject({ shardKey: "id", shardCount: 3, strategy: "hash", endpoints });
+    expect(outcome.registry).toMatchObject({
+      shardKey: "id",
+      shardCount: 3,
+      strategy: "hash",
+      endpoints,
+    });
     expect(outcome.registry.createdAt).toBeGreaterThan(0);
     expect(typeof outcome.registry.id).toBe("string");
     expect(outcome.duration).toBeGreaterThanOrEqual(0);
@@ -66,7 +71,9 @@ describe("shard", { timeout: 60_000 }, () => {
       stdDev: Math.sqrt(counts.reduce((sum, count) => sum + (count - average) ** 2, 0) / 3),
       skewRatio: Math.max(...counts) / Math.min(...counts),
     });
-    expect(await root.objects()).toEqual(endpoints.map(({ ns, doId, shardIndex }) => ({ ns, doId, shardIndex })));
+    expect(await root.objects()).toEqual(
+      endpoints.map(({ ns, doId, shardIndex }) => ({ ns, doId, shardIndex })),
+    );
   });
 
   it.each([
@@ -74,7 +81,10 @@ describe("shard", { timeout: 60_000 }, () => {
     [{ key: "id", count: 1.5 }, "Shard count must be positive"],
     [{ key: "id", count: 2, targetShards: ["a"] }, "targetShards names 1 shards, but count is 2"],
     [{ key: "id", count: 2, targetShards: ["a", "a"] }, "targetShards must be unique"],
-    [{ key: "id", count: 2, targetShards: ["a", "refusing"] }, "refusing cannot be a source and a target of one swap"],
+    [
+      { key: "id", count: 2, targetShards: ["a", "refusing"] },
+      "refusing cannot be a source and a target of one swap",
+    ],
     [{ key: "id", count: 2, strategy: "custom" }, "needs keyExtractor"],
     [{ key: "id", count: 2, strategy: "custom", keyExtractor: "byMoon" }, "byMoon"],
     [
@@ -101,12 +111,22 @@ describe("shard", { timeout: 60_000 }, () => {
   });
 
   it("uses a partitioner that the class has registered, over RPC by its name", async () => {
-    const root = await load("partitioned", 30, (index) => (index % 3 === 0 ? "eu-west" : "us-east"));
-    const outcome = await root.shard({ key: "country", count: 4, strategy: "custom", keyExtractor: "byRegion" });
+    const root = await load("partitioned", 30, (index) =>
+      index % 3 === 0 ? "eu-west" : "us-east",
+    );
+    const outcome = await root.shard({
+      key: "country",
+      count: 4,
+      strategy: "custom",
+      keyExtractor: "byRegion",
+    });
     expect(outcome.shards.map((shard) => shard.thingCount)).toEqual([10, 0, 0, 20]);
     await root.put({ id: "t99999", data: { country: "eu-north" } });
     expect(
-      await new TestNamespace(THINGS, "partitioned").sql("partitioned-shard-0", "SELECT id FROM things WHERE id = 't99999'"),
+      await new TestNamespace(THINGS, "partitioned").sql(
+        "partitioned-shard-0",
+        "SELECT id FROM things WHERE id = 't99999'",
+      ),
     ).toHaveLength(1);
     await root.rebalanceShards({ targetCount: 2 });
     expect(await idsOf(root)).toEqual([...expectedIds(30), "t99999"]);
@@ -125,7 +145,10 @@ describe("shard", { timeout: 60_000 }, () => {
     const namespace = new TestNamespace(THINGS, "nested");
     const holders = await Promise.all(
       outcome.shards.map(({ ns }) =>
-        namespace.sql(ns, "SELECT id FROM things WHERE id IN ('none', 'null', 'empty', 'elsewhere') ORDER BY id"),
+        namespace.sql(
+          ns,
+          "SELECT id FROM things WHERE id IN ('none', 'null', 'empty', 'elsewhere') ORDER BY id",
+        ),
       ),
     );
     expect(holders.filter((rows) => rows.length > 0)).toEqual([
@@ -168,7 +191,13 @@ describe("shard", { timeout: 60_000 }, () => {
     }));
     await root.putMany(things);
     for (let index = 0; index < 30; index++)
-      await root.relate({ from: `m${index}`, verb: "knows", to: `m${(index + 1) % 30}`, data: { index }, createdAt: 5 });
+      await root.relate({
+        from: `m${index}`,
+        verb: "knows",
+        to: `m${(index + 1) % 30}`,
+        data: { index },
+        createdAt: 5,
+      });
     await root.relate({ from: "nobody", verb: "knows", to: "m1" });
     const check = async (): Promise<void> => {
       const listed = await root.listThings({ limit: 100 });
@@ -187,7 +216,9 @@ describe("shard", { timeout: 60_000 }, () => {
         ),
       );
       expect(together.flat()).toEqual([]);
-      expect(await new TestNamespace(THINGS, "metadata").contents("relationships")).toHaveLength(31);
+      expect(await new TestNamespace(THINGS, "metadata").contents("relationships")).toHaveLength(
+        31,
+      );
     };
     await root.shard({ key: "country", count: 3 });
     await check();
@@ -204,11 +235,23 @@ describe("modes, time and correlation", { timeout: 60_000 }, () => {
     async (mode) => {
       const root = await load(`mode-${mode}`, 50);
       const namespace = new TestNamespace(THINGS, `mode-${mode}`);
-      const outcome = await root.shard({ key: "id", count: 2, mode, correlationId: `mode ${mode}` });
+      const outcome = await root.shard({
+        key: "id",
+        count: 2,
+        mode,
+        correlationId: `mode ${mode}`,
+      });
       expect(outcome).toMatchObject({
         shardKey: "id",
-        shards: [`mode-${mode}-shard-0`, `mode-${mode}-shard-1`].map((ns) => ({ ns, thingCount: 0 })),
-        registry: { shardCount: 2, strategy: "hash", endpoints: [{ status: "pending" }, { status: "pending" }] },
+        shards: [`mode-${mode}-shard-0`, `mode-${mode}-shard-1`].map((ns) => ({
+          ns,
+          thingCount: 0,
+        })),
+        registry: {
+          shardCount: 2,
+          strategy: "hash",
+          endpoints: [{ status: "pending" }, { status: "pending" }],
+        },
         stats: { totalThings: 50 },
       });
       const ended = await namespace.reached(1);
@@ -223,9 +266,15 @@ describe("modes, time and correlation", { timeout: 60_000 }, () => {
     const options = { key: "id", count: 2, correlationId: "only once" };
     const both = await Promise.all([root.shard(options), root.shard(options)]);
     expect(both.map((outcome) => outcome.stats.totalThings)).toEqual([80, 80]);
-    const history = await new TestNamespace(THINGS, "correlated").ask({ kind: "history", limit: 10 });
+    const history = await new TestNamespace(THINGS, "correlated").ask({
+      kind: "history",
+      limit: 10,
+    });
     expect(history).toHaveLength(1);
-    expect(await eventsOf(root, "correlated")).toEqual(["shard.started only once", "shard.completed only once"]);
+    expect(await eventsOf(root, "correlated")).toEqual([
+      "shard.started only once",
+      "shard.completed only once",
+    ]);
   });
 
   it("refuses the correlation id of an operation of another kind", async () => {
@@ -239,14 +288,27 @@ describe("modes, time and correlation", { timeout: 60_000 }, () => {
 
   it("cancels before the cutover when the time is up, says so, and leaves all as it was", async () => {
     const root = await load("late", 60);
-    const slow = beforeFirst("late", "copy", () => new Promise((resolve) => setTimeout(resolve, 4_000)));
-    const message = await refusal(() => root.shard({ key: "id", count: 2, timeout: 2_000, correlationId: "too slow" }));
+    const slow = beforeFirst(
+      "late",
+      "copy",
+      () => new Promise((resolve) => setTimeout(resolve, 4_000)),
+    );
+    const message = await refusal(() =>
+      root.shard({ key: "id", count: 2, timeout: 2_000, correlationId: "too slow" }),
+    );
     expect(slow.done).toBe(true);
-    expect(message).toMatch(/^Operation 1 \(shard\) timed out after 2000 ms in step \w+ and was cancelled: nothing was changed/);
+    expect(message).toMatch(
+      /^Operation 1 \(shard\) timed out after 2000 ms in step \w+ and was cancelled: nothing was changed/,
+    );
     expect(await root.isSharded()).toBe(false);
     expect(await idsOf(root)).toEqual(expectedIds(60));
-    expect(await new TestNamespace(THINGS, "late").leftovers(["late-shard-0", "late-shard-1"])).toEqual([]);
-    expect(await eventsOf(root, "late")).toEqual(["shard.started too slow", "shard.cancelled too slow"]);
+    expect(
+      await new TestNamespace(THINGS, "late").leftovers(["late-shard-0", "late-shard-1"]),
+    ).toEqual([]);
+    expect(await eventsOf(root, "late")).toEqual([
+      "shard.started too slow",
+      "shard.cancelled too slow",
+    ]);
     await root.shard({ key: "id", count: 2 });
     expect(await idsOf(root)).toEqual(expectedIds(60));
   });
@@ -261,7 +323,9 @@ describe("modes, time and correlation", { timeout: 60_000 }, () => {
       "eventful",
       "UPDATE things SET data = zeroblob(2100000) WHERE id = 'too large'",
     );
-    expect(await refusal(() => root.shard({ key: "id", count: 2, correlationId: "d" }))).toContain("above the limit of 2097152");
+    expect(await refusal(() => root.shard({ key: "id", count: 2, correlationId: "d" }))).toContain(
+      "above the limit of 2097152",
+    );
     const wanted = [
       "shard.started a",
       "shard.completed a",
@@ -273,7 +337,11 @@ describe("modes, time and correlation", { timeout: 60_000 }, () => {
       "shard.failed d",
     ];
     expect(await eventsOf(root, "eventful")).toEqual(wanted);
-    expect((heardEvents.get("eventful") ?? []).map(({ type, correlationId }) => `${type} ${correlationId}`)).toEqual(wanted);
+    expect(
+      (heardEvents.get("eventful") ?? []).map(
+        ({ type, correlationId }) => `${type} ${correlationId}`,
+      ),
+    ).toEqual(wanted);
   });
 });
 
@@ -290,13 +358,16 @@ describe("unshard, rebalance and discovery", { timeout: 60_000 }, () => {
     await root.shard({ key: "id", count: 3 });
     const state = { isDown: true };
     interceptMessages("unreachable", async ({ member }, forward) => {
-      if (state.isDown && member === "unreachable-shard-1") throw new Error("Network connection lost");
+      if (state.isDown && member === "unreachable-shard-1")
+        throw new Error("Network connection lost");
       return forward();
     });
     expect(await refusal(() => root.unshard())).toBe(
       "unreachable-shard-1 is unreachable (Network connection lost): nothing was changed",
     );
-    expect(await refusal(() => root.rebalanceShards({ targetCount: 4 }))).toContain("unreachable-shard-1 is unreachable");
+    expect(await refusal(() => root.rebalanceShards({ targetCount: 4 }))).toContain(
+      "unreachable-shard-1 is unreachable",
+    );
     const { registry, health } = await root.discoverShards();
     expect(registry).toMatchObject({ shardCount: 3, strategy: "hash", shardKey: "id" });
     expect(health.map(({ shardIndex, healthy }) => ({ shardIndex, healthy }))).toEqual([
@@ -328,14 +399,21 @@ describe("unshard, rebalance and discovery", { timeout: 60_000 }, () => {
     const full = await root.rebalanceShards({ targetCount: 5, strategy: "full" });
     expect(full.itemsMoved).toBeGreaterThan(0);
     const { layout } = await new TestNamespace(THINGS, "even").live();
-    expect(layout.kind === "hash" && layout.ranges.map((range) => range.end)).toEqual([3276, 6553, 9830, 13107, 16384]);
+    expect(layout.kind === "hash" && layout.ranges.map((range) => range.end)).toEqual([
+      3276, 6553, 9830, 13107, 16384,
+    ]);
     expect(await idsOf(root)).toEqual(expectedIds(600));
   });
 
   it("evens out ranges that have grown skewed", async () => {
     const root = await load("skewed", 90);
     await root.shard({ key: "id", count: 3, strategy: "range" });
-    await root.putMany(Array.from({ length: 210 }, (_, index) => ({ id: `t${String(index + 90).padStart(5, "0")}`, data: {} })));
+    await root.putMany(
+      Array.from({ length: 210 }, (_, index) => ({
+        id: `t${String(index + 90).padStart(5, "0")}`,
+        data: {},
+      })),
+    );
     const before = await root.discoverShards();
     const outcome = await root.rebalanceShards({ maxSkew: 1.2 });
     expect(before.registry.strategy).toBe("range");

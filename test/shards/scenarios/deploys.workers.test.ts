@@ -9,7 +9,14 @@ import { GUARD_MESSAGES } from "../../../src/shards/move/guards.ts";
 import { ORDERS } from "../../support/deployed.ts";
 import { refusal } from "../../support/refusal.ts";
 import type { ShardsEnv } from "../../support/shards-worker.ts";
-import { BACKFILL, DeployedNamespace, ITEMS, type Migrate, has, statements } from "../support/deploy.ts";
+import {
+  BACKFILL,
+  DeployedNamespace,
+  ITEMS,
+  type Migrate,
+  has,
+  statements,
+} from "../support/deploy.ts";
 import { messageOf } from "../../../src/shards/storage/faults.ts";
 import { beforeFirst, interceptMessages } from "../support/intercept.ts";
 
@@ -17,7 +24,11 @@ const { DEPLOYED } = env as unknown as ShardsEnv;
 const ROWS = 40;
 let namespaces = 0;
 
-function open(order: (typeof ORDERS)[number], kind = "deploy", migrate: Migrate = statements(ITEMS)): DeployedNamespace {
+function open(
+  order: (typeof ORDERS)[number],
+  kind = "deploy",
+  migrate: Migrate = statements(ITEMS),
+): DeployedNamespace {
   return new DeployedNamespace(`${kind}-${namespaces++}`, order, migrate);
 }
 
@@ -38,65 +49,87 @@ const BROKEN: Migrate = (storage) => {
 const MIGRATIONS: readonly (readonly [string, Migrate])[] = [
   ["a column with a backfill", BACKFILL],
   ["a seed", statements(ITEMS, "INSERT OR IGNORE INTO items (id, region) VALUES ('seed', 'r0')")],
-  ["a seed that replaces", statements(ITEMS, "INSERT OR REPLACE INTO items (id, region) VALUES ('seed', 'r0')")],
+  [
+    "a seed that replaces",
+    statements(ITEMS, "INSERT OR REPLACE INTO items (id, region) VALUES ('seed', 'r0')"),
+  ],
   ["a table that is rebuilt", REBUILD],
   ["a table that is dropped and made again", statements("DROP TABLE IF EXISTS items", ITEMS)],
-  ["a unique index", statements(ITEMS, "CREATE UNIQUE INDEX IF NOT EXISTS items_by_both ON items (region, id)")],
+  [
+    "a unique index",
+    statements(ITEMS, "CREATE UNIQUE INDEX IF NOT EXISTS items_by_both ON items (region, id)"),
+  ],
   [
     "a table that is renamed, and one in its place",
     statements(ITEMS, "DROP TABLE IF EXISTS old", "ALTER TABLE items RENAME TO old", ITEMS),
   ],
-  ["a delete", statements(ITEMS, "DELETE FROM items WHERE id = 'seed'", "UPDATE items SET region = region")],
+  [
+    "a delete",
+    statements(ITEMS, "DELETE FROM items WHERE id = 'seed'", "UPDATE items SET region = region"),
+  ],
 ];
 
 describe("1a: a deploy on a namespace that was sharded", { timeout: 120_000 }, () => {
-  it.each(ORDERS)("with a backfill starts every object, the root that has retired too: host %s", async (order) => {
-    const namespace = open(order);
-    await namespace.load(ROWS);
-    await namespace.toHash("region", 2);
-    await namespace.deploy(BACKFILL, await namespace.everybody());
-    for (let index = 0; index < 5; index++) {
-      const rows = await namespace.router.at(`r${index}`).read(`SELECT status FROM items WHERE region = 'r${index}'`);
-      expect(rows).toEqual(Array.from({ length: ROWS / 5 }, () => ({ status: "new" })));
-    }
-    expect(await namespace.leftovers([namespace.name])).toEqual([]);
-    expect(await namespace.ids()).toHaveLength(ROWS);
-    await namespace.toHash("region", 3);
-    await namespace.unshard();
-    expect(await namespace.sql(namespace.name, "SELECT count(*) AS n FROM items WHERE status = 'new'")).toEqual([{ n: ROWS }]);
-    expect(await namespace.leftovers()).toEqual([]);
-  });
+  it.each(ORDERS)(
+    "with a backfill starts every object, the root that has retired too: host %s",
+    async (order) => {
+      const namespace = open(order);
+      await namespace.load(ROWS);
+      await namespace.toHash("region", 2);
+      await namespace.deploy(BACKFILL, await namespace.everybody());
+      for (let index = 0; index < 5; index++) {
+        const rows = await namespace.router
+          .at(`r${index}`)
+          .read(`SELECT status FROM items WHERE region = 'r${index}'`);
+        expect(rows).toEqual(Array.from({ length: ROWS / 5 }, () => ({ status: "new" })));
+      }
+      expect(await namespace.leftovers([namespace.name])).toEqual([]);
+      expect(await namespace.ids()).toHaveLength(ROWS);
+      await namespace.toHash("region", 3);
+      await namespace.unshard();
+      expect(
+        await namespace.sql(namespace.name, "SELECT count(*) AS n FROM items WHERE status = 'new'"),
+      ).toEqual([{ n: ROWS }]);
+      expect(await namespace.leftovers()).toEqual([]);
+    },
+  );
 
   // Every migration with two orders, every order with some migration.
   it.each(
     MIGRATIONS.flatMap(([name, migrate], index) =>
-      [0, 3].map((offset) => [name, ORDERS[(index + offset) % ORDERS.length] ?? "field", migrate] as const),
+      [0, 3].map(
+        (offset) => [name, ORDERS[(index + offset) % ORDERS.length] ?? "field", migrate] as const,
+      ),
     ),
-  )("with %s starts every object, and guards it before its own code runs: host %s", async (_, order, migrate) => {
-    const namespace = open(order);
-    await namespace.load(ROWS);
-    await namespace.toHash("region", 3);
-    await namespace.toHash("region", 2);
-    const retired = [namespace.name, `${namespace.name}-shard-2`];
-    for (let deploys = 0; deploys < 2; deploys++) {
-      await namespace.deploy(migrate, [...(await namespace.everybody()), ...retired]);
-      for (const member of retired) {
-        if (order === "lazy") await namespace.ask({ kind: "health" }, member);
-        // The first thing that reaches the object is its own method, by no message of the engine.
-        const stray = (): Promise<unknown> =>
-          namespace.stub(member).write("INSERT INTO items (id, region) VALUES ('stray', 'r0')");
-        expect(await refusal(stray)).toContain(GUARD_MESSAGES.notMember);
+  )(
+    "with %s starts every object, and guards it before its own code runs: host %s",
+    async (_, order, migrate) => {
+      const namespace = open(order);
+      await namespace.load(ROWS);
+      await namespace.toHash("region", 3);
+      await namespace.toHash("region", 2);
+      const retired = [namespace.name, `${namespace.name}-shard-2`];
+      for (let deploys = 0; deploys < 2; deploys++) {
+        await namespace.deploy(migrate, [...(await namespace.everybody()), ...retired]);
+        for (const member of retired) {
+          if (order === "lazy") await namespace.ask({ kind: "health" }, member);
+          // The first thing that reaches the object is its own method, by no message of the engine.
+          const stray = (): Promise<unknown> =>
+            namespace.stub(member).write("INSERT INTO items (id, region) VALUES ('stray', 'r0')");
+          expect(await refusal(stray)).toContain(GUARD_MESSAGES.notMember);
+        }
+        await namespace.router.at("r1").read("SELECT 1");
       }
-      await namespace.router.at("r1").read("SELECT 1");
-    }
-  });
+    },
+  );
 
   it("guards before the class's own fetch runs", async () => {
     const namespace = open("field");
     await namespace.load(ROWS);
     await namespace.toHash("region", 2);
     await namespace.deploy(BACKFILL, [namespace.name]);
-    const fetched = async (): Promise<unknown> => DEPLOYED.get(DEPLOYED.idFromName(namespace.name)).fetch("https://x/");
+    const fetched = async (): Promise<unknown> =>
+      DEPLOYED.get(DEPLOYED.idFromName(namespace.name)).fetch("https://x/");
     expect(await refusal(fetched)).toContain(GUARD_MESSAGES.notMember);
   });
 
@@ -106,7 +139,9 @@ describe("1a: a deploy on a namespace that was sharded", { timeout: 120_000 }, (
     await namespace.toHash("region", 2);
     const everybody = await namespace.everybody();
     await namespace.deploy(BROKEN, everybody);
-    expect(await refusal(async () => namespace.stub().read("SELECT 1"))).toContain("the migration is wrong");
+    expect(await refusal(async () => namespace.stub().read("SELECT 1"))).toContain(
+      "the migration is wrong",
+    );
     await namespace.deploy(BACKFILL, everybody);
     expect(await namespace.ids()).toHaveLength(ROWS);
     expect(await namespace.leftovers([namespace.name])).toEqual([]);
@@ -117,20 +152,24 @@ describe("1a: a deploy on a namespace that was sharded", { timeout: 120_000 }, (
     await namespace.load(ROWS);
     await namespace.toHash("region", 2);
     await namespace.deploy(BACKFILL, await namespace.everybody());
-    const stray = (): Promise<unknown> => namespace.stub().write("INSERT INTO items (id, region) VALUES ('stray', 'r0')");
+    const stray = (): Promise<unknown> =>
+      namespace.stub().write("INSERT INTO items (id, region) VALUES ('stray', 'r0')");
     expect(await refusal(stray)).toContain(GUARD_MESSAGES.notMember);
     expect(await namespace.ids()).toHaveLength(ROWS);
   });
 
   it("with twenty tables", async () => {
     const names = Array.from({ length: 20 }, (_, index) => `t${index}`);
-    const create = names.map((name) => `CREATE TABLE IF NOT EXISTS ${name} (id TEXT PRIMARY KEY, region TEXT)`);
+    const create = names.map(
+      (name) => `CREATE TABLE IF NOT EXISTS ${name} (id TEXT PRIMARY KEY, region TEXT)`,
+    );
     const namespace = new DeployedNamespace("twenty", "field", statements(...create, ITEMS), [
       { name: "items" },
       ...names.map((name) => ({ name })),
     ]);
     await namespace.load(ROWS);
-    for (const name of names) await namespace.sql(namespace.name, `INSERT INTO ${name} SELECT id, region FROM items`);
+    for (const name of names)
+      await namespace.sql(namespace.name, `INSERT INTO ${name} SELECT id, region FROM items`);
     await namespace.toHash("region", 2);
     const backfill: Migrate = (storage) => {
       for (const name of names) {
@@ -171,7 +210,10 @@ describe("1b: a deploy while a source is fenced", { timeout: 120_000 }, () => {
       const namespace = open(order);
       await namespace.load(ROWS);
       await namespace.toHash("region", 2);
-      const seed = statements(ITEMS, "INSERT OR IGNORE INTO items (id, region) VALUES ('seed', 'r0')");
+      const seed = statements(
+        ITEMS,
+        "INSERT OR IGNORE INTO items (id, region) VALUES ('seed', 'r0')",
+      );
       const source = `${namespace.name}-shard-0`;
       const refused: string[] = [];
       interceptMessages(namespace.name, async ({ member, request }, forward) => {
@@ -197,7 +239,11 @@ describe("1b: a deploy while a source is fenced", { timeout: 120_000 }, () => {
   it("during the copy captures what its constructor writes", async () => {
     const namespace = open("field");
     await namespace.load(ROWS);
-    const backfill = statements(ITEMS, "UPDATE items SET region = 'r9' WHERE id = 'i7'", "DELETE FROM items WHERE id = 'i8'");
+    const backfill = statements(
+      ITEMS,
+      "UPDATE items SET region = 'r9' WHERE id = 'i7'",
+      "DELETE FROM items WHERE id = 'i8'",
+    );
     const deployed = beforeFirst(namespace.name, "verify", async () => {
       await namespace.deploy(backfill, [namespace.name]);
     });
@@ -217,62 +263,81 @@ describe("a migration that throws in the middle of a rebalance", { timeout: 120_
     [kind, "target", ORDERS[(index + 2) % ORDERS.length] ?? "field"] as const,
   ]);
 
-  it.each(table)("before '%s', on a %s, holds it up until a deploy mends it: host %s", async (kind, who, order) => {
-    const namespace = open(order);
-    await namespace.load(ROWS);
-    await namespace.toHash("region", 2);
-    const to = await namespace.hashTo("region", 3);
-    const member = `${namespace.name}-shard-${PARTS[who]}`;
-    const deployed = beforeFirst(namespace.name, kind, () => namespace.deploy(BROKEN, [member]));
-    let failures = 0;
-    interceptMessages(namespace.name, async (message, forward) => {
-      try {
-        return await forward();
-      } catch (error) {
-        if (message.member === member && messageOf(error).includes("the migration is wrong")) failures++;
-        throw error;
-      }
-    });
-    const { id } = await namespace.start("rebalance", to);
-    expect(await namespace.reached(id, () => failures >= 2)).toMatchObject({ state: "running" });
-    expect(deployed.done).toBe(true);
-    expect(await refusal(async () => namespace.stub(member).read("SELECT 1"))).toContain("the migration is wrong");
-    await namespace.deploy(BACKFILL, to.members);
-    expect(await namespace.reached(id)).toMatchObject({ state: "completed", fault: null });
-    const rows = await Promise.all(to.members.map((each) => namespace.sql(each, "SELECT id FROM items WHERE status = 'new'")));
-    expect(new Set(rows.flat().map((row) => row["id"])).size).toBe(ROWS);
-    expect(await namespace.ids()).toHaveLength(ROWS);
-    expect(await namespace.leftovers([namespace.name])).toEqual([]);
-  });
-});
-
-describe("1e: a table that the constructor of a retired member rebuilds", { timeout: 120_000 }, () => {
-  it.each(["field", "after", "asyncAfter"] as const)(
-    "has its guards again, and what was written to it is not deleted later: host %s",
-    async (order) => {
+  it.each(table)(
+    "before '%s', on a %s, holds it up until a deploy mends it: host %s",
+    async (kind, who, order) => {
       const namespace = open(order);
       await namespace.load(ROWS);
-      await namespace.toHash("region", 2, { retainHours: 1 });
-      await namespace.settled();
-      const seeded: Migrate = (storage) => {
-        REBUILD(storage);
-        storage.sql.exec("INSERT OR IGNORE INTO items (id, region) VALUES ('seed', 'r0')");
-      };
-      await namespace.deploy(seeded, [namespace.name]);
-      expect(await refusal(async () => namespace.stub().write("DELETE FROM items"))).toContain(GUARD_MESSAGES.notMember);
-      const kept = await namespace.ask({ kind: "count" });
-      expect(kept.tables[0]?.rows).toBe(ROWS + 1);
-      await namespace.ask({ kind: "empty", operation: 1 });
-      expect(await namespace.sql(namespace.name, "SELECT id FROM items")).toEqual([{ id: "seed" }]);
-      const counted = await namespace.ask({ kind: "count" });
-      expect(counted.tables[0]?.rows).toBe(1);
-      expect(await namespace.sql(namespace.name, "SELECT name FROM sqlite_master WHERE name LIKE 'shardctl%retired%'")).toEqual(
-        [],
+      await namespace.toHash("region", 2);
+      const to = await namespace.hashTo("region", 3);
+      const member = `${namespace.name}-shard-${PARTS[who]}`;
+      const deployed = beforeFirst(namespace.name, kind, () => namespace.deploy(BROKEN, [member]));
+      let failures = 0;
+      interceptMessages(namespace.name, async (message, forward) => {
+        try {
+          return await forward();
+        } catch (error) {
+          if (message.member === member && messageOf(error).includes("the migration is wrong"))
+            failures++;
+          throw error;
+        }
+      });
+      const { id } = await namespace.start("rebalance", to);
+      expect(await namespace.reached(id, () => failures >= 2)).toMatchObject({ state: "running" });
+      expect(deployed.done).toBe(true);
+      expect(await refusal(async () => namespace.stub(member).read("SELECT 1"))).toContain(
+        "the migration is wrong",
       );
+      await namespace.deploy(BACKFILL, to.members);
+      expect(await namespace.reached(id)).toMatchObject({ state: "completed", fault: null });
+      const rows = await Promise.all(
+        to.members.map((each) => namespace.sql(each, "SELECT id FROM items WHERE status = 'new'")),
+      );
+      expect(new Set(rows.flat().map((row) => row["id"])).size).toBe(ROWS);
+      expect(await namespace.ids()).toHaveLength(ROWS);
       expect(await namespace.leftovers([namespace.name])).toEqual([]);
     },
   );
 });
+
+describe(
+  "1e: a table that the constructor of a retired member rebuilds",
+  { timeout: 120_000 },
+  () => {
+    it.each(["field", "after", "asyncAfter"] as const)(
+      "has its guards again, and what was written to it is not deleted later: host %s",
+      async (order) => {
+        const namespace = open(order);
+        await namespace.load(ROWS);
+        await namespace.toHash("region", 2, { retainHours: 1 });
+        await namespace.settled();
+        const seeded: Migrate = (storage) => {
+          REBUILD(storage);
+          storage.sql.exec("INSERT OR IGNORE INTO items (id, region) VALUES ('seed', 'r0')");
+        };
+        await namespace.deploy(seeded, [namespace.name]);
+        expect(await refusal(async () => namespace.stub().write("DELETE FROM items"))).toContain(
+          GUARD_MESSAGES.notMember,
+        );
+        const kept = await namespace.ask({ kind: "count" });
+        expect(kept.tables[0]?.rows).toBe(ROWS + 1);
+        await namespace.ask({ kind: "empty", operation: 1 });
+        expect(await namespace.sql(namespace.name, "SELECT id FROM items")).toEqual([
+          { id: "seed" },
+        ]);
+        const counted = await namespace.ask({ kind: "count" });
+        expect(counted.tables[0]?.rows).toBe(1);
+        expect(
+          await namespace.sql(
+            namespace.name,
+            "SELECT name FROM sqlite_master WHERE name LIKE 'shardctl%retired%'",
+          ),
+        ).toEqual([]);
+        expect(await namespace.leftovers([namespace.name])).toEqual([]);
+      },
+    );
+  },
+);
 
 describe("starting an object", { timeout: 60_000 }, () => {
   it.each(ORDERS)("writes nothing, whatever its role: host %s", async (order) => {

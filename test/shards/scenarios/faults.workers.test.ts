@@ -50,7 +50,9 @@ const FAULTS: Readonly<Record<string, (namespace: TestNamespace<Things>) => Inte
   },
   "arrives once more, late": () => async (_, forward) => {
     const answer = await forward();
-    void new Promise((resolve) => setTimeout(resolve, LATE_MS)).then(forward).catch(() => undefined);
+    void new Promise((resolve) => setTimeout(resolve, LATE_MS))
+      .then(forward)
+      .catch(() => undefined);
     return answer;
   },
   "comes behind one of an older operation and epoch":
@@ -85,14 +87,22 @@ const FAULTS: Readonly<Record<string, (namespace: TestNamespace<Things>) => Inte
 
 /** The same message as the operation before would have sent it, by the epoch before. Null for the first operation, and for what is stale already. */
 function makeStale(request: MemberRequest): MemberRequest | null {
-  if (!("operation" in request) || request.kind === "start" || request.operation < 2 || staleRequests.has(request)) return null;
+  if (
+    !("operation" in request) ||
+    request.kind === "start" ||
+    request.operation < 2 ||
+    staleRequests.has(request)
+  )
+    return null;
   // Without the token, which is of this operation: as an older library would have sent it.
   const { token: _, registryEpoch: __, ...unnamed } = request;
   const stale: MemberRequest = {
     ...unnamed,
     operation: request.operation - 1,
     ...("epoch" in request ? { epoch: Math.max(0, request.epoch - 1) } : {}),
-    ...("activation" in request ? { activation: { ...request.activation, epoch: request.activation.epoch - 1 } } : {}),
+    ...("activation" in request
+      ? { activation: { ...request.activation, epoch: request.activation.epoch - 1 } }
+      : {}),
   };
   staleRequests.add(stale);
   return stale;
@@ -101,7 +111,12 @@ function makeStale(request: MemberRequest): MemberRequest | null {
 const staleRequests = new WeakSet<MemberRequest>();
 
 /** Lets the fault happen to the n-th message of every kind in each operation; says to which kinds it did. */
-function injectFault(namespace: TestNamespace<Things>, kinds: readonly Kind[], nth: number, intercept: Intercept): Set<Kind> {
+function injectFault(
+  namespace: TestNamespace<Things>,
+  kinds: readonly Kind[],
+  nth: number,
+  intercept: Intercept,
+): Set<Kind> {
   const sent = new Map<string, number>();
   const hit = new Set<Kind>();
   interceptMessages(namespace.name, async (message, forward) => {
@@ -154,7 +169,9 @@ describe.concurrent("faults", { timeout: 120_000 }, () => {
   )("an 'abandon' $fault, after a cancel in every step before the cutover", async ({ fault }) => {
     const namespace = new TestNamespace(THINGS, `abandon-${FAULT_NAMES.indexOf(fault)}`);
     const writers = await startWriters(namespace, 2);
-    const targets = ["shard-0", "shard-1", "g1-shard-0", "g1-shard-1"].map((suffix) => `${namespace.name}-${suffix}`);
+    const targets = ["shard-0", "shard-1", "g1-shard-0", "g1-shard-1"].map(
+      (suffix) => `${namespace.name}-${suffix}`,
+    );
     const hit = injectFault(namespace, ["abandon"], 1, interceptOf(namespace, fault));
     const ended: string[] = [];
     for (const step of ["prepare", "copy", "verify", "fence"] as const) {
@@ -165,10 +182,14 @@ describe.concurrent("faults", { timeout: 120_000 }, () => {
       cancelling();
     }
     await namespace.settled();
-    expect(ended).toEqual(["prepare", "copy", "verify", "fence"].map((step) => `${step}: cancelled, epoch 0`));
+    expect(ended).toEqual(
+      ["prepare", "copy", "verify", "fence"].map((step) => `${step}: cancelled, epoch 0`),
+    );
     expect(hit).toEqual(new Set(["abandon"]));
     expect(await namespace.leftovers(targets.slice(0, 2))).toEqual([]);
-    expect(await Promise.all(targets.slice(0, 2).map((target) => namespace.exactRows(target, "things")))).toEqual([[], []]);
+    expect(
+      await Promise.all(targets.slice(0, 2).map((target) => namespace.exactRows(target, "things"))),
+    ).toEqual([[], []]);
     await namespace.toHash("id", 2);
     expect(await writers.stop()).toEqual([]);
     expect(await namespace.leftovers()).toEqual([]);
@@ -188,7 +209,12 @@ async function makeRowsRivals(namespace: TestNamespace<Things>): Promise<void> {
 function cancelAt(namespace: TestNamespace<Things>, kind: Kind): () => void {
   let isOn = true;
   interceptMessages(namespace.name, async ({ host, request }, forward) => {
-    if (isOn && request.kind === kind && "operation" in request && typeof request.operation === "number") {
+    if (
+      isOn &&
+      request.kind === kind &&
+      "operation" in request &&
+      typeof request.operation === "number"
+    ) {
       isOn = false;
       host.root.cancel(request.operation);
     }

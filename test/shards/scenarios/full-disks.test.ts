@@ -30,13 +30,21 @@ function instance(member: string): FakeShop {
 }
 
 async function ask<Reply>(request: MemberRequest, member = NAME): Promise<Reply> {
-  const reply = await instance(member).shardctl({ protocol: PROTOCOL_VERSION, namespace: NAME, member, request });
+  const reply = await instance(member).shardctl({
+    protocol: PROTOCOL_VERSION,
+    namespace: NAME,
+    member,
+    request,
+  });
   if (reply.ok) return reply.value as Reply;
   throw new Error(reply.failure.message);
 }
 
 /** Runs an operation to its end. */
-async function run(to: HashLayout, waveRowsMax = DEFAULT_OPERATION_POLICY.waveRowsMax): Promise<OperationStatus> {
+async function run(
+  to: HashLayout,
+  waveRowsMax = DEFAULT_OPERATION_POLICY.waveRowsMax,
+): Promise<OperationStatus> {
   const { epoch, layout } = await ask<LayoutReply>({ kind: "layout" });
   const started = await ask<OperationStatus>({
     kind: "start",
@@ -55,7 +63,9 @@ async function run(to: HashLayout, waveRowsMax = DEFAULT_OPERATION_POLICY.waveRo
     if (status.state !== "running") return status;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  throw new Error(`The operation does not end: ${JSON.stringify(await ask({ kind: "operation", id: started.id }))}`);
+  throw new Error(
+    `The operation does not end: ${JSON.stringify(await ask({ kind: "operation", id: started.id }))}`,
+  );
 }
 
 /** The disk of a member takes no more than these pages. */
@@ -90,22 +100,27 @@ const THREE = resizeHashLayout(TWO, shiftMembers(NAME, TWO, 3));
 const NEW = `${NAME}-shard-2`;
 
 describe("line 2: a rebalance onto a member with too little room", () => {
-  it.each([0.3, 0.5, 0.8, 1.1])("ends before it commits what cannot be activated: %f of what it is to hold", async (share) => {
-    open();
-    await run(TWO);
-    const pages = pagesOf(`${NAME}-shard-0`);
-    instance(NEW);
-    limit(NEW, Math.floor(pages * share));
-    const ended = await run(THREE, 400);
-    expect(ended.fault?.kind ?? "none").toBe(share > 1 ? "none" : "storageFull");
-    expect(ended.fault?.message ?? NEW).toContain(NEW);
-    const found = await everything();
-    expect([found.length, new Set(found).size]).toEqual([ROWS, ROWS]);
-    // Everybody serves: nothing hangs behind a fence.
-    const { layout } = await ask<LayoutReply>({ kind: "layout" });
-    for (const member of layout.members)
-      expect(storageOf(member).peek("SELECT 1 FROM shardctl_meta WHERE key = 'moving'")).toEqual([]);
-  });
+  it.each([0.3, 0.5, 0.8, 1.1])(
+    "ends before it commits what cannot be activated: %f of what it is to hold",
+    async (share) => {
+      open();
+      await run(TWO);
+      const pages = pagesOf(`${NAME}-shard-0`);
+      instance(NEW);
+      limit(NEW, Math.floor(pages * share));
+      const ended = await run(THREE, 400);
+      expect(ended.fault?.kind ?? "none").toBe(share > 1 ? "none" : "storageFull");
+      expect(ended.fault?.message ?? NEW).toContain(NEW);
+      const found = await everything();
+      expect([found.length, new Set(found).size]).toEqual([ROWS, ROWS]);
+      // Everybody serves: nothing hangs behind a fence.
+      const { layout } = await ask<LayoutReply>({ kind: "layout" });
+      for (const member of layout.members)
+        expect(storageOf(member).peek("SELECT 1 FROM shardctl_meta WHERE key = 'moving'")).toEqual(
+          [],
+        );
+    },
+  );
 
   it("holds the rows of one wave twice, and no more, where that is all the room there is", async () => {
     open();
@@ -128,7 +143,10 @@ describe("line 2: a rebalance onto a member with too little room", () => {
     await run(TWO);
     instance(NEW);
     limit(NEW, 40);
-    expect(await run(THREE, 400)).toMatchObject({ state: "failed", fault: { kind: "storageFull" } });
+    expect(await run(THREE, 400)).toMatchObject({
+      state: "failed",
+      fault: { kind: "storageFull" },
+    });
     limit(NEW, 1_000_000);
     expect(await run(THREE, 400)).toMatchObject({ state: "completed" });
     expect(await everything()).toHaveLength(ROWS);
@@ -140,7 +158,11 @@ describe("line 2: a shard onto members with too little room", () => {
     open();
     instance(`${NAME}-shard-1`);
     limit(`${NAME}-shard-1`, 30);
-    expect(await run(TWO)).toMatchObject({ state: "failed", fault: { kind: "storageFull" }, epoch: 0 });
+    expect(await run(TWO)).toMatchObject({
+      state: "failed",
+      fault: { kind: "storageFull" },
+      epoch: 0,
+    });
     expect(await everything()).toHaveLength(ROWS);
   });
 });
@@ -149,7 +171,9 @@ describe("line 2: a root that is full itself", () => {
   it("is refused in words that say what to do, and not in SQLite's own", async () => {
     open();
     limit(NAME, pagesOf(NAME));
-    await expect(run(TWO)).rejects.toThrow(/shop has no room left .*delete rows or drop indexes there/);
+    await expect(run(TWO)).rejects.toThrow(
+      /shop has no room left .*delete rows or drop indexes there/,
+    );
     expect(await everything()).toHaveLength(ROWS);
   });
 

@@ -57,26 +57,31 @@ describe("line 2: an object that is full from one step on", () => {
     ["rebalance", "ns-shard-0", "verify"],
     ["rekey", "ns-shard-0", "copy"],
     ["unshard", "ns-shard-0", "copy"],
-  ])("lets users delete while its changes are captured: %s, %s, step %s", async ([kind, name, step]) => {
-    const world = await begin(kind, 300);
-    const epoch = kind === "shard" ? 0 : 1;
-    const filled = fillAt(world, name, step, 0);
-    const { id } = await world.start(kind);
-    await world.run(() => filled.isFull, 60_000);
-    const removed: string[] = [];
-    for (const item of world.itemsOf(name)) {
-      if (world.step !== step || removed.length >= 20) break;
-      const keys = [{ type: "text" as const, text: item }];
-      await world.ask({ kind: "call", epoch, keys, method: "remove", args: [item] }, name);
-      removed.push(item);
-    }
-    expect(removed.length).toBeGreaterThan(1);
-    const { fault } = await world.end(id);
-    // A source of a rebalance is a target too: it may lack the room for what comes.
-    expect(["none", ...(kind === "rebalance" ? ["storageFull"] : [])]).toContain(fault?.kind ?? "none");
-    await world.makeRoom(name);
-    expect(await world.flaws(removed)).toEqual([]);
-  });
+  ])(
+    "lets users delete while its changes are captured: %s, %s, step %s",
+    async ([kind, name, step]) => {
+      const world = await begin(kind, 300);
+      const epoch = kind === "shard" ? 0 : 1;
+      const filled = fillAt(world, name, step, 0);
+      const { id } = await world.start(kind);
+      await world.run(() => filled.isFull, 60_000);
+      const removed: string[] = [];
+      for (const item of world.itemsOf(name)) {
+        if (world.step !== step || removed.length >= 20) break;
+        const keys = [{ type: "text" as const, text: item }];
+        await world.ask({ kind: "call", epoch, keys, method: "remove", args: [item] }, name);
+        removed.push(item);
+      }
+      expect(removed.length).toBeGreaterThan(1);
+      const { fault } = await world.end(id);
+      // A source of a rebalance is a target too: it may lack the room for what comes.
+      expect(["none", ...(kind === "rebalance" ? ["storageFull"] : [])]).toContain(
+        fault?.kind ?? "none",
+      );
+      await world.makeRoom(name);
+      expect(await world.flaws(removed)).toEqual([]);
+    },
+  );
 });
 
 interface Outcome {
@@ -87,22 +92,37 @@ interface Outcome {
 }
 
 /** What of an end is not as it must be. */
-function wrongWith({ ended, isFull, struck }: Outcome, kind: OperationKind, name: string, step: Step): string[] {
+function wrongWith(
+  { ended, isFull, struck }: Outcome,
+  kind: OperationKind,
+  name: string,
+  step: Step,
+): string[] {
   const { state, fault } = ended;
   if (!isFull) return [`was never in step ${step}`];
   if (fault === null) return state === "completed" ? [] : [`ended as ${state}`];
   if (fault.kind !== "storageFull") return [`${fault.kind}: ${fault.message}`];
-  const isNamed = name === ROOT ? /^(The root|ns) has no room left/.test(fault.message) : fault.message.startsWith(name);
+  const isNamed =
+    name === ROOT
+      ? /^(The root|ns) has no room left/.test(fault.message)
+      : fault.message.startsWith(name);
   return [
     ...(struck > 0 ? [] : ["no statement has found the storage full"]),
-    ...(isNamed && fault.message.includes("delete rows or drop indexes there") ? [] : [fault.message]),
+    ...(isNamed && fault.message.includes("delete rows or drop indexes there")
+      ? []
+      : [fault.message]),
     // What is committed is never ended for want of room, but that waves may be left.
     ...(OPEN.has(step) || kind === "rebalance" ? [] : [`failed in step ${step}`]),
   ];
 }
 
 /** Runs an operation during which an object becomes full, makes room, and runs the next; checks that nothing is lost. */
-async function operateFull(kind: OperationKind, name: string, step: Step, pages: number): Promise<Outcome> {
+async function operateFull(
+  kind: OperationKind,
+  name: string,
+  step: Step,
+  pages: number,
+): Promise<Outcome> {
   const world = await begin(kind, name === ROOT ? 32 : 90);
   const filled = fillAt(world, name, step, pages);
   const ended = await world.operate(kind);
@@ -124,10 +144,18 @@ async function begin(kind: OperationKind, rows: number): Promise<FullWorld> {
 }
 
 /** Fills an object up as soon as the operation is in a step. */
-function fillAt(within: FullWorld, name: string, step: Step, pages: number): { isFull: boolean; struck: number } {
+function fillAt(
+  within: FullWorld,
+  name: string,
+  step: Step,
+  pages: number,
+): { isFull: boolean; struck: number } {
   const filled = { isFull: false, struck: 0 };
   within.when(
-    () => within.step === step && within.world.objects.has(name) && !within.world.object(name).storage.isDirty,
+    () =>
+      within.step === step &&
+      within.world.objects.has(name) &&
+      !within.world.object(name).storage.isDirty,
     () => {
       filled.isFull = within.fillUp(name, pages);
       filled.struck = within.world.struck["full"] ?? 0;

@@ -46,12 +46,16 @@ async function flaws(namespace: DeployedNamespace, column: string): Promise<stri
       const isMine = owner(toKey(key)) === member;
       const insert = `INSERT INTO items (id, ${column}) VALUES ('${member}/${key}', '${key}')`;
       const refused = await refusal(() => namespace.sql(member, insert));
-      if (refused.includes("shardctl: wrong key") === isMine) found.push(`${member}, ${key}: ${refused || "stored"}`);
+      if (refused.includes("shardctl: wrong key") === isMine)
+        found.push(`${member}, ${key}: ${refused || "stored"}`);
     }
     const changed = await refusal(() => namespace.sql(member, `UPDATE items SET ${column} = 'r9'`));
-    if (!changed.includes("shardctl: wrong key")) found.push(`${member} changes keys in place: ${changed}`);
+    if (!changed.includes("shardctl: wrong key"))
+      found.push(`${member} changes keys in place: ${changed}`);
   }
-  await namespace.router.at("r1").write(`INSERT INTO items (id, ${column}) VALUES ('routed', 'r1')`);
+  await namespace.router
+    .at("r1")
+    .write(`INSERT INTO items (id, ${column}) VALUES ('routed', 'r1')`);
   const rows = (await namespace.ids()).length;
   if (rows !== ROWS + 8 + 1) found.push(`${rows} rows`);
   return found;
@@ -65,101 +69,121 @@ async function started(namespace: DeployedNamespace, members: readonly string[])
   }
 }
 
-describe("writers 2: a deploy that changes the column of the shard key", { timeout: 60_000 }, () => {
-  it.each(HOST_FIRST)("drops it for another: %s", async (order) => {
-    const namespace = await open(order);
-    const all = await namespace.everybody();
-    await namespace.deploy(once(...FILL, DROP), all, order, { tables: AREA });
-    await started(namespace, all);
-    expect(await flaws(namespace, "area")).toEqual([]);
-  });
+describe(
+  "writers 2: a deploy that changes the column of the shard key",
+  { timeout: 60_000 },
+  () => {
+    it.each(HOST_FIRST)("drops it for another: %s", async (order) => {
+      const namespace = await open(order);
+      const all = await namespace.everybody();
+      await namespace.deploy(once(...FILL, DROP), all, order, { tables: AREA });
+      await started(namespace, all);
+      expect(await flaws(namespace, "area")).toEqual([]);
+    });
 
-  it.each(ORDERS)("renames it: %s", async (order) => {
-    const namespace = await open(order);
-    const all = await namespace.everybody();
-    await namespace.deploy(once("ALTER TABLE items RENAME COLUMN region TO area"), all, order, { tables: AREA });
-    await started(namespace, all);
-    expect(await flaws(namespace, "area")).toEqual([]);
-  });
+    it.each(ORDERS)("renames it: %s", async (order) => {
+      const namespace = await open(order);
+      const all = await namespace.everybody();
+      await namespace.deploy(once("ALTER TABLE items RENAME COLUMN region TO area"), all, order, {
+        tables: AREA,
+      });
+      await started(namespace, all);
+      expect(await flaws(namespace, "area")).toEqual([]);
+    });
 
-  it.each(ORDERS)("renames the table and makes another in its place: %s", async (order) => {
-    const namespace = await open(order);
-    const all = await namespace.everybody();
-    const rebuild = once(
-      "ALTER TABLE items RENAME TO old_items",
-      "CREATE TABLE items (id TEXT PRIMARY KEY, region TEXT NOT NULL, area TEXT)",
-      "INSERT INTO items (id, region) SELECT id, region FROM old_items",
-      "DROP TABLE old_items",
+    it.each(ORDERS)("renames the table and makes another in its place: %s", async (order) => {
+      const namespace = await open(order);
+      const all = await namespace.everybody();
+      const rebuild = once(
+        "ALTER TABLE items RENAME TO old_items",
+        "CREATE TABLE items (id TEXT PRIMARY KEY, region TEXT NOT NULL, area TEXT)",
+        "INSERT INTO items (id, region) SELECT id, region FROM old_items",
+        "DROP TABLE old_items",
+      );
+      await namespace.deploy(rebuild, all, order);
+      await started(namespace, all);
+      expect(await flaws(namespace, "region")).toEqual([]);
+    });
+
+    it.each(ORDERS)("drops it after a deploy that checks nothing: %s", async (order) => {
+      const namespace = await open(order);
+      const all = await namespace.everybody();
+      await namespace.deploy(statements(ITEMS), all, order, { checkKeys: "none" });
+      await started(namespace, all);
+      await namespace.deploy(once(...FILL, DROP), all, order, { tables: AREA, checkKeys: "none" });
+      await started(namespace, all);
+      await namespace.deploy(once(), all, order, { tables: AREA, checkKeys: "all" });
+      await started(namespace, all);
+      expect(await flaws(namespace, "area")).toEqual([]);
+    });
+
+    it.each(HOST_FIRST)(
+      "gives it another type, in a deploy that checks nothing: %s",
+      async (order) => {
+        const namespace = await open(order);
+        const all = await namespace.everybody();
+        const retype = once(
+          ...FILL,
+          DROP,
+          "ALTER TABLE items RENAME COLUMN area TO region",
+          "ALTER TABLE items ADD COLUMN area TEXT",
+        );
+        await namespace.deploy(retype, all, order, { checkKeys: "none" });
+        await started(namespace, all);
+        await namespace.deploy(retype, all, order, { checkKeys: "all" });
+        await started(namespace, all);
+        expect(await flaws(namespace, "region")).toEqual([]);
+      },
     );
-    await namespace.deploy(rebuild, all, order);
-    await started(namespace, all);
-    expect(await flaws(namespace, "region")).toEqual([]);
-  });
 
-  it.each(ORDERS)("drops it after a deploy that checks nothing: %s", async (order) => {
-    const namespace = await open(order);
-    const all = await namespace.everybody();
-    await namespace.deploy(statements(ITEMS), all, order, { checkKeys: "none" });
-    await started(namespace, all);
-    await namespace.deploy(once(...FILL, DROP), all, order, { tables: AREA, checkKeys: "none" });
-    await started(namespace, all);
-    await namespace.deploy(once(), all, order, { tables: AREA, checkKeys: "all" });
-    await started(namespace, all);
-    expect(await flaws(namespace, "area")).toEqual([]);
-  });
-
-  it.each(HOST_FIRST)("gives it another type, in a deploy that checks nothing: %s", async (order) => {
-    const namespace = await open(order);
-    const all = await namespace.everybody();
-    const retype = once(
-      ...FILL,
-      DROP,
-      "ALTER TABLE items RENAME COLUMN area TO region",
-      "ALTER TABLE items ADD COLUMN area TEXT",
+    it.each(HOST_LAST)(
+      "is told what stands in the way where the host is made after it: %s",
+      async (order) => {
+        const namespace = await open(order);
+        const [member = ""] = (await namespace.live()).layout.members;
+        await namespace.deploy(once(...FILL, DROP), [member], order, { tables: AREA });
+        expect(await refusal(() => namespace.sql(member, "SELECT 1"))).toContain(
+          "error in trigger shardctl_owned_",
+        );
+        // The way out, with the same migration.
+        await namespace.deploy(once(...FILL, DROP), await namespace.everybody(), "field", {
+          tables: AREA,
+        });
+        expect(await flaws(namespace, "area")).toEqual([]);
+      },
     );
-    await namespace.deploy(retype, all, order, { checkKeys: "none" });
-    await started(namespace, all);
-    await namespace.deploy(retype, all, order, { checkKeys: "all" });
-    await started(namespace, all);
-    expect(await flaws(namespace, "region")).toEqual([]);
-  });
 
-  it.each(HOST_LAST)("is told what stands in the way where the host is made after it: %s", async (order) => {
-    const namespace = await open(order);
-    const [member = ""] = (await namespace.live()).layout.members;
-    await namespace.deploy(once(...FILL, DROP), [member], order, { tables: AREA });
-    expect(await refusal(() => namespace.sql(member, "SELECT 1"))).toContain("error in trigger shardctl_owned_");
-    // The way out, with the same migration.
-    await namespace.deploy(once(...FILL, DROP), await namespace.everybody(), "field", { tables: AREA });
-    expect(await flaws(namespace, "area")).toEqual([]);
-  });
+    it("is free to use shards.migrate, which lifts the triggers itself", async () => {
+      const namespace = new MigratedNamespace("key-columns-migrate", "host");
+      await namespace.load(ROWS);
+      await namespace.toHash("region", 3);
+      const { layout } = await namespace.live();
+      const retype = [
+        "ALTER TABLE docs ADD COLUMN other ANY",
+        "UPDATE docs SET other = region",
+        "ALTER TABLE docs DROP COLUMN region",
+        "ALTER TABLE docs RENAME COLUMN other TO region",
+      ];
+      await namespace.deploy(
+        [CREATE, { id: "2-retype", up: retype }],
+        [namespace.name, ...layout.members],
+      );
+      const owner = createOwnerLookup(layout);
+      for (const member of layout.members) {
+        const stray =
+          ["r0", "r1", "r2", "r3", "r4"].find((key) => owner(toKey(key)) !== member) ?? "";
+        const insert = `INSERT INTO docs (id, region) VALUES ('x', '${stray}')`;
+        expect(await refusal(() => namespace.sql(member, insert))).toContain("shardctl: wrong key");
+      }
+      expect(await namespace.contents("docs")).toHaveLength(ROWS);
+    });
 
-  it("is free to use shards.migrate, which lifts the triggers itself", async () => {
-    const namespace = new MigratedNamespace("key-columns-migrate", "host");
-    await namespace.load(ROWS);
-    await namespace.toHash("region", 3);
-    const { layout } = await namespace.live();
-    const retype = [
-      "ALTER TABLE docs ADD COLUMN other ANY",
-      "UPDATE docs SET other = region",
-      "ALTER TABLE docs DROP COLUMN region",
-      "ALTER TABLE docs RENAME COLUMN other TO region",
-    ];
-    await namespace.deploy([CREATE, { id: "2-retype", up: retype }], [namespace.name, ...layout.members]);
-    const owner = createOwnerLookup(layout);
-    for (const member of layout.members) {
-      const stray = ["r0", "r1", "r2", "r3", "r4"].find((key) => owner(toKey(key)) !== member) ?? "";
-      const insert = `INSERT INTO docs (id, region) VALUES ('x', '${stray}')`;
-      expect(await refusal(() => namespace.sql(member, insert))).toContain("shardctl: wrong key");
-    }
-    expect(await namespace.contents("docs")).toHaveLength(ROWS);
-  });
-
-  it("an object that starts anew without a change writes nothing", async () => {
-    const namespace = await open("field");
-    const [member = ""] = (await namespace.live()).layout.members;
-    await namespace.abort(member);
-    await namespace.ask({ kind: "health" }, member);
-    expect(await namespace.sql(member, "SELECT total_changes() AS n")).toEqual([{ n: 0 }]);
-  });
-});
+    it("an object that starts anew without a change writes nothing", async () => {
+      const namespace = await open("field");
+      const [member = ""] = (await namespace.live()).layout.members;
+      await namespace.abort(member);
+      await namespace.ask({ kind: "health" }, member);
+      expect(await namespace.sql(member, "SELECT total_changes() AS n")).toEqual([{ n: 0 }]);
+    });
+  },
+);

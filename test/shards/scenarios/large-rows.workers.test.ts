@@ -88,7 +88,10 @@ describe("large rows", { timeout: 60_000 }, () => {
   it("exactly at the limit, as text and as BLOB", async () => {
     const namespace = open("limit");
     const blobSize = ROW_BYTES_MAX - "b".length - 2 - integerBytes;
-    await store(namespace, [sized("text", ROW_BYTES_MAX, "x"), { id: "b", words: null, bytes: noise(blobSize) }]);
+    await store(namespace, [
+      sized("text", ROW_BYTES_MAX, "x"),
+      { id: "b", words: null, bytes: noise(blobSize) },
+    ]);
     const sizes = await namespace.sql(
       namespace.name,
       "SELECT octet_length(id) + octet_length(region) + octet_length(n) + coalesce(octet_length(words), 0) + coalesce(octet_length(bytes), 0) AS size FROM files",
@@ -118,7 +121,11 @@ describe("large rows", { timeout: 60_000 }, () => {
     for (let index = 0; index < 12; index++) {
       const size = (index % 3 === 0 ? 1024 : 511) * KIB + index;
       await store(namespace, [
-        { id: `m${index}`, words: index % 2 === 0 ? "w".repeat(size) : null, bytes: index % 2 === 0 ? null : noise(size) },
+        {
+          id: `m${index}`,
+          words: index % 2 === 0 ? "w".repeat(size) : null,
+          bytes: index % 2 === 0 ? null : noise(size),
+        },
       ]);
     }
     expect(await harm(namespace)).toEqual([]);
@@ -129,8 +136,13 @@ describe("large rows", { timeout: 60_000 }, () => {
     for (let index = 0; index < 8; index++)
       await store(namespace, [{ id: `w${index}`, words: "a".repeat(700 * KIB), bytes: null }]);
     const wrote = beforeFirst(namespace.name, "verify", ({ host }) => {
-      host.sql.run("UPDATE files SET words = words || 'changed' WHERE id IN ('w1', 'w2', 'w3', 'w4', 'w5')");
-      host.sql.run("INSERT INTO files (id, region, words) VALUES ('new', 'r', ?)", "n".repeat(1500 * KIB));
+      host.sql.run(
+        "UPDATE files SET words = words || 'changed' WHERE id IN ('w1', 'w2', 'w3', 'w4', 'w5')",
+      );
+      host.sql.run(
+        "INSERT INTO files (id, region, words) VALUES ('new', 'r', ?)",
+        "n".repeat(1500 * KIB),
+      );
     });
     await namespace.toHash("id", 3);
     expect(wrote.done).toBe(true);
@@ -150,7 +162,9 @@ describe("large rows", { timeout: 60_000 }, () => {
     );
     expect(await namespace.contents("files")).toEqual(before);
     expect((await namespace.live()).epoch).toBe(0);
-    expect(await namespace.leftovers([`${namespace.name}-shard-0`, `${namespace.name}-shard-1`])).toEqual([]);
+    expect(
+      await namespace.leftovers([`${namespace.name}-shard-0`, `${namespace.name}-shard-1`]),
+    ).toEqual([]);
     await namespace.sql(namespace.name, "DELETE FROM files WHERE id = 'over'");
     await namespace.toHash("id", 2);
     expect(await namespace.contents("files")).toHaveLength(1);

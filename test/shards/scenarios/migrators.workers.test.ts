@@ -12,7 +12,14 @@ import { beforeFirst } from "../support/intercept.ts";
 import { CREATE, MARK, MigratedNamespace, STATUS } from "../support/migrated-namespace.ts";
 
 const ROWS = 30;
-const STEPS = ["copy", "verify", "fence", "promote", "activate", "finish"] as const satisfies MemberRequest["kind"][];
+const STEPS = [
+  "copy",
+  "verify",
+  "fence",
+  "promote",
+  "activate",
+  "finish",
+] as const satisfies MemberRequest["kind"][];
 const OPERATIONS = {
   shard: { from: 1, key: "region", to: 2 },
   rebalance: { from: 2, key: "region", to: 3 },
@@ -29,10 +36,15 @@ async function open(migrator: MigratorName, from: number): Promise<MigratedNames
 }
 
 /** Everybody who takes part, the root last: it drives the operation, and dies with it. */
-async function everybody(namespace: MigratedNamespace, { key, to }: { key: string; to: number }): Promise<string[]> {
+async function everybody(
+  namespace: MigratedNamespace,
+  { key, to }: { key: string; to: number },
+): Promise<string[]> {
   const { layout } = await namespace.live();
   const next = await namespace.hashTo(key, to);
-  return [...new Set([...layout.members, ...next.members])].filter((member) => member !== namespace.name).concat(namespace.name);
+  return [...new Set([...layout.members, ...next.members])]
+    .filter((member) => member !== namespace.name)
+    .concat(namespace.name);
 }
 
 function expected(value: (index: number) => string): string[] {
@@ -40,21 +52,28 @@ function expected(value: (index: number) => string): string[] {
 }
 
 const CASES = MIGRATORS.flatMap((migrator) =>
-  (Object.keys(OPERATIONS) as OperationName[]).flatMap((operation) => STEPS.map((step) => ({ migrator, operation, step }))),
+  (Object.keys(OPERATIONS) as OperationName[]).flatMap((operation) =>
+    STEPS.map((step) => ({ migrator, operation, step })),
+  ),
 );
 
 describe("a deploy in the middle of an operation", { timeout: 120_000 }, () => {
-  it.each(sample(CASES, 18))("$migrator, $operation, before '$step'", async ({ migrator, operation, step }) => {
-    const plan = OPERATIONS[operation];
-    const namespace = await open(migrator, plan.from);
-    const members = await everybody(namespace, plan);
-    const deployed = beforeFirst(namespace.name, step, async () => namespace.deploy([CREATE, STATUS], members));
-    await namespace.toHash(plan.key, plan.to);
-    expect(deployed.done).toBe(true);
-    expect(await namespace.values("status")).toEqual(expected(() => "new"));
-    for (const member of members) expect(await namespace.notes(member)).toBe(2);
-    expect(await namespace.leftovers(members)).toEqual([]);
-  });
+  it.each(sample(CASES, 18))(
+    "$migrator, $operation, before '$step'",
+    async ({ migrator, operation, step }) => {
+      const plan = OPERATIONS[operation];
+      const namespace = await open(migrator, plan.from);
+      const members = await everybody(namespace, plan);
+      const deployed = beforeFirst(namespace.name, step, async () =>
+        namespace.deploy([CREATE, STATUS], members),
+      );
+      await namespace.toHash(plan.key, plan.to);
+      expect(deployed.done).toBe(true);
+      expect(await namespace.values("status")).toEqual(expected(() => "new"));
+      for (const member of members) expect(await namespace.notes(member)).toBe(2);
+      expect(await namespace.leftovers(members)).toEqual([]);
+    },
+  );
 });
 
 describe("a step that changes rows only", { timeout: 120_000 }, () => {
@@ -72,8 +91,13 @@ describe("a step that changes rows only", { timeout: 120_000 }, () => {
       const members = await everybody(namespace, plan);
       const { layout } = await namespace.live();
       const to = await namespace.hashTo(plan.key, plan.to);
-      const first = early === "source" ? layout.members[0] : to.members.findLast((member) => !layout.members.includes(member));
-      const deployed = beforeFirst(namespace.name, "verify", async () => namespace.deploy([CREATE, MARK], [first ?? ""]));
+      const first =
+        early === "source"
+          ? layout.members[0]
+          : to.members.findLast((member) => !layout.members.includes(member));
+      const deployed = beforeFirst(namespace.name, "verify", async () =>
+        namespace.deploy([CREATE, MARK], [first ?? ""]),
+      );
       const started = await namespace.start(rest.operation, to);
       const waiting = await namespace.reached(started.id, isWaiting);
       expect(deployed.done).toBe(true);
@@ -82,77 +106,100 @@ describe("a step that changes rows only", { timeout: 120_000 }, () => {
       for (const region of ["r0", "r1", "r2", "r3", "r4", "r5", "r6"])
         await namespace.router.at(region).put(`while-${region}`, region);
       for (const member of members) if (member !== first) await namespace.abort(member);
-      expect(await namespace.reached(started.id)).toMatchObject({ state: "completed", waitsFor: null });
+      expect(await namespace.reached(started.id)).toMatchObject({
+        state: "completed",
+        waitsFor: null,
+      });
       const homes = await namespace.values("home");
-      expect(homes.filter((home) => home.startsWith("d"))).toEqual(expected((index) => `h${index % 5}!`));
+      expect(homes.filter((home) => home.startsWith("d"))).toEqual(
+        expected((index) => `h${index % 5}!`),
+      );
       expect(homes.filter((home) => home.startsWith("while"))).toHaveLength(7);
       for (const member of members) expect(await namespace.notes(member)).toBe(2);
       expect(await namespace.leftovers(members)).toEqual([]);
     },
   );
 
-  it.each(MIGRATORS)("does so where the operation begins while some members lack it: %s", async (migrator) => {
-    const namespace = await open(migrator, 2);
-    const sources = [`${namespace.name}-shard-0`, `${namespace.name}-shard-1`];
-    // The new shard is made by the new version; of the sources one has it from the start.
-    await namespace.deploy([CREATE, MARK], sources.slice(1));
-    const started = await namespace.start("rebalance", await namespace.hashTo("region", 3));
-    const waiting = await namespace.reached(started.id, isWaiting);
-    expect(waiting).toMatchObject({ state: "running", waitsFor: { kind: "tablesDiffer" } });
-    expect(waiting.waitsFor?.message).toContain("have not run the same steps");
-    await namespace.abort(sources[0] ?? "");
-    expect(await namespace.reached(started.id)).toMatchObject({ state: "completed", waitsFor: null });
-    expect(await namespace.values("home")).toEqual(expected((index) => `h${index % 5}!`));
-    expect(await namespace.leftovers([namespace.name])).toEqual([]);
-  });
+  it.each(MIGRATORS)(
+    "does so where the operation begins while some members lack it: %s",
+    async (migrator) => {
+      const namespace = await open(migrator, 2);
+      const sources = [`${namespace.name}-shard-0`, `${namespace.name}-shard-1`];
+      // The new shard is made by the new version; of the sources one has it from the start.
+      await namespace.deploy([CREATE, MARK], sources.slice(1));
+      const started = await namespace.start("rebalance", await namespace.hashTo("region", 3));
+      const waiting = await namespace.reached(started.id, isWaiting);
+      expect(waiting).toMatchObject({ state: "running", waitsFor: { kind: "tablesDiffer" } });
+      expect(waiting.waitsFor?.message).toContain("have not run the same steps");
+      await namespace.abort(sources[0] ?? "");
+      expect(await namespace.reached(started.id)).toMatchObject({
+        state: "completed",
+        waitsFor: null,
+      });
+      expect(await namespace.values("home")).toEqual(expected((index) => `h${index % 5}!`));
+      expect(await namespace.leftovers([namespace.name])).toEqual([]);
+    },
+  );
 
-  it.each(MIGRATORS)("lets rows only go where the same one has run, not another: %s", async (migrator) => {
-    const namespace = await open(migrator, 2);
-    const other: Step = { id: "2.5-other", up: ["UPDATE docs SET home = home || '?'"] };
-    const sources = [`${namespace.name}-shard-0`, `${namespace.name}-shard-1`];
-    await namespace.deploy([CREATE, MARK], sources);
-    for (const source of sources) await namespace.sql(source, "SELECT 1");
-    await namespace.deploy([CREATE, other], []);
-    const started = await namespace.start("rebalance", await namespace.hashTo("region", 3));
-    const waiting = await namespace.reached(started.id, isWaiting);
-    expect(waiting).toMatchObject({ state: "running", waitsFor: { kind: "tablesDiffer" } });
-    await namespace.ask({ kind: "cancel", id: started.id });
-    expect(await namespace.reached(started.id)).toMatchObject({ state: "cancelled" });
-    expect(await namespace.values("home")).toEqual(expected((index) => `h${index % 5}!`));
-  });
+  it.each(MIGRATORS)(
+    "lets rows only go where the same one has run, not another: %s",
+    async (migrator) => {
+      const namespace = await open(migrator, 2);
+      const other: Step = { id: "2.5-other", up: ["UPDATE docs SET home = home || '?'"] };
+      const sources = [`${namespace.name}-shard-0`, `${namespace.name}-shard-1`];
+      await namespace.deploy([CREATE, MARK], sources);
+      for (const source of sources) await namespace.sql(source, "SELECT 1");
+      await namespace.deploy([CREATE, other], []);
+      const started = await namespace.start("rebalance", await namespace.hashTo("region", 3));
+      const waiting = await namespace.reached(started.id, isWaiting);
+      expect(waiting).toMatchObject({ state: "running", waitsFor: { kind: "tablesDiffer" } });
+      await namespace.ask({ kind: "cancel", id: started.id });
+      expect(await namespace.reached(started.id)).toMatchObject({ state: "cancelled" });
+      expect(await namespace.values("home")).toEqual(expected((index) => `h${index % 5}!`));
+    },
+  );
 });
 
 describe("a deploy that is rolled back", { timeout: 120_000 }, () => {
-  it.each(["host", "drizzle"] as const)("in the middle of an operation, which then ends: %s", async (migrator) => {
-    const namespace = await open(migrator, 2);
-    const plan = OPERATIONS.rebalance;
-    const members = await everybody(namespace, plan);
-    const forth = beforeFirst(namespace.name, "verify", async () => {
-      await namespace.deploy([CREATE, STATUS], members.slice(0, 1));
-      await namespace.sql(members[0] ?? "", "SELECT 1");
-    });
-    const started = await namespace.start("rebalance", await namespace.hashTo(plan.key, plan.to));
-    await namespace.reached(started.id, isWaiting);
-    expect(forth.done).toBe(true);
-    // One member keeps the column: the operation cannot go on, and may be cancelled, until the version is back.
-    await namespace.deploy([CREATE], members);
-    await namespace.router.at("r1").put("old", "r1");
-    expect(await namespace.ask({ kind: "operation", id: started.id })).toMatchObject({ state: "running" });
-    await namespace.deploy([CREATE, STATUS], members);
-    expect(await namespace.reached(started.id)).toMatchObject({ state: "completed" });
-    const statuses = await namespace.values("status");
-    expect(statuses).toHaveLength(ROWS + 1);
-    // What an older version writes is filled in by the host's steps only: drizzle runs each once.
-    const lacking = statuses.filter((status) => !status.endsWith(" new"));
-    expect(lacking).toEqual(migrator === "host" ? [] : ["old null"]);
-    expect(await namespace.leftovers(members)).toEqual([]);
-  });
+  it.each(["host", "drizzle"] as const)(
+    "in the middle of an operation, which then ends: %s",
+    async (migrator) => {
+      const namespace = await open(migrator, 2);
+      const plan = OPERATIONS.rebalance;
+      const members = await everybody(namespace, plan);
+      const forth = beforeFirst(namespace.name, "verify", async () => {
+        await namespace.deploy([CREATE, STATUS], members.slice(0, 1));
+        await namespace.sql(members[0] ?? "", "SELECT 1");
+      });
+      const started = await namespace.start("rebalance", await namespace.hashTo(plan.key, plan.to));
+      await namespace.reached(started.id, isWaiting);
+      expect(forth.done).toBe(true);
+      // One member keeps the column: the operation cannot go on, and may be cancelled, until the version is back.
+      await namespace.deploy([CREATE], members);
+      await namespace.router.at("r1").put("old", "r1");
+      expect(await namespace.ask({ kind: "operation", id: started.id })).toMatchObject({
+        state: "running",
+      });
+      await namespace.deploy([CREATE, STATUS], members);
+      expect(await namespace.reached(started.id)).toMatchObject({ state: "completed" });
+      const statuses = await namespace.values("status");
+      expect(statuses).toHaveLength(ROWS + 1);
+      // What an older version writes is filled in by the host's steps only: drizzle runs each once.
+      const lacking = statuses.filter((status) => !status.endsWith(" new"));
+      expect(lacking).toEqual(migrator === "host" ? [] : ["old null"]);
+      expect(await namespace.leftovers(members)).toEqual([]);
+    },
+  );
 
   it("of which no member keeps a trace in its tables does not keep rows from a new member", async () => {
     const namespace = await open("host", 2);
     const plan = OPERATIONS.rebalance;
     const members = await everybody(namespace, plan);
-    const filled: Step = { id: "2-filled", up: [], backfill: ["UPDATE docs SET home = 'filled' WHERE home <> 'filled'"] };
+    const filled: Step = {
+      id: "2-filled",
+      up: [],
+      backfill: ["UPDATE docs SET home = 'filled' WHERE home <> 'filled'"],
+    };
     await namespace.deploy([CREATE, filled], members);
     for (const member of members) await namespace.sql(member, "SELECT 1");
     await namespace.deploy([CREATE], members);

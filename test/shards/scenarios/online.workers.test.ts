@@ -20,7 +20,15 @@ function open(name: string): TestNamespace<Things> {
 }
 
 function whole(id: string): Thing {
-  return { id, type: "", name: null, data: { country: `c${id.length % 3}` }, visibility: "private", createdAt: 1, updatedAt: 1 };
+  return {
+    id,
+    type: "",
+    name: null,
+    data: { country: `c${id.length % 3}` },
+    visibility: "private",
+    createdAt: 1,
+    updatedAt: 1,
+  };
 }
 
 async function load(namespace: TestNamespace<Things>, count: number): Promise<void> {
@@ -63,7 +71,8 @@ describe("calls by an old layout", { timeout: 60_000 }, () => {
       const owner = createOwnerLookup(layout);
       const places = await Promise.all(ids.map((id) => byId.at(id).whereAmI()));
       expect(places).toEqual(ids.map((id) => owner(toKey(id))));
-      for (const id of ids.slice(0, 8)) expect(await byCountry.at(id).getHere(id)).toMatchObject({ id });
+      for (const id of ids.slice(0, 8))
+        expect(await byCountry.at(id).getHere(id)).toMatchObject({ id });
     }
   });
 
@@ -85,7 +94,9 @@ describe("calls by an old layout", { timeout: 60_000 }, () => {
     await namespace.toHash("id", 2);
     const router = connect<Things>(THINGS, "escaped");
     // Run again, it would find its own row, and say so.
-    expect(await refusal(() => router.at("once").putAndBeRefused("once"))).toBe("Another member is being moved");
+    expect(await refusal(() => router.at("once").putAndBeRefused("once"))).toBe(
+      "Another member is being moved",
+    );
     expect(await router.at("once").getHere("once")).toMatchObject({ id: "once" });
   });
 
@@ -97,8 +108,13 @@ describe("calls by an old layout", { timeout: 60_000 }, () => {
     const counting = (async () => {
       const router = connect<Things>(THINGS, "counted");
       while (!state.isOver) {
-        const { data } = await router.queryShards({ query: "SELECT id FROM things", aggregation: "concat" });
-        counts.add(`${(data as unknown[]).length} rows, ${new Set((data as { id: string }[]).map((row) => row.id)).size} ids`);
+        const { data } = await router.queryShards({
+          query: "SELECT id FROM things",
+          aggregation: "concat",
+        });
+        counts.add(
+          `${(data as unknown[]).length} rows, ${new Set((data as { id: string }[]).map((row) => row.id)).size} ids`,
+        );
         // Without a pause the local runtime gets to no timer and no alarm.
         await new Promise((resolve) => setTimeout(resolve, 2));
       }
@@ -131,7 +147,9 @@ describe("calls by an old layout", { timeout: 60_000 }, () => {
     expect(started.done).toBe(true);
     const { layout } = await namespace.live();
     const found = await Promise.all(
-      layout.members.map((member) => namespace.sql(member, "SELECT id FROM things WHERE id LIKE 'slow%'")),
+      layout.members.map((member) =>
+        namespace.sql(member, "SELECT id FROM things WHERE id LIKE 'slow%'"),
+      ),
     );
     expect(new Set(found.flat().map((row) => row["id"]))).toEqual(new Set(["slow", "slow-too"]));
     expect(found.flat()).toHaveLength(2);
@@ -152,15 +170,25 @@ describe("writes that bypass the router", { timeout: 60_000 }, () => {
         `INSERT INTO relationships VALUES ('x', 'y', 'z', '{}', 1)`,
       ]) {
         // An UPDATE or DELETE of no row fires no trigger.
-        if ((await namespace.exactRows(object, "things")).length === 0 && !statement.startsWith("INSERT")) continue;
-        expect(await refusal(() => namespace.sql(object, statement))).toContain(GUARD_MESSAGES.notMember);
+        if (
+          (await namespace.exactRows(object, "things")).length === 0 &&
+          !statement.startsWith("INSERT")
+        )
+          continue;
+        expect(await refusal(() => namespace.sql(object, statement))).toContain(
+          GUARD_MESSAGES.notMember,
+        );
       }
     }
-    expect(await refusal(() => namespace.stub("guarded-shard-2").putHere([whole("y")]))).toContain(GUARD_MESSAGES.notMember);
+    expect(await refusal(() => namespace.stub("guarded-shard-2").putHere([whole("y")]))).toContain(
+      GUARD_MESSAGES.notMember,
+    );
     await namespace.unshard();
     await namespace.sql("guarded", "UPDATE things SET name = 'x' WHERE id = 't1'");
     const insert = "INSERT INTO things VALUES ('x', '', NULL, '{}', '', 1, 1)";
-    expect(await refusal(() => namespace.sql("guarded-shard-0", insert))).toContain(GUARD_MESSAGES.notMember);
+    expect(await refusal(() => namespace.sql("guarded-shard-0", insert))).toContain(
+      GUARD_MESSAGES.notMember,
+    );
   });
 
   it("are refused behind a fence, by a message that says to retry", async () => {

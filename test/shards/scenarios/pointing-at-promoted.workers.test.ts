@@ -10,7 +10,10 @@ import { interceptMessages } from "../support/intercept.ts";
 import { TestNamespace } from "../support/namespace.ts";
 
 const { CASES } = env as unknown as ShardsEnv;
-const NOTES = Array.from({ length: 60 }, (_, index) => `INSERT INTO notes VALUES ('o${index}', 'r${index}')`);
+const NOTES = Array.from(
+  { length: 60 },
+  (_, index) => `INSERT INTO notes VALUES ('o${index}', 'r${index}')`,
+);
 
 describe(
   "writers 3: an object's own code writes to an undeclared table on a target, before it serves",
@@ -40,7 +43,13 @@ describe(
         });
       interceptMessages(namespace.name, async ({ member, request }, forward) => {
         if (request.kind === "receive" && !before.includes(member)) target = member;
-        if (request.kind !== at || target === "" || outcome !== "" || (at === "promote" && member !== target)) return forward();
+        if (
+          request.kind !== at ||
+          target === "" ||
+          outcome !== "" ||
+          (at === "promote" && member !== target)
+        )
+          return forward();
         await forward();
         outcome = await pin();
         // Its answer is lost, and the attempt with it.

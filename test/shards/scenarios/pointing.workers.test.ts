@@ -12,9 +12,15 @@ import { TestNamespace } from "../support/namespace.ts";
 
 const { CASES } = env as unknown as ShardsEnv;
 const REGIONS = Array.from({ length: 60 }, (_, index) => `r${index}`);
-const OWNERS = REGIONS.map((region, index) => `INSERT INTO owners VALUES ('o${index}', '${region}')`);
+const OWNERS = REGIONS.map(
+  (region, index) => `INSERT INTO owners VALUES ('o${index}', '${region}')`,
+);
 
-async function open(kind: string, name: string, statements: readonly string[]): Promise<TestNamespace<Cases>> {
+async function open(
+  kind: string,
+  name: string,
+  statements: readonly string[],
+): Promise<TestNamespace<Cases>> {
   const namespace = new TestNamespace(CASES, `${kind}~${name}`);
   for (const statement of statements) await namespace.sql(namespace.name, statement);
   return namespace;
@@ -29,11 +35,18 @@ function apart(layout: Layout): [number, number] {
 
 async function dangling(namespace: TestNamespace<Cases>): Promise<unknown[]> {
   const { layout } = await namespace.live();
-  return (await Promise.all(layout.members.map((member) => namespace.sql(member, "PRAGMA foreign_key_check")))).flat();
+  return (
+    await Promise.all(
+      layout.members.map((member) => namespace.sql(member, "PRAGMA foreign_key_check")),
+    )
+  ).flat();
 }
 
 describe("in a swap, after the targets have been checked", { timeout: 60_000 }, () => {
-  const write = async (name: string, statements: (here: number, there: number) => readonly string[]): Promise<string> => {
+  const write = async (
+    name: string,
+    statements: (here: number, there: number) => readonly string[],
+  ): Promise<string> => {
     const namespace = await open("family", name, OWNERS);
     const [here, there] = apart(await namespace.hashTo("region", 3));
     const pets = [
@@ -53,12 +66,18 @@ describe("in a swap, after the targets have been checked", { timeout: 60_000 }, 
   };
 
   it("a row that points at one of another shard is found", async () => {
-    const message = await write("late-child", (here, there) => [`INSERT INTO pets VALUES ('late', 'o${there}', 'r${here}')`]);
-    expect(message).toMatch(/1 rows of 'pets' point at rows of 'owners' that would not be with them on .*Nothing was changed/);
+    const message = await write("late-child", (here, there) => [
+      `INSERT INTO pets VALUES ('late', 'o${there}', 'r${here}')`,
+    ]);
+    expect(message).toMatch(
+      /1 rows of 'pets' point at rows of 'owners' that would not be with them on .*Nothing was changed/,
+    );
   });
 
   it("a row that is left behind by the one it points at is found", async () => {
-    const message = await write("late-parent", (here, there) => [`UPDATE owners SET region = 'r${there}' WHERE id = 'o${here}'`]);
+    const message = await write("late-parent", (here, there) => [
+      `UPDATE owners SET region = 'r${there}' WHERE id = 'o${here}'`,
+    ]);
     expect(message).toContain("1 rows of 'pets' point at rows of 'owners'");
   });
 
@@ -77,13 +96,21 @@ describe("in a swap, after the targets have been checked", { timeout: 60_000 }, 
 
 describe("in a shift", { timeout: 60_000 }, () => {
   /** A region that leaves its shard when there is one more, and one that stays on the same. */
-  const parted = async (namespace: TestNamespace<Cases>): Promise<{ member: string; leaving: number; staying: number }> => {
-    const [before, after] = [(await namespace.live()).layout, await namespace.hashTo("region", 3)].map((layout) =>
-      createOwnerLookup(layout),
-    ) as [(key: ReturnType<typeof toKey>) => string, (key: ReturnType<typeof toKey>) => string];
+  const parted = async (
+    namespace: TestNamespace<Cases>,
+  ): Promise<{ member: string; leaving: number; staying: number }> => {
+    const [before, after] = [
+      (await namespace.live()).layout,
+      await namespace.hashTo("region", 3),
+    ].map((layout) => createOwnerLookup(layout)) as [
+      (key: ReturnType<typeof toKey>) => string,
+      (key: ReturnType<typeof toKey>) => string,
+    ];
     const leaving = REGIONS.findIndex((region) => before(toKey(region)) !== after(toKey(region)));
     const member = before(toKey(REGIONS[leaving]));
-    const staying = REGIONS.findIndex((region) => before(toKey(region)) === member && after(toKey(region)) === member);
+    const staying = REGIONS.findIndex(
+      (region) => before(toKey(region)) === member && after(toKey(region)) === member,
+    );
     return { member, leaving, staying };
   };
 
@@ -99,7 +126,9 @@ describe("in a shift", { timeout: 60_000 }, () => {
     expect((await namespace.live()).epoch).toBe(1);
     await namespace.sql(member, "DELETE FROM pets");
     await namespace.sql(member, `INSERT INTO pets VALUES ('p', 'o${staying}', 'r${leaving}')`);
-    expect(await refusal(() => namespace.toHash("region", 3))).toMatch(/1 rows of 'pets' point at rows of 'owners'/);
+    expect(await refusal(() => namespace.toHash("region", 3))).toMatch(
+      /1 rows of 'pets' point at rows of 'owners'/,
+    );
     await namespace.sql(member, `UPDATE pets SET owner_id = 'o${leaving}'`);
     await namespace.toHash("region", 3);
     expect(await dangling(namespace)).toEqual([]);
@@ -108,19 +137,25 @@ describe("in a shift", { timeout: 60_000 }, () => {
   });
 
   it("a row of a table that is not declared is found", async () => {
-    const notes = REGIONS.map((region, index) => `INSERT INTO notes VALUES ('o${index}', '${region}')`);
+    const notes = REGIONS.map(
+      (region, index) => `INSERT INTO notes VALUES ('o${index}', '${region}')`,
+    );
     const namespace = await open("outside", "pinned", notes);
     await namespace.toHash("region", 2);
     const { member, leaving, staying } = await parted(namespace);
     await namespace.sql(member, `INSERT INTO pins VALUES ('p', 'o${leaving}')`);
-    expect(await refusal(() => namespace.toHash("region", 3))).toContain("1 rows of 'pins' stay on");
+    expect(await refusal(() => namespace.toHash("region", 3))).toContain(
+      "1 rows of 'pins' stay on",
+    );
     await namespace.sql(member, `UPDATE pins SET note_id = 'o${staying}'`);
     await namespace.toHash("region", 3);
     expect(await dangling(namespace)).toEqual([]);
   });
 
   it("writers 3: no row of a table that is not declared comes to point at one whose leave is decided", async () => {
-    const notes = REGIONS.map((region, index) => `INSERT INTO notes VALUES ('o${index}', '${region}')`);
+    const notes = REGIONS.map(
+      (region, index) => `INSERT INTO notes VALUES ('o${index}', '${region}')`,
+    );
     const namespace = await open("outside", "pinned late", notes);
     await namespace.toHash("region", 2);
     const { member, leaving, staying } = await parted(namespace);
@@ -143,6 +178,8 @@ describe("in a shift", { timeout: 60_000 }, () => {
     ]);
     expect(await dangling(namespace)).toEqual([]);
     expect(await namespace.leftovers()).toEqual([]);
-    expect(await namespace.sql(member, `INSERT INTO pins VALUES ('later', 'o${staying}')`)).toEqual([]);
+    expect(await namespace.sql(member, `INSERT INTO pins VALUES ('later', 'o${staying}')`)).toEqual(
+      [],
+    );
   });
 });

@@ -34,8 +34,14 @@ it("ends an operation whose tables change for ever, says why, and lets every mem
   changeTables(Infinity);
   await workToTheEnd(rig);
   const { state, fault, epoch } = rig.record();
-  expect({ state, kind: fault?.kind, epoch }).toEqual({ state: "failed", kind: "schema", epoch: 1 });
-  expect(fault?.message).toContain(`Tables have changed ${ROUNDS_MAX + 1} times while they were moved: ${WORDS}`);
+  expect({ state, kind: fault?.kind, epoch }).toEqual({
+    state: "failed",
+    kind: "schema",
+    epoch: 1,
+  });
+  expect(fault?.message).toContain(
+    `Tables have changed ${ROUNDS_MAX + 1} times while they were moved: ${WORDS}`,
+  );
   expect(fault?.message).toContain("let them be as they are, then start again");
   expect(rig.asked.slice(-3)).toEqual(["abandon m0", "abandon m1", "abandon m2"]);
 });

@@ -26,33 +26,54 @@ async function open(name: string, count: number): Promise<TestNamespace<Things>>
 }
 
 describe("an id under two keys", { timeout: 60_000 }, () => {
-  it.each(["rekey", "unshard"] as const)("ends a %s before its cutover, named, and nothing has changed", async (kind) => {
-    const namespace = await open(`twice-${kind}`, 50);
-    await namespace.toHash("data.country", 4);
-    // On each shard under a key of that shard, by calls that do not look for the others: the same id is several things now.
-    const router = connect<Things>(THINGS, namespace.name);
-    const owner = createOwnerLookup((await namespace.live()).layout);
-    const countryOf = new Map(
-      Array.from({ length: 11 }, (_, index) => `c${index}`).map((country) => [owner(toKey(country)), country]),
-    );
-    countryOf.delete(owner(toKey("c7"))); // has it already
-    for (const country of countryOf.values()) {
-      const thing = { id: "t0007", type: "", name: null, data: { country }, visibility: "", createdAt: 1, updatedAt: 1 };
-      await router.call(country, "putHere", [thing]);
-    }
-    const before = await namespace.contents("things");
-    const { layout, epoch } = await namespace.live();
-    expect(before.filter((row) => row.includes("id=text:5:7430303037"))).toHaveLength(countryOf.size + 1);
-    const message = await refusal(() => (kind === "rekey" ? namespace.toHash("id", 3) : namespace.unshard()));
-    expect(message).toMatch(
-      /ids stand under more than one shard key and would become one row: \["t0007",null\].*Nothing was changed/,
-    );
-    expect(await namespace.contents("things")).toEqual(before);
-    expect(await namespace.live()).toEqual({ layout, epoch });
-    expect(await namespace.leftovers()).toEqual([]);
-    const targets = kind === "rekey" ? [0, 1, 2].map((index) => `twice-rekey-g1-shard-${index}`) : ["twice-unshard"];
-    for (const target of targets) expect(await namespace.exactRows(target, "things")).toEqual([]);
-  });
+  it.each(["rekey", "unshard"] as const)(
+    "ends a %s before its cutover, named, and nothing has changed",
+    async (kind) => {
+      const namespace = await open(`twice-${kind}`, 50);
+      await namespace.toHash("data.country", 4);
+      // On each shard under a key of that shard, by calls that do not look for the others: the same id is several things now.
+      const router = connect<Things>(THINGS, namespace.name);
+      const owner = createOwnerLookup((await namespace.live()).layout);
+      const countryOf = new Map(
+        Array.from({ length: 11 }, (_, index) => `c${index}`).map((country) => [
+          owner(toKey(country)),
+          country,
+        ]),
+      );
+      countryOf.delete(owner(toKey("c7"))); // has it already
+      for (const country of countryOf.values()) {
+        const thing = {
+          id: "t0007",
+          type: "",
+          name: null,
+          data: { country },
+          visibility: "",
+          createdAt: 1,
+          updatedAt: 1,
+        };
+        await router.call(country, "putHere", [thing]);
+      }
+      const before = await namespace.contents("things");
+      const { layout, epoch } = await namespace.live();
+      expect(before.filter((row) => row.includes("id=text:5:7430303037"))).toHaveLength(
+        countryOf.size + 1,
+      );
+      const message = await refusal(() =>
+        kind === "rekey" ? namespace.toHash("id", 3) : namespace.unshard(),
+      );
+      expect(message).toMatch(
+        /ids stand under more than one shard key and would become one row: \["t0007",null\].*Nothing was changed/,
+      );
+      expect(await namespace.contents("things")).toEqual(before);
+      expect(await namespace.live()).toEqual({ layout, epoch });
+      expect(await namespace.leftovers()).toEqual([]);
+      const targets =
+        kind === "rekey"
+          ? [0, 1, 2].map((index) => `twice-rekey-g1-shard-${index}`)
+          : ["twice-unshard"];
+      for (const target of targets) expect(await namespace.exactRows(target, "things")).toEqual([]);
+    },
+  );
 });
 
 describe("rows without the shard key", { timeout: 60_000 }, () => {
@@ -63,9 +84,17 @@ describe("rows without the shard key", { timeout: 60_000 }, () => {
     ["no JSON", "not json"],
   ])("end the operation when they are not allowed: %s", async (name, data) => {
     const namespace = await open(`keyless-${name}`, 20);
-    await namespace.sql(namespace.name, "INSERT INTO things VALUES ('lost', '', NULL, ?, '', 1, 1)", data);
-    const message = await refusal(() => namespace.toHash("data.country", 2, { allowMissingKey: false }));
-    expect(message).toContain(`Row ["lost",null] of table 'things' has no shard key, and policy.onMissingKey is reject`);
+    await namespace.sql(
+      namespace.name,
+      "INSERT INTO things VALUES ('lost', '', NULL, ?, '', 1, 1)",
+      data,
+    );
+    const message = await refusal(() =>
+      namespace.toHash("data.country", 2, { allowMissingKey: false }),
+    );
+    expect(message).toContain(
+      `Row ["lost",null] of table 'things' has no shard key, and policy.onMissingKey is reject`,
+    );
     expect((await namespace.live()).epoch).toBe(0);
     expect(await namespace.contents("things")).toHaveLength(21);
     expect(await namespace.leftovers()).toEqual([]);
@@ -78,7 +107,9 @@ describe("rows without the shard key", { timeout: 60_000 }, () => {
     const wrote = beforeFirst("keyless-written", "verify", ({ host }) => {
       host.sql.run("INSERT INTO things VALUES ('late', '', NULL, '{}', '', 1, 1)");
     });
-    const message = await refusal(() => namespace.toHash("data.country", 2, { allowMissingKey: false }));
+    const message = await refusal(() =>
+      namespace.toHash("data.country", 2, { allowMissingKey: false }),
+    );
     expect(wrote.done).toBe(true);
     expect(message).toContain(`Row ["late",null] of table 'things' has no shard key`);
     expect(await namespace.contents("things")).toHaveLength(21);
@@ -118,7 +149,8 @@ describe("cancelled", { timeout: 60_000 }, () => {
     const namespace = await open("too-late", 30);
     const answers: unknown[] = [];
     beforeFirst("too-late", "activate", ({ host, request }) => {
-      if ("operation" in request && typeof request.operation === "number") answers.push(host.root.cancel(request.operation));
+      if ("operation" in request && typeof request.operation === "number")
+        answers.push(host.root.cancel(request.operation));
     });
     await namespace.toHash("id", 2);
     expect(answers).toEqual([
@@ -135,8 +167,12 @@ describe("cancelled", { timeout: 60_000 }, () => {
   it("twice, or when it has ended, is no error", async () => {
     const namespace = await open("again", 10);
     const ended = await namespace.toHash("id", 2);
-    expect(await namespace.ask({ kind: "cancel", id: ended.id })).toMatchObject({ state: "completed" });
-    expect(await refusal(() => namespace.ask({ kind: "cancel", id: 99 }))).toBe("'again' has no operation 99");
+    expect(await namespace.ask({ kind: "cancel", id: ended.id })).toMatchObject({
+      state: "completed",
+    });
+    expect(await refusal(() => namespace.ask({ kind: "cancel", id: 99 }))).toBe(
+      "'again' has no operation 99",
+    );
   });
 });
 
@@ -158,10 +194,15 @@ describe("one at a time", { timeout: 60_000 }, () => {
       requestedBy: "a test",
       refuseEmpty: false,
     } as const;
-    const policy = { allowMissingKey: true, rowsPerSecondMax: null, waveRowsMax: 100, retainHours: 1 };
-    expect(await refusal(() => namespace.ask({ kind: "start", operation: { ...operation, policy } }))).toContain(
-      "is at epoch 1, the plan was made for epoch 0: plan again",
-    );
+    const policy = {
+      allowMissingKey: true,
+      rowsPerSecondMax: null,
+      waveRowsMax: 100,
+      retainHours: 1,
+    };
+    expect(
+      await refusal(() => namespace.ask({ kind: "start", operation: { ...operation, policy } })),
+    ).toContain("is at epoch 1, the plan was made for epoch 0: plan again");
   });
 
   it("starts at once what is asked for while the root is busy with something else", async () => {
@@ -175,7 +216,8 @@ describe("one at a time", { timeout: 60_000 }, () => {
       return forward();
     });
     await namespace.toHash("id", 2, { retainHours: 0 });
-    for (let poll = 0; poll < 400 && !state.isEmptying; poll++) await new Promise((resolve) => setTimeout(resolve, 10));
+    for (let poll = 0; poll < 400 && !state.isEmptying; poll++)
+      await new Promise((resolve) => setTimeout(resolve, 10));
     expect(state.isEmptying).toBe(true);
     await namespace.toHash("id", 3);
     // The root was a retired member with nothing to keep.
@@ -186,12 +228,16 @@ describe("one at a time", { timeout: 60_000 }, () => {
 
 describe("a throttle", { timeout: 60_000 }, () => {
   it("copies in pages of a second's worth, over several slices", async () => {
-    const copied = async (name: string, rowsPerSecondMax: number | null): Promise<{ slices: number; page: number }> => {
+    const copied = async (
+      name: string,
+      rowsPerSecondMax: number | null,
+    ): Promise<{ slices: number; page: number }> => {
       const namespace = await open(name, 90);
       const seen = { slices: 0, page: 0 };
       interceptMessages(name, async ({ request }, forward) => {
         if (request.kind === "copy") seen.slices++;
-        if (request.kind === "receive") seen.page = Math.max(seen.page, ...request.parts.map((part: RowsPart) => part.rowCount));
+        if (request.kind === "receive")
+          seen.page = Math.max(seen.page, ...request.parts.map((part: RowsPart) => part.rowCount));
         return forward();
       });
       await namespace.toHash("id", 1, { rowsPerSecondMax });
@@ -222,19 +268,30 @@ describe("a target whose table is not its source's", { timeout: 60_000 }, () => 
 
   const others: [string, string[]][] = [
     ["index", ["CREATE UNIQUE INDEX names ON things (name)"]],
-    ["case", ["DROP TABLE things", `CREATE TABLE things (id TEXT PRIMARY KEY COLLATE NOCASE, name TEXT, ${columns})`]],
+    [
+      "case",
+      [
+        "DROP TABLE things",
+        `CREATE TABLE things (id TEXT PRIMARY KEY COLLATE NOCASE, name TEXT, ${columns})`,
+      ],
+    ],
   ];
   it.each(others)(
     "and takes several rows for one gets nothing, though there is nothing to copy: %s",
     async (name, statements) => {
       const namespace = new TestNamespace(THINGS, `empty-${name}`);
       const wrote = beforeFirst(namespace.name, "verify", ({ host }) => {
-        for (const id of ["A", "a"]) host.sql.run("INSERT INTO things VALUES (?, '', 'same', ?, '', 1, 1)", id, large).toArray();
+        for (const id of ["A", "a"])
+          host.sql
+            .run("INSERT INTO things VALUES (?, '', 'same', ?, '', 1, 1)", id, large)
+            .toArray();
       });
       for (const statement of statements) await namespace.sql(`empty-${name}-shard-0`, statement);
       const message = await waitedFor(namespace, 1);
       expect(message).toContain(`takes rows for one on empty-${name}-shard-0`);
-      expect(message).toContain(`as it does not on empty-${name}: a row could take another's place there. Nothing was changed`);
+      expect(message).toContain(
+        `as it does not on empty-${name}: a row could take another's place there. Nothing was changed`,
+      );
       expect(wrote.done).toBe(false);
       expect(await namespace.leftovers()).toEqual([]);
     },
@@ -245,13 +302,24 @@ describe("a target whose table is not its source's", { timeout: 60_000 }, () => 
     async (name, statements) => {
       const namespace = new TestNamespace(THINGS, `displaced-${name}`);
       interceptMessages(namespace.name, async ({ request }, forward) =>
-        request.kind === "prepare" ? { ...((await forward()) as PrepareReply), uniqueRules: [] } : forward(),
+        request.kind === "prepare"
+          ? { ...((await forward()) as PrepareReply), uniqueRules: [] }
+          : forward(),
       );
       for (const id of ["A", "a"])
-        await namespace.sql(namespace.name, "INSERT INTO things VALUES (?, '', 'same', ?, '', 1, 1)", id, large);
-      for (const statement of statements) await namespace.sql(`displaced-${name}-shard-0`, statement);
+        await namespace.sql(
+          namespace.name,
+          "INSERT INTO things VALUES (?, '', 'same', ?, '', 1, 1)",
+          id,
+          large,
+        );
+      for (const statement of statements)
+        await namespace.sql(`displaced-${name}-shard-0`, statement);
       expect(await refusal(() => namespace.toHash("id", 1))).toContain("differ from their source");
-      expect(await namespace.sql(namespace.name, "SELECT id FROM things ORDER BY id")).toEqual([{ id: "A" }, { id: "a" }]);
+      expect(await namespace.sql(namespace.name, "SELECT id FROM things ORDER BY id")).toEqual([
+        { id: "A" },
+        { id: "a" },
+      ]);
       expect(await namespace.leftovers()).toEqual([]);
     },
   );
@@ -260,10 +328,15 @@ describe("a target whose table is not its source's", { timeout: 60_000 }, () => 
     const namespace = await open("reordered", 20);
     await namespace.sql("reordered", "UPDATE things SET name = 'name of ' || id");
     const contents = async (): Promise<string[]> =>
-      (await namespace.contents("things")).map((row) => row.split(" ").toSorted().join(" ")).toSorted();
+      (await namespace.contents("things"))
+        .map((row) => row.split(" ").toSorted().join(" "))
+        .toSorted();
     const before = await contents();
     await namespace.sql("reordered-shard-0", "DROP TABLE things");
-    await namespace.sql("reordered-shard-0", `CREATE TABLE things (name TEXT, id TEXT PRIMARY KEY, ${columns})`);
+    await namespace.sql(
+      "reordered-shard-0",
+      `CREATE TABLE things (name TEXT, id TEXT PRIMARY KEY, ${columns})`,
+    );
     await namespace.toHash("id", 2);
     expect(await contents()).toEqual(before);
   });
@@ -280,30 +353,36 @@ describe("a target whose table is not its source's", { timeout: 60_000 }, () => 
   it.each([
     ["not null", "name TEXT NOT NULL"],
     ["check", "name TEXT CHECK (name IS NOT NULL)"],
-  ])("and refuses a row says so before the cutover, whether members stay or not: %s", async (rule, column) => {
-    const name = `refusing-${rule.slice(0, 3)}`;
-    const namespace = await open(name, 20);
-    const build = async (member: string, of: string): Promise<void> => {
-      await namespace.sql(member, "DROP TABLE things");
-      await namespace.sql(member, `CREATE TABLE things (id TEXT PRIMARY KEY, ${of}, ${columns})`);
-    };
-    await build(`${name}-shard-0`, column);
-    expect(await refusal(() => namespace.toHash("id", 1))).toMatch(/constraint failed/);
-    await build(`${name}-shard-0`, "name TEXT");
-    await namespace.toHash("id", 1);
-    await build(`${name}-shard-1`, column);
-    expect(await refusal(() => namespace.toHash("id", 2))).toMatch(/constraint failed/);
-    expect((await namespace.live()).epoch).toBe(1);
-    expect(await namespace.contents("things")).toHaveLength(20);
-    expect(await namespace.leftovers()).toEqual([]);
-  });
+  ])(
+    "and refuses a row says so before the cutover, whether members stay or not: %s",
+    async (rule, column) => {
+      const name = `refusing-${rule.slice(0, 3)}`;
+      const namespace = await open(name, 20);
+      const build = async (member: string, of: string): Promise<void> => {
+        await namespace.sql(member, "DROP TABLE things");
+        await namespace.sql(member, `CREATE TABLE things (id TEXT PRIMARY KEY, ${of}, ${columns})`);
+      };
+      await build(`${name}-shard-0`, column);
+      expect(await refusal(() => namespace.toHash("id", 1))).toMatch(/constraint failed/);
+      await build(`${name}-shard-0`, "name TEXT");
+      await namespace.toHash("id", 1);
+      await build(`${name}-shard-1`, column);
+      expect(await refusal(() => namespace.toHash("id", 2))).toMatch(/constraint failed/);
+      expect((await namespace.live()).epoch).toBe(1);
+      expect(await namespace.contents("things")).toHaveLength(20);
+      expect(await namespace.leftovers()).toEqual([]);
+    },
+  );
 
   it("and would store a value as another keeps the source's rows, where members stay", async () => {
     const namespace = await open("affine", 40);
     await namespace.toHash("id", 1);
     await namespace.sql("affine-shard-0", "UPDATE things SET name = '007'");
     await namespace.sql("affine-shard-1", "DROP TABLE things");
-    await namespace.sql("affine-shard-1", `CREATE TABLE things (id TEXT PRIMARY KEY, name INTEGER, ${columns})`);
+    await namespace.sql(
+      "affine-shard-1",
+      `CREATE TABLE things (id TEXT PRIMARY KEY, name INTEGER, ${columns})`,
+    );
     const before = await namespace.contents("things");
     expect(await refusal(() => namespace.toHash("id", 2))).toContain("differ from their source");
     expect(await namespace.contents("things")).toEqual(before);

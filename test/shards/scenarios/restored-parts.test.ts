@@ -35,8 +35,13 @@ function everybody(world: RestoredWorld): string[] {
 /** The newest page that a target has of a source. */
 function pagesOf(world: RestoredWorld, target: string, source: string): number {
   const { storage } = world.world.object(target);
-  if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_received'").length === 0) return 0;
-  return Number(storage.peek("SELECT sequence FROM shardctl_received WHERE source = ?", source)[0]?.["sequence"] ?? 0);
+  if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_received'").length === 0)
+    return 0;
+  return Number(
+    storage.peek("SELECT sequence FROM shardctl_received WHERE source = ?", source)[0]?.[
+      "sequence"
+    ] ?? 0,
+  );
 }
 
 /** Shards the namespace so slowly that callers write meanwhile. */
@@ -60,7 +65,11 @@ async function lastOperation(world: RestoredWorld, id: number): Promise<Operatio
 
 describe("an object that goes back while rows move", () => {
   /** Takes an object back by what it has forgotten between two pages of the first target. */
-  async function goBackAmid(world: RestoredWorld, name: string, pages: readonly [number, number]): Promise<OperationStatus> {
+  async function goBackAmid(
+    world: RestoredWorld,
+    name: string,
+    pages: readonly [number, number],
+  ): Promise<OperationStatus> {
     const object = world.world.object(name);
     let taken: Snapshot | null = null;
     // Writes make pages; one more after the restore would hide from a target what it misses.
@@ -88,13 +97,20 @@ describe("an object that goes back while rows move", () => {
   }
 
   it.each([
-    { who: "a target, and has forgotten a page among those that came", name: "ns-shard-0", pages: [1, 3] as const },
+    {
+      who: "a target, and has forgotten a page among those that came",
+      name: "ns-shard-0",
+      pages: [1, 3] as const,
+    },
     { who: "a source, and has forgotten what it has sent", name: ROOT, pages: [0, 3] as const },
   ])("as $who ends the operation before its cutover", async ({ name, pages }) => {
     const world = await open();
     const { state, fault } = await goBackAmid(world, name, pages);
     expect(state).toBe("failed");
-    expect(fault).toMatchObject({ kind: "outOfStep", message: expect.stringContaining("was restored meanwhile") as string });
+    expect(fault).toMatchObject({
+      kind: "outOfStep",
+      message: expect.stringContaining("was restored meanwhile") as string,
+    });
     expect(await world.list()).toStrictEqual(IDS);
     expect((await world.operate("shard")).state).toBe("completed");
     const isTold = (flaw: string): boolean => flaw.includes("ended for no reason with outOfStep");
@@ -146,7 +162,8 @@ describe("the root of a namespace that is being sharded", () => {
     const before = await world.snapshot();
     const hasBegun = (name: string): boolean => {
       const { storage } = world.world.object(name);
-      const query = "SELECT 1 FROM shardctl_meta WHERE key = 'membership' AND value ->> '$.epoch' = 1";
+      const query =
+        "SELECT 1 FROM shardctl_meta WHERE key = 'membership' AND value ->> '$.epoch' = 1";
       return storage.peek(query).length > 0;
     };
     world.when(

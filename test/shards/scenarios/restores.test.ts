@@ -78,24 +78,27 @@ describe("writers 1: a root that was restored", () => {
   it.each([
     { by: "one" as const, end: "Carries the cutover of operation 2 to its end" },
     { by: "all" as const, end: "Ends operation 2 as cancelled" },
-  ])("amid a wave that $by of its members have activated ends the operation on all that it names", async ({ by, end }) => {
-    const world = await open();
-    await world.operate("shard");
-    const before = await world.snapshot();
-    await world.widen(5, by);
-    world.restore(ROOT, before);
-    await world.run(() => false, 10_000);
-    expect(await world.list()).toBe("registryLost");
-    const { steps } = await world.planRepair();
-    expect(steps.map(({ summary }) => summary).join()).toContain(end);
-    await world.repair();
-    await world.run(() => false, 60_000);
-    const { layout, disorder } = await world.describe();
-    expect(disorder).toBeNull();
-    expect(layout.members).not.toContain("ns-shard-4");
-    expect(await world.list()).toStrictEqual(IDS);
-    expect(await world.flaws([], true)).toStrictEqual([]);
-  });
+  ])(
+    "amid a wave that $by of its members have activated ends the operation on all that it names",
+    async ({ by, end }) => {
+      const world = await open();
+      await world.operate("shard");
+      const before = await world.snapshot();
+      await world.widen(5, by);
+      world.restore(ROOT, before);
+      await world.run(() => false, 10_000);
+      expect(await world.list()).toBe("registryLost");
+      const { steps } = await world.planRepair();
+      expect(steps.map(({ summary }) => summary).join()).toContain(end);
+      await world.repair();
+      await world.run(() => false, 60_000);
+      const { layout, disorder } = await world.describe();
+      expect(disorder).toBeNull();
+      expect(layout.members).not.toContain("ns-shard-4");
+      expect(await world.list()).toStrictEqual(IDS);
+      expect(await world.flaws([], true)).toStrictEqual([]);
+    },
+  );
 
   it.each(["shard", "lost"] as const)(
     "to before the namespace was sharded, or emptied (%s), is told by any shard",
@@ -132,7 +135,10 @@ describe("writers 1: a shard that was restored", () => {
     const came = world.itemsOf("ns-shard-0").filter((id) => !had.includes(id));
     world.restore("ns-shard-0", before);
     expect(await world.list()).toBe("outOfStep");
-    expect((await world.describe()).disorder).toMatchObject({ kind: "outOfStep", members: ["ns-shard-0"] });
+    expect((await world.describe()).disorder).toMatchObject({
+      kind: "outOfStep",
+      members: ["ns-shard-0"],
+    });
     const plan = await world.planRepair();
     expect(plan.obstacles.join()).toContain("--accept-loss ns-shard-0");
     await expect(world.repair()).rejects.toThrow("--accept-loss ns-shard-0");
@@ -152,7 +158,10 @@ describe("writers 1: a shard that was restored", () => {
     await world.operate("shard");
     world.restore("ns-shard-1");
     expect(await world.list()).toBe("outOfStep");
-    expect((await world.describe()).disorder).toMatchObject({ kind: "outOfStep", members: ["ns-shard-1"] });
+    expect((await world.describe()).disorder).toMatchObject({
+      kind: "outOfStep",
+      members: ["ns-shard-1"],
+    });
     await expect(world.repair()).rejects.toThrow("lost its storage");
     await world.repair(["ns-shard-1"]);
     expect(await world.list()).toStrictEqual(world.itemsOf("ns-shard-0"));
@@ -167,67 +176,79 @@ describe("writers 1: an object goes back while an operation runs", () => {
   const TAKEN: readonly (Step | null)[] = [null, "copy", "verify", "activate"];
   const TABLE = (["rebalance", "rekey"] as const).flatMap((kind) =>
     TAKEN.flatMap((taken) =>
-      STEPS.filter((step) => taken === null || STEPS.indexOf(step) > STEPS.indexOf(taken)).flatMap((step) =>
-        [ROOT, "ns-shard-0", "ns-shard-1", kind === "rekey" ? "ns-g1-shard-0" : "ns-shard-2"].map((name) => ({
-          kind,
-          taken,
-          step,
-          name,
-        })),
+      STEPS.filter((step) => taken === null || STEPS.indexOf(step) > STEPS.indexOf(taken)).flatMap(
+        (step) =>
+          [ROOT, "ns-shard-0", "ns-shard-1", kind === "rekey" ? "ns-g1-shard-0" : "ns-shard-2"].map(
+            (name) => ({
+              kind,
+              taken,
+              step,
+              name,
+            }),
+          ),
       ),
     ),
   );
 
-  it.each(sample(TABLE, 40))("$name in step $step of a $kind, to $taken", async ({ kind, taken, step, name }) => {
-    const world = await open();
-    await world.operate("shard");
-    const before = (await world.snapshot()).get(name) ?? null;
-    let snapshot = before;
-    world.when(
-      () => {
-        if (taken !== null && snapshot === before && world.step === taken)
-          snapshot = world.world.object(name).storage.snapshot() ?? before;
-        return world.step === step && (taken === null || snapshot !== before);
-      },
-      () => world.world.object(name).restore(snapshot),
-    );
-    await world.start(kind);
-    // What is in order ends by itself; what is not waits for somebody to look at it.
-    await world.run(() => !world.isRunning, 15 * 60_000);
-    await world.list();
-    await world.pass(90_000);
-    await world.list();
-    const lost: string[] = [];
-    for (let looks = 0; looks < 3 && (await world.describe()).disorder; looks++) {
-      const { losses } = await world.planRepair();
-      lost.push(...losses.map(({ member }) => member));
-      await world.repair(losses.map(({ member }) => member));
+  it.each(sample(TABLE, 40))(
+    "$name in step $step of a $kind, to $taken",
+    async ({ kind, taken, step, name }) => {
+      const world = await open();
+      await world.operate("shard");
+      const before = (await world.snapshot()).get(name) ?? null;
+      let snapshot = before;
+      world.when(
+        () => {
+          if (taken !== null && snapshot === before && world.step === taken)
+            snapshot = world.world.object(name).storage.snapshot() ?? before;
+          return world.step === step && (taken === null || snapshot !== before);
+        },
+        () => world.world.object(name).restore(snapshot),
+      );
+      await world.start(kind);
+      // What is in order ends by itself; what is not waits for somebody to look at it.
       await world.run(() => !world.isRunning, 15 * 60_000);
-    }
-    expect((await world.describe()).disorder).toBeNull();
-    // What stayed at a source, since its target was repaired, is set aside where somebody looks.
-    await world.repair([], [...world.world.objects.keys()]);
-    const found = (await world.list()) as string[];
-    const aside = [...world.world.objects.keys()].flatMap((object) => world.asideOf(object));
-    // Nothing is doubled, and every row is live or set aside, but for what was named as lost.
-    expect(new Set(found).size).toBe(found.length);
-    const gone = IDS.filter((id) => !found.includes(id) && !aside.includes(id));
-    expect(gone.length === 0 || lost.includes(name) ? [] : gone).toStrictEqual([]);
-    expect(name === ROOT ? gone : []).toStrictEqual([]);
-    expect((await world.operate("rekey")).state).toBe("completed");
-    const flaws = await world.flaws(gone, true);
-    // An operation whose participant has forgotten it ends before its cutover, and says why.
-    const isTold = (flaw: string): boolean => /ended for no reason with (outOfStep|cancelled: .*does not run on)/.test(flaw);
-    expect(flaws.filter((flaw) => !isTold(flaw) && !aside.some((id) => flaw.startsWith(`${id} `)))).toStrictEqual([]);
-  });
+      await world.list();
+      await world.pass(90_000);
+      await world.list();
+      const lost: string[] = [];
+      for (let looks = 0; looks < 3 && (await world.describe()).disorder; looks++) {
+        const { losses } = await world.planRepair();
+        lost.push(...losses.map(({ member }) => member));
+        await world.repair(losses.map(({ member }) => member));
+        await world.run(() => !world.isRunning, 15 * 60_000);
+      }
+      expect((await world.describe()).disorder).toBeNull();
+      // What stayed at a source, since its target was repaired, is set aside where somebody looks.
+      await world.repair([], [...world.world.objects.keys()]);
+      const found = (await world.list()) as string[];
+      const aside = [...world.world.objects.keys()].flatMap((object) => world.asideOf(object));
+      // Nothing is doubled, and every row is live or set aside, but for what was named as lost.
+      expect(new Set(found).size).toBe(found.length);
+      const gone = IDS.filter((id) => !found.includes(id) && !aside.includes(id));
+      expect(gone.length === 0 || lost.includes(name) ? [] : gone).toStrictEqual([]);
+      expect(name === ROOT ? gone : []).toStrictEqual([]);
+      expect((await world.operate("rekey")).state).toBe("completed");
+      const flaws = await world.flaws(gone, true);
+      // An operation whose participant has forgotten it ends before its cutover, and says why.
+      const isTold = (flaw: string): boolean =>
+        /ended for no reason with (outOfStep|cancelled: .*does not run on)/.test(flaw);
+      expect(
+        flaws.filter((flaw) => !isTold(flaw) && !aside.some((id) => flaw.startsWith(`${id} `))),
+      ).toStrictEqual([]);
+    },
+  );
 });
 
 describe("writers 1: a repair", () => {
   /** The epoch that an object acts by. */
   const epochOf = (world: RestoredWorld, name: string): number => {
     const { storage } = world.world.object(name);
-    if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0) return 0;
-    const row = storage.peek("SELECT json_extract(value, '$.epoch') AS epoch FROM shardctl_meta WHERE key = 'membership'")[0];
+    if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0)
+      return 0;
+    const row = storage.peek(
+      "SELECT json_extract(value, '$.epoch') AS epoch FROM shardctl_meta WHERE key = 'membership'",
+    )[0];
     return Number(row?.["epoch"] ?? 0);
   };
 
@@ -245,7 +266,9 @@ describe("writers 1: a repair", () => {
     await world.list();
     const { steps, losses } = await world.planRepair();
     expect(losses).toStrictEqual([]);
-    expect(steps.map(({ summary }) => summary).join()).toContain("Carries the cutover of operation 2 to its end");
+    expect(steps.map(({ summary }) => summary).join()).toContain(
+      "Carries the cutover of operation 2 to its end",
+    );
     await world.repair();
     await world.run(() => !world.isRunning, 15 * 60_000);
     expect(world.isRunning).toBe(false);
@@ -259,7 +282,10 @@ describe("writers 1: a repair", () => {
     const { layout } = await world.describe();
     await world.start("rebalance");
     await world.run(() => world.step === "copy", 60_000);
-    const late = world.ask({ kind: "mend", epoch: 1, layout, endedUpTo: 1, known: null }, "ns-shard-0");
+    const late = world.ask(
+      { kind: "mend", epoch: 1, layout, endedUpTo: 1, known: null },
+      "ns-shard-0",
+    );
     await expect(late).rejects.toThrow("plan the repair again");
     await world.run(() => !world.isRunning, 60_000);
     expect(await world.flaws()).toStrictEqual([]);
@@ -285,7 +311,10 @@ describe("writers 1: a repair", () => {
     world.restore("ns-shard-0");
     await expect(world.ask(mend, "ns-shard-0")).rejects.toThrow("plan it again");
     await world.pass(60_000);
-    expect((await world.describe()).disorder).toMatchObject({ kind: "outOfStep", members: ["ns-shard-0"] });
+    expect((await world.describe()).disorder).toMatchObject({
+      kind: "outOfStep",
+      members: ["ns-shard-0"],
+    });
     expect(layout.members).toContain("ns-shard-0");
   });
 
@@ -304,13 +333,17 @@ describe("writers 1: a repair", () => {
     await world.run(() => world.step === "verify", 60_000);
     const before = await world.snapshot();
     const { storage } = world.world.object("ns-shard-2");
-    const hasPromoted = "SELECT 1 FROM shardctl_meta WHERE key = 'moving' AND json_extract(value, '$.promotion') IS NOT NULL";
+    const hasPromoted =
+      "SELECT 1 FROM shardctl_meta WHERE key = 'moving' AND json_extract(value, '$.promotion') IS NOT NULL";
     world.when(
       () => world.step === "activate" && storage.peek(hasPromoted).length > 0,
       () => world.restore("ns-shard-2", before),
     );
     await world.pass(60_000);
-    expect((await world.describe()).disorder).toMatchObject({ kind: "outOfStep", members: ["ns-shard-2"] });
+    expect((await world.describe()).disorder).toMatchObject({
+      kind: "outOfStep",
+      members: ["ns-shard-2"],
+    });
     const { losses } = await world.planRepair();
     expect(losses.map(({ member }) => member)).toStrictEqual(["ns-shard-2"]);
     await world.repair(["ns-shard-2"]);

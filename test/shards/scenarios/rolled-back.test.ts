@@ -29,14 +29,24 @@ const MOMENTS = {
   "before the commit": () => isPromoted() && mixed.isIn("fence"),
   "behind the commit": () => isPromoted() && mixed.isIn("activate"),
 } as const;
-const WHO = { root: [ROOT], source: [SOURCE], target: [TARGET], "source and target": [SOURCE, TARGET], all: null } as const;
+const WHO = {
+  root: [ROOT],
+  source: [SOURCE],
+  target: [TARGET],
+  "source and target": [SOURCE, TARGET],
+  all: null,
+} as const;
 
 const cases = Object.keys(MOMENTS).flatMap((moment) =>
   Object.keys(WHO).map((who) => [moment as keyof typeof MOMENTS, who as keyof typeof WHO] as const),
 );
 
 /** Shards, then rebalances with a rollback in the middle, and gives how that ended. */
-async function rollBack(moment: keyof typeof MOMENTS, who: keyof typeof WHO, forMs: number): Promise<OperationStatus> {
+async function rollBack(
+  moment: keyof typeof MOMENTS,
+  who: keyof typeof WHO,
+  forMs: number,
+): Promise<OperationStatus> {
   await mixed.fill();
   expect((await mixed.operate("shard")).state).toBe("completed");
   let isRolledBack = false;
@@ -63,8 +73,13 @@ describe("P9: a rollback to the library before", () => {
     mixed = new MixedWorld(4, "new", undefined, SLOW_MS);
     const { state, fault } = await rollBack("before the commit", "all", LATE_MS);
     expect(state).toBe("failed");
-    expect(fault).toMatchObject({ kind: "unreachable", message: expect.stringContaining("deploy it again") as string });
+    expect(fault).toMatchObject({
+      kind: "unreachable",
+      message: expect.stringContaining("deploy it again") as string,
+    });
     // That it failed is said above.
-    expect((await mixed.flaws()).filter((flaw) => !flaw.includes("ended for no reason"))).toEqual([]);
+    expect((await mixed.flaws()).filter((flaw) => !flaw.includes("ended for no reason"))).toEqual(
+      [],
+    );
   });
 });

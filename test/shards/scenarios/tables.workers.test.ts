@@ -18,7 +18,12 @@ async function openShop(name: string): Promise<TestNamespace<Shop>> {
   const shop = new TestNamespace(SHOP, name);
   await shop.inside(name, (object, { storage: { sql } }) => {
     for (let id = 0; id < CUSTOMERS * 5; id++) {
-      object.addOrder({ id, customer: `customer-${id % CUSTOMERS}`, total: id + 0.25, lines: ["a", "b", "c"].slice(id % 3) });
+      object.addOrder({
+        id,
+        customer: `customer-${id % CUSTOMERS}`,
+        total: id + 0.25,
+        lines: ["a", "b", "c"].slice(id % 3),
+      });
     }
     sql.exec("UPDATE orders SET reference = 'ref-' || id WHERE id % 5 < 3");
     sql.exec("UPDATE order_lines SET payload = x'00ff' WHERE line = 1");
@@ -28,7 +33,10 @@ async function openShop(name: string): Promise<TestNamespace<Shop>> {
 
 const SHOP_TABLES = ["customers", "orders", "order_lines"];
 
-async function rowsOf(namespace: TestNamespace<never>, tables: readonly string[]): Promise<string[]> {
+async function rowsOf(
+  namespace: TestNamespace<never>,
+  tables: readonly string[],
+): Promise<string[]> {
   const perTable = await Promise.all(
     tables.map(async (table) => (await namespace.contents(table)).map((row) => `${table} ${row}`)),
   );
@@ -41,7 +49,10 @@ async function strays(shop: TestNamespace<Shop>): Promise<unknown[]> {
   const found = await Promise.all(
     layout.members.flatMap((member) => [
       shop.sql(member, "SELECT id FROM orders WHERE customer_id NOT IN (SELECT id FROM customers)"),
-      shop.sql(member, "SELECT order_id FROM order_lines WHERE order_id NOT IN (SELECT id FROM orders)"),
+      shop.sql(
+        member,
+        "SELECT order_id FROM order_lines WHERE order_id NOT IN (SELECT id FROM orders)",
+      ),
       shop.sql(member, "PRAGMA foreign_key_check"),
     ]),
   );
@@ -64,9 +75,13 @@ describe("a shop of customers, orders and lines", { timeout: 60_000 }, () => {
       expect(await strays(shop)).toEqual([]);
       expect(await shop.leftovers()).toEqual([]);
     }
-    expect(await shop.sql("shop", "SELECT count(*) AS n FROM audit")).toEqual([{ n: CUSTOMERS * 5 }]);
+    expect(await shop.sql("shop", "SELECT count(*) AS n FROM audit")).toEqual([
+      { n: CUSTOMERS * 5 },
+    ]);
     for (const index of [0, 1, 2, 3, 4])
-      expect(await shop.sql(`shop-shard-${index}`, "SELECT count(*) AS n FROM audit")).toEqual([{ n: 0 }]);
+      expect(await shop.sql(`shop-shard-${index}`, "SELECT count(*) AS n FROM audit")).toEqual([
+        { n: 0 },
+      ]);
   });
 
   it("keeps triggers, indexes, cascades and generated columns at work on the shards", async () => {
@@ -74,19 +89,27 @@ describe("a shop of customers, orders and lines", { timeout: 60_000 }, () => {
     await shop.toHash("customer_id", 3);
     await shop.toHash("customer_id", 4);
     const router = connect<Shop>(SHOP, "working");
-    await router.at("customer-3").addOrder({ id: 1000, customer: "customer-3", total: 1.5, lines: ["x", "y"] });
+    await router
+      .at("customer-3")
+      .addOrder({ id: 1000, customer: "customer-3", total: 1.5, lines: ["x", "y"] });
     expect(await router.at("customer-3").ordersOf("customer-3")).toEqual([3, 15, 27, 39, 51, 1000]);
     const { layout } = await shop.live();
     const holders = [];
     for (const member of layout.members)
-      if ((await shop.sql(member, "SELECT 1 FROM orders WHERE id = 1000")).length > 0) holders.push(member);
+      if ((await shop.sql(member, "SELECT 1 FROM orders WHERE id = 1000")).length > 0)
+        holders.push(member);
     expect(holders).toHaveLength(1);
     const [member = ""] = holders;
     expect(await shop.sql(member, "SELECT what FROM audit")).toEqual([{ what: "order 1000" }]);
-    expect(await shop.sql(member, "SELECT doubled FROM orders WHERE id = 1000")).toEqual([{ doubled: 3 }]);
+    expect(await shop.sql(member, "SELECT doubled FROM orders WHERE id = 1000")).toEqual([
+      { doubled: 3 },
+    ]);
     await shop.sql(member, "DELETE FROM orders WHERE id = 1000");
     expect(await shop.sql(member, "SELECT * FROM order_lines WHERE order_id = 1000")).toEqual([]);
-    const [taken] = await shop.sql(member, "SELECT reference FROM orders WHERE reference IS NOT NULL LIMIT 1");
+    const [taken] = await shop.sql(
+      member,
+      "SELECT reference FROM orders WHERE reference IS NOT NULL LIMIT 1",
+    );
     const again = await refusal(() =>
       shop.sql(
         member,
@@ -122,7 +145,11 @@ describe("tables that cannot be moved", { timeout: 60_000 }, () => {
       "INSERT INTO lacking VALUES ('a', 'b')",
       "Table 'lacking' has no column 'region', which shard key 'region' starts with (columns: id, word)",
     ],
-    ["missing", "", "Table 'absent' is declared but does not exist: create it in the class's constructor"],
+    [
+      "missing",
+      "",
+      "Table 'absent' is declared but does not exist: create it in the class's constructor",
+    ],
     ["circular", "", "Tables follow each other in a circle: hens → eggs → hens"],
     ["stranger", "", "Table 'hosts' is followed by another but is not declared"],
     ["wide", "", "Table 'after' cannot follow 'doubles': its primary key has 2 columns"],
@@ -139,7 +166,8 @@ describe("tables that cannot be moved", { timeout: 60_000 }, () => {
     expect([layout.kind, epoch]).toEqual(["none", 0]);
     expect(await namespace.leftovers()).toEqual([]);
     // The rows are as they were, and can be written.
-    if (load !== "") await namespace.sql(namespace.name, load.replace("'a'", "'again'").replace("'b'", "'c'"));
+    if (load !== "")
+      await namespace.sql(namespace.name, load.replace("'a'", "'again'").replace("'b'", "'c'"));
   });
 });
 
@@ -156,7 +184,10 @@ describe("rows that follow others", { timeout: 60_000 }, () => {
         "INSERT INTO middles (id, top) VALUES (1, 't0'), (2, 't1'), (3, 't2'), (4, 7), (5, 1.5), (6, x'00ff'), (7, 'r-less'), (8, NULL), (9, 'nowhere')",
       );
       for (let id = 1; id <= 12; id++)
-        sql.exec("INSERT INTO leaves (id, middle, word) VALUES ('l' || ?1, ?1, 'w'), ('k' || ?1, ?1, 'w')", id);
+        sql.exec(
+          "INSERT INTO leaves (id, middle, word) VALUES ('l' || ?1, ?1, 'w'), ('k' || ?1, ?1, 'w')",
+          id,
+        );
       sql.exec("INSERT INTO leaves (id, middle) VALUES ('null', NULL)");
     });
     return namespace;
@@ -177,9 +208,12 @@ describe("rows that follow others", { timeout: 60_000 }, () => {
             "SELECT id FROM leaves WHERE middle BETWEEN 1 AND 9 AND middle NOT IN (SELECT id FROM middles)",
           ),
         ).toEqual([]);
-        expect(await namespace.sql(member, "SELECT id FROM middles WHERE id <= 7 AND top NOT IN (SELECT id FROM tops)")).toEqual(
-          [],
-        );
+        expect(
+          await namespace.sql(
+            member,
+            "SELECT id FROM middles WHERE id <= 7 AND top NOT IN (SELECT id FROM tops)",
+          ),
+        ).toEqual([]);
       }
     }
     await namespace.unshard();
@@ -192,9 +226,21 @@ describe("rows that follow others", { timeout: 60_000 }, () => {
     const { layout } = await namespace.live();
     // Written where they do not belong, by code that bypasses the router.
     for (const [index, member] of layout.members.entries()) {
-      await namespace.sql(member, "INSERT INTO leaves (id, middle, word) VALUES (?, 999, 'points at nothing')", `stray-${index}`);
-      await namespace.sql(member, "INSERT INTO leaves (id, middle, word) VALUES (?, 1, 'points at l1')", `far-${index}`);
-      await namespace.stray(member, "INSERT INTO tops (id, region) VALUES (?, 'r0')", `misplaced-${index}`);
+      await namespace.sql(
+        member,
+        "INSERT INTO leaves (id, middle, word) VALUES (?, 999, 'points at nothing')",
+        `stray-${index}`,
+      );
+      await namespace.sql(
+        member,
+        "INSERT INTO leaves (id, middle, word) VALUES (?, 1, 'points at l1')",
+        `far-${index}`,
+      );
+      await namespace.stray(
+        member,
+        "INSERT INTO tops (id, region) VALUES (?, 'r0')",
+        `misplaced-${index}`,
+      );
     }
     const before = await rowsOf(namespace as never, TABLES);
     await namespace.toHash("region", 5);

@@ -16,7 +16,12 @@ it(`shards into ${SHARDS}, and finds every row again`, { timeout: 300_000 }, asy
   await root.putMany(ids.map((id) => ({ id, data: { id } })));
   const outcome = await root.shard({ key: "id", count: SHARDS, timeout: 280_000 });
   expect(outcome.shards).toHaveLength(SHARDS);
-  expect(outcome.stats).toMatchObject({ totalThings: 5, minPerShard: 0, maxPerShard: 1, avgPerShard: 5 / SHARDS });
+  expect(outcome.stats).toMatchObject({
+    totalThings: 5,
+    minPerShard: 0,
+    maxPerShard: 1,
+    avgPerShard: 5 / SHARDS,
+  });
   expect(await root.objects()).toHaveLength(SHARDS);
   expect((await root.listThings()).map((thing) => thing.id)).toEqual(ids);
   expect(await root.get("c")).toMatchObject({ data: { id: "c" } });

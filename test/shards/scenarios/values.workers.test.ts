@@ -69,7 +69,10 @@ async function loadValues(name: string): Promise<TestNamespace<Cases>> {
       );
       // 0 and -0.0, and 2^53 as INTEGER and as REAL, are one primary key.
       if (index < VALUES.length)
-        sql.exec(`INSERT OR IGNORE INTO items (id, region, "select") VALUES (${literal}, ?1, NULL)`, label);
+        sql.exec(
+          `INSERT OR IGNORE INTO items (id, region, "select") VALUES (${literal}, ?1, NULL)`,
+          label,
+        );
       sql.exec(
         `INSERT INTO pairs (left_id, right_id, region, payload) VALUES (${index < VALUES.length ? `iif(typeof(${literal}) = 'blob', hex(${literal}), CAST(${literal} AS TEXT))` : `hex(${literal})`}, ?1, ${literal}, ${literal})`,
         index % 3,
@@ -85,28 +88,46 @@ async function loadValues(name: string): Promise<TestNamespace<Cases>> {
 
 async function everything(namespace: TestNamespace<Cases>): Promise<string[]> {
   const tables = await Promise.all(
-    ["items", "pairs", "numbers"].map(async (table) => (await namespace.contents(table)).map((row) => `${table} ${row}`)),
+    ["items", "pairs", "numbers"].map(async (table) =>
+      (await namespace.contents(table)).map((row) => `${table} ${row}`),
+    ),
   );
   return tables.flat();
 }
 
 /** Runs the steps; what differs after each, in a line a row. */
-async function harm(namespace: TestNamespace<Cases>, steps: Readonly<Record<string, () => Promise<unknown>>>): Promise<string[]> {
+async function harm(
+  namespace: TestNamespace<Cases>,
+  steps: Readonly<Record<string, () => Promise<unknown>>>,
+): Promise<string[]> {
   const before = await everything(namespace);
   const found = before.length > 4 * VALUES.length ? [] : ["the rows were not loaded"];
   for (const [step, run] of Object.entries(steps)) {
     await run();
     const after = await everything(namespace);
-    found.push(...before.filter((row) => !after.includes(row)).map((row) => `${step}: lost ${row}`));
+    found.push(
+      ...before.filter((row) => !after.includes(row)).map((row) => `${step}: lost ${row}`),
+    );
     found.push(...after.filter((row) => !before.includes(row)).map((row) => `${step}: new ${row}`));
-    if (after.length !== before.length) found.push(`${step}: ${before.length} rows became ${after.length}`);
+    if (after.length !== before.length)
+      found.push(`${step}: ${before.length} rows became ${after.length}`);
     found.push(...(await namespace.leftovers()).map((leftover) => `${step}: ${leftover}`));
   }
   return found;
 }
 
-function rangeTo(namespace: TestNamespace<Cases>, shardKey: string, generation: number, splitPoints: readonly Key[]): Layout {
-  return freshRangeLayout(shardKey, generation, shardNames(namespace.name, generation, splitPoints.length + 1), splitPoints);
+function rangeTo(
+  namespace: TestNamespace<Cases>,
+  shardKey: string,
+  generation: number,
+  splitPoints: readonly Key[],
+): Layout {
+  return freshRangeLayout(
+    shardKey,
+    generation,
+    shardNames(namespace.name, generation, splitPoints.length + 1),
+    splitPoints,
+  );
 }
 
 describe("awkward values", { timeout: 60_000 }, () => {
@@ -127,7 +148,12 @@ describe("awkward values", { timeout: 60_000 }, () => {
     const namespace = await loadValues("values~range");
     const integer = (text: string): Key => ({ type: "integer", text });
     const text = (value: string): Key => ({ type: "text", text: value });
-    const points: Key[] = [integer("0"), { type: "real", text: "0.5" }, text("a"), { type: "blob", text: "00FF" }];
+    const points: Key[] = [
+      integer("0"),
+      { type: "real", text: "0.5" },
+      text("a"),
+      { type: "blob", text: "00FF" },
+    ];
     const others: Key[] = [
       integer("-9007199254740993"),
       integer("9007199254740993"),
@@ -140,7 +166,8 @@ describe("awkward values", { timeout: 60_000 }, () => {
       shard: () => namespace.run("shard", rangeTo(namespace, "region", 0, points)),
       "rebalance, a wave for each key": async () =>
         namespace.run("rebalance", rangeTo(namespace, "region", 0, others), { waveRowsMax: 1 }),
-      "rebalance down": () => namespace.run("rebalance", rangeTo(namespace, "region", 0, single), { waveRowsMax: 9 }),
+      "rebalance down": () =>
+        namespace.run("rebalance", rangeTo(namespace, "region", 0, single), { waveRowsMax: 9 }),
       rekey: () => namespace.run("rekey", rangeTo(namespace, "value", 1, points)),
       unshard: () => namespace.unshard(),
     });
@@ -149,7 +176,10 @@ describe("awkward values", { timeout: 60_000 }, () => {
 
   it("that no primary key may have are refused there, with the place", async () => {
     const namespace = await loadValues("values~bad-key");
-    await namespace.sql(namespace.name, "INSERT INTO items (id, region) VALUES (CAST(x'61eda08062' AS TEXT), 'r')");
+    await namespace.sql(
+      namespace.name,
+      "INSERT INTO items (id, region) VALUES (CAST(x'61eda08062' AS TEXT), 'r')",
+    );
     const before = await everything(namespace);
     expect(await refusal(() => namespace.toHash("region", 2))).toContain(
       "Table 'items' has text in its primary key that is not UTF-8",
@@ -171,9 +201,16 @@ describe("awkward values", { timeout: 60_000 }, () => {
     );
     const found = await harm(namespace, {
       deal: () => namespace.run("shard", dealt),
-      "deal over more": () => namespace.run("rebalance", roundRobinLayout("region", 1, shardNames(namespace.name, 1, 5))),
+      "deal over more": () =>
+        namespace.run("rebalance", roundRobinLayout("region", 1, shardNames(namespace.name, 1, 5))),
       custom: () =>
-        namespace.run("rekey", customLayout("region", 2, shardNames(namespace.name, 2, 2), { name: "byRegion", version: 1 })),
+        namespace.run(
+          "rekey",
+          customLayout("region", 2, shardNames(namespace.name, 2, 2), {
+            name: "byRegion",
+            version: 1,
+          }),
+        ),
       unshard: () => namespace.unshard(),
     });
     expect(found).toEqual([]);

@@ -18,20 +18,31 @@ const DEPLOY_PAUSE_MS = 60;
 const groupOf = (id: string): string => `g${Number(id.replaceAll(/\D/g, "")) % GROUPS_MAX}`;
 
 /** Restarts an object by a version. */
-async function deploy(namespace: TestNamespace<Mixed>, member: string, version: "old" | "new"): Promise<void> {
+async function deploy(
+  namespace: TestNamespace<Mixed>,
+  member: string,
+  version: "old" | "new",
+): Promise<void> {
   if (version === "old") oldObjects.add(member);
   else oldObjects.delete(member);
   await namespace.abort(member);
 }
 
 /** Writes and reads by both routers until it is stopped; gives all that was wrong. */
-function startCallers(namespace: TestNamespace<Mixed>): { stop(): Promise<string[]>; readonly answered: number } {
+function startCallers(namespace: TestNamespace<Mixed>): {
+  stop(): Promise<string[]>;
+  readonly answered: number;
+} {
   const stop = new AbortController();
   let answered = 0;
   const flaws: string[] = [];
   const work = async (name: string, router: ReturnType<typeof connect<Mixed>>): Promise<void> => {
     const written = new Map<string, number>();
-    const call = async (id: string, method: "put" | "get", ...args: unknown[]): Promise<unknown> => {
+    const call = async (
+      id: string,
+      method: "put" | "get",
+      ...args: unknown[]
+    ): Promise<unknown> => {
       const key = (shardKey: string | null): string => (shardKey === "grp" ? groupOf(id) : id);
       for (let tries = 1; ; tries++) {
         try {
@@ -40,7 +51,12 @@ function startCallers(namespace: TestNamespace<Mixed>): { stop(): Promise<string
           return answer;
         } catch (error) {
           // No answer, since the object was restarted: the call may run twice. A refusal must not come through.
-          if (error instanceof RefusedError || String(error).includes("protocol") || tries >= TRIES_MAX) throw error;
+          if (
+            error instanceof RefusedError ||
+            String(error).includes("protocol") ||
+            tries >= TRIES_MAX
+          )
+            throw error;
           await new Promise((resolve) => setTimeout(resolve, 10));
         }
       }
@@ -56,13 +72,17 @@ function startCallers(namespace: TestNamespace<Mixed>): { stop(): Promise<string
       }
       for (const [id, count] of written) {
         const seen = await call(id, "get");
-        if (seen !== count) flaws.push(`${name} wrote ${count} to ${id}, which is ${String(seen)} in the end`);
+        if (seen !== count)
+          flaws.push(`${name} wrote ${count} to ${id}, which is ${String(seen)} in the end`);
       }
     } catch (error) {
       flaws.push(`${name}: ${String(error)}`);
     }
   };
-  const working = [work("new", connect<Mixed>(MIXED, namespace.name)), work("old", connectOld<Mixed>(MIXED, namespace.name))];
+  const working = [
+    work("new", connect<Mixed>(MIXED, namespace.name)),
+    work("old", connectOld<Mixed>(MIXED, namespace.name)),
+  ];
   return {
     get answered() {
       return answered;
@@ -83,7 +103,8 @@ describe("line 7: two versions of the library on the real runtime", { timeout: 2
     const namespace = new TestNamespace<Mixed>(MIXED, `mixed-${first}`);
     await deploy(namespace, namespace.name, first);
     const router = connect<Mixed>(MIXED, namespace.name);
-    for (let row = 0; row < ROWS; row++) await router.at(`row${row}`).put(`row${row}`, groupOf(`row${row}`), row);
+    for (let row = 0; row < ROWS; row++)
+      await router.at(`row${row}`).put(`row${row}`, groupOf(`row${row}`), row);
     const callers = startCallers(namespace);
     const layouts = [
       ["shard", () => namespace.hashTo("id", 2)],
@@ -110,13 +131,19 @@ describe("line 7: two versions of the library on the real runtime", { timeout: 2
         await new Promise((resolve) => setTimeout(resolve, DEPLOY_PAUSE_MS));
       }
       // The rollout ends: a shift by a new root waits for members that cannot promote yet.
-      for (const member of members) if (versions.get(member) === "old") await deploy(namespace, member, "new");
+      for (const member of members)
+        if (versions.get(member) === "old") await deploy(namespace, member, "new");
       for (const member of members) versions.set(member, "new");
       expect(await namespace.reached(id)).toMatchObject({ state: "completed", fault: null });
     }
     expect(callers.answered).toBeGreaterThan(100);
     expect(await callers.stop()).toEqual([]);
-    const rows = await namespace.sql(namespace.name, "SELECT id, grp, n FROM items WHERE id LIKE 'row%' ORDER BY n");
-    expect(rows).toEqual(Array.from({ length: ROWS }, (_, n) => ({ id: `row${n}`, grp: groupOf(`row${n}`), n })));
+    const rows = await namespace.sql(
+      namespace.name,
+      "SELECT id, grp, n FROM items WHERE id LIKE 'row%' ORDER BY n",
+    );
+    expect(rows).toEqual(
+      Array.from({ length: ROWS }, (_, n) => ({ id: `row${n}`, grp: groupOf(`row${n}`), n })),
+    );
   });
 });

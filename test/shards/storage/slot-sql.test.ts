@@ -34,30 +34,46 @@ describe("writers 2: the slot of a key in SQL is the one in JavaScript", () => {
 
   it("for texts with braces in any order", () => {
     fc.assert(
-      fc.property(fc.string({ unit: fc.constantFrom("{", "}", "a", "é", "\u{1f600}", "{}", "\0"), maxLength: 12 }), (text) => {
-        expect(bySql("?1", text)).toBe(byJavaScript("?1", text));
-      }),
+      fc.property(
+        fc.string({
+          unit: fc.constantFrom("{", "}", "a", "é", "\u{1f600}", "{}", "\0"),
+          maxLength: 12,
+        }),
+        (text) => {
+          expect(bySql("?1", text)).toBe(byJavaScript("?1", text));
+        },
+      ),
       { numRuns: 1_000 },
     );
   });
 
   it("for blobs, whole numbers and NULL", () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 40 }), fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n), (bytes, whole) => {
-        const blob = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
-        expect(bySql("?1", blob)).toBe(byJavaScript("?1", blob));
-        const literal = `CAST('${whole}' AS INTEGER)`;
-        expect(bySql(literal)).toBe(byJavaScript(literal));
-      }),
+      fc.property(
+        fc.uint8Array({ maxLength: 40 }),
+        fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n),
+        (bytes, whole) => {
+          const blob = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+          expect(bySql("?1", blob)).toBe(byJavaScript("?1", blob));
+          const literal = `CAST('${whole}' AS INTEGER)`;
+          expect(bySql(literal)).toBe(byJavaScript(literal));
+        },
+      ),
     );
     expect(bySql("NULL")).toBe(slotOf(keyFromSql("null", null)));
   });
 
-  it.each(["1.0", "-0.0", "1e15", "9.2e18", "-9223372036854775808.0"])("for the REAL %s, which is whole", (literal) => {
-    expect(bySql(literal)).toBe(byJavaScript(literal));
-  });
+  it.each(["1.0", "-0.0", "1e15", "9.2e18", "-9223372036854775808.0"])(
+    "for the REAL %s, which is whole",
+    (literal) => {
+      expect(bySql(literal)).toBe(byJavaScript(literal));
+    },
+  );
 
-  it.each(["0.1", "9.3e18", "-1e300", "9e999", "-9e999"])("is unknown for the REAL %s", (literal) => {
-    expect(bySql(literal)).toBe(SLOT_UNKNOWN);
-  });
+  it.each(["0.1", "9.3e18", "-1e300", "9e999", "-9e999"])(
+    "is unknown for the REAL %s",
+    (literal) => {
+      expect(bySql(literal)).toBe(SLOT_UNKNOWN);
+    },
+  );
 });

@@ -19,7 +19,10 @@ export interface Callers {
   stop(): Promise<readonly Called[]>;
 }
 
-export function startCallers(count: number, call: (caller: number, times: number) => Promise<unknown>): Callers {
+export function startCallers(
+  count: number,
+  call: (caller: number, times: number) => Promise<unknown>,
+): Callers {
   const calls: Called[] = [];
   const state = { isStopped: false };
   const go = async (caller: number): Promise<void> => {

@@ -36,7 +36,12 @@ export const BACKFILL: Migrate = (storage) => {
 export class DeployedNamespace extends TestNamespace<Deployed & ShardedObject> {
   readonly router: Router<Deployed>;
 
-  constructor(name: string, order: Order, migrate: Migrate, tables: readonly TableSpec[] = [{ name: "items" }]) {
+  constructor(
+    name: string,
+    order: Order,
+    migrate: Migrate,
+    tables: readonly TableSpec[] = [{ name: "items" }],
+  ) {
     const { DEPLOYED, DEPLOYED_SHARDED } = env as unknown as ShardsEnv;
     const binding = name.startsWith("base") ? DEPLOYED_SHARDED : DEPLOYED;
     super(binding, name);
@@ -70,7 +75,9 @@ export class DeployedNamespace extends TestNamespace<Deployed & ShardedObject> {
   /** Every id on every member, sorted. */
   async ids(): Promise<string[]> {
     const { layout } = await this.live();
-    const rows = await Promise.all(layout.members.map((member) => this.sql(member, "SELECT id FROM items")));
+    const rows = await Promise.all(
+      layout.members.map((member) => this.sql(member, "SELECT id FROM items")),
+    );
     return rows
       .flat()
       .map((row) => row["id"] as string)

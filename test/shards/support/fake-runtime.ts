@@ -18,7 +18,10 @@ export interface FakeInstance {
 }
 
 /** Makes an instance; `exported` is what `ctx.exports` has: the namespace without a jurisdiction. */
-export type FakeClass<Instance extends FakeInstance> = (ctx: DurableObjectState, exported: FakeNamespace<Instance>) => Instance;
+export type FakeClass<Instance extends FakeInstance> = (
+  ctx: DurableObjectState,
+  exported: FakeNamespace<Instance>,
+) => Instance;
 
 const ALARM_RETRY_MS = 20;
 const ALARM_TRIES_MAX = 6;
@@ -67,18 +70,25 @@ export class FakeNamespace<Instance extends FakeInstance> implements ObjectNames
   }
 
   newUniqueId(): FakeId {
-    return new FakeId(createHash("sha256").update(randomUUID()).digest("hex"), undefined, this.#jurisdiction);
+    return new FakeId(
+      createHash("sha256").update(randomUUID()).digest("hex"),
+      undefined,
+      this.#jurisdiction,
+    );
   }
 
   jurisdiction(jurisdiction: string): FakeNamespace<Instance> {
-    if (this.#jurisdiction !== undefined) throw new Error("This namespace has a jurisdiction already");
+    if (this.#jurisdiction !== undefined)
+      throw new Error("This namespace has a jurisdiction already");
     return new FakeNamespace(this.#runtime, jurisdiction);
   }
 
   get(id: unknown): { shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>> } {
     return {
       shardctl: async (envelope) =>
-        structuredClone(await this.#runtime.instance(id as FakeId).shardctl(structuredClone(envelope))),
+        structuredClone(
+          await this.#runtime.instance(id as FakeId).shardctl(structuredClone(envelope)),
+        ),
     };
   }
 
@@ -118,7 +128,11 @@ export class FakeRuntime<Instance extends FakeInstance> {
     const storage = this.storages.get(hex) ?? new FakeStorage(() => this.#fire(id));
     this.storages.set(hex, storage);
     this.jurisdictions.set(hex, id.jurisdiction);
-    const ctx = { id, storage: storage.open(), blockConcurrencyWhile: (work: () => Promise<unknown>) => work() };
+    const ctx = {
+      id,
+      storage: storage.open(),
+      blockConcurrencyWhile: (work: () => Promise<unknown>) => work(),
+    };
     const instance = this.#make(ctx as unknown as DurableObjectState, this.namespace());
     this.#living.set(hex, { id, instance });
     return instance;
@@ -228,7 +242,9 @@ class FakeCtxStorage {
 
   async deleteAll(): Promise<void> {
     const names = this.sql
-      .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+      .exec<{ name: string }>(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+      )
       .toArray();
     for (const { name } of names) this.sql.exec(`DROP TABLE "${name}"`);
     this.#storage.arm(null);

@@ -24,13 +24,18 @@ export class FakeShop {
     this.ctx = ctx;
     this.#options = options;
     this.#exported = exported;
-    ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, n INTEGER NOT NULL)");
+    ctx.storage.sql.exec(
+      "CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, n INTEGER NOT NULL)",
+    );
     if (options.isEager ?? true) void this.shards;
   }
 
   get shards(): ShardHost {
     const { binding = (exported) => exported } = this.#options;
-    return (this.#shards ??= new ShardHost(this.ctx, this, { tables: [{ name: "items" }], namespace: binding(this.#exported) }));
+    return (this.#shards ??= new ShardHost(this.ctx, this, {
+      tables: [{ name: "items" }],
+      namespace: binding(this.#exported),
+    }));
   }
 
   shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>> {
@@ -51,7 +56,10 @@ export class FakeShop {
   }
 
   get(id: string): number | null {
-    return this.ctx.storage.sql.exec<{ n: number }>("SELECT n FROM items WHERE id = ?", id).toArray()[0]?.n ?? null;
+    return (
+      this.ctx.storage.sql.exec<{ n: number }>("SELECT n FROM items WHERE id = ?", id).toArray()[0]
+        ?.n ?? null
+    );
   }
 }
 

@@ -7,7 +7,12 @@
  */
 import { type Layout, shardNames, unshardedLayout } from "../../../src/model/layout/layout.ts";
 import { shiftMembers, swapGeneration } from "../../../src/model/operation-mode.ts";
-import { DEFAULT_OPERATION_POLICY, type OperationKind, type OperationStatus, type Step } from "../../../src/model/operation.ts";
+import {
+  DEFAULT_OPERATION_POLICY,
+  type OperationKind,
+  type OperationStatus,
+  type Step,
+} from "../../../src/model/operation.ts";
 import { PROTOCOL_VERSION } from "../../../src/model/wire/protocol.ts";
 import { SLOT_COUNT } from "../../../src/model/layout/slots.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
@@ -132,7 +137,11 @@ export class FullWorld {
     storage.sql.exec("CREATE TABLE IF NOT EXISTS filler (bytes BLOB NOT NULL)");
     storage.limit(storage.pages);
     try {
-      for (;;) storage.sql.exec("INSERT OR ABORT INTO filler SELECT zeroblob(?) FROM json_each('[1]')", FILLER_BYTES);
+      for (;;)
+        storage.sql.exec(
+          "INSERT OR ABORT INTO filler SELECT zeroblob(?) FROM json_each('[1]')",
+          FILLER_BYTES,
+        );
     } catch (error) {
       if (!String(error).includes("full")) throw error;
     }
@@ -163,14 +172,23 @@ export class FullWorld {
     await this.run(() => false, REST_MS);
     const expected = { hasTwins: false, hasRivals: false, deploys: NO_DEPLOYS, isRepaired };
     const { views } = checkEnd(this.world, expected);
-    const live = new Set([...views.values()].filter(({ notes }) => notes === "0:first").map(({ id }) => id));
+    const live = new Set(
+      [...views.values()].filter(({ notes }) => notes === "0:first").map(({ id }) => id),
+    );
     const lost = this.#ids.filter((id) => !removed.includes(id) && !live.has(id));
     const back = removed.filter((id) => live.has(id));
-    return [...this.world.violations, ...lost.map((id) => `${id} is lost`), ...back.map((id) => `${id} is back`)];
+    return [
+      ...this.world.violations,
+      ...lost.map((id) => `${id} is lost`),
+      ...back.map((id) => `${id} is back`),
+    ];
   }
 
   /** Asks as a control half does; again when the object is just being reset. */
-  async ask<const Request extends MemberRequest>(request: Request, member = ROOT): Promise<ReplyTo<Request>> {
+  async ask<const Request extends MemberRequest>(
+    request: Request,
+    member = ROOT,
+  ): Promise<ReplyTo<Request>> {
     for (let tries = 1; ; tries++) {
       try {
         const envelope = { protocol: PROTOCOL_VERSION, namespace: ROOT, member, request };
@@ -204,12 +222,18 @@ export class FullWorld {
 
   #journal(where: string): Record<string, unknown> | undefined {
     const { storage } = this.world.object(ROOT);
-    if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").length === 0) return undefined;
-    return storage.peek(`SELECT record, json_extract(record, '$.step') AS step FROM shardctl_operations WHERE ${where}`)[0];
+    if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").length === 0)
+      return undefined;
+    return storage.peek(
+      `SELECT record, json_extract(record, '$.step') AS step FROM shardctl_operations WHERE ${where}`,
+    )[0];
   }
 
   #record(): string {
-    const record = JSON.parse(String(this.#journal("state = 'running'")?.["record"])) as Record<string, unknown>;
+    const record = JSON.parse(String(this.#journal("state = 'running'")?.["record"])) as Record<
+      string,
+      unknown
+    >;
     return JSON.stringify({ ...record, from: null, to: null, policy: null });
   }
 }

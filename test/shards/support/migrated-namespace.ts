@@ -2,7 +2,13 @@
 import { env } from "cloudflare:workers";
 
 import { type Router, connect } from "../../../src/shards/router.ts";
-import { type Migrated, type MigratorName, NOTES, type Step, deploySteps } from "../../support/migrated.ts";
+import {
+  type Migrated,
+  type MigratorName,
+  NOTES,
+  type Step,
+  deploySteps,
+} from "../../support/migrated.ts";
 import type { ShardsEnv } from "../../support/shards-worker.ts";
 import { TestNamespace } from "./namespace.ts";
 
@@ -34,7 +40,10 @@ export class MigratedNamespace extends TestNamespace<Migrated> {
   }
 
   async load(rows: number): Promise<void> {
-    const values = Array.from({ length: rows }, (_, index) => `('d${index}', 'r${index % 7}', 'h${index % 5}')`);
+    const values = Array.from(
+      { length: rows },
+      (_, index) => `('d${index}', 'r${index % 7}', 'h${index % 5}')`,
+    );
     await this.sql(this.name, `INSERT INTO docs (id, region, home) VALUES ${values.join(", ")}`);
   }
 
@@ -53,7 +62,9 @@ export class MigratedNamespace extends TestNamespace<Migrated> {
   async values(column: string): Promise<string[]> {
     const { layout } = await this.live();
     const rows = await Promise.all(
-      layout.members.map((member) => this.sql(member, `SELECT id || ' ' || ifnull(${column}, 'null') AS text FROM docs`)),
+      layout.members.map((member) =>
+        this.sql(member, `SELECT id || ' ' || ifnull(${column}, 'null') AS text FROM docs`),
+      ),
     );
     return rows
       .flat()

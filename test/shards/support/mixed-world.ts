@@ -7,7 +7,12 @@
  */
 import { type HashLayout, type Layout, unshardedLayout } from "../../../src/model/layout/layout.ts";
 import { operationModeFor } from "../../../src/model/operation-mode.ts";
-import { DEFAULT_OPERATION_POLICY, type OperationKind, type OperationStatus, type Step } from "../../../src/model/operation.ts";
+import {
+  DEFAULT_OPERATION_POLICY,
+  type OperationKind,
+  type OperationStatus,
+  type Step,
+} from "../../../src/model/operation.ts";
 import type { ProtocolReply } from "../../../src/model/wire/protocol.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
 
@@ -50,7 +55,12 @@ export class MixedWorld {
    * `classes`: versions of the user's class, of which the first is deployed. `paceMs`: how long callers wait between two calls, and before
    * they make one again.
    */
-  constructor(seed: number, version: Version, classes: readonly StoreVersion[] = [FIRST_VERSION], paceMs = PACE_MS) {
+  constructor(
+    seed: number,
+    version: Version,
+    classes: readonly StoreVersion[] = [FIRST_VERSION],
+    paceMs = PACE_MS,
+  ) {
     this.#otherwise = version;
     this.#classes = classes;
     this.world = new World({
@@ -107,7 +117,10 @@ export class MixedWorld {
   /** True while the operation that runs is in this step, and that is durable: a step that a restart undoes has not begun. */
   isIn(step: Step): boolean {
     if (this.world.object(ROOT).storage.isDirty) return false;
-    return this.#journal(`state = 'running' AND json_extract(record, '$.step') = '${step}'`) !== undefined;
+    return (
+      this.#journal(`state = 'running' AND json_extract(record, '$.step') = '${step}'`) !==
+      undefined
+    );
   }
 
   async fill(): Promise<void> {
@@ -131,7 +144,12 @@ export class MixedWorld {
       kind,
       epoch,
       to,
-      policy: { ...DEFAULT_OPERATION_POLICY, allowMissingKey: true, waveRowsMax: 8, retainHours: 0 },
+      policy: {
+        ...DEFAULT_OPERATION_POLICY,
+        allowMissingKey: true,
+        waveRowsMax: 8,
+        retainHours: 0,
+      },
       correlationId: `${kind} at ${epoch}`,
       requestedBy: "a test",
       refuseEmpty: false,
@@ -139,7 +157,10 @@ export class MixedWorld {
     const { id } = await this.ask({ kind: "start", operation });
     const isOver = (): boolean => this.#journal("state = 'running'") === undefined;
     const end = await this.#run(isOver, END_MS_MAX);
-    if (!isOver()) throw new Error(`${kind} hangs (${end}) in ${JSON.stringify(this.#journal("state = 'running'"))}`);
+    if (!isOver())
+      throw new Error(
+        `${kind} hangs (${end}) in ${JSON.stringify(this.#journal("state = 'running'"))}`,
+      );
     await this.#sleep(40);
     for (const caller of this.#callers) caller.stop();
     await this.#until(Promise.all(callers));
@@ -158,7 +179,9 @@ export class MixedWorld {
       deploys: { ...NO_DEPLOYS, versions: this.#classes },
     });
     // The library before empties live tables only: what a newer one had put aside stays until the object takes part again.
-    const violations = this.world.violations.filter((violation) => !/has left behind: shardctl_retired_/.test(violation));
+    const violations = this.world.violations.filter(
+      (violation) => !/has left behind: shardctl_retired_/.test(violation),
+    );
     return [...violations, ...this.#callers.flatMap((caller) => caller.check(views))];
   }
 
@@ -172,7 +195,10 @@ export class MixedWorld {
   }
 
   /** Asks the root as a control half does that speaks protocol 1; again when it is just being deployed. */
-  async ask<const Request extends MemberRequest>(request: Request, member = ROOT): Promise<ReplyTo<Request>> {
+  async ask<const Request extends MemberRequest>(
+    request: Request,
+    member = ROOT,
+  ): Promise<ReplyTo<Request>> {
     for (let tries = 1; ; tries++) {
       try {
         const envelope = { protocol: 1, namespace: ROOT, member, request };
@@ -189,7 +215,8 @@ export class MixedWorld {
 
   #journal(where: string): Record<string, unknown> | undefined {
     const { storage } = this.world.object(ROOT);
-    if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").length === 0) return undefined;
+    if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_operations'").length === 0)
+      return undefined;
     return storage.peek(`SELECT record FROM shardctl_operations WHERE ${where}`)[0];
   }
 
@@ -256,7 +283,8 @@ class Caller {
       await this.#call(id, "put", [id, groupOf(id), n, n]);
       this.#written.set(id, n);
       const seen = (await this.#call(id, "get", [id])) as View | null;
-      if (seen?.n !== n) this.#world.violate(`${this.#name} wrote ${n} to ${id} and read ${JSON.stringify(seen)}`);
+      if (seen?.n !== n)
+        this.#world.violate(`${this.#name} wrote ${n} to ${id} and read ${JSON.stringify(seen)}`);
       await this.#sleep(this.#paceMs);
     }
   }
@@ -268,7 +296,10 @@ class Caller {
   check(views: ReadonlyMap<string, View>): string[] {
     return [...this.#written]
       .filter(([id, n]) => views.get(id)?.n !== n)
-      .map(([id, n]) => `${this.#name} wrote ${n} to ${id}, which is ${JSON.stringify(views.get(id) ?? null)} in the end`);
+      .map(
+        ([id, n]) =>
+          `${this.#name} wrote ${n} to ${id}, which is ${JSON.stringify(views.get(id) ?? null)} in the end`,
+      );
   }
 
   /** Both calls may run twice. Silence is a restart, and nothing else may come back but the answer. */
@@ -297,7 +328,8 @@ class Caller {
   }
 }
 
-const names = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+const names = (prefix: string, count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `${prefix}${index}`);
 
 /** What each operation goes to. A shift keeps its members, a swap takes new ones. */
 const TARGETS: Readonly<Record<OperationKind, (from: Layout) => Layout>> = {

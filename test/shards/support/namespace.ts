@@ -6,7 +6,11 @@
 import { runInDurableObject } from "cloudflare:test";
 
 import { type Layout, shardNames, unshardedLayout } from "../../../src/model/layout/layout.ts";
-import { operationModeFor, shiftMembers, swapGeneration } from "../../../src/model/operation-mode.ts";
+import {
+  operationModeFor,
+  shiftMembers,
+  swapGeneration,
+} from "../../../src/model/operation-mode.ts";
 import {
   DEFAULT_OPERATION_POLICY,
   type OperationKind,
@@ -46,19 +50,32 @@ export class TestNamespace<Class extends Sharded> {
     return this.binding.get(this.binding.idFromName(member));
   }
 
-  inside<Value>(member: string, work: (object: Class, state: DurableObjectState) => Value | Promise<Value>): Promise<Value> {
+  inside<Value>(
+    member: string,
+    work: (object: Class, state: DurableObjectState) => Value | Promise<Value>,
+  ): Promise<Value> {
     return runInDurableObject(
       this.stub(member) as DurableObjectStub<never>,
       work as (object: never, state: DurableObjectState) => Value,
     );
   }
 
-  sql(member: string, query: string, ...params: (string | number | null | ArrayBuffer)[]): Promise<Row[]> {
-    return this.inside(member, (_, state) => state.storage.sql.exec<Row>(query, ...params).toArray());
+  sql(
+    member: string,
+    query: string,
+    ...params: (string | number | null | ArrayBuffer)[]
+  ): Promise<Row[]> {
+    return this.inside(member, (_, state) =>
+      state.storage.sql.exec<Row>(query, ...params).toArray(),
+    );
   }
 
   /** Writes where keys are not checked, as a constructor does: rows of other members. */
-  stray(member: string, query: string, ...params: (string | number | null | ArrayBuffer)[]): Promise<void> {
+  stray(
+    member: string,
+    query: string,
+    ...params: (string | number | null | ArrayBuffer)[]
+  ): Promise<void> {
     return this.inside(member, (_, { storage: { sql } }) => {
       sql.exec("PRAGMA legacy_alter_table = OFF");
       sql.exec(query, ...params);
@@ -67,17 +84,30 @@ export class TestNamespace<Class extends Sharded> {
   }
 
   /** Asks again while the object does not answer, as it may just be killed. @throws Error with its own words when it refuses. */
-  async ask<const Request extends MemberRequest>(request: Request, member = this.name): Promise<ReplyTo<Request>> {
+  async ask<const Request extends MemberRequest>(
+    request: Request,
+    member = this.name,
+  ): Promise<ReplyTo<Request>> {
     const reply = await this.#send(request, member);
     if (reply.ok) return reply.value;
     throw new Error(reply.failure.message);
   }
 
-  async #send<const Request extends MemberRequest>(request: Request, member: string): Promise<ProtocolReply<ReplyTo<Request>>> {
+  async #send<const Request extends MemberRequest>(
+    request: Request,
+    member: string,
+  ): Promise<ProtocolReply<ReplyTo<Request>>> {
     for (let tries = 1; ; tries++) {
-      const endpoint = this.stub(member) as unknown as { shardctl(envelope: object): Promise<ProtocolReply<ReplyTo<Request>>> };
+      const endpoint = this.stub(member) as unknown as {
+        shardctl(envelope: object): Promise<ProtocolReply<ReplyTo<Request>>>;
+      };
       try {
-        return await endpoint.shardctl({ protocol: PROTOCOL, namespace: this.name, member, request });
+        return await endpoint.shardctl({
+          protocol: PROTOCOL,
+          namespace: this.name,
+          member,
+          request,
+        });
       } catch (error) {
         if (tries >= ASKS_MAX) throw error;
         await new Promise((resolve) => setTimeout(resolve, POLL_PAUSE_MS));
@@ -87,14 +117,20 @@ export class TestNamespace<Class extends Sharded> {
 
   /** Kills the object where it stands: what it had not yet stored is gone, and so is whatever it was doing. */
   async abort(member: string): Promise<void> {
-    await this.inside(member, (_, state) => state.abort("a test aborts this object")).catch(() => undefined);
+    await this.inside(member, (_, state) => state.abort("a test aborts this object")).catch(
+      () => undefined,
+    );
   }
 
   live(): Promise<LayoutReply> {
     return this.ask({ kind: "layout" });
   }
 
-  async start(kind: OperationKind, to: Layout, policy: Partial<OperationPolicy> = {}): Promise<OperationStatus> {
+  async start(
+    kind: OperationKind,
+    to: Layout,
+    policy: Partial<OperationPolicy> = {},
+  ): Promise<OperationStatus> {
     const { epoch } = await this.live();
     const operation = {
       kind,
@@ -109,20 +145,29 @@ export class TestNamespace<Class extends Sharded> {
   }
 
   /** The operation as it is once `until` is true of it; by default once it has ended. */
-  async reached(id: number, until = (status: OperationStatus): boolean => status.state !== "running"): Promise<OperationStatus> {
+  async reached(
+    id: number,
+    until = (status: OperationStatus): boolean => status.state !== "running",
+  ): Promise<OperationStatus> {
     for (let poll = 0; poll < POLLS_MAX; poll++) {
       const status = await this.ask({ kind: "operation", id });
       if (until(status)) return status;
-      if (poll % POLLS_PER_POKE === POLLS_PER_POKE - 1) await this.ask({ kind: "resolve", operation: id, attempt: 0 });
+      if (poll % POLLS_PER_POKE === POLLS_PER_POKE - 1)
+        await this.ask({ kind: "resolve", operation: id, attempt: 0 });
       await new Promise((resolve) => setTimeout(resolve, POLL_PAUSE_MS));
     }
-    throw new Error(`Operation ${id} did not get there: ${JSON.stringify(await this.ask({ kind: "operation", id }))}`);
+    throw new Error(
+      `Operation ${id} did not get there: ${JSON.stringify(await this.ask({ kind: "operation", id }))}`,
+    );
   }
 
   /** Waits until the root has told every member what it missed; retired members that wait to be emptied may wait on. */
   async settled(): Promise<void> {
     for (let poll = 0; poll < POLLS_MAX; poll++) {
-      const open = await this.sql(this.name, "SELECT member FROM shardctl_chores WHERE kind <> 'empty'");
+      const open = await this.sql(
+        this.name,
+        "SELECT member FROM shardctl_chores WHERE kind <> 'empty'",
+      );
       if (open.length === 0) return;
       await new Promise((resolve) => setTimeout(resolve, POLL_PAUSE_MS));
     }
@@ -130,10 +175,15 @@ export class TestNamespace<Class extends Sharded> {
   }
 
   /** Runs an operation to its end. @throws Error unless it completes. */
-  async run(kind: OperationKind, to: Layout, policy: Partial<OperationPolicy> = {}): Promise<OperationStatus> {
+  async run(
+    kind: OperationKind,
+    to: Layout,
+    policy: Partial<OperationPolicy> = {},
+  ): Promise<OperationStatus> {
     const started = await this.start(kind, to, policy);
     const ended = await this.reached(started.id);
-    if (ended.state !== "completed") throw new Error(`${kind} ended as ${ended.state}: ${ended.fault?.message ?? ""}`);
+    if (ended.state !== "completed")
+      throw new Error(`${kind} ended as ${ended.state}: ${ended.fault?.message ?? ""}`);
     return ended;
   }
 
@@ -152,10 +202,19 @@ export class TestNamespace<Class extends Sharded> {
   }
 
   /** Shards, rebalances or rekeys, whichever leads to a hash by this key. */
-  async toHash(shardKey: string, count: number, policy: Partial<OperationPolicy> = {}): Promise<OperationStatus> {
+  async toHash(
+    shardKey: string,
+    count: number,
+    policy: Partial<OperationPolicy> = {},
+  ): Promise<OperationStatus> {
     const { layout } = await this.live();
     const to = await this.hashTo(shardKey, count);
-    const kind = layout.kind === "none" ? "shard" : operationModeFor(layout, to) === "shift" ? "rebalance" : "rekey";
+    const kind =
+      layout.kind === "none"
+        ? "shard"
+        : operationModeFor(layout, to) === "shift"
+          ? "rebalance"
+          : "rekey";
     return this.run(kind, to, policy);
   }
 
@@ -166,7 +225,9 @@ export class TestNamespace<Class extends Sharded> {
   /** Every row of a table on every member of the live layout, one exact text each, sorted. A row held twice is listed twice. */
   async contents(table: string): Promise<string[]> {
     const { layout } = await this.live();
-    const perMember = await Promise.all(layout.members.map((member) => this.exactRows(member, table)));
+    const perMember = await Promise.all(
+      layout.members.map((member) => this.exactRows(member, table)),
+    );
     return perMember.flat().toSorted();
   }
 
@@ -188,7 +249,10 @@ export class TestNamespace<Class extends Sharded> {
       const rows: string[] = [];
       for (const row of sql.exec<Row>(`SELECT ${cells.join(", ")} FROM "${table}"`).toArray()) {
         const values = await Promise.all(
-          columns.map(async (column, index) => `${column}=${row[`t${index}`] as string}:${await exactText(row[`v${index}`])}`),
+          columns.map(
+            async (column, index) =>
+              `${column}=${row[`t${index}`] as string}:${await exactText(row[`v${index}`])}`,
+          ),
         );
         rows.push(values.join(" "));
       }
@@ -203,18 +267,31 @@ export class TestNamespace<Class extends Sharded> {
     const found: string[] = [];
     for (const member of new Set([...layout.members, ...others])) {
       const isMember = layout.members.includes(member);
-      const traces = await this.inside(member, (_, state) => tracesOf(state.storage.sql, isMember, epoch));
+      const traces = await this.inside(member, (_, state) =>
+        tracesOf(state.storage.sql, isMember, epoch),
+      );
       found.push(...traces.map((trace) => `${member}: ${trace}`));
     }
     const history = await this.ask({ kind: "history", limit: 100 });
     found.push(
-      ...history.filter((operation) => operation.state === "running").map((operation) => `operation ${operation.id} still runs`),
+      ...history
+        .filter((operation) => operation.state === "running")
+        .map((operation) => `operation ${operation.id} still runs`),
     );
     return found;
   }
 }
 
-const MOVE_RECORDS = ["walk", "outgoing", "sent", "received", "captured", "origin", "late", "dealt"];
+const MOVE_RECORDS = [
+  "walk",
+  "outgoing",
+  "sent",
+  "received",
+  "captured",
+  "origin",
+  "late",
+  "dealt",
+];
 
 function tracesOf(sql: SqlStorage, isMember: boolean, epoch: number): string[] {
   const texts = (query: string): string[] =>
@@ -239,12 +316,16 @@ function tracesOf(sql: SqlStorage, isMember: boolean, epoch: number): string[] {
     return epoch === 0 ? [] : [...traces, "no record of its membership"];
   traces.push(...texts("SELECT 'record ' || key AS text FROM shardctl_meta WHERE key = 'moving'"));
   for (const table of MOVE_RECORDS)
-    traces.push(...texts(`SELECT 'rows in shardctl_${table}' AS text FROM shardctl_${table} LIMIT 1`));
+    traces.push(
+      ...texts(`SELECT 'rows in shardctl_${table}' AS text FROM shardctl_${table} LIMIT 1`),
+    );
   const membership = texts("SELECT value AS text FROM shardctl_meta WHERE key = 'membership'").map(
     (text) => JSON.parse(text) as { epoch: number; serving: boolean },
   )[0];
-  if (isMember && !(membership?.serving ?? epoch === 0)) traces.push("does not serve, although it is a member");
-  if (isMember && (membership?.epoch ?? 0) !== epoch) traces.push(`is at epoch ${membership?.epoch}, the registry at ${epoch}`);
+  if (isMember && !(membership?.serving ?? epoch === 0))
+    traces.push("does not serve, although it is a member");
+  if (isMember && (membership?.epoch ?? 0) !== epoch)
+    traces.push(`is at epoch ${membership?.epoch}, the registry at ${epoch}`);
   if (!isMember && membership?.serving) traces.push("serves, although it is no member");
   return traces;
 }
@@ -253,6 +334,8 @@ const TEXT_MAX = 200;
 
 async function exactText(value: SqlStorageValue | undefined): Promise<string> {
   if (!(value instanceof ArrayBuffer)) return String(value);
-  const bytes = new Uint8Array(value.byteLength <= TEXT_MAX ? value : await crypto.subtle.digest("SHA-256", value));
+  const bytes = new Uint8Array(
+    value.byteLength <= TEXT_MAX ? value : await crypto.subtle.digest("SHA-256", value),
+  );
   return `${value.byteLength}:${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }

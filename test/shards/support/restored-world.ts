@@ -15,7 +15,9 @@ export class RestoredWorld extends FullWorld {
   async snapshot(): Promise<ReadonlyMap<string, Snapshot>> {
     const { objects } = this.world;
     await this.run(() => [...objects.values()].every(({ storage }) => !storage.isDirty), 60_000);
-    return new Map([...objects].map(([name, { storage }]) => [name, storage.snapshot() as Snapshot]));
+    return new Map(
+      [...objects].map(([name, { storage }]) => [name, storage.snapshot() as Snapshot]),
+    );
   }
 
   /** Takes an object back; without a snapshot it loses everything. */
@@ -33,15 +35,21 @@ export class RestoredWorld extends FullWorld {
   /** A caller that knows no layout yet. */
   caller(): Router {
     const { scheduler } = this.world.options;
-    const sleep = (delayMs: number): Promise<void> => new Promise((resolve) => scheduler.at(delayMs, resolve));
-    const runtime = { now: () => scheduler.now, sleep, digest: () => Promise.reject(new Error("unused")) };
+    const sleep = (delayMs: number): Promise<void> =>
+      new Promise((resolve) => scheduler.at(delayMs, resolve));
+    const runtime = {
+      now: () => scheduler.now,
+      sleep,
+      digest: () => Promise.reject(new Error("unused")),
+    };
     return new Router(this.world.clientPeers("caller"), ROOT, runtime);
   }
 
   /** Ids of the items that a query over all shards finds; a kind of refusal instead. */
   async list(router = this.caller()): Promise<string[] | string> {
-    return this.outcome(router.queryShards({ query: "SELECT id FROM items", aggregation: "concat" }), ({ data }) =>
-      (data as { id: string }[]).map(({ id }) => id).toSorted(),
+    return this.outcome(
+      router.queryShards({ query: "SELECT id FROM items", aggregation: "concat" }),
+      ({ data }) => (data as { id: string }[]).map(({ id }) => id).toSorted(),
     );
   }
 
@@ -77,7 +85,8 @@ export class RestoredWorld extends FullWorld {
 
   #epochOf(name: string): number {
     const { storage } = this.world.object(name);
-    if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0) return 0;
+    if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_meta'").length === 0)
+      return 0;
     const epoch = "SELECT value ->> '$.epoch' AS epoch FROM shardctl_meta WHERE key = 'membership'";
     return Number(storage.peek(epoch)[0]?.["epoch"] ?? 0);
   }
@@ -86,11 +95,17 @@ export class RestoredWorld extends FullWorld {
     return this.ask({ kind: "describe", object: "O" });
   }
 
-  planRepair(acceptLoss: readonly string[] = [], members: readonly string[] = []): Promise<RepairPlan> {
+  planRepair(
+    acceptLoss: readonly string[] = [],
+    members: readonly string[] = [],
+  ): Promise<RepairPlan> {
     return this.ask({ kind: "planRepair", repair: { members, acceptLoss } });
   }
 
-  async repair(acceptLoss: readonly string[] = [], members: readonly string[] = []): Promise<RepairOutcome> {
+  async repair(
+    acceptLoss: readonly string[] = [],
+    members: readonly string[] = [],
+  ): Promise<RepairOutcome> {
     const { fingerprint } = await this.planRepair(acceptLoss, members);
     return this.ask({ kind: "repair", repair: { members, acceptLoss }, fingerprint, by: "a test" });
   }
@@ -98,11 +113,17 @@ export class RestoredWorld extends FullWorld {
   /** Rows that repairs have set aside on an object. */
   asideOf(name: string): string[] {
     const { storage } = this.world.object(name);
-    const isThere = storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_aside_items'").length > 0;
-    return isThere ? storage.peek("SELECT id FROM shardctl_aside_items ORDER BY id").map(({ id }) => textOf(id)) : [];
+    const isThere =
+      storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_aside_items'").length > 0;
+    return isThere
+      ? storage.peek("SELECT id FROM shardctl_aside_items ORDER BY id").map(({ id }) => textOf(id))
+      : [];
   }
 
-  private async outcome<Value, Told>(work: Promise<Value>, tell: (value: Value) => Told): Promise<Told | string> {
+  private async outcome<Value, Told>(
+    work: Promise<Value>,
+    tell: (value: Value) => Told,
+  ): Promise<Told | string> {
     // What the call sends comes a few microtasks later: until then something must be to come.
     this.world.options.scheduler.at(1, () => undefined);
     try {

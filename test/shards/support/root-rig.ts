@@ -16,9 +16,16 @@ export type Ask = (member: string, request: MemberRequest) => object | undefined
 
 /** What members answer when all is well: every source copies in one slice, and the target can be cut into two waves. */
 function wellAnswer({ kind }: MemberRequest): object {
-  if (kind === "prepare") return { counts: [{ table: "t", rows: 10, bytes: 10 }], uniqueRules: [], shapes: [], changed: [] };
+  if (kind === "prepare")
+    return {
+      counts: [{ table: "t", rows: 10, bytes: 10 }],
+      uniqueRules: [],
+      shapes: [],
+      changed: [],
+    };
   if (kind === "recopy") return { floors: [] };
-  if (kind === "copy" || kind === "verify") return { isDone: true, rows: 5, bytes: 5, outgoing: [] };
+  if (kind === "copy" || kind === "verify")
+    return { isDone: true, rows: 5, bytes: 5, outgoing: [] };
   if (kind === "chunks") {
     const half = 8_192;
     return {
@@ -61,7 +68,11 @@ export function createRig(): Rig {
     new Root({
       sql,
       storage,
-      runtime: { now: () => clock.now, sleep: (ms, signal) => rig.sleep(ms, signal), digest: () => Promise.resolve("") },
+      runtime: {
+        now: () => clock.now,
+        sleep: (ms, signal) => rig.sleep(ms, signal),
+        digest: () => Promise.resolve(""),
+      },
       namespace: "ns",
       specs: [],
       partitioners: {},

@@ -35,8 +35,18 @@ interface State {
 }
 
 /** Loads `rows` quiet things, so that there is something to move, then lets `count` writers go on until stopped. */
-export async function startWriters(namespace: TestNamespace<Things>, count: number, rows = 60): Promise<Writers> {
-  const state: State = { things: new Map(), relationships: new Set(), problems: [], acknowledged: 0, isStopped: false };
+export async function startWriters(
+  namespace: TestNamespace<Things>,
+  count: number,
+  rows = 60,
+): Promise<Writers> {
+  const state: State = {
+    things: new Map(),
+    relationships: new Set(),
+    problems: [],
+    acknowledged: 0,
+    isStopped: false,
+  };
   const quiet = Array.from({ length: rows }, (_, index) => thing(`quiet-${index}`, index));
   await namespace.stub().putMany(quiet);
   quiet.forEach(({ id }, index) => state.things.set(id, index));
@@ -63,17 +73,24 @@ function thing(id: string, value: number): ThingInput {
   };
 }
 
-async function write(namespace: TestNamespace<Things>, state: State, writer: number): Promise<void> {
+async function write(
+  namespace: TestNamespace<Things>,
+  state: State,
+  writer: number,
+): Promise<void> {
   const router = connect<Things>(namespace.binding, namespace.name);
   for (let step = 1; !state.isStopped && step < STEPS_MAX; step++) {
     const id = `w${writer}-${(step * 7 + (step >> 3)) % IDS_MAX}`;
     try {
       if (step % 5 === 4) await acknowledge(state, () => remove(namespace, router, id, step));
-      else if (step % 5 === 2 && state.things.has(id)) await acknowledge(state, () => relate(namespace, router, id, step));
+      else if (step % 5 === 2 && state.things.has(id))
+        await acknowledge(state, () => relate(namespace, router, id, step));
       else await acknowledge(state, () => put(namespace, router, id, step));
       expectWritten(state, id, step);
     } catch (error) {
-      state.problems.push(`writer ${writer} step ${step}: ${error instanceof Error ? error.message : String(error)}`);
+      state.problems.push(
+        `writer ${writer} step ${step}: ${error instanceof Error ? error.message : String(error)}`,
+      );
       return;
     }
     await new Promise((resolve) => setTimeout(resolve, WRITE_PAUSE_MS));
@@ -108,24 +125,52 @@ async function acknowledge(state: State, call: () => Promise<unknown>): Promise<
 }
 
 /** Every other write goes through the caller's own router, whose layout grows stale; the rest through the root's typed calls. */
-async function put(namespace: TestNamespace<Things>, router: Router<Things>, id: string, step: number): Promise<unknown> {
+async function put(
+  namespace: TestNamespace<Things>,
+  router: Router<Things>,
+  id: string,
+  step: number,
+): Promise<unknown> {
   if (step % 2 === 0) return namespace.stub().put(thing(id, step));
   const whole = completeThing(thing(id, step), step);
   return router.at(keyFor(id), { table: "things", ids: [id] }).putHere([whole]);
 }
 
-async function remove(namespace: TestNamespace<Things>, router: Router<Things>, id: string, step: number): Promise<unknown> {
+async function remove(
+  namespace: TestNamespace<Things>,
+  router: Router<Things>,
+  id: string,
+  step: number,
+): Promise<unknown> {
   return step % 2 === 0 ? namespace.stub().delete(id) : router.call(keyFor(id), "deleteHere", id);
 }
 
-async function relate(namespace: TestNamespace<Things>, router: Router<Things>, id: string, step: number): Promise<unknown> {
+async function relate(
+  namespace: TestNamespace<Things>,
+  router: Router<Things>,
+  id: string,
+  step: number,
+): Promise<unknown> {
   const relationship = { from: id, verb: "knows", to: `quiet-${step % 9}`, data: {}, createdAt: 1 };
-  return step % 2 === 0 ? namespace.stub().relate(relationship) : router.call(keyFor(id), "relateHere", relationship);
+  return step % 2 === 0
+    ? namespace.stub().relate(relationship)
+    : router.call(keyFor(id), "relateHere", relationship);
 }
 
 function keyFor(id: string): (path: string | null) => ReturnType<typeof keyAt> {
   return (path) =>
-    keyAt({ name: null, visibility: "private", createdAt: 1, updatedAt: 1, type: "t", data: {}, ...thing(id, 1) }, path);
+    keyAt(
+      {
+        name: null,
+        visibility: "private",
+        createdAt: 1,
+        updatedAt: 1,
+        type: "t",
+        data: {},
+        ...thing(id, 1),
+      },
+      path,
+    );
 }
 
 async function differences(namespace: TestNamespace<Things>, state: State): Promise<string[]> {
@@ -134,9 +179,15 @@ async function differences(namespace: TestNamespace<Things>, state: State): Prom
   const things: string[] = [];
   const relationships: string[] = [];
   for (const member of layout.members) {
-    for (const row of await namespace.sql(member, "SELECT id, json_extract(data, '$.value') AS value FROM things"))
+    for (const row of await namespace.sql(
+      member,
+      "SELECT id, json_extract(data, '$.value') AS value FROM things",
+    ))
       things.push(`${row["id"] as string}=${row["value"] as number}`);
-    for (const row of await namespace.sql(member, `SELECT "from" || ' ' || verb || ' ' || "to" AS text FROM relationships`))
+    for (const row of await namespace.sql(
+      member,
+      `SELECT "from" || ' ' || verb || ' ' || "to" AS text FROM relationships`,
+    ))
       relationships.push(row["text"] as string);
   }
   found.push(
@@ -150,8 +201,11 @@ async function differences(namespace: TestNamespace<Things>, state: State): Prom
   // By its key, each is found where the router looks for it.
   const router = connect<Things>(namespace.binding, namespace.name);
   for (const [id, value] of state.things) {
-    const there = (await router.call(keyFor(id), "getHere", id)) as { data: { value: number } } | null;
-    if (there?.data.value !== value) found.push(`the router finds ${id} as ${there?.data.value}, not as ${value}`);
+    const there = (await router.call(keyFor(id), "getHere", id)) as {
+      data: { value: number };
+    } | null;
+    if (there?.data.value !== value)
+      found.push(`the router finds ${id} as ${there?.data.value}, not as ${value}`);
   }
   return found;
 }
@@ -160,7 +214,9 @@ function compare(what: string, wanted: readonly string[], there: readonly string
   const twice = there.filter((row, index) => there.indexOf(row) !== index);
   return [
     ...wanted.filter((row) => !there.includes(row)).map((row) => `${what} ${row} is lost`),
-    ...there.filter((row) => !wanted.includes(row)).map((row) => `${what} ${row} should not be there`),
+    ...there
+      .filter((row) => !wanted.includes(row))
+      .map((row) => `${what} ${row} should not be there`),
     ...twice.map((row) => `${what} ${row} is there twice`),
   ];
 }

@@ -27,7 +27,12 @@ describe("shard", () => {
     expect(outcome.shardKey).toBe("id");
     expect(outcome.stats.totalThings).toBe(500);
     expect(outcome.registry).toMatchObject({ shardCount: 4, strategy: "hash", shardKey: "id" });
-    expect(outcome.shards.map((shard) => shard.ns)).toEqual(["basic-shard-0", "basic-shard-1", "basic-shard-2", "basic-shard-3"]);
+    expect(outcome.shards.map((shard) => shard.ns)).toEqual([
+      "basic-shard-0",
+      "basic-shard-1",
+      "basic-shard-2",
+      "basic-shard-3",
+    ]);
     expect(await root.isSharded()).toBe(true);
     const listed = await root.listThings({ limit: 1000 });
     expect(listed.map((thing) => thing.id)).toEqual(things(500).map((thing) => thing.id));
@@ -64,10 +69,14 @@ describe("shard", () => {
   it("refuses to shard twice, and without a binding", async () => {
     const root = await load("twice", 10);
     await root.shard({ key: "id", count: 2 });
-    expect(await refusal(() => root.shard({ key: "id", count: 2 }))).toBe("DO is already sharded: cannot shard twice");
+    expect(await refusal(() => root.shard({ key: "id", count: 2 }))).toBe(
+      "DO is already sharded: cannot shard twice",
+    );
     const lonely = LONELY.getByName("lonely");
     await lonely.putMany(things(3));
-    expect(await refusal(() => lonely.shard({ key: "id", count: 2 }))).toBe("DO namespace not configured");
+    expect(await refusal(() => lonely.shard({ key: "id", count: 2 }))).toBe(
+      "DO namespace not configured",
+    );
     expect(await refusal(() => lonely.unshard())).toBe("DO is not sharded");
   });
 

@@ -15,7 +15,11 @@ import { TestNamespace } from "../support/namespace.ts";
 const { THINGS } = env as unknown as ShardsEnv;
 
 /** A namespace sharded by `k`, with one thing that it could not be sharded without. */
-async function sharded(name: string, count: number, strategy: "hash" | "roundRobin" = "hash"): Promise<TestNamespace<Things>> {
+async function sharded(
+  name: string,
+  count: number,
+  strategy: "hash" | "roundRobin" = "hash",
+): Promise<TestNamespace<Things>> {
   const namespace = new TestNamespace(THINGS, name);
   await namespace.stub().put({ id: "first", data: { k: "first" } });
   await namespace.stub().shard({ key: "k", count, strategy });
@@ -28,20 +32,32 @@ async function keysOfShards(namespace: TestNamespace<Things>, count: number): Pr
   if (layout.kind === "roundRobin") throw new Error("A directory has no owner by key");
   const owner = createOwnerLookup(layout, undefined);
   const keys = Array.from({ length: 200 }, (_, index) => `k${index}`);
-  return layout.members.map((member) => keys.filter((key) => owner(toKey(key)) === member).slice(0, count));
+  return layout.members.map((member) =>
+    keys.filter((key) => owner(toKey(key)) === member).slice(0, count),
+  );
 }
 
 type Answer = Awaited<ReturnType<Host["handle"]>>;
 
 /** Sees every message before its object does. What `intercept` gives is the reply; nothing lets it pass. */
-function interceptMessages(intercept: (envelope: Envelope<MemberRequest>) => Promise<Answer | undefined> | Answer | undefined) {
+function interceptMessages(
+  intercept: (
+    envelope: Envelope<MemberRequest>,
+  ) => Promise<Answer | undefined> | Answer | undefined,
+) {
   const handle = Reflect.get(Host.prototype, "handle");
-  return vi.spyOn(Host.prototype, "handle").mockImplementation(async function seen(this: Host, envelope: Envelope) {
+  return vi.spyOn(Host.prototype, "handle").mockImplementation(async function seen(
+    this: Host,
+    envelope: Envelope,
+  ) {
     return (await intercept(envelope as Envelope<MemberRequest>)) ?? handle.call(this, envelope);
   });
 }
 
-const REFUSED: Answer = { ok: false, failure: { kind: "staleEpoch", message: "refused by a test", retryable: true } };
+const REFUSED: Answer = {
+  ok: false,
+  failure: { kind: "staleEpoch", message: "refused by a test", retryable: true },
+};
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -141,7 +157,10 @@ describe("the key of a thing", () => {
     await namespace.inside(namespace.name, (object) => void object.putHere([thing]));
     for (const path of paths) {
       const [column = "", ...below] = path.split(".");
-      const value = below.length === 0 ? column : `json_extract(${column}, '$.${below.map((name) => `"${name}"`).join(".")}')`;
+      const value =
+        below.length === 0
+          ? column
+          : `json_extract(${column}, '$.${below.map((name) => `"${name}"`).join(".")}')`;
       const [row] = await namespace.sql(
         namespace.name,
         `SELECT typeof(${value}) AS type, CASE typeof(${value}) WHEN 'real' THEN format('%!.17g', ${value}) ELSE CAST(${value} AS TEXT) END AS text FROM things`,
@@ -153,7 +172,10 @@ describe("the key of a thing", () => {
 
   it("finds every thing under a number above 2^53", async () => {
     const root = THINGS.getByName("big-numbers");
-    const things = Array.from({ length: 12 }, (_, index) => ({ id: `t${index}`, data: { k: 2 ** 60 + index * 2 ** 20 } }));
+    const things = Array.from({ length: 12 }, (_, index) => ({
+      id: `t${index}`,
+      data: { k: 2 ** 60 + index * 2 ** 20 },
+    }));
     await root.putMany(things);
     await root.shard({ key: "k", count: 8 });
     await root.putMany(things.map(({ id, data }) => ({ id: `late-${id}`, data })));
@@ -166,7 +188,10 @@ describe("the key of a thing", () => {
 });
 
 describe("order", () => {
-  const ids = Array.from({ length: 30 }, (_, index) => `${index % 2 === 0 ? "😀" : "\uff5e"}${index}`);
+  const ids = Array.from(
+    { length: 30 },
+    (_, index) => `${index % 2 === 0 ? "😀" : "\uff5e"}${index}`,
+  );
 
   it("is SQLite's: pages list every thing, and a merge agrees", async () => {
     const root = (await sharded("order", 3)).stub();
@@ -198,7 +223,15 @@ describe("a call that is refused in part", () => {
       const isPut = request.kind === "call" && request.method === "putHere";
       if (!isPut || member !== `${namespace.name}-shard-1` || refusals > 0) return undefined;
       refusals++;
-      while ((await namespace.sql(`${namespace.name}-shard-0`, "SELECT id FROM things WHERE id = ?", a.id)).length === 0) {
+      while (
+        (
+          await namespace.sql(
+            `${namespace.name}-shard-0`,
+            "SELECT id FROM things WHERE id = ?",
+            a.id,
+          )
+        ).length === 0
+      ) {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
       await namespace.sql(`${namespace.name}-shard-0`, "DELETE FROM things WHERE id = ?", a.id);
@@ -230,27 +263,33 @@ describe("a call that is refused in part", () => {
 });
 
 describe("relationships made before their thing", () => {
-  it.each(["hash", "roundRobin"] as const)("are seen, replaced and removed afterwards: %s", async (strategy) => {
-    const namespace = await sharded(`early-${strategy}`, 4, strategy);
-    const root = namespace.stub();
-    const ids = Array.from({ length: 6 }, (_, index) => `f${index}`);
-    for (const from of ids) {
-      await root.relate({ from, verb: "knows", to: "b", data: { age: "early" } });
-      await root.put({ id: from, data: { k: from } });
-      await root.relate({ from, verb: "knows", to: "b", data: { age: "late" } });
-      await root.relate({ from, verb: "knows", to: "a" });
-    }
-    for (const from of ids) {
-      for (const key of [undefined, from]) {
-        const found = (await root.relationshipsOf(from, key)).map(({ to, data }) => ({ to, data }));
-        expect(found.map(({ to }) => to)).toEqual(["a", "b"]);
-        expect(found[1]?.data).toEqual({ age: "late" });
+  it.each(["hash", "roundRobin"] as const)(
+    "are seen, replaced and removed afterwards: %s",
+    async (strategy) => {
+      const namespace = await sharded(`early-${strategy}`, 4, strategy);
+      const root = namespace.stub();
+      const ids = Array.from({ length: 6 }, (_, index) => `f${index}`);
+      for (const from of ids) {
+        await root.relate({ from, verb: "knows", to: "b", data: { age: "early" } });
+        await root.put({ id: from, data: { k: from } });
+        await root.relate({ from, verb: "knows", to: "b", data: { age: "late" } });
+        await root.relate({ from, verb: "knows", to: "a" });
       }
-      expect(await root.unrelate(from, "knows", "b", from)).toBe(true);
-      expect(await root.unrelate(from, "knows", "b")).toBe(false);
-      expect(await root.relationshipsOf(from)).toHaveLength(1);
-    }
-  });
+      for (const from of ids) {
+        for (const key of [undefined, from]) {
+          const found = (await root.relationshipsOf(from, key)).map(({ to, data }) => ({
+            to,
+            data,
+          }));
+          expect(found.map(({ to }) => to)).toEqual(["a", "b"]);
+          expect(found[1]?.data).toEqual({ age: "late" });
+        }
+        expect(await root.unrelate(from, "knows", "b", from)).toBe(true);
+        expect(await root.unrelate(from, "knows", "b")).toBe(false);
+        expect(await root.relationshipsOf(from)).toHaveLength(1);
+      }
+    },
+  );
 
   it("go with their thing when it is deleted by its key", async () => {
     const root = (await sharded("early-deleted", 4)).stub();
@@ -268,7 +307,9 @@ describe("put", () => {
     const whole = THINGS.getByName("created-whole");
     for (const root of [whole, (await sharded("created", 2)).stub()]) {
       await root.put({ id: "x", data: { k: "a" }, createdAt: 5 });
-      expect(await root.put({ id: "x", data: { k: "a" }, createdAt: 9 })).toMatchObject({ createdAt: 5 });
+      expect(await root.put({ id: "x", data: { k: "a" }, createdAt: 9 })).toMatchObject({
+        createdAt: 5,
+      });
       expect(await root.get("x", "a")).toMatchObject({ createdAt: 5 });
     }
   });
@@ -277,7 +318,9 @@ describe("put", () => {
 describe("queryShards", () => {
   it("counts whatever the form of the query, and refuses what it cannot answer", async () => {
     const root = (await sharded("query-forms", 3)).stub();
-    await root.putMany(Array.from({ length: 20 }, (_, n) => ({ id: `q${n}`, data: { k: `k${n}`, n } })));
+    await root.putMany(
+      Array.from({ length: 20 }, (_, n) => ({ id: `q${n}`, data: { k: `k${n}`, n } })),
+    );
     for (const query of [
       "SELECT count(*) FROM things",
       "SELECT (count(*)) FROM things",
@@ -286,13 +329,26 @@ describe("queryShards", () => {
       "SELECT id FROM things",
       "SELECT id, (SELECT count(*) FROM things) AS n FROM things",
     ]) {
-      expect({ query, data: (await root.queryShards({ query, aggregation: "count" })).data }).toEqual({ query, data: 21 });
+      expect({
+        query,
+        data: (await root.queryShards({ query, aggregation: "count" })).data,
+      }).toEqual({ query, data: 21 });
     }
     const refused = [
-      [{ query: "SELECT avg(createdAt) FROM things", aggregation: "avg" }, "averages is not the average"],
-      [{ query: "SELECT id FROM things", aggregation: "merge", orderBy: "type" }, "orderBy names type, but the query selects id"],
-      [{ query: "SELECT id FROM things", aggregation: "merge", orderBy: "id COLLATE NOCASE" }, "not 'id COLLATE NOCASE'"],
+      [
+        { query: "SELECT avg(createdAt) FROM things", aggregation: "avg" },
+        "averages is not the average",
+      ],
+      [
+        { query: "SELECT id FROM things", aggregation: "merge", orderBy: "type" },
+        "orderBy names type, but the query selects id",
+      ],
+      [
+        { query: "SELECT id FROM things", aggregation: "merge", orderBy: "id COLLATE NOCASE" },
+        "not 'id COLLATE NOCASE'",
+      ],
     ] as const;
-    for (const [request, message] of refused) expect(await refusal(() => root.queryShards(request))).toContain(message);
+    for (const [request, message] of refused)
+      expect(await refusal(() => root.queryShards(request))).toContain(message);
   });
 });

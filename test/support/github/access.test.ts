@@ -4,7 +4,14 @@ import { Octokit } from "@octokit/rest";
 import { SignJWT, importPKCS8 } from "jose";
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { startFakeGitHub, type App, type FakeGitHub, type Permissions, type Pull, type Repository } from "./index.ts";
+import {
+  startFakeGitHub,
+  type App,
+  type FakeGitHub,
+  type Permissions,
+  type Pull,
+  type Repository,
+} from "./index.ts";
 import { octokitFor, refusalOf } from "./octokit.ts";
 
 const AT = { owner: "acme", repo: "data" };
@@ -93,13 +100,17 @@ describe("a token", () => {
       message: expect.stringContaining("Resource not accessible by integration") as string,
     });
     expect(without.headers["x-accepted-github-permissions"]).toBe(accepted);
-    expect((await call(octokitFor(github, github.createActionsToken(repo, needs)))).status).toBeLessThan(300);
+    expect(
+      (await call(octokitFor(github, github.createActionsToken(repo, needs)))).status,
+    ).toBeLessThan(300);
   });
 
   it.each(CALLS.filter(({ needs }) => Object.values(needs).includes("write")))(
     "of a fork's run may not $name",
     async ({ needs, call }) => {
-      expect(await refusalOf(call(octokitFor(github, github.createActionsToken(repo, needs, true))))).toMatchObject({
+      expect(
+        await refusalOf(call(octokitFor(github, github.createActionsToken(repo, needs, true)))),
+      ).toMatchObject({
         status: 403,
       });
     },
@@ -125,15 +136,25 @@ describe("a token", () => {
     const client = octokitFor(github, github.createActionsToken(other, { contents: "write" }));
     expect(await refusalOf(client.repos.get(AT))).toMatchObject({ status: 404 });
     expect(await refusalOf(octokitFor(github, null).repos.get(AT))).toMatchObject({ status: 404 });
-    expect(await refusalOf(octokitFor(github, github.createUserToken("stranger")).repos.get(AT))).toMatchObject({ status: 404 });
+    expect(
+      await refusalOf(octokitFor(github, github.createUserToken("stranger")).repos.get(AT)),
+    ).toMatchObject({ status: 404 });
   });
 
   it("reads what is public without a permission, and writes nothing there", async () => {
     const open = github.createRepo({ owner: "acme", name: "open" });
     const client = octokitFor(github, github.createActionsToken(open, {}));
-    expect((await client.repos.getContent({ owner: "acme", repo: "open", path: "README.md" })).status).toBe(200);
-    expect(await refusalOf(client.issues.create({ owner: "acme", repo: "open", title: "x" }))).toMatchObject({ status: 403 });
-    expect(await refusalOf(octokitFor(github, null).issues.create({ owner: "acme", repo: "open", title: "x" }))).toMatchObject({
+    expect(
+      (await client.repos.getContent({ owner: "acme", repo: "open", path: "README.md" })).status,
+    ).toBe(200);
+    expect(
+      await refusalOf(client.issues.create({ owner: "acme", repo: "open", title: "x" })),
+    ).toMatchObject({ status: 403 });
+    expect(
+      await refusalOf(
+        octokitFor(github, null).issues.create({ owner: "acme", repo: "open", title: "x" }),
+      ),
+    ).toMatchObject({
       status: 401,
     });
   });
@@ -143,19 +164,26 @@ describe("a token", () => {
     expect((await person.users.getAuthenticated()).data.login).toBe("octocat");
     const actions = octokitFor(github, github.createActionsToken(repo, {}));
     expect(await refusalOf(actions.users.getAuthenticated())).toMatchObject({ status: 403 });
-    expect(await actions.graphql("{ viewer { login } }")).toEqual({ viewer: { login: "github-actions[bot]" } });
+    expect(await actions.graphql("{ viewer { login } }")).toEqual({
+      viewer: { login: "github-actions[bot]" },
+    });
     expect(github.journal.writes).toEqual([]);
   });
 
   it("of a person may be fine-grained", async () => {
     const client = octokitFor(
       github,
-      github.createUserToken("octocat", { permissions: { contents: "read" }, repositories: [repo] }),
+      github.createUserToken("octocat", {
+        permissions: { contents: "read" },
+        repositories: [repo],
+      }),
     );
     expect((await client.repos.getContent({ ...AT, path: "README.md" })).status).toBe(200);
     expect(await refusalOf(client.issues.create({ ...AT, title: "x" }))).toMatchObject({
       status: 403,
-      message: expect.stringContaining("Resource not accessible by personal access token") as string,
+      message: expect.stringContaining(
+        "Resource not accessible by personal access token",
+      ) as string,
     });
   });
 });
@@ -179,13 +207,19 @@ describe("the permission of a person", () => {
 
   it("is 404 for nobody, and everybody may read what is public", async () => {
     const client = octokitFor(github, github.createActionsToken(repo, {}));
-    expect(await refusalOf(client.repos.getCollaboratorPermissionLevel({ ...AT, username: "nobody" }))).toMatchObject({
+    expect(
+      await refusalOf(client.repos.getCollaboratorPermissionLevel({ ...AT, username: "nobody" })),
+    ).toMatchObject({
       status: 404,
     });
     const open = github.createRepo({ owner: "acme", name: "open" });
     github.createUser("stranger");
     const reader = octokitFor(github, github.createActionsToken(open, {}));
-    const { data } = await reader.repos.getCollaboratorPermissionLevel({ owner: "acme", repo: "open", username: "stranger" });
+    const { data } = await reader.repos.getCollaboratorPermissionLevel({
+      owner: "acme",
+      repo: "open",
+      username: "stranger",
+    });
     expect(data.permission).toBe("read");
   });
 });
@@ -193,7 +227,10 @@ describe("the permission of a person", () => {
 describe("an app", () => {
   let app: App;
   beforeEach(async () => {
-    app = await github.createApp({ slug: "shardctl", permissions: { contents: "read", issues: "write" } });
+    app = await github.createApp({
+      slug: "shardctl",
+      permissions: { contents: "read", issues: "write" },
+    });
   });
 
   async function jwt(claims: Record<string, unknown> = {}): Promise<string> {
@@ -223,7 +260,11 @@ describe("an app", () => {
   it("gets a token for fewer repositories and permissions, and none for more", async () => {
     const other = github.createRepo({ owner: "acme", name: "other", private: true });
     const installation = github.installApp(app, "acme");
-    const client = new Octokit({ auth: await jwt(), baseUrl: github.url, log: { debug() {}, info() {}, warn() {}, error() {} } });
+    const client = new Octokit({
+      auth: await jwt(),
+      baseUrl: github.url,
+      log: { debug() {}, info() {}, warn() {}, error() {} },
+    });
     const at = { installation_id: installation.id };
     const { data } = await client.apps.createInstallationAccessToken({
       ...at,
@@ -232,10 +273,17 @@ describe("an app", () => {
     });
     const token = github.state.tokens.get(data.token);
     expect(token).toMatchObject({ permissions: { contents: "read" }, repositories: [repo] });
-    expect(await refusalOf(octokitFor(github, token ?? null).repos.get({ owner: "acme", repo: other.name }))).toMatchObject({
+    expect(
+      await refusalOf(
+        octokitFor(github, token ?? null).repos.get({ owner: "acme", repo: other.name }),
+      ),
+    ).toMatchObject({
       status: 404,
     });
-    const more = client.apps.createInstallationAccessToken({ ...at, permissions: { checks: "write" } });
+    const more = client.apps.createInstallationAccessToken({
+      ...at,
+      permissions: { checks: "write" },
+    });
     expect(await refusalOf(more)).toMatchObject({ status: 422 });
   });
 
@@ -252,7 +300,11 @@ describe("an app", () => {
       says: "too far in the future",
     },
     { name: "has expired", token: () => jwt({ exp: Math.floor(nowMs / 1000) - 5 }), says: "exp" },
-    { name: "was issued in the future", token: () => jwt({ iat: Math.floor(nowMs / 1000) + 60 }), says: "iat" },
+    {
+      name: "was issued in the future",
+      token: () => jwt({ iat: Math.floor(nowMs / 1000) + 60 }),
+      says: "iat",
+    },
   ])("is refused when its JWT $name", async ({ token, says }) => {
     const response = await fetch(`${github.url}/app`, {
       headers: { authorization: `Bearer ${await token()}`, "user-agent": "test" },
@@ -264,20 +316,31 @@ describe("an app", () => {
 
 describe("a request", () => {
   it("without a User-Agent is refused", async () => {
-    const response = await fetch(`${github.url}/repos/acme/data`, { headers: { "user-agent": "" } });
-    expect([response.status, await response.text()]).toEqual([403, expect.stringContaining("User-Agent") as string]);
+    const response = await fetch(`${github.url}/repos/acme/data`, {
+      headers: { "user-agent": "" },
+    });
+    expect([response.status, await response.text()]).toEqual([
+      403,
+      expect.stringContaining("User-Agent") as string,
+    ]);
   });
 
   it("with broken JSON is 400", async () => {
     const token = github.createActionsToken(repo, { issues: "write" }).value;
     const headers = { authorization: `Bearer ${token}`, "user-agent": "test" };
-    const response = await fetch(`${github.url}/repos/acme/data/issues`, { method: "POST", headers, body: "{" });
+    const response = await fetch(`${github.url}/repos/acme/data/issues`, {
+      method: "POST",
+      headers,
+      body: "{",
+    });
     expect(response.status).toBe(400);
   });
 
   it("to an unknown path is 404, and in the journal", async () => {
     const client = octokitFor(github, null);
-    expect(await refusalOf(client.request("GET /repos/acme/data/secret-scanning/alerts"))).toMatchObject({ status: 404 });
+    expect(
+      await refusalOf(client.request("GET /repos/acme/data/secret-scanning/alerts")),
+    ).toMatchObject({ status: 404 });
     expect(github.journal.unknown.map((one) => `${one.method} ${one.path}`)).toEqual([
       "GET /repos/acme/data/secret-scanning/alerts",
     ]);
@@ -292,7 +355,12 @@ describe("a request", () => {
     expect(github.journal.writes).toEqual([]);
     await client.issues.create({ ...AT, title: "Drift" });
     expect(github.journal.writes).toMatchObject([
-      { method: "POST", path: "/repos/acme/data/issues", caller: "installation:shardctl[bot]", status: 201 },
+      {
+        method: "POST",
+        path: "/repos/acme/data/issues",
+        caller: "installation:shardctl[bot]",
+        status: 201,
+      },
     ]);
     expect(github.journal.writes[0]?.body).toBe('{"title":"Drift"}');
   });

@@ -5,7 +5,13 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { parseOutputs } from "./actions-env.ts";
-import { startFakeGitHub, type ActionsEvent, type FakeGitHub, type Pull, type Repository } from "./index.ts";
+import {
+  startFakeGitHub,
+  type ActionsEvent,
+  type FakeGitHub,
+  type Pull,
+  type Repository,
+} from "./index.ts";
 import { octokitFor, refusalOf } from "./octokit.ts";
 
 let github: FakeGitHub;
@@ -25,7 +31,8 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-const start = (event: ActionsEvent, more: object = {}) => github.actionsEnv(event, { directory, ...more });
+const start = (event: ActionsEvent, more: object = {}) =>
+  github.actionsEnv(event, { directory, ...more });
 
 describe("the variables", () => {
   it("of a pull request name its test merge and both branches", async () => {
@@ -59,7 +66,10 @@ describe("the variables", () => {
   it("of a push name the branch's head and what it was before", async () => {
     const before = repo.refs.get("refs/heads/main");
     const sha = github.mergePull(pull);
-    const { env, payload } = await start({ kind: "push", repo }, { hasIdToken: true, environment: "production", runAttempt: 2 });
+    const { env, payload } = await start(
+      { kind: "push", repo },
+      { hasIdToken: true, environment: "production", runAttempt: 2 },
+    );
     expect(env).toMatchObject({
       GITHUB_REF: "refs/heads/main",
       GITHUB_REF_NAME: "main",
@@ -81,7 +91,11 @@ describe("the variables", () => {
   it("of a merge group name the queue's branch", async () => {
     const { ref, sha, baseSha } = github.enqueue(pull);
     const { env, payload } = await start({ kind: "merge_group", pull });
-    expect(env).toMatchObject({ GITHUB_EVENT_NAME: "merge_group", GITHUB_REF: ref, GITHUB_SHA: sha });
+    expect(env).toMatchObject({
+      GITHUB_EVENT_NAME: "merge_group",
+      GITHUB_REF: ref,
+      GITHUB_SHA: sha,
+    });
     expect(payload).toMatchObject({
       action: "checks_requested",
       merge_group: { head_sha: sha, head_ref: ref, base_sha: baseSha, base_ref: "refs/heads/main" },
@@ -106,11 +120,24 @@ describe("the variables", () => {
 
 describe("the token", () => {
   it("has the workflow's permissions", async () => {
-    const { token } = await start({ kind: "pull_request", pull }, { permissions: { checks: "write" } });
+    const { token } = await start(
+      { kind: "pull_request", pull },
+      { permissions: { checks: "write" } },
+    );
     const octokit = octokitFor(github, token);
-    const check = octokit.checks.create({ owner: "acme", repo: "data", name: "plan", head_sha: pull.head.sha });
+    const check = octokit.checks.create({
+      owner: "acme",
+      repo: "data",
+      name: "plan",
+      head_sha: pull.head.sha,
+    });
     expect((await check).status).toBe(201);
-    const comment = octokit.issues.createComment({ owner: "acme", repo: "data", issue_number: 1, body: "x" });
+    const comment = octokit.issues.createComment({
+      owner: "acme",
+      repo: "data",
+      issue_number: 1,
+      body: "x",
+    });
     expect(await refusalOf(comment)).toMatchObject({ status: 403 });
   });
 
@@ -119,9 +146,16 @@ describe("the token", () => {
     const { token, env } = await start({ kind: "pull_request", pull: fork }, { hasIdToken: true });
     expect(env["ACTIONS_ID_TOKEN_REQUEST_URL"]).toBeUndefined();
     const octokit = octokitFor(github, token);
-    const comment = octokit.issues.createComment({ owner: "acme", repo: "data", issue_number: fork.number, body: "x" });
+    const comment = octokit.issues.createComment({
+      owner: "acme",
+      repo: "data",
+      issue_number: fork.number,
+      body: "x",
+    });
     expect(await refusalOf(comment)).toMatchObject({ status: 403 });
-    expect((await octokit.pulls.get({ owner: "acme", repo: "data", pull_number: fork.number })).status).toBe(200);
+    expect(
+      (await octokit.pulls.get({ owner: "acme", repo: "data", pull_number: fork.number })).status,
+    ).toBe(200);
   });
 });
 
@@ -134,13 +168,23 @@ it("starts no run for a pull request that conflicts", async () => {
 describe("the step's files", () => {
   it("are empty at first and read back", async () => {
     const run = await start({ kind: "pull_request", pull });
-    await appendFile(run.env["GITHUB_OUTPUT"] ?? "", "has_changes=true\noutcome<<EOF_1\nline = one\nline two\nEOF_1\nlast=a=b\n");
+    await appendFile(
+      run.env["GITHUB_OUTPUT"] ?? "",
+      "has_changes=true\noutcome<<EOF_1\nline = one\nline two\nEOF_1\nlast=a=b\n",
+    );
     await appendFile(run.env["GITHUB_STEP_SUMMARY"] ?? "", "# Plan\n");
-    expect(await run.readOutputs()).toEqual({ has_changes: "true", outcome: "line = one\nline two", last: "a=b" });
+    expect(await run.readOutputs()).toEqual({
+      has_changes: "true",
+      outcome: "line = one\nline two",
+      last: "a=b",
+    });
     expect(await run.readSummary()).toBe("# Plan\n");
   });
 
-  it.each(["no equals sign\n", "open<<EOF\nnever closed\n"])("that a runner would refuse are refused: %j", (text) => {
-    expect(() => parseOutputs(text)).toThrow(/Invalid format|delimiter/);
-  });
+  it.each(["no equals sign\n", "open<<EOF\nnever closed\n"])(
+    "that a runner would refuse are refused: %j",
+    (text) => {
+      expect(() => parseOutputs(text)).toThrow(/Invalid format|delimiter/);
+    },
+  );
 });

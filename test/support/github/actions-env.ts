@@ -7,14 +7,31 @@ import type { Oidc, OidcJob } from "./oidc.ts";
 import { HTML_URL, showAccount } from "./shapes/account.ts";
 import { showComment, showIssue, showPull } from "./shapes/issue.ts";
 import { showRepository } from "./shapes/repository.ts";
-import { fullName, type Account, type Comment, type Permissions, type Pull, type Repository, type Token } from "./state.ts";
+import {
+  fullName,
+  type Account,
+  type Comment,
+  type Permissions,
+  type Pull,
+  type Repository,
+  type Token,
+} from "./state.ts";
 import { createActionsToken } from "./tokens.ts";
 import type { World } from "./world.ts";
 
 export type ActionsEvent =
-  | { readonly kind: "pull_request"; readonly pull: Pull; readonly action?: "opened" | "synchronize" | "reopened" | "closed" }
+  | {
+      readonly kind: "pull_request";
+      readonly pull: Pull;
+      readonly action?: "opened" | "synchronize" | "reopened" | "closed";
+    }
   /** A push of the branch's current head; `before` is its first parent when missing. */
-  | { readonly kind: "push"; readonly repo: Repository; readonly branch?: string; readonly before?: string }
+  | {
+      readonly kind: "push";
+      readonly repo: Repository;
+      readonly branch?: string;
+      readonly before?: string;
+    }
   | { readonly kind: "merge_group"; readonly pull: Pull }
   | { readonly kind: "issue_comment"; readonly repo: Repository; readonly comment: Comment };
 
@@ -57,18 +74,44 @@ interface EventFacts {
   readonly payload: Readonly<Record<string, unknown>>;
 }
 
-const DEFAULT_PERMISSIONS: Permissions = { contents: "read", pull_requests: "write", checks: "write" };
+const DEFAULT_PERMISSIONS: Permissions = {
+  contents: "read",
+  pull_requests: "write",
+  checks: "write",
+};
 
-export async function actionsEnv(world: World, oidc: Oidc, event: ActionsEvent, options: ActionsOptions): Promise<ActionsRun> {
+export async function actionsEnv(
+  world: World,
+  oidc: Oidc,
+  event: ActionsEvent,
+  options: ActionsOptions,
+): Promise<ActionsRun> {
   const facts = eventFacts(world, event);
   const { repo } = facts;
   const { workflow = "plan.yml", runAttempt = 1, environment = null, job = "shardctl" } = options;
   const actor = options.actor ?? facts.actor;
   const runId = world.state.newId();
-  const token = createActionsToken(world.state, repo, options.permissions ?? DEFAULT_PERMISSIONS, facts.isFromFork);
-  const oidcJob: OidcJob = { ...facts, eventName: event.kind, actor, workflow, environment, runId, runAttempt };
+  const token = createActionsToken(
+    world.state,
+    repo,
+    options.permissions ?? DEFAULT_PERMISSIONS,
+    facts.isFromFork,
+  );
+  const oidcJob: OidcJob = {
+    ...facts,
+    eventName: event.kind,
+    actor,
+    workflow,
+    environment,
+    runId,
+    runAttempt,
+  };
   const mayHaveIdToken = options.hasIdToken === true && !facts.isFromFork;
-  const payload = { ...facts.payload, repository: showRepository(world.api, repo), sender: showAccount(world.api, actor) };
+  const payload = {
+    ...facts.payload,
+    repository: showRepository(world.api, repo),
+    sender: showAccount(world.api, actor),
+  };
   await mkdir(options.directory, { recursive: true });
   const file = (name: string) => join(options.directory, name);
   await writeFile(file("event.json"), JSON.stringify(payload, null, 2));
@@ -149,7 +192,10 @@ function eventFacts(world: World, event: ActionsEvent): EventFacts {
 function pullFacts(world: World, pull: Pull, action: string): EventFacts {
   const { repo, head, base } = pull;
   const sha = pull.mergeCommitSha;
-  if (sha === null) throw new Error(`Pull request ${pull.number} conflicts with its base: GitHub starts no workflow for it`);
+  if (sha === null)
+    throw new Error(
+      `Pull request ${pull.number} conflicts with its base: GitHub starts no workflow for it`,
+    );
   return {
     repo,
     ref: pull.mergedAtMs === null ? `refs/pull/${pull.number}/merge` : `refs/heads/${base.ref}`,
@@ -167,7 +213,9 @@ function pushFacts(world: World, repo: Repository, branch: string, before?: stri
   const sha = repo.refs.get(ref);
   if (sha === undefined) throw new Error(`No branch ${branch}`);
   const commit = repo.objects.commit(sha);
-  const actor = [...world.state.accounts.values()].find((one) => one.login === commit.author.name) ?? repo.owner;
+  const actor =
+    [...world.state.accounts.values()].find((one) => one.login === commit.author.name) ??
+    repo.owner;
   const from = before ?? commit.parents[0] ?? NO_SHA;
   const payload = pushPayload(world, repo, ref, from === NO_SHA ? null : from, sha, actor);
   return { repo, ref, sha, headRef: "", baseRef: "", isFromFork: false, actor, payload };
@@ -179,7 +227,16 @@ function mergeGroupFacts(world: World, pull: Pull): EventFacts {
   if (!entry) throw new Error(`Pull request ${pull.number} is not in the merge queue`);
   const payload = { action: "checks_requested", merge_group: mergeGroup(world, entry) };
   const { ref, sha } = entry;
-  return { repo, ref, sha, headRef: "", baseRef: "", isFromFork: false, actor: pull.issue.author, payload };
+  return {
+    repo,
+    ref,
+    sha,
+    headRef: "",
+    baseRef: "",
+    isFromFork: false,
+    actor: pull.issue.author,
+    payload,
+  };
 }
 
 /** Runs on the default branch, whatever the comment is about. */
@@ -191,7 +248,16 @@ function commentFacts(world: World, repo: Repository, comment: Comment): EventFa
     comment: showComment(world.api, repo, comment),
   };
   const sha = repo.refs.get(ref) ?? NO_SHA;
-  return { repo, ref, sha, headRef: "", baseRef: "", isFromFork: false, actor: comment.author, payload };
+  return {
+    repo,
+    ref,
+    sha,
+    headRef: "",
+    baseRef: "",
+    isFromFork: false,
+    actor: comment.author,
+    payload,
+  };
 }
 
 /** @throws Error for a file that the runner would refuse. */

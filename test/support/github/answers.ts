@@ -10,7 +10,13 @@ export interface Answer {
 export interface FieldError {
   readonly resource: string;
   readonly field: string;
-  readonly code: "missing" | "missing_field" | "invalid" | "already_exists" | "unprocessable" | "custom";
+  readonly code:
+    | "missing"
+    | "missing_field"
+    | "invalid"
+    | "already_exists"
+    | "unprocessable"
+    | "custom";
   readonly message?: string;
   readonly value?: unknown;
 }
@@ -19,7 +25,11 @@ const PAGE_ITEMS_DEFAULT = 30;
 export const PAGE_ITEMS_MAX = 100;
 const DOCS = "https://docs.github.com/rest";
 
-export function answer(status: number, body: Answer["body"], headers: Readonly<Record<string, string>> = {}): Answer {
+export function answer(
+  status: number,
+  body: Answer["body"],
+  headers: Readonly<Record<string, string>> = {},
+): Answer {
   return { status, body, headers };
 }
 
@@ -57,7 +67,10 @@ export interface Page<Item> {
 
 /** `page` from 1, `per_page` up to 100; the Link header names what exists. */
 export function paginate<Item>(items: readonly Item[], url: URL): Page<Item> {
-  const perPage = Math.min(PAGE_ITEMS_MAX, positive(url.searchParams.get("per_page"), PAGE_ITEMS_DEFAULT));
+  const perPage = Math.min(
+    PAGE_ITEMS_MAX,
+    positive(url.searchParams.get("per_page"), PAGE_ITEMS_DEFAULT),
+  );
   const page = positive(url.searchParams.get("page"), 1);
   const last = Math.max(1, Math.ceil(items.length / perPage));
   const links: string[] = [];

@@ -41,7 +41,13 @@ const STEPS: readonly Step[] = [
   ),
   step(
     "a new file",
-    (o) => o.repos.createOrUpdateFileContents({ ...AT, path: "manifests/orders.yaml", message: "Add orders", content: ORDERS }),
+    (o) =>
+      o.repos.createOrUpdateFileContents({
+        ...AT,
+        path: "manifests/orders.yaml",
+        message: "Add orders",
+        content: ORDERS,
+      }),
     ({ content, commit }) => [content.path, content.sha, commit.message],
   ),
   step(
@@ -63,7 +69,8 @@ const STEPS: readonly Step[] = [
   ),
   step(
     "the file, raw",
-    (o) => o.repos.getContent({ ...AT, path: "manifests/orders.yaml", mediaType: { format: "raw" } }),
+    (o) =>
+      o.repos.getContent({ ...AT, path: "manifests/orders.yaml", mediaType: { format: "raw" } }),
     (text) => text,
   ),
   step(
@@ -81,7 +88,12 @@ const STEPS: readonly Step[] = [
     (o) => o.git.getTree({ ...AT, tree_sha: "main", recursive: "1" }),
     ({ tree, truncated }) => [
       truncated,
-      tree.map((entry: { path: string; mode: string; sha: string }) => `${entry.mode} ${entry.path} ${entry.sha}`).toSorted(),
+      tree
+        .map(
+          (entry: { path: string; mode: string; sha: string }) =>
+            `${entry.mode} ${entry.path} ${entry.sha}`,
+        )
+        .toSorted(),
     ],
   ),
   step(
@@ -143,7 +155,8 @@ const STEPS: readonly Step[] = [
   ),
   step(
     "an edited comment",
-    async (o) => o.issues.updateComment({ ...AT, comment_id: await commentId(o), body: "hello again" }),
+    async (o) =>
+      o.issues.updateComment({ ...AT, comment_id: await commentId(o), body: "hello again" }),
     ({ body }) => body,
   ),
   step(
@@ -246,7 +259,10 @@ beforeAll(async () => {
   github.createUser("acme");
   github.createRepo({ owner: "acme", name: "data", files: { "README.md": "# data\n" } });
   const tokens = { [TOKEN]: { login: "acme", scopes: ["repo"] } };
-  const seed = { tokens, github: { users: [{ login: "acme" }], repos: [{ owner: "acme", name: "data" }] } };
+  const seed = {
+    tokens,
+    github: { users: [{ login: "acme" }], repos: [{ owner: "acme", name: "data" }] },
+  };
   emulator = await createEmulator({ service: "github", port: 0, seed });
   const log = { debug() {}, info() {}, warn() {}, error() {} };
   clients = {
@@ -275,13 +291,18 @@ function shapeOf(value: unknown, path = ""): Map<string, string> {
   if (value === null || value === undefined) return new Map([[path, "null"]]);
   if (Array.isArray(value)) return new Map([[path, "array"], ...shapeOf(value[0], `${path}[]`)]);
   if (typeof value !== "object") return new Map([[path, typeof value]]);
-  return new Map([[path, "object"], ...Object.entries(value).flatMap(([name, inner]) => [...shapeOf(inner, `${path}.${name}`)])]);
+  return new Map([
+    [path, "object"],
+    ...Object.entries(value).flatMap(([name, inner]) => [...shapeOf(inner, `${path}.${name}`)]),
+  ]);
 }
 
 /** Null on either side says nothing about a type, nor about what would be inside. */
 function agrees(shape: ReadonlyMap<string, string>, path: string, type: string): boolean {
   if (type === "null" || shape.get(path) === type) return true;
-  return [...shape].some(([own, ownType]) => ownType === "null" && (path === own || path.startsWith(`${own}.`)));
+  return [...shape].some(
+    ([own, ownType]) => ownType === "null" && (path === own || path.startsWith(`${own}.`)),
+  );
 }
 
 /** Fields that emulate has and GitHub's schema has not there: lists of pull requests are short, and settings are for administrators. */
@@ -297,9 +318,12 @@ describe("the fake and emulate agree on", () => {
     const ours = await answerOf(call(clients.fake));
     const theirs = await answerOf(call(clients.emulate));
     // It sends raw files without saying that they are text.
-    const theirData = theirs.data instanceof ArrayBuffer ? new TextDecoder().decode(theirs.data) : theirs.data;
+    const theirData =
+      theirs.data instanceof ArrayBuffer ? new TextDecoder().decode(theirs.data) : theirs.data;
     const differs = STATUS_DIFFERS.get(name);
-    expect({ fake: ours.status, emulate: theirs.status }).toEqual(differs ?? { fake: theirs.status, emulate: theirs.status });
+    expect({ fake: ours.status, emulate: theirs.status }).toEqual(
+      differs ?? { fake: theirs.status, emulate: theirs.status },
+    );
     expect(facts(ours.data as never)).toEqual(facts(theirData as never));
     const shape = shapeOf(ours.data);
     const wrong = [...shapeOf(theirData)].filter(

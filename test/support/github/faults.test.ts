@@ -19,11 +19,18 @@ beforeEach(async () => {
 });
 
 const NO_ANSWER = /fetch failed|other side closed|aborted|terminated/;
-const comment = () => octokit.issues.createComment({ ...AT, issue_number: pull.number, body: "hello" });
+const comment = () =>
+  octokit.issues.createComment({ ...AT, issue_number: pull.number, body: "hello" });
 
 describe("failNext", () => {
   it("answers instead of GitHub, as often as it was told", async () => {
-    github.faults.failNext({ method: "POST", path: "/comments", status: 502, times: 2, headers: { "retry-after": "7" } });
+    github.faults.failNext({
+      method: "POST",
+      path: "/comments",
+      status: 502,
+      times: 2,
+      headers: { "retry-after": "7" },
+    });
     expect((await octokit.repos.get(AT)).status).toBe(200);
     const refused = await refusalOf(comment());
     expect([refused.status, refused.headers["retry-after"]]).toEqual([502, "7"]);
@@ -35,7 +42,11 @@ describe("failNext", () => {
   });
 
   it("sends a page instead of JSON", async () => {
-    github.faults.failNext({ status: 200, body: "<html>sign in</html>", headers: { "content-type": "text/html" } });
+    github.faults.failNext({
+      status: 200,
+      body: "<html>sign in</html>",
+      headers: { "content-type": "text/html" },
+    });
     expect((await octokit.repos.get(AT)).data).toBe("<html>sign in</html>");
   });
 
@@ -51,7 +62,11 @@ describe("failNext", () => {
 
   it("leaves a request hanging until the client gives up", async () => {
     github.faults.failNext({ path: /\/pulls\/\d+$/, status: "hang" });
-    const request = octokit.pulls.get({ ...AT, pull_number: pull.number, request: { signal: AbortSignal.timeout(100) } });
+    const request = octokit.pulls.get({
+      ...AT,
+      pull_number: pull.number,
+      request: { signal: AbortSignal.timeout(100) },
+    });
     await expect(request).rejects.toThrow(NO_ANSWER);
   });
 });

@@ -58,7 +58,12 @@ export class Faults {
             ...(request.headers ? { headers: request.headers } : {}),
           }
         : { kind: status };
-    this.#faults.push({ method: request.method ?? null, path: request.path ?? null, what, times: request.times ?? 1 });
+    this.#faults.push({
+      method: request.method ?? null,
+      path: request.path ?? null,
+      what,
+      times: request.times ?? 1,
+    });
   }
 
   /** Runs before the next matching request is carried out. */

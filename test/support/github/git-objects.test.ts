@@ -31,7 +31,12 @@ describe("SHA-1s", () => {
   it("are git's own, for blobs, trees in git's order, and commits", () => {
     git(["init", "--quiet"]);
     const objects = new GitObjects();
-    const files: Record<string, string> = { "a.txt": "one\n", "a/b.txt": "zwei — ü\n", a0: "", "manifests/x/y.yaml": "n: 1\n" };
+    const files: Record<string, string> = {
+      "a.txt": "one\n",
+      "a/b.txt": "zwei — ü\n",
+      a0: "",
+      "manifests/x/y.yaml": "n: 1\n",
+    };
     const tree = objects.changeTree(null, files);
     for (const [path, content] of Object.entries(files)) {
       const sha = git(["hash-object", "-w", "--stdin"], content);
@@ -42,11 +47,26 @@ describe("SHA-1s", () => {
     const link = git(["hash-object", "-w", "--stdin"], "../a.txt");
     git(["update-index", "--add", "--cacheinfo", `120000,${link},a/link`]);
     git(["update-index", "--add", "--cacheinfo", `160000,${"1".repeat(40)},vendor`]);
-    const odd = objects.changeTree(tree, { "a/link": { linkTo: "../a.txt" }, vendor: { submodule: "1".repeat(40) } });
+    const odd = objects.changeTree(tree, {
+      "a/link": { linkTo: "../a.txt" },
+      vendor: { submodule: "1".repeat(40) },
+    });
     expect(odd).toBe(git(["write-tree"]));
-    const first = objects.writeCommit({ tree, parents: [], author: PERSON, committer: PERSON, message: "First\n" });
+    const first = objects.writeCommit({
+      tree,
+      parents: [],
+      author: PERSON,
+      committer: PERSON,
+      message: "First\n",
+    });
     expect(first.sha).toBe(git(["commit-tree", tree, "-m", "First"]));
-    const second = objects.writeCommit({ tree, parents: [first.sha], author: PERSON, committer: PERSON, message: "Second\n" });
+    const second = objects.writeCommit({
+      tree,
+      parents: [first.sha],
+      author: PERSON,
+      committer: PERSON,
+      message: "Second\n",
+    });
     expect(second.sha).toBe(git(["commit-tree", tree, "-p", first.sha, "-m", "Second"]));
   });
 });
@@ -58,7 +78,11 @@ const BEFORE: Files = {
   "old/name.yaml": "long line\nb\nc\n",
 };
 
-const DIFFS: readonly { readonly name: string; readonly files: Files; readonly expected: readonly Partial<FileChange>[] }[] = [
+const DIFFS: readonly {
+  readonly name: string;
+  readonly files: Files;
+  readonly expected: readonly Partial<FileChange>[];
+}[] = [
   { name: "nothing", files: {}, expected: [] },
   {
     name: "an added, an edited and a removed file, sorted by path",
@@ -99,30 +123,47 @@ describe("diffTrees", () => {
     const objects = new GitObjects();
     const before = objects.changeTree(null, BEFORE);
     const changes = objects.diffTrees(before, objects.changeTree(before, files));
-    expect(changes.map(({ path, status, previousPath }) => ({ path, status, previousPath }))).toEqual(expected);
+    expect(
+      changes.map(({ path, status, previousPath }) => ({ path, status, previousPath })),
+    ).toEqual(expected);
   });
 });
 
 describe("mergeTrees", () => {
   const objects = new GitObjects();
   const commit = (parents: readonly string[], tree: string) =>
-    objects.writeCommit({ tree, parents, author: PERSON, committer: PERSON, message: `${parents.length} ${tree}` }).sha;
+    objects.writeCommit({
+      tree,
+      parents,
+      author: PERSON,
+      committer: PERSON,
+      message: `${parents.length} ${tree}`,
+    }).sha;
   const origin = objects.changeTree(null, BEFORE);
   const root = commit([], origin);
   const on = (files: Files) => commit([root], objects.changeTree(origin, files));
 
   it("takes what each side changed", () => {
-    const merged = objects.mergeTrees(on({ "edit.yaml": "base\n" }), on({ "gone.yaml": null, "new.yaml": "x\n" }));
-    expect(merged).toBe(objects.changeTree(origin, { "edit.yaml": "base\n", "gone.yaml": null, "new.yaml": "x\n" }));
+    const merged = objects.mergeTrees(
+      on({ "edit.yaml": "base\n" }),
+      on({ "gone.yaml": null, "new.yaml": "x\n" }),
+    );
+    expect(merged).toBe(
+      objects.changeTree(origin, { "edit.yaml": "base\n", "gone.yaml": null, "new.yaml": "x\n" }),
+    );
   });
 
   it("is no conflict when both did the same", () => {
     const same = on({ "edit.yaml": "same\n" });
-    expect(objects.mergeTrees(same, on({ "edit.yaml": "same\n", "new.yaml": "x\n" }))).not.toBeNull();
+    expect(
+      objects.mergeTrees(same, on({ "edit.yaml": "same\n", "new.yaml": "x\n" })),
+    ).not.toBeNull();
   });
 
   it("is a conflict when both changed one file", () => {
-    expect(objects.mergeTrees(on({ "edit.yaml": "ours\n" }), on({ "edit.yaml": "theirs\n" }))).toBeNull();
+    expect(
+      objects.mergeTrees(on({ "edit.yaml": "ours\n" }), on({ "edit.yaml": "theirs\n" })),
+    ).toBeNull();
   });
 });
 

@@ -36,7 +36,12 @@ export interface Leaf {
 }
 
 /** Content of a file, a symbolic link, the commit of a submodule, or `null` to remove the path. */
-export type FileContent = string | Uint8Array | { readonly linkTo: string } | { readonly submodule: string } | null;
+export type FileContent =
+  | string
+  | Uint8Array
+  | { readonly linkTo: string }
+  | { readonly submodule: string }
+  | null;
 
 export type Files = Readonly<Record<string, FileContent>>;
 
@@ -67,7 +72,9 @@ export class GitObjects {
 
   /** Git's order: by bytes of the name, directories as if their name ended with a slash. */
   writeTree(entries: readonly TreeEntry[]): string {
-    const sorted = entries.toSorted((a, b) => Buffer.compare(Buffer.from(sortName(a)), Buffer.from(sortName(b))));
+    const sorted = entries.toSorted((a, b) =>
+      Buffer.compare(Buffer.from(sortName(a)), Buffer.from(sortName(b))),
+    );
     const parts = sorted.flatMap((entry) => [
       Buffer.from(`${entry.mode.replace(/^0/, "")} ${entry.name}\0`),
       Buffer.from(entry.sha, "hex"),
@@ -86,7 +93,10 @@ export class GitObjects {
       "",
       commit.message,
     ];
-    const written = { ...commit, sha: hashObject("commit", new TextEncoder().encode(lines.join("\n"))) };
+    const written = {
+      ...commit,
+      sha: hashObject("commit", new TextEncoder().encode(lines.join("\n"))),
+    };
     this.#commits.set(written.sha, written);
     return written;
   }
@@ -138,14 +148,16 @@ export class GitObjects {
     const folders = new Map<string, Map<string, Leaf>>();
     for (const [path, leaf] of leaves) {
       const slash = path.indexOf("/");
-      if (slash < 0) entries.push({ ...leaf, type: leaf.mode === "160000" ? "commit" : "blob", name: path });
+      if (slash < 0)
+        entries.push({ ...leaf, type: leaf.mode === "160000" ? "commit" : "blob", name: path });
       else {
         const folder = path.slice(0, slash);
         const inside = folders.get(folder) ?? new Map<string, Leaf>();
         folders.set(folder, inside.set(path.slice(slash + 1), leaf));
       }
     }
-    for (const [name, inside] of folders) entries.push({ mode: "040000", type: "tree", name, sha: this.writeLeaves(inside) });
+    for (const [name, inside] of folders)
+      entries.push({ mode: "040000", type: "tree", name, sha: this.writeLeaves(inside) });
     return this.writeTree(entries);
   }
 
@@ -160,7 +172,8 @@ export class GitObjects {
   }
 
   #writeLeaf(content: NonNullable<FileContent>): Leaf {
-    if (typeof content === "string" || content instanceof Uint8Array) return { mode: "100644", sha: this.writeBlob(content) };
+    if (typeof content === "string" || content instanceof Uint8Array)
+      return { mode: "100644", sha: this.writeBlob(content) };
     if ("linkTo" in content) return { mode: "120000", sha: this.writeBlob(content.linkTo) };
     return { mode: "160000", sha: content.submodule };
   }
@@ -205,21 +218,38 @@ export class GitObjects {
     const after = this.leaves(afterTree);
     const gone = [...before].filter(([path]) => !after.has(path));
     const removed = new Map(gone.map(([path, leaf]) => [path, leaf.sha]));
-    const added = [...after].filter(([path]) => !before.has(path)).map(([path, leaf]) => [path, leaf.sha] as const);
+    const added = [...after]
+      .filter(([path]) => !before.has(path))
+      .map(([path, leaf]) => [path, leaf.sha] as const);
     const changes: FileChange[] = [];
     for (const [path, leaf] of after) {
       const old = before.get(path);
       if (old === undefined || isSame(old, leaf)) continue;
-      changes.push({ path, status: "modified", previousPath: null, before: old.sha, after: leaf.sha });
+      changes.push({
+        path,
+        status: "modified",
+        previousPath: null,
+        before: old.sha,
+        after: leaf.sha,
+      });
     }
     // Equal content is looked for everywhere before similar content, as git does.
     const origins = this.#pairOrigins(removed, added);
     for (const [path, sha] of added) {
       const origin = origins.get(path);
-      if (origin === undefined) changes.push({ path, status: "added", previousPath: null, before: null, after: sha });
-      else changes.push({ path, status: "renamed", previousPath: origin.path, before: origin.sha, after: sha });
+      if (origin === undefined)
+        changes.push({ path, status: "added", previousPath: null, before: null, after: sha });
+      else
+        changes.push({
+          path,
+          status: "renamed",
+          previousPath: origin.path,
+          before: origin.sha,
+          after: sha,
+        });
     }
-    for (const [path, sha] of removed) changes.push({ path, status: "removed", previousPath: null, before: sha, after: null });
+    for (const [path, sha] of removed)
+      changes.push({ path, status: "removed", previousPath: null, before: sha, after: null });
     return changes.toSorted((a, b) => (a.path < b.path ? -1 : 1));
   }
 
@@ -242,7 +272,8 @@ export class GitObjects {
   /** Takes out of `removed` what an added file came from; gives it by the new path. */
   #pairOrigins(removed: Map<string, string>, added: readonly (readonly [string, string])[]) {
     const origins = new Map<string, { readonly path: string; readonly sha: string }>();
-    const isSimilar = (old: string, sha: string) => similarity(this.#lines(old), this.#lines(sha)) >= RENAME_SIMILARITY;
+    const isSimilar = (old: string, sha: string) =>
+      similarity(this.#lines(old), this.#lines(sha)) >= RENAME_SIMILARITY;
     const isEqual = (old: string, sha: string) => old === sha;
     const tests = removed.size * added.length > RENAME_PAIRS_MAX ? [isEqual] : [isEqual, isSimilar];
     for (const isOrigin of tests) {

@@ -28,7 +28,12 @@
  * readable without a permission, as on GitHub: test missing ones on private ones.
  */
 import type { Files } from "./git-objects.ts";
-import { actionsEnv, type ActionsEvent, type ActionsOptions, type ActionsRun } from "./actions-env.ts";
+import {
+  actionsEnv,
+  type ActionsEvent,
+  type ActionsOptions,
+  type ActionsRun,
+} from "./actions-env.ts";
 import { Faults } from "./faults.ts";
 import { createComment, createIssue, deleteComment, updateComment } from "./issue-changes.ts";
 import { Journal } from "./journal.ts";
@@ -70,7 +75,12 @@ import {
   type Role,
   type Token,
 } from "./state.ts";
-import { createActionsToken, createInstallationToken, createToken, generateAppKeys } from "./tokens.ts";
+import {
+  createActionsToken,
+  createInstallationToken,
+  createToken,
+  generateAppKeys,
+} from "./tokens.ts";
 import { Webhooks } from "./webhooks.ts";
 import type { World } from "./world.ts";
 import { GitObjects } from "./git-objects.ts";
@@ -263,14 +273,26 @@ export class FakeGitHub implements AsyncDisposable {
     const headRepo = options.fork === undefined ? repo : this.createFork(repo, options.fork);
     const login = options.author ?? options.fork ?? DEFAULT_AUTHOR;
     const author = this.state.account(login);
-    if (options.fork === undefined && !repo.collaborators.has(login.toLowerCase())) this.addCollaborator(repo, login, "write");
+    if (options.fork === undefined && !repo.collaborators.has(login.toLowerCase()))
+      this.addCollaborator(repo, login, "write");
     const base = options.base ?? repo.defaultBranch;
     const baseSha = repo.refs.get(`refs/heads/${base}`);
     const ref = `refs/heads/${options.head}`;
     if (!headRepo.refs.has(ref) && baseSha !== undefined) {
-      const fields = { files: options.files ?? { "CHANGES.md": `${options.head}\n` }, message: options.title, author };
-      moveRef(this.world, headRepo, ref, writeCommit(this.world, headRepo, baseSha, fields).sha, author);
-    } else if (options.files) this.commit(headRepo, { branch: options.head, files: options.files, author: login });
+      const fields = {
+        files: options.files ?? { "CHANGES.md": `${options.head}\n` },
+        message: options.title,
+        author,
+      };
+      moveRef(
+        this.world,
+        headRepo,
+        ref,
+        writeCommit(this.world, headRepo, baseSha, fields).sha,
+        author,
+      );
+    } else if (options.files)
+      this.commit(headRepo, { branch: options.head, files: options.files, author: login });
     return openPull(this.world, repo, {
       headRepo,
       head: options.head,
@@ -287,9 +309,14 @@ export class FakeGitHub implements AsyncDisposable {
   push(
     pull: Pull,
     files: Files,
-    options: { readonly isForced?: boolean; readonly message?: string; readonly author?: string } = {},
+    options: {
+      readonly isForced?: boolean;
+      readonly message?: string;
+      readonly author?: string;
+    } = {},
   ): string {
-    const author = options.author === undefined ? pull.issue.author : this.state.account(options.author);
+    const author =
+      options.author === undefined ? pull.issue.author : this.state.account(options.author);
     const parent = options.isForced
       ? (pull.repo.objects.mergeBase(pull.base.sha, pull.head.sha) ?? pull.base.sha)
       : pull.head.sha;
@@ -303,19 +330,33 @@ export class FakeGitHub implements AsyncDisposable {
   }
 
   /** Merges (by squash when missing). Gives the commit on the base branch. @throws Error on a conflict. */
-  mergePull(pull: Pull, options: { readonly method?: MergeMethod; readonly by?: string } = {}): string {
+  mergePull(
+    pull: Pull,
+    options: { readonly method?: MergeMethod; readonly by?: string } = {},
+  ): string {
     const by = options.by === undefined ? pull.issue.author : this.state.account(options.by);
     const sha = mergePull(this.world, pull, options.method ?? "squash", by);
-    if (sha === null) throw new Error(`Pull request ${pull.number} conflicts with ${pull.base.ref}`);
+    if (sha === null)
+      throw new Error(`Pull request ${pull.number} conflicts with ${pull.base.ref}`);
     return sha;
   }
 
   closePull(pull: Pull, by?: string): void {
-    setPullState(this.world, pull, "closed", by === undefined ? pull.issue.author : this.state.account(by));
+    setPullState(
+      this.world,
+      pull,
+      "closed",
+      by === undefined ? pull.issue.author : this.state.account(by),
+    );
   }
 
   reopenPull(pull: Pull, by?: string): void {
-    setPullState(this.world, pull, "open", by === undefined ? pull.issue.author : this.state.account(by));
+    setPullState(
+      this.world,
+      pull,
+      "open",
+      by === undefined ? pull.issue.author : this.state.account(by),
+    );
   }
 
   /** Puts a pull request in the merge queue; `merge_group` is sent. */
@@ -330,11 +371,21 @@ export class FakeGitHub implements AsyncDisposable {
 
   commentAs(login: string, on: Pull | Issue, body: string): Comment {
     const { repo, issue } = this.#placeOf(on);
-    return createComment(this.world, repo, issue, { author: this.state.account(login), app: null, body });
+    return createComment(this.world, repo, issue, {
+      author: this.state.account(login),
+      app: null,
+      body,
+    });
   }
 
   editCommentAs(login: string, comment: Comment, body: string): void {
-    updateComment(this.world, this.#placeOf(comment.issue).repo, comment, body, this.state.account(login));
+    updateComment(
+      this.world,
+      this.#placeOf(comment.issue).repo,
+      comment,
+      body,
+      this.state.account(login),
+    );
   }
 
   /** As a person with push access does by hand. */
@@ -348,7 +399,13 @@ export class FakeGitHub implements AsyncDisposable {
     fields: { readonly title: string; readonly body?: string; readonly labels?: readonly string[] },
   ): Issue {
     const { title, body = null, labels = [] } = fields;
-    return createIssue(this.world, repo, { author: this.state.account(login), app: null, title, body, labels });
+    return createIssue(this.world, repo, {
+      author: this.state.account(login),
+      app: null,
+      title,
+      body,
+      labels,
+    });
   }
 
   comments(on: Pull | Issue): Comment[] {
@@ -374,7 +431,10 @@ export class FakeGitHub implements AsyncDisposable {
   /** With permissions a fine-grained token, without them a classic one. */
   createUserToken(
     login: string,
-    options: { readonly permissions?: Permissions; readonly repositories?: readonly Repository[] } = {},
+    options: {
+      readonly permissions?: Permissions;
+      readonly repositories?: readonly Repository[];
+    } = {},
   ): Token {
     const account = this.state.account(login);
     const kind = options.permissions === undefined ? "classic" : "fineGrained";
@@ -413,7 +473,10 @@ export class FakeGitHub implements AsyncDisposable {
   installApp(
     app: App,
     owner: string,
-    options: { readonly permissions?: Permissions; readonly repositories?: readonly Repository[] } = {},
+    options: {
+      readonly permissions?: Permissions;
+      readonly repositories?: readonly Repository[];
+    } = {},
   ): Installation {
     const installation: Installation = {
       id: this.state.newId(),
@@ -446,7 +509,12 @@ export class FakeGitHub implements AsyncDisposable {
     name: string,
     objects: GitObjects,
     parent: Repository | null,
-    fields: { readonly private?: boolean; readonly defaultBranch?: string; readonly id?: number; readonly createdAtMs?: number },
+    fields: {
+      readonly private?: boolean;
+      readonly defaultBranch?: string;
+      readonly id?: number;
+      readonly createdAtMs?: number;
+    },
   ): Repository {
     const now = this.state.now();
     const repo: Repository = {
@@ -476,7 +544,9 @@ export class FakeGitHub implements AsyncDisposable {
 
   #placeOf(on: Pull | Issue): { readonly repo: Repository; readonly issue: Issue } {
     if ("issue" in on) return { repo: on.repo, issue: on.issue };
-    const repo = [...this.state.repositories.values()].find((one) => one.issues.get(on.number) === on);
+    const repo = [...this.state.repositories.values()].find(
+      (one) => one.issues.get(on.number) === on,
+    );
     if (!repo) throw new Error(`Issue ${on.number} is in no repository`);
     return { repo, issue: on };
   }

@@ -20,7 +20,11 @@ export function createIssue(world: World, repo: Repository, fields: IssueFields)
 }
 
 /** The fields that issues and pull requests have in common, with the next number of the repository. */
-export function newIssueFields(world: World, repo: Repository, fields: IssueFields): Omit<Issue, "pull"> {
+export function newIssueFields(
+  world: World,
+  repo: Repository,
+  fields: IssueFields,
+): Omit<Issue, "pull"> {
   const now = world.state.now();
   for (const name of fields.labels ?? []) createLabel(world, repo, name);
   return {
@@ -51,7 +55,9 @@ export function setIssueState(
   if (issue.state === state) return;
   const now = world.state.now();
   issue.state = state;
-  issue.stateReason = issue.pull ? null : (reason ?? (state === "closed" ? "completed" : "reopened"));
+  issue.stateReason = issue.pull
+    ? null
+    : (reason ?? (state === "closed" ? "completed" : "reopened"));
   issue.closedAtMs = state === "closed" ? now : null;
   issue.closedBy = state === "closed" ? by : null;
   issue.updatedAtMs = now;
@@ -78,7 +84,12 @@ export interface CommentFields {
   readonly body: string;
 }
 
-export function createComment(world: World, repo: Repository, issue: Issue, fields: CommentFields): Comment {
+export function createComment(
+  world: World,
+  repo: Repository,
+  issue: Issue,
+  fields: CommentFields,
+): Comment {
   const now = world.state.now();
   const comment: Comment = {
     id: world.state.newId(),
@@ -97,7 +108,13 @@ export function createComment(world: World, repo: Repository, issue: Issue, fiel
   return comment;
 }
 
-export function updateComment(world: World, repo: Repository, comment: Comment, body: string, by: Account): void {
+export function updateComment(
+  world: World,
+  repo: Repository,
+  comment: Comment,
+  body: string,
+  by: Account,
+): void {
   const before = comment.body;
   comment.body = body;
   comment.bodies.push(body);

@@ -29,7 +29,9 @@ export class Journal {
 
   /** Requests that could have changed something on GitHub, refused ones among them. */
   get writes(): readonly RecordedRequest[] {
-    return this.requests.filter((one) => one.method !== "GET" && one.method !== "HEAD" && !READING_POSTS.test(one.path));
+    return this.requests.filter(
+      (one) => one.method !== "GET" && one.method !== "HEAD" && !READING_POSTS.test(one.path),
+    );
   }
 
   /** Requests to paths that the fake does not know. */
@@ -39,7 +41,9 @@ export class Journal {
 
   find(method: string, path: string | RegExp): readonly RecordedRequest[] {
     return this.requests.filter(
-      (one) => one.method === method && (typeof path === "string" ? one.path.includes(path) : path.test(one.path)),
+      (one) =>
+        one.method === method &&
+        (typeof path === "string" ? one.path.includes(path) : path.test(one.path)),
     );
   }
 

@@ -18,11 +18,15 @@ beforeEach(async () => {
   github = await startFakeGitHub({ now: () => nowMs });
   repo = github.createRepo({ owner: "acme", name: "data", private: true });
   pull = github.openPull(repo, { head: "change", title: "Change" });
-  octokit = octokitFor(github, github.createActionsToken(repo, { contents: "read", pull_requests: "write" }));
+  octokit = octokitFor(
+    github,
+    github.createActionsToken(repo, { contents: "read", pull_requests: "write" }),
+  );
   return () => github.stop();
 });
 
-const remaining = (headers: object) => Number((headers as Record<string, string>)["x-ratelimit-remaining"]);
+const remaining = (headers: object) =>
+  Number((headers as Record<string, string>)["x-ratelimit-remaining"]);
 
 describe("the primary limit", () => {
   it("is 1,000 an hour for GITHUB_TOKEN, 5,000 for people and 60 without a token", async () => {
@@ -36,7 +40,11 @@ describe("the primary limit", () => {
     const person = octokitFor(github, github.createUserToken("octocat"));
     expect((await person.repos.get(AT)).headers["x-ratelimit-limit"]).toBe("5000");
     github.createRepo({ owner: "acme", name: "open" });
-    expect((await octokitFor(github, null).repos.get({ owner: "acme", repo: "open" })).headers["x-ratelimit-limit"]).toBe("60");
+    expect(
+      (await octokitFor(github, null).repos.get({ owner: "acme", repo: "open" })).headers[
+        "x-ratelimit-limit"
+      ],
+    ).toBe("60");
   });
 
   it("refuses with 403 and nothing remaining, until the hour is over", async () => {
@@ -44,8 +52,14 @@ describe("the primary limit", () => {
     await octokit.repos.get(AT);
     await octokit.repos.get(AT);
     const refused = await refusalOf(octokit.repos.get(AT));
-    expect(refused).toMatchObject({ status: 403, message: expect.stringContaining("API rate limit exceeded") as string });
-    expect(refused.headers).toMatchObject({ "x-ratelimit-remaining": "0", "x-ratelimit-reset": String(START_MS / 1000 + 3_600) });
+    expect(refused).toMatchObject({
+      status: 403,
+      message: expect.stringContaining("API rate limit exceeded") as string,
+    });
+    expect(refused.headers).toMatchObject({
+      "x-ratelimit-remaining": "0",
+      "x-ratelimit-reset": String(START_MS / 1000 + 3_600),
+    });
     expect(refused.headers["retry-after"]).toBeUndefined();
     nowMs += 60 * MINUTE_MS;
     expect(remaining((await octokit.repos.get(AT)).headers)).toBe(1);
@@ -61,26 +75,37 @@ describe("the primary limit", () => {
   it("can be read for nothing", async () => {
     await octokit.repos.get(AT);
     for (const _ of [1, 2])
-      expect((await octokit.rateLimit.get()).data.rate).toMatchObject({ limit: 1_000, remaining: 999, used: 1 });
+      expect((await octokit.rateLimit.get()).data.rate).toMatchObject({
+        limit: 1_000,
+        remaining: 999,
+        used: 1,
+      });
   });
 });
 
 describe("the secondary limits", () => {
-  const comment = () => octokit.issues.createComment({ ...AT, issue_number: pull.number, body: "hello" });
+  const comment = () =>
+    octokit.issues.createComment({ ...AT, issue_number: pull.number, body: "hello" });
 
-  it.each([403, 429] as const)("allow 80 writes in a minute, then %d with retry-after", async (status) => {
-    github.limits.settings.secondaryStatus = status;
-    for (let one = 0; one < 80; one++) await comment();
-    nowMs += 20_000;
-    const refused = await refusalOf(comment());
-    expect(refused).toMatchObject({ status, message: expect.stringContaining("secondary rate limit") as string });
-    expect(refused.headers["retry-after"]).toBe("40");
-    expect(remaining(refused.headers)).toBeGreaterThan(0);
-    expect((await octokit.repos.get(AT)).status).toBe(200);
-    nowMs += 40_000;
-    expect((await comment()).status).toBe(201);
-    expect(github.comments(pull)).toHaveLength(81);
-  });
+  it.each([403, 429] as const)(
+    "allow 80 writes in a minute, then %d with retry-after",
+    async (status) => {
+      github.limits.settings.secondaryStatus = status;
+      for (let one = 0; one < 80; one++) await comment();
+      nowMs += 20_000;
+      const refused = await refusalOf(comment());
+      expect(refused).toMatchObject({
+        status,
+        message: expect.stringContaining("secondary rate limit") as string,
+      });
+      expect(refused.headers["retry-after"]).toBe("40");
+      expect(remaining(refused.headers)).toBeGreaterThan(0);
+      expect((await octokit.repos.get(AT)).status).toBe(200);
+      nowMs += 40_000;
+      expect((await comment()).status).toBe(201);
+      expect(github.comments(pull)).toHaveLength(81);
+    },
+  );
 
   it("allow 900 points in a minute: reads count one, writes five", async () => {
     github.limits.settings.pointsPerMinute = 12;
@@ -137,7 +162,9 @@ describe("a conditional request", () => {
     const second = await read(path, etag);
     expect([second.status, await second.text()]).toEqual([304, ""]);
     expect(second.headers.get("etag")).toBe(etag);
-    expect(remaining(Object.fromEntries(second.headers))).toBe(remaining(Object.fromEntries(first.headers)));
+    expect(remaining(Object.fromEntries(second.headers))).toBe(
+      remaining(Object.fromEntries(first.headers)),
+    );
   });
 
   it("is 200 and counted once something changed", async () => {
@@ -145,6 +172,8 @@ describe("a conditional request", () => {
     github.commentAs("octocat", pull, "hello");
     const second = await read("/issues/1/comments", first.headers.get("etag") ?? "");
     expect(second.status).toBe(200);
-    expect(remaining(Object.fromEntries(second.headers))).toBe(remaining(Object.fromEntries(first.headers)) - 1);
+    expect(remaining(Object.fromEntries(second.headers))).toBe(
+      remaining(Object.fromEntries(first.headers)) - 1,
+    );
   });
 });

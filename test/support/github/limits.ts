@@ -93,9 +93,15 @@ export class Limits {
     if (waitMs > 0) {
       const message = `You have exceeded a secondary rate limit. Please wait a few minutes before you try again. If you reach out to GitHub Support for help, please include the request ID ${requestId}.`;
       const refused = refuse(this.settings.secondaryStatus, message, SECONDARY_DOCS);
-      return this.settings.hasRetryAfter ? { ...refused, headers: { "retry-after": String(Math.ceil(waitMs / 1000)) } } : refused;
+      return this.settings.hasRetryAfter
+        ? { ...refused, headers: { "retry-after": String(Math.ceil(waitMs / 1000)) } }
+        : refused;
     }
-    usage.requests.push({ atMs: this.#now(), points: isContent ? WRITE_POINTS : 1, isWrite: isContent });
+    usage.requests.push({
+      atMs: this.#now(),
+      points: isContent ? WRITE_POINTS : 1,
+      isWrite: isContent,
+    });
     return null;
   }
 
@@ -145,7 +151,8 @@ export class Limits {
     usage.requests = usage.requests.filter((one) => one.atMs > now - HOUR_MS);
     const recent = usage.requests.filter((one) => one.atMs > now - MINUTE_MS);
     const points = recent.reduce((sum, one) => sum + one.points, 0);
-    const oldest = (list: Usage["requests"], windowMs: number) => (list[0]?.atMs ?? now) + windowMs - now;
+    const oldest = (list: Usage["requests"], windowMs: number) =>
+      (list[0]?.atMs ?? now) + windowMs - now;
     const { settings } = this;
     if (this.#inFlight > settings.concurrentMax) return MINUTE_MS;
     if (points >= settings.pointsPerMinute) return oldest(recent, MINUTE_MS);

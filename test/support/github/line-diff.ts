@@ -32,7 +32,12 @@ function editScript(a: readonly string[], b: readonly string[]): Edit[] {
   let start = 0;
   while (start < a.length && start < b.length && a[start] === b[start]) start++;
   let end = 0;
-  while (end < a.length - start && end < b.length - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end++;
+  while (
+    end < a.length - start &&
+    end < b.length - start &&
+    a[a.length - 1 - end] === b[b.length - 1 - end]
+  )
+    end++;
   const same = (text: string): Edit => ({ sign: " ", text });
   return [
     ...a.slice(0, start).map(same),
@@ -52,7 +57,9 @@ function middleScript(a: readonly string[], b: readonly string[]): Edit[] {
     for (let row = a.length - 1; row >= 0; row--) {
       for (let column = b.length - 1; column >= 0; column--) {
         lengths[row * width + column] =
-          a[row] === b[column] ? at(row + 1, column + 1) + 1 : Math.max(at(row + 1, column), at(row, column + 1));
+          a[row] === b[column]
+            ? at(row + 1, column + 1) + 1
+            : Math.max(at(row + 1, column), at(row, column + 1));
       }
     }
     while (i < a.length && j < b.length) {
@@ -74,19 +81,29 @@ function formatHunks(edits: readonly Edit[]): string {
   for (let at = 0; at < changed.length;) {
     const first = changed[at] ?? 0;
     let last = first;
-    while (at < changed.length && (changed[at] ?? 0) - last <= 2 * CONTEXT_LINES) last = changed[at++] ?? last;
-    hunks.push(formatHunk(edits, Math.max(0, first - CONTEXT_LINES), Math.min(edits.length, last + CONTEXT_LINES + 1)));
+    while (at < changed.length && (changed[at] ?? 0) - last <= 2 * CONTEXT_LINES)
+      last = changed[at++] ?? last;
+    hunks.push(
+      formatHunk(
+        edits,
+        Math.max(0, first - CONTEXT_LINES),
+        Math.min(edits.length, last + CONTEXT_LINES + 1),
+      ),
+    );
   }
   return hunks.join("\n");
 }
 
 function formatHunk(edits: readonly Edit[], from: number, to: number): string {
-  const side = (part: readonly Edit[], sign: "+" | "-") => part.filter((edit) => edit.sign !== sign).length;
+  const side = (part: readonly Edit[], sign: "+" | "-") =>
+    part.filter((edit) => edit.sign !== sign).length;
   const [earlier, part] = [edits.slice(0, from), edits.slice(from, to)];
   const range = (sign: "+" | "-") => {
     const length = side(part, sign);
     const start = side(earlier, sign) + (length === 0 ? 0 : 1);
     return length === 1 ? `${start}` : `${start},${length}`;
   };
-  return [`@@ -${range("+")} +${range("-")} @@`, ...part.map((edit) => edit.sign + edit.text)].join("\n");
+  return [`@@ -${range("+")} +${range("-")} @@`, ...part.map((edit) => edit.sign + edit.text)].join(
+    "\n",
+  );
 }

@@ -22,8 +22,16 @@ export async function refusalOf(request: Promise<{ readonly status: number }>): 
     const { status } = await request;
     throw new Error(`Not refused: ${status}`);
   } catch (error) {
-    const failed = error as { status?: number; message: string; response?: { headers: Refused["headers"] } };
+    const failed = error as {
+      status?: number;
+      message: string;
+      response?: { headers: Refused["headers"] };
+    };
     if (failed.status === undefined) throw error;
-    return { status: failed.status, message: failed.message, headers: failed.response?.headers ?? {} };
+    return {
+      status: failed.status,
+      message: failed.message,
+      headers: failed.response?.headers ?? {},
+    };
   }
 }

@@ -16,7 +16,12 @@ let directory: string;
 beforeEach(async () => {
   github = await startFakeGitHub();
   directory = await mkdtemp(join(tmpdir(), "fake-github-oidc-"));
-  repo = github.createRepo({ owner: "acme", name: "data", id: 4242, createdAtMs: Date.UTC(2026, 0, 1) });
+  repo = github.createRepo({
+    owner: "acme",
+    name: "data",
+    id: 4242,
+    createdAtMs: Date.UTC(2026, 0, 1),
+  });
   run = await github.actionsEnv(
     { kind: "push", repo },
     { directory, workflow: "apply.yml", environment: "production", hasIdToken: true },
@@ -30,7 +35,10 @@ afterEach(async () => {
 
 async function verify(token: string) {
   const discovery = await fetch(`${github.oidc.issuer}/.well-known/openid-configuration`);
-  const { issuer, jwks_uri: jwksUri } = (await discovery.json()) as { issuer: string; jwks_uri: string };
+  const { issuer, jwks_uri: jwksUri } = (await discovery.json()) as {
+    issuer: string;
+    jwks_uri: string;
+  };
   const options = { issuer, audience: AUDIENCE, algorithms: ["RS256"] };
   return jwtVerify(token, createRemoteJWKSet(new URL(jwksUri)), options);
 }
@@ -77,7 +85,11 @@ describe("a job's token", () => {
   });
 
   it("of a repository made after 2026-07-15 has ids in its subject", async () => {
-    const young = github.createRepo({ owner: "acme", name: "young", createdAtMs: Date.UTC(2026, 6, 16) });
+    const young = github.createRepo({
+      owner: "acme",
+      name: "young",
+      createdAtMs: Date.UTC(2026, 6, 16),
+    });
     const job = { ...run.oidcJob, repo: young, environment: null };
     const { sub } = decodeJwt(await github.oidc.mintOidcToken(job));
     expect(sub).toBe(`repo:acme@${young.owner.id}/young@${young.id}:ref:refs/heads/main`);
@@ -95,14 +107,22 @@ describe("a bad token", () => {
       code: "ERR_JWT_CLAIM_VALIDATION_FAILED",
     },
     { name: "that has expired", options: { claims: { exp: 1_000_000 } }, code: "ERR_JWT_EXPIRED" },
-    { name: "that is not valid yet", options: { claims: { nbf: 9_999_999_999 } }, code: "ERR_JWT_CLAIM_VALIDATION_FAILED" },
+    {
+      name: "that is not valid yet",
+      options: { claims: { nbf: 9_999_999_999 } },
+      code: "ERR_JWT_CLAIM_VALIDATION_FAILED",
+    },
     {
       name: "of another issuer",
       options: { claims: { iss: "https://elsewhere.example.com" } },
       code: "ERR_JWT_CLAIM_VALIDATION_FAILED",
     },
     { name: "without a signature", options: { alg: "none" }, code: "ERR_JOSE_ALG_NOT_ALLOWED" },
-    { name: "of an unknown key", options: { key: "unknown" }, code: "ERR_JWS_SIGNATURE_VERIFICATION_FAILED" },
+    {
+      name: "of an unknown key",
+      options: { key: "unknown" },
+      code: "ERR_JWS_SIGNATURE_VERIFICATION_FAILED",
+    },
   ] as const)("$name is refused", async ({ options, code }) => {
     await expect(verify(await mint(options))).rejects.toMatchObject({ code });
     expect((await verify(await mint({}))).payload.repository_id).toBe("4242");
@@ -126,7 +146,10 @@ describe("rotation", () => {
     expect((await verify(old)).payload.sub).toBe((await verify(young)).payload.sub);
     await github.oidc.rotateKeys({ keepOld: false });
     await expect(verify(young)).rejects.toMatchObject({ code: "ERR_JWKS_NO_MATCHING_KEY" });
-    const retired = await github.oidc.mintOidcToken(run.oidcJob, { audience: AUDIENCE, key: "retired" });
+    const retired = await github.oidc.mintOidcToken(run.oidcJob, {
+      audience: AUDIENCE,
+      key: "retired",
+    });
     await expect(verify(retired)).rejects.toMatchObject({ code: "ERR_JWKS_NO_MATCHING_KEY" });
   });
 });

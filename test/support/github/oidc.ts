@@ -80,7 +80,10 @@ export class Oidc {
   }
 
   /** The variables that let a job ask for a token. */
-  startJob(job: OidcJob): { readonly ACTIONS_ID_TOKEN_REQUEST_URL: string; readonly ACTIONS_ID_TOKEN_REQUEST_TOKEN: string } {
+  startJob(job: OidcJob): {
+    readonly ACTIONS_ID_TOKEN_REQUEST_URL: string;
+    readonly ACTIONS_ID_TOKEN_REQUEST_TOKEN: string;
+  } {
     const token = randomBytes(24).toString("base64url");
     this.#jobs.set(token, job);
     return {
@@ -91,20 +94,27 @@ export class Oidc {
 
   /** Signs a token of the job, or one that is wrong in the asked way. */
   async mintOidcToken(job: OidcJob, options: MintOptions = {}): Promise<string> {
-    const claims = { ...this.#claims(job, options.audience ?? defaultAudience(job)), ...options.claims };
+    const claims = {
+      ...this.#claims(job, options.audience ?? defaultAudience(job)),
+      ...options.claims,
+    };
     if (options.alg === "none") return new UnsecuredJWT(claims).encode();
     const [current] = await this.#currentKeys();
     if (!current) throw new Error("The issuer has no key");
     const key = options.key === "retired" ? this.#retired[0] : current;
     if (!key) throw new Error("No key has been retired: call rotateKeys first");
-    const privateKey = options.key === "unknown" ? (await generateKeyPair("RS256")).privateKey : key.privateKey;
-    return new SignJWT(claims).setProtectedHeader({ alg: "RS256", typ: "JWT", kid: key.id }).sign(privateKey);
+    const privateKey =
+      options.key === "unknown" ? (await generateKeyPair("RS256")).privateKey : key.privateKey;
+    return new SignJWT(claims)
+      .setProtectedHeader({ alg: "RS256", typ: "JWT", kid: key.id })
+      .sign(privateKey);
   }
 
   /** The issuer's and the runner's endpoints; `null` for other paths. */
   async handle({ method, url, headers }: SideRequest): Promise<Answer | null> {
     if (method !== "GET") return null;
-    if (url.pathname === "/oidc/.well-known/openid-configuration") return answer(200, this.#discovery());
+    if (url.pathname === "/oidc/.well-known/openid-configuration")
+      return answer(200, this.#discovery());
     if (url.pathname === "/oidc/.well-known/jwks") {
       this.jwksReads += 1;
       return answer(200, { keys: (await this.#currentKeys()).map((key) => key.publicJwk) });
@@ -112,7 +122,8 @@ export class Oidc {
     if (!url.pathname.startsWith("/actions/jobs/")) return null;
     const bearer = /^bearer +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1];
     const job = this.#jobs.get(bearer ?? "");
-    if (!job || url.pathname !== `/actions/jobs/${job.runId}/idtoken`) return answer(401, { message: "Unauthorized" });
+    if (!job || url.pathname !== `/actions/jobs/${job.runId}/idtoken`)
+      return answer(401, { message: "Unauthorized" });
     this.#served += 1;
     const audience = url.searchParams.get("audience") ?? defaultAudience(job);
     return answer(200, { count: this.#served, value: await this.mintOidcToken(job, { audience }) });
@@ -124,7 +135,19 @@ export class Oidc {
       jwks_uri: `${this.issuer}/.well-known/jwks`,
       subject_types_supported: ["public", "pairwise"],
       response_types_supported: ["id_token"],
-      claims_supported: ["sub", "aud", "exp", "iat", "iss", "jti", "nbf", "ref", "repository", "repository_id", "workflow_ref"],
+      claims_supported: [
+        "sub",
+        "aud",
+        "exp",
+        "iat",
+        "iss",
+        "jti",
+        "nbf",
+        "ref",
+        "repository",
+        "repository_id",
+        "workflow_ref",
+      ],
       id_token_signing_alg_values_supported: ["RS256"],
       scopes_supported: ["openid"],
     };
@@ -173,7 +196,11 @@ export class Oidc {
 async function generateSigningKey(): Promise<SigningKey> {
   const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
   const id = randomUUID();
-  return { id, privateKey, publicJwk: { ...(await exportJWK(publicKey)), kid: id, alg: "RS256", use: "sig" } };
+  return {
+    id,
+    privateKey,
+    publicJwk: { ...(await exportJWK(publicKey)), kid: id, alg: "RS256", use: "sig" },
+  };
 }
 
 function defaultAudience(job: OidcJob): string {
@@ -182,7 +209,9 @@ function defaultAudience(job: OidcJob): string {
 
 function subjectOf({ repo, ref, environment, eventName }: OidcJob): string {
   const hasIds = repo.createdAtMs >= IDS_IN_SUBJECT_SINCE_MS;
-  const name = hasIds ? `${repo.owner.login}@${repo.owner.id}/${repo.name}@${repo.id}` : fullName(repo);
+  const name = hasIds
+    ? `${repo.owner.login}@${repo.owner.id}/${repo.name}@${repo.id}`
+    : fullName(repo);
   if (environment !== null) return `repo:${name}:environment:${environment}`;
   return eventName === "pull_request" ? `repo:${name}:pull_request` : `repo:${name}:ref:${ref}`;
 }

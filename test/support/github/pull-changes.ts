@@ -20,15 +20,32 @@ export interface CommitFields {
 }
 
 /** Writes a commit on top of the parent (or the first one, for `null`) and moves no branch. */
-export function writeCommit(world: World, repo: Repository, parent: string | null, fields: CommitFields): Commit {
-  const tree = repo.objects.changeTree(parent === null ? null : repo.objects.commit(parent).tree, fields.files);
-  return writeTreeCommit(world, repo, { tree, parents: parent === null ? [] : [parent], ...fields });
+export function writeCommit(
+  world: World,
+  repo: Repository,
+  parent: string | null,
+  fields: CommitFields,
+): Commit {
+  const tree = repo.objects.changeTree(
+    parent === null ? null : repo.objects.commit(parent).tree,
+    fields.files,
+  );
+  return writeTreeCommit(world, repo, {
+    tree,
+    parents: parent === null ? [] : [parent],
+    ...fields,
+  });
 }
 
 function writeTreeCommit(
   world: World,
   repo: Repository,
-  fields: { readonly tree: string; readonly parents: readonly string[]; readonly message: string; readonly author: Account },
+  fields: {
+    readonly tree: string;
+    readonly parents: readonly string[];
+    readonly message: string;
+    readonly author: Account;
+  },
 ): Commit {
   const person = { ...personOf(fields.author), date: isoTime(world.state.now()) };
   const { tree, parents, message } = fields;
@@ -46,23 +63,41 @@ export function authorOf(world: World, commit: Commit): Account | null {
 }
 
 /** Moves, makes or (with `null`) deletes a ref, and with it the pull requests that come from or go to it. Sends `push`, then `synchronize`. */
-export function moveRef(world: World, repo: Repository, ref: string, sha: string | null, by: Account): void {
+export function moveRef(
+  world: World,
+  repo: Repository,
+  ref: string,
+  sha: string | null,
+  by: Account,
+): void {
   const before = repo.refs.get(ref) ?? null;
   if (before === sha) return;
   if (sha === null) repo.refs.delete(ref);
   else repo.refs.set(ref, sha);
   repo.pushedAtMs = world.state.now();
-  world.emit({ name: "push", repo, sender: by, payload: pushPayload(world, repo, ref, before, sha, by) });
-  if (sha !== null) for (const pull of pullsFrom(world, repo, ref)) synchronize(world, pull, sha, by);
+  world.emit({
+    name: "push",
+    repo,
+    sender: by,
+    payload: pushPayload(world, repo, ref, before, sha, by),
+  });
+  if (sha !== null)
+    for (const pull of pullsFrom(world, repo, ref)) synchronize(world, pull, sha, by);
   for (const pull of pullsOf(repo)) {
-    if (pull.issue.state === "open" && ref === `refs/heads/${pull.base.ref}`) writeTestMerge(world, pull);
+    if (pull.issue.state === "open" && ref === `refs/heads/${pull.base.ref}`)
+      writeTestMerge(world, pull);
   }
 }
 
 function pullsFrom(world: World, repo: Repository, ref: string): Pull[] {
   return [...world.state.repositories.values()]
     .flatMap(pullsOf)
-    .filter((pull) => pull.issue.state === "open" && pull.head.repo === repo && `refs/heads/${pull.head.ref}` === ref);
+    .filter(
+      (pull) =>
+        pull.issue.state === "open" &&
+        pull.head.repo === repo &&
+        `refs/heads/${pull.head.ref}` === ref,
+    );
 }
 
 function synchronize(world: World, pull: Pull, sha: string, by: Account): void {
@@ -87,7 +122,12 @@ function writeTestMerge(world: World, pull: Pull): void {
     return;
   }
   const message = `Merge ${pull.head.sha} into ${base}`;
-  const commit = writeTreeCommit(world, repo, { tree, parents: [base, pull.head.sha], message, author: pull.issue.author });
+  const commit = writeTreeCommit(world, repo, {
+    tree,
+    parents: [base, pull.head.sha],
+    message,
+    author: pull.issue.author,
+  });
   pull.mergeCommitSha = commit.sha;
   repo.refs.set(`refs/pull/${pull.number}/merge`, commit.sha);
 }
@@ -107,7 +147,8 @@ export interface PullFields {
 export function openPull(world: World, repo: Repository, fields: PullFields): Pull {
   const headSha = fields.headRepo.refs.get(`refs/heads/${fields.head}`);
   const baseSha = repo.refs.get(`refs/heads/${fields.base}`);
-  if (headSha === undefined || baseSha === undefined) throw new Error(`No branch ${fields.head} or ${fields.base}`);
+  if (headSha === undefined || baseSha === undefined)
+    throw new Error(`No branch ${fields.head} or ${fields.base}`);
   const shared = newIssueFields(world, repo, fields);
   const pull: Pull = {
     id: world.state.newId(),
@@ -132,14 +173,24 @@ export function openPull(world: World, repo: Repository, fields: PullFields): Pu
   return pull;
 }
 
-export function setPullState(world: World, pull: Pull, state: "open" | "closed", by: Account): void {
+export function setPullState(
+  world: World,
+  pull: Pull,
+  state: "open" | "closed",
+  by: Account,
+): void {
   if (pull.issue.state === state) return;
   setIssueState(world, pull.issue, state, by);
   emitPull(world, pull, state === "open" ? "reopened" : "closed", by, {});
 }
 
 /** Merges on the base branch. Sends `push` of the base branch, then `closed`. Gives the commit that is the new head of the base, or `null` on a conflict. */
-export function mergePull(world: World, pull: Pull, method: MergeMethod, by: Account): string | null {
+export function mergePull(
+  world: World,
+  pull: Pull,
+  method: MergeMethod,
+  by: Account,
+): string | null {
   const ref = `refs/heads/${pull.base.ref}`;
   const base = pull.repo.refs.get(ref);
   if (base === undefined) return null;
@@ -148,17 +199,29 @@ export function mergePull(world: World, pull: Pull, method: MergeMethod, by: Acc
   return sha;
 }
 
-function writeMerge(world: World, pull: Pull, method: MergeMethod, by: Account, base: string): string | null {
+function writeMerge(
+  world: World,
+  pull: Pull,
+  method: MergeMethod,
+  by: Account,
+  base: string,
+): string | null {
   const { repo, issue } = pull;
   const tree = repo.objects.mergeTrees(base, pull.head.sha);
   if (tree === null) return null;
   if (method === "merge") {
     const message = `Merge pull request #${pull.number} from ${pull.head.repo.owner.login}/${pull.head.ref}\n\n${issue.title}`;
-    return writeTreeCommit(world, repo, { tree, parents: [base, pull.head.sha], message, author: by }).sha;
+    return writeTreeCommit(world, repo, {
+      tree,
+      parents: [base, pull.head.sha],
+      message,
+      author: by,
+    }).sha;
   }
   if (method === "squash") {
     const message = `${issue.title} (#${pull.number})`;
-    return writeTreeCommit(world, repo, { tree, parents: [base], message, author: issue.author }).sha;
+    return writeTreeCommit(world, repo, { tree, parents: [base], message, author: issue.author })
+      .sha;
   }
   return rebase(world, pull, base);
 }
@@ -172,13 +235,21 @@ function rebase(world: World, pull: Pull, base: string): string | null {
     const [parent] = commit.parents;
     const leaves = objects.leaves(objects.commit(at).tree);
     const own = objects.leaves(commit.tree);
-    for (const change of objects.diffTrees(parent === undefined ? null : objects.commit(parent).tree, commit.tree)) {
+    for (const change of objects.diffTrees(
+      parent === undefined ? null : objects.commit(parent).tree,
+      commit.tree,
+    )) {
       if (change.previousPath !== null) leaves.delete(change.previousPath);
       const leaf = own.get(change.path);
       if (leaf === undefined) leaves.delete(change.path);
       else leaves.set(change.path, leaf);
     }
-    const fields = { tree: objects.writeLeaves(leaves), parents: [at], message: commit.message, author: pull.issue.author };
+    const fields = {
+      tree: objects.writeLeaves(leaves),
+      parents: [at],
+      message: commit.message,
+      author: pull.issue.author,
+    };
     at = writeTreeCommit(world, pull.repo, fields).sha;
   }
   return at;
@@ -234,7 +305,12 @@ export function landQueue(world: World, pull: Pull, by: Account): string {
 
 export function mergeGroup(
   world: World,
-  entry: { readonly pull: Pull; readonly ref: string; readonly sha: string; readonly baseSha: string },
+  entry: {
+    readonly pull: Pull;
+    readonly ref: string;
+    readonly sha: string;
+    readonly baseSha: string;
+  },
 ) {
   const commit = entry.pull.repo.objects.commit(entry.sha);
   return {
@@ -278,7 +354,8 @@ export function pushPayload(
 ) {
   const { objects } = repo;
   const isForced = before !== null && after !== null && !objects.ancestors(after).has(before);
-  const commits = after === null ? [] : newCommits(repo, ref, before, after).slice(-PUSH_COMMITS_MAX);
+  const commits =
+    after === null ? [] : newCommits(repo, ref, before, after).slice(-PUSH_COMMITS_MAX);
   return {
     ref,
     before: before ?? NO_SHA,
@@ -297,17 +374,26 @@ export function pushPayload(
 function newCommits(repo: Repository, ref: string, before: string | null, after: string): Commit[] {
   if (before !== null) return repo.objects.commitsBetween(before, after);
   const base = repo.refs.get(`refs/heads/${repo.defaultBranch}`);
-  if (base !== undefined && ref !== `refs/heads/${repo.defaultBranch}`) return repo.objects.commitsBetween(base, after);
+  if (base !== undefined && ref !== `refs/heads/${repo.defaultBranch}`)
+    return repo.objects.commitsBetween(base, after);
   return [...repo.objects.ancestors(after)].map((sha) => repo.objects.commit(sha)).toReversed();
 }
 
 function pushCommit(world: World, repo: Repository, commit: Commit) {
   const { objects } = repo;
   const parent = commit.parents[0];
-  const changes = objects.diffTrees(parent === undefined ? null : objects.commit(parent).tree, commit.tree);
+  const changes = objects.diffTrees(
+    parent === undefined ? null : objects.commit(parent).tree,
+    commit.tree,
+  );
   const author = authorOf(world, commit);
-  const person = { name: commit.author.name, email: commit.author.email, ...(author ? { username: author.login } : {}) };
-  const paths = (...statuses: readonly string[]) => changes.filter((one) => statuses.includes(one.status)).map((one) => one.path);
+  const person = {
+    name: commit.author.name,
+    email: commit.author.email,
+    ...(author ? { username: author.login } : {}),
+  };
+  const paths = (...statuses: readonly string[]) =>
+    changes.filter((one) => statuses.includes(one.status)).map((one) => one.path);
   return {
     id: commit.sha,
     tree_id: commit.tree,

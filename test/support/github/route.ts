@@ -7,7 +7,15 @@
  */
 import { badCredentials, notFound, refuse, type Answer } from "./answers.ts";
 import type { Limits } from "./limits.ts";
-import { mayPush, roleOf, type Access, type Account, type Repository, type Scope, type Token } from "./state.ts";
+import {
+  mayPush,
+  roleOf,
+  type Access,
+  type Account,
+  type Repository,
+  type Scope,
+  type Token,
+} from "./state.ts";
 import type { World } from "./world.ts";
 
 export type Need = `${Scope}=${Access}`;
@@ -39,7 +47,8 @@ export interface Route {
 type Needs = readonly Need[] | ((call: RepoCall) => readonly Need[]);
 
 /** What readers may write: foreign comments are refused by their routes. */
-const OPEN_TO_READERS = /\/(issues|pulls|issues\/\d+\/comments|issues\/comments\/\d+(\/reactions)?)$/;
+const OPEN_TO_READERS =
+  /\/(issues|pulls|issues\/\d+\/comments|issues\/comments\/\d+(\/reactions)?)$/;
 
 /** A route below a repository. `needs` are alternatives: one is enough. */
 export function repoRoute(
@@ -53,16 +62,26 @@ export function repoRoute(
     path: `/repos/:owner/:repo${path}`,
     isContent: method !== "GET",
     handle: (call) => {
-      const repo = call.world.state.findRepository(call.params["owner"] ?? "", call.params["repo"] ?? "");
+      const repo = call.world.state.findRepository(
+        call.params["owner"] ?? "",
+        call.params["repo"] ?? "",
+      );
       if (repo === null || !canSee(call.token, repo)) return notFound();
       const repoCall = { ...call, repo };
-      return refuseAccess(repoCall, typeof needs === "function" ? needs(repoCall) : needs) ?? withNeeds(handle, repoCall, needs);
+      return (
+        refuseAccess(repoCall, typeof needs === "function" ? needs(repoCall) : needs) ??
+        withNeeds(handle, repoCall, needs)
+      );
     },
   };
 }
 
 /** Answers to apps carry the permissions that would have been enough. */
-async function withNeeds(handle: (call: RepoCall) => Answer | Promise<Answer>, call: RepoCall, needs: Needs): Promise<Answer> {
+async function withNeeds(
+  handle: (call: RepoCall) => Answer | Promise<Answer>,
+  call: RepoCall,
+  needs: Needs,
+): Promise<Answer> {
   const answered = await handle(call);
   const accepted = typeof needs === "function" ? needs(call) : needs;
   return { ...answered, headers: { ...acceptedHeader(accepted), ...answered.headers } };
@@ -84,7 +103,9 @@ function refuseAccess(call: RepoCall, needs: readonly Need[]): Answer | null {
   const isRead = call.method === "GET";
   if (token === null) return isRead ? null : refuse(401, "Requires authentication");
   if (token.kind === "classic")
-    return isRead || mayWrite(call, token) ? null : refuse(403, "Must have admin rights to Repository.");
+    return isRead || mayWrite(call, token)
+      ? null
+      : refuse(403, "Must have admin rights to Repository.");
   if (isRead && !repo.private) return null;
   const isInside = token.repositories === null || token.repositories.includes(repo);
   if (isInside && needs.some((need) => isGranted(token, need))) return null;
@@ -116,10 +137,15 @@ export function appOf(call: Call): Token["app"] {
 }
 
 /** The token of a request: `null` without one, an answer for one that is unknown or has expired. */
-export function readToken(world: World, headers: Headers): { readonly token: Token | null } | { readonly refused: Answer } {
+export function readToken(
+  world: World,
+  headers: Headers,
+): { readonly token: Token | null } | { readonly refused: Answer } {
   const value = /^(?:bearer|token) +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1];
-  if (value === undefined) return headers.has("authorization") ? { refused: badCredentials() } : { token: null };
+  if (value === undefined)
+    return headers.has("authorization") ? { refused: badCredentials() } : { token: null };
   const token = world.state.tokens.get(value);
-  if (!token || (token.expiresAtMs !== null && token.expiresAtMs <= world.state.now())) return { refused: badCredentials() };
+  if (!token || (token.expiresAtMs !== null && token.expiresAtMs <= world.state.now()))
+    return { refused: badCredentials() };
   return { token };
 }

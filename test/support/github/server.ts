@@ -107,21 +107,35 @@ async function serve(
 }
 
 function outage(down: "reset" | 502 | 503): FaultKind {
-  return down === "reset" ? { kind: "reset" } : { kind: "status", status: down, body: { message: "Unicorn!" } };
+  return down === "reset"
+    ? { kind: "reset" }
+    : { kind: "status", status: down, body: { message: "Unicorn!" } };
 }
 
-async function receive(api: string, requestId: string, request: IncomingMessage): Promise<Received> {
+async function receive(
+  api: string,
+  requestId: string,
+  request: IncomingMessage,
+): Promise<Received> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > BODY_BYTES_MAX) throw new Error(`A request of more than ${BODY_BYTES_MAX} bytes to ${request.url}`);
+    if (bytes > BODY_BYTES_MAX)
+      throw new Error(`A request of more than ${BODY_BYTES_MAX} bytes to ${request.url}`);
     chunks.push(chunk);
   }
   const headers = new Headers();
-  for (const [name, value] of Object.entries(request.headers)) if (value !== undefined) headers.set(name, String(value));
+  for (const [name, value] of Object.entries(request.headers))
+    if (value !== undefined) headers.set(name, String(value));
   const body = Buffer.concat(chunks).toString("utf8");
-  return { method: request.method ?? "GET", url: new URL(request.url ?? "/", api), headers, body, requestId };
+  return {
+    method: request.method ?? "GET",
+    url: new URL(request.url ?? "/", api),
+    headers,
+    body,
+    requestId,
+  };
 }
 
 function record(parts: ServerParts, received: Received, outcome: Outcome): void {
@@ -139,7 +153,8 @@ function record(parts: ServerParts, received: Received, outcome: Outcome): void 
 }
 
 function send(response: ServerResponse, sent: Answer, requestId: string): void {
-  const isJson = sent.body !== null && typeof sent.body === "object" && !(sent.body instanceof Uint8Array);
+  const isJson =
+    sent.body !== null && typeof sent.body === "object" && !(sent.body instanceof Uint8Array);
   const body = isJson ? JSON.stringify(sent.body) : sent.body;
   response.writeHead(sent.status, {
     ...(isJson ? { "content-type": "application/json; charset=utf-8" } : {}),
@@ -157,7 +172,11 @@ function buildApi(parts: ServerParts): (received: Received) => Promise<Outcome> 
     app.on(route.method, route.path, async (context) => {
       const { received } = context.env;
       const handled = await callRoute(parts, route, received, context.req.param());
-      context.env.outcome = { answer: handled, caller: describeCaller(parts.world, received), isKnownPath: true };
+      context.env.outcome = {
+        answer: handled,
+        caller: describeCaller(parts.world, received),
+        isKnownPath: true,
+      };
       return new Response(null);
     });
   }
@@ -167,27 +186,50 @@ function buildApi(parts: ServerParts): (received: Received) => Promise<Outcome> 
     if (side !== null) return { answer: side, caller: "runner", isKnownPath: side.status !== 404 };
     const bindings = { received, outcome: null as Outcome | null };
     await app.fetch(new Request(url, { method }), bindings);
-    return bindings.outcome ?? { answer: notFound(), caller: describeCaller(parts.world, received), isKnownPath: false };
+    return (
+      bindings.outcome ?? {
+        answer: notFound(),
+        caller: describeCaller(parts.world, received),
+        isKnownPath: false,
+      }
+    );
   };
 }
 
-async function callRoute(parts: ServerParts, route: Route, received: Received, params: Record<string, string>): Promise<Answer> {
+async function callRoute(
+  parts: ServerParts,
+  route: Route,
+  received: Received,
+  params: Record<string, string>,
+): Promise<Answer> {
   const { world, limits } = parts;
   if (!received.headers.get("user-agent")) {
-    return answer(403, "Request forbidden by administrative rules. Please make sure your request has a User-Agent header.\n");
+    return answer(
+      403,
+      "Request forbidden by administrative rules. Please make sure your request has a User-Agent header.\n",
+    );
   }
   // An app proves itself with a JWT, which those routes check by themselves.
-  const isAppRoute = route.path.startsWith("/app") || route.path === "/repos/:owner/:repo/installation";
+  const isAppRoute =
+    route.path.startsWith("/app") || route.path === "/repos/:owner/:repo/installation";
   const credentials = isAppRoute ? { token: null } : readToken(world, received.headers);
   if ("refused" in credentials) return credentials.refused;
   const { token } = credentials;
   limits.begin();
   try {
     const isRead = route.method === "GET";
-    const limited = isAppRoute || route.path === "/rate_limit" ? null : limits.check(token, route.isContent, received.requestId);
+    const limited =
+      isAppRoute || route.path === "/rate_limit"
+        ? null
+        : limits.check(token, route.isContent, received.requestId);
     const answered = limited ?? (await handle(parts, route, received, params, token));
-    const sent = isRead && answered.status === 200 ? withETag(answered, received.headers) : answered;
-    const isFree = isAppRoute || route.path === "/rate_limit" || limited !== null || (sent.status === 304 && token !== null);
+    const sent =
+      isRead && answered.status === 200 ? withETag(answered, received.headers) : answered;
+    const isFree =
+      isAppRoute ||
+      route.path === "/rate_limit" ||
+      limited !== null ||
+      (sent.status === 304 && token !== null);
     if (!isFree) limits.count(token);
     return isAppRoute ? sent : { ...sent, headers: { ...limits.headers(token), ...sent.headers } };
   } finally {
@@ -204,7 +246,16 @@ async function handle(
 ): Promise<Answer> {
   const body = parseBody(received.body);
   if (body === null) return refuse(400, "Problems parsing JSON");
-  const call: Call = { world, limits, method: route.method, url: received.url, params, headers: received.headers, body, token };
+  const call: Call = {
+    world,
+    limits,
+    method: route.method,
+    url: received.url,
+    params,
+    headers: received.headers,
+    body,
+    token,
+  };
   return route.handle(call);
 }
 
@@ -212,7 +263,9 @@ function parseBody(text: string): Readonly<Record<string, unknown>> | null {
   if (text === "") return {};
   try {
     const value = JSON.parse(text) as unknown;
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : null;
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : null;
   } catch {
     return null;
   }
@@ -221,7 +274,8 @@ function parseBody(text: string): Readonly<Record<string, unknown>> | null {
 /** A weak ETag over the body; the same one in `If-None-Match` gives 304 without a body. */
 function withETag(answered: Answer, headers: Headers): Answer {
   const { body } = answered;
-  const bytes = body instanceof Uint8Array || typeof body === "string" ? body : JSON.stringify(body);
+  const bytes =
+    body instanceof Uint8Array || typeof body === "string" ? body : JSON.stringify(body);
   const etag = `W/"${createHash("sha256").update(bytes).digest("hex")}"`;
   const known = (headers.get("if-none-match") ?? "").split(",").map((one) => one.trim());
   const shared = {
@@ -230,7 +284,10 @@ function withETag(answered: Answer, headers: Headers): Answer {
     vary: "Accept, Authorization, Cookie, X-GitHub-OTP,Accept-Encoding, Accept, X-Requested-With",
   };
   if (known.some((one) => one === etag || `W/${one}` === etag)) return answer(304, null, shared);
-  return { ...answered, headers: { "cache-control": "private, max-age=60, s-maxage=60", ...shared } };
+  return {
+    ...answered,
+    headers: { "cache-control": "private, max-age=60, s-maxage=60", ...shared },
+  };
 }
 
 function describeCaller(world: World, received: Received): string {

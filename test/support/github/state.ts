@@ -6,7 +6,15 @@
 import type { GitObjects, FileChange } from "./git-objects.ts";
 
 export type Access = "read" | "write";
-export type Scope = "contents" | "pull_requests" | "checks" | "issues" | "metadata" | "actions" | "statuses" | "deployments";
+export type Scope =
+  | "contents"
+  | "pull_requests"
+  | "checks"
+  | "issues"
+  | "metadata"
+  | "actions"
+  | "statuses"
+  | "deployments";
 export type Permissions = Readonly<Partial<Record<Scope, Access>>>;
 export type Role = "admin" | "maintain" | "write" | "triage" | "read" | "none";
 
@@ -27,7 +35,11 @@ export interface App {
   readonly events: readonly string[];
   readonly createdAtMs: number;
   /** PEM, PKCS#8 and PKCS#1 forms of the same key, and the public key; `null` for the app behind GITHUB_TOKEN. */
-  readonly keys: { readonly pkcs8: string; readonly pkcs1: string; readonly publicPem: string } | null;
+  readonly keys: {
+    readonly pkcs8: string;
+    readonly pkcs1: string;
+    readonly publicPem: string;
+  } | null;
 }
 
 export interface Installation {
@@ -125,7 +137,14 @@ export interface Annotation {
 }
 
 export type CheckStatus = "queued" | "in_progress" | "completed";
-export type CheckConclusion = "success" | "failure" | "neutral" | "cancelled" | "skipped" | "timed_out" | "action_required";
+export type CheckConclusion =
+  | "success"
+  | "failure"
+  | "neutral"
+  | "cancelled"
+  | "skipped"
+  | "timed_out"
+  | "action_required";
 
 export interface CheckRun {
   readonly id: number;
@@ -143,7 +162,11 @@ export interface CheckRun {
   summary: string | null;
   text: string | null;
   readonly annotations: Annotation[];
-  actions: readonly { readonly label: string; readonly description: string; readonly identifier: string }[];
+  actions: readonly {
+    readonly label: string;
+    readonly description: string;
+    readonly identifier: string;
+  }[];
 }
 
 export interface Repository {
@@ -160,7 +183,12 @@ export interface Repository {
   readonly labels: Map<string, Label>;
   readonly checkRuns: Map<number, CheckRun>;
   readonly collaborators: Map<string, Role>;
-  readonly mergeQueue: { readonly pull: Pull; readonly ref: string; readonly sha: string; readonly baseSha: string }[];
+  readonly mergeQueue: {
+    readonly pull: Pull;
+    readonly ref: string;
+    readonly sha: string;
+    readonly baseSha: string;
+  }[];
   isDeleted: boolean;
   private: boolean;
   defaultBranch: string;
@@ -192,7 +220,13 @@ export class State {
       clientId: "Iv1.05c79e9ad1f6bdfa",
       owner: { id: 9919, login: "github", type: "Organization" },
       bot: { id: ACTIONS_BOT_ID, login: "github-actions[bot]", type: "Bot" },
-      permissions: { contents: "write", checks: "write", issues: "write", pull_requests: "write", metadata: "read" },
+      permissions: {
+        contents: "write",
+        checks: "write",
+        issues: "write",
+        pull_requests: "write",
+        metadata: "read",
+      },
       events: [],
       createdAtMs: Date.UTC(2018, 6, 30, 9, 30, 17),
       keys: null,

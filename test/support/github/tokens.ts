@@ -2,7 +2,16 @@
 import { createPrivateKey, randomBytes } from "node:crypto";
 import { exportPKCS8, exportSPKI, generateKeyPair } from "jose";
 
-import type { Account, App, Installation, Permissions, Repository, State, Token, TokenKind } from "./state.ts";
+import type {
+  Account,
+  App,
+  Installation,
+  Permissions,
+  Repository,
+  State,
+  Token,
+  TokenKind,
+} from "./state.ts";
 
 const TOKEN_PREFIX: Readonly<Record<TokenKind, string>> = {
   installation: "ghs_",
@@ -36,7 +45,12 @@ export function createToken(state: State, fields: TokenFields): Token {
 }
 
 /** A token of a workflow run: one repository, `github-actions[bot]`. From a fork's pull request nothing is more than readable. */
-export function createActionsToken(state: State, repo: Repository, permissions: Permissions, isFromFork: boolean): Token {
+export function createActionsToken(
+  state: State,
+  repo: Repository,
+  permissions: Permissions,
+  isFromFork: boolean,
+): Token {
   const granted = isFromFork ? readOnly(permissions) : permissions;
   const { actionsApp } = state;
   return createToken(state, {
@@ -67,7 +81,10 @@ export function createInstallationToken(
 
 /** The repositories of an installation. */
 export function reachable(state: State, installation: Installation): readonly Repository[] {
-  return installation.repositories ?? [...state.repositories.values()].filter((repo) => repo.owner === installation.account);
+  return (
+    installation.repositories ??
+    [...state.repositories.values()].filter((repo) => repo.owner === installation.account)
+  );
 }
 
 function readOnly(permissions: Permissions): Permissions {

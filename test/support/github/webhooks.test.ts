@@ -48,7 +48,9 @@ afterEach(async () => {
 
 describe("deliveries", () => {
   it("are signed as GitHub signs", async () => {
-    expect(await sign(SECRET, "Hello, World!")).toBe("sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17");
+    expect(await sign(SECRET, "Hello, World!")).toBe(
+      "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+    );
     github.openPull(repo, { head: "change", title: "Ünïcode" });
     await github.webhooks.settled();
     expect(received.length).toBeGreaterThan(1);
@@ -67,7 +69,9 @@ describe("deliveries", () => {
     github.reopenPull(pull);
     github.mergePull(pull);
     const deliveries = await github.webhooks.settled();
-    expect(deliveries.map(({ event, action }) => (action === null ? event : `${event}.${action}`))).toEqual([
+    expect(
+      deliveries.map(({ event, action }) => (action === null ? event : `${event}.${action}`)),
+    ).toEqual([
       "push",
       "push",
       "pull_request.opened",
@@ -79,9 +83,16 @@ describe("deliveries", () => {
       "push",
       "pull_request.closed",
     ]);
-    expect(received.map((one) => one.headers["x-github-delivery"])).toEqual(deliveries.map((one) => one.id));
-    const merged = JSON.parse(received.at(-1)?.body ?? "") as { pull_request: { merged: boolean; merge_commit_sha: string } };
-    expect(merged.pull_request).toMatchObject({ merged: true, merge_commit_sha: repo.refs.get("refs/heads/main") });
+    expect(received.map((one) => one.headers["x-github-delivery"])).toEqual(
+      deliveries.map((one) => one.id),
+    );
+    const merged = JSON.parse(received.at(-1)?.body ?? "") as {
+      pull_request: { merged: boolean; merge_commit_sha: string };
+    };
+    expect(merged.pull_request).toMatchObject({
+      merged: true,
+      merge_commit_sha: repo.refs.get("refs/heads/main"),
+    });
   });
 
   it("keep their id and body when they are sent again", async () => {
@@ -93,8 +104,12 @@ describe("deliveries", () => {
     expect(delivery.statuses).toEqual([500, 202]);
     expect(received).toHaveLength(2);
     expect(received[1]?.body).toBe(received[0]?.body);
-    expect(received[1]?.headers["x-github-delivery"]).toBe(received[0]?.headers["x-github-delivery"]);
-    expect(received[1]?.headers["x-hub-signature-256"]).toBe(received[0]?.headers["x-hub-signature-256"]);
+    expect(received[1]?.headers["x-github-delivery"]).toBe(
+      received[0]?.headers["x-github-delivery"],
+    );
+    expect(received[1]?.headers["x-hub-signature-256"]).toBe(
+      received[0]?.headers["x-hub-signature-256"],
+    );
   });
 
   it("are only those that were asked for, and name the installation of an app", async () => {
@@ -108,7 +123,9 @@ describe("deliveries", () => {
     github.openPull(repo, { head: "change", title: "Change" });
     await github.webhooks.settled();
     expect(received.map((one) => one.headers["x-github-event"])).toEqual(["pull_request"]);
-    expect(JSON.parse(received[0]?.body ?? "")).toMatchObject({ installation: { id: github.webhooks.installation.id } });
+    expect(JSON.parse(received[0]?.body ?? "")).toMatchObject({
+      installation: { id: github.webhooks.installation.id },
+    });
   });
 
   it("to an address where nobody listens are noted", async () => {
@@ -131,7 +148,9 @@ const SETTINGS = /\.repo\.(allow_|delete_branch|use_squash|squash_|merge_commit_
 /** Paths of the fields of a value, without the contents of lists. */
 function fieldsOf(value: unknown, prefix = ""): string[] {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return [prefix];
-  return Object.entries(value).flatMap(([name, inner]) => fieldsOf(inner, prefix === "" ? name : `${prefix}.${name}`));
+  return Object.entries(value).flatMap(([name, inner]) =>
+    fieldsOf(inner, prefix === "" ? name : `${prefix}.${name}`),
+  );
 }
 
 describe("payloads have the fields of GitHub's examples", () => {
@@ -163,8 +182,12 @@ describe("payloads have the fields of GitHub's examples", () => {
     const { body } = await github.webhooks.last(event, action ?? undefined);
     const ours = new Set(fieldsOf(JSON.parse(body)));
     const hasField = (field: string) =>
-      [...ours].some((own) => own === field || own.startsWith(`${field}.`) || field.startsWith(`${own}.`));
-    const missing = fieldsOf(exampleOf(event, action)).filter((field) => !hasField(field) && !SETTINGS.test(field));
+      [...ours].some(
+        (own) => own === field || own.startsWith(`${field}.`) || field.startsWith(`${own}.`),
+      );
+    const missing = fieldsOf(exampleOf(event, action)).filter(
+      (field) => !hasField(field) && !SETTINGS.test(field),
+    );
     expect(missing).toEqual([]);
   });
 });

@@ -60,7 +60,10 @@ export class Webhooks {
     const before = this.#queue;
     const deliver = async () => {
       await before;
-      const delivery = await this.sign(event.name, body, { secret: target?.secret ?? DEFAULT_SECRET, action });
+      const delivery = await this.sign(event.name, body, {
+        secret: target?.secret ?? DEFAULT_SECRET,
+        action,
+      });
       this.deliveries.push(delivery);
       const isWanted = target !== null && (target.events?.includes(event.name) ?? true);
       if (isWanted) await this.#send(target, delivery);
@@ -84,15 +87,19 @@ export class Webhooks {
   async redeliver(id: string): Promise<number> {
     await this.#queue;
     const delivery = this.deliveries.find((one) => one.id === id);
-    if (!delivery || this.target === null) throw new Error(`No delivery ${id}, or no address to deliver to`);
+    if (!delivery || this.target === null)
+      throw new Error(`No delivery ${id}, or no address to deliver to`);
     return this.#send(this.target, delivery);
   }
 
   /** The newest delivery of an event. */
   async last(event: EventName, action?: string): Promise<Delivery> {
     await this.#queue;
-    const found = this.deliveries.findLast((one) => one.event === event && (action === undefined || one.action === action));
-    if (!found) throw new Error(`No event ${event}${action === undefined ? "" : `.${action}`} has happened`);
+    const found = this.deliveries.findLast(
+      (one) => one.event === event && (action === undefined || one.action === action),
+    );
+    if (!found)
+      throw new Error(`No event ${event}${action === undefined ? "" : `.${action}`} has happened`);
     return found;
   }
 
@@ -123,7 +130,9 @@ export class Webhooks {
       repository: name === "push" ? pushRepository(repository, repo.owner) : repository,
       ...(repo.owner.type === "Organization" ? { organization: showAccount(api, repo.owner) } : {}),
       sender: showAccount(api, sender),
-      ...(installation === null ? {} : { installation: { id: installation.id, node_id: nodeId("IN", installation.id) } }),
+      ...(installation === null
+        ? {}
+        : { installation: { id: installation.id, node_id: nodeId("IN", installation.id) } }),
     };
   }
 

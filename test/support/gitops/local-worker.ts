@@ -30,21 +30,35 @@ const READY_TIMEOUT_MS = 60_000;
 const READY_POLL_MS = 100;
 
 /** Starts the Worker and waits until it answers. @throws Error with the end of its log when it does not. */
-export async function startLocalWorker({ main, objects, variables }: LocalWorkerOptions): Promise<LocalWorker> {
+export async function startLocalWorker({
+  main,
+  objects,
+  variables,
+}: LocalWorkerOptions): Promise<LocalWorker> {
   const program = findWrangler(process.cwd());
   const port = await findPort(0);
-  if (program === null || port === null) throw new Error("wrangler is not installed, or there is no free port");
+  if (program === null || port === null)
+    throw new Error("wrangler is not installed, or there is no free port");
   const folder = await mkdtemp(join(tmpdir(), "shardctl-worker-"));
   const logFile = join(folder, "wrangler.log");
   const configOf = (entry: string) => ({
     name: "shardctl-local",
     main: entry,
     compatibility_date: "2026-10-01",
-    durable_objects: { bindings: Object.entries(objects).map(([name, className]) => ({ name, class_name: className })) },
+    durable_objects: {
+      bindings: Object.entries(objects).map(([name, className]) => ({
+        name,
+        class_name: className,
+      })),
+    },
     migrations: [{ tag: "v1", new_sqlite_classes: [...new Set(Object.values(objects))] }],
     vars: variables,
   });
-  const bundled = await bundle(program, folder, configOf(fileURLToPath(new URL(`../${main}`, import.meta.url).href)));
+  const bundled = await bundle(
+    program,
+    folder,
+    configOf(fileURLToPath(new URL(`../${main}`, import.meta.url).href)),
+  );
   const config = join(folder, "wrangler.json");
   await writeFile(config, JSON.stringify({ ...configOf(bundled), no_bundle: true }));
   const wrangler = startWrangler(program, {
@@ -63,7 +77,8 @@ export async function startLocalWorker({ main, objects, variables }: LocalWorker
   const endpoint = `http://127.0.0.1:${port}`;
   const deadline = Date.now() + READY_TIMEOUT_MS;
   while (wrangler.isRunning() && Date.now() < deadline) {
-    if (await answers(endpoint)) return { endpoint, log: () => readLogTail(logFile), [Symbol.asyncDispose]: stop };
+    if (await answers(endpoint))
+      return { endpoint, log: () => readLogTail(logFile), [Symbol.asyncDispose]: stop };
     await sleep(READY_POLL_MS);
   }
   const log = readLogTail(logFile);
@@ -72,14 +87,26 @@ export async function startLocalWorker({ main, objects, variables }: LocalWorker
 }
 
 /** @throws Error with wrangler's output when the Worker does not build. */
-async function bundle(program: string, folder: string, config: { readonly main: string }): Promise<string> {
+async function bundle(
+  program: string,
+  folder: string,
+  config: { readonly main: string },
+): Promise<string> {
   const path = join(folder, "bundle.json");
   const out = join(folder, "bundle");
   await writeFile(path, JSON.stringify(config));
   await promisify(execFile)(
     process.execPath,
     ["--no-warnings", program, "deploy", "--dry-run", `--outdir=${out}`, `--config=${path}`],
-    { cwd: folder, env: { ...process.env, CI: "1", WRANGLER_SEND_METRICS: "false", WRANGLER_LOG_PATH: join(folder, "logs") } },
+    {
+      cwd: folder,
+      env: {
+        ...process.env,
+        CI: "1",
+        WRANGLER_SEND_METRICS: "false",
+        WRANGLER_LOG_PATH: join(folder, "logs"),
+      },
+    },
   );
   return join(out, basename(config.main).replace(/\.ts$/, ".js"));
 }

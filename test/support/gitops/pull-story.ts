@@ -45,7 +45,13 @@ export class PullStory implements AsyncDisposable {
   readonly #token: string;
   #runs = 0;
 
-  private constructor(github: FakeGitHub, worker: LocalWorker, repo: Repository, folder: string, token: string) {
+  private constructor(
+    github: FakeGitHub,
+    worker: LocalWorker,
+    repo: Repository,
+    folder: string,
+    token: string,
+  ) {
     this.github = github;
     this.worker = worker;
     this.repo = repo;
@@ -74,17 +80,32 @@ export class PullStory implements AsyncDisposable {
           API_URL: github.url,
           OIDC_ISSUER: github.oidc.issuer,
           POSTS: posts,
-          ...(posts === "worker" ? { GITHUB_TOKEN: workerToken.value, GITHUB_WEBHOOK_SECRET: "a-secret-of-the-story" } : {}),
+          ...(posts === "worker"
+            ? { GITHUB_TOKEN: workerToken.value, GITHUB_WEBHOOK_SECRET: "a-secret-of-the-story" }
+            : {}),
           SHARDCTL_TOKENS: JSON.stringify([
-            { name: "story", role: "apply", sha256: createHash("sha256").update(token).digest("hex") },
+            {
+              name: "story",
+              role: "apply",
+              sha256: createHash("sha256").update(token).digest("hex"),
+            },
           ]),
         },
       });
       const config = `apiVersion: shardctl.dev/v1\nkind: Config\nenvironments:\n  ${ENVIRONMENT}: { endpoint: "${worker.endpoint}" }\n`;
       github.commit(repo, { files: { "shardctl.yaml": config } });
       if (posts === "worker")
-        github.webhooks.deliverTo({ url: `${worker.endpoint}/github/webhook`, secret: "a-secret-of-the-story" });
-      return new PullStory(github, worker, repo, await mkdtemp(join(tmpdir(), "shardctl-story-")), token);
+        github.webhooks.deliverTo({
+          url: `${worker.endpoint}/github/webhook`,
+          secret: "a-secret-of-the-story",
+        });
+      return new PullStory(
+        github,
+        worker,
+        repo,
+        await mkdtemp(join(tmpdir(), "shardctl-story-")),
+        token,
+      );
     } catch (error) {
       await github[Symbol.asyncDispose]();
       throw error;
@@ -98,32 +119,44 @@ export class PullStory implements AsyncDisposable {
   }
 
   /** Asks the Worker as a person with a token does. @throws Error for anything but a good answer. */
-  async ask<Value>(method: "GET" | "POST" | "PUT" | "DELETE", path: string, body?: unknown): Promise<Value> {
+  async ask<Value>(
+    method: "GET" | "POST" | "PUT" | "DELETE",
+    path: string,
+    body?: unknown,
+  ): Promise<Value> {
     const response = await fetch(`${this.worker.endpoint}${path}`, {
       method,
       headers: { authorization: `Bearer ${this.#token}`, "content-type": "application/json" },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}\n${this.worker.log()}`);
+    if (!response.ok)
+      throw new Error(`${method} ${path}: ${response.status} ${text}\n${this.worker.log()}`);
     return JSON.parse(text) as Value;
   }
 
   /** Puts things into a namespace, with ids `order-0`, `order-1`, … from `first` on. */
   async putThings(namespace: string, count: number, first = 0): Promise<void> {
     for (let start = first; start < first + count; start += THINGS_BATCH) {
-      const things = Array.from({ length: Math.min(THINGS_BATCH, first + count - start) }, (_, index) => ({
-        id: `order-${start + index}`,
-        type: "Order",
-        data: { customer: { id: `c${(start + index) % 97}` }, total: start + index },
-      }));
+      const things = Array.from(
+        { length: Math.min(THINGS_BATCH, first + count - start) },
+        (_, index) => ({
+          id: `order-${start + index}`,
+          type: "Order",
+          data: { customer: { id: `c${(start + index) % 97}` }, total: start + index },
+        }),
+      );
       await this.ask("POST", `/data/ORDERS/${namespace}/things`, things);
     }
   }
 
   /** The step of `plan.yml`. */
   plan(pull: Pull, options: Partial<ActionsOptions> = {}): Promise<StepRun> {
-    return this.runStep("plan", { kind: "pull_request", pull }, { workflow: "plan.yml", ...options });
+    return this.runStep(
+      "plan",
+      { kind: "pull_request", pull },
+      { workflow: "plan.yml", ...options },
+    );
   }
 
   /** The step of `apply.yml` after a push to the default branch. */
@@ -133,7 +166,11 @@ export class PullStory implements AsyncDisposable {
 
   /** The step of `apply.yml` after a comment. */
   applyComment(comment: Comment, options: Partial<ActionsOptions> = {}): Promise<StepRun> {
-    return this.runStep("apply", { kind: "issue_comment", repo: this.repo, comment }, { ...APPLY, ...options });
+    return this.runStep(
+      "apply",
+      { kind: "issue_comment", repo: this.repo, comment },
+      { ...APPLY, ...options },
+    );
   }
 
   /** The step of `apply.yml` on a runner that is lost as soon as the step has said a text. */
@@ -145,10 +182,19 @@ export class PullStory implements AsyncDisposable {
   }
 
   /** Checks out what the event is about, and runs the command there as the workflow would. */
-  async runStep(command: "plan" | "apply", event: ActionsEvent, options: Partial<ActionsOptions>): Promise<StepRun> {
+  async runStep(
+    command: "plan" | "apply",
+    event: ActionsEvent,
+    options: Partial<ActionsOptions>,
+  ): Promise<StepRun> {
     const { child, actions } = await this.#startStep(command, event, options);
     const run = await child.ended;
-    return { ...run, outputs: await actions.readOutputs(), summary: await actions.readSummary(), actions };
+    return {
+      ...run,
+      outputs: await actions.readOutputs(),
+      summary: await actions.readSummary(),
+      actions,
+    };
   }
 
   async #startStep(
@@ -157,9 +203,19 @@ export class PullStory implements AsyncDisposable {
     options: Partial<ActionsOptions>,
   ): Promise<{ readonly child: CliChild; readonly actions: ActionsRun }> {
     const folder = join(this.#folder, `run-${++this.#runs}`);
-    const actions = await this.github.actionsEnv(event, { directory: join(folder, "runner"), hasIdToken: true, ...options });
-    const workspace = await this.checkOut(actions.env["GITHUB_SHA"] ?? "", join(folder, "workspace"));
-    return { child: spawnCli([command, "--github"], { cwd: workspace, env: actions.env }), actions };
+    const actions = await this.github.actionsEnv(event, {
+      directory: join(folder, "runner"),
+      hasIdToken: true,
+      ...options,
+    });
+    const workspace = await this.checkOut(
+      actions.env["GITHUB_SHA"] ?? "",
+      join(folder, "workspace"),
+    );
+    return {
+      child: spawnCli([command, "--github"], { cwd: workspace, env: actions.env }),
+      actions,
+    };
   }
 
   async checkOut(sha: string, folder: string): Promise<string> {

@@ -57,11 +57,15 @@ export class JobRunner {
 
   /** @throws Error for a step or an expression that this runner does not know. */
   async runText(text: string, job: string): Promise<JobRun> {
-    const { jobs } = parse(text) as { readonly jobs: Readonly<Record<string, { readonly steps: readonly Step[] }>> };
+    const { jobs } = parse(text) as {
+      readonly jobs: Readonly<Record<string, { readonly steps: readonly Step[] }>>;
+    };
     for (const step of jobs[job]?.steps ?? []) {
       if (step.uses?.startsWith("actions/checkout@")) await this.#checkOut(step.with ?? {});
-      else if (step.uses?.startsWith("./")) return this.#runAction(join(this.#workspace, step.uses), step.with ?? {});
-      else if (step.uses?.startsWith("shardctl/shardctl@")) return this.#runAction(await this.#download(), step.with ?? {});
+      else if (step.uses?.startsWith("./"))
+        return this.#runAction(join(this.#workspace, step.uses), step.with ?? {});
+      else if (step.uses?.startsWith("shardctl/shardctl@"))
+        return this.#runAction(await this.#download(), step.with ?? {});
       else throw new Error(`This runner does not know the step ${JSON.stringify(step)}`);
     }
     throw new Error("The job does not use the action");
@@ -71,7 +75,8 @@ export class JobRunner {
   async #download(): Promise<string> {
     const folder = join(dirname(this.#workspace), "action");
     await mkdir(folder, { recursive: true });
-    for (const entry of CODE) await cp(join(PROJECT, entry), join(folder, entry), { recursive: true });
+    for (const entry of CODE)
+      await cp(join(PROJECT, entry), join(folder, entry), { recursive: true });
     return folder;
   }
 
@@ -80,8 +85,10 @@ export class JobRunner {
     const folder = join(this.#workspace, inputs["path"] ?? ".");
     await mkdir(folder, { recursive: true });
     if (inputs["ref"] !== undefined || inputs["path"] === undefined)
-      for (const entry of CODE) await cp(join(PROJECT, entry), join(folder, entry), { recursive: true });
-    if (inputs["ref"] === undefined) await this.#story.checkOut(this.#actions.env["GITHUB_SHA"] ?? "", folder);
+      for (const entry of CODE)
+        await cp(join(PROJECT, entry), join(folder, entry), { recursive: true });
+    if (inputs["ref"] === undefined)
+      await this.#story.checkOut(this.#actions.env["GITHUB_SHA"] ?? "", folder);
   }
 
   async #runAction(path: string, given: Readonly<Record<string, string>>): Promise<JobRun> {
@@ -91,38 +98,58 @@ export class JobRunner {
       readonly runs: { readonly steps: readonly Step[] };
     };
     const token: Context = { "github.token": this.#actions.token.value };
-    const inputs = Object.entries(action.inputs).map(([name, { default: fallback = "" }]): [string, string] => [
-      `inputs.${name}`,
-      given[name] ?? fill(fallback, token),
-    ]);
+    const inputs = Object.entries(action.inputs).map(
+      ([name, { default: fallback = "" }]): [string, string] => [
+        `inputs.${name}`,
+        given[name] ?? fill(fallback, token),
+      ],
+    );
     const context: Record<string, string> = { ...token, ...Object.fromEntries(inputs) };
     let exitCode = 0;
     for (const step of action.runs.steps) {
       if (step.run === undefined || exitCode !== 0) continue;
       exitCode = await this.#runScript(path, step, context);
-      const written = parseOutputs(await readFile(this.#actions.env["GITHUB_OUTPUT"] ?? "", "utf8"));
-      for (const [name, value] of Object.entries(written)) context[`steps.${step.id}.outputs.${name}`] = value;
+      const written = parseOutputs(
+        await readFile(this.#actions.env["GITHUB_OUTPUT"] ?? "", "utf8"),
+      );
+      for (const [name, value] of Object.entries(written))
+        context[`steps.${step.id}.outputs.${name}`] = value;
     }
-    const outputs = Object.entries(action.outputs).map(([name, { value }]): [string, string] => [name, fill(value, context)]);
-    return { exitCode, output: this.#output, outputs: Object.fromEntries(outputs), scripts: this.#scripts };
+    const outputs = Object.entries(action.outputs).map(([name, { value }]): [string, string] => [
+      name,
+      fill(value, context),
+    ]);
+    return {
+      exitCode,
+      output: this.#output,
+      outputs: Object.fromEntries(outputs),
+      scripts: this.#scripts,
+    };
   }
 
   async #runScript(path: string, step: Step, context: Context): Promise<number> {
     this.#scripts += 1;
-    const own = Object.entries(step.env ?? {}).map(([name, value]): [string, string] => [name, fill(value, context)]);
+    const own = Object.entries(step.env ?? {}).map(([name, value]): [string, string] => [
+      name,
+      fill(value, context),
+    ]);
     const { GITHUB_TOKEN: _notInherited, ...env } = this.#actions.env;
-    const child = spawn("bash", ["--noprofile", "--norc", "-eo", "pipefail", "-c", step.run ?? ""], {
-      cwd: join(this.#workspace, fill(step["working-directory"] ?? ".", context)),
-      env: {
-        ...machineEnvironment(),
-        PATH: `${dirname(process.execPath)}:${process.env["PATH"]}`,
-        ...env,
-        GITHUB_ACTION_PATH: path,
-        GITHUB_WORKSPACE: this.#workspace,
-        ...Object.fromEntries(own),
+    const child = spawn(
+      "bash",
+      ["--noprofile", "--norc", "-eo", "pipefail", "-c", step.run ?? ""],
+      {
+        cwd: join(this.#workspace, fill(step["working-directory"] ?? ".", context)),
+        env: {
+          ...machineEnvironment(),
+          PATH: `${dirname(process.execPath)}:${process.env["PATH"]}`,
+          ...env,
+          GITHUB_ACTION_PATH: path,
+          GITHUB_WORKSPACE: this.#workspace,
+          ...Object.fromEntries(own),
+        },
+        stdio: ["ignore", "pipe", "pipe"],
       },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    );
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding("utf8").on("data", (text: string) => (this.#output += text));
     return new Promise((resolve) => child.once("close", (code) => resolve(code ?? 1)));
@@ -135,7 +162,8 @@ export class JobRunner {
 
 /** What a machine sets for all programs, such as its certificates; nothing of a workflow or of the developer's own shardctl. */
 function machineEnvironment(): NodeJS.ProcessEnv {
-  const isForeign = (name: string): boolean => /^(GITHUB|ACTIONS|RUNNER|SHARDCTL|VITEST|npm)_/.test(name);
+  const isForeign = (name: string): boolean =>
+    /^(GITHUB|ACTIONS|RUNNER|SHARDCTL|VITEST|npm)_/.test(name);
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !isForeign(name)));
 }
 
@@ -143,7 +171,8 @@ function machineEnvironment(): NodeJS.ProcessEnv {
 function fill(text: string, context: Context): string {
   return text.replace(/\$\{\{\s*([\w.-]+)\s*\}\}/g, (_, name: string) => {
     const value = context[name];
-    if (value === undefined && !name.startsWith("steps.")) throw new Error(`This runner does not know \${{ ${name} }}`);
+    if (value === undefined && !name.startsWith("steps."))
+      throw new Error(`This runner does not know \${{ ${name} }}`);
     return value ?? "";
   });
 }

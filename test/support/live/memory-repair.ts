@@ -7,7 +7,10 @@ import type { RepairOutcome, RepairPlan, RepairRequest } from "../../../src/mode
 import type { MemoryNamespace } from "./memory-rows.ts";
 
 /** Plans a repair as of now. */
-export function planMemoryRepair(namespace: MemoryNamespace, { members, acceptLoss }: RepairRequest): RepairPlan {
+export function planMemoryRepair(
+  namespace: MemoryNamespace,
+  { members, acceptLoss }: RepairRequest,
+): RepairPlan {
   const { name, epoch, layout, disorder = null, repair } = namespace;
   const { testimonies = [], losses = [], needs = [] } = repair ?? {};
   const missing = needs.filter((member) => !members.includes(member));
@@ -19,7 +22,14 @@ export function planMemoryRepair(namespace: MemoryNamespace, { members, acceptLo
       .map(({ member, summary }) => `${summary}: accept it with --accept-loss ${member}`),
   ];
   const own = { member: name, says: `root, epoch ${epoch}, ${layout.kind}` };
-  const shown = { namespace: name, disorder, testimonies: [own, ...testimonies], steps, losses, obstacles };
+  const shown = {
+    namespace: name,
+    disorder,
+    testimonies: [own, ...testimonies],
+    steps,
+    losses,
+    obstacles,
+  };
   return { ...shown, fingerprint: digest(canonicalJson(shown)) };
 }
 
@@ -31,13 +41,19 @@ export function applyMemoryRepair(
   const { repair, disorder: _disorder, ...rest } = namespace;
   return {
     namespace: { ...rest, ...repair?.to },
-    outcome: { namespace: namespace.name, fingerprint, steps, setAside: steps.flatMap(({ setAside }) => setAside) },
+    outcome: {
+      namespace: namespace.name,
+      fingerprint,
+      steps,
+      setAside: steps.flatMap(({ setAside }) => setAside),
+    },
   };
 }
 
 /** FNV-1a, as 64 hex digits like a fingerprint: tells plans apart, and secures nothing. */
 function digest(text: string): string {
   let hash = 0x811c9dc5;
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193) >>> 0;
+  for (let at = 0; at < text.length; at++)
+    hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193) >>> 0;
   return hash.toString(16).padStart(8, "0").repeat(8);
 }

@@ -43,20 +43,32 @@ export interface MemoryRepair extends Pick<RepairPlan, "testimonies" | "steps" |
 export const BYTES_PER_ROW = 200;
 
 /** The member of each group of rows, by the live layout. A round robin spreads a group evenly. */
-export function placeRows(namespace: MemoryNamespace, partitioners: Partitioners): { member: string; group: MemoryRows }[] {
+export function placeRows(
+  namespace: MemoryNamespace,
+  partitioners: Partitioners,
+): { member: string; group: MemoryRows }[] {
   const { layout } = namespace;
   if (layout.kind === "roundRobin") {
     const count = layout.members.length;
     return namespace.rows.flatMap((group) =>
       layout.members.map((member, index) => {
         const rows = Math.floor(group.rows / count) + (index < group.rows % count ? 1 : 0);
-        return { member, group: { keys: group.keys, rows, bytes: group.rows === 0 ? 0 : (bytesOf(group) * rows) / group.rows } };
+        return {
+          member,
+          group: {
+            keys: group.keys,
+            rows,
+            bytes: group.rows === 0 ? 0 : (bytesOf(group) * rows) / group.rows,
+          },
+        };
       }),
     );
   }
   const ownerOf = createOwnerLookup(layout, partitioners);
   return namespace.rows.map((group) => ({
-    member: group.misplacedOn ?? ownerOf(layout.kind === "none" ? toKey(null) : keyOf(group, layout.shardKey)),
+    member:
+      group.misplacedOn ??
+      ownerOf(layout.kind === "none" ? toKey(null) : keyOf(group, layout.shardKey)),
     group,
   }));
 }

@@ -13,8 +13,13 @@ import { shardChange, unshardedNamespace } from "../apply-plans.ts";
 const ref = { name: "orders", object: "ORDERS" };
 const countries = ["DE", "FR", "US", "JP", "BR"];
 const layout = freshHashLayout("country", 0, shardNames("orders", 0, 3));
-const rows = countries.map((country, index) => ({ keys: { country, id: index }, rows: (index + 1) * 10 }));
-const partitioners: Partitioners = { byLength: { version: 2, owner: (key, count) => key.text.length % count } };
+const rows = countries.map((country, index) => ({
+  keys: { country, id: index },
+  rows: (index + 1) * 10,
+}));
+const partitioners: Partitioners = {
+  byLength: { version: 2, owner: (key, count) => key.text.length % count },
+};
 
 function memory(changes: Partial<MemoryNamespace> = {}): MemoryAccess {
   return createMemoryAccess({
@@ -29,10 +34,15 @@ describe("memory namespaces", () => {
     const answer = await memory().describe(ref);
     const ownerOf = createOwnerLookup(layout);
     const expected = layout.members.map((name) => {
-      const owned = rows.filter(({ keys }) => ownerOf(toKey(keys.country)) === name).reduce((sum, group) => sum + group.rows, 0);
+      const owned = rows
+        .filter(({ keys }) => ownerOf(toKey(keys.country)) === name)
+        .reduce((sum, group) => sum + group.rows, 0);
       return { name, rows: owned, bytes: owned * BYTES_PER_ROW, healthy: true, error: null };
     });
-    expect(answer).toMatchObject({ ok: true, value: { epoch: 1, members: expected, countedAt: 7 } });
+    expect(answer).toMatchObject({
+      ok: true,
+      value: { epoch: 1, members: expected, countedAt: 7 },
+    });
     expect(expected.filter((member) => member.rows > 0).length).toBeGreaterThan(1);
   });
 
@@ -47,7 +57,12 @@ describe("memory namespaces", () => {
 
   it("reports a member that does not answer as unhealthy, with counts that mean nothing", async () => {
     const answer = await memory({ unhealthy: { "orders-shard-1": "timeout" } }).describe(ref);
-    expect(answer.ok && answer.value.members[1]).toMatchObject({ healthy: false, error: "timeout", rows: 0, bytes: 0 });
+    expect(answer.ok && answer.value.members[1]).toMatchObject({
+      healthy: false,
+      error: "timeout",
+      rows: 0,
+      bytes: 0,
+    });
   });
 
   it("buckets by slot, by key and by shard, member by member", async () => {
@@ -86,15 +101,32 @@ describe("memory namespaces", () => {
   it.each([
     ["another epoch", { epoch: 9 }, "epochChanged"],
     ["rows, but has none and must not be empty", { refuseEmpty: true }, "empty"],
-  ] as const)("refuses to start an operation that was planned for %s", async (_name, change, reason) => {
-    const live = memory({ rows: [] });
-    const request = { ...shardChange("orders"), correlationId: "one", requestedBy: "test", refuseEmpty: false, ...change };
-    expect(await live.start(ref, request)).toMatchObject({ ok: false, failure: { kind: "refused", reason } });
-  });
+  ] as const)(
+    "refuses to start an operation that was planned for %s",
+    async (_name, change, reason) => {
+      const live = memory({ rows: [] });
+      const request = {
+        ...shardChange("orders"),
+        correlationId: "one",
+        requestedBy: "test",
+        refuseEmpty: false,
+        ...change,
+      };
+      expect(await live.start(ref, request)).toMatchObject({
+        ok: false,
+        failure: { kind: "refused", reason },
+      });
+    },
+  );
 
   it("is one operation, however often the same one is started", async () => {
     const live = memory();
-    const request = { ...shardChange("orders"), correlationId: "one", requestedBy: "test", refuseEmpty: false };
+    const request = {
+      ...shardChange("orders"),
+      correlationId: "one",
+      requestedBy: "test",
+      refuseEmpty: false,
+    };
     const first = await live.start(ref, request);
     expect(await live.start(ref, request)).toEqual(first);
     expect(await live.history(ref, 10)).toMatchObject({ value: [{ id: 1 }] });
@@ -102,16 +134,28 @@ describe("memory namespaces", () => {
 
   it("lets a paused operation stand still until it is resumed", async () => {
     const live = memory();
-    const request = { ...shardChange("orders"), epoch: 1, requestedBy: "test", refuseEmpty: false, correlationId: "one" };
+    const request = {
+      ...shardChange("orders"),
+      epoch: 1,
+      requestedBy: "test",
+      refuseEmpty: false,
+      correlationId: "one",
+    };
     expect(await live.start(ref, request)).toMatchObject({ ok: true, value: { paused: null } });
     const paused = { reason: "the window has closed", by: "window", since: 7 };
     expect(await live.pause(ref, 1, paused)).toMatchObject({ ok: true, value: { paused } });
     for (let polls = 0; polls < 5; polls++)
-      expect(await live.operation(ref, 1)).toMatchObject({ ok: true, value: { state: "running", paused } });
+      expect(await live.operation(ref, 1)).toMatchObject({
+        ok: true,
+        value: { state: "running", paused },
+      });
     expect(await live.resume(ref, 1)).toMatchObject({ ok: true, value: { paused: null } });
     await live.operation(ref, 1);
     expect(await live.operation(ref, 1)).toMatchObject({ ok: true, value: { state: "completed" } });
-    expect(await live.pause(ref, 1, paused)).toMatchObject({ ok: false, failure: { reason: "tooLate" } });
+    expect(await live.pause(ref, 1, paused)).toMatchObject({
+      ok: false,
+      failure: { reason: "tooLate" },
+    });
     expect(await live.resume(ref, 1)).toMatchObject({ ok: true, value: { state: "completed" } });
   });
 });

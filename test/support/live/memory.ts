@@ -5,8 +5,19 @@
  * the code that routes real rows. Operations end after a number of polls, or fail on demand; nothing happens by itself.
  */
 import { type Partitioners, newestPartitioners } from "../../../src/model/layout/partitioners.ts";
-import type { Count, LiveFailure, LiveNamespace, LiveResult, MemberStatus, NamespaceRef } from "../../../src/model/live.ts";
-import type { OperationFault, OperationStatus, StartOperation } from "../../../src/model/operation.ts";
+import type {
+  Count,
+  LiveFailure,
+  LiveNamespace,
+  LiveResult,
+  MemberStatus,
+  NamespaceRef,
+} from "../../../src/model/live.ts";
+import type {
+  OperationFault,
+  OperationStatus,
+  StartOperation,
+} from "../../../src/model/operation.ts";
 import type { ProtocolFailure } from "../../../src/model/wire/protocol-failure.ts";
 import type { RepairOutcome, RepairRequest } from "../../../src/model/repair.ts";
 import { failure, success } from "../../../src/model/result.ts";
@@ -50,13 +61,20 @@ interface State {
 /** Builds the access. Names are unique over all bindings here. */
 export function createMemoryAccess(options: MemoryOptions): MemoryAccess {
   const { now, pollsToComplete = () => 2, partitioners = {} } = options;
-  const states = new Map(options.namespaces.map((namespace) => [namespace.name, newState(namespace)]));
+  const states = new Map(
+    options.namespaces.map((namespace) => [namespace.name, newState(namespace)]),
+  );
   const calls: string[] = [];
 
-  function open<Value>(verb: string, ref: NamespaceRef, use: (state: State) => LiveResult<Value>): Promise<LiveResult<Value>> {
+  function open<Value>(
+    verb: string,
+    ref: NamespaceRef,
+    use: (state: State) => LiveResult<Value>,
+  ): Promise<LiveResult<Value>> {
     calls.push(`${verb} ${ref.name}`);
     const state = states.get(ref.name);
-    if (!state || state.namespace.object !== ref.object) return Promise.resolve(failure(unbound(ref)));
+    if (!state || state.namespace.object !== ref.object)
+      return Promise.resolve(failure(unbound(ref)));
     if (state.broken && state.broken.times > 0) {
       state.broken.times--;
       return Promise.resolve(failure(state.broken.failure));
@@ -67,34 +85,52 @@ export function createMemoryAccess(options: MemoryOptions): MemoryAccess {
   return {
     calls,
     failNext: (name, fault) => void (stateOf(states, name).fault = fault),
-    breakCalls: (name, reason, times) => void (stateOf(states, name).broken = { failure: reason, times }),
+    breakCalls: (name, reason, times) =>
+      void (stateOf(states, name).broken = { failure: reason, times }),
     stall: (name, isStalled) => void (stateOf(states, name).isStalled = isStalled),
     edit(name, change) {
       const state = stateOf(states, name);
       state.namespace = { ...state.namespace, ...change };
       state.members = null;
     },
-    describe: (ref) => open("describe", ref, (state) => success(describe(state, partitioners, now()))),
+    describe: (ref) =>
+      open("describe", ref, (state) => success(describe(state, partitioners, now()))),
     distribute: (ref, request) =>
       open(
         "distribute",
         ref,
-        ({ namespace }) => refuseLost(namespace) ?? success(countDistribution(namespace, request, partitioners, now())),
+        ({ namespace }) =>
+          refuseLost(namespace) ??
+          success(countDistribution(namespace, request, partitioners, now())),
       ),
-    operation: (ref, id) => open("operation", ref, (state) => poll(state, id, pollsToComplete(), now())),
-    history: (ref, limit) => open("history", ref, (state) => success(state.operations.toReversed().slice(0, limit))),
-    start: (ref, request) => open("start", ref, (state) => start(state, request, pollsToComplete(), now())),
+    operation: (ref, id) =>
+      open("operation", ref, (state) => poll(state, id, pollsToComplete(), now())),
+    history: (ref, limit) =>
+      open("history", ref, (state) => success(state.operations.toReversed().slice(0, limit))),
+    start: (ref, request) =>
+      open("start", ref, (state) => start(state, request, pollsToComplete(), now())),
     cancel: (ref, id) => open("cancel", ref, (state) => cancel(state, id, now())),
     pause: (ref, id, why) => open("pause", ref, (state) => pause(state, id, why, now())),
     resume: (ref, id) => open("resume", ref, (state) => resume(state, id, now())),
-    planRepair: (ref, request) => open("planRepair", ref, ({ namespace }) => success(planMemoryRepair(namespace, request))),
-    repair: (ref, request, fingerprint) => open("repair", ref, (state) => repair(state, request, fingerprint)),
-    countMember: (ref, member) => open("count", ref, (state) => countMember(state, member, partitioners)),
+    planRepair: (ref, request) =>
+      open("planRepair", ref, ({ namespace }) => success(planMemoryRepair(namespace, request))),
+    repair: (ref, request, fingerprint) =>
+      open("repair", ref, (state) => repair(state, request, fingerprint)),
+    countMember: (ref, member) =>
+      open("count", ref, (state) => countMember(state, member, partitioners)),
   };
 }
 
 function newState(namespace: MemoryNamespace): State {
-  return { namespace, operations: [], polls: 0, fault: null, broken: null, isStalled: false, members: null };
+  return {
+    namespace,
+    operations: [],
+    polls: 0,
+    fault: null,
+    broken: null,
+    isStalled: false,
+    members: null,
+  };
 }
 
 function stateOf(states: ReadonlyMap<string, State>, name: string): State {
@@ -130,7 +166,14 @@ function countMembers(namespace: MemoryNamespace, partitioners: Partitioners): M
   return namespace.layout.members.map((name): MemberStatus => {
     const error = namespace.unhealthy?.[name] ?? null;
     const count = (error === null ? counts.get(name) : undefined) ?? { rows: 0, bytes: 0 };
-    return { name, ...count, healthy: error === null, error, responseMs: 1, ...namespace.facts?.[name] };
+    return {
+      name,
+      ...count,
+      healthy: error === null,
+      error,
+      responseMs: 1,
+      ...namespace.facts?.[name],
+    };
   });
 }
 
@@ -142,22 +185,37 @@ function countMember(state: State, member: string, partitioners: Partitioners): 
   if (known) return success({ rows: known.rows, bytes: known.bytes });
   const rows = namespace.strays?.[member];
   return rows === undefined
-    ? refuse("invalid", `${member} is part of namespace '${member}', the message is for '${namespace.name}'`)
+    ? refuse(
+        "invalid",
+        `${member} is part of namespace '${member}', the message is for '${namespace.name}'`,
+      )
     : success({ rows, bytes: rows * BYTES_PER_ROW });
 }
 
-function start(state: State, request: StartOperation, pollsToComplete: number, now: number): LiveResult<OperationStatus> {
+function start(
+  state: State,
+  request: StartOperation,
+  pollsToComplete: number,
+  now: number,
+): LiveResult<OperationStatus> {
   const { namespace } = state;
-  const known = state.operations.find((operation) => operation.correlationId === request.correlationId);
+  const known = state.operations.find(
+    (operation) => operation.correlationId === request.correlationId,
+  );
   if (known) return success(known);
   const running = runningOperation(state);
   const lost = refuseLost<OperationStatus>(namespace);
   if (lost) return lost;
-  if (running) return refuse("operationRunning", `Operation ${running.id} of '${namespace.name}' is running`);
+  if (running)
+    return refuse("operationRunning", `Operation ${running.id} of '${namespace.name}' is running`);
   if (request.epoch !== namespace.epoch)
-    return refuse("epochChanged", `'${namespace.name}' is at epoch ${namespace.epoch}, not ${request.epoch}`);
+    return refuse(
+      "epochChanged",
+      `'${namespace.name}' is at epoch ${namespace.epoch}, not ${request.epoch}`,
+    );
   const rows = namespace.rows.reduce((sum, group) => sum + group.rows, 0);
-  if (request.refuseEmpty && rows === 0) return refuse("empty", "Cannot shard empty DO: no data to shard");
+  if (request.refuseEmpty && rows === 0)
+    return refuse("empty", "Cannot shard empty DO: no data to shard");
   state.polls = 0;
   state.operations.push({
     id: state.operations.length + 1,
@@ -191,10 +249,16 @@ function start(state: State, request: StartOperation, pollsToComplete: number, n
   return success(pollsToComplete === 0 ? finish(state, now) : lastOperation(state));
 }
 
-function poll(state: State, id: number, pollsToComplete: number, now: number): LiveResult<OperationStatus> {
+function poll(
+  state: State,
+  id: number,
+  pollsToComplete: number,
+  now: number,
+): LiveResult<OperationStatus> {
   const operation = state.operations.find((candidate) => candidate.id === id);
   if (!operation) return refuse("notFound", `'${state.namespace.name}' has no operation ${id}`);
-  if (operation.state !== "running" || operation.paused !== null || state.isStalled) return success(operation);
+  if (operation.state !== "running" || operation.paused !== null || state.isStalled)
+    return success(operation);
   state.polls++;
   if (state.polls >= pollsToComplete) return success(finish(state, now));
   const rowsCopied = Math.floor((operation.rowsTotal * state.polls) / pollsToComplete);
@@ -205,7 +269,14 @@ function finish(state: State, now: number): OperationStatus {
   const operation = lastOperation(state);
   const { fault } = state;
   state.fault = null;
-  if (fault) return replaceLast(state, { ...operation, state: "failed", fault, updatedAt: now, finishedAt: now });
+  if (fault)
+    return replaceLast(state, {
+      ...operation,
+      state: "failed",
+      fault,
+      updatedAt: now,
+      finishedAt: now,
+    });
   const epoch = operation.epochFrom + 1;
   const rowsInPlace = state.namespace.rows.map(({ misplacedOn: _misplacedOn, ...group }) => group);
   state.namespace = { ...state.namespace, layout: operation.to, epoch, rows: rowsInPlace };
@@ -228,9 +299,24 @@ function cancel(state: State, id: number, now: number): LiveResult<OperationStat
   if (!operation) return refuse("notFound", `'${state.namespace.name}' has no operation ${id}`);
   if (operation.state === "cancelled") return success(operation);
   if (operation.state !== "running")
-    return refuse("tooLate", `Operation ${id} of '${state.namespace.name}' has ended: ${operation.state}`);
-  const fault: OperationFault = { kind: "cancelled", message: "Cancelled before cutover; nothing was changed" };
-  return success(replaceLast(state, { ...operation, state: "cancelled", paused: null, fault, updatedAt: now, finishedAt: now }));
+    return refuse(
+      "tooLate",
+      `Operation ${id} of '${state.namespace.name}' has ended: ${operation.state}`,
+    );
+  const fault: OperationFault = {
+    kind: "cancelled",
+    message: "Cancelled before cutover; nothing was changed",
+  };
+  return success(
+    replaceLast(state, {
+      ...operation,
+      state: "cancelled",
+      paused: null,
+      fault,
+      updatedAt: now,
+      finishedAt: now,
+    }),
+  );
 }
 
 function pause(
@@ -242,10 +328,17 @@ function pause(
   const operation = state.operations.find((candidate) => candidate.id === id);
   if (!operation) return refuse("notFound", `'${state.namespace.name}' has no operation ${id}`);
   if (operation.state !== "running")
-    return refuse("tooLate", `Operation ${id} of '${state.namespace.name}' has ended: ${operation.state}`);
+    return refuse(
+      "tooLate",
+      `Operation ${id} of '${state.namespace.name}' has ended: ${operation.state}`,
+    );
   const { reason, by } = why;
   return success(
-    replaceLast(state, { ...operation, paused: { reason, by, since: operation.paused?.since ?? now }, updatedAt: now }),
+    replaceLast(state, {
+      ...operation,
+      paused: { reason, by, since: operation.paused?.since ?? now },
+      updatedAt: now,
+    }),
   );
 }
 
@@ -257,14 +350,20 @@ function resume(state: State, id: number, now: number): LiveResult<OperationStat
 }
 
 /** Only the plan that was shown, without obstacles, and never under an operation that goes on. */
-function repair(state: State, request: RepairRequest, fingerprint: string): LiveResult<RepairOutcome> {
+function repair(
+  state: State,
+  request: RepairRequest,
+  fingerprint: string,
+): LiveResult<RepairOutcome> {
   const { namespace } = state;
   const running = runningOperation(state);
   if (running && namespace.disorder?.kind !== "registryLost")
     return refuse("operationRunning", `Operation ${running.id} of '${namespace.name}' is running`);
   const plan = planMemoryRepair(namespace, request);
-  if (plan.fingerprint !== fingerprint) return refuse("invalid", `The plan of this repair is ${plan.fingerprint} by now`);
-  if (plan.obstacles.length > 0) return refuse("invalid", `The repair has obstacles: ${plan.obstacles.join("; ")}`);
+  if (plan.fingerprint !== fingerprint)
+    return refuse("invalid", `The plan of this repair is ${plan.fingerprint} by now`);
+  if (plan.obstacles.length > 0)
+    return refuse("invalid", `The repair has obstacles: ${plan.obstacles.join("; ")}`);
   const applied = applyMemoryRepair(namespace, plan);
   state.namespace = applied.namespace;
   state.members = null;
@@ -306,5 +405,8 @@ function refuse<Value>(reason: ProtocolFailure["kind"], message: string): LiveRe
 }
 
 function unbound(ref: NamespaceRef): LiveFailure {
-  return { kind: "unbound", message: `No namespace '${ref.name}' behind '${ref.object}' in memory` };
+  return {
+    kind: "unbound",
+    message: `No namespace '${ref.name}' behind '${ref.object}' in memory`,
+  };
 }

@@ -29,11 +29,46 @@ describe("a reading", () => {
   const wide = [60, 90, 100, 110, 140];
 
   it.each([
-    { case: "a higher rate", unit: "rows/s", values: fast, others: slow, verdict: "better", text: "faster, above noise" },
-    { case: "a lower rate", unit: "rows/s", values: slow, others: fast, verdict: "worse", text: "slower, above noise" },
-    { case: "a longer time", unit: "ms", values: fast, others: slow, verdict: "worse", text: "slower, above noise" },
-    { case: "a shorter time", unit: "µs", values: slow, others: fast, verdict: "better", text: "faster, above noise" },
-    { case: "more memory", unit: "MB", values: fast, others: slow, verdict: "worse", text: "more, above noise" },
+    {
+      case: "a higher rate",
+      unit: "rows/s",
+      values: fast,
+      others: slow,
+      verdict: "better",
+      text: "faster, above noise",
+    },
+    {
+      case: "a lower rate",
+      unit: "rows/s",
+      values: slow,
+      others: fast,
+      verdict: "worse",
+      text: "slower, above noise",
+    },
+    {
+      case: "a longer time",
+      unit: "ms",
+      values: fast,
+      others: slow,
+      verdict: "worse",
+      text: "slower, above noise",
+    },
+    {
+      case: "a shorter time",
+      unit: "µs",
+      values: slow,
+      others: fast,
+      verdict: "better",
+      text: "faster, above noise",
+    },
+    {
+      case: "more memory",
+      unit: "MB",
+      values: fast,
+      others: slow,
+      verdict: "worse",
+      text: "more, above noise",
+    },
     {
       case: "overlapping times",
       unit: "s",
@@ -58,7 +93,14 @@ describe("a reading", () => {
       verdict: "unknown",
       text: "slower, but may be chance in 3 runs",
     },
-    { case: "one run", unit: "ms", values: [9], others: [1], verdict: "unknown", text: "slower, but may be chance in 1 run" },
+    {
+      case: "one run",
+      unit: "ms",
+      values: [9],
+      others: [1],
+      verdict: "unknown",
+      text: "slower, but may be chance in 1 run",
+    },
     {
       case: "two runs that overlap",
       unit: "ms",
@@ -75,7 +117,14 @@ describe("a reading", () => {
       verdict: "worse",
       text: "more, by as much in every run",
     },
-    { case: "equal counts", unit: "ratio", values: [2], others: [2], verdict: "same", text: "the same in every run" },
+    {
+      case: "equal counts",
+      unit: "ratio",
+      values: [2],
+      others: [2],
+      verdict: "same",
+      text: "the same in every run",
+    },
     {
       case: "times that happen to be equal on each side",
       unit: "ms",
@@ -107,7 +156,11 @@ describe("a reading", () => {
   });
 
   it.each([
-    { values: [1000, 1000, 1000, 1004], others: [1000, 1000, 1000, 1000], text: "within noise: slower by less than 1 %" },
+    {
+      values: [1000, 1000, 1000, 1004],
+      others: [1000, 1000, 1000, 1000],
+      text: "within noise: slower by less than 1 %",
+    },
     { values: [0, 0, 0, 3], others: [0, 0, 0, 0], text: "within noise: slower by any amount" },
   ])("of $values beside $others is '$text'", ({ values, others, text }) => {
     expect(compare("ms", values, others).reading.text).toBe(text);
@@ -121,38 +174,75 @@ describe("a reading", () => {
 });
 
 describe("a comparison", () => {
-  const figure = (name: string, values: Series): Figure => ({ name, unit: "ms", values, reference: null, goal: null });
+  const figure = (name: string, values: Series): Figure => ({
+    name,
+    unit: "ms",
+    values,
+    reference: null,
+    goal: null,
+  });
   const run = (...figures: Figure[]) => figures.map((one) => reportFigure(one));
 
   it("takes the values of all runs of a side, figure by figure", () => {
     const [get, insert] = compareFigures({
-      this: [run(figure("get", [1]), figure("insert", [10])), run(figure("get", [3]), figure("insert", [null]))],
-      other: [run(figure("get", [4]), figure("insert", [20])), run(figure("get", [4]), figure("insert", [20]))],
+      this: [
+        run(figure("get", [1]), figure("insert", [10])),
+        run(figure("get", [3]), figure("insert", [null])),
+      ],
+      other: [
+        run(figure("get", [4]), figure("insert", [20])),
+        run(figure("get", [4]), figure("insert", [20])),
+      ],
     });
-    expect(get).toMatchObject({ name: "get", ratio: 0.5, this: { values: [1, 3], median: 2, min: 1, max: 3 } });
-    expect(insert).toMatchObject({ name: "insert", ratio: 0.5, this: { values: [10, null], median: 10 } });
+    expect(get).toMatchObject({
+      name: "get",
+      ratio: 0.5,
+      this: { values: [1, 3], median: 2, min: 1, max: 3 },
+    });
+    expect(insert).toMatchObject({
+      name: "insert",
+      ratio: 0.5,
+      this: { values: [10, null], median: 10 },
+    });
   });
 
   it("leaves out a figure that has the values of another beside another reference", () => {
-    const figures = run(figure("get", [1]), { ...figure("get, against another way", [1]), repeats: true });
-    expect(compareFigures({ this: [figures], other: [figures] }).map(({ name }) => name)).toEqual(["get"]);
+    const figures = run(figure("get", [1]), {
+      ...figure("get, against another way", [1]),
+      repeats: true,
+    });
+    expect(compareFigures({ this: [figures], other: [figures] }).map(({ name }) => name)).toEqual([
+      "get",
+    ]);
   });
 
   it("refuses runs of different figures", () => {
-    expect(() => compareFigures({ this: [run(figure("get", [1]))], other: [run(figure("insert", [1]))] })).toThrow(
-      "A run gave 'insert' where another gave 'get'",
-    );
+    expect(() =>
+      compareFigures({ this: [run(figure("get", [1]))], other: [run(figure("insert", [1]))] }),
+    ).toThrow("A run gave 'insert' where another gave 'get'");
   });
 
   it("is shown with what stands for a missing median", () => {
-    const lines = renderComparisons([compare("ms", [null], [1200]), compare("rows/s", [90, 110], [100, 100])]);
+    const lines = renderComparisons([
+      compare("ms", [null], [1200]),
+      compare("rows/s", [90, 110], [100, 100]),
+    ]);
     expect(lines[2]).toMatch(/none of 9 writes met a pause +1,200 ms .* no value to compare$/);
-    expect(lines[3]).toMatch(/100 rows\/s +90 … 110 +100 rows\/s +1\.00 +0\.90 … 1\.10 {2}within noise, 2 runs only$/);
+    expect(lines[3]).toMatch(
+      /100 rows\/s +90 … 110 +100 rows\/s +1\.00 +0\.90 … 1\.10 {2}within noise, 2 runs only$/,
+    );
   });
 
   it("ends with what is above noise", () => {
-    const worse = compareSeries({ name: "shard", unit: "rows/s", none: "" }, [1, 2, 3, 4], [10, 11, 12, 13]);
+    const worse = compareSeries(
+      { name: "shard", unit: "rows/s", none: "" },
+      [1, 2, 3, 4],
+      [10, 11, 12, 13],
+    );
     const conclusion = renderConclusion([worse, compare("ms", [1], [1])]);
-    expect(conclusion.slice(0, 2)).toEqual(["Worse, above noise: shard", "Better, above noise: none"]);
+    expect(conclusion.slice(0, 2)).toEqual([
+      "Worse, above noise: shard",
+      "Better, above noise: none",
+    ]);
   });
 });

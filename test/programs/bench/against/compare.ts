@@ -1,6 +1,15 @@
 /** Figures of two engines side by side, and what their difference is worth. Pure. */
 import type { ReportedFigure, Unit } from "../report.ts";
-import { CONFIDENCE, type RatioInterval, type Series, maxOf, medianOf, minOf, presentOf, ratioInterval } from "../statistics.ts";
+import {
+  CONFIDENCE,
+  type RatioInterval,
+  type Series,
+  maxOf,
+  medianOf,
+  minOf,
+  presentOf,
+  ratioInterval,
+} from "../statistics.ts";
 
 export type Side = "this" | "other";
 export const SIDES = ["this", "other"] as const;
@@ -43,16 +52,25 @@ export function turnsOf(runs: number): { readonly side: Side; readonly run: numb
 }
 
 /** One comparison for each figure that each run of a side gave and that repeats no other. @throws Error when runs gave different figures. */
-export function compareFigures(runs: Readonly<Record<Side, readonly (readonly ReportedFigure[])[]>>): Comparison[] {
-  return (runs.this[0] ?? []).flatMap(({ name, unit, none = "no value", repeats = false }, index) => {
-    const seriesOf = (side: Side): Series =>
-      runs[side].flatMap((figures) => {
-        const figure = figures[index];
-        if (figure?.name !== name) throw new Error(`A run gave '${figure?.name ?? "nothing"}' where another gave '${name}'`);
-        return figure.values;
-      });
-    return repeats ? [] : [compareSeries({ name, unit, none }, seriesOf("this"), seriesOf("other"))];
-  });
+export function compareFigures(
+  runs: Readonly<Record<Side, readonly (readonly ReportedFigure[])[]>>,
+): Comparison[] {
+  return (runs.this[0] ?? []).flatMap(
+    ({ name, unit, none = "no value", repeats = false }, index) => {
+      const seriesOf = (side: Side): Series =>
+        runs[side].flatMap((figures) => {
+          const figure = figures[index];
+          if (figure?.name !== name)
+            throw new Error(
+              `A run gave '${figure?.name ?? "nothing"}' where another gave '${name}'`,
+            );
+          return figure.values;
+        });
+      return repeats
+        ? []
+        : [compareSeries({ name, unit, none }, seriesOf("this"), seriesOf("other"))];
+    },
+  );
 }
 
 export function compareSeries(
@@ -68,7 +86,10 @@ export function compareSeries(
     unit,
     this: ours,
     other: theirs,
-    ratio: ours.median === null || theirs.median === null || theirs.median === 0 ? null : ours.median / theirs.median,
+    ratio:
+      ours.median === null || theirs.median === null || theirs.median === 0
+        ? null
+        : ours.median / theirs.median,
     interval,
     reading: readDifference(unit, ours, theirs, interval),
     none: isMissing ? none : null,
@@ -79,11 +100,20 @@ function summaryOf(values: Series): Summary {
   return { values, median: medianOf(values), min: minOf(values), max: maxOf(values) };
 }
 
-function readDifference(unit: Unit, ours: Summary, theirs: Summary, interval: RatioInterval | null): Reading {
+function readDifference(
+  unit: Unit,
+  ours: Summary,
+  theirs: Summary,
+  interval: RatioInterval | null,
+): Reading {
   if (interval === null) return { verdict: "unknown", text: "no value to compare" };
   const words = wordsOf(unit);
   const fewest = Math.min(presentOf(ours.values).length, presentOf(theirs.values).length);
-  if (isConstant(ours) && isConstant(theirs) && (ours.min === theirs.min || (isCount(unit) && fewest > 1))) {
+  if (
+    isConstant(ours) &&
+    isConstant(theirs) &&
+    (ours.min === theirs.min || (isCount(unit) && fewest > 1))
+  ) {
     if (ours.min === theirs.min) return { verdict: "same", text: "the same in every run" };
     const isMore = (ours.min ?? 0) > (theirs.min ?? 0);
     return {
@@ -102,11 +132,19 @@ function readDifference(unit: Unit, ours: Summary, theirs: Summary, interval: Ra
       : { verdict: "unknown", text: `within noise, ${countRuns(fewest)} only` };
   }
   const word = isMore ? words.more : words.less;
-  if (!isEnough) return { verdict: "unknown", text: `${word}, but may be chance in ${countRuns(fewest)}` };
-  return { verdict: isMore === words.isMoreBetter ? "better" : "worse", text: `${word}, above noise` };
+  if (!isEnough)
+    return { verdict: "unknown", text: `${word}, but may be chance in ${countRuns(fewest)}` };
+  return {
+    verdict: isMore === words.isMoreBetter ? "better" : "worse",
+    text: `${word}, above noise`,
+  };
 }
 
-function wordsOf(unit: Unit): { readonly more: string; readonly less: string; readonly isMoreBetter: boolean } {
+function wordsOf(unit: Unit): {
+  readonly more: string;
+  readonly less: string;
+  readonly isMoreBetter: boolean;
+} {
   switch (unit) {
     case "rows/s":
       return { more: "faster", less: "slower", isMoreBetter: true };
@@ -138,5 +176,9 @@ function countRuns(count: number): string {
 /** How far a ratio is from 1, in the direction it lies. */
 function percentAway(ratio: number): string {
   const percent = Math.abs(ratio - 1) * 100;
-  return !Number.isFinite(percent) ? "any amount" : percent < 1 ? "less than 1 %" : `at most ${Math.round(percent)} %`;
+  return !Number.isFinite(percent)
+    ? "any amount"
+    : percent < 1
+      ? "less than 1 %"
+      : `at most ${Math.round(percent)} %`;
 }

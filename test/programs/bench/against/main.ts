@@ -35,7 +35,8 @@ export async function benchAgainst(
   for (const engine of [engines.other, engines.this]) await tryEngine(engine, benchmarks);
   say("Both engines do what the benchmark asks for; measuring");
   const comparisons: Comparison[] = [];
-  for (const [name, run] of Object.entries(benchmarks)) comparisons.push(...(await compareOne(name, run, engines, options, say)));
+  for (const [name, run] of Object.entries(benchmarks))
+    comparisons.push(...(await compareOne(name, run, engines, options, say)));
   console.log(`this:  ${describeTree(head, changed)}`);
   console.log(`other: ${describeTree(other, [])}`);
   for (const line of renderComparisons(comparisons)) console.log(line);
@@ -68,7 +69,9 @@ async function compareOne(
     const engine = engines[turn.side];
     const figures = await run({ engine, runs: 1, rows, pauseShards, say: () => {} });
     found[turn.side].push(figures.map((figure) => reportFigure(figure)));
-    say(`${name}, run ${turn.run + 1} of ${runs}, ${turn.side}: ${Math.round((performance.now() - begunAt) / 1000)} s`);
+    say(
+      `${name}, run ${turn.run + 1} of ${runs}, ${turn.side}: ${Math.round((performance.now() - begunAt) / 1000)} s`,
+    );
   }
   return compareFigures(found);
 }

@@ -3,7 +3,16 @@ import { alignColumns, formatValue } from "../report.ts";
 import { CONFIDENCE } from "../statistics.ts";
 import type { Comparison, Summary } from "./compare.ts";
 
-const HEADER = ["figure", "this", "min … max", "other", "min … max", "ratio", "interval", "reading"];
+const HEADER = [
+  "figure",
+  "this",
+  "min … max",
+  "other",
+  "min … max",
+  "ratio",
+  "interval",
+  "reading",
+];
 const ALIGNED_LEFT = [0, 7];
 
 /** The lines of the table, header first. */
@@ -15,7 +24,9 @@ export function renderComparisons(comparisons: readonly Comparison[]): string[] 
       ...summaryCells(one, one.this),
       ...summaryCells(one, one.other),
       one.ratio === null ? "" : one.ratio.toFixed(2),
-      one.interval === null ? "" : `${shownRatio(one.interval.from)} … ${shownRatio(one.interval.to)}`,
+      one.interval === null
+        ? ""
+        : `${shownRatio(one.interval.from)} … ${shownRatio(one.interval.to)}`,
       one.reading.text,
     ]),
     ALIGNED_LEFT,
@@ -33,7 +44,11 @@ export function renderConclusion(comparisons: readonly Comparison[]): string[] {
   return [
     `Worse, above noise: ${named("worse")}`,
     `Better, above noise: ${named("better")}`,
-    ...(unknown > 0 ? [`${unknown} of ${comparisons.length} figures have too few values to tell: take 4 runs or more`] : []),
+    ...(unknown > 0
+      ? [
+          `${unknown} of ${comparisons.length} figures have too few values to tell: take 4 runs or more`,
+        ]
+      : []),
     `The ratio is this to other, by medians. With ${CONFIDENCE * 100} % confidence the true one lies in the interval (less with under 4 runs), so of 20`,
     "equal figures about one is outside by chance: take that one again with --only and more runs.",
   ];

@@ -19,7 +19,10 @@ beforeAll(async () => {
   await mkdir(join(folder, "test/programs/bench/worker"), { recursive: true });
   await writeFile(join(folder, "package-lock.json"), "{}");
   await writeFile(join(folder, "src/engine.ts"), "first");
-  await writeFile(join(folder, "test/programs/bench/worker/old.ts"), "of that commit's own benchmark");
+  await writeFile(
+    join(folder, "test/programs/bench/worker/old.ts"),
+    "of that commit's own benchmark",
+  );
   commit("The first");
   await writeFile(join(folder, "src/engine.ts"), "second");
   commit("The second");
@@ -29,7 +32,10 @@ beforeAll(async () => {
 afterAll(() => remove());
 
 function git(...args: readonly string[]): void {
-  execFileSync("git", ["-c", "user.name=bench", "-c", "user.email=bench@example.com", ...args], { cwd: folder, stdio: "ignore" });
+  execFileSync("git", ["-c", "user.name=bench", "-c", "user.email=bench@example.com", ...args], {
+    cwd: folder,
+    stdio: "ignore",
+  });
 }
 
 function commit(subject: string): void {
@@ -61,7 +67,9 @@ describe("a tree with changes", () => {
     const changed = await changedFiles(folder);
     expect(changed).toEqual(["src/engine.ts", "src/new.ts"]);
     const shown = `${first.id.slice(0, 7)} The first`;
-    expect(describeTree(first, changed)).toBe(`${shown}, with uncommitted changes in src/engine.ts, src/new.ts`);
+    expect(describeTree(first, changed)).toBe(
+      `${shown}, with uncommitted changes in src/engine.ts, src/new.ts`,
+    );
     expect(describeTree(first, [])).toBe(shown);
   });
 });

@@ -15,7 +15,13 @@ export interface CommitFound {
 export async function findCommit(folder: string, name: string): Promise<CommitFound> {
   try {
     // One commit, where `git log` would take a range; and what begins with a dash would be an option of git.
-    const found = await git(folder, "rev-parse", "--verify", "--end-of-options", `${name}^{commit}`);
+    const found = await git(
+      folder,
+      "rev-parse",
+      "--verify",
+      "--end-of-options",
+      `${name}^{commit}`,
+    );
     const { stdout } = await git(folder, "log", "-1", "--format=%s", found.stdout.trim());
     return { id: found.stdout.trim(), subject: stdout.trim() };
   } catch (error) {
@@ -25,7 +31,14 @@ export async function findCommit(folder: string, name: string): Promise<CommitFo
 
 /** The engine's files of a tree that differ from its commit. What is measured is the files as they are. */
 export async function changedFiles(folder: string): Promise<string[]> {
-  const { stdout } = await git(folder, "status", "--porcelain", "--untracked-files=all", "--", ...ENGINE_PATHS);
+  const { stdout } = await git(
+    folder,
+    "status",
+    "--porcelain",
+    "--untracked-files=all",
+    "--",
+    ...ENGINE_PATHS,
+  );
   return stdout
     .split("\n")
     .filter((line) => line !== "")
@@ -37,7 +50,8 @@ export function describeTree(commit: CommitFound, changed: readonly string[]): s
   const shown = `${commit.id.slice(0, 7)} ${commit.subject}`;
   if (changed.length === 0) return shown;
   const files = changed.slice(0, FILES_SHOWN_MAX).join(", ");
-  const more = changed.length > FILES_SHOWN_MAX ? ` and ${changed.length - FILES_SHOWN_MAX} more` : "";
+  const more =
+    changed.length > FILES_SHOWN_MAX ? ` and ${changed.length - FILES_SHOWN_MAX} more` : "";
   return `${shown}, with uncommitted changes in ${files}${more}`;
 }
 

@@ -7,21 +7,34 @@ const ROWS = 500;
 const PAUSE_SHARDS = 2;
 
 /** @throws Error that names the engine and what it does not do, with the reason as its cause. */
-export async function tryEngine(engine: Engine, benchmarks: Readonly<Record<string, Benchmark>>): Promise<void> {
+export async function tryEngine(
+  engine: Engine,
+  benchmarks: Readonly<Record<string, Benchmark>>,
+): Promise<void> {
   const unfit = `${engine.name} cannot be compared: it is too old, or too different`;
   const buildError = await bundleWorker(engine).then(
     () => null,
     (error: unknown) => buildErrorsOf((error as Error).message),
   );
   if (buildError !== null) {
-    throw new Error(`${unfit}. This benchmark's Worker does not build with its src`, { cause: new Error(buildError) });
+    throw new Error(`${unfit}. This benchmark's Worker does not build with its src`, {
+      cause: new Error(buildError),
+    });
   }
-  const context: BenchContext = { engine, runs: 1, rows: ROWS, pauseShards: [PAUSE_SHARDS], say: () => {} };
+  const context: BenchContext = {
+    engine,
+    runs: 1,
+    rows: ROWS,
+    pauseShards: [PAUSE_SHARDS],
+    say: () => {},
+  };
   for (const [name, run] of Object.entries(benchmarks)) {
     try {
       await run(context);
     } catch (error) {
-      throw new Error(`${unfit}. The benchmark '${name}' fails with it, with ${ROWS} rows`, { cause: error });
+      throw new Error(`${unfit}. The benchmark '${name}' fails with it, with ${ROWS} rows`, {
+        cause: error,
+      });
     }
   }
 }

@@ -26,9 +26,20 @@ const ROWS_QUERY = "SELECT id, name, data FROM things ORDER BY id LIMIT 10";
 export async function benchCalls({ runs, rows, engine, say }: BenchContext): Promise<Figure[]> {
   const runtime = await startRuntime(engine);
   try {
-    const shard = async (namespace: string, count: number, binding: BenchBinding = "THINGS"): Promise<void> => {
-      await runtime.call("fillRoot", { binding, namespace, rows: binding === "METERED" ? METERED_ROWS : rows });
-      await runtime.call("operate", await planMove(runtime, { binding, namespace, to: { kind: "shard", count } }));
+    const shard = async (
+      namespace: string,
+      count: number,
+      binding: BenchBinding = "THINGS",
+    ): Promise<void> => {
+      await runtime.call("fillRoot", {
+        binding,
+        namespace,
+        rows: binding === "METERED" ? METERED_ROWS : rows,
+      });
+      await runtime.call(
+        "operate",
+        await planMove(runtime, { binding, namespace, to: { kind: "shard", count } }),
+      );
     };
     await shard("gets", GET_SHARDS);
     await shard("queries", QUERY_SHARDS);
@@ -39,9 +50,25 @@ export async function benchCalls({ runs, rows, engine, say }: BenchContext): Pro
     const counts: Compared[] = [];
     const lists: Compared[] = [];
     for (let run = 0; run < runs; run++) {
-      gets.push(await runtime.call<Compared>("compareGets", { namespace: "gets", rows, blocks: BLOCKS, calls: GETS }));
-      inserts.push(await runtime.call<Compared>("compareInserts", { namespace: "gets", run, blocks: BLOCKS, calls: INSERTS }));
-      metered.push(await runtime.call<Metered>("meterInserts", { namespace: "metered", run, calls: INSERTS }));
+      gets.push(
+        await runtime.call<Compared>("compareGets", {
+          namespace: "gets",
+          rows,
+          blocks: BLOCKS,
+          calls: GETS,
+        }),
+      );
+      inserts.push(
+        await runtime.call<Compared>("compareInserts", {
+          namespace: "gets",
+          run,
+          blocks: BLOCKS,
+          calls: INSERTS,
+        }),
+      );
+      metered.push(
+        await runtime.call<Metered>("meterInserts", { namespace: "metered", run, calls: INSERTS }),
+      );
       const query = { namespace: "queries", blocks: BLOCKS, calls: QUERIES };
       counts.push(await runtime.call<Compared>("compareQueries", { ...query, query: COUNT_QUERY }));
       lists.push(await runtime.call<Compared>("compareQueries", { ...query, query: ROWS_QUERY }));
@@ -65,7 +92,11 @@ interface Metered {
   readonly direct: Meter;
 }
 
-function billedFigure(what: string, runs: readonly Metered[], of: (meter: Meter) => number): Figure {
+function billedFigure(
+  what: string,
+  runs: readonly Metered[],
+  of: (meter: Meter) => number,
+): Figure {
   return {
     name: `rows ${what} by a routed insert`,
     unit: "rows",
@@ -75,7 +106,12 @@ function billedFigure(what: string, runs: readonly Metered[], of: (meter: Meter)
   };
 }
 
-function figureOf(name: string, runs: readonly Compared[], limit: number | null, reference: string): Figure {
+function figureOf(
+  name: string,
+  runs: readonly Compared[],
+  limit: number | null,
+  reference: string,
+): Figure {
   return {
     name,
     unit: "µs",

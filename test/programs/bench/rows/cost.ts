@@ -22,7 +22,11 @@ const EMPTIED_MS = 2_000;
 const ROWS_MAX = 20_000;
 
 /** Counts do not vary from run to run: one is enough. */
-export async function benchCost({ rows: rowsWanted, engine, say }: BenchContext): Promise<Figure[]> {
+export async function benchCost({
+  rows: rowsWanted,
+  engine,
+  say,
+}: BenchContext): Promise<Figure[]> {
   const runtime = await startRuntime(engine);
   try {
     const namespace = "cost";
@@ -30,7 +34,12 @@ export async function benchCost({ rows: rowsWanted, engine, say }: BenchContext)
     await runtime.call("fillRoot", { binding: "METERED", namespace, rows });
     const figures: Figure[] = [];
     for (const { name, to } of STEPS) {
-      const { meter, moved } = await measureStep(runtime, { binding: "METERED", namespace, to, policy: POLICY });
+      const { meter, moved } = await measureStep(runtime, {
+        binding: "METERED",
+        namespace,
+        to,
+        policy: POLICY,
+      });
       figures.push({
         name: `rows written per moved row, ${name}`,
         unit: "ratio",
@@ -47,7 +56,9 @@ export async function benchCost({ rows: rowsWanted, engine, say }: BenchContext)
         reference: null,
         goal: null,
       });
-      say(`cost, ${name}: ${moved} rows moved, ${meter.rowsWritten} written, ${meter.rowsRead} read`);
+      say(
+        `cost, ${name}: ${moved} rows moved, ${meter.rowsWritten} written, ${meter.rowsRead} read`,
+      );
     }
     return figures;
   } finally {

@@ -30,14 +30,20 @@ interface Size {
 }
 
 export async function benchMemory({ runs, rows, engine, say }: BenchContext): Promise<Figure[]> {
-  const sizes = SIZES.map((factor): Size => ({ rows: Math.round(rows * factor), growth: [], peak: [], plain: [] }));
+  const sizes = SIZES.map((factor): Size => ({
+    rows: Math.round(rows * factor),
+    growth: [],
+    peak: [],
+    plain: [],
+  }));
   const times = Math.min(runs, RUNS_MAX);
   for (let run = 0; run < times; run++) {
     for (const size of sizes) {
       const found = await measureOnce(engine, size.rows, shard);
       size.growth.push(found.growth / MEGABYTE);
       size.peak.push(found.peak / MEGABYTE);
-      if (run === 0) size.plain.push((await measureOnce(engine, size.rows, copyPlainly)).growth / MEGABYTE);
+      if (run === 0)
+        size.plain.push((await measureOnce(engine, size.rows, copyPlainly)).growth / MEGABYTE);
       say(
         `memory, run ${run + 1} of ${times}, ${shown(size)}: ${Math.round(found.growth / MEGABYTE)} MB above ${Math.round((found.peak - found.growth) / MEGABYTE)} MB`,
       );
@@ -49,7 +55,10 @@ export async function benchMemory({ runs, rows, engine, say }: BenchContext): Pr
       name: `peak memory of a shard, ${shown(size)}`,
       unit: "MB",
       values: size.growth,
-      reference: smallest && size !== smallest ? { name: "the smallest size", values: smallest.growth } : null,
+      reference:
+        smallest && size !== smallest
+          ? { name: "the smallest size", values: smallest.growth }
+          : null,
       goal: smallest && size !== smallest ? { of: "ratio", is: "atMost", limit: GROWTH_MAX } : null,
       note: `process at its peak: ${Math.round(medianOf(size.peak) ?? 0)} MB`,
     })),
@@ -57,7 +66,10 @@ export async function benchMemory({ runs, rows, engine, say }: BenchContext): Pr
       name: `peak memory of a plain copy, ${shown(size)}`,
       unit: "MB",
       values: size.plain,
-      reference: smallest && size !== smallest ? { name: "the smallest size", values: smallest.plain } : null,
+      reference:
+        smallest && size !== smallest
+          ? { name: "the smallest size", values: smallest.plain }
+          : null,
       goal: null,
     })),
   ];
@@ -70,7 +82,10 @@ function shown({ rows }: Size): string {
 type Move = (runtime: BenchRuntime, namespace: string) => Promise<unknown>;
 
 const shard: Move = async (runtime, namespace) =>
-  runtime.call("operate", await planMove(runtime, { namespace, to: { kind: "shard", count: SHARDS } }));
+  runtime.call(
+    "operate",
+    await planMove(runtime, { namespace, to: { kind: "shard", count: SHARDS } }),
+  );
 
 const copyPlainly: Move = (runtime, namespace) =>
   runtime.call("copyPlainly", {

@@ -45,7 +45,12 @@ export async function benchMoves({ runs, rows, engine, say }: BenchContext): Pro
   }
 }
 
-async function runOnce(runtime: BenchRuntime, name: string, rows: number, run: number): Promise<Found> {
+async function runOnce(
+  runtime: BenchRuntime,
+  name: string,
+  rows: number,
+  run: number,
+): Promise<Found> {
   const found: Found = {
     rates: { shard: null, plain: null, naive: null, rebalance: null, rekey: null, unshard: null },
     cpuRates: { shard: null, plain: null, rebalance: null, rekey: null, unshard: null },
@@ -81,7 +86,12 @@ async function copy(
   return perSecond(rows, durationMs);
 }
 
-async function moveAround(runtime: BenchRuntime, namespace: string, rows: number, found: Found): Promise<void> {
+async function moveAround(
+  runtime: BenchRuntime,
+  namespace: string,
+  rows: number,
+  found: Found,
+): Promise<void> {
   await runtime.call("fillRoot", { namespace, rows });
   const names = new Set([namespace]);
   const rateOf = ({ durationMs, rowsMoved, members }: Operated): number | null => {
@@ -89,7 +99,10 @@ async function moveAround(runtime: BenchRuntime, namespace: string, rows: number
     return perSecond(rowsMoved, durationMs);
   };
   const cpuMs = await runtime.cpuMs();
-  const sharded = await runtime.call<Operated & { callMs: number }>("shardDirectly", { namespace, count: SHARDS });
+  const sharded = await runtime.call<Operated & { callMs: number }>("shardDirectly", {
+    namespace,
+    count: SHARDS,
+  });
   found.cpuRates.shard = perSecond(rows, (await runtime.cpuMs()) - cpuMs);
   found.rates.shard = rateOf(sharded);
   found.callSeconds = sharded.callMs / 1000;
@@ -130,7 +143,10 @@ function figuresOf(found: readonly Found[], rows: number): Figure[] {
       ...plainFigure(`shard into ${SHARDS}, ${shown} rows`, "shard"),
       goal: { of: "ratio", is: "atLeast", limit: 0.5 },
     },
-    { ...cpuFigure(`shard into ${SHARDS}`, "shard"), note: "with the counts that shard() makes before and after" },
+    {
+      ...cpuFigure(`shard into ${SHARDS}`, "shard"),
+      note: "with the counts that shard() makes before and after",
+    },
     {
       ...plainFigure(`shard into ${SHARDS}, against the naive way`, "shard"),
       reference: { name: "naive copy", values: rates("naive") },

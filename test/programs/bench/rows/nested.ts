@@ -45,7 +45,12 @@ export async function benchNested({ runs, rows, engine, say }: BenchContext): Pr
     try {
       const found: Nested[] = [];
       for (let run = 0; run < runs; run++) {
-        const last = await runOnce(runtime, `nested-${index}-${run}`, Math.min(rows, ROWS_MAX), one);
+        const last = await runOnce(
+          runtime,
+          `nested-${index}-${run}`,
+          Math.min(rows, ROWS_MAX),
+          one,
+        );
         found.push(last);
         say(`nested, ${one.name}, run ${run + 1} of ${runs}: ${describeRun(last)}`);
       }
@@ -57,19 +62,34 @@ export async function benchNested({ runs, rows, engine, say }: BenchContext): Pr
   return figures;
 }
 
-async function runOnce(runtime: BenchRuntime, namespace: string, rows: number, one: Case): Promise<Nested> {
+async function runOnce(
+  runtime: BenchRuntime,
+  namespace: string,
+  rows: number,
+  one: Case,
+): Promise<Nested> {
   const { kind, callers } = one;
   await runtime.call("fillRoot", { namespace, rows });
-  await runtime.call("operate", await planMove(runtime, { namespace, to: { kind: "shard", count: SHARDS } }));
-  const operation = await planMove(runtime, { namespace, to: { kind: "rebalance", count: SHARDS + 1 } });
+  await runtime.call(
+    "operate",
+    await planMove(runtime, { namespace, to: { kind: "shard", count: SHARDS } }),
+  );
+  const operation = await planMove(runtime, {
+    namespace,
+    to: { kind: "rebalance", count: SHARDS + 1 },
+  });
   const args: NestedArgs = { operation, rows, callers, kind, longMs: LONG_MS, everyMs: EVERY_MS };
   const found = await runtime.call<Nested>("measureNested", args);
-  if (kind === "long" && found.longCalls === 0) throw new Error("No long call ran while the operation did");
+  if (kind === "long" && found.longCalls === 0)
+    throw new Error("No long call ran while the operation did");
   return found;
 }
 
 function figuresOf({ name, waitMsMax, durationMsMax }: Case, found: readonly Nested[]): Figure[] {
-  const figure = (part: string, rest: Pick<Figure, "unit" | "values" | "reference" | "goal">): Figure => ({
+  const figure = (
+    part: string,
+    rest: Pick<Figure, "unit" | "values" | "reference" | "goal">,
+  ): Figure => ({
     name: `${name}, ${SHARDS} → ${SHARDS + 1}: ${part}`,
     ...rest,
   });
@@ -84,7 +104,10 @@ function figuresOf({ name, waitMsMax, durationMsMax }: Case, found: readonly Nes
     figure("p99 of calls", {
       unit: "ms",
       values: found.map(({ meanwhile }) => quantileOf(meanwhile, 0.99)),
-      reference: { name: "before the operation", values: found.map(({ atRest }) => quantileOf(atRest, 0.99)) },
+      reference: {
+        name: "before the operation",
+        values: found.map(({ atRest }) => quantileOf(atRest, 0.99)),
+      },
       goal: null,
     }),
     figure("longest call, from when it was due", {

@@ -19,12 +19,22 @@ const MET_NONE: Paused = { ...PAUSED, atFences: [] };
 
 function shownOf(runs: readonly Paused[]): Record<string, unknown> {
   const figures = figuresOf("rekey of 2", 2, runs).map((figure) => reportFigure(figure));
-  return Object.fromEntries(figures.map(({ name, median, none }) => [name.slice("pause, rekey of 2: ".length), median ?? none]));
+  return Object.fromEntries(
+    figures.map(({ name, median, none }) => [
+      name.slice("pause, rekey of 2: ".length),
+      median ?? none,
+    ]),
+  );
 }
 
 describe("the figures of a pause", () => {
   it("are those of the writes that met one", () => {
-    expect(shownOf([PAUSED])).toMatchObject({ p50: 50, max: 60, "p99 of writes while copying": 9, "writes with an error": 0 });
+    expect(shownOf([PAUSED])).toMatchObject({
+      p50: 50,
+      max: 60,
+      "p99 of writes while copying": 9,
+      "writes with an error": 0,
+    });
   });
 
   it("say so when no write met one, in one run or in all", () => {
@@ -35,12 +45,17 @@ describe("the figures of a pause", () => {
 
   it("say so when every write fell into the pause, or none came before the operation", () => {
     const shown = shownOf([{ ...PAUSED, meanwhile: [], atRest: [] }]);
-    expect(shown).toMatchObject({ p50: 50, "p99 of writes while copying": "none of 100 writes fell into the copy" });
+    expect(shown).toMatchObject({
+      p50: 50,
+      "p99 of writes while copying": "none of 100 writes fell into the copy",
+    });
   });
 
   it("say so when nothing was written", () => {
     const nothing = { ...MET_NONE, atRest: [], meanwhile: [], writes: 0 };
     expect(shownOf([nothing])).toMatchObject({ "writes with an error": "nothing was written" });
-    expect(describeRun(nothing)).toBe("no write at rest; 1 fence(s) of 55 ms; no write met one; 0 errors in 0");
+    expect(describeRun(nothing)).toBe(
+      "no write at rest; 1 fence(s) of 55 ms; no write met one; 0 errors in 0",
+    );
   });
 });

@@ -19,14 +19,22 @@ const EVERY_MS = 300;
 /** Where files cost no sync: what is left is the engine's own. */
 const MEMORY_FOLDER = "/dev/shm";
 
-export async function benchPause({ runs, rows, pauseShards, engine, say }: BenchContext): Promise<Figure[]> {
+export async function benchPause({
+  runs,
+  rows,
+  pauseShards,
+  engine,
+  say,
+}: BenchContext): Promise<Figure[]> {
   const figures: Figure[] = [];
   for (const { name, count, to, folder } of casesOf(pauseShards)) {
     const runtime = await startRuntime(engine, folder);
     try {
       const found: Paused[] = [];
       for (let run = 0; run < runs; run++) {
-        found.push(await runOnce(runtime, `pause-${run}`, run, Math.min(rows, ROWS_MAX), count, to));
+        found.push(
+          await runOnce(runtime, `pause-${run}`, run, Math.min(rows, ROWS_MAX), count, to),
+        );
         const last = found.at(-1);
         if (last) say(`pause, ${name}, run ${run + 1} of ${runs}: ${describeRun(last)}`);
       }
@@ -55,10 +63,18 @@ function casesOf(shardCounts: readonly number[]): Case[] {
   if (!shardCounts.includes(GOAL_COUNT)) return rekeys;
   const count = GOAL_COUNT;
   const rebalanced = count * 1.5;
-  const inMemory = { ...rekey(count), name: `rekey of ${count}, files in memory`, folder: MEMORY_FOLDER };
+  const inMemory = {
+    ...rekey(count),
+    name: `rekey of ${count}, files in memory`,
+    folder: MEMORY_FOLDER,
+  };
   return [
     ...rekeys,
-    { name: `rebalance ${count} → ${rebalanced}`, count, to: { kind: "rebalance", count: rebalanced } },
+    {
+      name: `rebalance ${count} → ${rebalanced}`,
+      count,
+      to: { kind: "rebalance", count: rebalanced },
+    },
     ...(existsSync(MEMORY_FOLDER) ? [inMemory] : []),
   ];
 }
@@ -72,14 +88,18 @@ async function runOnce(
   to: Target,
 ): Promise<Paused> {
   await runtime.call("fillRoot", { namespace, rows });
-  await runtime.call("operate", await planMove(runtime, { namespace, to: { kind: "shard", count } }));
+  await runtime.call(
+    "operate",
+    await planMove(runtime, { namespace, to: { kind: "shard", count } }),
+  );
   const paused = await runtime.call<Paused>("measurePause", {
     operation: await planMove(runtime, { namespace, to }),
     writers: WRITERS,
     everyMs: EVERY_MS,
     run,
   });
-  if (paused.missing !== 0) throw new Error(`${paused.missing} acknowledged writes are missing after the move`);
+  if (paused.missing !== 0)
+    throw new Error(`${paused.missing} acknowledged writes are missing after the move`);
   if (paused.fences.length === 0) {
     throw new Error(
       "The operation ended, and no message raised a fence: worker/marks.ts knows other messages than this engine sends",
@@ -113,7 +133,10 @@ export function figuresOf(name: string, count: number, found: readonly Paused[])
       "p99",
       per((one) => quantileOf(one.atFences, 0.99)),
       {
-        reference: { name: "the same writes at rest", values: per((one) => quantileOf(one.atRest, 0.99)) },
+        reference: {
+          name: "the same writes at rest",
+          values: per((one) => quantileOf(one.atRest, 0.99)),
+        },
         goal: count === GOAL_COUNT ? { of: "value", is: "atMost", limit: PAUSE_MS_MAX } : null,
       },
     ),

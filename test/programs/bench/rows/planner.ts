@@ -50,12 +50,24 @@ function memoryFigure(name: string, found: readonly PlannerMeasurement[]): Figur
     name,
     unit: "MB",
     values: found.map((one) => one.peakBytes / MEGABYTE),
-    reference: { name: "before it: Node, the code and the input", values: found.map((one) => one.inputBytes / MEGABYTE) },
+    reference: {
+      name: "before it: Node, the code and the input",
+      values: found.map((one) => one.inputBytes / MEGABYTE),
+    },
     goal: { of: "value", is: "atMost", limit: MEGABYTES_MAX },
   };
 }
 
-async function measureOnce(input: string, ...flags: readonly string[]): Promise<PlannerMeasurement> {
-  const { stdout } = await runProgram(process.execPath, [...flags, "--expose-gc", CHILD, "plan", input]);
+async function measureOnce(
+  input: string,
+  ...flags: readonly string[]
+): Promise<PlannerMeasurement> {
+  const { stdout } = await runProgram(process.execPath, [
+    ...flags,
+    "--expose-gc",
+    CHILD,
+    "plan",
+    input,
+  ]);
   return JSON.parse(stdout) as PlannerMeasurement;
 }

@@ -13,13 +13,22 @@ export interface Compared {
 /** `get` through the router and by the owner's stub: blocks of calls one after the other, in turn, over ids all over the namespace. */
 export async function compareGets(
   env: BenchEnv,
-  { namespace, rows, blocks, calls }: { namespace: string; rows: number; blocks: number; calls: number },
+  {
+    namespace,
+    rows,
+    blocks,
+    calls,
+  }: { namespace: string; rows: number; blocks: number; calls: number },
 ): Promise<Compared> {
   const router = connect<Things>(env.THINGS, namespace);
-  const ids = Array.from({ length: calls }, (_, call) => `thing-${String((call * 7919) % rows).padStart(8, "0")}`);
+  const ids = Array.from(
+    { length: calls },
+    (_, call) => `thing-${String((call * 7919) % rows).padStart(8, "0")}`,
+  );
   const owners = await Promise.all(ids.map((id) => ownerOf(router, id)));
   const routed = async (id: string): Promise<unknown> => router.at(id).getHere(id);
-  const direct = async (id: string, call: number): Promise<unknown> => env.THINGS.getByName(owners[call] ?? "").getHere(id);
+  const direct = async (id: string, call: number): Promise<unknown> =>
+    env.THINGS.getByName(owners[call] ?? "").getHere(id);
   await timeCalls(ids, routed);
   await timeCalls(ids, direct);
   return inTurn(
@@ -35,16 +44,26 @@ export async function compareGets(
  */
 export async function compareInserts(
   env: BenchEnv,
-  { namespace, run, blocks, calls }: { namespace: string; run: number; blocks: number; calls: number },
+  {
+    namespace,
+    run,
+    blocks,
+    calls,
+  }: { namespace: string; run: number; blocks: number; calls: number },
 ): Promise<Compared> {
   const router = connect<Things>(env.THINGS, namespace);
   const insert = async (way: string, block: number): Promise<number> => {
-    const ids = Array.from({ length: calls }, (_, call) => `inserted-${run}-${way}-${block}-${call}`);
+    const ids = Array.from(
+      { length: calls },
+      (_, call) => `inserted-${run}-${way}-${block}-${call}`,
+    );
     // Also of routed ones: who goes first must not be the one who finds the objects asleep.
     const owners = await Promise.all(ids.map((id) => ownerOf(router, id)));
     return way === "routed"
       ? timeCalls(ids, async (id) => router.at(id).putHere([thingOf(id)]))
-      : timeCalls(ids, async (id, call) => env.THINGS.getByName(owners[call] ?? "").putHere([thingOf(id)]));
+      : timeCalls(ids, async (id, call) =>
+          env.THINGS.getByName(owners[call] ?? "").putHere([thingOf(id)]),
+        );
   };
   let block = 0;
   await insert("routed", -1);
@@ -61,7 +80,10 @@ export async function meterInserts(
   { namespace, run, calls }: { namespace: string; run: number; calls: number },
 ): Promise<{ readonly routed: Meter; readonly direct: Meter }> {
   const router = connect<Things>(env.METERED, namespace);
-  const meter = async (way: string, insert: (id: string, owner: string) => Promise<unknown>): Promise<Meter> => {
+  const meter = async (
+    way: string,
+    insert: (id: string, owner: string) => Promise<unknown>,
+  ): Promise<Meter> => {
     const ids = Array.from({ length: calls }, (_, call) => `metered-${run}-${way}-${call}`);
     const owners = await Promise.all(ids.map((id) => ownerOf(router, id)));
     takeMeter();
@@ -71,27 +93,45 @@ export async function meterInserts(
   };
   return {
     routed: await meter("routed", async (id) => router.at(id).putHere([thingOf(id)])),
-    direct: await meter("direct", async (id, owner) => env.METERED.getByName(owner).putHere([thingOf(id)])),
+    direct: await meter("direct", async (id, owner) =>
+      env.METERED.getByName(owner).putHere([thingOf(id)]),
+    ),
   };
 }
 
 function thingOf(id: string): Parameters<Things["putHere"]>[0][number] {
-  return { id, type: "city", name: id, data: { country: "c1" }, visibility: "private", createdAt: 1, updatedAt: 1 };
+  return {
+    id,
+    type: "city",
+    name: id,
+    data: { country: "c1" },
+    visibility: "private",
+    createdAt: 1,
+    updatedAt: 1,
+  };
 }
 
 /** One SELECT over all shards, by `queryShards` and by `Promise.all` over the same objects. */
 export async function compareQueries(
   env: BenchEnv,
-  { namespace, query, blocks, calls }: { namespace: string; query: string; blocks: number; calls: number },
+  {
+    namespace,
+    query,
+    blocks,
+    calls,
+  }: { namespace: string; query: string; blocks: number; calls: number },
 ): Promise<Compared> {
   const router = connect<Things>(env.THINGS, namespace);
   const { layout } = await router.layout();
   const ids = Array.from({ length: calls }, () => "");
   const routed = async (): Promise<unknown> => router.queryShards({ query, aggregation: "concat" });
   const direct = async (): Promise<unknown> =>
-    (await Promise.all(layout.members.map((member) => env.THINGS.getByName(member).select(query)))).flat();
+    (
+      await Promise.all(layout.members.map((member) => env.THINGS.getByName(member).select(query)))
+    ).flat();
   const answer = (await router.queryShards({ query, aggregation: "concat" })).data;
-  if (JSON.stringify(answer) !== JSON.stringify(await direct())) throw new Error("The two ways to query give different answers");
+  if (JSON.stringify(answer) !== JSON.stringify(await direct()))
+    throw new Error("The two ways to query give different answers");
   return inTurn(
     blocks,
     () => timeCalls(ids, routed),
@@ -99,7 +139,11 @@ export async function compareQueries(
   );
 }
 
-async function inTurn(blocks: number, routed: () => Promise<number>, direct: () => Promise<number>): Promise<Compared> {
+async function inTurn(
+  blocks: number,
+  routed: () => Promise<number>,
+  direct: () => Promise<number>,
+): Promise<Compared> {
   const found = { routed: [] as number[], direct: [] as number[] };
   for (let block = 0; block < blocks; block++) {
     // Who goes first changes, so that neither always follows the other's garbage.
@@ -110,7 +154,10 @@ async function inTurn(blocks: number, routed: () => Promise<number>, direct: () 
   return found;
 }
 
-async function timeCalls(ids: readonly string[], work: (id: string, call: number) => Promise<unknown>): Promise<number> {
+async function timeCalls(
+  ids: readonly string[],
+  work: (id: string, call: number) => Promise<unknown>,
+): Promise<number> {
   const startedAt = performance.now();
   for (const [call, id] of ids.entries()) {
     if ((await work(id, call)) === null) throw new Error(`Nothing was found under '${id}'`);

@@ -14,7 +14,10 @@ let sum = { rowsRead: 0, rowsWritten: 0 };
 
 /** From here on, every statement of this database counts. */
 export function meterStatements(sql: SqlStorage): void {
-  const exec = sql.exec.bind(sql) as (query: string, ...bindings: unknown[]) => SqlStorageCursor<Row>;
+  const exec = sql.exec.bind(sql) as (
+    query: string,
+    ...bindings: unknown[]
+  ) => SqlStorageCursor<Row>;
   Object.defineProperty(sql, "exec", {
     value: (query: string, ...bindings: unknown[]) => new MeteredCursor(exec(query, ...bindings)),
   });

@@ -36,7 +36,9 @@ interface Call {
   readonly to: number;
 }
 
-type Ways = Readonly<Record<NestedArgs["kind"], (caller: number, turn: number) => Promise<unknown>>>;
+type Ways = Readonly<
+  Record<NestedArgs["kind"], (caller: number, turn: number) => Promise<unknown>>
+>;
 
 const REST_MS = 1_000;
 const IDS = 500;
@@ -54,16 +56,21 @@ export async function measureNested(env: BenchEnv, args: NestedArgs): Promise<Ne
   const others = ids.filter((_, index) => owners[index] !== owners[0]);
   const routers = Array.from({ length: callers }, () => connect<Things>(env.THINGS, namespace));
   const ways: Ways = {
-    nested: async (caller, turn) => routers[caller]?.at(pick(ids, caller * 7 + turn)).getBeside(pick(ids, caller + turn * 3)),
+    nested: async (caller, turn) =>
+      routers[caller]?.at(pick(ids, caller * 7 + turn)).getBeside(pick(ids, caller + turn * 3)),
     long: async (caller, turn) => {
       const id = pick(others, caller * 7 + turn);
       return routers[caller]?.at(id).getHere(id);
     },
   };
   const stop = { isStopped: false };
-  const running = Array.from({ length: callers }, (_, caller) => call(stop, args.everyMs, (turn) => ways[kind](caller, turn)));
+  const running = Array.from({ length: callers }, (_, caller) =>
+    call(stop, args.everyMs, (turn) => ways[kind](caller, turn)),
+  );
   const slowly =
-    kind === "long" ? call(stop, 0, (turn) => asking.at(pick(slow, turn)).waitHere(args.longMs)) : Promise.resolve([]);
+    kind === "long"
+      ? call(stop, 0, (turn) => asking.at(pick(slow, turn)).waitHere(args.longMs))
+      : Promise.resolve([]);
   await sleep(REST_MS);
   const { startedAt, durationMs } = await operate(env, operation);
   const endedAt = startedAt + durationMs;

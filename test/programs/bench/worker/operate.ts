@@ -5,8 +5,16 @@
  * request: the Worker also runs with the engine of another commit, whose other files may be named differently.
  */
 import type { Layout } from "../../../../src/model/layout/layout.ts";
-import type { OperationKind, OperationPolicy, OperationStatus } from "../../../../src/model/operation.ts";
-import type { ControlReplies, ControlRequest, ProtocolEndpoint } from "../../../../src/model/wire/protocol.ts";
+import type {
+  OperationKind,
+  OperationPolicy,
+  OperationStatus,
+} from "../../../../src/model/operation.ts";
+import type {
+  ControlReplies,
+  ControlRequest,
+  ProtocolEndpoint,
+} from "../../../../src/model/wire/protocol.ts";
 import { connect } from "../../../../src/shards/router.ts";
 import type { BenchBinding, BenchEnv } from "./env.ts";
 import { spokenProtocol } from "./spoken-protocol.ts";
@@ -79,7 +87,9 @@ export async function shardDirectly(
   return { ...operatedOf(status), callMs };
 }
 
-type Ask = <Kind extends keyof ControlReplies>(request: Extract<ControlRequest, { kind: Kind }>) => Promise<ControlReplies[Kind]>;
+type Ask = <Kind extends keyof ControlReplies>(
+  request: Extract<ControlRequest, { kind: Kind }>,
+) => Promise<ControlReplies[Kind]>;
 
 async function askRoot<Kind extends keyof ControlReplies>(
   env: BenchEnv,

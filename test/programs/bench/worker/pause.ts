@@ -49,7 +49,9 @@ export async function measurePause(env: BenchEnv, args: PauseArgs): Promise<Paus
   takeWindows();
   const stop = { isStopped: false };
   const errors: string[] = [];
-  const running = Array.from({ length: args.writers }, (_, writer) => write(env, args, writer, stop, errors));
+  const running = Array.from({ length: args.writers }, (_, writer) =>
+    write(env, args, writer, stop, errors),
+  );
   await sleep(REST_MS);
   const startedAt = Date.now();
   const { durationMs } = await operate(env, args.operation);
@@ -58,7 +60,8 @@ export async function measurePause(env: BenchEnv, args: PauseArgs): Promise<Paus
   stop.isStopped = true;
   const writers = await Promise.all(running);
   const writes = writers.flat();
-  const meets = ({ from, to }: Write, window: FenceWindow): boolean => from <= window.to && to >= window.from;
+  const meets = ({ from, to }: Write, window: FenceWindow): boolean =>
+    from <= window.to && to >= window.from;
   const isFenced = (one: Write): boolean => windows.some((window) => meets(one, window));
   const ids = writes.length - errors.length;
   const { data } = await connect<Things>(env.THINGS, namespace).queryShards({
@@ -68,12 +71,16 @@ export async function measurePause(env: BenchEnv, args: PauseArgs): Promise<Paus
   return {
     atFences: windows.flatMap((window) =>
       writers.flatMap((mine) => {
-        const met = mine.filter((one) => meets(one, window)).map((one) => one.to - Math.max(one.from, window.from));
+        const met = mine
+          .filter((one) => meets(one, window))
+          .map((one) => one.to - Math.max(one.from, window.from));
         return met.length > 0 ? [Math.max(...met)] : [];
       }),
     ),
     atRest: writes.filter(({ to }) => to < startedAt).map(latencyOf),
-    meanwhile: writes.filter((one) => one.from >= startedAt && one.to <= startedAt + durationMs && !isFenced(one)).map(latencyOf),
+    meanwhile: writes
+      .filter((one) => one.from >= startedAt && one.to <= startedAt + durationMs && !isFenced(one))
+      .map(latencyOf),
     fences: windows.map(({ from, to }) => to - from),
     writes: writes.length,
     errorCount: errors.length,
@@ -95,7 +102,13 @@ async function write(
   let due = Date.now();
   while (!stop.isStopped) {
     const id = `written-${run}-${writer}-${writes.length}`;
-    const thing = { id, type: "city", name: null, data: { country: `c${writes.length % 199}` }, visibility: "private" };
+    const thing = {
+      id,
+      type: "city",
+      name: null,
+      data: { country: `c${writes.length % 199}` },
+      visibility: "private",
+    };
     const now = Date.now();
     try {
       // The key as a function: right before and after the rekey.

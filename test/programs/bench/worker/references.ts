@@ -25,18 +25,24 @@ export async function copyAllPlainly(
   let after = "";
   let rowsMax = FIRST_ROWS;
   for (let turn = 0; ; turn++) {
-    const { page, last } = sql.exec<{ page: string; last: string | null }>(query, after, rowsMax).one();
+    const { page, last } = sql
+      .exec<{ page: string; last: string | null }>(query, after, rowsMax)
+      .one();
     if (last === null) return;
     await send(targets[turn % targets.length] ?? "", page);
     after = last;
     // All rows are nearly of one size; a little room for those that are larger.
-    if (turn === 0) rowsMax = Math.max(1, Math.floor((PAGE_BYTES_MAX * 0.98) / (page.length / rowsMax)));
+    if (turn === 0)
+      rowsMax = Math.max(1, Math.floor((PAGE_BYTES_MAX * 0.98) / (page.length / rowsMax)));
   }
 }
 
 export function insertPage(sql: SqlStorage, page: string): void {
   const values = COLUMNS.map((_, index) => `json_extract(value, '$[${index}]')`);
-  sql.exec(`INSERT INTO things (${COLUMNS.join(", ")}) SELECT ${values.join(", ")} FROM json_each(?)`, page);
+  sql.exec(
+    `INSERT INTO things (${COLUMNS.join(", ")}) SELECT ${values.join(", ")} FROM json_each(?)`,
+    page,
+  );
 }
 
 type PlainRow = Record<(typeof COLUMNS)[number], string | number | null>;

@@ -13,6 +13,7 @@ export function noteProtocol(protocol: number): void {
 /** The number; `speak` has the router send something when nothing was heard yet. @throws Error when nothing is heard then either. */
 export async function spokenProtocol(speak: () => Promise<unknown>): Promise<number> {
   if (heard === undefined) await speak();
-  if (heard === undefined) throw new Error("The router spoke to no object: the number of its protocol is not known");
+  if (heard === undefined)
+    throw new Error("The router spoke to no object: the number of its protocol is not known");
   return heard;
 }

@@ -39,7 +39,9 @@ export class Things extends ThingsObject<BenchEnv> {
   measureThings(): { readonly rows: number; readonly bytes: number } {
     const columns = ["id", "type", "name", "data", "visibility", "createdAt", "updatedAt"];
     const bytes = columns.map((column) => `coalesce(octet_length(${column}), 0)`).join(" + ");
-    const found = this.ctx.storage.sql.exec(`SELECT count(*) AS n, sum(${bytes}) AS bytes FROM things`).one();
+    const found = this.ctx.storage.sql
+      .exec(`SELECT count(*) AS n, sum(${bytes}) AS bytes FROM things`)
+      .one();
     return { rows: Number(found["n"]), bytes: Number(found["bytes"]) };
   }
 
@@ -76,7 +78,10 @@ export class Things extends ThingsObject<BenchEnv> {
 
   copyNaively(targets: readonly string[]): Promise<void> {
     return copyAllNaively(this.ctx.storage.sql, targets, async (target, body) => {
-      const response = await this.env.THINGS.getByName(target).fetch("https://object/", { method: "POST", body });
+      const response = await this.env.THINGS.getByName(target).fetch("https://object/", {
+        method: "POST",
+        body,
+      });
       if (!response.ok) throw new Error(`${target} answered ${response.status}`);
     });
   }

@@ -3,7 +3,13 @@ import { decodeJwt, importSPKI, jwtVerify } from "jose";
 
 import { answer, notFound, paginate, refuse, type Answer } from "../answers.ts";
 import type { Call, Route } from "../route.ts";
-import { isoTime, showApp, showInstallation, showPermissions, type Schemas } from "../shapes/account.ts";
+import {
+  isoTime,
+  showApp,
+  showInstallation,
+  showPermissions,
+  type Schemas,
+} from "../shapes/account.ts";
 import { showRepository } from "../shapes/repository.ts";
 import type { Access, App, Installation, Permissions, Scope } from "../state.ts";
 import { createInstallationToken, reachable } from "../tokens.ts";
@@ -22,10 +28,17 @@ export const appRoutes: readonly Route[] = [
     );
   }),
   appRoute("GET", "/app/installations/:id", (call, app) => showOne(call, byId(call, app))),
-  appRoute("POST", "/app/installations/:id/access_tokens", (call, app) => issueToken(call, byId(call, app))),
+  appRoute("POST", "/app/installations/:id/access_tokens", (call, app) =>
+    issueToken(call, byId(call, app)),
+  ),
   appRoute("GET", "/repos/:owner/:repo/installation", (call, app) => {
-    const repo = call.world.state.findRepository(call.params["owner"] ?? "", call.params["repo"] ?? "");
-    const found = installationsOf(call, app).find((one) => repo !== null && reachable(call.world.state, one).includes(repo));
+    const repo = call.world.state.findRepository(
+      call.params["owner"] ?? "",
+      call.params["repo"] ?? "",
+    );
+    const found = installationsOf(call, app).find(
+      (one) => repo !== null && reachable(call.world.state, one).includes(repo),
+    );
     return showOne(call, found);
   }),
   {
@@ -33,12 +46,17 @@ export const appRoutes: readonly Route[] = [
     path: "/installation/repositories",
     isContent: false,
     handle: ({ world, token, url }) => {
-      if (token?.kind !== "installation") return refuse(403, "Resource not accessible by integration", DOCS);
+      if (token?.kind !== "installation")
+        return refuse(403, "Resource not accessible by integration", DOCS);
       const page = paginate(token.repositories ?? [], url);
       const repositories = page.items.map((repo) => showRepository(world.api, repo));
       return answer(
         200,
-        { total_count: token.repositories?.length ?? 0, repository_selection: "selected", repositories },
+        {
+          total_count: token.repositories?.length ?? 0,
+          repository_selection: "selected",
+          repositories,
+        },
         page.headers,
       );
     },
@@ -46,7 +64,11 @@ export const appRoutes: readonly Route[] = [
 ];
 
 /** A route that takes an app's JWT. */
-function appRoute(method: Route["method"], path: string, handle: (call: Call, app: App) => Answer | Promise<Answer>): Route {
+function appRoute(
+  method: Route["method"],
+  path: string,
+  handle: (call: Call, app: App) => Answer | Promise<Answer>,
+): Route {
   return {
     method,
     path,
@@ -58,7 +80,9 @@ function appRoute(method: Route["method"], path: string, handle: (call: Call, ap
   };
 }
 
-async function verifyAppJwt(call: Call): Promise<{ readonly app: App } | { readonly refused: Answer }> {
+async function verifyAppJwt(
+  call: Call,
+): Promise<{ readonly app: App } | { readonly refused: Answer }> {
   const { state } = call.world;
   const jwt = /^bearer +(\S+)$/i.exec(call.headers.get("authorization") ?? "")?.[1];
   const undecodable = { refused: refuse(401, "A JSON web token could not be decoded", DOCS) };
@@ -74,13 +98,19 @@ async function verifyAppJwt(call: Call): Promise<{ readonly app: App } | { reado
   const nowS = Math.floor(state.now() / 1000);
   try {
     const key = await importSPKI(app.keys.publicPem, "RS256");
-    const { payload } = await jwtVerify(jwt, key, { algorithms: ["RS256"], currentDate: new Date(state.now()) });
+    const { payload } = await jwtVerify(jwt, key, {
+      algorithms: ["RS256"],
+      currentDate: new Date(state.now()),
+    });
     const { exp, iat } = payload;
     if (exp === undefined || exp - nowS > LIFETIME_MAX_S) {
-      return { refused: refuse(401, "'Expiration time' claim ('exp') is too far in the future", DOCS) };
+      return {
+        refused: refuse(401, "'Expiration time' claim ('exp') is too far in the future", DOCS),
+      };
     }
     if (iat === undefined || iat > nowS) {
-      const message = "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued";
+      const message =
+        "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued";
       return { refused: refuse(401, message, DOCS) };
     }
     return { app };
@@ -101,7 +131,9 @@ function byId(call: Call, app: App): Installation | undefined {
 }
 
 function showOne(call: Call, installation: Installation | undefined): Answer {
-  return installation ? answer(200, showInstallation(call.world.api, installation)) : notFound(DOCS);
+  return installation
+    ? answer(200, showInstallation(call.world.api, installation))
+    : notFound(DOCS);
 }
 
 /** May narrow to `repositories`, `repository_ids` and `permissions`; more than the installation has is 422. */
@@ -113,7 +145,8 @@ function issueToken(call: Call, installation: Installation | undefined): Answer 
     repository_ids?: readonly number[];
   };
   const all = reachable(world.state, installation);
-  const chosen = names || ids ? all.filter((repo) => names?.includes(repo.name) || ids?.includes(repo.id)) : all;
+  const chosen =
+    names || ids ? all.filter((repo) => names?.includes(repo.name) || ids?.includes(repo.id)) : all;
   const asked = (names?.length ?? 0) + (ids?.length ?? 0);
   if (chosen.length < asked)
     return refuse(

@@ -8,14 +8,24 @@ const ACTIONS_MAX = 3;
 const ACTION_LIMITS = { label: 20, description: 40, identifier: 20 } as const;
 const STATUSES: readonly unknown[] = ["queued", "in_progress", "completed"];
 const LEVELS: ReadonlySet<unknown> = new Set(["notice", "warning", "failure"]);
-const CONCLUSIONS: readonly unknown[] = ["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required"];
+const CONCLUSIONS: readonly unknown[] = [
+  "success",
+  "failure",
+  "neutral",
+  "cancelled",
+  "skipped",
+  "timed_out",
+  "action_required",
+];
 
 type Body = Readonly<Record<string, unknown>>;
 
 export function checkRunProblem(body: Body, isNew: boolean): string | null {
-  for (const name of isNew ? ["name", "head_sha"] : []) if (typeof body[name] !== "string") return missing(name);
+  for (const name of isNew ? ["name", "head_sha"] : [])
+    if (typeof body[name] !== "string") return missing(name);
   const { status, conclusion, output, actions } = body;
-  if (status !== undefined && !STATUSES.includes(status)) return `${show(status)} is not a member of ${show(STATUSES)}.`;
+  if (status !== undefined && !STATUSES.includes(status))
+    return `${show(status)} is not a member of ${show(STATUSES)}.`;
   if (conclusion !== undefined && !CONCLUSIONS.includes(conclusion))
     return `${show(conclusion)} is not a member of ${show(CONCLUSIONS)}.`;
   if (status === "completed" && conclusion === undefined) return missing("conclusion");
@@ -30,15 +40,19 @@ export function checkRunProblem(body: Body, isNew: boolean): string | null {
 
 function outputProblem(output: unknown, isNew: boolean): string | null {
   if (output === undefined) return null;
-  if (typeof output !== "object" || output === null) return `For 'properties/output', ${show(output)} is not an object.`;
+  if (typeof output !== "object" || output === null)
+    return `For 'properties/output', ${show(output)} is not an object.`;
   const { title, summary, text, annotations } = output as Body;
   if (isNew && typeof title !== "string") return missing("title");
   if (typeof summary !== "string") return missing("summary");
-  if (typeof title === "string" && title.length > TITLE_CHARACTERS_MAX) return tooLong(TITLE_CHARACTERS_MAX, title);
+  if (typeof title === "string" && title.length > TITLE_CHARACTERS_MAX)
+    return tooLong(TITLE_CHARACTERS_MAX, title);
   if (summary.length > TEXT_CHARACTERS_MAX) return tooLong(TEXT_CHARACTERS_MAX, summary);
-  if (typeof text === "string" && text.length > TEXT_CHARACTERS_MAX) return tooLong(TEXT_CHARACTERS_MAX, text);
+  if (typeof text === "string" && text.length > TEXT_CHARACTERS_MAX)
+    return tooLong(TEXT_CHARACTERS_MAX, text);
   if (annotations === undefined) return null;
-  if (!Array.isArray(annotations)) return `For 'properties/annotations', ${show(annotations)} is not an array.`;
+  if (!Array.isArray(annotations))
+    return `For 'properties/annotations', ${show(annotations)} is not an array.`;
   if (annotations.length > ANNOTATIONS_MAX)
     return `No more than ${ANNOTATIONS_MAX} items are allowed; ${annotations.length} were supplied.`;
   for (const one of annotations as readonly Body[]) {
@@ -55,24 +69,36 @@ function annotationProblem(one: Body): string | null {
   if (!Number.isInteger(end) || Number(end) < Number(start)) return missing("end_line");
   if (!LEVELS.has(one["annotation_level"])) return missing("annotation_level");
   if (typeof message !== "string" || message === "") return missing("message");
-  if (Buffer.byteLength(message) > MESSAGE_BYTES_MAX) return `Annotation message exceeds ${MESSAGE_BYTES_MAX} bytes.`;
-  if (typeof title === "string" && title.length > TITLE_CHARACTERS_MAX) return tooLong(TITLE_CHARACTERS_MAX, title);
+  if (Buffer.byteLength(message) > MESSAGE_BYTES_MAX)
+    return `Annotation message exceeds ${MESSAGE_BYTES_MAX} bytes.`;
+  if (typeof title === "string" && title.length > TITLE_CHARACTERS_MAX)
+    return tooLong(TITLE_CHARACTERS_MAX, title);
   return columnsProblem(one);
 }
 
-function columnsProblem({ start_line: start, end_line: end, start_column: from, end_column: to }: Body): string | null {
+function columnsProblem({
+  start_line: start,
+  end_line: end,
+  start_column: from,
+  end_column: to,
+}: Body): string | null {
   if (from === undefined && to === undefined) return null;
-  if (start !== end) return "Annotations can only have columns if start_line and end_line have the same value.";
+  if (start !== end)
+    return "Annotations can only have columns if start_line and end_line have the same value.";
   for (const value of [from, to]) {
-    if (value !== undefined && (!Number.isInteger(value) || Number(value) < 1)) return `${show(value)} is not a column.`;
+    if (value !== undefined && (!Number.isInteger(value) || Number(value) < 1))
+      return `${show(value)} is not a column.`;
   }
-  return typeof from === "number" && typeof to === "number" && to < from ? "end_column comes before start_column." : null;
+  return typeof from === "number" && typeof to === "number" && to < from
+    ? "end_column comes before start_column."
+    : null;
 }
 
 function actionsProblem(actions: unknown): string | null {
   if (actions === undefined) return null;
   if (!Array.isArray(actions)) return `For 'properties/actions', ${show(actions)} is not an array.`;
-  if (actions.length > ACTIONS_MAX) return `No more than ${ACTIONS_MAX} items are allowed; ${actions.length} were supplied.`;
+  if (actions.length > ACTIONS_MAX)
+    return `No more than ${ACTIONS_MAX} items are allowed; ${actions.length} were supplied.`;
   for (const one of actions as readonly Body[]) {
     for (const [name, max] of Object.entries(ACTION_LIMITS)) {
       const value = one[name];

@@ -45,7 +45,8 @@ function createCheckRun(call: RepoCall): Answer {
   const problem = checkRunProblem(body, true);
   if (problem !== null) return invalidRequest(problem, DOCS);
   const headSha = String(body["head_sha"]);
-  if (repo.objects.readCommit(headSha) === null) return refuse(422, `No commit found for SHA: ${headSha}`, DOCS);
+  if (repo.objects.readCommit(headSha) === null)
+    return refuse(422, `No commit found for SHA: ${headSha}`, DOCS);
   const run: CheckRun = {
     id: world.state.newId(),
     suiteId: suiteOf(call, token.app, headSha),
@@ -85,7 +86,9 @@ function updateCheckRun(call: RepoCall): Answer {
 
 /** Runs of one app on one commit are one suite. */
 function suiteOf({ world, repo }: RepoCall, app: App, headSha: string): number {
-  const known = [...repo.checkRuns.values()].find((run) => run.app === app && run.headSha === headSha);
+  const known = [...repo.checkRuns.values()].find(
+    (run) => run.app === app && run.headSha === headSha,
+  );
   return known?.suiteId ?? world.state.newId();
 }
 
@@ -98,7 +101,10 @@ function applyFields({ world, body }: RepoCall, run: CheckRun): void {
   const [started, completed] = [text("started_at"), text("completed_at")];
   if (started !== null) run.startedAtMs = Date.parse(started);
   const conclusion = text("conclusion") as CheckConclusion | null;
-  const status = conclusion !== null || completed !== null ? "completed" : (text("status") as CheckStatus | null);
+  const status =
+    conclusion !== null || completed !== null
+      ? "completed"
+      : (text("status") as CheckStatus | null);
   if (status !== null) run.status = status;
   if (status === "completed") {
     run.conclusion = conclusion ?? run.conclusion;
@@ -136,7 +142,11 @@ function listForRef({ world, repo, params, url }: RepoCall): Answer {
   const sha = resolveRef(repo, name);
   if (sha === null) return refuse(422, `No commit found for SHA: ${name}`, DOCS);
   const query = url.searchParams;
-  const [checkName, status, appId] = [query.get("check_name"), query.get("status"), query.get("app_id")];
+  const [checkName, status, appId] = [
+    query.get("check_name"),
+    query.get("status"),
+    query.get("app_id"),
+  ];
   const found = [...repo.checkRuns.values()]
     .filter((run) => run.headSha === sha)
     .filter((run) => checkName === null || run.name === checkName)

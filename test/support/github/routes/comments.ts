@@ -13,7 +13,8 @@ export const commentRoutes: readonly Route[] = [
     "GET",
     "/issues/comments/:id",
     (call) => commentNeeds(call, "read"),
-    (call) => withComment(call, (comment) => answer(200, showComment(call.world.api, call.repo, comment))),
+    (call) =>
+      withComment(call, (comment) => answer(200, showComment(call.world.api, call.repo, comment))),
   ),
   repoRoute(
     "PATCH",
@@ -63,7 +64,9 @@ export const commentRoutes: readonly Route[] = [
 
 function commentNeeds(call: RepoCall, access: "read" | "write"): readonly Need[] {
   const comment = call.repo.comments.get(Number(call.params["id"]));
-  return comment && !comment.issue.pull ? [`issues=${access}`] : [`issues=${access}`, `pull_requests=${access}`];
+  return comment && !comment.issue.pull
+    ? [`issues=${access}`]
+    : [`issues=${access}`, `pull_requests=${access}`];
 }
 
 function withComment(call: RepoCall, act: (comment: Comment) => Answer): Answer {
@@ -74,7 +77,9 @@ function withComment(call: RepoCall, act: (comment: Comment) => Answer): Answer 
 /** Oldest first, whatever the query says: this list has no order to choose. */
 function list({ world, repo, url }: RepoCall, issue: Issue): Answer {
   const since = url.searchParams.get("since");
-  const comments = commentsOf(issue, repo).filter((one) => since === null || one.updatedAtMs >= Date.parse(since));
+  const comments = commentsOf(issue, repo).filter(
+    (one) => since === null || one.updatedAtMs >= Date.parse(since),
+  );
   const page = paginate(comments, url);
   return answer(
     200,
@@ -87,7 +92,11 @@ function post(call: RepoCall, issue: Issue): Answer {
   const { world, repo, body } = call;
   const refused = checkCommentBody(body["body"]);
   if (refused) return refused;
-  const comment = createComment(world, repo, issue, { author: callerOf(call), app: appOf(call), body: String(body["body"]) });
+  const comment = createComment(world, repo, issue, {
+    author: callerOf(call),
+    app: appOf(call),
+    body: String(body["body"]),
+  });
   const shown = showComment(world.api, repo, comment);
   return answer(201, shown, { location: shown.url });
 }
@@ -109,16 +118,23 @@ function remove(call: RepoCall, comment: Comment): Answer {
 /** People without push access may change only what they wrote; apps may with the permission, which the route has checked. */
 function refuseForeign(call: RepoCall, comment: Comment): Answer | null {
   const account = callerOf(call);
-  if (call.token?.app || comment.author === account || mayPush(roleOf(call.repo, account))) return null;
+  if (call.token?.app || comment.author === account || mayPush(roleOf(call.repo, account)))
+    return null;
   return refuse(403, "Must have admin rights to Repository.", DOCS);
 }
 
 function checkCommentBody(body: unknown): Answer | null {
   if (body === undefined || body === null)
-    return invalidFields([{ resource: "IssueComment", code: "missing_field", field: "body" }], DOCS);
+    return invalidFields(
+      [{ resource: "IssueComment", code: "missing_field", field: "body" }],
+      DOCS,
+    );
   if (typeof body === "string" && body.trim() === "") {
     const message = "Body cannot be blank";
-    return invalidFields([{ resource: "IssueComment", code: "unprocessable", field: "data", message }], DOCS);
+    return invalidFields(
+      [{ resource: "IssueComment", code: "unprocessable", field: "data", message }],
+      DOCS,
+    );
   }
   return checkBody("IssueComment", body, DOCS);
 }
@@ -126,7 +142,10 @@ function checkCommentBody(body: unknown): Answer | null {
 function react(call: RepoCall, comment: Comment): Answer {
   const { content } = call.body;
   if (!isReaction(content))
-    return invalidFields([{ resource: "Reaction", code: "invalid", field: "content" }], "/reactions/reactions");
+    return invalidFields(
+      [{ resource: "Reaction", code: "invalid", field: "content" }],
+      "/reactions/reactions",
+    );
   const { reaction, isNew } = addReaction(call.world, comment, callerOf(call), content);
   return answer(isNew ? 201 : 200, showReaction(call.world.api, reaction));
 }

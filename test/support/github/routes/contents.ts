@@ -37,16 +37,24 @@ function getContent(call: RepoCall): Answer {
   if (named.type === "tree") return showDirectory(call, path, named.sha, ref);
   if (named.type === "commit") return answer(200, showSubmodule(call, path, named.sha, ref));
   // A link to a file of the repository is followed; another one is shown as a link.
-  const target = named.mode === "120000" ? new TextDecoder().decode(repo.objects.readBlob(named.sha) ?? undefined) : null;
-  const found = target === null ? named : findEntry(repo, tree, posix.join(posix.dirname(path), target));
-  if (target !== null && found?.mode !== "100644") return answer(200, showLink(call, path, named.sha, ref, target));
+  const target =
+    named.mode === "120000"
+      ? new TextDecoder().decode(repo.objects.readBlob(named.sha) ?? undefined)
+      : null;
+  const found =
+    target === null ? named : findEntry(repo, tree, posix.join(posix.dirname(path), target));
+  if (target !== null && found?.mode !== "100644")
+    return answer(200, showLink(call, path, named.sha, ref, target));
   if (found === null) return notFound(DOCS);
   const bytes = repo.objects.readBlob(found.sha) ?? new Uint8Array();
   if (bytes.length > RAW_BYTES_MAX) {
     const message = `This API returns blobs up to 100 MB in size. The requested blob is too large to fetch via the API.`;
-    return refuse(403, message, DOCS, { errors: [{ resource: "Blob", field: "data", code: "too_large" }] });
+    return refuse(403, message, DOCS, {
+      errors: [{ resource: "Blob", field: "data", code: "too_large" }],
+    });
   }
-  if (wantsRaw(headers)) return answer(200, bytes, { "content-type": "application/vnd.github.raw+json; charset=utf-8" });
+  if (wantsRaw(headers))
+    return answer(200, bytes, { "content-type": "application/vnd.github.raw+json; charset=utf-8" });
   return answer(200, showFile(call, path, found.sha, ref, bytes));
 }
 
@@ -64,7 +72,13 @@ function findEntry(repo: Repository, tree: string, path: string): Entry | null {
 }
 
 /** Above 1 MB the content is left out, with the encoding `none`. */
-function showFile(call: RepoCall, path: string, sha: string, ref: string, bytes: Uint8Array): Schemas["content-file"] {
+function showFile(
+  call: RepoCall,
+  path: string,
+  sha: string,
+  ref: string,
+  bytes: Uint8Array,
+): Schemas["content-file"] {
   const isInline = bytes.length <= INLINE_BYTES_MAX;
   return {
     ...entryLinks(call, path, sha, ref, "file"),
@@ -75,11 +89,27 @@ function showFile(call: RepoCall, path: string, sha: string, ref: string, bytes:
   };
 }
 
-function showLink(call: RepoCall, path: string, sha: string, ref: string, target: string): Schemas["content-symlink"] {
-  return { ...entryLinks(call, path, sha, ref, "file"), type: "symlink", size: target.length, target };
+function showLink(
+  call: RepoCall,
+  path: string,
+  sha: string,
+  ref: string,
+  target: string,
+): Schemas["content-symlink"] {
+  return {
+    ...entryLinks(call, path, sha, ref, "file"),
+    type: "symlink",
+    size: target.length,
+    target,
+  };
 }
 
-function showSubmodule(call: RepoCall, path: string, sha: string, ref: string): Schemas["content-submodule"] {
+function showSubmodule(
+  call: RepoCall,
+  path: string,
+  sha: string,
+  ref: string,
+): Schemas["content-submodule"] {
   return {
     ...entryLinks(call, path, sha, ref, "dir"),
     type: "submodule",
@@ -90,19 +120,36 @@ function showSubmodule(call: RepoCall, path: string, sha: string, ref: string): 
 
 function showDirectory(call: RepoCall, path: string, tree: string, ref: string): Answer {
   const { repo, headers } = call;
-  const entries = (repo.objects.readTree(tree) ?? []).slice(0, DIRECTORY_ENTRIES_MAX).map((entry) => {
-    const type = entry.type === "tree" ? "dir" : entry.mode === "120000" ? "symlink" : "file";
-    const inner = path === "" ? entry.name : `${path}/${entry.name}`;
-    const size = entry.type === "blob" ? (repo.objects.readBlob(entry.sha)?.length ?? 0) : 0;
-    return { ...entryLinks(call, inner, entry.sha, ref, entry.type === "blob" ? "file" : "dir"), type, size } as const;
-  });
+  const entries = (repo.objects.readTree(tree) ?? [])
+    .slice(0, DIRECTORY_ENTRIES_MAX)
+    .map((entry) => {
+      const type = entry.type === "tree" ? "dir" : entry.mode === "120000" ? "symlink" : "file";
+      const inner = path === "" ? entry.name : `${path}/${entry.name}`;
+      const size = entry.type === "blob" ? (repo.objects.readBlob(entry.sha)?.length ?? 0) : 0;
+      return {
+        ...entryLinks(call, inner, entry.sha, ref, entry.type === "blob" ? "file" : "dir"),
+        type,
+        size,
+      } as const;
+    });
   if (!/application\/vnd\.github(\.v3)?\.object/.test(headers.get("accept") ?? ""))
     return answer(200, entries satisfies Schemas["content-directory"]);
-  const body: Schemas["content-tree"] = { ...entryLinks(call, path, tree, ref, "dir"), type: "dir", size: 0, entries };
+  const body: Schemas["content-tree"] = {
+    ...entryLinks(call, path, tree, ref, "dir"),
+    type: "dir",
+    size: 0,
+    entries,
+  };
   return answer(200, body);
 }
 
-function entryLinks({ world, repo }: RepoCall, path: string, sha: string, ref: string, type: "file" | "dir") {
+function entryLinks(
+  { world, repo }: RepoCall,
+  path: string,
+  sha: string,
+  ref: string,
+  type: "file" | "dir",
+) {
   const encoded = path.split("/").map(encodeURIComponent).join("/");
   const url = `${repositoryUrl(world.api, repo)}/contents/${encoded}?ref=${encodeURIComponent(ref)}`;
   const git = `${repositoryUrl(world.api, repo)}/git/${type === "dir" ? "trees" : "blobs"}/${sha}`;
@@ -126,7 +173,11 @@ function putContent(call: RepoCall): Answer {
   const { message, content, sha } = body;
   if (typeof message !== "string" || typeof content !== "string") {
     return invalidFields([
-      { resource: "Commit", field: typeof message === "string" ? "content" : "message", code: "missing_field" },
+      {
+        resource: "Commit",
+        field: typeof message === "string" ? "content" : "message",
+        code: "missing_field",
+      },
     ]);
   }
   const branch = typeof body["branch"] === "string" ? body["branch"] : repo.defaultBranch;
@@ -134,8 +185,10 @@ function putContent(call: RepoCall): Answer {
   if (head === null && repo.refs.size > 0) return refuse(404, `Branch ${branch} not found`, DOCS);
   const path = params["path"] ?? "";
   const known = head === null ? null : findEntry(repo, repo.objects.commit(head).tree, path);
-  if (known !== null && sha === undefined) return refuse(422, `Invalid request.\n\n"sha" wasn't supplied.`, DOCS);
-  if (known !== null && sha !== known.sha) return refuse(409, `${path} does not match ${String(sha)}`, DOCS);
+  if (known !== null && sha === undefined)
+    return refuse(422, `Invalid request.\n\n"sha" wasn't supplied.`, DOCS);
+  if (known !== null && sha !== known.sha)
+    return refuse(409, `${path} does not match ${String(sha)}`, DOCS);
   const bytes = Buffer.from(content, "base64");
   const author = callerOf(call);
   const commit = writeCommit(world, repo, head, { files: { [path]: bytes }, message, author });

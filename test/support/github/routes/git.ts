@@ -21,7 +21,9 @@ export function gitRoutes(treeEntriesMax: number): readonly Route[] {
     repoRoute("POST", "/git/refs", ["contents=write"], createRef),
     repoRoute("PATCH", "/git/refs/:ref{.+}", ["contents=write"], updateRef),
     repoRoute("DELETE", "/git/refs/:ref{.+}", ["contents=write"], deleteRef),
-    repoRoute("GET", "/git/trees/:tree{.+}", ["contents=read"], (call) => getTree(call, treeEntriesMax)),
+    repoRoute("GET", "/git/trees/:tree{.+}", ["contents=read"], (call) =>
+      getTree(call, treeEntriesMax),
+    ),
     repoRoute("POST", "/git/trees", ["contents=write"], createTree),
     repoRoute("GET", "/git/blobs/:sha", ["contents=read"], getBlob),
     repoRoute("POST", "/git/blobs", ["contents=write"], createBlob),
@@ -45,7 +47,10 @@ function getBranch({ world, repo, params }: RepoCall): Answer {
     commit: showCommit(world.api, repo, commit, authorOf(world, commit)),
     _links: { self: url, html: `${repositoryPage(repo)}/tree/${name}` },
     protected: false,
-    protection: { enabled: false, required_status_checks: { enforcement_level: "off", contexts: [], checks: [] } },
+    protection: {
+      enabled: false,
+      required_status_checks: { enforcement_level: "off", contexts: [], checks: [] },
+    },
     protection_url: `${url}/protection`,
   };
   return answer(200, body);
@@ -54,7 +59,9 @@ function getBranch({ world, repo, params }: RepoCall): Answer {
 function getRef({ world, repo, params }: RepoCall): Answer {
   const ref = `refs/${params["ref"] ?? ""}`;
   const sha = repo.refs.get(ref);
-  return sha === undefined ? notFound(`${REFS_DOCS}#get-a-reference`) : answer(200, showRef(world.api, repo, ref, sha));
+  return sha === undefined
+    ? notFound(`${REFS_DOCS}#get-a-reference`)
+    : answer(200, showRef(world.api, repo, ref, sha));
 }
 
 function listMatchingRefs({ world, repo, params, url }: RepoCall): Answer {
@@ -73,8 +80,13 @@ function createRef(call: RepoCall): Answer {
   const { world, repo, body } = call;
   const { ref, sha } = body;
   if (typeof ref !== "string" || !/^refs\/.+\/.+/.test(ref))
-    return refuse(422, "Reference name must start with 'refs/' and contain two slashes.", REFS_DOCS);
-  if (typeof sha !== "string" || repo.objects.readCommit(sha) === null) return refuse(422, "Object does not exist", REFS_DOCS);
+    return refuse(
+      422,
+      "Reference name must start with 'refs/' and contain two slashes.",
+      REFS_DOCS,
+    );
+  if (typeof sha !== "string" || repo.objects.readCommit(sha) === null)
+    return refuse(422, "Object does not exist", REFS_DOCS);
   if (repo.refs.has(ref)) return refuse(422, "Reference already exists", REFS_DOCS);
   moveRef(world, repo, ref, sha, callerOf(call));
   return answer(201, showRef(world.api, repo, ref, sha));
@@ -86,7 +98,8 @@ function updateRef(call: RepoCall): Answer {
   const before = repo.refs.get(ref);
   const { sha } = body;
   if (before === undefined) return refuse(422, "Reference does not exist", REFS_DOCS);
-  if (typeof sha !== "string" || repo.objects.readCommit(sha) === null) return refuse(422, "Object does not exist", REFS_DOCS);
+  if (typeof sha !== "string" || repo.objects.readCommit(sha) === null)
+    return refuse(422, "Object does not exist", REFS_DOCS);
   if (body["force"] !== true && !repo.objects.ancestors(sha).has(before))
     return refuse(422, "Update is not a fast forward", REFS_DOCS);
   moveRef(world, repo, ref, sha, callerOf(call));
@@ -126,27 +139,48 @@ function getTree({ world, repo, params, url }: RepoCall, entriesMax: number): An
   return answer(200, body);
 }
 
-function walkTree(repo: Repository, entries: readonly TreeEntry[], prefix: string): (TreeEntry & { readonly path: string })[] {
+function walkTree(
+  repo: Repository,
+  entries: readonly TreeEntry[],
+  prefix: string,
+): (TreeEntry & { readonly path: string })[] {
   return entries.flatMap((entry) => {
     const path = prefix + entry.name;
-    const inside = entry.type === "tree" ? walkTree(repo, repo.objects.readTree(entry.sha) ?? [], `${path}/`) : [];
+    const inside =
+      entry.type === "tree"
+        ? walkTree(repo, repo.objects.readTree(entry.sha) ?? [], `${path}/`)
+        : [];
     return [{ ...entry, path }, ...inside];
   });
 }
 
 function createTree({ world, repo, body }: RepoCall): Answer {
   const { base_tree: base, tree } = body;
-  if (!Array.isArray(tree)) return invalidFields([{ resource: "Tree", field: "tree", code: "missing_field" }]);
+  if (!Array.isArray(tree))
+    return invalidFields([{ resource: "Tree", field: "tree", code: "missing_field" }]);
   const baseTree = typeof base === "string" ? (repo.objects.readCommit(base)?.tree ?? base) : null;
-  if (baseTree !== null && repo.objects.readTree(baseTree) === null) return refuse(422, "base_tree is not a valid tree oid");
+  if (baseTree !== null && repo.objects.readTree(baseTree) === null)
+    return refuse(422, "base_tree is not a valid tree oid");
   const leaves = baseTree === null ? new Map<string, Leaf>() : repo.objects.leaves(baseTree);
-  for (const entry of tree as readonly { path: string; mode?: Leaf["mode"]; sha?: string | null; content?: string }[]) {
+  for (const entry of tree as readonly {
+    path: string;
+    mode?: Leaf["mode"];
+    sha?: string | null;
+    content?: string;
+  }[]) {
     if (entry.sha === null) leaves.delete(entry.path);
-    else leaves.set(entry.path, { mode: entry.mode ?? "100644", sha: entry.sha ?? repo.objects.writeBlob(entry.content ?? "") });
+    else
+      leaves.set(entry.path, {
+        mode: entry.mode ?? "100644",
+        sha: entry.sha ?? repo.objects.writeBlob(entry.content ?? ""),
+      });
   }
   const sha = repo.objects.writeLeaves(leaves);
   const url = `${repositoryUrl(world.api, repo)}/git/trees/${sha}`;
-  const entries = (repo.objects.readTree(sha) ?? []).map(({ name, ...entry }) => ({ path: name, ...entry }));
+  const entries = (repo.objects.readTree(sha) ?? []).map(({ name, ...entry }) => ({
+    path: name,
+    ...entry,
+  }));
   return answer(201, { sha, url, tree: entries, truncated: false } satisfies Schemas["git-tree"]);
 }
 
@@ -154,27 +188,40 @@ function getBlob({ world, repo, params, headers }: RepoCall): Answer {
   const sha = params["sha"] ?? "";
   const bytes = repo.objects.readBlob(sha);
   if (bytes === null) return notFound("/git/blobs#get-a-blob");
-  if (wantsRaw(headers)) return answer(200, bytes, { "content-type": "application/vnd.github.raw+json; charset=utf-8" });
+  if (wantsRaw(headers))
+    return answer(200, bytes, { "content-type": "application/vnd.github.raw+json; charset=utf-8" });
   return answer(200, showBlob(world.api, repo, sha, bytes));
 }
 
 function createBlob({ world, repo, body }: RepoCall): Answer {
-  if (typeof body["content"] !== "string") return invalidFields([{ resource: "Blob", field: "content", code: "missing_field" }]);
-  const sha = repo.objects.writeBlob(body["encoding"] === "base64" ? Buffer.from(body["content"], "base64") : body["content"]);
-  return answer(201, { sha, url: `${repositoryUrl(world.api, repo)}/git/blobs/${sha}` } satisfies Schemas["short-blob"]);
+  if (typeof body["content"] !== "string")
+    return invalidFields([{ resource: "Blob", field: "content", code: "missing_field" }]);
+  const sha = repo.objects.writeBlob(
+    body["encoding"] === "base64" ? Buffer.from(body["content"], "base64") : body["content"],
+  );
+  return answer(201, {
+    sha,
+    url: `${repositoryUrl(world.api, repo)}/git/blobs/${sha}`,
+  } satisfies Schemas["short-blob"]);
 }
 
 function getGitCommit({ world, repo, params }: RepoCall): Answer {
   const commit = repo.objects.readCommit(params["sha"] ?? "");
-  return commit === null ? notFound("/git/commits#get-a-commit-object") : answer(200, showGitCommit(world.api, repo, commit));
+  return commit === null
+    ? notFound("/git/commits#get-a-commit-object")
+    : answer(200, showGitCommit(world.api, repo, commit));
 }
 
 function createGitCommit(call: RepoCall): Answer {
   const { world, repo, body } = call;
   const { message, tree, parents = [] } = body;
-  if (typeof message !== "string") return invalidFields([{ resource: "Commit", field: "message", code: "missing_field" }]);
-  if (typeof tree !== "string" || repo.objects.readTree(tree) === null) return refuse(422, "Tree SHA does not exist");
-  const known = (parents as readonly string[]).every((sha) => repo.objects.readCommit(sha) !== null);
+  if (typeof message !== "string")
+    return invalidFields([{ resource: "Commit", field: "message", code: "missing_field" }]);
+  if (typeof tree !== "string" || repo.objects.readTree(tree) === null)
+    return refuse(422, "Tree SHA does not exist");
+  const known = (parents as readonly string[]).every(
+    (sha) => repo.objects.readCommit(sha) !== null,
+  );
   if (!known) return refuse(422, "Parent SHA does not exist or is not a commit object");
   const person = { ...personOf(callerOf(call)), date: isoTime(world.state.now()) };
   const commit = repo.objects.writeCommit({
@@ -190,10 +237,14 @@ function createGitCommit(call: RepoCall): Answer {
 function listCommits({ world, repo, url }: RepoCall): Answer {
   const name = url.searchParams.get("sha") ?? repo.defaultBranch;
   const head = resolveRef(repo, name);
-  if (head === null) return repo.refs.size === 0 ? refuse(409, "Git Repository is empty.", COMMITS_DOCS) : notFound(COMMITS_DOCS);
+  if (head === null)
+    return repo.refs.size === 0
+      ? refuse(409, "Git Repository is empty.", COMMITS_DOCS)
+      : notFound(COMMITS_DOCS);
   const path = url.searchParams.get("path");
   const commits = [...repo.objects.ancestors(head)].map((sha) => repo.objects.commit(sha));
-  const touching = path === null ? commits : commits.filter((commit) => touches(repo, commit, path));
+  const touching =
+    path === null ? commits : commits.filter((commit) => touches(repo, commit, path));
   const page = paginate(touching, url);
   return answer(
     200,
@@ -204,8 +255,13 @@ function listCommits({ world, repo, url }: RepoCall): Answer {
 
 function touches(repo: Repository, commit: Commit, path: string): boolean {
   const parent = commit.parents[0];
-  const changes = repo.objects.diffTrees(parent === undefined ? null : repo.objects.commit(parent).tree, commit.tree);
-  return changes.some((change) => [change.path, change.previousPath].some((one) => one === path || one?.startsWith(`${path}/`)));
+  const changes = repo.objects.diffTrees(
+    parent === undefined ? null : repo.objects.commit(parent).tree,
+    commit.tree,
+  );
+  return changes.some((change) =>
+    [change.path, change.previousPath].some((one) => one === path || one?.startsWith(`${path}/`)),
+  );
 }
 
 function listPullsOfCommit({ world, repo, params, url }: RepoCall): Answer {
@@ -227,17 +283,26 @@ function listPullsOfCommit({ world, repo, params, url }: RepoCall): Answer {
 function getCommit({ world, repo, params, headers }: RepoCall): Answer {
   const name = params["ref"] ?? "";
   const sha = resolveRef(repo, name);
-  if (sha === null) return refuse(422, `No commit found for SHA: ${name}`, `${COMMITS_DOCS}#get-a-commit`);
+  if (sha === null)
+    return refuse(422, `No commit found for SHA: ${name}`, `${COMMITS_DOCS}#get-a-commit`);
   if (headers.get("accept")?.includes("sha"))
     return answer(200, sha, { "content-type": "application/vnd.github.sha; charset=utf-8" });
   const commit = repo.objects.commit(sha);
   const parent = commit.parents[0];
-  const changes = repo.objects.diffTrees(parent === undefined ? null : repo.objects.commit(parent).tree, commit.tree);
+  const changes = repo.objects.diffTrees(
+    parent === undefined ? null : repo.objects.commit(parent).tree,
+    commit.tree,
+  );
   const files = changes.map((change) => showChange(world.api, repo, change, sha));
-  const sum = (key: "additions" | "deletions") => files.reduce((total, file) => total + file[key], 0);
+  const sum = (key: "additions" | "deletions") =>
+    files.reduce((total, file) => total + file[key], 0);
   const body: Schemas["commit"] = {
     ...showCommit(world.api, repo, commit, authorOf(world, commit)),
-    stats: { total: sum("additions") + sum("deletions"), additions: sum("additions"), deletions: sum("deletions") },
+    stats: {
+      total: sum("additions") + sum("deletions"),
+      additions: sum("additions"),
+      deletions: sum("deletions"),
+    },
     files,
   };
   return answer(200, body);

@@ -12,8 +12,11 @@ export const graphqlRoutes: readonly Route[] = [
     handle: ({ token, body }) => {
       if (token === null) return refuse(401, "This endpoint requires you to be authenticated.");
       const query = typeof body["query"] === "string" ? body["query"] : "";
-      if (VIEWER.test(query)) return answer(200, { data: { viewer: { login: token.account.login } } });
-      return answer(200, { errors: [{ type: "NOT_FAKED", message: "Only { viewer { login } } is answered here" }] });
+      if (VIEWER.test(query))
+        return answer(200, { data: { viewer: { login: token.account.login } } });
+      return answer(200, {
+        errors: [{ type: "NOT_FAKED", message: "Only { viewer { login } } is answered here" }],
+      });
     },
   },
 ];

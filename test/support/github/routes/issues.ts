@@ -41,7 +41,9 @@ export const issueRoutes: readonly Route[] = [
 /** What is a pull request may be reached with either permission. */
 export function needsOf(call: RepoCall, access: "read" | "write"): readonly Need[] {
   const issue = call.repo.issues.get(Number(call.params["number"]));
-  return issue && !issue.pull ? [`issues=${access}`] : [`issues=${access}`, `pull_requests=${access}`];
+  return issue && !issue.pull
+    ? [`issues=${access}`]
+    : [`issues=${access}`, `pull_requests=${access}`];
 }
 
 export function withIssue(call: RepoCall, act: (issue: Issue) => Answer): Answer {
@@ -52,12 +54,20 @@ export function withIssue(call: RepoCall, act: (issue: Issue) => Answer): Answer
 /** The refusal of a body that is too long or not text; `null` for one that fits or is missing. */
 export function checkBody(resource: string, body: unknown, docs = DOCS): Answer | null {
   if (body === undefined || body === null) return null;
-  if (typeof body !== "string") return invalidFields([{ resource, field: "body", code: "invalid" }], docs);
+  if (typeof body !== "string")
+    return invalidFields([{ resource, field: "body", code: "invalid" }], docs);
   if (body.length <= BODY_CHARACTERS_MAX) return null;
   const message = `Body is too long (maximum is ${BODY_CHARACTERS_MAX} characters)`;
   const isComment = resource === "IssueComment";
   return invalidFields(
-    [{ resource, code: isComment ? "unprocessable" : "custom", field: isComment ? "data" : "body", message }],
+    [
+      {
+        resource,
+        code: isComment ? "unprocessable" : "custom",
+        field: isComment ? "data" : "body",
+        message,
+      },
+    ],
     docs,
   );
 }
@@ -72,10 +82,16 @@ function listIssues({ world, repo, url }: RepoCall): Answer {
   const isAscending = query.get("direction") === "asc";
   const found = [...repo.issues.values()]
     .filter((issue) => state === "all" || issue.state === state)
-    .filter((issue) => labels.every((name) => issue.labels.some((one) => one.toLowerCase() === name.toLowerCase())))
+    .filter((issue) =>
+      labels.every((name) => issue.labels.some((one) => one.toLowerCase() === name.toLowerCase())),
+    )
     .filter((issue) => creator === undefined || issue.author.login.toLowerCase() === creator)
     .filter((issue) => since === null || issue.updatedAtMs >= since)
-    .toSorted((a, b) => (isAscending ? 1 : -1) * (orderOf(repo, a, sort) - orderOf(repo, b, sort) || a.number - b.number));
+    .toSorted(
+      (a, b) =>
+        (isAscending ? 1 : -1) *
+        (orderOf(repo, a, sort) - orderOf(repo, b, sort) || a.number - b.number),
+    );
   const page = paginate(found, url);
   return answer(
     200,
@@ -108,7 +124,8 @@ function patchIssue(call: RepoCall, issue: Issue): Answer {
   const refused = checkIssue(body, false);
   if (refused) return refused;
   if (typeof body["title"] === "string") issue.title = body["title"];
-  if (body["body"] !== undefined) issue.body = typeof body["body"] === "string" ? body["body"] : null;
+  if (body["body"] !== undefined)
+    issue.body = typeof body["body"] === "string" ? body["body"] : null;
   if (body["labels"] !== undefined) {
     issue.labels = labelNames(body["labels"]);
     for (const name of issue.labels) createLabel(world, repo, name);
@@ -118,7 +135,14 @@ function patchIssue(call: RepoCall, issue: Issue): Answer {
   if (state === "open" || state === "closed") {
     const reason = body["state_reason"];
     if (issue.pull) setPullState(world, issue.pull, state, callerOf(call));
-    else setIssueState(world, issue, state, callerOf(call), reason === "completed" || reason === "not_planned" ? reason : null);
+    else
+      setIssueState(
+        world,
+        issue,
+        state,
+        callerOf(call),
+        reason === "completed" || reason === "not_planned" ? reason : null,
+      );
   }
   return answer(200, showIssue(world.api, repo, issue));
 }
@@ -133,14 +157,19 @@ function checkIssue(body: Readonly<Record<string, unknown>>, isNew: boolean): An
     return invalidFields([{ resource: "Issue", field: "title", code: "custom", message }], DOCS);
   }
   if (state !== undefined && state !== "open" && state !== "closed") {
-    return invalidFields([{ resource: "Issue", field: "state", code: "invalid", value: state }], DOCS);
+    return invalidFields(
+      [{ resource: "Issue", field: "state", code: "invalid", value: state }],
+      DOCS,
+    );
   }
   return checkBody("Issue", body["body"]);
 }
 
 function labelNames(labels: unknown): string[] {
   if (!Array.isArray(labels)) return [];
-  return labels.map((one: unknown) => (typeof one === "string" ? one : String((one as { name?: unknown }).name)));
+  return labels.map((one: unknown) =>
+    typeof one === "string" ? one : String((one as { name?: unknown }).name),
+  );
 }
 
 function listLabels({ world, repo, url }: RepoCall): Answer {
@@ -156,7 +185,8 @@ function postLabel({ world, repo, body }: RepoCall): Answer {
   const { name, color, description } = body;
   if (typeof name !== "string" || name === "")
     return invalidFields([{ resource: "Label", field: "name", code: "missing_field" }]);
-  if (repo.labels.has(name.toLowerCase())) return invalidFields([{ resource: "Label", field: "name", code: "already_exists" }]);
+  if (repo.labels.has(name.toLowerCase()))
+    return invalidFields([{ resource: "Label", field: "name", code: "already_exists" }]);
   const label = createLabel(
     world,
     repo,

@@ -18,10 +18,18 @@ export const pullRoutes: readonly Route[] = [
   repoRoute("GET", "/pulls/:number", ["pull_requests=read"], (call) =>
     withPull(call, (pull) => answer(200, showPull(call.world.api, pull))),
   ),
-  repoRoute("PATCH", "/pulls/:number", ["pull_requests=write"], (call) => withPull(call, (pull) => updatePull(call, pull))),
-  repoRoute("GET", "/pulls/:number/files", ["pull_requests=read"], (call) => withPull(call, (pull) => listFiles(call, pull))),
-  repoRoute("GET", "/pulls/:number/commits", ["pull_requests=read"], (call) => withPull(call, (pull) => listCommits(call, pull))),
-  repoRoute("PUT", "/pulls/:number/merge", ["contents=write"], (call) => withPull(call, (pull) => merge(call, pull))),
+  repoRoute("PATCH", "/pulls/:number", ["pull_requests=write"], (call) =>
+    withPull(call, (pull) => updatePull(call, pull)),
+  ),
+  repoRoute("GET", "/pulls/:number/files", ["pull_requests=read"], (call) =>
+    withPull(call, (pull) => listFiles(call, pull)),
+  ),
+  repoRoute("GET", "/pulls/:number/commits", ["pull_requests=read"], (call) =>
+    withPull(call, (pull) => listCommits(call, pull)),
+  ),
+  repoRoute("PUT", "/pulls/:number/merge", ["contents=write"], (call) =>
+    withPull(call, (pull) => merge(call, pull)),
+  ),
 ];
 
 function withPull(call: RepoCall, act: (pull: Pull) => Answer): Answer {
@@ -40,7 +48,10 @@ function listPulls({ world, repo, url }: RepoCall): Answer {
     .filter((pull) => base === null || pull.base.ref === base)
     .filter((pull) => head === null || `${pull.head.repo.owner.login}:${pull.head.ref}` === head)
     .toSorted((a, b) => {
-      const byTime = sort === "updated" ? a.issue.updatedAtMs - b.issue.updatedAtMs : a.issue.createdAtMs - b.issue.createdAtMs;
+      const byTime =
+        sort === "updated"
+          ? a.issue.updatedAtMs - b.issue.updatedAtMs
+          : a.issue.createdAtMs - b.issue.createdAtMs;
       return (isAscending ? 1 : -1) * (byTime || a.number - b.number);
     });
   const page = paginate(found, url);
@@ -55,7 +66,8 @@ function createPull(call: RepoCall): Answer {
   const { world, repo, body } = call;
   const { title, head, base, body: text = null } = body;
   for (const field of ["title", "head", "base"]) {
-    if (typeof body[field] !== "string") return invalidFields([{ resource: "PullRequest", code: "missing_field", field }], DOCS);
+    if (typeof body[field] !== "string")
+      return invalidFields([{ resource: "PullRequest", code: "missing_field", field }], DOCS);
   }
   const tooLong = checkBody("PullRequest", text);
   if (tooLong) return tooLong;
@@ -88,7 +100,10 @@ function refuseDuplicate({ repo, body }: RepoCall, branch: string, owner: string
   const base = String(body["base"]);
   const known = pullsOf(repo).some(
     (pull) =>
-      pull.issue.state === "open" && pull.head.ref === branch && pull.head.repo.owner.login === owner && pull.base.ref === base,
+      pull.issue.state === "open" &&
+      pull.head.ref === branch &&
+      pull.head.repo.owner.login === owner &&
+      pull.base.ref === base,
   );
   if (known) {
     const message = `A pull request already exists for ${owner}:${branch}.`;
@@ -107,7 +122,8 @@ function updatePull(call: RepoCall, pull: Pull): Answer {
   if (typeof body["title"] === "string") pull.issue.title = body["title"];
   if (typeof body["body"] === "string") pull.issue.body = body["body"];
   if (body["state"] === "open" || body["state"] === "closed") {
-    if (pull.mergedAtMs !== null) return invalidFields([{ resource: "PullRequest", field: "state", code: "invalid" }], DOCS);
+    if (pull.mergedAtMs !== null)
+      return invalidFields([{ resource: "PullRequest", field: "state", code: "invalid" }], DOCS);
     setPullState(world, pull, body["state"], callerOf(call));
   }
   pull.issue.updatedAtMs = world.state.now();
@@ -143,8 +159,12 @@ function merge(call: RepoCall, pull: Pull): Answer {
   if (typeof body["sha"] === "string" && body["sha"] !== pull.head.sha) {
     return refuse(409, "Head branch was modified. Review and try the merge again.", docs);
   }
-  if (pull.issue.state !== "open" || !pull.mergeable) return refuse(405, "Pull Request is not mergeable", docs);
-  const method = body["merge_method"] === "squash" || body["merge_method"] === "rebase" ? body["merge_method"] : "merge";
+  if (pull.issue.state !== "open" || !pull.mergeable)
+    return refuse(405, "Pull Request is not mergeable", docs);
+  const method =
+    body["merge_method"] === "squash" || body["merge_method"] === "rebase"
+      ? body["merge_method"]
+      : "merge";
   const sha = mergePull(world, pull, method satisfies MergeMethod, callerOf(call));
   return sha === null
     ? refuse(405, "Pull Request is not mergeable", docs)

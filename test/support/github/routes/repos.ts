@@ -7,20 +7,29 @@ import { roleOf, type Role } from "../state.ts";
 
 export const repoRoutes: readonly Route[] = [
   repoRoute("GET", "", ["metadata=read"], ({ world, repo, token }) =>
-    answer(200, showFullRepository(world.api, repo, token === null ? "read" : roleOf(repo, token.account))),
+    answer(
+      200,
+      showFullRepository(world.api, repo, token === null ? "read" : roleOf(repo, token.account)),
+    ),
   ),
-  repoRoute("GET", "/collaborators/:user/permission", ["metadata=read"], ({ world, repo, params, token }) => {
-    if (token === null) return refuse(401, "Requires authentication");
-    const account = world.state.accounts.get((params["user"] ?? "").toLowerCase());
-    if (!account) return notFound("/collaborators/collaborators#get-repository-permissions-for-a-user");
-    const role = roleOf(repo, account);
-    const body: Schemas["repository-collaborator-permission"] = {
-      permission: legacyPermission(role),
-      role_name: role,
-      user: { ...showAccount(world.api, account), permissions: showRole(role), role_name: role },
-    };
-    return answer(200, body);
-  }),
+  repoRoute(
+    "GET",
+    "/collaborators/:user/permission",
+    ["metadata=read"],
+    ({ world, repo, params, token }) => {
+      if (token === null) return refuse(401, "Requires authentication");
+      const account = world.state.accounts.get((params["user"] ?? "").toLowerCase());
+      if (!account)
+        return notFound("/collaborators/collaborators#get-repository-permissions-for-a-user");
+      const role = roleOf(repo, account);
+      const body: Schemas["repository-collaborator-permission"] = {
+        permission: legacyPermission(role),
+        role_name: role,
+        user: { ...showAccount(world.api, account), permissions: showRole(role), role_name: role },
+      };
+      return answer(200, body);
+    },
+  ),
   {
     method: "GET",
     path: "/user",
@@ -29,7 +38,11 @@ export const repoRoutes: readonly Route[] = [
       if (call.token === null) return refuse(401, "Requires authentication");
       // The tokens of apps have no user behind them.
       if (call.token.app !== null)
-        return refuse(403, "Resource not accessible by integration", "/users/users#get-the-authenticated-user");
+        return refuse(
+          403,
+          "Resource not accessible by integration",
+          "/users/users#get-the-authenticated-user",
+        );
       return answer(200, showPublicUser(call.world.api, callerOf(call)));
     },
   },
@@ -55,7 +68,9 @@ export const repoRoutes: readonly Route[] = [
     isContent: false,
     handle: ({ world, params }) => {
       const account = world.state.accounts.get((params["login"] ?? "").toLowerCase());
-      return account ? answer(200, showPublicUser(world.api, account)) : notFound("/users/users#get-a-user");
+      return account
+        ? answer(200, showPublicUser(world.api, account))
+        : notFound("/users/users#get-a-user");
     },
   },
 ];

@@ -1,7 +1,15 @@
 /** Accounts, apps and times as the REST API shows them. `api` is the address of the REST API, without a slash at its end. */
 import type { components } from "@octokit/openapi-types";
 
-import { mayPush, type Account, type App, type Installation, type Label, type Permissions, type Role } from "../state.ts";
+import {
+  mayPush,
+  type Account,
+  type App,
+  type Installation,
+  type Label,
+  type Permissions,
+  type Role,
+} from "../state.ts";
 
 export type Schemas = components["schemas"];
 
@@ -18,7 +26,10 @@ export function nodeId(kind: string, id: number | string): string {
 
 export function showAccount(api: string, account: Account): Schemas["simple-user"] {
   const url = `${api}/users/${encodeURIComponent(account.login)}`;
-  const html = account.type === "Bot" ? `${HTML_URL}/apps/${account.login.replace("[bot]", "")}` : `${HTML_URL}/${account.login}`;
+  const html =
+    account.type === "Bot"
+      ? `${HTML_URL}/apps/${account.login.replace("[bot]", "")}`
+      : `${HTML_URL}/${account.login}`;
   return {
     login: account.login,
     id: account.id,

@@ -30,11 +30,21 @@ export function showCheckRun(api: string, repo: Repository, run: CheckRun): Sche
     check_suite: { id: run.suiteId },
     app: showApp(api, run.app),
     pull_requests: pullsOf(repo)
-      .filter((pull) => pull.issue.state === "open" && pull.head.sha === run.headSha && pull.head.repo === repo)
+      .filter(
+        (pull) =>
+          pull.issue.state === "open" && pull.head.sha === run.headSha && pull.head.repo === repo,
+      )
       .map((pull) => showPullMinimal(api, pull)),
   };
 }
 
-export function showAnnotation(repo: Repository, run: CheckRun, annotation: Annotation): Schemas["check-annotation"] {
-  return { ...annotation, blob_href: `${repositoryPage(repo)}/blob/${run.headSha}/${annotation.path}` };
+export function showAnnotation(
+  repo: Repository,
+  run: CheckRun,
+  annotation: Annotation,
+): Schemas["check-annotation"] {
+  return {
+    ...annotation,
+    blob_href: `${repositoryPage(repo)}/blob/${run.headSha}/${annotation.path}`,
+  };
 }

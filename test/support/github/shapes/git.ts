@@ -5,11 +5,22 @@ import type { Account, Repository } from "../state.ts";
 import { nodeId, showCommitter, type Schemas } from "./account.ts";
 import { repositoryPage, repositoryUrl } from "./repository.ts";
 
-const UNSIGNED = { verified: false, reason: "unsigned", signature: null, payload: null, verified_at: null };
+const UNSIGNED = {
+  verified: false,
+  reason: "unsigned",
+  signature: null,
+  payload: null,
+  verified_at: null,
+};
 /** Above it GitHub leaves the patch out. */
 const PATCH_BYTES_MAX = 1_000_000;
 
-export function showCommit(api: string, repo: Repository, commit: Commit, author: Account | null): Schemas["commit"] {
+export function showCommit(
+  api: string,
+  repo: Repository,
+  commit: Commit,
+  author: Account | null,
+): Schemas["commit"] {
   const url = repositoryUrl(api, repo);
   return {
     sha: commit.sha,
@@ -36,7 +47,11 @@ export function showCommit(api: string, repo: Repository, commit: Commit, author
   };
 }
 
-export function showGitCommit(api: string, repo: Repository, commit: Commit): Schemas["git-commit"] {
+export function showGitCommit(
+  api: string,
+  repo: Repository,
+  commit: Commit,
+): Schemas["git-commit"] {
   const url = repositoryUrl(api, repo);
   return {
     sha: commit.sha,
@@ -56,7 +71,12 @@ export function showGitCommit(api: string, repo: Repository, commit: Commit): Sc
   };
 }
 
-export function showRef(api: string, repo: Repository, ref: string, sha: string): Schemas["git-ref"] {
+export function showRef(
+  api: string,
+  repo: Repository,
+  ref: string,
+  sha: string,
+): Schemas["git-ref"] {
   const url = repositoryUrl(api, repo);
   return {
     ref,
@@ -66,7 +86,12 @@ export function showRef(api: string, repo: Repository, ref: string, sha: string)
   };
 }
 
-export function showBlob(api: string, repo: Repository, sha: string, bytes: Uint8Array): Schemas["blob"] {
+export function showBlob(
+  api: string,
+  repo: Repository,
+  sha: string,
+  bytes: Uint8Array,
+): Schemas["blob"] {
   return {
     sha,
     node_id: nodeId("B", sha),
@@ -85,12 +110,20 @@ export function wrapBase64(bytes: Uint8Array): string {
     .replace(/([^\n])$/, "$1\n");
 }
 
-export function showChange(api: string, repo: Repository, change: FileChange, sha: string): Schemas["diff-entry"] {
+export function showChange(
+  api: string,
+  repo: Repository,
+  change: FileChange,
+  sha: string,
+): Schemas["diff-entry"] {
   const url = repositoryUrl(api, repo);
   const read = (blob: string | null) =>
     blob === null ? "" : new TextDecoder().decode(repo.objects.readBlob(blob) ?? new Uint8Array());
   const [before, after] = [read(change.before), read(change.after)];
-  const diff = change.before === change.after ? { additions: 0, deletions: 0, patch: "" } : diffLines(before, after);
+  const diff =
+    change.before === change.after
+      ? { additions: 0, deletions: 0, patch: "" }
+      : diffLines(before, after);
   const path = change.path.split("/").map(encodeURIComponent).join("/");
   const isShown = diff.patch !== "" && before.length + after.length <= PATCH_BYTES_MAX;
   return {

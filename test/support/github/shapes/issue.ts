@@ -41,7 +41,9 @@ export function showIssue(api: string, repo: Repository, issue: Issue): Schemas[
     locked: false,
     active_lock_reason: null,
     comments: commentsOf(issue, repo).length,
-    ...(issue.pull ? { pull_request: showPullLinks(api, repo, issue.pull), draft: issue.pull.draft } : {}),
+    ...(issue.pull
+      ? { pull_request: showPullLinks(api, repo, issue.pull), draft: issue.pull.draft }
+      : {}),
     created_at: isoTime(issue.createdAtMs),
     updated_at: isoTime(issue.updatedAtMs),
     closed_at: issue.closedAtMs === null ? null : isoTime(issue.closedAtMs),
@@ -53,7 +55,11 @@ export function showIssue(api: string, repo: Repository, issue: Issue): Schemas[
   };
 }
 
-export function showComment(api: string, repo: Repository, comment: Comment): Schemas["issue-comment"] {
+export function showComment(
+  api: string,
+  repo: Repository,
+  comment: Comment,
+): Schemas["issue-comment"] {
   const url = `${repositoryUrl(api, repo)}/issues/comments/${comment.id}`;
   return {
     url,
@@ -71,7 +77,10 @@ export function showComment(api: string, repo: Repository, comment: Comment): Sc
   };
 }
 
-export function showReaction(api: string, reaction: Comment["reactions"][number]): Schemas["reaction"] {
+export function showReaction(
+  api: string,
+  reaction: Comment["reactions"][number],
+): Schemas["reaction"] {
   return {
     id: reaction.id,
     node_id: nodeId("REA", reaction.id),
@@ -114,7 +123,10 @@ export function showPullSimple(api: string, pull: Pull): Schemas["pull-request-s
     assignees: [],
     requested_reviewers: [],
     requested_teams: [],
-    labels: showLabels(api, repo, issue).map((label) => ({ ...label, description: label.description ?? "" })),
+    labels: showLabels(api, repo, issue).map((label) => ({
+      ...label,
+      description: label.description ?? "",
+    })),
     milestone: null,
     draft: pull.draft,
     commits_url: `${url}/commits`,
@@ -143,7 +155,8 @@ export function showPullSimple(api: string, pull: Pull): Schemas["pull-request-s
 export function showPull(api: string, pull: Pull): Schemas["pull-request"] {
   const { repo, issue } = pull;
   const files = changesOf(pull).map((change) => showChange(api, repo, change, pull.head.sha));
-  const sum = (key: "additions" | "deletions") => files.reduce((total, file) => total + file[key], 0);
+  const sum = (key: "additions" | "deletions") =>
+    files.reduce((total, file) => total + file[key], 0);
   const isOpen = issue.state === "open";
   return {
     ...showPullSimple(api, pull),
@@ -191,8 +204,11 @@ export function issuePage(repo: Repository, issue: Issue): string {
 export function showAssociation(repo: Repository, account: Account): Schemas["author-association"] {
   if (repo.owner.login === account.login) return "OWNER";
   const role = repo.collaborators.get(account.login.toLowerCase());
-  if (role !== undefined && role !== "none") return repo.owner.type === "Organization" ? "MEMBER" : "COLLABORATOR";
-  const hasMerged = [...repo.issues.values()].some((issue) => issue.author === account && issue.pull?.mergedAtMs);
+  if (role !== undefined && role !== "none")
+    return repo.owner.type === "Organization" ? "MEMBER" : "COLLABORATOR";
+  const hasMerged = [...repo.issues.values()].some(
+    (issue) => issue.author === account && issue.pull?.mergedAtMs,
+  );
   return hasMerged ? "CONTRIBUTOR" : "NONE";
 }
 
@@ -225,7 +241,10 @@ function showPullLinks(api: string, repo: Repository, pull: Pull) {
   };
 }
 
-function showReactionCounts(url: string, reactions: readonly { readonly content: string }[]): Schemas["reaction-rollup"] {
+function showReactionCounts(
+  url: string,
+  reactions: readonly { readonly content: string }[],
+): Schemas["reaction-rollup"] {
   const count = (name: ReactionName) => reactions.filter((one) => one.content === name).length;
   return {
     url,

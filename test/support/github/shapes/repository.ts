@@ -56,7 +56,11 @@ export function showRepository(api: string, repo: Repository): Schemas["reposito
   };
 }
 
-export function showFullRepository(api: string, repo: Repository, role: Role): Schemas["full-repository"] {
+export function showFullRepository(
+  api: string,
+  repo: Repository,
+  role: Role,
+): Schemas["full-repository"] {
   const { pushed_at, created_at, updated_at, ...shared } = showRepository(api, repo);
   return {
     ...shared,
@@ -75,7 +79,9 @@ export function showFullRepository(api: string, repo: Repository, role: Role): S
     network_count: 0,
     subscribers_count: 0,
     ...(repo.owner.type === "Organization" ? { organization: showAccount(api, repo.owner) } : {}),
-    ...(repo.parent ? { parent: showRepository(api, repo.parent), source: showRepository(api, repo.parent) } : {}),
+    ...(repo.parent
+      ? { parent: showRepository(api, repo.parent), source: showRepository(api, repo.parent) }
+      : {}),
   };
 }
 
