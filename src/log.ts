@@ -1,7 +1,9 @@
 /**
- * The Worker's log: one JSON line an event, with the id of the tick, run or request that it belongs to in `correlationId`.
+ * The Worker's log: one JSON line an event, with the id of the tick, run or request that it belongs
+ * to in `correlationId`.
  *
- * No secret and no row value goes in. Messages of errors come from elsewhere, so whatever looks like a credential is taken out of every text.
+ * No secret and no row value goes in. Messages of errors come from elsewhere, so whatever looks
+ * like a credential is taken out of every text.
  */
 export type Facts = Readonly<Record<string, string | number | boolean>>;
 
@@ -19,7 +21,9 @@ const SECRETS: readonly RegExp[] = [
   /(?<=\bhttps?:\/\/[^\s"'<>?]*\?)[^\s"'<>]+/gi,
 ];
 
-/** Writes an error with its facts; the console is where Workers' logs and `wrangler tail` read from. */
+/**
+ * Writes an error with its facts; the console is where Workers' logs and `wrangler tail` read from.
+ */
 export function logError(event: string, facts: Facts, error: unknown): void {
   const cause =
     error instanceof Error

@@ -1,6 +1,7 @@
 /**
- * An alert as a Slack-compatible message. `blocks` are plain text, which Slack shows as it is; `text` is for notifications, and for the other
- * chats that take Slack's format but no blocks. Nothing in it can mention anybody, make a link or end a mark.
+ * An alert as a Slack-compatible message. `blocks` are plain text, which Slack shows as it is;
+ * `text` is for notifications, and for the other chats that take Slack's format but no blocks.
+ * Nothing in it can mention anybody, make a link or end a mark.
  */
 import type { Drift } from "../model/drift.ts";
 import { formatCount } from "../model/figures.ts";
@@ -87,7 +88,10 @@ function plain(
   return { type: "plain_text", text: shorten(text, lengthMax), emoji: false };
 }
 
-/** Slack's three entities, and a space without width where other chats would see a mention, a link or a mark. */
+/**
+ * Slack's three entities, and a space without width where other chats would see a mention, a link
+ * or a mark.
+ */
 function escapeChat(text: string): string {
   return text
     .replaceAll("&", "&amp;")

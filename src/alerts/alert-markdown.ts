@@ -1,6 +1,7 @@
 /**
- * The body of an environment's alert issue, and what is said when it is closed. It says what is wrong, since when, and what to do; it stays
- * under GitHub's limit, and holds no text that was not escaped. The marker is the poster's business.
+ * The body of an environment's alert issue, and what is said when it is closed. It says what is
+ * wrong, since when, and what to do; it stays under GitHub's limit, and holds no text that was not
+ * escaped. The marker is the poster's business.
  */
 import type { Drift } from "../model/drift.ts";
 import { formatCount } from "../model/figures.ts";
@@ -82,7 +83,10 @@ function driftRemedy(drift: Drift): string {
   return `- ${drift.kind}, ${placeMarkdown(drift)}: ${remedyMarkdown(clipText(drift.remedy))}`;
 }
 
-/** Keeps commands of a remedy apart from its words; what stands in them is escaped as everything else. */
+/**
+ * Keeps commands of a remedy apart from its words; what stands in them is escaped as everything
+ * else.
+ */
 function remedyMarkdown(remedy: string): string {
   return remedy
     .split("`")

@@ -18,7 +18,10 @@ export interface AlertMessage {
 const ENVIRONMENT_LENGTH_MAX = 100;
 const COMMIT_DIGITS = 7;
 
-/** "shardctl: production has drifted", for the issue's title: plain text, in which GitHub looks for nothing. */
+/**
+ * "shardctl: production has drifted", for the issue's title: plain text, in which GitHub looks for
+ * nothing.
+ */
 export function renderAlertTitle(environment: string): string {
   return `shardctl: ${shortName(environment)} has drifted`;
 }

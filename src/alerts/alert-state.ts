@@ -1,7 +1,8 @@
 /**
  * What is to be said of an environment, and what each channel has said already. Pure.
  *
- * A channel is told the newest state and nothing in between, so that an outage of a day ends with one message. Nothing waits in a queue.
+ * A channel is told the newest state and nothing in between, so that an outage of a day ends with
+ * one message. Nothing waits in a queue.
  *
  * | the last tick found                       | and the alert          |
  * |-------------------------------------------|------------------------|
@@ -30,7 +31,10 @@ export interface AlertTarget extends AlertMessage {
 }
 
 export interface Channel {
-  /** The fingerprint that was told last, null inside for "all is well"; null when nobody knows what was told. */
+  /**
+   * The fingerprint that was told last, null inside for "all is well"; null when nobody knows what
+   * was told.
+   */
   readonly told: { readonly fingerprint: string | null } | null;
   readonly failures: number;
   readonly nextTryAt: number;
@@ -50,7 +54,10 @@ export interface AlertState {
 /** Drifts that a message may list; the others are counted. */
 const DRIFTS_MAX = 200;
 
-/** A failure is tried again after half a minute, doubling to an hour, for as long as there is something to say. */
+/**
+ * A failure is tried again after half a minute, doubling to an hour, for as long as there is
+ * something to say.
+ */
 const RETRY_FIRST_MS = 30_000;
 const RETRY_LONGEST_MS = 60 * 60_000;
 /** What lies further ahead was written by a clock that was wrong. */
@@ -135,7 +142,10 @@ export function afterTelling(
   };
 }
 
-/** The channel could not say it. `retryAt`: not before then. `random`: from 0 up to, not including, 1. */
+/**
+ * The channel could not say it. `retryAt`: not before then. `random`: from 0 up to, not including,
+ * 1.
+ */
 export function afterFailure(
   state: AlertState,
   name: ChannelName,

@@ -1,8 +1,10 @@
 /**
- * Alerts of the coordinator: decided at the end of a tick, told by a pass of its own, one at a time, that alarms carry on.
+ * Alerts of the coordinator: decided at the end of a tick, told by a pass of its own, one at a
+ * time, that alarms carry on.
  *
- * It never throws and is waited for by nobody. The issue comes first, so that the chat can link to it. What is told, is written after it was
- * told: a crash in between tells it again, and the issue is then found as it should be.
+ * It never throws and is waited for by nobody. The issue comes first, so that the chat can link to
+ * it. What is told, is written after it was told: a crash in between tells it again, and the issue
+ * is then found as it should be.
  */
 import { makeEvent, type NewEvent } from "../history/make-event.ts";
 import { assertNever } from "../model/result.ts";
@@ -28,7 +30,10 @@ import type { AlertsStore } from "./alerts-store.ts";
 import { sendWebhook } from "./send-webhook.ts";
 
 const LABELS = ["shardctl"];
-/** While a pass is under way the object is woken up so often, so that the runtime does not put it to sleep. */
+/**
+ * While a pass is under way the object is woken up so often, so that the runtime does not put it to
+ * sleep.
+ */
 const WATCH_MS = 5_000;
 /** After a pass that failed for no reason of a channel. */
 const FAULT_DELAY_MS = 60_000;
@@ -123,7 +128,10 @@ export class Alerts {
     if (after !== before) this.#store.write(after);
   }
 
-  /** The channels that there are, the issue first. An environment that was renamed still has an issue to close. */
+  /**
+   * The channels that there are, the issue first. An environment that was renamed still has an
+   * issue to close.
+   */
   #channels({ environment, issueUrl }: AlertState): readonly ChannelName[] {
     const { github, issueEnvironment, webhookUrl } = this.#parts;
     const hasIssue = github() !== null && (environment === issueEnvironment() || issueUrl !== null);

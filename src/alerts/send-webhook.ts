@@ -1,6 +1,6 @@
 /**
- * One POST of a Slack-compatible message. The address is a secret: it is in no message, and a redirect is not followed, since it would take the
- * message to somebody else.
+ * One POST of a Slack-compatible message. The address is a secret: it is in no message, and a
+ * redirect is not followed, since it would take the message to somebody else.
  */
 import { failure, success, type Result } from "../model/result.ts";
 import type { ChatMessage } from "./alert-chat.ts";

@@ -1,6 +1,7 @@
 /**
- * The typed client of the Worker's HTTP API. It asks one question per method and gives the answer or a `CliFailure` that says what to
- * do next. How requests are sent, repeated and read is `http.ts`; what the answers must look like is `answers.ts`.
+ * The typed client of the Worker's HTTP API. It asks one question per method and gives the answer
+ * or a `CliFailure` that says what to do next. How requests are sent, repeated and read is
+ * `http.ts`; what the answers must look like is `answers.ts`.
  *
  * | request          | repeated when                                                                        |
  * |------------------|--------------------------------------------------------------------------------------|
@@ -58,7 +59,10 @@ export interface ApiClient {
   apply(fingerprint: string, request: ApplyRequest): Promise<CliResult<Run>>;
   runs(filter?: RunFilter): Promise<CliResult<readonly Run[]>>;
   run(id: string): Promise<CliResult<Run>>;
-  /** Waits up to `waitS` seconds for news after `since` (the run's `updatedAt`). Not repeated: the caller follows and decides. */
+  /**
+   * Waits up to `waitS` seconds for news after `since` (the run's `updatedAt`). Not repeated: the
+   * caller follows and decides.
+   */
   awaitRun(
     id: string,
     waitS: number,

@@ -1,4 +1,7 @@
-/** The parts of `apply` between the plan and the end of the run: guards, starting, and the reply to a stale plan. */
+/**
+ * The parts of `apply` between the plan and the end of the run: guards, starting, and the reply to
+ * a stale plan.
+ */
 import type { Run } from "../model/api.ts";
 import { type Block, GUARDS, type Guard, type Plan } from "../model/plan.ts";
 import type { DesiredState } from "../model/spec.ts";
@@ -40,8 +43,9 @@ export function failBlocked(plan: Plan, blocks: readonly Block[]): ReturnType<ty
 }
 
 /**
- * Starts the run. When the connection breaks after the request was sent, nobody knows whether it arrived: the run is looked up
- * by its fingerprint, and only when there is none, the request is sent once more.
+ * Starts the run. When the connection breaks after the request was sent, nobody knows whether it
+ * arrived: the run is looked up by its fingerprint, and only when there is none, the request is
+ * sent once more.
  */
 export async function startRun(
   api: ApiClient,
@@ -72,7 +76,10 @@ function leftUnknown(failure: CliFailure): boolean {
   );
 }
 
-/** The plan of now, with the frozen choices of an earlier one as far as they still hold; without them when the server has forgotten it. */
+/**
+ * The plan of now, with the frozen choices of an earlier one as far as they still hold; without
+ * them when the server has forgotten it.
+ */
 export async function planAgain(
   api: ApiClient,
   desired: DesiredState,
@@ -82,7 +89,10 @@ export async function planAgain(
   return current.ok || current.failure.kind !== "stalePlan" ? current : api.createPlan({ desired });
 }
 
-/** Adds to a stale-plan failure what has changed since `reviewed`, when the current plan can be made. */
+/**
+ * Adds to a stale-plan failure what has changed since `reviewed`, when the current plan can be
+ * made.
+ */
 export async function explainStale(
   api: ApiClient,
   failure: CliFailure,

@@ -1,4 +1,7 @@
-/** What every command file shares: the common options, examples in help texts, and the type of `perform`. */
+/**
+ * What every command file shares: the common options, examples in help texts, and the type of
+ * `perform`.
+ */
 import type { Command } from "commander";
 
 import { formatExitCodes } from "./exit-codes.ts";

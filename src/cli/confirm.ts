@@ -1,4 +1,7 @@
-/** The question before anything is changed. Only the word yes is a yes; without a terminal there is nobody to ask. */
+/**
+ * The question before anything is changed. Only the word yes is a yes; without a terminal there is
+ * nobody to ask.
+ */
 import { createInterface } from "node:readline/promises";
 
 import { type CliResult, fail } from "./failure.ts";

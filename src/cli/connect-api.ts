@@ -1,4 +1,7 @@
-/** The client for a project's reconciler, or what is missing to reach one. Checks endpoint and token before anything is sent. */
+/**
+ * The client for a project's reconciler, or what is missing to reach one. Checks endpoint and token
+ * before anything is sent.
+ */
 import { type ApiClient, createApiClient } from "./api-client.ts";
 import { type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
@@ -32,8 +35,9 @@ export function connectApi(session: Session, project: Project): CliResult<ApiCli
 const RUNNER_VARIABLE = /^(?:GITHUB|ACTIONS|RUNNER)_/;
 
 /**
- * A token that somebody has set comes first. GitHub's own is never sent in the clear, since a workflow has no one to ask. A config, which a
- * pull request may change together with the endpoint, must not send away what the runner keeps for itself.
+ * A token that somebody has set comes first. GitHub's own is never sent in the clear, since a
+ * workflow has no one to ask. A config, which a pull request may change together with the endpoint,
+ * must not send away what the runner keeps for itself.
  */
 function chooseTokens(host: Host, project: Project, endpoint: string): CliResult<TokenSource> {
   if (RUNNER_VARIABLE.test(project.tokenVariable)) {

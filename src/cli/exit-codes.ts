@@ -1,4 +1,7 @@
-/** Exit codes: the one place that gives them. Help texts, commands and tests read this table. Scripts depend on it: never renumber. */
+/**
+ * Exit codes: the one place that gives them. Help texts, commands and tests read this table.
+ * Scripts depend on it: never renumber.
+ */
 
 export const EXIT = {
   done: 0,

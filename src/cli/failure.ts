@@ -1,4 +1,7 @@
-/** Why a command did not do what was asked: what happened, what to do next, and the exit code. The only shape in which the CLI fails. */
+/**
+ * Why a command did not do what was asked: what happened, what to do next, and the exit code. The
+ * only shape in which the CLI fails.
+ */
 import type { Result } from "../model/result.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 

@@ -3,7 +3,10 @@ import type { Host } from "./host.ts";
 import { parseProject } from "./load-desired.ts";
 import type { Project } from "./project.ts";
 
-/** The binding, or null: then the server knows it, or says that it does not. Manifests with errors are no reason to refuse a look. */
+/**
+ * The binding, or null: then the server knows it, or says that it does not. Manifests with errors
+ * are no reason to refuse a look.
+ */
 export async function findObject(
   host: Host,
   project: Project,

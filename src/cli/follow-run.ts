@@ -1,6 +1,6 @@
 /**
- * Follows a run until it ends. The run lives on the server: losing the connection or Ctrl-C only ends the watching, and both say how
- * to look again.
+ * Follows a run until it ends. The run lives on the server: losing the connection or Ctrl-C only
+ * ends the watching, and both say how to look again.
  */
 import type { Run } from "../model/api.ts";
 import type { ApiClient } from "./api-client.ts";
@@ -19,7 +19,9 @@ const BACKOFF_ATTEMPT_MAX = 5;
 /** Unanswered polls in a row before giving up: about 10 minutes of backoff. */
 const LOST_POLLS_MAX = 100;
 
-/** @param onNews told of the run at the start and whenever it has changed, one call after the other. */
+/**
+ * @param onNews told of the run at the start and whenever it has changed, one call after the other.
+ */
 export async function followRun(
   session: Session,
   api: ApiClient,

@@ -1,6 +1,6 @@
 /**
- * The process as a value: everything a command takes from its surroundings, so that tests can run commands without a process.
- * Owns the only use of `process` outside `main.ts` and `dev`.
+ * The process as a value: everything a command takes from its surroundings, so that tests can run
+ * commands without a process. Owns the only use of `process` outside `main.ts` and `dev`.
  */
 
 /** A place to write text, with what bars need to know about it. */

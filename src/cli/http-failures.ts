@@ -1,4 +1,7 @@
-/** What can go wrong between the CLI and an endpoint, as failures: connections, time, and answers that are not the API's. Cuts the token out. */
+/**
+ * What can go wrong between the CLI and an endpoint, as failures: connections, time, and answers
+ * that are not the API's. Cuts the token out.
+ */
 import { fail } from "./failure.ts";
 import type { Attempt, HttpRecipient, HttpRequest } from "./http-request.ts";
 
@@ -75,7 +78,8 @@ export function excerpt(text: string, token: string | null): string {
     .replaceAll(/[\s\p{Cc}]+/gu, " ")
     .trim();
   if (line === "") return "The answer is empty.";
-  // Cut by code units, then made well-formed: half a character at the end becomes a replacement mark.
+  // Cut by code units, then made well-formed: half a character at the end becomes a replacement
+  // mark.
   const start = line.slice(0, EXCERPT_CHARACTERS_MAX).toWellFormed();
   return `It starts with: ${start}${line.length > EXCERPT_CHARACTERS_MAX ? "…" : ""}`;
 }

@@ -1,4 +1,6 @@
-/** What is asked of the API, of whom, and what came of one try. Types only: sending is `http.ts`. */
+/**
+ * What is asked of the API, of whom, and what came of one try. Types only: sending is `http.ts`.
+ */
 import type { CliResult } from "./failure.ts";
 import type { TokenSource } from "./token-source.ts";
 

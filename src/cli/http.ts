@@ -1,7 +1,7 @@
 /**
- * One request to the API: timeout, repetition with backoff, redirects, and the reading of what came back. Whatever comes back, the
- * answer is a value or a failure that names the endpoint and the status. The token goes to the endpoint's own origin only and is
- * cut out of every text.
+ * One request to the API: timeout, repetition with backoff, redirects, and the reading of what came
+ * back. Whatever comes back, the answer is a value or a failure that names the endpoint and the
+ * status. The token goes to the endpoint's own origin only and is cut out of every text.
  */
 import { type CliFailure, type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
@@ -15,7 +15,10 @@ import type {
 } from "./http-request.ts";
 import { describeProblem, readProblem } from "./problems.ts";
 
-/** 0.2 + 0.4 + 0.8 + 1.6 seconds of waiting: longer than a local runtime or an isolate needs to come back. */
+/**
+ * 0.2 + 0.4 + 0.8 + 1.6 seconds of waiting: longer than a local runtime or an isolate needs to come
+ * back.
+ */
 const ATTEMPTS_MAX = 5;
 const BACKOFF_FIRST_MS = 200;
 const REDIRECTS_MAX = 3;
@@ -150,7 +153,8 @@ function readAnswer<Value>(
     return { result: failNonsense(target, request, response, text, value), trouble: "lasting" };
   }
   const problem = response.ok ? null : readProblem(body);
-  // The API itself explains its errors. A server error that does not is a proxy's or the runtime's: it was restarting or crashed.
+  // The API itself explains its errors. A server error that does not is a proxy's or the runtime's:
+  // it was restarting or crashed.
   const transient = problem === null ? response.status >= 500 : problem.kind === "unavailable";
   const trouble = transient ? "transient" : "lasting";
   if (problem !== null) return { result: describeProblem(problem, target, transient), trouble };

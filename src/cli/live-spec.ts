@@ -1,4 +1,7 @@
-/** The declaration that a live namespace already satisfies: what `import` writes. Planning it must find nothing to do. Pure. */
+/**
+ * The declaration that a live namespace already satisfies: what `import` writes. Planning it must
+ * find nothing to do. Pure.
+ */
 import type { Key } from "../model/layout/key.ts";
 import { hasDirectory } from "../model/layout/directory.ts";
 import type { LiveNamespace } from "../model/live.ts";

@@ -18,7 +18,10 @@ export interface ParsedProject extends ParsedManifests {
   readonly fileCount: number;
 }
 
-/** Reads and checks the manifests; errors in them fail the command. `paths` empty means those of the config. */
+/**
+ * Reads and checks the manifests; errors in them fail the command. `paths` empty means those of the
+ * config.
+ */
 export async function loadDesired(
   host: Host,
   project: Project,

@@ -1,5 +1,8 @@
 #!/usr/bin/env node
-/** The entry of the `shardctl` bin: wires the real process to `runCli`, and survives readers that go away. */
+/**
+ * The entry of the `shardctl` bin: wires the real process to `runCli`, and survives readers that go
+ * away.
+ */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 

@@ -1,4 +1,7 @@
-/** Finds and reads manifest files. Folders are walked in sorted order; links to folders are not followed, so a walk ends. */
+/**
+ * Finds and reads manifest files. Folders are walked in sorted order; links to folders are not
+ * followed, so a walk ends.
+ */
 import { open, readdir, stat } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 
@@ -13,7 +16,10 @@ export interface ManifestFile {
 const MANIFEST_NAME = /\.ya?ml$/i;
 const FILES_MAX = 100_000;
 const DEPTH_MAX = 32;
-/** One byte more than the parser accepts: it sees that the file is too large without us reading all of it. */
+/**
+ * One byte more than the parser accepts: it sees that the file is too large without us reading all
+ * of it.
+ */
 const FILE_BYTES_READ_MAX = 1024 * 1024 + 1;
 const READS_AT_ONCE = 32;
 

@@ -1,4 +1,7 @@
-/** Problem documents of the API (RFC 9457) → failures that say what to do next. One exhaustive switch. */
+/**
+ * Problem documents of the API (RFC 9457) → failures that say what to do next. One exhaustive
+ * switch.
+ */
 import { PROBLEM_KINDS, type Problem, type ProblemKind } from "../model/api.ts";
 import { assertNever } from "../model/result.ts";
 import { fail } from "./failure.ts";

@@ -1,4 +1,7 @@
-/** The command line as a whole: all commands, `--help` and `--version`, and what happens to words that are no command. */
+/**
+ * The command line as a whole: all commands, `--help` and `--version`, and what happens to words
+ * that are no command.
+ */
 import { Command, CommanderError } from "commander";
 
 import { type Example, type Perform, formatExamples } from "./command.ts";
@@ -45,7 +48,10 @@ const DEFINITIONS = [
   defineDev,
 ];
 
-/** Runs one command line (without `node` and the script) and gives its exit code. Never throws for what a user did. */
+/**
+ * Runs one command line (without `node` and the script) and gives its exit code. Never throws for
+ * what a user did.
+ */
 export async function runCli(
   host: Host,
   version: string,
@@ -107,7 +113,8 @@ function configure(program: Command, host: Host, onError: (text: string) => void
 
 function reportUsage(host: Host, argv: readonly string[], text: string): ExitCode {
   const json = argv.includes("--json");
-  // `shardctl` alone is not a mistake in a word: the help is the answer, on stderr, with a failing code for scripts.
+  // `shardctl` alone is not a mistake in a word: the help is the answer, on stderr, with a failing
+  // code for scripts.
   if (!json && !text.startsWith("error:")) {
     host.stderr.write(text);
     return EXIT.error;

@@ -1,4 +1,7 @@
-/** Progress as bars on a terminal: one bar for each running action, a line above them for each that ended. */
+/**
+ * Progress as bars on a terminal: one bar for each running action, a line above them for each that
+ * ended.
+ */
 import { MultiBar, type SingleBar } from "cli-progress";
 
 import type { Run, RunAction } from "../model/api.ts";

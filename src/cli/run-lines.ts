@@ -1,4 +1,7 @@
-/** Progress in plain lines, for pipes and CI logs: every change of state, and between them at most one line a second and per 10 % of an action. */
+/**
+ * Progress in plain lines, for pipes and CI logs: every change of state, and between them at most
+ * one line a second and per 10 % of an action.
+ */
 import type { RunAction } from "../model/api.ts";
 import {
   type RunReporter,

@@ -1,4 +1,7 @@
-/** How far a run is, in words and numbers: what bars and plain lines have in common. Pure but for the reporter's interface. */
+/**
+ * How far a run is, in words and numbers: what bars and plain lines have in common. Pure but for
+ * the reporter's interface.
+ */
 import type { Run, RunAction } from "../model/api.ts";
 import { formatQuantity } from "../model/figures.ts";
 import { describeRows, operationProgress } from "../render/describe.ts";

@@ -1,7 +1,8 @@
 /**
- * One invocation of a command: where its text goes, its colours, and the one place that prints a result or a failure.
- * With `--json`, stdout carries exactly one JSON document, whatever happens, and everything else goes to stderr.
- * On a runner of GitHub Actions a line can be a command: nothing that is printed here is one, but for what `command` is given.
+ * One invocation of a command: where its text goes, its colours, and the one place that prints a
+ * result or a failure. With `--json`, stdout carries exactly one JSON document, whatever happens,
+ * and everything else goes to stderr. On a runner of GitHub Actions a line can be a command:
+ * nothing that is printed here is one, but for what `command` is given.
  */
 import pc from "picocolors";
 
@@ -13,7 +14,10 @@ import type { ExitCode } from "./exit-codes.ts";
 
 type Colors = ReturnType<typeof pc.createColors>;
 
-/** How a command ended: its exit code and what `--json` prints, unless undefined. The text for people was printed on the way. */
+/**
+ * How a command ended: its exit code and what `--json` prints, unless undefined. The text for
+ * people was printed on the way.
+ */
 export interface Outcome {
   readonly exitCode: ExitCode;
   readonly json: unknown;
@@ -27,11 +31,17 @@ export interface Session {
   readonly colors: Colors;
   /** Prints a line, or a block that ends with its own line break, for people. */
   say(text: string): void;
-  /** Prints the result of a command that people asked for; silent with `--json`, where the document is the result. */
+  /**
+   * Prints the result of a command that people asked for; silent with `--json`, where the document
+   * is the result.
+   */
   show(text: string): void;
   /** Prints something that matters but is not the result, on stderr. */
   warn(text: string): void;
-  /** Prints workflow commands of our own making on stdout, such as annotations: the only lines that a runner may obey. */
+  /**
+   * Prints workflow commands of our own making on stdout, such as annotations: the only lines that
+   * a runner may obey.
+   */
   command(text: string): void;
 }
 
@@ -82,7 +92,9 @@ export function printFailure(host: Host, json: boolean, failure: CliFailure): vo
   if (failure.hint !== null) host.stderr.write(forLog(failure.hint));
 }
 
-/** `NO_COLOR` wins, then `FORCE_COLOR`, then whether the stream is a terminal that knows colours. */
+/**
+ * `NO_COLOR` wins, then `FORCE_COLOR`, then whether the stream is a terminal that knows colours.
+ */
 export function wantsColors(host: Host, stream: TextStream): boolean {
   if (host.env["NO_COLOR"]) return false;
   const forced = host.env["FORCE_COLOR"];
@@ -92,7 +104,8 @@ export function wantsColors(host: Host, stream: TextStream): boolean {
 
 function printJson(host: Host, value: unknown): void {
   const text = JSON.stringify(value, null, 2);
-  // A line of JSON begins with a brace, a blank or a quote, so this is all that a runner could obey; it can only stand in a text.
+  // A line of JSON begins with a brace, a blank or a quote, so this is all that a runner could
+  // obey; it can only stand in a text.
   host.stdout.write(`${isRunner(host) ? text.replaceAll("##[", "\\u0023#[") : text}\n`);
 }
 

@@ -1,6 +1,7 @@
 /**
- * Where the token of a request comes from: the environment variable, or, inside GitHub Actions with `id-token: write`, GitHub itself. A
- * workflow's token is asked for anew with each request, for this endpoint only: the Worker accepts none twice.
+ * Where the token of a request comes from: the environment variable, or, inside GitHub Actions with
+ * `id-token: write`, GitHub itself. A workflow's token is asked for anew with each request, for
+ * this endpoint only: the Worker accepts none twice.
  */
 import { type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
@@ -36,7 +37,10 @@ export function tokenOfVariable(host: Host, variable: string): CliResult<TokenSo
   };
 }
 
-/** The tokens of a job with `id-token: write`; null outside of one. @param endpoint its origin is the token's audience. */
+/**
+ * The tokens of a job with `id-token: write`; null outside of one. @param endpoint its origin is
+ * the token's audience.
+ */
 export function tokenOfActions(host: Host, endpoint: string): TokenSource | null {
   const url = host.env["ACTIONS_ID_TOKEN_REQUEST_URL"] ?? "";
   const secret = host.env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] ?? "";

@@ -1,7 +1,8 @@
 /**
  * What a workflow run is about: the runner's variables and the event's JSON → one plain value.
  *
- * Takes texts, reads no file. Refuses `pull_request_target` and `workflow_run`: they run with rights to write beside what others wrote.
+ * Takes texts, reads no file. Refuses `pull_request_target` and `workflow_run`: they run with
+ * rights to write beside what others wrote.
  */
 import * as z from "zod";
 

@@ -1,7 +1,8 @@
 /**
  * Texts that a runner understands: outputs, lines of its log, and the step's summary.
  *
- * What is written comes from manifests, which anybody may write: no value can end its output early, and none can become a command.
+ * What is written comes from manifests, which anybody may write: no value can end its output early,
+ * and none can become a command.
  */
 
 /** Bytes of one step's summary: a larger one is dropped whole by GitHub, without an error. */
@@ -15,7 +16,8 @@ const SUMMARY_ROOM_BYTES = 1024;
  * Outputs for the end of the `GITHUB_OUTPUT` file, as heredocs.
  *
  * @param outputs names are letters, digits, `_` and `-`.
- * @param delimiter one that nobody can guess, and so write into a value. @throws Error when a value holds it.
+ * @param delimiter one that nobody can guess, and so write into a value. @throws Error when a value
+ * holds it.
  */
 export function formatOutputs(
   outputs: Readonly<Record<string, string>>,
@@ -31,9 +33,9 @@ export function formatOutputs(
 }
 
 /**
- * Lines for the log of a step, none of which is a workflow command: the runner acts on lines that begin with `::` (after blanks), and on `##[`
- * anywhere.
- * A zero-width space before them takes that away and leaves the text readable.
+ * Lines for the log of a step, none of which is a workflow command: the runner acts on lines that
+ * begin with `::` (after blanks), and on `##[` anywhere. A zero-width space before them takes that
+ * away and leaves the text readable.
  */
 export function defuseCommands(text: string): string {
   return text
@@ -42,7 +44,10 @@ export function defuseCommands(text: string): string {
     .replace(/^((?:[^\S\n]|\u0085)*)(?=::)/gmu, "$1\u200B");
 }
 
-/** Markdown for the step's summary, cut at a line before GitHub's limit; nothing when not even the note of the cut fits. */
+/**
+ * Markdown for the step's summary, cut at a line before GitHub's limit; nothing when not even the
+ * note of the cut fits.
+ */
 export function capSummary(
   markdown: string,
   bytesMax: number = SUMMARY_BYTES_MAX - SUMMARY_ROOM_BYTES,

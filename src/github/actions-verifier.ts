@@ -1,9 +1,10 @@
 /**
  * Who a token of GitHub Actions speaks for, and whether that job may apply.
  *
- * The token is an OIDC token of GitHub's issuer, so no secret is stored anywhere. Repository and owner are compared by their ids: names can be
- * taken over, and the form of `sub` depends on the age of the repository, so `sub` is not read at all. Only RS256 is accepted.
- * What is the same token twice is for the caller to tell, by `tokenId`.
+ * The token is an OIDC token of GitHub's issuer, so no secret is stored anywhere. Repository and
+ * owner are compared by their ids: names can be taken over, and the form of `sub` depends on the
+ * age of the repository, so `sub` is not read at all. Only RS256 is accepted. What is the same
+ * token twice is for the caller to tell, by `tokenId`.
  */
 import { createRemoteJWKSet, customFetch, errors, type JWTPayload, jwtVerify } from "jose";
 import * as z from "zod";
@@ -19,7 +20,10 @@ export interface ActionsVerifierOptions {
   readonly repositoryId: string;
   readonly ownerId: string;
   readonly fetch?: typeof fetch;
-  /** After the keys were read they are not read again for an unknown key id for this long. Default 30,000. */
+  /**
+   * After the keys were read they are not read again for an unknown key id for this long. Default
+   * 30,000.
+   */
   readonly cooldownMs?: number;
 }
 
@@ -79,7 +83,10 @@ const TOKEN_LENGTH_MAX = 16 * 1024;
 const KEYS_TIMEOUT_MS = 5000;
 const KEYS_COOLDOWN_MS = 30_000;
 const KEYS_AGE_MAX_MS = 10 * 60 * 1000;
-/** Events whose jobs work on, or are started by, what somebody outside may have written, though their ref is the default branch. */
+/**
+ * Events whose jobs work on, or are started by, what somebody outside may have written, though
+ * their ref is the default branch.
+ */
 const EVENTS_WITHOUT_APPLY: ReadonlySet<string> = new Set([
   "pull_request",
   "pull_request_target",
@@ -103,7 +110,10 @@ const claimsSchema = z.object({
 });
 type Claims = z.output<typeof claimsSchema>;
 
-/** A verifier for one repository. Keeps the issuer's keys for ten minutes, and reads them again for a key id that it does not know. */
+/**
+ * A verifier for one repository. Keeps the issuer's keys for ten minutes, and reads them again for
+ * a key id that it does not know.
+ */
 export function createActionsVerifier(options: ActionsVerifierOptions): ActionsVerifier {
   const issuer = options.issuer ?? ACTIONS_ISSUER;
   const keys = createRemoteJWKSet(new URL(options.jwksUrl ?? `${issuer}/.well-known/jwks`), {

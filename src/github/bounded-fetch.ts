@@ -1,7 +1,9 @@
 /**
- * `fetch` with an end: an answer that does not come, does not finish or is too large becomes an error, whatever the server does.
+ * `fetch` with an end: an answer that does not come, does not finish or is too large becomes an
+ * error, whatever the server does.
  *
- * The body is read here and handed on whole, because a body that breaks off later looks like an empty one to Octokit.
+ * The body is read here and handed on whole, because a body that breaks off later looks like an
+ * empty one to Octokit.
  */
 
 export interface BoundedFetchOptions {

@@ -1,8 +1,10 @@
 /**
- * One request to GitHub's API: its turn, its retries, its ETag, and its answer checked for shape, as a value or a failure.
+ * One request to GitHub's API: its turn, its retries, its ETag, and its answer checked for shape,
+ * as a value or a failure.
  *
- * Only reads are sent again after a broken connection or a 5xx: a write that got no answer may have been carried out, and sending it again
- * would make a second comment. Whoever writes looks again instead.
+ * Only reads are sent again after a broken connection or a 5xx: a write that got no answer may have
+ * been carried out, and sending it again would make a second comment. Whoever writes looks again
+ * instead.
  */
 import { retry } from "@octokit/plugin-retry";
 import { Octokit } from "@octokit/rest";
@@ -190,7 +192,9 @@ export function createCaller(options: GithubOptions): GithubCaller {
   };
 }
 
-/** A list of which a part would be mistaken for the whole: more than `pagesMax` pages are a failure. */
+/**
+ * A list of which a part would be mistaken for the whole: more than `pagesMax` pages are a failure.
+ */
 export async function callWholeList<Item>(
   caller: GithubCaller,
   pagesMax: number,

@@ -1,8 +1,9 @@
 /**
  * A client of one repository on GitHub, as the port describes it.
  *
- * Clients share nothing: each has its own credential, pace, budget and cached answers. A client is for one invocation of a Worker, one Durable
- * Object or one process; what outlives these goes into the `etags` that it is given.
+ * Clients share nothing: each has its own credential, pace, budget and cached answers. A client is
+ * for one invocation of a Worker, one Durable Object or one process; what outlives these goes into
+ * the `etags` that it is given.
  */
 import { createCaller, type GithubOptions } from "./call.ts";
 import type { GithubReader, GithubWriter } from "./port.ts";
@@ -14,7 +15,10 @@ import { createWrites } from "./writes.ts";
 export type { GithubOptions, LoggedRequest } from "./call.ts";
 export { checkPrivateKey, type GithubCredentials } from "./credentials.ts";
 
-/** A client that reads and writes. Sends nothing by itself; a credential that cannot be used is told by every call. */
+/**
+ * A client that reads and writes. Sends nothing by itself; a credential that cannot be used is told
+ * by every call.
+ */
 export function createGithubClient(options: GithubOptions): GithubWriter {
   const caller = createCaller(options);
   return {

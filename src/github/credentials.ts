@@ -1,7 +1,9 @@
 /**
- * What a client shows GitHub: a token, or the installation token of an App, made from its private key and renewed before it ends.
+ * What a client shows GitHub: a token, or the installation token of an App, made from its private
+ * key and renewed before it ends.
  *
- * An installation token is asked for one repository only. It lives in the client that asked for it: nothing is shared between clients.
+ * An installation token is asked for one repository only. It lives in the client that asked for it:
+ * nothing is shared between clients.
  */
 import { createAppAuth } from "@octokit/auth-app";
 import * as z from "zod";
@@ -14,7 +16,10 @@ export type GithubCredentials =
   | {
       readonly kind: "app";
       readonly appId: number | string;
-      /** PKCS#8 PEM (`-----BEGIN PRIVATE KEY-----`), the only form that WebCrypto reads; `\n` may stand for a line break. */
+      /**
+       * PKCS#8 PEM (`-----BEGIN PRIVATE KEY-----`), the only form that WebCrypto reads; `\n` may
+       * stand for a line break.
+       */
       readonly privateKey: string;
       /** Default: found by asking for the repository's installation. */
       readonly installationId?: number | string;
@@ -38,7 +43,10 @@ const CONVERT =
 const installationSchema = z.object({ id: z.number() });
 const tokenSchema = z.object({ token: z.string().min(1), expires_at: z.iso.datetime() });
 
-/** Why a private key cannot be used and what to do, or null when it has the right form. Never repeats the key. */
+/**
+ * Why a private key cannot be used and what to do, or null when it has the right form. Never
+ * repeats the key.
+ */
 export function checkPrivateKey(privateKey: string): string | null {
   if (privateKey.includes("-----BEGIN PRIVATE KEY-----")) return null;
   if (privateKey.includes("-----BEGIN RSA PRIVATE KEY-----")) {

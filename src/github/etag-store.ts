@@ -1,4 +1,7 @@
-/** Answers by address with their ETag, so that asking again for what has not changed costs nothing. Bounded: the least used go first. */
+/**
+ * Answers by address with their ETag, so that asking again for what has not changed costs nothing.
+ * Bounded: the least used go first.
+ */
 
 export interface EtagEntry {
   readonly etag: string;
@@ -8,7 +11,10 @@ export interface EtagEntry {
   readonly body: string;
 }
 
-/** Where answers are kept; a Worker may keep them in its storage. One store serves one credential and any number of repositories. */
+/**
+ * Where answers are kept; a Worker may keep them in its storage. One store serves one credential
+ * and any number of repositories.
+ */
 export interface EtagStore {
   get(address: string): EtagEntry | null | Promise<EtagEntry | null>;
   set(address: string, entry: EtagEntry): void | Promise<void>;

@@ -1,7 +1,8 @@
 /**
  * What went wrong with a request → a `GithubFailure`: what was asked, what GitHub said, what to do.
  *
- * Text from GitHub is cut, put on one line, and stripped of everything that looks like a credential.
+ * Text from GitHub is cut, put on one line, and stripped of everything that looks like a
+ * credential.
  */
 import { NoAnswer } from "./bounded-fetch.ts";
 import { RateLimitReached } from "./pace.ts";
@@ -32,7 +33,9 @@ interface HttpError {
   readonly response?: { readonly headers: Readonly<Record<string, string | undefined>> };
 }
 
-/** The failure behind an error of a request; throws what is none, since that is a broken invariant. */
+/**
+ * The failure behind an error of a request; throws what is none, since that is a broken invariant.
+ */
 export function explainError(error: unknown, request: FailedRequest): GithubFailure {
   const could = `Could not ${request.what}`;
   if (error instanceof RateLimitReached) return explainLimit(error, could);
@@ -104,7 +107,10 @@ function explainStatus(error: HttpError, could: string, needs: string): GithubFa
   }
 }
 
-/** `contents=read,issues=write; checks=write` → "contents: read and issues: write, or checks: write". */
+/**
+ * `contents=read,issues=write; checks=write` → "contents: read and issues: write, or checks:
+ * write".
+ */
 function namePermissions(header: string): string | null {
   const sets = header
     .split(";")

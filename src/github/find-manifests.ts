@@ -1,9 +1,10 @@
 /**
  * The manifests of a commit, as bytes for the parser.
  *
- * Files are addressed by the hash of their content and come from the cache first, so that an unchanged file costs nothing. What is missing
- * is fetched up to a budget: a large set arrives over several calls, each of which gets further. Refuses what the command line would read
- * otherwise than this: links.
+ * Files are addressed by the hash of their content and come from the cache first, so that an
+ * unchanged file costs nothing. What is missing is fetched up to a budget: a large set arrives over
+ * several calls, each of which gets further. Refuses what the command line would read otherwise
+ * than this: links.
  */
 import { failure, success } from "../model/result.ts";
 import { CONFIG_PATH, isManifestPath } from "./manifest-paths.ts";

@@ -3,10 +3,12 @@ import { success } from "../model/result.ts";
 import type { GithubReader, GithubResult, Pull } from "./port.ts";
 
 /**
- * The pull request that was merged into a branch as exactly this commit; null for a commit that was pushed directly, or lies inside of one.
+ * The pull request that was merged into a branch as exactly this commit; null for a commit that was
+ * pushed directly, or lies inside of one.
  *
- * Merging, squashing, rebasing and the merge queue all leave the last commit as the pull request's merge commit. GitHub lists other pull
- * requests as well, such as one that was stacked on it, so the list alone proves nothing.
+ * Merging, squashing, rebasing and the merge queue all leave the last commit as the pull request's
+ * merge commit. GitHub lists other pull requests as well, such as one that was stacked on it, so
+ * the list alone proves nothing.
  */
 export async function findPullOfMerge(
   reader: GithubReader,

@@ -1,6 +1,6 @@
 /**
- * Hidden lines by which our own comments and issues are found again. A body begins with its marker; a comment on a plan has the commit that
- * it is about in the next line.
+ * Hidden lines by which our own comments and issues are found again. A body begins with its marker;
+ * a comment on a plan has the commit that it is about in the next line.
  *
  * The forms are stored in other people's pull requests: never change them.
  */
@@ -15,7 +15,10 @@ export function alertMarker(environment: string): string {
   return `<!-- shardctl:alert:${encodeName(environment)} -->`;
 }
 
-/** Second line of an issue that we closed: opened again when the same alert comes back. Without it a person closed the issue. */
+/**
+ * Second line of an issue that we closed: opened again when the same alert comes back. Without it a
+ * person closed the issue.
+ */
 export const CLOSED_MARKER = "<!-- shardctl:closed -->";
 
 export function headMarker(headSha: string): string {
@@ -29,7 +32,9 @@ export function readHead(body: string): string | null {
   );
 }
 
-/** True when GitHub would show both the same: it may change line ends, and drops blanks at the end. */
+/**
+ * True when GitHub would show both the same: it may change line ends, and drops blanks at the end.
+ */
 export function isSameBody(left: string, right: string): boolean {
   return normalize(left) === normalize(right);
 }

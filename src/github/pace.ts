@@ -1,9 +1,12 @@
 /**
- * When a request may go out: writes one after another with a pause between them, and nothing at all while GitHub limits us.
+ * When a request may go out: writes one after another with a pause between them, and nothing at all
+ * while GitHub limits us.
  *
- * A limit is waited for only when it ends soon; otherwise the caller learns until when, and no further request is made before that:
- * GitHub bans clients that go on asking. One pace belongs to one client. `@octokit/plugin-throttling` does not fit here: it keeps one set of
- * limiters and timers for the whole process, so that clients would wait for each other, and it has no end to its waits.
+ * A limit is waited for only when it ends soon; otherwise the caller learns until when, and no
+ * further request is made before that: GitHub bans clients that go on asking. One pace belongs to
+ * one client. `@octokit/plugin-throttling` does not fit here: it keeps one set of limiters and
+ * timers for the whole process, so that clients would wait for each other, and it has no end to its
+ * waits.
  */
 
 export interface PaceOptions {
@@ -78,7 +81,8 @@ export function createPace({ writeSpacingMs, waitMaxMs, now, sleep }: PaceOption
     run(isWrite, request) {
       if (!isWrite) return attempt(request);
       const mine = turn.then(() => writeInTurn(request));
-      // Whoever comes next waits for the end of this write, not for its success; the failure goes to this one's caller.
+      // Whoever comes next waits for the end of this write, not for its success; the failure goes
+      // to this one's caller.
       turn = mine.then(
         () => null,
         () => null,
@@ -88,7 +92,10 @@ export function createPace({ writeSpacingMs, waitMaxMs, now, sleep }: PaceOption
   };
 }
 
-/** When to try again, if the error is a rate limit, primary or secondary; null for every other error. */
+/**
+ * When to try again, if the error is a rate limit, primary or secondary; null for every other
+ * error.
+ */
 function findRetryTime(error: unknown, now: number): number | null {
   const { status, message, response } = (
     typeof error === "object" && error !== null ? error : {}

@@ -1,6 +1,7 @@
 /**
- * A comment → the command in it. The command must be all of the comment, so that a quotation, a code block, or our own comment, which shows
- * the command to copy, is never one. Nothing of it is executed or expanded: a fingerprint and names of guards come out.
+ * A comment → the command in it. The command must be all of the comment, so that a quotation, a
+ * code block, or our own comment, which shows the command to copy, is never one. Nothing of it is
+ * executed or expanded: a fingerprint and names of guards come out.
  */
 import { failure, type Result, success } from "../model/result.ts";
 
@@ -18,7 +19,9 @@ const OVERRIDES_MAX = 50;
 const USAGE =
   "Write `/shardctl apply <fingerprint>`, with `--override <guard>` for each guard that it may pass.";
 
-/** Null for a comment that is not addressed to us; a failure says what is wrong with one that is. */
+/**
+ * Null for a comment that is not addressed to us; a failure says what is wrong with one that is.
+ */
 export function parseCommand(body: string): Result<ApplyCommand, string> | null {
   const line = body.trim();
   if (!COMMAND.test(line)) return null;

@@ -1,8 +1,10 @@
 /**
- * The port to GitHub: one repository, as plain values. Everything above it is tested without a network, and what only plans takes
- * `GithubReader`, so that "a plan writes nothing" is checked by the compiler.
+ * The port to GitHub: one repository, as plain values. Everything above it is tested without a
+ * network, and what only plans takes `GithubReader`, so that "a plan writes nothing" is checked by
+ * the compiler.
  *
- * Shas are 40 lower-case hex digits. Times are milliseconds since the Unix epoch. Text from GitHub is hostile: whoever shows it, escapes it.
+ * Shas are 40 lower-case hex digits. Times are milliseconds since the Unix epoch. Text from GitHub
+ * is hostile: whoever shows it, escapes it.
  */
 import type { Result } from "../model/result.ts";
 
@@ -88,7 +90,10 @@ export interface Annotation {
 
 export type CheckConclusion = "success" | "failure" | "neutral" | "action_required" | "cancelled";
 
-/** A check run as a whole; the client sends its annotations in batches. `conclusion` null: still in progress. */
+/**
+ * A check run as a whole; the client sends its annotations in batches. `conclusion` null: still in
+ * progress.
+ */
 export interface Check {
   readonly name: string;
   readonly headSha: string;
@@ -127,16 +132,24 @@ export interface GithubReader {
   /** The head of a branch. Free of the rate limit while it has not moved. */
   branchHead(branch: string): Promise<GithubResult<CommitRef>>;
   commit(sha: string): Promise<GithubResult<CommitRef>>;
-  /** All files below a folder (`.` for all) of a commit's tree; an absent folder has none. Refuses a tree that GitHub truncates. */
+  /**
+   * All files below a folder (`.` for all) of a commit's tree; an absent folder has none. Refuses a
+   * tree that GitHub truncates.
+   */
   files(commit: CommitRef, folder: string): Promise<GithubResult<readonly TreeFile[]>>;
   /** One file of a commit's tree by its path; null when there is none, or a folder. */
   file(commit: CommitRef, path: string): Promise<GithubResult<TreeFile | null>>;
-  /** The bytes of one file. Contents are addressed by their hash: callers may keep them for ever. */
+  /**
+   * The bytes of one file. Contents are addressed by their hash: callers may keep them for ever.
+   */
   blob(blobSha: string): Promise<GithubResult<Uint8Array>>;
   pull(number: number): Promise<GithubResult<Pull>>;
   /** Open pull requests into a branch, oldest first. */
   openPulls(baseRef: string): Promise<GithubResult<readonly Pull[]>>;
-  /** Paths that a pull request touches, old names included. `isComplete` is false beyond GitHub's 3,000. */
+  /**
+   * Paths that a pull request touches, old names included. `isComplete` is false beyond GitHub's
+   * 3,000.
+   */
   pullFiles(
     number: number,
   ): Promise<GithubResult<{ readonly paths: readonly string[]; readonly isComplete: boolean }>>;
@@ -146,7 +159,10 @@ export interface GithubReader {
   commentsWith(pull: number, marker: string): Promise<GithubResult<readonly Comment[]>>;
   /** Own issues whose body's first line is exactly the marker, oldest first, open or closed. */
   issuesWith(marker: string): Promise<GithubResult<readonly Issue[]>>;
-  /** Own check runs of one name on a commit, newest first. Empty for a credential that cannot create any. */
+  /**
+   * Own check runs of one name on a commit, newest first. Empty for a credential that cannot create
+   * any.
+   */
   checks(headSha: string, name: string): Promise<GithubResult<readonly CheckRef[]>>;
   /** Annotations that a check run shows, in the order in which they were sent. */
   checkAnnotations(id: number): Promise<GithubResult<readonly Annotation[]>>;

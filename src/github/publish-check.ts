@@ -1,8 +1,9 @@
 /**
  * The check run of a plan on one commit: made once for a name and an external id, then updated.
  *
- * GitHub only ever adds annotations to a run, 50 at a time. So only those that it does not show yet are sent; and when it shows one that is no
- * longer true, a new run of the same name takes its place. A credential that cannot create check runs is no reason to stop.
+ * GitHub only ever adds annotations to a run, 50 at a time. So only those that it does not show yet
+ * are sent; and when it shows one that is no longer true, a new run of the same name takes its
+ * place. A credential that cannot create check runs is no reason to stop.
  */
 import { compareText } from "../model/compare-text.ts";
 import { success } from "../model/result.ts";
@@ -10,10 +11,15 @@ import type { Annotation, Check, CheckRef, GithubResult, GithubWriter } from "./
 
 export type CheckOutcome =
   | { readonly kind: "created" | "updated" | "unchanged"; readonly id: number }
-  /** The credential may not write check runs, such as a personal token; the message says what to do. */
+  /**
+   * The credential may not write check runs, such as a personal token; the message says what to do.
+   */
   | { readonly kind: "notAllowed"; readonly message: string };
 
-/** More annotations than this are counted, not sent: at 50 a request, they would take longer than anybody reads. */
+/**
+ * More annotations than this are counted, not sent: at 50 a request, they would take longer than
+ * anybody reads.
+ */
 export const ANNOTATIONS_MAX = 500;
 
 const LEVELS: readonly Annotation["level"][] = ["failure", "warning", "notice"];

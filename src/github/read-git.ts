@@ -1,4 +1,7 @@
-/** Commits, trees and files. A tree that GitHub truncates and bytes without the right hash are failures, never a part taken for the whole. */
+/**
+ * Commits, trees and files. A tree that GitHub truncates and bytes without the right hash are
+ * failures, never a part taken for the whole.
+ */
 import { bytesToHex } from "../model/bytes-to-hex.ts";
 import { failure, success } from "../model/result.ts";
 import type { GithubCaller } from "./call.ts";
@@ -38,7 +41,10 @@ export function createGitReads(
   };
 }
 
-/** Goes down to the folder level by level, so that a truncated answer is about its own files and not about a large repository. */
+/**
+ * Goes down to the folder level by level, so that a truncated answer is about its own files and not
+ * about a large repository.
+ */
 async function listFiles(
   caller: GithubCaller,
   commit: CommitRef,
@@ -137,7 +143,10 @@ function refuseFolder(folder: string, why: string): GithubResult<never> {
   return failure({ kind: "invalid", message, retryAt: null });
 }
 
-/** The bytes of a blob, which must have the hash that they were asked for by: what is kept for ever must be right. */
+/**
+ * The bytes of a blob, which must have the hash that they were asked for by: what is kept for ever
+ * must be right.
+ */
 async function readBlob(caller: GithubCaller, blobSha: string): Promise<GithubResult<Uint8Array>> {
   const what = `read the file with blob ${blobSha}`;
   const blob = await caller.call({

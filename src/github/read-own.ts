@@ -1,6 +1,6 @@
 /**
- * What this credential wrote before, found by exact marker and own authorship: never by a title, and never by a search, which lags behind
- * and finds what others wrote.
+ * What this credential wrote before, found by exact marker and own authorship: never by a title,
+ * and never by a search, which lags behind and finds what others wrote.
  */
 import { success } from "../model/result.ts";
 import { callWholeList, type GithubCaller } from "./call.ts";
@@ -86,8 +86,8 @@ export function firstLine(body: string): string {
 }
 
 /**
- * Under which login a client writes. An App tells its own name; a user's token knows its user; the token of a workflow has no user, and says
- * who it is only to GraphQL.
+ * Under which login a client writes. An App tells its own name; a user's token knows its user; the
+ * token of a workflow has no user, and says who it is only to GraphQL.
  */
 async function findLogin(caller: GithubCaller): Promise<GithubResult<string>> {
   const what = "find out who writes for the credential";

@@ -1,8 +1,10 @@
 /**
- * A delivery of GitHub's webhook: its body read up to a limit, its signature checked over exactly those bytes, its event as a plain value.
+ * A delivery of GitHub's webhook: its body read up to a limit, its signature checked over exactly
+ * those bytes, its event as a plain value.
  *
- * Nothing is parsed before the signature is right, and nothing is hashed before the body has an end. A delivery carries no time, so the same
- * one twice is for the caller to tell, by `deliveryId`.
+ * Nothing is parsed before the signature is right, and nothing is hashed before the body has an
+ * end. A delivery carries no time, so the same one twice is for the caller to tell, by
+ * `deliveryId`.
  */
 import { verify } from "@octokit/webhooks-methods";
 import * as z from "zod";
@@ -59,8 +61,9 @@ export interface WebhookOptions {
 }
 
 /**
- * GitHub sends up to 25 MB, which as text and as JSON would not fit into the memory of a Worker. The largest events that we act on, pushes of
- * 2,000 commits, stay below this; a push that does not is found by the next tick.
+ * GitHub sends up to 25 MB, which as text and as JSON would not fit into the memory of a Worker.
+ * The largest events that we act on, pushes of 2,000 commits, stay below this; a push that does not
+ * is found by the next tick.
  */
 export const WEBHOOK_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -204,7 +207,10 @@ function parseJson(text: string): object | null {
   }
 }
 
-/** The body as text, given up as soon as it is longer than the limit, whatever its length header says. */
+/**
+ * The body as text, given up as soon as it is longer than the limit, whatever its length header
+ * says.
+ */
 async function readBody(
   request: Request,
   bytesMax: number,

@@ -1,4 +1,7 @@
-/** GitHub's answers → the port's values. What is not read here is not looked at; what is missing makes the whole answer nonsense. */
+/**
+ * GitHub's answers → the port's values. What is not read here is not looked at; what is missing
+ * makes the whole answer nonsense.
+ */
 import * as z from "zod";
 
 import type {
@@ -19,7 +22,9 @@ const account = z
   .transform((value) => value?.login ?? "ghost");
 const id = z.int().min(1);
 
-/** One schema for a pull request and for an item of a list of them: the latter has `merged_at` only. */
+/**
+ * One schema for a pull request and for an item of a list of them: the latter has `merged_at` only.
+ */
 export const pullSchema: z.ZodType<Pull> = z
   .object({
     number: id,

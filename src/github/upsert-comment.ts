@@ -1,8 +1,10 @@
 /**
- * The one comment of a pull request and an environment: made, updated in place, made again when somebody deleted it, and never two.
+ * The one comment of a pull request and an environment: made, updated in place, made again when
+ * somebody deleted it, and never two.
  *
- * Shas have no order, so the pull request itself says which commit is the newest: its head is read again right before every write, and a
- * plan of another commit is not posted. Two writers may still create at the same moment; both look again afterwards, and both keep the oldest.
+ * Shas have no order, so the pull request itself says which commit is the newest: its head is read
+ * again right before every write, and a plan of another commit is not posted. Two writers may still
+ * create at the same moment; both look again afterwards, and both keep the oldest.
  */
 import { failure, success } from "../model/result.ts";
 import { headMarker, isSameBody } from "./markers.ts";
@@ -17,9 +19,15 @@ export interface CommentRequest {
   readonly headSha: string;
   /** Markdown, without markers. */
   readonly body: string;
-  /** False leaves a pull request without a comment as it is: for what is worth saying only in place of something else. */
+  /**
+   * False leaves a pull request without a comment as it is: for what is worth saying only in place
+   * of something else.
+   */
   readonly createIfAbsent: boolean;
-  /** True writes nothing once the pull request is closed or merged: what a merge would do is then no news, and stands in the way of what it did. */
+  /**
+   * True writes nothing once the pull request is closed or merged: what a merge would do is then no
+   * news, and stands in the way of what it did.
+   */
   readonly onlyWhileOpen?: boolean;
 }
 
@@ -31,7 +39,10 @@ export type CommentOutcome =
   | { readonly kind: "absent" }
   /** It was closed or merged meanwhile. Nothing was written. */
   | { readonly kind: "closed" }
-  /** The pull request has moved on to another commit, whose own plan belongs there. Nothing was written. */
+  /**
+   * The pull request has moved on to another commit, whose own plan belongs there. Nothing was
+   * written.
+   */
   | { readonly kind: "superseded"; readonly headSha: string };
 
 /** A write is looked at afterwards, and done again when another writer came between; so often. */
@@ -84,7 +95,10 @@ interface Sight {
   readonly duplicatesRemoved: number;
 }
 
-/** What is there now. Of several comments the oldest is kept, unless the pull request has moved on: then nothing is touched. */
+/**
+ * What is there now. Of several comments the oldest is kept, unless the pull request has moved on:
+ * then nothing is touched.
+ */
 async function look(writer: GithubWriter, request: CommentRequest): Promise<GithubResult<Sight>> {
   const pull = await writer.pull(request.pull);
   if (!pull.ok) return pull;
@@ -108,7 +122,10 @@ async function look(writer: GithubWriter, request: CommentRequest): Promise<Gith
   });
 }
 
-/** True after a failure that another look can settle: the answer was lost, or the comment was deleted just before its update. */
+/**
+ * True after a failure that another look can settle: the answer was lost, or the comment was
+ * deleted just before its update.
+ */
 function mayHaveHappened({ kind }: GithubFailure, isUpdate: boolean): boolean {
   return kind === "unreachable" || (isUpdate && kind === "notFound");
 }

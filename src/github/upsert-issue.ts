@@ -1,8 +1,10 @@
 /**
- * The one issue of an alert: opened, edited when its text changes, closed with a word when all is well, and opened again rather than repeated.
+ * The one issue of an alert: opened, edited when its text changes, closed with a word when all is
+ * well, and opened again rather than repeated.
  *
- * It is found by its marker and our own authorship, whatever people did to title and labels. One that people closed stays theirs to close:
- * it is opened again only when there is something new to say.
+ * It is found by its marker and our own authorship, whatever people did to title and labels. One
+ * that people closed stays theirs to close: it is opened again only when there is something new to
+ * say.
  */
 import { success } from "../model/result.ts";
 import { CLOSED_MARKER, isSameBody } from "./markers.ts";
@@ -83,7 +85,10 @@ async function settleIssue(
   return closed.ok ? success({ kind: "closed", issue: closed.value }) : closed;
 }
 
-/** Says why first: an issue that was closed without a word would never get one. A hidden line tells our closing from a person's. */
+/**
+ * Says why first: an issue that was closed without a word would never get one. A hidden line tells
+ * our closing from a person's.
+ */
 async function closeIssue(
   writer: GithubWriter,
   { marker }: IssueRequest,

@@ -1,5 +1,6 @@
 /**
- * What a client writes. One request each, but for a check run with more annotations than GitHub takes at once.
+ * What a client writes. One request each, but for a check run with more annotations than GitHub
+ * takes at once.
  *
  * Limits that GitHub would answer with a 422 are checked before anything is sent.
  */
@@ -95,7 +96,10 @@ export function createWrites(caller: GithubCaller): Writes {
   };
 }
 
-/** The first request makes or changes the run, the others add annotations: GitHub takes 50 at once and appends them. */
+/**
+ * The first request makes or changes the run, the others add annotations: GitHub takes 50 at once
+ * and appends them.
+ */
 async function sendCheck(
   caller: GithubCaller,
   id: number | null,

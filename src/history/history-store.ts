@@ -1,6 +1,7 @@
 /**
- * The history in the coordinator's SQLite: one row an event, found by environment, namespace or kind through an index and a page at a time by
- * id. It is bounded by count and by age; what is older goes. All methods are synchronous: an event is durable with what it tells of.
+ * The history in the coordinator's SQLite: one row an event, found by environment, namespace or
+ * kind through an index and a page at a time by id. It is bounded by count and by age; what is
+ * older goes. All methods are synchronous: an event is durable with what it tells of.
  */
 import type { NewEvent } from "./make-event.ts";
 import type { EventKind, HistoryEvent } from "../model/event.ts";
@@ -93,7 +94,10 @@ export class HistoryStore {
       }));
   }
 
-  /** The age is counted from the earliest of the last events: one clock that was ahead must not take the whole history away. */
+  /**
+   * The age is counted from the earliest of the last events: one clock that was ahead must not take
+   * the whole history away.
+   */
   #forgetOld(newest: number): void {
     const { now } = this.#sql
       .exec<{ now: number }>(

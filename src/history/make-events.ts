@@ -1,4 +1,7 @@
-/** What happened, as events of the history: one line each, with names, counts and numbers, and never the content of a row. Pure. */
+/**
+ * What happened, as events of the history: one line each, with names, counts and numbers, and never
+ * the content of a row. Pure.
+ */
 import { isPausedByUs } from "../runs/hold-operation.ts";
 import { makeEvent, type NewEvent } from "./make-event.ts";
 import { RECONCILER } from "../runs/run-record.ts";

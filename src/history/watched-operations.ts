@@ -1,6 +1,7 @@
 /**
- * Operations that no run tells of: started by hand, or left behind by a run. Looks at live namespaces see them begin and end; each is told
- * once. What was seen last is one row a namespace, so that a restart repeats nothing and forgets nothing.
+ * Operations that no run tells of: started by hand, or left behind by a run. Looks at live
+ * namespaces see them begin and end; each is told once. What was seen last is one row a namespace,
+ * so that a restart repeats nothing and forgets nothing.
  *
  * | a look sees an operation that    | and the row says       | then it is                            |
  * |----------------------------------|------------------------|---------------------------------------|
@@ -29,7 +30,9 @@ const SCHEMA = `
 /** `id` 0 and a null state: the namespace was seen without an operation. */
 interface Watched {
   readonly id: number;
-  /** Tells what is new from what is old even when a namespace begins anew, and counts from 1 again. */
+  /**
+   * Tells what is new from what is old even when a namespace begins anew, and counts from 1 again.
+   */
   readonly startedAt: number;
   readonly state: OperationState | null;
   readonly step: Step | null;
@@ -55,7 +58,10 @@ export class WatchedOperations {
     sql.exec(SCHEMA);
   }
 
-  /** A namespace was read. Asks for its history only when more than one operation began since the last look. */
+  /**
+   * A namespace was read. Asks for its history only when more than one operation began since the
+   * last look.
+   */
   async noteLive(
     environment: string,
     live: LiveNamespace,
@@ -97,7 +103,10 @@ export class WatchedOperations {
     return new Map(rows.map(({ step, count }) => [step, count]));
   }
 
-  /** @param operations oldest first. Looks may overlap, so the row is read in the turn in which it is written. */
+  /**
+   * @param operations oldest first. Looks may overlap, so the row is read in the turn in which it
+   * is written.
+   */
   #tell(
     environment: string,
     ref: NamespaceRef,

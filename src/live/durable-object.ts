@@ -1,9 +1,10 @@
 /**
  * Live access over a Worker's own Durable Object bindings.
  *
- * Owns the mapping from what can happen to a call (an answer, a refusal, an exception, silence) to a `LiveResult`. It refuses to
- * guess: an answer that is not a reply of the protocol is a failure, never an empty namespace. Every call takes a new stub,
- * because a stub stays broken after its object was aborted; nothing is retried here, since only the caller knows what is idempotent.
+ * Owns the mapping from what can happen to a call (an answer, a refusal, an exception, silence) to
+ * a `LiveResult`. It refuses to guess: an answer that is not a reply of the protocol is a failure,
+ * never an empty namespace. Every call takes a new stub, because a stub stays broken after its
+ * object was aborted; nothing is retried here, since only the caller knows what is idempotent.
  */
 import type {
   Count,
@@ -26,7 +27,10 @@ import type { RepairOutcome, RepairPlan } from "../model/repair.ts";
 import { failure, success } from "../model/result.ts";
 import type { LiveAccess } from "./port.ts";
 
-/** How long an object may take to answer. Counting by another key reads every row, so it may take longer. */
+/**
+ * How long an object may take to answer. Counting by another key reads every row, so it may take
+ * longer.
+ */
 const CALL_TIMEOUT_MS = 30_000;
 const DISTRIBUTE_TIMEOUT_MS = 120_000;
 /** A repair asks every object that it concerns, and counts the rows that it sets aside. */
@@ -45,8 +49,9 @@ export interface ObjectAccessOptions {
 /**
  * Reaches namespaces through bindings, by the binding's name.
  *
- * Failures: `unbound` (no such binding; names the ones that exist), `notShardable` (the class does not speak the protocol, or
- * answers nonsense), `unreachable` (exception or timeout), `refused` (with the object's reason).
+ * Failures: `unbound` (no such binding; names the ones that exist), `notShardable` (the class does
+ * not speak the protocol, or answers nonsense), `unreachable` (exception or timeout), `refused`
+ * (with the object's reason).
  */
 export function createObjectAccess(
   objects: Readonly<Record<string, ObjectBinding>>,
@@ -173,7 +178,10 @@ function readReply<Value>(
   return failure({ kind: "refused", message, reason });
 }
 
-/** The parts that planning trusts most. A namespace that answers for another, or without its members, is not one that was read. */
+/**
+ * The parts that planning trusts most. A namespace that answers for another, or without its
+ * members, is not one that was read.
+ */
 function checkNamespace(ref: NamespaceRef, live: LiveNamespace): LiveResult<LiveNamespace> {
   const members: unknown = live.members;
   const layout: unknown = live.layout;
@@ -236,7 +244,8 @@ function nonsense(ref: NamespaceRef, asked: string): LiveFailure {
   };
 }
 
-// workerd's two ways to say that there is nothing to call: no such method, or a class that offers no RPC at all.
+// workerd's two ways to say that there is nothing to call: no such method, or a class that offers
+// no RPC at all.
 const NO_METHOD =
   /does not implement (the method|"?shardctl)|does not support RPC|is not a function/i;
 

@@ -1,4 +1,7 @@
-/** The port to live namespaces. Adapters: Durable Object bindings (in a Worker) and in-memory (tests, benchmarks). */
+/**
+ * The port to live namespaces. Adapters: Durable Object bindings (in a Worker) and in-memory
+ * (tests, benchmarks).
+ */
 import type {
   Count,
   Distribution,
@@ -10,7 +13,10 @@ import type {
 import type { OperationStatus, StartOperation } from "../model/operation.ts";
 import type { RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.ts";
 
-/** The half that cannot write. Planning takes this type, so "plan writes nothing" is checked by the compiler. */
+/**
+ * The half that cannot write. Planning takes this type, so "plan writes nothing" is checked by the
+ * compiler.
+ */
 export interface LiveReader {
   /** The registry, with live counts and health of every member. */
   describe(ref: NamespaceRef): Promise<LiveResult<LiveNamespace>>;
@@ -29,26 +35,36 @@ export interface LiveReader {
 
 /** Looks past the root, at one object of a namespace: for audits. */
 export interface MemberReader {
-  /** Rows and bytes on an object that a layout names or named. Refused by an object that is not, and never was, part of the namespace. */
+  /**
+   * Rows and bytes on an object that a layout names or named. Refused by an object that is not, and
+   * never was, part of the namespace.
+   */
   countMember(ref: NamespaceRef, member: string): Promise<LiveResult<Count>>;
 }
 
 export interface LiveAccess extends LiveReader, MemberReader {
-  /** Journals the operation and returns; the namespace drives it. Idempotent under `correlationId`. */
+  /**
+   * Journals the operation and returns; the namespace drives it. Idempotent under `correlationId`.
+   */
   start(ref: NamespaceRef, request: StartOperation): Promise<LiveResult<OperationStatus>>;
   /** Cancels before cutover; after it, refuses. */
   cancel(ref: NamespaceRef, operation: number): Promise<LiveResult<OperationStatus>>;
   /**
-   * Lets a running operation stand still: once this has answered it commits no cutover and begins no slice of a copy, and a wave that has cut
-   * over is activated first. It stays so over crashes. Idempotent: asked again, the newest `reason` and `by` are kept. Refused with `tooLate`
-   * when nothing is left to hold up: after the last cutover, when it is being cancelled, and once it has ended.
+   * Lets a running operation stand still: once this has answered it commits no cutover and begins
+   * no slice of a copy, and a wave that has cut over is activated first. It stays so over crashes.
+   * Idempotent: asked again, the newest `reason` and `by` are kept. Refused with `tooLate` when
+   * nothing is left to hold up: after the last cutover, when it is being cancelled, and once it has
+   * ended.
    */
   pause(
     ref: NamespaceRef,
     operation: number,
     why: { readonly reason: string; readonly by: string },
   ): Promise<LiveResult<OperationStatus>>;
-  /** Lets a paused operation go on at once. Idempotent: of one that is not paused, or has ended, it only gives the status. */
+  /**
+   * Lets a paused operation go on at once. Idempotent: of one that is not paused, or has ended, it
+   * only gives the status.
+   */
   resume(ref: NamespaceRef, operation: number): Promise<LiveResult<OperationStatus>>;
   /**
    * Applies the repair plan of this fingerprint and nothing else: refused as `invalid` when the

@@ -1,4 +1,7 @@
-/** Runs an async function over a list with at most `limit` calls in flight, and keeps the order of the list. The first exception ends it. */
+/**
+ * Runs an async function over a list with at most `limit` calls in flight, and keeps the order of
+ * the list. The first exception ends it.
+ */
 export async function runBounded<Item, Value>(
   items: readonly Item[],
   limit: number,

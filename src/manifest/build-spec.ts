@@ -1,4 +1,7 @@
-/** Options as written → the spec of one environment: overrides merged, defaults filled in. Runs on manifests without errors only. */
+/**
+ * Options as written → the spec of one environment: overrides merged, defaults filled in. Runs on
+ * manifests without errors only.
+ */
 import { compareText } from "../model/compare-text.ts";
 import type { Key } from "../model/layout/key.ts";
 import {
@@ -14,8 +17,9 @@ import type { RawSpec, RawSplitPoint } from "./namespace-schema.ts";
 type RawPolicy = NonNullable<RawSpec["policy"]>;
 
 /**
- * Lays an override over a spec as JSON merge patch does (RFC 7396): maps are merged, lists replaced, and null removes an option.
- * An override of the strategy does not inherit options that have no meaning under the new one.
+ * Lays an override over a spec as JSON merge patch does (RFC 7396): maps are merged, lists
+ * replaced, and null removes an option. An override of the strategy does not inherit options that
+ * have no meaning under the new one.
  */
 export function mergeOverride(base: SpecView, override: SpecView): SpecView {
   const { strategy } = override.options;
@@ -42,7 +46,10 @@ function mergePolicy(base: RawPolicy | undefined, override: RawPolicy): RawPolic
   );
 }
 
-/** Fills in defaults. Throws when the options have not passed `checkSpec`: that would be a mistake of this program. */
+/**
+ * Fills in defaults. Throws when the options have not passed `checkSpec`: that would be a mistake
+ * of this program.
+ */
 export function buildSpec(
   name: string,
   labels: Readonly<Record<string, string>>,

@@ -1,4 +1,7 @@
-/** The rules that tie the declarations of a set together: each name once, dependencies that exist and make no cycle. */
+/**
+ * The rules that tie the declarations of a set together: each name once, dependencies that exist
+ * and make no cycle.
+ */
 import { compareText } from "../model/compare-text.ts";
 import { formatPath, quoteText } from "./describe-value.ts";
 import type { ManifestError } from "./manifest-error.ts";
@@ -9,8 +12,9 @@ import { errorAt, hasPath, keyOffset, valueOffset } from "./yaml-node.ts";
 type Named = Declaration & { readonly name: string };
 
 /**
- * Checks a whole set. `complete` is false when some document could not be read: a dependency may then be in it, and is not called
- * unknown. `knownEnvironments` null means that any may be overridden.
+ * Checks a whole set. `complete` is false when some document could not be read: a dependency may
+ * then be in it, and is not called unknown. `knownEnvironments` null means that any may be
+ * overridden.
  */
 export function checkSet(
   declarations: readonly Declaration[],
@@ -119,7 +123,10 @@ function checkCycles(byName: ReadonlyMap<string, Named>): ManifestError[] {
   return errors;
 }
 
-/** Names of one cycle, each depending on the next and the last on the first. Begins with the smallest name. */
+/**
+ * Names of one cycle, each depending on the next and the last on the first. Begins with the
+ * smallest name.
+ */
 type Cycle = readonly string[];
 
 /** One cycle for each dependency that closes one, found depth-first without recursion. */

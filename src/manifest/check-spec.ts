@@ -1,5 +1,6 @@
 /**
- * The rules that tie the options of one spec together: which fit the strategy, and whether split points split.
+ * The rules that tie the options of one spec together: which fit the strategy, and whether split
+ * points split.
  *
  * | option      | hash | range | roundRobin | custom | none |
  * |-------------|------|-------|------------|--------|------|
@@ -9,7 +10,8 @@
  * | splitPoints | no   | may   | no         | no     | no   |
  * | partitioner | no   | no    | no         | must   | no   |
  *
- * Runs on what is known: options with an error of their own are left out, and nothing is said about them twice.
+ * Runs on what is known: options with an error of their own are left out, and nothing is said about
+ * them twice.
  */
 import { type Key, compareKeys, formatKey, toKey } from "../model/layout/key.ts";
 import type { Strategy } from "../model/layout/layout.ts";
@@ -118,7 +120,10 @@ export function checkSpec({ options, broken }: SpecView): SpecFault[] {
   return faults;
 }
 
-/** True when an option has a meaning under a strategy: what a change of strategy in an environment inherits. */
+/**
+ * True when an option has a meaning under a strategy: what a change of strategy in an environment
+ * inherits.
+ */
 export function fitsStrategy(option: string, value: unknown, strategy: Strategy): boolean {
   if (option === "count") return strategy !== "none";
   if (option === "directory")

@@ -1,4 +1,7 @@
-/** Values and lists as they stand in messages: short, quoted, and without characters that a terminal would obey. */
+/**
+ * Values and lists as they stand in messages: short, quoted, and without characters that a terminal
+ * would obey.
+ */
 
 /** Longest piece of a file that a message repeats, in UTF-16 units. */
 const QUOTED_LENGTH_MAX = 60;

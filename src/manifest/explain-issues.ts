@@ -20,7 +20,9 @@ export interface Explained {
   readonly broken: readonly NodePath[];
 }
 
-/** Explains what `schema` found wrong in the document. Values at `secret` paths are not repeated. */
+/**
+ * Explains what `schema` found wrong in the document. Values at `secret` paths are not repeated.
+ */
 export function explainIssues(
   document: YamlDocument,
   schema: z.ZodType,
@@ -99,7 +101,8 @@ function explainIssue(
 
 function quotesHint(issue: z.core.$ZodIssue, value: unknown, said: string): string {
   if (issue.code !== "invalid_type") return "";
-  // Any text will do where the rule says "text"; elsewhere quotes would only lead to the next error.
+  // Any text will do where the rule says "text"; elsewhere quotes would only lead to the next
+  // error.
   const wantsText = issue.expected === "string" && /\btext\b/u.test(said);
   if (wantsText && ["number", "bigint", "boolean"].includes(typeof value))
     return " Put it in quotes to make it text.";
@@ -148,8 +151,9 @@ function samePath(left: NodePath, right: NodePath): boolean {
 }
 
 /**
- * Checks that a document is a map of this `apiVersion` and `kind`; anything else would only give errors about the wrong format. One of
- * the two missing is left to the schema, which knows a misspelt key.
+ * Checks that a document is a map of this `apiVersion` and `kind`; anything else would only give
+ * errors about the wrong format. One of the two missing is left to the schema, which knows a
+ * misspelt key.
  */
 export function checkHeader(
   document: YamlDocument,

@@ -1,13 +1,16 @@
 /**
- * The single values of manifests and configs as zod schemas. Each carries what a value must be, as the end of the sentence
- * "spec.count must be …": errors, and the schemas' descriptions, are built from it.
+ * The single values of manifests and configs as zod schemas. Each carries what a value must be, as
+ * the end of the sentence "spec.count must be …": errors, and the schemas' descriptions, are built
+ * from it.
  */
 import { Cron } from "croner";
 import * as z from "zod";
 
 import { escapeControls } from "./describe-value.ts";
 
-/** Parts a rule ("must be …") from its explanation: a message names the value found between the two. */
+/**
+ * Parts a rule ("must be …") from its explanation: a message names the value found between the two.
+ */
 export const WHY = "\n";
 
 /** A whole number from `least` to `most`. */
@@ -40,7 +43,10 @@ export function flag(): z.ZodBoolean {
 
 const NAME_BYTES_MAX = 512;
 
-/** Why a namespace cannot have this name, or null when it can. The two last rules keep the objects of two namespaces apart. */
+/**
+ * Why a namespace cannot have this name, or null when it can. The two last rules keep the objects
+ * of two namespaces apart.
+ */
 export function nameFault(name: string): string | null {
   const bytes = new TextEncoder().encode(name).byteLength;
   if (bytes < 1 || bytes > NAME_BYTES_MAX)
@@ -90,7 +96,10 @@ export function identifier(what: string, example: string): z.ZodString {
 const DURATION = /^(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?$/u;
 const DURATION_MS_MAX = 7 * 24 * 3_600_000;
 
-/** Milliseconds of `2h`, `30m`, `1h30m`, `1d`, `90s`; null when the text is none of that, or not above 0 and at most 7 days. */
+/**
+ * Milliseconds of `2h`, `30m`, `1h30m`, `1d`, `90s`; null when the text is none of that, or not
+ * above 0 and at most 7 days.
+ */
 export function parseDuration(text: string): number | null {
   const parts = DURATION.exec(text);
   if (!parts) return null;
@@ -133,7 +142,10 @@ function remember<Verdict>(judge: (text: string) => Verdict): (text: string) => 
   };
 }
 
-/** Next starts are counted from here, so that the verdict does not depend on today; 2024 is a leap year. */
+/**
+ * Next starts are counted from here, so that the verdict does not depend on today; 2024 is a leap
+ * year.
+ */
 const CRON_REFERENCE = new Date(Date.UTC(2024, 0, 1));
 
 /** Why a text is no start of a window, or null when it is. */

@@ -1,4 +1,7 @@
-/** Errors for people, for programs and for GitHub's annotations. Text from a manifest cannot forge a line in any of them. */
+/**
+ * Errors for people, for programs and for GitHub's annotations. Text from a manifest cannot forge a
+ * line in any of them.
+ */
 import { escapeControls } from "./describe-value.ts";
 import type { ManifestError } from "./manifest-error.ts";
 
@@ -15,8 +18,9 @@ export interface ErrorReport {
 /**
  * Formats errors in the order given, without a line break at the end.
  *
- * `text`: one `file:line:column: message` each, as compilers do. `json`: an `ErrorReport`. `github`: one `::error` workflow
- * command each. No errors are the empty text, and an empty report in JSON.
+ * `text`: one `file:line:column: message` each, as compilers do. `json`: an `ErrorReport`.
+ * `github`: one `::error` workflow command each. No errors are the empty text, and an empty report
+ * in JSON.
  */
 export function formatErrors(errors: readonly ManifestError[], format: ErrorFormat): string {
   switch (format) {

@@ -1,4 +1,7 @@
-/** `shardctl/manifest`: schemas and parser of manifests, for shardctl and for people's own tooling. Pure: takes text, gives values. */
+/**
+ * `shardctl/manifest`: schemas and parser of manifests, for shardctl and for people's own tooling.
+ * Pure: takes text, gives values.
+ */
 export {
   type Config,
   type ConfigEnvironment,

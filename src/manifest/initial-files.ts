@@ -1,12 +1,19 @@
-/** What `shardctl init` writes: a config and a first manifest that validate and show the options. */
+/**
+ * What `shardctl init` writes: a config and a first manifest that validate and show the options.
+ */
 import { DEFAULT_TOKEN_VARIABLE } from "./config-schema.ts";
 import { API_VERSION, NAMESPACE_KIND } from "./namespace-schema.ts";
 import { DEFAULT_NAMESPACE_SCHEMA, schemaLine } from "./render-manifest.ts";
 
-/** Where editors find the config's schema from the root of a project that has the package installed. */
+/**
+ * Where editors find the config's schema from the root of a project that has the package installed.
+ */
 export const DEFAULT_CONFIG_SCHEMA = "./node_modules/shardctl/schemas/config.schema.json";
 
-/** The text of a first `shardctl.yaml`. `worker` is the name of a Worker that there will be, and production then no comment. */
+/**
+ * The text of a first `shardctl.yaml`. `worker` is the name of a Worker that there will be, and
+ * production then no comment.
+ */
 export function initialConfig(
   options: { readonly schema?: string; readonly worker?: string } = {},
 ): string {

@@ -1,4 +1,7 @@
-/** JSON Schemas for editors, made from the schemas that the parser uses. Rules that tie options together are the parser's alone. */
+/**
+ * JSON Schemas for editors, made from the schemas that the parser uses. Rules that tie options
+ * together are the parser's alone.
+ */
 import * as z from "zod";
 
 import { configSchema } from "./config-schema.ts";

@@ -1,11 +1,13 @@
 /**
- * What is wrong with a manifest, and the limits that a manifest set must keep. Errors are values: they are collected over all files
- * and sorted, never thrown. A message names the value found, what is allowed, and the way out; it never carries more than a few
- * dozen characters of the file.
+ * What is wrong with a manifest, and the limits that a manifest set must keep. Errors are values:
+ * they are collected over all files and sorted, never thrown. A message names the value found, what
+ * is allowed, and the way out; it never carries more than a few dozen characters of the file.
  */
 import { compareText } from "../model/compare-text.ts";
 
-/** A file as read: its path as people know it (relative to the repository), and its text or bytes. */
+/**
+ * A file as read: its path as people know it (relative to the repository), and its text or bytes.
+ */
 export interface ManifestFile {
   readonly path: string;
   readonly text: string | Uint8Array;
@@ -14,10 +16,12 @@ export interface ManifestFile {
 /**
  * Stable words for programs.
  *
- * `binary` not UTF-8 text · `limit` too large, too deep or too many · `syntax` not YAML · `unsupported` YAML that is refused (tags,
- * merge keys, cyclic aliases) · `duplicateKey` · `unknownKey` · `missing` · `invalid` a value out of its range or type · `version`
- * wrong `apiVersion` or `kind` · `strategy` an option that does not fit the strategy · `splitPoints` · `duplicateNamespace` ·
- * `dependsOn` · `environment` an override for an environment that the config does not know.
+ * `binary` not UTF-8 text · `limit` too large, too deep or too many · `syntax` not YAML ·
+ * `unsupported` YAML that is refused (tags, merge keys, cyclic aliases) · `duplicateKey` ·
+ * `unknownKey` · `missing` · `invalid` a value out of its range or type · `version` wrong
+ * `apiVersion` or `kind` · `strategy` an option that does not fit the strategy · `splitPoints` ·
+ * `duplicateNamespace` · `dependsOn` · `environment` an override for an environment that the config
+ * does not know.
  */
 export type ManifestErrorKind =
   | "binary"

@@ -1,4 +1,7 @@
-/** The schema of a `Namespace` document. Structure and single values only: what depends on two values at once is in `check-spec.ts`. */
+/**
+ * The schema of a `Namespace` document. Structure and single values only: what depends on two
+ * values at once is in `check-spec.ts`.
+ */
 import * as z from "zod";
 
 import type { Strategy } from "../model/layout/layout.ts";

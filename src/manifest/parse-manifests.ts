@@ -1,7 +1,8 @@
 /**
  * Manifests as text → the desired state of one environment, or every error of every file.
  *
- * Pure: no I/O, no clock. Never throws, whatever the files hold; nothing in them is executed, included or expanded.
+ * Pure: no I/O, no clock. Never throws, whatever the files hold; nothing in them is executed,
+ * included or expanded.
  */
 import { compareText } from "../model/compare-text.ts";
 import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
@@ -19,18 +20,27 @@ import { capErrors, readYaml } from "./read-yaml.ts";
 import { errorAt, valueOffset } from "./yaml-node.ts";
 
 export interface ParseOptions {
-  /** Whose overrides apply. Null: none, and the state's environment is `default`. One that no manifest names has no overrides. */
+  /**
+   * Whose overrides apply. Null: none, and the state's environment is `default`. One that no
+   * manifest names has no overrides.
+   */
   readonly environment: string | null;
   /** Commit of the manifests, when known. */
   readonly commit?: string | null;
-  /** The environments of the config: an override for any other is an error. Left out: any may be overridden. */
+  /**
+   * The environments of the config: an override for any other is an error. Left out: any may be
+   * overridden.
+   */
   readonly knownEnvironments?: readonly string[];
 }
 
 export interface ParsedManifests {
   /** Null when there is any error. */
   readonly desired: DesiredState | null;
-  /** Sorted by file, line, column. The overrides of all environments are checked, not only those of the one asked for. */
+  /**
+   * Sorted by file, line, column. The overrides of all environments are checked, not only those of
+   * the one asked for.
+   */
   readonly errors: readonly ManifestError[];
   /** Every environment that a manifest overrides, sorted. */
   readonly environments: readonly string[];
@@ -42,8 +52,8 @@ export const DEFAULT_ENVIRONMENT = "default";
 /**
  * Parses and checks a set of manifests, at most 50,000 namespaces in files of at most 1 MiB.
  *
- * Each file holds one or many YAML documents; empty ones are skipped. Errors are values, 1-based positions pointing at the
- * offending key or value.
+ * Each file holds one or many YAML documents; empty ones are skipped. Errors are values, 1-based
+ * positions pointing at the offending key or value.
  */
 export function parseManifests(
   files: readonly ManifestFile[],

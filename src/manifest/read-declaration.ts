@@ -1,4 +1,7 @@
-/** One `Namespace` document → a declaration: its name, its base options and the merged options of each environment, with all errors. */
+/**
+ * One `Namespace` document → a declaration: its name, its base options and the merged options of
+ * each environment, with all errors.
+ */
 import { mergeOverride } from "./build-spec.ts";
 import { type SpecFault, type SpecView, checkSpec } from "./check-spec.ts";
 import { checkHeader, explainIssues } from "./explain-issues.ts";

@@ -1,4 +1,7 @@
-/** Bytes of a file → its text. Refuses what is too large or is not UTF-8 text, so that nothing behind it has to think about either. */
+/**
+ * Bytes of a file → its text. Refuses what is too large or is not UTF-8 text, so that nothing
+ * behind it has to think about either.
+ */
 import {
   FILE_BYTES_MAX,
   type ManifestError,

@@ -1,9 +1,10 @@
 /**
  * YAML text → documents whose values know their place.
  *
- * Only what a declaration needs is read: maps with text keys, lists, scalars, and aliases within bounds. Tags, merge keys and
- * other YAML versions are refused. The syntax tree is checked for depth before anything recursive touches it, keys are compared
- * in linear time, and an alias shares its anchor's value instead of copying it, so that no input of the allowed size is costly.
+ * Only what a declaration needs is read: maps with text keys, lists, scalars, and aliases within
+ * bounds. Tags, merge keys and other YAML versions are refused. The syntax tree is checked for
+ * depth before anything recursive touches it, keys are compared in linear time, and an alias shares
+ * its anchor's value instead of copying it, so that no input of the allowed size is costly.
  */
 import {
   type CST,
@@ -82,7 +83,10 @@ const YAML_OPTIONS = {
 interface Survey {
   /** Offset of the first collection nested too deeply. */
   readonly tooDeep: number | null;
-  /** The last quote or bracket that is opened and never closed: the library reports it only where the text ends. */
+  /**
+   * The last quote or bracket that is opened and never closed: the library reports it only where
+   * the text ends.
+   */
   readonly unclosed: { readonly offset: number; readonly message: string } | null;
 }
 
@@ -187,7 +191,10 @@ const PLAIN_TAGS = new Set([
   ...["str", "int", "float", "bool", "null", "map", "seq"].map((name) => TAG_PREFIX + name),
 ]);
 
-/** Converts the nodes of one document, in the order of the text, so that an alias means the last anchor before it. */
+/**
+ * Converts the nodes of one document, in the order of the text, so that an alias means the last
+ * anchor before it.
+ */
 class DocumentReader {
   failed = false;
   private readonly report: Report;

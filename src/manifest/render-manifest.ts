@@ -1,4 +1,7 @@
-/** A spec → the manifest that declares it, as a person would write it. `parseManifests` gives the same spec back. */
+/**
+ * A spec → the manifest that declares it, as a person would write it. `parseManifests` gives the
+ * same spec back.
+ */
 import { Document, Scalar, type YAMLMap, isCollection } from "yaml";
 
 import type { Key } from "../model/layout/key.ts";
@@ -6,11 +9,16 @@ import { DEFAULT_POLICY, type NamespaceSpec, type Policy } from "../model/spec.t
 import { formatDuration } from "./fields.ts";
 import { API_VERSION, NAMESPACE_KIND } from "./namespace-schema.ts";
 
-/** Where editors find the schema from a file in `manifests/` of a project that has the package installed. */
+/**
+ * Where editors find the schema from a file in `manifests/` of a project that has the package
+ * installed.
+ */
 export const DEFAULT_NAMESPACE_SCHEMA = "../node_modules/shardctl/schemas/namespace.schema.json";
 
 export interface RenderOptions {
-  /** Path or address of the schema for the `yaml-language-server` line, relative to the manifest. */
+  /**
+   * Path or address of the schema for the `yaml-language-server` line, relative to the manifest.
+   */
   readonly schema?: string;
 }
 
@@ -86,7 +94,10 @@ function policyFields(policy: Policy): Record<string, unknown> {
   };
 }
 
-/** A split point as written. A whole number above 2^53 is a bigint, and is written with all its digits. */
+/**
+ * A split point as written. A whole number above 2^53 is a bigint, and is written with all its
+ * digits.
+ */
 function keyValue(key: Key): unknown {
   switch (key.type) {
     case "null":

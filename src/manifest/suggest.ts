@@ -20,7 +20,10 @@ export function suggestWord(word: string, allowed: readonly string[]): string | 
   return best;
 }
 
-/** Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours each count one. */
+/**
+ * Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours each count
+ * one.
+ */
 function editDistance(left: string, right: string): number {
   let beforePrevious: number[] = [];
   let previous = Array.from({ length: right.length + 1 }, (_, index) => index);

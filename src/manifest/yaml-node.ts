@@ -1,4 +1,7 @@
-/** A YAML document as plain values that still know where they stand. Made by `readYaml`, asked by everything that reports an error. */
+/**
+ * A YAML document as plain values that still know where they stand. Made by `readYaml`, asked by
+ * everything that reports an error.
+ */
 import type { ManifestError, ManifestErrorKind, SourcePlace } from "./manifest-error.ts";
 
 export interface ScalarNode {
@@ -59,7 +62,10 @@ export function valueOffset(document: YamlDocument, path: NodePath): number {
   return (missing > 0 || blank) && lastKey !== null ? lastKey : node.offset;
 }
 
-/** Where the key at the path stands; of a list item, the item; of an absent key, the nearest key above it. */
+/**
+ * Where the key at the path stands; of a list item, the item; of an absent key, the nearest key
+ * above it.
+ */
 export function keyOffset(document: YamlDocument, path: NodePath): number {
   const { node, lastKey } = walk(document.root, path);
   return lastKey ?? node.offset;

@@ -1,6 +1,7 @@
 /**
- * The metrics of `GET /metrics`, from what the coordinator has stored. Asks no namespace and reads no namespace's row: what is counted per
- * namespace is summed up by indexes. Labels are environments, kinds and states, so 10,000 namespaces give as many series as ten.
+ * The metrics of `GET /metrics`, from what the coordinator has stored. Asks no namespace and reads
+ * no namespace's row: what is counted per namespace is summed up by indexes. Labels are
+ * environments, kinds and states, so 10,000 namespaces give as many series as ten.
  */
 import { isUnderWay, type EnvironmentState } from "../reconcile/environment-state.ts";
 import type { TrackedDrift } from "../reconcile/namespace-state.ts";

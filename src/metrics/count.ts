@@ -63,7 +63,10 @@ export function countAlert(
   counters.add("alert_messages", { environment, channel, outcome }, 1);
 }
 
-/** One value of a histogram. One row changes, and the sum: what is below the larger limits is added up when it is read. */
+/**
+ * One value of a histogram. One row changes, and the sum: what is below the larger limits is added
+ * up when it is read.
+ */
 function observe(
   counters: CountersStore,
   name: string,

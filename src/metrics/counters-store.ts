@@ -1,6 +1,7 @@
 /**
- * What is counted for the metrics, in the coordinator's SQLite: it outlives restarts, as counters should. Labels have few values each: names of
- * namespaces are none of them. Above the bound no new series is begun.
+ * What is counted for the metrics, in the coordinator's SQLite: it outlives restarts, as counters
+ * should. Labels have few values each: names of namespaces are none of them. Above the bound no new
+ * series is begun.
  */
 export const SERIES_MAX = 2000;
 

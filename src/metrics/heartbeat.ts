@@ -1,6 +1,7 @@
 /**
- * Whether ticks come, for `GET /healthz`. How often they should is read from the cron expressions that the runtime names with each event: the
- * shortest gap counts, since a Worker may have crons for other things. Before the first event nothing is expected. Pure.
+ * Whether ticks come, for `GET /healthz`. How often they should is read from the cron expressions
+ * that the runtime names with each event: the shortest gap counts, since a Worker may have crons
+ * for other things. Before the first event nothing is expected. Pure.
  */
 import { Cron } from "croner";
 
@@ -21,7 +22,10 @@ const PASS_MS_MAX = 30 * 60_000;
 /** Of an expression that cannot be read. */
 const DEFAULT_GAP_MS = 60 * 60_000;
 
-/** The heartbeat after an event. An expression that has not come for long was taken out of the Worker's config. */
+/**
+ * The heartbeat after an event. An expression that has not come for long was taken out of the
+ * Worker's config.
+ */
 export function beat(before: Heartbeat | null, cron: string, now: number): Heartbeat {
   const others = (before?.crons ?? []).filter(
     (known) => known.cron !== cron && now - known.at <= GAPS_MAX * known.gapMs,
@@ -30,7 +34,10 @@ export function beat(before: Heartbeat | null, cron: string, now: number): Heart
   return { at: now, crons: crons.toSorted((left, right) => (left.cron < right.cron ? -1 : 1)) };
 }
 
-/** False when no event came for three gaps, or an environment's last pass ended before that and none is getting on. */
+/**
+ * False when no event came for three gaps, or an environment's last pass ended before that and none
+ * is getting on.
+ */
 export function isBeating(
   heartbeat: Heartbeat | null,
   environments: readonly EnvironmentState[],

@@ -1,7 +1,9 @@
 /**
- * Metrics in the Prometheus text format 0.0.4. Source: prometheus.io/docs/instrumenting/exposition_formats.
+ * Metrics in the Prometheus text format 0.0.4. Source:
+ * prometheus.io/docs/instrumenting/exposition_formats.
  *
- * Families come in the order given, their samples sorted by labels, so that two readings of the same state are the same text.
+ * Families come in the order given, their samples sorted by labels, so that two readings of the
+ * same state are the same text.
  */
 
 export interface MetricFamily {
@@ -23,7 +25,10 @@ export const METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 const NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 
-/** The families as text; a family without a sample is its HELP and TYPE only. @throws Error for a name that Prometheus does not take. */
+/**
+ * The families as text; a family without a sample is its HELP and TYPE only. @throws Error for a
+ * name that Prometheus does not take.
+ */
 export function renderMetrics(families: readonly MetricFamily[]): string {
   return families.map((family) => `${renderFamily(family).join("\n")}\n`).join("");
 }

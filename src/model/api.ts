@@ -1,4 +1,7 @@
-/** The Worker's HTTP API as values: what `/v1` takes and gives. The Worker validates them with zod, the CLI reads them. */
+/**
+ * The Worker's HTTP API as values: what `/v1` takes and gives. The Worker validates them with zod,
+ * the CLI reads them.
+ */
 import type { LiveFailure, LiveNamespace } from "./live.ts";
 import type { OperationKind, OperationStatus } from "./operation.ts";
 import type { Guard } from "./plan.ts";
@@ -9,7 +12,10 @@ export const ROLES = ["read", "plan", "apply"] as const;
 /** Each role includes the ones before it. */
 export type Role = (typeof ROLES)[number];
 
-/** `POST /v1/plans`. `basis` is the fingerprint of an earlier plan whose frozen choices (quantiles, slots chosen for skew) are kept where nothing moved. */
+/**
+ * `POST /v1/plans`. `basis` is the fingerprint of an earlier plan whose frozen choices (quantiles,
+ * slots chosen for skew) are kept where nothing moved.
+ */
 export interface PlanRequest {
   readonly desired: DesiredState;
   readonly basis?: string;
@@ -21,7 +27,10 @@ export interface ApplyRequest {
   readonly overrides?: readonly Guard[];
   /** Who asks, for the history. */
   readonly requestedBy?: string;
-  /** The pull request and commit behind it. Needed from a workflow, which may only apply what was reviewed. */
+  /**
+   * The pull request and commit behind it. Needed from a workflow, which may only apply what was
+   * reviewed.
+   */
   readonly origin?: RunOrigin;
 }
 
@@ -39,10 +48,14 @@ export interface RunAction {
 }
 
 /**
- * The right to change an environment, held by one run at a time. It is the Worker that drives a run, so a lost CI job leaves no lock.
+ * The right to change an environment, held by one run at a time. It is the Worker that drives a
+ * run, so a lost CI job leaves no lock.
  */
 export interface Lease {
-  /** Fencing token: grows by one with each run of the environment. A step under an older one is refused. */
+  /**
+   * Fencing token: grows by one with each run of the environment. A step under an older one is
+   * refused.
+   */
   readonly token: number;
   /** The last step of the run. */
   readonly heartbeatAt: number;
@@ -68,7 +81,10 @@ export interface Run {
   readonly actions: readonly RunAction[];
 }
 
-/** `GET /v1/runs/:id?wait=<seconds>&since=<updatedAt>` answers once the run is newer than `since`, has ended, or after `wait` seconds. */
+/**
+ * `GET /v1/runs/:id?wait=<seconds>&since=<updatedAt>` answers once the run is newer than `since`,
+ * has ended, or after `wait` seconds.
+ */
 export const RUN_WAIT_MAX_S = 30;
 
 /** `GET /v1/runs?limit=<1 … 1000, default 50>`: newest first. */
@@ -77,8 +93,8 @@ export interface RunList {
 }
 
 /**
- * `GET /v1/namespaces?environment=`: the namespaces that were ever planned and could be read. `?object=&name=` asks one that need not
- * be known.
+ * `GET /v1/namespaces?environment=`: the namespaces that were ever planned and could be read.
+ * `?object=&name=` asks one that need not be known.
  */
 export interface NamespaceList {
   readonly namespaces: readonly NamespaceReport[];
@@ -106,7 +122,10 @@ export interface Problem {
   readonly detail: string;
   /** Stable word for programs. */
   readonly kind: ProblemKind;
-  /** What is wrong in detail. `path` is the place in the body for `invalid`, the namespace for `blocked` and `stalePlan`. */
+  /**
+   * What is wrong in detail. `path` is the place in the body for `invalid`, the namespace for
+   * `blocked` and `stalePlan`.
+   */
   readonly errors?: readonly { readonly path: string; readonly message: string }[];
 }
 

@@ -1,8 +1,8 @@
 const DIGITS = new TextEncoder().encode("0123456789abcdef");
 
 /**
- * Writes bytes as lower-case hex, two digits each. Made for rows of 2 MB too: it writes the codes of
- * the digits, because a string for each byte would take a hundred times their memory.
+ * Writes bytes as lower-case hex, two digits each. Made for rows of 2 MB too: it writes the codes
+ * of the digits, because a string for each byte would take a hundred times their memory.
  */
 export function bytesToHex(bytes: Uint8Array): string {
   const codes = new Uint8Array(bytes.byteLength * 2);

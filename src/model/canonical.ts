@@ -1,13 +1,17 @@
 /**
- * One text for one value, whatever the order in which its fields were written, and the digest of that text.
+ * One text for one value, whatever the order in which its fields were written, and the digest of
+ * that text.
  *
- * Fingerprints and layout comparisons stand on it: a value that went through a registry, a request body or a plan file must still
- * be the same value.
+ * Fingerprints and layout comparisons stand on it: a value that went through a registry, a request
+ * body or a plan file must still be the same value.
  */
 import { bytesToHex } from "./bytes-to-hex.ts";
 import { compareText } from "./compare-text.ts";
 
-/** JSON with object keys sorted by UTF-16 unit and fields that are `undefined` left out. The form is hashed into fingerprints: never change. */
+/**
+ * JSON with object keys sorted by UTF-16 unit and fields that are `undefined` left out. The form is
+ * hashed into fingerprints: never change.
+ */
 export function canonicalJson(value: unknown): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "null";
   if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item)).join(",")}]`;
@@ -18,7 +22,10 @@ export function canonicalJson(value: unknown): string {
   return `{${fields.join(",")}}`;
 }
 
-/** SHA-256 of bytes, or of the text's UTF-8 bytes, 64 lower-case hex digits. WebCrypto, present in Node and in Workers. */
+/**
+ * SHA-256 of bytes, or of the text's UTF-8 bytes, 64 lower-case hex digits. WebCrypto, present in
+ * Node and in Workers.
+ */
 export async function sha256Hex(content: string | BufferSource): Promise<string> {
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
   return bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));

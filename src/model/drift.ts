@@ -1,4 +1,7 @@
-/** Drift: where live and the merged manifests part ways, or live itself is faulty; and what reconciliation says of each namespace. */
+/**
+ * Drift: where live and the merged manifests part ways, or live itself is faulty; and what
+ * reconciliation says of each namespace.
+ */
 
 /** Sorted as they are reported. What each may heal by itself is in docs/operations.md. */
 export const DRIFT_KINDS = [
@@ -18,7 +21,10 @@ export const DRIFT_KINDS = [
 ] as const;
 export type DriftKind = (typeof DRIFT_KINDS)[number];
 
-/** `watching`: seen once. `open`: two ticks in a row agreed; alerts are about these. `healing`: a change that heals it is under way. */
+/**
+ * `watching`: seen once. `open`: two ticks in a row agreed; alerts are about these. `healing`: a
+ * change that heals it is under way.
+ */
 export type DriftState = "watching" | "open" | "healing";
 
 export interface Drift {
@@ -27,7 +33,9 @@ export interface Drift {
   readonly namespace: string | null;
   readonly object: string | null;
   readonly state: DriftState;
-  /** What is wrong, without times, durations and row values: it is part of the alert's fingerprint. */
+  /**
+   * What is wrong, without times, durations and row values: it is part of the alert's fingerprint.
+   */
   readonly reason: string;
   /** Numbers that change from tick to tick; shown, but never part of the fingerprint. */
   readonly detail: string | null;
@@ -45,7 +53,10 @@ export interface DriftReport {
   readonly commit: string | null;
   /** When the last tick ended; null before the first. */
   readonly checkedAt: number | null;
-  /** True when the last tick looked at everything that was due and could read all of it. Alerts are closed only then. */
+  /**
+   * True when the last tick looked at everything that was due and could read all of it. Alerts are
+   * closed only then.
+   */
   readonly isComplete: boolean;
   /** SHA-256, lower-case hex, over kind, namespace and reason of the open drifts. */
   readonly fingerprint: string;
@@ -63,14 +74,20 @@ export interface Pause {
   readonly at: number;
 }
 
-/** As in Kubernetes' kstatus: `Ready` is as declared, `Reconciling` is on its way, `Stalled` needs a person. */
+/**
+ * As in Kubernetes' kstatus: `Ready` is as declared, `Reconciling` is on its way, `Stalled` needs a
+ * person.
+ */
 export type ConditionType = "Ready" | "Reconciling" | "Stalled";
 
 export interface NamespaceCondition {
   readonly namespace: string;
   readonly object: string;
   readonly type: ConditionType;
-  /** One CamelCase word for programs: `InSync`, `Applying`, `WindowClosed`, `NotReviewed`, `Blocked`, `Unreadable`, `RetriesExhausted`, … */
+  /**
+   * One CamelCase word for programs: `InSync`, `Applying`, `WindowClosed`, `NotReviewed`,
+   * `Blocked`, `Unreadable`, `RetriesExhausted`, …
+   */
   readonly reason: string;
   readonly message: string;
   readonly observedCommit: string | null;

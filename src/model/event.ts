@@ -1,4 +1,7 @@
-/** Events: the history of one environment, as it is stored, listed and exported. One line each, never a row value, never a secret. */
+/**
+ * Events: the history of one environment, as it is stored, listed and exported. One line each,
+ * never a row value, never a secret.
+ */
 
 export const EVENT_KINDS = [
   "plan", // a plan was made
@@ -33,8 +36,9 @@ export interface HistoryEvent {
 }
 
 /**
- * `GET /v1/events?environment=&namespace=&kind=&before=<id>&limit=<1 … 1000, default 50>`: newest first; with `after=<id>` what is newer, oldest
- * first. With `accept: application/jsonl` one JSON text a line, oldest first, and without a limit all of it.
+ * `GET /v1/events?environment=&namespace=&kind=&before=<id>&limit=<1 … 1000, default 50>`: newest
+ * first; with `after=<id>` what is newer, oldest first. With `accept: application/jsonl` one JSON
+ * text a line, oldest first, and without a limit all of it.
  */
 export interface EventList {
   readonly events: readonly HistoryEvent[];

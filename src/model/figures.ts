@@ -1,4 +1,7 @@
-/** Figures as people read them, the same in messages, terminals and comments: English grouping, decimal units, no locale of the machine. */
+/**
+ * Figures as people read them, the same in messages, terminals and comments: English grouping,
+ * decimal units, no locale of the machine.
+ */
 
 /** An integer with thousands separators: 1204332 → "1,204,332". */
 export function formatCount(count: number): string {
@@ -20,7 +23,10 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${BYTE_UNITS[unit] ?? "B"}`;
 }
 
-/** A part of a whole: "33.3 %". A part that is not zero is never shown as 0.0 %, nor less than the whole as 100.0 %. */
+/**
+ * A part of a whole: "33.3 %". A part that is not zero is never shown as 0.0 %, nor less than the
+ * whole as 100.0 %.
+ */
 export function formatShare(part: number, whole: number): string {
   if (whole === 0 || part === 0) return "0.0 %";
   const share = (part / whole) * 100;

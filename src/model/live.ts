@@ -72,8 +72,8 @@ export interface LiveNamespace {
 /** Why a namespace could not be read. It is never taken for an empty one. */
 export interface LiveFailure {
   /**
-   * `unbound`: the Worker has no such Durable Object binding. `notShardable`: the class does not answer the protocol.
-   * `unreachable`: no answer. `refused`: the namespace answered no.
+   * `unbound`: the Worker has no such Durable Object binding. `notShardable`: the class does not
+   * answer the protocol. `unreachable`: no answer. `refused`: the namespace answered no.
    */
   readonly kind: "unbound" | "notShardable" | "unreachable" | "refused";
   readonly message: string;
@@ -83,7 +83,10 @@ export interface LiveFailure {
 
 export type LiveResult<Value> = Result<Value, LiveFailure>;
 
-/** How the rows of a namespace would be spread by a key. What to ask for follows from the desired strategy. */
+/**
+ * How the rows of a namespace would be spread by a key. What to ask for follows from the desired
+ * strategy.
+ */
 export type DistributionRequest =
   | { readonly by: "slots"; readonly shardKey: string }
   | { readonly by: "keys"; readonly shardKey: string; readonly boundaries: readonly Key[] }
@@ -98,7 +101,10 @@ export type DistributionRequest =
 export interface SlotBucket extends Count {
   readonly slot: number;
 }
-/** Rows with keys above the previous bucket's `last` up to and with `last`. A bucket never spans a requested boundary. */
+/**
+ * Rows with keys above the previous bucket's `last` up to and with `last`. A bucket never spans a
+ * requested boundary.
+ */
 export interface KeyBucket extends Count {
   readonly first: Key;
   readonly last: Key;
@@ -114,7 +120,10 @@ export interface MemberDistribution {
   readonly shards?: readonly ShardBucket[];
 }
 
-/** Counts per bucket and member, made by the code that would route the rows. Rows of `follows` tables count with the row they follow. */
+/**
+ * Counts per bucket and member, made by the code that would route the rows. Rows of `follows`
+ * tables count with the row they follow.
+ */
 export interface Distribution extends Count {
   readonly request: DistributionRequest;
   /** Rows whose key is missing or empty text. */

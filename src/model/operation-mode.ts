@@ -1,8 +1,9 @@
 /**
- * Generations and modes: which names the members of a new layout get, and how an operation reaches it.
+ * Generations and modes: which names the members of a new layout get, and how an operation reaches
+ * it.
  *
- * A `swap` copies every row to members that are new to the layout, so their names must be free; a `shift` keeps members and moves
- * parts between them. Names come from the generation:
+ * A `swap` copies every row to members that are new to the layout, so their names must be free; a
+ * `shift` keeps members and moves parts between them. Names come from the generation:
  *
  * | from        | to                                  | generation of `to` | mode  |
  * |-------------|-------------------------------------|--------------------|-------|
@@ -15,16 +16,17 @@
  * | custom, g   | other count (rebalance)             | g + 1              | swap  |
  * | roundRobin, g | other count or skew (rebalance)   | g + 1              | swap  |
  *
- * A none layout thus carries the generation that its next shards will use, and a generation is never used by two swaps: rows
- * that retired members keep for `retainHours` are never in the way.
+ * A none layout thus carries the generation that its next shards will use, and a generation is
+ * never used by two swaps: rows that retired members keep for `retainHours` are never in the way.
  */
 import { hasDirectory } from "./layout/directory.ts";
 import { type Layout, shardName, shardNames } from "./layout/layout.ts";
 import type { OperationMode } from "./operation.ts";
 
 /**
- * How an operation gets from one layout to the other: `shift` when both are hash or both range, with one key and one generation. The
- * entries of a directory move with slots, and ranges of keys have none: there, and when a directory comes or goes, all rows are copied.
+ * How an operation gets from one layout to the other: `shift` when both are hash or both range,
+ * with one key and one generation. The entries of a directory move with slots, and ranges of keys
+ * have none: there, and when a directory comes or goes, all rows are copied.
  */
 export function operationModeFor(from: Layout, to: Layout): OperationMode {
   if (from.kind === "none" || to.kind === "none") return "swap";
@@ -36,7 +38,10 @@ export function operationModeFor(from: Layout, to: Layout): OperationMode {
     : "swap";
 }
 
-/** The generation of a layout whose members must all be new. Goes on past a generation whose names are in use (shards can be named by hand). */
+/**
+ * The generation of a layout whose members must all be new. Goes on past a generation whose names
+ * are in use (shards can be named by hand).
+ */
 export function swapGeneration(namespace: string, from: Layout, count: number): number {
   const used = new Set([namespace, ...from.members]);
   // Each live member can spoil one generation at most, so this many steps always suffice.
@@ -47,7 +52,10 @@ export function swapGeneration(namespace: string, from: Layout, count: number): 
   throw new Error(`No free generation for namespace '${namespace}' from ${first} on`);
 }
 
-/** The members after a shift to `count`: the highest indexes leave, or the next free indexes of the same generation join. */
+/**
+ * The members after a shift to `count`: the highest indexes leave, or the next free indexes of the
+ * same generation join.
+ */
 export function shiftMembers(namespace: string, from: Layout, count: number): string[] {
   const members = from.members.slice(0, count);
   const used = new Set(from.members);

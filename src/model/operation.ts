@@ -1,11 +1,14 @@
-/** Operations: one durable change of layout, as the root's journal records it and as the world sees it. */
+/**
+ * Operations: one durable change of layout, as the root's journal records it and as the world sees
+ * it.
+ */
 import type { Layout } from "./layout/layout.ts";
 
 export type OperationKind = "shard" | "rebalance" | "rekey" | "unshard";
 
 /**
- * `swap`: every source leaves the layout and every target is new to it; one cutover. `shift`: members stay; rows are staged on
- * their targets and cut over in waves.
+ * `swap`: every source leaves the layout and every target is new to it; one cutover. `shift`:
+ * members stay; rows are staged on their targets and cut over in waves.
  */
 export type OperationMode = "swap" | "shift";
 
@@ -28,7 +31,10 @@ export interface OperationPolicy {
   /** False fails the operation, before cutover, when a row lacks the shard key. */
   readonly allowMissingKey: boolean;
   readonly rowsPerSecondMax: number | null;
-  /** Most rows of one wave of a shift. Waves become smaller by themselves when a cutover takes long. Default 20,000. */
+  /**
+   * Most rows of one wave of a shift. Waves become smaller by themselves when a cutover takes long.
+   * Default 20,000.
+   */
   readonly waveRowsMax: number;
   readonly retainHours: number;
 }
@@ -40,7 +46,9 @@ export const DEFAULT_OPERATION_POLICY: OperationPolicy = {
   retainHours: 24,
 };
 
-/** What starts an operation. The same request (same `correlationId`) started twice is one operation. */
+/**
+ * What starts an operation. The same request (same `correlationId`) started twice is one operation.
+ */
 export interface StartOperation {
   readonly kind: OperationKind;
   /** The epoch that the caller planned against; any other epoch refuses the start. */
@@ -54,7 +62,10 @@ export interface StartOperation {
   readonly refuseEmpty: boolean;
 }
 
-/** Why an operation failed or what last went wrong. The message carries counts and names, never the content of a row. */
+/**
+ * Why an operation failed or what last went wrong. The message carries counts and names, never the
+ * content of a row.
+ */
 export interface OperationFault {
   readonly kind:
     | "unreachable"
@@ -90,7 +101,9 @@ export interface OperationWait {
 export interface OperationPause {
   /** In the words of who asked, for people. */
   readonly reason: string;
-  /** Who asked: a user, or a rule such as a window. Who resumes can tell by it whose pause it is. */
+  /**
+   * Who asked: a user, or a rule such as a window. Who resumes can tell by it whose pause it is.
+   */
   readonly by: string;
   /** Milliseconds since the Unix epoch. Stays when the reason is changed. */
   readonly since: number;
@@ -147,7 +160,10 @@ export interface OperationStatus {
   readonly startedAt: number;
   readonly updatedAt: number;
   readonly finishedAt: number | null;
-  /** While it stands still on request, between two slices of a copy or two waves; see `LiveAccess.pause`. Null when it goes on. */
+  /**
+   * While it stands still on request, between two slices of a copy or two waves; see
+   * `LiveAccess.pause`. Null when it goes on.
+   */
   readonly paused: OperationPause | null;
   /** The reason for which it waits; null or absent when it goes on. */
   readonly waitsFor?: OperationWait | null;

@@ -1,11 +1,17 @@
-/** Plans: the difference between desired and live, as a value that is shown, fingerprinted, reviewed and applied. JSON, versioned. */
+/**
+ * Plans: the difference between desired and live, as a value that is shown, fingerprinted, reviewed
+ * and applied. JSON, versioned.
+ */
 import type { Layout, Strategy } from "./layout/layout.ts";
 import type { OperationKind, OperationPolicy } from "./operation.ts";
 import type { SourcePosition } from "./spec.ts";
 
 export const PLAN_VERSION = 1;
 
-/** Guards, in the order in which they are reported. Each can be overridden for one fingerprint unless it says so. */
+/**
+ * Guards, in the order in which they are reported. Each can be overridden for one fingerprint
+ * unless it says so.
+ */
 export const GUARDS = [
   "unreadable", // cannot be overridden
   "unsupported", // cannot be overridden
@@ -64,7 +70,10 @@ export interface Change {
   readonly missingKeys: number;
   /** Tables with rows that stay behind because no table spec names them. */
   readonly staysBehind: readonly string[];
-  /** Null when counts are exact; else every n-th row was read and `error` is the relative error at 95 %. */
+  /**
+   * Null when counts are exact; else every n-th row was read and `error` is the relative error at
+   * 95 %.
+   */
   readonly estimate: { readonly sampledEvery: number; readonly error: number } | null;
   readonly countedAt: number;
   readonly policy: OperationPolicy;
@@ -84,8 +93,9 @@ export interface InSync {
 }
 
 /**
- * Something worth a line that neither changes nor blocks: unmanaged namespaces, tables that stay behind, a rebalance that cannot
- * reach the policy, an unhealthy member of a namespace that does not change.
+ * Something worth a line that neither changes nor blocks: unmanaged namespaces, tables that stay
+ * behind, a rebalance that cannot reach the policy, an unhealthy member of a namespace that does
+ * not change.
  */
 export interface Notice {
   readonly kind:
@@ -108,6 +118,9 @@ export interface Plan {
   readonly inSync: readonly InSync[];
   readonly blocks: readonly Block[];
   readonly notices: readonly Notice[];
-  /** SHA-256, lower-case hex, of the specs, live epochs and layouts of what changes. No times, counts or durations in it. */
+  /**
+   * SHA-256, lower-case hex, of the specs, live epochs and layouts of what changes. No times,
+   * counts or durations in it.
+   */
   readonly fingerprint: string;
 }

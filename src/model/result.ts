@@ -1,4 +1,7 @@
-/** Expected failures as values: a result is the value, or a failure with a `kind` and facts. Exceptions are for broken invariants. */
+/**
+ * Expected failures as values: a result is the value, or a failure with a `kind` and facts.
+ * Exceptions are for broken invariants.
+ */
 
 export type Result<Value, Failure> =
   | { readonly ok: true; readonly value: Value }

@@ -1,4 +1,7 @@
-/** Reviews: which plan was shown in which pull request. What a merge may apply is decided by these, never by the text of a comment. */
+/**
+ * Reviews: which plan was shown in which pull request. What a merge may apply is decided by these,
+ * never by the text of a comment.
+ */
 import type { Guard } from "./plan.ts";
 
 /** One commit of a pull request. */
@@ -8,7 +11,10 @@ export interface PullHead {
   readonly headSha: string;
 }
 
-/** `PUT /v1/reviews`: says that a plan was made for a pull request. The newest of an environment and a pull request counts. */
+/**
+ * `PUT /v1/reviews`: says that a plan was made for a pull request. The newest of an environment and
+ * a pull request counts.
+ */
 export interface ReviewRequest extends PullHead {
   readonly fingerprint: string;
   /** Where the caller ran, such as a page of a workflow run; null for none. */
@@ -34,15 +40,19 @@ export interface Release {
 }
 
 /**
- * Answer to a review. `worker`: the Worker has GitHub's credentials and keeps comment and check current itself; `caller`: it has
- * none, so that the caller posts. One author for one comment, always.
+ * Answer to a review. `worker`: the Worker has GitHub's credentials and keeps comment and check
+ * current itself; `caller`: it has none, so that the caller posts. One author for one comment,
+ * always.
  */
 export interface ReviewReceipt {
   readonly review: Review;
   readonly postedBy: "worker" | "caller";
 }
 
-/** `GET /v1/reviews?environment=&pull=&limit=<1 … 1000, default 50>`: newest first. The first of a pull request counts. */
+/**
+ * `GET /v1/reviews?environment=&pull=&limit=<1 … 1000, default 50>`: newest first. The first of a
+ * pull request counts.
+ */
 export interface ReviewList {
   readonly reviews: readonly Review[];
   /** As in a receipt, for the environment that was asked about; `caller` without one. */

@@ -1,6 +1,12 @@
-/** How an operation names the run that started it, in its correlation id: what a run looks for, and what a page tells. */
+/**
+ * How an operation names the run that started it, in its correlation id: what a run looks for, and
+ * what a page tells.
+ */
 
-/** Identifies the operation that a run starts in a namespace: starting it again finds it. Stored: never change. */
+/**
+ * Identifies the operation that a run starts in a namespace: starting it again finds it. Stored:
+ * never change.
+ */
 export function correlationIdOf(runId: string, namespace: string): string {
   return `${runId}:${namespace}`;
 }

@@ -1,4 +1,7 @@
-/** Desired state: what the manifests of one environment say, after defaults and overrides are applied. Plain values, JSON-safe. */
+/**
+ * Desired state: what the manifests of one environment say, after defaults and overrides are
+ * applied. Plain values, JSON-safe.
+ */
 import type { Key } from "./layout/key.ts";
 import type { Strategy } from "./layout/layout.ts";
 
@@ -19,7 +22,10 @@ export interface Policy {
   readonly selfHeal: SelfHeal;
   /** True stops every change of this namespace. */
   readonly suspend: boolean;
-  /** What to do with rows that lack the shard key: refuse the change, or route them by the empty key. */
+  /**
+   * What to do with rows that lack the shard key: refuse the change, or route them by the empty
+   * key.
+   */
   readonly onMissingKey: "reject" | "allow";
   /** Times in which changes may start; empty means always. */
   readonly windows: readonly Window[];
@@ -44,13 +50,20 @@ export interface NamespaceSpec {
   /** Durable Object binding whose class holds the namespace. */
   readonly object: string;
   readonly strategy: Strategy;
-  /** Column, or JSON path below a JSON column, with dots. Null exactly when `strategy` is `none`. */
+  /**
+   * Column, or JSON path below a JSON column, with dots. Null exactly when `strategy` is `none`.
+   */
   readonly shardKey: string | null;
   /** Number of shards, 1 … 1000; 1 when `strategy` is `none`. */
   readonly count: number;
-  /** True: row ids are unique over the shards and found without their key. Always true for `roundRobin`. */
+  /**
+   * True: row ids are unique over the shards and found without their key. Always true for
+   * `roundRobin`.
+   */
   readonly directory: boolean;
-  /** range only: the `count - 1` inner bounds, ascending. Null lets the planner choose quantiles. */
+  /**
+   * range only: the `count - 1` inner bounds, ascending. Null lets the planner choose quantiles.
+   */
   readonly splitPoints: readonly Key[] | null;
   /** custom only: the name of a registered partitioner. */
   readonly partitioner: string | null;

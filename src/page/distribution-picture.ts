@@ -1,6 +1,7 @@
 /**
- * The rows of a namespace over its members as bars: one bar a member, or one for a few neighbours when there are many. The picture's
- * label says in words what it shows; a table can be opened beside it. Heights are attributes, because the page allows no inline style.
+ * The rows of a namespace over its members as bars: one bar a member, or one for a few neighbours
+ * when there are many. The picture's label says in words what it shows; a table can be opened
+ * beside it. Heights are attributes, because the page allows no inline style.
  */
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import { toleratedSkew } from "../model/layout/skew.ts";

@@ -1,4 +1,7 @@
-/** Addresses of pages on GitHub. The API's address says where they are; an address of another form, such as a test's, has no pages. */
+/**
+ * Addresses of pages on GitHub. The API's address says where they are; an address of another form,
+ * such as a test's, has no pages.
+ */
 import type { Links } from "./page-data.ts";
 import type { GithubSettings } from "../github/settings.ts";
 
@@ -15,7 +18,10 @@ export function createLinks(github: Pick<GithubSettings, "apiUrl" | "repository"
   };
 }
 
-/** `https://api.github.com` → `https://github.com`; `https://ghe.example/api/v3` → `https://ghe.example`. */
+/**
+ * `https://api.github.com` → `https://github.com`; `https://ghe.example/api/v3` →
+ * `https://ghe.example`.
+ */
 function siteOf(apiUrl: string): string | null {
   const { protocol, host, pathname } = new URL(apiUrl);
   if (/\/api\/v3\/?$/.test(pathname)) return `${protocol}//${host}`;

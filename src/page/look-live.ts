@@ -1,6 +1,7 @@
 /**
- * Asks live namespaces for the page, and no more of them than must be: those whose operation moves without a run that follows it, and those
- * that nobody has read for long. Every look is bounded in number and time; what does not answer is shown as it was last seen.
+ * Asks live namespaces for the page, and no more of them than must be: those whose operation moves
+ * without a run that follows it, and those that nobody has read for long. Every look is bounded in
+ * number and time; what does not answer is shown as it was last seen.
  */
 import { runBounded } from "../live/run-bounded.ts";
 import type { LiveFailure } from "../model/live.ts";
@@ -15,13 +16,18 @@ export const LOOKS_MAX = 8;
 const AT_ONCE_MAX = 8;
 /** How long a page waits for them. */
 const WAIT_MS_MAX = 2_000;
-/** What was read lately is not asked again: the page of one namespace, and rows on the move, are told sooner than a list. */
+/**
+ * What was read lately is not asked again: the page of one namespace, and rows on the move, are
+ * told sooner than a list.
+ */
 const LIST_AGE_MAX_MS = 5 * 60_000;
 const CLOSE_AGE_MIN_MS = 3_000;
 /** A namespace of many members costs more to read, so it is read less often. */
 const AGE_PER_MEMBER_MS = 60;
 const RUNNING_AGE_MAX_MS = 1_500;
-/** Clocks of two machines differ by less; what lies further ahead was written by one that was wrong. */
+/**
+ * Clocks of two machines differ by less; what lies further ahead was written by one that was wrong.
+ */
 const CLOCK_AHEAD_MS_MAX = 60_000;
 
 /** How old a look may be before the namespace is asked again. */

@@ -1,6 +1,7 @@
 /**
- * The namespaces of an environment a page at a time, those that need somebody first. Reconciliation keeps a large row for each; triggers keep
- * the little that a list is sorted and counted by in a table of its own, so that to show fifty of 10,000 nobody reads 10,000.
+ * The namespaces of an environment a page at a time, those that need somebody first. Reconciliation
+ * keeps a large row for each; triggers keep the little that a list is sorted and counted by in a
+ * table of its own, so that to show fifty of 10,000 nobody reads 10,000.
  */
 import type { NamespaceState } from "../reconcile/namespace-state.ts";
 import type { NamespaceRef } from "../model/live.ts";

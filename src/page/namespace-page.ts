@@ -1,4 +1,7 @@
-/** The page of one namespace: its state, its rows over the shards, the operation that runs, drift, policy and history. */
+/**
+ * The page of one namespace: its state, its rows over the shards, the operation that runs, drift,
+ * policy and history.
+ */
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import { describeDisorder, repairCommand } from "../model/disorder.ts";
 import type { Disorder } from "../model/repair.ts";

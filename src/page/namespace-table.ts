@@ -1,4 +1,7 @@
-/** The list of namespaces: one row each on a wide screen, one card each on a narrow one, the same HTML. */
+/**
+ * The list of namespaces: one row each on a wide screen, one card each on a narrow one, the same
+ * HTML.
+ */
 import { formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import { operationProgress } from "../render/describe.ts";
 import { namespaceAddress } from "./html/addresses.ts";

@@ -1,4 +1,7 @@
-/** A running operation: its steps, how far it is, and when it may be done, with what that is based on. */
+/**
+ * A running operation: its steps, how far it is, and when it may be done, with what that is based
+ * on.
+ */
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import { STEPS, type Step } from "../model/operation.ts";
 import { describeRows, operationProgress } from "../render/describe.ts";
@@ -107,8 +110,8 @@ function stepList({ step, mode, waves, paused }: OperationView): Markup {
 }
 
 /**
- * From what the operation itself has counted, at the average pace since it started. It is as old as the operation's last sign of life, so
- * that two looks at the same state say the same.
+ * From what the operation itself has counted, at the average pace since it started. It is as old as
+ * the operation's last sign of life, so that two looks at the same state say the same.
  */
 export function describeEta(operation: OperationView): string {
   const share = operationProgress(operation);

@@ -1,4 +1,7 @@
-/** The page of a whole environment: how it is, what runs, every namespace, drift, and what happened lately. */
+/**
+ * The page of a whole environment: how it is, what runs, every namespace, drift, and what happened
+ * lately.
+ */
 import { formatCount, formatQuantity } from "../model/figures.ts";
 import { shorten } from "../render/printable.ts";
 import { namespaceAddress, overviewAddress } from "./html/addresses.ts";
@@ -48,7 +51,10 @@ ${overview.checkedAt === null ? markup`<p class="quiet">Not known: reconciliatio
 </main>`;
 }
 
-/** One sentence, for whoever cannot look all the time: it is read out when it changes. No figure in it that changes all the time. */
+/**
+ * One sentence, for whoever cannot look all the time: it is read out when it changes. No figure in
+ * it that changes all the time.
+ */
 function say({ counts, running, driftCount, paused }: Overview): string {
   const states = STATE_FILTERS.flatMap((state) => {
     if (counts[state] === 0) return [];

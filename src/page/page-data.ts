@@ -1,6 +1,6 @@
 /**
- * What the status page shows, as plain JSON-safe values: the Worker gathers them, this folder turns them into HTML. No key of a row is in
- * them: split points stay out.
+ * What the status page shows, as plain JSON-safe values: the Worker gathers them, this folder turns
+ * them into HTML. No key of a row is in them: split points stay out.
  */
 import type { ActionState, RunState } from "../model/api.ts";
 import type { Drift, DriftReport, NamespaceCondition } from "../model/drift.ts";
@@ -14,7 +14,10 @@ import type { PlanSummary } from "../render/plan-summary.ts";
 export const STATE_FILTERS = ["Stalled", "Reconciling", "Ready", "Unknown"] as const;
 export type StateFilter = (typeof STATE_FILTERS)[number];
 
-/** One member's rows, or those of neighbours that were put together because there are too many to draw. */
+/**
+ * One member's rows, or those of neighbours that were put together because there are too many to
+ * draw.
+ */
 export interface MemberBucket {
   /** 0-based index of the first member. */
   readonly first: number;

@@ -1,5 +1,6 @@
 /**
- * What the coordinator knows that the status page shows. One call a page; it reads its own storage only and asks no namespace.
+ * What the coordinator knows that the status page shows. One call a page; it reads its own storage
+ * only and asks no namespace.
  */
 import { sortDrifts } from "../reconcile/build-report.ts";
 import type { EnvironmentState } from "../reconcile/environment-state.ts";

@@ -1,6 +1,7 @@
 /**
- * What happened lately, for the status page: the last runs, plans, plans shown in pull requests, and events. What never changes again is kept in
- * memory in the few words that the page needs, so that a page a second does not read thousands of actions.
+ * What happened lately, for the status page: the last runs, plans, plans shown in pull requests,
+ * and events. What never changes again is kept in memory in the few words that the page needs, so
+ * that a page a second does not read thousands of actions.
  */
 import type { Run, RunAction } from "../model/api.ts";
 import type { HistoryEvent } from "../model/event.ts";

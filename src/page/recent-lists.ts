@@ -1,4 +1,7 @@
-/** What happened lately: runs, reviews of pull requests, plans, drifts and the operations of one namespace, as tables. */
+/**
+ * What happened lately: runs, reviews of pull requests, plans, drifts and the operations of one
+ * namespace, as tables.
+ */
 import { formatCount, formatQuantity } from "../model/figures.ts";
 import type { Drift } from "../model/drift.ts";
 import { describeSummary, type PlanSummary } from "../render/plan-summary.ts";

@@ -1,5 +1,6 @@
 /**
- * Makes a sight of a live namespace: its figures, and its members put together into at most so many buckets as a picture can show. Pure.
+ * Makes a sight of a live namespace: its figures, and its members put together into at most so many
+ * buckets as a picture can show. Pure.
  */
 import { describeChange, describeLayout } from "../render/describe.ts";
 import type { LiveNamespace, MemberStatus } from "../model/live.ts";
@@ -64,7 +65,10 @@ export function viewOperation(operation: OperationStatus): OperationView {
   return { ...rest, change, run: runIdOf(correlationId) };
 }
 
-/** Members for a table: all of few; of many the fullest, the emptiest and the silent ones. In order of rows, silent ones first. */
+/**
+ * Members for a table: all of few; of many the fullest, the emptiest and the silent ones. In order
+ * of rows, silent ones first.
+ */
 export function listMembers(members: readonly MemberStatus[]): MemberView[] {
   const all = members.map((member, index): MemberView => {
     const { responseMs: _responseMs, ...shown } = member;

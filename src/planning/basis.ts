@@ -1,9 +1,9 @@
 /**
  * The basis: an earlier plan, usually the reviewed one, whose choices stay as they were shown.
  *
- * Quantiles and slots picked for skew follow the counts, and counts drift while people review. A choice of the basis is therefore
- * kept for a namespace when everything it was made from, but the counts, is the same: epoch, kind, strategy, key, count, directory,
- * split points and partitioner.
+ * Quantiles and slots picked for skew follow the counts, and counts drift while people review. A
+ * choice of the basis is therefore kept for a namespace when everything it was made from, but the
+ * counts, is the same: epoch, kind, strategy, key, count, directory, split points and partitioner.
  */
 import { hasDirectory } from "../model/layout/directory.ts";
 import { type Layout, sameLayout } from "../model/layout/layout.ts";

@@ -9,9 +9,10 @@
  * | no       | unreadable     | a notice                                                            |
  * | nothing at all | something | a block on the whole plan                                          |
  *
- * With a basis the plan is first made with every decision about skew taken from it. If that has the basis's fingerprint, specs,
- * epochs and layouts are as reviewed, and it is the answer: the reviewed plan with today's counts. Otherwise skew is judged by
- * today's rows, and only the choices that still fit are kept.
+ * With a basis the plan is first made with every decision about skew taken from it. If that has the
+ * basis's fingerprint, specs, epochs and layouts are as reviewed, and it is the answer: the
+ * reviewed plan with today's counts. Otherwise skew is judged by today's rows, and only the choices
+ * that still fit are kept.
  */
 import { compareText } from "../model/compare-text.ts";
 import { formatQuantity } from "../model/figures.ts";

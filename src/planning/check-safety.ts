@@ -37,7 +37,10 @@ const NEVER_OVERRIDABLE: ReadonlySet<Guard> = new Set<Guard>([
   "tooLargeToUnshard",
 ]);
 
-/** A block; whether it can be overridden follows from the guard. The message must not hold row values. */
+/**
+ * A block; whether it can be overridden follows from the guard. The message must not hold row
+ * values.
+ */
 export function blockOf(guard: Guard, namespace: string | null, message: string): Block {
   return { guard, namespace, message, overridable: !NEVER_OVERRIDABLE.has(guard) };
 }
@@ -72,7 +75,10 @@ export function standingBlocks(plan: Pick<Plan, "blocks">, overrides: readonly G
   return plan.blocks.filter((block) => !block.overridable || !overrides.includes(block.guard));
 }
 
-/** The policy of a change that is applied under overrides: who overrides `missingKey` lets rows without the key through. */
+/**
+ * The policy of a change that is applied under overrides: who overrides `missingKey` lets rows
+ * without the key through.
+ */
 export function policyUnderOverrides(
   policy: OperationPolicy,
   overrides: readonly Guard[],
@@ -142,7 +148,10 @@ function skewMessage({ change, spec }: ChangeUnderGuard): string | null {
   );
 }
 
-/** True when the members after the change would be more uneven than the policy, or chance with so few rows, allows. */
+/**
+ * True when the members after the change would be more uneven than the policy, or chance with so
+ * few rows, allows.
+ */
 export function isSkewed(
   change: Pick<Change, "skewAfter" | "rowsTotal" | "to">,
   maxSkew: number,

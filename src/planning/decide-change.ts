@@ -1,5 +1,6 @@
 /**
- * Which change a namespace needs, from its spec and its live layout alone. What the new layout is, `target-layout.ts` decides.
+ * Which change a namespace needs, from its spec and its live layout alone. What the new layout is,
+ * `target-layout.ts` decides.
  *
  * | live    | declared                        | change                                         |
  * |---------|---------------------------------|------------------------------------------------|
@@ -32,7 +33,10 @@ export interface Decision {
   readonly reason: string;
 }
 
-/** Decides by the table above. `partitioner` is the registered one that the spec names, null for other strategies. */
+/**
+ * Decides by the table above. `partitioner` is the registered one that the spec names, null for
+ * other strategies.
+ */
 export function decideChange(
   spec: NamespaceSpec,
   live: LiveNamespace,

@@ -1,8 +1,9 @@
 /**
- * What must be counted before a namespace can be planned: the rows per slot, per key range or per shard of the layout it is to have.
+ * What must be counted before a namespace can be planned: the rows per slot, per key range or per
+ * shard of the layout it is to have.
  *
- * The gatherer calls this between reading a registry and planning, with the same values that it gives to `buildPlan`. Only
- * namespaces that change, or whose skew is above policy, cost a count.
+ * The gatherer calls this between reading a registry and planning, with the same values that it
+ * gives to `buildPlan`. Only namespaces that change, or whose skew is above policy, cost a count.
  */
 import type { Key } from "../model/layout/key.ts";
 import type { PartitionerRef } from "../model/layout/layout.ts";
@@ -15,9 +16,9 @@ import { findBasis } from "./basis.ts";
 import { type Decision, decideChange } from "./decide-change.ts";
 
 /**
- * The count that `buildPlan` needs for this namespace, or null when it needs none: in sync without skew, unsharding, dealing rows
- * out in turn, or blocked by a running operation or a disorder. Pass the `basis` that the plan will
- * get.
+ * The count that `buildPlan` needs for this namespace, or null when it needs none: in sync without
+ * skew, unsharding, dealing rows out in turn, or blocked by a running operation or a disorder. Pass
+ * the `basis` that the plan will get.
  */
 export function distributionRequestFor(
   spec: NamespaceSpec,

@@ -1,4 +1,6 @@
-/** The order in which namespaces change: dependencies first, and by name among those that are ready. */
+/**
+ * The order in which namespaces change: dependencies first, and by name among those that are ready.
+ */
 import type { NamespaceSpec } from "../model/spec.ts";
 
 export interface ExecutionOrder {
@@ -8,7 +10,10 @@ export interface ExecutionOrder {
   readonly faults: ReadonlyMap<string, string>;
 }
 
-/** Orders by Kahn's algorithm, taking the smallest ready name each time, so that one set of specs has one order. */
+/**
+ * Orders by Kahn's algorithm, taking the smallest ready name each time, so that one set of specs
+ * has one order.
+ */
 export function orderByDependency(specs: readonly NamespaceSpec[]): ExecutionOrder {
   const byName = new Map(specs.map((spec) => [spec.name, spec]));
   const waiting = new Map<string, number>();

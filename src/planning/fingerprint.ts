@@ -1,10 +1,11 @@
 /**
  * The fingerprint: what a reviewer agreed to, as 64 hex digits.
  *
- * For each namespace that the plan changes it covers what the manifests want (but for labels, positions and the commit), the live epoch,
- * and the layouts that the change leads from and to. It leaves out counts, times, messages and names of files, which may drift between
- * review and merge without changing what will be done, and the namespaces that stay as they are: two pull requests for different
- * namespaces do not make each other's plans stale.
+ * For each namespace that the plan changes it covers what the manifests want (but for labels,
+ * positions and the commit), the live epoch, and the layouts that the change leads from and to. It
+ * leaves out counts, times, messages and names of files, which may drift between review and merge
+ * without changing what will be done, and the namespaces that stay as they are: two pull requests
+ * for different namespaces do not make each other's plans stale.
  */
 import { canonicalJson, sha256Hex } from "../model/canonical.ts";
 import type { Change } from "../model/plan.ts";
@@ -17,7 +18,10 @@ export interface FingerprintInput {
   readonly changes: readonly Pick<Change, "kind" | "namespace" | "object" | "from" | "to">[];
 }
 
-/** SHA-256 over the canonical JSON of the decisions, lower-case hex. Independent of the order of namespaces and of fields. */
+/**
+ * SHA-256 over the canonical JSON of the decisions, lower-case hex. Independent of the order of
+ * namespaces and of fields.
+ */
 export async function fingerprintPlan({
   desired,
   epochs,

@@ -1,4 +1,7 @@
-/** Notices: what a reader of the plan should know about a namespace although it neither changes nor blocks anything. */
+/**
+ * Notices: what a reader of the plan should know about a namespace although it neither changes nor
+ * blocks anything.
+ */
 import { compareKeys } from "../model/layout/key.ts";
 import { formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import type { Distribution, LiveNamespace } from "../model/live.ts";

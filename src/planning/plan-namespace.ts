@@ -1,5 +1,6 @@
 /**
- * One namespace of a plan: what is declared against what is live, to a change, to "in sync", or to the reason why neither can be said.
+ * One namespace of a plan: what is declared against what is live, to a change, to "in sync", or to
+ * the reason why neither can be said.
  *
  * | the namespace                                      | gives                                             |
  * |----------------------------------------------------|---------------------------------------------------|
@@ -84,7 +85,10 @@ export function planNamespace(input: NamespaceInput): NamespaceOutcome {
   });
 }
 
-/** Decides anew, but for skew under a basis that is held: there the basis's word counts, not today's rows. */
+/**
+ * Decides anew, but for skew under a basis that is held: there the basis's word counts, not today's
+ * rows.
+ */
 function decide(
   { spec, basis, holdsSkew }: NamespaceInput,
   live: LiveNamespace,
@@ -184,7 +188,10 @@ function describeChange(
   };
 }
 
-/** Rows without the key already have an owner when the key stays, and need none to be dealt out in turn or to go home. */
+/**
+ * Rows without the key already have an owner when the key stays, and need none to be dealt out in
+ * turn or to go home.
+ */
 function operationPolicy(spec: NamespaceSpec, decision: Decision, to: Layout): OperationPolicy {
   const keyMatters =
     decision.kind !== "rebalance" && to.kind !== "none" && to.kind !== "roundRobin";

@@ -1,8 +1,10 @@
 /**
- * Projection: how many rows and bytes a change moves between whom, and how full each member is before and after.
+ * Projection: how many rows and bytes a change moves between whom, and how full each member is
+ * before and after.
  *
- * Counted rows are given to the owners under the target layout by the same lookups that route calls. Only two cases are estimates,
- * and say so: a sampled count, and a bucket of keys that a chosen split point cuts in two.
+ * Counted rows are given to the owners under the target layout by the same lookups that route
+ * calls. Only two cases are estimates, and say so: a sampled count, and a bucket of keys that a
+ * chosen split point cuts in two.
  */
 import { compareText } from "../model/compare-text.ts";
 import { compareKeys } from "../model/layout/key.ts";
@@ -30,7 +32,10 @@ interface Portion extends Count {
   readonly target: string;
 }
 
-/** What the change from the live layout to `to` does. Counts come from the distribution, or from the members where none is needed. */
+/**
+ * What the change from the live layout to `to` does. Counts come from the distribution, or from the
+ * members where none is needed.
+ */
 export function projectChange(
   live: LiveNamespace,
   to: Layout,
@@ -162,7 +167,10 @@ function estimateError(
     : null;
 }
 
-/** Per member, half the rows of the buckets that its bounds cut: they may be its own or its neighbour's. */
+/**
+ * Per member, half the rows of the buckets that its bounds cut: they may be its own or its
+ * neighbour's.
+ */
 function halvedRows(to: RangeLayout, distribution: Distribution): Map<string, number> {
   const ownerOf = createOwnerLookup(to);
   const halved = new Map<string, number>();

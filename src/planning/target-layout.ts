@@ -1,9 +1,10 @@
 /**
- * The layout that a change leads to: the strategies' algorithms, applied to the spec, the live layout and the counts.
+ * The layout that a change leads to: the strategies' algorithms, applied to the spec, the live
+ * layout and the counts.
  *
- * A change of count first evens out what the strategy can even out (slots, quantiles); if rows would still be skewed, the same
- * change levels them too, so that the plan after it is empty. A fresh layout is not levelled: its skew says something about
- * the key, and the plan shows it.
+ * A change of count first evens out what the strategy can even out (slots, quantiles); if rows
+ * would still be skewed, the same change levels them too, so that the plan after it is empty. A
+ * fresh layout is not levelled: its skew says something about the key, and the plan shows it.
  */
 import { hasDirectory, withDirectory } from "../model/layout/directory.ts";
 import {

@@ -1,8 +1,10 @@
 /**
- * `/shardctl apply <fingerprint>` in a pull request: the release of a plan by somebody who may write, and after the merge its run.
+ * `/shardctl apply <fingerprint>` in a pull request: the release of a plan by somebody who may
+ * write, and after the merge its run.
  *
- * Who may is asked of GitHub, not read from the comment: `author_association` says less than it seems. Each command gets one answer,
- * found again by its marker, so that doing the task twice answers once.
+ * Who may is asked of GitHub, not read from the comment: `author_association` says less than it
+ * seems. Each command gets one answer, found again by its marker, so that doing the task twice
+ * answers once.
  */
 import type { Plan } from "../model/plan.ts";
 import { success } from "../model/result.ts";
@@ -30,7 +32,8 @@ export async function answerCommand(
   const { github } = parts;
   const permission = await github.permissionOf(command.login);
   if (!permission.ok) return permission;
-  // Anybody may comment on a public repository: they get a sign, and no comment that they could cause at will.
+  // Anybody may comment on a public repository: they get a sign, and no comment that they could
+  // cause at will.
   if (permission.value !== "write" && permission.value !== "admin")
     return react(parts, command, "-1");
   const pull = await github.pull(command.pull);

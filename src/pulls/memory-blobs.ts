@@ -1,4 +1,7 @@
-/** Contents of files by their hash, in the memory of one object: what several pull requests share is fetched once. Bounded; the oldest go first. */
+/**
+ * Contents of files by their hash, in the memory of one object: what several pull requests share is
+ * fetched once. Bounded; the oldest go first.
+ */
 import type { BlobCache } from "../github/find-manifests.ts";
 
 const BYTES_MAX = 16 * 1024 * 1024;

@@ -1,4 +1,7 @@
-/** A check run for a plan: its verdict, its text, and annotations on the lines of the manifests. Values only; who posts it is elsewhere. */
+/**
+ * A check run for a plan: its verdict, its text, and annotations on the lines of the manifests.
+ * Values only; who posts it is elsewhere.
+ */
 import { formatCount } from "../model/figures.ts";
 import type { Block, Notice, Plan } from "../model/plan.ts";
 import { assertNever } from "../model/result.ts";

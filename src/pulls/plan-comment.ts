@@ -1,8 +1,10 @@
 /**
- * The one comment of a pull request and an environment, in each of the states between the first plan and the end of its run.
+ * The one comment of a pull request and an environment, in each of the states between the first
+ * plan and the end of its run.
  *
- * A comment is a view: what a merge may apply is decided by the stored review. It always says what will happen next and what a person
- * can do, stays under GitHub's limit, and holds no row values and no text that was not escaped. Markers are the poster's business.
+ * A comment is a view: what a merge may apply is decided by the stored review. It always says what
+ * will happen next and what a person can do, stays under GitHub's limit, and holds no row values
+ * and no text that was not escaped. Markers are the poster's business.
  */
 import type { Run, RunAction } from "../model/api.ts";
 import { formatCount } from "../model/figures.ts";

@@ -7,7 +7,8 @@
  * | pending, exactly as shown              | the tick or the workflow applies it: looked at again later         |
  * | pending otherwise, or was never shown  | the plan of now is posted, says what moved, and can be released    |
  *
- * What is posted here does not count as reviewed. While a run has the environment nothing is judged: half-way is neither.
+ * What is posted here does not count as reviewed. While a run has the environment nothing is
+ * judged: half-way is neither.
  */
 import { canonicalJson } from "../model/canonical.ts";
 import type { Change, Plan } from "../model/plan.ts";
@@ -101,7 +102,10 @@ async function planBranch(
   );
 }
 
-/** The changes of now that are this pull request's: those of the namespaces that it has shown, else of the files that it touches. */
+/**
+ * The changes of now that are this pull request's: those of the namespaces that it has shown, else
+ * of the files that it touches.
+ */
 async function findLeft(
   { github }: PullParts,
   pull: Pull,

@@ -1,8 +1,9 @@
 /**
  * One open pull request: what a merge would do, posted when it is not what is posted already.
  *
- * The plan is stored first and counts as reviewed last, after comment and check stand: what nobody could read is never applied. Before
- * anything is written the pull request is read again; one that was closed meanwhile gets nothing, and of two commits the newer one wins.
+ * The plan is stored first and counts as reviewed last, after comment and check stand: what nobody
+ * could read is never applied. Before anything is written the pull request is read again; one that
+ * was closed meanwhile gets nothing, and of two commits the newer one wins.
  */
 import { sha256Hex, canonicalJson } from "../model/canonical.ts";
 import { success } from "../model/result.ts";
@@ -26,7 +27,10 @@ export type PullOutcome =
   | "unchanged"
   /** Closed or merged, or no longer into the default branch: forgotten. */
   | "closed"
-  /** No manifest is touched, and nothing was posted before: there is a check that passes, and no comment. */
+  /**
+   * No manifest is touched, and nothing was posted before: there is a check that passes, and no
+   * comment.
+   */
   | "untouched"
   /** A newer commit came meanwhile; it is planned next. */
   | "superseded"
@@ -113,7 +117,10 @@ async function post(
   return success("posted");
 }
 
-/** What the pull request shows counts, also when a slow workflow of an older commit has said otherwise since. */
+/**
+ * What the pull request shows counts, also when a slow workflow of an older commit has said
+ * otherwise since.
+ */
 async function countAsReviewed(
   { coordinator, settings, now }: PullParts,
   pull: Pull,
@@ -134,7 +141,10 @@ async function countAsReviewed(
   await coordinator((calls) => calls.putReview(review, true));
 }
 
-/** Checks and plans. A fork's manifests are only checked, unless the Worker was told to show counts of live rows to anybody. */
+/**
+ * Checks and plans. A fork's manifests are only checked, unless the Worker was told to show counts
+ * of live rows to anybody.
+ */
 async function judge(
   parts: PullParts,
   pull: Pull,

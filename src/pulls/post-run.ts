@@ -1,4 +1,7 @@
-/** Writes how far a run is, and how it ended, into the comment of the pull request that it came from. */
+/**
+ * Writes how far a run is, and how it ended, into the comment of the pull request that it came
+ * from.
+ */
 import type { Plan } from "../model/plan.ts";
 import { success } from "../model/result.ts";
 import type { GithubResult } from "../github/port.ts";

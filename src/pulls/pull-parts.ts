@@ -1,4 +1,7 @@
-/** What the work on pull requests may use. Nothing of it reaches into `env` or the network by itself. */
+/**
+ * What the work on pull requests may use. Nothing of it reaches into `env` or the network by
+ * itself.
+ */
 import type { BlobCache } from "../github/find-manifests.ts";
 import type { GithubWriter } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";

@@ -1,10 +1,19 @@
-/** What the coordinator does about pull requests outside of requests, as stored values. Keys make asking twice asking once. */
+/**
+ * What the coordinator does about pull requests outside of requests, as stored values. Keys make
+ * asking twice asking once.
+ */
 import type { Guard } from "../model/plan.ts";
 
 export type PullTask =
-  /** Find open pull requests whose comment may be out of date; `all`: live or the default branch has moved under every one. */
+  /**
+   * Find open pull requests whose comment may be out of date; `all`: live or the default branch has
+   * moved under every one.
+   */
   | { readonly kind: "scan"; readonly all: boolean }
-  /** Plan one pull request and post what is new. `again`: also when nothing but the comment itself may have changed. */
+  /**
+   * Plan one pull request and post what is new. `again`: also when nothing but the comment itself
+   * may have changed.
+   */
   | { readonly kind: "pull"; readonly pull: number; readonly again: boolean }
   /** Somebody commented `/shardctl apply <fingerprint>`. */
   | ({ readonly kind: "command" } & CommentedCommand)

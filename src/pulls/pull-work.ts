@@ -1,8 +1,9 @@
 /**
  * The coordinator's work on pull requests: its queue, and one pass over it at a time.
  *
- * A pass does a bounded number of tasks one after the other, since GitHub wants writes in a row; what is left is for the next alarm. It
- * never throws. A rate limit ends the pass, and the next one waits for it.
+ * A pass does a bounded number of tasks one after the other, since GitHub wants writes in a row;
+ * what is left is for the next alarm. It never throws. A rate limit ends the pass, and the next one
+ * waits for it.
  */
 import type { Run } from "../model/api.ts";
 import type { GithubResult, GithubWriter } from "../github/port.ts";
@@ -19,9 +20,15 @@ import type { PullParts } from "./pull-parts.ts";
 import { keyOfTask, type PullTask } from "./pull-task.ts";
 import { PullsStore } from "./pulls-store.ts";
 
-/** Tasks of one pass: each is a few dozen requests at most, and one invocation has 1,000 of them or more. */
+/**
+ * Tasks of one pass: each is a few dozen requests at most, and one invocation has 1,000 of them or
+ * more.
+ */
 const PASS_TASKS_MAX = 10;
-/** While a pass is under way the object is woken up so often, so that the runtime does not put it to sleep. */
+/**
+ * While a pass is under way the object is woken up so often, so that the runtime does not put it to
+ * sleep.
+ */
 const WATCH_MS = 5_000;
 
 export interface PullWorkParts {
@@ -55,7 +62,10 @@ export class PullWork {
     }
   }
 
-  /** Puts a run that started or ended into its pull request; one that ended may have changed what the others would do. */
+  /**
+   * Puts a run that started or ended into its pull request; one that ended may have changed what
+   * the others would do.
+   */
   tellRun({ id, environment, origin, state }: Run, now: number): void {
     if (environment !== this.#parts.settings()?.environment) return;
     const own: PullTask[] = origin?.pull ? [{ kind: "run", run: id }] : [];

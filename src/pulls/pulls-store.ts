@@ -1,4 +1,7 @@
-/** What was last posted in which open pull request, in the coordinator's SQLite, so that what has not changed is not posted again. */
+/**
+ * What was last posted in which open pull request, in the coordinator's SQLite, so that what has
+ * not changed is not posted again.
+ */
 export const PULLS_MAX = 5000;
 
 const SCHEMA = `

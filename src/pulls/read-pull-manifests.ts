@@ -1,8 +1,10 @@
 /**
- * The manifests that a merge of a pull request would give: those of the default branch's head, and for the paths that the pull request
- * touches those of its own head. A branch that is behind is planned as it will be merged, not as it was when it was cut.
+ * The manifests that a merge of a pull request would give: those of the default branch's head, and
+ * for the paths that the pull request touches those of its own head. A branch that is behind is
+ * planned as it will be merged, not as it was when it was cut.
  *
- * Files are read through the API of the base repository and parsed; nothing of them is executed, whoever wrote them.
+ * Files are read through the API of the base repository and parsed; nothing of them is executed,
+ * whoever wrote them.
  */
 import { failure, success } from "../model/result.ts";
 import {

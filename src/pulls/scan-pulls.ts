@@ -1,6 +1,7 @@
 /**
- * Finds open pull requests whose comment may be out of date, and asks for one task each: new ones, ones with a new head, ones that live
- * may have moved under, and ones that are no longer open. Costs one request; what is unchanged costs nothing more.
+ * Finds open pull requests whose comment may be out of date, and asks for one task each: new ones,
+ * ones with a new head, ones that live may have moved under, and ones that are no longer open.
+ * Costs one request; what is unchanged costs nothing more.
  */
 import { success } from "../model/result.ts";
 import type { GithubResult } from "../github/port.ts";

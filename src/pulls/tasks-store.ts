@@ -1,14 +1,21 @@
 /**
- * Work that the coordinator does outside of requests, in its SQLite: what to do, when, and how often it has failed. A task has a key, so
- * that asking for the same work twice is asking once; asked for again while it is done, it is done once more.
+ * Work that the coordinator does outside of requests, in its SQLite: what to do, when, and how
+ * often it has failed. A task has a key, so that asking for the same work twice is asking once;
+ * asked for again while it is done, it is done once more.
  */
 
-/** Above this, new tasks are refused: a flood of webhooks must not fill the storage. The next scan finds what was missed. */
+/**
+ * Above this, new tasks are refused: a flood of webhooks must not fill the storage. The next scan
+ * finds what was missed.
+ */
 export const TASKS_MAX = 5000;
 
 const RETRY_FIRST_MS = 5_000;
 const RETRY_LONGEST_MS = 60 * 60 * 1000;
-/** Nothing is put off for longer, by us or by GitHub's limits: what is further away was written by a clock that was wrong. */
+/**
+ * Nothing is put off for longer, by us or by GitHub's limits: what is further away was written by a
+ * clock that was wrong.
+ */
 export const DELAY_LONGEST_MS = 2 * RETRY_LONGEST_MS;
 
 /** With the delays above: more than a day. */
@@ -85,7 +92,10 @@ export class TasksStore<Body> {
     this.#sql.exec("UPDATE tasks SET dueAt = ?, failures = 0 WHERE key = ?", now, key);
   }
 
-  /** It failed: again later, at the earliest at `retryAt` if that is given; false when it has failed too often and is given up. */
+  /**
+   * It failed: again later, at the earliest at `retryAt` if that is given; false when it has failed
+   * too often and is given up.
+   */
   postpone(
     { key, failures, version }: StoredTask<Body>,
     retryAt: number | null,

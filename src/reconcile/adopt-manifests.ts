@@ -31,7 +31,10 @@ const ERRORS_MAX = 5;
 /** States that are written in one transaction. */
 const WRITES_MAX = 500;
 
-/** Reads the manifests and takes over what changed. Written in parts; the environment last, so that a killed pass reads them again. */
+/**
+ * Reads the manifests and takes over what changed. Written in parts; the environment last, so that
+ * a killed pass reads them again.
+ */
 export async function adoptManifests(
   env: EnvironmentState,
   ports: ReconcilePorts,
@@ -115,7 +118,10 @@ async function followDesired(
   return { ...env, silence: null, commit, treeSha, manifestsProblem: null };
 }
 
-/** Writes the specs that are new or changed, and takes away those that are gone; the others are not touched. */
+/**
+ * Writes the specs that are new or changed, and takes away those that are gone; the others are not
+ * touched.
+ */
 async function adoptSpecs(desired: DesiredState, { store, now }: ReconcilePorts): Promise<void> {
   const known = new Map(store.digests().map((stored) => [refKey(stored), stored.specDigest]));
   const declared = new Set<string>();
@@ -144,7 +150,10 @@ async function adoptSpecs(desired: DesiredState, { store, now }: ReconcilePorts)
   flush(0);
 }
 
-/** The next look compares with the new spec; what was decided under the old one is forgotten, but not a run that is under way. */
+/**
+ * The next look compares with the new spec; what was decided under the old one is forgotten, but
+ * not a run that is under way.
+ */
 async function withSpec(
   state: NamespaceState,
   spec: NamespaceSpec | null,

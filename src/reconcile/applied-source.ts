@@ -1,8 +1,14 @@
-/** The desired state where no repository is read: what was applied last, by a workflow or by hand. Reconciliation keeps it so. */
+/**
+ * The desired state where no repository is read: what was applied last, by a workflow or by hand.
+ * Reconciliation keeps it so.
+ */
 import type { ManifestSource } from "./ports.ts";
 import type { AppliedState } from "../runs/plan-book.ts";
 
-/** @param newest the desired state under the newest run that somebody else started; null when there is none. */
+/**
+ * @param newest the desired state under the newest run that somebody else started; null when there
+ * is none.
+ */
 export function createAppliedSource(
   newest: (knownFingerprint: string | null) => AppliedState | "unchanged" | null,
 ): ManifestSource {

@@ -1,8 +1,10 @@
 /**
- * The audit of one namespace: rows on a member that does not own them, and objects with rows that no layout names.
+ * The audit of one namespace: rows on a member that does not own them, and objects with rows that
+ * no layout names.
  *
- * Rows are counted by the live key and given to their owners by the code that routes calls. Objects are asked by name: those of former
- * layouts whose retention is over, and the next ones that the naming would give. Both are bounded; the next audit goes on.
+ * Rows are counted by the live key and given to their owners by the code that routes calls. Objects
+ * are asked by name: those of former layouts whose retention is over, and the next ones that the
+ * naming would give. Both are bounded; the next audit goes on.
  */
 import { type Layout, shardName } from "../model/layout/layout.ts";
 import type { DistributionRequest, LiveNamespace, NamespaceRef } from "../model/live.ts";
@@ -21,7 +23,10 @@ const CANDIDATES_MAX = 32;
 const BEYOND_MAX = 2;
 /** Operations whose layouts are remembered. */
 const HISTORY_MAX = 20;
-/** Retired members may keep their rows for this much longer than they must: they are emptied one after another. */
+/**
+ * Retired members may keep their rows for this much longer than they must: they are emptied one
+ * after another.
+ */
 const GRACE_MS = 3_600_000;
 const HOUR_MS = 3_600_000;
 const ASKED_AT_ONCE = 8;
@@ -35,7 +40,10 @@ export interface AuditContext {
   readonly spend: (calls: number) => void;
 }
 
-/** The finding, or null when the namespace could not be counted: then the last one stays. Call with a namespace at rest. */
+/**
+ * The finding, or null when the namespace could not be counted: then the last one stays. Call with
+ * a namespace at rest.
+ */
 export async function auditNamespace(
   ref: NamespaceRef,
   state: LiveNamespace,
@@ -65,7 +73,10 @@ async function findMisplaced(
   return { misplacedRows: rowsMoved, moves: listed };
 }
 
-/** Counts by the live key, so that no bucket has two owners. An unsharded namespace has one, and the directory owns what is dealt out in turn. */
+/**
+ * Counts by the live key, so that no bucket has two owners. An unsharded namespace has one, and the
+ * directory owns what is dealt out in turn.
+ */
 function requestFor(layout: Layout): DistributionRequest | null {
   switch (layout.kind) {
     case "hash":
@@ -112,7 +123,10 @@ async function findOrphans(
   };
 }
 
-/** Sorted names of objects that no layout names, but one did or would; and those that held rows at the last audit. */
+/**
+ * Sorted names of objects that no layout names, but one did or would; and those that held rows at
+ * the last audit.
+ */
 async function findCandidates(
   ref: NamespaceRef,
   { layout }: LiveNamespace,
@@ -150,7 +164,10 @@ function namesBeyond(namespace: string, layouts: readonly Layout[]): string[] {
   );
 }
 
-/** An object that was never part of the namespace refuses to be counted for it, and is asked in its own name. */
+/**
+ * An object that was never part of the namespace refuses to be counted for it, and is asked in its
+ * own name.
+ */
 async function rowsOn(
   { name: namespace, object }: NamespaceRef,
   name: string,

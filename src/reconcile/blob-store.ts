@@ -1,4 +1,7 @@
-/** Contents of manifests by their hash, in the coordinator's SQLite: after a restart ten thousand files are not fetched again. */
+/**
+ * Contents of manifests by their hash, in the coordinator's SQLite: after a restart ten thousand
+ * files are not fetched again.
+ */
 import type { BlobCache } from "../github/find-manifests.ts";
 
 const SCHEMA = `CREATE TABLE IF NOT EXISTS manifestBlobs (blobSha TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID`;

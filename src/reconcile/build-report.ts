@@ -1,4 +1,7 @@
-/** The drift report: what reconciliation found, as `GET /v1/drift` gives it and as alerts are made from. */
+/**
+ * The drift report: what reconciliation found, as `GET /v1/drift` gives it and as alerts are made
+ * from.
+ */
 import { sha256Hex, canonicalJson } from "../model/canonical.ts";
 import { compareText } from "../model/compare-text.ts";
 import {
@@ -12,7 +15,10 @@ import { newEnvironmentState } from "./environment-state.ts";
 import type { NamespaceState, TrackedDrift } from "./namespace-state.ts";
 import type { ReconcileStore } from "./ports.ts";
 
-/** Drifts sorted by kind, then namespace; conditions of the namespaces that a manifest declares, by name. */
+/**
+ * Drifts sorted by kind, then namespace; conditions of the namespaces that a manifest declares, by
+ * name.
+ */
 export async function buildReport(
   environment: string,
   store: ReconcileStore,

@@ -1,8 +1,10 @@
 /**
- * The last phase of a pass: what becomes of every pending change, over the whole environment, and the start of those that may be made.
+ * The last phase of a pass: what becomes of every pending change, over the whole environment, and
+ * the start of those that may be made.
  *
- * Guards on the whole plan need all changes together, so nothing is started before every due namespace was looked at. An environment has
- * one run at a time: what does not fit into it, or comes later, waits for the next.
+ * Guards on the whole plan need all changes together, so nothing is started before every due
+ * namespace was looked at. An environment has one run at a time: what does not fit into it, or
+ * comes later, waits for the next.
  */
 import { formatQuantity } from "../model/figures.ts";
 import { orderByDependency } from "../planning/execution-order.ts";
@@ -85,7 +87,10 @@ function adoptOwnRuns(
   });
 }
 
-/** A whole reviewed plan when all of it may be made, as it was shown; else as many changes as fit, each after what it depends on. */
+/**
+ * A whole reviewed plan when all of it may be made, as it was shown; else as many changes as fit,
+ * each after what it depends on.
+ */
 function chooseBatch(
   appliable: readonly Ruling[],
   wholePlans: readonly WholePlan[],
@@ -93,7 +98,8 @@ function chooseBatch(
   const byName = new Map(appliable.map((ruling) => [ruling.state.name, ruling]));
   for (const whole of wholePlans) {
     const all = whole.plan.changes.flatMap(({ namespace }) => byName.get(namespace) ?? []);
-    // A release is for one run of its plan alone: with overrides nothing else may come along, and nothing may be left out.
+    // A release is for one run of its plan alone: with overrides nothing else may come along, and
+    // nothing may be left out.
     if (all.length === whole.plan.changes.length) return { chosen: all, whole };
   }
   const released = wholePlans.filter(({ overrides }) => overrides.length > 0);
@@ -140,7 +146,8 @@ async function start(
     },
   });
   if (!outcome.ok) {
-    // What no longer stands is looked at again; the reason goes into the log, since the next pass finds out by itself.
+    // What no longer stands is looked at again; the reason goes into the log, since the next pass
+    // finds out by itself.
     ports.store.write(chosen.map(({ state }) => ({ ...state, dueAt: 0 })));
     return { ...NOTHING_STARTED, failed };
   }

@@ -1,7 +1,13 @@
-/** What reconciliation keeps of the environment as a whole: where the pass is, and what is known of the manifests. One row. */
+/**
+ * What reconciliation keeps of the environment as a whole: where the pass is, and what is known of
+ * the manifests. One row.
+ */
 import type { TrackedDrift } from "./namespace-state.ts";
 
-/** `manifests` → `look` → `decide`, then the pass is over. Kept, so that a pass that was killed goes on where it was. */
+/**
+ * `manifests` → `look` → `decide`, then the pass is over. Kept, so that a pass that was killed goes
+ * on where it was.
+ */
 export type Phase = "manifests" | "look" | "decide";
 
 export interface Pass {

@@ -1,8 +1,10 @@
 /**
- * What gives a pending change its right: the reviewed plans that the merged commit stands on, compared change by change.
+ * What gives a pending change its right: the reviewed plans that the merged commit stands on,
+ * compared change by change.
  *
- * A change counts as reviewed when a reviewed plan shows exactly it: same namespace, kind, epoch, start and end. Two merges between two
- * ticks are thus two reviews, and a plan that is half applied keeps its other half. A release's overrides hold for the whole plan only.
+ * A change counts as reviewed when a reviewed plan shows exactly it: same namespace, kind, epoch,
+ * start and end. Two merges between two ticks are thus two reviews, and a plan that is half applied
+ * keeps its other half. A release's overrides hold for the whole plan only.
  */
 import { fingerprintPlan } from "../planning/fingerprint.ts";
 import type { Guard, Plan } from "../model/plan.ts";
@@ -10,7 +12,10 @@ import { type Approval, isMadeByStranger, isNew, type PendingState } from "./jud
 import { isSameChange } from "./namespace-state.ts";
 import type { ReviewAnswer, ReviewedPlan } from "../reviews/review-lookup.ts";
 
-/** A reviewed plan that stands as it was shown: every change of it is pending, with the same specs, epochs and layouts. */
+/**
+ * A reviewed plan that stands as it was shown: every change of it is pending, with the same specs,
+ * epochs and layouts.
+ */
 export interface WholePlan {
   readonly plan: Plan;
   readonly pull: number;

@@ -1,7 +1,8 @@
 /**
  * What is wrong with a live namespace, whatever its manifest asks for. Pure.
  *
- * Reasons are stable while the cause is: members are named, but counts, times and the texts of errors stand in the detail.
+ * Reasons are stable while the cause is: members are named, but counts, times and the texts of
+ * errors stand in the detail.
  */
 import { describeDisorder, remedyOf } from "../model/disorder.ts";
 import { formatQuantity } from "../model/figures.ts";
@@ -11,7 +12,10 @@ import type { Notice } from "../model/plan.ts";
 import type { AuditFinding, NamespaceState } from "./namespace-state.ts";
 import type { FoundDrift } from "./track-drifts.ts";
 
-/** A running operation without progress for so long has stalled: longer than any backoff of its driver. */
+/**
+ * A running operation without progress for so long has stalled: longer than any backoff of its
+ * driver.
+ */
 export const STALLED_MS = 15 * 60_000;
 
 /** Two versions side by side are normal for so long: a rollout takes minutes. */

@@ -1,8 +1,10 @@
 /**
- * An operation that a look finds running: whether it is paused, and lets go of what a run would wait for until its window opens.
+ * An operation that a look finds running: whether it is paused, and lets go of what a run would
+ * wait for until its window opens.
  *
- * While a run is about it, the run holds it, at each of its steps. What no run follows any more is held from here, by the manifest as it is
- * merged now: the rest of a run that let go of it, whoever started that. Windows are for what runs start; the switch is for everything.
+ * While a run is about it, the run holds it, at each of its steps. What no run follows any more is
+ * held from here, by the manifest as it is merged now: the rest of a run that let go of it, whoever
+ * started that. Windows are for what runs start; the switch is for everything.
  */
 import type { Run } from "../model/api.ts";
 import type { LiveNamespace } from "../model/live.ts";
@@ -99,7 +101,8 @@ function findHold(
   // A switch that nobody here remembers to have been turned off was lost with its storage.
   if (isHeldBySwitch(operation) && !isSwitchOff(operation, ports.resumedAt()))
     return operation.paused?.reason ?? null;
-  // A run of another Worker is that one's to hold; what was paused is let go on by whoever sees the window open first.
+  // A run of another Worker is that one's to hold; what was paused is let go on by whoever sees the
+  // window open first.
   const isOurs =
     run !== null || (runIdOf(operation.correlationId) !== null && isPausedByUs(operation));
   if (!isOurs || spec === null || run?.overrides.includes("window")) return null;

@@ -1,4 +1,7 @@
-/** One namespace as it is now, and the change that it needs: what a look records, and what a start is made from. Reads only. */
+/**
+ * One namespace as it is now, and the change that it needs: what a look records, and what a start
+ * is made from. Reads only.
+ */
 import type { LiveFailure, LiveNamespace } from "../model/live.ts";
 import type { Change, Plan } from "../model/plan.ts";
 import { decideChange } from "../planning/decide-change.ts";
@@ -29,12 +32,17 @@ export interface WantedChange {
 
 export interface InspectContext {
   readonly live: LiveReader;
-  /** The reviewed plan whose choices are kept for this namespace. Asked only when it needs a change. */
+  /**
+   * The reviewed plan whose choices are kept for this namespace. Asked only when it needs a change.
+   */
   readonly basisFor: (namespace: string) => Promise<Plan | null>;
   readonly spend: (calls: number) => void;
 }
 
-/** Reads the registry, and counts rows where a change needs it. `audit` is the last finding: it may ask for a change itself. */
+/**
+ * Reads the registry, and counts rows where a change needs it. `audit` is the last finding: it may
+ * ask for a change itself.
+ */
 export async function inspectNamespace(
   spec: NamespaceSpec,
   audit: AuditFinding | null,

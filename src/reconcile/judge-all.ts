@@ -1,6 +1,7 @@
 /**
- * Judges all pending changes of an environment together: guards on the whole plan, what a release overrides, who has the environment, and what
- * depends on what. Starts and writes nothing. What should not happen in one of them is that one's verdict.
+ * Judges all pending changes of an environment together: guards on the whole plan, what a release
+ * overrides, who has the environment, and what depends on what. Starts and writes nothing. What
+ * should not happen in one of them is that one's verdict.
  */
 import type { Run } from "../model/api.ts";
 import type { Block, Guard, Plan } from "../model/plan.ts";
@@ -126,7 +127,10 @@ function holdDependents(rulings: readonly Ruling[], { store }: ReconcilePorts): 
   return rulings.map((ruling) => byName.get(ruling.state.name) ?? ruling);
 }
 
-/** True while the run has something to do in the namespace: what has ended there is counted already, and the run is about the others. */
+/**
+ * True while the run has something to do in the namespace: what has ended there is counted already,
+ * and the run is about the others.
+ */
 export function isOpenIn({ actions }: Run, name: string): boolean {
   return actions.some(
     ({ namespace, state }) => namespace === name && (state === "pending" || state === "running"),

@@ -29,7 +29,10 @@ import type { FoundDrift } from "./track-drifts.ts";
 
 /** Why a change may be made at all. */
 export type Approval =
-  /** Exactly this change was shown in a pull request that is merged, or is what a run of one left unfinished. */
+  /**
+   * Exactly this change was shown in a pull request that is merged, or is what a run of one left
+   * unfinished.
+   */
   | {
       readonly kind: "reviewed";
       readonly pull: number;
@@ -201,7 +204,10 @@ function judgeMoment(
     : hold("Reconciling", "Locked", `${what} waits for run ${rival} to end`);
 }
 
-/** A drift is mended when a look of another pass has seen it before; misplaced rows were confirmed by their audits. */
+/**
+ * A drift is mended when a look of another pass has seen it before; misplaced rows were confirmed
+ * by their audits.
+ */
 function isConfirmed({ differences, pass }: NamespaceState, { cause }: PendingChange): boolean {
   const kind = cause === "skew" ? "skew" : "spec";
   return (

@@ -1,4 +1,7 @@
-/** A namespace at rest: is its registry what operations have made of it, does its audit find anything, and does it need a change? */
+/**
+ * A namespace at rest: is its registry what operations have made of it, does its audit find
+ * anything, and does it need a change?
+ */
 import type { LiveNamespace } from "../model/live.ts";
 import { formatQuantity } from "../model/figures.ts";
 import { checkSafety } from "../planning/check-safety.ts";
@@ -78,7 +81,8 @@ async function auditIfDue(
   const { ports, managed, spend } = context;
   const now = ports.now();
   const isDue = state.auditDueAt <= now || state.auditDueAt > now + AUDIT_MS_MAX + AUDIT_AGAIN_MS;
-  // An unmanaged namespace is reported and left alone; a member that does not answer can not be counted.
+  // An unmanaged namespace is reported and left alone; a member that does not answer can not be
+  // counted.
   if (!isDue || state.spec === null || live.members.some(({ healthy }) => !healthy)) return state;
   if (!context.takeAudit())
     return { ...state, auditDueAt: nextTurn(state.name, checkIntervalMs(managed), now) };

@@ -1,4 +1,7 @@
-/** A namespace that an operation or a run is about: followed at every tick, held while it must wait, and let go of when others would wait for it. */
+/**
+ * A namespace that an operation or a run is about: followed at every tick, held while it must wait,
+ * and let go of when others would wait for it.
+ */
 import type { LiveNamespace } from "../model/live.ts";
 import type { OperationStatus } from "../model/operation.ts";
 import { describePause } from "../runs/hold-operation.ts";
@@ -91,7 +94,10 @@ export function waitInRun(
   };
 }
 
-/** A run that was started here does not keep the environment until tomorrow's window: what it has not started waits for another run. */
+/**
+ * A run that was started here does not keep the environment until tomorrow's window: what it has
+ * not started waits for another run.
+ */
 function letGoOutsideWindow({ name, run: id, spec }: NamespaceState, { ports }: LookContext): void {
   const run = id === null ? null : ports.runs.find(id);
   if (

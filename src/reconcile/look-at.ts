@@ -1,5 +1,6 @@
 /**
- * One look at one namespace: read it, and note what it is, what it needs, and what is wrong with it. Starts nothing.
+ * One look at one namespace: read it, and note what it is, what it needs, and what is wrong with
+ * it. Starts nothing.
  *
  * | the namespace                  | becomes                                                                    |
  * |--------------------------------|----------------------------------------------------------------------------|

@@ -1,6 +1,7 @@
 /**
- * The manifests at the head of the default branch. Unmoved costs one request, a 304; moved elsewhere costs the listing of the folder; only
- * files that changed are fetched. A set that is too large for one slice arrives over several.
+ * The manifests at the head of the default branch. Unmoved costs one request, a 304; moved
+ * elsewhere costs the listing of the folder; only files that changed are fetched. A set that is too
+ * large for one slice arrives over several.
  */
 import type { ManifestReading, ManifestSource } from "./ports.ts";
 import { sha256Hex } from "../model/canonical.ts";
@@ -113,7 +114,9 @@ function explainHead(
   return { kind: "failed", message, retryAt, requests: 1 };
 }
 
-/** Over paths and contents, and the environment they are read for: another one has other overrides. */
+/**
+ * Over paths and contents, and the environment they are read for: another one has other overrides.
+ */
 async function digestFiles(files: readonly FoundFile[], environment: string): Promise<string> {
   const lines = [environment];
   for (const { path, text } of files)

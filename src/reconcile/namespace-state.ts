@@ -1,6 +1,6 @@
 /**
- * What reconciliation keeps of one namespace between ticks: small, JSON-safe, one row. Layouts and changes are kept as digests; the rest is
- * read again when it is needed.
+ * What reconciliation keeps of one namespace between ticks: small, JSON-safe, one row. Layouts and
+ * changes are kept as digests; the rest is read again when it is needed.
  */
 import { canonicalJson, sha256Hex } from "../model/canonical.ts";
 import type { ConditionType, Drift, NamespaceCondition } from "../model/drift.ts";
@@ -15,7 +15,10 @@ export interface TrackedDrift extends Drift {
   readonly pass: number;
 }
 
-/** Why a change is wanted: the manifest says so, the rows are uneven, or rows are not where they belong. */
+/**
+ * Why a change is wanted: the manifest says so, the rows are uneven, or rows are not where they
+ * belong.
+ */
 export type ChangeCause = "declared" | "skew" | "misplaced";
 
 /** A change that the last look found, as far as deciding about it needs. */
@@ -35,7 +38,10 @@ export interface PendingChange {
   readonly stranger: string | null;
 }
 
-/** Runs of this namespace that failed in a row, and what they failed under: when that changes, the count begins again. */
+/**
+ * Runs of this namespace that failed in a row, and what they failed under: when that changes, the
+ * count begins again.
+ */
 export interface FailedAttempts {
   readonly failures: number;
   readonly nextTryAt: number;
@@ -77,7 +83,10 @@ export interface NamespaceState extends NamespaceRef {
   readonly pending: PendingChange | null;
   /** The run that applies a change of this namespace, started here. */
   readonly run: string | null;
-  /** The last run that was started here for a reviewed change: what it left unfinished may be taken up again under the same shape. */
+  /**
+   * The last run that was started here for a reviewed change: what it left unfinished may be taken
+   * up again under the same shape.
+   */
   readonly approval: {
     readonly run: string;
     readonly shapeDigest: string;

@@ -1,4 +1,7 @@
-/** What the kinds of looks have in common: their context, and how a state takes note of what a look found. */
+/**
+ * What the kinds of looks have in common: their context, and how a state takes note of what a look
+ * found.
+ */
 import type { ConditionType } from "../model/drift.ts";
 import type { EnvironmentState } from "./environment-state.ts";
 import type { InspectContext } from "./inspect.ts";

@@ -1,8 +1,9 @@
 /**
  * Pauses the running operation of one namespace for somebody, and lets it go on again.
  *
- * A pause of a person is theirs: no window takes it back. One that the Worker has made itself is only taken back when its reason is gone,
- * since it would be made again at once: who wants the operation to go on is told how.
+ * A pause of a person is theirs: no window takes it back. One that the Worker has made itself is
+ * only taken back when its reason is gone, since it would be made again at once: who wants the
+ * operation to go on is told how.
  */
 import { isPausedByUs } from "../runs/hold-operation.ts";
 import type { LiveFailure, LiveResult, NamespaceRef } from "../model/live.ts";
@@ -19,7 +20,10 @@ export interface PauseParts {
   readonly by: string;
 }
 
-/** @throws RefusedRequest when no operation is running, nothing is left to hold up, or the namespace does not answer. */
+/**
+ * @throws RefusedRequest when no operation is running, nothing is left to hold up, or the namespace
+ * does not answer.
+ */
 export async function pauseOperation(
   parts: PauseParts,
   ref: NamespaceRef,
@@ -37,7 +41,10 @@ export async function pauseOperation(
   return paused;
 }
 
-/** The operation that goes on; one that was not paused is left as it is. @throws RefusedRequest the same, and while the Worker itself holds it. */
+/**
+ * The operation that goes on; one that was not paused is left as it is. @throws RefusedRequest the
+ * same, and while the Worker itself holds it.
+ */
 export async function resumeOperation(
   parts: PauseParts,
   ref: NamespaceRef,

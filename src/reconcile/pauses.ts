@@ -1,6 +1,6 @@
 /**
- * Who has stopped what: the switch for everything, and what people do to the operation of one namespace. Tells the history, and has the next
- * tick look.
+ * Who has stopped what: the switch for everything, and what people do to the operation of one
+ * namespace. Tells the history, and has the next tick look.
  */
 import { makeEvent, type NewEvent } from "../history/make-event.ts";
 import type { Pause } from "../model/drift.ts";
@@ -41,7 +41,10 @@ export class Pauses {
     for (const environment of environments()) this.#record(environment, null, summary, by);
   }
 
-  /** Why an operation of the namespace would be held now, and what lets it go on; null when it would not. */
+  /**
+   * Why an operation of the namespace would be held now, and what lets it go on; null when it would
+   * not.
+   */
   findHold(ref: NamespaceRef): string | null {
     const { environments, specOf } = this.#parts;
     const paused = this.read();
@@ -56,7 +59,9 @@ export class Pauses {
       : null;
   }
 
-  /** Somebody has paused an operation, or let it go on. @param environments that know the namespace. */
+  /**
+   * Somebody has paused an operation, or let it go on. @param environments that know the namespace.
+   */
   note(environments: readonly string[], ref: NamespaceRef, summary: string, by: string): void {
     for (const environment of environments) {
       this.#record(environment, ref.name, summary, by);

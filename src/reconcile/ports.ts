@@ -1,8 +1,10 @@
 /**
- * What reconciliation needs from outside: manifests, reviews, live namespaces, runs, a place for its state, a clock and a die.
+ * What reconciliation needs from outside: manifests, reviews, live namespaces, runs, a place for
+ * its state, a clock and a die.
  *
- * Everything that waits is asynchronous; state and runs are not, so that what one turn decides is written in that turn. A call that
- * fails says so as a value; an exception is a kill, and the next tick goes on from what was written.
+ * Everything that waits is asynchronous; state and runs are not, so that what one turn decides is
+ * written in that turn. A call that fails says so as a value; an exception is a kill, and the next
+ * tick goes on from what was written.
  */
 import type { Run } from "../model/api.ts";
 import type { Pause } from "../model/drift.ts";
@@ -20,7 +22,10 @@ import type { NamespaceState } from "./namespace-state.ts";
 
 /** The manifests at the head of the default branch. */
 export interface ManifestSource {
-  /** @param knownTreeSha the tree that was read last; while it is the head's, the answer is `unchanged`. */
+  /**
+   * @param knownTreeSha the tree that was read last; while it is the head's, the answer is
+   * `unchanged`.
+   */
   read(knownTreeSha: string | null): Promise<ManifestReading>;
 }
 
@@ -49,10 +54,16 @@ export type ManifestReading = { readonly requests: number } & (
 /** The runs of the environment. Starting the same plan twice is starting it once. */
 export interface RunPort {
   find(id: string): Run | null;
-  /** The active run that has to end before a change of these namespaces may start: the environment has one at a time. */
+  /**
+   * The active run that has to end before a change of these namespaces may start: the environment
+   * has one at a time.
+   */
   findRival(namespaces: readonly string[]): Run | null;
   start(run: NewRun): Result<Run, string>;
-  /** Ends the run's part in a namespace whose operation has stalled, or waits for its window, so that the others need not wait for it. */
+  /**
+   * Ends the run's part in a namespace whose operation has stalled, or waits for its window, so
+   * that the others need not wait for it.
+   */
   detach(id: string, namespace: string, reason: string): void;
 }
 
@@ -64,7 +75,10 @@ export interface ReconcileStore {
   /** The namespace of that name that a manifest declares. */
   readDeclared(name: string): NamespaceState | null;
   write(states: readonly NamespaceState[]): void;
-  /** Namespaces that are due by `dueBy`, or by nonsense after `dueAfter`, and were not looked at in this pass; sorted by `dueAt`, then name. */
+  /**
+   * Namespaces that are due by `dueBy`, or by nonsense after `dueAfter`, and were not looked at in
+   * this pass; sorted by `dueAt`, then name.
+   */
   due(pass: number, dueBy: number, dueAfter: number, limit: number): NamespaceState[];
   /** Namespaces with a pending change, sorted by name. */
   pending(): NamespaceState[];

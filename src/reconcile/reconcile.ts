@@ -1,11 +1,13 @@
 /**
- * The reconciler: from what is merged and what is live to what is done about it. One pass a tick, in slices.
+ * The reconciler: from what is merged and what is live to what is done about it. One pass a tick,
+ * in slices.
  *
  *     manifests ─▶ look (each namespace that is due) ─▶ decide (every pending change) ─▶ over
  *
- * Level-triggered: a slice works from what is stored and what it reads now, writes each namespace as soon as it knows it, and may end
- * anywhere; the next slice, or the next tick after a kill, goes on from there and ends in the same place. It costs in proportion to what
- * is due: see schedule.ts. One namespace's trouble is noted with that namespace and never stops the others.
+ * Level-triggered: a slice works from what is stored and what it reads now, writes each namespace
+ * as soon as it knows it, and may end anywhere; the next slice, or the next tick after a kill, goes
+ * on from there and ends in the same place. It costs in proportion to what is due: see schedule.ts.
+ * One namespace's trouble is noted with that namespace and never stops the others.
  */
 import type { Plan } from "../model/plan.ts";
 import { runBounded } from "../live/run-bounded.ts";
@@ -69,7 +71,10 @@ export function beginPass({
   return begun;
 }
 
-/** Works on the pass that is under way until it is over or the budget is used. Does nothing between passes. */
+/**
+ * Works on the pass that is under way until it is over or the budget is used. Does nothing between
+ * passes.
+ */
 export async function reconcile(ports: ReconcilePorts, budget: SliceBudget): Promise<SliceResult> {
   const slice = new Slice(ports, budget);
   for (;;) {

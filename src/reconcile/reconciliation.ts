@@ -1,8 +1,10 @@
 /**
- * Reconciliation in the coordinator: one pass a tick for each environment, in slices that alarms carry on, one slice at a time.
+ * Reconciliation in the coordinator: one pass a tick for each environment, in slices that alarms
+ * carry on, one slice at a time.
  *
- * A slice is not waited for by the alarm: runs must not wait for GitHub or for an object that hangs. It never throws. Which environments
- * there are: with a repository the one of its manifests; without, those that something was applied to, kept as it was applied last.
+ * A slice is not waited for by the alarm: runs must not wait for GitHub or for an object that
+ * hangs. It never throws. Which environments there are: with a repository the one of its manifests;
+ * without, those that something was applied to, kept as it was applied last.
  */
 import type { DriftReport, Pause } from "../model/drift.ts";
 import type { Run } from "../model/api.ts";
@@ -32,10 +34,16 @@ import { Pauses } from "./pauses.ts";
 import { type AppliedRepair, RegistriesStore } from "./registries-store.ts";
 import { ReconcileDocuments, StateStore } from "./state-store.ts";
 
-/** Calls and requests of one slice: one invocation may make 1,000, and the coordinator does other things too. */
+/**
+ * Calls and requests of one slice: one invocation may make 1,000, and the coordinator does other
+ * things too.
+ */
 const SLICE_CALLS_MAX = 400;
 const SLICE_MS_MAX = 20_000;
-/** While a slice works the object is woken up so often; after a crash it is what carries the pass on. */
+/**
+ * While a slice works the object is woken up so often; after a crash it is what carries the pass
+ * on.
+ */
 const WATCH_MS = 5_000;
 /** After a slice that failed for no reason of a namespace. */
 const FAULT_DELAY_MS = 30_000;
@@ -119,7 +127,10 @@ export class Reconciliation {
     }
   }
 
-  /** A namespace in which an operation ended is not what it was: whoever asked for it, the next pass looks. */
+  /**
+   * A namespace in which an operation ended is not what it was: whoever asked for it, the next pass
+   * looks.
+   */
   noteRun(run: Run, before: Run | null): void {
     run.actions.forEach((action, index) => {
       if (!endedNow(action, before?.actions[index] ?? null)) return;

@@ -1,8 +1,10 @@
 /**
- * The change that brings misplaced rows home: the same layout once more, on members of a new generation.
+ * The change that brings misplaced rows home: the same layout once more, on members of a new
+ * generation.
  *
- * A rebalance moves ranges, and a misplaced row lies in none that its member gives away. A swap reads every row of every member and
- * gives it to its owner, verified, with its cutover; that is much for a few rows, and why the budget is asked first.
+ * A rebalance moves ranges, and a misplaced row lies in none that its member gives away. A swap
+ * reads every row of every member and gives it to its owner, verified, with its cutover; that is
+ * much for a few rows, and why the budget is asked first.
  */
 import { type Layout, shardNames } from "../model/layout/layout.ts";
 import type { LiveNamespace } from "../model/live.ts";

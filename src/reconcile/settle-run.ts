@@ -1,4 +1,7 @@
-/** How runs that were started here have ended for a namespace: what is counted as a failure, when it is tried again, and what ends the count. */
+/**
+ * How runs that were started here have ended for a namespace: what is counted as a failure, when it
+ * is tried again, and what ends the count.
+ */
 import type { Run, RunAction } from "../model/api.ts";
 import type { LiveNamespace } from "../model/live.ts";
 import { runIdOf } from "../model/run-operation.ts";
@@ -10,7 +13,10 @@ import { retryDelayMs } from "./schedule.ts";
 
 /** Runs of one change that may fail in a row before a person is needed. */
 export const RUN_FAILURES_MAX = 5;
-/** A change that was given up is tried once more after so long, in case its cause was none that shows. */
+/**
+ * A change that was given up is tried once more after so long, in case its cause was none that
+ * shows.
+ */
 const GIVEN_UP_MS = 6 * 3_600_000;
 
 /** Takes note of how the run that was started here has ended for this namespace. */

@@ -1,6 +1,7 @@
 /**
- * Starts one run for changes that may be made now. What was reviewed is applied as it was shown; what mends a drift is planned from a look
- * at this moment, and left out when that no longer agrees with what was judged. A run checks once more before each of its starts.
+ * Starts one run for changes that may be made now. What was reviewed is applied as it was shown;
+ * what mends a drift is planned from a look at this moment, and left out when that no longer agrees
+ * with what was judged. A run checks once more before each of its starts.
  */
 import type { Run } from "../model/api.ts";
 import { compareText } from "../model/compare-text.ts";
@@ -34,7 +35,10 @@ export interface Startable {
   readonly change: Change;
 }
 
-/** The started run and the changes in it, or why it was not started. Changes that no longer stand are in neither. */
+/**
+ * The started run and the changes in it, or why it was not started. Changes that no longer stand
+ * are in neither.
+ */
 export async function startBatch(
   judged: readonly Judged[],
   whole: WholePlan | null,

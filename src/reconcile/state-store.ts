@@ -1,6 +1,7 @@
 /**
- * The state of reconciliation in the coordinator's SQLite: one row an environment, one row a namespace, and what has a key of its own (the
- * pause, the head that was read last). All methods are synchronous: what one turn writes becomes durable together.
+ * The state of reconciliation in the coordinator's SQLite: one row an environment, one row a
+ * namespace, and what has a key of its own (the pause, the head that was read last). All methods
+ * are synchronous: what one turn writes becomes durable together.
  */
 import type { EnvironmentState } from "./environment-state.ts";
 import type { NamespaceState } from "./namespace-state.ts";

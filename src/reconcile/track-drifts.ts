@@ -1,12 +1,16 @@
 /**
- * From what a look found to drifts that people hear of: a drift opens when a look of a later pass agrees, and is gone when a look does
- * not find it any more. What opens and what goes away is an event.
+ * From what a look found to drifts that people hear of: a drift opens when a look of a later pass
+ * agrees, and is gone when a look does not find it any more. What opens and what goes away is an
+ * event.
  */
 import type { Drift } from "../model/drift.ts";
 import { makeEvent, type NewEvent } from "../history/make-event.ts";
 import type { TrackedDrift } from "./namespace-state.ts";
 
-/** What is wrong, as one look sees it. The reason holds no counts, times or errors' texts: it is part of the alert's fingerprint. */
+/**
+ * What is wrong, as one look sees it. The reason holds no counts, times or errors' texts: it is
+ * part of the alert's fingerprint.
+ */
 export type FoundDrift = Pick<Drift, "kind" | "reason" | "detail" | "remedy"> & {
   readonly isHealing?: boolean;
   /**
@@ -27,7 +31,10 @@ export interface TrackContext {
   readonly record: (event: NewEvent) => void;
 }
 
-/** The drifts after a look. A drift whose kind is open already opens at once, whatever its reason is now. */
+/**
+ * The drifts after a look. A drift whose kind is open already opens at once, whatever its reason is
+ * now.
+ */
 export function trackDrifts(
   before: readonly TrackedDrift[],
   found: readonly FoundDrift[],

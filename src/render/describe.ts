@@ -1,4 +1,7 @@
-/** The words for layouts and changes that every form of output shares. Nothing here is escaped: each form does that its own way. */
+/**
+ * The words for layouts and changes that every form of output shares. Nothing here is escaped: each
+ * form does that its own way.
+ */
 import { formatKey } from "../model/layout/key.ts";
 import { formatCount, formatQuantity } from "../model/figures.ts";
 import type { Layout } from "../model/layout/layout.ts";
@@ -93,8 +96,9 @@ export function describeSplitPoints(layout: Layout, pointsMax: number): string |
 }
 
 /**
- * "250 of 1,000 rows copied", "250 of about 667 rows copied" while the number is an estimate, and "680 rows copied, about 667 expected": rows
- * that are written during the copy are copied again, and an estimate can be too low.
+ * "250 of 1,000 rows copied", "250 of about 667 rows copied" while the number is an estimate, and
+ * "680 rows copied, about 667 expected": rows that are written during the copy are copied again,
+ * and an estimate can be too low.
  */
 export function describeRows(
   operation: Pick<OperationStatus, "mode" | "step" | "rowsTotal">,
@@ -108,7 +112,10 @@ export function describeRows(
     : `${formatCount(rows)} of ${about}${formatQuantity(rowsTotal, "row")}${done}`;
 }
 
-/** Share of the operation that is done, 0 … 1: copying is one half, verifying the other, and the rest takes no rows. */
+/**
+ * Share of the operation that is done, 0 … 1: copying is one half, verifying the other, and the
+ * rest takes no rows.
+ */
 export function operationProgress(
   operation: Pick<OperationStatus, "state" | "rowsTotal" | "rowsCopied" | "rowsVerified">,
 ): number {

@@ -1,4 +1,7 @@
-/** The drift report for a terminal: what is wrong, since when and what to do, and then what is not as it should be in each namespace. */
+/**
+ * The drift report for a terminal: what is wrong, since when and what to do, and then what is not
+ * as it should be in each namespace.
+ */
 import type { Drift, DriftReport, NamespaceCondition } from "../model/drift.ts";
 import { formatCount, formatQuantity } from "../model/figures.ts";
 import { alignColumns } from "./columns.ts";

@@ -1,4 +1,7 @@
-/** Lists that must fit a given room: GitHub refuses longer texts, and a plan can have 10,000 changes. */
+/**
+ * Lists that must fit a given room: GitHub refuses longer texts, and a plan can have 10,000
+ * changes.
+ */
 import { shorten } from "./printable.ts";
 
 export interface FittedPart {
@@ -9,8 +12,9 @@ export interface FittedPart {
 }
 
 /**
- * As many leading items as fit, rendered, and a last line that counts the others. Empty when not even that fits. Renders one item more
- * than it shows at most: of 10,000 changes only a few dozen have room.
+ * As many leading items as fit, rendered, and a last line that counts the others. Empty when not
+ * even that fits. Renders one item more than it shows at most: of 10,000 changes only a few dozen
+ * have room.
  */
 export function fitItems<Item>(
   items: readonly Item[],

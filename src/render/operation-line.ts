@@ -5,7 +5,10 @@ import { describeRows, operationProgress } from "./describe.ts";
 import { printable } from "./printable.ts";
 import { formatAge, formatDuration } from "./time.ts";
 
-/** "copy, 25.0 % (301,083 of 1,204,332 rows copied, 0 verified), wave 2 of 9, 3 retries (last: …)"; before it who has paused it, and why. */
+/**
+ * "copy, 25.0 % (301,083 of 1,204,332 rows copied, 0 verified), wave 2 of 9, 3 retries (last: …)";
+ * before it who has paused it, and why.
+ */
 function describeProgress(operation: OperationStatus): string {
   const { step, wave, waves, rowsCopied, rowsVerified, retries, lastError, paused, waitsFor } =
     operation;

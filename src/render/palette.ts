@@ -1,4 +1,7 @@
-/** Colours as functions that the caller passes in: this folder knows no terminal and no colour library. */
+/**
+ * Colours as functions that the caller passes in: this folder knows no terminal and no colour
+ * library.
+ */
 
 type Paint = (text: string) => string;
 

@@ -1,4 +1,7 @@
-/** What changed between a reviewed plan and the plan of now, one line for each namespace that differs. Pure. */
+/**
+ * What changed between a reviewed plan and the plan of now, one line for each namespace that
+ * differs. Pure.
+ */
 import { sameLayout } from "../model/layout/layout.ts";
 import type { Change, Plan } from "../model/plan.ts";
 

@@ -1,5 +1,6 @@
 /**
- * A plan for programs. Version 1; fields are added within a version, and never change their meaning or vanish.
+ * A plan for programs. Version 1; fields are added within a version, and never change their meaning
+ * or vanish.
  *
  * | field                  | meaning                                                                               |
  * |------------------------|---------------------------------------------------------------------------------------|

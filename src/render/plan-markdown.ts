@@ -1,9 +1,11 @@
 /**
- * A plan for a pull request's comment, a check run or a step summary: GitHub's Markdown, always under its size limit.
+ * A plan for a pull request's comment, a check run or a step summary: GitHub's Markdown, always
+ * under its size limit.
  *
- * The totals, the fingerprint and the number of blocks always stand. The table of changes, the blocks and the notices come next,
- * each with a share of the room; details of the changes fill what is left, in order, and what does not fit is counted.
- * Everything that did not come from shardctl itself is escaped.
+ * The totals, the fingerprint and the number of blocks always stand. The table of changes, the
+ * blocks and the notices come next, each with a share of the room; details of the changes fill what
+ * is left, in order, and what does not fit is counted. Everything that did not come from shardctl
+ * itself is escaped.
  */
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import type { Block, Change, Plan } from "../model/plan.ts";
@@ -28,18 +30,25 @@ export const MARKDOWN_LENGTH_MAX = 60_000;
 const TABLE_SHARE_MAX = 0.4;
 const BLOCKS_SHARE_MAX = 0.2;
 const NOTICES_SHARE_MAX = 0.1;
-/** The header always stands, so what is in it must be short. Escaping can make a character thirteen. */
+/**
+ * The header always stands, so what is in it must be short. Escaping can make a character thirteen.
+ */
 const ENVIRONMENT_LENGTH_MAX = 100;
 const MOVES_MAX = 40;
 
 export interface PlanMarkdownOptions {
   /** Fewer characters than this; at least 4,000. Default 60,000. */
   readonly lengthMax?: number;
-  /** False leaves out the heading with the environment and the commit, for text that has one of its own. Default true. */
+  /**
+   * False leaves out the heading with the environment and the commit, for text that has one of its
+   * own. Default true.
+   */
   readonly hasHeading?: boolean;
 }
 
-/** The plan as Markdown, shorter than the limit. Split points stay out: they can be keys of rows. */
+/**
+ * The plan as Markdown, shorter than the limit. Split points stay out: they can be keys of rows.
+ */
 export function renderPlanMarkdown(
   plan: Plan,
   { lengthMax = MARKDOWN_LENGTH_MAX, hasHeading = true }: PlanMarkdownOptions = {},

@@ -41,7 +41,10 @@ export function summarizePlan(plan: Plan): PlanSummary {
   };
 }
 
-/** "Plan: 1 to shard, 2 to rebalance, 5 in sync." or "No changes: 5 in sync." @param heading of a plan with changes. */
+/**
+ * "Plan: 1 to shard, 2 to rebalance, 5 in sync." or "No changes: 5 in sync." @param heading of a
+ * plan with changes.
+ */
 export function describeSummary(summary: PlanSummary, heading = "Plan: "): string {
   const changes = (["shard", "rebalance", "rekey", "unshard"] as const).flatMap((kind) =>
     summary[kind] > 0 ? [`${formatCount(summary[kind])} to ${kind}`] : [],

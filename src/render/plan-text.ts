@@ -1,7 +1,8 @@
 /**
  * A plan for a terminal: one line a namespace, the totals, the fingerprint, and whatever blocks it.
  *
- * Every change is shown, however many; of the namespaces in sync only the first few are, because there the number says it all.
+ * Every change is shown, however many; of the namespaces in sync only the first few are, because
+ * there the number says it all.
  */
 import { formatBytes, formatCount, formatShare } from "../model/figures.ts";
 import type { OperationKind } from "../model/operation.ts";

@@ -1,14 +1,19 @@
 /**
  * Text from manifests and registries, made safe to print.
  *
- * A name may hold terminal escapes that clear lines above it, a newline that forges a line of a plan, or a mark that reverses
- * the reading order. All such characters are shown as their code points instead of being obeyed.
+ * A name may hold terminal escapes that clear lines above it, a newline that forges a line of a
+ * plan, or a mark that reverses the reading order. All such characters are shown as their code
+ * points instead of being obeyed.
  */
 
-// Controls, line and paragraph separators, and everything invisible that changes direction, joins or hides.
+// Controls, line and paragraph separators, and everything invisible that changes direction, joins
+// or hides.
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}]/gu;
 
-/** The text with every control, format and separator character written as `\u{…}`. Idempotent on what it gives. */
+/**
+ * The text with every control, format and separator character written as `\u{…}`. Idempotent on
+ * what it gives.
+ */
 export function printable(text: string): string {
   return text.replace(
     UNPRINTABLE,

@@ -1,4 +1,7 @@
-/** A run for a terminal: what each action of an apply has come to. Only what has ended well is called done. */
+/**
+ * A run for a terminal: what each action of an apply has come to. Only what has ended well is
+ * called done.
+ */
 import type { ActionState, Run, RunAction, RunState } from "../model/api.ts";
 import { formatCount } from "../model/figures.ts";
 import { assertNever } from "../model/result.ts";

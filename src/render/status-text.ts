@@ -1,4 +1,7 @@
-/** Live namespaces for a terminal: one line each, and for a closer look every member with its rows, share and health. */
+/**
+ * Live namespaces for a terminal: one line each, and for a closer look every member with its rows,
+ * share and health.
+ */
 import type { NamespaceReport } from "../model/api.ts";
 import { formatBytes, formatCount, formatShare, formatQuantity } from "../model/figures.ts";
 import { describeDisorder, repairCommand } from "../model/disorder.ts";

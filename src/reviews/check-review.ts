@@ -1,6 +1,6 @@
 /**
- * May a plan be applied on behalf of a pull request? Pure: the stored reviews and the clock go in, the guards that it may override or
- * the reason against it come out.
+ * May a plan be applied on behalf of a pull request? Pure: the stored reviews and the clock go in,
+ * the guards that it may override or the reason against it come out.
  *
  * | the pull request's newest review | this plan's own release | answer                          |
  * |----------------------------------|-------------------------|---------------------------------|

@@ -1,4 +1,7 @@
-/** What pull requests were shown and released, as the coordinator writes it: under the plan's environment, and with a word to the history. */
+/**
+ * What pull requests were shown and released, as the coordinator writes it: under the plan's
+ * environment, and with a word to the history.
+ */
 import type { Plan } from "../model/plan.ts";
 import type { Release, Review } from "../model/review.ts";
 import type { NewReview, ReviewsStore } from "./reviews-store.ts";
@@ -21,7 +24,10 @@ export class PullReviews {
     this.#parts = parts;
   }
 
-  /** Null when the plan is not stored. `counts` false: shown after the merge, so that only a release makes it count. */
+  /**
+   * Null when the plan is not stored. `counts` false: shown after the merge, so that only a release
+   * makes it count.
+   */
   put(review: Omit<NewReview, "environment">, counts: boolean): Review | null {
     const { storage, store, readPlan, onReview } = this.#parts;
     const plan = readPlan(review.fingerprint);

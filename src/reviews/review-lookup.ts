@@ -1,13 +1,17 @@
 /**
- * Which reviewed plans the head of the default branch stands on: the newest review of each pull request that is merged into it, and what was
- * released since. Which pull requests are merged, GitHub says; that one is merged is asked once.
+ * Which reviewed plans the head of the default branch stands on: the newest review of each pull
+ * request that is merged into it, and what was released since. Which pull requests are merged,
+ * GitHub says; that one is merged is asked once.
  */
 import type { Guard, Plan } from "../model/plan.ts";
 import type { Review } from "../model/review.ts";
 import type { GithubFailure, GithubReader } from "../github/port.ts";
 import type { ReviewFilter } from "./reviews-store.ts";
 
-/** Reviews that are looked through, newest first, and pull requests of them that GitHub is asked about. */
+/**
+ * Reviews that are looked through, newest first, and pull requests of them that GitHub is asked
+ * about.
+ */
 const REVIEWS_MAX = 200;
 const PULLS_MAX = 20;
 

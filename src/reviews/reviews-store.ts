@@ -1,6 +1,7 @@
 /**
- * What pull requests have been shown, in the coordinator's SQLite. One row a plan, pull request and environment; `place` says which is
- * the newest. All methods are synchronous: the caller decides what is one transaction.
+ * What pull requests have been shown, in the coordinator's SQLite. One row a plan, pull request and
+ * environment; `place` says which is the newest. All methods are synchronous: the caller decides
+ * what is one transaction.
  */
 import type { Release, Review } from "../model/review.ts";
 
@@ -35,8 +36,9 @@ export class ReviewsStore {
   /**
    * Makes this the newest review of its pull request. A release of the same plan stays.
    *
-   * @param counts false for what was shown after the merge: it can be released, but a merge alone does not apply it. What has counted before
-   *   is then left as it is: shown once more by the job that applies, an older plan must not become the newest one.
+   * @param counts false for what was shown after the merge: it can be released, but a merge alone
+   * does not apply it. What has counted before is then left as it is: shown once more by the job
+   * that applies, an older plan must not become the newest one.
    */
   put(review: NewReview, counts: boolean): void {
     this.#sql.exec(

@@ -1,9 +1,10 @@
 /**
  * One step of applying a plan.
  *
- * Level-triggered: a step looks at what the namespaces say now, never at what an earlier step meant to do, so it may be repeated,
- * interrupted or run after any restart. It starts nothing that the plan did not show: a namespace whose epoch, layout or
- * running operation is not the planned one makes its action fail as stale.
+ * Level-triggered: a step looks at what the namespaces say now, never at what an earlier step meant
+ * to do, so it may be repeated, interrupted or run after any restart. It starts nothing that the
+ * plan did not show: a namespace whose epoch, layout or running operation is not the planned one
+ * makes its action fail as stale.
  *
  * | action  | what the step finds                       | becomes                                        |
  * |---------|-------------------------------------------|------------------------------------------------|
@@ -53,15 +54,21 @@ type Outcome =
   | { readonly kind: "settled"; readonly action: RunAction }
   | { readonly kind: "silent"; readonly message: string };
 
-/** Why a change must not start or go on now: a window has closed, or everything is paused. Null when it may. */
+/**
+ * Why a change must not start or go on now: a window has closed, or everything is paused. Null when
+ * it may.
+ */
 export type FindHold = (change: Change) => string | null;
 
 /**
- * Takes the run one step further and returns it; unchanged (with the same `updatedAt`) when there is nothing new.
+ * Takes the run one step further and returns it; unchanged (with the same `updatedAt`) when there
+ * is nothing new.
  *
- * @param plan the plan that the run was made from; its changes are in the order of the run's actions.
+ * @param plan the plan that the run was made from; its changes are in the order of the run's
+ * actions.
  * @param now milliseconds since the Unix epoch.
- * @param findHold asked before each start, and about each operation that runs. Default: nothing is held.
+ * @param findHold asked before each start, and about each operation that runs. Default: nothing is
+ * held.
  */
 export async function advanceRun(
   record: RunRecord,
@@ -109,7 +116,10 @@ class Step {
     await this.#settleAll(running, (action) => follow(this.#live, action, this.#holdOf(action)));
   }
 
-  /** Starts what an earlier step has attempted; in a cancelled run, only finds out whether it had started. */
+  /**
+   * Starts what an earlier step has attempted; in a cancelled run, only finds out whether it had
+   * started.
+   */
   async startAttempted(): Promise<void> {
     const attempted = this.actions.filter(
       (action) =>
@@ -133,7 +143,10 @@ class Step {
     }
   }
 
-  /** Marks what can no longer be executed. Actions are in dependency order, so one pass reaches every dependent. */
+  /**
+   * Marks what can no longer be executed. Actions are in dependency order, so one pass reaches
+   * every dependent.
+   */
   giveUpPending(): void {
     const before = new Map<string, RunAction>();
     this.actions = this.actions.map((action) => {
@@ -145,7 +158,10 @@ class Step {
     });
   }
 
-  /** Attempts the pending actions whose dependencies are done, in plan order, as many as there are free places. */
+  /**
+   * Attempts the pending actions whose dependencies are done, in plan order, as many as there are
+   * free places.
+   */
   attemptNext(): void {
     const states = new Map(this.actions.map(({ namespace, state }) => [namespace, state]));
     const isFresh = ({ state, namespace }: RunAction): boolean =>
@@ -176,7 +192,10 @@ class Step {
       );
   }
 
-  /** They have to wait, unless an interrupted step has started them already; they are asked about again after a while. */
+  /**
+   * They have to wait, unless an interrupted step has started them already; they are asked about
+   * again after a while.
+   */
   async #hold(held: readonly RunAction[]): Promise<void> {
     await this.#settleAll(held, (action) => {
       const error = `Waits: ${this.#findHold(this.#changeOf(action)) ?? "no reason any more"}`;
@@ -291,7 +310,10 @@ function explainSilence({ operation }: RunAction, failures: number, message: str
   return `No answer in ${failures} tries: ${message}. ${doubt}: look at the namespace's status before the next plan.`;
 }
 
-/** Why the namespace is no longer the one that was planned for, or null. Shared with the check before a run is accepted. */
+/**
+ * Why the namespace is no longer the one that was planned for, or null. Shared with the check
+ * before a run is accepted.
+ */
 export function explainStale(change: Change, live: LiveNamespace): string | null {
   if (live.disorder)
     return `'${change.namespace}' is to be repaired first (${describeDisorder(live.disorder)}); see \`${repairCommand(change.namespace)}\``;
@@ -331,7 +353,10 @@ async function startChange(
   return settleAnswer(action, await live.start(ref, request));
 }
 
-/** What looks stale may be our own doing: the step that started the operation was interrupted before it could say so. */
+/**
+ * What looks stale may be our own doing: the step that started the operation was interrupted before
+ * it could say so.
+ */
 async function adoptOperation(
   live: LiveAccess,
   action: RunAction,
@@ -378,7 +403,10 @@ async function pollOperation(
   );
 }
 
-/** After cutover a cancel is refused and the operation goes forward: then its progress is followed as before. */
+/**
+ * After cutover a cancel is refused and the operation goes forward: then its progress is followed
+ * as before.
+ */
 async function cancelOperation(
   live: LiveAccess,
   action: RunAction,

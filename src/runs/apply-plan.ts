@@ -1,9 +1,10 @@
 /**
  * Starts the run of a stored plan, exactly as it was made or not at all.
  *
- * Refuses, in this order: an unknown plan, one that had to be reviewed and was not, another active run, a standing block, a namespace
- * that is not as planned. An active run of the same plan is the answer, and for a pull request so is the run that has carried its plan
- * out: a job that runs again is not told that its own work made its plan stale.
+ * Refuses, in this order: an unknown plan, one that had to be reviewed and was not, another active
+ * run, a standing block, a namespace that is not as planned. An active run of the same plan is the
+ * answer, and for a pull request so is the run that has carried its plan out: a job that runs again
+ * is not told that its own work made its plan stale.
  */
 import { findStaleChanges, type ChangeProblem } from "./find-stale-changes.ts";
 import type { Run } from "../model/api.ts";
@@ -56,7 +57,10 @@ export async function applyPlan(
   throw refusedStart(started.failure, fingerprint);
 }
 
-/** Windows are judged by the clock of now: the one of the plan has moved on, and the fingerprint has no time in it. */
+/**
+ * Windows are judged by the clock of now: the one of the plan has moved on, and the fingerprint has
+ * no time in it.
+ */
 async function closedWindows(coordinator: Call<PlanCalls>, plan: Plan): Promise<Block[]> {
   const body = await coordinator((calls) => calls.readDesired(plan.fingerprint));
   if (!body) throw unknownPlan(plan.fingerprint);

@@ -1,6 +1,7 @@
 /**
- * Cancels what a run has left behind: operations that it let go of, because their window closed or they had stalled. The run has ended and
- * stays as it is; the namespaces' own journals have the end of it.
+ * Cancels what a run has left behind: operations that it let go of, because their window closed or
+ * they had stalled. The run has ended and stays as it is; the namespaces' own journals have the end
+ * of it.
  */
 import { runBounded } from "../live/run-bounded.ts";
 import type { Run, RunAction } from "../model/api.ts";
@@ -10,7 +11,10 @@ import { RefusedRequest } from "../model/refused-request.ts";
 /** Namespaces that are asked at the same time. */
 const CALLS_MAX = 4;
 
-/** The run with those operations as they are now; null when it has left nothing behind. @throws RefusedRequest when one is past its cutover, or silent. */
+/**
+ * The run with those operations as they are now; null when it has left nothing behind. @throws
+ * RefusedRequest when one is past its cutover, or silent.
+ */
 export async function cancelLeftBehind(
   live: Pick<LiveAccess, "cancel">,
   run: Run,

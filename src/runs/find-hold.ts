@@ -1,4 +1,7 @@
-/** Why a change of a run must not start, or its operation go on, now: everything is paused, or the namespace's windows have closed. */
+/**
+ * Why a change of a run must not start, or its operation go on, now: everything is paused, or the
+ * namespace's windows have closed.
+ */
 import type { FindHold } from "./advance-run.ts";
 import { WINDOW_CLOSED } from "./hold-operation.ts";
 import type { Guard } from "../model/plan.ts";
@@ -10,7 +13,10 @@ export interface HoldQuestion {
   readonly overrides: readonly Guard[];
   /** What the run's plan was made from; read only when somebody asks. */
   readonly desired: () => DesiredState | null;
-  /** What is merged by now, where that is known: it may have another window, and let go on what the plan's windows would hold. */
+  /**
+   * What is merged by now, where that is known: it may have another window, and let go on what the
+   * plan's windows would hold.
+   */
   readonly declared: (namespace: string) => NamespaceSpec | null;
   readonly now: number;
 }

@@ -1,4 +1,7 @@
-/** Is the world still the one that the plan was made for? Asked before a run is accepted; every step asks again before it starts a change. */
+/**
+ * Is the world still the one that the plan was made for? Asked before a run is accepted; every step
+ * asks again before it starts a change.
+ */
 import type { Plan } from "../model/plan.ts";
 import type { LiveReader } from "../live/port.ts";
 import { explainStale } from "./advance-run.ts";
@@ -11,7 +14,10 @@ export interface ChangeProblem {
   readonly message: string;
 }
 
-/** Every change whose namespace is not, or not readably, as planned. A namespace that cannot be read is a problem, not a pass. */
+/**
+ * Every change whose namespace is not, or not readably, as planned. A namespace that cannot be read
+ * is a problem, not a pass.
+ */
 export async function findStaleChanges(plan: Plan, live: LiveReader): Promise<ChangeProblem[]> {
   const found = await runBounded(
     plan.changes,

@@ -1,5 +1,6 @@
 /**
- * Reads the live side of a plan: every desired namespace and every other that is known, each asked once.
+ * Reads the live side of a plan: every desired namespace and every other that is known, each asked
+ * once.
  *
  * It only reads, and a namespace that could not be read stays in the result as the failure it is.
  */
@@ -17,7 +18,8 @@ export const READS_MAX = 16;
 /**
  * Entries are sorted by name, then by object; each desired namespace has one, whatever is known.
  *
- * @param knownRefs namespaces of the environment that were live once; the ones without a manifest come back as unmanaged.
+ * @param knownRefs namespaces of the environment that were live once; the ones without a manifest
+ * come back as unmanaged.
  * @param basis the earlier plan that the new one will be built on, or null.
  */
 export async function gatherLive(

@@ -27,7 +27,8 @@ export function isPausedByUs({ paused }: OperationStatus): boolean {
 }
 
 /**
- * The operation as it is after that; the very same value when nothing was to be done, or it was too late for a pause.
+ * The operation as it is after that; the very same value when nothing was to be done, or it was too
+ * late for a pause.
  *
  * @param hold why it must wait, or null.
  */

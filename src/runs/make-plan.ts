@@ -1,4 +1,7 @@
-/** Desired state → plan, stored under its fingerprint. The HTTP API, the poster of pull requests and the tick all plan by this. */
+/**
+ * Desired state → plan, stored under its fingerprint. The HTTP API, the poster of pull requests and
+ * the tick all plan by this.
+ */
 import { gatherLive } from "./gather-live.ts";
 import type { Plan } from "../model/plan.ts";
 import { buildPlan } from "../planning/build-plan.ts";
@@ -28,8 +31,10 @@ export interface MadePlan {
 /**
  * Reads live and plans. Changes nothing but the store of plans.
  *
- * @param basis fingerprint of a stored plan whose frozen choices are kept where nothing moved, or null.
- * @param remembers false for what is only proposed: a namespace that it declares does not become a known one of the environment.
+ * @param basis fingerprint of a stored plan whose frozen choices are kept where nothing moved, or
+ * null.
+ * @param remembers false for what is only proposed: a namespace that it declares does not become a
+ * known one of the environment.
  * @throws RefusedRequest `unknownPlan` for a basis that is not stored, `tooLarge`.
  */
 export async function makePlan(

@@ -1,4 +1,7 @@
-/** The stored plans as the coordinator reads and writes them: decoded, and the first sight of each told to the history. */
+/**
+ * The stored plans as the coordinator reads and writes them: decoded, and the first sight of each
+ * told to the history.
+ */
 import type { NamespaceRef } from "../model/live.ts";
 import type { Plan } from "../model/plan.ts";
 import type { DesiredState } from "../model/spec.ts";

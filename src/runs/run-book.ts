@@ -1,5 +1,6 @@
 /**
- * The runs as they are written: each record with its progress, when it takes its next step, and who waits for news of it.
+ * The runs as they are written: each record with its progress, when it takes its next step, and who
+ * waits for news of it.
  *
  * Decides nothing: `start-runs.ts` says which runs begin, `step-runs.ts` what becomes of them.
  */
@@ -78,13 +79,19 @@ export class RunBook {
     });
   }
 
-  /** When the first of the active runs takes its next step, as far as this process has written them; null for none. */
+  /**
+   * When the first of the active runs takes its next step, as far as this process has written them;
+   * null for none.
+   */
   nextAt(now: number): number | null {
     const times = [...this.#nextStepAt.values()].map((at) => (isNonsense(at, now) ? now : at));
     return times.length === 0 ? null : Math.min(...times);
   }
 
-  /** Writes the record and the alarm for what comes next in one transaction, then tells who is waiting. */
+  /**
+   * Writes the record and the alarm for what comes next in one transaction, then tells who is
+   * waiting.
+   */
   write(record: RunRecord, before: RunRecord | null, faults: number, now: number): void {
     const { id, state } = record.run;
     const { storage, store, onWrite, arm } = this.#parts;

@@ -8,8 +8,9 @@ import type { Change, Guard, Plan } from "../model/plan.ts";
 import type { RunOrigin } from "../model/review.ts";
 
 /**
- * Kept for a namespace that is about to be asked to start, or that did not answer. A pending action without one was certainly
- * never started: that is why it is stored a step before the start is sent.
+ * Kept for a namespace that is about to be asked to start, or that did not answer. A pending action
+ * without one was certainly never started: that is why it is stored a step before the start is
+ * sent.
  */
 export interface Attempt {
   /** Calls in a row that got no answer. */
@@ -41,10 +42,14 @@ export interface NewRun {
   readonly now: number;
 }
 
-/** Under which name the Worker starts runs, and pauses operations, by itself. Stored: never change. */
+/**
+ * Under which name the Worker starts runs, and pauses operations, by itself. Stored: never change.
+ */
 export const RECONCILER = "shardctl reconciler";
 
-/** A run that was not stepped for so long is lost: longer than the slowest retry of its coordinator. */
+/**
+ * A run that was not stepped for so long is lost: longer than the slowest retry of its coordinator.
+ */
 export const LEASE_MS = 10 * 60_000;
 
 /** Operations of one run that may be running at the same time. */
@@ -55,7 +60,10 @@ export const RETRIES_MAX = 10;
 const RETRY_FIRST_MS = 500;
 const RETRY_LONGEST_MS = 30_000;
 
-/** How often a running operation is asked for its progress: a tenth of its age, between these bounds. */
+/**
+ * How often a running operation is asked for its progress: a tenth of its age, between these
+ * bounds.
+ */
 const POLL_SHORTEST_MS = 100;
 const POLL_LONGEST_MS = 2_000;
 /** What waits for a window or a person is asked about so often. */
@@ -91,7 +99,10 @@ export function requestCancel(record: RunRecord): RunRecord {
   return { ...record, attempts, cancelRequested: true };
 }
 
-/** The longest delay between two steps of a run: nothing below is put off for longer, unless a clock was wrong. */
+/**
+ * The longest delay between two steps of a run: nothing below is put off for longer, unless a clock
+ * was wrong.
+ */
 export const STEP_DELAY_LONGEST_MS = RETRY_LONGEST_MS;
 
 /** True when the attempt may be made now. */
@@ -161,8 +172,8 @@ export const LOST_BEFORE_START =
 export const CANCELLED_BEFORE_START = "The run was cancelled before this started";
 
 /**
- * Lets go of one open action: an operation of it goes on in the namespace, but the run, and who waits for it, no longer wait for it. One that
- * stands still has not failed.
+ * Lets go of one open action: an operation of it goes on in the namespace, but the run, and who
+ * waits for it, no longer wait for it. One that stands still has not failed.
  */
 export function detachAction(
   record: RunRecord,
@@ -185,8 +196,8 @@ function isOpen(state: ActionState): boolean {
 }
 
 /**
- * The record with new actions, its state and its times. `updatedAt` grows with every change, even within one millisecond: clients
- * wait for "later than this".
+ * The record with new actions, its state and its times. `updatedAt` grows with every change, even
+ * within one millisecond: clients wait for "later than this".
  */
 export function withActions(
   record: RunRecord,

@@ -1,8 +1,10 @@
 /**
- * Which runs begin: checks the review and the lock in the turn in which it takes the lock, since what was checked before may have changed.
+ * Which runs begin: checks the review and the lock in the turn in which it takes the lock, since
+ * what was checked before may have changed.
  *
- * An environment has one active run, under a lease with a token that grows. A run whose lease is lost is ended by the next one, and its
- * token tells that what it still has to say no longer counts.
+ * An environment has one active run, under a lease with a token that grows. A run whose lease is
+ * lost is ended by the next one, and its token tells that what it still has to say no longer
+ * counts.
  */
 import { createRun, failRun, RECONCILER } from "./run-record.ts";
 import type { Run } from "../model/api.ts";
@@ -104,7 +106,9 @@ export class RunStarts {
     return plan ? this.#judgeReview(order, plan.environment) : failure({ kind: "unknownPlan" });
   }
 
-  /** The active run that has to end before this plan can start; it may be the run of this very plan. */
+  /**
+   * The active run that has to end before this plan can start; it may be the run of this very plan.
+   */
   findRivalOf(fingerprint: string): Run | null {
     const plan = this.#parts.plans.read(fingerprint);
     return plan ? this.#findRival(claimOf(plan), Date.now()) : null;
@@ -138,7 +142,10 @@ export class RunStarts {
     return null;
   }
 
-  /** Ends the environment's runs whose lease is lost. A step of theirs that is still under way is refused when it comes back. */
+  /**
+   * Ends the environment's runs whose lease is lost. A step of theirs that is still under way is
+   * refused when it comes back.
+   */
   #takeOver(environment: string, by: string, now: number): void {
     const { book } = this.#parts;
     for (const { id, lease } of book.active().filter((run) => run.environment === environment)) {

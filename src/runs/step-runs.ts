@@ -1,6 +1,6 @@
 /**
- * Takes active runs to their end, one step after the other. A step is re-entrant, so an exception costs a delay and not the run; a run
- * that was fenced off meanwhile is not overwritten.
+ * Takes active runs to their end, one step after the other. A step is re-entrant, so an exception
+ * costs a delay and not the run; a run that was fenced off meanwhile is not overwritten.
  */
 import { advanceRun, type FindHold } from "./advance-run.ts";
 import type { Pause } from "../model/drift.ts";
@@ -13,7 +13,10 @@ import type { CoordinatorStore, RunRow } from "./store.ts";
 import { findHold } from "./find-hold.ts";
 import type { RunBook } from "./run-book.ts";
 
-/** Unexpected exceptions in a row after which a run is failed: more than a quarter of an hour with the delays of the book. */
+/**
+ * Unexpected exceptions in a row after which a run is failed: more than a quarter of an hour with
+ * the delays of the book.
+ */
 export const FAULTS_MAX = 20;
 
 export interface RunStepsParts {
@@ -71,8 +74,9 @@ export class RunSteps {
   }
 
   /**
-   * Others may have written while the step was asking namespaces: a cancel, a takeover, a change that was let go. None is overwritten. What a
-   * step did and could not note, the next one finds, as after a crash.
+   * Others may have written while the step was asking namespaces: a cancel, a takeover, a change
+   * that was let go. None is overwritten. What a step did and could not note, the next one finds,
+   * as after a crash.
    */
   #save(before: RunRecord, after: RunRecord): void {
     const { book } = this.#parts;
@@ -92,7 +96,10 @@ export class RunSteps {
     book.write(faults < FAULTS_MAX ? current : failRun(current, reason, now), current, faults, now);
   }
 
-  /** True when a newer run has taken the environment over: what an older one still has to say no longer counts. */
+  /**
+   * True when a newer run has taken the environment over: what an older one still has to say no
+   * longer counts.
+   */
   #isFenced(id: string): boolean {
     const { run } = this.#parts.book.load(id);
     return (

@@ -1,14 +1,19 @@
 /**
- * What the coordinator remembers, in its own SQLite: plans by fingerprint, runs, and the namespaces it has seen live.
+ * What the coordinator remembers, in its own SQLite: plans by fingerprint, runs, and the namespaces
+ * it has seen live.
  *
- * Bodies are stored in parts, because a row is at most 2 MB and a plan of thousands of namespaces is more. A run's actions are documents
- * of their own, so that progress of one action rewrites one action. All methods are synchronous: the caller decides what is one transaction.
+ * Bodies are stored in parts, because a row is at most 2 MB and a plan of thousands of namespaces
+ * is more. A run's actions are documents of their own, so that progress of one action rewrites one
+ * action. All methods are synchronous: the caller decides what is one transaction.
  */
 import type { Run, RunAction, RunState } from "../model/api.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { RunRecord } from "./run-record.ts";
 
-/** Plans are kept while they are among the newest and young, while a run applies them, or while a pull request shows them. */
+/**
+ * Plans are kept while they are among the newest and young, while a run applies them, or while a
+ * pull request shows them.
+ */
 export const PLANS_MAX = 1000;
 export const PLAN_AGE_MAX_MS = 30 * 24 * 60 * 60 * 1000;
 export const RUNS_MAX = 1000;
@@ -116,7 +121,10 @@ export class CoordinatorStore {
       .map(({ environment }) => environment);
   }
 
-  /** Writes a run; of its actions only those that differ from `before`, the record as it was read or last written. */
+  /**
+   * Writes a run; of its actions only those that differ from `before`, the record as it was read or
+   * last written.
+   */
   putRun(record: RunRecord, before: RunRecord | null, faults: number): void {
     const { actions, ...head } = record.run;
     this.#sql.exec(

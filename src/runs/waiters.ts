@@ -1,4 +1,7 @@
-/** Requests that wait for something to happen here, by what they wait for. Only a convenience: who waits asks again when its time is over. */
+/**
+ * Requests that wait for something to happen here, by what they wait for. Only a convenience: who
+ * waits asks again when its time is over.
+ */
 export class Waiters {
   readonly #waiting = new Map<string, Set<() => void>>();
 

@@ -3,7 +3,9 @@ import { Cron } from "croner";
 
 import type { Window } from "../model/spec.ts";
 
-/** True without windows, or when one of them is open: its last start is less than its duration ago. */
+/**
+ * True without windows, or when one of them is open: its last start is less than its duration ago.
+ */
 export function isAnyWindowOpen(windows: readonly Window[], now: number): boolean {
   return windows.length === 0 || windows.some((window) => isWindowOpen(window, now));
 }

@@ -1,6 +1,7 @@
 /**
- * The Worker of `shardctl dev`: the control half, and `/data` to try it on. Every Durable Object binding but the coordinator's holds
- * `ThingsObject`s; `shardctl dev` generates the entry file that declares one class for each. On loopback addresses no token is needed.
+ * The Worker of `shardctl dev`: the control half, and `/data` to try it on. Every Durable Object
+ * binding but the coordinator's holds `ThingsObject`s; `shardctl dev` generates the entry file that
+ * declares one class for each. On loopback addresses no token is needed.
  */
 import { findObjectBindings, type ObjectBindings } from "./objects.ts";
 import { addThingRoutes } from "./routes/things.ts";

@@ -1,6 +1,7 @@
 /**
- * The HTTP API as one function from request to response. Owns what is the same for all routes: who may ask, what an error looks like,
- * and that an unexpected exception says nothing but an id to look for in the log.
+ * The HTTP API as one function from request to response. Owns what is the same for all routes: who
+ * may ask, what an error looks like, and that an unexpected exception says nothing but an id to
+ * look for in the log.
  */
 import { Hono } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
@@ -115,7 +116,10 @@ function correlationIdOf(ray: string | undefined): string {
   return ray !== undefined && /^[\w-]{1,64}$/.test(ray) ? ray : crypto.randomUUID();
 }
 
-/** What changes something, and what was refused: the runtime's own log has the rest. No query, header or body goes in. */
+/**
+ * What changes something, and what was refused: the runtime's own log has the rest. No query,
+ * header or body goes in.
+ */
 function logRequest(
   { req, res, var: { caller } }: ApiContext,
   correlationId: string,

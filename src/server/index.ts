@@ -1,5 +1,6 @@
 /**
- * The control half as a Worker: the HTTP API that `shardctl` talks to, and the Durable Object that keeps plans and drives runs.
+ * The control half as a Worker: the HTTP API that `shardctl` talks to, and the Durable Object that
+ * keeps plans and drives runs.
  *
  * A whole entry file, next to the classes that hold the namespaces:
  *
@@ -15,8 +16,9 @@
  *     export { Reconciler };
  *     export default worker;
  *
- * In the wrangler config: bind `SHARDCTL` to the class `Reconciler`, list `Reconciler` under `new_sqlite_classes`, add a cron trigger
- * such as `"* * * * *"`, and set the secret `SHARDCTL_TOKENS` (its form is in `tokens.ts`). The names in `objects` are the ones that
+ * In the wrangler config: bind `SHARDCTL` to the class `Reconciler`, list `Reconciler` under
+ * `new_sqlite_classes`, add a cron trigger such as `"* * * * *"`, and set the secret
+ * `SHARDCTL_TOKENS` (its form is in `tokens.ts`). The names in `objects` are the ones that
  * manifests give as `spec.object`.
  */
 import { createActionsVerifier, type ActionsVerifier } from "../github/actions-verifier.ts";
@@ -71,7 +73,9 @@ const REAL_PARTS: ReconcilerParts = {
     createActionsVerifier({ issuer, jwksUrl, repositoryId, ownerId }),
 };
 
-/** Makes the control half of a Worker. Reads nothing and starts nothing before the first request. */
+/**
+ * Makes the control half of a Worker. Reads nothing and starts nothing before the first request.
+ */
 export function createReconciler<Env extends object>(
   options: ReconcilerOptions<Env>,
   { openGithub, openVerifier, openAccess = createAccessVerifier }: ReconcilerParts = REAL_PARTS,
@@ -127,7 +131,10 @@ export function createReconciler<Env extends object>(
 
   return {
     fetch: async (request, env, context) => api.fetch(request, env, context),
-    /** Runs go on by alarm; the tick is for the alarm that the runtime dropped, and for pull requests that no webhook told of. */
+    /**
+     * Runs go on by alarm; the tick is for the alarm that the runtime dropped, and for pull
+     * requests that no webhook told of.
+     */
     async scheduled({ cron }, env) {
       const coordinator = createCoordinatorCalls(options.coordinator(env));
       await coordinator((calls) => calls.resume());

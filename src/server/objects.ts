@@ -2,7 +2,10 @@
 
 export type ObjectBindings = Readonly<Record<string, DurableObjectNamespace>>;
 
-/** Every Durable Object binding of an `env` but the excluded one. For Workers that hold nothing else, such as the one of `shardctl dev`. */
+/**
+ * Every Durable Object binding of an `env` but the excluded one. For Workers that hold nothing
+ * else, such as the one of `shardctl dev`.
+ */
 export function findObjectBindings(env: object, excluded: string): ObjectBindings {
   return Object.fromEntries(
     Object.entries(env).filter(

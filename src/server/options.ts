@@ -1,8 +1,9 @@
 /**
  * Checks the options that a Worker is given by its entry file, and settles what they leave out.
  *
- * `createReconciler` takes functions of `env`, so nothing can be checked before the first request: `readSettings` checks once per
- * `env`, and a wrong option is a refusal that names it, never a default in its place. It repeats no value: some are secrets.
+ * `createReconciler` takes functions of `env`, so nothing can be checked before the first request:
+ * `readSettings` checks once per `env`, and a wrong option is a refusal that names it, never a
+ * default in its place. It repeats no value: some are secrets.
  */
 import * as z from "zod";
 
@@ -22,13 +23,22 @@ export interface ReconcilerOptions<Env extends object> {
   readonly coordinator: (env: Env) => DurableObjectNamespace;
   /** The list of tokens. Default: `env.SHARDCTL_TOKENS`. */
   readonly tokens?: (env: Env) => string | undefined;
-  /** The repository with the manifests. Without it there are no workflow tokens, no webhooks, and nothing is reconciled. */
+  /**
+   * The repository with the manifests. Without it there are no workflow tokens, no webhooks, and
+   * nothing is reconciled.
+   */
   readonly github?: (env: Env) => GithubOptions | undefined;
   /** Where alerts go besides the issue. Default: `{ webhookUrl: env.ALERT_WEBHOOK_URL }`. */
   readonly alerts?: (env: Env) => AlertOptions | undefined;
-  /** Lets people look at the status page who come through Cloudflare Access. Without it they sign in with a token. */
+  /**
+   * Lets people look at the status page who come through Cloudflare Access. Without it they sign in
+   * with a token.
+   */
   readonly access?: (env: Env) => CloudflareAccessOptions | undefined;
-  /** Default false. True lets requests without a token do everything, on loopback addresses only: for development. */
+  /**
+   * Default false. True lets requests without a token do everything, on loopback addresses only:
+   * for development.
+   */
   readonly allowAnonymous?: boolean;
   /** More routes of the same Worker. */
   readonly extend?: (api: Api, requireRole: RequireRole) => void;
@@ -37,7 +47,10 @@ export interface ReconcilerOptions<Env extends object> {
 export interface GithubOptions {
   /** `owner/name`. */
   readonly repository: string;
-  /** GitHub's numeric ids of the repository and its owner: names can be taken over by somebody else, ids cannot. */
+  /**
+   * GitHub's numeric ids of the repository and its owner: names can be taken over by somebody else,
+   * ids cannot.
+   */
   readonly repositoryId: number | string;
   readonly ownerId: number | string;
   /** The environment of the manifests that this Worker holds. */
@@ -46,7 +59,10 @@ export interface GithubOptions {
   readonly manifests?: string;
   /** Default `main`. */
   readonly defaultBranch?: string;
-  /** Default: `env.GITHUB_APP_ID` with `env.GITHUB_APP_PRIVATE_KEY`, else `env.GITHUB_TOKEN`, else none. */
+  /**
+   * Default: `env.GITHUB_APP_ID` with `env.GITHUB_APP_PRIVATE_KEY`, else `env.GITHUB_TOKEN`, else
+   * none.
+   */
   readonly credentials?: GithubCredentials;
   /** Default: `env.GITHUB_WEBHOOK_SECRET`. Without one every webhook is refused. */
   readonly webhookSecret?: string;
@@ -54,24 +70,42 @@ export interface GithubOptions {
   readonly apiUrl?: string;
   /** What tokens of workflows must say. */
   readonly oidc?: OidcOptions;
-  /** True shows counts of live rows in pull requests from forks, whose authors may be anybody. Default false. */
+  /**
+   * True shows counts of live rows in pull requests from forks, whose authors may be anybody.
+   * Default false.
+   */
   readonly showForkCounts?: boolean;
-  /** False leaves comments and checks to the workflow, though the Worker has credentials. Default true. */
+  /**
+   * False leaves comments and checks to the workflow, though the Worker has credentials. Default
+   * true.
+   */
   readonly post?: boolean;
 }
 
 export interface OidcOptions {
-  /** The `aud` that a workflow asks its token for. Default: the origin under which the Worker was called. */
+  /**
+   * The `aud` that a workflow asks its token for. Default: the origin under which the Worker was
+   * called.
+   */
   readonly audience?: string;
-  /** Default `https://token.actions.githubusercontent.com`; another one is for GitHub Enterprise Server. */
+  /**
+   * Default `https://token.actions.githubusercontent.com`; another one is for GitHub Enterprise
+   * Server.
+   */
   readonly issuer?: string;
   /** Default: `<issuer>/.well-known/jwks`. */
   readonly jwksUrl?: string;
   /** The only ref that may apply. Default `refs/heads/<default branch>`. */
   readonly applyRef?: string;
-  /** The only GitHub environment that may apply: the job's `environment:`. Default: the name of the manifests' environment. */
+  /**
+   * The only GitHub environment that may apply: the job's `environment:`. Default: the name of the
+   * manifests' environment.
+   */
   readonly applyEnvironment?: string;
-  /** The only workflow file that may apply, such as `.github/workflows/apply.yml`. Default: any on `applyRef`. */
+  /**
+   * The only workflow file that may apply, such as `.github/workflows/apply.yml`. Default: any on
+   * `applyRef`.
+   */
   readonly applyWorkflow?: string;
 }
 
@@ -184,7 +218,10 @@ const alertsSchema = z.strictObject({ webhookUrl: address.exactOptional() });
 
 export type ReadSettings<Env extends object> = (env: Env) => Result<Settings, string>;
 
-/** Reads the options of an `env`: checked once for each, since a Worker is given the same one with every request. */
+/**
+ * Reads the options of an `env`: checked once for each, since a Worker is given the same one with
+ * every request.
+ */
 export function createSettingsReader<Env extends object>(
   options: Pick<ReconcilerOptions<Env>, "github" | "alerts" | "access">,
 ): ReadSettings<Env> {

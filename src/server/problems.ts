@@ -1,4 +1,7 @@
-/** Problem documents (RFC 9457): every refusal of the HTTP API is made here, so that a kind has one status and one title. */
+/**
+ * Problem documents (RFC 9457): every refusal of the HTTP API is made here, so that a kind has one
+ * status and one title.
+ */
 import type { Problem, ProblemKind } from "../model/api.ts";
 import type { ProblemErrors } from "../model/refused-request.ts";
 

@@ -1,4 +1,6 @@
-/** Bodies and query parameters → checked values, or a refusal that names what is wrong and where. */
+/**
+ * Bodies and query parameters → checked values, or a refusal that names what is wrong and where.
+ */
 import type { Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type * as z from "zod";

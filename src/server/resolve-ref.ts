@@ -1,4 +1,7 @@
-/** Which namespace a request is about: by its name, and by its binding where several have one of that name. */
+/**
+ * Which namespace a request is about: by its name, and by its binding where several have one of
+ * that name.
+ */
 import type { NamespaceRef } from "../model/live.ts";
 import type { ApiContext } from "./context.ts";
 import { RefusedRequest } from "../model/refused-request.ts";

@@ -1,12 +1,13 @@
 /**
- * The caller's router: finds the owner of a key, calls it by the epoch it knows, and starts over when the layout has moved on.
+ * The caller's router: finds the owner of a key, calls it by the epoch it knows, and starts over
+ * when the layout has moved on.
  *
  *     const orders = connect(env.ORDERS, "orders");
  *     await orders.at("customer-7").addOrder({ total: 12 });
  *     const { data } = await orders.queryShards({ query: "SELECT count(*) FROM orders", aggregation: "count" });
  *
- * A refusal means that nothing has run, so it is always retried. An exception means that the call may have run: it is passed on, unless
- * `retryUnanswered` says that calls may run twice.
+ * A refusal means that nothing has run, so it is always retried. An exception means that the call
+ * may have run: it is passed on, unless `retryUnanswered` says that calls may run twice.
  */
 import type { Partitioners } from "../model/layout/partitioners.ts";
 import { PeerProtocols } from "../model/wire/peer-protocols.ts";
@@ -36,15 +37,21 @@ export interface ConnectOptions {
   /** The partitioners of the class, when the namespace is sharded by one. */
   readonly partitioners?: Partitioners;
   /**
-   * The shard key that the caller's keys belong to. With it, a call fails when the namespace is sharded by another; without it, a key is
-   * taken to be one of whatever the namespace is sharded by. To follow a rekey, pass keys as functions.
+   * The shard key that the caller's keys belong to. With it, a call fails when the namespace is
+   * sharded by another; without it, a key is taken to be one of whatever the namespace is sharded
+   * by. To follow a rekey, pass keys as functions.
    */
   readonly shardKey?: string;
-  /** True retries calls whose answer was lost to a crash: they may then run twice. Default false. */
+  /**
+   * True retries calls whose answer was lost to a crash: they may then run twice. Default false.
+   */
   readonly retryUnanswered?: boolean;
 }
 
-/** Connects to a namespace by the binding of its class and its name. Sends nothing; the layout is fetched by the first call and cached. */
+/**
+ * Connects to a namespace by the binding of its class and its name. Sends nothing; the layout is
+ * fetched by the first call and cached.
+ */
 export function connect<Class extends object = Record<string, (...args: never[]) => unknown>>(
   binding: ObjectNamespace,
   namespace: string,
@@ -91,8 +98,9 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   }
 
   /**
-   * The owner's methods: `router.at(key).method(...)`. In a namespace with a directory, `newIds` names the rows that the call may store
-   * anew: `router.at(key, { table: "orders", ids: ["o1"] }).addOrder(...)`. It is refused when one stands under another key.
+   * The owner's methods: `router.at(key).method(...)`. In a namespace with a directory, `newIds`
+   * names the rows that the call may store anew: `router.at(key, { table: "orders", ids: ["o1"]
+   * }).addOrder(...)`. It is refused when one stands under another key.
    */
   at(key: RouteKey, ...newIds: readonly NewIds[]): Routed<Class> {
     return new Proxy({} as Routed<Class>, {
@@ -110,7 +118,10 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
     return this.attempt((view) => view.callOwner(key, method, args));
   }
 
-  /** Calls the member that has the row with this id, as the directory says. `deal` gives an unknown id its owner; else the answer is `undefined`. */
+  /**
+   * Calls the member that has the row with this id, as the directory says. `deal` gives an unknown
+   * id its owner; else the answer is `undefined`.
+   */
   callById(
     table: string,
     id: string,
@@ -138,7 +149,10 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
     }
   }
 
-  /** One SELECT on every shard, and one answer. Each row is seen once: all shards answer at one epoch, or the query starts over. */
+  /**
+   * One SELECT on every shard, and one answer. Each row is seen once: all shards answer at one
+   * epoch, or the query starts over.
+   */
   queryShards(request: QueryShards): Promise<QueryShardsResult> {
     const { query, params = [], timeout, continueOnError = false } = request;
     return this.attempt(async (view) => {
@@ -171,12 +185,13 @@ export class Router<Class extends object = Record<string, (...args: never[]) => 
   }
 
   /**
-   * Runs `work` by the cached layout, and again with a fresh one while members say that it has moved on. Work that calls more than once
-   * may have done part of it before it is run again.
+   * Runs `work` by the cached layout, and again with a fresh one while members say that it has
+   * moved on. Work that calls more than once may have done part of it before it is run again.
    */
   async attempt<Value>(work: (view: LayoutView) => Promise<Value>): Promise<Value> {
     let view = await this.#current();
-    // Refusals by one layout. A newer one is progress: during a shift every wave is an epoch, and a call must not fall behind them.
+    // Refusals by one layout. A newer one is progress: during a shift every wave is an epoch, and a
+    // call must not fall behind them.
     let refusals = 0;
     for (let tries = 1; ; tries++) {
       try {

@@ -1,4 +1,7 @@
-/** What is said when: once for each change, nothing while nobody knows, and one message after an outage of a day. */
+/**
+ * What is said when: once for each change, nothing while nobody knows, and one message after an
+ * outage of a day.
+ */
 import { describe, expect, it } from "vitest";
 
 import type { Drift, DriftState } from "../../src/model/drift.ts";
@@ -45,7 +48,10 @@ function tick(drifts: readonly Drift[] = [], isComplete = true): AlertFacts {
   };
 }
 
-/** A channel that tells at once whatever it is behind with, and what it told: the fingerprint, or "closed". */
+/**
+ * A channel that tells at once whatever it is behind with, and what it told: the fingerprint, or
+ * "closed".
+ */
 function play(ticks: readonly AlertFacts[], name: ChannelName = "webhook"): string[] {
   const told: string[] = [];
   let state = newAlertState("production");
@@ -141,7 +147,10 @@ describe("what is told", () => {
 });
 
 describe("an outage", () => {
-  /** A day of ticks in which the channel fails, and what the drifts are in each. Gives the tries and the state after it. */
+  /**
+   * A day of ticks in which the channel fails, and what the drifts are in each. Gives the tries and
+   * the state after it.
+   */
   function outage(factsOf: (minute: number) => AlertFacts): {
     readonly tries: number;
     readonly state: AlertState;

@@ -1,4 +1,7 @@
-/** Alerts with both channels: their order, their link, their outages, an environment that is renamed, and a crash. */
+/**
+ * Alerts with both channels: their order, their link, their outages, an environment that is
+ * renamed, and a crash.
+ */
 import { expect, it, vi } from "vitest";
 
 import type { Drift } from "../../src/model/drift.ts";

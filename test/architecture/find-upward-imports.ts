@@ -1,8 +1,9 @@
 /**
  * Finds imports that go up from one floor to a higher one, and those that a table does not allow.
  *
- * Reads import statements as the formatter leaves them: in double quotes, each at the start of a line. A type import counts like any
- * other, and so do `export … from` and `import("…")`. What is behind a path is the compiler's to judge.
+ * Reads import statements as the formatter leaves them: in double quotes, each at the start of a
+ * line. A type import counts like any other, and so do `export … from` and `import("…")`. What is
+ * behind a path is the compiler's to judge.
  */
 import { posix } from "node:path";
 
@@ -21,8 +22,10 @@ export type FloorProblem =
   | { readonly kind: "noSuchRoom"; readonly room: string };
 
 /**
- * @param files text of each file by its path from the root of the repository; those outside of the folder are skipped.
- * @returns in the order of paths, then of the table; empty when every import goes down or stays in its room.
+ * @param files text of each file by its path from the root of the repository; those outside of the
+ * folder are skipped.
+ * @returns in the order of paths, then of the table; empty when every import goes down or stays in
+ * its room.
  */
 export function findUpwardImports(
   floors: Floors,
@@ -80,7 +83,9 @@ export function describeProblem(floors: Floors, problem: FloorProblem): string {
   }
 }
 
-/** Statements of any number of lines; a quote or a semicolon ends the search for the `from` of one. */
+/**
+ * Statements of any number of lines; a quote or a semicolon ends the search for the `from` of one.
+ */
 const STATEMENT = /^(?:import|export)\s(?:[^;"]*?\sfrom\s)?\s*"([^"]+)"/gm;
 const CALL = /\bimport\(\s*"([^"]+)"\s*\)/g;
 

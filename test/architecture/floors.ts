@@ -13,7 +13,9 @@ export interface Floors {
   readonly imports?: Readonly<Record<string, readonly string[]>>;
 }
 
-/** A row for each room: an import that is missing here is refused, and so is one that no file uses. */
+/**
+ * A row for each room: an import that is missing here is refused, and so is one that no file uses.
+ */
 const SRC_IMPORTS = {
   "log.ts": [],
   model: [],

@@ -1,4 +1,7 @@
-/** Shows on small trees that a circle of types and an upward import are refused, and that a clean tree passes. */
+/**
+ * Shows on small trees that a circle of types and an upward import are refused, and that a clean
+ * tree passes.
+ */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -180,7 +183,10 @@ interface LintRules {
   }[];
 }
 
-/** The linter's exit code and report on a tree, under the project's own setting of the rule on circles. */
+/**
+ * The linter's exit code and report on a tree, under the project's own setting of the rule on
+ * circles.
+ */
 async function lintCircles(
   files: Readonly<Record<string, string>>,
 ): Promise<{ readonly code: number; readonly report: string }> {

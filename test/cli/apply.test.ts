@@ -1,4 +1,6 @@
-/** `apply` against a scripted reconciler: approval, guards, stale plans, locks, restarts, Ctrl-C. */
+/**
+ * `apply` against a scripted reconciler: approval, guards, stale plans, locks, restarts, Ctrl-C.
+ */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 

@@ -1,4 +1,7 @@
-/** The parts of `shardctl dev` that need no runtime: the generated Worker, the state lock, ports, the note for other commands. */
+/**
+ * The parts of `shardctl dev` that need no runtime: the generated Worker, the state lock, ports,
+ * the note for other commands.
+ */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -76,7 +79,10 @@ describe("the announcement", () => {
 });
 
 describe("the tick", () => {
-  /** A runtime whose scheduled handler gives these answers, one a tick, and a clock that only counts. */
+  /**
+   * A runtime whose scheduled handler gives these answers, one a tick, and a clock that only
+   * counts.
+   */
   async function tickThrough(answers: readonly (number | Error)[]) {
     const stop = new AbortController();
     const asked: string[] = [];

@@ -1,4 +1,7 @@
-/** Bad luck with the endpoint: each kind gives one clear error that names it, the right exit code, and never the token. */
+/**
+ * Bad luck with the endpoint: each kind gives one clear error that names it, the right exit code,
+ * and never the token.
+ */
 import { afterEach, describe, expect, it } from "vitest";
 
 import { EXIT } from "../../src/cli/exit-codes.ts";

@@ -1,4 +1,6 @@
-/** The commands that read and write files: init, validate, import, and where the config is found. */
+/**
+ * The commands that read and write files: init, validate, import, and where the config is found.
+ */
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 

@@ -1,6 +1,7 @@
 /**
- * `plan --github` and `apply --github` against the strict fake GitHub and a scripted Worker: bad timing, bad luck, and who posts. The whole
- * story with a real Worker is in `test/e2e/pull-request.test.ts`.
+ * `plan --github` and `apply --github` against the strict fake GitHub and a scripted Worker: bad
+ * timing, bad luck, and who posts. The whole story with a real Worker is in
+ * `test/e2e/pull-request.test.ts`.
  */
 import { join } from "node:path";
 
@@ -346,7 +347,10 @@ describe("trouble with GitHub", () => {
 });
 
 describe("an apply", () => {
-  /** A merged pull request whose run is under way, as a job finds it that runs again after its runner was lost. */
+  /**
+   * A merged pull request whose run is under way, as a job finds it that runs again after its
+   * runner was lost.
+   */
   function merged(): Pull {
     const pull = openPull();
     github.mergePull(pull);
@@ -365,7 +369,8 @@ describe("an apply", () => {
 
   it("whose runner was lost attaches to its run, and judges nothing by the half-way state", async () => {
     const pull = merged();
-    // Half-way, a plan of now has nothing to do with the reviewed one: one namespace is done, the other one busy.
+    // Half-way, a plan of now has nothing to do with the reviewed one: one namespace is done, the
+    // other one busy.
     const halfWay = planOf({
       fingerprint: OTHER_FINGERPRINT,
       changes: [],

@@ -1,4 +1,7 @@
-/** `shardctl init --worker`: what it writes in an empty folder and for another Worker, and what it says to a wrangler config that is there. */
+/**
+ * `shardctl init --worker`: what it writes in an empty folder and for another Worker, and what it
+ * says to a wrangler config that is there.
+ */
 import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 

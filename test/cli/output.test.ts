@@ -1,4 +1,7 @@
-/** What people and programs read: help texts, `--json`, colours, mistakes on the command line, readers that go away. */
+/**
+ * What people and programs read: help texts, `--json`, colours, mistakes on the command line,
+ * readers that go away.
+ */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 

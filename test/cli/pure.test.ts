@@ -1,4 +1,6 @@
-/** The pure parts: what differs between two plans, what a live namespace declares, how far a run is. */
+/**
+ * The pure parts: what differs between two plans, what a live namespace declares, how far a run is.
+ */
 import { describe, expect, it } from "vitest";
 
 import type { LiveNamespace } from "../../src/model/live.ts";

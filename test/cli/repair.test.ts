@@ -1,4 +1,6 @@
-/** `shardctl repair` against a scripted reconciler: what is asked, what is applied, and how it ends. */
+/**
+ * `shardctl repair` against a scripted reconciler: what is asked, what is applied, and how it ends.
+ */
 import { afterEach, describe, expect, it } from "vitest";
 
 import { EXIT } from "../../src/cli/exit-codes.ts";

@@ -1,4 +1,7 @@
-/** Inside GitHub Actions the CLI gets its tokens by itself: one for each request, for the endpoint alone, and shown to nobody else. */
+/**
+ * Inside GitHub Actions the CLI gets its tokens by itself: one for each request, for the endpoint
+ * alone, and shown to nobody else.
+ */
 import { afterEach, describe, expect, it } from "vitest";
 
 import { EXIT } from "../../src/cli/exit-codes.ts";

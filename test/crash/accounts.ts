@@ -1,8 +1,10 @@
 /**
- * The data of the crash runs, as both sides know it: the Worker that stores it and the rig that keeps a model of it. Pure.
+ * The data of the crash runs, as both sides know it: the Worker that stores it and the rig that
+ * keeps a model of it. Pure.
  *
- * An account's keys (`id`, `region`, `grp`) follow from its id, so that it can be routed under every layout. Its whole state is one short
- * text: every acknowledged call answers with it, and the rig compares.
+ * An account's keys (`id`, `region`, `grp`) follow from its id, so that it can be routed under
+ * every layout. Its whole state is one short text: every acknowledged call answers with it, and the
+ * rig compares.
  */
 import type { Partitioners } from "../../src/model/layout/partitioners.ts";
 
@@ -38,7 +40,10 @@ export type AccountState = Account | null;
 
 export type WriteKind = "put" | "replace" | "update" | "increment" | "remove";
 
-/** Spreads ids over the primary-key order, so that written rows and filler alternate in every page of a walk. */
+/**
+ * Spreads ids over the primary-key order, so that written rows and filler alternate in every page
+ * of a walk.
+ */
 export function accountId(owner: string, index: number): string {
   const place = (index * 7919 + owner.charCodeAt(owner.length - 1) * 104_729) % 100_000;
   return `${String(place).padStart(5, "0")}-${owner}-${index}`;

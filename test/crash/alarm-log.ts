@@ -1,15 +1,18 @@
 /**
- * What alarms have written, as each object keeps it: in the transaction of the write, in a table of its own that never moves. So a write
- * that an object knows of is acknowledged, and nobody has to be told. Pure.
+ * What alarms have written, as each object keeps it: in the transaction of the write, in a table of
+ * its own that never moves. So a write that an object knows of is acknowledged, and nobody has to
+ * be told. Pure.
  */
 import { COUNTED_IDS, DOOMED_IDS, NOTES_MAX, stateText } from "./accounts.ts";
 
 /**
- * `counted`: an account was counted up. `deleted`: one was deleted. `marked`: a row of the undeclared table was stored, pointing at an
- * account. `refused`: one of these was refused, by a guard or by its foreign key. `orphanRefused`: so was a row that points at nothing.
+ * `counted`: an account was counted up. `deleted`: one was deleted. `marked`: a row of the
+ * undeclared table was stored, pointing at an account. `refused`: one of these was refused, by a
+ * guard or by its foreign key. `orphanRefused`: so was a row that points at nothing.
  *
- * The others must not be: `orphan`, a row that points at nothing was accepted; `left`, rows stayed that point at what was deleted;
- * `failed`, a write failed with something else than a refusal, named in place of the account.
+ * The others must not be: `orphan`, a row that points at nothing was accepted; `left`, rows stayed
+ * that point at what was deleted; `failed`, a write failed with something else than a refusal,
+ * named in place of the account.
  */
 export type AlarmEvent =
   | "counted"

@@ -1,8 +1,10 @@
 /**
- * What the user's alarm does in the Worker of the crash runs: it writes to the object's own tables and asks nobody. To declared tables, and
- * to one that is not declared and points at one that is. Each write and its entry in the log are one transaction.
+ * What the user's alarm does in the Worker of the crash runs: it writes to the object's own tables
+ * and asks nobody. To declared tables, and to one that is not declared and points at one that is.
+ * Each write and its entry in the log are one transaction.
  *
- * A mark stands for a moment only: an operation refuses to part a row from an undeclared one that points at it.
+ * A mark stands for a moment only: an operation refuses to part a row from an undeclared one that
+ * points at it.
  */
 import { COUNTED_IDS, DOOMED_IDS } from "./accounts.ts";
 import type { AlarmEvent } from "./alarm-log.ts";

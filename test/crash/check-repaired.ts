@@ -1,4 +1,7 @@
-/** What must hold of a namespace's rows once it is repaired: each is live as it must be, or set aside where it stood. Pure. */
+/**
+ * What must hold of a namespace's rows once it is repaired: each is live as it must be, or set
+ * aside where it stood. Pure.
+ */
 import type { StrayRows } from "../../src/model/repair.ts";
 import type { SetAside } from "./dump.ts";
 
@@ -28,7 +31,10 @@ export function checkLive(
   ];
 }
 
-/** Rows set aside, by object: exactly these, and the repairs have counted them, where all of their answers are known. */
+/**
+ * Rows set aside, by object: exactly these, and the repairs have counted them, where all of their
+ * answers are known.
+ */
 export function checkAside(
   found: ReadonlyMap<string, readonly SetAside[]>,
   expected: ReadonlyMap<string, readonly SetAside[]>,

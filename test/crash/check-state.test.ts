@@ -1,4 +1,7 @@
-/** The crash runs' checker must see: every kind of damage, put into a sound state by hand, is found; the sound state has none. */
+/**
+ * The crash runs' checker must see: every kind of damage, put into a sound state by hand, is found;
+ * the sound state has none.
+ */
 import { describe, expect, it } from "vitest";
 
 import { toKey } from "../../src/model/layout/key.ts";
@@ -63,7 +66,8 @@ function dumpOf(member: string, change: Partial<Dump> = {}): Dump {
     damaged: [],
     strayNotes: [],
     dangling: [],
-    // The root has counted and deleted while it was unsharded, each of the others has counted since.
+    // The root has counted and deleted while it was unsharded, each of the others has counted
+    // since.
     alarms: isRoot
       ? [
           { event: "counted", id: COUNTED, times: COUNTED_TIMES - 2 },

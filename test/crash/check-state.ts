@@ -1,6 +1,6 @@
 /**
- * What must hold of all objects together once an operation has ended and the writers pause. Pure: takes what was expected and what was
- * found, and gives one line for each thing that is wrong.
+ * What must hold of all objects together once an operation has ended and the writers pause. Pure:
+ * takes what was expected and what was found, and gives one line for each thing that is wrong.
  */
 import { toKey } from "../../src/model/layout/key.ts";
 import { directoryMember } from "../../src/model/layout/directory.ts";
@@ -23,7 +23,10 @@ export interface Found {
 export interface Expected {
   /** Id → the states that the account may have; "none" for an account that may be absent. */
   readonly possible: ReadonlyMap<string, readonly string[]>;
-  /** Objects that must not have a row left: targets of cancelled operations, retired members whose time is over. */
+  /**
+   * Objects that must not have a row left: targets of cancelled operations, retired members whose
+   * time is over.
+   */
   readonly empty: ReadonlySet<string>;
   /** Every call to all members, by its number; null where no account has a tally of them. */
   readonly fanOuts: ReadonlyMap<number, FanOut> | null;
@@ -54,7 +57,10 @@ export function checkState(found: Found, expected: Expected): string[] {
   ];
 }
 
-/** Every object has started with the last version, and none of its rows lacks what that version's constructor fills in. */
+/**
+ * Every object has started with the last version, and none of its rows lacks what that version's
+ * constructor fills in.
+ */
 function checkVersion({ member, version, schema, unfilled }: Dump, expected: Expected): string[] {
   if (version !== expected.version)
     return [`${member} runs version ${version}, deployed is ${expected.version}`];
@@ -159,7 +165,10 @@ function checkLeftovers({
 /** What a member says of a row whose key another owns. */
 const WRONG_KEY = "shardctl: wrong key";
 
-/** Triggers that stand beside any operation: guards are judged by the role, checks of keys act on members alone. */
+/**
+ * Triggers that stand beside any operation: guards are judged by the role, checks of keys act on
+ * members alone.
+ */
 function isStanding(trigger: string): boolean {
   return trigger.startsWith(GUARD_PREFIX) || trigger.startsWith(OWNED_PREFIX);
 }

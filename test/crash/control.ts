@@ -1,4 +1,6 @@
-/** Asks the objects of a run what they know, as often as it takes: only for what may be asked twice. */
+/**
+ * Asks the objects of a run what they know, as often as it takes: only for what may be asked twice.
+ */
 import { sleep } from "../../src/cli/host.ts";
 import { type OperationStatus, STEPS } from "../../src/model/operation.ts";
 import type { Found } from "./check-state.ts";
@@ -42,7 +44,10 @@ export class Control {
     return (await this.insist("/dump", { member })) as Dump;
   }
 
-  /** The operation once it is in the step or past it. Looking at it wakes nobody: an operation that stands still is found here. */
+  /**
+   * The operation once it is in the step or past it. Looking at it wakes nobody: an operation that
+   * stands still is found here.
+   */
   async untilStep(id: number, step: KillStep, waitMs: number): Promise<OperationStatus> {
     const deadline = Date.now() + waitMs;
     for (;;) {

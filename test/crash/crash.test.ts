@@ -1,4 +1,7 @@
-/** A short crash run: the real runtime, killed while it shards and rebalances under concurrent writers. The long one is `npm run crash`. */
+/**
+ * A short crash run: the real runtime, killed while it shards and rebalances under concurrent
+ * writers. The long one is `npm run crash`.
+ */
 import { expect, it } from "vitest";
 
 import { runCrashes } from "./run-crashes.ts";
@@ -17,7 +20,8 @@ it(
       keepOnFailure: false,
       onProgress: () => undefined,
     });
-    // Also after a timeout: the run is aborted then, and what it started must be gone before the test process is.
+    // Also after a timeout: the run is aborted then, and what it started must be gone before the
+    // test process is.
     onTestFinished(async () => void (await run), RUN_MS_MAX);
     const report = await run;
     expect(report.problems).toEqual([]);

@@ -1,4 +1,7 @@
-/** What one object holds, seen from inside: its part in the namespace, what operations left, and the rows of the user's tables. */
+/**
+ * What one object holds, seen from inside: its part in the namespace, what operations left, and the
+ * rows of the user's tables.
+ */
 import { ASIDE_PREFIX } from "../../src/shards/storage/schema.ts";
 import { stateText } from "./accounts.ts";
 import type { AlarmEntry } from "./alarm-log.ts";
@@ -10,7 +13,10 @@ export interface Dump {
   readonly version: number;
   /** Columns and indexes of the accounts' table, by name. */
   readonly schema: readonly string[];
-  /** Ids of accounts that lack what the versions' constructors fill in, or what was stored with them. */
+  /**
+   * Ids of accounts that lack what the versions' constructors fill in, or what was stored with
+   * them.
+   */
   readonly unfilled: readonly string[];
   /** Null when the object has no record of its membership: it was never told of an operation. */
   readonly membership: {
@@ -44,7 +50,10 @@ export interface Dump {
   readonly tallies: readonly (readonly [string, readonly number[]])[];
   /** Id → owner. */
   readonly directory: readonly (readonly [string, string])[];
-  /** What a write to the object that goes around the router was answered: null when it was carried out (and rolled back). */
+  /**
+   * What a write to the object that goes around the router was answered: null when it was carried
+   * out (and rolled back).
+   */
   readonly strayWrite: string | null;
 }
 
@@ -162,7 +171,9 @@ function readAccounts(sql: SqlStorage): (readonly [string, string])[] {
 /** An account's id and the state in which a repair has set it aside. */
 export type SetAside = readonly [string, string];
 
-/** The accounts that repairs have set aside on this object, each with the notes that went with it. */
+/**
+ * The accounts that repairs have set aside on this object, each with the notes that went with it.
+ */
 export function dumpAside(sql: SqlStorage): readonly SetAside[] {
   const tables = sql
     .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE type = 'table'")

@@ -1,6 +1,7 @@
 /**
- * Writes through `callAll`. Each call has a number, and every tally that it meets appends that number to a list: how often a call has met
- * a row is read off at the end. Two callers: one whose calls run at most once, one that lets them run twice.
+ * Writes through `callAll`. Each call has a number, and every tally that it meets appends that
+ * number to a list: how often a call has met a row is read off at the end. Two callers: one whose
+ * calls run at most once, one that lets them run twice.
  */
 import { sleep } from "../../src/cli/host.ts";
 import { Crew } from "./crew.ts";

@@ -1,6 +1,7 @@
 /**
- * `npm run crash -- --kills 50 --seed N --writers 8 --json`: kills the real runtime while rows move. `npm run crash -- --restore`: plays the
- * stories of restored objects. Exits with 0 only if every row is accounted for.
+ * `npm run crash -- --kills 50 --seed N --writers 8 --json`: kills the real runtime while rows
+ * move. `npm run crash -- --restore`: plays the stories of restored objects. Exits with 0 only if
+ * every row is accounted for.
  */
 import { describeCrashes } from "./describe-crashes.ts";
 import { describeRestores } from "./describe-restores.ts";

@@ -1,7 +1,8 @@
 /**
- * What every account may be, given the answers that were heard. An account has one writer and one call at a time, so there is exactly one
- * possible state until a call's answer is lost; then there are two, until the next answer tells which. An answer that fits none is a
- * lost, doubled or undone write, and is reported with the account's last calls. Pure.
+ * What every account may be, given the answers that were heard. An account has one writer and one
+ * call at a time, so there is exactly one possible state until a call's answer is lost; then there
+ * are two, until the next answer tells which. An answer that fits none is a lost, doubled or undone
+ * write, and is reported with the account's last calls. Pure.
  */
 import { type AccountState, type WriteKind, applyWrite, readState, stateText } from "./accounts.ts";
 
@@ -23,7 +24,9 @@ export class AccountModel {
     return [...this.#states(id).keys()].toSorted();
   }
 
-  /** An account is in this state, whatever was acknowledged: the object that has it was restored. */
+  /**
+   * An account is in this state, whatever was acknowledged: the object that has it was restored.
+   */
   goBack(id: string, state: string): void {
     this.#possible.set(id, new Map([[state, readState(state)]]));
     this.#note(id, `restored → ${state}`);

@@ -1,4 +1,7 @@
-/** On the real runtime, what an object stored after a snapshot is gone once the snapshot is put back; other objects keep theirs. */
+/**
+ * On the real runtime, what an object stored after a snapshot is gone once the snapshot is put
+ * back; other objects keep theirs.
+ */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,6 +1,7 @@
 /**
- * The SQLite files of single objects in the local runtime's folder, by the objects' ids. Plays what a restore does to one object, which the
- * local runtime itself cannot: files are copied aside at one moment and put back at another.
+ * The SQLite files of single objects in the local runtime's folder, by the objects' ids. Plays what
+ * a restore does to one object, which the local runtime itself cannot: files are copied aside at
+ * one moment and put back at another.
  *
  * | file                | holds                                              | is copied                           |
  * |---------------------|----------------------------------------------------|-------------------------------------|
@@ -9,8 +10,9 @@
  * | `<id>.sqlite-shm`   | an index of the log, made anew from it             | no, and always deleted              |
  * | `metadata.sqlite` | when to wake which object, of the whole class           | no                                    |
  *
- * An object's alarm is in its own database and goes back with it; an object that is woken for one which it does not have runs nothing.
- * Nothing may run meanwhile: a copy taken of two files at two moments is no database.
+ * An object's alarm is in its own database and goes back with it; an object that is woken for one
+ * which it does not have runs nothing. Nothing may run meanwhile: a copy taken of two files at two
+ * moments is no database.
  */
 import { copyFile, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -36,7 +38,10 @@ export class ObjectFiles {
     this.#folder = join(persistTo, "v3", "do", `${workerName}-${className}`);
   }
 
-  /** Copies an object's files into a folder, which is made; what is in it already under their names is replaced. */
+  /**
+   * Copies an object's files into a folder, which is made; what is in it already under their names
+   * is replaced.
+   */
   async snapshot(id: string, folder: string): Promise<Snapshot> {
     await mkdir(folder, { recursive: true });
     const there = await this.#filesOf(id);

@@ -1,4 +1,7 @@
-/** Stories of restored objects on the real runtime, one of each kind. All of them are `npm run crash -- --restore`. */
+/**
+ * Stories of restored objects on the real runtime, one of each kind. All of them are `npm run crash
+ * -- --restore`.
+ */
 import { expect, it } from "vitest";
 
 import { SHORT_STORIES, runRestores } from "./run-restores.ts";

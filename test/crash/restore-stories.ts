@@ -1,6 +1,7 @@
 /**
- * The stories of objects that were restored or have lost their storage: what is taken back to when, and what must be met and mended then.
- * Each begins with a namespace of its own, filled and unsharded, and ends with an operation.
+ * The stories of objects that were restored or have lost their storage: what is taken back to when,
+ * and what must be met and mended then. Each begins with a namespace of its own, filled and
+ * unsharded, and ends with an operation.
  */
 import { NAMESPACE } from "./accounts.ts";
 import type { RestoredLedger } from "./restored-ledger.ts";
@@ -65,7 +66,8 @@ export const RESTORE_STORIES: readonly RestoreStory[] = [
       await ledger.operate("shard");
       const before = await ledger.copy(NAMESPACE);
       await ledger.catchRoot(step, UP_AND_DOWN, before);
-      // Until a cutover what the root says is true; the next operation meets members that know of another.
+      // Until a cutover what the root says is true; the next operation meets members that know of
+      // another.
       await ledger.tryOperation("rebalance up");
       await ledger.meet("registryLost", [NAMESPACE]);
       await ledger.mend(NO_LOSS);

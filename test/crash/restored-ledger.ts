@@ -1,9 +1,11 @@
 /**
- * A namespace on the real runtime whose objects are taken back to an earlier time, or lose their storage: fills it, operates it, puts files
- * back, meets what callers get then, repairs, and accounts for every row. Writers write all the while, but when files are copied or rows are
+ * A namespace on the real runtime whose objects are taken back to an earlier time, or lose their
+ * storage: fills it, operates it, puts files back, meets what callers get then, repairs, and
+ * accounts for every row. Writers write all the while, but when files are copied or rows are
  * counted.
  *
- * What must be where follows from the files that were put back: of a root no row is lost, of a shard what its copy had is back.
+ * What must be where follows from the files that were put back: of a root no row is lost, of a
+ * shard what its copy had is back.
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -49,7 +51,10 @@ const WAVE_ROWS_MAX = 60;
 const POLL_MS = 20;
 const WAIT_MS_MAX = 90_000;
 const PLANS_MAX = 10;
-/** A repair is killed so long after it was asked for: members that it mends are asked by slow messages. */
+/**
+ * A repair is killed so long after it was asked for: members that it mends are asked by slow
+ * messages.
+ */
 const MEND_MS = 60;
 /** Accounts of which callers ask in the disorder. */
 const PROBES = 12;
@@ -190,8 +195,9 @@ export class RestoredLedger {
   }
 
   /**
-   * Kills everything while an operation is in a step, and copies the root's files of that moment; with `instead`, puts those back at
-   * once. Else the operation then goes on to its end. Tries one operation after the other, by turns, until a kill meets the step.
+   * Kills everything while an operation is in a step, and copies the root's files of that moment;
+   * with `instead`, puts those back at once. Else the operation then goes on to its end. Tries one
+   * operation after the other, by turns, until a kill meets the step.
    */
   async catchRoot(step: KillStep, names: readonly string[], instead?: Copy): Promise<Copy> {
     const id = await this.#runtime.idOf(NAMESPACE);
@@ -220,7 +226,9 @@ export class RestoredLedger {
     throw new Error(`No operation was met in step ${step}, in ${CATCHES_MAX} tries`);
   }
 
-  /** Puts an object's files back. Of a shard, what the copy had is there again, and nothing else. */
+  /**
+   * Puts an object's files back. Of a shard, what the copy had is there again, and nothing else.
+   */
   async putBack({ member, snapshot, accounts }: Copy): Promise<void> {
     await this.#writers.crew.pause();
     await this.#runtime.restart((files) => files.restore(snapshot));
@@ -255,7 +263,10 @@ export class RestoredLedger {
     )(toKey(keyOf(id, layout.kind === "none" ? null : layout.shardKey)));
   }
 
-  /** A write by a caller who knows nothing, to a root that serves as unsharded because nobody has told it yet. */
+  /**
+   * A write by a caller who knows nothing, to a root that serves as unsharded because nobody has
+   * told it yet.
+   */
   async writeUntold(): Promise<void> {
     const id = accountId("x", ++this.#strangers);
     const state = String(
@@ -265,7 +276,10 @@ export class RestoredLedger {
     this.#tell("a caller who knew nothing was served, as by an unsharded root");
   }
 
-  /** A call by a caller who still knows the layout: a shard answers it, and tells the root beside it. */
+  /**
+   * A call by a caller who still knows the layout: a shard answers it, and tells the root beside
+   * it.
+   */
   async callKnowing(): Promise<void> {
     const id = accountId("f", 0);
     const serial = 1_000_000 + ++this.#strangers;
@@ -281,7 +295,10 @@ export class RestoredLedger {
     if (problem !== null) this.problems.push(problem);
   }
 
-  /** Until the disorder is known; then what callers get who know no layout, and what the root says. `isTold`: nothing wrong may be answered before, either. */
+  /**
+   * Until the disorder is known; then what callers get who know no layout, and what the root says.
+   * `isTold`: nothing wrong may be answered before, either.
+   */
   async meet(kind: Disorder["kind"], members: readonly string[], isTold = true): Promise<void> {
     await this.#until(`a query is refused as ${kind}`, async () => {
       const answer = await this.#runtime.post("/query", {});
@@ -335,7 +352,8 @@ export class RestoredLedger {
     }
     for (const member of members) {
       const { membership, strayWrite } = await this.#control.dump(member);
-      // An object that has forgotten that it is a member refuses calls, but no write of its own code.
+      // An object that has forgotten that it is a member refuses calls, but no write of its own
+      // code.
       if (membership !== null && strayWrite === null)
         this.problems.push(`${member} is out of step, and takes direct writes`);
     }
@@ -361,8 +379,8 @@ export class RestoredLedger {
   }
 
   /**
-   * Plans and repairs under writers, and applies only what was shown; a plan that takes losses is refused until they are accepted. Then
-   * everything must be in order.
+   * Plans and repairs under writers, and applies only what was shown; a plan that takes losses is
+   * refused until they are accepted. Then everything must be in order.
    */
   async mend(acceptLoss: readonly string[], mishap?: Mishap): Promise<void> {
     this.#writers.crew.resume();

@@ -1,6 +1,7 @@
 /**
- * One crash run: writers write, operations follow one another, and the runtime is killed in the middle of them. After each operation has
- * ended by itself the writers pause and everything is checked; the run ends when it has made its kills, or at the first thing wrong.
+ * One crash run: writers write, operations follow one another, and the runtime is killed in the
+ * middle of them. After each operation has ended by itself the writers pause and everything is
+ * checked; the run ends when it has made its kills, or at the first thing wrong.
  */
 import { sleep } from "../../src/cli/host.ts";
 import type { Layout } from "../../src/model/layout/layout.ts";
@@ -86,7 +87,10 @@ const DELAY_MS_MAX: Readonly<Record<KillStep, number>> = {
 const END_MS_MAX = 90_000;
 const CALL_MS_MAX = 60_000;
 const PROBLEMS_MAX = 50;
-/** An operation that would part a mark from its account ends and changes nothing; it is asked for again. */
+/**
+ * An operation that would part a mark from its account ends and changes nothing; it is asked for
+ * again.
+ */
 const MARKED = "rows of 'marks' stay on";
 const MARKED_TRIES_MAX = 20;
 
@@ -239,7 +243,10 @@ class CrashRun {
     return ended;
   }
 
-  /** Waits for the step, and a while more, then kills. Not at all when the operation has ended before. */
+  /**
+   * Waits for the step, and a while more, then kills. Not at all when the operation has ended
+   * before.
+   */
   async #killWhen(kill: PlannedKill): Promise<void> {
     if (this.#kills >= this.#options.kills) return;
     const pid = await this.#runtime.findWorkerd();
@@ -341,7 +348,10 @@ class CrashRun {
       : `${problem}. Its last calls: ${this.#model.recent(id).join("; ")}`;
   }
 
-  /** All objects, once the chores that the operation left are done: members that were dead at its end are told later. */
+  /**
+   * All objects, once the chores that the operation left are done: members that were dead at its
+   * end are told later.
+   */
   async #settledDumps(): Promise<Dump[]> {
     const deadline = Date.now() + END_MS_MAX;
     for (;;) {
@@ -364,7 +374,10 @@ function isBeforeCancel({ step }: PlannedKill, { cancelFrom }: PlannedOperation)
   return cancelFrom === null || KILL_STEPS.indexOf(step) < KILL_STEPS.indexOf(cancelFrom);
 }
 
-/** Targets of a cancelled swap, and members that retired with no time to stay; until they are named again. */
+/**
+ * Targets of a cancelled swap, and members that retired with no time to stay; until they are named
+ * again.
+ */
 function mustBeEmpty(
   before: ReadonlySet<string>,
   ended: OperationStatus,

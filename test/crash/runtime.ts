@@ -1,6 +1,7 @@
 /**
- * The real runtime of a crash run: wrangler on a directory that stays, in a process group of its own. Kills the user's workerd, or the
- * whole group, and starts again on the same directory. Touches no process but those of that group.
+ * The real runtime of a crash run: wrangler on a directory that stays, in a process group of its
+ * own. Kills the user's workerd, or the whole group, and starts again on the same directory.
+ * Touches no process but those of that group.
  */
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -20,7 +21,10 @@ import { findWorkerd } from "../support/server.ts";
 import { NAMESPACE } from "./accounts.ts";
 import { ObjectFiles } from "./object-files.ts";
 
-/** What became of a request. `unknown`: it may have been carried out. `refused` and `unsent`: it was not. */
+/**
+ * What became of a request. `unknown`: it may have been carried out. `refused` and `unsent`: it was
+ * not.
+ */
 export type Answer =
   | { readonly kind: "answered"; readonly value: unknown }
   /** `reason`: the kind of the refusal, as the engine names it. */
@@ -57,7 +61,10 @@ export class CrashRuntime {
     this.#wrangler = this.#start();
   }
 
-  /** Starts on a new directory and a free port. `latencyMs`: the most that one way of an engine message takes. */
+  /**
+   * Starts on a new directory and a free port. `latencyMs`: the most that one way of an engine
+   * message takes.
+   */
   static async create(latencyMs: number): Promise<CrashRuntime> {
     const program = findWrangler(PROJECT);
     const port = await findPort(0);
@@ -123,7 +130,10 @@ export class CrashRuntime {
     return String(answer.value);
   }
 
-  /** Ends once the Worker answers; many may wait. @throws Error with the log when it does not come back. */
+  /**
+   * Ends once the Worker answers; many may wait. @throws Error with the log when it does not come
+   * back.
+   */
   waitUntilUp(): Promise<void> {
     this.#up ??= this.#untilUp().finally(() => (this.#up = undefined));
     return this.#up;
@@ -165,14 +175,20 @@ export class CrashRuntime {
     }
   }
 
-  /** SIGKILLs a workerd; wrangler starts another by itself. Gives the step that the journal is in, null when nothing runs. */
+  /**
+   * SIGKILLs a workerd; wrangler starts another by itself. Gives the step that the journal is in,
+   * null when nothing runs.
+   */
   async killWorkerd(pid: number): Promise<Step | null> {
     process.kill(pid, "SIGKILL");
     await waitUntilDead(pid);
     return this.readStep();
   }
 
-  /** SIGKILLs wrangler and all its processes, and starts again on the same directory and port, with this version of the class. */
+  /**
+   * SIGKILLs wrangler and all its processes, and starts again on the same directory and port, with
+   * this version of the class.
+   */
   killTree(version: number | null = null): Promise<Step | null> {
     return this.restart(async () => {
       const step = await this.readStep();
@@ -181,7 +197,9 @@ export class CrashRuntime {
     });
   }
 
-  /** SIGKILLs everything, does something to the objects' files while nothing runs, and starts again. */
+  /**
+   * SIGKILLs everything, does something to the objects' files while nothing runs, and starts again.
+   */
   async restart<Value>(work: (files: ObjectFiles) => Promise<Value>): Promise<Value> {
     this.#isStopping = true;
     process.kill(-this.#wrangler.pid, "SIGKILL");
@@ -248,8 +266,8 @@ export class CrashRuntime {
   }
 
   /**
-   * The step that the root's journal is in, null when nothing runs. Only while no workerd runs. From a copy of the root's database, so that
-   * nothing is open when the next workerd opens it.
+   * The step that the root's journal is in, null when nothing runs. Only while no workerd runs.
+   * From a copy of the root's database, so that nothing is open when the next workerd opens it.
    */
   async readStep(): Promise<Step | null> {
     const copies = join(this.#folder, "copy");
@@ -272,7 +290,10 @@ export class CrashRuntime {
   }
 }
 
-/** A copy of the Worker's code: wrangler watches it, and an edit in the middle of a run would restart the Worker with it. */
+/**
+ * A copy of the Worker's code: wrangler watches it, and an edit in the middle of a run would
+ * restart the Worker with it.
+ */
 async function copyCode(folder: string): Promise<string> {
   for (const path of CODE) await cp(join(PROJECT, path), join(folder, path), { recursive: true });
   await symlink(join(PROJECT, "node_modules"), join(folder, "node_modules"));

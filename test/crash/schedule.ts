@@ -1,6 +1,6 @@
 /**
- * What a crash run does, decided before it starts: operations that follow one another, and the step in which each kill is aimed at. All
- * from the seed. Pure.
+ * What a crash run does, decided before it starts: operations that follow one another, and the step
+ * in which each kill is aimed at. All from the seed. Pure.
  */
 import { toKey } from "../../src/model/layout/key.ts";
 import {
@@ -18,7 +18,10 @@ import { roundRobinLayout } from "../../src/model/strategies/round-robin.ts";
 import type { Random } from "../sim/random.ts";
 import { GROUPS, NAMESPACE } from "./accounts.ts";
 
-/** Steps that a kill can find in the journal: `cutover` is over in the turn that begins it. `idle` is between operations. */
+/**
+ * Steps that a kill can find in the journal: `cutover` is over in the turn that begins it. `idle`
+ * is between operations.
+ */
 export const KILL_STEPS = [
   "prepare",
   "copy",
@@ -82,7 +85,10 @@ export interface PlannedOperation {
   readonly name: string;
   readonly kind: OperationKind;
   readonly to: (from: Layout) => Layout;
-  /** Kills in this order, each as soon as the operation is in that step or past it, and a while more. */
+  /**
+   * Kills in this order, each as soon as the operation is in that step or past it, and a while
+   * more.
+   */
   readonly kills: readonly PlannedKill[];
   /** The step from which the operation is cancelled; null leaves it to its end. */
   readonly cancelFrom: KillStep | null;
@@ -95,7 +101,9 @@ export interface PlannedKill {
   readonly delay: number;
   /** True kills wrangler and all its processes, not only the user's workerd. */
   readonly isWholeTree: boolean;
-  /** The version of the class that all objects start with afterwards; null leaves the one that runs. */
+  /**
+   * The version of the class that all objects start with afterwards; null leaves the one that runs.
+   */
   readonly deploys: number | null;
 }
 
@@ -106,7 +114,10 @@ const DEPLOY_SHARE = 0.1;
 /** About one operation in five is cancelled first, and then done again. */
 const CANCEL_SHARE = 0.2;
 
-/** Plans operations for ever; the caller stops when it has its kills. Every kind meets every step within two rounds. */
+/**
+ * Plans operations for ever; the caller stops when it has its kills. Every kind meets every step
+ * within two rounds.
+ */
 export function* planOperations(random: Random): Generator<PlannedOperation> {
   let version = 1;
   const planDeploys = (

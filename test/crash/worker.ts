@@ -1,8 +1,10 @@
 /**
- * The Worker of the crash runs: a class of a user with tables of its own, written to through the router, and control routes for the rig.
+ * The Worker of the crash runs: a class of a user with tables of its own, written to through the
+ * router, and control routes for the rig.
  *
- * Messages of the engine take a while to arrive and to be answered, as they do between machines: without that every step would be over
- * within a millisecond, and a random kill would hit none but the longest.
+ * Messages of the engine take a while to arrive and to be answered, as they do between machines:
+ * without that every step would be over within a millisecond, and a random kill would hit none but
+ * the longest.
  */
 import {
   PROTOCOL_VERSION,
@@ -174,8 +176,8 @@ export class Ledger extends ShardedObject<CrashEnv> {
   }
 
   /**
-   * Answers as soon as an operation after `after` is in one of these steps, sooner than asking again and again would see it. False when
-   * that operation has ended.
+   * Answers as soon as an operation after `after` is in one of these steps, sooner than asking
+   * again and again would see it. False when that operation has ended.
    */
   async untilStep(after: number, steps: readonly string[]): Promise<boolean> {
     const { sql } = this.ctx.storage;
@@ -283,7 +285,10 @@ interface WriteBody {
   readonly kind: WriteKind | "read";
   readonly id: string;
   readonly serial: number;
-  /** What a caller on another machine, which no kill reaches, has in its cache: stale most of the time. */
+  /**
+   * What a caller on another machine, which no kill reaches, has in its cache: stale most of the
+   * time.
+   */
   readonly known: LayoutReply | null;
   /** True for a caller who knows no layout yet, whoever has called before. */
   readonly isStranger?: boolean;
@@ -341,7 +346,10 @@ function callAll(env: CrashEnv, { serial, mayRunTwice }: FanOutBody): Promise<un
   return fanOutRouter.callAll("tally", serial);
 }
 
-/** Every account with its state, as a query over all shards finds it for a caller who knows no layout yet. */
+/**
+ * Every account with its state, as a query over all shards finds it for a caller who knows no
+ * layout yet.
+ */
 async function queryAll(env: CrashEnv): Promise<(readonly [string, string])[]> {
   const stranger = connect<Ledger>(env.LEDGER, NAMESPACE, { partitioners: PARTITIONERS });
   const { data } = await stranger.queryShards({ query: ACCOUNTS_SQL, aggregation: "concat" });
@@ -391,7 +399,9 @@ async function answerRequest(request: Request, env: CrashEnv): Promise<unknown> 
 }
 
 export default {
-  /** 200 with the answer; 409 when it was refused, so that nothing has run; 500 when nobody knows. */
+  /**
+   * 200 with the answer; 409 when it was refused, so that nothing has run; 500 when nobody knows.
+   */
   async fetch(request: Request, env: CrashEnv): Promise<Response> {
     try {
       if (request.method !== "POST") return new Response("ready");

@@ -1,6 +1,7 @@
 /**
- * Writers: each owns accounts of its own and makes one call at a time, so that every answer can be checked at once. A call whose answer is
- * lost is over all the same: the process that ran it is dead, and the proxy does not repeat a POST.
+ * Writers: each owns accounts of its own and makes one call at a time, so that every answer can be
+ * checked at once. A call whose answer is lost is over all the same: the process that ran it is
+ * dead, and the proxy does not repeat a POST.
  */
 import type { Random } from "../sim/random.ts";
 import { type WriteKind, accountId } from "./accounts.ts";
@@ -68,7 +69,8 @@ export class Writers {
     const draw = this.#random.next(label);
     const kind = CALLS.find(([upTo]) => draw < upTo)?.[1] ?? "read";
     const isFine = await this.#call(kind, id, ++this.#serial, this.#known.get(writer));
-    // Not again and again while nothing runs: each try would be one more write that nobody knows of.
+    // Not again and again while nothing runs: each try would be one more write that nobody knows
+    // of.
     if (!isFine && !this.crew.isStopped) await this.#runtime.waitUntilUp();
   }
 

@@ -1,6 +1,6 @@
 /**
- * Keeps docs/architecture.md true: its map and its list have every room of `src`, and each file that
- * it names exists and has the name that stands beside it.
+ * Keeps docs/architecture.md true: its map and its list have every room of `src`, and each file
+ * that it names exists and has the name that stands beside it.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,7 @@
-/** Keeps the documentation true where that is cheap: links, manifests, JSON, imports, options, and the lists that the code owns. */
+/**
+ * Keeps the documentation true where that is cheap: links, manifests, JSON, imports, options, and
+ * the lists that the code owns.
+ */
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";

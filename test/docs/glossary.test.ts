@@ -1,4 +1,7 @@
-/** The glossary: each word stands in it once, and no folder of the sources goes by a word that it lacks. */
+/**
+ * The glossary: each word stands in it once, and no folder of the sources goes by a word that it
+ * lacks.
+ */
 import { globSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";

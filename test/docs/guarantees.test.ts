@@ -1,6 +1,7 @@
 /**
- * Keeps docs/guarantees.md honest: each of the twelve things that production does has its row, which names a test that exists or says
- * `open:` and what is not kept yet. Every path that the page names exists.
+ * Keeps docs/guarantees.md honest: each of the twelve things that production does has its row,
+ * which names a test that exists or says `open:` and what is not kept yet. Every path that the page
+ * names exists.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,7 @@
-/** Keeps the lists of docs/operations.md complete: drift kinds, condition reasons, metrics and events of the log. */
+/**
+ * Keeps the lists of docs/operations.md complete: drift kinds, condition reasons, metrics and
+ * events of the log.
+ */
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,6 +1,7 @@
 /**
- * Keeps docs/protocol.md complete and true: every rule that the code names has its section there and is named by somebody, every section
- * says what proves the rule, and what it points at exists. The steps and the messages are those of the code.
+ * Keeps docs/protocol.md complete and true: every rule that the code names has its section there
+ * and is named by somebody, every section says what proves the rule, and what it points at exists.
+ * The steps and the messages are those of the code.
  */
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -26,7 +27,10 @@ interface Citation {
   readonly by: string;
 }
 
-/** `rule "name"`, also over the end of a line of a comment, or in a list: `rules "one", "two" and "three"`. */
+/**
+ * `rule "name"`, also over the end of a line of a comment, or in a list: `rules "one", "two" and
+ * "three"`.
+ */
 const CITED = /\brules?[\s/*]+("[^"]+"(?:(?:,|,? and)[\s/*]+"[^"]+")*)/giu;
 /** The model's comments name rules in brackets: `[one, two]`. */
 const IN_BRACKETS = new RegExp(`\\[(${NAME}(?:, ${NAME})*)\\]`, "gu");

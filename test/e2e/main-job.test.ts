@@ -1,6 +1,7 @@
 /**
- * The main job on the real local runtime, by the CLI alone: shard → rebalance with workerd killed in the middle → rekey → unshard.
- * Whatever happens on the way, every thing that was put is there at the end, once and unchanged.
+ * The main job on the real local runtime, by the CLI alone: shard → rebalance with workerd killed
+ * in the middle → rekey → unshard. Whatever happens on the way, every thing that was put is there
+ * at the end, once and unchanged.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,4 +1,7 @@
-/** `shardctl dev --config wrangler.json`: the user's own Worker, its state over restarts, a crash of workerd, and a Worker that does not build. */
+/**
+ * `shardctl dev --config wrangler.json`: the user's own Worker, its state over restarts, a crash of
+ * workerd, and a Worker that does not build.
+ */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 

@@ -1,7 +1,7 @@
 /**
- * The package as users get it: packed, installed into an empty project with npm, its types seen by tsc, its bin run, and Workers from
- * `init --worker` bundled by wrangler. The tools of the project itself (tsc, wrangler) are lent to the empty one; shardctl and what it
- * depends on are not.
+ * The package as users get it: packed, installed into an empty project with npm, its types seen by
+ * tsc, its bin run, and Workers from `init --worker` bundled by wrangler. The tools of the project
+ * itself (tsc, wrangler) are lent to the empty one; shardctl and what it depends on are not.
  */
 import { execFile } from "node:child_process";
 import { mkdir, readFile, readdir, symlink, writeFile } from "node:fs/promises";
@@ -63,7 +63,8 @@ const textOf = ({ stdout, stderr }: Said): string => stdout + stderr;
 
 /** Runs a program to its end. @throws Error with its output when it fails. */
 async function call(program: string, argv: readonly string[], cwd = project): Promise<Said> {
-  // What an npm that runs these tests says of its own project must not reach the npm that is tested.
+  // What an npm that runs these tests says of its own project must not reach the npm that is
+  // tested.
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(INIT_CWD|npm_(package|lifecycle|command|config_local))/u.test(name),
   );

@@ -1,6 +1,7 @@
 /**
- * The status page in a real Chromium, against the Worker on the real local runtime: what it shows, an operation that advances before the
- * reader's eyes, and that it can be read small, in the dark, by keyboard, and with nothing from outside.
+ * The status page in a real Chromium, against the Worker on the real local runtime: what it shows,
+ * an operation that advances before the reader's eyes, and that it can be read small, in the dark,
+ * by keyboard, and with nothing from outside.
  */
 import { createHash } from "node:crypto";
 
@@ -26,7 +27,9 @@ const ROWS_PER_SECOND = 40;
 /** A tag, an attribute, an entity, and a mark that turns the order of reading around. */
 const HOSTILE = `z<img src=x onerror=alert(1)>"'&amp;\u202Eevil`;
 const PHONE = { viewport: { width: 320, height: 640 } };
-/** Cumulative layout shift that counts as none that a reader notices. Source: web.dev/articles/cls. */
+/**
+ * Cumulative layout shift that counts as none that a reader notices. Source: web.dev/articles/cls.
+ */
 const SHIFT_MAX = 0.1;
 /** Counts in the page how much what is read moves about. */
 const WATCH_SHIFTS = `window.shift = 0;

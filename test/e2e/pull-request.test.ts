@@ -1,6 +1,7 @@
 /**
- * The life of a change in a pull request: the workflows' commands against the strict fake GitHub and the Worker on the real local runtime.
- * One story, told in order; each chapter begins where the last one ended.
+ * The life of a change in a pull request: the workflows' commands against the strict fake GitHub
+ * and the Worker on the real local runtime. One story, told in order; each chapter begins where the
+ * last one ended.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 

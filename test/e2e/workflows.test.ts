@@ -1,4 +1,7 @@
-/** `plan.yml`, `apply.yml` and `action.yml`, run from their YAML: installed as on a runner, against the fake GitHub and the local Worker. */
+/**
+ * `plan.yml`, `apply.yml` and `action.yml`, run from their YAML: installed as on a runner, against
+ * the fake GitHub and the local Worker.
+ */
 import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

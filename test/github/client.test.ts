@@ -1,4 +1,7 @@
-/** The client against the fake GitHub over HTTP: what it reads, what it costs, and what it says when something is wrong. */
+/**
+ * The client against the fake GitHub over HTTP: what it reads, what it costs, and what it says when
+ * something is wrong.
+ */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";

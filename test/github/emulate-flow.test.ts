@@ -1,6 +1,7 @@
 /**
- * Our client through the life of a pull request against `emulate`, which others wrote: a second opinion beside the strict fake, as far as that
- * one goes. It has no files of pull requests, no heads that move, no `commits/:sha/pulls` and no limits.
+ * Our client through the life of a pull request against `emulate`, which others wrote: a second
+ * opinion beside the strict fake, as far as that one goes. It has no files of pull requests, no
+ * heads that move, no `commits/:sha/pulls` and no limits.
  */
 import { createEmulator, type Emulator } from "emulate";
 import { afterAll, beforeAll, expect, it } from "vitest";

@@ -1,4 +1,7 @@
-/** Manifests of a commit: the same files that the command line finds, each fetched once, within limits. */
+/**
+ * Manifests of a commit: the same files that the command line finds, each fetched once, within
+ * limits.
+ */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";

@@ -1,4 +1,6 @@
-/** Check runs: one for a plan, all of its annotations once, and no stop where none may be written. */
+/**
+ * Check runs: one for a plan, all of its annotations once, and no stop where none may be written.
+ */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import type { Annotation, Check } from "../../src/github/port.ts";

@@ -1,4 +1,7 @@
-/** Webhooks: GitHub's real payloads are understood, forged, unsigned and endless ones are not even parsed. */
+/**
+ * Webhooks: GitHub's real payloads are understood, forged, unsigned and endless ones are not even
+ * parsed.
+ */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { readFile } from "node:fs/promises";

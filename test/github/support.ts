@@ -50,7 +50,10 @@ export async function openPlace(
   return { github, repo, token, sleeps, client: clientWith(), clientWith };
 }
 
-/** Stops it. @throws Error when a call went to a path that GitHub does not have, or a fault met no request: the test did not test that. */
+/**
+ * Stops it. @throws Error when a call went to a path that GitHub does not have, or a fault met no
+ * request: the test did not test that.
+ */
 export async function closePlace({ github }: Place): Promise<void> {
   await github.stop();
   const unknown = github.journal.unknown.map(({ method, path }) => `${method} ${path}`);

@@ -1,4 +1,7 @@
-/** What a run tells the history: who asked, which commit and pull request, what was overridden, what moved, and how long it took. */
+/**
+ * What a run tells the history: who asked, which commit and pull request, what was overridden, what
+ * moved, and how long it took.
+ */
 import { expect, it } from "vitest";
 
 import type { Run, RunAction } from "../../src/model/api.ts";

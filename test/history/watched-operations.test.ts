@@ -1,4 +1,6 @@
-/** Operations that no run tells of: each start and end becomes one event, whatever looks saw of it. */
+/**
+ * Operations that no run tells of: each start and end becomes one event, whatever looks saw of it.
+ */
 import { describe, expect, it } from "vitest";
 
 import type { NewEvent } from "../../src/history/make-event.ts";

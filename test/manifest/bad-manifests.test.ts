@@ -1,4 +1,7 @@
-/** Every kind of bad manifest, with the exact messages as a person reads them, and the place marked in the source. */
+/**
+ * Every kind of bad manifest, with the exact messages as a person reads them, and the place marked
+ * in the source.
+ */
 import { describe, expect, it } from "vitest";
 
 import {

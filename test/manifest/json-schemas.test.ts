@@ -1,4 +1,7 @@
-/** The schemas in `schemas/` are those of the code, describe every option, and the repository's own manifests are valid. */
+/**
+ * The schemas in `schemas/` are those of the code, describe every option, and the repository's own
+ * manifests are valid.
+ */
 import { readFileSync, readdirSync } from "node:fs";
 
 import { describe, expect, it } from "vitest";

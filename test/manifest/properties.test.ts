@@ -1,4 +1,7 @@
-/** Properties: nothing is thrown for any input, errors are sorted and stand inside their file, and a rendered spec is read back as it was. */
+/**
+ * Properties: nothing is thrown for any input, errors are sorted and stand inside their file, and a
+ * rendered spec is read back as it was.
+ */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 

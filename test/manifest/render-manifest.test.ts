@@ -1,4 +1,7 @@
-/** A rendered manifest, as a person reads it. That it is read back as it was is a property: see `properties.test.ts`. */
+/**
+ * A rendered manifest, as a person reads it. That it is read back as it was is a property: see
+ * `properties.test.ts`.
+ */
 import { readFileSync } from "node:fs";
 
 import { expect, it } from "vitest";

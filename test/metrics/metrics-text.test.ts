@@ -4,7 +4,10 @@ import { expect, it } from "vitest";
 
 import { type MetricFamily, renderMetrics } from "../../src/metrics/metrics-text.ts";
 
-/** One line of samples: name, labels, value. Source: prometheus.io/docs/instrumenting/exposition_formats. */
+/**
+ * One line of samples: name, labels, value. Source:
+ * prometheus.io/docs/instrumenting/exposition_formats.
+ */
 const SAMPLE =
   /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)$/;
 

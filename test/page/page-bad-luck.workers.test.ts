@@ -1,4 +1,7 @@
-/** The status page while all sorts of things go wrong, one after the other: it answers, says what is wrong, and shows what it knew last. */
+/**
+ * The status page while all sorts of things go wrong, one after the other: it answers, says what is
+ * wrong, and shows what it knew last.
+ */
 import { createExecutionContext, runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 

@@ -691,7 +691,8 @@ it("says how far a sampled count may be off", async () => {
       : entry,
   );
   const plan = await buildPlan({ desired: wanted, live: { namespaces: sampled } });
-  // About 100 rows of each member were read: 1.96 / sqrt(100), a little less because one in ten is known.
+  // About 100 rows of each member were read: 1.96 / sqrt(100), a little less because one in ten is
+  // known.
   expect(plan.changes[0]?.estimate?.error).toBeGreaterThan(0.15);
   expect(plan.changes[0]?.estimate?.error).toBeLessThan(0.2);
   expect(plan.notices[0]?.message).toMatch(
@@ -731,7 +732,8 @@ describe("any two declarations in turn", () => {
           let worlds = [world("orders", { rows, partitioners: byDigit })];
           for (const one of declarations) {
             const plan = await planOf(desired(one), worlds);
-            // Which row a roundRobin layout remembers where is not in a world: its rows are dealt by index.
+            // Which row a roundRobin layout remembers where is not in a world: its rows are dealt
+            // by index.
             expect(await checkPlan(desired(one), worlds, plan)).toBe(plan.changes.length);
             worlds = applyPlanTo(worlds, plan);
           }

@@ -134,7 +134,10 @@ describe("leaving out inert messages", { timeout: 60_000 }, () => {
 });
 
 describe("search", { timeout: 60_000 }, () => {
-  /** Counts from 0 by 1 or 3 up to `max`; `bad` is a violation, and odd numbers above `trapAbove` lead nowhere. */
+  /**
+   * Counts from 0 by 1 or 3 up to `max`; `bad` is a violation, and odd numbers above `trapAbove`
+   * lead nowhere.
+   */
   const counter = (max: number, bad: number, trapAbove: number): Model<number> => ({
     initial: 0,
     widthBytes: 4,

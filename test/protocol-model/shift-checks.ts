@@ -1,6 +1,6 @@
-// Checks a state of the shift model: no wrong read, no second owner, no wrong count, no epoch that a
-// target cannot act by, no lost row, no broken constraint, and nothing left behind by an operation
-// that has ended.
+// Checks a state of the shift model: no wrong read, no second owner, no wrong count, no epoch that
+// a target cannot act by, no lost row, no broken constraint, and nothing left behind by an
+// operation that has ended.
 import type { Breaks } from "./shift-variants.ts";
 import { COMMITTED, MISCOUNTED, ROW_LOST, hasBit, type State } from "./shift-state.ts";
 import { hasEnded } from "./shift-root.ts";

@@ -1,9 +1,11 @@
-// The swap protocol as a searchable model: one key, a root, a source that leaves the layout, a target that is new to it. Rows go straight into
-// the target's live table, there is one cutover, and afterwards the source serves nothing any more.
-// Messages are delayed, reordered, repeated and lost, callers give up and send again, the root and the source crash (everything at the target is
-// durable). Clients need no state of their own: at any moment some client holds the layout of either epoch, and both are tried.
-// What is checked in every state: whoever would be admitted reads the last write executed anywhere; a cancelled operation leaves nothing behind.
-// The rules in brackets are those of rules.ts.
+// The swap protocol as a searchable model: one key, a root, a source that leaves the layout, a
+// target that is new to it. Rows go straight into the target's live table, there is one cutover,
+// and afterwards the source serves nothing any more. Messages are delayed, reordered, repeated and
+// lost, callers give up and send again, the root and the source crash (everything at the target is
+// durable). Clients need no state of their own: at any moment some client holds the layout of
+// either epoch, and both are tried. What is checked in every state: whoever would be admitted reads
+// the last write executed anywhere; a cancelled operation leaves nothing behind. The rules in
+// brackets are those of rules.ts.
 import type { Rule } from "./rules.ts";
 import type { Emit, Model } from "./search.ts";
 
@@ -23,7 +25,10 @@ interface Bounds {
 }
 
 export interface SwapState {
-  /** `heard` is volatile: 1 when the source has answered copied (in COPY) or drained (in FENCE); 2 only in the variant `commit-unchecked`. */
+  /**
+   * `heard` is volatile: 1 when the source has answered copied (in COPY) or drained (in FENCE); 2
+   * only in the variant `commit-unchecked`.
+   */
   root: { phase: number; attempt: number; heard: number };
   source: {
     /** 1 once it has left the layout. */
@@ -261,7 +266,10 @@ function receive(world: World, state: SwapState, message: number): number {
   }
 }
 
-/** The key is read and sent as the first page; it stays in the log until that page is stored. [captured-until-stored] */
+/**
+ * The key is read and sent as the first page; it stays in the log until that page is stored.
+ * [captured-until-stored]
+ */
 function receiveCopy(world: World, state: SwapState): number {
   const { source } = state;
   if (source.retired === 1 || source.ended === 1) return IGNORED;
@@ -340,7 +348,10 @@ function receiveRetire(world: World, source: SwapState["source"]): number {
   return 0;
 }
 
-/** The operation has ended here, and stays ended: a late fence or copy of it is refused. [operation-numbers, durable-abort] */
+/**
+ * The operation has ended here, and stays ended: a late fence or copy of it is refused.
+ * [operation-numbers, durable-abort]
+ */
 function receiveCancel(source: SwapState["source"]): number {
   if (source.ended === 1) return IGNORED;
   source.ended = 1;
@@ -479,7 +490,9 @@ function crash(world: World, source: SwapState["source"]): void {
 }
 
 const sourceServes = ({ source }: SwapState): boolean => source.retired === 0 && source.fence === 0;
-/** A target that is not active yet asks the root when a call of epoch 1 arrives, and becomes active. */
+/**
+ * A target that is not active yet asks the root when a call of epoch 1 arrives, and becomes active.
+ */
 const targetServes = (world: World, { root, target }: SwapState): boolean =>
   root.phase === COMMITTED || (world.weak["activate-at-drain"] && target.active === 1);
 

@@ -1,4 +1,7 @@
-/** The Worker's own storage lost, or restored to an earlier time: it applies nothing that it cannot prove reviewed. */
+/**
+ * The Worker's own storage lost, or restored to an earlier time: it applies nothing that it cannot
+ * prove reviewed.
+ */
 import { describe, expect, it } from "vitest";
 
 import { RECONCILER } from "../../src/runs/run-record.ts";

@@ -1,4 +1,7 @@
-/** Every kind of drift: found by looking and counting, opened by the second look that agrees, gone when its cause is. */
+/**
+ * Every kind of drift: found by looking and counting, opened by the second look that agrees, gone
+ * when its cause is.
+ */
 import { describe, expect, it } from "vitest";
 
 import { MIXED_MS, STALLED_MS } from "../../src/reconcile/find-faults.ts";

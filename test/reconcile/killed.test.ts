@@ -1,11 +1,16 @@
-/** Killed at any call, ticked at any time: the next ticks end where an undisturbed reconciler ends. */
+/**
+ * Killed at any call, ticked at any time: the next ticks end where an undisturbed reconciler ends.
+ */
 import * as fc from "fast-check";
 import { expect, it } from "vitest";
 
 import { hashOf, spec } from "../support/state.ts";
 import { hashed, HOUR, MINUTE, unsharded, World } from "./support/world.ts";
 
-/** After so many calls the process dies: that call, and everything that waited for it, never comes back. */
+/**
+ * After so many calls the process dies: that call, and everything that waited for it, never comes
+ * back.
+ */
 async function passOrDie(world: World, calls: number): Promise<void> {
   let left = calls;
   let die: () => void = () => undefined;

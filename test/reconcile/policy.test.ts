@@ -108,7 +108,8 @@ describe("windows", () => {
     // Berlin is an hour ahead of UTC in winter, two in summer.
     ["in winter at 01:30 UTC", Date.UTC(2026, 1, 10, 0, 0), Date.UTC(2026, 1, 10, 1, 30)],
     ["in summer at 00:30 UTC", Date.UTC(2026, 6, 10, 0, 0), Date.UTC(2026, 6, 10, 0, 30)],
-    // 2026-03-29: 02:00 local becomes 03:00; 02:30 is not there, and the window opens when the gap is over, at 01:00 UTC.
+    // 2026-03-29: 02:00 local becomes 03:00; 02:30 is not there, and the window opens when the gap
+    // is over, at 01:00 UTC.
     [
       "in the night that clocks go forward",
       Date.UTC(2026, 2, 29, 0, 0),

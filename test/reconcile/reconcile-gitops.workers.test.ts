@@ -1,4 +1,7 @@
-/** The Worker that follows a repository: from a merge to the layout, with what it asks of GitHub counted. */
+/**
+ * The Worker that follows a repository: from a merge to the layout, with what it asks of GitHub
+ * counted.
+ */
 import { runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 
@@ -40,7 +43,10 @@ async function makeDue(): Promise<void> {
   });
 }
 
-/** What reconciliation asked GitHub for since then; work on pull requests has other names for what it asks. */
+/**
+ * What reconciliation asked GitHub for since then; work on pull requests has other names for what
+ * it asks.
+ */
 function requestsSince(from: number): string[] {
   return github.journal
     .slice(from)

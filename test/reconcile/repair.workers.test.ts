@@ -1,4 +1,7 @@
-/** Repairs by the HTTP API, on the real runtime: what is shown, what is applied, and what the Worker knows that a root does not. */
+/**
+ * Repairs by the HTTP API, on the real runtime: what is shown, what is applied, and what the Worker
+ * knows that a root does not.
+ */
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 

@@ -1,4 +1,7 @@
-/** What a tick costs: in proportion to what changed, whatever is declared. Calls are counted, never time. */
+/**
+ * What a tick costs: in proportion to what changed, whatever is declared. Calls are counted, never
+ * time.
+ */
 import { expect, it } from "vitest";
 
 import { spec } from "../support/state.ts";

@@ -41,7 +41,10 @@ class Bench {
     });
   }
 
-  /** One step, then the clock at the time of the next. The record goes through JSON, as it does in storage. */
+  /**
+   * One step, then the clock at the time of the next. The record goes through JSON, as it does in
+   * storage.
+   */
   async step(): Promise<void> {
     this.record = JSON.parse(
       JSON.stringify(await advanceRun(this.record, this.plan, this.live, this.now)),

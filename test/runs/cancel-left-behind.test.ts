@@ -1,4 +1,6 @@
-/** What a run let go of can still be cancelled by the run's name, and nothing else of it is touched. */
+/**
+ * What a run let go of can still be cancelled by the run's name, and nothing else of it is touched.
+ */
 import { describe, expect, it } from "vitest";
 
 import { createRun, detachAction, type RunRecord } from "../../src/runs/run-record.ts";

@@ -345,7 +345,8 @@ describe("POST /v1/plans/:fingerprint/apply", () => {
     const plan = await makePlan("apply-7", [spec("a7-orders")]);
     const run = await applyPlan(await makePlan("apply-7-other", [spec("a7-orders", { count: 3 })]));
     await followRun(run.id, ({ actions }) => actions[0]?.state === "running");
-    // The other run's operation is live, but not its lock: an operation may also be started by the object's own code.
+    // The other run's operation is live, but not its lock: an operation may also be started by the
+    // object's own code.
     const answer = await refusal("POST", `/v1/plans/${plan.fingerprint}/apply`);
     expect(answer).toMatchObject({
       status: 409,

@@ -275,7 +275,8 @@ describe("a run", () => {
     const { id } = await applyPlan(await makePlan("run-8", [spec("r8-orders")]));
     await followRun(id, ({ actions }) => actions[0]?.state === "running");
     await abortAllDurableObjects();
-    // The fake namespace keeps its operations in memory: it says that it knows none, and the action fails with that.
+    // The fake namespace keeps its operations in memory: it says that it knows none, and the action
+    // fails with that.
     const run = await followRun(id);
     expect(run).toMatchObject({
       state: "failed",

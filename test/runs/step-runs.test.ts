@@ -1,4 +1,7 @@
-/** Steps of runs among everything that may come in while they ask namespaces, and under clocks that jump. */
+/**
+ * Steps of runs among everything that may come in while they ask namespaces, and under clocks that
+ * jump.
+ */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { createRun } from "../../src/runs/run-record.ts";

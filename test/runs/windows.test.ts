@@ -3,7 +3,9 @@ import { describe, expect, it } from "vitest";
 import { isAnyWindowOpen, isReadableWindow } from "../../src/runs/windows.ts";
 
 const HOUR_MS = 3_600_000;
-/** 02:00 to 04:00 on weekdays in Berlin: 01:00 to 03:00 UTC in winter, 00:00 to 02:00 UTC in summer. */
+/**
+ * 02:00 to 04:00 on weekdays in Berlin: 01:00 to 03:00 UTC in winter, 00:00 to 02:00 UTC in summer.
+ */
 const night = { start: "0 2 * * 1-5", durationMs: 2 * HOUR_MS, timezone: "Europe/Berlin" };
 
 describe("isAnyWindowOpen", () => {

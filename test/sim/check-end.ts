@@ -1,6 +1,7 @@
 /**
- * What must hold when everything has come to rest: one owner per key and every row on it, members that agree with the registry, nothing
- * left behind, and operations that have ended for a reason that the run gave them.
+ * What must hold when everything has come to rest: one owner per key and every row on it, members
+ * that agree with the registry, nothing left behind, and operations that have ended for a reason
+ * that the run gave them.
  */
 import { toKey } from "../../src/model/layout/key.ts";
 import { directoryMember, hasKeyedDirectory } from "../../src/model/layout/directory.ts";
@@ -165,8 +166,8 @@ function checkEpochs(
 }
 
 /**
- * Whether the run gave the operation a reason to end as it did. Silence is none: faults last for seconds, the engine's retries for
- * minutes.
+ * Whether the run gave the operation a reason to end as it did. Silence is none: faults last for
+ * seconds, the engine's retries for minutes.
  */
 function isExplained(world: World, record: OperationRecord, scenario: Expected): boolean {
   const { id, state, fault } = record;
@@ -205,7 +206,10 @@ function hasReason(
   }
 }
 
-/** True when a statement of the object that the fault names has found no room while the operation ran. */
+/**
+ * True when a statement of the object that the fault names has found no room while the operation
+ * ran.
+ */
 function hasFilledUp(
   world: World,
   { startedAt, finishedAt }: OperationRecord,
@@ -217,8 +221,9 @@ function hasFilledUp(
 }
 
 /**
- * True when a version of the run declares what the others do not, in the middle of a move; or when tables have stayed different, because the
- * newest version does not know what another has added, or a constructor found no room.
+ * True when a version of the run declares what the others do not, in the middle of a move; or when
+ * tables have stayed different, because the newest version does not know what another has added, or
+ * a constructor found no room.
  */
 function hasOtherTables(
   world: World,
@@ -277,7 +282,10 @@ function checkObject(
   checkDirectory(world, object, layout, isMember);
 }
 
-/** Guards stand, and their row says so. Whether they are armed is a matter of the object's life: it need not be running. */
+/**
+ * Guards stand, and their row says so. Whether they are armed is a matter of the object's life: it
+ * need not be running.
+ */
 function refusesWrites(storage: SimObject["storage"], guards: number): boolean {
   return (
     guards > 0 && storage.peek("SELECT 1 FROM shardctl_guard WHERE reason = 'notMember'").length > 0
@@ -339,7 +347,9 @@ function checkDirectory(world: World, object: SimObject, layout: Layout, isMembe
   }
 }
 
-/** Where ids are unique, the directory has each row's key: two rows of one id cannot both be right. */
+/**
+ * Where ids are unique, the directory has each row's key: two rows of one id cannot both be right.
+ */
 function checkEntry(world: World, layout: Layout, { id, grp }: View): void {
   if (!hasKeyedDirectory(layout)) return;
   const holder = world.object(directoryMember(layout, id));

@@ -1,4 +1,7 @@
-/** What must hold of the tables once every object runs the newest version: each member has them as the version makes them, and no row lacks what it was given. */
+/**
+ * What must hold of the tables once every object runs the newest version: each member has them as
+ * the version makes them, and no row lacks what it was given.
+ */
 import { textOf } from "../../src/shards/storage/storage.ts";
 import type { Deploys } from "./hazards.ts";
 import type { SimObject } from "./object.ts";

@@ -1,5 +1,6 @@
 /**
- * A client: a router with its own, mostly stale, layout cache, and one call after the other. Writes down what it asked and was told.
+ * A client: a router with its own, mostly stale, layout cache, and one call after the other. Writes
+ * down what it asked and was told.
  *
  * | the call ended with                              | the history says                                |
  * |--------------------------------------------------|-------------------------------------------------|
@@ -33,7 +34,10 @@ const RIVAL_IN_THE_WAY = "UNIQUE constraint failed: items.code";
 /** What every guard's message begins with. */
 const GUARDED = "shardctl: ";
 
-/** What the guards say of a fence and of an object that owns nothing: no routed call is admitted there. */
+/**
+ * What the guards say of a fence and of an object that owns nothing: no routed call is admitted
+ * there.
+ */
 const NOT_ADMITTED = [
   "the namespace is being moved, nothing was written",
   "this object owns no part of the namespace",
@@ -186,7 +190,10 @@ export class Client {
     }
   }
 
-  /** Changes the shard key of an item of its own: in place where one member owns both keys, else as a delete and a put. */
+  /**
+   * Changes the shard key of an item of its own: in place where one member owns both keys, else as
+   * a delete and a put.
+   */
   async #regroup({ id, grp, copyMs }: Intent & { kind: "regroup" }): Promise<void> {
     if (copyMs !== null) {
       await this.#awaitUntil(MOMENT_MS_MAX / 2, () => isCopying(this.#world));
@@ -202,7 +209,8 @@ export class Client {
     }
     const isInPlace = (live: Layout): boolean => {
       if (live.kind === "none" || live.kind === "roundRobin" || live.shardKey === "id") return true;
-      // A directory has the key of each id: it changes only with the row's place, by a delete and a put.
+      // A directory has the key of each id: it changes only with the row's place, by a delete and a
+      // put.
       if (hasKeyedDirectory(live)) return false;
       const owner = createOwnerLookup(live, this.#world.options.partitioners);
       return owner(toKey(before)) === owner(toKey(grp));
@@ -244,7 +252,9 @@ export class Client {
     await this.#regroup({ kind: "regroup", id: second, grp: before, copyMs: null });
   }
 
-  /** Twins are only touched while each group has a member of its own: else one id would be one row. */
+  /**
+   * Twins are only touched while each group has a member of its own: else one id would be one row.
+   */
   async #twin({ id, grp: chosen, does, n, tag, moment }: Intent & { kind: "twin" }): Promise<void> {
     const isAlone = (layout: Layout, group: string): boolean => {
       if (layout.kind === "none" || layout.kind === "roundRobin" || layout.shardKey === "id")
@@ -283,8 +293,8 @@ export class Client {
   }
 
   /**
-   * Waits a while for a moment in which a rival is most unwelcome, and gives what suits it: at a promotion something of the target, by a
-   * layout that is known before.
+   * Waits a while for a moment in which a rival is most unwelcome, and gives what suits it: at a
+   * promotion something of the target, by a layout that is known before.
    */
   async #awaitMoment(
     moment: Moment,
@@ -329,7 +339,8 @@ export class Client {
     try {
       await this.#router.attempt(async (view) => {
         if (view.layout.kind === "roundRobin") throw new LayoutChanged("Items are put one by one");
-        // An attempt that fails may have put some of them: each is a put of its own, of unknown outcome.
+        // An attempt that fails may have put some of them: each is a put of its own, of unknown
+        // outcome.
         entries = rows.map(({ id, grp, n, tag }) =>
           this.#history.begin(this.#name, id, { kind: "put", grp, n, tag }),
         );
@@ -345,7 +356,10 @@ export class Client {
     }
   }
 
-  /** Every hop is a put of its own: which of them were made, a failure does not say, unless it says that the first was not. */
+  /**
+   * Every hop is a put of its own: which of them were made, a failure does not say, unless it says
+   * that the first was not.
+   */
   async #relay({
     hops,
     isOwn,
@@ -461,7 +475,9 @@ export class Client {
     await this.#record(id, { kind: "put", grp, n, tag }, write, 0, false);
   }
 
-  /** A routed call that was admitted never meets a guard: a fence is raised only where none runs. */
+  /**
+   * A routed call that was admitted never meets a guard: a fence is raised only where none runs.
+   */
   #checkGuards(call: string, error: unknown): void {
     // What falls out of step waits for no call.
     if (this.#world.setbacks.all.length > 0) return;

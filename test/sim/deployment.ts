@@ -1,4 +1,7 @@
-/** Which version of the class an object runs when it starts: the one deployed last, or for a part of the objects the one before. */
+/**
+ * Which version of the class an object runs when it starts: the one deployed last, or for a part of
+ * the objects the one before.
+ */
 import type { Random } from "./random.ts";
 import { FIRST_VERSION, type StoreVersion } from "./versions.ts";
 
@@ -8,7 +11,10 @@ export class Deployment {
   #current = 0;
   #before = 0;
   #share = 1;
-  /** Drawn once for each object and deploy: an object that has started with one version starts with it again. */
+  /**
+   * Drawn once for each object and deploy: an object that has started with one version starts with
+   * it again.
+   */
   #drawn = new Map<string, number>();
 
   constructor(versions: readonly StoreVersion[], random: Random) {

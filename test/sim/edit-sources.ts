@@ -66,7 +66,10 @@ export function editSources(edits: readonly SourceEdit[]): void {
   });
 }
 
-/** Pages of five rows, drains of four keys, impatient members: the paths of a million rows and of slow roots with a dozen rows. */
+/**
+ * Pages of five rows, drains of four keys, impatient members: the paths of a million rows and of
+ * slow roots with a dozen rows.
+ */
 export const SCALED: readonly SourceEdit[] = [
   { file: "shards/move/outbox.ts", find: "PAGE_ROWS_MAX = …;", replace: "PAGE_ROWS_MAX = 5;" },
   { file: "shards/move/walk-page.ts", find: "FIRST_ROWS = …;", replace: "FIRST_ROWS = 2;" },

@@ -7,8 +7,9 @@
  * | has failed             | no row twice; where it names members, those members and no others        |
  * | was refused altogether | nothing                                                                  |
  *
- * Each row that a call has met becomes an increment of the history, with the value that the row had afterwards; each one that a successful
- * call has not met an increment that found nothing. The linearizability check does the rest.
+ * Each row that a call has met becomes an increment of the history, with the value that the row had
+ * afterwards; each one that a successful call has not met an increment that found nothing. The
+ * linearizability check does the rest.
  */
 import { type History, keyOfView } from "./history.ts";
 import type { Raised } from "./store.ts";
@@ -94,7 +95,10 @@ interface Changed {
   readonly until: number;
 }
 
-/** What a caller was told where it was told something: what it was not told is known from the members. */
+/**
+ * What a caller was told where it was told something: what it was not told is known from the
+ * members.
+ */
 function changedRows({ end, returnedAt }: FanOutCall, runs: readonly Run[]): Changed[] {
   if (end?.kind === "succeeded")
     return end.answers.flat().map((row) => ({ row, until: returnedAt }));
@@ -138,7 +142,10 @@ function checkRuns({ end }: FanOutCall, runs: readonly Run[]): string[] {
   return flaws;
 }
 
-/** Only an item that its client has removed and put under another group meanwhile is another row, and may be met again. */
+/**
+ * Only an item that its client has removed and put under another group meanwhile is another row,
+ * and may be met again.
+ */
 function checkTwice(
   { invokedAt }: FanOutCall,
   changed: readonly Changed[],

@@ -1,9 +1,11 @@
 /**
- * Flaws that the engine once had, as mutants: each brings one of them back. Found by the seeds of `regressions.ts` and closed since; what
- * finds them again shows that the scenarios still reach them.
+ * Flaws that the engine once had, as mutants: each brings one of them back. Found by the seeds of
+ * `regressions.ts` and closed since; what finds them again shows that the scenarios still reach
+ * them.
  *
- * Not here, because one seed in thousands meets it: "gone-rows-wait-for-rivals" (two rows change places between two sources within one page
- * of each, and each source waits for the other's word). `test/shards/move/rivals.test.ts` shows it at the target alone.
+ * Not here, because one seed in thousands meets it: "gone-rows-wait-for-rivals" (two rows change
+ * places between two sources within one page of each, and each source waits for the other's word).
+ * `test/shards/move/rivals.test.ts` shows it at the target alone.
  */
 import type { Mutant } from "./mutants.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Mutants of the rules that hold against what owners do: deploys, full disks, methods that call other owners, and calls to all members. See
- * `mutants.ts`.
+ * Mutants of the rules that hold against what owners do: deploys, full disks, methods that call
+ * other owners, and calls to all members. See `mutants.ts`.
  */
 import type { Mutant } from "./mutants.ts";
 

@@ -1,7 +1,9 @@
 /**
- * What owners do to their objects while rows move, drawn from the seed: they deploy other versions of the class, and fill disks up. Pure.
+ * What owners do to their objects while rows move, drawn from the seed: they deploy other versions
+ * of the class, and fill disks up. Pure.
  *
- * In the end every object runs the newest version, which starts. What comes before goes forward and back, for all objects or some.
+ * In the end every object runs the newest version, which starts. What comes before goes forward and
+ * back, for all objects or some.
  */
 import type { Step } from "../../src/model/operation.ts";
 import type { Random } from "./random.ts";
@@ -17,9 +19,15 @@ export interface DeployStep {
   /** Without such an operation it is not deployed at all. */
   readonly needsStep: boolean;
   readonly version: number;
-  /** Which part of the objects gets it: the others keep the version before, also when they start anew. */
+  /**
+   * Which part of the objects gets it: the others keep the version before, also when they start
+   * anew.
+   */
   readonly share: number;
-  /** Which part of them is restarted by the deploy; the others go on with their old code until they crash. */
+  /**
+   * Which part of them is restarted by the deploy; the others go on with their old code until they
+   * crash.
+   */
   readonly restarts: number;
   readonly restartMsMax: number;
 }
@@ -27,7 +35,10 @@ export interface DeployStep {
 export interface Deploys {
   readonly versions: readonly StoreVersion[];
   readonly steps: readonly DeployStep[];
-  /** True when a version runs before one of which it lacks a change: rows that it stores then lack what that would have stored. */
+  /**
+   * True when a version runs before one of which it lacks a change: rows that it stores then lack
+   * what that would have stored.
+   */
   readonly goesBack: boolean;
 }
 export const NO_DEPLOYS: Deploys = { versions: [FIRST_VERSION], steps: [], goesBack: false };
@@ -48,7 +59,10 @@ export interface FullDiskStep {
 /** An object goes back to an earlier moment, or loses everything. */
 export interface RestoreStep {
   readonly index: number;
-  /** `quiet`: the root, only while it owns no rows and takes part in nothing, so that nothing may be lost. */
+  /**
+   * `quiet`: the root, only while it owns no rows and takes part in nothing, so that nothing may be
+   * lost.
+   */
   readonly which: "quiet" | "root" | "member" | "any";
   /** Nothing is left of it. */
   readonly isLost: boolean;
@@ -105,7 +119,8 @@ export function chooseDeploys(random: Random, hasUniqueIndex: boolean): Deploys 
     case "twice":
       return plan(random, [version("v1", first), version("v2", both)], [1, 2]);
     case "back":
-      // A table that is no longer declared would stay behind: that is no way back, and nobody's fault but the owner's.
+      // A table that is no longer declared would stay behind: that is no way back, and nobody's
+      // fault but the owner's.
       if (first.includes("table"))
         return plan(random, [version("v1", first), version("v2", both)], [1, 2]);
       return plan(random, [version("v1", first), version("v2", both)], [1, 0, 2], true);
@@ -132,8 +147,8 @@ export function chooseDeploys(random: Random, hasUniqueIndex: boolean): Deploys 
 }
 
 /**
- * A migration that changes rows and no definition, by a migrator that runs each step once. It runs on
- * some objects long before it does on others.
+ * A migration that changes rows and no definition, by a migrator that runs each step once. It runs
+ * on some objects long before it does on others.
  */
 function planStamps(random: Random): Deploys {
   const stamped: StoreVersion = {

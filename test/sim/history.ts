@@ -16,7 +16,10 @@ export type Op =
 /** An item as it is stored, without its id; null for none. */
 export type ItemState = Omit<View, "id" | "intact"> | null;
 
-/** An object that has run a call, and the epoch that the call was routed by; of a write past the router the object's own. */
+/**
+ * An object that has run a call, and the epoch that the call was routed by; of a write past the
+ * router the object's own.
+ */
 export interface RanOn {
   readonly member: string;
   readonly epoch: number;
@@ -28,7 +31,10 @@ export interface Entry {
   readonly op: Op;
   /** Scheduler steps. */
   readonly invokedAt: number;
-  /** Infinity while, or when for ever, the outcome is not known: the call may take effect at any later time, or never. */
+  /**
+   * Infinity while, or when for ever, the outcome is not known: the call may take effect at any
+   * later time, or never.
+   */
   returnedAt: number;
   result: unknown;
   /** Who has answered. */
@@ -103,7 +109,10 @@ export class History {
     });
   }
 
-  /** True when an item may have been removed and put again between two steps: what all members were asked for then may show it twice. */
+  /**
+   * True when an item may have been removed and put again between two steps: what all members were
+   * asked for then may show it twice.
+   */
   isStoredAnew(key: string, from: number, until: number): boolean {
     const isThen = ({ invokedAt, returnedAt }: Entry): boolean =>
       invokedAt <= until && returnedAt >= from;

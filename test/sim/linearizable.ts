@@ -1,14 +1,19 @@
 /**
- * Is the history of one key linearizable? The search of Wing and Gong (1993), with Lowe's memory of visited configurations.
+ * Is the history of one key linearizable? The search of Wing and Gong (1993), with Lowe's memory of
+ * visited configurations.
  *
- * A call whose outcome is not known may take effect at any time after it began, or never. A call whose answer says that it changed
- * nothing is taken as soon as it fits: no other order could do better.
+ * A call whose outcome is not known may take effect at any time after it began, or never. A call
+ * whose answer says that it changed nothing is taken as soon as it fits: no other order could do
+ * better.
  */
 import { type Entry, type ItemState, type Op, describeEntry } from "./history.ts";
 import type { InitialRow } from "./scenario.ts";
 import type { View } from "./store.ts";
 
-/** Configurations that one key may take: beyond it the history is too entangled to judge, which is reported. */
+/**
+ * Configurations that one key may take: beyond it the history is too entangled to judge, which is
+ * reported.
+ */
 const VISITED_MAX = 200_000;
 
 /** Null when the history fits, else why not. */
@@ -114,7 +119,10 @@ function withNote(notes: string, seq: number, body: string): string {
     .join(",");
 }
 
-/** True when the answer itself says so: on any state that gives this answer, the call changes nothing. */
+/**
+ * True when the answer itself says so: on any state that gives this answer, the call changes
+ * nothing.
+ */
 function changedNothing({ op, result, returnedAt }: Entry): boolean {
   if (returnedAt === Infinity) return false;
   return op.kind === "get" || result === false || (op.kind === "increment" && result === null);

@@ -1,18 +1,22 @@
 /**
- * Deliberate mutations of the engine: each takes one rule away, by an edit of the source as it is loaded. The simulator must notice every
- * one of them; a rule whose loss goes unnoticed is a rule that nothing proves.
+ * Deliberate mutations of the engine: each takes one rule away, by an edit of the source as it is
+ * loaded. The simulator must notice every one of them; a rule whose loss goes unnoticed is a rule
+ * that nothing proves.
  *
- * Not here, because it is no rule but spares work: the engine's own writes are not captured. If they were, they would be drained as "absent",
- * which deletes only what their source staged, and that has been promoted by then: see `absent-speaks-for-others`, and "waves-apart".
+ * Not here, because it is no rule but spares work: the engine's own writes are not captured. If
+ * they were, they would be drained as "absent", which deletes only what their source staged, and
+ * that has been promoted by then: see `absent-speaks-for-others`, and "waves-apart".
  *
- * Nor that a pause holds back an activation: the turn that has cut over goes on to it by itself, so that a pause must meet a failure of
- * that very turn. `test/shards/root/pause.test.ts` shows it.
+ * Nor that a pause holds back an activation: the turn that has cut over goes on to it by itself, so
+ * that a pause must meet a failure of that very turn. `test/shards/root/pause.test.ts` shows it.
  *
- * Nor that a table which is copied again takes no page from before: the late page must bring a row that its source has deleted between
- * a rebuild of the table and its new capture. `test/shards/move/recopy.test.ts` shows it.
+ * Nor that a table which is copied again takes no page from before: the late page must bring a row
+ * that its source has deleted between a rebuild of the table and its new capture.
+ * `test/shards/move/recopy.test.ts` shows it.
  *
- * Nor that a promotion goes by the frozen columns: a target whose tables are others refuses before. Its undo does, in
- * `test/shards/member/promotion.test.ts`, and what ends a wave behind its cutover: see "cut-over-waits-for-the-schema".
+ * Nor that a promotion goes by the frozen columns: a target whose tables are others refuses before.
+ * Its undo does, in `test/shards/member/promotion.test.ts`, and what ends a wave behind its
+ * cutover: see "cut-over-waits-for-the-schema".
  *
  * Rules are named as in `test/protocol-model/rules.ts` where the model knows them.
  */

@@ -1,6 +1,7 @@
 /**
- * One Durable Object: its storage outlives it, its host does not. Starts with the version of the class that is deployed, holds events back
- * while its constructor waits, keeps its messages until what it wrote is durable, and crashes when told to.
+ * One Durable Object: its storage outlives it, its host does not. Starts with the version of the
+ * class that is deployed, holds events back while its constructor waits, keeps its messages until
+ * what it wrote is durable, and crashes when told to.
  */
 import { createHash } from "node:crypto";
 import type { Envelope, ProtocolReply } from "../../src/model/wire/protocol.ts";
@@ -70,7 +71,8 @@ export class SimObject {
       full: () => world.strikeFull(name),
       broken: () => {
         const life = this.#life;
-        // What runs in this turn runs to its end, and writes nothing more. Callers are told what SQLite said, as the runtime tells them.
+        // What runs in this turn runs to its end, and writes nothing more. Callers are told what
+        // SQLite said, as the runtime tells them.
         world.options.scheduler.at(0, () => {
           if (life === this.#life) this.crash(DISK_IS_FULL, ALARM_RETRY_MS);
         });
@@ -80,7 +82,10 @@ export class SimObject {
     if (limit !== undefined) this.fillUp(limit.pages, limit.liftedAfterMs);
   }
 
-  /** Lets the database grow by so many pages only, once it has its first tables, for a while or for ever. */
+  /**
+   * Lets the database grow by so many pages only, once it has its first tables, for a while or for
+   * ever.
+   */
   fillUp(pages: number, liftedAfterMs: number | null): void {
     const most = Math.max(this.storage.pages, FIRST_TABLES_PAGES) + pages;
     this.#world.trace(() => `${this.name} is nearly FULL: it may have ${most} pages`);
@@ -134,7 +139,10 @@ export class SimObject {
     return attempt === null ? null : Number(attempt);
   }
 
-  /** Rule "marked-while-running": what is sent while a call runs names this object as being below it. */
+  /**
+   * Rule "marked-while-running": what is sent while a call runs names this object as being below
+   * it.
+   */
   #checkMark({ store }: Running, { chain, request }: Envelope): void {
     if (store.relays === 0 || chain === "many" || chain?.includes(this.name)) return;
     const { kind } = request as { readonly kind: string };
@@ -192,7 +200,10 @@ export class SimObject {
     this.#maybeCrash("deliver");
   }
 
-  /** A write that bypasses the router and admission: by the object's own code. Durable when the promise resolves. */
+  /**
+   * A write that bypasses the router and admission: by the object's own code. Durable when the
+   * promise resolves.
+   */
   stray<Value>(work: (store: Store) => Value): Promise<Value> {
     return new Promise((resolve, reject) => {
       const answer: Answer = { resolve: () => undefined, reject };
@@ -246,7 +257,10 @@ export class SimObject {
     this.#armAlarm();
   }
 
-  /** Runs `work` in the object's life, which begins with it if need be. Never, when its constructor throws: then everything asked of it fails. */
+  /**
+   * Runs `work` in the object's life, which begins with it if need be. Never, when its constructor
+   * throws: then everything asked of it fails.
+   */
   #whenStarted(work: (running: Running) => void): void {
     this.#unlessAlone(() => this.#begin(work));
   }
@@ -363,8 +377,8 @@ export class SimObject {
   }
 
   /**
-   * A class that migrates before its host is made does so with foreign keys in force, also where the
-   * parents of rows are still on their way: docs/migrations.md tells its owner not to.
+   * A class that migrates before its host is made does so with foreign keys in force, also where
+   * the parents of rows are still on their way: docs/migrations.md tells its owner not to.
    */
   #isOwnersFlaw(message: string): boolean {
     if (this.#world.options.isHostFirst || !message.includes("FOREIGN KEY")) return false;
@@ -552,7 +566,8 @@ export class SimObject {
       !this.#world.strikes("crash", `crash/${this.name}/${where}`, this.#world.options.faults.crash)
     )
       return false;
-    // After the step, with all that it still runs before it waits again: between two steps nothing of an object runs.
+    // After the step, with all that it still runs before it waits again: between two steps nothing
+    // of an object runs.
     if (where === "flush") this.crash(where);
     else this.#world.options.scheduler.at(0, () => this.crash(`after ${where}`));
     return true;
@@ -563,7 +578,10 @@ function kindOf(envelope: Envelope): string {
   return String((envelope.request as { kind?: unknown }).kind);
 }
 
-/** True for a promotion, or for the check that takes its place in a swap, of rows that are to become live. */
+/**
+ * True for a promotion, or for the check that takes its place in a swap, of rows that are to become
+ * live.
+ */
 function takesRows(envelope: Envelope): boolean {
   const { kind, incoming } = envelope.request as {
     readonly kind: string;
@@ -592,7 +610,10 @@ function newHost(...parts: ConstructorParameters<typeof Host>): Host {
   return new Host(...parts);
 }
 
-/** As ShardHost does: what fails here must not keep the object from starting, and is done again by its first message. */
+/**
+ * As ShardHost does: what fails here must not keep the object from starting, and is done again by
+ * its first message.
+ */
 function keepGuards({ member }: Host): Promise<void> | undefined {
   try {
     return member.keepGuards();
@@ -601,7 +622,10 @@ function keepGuards({ member }: Host): Promise<void> | undefined {
   }
 }
 
-/** As ShardHost does; the library before knows no start, and does nothing that a newer schema would have to be known for. */
+/**
+ * As ShardHost does; the library before knows no start, and does nothing that a newer schema would
+ * have to be known for.
+ */
 function beginStart({ member, newerSchema }: Host): boolean {
   return "beginStart" in member && newerSchema === null && member.beginStart();
 }

@@ -1,4 +1,7 @@
-/** An operator: starts operations of every kind against the layout it last saw, as the control half does, and cancels some of them. */
+/**
+ * An operator: starts operations of every kind against the layout it last saw, as the control half
+ * does, and cancels some of them.
+ */
 import { toKey } from "../../src/model/layout/key.ts";
 import { withDirectory } from "../../src/model/layout/directory.ts";
 import {
@@ -39,7 +42,10 @@ const MEMBERS_MAX = 4;
 const FENCE_WAIT_MS_MAX = 2_000;
 /** How long a pause waits for a wave to cut over. */
 const ACTIVATION_WAIT_MS_MAX = 4_000;
-/** How long an operator sees to it that nothing is paused again: the network may bring a request late, or twice. */
+/**
+ * How long an operator sees to it that nothing is paused again: the network may bring a request
+ * late, or twice.
+ */
 const RESUMES_MAX = 70;
 const RESUME_MS = 200;
 /** How long a start waits for chores. */
@@ -96,7 +102,10 @@ export async function runOperator(
   }
 }
 
-/** Nobody starts an operation while a version with another shard key runs: it would rightly move rows by that. */
+/**
+ * Nobody starts an operation while a version with another shard key runs: it would rightly move
+ * rows by that.
+ */
 async function awaitRightKey(world: World): Promise<void> {
   while (world.isMisdeclared) await sleep(world, POLL_MS);
 }
@@ -134,7 +143,10 @@ async function holdUp(
   }
 }
 
-/** What must hold when an operation has been paused for a while: nothing has changed hands since the answer. */
+/**
+ * What must hold when an operation has been paused for a while: nothing has changed hands since the
+ * answer.
+ */
 function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: boolean): void {
   // What a deploy or a full disk does to an operation ends it whenever it is met.
   if (
@@ -149,7 +161,8 @@ function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: b
     world.violate(`operation ${id} has ended although it is paused`);
   else if (!isPaused(world)) world.violate(`operation ${id} has gone on although it is paused`);
   if (!isLong) return;
-  // Without its part taken at every member nothing can be drained. The end judges whether it has waited with reason.
+  // Without its part taken at every member nothing can be drained. The end judges whether it has
+  // waited with reason.
   const isTakingPart = isIn(world, "prepare") && waitsForTables(world);
   for (const object of world.objects.values()) {
     if (object.isFenced())
@@ -160,7 +173,8 @@ function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: b
     )
       continue;
     const left = object.storage.peek("SELECT 1 FROM shardctl_captured").length;
-    // A row that has a rival stays in the log until the operation has been resumed and has judged it.
+    // A row that has a rival stays in the log until the operation has been resumed and has judged
+    // it.
     if (left > 0 && !isTakingPart && !hasFoundTwice(world))
       world.violate(
         `the log of ${object.name} has ${left} entries although nobody writes: operation ${id} is paused`,
@@ -177,7 +191,9 @@ async function awaitChores(world: World): Promise<void> {
   }
 }
 
-/** The live layout, read from the root's database: asking for it would take longer than chores do. */
+/**
+ * The live layout, read from the root's database: asking for it would take longer than chores do.
+ */
 function peekLayout(world: World): LayoutReply | undefined {
   const { storage } = world.object(world.options.namespace);
   if (storage.peek("SELECT 1 FROM sqlite_master WHERE name = 'shardctl_registry'").length === 0)
@@ -252,7 +268,10 @@ type Kind = Exclude<Layout["kind"], "none">;
 
 /** What operators like to do, so that what is rare happens often enough. */
 interface Leaning {
-  /** Of ten changes of a sharded namespace how many go back to one object, and how many of the others to another key or strategy. */
+  /**
+   * Of ten changes of a sharded namespace how many go back to one object, and how many of the
+   * others to another key or strategy.
+   */
   readonly unshards: number;
   readonly rekeys: number;
   /** Strategies beside the usual ones: to begin with, and to change to. */
@@ -265,7 +284,10 @@ const DEALT: readonly Kind[] = ["roundRobin", "roundRobin", "roundRobin"];
 const EVEN: Leaning = { unshards: 2, rekeys: 2.5, first: [], next: [], keys: ["id", "grp"] };
 /** Twins meet in a directory even where their rows do not. */
 const FOR_TWINS: Leaning = { ...EVEN, rekeys: 6, next: DEALT };
-/** Rivals meet most surprisingly where members stay, and only there a pause or a call to all members can stand between two waves. */
+/**
+ * Rivals meet most surprisingly where members stay, and only there a pause or a call to all members
+ * can stand between two waves.
+ */
 const FOR_SHIFTS: Leaning = { ...EVEN, unshards: 1, rekeys: 1, first: BY_RANGES, next: BY_RANGES };
 /** A row that changes its group changes its member, and meets itself where it goes. */
 const FOR_REGROUPS: Leaning = {
@@ -282,7 +304,9 @@ function leaningOf({ hasTwins, hasRivals, hasRegroups, hasPauses, hasFanOuts }: 
   return hasRegroups ? FOR_REGROUPS : hasPauses || hasFanOuts ? FOR_SHIFTS : EVEN;
 }
 
-/** A layout to go to. Deliberately wilder than what a planner asks for: any slot may move anywhere. */
+/**
+ * A layout to go to. Deliberately wilder than what a planner asks for: any slot may move anywhere.
+ */
 function chooseChange(
   random: Random,
   label: string,
@@ -322,7 +346,8 @@ function freshLayout(
   keys: readonly ("id" | "grp")[],
   { deploys, hasSetbacks }: Scenario,
 ): Layout {
-  // A directory has the key of each row: another column's would be claimed by callers who know nothing of it.
+  // A directory has the key of each row: another column's would be claimed by callers who know
+  // nothing of it.
   const mayHaveDirectory =
     !hasSetbacks && !deploys.versions.some(({ changes }) => changes.includes("otherKey"));
   return withDirectory(
@@ -428,7 +453,9 @@ function splitPoints(
   return [...chosen].toSorted().map((text) => ({ type: "text" as const, text: toKey(text).text }));
 }
 
-/** Asks the root, a few times when there is no answer. Undefined when it refuses, or stays silent. */
+/**
+ * Asks the root, a few times when there is no answer. Undefined when it refuses, or stays silent.
+ */
 export async function ask<const Request extends MemberRequest>(
   world: World,
   name: string,

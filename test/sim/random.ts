@@ -1,6 +1,7 @@
 /**
- * Randomness by name: every decision draws from the stream of its own label, so that leaving out one client call or one fault when a
- * failing run is shortened does not change the fate of everything else.
+ * Randomness by name: every decision draws from the stream of its own label, so that leaving out
+ * one client call or one fault when a failing run is shortened does not change the fate of
+ * everything else.
  */
 
 interface Stream {

@@ -1,6 +1,7 @@
 /**
- * Seeds that notice what few seeds notice: flaws that the engine once had (`former-bugs.ts`), and rules whose loss shows rarely. All must
- * pass. `--mutants` tries them first; where a change of the engine or of the generator has moved them on, it finds the next one.
+ * Seeds that notice what few seeds notice: flaws that the engine once had (`former-bugs.ts`), and
+ * rules whose loss shows rarely. All must pass. `--mutants` tries them first; where a change of the
+ * engine or of the generator has moved them on, it finds the next one.
  */
 export interface Regression {
   readonly seed: number;

@@ -1,6 +1,7 @@
 /**
- * Repairs a namespace as an operator does: looks at it again and again, has a repair planned, accepts the losses that the plan names, and
- * applies what was shown. Some repairs are killed half-way, some are asked for by two people.
+ * Repairs a namespace as an operator does: looks at it again and again, has a repair planned,
+ * accepts the losses that the plan names, and applies what was shown. Some repairs are killed
+ * half-way, some are asked for by two people.
  */
 import type { LiveNamespace } from "../../src/model/live.ts";
 import { shardNames } from "../../src/model/layout/layout.ts";
@@ -31,7 +32,9 @@ interface Asked {
   readonly acceptLoss: readonly string[];
 }
 
-/** Looks at the namespace again and again, and repairs it where that is possible, until `isOver`. */
+/**
+ * Looks at the namespace again and again, and repairs it where that is possible, until `isOver`.
+ */
 export async function repairAgain(world: World, isOver: () => boolean): Promise<void> {
   let members: readonly string[] = [];
   for (let looks = 0; !isOver(); looks++) {

@@ -1,4 +1,7 @@
-/** Routes a call to the owner of an item, by what the namespace is sharded by now. Clients do so, and methods that call other items. */
+/**
+ * Routes a call to the owner of an item, by what the namespace is sharded by now. Clients do so,
+ * and methods that call other items.
+ */
 import type { Layout } from "../../src/model/layout/layout.ts";
 import type { Router } from "../../src/shards/router.ts";
 

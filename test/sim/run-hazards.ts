@@ -1,4 +1,7 @@
-/** Does to the objects what the scenario has planned: deploys versions of the class, and limits databases. */
+/**
+ * Does to the objects what the scenario has planned: deploys versions of the class, and limits
+ * databases.
+ */
 import type { DeployStep, FullDiskStep } from "./hazards.ts";
 import { isIn } from "./operator.ts";
 import type { World } from "./world.ts";

@@ -1,4 +1,7 @@
-/** Runs the simulator against every mutant, in processes of their own, and says by which seed and check each one was noticed. */
+/**
+ * Runs the simulator against every mutant, in processes of their own, and says by which seed and
+ * check each one was noticed.
+ */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { REGRESSIONS } from "./regressions.ts";
@@ -55,7 +58,10 @@ export async function runMutants({
   return survivors.length > 0 || reports.length === 0 ? 1 : 0;
 }
 
-/** Runs seeds against one mutant until one notices, the one that is known to notice first. @throws Error when the run says nothing: an edit that does not fit, or a crash. */
+/**
+ * Runs seeds against one mutant until one notices, the one that is known to notice first. @throws
+ * Error when the run says nothing: an edit that does not fit, or a crash.
+ */
 export async function tryMutant(
   { name, rule, needs }: Mutant,
   from: number,
@@ -85,7 +91,10 @@ export async function tryMutant(
   return { name, rule, seeds: tried, caught: null };
 }
 
-/** Runs the simulator's command line in a process of its own. @throws Error with its output when it gives no summary. */
+/**
+ * Runs the simulator's command line in a process of its own. @throws Error with its output when it
+ * gives no summary.
+ */
 export function runSeeds(args: readonly string[]): Promise<Summary> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [MAIN, ...args, "--json"], {

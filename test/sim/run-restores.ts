@@ -1,4 +1,7 @@
-/** Takes objects back to earlier moments, or empties them. What is lost for it is known: see `setbacks.ts`. */
+/**
+ * Takes objects back to earlier moments, or empties them. What is lost for it is known: see
+ * `setbacks.ts`.
+ */
 import type { Layout } from "../../src/model/layout/layout.ts";
 import type { Membership } from "../../src/shards/member/membership.ts";
 import type { Moving } from "../../src/shards/move/moving.ts";

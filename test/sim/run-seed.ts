@@ -1,5 +1,6 @@
 /**
- * One run: clients and operators under faults, then calm, then rest; then the checks. The same seed and cuts give the same run.
+ * One run: clients and operators under faults, then calm, then rest; then the checks. The same seed
+ * and cuts give the same run.
  */
 import { checkEnd } from "./check-end.ts";
 import { Client } from "./client.ts";
@@ -38,7 +39,10 @@ export interface RunReport {
 
 /** Faults stop after this time at the latest. */
 const FAULTY_MS_MAX = 15_000;
-/** Once faults have stopped, everything must have ended after this time: a step is tried for two minutes. */
+/**
+ * Once faults have stopped, everything must have ended after this time: a step is tried for two
+ * minutes.
+ */
 const RECOVERY_MS_MAX = 3 * 60_000;
 /** How much longer an operation waits for tables to be the same. */
 const TABLES_MS_MAX = 10 * 60_000;
@@ -144,7 +148,10 @@ async function play(world: World, scenario: Scenario, history: History): Promise
   if (rested !== "empty") world.violate(`it does not come to rest (${rested})`);
 }
 
-/** What must be so after the last repair, as callers and operators see it, and stay so over one more operation. */
+/**
+ * What must be so after the last repair, as callers and operators see it, and stay so over one more
+ * operation.
+ */
 async function closeOff(
   world: World,
   history: History,

@@ -1,6 +1,6 @@
 /**
- * What happens in one run, derived from its seed alone: the rows at the start, what each client calls and when, which operations are
- * started and cancelled, and how often each fault strikes.
+ * What happens in one run, derived from its seed alone: the rows at the start, what each client
+ * calls and when, which operations are started and cancelled, and how often each fault strikes.
  *
  * Everything can be left out (`Cuts`) to shorten a failing run.
  */
@@ -40,7 +40,10 @@ export const NO_FAULTS: FaultRates = {
   crash: 0,
 };
 
-/** What a call waits for, a while: a fence, or a target that makes rows live, on which it then looks for a key of its own. */
+/**
+ * What a call waits for, a while: a fence, or a target that makes rows live, on which it then looks
+ * for a key of its own.
+ */
 export type Moment = "any" | "fence" | "promotion";
 
 /** What a client does. `grp` is the group that the item has by then. */
@@ -69,7 +72,9 @@ export type Intent =
       readonly ids: readonly [string, string];
       readonly copyMs: number | null;
     }
-  /** The same id under another group: another item, as long as one member never owns both groups. */
+  /**
+   * The same id under another group: another item, as long as one member never owns both groups.
+   */
   | {
       readonly kind: "twin";
       readonly id: string;
@@ -79,7 +84,10 @@ export type Intent =
       readonly tag: number;
       readonly moment: Moment;
     }
-  /** An item whose code other items have too: one member holds at most one of them, several members may. */
+  /**
+   * An item whose code other items have too: one member holds at most one of them, several members
+   * may.
+   */
   | {
       readonly kind: "rival";
       readonly id: string;
@@ -88,7 +96,10 @@ export type Intent =
       readonly tag: number;
       readonly moment: Moment;
     }
-  /** Writes on the root itself, past the router; `fenceMs` waits so long for a fence, and writes while it stands. */
+  /**
+   * Writes on the root itself, past the router; `fenceMs` waits so long for a fence, and writes
+   * while it stands.
+   */
   | {
       readonly kind: "stray";
       readonly id: string;
@@ -97,8 +108,8 @@ export type Intent =
       readonly fenceMs: number;
     }
   /**
-   * A timer of the object that has the item: removes it with its notes, and tries a note of no item. `fenceMs` waits so long for a fence
-   * somewhere, and then `afterMs` more.
+   * A timer of the object that has the item: removes it with its notes, and tries a note of no
+   * item. `fenceMs` waits so long for a fence somewhere, and then `afterMs` more.
    */
   | {
       readonly kind: "sweep";
@@ -107,8 +118,9 @@ export type Intent =
       readonly afterMs: number;
     }
   /**
-   * A timer that pins an item for a while, in a table of its object's own that points at it: one that
-   * a target has just made live, on its target or, with `isAtSource`, where it still is served.
+   * A timer that pins an item for a while, in a table of its object's own that points at it: one
+   * that a target has just made live, on its target or, with `isAtSource`, where it still is
+   * served.
    */
   | {
       readonly kind: "pin";
@@ -117,8 +129,9 @@ export type Intent =
       readonly forMs: number;
     }
   /**
-   * Puts that are made by one call: the owner of each item calls the owner of the next. `isOwn`: through the host's router; else through one
-   * that the engine does not know. `isBack`: the last one calls itself.
+   * Puts that are made by one call: the owner of each item calls the owner of the next. `isOwn`:
+   * through the host's router; else through one that the engine does not know. `isBack`: the last
+   * one calls itself.
    */
   | {
       readonly kind: "relay";
@@ -134,7 +147,10 @@ export type Intent =
       readonly kind: "putMany";
       readonly items: readonly { readonly id: string; readonly n: number; readonly tag: number }[];
     }
-  /** Adds to every item, by one call to all members. `fenceMs` waits so long for a root that asks what runs, and then `afterMs` more. */
+  /**
+   * Adds to every item, by one call to all members. `fenceMs` waits so long for a root that asks
+   * what runs, and then `afterMs` more.
+   */
   | {
       readonly kind: "fanOut";
       readonly by: number;
@@ -155,7 +171,10 @@ export interface ClientStep {
 export interface OperatorStep {
   readonly index: number;
   readonly afterMs: number;
-  /** Waits for a root that is busy with chores only: the moment in which a start is most easily overlooked. */
+  /**
+   * Waits for a root that is busy with chores only: the moment in which a start is most easily
+   * overlooked.
+   */
   readonly startsAtChores: boolean;
   readonly retainHours: number;
   /** Slow moves leave time for changes of what is already copied. */
@@ -172,9 +191,15 @@ export interface OperatorStep {
 
 export interface PauseStep {
   readonly afterMs: number;
-  /** Waits for this instead, a while: an attempt of a fence, or a wave that has cut over and is not active yet. */
+  /**
+   * Waits for this instead, a while: an attempt of a fence, or a wave that has cut over and is not
+   * active yet.
+   */
   readonly moment: "any" | "fence" | "activation";
-  /** A long one outlasts the faults and the clients: then nothing may be left in any log, and no fence may stand. */
+  /**
+   * A long one outlasts the faults and the clients: then nothing may be left in any log, and no
+   * fence may stand.
+   */
   readonly forMs: number;
   /** Cancels it instead of letting it go on. */
   readonly cancels: boolean;
@@ -198,7 +223,10 @@ export interface Scenario {
   readonly hasForeignKey: boolean;
   /** Some ids stand under several groups: an operation that would bring them together fails. */
   readonly hasTwins: boolean;
-  /** Some items have the same code, which is unique on each member: an operation that would bring two together fails. */
+  /**
+   * Some items have the same code, which is unique on each member: an operation that would bring
+   * two together fails.
+   */
   readonly hasRivals: boolean;
   /** Items often change their group, while they are copied and otherwise. */
   readonly hasRegroups: boolean;
@@ -218,7 +246,10 @@ export interface Scenario {
   readonly hasRestores: boolean;
   /** An object loses its storage, and is repaired. */
   readonly hasLostStorage: boolean;
-  /** Any object may go back, at any time: what it had since may be lost. Else it is the root alone, while it owns nothing. */
+  /**
+   * Any object may go back, at any time: what it had since may be lost. Else it is the root alone,
+   * while it owns nothing.
+   */
   readonly hasSetbacks: boolean;
   /** The class's host is made before its tables, as a field is. */
   readonly isHostFirst: boolean;
@@ -227,7 +258,9 @@ export interface Scenario {
   readonly restores: readonly RestoreStep[];
   readonly waveRowsMax: number;
   readonly initial: readonly InitialRow[];
-  /** Ids that several clients use; the others belong to one client each, and may change their group. */
+  /**
+   * Ids that several clients use; the others belong to one client each, and may change their group.
+   */
   readonly shared: readonly string[];
   readonly clients: readonly (readonly ClientStep[])[];
   readonly operators: readonly (readonly OperatorStep[])[];
@@ -264,7 +297,10 @@ export interface Cuts {
 }
 export const NO_CUTS: Cuts = { faults: [], steps: [], operations: [] };
 
-/** Ids that stand under several groups at once. What the history says of them is said per group: see `keyOfView`. */
+/**
+ * Ids that stand under several groups at once. What the history says of them is said per group: see
+ * `keyOfView`.
+ */
 export const TWINS: readonly string[] = ["t0", "t1"];
 /** Items that share their codes, one in each group. */
 export const RIVALS: readonly string[] = ["r0", "r1", "r2", "r3", "r4"];
@@ -278,7 +314,10 @@ const DEPLOYS_SHARE = 0.25;
 const FULL_DISKS_SHARE = 0.2;
 const DIRECT_WRITERS_SHARE = 0.2;
 const FAN_OUTS_SHARE = 0.2;
-/** Of those in which nothing else gives operations reason to end otherwise: the root goes back while it owns nothing. */
+/**
+ * Of those in which nothing else gives operations reason to end otherwise: the root goes back while
+ * it owns nothing.
+ */
 const QUIET_RESTORES_SHARE = 0.2;
 /** Objects of any kind go back, or lose everything: nothing else disturbs these runs. */
 const RESTORES_SHARE = 0.07;
@@ -446,7 +485,8 @@ function choosePause(random: Random): PauseStep {
 }
 
 function chooseFaults(random: Random): FaultRates {
-  // Some runs are calm, some have one kind of fault, most have them all: rare interleavings need quiet around them.
+  // Some runs are calm, some have one kind of fault, most have them all: rare interleavings need
+  // quiet around them.
   const mood = random.next("mood");
   const rate = (name: string, most: number): number => {
     if (mood < 0.12) return 0;
@@ -536,7 +576,10 @@ function plainOf(intent: Intent, isPlain: boolean): Intent {
   return first === undefined ? intent : { kind: "put", ...first, slowMs: 0 };
 }
 
-/** Rows that change their shard key again and again: each is absent on one source, and new on another. */
+/**
+ * Rows that change their shard key again and again: each is absent on one source, and new on
+ * another.
+ */
 function chooseRegroup(
   random: Random,
   client: number,
@@ -576,7 +619,10 @@ function chooseSweep(
   };
 }
 
-/** Once it is decided which rows leave. One that comes before is gone soon: an operation that meets it ends. */
+/**
+ * Once it is decided which rows leave. One that comes before is gone soon: an operation that meets
+ * it ends.
+ */
 function choosePin(random: Random, client: number, share: number): Intent | null {
   const label = `pin/${client}`;
   if (!random.chance(label, share)) return null;
@@ -588,7 +634,10 @@ function choosePin(random: Random, client: number, share: number): Intent | null
   };
 }
 
-/** Slow ones, and some that begin just before a fence: what they meet must be the rows of one layout. */
+/**
+ * Slow ones, and some that begin just before a fence: what they meet must be the rows of one
+ * layout.
+ */
 function chooseFanOut(random: Random, client: number, share: number): Intent | null {
   const label = `fanOut/${client}`;
   if (!random.chance(label, share)) return null;

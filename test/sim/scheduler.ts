@@ -1,6 +1,7 @@
 /**
- * The scheduler: a virtual clock and a queue of steps. Everything asynchronous in a simulation is a step here, and between two steps all
- * microtasks run to their end: a run is a function of its seed.
+ * The scheduler: a virtual clock and a queue of steps. Everything asynchronous in a simulation is a
+ * step here, and between two steps all microtasks run to their end: a run is a function of its
+ * seed.
  */
 
 interface Event {

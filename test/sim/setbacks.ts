@@ -7,8 +7,9 @@
  * | the object owned then, and not at the earlier one   | gone, or what the object had of it, once a repair has named that as lost   |
  * | another object owned                                | what it was: nothing is lost                                               |
  *
- * Callers that still have the layout of the earlier moment are answered by such an object until it has heard of a newer one: what they do
- * to items of others has happened on that object alone, and what they have stored there is set aside.
+ * Callers that still have the layout of the earlier moment are answered by such an object until it
+ * has heard of a newer one: what they do to items of others has happened on that object alone, and
+ * what they have stored there is set aside.
  */
 import type { Layout } from "../../src/model/layout/layout.ts";
 import { toKey } from "../../src/model/layout/key.ts";
@@ -53,7 +54,9 @@ interface Setback {
   readonly truth: Truth;
   readonly had: ReadonlyMap<string, View>;
   readonly kept: ReadonlyMap<string, View>;
-  /** The root has committed an epoch of which nobody may have heard: it may be gone with it, or not. */
+  /**
+   * The root has committed an epoch of which nobody may have heard: it may be gone with it, or not.
+   */
   readonly isUnheard: boolean;
   mendedAt: number;
 }
@@ -107,7 +110,10 @@ export class Setbacks {
     return this.all.some((setback) => setback.member === member);
   }
 
-  /** A routed call has run: an object that is told of a newer epoch knows that it cannot know what is its own. */
+  /**
+   * A routed call has run: an object that is told of a newer epoch knows that it cannot know what
+   * is its own.
+   */
   answered(member: string, epoch: number, sentAt: number): void {
     for (const { knew, truth, wasMoving, mendedAt, ...setback } of this.all) {
       if (
@@ -132,7 +138,9 @@ export class Setbacks {
     }
   }
 
-  /** True when every object that went back has its part of the newest layout again, or is no member. */
+  /**
+   * True when every object that went back has its part of the newest layout again, or is no member.
+   */
   get isOver(): boolean {
     const { layout } = truthOf(this.#world);
     return this.all.every(({ member }) => {
@@ -143,7 +151,10 @@ export class Setbacks {
     });
   }
 
-  /** Adds to the history what may be lost, and takes out of it what has happened elsewhere. Gives what is wrong. */
+  /**
+   * Adds to the history what may be lost, and takes out of it what has happened elsewhere. Gives
+   * what is wrong.
+   */
   judge(history: History, keys: readonly string[]): string[] {
     const flaws: string[] = [];
     if (this.isUnknown) return [];

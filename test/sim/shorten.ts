@@ -1,4 +1,7 @@
-/** Shortens a failing run: leaves out faults, operations and client calls as long as what is left still fails. */
+/**
+ * Shortens a failing run: leaves out faults, operations and client calls as long as what is left
+ * still fails.
+ */
 import { runSeed } from "./run-seed.ts";
 import { type Cuts, type FaultName, NO_FAULTS, createScenario } from "./scenario.ts";
 

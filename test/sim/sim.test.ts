@@ -1,4 +1,7 @@
-/** The simulator in short: seeds that must pass, seeds that once did not, and mutants that must be noticed. All in processes of their own. */
+/**
+ * The simulator in short: seeds that must pass, seeds that once did not, and mutants that must be
+ * noticed. All in processes of their own.
+ */
 import { describe, expect, it } from "vitest";
 import { FORMER_BUGS } from "./former-bugs.ts";
 import { HAZARD_MUTANTS } from "./hazard-mutants.ts";

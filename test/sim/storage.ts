@@ -1,13 +1,17 @@
 /**
  * An object's storage over `node:sqlite`, with the durability of a Durable Object.
  *
- * Writes gather in one implicit transaction until `flush`; `discard` is what a crash does to them. The alarm's time is written with the
- * rows. The real runtime ends its implicit transaction with the turn, and makes it durable later; here both are one, so a setting that
- * works only between transactions brings the flush forward when the turn has written nothing yet. What the real runtime refuses is refused here: transactions in SQL, ATTACH, TEMP, most pragmas, more than 100 parameters or five
- * terms of a compound SELECT. Integers are read as the runtime reads them, as JavaScript numbers.
+ * Writes gather in one implicit transaction until `flush`; `discard` is what a crash does to them.
+ * The alarm's time is written with the rows. The real runtime ends its implicit transaction with
+ * the turn, and makes it durable later; here both are one, so a setting that works only between
+ * transactions brings the flush forward when the turn has written nothing yet. What the real
+ * runtime refuses is refused here: transactions in SQL, ATTACH, TEMP, most pragmas, more than 100
+ * parameters or five terms of a compound SELECT. Integers are read as the runtime reads them, as
+ * JavaScript numbers.
  *
- * A database that is full undoes the whole transaction, as SQLite says, and with it what a savepoint could go back to: the object is
- * broken from then on, and begins anew from what is durable.
+ * A database that is full undoes the whole transaction, as SQLite says, and with it what a
+ * savepoint could go back to: the object is broken from then on, and begins anew from what is
+ * durable.
  *
  * Trade-off: a cursor's rows are read at once, not step by step.
  */
@@ -168,7 +172,9 @@ export class SimStorage implements HostStorage {
     return time;
   }
 
-  /** Puts a fired alarm back, as the runtime does when its handler did not end; a newer one wins. */
+  /**
+   * Puts a fired alarm back, as the runtime does when its handler did not end; a newer one wins.
+   */
   restoreAlarm(time: number): void {
     this.#durableAlarm ??= time;
     this.#alarm ??= time;
@@ -183,7 +189,10 @@ export class SimStorage implements HostStorage {
     };
   }
 
-  /** Goes back to what was durable then; with null, to an empty database. The object must end its life first. */
+  /**
+   * Goes back to what was durable then; with null, to an empty database. The object must end its
+   * life first.
+   */
   restore(snapshot: Snapshot | null): void {
     this.discard();
     this.close();
@@ -202,7 +211,10 @@ export class SimStorage implements HostStorage {
     return Number(this.peek("PRAGMA page_count")[0]?.["page_count"]);
   }
 
-  /** Lets the database have so many pages, or any number. A limit below what it holds is what it holds. */
+  /**
+   * Lets the database have so many pages, or any number. A limit below what it holds is what it
+   * holds.
+   */
   limit(pages: number | null): void {
     this.#database.exec(`PRAGMA max_page_count = ${pages ?? PAGES_MAX}`);
   }

@@ -1,6 +1,7 @@
 /**
- * The user's class of the simulation: items sharded by `id` or by `grp`, and notes that follow them. Every value of `v` is one that a
- * careless copy would change; `intact` says whether it is still the one that its tag stands for.
+ * The user's class of the simulation: items sharded by `id` or by `grp`, and notes that follow
+ * them. Every value of `v` is one that a careless copy would change; `intact` says whether it is
+ * still the one that its tag stands for.
  */
 import type { HostStorage, Runtime, SqlRow } from "../../src/shards/storage/storage.ts";
 import type { Router } from "../../src/shards/router.ts";
@@ -20,7 +21,10 @@ export interface StorePorts {
   readonly runtime: Runtime;
   /** What a call to all members has changed here: told on once it is durable. */
   ran(call: string, rows: readonly Raised[]): void;
-  /** A router to the own namespace: the host's, or one that the class has made for itself and that the engine does not know. */
+  /**
+   * A router to the own namespace: the host's, or one that the class has made for itself and that
+   * the engine does not know.
+   */
   router(isOwn: boolean): Router;
 }
 
@@ -81,8 +85,9 @@ export class Store {
   }
 
   /**
-   * The rest of the class's constructor, apart so that the host can be made before it or after it. Gives what it waits for, with all events
-   * held back; null when it is over at once. @throws what a migration throws, and `DeployedFlaw` for a version that is meant to.
+   * The rest of the class's constructor, apart so that the host can be made before it or after it.
+   * Gives what it waits for, with all events held back; null when it is over at once. @throws what
+   * a migration throws, and `DeployedFlaw` for a version that is meant to.
    */
   start(): Promise<void> | null {
     const isNew =
@@ -141,7 +146,10 @@ export class Store {
     this.put(id, grp, n, tag);
   }
 
-  /** Puts the first item, and has the owner of the next put the rest, while this call runs. With `isBack` the last one calls itself. */
+  /**
+   * Puts the first item, and has the owner of the next put the rest, while this call runs. With
+   * `isBack` the last one calls itself.
+   */
   async relay(
     first: Hop,
     hops: readonly Hop[],
@@ -221,7 +229,9 @@ export class Store {
     });
   }
 
-  /** As a timer of the class may do. @throws Error, having done nothing, when the item is not here. */
+  /**
+   * As a timer of the class may do. @throws Error, having done nothing, when the item is not here.
+   */
   sweep(id: string): { readonly isOrphanStored: boolean; readonly notesLeft: number } {
     const { sql } = this.#storage;
     return this.#storage.transactionSync(() => {

@@ -29,7 +29,10 @@ export interface WorldOptions {
   /** Constructs the host before the class's own tables are made, as a field of the class does. */
   readonly isHostFirst: boolean;
   readonly trace: ((line: string) => void) | null;
-  /** Builds the host of an object each time that it starts; by default from this version of the library. */
+  /**
+   * Builds the host of an object each time that it starts; by default from this version of the
+   * library.
+   */
   readonly createHost?: (...parts: ConstructorParameters<typeof Host>) => Host;
 }
 
@@ -43,7 +46,10 @@ export interface Surroundings {
   readonly failedStarts: number[];
   /** False once the faults have stopped. */
   readonly isFaulty: boolean;
-  /** True while a version that declares another shard key may run anywhere: what is begun then is rightly done by that key. */
+  /**
+   * True while a version that declares another shard key may run anywhere: what is begun then is
+   * rightly done by that key.
+   */
   readonly isMisdeclared: boolean;
   /** The object that was last asked to make rows live, and how often one was. */
   promoting: { readonly name: string; readonly times: number };

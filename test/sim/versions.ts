@@ -1,8 +1,9 @@
 /**
- * Versions of the user's class: what each one's constructor makes of the tables, and what it declares to the engine.
+ * Versions of the user's class: what each one's constructor makes of the tables, and what it
+ * declares to the engine.
  *
- * A plain constructor makes sure of every change at each start, as owners write it by hand. A migrator runs each change once per object, and
- * remembers that in a table of its own.
+ * A plain constructor makes sure of every change at each start, as owners write it by hand. A
+ * migrator runs each change once per object, and remembers that in a table of its own.
  */
 import type { TableSpec } from "../../src/shards/storage/tables.ts";
 import type { HostStorage, SqlRow } from "../../src/shards/storage/storage.ts";
@@ -37,7 +38,9 @@ export interface StoreVersion {
   readonly isAtomic: boolean;
   /** How long the constructor holds all events back; 0 for one that does not wait. */
   readonly startMs: number;
-  /** A flaw of this version: it throws at the end of its constructor, and no object of it starts. */
+  /**
+   * A flaw of this version: it throws at the end of its constructor, and no object of it starts.
+   */
   readonly throws: boolean;
 }
 
@@ -57,7 +60,10 @@ export interface SchemaOptions {
   readonly hasUniqueIndex: boolean;
   /** A table of each object's own, that points at items. */
   readonly hasPins?: boolean;
-  /** A table that is followed by reference cannot be dropped: its rows would take their followers along. */
+  /**
+   * A table that is followed by reference cannot be dropped: its rows would take their followers
+   * along.
+   */
   readonly rebuilds: "items" | "notes";
 }
 
@@ -142,7 +148,10 @@ const CHANGES: Readonly<Record<Change, (sql: Sql, options: SchemaOptions) => voi
   },
 };
 
-/** The way that SQLite's documentation names for what ALTER TABLE cannot do. Indexes go with the old table, and triggers too. */
+/**
+ * The way that SQLite's documentation names for what ALTER TABLE cannot do. Indexes go with the old
+ * table, and triggers too.
+ */
 function rebuild(sql: Sql, table: string, definition: string, options: string): void {
   const columns = columnsOf(sql, table).join(", ");
   const indexes = sql

@@ -9,7 +9,8 @@
  * | network                       | delays and reorders all; loses requests and replies; brings requests late, or twice   |
  * | alarm                         | at least once: a handler that did not end runs again                                  |
  *
- * Calls of the user's methods are never brought twice: that would be the client's own second call, not the engine's.
+ * Calls of the user's methods are never brought twice: that would be the client's own second call,
+ * not the engine's.
  */
 import type { Envelope } from "../../src/model/wire/protocol.ts";
 import type { Peers } from "../../src/shards/protocol/peers.ts";
@@ -146,7 +147,9 @@ export class World implements Surroundings {
     this.later(label, () => target.deliver(from, body, this.#replyOver(label, to, answer)));
   }
 
-  /** Brings the last page again when its target is just making rows live: it must take none by then. */
+  /**
+   * Brings the last page again when its target is just making rows live: it must take none by then.
+   */
   #repeatPage(label: string, to: string): void {
     const page = this.#pages.get(to);
     const probability = this.options.faults.doubled > 0 ? PAGE_AGAIN : 0;

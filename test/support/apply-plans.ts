@@ -1,4 +1,7 @@
-/** Plans, changes and runs for tests of applying them: each with the fields that a test is about, the rest filled in. */
+/**
+ * Plans, changes and runs for tests of applying them: each with the fields that a test is about,
+ * the rest filled in.
+ */
 import { freshHashLayout } from "../../src/model/strategies/hash.ts";
 import { shardNames, unshardedLayout } from "../../src/model/layout/layout.ts";
 import { DEFAULT_OPERATION_POLICY } from "../../src/model/operation.ts";

@@ -1,4 +1,7 @@
-/** A real Chromium for tests of the status page, driven by playwright-core, and what went wrong in its pages. */
+/**
+ * A real Chromium for tests of the status page, driven by playwright-core, and what went wrong in
+ * its pages.
+ */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,7 +24,10 @@ const FLAGS = [
   "--disable-sync",
 ];
 
-/** What went wrong in a page: messages of the console, exceptions, and what the content security policy blocked. */
+/**
+ * What went wrong in a page: messages of the console, exceptions, and what the content security
+ * policy blocked.
+ */
 export interface Watched {
   readonly page: Page;
   readonly problems: readonly string[];

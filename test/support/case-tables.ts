@@ -1,4 +1,7 @@
-/** Schemas for the class `Cases` of the tests' Worker: an object's name up to the first `~` says which tables it has. */
+/**
+ * Schemas for the class `Cases` of the tests' Worker: an object's name up to the first `~` says
+ * which tables it has.
+ */
 import type { ShardHostOptions, TableSpec } from "../../src/shards/index.ts";
 
 export interface CaseTables {
@@ -56,7 +59,8 @@ export const CASE_TABLES: Readonly<Record<string, CaseTables>> = {
     `,
     tables: [{ name: "users" }],
   },
-  // Rows enter and leave a unique index by its condition, and one column takes its default for NULL.
+  // Rows enter and leave a unique index by its condition, and one column takes its default for
+  // NULL.
   partial: {
     ddl: `
       CREATE TABLE IF NOT EXISTS seats (id TEXT PRIMARY KEY, region TEXT, mail TEXT, active INTEGER, badge TEXT NOT NULL DEFAULT 'none' UNIQUE);
@@ -94,7 +98,8 @@ export const CASE_TABLES: Readonly<Record<string, CaseTables>> = {
     `,
     tables: [{ name: "docs" }, { name: "tags" }],
   },
-  // A shard key whose case does not count in comparisons, an index that compares otherwise than its column, a search table kept by triggers.
+  // A shard key whose case does not count in comparisons, an index that compares otherwise than its
+  // column, a search table kept by triggers.
   search: {
     ddl: `
       CREATE TABLE IF NOT EXISTS docs (id TEXT PRIMARY KEY, region TEXT COLLATE NOCASE, mail TEXT, words TEXT);

@@ -1,7 +1,9 @@
 /**
- * An independent checker of plans: carries the changes out on rows, and compares what happened with what the plan said.
+ * An independent checker of plans: carries the changes out on rows, and compares what happened with
+ * what the plan said.
  *
- * It shares no code with the planner but the lookup from key to owner, which is the thing that routes calls.
+ * It shares no code with the planner but the lookup from key to owner, which is the thing that
+ * routes calls.
  */
 import { expect } from "vitest";
 
@@ -29,7 +31,10 @@ export function applyPlanTo(worlds: readonly World[], plan: Plan): World[] {
   });
 }
 
-/** Checks every change against the rows, and that a second plan has nothing left to do (where no guard spoke against the first). Gives the number of changes checked. */
+/**
+ * Checks every change against the rows, and that a second plan has nothing left to do (where no
+ * guard spoke against the first). Gives the number of changes checked.
+ */
 export async function checkPlan(
   wanted: DesiredState,
   worlds: readonly World[],

@@ -1,5 +1,7 @@
 /// <reference types="@cloudflare/vitest-plugin/types" />
-/** The HTTP API of the control half's test Worker, as its tests call it, and desired states to send. */
+/**
+ * The HTTP API of the control half's test Worker, as its tests call it, and desired states to send.
+ */
 import { env, SELF } from "cloudflare:test";
 
 import type { Problem, Run } from "../../src/model/api.ts";

@@ -1,4 +1,7 @@
-/** The Worker of the control half's tests: the reconciler as a user would set it up, and objects that behave, misbehave or say nothing. */
+/**
+ * The Worker of the control half's tests: the reconciler as a user would set it up, and objects
+ * that behave, misbehave or say nothing.
+ */
 import { DurableObject } from "cloudflare:workers";
 
 import type { Envelope } from "../../src/model/wire/protocol.ts";
@@ -11,7 +14,10 @@ import { AUDIENCE, fetchKeys, ISSUER } from "./workflow-tokens.ts";
 export { Coordinator } from "../../src/server/dev.ts";
 export { FakeNamespace } from "./fake-namespace.ts";
 
-/** `SHARDCTL_TOKENS` in the wrangler config holds the hashes of `read-token`, `plan-token` and `apply-token`. */
+/**
+ * `SHARDCTL_TOKENS` in the wrangler config holds the hashes of `read-token`, `plan-token` and
+ * `apply-token`.
+ */
 export interface ControlEnv {
   readonly ORDERS: DurableObjectNamespace;
   readonly BARE: DurableObjectNamespace;
@@ -31,7 +37,10 @@ export class BareObject extends DurableObject {
   }
 }
 
-/** Answers what its name says: `undefined`, `text`, `halfReply`, `otherName`, `noMembers`, `throws`, `silent`. */
+/**
+ * Answers what its name says: `undefined`, `text`, `halfReply`, `otherName`, `noMembers`, `throws`,
+ * `silent`.
+ */
 export class OddObject extends DurableObject {
   async shardctl(envelope: Envelope): Promise<unknown> {
     const live = {

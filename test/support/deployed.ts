@@ -1,6 +1,6 @@
 /**
- * A class of which tests deploy one version after the other: what its constructor does stands in `versions`, by namespace, and the objects
- * are aborted so that they start anew.
+ * A class of which tests deploy one version after the other: what its constructor does stands in
+ * `versions`, by namespace, and the objects are aborted so that they start anew.
  */
 import { DurableObject } from "cloudflare:workers";
 
@@ -13,8 +13,8 @@ import {
 } from "../../src/shards/index.ts";
 
 /**
- * Where the host is made: as a field, before the migration; after it; before or after a migration in `blockConcurrencyWhile` has begun;
- * inside of it; or when it is first used.
+ * Where the host is made: as a field, before the migration; after it; before or after a migration
+ * in `blockConcurrencyWhile` has begun; inside of it; or when it is first used.
  */
 export const ORDERS = ["field", "after", "async", "asyncAfter", "asyncLast", "lazy"] as const;
 export type Order = (typeof ORDERS)[number];

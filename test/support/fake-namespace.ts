@@ -1,6 +1,7 @@
 /**
- * A Durable Object that speaks the control half of the protocol over an in-memory namespace, so that the control half is tested on the
- * real runtime without the engine. It starts as an unsharded namespace with three rows; tests drive it by its other methods.
+ * A Durable Object that speaks the control half of the protocol over an in-memory namespace, so
+ * that the control half is tested on the real runtime without the engine. It starts as an unsharded
+ * namespace with three rows; tests drive it by its other methods.
  */
 import { DurableObject } from "cloudflare:workers";
 

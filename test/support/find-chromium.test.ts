@@ -1,4 +1,7 @@
-/** The tests of the status page in a browser on a machine without one: installed where that can be, else skipped, and nobody misses it. */
+/**
+ * The tests of the status page in a browser on a machine without one: installed where that can be,
+ * else skipped, and nobody misses it.
+ */
 import { execFile } from "node:child_process";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";

@@ -1,6 +1,7 @@
 /**
- * Debian's Chromium for the tests of the status page. Installs it where that can be done; a machine without one, where nothing may be
- * installed, skips those tests, and says so where nobody misses it.
+ * Debian's Chromium for the tests of the status page. Installs it where that can be done; a machine
+ * without one, where nothing may be installed, skips those tests, and says so where nobody misses
+ * it.
  */
 import { execFile } from "node:child_process";
 import { access, constants } from "node:fs/promises";

@@ -1,6 +1,7 @@
 /**
- * Kysely on the SQLite of a Durable Object. Kysely's own introspector asks for the columns of every table, and is refused (`SQLITE_AUTH`) by
- * the runtime's tables `_cf_…`, which an object has as soon as it has set an alarm: hence one of its own, which leaves them out.
+ * Kysely on the SQLite of a Durable Object. Kysely's own introspector asks for the columns of every
+ * table, and is refused (`SQLITE_AUTH`) by the runtime's tables `_cf_…`, which an object has as
+ * soon as it has set an alarm: hence one of its own, which leaves them out.
  */
 import {
   type CompiledQuery,

@@ -1,6 +1,6 @@
 /**
- * One repository on GitHub in memory, behind the port: for tests of what the Worker does with it, in workerd. What GitHub itself refuses is
- * tested against the fake server.
+ * One repository on GitHub in memory, behind the port: for tests of what the Worker does with it,
+ * in workerd. What GitHub itself refuses is tested against the fake server.
  */
 import { failure, success } from "../../src/model/result.ts";
 import { firstLine } from "../../src/github/read-own.ts";

@@ -1,6 +1,7 @@
 /**
- * A class whose schema is kept by a migrator: the host's own, drizzle-orm's or kysely's. Tests deploy one version after the other: the
- * steps of a namespace stand in a map, and its objects are aborted so that they start anew.
+ * A class whose schema is kept by a migrator: the host's own, drizzle-orm's or kysely's. Tests
+ * deploy one version after the other: the steps of a namespace stand in a map, and its objects are
+ * aborted so that they start anew.
  */
 import { drizzle } from "drizzle-orm/durable-sqlite";
 import { migrate } from "drizzle-orm/durable-sqlite/migrator";

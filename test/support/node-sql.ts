@@ -1,4 +1,7 @@
-/** A Durable Object's SQL in Node, for stores of the coordinator that need nothing else of the runtime. Everything is durable at once. */
+/**
+ * A Durable Object's SQL in Node, for stores of the coordinator that need nothing else of the
+ * runtime. Everything is durable at once.
+ */
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 
 type Row = Record<string, SqlStorageValue>;

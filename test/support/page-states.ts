@@ -1,4 +1,7 @@
-/** States of the status page for its golden files, built from rows by the same code that the Worker uses. */
+/**
+ * States of the status page for its golden files, built from rows by the same code that the Worker
+ * uses.
+ */
 import { disorderFault } from "../../src/reconcile/look-at-disorder.ts";
 import { withKnownLoss } from "../../src/model/disorder.ts";
 import { memberFaults } from "../../src/reconcile/find-faults.ts";
@@ -37,7 +40,10 @@ export const LINKS: Links = {
   commit: (sha) => `https://github.com/acme/shop/commit/${sha}`,
 };
 
-/** A name that tries all that a name may try: a tag, an attribute, an entity, and marks that turn the order of reading around. */
+/**
+ * A name that tries all that a name may try: a tag, an attribute, an entity, and marks that turn
+ * the order of reading around.
+ */
 export const HOSTILE = `<img src=x onerror=alert(1)>"'&amp;\u202Eevil\u0007`;
 
 export const SURROUNDINGS: Surroundings = {
@@ -202,7 +208,10 @@ export const FULL: LiveNamespace = withFacts(
   [{ storage: 9_100_000_000 }],
 );
 
-/** An operation waits for a member of another version; one more does not answer, and was last heard of hours ago. */
+/**
+ * An operation waits for a member of another version; one more does not answer, and was last heard
+ * of hours ago.
+ */
 export const MIXED: LiveNamespace = withFacts(
   liveNamespace({
     ...SHIFTING,

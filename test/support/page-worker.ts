@@ -1,4 +1,7 @@
-/** The Worker of the status page's tests in a browser: real things that can be moved slowly, and fakes that can be as large as a test likes. */
+/**
+ * The Worker of the status page's tests in a browser: real things that can be moved slowly, and
+ * fakes that can be as large as a test likes.
+ */
 import { createReconciler } from "../../src/server/index.ts";
 import { addThingRoutes } from "../../src/server/routes/things.ts";
 import { FakeNamespace } from "./fake-namespace.ts";

@@ -1,4 +1,6 @@
-/** Plans for golden files: made by `buildPlan` from rows, so that what is printed is what users see. */
+/**
+ * Plans for golden files: made by `buildPlan` from rows, so that what is printed is what users see.
+ */
 import type { Change, Plan } from "../../src/model/plan.ts";
 import { buildPlan } from "../../src/planning/build-plan.ts";
 import { failure } from "../../src/model/result.ts";
@@ -135,7 +137,10 @@ export async function unmanagedPlan(): Promise<Plan> {
   ]);
 }
 
-/** As many changes as asked for, each moving between many members, and twice as many namespaces in sync. */
+/**
+ * As many changes as asked for, each moving between many members, and twice as many namespaces in
+ * sync.
+ */
 export async function hugePlan(changes: number): Promise<Plan> {
   const plan = await planOf(desired(spec("orders", { count: 12 })), [
     world("orders", { rows: rowsOf(3000), layout: hashOf("orders", 8) }),

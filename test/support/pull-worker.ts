@@ -1,4 +1,7 @@
-/** The Worker of whole-flow tests and demos: a class of things, and the control half with a repository on a GitHub that its variables name. */
+/**
+ * The Worker of whole-flow tests and demos: a class of things, and the control half with a
+ * repository on a GitHub that its variables name.
+ */
 import { createReconciler } from "../../src/server/index.ts";
 import { addThingRoutes } from "../../src/server/routes/things.ts";
 

@@ -1,5 +1,8 @@
 /// <reference types="@cloudflare/vitest-plugin/types" />
-/** Namespaces of the real engine behind the control half's test Worker: declared, applied, changed by hand, and reconciled. */
+/**
+ * Namespaces of the real engine behind the control half's test Worker: declared, applied, changed
+ * by hand, and reconciled.
+ */
 import { runInDurableObject } from "cloudflare:test";
 
 import type { Run } from "../../src/model/api.ts";
@@ -31,7 +34,10 @@ export function declareReal(
   });
 }
 
-/** Plans and applies, and follows the run for as long as it takes: the test's own limit ends what hangs. */
+/**
+ * Plans and applies, and follows the run for as long as it takes: the test's own limit ends what
+ * hangs.
+ */
 export async function applyReal(
   environment: string,
   specs: readonly NamespaceSpec[],
@@ -60,8 +66,8 @@ export async function reconcileReal(environment: string): Promise<DriftReport> {
 }
 
 /**
- * Moves the next turn of every namespace, for a check and for an audit, in milliseconds since the Unix epoch: 0 is now, without an hour
- * going by; far ahead is never, however slow the machine is.
+ * Moves the next turn of every namespace, for a check and for an audit, in milliseconds since the
+ * Unix epoch: 0 is now, without an hour going by; far ahead is never, however slow the machine is.
  */
 export async function setTurns(
   environment: string,
@@ -85,7 +91,10 @@ export function askRoot(root: Pick<RealThings, "shardctl">, name: string): AskRo
   return async (request) => root.shardctl({ protocol: 1, namespace: name, member: name, request });
 }
 
-/** Starts a rebalance as somebody would who knows nothing of manifests; by default to the very same layout. @throws when it is refused. */
+/**
+ * Starts a rebalance as somebody would who knows nothing of manifests; by default to the very same
+ * layout. @throws when it is refused.
+ */
 export async function rebalanceByHand(ask: AskRoot, to?: Layout): Promise<OperationStatus> {
   const { layout, epoch } = await answerOf<LiveNamespace>(ask, {
     kind: "describe",

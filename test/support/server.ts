@@ -1,4 +1,7 @@
-/** A local runtime for tests: `shardctl dev` as a child, with a way to kill the user's workerd in it. Stops only what it started. */
+/**
+ * A local runtime for tests: `shardctl dev` as a child, with a way to kill the user's workerd in
+ * it. Stops only what it started.
+ */
 import { spawn } from "node:child_process";
 import { readFile, readdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -8,13 +11,18 @@ const STOP_TIMEOUT_MS = 15_000;
 
 export interface DevRuntime {
   readonly endpoint: string;
-  /** SIGKILLs the workerd that runs the Worker, not the one that is wrangler's proxy; gives its id. */
+  /**
+   * SIGKILLs the workerd that runs the Worker, not the one that is wrangler's proxy; gives its id.
+   */
   killWorkerd(): Promise<number>;
   /** Ends the runtime; its state stays. */
   stop(): Promise<void>;
 }
 
-/** Starts `shardctl dev` on a free port in a project folder and waits until it is ready. @throws Error with its output when it does not start. */
+/**
+ * Starts `shardctl dev` on a free port in a project folder and waits until it is ready. @throws
+ * Error with its output when it does not start.
+ */
 export async function startDevRuntime(
   cwd: string,
   argv: readonly string[] = [],
@@ -62,7 +70,10 @@ async function killWorkerd(group: number, port: string): Promise<number> {
   return pid;
 }
 
-/** The workerd that runs the Worker, not the one that is wrangler's proxy. Looks only among the processes of wrangler's own group. */
+/**
+ * The workerd that runs the Worker, not the one that is wrangler's proxy. Looks only among the
+ * processes of wrangler's own group.
+ */
 export async function findWorkerd(group: number, port: string): Promise<number> {
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;

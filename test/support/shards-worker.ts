@@ -1,4 +1,7 @@
-/** The Worker of the library's tests: things, a shop with tables of its own, one class for many schemas, and one without a binding. */
+/**
+ * The Worker of the library's tests: things, a shop with tables of its own, one class for many
+ * schemas, and one without a binding.
+ */
 import { DurableObject } from "cloudflare:workers";
 
 import {
@@ -35,17 +38,25 @@ export interface ShardsEnv {
   readonly MIGRATED: DurableObjectNamespace<Migrated>;
 }
 
-/** The next call of a path: by the host's own router, or by one of its own to a namespace, as a caller outside would have it. */
+/**
+ * The next call of a path: by the host's own router, or by one of its own to a namespace, as a
+ * caller outside would have it.
+ */
 export interface Hop {
   readonly key: string;
   readonly connectTo?: string;
-  /** True has a plain object make it, which passes no mark on: nobody can tell that it is nested. */
+  /**
+   * True has a plain object make it, which passes no mark on: nobody can tell that it is nested.
+   */
   readonly isCarried?: boolean;
   /** True leaves the call to itself: the caller does not wait for it. */
   readonly isDetached?: boolean;
 }
 
-/** Calls of `waitFor` that may end, by the name that they wait for. Objects and tests share one isolate. */
+/**
+ * Calls of `waitFor` that may end, by the name that they wait for. Objects and tests share one
+ * isolate.
+ */
 export const openedGates = new Set<string>();
 /** Calls of `waitFor` that have begun. */
 export const reachedGates = new Set<string>();
@@ -80,7 +91,10 @@ export class Things extends ThingsObject<ShardsEnv> {
     });
   }
 
-  /** Calls the owner of the path's first key, which calls the next one's, each after a wait. Gives where they ran. */
+  /**
+   * Calls the owner of the path's first key, which calls the next one's, each after a wait. Gives
+   * where they ran.
+   */
   async callAlong(path: readonly Hop[], waitMs = 0): Promise<string[]> {
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     const here = this.whereAmI();
@@ -166,7 +180,10 @@ export class Cases extends ShardedObject<ShardsEnv> {
   }
 }
 
-/** The worked example of the README: customers, their orders, and the lines of the orders, all sharded by customer. */
+/**
+ * The worked example of the README: customers, their orders, and the lines of the orders, all
+ * sharded by customer.
+ */
 export class Shop extends ShardedObject<ShardsEnv> {
   override readonly shards = this.createHost({
     tables: [
@@ -248,7 +265,9 @@ export class Timers extends ShardedObject<ShardsEnv> {
 /** Objects that run the library of an older commit from their next start on, by name. */
 export const oldObjects = new Set<string>();
 
-/** Runs one of two versions of the library, as its name is among `oldObjects` or not when it starts. */
+/**
+ * Runs one of two versions of the library, as its name is among `oldObjects` or not when it starts.
+ */
 export class Mixed extends DurableObject<ShardsEnv> {
   readonly isOld = oldObjects.has(this.ctx.id.name ?? "");
   readonly shards = new (this.isOld ? OldShardHost : NewShardHost)(this.ctx, this, {

@@ -1,8 +1,9 @@
 /**
  * Desired and live states for tests, built from rows.
  *
- * A `World` is one namespace as a list of rows and a layout. Everything that the planner reads of it (members' counts, distributions)
- * is counted here row by row with `createOwnerLookup`, so that a projection can be checked against rows it has not seen.
+ * A `World` is one namespace as a list of rows and a layout. Everything that the planner reads of
+ * it (members' counts, distributions) is counted here row by row with `createOwnerLookup`, so that
+ * a projection can be checked against rows it has not seen.
  */
 import {
   type Key,
@@ -188,7 +189,10 @@ export function liveState(
   };
 }
 
-/** Every row of the world with the member that holds it now. Rows of a roundRobin layout are dealt in turn. */
+/**
+ * Every row of the world with the member that holds it now. Rows of a roundRobin layout are dealt
+ * in turn.
+ */
 export function placedRows({
   layout,
   rows,

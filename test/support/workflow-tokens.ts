@@ -1,4 +1,7 @@
-/** Tokens as GitHub Actions would sign them, and the address where their keys are published, for tests in workerd. */
+/**
+ * Tokens as GitHub Actions would sign them, and the address where their keys are published, for
+ * tests in workerd.
+ */
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 
 export const ISSUER = "https://token.actions.githubusercontent.com";

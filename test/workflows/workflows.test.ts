@@ -1,4 +1,7 @@
-/** The workflows and the action as they stand: well-formed, pinned, with no permission too many, and nothing of an event in a shell. */
+/**
+ * The workflows and the action as they stand: well-formed, pinned, with no permission too many, and
+ * nothing of an event in a shell.
+ */
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -45,7 +48,10 @@ const workflowSteps = [...workflows].flatMap(([name, { jobs }]) =>
 );
 const allSteps = [...workflowSteps, ...actionSteps.map((step) => ({ name: "action.yml", step }))];
 
-/** GitHub has it since May 2026; without it a group has one place to wait in, and the next one to come takes it. */
+/**
+ * GitHub has it since May 2026; without it a group has one place to wait in, and the next one to
+ * come takes it.
+ */
 const YOUNGER_THAN_LINTER = ", queue: max";
 
 describe.each([...texts])("%s", (name, text) => {

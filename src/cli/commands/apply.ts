@@ -1,4 +1,7 @@
-/** `shardctl apply`: plan, show, ask, start, follow. With `--plan` or `--fingerprint`: exactly that plan, or nothing. */
+/**
+ * `shardctl apply`: plan, show, ask, start, follow. With `--plan` or `--fingerprint`: exactly that
+ * plan, or nothing.
+ */
 import { userInfo } from "node:os";
 
 import type { Command } from "commander";
@@ -38,7 +41,10 @@ interface ApplyOptions extends CommonOptions {
   readonly requestedBy?: string;
 }
 
-/** A plan to apply, with the desired state when it is known here: it lets a stale plan say what changed. */
+/**
+ * A plan to apply, with the desired state when it is known here: it lets a stale plan say what
+ * changed.
+ */
 interface Candidate {
   readonly plan: Plan;
   readonly desired: DesiredState | null;

@@ -1,4 +1,7 @@
-/** `shardctl cancel`: stop a run. What is before its cutover is undone; what is after it goes to its end. */
+/**
+ * `shardctl cancel`: stop a run. What is before its cutover is undone; what is after it goes to its
+ * end.
+ */
 import type { Command } from "commander";
 
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";

@@ -1,4 +1,7 @@
-/** `shardctl dev`: the real Workers runtime on this machine, with a Durable Object binding for each that the manifests name. */
+/**
+ * `shardctl dev`: the real Workers runtime on this machine, with a Durable Object binding for each
+ * that the manifests name.
+ */
 import { resolve } from "node:path";
 
 import { type Command, InvalidArgumentError } from "commander";
@@ -22,7 +25,10 @@ interface DevOptions extends CommonOptions {
 
 const DEFAULT_PORT = 8787;
 const PORT_MAX = 65_535;
-/** Seconds. A Worker of the user's own has a handler of its own, which is left alone unless it is asked for. */
+/**
+ * Seconds. A Worker of the user's own has a handler of its own, which is left alone unless it is
+ * asked for.
+ */
 const DEFAULT_TICK_S = 10;
 const TICK_S_MAX = 3600;
 const WRANGLER_CONFIG = /\.(jsonc?|toml)$/i;
@@ -137,7 +143,10 @@ export interface Announcement {
   readonly tickS: number;
 }
 
-/** What people read when the runtime is ready. A Worker of the user's own decides itself who may ask. */
+/**
+ * What people read when the runtime is ready. A Worker of the user's own decides itself who may
+ * ask.
+ */
 export function announcement({
   endpoint,
   plain,

@@ -1,4 +1,6 @@
-/** `shardctl drift`: where live and the merged manifests part ways, as reconciliation has found it. */
+/**
+ * `shardctl drift`: where live and the merged manifests part ways, as reconciliation has found it.
+ */
 import type { Command } from "commander";
 
 import type { DriftReport } from "../../model/drift.ts";

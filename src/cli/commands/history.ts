@@ -1,4 +1,7 @@
-/** `shardctl history`: what happened in an environment, the runs, or the operations of one namespace. */
+/**
+ * `shardctl history`: what happened in an environment, the runs, or the operations of one
+ * namespace.
+ */
 import { type Command, Option } from "commander";
 
 import { EVENT_KINDS, type EventKind } from "../../model/event.ts";

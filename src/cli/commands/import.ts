@@ -1,4 +1,7 @@
-/** `shardctl import`: write manifests for what is live, so that it can be managed from Git. Changes nothing that is live. */
+/**
+ * `shardctl import`: write manifests for what is live, so that it can be managed from Git. Changes
+ * nothing that is live.
+ */
 import { join, relative } from "node:path";
 
 import type { Command } from "commander";

@@ -1,4 +1,7 @@
-/** `shardctl init`: a config and a first manifest that validate; with `--worker` also a Worker that plans and applies. Overwrites nothing. */
+/**
+ * `shardctl init`: a config and a first manifest that validate; with `--worker` also a Worker that
+ * plans and applies. Overwrites nothing.
+ */
 import type { Command } from "commander";
 
 import { initialConfig, initialManifest } from "../../manifest/index.ts";

@@ -1,4 +1,7 @@
-/** `shardctl pause` and `shardctl resume`: hold what moves rows, in one namespace or everywhere, and resume it. */
+/**
+ * `shardctl pause` and `shardctl resume`: hold what moves rows, in one namespace or everywhere, and
+ * resume it.
+ */
 import type { Command } from "commander";
 
 import type { OperationStatus } from "../../model/operation.ts";

@@ -1,4 +1,7 @@
-/** Starts the local runtime and waits until it answers: state lock, port, generated Worker, wrangler, health. Stops it again. */
+/**
+ * Starts the local runtime and waits until it answers: state lock, port, generated Worker,
+ * wrangler, health. Stops it again.
+ */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -148,7 +151,8 @@ async function waitUntilReady(
     if (signal.aborted) return "interrupted";
     if (exit !== null) return `wrangler ended with ${String(exit)}`;
     if (await answers(host, endpoint)) return null;
-    // wrangler stays and waits for an edit when the Worker does not build; nobody is there to make one.
+    // wrangler stays and waits for an edit when the Worker does not build; nobody is there to make
+    // one.
     if (hasLoggedError(logFile)) return "the Worker does not build or start";
     await host.sleep(READY_POLL_MS, signal);
   }
@@ -161,13 +165,15 @@ async function answers(host: Host, endpoint: string): Promise<boolean> {
       signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
     });
     await response.body?.cancel();
-    // The API says that it is not well when it has not been ticked for long, as after a night: that is an answer.
+    // The API says that it is not well when it has not been ticked for long, as after a night: that
+    // is an answer.
     return (
       response.status < 500 ||
       response.headers.get("content-type")?.includes("problem+json") === true
     );
   } catch {
-    // Not listening yet is what we are waiting out; a lasting reason shows as the end of wrangler or the timeout.
+    // Not listening yet is what we are waiting out; a lasting reason shows as the end of wrangler
+    // or the timeout.
     return false;
   }
 }

@@ -1,6 +1,7 @@
 /**
- * The Worker that `shardctl dev` runs, as generated text: an entry with one class for each binding that the manifests name, and the
- * wrangler config for it. One class for each binding, because two bindings of one class would share their objects by name. Pure.
+ * The Worker that `shardctl dev` runs, as generated text: an entry with one class for each binding
+ * that the manifests name, and the wrangler config for it. One class for each binding, because two
+ * bindings of one class would share their objects by name. Pure.
  */
 
 export interface DevWorkerSources {
@@ -21,7 +22,10 @@ const COMPATIBILITY_DATE = "2026-10-01";
 const COORDINATOR_BINDING = "SHARDCTL_COORDINATOR";
 const COORDINATOR_CLASS = "Coordinator";
 
-/** @param bindings Distinct names of bindings. @param entryName File name of the entry, beside the config. */
+/**
+ * @param bindings Distinct names of bindings. @param entryName File name of the entry, beside the
+ * config.
+ */
 export function generateDevWorker(
   bindings: readonly string[],
   sources: DevWorkerSources,

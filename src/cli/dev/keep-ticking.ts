@@ -1,6 +1,7 @@
 /**
- * The cron trigger of the local runtime, which fires none by itself: without it nothing is reconciled, and every state on the status page
- * stays unknown. Ticks the way Cloudflare does, through the Worker's `scheduled` handler, one after the other, until the runtime is stopped.
+ * The cron trigger of the local runtime, which fires none by itself: without it nothing is
+ * reconciled, and every state on the status page stays unknown. Ticks the way Cloudflare does,
+ * through the Worker's `scheduled` handler, one after the other, until the runtime is stopped.
  */
 import type { Host } from "../host.ts";
 

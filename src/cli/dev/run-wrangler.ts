@@ -1,6 +1,7 @@
 /**
- * Runs `wrangler dev` as a child in a process group of its own, offline and on 127.0.0.1 only, and ends that group and nothing else.
- * The group matters: wrangler starts helpers and two workerd processes, and signals do not travel down by themselves.
+ * Runs `wrangler dev` as a child in a process group of its own, offline and on 127.0.0.1 only, and
+ * ends that group and nothing else. The group matters: wrangler starts helpers and two workerd
+ * processes, and signals do not travel down by themselves.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
@@ -36,8 +37,9 @@ const STOP_GRACE_MS = 5_000;
 const LOG_LINES_MAX = 15;
 
 /**
- * The path of wrangler's program, from the user's project or from beside this package; null when neither has it. It is the program
- * that the bin wraps: a signal to the wrapper would end the wrapper and leave the program running.
+ * The path of wrangler's program, from the user's project or from beside this package; null when
+ * neither has it. It is the program that the bin wraps: a signal to the wrapper would end the
+ * wrapper and leave the program running.
  */
 export function findWrangler(folder: string): string | null {
   for (const base of [pathToFileURL(join(folder, "package.json")), import.meta.url]) {
@@ -126,7 +128,8 @@ async function stopGroup(child: ChildProcess, ended: Promise<string>): Promise<v
 
 function killGroup(child: ChildProcess, pid: number): void {
   try {
-    // A negative id names the group that `detached` made. Windows has no groups: there the child alone is ended.
+    // A negative id names the group that `detached` made. Windows has no groups: there the child
+    // alone is ended.
     if (process.platform === "win32") child.kill("SIGKILL");
     else process.kill(-pid, "SIGKILL");
   } catch (error) {

@@ -1,6 +1,7 @@
 /**
- * The note that a running `shardctl dev` leaves in `.shardctl/dev`, so that other commands in the same project find its endpoint
- * without being told. It holds no secret: the local runtime needs no token.
+ * The note that a running `shardctl dev` leaves in `.shardctl/dev`, so that other commands in the
+ * same project find its endpoint without being told. It holds no secret: the local runtime needs no
+ * token.
  */
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -21,7 +22,10 @@ export async function writeRuntime(projectFolder: string, runtime: DevRuntime): 
   await writeFile(runtimePath(projectFolder), `${JSON.stringify(runtime)}\n`);
 }
 
-/** Removes the note of this process; another runtime of the same project may have written its own since. */
+/**
+ * Removes the note of this process; another runtime of the same project may have written its own
+ * since.
+ */
 export async function removeRuntime(projectFolder: string, pid: number): Promise<void> {
   const note = await readRuntime(projectFolder);
   if (note?.pid !== pid) return;

@@ -1,11 +1,17 @@
-/** Keeps two local runtimes off one state directory: a file with the process id of the one that has it. */
+/**
+ * Keeps two local runtimes off one state directory: a file with the process id of the one that has
+ * it.
+ */
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 const LOCK_NAME = "shardctl-dev.pid";
 const ATTEMPTS_MAX = 2;
 
-/** Takes the directory, or gives the id of the process that has it. A lock left by a process that is gone is taken over. */
+/**
+ * Takes the directory, or gives the id of the process that has it. A lock left by a process that is
+ * gone is taken over.
+ */
 export async function lockState(
   folder: string,
 ): Promise<{ readonly holder: number } | { readonly release: () => Promise<void> }> {

@@ -1,6 +1,7 @@
 /**
- * A workflow run as the command line sees it: what happened, who may be written to, and where summary and outputs go. Everything is read
- * from the runner's variables and files; nothing of the pull request's text is ever executed or expanded.
+ * A workflow run as the command line sees it: what happened, who may be written to, and where
+ * summary and outputs go. Everything is read from the runner's variables and files; nothing of the
+ * pull request's text is ever executed or expanded.
  */
 import { appendFile, readFile, stat } from "node:fs/promises";
 
@@ -12,7 +13,10 @@ import type { GithubFailure, GithubWriter } from "../../github/port.ts";
 import { type CliResult, fail } from "../failure.ts";
 import type { Session } from "../session.ts";
 
-/** What came of a command, for later steps of the workflow. Documented in docs/github.md: never rename. */
+/**
+ * What came of a command, for later steps of the workflow. Documented in docs/github.md: never
+ * rename.
+ */
 export type ActionsOutcome =
   | "planned"
   | "no_changes"

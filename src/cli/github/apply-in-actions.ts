@@ -1,9 +1,11 @@
 /**
  * `shardctl apply --github`: what a merged pull request has shown, or nothing.
  *
- * The Worker decides what may be applied, by the reviews that it stores. This side finds the pull request, plans the merged manifests again
- * with the reviewed choices, asks, follows the run, and says in the pull request what came of it. Every step may be repeated: a job that
- * runs again finds the run of the lost one, or what that run has done. Half-way through a run no plan means anything, so runs come first.
+ * The Worker decides what may be applied, by the reviews that it stores. This side finds the pull
+ * request, plans the merged manifests again with the reviewed choices, asks, follows the run, and
+ * says in the pull request what came of it. Every step may be repeated: a job that runs again finds
+ * the run of the lost one, or what that run has done. Half-way through a run no plan means
+ * anything, so runs come first.
  *
  * | what is found                     | what is done                                                             |
  * |-----------------------------------|--------------------------------------------------------------------------|
@@ -46,9 +48,14 @@ import type { ReleaseOrder } from "./read-release.ts";
 const WAITS_MAX = 20;
 /** Of manifests that are named in a message. */
 const PATHS_MAX = 5;
-/** Between two looks for a run that is in the way but not listed, such as one that has just ended. */
+/**
+ * Between two looks for a run that is in the way but not listed, such as one that has just ended.
+ */
 const RIVAL_PAUSE_MS = 5_000;
-/** Between two writes of progress; each pause is twice the one before. A run of hours must not use up GitHub's 1,000 requests an hour. */
+/**
+ * Between two writes of progress; each pause is twice the one before. A run of hours must not use
+ * up GitHub's 1,000 requests an hour.
+ */
 const PROGRESS_PAUSE_FIRST_MS = 15_000;
 const PROGRESS_PAUSE_LONGEST_MS = 5 * 60_000;
 
@@ -142,7 +149,10 @@ function describeOutdated({ branch, sha }: EndingFlow, paths: readonly string[])
   return `${branch} has moved on since commit ${sha.slice(0, 7)}, and declares otherwise in ${paths.slice(0, PATHS_MAX).join(", ")}${more}. The job of the newer commit applies that.`;
 }
 
-/** The run that an earlier job of this pull request has started; for a release, of the plan that it names. */
+/**
+ * The run that an earlier job of this pull request has started; for a release, of the plan that it
+ * names.
+ */
 function isOwn({ pull, release }: EndingFlow, { origin, fingerprint }: Run): boolean {
   if (pull === null || origin?.pull !== pull.number) return false;
   return release === null || release.fingerprint === fingerprint;
@@ -164,7 +174,10 @@ function findReviewed(
   return reviews.find(({ headSha }) => headSha === pull.headSha) ?? null;
 }
 
-/** A plan that differs from the reviewed one is told to the Worker too: a person can then release it. */
+/**
+ * A plan that differs from the reviewed one is told to the Worker too: a person can then release
+ * it.
+ */
 async function showAgain(
   { api, actions, pull, sha }: EndingFlow,
   plan: Plan,
@@ -236,7 +249,10 @@ function describeRival({ id, environment, requestedBy, origin }: Run): string {
   return `Run ${id} of ${environment} is active, asked for by ${requestedBy}${pull}.`;
 }
 
-/** The run that is in the way goes on in the Worker, whoever started it: it is watched to its end, and then this one is planned anew. */
+/**
+ * The run that is in the way goes on in the Worker, whoever started it: it is watched to its end,
+ * and then this one is planned anew.
+ */
 async function waitForRival(
   flow: EndingFlow,
   plan: Plan,
@@ -272,7 +288,10 @@ async function follow(flow: EndingFlow, plan: Plan, run: Run): Promise<CliResult
   return endRun(flow, plan, ended.value);
 }
 
-/** Live is as declared. When that is the work of an earlier job of this merge, its run is what the pull request should show. */
+/**
+ * Live is as declared. When that is the work of an earlier job of this merge, its run is what the
+ * pull request should show.
+ */
 async function endUnchanged(flow: EndingFlow, plan: Plan): Promise<CliResult<Outcome>> {
   const { api, pull, project, session } = flow;
   const runs = pull === null ? null : await api.runs({ environment: project.environment });

@@ -1,4 +1,7 @@
-/** How `apply --github` ends: what stands in the pull request, the step's summary and its outputs, and the exit code. */
+/**
+ * How `apply --github` ends: what stands in the pull request, the step's summary and its outputs,
+ * and the exit code.
+ */
 import type { Run } from "../../model/api.ts";
 import type { Plan } from "../../model/plan.ts";
 import type { Review } from "../../model/review.ts";

@@ -1,6 +1,7 @@
 /**
- * Whether a merged commit still is what its branch declares. A job of an older commit, such as one that somebody runs again long after, must
- * not bring back what a later merge has taken back; what the branch still declares, it applies.
+ * Whether a merged commit still is what its branch declares. A job of an older commit, such as one
+ * that somebody runs again long after, must not bring back what a later merge has taken back; what
+ * the branch still declares, it applies.
  */
 import type { Plan } from "../../model/plan.ts";
 import type { CommitRef, GithubReader, GithubResult } from "../../github/port.ts";
@@ -16,7 +17,9 @@ export interface MergedCommit {
   readonly prefix: string;
 }
 
-/** Manifests behind the plan's changes that are others at the head of the branch, or gone; sorted. */
+/**
+ * Manifests behind the plan's changes that are others at the head of the branch, or gone; sorted.
+ */
 export async function findOutdated(
   github: GithubReader,
   { sha, branch, manifests, prefix }: MergedCommit,

@@ -40,7 +40,9 @@ interface Flow {
   readonly session: Session;
   readonly actions: Actions;
   readonly project: Project;
-  /** Path of the working directory in the repository, with a slash at its end; empty at the root. */
+  /**
+   * Path of the working directory in the repository, with a slash at its end; empty at the root.
+   */
   readonly prefix: string;
 }
 
@@ -185,7 +187,10 @@ async function showInvalid(
   return check.ok ? failInvalid(flow, errors) : check;
 }
 
-/** Who keeps the comment; `unknown` when the Worker does not say: then none is made that may become a second one. */
+/**
+ * Who keeps the comment; `unknown` when the Worker does not say: then none is made that may become
+ * a second one.
+ */
 async function findPoster(
   { session, project }: Flow,
   { environment, pull }: PullPlace,
@@ -241,7 +246,10 @@ async function failCommit(
   return check.ok ? failInvalid(flow, errors) : check;
 }
 
-/** A merge queue waits for the required check on the commit that it made; nowhere else is one asked for. */
+/**
+ * A merge queue waits for the required check on the commit that it made; nowhere else is one asked
+ * for.
+ */
 async function checkQueue(
   { session, actions, project }: Flow,
   state: CheckState,
@@ -256,7 +264,10 @@ async function checkQueue(
   );
 }
 
-/** Marks on the lines of the manifests by workflow commands: they need no permission, so they work for forks too. */
+/**
+ * Marks on the lines of the manifests by workflow commands: they need no permission, so they work
+ * for forks too.
+ */
 async function failInvalid(
   { session, actions }: Flow,
   errors: readonly ManifestError[],

@@ -1,4 +1,7 @@
-/** What `apply --github` is about: the merged pull request or the release, the Worker, and the manifests of the merged commit. */
+/**
+ * What `apply --github` is about: the merged pull request or the release, the Worker, and the
+ * manifests of the merged commit.
+ */
 import type { DesiredState } from "../../model/spec.ts";
 import type { ActionsEvent } from "../../github/actions-event.ts";
 import { findPullOfMerge } from "../../github/find-pull.ts";
@@ -23,7 +26,9 @@ export interface ApplyFlow {
   readonly sha: string;
   readonly branch: string;
   readonly manifests: readonly string[];
-  /** Path of the working directory in the repository, with a slash at its end; empty at the root. */
+  /**
+   * Path of the working directory in the repository, with a slash at its end; empty at the root.
+   */
   readonly prefix: string;
   /** Null for a commit that was pushed without one. */
   readonly pull: Pull | null;

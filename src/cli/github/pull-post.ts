@@ -18,7 +18,10 @@ export interface PullPlace extends PullHead {
   readonly environment: string;
 }
 
-/** `superseded`: a newer commit was pushed meanwhile; `closed`: the pull request was closed or merged. What is known is then shown to nobody. */
+/**
+ * `superseded`: a newer commit was pushed meanwhile; `closed`: the pull request was closed or
+ * merged. What is known is then shown to nobody.
+ */
 export type Posted = "posted" | "superseded" | "closed";
 
 export interface CommentRules {

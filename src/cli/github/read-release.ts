@@ -1,4 +1,7 @@
-/** `/shardctl apply <fingerprint>` in a merged pull request: who may say it, and what it releases. Nothing of the comment is executed. */
+/**
+ * `/shardctl apply <fingerprint>` in a merged pull request: who may say it, and what it releases.
+ * Nothing of the comment is executed.
+ */
 import type { Guard } from "../../model/plan.ts";
 import type { CommentEvent } from "../../github/actions-event.ts";
 import { parseCommand } from "../../github/parse-command.ts";
@@ -19,7 +22,10 @@ export type ReadRelease =
   | { readonly kind: "release"; readonly order: ReleaseOrder }
   | { readonly kind: "ignored"; readonly why: string };
 
-/** Answers the comment with a reaction: eyes for one that is heard, a frown for one that is not. An edited or deleted comment is no command. */
+/**
+ * Answers the comment with a reaction: eyes for one that is heard, a frown for one that is not. An
+ * edited or deleted comment is no command.
+ */
 export async function readRelease(
   session: Session,
   { github }: Actions,

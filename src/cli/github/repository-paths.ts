@@ -3,7 +3,10 @@ import { posix } from "node:path";
 
 import { runGit } from "../git-commit.ts";
 
-/** The working directory's path in its repository, with a slash at its end; empty at the root, and outside of a repository. */
+/**
+ * The working directory's path in its repository, with a slash at its end; empty at the root, and
+ * outside of a repository.
+ */
 export async function findPrefix(cwd: string): Promise<string> {
   return (await runGit(cwd, ["rev-parse", "--show-prefix"]))?.trim() ?? "";
 }

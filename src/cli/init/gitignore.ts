@@ -1,4 +1,7 @@
-/** Keeps what runs leave behind, and secrets, out of Git: lines that a `.gitignore` lacks are added at its end. */
+/**
+ * Keeps what runs leave behind, and secrets, out of Git: lines that a `.gitignore` lacks are added
+ * at its end.
+ */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -7,7 +10,10 @@ import { reasonOf } from "../manifest-files.ts";
 
 const GITIGNORE = ".gitignore";
 
-/** Adds the lines that are missing, and gives them. A line with another slash at its ends is the same one. */
+/**
+ * Adds the lines that are missing, and gives them. A line with another slash at its ends is the
+ * same one.
+ */
 export async function addToGitignore(
   cwd: string,
   lines: readonly string[],

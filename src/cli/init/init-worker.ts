@@ -1,6 +1,7 @@
 /**
- * `shardctl init --worker`: decides which files are missing, writes them, and says what is left to do. A file that is there stays as it
- * is; for a wrangler config and its entry file it says what must be added.
+ * `shardctl init --worker`: decides which files are missing, writes them, and says what is left to
+ * do. A file that is there stays as it is; for a wrangler config and its entry file it says what
+ * must be added.
  */
 import { join, resolve } from "node:path";
 
@@ -82,7 +83,10 @@ export async function initWorker(
   return { ok: true, value: { exitCode: EXIT.done, json } };
 }
 
-/** Those that the manifests name, else those that the wrangler config has, else the one of the first manifest. */
+/**
+ * Those that the manifests name, else those that the wrangler config has, else the one of the first
+ * manifest.
+ */
 async function defaultBindings(
   session: Session,
   project: Project | null,

@@ -1,4 +1,7 @@
-/** What `init --worker` tells people: what it wrote and kept, what must be added by hand, the secrets, and the way to a deployed Worker. Pure. */
+/**
+ * What `init --worker` tells people: what it wrote and kept, what must be added by hand, the
+ * secrets, and the way to a deployed Worker. Pure.
+ */
 import { join } from "node:path";
 
 import { ENTRY_PATH, SECRETS, moduleName, reconcilerText } from "./worker-files.ts";

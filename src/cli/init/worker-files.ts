@@ -1,6 +1,7 @@
 /**
- * The texts that `init --worker` writes: wrangler config, entry file, a first class, tsconfig, and the list of secrets. Pure. The same
- * pieces are what a project with a config of its own is told to add.
+ * The texts that `init --worker` writes: wrangler config, entry file, a first class, tsconfig, and
+ * the list of secrets. Pure. The same pieces are what a project with a config of its own is told to
+ * add.
  */
 import { relative } from "node:path";
 

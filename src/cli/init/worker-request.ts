@@ -1,6 +1,7 @@
 /**
- * What `init --worker` is asked for, checked: the Worker's name and folder, the bindings with their classes, where those classes are, and
- * the repository. It refuses what wrangler or the Worker would refuse later.
+ * What `init --worker` is asked for, checked: the Worker's name and folder, the bindings with their
+ * classes, where those classes are, and the repository. It refuses what wrangler or the Worker
+ * would refuse later.
  */
 import { basename, resolve } from "node:path";
 

@@ -1,6 +1,7 @@
 /**
- * A wrangler config that is there already: found, read as far as it is JSON, and answered with what must be added to it. It is never
- * written: it is the user's, with comments and an order that a program would lose.
+ * A wrangler config that is there already: found, read as far as it is JSON, and answered with what
+ * must be added to it. It is never written: it is the user's, with comments and an order that a
+ * program would lose.
  */
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -48,7 +49,10 @@ export interface FoundConfig {
   readonly config: WranglerConfig | null;
 }
 
-/** What a config lacks. A class that has rows of another kind of storage is a warning: nothing can be added to mend it. */
+/**
+ * What a config lacks. A class that has rows of another kind of storage is a warning: nothing can
+ * be added to mend it.
+ */
 export interface Additions {
   readonly bindings: readonly ConfiguredBinding[];
   readonly migration: {
@@ -77,7 +81,9 @@ export function objectsOf(config: WranglerConfig | null): readonly WorkerObject[
     .map(({ name, class_name }) => ({ binding: name, className: class_name }));
 }
 
-/** Reads JSON with comments and trailing commas; null when it is not that, or no wrangler config. */
+/**
+ * Reads JSON with comments and trailing commas; null when it is not that, or no wrangler config.
+ */
 export function readConfig(text: string): WranglerConfig | null {
   // A string comes first in each pattern, so that what looks like a comment inside one stays.
   const bare = text

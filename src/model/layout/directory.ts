@@ -1,6 +1,6 @@
 /**
- * The directory, as far as a layout says it: which layouts have one, and which member holds an entry. The entries themselves are the
- * engine's.
+ * The directory, as far as a layout says it: which layouts have one, and which member holds an
+ * entry. The entries themselves are the engine's.
  */
 import {
   type CustomLayout,
@@ -18,7 +18,10 @@ export function hasDirectory(layout: Layout): boolean {
   return layout.kind === "roundRobin" || (layout.kind !== "none" && layout.directory === true);
 }
 
-/** A layout with a directory that remembers the key of each id: all but roundRobin's, which remembers the owner. */
+/**
+ * A layout with a directory that remembers the key of each id: all but roundRobin's, which
+ * remembers the owner.
+ */
 export type KeyedDirectoryLayout = (HashLayout | RangeLayout | CustomLayout) & {
   readonly directory: true;
 };
@@ -36,8 +39,8 @@ export function withDirectory<L extends Layout>(layout: L, directory: boolean): 
 }
 
 /**
- * The member that holds the directory entry of an id: under hash the owner of the id's slot, so that entries move with their slots; else
- * an even share of the slots for each member.
+ * The member that holds the directory entry of an id: under hash the owner of the id's slot, so
+ * that entries move with their slots; else an even share of the slots for each member.
  */
 export function directoryMember(
   layout: RoundRobinLayout | KeyedDirectoryLayout,

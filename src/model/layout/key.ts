@@ -1,9 +1,10 @@
 /**
  * Shard keys as values that survive every hop exactly.
  *
- * SQLite knows five storage classes and JavaScript three; an int64 above 2^53 or a REAL 1.0 does not survive the trip. A key
- * therefore travels as its storage class and a text, made by SQL for stored rows and by `toKey` for a caller's argument. Both
- * ways give the same key for the same value: that is what makes the caller's router and the engine agree on the owner.
+ * SQLite knows five storage classes and JavaScript three; an int64 above 2^53 or a REAL 1.0 does
+ * not survive the trip. A key therefore travels as its storage class and a text, made by SQL for
+ * stored rows and by `toKey` for a caller's argument. Both ways give the same key for the same
+ * value: that is what makes the caller's router and the engine agree on the owner.
  */
 import { bytesToHex } from "../bytes-to-hex.ts";
 
@@ -11,8 +12,9 @@ import { bytesToHex } from "../bytes-to-hex.ts";
 export type StorageClass = "null" | "integer" | "real" | "text" | "blob";
 
 /**
- * A shard key. `text` is decimal for `integer`, JavaScript's shortest round-trip form for `real`, the text itself for `text`,
- * upper-case hex for `blob`, and empty for `null`. Stored in layouts: the form must never change.
+ * A shard key. `text` is decimal for `integer`, JavaScript's shortest round-trip form for `real`,
+ * the text itself for `text`, upper-case hex for `blob`, and empty for `null`. Stored in layouts:
+ * the form must never change.
  */
 export interface Key {
   readonly type: StorageClass;
@@ -24,7 +26,10 @@ export type KeyInput = null | undefined | boolean | number | bigint | string | U
 
 export const MISSING_KEY: Key = { type: "null", text: "" };
 
-/** The key of a JavaScript value, equal to the key that SQL gives for the same value stored in a row. Integral numbers are integers. */
+/**
+ * The key of a JavaScript value, equal to the key that SQL gives for the same value stored in a
+ * row. Integral numbers are integers.
+ */
 export function toKey(value: KeyInput): Key {
   switch (typeof value) {
     case "undefined":
@@ -43,7 +48,10 @@ export function toKey(value: KeyInput): Key {
   }
 }
 
-/** The key of a stored value, from SQL's `typeof(value)` and its text (`hex(value)` for a blob, 17 significant digits for a real). */
+/**
+ * The key of a stored value, from SQL's `typeof(value)` and its text (`hex(value)` for a blob, 17
+ * significant digits for a real).
+ */
 export function keyFromSql(type: string, text: string | null): Key {
   switch (type) {
     case "integer":
@@ -57,7 +65,10 @@ export function keyFromSql(type: string, text: string | null): Key {
   }
 }
 
-/** The text that is hashed. The missing key and the empty text are the same key here, as are the integer 1, the real 1.0 and the text '1'. */
+/**
+ * The text that is hashed. The missing key and the empty text are the same key here, as are the
+ * integer 1, the real 1.0 and the text '1'.
+ */
 export function keyText(key: Key): string {
   return key.text;
 }
@@ -71,8 +82,9 @@ const CLASS_ORDER: Readonly<Record<StorageClass, number>> = {
 };
 
 /**
- * SQLite's own order: NULL < numbers < text < blob. Text compares by UTF-8 bytes (BINARY collation), which is the order of code
- * points and differs from JavaScript's UTF-16 order above U+FFFF.
+ * SQLite's own order: NULL < numbers < text < blob. Text compares by UTF-8 bytes (BINARY
+ * collation), which is the order of code points and differs from JavaScript's UTF-16 order above
+ * U+FFFF.
  */
 export function compareKeys(left: Key, right: Key): number {
   const byClass = CLASS_ORDER[left.type] - CLASS_ORDER[right.type];
@@ -95,7 +107,10 @@ export function isMissing(key: Key): boolean {
   return key.type === "null" || (key.type === "text" && key.text === "");
 }
 
-/** A key as people write it: numbers bare, text in quotes, blobs as x'…'. For plans and messages about layouts, never for row contents. */
+/**
+ * A key as people write it: numbers bare, text in quotes, blobs as x'…'. For plans and messages
+ * about layouts, never for row contents.
+ */
 export function formatKey(key: Key): string {
   switch (key.type) {
     case "null":

@@ -1,8 +1,8 @@
 /**
  * Layouts: who owns which part of a namespace's keyspace, as plain values.
  *
- * A layout is the answer to one question, "which member owns this key?", which `createOwnerLookup` gives. Here is what is stored; what
- * changes hands between two layouts is in `moves.ts`.
+ * A layout is the answer to one question, "which member owns this key?", which `createOwnerLookup`
+ * gives. Here is what is stored; what changes hands between two layouts is in `moves.ts`.
  *
  * | kind       | the owner of a row is                                                        |
  * |------------|------------------------------------------------------------------------------|
@@ -12,7 +12,8 @@
  * | custom     | the member whose index the registered partitioner returns                    |
  * | roundRobin | remembered per row in the directory, which is itself spread by slot of the id |
  *
- * With a directory (always under roundRobin, else by `directory: true`) ids are unique in the namespace, and found without their key.
+ * With a directory (always under roundRobin, else by `directory: true`) ids are unique in the
+ * namespace, and found without their key.
  *
  * Layouts are stored in registries: a change of shape is a migration.
  */
@@ -21,13 +22,18 @@ import type { Key } from "./key.ts";
 
 export type Strategy = "hash" | "range" | "roundRobin" | "custom" | "none";
 
-/** Slots from the previous range's end up to, not including, `end`. The last range ends at 16,384. */
+/**
+ * Slots from the previous range's end up to, not including, `end`. The last range ends at 16,384.
+ */
 export interface SlotRange {
   readonly end: number;
   readonly member: string;
 }
 
-/** Keys from the previous range's end up to, not including, `end`, in SQLite's order. The last range has `end: null`. */
+/**
+ * Keys from the previous range's end up to, not including, `end`, in SQLite's order. The last range
+ * has `end: null`.
+ */
 export interface KeyRange {
   readonly end: Key | null;
   readonly member: string;
@@ -48,7 +54,10 @@ export interface NoneLayout {
 
 interface ShardedLayout {
   readonly shardKey: string;
-  /** True: each id's key is remembered in the directory. Left out where there is none; never said by roundRobin, which has its own. */
+  /**
+   * True: each id's key is remembered in the directory. Left out where there is none; never said by
+   * roundRobin, which has its own.
+   */
   readonly directory?: true;
   readonly generation: number;
   /** In order of the shard index. */
@@ -88,7 +97,10 @@ export function unshardedLayout(namespace: string, generation: number): NoneLayo
   return { kind: "none", generation, members: [namespace] };
 }
 
-/** True when both layouts have the same fields, whatever the order in which they were written: same key, generation, members and ranges. */
+/**
+ * True when both layouts have the same fields, whatever the order in which they were written: same
+ * key, generation, members and ranges.
+ */
 export function sameLayout(left: Layout, right: Layout): boolean {
   return canonicalJson(left) === canonicalJson(right);
 }

@@ -2,7 +2,10 @@
 import { type Key, compareKeys } from "./key.ts";
 import { slotOf } from "./slots.ts";
 
-/** The part of the keyspace that changes hands between two layouts of one kind. `from` is inclusive, `to` exclusive, `null` is unbounded. */
+/**
+ * The part of the keyspace that changes hands between two layouts of one kind. `from` is inclusive,
+ * `to` exclusive, `null` is unbounded.
+ */
 export type MoveRange =
   | { readonly kind: "slots"; readonly from: number; readonly to: number }
   | { readonly kind: "keys"; readonly from: Key | null; readonly to: Key | null };

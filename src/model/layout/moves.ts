@@ -1,7 +1,9 @@
 /**
- * Moves: what changes hands from one layout to another of its kind, and the layout after some of it has.
+ * Moves: what changes hands from one layout to another of its kind, and the layout after some of it
+ * has.
  *
- * Only hash and range layouts have moves. Between layouts of two kinds rows are copied to new members instead: asking for moves throws.
+ * Only hash and range layouts have moves. Between layouts of two kinds rows are copied to new
+ * members instead: asking for moves throws.
  */
 import { type Key, compareKeys } from "./key.ts";
 import type { HashLayout, KeyRange, Layout, RangeLayout } from "./layout.ts";
@@ -15,7 +17,10 @@ export interface Move {
   readonly range: MoveRange;
 }
 
-/** What changes hands from `before` to `after`, in key order, adjacent pieces joined. Both must be of one kind, hash or range. */
+/**
+ * What changes hands from `before` to `after`, in key order, adjacent pieces joined. Both must be
+ * of one kind, hash or range.
+ */
 export function diffRanges(before: HashLayout, after: HashLayout): Move[];
 export function diffRanges(before: RangeLayout, after: RangeLayout): Move[];
 export function diffRanges(
@@ -59,7 +64,10 @@ export function ownSince(before: Layout, now: Layout, member: string): MoveRange
   return moves.filter((move) => move.target === member).map((move) => move.range);
 }
 
-/** The layout after some of the moves: the moved ranges belong to their targets. Members are kept; unknown targets are added at the end. */
+/**
+ * The layout after some of the moves: the moved ranges belong to their targets. Members are kept;
+ * unknown targets are added at the end.
+ */
 export function applyMoves<L extends HashLayout | RangeLayout>(
   layout: L,
   moves: readonly Move[],

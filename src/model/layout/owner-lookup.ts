@@ -1,6 +1,6 @@
 /**
- * Which member owns a key. Everything else in the product is built on that answer: the caller's router, the planner's projections and the
- * engine's copy all call `createOwnerLookup`.
+ * Which member owns a key. Everything else in the product is built on that answer: the caller's
+ * router, the planner's projections and the engine's copy all call `createOwnerLookup`.
  */
 import { type Key, compareKeys } from "./key.ts";
 import { type CustomLayout, type KeyRange, type Layout, memberAt } from "./layout.ts";
@@ -9,9 +9,11 @@ import { expandSlots } from "./slot-table.ts";
 import { slotOf } from "./slots.ts";
 
 /**
- * Builds the function from key to member. For `roundRobin` there is no such function: the directory decides, and this throws.
+ * Builds the function from key to member. For `roundRobin` there is no such function: the directory
+ * decides, and this throws.
  *
- * @throws Error when the layout's partitioner is not registered, is of another version, or returns an index out of range.
+ * @throws Error when the layout's partitioner is not registered, is of another version, or returns
+ * an index out of range.
  */
 export function createOwnerLookup(
   layout: Layout,

@@ -1,20 +1,26 @@
 /**
- * Partitioners: the functions that a class registers for `strategy: custom`, found by name and version.
+ * Partitioners: the functions that a class registers for `strategy: custom`, found by name and
+ * version.
  *
- * A layout stores the name and the version only. What is not registered is an error that names what is, never a guess.
+ * A layout stores the name and the version only. What is not registered is an error that names what
+ * is, never a guess.
  */
 import type { Key } from "./key.ts";
 import type { PartitionerRef } from "./layout.ts";
 
-/** A partitioner that a class registers: a pure function of the key. `owner` gives a shard index, 0 … `shardCount` - 1. */
+/**
+ * A partitioner that a class registers: a pure function of the key. `owner` gives a shard index, 0
+ * … `shardCount` - 1.
+ */
 export interface Partitioner {
   readonly version: number;
   owner(key: Key, shardCount: number): number;
 }
 
 /**
- * By name. A new version is registered beside the old one until the rekey to it has ended: until then rows are found by the old, and
- * copied by the new. The newest is the one that a manifest's name means.
+ * By name. A new version is registered beside the old one until the rekey to it has ended: until
+ * then rows are found by the old, and copied by the new. The newest is the one that a manifest's
+ * name means.
  */
 export type Partitioners = Readonly<Record<string, Partitioner | readonly Partitioner[]>>;
 

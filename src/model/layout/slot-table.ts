@@ -1,7 +1,13 @@
-/** Slot tables: a hash layout's ranges of slots, looked up, spread out to one member for each slot, and joined again. */
+/**
+ * Slot tables: a hash layout's ranges of slots, looked up, spread out to one member for each slot,
+ * and joined again.
+ */
 import type { SlotRange } from "./layout.ts";
 
-/** Builds the function from slot to member, by binary search: for a few look-ups in each of many layouts. */
+/**
+ * Builds the function from slot to member, by binary search: for a few look-ups in each of many
+ * layouts.
+ */
 export function createSlotLookup(ranges: readonly SlotRange[]): (slot: number) => string {
   return (slot) => {
     let low = 0;

@@ -1,9 +1,10 @@
 /**
  * custom: a partitioner that the class registers gives each key a shard index.
  *
- * The manifest names the partitioner; its version is the one that the class registers now, frozen in the layout. Which keys change
- * hands when the version or the count changes is known to the partitioner alone, so such a change copies every row to new members,
- * and skew cannot be levelled here.
+ * The manifest names the partitioner; its version is the one that the class registers now, frozen
+ * in the layout. Which keys change hands when the version or the count changes is known to the
+ * partitioner alone, so such a change copies every row to new members, and skew cannot be levelled
+ * here.
  */
 import type { CustomLayout, PartitionerRef } from "../layout/layout.ts";
 import { type Result, failure, success } from "../result.ts";

@@ -3,14 +3,16 @@
  *
  * Fresh: consecutive runs of slots, as even as whole numbers allow.
  *
- * Resize (N → M): every member gets a quota of floor(16,384 / M) slots, and the members that own the most now get the one slot more
- * that is left over. A leaving member gives all its slots, a member above its quota gives its highest ones, and members below
- * theirs take them in index order. A slot is moved only when its owner must lose it, which is the theoretical minimum.
+ * Resize (N → M): every member gets a quota of floor(16,384 / M) slots, and the members that own
+ * the most now get the one slot more that is left over. A leaving member gives all its slots, a
+ * member above its quota gives its highest ones, and members below theirs take them in index order.
+ * A slot is moved only when its owner must lose it, which is the theoretical minimum.
  *
- * Level (for skew): as long as the fullest member is above the goal, one of its slots goes to the emptiest member: the largest that
- * neither takes the giver below the goal nor the taker above it, or else the smallest that still makes the pair's fuller one
- * clearly emptier. A slot cannot be split; when no slot helps, the rest of the skew stays. Each step lowers the sum of squares,
- * so it ends, and it ends where a second run finds nothing to do.
+ * Level (for skew): as long as the fullest member is above the goal, one of its slots goes to the
+ * emptiest member: the largest that neither takes the giver below the goal nor the taker above it,
+ * or else the smallest that still makes the pair's fuller one clearly emptier. A slot cannot be
+ * split; when no slot helps, the rest of the skew stays. Each step lowers the sum of squares, so it
+ * ends, and it ends where a second run finds nothing to do.
  */
 import type { HashLayout } from "../layout/layout.ts";
 import { expandSlots, joinSlots } from "../layout/slot-table.ts";
@@ -29,7 +31,10 @@ export function freshHashLayout(
   return { kind: "hash", shardKey, generation, members, ranges };
 }
 
-/** The layout over `members` that moves the fewest slots and leaves every member within one slot of even. */
+/**
+ * The layout over `members` that moves the fewest slots and leaves every member within one slot of
+ * even.
+ */
 export function resizeHashLayout(layout: HashLayout, members: readonly string[]): HashLayout {
   const owned = new Map<string, OwnedRun[]>(members.map((member) => [member, []]));
   const pool: SlotRun[] = [];
@@ -55,7 +60,10 @@ export function resizeHashLayout(layout: HashLayout, members: readonly string[])
   return { ...layout, members, ranges };
 }
 
-/** Slots `from` up to, not including, `end`. Whole runs are dealt with, not 16,384 slots: plans have thousands of layouts. */
+/**
+ * Slots `from` up to, not including, `end`. Whole runs are dealt with, not 16,384 slots: plans have
+ * thousands of layouts.
+ */
 interface SlotRun {
   readonly from: number;
   readonly end: number;
@@ -114,7 +122,10 @@ function slotQuotas(
 /** A move must leave the pair's fuller member at least this share emptier than the giver was. */
 const PAIR_GAIN_MIN = 0.01;
 
-/** Bound of the loop. Each step takes a slot from the fullest member; a slot that has moved a few times will not move on. */
+/**
+ * Bound of the loop. Each step takes a slot from the fullest member; a slot that has moved a few
+ * times will not move on.
+ */
 const LEVEL_STEPS_MAX = 4 * SLOT_COUNT;
 
 interface WeighedSlot {
@@ -130,8 +141,8 @@ interface Load {
 }
 
 /**
- * The layout with slots moved from full to empty members until none is above `goal` (max/average), or nothing helps any more.
- * `rowsBySlot` may leave out empty slots, which stay where they are.
+ * The layout with slots moved from full to empty members until none is above `goal` (max/average),
+ * or nothing helps any more. `rowsBySlot` may leave out empty slots, which stay where they are.
  */
 export function levelHashLayout(
   layout: HashLayout,
@@ -207,7 +218,10 @@ function compareSlots(left: WeighedSlot, right: WeighedSlot): number {
   return left.rows - right.rows || left.slot - right.slot;
 }
 
-/** The first index for which the test holds, in a list where it holds from some index on; the length when it never does. */
+/**
+ * The first index for which the test holds, in a list where it holds from some index on; the length
+ * when it never does.
+ */
 function firstIndex(slots: readonly WeighedSlot[], test: (slot: WeighedSlot) => boolean): number {
   let low = 0;
   let high = slots.length;

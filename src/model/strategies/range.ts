@@ -1,18 +1,23 @@
 /**
  * range: the members own consecutive parts of the key order, cut at count - 1 split points.
  *
- * Split points come from the manifest, or are chosen from the live keys: each range in turn takes the rows left, divided by the
- * ranges left. A key with more rows than that gets a range that it overfills, and the following ranges share what remains: a key
- * is never split. Only keys that begin a counted bucket can be chosen, so the counts on both sides are known.
+ * Split points come from the manifest, or are chosen from the live keys: each range in turn takes
+ * the rows left, divided by the ranges left. A key with more rows than that gets a range that it
+ * overfills, and the following ranges share what remains: a key is never split. Only keys that
+ * begin a counted bucket can be chosen, so the counts on both sides are known.
  *
- * Resize and level: new split points, and the members keep their order. Where members join, the old ones are placed on the new
- * ranges so that the most rows stay where they are (a longest-common-subsequence search over rows), and the new ones fill the gaps.
+ * Resize and level: new split points, and the members keep their order. Where members join, the old
+ * ones are placed on the new ranges so that the most rows stay where they are (a
+ * longest-common-subsequence search over rows), and the new ones fill the gaps.
  */
 import { type Key, compareKeys } from "../layout/key.ts";
 import type { KeyRange, RangeLayout } from "../layout/layout.ts";
 import type { Distribution, KeyBucket } from "../live.ts";
 
-/** A layout over the members in index order, cut at the split points (one fewer than members, ascending). */
+/**
+ * A layout over the members in index order, cut at the split points (one fewer than members,
+ * ascending).
+ */
 export function freshRangeLayout(
   shardKey: string,
   generation: number,
@@ -22,7 +27,10 @@ export function freshRangeLayout(
   return { kind: "range", shardKey, generation, members, ranges: cutRanges(members, splitPoints) };
 }
 
-/** The layout over `members` with new split points that keeps the order of the members that stay, and the most rows in place. */
+/**
+ * The layout over `members` with new split points that keeps the order of the members that stay,
+ * and the most rows in place.
+ */
 export function resizeRangeLayout(
   layout: RangeLayout,
   members: readonly string[],
@@ -55,8 +63,9 @@ export function sameSplitPoints(left: readonly Key[], right: readonly Key[]): bo
 }
 
 /**
- * The `count` - 1 split points that divide the counted rows most evenly, or null when the rows have fewer distinct places to cut
- * than that. Needs key buckets; buckets of several members may overlap, and an overlapped half counts as below the cut.
+ * The `count` - 1 split points that divide the counted rows most evenly, or null when the rows have
+ * fewer distinct places to cut than that. Needs key buckets; buckets of several members may
+ * overlap, and an overlapped half counts as below the cut.
  */
 export function chooseSplitPoints(distribution: Distribution, count: number): Key[] | null {
   const cuts = possibleCuts(distribution);
@@ -170,10 +179,14 @@ function rangeIndex(splitPoints: readonly Key[], key: Key): number {
   return low;
 }
 
-/** For each row of the matrix a column, ascending, with the largest sum; the lowest columns among equals. */
+/**
+ * For each row of the matrix a column, ascending, with the largest sum; the lowest columns among
+ * equals.
+ */
 function placeInOrder(retained: readonly (readonly number[])[], columns: number): number[] {
   const width = columns + 1;
-  // best[i][j]: most rows kept when the first i members use the first j ranges; -1 when they do not fit.
+  // best[i][j]: most rows kept when the first i members use the first j ranges; -1 when they do not
+  // fit.
   const best = new Float64Array((retained.length + 1) * width);
   retained.forEach((rows, member) => {
     for (let column = 0; column < width; column++) {

@@ -1,12 +1,16 @@
 /**
- * roundRobin: rows are dealt out in turn and remembered in a directory, so the layout is no more than its members.
+ * roundRobin: rows are dealt out in turn and remembered in a directory, so the layout is no more
+ * than its members.
  *
- * Every copy deals anew, from all sources at once: the targets end within one row of each other. For the projection each source
- * deals its own rows, starting where the one before it stopped.
+ * Every copy deals anew, from all sources at once: the targets end within one row of each other.
+ * For the projection each source deals its own rows, starting where the one before it stopped.
  */
 import type { RoundRobinLayout } from "../layout/layout.ts";
 
-/** The layout over the members, in index order. `shardKey` is kept as a label for later changes of strategy. */
+/**
+ * The layout over the members, in index order. `shardKey` is kept as a label for later changes of
+ * strategy.
+ */
 export function roundRobinLayout(
   shardKey: string,
   generation: number,

@@ -1,7 +1,9 @@
 /**
- * What a start must be before it is journaled: a layout that covers the keyspace with members that it names, and limits that are numbers.
+ * What a start must be before it is journaled: a layout that covers the keyspace with members that
+ * it names, and limits that are numbers.
  *
- * The planner makes no others; a request can also come from elsewhere. What is wrong is said in a sentence, never corrected.
+ * The planner makes no others; a request can also come from elsewhere. What is wrong is said in a
+ * sentence, never corrected.
  */
 import { compareKeys } from "../layout/key.ts";
 import type { KeyRange, Layout, SlotRange } from "../layout/layout.ts";

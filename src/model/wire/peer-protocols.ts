@@ -16,7 +16,9 @@ import { type ProtocolFailure, refusal } from "./protocol-failure.ts";
 import { PROTOCOLS_SPOKEN, type ProtocolReply } from "./protocol.ts";
 import { failure } from "../result.ts";
 
-/** Peers remembered; beyond, those that were met, or have changed, longest ago are forgotten first. */
+/**
+ * Peers remembered; beyond, those that were met, or have changed, longest ago are forgotten first.
+ */
 const PEERS_MAX = 10_000;
 /**
  * Times that one message is sent: a peer may be rolled back, and deployed again, between two of

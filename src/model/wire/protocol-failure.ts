@@ -1,4 +1,7 @@
-/** The expected refusals of the protocol. Apart from its messages, because live state tells of them too: see `LiveFailure`. */
+/**
+ * The expected refusals of the protocol. Apart from its messages, because live state tells of them
+ * too: see `LiveFailure`.
+ */
 import type { OperationFault } from "../operation.ts";
 
 /** Why an object said no. */

@@ -1,8 +1,10 @@
 /**
- * The wire protocol: every message between the control half, callers' routers and the objects of a namespace.
+ * The wire protocol: every message between the control half, callers' routers and the objects of a
+ * namespace.
  *
- * One RPC method, `shardctl(envelope)`, carries them all, so that a user's class needs one delegate line. Requests and replies are
- * structured-cloneable. Expected refusals are values (`ProtocolFailure`); an exception means that the object is unreachable or broken.
+ * One RPC method, `shardctl(envelope)`, carries them all, so that a user's class needs one delegate
+ * line. Requests and replies are structured-cloneable. Expected refusals are values
+ * (`ProtocolFailure`); an exception means that the object is unreachable or broken.
  */
 import type { Count, Distribution, DistributionRequest, LiveNamespace } from "../live.ts";
 import type { OperationStatus, StartOperation } from "../operation.ts";

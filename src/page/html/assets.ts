@@ -1,4 +1,6 @@
-/** Stylesheet and script under names that hold their hash, so that browsers may keep them for ever. */
+/**
+ * Stylesheet and script under names that hold their hash, so that browsers may keep them for ever.
+ */
 import { sha256Hex } from "../../model/canonical.ts";
 import type { Assets } from "./frame.ts";
 import { SCRIPT } from "./script.ts";

@@ -1,6 +1,7 @@
 /**
- * The whole document around a page's main part. The main part alone is what the page's script asks for again and again, so that nothing in
- * it may depend on the time of day: moments stand as moments, and what they are ago the script says.
+ * The whole document around a page's main part. The main part alone is what the page's script asks
+ * for again and again, so that nothing in it may depend on the time of day: moments stand as
+ * moments, and what they are ago the script says.
  */
 import { overviewAddress } from "./addresses.ts";
 import { type Markup, markup, toText } from "./markup.ts";

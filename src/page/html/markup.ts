@@ -1,6 +1,7 @@
 /**
- * HTML as hono's `html` makes it: every value is escaped, and here every text is made printable first and loses the keys it may quote, so
- * that a name can neither open a tag nor turn the reading order around. Nothing in this folder builds HTML in another way.
+ * HTML as hono's `html` makes it: every value is escaped, and here every text is made printable
+ * first and loses the keys it may quote, so that a name can neither open a tag nor turn the reading
+ * order around. Nothing in this folder builds HTML in another way.
  */
 import { html } from "hono/html";
 

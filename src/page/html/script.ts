@@ -1,6 +1,7 @@
 /**
- * The page's only script. It asks for the main part again, with the tag of what it shows, and changes just the nodes that differ: focus,
- * scroll, selections and opened details stay. When the page cannot be reached it says so, and asks less and less often.
+ * The page's only script. It asks for the main part again, with the tag of what it shows, and
+ * changes just the nodes that differ: focus, scroll, selections and opened details stay. When the
+ * page cannot be reached it says so, and asks less and less often.
  */
 
 /** Longest pause between two tries, in milliseconds. */

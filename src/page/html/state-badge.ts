@@ -1,4 +1,7 @@
-/** The state of a namespace as a badge: a mark, a word and a colour that say the same, and the reason in words. */
+/**
+ * The state of a namespace as a badge: a mark, a word and a colour that say the same, and the
+ * reason in words.
+ */
 import type { StateFilter } from "../page-data.ts";
 import type { NamespaceView } from "../page-data.ts";
 import { mark, type Markup, markup } from "./markup.ts";

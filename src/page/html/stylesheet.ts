@@ -1,4 +1,7 @@
-/** The page's only stylesheet. Light and dark come from the reader's system; all texts keep a contrast of 4.5:1 in both. */
+/**
+ * The page's only stylesheet. Light and dark come from the reader's system; all texts keep a
+ * contrast of 4.5:1 in both.
+ */
 
 export const STYLESHEET = `:root {
   color-scheme: light dark;

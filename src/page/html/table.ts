@@ -1,4 +1,7 @@
-/** A table of the page: rows on a wide screen, one card each on a narrow one. The roles are said, because CSS takes them away. */
+/**
+ * A table of the page: rows on a wide screen, one card each on a narrow one. The roles are said,
+ * because CSS takes them away.
+ */
 import { type Markup, markup } from "./markup.ts";
 
 export interface TableRow {

@@ -1,6 +1,7 @@
 /**
- * Who comes through Cloudflare Access. Access puts a signed token on every request that it lets through; the signature is what counts,
- * never that the header is there: whoever reaches the Worker past Access can send any header.
+ * Who comes through Cloudflare Access. Access puts a signed token on every request that it lets
+ * through; the signature is what counts, never that the header is there: whoever reaches the Worker
+ * past Access can send any header.
  */
 import { createRemoteJWKSet, customFetch, errors, jwtVerify } from "jose";
 
@@ -16,7 +17,10 @@ export interface AccessSettings {
 }
 
 export interface AccessVerifier {
-  /** The person's address, or the name of the service token. @param now milliseconds since the Unix epoch. */
+  /**
+   * The person's address, or the name of the service token. @param now milliseconds since the Unix
+   * epoch.
+   */
   verify(token: string, now: number): Promise<Result<string, string>>;
 }
 

@@ -1,4 +1,7 @@
-/** Tokens of GitHub Actions among the tokens that are presented, and which pull request one belongs to. */
+/**
+ * Tokens of GitHub Actions among the tokens that are presented, and which pull request one belongs
+ * to.
+ */
 
 /** The form of a signed JWT. Tokens of `SHARDCTL_TOKENS` are random digits and have no dots. */
 const JWT = /^ey[\w-]+\.[\w-]+\.[\w-]*$/;

@@ -1,8 +1,9 @@
 /**
  * Lets a request through to a handler when its caller has the role that the handler needs.
  *
- * A workflow's token may be used for many calls that read or plan, within its few minutes. A call that needs the role apply uses it up:
- * such a token changes something once, whoever has got hold of it. GitHub gives a job as many tokens as it asks for.
+ * A workflow's token may be used for many calls that read or plan, within its few minutes. A call
+ * that needs the role apply uses it up: such a token changes something once, whoever has got hold
+ * of it. GitHub gives a job as many tokens as it asks for.
  */
 import type { MiddlewareHandler } from "hono";
 
@@ -101,7 +102,10 @@ function explainRole(context: ApiContext, { name, role, actions }: Caller, neede
   return reason ?? `Token '${name}' has the role ${role}; this call needs ${needed}.`;
 }
 
-/** Refuses a token that has changed something before. The call itself may reach the coordinator twice: it claims under its own id. */
+/**
+ * Refuses a token that has changed something before. The call itself may reach the coordinator
+ * twice: it claims under its own id.
+ */
 async function useUp(context: ApiContext, { tokenId, expiresAt }: ActionsCaller): Promise<void> {
   const claim = crypto.randomUUID();
   const isFirst = await context.var.coordinator((calls) =>
@@ -123,7 +127,10 @@ export function isLoopback(hostname: string): boolean {
   return LOOPBACK.test(hostname);
 }
 
-/** Whoever can reach a loopback address is the developer, except a web page in their browser: that one sends its origin. */
+/**
+ * Whoever can reach a loopback address is the developer, except a web page in their browser: that
+ * one sends its origin.
+ */
 export function anonymous(request: Request): Result<Caller, string> {
   const { hostname, host } = new URL(request.url);
   if (!isLoopback(hostname))

@@ -1,12 +1,14 @@
 /**
  * Who is asking, and what they may do.
  *
- * The secret `SHARDCTL_TOKENS` is a JSON list with one entry a token, and holds only hashes, so that reading the secret gives no access:
+ * The secret `SHARDCTL_TOKENS` is a JSON list with one entry a token, and holds only hashes, so
+ * that reading the secret gives no access:
  *
  *     [{ "name": "ci", "role": "apply", "sha256": "<64 hex digits>" }]
  *
- * Make a token with `openssl rand -hex 32`, and its hash with `printf %s "$TOKEN" | sha256sum`. Roles: read < plan < apply. Without the
- * secret every request is refused: an open API is never the default.
+ * Make a token with `openssl rand -hex 32`, and its hash with `printf %s "$TOKEN" | sha256sum`.
+ * Roles: read < plan < apply. Without the secret every request is refused: an open API is never the
+ * default.
  */
 import * as z from "zod";
 
@@ -51,7 +53,8 @@ const tokensSchema = z
 /**
  * The caller behind an `Authorization` header, or why there is none.
  *
- * Compares the SHA-256 of what was sent with every configured hash, each over all bytes, so that the time tells nothing about a token.
+ * Compares the SHA-256 of what was sent with every configured hash, each over all bytes, so that
+ * the time tells nothing about a token.
  */
 export async function authenticate(
   authorization: string | null,

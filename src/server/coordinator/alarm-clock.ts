@@ -1,7 +1,9 @@
 /**
- * The coordinator's one alarm: it is set for whatever is due first, and set again after whatever has been done.
+ * The coordinator's one alarm: it is set for whatever is due first, and set again after whatever
+ * has been done.
  *
- * What is due is kept by those who do it, so that a lost alarm loses nothing: `rearm` sets it from what they say.
+ * What is due is kept by those who do it, so that a lost alarm loses nothing: `rearm` sets it from
+ * what they say.
  */
 
 /** Something that has work at times. */

@@ -1,5 +1,6 @@
 /**
- * The parts of the coordinator and what each may ask of the others. Only the wiring: who knows what is written at the part itself.
+ * The parts of the coordinator and what each may ask of the others. Only the wiring: who knows what
+ * is written at the part itself.
  *
  * | part             | owns                                                       |
  * |------------------|------------------------------------------------------------|

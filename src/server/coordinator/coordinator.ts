@@ -1,11 +1,14 @@
 /**
- * The coordinator: the one Durable Object of a Worker that knows its plans and runs, and drives runs to their end.
+ * The coordinator: the one Durable Object of a Worker that knows its plans and runs, and drives
+ * runs to their end.
  *
- * It steps by alarm, never in a request: a run goes on when nobody is looking, and resumes after a restart at any point, because a
- * step is re-entrant and its progress and the next alarm are written together. The alarm handler never throws: the runtime drops
- * an alarm after six failures. One object serves all environments, since they share the namespaces of one Worker.
+ * It steps by alarm, never in a request: a run goes on when nobody is looking, and resumes after a
+ * restart at any point, because a step is re-entrant and its progress and the next alarm are
+ * written together. The alarm handler never throws: the runtime drops an alarm after six failures.
+ * One object serves all environments, since they share the namespaces of one Worker.
  *
- * This file is what can be called, and the alarm; `coordinator-parts.ts` names the parts that know how.
+ * This file is what can be called, and the alarm; `coordinator-parts.ts` names the parts that know
+ * how.
  */
 import { DurableObject } from "cloudflare:workers";
 
@@ -65,7 +68,10 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   }
 
   protected abstract objects(): Readonly<Record<string, DurableObjectNamespace>>;
-  /** A failure when the Worker is set up wrongly. The HTTP API says so; runs that were started before go on. */
+  /**
+   * A failure when the Worker is set up wrongly. The HTTP API says so; runs that were started
+   * before go on.
+   */
   protected abstract settings(): Result<Settings, string>;
   /** Null when this Worker does not post. */
   protected abstract github(): GithubWriter | null;

@@ -1,6 +1,6 @@
 /**
- * What the coordinator tells of its work: the history, the alerts, the metrics and the heartbeat, in one place, so that whoever does something
- * says so once. Nothing here decides what is done.
+ * What the coordinator tells of its work: the history, the alerts, the metrics and the heartbeat,
+ * in one place, so that whoever does something says so once. Nothing here decides what is done.
  */
 import type { EnvironmentState } from "../../reconcile/environment-state.ts";
 import { fingerprintDrifts, sortDrifts } from "../../reconcile/build-report.ts";
@@ -102,7 +102,10 @@ export class Observation {
     });
   }
 
-  /** The run; else the plan; else the tick, in which drifts, alerts and operations by hand are found. */
+  /**
+   * The run; else the plan; else the tick, in which drifts, alerts and operations by hand are
+   * found.
+   */
   #correlationOf({ kind, run, fingerprint, environment }: NewEvent): string {
     // The fingerprint of an alert is that of its drifts.
     return run ?? (kind === "alert" ? null : fingerprint) ?? this.#tickOf(environment);

@@ -1,6 +1,7 @@
 /**
- * Things that may happen once, in the coordinator's SQLite: a delivery of a webhook, a token of a workflow that changes something.
- * Remembered until they expire by themselves; bounded, and when full it says no rather than forget what has not expired.
+ * Things that may happen once, in the coordinator's SQLite: a delivery of a webhook, a token of a
+ * workflow that changes something. Remembered until they expire by themselves; bounded, and when
+ * full it says no rather than forget what has not expired.
  */
 export const ONCE_MAX = 100_000;
 

@@ -60,7 +60,10 @@ function readKind(text: string | undefined): EventKind | null {
   throw new RefusedRequest("invalid", `?kind= must be one of ${EVENT_KINDS.join(", ")}.`);
 }
 
-/** Oldest first, read a page at a time: the history does not fit one call. With a limit, the newest so many. */
+/**
+ * Oldest first, read a page at a time: the history does not fit one call. With a limit, the newest
+ * so many.
+ */
 async function streamEvents(
   coordinator: CallCoordinator,
   filter: Filter,

@@ -1,8 +1,8 @@
 /**
  * `GET /healthz` and `GET /metrics`.
  *
- * Health is for anybody to ask, so it says nothing but yes or no, and what was found out is kept for a moment: a flood of questions does not
- * reach the coordinator.
+ * Health is for anybody to ask, so it says nothing but yes or no, and what was found out is kept
+ * for a moment: a flood of questions does not reach the coordinator.
  */
 import { METRICS_CONTENT_TYPE, renderMetrics } from "../../metrics/metrics-text.ts";
 import type { RequireRole } from "../access/authorize.ts";

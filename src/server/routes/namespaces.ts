@@ -1,4 +1,7 @@
-/** `/v1/namespaces`: live reports. A namespace that cannot be read is reported as failed, never left out and never as empty. */
+/**
+ * `/v1/namespaces`: live reports. A namespace that cannot be read is reported as failed, never left
+ * out and never as empty.
+ */
 import { READS_MAX } from "../../runs/gather-live.ts";
 import { runBounded } from "../../live/run-bounded.ts";
 import type { NamespaceList, NamespaceReport, OperationList } from "../../model/api.ts";

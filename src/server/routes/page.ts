@@ -1,6 +1,7 @@
 /**
- * The status page: `/`, `/namespaces/:object/:name`, signing in and out, and the two files that the page needs. What the coordinator knows
- * is shown; live namespaces are asked only where `look-live.ts` says so. Nothing here changes what the page tells of.
+ * The status page: `/`, `/namespaces/:object/:name`, signing in and out, and the two files that the
+ * page needs. What the coordinator knows is shown; live namespaces are asked only where
+ * `look-live.ts` says so. Nothing here changes what the page tells of.
  */
 import { secureHeaders } from "hono/secure-headers";
 

@@ -1,4 +1,7 @@
-/** `/v1/pause` and `/v1/namespaces/:name/pause`: the switch that stops everything, and the operation of one namespace. */
+/**
+ * `/v1/pause` and `/v1/namespaces/:name/pause`: the switch that stops everything, and the operation
+ * of one namespace.
+ */
 import * as z from "zod";
 
 import type { OperationStatus } from "../../model/operation.ts";

@@ -14,7 +14,10 @@ export function addReconcileRoutes(api: Api, requireRole: RequireRole): void {
     );
   });
 
-  /** 200 with the report of a pass that began after the request and is over; 202 with the last one while it goes on. */
+  /**
+   * 200 with the report of a pass that began after the request and is over; 202 with the last one
+   * while it goes on.
+   */
   api.post("/v1/reconcile", requireRole("apply"), limitBody(), async (context) => {
     const waitS = readNumber(context, "wait", {
       min: 0,

@@ -1,4 +1,7 @@
-/** Answers of the status page: the whole document, or its main part alone with a tag that a browser may send back. */
+/**
+ * Answers of the status page: the whole document, or its main part alone with a tag that a browser
+ * may send back.
+ */
 import { raw } from "hono/html";
 
 import { sha256Hex } from "../../model/canonical.ts";

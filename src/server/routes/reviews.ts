@@ -1,8 +1,9 @@
 /**
  * `/v1/reviews`: which plan was shown in which pull request, and releasing one that had moved.
  *
- * A workflow may say so for its own pull request only. What it shows elsewhere, such as after a merge, is kept to be released by a
- * person, and never makes a plan reviewed by itself: otherwise the job that applies could review its own plan.
+ * A workflow may say so for its own pull request only. What it shows elsewhere, such as after a
+ * merge, is kept to be released by a person, and never makes a plan reviewed by itself: otherwise
+ * the job that applies could review its own plan.
  */
 import type { Plan } from "../../model/plan.ts";
 import {
@@ -27,7 +28,10 @@ const LIST_LIMIT = { min: 1, max: 1000, fallback: 50 };
 const ANY = 0;
 const PULL_MAX = 2_147_483_647;
 
-/** Events that a person causes by an act of their own on the default branch. A push is not one: it is what is to be checked. */
+/**
+ * Events that a person causes by an act of their own on the default branch. A push is not one: it
+ * is what is to be checked.
+ */
 const RELEASE_EVENTS: ReadonlySet<string> = new Set(["issue_comment", "workflow_dispatch"]);
 
 export function addReviewRoutes(api: Api, requireRole: RequireRole): void {
@@ -68,7 +72,8 @@ async function storeReview(context: ApiContext, request: ReviewRequest): Promise
   );
   if (!review) throw unknownPlan(request.fingerprint);
   const poster = postedBy(context, review.environment);
-  // The Worker looks at the pull request itself: of two jobs that overtook each other, only one is about its head.
+  // The Worker looks at the pull request itself: of two jobs that overtook each other, only one is
+  // about its head.
   if (poster === "worker")
     await coordinator((calls) =>
       calls.queuePullTasks([{ kind: "pull", pull: review.pull, again: false }]),

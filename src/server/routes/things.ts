@@ -1,6 +1,7 @@
 /**
- * `/data`: putting things into the local runtime's namespaces and reading them back, to try sharding out on real rows. For development
- * only: a production Worker reaches its namespaces through its own code.
+ * `/data`: putting things into the local runtime's namespaces and reading them back, to try
+ * sharding out on real rows. For development only: a production Worker reaches its namespaces
+ * through its own code.
  */
 import * as z from "zod";
 
@@ -76,7 +77,10 @@ export function addThingRoutes(
   });
 }
 
-/** What the object throws is shown as it is: on a developer's machine its message is the help that is needed. */
+/**
+ * What the object throws is shown as it is: on a developer's machine its message is the help that
+ * is needed.
+ */
 async function callThings(
   context: ApiContext,
   objects: (env: object) => ObjectBindings,

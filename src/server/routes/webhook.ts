@@ -1,6 +1,7 @@
 /**
- * `POST /github/webhook`: what GitHub tells, checked and put into the queue; the work is done outside of the request, since GitHub waits for
- * ten seconds only. A delivery that comes again is answered like the first one, and does nothing.
+ * `POST /github/webhook`: what GitHub tells, checked and put into the queue; the work is done
+ * outside of the request, since GitHub waits for ten seconds only. A delivery that comes again is
+ * answered like the first one, and does nothing.
  */
 import { GUARDS, type Guard } from "../../model/plan.ts";
 import { planMarker } from "../../github/markers.ts";
@@ -39,7 +40,10 @@ export function addWebhookRoute(api: Api): void {
   });
 }
 
-/** What an event asks for. Whatever it says of a pull request is only a hint: the task asks GitHub again. */
+/**
+ * What an event asks for. Whatever it says of a pull request is only a hint: the task asks GitHub
+ * again.
+ */
 export function tasksOf(
   event: WebhookEvent,
   settings: Pick<GithubSettings, "defaultBranch" | "environment">,

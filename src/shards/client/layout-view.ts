@@ -1,8 +1,9 @@
 /**
  * Calls by one layout: what a router does at the epoch it knows, without retrying.
  *
- * Work that needs several calls, or whose arguments follow from the layout, is written against a view: the router runs it again, with a
- * fresh view, when a member says that the layout has moved on. What must not be done twice, the work keeps track of by `onDone`.
+ * Work that needs several calls, or whose arguments follow from the layout, is written against a
+ * view: the router runs it again, with a fresh view, when a member says that the layout has moved
+ * on. What must not be done twice, the work keeps track of by `onDone`.
  */
 import { type Key, type KeyInput, MISSING_KEY, toKey } from "../../model/layout/key.ts";
 import { directoryMember, hasKeyedDirectory } from "../../model/layout/directory.ts";
@@ -13,21 +14,25 @@ import type { Ask, CallMode, Claim, QueryReply, RouterRequest } from "../protoco
 import { RefusedError } from "../protocol/refused-error.ts";
 
 /**
- * A shard key, or the function that gives it for the key that the namespace is sharded by (null while it is unsharded): the way to stay
- * right across a rekey.
+ * A shard key, or the function that gives it for the key that the namespace is sharded by (null
+ * while it is unsharded): the way to stay right across a rekey.
  */
 export type RouteKey = KeyInput | ((shardKey: string | null) => KeyInput);
 
 /**
- * Ids, as texts or numbers, that a call may store as new rows of a table. Where the namespace has a directory they are claimed for the
- * call's key before it runs: the call is refused when a row of such an id stands under another key. Elsewhere they say nothing.
+ * Ids, as texts or numbers, that a call may store as new rows of a table. Where the namespace has a
+ * directory they are claimed for the call's key before it runs: the call is refused when a row of
+ * such an id stands under another key. Elsewhere they say nothing.
  */
 export interface NewIds {
   readonly table: string;
   readonly ids: readonly (string | number | bigint)[];
 }
 
-/** Told of each answer as it comes, also when other calls of the same kind then fail: what must not be asked again. */
+/**
+ * Told of each answer as it comes, also when other calls of the same kind then fail: what must not
+ * be asked again.
+ */
 export type OnAnswer = (answer: unknown) => void;
 
 export class LayoutView {
@@ -71,8 +76,9 @@ export class LayoutView {
   }
 
   /**
-   * Calls `method(items)` once on every member that owns some of the items, with those, each all or nothing. `onDone` is told of every
-   * group that was taken, also when another was refused: work that is run again sends only the rest. `idsOf` names the new rows of an item.
+   * Calls `method(items)` once on every member that owns some of the items, with those, each all or
+   * nothing. `onDone` is told of every group that was taken, also when another was refused: work
+   * that is run again sends only the rest. `idsOf` names the new rows of an item.
    */
   async callGrouped<Item>(
     items: readonly Item[],
@@ -101,7 +107,10 @@ export class LayoutView {
     );
   }
 
-  /** Calls the member that has the row with this id, as the directory says. `deal` gives an unknown id its owner; else the answer is `undefined`. */
+  /**
+   * Calls the member that has the row with this id, as the directory says. `deal` gives an unknown
+   * id its owner; else the answer is `undefined`.
+   */
   async callById(
     table: string,
     id: string,
@@ -138,7 +147,10 @@ export class LayoutView {
     return hasKeyedDirectory(this.layout);
   }
 
-  /** The shard key of the row with this id, as the directory has it; undefined when it knows none. @throws Error without a directory of keys. */
+  /**
+   * The shard key of the row with this id, as the directory has it; undefined when it knows none.
+   * @throws Error without a directory of keys.
+   */
   async findKey(table: string, id: string): Promise<Key | undefined> {
     const { layout, epoch } = this;
     if (!hasKeyedDirectory(layout))
@@ -164,7 +176,10 @@ export class LayoutView {
     );
   }
 
-  /** Calls a method of the key's owner, and of the empty key's when that is another: it has the rows whose own key was not known. */
+  /**
+   * Calls a method of the key's owner, and of the empty key's when that is another: it has the rows
+   * whose own key was not known.
+   */
   callOwners(
     key: RouteKey,
     method: string,
@@ -262,7 +277,8 @@ export class LayoutView {
 /**
  * Waits for every call, so that none is still under way when the work is run again.
  *
- * @throws the first failure that is not a refusal, since it must not be taken for "nothing has run"; else the first refusal.
+ * @throws the first failure that is not a refusal, since it must not be taken for "nothing has
+ * run"; else the first refusal.
  */
 async function settleAll<Value>(calls: readonly Promise<Value>[]): Promise<Value[]> {
   const settled = await Promise.allSettled(calls);

@@ -10,9 +10,10 @@ export interface QueryShards {
   readonly query: string;
   readonly params?: readonly (string | number | null)[];
   /**
-   * `concat`: rows in the order of the shards. `merge`: one list by `orderBy`, cut to `limit`. `sum`, `count`, `avg`: one number over
-   * the query's first column. `count` adds up counts when every shard answered with one, and counts rows otherwise; `avg` takes values,
-   * not `avg(…)`: averages of shards do not make one.
+   * `concat`: rows in the order of the shards. `merge`: one list by `orderBy`, cut to `limit`.
+   * `sum`, `count`, `avg`: one number over the query's first column. `count` adds up counts when
+   * every shard answered with one, and counts rows otherwise; `avg` takes values, not `avg(…)`:
+   * averages of shards do not make one.
    */
   readonly aggregation: Aggregation;
   /** Column of the answer, optionally followed by `ASC` or `DESC`; several with commas. */
@@ -45,7 +46,10 @@ export type ShardAnswer =
 
 type Row = SqlRow;
 
-/** @throws Error when a number is asked for and the first column holds something else, or the answers cannot be put in order. */
+/**
+ * @throws Error when a number is asked for and the first column holds something else, or the
+ * answers cannot be put in order.
+ */
 export function mergeShardResults(
   request: QueryShards,
   answers: readonly ShardAnswer[],
@@ -94,7 +98,10 @@ function aggregate(
   }
 }
 
-/** True when the answers are counts: one number from every shard that answered, by a query that counts. */
+/**
+ * True when the answers are counts: one number from every shard that answered, by a query that
+ * counts.
+ */
 function isCount(query: string, answers: readonly ShardAnswer[]): boolean {
   if (/^\s*select\s+count\s*\(/i.test(query)) return true;
   const replies = answers.flatMap((answer) => ("reply" in answer ? [answer.reply.rows] : []));

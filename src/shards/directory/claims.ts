@@ -1,7 +1,9 @@
 /**
- * The owner's part of unique ids: it claims the ids of a call from the directory before the call runs, and gives back what was deleted.
+ * The owner's part of unique ids: it claims the ids of a call from the directory before the call
+ * runs, and gives back what was deleted.
  *
- * While a call may store a row, this member holds the row's id for the call's key, in memory: a crash ends the call and the hold together.
+ * While a call may store a row, this member holds the row's id for the call's key, in memory: a
+ * crash ends the call and the hold together.
  *
  * | the directory asks whether the row is gone, and | the answer | since                                                         |
  * |--------------------------------------------------|------------|---------------------------------------------------------------|
@@ -43,7 +45,10 @@ interface Hold {
   readonly claim: Claim;
   /** Calls that may store the row. */
   calls: number;
-  /** True once the directory's entry is known to say this key, and while a call runs nobody can change it. */
+  /**
+   * True once the directory's entry is known to say this key, and while a call runs nobody can
+   * change it.
+   */
   granted: boolean;
   /** How often the directory was told that the row is not here. */
   probes: number;
@@ -61,7 +66,10 @@ export class Claims {
     this.#admission = admission;
   }
 
-  /** Runs an admitted call that may store rows of these ids, once they are claimed. @throws RefusedError: nothing has run. */
+  /**
+   * Runs an admitted call that may store rows of these ids, once they are claimed. @throws
+   * RefusedError: nothing has run.
+   */
   async run<Value>(claims: readonly Claim[], work: () => Value | Promise<Value>): Promise<Value> {
     const layout = this.#layout();
     if (layout === null) return work();
@@ -72,7 +80,10 @@ export class Claims {
     }
   }
 
-  /** What this member says of rows that its keys' entries name. Asked by the directory, at its epoch. */
+  /**
+   * What this member says of rows that its keys' entries name. Asked by the directory, at its
+   * epoch.
+   */
   async probe(epoch: number, rows: readonly RowId[]): Promise<ProbeReply> {
     await this.#admission.arrive(epoch);
     // Behind a fence another member may have the row by now.
@@ -216,7 +227,8 @@ export class Claims {
             );
         });
       } catch (error) {
-        // The entry of a row that is gone is no harm: it is asked for again, after this or a later call.
+        // The entry of a row that is gone is no harm: it is asked for again, after this or a later
+        // call.
         if (!(error instanceof RefusedError)) throw error;
       }
     }
@@ -259,7 +271,10 @@ export class Claims {
     }
   }
 
-  /** The keys of the rows with this id here: one at most, unless ids of two storage classes read alike. */
+  /**
+   * The keys of the rows with this id here: one at most, unless ids of two storage classes read
+   * alike.
+   */
   #stored({ table: name, id }: RowId): Key[] {
     const { sql, membership } = this.#member;
     const table = this.#table(name);

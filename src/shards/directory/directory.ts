@@ -1,13 +1,15 @@
 /**
- * The directory: where the row with an id is, asked of the member that holds the id's slot, so that `get(id)` takes two hops.
+ * The directory: where the row with an id is, asked of the member that holds the id's slot, so that
+ * `get(id)` takes two hops.
  *
  * | layout     | an entry says         | it is made                                                                     |
  * |------------|-----------------------|--------------------------------------------------------------------------------|
  * | roundRobin | the row's owner       | at the first write, which deals the owner in turn; it stays                    |
  * | others     | the row's shard key   | by a claim, before the row is stored; it goes once the row is seen to be gone  |
  *
- * Rule "claim-first": a row is stored only while its entry says its key. An entry is changed or dropped only after the key's owner has
- * said that it has no such row, and that no call of its own may yet store one: see `claims.ts`. An entry without a row is no harm.
+ * Rule "claim-first": a row is stored only while its entry says its key. An entry is changed or
+ * dropped only after the key's owner has said that it has no such row, and that no call of its own
+ * may yet store one: see `claims.ts`. An entry without a row is no harm.
  */
 import type { Key } from "../../model/layout/key.ts";
 import {
@@ -47,7 +49,10 @@ export class Directory {
     this.#admission = admission;
   }
 
-  /** Where the row is; with `deal`, gives an unknown id its owner (roundRobin). One turn: nothing can come between. */
+  /**
+   * Where the row is; with `deal`, gives an unknown id its owner (roundRobin). One turn: nothing
+   * can come between.
+   */
   locate(table: string, id: string, deal: boolean): LocateReply {
     const layout = this.#layoutOf([id]);
     const known = this.#entry({ table, id });
@@ -57,7 +62,10 @@ export class Directory {
     return { owner: this.#deal(layout.members, table, id), key: null };
   }
 
-  /** Enters the key of each id, unless a row of that id stands under another. @throws RefusedError: nothing was entered. */
+  /**
+   * Enters the key of each id, unless a row of that id stands under another. @throws RefusedError:
+   * nothing was entered.
+   */
   async claim(epoch: number, claims: readonly Claim[]): Promise<void> {
     await this.#settle(epoch, claims, async (found) => {
       const layout = this.#keyedLayout();
@@ -76,7 +84,9 @@ export class Directory {
     });
   }
 
-  /** Drops the entries of rows that are gone. Answers with those that need not be asked for again. */
+  /**
+   * Drops the entries of rows that are gone. Answers with those that need not be asked for again.
+   */
   async release(epoch: number, rows: readonly RowId[]): Promise<ReleaseReply> {
     const settled: RowId[] = [];
     await this.#settle(epoch, rows, async (found) => {
@@ -101,8 +111,9 @@ export class Directory {
   }
 
   /**
-   * Finds the entries, lets `judge` ask about them, and does what it decides in one transaction, provided that this member may still
-   * change its entries: it serves at the same epoch, and no fence stands.
+   * Finds the entries, lets `judge` ask about them, and does what it decides in one transaction,
+   * provided that this member may still change its entries: it serves at the same epoch, and no
+   * fence stands.
    */
   async #settle<Row extends RowId>(
     epoch: number,
@@ -190,7 +201,8 @@ export class Directory {
   #deal(members: readonly string[], table: string, id: string): string {
     ensureSchema(this.#sql);
     return this.#sql.transaction(() => {
-      // Each directory member deals in its own turn, starting at itself, so that together they are even.
+      // Each directory member deals in its own turn, starting at itself, so that together they are
+      // even.
       const { self } = this.#member;
       const turn = readMeta<number>(this.#sql, "directoryTurn") ?? members.indexOf(self);
       const owner = members[turn % members.length] ?? self;

@@ -1,5 +1,6 @@
 /**
- * Calls a method of the user's class by name, for the router: which methods those are, and what their errors may say.
+ * Calls a method of the user's class by name, for the router: which methods those are, and what
+ * their errors may say.
  */
 import type { Chain } from "../../model/wire/protocol.ts";
 import type { HostPlatform } from "../platform/host-platform.ts";
@@ -25,8 +26,9 @@ export function callMethod(target: object, name: string, args: readonly unknown[
 }
 
 /**
- * A method that itself calls through a router may let a refusal of that call escape. "Try again" was about that call: said of this one, it
- * would run the method a second time, after it has written.
+ * A method that itself calls through a router may let a refusal of that call escape. "Try again"
+ * was about that call: said of this one, it would run the method a second time, after it has
+ * written.
  */
 async function withoutRetries(method: () => unknown): Promise<unknown> {
   try {
@@ -38,7 +40,10 @@ async function withoutRetries(method: () => unknown): Promise<unknown> {
   }
 }
 
-/** A method of the class or of one that it extends, as RPC has it: what stands on the instance, behind a getter or on every object is none. */
+/**
+ * A method of the class or of one that it extends, as RPC has it: what stands on the instance,
+ * behind a getter or on every object is none.
+ */
 function methodOf(target: object, name: string): ((...args: unknown[]) => unknown) | undefined {
   if (Object.hasOwn(target, name)) return undefined;
   for (

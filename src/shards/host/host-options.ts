@@ -19,6 +19,9 @@ export interface ShardHostOptions {
   readonly checkKeys?: KeyChecks;
   /** Tables of the object itself, which never move: they are not reported as staying behind. */
   readonly localTables?: readonly string[];
-  /** Called on the root inside the transaction that commits an epoch, to keep the user's own records in step. Must not throw. */
+  /**
+   * Called on the root inside the transaction that commits an epoch, to keep the user's own records
+   * in step. Must not throw.
+   */
   readonly onEpoch?: (entry: RegistryEntry) => void;
 }

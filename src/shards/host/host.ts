@@ -1,8 +1,10 @@
 /**
- * Host: one object of a namespace. Takes every message of the protocol, hands it to the member, the root or the rows, and gives the reply.
+ * Host: one object of a namespace. Takes every message of the protocol, hands it to the member, the
+ * root or the rows, and gives the reply.
  *
- * It owns the private tables, the object's alarm and the protocol; it never touches the user's tables except to move declared rows. It
- * knows the runtime only through `HostPlatform`: the simulator runs this very class.
+ * It owns the private tables, the object's alarm and the protocol; it never touches the user's
+ * tables except to move declared rows. It knows the runtime only through `HostPlatform`: the
+ * simulator runs this very class.
  */
 import type { Partitioners } from "../../model/layout/partitioners.ts";
 import { type ProtocolFailure, faultRefusal, refusal } from "../../model/wire/protocol-failure.ts";
@@ -61,7 +63,10 @@ import { TableFault } from "../storage/tables.ts";
 import { UserAlarm } from "./user-alarm.ts";
 import { within } from "../protocol/within.ts";
 
-/** Longest wait for another object's answer; slices are far shorter. A member that hangs is then one that does not answer. */
+/**
+ * Longest wait for another object's answer; slices are far shorter. A member that hangs is then one
+ * that does not answer.
+ */
 const ASK_MS_MAX = 60_000;
 /** An operation could never reach a shard: it is refused before anything is journaled. */
 const NOT_CONFIGURED =
@@ -191,7 +196,10 @@ export class Host {
     return this.member.membership.namespace;
   }
 
-  /** Answers one message. Expected refusals are values; a throw means that the object is broken, or the user's method threw. */
+  /**
+   * Answers one message. Expected refusals are values; a throw means that the object is broken, or
+   * the user's method threw.
+   */
   async handle(envelope: Envelope): Promise<ProtocolReply<unknown>> {
     return { ...(await this.#handle(envelope)), speaks: PROTOCOLS_SPOKEN };
   }
@@ -291,7 +299,10 @@ export class Host {
     await this.userAlarm.adopt();
   }
 
-  /** Sends to another object of the namespace, or to this one, and unwraps the reply. @throws EngineFault, or Error when refused or unreachable. */
+  /**
+   * Sends to another object of the namespace, or to this one, and unwraps the reply. @throws
+   * EngineFault, or Error when refused or unreachable.
+   */
   async ask<const Request extends MemberRequest>(
     member: string,
     request: Request,
@@ -459,8 +470,8 @@ export class Host {
   };
 
   /**
-   * The engine's own writes to the user's tables. An object that takes the user's writes gets none: there enforcement stays on, or a
-   * user's delete would not cascade.
+   * The engine's own writes to the user's tables. An object that takes the user's writes gets none:
+   * there enforcement stays on, or a user's delete would not cascade.
    */
   async writeRows<Value>(write: () => Value): Promise<Value> {
     const { membership, moving } = this.member;
@@ -506,7 +517,10 @@ export class Host {
   }
 }
 
-/** Results that handlers give themselves. The user's methods are wrapped by admission, so theirs cannot be taken for one. */
+/**
+ * Results that handlers give themselves. The user's methods are wrapped by admission, so theirs
+ * cannot be taken for one.
+ */
 function isResult<Value>(
   answer: Value | Result<Value, ProtocolFailure>,
 ): answer is Result<Value, ProtocolFailure> {

@@ -58,7 +58,10 @@ import {
 import { movesOf } from "../root/waves.ts";
 
 export interface ShardHostOptions extends HostOptions {
-  /** The binding of this very class. Default: the Worker's own export of it. Null leaves the object unable to be sharded. */
+  /**
+   * The binding of this very class. Default: the Worker's own export of it. Null leaves the object
+   * unable to be sharded.
+   */
   readonly namespace?: ObjectNamespace | null;
 }
 
@@ -71,7 +74,10 @@ export class ShardHost {
   #migration: "open" | "called" | "late" = "open";
   #router: { readonly namespace: string; readonly router: Router } | undefined;
 
-  /** @throws Error with the lines to add when the class lacks one of the two methods: its operations could not be driven. */
+  /**
+   * @throws Error with the lines to add when the class lacks one of the two methods: its operations
+   * could not be driven.
+   */
   constructor(ctx: DurableObjectState, target: object, options: ShardHostOptions) {
     requireDelegates(target);
     const binding = options.namespace === undefined ? ownNamespace(ctx, target) : options.namespace;
@@ -171,7 +177,10 @@ export class ShardHost {
     return this.#host.platform.idOf(name);
   }
 
-  /** True when rows of the namespace are on shards: on the root by its registry, on a shard by the layout that it knows. */
+  /**
+   * True when rows of the namespace are on shards: on the root by its registry, on a shard by the
+   * layout that it knows.
+   */
   isSharded(): boolean {
     return this.registry().layout.kind !== "none";
   }
@@ -183,13 +192,19 @@ export class ShardHost {
     );
   }
 
-  /** What names a row here together with its id; null while unsharded, and where a directory knows the ids. */
+  /**
+   * What names a row here together with its id; null while unsharded, and where a directory knows
+   * the ids.
+   */
   identityKey(): string | null {
     const { layout } = this.#host.member.membership;
     return layout.kind === "none" || layout.kind === "roundRobin" ? null : layout.shardKey;
   }
 
-  /** The live layout and its epoch, as the root's registry has it. A shard gives the one that it knows, which may be older. */
+  /**
+   * The live layout and its epoch, as the root's registry has it. A shard gives the one that it
+   * knows, which may be older.
+   */
   registry(): { readonly epoch: number; readonly layout: Layout } {
     const { epoch, layout } = this.#isRoot()
       ? this.#host.root.journal.registry()
@@ -209,19 +224,26 @@ export class ShardHost {
     const homeless = this.#host.homeFailure();
     if (homeless) throw new RefusedError(homeless);
     const { namespace, partitioners } = this.#host;
-    // One for all calls: it caches the layout, and an object learns its namespace only from its first message.
+    // One for all calls: it caches the layout, and an object learns its namespace only from its
+    // first message.
     if (this.#router?.namespace !== namespace) {
       this.#router = { namespace, router: new Router(peers, namespace, runtime, { partitioners }) };
     }
     return this.#router.router as unknown as Router<Class>;
   }
 
-  /** True when this object serves the key now: a typed call then runs in place, else it goes through the router. */
+  /**
+   * True when this object serves the key now: a typed call then runs in place, else it goes through
+   * the router.
+   */
   serves(key: KeyInput): boolean {
     return this.#host.admission.servesNow([toKey(key)]);
   }
 
-  /** Moves the rows of an unsharded namespace to shards. @throws Error with the messages of the contract. */
+  /**
+   * Moves the rows of an unsharded namespace to shards. @throws Error with the messages of the
+   * contract.
+   */
   async shard(options: ShardOptions): Promise<ShardOutcome> {
     validateShardOptions(options);
     if (this.#host.platform.peers === null) throw new Error("DO namespace not configured");
@@ -249,7 +271,10 @@ export class ShardHost {
     return this.#outcome(record, startedAt);
   }
 
-  /** Brings every row back to the root, or fails whole: an unreachable shard is an error, never an empty one. */
+  /**
+   * Brings every row back to the root, or fails whole: an unreachable shard is an error, never an
+   * empty one.
+   */
   async unshard(
     options: { readonly timeout?: number; readonly correlationId?: string } = {},
   ): Promise<{ readonly itemsMoved: number; readonly duration: number }> {
@@ -516,12 +541,18 @@ async function endStart(member: Member): Promise<void> {
 /** How long a call waits for an operation that has cut over already. */
 const FORWARD_MS_MAX = 10 * 60_000;
 
-/** A layout that cannot be looked up must not be started. @throws Error naming the partitioner that is missing. */
+/**
+ * A layout that cannot be looked up must not be started. @throws Error naming the partitioner that
+ * is missing.
+ */
 function createOwnerCheck(to: Layout, { partitioners }: Host): void {
   if (to.kind !== "roundRobin") createOwnerLookup(to, partitioners);
 }
 
-/** Without `alarm` the runtime refuses an alarm, without `shardctl` no object can be asked: an operation could start and never end. */
+/**
+ * Without `alarm` the runtime refuses an alarm, without `shardctl` no object can be asked: an
+ * operation could start and never end.
+ */
 function requireDelegates(target: object): void {
   const missing = Object.entries(DELEGATES).filter(
     ([name]) => typeof Reflect.get(target, name) !== "function",

@@ -1,4 +1,7 @@
-/** The direct API's requests and answers: what `shard()` and its companions take and give. Validation and figures, pure. */
+/**
+ * The direct API's requests and answers: what `shard()` and its companions take and give.
+ * Validation and figures, pure.
+ */
 import type { Layout, PartitionerRef } from "../../model/layout/layout.ts";
 import type { LiveNamespace } from "../../model/live.ts";
 import { SHARD_COUNT_MAX, DEFAULT_POLICY, type NamespaceSpec } from "../../model/spec.ts";
@@ -10,7 +13,10 @@ export interface ShardOptions {
   /** 1 … 1000. */
   readonly count: number;
   readonly strategy?: "hash" | "range" | "roundRobin" | "custom";
-  /** `atomic` (default) waits for the end and undoes on failure; the others return once the operation is journaled. */
+  /**
+   * `atomic` (default) waits for the end and undoes on failure; the others return once the
+   * operation is journaled.
+   */
   readonly mode?: "atomic" | "staged" | "eventual" | "resumable";
   /** Default: a new id. The same id asked for twice is one operation. */
   readonly correlationId?: string;
@@ -18,7 +24,10 @@ export interface ShardOptions {
   readonly timeout?: number;
   /** `custom` only: the name of a partitioner that the class registers. */
   readonly keyExtractor?: string;
-  /** True keeps ids unique over the shards, and finds them without their key. Default false; always true for roundRobin. */
+  /**
+   * True keeps ids unique over the shards, and finds them without their key. Default false; always
+   * true for roundRobin.
+   */
   readonly directory?: boolean;
   /** Accepted for compatibility: metadata always travels. */
   readonly includeMetadata?: boolean;
@@ -64,7 +73,10 @@ export interface ShardRegistry {
   readonly endpoints: readonly ShardEndpoint[];
 }
 
-/** Of an operation that still runs (`mode`): the shards that will be, `pending` and without rows, and the figures of the rows where they are. */
+/**
+ * Of an operation that still runs (`mode`): the shards that will be, `pending` and without rows,
+ * and the figures of the rows where they are.
+ */
 export interface ShardOutcome {
   readonly shardKey: string;
   readonly shards: readonly {
@@ -189,7 +201,10 @@ export function statsOf(counts: readonly number[]): ShardStats {
   };
 }
 
-/** @throws Error naming the first member that did not answer: an unreachable shard is never an empty one. */
+/**
+ * @throws Error naming the first member that did not answer: an unreachable shard is never an empty
+ * one.
+ */
 export function requireHealthy(live: LiveNamespace): void {
   const ill = live.members.find((member) => !member.healthy);
   if (ill)

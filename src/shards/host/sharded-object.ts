@@ -1,4 +1,7 @@
-/** A base class for objects of a sharded namespace: `ShardHost` with its two delegate methods already written. */
+/**
+ * A base class for objects of a sharded namespace: `ShardHost` with its two delegate methods
+ * already written.
+ */
 import { DurableObject } from "cloudflare:workers";
 
 import type { Envelope, ProtocolReply } from "../../model/wire/protocol.ts";
@@ -20,7 +23,10 @@ export abstract class ShardedObject<Env = unknown> extends DurableObject<Env> {
     countSections(ctx);
   }
 
-  /** Answers one message of the wire protocol. Called by routers, by other objects of the namespace and by the control half. */
+  /**
+   * Answers one message of the wire protocol. Called by routers, by other objects of the namespace
+   * and by the control half.
+   */
   shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>> {
     return this.shards.handle(envelope);
   }

@@ -7,8 +7,8 @@
  * | older               | refuses: the router refreshes the layout and retries                |
  * | newer               | catches up with the root, then decides again                        |
  *
- * A fence does not refuse: calls wait, in memory, until the root has spoken. So do they under a hold, the first phase of a fence, which
- * ends by itself: see `hold.ts`. Nothing here writes.
+ * A fence does not refuse: calls wait, in memory, until the root has spoken. So do they under a
+ * hold, the first phase of a fence, which ends by itself: see `hold.ts`. Nothing here writes.
  */
 import type { Key } from "../../model/layout/key.ts";
 import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
@@ -23,7 +23,10 @@ import { RefusedError, refused } from "../protocol/refused-error.ts";
 import { RunningCalls } from "./running-calls.ts";
 import { explainWrongKey } from "./wrong-key.ts";
 
-/** How long a call waits behind a fence, or for an epoch to arrive, before its caller is told to retry. */
+/**
+ * How long a call waits behind a fence, or for an epoch to arrive, before its caller is told to
+ * retry.
+ */
 const WAIT_MS_MAX = 30_000;
 const CATCH_UP_PAUSE_MS = 25;
 /** Calls that wait at the same time; beyond, callers are told to retry. */
@@ -89,7 +92,8 @@ export class Admission {
         try {
           await this.#catchUp(epoch);
         } catch {
-          // The root did not answer: this call has not run, so its caller is told to retry when the time is up.
+          // The root did not answer: this call has not run, so its caller is told to retry when the
+          // time is up.
         }
         if (this.#member.membership.epoch < epoch) await runtime.sleep(CATCH_UP_PAUSE_MS);
       } else {
@@ -114,7 +118,9 @@ export class Admission {
     }
   }
 
-  /** True when this object serves the key now and nothing holds it: typed calls then run in place. */
+  /**
+   * True when this object serves the key now and nothing holds it: typed calls then run in place.
+   */
   servesNow(keys: readonly Key[]): boolean {
     return this.#judge(this.#member.membership.epoch, keys) === "run";
   }
@@ -129,7 +135,10 @@ export class Admission {
     }
   }
 
-  /** For what must not wait: see to it that this object serves at this epoch, and that nothing holds it. @throws RefusedError */
+  /**
+   * For what must not wait: see to it that this object serves at this epoch, and that nothing holds
+   * it. @throws RefusedError
+   */
   requireNow(epoch: number): void {
     const verdict = this.#judge(epoch, []);
     if (verdict === "run") return;
@@ -237,7 +246,10 @@ export class Admission {
     return this.#lookup.owner(key);
   }
 
-  /** The column of the shard key that turns a number into text as it stores it: rows would stand under another key than the call's. */
+  /**
+   * The column of the shard key that turns a number into text as it stores it: rows would stand
+   * under another key than the call's.
+   */
   #textColumn(): string | undefined {
     const { membership } = this.#member;
     const { layout, epoch } = membership;

@@ -1,9 +1,11 @@
 /**
- * Counts of one member by a key that need not be the live one: what a plan's projections are made of.
+ * Counts of one member by a key that need not be the live one: what a plan's projections are made
+ * of.
  *
- * Rows are routed by the very lookups that will route them when they are moved. Memory is bounded by the number of buckets, not of rows:
- * slots and shards are fixed, keys are read in order and closed into buckets on the way. Large tables are sampled, every n-th row in
- * primary-key order, so that the same rows give the same counts.
+ * Rows are routed by the very lookups that will route them when they are moved. Memory is bounded
+ * by the number of buckets, not of rows: slots and shards are fixed, keys are read in order and
+ * closed into buckets on the way. Large tables are sampled, every n-th row in primary-key order, so
+ * that the same rows give the same counts.
  */
 import { type Key, compareKeys, isMissing } from "../../model/layout/key.ts";
 import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
@@ -16,7 +18,10 @@ import { primaryKeyOrder, rowBytes } from "../storage/row-codec.ts";
 import { type Sql, type SqlRow, quoteName, unionAll } from "../storage/storage.ts";
 import { type Table, keyExpression } from "../storage/tables.ts";
 
-/** Buckets of keys on one member: an upper bound on the error of quantiles, 1 / 2,000 of the member's rows. */
+/**
+ * Buckets of keys on one member: an upper bound on the error of quantiles, 1 / 2,000 of the
+ * member's rows.
+ */
 const KEY_BUCKETS_MAX = 2000;
 
 interface Total {

@@ -1,8 +1,9 @@
 /**
- * What an object has stored of itself, kept at hand so that admission costs no query: its namespace, its membership, the move that it takes
- * part in and the plan of that move.
+ * What an object has stored of itself, kept at hand so that admission costs no query: its
+ * namespace, its membership, the move that it takes part in and the plan of that move.
  *
- * Changed by the methods of `Member` alone, inside `change`. Nothing here decides what a member does.
+ * Changed by the methods of `Member` alone, inside `change`. Nothing here decides what a member
+ * does.
  */
 import type { Partitioners } from "../../model/layout/partitioners.ts";
 import { EngineFault } from "../storage/faults.ts";
@@ -85,8 +86,9 @@ export class MemberState implements SourceContext {
   }
 
   /**
-   * True when a message for this namespace is one for this object. What is stored decides; an object that has nothing stored is the root
-   * of its own name, until a message that `introduces` makes it part of another.
+   * True when a message for this namespace is one for this object. What is stored decides; an
+   * object that has nothing stored is the root of its own name, until a message that `introduces`
+   * makes it part of another.
    */
   belongTo(namespace: string, introduces: boolean): boolean {
     if (namespace === this.membership.namespace) return true;
@@ -96,7 +98,10 @@ export class MemberState implements SourceContext {
     return true;
   }
 
-  /** After a message that was to introduce this object to a namespace and stored nothing: it is the root of its own name again. */
+  /**
+   * After a message that was to introduce this object to a namespace and stored nothing: it is the
+   * root of its own name again.
+   */
   forgetUnstored(): void {
     if (this.#namespace === this.options.namespace || this.isStored) return;
     this.#namespace = this.options.namespace;

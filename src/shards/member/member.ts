@@ -1,10 +1,11 @@
 /**
- * A member's part in operations, other than moving rows: take the part, hold the fence, change the epoch, let go. What it knows of itself
- * meanwhile is `MemberState`, what refuses the user's writes `GuardedMember`, what it must prove
- * `ProvenMember`.
+ * A member's part in operations, other than moving rows: take the part, hold the fence, change the
+ * epoch, let go. What it knows of itself meanwhile is `MemberState`, what refuses the user's writes
+ * `GuardedMember`, what it must prove `ProvenMember`.
  *
- * Every call names its operation, and where it matters the attempt. Rule "operation-numbers": what is older than what this object has
- * seen is refused, so that a late call of an earlier operation cannot undo a later one. Every call may arrive twice.
+ * Every call names its operation, and where it matters the attempt. Rule "operation-numbers": what
+ * is older than what this object has seen is refused, so that a late call of an earlier operation
+ * cannot undo a later one. Every call may arrive twice.
  */
 import { hasKeyedDirectory } from "../../model/layout/directory.ts";
 import { ownsSamePart } from "../../model/layout/own-part.ts";
@@ -86,7 +87,10 @@ export class Member extends ProvenMember {
     return plan;
   }
 
-  /** Takes part in an operation: a source begins to capture in the same transaction, a target clears what a verified cutover left. */
+  /**
+   * Takes part in an operation: a source begins to capture in the same transaction, a target clears
+   * what a verified cutover left.
+   */
   prepare(request: Message<"prepare">, bookmark?: string): PrepareReply {
     const { operation, epoch, from, to, mode } = request;
     this.requireInStep(request);
@@ -182,8 +186,8 @@ export class Member extends ProvenMember {
   }
 
   /**
-   * Puts up the fence of an attempt: the user's writes abort from here on. Rule "fence-attempts": a late call of an attempt that is over,
-   * or older than the one that stands, changes nothing.
+   * Puts up the fence of an attempt: the user's writes abort from here on. Rule "fence-attempts": a
+   * late call of an attempt that is over, or older than the one that stands, changes nothing.
    */
   fence(operation: number, attempt: number): void {
     this.change(() => {
@@ -353,7 +357,10 @@ export class Member extends ProvenMember {
     );
   }
 
-  /** Lets go of an operation that was cancelled or failed; what a target of a swap received is deleted. */
+  /**
+   * Lets go of an operation that was cancelled or failed; what a target of a swap received is
+   * deleted.
+   */
   abandon(request: Message<"abandon">): void {
     const { epoch, layout } = request;
     this.#end(request, (membership, moving) => {
@@ -517,7 +524,10 @@ export class Member extends ProvenMember {
     keepCapture(this.sql, tables, capturedKey(to));
   }
 
-  /** An earlier operation whose end was never heard of here has ended all the same, or the root would not have begun another. */
+  /**
+   * An earlier operation whose end was never heard of here has ended all the same, or the root
+   * would not have begun another.
+   */
   #forgetOlder(): void {
     const older = this.moving;
     if (!older) return;
@@ -563,7 +573,10 @@ export class Member extends ProvenMember {
       this.sql.run(`DELETE FROM shardctl_${table}`);
   }
 
-  /** Fetches from the target which rows it has now, and deletes them here, page by page behind the fence. */
+  /**
+   * Fetches from the target which rows it has now, and deletes them here, page by page behind the
+   * fence.
+   */
   async #deleteMoved(plan: MovePlan, target: string, range: MoveRange): Promise<void> {
     for (const { table } of plan.tables.toReversed()) {
       let after: string | null = null;

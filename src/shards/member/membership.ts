@@ -1,8 +1,9 @@
 /**
- * What one object knows of itself: at which epoch it serves, under which layout, and the move it takes part in.
+ * What one object knows of itself: at which epoch it serves, under which layout, and the move it
+ * takes part in.
  *
- * Stored in the object's own database and changed only in transactions of the engine. An object without a record is a root that was
- * never sharded: it serves its whole namespace at epoch 0.
+ * Stored in the object's own database and changed only in transactions of the engine. An object
+ * without a record is a root that was never sharded: it serves its whole namespace at epoch 0.
  */
 import { type Layout, unshardedLayout } from "../../model/layout/layout.ts";
 import type { Moving } from "../move/moving.ts";
@@ -28,7 +29,10 @@ export interface Membership {
    * The operation that the token is of: an older library carries a token on under a newer number.
    */
   readonly tokenOf?: number;
-  /** The newest operation that ended here, by activation or abandonment: a late call of it must not begin it again. */
+  /**
+   * The newest operation that ended here, by activation or abandonment: a late call of it must not
+   * begin it again.
+   */
   readonly ended: number;
   /**
    * The epoch of which what is owned is noted, for the triggers that check keys; absent when none

@@ -1,8 +1,10 @@
 /**
- * Triggers that keep ids unique in a namespace with a directory of keys, whatever code writes: a row is stored only under an id that was
- * claimed for its key, a key never changes in place, and what is deleted is noted, so that its id can be given back.
+ * Triggers that keep ids unique in a namespace with a directory of keys, whatever code writes: a
+ * row is stored only under an id that was claimed for its key, a key never changes in place, and
+ * what is deleted is noted, so that its id can be given back.
  *
- * The engine lifts them with all others while it writes. They are on members that serve, and nowhere else.
+ * The engine lifts them with all others while it writes. They are on members that serve, and
+ * nowhere else.
  */
 import { type Key, compareKeys, keyText } from "../../model/layout/key.ts";
 import { type KeyedDirectoryLayout, hasKeyedDirectory } from "../../model/layout/directory.ts";
@@ -37,8 +39,9 @@ export function checkIds(tables: readonly Table[]): void {
 }
 
 /**
- * Puts up the triggers that the layout asks for, and takes down what it does not. Changes nothing that is right: a table that is rebuilt, as
- * migrations do, has lost them. Call inside a transaction.
+ * Puts up the triggers that the layout asks for, and takes down what it does not. Changes nothing
+ * that is right: a table that is rebuilt, as migrations do, has lost them. Call inside a
+ * transaction.
  */
 export function keepUnique(sql: Sql, tables: readonly Table[], layout: Layout | null): void {
   const keyed = layout !== null && hasKeyedDirectory(layout) ? layout : null;

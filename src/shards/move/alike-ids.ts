@@ -1,8 +1,10 @@
 /**
- * The identity of an id in a directory is its text, byte by byte: the number 1 and the text `1` are one id.
+ * The identity of an id in a directory is its text, byte by byte: the number 1 and the text `1` are
+ * one id.
  *
- * SQLite tells such rows apart. Two of them would stand under one entry: a move to a layout with a directory that finds both ends before its
- * cutover. The members of such a layout take no second one: see `unique.ts`.
+ * SQLite tells such rows apart. Two of them would stand under one entry: a move to a layout with a
+ * directory that finds both ends before its cutover. The members of such a layout take no second
+ * one: see `unique.ts`.
  */
 import { idMatches } from "../storage/row-id.ts";
 import { EngineFault } from "../storage/faults.ts";

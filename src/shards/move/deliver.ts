@@ -1,8 +1,9 @@
 /**
- * Sends a batch to its targets and makes sure that it stands there: the target answers with the digest of what it reads back.
+ * Sends a batch to its targets and makes sure that it stands there: the target answers with the
+ * digest of what it reads back.
  *
- * Rows that differ are compared by key and sent once more; a second difference ends the operation. Rows under an id that another source
- * has sent too end the step: nothing is stored over them.
+ * Rows that differ are compared by key and sent once more; a second difference ends the operation.
+ * Rows under an id that another source has sent too end the step: nothing is stored over them.
  */
 import { EngineFault } from "../storage/faults.ts";
 import { type Batch, nextSequence } from "./outbox.ts";
@@ -10,8 +11,8 @@ import type { SourceContext } from "./source-context.ts";
 import { noteStored, storedPage } from "./stored-pages.ts";
 
 /**
- * Sends rows, and compares what each target reads back of them with what was read here. Gives the tables in which a later row may still
- * displace one of these.
+ * Sends rows, and compares what each target reads back of them with what was read here. Gives the
+ * tables in which a later row may still displace one of these.
  */
 export async function deliver(
   context: SourceContext,
@@ -51,8 +52,9 @@ export async function deliver(
 }
 
 /**
- * Compares by key. Rows that differ are sent once more; a second difference ends the operation, and the sources keep their rows. In step
- * verify what is sent `repairs`: it takes no other row's place, or two rows that displace each other would both be found in turn.
+ * Compares by key. Rows that differ are sent once more; a second difference ends the operation, and
+ * the sources keep their rows. In step verify what is sent `repairs`: it takes no other row's
+ * place, or two rows that displace each other would both be found in turn.
  */
 export async function check(
   context: SourceContext,

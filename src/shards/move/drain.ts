@@ -1,8 +1,9 @@
 /**
  * A source's drain: what was written while the rows are copied.
  *
- * Rule "drain-before-cutover": what the walk has passed is kept true by the log of captured keys, which is drained until it is short,
- * and to its end once the fence stands. The log says which rows changed; their values are read when they are sent.
+ * Rule "drain-before-cutover": what the walk has passed is kept true by the log of captured keys,
+ * which is drained until it is short, and to its end once the fence stands. The log says which rows
+ * changed; their values are read when they are sent.
  */
 import { EngineFault, messageOf } from "../storage/faults.ts";
 import { capturedCount } from "./capture.ts";
@@ -133,7 +134,10 @@ async function drainPages(
   }
 }
 
-/** Null when the page is stored; the fault when the rows of it have rivals, and what is gone is all that was done. */
+/**
+ * Null when the page is stored; the fault when the rows of it have rivals, and what is gone is all
+ * that was done.
+ */
 async function deliverUnlessRivals(
   context: SourceContext,
   operation: number,
@@ -168,7 +172,9 @@ interface Reading {
   readonly followedTo: number;
 }
 
-/** Reads the oldest entries of the log behind `after`, and the rows that they name as they are now. */
+/**
+ * Reads the oldest entries of the log behind `after`, and the rows that they name as they are now.
+ */
 function readCaptured(
   context: SourceContext,
   plan: MovePlan,
@@ -195,7 +201,10 @@ function readCaptured(
   return { batch, sequences, upTo };
 }
 
-/** The newest entry of the next page: as many as fit one, and one at least. Null when there is none behind `after`. */
+/**
+ * The newest entry of the next page: as many as fit one, and one at least. Null when there is none
+ * behind `after`.
+ */
 function drainLimit(sql: Sql, plan: MovePlan, after: number): number | null {
   for (let keys = DRAIN_KEYS_MAX; ; keys = Math.ceil(keys / 8)) {
     const upTo = sql.first<{ id: number | null }>(
@@ -224,7 +233,10 @@ function capturedBytes(sql: Sql, plan: MovePlan, after: number, upTo: number): n
   );
 }
 
-/** A row that moved takes its followers along: they are appended to the log, as if each had been written. */
+/**
+ * A row that moved takes its followers along: they are appended to the log, as if each had been
+ * written.
+ */
 function captureFollowers(sql: Sql, plan: MovePlan, after: number, upTo: number): void {
   const followers = plan.tables.flatMap(({ table }) =>
     table.followed === null ? [] : [{ table, followed: table.followed }],

@@ -114,9 +114,10 @@ export class ForeignKeys {
 /**
  * Refuses rows that came with a move and point at rows which are not here. Call when they are live.
  *
- * A target of a swap has no other rows, so its tables are read whole, before the fence; under it, only what has come since (`late-rows.ts`).
- * In a shift only the rows of `incoming` are read: making rows live takes none away, so rows that were here before point at what they pointed
- * at. @throws EngineFault
+ * A target of a swap has no other rows, so its tables are read whole, before the fence; under it,
+ * only what has come since (`late-rows.ts`). In a shift only the rows of `incoming` are read:
+ * making rows live takes none away, so rows that were here before point at what they pointed at.
+ * @throws EngineFault
  */
 export function checkForeignKeys(
   sql: Sql,

@@ -127,7 +127,9 @@ export function spoiledAttempt(sql: Sql): number {
   return sql.first<{ spoiled: number }>("SELECT spoiled FROM shardctl_guard")?.spoiled ?? 0;
 }
 
-/** Runs `write` with every trigger of the tables lifted, and puts them back, all in one transaction. */
+/**
+ * Runs `write` with every trigger of the tables lifted, and puts them back, all in one transaction.
+ */
 export function withoutTriggers<Value>(
   sql: Sql,
   tables: readonly string[],

@@ -1,9 +1,11 @@
 /**
- * Rows that came to a target of a swap after it was checked whole: which of them may point at a row that is not here.
+ * Rows that came to a target of a swap after it was checked whole: which of them may point at a row
+ * that is not here.
  *
- * A target is checked whole before the fence, which takes as long as its tables are large. What is drained after that is noted, so that
- * the check under the fence reads these rows only: those that came, and those that pointed at a row which was taken away or changed.
- * Nothing is noted before the first whole check, nor where no table points at another.
+ * A target is checked whole before the fence, which takes as long as its tables are large. What is
+ * drained after that is noted, so that the check under the fence reads these rows only: those that
+ * came, and those that pointed at a row which was taken away or changed. Nothing is noted before
+ * the first whole check, nor where no table points at another.
  */
 import type { Moving } from "./moving.ts";
 import type { RowsPart } from "../protocol/messages.ts";
@@ -21,7 +23,10 @@ export function isChecked(sql: Sql, { operation }: Pick<Moving, "operation">): b
   return readMeta<number>(sql, CHECKED) === operation;
 }
 
-/** A check was well: rows are noted from here on. Call in the turn of the check, inside a transaction. */
+/**
+ * A check was well: rows are noted from here on. Call in the turn of the check, inside a
+ * transaction.
+ */
 export function noteChecked(sql: Sql, { operation }: Pick<Moving, "operation">): void {
   if (isChecked(sql, { operation })) {
     sql.run("DELETE FROM shardctl_late");
@@ -36,7 +41,10 @@ export function dropChecked(sql: Sql): void {
   dropMeta(sql, CHECKED);
 }
 
-/** Notes what a message may leave dangling. Call before its rows are stored, in the same transaction. */
+/**
+ * Notes what a message may leave dangling. Call before its rows are stored, in the same
+ * transaction.
+ */
 export function noteLate(
   sql: Sql,
   { moving, tables }: MovePlan,
@@ -56,7 +64,8 @@ export function noteLate(
       const child = tables.find((each) => each.table.name === reference.table);
       if (!child) continue;
       noteChildren(sql, reference, child, table, part.absent);
-      // A row in place of another under the same primary key is no other parent, unless it is pointed at by something else.
+      // A row in place of another under the same primary key is no other parent, unless it is
+      // pointed at by something else.
       const byKey = reference.columns.every(({ key }) =>
         table.table.primaryKey.some((column) => isSameName(column, key)),
       );

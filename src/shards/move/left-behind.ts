@@ -1,9 +1,11 @@
 /**
  * Rows that a wave would leave behind on their source, while the rows that they point at leave.
  *
- * Targets see only rows that come. A source looks at those that stay, under the fence: it asks its targets which rows of each table that is
- * pointed at are about to leave, and follows the foreign keys backwards. What it reads is bounded by the wave and by the rows that point at
- * it. Not looked at are rows that cannot be parted: those that follow the row they point at, or point at it by the shard key itself.
+ * Targets see only rows that come. A source looks at those that stay, under the fence: it asks its
+ * targets which rows of each table that is pointed at are about to leave, and follows the foreign
+ * keys backwards. What it reads is bounded by the wave and by the rows that point at it. Not looked
+ * at are rows that cannot be parted: those that follow the row they point at, or point at it by the
+ * shard key itself.
  */
 import { type MoveRange, rangeContains } from "../../model/layout/move-range.ts";
 import type { StagedKeysReply } from "../protocol/messages.ts";
@@ -74,7 +76,9 @@ interface Partable {
   readonly parent: MoveTable;
 }
 
-/** The foreign keys to tables that move, by which rows of different keys may point at each other. */
+/**
+ * The foreign keys to tables that move, by which rows of different keys may point at each other.
+ */
 function partable(sql: Sql, plan: MovePlan): Partable[] {
   const find = (name: string): MoveTable | undefined =>
     plan.tables.find(({ table }) => isSameName(table.name, name));

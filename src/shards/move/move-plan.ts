@@ -1,7 +1,9 @@
 /**
- * The tables of a move as one object sees them: where each row comes from, where it goes, and under which name it is stored there.
+ * The tables of a move as one object sees them: where each row comes from, where it goes, and under
+ * which name it is stored there.
  *
- * Built from the move's record and the user's schema on every call, so that nothing but SQLite survives a crash.
+ * Built from the move's record and the user's schema on every call, so that nothing but SQLite
+ * survives a crash.
  */
 import { type Key, keyFromSql } from "../../model/layout/key.ts";
 import {
@@ -32,13 +34,22 @@ export interface MoveTable {
   readonly table: Table;
   /** The table on the target that takes the rows. */
   readonly store: string;
-  /** SQL for the value that decides the row's owner under the target layout, for a row under `alias`. */
+  /**
+   * SQL for the value that decides the row's owner under the target layout, for a row under
+   * `alias`.
+   */
   routeSql(alias: string): string;
-  /** SQL for the value that decides the row's owner under the source layout; null when that layout does not route by key. */
+  /**
+   * SQL for the value that decides the row's owner under the source layout; null when that layout
+   * does not route by key.
+   */
   originSql(alias: string): string | null;
   /** The target of a row, from the value of `routeSql`. */
   ownerOf(key: Key): string;
-  /** Keeps what the directory will say of a row, from its primary key and its shard key, where one is made. */
+  /**
+   * Keeps what the directory will say of a row, from its primary key and its shard key, where one
+   * is made.
+   */
   enter(pk: string, key: Key): void;
   /** False for rows that carry no shard key of their own: followers and directory entries. */
   readonly needsKey: boolean;
@@ -48,15 +59,19 @@ export interface MovePlan {
   readonly moving: Moving;
   /** Followed tables before their followers; the directory last. */
   readonly tables: readonly MoveTable[];
-  /** Every member that may receive rows. A member of both layouts is among them, and keeps what it owns. */
+  /**
+   * Every member that may receive rows. A member of both layouts is among them, and keeps what it
+   * owns.
+   */
   readonly targets: readonly string[];
   /** Where a key's row is before the move; null when the key does not say so. */
   readonly originOf: ((key: Key) => string) | null;
 }
 
 /**
- * The directory as a table that moves like any other. A swap makes it anew from the rows: what a source will say of its own stands in
- * `shardctl_dealt` until it goes to the targets' directories. A shift moves the entries themselves, by the slot of the id.
+ * The directory as a table that moves like any other. A swap makes it anew from the rows: what a
+ * source will say of its own stands in `shardctl_dealt` until it goes to the targets' directories.
+ * A shift moves the entries themselves, by the slot of the id.
  */
 const DEALT_TABLE: Table = {
   name: "shardctl_dealt",
@@ -69,7 +84,10 @@ const DEALT_TABLE: Table = {
   hasChecks: false,
 };
 
-/** The private tables that a source captures and moves beside the user's: the live directory, in a shift. */
+/**
+ * The private tables that a source captures and moves beside the user's: the live directory, in a
+ * shift.
+ */
 export function movedDirectories({ mode, to }: Pick<Moving, "mode" | "to">): Table[] {
   if (mode !== "shift" || !hasKeyedDirectory(to)) return [];
   return [{ ...DEALT_TABLE, name: "shardctl_directory", shardKeys: { [to.shardKey]: "id" } }];
@@ -130,7 +148,10 @@ function lazyLookup(layout: Layout, partitioners: Partitioners): (key: Key) => s
   return (key) => (lookup ??= createOwnerLookup(layout, partitioners))(key);
 }
 
-/** A key as one column: a letter for the storage class, then the exact text. Evaluates the expression as seldom as can be. */
+/**
+ * A key as one column: a letter for the storage class, then the exact text. Evaluates the
+ * expression as seldom as can be.
+ */
 export function keyColumn(expression: string, name: string): string {
   return `CASE typeof(${expression}) WHEN 'text' THEN 't' || ${expression} WHEN 'integer' THEN 'i' || ${expression}
     WHEN 'real' THEN 'r' || printf('%!.17g', ${expression}) WHEN 'blob' THEN 'b' || hex(${expression}) ELSE 'n' END AS ${name}`;
@@ -178,8 +199,9 @@ function directoryOf(to: RoundRobinLayout | KeyedDirectoryLayout): MoveTable {
 }
 
 /**
- * Deals the next owner in turn to a row that has none, and remembers it: the same row asked for again, also after a crash, has the same
- * owner. Followers of a row that does not exist go to the first member, the owner of the empty key.
+ * Deals the next owner in turn to a row that has none, and remembers it: the same row asked for
+ * again, also after a crash, has the same owner. Followers of a row that does not exist go to the
+ * first member, the owner of the empty key.
  */
 function createDealer(sql: Sql, to: Layout): (table: Table, id: Key) => string {
   let turn: number | undefined;
@@ -207,7 +229,10 @@ function createDealer(sql: Sql, to: Layout): (table: Table, id: Key) => string {
   };
 }
 
-/** Remembers the key of a row for the directory that is being made; a key that has changed is remembered anew. */
+/**
+ * Remembers the key of a row for the directory that is being made; a key that has changed is
+ * remembered anew.
+ */
 function enterKey(sql: Sql, table: Table, pk: string, key: Key): void {
   const id = `CAST(${primaryKeyCells(table, "?2")[0] ?? "NULL"} AS TEXT)`;
   const changed = sql.first<{ id: string; rows: number }>(
@@ -240,8 +265,9 @@ function captureDealt(sql: Sql, table: Table, id: string): void {
 }
 
 /**
- * Forgets what the directory was to say of a row which is gone, as a change like any other: the row may stand on another source by now, under
- * another key, and two owners of one id would be taken for two rows.
+ * Forgets what the directory was to say of a row which is gone, as a change like any other: the row
+ * may stand on another source by now, under another key, and two owners of one id would be taken
+ * for two rows.
  */
 export function forgetDealt(sql: Sql, { to, mode }: Moving, table: Table, pk: string): void {
   if (mode !== "swap" || !hasDirectory(to) || table.followed !== null || table === DEALT_TABLE)

@@ -1,7 +1,7 @@
 /**
- * Whose row a stored row is. Several sources may send the same primary key: the staging table says whose row it is, or the row's own shard
- * key under the old layout, or the table of origins where the key does not say it. A second source's row is reported, never stored over
- * the first.
+ * Whose row a stored row is. Several sources may send the same primary key: the staging table says
+ * whose row it is, or the row's own shard key under the old layout, or the table of origins where
+ * the key does not say it. A second source's row is reported, never stored over the first.
  */
 import type { RowsPart } from "../protocol/messages.ts";
 import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
@@ -59,7 +59,10 @@ export function rememberOrigins(
   );
 }
 
-/** The stored rows among `keys`, each with the source it came from; null when there is only one source it can have. */
+/**
+ * The stored rows among `keys`, each with the source it came from; null when there is only one
+ * source it can have.
+ */
 function storedOrigins(
   sql: Sql,
   plan: MovePlan,

@@ -1,8 +1,9 @@
 /**
  * From rows of a source to messages for its targets: scan, route, pack, deliver, check.
  *
- * Rule "sequence-numbers": rows travel with a number per source and target that only grows, taken in the turn in which the rows are read.
- * The target stores it with the rows and ignores older ones, so a call that seemed to fail may still arrive without harm.
+ * Rule "sequence-numbers": rows travel with a number per source and target that only grows, taken
+ * in the turn in which the rows are read. The target stores it with the rows and ignores older
+ * ones, so a call that seemed to fail may still arrive without harm.
  */
 import type { Key } from "../../model/layout/key.ts";
 import { isMissing } from "../../model/layout/key.ts";
@@ -65,7 +66,10 @@ export interface Packed {
   readonly text: string;
 }
 
-/** Characters of the rows in one statement: at most 2 MB as UTF-8, the runtime's limit for a string, whatever the characters. */
+/**
+ * Characters of the rows in one statement: at most 2 MB as UTF-8, the runtime's limit for a string,
+ * whatever the characters.
+ */
 const STATEMENT_CHARACTERS_MAX = 640 * 1024;
 
 /** Rows for many targets, of one or more tables in the plan's order. */
@@ -88,7 +92,8 @@ export class Batch {
   }
 
   /**
-   * Adds a row for its owner under the target layout, and says who that is; null when the row stays where it is.
+   * Adds a row for its owner under the target layout, and says who that is; null when the row stays
+   * where it is.
    * @throws EngineFault when the row may not move.
    */
   add(table: MoveTable, row: ScannedRow): string | null {
@@ -99,7 +104,8 @@ export class Batch {
     const owner = refuge?.owner ?? table.ownerOf(row.route);
     if (moving.mode === "shift" && refuge === null && (owner === this.#self || isMisplaced)) {
       if (isMisplaced) this.#refuseToLeave(table, row);
-      // A shift moves what its layouts say changes hands: a row that is already misplaced is the audit's business.
+      // A shift moves what its layouts say changes hands: a row that is already misplaced is the
+      // audit's business.
       return null;
     }
     refuseRow(table, row, moving.allowMissingKey);
@@ -108,7 +114,8 @@ export class Batch {
     const position = refuge?.position ?? positionOf(moving, row.route);
     part.keys.push(row.key);
     part.bytes += row.bytes;
-    // The key of a follower is another row's, and a directory entry has none: they cannot show where they came from.
+    // The key of a follower is another row's, and a directory entry has none: they cannot show
+    // where they came from.
     const showsOrigin = row.origin !== null && table.table.followed === null && !isMisplaced;
     if (originOf !== null && !showsOrigin) part.origins.add(row.key);
     if (row.json === null) {
@@ -123,7 +130,9 @@ export class Batch {
     return owner;
   }
 
-  /** A member that leaves takes every row along: one that no range takes along must be moved first. */
+  /**
+   * A member that leaves takes every row along: one that no range takes along must be moved first.
+   */
   #refuseToLeave(table: MoveTable, row: ScannedRow): void {
     if (this.#plan.moving.to.members.includes(this.#self)) return;
     throw new EngineFault(
@@ -137,7 +146,10 @@ export class Batch {
     this.#part(target, table).absent.push(key);
   }
 
-  /** The rows for a target, in parts that one statement can take. What has no rows goes with the first part of its table. */
+  /**
+   * The rows for a target, in parts that one statement can take. What has no rows goes with the
+   * first part of its table.
+   */
   rowsFor(target: string): Packed[] {
     return this.#parts(target).flatMap(([table, part]) => {
       const [first = [], ...rest] = splitRows(part.rows);
@@ -150,7 +162,10 @@ export class Batch {
     });
   }
 
-  /** What a target is asked to compare by key, in parts that one statement can take. What is absent goes with the first part of its table. */
+  /**
+   * What a target is asked to compare by key, in parts that one statement can take. What is absent
+   * goes with the first part of its table.
+   */
   async checksFor(target: string, runtime: Runtime): Promise<CheckPart[]> {
     const checks: CheckPart[] = [];
     for (const [table, part] of this.#parts(target)) {
@@ -274,7 +289,10 @@ function cutKeys(keys: readonly string[]): { readonly from: number; readonly to:
   return [...pieces, { from, to: keys.length }];
 }
 
-/** The rows of a part as the text that is hashed: as the source reads them, and as the target reads back what it has stored. */
+/**
+ * The rows of a part as the text that is hashed: as the source reads them, and as the target reads
+ * back what it has stored.
+ */
 export function partText(rows: string, large: readonly string[]): string {
   return [rows, ...large].join("\n");
 }
@@ -286,7 +304,10 @@ export interface Scan {
    * `WHERE`, `ORDER BY` and `LIMIT`.
    */
   sql(from: string, others?: string): string;
-  /** The same rows as one text in a single row, for `readLines`: a row of its own in JavaScript costs more than it does in SQLite. */
+  /**
+   * The same rows as one text in a single row, for `readLines`: a row of its own in JavaScript
+   * costs more than it does in SQLite.
+   */
   linesSql(select: string): string;
   read(row: SqlRow): ScannedRow;
   /** The rows of a text, each made when it is asked for. */
@@ -393,7 +414,8 @@ function sentJson({ mode }: Moving, position: string, json: string): string {
 }
 
 function refuseRow(table: MoveTable, row: ScannedRow, allowMissingKey: boolean): void {
-  // Only a row that goes cell by cell can be that large; the JSON of another may be, by its escapes.
+  // Only a row that goes cell by cell can be that large; the JSON of another may be, by its
+  // escapes.
   if (row.json === null && row.bytes > ROW_BYTES_MAX) {
     throw new EngineFault(
       "rowTooLarge",

@@ -1,8 +1,9 @@
 /**
  * Positions: where a staged row stands in the order by which a shift is cut into waves.
  *
- * A position is a class and a value, compared as an SQL row value: the slot for a hash layout; for a range layout the key itself, whose
- * class keeps SQLite's order NULL < numbers < text < blob although JSON cannot hold a blob (its hex sorts as its bytes do).
+ * A position is a class and a value, compared as an SQL row value: the slot for a hash layout; for
+ * a range layout the key itself, whose class keeps SQLite's order NULL < numbers < text < blob
+ * although JSON cannot hold a blob (its hex sorts as its bytes do).
  */
 import { type Key, type StorageClass } from "../../model/layout/key.ts";
 import type { Layout } from "../../model/layout/layout.ts";
@@ -25,7 +26,10 @@ export function positionJson(layout: Layout, key: Key): string {
   return `${CLASS[key.type]},${key.type === "null" ? "0" : key.type === "text" || key.type === "blob" ? JSON.stringify(key.text) : numberText(key)}`;
 }
 
-/** SQL that is true for staged rows (columns `shardctl_class`, `shardctl_position`) inside the range. */
+/**
+ * SQL that is true for staged rows (columns `shardctl_class`, `shardctl_position`) inside the
+ * range.
+ */
 export function withinRange(range: MoveRange): {
   readonly sql: string;
   readonly bindings: readonly SqlValue[];
@@ -45,7 +49,10 @@ export function withinRange(range: MoveRange): {
   };
 }
 
-/** The range from one staged position up to the next, exclusive; `undefined` is the end of the keyspace on that side. */
+/**
+ * The range from one staged position up to the next, exclusive; `undefined` is the end of the
+ * keyspace on that side.
+ */
 export function rangeBetween(
   layout: Layout,
   from: StagedPosition | undefined,

@@ -26,7 +26,10 @@ import {
 import { type Sql, type SqlRow, quoteName, textOf } from "../storage/storage.ts";
 import { type Table, keyTerms } from "../storage/tables.ts";
 
-/** The rows of a part as they are stored, as text or as its UTF-8 bytes. Differs from the source's text when any of them does. */
+/**
+ * The rows of a part as they are stored, as text or as its UTF-8 bytes. Differs from the source's
+ * text when any of them does.
+ */
 export function storedText(
   sql: Sql,
   { moving }: MovePlan,
@@ -35,7 +38,8 @@ export function storedText(
 ): string | ArrayBuffer {
   const { table, store } = moveTable;
   if (part.large.length === 0 && part.rowCount > 0) {
-    // What one source has walked in the order of its keys stands there without a row between: no key is looked up.
+    // What one source has walked in the order of its keys stands there without a row between: no
+    // key is looked up.
     const isAlone = moving.mode === "swap" && moving.from.members.length === 1;
     const span = isAlone ? joinRows(sql, table, spanOf(moveTable, part), part, "BLOB") : null;
     // What it has picked for a drain stands among others.
@@ -72,7 +76,10 @@ export function rowsText(sql: Sql, { table, store }: MoveTable, keys: string): s
   });
 }
 
-/** FROM … ORDER BY of everything from the first key of a part to its last. The keys are bound as `?1`. */
+/**
+ * FROM … ORDER BY of everything from the first key of a part to its last. The keys are bound as
+ * `?1`.
+ */
 function spanOf({ table, store }: MoveTable, { withBlobs }: RowsPart): string {
   const order = primaryKeyOrder(table, "t");
   const bound = (at: string): string =>
@@ -95,10 +102,16 @@ function listOf({ table, store }: MoveTable, { rowCount, withBlobs }: RowsPart):
   return `json_each(?1) AS j CROSS JOIN ${quoteName(store)} AS t ON ${same} WHERE j.key < ${rowCount} ORDER BY j.key`;
 }
 
-/** The type that SQLite gives the text as. Bytes go to the digest without a string of JavaScript between. */
+/**
+ * The type that SQLite gives the text as. Bytes go to the digest without a string of JavaScript
+ * between.
+ */
 type JoinedAs = "BLOB" | "TEXT";
 
-/** Rows of a part as one text, and how many: one more than there should be shows as well as all of them. */
+/**
+ * Rows of a part as one text, and how many: one more than there should be shows as well as all of
+ * them.
+ */
 function joinRows(
   sql: Sql,
   { columns }: Table,

@@ -1,8 +1,9 @@
 /**
  * A target's part of a move: take rows, answer checks.
  *
- * Rule "no-late-rows": a target takes rows only while its part of the operation runs, and from each source only with a number above the
- * last one. In a swap the rows go straight into the live tables, which nobody is routed to yet; in a shift into staging tables.
+ * Rule "no-late-rows": a target takes rows only while its part of the operation runs, and from each
+ * source only with a number above the last one. In a swap the rows go straight into the live
+ * tables, which nobody is routed to yet; in a shift into staging tables.
  */
 import { EngineFault } from "../storage/faults.ts";
 import { deleteKeys } from "./delete-keys.ts";
@@ -16,8 +17,9 @@ import type { Runtime, Sql } from "../storage/storage.ts";
 import { upsertRows } from "./store-rows.ts";
 
 /**
- * Applies one message of rows. Idempotent: a message that is not newer than the last one of its source changes nothing. Rows that
- * `repairs` brings displace no other row. @throws EngineFault when they would.
+ * Applies one message of rows. Idempotent: a message that is not newer than the last one of its
+ * source changes nothing. Rows that `repairs` brings displace no other row. @throws EngineFault
+ * when they would.
  */
 export function receiveRows(
   sql: Sql,
@@ -52,7 +54,8 @@ export function receiveRows(
     noteLate(sql, plan, tables);
     const stores = tables.map(({ table }) => table.store);
     const duplicates = withoutTriggers(sql, stores, () => {
-      // What is gone goes in any case: two sources may be waiting for each other's word, when rows have changed places.
+      // What is gone goes in any case: two sources may be waiting for each other's word, when rows
+      // have changed places.
       for (const { part, table } of tables.toReversed())
         deleteAbsent(sql, plan, table, part, source);
       const found = findDuplicates();
@@ -102,7 +105,10 @@ export async function digestReceived(
   };
 }
 
-/** Reads the rows of the parts as they are stored now. Rows that should be gone and are not make a text that matches nothing. */
+/**
+ * Reads the rows of the parts as they are stored now. Rows that should be gone and are not make a
+ * text that matches nothing.
+ */
 function readBack(
   sql: Sql,
   plan: MovePlan,
@@ -114,7 +120,8 @@ function readBack(
       part.absentCount === 0 || ownKeys(sql, plan, table, part.absent, source) === "[]";
     return isGone ? storedText(sql, plan, table, part) : "rows that should be gone";
   });
-  // Rows replace each other by the unique values of a live table, which a staging table has not, and by keys that are alike here.
+  // Rows replace each other by the unique values of a live table, which a staging table has not,
+  // and by keys that are alike here.
   const isUnsettled = ({ table }: MoveTable): boolean =>
     table.hasLikeKeys || (plan.moving.mode === "swap" && table.hasConstraints);
   return {
@@ -144,7 +151,10 @@ export async function checkRows(
   return -1;
 }
 
-/** The table of a part. Rows travel without the names of their columns: @throws EngineFault when they are others here. */
+/**
+ * The table of a part. Rows travel without the names of their columns: @throws EngineFault when
+ * they are others here.
+ */
 function sameTable(plan: MovePlan, { table: name, columns }: RowsPart, source: string): MoveTable {
   const found = tableOf(plan, name);
   const own = found.table.columns.join(", ");

@@ -1,4 +1,7 @@
-/** Foreign keys as tables declare them, and the SQL that follows them as SQLite itself does: by the affinity and collation of the parent. */
+/**
+ * Foreign keys as tables declare them, and the SQL that follows them as SQLite itself does: by the
+ * affinity and collation of the parent.
+ */
 import { type Sql, quoteName } from "../storage/storage.ts";
 import { columnRules } from "../storage/tables.ts";
 
@@ -62,7 +65,10 @@ export function pointsNowhere({ parent, columns }: Reference, child: string): st
   return `${isSet} AND NOT EXISTS (SELECT 1 FROM ${quoteName(parent)} AS shardctl_p WHERE ${isParent(columns, "shardctl_p", child)})`;
 }
 
-/** SQL that is true when the row under `childAlias` points at the one under `parentAlias`; by an index of the child, where it has one. */
+/**
+ * SQL that is true when the row under `childAlias` points at the one under `parentAlias`; by an
+ * index of the child, where it has one.
+ */
 export function pointsAt(
   sql: Sql,
   reference: Reference,
@@ -76,7 +82,10 @@ export function pointsAt(
     .join(" AND ");
 }
 
-/** True when what is pointed with and what is pointed at have the same affinity: they can be compared as they stand. */
+/**
+ * True when what is pointed with and what is pointed at have the same affinity: they can be
+ * compared as they stand.
+ */
 export function isAlike(sql: Sql, { table, parent, columns }: Reference): boolean {
   const affinities = (name: string): ReadonlyMap<string, string> =>
     new Map(
@@ -96,7 +105,10 @@ export function isSameName(left: string, right: string): boolean {
   return left.toLowerCase() === right.toLowerCase();
 }
 
-/** An expression has no affinity of its own: the parent's affinity and collation decide, as for the key itself. */
+/**
+ * An expression has no affinity of its own: the parent's affinity and collation decide, as for the
+ * key itself.
+ */
 function isParent(columns: Reference["columns"], parent: string, child: string): string {
   return columns
     .map((column) => `${parent}.${quoteName(column.key)} = +${child}.${quoteName(column.child)}`)

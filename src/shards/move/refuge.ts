@@ -1,9 +1,11 @@
 /**
- * Where the rows go that stand on a member which leaves, though by its layout they never belonged to it.
+ * Where the rows go that stand on a member which leaves, though by its layout they never belonged
+ * to it.
  *
- * A shift moves ranges, and such a row is in none that its member gives away: it would be left behind on a retired member, where nobody
- * looks, and be deleted with it. It goes along with the first range of its member instead. It is as misplaced there as it was before,
- * but on a member that queries see, and the audit finds.
+ * A shift moves ranges, and such a row is in none that its member gives away: it would be left
+ * behind on a retired member, where nobody looks, and be deleted with it. It goes along with the
+ * first range of its member instead. It is as misplaced there as it was before, but on a member
+ * that queries see, and the audit finds.
  */
 import { MISSING_KEY } from "../../model/layout/key.ts";
 import { type MoveRange, rangeContains } from "../../model/layout/move-range.ts";

@@ -1,5 +1,6 @@
 /**
- * The staging tables of a shift: made and dropped, cut into waves, and read by page for the source that deletes what was staged.
+ * The staging tables of a shift: made and dropped, cut into waves, and read by page for the source
+ * that deletes what was staged.
  *
  * Nothing here writes a row: `store-rows.ts` stages them, `promote.ts` makes them live.
  */
@@ -25,8 +26,9 @@ const STAGED_KEYS_MAX = 5000;
 const STAGED_KEYS_BYTES_MAX = 1_500_000;
 
 /**
- * Creates the staging tables of a shift, empty. Columns have the affinities and the NOT NULL of the live table's: a value that would be
- * stored as another, or not at all, is found before the cutover, not when its row is to become live. Call inside a transaction.
+ * Creates the staging tables of a shift, empty. Columns have the affinities and the NOT NULL of the
+ * live table's: a value that would be stored as another, or not at all, is found before the
+ * cutover, not when its row is to become live. Call inside a transaction.
  */
 export function createStaging(sql: Sql, plan: MovePlan): void {
   for (const table of plan.tables) createStagingOf(sql, table);
@@ -70,7 +72,10 @@ export function dropStaged(sql: Sql, plan: MovePlan, ranges: readonly MoveRange[
   return rows;
 }
 
-/** A cursor that somebody left open keeps SQLite from dropping any table until it is collected: the rows go in any case. */
+/**
+ * A cursor that somebody left open keeps SQLite from dropping any table until it is collected: the
+ * rows go in any case.
+ */
 function dropTable(sql: Sql, name: string): void {
   if (
     sql.first("SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?", name) ===
@@ -84,7 +89,9 @@ function dropTable(sql: Sql, name: string): void {
   }
 }
 
-/** Cuts the staged rows into pieces of at most `waveRowsMax` rows, never through a single position. */
+/**
+ * Cuts the staged rows into pieces of at most `waveRowsMax` rows, never through a single position.
+ */
 export function stagedChunks(sql: Sql, plan: MovePlan, waveRowsMax: number): ChunksReply["chunks"] {
   const union = unionAll(
     plan.tables.map(
@@ -106,7 +113,10 @@ export function stagedChunks(sql: Sql, plan: MovePlan, waveRowsMax: number): Chu
   }));
 }
 
-/** A page of the primary keys that a source staged in a range: what the source deletes once they are live here, in one statement. */
+/**
+ * A page of the primary keys that a source staged in a range: what the source deletes once they are
+ * live here, in one statement.
+ */
 export function stagedKeys(
   sql: Sql,
   plan: MovePlan,

@@ -1,4 +1,7 @@
-/** Writes the rows of a page into their tables, and decides what becomes of rows that are in their way. */
+/**
+ * Writes the rows of a page into their tables, and decides what becomes of rows that are in their
+ * way.
+ */
 import { EngineFault, messageOf } from "../storage/faults.ts";
 import type { RowsPart } from "../protocol/messages.ts";
 import { deleteKeys, deleteSameKeys } from "./delete-keys.ts";
@@ -10,13 +13,16 @@ import { type Sql, quoteName } from "../storage/storage.ts";
 /**
  * Stores the rows in place of what was here under their keys.
  *
- * REPLACE, not an update of the row: its key may be written another way (1 and 1.0, or letters whose case does not count).
+ * REPLACE, not an update of the row: its key may be written another way (1 and 1.0, or letters
+ * whose case does not count).
  *
- * Another row may still hold a unique value that a new one has now. When both are from one source it is out of date, and on its way again
- * in the log: it gives way. Rows of two sources may really be in each other's way: that ends the operation. So may those that a repair
- * brings, when two rows are one here that their source tells apart.
+ * Another row may still hold a unique value that a new one has now. When both are from one source
+ * it is out of date, and on its way again in the log: it gives way. Rows of two sources may really
+ * be in each other's way: that ends the operation. So may those that a repair brings, when two rows
+ * are one here that their source tells apart.
  *
- * Every insert says itself what becomes of a row in its way: a table may have a rule of its own (`UNIQUE ON CONFLICT REPLACE`).
+ * Every insert says itself what becomes of a row in its way: a table may have a rule of its own
+ * (`UNIQUE ON CONFLICT REPLACE`).
  */
 export function upsertRows(
   sql: Sql,
@@ -50,7 +56,9 @@ export function upsertRows(
   }
 }
 
-/** True when rows of several sources meet in one live table with constraints beside its primary key. */
+/**
+ * True when rows of several sources meet in one live table with constraints beside its primary key.
+ */
 function mayMeetOthers({ moving }: MovePlan, { table }: MoveTable): boolean {
   return moving.mode === "swap" && moving.from.members.length > 1 && table.hasConstraints;
 }
@@ -82,7 +90,8 @@ function storeRows(
   }
   for (const { position, cells } of part.large) {
     const bound = cells.map((cell) => cellBinding(cell));
-    // As JSON up to SQLite, like that of other rows: an integer of 64 bits is no number of JavaScript.
+    // As JSON up to SQLite, like that of other rows: an integer of 64 bits is no number of
+    // JavaScript.
     const at = bound.flatMap((cell) => cell.bindings).length + 1;
     const staged =
       plan.moving.mode === "shift"

@@ -1,16 +1,21 @@
 /**
- * What an object takes for one row: its primary key and its unique indexes, each with its collations, as texts that can be compared.
+ * What an object takes for one row: its primary key and its unique indexes, each with its
+ * collations, as texts that can be compared.
  *
- * A row of a move takes the place of what is in its way on the target. That is well as long as the source would never have had both: where
- * the target has a rule that a source does not have, one row could displace another that was compared already, and nobody would see it.
- * Such a move is refused while it is prepared. The definitions cannot change afterwards: see `schemaText`.
+ * A row of a move takes the place of what is in its way on the target. That is well as long as the
+ * source would never have had both: where the target has a rule that a source does not have, one
+ * row could displace another that was compared already, and nobody would see it. Such a move is
+ * refused while it is prepared. The definitions cannot change afterwards: see `schemaText`.
  */
 import { EngineFault } from "../storage/faults.ts";
 import type { PrepareReply, UniqueRule } from "../protocol/messages.ts";
 import { type Sql, quoteName } from "../storage/storage.ts";
 import { type Table, primaryKeyDefinition } from "../storage/tables.ts";
 
-/** The rules of the tables. What SQLite does not tell in parts is compared by the whole text of its definition. */
+/**
+ * The rules of the tables. What SQLite does not tell in parts is compared by the whole text of its
+ * definition.
+ */
 export function uniqueRules(sql: Sql, tables: readonly Table[]): UniqueRule[] {
   return tables.flatMap((table) => {
     const primaryKey = {

@@ -1,8 +1,9 @@
 /**
- * One page of a walk: the next rows of a table in the order of its primary key, routed to their targets.
+ * One page of a walk: the next rows of a table in the order of its primary key, routed to their
+ * targets.
  *
- * Trade-off: a page grows with the number of targets, for a message costs as much as some hundred rows; a page is held in memory and read
- * in one turn, which bounds it.
+ * Trade-off: a page grows with the number of targets, for a message costs as much as some hundred
+ * rows; a page is held in memory and read in one turn, which bounds it.
  */
 import { capturedCount } from "./capture.ts";
 import type { MovePlan, MoveTable } from "./move-plan.ts";
@@ -44,7 +45,10 @@ export interface Page {
   readonly bytes: number;
 }
 
-/** Pages grow with the number of targets so that each gets a message worth sending, up to this many bytes. */
+/**
+ * Pages grow with the number of targets so that each gets a message worth sending, up to this many
+ * bytes.
+ */
 const PAGE_BYTES_CEILING = 8 * 1024 * 1024;
 const PAGE_BYTES_PER_TARGET = 256 * 1024;
 
@@ -103,12 +107,16 @@ export function readPage(
   return { batch, sequences, cursor: last, isLast, rows, bytes };
 }
 
-/** Rows that the first statement of a page reads; what the others read follows from the size of these. */
+/**
+ * Rows that the first statement of a page reads; what the others read follows from the size of
+ * these.
+ */
 const FIRST_ROWS = 250;
 
 /**
- * Some of the next `rowsMax` rows in the order of the primary key, one at least if there is any. SQLite's limit for a text bounds what is
- * held, whatever the rows' size: of rows that are larger than those before them, fewer are read.
+ * Some of the next `rowsMax` rows in the order of the primary key, one at least if there is any.
+ * SQLite's limit for a text bounds what is held, whatever the rows' size: of rows that are larger
+ * than those before them, fewer are read.
  */
 function readRows(
   sql: Sql,

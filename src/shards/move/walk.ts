@@ -1,6 +1,7 @@
 /**
- * A source's walk: every table by primary key, page by page, sent and read back; a second walk compares the tables in which a later row
- * could have displaced an earlier one (see docs/decisions/0002).
+ * A source's walk: every table by primary key, page by page, sent and read back; a second walk
+ * compares the tables in which a later row could have displaced an earlier one (see
+ * docs/decisions/0002).
  *
  * Each slice works until its budget is used and leaves its progress in SQLite; the root calls
  * again. A slice reads a page and takes its sequence numbers in one turn, sends, and saves the
@@ -70,7 +71,8 @@ function nextTable(sql: Sql, plan: MovePlan, step: WalkStep): Walk | undefined {
       step,
       table.table.name,
     );
-    // What the targets have read back as they stored it, and nothing can have displaced since, is not read again.
+    // What the targets have read back as they stored it, and nothing can have displaced since, is
+    // not read again.
     if (!walk && step === "verify" && isSettled(sql, table)) continue;
     if (walk?.done !== 1)
       return { table, cursor: walk?.cursor ?? null, ordinal: walk?.ordinal ?? 0 };
@@ -135,7 +137,10 @@ function outgoing(sql: Sql): OutgoingCount[] {
     }));
 }
 
-/** Lets the object's other calls have their turn after every page, and waits for as long as the throttle says. */
+/**
+ * Lets the object's other calls have their turn after every page, and waits for as long as the
+ * throttle says.
+ */
 async function pause(
   runtime: Runtime,
   rowsPerSecondMax: number | null,

@@ -1,4 +1,7 @@
-/** The Durable Object runtime behind the library's ports: storage, clock, hashing, and other objects by name. */
+/**
+ * The Durable Object runtime behind the library's ports: storage, clock, hashing, and other objects
+ * by name.
+ */
 import { sha256Hex } from "../../model/canonical.ts";
 import type { Envelope, ProtocolReply } from "../../model/wire/protocol.ts";
 import { runBelow } from "./call-context.ts";
@@ -16,7 +19,9 @@ interface Endpoint {
   ): Promise<ProtocolReply<ReplyTo<Request>>>;
 }
 
-/** Sends through a binding. A new stub for every call: a stub is dead after its object was aborted. */
+/**
+ * Sends through a binding. A new stub for every call: a stub is dead after its object was aborted.
+ */
 export function createPeers(binding: ObjectNamespace): Peers {
   return peersOf(() => binding);
 }
@@ -33,8 +38,8 @@ function peersOf(namespace: () => ObjectNamespace): Peers {
 }
 
 /**
- * The namespace of an object's own class, as the Worker exports it under the class's name; null when it does not. `ctx.exports` itself
- * is there from compatibility date 2025-11-17 on.
+ * The namespace of an object's own class, as the Worker exports it under the class's name; null
+ * when it does not. `ctx.exports` itself is there from compatibility date 2025-11-17 on.
  */
 export function ownNamespace(ctx: DurableObjectState, object: object): ObjectNamespace | null {
   const entries: unknown = Reflect.get(ctx, "exports");
@@ -58,7 +63,10 @@ export const platformRuntime: Runtime = {
   digest: sha256Hex,
 };
 
-/** The platform of a Durable Object. `binding` is the namespace of its own class; null leaves the object unable to be sharded. */
+/**
+ * The platform of a Durable Object. `binding` is the namespace of its own class; null leaves the
+ * object unable to be sharded.
+ */
 export function durableObjectPlatform(
   ctx: DurableObjectState,
   binding: ObjectNamespace | null,

@@ -30,11 +30,17 @@ export type RouterRequest =
   | ({
       readonly kind: "call";
       readonly epoch: number;
-      /** The keys that decide the owner, all of one member; none for a call that names its member (a directory hop, a fan-out). */
+      /**
+       * The keys that decide the owner, all of one member; none for a call that names its member (a
+       * directory hop, a fan-out).
+       */
       readonly keys: readonly Key[];
       readonly method: string;
       readonly args: readonly unknown[];
-      /** Ids that the call may store, each with its key among `keys`: claimed before it runs, where there is a directory of keys. */
+      /**
+       * Ids that the call may store, each with its key among `keys`: claimed before it runs, where
+       * there is a directory of keys.
+       */
       readonly claims?: readonly Claim[];
     } & CallMode)
   /**
@@ -55,7 +61,10 @@ export type RouterRequest =
       readonly query: string;
       readonly params: readonly (string | number | null)[];
     }
-  /** Where the row with this id is, by the directory. `deal` assigns an owner to an id that has none (roundRobin). */
+  /**
+   * Where the row with this id is, by the directory. `deal` assigns an owner to an id that has none
+   * (roundRobin).
+   */
   | {
       readonly kind: "locate";
       readonly epoch: number;
@@ -86,19 +95,34 @@ export interface Claim extends RowId {
   readonly key: Key;
 }
 
-/** Of the directory: between a row's owner and the member that holds its entry. Each is refused by a member at another epoch, or fenced. */
+/**
+ * Of the directory: between a row's owner and the member that holds its entry. Each is refused by a
+ * member at another epoch, or fenced.
+ */
 export type DirectoryRequest =
-  /** Owner → directory member: enter these keys, unless a row of that id stands under another. All or none. */
+  /**
+   * Owner → directory member: enter these keys, unless a row of that id stands under another. All
+   * or none.
+   */
   | { readonly kind: "claim"; readonly epoch: number; readonly claims: readonly Claim[] }
-  /** Owner → directory member: rows of these ids were deleted here; their entries may go, if the rows have. */
+  /**
+   * Owner → directory member: rows of these ids were deleted here; their entries may go, if the
+   * rows have.
+   */
   | { readonly kind: "release"; readonly epoch: number; readonly rows: readonly RowId[] }
-  /** Directory member → owner of an entry's key: is the row there? "absent" also revokes claims that are under way there. */
+  /**
+   * Directory member → owner of an entry's key: is the row there? "absent" also revokes claims that
+   * are under way there.
+   */
   | { readonly kind: "probe"; readonly epoch: number; readonly rows: readonly RowId[] };
 
 export interface LocateReply {
   /** roundRobin: null when the id is not known and `deal` was false. */
   readonly owner: string | null;
-  /** Other layouts: the shard key under which the row was last stored; null when the id is not known. */
+  /**
+   * Other layouts: the shard key under which the row was last stored; null when the id is not
+   * known.
+   */
   readonly key: Key | null;
 }
 export interface ReleaseReply {
@@ -124,17 +148,26 @@ export interface RowsPart {
   readonly table: string;
   /** The source's columns, in the order in which the rows have them. */
   readonly columns: readonly string[];
-  /** SQL-built JSON array of rows: `[class, position, …columns, mask]`; see row-codec.ts and position.ts. */
+  /**
+   * SQL-built JSON array of rows: `[class, position, …columns, mask]`; see row-codec.ts and
+   * position.ts.
+   */
   readonly rows: string;
   readonly rowCount: number;
   /** Primary keys of `rows` and `large`, a JSON array of arrays. */
   readonly keys: string;
   readonly withBlobs: boolean;
   readonly large: readonly LargeRow[];
-  /** Primary keys that this source has no row for, or not for this target: the target deletes what it had from this source. */
+  /**
+   * Primary keys that this source has no row for, or not for this target: the target deletes what
+   * it had from this source.
+   */
   readonly absent: string;
   readonly absentCount: number;
-  /** Primary keys among `keys` that do not show by their own shard key that they come from this source: followers, and misplaced rows. */
+  /**
+   * Primary keys among `keys` that do not show by their own shard key that they come from this
+   * source: followers, and misplaced rows.
+   */
   readonly origins: string;
   readonly originCount: number;
 }
@@ -328,11 +361,17 @@ export type PeerRequest =
       readonly kind: "receive";
       readonly source: string;
       readonly sequence: number;
-      /** The last page of this source that the target has answered for: one that was restored has it not. */
+      /**
+       * The last page of this source that the target has answered for: one that was restored has it
+       * not.
+       */
       readonly stored?: number;
       /** Followed tables first. Applied in one transaction. */
       readonly parts: readonly RowsPart[];
-      /** Of step verify: rows that were displaced, which must not displace what was compared before them. */
+      /**
+       * Of step verify: rows that were displaced, which must not displace what was compared before
+       * them.
+       */
       readonly repairs?: boolean;
     } & OfOperation)
   | ({
@@ -561,11 +600,17 @@ export interface ChunksReply {
   readonly chunks: readonly { readonly range: MoveRange; readonly rows: number }[];
 }
 export interface ReceiveReply {
-  /** Primary keys, as JSON, of rows that another source has already sent. With any, nothing was stored. */
+  /**
+   * Primary keys, as JSON, of rows that another source has already sent. With any, nothing was
+   * stored.
+   */
   readonly duplicates: readonly string[];
   /** Of each part, the digest of its rows as the target reads them back. */
   readonly digests: readonly string[];
-  /** Tables in which a row that comes later may displace one of these: they are compared once more at the end. */
+  /**
+   * Tables in which a row that comes later may displace one of these: they are compared once more
+   * at the end.
+   */
   readonly unsettled: readonly string[];
 }
 export interface CheckReply {

@@ -1,7 +1,10 @@
 /** A bound on waiting for an answer. */
 import type { Runtime } from "../storage/storage.ts";
 
-/** The value of `work`, or a rejection when it takes longer than `timeoutMs`. The work itself is not stopped: its answer is ignored. */
+/**
+ * The value of `work`, or a rejection when it takes longer than `timeoutMs`. The work itself is not
+ * stopped: its answer is ignored.
+ */
 export async function within<Value>(
   runtime: Runtime,
   work: Promise<Value>,

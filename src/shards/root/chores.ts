@@ -20,7 +20,8 @@ export async function doChores(context: DriverContext): Promise<void> {
   const { journal, runtime, sql } = context;
   const { layout, epoch } = journal.registry();
   const due = journal.chores().filter((chore) => chore.dueAt <= runtime.now());
-  // A bounded part of them: members that hang must not keep the root from what else its alarm is for. The next alarm takes the rest.
+  // A bounded part of them: members that hang must not keep the root from what else its alarm is
+  // for. The next alarm takes the rest.
   await each(due.slice(0, FAN_OUT_MAX), async (chore) => {
     const { member, kind, operation } = chore;
     try {

@@ -1,4 +1,6 @@
-/** The end of an operation: every participant lets go, and the record says what has become of it. */
+/**
+ * The end of an operation: every participant lets go, and the record says what has become of it.
+ */
 import { RefusedError } from "../protocol/refused-error.ts";
 import { spendReserve } from "../storage/reserve.ts";
 import { each } from "./each.ts";
@@ -8,7 +10,10 @@ import { type DriverContext, requireCurrent, save } from "./progress.ts";
 
 const HOUR_MS = 3_600_000;
 
-/** Lets every participant go. Who does not answer now is told later, by a chore: its state cannot do harm. */
+/**
+ * Lets every participant go. Who does not answer now is told later, by a chore: its state cannot do
+ * harm.
+ */
 export async function cleanUp(context: DriverContext, record: OperationRecord): Promise<void> {
   const { journal, runtime, sql } = context;
   const { layout, epoch } = journal.registry();
@@ -67,8 +72,8 @@ export async function cleanUp(context: DriverContext, record: OperationRecord): 
 }
 
 /**
- * Before anybody drops what came: a root that was restored to before a cutover hears of it here from
- * those that have acted by it, and falls. Silence says nothing. @throws RefusedError
+ * Before anybody drops what came: a root that was restored to before a cutover hears of it here
+ * from those that have acted by it, and falls. Silence says nothing. @throws RefusedError
  */
 async function hearAll(context: DriverContext, record: OperationRecord): Promise<void> {
   await each(participants(record), async (member) => {
@@ -82,8 +87,8 @@ async function hearAll(context: DriverContext, record: OperationRecord): Promise
 }
 
 /**
- * What went wrong, and what is so now. A message says "Nothing was changed" where it is made; once waves have cut over that is not so,
- * and only here, at the end, is their number known.
+ * What went wrong, and what is so now. A message says "Nothing was changed" where it is made; once
+ * waves have cut over that is not so, and only here, at the end, is their number known.
  */
 function withOutcome(message: string, { wavesDone, waveCount, epoch }: OperationRecord): string {
   if (wavesDone === 0) return message;

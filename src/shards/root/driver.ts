@@ -1,5 +1,6 @@
 /**
- * The root's driver: carries the running operation from step to step. One state machine for shard, rebalance, rekey and unshard.
+ * The root's driver: carries the running operation from step to step. One state machine for shard,
+ * rebalance, rekey and unshard.
  *
  * | step     | done when                                                                 | then     |
  * |----------|---------------------------------------------------------------------------|----------|
@@ -11,8 +12,9 @@
  * | activate | every participant acts by the new epoch; next wave, if any                | fence / cleanUp |
  * | cleanUp  | every participant has let go, or a chore will tell it later               | ended    |
  *
- * Each step is idempotent and leaves its result in the journal. After every `await` the journal is read again: rule "commit-rechecks-journal".
- * Nothing is concluded from silence: a member that does not answer is asked again, and in the end the operation fails, before cutover.
+ * Each step is idempotent and leaves its result in the journal. After every `await` the journal is
+ * read again: rule "commit-rechecks-journal". Nothing is concluded from silence: a member that does
+ * not answer is asked again, and in the end the operation fails, before cutover.
  */
 import type { OperationFault } from "../../model/operation.ts";
 import { cleanUp } from "./clean-up.ts";
@@ -29,8 +31,9 @@ import { prepare, walk } from "./walk.ts";
 const OVERRUN_MS_MAX = 300_000;
 
 /**
- * Works until the operation has ended, `budgetMs` is used, or a backoff is due. What callers wait for is not left lying: between a cutover
- * and its activation only a backoff ends the work, and waves are carried on for a while.
+ * Works until the operation has ended, `budgetMs` is used, or a backoff is due. What callers wait
+ * for is not left lying: between a cutover and its activation only a backoff ends the work, and
+ * waves are carried on for a while.
  */
 export async function drive(context: DriverContext, budgetMs: number): Promise<void> {
   const { runtime, journal } = context;
@@ -49,7 +52,10 @@ export async function drive(context: DriverContext, budgetMs: number): Promise<v
   }
 }
 
-/** Asks for the end of an operation that has not cut over, or, for a shift, that has waves left. Durable before it returns. */
+/**
+ * Asks for the end of an operation that has not cut over, or, for a shift, that has waves left.
+ * Durable before it returns.
+ */
 export function requestCancel(
   context: DriverContext,
   record: OperationRecord,

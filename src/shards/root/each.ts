@@ -4,14 +4,18 @@ import { EngineFault } from "../storage/faults.ts";
 /** Members asked at the same time. */
 export const FAN_OUT_MAX = 32;
 
-/** Asks many, a bounded number at a time; waits for all, then throws the first failure, faults before silence. */
+/**
+ * Asks many, a bounded number at a time; waits for all, then throws the first failure, faults
+ * before silence.
+ */
 export async function each<Item, Value>(
   items: readonly Item[],
   work: (item: Item) => Promise<Value>,
 ): Promise<Value[]> {
   const results: PromiseSettledResult<Value>[] = [];
   const waiting = items.entries();
-  // Each takes the next item when it is done with one: a slow member keeps no other from being asked.
+  // Each takes the next item when it is done with one: a slow member keeps no other from being
+  // asked.
   const takeTurns = async (): Promise<void> => {
     for (const [index, item] of waiting) [results[index]] = await Promise.allSettled([work(item)]);
   };

@@ -1,8 +1,8 @@
 /**
  * What becomes of an operation when a step of it fails: tried again, less and less often, or ended.
  *
- * Nothing is concluded from silence: a member that does not answer is asked again, and in the end the operation fails, before cutover.
- * After cutover there is only forward.
+ * Nothing is concluded from silence: a member that does not answer is asked again, and in the end
+ * the operation fails, before cutover. After cutover there is only forward.
  */
 import type { OperationFault, OperationWait } from "../../model/operation.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
@@ -11,7 +11,10 @@ import { type OperationRecord, participants } from "./operation-record.ts";
 import { Busy } from "./raise-fence.ts";
 import { type DriverContext, save } from "./progress.ts";
 
-/** Tries of a step on a member that does not answer, before cutover; with the backoff, about two minutes. */
+/**
+ * Tries of a step on a member that does not answer, before cutover; with the backoff, about two
+ * minutes.
+ */
 const RETRIES_MAX = 12;
 export const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 30_000;
@@ -133,12 +136,16 @@ function prepareAgain(context: DriverContext, record: OperationRecord, lastError
   });
 }
 
-/** True before the cutover of the wave in work: the operation can be ended by what is not committed. */
+/**
+ * True before the cutover of the wave in work: the operation can be ended by what is not committed.
+ */
 export function isOpen({ step }: OperationRecord): boolean {
   return step === "prepare" || step === "copy" || step === "verify" || step === "fence";
 }
 
-/** Ends an operation that is open: its members are told to let go, and with that their fences fall. */
+/**
+ * Ends an operation that is open: its members are told to let go, and with that their fences fall.
+ */
 export function end(
   context: DriverContext,
   record: OperationRecord,

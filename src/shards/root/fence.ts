@@ -1,8 +1,9 @@
 /**
  * Fence, cutover and activation of the wave in work.
  *
- * Rule "fence-attempts": a fence belongs to one attempt, and only answers to the attempt that the journal holds count. An attempt ends in
- * the journal before any member hears of it; a cutover is followed by its activation, however long that takes.
+ * Rule "fence-attempts": a fence belongs to one attempt, and only answers to the attempt that the
+ * journal holds count. An attempt ends in the journal before any member hears of it; a cutover is
+ * followed by its activation, however long that takes.
  */
 import { messageOf } from "../storage/faults.ts";
 import { FenceAttempt, addPause } from "./attempt.ts";
@@ -117,8 +118,9 @@ export function cutOver(
 }
 
 /**
- * In a shift targets first: their rows are live before a source deletes its own. In a swap a source deletes nothing, and a caller that it
- * sends on waits at a target that has not heard yet: all are told at once. After cutover there is only forward.
+ * In a shift targets first: their rows are live before a source deletes its own. In a swap a source
+ * deletes nothing, and a caller that it sends on waits at a target that has not heard yet: all are
+ * told at once. After cutover there is only forward.
  */
 export async function activate(context: DriverContext, record: OperationRecord): Promise<void> {
   const { layout, epoch } = context.journal.registry();
@@ -152,7 +154,10 @@ export async function activate(context: DriverContext, record: OperationRecord):
   });
 }
 
-/** True when the wave in work is the last: behind its cutover there is nothing to stop. Of a swap it always is. */
+/**
+ * True when the wave in work is the last: behind its cutover there is nothing to stop. Of a swap it
+ * always is.
+ */
 export function isLastWave({ wavesDone, waveSpan, waveCount }: OperationRecord): boolean {
   return wavesDone + waveSpan >= waveCount;
 }

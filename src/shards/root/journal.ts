@@ -1,8 +1,9 @@
 /**
- * The root's durable records: the registry (one row for each of the newest epochs), the journal of operations, chores and events.
+ * The root's durable records: the registry (one row for each of the newest epochs), the journal of
+ * operations, chores and events.
  *
- * The registry's newest row is the live layout; writing it is the cutover. Everything that the driver knows is here, so that a crash
- * loses nothing but time.
+ * The registry's newest row is the live layout; writing it is the cutover. Everything that the
+ * driver knows is here, so that a crash loses nothing but time.
  */
 import { type Layout, unshardedLayout } from "../../model/layout/layout.ts";
 import type { Move } from "../../model/layout/moves.ts";
@@ -18,7 +19,10 @@ export interface RegistryEntry {
   readonly committedAt: number;
 }
 
-/** The least that can be cut over at once: what changes hands in it. A swap has exactly one, without moves. */
+/**
+ * The least that can be cut over at once: what changes hands in it. A swap has exactly one, without
+ * moves.
+ */
 export interface Wave {
   readonly moves: readonly Move[];
   readonly rows: number;
@@ -42,7 +46,10 @@ export interface StoredEvent {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
-/** Operations that are kept for the history, the running one among them, and their bytes: a record holds two layouts. */
+/**
+ * Operations that are kept for the history, the running one among them, and their bytes: a record
+ * holds two layouts.
+ */
 const HISTORY_MAX = 1000;
 const HISTORY_BYTES_MAX = 8 * 1024 * 1024;
 /** Events that are kept. */
@@ -134,7 +141,8 @@ export class Journal {
       operation,
       at,
     );
-    // A shift commits an epoch for each of its waves: only the newest is ever looked up, the others are for people.
+    // A shift commits an epoch for each of its waves: only the newest is ever looked up, the others
+    // are for people.
     this.#sql.run("DELETE FROM shardctl_registry WHERE epoch <= ?", epoch - EPOCHS_MAX);
   }
 
@@ -200,7 +208,10 @@ export class Journal {
       this.#sql.run("DELETE FROM shardctl_waves WHERE operation = ?", record.id);
   }
 
-  /** Stores what each wave of an operation holds, a row for each. Call in the transaction that also stores their number. */
+  /**
+   * Stores what each wave of an operation holds, a row for each. Call in the transaction that also
+   * stores their number.
+   */
   putWaves(operation: number, waves: readonly Wave[]): void {
     this.#sql.run("DELETE FROM shardctl_waves");
     this.#insertWaves(operation, 0, waves);

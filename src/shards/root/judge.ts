@@ -1,17 +1,18 @@
 /**
  * Judging duplicates: whether ids that a step has found twice, again and again, really stand twice.
  *
- * A row that changes its shard key is seen on its new source before its old one has said that it is gone. Under writes and faults that may
- * happen any number of times in a row, so a number of tries proves nothing. A fence does: behind it nothing changes. It is an attempt like
- * any other, and bounded in time like any other.
+ * A row that changes its shard key is seen on its new source before its old one has said that it is
+ * gone. Under writes and faults that may happen any number of times in a row, so a number of tries
+ * proves nothing. A fence does: behind it nothing changes. It is an attempt like any other, and
+ * bounded in time like any other.
  *
  * | round | what                                                       | a row that has a rival                                   |
  * |-------|------------------------------------------------------------|----------------------------------------------------------|
  * | 1     | every source sends its log; what is gone, goes             | says nothing: the rival's source may come only now       |
  * | 2     | what is left of the logs, and the page that was found twice | is a fault: both rows stand on their sources at this time |
  *
- * Rule "judged-under-the-fence": no operation ends for an id that stands twice but by this. Whatever keeps the fence from closing proves
- * nothing, and counts as a try of the step.
+ * Rule "judged-under-the-fence": no operation ends for an id that stands twice but by this.
+ * Whatever keeps the fence from closing proves nothing, and counts as a try of the step.
  */
 import { messageOf } from "../storage/faults.ts";
 import { each } from "./each.ts";
@@ -24,12 +25,16 @@ import { checkTargets, promote } from "./promote.ts";
 import { type Fenced, raiseFence } from "./raise-fence.ts";
 import { NO_WAVE } from "./waves.ts";
 
-/** Ends the operation if ids stand twice; else goes on, in step fence by cutting over: the fence is closed already. */
+/**
+ * Ends the operation if ids stand twice; else goes on, in step fence by cutting over: the fence is
+ * closed already.
+ */
 export async function judgeDuplicates(
   context: DriverContext,
   record: OperationRecord,
 ): Promise<void> {
-  // Rows change places between any two sources; in a shift the targets have rows of their own as well.
+  // Rows change places between any two sources; in a shift the targets have rows of their own as
+  // well.
   const members = record.mode === "swap" ? record.from.members : participants(record);
   const wave = record.step === "fence" ? waveInWork(context, record) : NO_WAVE;
   const attempt = new FenceAttempt(context, record, members);
@@ -47,7 +52,8 @@ export async function judgeDuplicates(
       end(context, requireCurrent(context, attempt.record), { fault, lastError: fault.message });
       return;
     }
-    // The step itself comes next: what kept the fence from closing may be gone, and with it what was found twice.
+    // The step itself comes next: what kept the fence from closing may be gone, and with it what
+    // was found twice.
     await attempt.giveUp({ ...record, duplicateTries: DUPLICATE_TRIES_MAX });
     if (isConclusive(error)) throw error;
     const found = record.duplicateFound ?? "Ids were found twice";
@@ -82,7 +88,8 @@ async function closeFence(attempt: FenceAttempt): Promise<Fenced> {
   const isDone = ({ isCopied, isVerified }: OperationRecord["sources"][string]): boolean =>
     step === "copy" ? isCopied : isVerified;
   const open = Object.entries(sources).filter(([, source]) => !isDone(source));
-  // One page each: the one that was found twice is the next of its source. Their counts come with the next slice.
+  // One page each: the one that was found twice is the next of its source. Their counts come with
+  // the next slice.
   await each(open, ([source]) =>
     fenced.ask(source, { kind: step, operation, budgetMs: 0, round: attempt.record.round ?? 0 }),
   );

@@ -1,7 +1,9 @@
 /**
- * The record of an operation, as a value: what the world sees of it, and what the driver needs to go on.
+ * The record of an operation, as a value: what the world sees of it, and what the driver needs to
+ * go on.
  *
- * Stored as JSON in the journal: records of earlier versions may lack what came later, and a change of shape is a migration.
+ * Stored as JSON in the journal: records of earlier versions may lack what came later, and a change
+ * of shape is a migration.
  */
 import type {
   OperationFault,
@@ -13,7 +15,9 @@ import type {
 /** A wave of the full size is cut into this many, so that it can be made smaller. */
 export const WAVE_SPAN_MAX = 4;
 
-/** An operation as the journal keeps it: what the world sees, and what the driver needs to go on. */
+/**
+ * An operation as the journal keeps it: what the world sees, and what the driver needs to go on.
+ */
 export interface OperationRecord extends Omit<
   OperationStatus,
   "wave" | "waves" | "rowsCopied" | "rowsVerified" | "bytesCopied" | "namespace" | "sources"
@@ -25,7 +29,10 @@ export interface OperationRecord extends Omit<
   readonly token?: string;
   readonly policy: OperationPolicy;
   readonly sources: Readonly<Record<string, SourceProgress>>;
-  /** Number of waves; 0 until the staged rows are counted. What each of them holds is stored beside the record, while the operation runs. */
+  /**
+   * Number of waves; 0 until the staged rows are counted. What each of them holds is stored beside
+   * the record, while the operation runs.
+   */
   readonly waveCount: number;
   /** Waves that are cut over. */
   readonly wavesDone: number;

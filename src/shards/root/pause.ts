@@ -1,5 +1,6 @@
 /**
- * Pauses: a running operation stands still on request, in a valid layout and with no fence up, until it is resumed or cancelled.
+ * Pauses: a running operation stands still on request, in a valid layout and with no fence up,
+ * until it is resumed or cancelled.
  *
  * | paused in                | what is still done                                              | where it stands               |
  * |--------------------------|-----------------------------------------------------------------|-------------------------------|
@@ -9,8 +10,9 @@
  * | activate, waves are left | the wave is activated                                           | before the next wave          |
  * | after the last cutover   |                                                                 | nowhere: `tooLate`            |
  *
- * Rule "durable-abort" holds here too: the attempt is over in the journal before any member hears of it, so that after the answer nothing
- * is cut over. Once all fences are lifted, what is written meanwhile is drained now and then: the logs stay short, and so does the way back.
+ * Rule "durable-abort" holds here too: the attempt is over in the journal before any member hears
+ * of it, so that after the answer nothing is cut over. Once all fences are lifted, what is written
+ * meanwhile is drained now and then: the logs stay short, and so does the way back.
  */
 import type { OperationPause } from "../../model/operation.ts";
 import { drainAll } from "./drain.ts";
@@ -23,7 +25,9 @@ import { prepare } from "./walk.ts";
 /** How often the sources of a paused operation are drained. */
 const PAUSED_DRAIN_MS = 30_000;
 
-/** Holds the operation up. Durable before the answer leaves; asked again, the reason is replaced. */
+/**
+ * Holds the operation up. Durable before the answer leaves; asked again, the reason is replaced.
+ */
 export function requestPause(
   context: DriverContext,
   record: OperationRecord,

@@ -1,5 +1,6 @@
 /**
- * What the driver's steps work with, and how they move an operation on: only while it still is what the step began with.
+ * What the driver's steps work with, and how they move an operation on: only while it still is what
+ * the step began with.
  *
  * After every `await` the journal is read again: rule "commit-rechecks-journal".
  */
@@ -32,7 +33,9 @@ export interface DriverContext {
 /** The operation is no longer what this turn began with: somebody else has moved it on. */
 export class Superseded extends Error {}
 
-/** Moves the operation on, if it still is what the caller began with; its failures are forgotten. */
+/**
+ * Moves the operation on, if it still is what the caller began with; its failures are forgotten.
+ */
 export function proceed(
   context: DriverContext,
   record: OperationRecord,
@@ -79,7 +82,10 @@ function shorten(text: string): string {
   return text.length <= TEXT_LENGTH_MAX ? text : `${text.slice(0, TEXT_LENGTH_MAX - 1)}…`;
 }
 
-/** Rule "commit-rechecks-journal": the operation as it stands, if it is still in the step and attempt that the caller works for. */
+/**
+ * Rule "commit-rechecks-journal": the operation as it stands, if it is still in the step and
+ * attempt that the caller works for.
+ */
 export function requireCurrent(context: DriverContext, record: OperationRecord): OperationRecord {
   const current = context.journal.running();
   const isSame =

@@ -1,5 +1,6 @@
 /**
- * The root of a namespace: answers the control half, keeps the registry and starts, drives and cancels operations.
+ * The root of a namespace: answers the control half, keeps the registry and starts, drives and
+ * cancels operations.
  *
  * Every object can be a root; it becomes one by being asked.
  */
@@ -40,7 +41,10 @@ import type { TableSpec } from "../storage/tables.ts";
 
 /** How long one alarm works before it hands over to the next. */
 const DRIVE_MS = 20_000;
-/** The alarm is set this far ahead while the driver works: after a crash it fires again, and never counts as a failed one. */
+/**
+ * The alarm is set this far ahead while the driver works: after a crash it fires again, and never
+ * counts as a failed one.
+ */
 const LEASE_MS = 1_000;
 
 export interface RootOptions {
@@ -146,7 +150,9 @@ export class Root {
     );
   }
 
-  /** Journals the operation; the alarm does the rest. The same correlation id starts nothing twice. */
+  /**
+   * Journals the operation; the alarm does the rest. The same correlation id starts nothing twice.
+   */
   start(request: StartOperation): Result<OperationStatus, ProtocolFailure> {
     const { sql, runtime, namespace } = this.#options;
     ensureSchema(sql);
@@ -253,7 +259,10 @@ export class Root {
     return success(this.journal.status(cancelled));
   }
 
-  /** Lets a running operation stand still: durable before the answer leaves. Idempotent; with nothing left to hold up it refuses. */
+  /**
+   * Lets a running operation stand still: durable before the answer leaves. Idempotent; with
+   * nothing left to hold up it refuses.
+   */
   pause(id: number, reason: string, by: string): Result<OperationStatus, ProtocolFailure> {
     const record = this.journal.find(id);
     if (!record) return failure(this.#notFound(id));
@@ -282,7 +291,9 @@ export class Root {
     return success(this.journal.status(resumed));
   }
 
-  /** Waits until the operation satisfies `until`, or `waitMs` have passed; gives what it is then. */
+  /**
+   * Waits until the operation satisfies `until`, or `waitMs` have passed; gives what it is then.
+   */
   async waitFor(
     id: number,
     until: (record: OperationRecord) => boolean,
@@ -344,8 +355,8 @@ export class Root {
   }
 
   /**
-   * Works on the operation and the chores; the alarm's body. Never throws for a failure of the work: the runtime would give up on the
-   * alarm after six. At most one at a time.
+   * Works on the operation and the chores; the alarm's body. Never throws for a failure of the
+   * work: the runtime would give up on the alarm after six. At most one at a time.
    */
   async onAlarm(): Promise<void> {
     this.#driving ??= this.#drive().finally(() => {
@@ -354,7 +365,10 @@ export class Root {
     return this.#driving;
   }
 
-  /** When the driver has something to do: now, after a backoff, or when a chore is due. Null when there is nothing. */
+  /**
+   * When the driver has something to do: now, after a backoff, or when a chore is due. Null when
+   * there is nothing.
+   */
   nextDue(): number | null {
     // A root that has lost its registry acts on nothing.
     if (this.#options.troubleOfRoot()) return null;
@@ -452,7 +466,8 @@ export class Root {
       runtime.now(),
       detail,
     );
-    // After this turn: the callback is the user's, and must not be able to fail the transaction that it is told of.
+    // After this turn: the callback is the user's, and must not be able to fail the transaction
+    // that it is told of.
     if (onEvent) void Promise.resolve(event).then(onEvent);
   }
 }

@@ -1,4 +1,7 @@
-/** The steps before the fence: every participant takes its part, sources walk their tables, and waves are cut. */
+/**
+ * The steps before the fence: every participant takes its part, sources walk their tables, and
+ * waves are cut.
+ */
 import { SLOT_COUNT } from "../../model/layout/slots.ts";
 import { type RulesOfMember, refuseOtherRules } from "../move/unique-rules.ts";
 import type { ChunksReply, PrepareReply, TableShape, WalkReply } from "../protocol/messages.ts";
@@ -168,7 +171,10 @@ function requireSameRules(
   }
 }
 
-/** Before the rows are walked: the share of the slots that changes hands, or for key ranges everything. */
+/**
+ * Before the rows are walked: the share of the slots that changes hands, or for key ranges
+ * everything.
+ */
 function estimateMoved(record: OperationRecord, rowsFound: number): number {
   const slots = movesOf(record).reduce(
     (total, { range }) => total + (range.kind === "slots" ? range.to - range.from : SLOT_COUNT),
@@ -200,7 +206,8 @@ export async function walk(
     });
     return [source, reply] as const;
   }).catch(async (error: unknown) => {
-    // A row that was given another shard key meanwhile stands twice until the source that lost it has said so.
+    // A row that was given another shard key meanwhile stands twice until the source that lost it
+    // has said so.
     if (isDuplicate(error)) await drainAll(context, record);
     throw error;
   });

@@ -1,8 +1,9 @@
 /**
- * Waves of a shift: how the staged rows are packed into them, what changes hands in each, and how many are cut over at once.
+ * Waves of a shift: how the staged rows are packed into them, what changes hands in each, and how
+ * many are cut over at once.
  *
- * Together the waves of an operation hold every move, each part of a range exactly once. Rule "waves-apart": what is staged for a range
- * after its wave is promoted by no later one.
+ * Together the waves of an operation hold every move, each part of a range exactly once. Rule
+ * "waves-apart": what is staged for a range after its wave is promoted by no later one.
  */
 import type { Layout } from "../../model/layout/layout.ts";
 import { intersectRanges } from "../../model/layout/move-range.ts";
@@ -16,12 +17,14 @@ const PAUSE_MS_GOAL = 100;
 /** Moves in one wave: it is one row of the journal, of which the runtime takes 2 MB. */
 const WAVE_MOVES_MAX = 1_000;
 
-/** Nothing changes hands: the only wave of a swap, or of a shift between layouts that are the same. */
+/**
+ * Nothing changes hands: the only wave of a swap, or of a shift between layouts that are the same.
+ */
 export const NO_WAVE: Wave = { moves: [], rows: 0 };
 
 /**
- * Packs moves into waves of at most `waveRowsMax` rows, unless one position alone has more. `staged` tells how each target's rows can be
- * cut. Ranges without rows go along with others.
+ * Packs moves into waves of at most `waveRowsMax` rows, unless one position alone has more.
+ * `staged` tells how each target's rows can be cut. Ranges without rows go along with others.
  */
 export function packWaves(
   moves: readonly Move[],
@@ -36,7 +39,8 @@ export function packWaves(
         const range = intersectRanges(move.range, within);
         return range ? [{ ...move, range }] : [];
       });
-      // Very many pieces are cut without knowing how the rows are spread over them: any part may have them all.
+      // Very many pieces are cut without knowing how the rows are spread over them: any part may
+      // have them all.
       for (let start = 0; start < pieces.length; start += WAVE_MOVES_MAX) {
         const part = pieces.slice(start, start + WAVE_MOVES_MAX);
         const last = waves.at(-1);
@@ -106,7 +110,10 @@ function pairOf({ source, target }: Move): string {
   return JSON.stringify([source, target]);
 }
 
-/** How many waves to cut over next: half as many after a pause above the goal, twice as many after one far below it. */
+/**
+ * How many waves to cut over next: half as many after a pause above the goal, twice as many after
+ * one far below it.
+ */
 export function nextSpan(span: number, pauseMs: number): number {
   if (pauseMs > PAUSE_MS_GOAL) return Math.max(1, Math.floor(span / 2));
   return pauseMs < PAUSE_MS_GOAL / 2 ? Math.min(WAVE_SPAN_MAX, span * 2) : span;

@@ -1,7 +1,13 @@
-/** Failures of the engine that end an operation, as exceptions inside an object and as values on the wire. */
+/**
+ * Failures of the engine that end an operation, as exceptions inside an object and as values on the
+ * wire.
+ */
 import type { OperationFault } from "../../model/operation.ts";
 
-/** Ends the operation before cutover. The message carries counts, names and ids, never other contents of a row. */
+/**
+ * Ends the operation before cutover. The message carries counts, names and ids, never other
+ * contents of a row.
+ */
 export class EngineFault extends Error {
   readonly kind: OperationFault["kind"];
 

@@ -1,22 +1,31 @@
 /**
- * Rows as SQL-built JSON text: the only form in which they travel, so that no value passes through a JavaScript number.
+ * Rows as SQL-built JSON text: the only form in which they travel, so that no value passes through
+ * a JavaScript number.
  *
- * A row is an array of its columns in order, built by `json_array` and read back by `json_each`. JSON cannot hold a BLOB: those columns
- * travel as hex, and the array's last element says which they are (`'0100'`), or is null. A row above `LARGE_ROW_BYTES` would overflow
- * SQLite's string limit when escaped, and text that is not UTF-8 does not survive a JavaScript string: such rows travel cell by cell, as
- * bytes (`LargeRow`).
+ * A row is an array of its columns in order, built by `json_array` and read back by `json_each`.
+ * JSON cannot hold a BLOB: those columns travel as hex, and the array's last element says which
+ * they are (`'0100'`), or is null. A row above `LARGE_ROW_BYTES` would overflow SQLite's string
+ * limit when escaped, and text that is not UTF-8 does not survive a JavaScript string: such rows
+ * travel cell by cell, as bytes (`LargeRow`).
  *
- * Trade-off: one pass of JSON on both sides, for exact int64, REAL, NUL and infinity; measured faster than bound parameters.
+ * Trade-off: one pass of JSON on both sides, for exact int64, REAL, NUL and infinity; measured
+ * faster than bound parameters.
  */
 import { bytesToHex } from "../../model/bytes-to-hex.ts";
 import { EngineFault } from "./faults.ts";
 import { type Sql, type SqlRow, type SqlValue, quoteName, textOf } from "./storage.ts";
 import { type Table, keyTerms } from "./tables.ts";
 
-/** Rows above this size, in bytes of their values, travel cell by cell: escaped six times this stays below the limit of 2 MB for a string. */
+/**
+ * Rows above this size, in bytes of their values, travel cell by cell: escaped six times this stays
+ * below the limit of 2 MB for a string.
+ */
 export const LARGE_ROW_BYTES = 320 * 1024;
 
-/** Cloudflare's limit for a row. Larger rows are refused: they could be stored locally, but not in production. */
+/**
+ * Cloudflare's limit for a row. Larger rows are refused: they could be stored locally, but not in
+ * production.
+ */
 export const ROW_BYTES_MAX = 2 * 1024 * 1024;
 
 /** One value of a large row: SQLite's storage class with its text or bytes. */
@@ -33,8 +42,8 @@ export interface LargeRow {
 }
 
 /**
- * How a row's JSON is built: `plain` is twice as fast and fails on the first blob, `masked` holds anything. Both give the same text for
- * a row without blobs. See `inPlainForm`.
+ * How a row's JSON is built: `plain` is twice as fast and fails on the first blob, `masked` holds
+ * anything. Both give the same text for a row without blobs. See `inPlainForm`.
  */
 export type RowForm = "plain" | "masked";
 
@@ -52,7 +61,10 @@ export function rowJson(
   return `json_array(${[...values, blobMask(stored)].join(", ")})`;
 }
 
-/** Does the work in the plain form, and once more, from the start, in the masked form when it meets a blob. */
+/**
+ * Does the work in the plain form, and once more, from the start, in the masked form when it meets
+ * a blob.
+ */
 export function inPlainForm<Value>(sql: Sql, work: (form: RowForm) => Value): Value {
   try {
     return sql.transaction(() => work("plain"));
@@ -77,8 +89,8 @@ export function rowBytes(columns: readonly string[], alias: string): string {
 }
 
 /**
- * The SQL value of column `column` of a JSON row whose columns begin at `offset` and whose mask stands at `maskAt`.
- * `withBlobs: false` is the fast form for pages without any blob.
+ * The SQL value of column `column` of a JSON row whose columns begin at `offset` and whose mask
+ * stands at `maskAt`. `withBlobs: false` is the fast form for pages without any blob.
  */
 export function jsonCell(
   json: string,
@@ -116,7 +128,10 @@ export function primaryKeyAfter(table: Table, alias: string, json: string): stri
   return `(${primaryKeyOrder(table, alias)}) > (${primaryKeyCells(table, json).join(", ")})`;
 }
 
-/** True for JSON that is not the row's exact text: JavaScript has put U+FFFD where the bytes were not UTF-8. Rarely, it was stored so. */
+/**
+ * True for JSON that is not the row's exact text: JavaScript has put U+FFFD where the bytes were
+ * not UTF-8. Rarely, it was stored so.
+ */
 export function isAltered(json: string): boolean {
   return json.includes("\ufffd");
 }
@@ -124,7 +139,8 @@ export function isAltered(json: string): boolean {
 /**
  * Reads one row cell by cell; text as its bytes, which need not be UTF-8.
  *
- * @throws EngineFault when the key does not find its row: it holds text that is not UTF-8, and was altered on its way through JavaScript.
+ * @throws EngineFault when the key does not find its row: it holds text that is not UTF-8, and was
+ * altered on its way through JavaScript.
  */
 export function readCells(sql: Sql, table: Table, primaryKeyJson: string): Cell[] {
   const cells: Cell[] = [];
@@ -184,7 +200,10 @@ export function cellsText(cells: readonly Cell[]): string {
 
 const CELLS_PER_READ = 40;
 
-/** A text that holds the value exactly; blobs stay blobs. Seventeen significant digits name every REAL. */
+/**
+ * A text that holds the value exactly; blobs stay blobs. Seventeen significant digits name every
+ * REAL.
+ */
 export function exactText(value: string): string {
   return `CASE typeof(${value}) WHEN 'real' THEN printf('%!.17g', ${value}) WHEN 'integer' THEN CAST(${value} AS TEXT) ELSE ${value} END`;
 }

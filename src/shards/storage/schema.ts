@@ -1,6 +1,7 @@
 /**
- * The library's private tables, all named `shardctl_…`. See docs/storage-schema.md for what each row means and how long it lives.
- * Created by the first call that needs them: an object that was never sharded has none of them.
+ * The library's private tables, all named `shardctl_…`. See docs/storage-schema.md for what each
+ * row means and how long it lives. Created by the first call that needs them: an object that was
+ * never sharded has none of them.
  */
 import { requireRoom } from "./reserve.ts";
 import { isFull } from "./faults.ts";
@@ -39,7 +40,8 @@ const STATEMENTS = [
   `CREATE TABLE IF NOT EXISTS shardctl_operations (id INTEGER PRIMARY KEY, correlation_id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, record TEXT NOT NULL)`,
   // Root: what changes hands in each wave of the running operation.
   `CREATE TABLE IF NOT EXISTS shardctl_waves (operation INTEGER NOT NULL, wave INTEGER NOT NULL, moves TEXT NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (operation, wave)) WITHOUT ROWID`,
-  // Root: what is still to be told to members that did not answer, and retired members whose rows are to be dropped when due.
+  // Root: what is still to be told to members that did not answer, and retired members whose rows
+  // are to be dropped when due.
   `CREATE TABLE IF NOT EXISTS shardctl_chores (member TEXT NOT NULL, kind TEXT NOT NULL, operation INTEGER NOT NULL, due_at INTEGER NOT NULL, tries INTEGER NOT NULL, PRIMARY KEY (member, kind)) WITHOUT ROWID`,
   // Root: what happened, for `onEvent` and the history.
   `CREATE TABLE IF NOT EXISTS shardctl_events (id INTEGER PRIMARY KEY, type TEXT NOT NULL, correlation_id TEXT NOT NULL, operation INTEGER, at INTEGER NOT NULL, detail TEXT NOT NULL)`,
@@ -52,17 +54,20 @@ const STATEMENTS = [
   `CREATE TABLE IF NOT EXISTS shardctl_sent (target TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID`,
   // Target: the last sequence number taken from each source.
   `CREATE TABLE IF NOT EXISTS shardctl_received (source TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID`,
-  // Source: the log of rows written while they are being moved, appended by triggers. Never unique: a conflict clause of the user's
-  // statement would reach into the trigger and could drop an entry.
+  // Source: the log of rows written while they are being moved, appended by triggers. Never unique:
+  // a conflict clause of the user's statement would reach into the trigger and could drop an entry.
   `CREATE TABLE IF NOT EXISTS shardctl_captured (id INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT NOT NULL, pk TEXT NOT NULL, is_moved INTEGER NOT NULL)`,
   `CREATE INDEX IF NOT EXISTS shardctl_captured_by_pk ON shardctl_captured (table_name, pk)`,
   // Target of several sources: where a row came from, when its key does not say so.
   `CREATE TABLE IF NOT EXISTS shardctl_origin (table_name TEXT NOT NULL, pk TEXT NOT NULL, source TEXT NOT NULL, PRIMARY KEY (table_name, pk)) WITHOUT ROWID`,
-  // Target of a swap: rows that came after the whole table was checked, and may point at rows that are not here.
+  // Target of a swap: rows that came after the whole table was checked, and may point at rows that
+  // are not here.
   `CREATE TABLE IF NOT EXISTS shardctl_late (table_name TEXT NOT NULL, pk TEXT NOT NULL, PRIMARY KEY (table_name, pk)) WITHOUT ROWID`,
-  // Source of a swap to a layout with a directory: the owner dealt to each row, or its key; copied into the targets' directories.
+  // Source of a swap to a layout with a directory: the owner dealt to each row, or its key; copied
+  // into the targets' directories.
   `CREATE TABLE IF NOT EXISTS shardctl_dealt (table_name TEXT NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (table_name, id)) WITHOUT ROWID`,
-  // Directory, member: of each id whose slot falls to this member the owner (roundRobin), or the key as a letter for its class and its text.
+  // Directory, member: of each id whose slot falls to this member the owner (roundRobin), or the
+  // key as a letter for its class and its text.
   `CREATE TABLE IF NOT EXISTS shardctl_directory (table_name TEXT NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (table_name, id)) WITHOUT ROWID`,
   // Directory of keys, owner: ids that running calls may store, each under its key.
   `CREATE TABLE IF NOT EXISTS shardctl_granted (table_name TEXT NOT NULL, id TEXT NOT NULL, key, PRIMARY KEY (table_name, id)) WITHOUT ROWID`,
@@ -73,8 +78,8 @@ const STATEMENTS = [
   `CREATE TABLE IF NOT EXISTS shardctl_owned (id INTEGER PRIMARY KEY, low, high)`,
   // Participant: room for what must be written even when the storage is full.
   `CREATE TABLE IF NOT EXISTS shardctl_reserve (id INTEGER PRIMARY KEY, filler BLOB NOT NULL)`,
-  // Target of a shift, rolled back to a library that knows no promotion: it takes no rows, raises no
-  // other fence and ends no part while rows are live before their commit. It may lift its fence.
+  // Target of a shift, rolled back to a library that knows no promotion: it takes no rows, raises
+  // no other fence and ends no part while rows are live before their commit. It may lift its fence.
   `CREATE TRIGGER IF NOT EXISTS shardctl_promoted_receive BEFORE INSERT ON shardctl_received
      WHEN EXISTS (SELECT 1 FROM shardctl_meta WHERE key = 'moving' AND json_extract(value, '$.promotion.attempt') IS NOT NULL)
      BEGIN SELECT RAISE(ABORT, ${quoteText(ARE_LIVE)}); END`,
@@ -170,7 +175,10 @@ export function hasSchema(sql: Sql): boolean {
   );
 }
 
-/** Reads one JSON document, or undefined. The caller vouches for the type: only this library writes them. */
+/**
+ * Reads one JSON document, or undefined. The caller vouches for the type: only this library writes
+ * them.
+ */
 export function readMeta<Value>(sql: Sql, key: string): Value | undefined {
   const found = sql.first<{ value: string }>("SELECT value FROM shardctl_meta WHERE key = ?", key);
   return found && (JSON.parse(found.value) as Value);

@@ -3,7 +3,10 @@
  * `ctx.storage` has this shape; the simulator brings its own. Nothing else in this folder touches
  * the platform.
  */
-/** A value that goes into or comes out of SQLite through JavaScript. Row contents never do, except large text and blobs, byte for byte. */
+/**
+ * A value that goes into or comes out of SQLite through JavaScript. Row contents never do, except
+ * large text and blobs, byte for byte.
+ */
 export type SqlValue = string | number | null | ArrayBuffer;
 export type SqlRow = Record<string, SqlValue>;
 
@@ -33,7 +36,10 @@ export interface AlarmOptions {
 export interface Runtime {
   /** Milliseconds since the Unix epoch. */
   now(): number;
-  /** Resolves after the delay, or at once when the signal aborts: a timer that nobody needs any more. */
+  /**
+   * Resolves after the delay, or at once when the signal aborts: a timer that nobody needs any
+   * more.
+   */
   readonly sleep: Sleep;
   /** SHA-256 of the bytes, or of the text's UTF-8 bytes, as hex. */
   digest(content: string | ArrayBuffer): Promise<string>;

@@ -1,8 +1,10 @@
 /**
- * Which tables belong to the namespace, read from the user's own schema: columns, primary key, and how the shard key of a row is found.
+ * Which tables belong to the namespace, read from the user's own schema: columns, primary key, and
+ * how the shard key of a row is found.
  *
- * A table either carries the shard key, as a column or below a JSON column, or follows another table: its rows go where the row they
- * point at goes. Refused: a table without a primary key, with NULL in it, or without the columns it is said to have.
+ * A table either carries the shard key, as a column or below a JSON column, or follows another
+ * table: its rows go where the row they point at goes. Refused: a table without a primary key, with
+ * NULL in it, or without the columns it is said to have.
  */
 import { CAPTURE_PREFIX, PRIVATE_PREFIX } from "./schema.ts";
 import { type Sql, quoteName, quoteText, textOf } from "./storage.ts";
@@ -11,7 +13,10 @@ import { type Sql, quoteName, quoteText, textOf } from "./storage.ts";
 export type TableSpec =
   | {
       readonly name: string;
-      /** Path of the key in this table by shard key of the layout, where it differs: `{ customer_id: "id" }`. */
+      /**
+       * Path of the key in this table by shard key of the layout, where it differs: `{ customer_id:
+       * "id" }`.
+       */
       readonly shardKeys?: Readonly<Record<string, string>>;
     }
   | {
@@ -25,7 +30,10 @@ export type TableSpec =
 /** A table as it is: what a copy needs to know. */
 export interface Table {
   readonly name: string;
-  /** Columns that are stored, by name: tables have them in any order. Generated ones are computed again by the target. */
+  /**
+   * Columns that are stored, by name: tables have them in any order. Generated ones are computed
+   * again by the target.
+   */
   readonly columns: readonly string[];
   readonly primaryKey: readonly string[];
   /**
@@ -36,17 +44,28 @@ export interface Table {
   readonly keyCollations?: readonly string[];
   readonly followed: { readonly table: Table; readonly by: string } | null;
   readonly shardKeys: Readonly<Record<string, string>>;
-  /** True when a row that is fine on its source may be refused by its target: unique indexes beside the primary key, or foreign keys. */
+  /**
+   * True when a row that is fine on its source may be refused by its target: unique indexes beside
+   * the primary key, or foreign keys.
+   */
   readonly hasConstraints: boolean;
-  /** True when keys that differ may be one here: the primary key compares other than byte by byte. */
+  /**
+   * True when keys that differ may be one here: the primary key compares other than byte by byte.
+   */
   readonly hasLikeKeys: boolean;
-  /** True when the table refuses values by rules that a copy of its columns does not have: CHECK, or STRICT. */
+  /**
+   * True when the table refuses values by rules that a copy of its columns does not have: CHECK, or
+   * STRICT.
+   */
   readonly hasChecks: boolean;
 }
 
 export class TableFault extends Error {}
 
-/** Reads the declared tables, followed ones before their followers. @throws TableFault with what to change. */
+/**
+ * Reads the declared tables, followed ones before their followers. @throws TableFault with what to
+ * change.
+ */
 export function resolveTables(sql: Sql, specs: readonly TableSpec[]): Table[] {
   const resolved = new Map<string, Table>();
   const inProgress = new Set<string>();
@@ -70,8 +89,9 @@ export function resolveTables(sql: Sql, specs: readonly TableSpec[]): Table[] {
 }
 
 /**
- * What must not change while rows move: the definitions of the tables and their indexes, and that the capture triggers are there. A table
- * that is rebuilt, as migrations do, loses its triggers without a word.
+ * What must not change while rows move: the definitions of the tables and their indexes, and that
+ * the capture triggers are there. A table that is rebuilt, as migrations do, loses its triggers
+ * without a word.
  */
 export function schemaText(sql: Sql, tables: readonly Table[]): string {
   // Read for every message, hence as one text and not as rows.
@@ -86,7 +106,10 @@ export function schemaText(sql: Sql, tables: readonly Table[]): string {
   );
 }
 
-/** The columns of the primary key as a table definition has them, each with its collation: what is one key in the table is one in a copy. */
+/**
+ * The columns of the primary key as a table definition has them, each with its collation: what is
+ * one key in the table is one in a copy.
+ */
 export function primaryKeyDefinition(sql: Sql, table: Pick<Table, "name" | "primaryKey">): string {
   const collations = keyCollationsOf(sql, table);
   return table.primaryKey
@@ -118,7 +141,10 @@ export function isRowidTable(sql: Sql, table: Pick<Table, "name">): boolean {
   return listed?.wr === 0 && indexes.some(({ origin }) => origin === "pk");
 }
 
-/** What each column makes of a value that it stores: its affinity by SQLite's own rules, and NOT NULL. */
+/**
+ * What each column makes of a value that it stores: its affinity by SQLite's own rules, and NOT
+ * NULL.
+ */
 export function columnRules(sql: Sql, table: string): ReadonlyMap<string, string> {
   const listed = sql
     .rows<{ name: string; strict: number }>("PRAGMA table_list")
@@ -151,7 +177,10 @@ export function checkPrimaryKey(sql: Sql, table: Table): void {
   }
 }
 
-/** Tables of the database that are neither declared nor somebody's private bookkeeping, and hold at least one row. */
+/**
+ * Tables of the database that are neither declared nor somebody's private bookkeeping, and hold at
+ * least one row.
+ */
 export function undeclaredTables(
   sql: Sql,
   specs: readonly TableSpec[],
@@ -164,8 +193,8 @@ export function undeclaredTables(
 }
 
 /**
- * The SQL expression for a row's shard key, with the row's table under `alias`. NULL when it is missing, when the JSON does not parse,
- * or when the followed row does not exist.
+ * The SQL expression for a row's shard key, with the row's table under `alias`. NULL when it is
+ * missing, when the JSON does not parse, or when the followed row does not exist.
  */
 export function keyExpression(table: Table, shardKey: string, alias: string): string {
   if (table.followed === null)
@@ -175,7 +204,10 @@ export function keyExpression(table: Table, shardKey: string, alias: string): st
   return `(SELECT ${keyExpression(followed, shardKey, inner)} FROM ${quoteName(followed.name)} AS ${inner} WHERE ${keyTerms(followed, inner).join("")} = ${alias}.${quoteName(by)})`;
 }
 
-/** The SQL expression for the id that `roundRobin` deals by: the row's own, or the id of the row that it follows in the end. */
+/**
+ * The SQL expression for the id that `roundRobin` deals by: the row's own, or the id of the row
+ * that it follows in the end.
+ */
 export function idExpression(table: Table, alias: string): string {
   if (table.followed === null) return `${alias}.${quoteName(table.primaryKey[0] ?? "")}`;
   const { table: followed, by } = table.followed;
@@ -281,7 +313,10 @@ function hasConstraints(sql: Sql, table: string): boolean {
   );
 }
 
-/** By the words of the definition: a column of such a name merely has the table tried out before a cutover. */
+/**
+ * By the words of the definition: a column of such a name merely has the table tried out before a
+ * cutover.
+ */
 function hasChecks(sql: Sql, table: string): boolean {
   return /\b(check|strict)\b/i.test(definitionOf(sql, table));
 }

@@ -1,10 +1,12 @@
 /**
- * ThingsObject: a ready-made class with the tables `things`, `relationships` and `objects`, sharded by any key of a thing.
+ * ThingsObject: a ready-made class with the tables `things`, `relationships` and `objects`, sharded
+ * by any key of a thing.
  *
- * Typed calls may be made to any object of the namespace, most simply to the root: a call that belongs elsewhere goes to its owner. A
- * relationship lives with its `from` thing. Ids are to be unique in the namespace: one shard refuses a second thing of the same id under
- * another shard key, but two shards do not know of each other, and `get(id)` without its key asks every shard. With a directory no second
- * thing is stored anywhere, and `get(id)` asks two members.
+ * Typed calls may be made to any object of the namespace, most simply to the root: a call that
+ * belongs elsewhere goes to its owner. A relationship lives with its `from` thing. Ids are to be
+ * unique in the namespace: one shard refuses a second thing of the same id under another shard key,
+ * but two shards do not know of each other, and `get(id)` without its key asks every shard. With a
+ * directory no second thing is stored anywhere, and `get(id)` asks two members.
  */
 import { type KeyInput, compareKeys, keyText, toKey } from "../../model/layout/key.ts";
 import type { LayoutView, NewIds, OnAnswer } from "../client/layout-view.ts";
@@ -55,7 +57,10 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     });
   }
 
-  /** The binding of the class. By default the Worker's own export of it; override it where the class lives in another Worker. */
+  /**
+   * The binding of the class. By default the Worker's own export of it; override it where the class
+   * lives in another Worker.
+   */
   protected get namespace(): ObjectNamespace | null {
     return ownNamespace(this.ctx, this);
   }
@@ -106,9 +111,11 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
   // — things —
 
   /**
-   * Stores a thing under its id, replacing the one with the same id and shard key; `createdAt` of the first is kept, and answered.
+   * Stores a thing under its id, replacing the one with the same id and shard key; `createdAt` of
+   * the first is kept, and answered.
    *
-   * @throws Error when the owner, or with a directory any shard, has a thing of that id under another shard key.
+   * @throws Error when the owner, or with a directory any shard, has a thing of that id under
+   * another shard key.
    */
   async put(input: ThingInput): Promise<Thing> {
     const [thing] = await this.#putAll([input]);
@@ -183,8 +190,9 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
   // — relationships —
 
   /**
-   * Relates two things. The relationship is stored with its `from` thing; `key` is that thing's shard key, if it is not to be searched
-   * for. A thing that is nowhere belongs to the owner of the empty key, where its relationships are found also when it is stored later.
+   * Relates two things. The relationship is stored with its `from` thing; `key` is that thing's
+   * shard key, if it is not to be searched for. A thing that is nowhere belongs to the owner of the
+   * empty key, where its relationships are found also when it is stored later.
    */
   async relate(input: RelationshipInput, key?: KeyInput): Promise<Relationship> {
     const relationship: Relationship = { data: {}, createdAt: Date.now(), ...input };
@@ -226,7 +234,8 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
       | Relationship[]
       | undefined
     )[];
-    // One may be stored twice: before its thing was there, and again afterwards. The later answer is the owner's.
+    // One may be stored twice: before its thing was there, and again afterwards. The later answer
+    // is the owner's.
     const found = new Map(
       answers
         .flatMap((list) => list ?? [])
@@ -239,7 +248,10 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
 
   // — what the owner does; reached through the router —
 
-  /** Stores all or none, and answers with the `createdAt` of each. @throws Error when an id is stored here under another shard key. */
+  /**
+   * Stores all or none, and answers with the `createdAt` of each. @throws Error when an id is
+   * stored here under another shard key.
+   */
   putHere(things: readonly Thing[]): number[] {
     return this.ctx.storage.transactionSync(() =>
       things.map((thing) => {
@@ -267,7 +279,10 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     return thing && this.#isUnder(thing, key) ? thing : null;
   }
 
-  /** Deletes a thing and its relationships; with `key`, nothing when the id is stored under another shard key. */
+  /**
+   * Deletes a thing and its relationships; with `key`, nothing when the id is stored under another
+   * shard key.
+   */
   deleteHere(id: string, key?: KeyInput): boolean {
     return this.ctx.storage.transactionSync(() => {
       const thing = key === undefined ? null : this.#stored(id);
@@ -344,7 +359,9 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
     return things.map((thing) => withStored(thing, done.get(thing)));
   }
 
-  /** Calls every member that may hold relationships of a thing, the owner last where one is known. */
+  /**
+   * Calls every member that may hold relationships of a thing, the owner last where one is known.
+   */
   #withFrom(
     from: string,
     key: KeyInput,
@@ -394,7 +411,9 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
       );
   }
 
-  /** True while this object is its whole namespace: calls then run in place, in the turn that asked. */
+  /**
+   * True while this object is its whole namespace: calls then run in place, in the turn that asked.
+   */
   #isLocal(): boolean {
     return this.shards.isWhole();
   }

@@ -1,8 +1,14 @@
-/** Things and relationships: their shape, their tables, and the shard key of a thing as a caller sees it. */
+/**
+ * Things and relationships: their shape, their tables, and the shard key of a thing as a caller
+ * sees it.
+ */
 import type { KeyInput } from "../../model/layout/key.ts";
 import { ROW_BYTES_MAX } from "../storage/row-codec.ts";
 
-/** A JSON value. Lists and nested objects are `object`: the runtime's RPC types cannot follow a type that contains itself. */
+/**
+ * A JSON value. Lists and nested objects are `object`: the runtime's RPC types cannot follow a type
+ * that contains itself.
+ */
 export type Json = string | number | boolean | null | object;
 export interface JsonObject {
   readonly [name: string]: Json;
@@ -57,7 +63,10 @@ export const THINGS_TABLES = [
   `CREATE TABLE IF NOT EXISTS objects (ns TEXT PRIMARY KEY, doId TEXT NOT NULL, shardIndex INTEGER NOT NULL) WITHOUT ROWID`,
 ];
 
-/** The shard key of a thing as JavaScript sees it, equal to what SQL reads from the stored row. An unsharded namespace has none. */
+/**
+ * The shard key of a thing as JavaScript sees it, equal to what SQL reads from the stored row. An
+ * unsharded namespace has none.
+ */
 export function keyAt(thing: Thing, path: string | null): KeyInput {
   if (path === null) return null;
   const [column = "", ...below] = path.split(".");
@@ -74,7 +83,10 @@ export function keyAt(thing: Thing, path: string | null): KeyInput {
   return below.length > 0 && typeof value === "number" ? storedNumber(value) : (value as KeyInput);
 }
 
-/** A number in JSON: its text is stored, which above 2^53 is another integer than the number itself. Beyond int64 SQL reads a real. */
+/**
+ * A number in JSON: its text is stored, which above 2^53 is another integer than the number itself.
+ * Beyond int64 SQL reads a real.
+ */
 function storedNumber(value: number): KeyInput {
   if (!Number.isFinite(value)) return null;
   const text = JSON.stringify(value);
@@ -83,7 +95,10 @@ function storedNumber(value: number): KeyInput {
   return BigInt.asIntN(64, integer) === integer ? integer : value;
 }
 
-/** SQL gives objects and lists as their JSON text. What JSON writes as a text, such as a date, is one. */
+/**
+ * SQL gives objects and lists as their JSON text. What JSON writes as a text, such as a date, is
+ * one.
+ */
 function storedText(value: object): string {
   const text = JSON.stringify(value);
   return text.startsWith('"') ? (JSON.parse(text) as string) : text;

@@ -1,4 +1,7 @@
-/** Runs the CLI for tests: in this process with captured streams, or as a child the way a shell would. */
+/**
+ * Runs the CLI for tests: in this process with captured streams, or as a child the way a shell
+ * would.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

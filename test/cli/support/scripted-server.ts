@@ -1,4 +1,7 @@
-/** An HTTP server on a free port of 127.0.0.1 whose answers a test scripts; it records what was asked. */
+/**
+ * An HTTP server on a free port of 127.0.0.1 whose answers a test scripts; it records what was
+ * asked.
+ */
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 
@@ -9,7 +12,9 @@ export interface RecordedRequest {
   readonly body: unknown;
 }
 
-/** What to do with one request: a status with a body (JSON unless it is text), or something ruder. */
+/**
+ * What to do with one request: a status with a body (JSON unless it is text), or something ruder.
+ */
 export type Answer =
   | {
       readonly status: number;

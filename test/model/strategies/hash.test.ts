@@ -45,7 +45,9 @@ function isEven(layout: HashLayout): boolean {
   return total === SLOT_COUNT && Math.max(...counts) - Math.min(...counts) <= 1;
 }
 
-/** Scaling up, each new member must get its share; scaling down, the leaving ones' slots must go. */
+/**
+ * Scaling up, each new member must get its share; scaling down, the leaving ones' slots must go.
+ */
 function minimumMoves(from: number, to: number): number {
   return Math.ceil((SLOT_COUNT * Math.abs(to - from)) / Math.max(from, to));
 }

@@ -170,7 +170,8 @@ describe("resizeRangeLayout", () => {
   });
 
   it("places members where most of their rows stay", () => {
-    // All rows lie in the last member's range: it keeps the first part of its own, and the empty ones come before it.
+    // All rows lie in the last member's range: it keeps the first part of its own, and the empty
+    // ones come before it.
     const from = world("orders", {
       rows: integerRows(300, 1000),
       layout: rangeOf("orders", [10, 20]),

@@ -1,4 +1,6 @@
-/** The engine that a benchmark measures: a tree with `src` and, beside it, this benchmark's Worker. */
+/**
+ * The engine that a benchmark measures: a tree with `src` and, beside it, this benchmark's Worker.
+ */
 import { fileURLToPath } from "node:url";
 
 export interface Engine {
@@ -11,5 +13,7 @@ export interface Engine {
 /** The tree that this benchmark is part of. */
 export const THIS_FOLDER = fileURLToPath(new URL("../../../", import.meta.url).href);
 
-/** The benchmark's Worker in a tree, by path: its imports of `src` lead to the engine of that tree. */
+/**
+ * The benchmark's Worker in a tree, by path: its imports of `src` lead to the engine of that tree.
+ */
 export const WORKER_FILE = "test/programs/bench/worker.ts";

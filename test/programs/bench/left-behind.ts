@@ -1,6 +1,7 @@
 /**
- * Temporary folders and child processes of a benchmark, to be removed and ended whenever it ends: by itself, by an error or by a signal.
- * A signal is handled once; the second ends the process by force.
+ * Temporary folders and child processes of a benchmark, to be removed and ended whenever it ends:
+ * by itself, by an error or by a signal. A signal is handled once; the second ends the process by
+ * force.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -13,7 +14,10 @@ type Undo = () => Promise<void>;
 const toUndo = new Set<Undo>();
 let isEnding = false;
 
-/** Has `undo` called at the end, unless the returned function has been called before. @throws Error when the end has begun. */
+/**
+ * Has `undo` called at the end, unless the returned function has been called before. @throws Error
+ * when the end has begun.
+ */
 export function undoAtEnd(undo: Undo): () => void {
   if (isEnding) throw new Error("The benchmark is ending");
   toUndo.add(undo);

@@ -1,10 +1,12 @@
 /**
- * `npm run bench`: every figure of docs/benchmarks.md, measured beside its reference, as a table and as JSON.
+ * `npm run bench`: every figure of docs/benchmarks.md, measured beside its reference, as a table
+ * and as JSON.
  *
  *     node test/programs/bench/main.ts [--runs 5] [--rows 100000] [--only moves,pause] [--pause-shards 2,16,64]
  *                             [--json bench.json] [--markdown docs/benchmarks.md | --against COMMIT]
  *
- * It judges nothing by its exit code: a machine that is busy with other things misses goals. It ends with 1 when something does not work.
+ * It judges nothing by its exit code: a machine that is busy with other things misses goals. It
+ * ends with 1 when something does not work.
  */
 import { execFileSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
@@ -57,7 +59,8 @@ try {
     await benchAgainst(options.against, options, benchmarks, describeMachine);
   }
 } catch (error) {
-  // An interrupted run fails because its runtimes are being ended: the signal's handler has the last word.
+  // An interrupted run fails because its runtimes are being ended: the signal's handler has the
+  // last word.
   if (!hasBegunToEnd()) console.error(error instanceof Error ? explain(error) : error);
   process.exitCode = 1;
 } finally {
@@ -108,7 +111,10 @@ function describeMachine(): Taken["machine"] {
   };
 }
 
-/** A message with what is behind it: a benchmark's errors are about its Worker, and our own stack says nothing of that. */
+/**
+ * A message with what is behind it: a benchmark's errors are about its Worker, and our own stack
+ * says nothing of that.
+ */
 function explain(error: Error): string {
   const { cause } = error;
   return cause instanceof Error && !error.message.includes(cause.message)

@@ -1,4 +1,7 @@
-/** The figures of a run as a part of a Markdown file, so that no figure is copied by hand. Owns what stands between the two marks. */
+/**
+ * The figures of a run as a part of a Markdown file, so that no figure is copied by hand. Owns what
+ * stands between the two marks.
+ */
 import { readFile, writeFile } from "node:fs/promises";
 
 import { type ReportedFigure, cellsOf } from "./report.ts";
@@ -28,8 +31,8 @@ const END = "<!-- end of figures -->";
 const COLUMNS = ["figure", "value", "reference", "", "ratio", "goal", "reached", "spread", "runs"];
 
 /**
- * Puts the figures between the marks of a file, sections in the order of `titles`. Of those that are not of this run, the file keeps what
- * it has. @throws Error without the marks.
+ * Puts the figures between the marks of a file, sections in the order of `titles`. Of those that
+ * are not of this run, the file keeps what it has. @throws Error without the marks.
  */
 export async function writeMarkdown(
   file: string,

@@ -1,11 +1,13 @@
 /**
- * Makes a plan of many namespaces and prints what it took, as JSON. A program of its own, in two runs: the peak memory of a process is its
- * own, and what making the input leaves behind would count as the planner's.
+ * Makes a plan of many namespaces and prints what it took, as JSON. A program of its own, in two
+ * runs: the peak memory of a process is its own, and what making the input leaves behind would
+ * count as the planner's.
  *
  *     node test/programs/bench/measure-planner.ts write FILE 10000     what the manifests say and what the live side answers
  *     node --expose-gc test/programs/bench/measure-planner.ts plan FILE
  *
- * Of 100 namespaces 60 are in sync, 15 are to be sharded, 15 rebalanced, 5 rekeyed and 5 unsharded. Each has 64 keys with 1,000 rows.
+ * Of 100 namespaces 60 are in sync, 15 are to be sharded, 15 rebalanced, 5 rekeyed and 5 unsharded.
+ * Each has 64 keys with 1,000 rows.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { deserialize, serialize } from "node:v8";
@@ -20,7 +22,10 @@ import { COUNTED_AT, desired, hashOf, spec } from "../../support/state.ts";
 
 export interface PlannerMeasurement {
   readonly planMs: number;
-  /** Resident before planning: Node, the code, what the manifests say and what the live side answered. */
+  /**
+   * Resident before planning: Node, the code, what the manifests say and what the live side
+   * answered.
+   */
   readonly inputBytes: number;
   /** Most that the process held while planning, its input included. */
   readonly peakBytes: number;

@@ -8,9 +8,15 @@ export interface BenchOptions {
   readonly rows: number;
   /** Names of the benchmarks to run; null runs all. */
   readonly only: readonly string[] | null;
-  /** Shard counts of the rekeys whose write pause is taken. With 16 among them, the other pauses of 16 shards are taken too. */
+  /**
+   * Shard counts of the rekeys whose write pause is taken. With 16 among them, the other pauses of
+   * 16 shards are taken too.
+   */
   readonly pauseShards: readonly number[];
-  /** The commit whose engine is measured beside this tree's, run by run; null measures this tree's alone. */
+  /**
+   * The commit whose engine is measured beside this tree's, run by run; null measures this tree's
+   * alone.
+   */
   readonly against: string | null;
   readonly jsonFile: string;
   /** A Markdown file with marks for the figures to stand between; null writes none. */
@@ -21,7 +27,10 @@ const RUNS_MAX = 100;
 const ROWS_MAX = 10_000_000;
 const SHARDS_MAX = 1_000;
 
-/** Benchmarks of which another commit can be measured: their figures come from the engine in its Worker, not from code of this tree. */
+/**
+ * Benchmarks of which another commit can be measured: their figures come from the engine in its
+ * Worker, not from code of this tree.
+ */
 const OF_THE_ENGINE = ["moves", "pause", "nested", "calls", "memory", "cost"];
 /** Those that --against takes when --only does not choose. */
 const AGAINST_DEFAULT = ["moves", "pause", "calls", "cost"];

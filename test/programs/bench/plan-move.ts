@@ -1,6 +1,7 @@
 /**
- * Plans a move of a benchmark: the layout that a namespace is to have, from the one it has now. Decided here, by the control half of this
- * tree, so that the engine of another commit makes the very same move.
+ * Plans a move of a benchmark: the layout that a namespace is to have, from the one it has now.
+ * Decided here, by the control half of this tree, so that the engine of another commit makes the
+ * very same move.
  */
 import { type Layout, shardNames, unshardedLayout } from "../../../src/model/layout/layout.ts";
 import { shiftMembers, swapGeneration } from "../../../src/model/operation-mode.ts";

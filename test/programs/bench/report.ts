@@ -1,4 +1,7 @@
-/** What one benchmark found, as a line of the table and as JSON. A figure without a goal is shown, never judged. */
+/**
+ * What one benchmark found, as a line of the table and as JSON. A figure without a goal is shown,
+ * never judged.
+ */
 import { type Series, medianOf, presentOf, spreadOf } from "./statistics.ts";
 
 export type Unit = "rows/s" | "ms" | "s" | "MB" | "rows" | "%" | "ratio" | "µs";
@@ -15,7 +18,10 @@ export interface Figure {
   readonly unit: Unit;
   /** One value a run; the figure is their median. Null of a run that gave none. */
   readonly values: Series;
-  /** Stands in place of the median when no run gave a value, such as `none of 412 writes met a pause`. */
+  /**
+   * Stands in place of the median when no run gave a value, such as `none of 412 writes met a
+   * pause`.
+   */
   readonly none?: string;
   /** What it is measured beside, run by run; null when there is nothing to compare with. */
   readonly reference: { readonly name: string; readonly values: Series } | null;
@@ -62,7 +68,10 @@ export function renderTable(figures: readonly ReportedFigure[]): string[] {
   );
 }
 
-/** Lines of cells under a header and a rule, as wide as their widest cell; the columns of `left` begin at the left, the others end at the right. */
+/**
+ * Lines of cells under a header and a rule, as wide as their widest cell; the columns of `left`
+ * begin at the left, the others end at the right.
+ */
 export function alignColumns(
   header: readonly string[],
   rows: readonly (readonly string[])[],

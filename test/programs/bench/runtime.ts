@@ -1,7 +1,9 @@
 /**
- * The real local runtime for a benchmark: `wrangler dev` on a persistent directory in a temporary folder, and a view of its memory.
+ * The real local runtime for a benchmark: `wrangler dev` on a persistent directory in a temporary
+ * folder, and a view of its memory.
  *
- * The Worker is bundled once, up front: edits of the sources while a benchmark runs neither restart the runtime nor mix two versions.
+ * The Worker is bundled once, up front: edits of the sources while a benchmark runs neither restart
+ * the runtime nor mix two versions.
  */
 import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -24,7 +26,10 @@ export interface BenchRuntime {
   resetPeakMemory(): Promise<number>;
   /** Most bytes that the user's workerd held since the last reset. */
   peakMemory(): Promise<number>;
-  /** Milliseconds of CPU that the user's workerd has used: what is left of a figure when the machine is busy with other things. */
+  /**
+   * Milliseconds of CPU that the user's workerd has used: what is left of a figure when the machine
+   * is busy with other things.
+   */
   cpuMs(): Promise<number>;
   /** Ends the runtime and deletes its state. */
   stop(): Promise<void>;
@@ -35,13 +40,19 @@ const READY_POLL_MS = 100;
 const COMPATIBILITY_DATE = "2026-08-01";
 const CLASSES = { THINGS: "Things", METERED: "Metered" };
 
-/** The local runtime records a trace of every statement for its explorer: production does not, and it would be a sixth of the CPU. */
+/**
+ * The local runtime records a trace of every statement for its explorer: production does not, and
+ * it would be a sixth of the CPU.
+ */
 const WITHOUT_TRACES = { X_LOCAL_OBSERVABILITY: "false" };
 
 /** The bundled Worker of each engine, by its folder. */
 const bundles = new Map<string, Promise<string>>();
 
-/** Starts a runtime of its own, with its state in a new folder below `base`: objects of another one are not in its memory. */
+/**
+ * Starts a runtime of its own, with its state in a new folder below `base`: objects of another one
+ * are not in its memory.
+ */
 export async function startRuntime(engine: Engine, base?: string): Promise<BenchRuntime> {
   const source = await bundleWorker(engine);
   const { folder, remove } = await makeTemporaryFolder(base);
@@ -96,7 +107,10 @@ export async function startRuntime(engine: Engine, base?: string): Promise<Bench
   }
 }
 
-/** The file of an engine's bundled Worker, made when first asked for. @throws Error with the bundler's words when it does not build. */
+/**
+ * The file of an engine's bundled Worker, made when first asked for. @throws Error with the
+ * bundler's words when it does not build.
+ */
 export function bundleWorker(engine: Engine): Promise<string> {
   const made = bundles.get(engine.folder) ?? buildBundle(engine);
   bundles.set(engine.folder, made);

@@ -62,7 +62,8 @@ describe("a rate or a share", () => {
 });
 
 describe("the interval of a ratio", () => {
-  // Chances of the Mann-Whitney statistic, from its published tables: 2 of C(n + m, n) orders are as far apart as can be.
+  // Chances of the Mann-Whitney statistic, from its published tables: 2 of C(n + m, n) orders are
+  // as far apart as can be.
   it.each([
     { values: [1], others: [1], outside: 1 },
     { values: [1, 2, 3], others: [4, 5, 6], outside: 2 / 20 },

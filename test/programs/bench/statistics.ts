@@ -1,8 +1,8 @@
 /**
  * Medians, spreads and the ratio of two series. Pure.
  *
- * A run may give no value: nothing met a pause, or nothing moved. A series without values has no median: every function here answers
- * null, and the figure says why.
+ * A run may give no value: nothing met a pause, or nothing moved. A series without values has no
+ * median: every function here answers null, and the figure says why.
  */
 
 /** One value a run; null of a run that gave none. */
@@ -46,7 +46,10 @@ export function spreadOf(series: Series): number | null {
   return median === 0 ? 0 : (max - min) / median;
 }
 
-/** `count` for each second of `durationMs`. Null when it took less than the clock can tell, or nothing was counted. */
+/**
+ * `count` for each second of `durationMs`. Null when it took less than the clock can tell, or
+ * nothing was counted.
+ */
 export function perSecond(count: number, durationMs: number): number | null {
   return count > 0 && durationMs > 0 ? (count / durationMs) * 1000 : null;
 }
@@ -56,7 +59,10 @@ export function shareOf(part: number, whole: number): number | null {
   return whole > 0 ? part / whole : null;
 }
 
-/** What is left of a ratio when noise is taken off: it lies between the two, with this confidence, 0 … 1. */
+/**
+ * What is left of a ratio when noise is taken off: it lies between the two, with this confidence, 0
+ * … 1.
+ */
 export interface RatioInterval {
   readonly from: number;
   readonly to: number;
@@ -66,9 +72,11 @@ export interface RatioInterval {
 export const CONFIDENCE = 0.95;
 
 /**
- * The interval of `values` to `others`, whatever their distribution: of all ratios of a value to an other, those that the rank test does
- * not refuse. With too few runs its confidence is below `CONFIDENCE`. Null without values on either side. Source: Hodges and Lehmann's
- * interval over the Mann–Whitney test (Conover, Practical Nonparametric Statistics, 5.4), for ratios in place of differences.
+ * The interval of `values` to `others`, whatever their distribution: of all ratios of a value to an
+ * other, those that the rank test does not refuse. With too few runs its confidence is below
+ * `CONFIDENCE`. Null without values on either side. Source: Hodges and Lehmann's interval over the
+ * Mann–Whitney test (Conover, Practical Nonparametric Statistics, 5.4), for ratios in place of
+ * differences.
  */
 export function ratioInterval(values: Series, others: Series): RatioInterval | null {
   const [left, right] = [presentOf(values), presentOf(others)];
@@ -87,9 +95,13 @@ export function ratioInterval(values: Series, others: Series): RatioInterval | n
     : { from, to, confidence: Math.max(0, 1 - outside) };
 }
 
-/** The chance of each value 0 … left·right of the Mann–Whitney statistic when both series are of one kind. */
+/**
+ * The chance of each value 0 … left·right of the Mann–Whitney statistic when both series are of one
+ * kind.
+ */
 function rankChances(left: number, right: number): number[] {
-  // Ways to have `u` pairs in the wrong order, by the one that comes last: of the left, behind all of the right, or of the right.
+  // Ways to have `u` pairs in the wrong order, by the one that comes last: of the left, behind all
+  // of the right, or of the right.
   let byRight: number[][] = Array.from({ length: right + 1 }, () => [1]);
   for (let lefts = 1; lefts <= left; lefts++) {
     const next: number[][] = [[1]];

@@ -9,7 +9,8 @@ import { THIS_FOLDER, WORKER_FILE } from "./engine.ts";
 const PUBLIC = ["src/shards/index.ts", "src/shards/router.ts"];
 
 describe("the benchmark's Worker", () => {
-  // `--against` builds it with the src of other commits: what is not exported may be named differently there. Types are gone by then.
+  // `--against` builds it with the src of other commits: what is not exported may be named
+  // differently there. Types are gone by then.
   it("takes nothing but types from files of src that the package does not export", () => {
     const folder = join(THIS_FOLDER, "test/programs/bench/worker");
     const files = [

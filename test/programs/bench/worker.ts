@@ -1,4 +1,7 @@
-/** The Worker of the benchmark: one POST path a handler, JSON in and out. The clock is read here, beside the work. */
+/**
+ * The Worker of the benchmark: one POST path a handler, JSON in and out. The clock is read here,
+ * beside the work.
+ */
 import { compareGets, compareInserts, compareQueries, meterInserts } from "./worker/calls.ts";
 import type { BenchEnv } from "./worker/env.ts";
 import { fillRoot, wipeObjects } from "./worker/fill.ts";

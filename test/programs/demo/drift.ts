@@ -1,6 +1,7 @@
 /**
- * `npm run demo:drift`: a Worker that follows a repository, on the real local runtime, against a GitHub of the tests. Somebody reshards by hand;
- * the second tick that sees it opens the alert; outside its window nothing is mended; inside it, the Worker mends it by itself and closes the
+ * `npm run demo:drift`: a Worker that follows a repository, on the real local runtime, against a
+ * GitHub of the tests. Somebody reshards by hand; the second tick that sees it opens the alert;
+ * outside its window nothing is mended; inside it, the Worker mends it by itself and closes the
  * alert. Exits with 0 only when all of that was seen.
  */
 import { setTimeout as sleep } from "node:timers/promises";

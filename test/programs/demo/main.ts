@@ -1,6 +1,7 @@
 /**
- * `npm run demo`: the main job on the real runtime, as a user would do it. Loads 171,075 cities, then shards, rebalances, rekeys,
- * levels and unshards them with the CLI, and proves at the end that every city is there, byte for byte, once. Exits with 0 only then.
+ * `npm run demo`: the main job on the real runtime, as a user would do it. Loads 171,075 cities,
+ * then shards, rebalances, rekeys, levels and unshards them with the CLI, and proves at the end
+ * that every city is there, byte for byte, once. Exits with 0 only then.
  */
 import { EXIT } from "../../../src/cli/exit-codes.ts";
 import { readCities } from "./cities.ts";

@@ -1,4 +1,7 @@
-/** What the two demos of a repository share: 5,000 orders, somebody who reshards them past Git, what is live in the end, and the exit code. */
+/**
+ * What the two demos of a repository share: 5,000 orders, somebody who reshards them past Git, what
+ * is live in the end, and the exit code.
+ */
 import pc from "picocolors";
 
 import type { NamespaceList, Run } from "../../../src/model/api.ts";

@@ -1,4 +1,7 @@
-/** The demo's project: a copy of `manifests/cities.yaml` with a config, in `.shardctl/demo`, fresh for each run. */
+/**
+ * The demo's project: a copy of `manifests/cities.yaml` with a config, in `.shardctl/demo`, fresh
+ * for each run.
+ */
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -41,7 +44,10 @@ async function refuseSecond(folder: string): Promise<void> {
   );
 }
 
-/** Replaces one line's text in the manifest and removes lines of options that no longer fit; prints the edit as a diff. */
+/**
+ * Replaces one line's text in the manifest and removes lines of options that no longer fit; prints
+ * the edit as a diff.
+ */
 export async function editManifest(
   project: DemoProject,
   before: string,

@@ -1,6 +1,7 @@
 /**
- * `npm run demo:pr`: the life of a change in a pull request, against a GitHub of the tests and the real local runtime. Prints the one comment
- * as it evolves: an error, the plan, a plan that has moved by the time of the merge, its release, and the result. Exits with 0 only then.
+ * `npm run demo:pr`: the life of a change in a pull request, against a GitHub of the tests and the
+ * real local runtime. Prints the one comment as it evolves: an error, the plan, a plan that has
+ * moved by the time of the merge, its release, and the result. Exits with 0 only then.
  */
 import pc from "picocolors";
 

@@ -1,4 +1,6 @@
-/** The demo's local runtime: `shardctl dev` as a child, on a free port, stopped by its process id. */
+/**
+ * The demo's local runtime: `shardctl dev` as a child, on a free port, stopped by its process id.
+ */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
@@ -20,7 +22,8 @@ export async function startRuntime(cwd: string): Promise<DemoRuntime> {
   const child = spawn(process.execPath, [MAIN, "dev", "--json", "--port", "0"], {
     cwd,
     env: cliEnvironment(),
-    // A group of its own: Ctrl-C reaches the demo, and the demo stops the runtime when the others have ended.
+    // A group of its own: Ctrl-C reaches the demo, and the demo stops the runtime when the others
+    // have ended.
     detached: true,
     stdio: ["ignore", "pipe", "inherit"],
   });

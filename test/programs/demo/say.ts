@@ -11,7 +11,10 @@ export function heading(text: string): void {
   say(`\n${pc.bold(`── ${text} ${"─".repeat(Math.max(0, 76 - text.length))}`)}\n`);
 }
 
-/** Progress of the demo's own work: one line that is redrawn on a terminal, a line for each 10 % elsewhere. */
+/**
+ * Progress of the demo's own work: one line that is redrawn on a terminal, a line for each 10 %
+ * elsewhere.
+ */
 export function openProgress(
   what: string,
   total: number,

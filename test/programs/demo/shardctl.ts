@@ -1,4 +1,7 @@
-/** Runs the CLI as a user would: prints the command, lets it write to the demo's own terminal, and checks its exit code. */
+/**
+ * Runs the CLI as a user would: prints the command, lets it write to the demo's own terminal, and
+ * checks its exit code.
+ */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 

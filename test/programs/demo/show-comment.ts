@@ -1,4 +1,7 @@
-/** A comment as a person reads it on GitHub, for a terminal: details stay folded, entities are characters, tags are gone. */
+/**
+ * A comment as a person reads it on GitHub, for a terminal: details stay folded, entities are
+ * characters, tags are gone.
+ */
 import pc from "picocolors";
 
 import { say } from "./say.ts";

@@ -1,4 +1,7 @@
-/** The cities in the runtime: putting them in by the development data API, and reading every one back to compare. */
+/**
+ * The cities in the runtime: putting them in by the development data API, and reading every one
+ * back to compare.
+ */
 import { canonicalText } from "./canonical-text.ts";
 import type { City } from "./cities.ts";
 import { openProgress, say } from "./say.ts";

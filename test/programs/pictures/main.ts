@@ -1,6 +1,6 @@
 /**
- * Makes the pictures of `docs/pictures`: the page of a shop as the Worker renders it, photographed in Chromium. Nothing is started but a
- * little server on 127.0.0.1 for the page and its two files.
+ * Makes the pictures of `docs/pictures`: the page of a shop as the Worker renders it, photographed
+ * in Chromium. Nothing is started but a little server on 127.0.0.1 for the page and its two files.
  */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -1,4 +1,7 @@
-/** The shop whose status page the documents show: what its namespaces hold, what runs, what drifts, and what happened this morning. */
+/**
+ * The shop whose status page the documents show: what its namespaces hold, what runs, what drifts,
+ * and what happened this morning.
+ */
 import type { NamespaceCondition } from "../../../src/model/drift.ts";
 import type { HistoryEvent } from "../../../src/model/event.ts";
 import type { Layout } from "../../../src/model/layout/layout.ts";

@@ -1,4 +1,7 @@
-/** The state of reconciliation in a map, copied at every read and write, so that nothing is shared that a database would not share. */
+/**
+ * The state of reconciliation in a map, copied at every read and write, so that nothing is shared
+ * that a database would not share.
+ */
 import type { EnvironmentState } from "../../../src/reconcile/environment-state.ts";
 import type { NamespaceState } from "../../../src/reconcile/namespace-state.ts";
 import type { ReconcileStore, StoredDigest } from "../../../src/reconcile/ports.ts";

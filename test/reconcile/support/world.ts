@@ -1,6 +1,7 @@
 /**
- * A small world for the reconciler: manifests, reviews and a clock that a test moves by hand, namespaces in memory, and runs that are
- * really stepped. `tick` is one cron tick: a pass in slices, then some steps of the runs.
+ * A small world for the reconciler: manifests, reviews and a clock that a test moves by hand,
+ * namespaces in memory, and runs that are really stepped. `tick` is one cron tick: a pass in
+ * slices, then some steps of the runs.
  */
 import { advanceRun, type FindHold } from "../../../src/runs/advance-run.ts";
 import { buildReport } from "../../../src/reconcile/build-report.ts";

@@ -23,7 +23,8 @@ const VALUE = "json_extract(data, '$.n')";
 
 beforeAll(async () => {
   root = THINGS.getByName(NAME);
-  // Half of the things share one key, so that shards are uneven and an average of averages would be wrong.
+  // Half of the things share one key, so that shards are uneven and an average of averages would be
+  // wrong.
   await root.putMany(
     Array.from({ length: COUNT }, (_, n) => ({
       id: `q${String(n).padStart(2, "0")}`,

@@ -1,4 +1,7 @@
-/** Rule "probe-revokes": what a claim brings no longer counts once its owner has said that the row is not there. */
+/**
+ * Rule "probe-revokes": what a claim brings no longer counts once its owner has said that the row
+ * is not there.
+ */
 import { expect, it } from "vitest";
 import { toKey } from "../../../src/model/layout/key.ts";
 import { type KeyedDirectoryLayout, directoryMember } from "../../../src/model/layout/directory.ts";

@@ -1,4 +1,7 @@
-/** `directory: true` on strategies with a key: ids are unique over the shards, and found without their key, through every operation. */
+/**
+ * `directory: true` on strategies with a key: ids are unique over the shards, and found without
+ * their key, through every operation.
+ */
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
@@ -110,7 +113,10 @@ async function apart(namespace: TestNamespace<Things>): Promise<[string, string]
   return [first, other];
 }
 
-/** Every difference between the entries of the directory and the rows; `mayLag` lets entries stand whose row is gone. */
+/**
+ * Every difference between the entries of the directory and the rows; `mayLag` lets entries stand
+ * whose row is gone.
+ */
 async function directoryProblems(
   namespace: TestNamespace<Things>,
   mayLag = false,

@@ -1,4 +1,7 @@
-/** Line 4: an operation gets on whatever the class does with its storage's alarm, and the class has its own alarm all the same. */
+/**
+ * Line 4: an operation gets on whatever the class does with its storage's alarm, and the class has
+ * its own alarm all the same.
+ */
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import { PROTOCOL_VERSION, type ProtocolReply } from "../../../src/model/wire/protocol.ts";
@@ -333,7 +336,10 @@ it("line 4: no alarm is set for now or earlier", async () => {
   expect(set.filter(({ now, at }) => at <= now)).toEqual([]);
 });
 
-/** What revives an operation whose alarm is gone, or stands for much later, where the storage's alarm is not the host's to replace. */
+/**
+ * What revives an operation whose alarm is gone, or stands for much later, where the storage's
+ * alarm is not the host's to replace.
+ */
 const LOOKS: readonly MemberRequest[] = [
   { kind: "describe", object: "" },
   { kind: "operation", id: 1 },

@@ -1,4 +1,7 @@
-/** Line 4 on the real runtime: what a class does with `ctx.storage`'s alarm, in every step of an operation. */
+/**
+ * Line 4 on the real runtime: what a class does with `ctx.storage`'s alarm, in every step of an
+ * operation.
+ */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 

@@ -1,4 +1,7 @@
-/** Line 4: however many calls are held, an object asks its root one question at a time, and less and less often. */
+/**
+ * Line 4: however many calls are held, an object asks its root one question at a time, and less and
+ * less often.
+ */
 import { expect, it } from "vitest";
 
 import { shardNames } from "../../../src/model/layout/layout.ts";

@@ -1,4 +1,7 @@
-/** Line 1 of what writers may meet, on the real runtime: a class that deletes the storage of its objects. */
+/**
+ * Line 1 of what writers may meet, on the real runtime: a class that deletes the storage of its
+ * objects.
+ */
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
 

@@ -1,4 +1,6 @@
-/** Which steps of a class run on an object, by what has run there: the rules of `planMigrations`. */
+/**
+ * Which steps of a class run on an object, by what has run there: the rules of `planMigrations`.
+ */
 import { describe, expect, it } from "vitest";
 
 import { type MigrationRecord, planMigrations } from "../../../src/shards/host/migrations.ts";

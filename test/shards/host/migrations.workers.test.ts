@@ -1,4 +1,7 @@
-/** Migration steps on the real runtime: once per object, all or nothing, in order, and what a rollback leaves. */
+/**
+ * Migration steps on the real runtime: once per object, all or nothing, in order, and what a
+ * rollback leaves.
+ */
 import { describe, expect, it } from "vitest";
 
 import { ShardHost } from "../../../src/shards/index.ts";

@@ -1,4 +1,7 @@
-/** Methods that call the owners of other keys, or run for long, while the fence of a wave goes up: nobody waits behind it for them. */
+/**
+ * Methods that call the owners of other keys, or run for long, while the fence of a wave goes up:
+ * nobody waits behind it for them.
+ */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 

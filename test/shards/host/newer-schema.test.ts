@@ -1,4 +1,7 @@
-/** Line 1f: an object whose private tables are those of a newer library serves nothing and writes nothing, until that library is back. */
+/**
+ * Line 1f: an object whose private tables are those of a newer library serves nothing and writes
+ * nothing, until that library is back.
+ */
 import { beforeEach, describe, expect, it } from "vitest";
 import { PROTOCOLS_SPOKEN, type ProtocolReply } from "../../../src/model/wire/protocol.ts";
 import { unshardedLayout } from "../../../src/model/layout/layout.ts";
@@ -262,7 +265,9 @@ describe("an object written by an older library", () => {
   });
 
   describe("in a move, when no space is left", () => {
-    /** Lacks a table and a trigger, as an older library or a deploy leaves it, and has no free page. */
+    /**
+     * Lacks a table and a trigger, as an older library or a deploy leaves it, and has no free page.
+     */
     const openFull = async (): Promise<Host> => {
       storage.sql.exec("DROP TABLE shardctl_freed");
       storage.sql.exec("DROP TRIGGER shardctl_guard_insert_items");

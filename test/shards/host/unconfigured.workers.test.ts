@@ -1,4 +1,6 @@
-/** An object that does not know the binding of its own class: nothing starts that could never end. */
+/**
+ * An object that does not know the binding of its own class: nothing starts that could never end.
+ */
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
 

@@ -1,4 +1,7 @@
-/** The first phase of a fence at one member: which calls it keeps waiting, until when, and what ends it. */
+/**
+ * The first phase of a fence at one member: which calls it keeps waiting, until when, and what ends
+ * it.
+ */
 import { beforeEach, describe, expect, it } from "vitest";
 import { freshHashLayout } from "../../../src/model/strategies/hash.ts";
 import { Admission, type Arrival } from "../../../src/shards/member/admission.ts";

@@ -1,4 +1,7 @@
-/** Rows of a wave are live before its cutover, under the fence of one attempt: they stay with the attempt, or go with it. */
+/**
+ * Rows of a wave are live before its cutover, under the fence of one attempt: they stay with the
+ * attempt, or go with it.
+ */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { HashLayout } from "../../../src/model/layout/layout.ts";
 import { SLOT_COUNT } from "../../../src/model/layout/slots.ts";

@@ -1,4 +1,7 @@
-/** Rows of a retired member: out of the way at no cost, with an empty table of the same definition in their place. */
+/**
+ * Rows of a retired member: out of the way at no cost, with an empty table of the same definition
+ * in their place.
+ */
 import { describe, expect, it } from "vitest";
 
 import { DeployedNamespace, statements } from "../support/deploy.ts";

@@ -1,4 +1,7 @@
-/** What a member knows of the calls that run on it: the mark for what is sent meanwhile, and how long methods take. */
+/**
+ * What a member knows of the calls that run on it: the mark for what is sent meanwhile, and how
+ * long methods take.
+ */
 import { describe, expect, it } from "vitest";
 import type { Envelope } from "../../../src/model/wire/protocol.ts";
 import { RunningCalls, markingPeers } from "../../../src/shards/member/running-calls.ts";

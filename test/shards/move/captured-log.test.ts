@@ -1,4 +1,7 @@
-/** The log of captured keys has one entry a key, and is drained while the rows are copied: it never holds more than was written since. */
+/**
+ * The log of captured keys has one entry a key, and is drained while the rows are copied: it never
+ * holds more than was written since.
+ */
 import { describe, expect, it } from "vitest";
 import { freshHashLayout } from "../../../src/model/strategies/hash.ts";
 import { keepCapture } from "../../../src/shards/move/capture.ts";
@@ -50,8 +53,8 @@ function entriesOf(sql: Sql): Entry[] {
 }
 
 /**
- * A source whose clock goes on by a second for each message; `answer` may say that a message fails, and write meanwhile. Whoever waits for
- * an answer has waited long enough when `silence` ends.
+ * A source whose clock goes on by a second for each message; `answer` may say that a message fails,
+ * and write meanwhile. Whoever waits for an answer has waited long enough when `silence` ends.
  */
 function contextOf(
   sql: Sql,

@@ -1,4 +1,7 @@
-/** A table may say itself what becomes of a row in the way of another. A move never does as it says: a row that is in the way ends it. */
+/**
+ * A table may say itself what becomes of a row in the way of another. A move never does as it says:
+ * a row that is in the way ends it.
+ */
 import { describe, expect, it } from "vitest";
 import { keyFromSql } from "../../../src/model/layout/key.ts";
 import type { MoveRange } from "../../../src/model/layout/move-range.ts";

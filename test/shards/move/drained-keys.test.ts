@@ -1,4 +1,7 @@
-/** A drain reads as many entries of the log as one statement can be given, whether their rows are still there or not. */
+/**
+ * A drain reads as many entries of the log as one statement can be given, whether their rows are
+ * still there or not.
+ */
 import { expect, it, vi } from "vitest";
 import { drainSlice } from "../../../src/shards/move/drain.ts";
 import { buildMovePlan } from "../../../src/shards/move/move-plan.ts";

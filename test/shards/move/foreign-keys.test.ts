@@ -1,4 +1,7 @@
-/** What a wave would leave dangling is found, by the rows that it makes live and not by all that are there. */
+/**
+ * What a wave would leave dangling is found, by the rows that it makes live and not by all that are
+ * there.
+ */
 import { beforeEach, describe, expect, it } from "vitest";
 import { keyFromSql } from "../../../src/model/layout/key.ts";
 import type { RangeLayout } from "../../../src/model/layout/layout.ts";

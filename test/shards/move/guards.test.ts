@@ -1,4 +1,7 @@
-/** Guards by a row: armed in each life, and understood by the library of before, which knew only guards that always abort. */
+/**
+ * Guards by a row: armed in each life, and understood by the library of before, which knew only
+ * guards that always abort.
+ */
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { freshHashLayout } from "../../../src/model/strategies/hash.ts";

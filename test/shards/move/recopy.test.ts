@@ -1,4 +1,7 @@
-/** A table that is copied again begins with nothing: no page from before may bring a row back that its source has deleted unseen. */
+/**
+ * A table that is copied again begins with nothing: no page from before may bring a row back that
+ * its source has deleted unseen.
+ */
 import { beforeEach, expect, it } from "vitest";
 
 import type { Layout } from "../../../src/model/layout/layout.ts";

@@ -1,4 +1,7 @@
-/** Rows that `OR REPLACE` takes away without a delete trigger are in the log of captured keys, by whichever index they were in the way. */
+/**
+ * Rows that `OR REPLACE` takes away without a delete trigger are in the log of captured keys, by
+ * whichever index they were in the way.
+ */
 import { expect, it } from "vitest";
 import { keepCapture } from "../../../src/shards/move/capture.ts";
 import { ensureSchema } from "../../../src/shards/storage/schema.ts";

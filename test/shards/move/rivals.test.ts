@@ -1,4 +1,7 @@
-/** Two rows change places between two sources while they are copied: each source's page holds a rival of the other's, and takes one away. */
+/**
+ * Two rows change places between two sources while they are copied: each source's page holds a
+ * rival of the other's, and takes one away.
+ */
 import { expect, it } from "vitest";
 import type { RowsPart } from "../../../src/shards/protocol/messages.ts";
 import { buildMovePlan } from "../../../src/shards/move/move-plan.ts";

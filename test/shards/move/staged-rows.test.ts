@@ -1,4 +1,7 @@
-/** What a target of a shift stages: exact positions whatever the size of a row, and pages of keys that one statement can take. */
+/**
+ * What a target of a shift stages: exact positions whatever the size of a row, and pages of keys
+ * that one statement can take.
+ */
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { keyFromSql } from "../../../src/model/layout/key.ts";
 import type { RangeLayout } from "../../../src/model/layout/layout.ts";

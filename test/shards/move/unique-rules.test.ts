@@ -1,4 +1,7 @@
-/** A target that takes rows for one which a source tells apart is known by its definitions, before a row moves. */
+/**
+ * A target that takes rows for one which a source tells apart is known by its definitions, before a
+ * row moves.
+ */
 import { describe, expect, it } from "vitest";
 import { refuseOtherRules, uniqueRules } from "../../../src/shards/move/unique-rules.ts";
 import { messageOf } from "../../../src/shards/storage/faults.ts";

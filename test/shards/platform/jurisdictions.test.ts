@@ -1,4 +1,7 @@
-/** Line 6: the objects of a namespace are found and made in the root's own jurisdiction, or not at all. */
+/**
+ * Line 6: the objects of a namespace are found and made in the root's own jurisdiction, or not at
+ * all.
+ */
 import { afterEach, describe, expect, it } from "vitest";
 
 import { DEFAULT_OPERATION_POLICY } from "../../../src/model/operation.ts";

@@ -1,4 +1,7 @@
-/** A fence that does not lead to a cutover is lifted: at once when something fails, and in bounded time when somebody is silent. */
+/**
+ * A fence that does not lead to a cutover is lifted: at once when something fails, and in bounded
+ * time when somebody is silent.
+ */
 import { beforeEach, describe, expect, it } from "vitest";
 import { type Rig, createRig, startRebalance, workToTheEnd } from "../support/root-rig.ts";
 

@@ -1,4 +1,6 @@
-/** The root's journal stays small: no row near the runtime's limit, and a history of bounded bytes. */
+/**
+ * The root's journal stays small: no row near the runtime's limit, and a history of bounded bytes.
+ */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { HashLayout } from "../../../src/model/layout/layout.ts";
 import type { Move } from "../../../src/model/layout/moves.ts";

@@ -32,7 +32,8 @@ describe("an id that is found twice again and again", () => {
       kind === "copy" && member === "m0" && ++copies <= TRIES ? twice() : undefined;
     await workToTheEnd(rig);
     expect(rig.record()).toMatchObject({ state: "completed", fault: null, epoch: 2 });
-    // The judgement's fence has gone up over everybody, twice around, and was lifted before the copy went on.
+    // The judgement's fence has gone up over everybody, twice around, and was lifted before the
+    // copy went on.
     const judged = rig.asked.slice(rig.asked.indexOf("fence m0"), rig.asked.indexOf("unfence m0"));
     expect(judged.slice(0, 6).toSorted()).toEqual(
       ["m0", "m0", "m1", "m1", "m2", "m2"].map((member) => `fence ${member}`),
@@ -98,7 +99,8 @@ describe("an id that is found twice again and again", () => {
       return undefined;
     };
     await workToTheEnd(rig);
-    // Two rounds take 1,200 ms: the second is not begun within the first attempt's second, and judges in the next attempt.
+    // Two rounds take 1,200 ms: the second is not begun within the first attempt's second, and
+    // judges in the next attempt.
     expect(standing).toEqual([1_200]);
     expect(rig.record()).toMatchObject({
       state: "failed",

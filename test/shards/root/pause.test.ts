@@ -1,4 +1,7 @@
-/** A paused operation stands still: whatever it was doing, it commits nothing and holds no fence, and its logs stay short. */
+/**
+ * A paused operation stands still: whatever it was doing, it commits nothing and holds no fence,
+ * and its logs stay short.
+ */
 import { beforeEach, describe, expect, it } from "vitest";
 import { DEFAULT_OPERATION_POLICY, type OperationStatus } from "../../../src/model/operation.ts";
 import type { ProtocolFailure } from "../../../src/model/wire/protocol-failure.ts";

@@ -1,4 +1,7 @@
-/** The root raises a fence only where nothing runs, and gives the attempt up where something does: nobody waits behind it for a call. */
+/**
+ * The root raises a fence only where nothing runs, and gives the attempt up where something does:
+ * nobody waits behind it for a call.
+ */
 import { beforeEach, describe, expect, it } from "vitest";
 import { refusal } from "../../../src/model/wire/protocol-failure.ts";
 import type {

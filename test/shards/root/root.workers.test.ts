@@ -1,4 +1,7 @@
-/** What a root refuses, keeps and says: versions of a partitioner, requests that cannot be right, and what became of a stopped move. */
+/**
+ * What a root refuses, keeps and says: versions of a partitioner, requests that cannot be right,
+ * and what became of a stopped move.
+ */
 import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";

@@ -1,6 +1,6 @@
 /**
- * Keys that compare alike although their bytes differ, and rows that are replaced by their rowid, written while they are being moved: they
- * arrive as they would stand without a move.
+ * Keys that compare alike although their bytes differ, and rows that are replaced by their rowid,
+ * written while they are being moved: they arrive as they would stand without a move.
  */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";

@@ -1,6 +1,7 @@
 /**
- * Deploys in the middle of an operation that go badly, over the simulator's storage and in virtual time: a constructor that takes 20 s, and
- * a migration that throws until the next deploy mends it. The operation completes, and callers lose nothing.
+ * Deploys in the middle of an operation that go badly, over the simulator's storage and in virtual
+ * time: a constructor that takes 20 s, and a migration that throws until the next deploy mends it.
+ * The operation completes, and callers lose nothing.
  */
 import { afterEach, describe, expect, it } from "vitest";
 
@@ -37,7 +38,10 @@ const CALLS_MIN = 10;
 let mixed: MixedWorld;
 afterEach(() => mixed.close());
 
-/** A filled namespace in which an operation of this kind can begin, with these versions of the class. */
+/**
+ * A filled namespace in which an operation of this kind can begin, with these versions of the
+ * class.
+ */
 async function begin(kind: Kind, classes: readonly StoreVersion[]): Promise<void> {
   mixed = new MixedWorld(4, "new", [FIRST_VERSION, ...classes], PACE_MS);
   await mixed.fill();
@@ -49,7 +53,10 @@ async function begin(kind: Kind, classes: readonly StoreVersion[]): Promise<void
 const namesOf = (kind: Kind, who: Who): readonly string[] =>
   who === "all" ? [...mixed.world.objects.keys()] : [PARTS[kind][who]];
 
-/** Deploys the next version of the class when the operation is in a step, runs that to its end, and gives all that was wrong. */
+/**
+ * Deploys the next version of the class when the operation is in a step, runs that to its end, and
+ * gives all that was wrong.
+ */
 async function runThrough(kind: Kind, step: Step, who: Who, laterMs: number): Promise<string[]> {
   const answered = mixed.answered;
   let deployedAt = 0;

@@ -1,4 +1,7 @@
-/** Writes by every way that SQL has, made while their rows are being moved, arrive as they were made. */
+/**
+ * Writes by every way that SQL has, made while their rows are being moved, arrive as they were
+ * made.
+ */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
@@ -20,8 +23,9 @@ async function openCase(kind: string, load: readonly string[]): Promise<TestName
 }
 
 /**
- * Shards, and makes the writes on the source before the first message of a kind. What they make of the table is what they would have
- * made of it without a move, in `expected`, an object that is not part of any.
+ * Shards, and makes the writes on the source before the first message of a kind. What they make of
+ * the table is what they would have made of it without a move, in `expected`, an object that is not
+ * part of any.
  */
 async function shardUnder(
   namespace: TestNamespace<Cases>,

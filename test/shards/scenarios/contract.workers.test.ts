@@ -1,4 +1,7 @@
-/** The seed behaviour of ThingsObject that must stay true: `shard`, `unshard`, `rebalanceShards`, `discoverShards`, events, metadata. */
+/**
+ * The seed behaviour of ThingsObject that must stay true: `shard`, `unshard`, `rebalanceShards`,
+ * `discoverShards`, events, metadata.
+ */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 

@@ -1,6 +1,7 @@
 /**
- * Deploys: whatever the constructor of a new version does to the tables, in whichever order it makes its host, every object starts, no
- * operation is stuck, and nothing that was written is deleted later.
+ * Deploys: whatever the constructor of a new version does to the tables, in whichever order it
+ * makes its host, every object starts, no operation is stuck, and nothing that was written is
+ * deleted later.
  */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";

@@ -1,6 +1,7 @@
 /**
- * Code that is no routed call writes while rows move: timers, alarms, sockets. Foreign keys hold for what it writes, at every moment: a
- * child without its parent is refused, and a row that is deleted takes along what points at it, or stays.
+ * Code that is no routed call writes while rows move: timers, alarms, sockets. Foreign keys hold
+ * for what it writes, at every moment: a child without its parent is refused, and a row that is
+ * deleted takes along what points at it, or stays.
  */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";

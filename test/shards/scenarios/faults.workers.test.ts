@@ -1,6 +1,7 @@
 /**
- * Every message of the engine, lost, answered in vain, doubled, late, or sent by or to an object that is killed: the operation still
- * ends by itself, no acknowledged write is lost, and nothing is left behind.
+ * Every message of the engine, lost, answered in vain, doubled, late, or sent by or to an object
+ * that is killed: the operation still ends by itself, no acknowledged write is lost, and nothing is
+ * left behind.
  */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
@@ -59,7 +60,8 @@ const FAULTS: Readonly<Record<string, (namespace: TestNamespace<Things>) => Inte
     () =>
     async ({ host, member, request }, forward) => {
       const stale = makeStale(request);
-      // Refused, or of no effect: the end of the test tells. An answer would be none that anybody waits for.
+      // Refused, or of no effect: the end of the test tells. An answer would be none that anybody
+      // waits for.
       if (stale !== null) await host.ask(member, stale).catch(() => undefined);
       return forward();
     },
@@ -85,7 +87,10 @@ const FAULTS: Readonly<Record<string, (namespace: TestNamespace<Things>) => Inte
     },
 };
 
-/** The same message as the operation before would have sent it, by the epoch before. Null for the first operation, and for what is stale already. */
+/**
+ * The same message as the operation before would have sent it, by the epoch before. Null for the
+ * first operation, and for what is stale already.
+ */
 function makeStale(request: MemberRequest): MemberRequest | null {
   if (
     !("operation" in request) ||
@@ -110,7 +115,10 @@ function makeStale(request: MemberRequest): MemberRequest | null {
 
 const staleRequests = new WeakSet<MemberRequest>();
 
-/** Lets the fault happen to the n-th message of every kind in each operation; says to which kinds it did. */
+/**
+ * Lets the fault happen to the n-th message of every kind in each operation; says to which kinds it
+ * did.
+ */
 function injectFault(
   namespace: TestNamespace<Things>,
   kinds: readonly Kind[],
@@ -196,7 +204,10 @@ describe.concurrent("faults", { timeout: 120_000 }, () => {
   });
 });
 
-/** Rows of a table with unique values may displace each other: they are compared a second time, which is a message of its own kind. */
+/**
+ * Rows of a table with unique values may displace each other: they are compared a second time,
+ * which is a message of its own kind.
+ */
 async function makeRowsRivals(namespace: TestNamespace<Things>): Promise<void> {
   const shards = ["shard-0", "shard-1", "shard-2", "shard-3", "g1-shard-0", "g1-shard-1"].map(
     (suffix) => `${namespace.name}-${suffix}`,
@@ -205,7 +216,10 @@ async function makeRowsRivals(namespace: TestNamespace<Things>): Promise<void> {
     await namespace.sql(member, "CREATE UNIQUE INDEX uniqueIds ON things (id, type)");
 }
 
-/** Cancels the running operation when the root sends the first message of a kind; returns how to stop doing so. */
+/**
+ * Cancels the running operation when the root sends the first message of a kind; returns how to
+ * stop doing so.
+ */
 function cancelAt(namespace: TestNamespace<Things>, kind: Kind): () => void {
   let isOn = true;
   interceptMessages(namespace.name, async ({ host, request }, forward) => {

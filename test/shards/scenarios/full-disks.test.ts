@@ -1,4 +1,7 @@
-/** Line 2: members whose storage is full. What cannot be held is found before it is committed, named, and leaves nothing hanging. */
+/**
+ * Line 2: members whose storage is full. What cannot be held is found before it is committed,
+ * named, and leaves nothing hanging.
+ */
 import { afterEach, describe, expect, it } from "vitest";
 
 import { shiftMembers } from "../../../src/model/operation-mode.ts";

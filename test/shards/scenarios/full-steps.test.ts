@@ -12,7 +12,9 @@ import { FullWorld, ROOT } from "../support/full-world.ts";
 const STEPS: readonly Step[] = ["prepare", "copy", "verify", "fence", "activate", "cleanUp"];
 /** Steps that begin before the commit of the first wave. */
 const OPEN: ReadonlySet<Step> = new Set(["prepare", "copy", "verify", "fence"]);
-/** Pages that are left: with none and with a few, other statements are the first that find no room. */
+/**
+ * Pages that are left: with none and with a few, other statements are the first that find no room.
+ */
 const PAGES = [0, 2];
 
 /** Which object is full in which operation. */
@@ -116,7 +118,10 @@ function wrongWith(
   ];
 }
 
-/** Runs an operation during which an object becomes full, makes room, and runs the next; checks that nothing is lost. */
+/**
+ * Runs an operation during which an object becomes full, makes room, and runs the next; checks that
+ * nothing is lost.
+ */
 async function operateFull(
   kind: OperationKind,
   name: string,

@@ -1,6 +1,6 @@
 /**
- * Migrations of the column that is the shard key, on members that serve. Their triggers name it, and
- * must keep no object from starting; once it has started, keys are checked as before.
+ * Migrations of the column that is the shard key, on members that serve. Their triggers name it,
+ * and must keep no object from starting; once it has started, keys are checked as before.
  */
 import { describe, expect, it } from "vitest";
 
@@ -61,7 +61,9 @@ async function flaws(namespace: DeployedNamespace, column: string): Promise<stri
   return found;
 }
 
-/** Starts every object in the new version, and makes its host. @throws what keeps one from starting. */
+/**
+ * Starts every object in the new version, and makes its host. @throws what keeps one from starting.
+ */
 async function started(namespace: DeployedNamespace, members: readonly string[]): Promise<void> {
   for (const member of members) {
     await namespace.sql(member, "SELECT 1");

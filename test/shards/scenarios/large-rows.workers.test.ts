@@ -1,4 +1,7 @@
-/** Rows up to the platform's limit of 2 MiB move exactly; one byte more is a clear error, and nothing is lost. */
+/**
+ * Rows up to the platform's limit of 2 MiB move exactly; one byte more is a clear error, and
+ * nothing is lost.
+ */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 

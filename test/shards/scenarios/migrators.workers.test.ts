@@ -1,6 +1,7 @@
 /**
- * A deploy with a migration in every step of an operation, by the host's own steps, drizzle-orm's and kysely's migrators: every row is there
- * once and has the value, every member has run every step, and nothing is left over.
+ * A deploy with a migration in every step of an operation, by the host's own steps, drizzle-orm's
+ * and kysely's migrators: every row is there once and has the value, every member has run every
+ * step, and nothing is left over.
  */
 import { describe, expect, it } from "vitest";
 
@@ -174,7 +175,8 @@ describe("a deploy that is rolled back", { timeout: 120_000 }, () => {
       const started = await namespace.start("rebalance", await namespace.hashTo(plan.key, plan.to));
       await namespace.reached(started.id, isWaiting);
       expect(forth.done).toBe(true);
-      // One member keeps the column: the operation cannot go on, and may be cancelled, until the version is back.
+      // One member keeps the column: the operation cannot go on, and may be cancelled, until the
+      // version is back.
       await namespace.deploy([CREATE], members);
       await namespace.router.at("r1").put("old", "r1");
       expect(await namespace.ask({ kind: "operation", id: started.id })).toMatchObject({

@@ -1,6 +1,7 @@
 /**
- * Rows on a target that does not serve yet belong to an operation that may be given up, or to a source that may still delete them: nothing
- * of the user's may come to point at them before it serves.
+ * Rows on a target that does not serve yet belong to an operation that may be given up, or to a
+ * source that may still delete them: nothing of the user's may come to point at them before it
+ * serves.
  */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";

@@ -1,4 +1,7 @@
-/** Rows that point at each other by foreign keys and have keys of their own: nothing dangles after a cutover, or there is none. */
+/**
+ * Rows that point at each other by foreign keys and have keys of their own: nothing dangles after a
+ * cutover, or there is none.
+ */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 

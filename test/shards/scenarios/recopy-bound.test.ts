@@ -1,4 +1,6 @@
-/** Tables that change for ever end the operation; those that change as often as deploys do, do not. */
+/**
+ * Tables that change for ever end the operation; those that change as often as deploys do, do not.
+ */
 import { beforeEach, expect, it } from "vitest";
 
 import { refusal } from "../../../src/model/wire/protocol-failure.ts";

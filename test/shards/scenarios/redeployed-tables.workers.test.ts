@@ -1,4 +1,7 @@
-/** Tables that a deploy changes in the middle of an operation: what has changed is copied again alone, and nothing is left half done. */
+/**
+ * Tables that a deploy changes in the middle of an operation: what has changed is copied again
+ * alone, and nothing is left half done.
+ */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 

@@ -1,4 +1,7 @@
-/** Operations that must not reach their cutover, are cancelled on the way, or are held back: what they leave is a valid layout. */
+/**
+ * Operations that must not reach their cutover, are cancelled on the way, or are held back: what
+ * they leave is a valid layout.
+ */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
@@ -31,7 +34,8 @@ describe("an id under two keys", { timeout: 60_000 }, () => {
     async (kind) => {
       const namespace = await open(`twice-${kind}`, 50);
       await namespace.toHash("data.country", 4);
-      // On each shard under a key of that shard, by calls that do not look for the others: the same id is several things now.
+      // On each shard under a key of that shard, by calls that do not look for the others: the same
+      // id is several things now.
       const router = connect<Things>(THINGS, namespace.name);
       const owner = createOwnerLookup((await namespace.live()).layout);
       const countryOf = new Map(
@@ -251,7 +255,10 @@ describe("a throttle", { timeout: 60_000 }, () => {
   });
 });
 
-/** What an operation waits for that is then cancelled: a deploy that has yet to reach all could make the tables the same. */
+/**
+ * What an operation waits for that is then cancelled: a deploy that has yet to reach all could make
+ * the tables the same.
+ */
 async function waitedFor(namespace: TestNamespace<Things>, count: number): Promise<string> {
   const { id } = await namespace.start("shard", await namespace.hashTo("id", count));
   const { waitsFor } = await namespace.reached(id, (status) => (status.waitsFor ?? null) !== null);

@@ -1,6 +1,6 @@
 /**
- * Objects that go back by less than an operation, or after one: what they have forgotten is found by
- * those that remember it, before a row is lost or comes back. Each was found by the simulator.
+ * Objects that go back by less than an operation, or after one: what they have forgotten is found
+ * by those that remember it, before a row is lost or comes back. Each was found by the simulator.
  */
 import { afterEach, describe, expect, it } from "vitest";
 

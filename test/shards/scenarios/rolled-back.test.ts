@@ -1,6 +1,7 @@
 /**
- * A rollback to the library before in the one moment that it knows nothing of: rows of a wave are live on their target, and either
- * the wave is not committed yet, or the target does not act by it yet.
+ * A rollback to the library before in the one moment that it knows nothing of: rows of a wave are
+ * live on their target, and either the wave is not committed yet, or the target does not act by it
+ * yet.
  */
 import { afterEach, describe, expect, it } from "vitest";
 
@@ -10,7 +11,9 @@ import { MixedWorld } from "../support/mixed-world.ts";
 const ROOT = "ns";
 const SOURCE = "a0";
 const TARGET = "a2";
-/** When the library is deployed again: soon, or when a step that keeps failing has been given up. */
+/**
+ * When the library is deployed again: soon, or when a step that keeps failing has been given up.
+ */
 const SOON_MS = 20_000;
 const LATE_MS = 400_000;
 /** Callers take their time while nothing else happens. */

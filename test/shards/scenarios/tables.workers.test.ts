@@ -1,4 +1,7 @@
-/** A user's own tables: foreign keys, cascades, triggers, unique indexes and generated columns move and stay true. */
+/**
+ * A user's own tables: foreign keys, cascades, triggers, unique indexes and generated columns move
+ * and stay true.
+ */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 

@@ -13,7 +13,10 @@ import { TestNamespace } from "../support/namespace.ts";
 
 const { CASES } = env as unknown as ShardsEnv;
 
-/** One SQL literal a row: the value stands in each kind of column, and is its row's primary key and shard key too. */
+/**
+ * One SQL literal a row: the value stands in each kind of column, and is its row's primary key and
+ * shard key too.
+ */
 const VALUES: readonly (readonly [string, string])[] = [
   ["int64 maximum", "9223372036854775807"],
   ["int64 minimum", "-9223372036854775807 - 1"],
@@ -61,7 +64,8 @@ async function loadValues(name: string): Promise<TestNamespace<Cases>> {
   await namespace.inside(name, (_, { storage: { sql } }) => {
     [...VALUES, ...NOT_KEYS].forEach(([label, literal], index) => {
       const id = `id-${index}`;
-      // Generated columns and affinities may change what is stored: that is the schema's doing, and stays so.
+      // Generated columns and affinities may change what is stored: that is the schema's doing, and
+      // stays so.
       sql.exec(
         `INSERT INTO items (id, region, whole, ratio, word, bytes, figure, anything, "odd ""name' x", "select") VALUES (?1, ${literal}, ${literal}, ${literal}, ${literal}, ${literal}, ${literal}, ${literal}, ${literal}, ?2)`,
         id,
@@ -190,7 +194,8 @@ describe("awkward values", { timeout: 60_000 }, () => {
 
   it("survive roundRobin and custom strategies", async () => {
     const namespace = await loadValues("values~dealt");
-    // A directory takes ids as text: the empty text and the empty BLOB are one id, REAL 1.0 and the text '1.0' another.
+    // A directory takes ids as text: the empty text and the empty BLOB are one id, REAL 1.0 and the
+    // text '1.0' another.
     const dealt = roundRobinLayout("region", 0, shardNames(namespace.name, 0, 3));
     expect(await refusal(() => namespace.run("shard", dealt))).toContain(
       'have one id in the directory, which takes ids as text: ["",1], ["",null]',

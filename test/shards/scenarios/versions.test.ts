@@ -1,6 +1,7 @@
 /**
- * Two versions of the library side by side, over the simulator's storage: objects, routers and the control half of the version before and of
- * this one, in every step of every operation, upgraded and rolled back in the middle.
+ * Two versions of the library side by side, over the simulator's storage: objects, routers and the
+ * control half of the version before and of this one, in every step of every operation, upgraded
+ * and rolled back in the middle.
  */
 import { afterEach, describe, expect, it } from "vitest";
 import type { Step } from "../../../src/model/operation.ts";
@@ -8,7 +9,9 @@ import { sample } from "../../support/sample.ts";
 import { MixedWorld, VERSIONS, type Version } from "../support/mixed-world.ts";
 
 const ROOT = "ns";
-/** A source and a target of each operation; of shard the root is the source, of unshard the target. */
+/**
+ * A source and a target of each operation; of shard the root is the source, of unshard the target.
+ */
 const PARTS = {
   shard: { source: ROOT, target: "a0" },
   rebalance: { source: "a0", target: "a2" },
@@ -36,8 +39,8 @@ const CALLS_MIN = 10;
 const ROLLOUT_MS = 20_000;
 
 /**
- * Runs the operation, with callers that must notice nothing, and gives all that was wrong. A new root waits for members
- * that do not know what it needs of them, so the rollout goes on to its end.
+ * Runs the operation, with callers that must notice nothing, and gives all that was wrong. A new
+ * root waits for members that do not know what it needs of them, so the rollout goes on to its end.
  */
 async function runToTheEnd(kind: Kind): Promise<string[]> {
   const answered = mixed.answered;

@@ -1,4 +1,7 @@
-/** Line 7 on the real runtime: one class whose objects run either version of the library, deployed to and fro while operations run. */
+/**
+ * Line 7 on the real runtime: one class whose objects run either version of the library, deployed
+ * to and fro while operations run.
+ */
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 
@@ -50,7 +53,8 @@ function startCallers(namespace: TestNamespace<Mixed>): {
           answered++;
           return answer;
         } catch (error) {
-          // No answer, since the object was restarted: the call may run twice. A refusal must not come through.
+          // No answer, since the object was restarted: the call may run twice. A refusal must not
+          // come through.
           if (
             error instanceof RefusedError ||
             String(error).includes("protocol") ||

@@ -1,4 +1,6 @@
-/** Callers that call again and again, each waiting for its answer, and what became of their calls. */
+/**
+ * Callers that call again and again, each waiting for its answer, and what became of their calls.
+ */
 
 /** A test that failed before it stopped its callers must not keep them for ever. */
 const CALLS_MAX = 50_000;

@@ -25,7 +25,10 @@ export function has({ sql }: DurableObjectStorage, table: string, column?: strin
 
 export const ITEMS = "CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, region TEXT)";
 
-/** A column, and a value in every row: what the issue of a deploy that never starts again began with. */
+/**
+ * A column, and a value in every row: what the issue of a deploy that never starts again began
+ * with.
+ */
 export const BACKFILL: Migrate = (storage) => {
   storage.sql.exec(ITEMS);
   if (has(storage, "items", "status")) return;

@@ -1,8 +1,10 @@
 /**
- * A runtime in Node whose objects know only what the first access told them: by its id an object has no name, by another jurisdiction
- * it is another object. The real runtime on one machine gives names where Cloudflare does not, and knows no jurisdictions.
+ * A runtime in Node whose objects know only what the first access told them: by its id an object
+ * has no name, by another jurisdiction it is another object. The real runtime on one machine gives
+ * names where Cloudflare does not, and knows no jurisdictions.
  *
- * Everything is durable at once. An alarm fires by itself, at least once, and again when its handler throws.
+ * Everything is durable at once. An alarm fires by itself, at least once, and again when its
+ * handler throws.
  */
 import { createHash, randomUUID } from "node:crypto";
 
@@ -17,7 +19,9 @@ export interface FakeInstance {
   alarm(): Promise<void>;
 }
 
-/** Makes an instance; `exported` is what `ctx.exports` has: the namespace without a jurisdiction. */
+/**
+ * Makes an instance; `exported` is what `ctx.exports` has: the namespace without a jurisdiction.
+ */
 export type FakeClass<Instance extends FakeInstance> = (
   ctx: DurableObjectState,
   exported: FakeNamespace<Instance>,
@@ -158,7 +162,10 @@ export class FakeRuntime<Instance extends FakeInstance> {
   }
 }
 
-/** The storage of one object: it outlives its instances, each of which has a `ctx.storage` of its own. */
+/**
+ * The storage of one object: it outlives its instances, each of which has a `ctx.storage` of its
+ * own.
+ */
 export class FakeStorage {
   readonly database: SimStorage = openStorage();
   /** What the runtime has. */

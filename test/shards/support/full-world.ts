@@ -29,7 +29,9 @@ import { World } from "../../sim/world.ts";
 
 export const ROOT = "ns";
 const STEPS_MAX = 200_000;
-/** An operation that has not ended by then hangs: the engine gives up on a silent member earlier. */
+/**
+ * An operation that has not ended by then hangs: the engine gives up on a silent member earlier.
+ */
 const END_MS_MAX = 20 * 60_000;
 const REST_MS = 30 * 3_600_000;
 /** Ranges of a layout after a rebalance. */
@@ -167,7 +169,10 @@ export class FullWorld {
     storage.flush();
   }
 
-  /** Lets everything come to rest, and gives all that is wrong with it. Nobody has deleted other rows than these. */
+  /**
+   * Lets everything come to rest, and gives all that is wrong with it. Nobody has deleted other
+   * rows than these.
+   */
   async flaws(removed: readonly string[] = [], isRepaired = false): Promise<string[]> {
     await this.run(() => false, REST_MS);
     const expected = { hasTwins: false, hasRivals: false, deploys: NO_DEPLOYS, isRepaired };

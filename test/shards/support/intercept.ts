@@ -1,8 +1,10 @@
 /**
- * Stands between the objects of a namespace: every message that one sends to another, or the root's driver to itself, can be looked at,
- * lost, doubled, or made the moment at which something else happens.
+ * Stands between the objects of a namespace: every message that one sends to another, or the root's
+ * driver to itself, can be looked at, lost, doubled, or made the moment at which something else
+ * happens.
  *
- * Objects of a test run in one isolate, so that replacing `Host.prototype.ask` reaches them all. Hooks run in the sender's object.
+ * Objects of a test run in one isolate, so that replacing `Host.prototype.ask` reaches them all.
+ * Hooks run in the sender's object.
  */
 import { Host } from "../../../src/shards/host/host.ts";
 import type { MemberRequest, ReplyTo } from "../../../src/shards/protocol/messages.ts";
@@ -25,7 +27,10 @@ interface Hook {
 const hooks: Hook[] = [];
 let original: Host["ask"] | undefined;
 
-/** Lets `intercept` have every message of the namespace from now on: each test has a namespace of its own. Several stand one behind the other. */
+/**
+ * Lets `intercept` have every message of the namespace from now on: each test has a namespace of
+ * its own. Several stand one behind the other.
+ */
 export function interceptMessages(namespace: string, intercept: Intercept): void {
   if (original === undefined) {
     const ask = (original = Reflect.get(Host.prototype, "ask"));
@@ -48,7 +53,10 @@ export function interceptMessages(namespace: string, intercept: Intercept): void
   hooks.push({ namespace, intercept });
 }
 
-/** Runs `act` once, in the sender's object, before the first message of this kind is sent. True once it has run. */
+/**
+ * Runs `act` once, in the sender's object, before the first message of this kind is sent. True once
+ * it has run.
+ */
 export function beforeFirst(
   namespace: string,
   kind: MemberRequest["kind"],

@@ -1,4 +1,7 @@
-/** Namespaces of the class `Migrated`, to which a test deploys one list of migration steps after the other. */
+/**
+ * Namespaces of the class `Migrated`, to which a test deploys one list of migration steps after the
+ * other.
+ */
 import { env } from "cloudflare:workers";
 
 import { type Router, connect } from "../../../src/shards/router.ts";
@@ -24,7 +27,10 @@ export const STATUS: Step = {
   backfill: ["UPDATE docs SET status = 'new' WHERE status IS NULL"],
 };
 
-/** Rows only: the definition of no table tells that it has run. Twice is once too often: it shows in the row. */
+/**
+ * Rows only: the definition of no table tells that it has run. Twice is once too often: it shows in
+ * the row.
+ */
 export const MARK: Step = { id: "2-mark", up: ["UPDATE docs SET home = home || '!'"] };
 
 export class MigratedNamespace extends TestNamespace<Migrated> {
@@ -47,7 +53,10 @@ export class MigratedNamespace extends TestNamespace<Migrated> {
     await this.sql(this.name, `INSERT INTO docs (id, region, home) VALUES ${values.join(", ")}`);
   }
 
-  /** Deploys these steps, and starts these objects anew; the others keep what they run until they start. */
+  /**
+   * Deploys these steps, and starts these objects anew; the others keep what they run until they
+   * start.
+   */
   async deploy(steps: readonly Step[], members: readonly string[]): Promise<void> {
     deploySteps(this.name, this.#migrator, steps);
     for (const member of members) await this.abort(member);

@@ -1,9 +1,10 @@
 /**
- * A namespace in the simulator whose objects run one of two versions of the library, each by itself, and can be deployed at any moment;
- * other versions of the user's class too.
+ * A namespace in the simulator whose objects run one of two versions of the library, each by
+ * itself, and can be deployed at any moment; other versions of the user's class too.
  *
- * Two callers, one with the router of each version, write and read all the time; what they were told must hold in the end. No fault but
- * the deploys strikes: a deploy restarts its object, so that calls in work there get no answer, and are made again.
+ * Two callers, one with the router of each version, write and read all the time; what they were
+ * told must hold in the end. No fault but the deploys strikes: a deploy restarts its object, so
+ * that calls in work there get no answer, and are made again.
  */
 import { type HashLayout, type Layout, unshardedLayout } from "../../../src/model/layout/layout.ts";
 import { operationModeFor } from "../../../src/model/operation-mode.ts";
@@ -52,8 +53,8 @@ export class MixedWorld {
   readonly #classes: readonly StoreVersion[];
 
   /**
-   * `classes`: versions of the user's class, of which the first is deployed. `paceMs`: how long callers wait between two calls, and before
-   * they make one again.
+   * `classes`: versions of the user's class, of which the first is deployed. `paceMs`: how long
+   * callers wait between two calls, and before they make one again.
    */
   constructor(
     seed: number,
@@ -98,7 +99,10 @@ export class MixedWorld {
     for (const name of this.world.objects.keys()) this.deploy(name, version);
   }
 
-  /** Deploys a version of the class, by its place, to every object, and restarts these: the others run it when they start anew. */
+  /**
+   * Deploys a version of the class, by its place, to every object, and restarts these: the others
+   * run it when they start anew.
+   */
   deployClass(place: number, names: readonly string[] = [...this.world.objects.keys()]): void {
     this.world.deployment.deploy(place, 1);
     for (const name of names) this.world.object(name).crash(`deploy of class ${place}`);
@@ -114,7 +118,10 @@ export class MixedWorld {
     this.#scheduler.at(delayMs, deploy);
   }
 
-  /** True while the operation that runs is in this step, and that is durable: a step that a restart undoes has not begun. */
+  /**
+   * True while the operation that runs is in this step, and that is durable: a step that a restart
+   * undoes has not begun.
+   */
   isIn(step: Step): boolean {
     if (this.world.object(ROOT).storage.isDirty) return false;
     return (
@@ -134,7 +141,10 @@ export class MixedWorld {
     await this.#until(filled);
   }
 
-  /** Runs one operation to its end, with callers at work before, during and after it. Gives its status. */
+  /**
+   * Runs one operation to its end, with callers at work before, during and after it. Gives its
+   * status.
+   */
   async operate(kind: OperationKind): Promise<OperationStatus> {
     const { layout, epoch } = await this.ask({ kind: "layout" });
     const to = TARGETS[kind](layout);
@@ -178,7 +188,8 @@ export class MixedWorld {
       hasRivals: false,
       deploys: { ...NO_DEPLOYS, versions: this.#classes },
     });
-    // The library before empties live tables only: what a newer one had put aside stays until the object takes part again.
+    // The library before empties live tables only: what a newer one had put aside stays until the
+    // object takes part again.
     const violations = this.world.violations.filter(
       (violation) => !/has left behind: shardctl_retired_/.test(violation),
     );
@@ -194,7 +205,10 @@ export class MixedWorld {
     this.world.close();
   }
 
-  /** Asks the root as a control half does that speaks protocol 1; again when it is just being deployed. */
+  /**
+   * Asks the root as a control half does that speaks protocol 1; again when it is just being
+   * deployed.
+   */
   async ask<const Request extends MemberRequest>(
     request: Request,
     member = ROOT,
@@ -302,7 +316,9 @@ class Caller {
       );
   }
 
-  /** Both calls may run twice. Silence is a restart, and nothing else may come back but the answer. */
+  /**
+   * Both calls may run twice. Silence is a restart, and nothing else may come back but the answer.
+   */
   async #call(id: string, method: string, args: readonly unknown[]): Promise<unknown> {
     for (;;) {
       try {

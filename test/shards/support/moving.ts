@@ -19,7 +19,10 @@ export const TWO_REGIONS: RangeLayout = {
   ],
 };
 
-/** A part in operation 1 that has only been prepared: a swap from the root to one shard, unless it is said otherwise. */
+/**
+ * A part in operation 1 that has only been prepared: a swap from the root to one shard, unless it
+ * is said otherwise.
+ */
 export function movingOf(changes: Partial<Moving> = {}): Moving {
   return {
     operation: 1,

@@ -1,7 +1,9 @@
 /**
- * A namespace on the real runtime as tests see it: the protocol from outside, and every object's database from inside.
+ * A namespace on the real runtime as tests see it: the protocol from outside, and every object's
+ * database from inside.
  *
- * Rows are compared as SQLite has them (storage class and exact bytes), never through JavaScript numbers.
+ * Rows are compared as SQLite has them (storage class and exact bytes), never through JavaScript
+ * numbers.
  */
 import { runInDurableObject } from "cloudflare:test";
 
@@ -25,7 +27,10 @@ import type { ShardHost } from "../../../src/shards/index.ts";
 /** Polls of one operation; with the pause in between, about a minute. */
 const POLLS_MAX = 2_400;
 const POLL_PAUSE_MS = 25;
-/** An operation is woken after this many polls: an object that was aborted in its alarm gets it back only after seconds. */
+/**
+ * An operation is woken after this many polls: an object that was aborted in its alarm gets it back
+ * only after seconds.
+ */
 const POLLS_PER_POKE = 12;
 const ASKS_MAX = 20;
 /** The oldest that is spoken: objects of either version take it. */
@@ -83,7 +88,10 @@ export class TestNamespace<Class extends Sharded> {
     });
   }
 
-  /** Asks again while the object does not answer, as it may just be killed. @throws Error with its own words when it refuses. */
+  /**
+   * Asks again while the object does not answer, as it may just be killed. @throws Error with its
+   * own words when it refuses.
+   */
   async ask<const Request extends MemberRequest>(
     request: Request,
     member = this.name,
@@ -115,7 +123,10 @@ export class TestNamespace<Class extends Sharded> {
     }
   }
 
-  /** Kills the object where it stands: what it had not yet stored is gone, and so is whatever it was doing. */
+  /**
+   * Kills the object where it stands: what it had not yet stored is gone, and so is whatever it was
+   * doing.
+   */
   async abort(member: string): Promise<void> {
     await this.inside(member, (_, state) => state.abort("a test aborts this object")).catch(
       () => undefined,
@@ -161,7 +172,10 @@ export class TestNamespace<Class extends Sharded> {
     );
   }
 
-  /** Waits until the root has told every member what it missed; retired members that wait to be emptied may wait on. */
+  /**
+   * Waits until the root has told every member what it missed; retired members that wait to be
+   * emptied may wait on.
+   */
   async settled(): Promise<void> {
     for (let poll = 0; poll < POLLS_MAX; poll++) {
       const open = await this.sql(
@@ -222,7 +236,10 @@ export class TestNamespace<Class extends Sharded> {
     return this.run("unshard", await this.unshardedTo(), policy);
   }
 
-  /** Every row of a table on every member of the live layout, one exact text each, sorted. A row held twice is listed twice. */
+  /**
+   * Every row of a table on every member of the live layout, one exact text each, sorted. A row
+   * held twice is listed twice.
+   */
   async contents(table: string): Promise<string[]> {
     const { layout } = await this.live();
     const perMember = await Promise.all(
@@ -260,7 +277,10 @@ export class TestNamespace<Class extends Sharded> {
     });
   }
 
-  /** What an ended operation must not leave behind, on these objects and on every member of the live layout. Empty when all is well. */
+  /**
+   * What an ended operation must not leave behind, on these objects and on every member of the live
+   * layout. Empty when all is well.
+   */
   async leftovers(others: readonly string[] = []): Promise<string[]> {
     if ((await this.live()).epoch > 0) await this.settled();
     const { layout, epoch } = await this.live();

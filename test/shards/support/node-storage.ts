@@ -1,4 +1,6 @@
-/** An object's storage in Node, for tests of what needs no runtime: everything is durable at once. */
+/**
+ * An object's storage in Node, for tests of what needs no runtime: everything is durable at once.
+ */
 import { type RunAlone, Sql } from "../../../src/shards/storage/storage.ts";
 import { SimStorage } from "../../sim/storage.ts";
 

@@ -1,4 +1,7 @@
-/** A journaled operation as tests write it down: running, from and to the given layouts, with nothing done yet. */
+/**
+ * A journaled operation as tests write it down: running, from and to the given layouts, with
+ * nothing done yet.
+ */
 import type { Layout } from "../../../src/model/layout/layout.ts";
 import { DEFAULT_OPERATION_POLICY } from "../../../src/model/operation.ts";
 import type { OperationRecord } from "../../../src/shards/root/operation-record.ts";

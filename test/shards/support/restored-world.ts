@@ -59,8 +59,8 @@ export class RestoredWorld extends FullWorld {
   }
 
   /**
-   * Starts a rebalance to so many shards, in several waves, and lets it go on until the first is cut
-   * over and activated by `one` of its members, or by `all`.
+   * Starts a rebalance to so many shards, in several waves, and lets it go on until the first is
+   * cut over and activated by `one` of its members, or by `all`.
    */
   async widen(count: number, by: "one" | "all"): Promise<void> {
     const { layout, epoch } = await this.ask({ kind: "layout" });

@@ -1,4 +1,7 @@
-/** A root over its own storage in Node, driven alarm by alarm, with members and a clock that the test makes up. */
+/**
+ * A root over its own storage in Node, driven alarm by alarm, with members and a clock that the
+ * test makes up.
+ */
 import { DEFAULT_OPERATION_POLICY } from "../../../src/model/operation.ts";
 import { freshHashLayout, resizeHashLayout } from "../../../src/model/strategies/hash.ts";
 import type { MemberRequest } from "../../../src/shards/protocol/messages.ts";
@@ -14,7 +17,10 @@ const TO = resizeHashLayout(FROM, ["m0", "m1", "m2"]);
 /** Undefined for what members answer when all is well. */
 export type Ask = (member: string, request: MemberRequest) => object | undefined | Promise<object>;
 
-/** What members answer when all is well: every source copies in one slice, and the target can be cut into two waves. */
+/**
+ * What members answer when all is well: every source copies in one slice, and the target can be cut
+ * into two waves.
+ */
 function wellAnswer({ kind }: MemberRequest): object {
   if (kind === "prepare")
     return {

@@ -1,8 +1,9 @@
 /**
  * Concurrent writers on a namespace of things, and what must be there in the end.
  *
- * Each writer has ids of its own and waits for every answer, so that the last acknowledged write of an id is known. A call that failed
- * without an answer is made again until it is acknowledged. Every thing keeps its country, so that its row keeps its identity.
+ * Each writer has ids of its own and waits for every answer, so that the last acknowledged write of
+ * an id is known. A call that failed without an answer is made again until it is acknowledged.
+ * Every thing keeps its country, so that its row keeps its identity.
  */
 import { type Router, connect } from "../../../src/shards/router.ts";
 import { type ThingInput, completeThing, keyAt } from "../../../src/shards/things/things.ts";
@@ -20,7 +21,10 @@ const STEPS_MAX = 10_000;
 export interface Writers {
   /** How many writes were acknowledged so far. */
   readonly acknowledged: number;
-  /** Ends them, waits for their last answers, and lists every difference between what they wrote and what is there. */
+  /**
+   * Ends them, waits for their last answers, and lists every difference between what they wrote and
+   * what is there.
+   */
   stop(): Promise<string[]>;
 }
 
@@ -34,7 +38,10 @@ interface State {
   isStopped: boolean;
 }
 
-/** Loads `rows` quiet things, so that there is something to move, then lets `count` writers go on until stopped. */
+/**
+ * Loads `rows` quiet things, so that there is something to move, then lets `count` writers go on
+ * until stopped.
+ */
 export async function startWriters(
   namespace: TestNamespace<Things>,
   count: number,
@@ -97,7 +104,9 @@ async function write(
   }
 }
 
-/** What an acknowledged step means. The same decisions as in `write`, made before the state changes. */
+/**
+ * What an acknowledged step means. The same decisions as in `write`, made before the state changes.
+ */
 function expectWritten(state: State, id: string, step: number): void {
   if (step % 5 === 4) {
     state.things.delete(id);
@@ -124,7 +133,10 @@ async function acknowledge(state: State, call: () => Promise<unknown>): Promise<
   }
 }
 
-/** Every other write goes through the caller's own router, whose layout grows stale; the rest through the root's typed calls. */
+/**
+ * Every other write goes through the caller's own router, whose layout grows stale; the rest
+ * through the root's typed calls.
+ */
 async function put(
   namespace: TestNamespace<Things>,
   router: Router<Things>,

@@ -1,4 +1,7 @@
-/** Typed calls where they used to go wrong: made to a shard, under a key that is stored otherwise, sent again, or in another order. */
+/**
+ * Typed calls where they used to go wrong: made to a shard, under a key that is stored otherwise,
+ * sent again, or in another order.
+ */
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
@@ -39,7 +42,10 @@ async function keysOfShards(namespace: TestNamespace<Things>, count: number): Pr
 
 type Answer = Awaited<ReturnType<Host["handle"]>>;
 
-/** Sees every message before its object does. What `intercept` gives is the reply; nothing lets it pass. */
+/**
+ * Sees every message before its object does. What `intercept` gives is the reply; nothing lets it
+ * pass.
+ */
 function interceptMessages(
   intercept: (
     envelope: Envelope<MemberRequest>,

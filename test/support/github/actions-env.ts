@@ -1,4 +1,7 @@
-/** What a runner gives a workflow's step: variables, the event's file, the files for outputs and the summary, and the tokens. */
+/**
+ * What a runner gives a workflow's step: variables, the event's file, the files for outputs and the
+ * summary, and the tokens.
+ */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -188,7 +191,10 @@ function eventFacts(world: World, event: ActionsEvent): EventFacts {
   }
 }
 
-/** A closed pull request runs on the merge commit when it was merged. @throws Error for a pull request that conflicts: GitHub starts no run for it. */
+/**
+ * A closed pull request runs on the merge commit when it was merged. @throws Error for a pull
+ * request that conflicts: GitHub starts no run for it.
+ */
 function pullFacts(world: World, pull: Pull, action: string): EventFacts {
   const { repo, head, base } = pull;
   const sha = pull.mergeCommitSha;

@@ -1,9 +1,11 @@
 /**
- * A second opinion: the same calls against the fake and against `emulate`, which others wrote. Both must answer with the same status, the same
- * facts, and the fields that `emulate` has, of the same types.
+ * A second opinion: the same calls against the fake and against `emulate`, which others wrote. Both
+ * must answer with the same status, the same facts, and the fields that `emulate` has, of the same
+ * types.
  *
- * Left out is what emulate does not have or does otherwise than GitHub: sizes of bodies and annotations, files of pull requests, heads that
- * move, commits/:sha/pulls, ETags, unknown tokens, double pull requests, reactions.
+ * Left out is what emulate does not have or does otherwise than GitHub: sizes of bodies and
+ * annotations, files of pull requests, heads that move, commits/:sha/pulls, ETags, unknown tokens,
+ * double pull requests, reactions.
  */
 import { createEmulator, type Emulator } from "emulate";
 import { Octokit } from "@octokit/rest";
@@ -305,7 +307,10 @@ function agrees(shape: ReadonlyMap<string, string>, path: string, type: string):
   );
 }
 
-/** Fields that emulate has and GitHub's schema has not there: lists of pull requests are short, and settings are for administrators. */
+/**
+ * Fields that emulate has and GitHub's schema has not there: lists of pull requests are short, and
+ * settings are for administrators.
+ */
 const OWN_FIELDS: readonly RegExp[] = [
   /\.repo\.(permissions|allow_\w+|delete_branch_on_merge)/,
   /^\.commit\.comment_count$/,

@@ -1,4 +1,7 @@
-/** Failures on demand: answers, broken and hanging connections, latency, an outage; and hooks that move the state in the middle of a flow. */
+/**
+ * Failures on demand: answers, broken and hanging connections, latency, an outage; and hooks that
+ * move the state in the middle of a flow.
+ */
 
 export type FaultKind =
   /** An answer with this status instead of the real one. */
@@ -83,7 +86,9 @@ export class Faults {
     for (const rules of [this.#faults, this.#before, this.#after]) rules.length = 0;
   }
 
-  /** Rules that no request has used up: a test that ends with some did not test what it meant to. */
+  /**
+   * Rules that no request has used up: a test that ends with some did not test what it meant to.
+   */
   get pending(): number {
     return [this.#faults, this.#before, this.#after].reduce((sum, rules) => sum + rules.length, 0);
   }

@@ -1,8 +1,10 @@
 /**
- * Git objects in memory with their real SHA-1s: blobs, trees and commits, what two trees differ in, and a merge of two commits.
+ * Git objects in memory with their real SHA-1s: blobs, trees and commits, what two trees differ in,
+ * and a merge of two commits.
  *
- * One store is shared by a repository and its forks, as on GitHub. It knows no branches and no pull requests. Merges are by whole
- * files: a file that both sides changed in different ways is a conflict.
+ * One store is shared by a repository and its forks, as on GitHub. It knows no branches and no pull
+ * requests. Merges are by whole files: a file that both sides changed in different ways is a
+ * conflict.
  */
 import { createHash } from "node:crypto";
 
@@ -29,7 +31,10 @@ export interface Commit {
   readonly message: string;
 }
 
-/** What is no folder: a file, a link (its blob holds the target) or a submodule (a commit of another repository). */
+/**
+ * What is no folder: a file, a link (its blob holds the target) or a submodule (a commit of another
+ * repository).
+ */
 export interface Leaf {
   readonly mode: "100644" | "100755" | "120000" | "160000";
   readonly sha: string;
@@ -113,7 +118,10 @@ export class GitObjects {
     return this.#commits.get(sha) ?? null;
   }
 
-  /** @throws Error for a SHA that is not a commit: callers that take one from a request look it up with `readCommit`. */
+  /**
+   * @throws Error for a SHA that is not a commit: callers that take one from a request look it up
+   * with `readCommit`.
+   */
   commit(sha: string): Commit {
     const found = this.#commits.get(sha);
     if (!found) throw new Error(`No commit ${sha}`);
@@ -207,7 +215,10 @@ export class GitObjects {
       .toReversed();
   }
 
-  /** What a pull request shows: from the merge base to the head, sorted by path. Renames are found by equal content, or half of the lines. */
+  /**
+   * What a pull request shows: from the merge base to the head, sorted by path. Renames are found
+   * by equal content, or half of the lines.
+   */
   diffSinceMergeBase(base: string, head: string): FileChange[] {
     const from = this.mergeBase(base, head);
     return this.diffTrees(from === null ? null : this.commit(from).tree, this.commit(head).tree);
@@ -253,7 +264,10 @@ export class GitObjects {
     return changes.toSorted((a, b) => (a.path < b.path ? -1 : 1));
   }
 
-  /** The tree of `base` with what `head` changed since their merge base; `null` when both changed a file in different ways. */
+  /**
+   * The tree of `base` with what `head` changed since their merge base; `null` when both changed a
+   * file in different ways.
+   */
   mergeTrees(base: string, head: string): string | null {
     const from = this.mergeBase(base, head);
     const origin = from === null ? new Map<string, Leaf>() : this.leaves(this.commit(from).tree);

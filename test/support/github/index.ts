@@ -1,5 +1,6 @@
 /**
- * A strict fake GitHub for tests: the REST API, webhooks, Apps and the OIDC issuer of Actions on 127.0.0.1, with GitHub's limits and refusals.
+ * A strict fake GitHub for tests: the REST API, webhooks, Apps and the OIDC issuer of Actions on
+ * 127.0.0.1, with GitHub's limits and refusals.
  *
  *     await using github = await startFakeGitHub();                       // or: { now, limits, treeEntriesMax }
  *     const repo = github.createRepo({ owner: "acme", name: "data", private: true, files: { "manifests/orders.yaml": "…" } });
@@ -18,13 +19,15 @@
  * Actions   actionsEnv({kind: "pull_request", pull} | {kind: "push", repo} | {kind: "merge_group", pull} | {kind: "issue_comment", repo, comment},
  *           {directory, workflow?, environment?, permissions?, hasIdToken?}) → {env, payload, token, oidcJob, readSummary(), readOutputs()}
  * OIDC      oidc.issuer · oidc.mintOidcToken(job, {claims?, audience?, alg?: "none", key?: "unknown" | "retired"}) · oidc.rotateKeys()
- * Webhooks  webhooks.deliverTo({url, secret}) · webhooks.settled() · webhooks.last(event) · webhooks.redeliver(id) · webhooks.sign(event, body, {secret})
+ * Webhooks webhooks.deliverTo({url, secret}) · webhooks.settled() · webhooks.last(event) ·
+ * webhooks.redeliver(id) · webhooks.sign(event, body, {secret})
  * Trouble   faults.failNext({method?, path?, status: 503 | "reset" | "hang" | "lostAnswer", times?, headers?, body?}) · faults.latencyMs · faults.down ·
  *           faults.before(method, path, hook) · faults.after(…) · limits.exhaust(durationMs) · limits.settings
  * Journal   journal.requests · journal.writes · journal.unknown (assert it empty) · journal.find(method, path)
  *
- * `files` map a path to its content, to `{ linkTo }`, to `{ submodule }`, or to null to remove it. Pages for people (`html_url`) are on github.com, so
- * golden files do not depend on the port. Time is `now`, the real one unless given; ids count up from 1,000,001. Public repositories are
+ * `files` map a path to its content, to `{ linkTo }`, to `{ submodule }`, or to null to remove it.
+ * Pages for people (`html_url`) are on github.com, so golden files do not depend on the port. Time
+ * is `now`, the real one unless given; ids count up from 1,000,001. Public repositories are
  * readable without a permission, as on GitHub: test missing ones on private ones.
  */
 import type { Files } from "./git-objects.ts";
@@ -173,7 +176,8 @@ export class FakeGitHub implements AsyncDisposable {
       faults: this.faults,
       limits: this.limits,
       journal: this.journal,
-      // In this order: hono takes the first that fits, and paths of checks begin like those of commits.
+      // In this order: hono takes the first that fits, and paths of checks begin like those of
+      // commits.
       routes: [
         ...appRoutes,
         ...repoRoutes,
@@ -217,7 +221,10 @@ export class FakeGitHub implements AsyncDisposable {
     return this.#createAccount(login, "Organization", id);
   }
 
-  /** A repository with a first commit of its files (a README when there are none). An unknown owner becomes an organization. */
+  /**
+   * A repository with a first commit of its files (a README when there are none). An unknown owner
+   * becomes an organization.
+   */
   createRepo(fields: {
     readonly owner: string;
     readonly name: string;
@@ -247,7 +254,10 @@ export class FakeGitHub implements AsyncDisposable {
     return fork;
   }
 
-  /** Takes a repository away, as its owner can: a pull request from a deleted fork has no head repository. */
+  /**
+   * Takes a repository away, as its owner can: a pull request from a deleted fork has no head
+   * repository.
+   */
   deleteRepo(repo: Repository): void {
     this.state.removeRepository(repo);
   }
@@ -305,7 +315,10 @@ export class FakeGitHub implements AsyncDisposable {
     });
   }
 
-  /** Pushes to the pull request's branch. Forced, the new commit replaces what the branch had. Gives the new head. */
+  /**
+   * Pushes to the pull request's branch. Forced, the new commit replaces what the branch had. Gives
+   * the new head.
+   */
   push(
     pull: Pull,
     files: Files,
@@ -329,7 +342,10 @@ export class FakeGitHub implements AsyncDisposable {
     return sha;
   }
 
-  /** Merges (by squash when missing). Gives the commit on the base branch. @throws Error on a conflict. */
+  /**
+   * Merges (by squash when missing). Gives the commit on the base branch. @throws Error on a
+   * conflict.
+   */
   mergePull(
     pull: Pull,
     options: { readonly method?: MergeMethod; readonly by?: string } = {},
@@ -364,7 +380,9 @@ export class FakeGitHub implements AsyncDisposable {
     return enqueuePull(this.world, pull, pull.issue.author);
   }
 
-  /** Lands the queue up to the pull request with one push. Gives the new head of the base branch. */
+  /**
+   * Lands the queue up to the pull request with one push. Gives the new head of the base branch.
+   */
   landQueue(pull: Pull): string {
     return landQueue(this.world, pull, pull.issue.author);
   }

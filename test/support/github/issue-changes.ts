@@ -1,4 +1,7 @@
-/** Changes of issues, comments and labels, with the webhooks they send. Routes and scripts both use them; limits are checked by the routes. */
+/**
+ * Changes of issues, comments and labels, with the webhooks they send. Routes and scripts both use
+ * them; limits are checked by the routes.
+ */
 import { showComment, showIssue } from "./shapes/issue.ts";
 import type { Account, App, Comment, Issue, Label, Repository } from "./state.ts";
 import type { World } from "./world.ts";
@@ -19,7 +22,9 @@ export function createIssue(world: World, repo: Repository, fields: IssueFields)
   return issue;
 }
 
-/** The fields that issues and pull requests have in common, with the next number of the repository. */
+/**
+ * The fields that issues and pull requests have in common, with the next number of the repository.
+ */
 export function newIssueFields(
   world: World,
   repo: Repository,

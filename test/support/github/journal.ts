@@ -5,7 +5,10 @@ export interface RecordedRequest {
   /** Decoded, without the query. */
   readonly path: string;
   readonly query: string;
-  /** `actions:github-actions[bot]`, `user:octocat`, `app:<slug>` for an app's JWT, `anonymous`, `unknown`. */
+  /**
+   * `actions:github-actions[bot]`, `user:octocat`, `app:<slug>` for an app's JWT, `anonymous`,
+   * `unknown`.
+   */
   readonly caller: string;
   readonly headers: Readonly<Record<string, string>>;
   /** The text of the body. */
@@ -17,7 +20,10 @@ export interface RecordedRequest {
   readonly isKnownPath: boolean;
 }
 
-/** What is sent by POST and writes nothing: the way to credentials, and GraphQL, which answers no mutation here. */
+/**
+ * What is sent by POST and writes nothing: the way to credentials, and GraphQL, which answers no
+ * mutation here.
+ */
 const READING_POSTS = /^(\/app\/installations\/\d+\/access_tokens|\/graphql)$/;
 
 export class Journal {

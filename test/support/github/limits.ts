@@ -1,8 +1,10 @@
 /**
- * Rate limits: the primary one by the hour, the secondary ones by the minute, and what every answer says of them.
+ * Rate limits: the primary one by the hour, the secondary ones by the minute, and what every answer
+ * says of them.
  *
- * Both are on by default with GitHub's numbers, because code that ignores them must fail here too. A 304 to an authorized request does not
- * count against the primary limit. Time is the fake's clock.
+ * Both are on by default with GitHub's numbers, because code that ignores them must fail here too.
+ * A 304 to an authorized request does not count against the primary limit. Time is the fake's
+ * clock.
  */
 import { refuse, type Answer } from "./answers.ts";
 import type { Token } from "./state.ts";
@@ -78,7 +80,9 @@ export class Limits {
     this.#inFlight -= 1;
   }
 
-  /** The refusal of a request that is over a limit; counts it for the secondary limits otherwise. */
+  /**
+   * The refusal of a request that is over a limit; counts it for the secondary limits otherwise.
+   */
   check(token: Token | null, isContent: boolean, requestId: string): Answer | null {
     const usage = this.#usageOf(token);
     if (this.settings.isPrimaryOn && this.#remaining(token, usage) <= 0) {
@@ -145,7 +149,9 @@ export class Limits {
     return fresh;
   }
 
-  /** Milliseconds until the oldest request that is too many leaves its window; 0 when there is room. */
+  /**
+   * Milliseconds until the oldest request that is too many leaves its window; 0 when there is room.
+   */
   #secondaryWait(usage: Usage, isContent: boolean): number {
     const now = this.#now();
     usage.requests = usage.requests.filter((one) => one.atMs > now - HOUR_MS);

@@ -1,4 +1,7 @@
-/** A line diff in the unified form that GitHub calls `patch`, with its counts. Exact up to a bound of lines, above it one whole replacement. */
+/**
+ * A line diff in the unified form that GitHub calls `patch`, with its counts. Exact up to a bound
+ * of lines, above it one whole replacement.
+ */
 
 export interface LineDiff {
   readonly additions: number;

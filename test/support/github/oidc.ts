@@ -1,7 +1,9 @@
 /**
- * The OIDC issuer of Actions: discovery, JWKS with rotation, the endpoint that gives a running job its token, and a mint for bad ones.
+ * The OIDC issuer of Actions: discovery, JWKS with rotation, the endpoint that gives a running job
+ * its token, and a mint for bad ones.
  *
- * Its address is `<fake>/oidc`; the claims are those of GitHub's documentation. Repositories made after 2026-07-15 carry ids in `sub`.
+ * Its address is `<fake>/oidc`; the claims are those of GitHub's documentation. Repositories made
+ * after 2026-07-15 carry ids in `sub`.
  */
 import { randomBytes, randomUUID } from "node:crypto";
 import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT, type JWK, type JWTPayload } from "jose";
@@ -32,7 +34,10 @@ export interface MintOptions {
   readonly audience?: string;
   /** `none` leaves the signature out. */
   readonly alg?: "RS256" | "none";
-  /** `unknown`: a key that is in no JWKS, under the id of the one that is. `retired`: the key before the last rotation. */
+  /**
+   * `unknown`: a key that is in no JWKS, under the id of the one that is. `retired`: the key before
+   * the last rotation.
+   */
   readonly key?: "current" | "unknown" | "retired";
 }
 
@@ -66,7 +71,9 @@ export class Oidc {
   /** How often the JWKS was read. */
   jwksReads = 0;
 
-  /** A new key signs from now on. The old one stays in the JWKS for a while, or leaves it at once. */
+  /**
+   * A new key signs from now on. The old one stays in the JWKS for a while, or leaves it at once.
+   */
   async rotateKeys(options: { readonly keepOld: boolean } = { keepOld: true }): Promise<void> {
     this.#retired = await this.#currentKeys();
     this.#keys = [await generateSigningKey(), ...(options.keepOld ? this.#retired : [])];

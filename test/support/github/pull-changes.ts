@@ -1,4 +1,7 @@
-/** Changes of branches and pull requests: pushes, opening, merging, the merge queue; with the webhooks they send and the test merges GitHub keeps. */
+/**
+ * Changes of branches and pull requests: pushes, opening, merging, the merge queue; with the
+ * webhooks they send and the test merges GitHub keeps.
+ */
 import type { Commit, Files } from "./git-objects.ts";
 import { newIssueFields, setIssueState } from "./issue-changes.ts";
 import { isoTime } from "./shapes/account.ts";
@@ -62,7 +65,10 @@ export function authorOf(world: World, commit: Commit): Account | null {
   return [...world.state.accounts.values()].find((account) => account.id === id) ?? null;
 }
 
-/** Moves, makes or (with `null`) deletes a ref, and with it the pull requests that come from or go to it. Sends `push`, then `synchronize`. */
+/**
+ * Moves, makes or (with `null`) deletes a ref, and with it the pull requests that come from or go
+ * to it. Sends `push`, then `synchronize`.
+ */
 export function moveRef(
   world: World,
   repo: Repository,
@@ -110,7 +116,10 @@ function synchronize(world: World, pull: Pull, sha: string, by: Account): void {
   emitPull(world, pull, "synchronize", by, { before, after: sha });
 }
 
-/** `refs/pull/N/merge`: what the base would be with the pull request in it. Without one on a conflict. */
+/**
+ * `refs/pull/N/merge`: what the base would be with the pull request in it. Without one on a
+ * conflict.
+ */
 function writeTestMerge(world: World, pull: Pull): void {
   const { repo } = pull;
   const base = repo.refs.get(`refs/heads/${pull.base.ref}`) ?? pull.base.sha;
@@ -184,7 +193,10 @@ export function setPullState(
   emitPull(world, pull, state === "open" ? "reopened" : "closed", by, {});
 }
 
-/** Merges on the base branch. Sends `push` of the base branch, then `closed`. Gives the commit that is the new head of the base, or `null` on a conflict. */
+/**
+ * Merges on the base branch. Sends `push` of the base branch, then `closed`. Gives the commit that
+ * is the new head of the base, or `null` on a conflict.
+ */
 export function mergePull(
   world: World,
   pull: Pull,
@@ -226,7 +238,10 @@ function writeMerge(
   return rebase(world, pull, base);
 }
 
-/** Each commit of the pull request again, on top of the base; what it did to the tree is done to the base's tree. */
+/**
+ * Each commit of the pull request again, on top of the base; what it did to the tree is done to the
+ * base's tree.
+ */
 function rebase(world: World, pull: Pull, base: string): string | null {
   const { objects } = pull.repo;
   let at = base;
@@ -265,7 +280,10 @@ function landPull(world: World, pull: Pull, sha: string, by: Account, moveBase: 
   emitPull(world, pull, "closed", by, {});
 }
 
-/** Puts the pull request at the end of the queue: a branch `gh-readonly-queue/<base>/pr-<n>-<base sha>` with its squash on top of those before it. */
+/**
+ * Puts the pull request at the end of the queue: a branch `gh-readonly-queue/<base>/pr-<n>-<base
+ * sha>` with its squash on top of those before it.
+ */
 export function enqueuePull(
   world: World,
   pull: Pull,
@@ -286,7 +304,10 @@ export function enqueuePull(
   return entry;
 }
 
-/** Lands everything in the queue up to the pull request with one push of the base branch. Gives its new head. */
+/**
+ * Lands everything in the queue up to the pull request with one push of the base branch. Gives its
+ * new head.
+ */
 export function landQueue(world: World, pull: Pull, by: Account): string {
   const { repo } = pull;
   const at = repo.mergeQueue.findIndex((entry) => entry.pull === pull);
@@ -322,7 +343,10 @@ export function mergeGroup(
   };
 }
 
-/** Pull requests that GitHub names for a commit: on the default branch the merged ones that brought it, elsewhere the open ones that have it. */
+/**
+ * Pull requests that GitHub names for a commit: on the default branch the merged ones that brought
+ * it, elsewhere the open ones that have it.
+ */
 export function pullsForCommit(repo: Repository, sha: string): Pull[] {
   const head = repo.refs.get(`refs/heads/${repo.defaultBranch}`);
   const isOnDefault = head !== undefined && repo.objects.ancestors(head).has(sha);

@@ -1,4 +1,7 @@
-/** Pull requests as a client sees them: heads that move, files, merges, the queue, and which pull request a commit came from. */
+/**
+ * Pull requests as a client sees them: heads that move, files, merges, the queue, and which pull
+ * request a commit came from.
+ */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
 import { startFakeGitHub, type FakeGitHub, type Pull, type Repository } from "./index.ts";

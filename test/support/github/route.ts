@@ -1,9 +1,10 @@
 /**
  * What a route is, and who may call it.
  *
- * An app's token (an installation's, GITHUB_TOKEN) and a fine-grained token need the permission that the route names; a classic token
- * counts by the role of its owner. Public repositories are readable without a permission, as on GitHub: test missing permissions
- * on a private one. What a token cannot see does not exist (404).
+ * An app's token (an installation's, GITHUB_TOKEN) and a fine-grained token need the permission
+ * that the route names; a classic token counts by the role of its owner. Public repositories are
+ * readable without a permission, as on GitHub: test missing permissions on a private one. What a
+ * token cannot see does not exist (404).
  */
 import { badCredentials, notFound, refuse, type Answer } from "./answers.ts";
 import type { Limits } from "./limits.ts";
@@ -113,7 +114,10 @@ function refuseAccess(call: RepoCall, needs: readonly Need[]): Answer | null {
   return { ...refuse(403, `Resource not accessible by ${who}`), headers: acceptedHeader(needs) };
 }
 
-/** Where they may read, people may open issues and pull requests, and write, change and react to comments; the rest takes push access. */
+/**
+ * Where they may read, people may open issues and pull requests, and write, change and react to
+ * comments; the rest takes push access.
+ */
 function mayWrite(call: RepoCall, token: Token): boolean {
   const role = roleOf(call.repo, token.account);
   return mayPush(role) || (role !== "none" && OPEN_TO_READERS.test(call.url.pathname));

@@ -1,6 +1,7 @@
 /**
- * The HTTP side: node:http in front, hono for the paths, and between them what GitHub does to every request. In this order: outage and faults,
- * hooks, credentials, limits, the route, ETag, the journal.
+ * The HTTP side: node:http in front, hono for the paths, and between them what GitHub does to every
+ * request. In this order: outage and faults, hooks, credentials, limits, the route, ETag, the
+ * journal.
  */
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";

@@ -1,7 +1,9 @@
 /**
- * What the fake GitHub remembers: accounts, apps, tokens, repositories and what hangs on them. Plain records and the lookups over them.
+ * What the fake GitHub remembers: accounts, apps, tokens, repositories and what hangs on them.
+ * Plain records and the lookups over them.
  *
- * Only the scripting helpers and the routes change it. Ids come from one counter, so two runs of the same script give the same ids.
+ * Only the scripting helpers and the routes change it. Ids come from one counter, so two runs of
+ * the same script give the same ids.
  */
 import type { GitObjects, FileChange } from "./git-objects.ts";
 
@@ -34,7 +36,10 @@ export interface App {
   readonly permissions: Permissions;
   readonly events: readonly string[];
   readonly createdAtMs: number;
-  /** PEM, PKCS#8 and PKCS#1 forms of the same key, and the public key; `null` for the app behind GITHUB_TOKEN. */
+  /**
+   * PEM, PKCS#8 and PKCS#1 forms of the same key, and the public key; `null` for the app behind
+   * GITHUB_TOKEN.
+   */
   readonly keys: {
     readonly pkcs8: string;
     readonly pkcs1: string;
@@ -52,7 +57,9 @@ export interface Installation {
   readonly createdAtMs: number;
 }
 
-/** `classic` is a personal access token with the scope `repo`; `fineGrained` one with permissions. */
+/**
+ * `classic` is a personal access token with the scope `repo`; `fineGrained` one with permissions.
+ */
 export type TokenKind = "installation" | "actions" | "fineGrained" | "classic";
 
 export interface Token {

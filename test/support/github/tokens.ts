@@ -1,4 +1,7 @@
-/** Makes tokens and app keys, as GitHub and its runners hand them out. Their text is random, so that a test can look for it in outputs. */
+/**
+ * Makes tokens and app keys, as GitHub and its runners hand them out. Their text is random, so that
+ * a test can look for it in outputs.
+ */
 import { createPrivateKey, randomBytes } from "node:crypto";
 import { exportPKCS8, exportSPKI, generateKeyPair } from "jose";
 
@@ -44,7 +47,10 @@ export function createToken(state: State, fields: TokenFields): Token {
   return token;
 }
 
-/** A token of a workflow run: one repository, `github-actions[bot]`. From a fork's pull request nothing is more than readable. */
+/**
+ * A token of a workflow run: one repository, `github-actions[bot]`. From a fork's pull request
+ * nothing is more than readable.
+ */
 export function createActionsToken(
   state: State,
   repo: Repository,
@@ -62,7 +68,10 @@ export function createActionsToken(
   });
 }
 
-/** A token of an installation, for an hour; it may ask for fewer repositories and permissions than the installation has. */
+/**
+ * A token of an installation, for an hour; it may ask for fewer repositories and permissions than
+ * the installation has.
+ */
 export function createInstallationToken(
   state: State,
   installation: Installation,

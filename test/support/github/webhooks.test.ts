@@ -1,4 +1,7 @@
-/** Webhooks: signed, in order, redelivered under the same id, and with the fields of GitHub's own examples. */
+/**
+ * Webhooks: signed, in order, redelivered under the same id, and with the fields of GitHub's own
+ * examples.
+ */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createRequire } from "node:module";

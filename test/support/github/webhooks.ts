@@ -1,8 +1,8 @@
 /**
  * Webhooks: signs what happened and delivers it, one after the other; a redelivery keeps its id.
  *
- * Without a configured address events are still kept, so that a test can send one by itself (`sign`). GitHub has no timestamp in a
- * delivery, and neither has this.
+ * Without a configured address events are still kept, so that a test can send one by itself
+ * (`sign`). GitHub has no timestamp in a delivery, and neither has this.
  */
 import { randomUUID } from "node:crypto";
 import { sign } from "@octokit/webhooks-methods";
@@ -103,7 +103,10 @@ export class Webhooks {
     return found;
   }
 
-  /** Headers and body of a delivery that a test sends itself. The id may be given, to forge or repeat one. */
+  /**
+   * Headers and body of a delivery that a test sends itself. The id may be given, to forge or
+   * repeat one.
+   */
   async sign(
     event: EventName,
     body: string,
@@ -155,7 +158,10 @@ export class Webhooks {
   }
 }
 
-/** In `push` the times of the repository are seconds, its owner has a name, and two fields have old names. */
+/**
+ * In `push` the times of the repository are seconds, its owner has a name, and two fields have old
+ * names.
+ */
 function pushRepository(repository: ReturnType<typeof showRepository>, owner: Account): object {
   const seconds = (time: string | null) => (time === null ? null : Date.parse(time) / 1000);
   return {

@@ -7,7 +7,10 @@ export interface WebhookEvent {
   readonly name: EventName;
   readonly repo: Repository;
   readonly sender: Account;
-  /** The part of the payload that is the event's own; repository, sender, organization and installation are added on delivery. */
+  /**
+   * The part of the payload that is the event's own; repository, sender, organization and
+   * installation are added on delivery.
+   */
   readonly payload: Readonly<Record<string, unknown>>;
 }
 

@@ -1,6 +1,7 @@
 /**
- * A Worker of the tests on the real local runtime: `wrangler dev` on 127.0.0.1 and a directory of its own, both gone at the end. It is bundled
- * once before: edits of the sources while a test runs do not restart it.
+ * A Worker of the tests on the real local runtime: `wrangler dev` on 127.0.0.1 and a directory of
+ * its own, both gone at the end. It is bundled once before: edits of the sources while a test runs
+ * do not restart it.
  */
 import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -29,7 +30,10 @@ export interface LocalWorkerOptions {
 const READY_TIMEOUT_MS = 60_000;
 const READY_POLL_MS = 100;
 
-/** Starts the Worker and waits until it answers. @throws Error with the end of its log when it does not. */
+/**
+ * Starts the Worker and waits until it answers. @throws Error with the end of its log when it does
+ * not.
+ */
 export async function startLocalWorker({
   main,
   objects,

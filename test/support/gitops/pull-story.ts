@@ -1,6 +1,7 @@
 /**
- * A repository with manifests, the Worker that its workflows talk to, and the workflows' steps as commands: what tests and demos of whole
- * flows are made of. GitHub is the strict fake, the Worker runs on the real local runtime, the command line is a child process.
+ * A repository with manifests, the Worker that its workflows talk to, and the workflows' steps as
+ * commands: what tests and demos of whole flows are made of. GitHub is the strict fake, the Worker
+ * runs on the real local runtime, the command line is a child process.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -118,7 +119,9 @@ export class PullStory implements AsyncDisposable {
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 3 });
   }
 
-  /** Asks the Worker as a person with a token does. @throws Error for anything but a good answer. */
+  /**
+   * Asks the Worker as a person with a token does. @throws Error for anything but a good answer.
+   */
   async ask<Value>(
     method: "GET" | "POST" | "PUT" | "DELETE",
     path: string,

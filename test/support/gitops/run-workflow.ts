@@ -1,6 +1,7 @@
 /**
- * Runs a workflow's job from its YAML: the scripts of its steps in bash, with the variables of a runner. What the actions of others do is
- * done here: a checkout writes the files of the fake GitHub, Node is the one that runs this. Our own action is run from `action.yml`.
+ * Runs a workflow's job from its YAML: the scripts of its steps in bash, with the variables of a
+ * runner. What the actions of others do is done here: a checkout writes the files of the fake
+ * GitHub, Node is the one that runs this. Our own action is run from `action.yml`.
  */
 import { spawn } from "node:child_process";
 import { cp, mkdir, readFile, rm } from "node:fs/promises";
@@ -80,7 +81,10 @@ export class JobRunner {
     return folder;
   }
 
-  /** Without `ref`: what the event is about. The default branch of this repository is its code; that of the story is its manifests. */
+  /**
+   * Without `ref`: what the event is about. The default branch of this repository is its code; that
+   * of the story is its manifests.
+   */
   async #checkOut(inputs: Readonly<Record<string, string>>): Promise<void> {
     const folder = join(this.#workspace, inputs["path"] ?? ".");
     await mkdir(folder, { recursive: true });
@@ -160,7 +164,10 @@ export class JobRunner {
   }
 }
 
-/** What a machine sets for all programs, such as its certificates; nothing of a workflow or of the developer's own shardctl. */
+/**
+ * What a machine sets for all programs, such as its certificates; nothing of a workflow or of the
+ * developer's own shardctl.
+ */
 function machineEnvironment(): NodeJS.ProcessEnv {
   const isForeign = (name: string): boolean =>
     /^(GITHUB|ACTIONS|RUNNER|SHARDCTL|VITEST|npm)_/.test(name);

@@ -8,12 +8,18 @@ import type { Disorder, RepairPlan } from "../../../src/model/repair.ts";
 
 /** Rows that are alike in every key that a test asks for. */
 export interface MemoryRows {
-  /** Value by shard key, e.g. `{ "data.country": "DE", id: 7 }`. A path that is not listed is a missing key. */
+  /**
+   * Value by shard key, e.g. `{ "data.country": "DE", id: 7 }`. A path that is not listed is a
+   * missing key.
+   */
   readonly keys: Readonly<Record<string, KeyInput>>;
   readonly rows: number;
   /** Default `BYTES_PER_ROW` for each row. */
   readonly bytes?: number;
-  /** The member on which they lie, though the layout gives them to another; until the next operation. */
+  /**
+   * The member on which they lie, though the layout gives them to another; until the next
+   * operation.
+   */
   readonly misplacedOn?: string;
 }
 

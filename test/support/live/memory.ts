@@ -1,8 +1,10 @@
 /**
- * Live access over plain values: tests and the planner's benchmark use it where a runtime would only be in the way.
+ * Live access over plain values: tests and the planner's benchmark use it where a runtime would
+ * only be in the way.
  *
- * A namespace's rows are given as counts by key, so 10,000 namespaces of a billion rows cost nothing. Owners and buckets come from
- * the code that routes real rows. Operations end after a number of polls, or fail on demand; nothing happens by itself.
+ * A namespace's rows are given as counts by key, so 10,000 namespaces of a billion rows cost
+ * nothing. Owners and buckets come from the code that routes real rows. Operations end after a
+ * number of polls, or fail on demand; nothing happens by itself.
  */
 import { type Partitioners, newestPartitioners } from "../../../src/model/layout/partitioners.ts";
 import type {
@@ -30,7 +32,10 @@ export interface MemoryOptions {
   readonly namespaces: readonly MemoryNamespace[];
   /** Milliseconds since the Unix epoch. */
   readonly now: () => number;
-  /** Polls of `operation` until an operation has completed, asked at each poll; 0 completes at its start. Default 2. */
+  /**
+   * Polls of `operation` until an operation has completed, asked at each poll; 0 completes at its
+   * start. Default 2.
+   */
   readonly pollsToComplete?: () => number;
   readonly partitioners?: Partitioners;
 }

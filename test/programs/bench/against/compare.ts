@@ -51,7 +51,10 @@ export function turnsOf(runs: number): { readonly side: Side; readonly run: numb
   }).flat();
 }
 
-/** One comparison for each figure that each run of a side gave and that repeats no other. @throws Error when runs gave different figures. */
+/**
+ * One comparison for each figure that each run of a side gave and that repeats no other. @throws
+ * Error when runs gave different figures.
+ */
 export function compareFigures(
   runs: Readonly<Record<Side, readonly (readonly ReportedFigure[])[]>>,
 ): Comparison[] {

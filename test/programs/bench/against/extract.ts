@@ -1,6 +1,7 @@
 /**
- * Extracts the engine of another commit into a temporary folder: its `src` and the packages it imports, with the Worker of this tree's
- * benchmark laid over its own, so that both commits are measured by the same code. Leaves nothing in the repository.
+ * Extracts the engine of another commit into a temporary folder: its `src` and the packages it
+ * imports, with the Worker of this tree's benchmark laid over its own, so that both commits are
+ * measured by the same code. Leaves nothing in the repository.
  */
 import { cp, mkdir, readFile, rm, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -11,7 +12,10 @@ import { archiveCommit } from "./tree.ts";
 
 const WORKER_FOLDER = WORKER_FILE.replace(/\.ts$/, "");
 
-/** The engine of a commit of the repository in `folder`. @throws Error when the packages of that commit cannot be installed. */
+/**
+ * The engine of a commit of the repository in `folder`. @throws Error when the packages of that
+ * commit cannot be installed.
+ */
 export async function extractEngine(
   folder: string,
   commit: string,
@@ -36,7 +40,10 @@ async function layWorkerOver(tree: string): Promise<void> {
     await cp(join(THIS_FOLDER, path), join(tree, path), { recursive: true });
 }
 
-/** The packages of this tree where both have one lock file, else those that the commit's own names. The runtime is this tree's either way. */
+/**
+ * The packages of this tree where both have one lock file, else those that the commit's own names.
+ * The runtime is this tree's either way.
+ */
 async function givePackages(
   folder: string,
   tree: string,

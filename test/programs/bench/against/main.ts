@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- --against COMMIT`: the figures of this tree's engine beside those of another commit's, in alternating runs. Both are
- * measured by this tree's benchmark, on this tree's runtime; of the other commit comes `src` alone.
+ * `npm run bench -- --against COMMIT`: the figures of this tree's engine beside those of another
+ * commit's, in alternating runs. Both are measured by this tree's benchmark, on this tree's
+ * runtime; of the other commit comes `src` alone.
  */
 import { writeFile } from "node:fs/promises";
 

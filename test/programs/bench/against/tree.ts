@@ -11,10 +11,14 @@ export interface CommitFound {
   readonly subject: string;
 }
 
-/** The commit of a name such as `HEAD~5`, `main` or a part of an id. @throws Error when there is none, or more than one. */
+/**
+ * The commit of a name such as `HEAD~5`, `main` or a part of an id. @throws Error when there is
+ * none, or more than one.
+ */
 export async function findCommit(folder: string, name: string): Promise<CommitFound> {
   try {
-    // One commit, where `git log` would take a range; and what begins with a dash would be an option of git.
+    // One commit, where `git log` would take a range; and what begins with a dash would be an
+    // option of git.
     const found = await git(
       folder,
       "rev-parse",
@@ -29,7 +33,10 @@ export async function findCommit(folder: string, name: string): Promise<CommitFo
   }
 }
 
-/** The engine's files of a tree that differ from its commit. What is measured is the files as they are. */
+/**
+ * The engine's files of a tree that differ from its commit. What is measured is the files as they
+ * are.
+ */
 export async function changedFiles(folder: string): Promise<string[]> {
   const { stdout } = await git(
     folder,

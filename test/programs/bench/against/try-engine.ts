@@ -1,4 +1,7 @@
-/** Takes an engine through all that the benchmark asks for, in small, before hours are spent on measuring it. */
+/**
+ * Takes an engine through all that the benchmark asks for, in small, before hours are spent on
+ * measuring it.
+ */
 import type { BenchContext, Benchmark } from "../benchmark.ts";
 import type { Engine } from "../engine.ts";
 import { bundleWorker } from "../runtime.ts";
@@ -39,7 +42,10 @@ export async function tryEngine(
   }
 }
 
-/** Each of the bundler's errors once, by its first line; all of the output when it does not look like the bundler's. */
+/**
+ * Each of the bundler's errors once, by its first line; all of the output when it does not look
+ * like the bundler's.
+ */
 function buildErrorsOf(output: string): string {
   const errors = [...output.matchAll(/\[ERROR\] (.*)/g)].map(([, text = ""]) => text);
   return errors.length === 0 ? output : [...new Set(errors)].join("\n");

@@ -1,6 +1,7 @@
 /**
- * What the router costs: a routed `get` and a routed insert beside the same calls to the owner's stub, in time and, for inserts, in rows billed;
- * and a query over 64 shards beside one `Promise.all`.
+ * What the router costs: a routed `get` and a routed insert beside the same calls to the owner's
+ * stub, in time and, for inserts, in rows billed; and a query over 64 shards beside one
+ * `Promise.all`.
  */
 import type { BenchContext } from "../benchmark.ts";
 import type { Figure } from "../report.ts";

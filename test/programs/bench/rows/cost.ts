@@ -1,4 +1,7 @@
-/** What a move costs where rows are billed: rows read and written, all objects together, for each row that moved. */
+/**
+ * What a move costs where rows are billed: rows read and written, all objects together, for each
+ * row that moved.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 
 import type { BenchContext } from "../benchmark.ts";
@@ -18,7 +21,10 @@ const STEPS: readonly { readonly name: string; readonly to: Target }[] = [
 /** Retired members are emptied at once, so that their deletes are in the sum. */
 const POLICY = { retainHours: 0 };
 const EMPTIED_MS = 2_000;
-/** More change no figure: they only make the bookkeeping, which does not grow with them, count for less. */
+/**
+ * More change no figure: they only make the bookkeeping, which does not grow with them, count for
+ * less.
+ */
 const ROWS_MAX = 20_000;
 
 /** Counts do not vary from run to run: one is enough. */

@@ -1,4 +1,7 @@
-/** Rows moved by N → M over the theoretical minimum, by the code that plans and routes real moves. Pure: nothing to repeat. */
+/**
+ * Rows moved by N → M over the theoretical minimum, by the code that plans and routes real moves.
+ * Pure: nothing to repeat.
+ */
 import { toKey } from "../../../../src/model/layout/key.ts";
 import { type HashLayout, shardNames } from "../../../../src/model/layout/layout.ts";
 import { diffRanges } from "../../../../src/model/layout/moves.ts";
@@ -8,7 +11,9 @@ import { freshHashLayout, resizeHashLayout } from "../../../../src/model/strateg
 import type { BenchContext } from "../benchmark.ts";
 import type { Figure } from "../report.ts";
 
-/** Each resize goes on from the layout that the one before left: cut-up ranges are the harder case. */
+/**
+ * Each resize goes on from the layout that the one before left: cut-up ranges are the harder case.
+ */
 const CHAINS = [
   [2, 3],
   [8, 12],
@@ -56,7 +61,10 @@ function movedRows(before: HashLayout, after: HashLayout, rowsBySlot: readonly n
   return moved;
 }
 
-/** Of evenly spread rows, the members that join must get their share, and those that leave must give theirs; nothing else has to move. */
+/**
+ * Of evenly spread rows, the members that join must get their share, and those that leave must give
+ * theirs; nothing else has to move.
+ */
 function leastRows(from: number, to: number, rows: number): number {
   return to >= from ? (rows * (to - from)) / to : (rows * (from - to)) / from;
 }

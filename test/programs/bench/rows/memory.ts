@@ -1,6 +1,7 @@
 /**
- * Peak memory of a move: what the process that runs the Worker held at most during a `shard`, above what it held just before, and the same
- * of a plain copy. Each has a runtime of its own, so that none profits from memory that another has already taken.
+ * Peak memory of a move: what the process that runs the Worker held at most during a `shard`, above
+ * what it held just before, and the same of a plain copy. Each has a runtime of its own, so that
+ * none profits from memory that another has already taken.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -25,7 +26,10 @@ interface Size {
   readonly rows: number;
   readonly growth: number[];
   readonly peak: number[];
-  /** Growth during a plain copy, which holds a page at a time and nothing else: the runtime's own share. */
+  /**
+   * Growth during a plain copy, which holds a page at a time and nothing else: the runtime's own
+   * share.
+   */
   readonly plain: number[];
 }
 

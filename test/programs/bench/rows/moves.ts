@@ -1,6 +1,7 @@
 /**
- * Rows per second of each operation, whole: from its start in the journal to its end, online and verified. Each run measures a `shard`
- * beside both references, on rows of its own, and takes the sharded namespace through the other operations.
+ * Rows per second of each operation, whole: from its start in the journal to its end, online and
+ * verified. Each run measures a `shard` beside both references, on rows of its own, and takes the
+ * sharded namespace through the other operations.
  */
 import type { BenchContext } from "../benchmark.ts";
 import type { Figure } from "../report.ts";

@@ -1,4 +1,7 @@
-/** What callers notice of a shift while methods call the owners of other keys, and while one member runs methods of seconds. */
+/**
+ * What callers notice of a shift while methods call the owners of other keys, and while one member
+ * runs methods of seconds.
+ */
 import type { BenchContext } from "../benchmark.ts";
 import type { Figure } from "../report.ts";
 import { planMove } from "../plan-move.ts";

@@ -1,4 +1,7 @@
-/** The write pause of a cutover under a steady load: a rekey, whose every shard is fenced at once, and a rebalance in waves. */
+/**
+ * The write pause of a cutover under a steady load: a rekey, whose every shard is fenced at once,
+ * and a rebalance in waves.
+ */
 import { existsSync } from "node:fs";
 
 import type { BenchContext } from "../benchmark.ts";
@@ -8,13 +11,19 @@ import { type Series, maxOf, quantileOf, shareOf } from "../statistics.ts";
 import { type Target, planMove } from "../plan-move.ts";
 import type { Paused } from "../worker/pause.ts";
 
-/** A pause does not depend on the number of rows: with these, most of the time is not spent on copying them. */
+/**
+ * A pause does not depend on the number of rows: with these, most of the time is not spent on
+ * copying them.
+ */
 const ROWS_MAX = 10_000;
 /** The count that the goal names. */
 const GOAL_COUNT = 16;
 const PAUSE_MS_MAX = 100;
 const WRITERS = 16;
-/** About 50 writes a second in all: every write is a commit, and one thread and one disk do them all, one after the other. */
+/**
+ * About 50 writes a second in all: every write is a commit, and one thread and one disk do them
+ * all, one after the other.
+ */
 const EVERY_MS = 300;
 /** Where files cost no sync: what is left is the engine's own. */
 const MEMORY_FOLDER = "/dev/shm";
@@ -108,7 +117,10 @@ async function runOnce(
   return paused;
 }
 
-/** What each writer waited at each fence is a series of its own in every run: one may be empty, where writes are faster than fences are long. */
+/**
+ * What each writer waited at each fence is a series of its own in every run: one may be empty,
+ * where writes are faster than fences are long.
+ */
 export function figuresOf(name: string, count: number, found: readonly Paused[]): Figure[] {
   const per = (work: (one: Paused) => number | null): Series => found.map((one) => work(one));
   const errors = found.reduce((sum, one) => sum + one.errorCount, 0);

@@ -13,7 +13,10 @@ const MEGABYTES_MAX = 300;
 const MEGABYTE = 1024 * 1024;
 const CHILD = fileURLToPath(new URL("../measure-planner.ts", import.meta.url).href);
 
-/** Node's default young generation is sized for speed: with this one, in MB, the process holds little more than it must. */
+/**
+ * Node's default young generation is sized for speed: with this one, in MB, the process holds
+ * little more than it must.
+ */
 const SMALL_YOUNG_GENERATION = "--max-semi-space-size=4";
 
 export async function benchPlanner({ runs, say }: BenchContext): Promise<Figure[]> {

@@ -10,7 +10,10 @@ export interface Compared {
   readonly direct: readonly number[];
 }
 
-/** `get` through the router and by the owner's stub: blocks of calls one after the other, in turn, over ids all over the namespace. */
+/**
+ * `get` through the router and by the owner's stub: blocks of calls one after the other, in turn,
+ * over ids all over the namespace.
+ */
 export async function compareGets(
   env: BenchEnv,
   {
@@ -39,8 +42,8 @@ export async function compareGets(
 }
 
 /**
- * A thing stored anew through the router and by the owner's stub, each in the object of its id. Every id is used once, so `run` must not
- * come twice.
+ * A thing stored anew through the router and by the owner's stub, each in the object of its id.
+ * Every id is used once, so `run` must not come twice.
  */
 export async function compareInserts(
   env: BenchEnv,
@@ -74,7 +77,10 @@ export async function compareInserts(
   );
 }
 
-/** Rows that the platform bills for one insert, through the router and by the owner's stub. `run` must not come twice. */
+/**
+ * Rows that the platform bills for one insert, through the router and by the owner's stub. `run`
+ * must not come twice.
+ */
 export async function meterInserts(
   env: BenchEnv,
   { namespace, run, calls }: { namespace: string; run: number; calls: number },

@@ -1,4 +1,6 @@
-/** Runs a reference copy from a root that was never sharded to eight other objects, and times it. */
+/**
+ * Runs a reference copy from a root that was never sharded to eight other objects, and times it.
+ */
 import type { BenchEnv } from "./env.ts";
 
 interface CopyArgs {

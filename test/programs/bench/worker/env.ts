@@ -3,7 +3,9 @@ import type { Things } from "./things.ts";
 
 export interface BenchEnv {
   readonly THINGS: DurableObjectNamespace<Things>;
-  /** The same class, with every statement's rows read and written added up: slower, so never timed. */
+  /**
+   * The same class, with every statement's rows read and written added up: slower, so never timed.
+   */
   readonly METERED: DurableObjectNamespace<Things>;
 }
 

@@ -1,9 +1,12 @@
 /**
- * When fences went up and when they came down, as the members' own messages say. Kept beside the objects: in the local runtime all
- * objects of a Worker live in one isolate.
+ * When fences went up and when they came down, as the members' own messages say. Kept beside the
+ * objects: in the local runtime all objects of a Worker live in one isolate.
  */
 
-/** From the first fence of an attempt to the last member that acts by its outcome. Milliseconds since the Unix epoch. */
+/**
+ * From the first fence of an attempt to the last member that acts by its outcome. Milliseconds
+ * since the Unix epoch.
+ */
 export interface FenceWindow {
   readonly from: number;
   readonly to: number;
@@ -20,7 +23,8 @@ export function markStart(kind: string): void {
 export function markEnd(kind: string): void {
   if (kind !== "activate" && kind !== "unfence") return;
   const last = windows.at(-1);
-  // A swap's last answers may come after the next attempt has begun: those cannot be told apart, and do not happen without faults.
+  // A swap's last answers may come after the next attempt has begun: those cannot be told apart,
+  // and do not happen without faults.
   if (last) Object.assign(last, { to: Date.now(), isEnding: true });
 }
 

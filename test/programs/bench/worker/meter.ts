@@ -1,6 +1,7 @@
 /**
- * Adds up what the statements of all metered objects read and wrote, as the platform bills it. Kept beside the objects: in the local
- * runtime all objects of a Worker live in one isolate, but a cursor may be touched by its own object only.
+ * Adds up what the statements of all metered objects read and wrote, as the platform bills it. Kept
+ * beside the objects: in the local runtime all objects of a Worker live in one isolate, but a
+ * cursor may be touched by its own object only.
  */
 
 export interface Meter {
@@ -30,7 +31,10 @@ export function takeMeter(): Meter {
   return taken;
 }
 
-/** The part of a cursor that the library uses. Its figures grow while it is read: each time, what is new is added. */
+/**
+ * The part of a cursor that the library uses. Its figures grow while it is read: each time, what is
+ * new is added.
+ */
 class MeteredCursor {
   readonly #cursor: SqlStorageCursor<Row>;
   #counted = { rowsRead: 0, rowsWritten: 0 };

@@ -1,6 +1,7 @@
 /**
- * How long callers wait at the fence of a shift whose members run calls that do not simply end: methods that call the owner of another key,
- * or that run for seconds. Each caller has a router of its own, and makes its next call a moment after the answer.
+ * How long callers wait at the fence of a shift whose members run calls that do not simply end:
+ * methods that call the owner of another key, or that run for seconds. Each caller has a router of
+ * its own, and makes its next call a moment after the answer.
  */
 import { connect } from "../../../../src/shards/router.ts";
 import type { BenchEnv } from "./env.ts";
@@ -12,7 +13,10 @@ export interface NestedArgs {
   /** Things that the namespace has. */
   readonly rows: number;
   readonly callers: number;
-  /** `nested`: each call calls the owner of another key. `long`: one member always runs a method of `longMs`, the callers call the others. */
+  /**
+   * `nested`: each call calls the owner of another key. `long`: one member always runs a method of
+   * `longMs`, the callers call the others.
+   */
   readonly kind: "nested" | "long";
   readonly longMs: number;
   /** Pause of a caller between two calls. */
@@ -23,7 +27,10 @@ export interface Nested {
   /** Milliseconds of each call of the callers, before the operation and while it ran. */
   readonly atRest: readonly number[];
   readonly meanwhile: readonly number[];
-  /** The same while it ran, from when each call was due: a caller that could not even begin waits too. */
+  /**
+   * The same while it ran, from when each call was due: a caller that could not even begin waits
+   * too.
+   */
   readonly fromDue: readonly number[];
   readonly durationMs: number;
   /** Long calls that ran while the operation did. */

@@ -1,8 +1,9 @@
 /**
  * Starts one operation of a namespace and waits for its end, as the control half does.
  *
- * Of the engine it knows the router, the objects' `shardctl` method and the control half's requests. The layout to move to comes with the
- * request: the Worker also runs with the engine of another commit, whose other files may be named differently.
+ * Of the engine it knows the router, the objects' `shardctl` method and the control half's
+ * requests. The layout to move to comes with the request: the Worker also runs with the engine of
+ * another commit, whose other files may be named differently.
  */
 import type { Layout } from "../../../../src/model/layout/layout.ts";
 import type {

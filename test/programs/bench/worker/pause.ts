@@ -1,6 +1,7 @@
 /**
- * How long writers wait at a cutover. Each writer is a caller of its own, with its own router and cache, that writes one thing, waits,
- * and writes the next, at a steady pace, from before the operation until after it.
+ * How long writers wait at a cutover. Each writer is a caller of its own, with its own router and
+ * cache, that writes one thing, waits, and writes the next, at a steady pace, from before the
+ * operation until after it.
  */
 import { connect } from "../../../../src/shards/router.ts";
 import type { BenchEnv } from "./env.ts";
@@ -19,8 +20,9 @@ export interface PauseArgs {
 
 export interface Paused {
   /**
-   * Of each writer that met a fence, how long it waited at most from when the fence went up, one for each of its fences. Milliseconds.
-   * What it had waited before, behind the copy, is not the cutover's.
+   * Of each writer that met a fence, how long it waited at most from when the fence went up, one
+   * for each of its fences. Milliseconds. What it had waited before, behind the copy, is not the
+   * cutover's.
    */
   readonly atFences: readonly number[];
   /** Every write before the operation began, and every one while it ran but met no fence. */

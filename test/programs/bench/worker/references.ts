@@ -1,13 +1,15 @@
 /**
  * What a move is measured beside.
  *
- * Plain: pages of SQL-built JSON to the objects in turn, one statement to insert each. The fastest copy between two objects that we
- * know; it routes nothing, sees no write that happens meanwhile, and checks nothing. Naive: as most people would write it, all rows
- * into JavaScript, grouped by hash, one JSON POST for each shard, inserted row by row; it checks nothing either.
+ * Plain: pages of SQL-built JSON to the objects in turn, one statement to insert each. The fastest
+ * copy between two objects that we know; it routes nothing, sees no write that happens meanwhile,
+ * and checks nothing. Naive: as most people would write it, all rows into JavaScript, grouped by
+ * hash, one JSON POST for each shard, inserted row by row; it checks nothing either.
  */
 import clusterKeySlot from "cluster-key-slot";
 
-// The package is CommonJS: under bundlers its function arrives as the default export, which its types do not say.
+// The package is CommonJS: under bundlers its function arrives as the default export, which its
+// types do not say.
 const hash = clusterKeySlot as unknown as (text: string) => number;
 
 const COLUMNS = ["id", "type", "name", "data", "visibility", "createdAt", "updatedAt"] as const;

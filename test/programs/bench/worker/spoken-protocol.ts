@@ -1,6 +1,6 @@
 /**
- * The number of the protocol that this Worker's engine speaks, heard from its own router. Kept beside the objects: in the local runtime all
- * objects of a Worker live in one isolate.
+ * The number of the protocol that this Worker's engine speaks, heard from its own router. Kept
+ * beside the objects: in the local runtime all objects of a Worker live in one isolate.
  */
 
 let heard: number | undefined;
@@ -10,7 +10,10 @@ export function noteProtocol(protocol: number): void {
   heard = protocol;
 }
 
-/** The number; `speak` has the router send something when nothing was heard yet. @throws Error when nothing is heard then either. */
+/**
+ * The number; `speak` has the router send something when nothing was heard yet. @throws Error when
+ * nothing is heard then either.
+ */
 export async function spokenProtocol(speak: () => Promise<unknown>): Promise<number> {
   if (heard === undefined) await speak();
   if (heard === undefined)

@@ -1,4 +1,7 @@
-/** The objects of the benchmark: the library's ready-made class, with the two ways to copy that it is measured beside. */
+/**
+ * The objects of the benchmark: the library's ready-made class, with the two ways to copy that it
+ * is measured beside.
+ */
 import { type Envelope, type ProtocolReply, ThingsObject } from "../../../../src/shards/index.ts";
 import type { BenchEnv } from "./env.ts";
 import { markEnd, markStart } from "./marks.ts";
@@ -16,7 +19,9 @@ export class Things extends ThingsObject<BenchEnv> {
     return reply;
   }
 
-  /** Makes things `from` … `to - 1` here, about 200 bytes each; no value passes through JavaScript. */
+  /**
+   * Makes things `from` … `to - 1` here, about 200 bytes each; no value passes through JavaScript.
+   */
   fill(from: number, to: number): void {
     this.ctx.storage.sql.exec(
       `INSERT INTO things (id, type, name, data, visibility, createdAt, updatedAt)

@@ -136,7 +136,10 @@ function showOne(call: Call, installation: Installation | undefined): Answer {
     : notFound(DOCS);
 }
 
-/** May narrow to `repositories`, `repository_ids` and `permissions`; more than the installation has is 422. */
+/**
+ * May narrow to `repositories`, `repository_ids` and `permissions`; more than the installation has
+ * is 422.
+ */
 function issueToken(call: Call, installation: Installation | undefined): Answer {
   if (!installation) return notFound(DOCS);
   const { world, body } = call;

@@ -1,4 +1,6 @@
-/** Check runs: only apps write them, 50 annotations a request, and an update appends annotations. */
+/**
+ * Check runs: only apps write them, 50 annotations a request, and an update appends annotations.
+ */
 import { answer, invalidRequest, notFound, paginate, refuse, type Answer } from "../answers.ts";
 import { repoRoute, type RepoCall, type Route } from "../route.ts";
 import { showAnnotation, showCheckRun } from "../shapes/check.ts";
@@ -92,7 +94,10 @@ function suiteOf({ world, repo }: RepoCall, app: App, headSha: string): number {
   return known?.suiteId ?? world.state.newId();
 }
 
-/** Fields that are missing stay. A conclusion completes the run; opening it again clears the conclusion. */
+/**
+ * Fields that are missing stay. A conclusion completes the run; opening it again clears the
+ * conclusion.
+ */
 function applyFields({ world, body }: RepoCall, run: CheckRun): void {
   const text = (name: string) => (typeof body[name] === "string" ? body[name] : null);
   run.name = text("name") ?? run.name;

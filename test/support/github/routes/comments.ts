@@ -115,7 +115,10 @@ function remove(call: RepoCall, comment: Comment): Answer {
   return answer(204, null);
 }
 
-/** People without push access may change only what they wrote; apps may with the permission, which the route has checked. */
+/**
+ * People without push access may change only what they wrote; apps may with the permission, which
+ * the route has checked.
+ */
 function refuseForeign(call: RepoCall, comment: Comment): Answer | null {
   const account = callerOf(call);
   if (call.token?.app || comment.author === account || mayPush(roleOf(call.repo, account)))

@@ -1,4 +1,7 @@
-/** Files and directories by path, in the forms that the `Accept` header asks for, and their 1 MB, 100 MB and 1,000 files rules. */
+/**
+ * Files and directories by path, in the forms that the `Accept` header asks for, and their 1 MB,
+ * 100 MB and 1,000 files rules.
+ */
 import { posix } from "node:path";
 
 import { answer, invalidFields, notFound, refuse, type Answer } from "../answers.ts";

@@ -1,4 +1,7 @@
-/** GraphQL, as far as it is the only way: who a token is, which for the token of a workflow no REST call tells. It is a read, though it is sent by POST. */
+/**
+ * GraphQL, as far as it is the only way: who a token is, which for the token of a workflow no REST
+ * call tells. It is a read, though it is sent by POST.
+ */
 import { answer, refuse } from "../answers.ts";
 import type { Route } from "../route.ts";
 

@@ -1,4 +1,7 @@
-/** Issues and labels: create, change, read, list by label, state and creator. Lists of issues hold pull requests too, as GitHub's do. */
+/**
+ * Issues and labels: create, change, read, list by label, state and creator. Lists of issues hold
+ * pull requests too, as GitHub's do.
+ */
 import { answer, invalidFields, notFound, paginate, type Answer } from "../answers.ts";
 import { createIssue, createLabel, setIssueState } from "../issue-changes.ts";
 import { setPullState } from "../pull-changes.ts";

@@ -1,4 +1,7 @@
-/** Accounts, apps and times as the REST API shows them. `api` is the address of the REST API, without a slash at its end. */
+/**
+ * Accounts, apps and times as the REST API shows them. `api` is the address of the REST API,
+ * without a slash at its end.
+ */
 import type { components } from "@octokit/openapi-types";
 
 import {
@@ -13,7 +16,10 @@ import {
 
 export type Schemas = components["schemas"];
 
-/** Pages for people are shown on github.com whatever the port of the fake is, so that golden files stay the same. */
+/**
+ * Pages for people are shown on github.com whatever the port of the fake is, so that golden files
+ * stay the same.
+ */
 export const HTML_URL = "https://github.com";
 
 export function isoTime(ms: number): string {

@@ -1,4 +1,7 @@
-/** Git objects as the REST API shows them: commits, trees, blobs, refs, and the files that a pull request or a commit changes. */
+/**
+ * Git objects as the REST API shows them: commits, trees, blobs, refs, and the files that a pull
+ * request or a commit changes.
+ */
 import type { Commit, FileChange } from "../git-objects.ts";
 import { diffLines } from "../line-diff.ts";
 import type { Account, Repository } from "../state.ts";
