@@ -1,4 +1,4 @@
-/** What an alert is about, before it is put into words for an issue or a chat. */
+/** Content of an alert, before it is put into words for an issue or a chat. */
 import type { Drift } from "../model/drift.ts";
 import { formatQuantity } from "../model/figures.ts";
 import { printable, shorten } from "../render/printable.ts";

@@ -1,5 +1,5 @@
 /**
- * What is to be said of an environment, and what each channel has said already. Pure.
+ * Decides the alert of an environment, and keeps the one that each channel was told last. Pure.
  *
  * A channel is told the newest state and nothing in between, so that an outage of a day ends with
  * one message. Nothing waits in a queue.
@@ -15,7 +15,7 @@
 import type { Drift } from "../model/drift.ts";
 import type { AlertMessage } from "./alert-message.ts";
 
-/** What a tick says that alerts are made from. */
+/** The facts of a tick that alerts are made from. */
 export interface AlertFacts {
   readonly environment: string;
   readonly commit: string | null;
@@ -60,7 +60,7 @@ const DRIFTS_MAX = 200;
  */
 const RETRY_FIRST_MS = 30_000;
 const RETRY_LONGEST_MS = 60 * 60_000;
-/** What lies further ahead was written by a clock that was wrong. */
+/** A next try further ahead was written by a clock that was wrong. */
 const NEXT_TRY_MS_MAX = 4 * RETRY_LONGEST_MS;
 
 export function newAlertState(environment: string): AlertState {

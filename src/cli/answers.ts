@@ -1,6 +1,6 @@
 /**
- * What the API's answers must look like before the CLI believes them: enough to show and to act on,
- * not a second schema. Each reader gives the value, or a text that says what is missing.
+ * Checks the API's answers before the CLI trusts them: enough to show and to act on, not a second
+ * schema. Each reader returns the value, or a text that says what is missing.
  */
 import type { NamespaceReport, Run } from "../model/api.ts";
 import type { DriftReport } from "../model/drift.ts";

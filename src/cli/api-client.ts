@@ -90,7 +90,7 @@ export interface ApiClient {
   ): Promise<CliResult<RepairOutcome>>;
   pauseAll(reason: string): Promise<CliResult<Pause>>;
   resumeAll(): Promise<CliResult<null>>;
-  /** What the last tick found. */
+  /** Returns what the last tick found. */
   drift(environment: string): Promise<CliResult<DriftReport>>;
   /** Runs a tick and waits up to `waitS` seconds for its end; `isOver` false: it goes on. */
   reconcile(
@@ -101,7 +101,7 @@ export interface ApiClient {
   events(query: EventQuery): Promise<CliResult<readonly HistoryEvent[]>>;
   /** Says that a pull request was shown a plan. */
   putReview(request: ReviewRequest): Promise<CliResult<ReviewReceipt>>;
-  /** What a pull request was shown, newest first. */
+  /** Returns the plans that a pull request was shown, newest first. */
   reviews(environment: string, pull: number): Promise<CliResult<ReviewList>>;
   releasePlan(pull: number, request: ReleaseRequest): Promise<CliResult<Review>>;
 }

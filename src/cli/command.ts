@@ -1,5 +1,5 @@
 /**
- * What every command file shares: the common options, examples in help texts, and the type of
+ * Shared parts of all command files: the common options, examples in help texts, and the type of
  * `perform`.
  */
 import type { Command } from "commander";

@@ -33,12 +33,12 @@ export type FailureKind =
 export interface CliFailure {
   /** Stable word for programs. */
   readonly kind: FailureKind;
-  /** What happened, with the numbers. May have several lines. */
+  /** Description of what happened, with the numbers. May have several lines. */
   readonly message: string;
-  /** What to do next; null when the message says it. */
+  /** Next step; null when the message names it. */
   readonly hint: string | null;
   readonly exitCode: ExitCode;
-  /** What `--json` prints beside the error, e.g. the plan that is blocked. */
+  /** Details that `--json` prints beside the error, e.g. the plan that is blocked. */
   readonly details?: Readonly<Record<string, unknown>>;
 }
 

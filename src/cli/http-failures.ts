@@ -1,6 +1,6 @@
 /**
- * What can go wrong between the CLI and an endpoint, as failures: connections, time, and answers
- * that are not the API's. Cuts the token out.
+ * Failures between the CLI and an endpoint: connections, time, and answers that are not the API's.
+ * Cuts the token out.
  */
 import { fail } from "./failure.ts";
 import type { Attempt, HttpRecipient, HttpRequest } from "./http-request.ts";

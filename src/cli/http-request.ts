@@ -1,5 +1,6 @@
 /**
- * What is asked of the API, of whom, and what came of one try. Types only: sending is `http.ts`.
+ * Types of a request to the API, its recipient, and the outcome of one try. Types only: sending is
+ * `http.ts`.
  */
 import type { CliResult } from "./failure.ts";
 import type { TokenSource } from "./token-source.ts";
@@ -14,7 +15,7 @@ export interface HttpTarget {
 export interface HttpRecipient {
   readonly endpoint: string;
   readonly token: string | null;
-  /** What to look at when the token is refused. */
+  /** Advice for a refused token: the place to look. */
   readonly advice: string;
 }
 

@@ -45,7 +45,7 @@ export interface Session {
   command(text: string): void;
 }
 
-/** What a command file gives to `perform`. */
+/** The function that a command file passes to `perform`. */
 export type CommandBody = (session: Session) => Promise<CliResult<Outcome>>;
 
 export function openSession(host: Host, json: boolean): Session {

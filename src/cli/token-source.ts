@@ -7,7 +7,7 @@ import { type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";
 
 export interface TokenSource {
-  /** What to look at when the token is refused. */
+  /** Advice for a refused token: the place to look. */
   readonly advice: string;
   /** The token, or null when there is none to send. */
   take(): Promise<CliResult<string | null>>;

@@ -1,4 +1,4 @@
-/** What people read: the renderers of `render/` with this session's colours and clock. */
+/** Renders text for people: the renderers of `render/` with this session's colours and clock. */
 import type { NamespaceReport, Run } from "../model/api.ts";
 import type { DriftReport } from "../model/drift.ts";
 import type { HistoryEvent } from "../model/event.ts";

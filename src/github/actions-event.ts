@@ -1,8 +1,9 @@
 /**
- * What a workflow run is about: the runner's variables and the event's JSON → one plain value.
+ * Reads the subject of a workflow run: the runner's variables and the event's JSON → one plain
+ * value.
  *
- * Takes texts, reads no file. Refuses `pull_request_target` and `workflow_run`: they run with
- * rights to write beside what others wrote.
+ * Takes texts, reads no file. Refuses `pull_request_target` and `workflow_run`: they run with write
+ * access beside what others wrote.
  */
 import * as z from "zod";
 
@@ -16,7 +17,7 @@ export interface PullRequestEvent {
   readonly pull: number;
   /** The newest commit of the pull request. */
   readonly headSha: string;
-  /** What the runner checked out: the merge of head and base. */
+  /** Commit that the runner checked out: the merge of head and base. */
   readonly sha: string;
   readonly baseRef: string;
   readonly isFork: boolean;

@@ -1,10 +1,10 @@
 /**
- * Who a token of GitHub Actions speaks for, and whether that job may apply.
+ * Verifies a token of GitHub Actions: who it speaks for, and whether that job may apply.
  *
  * The token is an OIDC token of GitHub's issuer, so no secret is stored anywhere. Repository and
  * owner are compared by their ids: names can be taken over, and the form of `sub` depends on the
- * age of the repository, so `sub` is not read at all. Only RS256 is accepted. What is the same
- * token twice is for the caller to tell, by `tokenId`.
+ * age of the repository, so `sub` is not read at all. Only RS256 is accepted. The caller detects a
+ * repeated token, by `tokenId`.
  */
 import { createRemoteJWKSet, customFetch, errors, type JWTPayload, jwtVerify } from "jose";
 import * as z from "zod";

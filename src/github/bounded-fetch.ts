@@ -14,7 +14,7 @@ export interface BoundedFetchOptions {
   readonly onRequest: (request: SentRequest) => void;
 }
 
-/** What is logged of a request: never a header or a body. */
+/** Log entry of a request: never a header or a body. */
 export interface SentRequest {
   readonly method: string;
   /** Without the query. */

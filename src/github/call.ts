@@ -69,7 +69,7 @@ export interface Pages<Item> {
 export interface GithubCaller {
   readonly repository: GithubRepository;
   readonly app: AppCredential | null;
-  /** What `/graphql` is below: on GitHub Enterprise Server that is not the REST API's address. */
+  /** Base address of `/graphql`: on GitHub Enterprise Server it is not the REST API's address. */
   readonly graphqlUrl: string;
   readonly call: <Value>(ask: Ask<Value>) => Promise<GithubResult<Value>>;
   /** All pages of a list, 100 items each, at most `pagesMax`. */

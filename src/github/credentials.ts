@@ -1,9 +1,9 @@
 /**
- * What a client shows GitHub: a token, or the installation token of an App, made from its private
- * key and renewed before it ends.
+ * Credentials that a client shows GitHub: a token, or the installation token of an App, made from
+ * its private key and renewed before it expires.
  *
- * An installation token is asked for one repository only. It lives in the client that asked for it:
- * nothing is shared between clients.
+ * An installation token is requested for one repository only. It lives in the client that requested
+ * it: nothing is shared between clients.
  */
 import { createAppAuth } from "@octokit/auth-app";
 import * as z from "zod";

@@ -1,5 +1,5 @@
 /**
- * What went wrong with a request → a `GithubFailure`: what was asked, what GitHub said, what to do.
+ * Maps a failed request to a `GithubFailure`: what was asked, what GitHub said, what to do.
  *
  * Text from GitHub is cut, put on one line, and stripped of everything that looks like a
  * credential.

@@ -19,7 +19,7 @@ export type GithubFailureKind =
 
 export interface GithubFailure {
   readonly kind: GithubFailureKind;
-  /** What was asked, what GitHub said, what to do. Never holds a credential. */
+  /** The request, GitHub's answer, and the next step. Never holds a credential. */
   readonly message: string;
   readonly retryAt: number | null;
 }
@@ -118,7 +118,7 @@ export interface CheckRef {
   readonly annotationCount: number;
 }
 
-/** What is left of the primary limit, as the last answer said; null before the first. */
+/** Remainder of the primary limit, as of the last answer; null before the first. */
 export interface RateBudget {
   readonly limit: number;
   readonly remaining: number;

@@ -1,5 +1,5 @@
 /**
- * What this credential wrote before, found by exact marker and own authorship: never by a title,
+ * Finds what this credential wrote before, by exact marker and own authorship: never by a title,
  * and never by a search, which lags behind and finds what others wrote.
  */
 import { success } from "../model/result.ts";

@@ -96,8 +96,8 @@ interface Sight {
 }
 
 /**
- * What is there now. Of several comments the oldest is kept, unless the pull request has moved on:
- * then nothing is touched.
+ * Reads the current state. Of several comments the oldest is kept, unless the pull request has
+ * moved on: then nothing is touched.
  */
 async function look(writer: GithubWriter, request: CommentRequest): Promise<GithubResult<Sight>> {
   const pull = await writer.pull(request.pull);

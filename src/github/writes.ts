@@ -1,5 +1,5 @@
 /**
- * What a client writes. One request each, but for a check run with more annotations than GitHub
+ * Writes of a client. One request each, except for a check run with more annotations than GitHub
  * takes at once.
  *
  * Limits that GitHub would answer with a 422 are checked before anything is sent.

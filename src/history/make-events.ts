@@ -1,6 +1,6 @@
 /**
- * What happened, as events of the history: one line each, with names, counts and numbers, and never
- * the content of a row. Pure.
+ * Makes the events of the history: one line each, with names, counts and numbers, and never the
+ * content of a row. Pure.
  */
 import { isPausedByUs } from "../runs/hold-operation.ts";
 import { makeEvent, type NewEvent } from "./make-event.ts";
@@ -92,7 +92,7 @@ export function repairEvent(
   });
 }
 
-/** What a step of a run is worth telling: that it started, that operations ended, that it ended. */
+/** Returns the events of a run's step: the run started, operations ended, the run ended. */
 export function runEvents(run: Run, before: Run | null, now: number): NewEvent[] {
   const about = aboutRun(run, now);
   const started: NewEvent[] =

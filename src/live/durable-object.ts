@@ -36,7 +36,7 @@ const DISTRIBUTE_TIMEOUT_MS = 120_000;
 /** A repair asks every object that it concerns, and counts the rows that it sets aside. */
 const REPAIR_TIMEOUT_MS = 120_000;
 
-/** What this adapter needs of a `DurableObjectNamespace`, so that a test may pass less. */
+/** The part of a `DurableObjectNamespace` that this adapter needs, so that a test may pass less. */
 export interface ObjectBinding {
   getByName(name: string): object;
 }

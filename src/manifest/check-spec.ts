@@ -27,7 +27,7 @@ export interface SpecView {
   readonly broken: ReadonlySet<string>;
 }
 
-/** What is wrong, and where below `spec`: the first path that the manifest has is the place. */
+/** A fault, and its place below `spec`: the first path that the manifest has. */
 export interface SpecFault {
   readonly kind: ManifestErrorKind;
   readonly paths: readonly NodePath[];

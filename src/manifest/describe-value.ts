@@ -22,7 +22,7 @@ export function escapeControls(text: string): string {
   );
 }
 
-/** What was found, for "…, but is X". */
+/** Describes the value found, for "…, but is X". */
 export function describeValue(value: unknown): string {
   switch (typeof value) {
     case "string":

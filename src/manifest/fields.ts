@@ -171,11 +171,9 @@ const cronFault = remember((text: string): string | null => {
 /** When a window opens. */
 export function cronExpression(): z.ZodString {
   const error = "must be a cron expression with exactly 5 fields";
-  return z
-    .string({ error })
-    .refine((text) => cronFault(text) === null, {
-      error: (issue) => cronFault(String(issue.input)) ?? error,
-    });
+  return z.string({ error }).refine((text) => cronFault(text) === null, {
+    error: (issue) => cronFault(String(issue.input)) ?? error,
+  });
 }
 
 const isTimezone = remember((name: string): boolean => {

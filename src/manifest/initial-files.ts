@@ -1,5 +1,6 @@
 /**
- * What `shardctl init` writes: a config and a first manifest that validate and show the options.
+ * Files that `shardctl init` writes: a config and a first manifest that validate and show the
+ * options.
  */
 import { DEFAULT_TOKEN_VARIABLE } from "./config-schema.ts";
 import { API_VERSION, NAMESPACE_KIND } from "./namespace-schema.ts";

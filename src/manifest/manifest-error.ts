@@ -1,7 +1,7 @@
 /**
- * What is wrong with a manifest, and the limits that a manifest set must keep. Errors are values:
- * they are collected over all files and sorted, never thrown. A message names the value found, what
- * is allowed, and the way out; it never carries more than a few dozen characters of the file.
+ * Errors of manifests, and the limits that a manifest set must keep. Errors are values: they are
+ * collected over all files and sorted, never thrown. A message names the value found, what is
+ * allowed, and the way out; it never carries more than a few dozen characters of the file.
  */
 import { compareText } from "../model/compare-text.ts";
 

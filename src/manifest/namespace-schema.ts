@@ -29,12 +29,10 @@ const windowSchema = z
         description: "When the window opens: a cron expression with 5 fields.",
         examples: ["0 2 * * 1-5"],
       }),
-      duration: fields
-        .duration()
-        .meta({
-          description: "How long it stays open, at most 7 days.",
-          examples: ["2h", "30m", "1h30m"],
-        }),
+      duration: fields.duration().meta({
+        description: "How long it stays open, at most 7 days.",
+        examples: ["2h", "30m", "1h30m"],
+      }),
       timezone: fields
         .timezone()
         .optional()
@@ -72,31 +70,25 @@ const policyShape = {
       description: `Largest tolerated max/average rows over shards. Default ${DEFAULT_POLICY.maxSkew}.`,
       examples: [1.5],
     }),
-  selfHeal: fields
-    .oneOf(["off", "alert", "apply"])
-    .meta({
-      description: `What reconciliation may do by itself after drift. Default ${DEFAULT_POLICY.selfHeal}.`,
-    }),
+  selfHeal: fields.oneOf(["off", "alert", "apply"]).meta({
+    description: `What reconciliation may do by itself after drift. Default ${DEFAULT_POLICY.selfHeal}.`,
+  }),
   suspend: fields
     .flag()
     .meta({ description: "True stops every change of this namespace. Default false." }),
-  onMissingKey: fields
-    .oneOf(["reject", "allow"])
-    .meta({
-      description:
-        "Rows without the shard key: refuse the change, or route them by the empty key. Default reject.",
-    }),
+  onMissingKey: fields.oneOf(["reject", "allow"]).meta({
+    description:
+      "Rows without the shard key: refuse the change, or route them by the empty key. Default reject.",
+  }),
   windows: z
     .array(windowSchema, { error: "must be a list of windows" })
     .max(32, { error: "must be a list of at most 32 windows" })
     .meta({ description: "Times in which changes may start. Left out: always." }),
   budget: budgetSchema.meta({ description: "Limits of one action. Left out: none." }),
-  rowsPerSecondMax: fields
-    .wholeNumber(1, Number.MAX_SAFE_INTEGER)
-    .meta({
-      description: "Throttle of the copy, in rows per second. Left out: none.",
-      examples: [20_000],
-    }),
+  rowsPerSecondMax: fields.wholeNumber(1, Number.MAX_SAFE_INTEGER).meta({
+    description: "Throttle of the copy, in rows per second. Left out: none.",
+    examples: [20_000],
+  }),
   retainHours: fields.wholeNumber(0, RETAIN_HOURS_MAX).meta({
     description: `How long retired members keep their rows, in hours. Default ${DEFAULT_POLICY.retainHours}.`,
     examples: [24],
@@ -235,12 +227,10 @@ export const namespaceSchema = z
       .meta({ description: "What this document declares." }),
     metadata: z.strictObject(
       {
-        name: fields
-          .namespaceName()
-          .meta({
-            description: "Name of the namespace: the name of its root object.",
-            examples: ["orders"],
-          }),
+        name: fields.namespaceName().meta({
+          description: "Name of the namespace: the name of its root object.",
+          examples: ["orders"],
+        }),
         labels: z
           .record(
             z.string().regex(/^[A-Za-z0-9][\w./-]{0,62}$/u, { error: labelKeyError }),
@@ -265,7 +255,7 @@ export const namespaceSchema = z
     description: "A dataset inside one Durable Object class, and the shards it shall have.",
   });
 
-/** What `spec` says before defaults: the options of one environment after merging. */
+/** The `spec` before defaults: the options of one environment after merging. */
 export type RawSpec = Omit<z.infer<typeof specSchema>, "environments">;
 export type RawSplitPoint = z.infer<typeof splitPointSchema>;
 

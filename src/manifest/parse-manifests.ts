@@ -21,8 +21,8 @@ import { errorAt, valueOffset } from "./yaml-node.ts";
 
 export interface ParseOptions {
   /**
-   * Whose overrides apply. Null: none, and the state's environment is `default`. One that no
-   * manifest names has no overrides.
+   * Environment whose overrides apply. Null: none, and the state's environment is `default`. One
+   * that no manifest names has no overrides.
    */
   readonly environment: string | null;
   /** Commit of the manifests, when known. */
@@ -46,7 +46,7 @@ export interface ParsedManifests {
   readonly environments: readonly string[];
 }
 
-/** What `environment: null` is called in a desired state. */
+/** Name of `environment: null` in a desired state. */
 export const DEFAULT_ENVIRONMENT = "default";
 
 /**

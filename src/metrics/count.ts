@@ -1,4 +1,7 @@
-/** What is counted when something happens. Names and labels are those of `docs/operations.md`. */
+/**
+ * Counts events for the metrics when they happen. Names and labels are those of
+ * `docs/operations.md`.
+ */
 import type { EnvironmentState } from "../reconcile/environment-state.ts";
 import type { Run } from "../model/api.ts";
 import type { OperationStatus } from "../model/operation.ts";

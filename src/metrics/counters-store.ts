@@ -1,7 +1,7 @@
 /**
- * What is counted for the metrics, in the coordinator's SQLite: it outlives restarts, as counters
- * should. Labels have few values each: names of namespaces are none of them. Above the bound no new
- * series is begun.
+ * Stores the counters of the metrics in the coordinator's SQLite: they outlive restarts, as
+ * counters should. Each label has few values: names of namespaces are not labels. Above the bound
+ * no new series is begun.
  */
 export const SERIES_MAX = 2000;
 

@@ -1,5 +1,5 @@
 /**
- * Whether ticks come, for `GET /healthz`. How often they should is read from the cron expressions
+ * Checks that ticks come, for `GET /healthz`. Their expected gap is read from the cron expressions
  * that the runtime names with each event: the shortest gap counts, since a Worker may have crons
  * for other things. Before the first event nothing is expected. Pure.
  */
@@ -7,7 +7,7 @@ import { Cron } from "croner";
 
 import { isUnderWay, type EnvironmentState } from "../reconcile/environment-state.ts";
 
-/** What is kept of the cron events. */
+/** The stored record of the cron events. */
 export interface Heartbeat {
   /** When the last event came, in milliseconds since the Unix epoch. */
   readonly at: number;

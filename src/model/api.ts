@@ -25,7 +25,7 @@ export interface PlanRequest {
 export interface ApplyRequest {
   /** Guards to override, for this fingerprint only. */
   readonly overrides?: readonly Guard[];
-  /** Who asks, for the history. */
+  /** Requester, for the history. */
   readonly requestedBy?: string;
   /**
    * The pull request and commit behind it. Needed from a workflow, which may only apply what was
@@ -123,7 +123,7 @@ export interface Problem {
   /** Stable word for programs. */
   readonly kind: ProblemKind;
   /**
-   * What is wrong in detail. `path` is the place in the body for `invalid`, the namespace for
+   * Details of what is wrong. `path` is the place in the body for `invalid`, the namespace for
    * `blocked` and `stalePlan`.
    */
   readonly errors?: readonly { readonly path: string; readonly message: string }[];

@@ -33,13 +33,11 @@ export interface Drift {
   readonly namespace: string | null;
   readonly object: string | null;
   readonly state: DriftState;
-  /**
-   * What is wrong, without times, durations and row values: it is part of the alert's fingerprint.
-   */
+  /** The fault, without times, durations and row values: it is part of the alert's fingerprint. */
   readonly reason: string;
   /** Numbers that change from tick to tick; shown, but never part of the fingerprint. */
   readonly detail: string | null;
-  /** What to do: a command or a sentence. */
+  /** Next step: a command or a sentence. */
   readonly remedy: string;
   /** Milliseconds since the Unix epoch. */
   readonly firstSeenAt: number;

@@ -24,7 +24,7 @@ export interface HistoryEvent {
   readonly environment: string;
   readonly kind: EventKind;
   readonly namespace: string | null;
-  /** What happened, in one line. */
+  /** The event in one line. */
   readonly summary: string;
   readonly actor: string;
   readonly commit: string | null;

@@ -47,7 +47,8 @@ export const DEFAULT_OPERATION_POLICY: OperationPolicy = {
 };
 
 /**
- * What starts an operation. The same request (same `correlationId`) started twice is one operation.
+ * Request that starts an operation. The same request (same `correlationId`) started twice is one
+ * operation.
  */
 export interface StartOperation {
   readonly kind: OperationKind;
@@ -56,7 +57,7 @@ export interface StartOperation {
   readonly to: Layout;
   readonly policy: OperationPolicy;
   readonly correlationId: string;
-  /** Who asked, for the history: a user, a run, a pull request. */
+  /** Requester, for the history: a user, a run, a pull request. */
   readonly requestedBy: string;
   /** Refuse when the namespace has no rows, as `shard()` does. Manifests allow it. */
   readonly refuseEmpty: boolean;
@@ -101,9 +102,7 @@ export interface OperationWait {
 export interface OperationPause {
   /** In the words of who asked, for people. */
   readonly reason: string;
-  /**
-   * Who asked: a user, or a rule such as a window. Who resumes can tell by it whose pause it is.
-   */
+  /** Requester: a user, or a rule such as a window. Tells whoever resumes whose pause it is. */
   readonly by: string;
   /** Milliseconds since the Unix epoch. Stays when the reason is changed. */
   readonly since: number;

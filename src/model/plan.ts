@@ -59,7 +59,7 @@ export interface Change {
   readonly to: Layout;
   /** Why, for a person: "count 8 → 12", "skew 6.10 is above 1.5", … */
   readonly reason: string;
-  /** Who moves what, sorted by source, then target. */
+  /** Moves between members, sorted by source, then target. */
   readonly moves: readonly MoveSummary[];
   readonly rowsTotal: number;
   readonly rowsMoved: number;

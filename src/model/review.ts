@@ -23,7 +23,7 @@ export interface ReviewRequest extends PullHead {
 
 export interface Review extends ReviewRequest {
   readonly environment: string;
-  /** Who asked: a token's name, `github-actions`, or `shardctl` for the Worker itself. */
+  /** Requester: a token's name, `github-actions`, or `shardctl` for the Worker itself. */
   readonly requestedBy: string;
   /** Milliseconds since the Unix epoch. */
   readonly reviewedAt: number;
@@ -69,7 +69,7 @@ export interface ReleaseRequest {
 /** How a release stays valid. */
 export const RELEASE_AGE_MAX_MS = 24 * 60 * 60 * 1000;
 
-/** What a run came from, when that was a pull request. */
+/** Origin of a run that came from a pull request. */
 export interface RunOrigin {
   readonly pull: number | null;
   /** The commit whose manifests are applied. */

@@ -5,7 +5,7 @@
 import type { Key } from "./layout/key.ts";
 import type { Strategy } from "./layout/layout.ts";
 
-/** What reconciliation may do by itself when the namespace has drifted. */
+/** Actions that reconciliation may take by itself when the namespace has drifted. */
 export type SelfHeal = "off" | "alert" | "apply";
 
 export interface Window {
@@ -23,8 +23,7 @@ export interface Policy {
   /** True stops every change of this namespace. */
   readonly suspend: boolean;
   /**
-   * What to do with rows that lack the shard key: refuse the change, or route them by the empty
-   * key.
+   * Handling of rows that lack the shard key: refuse the change, or route them by the empty key.
    */
   readonly onMissingKey: "reject" | "allow";
   /** Times in which changes may start; empty means always. */

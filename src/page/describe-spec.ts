@@ -1,9 +1,9 @@
-/** What a manifest asks for, in the words of the page. */
+/** Describes what a manifest asks for, in the words of the page. */
 import { formatCount } from "../model/figures.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { formatDuration } from "../render/time.ts";
 
-/** What a policy says, for a person. */
+/** Describes a policy for a person. */
 export function describePolicy({
   policy,
   dependsOn,
@@ -30,7 +30,7 @@ export function describePolicy({
   ];
 }
 
-/** What a manifest asks for, as `describeLayout` says what is. */
+/** Describes what a manifest asks for, as `describeLayout` describes what is live. */
 export function describeSpec({ strategy, shardKey, count, partitioner }: NamespaceSpec): string {
   if (strategy === "none") return "unsharded";
   const name = strategy === "custom" ? `custom ${partitioner ?? ""}` : strategy;

@@ -17,8 +17,8 @@ const AT_ONCE_MAX = 8;
 /** How long a page waits for them. */
 const WAIT_MS_MAX = 2_000;
 /**
- * What was read lately is not asked again: the page of one namespace, and rows on the move, are
- * told sooner than a list.
+ * Ages up to which a namespace is not asked again: the page of one namespace, and rows on the move,
+ * are refreshed sooner than a list.
  */
 const LIST_AGE_MAX_MS = 5 * 60_000;
 const CLOSE_AGE_MIN_MS = 3_000;

@@ -79,7 +79,7 @@ function placeWord({ step, isPaused }: RunningPlace): string {
   return isPaused ? `paused in ${stepWord(step)}` : stepWord(step);
 }
 
-/** What concerns every page: the pause, the manifests, the last pass. */
+/** Renders what concerns every page: the pause, the manifests, the last pass. */
 export function surroundingsBlock(surroundings: Surroundings, links: Links): Markup {
   const { paused, commit, checkedAt, isComplete, manifestsProblem } = surroundings;
   const commitLink = commit === null ? null : linkTo(links.commit(commit), shorten(commit, DIGITS));

@@ -1,6 +1,6 @@
 /**
- * What the status page shows, as plain JSON-safe values: the Worker gathers them, this folder turns
- * them into HTML. No key of a row is in them: split points stay out.
+ * Data of the status page, as plain JSON-safe values: the Worker gathers them, this folder turns
+ * them into HTML. They hold no key of a row: split points stay out.
  */
 import type { ActionState, RunState } from "../model/api.ts";
 import type { Drift, DriftReport, NamespaceCondition } from "../model/drift.ts";
@@ -172,7 +172,7 @@ export interface MemberView
 
 export interface NamespacePage extends Surroundings {
   readonly namespace: NamespaceView;
-  /** What the manifest asks for, in words. */
+  /** The manifest's request, in words. */
   readonly declared: string | null;
   readonly policy: readonly { readonly name: string; readonly value: string }[];
   /** `file:line` of the declaration. */
@@ -182,7 +182,7 @@ export interface NamespacePage extends Surroundings {
   readonly history: readonly OperationView[];
   /** Why the namespace could not be asked just now. */
   readonly problem: string | null;
-  /** Those of the history that are still known. */
+  /** Runs of the history that are still known. */
   readonly runs: readonly RunView[];
   /** The last of the environment's history that concern the namespace, newest first. */
   readonly events: readonly HistoryEvent[];

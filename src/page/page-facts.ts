@@ -1,5 +1,5 @@
 /**
- * What the coordinator knows that the status page shows. One call a page; it reads its own storage
+ * The coordinator's facts that the status page shows. One call a page; it reads its own storage
  * only and asks no namespace.
  */
 import { sortDrifts } from "../reconcile/build-report.ts";
@@ -173,7 +173,7 @@ export class PageFacts {
     return { drifts: drifts.slice(0, DRIFTS_MAX), driftCount: drifts.length + beyond };
   }
 
-  /** What runs have under way, by namespace. */
+  /** Returns the running actions of runs, by namespace. */
   #runningActions(): ReadonlyMap<string, RunAction> {
     const runs = this.#sources.store
       .listActiveRuns()

@@ -1,7 +1,7 @@
 /**
- * What happened lately, for the status page: the last runs, plans, plans shown in pull requests,
- * and events. What never changes again is kept in memory in the few words that the page needs, so
- * that a page a second does not read thousands of actions.
+ * Recent facts for the status page: the last runs, plans, plans shown in pull requests, and events.
+ * Facts that never change again are kept in memory in the few words that the page needs, so that a
+ * page a second does not read thousands of actions.
  */
 import type { Run, RunAction } from "../model/api.ts";
 import type { HistoryEvent } from "../model/event.ts";
@@ -151,12 +151,10 @@ function viewRun(run: Run): RunView {
     startedAt,
     finishedAt,
     counts,
-    failures: failed
-      .slice(0, FAILURES_MAX)
-      .map(({ namespace, error, operation }) => ({
-        namespace,
-        error: error ?? operation?.fault?.message ?? "no reason given",
-      })),
+    failures: failed.slice(0, FAILURES_MAX).map(({ namespace, error, operation }) => ({
+      namespace,
+      error: error ?? operation?.fault?.message ?? "no reason given",
+    })),
   };
 }
 

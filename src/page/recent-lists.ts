@@ -1,5 +1,5 @@
 /**
- * What happened lately: runs, reviews of pull requests, plans, drifts and the operations of one
+ * Renders recent activity: runs, reviews of pull requests, plans, drifts and the operations of one
  * namespace, as tables.
  */
 import { formatCount, formatQuantity } from "../model/figures.ts";

@@ -16,7 +16,7 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS sightsByTime ON sights (askedAt);
 `;
 
-/** What a namespace answered when it was asked for the page. */
+/** A namespace's answer when it was asked for the page. */
 export type Looked = NamespaceRef &
   (
     | { readonly live: LiveNamespace; readonly problem: null }

@@ -29,7 +29,9 @@ export interface PlanInput {
   readonly desired: DesiredState;
   /** With the distributions that `distributionRequestFor` asked for. */
   readonly live: LiveState;
-  /** Whether a change of the namespace may start now. `core` has no clock. Default: always. */
+  /**
+   * Tells whether a change of the namespace may start now. `core` has no clock. Default: always.
+   */
   readonly isWindowOpen?: (spec: NamespaceSpec) => boolean;
   /** An earlier plan whose choices are kept where nothing but counts has moved. */
   readonly basis?: Plan | null;

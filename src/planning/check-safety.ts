@@ -116,7 +116,7 @@ function checkChange(guarded: ChangeUnderGuard): Block[] {
   );
 }
 
-/** What is wrong with the members that do not answer, or null when all do. */
+/** Describes the members that do not answer; null when all answer. */
 export function unhealthyMessage(live: LiveNamespace): string | null {
   const unhealthy = live.members.filter((member) => !member.healthy);
   const [first] = unhealthy;

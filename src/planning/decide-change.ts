@@ -26,7 +26,10 @@ import { skewOf, toleratedSkew } from "../model/layout/skew.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { sameSplitPoints, splitPointsOf } from "../model/strategies/range.ts";
 
-/** What is needed, why, and whether the manifest or the rows ask for it. Null is in sync. */
+/**
+ * The change that is needed, its reason, and whether the manifest or the rows ask for it. Null is
+ * in sync.
+ */
 export interface Decision {
   readonly kind: OperationKind;
   readonly cause: "declared" | "skew";

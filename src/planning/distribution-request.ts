@@ -1,6 +1,6 @@
 /**
- * What must be counted before a namespace can be planned: the rows per slot, per key range or per
- * shard of the layout it is to have.
+ * Decides what must be counted before a namespace can be planned: the rows per slot, per key range
+ * or per shard of the layout it is to have.
  *
  * The gatherer calls this between reading a registry and planning, with the same values that it
  * gives to `buildPlan`. Only namespaces that change, or whose skew is above policy, cost a count.

@@ -6,7 +6,7 @@ import type { NamespaceSpec } from "../model/spec.ts";
 export interface ExecutionOrder {
   /** Names of the namespaces, each after all that it depends on. */
   readonly names: readonly string[];
-  /** What keeps a namespace out of the order: an undeclared dependency, or a circle. */
+  /** Reason that keeps a namespace out of the order: an undeclared dependency, or a cycle. */
   readonly faults: ReadonlyMap<string, string>;
 }
 

@@ -33,8 +33,8 @@ interface Portion extends Count {
 }
 
 /**
- * What the change from the live layout to `to` does. Counts come from the distribution, or from the
- * members where none is needed.
+ * Projects the effect of the change from the live layout to `to`. Counts come from the
+ * distribution, or from the members where none is needed.
  */
 export function projectChange(
   live: LiveNamespace,

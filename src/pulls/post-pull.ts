@@ -23,7 +23,7 @@ import { readPullManifests, type PullManifests } from "./read-pull-manifests.ts"
 
 export type PullOutcome =
   | "posted"
-  /** What is posted says the same. */
+  /** The posted comment already says the same. */
   | "unchanged"
   /** Closed or merged, or no longer into the default branch: forgotten. */
   | "closed"
@@ -118,8 +118,8 @@ async function post(
 }
 
 /**
- * What the pull request shows counts, also when a slow workflow of an older commit has said
- * otherwise since.
+ * Makes the plan that the pull request shows count, also when a slow workflow of an older commit
+ * has said otherwise since.
  */
 async function countAsReviewed(
   { coordinator, settings, now }: PullParts,
@@ -221,7 +221,7 @@ async function forgetPull(
   return "closed";
 }
 
-/** What a reader would call the same: counts and times may differ. */
+/** Hashes a verdict as a reader sees it: counts and times may differ. */
 async function digestOf(pull: Pull, verdict: Verdict): Promise<string> {
   return sha256Hex(
     canonicalJson({ headSha: pull.headSha, kind: verdict.kind, ...essenceOf(verdict) }),

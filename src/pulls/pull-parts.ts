@@ -1,6 +1,6 @@
 /**
- * What the work on pull requests may use. Nothing of it reaches into `env` or the network by
- * itself.
+ * The parts that the work on pull requests may use. Nothing of it reaches into `env` or the network
+ * by itself.
  */
 import type { BlobCache } from "../github/find-manifests.ts";
 import type { GithubWriter } from "../github/port.ts";
@@ -30,5 +30,5 @@ export interface PostedPulls {
   list(): readonly PostedPull[];
 }
 
-/** Who the Worker is in reviews and runs. */
+/** The Worker's name in reviews and runs. */
 export const WORKER_NAME = "shardctl";

@@ -1,5 +1,5 @@
 /**
- * What the coordinator does about pull requests outside of requests, as stored values. Keys make
+ * Tasks of the coordinator about pull requests, outside of requests, as stored values. Keys make
  * asking twice asking once.
  */
 import type { Guard } from "../model/plan.ts";

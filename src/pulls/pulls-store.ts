@@ -1,6 +1,6 @@
 /**
- * What was last posted in which open pull request, in the coordinator's SQLite, so that what has
- * not changed is not posted again.
+ * Stores the last post of each open pull request in the coordinator's SQLite, so that unchanged
+ * content is not posted again.
  */
 export const PULLS_MAX = 5000;
 

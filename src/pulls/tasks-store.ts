@@ -63,7 +63,7 @@ export class TasksStore<Body> {
     return true;
   }
 
-  /** What is due, longest first. */
+  /** Returns the tasks that are due, longest first. */
   due(now: number, limit: number): StoredTask<Body>[] {
     return this.#sql
       .exec<Record<"key" | "body", string> & Record<"dueAt" | "failures" | "version", number>>(

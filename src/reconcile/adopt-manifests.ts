@@ -70,7 +70,10 @@ export async function adoptManifests(
   };
 }
 
-/** What comes back after it was gone is read again: it may be what was refused before. */
+/**
+ * Returns the tree that need not be read again. Manifests that come back after an absence are read
+ * again: they may be the ones refused before.
+ */
 function knownTree({ treeSha, manifestsProblem }: EnvironmentState): string | null {
   return manifestsProblem?.kind === "absent" ? null : treeSha;
 }

@@ -65,7 +65,7 @@ async function findMisplaced(
   spend(1);
   const counted = await live.distribute(ref, request);
   if (!counted.ok) return null;
-  // What a change to the very same layout would move lies where it does not belong.
+  // Rows that a change to the very same layout would move lie where they do not belong.
   const { moves, rowsMoved } = projectChange(state, state.layout, counted.value);
   const listed = moves
     .slice(0, MOVES_MAX)
@@ -110,7 +110,7 @@ async function findOrphans(
     name,
     rows: await rowsOn(ref, name, live, spend),
   }));
-  // What was found before and not asked now, stays found.
+  // Orphans that were found before and not asked now are kept.
   const kept = (before?.orphans ?? []).filter(
     ({ name }) => candidates.includes(name) && !asked.includes(name),
   );

@@ -57,7 +57,7 @@ export function fingerprintDrifts(drifts: readonly Drift[]): Promise<string> {
   return sha256Hex(canonicalJson(open));
 }
 
-/** What was said of a spec holds for every commit that left it as it was. */
+/** Carries a spec's condition over to every commit that leaves the spec unchanged. */
 function conditionUnder(
   { condition, specDigest, observedDigest }: NamespaceState,
   commit: string | null,

@@ -26,7 +26,7 @@ import { isWatching, trackDrifts } from "./track-drifts.ts";
 
 /** Changes that one run makes. */
 const BATCH_MAX = 100;
-/** What is started was looked at no longer ago than this. */
+/** Longest time since the last look at a change that is started. */
 const FRESH_MS = 10 * 60_000;
 
 /** `refresh`: look once more at what is about to be started. */
@@ -119,7 +119,7 @@ function chooseBatch(
 interface Started {
   /** Namespaces that are in the started run. */
   readonly started: ReadonlySet<string>;
-  /** Those that something went wrong with that should not have. */
+  /** Namespaces that failed unexpectedly. */
   readonly failed: ReadonlySet<string>;
 }
 
@@ -146,8 +146,8 @@ async function start(
     },
   });
   if (!outcome.ok) {
-    // What no longer stands is looked at again; the reason goes into the log, since the next pass
-    // finds out by itself.
+    // Changes that no longer hold are looked at again. The reason goes into the log, since the next
+    // pass finds it by itself.
     ports.store.write(chosen.map(({ state }) => ({ ...state, dueAt: 0 })));
     return { ...NOTHING_STARTED, failed };
   }
@@ -190,7 +190,7 @@ function writeRulings(
     const next: NamespaceState = {
       ...state,
       differences,
-      // What somebody's run is about is another thing when that has ended.
+      // A change that somebody's run is about is a different one once that run has ended.
       dueAt: isWatching(differences) || held.reason === "InRun" ? 0 : state.dueAt,
       condition: conditionOf(state, ports.now(), held),
     };

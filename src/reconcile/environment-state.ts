@@ -1,6 +1,6 @@
 /**
- * What reconciliation keeps of the environment as a whole: where the pass is, and what is known of
- * the manifests. One row.
+ * State that reconciliation keeps of the environment as a whole: the position of the pass, and what
+ * is known of the manifests. One row.
  */
 import type { TrackedDrift } from "./namespace-state.ts";
 
@@ -20,7 +20,7 @@ export interface Pass {
   readonly figures: TickFigures;
 }
 
-/** What one tick took and did. */
+/** Cost and work of one tick. */
 export interface TickFigures {
   /** Requests to GitHub. */
   readonly requests: number;

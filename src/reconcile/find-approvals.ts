@@ -1,10 +1,10 @@
 /**
- * What gives a pending change its right: the reviewed plans that the merged commit stands on,
+ * Finds what approves each pending change: the reviewed plans that the merged commit stands on,
  * compared change by change.
  *
- * A change counts as reviewed when a reviewed plan shows exactly it: same namespace, kind, epoch,
- * start and end. Two merges between two ticks are thus two reviews, and a plan that is half applied
- * keeps its other half. A release's overrides hold for the whole plan only.
+ * A change counts as reviewed when a reviewed plan shows exactly that change: same namespace, kind,
+ * epoch, start and end. Two merges between two ticks are thus two reviews, and a plan that is half
+ * applied keeps its other half. A release's overrides hold for the whole plan only.
  */
 import { fingerprintPlan } from "../planning/fingerprint.ts";
 import type { Guard, Plan } from "../model/plan.ts";

@@ -1,8 +1,8 @@
 /**
- * What is wrong with a live namespace, whatever its manifest asks for. Pure.
+ * Finds the faults of a live namespace, whatever its manifest asks for. Pure.
  *
- * Reasons are stable while the cause is: members are named, but counts, times and the texts of
- * errors stand in the detail.
+ * Reasons are stable while the cause is: members are named, but counts, times and error texts
+ * belong in the detail.
  */
 import { describeDisorder, remedyOf } from "../model/disorder.ts";
 import { formatQuantity } from "../model/figures.ts";
@@ -153,7 +153,10 @@ export function stalledFault(
   ];
 }
 
-/** What identifies a state of an operation; equal marks mean that nothing has happened. */
+/**
+ * Returns a mark that identifies a state of an operation; equal marks mean that nothing has
+ * happened.
+ */
 export function progressMark({ operation }: LiveNamespace): string | null {
   if (operation?.state !== "running") return null;
   const { id, step, wave, rowsCopied, rowsVerified, paused } = operation;
@@ -194,7 +197,10 @@ export function forgedFault(what: string): FoundDrift {
   };
 }
 
-/** What the last audit found. `heals`: by itself, when windows and budget allow. */
+/**
+ * Returns the drifts that the last audit found. `heals`: they heal by themselves, when windows and
+ * budget allow.
+ */
 export function auditFaults(audit: AuditFinding | null, heals: boolean): FoundDrift[] {
   if (audit === null) return [];
   const { misplacedRows, moves, orphans } = audit;

@@ -1,5 +1,5 @@
 /**
- * What becomes of one pending change. Pure: the first row that applies decides.
+ * Decides the outcome of one pending change. Pure: the first row that applies decides.
  *
  * | the change                                                  | verdict                | drift                  |
  * |-------------------------------------------------------------|------------------------|------------------------|
@@ -154,7 +154,7 @@ function judgeRight({ state, spec, pending, approval, blocks }: Judged): Verdict
 
 function judgeAttempts({ state: { attempts } }: Judged, { now }: Circumstances): Verdict | null {
   if (attempts === null || attempts.failures === 0) return null;
-  // What lies further ahead than any delay was written by a clock that was wrong.
+  // A time further ahead than any delay was written by a clock that was wrong.
   const waits = attempts.nextTryAt > now && attempts.nextTryAt - now <= NEXT_TRY_MS_MAX;
   if (!waits) return null;
   if (attempts.failures < RUN_FAILURES_MAX)

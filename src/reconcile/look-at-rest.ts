@@ -97,7 +97,7 @@ async function auditIfDue(
   if (audit === null) return { ...state, auditDueAt: now + AUDIT_AGAIN_MS };
   if (isClean(audit))
     return { ...state, audit, auditDueAt: nextTurn(state.name, auditIntervalMs(managed), now) };
-  // What one audit found, the next pass has to find again before anybody hears of it.
+  // The next pass must confirm an audit's finding before it is reported.
   const isNews = state.audit === null || isClean(state.audit);
   return { ...state, audit, auditDueAt: isNews ? 0 : now + AUDIT_AGAIN_MS };
 }

@@ -1,6 +1,6 @@
 /**
- * What reconciliation keeps of one namespace between ticks: small, JSON-safe, one row. Layouts and
- * changes are kept as digests; the rest is read again when it is needed.
+ * State that reconciliation keeps of one namespace between ticks: small, JSON-safe, one row.
+ * Layouts and changes are kept as digests; the rest is read again when it is needed.
  */
 import { canonicalJson, sha256Hex } from "../model/canonical.ts";
 import type { ConditionType, Drift, NamespaceCondition } from "../model/drift.ts";
@@ -95,7 +95,7 @@ export interface NamespaceState extends NamespaceRef {
   readonly attempts: FailedAttempts | null;
   /** A running operation as last seen to move. */
   readonly progress: { readonly mark: string; readonly since: number } | null;
-  /** What the last audit found. */
+  /** Findings of the last audit. */
   readonly audit: AuditFinding | null;
   /** Drifts that looks found, and those that come from a pending change. */
   readonly faults: readonly TrackedDrift[];

@@ -1,5 +1,5 @@
 /**
- * What the kinds of looks have in common: their context, and how a state takes note of what a look
+ * Common parts of all looks: their context, and the functions that note in a state what a look
  * found.
  */
 import type { ConditionType } from "../model/drift.ts";
@@ -37,7 +37,10 @@ export function rest(
   };
 }
 
-/** What was seen once is looked at in the next pass; an audit that had to wait, too. */
+/**
+ * Returns the time of the next look. A drift seen once is looked at in the next pass, and so is an
+ * audit that had to wait.
+ */
 export function dueAfter(state: NamespaceState, { ports, managed }: LookContext): number {
   const now = ports.now();
   if (isWatching(state.faults) || isWatching(state.differences)) return 0;

@@ -16,7 +16,7 @@ import { RefusedRequest } from "../model/refused-request.ts";
 export interface PauseParts {
   readonly live: LiveAccess;
   readonly coordinator: Call<PauseCalls>;
-  /** Who asks. */
+  /** The name of the caller. */
   readonly by: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Who has stopped what: the switch for everything, and what people do to the operation of one
- * namespace. Tells the history, and has the next tick look.
+ * Keeps the pauses: the switch for everything, and the actions of people on the operation of one
+ * namespace. Writes to the history, and makes the next tick look.
  */
 import { makeEvent, type NewEvent } from "../history/make-event.ts";
 import type { Pause } from "../model/drift.ts";

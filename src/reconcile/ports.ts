@@ -1,10 +1,10 @@
 /**
- * What reconciliation needs from outside: manifests, reviews, live namespaces, runs, a place for
- * its state, a clock and a die.
+ * Dependencies of reconciliation: manifests, reviews, live namespaces, runs, a store for its state,
+ * a clock and a random source.
  *
- * Everything that waits is asynchronous; state and runs are not, so that what one turn decides is
- * written in that turn. A call that fails says so as a value; an exception is a kill, and the next
- * tick goes on from what was written.
+ * Everything that waits is asynchronous. State and runs are not, so that a decision is written in
+ * the turn that makes it. A call that fails returns the failure as a value; an exception is a kill,
+ * and the next tick resumes from what was written.
  */
 import type { Run } from "../model/api.ts";
 import type { Pause } from "../model/drift.ts";

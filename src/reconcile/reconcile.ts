@@ -30,7 +30,7 @@ import type { ReconcilePorts } from "./ports.ts";
 import type { ReviewAnswer } from "../reviews/review-lookup.ts";
 import { CHECK_MS_MAX, retryDelayMs } from "./schedule.ts";
 
-/** What one slice may use. */
+/** Limits of one slice. */
 export interface SliceBudget {
   /** Calls to live namespaces and requests to GitHub, about: the look in work is finished. */
   readonly calls: number;

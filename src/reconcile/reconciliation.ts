@@ -170,7 +170,7 @@ export class Reconciliation {
     return buildReport(environment, this.#store(environment), this.pause());
   }
 
-  /** What the last pass took and how it went; null before the first. */
+  /** Returns the cost and the outcome of the last pass; null before the first. */
   state(environment: string): EnvironmentState | null {
     return this.#store(environment).readEnvironment();
   }

@@ -35,7 +35,8 @@ export function settleRun(
     approval: isLeftBy(run, action, live) ? state.approval : null,
   };
   if (!run || !action || action.state === "done") return { ...ended, attempts: null };
-  // What it depended on counts its own failures, and what missed its window has not failed.
+  // A failed dependency counts its own failures, and a change that missed its window has not
+  // failed.
   if (action.state === "notExecuted" && action.error !== CANCELLED_BEFORE_START) return ended;
   return {
     ...ended,
@@ -73,7 +74,7 @@ function countFailure(
   { now, random }: ReconcilePorts,
 ): FailedAttempts {
   const wasCancelled = run.state === "cancelled";
-  // Who cancels a run wants it to stay so.
+  // Cancelling a run means that it should stay cancelled.
   const failures = wasCancelled ? RUN_FAILURES_MAX : (state.attempts?.failures ?? 0) + 1;
   const delayMs = failures >= RUN_FAILURES_MAX ? GIVEN_UP_MS : retryDelayMs(failures, random);
   return {

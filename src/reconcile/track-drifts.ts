@@ -8,8 +8,8 @@ import { makeEvent, type NewEvent } from "../history/make-event.ts";
 import type { TrackedDrift } from "./namespace-state.ts";
 
 /**
- * What is wrong, as one look sees it. The reason holds no counts, times or errors' texts: it is
- * part of the alert's fingerprint.
+ * A fault, as one look sees it. The reason holds no counts, times or error texts: it is part of the
+ * alert's fingerprint.
  */
 export type FoundDrift = Pick<Drift, "kind" | "reason" | "detail" | "remedy"> & {
   readonly isHealing?: boolean;

@@ -26,7 +26,9 @@ export function describeLayout(layout: Layout): string {
   return `${name}(${layout.shardKey}) × ${formatCount(layout.members.length)}`;
 }
 
-/** What changes, in a few words: "8 → 12 shards", "data.userId → data.tenantId × 8", "4 → 1". */
+/**
+ * Describes a change in a few words: "8 → 12 shards", "data.userId → data.tenantId × 8", "4 → 1".
+ */
 export function describeChange({
   kind,
   from,

@@ -1,6 +1,6 @@
 /**
- * What changed between a reviewed plan and the plan of now, one line for each namespace that
- * differs. Pure.
+ * Describes the differences between a reviewed plan and the current plan, one line for each
+ * namespace that differs. Pure.
  */
 import { sameLayout } from "../model/layout/layout.ts";
 import type { Change, Plan } from "../model/plan.ts";

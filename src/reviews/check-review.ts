@@ -21,7 +21,7 @@ export interface ReviewQuestion {
 }
 
 export interface KnownReviews {
-  /** What the pull request was shown last. */
+  /** The review that the pull request was shown last. */
   readonly newest: Review | null;
   /** The review of exactly this plan in this pull request, with its release. */
   readonly own: Review | null;

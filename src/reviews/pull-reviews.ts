@@ -1,6 +1,6 @@
 /**
- * What pull requests were shown and released, as the coordinator writes it: under the plan's
- * environment, and with a word to the history.
+ * Records the plans that pull requests were shown, and their releases, as the coordinator writes
+ * them: under the plan's environment, and with an event in the history.
  */
 import type { Plan } from "../model/plan.ts";
 import type { Release, Review } from "../model/review.ts";

@@ -1,7 +1,7 @@
 /**
- * What pull requests have been shown, in the coordinator's SQLite. One row a plan, pull request and
- * environment; `place` says which is the newest. All methods are synchronous: the caller decides
- * what is one transaction.
+ * Stores the plans that pull requests have been shown, in the coordinator's SQLite. One row a plan,
+ * pull request and environment; `place` says which is the newest. All methods are synchronous: the
+ * caller decides what is one transaction.
  */
 import type { Release, Review } from "../model/review.ts";
 

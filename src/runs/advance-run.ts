@@ -49,7 +49,7 @@ const HISTORY_MAX = 20;
 /** Namespaces that one step asks at the same time. */
 const LOOKS_MAX = 16;
 
-/** What one look at one action gave: its next value, or no answer. */
+/** Result of one look at one action: its next value, or no answer. */
 type Outcome =
   | { readonly kind: "settled"; readonly action: RunAction }
   | { readonly kind: "silent"; readonly message: string };
@@ -354,8 +354,8 @@ async function startChange(
 }
 
 /**
- * What looks stale may be our own doing: the step that started the operation was interrupted before
- * it could say so.
+ * Adopts an operation of this run's own. What looks stale may be our own doing: the step that
+ * started it was interrupted before it could say so.
  */
 async function adoptOperation(
   live: LiveAccess,

@@ -11,11 +11,11 @@ import { isAnyWindowOpen } from "./windows.ts";
 export interface HoldQuestion {
   readonly pausedBy: string | null;
   readonly overrides: readonly Guard[];
-  /** What the run's plan was made from; read only when somebody asks. */
+  /** The desired state that the run's plan was made from; read only when somebody asks. */
   readonly desired: () => DesiredState | null;
   /**
-   * What is merged by now, where that is known: it may have another window, and let go on what the
-   * plan's windows would hold.
+   * The spec that is merged by now, where it is known: it may have another window, and release what
+   * the plan's windows would hold.
    */
   readonly declared: (namespace: string) => NamespaceSpec | null;
   readonly now: number;

@@ -18,7 +18,9 @@ const PLAN_BYTES_MAX = 20 * 1024 * 1024;
 export interface PlanParts {
   readonly live: LiveReader;
   readonly coordinator: Call<PlanCalls>;
-  /** Who asks for the plan, for the history; nobody when the Worker makes it for itself. */
+  /**
+   * The caller who asks for the plan, for the history; absent when the Worker makes it for itself.
+   */
   readonly caller?: { readonly name: string };
 }
 

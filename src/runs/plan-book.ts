@@ -35,7 +35,7 @@ export class PlanBook {
     return body ? (decodeJson(body) as Plan) : null;
   }
 
-  /** What the plan was made from. */
+  /** The desired state that the plan was made from. */
   readDesired(fingerprint: string): DesiredState | null {
     const body = this.#parts.store.getDesired(fingerprint);
     return body ? (decodeJson(body) as DesiredState) : null;
@@ -70,7 +70,9 @@ export class PlanBook {
     return this.#parts.store.listApplied().map(({ environment }) => environment);
   }
 
-  /** What somebody applied last to the environment: the state it is meant to have. */
+  /**
+   * Returns the state that somebody applied last to the environment: the one it is meant to have.
+   */
   newestApplied(
     environment: string,
     knownFingerprint: string | null,

@@ -66,7 +66,7 @@ const RETRY_LONGEST_MS = 30_000;
  */
 const POLL_SHORTEST_MS = 100;
 const POLL_LONGEST_MS = 2_000;
-/** What waits for a window or a person is asked about so often. */
+/** Interval between questions about an operation that waits for a window or a person. */
 export const HOLD_MS = 5_000;
 
 /** A run in which nothing has been started yet. */

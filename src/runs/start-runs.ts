@@ -28,7 +28,7 @@ export interface NewRun {
   readonly origin: RunOrigin;
 }
 
-/** What a run wants for itself. */
+/** A run's claim to namespaces. */
 interface Claim {
   readonly environment: string;
   readonly namespaces: readonly string[];

@@ -1,6 +1,6 @@
 /**
- * What the coordinator remembers, in its own SQLite: plans by fingerprint, runs, and the namespaces
- * it has seen live.
+ * The coordinator's memory, in its own SQLite: plans by fingerprint, runs, and the namespaces it
+ * has seen live.
  *
  * Bodies are stored in parts, because a row is at most 2 MB and a plan of thousands of namespaces
  * is more. A run's actions are documents of their own, so that progress of one action rewrites one

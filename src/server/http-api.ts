@@ -117,8 +117,8 @@ function correlationIdOf(ray: string | undefined): string {
 }
 
 /**
- * What changes something, and what was refused: the runtime's own log has the rest. No query,
- * header or body goes in.
+ * Logs requests that change something, and those that were refused: the runtime's own log has the
+ * rest. No query, header or body is logged.
  */
 function logRequest(
   { req, res, var: { caller } }: ApiContext,

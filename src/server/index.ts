@@ -59,7 +59,7 @@ export interface ReconcilerWorker<Env> {
   readonly Reconciler: new (ctx: DurableObjectState, env: Env) => Coordinator<Env>;
 }
 
-/** What reaches out of the Worker. Tests put their own in its place. */
+/** The parts that reach out of the Worker. Tests replace them with their own. */
 export interface ReconcilerParts {
   readonly openGithub: (settings: GithubSettings, credentials: GithubCredentials) => GithubWriter;
   readonly openVerifier: (settings: GithubSettings) => ActionsVerifier;

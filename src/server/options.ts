@@ -68,7 +68,7 @@ export interface GithubOptions {
   readonly webhookSecret?: string;
   /** Address of the REST API. Default `https://api.github.com`. */
   readonly apiUrl?: string;
-  /** What tokens of workflows must say. */
+  /** Claims that tokens of workflows must carry. */
   readonly oidc?: OidcOptions;
   /**
    * True shows counts of live rows in pull requests from forks, whose authors may be anybody.
@@ -126,7 +126,7 @@ const DEFAULT_ISSUER = "https://token.actions.githubusercontent.com";
 const DEFAULT_BRANCH = "main";
 const DEFAULT_MANIFESTS = "manifests";
 
-/** What is read from `env` where the entry file says nothing. */
+/** Defaults that are read from `env` where the entry file says nothing. */
 interface DefaultEnv {
   readonly GITHUB_TOKEN?: unknown;
   readonly GITHUB_APP_ID?: unknown;
@@ -170,11 +170,9 @@ const githubSchema = z.strictObject({
       z.strictObject({
         kind: z.literal("app"),
         appId: id,
-        privateKey: z
-          .string()
-          .refine((key) => checkPrivateKey(key) === null, {
-            error: (issue) => checkPrivateKey(String(issue.input)) ?? "",
-          }),
+        privateKey: z.string().refine((key) => checkPrivateKey(key) === null, {
+          error: (issue) => checkPrivateKey(String(issue.input)) ?? "",
+        }),
         installationId: id.exactOptional(),
       }),
     ])

@@ -1,5 +1,5 @@
 /**
- * What the HTTP API accepts, as zod schemas: unknown keys are refused, sizes are bounded, and the
+ * The zod schemas of the HTTP API's requests: unknown keys are refused, sizes are bounded, and the
  * rules of `NamespaceSpec` that its type cannot say are checked, so that a plan is only ever made
  * from a desired state that a manifest could have given.
  */

@@ -1,5 +1,5 @@
 /**
- * What is said when: once for each change, nothing while nobody knows, and one message after an
+ * The timing of alerts: once for each change, nothing while nobody knows, and one message after an
  * outage of a day.
  */
 import { describe, expect, it } from "vitest";

@@ -61,7 +61,7 @@ afterEach(async () => {
   await github[Symbol.asyncDispose]();
 });
 
-/** What the scripted Worker knows; a test changes it while the command runs. */
+/** The state of the scripted Worker; a test changes it while the command runs. */
 interface World {
   plan: Plan;
   /** Plans by fingerprint, besides `plan`. */

@@ -1,6 +1,6 @@
 /**
- * What people and programs read: help texts, `--json`, colours, mistakes on the command line,
- * readers that go away.
+ * Output that people and programs read: help texts, `--json`, colours, mistakes on the command
+ * line, readers that go away.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";

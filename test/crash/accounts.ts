@@ -64,7 +64,7 @@ export function keyOf(id: string, shardKey: string | null): string | number | nu
   return shardKey === "grp" ? groupOf(id) : id;
 }
 
-/** What one write makes of a state. The Worker does the same in SQL. */
+/** Returns the state after one write. The Worker does the same in SQL. */
 export function applyWrite(state: AccountState, kind: WriteKind, serial: number): AccountState {
   const noted = (notes: readonly number[]): number[] =>
     [...notes, serial].toSorted((a, b) => a - b).slice(-NOTES_MAX);

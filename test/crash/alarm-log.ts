@@ -1,7 +1,7 @@
 /**
- * What alarms have written, as each object keeps it: in the transaction of the write, in a table of
- * its own that never moves. So a write that an object knows of is acknowledged, and nobody has to
- * be told. Pure.
+ * The log of alarms' writes, as each object keeps it: in the transaction of the write, in a table
+ * of its own that never moves. So a write that an object knows of is acknowledged, and nobody has
+ * to be told. Pure.
  */
 import { COUNTED_IDS, DOOMED_IDS, NOTES_MAX, stateText } from "./accounts.ts";
 
@@ -68,7 +68,7 @@ export function expectByAlarms(logs: readonly AlarmLog[]): Map<string, readonly 
   ]);
 }
 
-/** What alarms themselves have seen and must not have. */
+/** Returns the events that alarms themselves have seen and must not have. */
 export function checkAlarms(logs: readonly AlarmLog[]): string[] {
   const deleted = new Map<string, number>();
   for (const { event, id, times } of logs.flatMap(({ alarms }) => alarms))

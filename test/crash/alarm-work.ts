@@ -1,6 +1,6 @@
 /**
- * What the user's alarm does in the Worker of the crash runs: it writes to the object's own tables
- * and asks nobody. To declared tables, and to one that is not declared and points at one that is.
+ * The user's alarm in the Worker of the crash runs: it writes to the object's own tables and asks
+ * nobody. It writes to declared tables, and to one that is not declared and points at one that is.
  * Each write and its entry in the log are one transaction.
  *
  * A mark stands for a moment only: an operation refuses to part a row from an undeclared one that

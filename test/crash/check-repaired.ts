@@ -1,13 +1,13 @@
 /**
- * What must hold of a namespace's rows once it is repaired: each is live as it must be, or set
- * aside where it stood. Pure.
+ * Checks a namespace's rows once it is repaired: each is live as it must be, or set aside where it
+ * stood. Pure.
  */
 import type { StrayRows } from "../../src/model/repair.ts";
 import type { SetAside } from "./dump.ts";
 
 const ABSENT = "none";
 
-/** What a query over all shards has found: each account with its state. */
+/** Checks the rows that a query over all shards has found: each account with its state. */
 export function checkLive(
   rows: readonly (readonly [string, string])[],
   possible: ReadonlyMap<string, readonly string[]>,

@@ -1,6 +1,6 @@
 /**
- * What must hold of all objects together once an operation has ended and the writers pause. Pure:
- * takes what was expected and what was found, and gives one line for each thing that is wrong.
+ * Checks all objects together once an operation has ended and the writers pause. Pure: takes the
+ * expected and the found state, and returns one line for each thing that is wrong.
  */
 import { toKey } from "../../src/model/layout/key.ts";
 import { directoryMember } from "../../src/model/layout/directory.ts";
@@ -162,7 +162,7 @@ function checkLeftovers({
   ];
 }
 
-/** What a member says of a row whose key another owns. */
+/** A member's refusal of a row whose key another owns. */
 const WRONG_KEY = "shardctl: wrong key";
 
 /**

@@ -1,4 +1,4 @@
-/** What a crash run did and found, for people. Pure. */
+/** Describes the actions and findings of a crash run, for people. Pure. */
 import type { CrashReport } from "./run-crashes.ts";
 import type { Outcome } from "./tallies.ts";
 

@@ -1,4 +1,4 @@
-/** What the stories of restored objects did and found, for people. Pure. */
+/** Describes the actions and findings of the stories of restored objects, for people. Pure. */
 import type { RestoreReport } from "./run-restores.ts";
 
 export function describeRestores({ seed, stories, problems }: RestoreReport): string {

@@ -1,6 +1,6 @@
 /**
- * What one object holds, seen from inside: its part in the namespace, what operations left, and the
- * rows of the user's tables.
+ * The content of one object, seen from inside: its part in the namespace, the leftovers of
+ * operations, and the rows of the user's tables.
  */
 import { ASIDE_PREFIX } from "../../src/shards/storage/schema.ts";
 import { stateText } from "./accounts.ts";
@@ -44,15 +44,15 @@ export interface Dump {
   readonly strayNotes: readonly string[];
   /** Rows of the user's tables whose foreign key points at nothing, as `table → parent`. */
   readonly dangling: readonly string[];
-  /** What alarms have written here. */
+  /** The log of writes by alarms on this object. */
   readonly alarms: readonly AlarmEntry[];
   /** Account → the calls to all members that its tally has met, in order. */
   readonly tallies: readonly (readonly [string, readonly number[]])[];
   /** Id → owner. */
   readonly directory: readonly (readonly [string, string])[];
   /**
-   * What a write to the object that goes around the router was answered: null when it was carried
-   * out (and rolled back).
+   * The error answered to a write to the object that goes around the router; null when it was
+   * carried out (and rolled back).
    */
   readonly strayWrite: string | null;
 }

@@ -1,8 +1,8 @@
 /**
- * What every account may be, given the answers that were heard. An account has one writer and one
- * call at a time, so there is exactly one possible state until a call's answer is lost; then there
- * are two, until the next answer tells which. An answer that fits none is a lost, doubled or undone
- * write, and is reported with the account's last calls. Pure.
+ * The possible states of every account, given the answers that were heard. An account has one
+ * writer and one call at a time, so there is exactly one possible state until a call's answer is
+ * lost; then there are two, until the next answer tells which. An answer that fits none is a lost,
+ * doubled or undone write, and is reported with the account's last calls. Pure.
  */
 import { type AccountState, type WriteKind, applyWrite, readState, stateText } from "./accounts.ts";
 

@@ -149,7 +149,7 @@ it(
     // The alarm goes back too.
     expect(await restored.ask("a")).toMatchObject({ titles: ["old 3"], alarm: null });
     expect((await restored.ask("b")).titles).toEqual(["new 2", "old 3"]);
-    // What is stored after a restore is kept.
+    // Rows stored after a restore are kept.
     await restored.ask("a", { title: "newer", copies: 1 });
     await restored.kill();
 

@@ -108,7 +108,7 @@ export class RestoredLedger {
     return this.#runtime.folder;
   }
 
-  /** What every writer was answered that it cannot have been, too. */
+  /** Returns all problems, including answers that writers cannot have been given. */
   allProblems(): string[] {
     return [...this.#writers.problems, ...this.problems];
   }
@@ -451,7 +451,7 @@ export class RestoredLedger {
     await sleep(MEND_MS);
     await this.#runtime.killWorkerd(workerd);
     const answer = await repair;
-    // What it set aside before its answer was lost stands in no answer.
+    // Rows that it set aside before its answer was lost are in no answer.
     if (answer.kind === "answered") this.#count(answer);
     else this.#isCounted = false;
     await this.#runtime.waitUntilUp();

@@ -49,7 +49,7 @@ export interface CrashReport {
   readonly writes: WriteCounts;
   /** Calls to all members that run at most once, and those that may run twice. */
   readonly fanOuts: { readonly once: FanOutCounts; readonly retried: FanOutCounts };
-  /** What alarms wrote. */
+  /** The writes of alarms. */
   readonly alarms: AlarmCounts;
   readonly kills: number;
   /** Kills that took wrangler and all its processes. */

@@ -16,7 +16,7 @@ export interface RestoreOptions {
 export interface StoryReport {
   readonly name: string;
   readonly seconds: number;
-  /** What was done and found, a line each. */
+  /** Actions and findings, a line each. */
   readonly lines: readonly string[];
   readonly problems: readonly string[];
 }

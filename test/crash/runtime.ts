@@ -22,7 +22,7 @@ import { NAMESPACE } from "./accounts.ts";
 import { ObjectFiles } from "./object-files.ts";
 
 /**
- * What became of a request. `unknown`: it may have been carried out. `refused` and `unsent`: it was
+ * The outcome of a request. `unknown`: it may have been carried out. `refused` and `unsent`: it was
  * not.
  */
 export type Answer =

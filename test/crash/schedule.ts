@@ -1,6 +1,6 @@
 /**
- * What a crash run does, decided before it starts: operations that follow one another, and the step
- * in which each kill is aimed at. All from the seed. Pure.
+ * The schedule of a crash run, decided before it starts: operations that follow one another, and
+ * the step in which each kill is aimed at. All from the seed. Pure.
  */
 import { toKey } from "../../src/model/layout/key.ts";
 import {

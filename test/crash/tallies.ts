@@ -15,7 +15,7 @@ export type Outcome = "acknowledged" | "unknown" | "refused" | "unsent";
 export interface FanOut {
   readonly outcome: Outcome;
   readonly mayRunTwice: boolean;
-  /** What it failed with; null when it was acknowledged. */
+  /** The message that it failed with; null when it was acknowledged. */
   readonly message: string | null;
 }
 

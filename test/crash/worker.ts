@@ -200,7 +200,7 @@ export class Ledger extends ShardedObject<CrashEnv> {
     return dumpObject(this.ctx.id.name ?? "", this.ctx.storage);
   }
 
-  /** What repairs have set aside here. */
+  /** Returns the rows that repairs have set aside here. */
   aside(): readonly SetAside[] {
     return dumpAside(this.ctx.storage.sql);
   }
@@ -242,7 +242,7 @@ export class Ledger extends ShardedObject<CrashEnv> {
   }
 
   #insert(verb: string, id: string, serial: number, size: number): void {
-    // What a version stores in its columns follows from two that all have.
+    // The values of a version's own columns follow from two that all versions have.
     const added = addedColumns(VERSION).map(({ column }) => column);
     const columns = ["stated", "stated_by", ...added];
     const values = ["serial", String(VERSION), ...added.map(() => "'by ' || serial")];
@@ -286,7 +286,7 @@ interface WriteBody {
   readonly id: string;
   readonly serial: number;
   /**
-   * What a caller on another machine, which no kill reaches, has in its cache: stale most of the
+   * The layout cached by a caller on another machine, which no kill reaches: stale most of the
    * time.
    */
   readonly known: LayoutReply | null;

@@ -36,7 +36,7 @@ const COMMANDS = [
 interface CodeBlock {
   readonly page: string;
   readonly line: number;
-  /** What stands behind the fence: `yaml manifest`. */
+  /** The text behind the fence: `yaml manifest`. */
   readonly info: string;
   readonly text: string;
 }

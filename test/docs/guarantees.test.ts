@@ -38,7 +38,7 @@ describe("in production", () => {
       ),
     ).toEqual([]);
     const [, open] = /\bopen: (.*)$/u.exec(today) ?? [];
-    // What is open is said in words.
+    // An open promise is stated in words.
     const isSaid = open === undefined ? tests.length > 0 : open.length > 20;
     expect(isSaid, "names neither a test nor what is open").toBe(true);
   });

@@ -63,8 +63,8 @@ const textOf = ({ stdout, stderr }: Said): string => stdout + stderr;
 
 /** Runs a program to its end. @throws Error with its output when it fails. */
 async function call(program: string, argv: readonly string[], cwd = project): Promise<Said> {
-  // What an npm that runs these tests says of its own project must not reach the npm that is
-  // tested.
+  // Variables that an npm that runs these tests sets about its own project must not reach the npm
+  // that is tested.
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(INIT_CWD|npm_(package|lifecycle|command|config_local))/u.test(name),
   );

@@ -87,7 +87,7 @@ async function open(path: string, options: Parameters<TestBrowser["open"]>[0] = 
   return one.page;
 }
 
-/** What is declared: fakes of any size, and carts that really move. */
+/** Returns the declared namespaces: fakes of any size, and carts that really move. */
 function declared(carts: number, rowsPerSecondMax: number | null): readonly NamespaceSpec[] {
   return [
     spec("events", { count: 1000, policy: { maxSkew: 2 } }),
@@ -167,7 +167,7 @@ describe.skipIf(chromium === null)("the status page in Chromium", () => {
         .catch(() => null);
       if (value !== null) seen.add(Number(value));
       if (step !== null) steps.add(step);
-      // What comes and goes with the operation itself may move what is below it.
+      // Parts that come and go with the operation itself may move the content below them.
       if (value !== null) shift = Number(await page.evaluate("window.shift"));
       await page.waitForTimeout(300);
     }
@@ -350,7 +350,7 @@ describe.skipIf(chromium === null)("the status page in Chromium", () => {
       .toBe("Not connected: what you see may be old.");
     await page.unroute(/part=main/);
     await expect.poll(connection, { timeout: 30_000 }).toBe("");
-    // What the test itself cut off.
+    // Requests that the test itself cut off are no problems.
     const own = watched.at(-1);
     expect(own?.problems.filter((text) => !text.includes("ERR_FAILED"))).toEqual([]);
     watched.pop();

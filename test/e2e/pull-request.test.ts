@@ -50,7 +50,7 @@ function checksOf(sha: string) {
   return story.github.checkRuns(story.repo, sha).filter(({ name }) => name === CHECK);
 }
 
-/** What the step said in all, for messages of failed expectations. */
+/** Returns the whole output of the step, for messages of failed expectations. */
 function said({ exitCode, stdout, stderr }: StepRun): string {
   return `exit ${exitCode}\n${stdout}\n${stderr}`;
 }

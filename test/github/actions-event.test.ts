@@ -1,4 +1,4 @@
-/** What a workflow run is about, from the variables and the event that a runner gives. */
+/** The subject of a workflow run, from the variables and the event that a runner gives. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

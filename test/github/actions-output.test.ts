@@ -1,4 +1,4 @@
-/** What is handed to a runner: no value breaks out of its place. */
+/** Values handed to a runner: no value breaks out of its place. */
 import { appendFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

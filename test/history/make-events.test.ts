@@ -1,6 +1,6 @@
 /**
- * What a run tells the history: who asked, which commit and pull request, what was overridden, what
- * moved, and how long it took.
+ * Events that a run adds to the history: who asked, which commit and pull request, what was
+ * overridden, what moved, and how long it took.
  */
 import { expect, it } from "vitest";
 

@@ -1,4 +1,4 @@
-/** Whether ticks come as often as the Worker's cron says. */
+/** Heartbeat: ticks must come as often as the Worker's cron says. */
 import { describe, expect, it } from "vitest";
 
 import {

@@ -1,4 +1,4 @@
-/** What members say of themselves: one version or several, and how full they are. */
+/** Facts that members report about themselves: one version or several, and how full they are. */
 import { describe, expect, it } from "vitest";
 import type { MemberStatus } from "../../src/model/live.ts";
 import {

@@ -150,7 +150,7 @@ it("a run fails, and the clock is wrong", async () => {
   const [overview, namespace] = await both();
   expect(overview).toContain("bl-orders: disk on fire");
   expect(namespace).toContain("operation 2 failed: disk on fire");
-  // What a clock that was ahead has written does not keep the page from asking.
+  // A time written by a clock that was ahead does not keep the page from asking.
   await setAskedAt(Date.now() + 400 * 24 * 60 * 60 * 1000);
   const asked = async (): Promise<number> => (await controlsOf("bl-orders").verbs()).length;
   const before = await asked();

@@ -124,7 +124,7 @@ const READY = 2;
 /** Raised, in a variant while calls run. */
 const RAISED = 3;
 const FENCED = 4;
-/** What the root does. */
+/** The phases of the root. */
 const IDLE = 0;
 const HOLDING = 1;
 const RAISING = 2;

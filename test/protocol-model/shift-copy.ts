@@ -48,7 +48,7 @@ function forgetPage({ fields, keys }: World, to: State, pair: number): void {
 }
 
 /**
- * Whether every change that a source has captured is stored at its target.
+ * True when every change that a source has captured is stored at its target.
  * [drain-before-cutover]
  */
 export function isDrained({ fields, pairs, weak }: World, state: State, member: number): boolean {

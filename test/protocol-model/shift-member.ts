@@ -243,8 +243,8 @@ function promoteArrives(
 }
 
 /**
- * Whether the live tables take what is staged for a wave: no row of the same key, no rival of a
- * unique value, no child without its parent.
+ * Returns true when the live tables accept the rows staged for a wave: no row of the same key, no
+ * rival of a unique value, no child without its parent.
  * [nothing-in-the-way, foreign-keys-in-force]
  */
 export function fits(world: World, state: State, member: number, wave: Wave): boolean {

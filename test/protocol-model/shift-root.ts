@@ -87,7 +87,10 @@ function fenceSteps(world: World, state: State, step: Step): void {
   cancel(world, step);
 }
 
-/** Whether all members of the wave have answered drained. [drain-before-cutover, fence-attempts] */
+/**
+ * Returns true when all members of the wave have answered drained. [drain-before-cutover,
+ * fence-attempts]
+ */
 function isDrained(world: World, state: State): boolean {
   const { fields, weak } = world;
   const { sources, targets } = waveAfter(world, fields.committed.get(state));
@@ -96,7 +99,9 @@ function isDrained(world: World, state: State): boolean {
   return weak["first-drained-commits"] ? counted !== 0 : counted === wanted;
 }
 
-/** Whether all targets of the wave have promoted. [promoted-before-commit, fence-attempts] */
+/**
+ * Returns true when all targets of the wave have promoted. [promoted-before-commit, fence-attempts]
+ */
 function isPromoted(world: World, state: State): boolean {
   const { fields, weak } = world;
   if (weak["commits-before-promoted"]) return true;
@@ -180,14 +185,16 @@ function cancel({ fields }: World, step: Step): void {
   });
 }
 
-/** Whether another operation of the scenario starts when this one has ended like this. */
+/**
+ * Returns true when another operation of the scenario starts after this one has ended in this way.
+ */
 function hasNext({ scenario, fields }: World, state: State): boolean {
   const next = scenario.operations[fields.operation.get(state)];
   const ended = fields.phase.get(state) === IDLE_DONE ? "done" : "cancelled";
   return next !== undefined && next.after === ended && next.first === fields.committed.get(state);
 }
 
-/** Whether all operations have ended and every member has let go of the last. */
+/** Returns true when all operations have ended and every member has let go of the last. */
 export function hasEnded(world: World, state: State): boolean {
   const { fields, everyone } = world;
   const isOver = fields.phase.get(state) >= IDLE_DONE && !hasNext(world, state);

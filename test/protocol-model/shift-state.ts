@@ -49,12 +49,12 @@ export const CLEANUP_CANCELLED = 5;
 export const IDLE_DONE = 6;
 export const IDLE_CANCELLED = 7;
 
-/** What the root has sent for an attempt (bits). */
+/** Messages that the root has sent for an attempt (bits). */
 export const FENCE_SENT = 0;
 export const PROMOTE_SENT = 1;
 export const RELEASE_SENT = 2;
 
-/** What has gone wrong in a step, for `wrong`. */
+/** Errors found in a step, for `wrong`. */
 export const MISCOUNTED = 1;
 export const ROW_LOST = 2;
 

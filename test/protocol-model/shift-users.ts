@@ -22,7 +22,10 @@ export function userSteps(world: World, state: State, step: Step): void {
     step("the count starts over", (to) => endCount(world, to));
 }
 
-/** Whether a call of a client that routed by `epoch` is served. [one-epoch, fence-until-told] */
+/**
+ * Returns true when a call of a client that routed by `epoch` is served. [one-epoch,
+ * fence-until-told]
+ */
 function admits(
   world: World,
   state: State,

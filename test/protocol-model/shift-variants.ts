@@ -515,7 +515,7 @@ export const SHIFT_VARIANTS = {
 export type ShiftVariant = keyof typeof SHIFT_VARIANTS;
 export const variantOf = (name: ShiftVariant): Variant => SHIFT_VARIANTS[name];
 
-/** What a variant is searched in: the situation, as small as shows it. */
+/** Returns the setting in which a variant is searched: the smallest situation that shows it. */
 export function settingOf(name: ShiftVariant): {
   readonly scenario: Scenario;
   readonly bounds: Bounds;

@@ -7,7 +7,7 @@ import { type Fields, makeFields, type State } from "./shift-state.ts";
 export const MEMBER_NAMES = ["A", "B", "C", "D"] as const;
 export const KEY_NAMES = ["x", "y", "z"] as const;
 
-/** What happens in a step, and how it changes a copy of the state. */
+/** Takes a step's description, and the change that it makes to a copy of the state. */
 export type Step = (says: string, change: (to: State) => void) => void;
 
 /** The rows that one source sends to one target. */
@@ -18,7 +18,7 @@ export interface Pair {
   readonly keys: readonly number[];
 }
 
-/** What changes hands between an epoch and the next. */
+/** The keys that change hands between an epoch and the next. */
 export interface Wave {
   /** Members (bits). */
   readonly sources: number;

@@ -1,4 +1,4 @@
-/** What may go wrong around reconciliation, and that nothing is lost, doubled or applied by it. */
+/** Faults around reconciliation: none loses, doubles or applies anything. */
 import { describe, expect, it, vi } from "vitest";
 
 import { RUN_FAILURES_MAX } from "../../src/reconcile/settle-run.ts";

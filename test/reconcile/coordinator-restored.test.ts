@@ -23,7 +23,7 @@ interface Backup {
   readonly resumedAt: number | null;
 }
 
-/** What the coordinator stores, as it is now. */
+/** Copies the coordinator's storage as it is now. */
 function backUp(world: World): Backup {
   return {
     states: [...world.store.all()],
@@ -111,7 +111,7 @@ describe("writers 1: a coordinator that was restored to yesterday", () => {
     expect(world.startedRuns()).toEqual([]);
     expect(world.condition("orders")).toMatchObject({ type: "Stalled", reason: "RunUnknown" });
     expect((await world.report()).drifts).toMatchObject([{ kind: "spec", state: "open" }]);
-    // What was applied is declared again, and all is well.
+    // Declaring again the state that was applied ends the drift.
     world.merge([orders(6)]);
     await world.tick(2);
     expect(await world.drifts()).toEqual([]);

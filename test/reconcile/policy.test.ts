@@ -1,4 +1,4 @@
-/** What policy lets reconciliation do, and when. */
+/** Limits of policy on reconciliation: the actions it allows, and when. */
 import { describe, expect, it } from "vitest";
 
 import {
@@ -174,7 +174,7 @@ describe("windows", () => {
         ],
       },
     ]);
-    // What stands still because it has to is no drift, and keeps nobody from anything.
+    // Work that has to wait is no drift, and blocks nobody.
     expect(await world.drifts()).toEqual([]);
     expect(world.condition("b-then")).toMatchObject({ type: "Reconciling", failures: 0 });
     await world.reviewAndMerge(specs(6, 5));

@@ -44,8 +44,8 @@ async function makeDue(): Promise<void> {
 }
 
 /**
- * What reconciliation asked GitHub for since then; work on pull requests has other names for what
- * it asks.
+ * Returns reconciliation's requests to GitHub since then; work on pull requests uses other names
+ * for its requests.
  */
 function requestsSince(from: number): string[] {
   return github.journal

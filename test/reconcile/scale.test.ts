@@ -1,5 +1,5 @@
 /**
- * What a tick costs: in proportion to what changed, whatever is declared. Calls are counted, never
+ * The cost of a tick: in proportion to what changed, whatever is declared. Calls are counted, never
  * time.
  */
 import { expect, it } from "vitest";

@@ -85,10 +85,7 @@ function planWith(text: string, plan: Plan): Plan {
 
 const model = await everyKindPlan();
 
-/**
- * What Markdown makes of numeric entities, which is the last thing it does: they never become
- * syntax.
- */
+/** Decodes numeric entities as Markdown does. It does so last, so they never become syntax. */
 function decodeEntities(markdown: string): string {
   return markdown.replace(/&#(\d+);/g, (_, code: string) => String.fromCodePoint(Number(code)));
 }

@@ -81,7 +81,7 @@ describe("reviewed plans", () => {
       { pull: 2, plan: { fingerprint: "b2" }, overrides: [] },
       { pull: 1, plan: { fingerprint: "a" }, overrides: [] },
     ]);
-    // What is merged stays so: only the others are asked about again.
+    // A merged pull request stays merged: only the others are asked about again.
     await find();
     expect(asked.slice(4)).toEqual([4, 3]);
   });

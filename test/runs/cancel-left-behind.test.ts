@@ -1,5 +1,6 @@
 /**
- * What a run let go of can still be cancelled by the run's name, and nothing else of it is touched.
+ * Operations that a run let go of: they can still be cancelled by the run's name, and nothing else
+ * of it is touched.
  */
 import { describe, expect, it } from "vitest";
 

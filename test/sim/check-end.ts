@@ -1,7 +1,7 @@
 /**
- * What must hold when everything has come to rest: one owner per key and every row on it, members
- * that agree with the registry, nothing left behind, and operations that have ended for a reason
- * that the run gave them.
+ * Checks the end state once everything has come to rest: one owner per key and every row on it,
+ * members that agree with the registry, nothing left behind, and operations that have ended for a
+ * reason that the run gave them.
  */
 import { toKey } from "../../src/model/layout/key.ts";
 import { directoryMember, hasKeyedDirectory } from "../../src/model/layout/directory.ts";
@@ -33,7 +33,7 @@ export interface EndState {
   readonly operations: readonly OperationRecord[];
 }
 
-/** What of a scenario gives operations reason to end otherwise than completed. */
+/** The parts of a scenario that give operations reason to end otherwise than completed. */
 type Expected = Pick<Scenario, "hasTwins" | "hasRivals" | "deploys"> & {
   /** True where a repair has left epochs out, and ended operations. */
   readonly isRepaired?: boolean;
@@ -166,8 +166,8 @@ function checkEpochs(
 }
 
 /**
- * Whether the run gave the operation a reason to end as it did. Silence is none: faults last for
- * seconds, the engine's retries for minutes.
+ * Returns true when the run gave the operation a reason to end as it did. Silence is none: faults
+ * last for seconds, the engine's retries for minutes.
  */
 function isExplained(world: World, record: OperationRecord, scenario: Expected): boolean {
   const { id, state, fault } = record;
@@ -240,7 +240,7 @@ function hasOtherTables(
   );
 }
 
-/** What an operation says that has waited in vain for tables to be the same. */
+/** Phrases in the message of an operation that has waited in vain for tables to be the same. */
 const STAY_DIFFERENT = ["has other columns on", "have not run the same steps of their migrations"];
 
 function checkObject(

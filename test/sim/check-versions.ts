@@ -1,6 +1,6 @@
 /**
- * What must hold of the tables once every object runs the newest version: each member has them as
- * the version makes them, and no row lacks what it was given.
+ * Checks the tables once every object runs the newest version: each member has them as the version
+ * makes them, and no row lacks a value that it was given.
  */
 import { textOf } from "../../src/shards/storage/storage.ts";
 import type { Deploys } from "./hazards.ts";

@@ -29,13 +29,13 @@ import type { World } from "./world.ts";
 const POLL_MS = 1;
 /** How long a call waits for its moment. */
 const MOMENT_MS_MAX = 800;
-/** What SQLite says to a put of a code that another item of the same member has. */
+/** SQLite's error for a put of a code that another item of the same member has. */
 const RIVAL_IN_THE_WAY = "UNIQUE constraint failed: items.code";
-/** What every guard's message begins with. */
+/** The prefix of every guard's message. */
 const GUARDED = "shardctl: ";
 
 /**
- * What the guards say of a fence and of an object that owns nothing: no routed call is admitted
+ * The guards' messages for a fence and for an object that owns nothing: no routed call is admitted
  * there.
  */
 const NOT_ADMITTED = [
@@ -48,7 +48,7 @@ const STORES: ReadonlySet<string> = new Set(["put", "slowPut", "relay"]);
 /** Longest time that a caller may be kept waiting where no fault strikes. */
 const WAIT_MS_MAX = 1_500;
 
-/** What the failure of a call within a call says, as the error of the outer one. */
+/** Parts of an outer call's error message that show that a nested call failed. */
 const NESTED_ENDS = [GUARDED, "network: ", " crashed", ": retry", DISK_IS_FULL];
 
 /** A call to all members that has run on some, and can run on the others no more. */

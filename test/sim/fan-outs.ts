@@ -14,7 +14,7 @@
 import { type History, keyOfView } from "./history.ts";
 import type { Raised } from "./store.ts";
 
-/** What one member has run of a call, once that is durable. */
+/** The part of a call that one member has run, once that is durable. */
 interface Run {
   readonly member: string;
   readonly at: number;
@@ -36,7 +36,7 @@ interface FanOutCall {
   end: FanOutEnd | null;
 }
 
-/** What an error says of the members that ran the call, and of those that may have. */
+/** The members that an error names: those that ran the call, and those that may have. */
 const NAMES = /' has run on (.+?)(?:, perhaps also on (.+?))?, and on no other member: /;
 
 export class FanOuts {
@@ -96,8 +96,8 @@ interface Changed {
 }
 
 /**
- * What a caller was told where it was told something: what it was not told is known from the
- * members.
+ * Returns the rows as the caller was told them; where it was told nothing, as the members know
+ * them.
  */
 function changedRows({ end, returnedAt }: FanOutCall, runs: readonly Run[]): Changed[] {
   if (end?.kind === "succeeded")

@@ -1,8 +1,8 @@
 /**
- * What owners do to their objects while rows move, drawn from the seed: they deploy other versions
- * of the class, and fill disks up. Pure.
+ * Draws from the seed the things that owners do to their objects while rows move: they deploy other
+ * versions of the class, and fill disks up. Pure.
  *
- * In the end every object runs the newest version, which starts. What comes before goes forward and
+ * In the end every object runs the newest version, which starts. Earlier deploys go forward and
  * back, for all objects or some.
  */
 import type { Step } from "../../src/model/operation.ts";

@@ -1,4 +1,4 @@
-/** What clients asked and were told, per key: the input of the linearizability checker. */
+/** Records the clients' requests and answers, per key: the input of the linearizability checker. */
 import { TWINS } from "./scenario.ts";
 import type { View } from "./store.ts";
 
@@ -74,7 +74,7 @@ export class History {
     this.entries.splice(this.entries.indexOf(entry), 1);
   }
 
-  /** What is known of a call after it has ended. */
+  /** Adds a call that becomes known only after it has ended. */
   saw(
     client: string,
     key: string,
@@ -122,7 +122,7 @@ export class History {
     return kinds.has("remove") && kinds.has("put");
   }
 
-  /** What one read of every member showed of each key. */
+  /** Adds the result of one read of every member, for each key. */
   sawAll(
     client: string,
     keys: readonly string[],
@@ -148,7 +148,7 @@ export class History {
   }
 }
 
-/** What identifies an item: its id, and for twins their group as well. */
+/** Returns an item's identity: its id, and for twins their group as well. */
 export function keyOfView({ id, grp }: Pick<View, "id" | "grp">): string {
   return TWINS.includes(id) ? `${id}@${grp}` : id;
 }

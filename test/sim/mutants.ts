@@ -25,7 +25,7 @@ import type { Feature } from "./scenario.ts";
 
 export interface Mutant {
   readonly name: string;
-  /** What no longer holds. */
+  /** The rule that no longer holds. */
   readonly rule: string;
   readonly edits: readonly SourceEdit[];
   /** Only such scenarios can notice: the others are passed over. */

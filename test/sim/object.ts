@@ -35,7 +35,7 @@ const FIRST_TABLES_PAGES = 28;
 interface Running {
   readonly host: Host;
   readonly store: Store;
-  /** What came while the constructor waits; null once it is over. */
+  /** Events that arrived while the constructor waits; null once it is over. */
   waiting: ((running: Running) => void)[] | null;
 }
 
@@ -53,9 +53,9 @@ export class SimObject {
   /** The version that this life runs, and the next one begins with until it starts. */
   version: StoreVersion = FIRST_VERSION;
   #gate: (() => void)[] = [];
-  /** What is noted as soon as the writes so far are durable. */
+  /** Notes to be made as soon as the writes so far are durable. */
   #committed: (() => void)[] = [];
-  /** What waits to be delivered while some code runs alone; null while none does. */
+  /** Deliveries held back while some code runs alone; null while none does. */
   #held: (() => void)[] | null = null;
   #answers = new Set<Answer>();
   #alarmRuns: number | null = null;
@@ -71,8 +71,8 @@ export class SimObject {
       full: () => world.strikeFull(name),
       broken: () => {
         const life = this.#life;
-        // What runs in this turn runs to its end, and writes nothing more. Callers are told what
-        // SQLite said, as the runtime tells them.
+        // Code that runs in this turn runs to its end, and writes nothing more. Callers are told
+        // SQLite's message, as the runtime tells them.
         world.options.scheduler.at(0, () => {
           if (life === this.#life) this.crash(DISK_IS_FULL, ALARM_RETRY_MS);
         });
@@ -192,7 +192,7 @@ export class SimObject {
         (error: unknown) => {
           const message = error instanceof Error ? error.message : String(error);
           this.#world.trace(() => `${this.name} → ${from}: ${kindOf(envelope)} THROWS ${message}`);
-          // What crosses the wire is the message, not the class.
+          // Only the message crosses the wire, not the class.
           end(() => answer.reject(new Error(message)));
         },
       );
@@ -391,7 +391,7 @@ export class SimObject {
 
   #send(member: string, envelope: Envelope): Promise<ProtocolReply<unknown>> {
     const life = this.#life;
-    // What is sent is what it is now, not what it becomes while the gate is closed.
+    // The envelope is sent as it is now, not as it becomes while the gate is closed.
     const body = structuredClone(envelope);
     return new Promise((resolve, reject) => {
       const resume = (settle: () => void): void => {

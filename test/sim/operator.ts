@@ -144,11 +144,10 @@ async function holdUp(
 }
 
 /**
- * What must hold when an operation has been paused for a while: nothing has changed hands since the
- * answer.
+ * Checks an operation that has been paused for a while: nothing has changed hands since the answer.
  */
 function checkStandstill(world: World, { id, epoch }: OperationStatus, isLong: boolean): void {
-  // What a deploy or a full disk does to an operation ends it whenever it is met.
+  // A deploy or a full disk that breaks an operation ends it whenever it is met.
   if (
     hasFailed(world, id) &&
     (world.options.versions.length > 1 || world.struck["full"] !== undefined)
@@ -266,7 +265,7 @@ export function isIn(world: World, ...steps: readonly Step[]): boolean {
 
 type Kind = Exclude<Layout["kind"], "none">;
 
-/** What operators like to do, so that what is rare happens often enough. */
+/** Preferences of operators, which make rare cases happen often enough. */
 interface Leaning {
   /**
    * Of ten changes of a sharded namespace how many go back to one object, and how many of the

@@ -193,7 +193,7 @@ async function cancelWhatIsInTheWay(world: World, { obstacles }: RepairPlan): Pr
   await ask(world, { kind: "cancel", id });
 }
 
-/** What members and callers tell the root in time: here it would take a minute. */
+/** Tells the root what members and callers would tell it in time: here that would take a minute. */
 async function tell(world: World): Promise<void> {
   for (const object of world.objects.values()) {
     const membership = readMeta<Membership>(object, "membership");

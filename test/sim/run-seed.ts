@@ -173,7 +173,7 @@ async function closeOff(
     world.violate("the namespace does not come to order in the end");
 }
 
-/** What the running operation last met. */
+/** Returns the last error that the running operation met. */
 function lastError(world: World): string {
   const query =
     "SELECT json_extract(record, '$.lastError') AS error FROM shardctl_operations WHERE state = 'running'";
@@ -236,7 +236,7 @@ function judge(world: World, scenario: Scenario, history: History): Omit<RunRepo
   for (const flaw of world.setbacks.judge(history, keys)) world.violate(flaw);
   const unknown = history.entries.filter((entry) => entry.returnedAt === Infinity).length;
   const calls = history.size;
-  // What is stored in the end is one more read, after everything else.
+  // The rows stored in the end are one more read, after everything else.
   history.sawAll("end", keys, world.options.scheduler.steps + 1, end.views);
   for (const key of world.setbacks.isUnknown ? [] : keys) {
     const entries = history.entries.filter((entry) => entry.key === key);

@@ -1,6 +1,7 @@
 /**
- * What happens in one run, derived from its seed alone: the rows at the start, what each client
- * calls and when, which operations are started and cancelled, and how often each fault strikes.
+ * Derives the events of one run from its seed alone: the rows at the start, the calls of each
+ * client and their times, the operations that are started and cancelled, and how often each fault
+ * strikes.
  *
  * Everything can be left out (`Cuts`) to shorten a failing run.
  */
@@ -41,12 +42,12 @@ export const NO_FAULTS: FaultRates = {
 };
 
 /**
- * What a call waits for, a while: a fence, or a target that makes rows live, on which it then looks
- * for a key of its own.
+ * The moment that a call waits for, a while: a fence, or a target that makes rows live, on which it
+ * then looks for a key of its own.
  */
 export type Moment = "any" | "fence" | "promotion";
 
-/** What a client does. `grp` is the group that the item has by then. */
+/** An action of a client. `grp` is the group that the item has by then. */
 export type Intent =
   | {
       readonly kind: "put";
@@ -266,7 +267,7 @@ export interface Scenario {
   readonly operators: readonly (readonly OperatorStep[])[];
 }
 
-/** What only some scenarios have. */
+/** Features that only some scenarios have. */
 export const FEATURES = [
   "hasUniqueIndex",
   "hasForeignKey",
@@ -285,7 +286,7 @@ export const FEATURES = [
 ] as const;
 export type Feature = (typeof FEATURES)[number];
 
-/** What is left out of a scenario. */
+/** Parts left out of a scenario. */
 export interface Cuts {
   readonly faults: readonly FaultName[];
   readonly steps: readonly number[];
@@ -381,7 +382,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const retainHours = random.pick("retain", [0, 0, 1, 24]);
   let operation = 0;
   const operators = Array.from({ length: random.chance("operators", 0.4) ? 2 : 1 }, () =>
-    // What regroups and calls to all members are to disturb is a second move: see `FOR_REGROUPS`.
+    // Regroups and calls to all members are to disturb a second move: see `FOR_REGROUPS`.
     Array.from(
       {
         length: Math.max(random.whole("operations", 1, 4), regroupShare + fanOutShare > 0 ? 3 : 0),
@@ -429,7 +430,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
       : [],
     faults: cutFaults(chooseFaults(random), cuts.faults),
     hasUniqueIndex,
-    // What they break is seen by its cascades.
+    // The foreign key's cascades reveal what direct writers break.
     hasForeignKey: random.chance("foreignKey", 0.4) || sweepShare > 0,
     waveRowsMax: random.whole("waveRows", 2, 9),
     initial: [...shared, ...passive, ...own.flat(), ...(rivalShare > 0 ? RIVALS.slice(0, 1) : [])]

@@ -42,7 +42,7 @@ export async function shorten(seed: number, given: Cuts): Promise<Cuts> {
   return cuts;
 }
 
-/** What a violation says, without names and numbers. */
+/** Returns a violation's text without names and numbers. */
 function shapeOf(violation: string): string {
   const [head = ""] = violation.split("\n");
   return head.replace(/ with (\w+): .*/, " with $1").replaceAll(/\S*\d\S*/g, "#");

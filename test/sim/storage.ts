@@ -44,10 +44,10 @@ const SQL_LENGTH_MAX = 100_000;
 /** SQLite's own limit. */
 const PAGES_MAX = 4_294_967_294;
 
-/** What SQLite says when a database would outgrow its limit. */
+/** SQLite's error when a database would outgrow its limit. */
 export const DISK_IS_FULL = "database or disk is full";
 
-/** What the storage asks of its object. */
+/** Requests of the storage to its object. */
 export interface StoragePort {
   /** A statement has found no room. */
   full(): void;
@@ -63,7 +63,7 @@ export interface StoragePort {
   turn(): number;
 }
 
-/** What was durable at one moment. */
+/** The durable state at one moment. */
 export interface Snapshot {
   readonly database: Uint8Array;
   readonly alarm: number | null;
@@ -151,7 +151,7 @@ export class SimStorage implements HostStorage {
     this.#durableAlarm = this.#alarm;
   }
 
-  /** What a crash does. */
+  /** Drops everything that is not durable, as a crash does. */
   discard(): void {
     if (this.#isOpen && !this.#isBroken) this.#database.exec("ROLLBACK");
     this.#isOpen = false;

@@ -15,11 +15,13 @@ import {
   migrate,
 } from "./versions.ts";
 
-/** What the class has of its object. */
+/** The parts of its object that the class can use. */
 export interface StorePorts {
   readonly storage: HostStorage;
   readonly runtime: Runtime;
-  /** What a call to all members has changed here: told on once it is durable. */
+  /**
+   * Reports the rows that a call to all members has changed here: passed on once they are durable.
+   */
   ran(call: string, rows: readonly Raised[]): void;
   /**
    * A router to the own namespace: the host's, or one that the class has made for itself and that
@@ -282,7 +284,7 @@ export class Store {
   }
 }
 
-/** What `sweep` says of an item that stands elsewhere. */
+/** The error of `sweep` for an item that is elsewhere. */
 export const NOT_HERE = "the item is not here";
 
 /** The query of a cross-shard read: what `list` gives. */

@@ -1,4 +1,4 @@
-/** What an object sees of the world around it. */
+/** The world around an object, as the object sees it. */
 import type { Host } from "../../src/shards/host/host.ts";
 import type { Partitioners } from "../../src/model/layout/partitioners.ts";
 import type { Envelope, ProtocolReply } from "../../src/model/wire/protocol.ts";

@@ -52,7 +52,7 @@ export const FIRST_VERSION: StoreVersion = {
   throws: false,
 };
 
-/** What a version throws that is meant to. */
+/** The error that a version throws on purpose. */
 export class DeployedFlaw extends Error {}
 
 export interface SchemaOptions {

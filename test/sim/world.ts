@@ -24,7 +24,7 @@ import type { StoreVersion } from "./versions.ts";
 
 /** Calls of the user's methods: never doubled. */
 const NOT_DOUBLED = new Set(["call"]);
-/** What routers send, also within a method. */
+/** Requests that routers send, also within a method. */
 const NEVER_SILENT = new Set(["call", "admit", "dismiss", "query", "locate", "layout"]);
 
 /** Where requests come twice at all: how often a page does while its target makes rows live. */
@@ -40,7 +40,7 @@ export class World implements Surroundings {
   readonly setbacks: Setbacks;
   /** Calls to all members that change rows. */
   readonly fanOuts: FanOuts;
-  /** What must never happen, in order. */
+  /** Events that must never happen, in order. */
   readonly violations: string[] = [];
   /** Operations that somebody asked to cancel. */
   readonly cancels = new Set<number>();

@@ -13,7 +13,7 @@ import {
   type Page,
 } from "playwright-core";
 
-/** Those that work as root, without a display, and ask nobody outside. */
+/** Flags that work as root, without a display, and contact nobody outside. */
 const FLAGS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -25,8 +25,8 @@ const FLAGS = [
 ];
 
 /**
- * What went wrong in a page: messages of the console, exceptions, and what the content security
- * policy blocked.
+ * A page and its problems: messages of the console, exceptions, and anything that the content
+ * security policy blocked.
  */
 export interface Watched {
   readonly page: Page;

@@ -102,10 +102,10 @@ export class FakeThings extends DurableObject {
 /** The engine itself, where a fake would only repeat what its test says. */
 export class RealThings extends ThingsObject {}
 
-/** What tests break in the Worker itself. */
+/** Switches by which tests break the Worker itself. */
 export const switches = { areObjectsBroken: false };
 
-/** What the Worker asked the objects behind REAL, as `kind member`, in order. */
+/** Requests of the Worker to the objects behind REAL, as `kind member`, in order. */
 export const journal: string[] = [];
 
 /** The binding, with every call of the protocol written down before it is sent. */

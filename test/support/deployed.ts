@@ -27,7 +27,7 @@ export interface Version {
   migrate(storage: DurableObjectStorage): void;
 }
 
-/** What runs now, by the namespace's name. */
+/** The running versions, by the namespace's name. */
 export const versions = new Map<string, Version>();
 
 function versionOf(name: string): Version {

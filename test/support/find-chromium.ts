@@ -12,7 +12,7 @@ const NAMES = ["chromium", "chromium-browser", "google-chrome-stable", "google-c
 const INSTALL_TIMEOUT_MS = 110_000;
 const INSTALL = "apt-get update && apt-get install -y --no-install-recommends chromium";
 
-/** What the search needs of the machine. */
+/** The parts of the machine that the search needs. */
 export interface Machine {
   readonly find: () => Promise<string | null>;
   /** Null where nothing may be installed. */

@@ -253,7 +253,7 @@ export const LOST: LiveNamespace = withKnownLoss(
   { epoch: 7, at: COUNTED_AT - HOUR_MS },
 );
 
-/** What is wrong with a namespace and its members, in the words of reconciliation. */
+/** Returns the faults of a namespace and its members, in the words of reconciliation. */
 export function driftsOf(live: LiveNamespace): Drift[] {
   const { disorder } = live;
   const found = disorder ? [disorderFault({ ...live, disorder })] : memberFaults(live);

@@ -1,4 +1,4 @@
-/** What a remote call fails with, in tests that run on the real runtime. */
+/** Reads the message that a remote call fails with, in tests that run on the real runtime. */
 
 /**
  * The message that a remote call fails with. The runtime's own promise must be awaited itself, or

@@ -144,7 +144,7 @@ export interface Announcement {
 }
 
 /**
- * What people read when the runtime is ready. A Worker of the user's own decides itself who may
+ * Returns the text shown when the runtime is ready. The user's own Worker decides itself who may
  * ask.
  */
 export function announcement({

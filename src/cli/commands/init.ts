@@ -18,7 +18,7 @@ import { type NewFile, writeNewFiles } from "../write-new-files.ts";
 type InitOptions = CommonOptions & WorkerOptions;
 
 const MANIFEST_PATH = "manifests/example.yaml";
-/** What `shardctl dev` leaves in the project. */
+/** Files that `shardctl dev` leaves in the project. */
 const IGNORED = [".shardctl/"];
 
 const NEXT_STEPS = `Next steps:

@@ -14,7 +14,7 @@ import { type CliResult, fail } from "../failure.ts";
 import type { Session } from "../session.ts";
 
 /**
- * What came of a command, for later steps of the workflow. Documented in docs/github.md: never
+ * Outcome of a command, for later steps of the workflow. Documented in docs/github.md: never
  * rename.
  */
 export type ActionsOutcome =

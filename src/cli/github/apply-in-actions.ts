@@ -119,7 +119,7 @@ async function tryApply(prepared: ApplyFlow): Promise<CliResult<Outcome | "again
   return pull === null ? endStale(flow, plan, null) : applyAsShown(flow, plan, reviewed);
 }
 
-/** What the pull request has shown, or what was released there, or nothing. */
+/** Applies the plan that the pull request has shown, or the one released there, or nothing. */
 async function applyAsShown(
   flow: EndingFlow,
   plan: Plan,
@@ -163,7 +163,9 @@ async function attach(flow: EndingFlow, run: Run): Promise<CliResult<Outcome>> {
   return plan.ok ? follow(flow, plan.value, run) : plan;
 }
 
-/** What the pull request's own commit was shown; for a release, the plan that it names. */
+/**
+ * Finds the review of the pull request's own commit; for a release, that of the plan that it names.
+ */
 function findReviewed(
   reviews: readonly Review[],
   pull: Pull,

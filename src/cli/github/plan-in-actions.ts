@@ -35,7 +35,7 @@ const WORKER_POSTS = "The Worker keeps the comment and the check of this pull re
 /** GitHub refuses summaries over 1 MiB; characters can have three bytes. */
 const SUMMARY_LENGTH_MAX = 300_000;
 
-/** What the flow needs at every step. */
+/** Context that the flow needs at every step. */
 interface Flow {
   readonly session: Session;
   readonly actions: Actions;
@@ -188,8 +188,8 @@ async function showInvalid(
 }
 
 /**
- * Who keeps the comment; `unknown` when the Worker does not say: then none is made that may become
- * a second one.
+ * Finds who keeps the comment; `unknown` when the Worker does not say: then no comment is made,
+ * since it may become a second one.
  */
 async function findPoster(
   { session, project }: Flow,

@@ -1,6 +1,6 @@
 /**
- * What `apply --github` is about: the merged pull request or the release, the Worker, and the
- * manifests of the merged commit.
+ * Prepares `apply --github`: the merged pull request or the release, the Worker, and the manifests
+ * of the merged commit.
  */
 import type { DesiredState } from "../../model/spec.ts";
 import type { ActionsEvent } from "../../github/actions-event.ts";

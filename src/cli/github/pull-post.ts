@@ -51,7 +51,10 @@ export async function postComment(
   return { ok: true, value: kind === "superseded" || kind === "closed" ? kind : "posted" };
 }
 
-/** Whether a plan of this commit is still worth showing, for whoever does not write the comment. */
+/**
+ * Finds whether a plan of this commit is still worth showing, for callers that do not write the
+ * comment.
+ */
 export async function findStanding(
   { github }: Actions,
   { pull, headSha }: PullHead,

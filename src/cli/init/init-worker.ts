@@ -84,8 +84,8 @@ export async function initWorker(
 }
 
 /**
- * Those that the manifests name, else those that the wrangler config has, else the one of the first
- * manifest.
+ * Returns the bindings that the manifests name, else those of the wrangler config, else that of the
+ * first manifest.
  */
 async function defaultBindings(
   session: Session,

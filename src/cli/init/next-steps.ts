@@ -1,6 +1,6 @@
 /**
- * What `init --worker` tells people: what it wrote and kept, what must be added by hand, the
- * secrets, and the way to a deployed Worker. Pure.
+ * Text that `init --worker` shows: what it wrote and kept, what must be added by hand, the secrets,
+ * and the way to a deployed Worker. Pure.
  */
 import { join } from "node:path";
 
@@ -17,7 +17,7 @@ export interface InitResult {
   readonly additions: Additions | null;
 }
 
-/** What was done, and what a file that stayed as it is still lacks. */
+/** Describes what was done, and what a file that was left unchanged still lacks. */
 export function describeRest(result: InitResult): string {
   const { request, written, kept, ignored, found } = result;
   const done = [

@@ -1,6 +1,6 @@
 /**
- * What `init --worker` is asked for, checked: the Worker's name and folder, the bindings with their
- * classes, where those classes are, and the repository. It refuses what wrangler or the Worker
+ * Checks the request of `init --worker`: the Worker's name and folder, the bindings with their
+ * classes, the location of those classes, and the repository. Refuses what wrangler or the Worker
  * would refuse later.
  */
 import { basename, resolve } from "node:path";

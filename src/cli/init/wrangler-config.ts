@@ -50,8 +50,8 @@ export interface FoundConfig {
 }
 
 /**
- * What a config lacks. A class that has rows of another kind of storage is a warning: nothing can
- * be added to mend it.
+ * Entries that a config lacks. A class that has rows in another kind of storage is a warning: no
+ * addition can mend it.
  */
 export interface Additions {
   readonly bindings: readonly ConfiguredBinding[];

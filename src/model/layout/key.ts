@@ -21,7 +21,7 @@ export interface Key {
   readonly text: string;
 }
 
-/** What a caller may pass as a key. `undefined` and `null` are the missing key. */
+/** Values that a caller may pass as a key. `undefined` and `null` are the missing key. */
 export type KeyInput = null | undefined | boolean | number | bigint | string | Uint8Array;
 
 export const MISSING_KEY: Key = { type: "null", text: "" };

@@ -18,8 +18,8 @@ export interface Move {
 }
 
 /**
- * What changes hands from `before` to `after`, in key order, adjacent pieces joined. Both must be
- * of one kind, hash or range.
+ * Returns the ranges that change hands from `before` to `after`, in key order, adjacent pieces
+ * joined. Both must be of one kind, hash or range.
  */
 export function diffRanges(before: HashLayout, after: HashLayout): Move[];
 export function diffRanges(before: RangeLayout, after: RangeLayout): Move[];

@@ -1,16 +1,16 @@
 /**
- * What a start must be before it is journaled: a layout that covers the keyspace with members that
- * it names, and limits that are numbers.
+ * Checks a start before it is journaled: the layout must cover the keyspace with members that it
+ * names, and the limits must be numbers.
  *
- * The planner makes no others; a request can also come from elsewhere. What is wrong is said in a
- * sentence, never corrected.
+ * The planner makes no others, but a request can also come from elsewhere. A problem is described
+ * in a sentence, never corrected.
  */
 import { compareKeys } from "../layout/key.ts";
 import type { KeyRange, Layout, SlotRange } from "../layout/layout.ts";
 import type { OperationPolicy, StartOperation } from "../operation.ts";
 import { SLOT_COUNT } from "../layout/slots.ts";
 
-/** What is wrong with the layout or the policy; null when nothing is. */
+/** Finds the problem with the layout or the policy; null when there is none. */
 export function findStartProblem({
   to,
   policy,

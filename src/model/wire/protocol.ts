@@ -44,7 +44,7 @@ export interface Envelope<Body = unknown> {
   readonly chain?: Chain;
 }
 
-/** What the control half asks of a root. */
+/** Requests of the control half to a root. */
 export type ControlRequest =
   | { readonly kind: "describe"; readonly object: string }
   | { readonly kind: "distribute"; readonly distribution: DistributionRequest }
@@ -80,7 +80,7 @@ export interface ControlReplies {
   readonly repair: RepairOutcome;
 }
 
-/** What the control half asks of a member itself, and the reply: its rows by declared table. */
+/** Request of the control half to a member itself, and the reply: its rows by declared table. */
 export interface CountRequest {
   readonly kind: "count";
 }

@@ -20,7 +20,7 @@ export function markup(strings: TemplateStringsArray, ...values: readonly unknow
   return html(strings, ...values.map(cleanText));
 }
 
-/** What was rendered, as one text. */
+/** Returns the rendered markup as one text. */
 export async function toText(rendered: Markup): Promise<string> {
   return String(await rendered);
 }

@@ -1,7 +1,7 @@
 /**
- * Who comes through Cloudflare Access. Access puts a signed token on every request that it lets
- * through; the signature is what counts, never that the header is there: whoever reaches the Worker
- * past Access can send any header.
+ * Identifies callers who come through Cloudflare Access. Access puts a signed token on every
+ * request that it lets through. The signature counts, never the presence of the header: a caller
+ * who reaches the Worker past Access can send any header.
  */
 import { createRemoteJWKSet, customFetch, errors, jwtVerify } from "jose";
 

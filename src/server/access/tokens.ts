@@ -1,5 +1,5 @@
 /**
- * Who is asking, and what they may do.
+ * Identifies callers and their roles.
  *
  * The secret `SHARDCTL_TOKENS` is a JSON list with one entry a token, and holds only hashes, so
  * that reading the secret gives no access:
@@ -20,7 +20,7 @@ import type { ActionsCaller } from "../../github/actions-verifier.ts";
 export interface Caller {
   readonly name: string;
   readonly role: Role;
-  /** What GitHub says of the workflow that asks; null for everybody else. */
+  /** GitHub's claims about the workflow that asks; null for everybody else. */
   readonly actions: ActionsCaller | null;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Who looks at the page: somebody let through by Cloudflare Access, somebody who signed in with a
- * token, a script with one, or the developer on a loopback address. The cookie holds the token
- * itself, so that a token that is taken away stops to count at once.
+ * Identifies the viewer of the page: somebody let through by Cloudflare Access, somebody who signed
+ * in with a token, a script with one, or the developer on a loopback address. The cookie holds the
+ * token itself, so that a revoked token stops counting at once.
  */
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 

@@ -34,7 +34,7 @@ import type { Settings } from "../settings.ts";
 import type { GithubSettings } from "../../github/settings.ts";
 import { CoordinatorStore } from "../../runs/store.ts";
 
-/** What the parts reach outside of the object. */
+/** The outside world, as the object's parts reach it. */
 export interface Outside {
   readonly storage: DurableObjectStorage;
   /** Null when the Worker is set up wrongly. */

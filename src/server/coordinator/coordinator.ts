@@ -116,7 +116,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
   async reconcile(environment: string, waitMs: number): Promise<boolean> {
     const { reconciliation } = this.#parts;
     const deadline = Date.now() + waitMs;
-    // What a pass that is under way has looked at already, it does not look at again.
+    // A pass that is under way does not look again at namespaces that it has already looked at.
     if (!(await reconciliation.waitForPass(environment, waitMs))) return false;
     await this.tick(null);
     return reconciliation.waitForPass(environment, deadline - Date.now());
@@ -267,7 +267,7 @@ export abstract class Coordinator<Env> extends DurableObject<Env> implements Coo
     return this.#parts.once.claim("token", id, claim, expiresAt, Date.now());
   }
 
-  // What people and machines look at.
+  // Views for people and machines.
 
   async readOverview(request: OverviewRequest): Promise<OverviewFacts> {
     return this.#parts.page.overview(request);

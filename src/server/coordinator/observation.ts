@@ -1,6 +1,6 @@
 /**
- * What the coordinator tells of its work: the history, the alerts, the metrics and the heartbeat,
- * in one place, so that whoever does something says so once. Nothing here decides what is done.
+ * Reports the coordinator's work: the history, the alerts, the metrics and the heartbeat, in one
+ * place, so that each action is reported once. Nothing here decides what is done.
  */
 import type { EnvironmentState } from "../../reconcile/environment-state.ts";
 import { fingerprintDrifts, sortDrifts } from "../../reconcile/build-report.ts";

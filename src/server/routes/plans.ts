@@ -16,8 +16,8 @@ export function addPlanRoutes(api: Api, requireRole: RequireRole): void {
   api.post("/v1/plans", requireRole("plan"), limitBody(), async (context) => {
     const { desired, basis } = await readBody(context, planRequestSchema);
     const { actions } = context.var.caller;
-    // What a pull request declares may never be merged: it is not known to be live, and nobody
-    // else's plan calls it unmanaged.
+    // A namespace that a pull request declares may never be merged: it is not known to be live, and
+    // nobody else's plan calls it unmanaged.
     const isProposal = actions !== null && pullOfRef(actions.ref) !== null;
     return jsonResponse((await makePlan(context.var, desired, basis ?? null, !isProposal)).body);
   });

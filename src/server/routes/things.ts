@@ -78,8 +78,8 @@ export function addThingRoutes(
 }
 
 /**
- * What the object throws is shown as it is: on a developer's machine its message is the help that
- * is needed.
+ * Calls the object and shows its errors as they are: on a developer's machine their message is the
+ * help that is needed.
  */
 async function callThings(
   context: ApiContext,

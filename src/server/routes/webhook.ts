@@ -41,8 +41,8 @@ export function addWebhookRoute(api: Api): void {
 }
 
 /**
- * What an event asks for. Whatever it says of a pull request is only a hint: the task asks GitHub
- * again.
+ * Returns the tasks that an event asks for. Its statements about a pull request are only hints: the
+ * task asks GitHub again.
  */
 export function tasksOf(
   event: WebhookEvent,

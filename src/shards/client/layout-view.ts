@@ -53,7 +53,7 @@ export class LayoutView {
     this.#owner = layout.kind === "roundRobin" ? null : createOwnerLookup(layout, partitioners);
   }
 
-  /** What the namespace is sharded by; null while it is not. */
+  /** The key that the namespace is sharded by; null while it is unsharded. */
   get shardKey(): string | null {
     return this.layout.kind === "none" ? null : this.layout.shardKey;
   }

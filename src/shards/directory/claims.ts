@@ -81,8 +81,8 @@ export class Claims {
   }
 
   /**
-   * What this member says of rows that its keys' entries name. Asked by the directory, at its
-   * epoch.
+   * Returns this member's state of rows that the entries of its keys name. Asked by the directory,
+   * at its epoch.
    */
   async probe(epoch: number, rows: readonly RowId[]): Promise<ProbeReply> {
     await this.#admission.arrive(epoch);

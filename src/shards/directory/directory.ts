@@ -143,7 +143,10 @@ export class Directory {
     }
   }
 
-  /** What the owners of the entries' keys say of the rows, in their order. */
+  /**
+   * Asks the owners of the entries' keys for the states of the rows; returns them in the order of
+   * the rows.
+   */
   async #probe(epoch: number, found: readonly Found[]): Promise<ProbeReply["states"][number][]> {
     const byOwner = new Map<string, number[]>();
     for (const [index, { key }] of found.entries()) {

@@ -68,7 +68,7 @@ const NOT_CALLABLE = new Set([
   "webSocketMessage",
   "webSocketClose",
   "webSocketError",
-  // What ShardedObject gives its classes for themselves.
+  // ShardedObject gives these methods to its classes for their own use.
   "createHost",
   "onAlarm",
   "handle",

@@ -368,7 +368,7 @@ export class Host {
         return failure(faultRefusal({ kind: "unsupportedTable", message: error.message }));
       }
       if (error instanceof RefusedError) return failure(error.reason);
-      // What the user's own code meets is the user's to see.
+      // An error that the user's own code meets is passed on to the user.
       if (isFull(error) && !USERS_OWN.has(request.kind))
         return failure(
           faultRefusal(fullFault(this.member.self, error, !AFTER_COMMIT.has(request.kind))),

@@ -89,7 +89,7 @@ export class ShardHost {
     this.#any = new Host(durableObjectPlatform(ctx, binding), target, options);
     this.#alarm = replaceAlarm(ctx.storage, realAlarmOf(ctx.storage), this.#any);
     const { member } = this.#any;
-    // What a newer library has stored must not be acted upon: see `newerSchema`.
+    // Data stored by a newer library must not be acted upon: see `newerSchema`.
     if (this.#any.newerSchema === null && member.beginStart())
       whenStarted(ctx, () => endStart(member));
   }
@@ -193,8 +193,8 @@ export class ShardHost {
   }
 
   /**
-   * What names a row here together with its id; null while unsharded, and where a directory knows
-   * the ids.
+   * Returns the key that names a row here together with its id; null while unsharded, and where a
+   * directory knows the ids.
    */
   identityKey(): string | null {
     const { layout } = this.#host.member.membership;

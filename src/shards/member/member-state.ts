@@ -1,5 +1,5 @@
 /**
- * What an object has stored of itself, kept at hand so that admission costs no query: its
+ * State that an object has stored of itself, cached so that admission costs no query: its
  * namespace, its membership, the move that it takes part in and the plan of that move.
  *
  * Changed by the methods of `Member` alone, inside `change`. Nothing here decides what a member

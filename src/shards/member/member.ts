@@ -198,7 +198,7 @@ export class Member extends ProvenMember {
       this.#undoPromotion(moving);
       this.#keepReserve(moving);
       this.put({ moving: { ...moving, fence: attempt, promotion: null } });
-      // Who does not serve yet is guarded already.
+      // A member that does not serve yet is guarded already.
       if (this.membership.serving) this.shut();
     });
   }

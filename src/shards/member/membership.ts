@@ -1,6 +1,6 @@
 /**
- * What one object knows of itself: at which epoch it serves, under which layout, and the move it
- * takes part in.
+ * An object's record of itself: the epoch at which it serves, its layout, and the move it takes
+ * part in.
  *
  * Stored in the object's own database and changed only in transactions of the engine. An object
  * without a record is a root that was never sharded: it serves its whole namespace at epoch 0.

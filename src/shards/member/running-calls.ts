@@ -61,8 +61,8 @@ export class RunningCalls {
   end(call: RunningCall, now: number): void {
     if (!this.#calls.delete(call)) return;
     this.#count(call.chain, -1);
-    // What ran under a hold may have waited for a call that was held: that says nothing of its
-    // method.
+    // A call that ran under a hold may have waited for a held call, so its duration says nothing of
+    // its method.
     if (call.startedAt >= this.#heldUntil && !call.isTicket)
       this.#remember(call.method, now - call.startedAt, now);
   }

@@ -24,7 +24,7 @@ import {
 import { findRefuge } from "./refuge.ts";
 import type { SourceContext } from "./source-context.ts";
 
-/** What leaves this source in a wave, and for whom. */
+/** Range that leaves this source in a wave, and its target. */
 export interface Outgoing {
   readonly target: string;
   readonly range: MoveRange;

@@ -1,14 +1,15 @@
 /**
- * Whose row a stored row is. Several sources may send the same primary key: the staging table says
- * whose row it is, or the row's own shard key under the old layout, or the table of origins where
- * the key does not say it. A second source's row is reported, never stored over the first.
+ * Maps each stored row to the source it came from. Several sources may send the same primary key.
+ * The source is found in the staging table, or by the row's own shard key under the old layout, or
+ * in the table of origins where the key does not tell. A second source's row is reported, never
+ * stored over the first.
  */
 import type { RowsPart } from "../protocol/messages.ts";
 import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
 import { primaryKeyMatches, rowJson } from "../storage/row-codec.ts";
 import { type Sql, type SqlRow, quoteName, textOf } from "../storage/storage.ts";
 
-/** Those of `keys` that are stored here and came from `source`. */
+/** Returns those of `keys` that are stored here and came from `source`. */
 export function ownKeys(
   sql: Sql,
   plan: MovePlan,
@@ -22,7 +23,7 @@ export function ownKeys(
     .join(",")}]`;
 }
 
-/** Those of `keys` that are stored here and came from another source. */
+/** Returns those of `keys` that are stored here and came from another source. */
 export function foreignKeysOf(
   sql: Sql,
   plan: MovePlan,

@@ -45,7 +45,7 @@ export interface ScannedRow {
   readonly hasBlobs: boolean;
 }
 
-/** What one target gets of one table. */
+/** The part of one table that one target gets. */
 interface PartBuilder {
   readonly columns: readonly string[];
   /** `json` is sent; `text`, the row as it was read, is hashed. */
@@ -163,8 +163,8 @@ export class Batch {
   }
 
   /**
-   * What a target is asked to compare by key, in parts that one statement can take. What is absent
-   * goes with the first part of its table.
+   * Builds the checks that a target compares by key, in parts that one statement can take. Absent
+   * keys go with the first part of their table.
    */
   async checksFor(target: string, runtime: Runtime): Promise<CheckPart[]> {
     const checks: CheckPart[] = [];

@@ -1,5 +1,5 @@
 /**
- * What a target holds, read from its tables again, as the text that is hashed and compared with the
+ * Reads a target's rows from its tables again, as the text that is hashed and compared with the
  * source's.
  *
  * A message's own rows are never hashed here: rule "digest-before-deletion" is about what is
@@ -38,11 +38,11 @@ export function storedText(
 ): string | ArrayBuffer {
   const { table, store } = moveTable;
   if (part.large.length === 0 && part.rowCount > 0) {
-    // What one source has walked in the order of its keys stands there without a row between: no
-    // key is looked up.
+    // Rows that a single source has walked in key order are stored without another row between
+    // them: no key is looked up.
     const isAlone = moving.mode === "swap" && moving.from.members.length === 1;
     const span = isAlone ? joinRows(sql, table, spanOf(moveTable, part), part, "BLOB") : null;
-    // What it has picked for a drain stands among others.
+    // Rows that it has picked for a drain lie among others.
     return span?.count === part.rowCount
       ? span.rows
       : joinRows(sql, table, listOf(moveTable, part), part, "BLOB").rows;

@@ -54,8 +54,8 @@ export function receiveRows(
     noteLate(sql, plan, tables);
     const stores = tables.map(({ table }) => table.store);
     const duplicates = withoutTriggers(sql, stores, () => {
-      // What is gone goes in any case: two sources may be waiting for each other's word, when rows
-      // have changed places.
+      // Absent rows are deleted in any case: two sources may be waiting for each other's word when
+      // rows have changed places.
       for (const { part, table } of tables.toReversed())
         deleteAbsent(sql, plan, table, part, source);
       const found = findDuplicates();
@@ -88,7 +88,7 @@ export function wentBack(source: string, shown: string): EngineFault {
   );
 }
 
-/** What was stored, before it is hashed: the text of each part's rows. */
+/** Stored rows before they are hashed: the text of each part's rows. */
 export type Received = Omit<ReceiveReply, "digests"> & {
   readonly texts: readonly (string | ArrayBuffer)[];
 };

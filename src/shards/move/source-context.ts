@@ -1,4 +1,4 @@
-/** What the parts of a source need from the object they run in. */
+/** Context that the parts of a source need from the object they run in. */
 import type { MovePlan } from "./move-plan.ts";
 import type { Ask } from "../protocol/messages.ts";
 import type { Runtime, Sql } from "../storage/storage.ts";

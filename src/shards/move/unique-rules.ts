@@ -1,11 +1,11 @@
 /**
- * What an object takes for one row: its primary key and its unique indexes, each with its
- * collations, as texts that can be compared.
+ * The unique constraints under which two rows count as the same row: the primary key and the unique
+ * indexes, each with its collations, as texts that can be compared.
  *
- * A row of a move takes the place of what is in its way on the target. That is well as long as the
- * source would never have had both: where the target has a rule that a source does not have, one
- * row could displace another that was compared already, and nobody would see it. Such a move is
- * refused while it is prepared. The definitions cannot change afterwards: see `schemaText`.
+ * A row of a move replaces what is in its way on the target. That is safe as long as the source
+ * could never have held both. Where the target has a rule that a source does not have, one row
+ * could displace another that was compared already, and nobody would notice. Such a move is refused
+ * while it is prepared. The definitions cannot change afterwards: see `schemaText`.
  */
 import { EngineFault } from "../storage/faults.ts";
 import type { PrepareReply, UniqueRule } from "../protocol/messages.ts";

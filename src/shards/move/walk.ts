@@ -71,8 +71,8 @@ function nextTable(sql: Sql, plan: MovePlan, step: WalkStep): Walk | undefined {
       step,
       table.table.name,
     );
-    // What the targets have read back as they stored it, and nothing can have displaced since, is
-    // not read again.
+    // Rows that the targets have read back as stored, and that nothing can have displaced since,
+    // are not read again.
     if (!walk && step === "verify" && isSettled(sql, table)) continue;
     if (walk?.done !== 1)
       return { table, cursor: walk?.cursor ?? null, ordinal: walk?.ordinal ?? 0 };

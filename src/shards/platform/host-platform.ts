@@ -4,7 +4,7 @@ import type { Peers } from "../protocol/peers.ts";
 import type { HostStorage, RunAlone, Runtime } from "../storage/storage.ts";
 
 /**
- * Whether the binding of the object's class has this very object under a name.
+ * Result of checking whether the binding of the object's class has this very object under a name.
  *
  * | verdict      | means                                                                        |
  * |--------------|------------------------------------------------------------------------------|
@@ -16,8 +16,8 @@ import type { HostStorage, RunAlone, Runtime } from "../storage/storage.ts";
 export type NameVerdict = "mine" | "other" | "tooLong" | "unprovable";
 
 /**
- * What the host runs on: the object's name, its storage, and how to reach others. `createHost`
- * makes it from a Durable Object.
+ * Platform of the host: the object's name, its storage, and access to others. `createHost` makes it
+ * from a Durable Object.
  */
 export interface HostPlatform {
   /**

@@ -172,7 +172,10 @@ export interface RowsPart {
   readonly originCount: number;
 }
 
-/** What the target must hold: rows of these keys with this digest, and none of the absent ones. */
+/**
+ * Content that the target must hold: rows of these keys with this digest, and none of the absent
+ * ones.
+ */
 export interface CheckPart {
   readonly table: string;
   readonly keys: string;
@@ -189,7 +192,9 @@ interface FromMember {
   readonly asker?: string;
 }
 
-/** What every engine message names: a member refuses what is older than what it has seen. */
+/**
+ * Fields of every engine message: a member refuses a message that is older than what it has seen.
+ */
 interface OfOperation {
   readonly operation: number;
   /**
@@ -217,7 +222,7 @@ export interface PageFloor {
   readonly sequence: number;
 }
 
-/** What a cutover means for one member. */
+/** Effect of a cutover on one member. */
 export interface Activation {
   readonly epoch: number;
   readonly layout: Layout;
@@ -272,7 +277,9 @@ export type EngineRequest =
        */
       readonly floors?: readonly PageFloor[];
       readonly incoming: readonly MoveRange[];
-      /** What leaves this member (shift): rows that stay must not point at rows that leave. */
+      /**
+       * Ranges that leave this member (shift): rows that stay must not point at rows that leave.
+       */
       readonly outgoing?: readonly { readonly target: string; readonly range: MoveRange }[];
     } & OfOperation)
   /**

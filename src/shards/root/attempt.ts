@@ -61,7 +61,7 @@ export class FenceAttempt {
     const { context } = this;
     const { retries, duplicateTries = 0, busyTries = 0 } = this.record;
     const fencedAt = context.runtime.now();
-    // What was found twice, and calls that run on, say nothing of how fast members answer.
+    // Tries that found duplicates or running calls say nothing about how fast members answer.
     const failures = Math.max(0, retries - duplicateTries - busyTries);
     const mostMs = Math.min(FENCE_MS_CEILING, FENCE_MS_MAX * 2 ** Math.min(failures, 20));
     const leftMs = (): number => {

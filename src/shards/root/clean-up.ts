@@ -87,8 +87,8 @@ async function hearAll(context: DriverContext, record: OperationRecord): Promise
 }
 
 /**
- * What went wrong, and what is so now. A message says "Nothing was changed" where it is made; once
- * waves have cut over that is not so, and only here, at the end, is their number known.
+ * Returns a failure's message with its outcome. A message says "Nothing was changed" where it is
+ * made. Once waves have cut over that is not so, and their number is known only here, at the end.
  */
 function withOutcome(message: string, { wavesDone, waveCount, epoch }: OperationRecord): string {
   if (wavesDone === 0) return message;

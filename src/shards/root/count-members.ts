@@ -1,6 +1,6 @@
 /**
- * What the members of a namespace hold, asked of each of them. Nothing is stored, and nothing is
- * guessed: a member that does not answer is unhealthy, never empty.
+ * Counts the rows that the members of a namespace hold, by asking each of them. Nothing is stored
+ * and nothing is guessed: a member that does not answer is unhealthy, never empty.
  */
 import type { Distribution, DistributionRequest, MemberStatus } from "../../model/live.ts";
 import { messageOf } from "../storage/faults.ts";

@@ -1,5 +1,6 @@
 /**
- * What becomes of an operation when a step of it fails: tried again, less and less often, or ended.
+ * Handles the failure of an operation's step: the step is retried, less and less often, or the
+ * operation ends.
  *
  * Nothing is concluded from silence: a member that does not answer is asked again, and in the end
  * the operation fails, before cutover. After cutover there is only forward.
@@ -33,7 +34,10 @@ const DIFFER_MS_MAX = 600_000;
  */
 const ROUNDS_PER_PARTICIPANT = 16;
 
-/** What a step waits for. Nothing is held meanwhile, and whoever waits too long can cancel. */
+/**
+ * Thrown by a step that waits for something. Nothing is held meanwhile, and a caller who waits too
+ * long can cancel.
+ */
 export class Waiting extends Error {
   readonly what: OperationWait["kind"];
 
@@ -49,8 +53,8 @@ export function isConclusive(error: unknown): boolean {
 }
 
 /**
- * What a failure waits for; null for one that does not. A member that is still to be deployed says
- * so by its refusal.
+ * Returns what a failure waits for; null for one that does not wait. A member that is still to be
+ * deployed says so by its refusal.
  */
 function waitOf(error: unknown): OperationWait | null {
   if (error instanceof Waiting) return { kind: error.what, message: error.message };
@@ -173,7 +177,7 @@ export function isSuspect({ duplicateTries = 0 }: OperationRecord): boolean {
 }
 
 function faultOf(error: unknown, retries: number): OperationFault | null {
-  // Whether they count is for `judge.ts` to say.
+  // `judge.ts` decides whether duplicates count.
   if (isDuplicate(error)) return null;
   if (error instanceof EngineFault) return { kind: error.kind, message: error.message };
   if (retries > RETRIES_MAX)

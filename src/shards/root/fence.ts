@@ -52,7 +52,7 @@ export async function fenceAndCutOver(
       : [...new Set([...sourcesOf(wave), ...targets])].toSorted();
   const attempt = new FenceAttempt(context, record, members);
   try {
-    // What the commit and the end of the operation write must have room, also on a root that is no
+    // The writes of the commit and of the operation's end must have room, also on a root that is no
     // member.
     keepReserve(context.sql, JSON.stringify([record.from, record.to]).length);
     // Inside: a root that begins anew may find targets that have promoted for this very attempt,

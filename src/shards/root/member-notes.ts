@@ -1,10 +1,10 @@
 /**
- * What members last said of themselves, kept at the root, so that it is known also of those that
- * sleep, are being deployed or do not answer.
+ * Keeps at the root the facts that members last reported, so that they are known also of members
+ * that sleep, are being deployed or do not answer.
  *
- * Written when it changes, or an hour after the last time: looking at a namespace must cost no
- * write. A namespace that was never sharded has no private tables, and gets none by being looked
- * at.
+ * Facts are written when they change, or an hour after the last write: looking at a namespace must
+ * cost no write. A namespace that was never sharded has no private tables, and gets none by being
+ * looked at.
  */
 import type { MemberStatus } from "../../model/live.ts";
 import { isFull } from "../storage/faults.ts";

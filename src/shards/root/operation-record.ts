@@ -51,7 +51,7 @@ export interface OperationRecord extends Omit<
   readonly duplicateTries?: number;
   /** Tries in a row that ended because calls ran on; absent for none. */
   readonly busyTries?: number;
-  /** What the newest of those that found an id twice has found. */
+  /** Finding of the newest try that found an id twice. */
   readonly duplicateFound?: string;
   /**
    * How long callers have waited in attempts at the next cutover that were given up, in

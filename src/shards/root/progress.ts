@@ -1,6 +1,6 @@
 /**
- * What the driver's steps work with, and how they move an operation on: only while it still is what
- * the step began with.
+ * The context of the driver's steps, and the functions that advance an operation: only while it
+ * still is what the step began with.
  *
  * After every `await` the journal is read again: rule "commit-rechecks-journal".
  */

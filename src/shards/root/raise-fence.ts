@@ -56,7 +56,7 @@ export class StillBusy extends Busy {
   }
 }
 
-/** What runs on a member. */
+/** The calls that run on a member. */
 export interface Seen extends RunningState {
   readonly member: string;
 }
@@ -132,7 +132,7 @@ export function planRound(seen: readonly Seen[], round: number): RoundPlan {
     drained: long.map(({ member }) => member),
     // Twice what calls have taken here: one of them may just have begun.
     drainMs: Math.min(DRAIN_MS_MAX, Math.max(DRAIN_MS_MIN, 2 * longestMs)),
-    // What was idle in one moment and busy in the next is held the next time.
+    // A member that was idle in one moment and busy in the next is held the next time.
     holdsAll: running.length > 0 || round > 1,
   };
 }

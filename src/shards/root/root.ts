@@ -187,7 +187,7 @@ export class Root {
     };
     sql.transaction(() => {
       requireRoom(sql);
-      // What ends the operation must have room even where the storage fills up meanwhile.
+      // The writes that end the operation must have room even where the storage fills up meanwhile.
       keepReserve(sql, JSON.stringify([layout, request.to]).length);
       this.journal.insert(record);
       this.#emit(`${request.kind}.started`, record, {

@@ -234,7 +234,7 @@ export async function walk(
     );
     proceed(context, record, { sources, rowsTotal, step: "verify" });
   } else {
-    // What is verified stays so, however often the check of the targets is tried.
+    // Verified sources stay verified, however often the check of the targets is retried.
     save(context, requireCurrent(context, record), { sources });
     if (record.mode === "swap") await settleTargets(context, record);
     // Waves that were cut before tables were copied again stay as they are: some of them may be

@@ -32,7 +32,7 @@ export function fullFault(member: string, error: unknown, isBeforeCommit: boolea
   );
 }
 
-/** What a message about the engine may quote of an exception. */
+/** Returns the text of an exception that a message about the engine may quote. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -89,9 +89,9 @@ export function resolveTables(sql: Sql, specs: readonly TableSpec[]): Table[] {
 }
 
 /**
- * What must not change while rows move: the definitions of the tables and their indexes, and that
- * the capture triggers are there. A table that is rebuilt, as migrations do, loses its triggers
- * without a word.
+ * Returns the part of the schema that must not change while rows move: the definitions of the
+ * tables and their indexes, and the presence of the capture triggers. A table that is rebuilt, as
+ * migrations do, silently loses its triggers.
  */
 export function schemaText(sql: Sql, tables: readonly Table[]): string {
   // Read for every message, hence as one text and not as rows.
@@ -142,8 +142,8 @@ export function isRowidTable(sql: Sql, table: Pick<Table, "name">): boolean {
 }
 
 /**
- * What each column makes of a value that it stores: its affinity by SQLite's own rules, and NOT
- * NULL.
+ * Returns the rules by which each column converts a value that it stores: its affinity by SQLite's
+ * own rules, and NOT NULL.
  */
 export function columnRules(sql: Sql, table: string): ReadonlyMap<string, string> {
   const listed = sql
@@ -351,7 +351,7 @@ export function presentTable(sql: Sql, table: Table): Table | null {
   return primaryKey.length === table.primaryKey.length ? { ...table, primaryKey } : null;
 }
 
-/** Those of the names that are tables of this object, as they are written. */
+/** Returns the names that are tables of this object, spelled as they are written. */
 export function existingTables(sql: Sql, names: readonly string[]): string[] {
   const found = sql.rows<{ name: string }>(
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN (SELECT value FROM json_each(?))",

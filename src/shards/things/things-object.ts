@@ -348,7 +348,7 @@ export class ThingsObject<Env = unknown> extends ShardedObject<Env> {
         done.set(thing, (answer as number[])[index] ?? thing.createdAt),
       );
     await this.shards.router().attempt(async (view) => {
-      // What was taken is not sent again: somebody may have deleted it since.
+      // Things that were accepted are not sent again: somebody may have deleted them since.
       const open = things.filter((thing) => !done.has(thing));
       const idsOf = ({ id }: Thing): NewIds[] => [{ table: "things", ids: [id] }];
       if (view.layout.kind !== "roundRobin")

@@ -25,7 +25,7 @@ export interface CliRun {
 export interface RunOptions {
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** What is typed. Given, stdin counts as a terminal. */
+  /** The typed input. When it is given, stdin counts as a terminal. */
   readonly typed?: string;
   /** True makes stdout and stderr terminals. */
   readonly terminal?: boolean;

@@ -12,9 +12,7 @@ export interface RecordedRequest {
   readonly body: unknown;
 }
 
-/**
- * What to do with one request: a status with a body (JSON unless it is text), or something ruder.
- */
+/** The answer to one request: a status with a body (JSON unless it is text), or something ruder. */
 export type Answer =
   | {
       readonly status: number;

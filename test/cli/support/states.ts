@@ -216,7 +216,9 @@ export function liveReport(): NamespaceReport {
   };
 }
 
-/** What a tick found: a drift in one namespace, and another that waits for its window. */
+/**
+ * Returns the findings of a tick: a drift in one namespace, and another that waits for its window.
+ */
 export function driftReport(overrides: Partial<DriftReport> = {}): DriftReport {
   const condition = {
     object: "ORDERS",

@@ -17,7 +17,7 @@ import {
 const INT64_MIN = -(2n ** 63n);
 const INT64_MAX = 2n ** 63n - 1n;
 
-/** What SQLite can hold as JavaScript gives it. */
+/** Values that SQLite can hold, as JavaScript gives them. */
 const storable: fc.Arbitrary<null | number | bigint | string | Uint8Array> = fc.oneof(
   fc.constant(null),
   fc.double({ noNaN: true }),

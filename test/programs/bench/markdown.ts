@@ -6,7 +6,7 @@ import { readFile, writeFile } from "node:fs/promises";
 
 import { type ReportedFigure, cellsOf } from "./report.ts";
 
-/** What one benchmark found, under a heading of its own. */
+/** The figures of one benchmark, under a heading of its own. */
 export interface Section {
   readonly title: string;
   readonly figures: readonly ReportedFigure[];

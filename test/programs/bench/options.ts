@@ -32,7 +32,7 @@ const SHARDS_MAX = 1_000;
  * Worker, not from code of this tree.
  */
 const OF_THE_ENGINE = ["moves", "pause", "nested", "calls", "memory", "cost"];
-/** Those that --against takes when --only does not choose. */
+/** Benchmarks that --against takes when --only does not choose. */
 const AGAINST_DEFAULT = ["moves", "pause", "calls", "cost"];
 
 /** @throws Error that names the option and what it takes. */

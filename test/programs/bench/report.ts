@@ -1,6 +1,6 @@
 /**
- * What one benchmark found, as a line of the table and as JSON. A figure without a goal is shown,
- * never judged.
+ * The figures of one benchmark, as lines of the table and as JSON. A figure without a goal is
+ * shown, never judged.
  */
 import { type Series, medianOf, presentOf, spreadOf } from "./statistics.ts";
 
@@ -23,7 +23,7 @@ export interface Figure {
    * pause`.
    */
   readonly none?: string;
-  /** What it is measured beside, run by run; null when there is nothing to compare with. */
+  /** The values it is measured beside, run by run; null when there is nothing to compare with. */
   readonly reference: { readonly name: string; readonly values: Series } | null;
   readonly goal: Goal | null;
   /** True when another figure has the same values, beside another reference. */

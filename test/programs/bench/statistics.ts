@@ -60,8 +60,8 @@ export function shareOf(part: number, whole: number): number | null {
 }
 
 /**
- * What is left of a ratio when noise is taken off: it lies between the two, with this confidence, 0
- * … 1.
+ * The interval of a ratio when noise is taken off: the ratio lies between the two, with this
+ * confidence, 0 … 1.
  */
 export interface RatioInterval {
   readonly from: number;

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 
 import { THIS_FOLDER, WORKER_FILE } from "./engine.ts";
 
-/** What the package exports to the Workers of its users. */
+/** The files that the package exports to the Workers of its users. */
 const PUBLIC = ["src/shards/index.ts", "src/shards/router.ts"];
 
 describe("the benchmark's Worker", () => {

@@ -139,7 +139,7 @@ async function tickUntil(
   throw new Error(`${TICKS_MAX} ticks were not enough until ${what}:\n${story.worker.log()}`);
 }
 
-/** What is told is told after the tick. */
+/** Waits for the alert: it is sent after the tick. */
 async function awaitAlert(story: PullStory, state: Issue["state"]): Promise<Issue> {
   for (let polls = 0; polls < TICKS_MAX; polls++) {
     const alert = alertsOf(story).find((issue) => issue.state === state);

@@ -1,6 +1,6 @@
 /**
- * What the two demos of a repository share: 5,000 orders, somebody who reshards them past Git, what
- * is live in the end, and the exit code.
+ * Shared parts of the two demos of a repository: 5,000 orders, somebody who reshards them past Git,
+ * the live state in the end, and the exit code.
  */
 import pc from "picocolors";
 

@@ -1,4 +1,4 @@
-/** What the demo prints of its own, so that it stands apart from the output of the commands. */
+/** Prints the demo's own text, so that it stands apart from the output of the commands. */
 import pc from "picocolors";
 
 const TENTHS = 10;

@@ -25,7 +25,7 @@ const SURROUNDINGS = { environment: "production", environments: ["production", "
 
 interface Picture {
   readonly path: keyof typeof pages;
-  /** What it shows last. */
+  /** Selector of the last element shown. */
   readonly until: string;
   readonly browser?: BrowserContextOptions;
 }

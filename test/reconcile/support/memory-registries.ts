@@ -1,4 +1,4 @@
-/** What is known of registries, in a map: as `RegistriesStore` in the Worker. */
+/** The known facts of registries, in a map: as `RegistriesStore` in the Worker. */
 import type { SeenRegistries } from "../../../src/live/watch-registries.ts";
 import type { SeenRegistry } from "../../../src/model/disorder.ts";
 import type { NamespaceRef } from "../../../src/model/live.ts";

@@ -70,7 +70,7 @@ export class World {
   resumedAt: number | null = null;
   known: NamespaceRef[] = [];
   githubRequests = 0;
-  /** What a broken GitHub answers instead. */
+  /** The answer of a broken GitHub. */
   githubFails: string | null = null;
   reviewed: { pull: number; plan: Plan; overrides: Guard[] }[] = [];
   #head: Head;
@@ -116,7 +116,7 @@ export class World {
     return this.#head.commit;
   }
 
-  /** What is on the default branch now, to be put back as the very same. */
+  /** The head of the default branch now, to be put back as the very same. */
   get tree(): Head {
     return this.#head;
   }

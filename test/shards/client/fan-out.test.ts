@@ -30,7 +30,7 @@ type Answer = (request: RouterRequest, times: number) => unknown;
 interface World {
   layout: HashLayout;
   epoch: number;
-  /** What members were asked: `kind member`, with a ticket marked. */
+  /** Requests to members: `kind member`, with a ticket marked. */
   readonly asked: string[];
   /** Members that have run the method, each time. */
   readonly ran: string[];

@@ -337,8 +337,8 @@ it("line 4: no alarm is set for now or earlier", async () => {
 });
 
 /**
- * What revives an operation whose alarm is gone, or stands for much later, where the storage's
- * alarm is not the host's to replace.
+ * Messages that revive an operation whose alarm is missing, or set for much later, where the host
+ * may not replace the storage's alarm.
  */
 const LOOKS: readonly MemberRequest[] = [
   { kind: "describe", object: "" },

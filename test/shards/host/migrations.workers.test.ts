@@ -35,7 +35,7 @@ async function deployed(namespace: MigratedNamespace, steps: readonly Step[]): P
   await namespace.sql(namespace.name, "SELECT 1");
 }
 
-/** What its methods are refused with while the object cannot start. */
+/** Returns the error that the object's methods fail with while it cannot start. */
 function failure(namespace: MigratedNamespace): Promise<string> {
   return refusal(async () => namespace.stub().put("late", "r1"));
 }

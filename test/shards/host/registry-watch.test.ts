@@ -1,4 +1,4 @@
-/** What shows a root that its registry is lost, and what does not. */
+/** Evidence that shows a root that its registry is lost, and evidence that does not. */
 import { describe, expect, it } from "vitest";
 
 import { refusal } from "../../../src/model/wire/protocol-failure.ts";

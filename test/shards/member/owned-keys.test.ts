@@ -56,7 +56,7 @@ function open(checkKeys?: KeyChecks, sql = openSql()): Member {
   return member;
 }
 
-/** What a write was refused for; "" when it was not. */
+/** Returns the reason that a write was refused for; "" when it was not. */
 function refusal(
   { sql }: { readonly sql: Sql },
   statement: string,

@@ -65,7 +65,10 @@ async function refusal(call: Promise<unknown>): Promise<RefusedError["reason"]> 
   throw error;
 }
 
-/** What became of a write of code that is no routed call. @throws what else it was refused for. */
+/**
+ * Returns the outcome of a write by code that is no routed call. @throws what else it was refused
+ * for.
+ */
 async function outcome(write: Promise<unknown>): Promise<"stored" | "refused"> {
   try {
     await write;

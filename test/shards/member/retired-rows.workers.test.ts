@@ -70,7 +70,7 @@ describe.each([
     expect(
       await namespace.sql(name, "SELECT name, seq FROM sqlite_sequence WHERE name = 'counted'"),
     ).toEqual([{ name: "counted", seq: 41 }]);
-    // What was put away points at what was put away, unless a table that stayed points at it, too.
+    // Retired tables reference retired tables, unless a table that stayed references them, too.
     const dangling = await namespace.sql(name, "PRAGMA foreign_key_check");
     expect(dangling.length > 0).toBe(kind === "with");
     const counted = await namespace.ask({ kind: "count" });

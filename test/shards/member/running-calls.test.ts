@@ -1,7 +1,4 @@
-/**
- * What a member knows of the calls that run on it: the mark for what is sent meanwhile, and how
- * long methods take.
- */
+/** Running calls of a member: the mark for messages sent meanwhile, and how long methods take. */
 import { describe, expect, it } from "vitest";
 import type { Envelope } from "../../../src/model/wire/protocol.ts";
 import { RunningCalls, markingPeers } from "../../../src/shards/member/running-calls.ts";

@@ -30,7 +30,9 @@ function open(definition: string, rows: readonly string[]): Sql {
   return sql;
 }
 
-/** What a source says when it walks its rows, and again: a row may be sent several times. */
+/**
+ * Returns a source's verdict after it has walked its rows twice: a row may be sent several times.
+ */
 function walk(sql: Sql, to: Layout): string {
   const moving: Moving = {
     operation: 1,

@@ -158,7 +158,7 @@ describe("writers 5: the log of captured keys", () => {
       for (let isDone = false; !isDone && slices < 60; slices++) {
         written = new Set();
         ({ isDone } = await walkSlice(context, 1, step, 1_500));
-        // What was written in the last slice is all that it may leave.
+        // The log may hold only entries written during the last slice.
         look();
       }
       expect(slices).toBeGreaterThan(3);
@@ -262,7 +262,7 @@ describe("writers 5: a rival whose row has followers", () => {
       for (let tries = 0; tries < 2; tries++) {
         messages = 0;
         await expect(drainSlice(context, 1, 60_000_000)).rejects.toThrow("a rival");
-        // What waits is the rival: its followers were sent.
+        // Only the rival is left waiting: its followers were sent.
         expect(entriesOf(sql).map(({ pk }) => pk)).toEqual(['["i1",null]']);
       }
     },

@@ -1,6 +1,6 @@
 /**
- * What a wave would leave dangling is found, by the rows that it makes live and not by all that are
- * there.
+ * Dangling references that a wave would leave: found by the rows that it makes live, not by all
+ * existing rows.
  */
 import { beforeEach, describe, expect, it } from "vitest";
 import { keyFromSql } from "../../../src/model/layout/key.ts";
@@ -76,7 +76,7 @@ function staged(table: string, region: string, ...values: string[]): unknown {
 }
 const rehearse = (...incoming: MoveRange[]): void => rehearsePromotion(sql, plan, incoming, "s-1");
 
-/** What SQLite itself says when the rows are live. */
+/** Returns SQLite's own count of violations once the rows are live. */
 function countByPragma(...incoming: MoveRange[]): number {
   const rolledBack = new Error("only to see");
   let found = 0;

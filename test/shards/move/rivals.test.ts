@@ -26,7 +26,9 @@ function openObject(): Sql {
   return sql;
 }
 
-/** What a source sends of its rows as they are now, and of ids that it has no longer. */
+/**
+ * Returns the page that a source sends: its rows as they are now, and ids that it no longer has.
+ */
 function pageOf(sql: Sql, self: string, gone: readonly string[]): RowsPart[] {
   const plan = buildMovePlan(sql, MOVING, resolveTables(sql, [{ name: "items" }]), {});
   const [table] = plan.tables;

@@ -1,5 +1,5 @@
 /**
- * What a target of a shift stages: exact positions whatever the size of a row, and pages of keys
+ * Staging on a target of a shift: exact positions whatever the size of a row, and pages of keys
  * that one statement can take.
  */
 import { beforeEach, describe, expect, it, vi } from "vitest";

@@ -1,4 +1,4 @@
-/** What the root remembers of its members, also of those that do not answer. */
+/** The root's memory of its members, including members that do not answer. */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { MemberStatus } from "../../../src/model/live.ts";
 import { noteMembers } from "../../../src/shards/root/member-notes.ts";

@@ -31,7 +31,7 @@ function pauseAt(kind: MemberRequest["kind"]): {
   return { answers };
 }
 
-/** What was asked since, without who. */
+/** Returns the kinds of requests since then, without members. */
 function kindsSince(from: number): Set<string> {
   return new Set(rig.asked.slice(from).map((line) => line.split(" ")[0] ?? ""));
 }

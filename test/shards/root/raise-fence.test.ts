@@ -109,7 +109,7 @@ describe("the root", () => {
   }
   beforeEach(begin);
 
-  /** What members were asked for fences, in order, with the attempt. */
+  /** Returns the requests to members that concern fences, in order, with the attempt. */
   function fencing(): string[] {
     return rig.asked.filter((line) => /^(hold|fence|unfence|rehearse) /.test(line));
   }

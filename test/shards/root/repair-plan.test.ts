@@ -1,4 +1,4 @@
-/** What a repair concludes from what objects say of themselves, and from their silence. */
+/** Conclusions that a repair draws from the objects' own testimony, and from their silence. */
 import { describe, expect, it } from "vitest";
 
 import { type Layout, shardNames, unshardedLayout } from "../../../src/model/layout/layout.ts";

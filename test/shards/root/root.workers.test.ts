@@ -1,6 +1,6 @@
 /**
- * What a root refuses, keeps and says: versions of a partitioner, requests that cannot be right,
- * and what became of a stopped move.
+ * Refusals, retention and reports of a root: versions of a partitioner, requests that cannot be
+ * right, and the outcome of a stopped move.
  */
 import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";

@@ -27,19 +27,17 @@ function layoutOf(ownerOfSlot: (slot: number) => string): HashLayout {
   };
 }
 
-/** What a target answers: its rows cut at some slots, the whole keyspace covered. */
+/** Returns a target's answer: its rows cut at some slots, the whole keyspace covered. */
 function stagedAt(
   target: string,
   cuts: readonly number[],
   rows: number,
 ): Parameters<typeof packWaves>[1][number] {
   const starts = [0, ...cuts, SLOT_COUNT];
-  const chunks = starts
-    .slice(1)
-    .map((to, index) => ({
-      range: { kind: "slots" as const, from: starts[index] ?? 0, to },
-      rows,
-    }));
+  const chunks = starts.slice(1).map((to, index) => ({
+    range: { kind: "slots" as const, from: starts[index] ?? 0, to },
+    rows,
+  }));
   return { target, chunks };
 }
 

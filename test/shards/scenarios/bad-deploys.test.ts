@@ -71,7 +71,7 @@ async function runThrough(kind: Kind, step: Step, who: Who, laterMs: number): Pr
           (name) => mixed.world.object(name).version !== FIRST_VERSION,
         ).length;
       });
-      // What is deployed next, to all: the mended version, or the rest of the rollout.
+      // The next deploy goes to all: the mended version, or the rest of the rollout.
       mixed.after(laterMs, () => mixed.deployClass(mixed.world.deployment.last));
     },
   );

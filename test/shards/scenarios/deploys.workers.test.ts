@@ -46,7 +46,7 @@ const BROKEN: Migrate = (storage) => {
   throw new Error("the migration is wrong");
 };
 
-/** What constructors do, each with what it leaves in a row that was there. */
+/** Constructors' migrations, each with its effect on an existing row. */
 const MIGRATIONS: readonly (readonly [string, Migrate])[] = [
   ["a column with a backfill", BACKFILL],
   ["a seed", statements(ITEMS, "INSERT OR IGNORE INTO items (id, region) VALUES ('seed', 'r0')")],

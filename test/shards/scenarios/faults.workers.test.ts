@@ -36,7 +36,7 @@ const KINDS: readonly Kind[] = [
 
 const LATE_MS = 250;
 
-/** What happens to one message. */
+/** Faults that one message can meet. */
 const FAULTS: Readonly<Record<string, (namespace: TestNamespace<Things>) => Intercept>> = {
   "is lost": () => async () => {
     throw new Error("The message was lost");

@@ -30,7 +30,7 @@ const FULL: readonly (readonly [who: string, kind: OperationKind, name: string])
   ["a target", "rebalance", "ns-shard-2"],
   ["a target", "rekey", "ns-g1-shard-0"],
 ];
-/** What takes the namespace on once there is room. */
+/** The operation that follows in the namespace once there is room. */
 const NEXT: Readonly<Record<OperationKind, OperationKind>> = {
   shard: "rekey",
   rebalance: "rebalance",
@@ -93,7 +93,7 @@ interface Outcome {
   readonly struck: number;
 }
 
-/** What of an end is not as it must be. */
+/** Returns each way in which an end is wrong. */
 function wrongWith(
   { ended, isFull, struck }: Outcome,
   kind: OperationKind,
@@ -113,7 +113,7 @@ function wrongWith(
     ...(isNamed && fault.message.includes("delete rows or drop indexes there")
       ? []
       : [fault.message]),
-    // What is committed is never ended for want of room, but that waves may be left.
+    // A committed operation never ends for lack of room, except that waves may be left.
     ...(OPEN.has(step) || kind === "rebalance" ? [] : [`failed in step ${step}`]),
   ];
 }

@@ -36,7 +36,7 @@ function once(...list: readonly string[]): Migrate {
   };
 }
 
-/** What is wrong with a namespace whose key stands in this column. */
+/** Returns the flaws of a namespace whose key is in this column. */
 async function flaws(namespace: DeployedNamespace, column: string): Promise<string[]> {
   const { layout } = await namespace.live();
   const owner = createOwnerLookup(layout);

@@ -186,7 +186,8 @@ describe("a deploy that is rolled back", { timeout: 120_000 }, () => {
       expect(await namespace.reached(started.id)).toMatchObject({ state: "completed" });
       const statuses = await namespace.values("status");
       expect(statuses).toHaveLength(ROWS + 1);
-      // What an older version writes is filled in by the host's steps only: drizzle runs each once.
+      // Only the host's steps fill in rows that an older version writes: drizzle runs each step
+      // once.
       const lacking = statuses.filter((status) => !status.endsWith(" new"));
       expect(lacking).toEqual(migrator === "host" ? [] : ["old null"]);
       expect(await namespace.leftovers(members)).toEqual([]);

@@ -256,8 +256,8 @@ describe("a throttle", { timeout: 60_000 }, () => {
 });
 
 /**
- * What an operation waits for that is then cancelled: a deploy that has yet to reach all could make
- * the tables the same.
+ * Starts an operation, returns what it waits for, and cancels it: a deploy that has yet to reach
+ * all could make the tables the same.
  */
 async function waitedFor(namespace: TestNamespace<Things>, count: number): Promise<string> {
   const { id } = await namespace.start("shard", await namespace.hashTo("id", count));

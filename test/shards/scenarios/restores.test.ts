@@ -148,7 +148,8 @@ describe("writers 1: a shard that was restored", () => {
     expect(disorder).toBeNull();
     const found = (await world.list()) as string[];
     expect(new Set(found).size).toBe(found.length);
-    // What came to it in the rebalance is what the plan has said is lost, and nothing else.
+    // The rows that came to it in the rebalance are the loss that the plan has named, and nothing
+    // else.
     const gone = IDS.filter((id) => ![...found, ...world.asideOf("ns-shard-0")].includes(id));
     expect(gone).toStrictEqual(came.filter((id) => gone.includes(id)));
   });
@@ -206,7 +207,7 @@ describe("writers 1: an object goes back while an operation runs", () => {
         () => world.world.object(name).restore(snapshot),
       );
       await world.start(kind);
-      // What is in order ends by itself; what is not waits for somebody to look at it.
+      // An operation that is in order ends by itself; any other waits for somebody to look at it.
       await world.run(() => !world.isRunning, 15 * 60_000);
       await world.list();
       await world.pass(90_000);
@@ -219,7 +220,8 @@ describe("writers 1: an object goes back while an operation runs", () => {
         await world.run(() => !world.isRunning, 15 * 60_000);
       }
       expect((await world.describe()).disorder).toBeNull();
-      // What stayed at a source, since its target was repaired, is set aside where somebody looks.
+      // Rows that stayed at a source, since its target was repaired, are set aside where somebody
+      // looks.
       await world.repair([], [...world.world.objects.keys()]);
       const found = (await world.list()) as string[];
       const aside = [...world.world.objects.keys()].flatMap((object) => world.asideOf(object));
@@ -350,7 +352,8 @@ describe("writers 1: a repair", () => {
     await world.run(() => !world.isRunning, 15 * 60_000);
     expect(world.isRunning).toBe(false);
     expect((await world.describe()).disorder).toBeNull();
-    // What was to come to it stands where it came from, is set aside there, and nothing is gone.
+    // Rows that were to come to it are still at their source and are set aside there. Nothing is
+    // gone.
     await world.repair([], [...world.world.objects.keys()]);
     const found = (await world.list()) as string[];
     const aside = [...world.world.objects.keys()].flatMap((name) => world.asideOf(name));

@@ -13,7 +13,7 @@ import type { ObjectNamespace } from "../../../src/shards/platform/home.ts";
 import type { SimStorage } from "../../sim/storage.ts";
 import { openStorage } from "./node-storage.ts";
 
-/** What an instance of the user's class must have. */
+/** Methods required of an instance of the user's class. */
 export interface FakeInstance {
   shardctl(envelope: Envelope): Promise<ProtocolReply<unknown>>;
   alarm(): Promise<void>;
@@ -168,7 +168,7 @@ export class FakeRuntime<Instance extends FakeInstance> {
  */
 export class FakeStorage {
   readonly database: SimStorage = openStorage();
-  /** What the runtime has. */
+  /** The alarm as the runtime has it. */
   alarm: number | null = null;
   /** Every time that an alarm was set: when, and to when. */
   readonly set: { readonly now: number; readonly at: number; readonly options: unknown }[] = [];

@@ -9,7 +9,7 @@ export interface ShopOptions {
   readonly binding?: (exported: FakeNamespace<FakeShop>) => ObjectNamespace | null;
   /** False makes the host only when it is first needed. */
   readonly isEager?: boolean;
-  /** What `alarm` hands to the host; null for nothing. */
+  /** The handler that `alarm` hands to the host; null for none. */
   readonly onAlarm?: ((shop: FakeShop) => unknown) | null;
 }
 

@@ -160,7 +160,7 @@ export class FullWorld {
       .map((row) => textOf(row["id"]));
   }
 
-  /** What the message of a full object tells its owner to do: rows are deleted. */
+  /** Deletes rows, as the message of a full object tells its owner to do. */
   async makeRoom(name: string): Promise<void> {
     const { storage } = this.world.object(name);
     await this.run(() => !storage.isDirty, END_MS_MAX);

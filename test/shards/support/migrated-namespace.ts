@@ -62,7 +62,7 @@ export class MigratedNamespace extends TestNamespace<Migrated> {
     for (const member of members) await this.abort(member);
   }
 
-  /** What the migrator has noted on this object, one for each step. */
+  /** Returns the number of notes of the migrator on this object, one for each step. */
   async notes(member: string): Promise<number> {
     return (await this.sql(member, NOTES[this.#migrator])).length;
   }

@@ -347,7 +347,7 @@ class Caller {
 const names = (prefix: string, count: number): string[] =>
   Array.from({ length: count }, (_, index) => `${prefix}${index}`);
 
-/** What each operation goes to. A shift keeps its members, a swap takes new ones. */
+/** Target layout of each operation. A shift keeps its members, a swap takes new ones. */
 const TARGETS: Readonly<Record<OperationKind, (from: Layout) => Layout>> = {
   shard: () => freshHashLayout("id", 1, names("a", 2)),
   rebalance: (from) => {

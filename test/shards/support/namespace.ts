@@ -278,8 +278,8 @@ export class TestNamespace<Class extends Sharded> {
   }
 
   /**
-   * What an ended operation must not leave behind, on these objects and on every member of the live
-   * layout. Empty when all is well.
+   * Returns traces that an ended operation must not leave behind, on these objects and on every
+   * member of the live layout. Empty when there are none.
    */
   async leftovers(others: readonly string[] = []): Promise<string[]> {
     if ((await this.live()).epoch > 0) await this.settled();

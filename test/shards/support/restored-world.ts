@@ -11,7 +11,7 @@ import type { Snapshot } from "../../sim/storage.ts";
 import { FullWorld, ROOT } from "./full-world.ts";
 
 export class RestoredWorld extends FullWorld {
-  /** What every object has durable now, by name. */
+  /** Returns the durable state of every object, by name. */
   async snapshot(): Promise<ReadonlyMap<string, Snapshot>> {
     const { objects } = this.world;
     await this.run(() => [...objects.values()].every(({ storage }) => !storage.isDirty), 60_000);
@@ -53,7 +53,7 @@ export class RestoredWorld extends FullWorld {
     );
   }
 
-  /** What a put of an item ends with: `stored`, or the kind of its refusal. */
+  /** Puts an item. Returns `stored`, or the kind of its refusal. */
   async put(id: string, router = this.caller()): Promise<string> {
     return this.outcome(router.call(id, "put", id, "g", 1, 1), () => "stored");
   }
@@ -124,7 +124,7 @@ export class RestoredWorld extends FullWorld {
     work: Promise<Value>,
     tell: (value: Value) => Told,
   ): Promise<Told | string> {
-    // What the call sends comes a few microtasks later: until then something must be to come.
+    // The call sends its messages a few microtasks later: until then an event must be pending.
     this.world.options.scheduler.at(1, () => undefined);
     try {
       return tell(await this.until(work));

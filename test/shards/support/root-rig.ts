@@ -18,8 +18,8 @@ const TO = resizeHashLayout(FROM, ["m0", "m1", "m2"]);
 export type Ask = (member: string, request: MemberRequest) => object | undefined | Promise<object>;
 
 /**
- * What members answer when all is well: every source copies in one slice, and the target can be cut
- * into two waves.
+ * Returns a member's answer when nothing goes wrong: every source copies in one slice, and the
+ * target can be cut into two waves.
  */
 function wellAnswer({ kind }: MemberRequest): object {
   if (kind === "prepare")

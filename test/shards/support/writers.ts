@@ -105,7 +105,8 @@ async function write(
 }
 
 /**
- * What an acknowledged step means. The same decisions as in `write`, made before the state changes.
+ * Applies an acknowledged step to the expected state. Makes the same decisions as `write`, before
+ * the state changes.
  */
 function expectWritten(state: State, id: string, step: number): void {
   if (step % 5 === 4) {

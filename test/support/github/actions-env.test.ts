@@ -1,4 +1,4 @@
-/** What a step of a workflow is given, by event. */
+/** The environment of a workflow's step, by event. */
 import { appendFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * What a runner gives a workflow's step: variables, the event's file, the files for outputs and the
- * summary, and the tokens.
+ * Builds a runner's environment for a workflow's step: variables, the event's file, the files for
+ * outputs and the summary, and the tokens.
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -45,7 +45,9 @@ export interface ActionsOptions {
   readonly workflow?: string;
   readonly job?: string;
   readonly environment?: string | null;
-  /** Those of the workflow's `permissions:`; a fork's pull request gets none of the writes. */
+  /**
+   * Permissions of the workflow's `permissions:`; a fork's pull request gets none of the writes.
+   */
   readonly permissions?: Permissions;
   /** `id-token: write`; a fork's pull request never has it. */
   readonly hasIdToken?: boolean;
@@ -62,7 +64,9 @@ export interface ActionsRun {
   readonly runId: number;
   readonly runUrl: string;
   readSummary(): Promise<string>;
-  /** What the step wrote to GITHUB_OUTPUT, with GitHub's rules for one line and for heredocs. */
+  /**
+   * Returns the step's writes to GITHUB_OUTPUT, with GitHub's rules for one line and for heredocs.
+   */
   readOutputs(): Promise<Readonly<Record<string, string>>>;
 }
 

@@ -25,7 +25,7 @@ interface Answered {
 interface Step {
   readonly name: string;
   readonly call: (octokit: Octokit) => Promise<Answered>;
-  /** What must be equal, not only of one type. */
+  /** The facts that must be equal, not only of one type. */
   readonly facts: (data: never) => unknown;
 }
 

@@ -32,8 +32,8 @@ export interface Commit {
 }
 
 /**
- * What is no folder: a file, a link (its blob holds the target) or a submodule (a commit of another
- * repository).
+ * An entry that is no folder: a file, a link (its blob holds the target) or a submodule (a commit
+ * of another repository).
  */
 export interface Leaf {
   readonly mode: "100644" | "100755" | "120000" | "160000";
@@ -216,8 +216,8 @@ export class GitObjects {
   }
 
   /**
-   * What a pull request shows: from the merge base to the head, sorted by path. Renames are found
-   * by equal content, or half of the lines.
+   * Returns the changes that a pull request shows: from the merge base to the head, sorted by path.
+   * Renames are found by equal content, or half of the lines.
    */
   diffSinceMergeBase(base: string, head: string): FileChange[] {
     const from = this.mergeBase(base, head);

@@ -21,8 +21,8 @@ export interface RecordedRequest {
 }
 
 /**
- * What is sent by POST and writes nothing: the way to credentials, and GraphQL, which answers no
- * mutation here.
+ * POST requests that write nothing: the way to credentials, and GraphQL, which answers no mutation
+ * here.
  */
 const READING_POSTS = /^(\/app\/installations\/\d+\/access_tokens|\/graphql)$/;
 

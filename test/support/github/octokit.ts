@@ -16,7 +16,7 @@ export interface Refused {
   readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
-/** What a request was refused with. @throws Error when it was not refused. */
+/** Returns the refusal of a request. @throws Error when it was not refused. */
 export async function refusalOf(request: Promise<{ readonly status: number }>): Promise<Refused> {
   try {
     const { status } = await request;

@@ -1,10 +1,10 @@
 /**
- * What a route is, and who may call it.
+ * Defines a route and its permitted callers.
  *
  * An app's token (an installation's, GITHUB_TOKEN) and a fine-grained token need the permission
  * that the route names; a classic token counts by the role of its owner. Public repositories are
- * readable without a permission, as on GitHub: test missing permissions on a private one. What a
- * token cannot see does not exist (404).
+ * readable without a permission, as on GitHub: test missing permissions on a private one. Anything
+ * that a token cannot see does not exist (404).
  */
 import { badCredentials, notFound, refuse, type Answer } from "./answers.ts";
 import type { Limits } from "./limits.ts";
@@ -47,7 +47,7 @@ export interface Route {
 
 type Needs = readonly Need[] | ((call: RepoCall) => readonly Need[]);
 
-/** What readers may write: foreign comments are refused by their routes. */
+/** Paths that readers may write to: foreign comments are refused by their routes. */
 const OPEN_TO_READERS =
   /\/(issues|pulls|issues\/\d+\/comments|issues\/comments\/\d+(\/reactions)?)$/;
 

@@ -1,6 +1,6 @@
 /**
- * What the fake GitHub remembers: accounts, apps, tokens, repositories and what hangs on them.
- * Plain records and the lookups over them.
+ * Stores the state of the fake GitHub: accounts, apps, tokens, repositories and the records that
+ * belong to them. Plain records and the lookups over them.
  *
  * Only the scripting helpers and the routes change it. Ids come from one counter, so two runs of
  * the same script give the same ids.
@@ -294,7 +294,7 @@ export function resolveRef(repo: Repository, name: string): string | null {
   return repo.objects.findCommit(name)?.sha ?? null;
 }
 
-/** What an account may do in a repository. Everybody may read a public one. */
+/** Returns an account's role in a repository. Everybody may read a public one. */
 export function roleOf(repo: Repository, account: Account): Role {
   if (repo.owner.login === account.login) return "admin";
   return repo.collaborators.get(account.login.toLowerCase()) ?? (repo.private ? "none" : "read");

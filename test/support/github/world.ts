@@ -1,4 +1,4 @@
-/** What the parts of the fake share: its state, its address, and the way an event leaves it. */
+/** The parts shared within the fake: its state, its address, and the way an event leaves it. */
 import type { Account, Repository, State } from "./state.ts";
 
 export type EventName = "pull_request" | "push" | "issue_comment" | "merge_group" | "ping";

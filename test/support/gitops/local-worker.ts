@@ -16,7 +16,7 @@ import { findWrangler, readLogTail, startWrangler } from "../../../src/cli/dev/r
 
 export interface LocalWorker extends AsyncDisposable {
   readonly endpoint: string;
-  /** What the runtime has printed last, the Worker's own log with it. */
+  /** Returns the last output of the runtime, including the Worker's own log. */
   log(): string;
 }
 

@@ -25,7 +25,7 @@ export const ENVIRONMENT = "production";
 const THINGS_BATCH = 1000;
 
 export interface StoryOptions {
-  /** Who writes comments and checks. Default `workflow`. */
+  /** Author of comments and checks. Default `workflow`. */
   readonly posts?: "worker" | "workflow";
   /** Files of the default branch besides `shardctl.yaml`. */
   readonly files?: Readonly<Record<string, string>>;

@@ -15,7 +15,7 @@ import type { ActionsRun } from "../github/index.ts";
 import type { PullStory } from "./pull-story.ts";
 
 const PROJECT = fileURLToPath(new URL("../../..", import.meta.url).href);
-/** What a checkout of this repository must hold for its action to work. */
+/** Files that a checkout of this repository must hold for its action to work. */
 const CODE = ["action.yml", "package.json", "package-lock.json", "src"];
 
 interface Step {
@@ -36,7 +36,7 @@ export interface JobRun {
   readonly scripts: number;
 }
 
-/** What `${{ … }}` may stand for; anything else is an error of the workflow. */
+/** Values that `${{ … }}` may stand for; anything else is an error of the workflow. */
 type Context = Readonly<Record<string, string>>;
 
 export class JobRunner {
@@ -72,7 +72,7 @@ export class JobRunner {
     throw new Error("The job does not use the action");
   }
 
-  /** What a runner does with an action of another repository: it lies beside the workspace. */
+  /** Downloads an action of another repository as a runner does: it lies beside the workspace. */
   async #download(): Promise<string> {
     const folder = join(dirname(this.#workspace), "action");
     await mkdir(folder, { recursive: true });
@@ -165,8 +165,8 @@ export class JobRunner {
 }
 
 /**
- * What a machine sets for all programs, such as its certificates; nothing of a workflow or of the
- * developer's own shardctl.
+ * Returns the variables that a machine sets for all programs, such as its certificates; nothing of
+ * a workflow or of the developer's own shardctl.
  */
 function machineEnvironment(): NodeJS.ProcessEnv {
   const isForeign = (name: string): boolean =>

@@ -24,7 +24,7 @@ export interface Comparison {
   readonly ratio: number | null;
   readonly interval: RatioInterval | null;
   readonly reading: Reading;
-  /** What stands in place of a median that is missing. */
+  /** The text in place of a median that is missing. */
   readonly none: string | null;
 }
 
@@ -43,7 +43,9 @@ export interface Reading {
   readonly text: string;
 }
 
-/** Who runs when: A B, B A, A B, …, so that a drift of the machine meets both alike. */
+/**
+ * Returns the order of the runs: A B, B A, A B, …, so that a drift of the machine meets both alike.
+ */
 export function turnsOf(runs: number): { readonly side: Side; readonly run: number }[] {
   return Array.from({ length: runs }, (_, run) => {
     const [first, second] = run % 2 === 0 ? SIDES : SIDES.toReversed();

@@ -33,7 +33,7 @@ export function renderComparisons(comparisons: readonly Comparison[]): string[] 
   );
 }
 
-/** What the table as a whole says. */
+/** Renders the conclusion of the whole table. */
 export function renderConclusion(comparisons: readonly Comparison[]): string[] {
   const named = (verdict: Comparison["reading"]["verdict"]): string =>
     comparisons

@@ -1,7 +1,7 @@
 /** A tree and the commit it is compared with, as git knows them. */
 import { runProgram } from "../left-behind.ts";
 
-/** What of a tree decides what its engine does. */
+/** Paths of a tree that decide what its engine does. */
 const ENGINE_PATHS = ["src", "package-lock.json"];
 const FILES_SHOWN_MAX = 5;
 

@@ -1,5 +1,5 @@
 /**
- * What the router costs: a routed `get` and a routed insert beside the same calls to the owner's
+ * The cost of the router: a routed `get` and a routed insert beside the same calls to the owner's
  * stub, in time and, for inserts, in rows billed; and a query over 64 shards beside one
  * `Promise.all`.
  */

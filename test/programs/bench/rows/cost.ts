@@ -1,5 +1,5 @@
 /**
- * What a move costs where rows are billed: rows read and written, all objects together, for each
+ * The cost of a move where rows are billed: rows read and written, all objects together, for each
  * row that moved.
  */
 import { setTimeout as sleep } from "node:timers/promises";

@@ -17,7 +17,7 @@ const WARM_UP_ROWS = 5_000;
 type Rate = "shard" | "plain" | "naive" | "rebalance" | "rekey" | "unshard";
 type CpuRate = Exclude<Rate, "naive">;
 
-/** What one run found. */
+/** The findings of one run. */
 interface Found {
   /** Rows per second. */
   readonly rates: Record<Rate, number | null>;

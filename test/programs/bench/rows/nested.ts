@@ -1,6 +1,6 @@
 /**
- * What callers notice of a shift while methods call the owners of other keys, and while one member
- * runs methods of seconds.
+ * The effect of a shift on callers while methods call the owners of other keys, and while one
+ * member runs methods of seconds.
  */
 import type { BenchContext } from "../benchmark.ts";
 import type { Figure } from "../report.ts";

@@ -118,8 +118,8 @@ async function runOnce(
 }
 
 /**
- * What each writer waited at each fence is a series of its own in every run: one may be empty,
- * where writes are faster than fences are long.
+ * Makes the figures. The waits of each writer at each fence are a series of its own in every run:
+ * one may be empty, where writes are faster than fences are long.
  */
 export function figuresOf(name: string, count: number, found: readonly Paused[]): Figure[] {
   const per = (work: (one: Paused) => number | null): Series => found.map((one) => work(one));

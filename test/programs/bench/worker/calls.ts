@@ -152,7 +152,7 @@ async function inTurn(
 ): Promise<Compared> {
   const found = { routed: [] as number[], direct: [] as number[] };
   for (let block = 0; block < blocks; block++) {
-    // Who goes first changes, so that neither always follows the other's garbage.
+    // The order alternates, so that neither always follows the other's garbage.
     if (block % 2 === 0) found.routed.push(await routed());
     found.direct.push(await direct());
     if (block % 2 === 1) found.routed.push(await routed());

@@ -1,5 +1,5 @@
 /**
- * What a move is measured beside.
+ * The references that a move is measured beside.
  *
  * Plain: pages of SQL-built JSON to the objects in turn, one statement to insert each. The fastest
  * copy between two objects that we know; it routes nothing, sees no write that happens meanwhile,

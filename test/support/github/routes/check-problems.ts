@@ -1,4 +1,4 @@
-/** What GitHub's JSON schema refuses in the body of a check run: `null` for a body that fits. */
+/** Checks the body of a check run as GitHub's JSON schema does: `null` for a body that fits. */
 
 const ANNOTATIONS_MAX = 50;
 const TEXT_CHARACTERS_MAX = 65_535;

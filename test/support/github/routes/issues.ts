@@ -41,7 +41,7 @@ export const issueRoutes: readonly Route[] = [
   ),
 ];
 
-/** What is a pull request may be reached with either permission. */
+/** Returns the accepted permissions: a pull request may be reached with either. */
 export function needsOf(call: RepoCall, access: "read" | "write"): readonly Need[] {
   const issue = call.repo.issues.get(Number(call.params["number"]));
   return issue && !issue.pull
