@@ -30,7 +30,7 @@ export function describeWork(action: RunAction): string {
   return `${operation.paused === null ? "" : "paused in "}${operation.step}${wave}, ${describeRows(operation, rows, "")}`;
 }
 
-/** Who has paused it and why; null while it is not paused. */
+/** The person who has paused it, and the reason; null while it is not paused. */
 export function describeHold({ state, operation }: RunAction): string | null {
   const paused = state === "running" ? (operation?.paused ?? null) : null;
   return paused === null ? null : `paused by ${printable(paused.by)}: ${printable(paused.reason)}`;

@@ -60,6 +60,7 @@ function gapOf(cron: string, now: number): number {
     );
     return first && second ? second.getTime() - first.getTime() : DEFAULT_GAP_MS;
   } catch {
-    return DEFAULT_GAP_MS; // Cloudflare's expressions know more than croner's; the event itself is what counts
+    // Cloudflare's expressions know more than croner's; the event itself is what counts.
+    return DEFAULT_GAP_MS;
   }
 }

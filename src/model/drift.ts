@@ -90,7 +90,7 @@ export interface NamespaceCondition {
   readonly message: string;
   readonly observedCommit: string | null;
   readonly since: number;
-  /** Failures in a row; 0 when the last try went well. */
+  /** Failures in a row; 0 when the last try succeeded. */
   readonly failures: number;
   /** When it is tried again after a failure; null when nothing waits. */
   readonly nextTryAt: number | null;

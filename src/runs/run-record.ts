@@ -172,8 +172,8 @@ export const LOST_BEFORE_START =
 export const CANCELLED_BEFORE_START = "The run was cancelled before this started";
 
 /**
- * Lets go of one open action: an operation of it goes on in the namespace, but the run, and who
- * waits for it, no longer wait for it. One that stands still has not failed.
+ * Lets go of one open action: an operation of it continues in the namespace, but the run, and who
+ * waits for it, no longer wait for it. One that is paused has not failed.
  */
 export function detachAction(
   record: RunRecord,

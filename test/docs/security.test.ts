@@ -24,10 +24,7 @@ it("names threats", () => {
 it.each(rows)("$threat: $test", ({ test }) => {
   const [, words = "", path = ""] = /^"([^"]+)" \(\[[^\]]+\]\(([^)]+)\)\)$/.exec(test) ?? [];
   expect(existsSync(join(DOCS, path))).toBe(true);
-  // The lines that begin a test, also below the table of its cases.
-  const names = read(path)
-    .split("\n")
-    .filter((line) => /\b(it|describe)(\.each)?\(|\)\(/.test(line))
-    .join("\n");
-  expect(names).toContain(words);
+  // The text behind what begins a test, also below the table of its cases and on a line of its own.
+  const names = [...read(path).matchAll(/(?:\b(?:it|describe)(?:\.\w+)?|\))\(\s*["`](.*)/g)];
+  expect(names.map(([, text]) => text).join("\n")).toContain(words);
 });

@@ -318,7 +318,8 @@ describe("advanceRun", () => {
     bench.pace = 3;
     const seen: number[] = [];
     while (bench.record.run.state === "running") {
-      bench.record = await advanceRun(bench.record, bench.plan, bench.live, 1_000); // the clock stands still
+      // The clock stands still.
+      bench.record = await advanceRun(bench.record, bench.plan, bench.live, 1_000);
       seen.push(bench.record.run.updatedAt);
     }
     expect(seen[0]).toBe(1_000); // only an attempt was noted

@@ -65,7 +65,7 @@ export class Client {
   /** Items whose group must not change any more. */
   readonly #fixed = new Set<string>();
   #unanswered = 0;
-  /** Who has answered the last call. */
+  /** The members that answered the last call. */
   #ranOn: RanOn[] = [];
 
   constructor(world: World, history: History, name: string, keys: readonly string[]) {
@@ -425,7 +425,7 @@ export class Client {
       if (!view.intact)
         this.#world.violate(`${this.#name} saw ${view.id} with another value than was stored`);
     }
-    // What was answered by another epoch has been asked again.
+    // A call that was answered by another epoch has been made again.
     const epoch = this.#ranOn.at(-1)?.epoch;
     const ranOn = this.#ranOn.filter((each) => each.epoch === epoch);
     this.#history.sawAll(this.#name, this.#keys, invokedAt, byKey, ranOn);
@@ -479,7 +479,7 @@ export class Client {
    * A routed call that was admitted never meets a guard: a fence is raised only where none runs.
    */
   #checkGuards(call: string, error: unknown): void {
-    // What falls out of step waits for no call.
+    // An object falls out of step whether or not it is called.
     if (this.#world.setbacks.all.length > 0) return;
     if (NOT_ADMITTED.some((message) => String(error).includes(message)))
       this.#world.violate(

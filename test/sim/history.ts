@@ -37,7 +37,7 @@ export interface Entry {
    */
   returnedAt: number;
   result: unknown;
-  /** Who has answered. */
+  /** The members that answered. */
   ranOn: readonly RanOn[];
 }
 

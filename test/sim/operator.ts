@@ -43,7 +43,7 @@ const FENCE_WAIT_MS_MAX = 2_000;
 /** How long a pause waits for a wave to cut over. */
 const ACTIVATION_WAIT_MS_MAX = 4_000;
 /**
- * How long an operator sees to it that nothing is paused again: the network may bring a request
+ * Time for which an operator ensures that nothing is paused again: the network may bring a request
  * late, or twice.
  */
 const RESUMES_MAX = 70;
@@ -120,7 +120,7 @@ async function awaitActivation(world: World): Promise<void> {
     await sleep(world, 1);
 }
 
-/** Pauses an operation for a while, and sees to it that it stands still. */
+/** Pauses an operation for a while, and checks that it makes no progress. */
 async function holdUp(
   world: World,
   name: string,

@@ -61,7 +61,7 @@ export function isInOrder(world: World): boolean {
 }
 
 /**
- * What must be so after the last repair: nothing is out of step, rows that lie where no call is
+ * Checks the state after the last repair: nothing is out of step, rows that lie where no call is
  * routed to are set aside where somebody looks, and another operation goes to its end.
  */
 export async function checkRepaired(

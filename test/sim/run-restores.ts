@@ -56,7 +56,7 @@ async function goBack(
   if (object) world.setbacks.strike(object, isLost ? null : (snapshots.get(object.name) ?? null));
 }
 
-/** What each object has durable: soon, and not all in one moment. */
+/** Takes what each object has durable: soon, and not all in one moment. */
 async function takeAll(world: World): Promise<ReadonlyMap<string, Snapshot>> {
   const snapshots = new Map<string, Snapshot>();
   for (const { name, storage } of world.objects.values()) {

@@ -149,8 +149,8 @@ async function play(world: World, scenario: Scenario, history: History): Promise
 }
 
 /**
- * What must be so after the last repair, as callers and operators see it, and stay so over one more
- * operation.
+ * Checks the state after the last repair, as callers and operators see it, and stay so over one
+ * more operation.
  */
 async function closeOff(
   world: World,

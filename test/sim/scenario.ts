@@ -335,7 +335,7 @@ export function createScenario(seed: number, cuts: Cuts = NO_CUTS): Scenario {
   const random = new Random(seed);
   const goesBack = random.chance("setbacks", RESTORES_SHARE);
   const hasLostStorage = random.chance("lostStorage", LOST_STORAGE_SHARE);
-  // What is lost then must be known for each row: nothing else may disturb the run.
+  // Each lost row must be known: nothing else may disturb the run.
   const hasSetbacks = [goesBack, hasLostStorage].some(Boolean);
   const has = (label: string, share: number): boolean =>
     random.chance(label, share) && !hasSetbacks;

@@ -31,7 +31,7 @@ import { groupOf } from "./scenario.ts";
 import type { Snapshot } from "./storage.ts";
 import type { View } from "./store.ts";
 
-/** What setbacks are told of, and tell. */
+/** The part of the world that setbacks are told of, and tell. */
 interface StruckWorld extends Peeked {
   trace(line: () => string): void;
   strike(fault: string): void;
@@ -47,7 +47,7 @@ interface Setback {
   readonly member: string;
   /** Scheduler steps. */
   readonly step: number;
-  /** What the object knows of itself from then on; null for nothing. */
+  /** The membership that the object knows from then on; null for none. */
   readonly knew: Membership | null;
   readonly wasMoving: boolean;
   /** By what all know together. */
@@ -202,7 +202,7 @@ export class Setbacks {
   #judgeAstray(setback: Setback, history: History, keys: readonly string[]): string[] {
     const { member, knew, truth, kept } = setback;
     if (epochOf(knew) >= truth.epoch) return [];
-    // What it has set aside may be gone with a later one.
+    // Rows that it has set aside may be gone with a later one.
     const isLast = this.all.findLast((other) => other.member === member) === setback;
     const flaws: string[] = [];
     for (const key of keys) {
@@ -210,7 +210,7 @@ export class Setbacks {
       const maybe = history.entries.filter(
         (entry) => entry.key === key && isAstray(setback, entry),
       );
-      // What was under way may have been answered before it went back, or after.
+      // A call that was under way may have been answered before it went back, or after.
       for (const entry of maybe) if (entry.invokedAt < setback.step) entry.returnedAt = Infinity;
       const astray = maybe.filter(({ invokedAt }) => invokedAt >= setback.step);
       for (const entry of astray) history.drop(entry);

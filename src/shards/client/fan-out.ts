@@ -10,7 +10,7 @@
  * Rule "one-layout-for-all": what members own by one layout is a partition of the keys, whenever
  * each of them runs: no row is met twice, and none is left out. So once a member has run the call,
  * the others run it by the same layout, or by one in which they own what they own by that. Tickets
- * see to it that this nearly always goes well: no fence goes up while one stands. Where it does
+ * make this nearly always succeed: no fence goes up while one stands. Where it does
  * not, because a member has crashed and was cut over, the call fails and names the members that ran
  * it.
  */

@@ -136,7 +136,7 @@ export class Admission {
   }
 
   /**
-   * For what must not wait: see to it that this object serves at this epoch, and that nothing holds
+   * Requires, for work that must not wait, that this object serves at this epoch and nothing holds
    * it. @throws RefusedError
    */
   requireNow(epoch: number): void {

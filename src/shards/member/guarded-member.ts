@@ -118,7 +118,8 @@ export class GuardedMember extends MemberState {
       return false;
     }
     this.change(() => {
-      ensureSchema(this.sql); // of an object that was written by a library without the row of the guards
+      // An object that an older library wrote may lack the row of the guards.
+      ensureSchema(this.sql);
       this.guard(!membership.serving ? "notMember" : isFenced ? "moving" : null);
       // A table that was rebuilt without its capture is found by the frozen definitions, and
       // copied again.

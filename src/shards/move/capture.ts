@@ -27,7 +27,7 @@ import { type Sql, quoteName, quoteText } from "../storage/storage.ts";
 import { type Table, keyExpression } from "../storage/tables.ts";
 
 /**
- * Sees to it that every table has its triggers, and no other has any. `shardKey` is the target
+ * Gives every table its triggers, and takes them from every other. `shardKey` is the target
  * layout's, null when every row goes to one member. Changes nothing that is right. Call inside a
  * transaction.
  */

@@ -24,7 +24,7 @@ export function isChecked(sql: Sql, { operation }: Pick<Moving, "operation">): b
 }
 
 /**
- * A check was well: rows are noted from here on. Call in the turn of the check, inside a
+ * The check succeeded: rows are noted from here on. Call in the turn of the check, inside a
  * transaction.
  */
 export function noteChecked(sql: Sql, { operation }: Pick<Moving, "operation">): void {

@@ -107,5 +107,5 @@ function describe({ table, index, rule }: UniqueRule, target: string, source: st
       : rule.includes("CREATE TABLE")
         ? `the index is on a generated column, so that the whole definition of the table counts: create the table in the same words on ${source} and ${target}, or drop the index on ${target}`
         : `create the index on ${source} as well, or drop it on ${target} (a table must be the same on every shard)`;
-  return `Table '${table}' takes rows for one on ${target} by its ${where}, as it does not on ${source}: a row could take another's place there. Nothing was changed: ${advice}, then start again`;
+  return `Table '${table}' counts rows as the same row on ${target} by its ${where}, as it does not on ${source}: a row could take another's place there. Nothing was changed: ${advice}, then start again`;
 }

@@ -491,7 +491,7 @@ export interface Testimony {
    */
   readonly strays: readonly TableRows[];
 }
-/** What tells one state of a member from a later one. */
+/** The part of a testimony that tells one state of a member from a later one. */
 export type KnownState = Pick<Testimony, "isStored" | "epoch" | "operation">;
 /** The operation that an object takes part in. */
 export interface TestifiedMove extends OfOperation {
@@ -530,7 +530,7 @@ interface VersionsReply {
 export interface PrepareReply extends VersionsReply {
   /** Rows and bytes of the declared tables on a source. */
   readonly counts: readonly TableCount[];
-  /** By what the declared tables take rows for one. */
+  /** The unique constraints under which two rows of a declared table count as the same row. */
   readonly uniqueRules: readonly UniqueRule[];
   /** The point in time, from before its part began, to which the object can be restored. */
   readonly bookmark?: string;

@@ -219,8 +219,8 @@ function findMends(
     } else if (isSameOperation(answer, live)) {
       // Null where the driver's next word to it tells the rest.
       const isTold = isRegistryLost || running?.step === "activate";
-      // Who owns nothing any more needs no word: what it has may be newer than what was moved, and
-      // is set aside.
+      // A former member needs no loss accepted: its rows may be newer than those moved, and are
+      // set aside.
       const isLed = isTold && isMember && !hasForgotten(member, answer, layout);
       if (answer.trouble) mends.push({ member, layout: isLed ? null : layout });
     } else if (

@@ -158,7 +158,7 @@ function requireSameSteps([first, ...others]: readonly PreparedMember[]): void {
   );
 }
 
-/** @throws Waiting while a target takes rows for one that a source tells apart. */
+/** @throws Waiting while rows count as the same on a target that a source tells apart. */
 function requireSameRules(
   sources: readonly RulesOfMember[],
   targets: readonly RulesOfMember[],

@@ -1,5 +1,5 @@
 /**
- * What the library needs from the runtime: SQLite, alarms and a clock. A Durable Object's
+ * The runtime as the library needs it: SQLite, alarms and a clock. A Durable Object's
  * `ctx.storage` has this shape; the simulator brings its own. Nothing else in this folder touches
  * the platform.
  */

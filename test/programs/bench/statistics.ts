@@ -82,7 +82,7 @@ export function ratioInterval(values: Series, others: Series): RatioInterval | n
   const [left, right] = [presentOf(values), presentOf(others)];
   const ratios = left
     .flatMap((value) => right.map((other) => (value === other ? 1 : value / other)))
-    .toSorted((one, another) => (one < another ? -1 : one > another ? 1 : 0)); // two may be infinite
+    .toSorted((one, another) => (one < another ? -1 : one > another ? 1 : 0));
   const chances = rankChances(left.length, right.length);
   let cut = 0;
   let outside = 2 * (chances[0] ?? 0);

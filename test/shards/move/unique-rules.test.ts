@@ -1,6 +1,6 @@
 /**
- * A target that takes rows for one which a source tells apart is known by its definitions, before a
- * row moves.
+ * A target on which rows count as the same that a source tells apart is known by its definitions,
+ * before a row moves.
  */
 import { describe, expect, it } from "vitest";
 import { refuseOtherRules, uniqueRules } from "../../../src/shards/move/unique-rules.ts";

@@ -284,7 +284,7 @@ describe("a target whose table is not its source's", { timeout: 60_000 }, () => 
     ],
   ];
   it.each(others)(
-    "and takes several rows for one gets nothing, though there is nothing to copy: %s",
+    "and counts several rows as one gets nothing, though there is nothing to copy: %s",
     async (name, statements) => {
       const namespace = new TestNamespace(THINGS, `empty-${name}`);
       const wrote = beforeFirst(namespace.name, "verify", ({ host }) => {
@@ -295,7 +295,7 @@ describe("a target whose table is not its source's", { timeout: 60_000 }, () => 
       });
       for (const statement of statements) await namespace.sql(`empty-${name}-shard-0`, statement);
       const message = await waitedFor(namespace, 1);
-      expect(message).toContain(`takes rows for one on empty-${name}-shard-0`);
+      expect(message).toContain(`counts rows as the same row on empty-${name}-shard-0`);
       expect(message).toContain(
         `as it does not on empty-${name}: a row could take another's place there. Nothing was changed`,
       );

@@ -2,28 +2,28 @@
  * A strict fake GitHub for tests: the REST API, webhooks, Apps and the OIDC issuer of Actions on
  * 127.0.0.1, with GitHub's limits and refusals.
  *
- *     await using github = await startFakeGitHub();                       // or: { now, limits, treeEntriesMax }
- *     const repo = github.createRepo({ owner: "acme", name: "data", private: true, files: { "manifests/orders.yaml": "…" } });
- *     const pull = github.openPull(repo, { head: "more-shards", title: "12 shards", files: { "manifests/orders.yaml": "…" } });
- *     const token = github.createActionsToken(repo, { contents: "read", pull_requests: "write", checks: "write" }).value;
+ *         await using github = await startFakeGitHub();                       // or: { now, limits, treeEntriesMax }
+ *         const repo = github.createRepo({ owner: "acme", name: "data", private: true, files: { "manifests/orders.yaml": "…" } });
+ *         const pull = github.openPull(repo, { head: "more-shards", title: "12 shards", files: { "manifests/orders.yaml": "…" } });
+ *         const token = github.createActionsToken(repo, { contents: "read", pull_requests: "write", checks: "write" }).value;
  *     new Octokit({ auth: token, baseUrl: github.url });
  *
- * State     createUser(login) · createOrganization(login) · createRepo({owner, name, private?, files?, defaultBranch?, id?, createdAtMs?}) ·
- *           createFork(repo, login) · deleteRepo(repo) · commit(repo, {branch?, files, message?, author?}) → sha · addCollaborator(repo, login, role)
- * Pulls     openPull(repo, {head, title, files?, base?, body?, author?, fork?, draft?}) · push(pull, files, {isForced?, message?, author?}) → sha ·
- *           mergePull(pull, {method?, by?}) → sha · closePull(pull) · reopenPull(pull) · enqueue(pull) → {ref, sha} · landQueue(pull) → sha
- * Talk      commentAs(login, pull | issue, body) · editCommentAs(login, comment, body) · deleteComment(comment) · createIssueAs(login, repo, {title, …}) ·
- *           comments(pull | issue) · checkRuns(repo, sha?) · issues(repo)
- * Tokens    createActionsToken(repo, permissions) · createUserToken(login, {permissions?, repositories?}) · createApp({slug, permissions}) ·
- *           installApp(app, owner, {repositories?}) · createInstallationToken(installation): each a Token, its text is `.value`
- * Actions   actionsEnv({kind: "pull_request", pull} | {kind: "push", repo} | {kind: "merge_group", pull} | {kind: "issue_comment", repo, comment},
- *           {directory, workflow?, environment?, permissions?, hasIdToken?}) → {env, payload, token, oidcJob, readSummary(), readOutputs()}
- * OIDC      oidc.issuer · oidc.mintOidcToken(job, {claims?, audience?, alg?: "none", key?: "unknown" | "retired"}) · oidc.rotateKeys()
- * Webhooks webhooks.deliverTo({url, secret}) · webhooks.settled() · webhooks.last(event) ·
+ *     State     createUser(login) · createOrganization(login) · createRepo({owner, name, private?, files?, defaultBranch?, id?, createdAtMs?}) ·
+ *               createFork(repo, login) · deleteRepo(repo) · commit(repo, {branch?, files, message?, author?}) → sha · addCollaborator(repo, login, role)
+ *     Pulls     openPull(repo, {head, title, files?, base?, body?, author?, fork?, draft?}) · push(pull, files, {isForced?, message?, author?}) → sha ·
+ *               mergePull(pull, {method?, by?}) → sha · closePull(pull) · reopenPull(pull) · enqueue(pull) → {ref, sha} · landQueue(pull) → sha
+ *     Talk      commentAs(login, pull | issue, body) · editCommentAs(login, comment, body) · deleteComment(comment) · createIssueAs(login, repo, {title, …}) ·
+ *               comments(pull | issue) · checkRuns(repo, sha?) · issues(repo)
+ *     Tokens    createActionsToken(repo, permissions) · createUserToken(login, {permissions?, repositories?}) · createApp({slug, permissions}) ·
+ *               installApp(app, owner, {repositories?}) · createInstallationToken(installation): each a Token, its text is `.value`
+ *     Actions   actionsEnv({kind: "pull_request", pull} | {kind: "push", repo} | {kind: "merge_group", pull} | {kind: "issue_comment", repo, comment},
+ *               {directory, workflow?, environment?, permissions?, hasIdToken?}) → {env, payload, token, oidcJob, readSummary(), readOutputs()}
+ *     OIDC      oidc.issuer · oidc.mintOidcToken(job, {claims?, audience?, alg?: "none", key?: "unknown" | "retired"}) · oidc.rotateKeys()
+ *     Webhooks webhooks.deliverTo({url, secret}) · webhooks.settled() · webhooks.last(event) ·
  * webhooks.redeliver(id) · webhooks.sign(event, body, {secret})
- * Trouble   faults.failNext({method?, path?, status: 503 | "reset" | "hang" | "lostAnswer", times?, headers?, body?}) · faults.latencyMs · faults.down ·
- *           faults.before(method, path, hook) · faults.after(…) · limits.exhaust(durationMs) · limits.settings
- * Journal   journal.requests · journal.writes · journal.unknown (assert it empty) · journal.find(method, path)
+ *     Trouble   faults.failNext({method?, path?, status: 503 | "reset" | "hang" | "lostAnswer", times?, headers?, body?}) · faults.latencyMs · faults.down ·
+ *               faults.before(method, path, hook) · faults.after(…) · limits.exhaust(durationMs) · limits.settings
+ *     Journal   journal.requests · journal.writes · journal.unknown (assert it empty) · journal.find(method, path)
  *
  * `files` map a path to its content, to `{ linkTo }`, to `{ submodule }`, or to null to remove it.
  * Pages for people (`html_url`) are on github.com, so golden files do not depend on the port. Time

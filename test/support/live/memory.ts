@@ -47,7 +47,7 @@ export interface MemoryAccess extends LiveAccess {
   failNext(name: string, fault: OperationFault): void;
   /** The next `times` calls to the namespace fail with `failure`. */
   breakCalls(name: string, failure: LiveFailure, times: number): void;
-  /** While true, operations of the namespace do not get on. */
+  /** While true, operations of the namespace stall. */
   stall(name: string, isStalled: boolean): void;
   /** Changes a namespace behind everybody's back. */
   edit(name: string, change: Partial<MemoryNamespace>): void;
