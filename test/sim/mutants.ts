@@ -37,7 +37,7 @@ const DRAINED =
 const OLDER_PAGE = "if (sequence === last) return …; if (sequence < last) throw wentBack(…);";
 const SERVES_ALREADY = 'if (plan.moving.mode === "swap" && this.membership.serving) {';
 const DELETES_FIRST =
-  "for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);";
+  "for (const { target, range } of outgoing) await deleteMoved(this, plan, { target, range }, (work) => this.change(work));";
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -317,15 +317,15 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "shards/member/member.ts",
-        find: "  backlog(): number {",
+        find: "makeRoom(): void {",
         replace:
-          '  deleteEarly(): void { if (this.moving?.mode === "swap") this.change(() => this.#deleteAll(this.tables())); }\n  backlog(): number {',
+          'deleteEarly(): void { if (this.moving?.mode === "swap") this.change(() => this.#deleteAll()); }\n  makeRoom(): void {',
       },
       {
         file: "shards/host/fence-member.ts",
         find: DRAINED,
         replace:
-          "if (await host.oneSlice(() => member.drainToEnd(operation, attempt, budgetMs))) { await this.#writeRows(() => this.member.deleteEarly()); return { attempt }; }",
+          "if (await host.oneSlice(() => member.drainToEnd(operation, attempt, budgetMs))) { await host.writeRows(() => (member as Member & { deleteEarly(): void }).deleteEarly()); return { attempt }; }",
       },
     ],
   },

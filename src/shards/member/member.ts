@@ -12,7 +12,7 @@ import { ownsSamePart } from "../../model/layout/own-part.ts";
 import { type Layout, sameLayout } from "../../model/layout/layout.ts";
 import type { MoveRange } from "../../model/layout/move-range.ts";
 import { ownSince } from "../../model/layout/moves.ts";
-import { capturedCount, capturedKey, keepCapture, removeCapture } from "../move/capture.ts";
+import { capturedKey, keepCapture, removeCapture } from "../move/capture.ts";
 import { EngineFault, isFull } from "../storage/faults.ts";
 import { removeGuards, setGuard, spoilFence } from "../move/guards.ts";
 import { type Membership, clearMoveRecords, numbersOf } from "./membership.ts";
@@ -25,24 +25,19 @@ import type {
   Message,
   PrepareReply,
   RecopyReply,
-  StagedKeysReply,
-  TableCount,
   TableRows,
 } from "../protocol/messages.ts";
 import { type MovePlan, forgetLost, movedDirectories } from "../move/move-plan.ts";
-import { rowBytes } from "../storage/row-codec.ts";
 import { refused } from "../protocol/refused-error.ts";
 import { ensureSchema } from "../storage/schema.ts";
 import { drainSlice } from "../move/drain.ts";
-import { quoteName } from "../storage/storage.ts";
 import {
   type Table,
   checkPrimaryKey,
   existingTables,
-  presentTable,
   undeclaredTables,
 } from "../storage/tables.ts";
-import { deleteAllRows, deleteKeys } from "../move/delete-keys.ts";
+import { deleteAllRows } from "../move/delete-keys.ts";
 import {
   changedTables,
   definitionsOf,
@@ -50,13 +45,15 @@ import {
   specsText,
   stepsOf,
 } from "../move/frozen-tables.ts";
-import { keepReserve, lendTriggerRoom, requireRoom, spendReserve } from "../storage/reserve.ts";
+import { keepReserve, requireRoom, spendReserve } from "../storage/reserve.ts";
 import { sentFloors, takeAgain } from "../move/recopy.ts";
 import { promoteRows, undoPromotion } from "../move/promote.ts";
 import { createStaging, dropStaged, dropStaging } from "../move/staging.ts";
 import { noteChecked } from "../move/late-rows.ts";
 import { setStraysAside } from "../move/strays.ts";
 import { uniqueRules } from "../move/unique-rules.ts";
+import { countRows } from "./count-rows.ts";
+import { deleteMoved } from "./delete-moved.ts";
 import { countRetired, dropRetired, putAway } from "./retired-rows.ts";
 import { checkIds, keepUnique } from "./unique.ts";
 
@@ -144,7 +141,7 @@ export class Member extends ProvenMember {
         if (isTarget && mode === "shift") createStaging(this.sql, this.planAfterCutover(operation));
       }
       return {
-        counts: isSource ? this.#counts(tables) : [],
+        counts: isSource ? countRows(this.sql, tables) : [],
         uniqueRules: uniqueRules(this.sql, tables),
         shapes: tables.map(({ name: table, columns, primaryKey }) => ({
           table,
@@ -291,7 +288,8 @@ export class Member extends ProvenMember {
         epoch,
       );
     const plan = this.planAfterCutover(operation);
-    for (const { target, range } of outgoing) await this.#deleteMoved(plan, target, range);
+    for (const { target, range } of outgoing)
+      await deleteMoved(this, plan, { target, range }, (work) => this.change(work));
     try {
       await this.#cutOver(plan, {
         epoch,
@@ -468,7 +466,7 @@ export class Member extends ProvenMember {
 
   count(): CountReply {
     return {
-      tables: this.#counts(this.knownTables()).map((count) => {
+      tables: countRows(this.sql, this.knownTables()).map((count) => {
         const { rows, bytes } = countRetired(this.sql, count.table);
         return { ...count, rows: count.rows + rows, bytes: count.bytes + bytes };
       }),
@@ -482,10 +480,6 @@ export class Member extends ProvenMember {
    */
   makeRoom(): void {
     if (this.moving) this.change(() => spendReserve(this.sql));
-  }
-
-  backlog(): number {
-    return capturedCount(this.sql);
   }
 
   /**
@@ -549,7 +543,7 @@ export class Member extends ProvenMember {
   }
 
   #clearTarget(tables: readonly Table[], membership: Membership): void {
-    const rows = this.#counts(tables).reduce((total, count) => total + count.rows, 0);
+    const rows = countRows(this.sql, tables).reduce((total, count) => total + count.rows, 0);
     // Rows that were put away are not among them: they are what a verified cutover left, and may
     // go.
     if (rows > 0 && !membership.retired) {
@@ -571,38 +565,6 @@ export class Member extends ProvenMember {
   #clearDirectory(): void {
     for (const table of ["directory", "granted", "freed"])
       this.sql.run(`DELETE FROM shardctl_${table}`);
-  }
-
-  /**
-   * Fetches from the target which rows it has now, and deletes them here, page by page behind the
-   * fence.
-   */
-  async #deleteMoved(plan: MovePlan, target: string, range: MoveRange): Promise<void> {
-    for (const { table } of plan.tables.toReversed()) {
-      let after: string | null = null;
-      do {
-        const page: StagedKeysReply = await this.ask(target, {
-          kind: "stagedKeys",
-          operation: plan.moving.operation,
-          source: this.self,
-          range,
-          table: table.name,
-          after,
-        });
-        this.planAfterCutover(plan.moving.operation);
-        const { keys } = page;
-        // By the names of now: behind a commit a deploy may have changed them, or taken the table
-        // away.
-        const present = presentTable(this.sql, table);
-        if (present)
-          await this.foreignKeys.off(() =>
-            this.change(() =>
-              lendTriggerRoom(this.sql, () => deleteKeys(this.sql, table.name, present, keys)),
-            ),
-          );
-        after = page.after;
-      } while (after !== null);
-    }
   }
 
   #serve(membership: Membership): void {
@@ -657,15 +619,6 @@ export class Member extends ProvenMember {
       this.#serve(after);
       if (this.membership.serving) removeGuards(this.sql);
       beforeEnd();
-    });
-  }
-
-  #counts(tables: readonly Table[]): TableCount[] {
-    return tables.map((table) => {
-      const found = this.sql.first<{ n: number; bytes: number | null }>(
-        `SELECT count(*) AS n, sum(${rowBytes(table.columns, "t")}) AS bytes FROM ${quoteName(table.name)} AS t`,
-      );
-      return { table: table.name, rows: found?.n ?? 0, bytes: found?.bytes ?? 0 };
     });
   }
 }
