@@ -78,3 +78,12 @@ describe.each(["Where is …", ...WAYS])("%s", (heading) => {
     );
   });
 });
+
+it("CONTRIBUTING names only files and folders that exist", () => {
+  const page = readFileSync(join(ROOT, "CONTRIBUTING.md"), "utf8");
+  const named = [...page.matchAll(/`((?:src|test|docs|schemas)\/[\w./-]*)`/gu)].map(
+    ([, path = ""]) => path,
+  );
+  expect(named.length).toBeGreaterThan(30);
+  expect(named.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+});
