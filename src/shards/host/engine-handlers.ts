@@ -160,15 +160,13 @@ export function createEngineHandlers(host: EngineHost): {
       const receive = (): Received => {
         const plan = host.member.receivingPlan(operation);
         host.member.requirePages([{ source, target: host.member.self, sequence: stored }]);
-        return receiveRows(host.sql, plan, source, sequence, parts, repairs);
+        return receiveRows({ sql: host.sql, plan, source }, sequence, parts, repairs);
       };
       return digestReceived(await host.writeRows(receive), host.platform.runtime);
     },
     check: async ({ operation, source, parts }) => ({
       mismatch: await checkRows(
-        host.sql,
-        host.member.receivingPlan(operation),
-        source,
+        { sql: host.sql, plan: host.member.receivingPlan(operation), source },
         parts,
         host.platform.runtime,
       ),

@@ -4,46 +4,33 @@
  * in the table of origins where the key does not tell. A second source's row is reported, never
  * stored over the first.
  */
-import type { RowsPart } from "../protocol/messages.ts";
+import type { Incoming, IncomingPart } from "./incoming.ts";
 import { type MovePlan, type MoveTable, keyColumn, keyOf } from "./move-plan.ts";
 import { primaryKeyMatches, rowJson } from "../storage/row-codec.ts";
-import { type Sql, type SqlRow, quoteName, textOf } from "../storage/storage.ts";
+import { type SqlRow, quoteName, textOf } from "../storage/storage.ts";
 
 /** Returns those of `keys` that are stored here and came from `source`. */
-export function ownKeys(
-  sql: Sql,
-  plan: MovePlan,
-  table: MoveTable,
-  keys: string,
-  source: string,
-): string {
-  return `[${storedOrigins(sql, plan, table, keys)
+export function ownKeys(incoming: Incoming, table: MoveTable, keys: string): string {
+  const { source } = incoming;
+  return `[${storedOrigins(incoming, table, keys)
     .filter((row) => row.origin === null || row.origin === source)
     .map((row) => row.key)
     .join(",")}]`;
 }
 
 /** Returns those of `keys` that are stored here and came from another source. */
-export function foreignKeysOf(
-  sql: Sql,
-  plan: MovePlan,
-  table: MoveTable,
-  keys: string,
-  source: string,
-): string[] {
+export function foreignKeysOf(incoming: Incoming, { part, table }: IncomingPart): string[] {
+  const { plan, source } = incoming;
   if (plan.moving.mode === "swap" && plan.originOf === null) return [];
-  return storedOrigins(sql, plan, table, keys)
+  return storedOrigins(incoming, table, part.keys)
     .filter((row) => row.origin !== null && row.origin !== source)
     .map((row) => row.key);
 }
 
 /** Keeps which of the rows of a part came from `source`, where their keys do not say it. */
 export function rememberOrigins(
-  sql: Sql,
-  plan: MovePlan,
-  { table }: MoveTable,
-  part: RowsPart,
-  source: string,
+  { sql, plan, source }: Incoming,
+  { part, table: { table } }: IncomingPart,
 ): void {
   if (plan.moving.mode === "shift" || plan.originOf === null) return;
   sql.run(
@@ -65,8 +52,7 @@ export function rememberOrigins(
  * source it can have.
  */
 function storedOrigins(
-  sql: Sql,
-  plan: MovePlan,
+  { sql, plan }: Incoming,
   moveTable: MoveTable,
   keys: string,
 ): { readonly key: string; readonly origin: string | null }[] {

@@ -7,7 +7,8 @@
  * for a second look.
  */
 import type { RowsPart } from "../protocol/messages.ts";
-import type { MovePlan, MoveTable } from "./move-plan.ts";
+import type { Incoming, IncomingPart } from "./incoming.ts";
+import type { MoveTable } from "./move-plan.ts";
 import { partText } from "./outbox.ts";
 import {
   LARGE_ROW_BYTES,
@@ -31,10 +32,8 @@ import { type Table, keyTerms } from "../storage/tables.ts";
  * text when any of them does.
  */
 export function storedText(
-  sql: Sql,
-  { moving }: MovePlan,
-  moveTable: MoveTable,
-  part: RowsPart,
+  { sql, plan: { moving } }: Incoming,
+  { part, table: moveTable }: IncomingPart,
 ): string | ArrayBuffer {
   const { table, store } = moveTable;
   if (part.large.length === 0 && part.rowCount > 0) {

@@ -11,9 +11,10 @@ import { withoutTriggers } from "./guards.ts";
 import { noteLate } from "./late-rows.ts";
 import type { CheckPart, ReceiveReply, RowsPart } from "../protocol/messages.ts";
 import { type MovePlan, type MoveTable, tableOf } from "./move-plan.ts";
+import type { Incoming, IncomingPart } from "./incoming.ts";
 import { foreignKeysOf, ownKeys } from "./origins.ts";
 import { rowsText, storedText } from "./read-back.ts";
-import type { Runtime, Sql } from "../storage/storage.ts";
+import type { Runtime } from "../storage/storage.ts";
 import { upsertRows } from "./store-rows.ts";
 
 /**
@@ -22,13 +23,12 @@ import { upsertRows } from "./store-rows.ts";
  * when they would.
  */
 export function receiveRows(
-  sql: Sql,
-  plan: MovePlan,
-  source: string,
+  incoming: Incoming,
   sequence: number,
   parts: readonly RowsPart[],
   repairs = false,
 ): Received {
+  const { sql, plan, source } = incoming;
   const tables = parts.map((part) => ({ part, table: sameTable(plan, part, source) }));
   return sql.transaction(() => {
     const last =
@@ -36,11 +36,10 @@ export function receiveRows(
         "SELECT sequence FROM shardctl_received WHERE source = ?",
         source,
       )?.sequence ?? 0;
-    const findDuplicates = (): string[] =>
-      tables.flatMap(({ part, table }) => foreignKeysOf(sql, plan, table, part.keys, source));
+    const findDuplicates = (): string[] => tables.flatMap((rows) => foreignKeysOf(incoming, rows));
     const answer = (duplicates: string[]): Received => {
       if (duplicates.length > 0) return { duplicates, texts: [], unsettled: [] };
-      return { duplicates, ...readBack(sql, plan, tables, source) };
+      return { duplicates, ...readBack(incoming, tables) };
     };
     if (sequence === last) return answer(findDuplicates()); // delivered twice
     // Rule "captured-until-stored": an older page is never acknowledged. Who waits for the answer
@@ -56,11 +55,9 @@ export function receiveRows(
     const duplicates = withoutTriggers(sql, stores, () => {
       // Absent rows are deleted in any case: two sources may be waiting for each other's word when
       // rows have changed places.
-      for (const { part, table } of tables.toReversed())
-        deleteAbsent(sql, plan, table, part, source);
+      for (const rows of tables.toReversed()) deleteAbsent(incoming, rows);
       const found = findDuplicates();
-      if (found.length === 0)
-        for (const { part, table } of tables) upsertRows(sql, plan, table, part, source, repairs);
+      if (found.length === 0) for (const rows of tables) upsertRows(incoming, rows, repairs);
       return found;
     });
     return answer(duplicates);
@@ -110,15 +107,14 @@ export async function digestReceived(
  * text that matches nothing.
  */
 function readBack(
-  sql: Sql,
-  plan: MovePlan,
-  tables: readonly { readonly part: RowsPart; readonly table: MoveTable }[],
-  source: string,
+  incoming: Incoming,
+  tables: readonly IncomingPart[],
 ): Pick<Received, "texts" | "unsettled"> {
-  const texts = tables.map(({ part, table }) => {
-    const isGone =
-      part.absentCount === 0 || ownKeys(sql, plan, table, part.absent, source) === "[]";
-    return isGone ? storedText(sql, plan, table, part) : "rows that should be gone";
+  const { plan } = incoming;
+  const texts = tables.map((rows) => {
+    const { part, table } = rows;
+    const isGone = part.absentCount === 0 || ownKeys(incoming, table, part.absent) === "[]";
+    return isGone ? storedText(incoming, rows) : "rows that should be gone";
   });
   // Rows replace each other by the unique values of a live table, which a staging table has not,
   // and by keys that are alike here.
@@ -132,17 +128,15 @@ function readBack(
 
 /** Compares with the source's rows: index of the first part that differs, or -1. */
 export async function checkRows(
-  sql: Sql,
-  plan: MovePlan,
-  source: string,
+  incoming: Incoming,
   parts: readonly CheckPart[],
   runtime: Runtime,
 ): Promise<number> {
   const texts = parts.map((part) => {
-    const table = tableOf(plan, part.table);
+    const table = tableOf(incoming.plan, part.table);
     return {
-      text: rowsText(sql, table, part.keys),
-      hasAbsent: ownKeys(sql, plan, table, part.absent, source) !== "[]",
+      text: rowsText(incoming.sql, table, part.keys),
+      hasAbsent: ownKeys(incoming, table, part.absent) !== "[]",
     };
   });
   for (const [index, { text, hasAbsent }] of texts.entries()) {
@@ -166,15 +160,10 @@ function sameTable(plan: MovePlan, { table: name, columns }: RowsPart, source: s
   );
 }
 
-function deleteAbsent(
-  sql: Sql,
-  plan: MovePlan,
-  table: MoveTable,
-  part: RowsPart,
-  source: string,
-): void {
+function deleteAbsent(incoming: Incoming, { part, table }: IncomingPart): void {
   if (part.absentCount === 0) return;
-  const own = ownKeys(sql, plan, table, part.absent, source);
+  const { sql } = incoming;
+  const own = ownKeys(incoming, table, part.absent);
   deleteKeys(sql, table.store, table.table, own);
   sql.run(
     "DELETE FROM shardctl_origin WHERE table_name = ?1 AND pk IN (SELECT value FROM json_each(?2))",

@@ -3,12 +3,12 @@
  * way.
  */
 import { EngineFault, messageOf } from "../storage/faults.ts";
-import type { RowsPart } from "../protocol/messages.ts";
+import type { Incoming, IncomingPart } from "./incoming.ts";
 import { deleteKeys, deleteSameKeys } from "./delete-keys.ts";
 import type { MovePlan, MoveTable } from "./move-plan.ts";
 import { rememberOrigins } from "./origins.ts";
 import { cellBinding, jsonCell } from "../storage/row-codec.ts";
-import { type Sql, quoteName } from "../storage/storage.ts";
+import { quoteName } from "../storage/storage.ts";
 
 /**
  * Stores the rows in place of what was here under their keys.
@@ -24,19 +24,14 @@ import { type Sql, quoteName } from "../storage/storage.ts";
  * Every insert says itself what becomes of a row in its way: a table may have a rule of its own
  * (`UNIQUE ON CONFLICT REPLACE`).
  */
-export function upsertRows(
-  sql: Sql,
-  plan: MovePlan,
-  table: MoveTable,
-  part: RowsPart,
-  source: string,
-  repairs: boolean,
-): void {
+export function upsertRows(incoming: Incoming, rows: IncomingPart, repairs: boolean): void {
+  const { sql, plan, source } = incoming;
+  const { part, table } = rows;
   const displaces = !repairs && !mayMeetOthers(plan, table);
   try {
     if (repairs) deleteSameKeys(sql, table, part.keys);
     else if (!displaces) deleteKeys(sql, table.store, table.table, part.keys);
-    storeRows(sql, plan, table, part, source, displaces ? "INSERT OR REPLACE" : "INSERT OR ABORT");
+    storeRows(incoming, rows, displaces ? "INSERT OR REPLACE" : "INSERT OR ABORT");
   } catch (error) {
     if (!/constraint failed|cannot store/.test(messageOf(error))) throw error;
     if (!messageOf(error).includes("UNIQUE constraint failed"))
@@ -64,13 +59,12 @@ function mayMeetOthers({ moving }: MovePlan, { table }: MoveTable): boolean {
 }
 
 function storeRows(
-  sql: Sql,
-  plan: MovePlan,
-  table: MoveTable,
-  part: RowsPart,
-  source: string,
+  incoming: Incoming,
+  rows: IncomingPart,
   insert: "INSERT OR ABORT" | "INSERT OR REPLACE",
 ): void {
+  const { sql, plan, source } = incoming;
+  const { part, table } = rows;
   if (part.rowCount > 0) {
     const { columns } = table.table;
     const offset = plan.moving.mode === "shift" ? STAGE_POSITION.length : 0;
@@ -107,7 +101,7 @@ function storeRows(
       ...staged.bindings,
     );
   }
-  rememberOrigins(sql, plan, table, part, source);
+  rememberOrigins(incoming, rows);
 }
 
 function into({ moving }: MovePlan, { table, store }: MoveTable): string {

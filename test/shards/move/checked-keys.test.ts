@@ -50,7 +50,9 @@ it("compares all of many long keys, and says in which part a row differs", async
     resolveTables(target, tables),
     {},
   );
-  expect(await checkRows(target, theirs, "root", parts, runtime)).toBe(-1);
+  expect(await checkRows({ sql: target, plan: theirs, source: "root" }, parts, runtime)).toBe(-1);
   target.run("UPDATE items SET note = 'second' WHERE id = (SELECT max(id) FROM items)");
-  expect(await checkRows(target, theirs, "root", parts, runtime)).toBe(parts.length - 1);
+  expect(await checkRows({ sql: target, plan: theirs, source: "root" }, parts, runtime)).toBe(
+    parts.length - 1,
+  );
 });

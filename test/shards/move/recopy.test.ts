@@ -68,7 +68,11 @@ const page = (id: string): RowsPart => ({
   originCount: 0,
 });
 const receive = (sequence: number, id: string): unknown =>
-  receiveRows(member.sql, member.receivingPlan(OPERATION), SOURCE, sequence, [page(id)]);
+  receiveRows(
+    { sql: member.sql, plan: member.receivingPlan(OPERATION), source: SOURCE },
+    sequence,
+    [page(id)],
+  );
 const recopy = (sequence: number): unknown =>
   member.recopy({
     kind: "recopy",

@@ -63,9 +63,7 @@ function send(): void {
   for (const row of source.rows<SqlRow>(`${scan.sql(tableFrom(table))} ORDER BY id`))
     batch.add(table, scan.read(row));
   receiveRows(
-    target,
-    plan,
-    "s-0",
+    { sql: target, plan, source: "s-0" },
     1,
     batch.rowsFor("s-1").map(({ part }) => part),
   );
