@@ -132,7 +132,9 @@ describe("the library of before", () => {
     sql.run("INSERT INTO items (id) VALUES ('by the constructor')");
     void host.member.keepGuards();
     expect(() => sql.run(INSERT)).toThrow(GUARD_MESSAGES.notMember);
-    expect(triggersOf(sql).every((trigger) => trigger.sql.includes("shardctl_guard"))).toBe(true);
+    const guards = triggersOf(sql).filter(({ name }) => name.startsWith("shardctl_guard_"));
+    expect(guards.length).toBeGreaterThan(0);
+    expect(guards.every((trigger) => trigger.sql.includes("shardctl_guard"))).toBe(true);
   });
 
   it("leaves the rows of a retired member where they are: they are deleted, as they were meant to be", () => {
