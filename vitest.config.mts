@@ -14,6 +14,8 @@ hideRuntimeTraces();
 // runtimes, in Node, one file at a time because each starts servers.
 export default defineConfig(({ mode }) => ({
   test: {
+    // Logs of the Worker under test are of interest when its test fails.
+    silent: "passed-only",
     reporters: ["default", ...(mode === "long" ? [] : [new RunSummary()])],
     projects: [
       {

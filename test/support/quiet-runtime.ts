@@ -5,23 +5,35 @@
  */
 
 /** Beginnings of what the runtime writes about an exception. */
-const TRACES = [
-  "uncaught exception;",
-  "Annotating with brokenness;",
-  "NOSENTRY SQLite alarm overdue",
-];
+const TRACE = /^(uncaught exception;|Annotating with brokenness;|NOSENTRY )/;
+/** Lines that belong to the entry above them. */
+const CONTINUED = /^(\s+at |stack: )/;
 
-/** True for an entry of the runtime's log that tells of an exception. */
-export function isRuntimeTrace(entry: string): boolean {
-  return TRACES.some((beginning) => entry.startsWith(beginning));
+/**
+ * Makes a filter that takes such entries out of a text that comes in parts, each of whole lines.
+ */
+export function createTraceFilter(): (text: string) => string {
+  let isTrace = false;
+  return (text) =>
+    text
+      .split(/(?<=\n)/)
+      .filter((line) => {
+        isTrace = TRACE.test(line) || (isTrace && CONTINUED.test(line));
+        return !isTrace;
+      })
+      .join("");
 }
 
-/** Drops those entries from what this process writes to its standard error. */
+/** Takes those entries out of what this process writes to its standard error. */
 export function hideRuntimeTraces(): void {
   if (process.env["SHARDCTL_RUNTIME_LOG"] === "1") return;
+  const filter = createTraceFilter();
   const write = process.stderr.write.bind(process.stderr) as (
     ...args: readonly unknown[]
   ) => boolean;
-  process.stderr.write = (...args: readonly unknown[]): boolean =>
-    typeof args[0] === "string" && isRuntimeTrace(args[0]) ? true : write(...args);
+  process.stderr.write = (...args: readonly unknown[]): boolean => {
+    const [text, ...rest] = args;
+    const shown = typeof text === "string" ? filter(text) : text;
+    return shown === "" ? true : write(shown, ...rest);
+  };
 }
