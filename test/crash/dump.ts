@@ -24,7 +24,7 @@ export interface Dump {
     readonly serving: boolean;
     readonly layout: unknown;
   } | null;
-  /** Names of the engine's triggers: guards and captures. */
+  /** Names of the engine's triggers on the user's tables: guards and captures. */
   readonly triggers: readonly string[];
   /** Staging tables, and private tables of a move that have rows. */
   readonly leftovers: readonly string[];
@@ -95,7 +95,7 @@ export function dumpObject(member: string, storage: DurableObjectStorage): Dump 
         : texts(`SELECT id AS text FROM accounts WHERE ${isUnfilled.join(" OR ")} ORDER BY id`),
     membership: membership === undefined ? null : (JSON.parse(membership) as Dump["membership"]),
     triggers: texts(
-      "SELECT name AS text FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl%' ORDER BY name",
+      "SELECT name AS text FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'shardctl%' AND tbl_name NOT LIKE 'shardctl%' ORDER BY name",
     ),
     leftovers: [
       ...texts(
