@@ -7,7 +7,7 @@
 import { type Layout, sameLayout } from "../../model/layout/layout.ts";
 import { ownsSamePart } from "../../model/layout/own-part.ts";
 import type { Disorder, RepairStep } from "../../model/repair.ts";
-import type { TableRows, TestifiedMove, Testimony } from "../protocol/messages.ts";
+import type { TableRows, TestifiedMove, Testimony, Trouble } from "../protocol/messages.ts";
 import { type OperationRecord, participants } from "./operation-record.ts";
 
 /** The answer of an object; `silent` when there was none. */
@@ -86,7 +86,10 @@ export function decideRepair(facts: RepairFacts): RepairDecision {
     ...provers
       .filter((prover) => !sameLayout(layout, prover.layout))
       .map(({ member }) => `${member} ${OTHER_LAYOUT}`),
-    ...(isRegistryLost && provers.length === 0 && !isFirst(told, newestEpoch)
+    ...(isRegistryLost &&
+    provers.length === 0 &&
+    !isFirst(told, newestEpoch) &&
+    !isCommittedSince(registry.epoch, newestEpoch, trouble)
       ? [NOBODY_KNOWN]
       : []),
     ...(isRegistryLost || mends.length === 0 ? [] : refuseWhileRunning(running)),
@@ -129,6 +132,14 @@ function isSharded(epoch: number): boolean {
  */
 function isFirst(told: readonly Testimony[], newestEpoch: number): boolean {
   return !isSharded(newestEpoch) && told.some(({ moving }) => moving?.from.kind === "none");
+}
+
+/**
+ * True when a repair that was killed has committed the registry already: it is newer than all that
+ * had shown it lost, though no member has needed to hear of it.
+ */
+function isCommittedSince(epoch: number, newestEpoch: number, trouble: Trouble | null): boolean {
+  return isSharded(epoch) && epoch === newestEpoch && trouble !== null && epoch > trouble.epoch;
 }
 
 function heardEpoch(told: readonly Testimony[], newestEpoch: number): number {
@@ -215,7 +226,9 @@ function findMends(
     const isMember = layout.members.includes(member);
     const isLostRoot = member === root && isRegistryLost;
     if (!isKnown(answer)) {
-      if (isMember || isLostRoot || isAwaited(member, running)) mends.push({ member, layout });
+      // A root that was never sharded has stored nothing, and has lost nothing.
+      const isShard = isMember && layout.kind !== "none";
+      if (isShard || isLostRoot || isAwaited(member, running)) mends.push({ member, layout });
     } else if (isSameOperation(answer, live)) {
       // Null where the driver's next word to it tells the rest.
       const isTold = isRegistryLost || running?.step === "activate";

@@ -47,6 +47,31 @@ function decide(
 const LOST = { kind: "registryLost", message: "lost", since: 0, epoch: 9, by: null } as const;
 
 describe("decideRepair", () => {
+  it("finds nothing lost in a namespace that was never sharded", () => {
+    const unsharded = { registry: { epoch: 0, layout: NONE }, newest: 0 };
+    for (const answer of ["knowsNothing", says(0, NONE, { isStored: false })] as const)
+      expect(decide({ ns: answer, stranger: "knowsNothing" }, unsharded)).toMatchObject({
+        isRegistryLost: false,
+        mends: [],
+        losses: [],
+        obstacles: [],
+      });
+  });
+
+  it("goes on with a repair that was killed between the registry and the root", () => {
+    const behind = { "ns-shard-0": says(1, TWO), "ns-shard-1": says(1, TWO) };
+    const root = says(1, TWO, { trouble: { ...LOST, epoch: 1 } });
+    const committed = { registry: { epoch: 5, layout: TWO } };
+    expect(decide({ ns: root, ...behind }, committed)).toMatchObject({
+      layout: TWO,
+      obstacles: [],
+      mends: [{ member: ROOT, layout: TWO }],
+    });
+    // A newer epoch than that one was heard of, and nobody is left who can prove its layout.
+    const later = says(1, TWO, { trouble: { ...LOST, epoch: 6 } });
+    expect(decide({ ns: later, ...behind }, committed).obstacles).toHaveLength(1);
+  });
+
   it("does nothing where nothing is out of step", () => {
     const decision = decide({
       ns: says(1, TWO),
