@@ -221,14 +221,16 @@ function findMends(
 ): MemberMend[] {
   const mends: MemberMend[] = [];
   const live = liveOperation(running, isRegistryLost, end);
+  const hasHistory = [...answers.values()].some((told) => isKnown(told) && told.operation > 0);
   for (const [member, answer] of answers) {
     if (answer === "silent") continue;
     const isMember = layout.members.includes(member);
     const isLostRoot = member === root && isRegistryLost;
     if (!isKnown(answer)) {
-      // A root that was never sharded has stored nothing, and has lost nothing.
-      const isShard = isMember && layout.kind !== "none";
-      if (isShard || isLostRoot || isAwaited(member, running)) mends.push({ member, layout });
+      // A root that was never sharded has stored nothing, and has lost nothing: nobody knows of an
+      // operation then.
+      const hasOwned = isMember && (layout.kind !== "none" || hasHistory);
+      if (hasOwned || isLostRoot || isAwaited(member, running)) mends.push({ member, layout });
     } else if (isSameOperation(answer, live)) {
       // Null where the driver's next word to it tells the rest.
       const isTold = isRegistryLost || running?.step === "activate";

@@ -58,6 +58,16 @@ describe("decideRepair", () => {
       });
   });
 
+  it("finds a root lost that others took part in an operation of", () => {
+    const unsharded = { registry: { epoch: 0, layout: NONE }, newest: 0 };
+    const told = { ns: "knowsNothing", "ns-shard-0": says(0, NONE, { operation: 1 }) } as const;
+    expect(decide(told, unsharded)).toMatchObject({
+      mends: [{ member: ROOT, layout: NONE }],
+      losses: [{ member: ROOT }],
+      endedUpTo: 1,
+    });
+  });
+
   it("goes on with a repair that was killed between the registry and the root", () => {
     const behind = { "ns-shard-0": says(1, TWO), "ns-shard-1": says(1, TWO) };
     const root = says(1, TWO, { trouble: { ...LOST, epoch: 1 } });
