@@ -221,16 +221,13 @@ function findMends(
 ): MemberMend[] {
   const mends: MemberMend[] = [];
   const live = liveOperation(running, isRegistryLost, end);
-  const hasHistory = [...answers.values()].some((told) => isKnown(told) && told.operation > 0);
   for (const [member, answer] of answers) {
     if (answer === "silent") continue;
     const isMember = layout.members.includes(member);
     const isLostRoot = member === root && isRegistryLost;
     if (!isKnown(answer)) {
-      // A root that was never sharded has stored nothing, and has lost nothing: nobody knows of an
-      // operation then.
-      const hasOwned = isMember && (layout.kind !== "none" || hasHistory);
-      if (hasOwned || isLostRoot || isAwaited(member, running)) mends.push({ member, layout });
+      if (isLostRoot || mayHaveOwned(member, layout, answers) || isAwaited(member, running))
+        mends.push({ member, layout });
     } else if (isSameOperation(answer, live)) {
       // Null where the driver's next word to it tells the rest.
       const isTold = isRegistryLost || running?.step === "activate";
@@ -248,6 +245,20 @@ function findMends(
     }
   }
   return mends;
+}
+
+/**
+ * True for a member of the layout that knows nothing, and had something to lose: a root that was
+ * never sharded has stored nothing, and nobody knows of an operation then.
+ */
+function mayHaveOwned(
+  member: string,
+  layout: Layout,
+  answers: ReadonlyMap<string, Answer>,
+): boolean {
+  if (!layout.members.includes(member)) return false;
+  if (layout.kind !== "none") return true;
+  return [...answers.values()].some((told) => isKnown(told) && told.operation > 0);
 }
 
 interface Numbered {
