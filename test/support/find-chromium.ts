@@ -23,7 +23,8 @@ export interface Machine {
 const THIS_MACHINE: Machine = {
   find: () => findProgram(process.env["PATH"] ?? ""),
   install: process.getuid?.() === 0 ? installChromium : null,
-  warn: (text) => console.warn(text),
+  // Past the reporter, which shows the logs of failed tests only.
+  warn: (text) => void process.stderr.write(`${text}\n`),
 };
 
 /** Path of a Chromium, installed if need be; null when there is none to be had. */
