@@ -1,7 +1,7 @@
 /**
  * Texts that a runner understands: outputs, lines of its log, and the step's summary.
  *
- * What is written comes from manifests, which anybody may write: no value can end its output early,
+ * The texts hold values from manifests, which anybody may write: no value can end its output early,
  * and none can become a command.
  */
 

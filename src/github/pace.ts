@@ -81,8 +81,8 @@ export function createPace({ writeSpacingMs, waitMaxMs, now, sleep }: PaceOption
     run(isWrite, request) {
       if (!isWrite) return attempt(request);
       const mine = turn.then(() => writeInTurn(request));
-      // Whoever comes next waits for the end of this write, not for its success; the failure goes
-      // to this one's caller.
+      // The next writer waits for the end of this write, not for its success; the failure goes to
+      // this one's caller.
       turn = mine.then(
         () => null,
         () => null,

@@ -2,7 +2,7 @@
  * `/shardctl apply <fingerprint>` in a pull request: the release of a plan by somebody who may
  * write, and after the merge its run.
  *
- * Who may is asked of GitHub, not read from the comment: `author_association` says less than it
+ * GitHub is asked who may, the comment is not: `author_association` says less than it
  * seems. Each command gets one answer, found again by its marker, so that doing the task twice
  * answers once.
  */

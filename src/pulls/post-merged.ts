@@ -7,7 +7,7 @@
  * | pending, exactly as shown              | the tick or the workflow applies it: looked at again later         |
  * | pending otherwise, or was never shown  | the plan of now is posted, says what moved, and can be released    |
  *
- * What is posted here does not count as reviewed. While a run has the environment nothing is
+ * A plan that is posted here does not count as reviewed. While a run has the environment nothing is
  * judged: half-way is neither.
  */
 import { canonicalJson } from "../model/canonical.ts";

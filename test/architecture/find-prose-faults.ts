@@ -17,7 +17,7 @@ export interface ProseFault {
 }
 
 const COLUMNS_MAX = 100;
-const QUESTION = /^(What|Who|Whose|Whether|Those)\b/;
+const QUESTION = /^(What|Who|Whose|Whether|Those|Whoever|Whatever)\b/;
 /** A row of a table, a line of a usage or of a sample. */
 const LAID_OUT = /^\s*(\/\/|\*)( *\|| {4,}\S)/;
 /** Each phrase, and what the field says instead. */
@@ -41,12 +41,14 @@ export function findProseFaults(source: string): ProseFault[] {
     if (type === "MultiLineComment" || type === "SingleLineComment") {
       // A comment of several lines begins once.
       const isBegun = isComment && type === "SingleLineComment";
-      const first = isBegun ? null : QUESTION.exec(textOf(value));
-      if (first)
-        faults.push({
-          line: line + 1,
-          reason: `a comment begins with "${first[0]}": say what it is or does`,
-        });
+      for (const { at, text } of isBegun ? [] : paragraphsOf(value)) {
+        const first = QUESTION.exec(text);
+        if (first)
+          faults.push({
+            line: line + at + 1,
+            reason: `a comment begins with "${first[0]}": say what it is or does`,
+          });
+      }
     } else if (HOLDS_TEXT.has(type)) {
       isLong.fill(false, line, last + 1);
     }
@@ -78,7 +80,12 @@ const HOLDS_TEXT: ReadonlySet<string> = new Set([
   "RegularExpressionLiteral",
 ]);
 
-/** The words of a comment without its marks. */
-function textOf(comment: string): string {
-  return comment.replace(/^\/(\*+|\/)/, "").replace(/^[\s*]+/, "");
+/** The first line of each paragraph of a comment without its marks, and its place from 0. */
+function paragraphsOf(comment: string): { readonly at: number; readonly text: string }[] {
+  const lines = comment.split("\n").map((line) => line.replace(/^\s*(\/\*+|\/\/|\*)?\s*/, ""));
+  const words = lines.findIndex((line) => line !== "");
+  return lines.flatMap((text, at) => {
+    const isFirst = at === words || (at > 0 && lines[at - 1] === "");
+    return isFirst && text !== "" ? [{ at, text }] : [];
+  });
 }

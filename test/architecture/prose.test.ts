@@ -7,13 +7,22 @@ const linesOf = (source: string): number[] => findProseFaults(source).map(({ lin
 it("finds comments that begin with a question word", () => {
   expect(
     linesOf("/** What it is. */\nlet a;\n/**\n * Whether so.\n */\nlet b;\n// Who does it.\n"),
-  ).toEqual([1, 3, 7]);
+  ).toEqual([1, 4, 7]);
   expect(
     linesOf(
-      "/** Sends what was kept. */\n/** Whatever. */\n// Sends\n// what was kept.\n// Who knows.\n",
+      "/** Sends what was kept. */\n/** Whatsoever. */\n// Sends\n// what was kept.\n// Who knows.\n",
     ),
   ).toEqual([]);
   expect(linesOf('const a = "// What is this";\n')).toEqual([]);
+});
+
+it("finds those that begin a later paragraph, not those that a line happens to begin with", () => {
+  expect(linesOf("/**\n * Sends it.\n *\n * Whoever asks is told\n * what it was.\n */\n")).toEqual(
+    [4],
+  );
+  expect(linesOf("/**\n * Sends what was kept, and tells\n * Who is a band of.\n */\n")).toEqual(
+    [],
+  );
 });
 
 it("finds lines above 100 columns, but for tables and texts", () => {

@@ -4,8 +4,8 @@
  * accounts for every row. Writers write all the while, but when files are copied or rows are
  * counted.
  *
- * What must be where follows from the files that were put back: of a root no row is lost, of a
- * shard what its copy had is back.
+ * The files that were put back say which rows must be where: of a root no row is lost, of a shard
+ * what its copy had is back.
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";

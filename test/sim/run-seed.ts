@@ -124,7 +124,7 @@ async function play(world: World, scenario: Scenario, history: History): Promise
   if (scenario.hasDeploys) deployNewest(world);
   world.trace(() => "faults stop");
   const calmAt = scheduler.now;
-  // Whoever has something to tell the root has done so by then.
+  // Every object that has something to tell the root has done so by then.
   const isTold = (): boolean => !goesBack || scheduler.now >= calmAt + TELL_MS;
   const isSettled = (): boolean =>
     open === last &&

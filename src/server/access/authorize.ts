@@ -128,7 +128,7 @@ export function isLoopback(hostname: string): boolean {
 }
 
 /**
- * Whoever can reach a loopback address is the developer, except a web page in their browser: that
+ * Takes a caller of a loopback address for the developer, except a web page in their browser: that
  * one sends its origin.
  */
 export function anonymous(request: Request): Result<Caller, string> {

@@ -2,7 +2,7 @@
  * The coordinator's one alarm: it is set for whatever is due first, and set again after whatever
  * has been done.
  *
- * What is due is kept by those who do it, so that a lost alarm loses nothing: `rearm` sets it from
+ * Each part keeps its own due work, so that a lost alarm loses nothing: `rearm` sets it from
  * what they say.
  */
 

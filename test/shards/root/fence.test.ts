@@ -27,7 +27,7 @@ describe("a fence", () => {
   });
 
   it("that a silent member keeps from closing stands for a second, then for twice as long each time, up to sixteen", async () => {
-    // Whoever waits for the silent one lets the clock go on.
+    // A call that waits for the silent member lets the clock go on.
     rig.sleep = (delayMs, signal) =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => {
