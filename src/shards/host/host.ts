@@ -50,7 +50,7 @@ import { Herald } from "./herald.ts";
 import { LEAST_PROTOCOL } from "../protocol/least-protocol.ts";
 import { RegistryWatch } from "./registry-watch.ts";
 import { RefusedError } from "../protocol/refused-error.ts";
-import { openSchema } from "../storage/schema.ts";
+import { forgetSchema, openSchema, rememberSchema } from "../storage/schema.ts";
 import { type HostStorage, Sql } from "../storage/storage.ts";
 import {
   type AnswerTo,
@@ -208,6 +208,7 @@ export class Host {
     if (!PROTOCOLS_SPOKEN.includes(envelope.protocol)) return failure(refuseNumber());
     // Before anything stored is read: nothing of it may mean what it says.
     if (this.newerSchema !== null) return failure(refusal("newerSchema", this.newerSchema));
+    rememberSchema(this.sql);
     const misnamed = this.#name.refuse(envelope.member);
     if (misnamed) return failure(misnamed);
     const request = envelope.request as MemberRequest;
@@ -275,6 +276,7 @@ export class Host {
     const hasPart =
       membership.epoch > 0 || membership.operation > 0 || this.root.journal.nextId() > 1;
     const keepRegistry = this.root.rememberUnsharded();
+    forgetSchema(this.sql);
     return () => {
       const isLost = member.loseStorage(hasPart ? membership : null, keepRegistry !== null);
       keepRegistry?.();

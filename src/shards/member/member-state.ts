@@ -30,7 +30,7 @@ import { type MovePlan, buildMovePlan } from "../move/move-plan.ts";
 import type { Moving } from "../move/moving.ts";
 import type { KeyChecks } from "./owned-keys.ts";
 import type { Ask, MemberRequest } from "../protocol/messages.ts";
-import { hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
+import { forgetSchema, hasSchema, readMeta, writeMeta } from "../storage/schema.ts";
 import type { SourceContext } from "../move/source-context.ts";
 import { type RunAlone, type Runtime, type Sql, quoteName } from "../storage/storage.ts";
 import { type Table, type TableSpec, resolveTables, schemaText } from "../storage/tables.ts";
@@ -256,6 +256,7 @@ export class MemberState implements SourceContext {
 
   /** After the storage was deleted: nothing of what was known of it holds. */
   protected forgetCaches(): void {
+    forgetSchema(this.sql);
     this.#membership = undefined;
     this.#moving = undefined;
     this.#frozen = undefined;

@@ -111,6 +111,7 @@ export const SCHEMA_VERSION = 1;
  * `openSchema`.
  */
 export function ensureSchema(sql: Sql): void {
+  if (whole.has(sql)) return;
   if (isSchemaWhole(sql) && schemaVersion(sql) === SCHEMA_VERSION) return;
   sql.transaction(() => {
     for (const statement of STATEMENTS) sql.run(statement);
@@ -152,7 +153,7 @@ export function openSchema(sql: Sql): string | null {
 
 /** True when every private table, index and trigger is there. */
 export function isSchemaWhole(sql: Sql): boolean {
-  return sql.first<{ n: number }>(COUNT_NAMES)?.n === NAMES.length;
+  return whole.has(sql) || sql.first<{ n: number }>(COUNT_NAMES)?.n === NAMES.length;
 }
 
 function schemaVersion(sql: Sql): number | undefined {
@@ -166,9 +167,27 @@ function newerSchemaText(found: number): string {
   return `This object was written by a newer shardctl (schema ${found}, this library knows ${SCHEMA_VERSION}). It serves and writes nothing until a version that knows schema ${found} is deployed again: nothing is lost meanwhile`;
 }
 
+/** Databases whose private tables have been seen, whole, and committed. */
+const whole = new WeakSet<Sql>();
+
+/**
+ * Looks for the private tables once more, until they are all there: from then on nobody asks the
+ * database. Call at the beginning of a turn, where no transaction that made them can be undone.
+ */
+export function rememberSchema(sql: Sql): void {
+  if (whole.has(sql) || !hasSchema(sql)) return;
+  if (isSchemaWhole(sql) && schemaVersion(sql) === SCHEMA_VERSION) whole.add(sql);
+}
+
+/** To be called when everything that was stored has been deleted. */
+export function forgetSchema(sql: Sql): void {
+  whole.delete(sql);
+}
+
 /** True when the object has the private tables. */
 export function hasSchema(sql: Sql): boolean {
   return (
+    whole.has(sql) ||
     sql.first(
       "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = 'shardctl_meta'",
     ) !== undefined

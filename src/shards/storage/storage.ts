@@ -54,9 +54,15 @@ export type Sleep = (delayMs: number, signal?: AbortSignal) => Promise<void>;
  */
 export type RunAlone = <Value>(work: (sleep: Sleep) => Promise<Value>) => Promise<Value>;
 
+const DEFINITIONS =
+  "SELECT coalesce(group_concat(coalesce(sql, name)), '') AS text FROM sqlite_master WHERE type <> 'trigger'";
+
 /** Thin reading helpers over `sql.exec`, so that every statement of the library reads the same. */
 export class Sql {
   readonly #storage: HostStorage;
+  #definitions = "";
+  /** What was read from those definitions. */
+  readonly #readings = new Map<string, unknown>();
 
   constructor(storage: HostStorage) {
     this.#storage = storage;
@@ -82,6 +88,20 @@ export class Sql {
   /** The rows one by one. The cursor must be used up, or dropped, before the next `await`. */
   stream<Row extends SqlRow>(query: string, ...bindings: SqlValue[]): Iterable<Row> {
     return this.#storage.sql.exec<Row>(query, ...bindings);
+  }
+
+  /**
+   * What `read` finds in the definitions of tables and indexes, and in nothing else. It is called
+   * again only when one of them has changed since, by whomever. `what` names the reading.
+   */
+  fromDefinitions<Value>(what: string, read: () => Value): Value {
+    const definitions = textOf(this.first(DEFINITIONS)?.["text"]);
+    if (definitions !== this.#definitions) {
+      this.#readings.clear();
+      this.#definitions = definitions;
+    }
+    if (!this.#readings.has(what)) this.#readings.set(what, read());
+    return this.#readings.get(what) as Value;
   }
 
   /** All or nothing: a throw rolls back. Nests. */

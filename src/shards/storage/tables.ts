@@ -67,6 +67,11 @@ export class TableFault extends Error {}
  * change.
  */
 export function resolveTables(sql: Sql, specs: readonly TableSpec[]): Table[] {
+  return sql.fromDefinitions(`tables ${JSON.stringify(specs)}`, () => readTables(sql, specs));
+}
+
+function readTables(sql: Sql, specs: readonly TableSpec[]): Table[] {
+  const present = new Set(userTables(sql));
   const resolved = new Map<string, Table>();
   const inProgress = new Set<string>();
   const resolve = (name: string): Table => {
@@ -79,7 +84,12 @@ export function resolveTables(sql: Sql, specs: readonly TableSpec[]): Table[] {
         `Tables follow each other in a circle: ${[...inProgress, name].join(" → ")}`,
       );
     inProgress.add(name);
-    const table = readTable(sql, spec, "follows" in spec ? resolve(spec.follows) : null);
+    const followed = "follows" in spec ? resolve(spec.follows) : null;
+    if (!present.has(name))
+      throw new TableFault(
+        `Table '${name}' is declared but does not exist: create it in the class's constructor`,
+      );
+    const table = readTable(sql, spec, followed);
     inProgress.delete(name);
     resolved.set(name, table);
     return table;
@@ -256,11 +266,6 @@ interface ColumnInfo extends Record<string, string | number | null> {
 }
 
 function readTable(sql: Sql, spec: TableSpec, followed: Table | null): Table {
-  if (!userTables(sql).includes(spec.name)) {
-    throw new TableFault(
-      `Table '${spec.name}' is declared but does not exist: create it in the class's constructor`,
-    );
-  }
   const infos = sql.rows<ColumnInfo>(`PRAGMA table_xinfo(${quoteName(spec.name)})`);
   const columns = infos
     .filter((column) => column.hidden === 0)
