@@ -4,12 +4,10 @@
  */
 import type { LiveFailure, LiveNamespace } from "../model/live.ts";
 import type { Change, Plan } from "../model/plan.ts";
-import { decideChange } from "../planning/decide-change.ts";
-import { distributionRequestFor } from "../planning/distribution-request.ts";
+import { decideNamespace, decideUnder } from "../planning/decide-namespace.ts";
 import { planNamespace, type NamespaceOutcome } from "../planning/plan-namespace.ts";
 import { success } from "../model/result.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
-import { findPartitioner } from "../model/strategies/custom.ts";
 import type { LiveReader } from "../live/port.ts";
 import type { AuditFinding, ChangeCause } from "./namespace-state.ts";
 import { relocateChange } from "./relocate.ts";
@@ -64,22 +62,19 @@ export async function planFrom(
   audit: AuditFinding | null,
   { live, basisFor, spend }: InspectContext,
 ): Promise<Extract<Inspection, { kind: "planned" }>> {
-  const partitioner =
-    spec.strategy === "custom"
-      ? findPartitioner(spec.partitioner, state.partitioners)
-      : success(null);
-  const decision = partitioner.ok ? decideChange(spec, state, partitioner.value) : null;
-  const basis = decision === null ? null : await basisFor(spec.name);
-  const request = distributionRequestFor(spec, state, basis);
+  const namespace = success(state);
+  const first = decideNamespace(spec, namespace);
+  const decision = first.kind === "decided" ? first.decision : null;
+  const decided =
+    first.kind === "blocked" || decision === null
+      ? first
+      : decideUnder(await basisFor(spec.name), spec, first);
+  const request = decided.kind === "decided" ? decided.request : null;
   if (request !== null) spend(1);
   const distribution = request === null ? null : await live.distribute(spec, request);
   const ref = { name: spec.name, object: spec.object };
-  const outcome = planNamespace({
-    spec,
-    entry: { ref, namespace: success(state), distribution },
-    basis,
-    holdsSkew: false,
-  });
+  const entry = { ref, namespace, decided, distribution };
+  const outcome = planNamespace({ spec, entry, holdsSkew: false });
   if (outcome.kind === "change") {
     return {
       kind: "planned",
