@@ -2,7 +2,7 @@
  * The coordinator's facts that the status page shows. One call a page; it reads its own storage
  * only and asks no namespace.
  */
-import { sortDrifts } from "../reconcile/build-report.ts";
+import { sortDrifts } from "../reconcile/track-drifts.ts";
 import type { EnvironmentState } from "../reconcile/environment-state.ts";
 import type { Run, RunAction } from "../model/api.ts";
 import { formatQuantity } from "../model/figures.ts";

@@ -10,7 +10,7 @@ import type { DriftReport, Pause } from "../model/drift.ts";
 import type { Run } from "../model/api.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
-import { buildReport } from "./build-report.ts";
+import { buildReport } from "./track-drifts.ts";
 import { isUnderWay, type EnvironmentState } from "./environment-state.ts";
 import type { ManifestSource, ReconcilePorts } from "./ports.ts";
 import { createReviewLookup, type ReviewLookup } from "../reviews/review-lookup.ts";
@@ -27,11 +27,13 @@ import type { RunStarts } from "../runs/start-runs.ts";
 import type { GithubSettings } from "../github/settings.ts";
 import { Waiters } from "../runs/waiters.ts";
 import { isAnyWindowOpen } from "../runs/windows.ts";
-import { createAppliedSource } from "./applied-source.ts";
-import { BlobStore } from "./blob-store.ts";
-import { createManifestSource } from "./manifest-source.ts";
-import { Pauses } from "./pauses.ts";
-import { type AppliedRepair, RegistriesStore } from "./registries-store.ts";
+import { BlobStore, createAppliedSource, createManifestSource } from "./manifest-source.ts";
+import { Pauses } from "../pauses/pauses.ts";
+import {
+  type AppliedRepair,
+  RegistriesStore,
+  type RepairNotes,
+} from "../repair/registries-store.ts";
 import { ReconcileDocuments, StateStore } from "./state-store.ts";
 
 /**
@@ -49,7 +51,7 @@ const WATCH_MS = 5_000;
 const FAULT_DELAY_MS = 30_000;
 
 /** The calls about reconciliation. */
-export interface ReconcileCalls {
+export interface ReconcileCalls extends RepairNotes {
   /**
    * Begins a pass in every environment that has none under way; alarms carry it on.
    *
@@ -61,11 +63,6 @@ export interface ReconcileCalls {
   /** Environments that are reconciled here, sorted. */
   environments(): readonly string[];
   report(environment: string): Promise<DriftReport>;
-  /**
-   * A repair was applied: what it has left is believed, the history has it, and the next pass
-   * looks.
-   */
-  noteRepair(ref: NamespaceRef, repair: AppliedRepair, by: string): void;
 }
 
 export interface ReconciliationParts {
@@ -128,6 +125,7 @@ export class Reconciliation implements ReconcileCalls {
       : this.#parts.plans.appliedEnvironments();
   }
 
+  /** The next pass looks. */
   noteRepair(ref: NamespaceRef, repair: AppliedRepair, by: string): void {
     const now = Date.now();
     this.#storage.transactionSync(() => {

@@ -5,9 +5,9 @@
 import type { Remote } from "../../model/calls.ts";
 import type { PageCalls } from "../../page/page-facts.ts";
 import type { PullCalls } from "../../pulls/pull-work.ts";
-import type { PauseCalls } from "../../reconcile/pauses.ts";
+import type { PauseCalls } from "../../pauses/pauses.ts";
 import type { ReconcileCalls } from "../../reconcile/reconciliation.ts";
-import type { RegistryCalls } from "../../reconcile/registries-store.ts";
+import type { RegistryCalls } from "../../repair/registries-store.ts";
 import type { ReviewCalls } from "../../reviews/pull-reviews.ts";
 import type { ReviewStoreCalls } from "../../reviews/reviews-store.ts";
 import type { PlanCalls } from "../../runs/plan-book.ts";

@@ -3,7 +3,7 @@
  * place, so that each action is reported once. Nothing here decides what is done.
  */
 import type { EnvironmentState } from "../../reconcile/environment-state.ts";
-import { fingerprintDrifts, sortDrifts } from "../../reconcile/build-report.ts";
+import { fingerprintDrifts, sortDrifts } from "../../reconcile/track-drifts.ts";
 import type { TrackedDrift } from "../../reconcile/namespace-state.ts";
 import type { Pause } from "../../model/drift.ts";
 import type { NewEvent } from "../../history/make-event.ts";

@@ -7,7 +7,7 @@ import * as z from "zod";
 import type { OperationStatus } from "../../model/operation.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
-import { pauseOperation, resumeOperation } from "../../reconcile/pause-operation.ts";
+import { pauseOperation, resumeOperation } from "../../pauses/pause-operation.ts";
 import { limitBody, readBody } from "../read-request.ts";
 import { resolveRef } from "../resolve-ref.ts";
 

@@ -4,7 +4,7 @@
  * slices, then some steps of the runs.
  */
 import { advanceRun, type FindHold } from "../../../src/runs/advance-run.ts";
-import { buildReport } from "../../../src/reconcile/build-report.ts";
+import { buildReport } from "../../../src/reconcile/track-drifts.ts";
 import type { EnvironmentState } from "../../../src/reconcile/environment-state.ts";
 import type { ManifestReading, ReconcilePorts } from "../../../src/reconcile/ports.ts";
 import type { ReviewAnswer } from "../../../src/reviews/review-lookup.ts";

@@ -5,12 +5,12 @@
  * only taken back when its reason is gone, since it would be made again at once: who wants the
  * operation to go on is told how.
  */
-import { isPausedByUs } from "../runs/hold-operation.ts";
-import type { LiveFailure, LiveResult, NamespaceRef } from "../model/live.ts";
-import type { OperationStatus } from "../model/operation.ts";
 import type { LiveAccess } from "../live/port.ts";
 import type { Remote } from "../model/calls.ts";
+import type { LiveFailure, LiveResult, NamespaceRef } from "../model/live.ts";
+import type { OperationStatus } from "../model/operation.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
+import { isPausedByUs } from "../runs/hold-operation.ts";
 import type { PauseCalls } from "./pauses.ts";
 
 export interface PauseParts {

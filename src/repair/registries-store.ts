@@ -40,6 +40,12 @@ export interface RegistryCalls {
   findRepair(ref: NamespaceRef, fingerprint: string): RepairOutcome | null;
 }
 
+/** The call that tells of a repair. */
+export interface RepairNotes {
+  /** A repair was applied: for the history, and what it has left is believed from now on. */
+  noteRepair(ref: NamespaceRef, repair: AppliedRepair, by: string): void;
+}
+
 interface Row extends Record<string, SqlStorageValue> {
   readonly epoch: number;
   readonly members: string;

@@ -6,21 +6,20 @@
  * half can know: a registry that was live, and that no object remembers. To go on without it is a
  * loss that a person accepts by name.
  */
-import { formatQuantity } from "../model/figures.ts";
-import type { LiveResult, NamespaceRef } from "../model/live.ts";
-import type { Disorder, RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.ts";
 import type { LiveAccess, LiveReader } from "../live/port.ts";
 import type { Remote } from "../model/calls.ts";
+import { formatQuantity } from "../model/figures.ts";
+import type { LiveResult, NamespaceRef } from "../model/live.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
-import type { ReconcileCalls } from "./reconciliation.ts";
-import type { RegistryCalls } from "./registries-store.ts";
+import type { Disorder, RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.ts";
+import type { RegistryCalls, RepairNotes } from "./registries-store.ts";
 
 export interface RepairParts<Live extends LiveReader = LiveAccess> {
   /** Its `describe` tells of registries that are known to be lost. */
   readonly live: Live;
   readonly coordinator: {
     readonly registries: Remote<RegistryCalls>;
-    readonly reconciliation: Pick<Remote<ReconcileCalls>, "noteRepair">;
+    readonly reconciliation: Remote<RepairNotes>;
   };
 }
 

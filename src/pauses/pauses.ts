@@ -7,7 +7,6 @@ import type { Pause } from "../model/drift.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { isAnyWindowOpen } from "../runs/windows.ts";
-import type { ReconcileDocuments } from "./state-store.ts";
 
 /** The calls about pauses. */
 export interface PauseCalls {
@@ -22,9 +21,16 @@ export interface PauseCalls {
   note(ref: NamespaceRef, summary: string, by: string): void;
 }
 
+/** Keeps the switch. */
+export interface PauseStore {
+  pause(): Pause | null;
+  /** @param now when it is set; of the end it is remembered. */
+  setPause(pause: Pause | null, now: number): void;
+}
+
 export interface PausesParts {
   readonly storage: DurableObjectStorage;
-  readonly documents: ReconcileDocuments;
+  readonly documents: PauseStore;
   /** Environments that are reconciled here. */
   readonly environments: () => readonly string[];
   /** Environments in which the namespace was ever seen. */
