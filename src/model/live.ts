@@ -133,16 +133,3 @@ export interface Distribution extends Count {
   readonly sampledEvery: number | null;
   readonly countedAt: number;
 }
-
-/** The live side of one plan. */
-export interface LiveState {
-  /** One entry for every desired namespace, and for every other that is known to be live. */
-  readonly namespaces: readonly LiveEntry[];
-}
-
-export interface LiveEntry {
-  readonly ref: NamespaceRef;
-  readonly namespace: LiveResult<LiveNamespace>;
-  /** Present where the plan needs it: see `distributionRequestFor`. */
-  readonly distribution: LiveResult<Distribution> | null;
-}

@@ -1,16 +1,13 @@
 /** The facts that the status page asks the coordinator for, as they travel between the two. */
 import type { HistoryEvent } from "../model/event.ts";
-import type { NamespaceRef } from "../model/live.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import type {
   MemberView,
   NamespaceView,
   Overview,
-  RunView,
   StateFilter,
   Surroundings,
 } from "./page-data.ts";
-import type { Looked } from "./sights-store.ts";
 
 export interface OverviewRequest {
   /** Null: the first. */
@@ -41,18 +38,4 @@ export interface NamespacePageFacts extends Surroundings {
   readonly spec: NamespaceSpec | null;
   readonly members: readonly MemberView[];
   readonly events: readonly HistoryEvent[];
-}
-
-/** The coordinator's answers about the status page. */
-export interface PageCalls {
-  /** Everything known for the overview; no namespace is asked. */
-  readOverview(request: OverviewRequest): Promise<OverviewFacts>;
-  /** Null when the namespace is not known in that environment. */
-  readNamespacePage(
-    environment: string | null,
-    ref: NamespaceRef,
-  ): Promise<NamespacePageFacts | null>;
-  readRunViews(ids: readonly string[]): Promise<RunView[]>;
-  /** Keeps what namespaces answered when they were asked for the status page. */
-  noteLooks(looks: readonly Looked[]): Promise<void>;
 }

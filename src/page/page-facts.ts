@@ -2,7 +2,7 @@
  * The coordinator's facts that the status page shows. One call a page; it reads its own storage
  * only and asks no namespace.
  */
-import { sortDrifts } from "../reconcile/build-report.ts";
+import { sortDrifts } from "../reconcile/track-drifts.ts";
 import type { EnvironmentState } from "../reconcile/environment-state.ts";
 import type { Run, RunAction } from "../model/api.ts";
 import { formatQuantity } from "../model/figures.ts";
@@ -26,12 +26,24 @@ export const PAGE_SIZE = 50;
 const DRIFTS_MAX = 50;
 const RUNNING_MAX = 5;
 
+/** The calls for the status page. No namespace is asked. */
+export interface PageCalls {
+  /** Everything known for the overview. */
+  overview(request: OverviewRequest): OverviewFacts;
+  /** Null when the namespace was never planned nor reconciled in that environment. */
+  namespace(environment: string | null, ref: NamespaceRef): NamespacePageFacts | null;
+  /** The runs of the given ids that are still known. */
+  runs(ids: readonly string[]): RunView[];
+  /** Keeps what namespaces answered when they were asked for the status page. */
+  noteLooks(looks: readonly Looked[]): void;
+}
+
 export interface PageSources extends RecentSources {
   readonly store: Pick<CoordinatorStore, "listRuns" | "listActiveRuns">;
   readonly reconciliation: Pick<Reconciliation, "environments" | "state" | "pause">;
 }
 
-export class PageFacts {
+export class PageFacts implements PageCalls {
   readonly #sources: PageSources;
   readonly #names: NamesQuery;
   readonly #sights: SightsStore;
@@ -49,7 +61,8 @@ export class PageFacts {
     this.#sights.put({ name: live.name, object: live.object, live, problem: null }, now);
   }
 
-  noteLooks(looks: readonly Looked[], now: number): void {
+  noteLooks(looks: readonly Looked[]): void {
+    const now = Date.now();
     for (const looked of looks) this.#sights.put(looked, now);
   }
 
@@ -97,7 +110,6 @@ export class PageFacts {
     };
   }
 
-  /** Null when the namespace was never planned nor reconciled in that environment. */
   namespace(environment: string | null, ref: NamespaceRef): NamespacePageFacts | null {
     const surroundings = this.#surroundings(environment);
     const chosen = surroundings.environment;
@@ -112,7 +124,6 @@ export class PageFacts {
     };
   }
 
-  /** The runs of the given ids that are still known. */
   runs(ids: readonly string[]): RunView[] {
     return this.#recent.runs(ids);
   }

@@ -16,18 +16,18 @@
  */
 import { compareText } from "../model/compare-text.ts";
 import { formatQuantity } from "../model/figures.ts";
-import type { LiveEntry, LiveState } from "../model/live.ts";
 import { type Change, type Notice, PLAN_VERSION, type Plan } from "../model/plan.ts";
 import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
 import { blockOf, checkSafety, sortBlocks } from "./check-safety.ts";
 import { liveRows } from "./decide-change.ts";
+import type { LiveEntry, LiveState } from "./decide-namespace.ts";
 import { orderByDependency } from "./execution-order.ts";
 import { fingerprintPlan } from "./fingerprint.ts";
 import { type NamespaceOutcome, planNamespace } from "./plan-namespace.ts";
 
 export interface PlanInput {
   readonly desired: DesiredState;
-  /** With the distributions that `distributionRequestFor` asked for. */
+  /** Decided under the basis. */
   readonly live: LiveState;
   /**
    * Tells whether a change of the namespace may start now. `core` has no clock. Default: always.
@@ -88,14 +88,13 @@ async function assemblePlan(input: PlanInput, holdsSkew: boolean): Promise<Plan>
   };
 }
 
-function planNamespaces({ desired, live, basis = null }: PlanInput, holdsSkew: boolean): Outcomes {
+function planNamespaces({ desired, live }: PlanInput, holdsSkew: boolean): Outcomes {
   const entries = new Map(live.namespaces.map((entry) => [refKey(entry.ref), entry]));
   const { faults } = orderByDependency(desired.namespaces);
   return desired.namespaces.map((spec) => {
     const entry = entries.get(refKey(spec));
     const fault = faults.get(spec.name);
-    if (fault === undefined)
-      return { spec, outcome: planNamespace({ spec, entry, basis, holdsSkew }) };
+    if (fault === undefined) return { spec, outcome: planNamespace({ spec, entry, holdsSkew }) };
     const block = blockOf("unsupported", spec.name, fault);
     const known = entry?.namespace.ok ? entry.namespace.value : null;
     return { spec, outcome: { kind: "blocked", block, live: known, notices: [] } };

@@ -4,9 +4,7 @@
  *
  * | the namespace                                      | gives                                             |
  * |----------------------------------------------------|---------------------------------------------------|
- * | could not be read                                  | block unreadable                                  |
- * | is out of step, or has lost its registry           | block outOfStep: its layout is not believed       |
- * | has a running operation                            | block operationRunning                            |
+ * | was not read, or is blocked already                | that block: see `decide-namespace.ts`             |
  * | asks for what cannot be done                       | block unsupported                                 |
  * | needs no change                                    | in sync                                           |
  * | needs a change whose rows could not be counted     | block unhealthyMember or unreadable               |
@@ -15,20 +13,17 @@
  *
  * Nothing is ever concluded from a member that did not answer.
  */
-import type { Layout, PartitionerRef } from "../model/layout/layout.ts";
-import { describeDisorder, repairCommand } from "../model/disorder.ts";
-import type { Distribution, LiveEntry, LiveFailure, LiveNamespace } from "../model/live.ts";
+import type { Layout } from "../model/layout/layout.ts";
+import type { Distribution, LiveNamespace, LiveResult } from "../model/live.ts";
 import { DEFAULT_OPERATION_POLICY, type OperationPolicy } from "../model/operation.ts";
-import type { Block, Change, InSync, Notice, Plan } from "../model/plan.ts";
-import type { Disorder } from "../model/repair.ts";
+import type { Block, Change, InSync, Notice } from "../model/plan.ts";
 import { type Result, failure, success } from "../model/result.ts";
 import { isWorthwhile } from "../model/layout/skew.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
-import { findPartitioner } from "../model/strategies/custom.ts";
-import { findBasis, frozenLayout } from "./basis.ts";
+import { frozenLayout } from "./basis.ts";
 import { blockOf, unhealthyMessage } from "./check-safety.ts";
-import { type Decision, decideChange, liveSkew } from "./decide-change.ts";
-import { answersRequest, distributionRequestFor } from "./distribution-request.ts";
+import { type Decision, liveSkew } from "./decide-change.ts";
+import type { Decided, LiveEntry } from "./decide-namespace.ts";
 import { changeNotices, inSyncNotices, remainingSkewNotice } from "./notices.ts";
 import { projectChange } from "./project-change.ts";
 import { targetLayout } from "./target-layout.ts";
@@ -36,7 +31,6 @@ import { targetLayout } from "./target-layout.ts";
 export interface NamespaceInput {
   readonly spec: NamespaceSpec;
   readonly entry: LiveEntry | undefined;
-  readonly basis: Plan | null;
   /** True takes decisions about skew from the basis alone: see `build-plan.ts`. */
   readonly holdsSkew: boolean;
 }
@@ -48,74 +42,38 @@ export type NamespaceOutcome = { readonly notices: readonly Notice[] } & (
 );
 
 /** Plans one namespace by the table above. */
-export function planNamespace(input: NamespaceInput): NamespaceOutcome {
-  const { spec, entry } = input;
-  if (!entry) return blocked(spec, null, "unreadable", "was not read: plan again");
-  if (!entry.namespace.ok) {
-    const { failure: reason } = entry.namespace;
-    return blocked(
-      spec,
-      null,
-      isOutOfStep(reason) ? "outOfStep" : "unreadable",
-      unreadableMessage(reason, spec),
-    );
-  }
-  const live = entry.namespace.value;
-  // The rest that it says of itself, a running operation too, may be the past.
-  if (live.disorder) return blocked(spec, live, "outOfStep", disorderMessage(live.disorder, spec));
-  if (live.operation?.state === "running") {
-    const { id, kind, step } = live.operation;
-    const message = `operation ${id} (${kind}, step ${step}) is running: plan again when it has ended; see 'shardctl status ${spec.name}'`;
-    return blocked(spec, live, "operationRunning", message);
-  }
-  const partitioner =
-    spec.strategy === "custom"
-      ? findPartitioner(spec.partitioner, live.partitioners)
-      : success(null);
-  if (!partitioner.ok) return blocked(spec, live, "unsupported", partitioner.failure);
-  const decision = decide(input, live, partitioner.value);
+export function planNamespace({ spec, entry, holdsSkew }: NamespaceInput): NamespaceOutcome {
+  if (!entry?.decided) return blocked(spec, null, "unreadable", "was not read: plan again");
+  const { decided, distribution } = entry;
+  if (decided.kind === "blocked") return { ...decided, notices: [] };
+  const { live } = decided;
+  const decision = holdsSkew ? holdSkew(decided) : decided.decision;
   if (!decision) return inSync(live, inSyncNotices(live));
-  const distribution = requireCounts(input, entry, live);
-  if (!distribution.ok) return { kind: "blocked", block: distribution.failure, live, notices: [] };
-  return planChange(input, {
-    live,
-    decision,
-    partitioner: partitioner.value,
-    distribution: distribution.value,
-  });
+  const counts = requireCounts(spec, decided, distribution);
+  if (!counts.ok) return { kind: "blocked", block: counts.failure, live, notices: [] };
+  return planChange(spec, { ...decided, decision, distribution: counts.value, holdsSkew });
 }
 
-/**
- * Decides anew, but for skew under a basis that is held: there the basis's word counts, not today's
- * rows.
- */
-function decide(
-  { spec, basis, holdsSkew }: NamespaceInput,
-  live: LiveNamespace,
-  partitioner: PartitionerRef | null,
-): Decision | null {
-  const decision = decideChange(spec, live, partitioner);
-  if (!holdsSkew || decision?.cause === "declared") return decision;
-  const held = findBasis(basis, spec, live);
-  return held?.kind === "rebalance"
-    ? { kind: "rebalance", cause: "skew", reason: held.reason }
+/** Of skew under a basis that is held the basis's word counts, not today's rows. */
+function holdSkew({ decision, frozen }: Decided): Decision | null {
+  if (decision?.cause === "declared") return decision;
+  return frozen?.kind === "rebalance"
+    ? { kind: "rebalance", cause: "skew", reason: frozen.reason }
     : null;
 }
 
 /** The counts that the change needs; null when it needs none. */
 function requireCounts(
-  { spec, basis }: NamespaceInput,
-  entry: LiveEntry,
-  live: LiveNamespace,
+  spec: NamespaceSpec,
+  { live, request }: Decided,
+  counted: LiveResult<Distribution> | null,
 ): Result<Distribution | null, Block> {
-  const request = distributionRequestFor(spec, live, basis);
   if (!request) return success(null);
-  const counted = entry.distribution;
-  if (counted?.ok && answersRequest(counted.value.request, request)) return success(counted.value);
+  if (counted?.ok) return success(counted.value);
   const unhealthy = unhealthyMessage(live);
   if (unhealthy) return failure(blockOf("unhealthyMember", spec.name, unhealthy));
-  const refusal = counted?.ok === false ? counted.failure : null;
-  const why = refusal?.message ?? "the counts are missing or answer another question";
+  const refusal = counted?.failure ?? null;
+  const why = refusal?.message ?? "the counts are missing";
   // A fault is the tables' own no: it will be the same the next time.
   const wayOut =
     refusal?.reason === "fault"
@@ -130,22 +88,20 @@ function requireCounts(
   );
 }
 
-interface Planned {
-  readonly live: LiveNamespace;
+interface Planned extends Omit<Decided, "kind" | "request"> {
   readonly decision: Decision;
-  readonly partitioner: PartitionerRef | null;
   readonly distribution: Distribution | null;
+  readonly holdsSkew: boolean;
 }
 
-function planChange(input: NamespaceInput, planned: Planned): NamespaceOutcome {
-  const { spec } = input;
+function planChange(spec: NamespaceSpec, planned: Planned): NamespaceOutcome {
   const { live, decision, distribution } = planned;
-  const frozen = frozenLayout(findBasis(input.basis, spec, live), decision.kind);
+  const frozen = frozenLayout(planned.frozen, decision.kind);
   if (frozen) {
     const change = describeChange(spec, planned, frozen);
     const stillHelps =
       decision.cause === "declared" ||
-      input.holdsSkew ||
+      planned.holdsSkew ||
       isWorthwhile(change.skewBefore, change.skewAfter);
     if (stillHelps)
       return {
@@ -231,28 +187,4 @@ function blocked(
   message: string,
 ): NamespaceOutcome {
   return { kind: "blocked", block: blockOf(guard, spec.name, message), live, notices: [] };
-}
-
-function disorderMessage(disorder: Disorder, { name }: NamespaceSpec): string {
-  return `${describeDisorder(disorder)}: repair it, then plan again; see '${repairCommand(name)}'`;
-}
-
-/** Objects that say no for their own disorder. */
-function isOutOfStep({ kind, reason }: LiveFailure): boolean {
-  return kind === "refused" && (reason === "registryLost" || reason === "outOfStep");
-}
-
-function unreadableMessage(reason: LiveFailure, spec: NamespaceSpec): string {
-  switch (reason.kind) {
-    case "unbound":
-      return `the Worker has no Durable Object binding ${spec.object} (${reason.message}): bind it and deploy, or correct spec.object`;
-    case "notShardable":
-      return `the class behind ${spec.object} does not answer as a shardctl host (${reason.message}): add ShardHost to it and deploy, or correct spec.object`;
-    case "unreachable":
-      return `did not answer (${reason.message}): plan again when it does`;
-    case "refused":
-      return isOutOfStep(reason)
-        ? `is out of step (${reason.message}): repair it, then plan again; see '${repairCommand(spec.name)}'`
-        : `refused to be read (${reason.message}); see 'shardctl status ${spec.name}'`;
-  }
 }

@@ -6,14 +6,12 @@
  * seems. Each command gets one answer, found again by its marker, so that doing the task twice
  * answers once.
  */
-import type { Plan } from "../model/plan.ts";
 import { success } from "../model/result.ts";
 import { RELEASE_AGE_MAX_MS } from "../model/review.ts";
 import type { GithubResult, Pull } from "../github/port.ts";
 import { codeMarkdown, escapeMarkdown } from "../render/escape-markdown.ts";
 import { applyPlan } from "../runs/apply-plan.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
-import { decodeJson } from "../runs/store.ts";
 import { WORKER_NAME, type PullParts } from "./pull-parts.ts";
 import type { CommentedCommand } from "./pull-task.ts";
 
@@ -68,9 +66,7 @@ async function obey(parts: PullParts, pull: Pull, command: CommentedCommand): Pr
     return refuse(`This pull request does not go into ${codeMarkdown(settings.defaultBranch)}.`);
   if (pull.state === "closed")
     return refuse("This pull request was closed without a merge: there is nothing to apply.");
-  const body = await coordinator((calls) => calls.readPlan(fingerprint));
-  const plan = body === null ? null : (decodeJson(body) as Plan);
-  if (plan === null || plan.environment !== environment)
+  if (coordinator.plans.environmentOf(fingerprint) !== environment)
     return refuse(
       `No plan ${short(fingerprint)} of ${codeMarkdown(environment)} is stored: it was made elsewhere, or has expired.`,
     );
@@ -81,9 +77,8 @@ async function obey(parts: PullParts, pull: Pull, command: CommentedCommand): Pr
     expiresAt: releasedAt + RELEASE_AGE_MAX_MS,
     overrides,
   };
-  const review = await coordinator((calls) =>
-    calls.releaseReview(environment, pull.number, fingerprint, release),
-  );
+  const place = { environment, pull: pull.number, fingerprint };
+  const review = coordinator.reviews.release(place, release);
   if (review === null)
     return refuse(
       `Plan ${short(fingerprint)} was never shown in this pull request, so nobody could read it here.`,

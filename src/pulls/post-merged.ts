@@ -13,12 +13,10 @@
 import { canonicalJson } from "../model/canonical.ts";
 import type { Change, Plan } from "../model/plan.ts";
 import { success } from "../model/result.ts";
-import type { Review } from "../model/review.ts";
 import type { GithubResult, Pull } from "../github/port.ts";
 import { parseManifests } from "../manifest/index.ts";
 import { describePlanDifference } from "../render/plan-difference.ts";
 import { makePlan } from "../runs/make-plan.ts";
-import { decodeJson } from "../runs/store.ts";
 import { postComment } from "./post-state.ts";
 import { WORKER_NAME, type PullParts } from "./pull-parts.ts";
 import type { PostedPull } from "./pulls-store.ts";
@@ -36,12 +34,11 @@ export async function postMerged(
 ): Promise<GithubResult<MergedOutcome>> {
   const { coordinator, settings, pulls, now } = parts;
   const { environment } = settings;
-  const [active] = await coordinator((calls) =>
-    calls.listRuns({ limit: 1, isActive: true, environment }),
-  );
+  const { plans, runs, reviews, reviewsStore } = coordinator;
+  const [active] = runs.list({ limit: 1, isActive: true, environment });
   if (active !== undefined) return success(waitFor(parts, posted));
-  const review = await coordinator((calls) => calls.newestReview(environment, pull.number));
-  const reviewed = review === null ? null : await readPlan(parts, review);
+  const review = reviewsStore.newest(environment, pull.number);
+  const reviewed = review === null ? null : plans.read(review.fingerprint);
   const current = await planBranch(parts, reviewed);
   if (!current.ok) return current;
   // Manifests that do not parse are the tick's to tell: nothing is applied anywhere until they do.
@@ -70,7 +67,7 @@ export async function postMerged(
     requestedBy: WORKER_NAME,
     reviewedAt: now(),
   };
-  await coordinator((calls) => calls.putReview(shown, false));
+  reviews.put(shown, false);
   pulls.put({ ...posted, posted: digest, plannedAt: now() });
   return success("stale");
 }
@@ -79,11 +76,6 @@ function waitFor({ pulls, now }: PullParts, posted: PostedPull): MergedOutcome {
   const remembered = posted.posted?.startsWith(MERGED) ? posted.posted : MERGED;
   pulls.put({ ...posted, posted: remembered, plannedAt: now() });
   return "pending";
-}
-
-async function readPlan({ coordinator }: PullParts, { fingerprint }: Review): Promise<Plan | null> {
-  const body = await coordinator((calls) => calls.readPlan(fingerprint));
-  return body === null ? null : (decodeJson(body) as Plan);
 }
 
 /** The plan of the default branch as it is now; null when its manifests have errors. */

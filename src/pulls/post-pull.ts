@@ -18,7 +18,7 @@ import { makePlan } from "../runs/make-plan.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
 import { postMerged, type MergedOutcome } from "./post-merged.ts";
 import { postCheck, postComment } from "./post-state.ts";
-import { WORKER_NAME, type PullParts } from "./pull-parts.ts";
+import { WORKER_NAME, type CoordinatorBooks, type PullParts } from "./pull-parts.ts";
 import { readPullManifests, type PullManifests } from "./read-pull-manifests.ts";
 
 export type PullOutcome =
@@ -47,16 +47,13 @@ export async function postPull(
   const read = await parts.github.pull(number);
   // Not found can also mean not allowed to see: that is no reason to forget a review.
   if (!read.ok)
-    return read.failure.kind === "notFound"
-      ? success(await forgetPull(parts, number, false))
-      : read;
+    return read.failure.kind === "notFound" ? success(forgetPull(parts, number, false)) : read;
   const pull = read.value;
   const posted = parts.pulls.get(number);
   const wasPosted = posted !== null && posted.posted !== null;
   if (pull.state === "merged" && pull.baseRef === parts.settings.defaultBranch && wasPosted)
     return postMerged(parts, pull, posted);
-  if (!isOpen(parts, pull))
-    return success(await forgetPull(parts, number, pull.state === "closed"));
+  if (!isOpen(parts, pull)) return success(forgetPull(parts, number, pull.state === "closed"));
   const manifests = await readPullManifests(
     parts.github,
     pull,
@@ -77,7 +74,7 @@ export async function postPull(
   const plannedAt = parts.now();
   if (!again && posted?.posted === digest) {
     parts.pulls.put({ ...posted, plannedAt });
-    await countAsReviewed(parts, pull, verdict.value);
+    countAsReviewed(parts, pull, verdict.value);
     return success("unchanged");
   }
   return post(parts, pull, verdict.value, digest);
@@ -97,7 +94,7 @@ async function post(
     // Merged while its plan ran: what it had shown before, if anything, is compared with live next.
     if (read.value.state === "merged" && pulls.get(number) !== null)
       queue({ kind: "pull", pull: number, again: false });
-    else await forgetPull(parts, number, read.value.state === "closed");
+    else forgetPull(parts, number, read.value.state === "closed");
     return success("closed");
   }
   if (read.value.headSha !== headSha) {
@@ -112,7 +109,7 @@ async function post(
   }
   const checked = await postCheck(parts, before, verdict);
   if (!checked.ok) return checked;
-  await countAsReviewed(parts, before, verdict);
+  countAsReviewed(parts, before, verdict);
   pulls.put({ number, headSha, posted: digest, plannedAt: now() });
   return success("posted");
 }
@@ -121,14 +118,14 @@ async function post(
  * Makes the plan that the pull request shows count, also when a slow workflow of an older commit
  * has said otherwise since.
  */
-async function countAsReviewed(
+function countAsReviewed(
   { coordinator, settings, now }: PullParts,
   pull: Pull,
   verdict: Verdict,
-): Promise<void> {
+): void {
   if (verdict.kind !== "planned") return;
   const { fingerprint } = verdict.plan;
-  const newest = await findNewest(coordinator, settings.environment, pull.number);
+  const newest = findNewest(coordinator, settings.environment, pull.number);
   if (newest?.fingerprint === fingerprint && newest.headSha === pull.headSha) return;
   const review = {
     pull: pull.number,
@@ -138,7 +135,7 @@ async function countAsReviewed(
     requestedBy: WORKER_NAME,
     reviewedAt: now(),
   };
-  await coordinator((calls) => calls.putReview(review, true));
+  coordinator.reviews.put(review, true);
 }
 
 /**
@@ -173,7 +170,7 @@ async function plan(
   pull: Pull,
   desired: DesiredState,
 ): Promise<Verdict> {
-  const basis = await findBasis(coordinator, settings.environment, pull.number);
+  const basis = findBasis(coordinator, settings.environment, pull.number);
   try {
     const made = await makePlan({ live, coordinator }, desired, basis, false);
     return { kind: "planned", plan: made.plan, desired };
@@ -184,26 +181,23 @@ async function plan(
 }
 
 /** The plan that the pull request shows now: its frozen choices are kept where nothing moved. */
-async function findBasis(
-  coordinator: PullParts["coordinator"],
+function findBasis(
+  coordinator: CoordinatorBooks,
   environment: string,
   pull: number,
-): Promise<string | null> {
-  const newest = await findNewest(coordinator, environment, pull);
+): string | null {
+  const newest = findNewest(coordinator, environment, pull);
   if (newest === null) return null;
-  const stored = await coordinator((calls) => calls.readPlan(newest.fingerprint));
-  return stored === null ? null : newest.fingerprint;
+  const isStored = coordinator.plans.environmentOf(newest.fingerprint) !== null;
+  return isStored ? newest.fingerprint : null;
 }
 
-async function findNewest(
-  coordinator: PullParts["coordinator"],
+function findNewest(
+  { reviewsStore }: CoordinatorBooks,
   environment: string,
   pull: number,
-): Promise<Review | null> {
-  const [newest]: Review[] = await coordinator((calls) =>
-    calls.listReviews({ environment, pull }, 1),
-  );
-  return newest ?? null;
+): Review | null {
+  return reviewsStore.list({ environment, pull }, 1)[0] ?? null;
 }
 
 function isOpen({ settings }: PullParts, pull: Pull): boolean {
@@ -211,13 +205,13 @@ function isOpen({ settings }: PullParts, pull: Pull): boolean {
 }
 
 /** @param isOver true when it can no longer be merged: then its reviews are forgotten too. */
-async function forgetPull(
+function forgetPull(
   { pulls, coordinator, settings }: PullParts,
   number: number,
   isOver: boolean,
-): Promise<PullOutcome> {
+): PullOutcome {
   pulls.forget(number);
-  if (isOver) await coordinator((calls) => calls.forgetReviews(settings.environment, number));
+  if (isOver) coordinator.reviewsStore.forgetPull(settings.environment, number);
   return "closed";
 }
 

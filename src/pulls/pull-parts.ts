@@ -5,8 +5,11 @@
 import type { BlobCache } from "../github/find-manifests.ts";
 import type { GithubWriter } from "../github/port.ts";
 import type { LiveAccess } from "../live/port.ts";
-import type { ReviewCalls } from "../reviews/review-calls.ts";
-import type { Call, PlanCalls, RunCalls } from "../runs/run-calls.ts";
+import type { PullReviews } from "../reviews/pull-reviews.ts";
+import type { ReviewsStore } from "../reviews/reviews-store.ts";
+import type { PlanBook } from "../runs/plan-book.ts";
+import type { RunBook } from "../runs/run-book.ts";
+import type { RunStarts } from "../runs/start-runs.ts";
 import type { GithubSettings } from "../github/settings.ts";
 import type { PullTask } from "./pull-task.ts";
 import type { PostedPull } from "./pulls-store.ts";
@@ -15,12 +18,21 @@ export interface PullParts {
   readonly settings: GithubSettings;
   readonly github: GithubWriter;
   readonly live: LiveAccess;
-  readonly coordinator: Call<PlanCalls & RunCalls & ReviewCalls>;
+  readonly coordinator: CoordinatorBooks;
   readonly pulls: PostedPulls;
   readonly blobs: BlobCache;
   /** Asks for more work, at once. */
   readonly queue: (task: PullTask) => void;
   readonly now: () => number;
+}
+
+/** The parts of the coordinator whose object this work is done in. */
+export interface CoordinatorBooks {
+  readonly plans: PlanBook;
+  readonly runs: RunBook;
+  readonly starts: RunStarts;
+  readonly reviews: PullReviews;
+  readonly reviewsStore: ReviewsStore;
 }
 
 export interface PostedPulls {

@@ -43,14 +43,3 @@ export function keyOfTask(task: PullTask): string {
       return `run:${task.run}`;
   }
 }
-
-/** The coordinator's answers about this work. */
-export interface PullCalls {
-  /** Takes the work that a delivery asks for. False when the same delivery came before. */
-  acceptDelivery(id: string, tasks: readonly PullTask[]): Promise<boolean>;
-  /**
-   * Asks for work on pull requests, which is done outside of this call. Nothing happens in a Worker
-   * that posts nothing.
-   */
-  queuePullTasks(tasks: readonly PullTask[]): Promise<void>;
-}

@@ -31,16 +31,27 @@ const PASS_TASKS_MAX = 10;
  */
 const WATCH_MS = 5_000;
 
+/** The calls that ask for work on pull requests, which is done outside of them. */
+export interface PullCalls {
+  /** Takes the work that a delivery asks for. False when the same delivery came before. */
+  accept(deliveryId: string, tasks: readonly PullTask[]): boolean;
+  /** Nothing happens in a Worker that posts nothing. */
+  queue(tasks: readonly PullTask[]): void;
+}
+
 export interface PullWorkParts {
   readonly settings: () => GithubSettings | null;
   readonly github: () => GithubWriter | null;
   readonly live: () => LiveAccess;
   readonly coordinator: PullParts["coordinator"];
-  /** Called at the end of a pass. */
-  readonly onQuiet: () => void;
+  /** True the first time that the delivery is claimed. */
+  readonly claimDelivery: (id: string, now: number) => boolean;
+  /** Sets the alarm for what is due next. */
+  readonly arm: () => void;
 }
 
-export class PullWork {
+export class PullWork implements PullCalls {
+  readonly #storage: DurableObjectStorage;
   readonly #tasks: TasksStore<PullTask>;
   readonly #pulls: PullsStore;
   readonly #parts: PullWorkParts;
@@ -48,13 +59,30 @@ export class PullWork {
   #pass: Promise<void> | null = null;
   #limitedUntil = 0;
 
-  constructor(sql: SqlStorage, parts: PullWorkParts) {
-    this.#tasks = new TasksStore(sql);
-    this.#pulls = new PullsStore(sql);
+  constructor(storage: DurableObjectStorage, parts: PullWorkParts) {
+    this.#storage = storage;
+    this.#tasks = new TasksStore(storage.sql);
+    this.#pulls = new PullsStore(storage.sql);
     this.#parts = parts;
   }
 
-  queue(tasks: readonly PullTask[], now: number): void {
+  accept(deliveryId: string, tasks: readonly PullTask[]): boolean {
+    const now = Date.now();
+    const isNew = this.#storage.transactionSync(() => {
+      if (!this.#parts.claimDelivery(deliveryId, now)) return false;
+      this.#put(tasks, now);
+      return true;
+    });
+    this.#parts.arm();
+    return isNew;
+  }
+
+  queue(tasks: readonly PullTask[]): void {
+    this.#put(tasks, Date.now());
+    this.#parts.arm();
+  }
+
+  #put(tasks: readonly PullTask[], now: number): void {
     if (tasks.length === 0 || !this.#parts.settings()?.posts) return;
     for (const task of tasks) {
       if (!this.#tasks.put(keyOfTask(task), task, now))
@@ -69,7 +97,7 @@ export class PullWork {
   tellRun({ id, environment, origin, state }: Run, now: number): void {
     if (environment !== this.#parts.settings()?.environment) return;
     const own: PullTask[] = origin?.pull ? [{ kind: "run", run: id }] : [];
-    this.queue(
+    this.#put(
       [...own, ...(state === "running" ? [] : [{ kind: "scan", all: true } as const])],
       now,
     );
@@ -92,7 +120,7 @@ export class PullWork {
       .catch((error: unknown) => logError("pull.pass.failed", {}, error))
       .finally(() => {
         this.#pass = null;
-        this.#parts.onQuiet();
+        this.#parts.arm();
       });
   }
 
@@ -147,7 +175,7 @@ export class PullWork {
       coordinator: this.#parts.coordinator,
       pulls: this.#pulls,
       blobs: this.#blobs,
-      queue: (task) => this.queue([task], Date.now()),
+      queue: (task) => this.#put([task], Date.now()),
       now: () => Date.now(),
     };
   }

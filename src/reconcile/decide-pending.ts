@@ -10,15 +10,9 @@ import { formatQuantity } from "../model/figures.ts";
 import { orderByDependency } from "../planning/execution-order.ts";
 import { RECONCILER } from "../runs/run-record.ts";
 import type { EnvironmentState } from "./environment-state.ts";
-import type { WholePlan } from "./find-approvals.ts";
-import {
-  describeDifference,
-  INTERNAL_ERROR,
-  type Judged,
-  type PendingState,
-  type Verdict,
-} from "./judge.ts";
-import { type DecideContext, isOpenIn, judgeAll, type Ruling, shows } from "./judge-all.ts";
+import { type DecideContext, isOpenIn, judgeAll, shows, type WholePlan } from "./judge-all.ts";
+import { describeDifference } from "./describe-difference.ts";
+import { type Case, INTERNAL_ERROR, openCase } from "./judge.ts";
 import { conditionOf, type NamespaceState } from "./namespace-state.ts";
 import type { ReconcilePorts } from "./ports.ts";
 import { startBatch } from "./start-batch.ts";
@@ -37,10 +31,10 @@ export async function decidePending(
   context: DecideContext,
 ): Promise<Decided> {
   const { store, now } = context.ports;
-  const pendings = adoptOwnRuns(readPending(context.ports), context.ports, env);
-  if (pendings.length === 0) return { next: "done", runsStarted: 0 };
-  const { rulings, wholePlans } = await judgeAll(env, pendings, context);
-  const appliable = rulings.filter(({ verdict }) => verdict.kind === "apply");
+  const cases = adoptOwnRuns(openCases(context.ports), context.ports, env);
+  if (cases.length === 0) return { next: "done", runsStarted: 0 };
+  const { judged, wholePlans } = await judgeAll(env, cases, context);
+  const appliable = judged.filter(({ verdict }) => verdict.kind === "apply");
   const stale = appliable.filter(({ pending }) => Math.abs(now() - pending.lookedAt) > FRESH_MS);
   if (stale.length > 0 && !env.pass.refreshed) {
     store.write(stale.map(({ state }) => ({ ...state, dueAt: 0, pass: env.pass.number - 1 })));
@@ -49,31 +43,29 @@ export async function decidePending(
   const { chosen, whole } = chooseBatch(appliable, wholePlans);
   const { started, failed } =
     chosen.length === 0 ? NOTHING_STARTED : await start(env, chosen, whole, context);
-  const others = rulings
+  const others = judged
     .filter(({ state }) => !started.has(state.name))
-    .map((ruling) =>
-      failed.has(ruling.state.name) ? { ...ruling, verdict: INTERNAL_ERROR } : ruling,
-    );
-  writeRulings(env, others, context.ports);
+    .map((one) => (failed.has(one.state.name) ? { ...one, verdict: INTERNAL_ERROR } : one));
+  writeVerdicts(env, others, context.ports);
   return { next: "done", runsStarted: started.size > 0 ? 1 : 0 };
 }
 
-function readPending({ store }: ReconcilePorts): PendingState[] {
+function openCases({ store }: ReconcilePorts): Case[] {
   return store.pending().flatMap((state) => {
     const { spec, pending, silences, run } = state;
     return spec !== null && pending !== null && silences === 0 && run === null
-      ? [{ state, spec, pending }]
+      ? [openCase(state, spec, pending)]
       : [];
   });
 }
 
 /** A tick that was killed between a start and its note finds its run again. */
 function adoptOwnRuns(
-  pendings: readonly PendingState[],
+  cases: readonly Case[],
   ports: ReconcilePorts,
   env: EnvironmentState,
-): PendingState[] {
-  return pendings.filter(({ state }) => {
+): Case[] {
+  return cases.filter(({ state }) => {
     const rival = ports.runs.findRival([state.name]);
     if (rival?.requestedBy !== RECONCILER || rival.environment !== env.environment) return true;
     if (!isOpenIn(rival, state.name)) return true;
@@ -92,10 +84,10 @@ function adoptOwnRuns(
  * each after what it depends on.
  */
 function chooseBatch(
-  appliable: readonly Ruling[],
+  appliable: readonly Case[],
   wholePlans: readonly WholePlan[],
-): { readonly chosen: Ruling[]; readonly whole: WholePlan | null } {
-  const byName = new Map(appliable.map((ruling) => [ruling.state.name, ruling]));
+): { readonly chosen: Case[]; readonly whole: WholePlan | null } {
+  const byName = new Map(appliable.map((one) => [one.state.name, one]));
   for (const whole of wholePlans) {
     const all = whole.plan.changes.flatMap(({ namespace }) => byName.get(namespace) ?? []);
     // A release is for one run of its plan alone: with overrides nothing else may come along, and
@@ -127,7 +119,7 @@ const NOTHING_STARTED: Started = { started: new Set(), failed: new Set() };
 
 async function start(
   env: EnvironmentState,
-  chosen: readonly Ruling[],
+  chosen: readonly Case[],
   whole: WholePlan | null,
   context: DecideContext,
 ): Promise<Started> {
@@ -153,8 +145,8 @@ async function start(
   }
   const { run, started } = outcome.value;
   const now = ports.now();
-  const states = started.map(({ judged }): NamespaceState => {
-    const { state, approval } = judged;
+  const states = started.map((one): NamespaceState => {
+    const { state, approval, pending } = one;
     const running: NamespaceState = {
       ...state,
       run: run.id,
@@ -164,9 +156,9 @@ async function start(
         approval.kind === "reviewed"
           ? { run: run.id, shapeDigest: state.shapeDigest ?? "", pull: approval.pull }
           : null,
-      differences: track(env, judged, { kind: "apply" }, ports),
+      differences: track(env, one, ports),
     };
-    const message = `Run ${run.id} applies ${judged.pending.kind} (${formatQuantity(judged.pending.rowsMoved, "row")})`;
+    const message = `Run ${run.id} applies ${pending.kind} (${formatQuantity(pending.rowsMoved, "row")})`;
     return {
       ...running,
       condition: conditionOf(running, now, { type: "Reconciling", reason: "Applying", message }),
@@ -176,16 +168,12 @@ async function start(
   return { started: new Set(states.map(({ name }) => name)), failed };
 }
 
-function writeRulings(
-  env: EnvironmentState,
-  rulings: readonly Ruling[],
-  ports: ReconcilePorts,
-): void {
+function writeVerdicts(env: EnvironmentState, cases: readonly Case[], ports: ReconcilePorts): void {
   const changed: NamespaceState[] = [];
-  for (const ruling of rulings) {
-    const { verdict } = ruling;
-    const state = ports.store.read(ruling.state) ?? ruling.state;
-    const differences = track(env, { ...ruling, state }, verdict, ports);
+  for (const one of cases) {
+    const { verdict } = one;
+    const state = ports.store.read(one.state) ?? one.state;
+    const differences = track(env, { ...one, state }, ports);
     const held = verdict.kind === "hold" ? verdict : QUEUED;
     const next: NamespaceState = {
       ...state,
@@ -209,12 +197,11 @@ const QUEUED = {
 /** The pass that counts is that of the look: two decisions about one look do not make two looks. */
 function track(
   env: EnvironmentState,
-  judged: Judged,
-  verdict: Verdict,
+  one: Case,
   ports: ReconcilePorts,
 ): NamespaceState["differences"] {
-  const found = describeDifference(judged, verdict);
-  const { state } = judged;
+  const found = describeDifference(one);
+  const { state } = one;
   return trackDrifts(state.differences, found === null ? [] : [found], {
     environment: env.environment,
     namespace: state.name,

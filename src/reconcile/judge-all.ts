@@ -1,52 +1,52 @@
 /**
- * Judges all pending changes of an environment together: guards on the whole plan, what a release
- * overrides, who has the environment, and what depends on what. Starts and writes nothing. What
- * should not happen in one of them is that one's verdict.
+ * Judges all pending changes of an environment together: what approves each, guards on the whole
+ * plan, what a release overrides, who has the environment, and what depends on what. Starts and
+ * writes nothing. What should not happen in one of them is that one's verdict.
+ *
+ * A change counts as reviewed when a reviewed plan that the merged commit stands on shows exactly
+ * that change: same namespace, kind, epoch, start and end. Two merges between two ticks are thus
+ * two reviews, and a plan that is half applied keeps its other half. A release's overrides hold for
+ * the whole plan only.
  */
 import type { Run } from "../model/api.ts";
-import type { Block, Guard, Plan } from "../model/plan.ts";
+import type { Guard, Plan } from "../model/plan.ts";
 import { checkWhole, standingBlocks } from "../planning/check-safety.ts";
 import { orderByDependency } from "../planning/execution-order.ts";
+import { fingerprintPlan } from "../planning/fingerprint.ts";
+import type { ReviewAnswer, ReviewedPlan } from "../reviews/review-lookup.ts";
 import type { EnvironmentState } from "./environment-state.ts";
-import { findApproval, findWholePlans, type WholePlan } from "./find-approvals.ts";
 import {
-  type Approved,
+  type Approval,
+  type Case,
   holdForDependency,
-  INTERNAL_ERROR,
+  isMadeByStranger,
+  isNew,
   judgeChange,
-  type Judged,
-  type PendingState,
-  type Verdict,
 } from "./judge.ts";
-import type { LookContext } from "./note-look.ts";
+import { isSameChange } from "./namespace-state.ts";
+import type { LookContext } from "./look/note-look.ts";
 import type { ReconcilePorts } from "./ports.ts";
-import type { ReviewAnswer } from "../reviews/review-lookup.ts";
 
 export interface DecideContext extends LookContext {
   /** Asked once a slice, and only when somebody needs it. */
   readonly reviews: () => Promise<ReviewAnswer>;
 }
 
-export interface Ruling extends Judged {
-  readonly verdict: Verdict;
-}
-
-/** Reviews are asked only when somebody needs them. */
+/** Reviews are asked only when somebody needs them. @param cases nobody has judged. */
 export async function judgeAll(
   env: EnvironmentState,
-  pendings: readonly PendingState[],
+  cases: readonly Case[],
   context: DecideContext,
-): Promise<{ readonly rulings: Ruling[]; readonly wholePlans: readonly WholePlan[] }> {
+): Promise<{ readonly judged: Case[]; readonly wholePlans: readonly WholePlan[] }> {
   const { ports, managed } = context;
-  const isAsked =
-    env.commit !== null && pendings.some(({ pending }) => pending.cause === "declared");
+  const isAsked = env.commit !== null && cases.some(({ pending }) => pending.cause === "declared");
   const answer: ReviewAnswer = isAsked
     ? await context.reviews()
     : { kind: "found", plans: [], requests: 0 };
-  const approved: Approved[] = [];
-  for (const one of pendings) approved.push({ ...one, approval: await findApproval(one, answer) });
+  const approved: Case[] = [];
+  for (const one of cases) approved.push({ ...one, approval: await findApproval(one, answer) });
   const plans = answer.kind === "found" ? answer.plans : [];
-  const wholePlans = await findWholePlans(env.environment, pendings, plans);
+  const wholePlans = await findWholePlans(env.environment, cases, plans);
   const overridesOf = (name: string): readonly Guard[] =>
     wholePlans.find(({ plan, overrides }) => overrides.length > 0 && shows(plan, name))
       ?.overrides ?? [];
@@ -59,38 +59,33 @@ export async function judgeAll(
     unmanaged: 0,
   });
   const now = ports.now();
-  const { manifestsProblem } = env;
-  const rulings = approved.map((one): Ruling => {
+  const judged = approved.map((one): Case => {
     try {
-      return rule(one, overridesOf(one.state.name));
+      return judge(one, overridesOf(one.state.name));
     } catch (error) {
       ports.onError(one.state.name, error);
-      return {
-        ...one,
-        blocks: [],
-        isSuspended: one.spec.policy.suspend,
-        isWindowOpen: false,
-        verdict: INTERNAL_ERROR,
-      };
+      return one;
     }
   });
-  return { rulings: holdDependents(rulings, ports), wholePlans };
+  return { judged: holdDependents(judged, ports), wholePlans };
 
-  function rule(one: Approved, overrides: readonly Guard[]): Ruling {
-    const blocks: Block[] = standingBlocks({ blocks: [...one.pending.blocks, ...bulk] }, overrides);
-    const isWindowOpen =
-      overrides.includes("window") || ports.isWindowOpen(one.spec.policy.windows, now);
-    const isSuspended = one.spec.policy.suspend && !overrides.includes("suspend");
-    const judged: Judged = { ...one, blocks, isSuspended, isWindowOpen };
-    const rival = ports.runs.findRival([one.state.name]);
-    const verdict = judgeChange(judged, {
+  function judge(approvedCase: Case, overrides: readonly Guard[]): Case {
+    const { state, spec, pending } = approvedCase;
+    const one: Case = {
+      ...approvedCase,
+      blocks: standingBlocks({ blocks: [...pending.blocks, ...bulk] }, overrides),
+      isWindowOpen: overrides.includes("window") || ports.isWindowOpen(spec.policy.windows, now),
+      isSuspended: spec.policy.suspend && !overrides.includes("suspend"),
+    };
+    const rival = ports.runs.findRival([state.name]);
+    const verdict = judgeChange(one, {
       now,
       pausedBy: ports.paused()?.by ?? null,
-      manifestsProblem: manifestsProblem?.reason ?? null,
+      manifestsProblem: env.manifestsProblem?.reason ?? null,
       rival: rival?.id ?? null,
-      isInRival: rival !== null && isOpenIn(rival, one.state.name),
+      isInRival: rival !== null && isOpenIn(rival, state.name),
     });
-    return { ...judged, verdict };
+    return { ...one, verdict };
   }
 }
 
@@ -99,32 +94,32 @@ export function shows(plan: Plan, name: string): boolean {
 }
 
 /** A change waits for what it depends on, unless one run makes both in order. */
-function holdDependents(rulings: readonly Ruling[], { store }: ReconcilePorts): Ruling[] {
+function holdDependents(cases: readonly Case[], { store }: ReconcilePorts): Case[] {
   const order = orderByDependency(
-    rulings.map(({ spec }) => ({
+    cases.map(({ spec }) => ({
       ...spec,
-      dependsOn: spec.dependsOn.filter((name) => rulings.some(({ state }) => state.name === name)),
+      dependsOn: spec.dependsOn.filter((name) => cases.some(({ state }) => state.name === name)),
     })),
   );
-  const byName = new Map(rulings.map((ruling) => [ruling.state.name, ruling]));
+  const byName = new Map(cases.map((one) => [one.state.name, one]));
   const isReady = (name: string): boolean => {
     const own = byName.get(name);
     if (own) return own.verdict.kind === "apply";
     return store.readDeclared(name)?.condition.type === "Ready";
   };
   for (const name of order.names) {
-    const ruling = byName.get(name);
-    if (ruling?.verdict.kind !== "apply") continue;
-    const missing = ruling.spec.dependsOn.find((dependency) => !isReady(dependency));
+    const one = byName.get(name);
+    if (one?.verdict.kind !== "apply") continue;
+    const missing = one.spec.dependsOn.find((dependency) => !isReady(dependency));
     if (missing !== undefined)
-      byName.set(name, { ...ruling, verdict: holdForDependency(ruling.pending, missing) });
+      byName.set(name, { ...one, verdict: holdForDependency(one.pending, missing) });
   }
   // A circle leads nowhere: the planner refuses it, and so do we.
   for (const [name, fault] of order.faults) {
-    const ruling = byName.get(name);
-    if (ruling) byName.set(name, { ...ruling, verdict: holdForDependency(ruling.pending, fault) });
+    const one = byName.get(name);
+    if (one) byName.set(name, { ...one, verdict: holdForDependency(one.pending, fault) });
   }
-  return rulings.map((ruling) => byName.get(ruling.state.name) ?? ruling);
+  return cases.map((one) => byName.get(one.state.name) ?? one);
 }
 
 /**
@@ -135,4 +130,72 @@ export function isOpenIn({ actions }: Run, name: string): boolean {
   return actions.some(
     ({ namespace, state }) => namespace === name && (state === "pending" || state === "running"),
   );
+}
+
+/**
+ * A reviewed plan that stands as it was shown: every change of it is pending, with the same specs,
+ * epochs and layouts.
+ */
+export interface WholePlan {
+  readonly plan: Plan;
+  readonly pull: number;
+  readonly overrides: readonly Guard[];
+}
+
+async function findApproval(
+  { state, spec, pending }: Case,
+  answer: ReviewAnswer,
+): Promise<Approval> {
+  if (answer.kind === "found") {
+    for (const { plan, pull } of answer.plans) {
+      for (const change of plan.changes) {
+        if (change.namespace === state.name && (await isSameChange(state, pending, change)))
+          return { kind: "reviewed", pull, change };
+      }
+    }
+  }
+  const { approval } = state;
+  // Our own run of a reviewed change has moved the epoch: what it left is still what was reviewed.
+  if (
+    approval !== null &&
+    approval.shapeDigest === state.shapeDigest &&
+    state.attempts?.epoch === pending.epoch
+  )
+    return { kind: "reviewed", pull: approval.pull, change: null };
+  if (!isNew(state, pending) && spec.policy.selfHeal === "apply" && !isMadeByStranger(pending))
+    return { kind: "heals" };
+  return answer.kind === "failed" && isNew(state, pending)
+    ? { kind: "unknown", message: answer.message }
+    : { kind: "none" };
+}
+
+/** The reviewed plans that stand as a whole, newest review first. */
+async function findWholePlans(
+  environment: string,
+  cases: readonly Case[],
+  plans: readonly ReviewedPlan[],
+): Promise<WholePlan[]> {
+  const byName = new Map(cases.map((one) => [one.state.name, one]));
+  const whole: WholePlan[] = [];
+  for (const { plan, pull, overrides } of plans) {
+    if (plan.changes.length > 0 && (await isPendingAsShown(environment, plan, byName)))
+      whole.push({ plan, pull, overrides });
+  }
+  return whole;
+}
+
+async function isPendingAsShown(
+  environment: string,
+  plan: Plan,
+  byName: ReadonlyMap<string, Case>,
+): Promise<boolean> {
+  const shown: Case[] = [];
+  for (const change of plan.changes) {
+    const one = byName.get(change.namespace);
+    if (!one || !(await isSameChange(one.state, one.pending, change))) return false;
+    shown.push(one);
+  }
+  const desired = { environment, commit: null, namespaces: shown.map(({ spec }) => spec) };
+  const epochs = new Map(shown.map(({ spec, pending }) => [spec.name, pending.epoch]));
+  return (await fingerprintPlan({ desired, epochs, changes: plan.changes })) === plan.fingerprint;
 }

@@ -23,9 +23,7 @@ import type { ConditionType } from "../model/drift.ts";
 import type { Block, Change } from "../model/plan.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { assertNever } from "../model/result.ts";
-import type { NamespaceState, PendingChange } from "./namespace-state.ts";
-import { RUN_FAILURES_MAX } from "./settle-run.ts";
-import type { FoundDrift } from "./track-drifts.ts";
+import { type NamespaceState, type PendingChange, RUN_FAILURES_MAX } from "./namespace-state.ts";
 
 /** Why a change may be made at all. */
 export type Approval =
@@ -44,23 +42,18 @@ export type Approval =
   | { readonly kind: "none" }
   | { readonly kind: "unknown"; readonly message: string };
 
-/** A namespace with a change to decide about; each stage of deciding adds to it. */
-export interface PendingState {
+/** A namespace with a change to decide about. */
+export interface Case {
   readonly state: NamespaceState;
   readonly spec: NamespaceSpec;
   readonly pending: PendingChange;
-}
-
-export interface Approved extends PendingState {
   readonly approval: Approval;
-}
-
-export interface Judged extends Approved {
   /** Guards that stand, after overrides, the ones on the whole plan among them. */
   readonly blocks: readonly Block[];
   /** After overrides, as is `isWindowOpen`. */
   readonly isSuspended: boolean;
   readonly isWindowOpen: boolean;
+  readonly verdict: Verdict;
 }
 
 /** For what should not have happened: it is that namespace's, and the others go on. */
@@ -81,6 +74,20 @@ export interface Circumstances {
   readonly isInRival: boolean;
 }
 
+/** A case that nobody has judged yet: where that fails, it stays so. */
+export function openCase(state: NamespaceState, spec: NamespaceSpec, pending: PendingChange): Case {
+  return {
+    state,
+    spec,
+    pending,
+    approval: { kind: "none" },
+    blocks: [],
+    isSuspended: spec.policy.suspend,
+    isWindowOpen: false,
+    verdict: INTERNAL_ERROR,
+  };
+}
+
 export type Verdict =
   | { readonly kind: "apply" }
   | {
@@ -92,21 +99,21 @@ export type Verdict =
     };
 
 /** Judges by the table, but for what it depends on. */
-export function judgeChange(judged: Judged, circumstances: Circumstances): Verdict {
+export function judgeChange(one: Case, circumstances: Circumstances): Verdict {
   if (circumstances.isInRival && circumstances.rival !== null)
     return hold(
       "Reconciling",
       "InRun",
-      `${changeText(judged.pending)}: run ${circumstances.rival} is about it`,
+      `${changeText(one.pending)}: run ${circumstances.rival} is about it`,
     );
   return (
-    judgeRight(judged) ??
-    judgeAttempts(judged, circumstances) ??
-    judgeMoment(judged, circumstances) ?? { kind: "apply" }
+    judgeRight(one) ??
+    judgeAttempts(one, circumstances) ??
+    judgeMoment(one, circumstances) ?? { kind: "apply" }
   );
 }
 
-function judgeRight({ state, spec, pending, approval, blocks }: Judged): Verdict | null {
+function judgeRight({ state, spec, pending, approval, blocks }: Case): Verdict | null {
   switch (approval.kind) {
     case "unknown":
       return hold(
@@ -152,7 +159,7 @@ function judgeRight({ state, spec, pending, approval, blocks }: Judged): Verdict
   }
 }
 
-function judgeAttempts({ state: { attempts } }: Judged, { now }: Circumstances): Verdict | null {
+function judgeAttempts({ state: { attempts } }: Case, { now }: Circumstances): Verdict | null {
   if (attempts === null || attempts.failures === 0) return null;
   // A time further ahead than any delay was written by a clock that was wrong.
   const waits = attempts.nextTryAt > now && attempts.nextTryAt - now <= NEXT_TRY_MS_MAX;
@@ -176,7 +183,7 @@ function judgeAttempts({ state: { attempts } }: Judged, { now }: Circumstances):
 const NEXT_TRY_MS_MAX = 7 * 3_600_000;
 
 function judgeMoment(
-  { spec, pending, isSuspended, isWindowOpen }: Judged,
+  { spec, pending, isSuspended, isWindowOpen }: Case,
   { pausedBy, manifestsProblem, rival }: Circumstances,
 ): Verdict | null {
   const what = changeText(pending);
@@ -233,74 +240,12 @@ export function isNew(state: NamespaceState, pending: PendingChange): boolean {
   return pending.cause === "declared" && state.syncedDigest !== state.shapeDigest;
 }
 
-/** The drift that people see while the change is not made; null when there is none to speak of. */
-export function describeDifference(judged: Judged, verdict: Verdict): FoundDrift | null {
-  const { state, spec, pending, approval } = judged;
-  const isReviewed = approval.kind === "reviewed";
-  if (verdict.kind === "hold" && verdict.reason === "RetriesExhausted") {
-    return {
-      kind: "stalled",
-      reason: `applying was given up after ${RUN_FAILURES_MAX} failures in a row`,
-      detail: state.attempts?.lastError ?? null,
-      remedy: `\`shardctl history ${state.name}\` shows the operations. The rows are where they were; it is tried again when the cause changes.`,
-    };
-  }
-  const isBlocked = verdict.kind === "hold" && verdict.reason === "Blocked";
-  if (verdict.kind === "hold" && verdict.reason === "InRun") return null;
-  // A change that is on its way, or waits for its moment, is no drift.
-  if (isReviewed && !isBlocked) return null;
-  if (approval.kind === "unknown") return null;
-  if (spec.policy.selfHeal === "off" && !isNew(state, pending)) return null;
-  const isHealing = verdict.kind === "apply";
-  // The audit has reported these already.
-  if (pending.cause === "misplaced") return null;
-  const found = pending.cause === "skew" ? skewDrift(judged) : specDrift(judged);
-  return { ...found, isHealing, remedy: remedyFor(judged, verdict) };
-}
-
-function skewDrift({ spec, pending }: Judged): Omit<FoundDrift, "remedy"> {
-  return {
-    kind: "skew",
-    reason: `more uneven than policy.maxSkew ${spec.policy.maxSkew} allows`,
-    detail: pending.reason,
-  };
-}
-
-function specDrift({ state, pending, blocks }: Judged): Omit<FoundDrift, "remedy"> {
-  const guards = [...new Set(blocks.map(({ guard }) => guard))].join(", ");
-  const why = isNew(state, pending)
-    ? guards === ""
-      ? "merged, but not reviewed"
-      : `blocked by ${guards}`
-    : "live was changed";
-  return {
-    kind: "spec",
-    reason: `${pending.kind}: ${withoutKeys(pending.reason)} (${why})`,
-    detail: null,
-  };
-}
-
-function remedyFor({ state, pending, approval, spec }: Judged, verdict: Verdict): string {
-  if (verdict.kind === "hold" && verdict.reason === "Blocked") return `${verdict.message}.`;
-  if (approval.kind === "heals") {
-    return verdict.kind === "apply"
-      ? "It is being mended."
-      : `It is mended by itself: ${verdict.message}.`;
-  }
-  if (isNew(state, pending))
-    return "Open a pull request that touches its manifest, to have the plan shown and reviewed; or `shardctl apply` by hand.";
-  if (isMadeByStranger(pending))
-    return "Was what is live applied from newer manifests? Apply those once more, even if nothing changes (docs/operations.md: a coordinator that was restored). Were the old ones right? `shardctl plan` shows what would be undone, `shardctl apply` does it.";
-  const healing = `Or set policy.selfHeal to apply (it is ${spec.policy.selfHeal}).`;
-  return `\`shardctl plan\` shows what would be done, \`shardctl apply\` does it. ${healing}`;
-}
-
 function changeText({ kind, reason }: PendingChange): string {
   return `${kind} (${withoutKeys(reason)})`;
 }
 
 /** Split points may be values of rows: they are not for alerts and histories. */
-function withoutKeys(reason: string): string {
+export function withoutKeys(reason: string): string {
   return reason.startsWith("split points") ? "other split points" : reason;
 }
 

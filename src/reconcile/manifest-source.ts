@@ -1,16 +1,19 @@
 /**
- * The manifests at the head of the default branch. Unmoved costs one request, a 304; moved
- * elsewhere costs the listing of the folder; only files that changed are fetched. A set that is too
- * large for one slice arrives over several.
+ * The desired state that a pass follows: the manifests at the head of the default branch, or where
+ * no repository is read what was applied last.
+ *
+ * A head that has not moved costs one request, a 304; moved elsewhere costs the listing of the
+ * folder; only files that changed are fetched. A set that is too large for one slice arrives over
+ * several.
  */
-import type { ManifestReading, ManifestSource } from "./ports.ts";
-import { sha256Hex } from "../model/canonical.ts";
-import { findManifests, type FoundFile } from "../github/find-manifests.ts";
+import { type BlobCache, findManifests, type FoundFile } from "../github/find-manifests.ts";
 import type { CommitRef, GithubFailure, GithubReader } from "../github/port.ts";
-import { parseConfig, parseManifests, type ManifestError } from "../manifest/index.ts";
-import type { BlobStore } from "./blob-store.ts";
-import type { ReconcileDocuments } from "./state-store.ts";
 import type { GithubSettings } from "../github/settings.ts";
+import { type ManifestError, parseConfig, parseManifests } from "../manifest/index.ts";
+import { sha256Hex } from "../model/canonical.ts";
+import type { AppliedState } from "../runs/plan-book.ts";
+import type { ManifestReading, ManifestSource } from "./ports.ts";
+import type { ReconcileDocuments } from "./state-store.ts";
 
 /** Files that one slice fetches: far below what one invocation may ask. */
 const FETCHES_MAX = 300;
@@ -126,4 +129,61 @@ async function digestFiles(files: readonly FoundFile[], environment: string): Pr
 
 function formatError({ file, line, column, message }: ManifestError): string {
   return `${file}:${line}:${column} ${message}`;
+}
+
+/**
+ * @param newest the desired state under the newest run that somebody else started; null when there
+ * is none.
+ */
+export function createAppliedSource(
+  newest: (knownFingerprint: string | null) => AppliedState | "unchanged" | null,
+): ManifestSource {
+  return {
+    async read(known) {
+      const applied = newest(known);
+      if (applied === null || applied === "unchanged") return { kind: "unchanged", requests: 0 };
+      const { fingerprint, desired } = applied;
+      return {
+        kind: "desired",
+        commit: desired.commit,
+        treeSha: fingerprint,
+        desired,
+        requests: 0,
+      };
+    },
+  };
+}
+
+const SCHEMA = `CREATE TABLE IF NOT EXISTS manifestBlobs (blobSha TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID`;
+
+export class BlobStore implements BlobCache {
+  readonly #sql: SqlStorage;
+  #used = new Set<string>();
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+    sql.exec(SCHEMA);
+  }
+
+  get(blobSha: string): Uint8Array | null {
+    this.#used.add(blobSha);
+    const row = this.#sql
+      .exec<{ body: ArrayBuffer }>("SELECT body FROM manifestBlobs WHERE blobSha = ?", blobSha)
+      .toArray()[0];
+    return row ? new Uint8Array(row.body) : null;
+  }
+
+  set(blobSha: string, bytes: Uint8Array): void {
+    this.#used.add(blobSha);
+    this.#sql.exec("INSERT OR IGNORE INTO manifestBlobs VALUES (?, ?)", blobSha, bytes);
+  }
+
+  /** Drops what was not asked for since the last call: call when a whole set was read. */
+  dropUnused(): void {
+    this.#sql.exec(
+      "DELETE FROM manifestBlobs WHERE blobSha NOT IN (SELECT value FROM json_each(?))",
+      JSON.stringify([...this.#used]),
+    );
+    this.#used = new Set();
+  }
 }

@@ -38,6 +38,9 @@ export interface PendingChange {
   readonly stranger: string | null;
 }
 
+/** Runs of one change that may fail in a row before a person is needed. */
+export const RUN_FAILURES_MAX = 5;
+
 /**
  * Runs of this namespace that failed in a row, and what they failed under: when that changes, the
  * count begins again.

@@ -10,7 +10,7 @@ import type { DriftReport, Pause } from "../model/drift.ts";
 import type { Run } from "../model/api.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
-import { buildReport } from "./build-report.ts";
+import { buildReport } from "./track-drifts.ts";
 import { isUnderWay, type EnvironmentState } from "./environment-state.ts";
 import type { ManifestSource, ReconcilePorts } from "./ports.ts";
 import { createReviewLookup, type ReviewLookup } from "../reviews/review-lookup.ts";
@@ -27,11 +27,13 @@ import type { RunStarts } from "../runs/start-runs.ts";
 import type { GithubSettings } from "../github/settings.ts";
 import { Waiters } from "../runs/waiters.ts";
 import { isAnyWindowOpen } from "../runs/windows.ts";
-import { createAppliedSource } from "./applied-source.ts";
-import { BlobStore } from "./blob-store.ts";
-import { createManifestSource } from "./manifest-source.ts";
-import { Pauses } from "./pauses.ts";
-import { type AppliedRepair, RegistriesStore } from "./registries-store.ts";
+import { BlobStore, createAppliedSource, createManifestSource } from "./manifest-source.ts";
+import { Pauses } from "../pauses/pauses.ts";
+import {
+  type AppliedRepair,
+  RegistriesStore,
+  type RepairNotes,
+} from "../repair/registries-store.ts";
 import { ReconcileDocuments, StateStore } from "./state-store.ts";
 
 /**
@@ -48,6 +50,21 @@ const WATCH_MS = 5_000;
 /** After a slice that failed for no reason of a namespace. */
 const FAULT_DELAY_MS = 30_000;
 
+/** The calls about reconciliation. */
+export interface ReconcileCalls extends RepairNotes {
+  /**
+   * Begins a pass in every environment that has none under way; alarms carry it on.
+   *
+   * @param cron the expression of the event that asks for it, or null.
+   */
+  tick(cron: string | null): void;
+  /** Waits for a pass that began after this call. False when the time is over first. */
+  runPass(environment: string, waitMs: number): Promise<boolean>;
+  /** Environments that are reconciled here, sorted. */
+  environments(): readonly string[];
+  report(environment: string): Promise<DriftReport>;
+}
+
 export interface ReconciliationParts {
   readonly settings: () => GithubSettings | null;
   /** Null without credentials. */
@@ -56,19 +73,23 @@ export interface ReconciliationParts {
   readonly live: (environment: string) => LiveAccess;
   readonly reviews: Pick<ReviewsStore, "list" | "newest">;
   readonly plans: Pick<PlanBook, "read" | "appliedEnvironments" | "newestApplied">;
+  /** Environments in which the namespace was ever seen. */
+  readonly environmentsOf: (ref: NamespaceRef) => readonly string[];
   readonly runs: Pick<RunBook, "findRun" | "detach">;
   readonly starts: Pick<RunStarts, "startOwn" | "findRival">;
   readonly record: (event: NewEvent) => void;
+  /** Told of each event of the cron trigger, by its expression. */
+  readonly onCron: (cron: string, now: number) => void;
   /** Told of each pass that is over: for the log, metrics and alerts. */
   readonly onTick: (state: EnvironmentState) => void;
-  /** Called at the end of a slice. */
-  readonly onQuiet: () => void;
+  /** Sets the alarm for what is due next. */
+  readonly arm: () => void;
 }
 
-export class Reconciliation {
+export class Reconciliation implements ReconcileCalls {
   readonly pauses: Pauses;
   readonly registries: RegistriesStore;
-  readonly #sql: SqlStorage;
+  readonly #storage: DurableObjectStorage;
   readonly #parts: ReconciliationParts;
   readonly #documents: ReconcileDocuments;
   readonly #blobs: BlobStore;
@@ -79,22 +100,24 @@ export class Reconciliation {
   /** After a slice that failed, by environment. */
   readonly #notBefore = new Map<string, number>();
 
-  constructor(sql: SqlStorage, parts: ReconciliationParts) {
-    this.#sql = sql;
+  constructor(storage: DurableObjectStorage, parts: ReconciliationParts) {
+    const { sql } = storage;
+    this.#storage = storage;
     this.#parts = parts;
     this.#documents = new ReconcileDocuments(sql);
     this.registries = new RegistriesStore(sql);
     this.#blobs = new BlobStore(sql);
     this.pauses = new Pauses({
+      storage,
       documents: this.#documents,
       environments: () => this.environments(),
+      environmentsOf: (ref) => parts.environmentsOf(ref),
       specOf: (environment, ref) => this.#store(environment).read(ref)?.spec ?? null,
       makeDue: (environment, ref) => this.#store(environment).makeDue(ref),
       record: (event) => parts.record(event),
     });
   }
 
-  /** Environments that are reconciled here, sorted. */
   environments(): readonly string[] {
     const settings = this.#parts.settings();
     return settings !== null && this.#parts.github() !== null
@@ -102,29 +125,34 @@ export class Reconciliation {
       : this.#parts.plans.appliedEnvironments();
   }
 
-  /**
-   * A repair was applied: what it has left is believed, the history has it, and the next pass
-   * looks.
-   */
-  noteRepair(
-    environments: readonly string[],
-    ref: NamespaceRef,
-    repair: AppliedRepair,
-    by: string,
-  ): void {
+  /** The next pass looks. */
+  noteRepair(ref: NamespaceRef, repair: AppliedRepair, by: string): void {
     const now = Date.now();
-    if (!this.registries.noteRepair(ref, repair, now)) return;
-    for (const environment of environments) {
-      this.#parts.record(repairEvent(environment, repair.outcome, by, now));
-      this.#store(environment).makeDue(ref);
-    }
+    this.#storage.transactionSync(() => {
+      if (!this.registries.noteRepair(ref, repair, now)) return;
+      for (const environment of this.#parts.environmentsOf(ref)) {
+        this.#parts.record(repairEvent(environment, repair.outcome, by, now));
+        this.#store(environment).makeDue(ref);
+      }
+    });
   }
 
-  /** Begins a pass in every environment that has none under way. */
-  tick(): void {
+  tick(cron: string | null): void {
+    const now = Date.now();
+    if (cron !== null) this.#parts.onCron(cron, now);
     for (const environment of this.environments()) {
       beginPass({ store: this.#store(environment), environment, now: () => Date.now() });
     }
+    this.start(now);
+    this.#parts.arm();
+  }
+
+  async runPass(environment: string, waitMs: number): Promise<boolean> {
+    const deadline = Date.now() + waitMs;
+    // A pass that is under way does not look again at namespaces that it has already looked at.
+    if (!(await this.#waitForPass(environment, waitMs))) return false;
+    this.tick(null);
+    return this.#waitForPass(environment, deadline - Date.now());
   }
 
   /**
@@ -151,12 +179,12 @@ export class Reconciliation {
     if (this.#slice !== null || ready.length === 0) return;
     this.#slice = this.#work(ready).finally(() => {
       this.#slice = null;
-      this.#parts.onQuiet();
+      this.#parts.arm();
     });
   }
 
   /** True when the environment's pass is over within the time; the pass goes on anyhow. */
-  async waitForPass(environment: string, waitMs: number): Promise<boolean> {
+  async #waitForPass(environment: string, waitMs: number): Promise<boolean> {
     const deadline = Date.now() + waitMs;
     while (this.#isUnderWay(environment)) {
       const leftMs = deadline - Date.now();
@@ -271,7 +299,8 @@ export class Reconciliation {
 
   #store(environment: string): StateStore {
     const known =
-      this.#stores.get(environment) ?? new StateStore(this.#sql, this.#documents, environment);
+      this.#stores.get(environment) ??
+      new StateStore(this.#storage.sql, this.#documents, environment);
     this.#stores.set(environment, known);
     return known;
   }

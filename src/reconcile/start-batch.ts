@@ -5,17 +5,16 @@
  */
 import type { Run } from "../model/api.ts";
 import { compareText } from "../model/compare-text.ts";
-import type { Change, Guard, InSync, Plan } from "../model/plan.ts";
-import { PLAN_VERSION } from "../model/plan.ts";
+import { type Change, type Guard, type Plan, PLAN_VERSION } from "../model/plan.ts";
 import { checkSafety, standingBlocks } from "../planning/check-safety.ts";
 import { orderByDependency } from "../planning/execution-order.ts";
 import { fingerprintPlan } from "../planning/fingerprint.ts";
 import { failure, success, type Result } from "../model/result.ts";
 import type { DesiredState } from "../model/spec.ts";
 import { runBounded } from "../live/run-bounded.ts";
-import type { WholePlan } from "./find-approvals.ts";
-import { inspectNamespace, type InspectContext } from "./inspect.ts";
-import type { Judged } from "./judge.ts";
+import type { WholePlan } from "./judge-all.ts";
+import { inspectNamespace, type InspectContext } from "./look/inspect.ts";
+import type { Case } from "./judge.ts";
 import type { RunPort } from "./ports.ts";
 
 /** Namespaces that are looked at at the same time. */
@@ -29,92 +28,88 @@ export interface StartContext extends InspectContext {
   readonly onError: (namespace: string, error: unknown) => void;
 }
 
-/** A change that is made, and by which right. */
-export interface Startable {
-  readonly judged: Judged;
-  readonly change: Change;
+/** The started run and the cases that it is about. */
+export interface StartedBatch {
+  readonly run: Run;
+  readonly started: readonly Case[];
 }
 
-/**
- * The started run and the changes in it, or why it was not started. Changes that no longer stand
- * are in neither.
- */
+/** The plan to start, the cases that it is about, and what it overrides. */
+interface Batch {
+  readonly plan: Plan;
+  readonly cases: readonly Case[];
+  readonly overrides: readonly Guard[];
+}
+
+/** The batch, or why it was not started. Changes that no longer stand are in neither. */
 export async function startBatch(
-  judged: readonly Judged[],
+  cases: readonly Case[],
   whole: WholePlan | null,
   context: StartContext,
-): Promise<Result<{ readonly run: Run; readonly started: readonly Startable[] }, string>> {
-  if (whole) {
-    const { batch, desired } = pickWhole(judged, whole.plan, context);
-    return start(whole.plan, desired, batch, whole.overrides, context);
-  }
-  const found = await runBounded(judged, LOOKS_AT_ONCE, async (one) => ({
-    judged: one,
-    change: await changeSafely(one, context),
-  }));
-  const startable = found.flatMap(({ judged: one, change }) =>
-    change === null ? [] : [{ judged: one, change }],
+): Promise<Result<StartedBatch, string>> {
+  if (whole) return start(pickWhole(cases, whole), context);
+  const found = await runBounded(
+    cases,
+    LOOKS_AT_ONCE,
+    async (one) => [one, await changeSafely(one, context)] as const,
   );
-  if (startable.length === 0) return failure("none of the changes is as it was judged any more");
-  const { plan, desired } = await makePlan(startable, context);
-  return start(plan, desired, startable, [], context);
+  const changes = new Map(
+    found.flatMap(([one, change]) => (change === null ? [] : [[one, change] as const])),
+  );
+  if (changes.size === 0) return failure("none of the changes is as it was judged any more");
+  return start(await makeBatch(changes, context), context);
 }
 
 function start(
-  plan: Plan,
-  desired: DesiredState,
-  started: readonly Startable[],
-  overrides: readonly Guard[],
-  { runs, commit }: StartContext,
-): Result<{ readonly run: Run; readonly started: readonly Startable[] }, string> {
+  { plan, cases, overrides }: Batch,
+  context: StartContext,
+): Result<StartedBatch, string> {
   const pulls = new Set(
-    started.map(({ judged: { approval } }) =>
-      approval.kind === "reviewed" ? approval.pull : null,
-    ),
+    cases.map(({ approval }) => (approval.kind === "reviewed" ? approval.pull : null)),
   );
   const [pull] = pulls;
-  const run = runs.start({
+  const run = context.runs.start({
     plan,
-    desired,
+    desired: desiredOf(cases, context),
     overrides,
-    origin: { pull: pulls.size === 1 ? (pull ?? null) : null, commit, runUrl: null },
+    origin: {
+      pull: pulls.size === 1 ? (pull ?? null) : null,
+      commit: context.commit,
+      runUrl: null,
+    },
   });
-  return run.ok ? success({ run: run.value, started }) : run;
+  return run.ok ? success({ run: run.value, started: cases }) : run;
 }
 
-/** The changes of a plan that is started as it was shown. */
-function pickWhole(
-  judged: readonly Judged[],
-  plan: Plan,
-  context: StartContext,
-): { readonly batch: readonly Startable[]; readonly desired: DesiredState } {
+/** A plan that is started as it was shown, with its cases in the order of its changes. */
+function pickWhole(judged: readonly Case[], { plan, overrides }: WholePlan): Batch {
   const byName = new Map(judged.map((one) => [one.state.name, one]));
-  const batch = plan.changes.map((change): Startable => {
-    const one = byName.get(change.namespace);
-    if (!one) throw new Error(`'${change.namespace}' of plan ${plan.fingerprint} was not judged`);
-    return { judged: one, change };
+  const cases = plan.changes.map(({ namespace }) => {
+    const one = byName.get(namespace);
+    if (!one) throw new Error(`'${namespace}' of plan ${plan.fingerprint} was not judged`);
+    return one;
   });
-  return { batch, desired: desiredOf(judged, context) };
+  return { plan, cases, overrides };
 }
 
-function desiredOf(judged: readonly Judged[], { environment, commit }: StartContext): DesiredState {
-  const namespaces = judged
+function desiredOf(cases: readonly Case[], { environment, commit }: StartContext): DesiredState {
+  const namespaces = cases
     .map(({ spec }) => spec)
     .toSorted((left, right) => compareText(left.name, right.name));
   return { environment, commit, namespaces };
 }
 
-async function changeSafely(judged: Judged, context: StartContext): Promise<Change | null> {
+async function changeSafely(one: Case, context: StartContext): Promise<Change | null> {
   try {
-    return await changeFor(judged, context);
+    return await changeFor(one, context);
   } catch (error) {
-    context.onError(judged.state.name, error);
+    context.onError(one.state.name, error);
     return null;
   }
 }
 
 async function changeFor(
-  { state, spec, pending, approval }: Judged,
+  { state, spec, pending, approval }: Case,
   context: StartContext,
 ): Promise<Change | null> {
   if (approval.kind === "reviewed" && approval.change !== null) return approval.change;
@@ -132,37 +127,29 @@ async function changeFor(
 }
 
 /** A plan of these changes alone. */
-async function makePlan(
-  startable: readonly Startable[],
+async function makeBatch(
+  changes: ReadonlyMap<Case, Change>,
   context: StartContext,
-): Promise<{ readonly plan: Plan; readonly desired: DesiredState }> {
-  const byName = new Map(startable.map((one) => [one.change.namespace, one]));
-  const inBatch = startable.map(({ judged: { spec } }) => ({
+): Promise<Batch> {
+  const cases = [...changes.keys()];
+  const byName = new Map(cases.map((one) => [one.state.name, changes.get(one)]));
+  const inBatch = cases.map(({ spec }) => ({
     ...spec,
     dependsOn: spec.dependsOn.filter((name) => byName.has(name)),
   }));
-  const changes = orderByDependency(inBatch).names.flatMap(
-    (name) => byName.get(name)?.change ?? [],
-  );
+  const ordered = orderByDependency(inBatch).names.flatMap((name) => byName.get(name) ?? []);
   const { environment, commit } = context;
-  const desired = desiredOf(
-    startable.map(({ judged }) => judged),
-    context,
-  );
-  const epochs = new Map(startable.map(({ change }) => [change.namespace, change.epoch]));
-  const inSync: readonly InSync[] = [];
-  const fingerprint = await fingerprintPlan({ desired, epochs, changes });
-  return {
-    plan: {
-      version: PLAN_VERSION,
-      environment,
-      commit,
-      changes,
-      inSync,
-      blocks: [],
-      notices: [],
-      fingerprint,
-    },
-    desired,
+  const epochs = new Map(ordered.map(({ namespace, epoch }) => [namespace, epoch]));
+  const desired = desiredOf(cases, context);
+  const plan: Plan = {
+    version: PLAN_VERSION,
+    environment,
+    commit,
+    changes: ordered,
+    inSync: [],
+    blocks: [],
+    notices: [],
+    fingerprint: await fingerprintPlan({ desired, epochs, changes: ordered }),
   };
+  return { plan, cases, overrides: [] };
 }

@@ -25,7 +25,20 @@ export interface ReviewFilter {
   readonly pull: number | null;
 }
 
-export class ReviewsStore {
+/** A plan that a pull request has shown. */
+export type ReviewPlace = Pick<Review, "environment" | "pull" | "fingerprint">;
+
+/** The calls about reviews as they are stored. */
+export interface ReviewStoreCalls {
+  /** Newest first. */
+  list(filter: ReviewFilter, limit: number): Review[];
+  /** The plan that a merge of the pull request may apply. */
+  newest(environment: string, pull: number): Review | null;
+  /** A pull request that was closed without a merge can no longer be applied. */
+  forgetPull(environment: string, pull: number): void;
+}
+
+export class ReviewsStore implements ReviewStoreCalls {
   readonly #sql: SqlStorage;
 
   constructor(sql: SqlStorage) {
@@ -59,10 +72,7 @@ export class ReviewsStore {
   }
 
   /** False when the plan was never shown there. */
-  release(
-    { environment, pull, fingerprint }: Pick<Review, "environment" | "pull" | "fingerprint">,
-    release: Release,
-  ): boolean {
+  release({ environment, pull, fingerprint }: ReviewPlace, release: Release): boolean {
     const { rowsWritten } = this.#sql.exec(
       "UPDATE reviews SET release = ? WHERE environment = ? AND pull = ? AND fingerprint = ?",
       JSON.stringify(release),
@@ -73,7 +83,6 @@ export class ReviewsStore {
     return rowsWritten > 0;
   }
 
-  /** The plan that a merge may apply. */
   newest(environment: string, pull: number): Review | null {
     return (
       this.#read(
@@ -84,7 +93,7 @@ export class ReviewsStore {
     );
   }
 
-  find(environment: string, pull: number, fingerprint: string): Review | null {
+  find({ environment, pull, fingerprint }: ReviewPlace): Review | null {
     return (
       this.#read(
         "WHERE environment = ? AND pull = ? AND fingerprint = ?",
@@ -95,7 +104,6 @@ export class ReviewsStore {
     );
   }
 
-  /** Newest first. */
   list({ environment, pull }: ReviewFilter, limit: number): Review[] {
     return this.#read(
       "WHERE (?1 IS NULL OR environment = ?1) AND (?2 IS NULL OR pull = ?2) ORDER BY place DESC LIMIT ?3",
@@ -118,7 +126,6 @@ export class ReviewsStore {
       .map(({ fingerprint }) => fingerprint);
   }
 
-  /** A pull request that was closed without a merge can no longer be applied. */
   forgetPull(environment: string, pull: number): void {
     this.#sql.exec("DELETE FROM reviews WHERE environment = ? AND pull = ?", environment, pull);
   }

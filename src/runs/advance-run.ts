@@ -19,16 +19,8 @@
  * | either  | no answer                                 | as it is, asked again later; failed after `RETRIES_MAX` |
  */
 import type { RunAction } from "../model/api.ts";
-import { describeDisorder, repairCommand } from "../model/disorder.ts";
-import { sameLayout } from "../model/layout/layout.ts";
-import type { LiveFailure, LiveNamespace, LiveResult, NamespaceRef } from "../model/live.ts";
-import type { OperationStatus, StartOperation } from "../model/operation.ts";
 import type { Change, Plan } from "../model/plan.ts";
-import { policyUnderOverrides } from "../planning/check-safety.ts";
-import { assertNever, success } from "../model/result.ts";
-import { correlationIdOf } from "../model/run-operation.ts";
 import type { LiveAccess } from "../live/port.ts";
-import { describePause, holdOperation, WINDOW_CLOSED } from "./hold-operation.ts";
 import { runBounded } from "../live/run-bounded.ts";
 import {
   CANCELLED_BEFORE_START,
@@ -42,23 +34,20 @@ import {
   type Attempt,
   type RunRecord,
 } from "./run-record.ts";
-
-/** How far back a namespace's history is searched for the operation of an interrupted start. */
-const HISTORY_MAX = 20;
+import type { FindHold } from "./hold-operation.ts";
+import {
+  adoptOperation,
+  cancelOperation,
+  findStarted,
+  type FoundHold,
+  notExecuted,
+  type Outcome,
+  pollOperation,
+  startChange,
+} from "./settle-action.ts";
 
 /** Namespaces that one step asks at the same time. */
 const LOOKS_MAX = 16;
-
-/** Result of one look at one action: its next value, or no answer. */
-type Outcome =
-  | { readonly kind: "settled"; readonly action: RunAction }
-  | { readonly kind: "silent"; readonly message: string };
-
-/**
- * Why a change must not start or go on now: a window has closed, or everything is paused. Null when
- * it may.
- */
-export type FindHold = (change: Change) => string | null;
 
 /**
  * Takes the run one step further and returns it; unchanged (with the same `updatedAt`) when there
@@ -299,184 +288,9 @@ class Step {
   }
 }
 
-function notExecuted(action: RunAction, error: string): RunAction {
-  return { ...action, state: "notExecuted", error };
-}
-
 function explainSilence({ operation }: RunAction, failures: number, message: string): string {
   const doubt = operation
     ? `Operation ${operation.id} may still be running there`
     : "An operation may have been started there";
   return `No answer in ${failures} tries: ${message}. ${doubt}: look at the namespace's status before the next plan.`;
-}
-
-/**
- * Why the namespace is no longer the one that was planned for, or null. Shared with the check
- * before a run is accepted.
- */
-export function explainStale(change: Change, live: LiveNamespace): string | null {
-  if (live.disorder)
-    return `'${change.namespace}' is to be repaired first (${describeDisorder(live.disorder)}); see \`${repairCommand(change.namespace)}\``;
-  if (live.operation?.state === "running") {
-    return `operation ${live.operation.id} (${live.operation.kind}) of '${change.namespace}' is running`;
-  }
-  if (live.epoch !== change.epoch)
-    return `'${change.namespace}' is at epoch ${live.epoch}, the plan was made at epoch ${change.epoch}`;
-  if (!sameLayout(live.layout, change.from))
-    return `the layout of '${change.namespace}' at epoch ${live.epoch} is not the planned one`;
-  return null;
-}
-
-async function startChange(
-  live: LiveAccess,
-  action: RunAction,
-  change: Change,
-  run: RunRecord["run"],
-): Promise<Outcome> {
-  const ref = refOf(action);
-  const described = await live.describe(ref);
-  if (!described.ok) return settleFailure(action, described.failure);
-  const stale = explainStale(change, described.value);
-  if (stale !== null) {
-    const error = `Stale: ${stale}. Nothing was done here: plan again.`;
-    return adoptOperation(live, action, run.id, { ...action, state: "failed", error });
-  }
-  const request: StartOperation = {
-    kind: change.kind,
-    epoch: change.epoch,
-    to: change.to,
-    policy: policyUnderOverrides(change.policy, run.overrides),
-    correlationId: correlationIdOf(run.id, change.namespace),
-    requestedBy: run.requestedBy,
-    refuseEmpty: false,
-  };
-  return settleAnswer(action, await live.start(ref, request));
-}
-
-/**
- * Adopts an operation of this run's own. What looks stale may be our own doing: the step that
- * started it was interrupted before it could say so.
- */
-async function adoptOperation(
-  live: LiveAccess,
-  action: RunAction,
-  runId: string,
-  otherwise: RunAction,
-): Promise<Outcome> {
-  const history = await live.history(refOf(action), HISTORY_MAX);
-  if (!history.ok) return settleFailure(action, history.failure);
-  const correlationId = correlationIdOf(runId, action.namespace);
-  const own = history.value.find((operation) => operation.correlationId === correlationId);
-  return own ? settleAnswer(action, success(own)) : { kind: "settled", action: otherwise };
-}
-
-function findStarted(
-  live: LiveAccess,
-  action: RunAction,
-  runId: string,
-  reason: string,
-): Promise<Outcome> {
-  return adoptOperation(live, action, runId, notExecuted(action, reason));
-}
-
-/**
- * Why an operation must stand still, or null, and which of the Worker's own pauses may be taken
- * back.
- */
-interface FoundHold {
-  readonly hold: string | null;
-  readonly letsGo: "all" | "windows";
-}
-
-async function pollOperation(
-  live: LiveAccess,
-  action: RunAction,
-  { hold, letsGo }: FoundHold,
-): Promise<Outcome> {
-  const status = await live.operation(refOf(action), operationOf(action).id);
-  if (!status.ok) return settleAnswer(action, status);
-  const paused = status.value.paused?.reason ?? null;
-  const stays = hold === null && letsGo === "windows" && paused !== WINDOW_CLOSED;
-  return settleAnswer(
-    action,
-    await holdOperation(live, refOf(action), status.value, stays ? paused : hold),
-  );
-}
-
-/**
- * After cutover a cancel is refused and the operation goes forward: then its progress is followed
- * as before.
- */
-async function cancelOperation(
-  live: LiveAccess,
-  action: RunAction,
-  hold: FoundHold,
-): Promise<Outcome> {
-  const cancelled = await live.cancel(refOf(action), operationOf(action).id);
-  if (!cancelled.ok && cancelled.failure.kind === "refused")
-    return pollOperation(live, action, hold);
-  return settleAnswer(action, cancelled);
-}
-
-function settleAnswer(action: RunAction, answer: LiveResult<OperationStatus>): Outcome {
-  return answer.ok
-    ? { kind: "settled", action: followOperation(action, answer.value) }
-    : settleFailure(action, answer.failure);
-}
-
-/**
- * Bookmarks stay in the namespace's own history: a run is written at every step, and has thousands
- * of actions.
- */
-function followOperation(
-  action: RunAction,
-  { bookmarks: _bookmarks, ...operation }: OperationStatus,
-): RunAction {
-  switch (operation.state) {
-    case "running":
-      return {
-        ...action,
-        state: "running",
-        operation,
-        error: describePause(operation) ?? operation.lastError,
-      };
-    case "completed":
-      return { ...action, state: "done", operation, error: null };
-    case "failed":
-    case "cancelled":
-      return {
-        ...action,
-        state: operation.state,
-        operation,
-        error: operation.fault?.message ?? `Operation ${operation.id} ${operation.state}`,
-      };
-    default:
-      return assertNever(operation.state);
-  }
-}
-
-const LOOK_AGAIN: ReadonlySet<NonNullable<LiveFailure["reason"]>> = new Set([
-  "moving",
-  "operationRunning",
-  "epochChanged",
-  "protocol",
-  "newerSchema",
-]);
-
-function settleFailure(action: RunAction, { kind, message, reason }: LiveFailure): Outcome {
-  // Between our look and our start somebody else was faster, or the object is restarting, or being
-  // deployed: looking again decides it.
-  const lookAgain = kind === "unreachable" || (reason !== undefined && LOOK_AGAIN.has(reason));
-  return lookAgain
-    ? { kind: "silent", message }
-    : { kind: "settled", action: { ...action, state: "failed", error: message } };
-}
-
-function refOf({ namespace, object }: RunAction): NamespaceRef {
-  return { name: namespace, object };
-}
-
-function operationOf({ namespace, operation }: RunAction): OperationStatus {
-  if (!operation) throw new Error(`The action for '${namespace}' is running without an operation`);
-  return operation;
 }

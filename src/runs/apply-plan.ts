@@ -8,12 +8,15 @@
  */
 import { findStaleChanges, type ChangeProblem } from "./find-stale-changes.ts";
 import type { Run } from "../model/api.ts";
+import type { Reachable } from "../model/calls.ts";
 import type { Block, Plan } from "../model/plan.ts";
 import { blockOf, standingBlocks } from "../planning/check-safety.ts";
 import { assertNever } from "../model/result.ts";
 import type { DesiredState } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";
-import type { ApplyOrder, Call, PlanCalls, RunCalls, StartRunFailure } from "./run-calls.ts";
+import type { PlanCalls } from "./plan-book.ts";
+import type { RunCalls } from "./run-book.ts";
+import type { ApplyOrder, StartCalls, StartRunFailure } from "./start-runs.ts";
 import { readStoredPlan, unknownPlan } from "./make-plan.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
 import { decodeJson } from "./store.ts";
@@ -24,7 +27,11 @@ const MESSAGES_MAX = 5;
 
 export interface ApplyParts {
   readonly live: LiveReader;
-  readonly coordinator: Call<PlanCalls & RunCalls>;
+  readonly coordinator: {
+    readonly plans: Reachable<PlanCalls>;
+    readonly runs: Reachable<RunCalls>;
+    readonly starts: Reachable<StartCalls>;
+  };
 }
 
 /** @throws RefusedRequest as above; nothing was started then. */
@@ -33,26 +40,25 @@ export async function applyPlan(
   order: ApplyOrder,
 ): Promise<Run> {
   const { fingerprint } = order;
-  const plan = decodeJson(await readStoredPlan(coordinator, fingerprint)) as Plan;
-  const allowed = await coordinator((calls) => calls.checkReview(order));
-  if (!allowed.ok) throw refusedStart(allowed.failure, fingerprint);
-  const overrides = allowed.value;
-  const rival = await coordinator((calls) => calls.findRival(fingerprint));
+  const { plans, runs, starts } = coordinator;
+  const plan = decodeJson(await readStoredPlan(plans, fingerprint)) as Plan;
+  const namespaces = plan.changes.map(({ namespace }) => namespace);
+  const checked = await starts.check(order, namespaces);
+  if (!checked.ok) throw refusedStart(checked.failure, fingerprint);
+  const { overrides, rival } = checked.value;
   if (rival?.fingerprint === fingerprint) return rival;
   if (rival) throw lockedBy(rival);
   refuseBlocked([
     ...standingBlocks(plan, overrides).filter(({ guard }) => guard !== "window"),
-    ...(overrides.includes("window") ? [] : await closedWindows(coordinator, plan)),
+    ...(overrides.includes("window") ? [] : await closedWindows(plans, plan)),
   ]);
   const stale = await findStaleChanges(plan, live);
   const pull = order.origin?.pull ?? null;
   const finished =
-    stale.length > 0 && pull !== null
-      ? await coordinator((calls) => calls.findSucceeded(fingerprint, pull))
-      : null;
+    stale.length > 0 && pull !== null ? await runs.findSucceeded(fingerprint, pull) : null;
   if (finished) return finished;
   refuseStale(stale);
-  const started = await coordinator((calls) => calls.startRun(order));
+  const started = await starts.start(order);
   if (started.ok) return started.value;
   throw refusedStart(started.failure, fingerprint);
 }
@@ -61,8 +67,8 @@ export async function applyPlan(
  * Windows are judged by the clock of now: the one of the plan has moved on, and the fingerprint has
  * no time in it.
  */
-async function closedWindows(coordinator: Call<PlanCalls>, plan: Plan): Promise<Block[]> {
-  const body = await coordinator((calls) => calls.readDesired(plan.fingerprint));
+async function closedWindows(plans: Reachable<PlanCalls>, plan: Plan): Promise<Block[]> {
+  const body = await plans.readDesiredBody(plan.fingerprint);
   if (!body) throw unknownPlan(plan.fingerprint);
   const changed = new Set(plan.changes.map(({ namespace }) => namespace));
   const now = Date.now();

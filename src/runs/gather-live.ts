@@ -5,9 +5,9 @@
  * It only reads, and a namespace that could not be read stays in the result as the failure it is.
  */
 import { compareText } from "../model/compare-text.ts";
-import type { LiveEntry, LiveState, NamespaceRef } from "../model/live.ts";
+import type { NamespaceRef } from "../model/live.ts";
 import type { Plan } from "../model/plan.ts";
-import { distributionRequestFor } from "../planning/distribution-request.ts";
+import { decideNamespace, type LiveEntry, type LiveState } from "../planning/decide-namespace.ts";
 import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";
 import { runBounded } from "../live/run-bounded.ts";
@@ -54,11 +54,12 @@ async function readEntry(
   basis: Plan | null,
 ): Promise<LiveEntry> {
   const namespace = await reader.describe(ref);
-  const request =
-    spec && namespace.ok ? distributionRequestFor(spec, namespace.value, basis) : null;
+  const decided = spec === null ? null : decideNamespace(spec, namespace, basis);
+  const request = decided?.kind === "decided" ? decided.request : null;
   return {
     ref,
     namespace,
+    decided,
     distribution: request === null ? null : await reader.distribute(ref, request),
   };
 }

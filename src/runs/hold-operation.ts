@@ -1,5 +1,6 @@
 /**
- * Has a running operation stand still while it must not go on, and lets it go on afterwards.
+ * Has a running operation stand still while it must not go on, and lets it go on afterwards. A
+ * change must wait while everything is paused, or the namespace's windows have closed.
  *
  * | it must wait | it stands still            | what is done                                   |
  * |--------------|----------------------------|------------------------------------------------|
@@ -8,12 +9,14 @@
  * | no           | by us                      | it goes on                                     |
  * | either       | because somebody asked     | nothing: who has paused it lets it go on       |
  */
-import type { NamespaceRef } from "../model/live.ts";
-import type { OperationStatus } from "../model/operation.ts";
-import { success } from "../model/result.ts";
 import type { LiveAccess } from "../live/port.ts";
-import type { LiveResult } from "../model/live.ts";
+import type { LiveResult, NamespaceRef } from "../model/live.ts";
+import type { OperationStatus } from "../model/operation.ts";
+import type { Change, Guard } from "../model/plan.ts";
+import { success } from "../model/result.ts";
+import type { DesiredState, NamespaceSpec } from "../model/spec.ts";
 import { RECONCILER } from "./run-record.ts";
+import { isAnyWindowOpen } from "./windows.ts";
 
 /** The two calls that it takes. */
 export type OperationHolder = Pick<LiveAccess, "pause" | "resume">;
@@ -51,4 +54,37 @@ export async function holdOperation(
 /** "Paused by shardctl reconciler: its window has closed"; null when it goes on. */
 export function describePause({ paused }: OperationStatus): string | null {
   return paused === null ? null : `Paused by ${paused.by}: ${paused.reason}`;
+}
+
+/**
+ * Why a change must not start or go on now: a window has closed, or everything is paused. Null when
+ * it may.
+ */
+export type FindHold = (change: Change) => string | null;
+
+export interface HoldQuestion {
+  readonly pausedBy: string | null;
+  readonly overrides: readonly Guard[];
+  /** The desired state that the run's plan was made from; read only when somebody asks. */
+  readonly desired: () => DesiredState | null;
+  /**
+   * The spec that is merged by now, where it is known: it may have another window, and release what
+   * the plan's windows would hold.
+   */
+  readonly declared: (namespace: string) => NamespaceSpec | null;
+  readonly now: number;
+}
+
+/** Makes the question that a step asks before each start, and of each operation. */
+export function findHold({ pausedBy, overrides, desired, declared, now }: HoldQuestion): FindHold {
+  let specs: ReadonlyMap<string, NamespaceSpec> | null = null;
+  return ({ namespace }) => {
+    if (pausedBy !== null) return `everything is paused by ${pausedBy}`;
+    if (overrides.includes("window")) return null;
+    specs ??= new Map(desired()?.namespaces.map((spec) => [spec.name, spec]));
+    const { windows } = specs.get(namespace)?.policy ?? { windows: [] };
+    if (isAnyWindowOpen(windows, now)) return null;
+    const merged = declared(namespace)?.policy.windows;
+    return merged !== undefined && isAnyWindowOpen(merged, now) ? null : WINDOW_CLOSED;
+  };
 }

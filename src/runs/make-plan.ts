@@ -7,7 +7,8 @@ import type { Plan } from "../model/plan.ts";
 import { buildPlan } from "../planning/build-plan.ts";
 import type { DesiredState } from "../model/spec.ts";
 import type { LiveReader } from "../live/port.ts";
-import type { Call, PlanCalls } from "./run-calls.ts";
+import type { Reachable } from "../model/calls.ts";
+import type { PlanCalls } from "./plan-book.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
 import { decodeJson, encodeJson } from "./store.ts";
 import { isAnyWindowOpen } from "./windows.ts";
@@ -17,7 +18,7 @@ const PLAN_BYTES_MAX = 20 * 1024 * 1024;
 
 export interface PlanParts {
   readonly live: LiveReader;
-  readonly coordinator: Call<PlanCalls>;
+  readonly coordinator: { readonly plans: Reachable<PlanCalls> };
   /**
    * The caller who asks for the plan, for the history; absent when the Worker makes it for itself.
    */
@@ -40,15 +41,15 @@ export interface MadePlan {
  * @throws RefusedRequest `unknownPlan` for a basis that is not stored, `tooLarge`.
  */
 export async function makePlan(
-  { live, coordinator, caller }: PlanParts,
+  { live, coordinator: { plans }, caller }: PlanParts,
   given: DesiredState,
   basis: string | null,
   remembers = true,
 ): Promise<MadePlan> {
   const desired = sortNamespaces(given);
   const basisPlan =
-    basis === null ? null : (decodeJson(await readStoredPlan(coordinator, basis)) as Plan);
-  const known = await coordinator((calls) => calls.listNamespaces(desired.environment));
+    basis === null ? null : (decodeJson(await readStoredPlan(plans, basis)) as Plan);
+  const known = await plans.listNamespaces(desired.environment);
   const state = await gatherLive(live, desired, known, basisPlan);
   const now = Date.now();
   const plan = await buildPlan({
@@ -73,16 +74,16 @@ export async function makePlan(
     body,
     desired: encodeJson(desired),
   };
-  await coordinator((calls) => calls.storePlan(stored, seen, caller?.name ?? "shardctl"));
+  await plans.put(stored, seen, caller?.name ?? "shardctl");
   return { plan, body };
 }
 
 /** The stored plan as UTF-8 JSON, or the refusal `unknownPlan`. */
 export async function readStoredPlan(
-  coordinator: Call<PlanCalls>,
+  plans: Reachable<PlanCalls>,
   fingerprint: string,
 ): Promise<Uint8Array> {
-  const body = await coordinator((calls) => calls.readPlan(fingerprint));
+  const body = await plans.readBody(fingerprint);
   if (body) return body;
   throw unknownPlan(fingerprint);
 }

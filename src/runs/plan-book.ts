@@ -13,6 +13,23 @@ export interface AppliedState {
   readonly desired: DesiredState;
 }
 
+/** The calls about stored plans. */
+export interface PlanCalls {
+  /**
+   * @param seen namespaces that are live or declared, which the environment remembers.
+   * @param actor who asked for the plan, for the history.
+   */
+  put(stored: StoredPlan, seen: readonly NamespaceRef[], actor: string): void;
+  /** The plan as UTF-8 JSON; null when it is not stored, or no longer. */
+  readBody(fingerprint: string): Uint8Array | null;
+  /** The desired state under a stored plan, as UTF-8 JSON. */
+  readDesiredBody(fingerprint: string): Uint8Array | null;
+  /** Null when the plan is not stored, or no longer. */
+  environmentOf(fingerprint: string): string | null;
+  /** Namespaces of one environment, or of all, that plans have seen live; sorted by name. */
+  listNamespaces(environment: string | null): NamespaceRef[];
+}
+
 export interface PlanBookParts {
   readonly storage: DurableObjectStorage;
   readonly store: CoordinatorStore;
@@ -22,7 +39,7 @@ export interface PlanBookParts {
   readonly onPlan: (plan: Plan, actor: string, now: number) => void;
 }
 
-export class PlanBook {
+export class PlanBook implements PlanCalls {
   readonly #parts: PlanBookParts;
 
   constructor(parts: PlanBookParts) {
@@ -31,23 +48,38 @@ export class PlanBook {
 
   /** Null when it is not stored, or no longer. */
   read(fingerprint: string): Plan | null {
-    const body = this.#parts.store.getPlan(fingerprint);
+    const body = this.readBody(fingerprint);
     return body ? (decodeJson(body) as Plan) : null;
+  }
+
+  readBody(fingerprint: string): Uint8Array | null {
+    return this.#parts.store.getPlan(fingerprint);
   }
 
   /** The desired state that the plan was made from. */
   readDesired(fingerprint: string): DesiredState | null {
-    const body = this.#parts.store.getDesired(fingerprint);
+    const body = this.readDesiredBody(fingerprint);
     return body ? (decodeJson(body) as DesiredState) : null;
   }
 
-  /** @param seen namespaces that are live or declared, which the environment remembers. */
+  readDesiredBody(fingerprint: string): Uint8Array | null {
+    return this.#parts.store.getDesired(fingerprint);
+  }
+
+  environmentOf(fingerprint: string): string | null {
+    return this.#parts.store.environmentOfPlan(fingerprint);
+  }
+
+  listNamespaces(environment: string | null): NamespaceRef[] {
+    return this.#parts.store.listNamespaces(environment);
+  }
+
   put(stored: StoredPlan, seen: readonly NamespaceRef[], actor: string): void {
     const { storage, store, keptPlans, onPlan } = this.#parts;
     const now = Date.now();
     storage.transactionSync(() => {
       // The same plan made again is no news.
-      if (store.getPlan(stored.fingerprint) === null)
+      if (this.environmentOf(stored.fingerprint) === null)
         onPlan(decodeJson(stored.body) as Plan, actor, now);
       store.putPlan(stored, keptPlans(), now);
       store.rememberNamespaces(stored.environment, seen);
@@ -57,7 +89,7 @@ export class PlanBook {
   /** The same for a plan that was made here; one that is stored stays as it is. */
   putOwn(plan: Plan, desired: DesiredState, actor: string): void {
     const { fingerprint, environment } = plan;
-    if (this.#parts.store.getPlan(fingerprint) !== null) return;
+    if (this.environmentOf(fingerprint) !== null) return;
     this.put(
       { fingerprint, environment, body: encodeJson(plan), desired: encodeJson(desired) },
       [],

@@ -19,6 +19,19 @@ const FAULT_DELAY_FIRST_MS = 500;
 /** Between two steps of a run that end in an unexpected exception. */
 const FAULT_DELAY_LONGEST_MS = 60_000;
 
+/** The calls about runs as they are written. */
+export interface RunCalls {
+  findRun(id: string): Run | null;
+  /** The run once it differs from `since` (default: from now), has ended, or the time is over. */
+  waitFor(id: string, since: number | null, waitMs: number): Promise<Run | null>;
+  /** Newest first. */
+  list(filter: RunFilter): Run[];
+  /** The newest run that has carried out this plan for this pull request. */
+  findSucceeded(fingerprint: string, pull: number): Run | null;
+  /** Asks a run to end. Null when there is no such run; a run that has ended stays as it is. */
+  cancel(id: string): Run | null;
+}
+
 export interface RunBookParts {
   readonly storage: DurableObjectStorage;
   readonly store: CoordinatorStore;
@@ -28,7 +41,7 @@ export interface RunBookParts {
   readonly arm: () => void;
 }
 
-export class RunBook {
+export class RunBook implements RunCalls {
   readonly #parts: RunBookParts;
   /** Active runs as last written, so that a step does not read thousands of actions. */
   readonly #records = new Map<string, RunRecord>();
@@ -65,7 +78,6 @@ export class RunBook {
     return this.#parts.store.listActiveRuns().map(({ id }) => this.load(id).run);
   }
 
-  /** The newest run that has carried out this plan for this pull request. */
   findSucceeded(fingerprint: string, pull: number): Run | null {
     const runs = this.#parts.store.listSucceeded(fingerprint).map(({ id }) => this.load(id).run);
     return runs.find(({ origin }) => origin?.pull === pull) ?? null;
@@ -109,7 +121,6 @@ export class RunBook {
     if (record.run.updatedAt !== before?.run.updatedAt) this.#waiters.wake(id);
   }
 
-  /** Asks a run to end. Null when there is no such run; a run that has ended stays as it is. */
   cancel(id: string): Run | null {
     const record = this.find(id);
     if (!record || record.run.state !== "running") return record?.run ?? null;
@@ -128,7 +139,6 @@ export class RunBook {
     this.write(detachAction(record, namespace, reason, now), record, 0, now);
   }
 
-  /** The run once it differs from `since` (default: from now), has ended, or the time is over. */
   async waitFor(id: string, since: number | null, waitMs: number): Promise<Run | null> {
     const run = this.findRun(id);
     if (!run) return null;

@@ -12,12 +12,47 @@ import type { Guard, Plan } from "../model/plan.ts";
 import { failure, success, type Result } from "../model/result.ts";
 import type { RunOrigin } from "../model/review.ts";
 import type { DesiredState } from "../model/spec.ts";
-import type { ApplyOrder, StartRunFailure } from "./run-calls.ts";
 import type { PlanBook } from "./plan-book.ts";
 import type { ReviewsStore } from "../reviews/reviews-store.ts";
 import type { CoordinatorStore } from "./store.ts";
 import { checkReview } from "../reviews/check-review.ts";
 import type { RunBook } from "./run-book.ts";
+
+export interface ApplyOrder {
+  readonly fingerprint: string;
+  readonly overrides: readonly Guard[];
+  readonly requestedBy: string;
+  readonly origin: RunOrigin | null;
+  /**
+   * True: only what the pull request of `origin` has shown last, or what was released there;
+   * overrides only as released.
+   */
+  readonly needsReview: boolean;
+}
+
+export type StartRunFailure =
+  | { readonly kind: "unknownPlan" }
+  | { readonly kind: "locked"; readonly run: Run }
+  | { readonly kind: "notReviewed"; readonly message: string };
+
+/** An order that nothing here stands against but perhaps a rival. */
+export interface CheckedOrder {
+  /** The guards that it may override: as asked, or where it needs a review as released. */
+  readonly overrides: readonly Guard[];
+  /** The active run that keeps the plan from starting; it may be the run of this very plan. */
+  readonly rival: Run | null;
+}
+
+/** The calls that begin a run. */
+export interface StartCalls {
+  /**
+   * Says what `start` would say now, before guards and live are asked.
+   *
+   * @param namespaces those that the order's plan changes.
+   */
+  check(order: ApplyOrder, namespaces: readonly string[]): Result<CheckedOrder, StartRunFailure>;
+  start(order: ApplyOrder): Result<Run, StartRunFailure>;
+}
 
 /** A run that reconciliation asks for. */
 export interface NewRun {
@@ -43,14 +78,13 @@ export interface RunStartsParts {
   readonly reviews: ReviewsStore;
 }
 
-export class RunStarts {
+export class RunStarts implements StartCalls {
   readonly #parts: RunStartsParts;
 
   constructor(parts: RunStartsParts) {
     this.#parts = parts;
   }
 
-  /** Creates the run, or returns the active one of the same plan. */
   start(order: ApplyOrder): Result<Run, StartRunFailure> {
     const { fingerprint, requestedBy, origin } = order;
     const { store, book, plans } = this.#parts;
@@ -100,21 +134,17 @@ export class RunStarts {
         );
   }
 
-  /** The guards that the order may override. */
-  checkReview(order: ApplyOrder): Result<readonly Guard[], StartRunFailure> {
-    const plan = this.#parts.plans.read(order.fingerprint);
-    return plan ? this.#judgeReview(order, plan.environment) : failure({ kind: "unknownPlan" });
+  check(order: ApplyOrder, namespaces: readonly string[]): Result<CheckedOrder, StartRunFailure> {
+    const { fingerprint } = order;
+    const environment = this.#parts.plans.environmentOf(fingerprint);
+    if (environment === null) return failure({ kind: "unknownPlan" });
+    const overrides = this.#judgeReview(order, environment);
+    if (!overrides.ok) return overrides;
+    const rival = this.#findRival({ environment, namespaces, fingerprint }, Date.now());
+    return success({ overrides: overrides.value, rival });
   }
 
-  /**
-   * The active run that has to end before this plan can start; it may be the run of this very plan.
-   */
-  findRivalOf(fingerprint: string): Run | null {
-    const plan = this.#parts.plans.read(fingerprint);
-    return plan ? this.#findRival(claimOf(plan), Date.now()) : null;
-  }
-
-  /** The same for a change of these namespaces. */
+  /** The active run that has to end before a change of these namespaces can start. */
   findRival(environment: string, namespaces: readonly string[]): Run | null {
     return this.#findRival({ environment, namespaces, fingerprint: null }, Date.now());
   }
@@ -126,7 +156,7 @@ export class RunStarts {
     const pull = origin?.pull ?? null;
     const known = {
       newest: pull === null ? null : reviews.newest(environment, pull),
-      own: pull === null ? null : reviews.find(environment, pull, fingerprint),
+      own: pull === null ? null : reviews.find({ environment, pull, fingerprint }),
     };
     const checked = checkReview({ fingerprint, pull, overrides }, known, Date.now());
     return checked.ok ? checked : failure({ kind: "notReviewed", message: checked.failure });

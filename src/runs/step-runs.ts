@@ -2,7 +2,7 @@
  * Takes active runs to their end, one step after the other. A step is re-entrant, so an exception
  * costs a delay and not the run; a run that was fenced off meanwhile is not overwritten.
  */
-import { advanceRun, type FindHold } from "./advance-run.ts";
+import { advanceRun } from "./advance-run.ts";
 import type { Pause } from "../model/drift.ts";
 import { failRun, type RunRecord } from "./run-record.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
@@ -10,7 +10,7 @@ import type { LiveAccess } from "../live/port.ts";
 import { logError } from "../log.ts";
 import type { PlanBook } from "./plan-book.ts";
 import type { CoordinatorStore, RunRow } from "./store.ts";
-import { findHold } from "./find-hold.ts";
+import { findHold, type FindHold } from "./hold-operation.ts";
 import type { RunBook } from "./run-book.ts";
 
 /**

@@ -90,6 +90,17 @@ export class CoordinatorStore {
     return this.#getDocument("desired", fingerprint);
   }
 
+  /** Null when the plan is not stored. */
+  environmentOfPlan(fingerprint: string): string | null {
+    const row = this.#sql
+      .exec<{ environment: string }>(
+        "SELECT environment FROM plans WHERE fingerprint = ?",
+        fingerprint,
+      )
+      .toArray()[0];
+    return row?.environment ?? null;
+  }
+
   rememberNamespaces(environment: string, refs: readonly NamespaceRef[]): void {
     for (const { name, object } of refs)
       this.#sql.exec(

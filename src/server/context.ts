@@ -5,7 +5,7 @@
 import type { Context, Hono } from "hono";
 
 import type { LiveAccess } from "../live/port.ts";
-import type { CallCoordinator } from "./coordinator/coordinator-api.ts";
+import type { RemoteCoordinator } from "./coordinator/coordinator-api.ts";
 import type { Settings } from "./settings.ts";
 import type { Caller } from "./access/tokens.ts";
 
@@ -17,7 +17,7 @@ export interface ApiEnv {
     settings: Settings;
     caller: Caller;
     live: LiveAccess;
-    coordinator: CallCoordinator;
+    coordinator: RemoteCoordinator;
   };
 }
 export type Api = Hono<ApiEnv>;

@@ -12,8 +12,8 @@ import type { NamespaceRef } from "../model/live.ts";
 import type { Result } from "../model/result.ts";
 import type { LiveAccess } from "../live/port.ts";
 import { createAuthorization, type AccessOptions, type RequireRole } from "./access/authorize.ts";
-import { createCoordinatorCalls } from "./coordinator/call-coordinator.ts";
-import type { CallCoordinator } from "./coordinator/coordinator-api.ts";
+import type { RemoteCoordinator } from "./coordinator/coordinator-api.ts";
+import { reachCoordinator } from "./coordinator/reach-coordinator.ts";
 import type { Api, ApiContext, ApiEnv } from "./context.ts";
 import { logError, logEvent } from "../log.ts";
 import { addPageRoutes } from "./routes/page.ts";
@@ -61,7 +61,7 @@ export function createHttpApi(options: HttpApiOptions): Api {
     const settings = options.settings(context.env);
     if (!settings.ok) return problemResponse("unavailable", settings.failure);
     context.set("settings", settings.value);
-    const coordinator = createCoordinatorCalls(options.coordinator(context.env));
+    const coordinator = reachCoordinator(options.coordinator(context.env));
     context.set("coordinator", coordinator);
     context.set("live", watchRegistries(options.live(context.env), createSeenLookup(coordinator)));
     await next();
@@ -93,20 +93,22 @@ export function createHttpApi(options: HttpApiOptions): Api {
 }
 
 /** Asks the coordinator once a request, and only when a namespace is read. */
-function createSeenLookup(
-  coordinator: CallCoordinator,
-): (ref: NamespaceRef) => Promise<SeenRegistry | null> {
+function createSeenLookup({
+  registries,
+}: RemoteCoordinator): (ref: NamespaceRef) => Promise<SeenRegistry | null> {
   let known: Promise<ReadonlyMap<string, SeenRegistry>> | null = null;
   return async ({ object, name }) => {
-    known ??= coordinator((calls) => calls.listRegistries()).then(
-      (all) =>
-        new Map(
-          all.map((one) => [
-            `${one.object}/${one.name}`,
-            { epoch: one.epoch, at: one.at, members: [], repairs: 0 },
-          ]),
-        ),
-    );
+    known ??= registries
+      .list()
+      .then(
+        (all) =>
+          new Map(
+            all.map((one) => [
+              `${one.object}/${one.name}`,
+              { epoch: one.epoch, at: one.at, members: [], repairs: 0 },
+            ]),
+          ),
+      );
     return (await known).get(`${object}/${name}`) ?? null;
   };
 }

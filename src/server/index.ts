@@ -26,7 +26,7 @@ import { createGithubClient, readOnly, type GithubCredentials } from "../github/
 import type { Result } from "../model/result.ts";
 import type { GithubReader, GithubWriter } from "../github/port.ts";
 import { createObjectAccess } from "../live/durable-object.ts";
-import { createCoordinatorCalls } from "./coordinator/call-coordinator.ts";
+import { reachCoordinator } from "./coordinator/reach-coordinator.ts";
 import { Coordinator } from "./coordinator/coordinator.ts";
 import { createHttpApi } from "./http-api.ts";
 import type { ObjectBindings } from "./objects.ts";
@@ -136,10 +136,10 @@ export function createReconciler<Env extends object>(
      * requests that no webhook told of.
      */
     async scheduled({ cron }, env) {
-      const coordinator = createCoordinatorCalls(options.coordinator(env));
-      await coordinator((calls) => calls.resume());
-      await coordinator((calls) => calls.tick(cron));
-      await coordinator((calls) => calls.queuePullTasks([{ kind: "scan", all: false }]));
+      const { alarm, reconciliation, pullWork } = reachCoordinator(options.coordinator(env));
+      await alarm.resume();
+      await reconciliation.tick(cron);
+      await pullWork.queue([{ kind: "scan", all: false }]);
     },
     Reconciler,
   };

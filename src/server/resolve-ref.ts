@@ -10,7 +10,7 @@ import { RefusedRequest } from "../model/refused-request.ts";
 export async function resolveRef(context: ApiContext, name: string): Promise<NamespaceRef> {
   const object = context.req.query("object");
   if (object) return { name, object };
-  const known = await context.var.coordinator((coordinator) => coordinator.listNamespaces(null));
+  const known = await context.var.coordinator.plans.listNamespaces(null);
   const matches = known.filter((ref) => ref.name === name);
   const [only] = matches;
   if (!only)

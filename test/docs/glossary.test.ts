@@ -38,6 +38,7 @@ const SAME: Readonly<Record<string, string>> = {
   alerts: "alert",
   history: "event",
   live: "desired",
+  pauses: "pause",
   pulls: "review",
   reconcile: "verdict",
   reviews: "review",

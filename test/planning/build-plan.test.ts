@@ -7,7 +7,8 @@ import { type Layout, shardNames, unshardedLayout } from "../../src/model/layout
 import type { Partitioners } from "../../src/model/layout/partitioners.ts";
 import { operationModeFor } from "../../src/model/operation-mode.ts";
 import { buildPlan } from "../../src/planning/build-plan.ts";
-import { failure } from "../../src/model/result.ts";
+import { failure, success } from "../../src/model/result.ts";
+import { decideNamespace } from "../../src/planning/decide-namespace.ts";
 import { SLOT_COUNT, slotOf } from "../../src/model/layout/slots.ts";
 import type { NamespaceSpec } from "../../src/model/spec.ts";
 import { customLayout } from "../../src/model/strategies/custom.ts";
@@ -26,6 +27,7 @@ import {
   rowsOf,
   runningOperation,
   spec,
+  withLive,
   world,
 } from "../support/state.ts";
 
@@ -443,10 +445,7 @@ describe("skew", () => {
     const live = liveNamespace(from);
     const rows = [3997, 1, 1, 1];
     const members = live.members.map((member, index) => ({ ...member, rows: rows[index] ?? 0 }));
-    const entry = {
-      ...liveEntry(from, wanted),
-      namespace: { ok: true as const, value: { ...live, members } },
-    };
+    const entry = withLive(liveEntry(from, wanted), wanted, success({ ...live, members }));
     const plan = await buildPlan({ desired: desired(wanted), live: { namespaces: [entry] } });
     expect(
       plan.changes.map(({ to, reason, skewAfter, rowsMoved }) => ({
@@ -478,7 +477,7 @@ describe("skew", () => {
     );
     const plan = await buildPlan({
       desired: desired(spec("orders")),
-      live: { namespaces: [{ ...entry, namespace: { ok: true, value: { ...live, members } } }] },
+      live: { namespaces: [withLive(entry, spec("orders"), success({ ...live, members }))] },
     });
     expect(plan.changes).toEqual([]);
     expect(plan.notices).toEqual([
@@ -571,9 +570,11 @@ describe("what gives no change", () => {
     ["unreachable", "did not answer (why): plan again when it does"],
     ["refused", "refused to be read (why); see 'shardctl status orders'"],
   ] as const)("a namespace that is %s", async (kind, message) => {
+    const namespace = failure({ kind, message: "why" });
     const entry = {
       ref: { name: "orders", object: "ORDERS" },
-      namespace: failure({ kind, message: "why" }),
+      namespace,
+      decided: decideNamespace(spec("orders"), namespace),
       distribution: null,
     };
     const plan = await buildPlan({
@@ -618,14 +619,14 @@ describe("what gives no change", () => {
     ]);
   });
 
-  it("counts by another key than the declared one", async () => {
-    const entry = liveEntry(orders, spec("orders", { shardKey: "tenant" }));
+  it("counts that are missing", async () => {
+    const entry = { ...liveEntry(orders, spec("orders")), distribution: null };
     const plan = await buildPlan({
       desired: desired(spec("orders")),
       live: { namespaces: [entry] },
     });
     expect(plan.blocks.map(({ message }) => message)).toEqual([
-      "the rows could not be counted by id (the counts are missing or answer another question): plan again",
+      "the rows could not be counted by id (the counts are missing): plan again",
     ]);
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { Guard } from "../../src/model/plan.ts";
+import { success } from "../../src/model/result.ts";
 import { buildPlan } from "../../src/planning/build-plan.ts";
 import { policyUnderOverrides, standingBlocks } from "../../src/planning/check-safety.ts";
 import type { NamespaceSpec } from "../../src/model/spec.ts";
@@ -16,6 +17,7 @@ import {
   rowsOf,
   spec,
   world,
+  withLive,
 } from "../support/state.ts";
 
 const HOUR_MS = 3_600_000;
@@ -155,10 +157,7 @@ it("a silent member blocks every change, counted or not", async () => {
       ? { ...member, rows: 0, bytes: 0, healthy: false, error: "timeout after 5000 ms" }
       : member,
   );
-  const entry = {
-    ...liveEntry(from, wanted),
-    namespace: { ok: true as const, value: { ...live, members } },
-  };
+  const entry = withLive(liveEntry(from, wanted), wanted, success({ ...live, members }));
   const message =
     "1 of 8 members did not answer (orders-shard-3: timeout after 5000 ms): plan again when it answers";
   for (const distribution of [entry.distribution, null]) {

@@ -15,7 +15,7 @@ import { answerMarker } from "../../src/pulls/answer-command.ts";
 import type { PullTask } from "../../src/pulls/pull-task.ts";
 import { controlEnv, controlsOf } from "../support/control-api.ts";
 import { github, gitops, WEBHOOK_SECRET } from "../support/control-worker.ts";
-import { ask, endOf, gitopsStub } from "../support/gitops-api.ts";
+import { ask, endOf, gitopsCoordinator, gitopsStub } from "../support/gitops-api.ts";
 import { pullClaims, workflowToken } from "../support/workflow-tokens.ts";
 
 const MARKER = planMarker("production");
@@ -66,7 +66,7 @@ async function settle(): Promise<void> {
 }
 
 async function work(...tasks: readonly PullTask[]): Promise<void> {
-  await gitopsStub().queuePullTasks(tasks);
+  await gitopsCoordinator().pullWork.queue(tasks);
   await settle();
 }
 
@@ -384,7 +384,7 @@ describe("bad timing", () => {
     await see(38);
     github.failing.clear();
     const before = github.journal.length;
-    await gitopsStub().queuePullTasks([{ kind: "pull", pull: 38, again: false }]);
+    await gitopsCoordinator().pullWork.queue([{ kind: "pull", pull: 38, again: false }]);
     await runDurableObjectAlarm(gitopsStub());
     expect(github.journal).toHaveLength(before);
     await vi.waitFor(() => expect(bodiesOf(38)).toHaveLength(1), {
@@ -422,7 +422,7 @@ describe("after the merge", () => {
     expect(shown?.fingerprint).not.toBe(before?.fingerprint);
     expect(bodiesOf(71)[0]).toContain(`/shardctl apply ${shown?.fingerprint}`);
     // Shown after the merge: nobody has reviewed it yet.
-    expect(await gitopsStub().newestReview("production", 71)).toMatchObject({
+    expect(await gitopsCoordinator().reviewsStore.newest("production", 71)).toMatchObject({
       fingerprint: before?.fingerprint,
     });
     const writes = github.writes().length;
@@ -445,7 +445,7 @@ describe("after the merge", () => {
     expect(bodiesOf(72)[0]).toContain("no plan was shown in this pull request");
     const [shown] = await reviewsOf(72);
     expect(bodiesOf(72)[0]).toContain(`/shardctl apply ${shown?.fingerprint}`);
-    expect(await gitopsStub().newestReview("production", 72)).toBeNull();
+    expect(await gitopsCoordinator().reviewsStore.newest("production", 72)).toBeNull();
     github.pushMain({ "manifests/m2-orders.yaml": null });
   });
 });

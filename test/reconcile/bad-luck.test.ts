@@ -1,7 +1,7 @@
 /** Faults around reconciliation: none loses, doubles or applies anything. */
 import { describe, expect, it, vi } from "vitest";
 
-import { RUN_FAILURES_MAX } from "../../src/reconcile/settle-run.ts";
+import { RUN_FAILURES_MAX } from "../../src/reconcile/namespace-state.ts";
 import type { LiveNamespace, LiveResult } from "../../src/model/live.ts";
 import { failure } from "../../src/model/result.ts";
 import { hashOf, spec } from "../support/state.ts";

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 
-import { MIXED_MS, STALLED_MS } from "../../src/reconcile/find-faults.ts";
+import { MIXED_MS, STALLED_MS } from "../../src/reconcile/look/find-faults.ts";
 import { toKey } from "../../src/model/layout/key.ts";
 import { shardNames } from "../../src/model/layout/layout.ts";
 import { createOwnerLookup } from "../../src/model/layout/owner-lookup.ts";

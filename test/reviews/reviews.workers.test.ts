@@ -9,7 +9,15 @@ import {
 } from "../../src/model/review.ts";
 import { LEASE_MS } from "../../src/runs/run-record.ts";
 import { controlsOf, spec } from "../support/control-api.ts";
-import { applyAs, ask, endOf, gitopsStub, planFor, review, SHA } from "../support/gitops-api.ts";
+import {
+  applyAs,
+  ask,
+  endOf,
+  gitopsCoordinator,
+  planFor,
+  review,
+  SHA,
+} from "../support/gitops-api.ts";
 import { issuer, pullClaims, unsignedToken, workflowToken } from "../support/workflow-tokens.ts";
 
 afterEach(() => {
@@ -370,7 +378,7 @@ describe("the lease of an environment", () => {
       origin: null,
       needsReview: false,
     };
-    const taken = await gitopsStub().startRun(order);
+    const taken = await gitopsCoordinator().starts.start(order);
     if (!taken.ok) throw new Error(`No run: ${taken.failure.kind}`);
     expect(taken.value.lease.token).toBe(old.lease.token + 1);
     vi.restoreAllMocks();

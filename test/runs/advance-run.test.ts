@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { advanceRun, type FindHold } from "../../src/runs/advance-run.ts";
+import { advanceRun } from "../../src/runs/advance-run.ts";
+import type { FindHold } from "../../src/runs/hold-operation.ts";
 import {
   createRun,
   delayUntilNextMs,

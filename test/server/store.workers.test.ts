@@ -271,11 +271,24 @@ describe("OnceStore", () => {
   it("gives a thing to the first that claims it, until it expires", () =>
     withStore("once", (_store, sql) => {
       const once = new OnceStore(sql);
-      expect(once.claim("token", "jti", "first", NOW + 1000, NOW)).toBe(true);
-      expect(once.claim("token", "jti", "first", NOW + 1000, NOW)).toBe(true);
-      expect(once.claim("token", "jti", "second", NOW + 1000, NOW)).toBe(false);
-      expect(once.claim("delivery", "jti", "second", NOW + 1000, NOW)).toBe(true);
-      expect(once.claim("token", "jti", "second", NOW + 2000, NOW + 1000)).toBe(true);
+      expect(
+        once.claim({ kind: "token", id: "jti", claim: "first", expiresAt: NOW + 1000 }, NOW),
+      ).toBe(true);
+      expect(
+        once.claim({ kind: "token", id: "jti", claim: "first", expiresAt: NOW + 1000 }, NOW),
+      ).toBe(true);
+      expect(
+        once.claim({ kind: "token", id: "jti", claim: "second", expiresAt: NOW + 1000 }, NOW),
+      ).toBe(false);
+      expect(
+        once.claim({ kind: "delivery", id: "jti", claim: "second", expiresAt: NOW + 1000 }, NOW),
+      ).toBe(true);
+      expect(
+        once.claim(
+          { kind: "token", id: "jti", claim: "second", expiresAt: NOW + 2000 },
+          NOW + 1000,
+        ),
+      ).toBe(true);
     }));
 
   it("says no when it is full of what has not expired, and takes new things again later", () =>
@@ -287,8 +300,12 @@ describe("OnceStore", () => {
         ONCE_MAX,
         NOW + 1000,
       );
-      expect(once.claim("token", "new", "first", NOW + 1000, NOW)).toBe(false);
-      expect(once.claim("token", "new", "first", NOW + 9000, NOW + 1000)).toBe(true);
+      expect(
+        once.claim({ kind: "token", id: "new", claim: "first", expiresAt: NOW + 1000 }, NOW),
+      ).toBe(false);
+      expect(
+        once.claim({ kind: "token", id: "new", claim: "first", expiresAt: NOW + 9000 }, NOW + 1000),
+      ).toBe(true);
     }));
 });
 

@@ -6,7 +6,11 @@ import type { Run } from "../../src/model/api.ts";
 import type { Plan } from "../../src/model/plan.ts";
 import type { NamespaceSpec } from "../../src/model/spec.ts";
 import type { Coordinator } from "../../src/server/coordinator/coordinator.ts";
-import { COORDINATOR_NAME } from "../../src/server/coordinator/coordinator-api.ts";
+import {
+  COORDINATOR_NAME,
+  type RemoteCoordinator,
+} from "../../src/server/coordinator/coordinator-api.ts";
+import { reachCoordinator } from "../../src/server/coordinator/reach-coordinator.ts";
 import { controlEnv, desired, type Answer } from "./control-api.ts";
 import { gitops, type ControlEnv } from "./control-worker.ts";
 import { AUDIENCE, pullClaims, workflowToken } from "./workflow-tokens.ts";
@@ -86,6 +90,11 @@ export async function endOf(id: string): Promise<Run> {
     since = body.updatedAt;
   }
   throw new Error(`Run ${id} did not end in ${POLLS_MAX} polls`);
+}
+
+/** The coordinator as the Worker calls it. */
+export function gitopsCoordinator(): RemoteCoordinator {
+  return reachCoordinator(controlEnv.GITOPS);
 }
 
 export function gitopsStub(): DurableObjectStub<Coordinator<ControlEnv>> {

@@ -2,9 +2,9 @@
  * States of the status page for its golden files, built from rows by the same code that the Worker
  * uses.
  */
-import { disorderFault } from "../../src/reconcile/look-at-disorder.ts";
+import { disorderFault } from "../../src/reconcile/look/look-at.ts";
 import { withKnownLoss } from "../../src/model/disorder.ts";
-import { memberFaults } from "../../src/reconcile/find-faults.ts";
+import { memberFaults } from "../../src/reconcile/look/find-faults.ts";
 import type { DriftKind, Drift, NamespaceCondition } from "../../src/model/drift.ts";
 import type { HistoryEvent } from "../../src/model/event.ts";
 import type { LiveNamespace, MemberStatus } from "../../src/model/live.ts";

@@ -4,6 +4,7 @@
 import type { Change, Plan } from "../../src/model/plan.ts";
 import { buildPlan } from "../../src/planning/build-plan.ts";
 import { failure } from "../../src/model/result.ts";
+import { decideNamespace } from "../../src/planning/decide-namespace.ts";
 import { planOf } from "./check-plan.ts";
 import {
   type Row,
@@ -91,9 +92,11 @@ export async function blockedPlan(): Promise<Plan> {
     { ...busy, operation: runningOperation(busy, hashOf("busy", 8)) },
     ...worlds.slice(1),
   ]);
+  const unbound = failure({ kind: "unbound", message: "env has no LOST" } as const);
   const lost = {
     ref: { name: "lost", object: "LOST" },
-    namespace: failure({ kind: "unbound", message: "env has no LOST" } as const),
+    namespace: unbound,
+    decided: decideNamespace(spec("lost", { object: "LOST" }), unbound),
     distribution: null,
   };
   return buildPlan({

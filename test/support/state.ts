@@ -23,14 +23,16 @@ import type {
   Count,
   Distribution,
   DistributionRequest,
-  LiveEntry,
   LiveNamespace,
-  LiveState,
   MemberDistribution,
 } from "../../src/model/live.ts";
 import type { OperationStatus } from "../../src/model/operation.ts";
 import type { Plan } from "../../src/model/plan.ts";
-import { distributionRequestFor } from "../../src/planning/distribution-request.ts";
+import {
+  decideNamespace,
+  type LiveEntry,
+  type LiveState,
+} from "../../src/planning/decide-namespace.ts";
 import { success } from "../../src/model/result.ts";
 import { slotOf } from "../../src/model/layout/slots.ts";
 import {
@@ -163,14 +165,24 @@ export function liveEntry(
   wanted: NamespaceSpec | undefined,
   basis: Plan | null = null,
 ): LiveEntry {
-  const namespace = liveNamespace(from);
-  const request =
-    wanted?.object === from.object ? distributionRequestFor(wanted, namespace, basis) : null;
+  const namespace = success(liveNamespace(from));
+  const decided = wanted?.object === from.object ? decideNamespace(wanted, namespace, basis) : null;
+  const request = decided?.kind === "decided" ? decided.request : null;
   return {
     ref: { name: from.name, object: from.object },
-    namespace: success(namespace),
+    namespace,
+    decided,
     distribution: request ? success(distribution(from, request)) : null,
   };
+}
+
+/** The entry as a gatherer makes it of other words of the registry, with the same counts. */
+export function withLive(
+  entry: LiveEntry,
+  wanted: NamespaceSpec,
+  namespace: LiveEntry["namespace"],
+): LiveEntry {
+  return { ...entry, namespace, decided: decideNamespace(wanted, namespace) };
 }
 
 export function liveState(

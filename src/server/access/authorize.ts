@@ -108,9 +108,7 @@ function explainRole(context: ApiContext, { name, role, actions }: Caller, neede
  */
 async function useUp(context: ApiContext, { tokenId, expiresAt }: ActionsCaller): Promise<void> {
   const claim = crypto.randomUUID();
-  const isFirst = await context.var.coordinator((calls) =>
-    calls.claimToken(tokenId, claim, expiresAt),
-  );
+  const isFirst = await context.var.coordinator.once.claimToken(tokenId, claim, expiresAt);
   if (isFirst) return;
   throw unauthenticated(
     "This token (jti) was used to change something before: ask GitHub for a new one for each such call.",

@@ -2,7 +2,7 @@
  * The coordinator's one alarm: it is set for whatever is due first, and set again after whatever
  * has been done.
  *
- * Each part keeps its own due work, so that a lost alarm loses nothing: `rearm` sets it from
+ * Each part keeps its own due work, so that a lost alarm loses nothing: `resume` sets it from
  * what they say.
  */
 
@@ -12,13 +12,22 @@ export interface Sleeper {
   nextAt(now: number): number | null;
 }
 
-export class AlarmClock {
+/** The calls about the alarm. */
+export interface AlarmCalls {
+  /** Sets an alarm for now when there is none and something is to be done. */
+  resume(): Promise<void>;
+}
+
+export class AlarmClock implements AlarmCalls {
   readonly #storage: DurableObjectStorage;
   readonly #sleepers: readonly Sleeper[];
+  readonly #hasWork: () => boolean;
 
-  constructor(storage: DurableObjectStorage, sleepers: readonly Sleeper[]) {
+  /** @param hasWork true when something is to be done of which no sleeper knows the time. */
+  constructor(storage: DurableObjectStorage, sleepers: readonly Sleeper[], hasWork: () => boolean) {
     this.#storage = storage;
     this.#sleepers = sleepers;
+    this.#hasWork = hasWork;
   }
 
   /** Sets the alarm in this turn: it becomes durable with what the turn writes. */
@@ -32,10 +41,9 @@ export class AlarmClock {
     await this.#storage.setAlarm(Date.now() + delayMs);
   }
 
-  /** Sets an alarm for now when there is none and something is to be done. */
-  async rearm(hasWork: boolean): Promise<void> {
+  async resume(): Promise<void> {
     const now = Date.now();
-    const isIdle = !hasWork && this.nextAt(now) === null;
+    const isIdle = !this.#hasWork() && this.nextAt(now) === null;
     if (!isIdle && (await this.#storage.getAlarm()) === null) await this.#storage.setAlarm(now);
   }
 

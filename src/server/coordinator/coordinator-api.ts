@@ -1,37 +1,43 @@
 /**
- * Declares the coordinator as the rest of the Worker calls it. Each room declares its own calls; a
- * caller names those that it uses.
+ * Declares the coordinator as the rest of the Worker calls it: parts by name, each with the calls
+ * that it declares beside itself.
  */
-import type { EventFilter } from "../../history/history-store.ts";
-import type { MetricFamily } from "../../metrics/metrics-text.ts";
-import type { HistoryEvent } from "../../model/event.ts";
-import type { PageCalls } from "../../page/namespace-facts.ts";
-import type { PullCalls } from "../../pulls/pull-task.ts";
-import type { PauseCalls, ReconcileCalls, RegistryCalls } from "../../reconcile/reconcile-calls.ts";
-import type { ReviewCalls } from "../../reviews/review-calls.ts";
-import type { Call, PlanCalls, RunCalls } from "../../runs/run-calls.ts";
+import type { Remote } from "../../model/calls.ts";
+import type { PageCalls } from "../../page/page-facts.ts";
+import type { PullCalls } from "../../pulls/pull-work.ts";
+import type { PauseCalls } from "../../pauses/pauses.ts";
+import type { ReconcileCalls } from "../../reconcile/reconciliation.ts";
+import type { RegistryCalls } from "../../repair/registries-store.ts";
+import type { ReviewCalls } from "../../reviews/pull-reviews.ts";
+import type { ReviewStoreCalls } from "../../reviews/reviews-store.ts";
+import type { PlanCalls } from "../../runs/plan-book.ts";
+import type { RunCalls } from "../../runs/run-book.ts";
+import type { StartCalls } from "../../runs/start-runs.ts";
+import type { AlarmCalls } from "./alarm-clock.ts";
+import type { ObservationCalls } from "./observation.ts";
+import type { OnceCalls } from "./once-store.ts";
 
 /** The name of the coordinator's object. Stored state lives under it: never change. */
 export const COORDINATOR_NAME = "coordinator";
 
-/** The coordinator as the HTTP API calls it. Every call may be repeated. */
-export interface CoordinatorApi
-  extends
-    PlanCalls,
-    RunCalls,
-    ReviewCalls,
-    ReconcileCalls,
-    PauseCalls,
-    RegistryCalls,
-    PullCalls,
-    PageCalls {
-  resume(): Promise<number>;
-  /** True the first time that a workflow's token changes something. */
-  claimToken(id: string, claim: string, expiresAt: number): Promise<boolean>;
-  listEvents(filter: EventFilter): Promise<HistoryEvent[]>;
-  readMetrics(): Promise<MetricFamily[]>;
-  /** False when ticks have not come, or not ended, for too long. */
-  isHealthy(): Promise<boolean>;
+/** Every call may be repeated: one that hit a restart is sent once more. */
+export interface CoordinatorApi {
+  readonly alarm: AlarmCalls;
+  readonly observation: ObservationCalls;
+  readonly once: OnceCalls;
+  readonly page: PageCalls;
+  readonly pauses: PauseCalls;
+  readonly plans: PlanCalls;
+  readonly pullWork: PullCalls;
+  readonly reconciliation: ReconcileCalls;
+  readonly registries: RegistryCalls;
+  readonly reviews: ReviewCalls;
+  readonly reviewsStore: ReviewStoreCalls;
+  readonly runs: RunCalls;
+  readonly starts: StartCalls;
 }
 
-export type CallCoordinator = Call<CoordinatorApi>;
+/** The same from outside of the object. */
+export type RemoteCoordinator = {
+  readonly [Part in keyof CoordinatorApi]: Remote<CoordinatorApi[Part]>;
+};

@@ -5,10 +5,11 @@
  * | part             | owns                                                       |
  * |------------------|------------------------------------------------------------|
  * | `plans`          | stored plans                                               |
- * | `reviews`        | what pull requests were shown and released                 |
+ * | `reviews`        | what pull requests were shown and released, as it comes;   |
+ * |                  | `reviewsStore` as it is stored                             |
  * | `runs`           | runs as written; `starts` begins them, `steps` ends them   |
  * | `pullWork`       | posting in pull requests                                   |
- * | `reconciliation` | the tick                                                   |
+ * | `reconciliation` | the tick; `pauses` and `registries` are parts of it        |
  * | `observation`    | history, alerts, metrics, heartbeat                        |
  * | `page`           | what the status page shows                                 |
  * | `alarm`          | the one alarm that carries all of it on                    |
@@ -18,7 +19,7 @@ import type { Run } from "../../model/api.ts";
 import type { GithubReader, GithubWriter } from "../../github/port.ts";
 import type { LiveAccess } from "../../live/port.ts";
 import { AlarmClock } from "./alarm-clock.ts";
-import type { CallCoordinator } from "./coordinator-api.ts";
+import type { CoordinatorApi } from "./coordinator-api.ts";
 import { Observation } from "./observation.ts";
 import { OnceStore } from "./once-store.ts";
 import { PageFacts } from "../../page/page-facts.ts";
@@ -44,23 +45,15 @@ export interface Outside {
   /** Null without a repository, or without credentials for it. */
   readonly githubReader: () => GithubReader | null;
   readonly live: () => LiveAccess;
-  /** The coordinator itself, for work that uses it as requests do. */
-  readonly coordinator: CallCoordinator;
 }
 
+/** The parts that can be called, and those that the object's own alarm uses. */
 export interface CoordinatorParts {
-  readonly store: CoordinatorStore;
-  readonly reviewsStore: ReviewsStore;
-  readonly once: OnceStore;
-  readonly plans: PlanBook;
-  readonly reviews: PullReviews;
-  readonly runs: RunBook;
-  readonly starts: RunStarts;
+  readonly api: CoordinatorApi;
   readonly steps: RunSteps;
   readonly pullWork: PullWork;
   readonly reconciliation: Reconciliation;
   readonly observation: Observation;
-  readonly page: PageFacts;
   readonly alarm: AlarmClock;
 }
 
@@ -83,7 +76,7 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
   const reviews = new PullReviews({
     storage,
     store: reviewsStore,
-    readPlan: (fingerprint) => plans.read(fingerprint),
+    environmentOf: (fingerprint) => plans.environmentOf(fingerprint),
     onReview: (review) => observation.noteReview(review),
     onRelease: (review, release) => observation.noteRelease(review, release),
   });
@@ -107,14 +100,16 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     pause: () => reconciliation.pause(),
     declared: (environment, namespace) => reconciliation.declared(environment, namespace),
   });
-  const pullWork = new PullWork(storage.sql, {
+  const once = new OnceStore(storage.sql);
+  const pullWork = new PullWork(storage, {
     settings: followed,
     github: outside.github,
     live,
-    coordinator: outside.coordinator,
-    onQuiet: arm,
+    coordinator: { plans, runs, starts, reviews, reviewsStore },
+    claimDelivery: (id, now) => once.claimDelivery(id, now),
+    arm,
   });
-  const reconciliation = new Reconciliation(storage.sql, {
+  const reconciliation = new Reconciliation(storage, {
     settings: followed,
     github: outside.githubReader,
     live: (environment) => noteSights(live(), environment, page, observation),
@@ -122,13 +117,16 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     plans,
     runs,
     starts,
+    environmentsOf: (ref) => store.environmentsOf(ref),
     record: (event) => observation.record(event),
+    onCron: (cron, now) => observation.noteCron(cron, now),
     onTick: (state) => observation.noteTick(state),
-    onQuiet: arm,
+    arm,
   });
   const observation = new Observation(storage.sql, {
     settings,
     github: outside.github,
+    budget: () => outside.githubReader()?.rateBudget() ?? null,
     environments: () => reconciliation.environments(),
     state: (environment) => reconciliation.state(environment),
     pause: () => reconciliation.pause(),
@@ -143,22 +141,33 @@ export function assembleCoordinator(outside: Outside): CoordinatorParts {
     readPlan: (fingerprint) => plans.read(fingerprint),
     listEvents: (filter) => observation.listEvents(filter),
   });
-  const alarm = new AlarmClock(storage, [runs, pullWork, reconciliation, observation.alerts]);
-  const once = new OnceStore(storage.sql);
+  const alarm = new AlarmClock(
+    storage,
+    [runs, pullWork, reconciliation, observation.alerts],
+    () => store.listActiveRuns().length > 0,
+  );
+  const { pauses, registries } = reconciliation;
   return {
-    store,
-    reviewsStore,
-    once,
-    plans,
-    reviews,
-    runs,
-    starts,
-    steps,
+    api: {
+      alarm,
+      observation,
+      once,
+      page,
+      pauses,
+      plans,
+      pullWork,
+      reconciliation,
+      registries,
+      reviews,
+      reviewsStore,
+      runs,
+      starts,
+    },
+    alarm,
+    observation,
     pullWork,
     reconciliation,
-    observation,
-    page,
-    alarm,
+    steps,
   };
 }
 

@@ -3,7 +3,7 @@
  * place, so that each action is reported once. Nothing here decides what is done.
  */
 import type { EnvironmentState } from "../../reconcile/environment-state.ts";
-import { fingerprintDrifts, sortDrifts } from "../../reconcile/build-report.ts";
+import { fingerprintDrifts, sortDrifts } from "../../reconcile/track-drifts.ts";
 import type { TrackedDrift } from "../../reconcile/namespace-state.ts";
 import type { Pause } from "../../model/drift.ts";
 import type { NewEvent } from "../../history/make-event.ts";
@@ -26,14 +26,25 @@ import { CountersStore } from "../../metrics/counters-store.ts";
 import { beat, isBeating, type Heartbeat } from "../../metrics/heartbeat.ts";
 import { NamesQuery } from "../../page/names-query.ts";
 import { ReconcileDocuments } from "../../reconcile/state-store.ts";
+import type { ReviewPlace } from "../../reviews/reviews-store.ts";
 import type { Settings } from "../settings.ts";
 
 /** Namespaces with a drift that are read for one alert. */
 const DRIFTING_MAX = 50_000;
 
+/** The calls about what was observed. */
+export interface ObservationCalls {
+  listEvents(filter: EventFilter): HistoryEvent[];
+  readMetrics(): MetricFamily[];
+  /** False when ticks have not come, or not ended, for too long. */
+  isHealthy(): boolean;
+}
+
 export interface ObservationParts {
   readonly settings: () => Settings | null;
   readonly github: () => GithubWriter | null;
+  /** GitHub's limits as its last answer gave them; null when nothing was asked. */
+  readonly budget: () => RateBudget | null;
   readonly environments: () => readonly string[];
   readonly state: (environment: string) => EnvironmentState | null;
   readonly pause: () => Pause | null;
@@ -41,7 +52,7 @@ export interface ObservationParts {
   readonly onChange: () => void;
 }
 
-export class Observation {
+export class Observation implements ObservationCalls {
   readonly #sql: SqlStorage;
   readonly #parts: ObservationParts;
   readonly #history: HistoryStore;
@@ -124,10 +135,7 @@ export class Observation {
     this.record(reviewEvent(review));
   }
 
-  noteRelease(
-    review: Pick<Review, "environment" | "pull" | "fingerprint">,
-    release: Release,
-  ): void {
+  noteRelease(review: ReviewPlace, release: Release): void {
     this.record(releaseEvent(review, release));
   }
 
@@ -167,13 +175,12 @@ export class Observation {
     this.#documents.write("heartbeat", "", beat(this.#heartbeat(), cron, now));
   }
 
-  /** False when ticks have not come, or not ended, for too long. */
-  isHealthy(now: number): boolean {
+  isHealthy(): boolean {
     const states = this.#parts.environments().map((environment) => this.#parts.state(environment));
     return isBeating(
       this.#heartbeat(),
       states.filter((state) => state !== null),
-      now,
+      Date.now(),
     );
   }
 
@@ -181,8 +188,7 @@ export class Observation {
     return this.#history.list(filter);
   }
 
-  /** @param budget of GitHub, as the last answer said. */
-  metrics(budget: RateBudget | null, now: number): MetricFamily[] {
+  readMetrics(): MetricFamily[] {
     const environments = this.#parts.environments().slice(0, ENVIRONMENTS_MAX);
     return collectMetrics(
       {
@@ -192,8 +198,8 @@ export class Observation {
         paused: this.#parts.pause(),
         alerts: this.alerts.list(),
         pullTasks: this.#pullTasks(),
-        budget,
-        now,
+        budget: this.#parts.budget(),
+        now: Date.now(),
       },
       this.#counters,
     );

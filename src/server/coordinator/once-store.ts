@@ -10,7 +10,25 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS onceByTime ON once (expiresAt);
 `;
 
-export class OnceStore {
+/** GitHub sends a delivery again for at most three days. */
+const DELIVERY_MEMORY_MS = 4 * 24 * 60 * 60 * 1000;
+
+/** Something that may happen once, and the claim of who does it. */
+export interface Claim {
+  readonly kind: "delivery" | "token";
+  readonly id: string;
+  readonly claim: string;
+  /** Milliseconds since the Unix epoch; after that it is forgotten. */
+  readonly expiresAt: number;
+}
+
+/** The calls about what may happen once. */
+export interface OnceCalls {
+  /** True the first time that a workflow's token changes something, and for that claim again. */
+  claimToken(id: string, claim: string, expiresAt: number): boolean;
+}
+
+export class OnceStore implements OnceCalls {
   readonly #sql: SqlStorage;
 
   constructor(sql: SqlStorage) {
@@ -18,14 +36,18 @@ export class OnceStore {
     sql.exec(SCHEMA);
   }
 
+  claimToken(id: string, claim: string, expiresAt: number): boolean {
+    return this.claim({ kind: "token", id, claim, expiresAt }, Date.now());
+  }
+
+  /** True the first time that a webhook's delivery is claimed. */
+  claimDelivery(id: string, now: number): boolean {
+    const expiresAt = now + DELIVERY_MEMORY_MS;
+    return this.claim({ kind: "delivery", id, claim: crypto.randomUUID(), expiresAt }, now);
+  }
+
   /** True for the claim that came first, however often it comes. */
-  claim(
-    kind: "delivery" | "token",
-    id: string,
-    claim: string,
-    expiresAt: number,
-    now: number,
-  ): boolean {
+  claim({ kind, id, claim, expiresAt }: Claim, now: number): boolean {
     this.#sql.exec("DELETE FROM once WHERE expiresAt <= ?", now);
     const { known } = this.#sql.exec<{ known: number }>("SELECT count(*) AS known FROM once").one();
     if (known < ONCE_MAX)

@@ -7,7 +7,7 @@ import {
 } from "../../model/event.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
-import type { CallCoordinator } from "../coordinator/coordinator-api.ts";
+import type { RemoteCoordinator } from "../coordinator/coordinator-api.ts";
 import type { EventFilter } from "../../history/history-store.ts";
 import { RefusedRequest } from "../../model/refused-request.ts";
 import { readNumber } from "../read-request.ts";
@@ -23,7 +23,7 @@ export function addEventRoutes(api: Api, requireRole: RequireRole): void {
     if (context.req.header("accept")?.includes(JSON_LINES))
       return streamEvents(context.var.coordinator, filter, readLimit(context));
     const limit = readLimit(context) ?? LIMIT_DEFAULT;
-    const events = await context.var.coordinator((calls) => calls.listEvents({ ...filter, limit }));
+    const events = await context.var.coordinator.observation.listEvents({ ...filter, limit });
     return context.json<EventList>({ events });
   });
 }
@@ -65,22 +65,20 @@ function readKind(text: string | undefined): EventKind | null {
  * so many.
  */
 async function streamEvents(
-  coordinator: CallCoordinator,
+  { observation }: RemoteCoordinator,
   filter: Filter,
   limit: number | null,
 ): Promise<Response> {
   const headers = { "content-type": `${JSON_LINES}; charset=utf-8` };
   if (limit !== null) {
-    const events = await coordinator((calls) => calls.listEvents({ ...filter, limit }));
+    const events = await observation.listEvents({ ...filter, limit });
     return new Response(toLines(filter.after === null ? events.toReversed() : events), { headers });
   }
   let after = filter.after ?? 0;
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       const from = after;
-      const events = await coordinator((calls) =>
-        calls.listEvents({ ...filter, after: from, limit: LIMIT_MAX }),
-      );
+      const events = await observation.listEvents({ ...filter, after: from, limit: LIMIT_MAX });
       after = events.at(-1)?.id ?? after;
       if (events.length > 0) controller.enqueue(new TextEncoder().encode(toLines(events)));
       if (events.length < LIMIT_MAX) controller.close();

@@ -19,12 +19,12 @@ export function addHealthRoutes(api: Api, requireRole: RequireRole): void {
   api.get("/healthz", async (context) => {
     const now = Date.now();
     if (known === null || now - known.at >= HEALTH_KEPT_MS || now < known.at) {
-      const isHealthy = await withinTime(
-        context.var.coordinator((calls) => calls.isHealthy()),
-      ).catch((error: unknown) => {
-        logError("health.unanswered", {}, error);
-        return false;
-      });
+      const isHealthy = await withinTime(context.var.coordinator.observation.isHealthy()).catch(
+        (error: unknown) => {
+          logError("health.unanswered", {}, error);
+          return false;
+        },
+      );
       known = { isHealthy, at: now };
     }
     if (known.isHealthy) return context.json({ status: "ok" });
@@ -35,7 +35,7 @@ export function addHealthRoutes(api: Api, requireRole: RequireRole): void {
   });
 
   api.get("/metrics", requireRole("read"), async (context) => {
-    const families = await context.var.coordinator((calls) => calls.readMetrics());
+    const families = await context.var.coordinator.observation.readMetrics();
     return context.body(renderMetrics(families), 200, { "content-type": METRICS_CONTENT_TYPE });
   });
 }

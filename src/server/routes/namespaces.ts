@@ -61,9 +61,7 @@ async function chooseRefs(
   { object, name, environment }: Filter,
 ): Promise<readonly NamespaceRef[]> {
   if (object && name) return [{ object, name }];
-  const known = await context.var.coordinator((coordinator) =>
-    coordinator.listNamespaces(environment ?? null),
-  );
+  const known = await context.var.coordinator.plans.listNamespaces(environment ?? null);
   return known.filter(
     (ref) =>
       (object === undefined || ref.object === object) && (name === undefined || ref.name === name),

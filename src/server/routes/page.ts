@@ -117,7 +117,7 @@ async function showOverview(context: ApiContext): ReturnType<Show> {
     state: readState(context.req.query("state")),
     page: readNumber(context, "page", PAGE_RANGE),
   };
-  const known = await coordinator((calls) => calls.readOverview(request));
+  const known = await coordinator.page.overview(request);
   const now = Date.now();
   const looks = await lookLive(
     live,
@@ -135,9 +135,7 @@ async function showNamespace(context: ApiContext): ReturnType<Show> {
   const { coordinator, live, settings } = context.var;
   const { object = "", name = "" } = context.req.param() as Readonly<Record<string, string>>;
   const environment = context.req.query("environment") ?? null;
-  const known = await coordinator((calls) =>
-    calls.readNamespacePage(environment, { object, name }),
-  );
+  const known = await coordinator.page.namespace(environment, { object, name });
   if (known === null) return null;
   const now = Date.now();
   const history = readHistory(context, object, name);
@@ -159,7 +157,7 @@ async function showNamespace(context: ApiContext): ReturnType<Show> {
       members: looked?.live ? listMembers(looked.live.members) : known.members,
       history: operations,
       problem: facts.problem,
-      runs: ids.length === 0 ? [] : await coordinator((calls) => calls.readRunViews(ids)),
+      runs: ids.length === 0 ? [] : await coordinator.page.runs(ids),
     },
     createLinks(settings.github),
   );
@@ -181,7 +179,7 @@ function keepLooks(context: ApiContext, { learned }: Looks): void {
   if (learned === null) return;
   const { coordinator } = context.var;
   const kept = learned
-    .then((looks) => coordinator((calls) => calls.noteLooks(looks)))
+    .then((looks) => coordinator.page.noteLooks(looks))
     .catch((error: unknown) => logError("page.looks.notKept", {}, error));
   context.executionCtx.waitUntil(kept);
 }

@@ -7,7 +7,7 @@ import * as z from "zod";
 import type { OperationStatus } from "../../model/operation.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
-import { pauseOperation, resumeOperation } from "../../reconcile/pause-operation.ts";
+import { pauseOperation, resumeOperation } from "../../pauses/pause-operation.ts";
 import { limitBody, readBody } from "../read-request.ts";
 import { resolveRef } from "../resolve-ref.ts";
 
@@ -25,13 +25,12 @@ export function addPauseRoutes(api: Api, requireRole: RequireRole): void {
   api.put("/v1/pause", requireRole("apply"), limitBody(), async (context) => {
     const { reason } = await readBody(context, pauseSchema);
     const by = context.var.caller.name;
-    return context.json(
-      await context.var.coordinator((calls) => calls.setPause({ by, reason, at: Date.now() }, by)),
-    );
+    const { pauses } = context.var.coordinator;
+    return context.json(await pauses.set({ by, reason, at: Date.now() }, by));
   });
 
   api.delete("/v1/pause", requireRole("apply"), async (context) => {
-    await context.var.coordinator((calls) => calls.setPause(null, context.var.caller.name));
+    await context.var.coordinator.pauses.set(null, context.var.caller.name);
     return new Response(null, { status: 204 });
   });
 
@@ -48,5 +47,5 @@ export function addPauseRoutes(api: Api, requireRole: RequireRole): void {
 }
 
 function partsOf({ var: { live, coordinator, caller } }: ApiContext) {
-  return { live, coordinator, by: caller.name };
+  return { live, pauses: coordinator.pauses, by: caller.name };
 }

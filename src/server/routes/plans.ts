@@ -24,7 +24,7 @@ export function addPlanRoutes(api: Api, requireRole: RequireRole): void {
 
   api.get("/v1/plans/:fingerprint", requireRole("read"), async (context) => {
     return jsonResponse(
-      await readStoredPlan(context.var.coordinator, context.req.param("fingerprint")),
+      await readStoredPlan(context.var.coordinator.plans, context.req.param("fingerprint")),
     );
   });
 

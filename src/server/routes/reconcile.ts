@@ -10,7 +10,7 @@ export function addReconcileRoutes(api: Api, requireRole: RequireRole): void {
   api.get("/v1/drift", requireRole("read"), async (context) => {
     const environment = await chooseEnvironment(context);
     return context.json<DriftReport>(
-      await context.var.coordinator((calls) => calls.readDrift(environment)),
+      await context.var.coordinator.reconciliation.report(environment),
     );
   });
 
@@ -25,17 +25,16 @@ export function addReconcileRoutes(api: Api, requireRole: RequireRole): void {
       fallback: RUN_WAIT_MAX_S,
     });
     const environment = await chooseEnvironment(context);
-    const isOver = await context.var.coordinator((calls) =>
-      calls.reconcile(environment, waitS * 1000),
-    );
-    const report = await context.var.coordinator((calls) => calls.readDrift(environment));
+    const { reconciliation } = context.var.coordinator;
+    const isOver = await reconciliation.runPass(environment, waitS * 1000);
+    const report = await reconciliation.report(environment);
     return context.json<DriftReport>(report, isOver ? 200 : 202);
   });
 }
 
 /** The one that is asked for, else the only one that there is. */
 async function chooseEnvironment(context: ApiContext): Promise<string> {
-  const known = await context.var.coordinator((calls) => calls.listReconciled());
+  const known = await context.var.coordinator.reconciliation.environments();
   const asked = context.req.query("environment");
   const listed =
     known.length === 0

@@ -10,7 +10,7 @@ import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
 import { RefusedRequest } from "../../model/refused-request.ts";
 import { limitBody, readBody } from "../read-request.ts";
-import { applyRepair, planRepair } from "../../reconcile/repair-namespace.ts";
+import { applyRepair, planRepair } from "../../repair/repair-namespace.ts";
 import { resolveRef } from "../resolve-ref.ts";
 
 /** Durable Object names are longer only where nobody shards. */

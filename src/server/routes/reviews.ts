@@ -5,7 +5,6 @@
  * merge, is kept to be released by a person, and never makes a plan reviewed by itself: otherwise
  * the job that applies could review its own plan.
  */
-import type { Plan } from "../../model/plan.ts";
 import {
   RELEASE_AGE_MAX_MS,
   type ReleaseRequest,
@@ -17,11 +16,10 @@ import {
 import { pullOfRef } from "../access/actions-identity.ts";
 import type { RequireRole } from "../access/authorize.ts";
 import type { Api, ApiContext } from "../context.ts";
-import { readStoredPlan, unknownPlan } from "../../runs/make-plan.ts";
+import { unknownPlan } from "../../runs/make-plan.ts";
 import { RefusedRequest } from "../../model/refused-request.ts";
 import { limitBody, readBody, readNumber } from "../read-request.ts";
 import { releaseRequestSchema, reviewRequestSchema } from "../schemas.ts";
-import { decodeJson } from "../../runs/store.ts";
 import { hasRole } from "../access/tokens.ts";
 
 const LIST_LIMIT = { min: 1, max: 1000, fallback: 50 };
@@ -47,7 +45,7 @@ export function addReviewRoutes(api: Api, requireRole: RequireRole): void {
       environment: context.req.query("environment") ?? null,
       pull: pull === ANY ? null : pull,
     };
-    const reviews = await context.var.coordinator((calls) => calls.listReviews(filter, limit));
+    const reviews = await context.var.coordinator.reviewsStore.list(filter, limit);
     return context.json<ReviewList>({ reviews, postedBy: postedBy(context, filter.environment) });
   });
 
@@ -67,17 +65,14 @@ async function storeReview(context: ApiContext, request: ReviewRequest): Promise
       `A workflow on ${caller.actions?.ref} may not say what pull request #${request.pull} was shown: only a workflow of that pull request may (refs/pull/${request.pull}/merge).`,
     );
   }
-  const review = await coordinator((calls) =>
-    calls.putReview({ ...request, requestedBy: caller.name, reviewedAt: Date.now() }, counts),
-  );
+  const shown = { ...request, requestedBy: caller.name, reviewedAt: Date.now() };
+  const review = await coordinator.reviews.put(shown, counts);
   if (!review) throw unknownPlan(request.fingerprint);
   const poster = postedBy(context, review.environment);
   // The Worker looks at the pull request itself: of two jobs that overtook each other, only one is
   // about its head.
   if (poster === "worker")
-    await coordinator((calls) =>
-      calls.queuePullTasks([{ kind: "pull", pull: review.pull, again: false }]),
-    );
+    await coordinator.pullWork.queue([{ kind: "pull", pull: review.pull, again: false }]);
   return { review, postedBy: poster };
 }
 
@@ -106,7 +101,8 @@ async function releasePlan(
     );
   }
   const { fingerprint, overrides } = request;
-  const plan = decodeJson(await readStoredPlan(coordinator, fingerprint)) as Plan;
+  const environment = await coordinator.plans.environmentOf(fingerprint);
+  if (environment === null) throw unknownPlan(fingerprint);
   const releasedAt = Date.now();
   const release = {
     releasedBy: request.releasedBy,
@@ -114,9 +110,7 @@ async function releasePlan(
     expiresAt: releasedAt + RELEASE_AGE_MAX_MS,
     overrides,
   };
-  const review = await coordinator((calls) =>
-    calls.releaseReview(plan.environment, pull, fingerprint, release),
-  );
+  const review = await coordinator.reviews.release({ environment, pull, fingerprint }, release);
   if (review) return review;
   throw new RefusedRequest(
     "notReviewed",

@@ -14,9 +14,7 @@ export function addRunRoutes(api: Api, requireRole: RequireRole): void {
     const limit = readNumber(context, "limit", LIST_LIMIT);
     const isActive = readNumber(context, "active", { min: 0, max: 1, fallback: 0 }) === 1;
     const environment = context.req.query("environment") ?? null;
-    const runs = await context.var.coordinator((calls) =>
-      calls.listRuns({ limit, isActive, environment }),
-    );
+    const runs = await context.var.coordinator.runs.list({ limit, isActive, environment });
     return context.json<RunList>({ runs });
   });
 
@@ -28,18 +26,18 @@ export function addRunRoutes(api: Api, requireRole: RequireRole): void {
       max: Number.MAX_SAFE_INTEGER,
       fallback: NEVER,
     });
-    const run = await context.var.coordinator((calls) =>
+    const { runs } = context.var.coordinator;
+    const run =
       waitS === 0
-        ? calls.readRun(id)
-        : calls.waitForRun(id, since === NEVER ? null : since, waitS * 1000),
-    );
+        ? await runs.findRun(id)
+        : await runs.waitFor(id, since === NEVER ? null : since, waitS * 1000);
     if (!run) throw unknownRun(id);
     return context.json<Run>(run);
   });
 
   api.post("/v1/runs/:id/cancel", requireRole("apply"), limitBody(), async (context) => {
     const id = context.req.param("id");
-    const run = await context.var.coordinator((calls) => calls.cancelRun(id));
+    const run = await context.var.coordinator.runs.cancel(id);
     if (!run) throw unknownRun(id);
     const left = await cancelLeftBehind(context.var.live, run);
     if (left) return runAccepted(left);

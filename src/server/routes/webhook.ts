@@ -35,7 +35,7 @@ export function addWebhookRoute(api: Api): void {
     if (!read.ok) throw new RefusedRequest(PROBLEMS[read.failure.kind], read.failure.message);
     const { deliveryId, event } = read.value;
     const tasks = tasksOf(event, github);
-    const isNew = await coordinator((calls) => calls.acceptDelivery(deliveryId, tasks));
+    const isNew = await coordinator.pullWork.accept(deliveryId, tasks);
     return context.json({ event: event.kind, tasks: isNew ? tasks.length : 0 }, 202);
   });
 }

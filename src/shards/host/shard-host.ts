@@ -19,7 +19,8 @@ import type { Layout } from "../../model/layout/layout.ts";
 import { createOwnerLookup } from "../../model/layout/owner-lookup.ts";
 import type { LiveNamespace } from "../../model/live.ts";
 import { DEFAULT_OPERATION_POLICY, type OperationKind } from "../../model/operation.ts";
-import { distributionRequestFor } from "../../planning/distribution-request.ts";
+import { success } from "../../model/result.ts";
+import { decideNamespace } from "../../planning/decide-namespace.ts";
 import { targetLayout } from "../../planning/target-layout.ts";
 import type { Envelope, ProtocolReply } from "../../model/wire/protocol.ts";
 import { DEFAULT_POLICY, type NamespaceSpec, SHARD_COUNT_MAX } from "../../model/spec.ts";
@@ -395,8 +396,8 @@ export class ShardHost {
         ? requirePartitioner(spec.partitioner ?? undefined, live.partitioners)
         : null;
     const decision = { kind, cause: "declared" as const, reason: "" };
-    const request =
-      distributionRequestFor(spec, { ...live, operation: null }) ?? this.#requestFor(spec);
+    const decided = decideNamespace(spec, success({ ...live, operation: null }));
+    const request = (decided.kind === "decided" ? decided.request : null) ?? this.#requestFor(spec);
     const distribution = request && (await this.#host.root.distribute(request));
     const target = targetLayout({ spec, live, decision, distribution, partitioner });
     if (!target.ok) throw new Error(target.failure);

@@ -3,8 +3,9 @@
  * namespaces in memory, and runs that are really stepped. `tick` is one cron tick: a pass in
  * slices, then some steps of the runs.
  */
-import { advanceRun, type FindHold } from "../../../src/runs/advance-run.ts";
-import { buildReport } from "../../../src/reconcile/build-report.ts";
+import { advanceRun } from "../../../src/runs/advance-run.ts";
+import type { FindHold } from "../../../src/runs/hold-operation.ts";
+import { buildReport } from "../../../src/reconcile/track-drifts.ts";
 import type { EnvironmentState } from "../../../src/reconcile/environment-state.ts";
 import type { ManifestReading, ReconcilePorts } from "../../../src/reconcile/ports.ts";
 import type { ReviewAnswer } from "../../../src/reviews/review-lookup.ts";
@@ -28,7 +29,7 @@ import { failure, success } from "../../../src/model/result.ts";
 import type { DesiredState, NamespaceSpec } from "../../../src/model/spec.ts";
 import { createMemoryAccess, type MemoryAccess } from "../../support/live/memory.ts";
 import type { MemoryNamespace } from "../../support/live/memory-rows.ts";
-import { findHold } from "../../../src/runs/find-hold.ts";
+import { findHold } from "../../../src/runs/hold-operation.ts";
 import { isAnyWindowOpen } from "../../../src/runs/windows.ts";
 import { hashOf } from "../../support/state.ts";
 import { MemoryRegistries } from "./memory-registries.ts";

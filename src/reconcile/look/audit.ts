@@ -6,14 +6,14 @@
  * are asked by name: those of former layouts whose retention is over, and the next ones that the
  * naming would give. Both are bounded; the next audit goes on.
  */
-import { type Layout, shardName } from "../model/layout/layout.ts";
-import type { DistributionRequest, LiveNamespace, NamespaceRef } from "../model/live.ts";
-import type { OperationStatus } from "../model/operation.ts";
-import { projectChange } from "../planning/project-change.ts";
-import { splitPointsOf } from "../model/strategies/range.ts";
-import type { LiveReader, MemberReader } from "../live/port.ts";
-import { runBounded } from "../live/run-bounded.ts";
-import type { AuditFinding } from "./namespace-state.ts";
+import type { LiveReader, MemberReader } from "../../live/port.ts";
+import { runBounded } from "../../live/run-bounded.ts";
+import { type Layout, shardName } from "../../model/layout/layout.ts";
+import type { DistributionRequest, LiveNamespace, NamespaceRef } from "../../model/live.ts";
+import type { OperationStatus } from "../../model/operation.ts";
+import { splitPointsOf } from "../../model/strategies/range.ts";
+import { projectChange } from "../../planning/project-change.ts";
+import type { AuditFinding } from "../namespace-state.ts";
 
 /** Moves that a finding lists. */
 const MOVES_MAX = 5;

@@ -2,28 +2,30 @@
  * A namespace at rest: is its registry what operations have made of it, does its audit find
  * anything, and does it need a change?
  */
-import type { LiveNamespace } from "../model/live.ts";
-import { formatQuantity } from "../model/figures.ts";
-import { checkSafety } from "../planning/check-safety.ts";
-import { liveRows } from "../planning/decide-change.ts";
-import { runIdOf } from "../model/run-operation.ts";
-import type { NamespaceSpec } from "../model/spec.ts";
-import { auditNamespace } from "./audit.ts";
-import {
-  auditFaults,
-  findForgedRegistry,
-  forgedFault,
-  remainingSkewFault,
-  memberFaults,
-  unmanagedFault,
-} from "./find-faults.ts";
-import { planFrom, type WantedChange } from "./inspect.ts";
+import { formatQuantity } from "../../model/figures.ts";
+import type { LiveNamespace } from "../../model/live.ts";
+import { runIdOf } from "../../model/run-operation.ts";
+import type { NamespaceSpec } from "../../model/spec.ts";
+import { checkSafety } from "../../planning/check-safety.ts";
+import { liveRows } from "../../planning/decide-change.ts";
 import {
   type AuditFinding,
   digestLayout,
   type NamespaceState,
   type PendingChange,
-} from "./namespace-state.ts";
+} from "../namespace-state.ts";
+import { AUDIT_MS_MAX, auditIntervalMs, checkIntervalMs, nextTurn } from "../schedule.ts";
+import type { FoundDrift } from "../track-drifts.ts";
+import { auditNamespace } from "./audit.ts";
+import {
+  auditFaults,
+  findForgedRegistry,
+  forgedFault,
+  memberFaults,
+  remainingSkewFault,
+  unmanagedFault,
+} from "./find-faults.ts";
+import { planFrom, type WantedChange } from "./inspect.ts";
 import {
   type ConditionChange,
   dueAfter,
@@ -32,8 +34,6 @@ import {
   track,
   trackDifferences,
 } from "./note-look.ts";
-import { AUDIT_MS_MAX, auditIntervalMs, checkIntervalMs, nextTurn } from "./schedule.ts";
-import type { FoundDrift } from "./track-drifts.ts";
 
 /** An audit that found something, or could not be made, is repeated after so long. */
 const AUDIT_AGAIN_MS = 3_600_000;

@@ -2,13 +2,13 @@
  * Common parts of all looks: their context, and the functions that note in a state what a look
  * found.
  */
-import type { ConditionType } from "../model/drift.ts";
-import type { EnvironmentState } from "./environment-state.ts";
+import type { ConditionType } from "../../model/drift.ts";
+import type { EnvironmentState } from "../environment-state.ts";
+import { conditionOf, type NamespaceState } from "../namespace-state.ts";
+import type { ReconcilePorts } from "../ports.ts";
+import { checkIntervalMs, nextTurn } from "../schedule.ts";
+import { type FoundDrift, isWatching, trackDrifts } from "../track-drifts.ts";
 import type { InspectContext } from "./inspect.ts";
-import { conditionOf, type NamespaceState } from "./namespace-state.ts";
-import type { ReconcilePorts } from "./ports.ts";
-import { checkIntervalMs, nextTurn } from "./schedule.ts";
-import { type FoundDrift, isWatching, trackDrifts } from "./track-drifts.ts";
 
 export interface LookContext extends InspectContext {
   readonly env: EnvironmentState;

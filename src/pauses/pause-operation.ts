@@ -5,17 +5,17 @@
  * only taken back when its reason is gone, since it would be made again at once: who wants the
  * operation to go on is told how.
  */
-import { isPausedByUs } from "../runs/hold-operation.ts";
+import type { LiveAccess } from "../live/port.ts";
+import type { Remote } from "../model/calls.ts";
 import type { LiveFailure, LiveResult, NamespaceRef } from "../model/live.ts";
 import type { OperationStatus } from "../model/operation.ts";
-import type { LiveAccess } from "../live/port.ts";
-import type { Call } from "../runs/run-calls.ts";
-import type { PauseCalls } from "./reconcile-calls.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
+import { isPausedByUs } from "../runs/hold-operation.ts";
+import type { PauseCalls } from "./pauses.ts";
 
 export interface PauseParts {
   readonly live: LiveAccess;
-  readonly coordinator: Call<PauseCalls>;
+  readonly pauses: Remote<PauseCalls>;
   /** The name of the caller. */
   readonly by: string;
 }
@@ -29,7 +29,7 @@ export async function pauseOperation(
   ref: NamespaceRef,
   reason: string,
 ): Promise<OperationStatus> {
-  const { live, coordinator, by } = parts;
+  const { live, pauses, by } = parts;
   const { id } = await findRunning(
     live,
     ref,
@@ -37,7 +37,7 @@ export async function pauseOperation(
     `To keep new ones from starting: policy.suspend in its manifest, or pause everything.`,
   );
   const paused = valueOf(await live.pause(ref, id, { reason, by }));
-  await coordinator((calls) => calls.notePause(ref, `operation ${id} is paused: ${reason}`, by));
+  await pauses.note(ref, `operation ${id} is paused: ${reason}`, by);
   return paused;
 }
 
@@ -49,7 +49,7 @@ export async function resumeOperation(
   parts: PauseParts,
   ref: NamespaceRef,
 ): Promise<OperationStatus> {
-  const { live, coordinator, by } = parts;
+  const { live, pauses, by } = parts;
   const operation = await findRunning(
     live,
     ref,
@@ -59,7 +59,7 @@ export async function resumeOperation(
   const { id, paused } = operation;
   if (paused === null) return operation;
   if (isPausedByUs(operation)) {
-    const hold = await coordinator((calls) => calls.findOperationHold(ref));
+    const hold = await pauses.findHold(ref);
     if (hold !== null)
       throw new RefusedRequest(
         "conflict",
@@ -67,7 +67,7 @@ export async function resumeOperation(
       );
   }
   const resumed = valueOf(await live.resume(ref, id));
-  await coordinator((calls) => calls.notePause(ref, `operation ${id} has resumed`, by));
+  await pauses.note(ref, `operation ${id} has resumed`, by);
   return resumed;
 }
 

@@ -1,7 +1,10 @@
 import { expect, it } from "vitest";
 
 import { toKey } from "../../src/model/layout/key.ts";
-import { distributionRequestFor } from "../../src/planning/distribution-request.ts";
+import { decideNamespace } from "../../src/planning/decide-namespace.ts";
+import type { DistributionRequest } from "../../src/model/live.ts";
+import type { Plan } from "../../src/model/plan.ts";
+import { success } from "../../src/model/result.ts";
 import type { NamespaceSpec } from "../../src/model/spec.ts";
 import { planOf } from "../support/check-plan.ts";
 import {
@@ -103,20 +106,23 @@ const cases: readonly { name: string; spec: NamespaceSpec; live: World; expected
   },
 ];
 
+function requestOf(
+  wanted: NamespaceSpec,
+  live: World,
+  basis: Plan | null = null,
+): DistributionRequest | null {
+  const decided = decideNamespace(wanted, success(liveNamespace(live)), basis);
+  return decided.kind === "decided" ? decided.request : null;
+}
+
 it.each(cases)("$name", ({ spec: wanted, live, expected }) => {
-  expect(distributionRequestFor(wanted, liveNamespace(live))).toEqual(expected);
+  expect(requestOf(wanted, live)).toEqual(expected);
 });
 
 it("asks for the split points that the basis has chosen, so that their projection is exact", async () => {
   const wanted = spec("orders", { strategy: "range", count: 4 });
   const basis = await planOf(desired(wanted), [world("orders", { rows: integerRows(1000) })]);
-  expect(
-    distributionRequestFor(
-      wanted,
-      liveNamespace(world("orders", { rows: integerRows(1100) })),
-      basis,
-    ),
-  ).toEqual({
+  expect(requestOf(wanted, world("orders", { rows: integerRows(1100) }), basis)).toEqual({
     by: "keys",
     shardKey: "id",
     boundaries: [250, 500, 750].map(toKey),

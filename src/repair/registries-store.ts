@@ -30,6 +30,22 @@ export interface AppliedRepair {
   readonly outcome: RepairOutcome;
 }
 
+/** The calls about registries as earlier looks have seen them. */
+export interface RegistryCalls {
+  /** All that were ever sharded: a root that knows less has lost its own. */
+  list(): readonly NamedRegistry[];
+  /** Null when it was never seen. */
+  read(ref: NamespaceRef): SeenRegistry | null;
+  /** The outcome of the newest repair of the namespace, if it was the one of this fingerprint. */
+  findRepair(ref: NamespaceRef, fingerprint: string): RepairOutcome | null;
+}
+
+/** The call that tells of a repair. */
+export interface RepairNotes {
+  /** A repair was applied: for the history, and what it has left is believed from now on. */
+  noteRepair(ref: NamespaceRef, repair: AppliedRepair, by: string): void;
+}
+
 interface Row extends Record<string, SqlStorageValue> {
   readonly epoch: number;
   readonly members: string;
@@ -37,7 +53,7 @@ interface Row extends Record<string, SqlStorageValue> {
   readonly repairs: number;
 }
 
-export class RegistriesStore implements SeenRegistries {
+export class RegistriesStore implements SeenRegistries, RegistryCalls {
   readonly #sql: SqlStorage;
 
   /** Call after the tables of reconciliation are there. */
@@ -102,13 +118,11 @@ export class RegistriesStore implements SeenRegistries {
     return true;
   }
 
-  /** The outcome of the newest repair, if it was the one of this fingerprint. */
   findRepair(ref: NamespaceRef, fingerprint: string): RepairOutcome | null {
     const outcome = this.#newestRepair(ref)?.outcome ?? null;
     return outcome?.fingerprint === fingerprint ? outcome : null;
   }
 
-  /** All that were ever sharded. */
   list(): NamedRegistry[] {
     return this.#sql
       .exec<Record<"object" | "name", string> & Record<"epoch" | "at", number>>(

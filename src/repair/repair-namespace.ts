@@ -6,18 +6,21 @@
  * half can know: a registry that was live, and that no object remembers. To go on without it is a
  * loss that a person accepts by name.
  */
+import type { LiveAccess, LiveReader } from "../live/port.ts";
+import type { Remote } from "../model/calls.ts";
 import { formatQuantity } from "../model/figures.ts";
 import type { LiveResult, NamespaceRef } from "../model/live.ts";
-import type { Disorder, RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.ts";
-import type { LiveAccess, LiveReader } from "../live/port.ts";
-import type { Call } from "../runs/run-calls.ts";
-import type { RegistryCalls } from "./reconcile-calls.ts";
 import { RefusedRequest } from "../model/refused-request.ts";
+import type { Disorder, RepairOutcome, RepairPlan, RepairRequest } from "../model/repair.ts";
+import type { RegistryCalls, RepairNotes } from "./registries-store.ts";
 
 export interface RepairParts<Live extends LiveReader = LiveAccess> {
   /** Its `describe` tells of registries that are known to be lost. */
   readonly live: Live;
-  readonly coordinator: Call<RegistryCalls>;
+  readonly coordinator: {
+    readonly registries: Remote<RegistryCalls>;
+    readonly reconciliation: Remote<RepairNotes>;
+  };
 }
 
 /**
@@ -58,14 +61,14 @@ export async function applyRepair(
   const known =
     current.fingerprint === fingerprint
       ? null
-      : await coordinator((calls) => calls.findRepair(ref, fingerprint));
+      : await coordinator.registries.findRepair(ref, fingerprint);
   if (known !== null) return known;
   refuseOther(ref, fingerprint, current);
   const applied = await live.repair(ref, await withSeenMembers(parts, ref, asked), fingerprint, by);
   // An object has other words since the look above.
   if (!applied.ok && applied.failure.reason === "invalid") throw stalePlan(ref, fingerprint);
   const repair = { id: crypto.randomUUID(), outcome: valueOf(applied) };
-  await coordinator((calls) => calls.noteRepair(ref, repair, by));
+  await coordinator.reconciliation.noteRepair(ref, repair, by);
   return repair.outcome;
 }
 
@@ -95,7 +98,8 @@ async function withSeenMembers(
   ref: NamespaceRef,
   { members, acceptLoss }: RepairRequest,
 ): Promise<RepairRequest> {
-  const seen = await coordinator((calls) => calls.listSeenMembers(ref));
+  const registry = await coordinator.registries.read(ref);
+  const seen = registry?.members ?? [];
   // Sorted, so that the same question has the same answer however it is asked.
   const sorted = [...new Set([...members, ...seen])].toSorted();
   return { members: sorted, acceptLoss: [...new Set(acceptLoss)].toSorted() };

@@ -4,13 +4,13 @@
  * Reasons are stable while the cause is: members are named, but counts, times and error texts
  * belong in the detail.
  */
-import { describeDisorder, remedyOf } from "../model/disorder.ts";
-import { formatQuantity } from "../model/figures.ts";
-import type { LiveFailure, LiveNamespace } from "../model/live.ts";
-import { describeFullness, describeMix, endedFull, nearlyFull } from "../model/member-states.ts";
-import type { Notice } from "../model/plan.ts";
-import type { AuditFinding, NamespaceState } from "./namespace-state.ts";
-import type { FoundDrift } from "./track-drifts.ts";
+import { describeDisorder, remedyOf } from "../../model/disorder.ts";
+import { formatQuantity } from "../../model/figures.ts";
+import type { LiveFailure, LiveNamespace } from "../../model/live.ts";
+import { describeFullness, describeMix, endedFull, nearlyFull } from "../../model/member-states.ts";
+import type { Notice } from "../../model/plan.ts";
+import type { AuditFinding, NamespaceState } from "../namespace-state.ts";
+import type { FoundDrift } from "../track-drifts.ts";
 
 /**
  * A running operation without progress for so long has stalled: longer than any backoff of its

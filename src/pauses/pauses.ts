@@ -7,18 +7,40 @@ import type { Pause } from "../model/drift.ts";
 import type { NamespaceRef } from "../model/live.ts";
 import type { NamespaceSpec } from "../model/spec.ts";
 import { isAnyWindowOpen } from "../runs/windows.ts";
-import type { ReconcileDocuments } from "./state-store.ts";
+
+/** The calls about pauses. */
+export interface PauseCalls {
+  /** Null switches reconciliation on again. */
+  set(pause: Pause | null, by: string): Pause | null;
+  /**
+   * Why the Worker itself would hold an operation of the namespace now, and what resumes it; null
+   * when it would not.
+   */
+  findHold(ref: NamespaceRef): string | null;
+  /** Somebody has paused or resumed an operation: for the history, and the next tick looks. */
+  note(ref: NamespaceRef, summary: string, by: string): void;
+}
+
+/** Keeps the switch. */
+export interface PauseStore {
+  pause(): Pause | null;
+  /** @param now when it is set; of the end it is remembered. */
+  setPause(pause: Pause | null, now: number): void;
+}
 
 export interface PausesParts {
-  readonly documents: ReconcileDocuments;
+  readonly storage: DurableObjectStorage;
+  readonly documents: PauseStore;
   /** Environments that are reconciled here. */
   readonly environments: () => readonly string[];
+  /** Environments in which the namespace was ever seen. */
+  readonly environmentsOf: (ref: NamespaceRef) => readonly string[];
   readonly specOf: (environment: string, ref: NamespaceRef) => NamespaceSpec | null;
   readonly makeDue: (environment: string, ref: NamespaceRef) => void;
   readonly record: (event: NewEvent) => void;
 }
 
-export class Pauses {
+export class Pauses implements PauseCalls {
   readonly #parts: PausesParts;
 
   constructor(parts: PausesParts) {
@@ -30,21 +52,18 @@ export class Pauses {
     return this.#parts.documents.pause();
   }
 
-  set(pause: Pause | null, by: string): void {
+  set(pause: Pause | null, by: string): Pause | null {
     const { documents, environments } = this.#parts;
-    if (this.read() === null && pause === null) return;
+    if (this.read() === null && pause === null) return pause;
     documents.setPause(pause, Date.now());
     const summary =
       pause === null
         ? "reconciliation has resumed"
         : `nothing is applied any more: ${pause.reason}`;
     for (const environment of environments()) this.#record(environment, null, summary, by);
+    return pause;
   }
 
-  /**
-   * Why an operation of the namespace would be held now, and what lets it go on; null when it would
-   * not.
-   */
   findHold(ref: NamespaceRef): string | null {
     const { environments, specOf } = this.#parts;
     const paused = this.read();
@@ -59,14 +78,14 @@ export class Pauses {
       : null;
   }
 
-  /**
-   * Somebody has paused an operation, or let it go on. @param environments that know the namespace.
-   */
-  note(environments: readonly string[], ref: NamespaceRef, summary: string, by: string): void {
-    for (const environment of environments) {
-      this.#record(environment, ref.name, summary, by);
-      this.#parts.makeDue(environment, ref);
-    }
+  note(ref: NamespaceRef, summary: string, by: string): void {
+    const { storage, environmentsOf, makeDue } = this.#parts;
+    storage.transactionSync(() => {
+      for (const environment of environmentsOf(ref)) {
+        this.#record(environment, ref.name, summary, by);
+        makeDue(environment, ref);
+      }
+    });
   }
 
   #record(environment: string, namespace: string | null, summary: string, actor: string): void {

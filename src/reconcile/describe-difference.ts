@@ -1,0 +1,69 @@
+/**
+ * Describes the drift that people see while a pending change is not made: why not, and what to do
+ * about it. The last column of the table in judge.ts.
+ */
+import { type Case, isMadeByStranger, isNew, withoutKeys } from "./judge.ts";
+import { RUN_FAILURES_MAX } from "./namespace-state.ts";
+import type { FoundDrift } from "./track-drifts.ts";
+
+/** The drift that people see while the change is not made; null when there is none to speak of. */
+export function describeDifference(one: Case): FoundDrift | null {
+  const { state, spec, pending, approval, verdict } = one;
+  const isReviewed = approval.kind === "reviewed";
+  if (verdict.kind === "hold" && verdict.reason === "RetriesExhausted") {
+    return {
+      kind: "stalled",
+      reason: `applying was given up after ${RUN_FAILURES_MAX} failures in a row`,
+      detail: state.attempts?.lastError ?? null,
+      remedy: `\`shardctl history ${state.name}\` shows the operations. The rows are where they were; it is tried again when the cause changes.`,
+    };
+  }
+  const isBlocked = verdict.kind === "hold" && verdict.reason === "Blocked";
+  if (verdict.kind === "hold" && verdict.reason === "InRun") return null;
+  // A change that is on its way, or waits for its moment, is no drift.
+  if (isReviewed && !isBlocked) return null;
+  if (approval.kind === "unknown") return null;
+  if (spec.policy.selfHeal === "off" && !isNew(state, pending)) return null;
+  const isHealing = verdict.kind === "apply";
+  // The audit has reported these already.
+  if (pending.cause === "misplaced") return null;
+  const found = pending.cause === "skew" ? skewDrift(one) : specDrift(one);
+  return { ...found, isHealing, remedy: remedyFor(one) };
+}
+
+function skewDrift({ spec, pending }: Case): Omit<FoundDrift, "remedy"> {
+  return {
+    kind: "skew",
+    reason: `more uneven than policy.maxSkew ${spec.policy.maxSkew} allows`,
+    detail: pending.reason,
+  };
+}
+
+function specDrift({ state, pending, blocks }: Case): Omit<FoundDrift, "remedy"> {
+  const guards = [...new Set(blocks.map(({ guard }) => guard))].join(", ");
+  const why = isNew(state, pending)
+    ? guards === ""
+      ? "merged, but not reviewed"
+      : `blocked by ${guards}`
+    : "live was changed";
+  return {
+    kind: "spec",
+    reason: `${pending.kind}: ${withoutKeys(pending.reason)} (${why})`,
+    detail: null,
+  };
+}
+
+function remedyFor({ state, pending, approval, spec, verdict }: Case): string {
+  if (verdict.kind === "hold" && verdict.reason === "Blocked") return `${verdict.message}.`;
+  if (approval.kind === "heals") {
+    return verdict.kind === "apply"
+      ? "It is being mended."
+      : `It is mended by itself: ${verdict.message}.`;
+  }
+  if (isNew(state, pending))
+    return "Open a pull request that touches its manifest, to have the plan shown and reviewed; or `shardctl apply` by hand.";
+  if (isMadeByStranger(pending))
+    return "Was what is live applied from newer manifests? Apply those once more, even if nothing changes (docs/operations.md: a coordinator that was restored). Were the old ones right? `shardctl plan` shows what would be undone, `shardctl apply` does it.";
+  const healing = `Or set policy.selfHeal to apply (it is ${spec.policy.selfHeal}).`;
+  return `\`shardctl plan\` shows what would be done, \`shardctl apply\` does it. ${healing}`;
+}

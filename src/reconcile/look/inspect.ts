@@ -1,0 +1,173 @@
+/**
+ * One namespace as it is now, and the change that it needs: what a look records, and what a start
+ * is made from. Reads only.
+ *
+ * Misplaced rows need a change, too: the same layout once more, on members of a new generation. A
+ * rebalance moves ranges, and a misplaced row lies in none that its member gives away. A swap reads
+ * every row of every member and gives it to its owner, verified, with its cutover; that is much for
+ * a few rows, and why the budget is asked first.
+ */
+import type { LiveReader } from "../../live/port.ts";
+import { type Layout, shardNames } from "../../model/layout/layout.ts";
+import type { LiveFailure, LiveNamespace } from "../../model/live.ts";
+import { swapGeneration } from "../../model/operation-mode.ts";
+import { DEFAULT_OPERATION_POLICY } from "../../model/operation.ts";
+import type { Change, Plan } from "../../model/plan.ts";
+import { success } from "../../model/result.ts";
+import type { NamespaceSpec } from "../../model/spec.ts";
+import { liveRows, liveSkew } from "../../planning/decide-change.ts";
+import { decideNamespace, decideUnder } from "../../planning/decide-namespace.ts";
+import { type NamespaceOutcome, planNamespace } from "../../planning/plan-namespace.ts";
+import type { AuditFinding, ChangeCause } from "../namespace-state.ts";
+
+export type Inspection =
+  | { readonly kind: "silent"; readonly failure: LiveFailure }
+  /** An operation is running: nothing is concluded. */
+  | { readonly kind: "running"; readonly live: LiveNamespace }
+  | {
+      readonly kind: "planned";
+      readonly live: LiveNamespace;
+      readonly outcome: NamespaceOutcome;
+      readonly wanted: WantedChange | null;
+    };
+
+export interface WantedChange {
+  readonly cause: ChangeCause;
+  readonly change: Change;
+}
+
+export interface InspectContext {
+  readonly live: LiveReader;
+  /**
+   * The reviewed plan whose choices are kept for this namespace. Asked only when it needs a change.
+   */
+  readonly basisFor: (namespace: string) => Promise<Plan | null>;
+  readonly spend: (calls: number) => void;
+}
+
+/**
+ * Reads the registry, and counts rows where a change needs it. `audit` is the last finding: it may
+ * ask for a change itself.
+ */
+export async function inspectNamespace(
+  spec: NamespaceSpec,
+  audit: AuditFinding | null,
+  context: InspectContext,
+): Promise<Inspection> {
+  const { live, spend } = context;
+  spend(1);
+  const namespace = await live.describe(spec);
+  if (!namespace.ok) return { kind: "silent", failure: namespace.failure };
+  if (namespace.value.operation?.state === "running")
+    return { kind: "running", live: namespace.value };
+  return planFrom(spec, namespace.value, audit, context);
+}
+
+/** The same for a registry that was read already, of a namespace at rest. */
+export async function planFrom(
+  spec: NamespaceSpec,
+  state: LiveNamespace,
+  audit: AuditFinding | null,
+  { live, basisFor, spend }: InspectContext,
+): Promise<Extract<Inspection, { kind: "planned" }>> {
+  const namespace = success(state);
+  const first = decideNamespace(spec, namespace);
+  const decision = first.kind === "decided" ? first.decision : null;
+  const decided =
+    first.kind === "blocked" || decision === null
+      ? first
+      : decideUnder(await basisFor(spec.name), spec, first);
+  const request = decided.kind === "decided" ? decided.request : null;
+  if (request !== null) spend(1);
+  const distribution = request === null ? null : await live.distribute(spec, request);
+  const ref = { name: spec.name, object: spec.object };
+  const entry = { ref, namespace, decided, distribution };
+  const outcome = planNamespace({ spec, entry, holdsSkew: false });
+  if (outcome.kind === "change") {
+    return {
+      kind: "planned",
+      live: state,
+      outcome,
+      wanted: { cause: decision?.cause ?? "declared", change: outcome.change },
+    };
+  }
+  const relocation =
+    outcome.kind === "inSync" && audit && audit.misplacedRows > 0
+      ? relocateChange(spec, state, audit.misplacedRows)
+      : null;
+  return {
+    kind: "planned",
+    live: state,
+    outcome,
+    wanted: relocation === null ? null : { cause: "misplaced", change: relocation },
+  };
+}
+
+/** The change, or null for a layout whose owners do not follow from keys. */
+function relocateChange(
+  spec: NamespaceSpec,
+  live: LiveNamespace,
+  misplacedRows: number,
+): Change | null {
+  const to = relocatedLayout(spec.name, live.layout);
+  if (to === null) return null;
+  const rows = liveRows(live);
+  const moves = live.members.map(({ name: source, rows: sourceRows, bytes }, index) => ({
+    source,
+    target: to.members[index] ?? source,
+    rows: sourceRows,
+    bytes,
+  }));
+  return {
+    kind: "rekey",
+    namespace: spec.name,
+    object: spec.object,
+    epoch: live.epoch,
+    from: live.layout,
+    to,
+    reason: `${misplacedRows} misplaced rows`,
+    moves,
+    rowsTotal: rows,
+    rowsMoved: rows,
+    bytesMoved: moves.reduce((sum, { bytes }) => sum + bytes, 0),
+    skewBefore: liveSkew(live),
+    skewAfter: liveSkew(live),
+    missingKeys: 0,
+    staysBehind: live.undeclaredTables.toSorted(),
+    estimate: null,
+    countedAt: live.countedAt,
+    policy: {
+      ...DEFAULT_OPERATION_POLICY,
+      // The key stays, so rows without one have an owner already.
+      allowMissingKey: true,
+      rowsPerSecondMax: spec.policy.rowsPerSecondMax,
+      retainHours: spec.policy.retainHours,
+    },
+    dependsOn: spec.dependsOn,
+    source: spec.source,
+  };
+}
+
+function relocatedLayout(namespace: string, layout: Layout): Layout | null {
+  if (layout.kind === "none" || layout.kind === "roundRobin") return null;
+  const generation = swapGeneration(namespace, layout, layout.members.length);
+  const members = shardNames(namespace, generation, layout.members.length);
+  if (layout.kind === "custom") return { ...layout, generation, members };
+  const renamed = new Map(
+    layout.members.map((member, index) => [member, members[index] ?? member]),
+  );
+  const rename = (member: string): string => renamed.get(member) ?? member;
+  if (layout.kind === "hash")
+    return {
+      ...layout,
+      generation,
+      members,
+      ranges: layout.ranges.map(({ end, member }) => ({ end, member: rename(member) })),
+    };
+  return {
+    ...layout,
+    generation,
+    members,
+    ranges: layout.ranges.map(({ end, member }) => ({ end, member: rename(member) })),
+  };
+}

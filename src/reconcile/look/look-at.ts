@@ -1,0 +1,267 @@
+/**
+ * One look at one namespace: read it, and note what it is, what it needs, and what is wrong with
+ * it. Starts nothing.
+ *
+ * | the namespace                  | becomes                                                                    |
+ * |--------------------------------|----------------------------------------------------------------------------|
+ * | does not answer                | asked again later and later; what was decided about it waits               |
+ * | is out of step                 | held, until it is repaired: nothing is concluded or applied                |
+ * | runs an operation              | followed at every tick: being looked at also pokes one that lost its alarm |
+ * | runs one that must wait        | held after its wave, and let go on when it may: see look-at-running.ts     |
+ * | waits in a run                 | followed at every tick                                                     |
+ * | was changed behind the journal | held, until it is put back or its manifest changes                         |
+ * | needs a change                 | pending: `decide` says what becomes of it                                  |
+ * | is in sync                     | ready, or at fault by what the audit found                                 |
+ *
+ * A run that was started here and has ended is settled first: what counts as a failure, when it is
+ * tried again, and what ends the count.
+ */
+import type { Run, RunAction } from "../../model/api.ts";
+import { describeDisorder, remedyOf } from "../../model/disorder.ts";
+import type { LiveFailure, LiveNamespace } from "../../model/live.ts";
+import type { Disorder } from "../../model/repair.ts";
+import { runIdOf } from "../../model/run-operation.ts";
+import { liveRows } from "../../planning/decide-change.ts";
+import { CANCELLED_BEFORE_START } from "../../runs/run-record.ts";
+import {
+  conditionOf,
+  type FailedAttempts,
+  type NamespaceState,
+  RUN_FAILURES_MAX,
+} from "../namespace-state.ts";
+import type { ReconcilePorts } from "../ports.ts";
+import { retryDelayMs } from "../schedule.ts";
+import type { FoundDrift } from "../track-drifts.ts";
+import { auditFaults, memberFaults, unreadableFault } from "./find-faults.ts";
+import { settleAtRest } from "./look-at-rest.ts";
+import { followOperation, waitInRun } from "./look-at-running.ts";
+import { type LookContext, rest, track } from "./note-look.ts";
+
+/** Looks without an answer before a namespace counts as stalled. */
+const SILENCES_MAX = 3;
+
+/** Conditions of a namespace that gave no account of itself; all others are `Unreadable`. */
+const SILENCE_REASONS: Readonly<Record<string, string>> = {
+  unbound: "Unbound",
+  notShardable: "NotShardable",
+  registryLost: "RegistryLost",
+  outOfStep: "OutOfStep",
+};
+
+/** The state after the look. The only writes are the caller's. */
+export async function lookAt(
+  before: NamespaceState,
+  context: LookContext,
+): Promise<NamespaceState> {
+  const { ports, env, spend } = context;
+  spend(1);
+  const described = await ports.live.describe(before);
+  if (!described.ok) return noteSilence(before, described.failure, context);
+  const live = described.value;
+  if (live.disorder) return holdDisordered(before, { ...live, disorder: live.disorder }, context);
+  ports.registries.note(before, {
+    epoch: live.epoch,
+    members: live.layout.members,
+    at: ports.now(),
+  });
+  const settled = settleRun(
+    { ...before, silences: 0, observedCommit: env.commit, pass: env.pass.number },
+    live,
+    context,
+  );
+  const state: NamespaceState = {
+    ...settled,
+    rows: liveRows(live),
+    observedDigest: settled.specDigest,
+  };
+  const { operation } = live;
+  if (operation?.state === "running")
+    return followOperation(state, { ...live, operation }, context);
+  if (state.run !== null) return waitInRun({ ...state, progress: null }, live, context);
+  return settleAtRest({ ...state, progress: null }, live, context);
+}
+
+function noteSilence(
+  before: NamespaceState,
+  reason: LiveFailure,
+  context: LookContext,
+): NamespaceState {
+  const { ports, env } = context;
+  const now = ports.now();
+  const silences = before.silences + 1;
+  const nextTryAt = now + retryDelayMs(silences, ports.random);
+  const state = {
+    ...before,
+    silences,
+    pass: env.pass.number,
+    dueAt: silences === 1 ? 0 : nextTryAt,
+  };
+  const fault = unreadableFault(reason, state);
+  const isOutOfStep = fault.kind !== "unreadable";
+  const needsPerson =
+    isOutOfStep ||
+    reason.kind === "unbound" ||
+    reason.kind === "notShardable" ||
+    silences >= SILENCES_MAX;
+  return {
+    ...state,
+    faults: track(state, before.spec === null ? [] : [fault], context),
+    condition: conditionOf(state, now, {
+      type: needsPerson ? "Stalled" : "Reconciling",
+      reason:
+        SILENCE_REASONS[fault.kind === "unreadable" ? reason.kind : fault.kind] ?? "Unreadable",
+      message: `${fault.reason}: ${reason.message}`,
+      nextTryAt,
+    }),
+  };
+}
+
+type Disordered = LiveNamespace & { readonly disorder: Disorder };
+
+export function holdDisordered(
+  before: NamespaceState,
+  live: Disordered,
+  context: LookContext,
+): NamespaceState {
+  const { env, ports } = context;
+  const { disorder } = live;
+  const what = describeDisorder(disorder);
+  if (before.run !== null)
+    ports.runs.detach(
+      before.run,
+      before.name,
+      `Nothing is applied here until it is repaired: ${what}.`,
+    );
+  const state: NamespaceState = {
+    ...before,
+    silences: 0,
+    observedCommit: env.commit,
+    observedDigest: before.specDigest,
+    pass: env.pass.number,
+    pending: null,
+    progress: null,
+    // The registry in which a run left things unfinished is no more.
+    approval: disorder.kind === "registryLost" ? null : before.approval,
+  };
+  const found = [disorderFault(live), ...otherFaults(live), ...auditFaults(state.audit, false)];
+  const message = `${what}. Nothing is planned or applied here until it is repaired. ${disorder.message}`;
+  const reason = disorder.kind === "registryLost" ? "RegistryLost" : "OutOfStep";
+  return rest(
+    { ...state, faults: track(state, found, context) },
+    { type: "Stalled", reason, message },
+    context,
+  );
+}
+
+/** The drift, with the way out. */
+export function disorderFault({ name, disorder }: Disordered): FoundDrift {
+  return {
+    kind: disorder.kind,
+    reason: describeDisorder(disorder),
+    detail: disorder.message,
+    remedy: remedyOf(disorder, name),
+  };
+}
+
+/**
+ * Of members that the disorder does not speak of. The members that a lost registry names may be
+ * none.
+ */
+function otherFaults(live: Disordered): FoundDrift[] {
+  const { disorder, members } = live;
+  if (disorder.kind === "registryLost") return [];
+  return memberFaults({
+    ...live,
+    members: members.filter(({ name }) => !disorder.members.includes(name)),
+  });
+}
+
+/**
+ * A change that was given up is tried once more after so long, in case its cause was none that
+ * shows.
+ */
+const GIVEN_UP_MS = 6 * 3_600_000;
+
+/** Takes note of how the run that was started here has ended for this namespace. */
+function settleRun(
+  state: NamespaceState,
+  live: LiveNamespace,
+  { ports, env }: LookContext,
+): NamespaceState {
+  if (state.run === null) return forgetAttempts(state, live, env.commit);
+  const run = ports.runs.find(state.run);
+  const action = run?.actions.find(({ namespace }) => namespace === state.name);
+  if (run && (action?.state === "pending" || action?.state === "running")) return state;
+  const ended = {
+    ...state,
+    run: null,
+    approval: isLeftBy(run, action, live) ? state.approval : null,
+  };
+  if (!run || !action || action.state === "done") return { ...ended, attempts: null };
+  // A failed dependency counts its own failures, and a change that missed its window has not
+  // failed.
+  if (action.state === "notExecuted" && action.error !== CANCELLED_BEFORE_START) return ended;
+  return {
+    ...ended,
+    attempts: countFailure(
+      state,
+      live,
+      { run, error: action.error ?? "", commit: env.commit },
+      ports,
+    ),
+  };
+}
+
+/**
+ * True when live is as the run's own operation has left it. What others have made of it since, as
+ * after a restore of the Worker's storage to a time when the run went on, nobody has reviewed.
+ */
+function isLeftBy(
+  run: Run | null,
+  action: RunAction | undefined,
+  { epoch, operation }: LiveNamespace,
+): boolean {
+  if (!run) return false;
+  if (operation !== null && runIdOf(operation.correlationId) === run.id) return true;
+  return action?.operation?.epoch === epoch;
+}
+
+function countFailure(
+  state: NamespaceState,
+  live: LiveNamespace,
+  {
+    run,
+    error,
+    commit,
+  }: { readonly run: Run; readonly error: string; readonly commit: string | null },
+  { now, random }: ReconcilePorts,
+): FailedAttempts {
+  const wasCancelled = run.state === "cancelled";
+  // Cancelling a run means that it should stay cancelled.
+  const failures = wasCancelled ? RUN_FAILURES_MAX : (state.attempts?.failures ?? 0) + 1;
+  const delayMs = failures >= RUN_FAILURES_MAX ? GIVEN_UP_MS : retryDelayMs(failures, random);
+  return {
+    failures,
+    nextTryAt: now() + delayMs,
+    lastError: wasCancelled ? `run ${run.id} was cancelled` : error,
+    specDigest: state.specDigest,
+    commit,
+    epoch: live.operation?.state === "running" ? null : live.epoch,
+  };
+}
+
+/** New manifests or somebody else's epoch are a new situation. */
+function forgetAttempts(
+  state: NamespaceState,
+  live: LiveNamespace,
+  commit: string | null,
+): NamespaceState {
+  const { attempts } = state;
+  if (attempts === null) return state;
+  if (attempts.epoch === null && live.operation?.state !== "running")
+    return { ...state, attempts: { ...attempts, epoch: live.epoch } };
+  const isSameEpoch = attempts.epoch === null || attempts.epoch === live.epoch;
+  const isSame =
+    isSameEpoch && attempts.specDigest === state.specDigest && attempts.commit === commit;
+  return isSame ? state : { ...state, attempts: null };
+}
