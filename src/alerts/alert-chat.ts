@@ -69,7 +69,7 @@ function titleOf(message: AlertMessage): string {
     case "drift":
       return `shardctl: ${name} has drifted, ${countDrifts(message)}`;
     case "clean":
-      return `shardctl: ${name} is as declared again`;
+      return `shardctl: ${name} matches its manifests again`;
     case "retired":
       return `shardctl: ${name} is not reconciled here any more`;
     default:

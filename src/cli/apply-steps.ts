@@ -6,6 +6,7 @@ import type { Run } from "../model/api.ts";
 import { type Block, GUARDS, type Guard, type Plan } from "../model/plan.ts";
 import type { DesiredState } from "../model/spec.ts";
 import type { ApiClient } from "./api-client.ts";
+import { formatQuantity } from "../model/figures.ts";
 import { type CliFailure, type CliResult, fail } from "./failure.ts";
 import { describePlanDifference } from "../render/plan-difference.ts";
 import { planJson } from "./views.ts";
@@ -31,10 +32,10 @@ export function failBlocked(plan: Plan, blocks: readonly Block[]): ReturnType<ty
   const hard = blocks.some((block) => !block.overridable);
   const hint = hard
     ? "Resolve what cannot be overridden first, then plan again."
-    : `Resolve it, or apply in spite of it: shardctl apply --override ${overridable.join(" ")}`;
+    : `Resolve it, or override it: shardctl apply --override ${overridable.join(" ")}`;
   return fail(
     "blocked",
-    `Nothing was applied: ${blocks.length} of the plan's guards say no.\n${lines.join("\n")}`,
+    `Nothing was applied: ${formatQuantity(blocks.length, "guard")} ${blocks.length === 1 ? "blocks" : "block"} the plan.\n${lines.join("\n")}`,
     hint,
     {
       plan: planJson(plan),
@@ -109,7 +110,7 @@ export function failStale(reviewed: Plan, current: Plan): ReturnType<typeof fail
   return fail(
     "stalePlan",
     `Nothing was applied: the plan ${reviewed.fingerprint.slice(0, 12)} is stale. Since it was made:\n${changes.join("\n")}`,
-    "Look at the new plan, and review it again: shardctl plan",
+    "Review the new plan: shardctl plan",
     { reviewed: reviewed.fingerprint, plan: planJson(current) },
   );
 }

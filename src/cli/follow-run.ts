@@ -53,7 +53,7 @@ export async function followRun(
       lost++;
       if (lost === 1)
         reporter.note(
-          "The server does not answer; the run continues when it is back. Waiting for it.",
+          "The server does not answer. The run continues when the server is back; waiting for it.",
         );
       if (lost > LOST_POLLS_MAX)
         return fail(

@@ -34,7 +34,7 @@ export function explainFetchError(
   if (error instanceof Error && error.name === "TimeoutError") {
     const message = `${target.endpoint} did not answer ${request.method} ${request.path} within ${request.timeoutMs / 1000} s.`;
     return {
-      result: fail("timeout", message, "Try again; if it stays slow, look at the Worker's logs."),
+      result: fail("timeout", message, "Try again; if it stays slow, check the Worker's logs."),
       trouble: "transient",
     };
   }

@@ -33,7 +33,7 @@ export function describeProblem(
       return target.token === null
         ? fail(
             "unauthenticated",
-            `${target.endpoint} wants a token, and none was given.`,
+            `${target.endpoint} requires a token, and none was given.`,
             target.advice,
             details,
           )
@@ -88,7 +88,7 @@ export function describeProblem(
       return fail(
         "server",
         `The server failed: ${detail}`,
-        "Look at the Worker's logs; nothing else is known here.",
+        "Check the Worker's logs for the cause.",
         details,
       );
     default:

@@ -24,7 +24,7 @@ export async function writeNewFiles(
     if (present.length > 0)
       return fail(
         "file",
-        `Nothing was written: ${present.join(", ")} ${present.length === 1 ? "is" : "are"} there already.`,
+        `Nothing was written: ${present.join(", ")} already ${present.length === 1 ? "exists" : "exist"}.`,
         hint,
       );
   }

@@ -51,7 +51,7 @@ function readOverrides(words: readonly string[]): Result<readonly string[], stri
       if (names === 0) return failure(`--override needs the name of a guard. ${USAGE}`);
       names = 0;
     } else if (names === null || !/^[A-Za-z]{1,40}$/.test(word)) {
-      return failure(`The command goes on with a word that it cannot have. ${USAGE}`);
+      return failure(`The command has a word that it cannot contain. ${USAGE}`);
     } else {
       overrides.add(word);
       names += 1;

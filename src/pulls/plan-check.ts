@@ -72,8 +72,8 @@ export function renderCheck(state: CheckState): RenderedCheck {
     case "untouched":
       return {
         conclusion: "success",
-        title: "No manifest is touched",
-        summary: "Nothing was planned: this pull request leaves the manifests as they are.",
+        title: "No manifest is changed",
+        summary: "Nothing was planned: this pull request changes no manifest.",
         annotations: [],
       };
     default:

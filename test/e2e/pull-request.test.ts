@@ -180,7 +180,7 @@ describe("a pull request whose plan has moved", () => {
     expect(step.exitCode, said(step)).toBe(EXIT.stalePlan);
     expect(step.outputs).toMatchObject({ outcome: "stale", has_changes: "true" });
     released = step.outputs["fingerprint"] ?? "";
-    expect(commentOf(pull)).toContain("Merged, but not applied: live has moved");
+    expect(commentOf(pull)).toContain("Merged, but not applied: live has changed");
     expect(commentOf(pull)).toMatch(/orders&#58; live epoch \d+ → \d+/);
     expect(commentOf(pull)).toContain(`/shardctl apply ${released}`);
     expect(await membersOf("orders")).toBe(7);
@@ -305,7 +305,7 @@ it("through a merge queue, on a runner that is lost: the queue gets its check, a
   expect(queued.exitCode, said(queued)).toBe(EXIT.done);
   expect(checksOf(sha)).toMatchObject([{ conclusion: "success" }]);
   story.github.landQueue(pull);
-  await story.applyAndLoseRunner("is under way");
+  await story.applyAndLoseRunner("is running");
   expect(await runsOf(pull)).toMatchObject([{ state: "running" }]);
   const step = await story.apply({ runAttempt: 2 });
   expect(step.exitCode, said(step)).toBe(EXIT.done);

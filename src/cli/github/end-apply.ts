@@ -56,8 +56,8 @@ export async function endStale(
   };
   const why =
     pull === null
-      ? "no pull request has shown this commit's plan. Open one, or apply it with a token of a person: shardctl apply"
-      : `live is not what pull request #${pull.number} was shown. What moved stands in it, with the command that releases the new plan`;
+      ? "no pull request has shown this commit's plan. Open one, or apply it with a personal token: shardctl apply"
+      : `live is no longer what pull request #${pull.number} was shown. The pull request lists what changed, with the command that releases the new plan`;
   session.warn(`Nothing was applied: ${why}.`);
   for (const line of moved) session.say(`  ${line}`);
   await flow.actions.summarize(renderComment(state, contextOf(flow)));

@@ -86,6 +86,6 @@ export async function postCheck(
   });
   if (!outcome.ok) return failGithub(outcome.failure);
   if (outcome.value.kind === "notAllowed")
-    session.warn(`There is no check run: ${outcome.value.message}`);
+    session.warn(`No check run was written: ${outcome.value.message}`);
   return { ok: true, value: null };
 }

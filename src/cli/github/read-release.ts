@@ -41,7 +41,7 @@ export async function readRelease(
     return ignored(why);
   };
   const command = event.isPull && event.action === "created" ? parseCommand(event.body) : null;
-  if (command === null) return ignored("The comment is no command of shardctl.");
+  if (command === null) return ignored("The comment is not a shardctl command.");
   if (!command.ok) return refuse(command.failure);
   const guards = readGuards(command.value.overrides);
   if (!guards.ok) return refuse(guards.failure.message);
