@@ -78,7 +78,7 @@ function leftUnknown(failure: CliFailure): boolean {
 }
 
 /**
- * The plan of now, with the frozen choices of an earlier one as far as they still hold; without
+ * The current plan, with the frozen choices of an earlier one as far as they still hold; without
  * them when the server has forgotten it.
  */
 export async function planAgain(

@@ -41,7 +41,7 @@ export interface RenderedCheck {
 const TITLE_LENGTH_MAX = 250;
 const MESSAGE_LENGTH_MAX = 4000;
 
-/** A plan passes unless something stands against applying it. */
+/** A plan passes unless something blocks it. */
 export function renderCheck(state: CheckState): RenderedCheck {
   switch (state.kind) {
     case "planned":

@@ -42,7 +42,7 @@ export type CommentState =
       readonly moved: readonly string[];
       readonly plan: Plan;
     }
-  /** Merged, but something stands against it. */
+  /** Merged, but something blocks it. */
   | { readonly kind: "held"; readonly message: string; readonly plan: Plan }
   | { readonly kind: "run"; readonly plan: Plan; readonly run: Run };
 

@@ -9,7 +9,7 @@
  * | live was changed, or is uneven; selfHeal is alert, or off   | hold Drifted           | spec, skew; off: none  |
  * | the reviews could not be looked up                          | hold ReviewUnknown     |                        |
  * | a drift that was seen once                                  | hold Confirming        | spec, skew             |
- * | a guard stands against it                                   | hold Blocked           | spec, skew, misplaced  |
+ * | a guard blocks it                                           | hold Blocked           | spec, skew, misplaced  |
  * | failed too often                                            | hold RetriesExhausted  | stalled                |
  * | failed a moment ago                                         | hold BackingOff        | as it was              |
  * | everything is paused; the manifests are not valid           | hold Paused, ManifestsInvalid | unless reviewed |
@@ -68,7 +68,7 @@ export const INTERNAL_ERROR = {
   kind: "hold",
   type: "Stalled",
   reason: "InternalError",
-  message: "Something went wrong here that should not have; the Worker's log has it",
+  message: "This namespace failed unexpectedly; the Worker's log has it",
   nextTryAt: null,
 } as const;
 
@@ -130,7 +130,7 @@ function judgeRight({ state, spec, pending, approval, blocks }: Judged): Verdict
       return hold(
         "Stalled",
         "Drifted",
-        `${changeText(pending)}; policy.selfHeal is ${spec.policy.selfHeal}, so nothing is done about it`,
+        `${changeText(pending)}; policy.selfHeal is ${spec.policy.selfHeal}, so it is left to you`,
       );
     case "heals":
     case "reviewed":
@@ -138,7 +138,7 @@ function judgeRight({ state, spec, pending, approval, blocks }: Judged): Verdict
         return hold(
           "Reconciling",
           "Confirming",
-          `${changeText(pending)}: seen once, mended when the next look agrees`,
+          `${changeText(pending)}: seen once, corrected when the next check confirms it`,
         );
       return blocks.length === 0
         ? null
@@ -284,13 +284,13 @@ function remedyFor({ state, pending, approval, spec }: Judged, verdict: Verdict)
   if (verdict.kind === "hold" && verdict.reason === "Blocked") return `${verdict.message}.`;
   if (approval.kind === "heals") {
     return verdict.kind === "apply"
-      ? "It is being mended."
-      : `It is mended by itself: ${verdict.message}.`;
+      ? "It is being corrected."
+      : `shardctl will correct it: ${verdict.message}.`;
   }
   if (isNew(state, pending))
     return "Open a pull request that touches its manifest, to have the plan shown and reviewed; or `shardctl apply` by hand.";
   if (isMadeByStranger(pending))
-    return "Was what is live applied from newer manifests? Apply those once more, even if nothing changes (docs/operations.md: a coordinator that was restored). Were the old ones right? `shardctl plan` shows what would be undone, `shardctl apply` does it.";
+    return "If newer manifests produced what is live, apply those again, even if nothing changes (docs/operations.md: a coordinator that was restored). If the old ones are right, `shardctl plan` shows what would be undone, and `shardctl apply` does it.";
   const healing = `Or set policy.selfHeal to apply (it is ${spec.policy.selfHeal}).`;
   return `\`shardctl plan\` shows what would be done, \`shardctl apply\` does it. ${healing}`;
 }

@@ -1,6 +1,6 @@
 /**
- * A repair for a terminal: what each object says, what would be done and what it costs, and the one
- * command that applies exactly that. What stands against it comes with its way out.
+ * A repair for a terminal: what each object reports, what would be done and what it costs, and the
+ * one command that applies exactly that. Each obstacle names the next step.
  */
 import { formatCount, formatQuantity } from "../model/figures.ts";
 import type {

@@ -252,7 +252,7 @@ function readSettings<Env extends object>(
       .map(({ root, issue }) => `${[root, ...issue.path].join(".")}: ${issue.message}`)
       .join("; ");
     return failure(
-      `This Worker is set up wrongly. Correct the options of createReconciler, or the variables behind them: ${listed}.`,
+      `This Worker is misconfigured. Correct the options of createReconciler, or the variables behind them: ${listed}.`,
     );
   }
   return success({

@@ -369,7 +369,7 @@ describe("an apply", () => {
 
   it("whose runner was lost attaches to its run, and judges nothing by the half-way state", async () => {
     const pull = merged();
-    // Half-way, a plan of now has nothing to do with the reviewed one: one namespace is done, the
+    // Half-way, a current plan has nothing to do with the reviewed one: one namespace is done, the
     // other one busy.
     const halfWay = planOf({
       fingerprint: OTHER_FINGERPRINT,

@@ -46,6 +46,7 @@ const FORMS: Readonly<Record<string, string>> = {
   alerts: "alert",
   history: "event",
   live: "desired",
+  look: "check",
   pulls: "review",
   reconcile: "verdict",
   reviews: "review",

@@ -162,7 +162,7 @@ describe("a pull request whose plan has moved", () => {
   let pull: Pull;
   let released = "";
 
-  it("is not applied: the comment says what moved, and how to release the plan of now", async () => {
+  it("is not applied: the comment says what moved, and how to release the current plan", async () => {
     pull = openPull("eight-shards", { "manifests/orders.yaml": manifestOf("orders", 8) });
     await story.plan(pull);
     // Somebody with a token reshards by hand between review and merge.

@@ -1,5 +1,5 @@
 /**
- * `shardctl drift`: where live and the merged manifests part ways, as reconciliation has found it.
+ * `shardctl drift`: shows where live differs from the merged manifests.
  */
 import type { Command } from "commander";
 

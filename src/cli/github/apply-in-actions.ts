@@ -10,11 +10,11 @@
  * | what is found                     | what is done                                                             |
  * |-----------------------------------|--------------------------------------------------------------------------|
  * | this pull request's run           | it is followed to its end                                                |
- * | another run of the environment    | it is waited for, and then all is looked at anew                         |
- * | the reviewed or the released one  | a run, or the run that is there already                                  |
+ * | another run of the environment    | it is waited for, and then everything is checked again                   |
+ * | the reviewed or the released one  | a run, or the run that exists already                                    |
  * | another one                       | nothing; what moved, and the command that releases the new one; exit 3   |
  * | of a commit that its branch has left behind | nothing: the job of the newer commit applies what it declares  |
- * | stands against a guard            | nothing; exit 4                                                          |
+ * | blocked by a guard                | nothing; exit 4                                                          |
  * | no changes                        | nothing to do                                                            |
  */
 import type { Run } from "../../model/api.ts";

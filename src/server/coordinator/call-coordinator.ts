@@ -22,7 +22,7 @@ export function createCoordinatorCalls(binding: DurableObjectNamespace): CallCoo
       if (!isRestart(error)) throw error;
       throw new RefusedRequest(
         "unavailable",
-        "The coordinator is restarting. Ask again in a moment; runs continue by themselves.",
+        "The coordinator is restarting. Ask again in a moment; runs continue meanwhile.",
       );
     }
   };
