@@ -1,7 +1,7 @@
 /**
- * The body of an environment's alert issue, and what is said when it is closed. It says what is
- * wrong, since when, and what to do; it stays under GitHub's limit, and holds no text that was not
- * escaped. The marker is the poster's business.
+ * Renders the body of an environment's alert issue, and the comment that closes it. The body says
+ * what is wrong, since when, and what to do. It stays under GitHub's limit and escapes all foreign
+ * text. The caller adds the marker.
  */
 import type { Drift } from "../model/drift.ts";
 import { formatCount } from "../model/figures.ts";

@@ -1,6 +1,6 @@
 /**
- * The parts of `apply` between the plan and the end of the run: guards, starting, and the reply to
- * a stale plan.
+ * Implements the parts of `apply` between the plan and the end of the run: guards, the start, and
+ * the reply to a stale plan.
  */
 import type { Run } from "../model/api.ts";
 import { type Block, GUARDS, type Guard, type Plan } from "../model/plan.ts";

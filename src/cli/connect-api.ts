@@ -1,6 +1,6 @@
 /**
- * The client for a project's reconciler, or what is missing to reach one. Checks endpoint and token
- * before anything is sent.
+ * Creates the client of a project's reconciler, or says what is missing to reach one. Checks
+ * endpoint and token before anything is sent.
  */
 import { type ApiClient, createApiClient } from "./api-client.ts";
 import { type CliResult, fail } from "./failure.ts";

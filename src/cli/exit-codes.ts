@@ -1,6 +1,6 @@
 /**
- * Exit codes: the one place that gives them. Help texts, commands and tests read this table.
- * Scripts depend on it: never renumber.
+ * Defines the exit codes. Help texts, commands and tests read this table. Scripts depend on it:
+ * never renumber.
  */
 
 export const EXIT = {

@@ -1,6 +1,6 @@
 /**
- * Failures between the CLI and an endpoint: connections, time, and answers that are not the API's.
- * Cuts the token out.
+ * Describes failures between the CLI and an endpoint: connections, timeouts, and answers that are
+ * not the API's. Removes the token from every text.
  */
 import { fail } from "./failure.ts";
 import type { Attempt, HttpRecipient, HttpRequest } from "./http-request.ts";

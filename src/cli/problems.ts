@@ -1,6 +1,6 @@
 /**
- * Problem documents of the API (RFC 9457) → failures that say what to do next. One exhaustive
- * switch.
+ * Maps problem documents of the API (RFC 9457) to failures that name the next step, in one
+ * exhaustive switch.
  */
 import { PROBLEM_KINDS, type Problem, type ProblemKind } from "../model/api.ts";
 import { assertNever } from "../model/result.ts";

@@ -1,6 +1,6 @@
 /**
- * The command line as a whole: all commands, `--help` and `--version`, and what happens to words
- * that are no command.
+ * Defines the whole command line: all commands, `--help` and `--version`, and the reply to unknown
+ * commands.
  */
 import { Command, CommanderError } from "commander";
 

@@ -1,7 +1,7 @@
 /**
- * Where the token of a request comes from: the environment variable, or, inside GitHub Actions with
- * `id-token: write`, GitHub itself. A workflow's token is asked for anew with each request, for
- * this endpoint only: the Worker accepts none twice.
+ * Provides the token of a request: from the environment variable, or, inside GitHub Actions with
+ * `id-token: write`, from GitHub. A workflow requests a new token for each request, for this
+ * endpoint only, since the Worker accepts none twice.
  */
 import { type CliResult, fail } from "./failure.ts";
 import type { Host } from "./host.ts";

@@ -1,4 +1,4 @@
-/** Writes files that must not exist yet: all of them, or none and a list of those in the way. */
+/** Writes files that must not exist yet: all of them, or none and a list of those that exist. */
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 

@@ -1,7 +1,7 @@
 /**
- * A comment → the command in it. The command must be all of the comment, so that a quotation, a
- * code block, or our own comment, which shows the command to copy, is never one. Nothing of it is
- * executed or expanded: a fingerprint and names of guards come out.
+ * Parses the command in a comment. The command must be the whole comment, so that a quotation, a
+ * code block, or shardctl's own comment, which shows the command to copy, never counts as one.
+ * Nothing of it is executed or expanded: the result is a fingerprint and names of guards.
  */
 import { failure, type Result, success } from "../model/result.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Puts the disorder of a namespace into words, each with the way out, and finds the one that a root
- * cannot know of itself: a registry that is older than one that was seen before. Pure.
+ * Describes the disorder of a namespace with the next step, and detects the one that a root cannot
+ * know of: a registry that is older than one seen before. Pure.
  */
 import { formatQuantity } from "./figures.ts";
 import type { LiveNamespace } from "./live.ts";

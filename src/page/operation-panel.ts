@@ -1,6 +1,6 @@
 /**
- * A running operation: its steps, how far it is, and when it may be done, with what that is based
- * on.
+ * Renders a running operation: its steps, its progress, and the estimated time left with its
+ * basis.
  */
 import { formatBytes, formatCount, formatQuantity, formatShare } from "../model/figures.ts";
 import { STEPS, type Step } from "../model/operation.ts";

@@ -1,6 +1,6 @@
 /**
- * The page of a whole environment: how it is, what runs, every namespace, drift, and what happened
- * lately.
+ * Renders the page of a whole environment: its state, running operations, every namespace, drift,
+ * and recent events.
  */
 import { formatCount, formatQuantity } from "../model/figures.ts";
 import { shorten } from "../render/printable.ts";

@@ -1,6 +1,6 @@
 /**
- * `shardctl cancel`: stop a run. What is before its cutover is undone; what is after it goes to its
- * end.
+ * `shardctl cancel`: cancels a run. Operations before their cutover are undone; those after it run
+ * to their end.
  */
 import type { Command } from "commander";
 

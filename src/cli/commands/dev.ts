@@ -1,6 +1,6 @@
 /**
- * `shardctl dev`: the real Workers runtime on this machine, with a Durable Object binding for each
- * that the manifests name.
+ * `shardctl dev`: starts the real Workers runtime on this machine, with every Durable Object
+ * binding that the manifests name.
  */
 import { resolve } from "node:path";
 

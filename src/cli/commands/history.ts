@@ -1,5 +1,5 @@
 /**
- * `shardctl history`: what happened in an environment, the runs, or the operations of one
+ * `shardctl history`: shows what happened in an environment, the runs, or the operations of one
  * namespace.
  */
 import { type Command, Option } from "commander";

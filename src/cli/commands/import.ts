@@ -1,6 +1,6 @@
 /**
- * `shardctl import`: write manifests for what is live, so that it can be managed from Git. Changes
- * nothing that is live.
+ * `shardctl import`: writes manifests for what is live, so that you can manage it from Git.
+ * Changes nothing that is live.
  */
 import { join, relative } from "node:path";
 

@@ -1,6 +1,6 @@
 /**
- * `shardctl init`: a config and a first manifest that validate; with `--worker` also a Worker that
- * plans and applies. Overwrites nothing.
+ * `shardctl init`: writes a config and a first manifest that validate; with `--worker` also a
+ * Worker that plans and applies. Overwrites nothing.
  */
 import type { Command } from "commander";
 

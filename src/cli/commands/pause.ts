@@ -1,6 +1,6 @@
 /**
- * `shardctl pause` and `shardctl resume`: hold what moves rows, in one namespace or everywhere, and
- * resume it.
+ * `shardctl pause` and `shardctl resume`: pause and resume operations, in one namespace or
+ * everywhere.
  */
 import type { Command } from "commander";
 

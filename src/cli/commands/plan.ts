@@ -1,4 +1,4 @@
-/** `shardctl plan`: show the difference between manifests and live. Changes nothing. */
+/** `shardctl plan`: shows the difference between manifests and live. Changes nothing. */
 import { type Command, Option } from "commander";
 
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";

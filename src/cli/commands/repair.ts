@@ -1,6 +1,6 @@
 /**
- * `shardctl repair`: what is out of step in a namespace and what a repair would do; with `--apply`
- * exactly what was shown, or nothing.
+ * `shardctl repair`: shows what is out of step in a namespace and what a repair would do; with
+ * `--apply` does exactly what was shown, or nothing.
  */
 import type { Command } from "commander";
 

@@ -1,4 +1,4 @@
-/** `shardctl status`: what is live, or how one run stands. */
+/** `shardctl status`: shows what is live, or the progress of one run. */
 import type { Command } from "commander";
 
 import { type CommonOptions, type Perform, withHelp, withServerOptions } from "../command.ts";

@@ -1,6 +1,6 @@
 /**
- * The Worker that `shardctl dev` runs, as generated text: an entry with one class for each binding
- * that the manifests name, and the wrangler config for it. One class for each binding, because two
+ * Generates the Worker that `shardctl dev` runs, as text: an entry with one class for each binding
+ * that the manifests name, and its wrangler config. Each binding gets its own class, because two
  * bindings of one class would share their objects by name. Pure.
  */
 

@@ -1,7 +1,7 @@
 /**
- * A workflow run as the command line sees it: what happened, who may be written to, and where
- * summary and outputs go. Everything is read from the runner's variables and files; nothing of the
- * pull request's text is ever executed or expanded.
+ * Reads a workflow run as the command line sees it: what happened, whom it may write to, and where
+ * summary and outputs go. Everything comes from the runner's variables and files; no text of the
+ * pull request is ever executed or expanded.
  */
 import { appendFile, readFile, stat } from "node:fs/promises";
 

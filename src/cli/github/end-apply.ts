@@ -1,6 +1,6 @@
 /**
- * How `apply --github` ends: what stands in the pull request, the step's summary and its outputs,
- * and the exit code.
+ * Ends `apply --github`: writes the pull request, the step's summary and its outputs, and chooses
+ * the exit code.
  */
 import type { Run } from "../../model/api.ts";
 import type { Plan } from "../../model/plan.ts";

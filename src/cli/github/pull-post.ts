@@ -1,4 +1,4 @@
-/** Writes a pull request's comment and check from one state, so that both always say the same. */
+/** Writes a pull request's comment and check from one state, so that both always agree. */
 import type { PullHead } from "../../model/review.ts";
 import { planMarker } from "../../github/markers.ts";
 import { publishCheck } from "../../github/publish-check.ts";

@@ -1,6 +1,6 @@
 /**
- * `/shardctl apply <fingerprint>` in a merged pull request: who may say it, and what it releases.
- * Nothing of the comment is executed.
+ * Reads `/shardctl apply <fingerprint>` in a merged pull request: who may give the command, and
+ * what it releases. Nothing of the comment is executed.
  */
 import type { Guard } from "../../model/plan.ts";
 import type { CommentEvent } from "../../github/actions-event.ts";

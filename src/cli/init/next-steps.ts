@@ -1,6 +1,6 @@
 /**
- * Text that `init --worker` shows: what it wrote and kept, what must be added by hand, the secrets,
- * and the way to a deployed Worker. Pure.
+ * Writes the text that `init --worker` prints: what it wrote and kept, what must be added by hand,
+ * the secrets, and the steps to a deployed Worker. Pure.
  */
 import { join } from "node:path";
 

@@ -1,5 +1,5 @@
 /**
- * Which tables belong to the namespace, read from the user's own schema: columns, primary key, and
+ * Reads from the user's own schema which tables belong to the namespace: columns, primary key, and
  * how the shard key of a row is found.
  *
  * A table either carries the shard key, as a column or below a JSON column, or follows another
