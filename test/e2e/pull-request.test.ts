@@ -152,7 +152,7 @@ describe("a pull request that is merged as reviewed", () => {
   it("does nothing more when the job runs again, and still shows what was done", async () => {
     const step = await story.apply({ runAttempt: 2 });
     expect(step.exitCode, said(step)).toBe(EXIT.done);
-    expect(step.stdout).toContain("has ended already");
+    expect(step.stdout).toContain("has already ended");
     expect(commentOf(pull)).toContain("**Applied. Run: 1 done.**");
     expect(await runsOf(pull)).toHaveLength(1);
   });
